@@ -1,0 +1,96 @@
+# Earshot: one binary from src/, out-of-tree under BUILD.
+#   make                      build/earshot
+#   make unit                 build and run the unit tests (no root needed)
+#   make fuzz                 run every fuzz target over its seeds
+#   make lint                 the include rule and the docs checks
+#   make bench                what is measured (root)
+#   make SAN=address,undefined BUILD=build-san unit fuzz
+BUILD   ?= build
+CC      ?= gcc
+SAN     ?=
+PREFIX  ?= /usr/local
+VERSION := 0.1.0
+
+PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib
+CFLAGS  ?= -O2 -g
+override CFLAGS += -std=gnu17 -Wall -Wextra -Werror -Wno-unused-parameter -Wmissing-prototypes \
+           -Wstrict-prototypes -Wshadow -fno-strict-aliasing
+CPPFLAGS += -Isrc -I$(BUILD)/gen -D_GNU_SOURCE -DEARSHOT_VERSION='"$(VERSION)"' \
+           $(shell pkg-config --cflags $(PKGS))
+LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lZydis -lpthread -lm
+ifneq ($(SAN),)
+override CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=$(SAN)
+endif
+
+SRCS    := $(wildcard src/*.c src/*/*.c src/*/*/*.c)
+MAIN    := src/main.c
+PROTOS  := $(wildcard src/sink/proto/*.proto)
+GENC    := $(PROTOS:src/sink/proto/%.proto=$(BUILD)/gen/%.pb-c.c)
+PACKS   := $(wildcard packs/*.yaml)
+PACKC   := $(BUILD)/gen/packs_builtin.c
+LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o)
+MAINOBJ := $(MAIN:%.c=$(BUILD)/%.o)
+UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
+
+all: $(BUILD)/earshot
+
+$(BUILD)/earshot: $(MAINOBJ) $(BUILD)/libearshot.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libearshot.a: $(LIBOBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: src/sink/proto/%.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(BUILD)/gen -Isrc/sink/proto $<
+$(LIBOBJS): | $(GENC:.c=.h)
+
+# The packs are embedded, so that the one binary needs no files beside it.
+$(PACKC): $(PACKS) tools/embed-packs.sh
+	@mkdir -p $(@D)
+	sh tools/embed-packs.sh $(PACKS) > $@
+
+# Unit tests: each tests/unit/NAME_test.c is one cmocka program.
+$(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libearshot.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS) -lcmocka
+unit: $(UNITS)
+	@sh tests/run-units.sh $(UNITS)
+
+# Fuzz targets define LLVMFuzzerTestOneInput; tests/fuzz/replay.h runs them over files with any compiler.
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.h $(BUILD)/libearshot.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
+fuzzers: $(FUZZERS)
+fuzz: $(FUZZERS)
+	@sh tests/run-fuzz.sh $(FUZZERS)
+
+lint:
+	sh tests/check-includes.sh
+
+bench: all
+	sh bench/run.sh
+
+install: all
+	install -D -m 755 $(BUILD)/earshot $(DESTDIR)$(PREFIX)/bin/earshot
+	for m in docs/man/*.1; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$m); done
+
+format:
+	clang-format -i $(SRCS) $(wildcard src/*/*.h src/*/*/*.h tests/unit/*.c tests/fuzz/*.c)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all unit fuzz fuzzers lint bench install format clean
+.SECONDARY:
+-include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)

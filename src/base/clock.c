@@ -1,0 +1,78 @@
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/err.h"
+
+static uint64_t read_clock(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t clock_monotonic_ns(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_realtime_ns(void)
+{
+	return read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_wall_offset_ns(void)
+{
+	uint64_t best = UINT64_MAX;
+	int64_t offset = 0;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t before = clock_monotonic_ns();
+		uint64_t wall = clock_realtime_ns();
+		uint64_t after = clock_monotonic_ns();
+
+		if (after - before < best) {
+			best = after - before;
+			offset = (int64_t)(wall - (before + (after - before) / 2));
+		}
+	}
+	return offset;
+}
+
+int duration_parse(const char *s, uint64_t *ret_ns, struct err *err)
+{
+	static const struct {
+		const char *unit;
+		double ns;
+	} units[] = {{"ns", 1},   {"us", 1e3},    {"\xc2\xb5s", 1e3}, {"ms", 1e6},
+		     {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+	const char *p = s;
+	double total = 0;
+
+	while (*p) {
+		char *end;
+		double v = strtod(p, &end);
+		size_t n, i;
+
+		n = strcspn(end, "0123456789.");
+		if (end == p || v < 0)
+			goto bad;
+		for (i = 0; i < ARRAY_SIZE(units); i++)
+			if (strlen(units[i].unit) == n && !strncmp(units[i].unit, end, n))
+				break;
+		if (i == ARRAY_SIZE(units))
+			goto bad;
+		total += v * units[i].ns;
+		p = end + n;
+	}
+	if (p == s || total >= 9e18)
+		goto bad;
+	*ret_ns = (uint64_t)total;
+	return 0;
+bad:
+	return err_set(err, -EINVAL, "\"%s\" is not a duration; write it like 500ms, 10s or 1m30s", s);
+}

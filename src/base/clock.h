@@ -1,0 +1,18 @@
+/* Clocks. BPF time stamps are CLOCK_MONOTONIC; spans carry wall-clock time. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+struct err;
+
+uint64_t clock_monotonic_ns(void);
+uint64_t clock_realtime_ns(void);
+
+/* Wall-clock minus monotonic, in ns, from the tightest of several paired readings. */
+int64_t clock_wall_offset_ns(void);
+
+/* "10s", "1m30s", "250ms", "1.5h" as Go writes durations; a bare number is refused. 0 or -EINVAL. */
+int duration_parse(const char *s, uint64_t *ret_ns, struct err *err);
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * A Go executable as data: build facts, functions, types, argument locations and probe sites, all
+ * read from the file itself (pclntab, moduledata, type descriptors, DWARF, instructions), lazily.
+ * There is no table of Go versions or offsets here; what cannot be verified is an error.
+ *
+ * All addresses are file virtual addresses; a running process adds its load bias.
+ * A struct binary is used by one thread. Everything it returns lives as long as it does.
+ */
+#ifndef BINARY_BINARY_H
+#define BINARY_BINARY_H
+
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "binary/image.h"
+#include "binary/type.h"
+
+struct binary;
+
+/* name is what messages call the file. Errors: -ENOEXEC (not ELF, not x86-64, not Go, packed…). */
+int binary_open(const char *path, struct binary **ret, struct err *err);
+int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *err);
+void binary_free(struct binary *b);
+DEFINE_CLEANUP(struct binary *, binary, binary_free)
+
+const char *binary_name(const struct binary *b);
+const struct image *binary_image(const struct binary *b);
+struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
+
+/* ---- build facts (buildinfo.c) ---- */
+
+struct module {
+	const char *path, *version; /* version may be "" */
+};
+struct build_info {
+	const char *go_version;  /* "go1.26.8"; never NULL */
+	const char *main_package;/* "" if unknown */
+	struct module main;      /* path "" if the build carries no module list (Debian) */
+	const struct module *deps;
+	size_t ndeps;
+	bool has_symtab, has_dwarf;
+};
+const struct build_info *binary_build_info(struct binary *b);
+
+/* ---- functions (pclntab.c) ---- */
+
+enum func_flags {
+	FUNC_ASM = 1 << 0,        /* assembly: ABI0, no goroutine in R14 */
+	FUNC_WRAPPER = 1 << 1,    /* compiler-made wrapper (funcID_wrapper) */
+	FUNC_NO_FUNCDATA = 1 << 2,/* cgo's C code and the like: not Go, not probed */
+	FUNC_SPWRITE = 1 << 3,
+};
+struct func {
+	uint64_t entry, end; /* [entry, end): without the padding to the next function */
+	const char *name;    /* as pclntab has it: "net/http.(*response).finishRequest" */
+	uint32_t index;      /* in the function table */
+	uint32_t flags;
+	int32_t frame_size;  /* largest SP delta of the pcsp table: bytes from entry SP down */
+};
+
+size_t binary_func_count(const struct binary *b);
+/* The i-th function in address order; false if its record is damaged. */
+bool binary_func(const struct binary *b, size_t i, struct func *ret);
+bool binary_func_at(const struct binary *b, uint64_t pc, struct func *ret); /* containing pc */
+/*
+ * All functions named name (ABI pairs and generic instances share names). Generic instances match
+ * "pkg.F[...]" when asked as such or as "pkg.F". Fills up to max, returns how many there are.
+ */
+size_t binary_func_find(const struct binary *b, const char *name, struct func *ret, size_t max);
+/*
+ * One pass over the table for many names at once: ret[i] is the index of a function named names[i]
+ * (the ABIInternal one of a pair), or -1. Name lookups at start-up use this.
+ */
+void binary_func_find_all(const struct binary *b, const char *const *names, size_t n, int64_t *ret);
+/* Whether any function name begins with prefix, e.g. "github.com/gin-gonic/gin." */
+bool binary_has_package(const struct binary *b, const char *import_path);
+/* FUNCDATA blob i of f (address), 0 if absent; PCDATA likewise through the accessor below. */
+uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned i);
+/* Source position of a pc: file name and line; false if unknown. */
+bool binary_pc_line(const struct binary *b, uint64_t pc, const char **ret_file, int *ret_line);
+
+/* ---- types (rtype.c, typeexpr.c, dwarf.c) ---- */
+
+/* By full name, "net/http.Request". Descriptors first, DWARF where there is none. NULL if absent. */
+const struct type *binary_type(struct binary *b, const char *full_name);
+/* The descriptor at addr (an interface's type word minus load bias); NULL if that is none. */
+const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr);
+/*
+ * A type written in Go syntax, in package pkg ("*Request", "map[string][]byte", "*net/url.URL",
+ * "url.URL" when unambiguous). Composite types are composed when the binary has no descriptor of them.
+ * NULL with a sentence otherwise.
+ */
+const struct type *binary_type_parse(struct binary *b, const char *pkg, const char *go_syntax,
+				     struct err *err);
+const struct type *binary_type_pointer_to(struct binary *b, const struct type *t); /* never NULL */
+
+size_t type_field_count(struct binary *b, const struct type *t);
+bool type_field(struct binary *b, const struct type *t, size_t i, struct type_field *ret);
+/* By name, through embedded structs as Go's selector does; offset is from t, pointers are not crossed:
+ * *ret_path lists the steps when an embedded pointer lies between (usually one step). */
+struct field_path {
+	struct type_field steps[4];
+	size_t n;
+};
+bool type_field_find(struct binary *b, const struct type *t, const char *name, struct field_path *ret);
+size_t type_method_count(struct binary *b, const struct type *t);
+bool type_method(struct binary *b, const struct type *t, size_t i, struct type_method *ret);
+/* KIND_FUNC: parameters and results. */
+size_t type_param_count(struct binary *b, const struct type *t);
+const struct type *type_param(struct binary *b, const struct type *t, size_t i);
+size_t type_result_count(struct binary *b, const struct type *t);
+const struct type *type_result(struct binary *b, const struct type *t, size_t i);
+/* KIND_MAP: false with a sentence when the layout cannot be verified. */
+bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err);
+/* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
+bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
+
+/* ---- signatures and argument locations (signature.c; sources: argmeta.c, dwarf.c, rtype.c) ---- */
+
+enum { REG_RAX, REG_RBX, REG_RCX, REG_RDI, REG_RSI, REG_R8, REG_R9, REG_R10, REG_R11,
+       REG_RDX, REG_R12, REG_R13, REG_R14, REG_R15, REG_RBP, REG_RSP, /* general registers */
+       REG_X0 = 32 };                                                 /* XMM: REG_X0 + n */
+
+enum piece_where { IN_REG, IN_XMM, ON_STACK };
+struct piece {               /* a part of a value that lies in one place */
+	enum piece_where where;
+	uint8_t reg;         /* enum above */
+	uint8_t size;        /* 1, 2, 4, 8 (stack pieces may be any size: see bytes) */
+	uint32_t bytes;      /* ON_STACK: size of the whole piece */
+	uint32_t offset;     /* within the value */
+	int32_t stack;       /* ON_STACK: offset from SP at function entry (return address at 0) */
+};
+struct param {
+	const char *name;           /* "" if unknown */
+	const struct type *type;    /* NULL if unknown */
+	const struct piece *pieces;
+	size_t npieces;             /* 0 with why set, or a zero-sized type */
+	const char *why;            /* why this parameter cannot be located, or NULL */
+};
+enum signature_source {
+	SIG_ARGINFO = 1, SIG_SPILLS = 2, SIG_PTRMAP = 4, SIG_METHOD = 8, SIG_DWARF = 16, SIG_DECLARED = 32,
+};
+struct signature {
+	bool has_receiver;          /* params[0] is the receiver */
+	const struct param *params;
+	size_t nparams;
+	const struct param *results;
+	size_t nresults;
+	bool results_known;
+	uint32_t sources;           /* what it was derived from and checked against */
+};
+
+/* A signature as a pack or a user declares it, in Go syntax. */
+struct declared_param {
+	const char *name, *type; /* type as text; NULL: unknown, position only */
+};
+struct declared_signature {
+	const struct declared_param *params; /* without the receiver */
+	size_t nparams;
+	const struct declared_param *results;
+	size_t nresults;
+	bool has_results; /* results were declared (possibly none) */
+};
+
+/*
+ * The signature of f from every source there is, checked against each other; decl may be NULL. The
+ * receiver comes from f's name. Errors: -ENODATA nothing known (a declaration would help),
+ * -EPROTO the sources contradict each other (the sentence says how).
+ */
+int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,
+		     struct signature *ret, struct err *err);
+
+/* ---- probe sites (site.c, insn.c) ---- */
+
+enum site_kind { SITE_ENTRY, SITE_RETURN };
+enum site_price { PRICE_NOP5, PRICE_EMULATED, PRICE_STEPPED }; /* see research: 0.25 / 0.6 / 4 µs */
+struct site {
+	uint64_t addr, offset;   /* virtual address, file offset */
+	enum site_kind kind;
+	enum site_price price;
+	uint8_t flags_skip;      /* entry on a jbe: ignore the hit when FLAGS & this (the stack grows) */
+	int32_t sp_delta;        /* SP at the site + sp_delta = SP at function entry */
+	char insn[48];           /* as text, for inspect */
+};
+/* The cheapest site that fires once a call with the register arguments live. */
+int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, struct err *err);
+/* All RETs; refuses functions that leave by a tail jump only. *ret is in b's arena. */
+int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret, size_t *ret_n,
+			struct err *err);
+
+/* ---- inlined instances (dwarf.c) ---- */
+
+struct inlined {
+	uint64_t entry;       /* first address of the instance */
+	struct func host;     /* the function it was inlined into */
+};
+/* Fills up to max, returns how many; 0 without DWARF. */
+size_t binary_inlined(struct binary *b, const char *name, struct inlined *ret, size_t max);
+
+/* ---- where a goroutine's facts lie ---- */
+
+struct goroutine_layout {
+	uint32_t goid, stack_hi, stack_lo, m;   /* in runtime.g */
+	uint32_t stackguard0;
+	uint32_t m_curg;                        /* in runtime.m */
+};
+int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, struct err *err);
+
+#endif

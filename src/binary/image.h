@@ -1,0 +1,46 @@
+/*
+ * An ELF file mapped for reading: addresses are the file's virtual addresses (no load bias).
+ * Everything that reads bytes of a Go executable goes through these checked accessors.
+ */
+#ifndef BINARY_IMAGE_H
+#define BINARY_IMAGE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct image_segment {
+	uint64_t vaddr, memsz, offset, filesz;
+	uint32_t flags; /* PF_R | PF_W | PF_X */
+};
+
+struct image {
+	unsigned char *data; /* the private mapping, RELATIVE relocations applied in place */
+	uint64_t size;
+	struct image_segment *segments;
+	size_t nsegments;
+	bool pie;        /* ET_DYN */
+	bool relocated;  /* had RELATIVE relocations */
+};
+
+/*
+ * Maps fd (kept open by the caller, may be closed afterwards). Refuses what is not a 64-bit
+ * little-endian x86-64 ET_EXEC/ET_DYN: -ENOEXEC with a sentence. name is for messages.
+ */
+int image_open(int fd, const char *name, struct image *ret, struct err *err);
+void image_close(struct image *img);
+
+/* The bytes [addr, addr+n) as they lie in the file, or NULL when any of them is not in it. */
+const void *image_at(const struct image *img, uint64_t addr, uint64_t n);
+/* Largest number of file-backed bytes at addr within its segment; 0 if none. */
+uint64_t image_extent(const struct image *img, uint64_t addr);
+/* Little-endian reads; return false and leave *ret when out of the file. */
+bool image_u8(const struct image *img, uint64_t addr, uint8_t *ret);
+bool image_u16(const struct image *img, uint64_t addr, uint16_t *ret);
+bool image_u32(const struct image *img, uint64_t addr, uint32_t *ret);
+bool image_u64(const struct image *img, uint64_t addr, uint64_t *ret); /* pointers too */
+/* Virtual address -> file offset (what uprobes take). */
+bool image_offset(const struct image *img, uint64_t addr, uint64_t *ret);
+const struct image_segment *image_segment(const struct image *img, uint64_t addr);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * Go types as Earshot sees them, whatever they were read from (runtime type descriptors, DWARF, or
+ * composed from Go syntax). Owned by the binary they came from; pointers stay valid until it is freed.
+ */
+#ifndef BINARY_TYPE_H
+#define BINARY_TYPE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+
+/* The values are those of Go's internal/abi.Kind (reflect.Kind), which descriptors store. */
+enum type_kind {
+	KIND_INVALID,
+	KIND_BOOL, KIND_INT, KIND_INT8, KIND_INT16, KIND_INT32, KIND_INT64,
+	KIND_UINT, KIND_UINT8, KIND_UINT16, KIND_UINT32, KIND_UINT64, KIND_UINTPTR,
+	KIND_FLOAT32, KIND_FLOAT64, KIND_COMPLEX64, KIND_COMPLEX128,
+	KIND_ARRAY, KIND_CHAN, KIND_FUNC, KIND_INTERFACE, KIND_MAP, KIND_POINTER, KIND_SLICE,
+	KIND_STRING, KIND_STRUCT, KIND_UNSAFE_POINTER,
+};
+
+enum type_source { TYPE_FROM_RTYPE, TYPE_FROM_DWARF, TYPE_COMPOSED };
+
+struct type;
+
+struct type_field {
+	const char *name;
+	const struct type *type;
+	uint64_t offset;
+	bool embedded;
+};
+
+struct type_method {        /* of a named type (concrete) or of an interface */
+	const char *name;
+	const struct type *type; /* KIND_FUNC without receiver, or NULL when the linker dropped it */
+	uint64_t ifn, tfn;       /* code addresses, 0 when dropped or for interfaces */
+};
+
+/*
+ * How a map keeps its entries. Offsets are in bytes. Read from the map type's own descriptors
+ * (bucket or group type, hmap or internal/runtime/maps.Map), never assumed by version.
+ */
+struct map_layout {
+	bool swiss;
+	uint32_t slots;            /* entries in a bucket or group: 8 */
+	uint32_t slot_size;        /* swiss: stride of a slot */
+	uint32_t key_off, elem_off;/* swiss: within a slot; old: of keys[0]/elems[0] within the bucket */
+	uint32_t key_size, elem_size;
+	bool key_indirect, elem_indirect;
+	uint32_t count_off;        /* number of entries, in the map header (int or uint64: 8 bytes) */
+	/* swiss (internal/runtime/maps.Map, .table, .groupsReference) */
+	uint32_t dir_ptr_off, dir_len_off; /* dirLen == 0: dir_ptr is the one group */
+	uint32_t table_groups_off;         /* table.groups.data */
+	uint32_t table_mask_off;           /* table.groups.lengthMask */
+	uint32_t table_index_off;          /* table.index: skip a directory entry that repeats a table */
+	uint32_t group_slots_off;          /* slots within a group; ctrl word at 0 */
+	uint32_t group_size;
+	/* old (runtime.hmap, bmap) */
+	uint32_t b_off, buckets_off, oldbuckets_off, nevacuate_off, flags_off;
+	uint32_t overflow_off, bucket_size; /* tophash[8] at 0 of a bucket */
+};
+
+struct type {
+	const char *name;    /* full: "*net/url.URL", "map[string][]string", "net/http.Request" */
+	const char *package; /* import path for named types, else NULL */
+	enum type_kind kind;
+	enum type_source source;
+	bool named;
+	bool direct_iface;   /* held directly in an interface's data word */
+	uint32_t align;
+	uint64_t size;
+	uint64_t rtype;      /* address of the descriptor in the image, 0 when there is none */
+	const struct type *elem;  /* pointer, slice, array, chan, map value */
+	const struct type *key;   /* map */
+	uint64_t len;             /* array */
+};
+
+static inline bool type_is_integer(const struct type *t)
+{
+	return t->kind >= KIND_INT && t->kind <= KIND_UINTPTR;
+}
+static inline bool type_is_signed(const struct type *t)
+{
+	return t->kind >= KIND_INT && t->kind <= KIND_INT64;
+}
+static inline bool type_is_float(const struct type *t)
+{
+	return t->kind == KIND_FLOAT32 || t->kind == KIND_FLOAT64;
+}
+
+const char *type_kind_name(enum type_kind k); /* "int", "ptr", "struct" … */
+
+#endif

@@ -1,0 +1,37 @@
+/* Every way to lose an event, under one set of names. Ids are never reused. */
+#ifndef EVENT_LOSS_H
+#define EVENT_LOSS_H
+
+#include <stdint.h>
+
+#define LOSS_TABLE(X)                                                                              \
+	/* counted by planters, in the kernel or the program */                                    \
+	X(LOSS_RING_FULL, 0, "ring_full", "the ring was full: the consumer was too slow")          \
+	X(LOSS_BUSY, 1, "scratch_busy", "no free scratch space on that CPU")                       \
+	X(LOSS_NO_GOROUTINE, 2, "no_goroutine", "the goroutine could not be read")                 \
+	X(LOSS_FILTER_UNREADABLE, 3, "filter_unreadable", "the condition needed unreadable memory") \
+	/* counted while decoding and pairing */                                                   \
+	X(LOSS_BAD_RECORD, 16, "bad_record", "a record was damaged")                               \
+	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start (it began before us)")    \
+	X(LOSS_UNPAIRED_START, 18, "unpaired_start", "still open when observing ended")            \
+	X(LOSS_OPEN_LIMIT, 19, "open_limit", "too many calls open at once")                        \
+	/* counted by span/ and sinks */                                                           \
+	X(LOSS_SAMPLED_OUT, 32, "sampled_out", "left out by --sample")                             \
+	X(LOSS_SINK_QUEUE, 33, "sink_queue_full", "the sink's queue was full")                     \
+	X(LOSS_SINK_REFUSED, 34, "sink_refused", "the collector refused it or was never reached")
+
+enum loss {
+#define X(id, number, name, text) id = number,
+	LOSS_TABLE(X)
+#undef X
+	LOSS_COUNT = 64
+};
+
+struct losses {
+	uint64_t count[LOSS_COUNT];
+};
+
+const char *loss_name(enum loss l); /* NULL for unused numbers */
+const char *loss_text(enum loss l);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * Expressions → capture program: names are resolved against a function's signature, types are checked
+ * against the binary, and the result is IR (ir.h).
+ */
+#ifndef PROBE_COMPILE_H
+#define PROBE_COMPILE_H
+
+#include "probe/expr.h"
+#include "probe/ir.h"
+
+struct capture_scope {
+	struct binary *binary;
+	const struct func *func;
+	const struct signature *signature;
+	enum site_kind at;      /* SITE_ENTRY: parameters by name; SITE_RETURN: results by name */
+};
+/* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
+ * typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a pointer into an integer (pointers print so
+ * without it too). */
+
+struct capture_item {
+	const char *name;                /* what the slot is called */
+	const char *const *alternatives; /* expressions, NULL-terminated: the first that resolves is used;
+	                                  * empty: nothing but a mark that `when` held (slot value 1) */
+	const char *when;                /* NULL or a condition: the slot stays absent when it is false */
+	bool optional;                   /* if none resolves: leave it out instead of failing */
+};
+
+struct capture_request {
+	const char *filter;              /* NULL or a condition: the event is dropped when it is false */
+	const char *goroutine, *sp;      /* NULL, or expressions for IR_GOROUTINE */
+	const struct capture_item *items;
+	size_t nitems;
+};
+
+struct capture_result {
+	struct capture_program program;
+	int *slot_of_item;               /* nitems entries: slot number or -1 when left out */
+	const char **why;                /* nitems entries: why it was left out, or NULL */
+};
+
+/*
+ * Everything returned lives in arena. Errors: -EINVAL with a sentence that points at the column
+ * (unknown name: what exists is offered; wrong field: the fields that exist; type mismatch).
+ */
+int capture_compile(const struct capture_scope *scope, const struct capture_request *request,
+		    struct arena *arena, struct capture_result *ret, struct err *err);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * The expression language: Go's selector, index, type assertion, comparison and logic syntax. Parsed
+ * into a tree that an arena owns; resolved against a binary by compile.h.
+ *
+ *   req.URL.Path   rw.(*response).status   len(items) > 3   h["User-Agent"][0]   *p   x.y[2].z
+ *   a == "x" && !b || n >= 10   hasprefix(s, "GET ")   nil true false 0x1f -1 'c' 10ms
+ */
+#ifndef PROBE_EXPR_H
+#define PROBE_EXPR_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "binary/binary.h"
+
+enum expr_op {
+	EXPR_NAME,    /* text */
+	EXPR_INT,     /* number; also characters and durations (in ns) */
+	EXPR_FLOAT,   /* real */
+	EXPR_STRING,  /* text, len */
+	EXPR_BOOL,    /* number */
+	EXPR_NIL,
+	EXPR_FIELD,   /* a.text */
+	EXPR_ASSERT,  /* a.(text): text is a type in Go syntax */
+	EXPR_INDEX,   /* a[b] */
+	EXPR_CALL,    /* text(args…): len, hasprefix, uintptr, … */
+	EXPR_NOT, EXPR_NEG, EXPR_DEREF, /* !a -a *a */
+	EXPR_BINARY,  /* a text b, text one of + - * & | ^ << >> == != < <= > >= && || */
+};
+
+struct expr {
+	enum expr_op op;
+	int column;             /* 0-based byte column in the source text */
+	const char *text;
+	size_t len;
+	int64_t number;
+	double real;
+	struct expr *a, *b;
+	struct expr *args[4];
+	size_t nargs;
+};
+
+/* Parses all of text. Errors: -EINVAL; the sentence names the column and shows a caret line. */
+int expr_parse(const char *text, struct arena *arena, struct expr **ret, struct err *err);
+/* Back to Go syntax, fully parenthesised only where needed. */
+void expr_print(const struct expr *e, struct buf *out);
+
+/*
+ * A function as packs and users write it: a name, optionally with a declared signature:
+ *   net/http.(*response).finishRequest
+ *   main.SetInfo(user string, addr *Address, vip bool) (id int, err error)
+ */
+struct func_ref {
+	const char *name;       /* "net/http.(*response).finishRequest" */
+	bool declared;          /* a parameter list was written */
+	struct declared_signature signature;
+};
+int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err);
+
+/* Writes "sentence\n  text\n     ^" into err: the one way columns are pointed at. Returns code. */
+int err_at_column(struct err *err, int code, const char *text, int column, const char *fmt, ...)
+	PRINTF_LIKE(5, 6);
+
+#endif

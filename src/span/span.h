@@ -1,0 +1,88 @@
+/*
+ * The waist: planters end here, sinks begin here. A span as every sink gets it, and the sink's side.
+ */
+#ifndef SPAN_SPAN_H
+#define SPAN_SPAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event/loss.h"
+#include "probe/pack.h"
+
+enum attr_kind { ATTR_STRING, ATTR_INT, ATTR_DOUBLE, ATTR_BOOL };
+struct attr {
+	const char *key;
+	enum attr_kind kind;
+	union {
+		struct {
+			const char *s;
+			size_t len;
+		};
+		int64_t i;
+		double d;
+		bool b;
+	};
+};
+
+enum span_status { SPAN_STATUS_UNSET, SPAN_STATUS_OK, SPAN_STATUS_ERROR }; /* OTLP's numbers */
+
+/* What one process's spans have in common. Outlives its spans (refcounted by who holds it). */
+struct resource {
+	const char *service;             /* service.name */
+	int pid;
+	const struct attr *attrs;        /* all, service.name and process.* included */
+	size_t nattrs;
+	uint32_t id;                     /* small number, unique in this run */
+};
+
+struct span {
+	uint8_t trace_id[16], span_id[8], parent_id[8];
+	bool has_parent;
+	const char *trace_state;         /* or NULL */
+	const char *name;
+	const char *pack;                /* instrumentation scope: the pack's name */
+	enum span_kind kind;
+	enum span_status status;
+	const char *status_text;         /* or NULL */
+	uint64_t start_unix_ns, duration_ns;
+	uint64_t goid;
+	const struct attr *attrs;
+	size_t nattrs;
+	const struct resource *resource;
+};
+
+const char *span_kind_text(enum span_kind k);     /* "server" … */
+const char *span_status_text(enum span_status s); /* "unset", "ok", "error" */
+const struct attr *span_attr(const struct span *s, const char *key); /* NULL if absent */
+
+/* ---- what a sink is ---- */
+
+struct run_summary {
+	uint64_t events, spans;          /* records seen, spans emitted */
+	uint64_t open;                   /* still open at the end */
+	uint32_t planted, refused;       /* probes */
+	uint32_t processes;
+	struct losses losses;
+};
+
+struct sink;
+struct sink_ops {
+	const char *name;
+	/* The span is only valid during the call. Never blocks. */
+	void (*span)(struct sink *s, const struct span *span);
+	/* Called about every 100 ms: flush what is due. Never blocks. */
+	void (*tick)(struct sink *s);
+	/* A sentence for the user about the sink's state, or NULL (asked at the end). */
+	const char *(*trouble)(struct sink *s);
+	void (*losses)(struct sink *s, struct losses *ret); /* adds its counts */
+	void (*summary)(struct sink *s, const struct run_summary *sum);
+	/* Flushes within timeout_ms, then frees. NULL ok. */
+	void (*close)(struct sink *s, unsigned timeout_ms);
+};
+struct sink {
+	const struct sink_ops *ops;
+};
+
+#endif
