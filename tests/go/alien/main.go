@@ -1,0 +1,4 @@
+// Command alien is built for processors Earshot does not know.
+package main
+
+func main() { println("alien") }

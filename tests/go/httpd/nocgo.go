@@ -1,0 +1,5 @@
+//go:build !(cgo && withcgo)
+
+package main
+
+func viaCgo() int { return 0 }

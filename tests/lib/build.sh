@@ -1,0 +1,92 @@
+#!/bin/bash
+# Build the Go programs the tests observe, with every toolchain there is.
+#
+#   tests/lib/build.sh [MINOR...]
+#
+# Outputs, in $EARSHOT_CACHE/bin:
+#   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
+#   oneshot-go1.XX-sw                      three requests to itself, exit 7
+#   client, shop                           built once, by the newest toolchain
+#   alien-{arm64,386}                      programs for other machines
+# Nothing is rebuilt unless its sources or toolchain changed. What cannot be
+# built is printed as "skip NAME: reason".
+
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/env.sh"
+src=$(cd "$here/../go" && pwd)
+bin=$EARSHOT_CACHE/bin
+mod=$EARSHOT_CACHE/modfiles
+logs=$EARSHOT_CACHE/logs
+mkdir -p "$bin" "$mod" "$logs"
+
+# The go line of go.mod picks net/http's defaults, so each toolchain gets a
+# go.mod with its own version.
+modfile() { # MINOR
+	sed "s/^go 1\.[0-9]*$/go $1/" "$src/go.mod" >"$mod/go$1.mod.new"
+	cmp -s "$mod/go$1.mod.new" "$mod/go$1.mod" || cp "$mod/go$1.mod.new" "$mod/go$1.mod"
+	cmp -s "$src/go.sum" "$mod/go$1.sum" || cp "$src/go.sum" "$mod/go$1.sum"
+	rm -f "$mod/go$1.mod.new"
+	echo "$mod/go$1.mod"
+}
+
+# stale OUTPUT PACKAGE MINOR: sources, module files or toolchain are newer.
+stale() {
+	[ -x "$1" ] || return 0
+	[ "$(readlink -f "$EARSHOT_CACHE/toolchains/go$3")" = "$(cat "$1.by" 2>/dev/null)" ] || return 0
+	[ -n "$(find "$src/$2" "$src/go.mod" "$src/go.sum" -type f -newer "$1" -print -quit)" ]
+}
+
+# build MINOR PACKAGE OUTPUT [ENV=VALUE...] -- FLAG...
+build() {
+	local minor=$1 package=$2 out=$bin/$3 settings=() go
+	shift 3
+	while [ "$1" != -- ]; do settings+=("$1"); shift; done
+	shift
+	stale "$out" "$package" "$minor" || return 0
+	go=$EARSHOT_CACHE/toolchains/go$minor/bin/go
+	if (cd "$src" && timeout 900 env CGO_ENABLED=0 "${settings[@]}" "$go" build -p 2 \
+		-modfile="$(modfile "$minor")" -o "$out.new" "$@" "./$package") \
+		>"$logs/${out##*/}.log" 2>&1; then
+		mv "$out.new" "$out"
+		readlink -f "$EARSHOT_CACHE/toolchains/go$minor" >"$out.by"
+	else
+		echo "skip ${out##*/}: go build failed: $(tail -1 "$logs/${out##*/}.log")"
+	fi
+}
+
+# plain and -s -w share every compiled package, so they come first and
+# together; -trimpath, PIE and cgo each compile the standard library anew.
+build_httpd() { # MINOR
+	local name=httpd-go$1
+	build "$1" httpd "$name-plain" --
+	build "$1" httpd "$name-sw" -- -ldflags '-s -w'
+	build "$1" oneshot "oneshot-go$1-sw" -- -ldflags '-s -w'
+	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
+	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
+	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'
+}
+
+newest=
+for minor in $GO_MINORS; do
+	[ -x "$EARSHOT_CACHE/toolchains/go$minor/bin/go" ] && newest=$minor
+done
+[ -n "$newest" ] || { echo "skip all Go programs: no toolchain"; exit 0; }
+
+command -v gcc >/dev/null || apt_need build-essential || true
+for package in client shop; do
+	[ -d "$src/$package" ] && build "$newest" "$package" "$package" -- -ldflags '-s -w'
+done
+for minor in ${@:-$GO_MINORS}; do
+	if [ ! -x "$EARSHOT_CACHE/toolchains/go$minor/bin/go" ]; then
+		echo "skip httpd-go$minor: no toolchain"
+		continue
+	fi
+	started=$SECONDS
+	build_httpd "$minor"
+	say "go$minor: built in $((SECONDS - started)) s"
+done
+if [ -d "$src/alien" ]; then
+	build "$newest" alien alien-arm64 GOARCH=arm64 -- -ldflags '-s -w'
+	build "$newest" alien alien-386 GOARCH=386 -- -ldflags '-s -w'
+fi
