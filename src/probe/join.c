@@ -1,0 +1,222 @@
+/*
+ * Packs × a binary. Function names of all packs are looked up in one pass over the function table, since
+ * that pass is what start-up costs on a large binary. A variant is tried to the end (signature, captures,
+ * sites) before the next one is: what decides between variants is whether the binary has what they name.
+ */
+#include "probe/join.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/vec.h"
+
+struct joiner {
+	struct binary *binary;
+	struct arena *arena;
+	struct strmap func_index; /* function name → index + 1 */
+	VEC(struct join) joins;
+};
+
+static const struct pack_point *const *pack_points(const struct pack *p, struct arena *arena, size_t *ret_n,
+						   const struct pack_span ***ret_spans)
+{
+	size_t n = p->nhooks, k = 0;
+	const struct pack_point **points;
+
+	for (size_t i = 0; i < p->nspans; i++)
+		n += p->spans[i].npoints;
+	points = arena_array(arena, const struct pack_point *, n);
+	*ret_spans = arena_array(arena, const struct pack_span *, n);
+	for (size_t i = 0; i < p->nspans; i++)
+		for (size_t j = 0; j < p->spans[i].npoints; j++) {
+			(*ret_spans)[k] = &p->spans[i];
+			points[k++] = &p->spans[i].points[j];
+		}
+	for (size_t j = 0; j < p->nhooks; j++)
+		points[k++] = &p->hooks[j];
+	*ret_n = n;
+	return points;
+}
+
+bool pack_applies(struct binary *b, const struct pack *p)
+{
+	for (const char *const *pkg = p->packages; pkg && *pkg; pkg++)
+		if (binary_has_package(b, *pkg))
+			return true;
+	return false;
+}
+
+/* "net/http.Request.pat" names a field that must not exist. */
+static bool field_exists(struct binary *b, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	struct field_path found;
+	const struct type *t;
+	char name[256];
+
+	if (!dot || (size_t)(dot - path) >= sizeof(name))
+		return false;
+	memcpy(name, path, (size_t)(dot - path));
+	name[dot - path] = 0;
+	t = binary_type(b, name);
+	return t && type_field_find(b, t, dot + 1, &found);
+}
+
+static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
+{
+	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
+	struct capture_scope scope = {.binary = jn->binary,
+				      .func = &j->func,
+				      .signature = &j->signature,
+				      .at = v->at_return ? SITE_RETURN : SITE_ENTRY};
+	struct capture_request request = {.filter = v->when,
+					  .goroutine = v->goroutine,
+					  .sp = v->sp,
+					  .items = items,
+					  .nitems = v->ncaptures};
+
+	for (size_t i = 0; i < v->ncaptures; i++)
+		items[i] = (struct capture_item){.name = v->captures[i].name,
+						 .alternatives = v->captures[i].alternatives,
+						 .when = v->captures[i].when,
+						 .optional = v->captures[i].optional};
+	return capture_compile(&scope, &request, jn->arena, &j->capture, err);
+}
+
+static int find_sites(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
+{
+	struct site *site;
+	int r;
+
+	if (v->at_return)
+		return binary_return_sites(jn->binary, &j->func, &j->sites, &j->nsites, err);
+	site = arena_new(jn->arena, struct site);
+	r = binary_entry_site(jn->binary, &j->func, site, err);
+	if (r < 0)
+		return r;
+	j->sites = site;
+	j->nsites = 1;
+	return 0;
+}
+
+/* 0 when v can be used, -ENOENT when its function is not there, another error when it is but does not fit. */
+static int try_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
+{
+	struct func_ref ref;
+	uintptr_t index;
+	int r;
+
+	if (v->needs_absent && field_exists(jn->binary, v->needs_absent))
+		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_absent);
+	r = func_ref_parse(v->func, jn->arena, &ref, err);
+	if (r < 0)
+		return r;
+	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
+	if (!index || !binary_func(jn->binary, index - 1, &j->func))
+		return err_set(err, -ENOENT, "no function %s in this binary", ref.name);
+	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
+	if (r >= 0)
+		r = compile_variant(jn, v, j, err);
+	if (r >= 0)
+		r = find_sites(jn, v, j, err);
+	if (r < 0)
+		err_prefix(err, "%s", ref.name);
+	return r == -ENOENT ? -EINVAL : r;
+}
+
+static void join_point(struct joiner *jn, struct join *j)
+{
+	struct err err = {0}, first = {0};
+	bool present = false;
+
+	for (size_t i = 0; i < j->point->nvariants; i++) {
+		int r = try_variant(jn, &j->point->variants[i], j, &err);
+
+		if (r >= 0) {
+			j->variant = &j->point->variants[i];
+			return;
+		}
+		if (!first.code || (r != -ENOENT && !present))
+			first = err;
+		present |= r != -ENOENT;
+	}
+	j->absent = !present;
+	j->why = arena_strdup(jn->arena, first.text);
+}
+
+/* A span without its required points would be a guess: all its points are refused with that reason. */
+static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *why;
+
+		if (!joins[i].span || joins[i].variant || joins[i].point->optional)
+			continue;
+		why = arena_printf(jn->arena, "the span needs its point \"%s\", and %s",
+				   joins[i].point->name, joins[i].why);
+		for (size_t k = 0; k < n; k++) {
+			if (joins[k].span != joins[i].span || !joins[k].variant)
+				continue;
+			joins[k].variant = NULL;
+			joins[k].why = why;
+		}
+	}
+}
+
+static void index_functions(struct joiner *jn, struct pack *const *packs, size_t npacks)
+{
+	VEC(const char *) names = {0};
+	int64_t *found;
+
+	for (size_t i = 0; i < npacks; i++) {
+		const struct pack_span **spans;
+		size_t n;
+		const struct pack_point *const *points = pack_points(packs[i], jn->arena, &n, &spans);
+
+		for (size_t k = 0; k < n; k++)
+			for (size_t v = 0; v < points[k]->nvariants; v++) {
+				struct func_ref ref;
+
+				if (func_ref_parse(points[k]->variants[v].func, jn->arena, &ref, NULL) == 0)
+					vec_push(&names, ref.name);
+			}
+	}
+	found = arena_array(jn->arena, int64_t, names.len);
+	binary_func_find_all(jn->binary, names.data, names.len, found);
+	for (size_t i = 0; i < names.len; i++)
+		if (found[i] >= 0)
+			strmap_set(&jn->func_index, names.data[i], strlen(names.data[i]),
+				   (void *)(uintptr_t)(found[i] + 1));
+	vec_done(&names);
+}
+
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
+	       struct err *err)
+{
+	struct joiner jn = {.binary = b, .arena = binary_arena(b)};
+
+	(void)err;
+	index_functions(&jn, packs, npacks);
+	for (size_t i = 0; i < npacks; i++) {
+		const struct pack_span **spans;
+		const struct pack_point *const *points;
+		size_t n, first = jn.joins.len;
+
+		if (!pack_applies(b, packs[i]))
+			continue;
+		points = pack_points(packs[i], jn.arena, &n, &spans);
+		for (size_t k = 0; k < n; k++) {
+			struct join *j = vec_add(&jn.joins);
+
+			*j = (struct join){.pack = packs[i], .span = spans[k], .point = points[k]};
+			join_point(&jn, j);
+		}
+		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
+	}
+	*ret_n = jn.joins.len;
+	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
+	vec_done(&jn.joins);
+	strmap_done(&jn.func_index);
+	return 0;
+}

@@ -1,0 +1,16 @@
+/* Tells of every exec in the system as it happens, from the kernel's sched_process_exec tracepoint. */
+#ifndef TARGET_EXEC_H
+#define TARGET_EXEC_H
+
+#include "base/err.h"
+
+struct exec_watch;
+
+/* Errors: -EPERM, -ENOSYS with a sentence; the caller may go on by polling. */
+int exec_watch_new(struct exec_watch **ret, struct err *err);
+void exec_watch_free(struct exec_watch *w);
+int exec_watch_fd(struct exec_watch *w); /* readable when an exec happened */
+/* Calls fn with the PID (in the initial PID namespace) of each process that executed something. */
+void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, int pid), void *arg);
+
+#endif

@@ -1,0 +1,146 @@
+#include "target/process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+static int proc_file(const char *procfs, int pid, const char *name, struct buf *b)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%d/%s", procfs, pid, name);
+	return file_read(path, b, 0);
+}
+
+/* The n-th field of stat (from 3 on), after the command, which may hold spaces and brackets. */
+static bool stat_field(const char *procfs, int pid, int n, uint64_t *ret)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char *p;
+
+	if (proc_file(procfs, pid, "stat", &b) < 0 || !b.data || !(p = strrchr(b.data, ')')))
+		return false;
+	for (int i = 2; i < n; i++)
+		if (!(p = strchr(p + 1, ' ')))
+			return false;
+	*ret = strtoull(p + 1, NULL, 10);
+	return true;
+}
+
+uint64_t process_start_ticks(const char *procfs, int pid)
+{
+	uint64_t t;
+
+	return stat_field(procfs, pid, 22, &t) ? t : 0;
+}
+
+bool process_descends(const char *procfs, int pid, int ancestor)
+{
+	uint64_t parent;
+
+	for (int i = 0; i < 64 && pid > 1; i++) {
+		if (pid == ancestor)
+			return true;
+		if (!stat_field(procfs, pid, 4, &parent))
+			return false;
+		pid = (int)parent;
+	}
+	return false;
+}
+
+static int explain_unreadable(const char *procfs, int pid, int r, struct err *err)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%d", procfs, pid);
+	if (stat(path, &st) < 0)
+		return err_set(err, -ESRCH, "there is no process %d; `pgrep -l NAME` finds the right one", pid);
+	if (r == -ENOENT)
+		return err_set(err, -ENOEXEC, "process %d has no executable (a kernel thread, or it is exiting)", pid);
+	return err_set(err, -EACCES,
+		       "process %d belongs to uid %u and may not be looked into; CAP_SYS_PTRACE is missing (run as root)",
+		       pid, st.st_uid);
+}
+
+int process_read(const char *procfs, int pid, struct process *ret, struct err *err)
+{
+	struct process p = {.pid = pid};
+	char link[4096];
+	struct stat st;
+	ssize_t n;
+
+	snprintf(p.exe_path, sizeof(p.exe_path), "%.30s/%d/exe", procfs, pid);
+	n = readlink(p.exe_path, link, sizeof(link) - 1);
+	if (n < 0 || stat(p.exe_path, &st) < 0)
+		return explain_unreadable(procfs, pid, -errno, err);
+	link[n] = 0;
+	if (n > 10 && !strcmp(link + n - 10, " (deleted)"))
+		link[n - 10] = 0;
+	p.start_ticks = process_start_ticks(procfs, pid);
+	p.file_key = ((uint64_t)st.st_dev << 40) ^ (uint64_t)st.st_ino ^ ((uint64_t)st.st_mtim.tv_sec << 20) ^
+		     (uint64_t)st.st_mtim.tv_nsec ^ ((uint64_t)st.st_size << 8);
+	p.exe = xstrdup(link);
+	*ret = p;
+	return 0;
+}
+
+void process_done(struct process *p)
+{
+	free(p->exe);
+	p->exe = NULL;
+}
+
+const char *process_name(const struct process *p)
+{
+	const char *slash = strrchr(p->exe, '/');
+
+	return slash ? slash + 1 : p->exe;
+}
+
+/* A mapping of the executable at file offset `offset`: which segment it is, and so the bias. */
+static bool bias_of_mapping(const struct image *img, uint64_t start, uint64_t offset, uint64_t *ret)
+{
+	const uint64_t page = 4096;
+
+	for (size_t i = 0; i < img->nsegments; i++) {
+		const struct image_segment *s = &img->segments[i];
+
+		if (s->filesz && s->offset / page * page == offset) {
+			*ret = start - s->vaddr / page * page;
+			return true;
+		}
+	}
+	return false;
+}
+
+int process_bias(const char *procfs, const struct process *p, const struct image *img, uint64_t *ret,
+		 struct err *err)
+{
+	_cleanup_(buf_done) struct buf maps = {0};
+	struct stat st;
+	char *save = NULL;
+
+	if (!img->pie) {
+		*ret = 0;
+		return 0;
+	}
+	if (proc_file(procfs, p->pid, "maps", &maps) < 0 || !maps.data || !maps.len || stat(p->exe_path, &st) < 0)
+		return err_set(err, -ESRCH, "process %d went away", p->pid);
+	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		uint64_t start, offset, inode;
+		char perms[8];
+
+		/* The device is not compared: overlay filesystems show another one here than stat(2) does. */
+		if (sscanf(line, "%" SCNx64 "-%*x %7s %" SCNx64 " %*s %" SCNu64, &start, perms, &offset, &inode) != 4)
+			continue;
+		if (inode == st.st_ino && bias_of_mapping(img, start, offset, ret))
+			return 0;
+	}
+	return err_set(err, -ENODATA, "process %d does not map its own executable %s as expected", p->pid, p->exe);
+}

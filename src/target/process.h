@@ -1,0 +1,35 @@
+/*
+ * A running process as something to observe: which file it runs, where that file is loaded. Everything
+ * comes from a procfs whose root is a parameter, so tests run on dumps.
+ */
+#ifndef TARGET_PROCESS_H
+#define TARGET_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "binary/image.h"
+
+struct process {
+	int pid;
+	char *exe;               /* as the process sees its path, without " (deleted)" */
+	char exe_path[64];       /* PROCFS/PID/exe: opens the very file, in any mount namespace */
+	uint64_t file_key;       /* the same for processes that run the same file */
+	uint64_t start_ticks;    /* tells a reused PID apart */
+};
+
+/* Errors: -ESRCH no such process, -EACCES (whose it is and which capability is missing), kernel threads: -ENOEXEC. */
+int process_read(const char *procfs, int pid, struct process *ret, struct err *err);
+void process_done(struct process *p);
+/* The base name of exe: what a person calls the program. */
+const char *process_name(const struct process *p);
+/* Run-time address minus image address, from PROCFS/PID/maps. -ESRCH gone, -ENODATA not mapped. */
+int process_bias(const char *procfs, const struct process *p, const struct image *img, uint64_t *ret,
+		 struct err *err);
+/* Field 22 of PROCFS/PID/stat; 0 when gone. */
+uint64_t process_start_ticks(const char *procfs, int pid);
+/* Whether pid is ancestor or one of its descendants. */
+bool process_descends(const char *procfs, int pid, int ancestor);
+
+#endif
