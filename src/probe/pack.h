@@ -21,12 +21,13 @@ enum point_role {
 
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
-	const char *default_value;     /* used when the value is 0, "" or absent */
+	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
 	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
 	const char *other;             /* … and the original goes to attribute `original` */
 	const char *original;
+	const char *title_other;       /* how titles write a value that became `other` */
 	const char *port_attribute;    /* the value is host:port: the host stays, the port goes there */
 	bool keep_empty;               /* emit "" too (default: an empty string is no attribute) */
 	bool min_set;
@@ -61,6 +62,7 @@ struct pack_point {
 	size_t nvariants;
 	bool optional;                 /* its absence is no refusal of the span */
 	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
+	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
 	const char *discard_attribute, *discard_value; /* END: drop the span when that attribute equals this */
 	int line;
 };

@@ -39,7 +39,7 @@ struct resource {
 
 struct span {
 	uint8_t trace_id[16], span_id[8], parent_id[8];
-	bool has_parent;
+	bool has_parent, parent_remote;  /* remote: it came with the request, in another process's words */
 	const char *trace_state;         /* or NULL */
 	const char *name;
 	const char *pack;                /* instrumentation scope: the pack's name */
