@@ -15,8 +15,13 @@ struct capture_scope {
 	enum site_kind at;      /* SITE_ENTRY: parameters by name; SITE_RETURN: results by name */
 };
 /* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
- * typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a pointer into an integer (pointers print so
- * without it too). */
+ * `err` is the last result of type error. typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a
+ * pointer into an integer (pointers print so without it too).
+ *
+ * A path follows pointers as Go's selectors do. What cannot be followed (nil, another type, no such key, an
+ * index out of range) makes a capture's slot say so, and a condition false: the whole condition, unless the
+ * path stands behind a && or || that is not reached. x.(T) == nil and x.(T) != nil never fail: they are
+ * false when x holds another type. */
 
 struct capture_item {
 	const char *name;                /* what the slot is called */
@@ -31,6 +36,7 @@ struct capture_request {
 	const char *goroutine, *sp;      /* NULL, or expressions for IR_GOROUTINE */
 	const struct capture_item *items;
 	size_t nitems;
+	bool xmm_readable;               /* the planter has IR_ARG_XMM (a uprobe has not) */
 };
 
 struct capture_result {

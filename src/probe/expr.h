@@ -4,6 +4,8 @@
  *
  *   req.URL.Path   rw.(*response).status   len(items) > 3   h["User-Agent"][0]   *p   x.y[2].z
  *   a == "x" && !b || n >= 10   hasprefix(s, "GET ")   nil true false 0x1f -1 'c' 10ms
+ *
+ * Columns are 0-based byte offsets into the source text; the column of an operator node is the operator's.
  */
 #ifndef PROBE_EXPR_H
 #define PROBE_EXPR_H
@@ -34,6 +36,7 @@ struct expr {
 	const char *text;
 	size_t len;
 	int64_t number;
+	bool big;               /* EXPR_INT: number is the bits of a uint64 above the largest int64 */
 	double real;
 	struct expr *a, *b;
 	struct expr *args[4];
@@ -49,6 +52,10 @@ void expr_print(const struct expr *e, struct buf *out);
  * A function as packs and users write it: a name, optionally with a declared signature:
  *   net/http.(*response).finishRequest
  *   main.SetInfo(user string, addr *Address, vip bool) (id int, err error)
+ *   main.Log(format string, args ...any) ()
+ * As in Go, all of a list have names or none has; `a, b int` and `...T` (a []T) work. A type that is not
+ * known is written `?`: it keeps the position only. Results are declared when a result list is written:
+ * () declares that there are none.
  */
 struct func_ref {
 	const char *name;       /* "net/http.(*response).finishRequest" */

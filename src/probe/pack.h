@@ -97,7 +97,7 @@ struct pack_source {
 };
 extern const struct pack_source pack_builtin[]; /* generated from packs/, ends with a NULL file */
 
-/* Errors: -EINVAL "file:line:column: sentence". Expressions and func refs are syntax-checked too. */
+/* Errors: -EINVAL "file:line:column: sentence" (1-based). Expressions and func refs are syntax-checked too. */
 int pack_parse(const char *file, const char *text, size_t len, struct pack **ret, struct err *err);
 void pack_free(struct pack *p);
 
