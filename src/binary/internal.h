@@ -1,0 +1,158 @@
+/*
+ * What the files of src/binary share and nobody else sees: the insides of struct binary, the type
+ * objects with their lazily read parts, and the readers each file offers the others.
+ */
+#ifndef BINARY_INTERNAL_H
+#define BINARY_INTERNAL_H
+
+#include "base/map.h"
+#include "binary/binary.h"
+
+/* ---- pclntab (pclntab.c) ---- */
+
+struct pclntab {
+	uint64_t addr;         /* of the header */
+	uint32_t func_size;    /* bytes of a _func record before its pcdata and funcdata arrays */
+	uint64_t nfunc;
+	uint64_t text;         /* what function offsets count from (moduledata.text) */
+	uint64_t gofunc;       /* what funcdata offsets count from, 0 when it could not be verified */
+	uint8_t wrapper_id;    /* the funcID of compiler-made wrappers, 0 when unknown */
+	const uint8_t *names, *cus, *files, *pcs, *funcs; /* the sub-tables, in the image */
+	uint64_t names_len, cus_len, files_len, pcs_len, funcs_len;
+	const uint8_t *ftab;   /* nfunc + 1 pairs of u32 (function, record), at the start of funcs */
+};
+
+/* Where the sub-tables start, relative to the header. */
+struct pclntab_header {
+	uint64_t addr, nfunc;
+	uint32_t func_size;
+	uint64_t offsets[5];   /* names, cus, files, pcs, funcs */
+};
+/* Finds the one header in the image. -ENOEXEC with a sentence when there is none or it is too old. */
+int pclntab_find(const struct image *img, const char *name, struct pclntab_header *ret,
+		 struct err *err);
+/* Fills p from the header and the lengths that moduledata repeats (-ENOEXEC when they lie). */
+int pclntab_open(const struct image *img, const struct pclntab_header *h, const uint64_t lens[5],
+		 struct pclntab *ret);
+void pclntab_find_wrapper_id(struct pclntab *p); /* after p->text is known */
+
+/*
+ * Walks one pc-value table of f: each call yields the value that holds on [*ret_start, *ret_end).
+ * Start with struct pc_walk zeroed except for table and pc (= f->entry).
+ */
+struct pc_walk {
+	uint32_t table;        /* offset in the pctab */
+	uint64_t pc;           /* end of the range yielded last */
+	int32_t value;
+	uint64_t pos;          /* private */
+	bool started;
+};
+struct pc_range {
+	uint64_t start, end;
+	int32_t value;
+};
+bool pc_walk_next(const struct binary *b, struct pc_walk *w, struct pc_range *ret);
+
+/* The pcsp table of f (offset in the pctab), 0 when it has none. */
+uint32_t func_pcsp(const struct binary *b, const struct func *f);
+/* SP delta at pc: bytes by which SP lies below its value at entry (the return address not counted). */
+bool func_sp_delta(const struct binary *b, const struct func *f, uint64_t pc, int32_t *ret);
+/* PCDATA table i of f at pc; false when there is none. */
+bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc, int32_t *ret);
+/* The args word of the _func record: bytes of the argument area, negative when unknown. */
+bool func_args_size(const struct binary *b, const struct func *f, int32_t *ret);
+
+/* ---- moduledata (moduledata.c) ---- */
+
+struct moduledata {
+	uint64_t addr;
+	uint64_t text, etext;
+	uint64_t types, etypes; /* 0, 0 when they could not be verified */
+};
+/* Finds runtime.firstmoduledata and, by content, the fields above; opens the pclntab on the way. */
+int moduledata_open(const struct image *img, const char *name, const struct pclntab_header *h,
+		    struct moduledata *ret, struct pclntab *ret_pcln, struct err *err);
+
+/* ---- types (rtype.c, typeexpr.c, dwarf.c) ---- */
+
+/*
+ * Every struct type is the first member of one of these, whichever reader made it, in the binary's
+ * arena. The parts that few types are asked for are read at the first question by load (NULL: they
+ * are there already); load fills what it can and leaves the rest empty.
+ */
+struct type_full {
+	struct type t;
+	void (*load)(struct binary *b, struct type_full *f);
+	const struct type_field *fields;
+	size_t nfields;
+	const struct type_method *methods;
+	size_t nmethods;
+	const struct type *const *params, *const *results; /* KIND_FUNC */
+	size_t nparams, nresults;
+	bool variadic;          /* KIND_FUNC: the last parameter is ...T (its type is []T) */
+	uint8_t chan_dir;       /* KIND_CHAN: 1 receive, 2 send, 3 both */
+	uint32_t methods_off;   /* rtype.c: where the descriptor's own parts lie */
+	uint64_t private_addr;  /* for the reader: the descriptor's uncommon part, the DIE offset … */
+	const struct type *pointer_to; /* cached binary_type_pointer_to */
+};
+
+/* The whole object, its lazy parts read. t comes from this binary; the object is not const. */
+struct type_full *type_full(struct binary *b, const struct type *t);
+/* A zeroed object in b's arena; the caller fills t, load and what it knows. */
+struct type_full *type_full_new(struct binary *b);
+
+struct type_index;
+void type_index_free(struct type_index *x);
+const struct type *rtype_by_name(struct binary *b, const char *full_name); /* named types only */
+/* The descriptor of a composite from its parts' descriptors, NULL when the binary has none. */
+const struct type *rtype_composite(struct binary *b, enum type_kind kind, const struct type *elem,
+				   const struct type *key, uint64_t len_or_dir);
+
+/*
+ * dwarf.c: by full name, NULL without DWARF or when absent. Named types are cached by the caller
+ * (binary.c keeps composed and DWARF types by name), so each name is asked for once.
+ */
+const struct type *dwarf_type(struct binary *b, const char *full_name);
+/* Releases b->dwarf; accepts NULL. */
+struct dwarf;
+void dwarf_free(struct dwarf *d);
+
+/* Types by full name that have no descriptor: builtin kinds, composed, DWARF. */
+const struct type *type_cached(struct binary *b, const char *full_name);
+void type_cache(struct binary *b, const struct type *t);
+/*
+ * Composites of known parts, the binary's descriptor of them when there is one: KIND_POINTER,
+ * KIND_SLICE, KIND_ARRAY (len), KIND_MAP (key), KIND_CHAN (len = direction). elem may be NULL for a
+ * pointer to an unknown type, which is then named name_if_unknown.
+ */
+const struct type *type_compose(struct binary *b, enum type_kind kind, const struct type *elem,
+				const struct type *key, uint64_t len, const char *name_if_unknown);
+/* A builtin ("int", "error", "any", "unsafe.Pointer" …), composed when there is no descriptor. */
+const struct type *type_builtin(struct binary *b, const char *name);
+
+/* ---- the binary itself (binary.c) ---- */
+
+struct binary {
+	struct arena arena;
+	const char *name;
+	struct image img;
+	struct pclntab pcln;
+	struct moduledata md;
+	struct build_info *info;       /* NULL until asked for */
+	struct type_index *index;      /* NULL until the first look-up by name */
+	struct map types;              /* descriptor address -> struct type_full * */
+	struct strmap named;           /* types without a descriptor, by full name */
+	unsigned depth;                /* of the type being read: bounds recursion on hostile input */
+	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
+	bool dwarf_tried;
+};
+
+/* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */
+struct section {
+	uint64_t addr, offset, size;
+	uint32_t type;
+};
+bool image_section(const struct image *img, const char *name, struct section *ret);
+int build_info_read(struct binary *b);
+
+#endif
