@@ -1,1 +1,60 @@
-int main(void){return 0;}
+/* The table of verbs. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/verb.h"
+
+static const struct verb *const verbs[] = {&verb_run, &verb_attach, &verb_inspect, &verb_doctor};
+
+int complain(int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("earshot: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return code;
+}
+
+void verb_help(const struct verb *v)
+{
+	printf("usage: earshot %s %s\n\n%s\n", v->name, v->synopsis, v->summary);
+	options_print(v->groups, stdout);
+	printf("\nThe manual page earshot-%s(1) has examples.\n", v->name);
+}
+
+static void usage(FILE *out)
+{
+	fputs("Earshot shows what a Go program is doing without changing a line of it.\n\nusage:\n", out);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(out, "  earshot %s %s\n", verbs[i]->name, verbs[i]->synopsis);
+	fputc('\n', out);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(out, "  %-8s %s\n", verbs[i]->name, verbs[i]->summary);
+	fputs("\n`earshot VERB --help` explains a verb.\n", out);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : NULL;
+
+	if (!name) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		usage(stdout);
+		return EXIT_DONE;
+	}
+	if (!strcmp(name, "--version")) {
+		puts("earshot " EARSHOT_VERSION);
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		if (!strcmp(name, verbs[i]->name))
+			return verbs[i]->run(verbs[i], argc - 1, argv + 1);
+	return complain(EXIT_USAGE, "there is no verb \"%s\"; `earshot --help` lists them", name);
+}

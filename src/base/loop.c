@@ -140,7 +140,7 @@ static void dispatch(struct loop_source *s, uint32_t events)
 		return;
 	if (s->is_signal) {
 		while (!s->dead && read(s->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-			s->fn(s->arg, si.ssi_signo);
+			s->fn(s->arg, si.ssi_signo | (si.ssi_code > 0 ? LOOP_SIGNAL_FROM_KERNEL : 0));
 		return;
 	}
 	s->fn(s->arg, events);
@@ -150,6 +150,7 @@ int loop_run(struct loop *l)
 {
 	struct epoll_event ev[16];
 
+	l->quit = false;
 	while (!l->quit) {
 		int n = epoll_wait(l->epoll, ev, ARRAY_SIZE(ev), -1);
 

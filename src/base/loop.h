@@ -8,7 +8,9 @@
 struct loop;
 struct loop_source;
 
-typedef void (*loop_fn)(void *arg, uint32_t events); /* events: EPOLL* bits, or the signal number */
+/* events: EPOLL bits; for signals the number, with LOOP_SIGNAL_FROM_KERNEL when no process sent it (a terminal). */
+typedef void (*loop_fn)(void *arg, uint32_t events);
+#define LOOP_SIGNAL_FROM_KERNEL (1u << 16)
 
 int loop_new(struct loop **ret); /* 0 or -errno */
 void loop_free(struct loop *l);  /* closes timers and signal descriptors it made, not fds given to it */

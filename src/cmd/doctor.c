@@ -1,0 +1,194 @@
+/* earshot doctor: what this kernel and these privileges allow, and what a probe costs here. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cmd/verb.h"
+#include "plant/plant.h"
+#include "target/exec.h"
+
+struct doctor_options {
+	bool json;
+};
+
+static const struct option_def doctor_defs[] = {
+	{0, "json", NULL, "one JSON object instead of text", OPT_FLAG, offsetof(struct doctor_options, json)},
+	{0},
+};
+static const struct option_group doctor_groups[] = {{"options", doctor_defs, 0}, {0}};
+
+struct check {
+	const char *name;
+	bool ok, needed;
+	char text[640];
+};
+
+typedef VEC(struct check) check_vec;
+
+static struct check *add(check_vec *all, const char *name, bool ok, bool needed, const char *text)
+{
+	struct check *c = vec_add(all);
+
+	*c = (struct check){.name = name, .ok = ok, .needed = needed};
+	snprintf(c->text, sizeof(c->text), "%s", text);
+	return c;
+}
+
+/* Numbers from linux/capability.h. CAP_SYS_ADMIN holds what BPF and PERFMON were split from in 5.8. */
+static const struct {
+	const char *name, *what;
+	int bit;
+	bool needed;
+} capabilities[] = {
+	{"CAP_BPF", "to load probe programs", 39, true},
+	{"CAP_PERFMON", "to attach them and read user memory", 38, true},
+	{"CAP_SYS_PTRACE", "to observe other users' processes", 19, false},
+};
+
+static void check_capabilities(check_vec *all)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	uint64_t effective = 0;
+	char *line;
+
+	if (file_read("/proc/self/status", &b, 0) == 0 && (line = strstr(b.data, "CapEff:")))
+		sscanf(line, "CapEff: %" SCNx64, &effective);
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		bool has = effective >> capabilities[i].bit & 1 || effective >> 21 & 1;
+
+		add(all, capabilities[i].name, has, capabilities[i].needed, capabilities[i].what);
+	}
+}
+
+static void check_exec_events(check_vec *all)
+{
+	struct exec_watch *w = NULL;
+	struct err err = {0};
+	int r = exec_watch_new(&w, &err);
+
+	add(all, "program starts", r >= 0, false,
+	    r >= 0 ? "the kernel tells of every exec" : err.text);
+	exec_watch_free(w);
+}
+
+struct prices {
+	double ns[3];
+};
+
+static void check_planter(check_vec *all, struct prices *prices)
+{
+	struct planter_options o = {.procfs = "/proc"};
+	struct planter *p = NULL;
+	struct err err = {0};
+
+	if (planter_uprobe.open(&o, &p, &err) < 0) {
+		add(all, "uprobes", false, true, err.text);
+		return;
+	}
+	add(all, "uprobes", true, true, "probe programs load, the event ring works");
+	if (planter_uprobe.multi(p))
+		add(all, "uprobe_multi", true, false, "one link plants all sites of a probe");
+	else
+		add(all, "uprobe_multi", false, false, "this kernel links each site by itself; attaching is slower");
+	for (int i = 0; i < 3; i++)
+		prices->ns[i] = planter_uprobe.price_ns(p, (enum site_price)i);
+	planter_uprobe.close(p);
+}
+
+static const char *const price_keys[] = {"nop5", "emulated", "stepped"};
+static const char *const price_texts[] = {"on a 5-byte nop", "on push, jump, call (most entries)",
+					  "on any other instruction (returns)"};
+
+static void report_text(const check_vec *all, const struct prices *prices, const struct utsname *u)
+{
+	printf("earshot " EARSHOT_VERSION ", %s %s, %s\n\n", u->sysname, u->release, u->machine);
+	for (size_t i = 0; i < all->len; i++) {
+		const struct check *c = &all->data[i];
+
+		printf("  %-16s %-8s %s\n", c->name, c->ok ? "ok" : c->needed ? "MISSING" : "no", c->text);
+	}
+	printf("\nwhat one hit of a uprobe costs the observed program here:\n");
+	for (int i = 0; i < 3; i++)
+		if (prices->ns[i] > 0)
+			printf("  %7.2f \xc2\xb5s  %s\n", prices->ns[i] / 1000, price_texts[i]);
+		else
+			printf("  unknown     %s\n", price_texts[i]);
+}
+
+static void report_json(const check_vec *all, const struct prices *prices, const struct utsname *u)
+{
+	struct buf out = {0};
+	struct json j = {.out = &out};
+
+	json_open(&j, '{');
+	json_key(&j, "version");
+	json_str(&j, EARSHOT_VERSION);
+	json_key(&j, "kernel");
+	json_str(&j, u->release);
+	json_key(&j, "checks");
+	json_open(&j, '[');
+	for (size_t i = 0; i < all->len; i++) {
+		json_open(&j, '{');
+		json_key(&j, "name");
+		json_str(&j, all->data[i].name);
+		json_key(&j, "ok");
+		json_bool(&j, all->data[i].ok);
+		json_key(&j, "needed");
+		json_bool(&j, all->data[i].needed);
+		json_key(&j, "text");
+		json_str(&j, all->data[i].text);
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	json_key(&j, "price_ns");
+	json_open(&j, '{');
+	for (int i = 0; i < 3; i++)
+		if (prices->ns[i] > 0) {
+			json_key(&j, price_keys[i]);
+			json_double(&j, prices->ns[i]);
+		}
+	json_close(&j, '}');
+	json_close(&j, '}');
+	puts(out.data);
+	buf_done(&out);
+}
+
+static int run(const struct verb *v, int argc, char **argv)
+{
+	struct doctor_options o = {0};
+	struct prices prices = {0};
+	check_vec all = {0};
+	struct err err = {0};
+	struct utsname u;
+	int rest, code = EXIT_DONE, r = options_parse(v->groups, &o, argc, argv, &rest, &err);
+
+	if (r == 1) {
+		verb_help(v);
+		return EXIT_DONE;
+	}
+	if (r >= 0 && rest < argc)
+		r = err_set(&err, -EINVAL, "doctor takes no operand");
+	if (r < 0)
+		return complain(EXIT_USAGE, "%s", err.text);
+	uname(&u);
+	check_capabilities(&all);
+	check_planter(&all, &prices);
+	check_exec_events(&all);
+	(o.json ? report_json : report_text)(&all, &prices, &u);
+	for (size_t i = 0; i < all.len; i++)
+		if (all.data[i].needed && !all.data[i].ok)
+			code = EXIT_FAILED;
+	vec_done(&all);
+	return code;
+}
+
+const struct verb verb_doctor = {
+	.name = "doctor",
+	.synopsis = "[--json]",
+	.summary = "say what this kernel and these privileges allow, and what a probe costs here",
+	.groups = doctor_groups,
+	.run = run,
+};

@@ -1,0 +1,319 @@
+/* earshot inspect: what can be observed in an executable; offline, without privileges. */
+#include <errno.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cmd/packs.h"
+#include "cmd/verb.h"
+#include "probe/join.h"
+
+struct inspect_options {
+	bool json, list_packs, ir;
+	const char *functions;
+	string_list packs;
+};
+
+static const struct option_def inspect_defs[] = {
+	{0, "json", NULL, "one JSON object instead of text", OPT_FLAG, offsetof(struct inspect_options, json)},
+	{0, "functions", "GLOB", "list the functions that match, with signatures and sites", OPT_STRING,
+	 offsetof(struct inspect_options, functions)},
+	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
+	 offsetof(struct inspect_options, packs)},
+	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
+	{0, "ir", NULL, "show the capture program of each probe", OPT_FLAG, offsetof(struct inspect_options, ir)},
+	{0},
+};
+static const struct option_group inspect_groups[] = {{"options", inspect_defs, 0}, {0}};
+
+static const char *const price_text[] = {"nop, cheapest", "emulated, cheap", "single-stepped, dear"};
+static const char *const price_name[] = {"nop5", "emulated", "stepped"};
+static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic"};
+
+/* ---- text ---- */
+
+static void print_facts(struct binary *b)
+{
+	const struct build_info *info = binary_build_info(b);
+
+	printf("%s\n  %s, x86-64%s, %s, %s\n", binary_name(b), info->go_version,
+	       binary_image(b)->pie ? ", position-independent" : "",
+	       info->has_symtab ? "symbols" : "no symbols (stripped)", info->has_dwarf ? "DWARF" : "no DWARF");
+	if (info->main.path[0])
+		printf("  module %s %s, %zu dependencies\n", info->main.path, info->main.version, info->ndeps);
+	else
+		printf("  no module list in the build info\n");
+	printf("  %zu functions\n", binary_func_count(b));
+}
+
+static void print_join(const struct join *j, bool ir)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s%s%s", j->span ? j->span->name : "", j->span ? "/" : "", j->point->name);
+	if (!j->variant) {
+		printf("  %-22s %-6s %s: %s\n", name, role_name[j->point->role], j->absent ? "absent" : "refused",
+		       j->why);
+		return;
+	}
+	printf("  %-22s %-6s %s\n", name, role_name[j->point->role], j->func.name);
+	for (size_t i = 0; i < j->nsites; i++)
+		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", j->sites[i].addr, j->sites[i].insn,
+		       price_text[j->sites[i].price]);
+	for (size_t i = 0; i < j->variant->ncaptures; i++)
+		if (j->capture.why[i])
+			printf("  %-22s        without %s: %s\n", "", j->variant->captures[i].name, j->capture.why[i]);
+	if (ir) {
+		_cleanup_(buf_done) struct buf text = {0};
+
+		capture_print(&j->capture.program, &text);
+		fputs(text.data ? text.data : "", stdout);
+	}
+}
+
+static void print_joins(const struct join *joins, size_t n, bool ir)
+{
+	const struct pack *last = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (joins[i].pack != last)
+			printf("\n%s: %s\n", joins[i].pack->name, joins[i].pack->about ? joins[i].pack->about : "");
+		last = joins[i].pack;
+		print_join(&joins[i], ir);
+	}
+	if (!n)
+		printf("\nNo pack applies to it.\n");
+}
+
+/* ---- JSON ---- */
+
+static void json_facts(struct json *j, struct binary *b)
+{
+	const struct build_info *info = binary_build_info(b);
+
+	json_key(j, "file");
+	json_str(j, binary_name(b));
+	json_key(j, "go_version");
+	json_str(j, info->go_version);
+	json_key(j, "pie");
+	json_bool(j, binary_image(b)->pie);
+	json_key(j, "symbols");
+	json_bool(j, info->has_symtab);
+	json_key(j, "dwarf");
+	json_bool(j, info->has_dwarf);
+	json_key(j, "module");
+	json_str(j, info->main.path[0] ? info->main.path : NULL);
+	json_key(j, "modules");
+	json_open(j, '[');
+	for (size_t i = 0; i < info->ndeps; i++) {
+		json_open(j, '{');
+		json_key(j, "path");
+		json_str(j, info->deps[i].path);
+		json_key(j, "version");
+		json_str(j, info->deps[i].version);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	json_key(j, "functions");
+	json_uint(j, binary_func_count(b));
+}
+
+static void json_sites(struct json *j, const struct site *sites, size_t n)
+{
+	json_key(j, "sites");
+	json_open(j, '[');
+	for (size_t i = 0; i < n; i++) {
+		json_open(j, '{');
+		json_key(j, "address");
+		json_uint(j, sites[i].addr);
+		json_key(j, "instruction");
+		json_str(j, sites[i].insn);
+		json_key(j, "price");
+		json_str(j, price_name[sites[i].price]);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void json_join(struct json *j, const struct join *join)
+{
+	json_open(j, '{');
+	json_key(j, "pack");
+	json_str(j, join->pack->name);
+	json_key(j, "span");
+	json_str(j, join->span ? join->span->name : NULL);
+	json_key(j, "point");
+	json_str(j, join->point->name);
+	json_key(j, "role");
+	json_str(j, role_name[join->point->role]);
+	json_key(j, "status");
+	json_str(j, join->variant ? "ready" : join->absent ? "absent" : "refused");
+	if (join->variant) {
+		json_key(j, "function");
+		json_str(j, join->func.name);
+		json_sites(j, join->sites, join->nsites);
+		json_key(j, "without");
+		json_open(j, '{');
+		for (size_t i = 0; i < join->variant->ncaptures; i++)
+			if (join->capture.why[i]) {
+				json_key(j, join->variant->captures[i].name);
+				json_str(j, join->capture.why[i]);
+			}
+		json_close(j, '}');
+	} else {
+		json_key(j, "reason");
+		json_str(j, join->why);
+	}
+	json_close(j, '}');
+}
+
+/* ---- functions ---- */
+
+static void print_params(const struct param *params, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_printf(out, "%s%s%s%s", i ? ", " : "", params[i].name ? params[i].name : "",
+			   params[i].name && *params[i].name ? " " : "",
+			   params[i].type ? params[i].type->name : "?");
+}
+
+static void describe_function(struct binary *b, const struct func *f, struct buf *out)
+{
+	struct signature sig;
+	size_t skip;
+
+	buf_str(out, f->name);
+	if (binary_signature(b, f, NULL, &sig, NULL) < 0)
+		return;
+	skip = sig.has_receiver && sig.nparams ? 1 : 0;
+	buf_char(out, '(');
+	print_params(sig.params + skip, sig.nparams - skip, out);
+	buf_char(out, ')');
+	if (sig.results_known && sig.nresults) {
+		buf_str(out, " (");
+		print_params(sig.results, sig.nresults, out);
+		buf_char(out, ')');
+	}
+}
+
+static void list_functions(struct binary *b, const char *glob, struct json *json)
+{
+	struct func f;
+
+	for (size_t i = 0; i < binary_func_count(b); i++) {
+		_cleanup_(buf_done) struct buf text = {0};
+		struct err err = {0};
+		struct site site;
+		int r;
+
+		if (!binary_func(b, i, &f) || fnmatch(glob, f.name, 0))
+			continue;
+		describe_function(b, &f, &text);
+		r = binary_entry_site(b, &f, &site, &err);
+		if (json) {
+			json_open(json, '{');
+			json_key(json, "name");
+			json_str(json, f.name);
+			json_key(json, "signature");
+			json_strn(json, text.data, text.len);
+			json_sites(json, &site, r < 0 ? 0 : 1);
+			if (r < 0) {
+				json_key(json, "reason");
+				json_str(json, err.text);
+			}
+			json_close(json, '}');
+		} else {
+			printf("0x%08" PRIx64 "  %-8s  %s%s%s\n", f.entry, r < 0 ? "refused" : price_name[site.price],
+			       text.data, r < 0 ? "  # " : "", r < 0 ? err.text : "");
+		}
+	}
+}
+
+/* ---- the verb ---- */
+
+static void report_text(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n)
+{
+	if (o->functions) {
+		list_functions(b, o->functions, NULL);
+		return;
+	}
+	print_facts(b);
+	print_joins(joins, n, o->ir);
+}
+
+static void report_json(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n)
+{
+	struct buf out = {0};
+	struct json j = {.out = &out};
+
+	json_open(&j, '{');
+	json_facts(&j, b);
+	if (o->functions) {
+		json_key(&j, "matches");
+		json_open(&j, '[');
+		list_functions(b, o->functions, &j);
+		json_close(&j, ']');
+	} else {
+		json_key(&j, "probes");
+		json_open(&j, '[');
+		for (size_t i = 0; i < n; i++)
+			json_join(&j, &joins[i]);
+		json_close(&j, ']');
+	}
+	json_close(&j, '}');
+	puts(out.data);
+	buf_done(&out);
+}
+
+static int inspect(const char *path, const struct inspect_options *o, const pack_set *packs)
+{
+	_cleanup_(cleanup_binary) struct binary *b = NULL;
+	struct join *joins = NULL;
+	struct err err = {0};
+	size_t n = 0;
+
+	if (binary_open(path, &b, &err) < 0 ||
+	    (!o->functions && join_packs(b, packs->data, packs->len, &joins, &n, &err) < 0))
+		return complain(EXIT_FAILED, "%s", err.text);
+	if (o->json)
+		report_json(b, o, joins, n);
+	else
+		report_text(b, o, joins, n);
+	return EXIT_DONE;
+}
+
+static int run(const struct verb *v, int argc, char **argv)
+{
+	struct inspect_options o = {0};
+	pack_set packs = {0};
+	struct err err = {0};
+	int rest, code = EXIT_DONE, r = options_parse(v->groups, &o, argc, argv, &rest, &err);
+
+	if (r == 1) {
+		verb_help(v);
+		return EXIT_DONE;
+	}
+	if (r >= 0 && rest + 1 != argc && !o.list_packs)
+		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
+	if (r >= 0)
+		r = packs_load(&o.packs, &packs, &err);
+	if (r < 0)
+		return complain(EXIT_USAGE, "%s", err.text);
+	for (size_t i = 0; o.list_packs && i < packs.len; i++)
+		printf("%-16s %s\n", packs.data[i]->name, packs.data[i]->about ? packs.data[i]->about : "");
+	if (rest < argc)
+		code = inspect(argv[rest], &o, &packs);
+	packs_done(&packs);
+	vec_done(&o.packs);
+	return code;
+}
+
+const struct verb verb_inspect = {
+	.name = "inspect",
+	.synopsis = "BINARY [--json] [--functions GLOB]",
+	.summary = "say what can be observed in an executable; offline, without root",
+	.groups = inspect_groups,
+	.run = run,
+};

@@ -1,0 +1,37 @@
+/* Command-line options as data: parsing, --help and completion all read the same rows. */
+#ifndef CMD_OPTIONS_H
+#define CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/vec.h"
+
+enum option_kind { OPT_FLAG, OPT_STRING, OPT_LIST, OPT_UINT, OPT_DURATION, OPT_RATIO };
+
+typedef VEC(const char *) string_list;
+
+struct option_def {
+	char letter;            /* 0: long only */
+	const char *name, *arg; /* arg: what --help calls the value, NULL for flags */
+	const char *help;
+	enum option_kind kind;
+	size_t offset;          /* of bool, const char *, string_list, uint64_t, uint64_t (ns), double */
+};
+struct option_group {
+	const char *title;
+	const struct option_def *defs; /* ends with a NULL name */
+	size_t base;                   /* added to the offsets: groups are embedded in the verb's struct */
+};
+
+/*
+ * Stores what argv (argv[0] skipped) says into the struct at `into`; *ret_rest is the index of the first
+ * operand. Operands end option parsing at "--" or, with stop_at_operand, at the first of them. 1: --help was
+ * asked for. -EINVAL with a sentence otherwise.
+ */
+int options_parse(const struct option_group *groups, void *into, int argc, char **argv, int *ret_rest,
+		  struct err *err);
+void options_print(const struct option_group *groups, FILE *out);
+
+#endif

@@ -1,0 +1,53 @@
+#include "cmd/resource.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static void add_string(struct attr *attrs, size_t *n, const char *key, const char *value)
+{
+	if (value && *value)
+		attrs[(*n)++] = (struct attr){.key = key, .kind = ATTR_STRING, .s = value, .len = strlen(value)};
+}
+
+static bool given(const struct attr *extra, size_t n, const char *key)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(extra[i].key, key))
+			return true;
+	return false;
+}
+
+const struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
+				    const char *service, const struct attr *extra, size_t nextra, uint32_t id)
+{
+	const struct build_info *info = binary_build_info(b);
+	struct attr *attrs = arena_array(arena, struct attr, nextra + 16);
+	struct resource *r = arena_new(arena, struct resource);
+	char host[256] = "";
+	size_t n = 0;
+
+	gethostname(host, sizeof(host) - 1);
+	r->service = arena_strdup(arena, service ? service : process_name(p));
+	add_string(attrs, &n, "service.name", r->service);
+	if (!given(extra, nextra, "service.version") && strcmp(info->main.version, "(devel)"))
+		add_string(attrs, &n, "service.version", arena_strdup(arena, info->main.version));
+	attrs[n++] = (struct attr){.key = "process.pid", .kind = ATTR_INT, .i = p->pid};
+	add_string(attrs, &n, "process.executable.name", arena_strdup(arena, process_name(p)));
+	add_string(attrs, &n, "process.executable.path", arena_strdup(arena, p->exe));
+	add_string(attrs, &n, "process.runtime.name", "go");
+	add_string(attrs, &n, "process.runtime.version", arena_strdup(arena, info->go_version));
+	if (!given(extra, nextra, "host.name"))
+		add_string(attrs, &n, "host.name", arena_strdup(arena, host));
+	add_string(attrs, &n, "os.type", "linux");
+	add_string(attrs, &n, "telemetry.sdk.name", "earshot");
+	add_string(attrs, &n, "telemetry.sdk.language", "go");
+	add_string(attrs, &n, "telemetry.sdk.version", EARSHOT_VERSION);
+	for (size_t i = 0; i < nextra; i++)
+		if (strcmp(extra[i].key, "service.name"))
+			attrs[n++] = extra[i];
+	r->pid = p->pid;
+	r->attrs = attrs;
+	r->nattrs = n;
+	r->id = id;
+	return r;
+}

@@ -1,0 +1,22 @@
+/* A verb: one file under cmd/, one row in main.c. Usage and completion come from these tables. */
+#ifndef CMD_VERB_H
+#define CMD_VERB_H
+
+#include "cmd/options.h"
+
+/* Exit codes: a contract with scripts (docs/man/earshot.1). */
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOTHING = 3 };
+
+struct verb {
+	const char *name, *synopsis, *summary;
+	const struct option_group *groups; /* ends with a NULL title */
+	int (*run)(const struct verb *v, int argc, char **argv); /* argv[0] is the verb; returns an exit code */
+};
+
+extern const struct verb verb_run, verb_attach, verb_inspect, verb_doctor;
+
+void verb_help(const struct verb *v);
+/* "earshot: sentence" on standard error; returns code. */
+int complain(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+#endif
