@@ -75,7 +75,7 @@ done
 
 command -v gcc >/dev/null || apt_need build-essential || true
 for package in client shop; do
-	[ -d "$src/$package" ] && build "$newest" "$package" "$package" -- -ldflags '-s -w'
+	build "$newest" "$package" "$package" -- -ldflags '-s -w'
 done
 for minor in ${@:-$GO_MINORS}; do
 	if [ ! -x "$EARSHOT_CACHE/toolchains/go$minor/bin/go" ]; then

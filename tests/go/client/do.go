@@ -24,6 +24,10 @@ func newClients() clients {
 	return clients{
 		"h1": &http.Transport{TLSClientConfig: trust, DisableCompression: true,
 			ExpectContinueTimeout: 5 * time.Second},
+		// A connection that ends without a response makes net/http's client ask
+		// again on a new one, unless it was new itself.
+		"h1-fresh": &http.Transport{TLSClientConfig: trust, DisableCompression: true,
+			DisableKeepAlives: true},
 		"h2": &http2.Transport{TLSClientConfig: trust, DisableCompression: true},
 		"h2c": &http2.Transport{AllowHTTP: true, DisableCompression: true,
 			DialTLS: func(network, addr string, _ *tls.Config) (net.Conn, error) {

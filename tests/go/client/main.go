@@ -14,7 +14,7 @@ import (
 // request is one line of the script.
 type request struct {
 	ID       string            `json:"id"`
-	Proto    string            `json:"proto"` // h1, h2 or h2c
+	Proto    string            `json:"proto"` // h1, h1-fresh (a connection of its own), h2 or h2c
 	Method   string            `json:"method"`
 	URL      string            `json:"url"`
 	Host     string            `json:"host"`
