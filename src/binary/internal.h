@@ -28,10 +28,14 @@ struct pclntab_header {
 	uint32_t func_size;
 	uint64_t offsets[5];   /* names, cus, files, pcs, funcs */
 };
-/* Finds the one header in the image. -ENOEXEC with a sentence when there is none or it is too old. */
-int pclntab_find(const struct image *img, const char *name, struct pclntab_header *ret,
-		 struct err *err);
-/* Fills p from the header and the lengths that moduledata repeats (-ENOEXEC when they lie). */
+/*
+ * Iterates over what looks like a header (start with *pos 0), the one in its section first. A program
+ * may carry another Go program as data, so only moduledata says which is the right one.
+ */
+bool pclntab_next(const struct image *img, uint64_t *pos, struct pclntab_header *ret);
+/* The sentence for a file in which no header was accepted; returns -ENOEXEC. */
+int pclntab_missing(const struct image *img, const char *name, struct err *err);
+/* Fills p from the header and the lengths that moduledata repeats; -ENOEXEC when they lie. */
 int pclntab_open(const struct image *img, const struct pclntab_header *h, const uint64_t lens[5],
 		 struct pclntab *ret);
 void pclntab_find_wrapper_id(struct pclntab *p); /* after p->text is known */
@@ -69,9 +73,12 @@ struct moduledata {
 	uint64_t text, etext;
 	uint64_t types, etypes; /* 0, 0 when they could not be verified */
 };
-/* Finds runtime.firstmoduledata and, by content, the fields above; opens the pclntab on the way. */
-int moduledata_open(const struct image *img, const char *name, const struct pclntab_header *h,
-		    struct moduledata *ret, struct pclntab *ret_pcln, struct err *err);
+/*
+ * Finds runtime.firstmoduledata by the header it points to and, by content, the fields above; opens
+ * the pclntab on the way. -ENOENT when nothing refers to the header in this way.
+ */
+int moduledata_open(const struct image *img, const struct pclntab_header *h, struct moduledata *ret,
+		    struct pclntab *ret_pcln);
 
 /* ---- types (rtype.c, typeexpr.c, dwarf.c) ---- */
 
@@ -153,6 +160,9 @@ struct section {
 	uint32_t type;
 };
 bool image_section(const struct image *img, const char *name, struct section *ret);
-int build_info_read(struct binary *b);
+/* ---- build info (buildinfo.c) ---- */
+
+uint64_t build_info_find(const struct image *img); /* address of the blob, 0 if none */
+struct build_info *build_info_read(struct binary *b); /* in b's arena, never NULL */
 
 #endif
