@@ -13,6 +13,10 @@
 #include "base/json.h"
 #include "otlp_trace.pb-c.h"
 
+/* Of Span.flags: whether the parent is of another process. */
+#define FLAG_REMOTE_KNOWN 0x100
+#define FLAG_REMOTE       0x200
+
 struct otlp_attrs {
 	size_t cap;
 	Otlp__KeyValue **pointers, *pairs;
@@ -148,8 +152,10 @@ void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *
 
 	m.trace_id = (ProtobufCBinaryData){sizeof(s->trace_id), (uint8_t *)s->trace_id};
 	m.span_id = (ProtobufCBinaryData){sizeof(s->span_id), (uint8_t *)s->span_id};
-	if (s->has_parent)
+	if (s->has_parent) {
 		m.parent_span_id = (ProtobufCBinaryData){sizeof(s->parent_id), (uint8_t *)s->parent_id};
+		m.flags = FLAG_REMOTE_KNOWN | (s->parent_remote ? FLAG_REMOTE : 0);
+	}
 	m.trace_state = text(&e->repaired, s->trace_state);
 	m.name = text(&e->repaired, s->name);
 	m.kind = (Otlp__SpanKind)s->kind;
