@@ -1,0 +1,269 @@
+/*
+ * Function references: a name as pclntab spells it, optionally with a signature in Go syntax. Names hold
+ * nearly any character (paths, "(*T)", "[...]", "·f-fm"), so the parameter list is found by shape: the
+ * first "(" outside brackets that does not stand behind a dot, as a receiver's does.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/vec.h"
+#include "probe/expr.h"
+#include "probe/lexer.h"
+
+struct cursor {
+	const char *text;
+	int pos;
+	struct arena *arena;
+	struct err *err;
+};
+
+struct entry { /* of a parameter list: "a, b int" is two, the first without a type yet */
+	const char *name, *type;
+	int column;
+};
+typedef VEC(struct entry) entries;
+
+static int fail_at(struct cursor *c, int column, const char *sentence)
+{
+	return err_at_column(c->err, -EINVAL, c->text, column, "%s", sentence);
+}
+
+static void skip_blanks(struct cursor *c)
+{
+	while (c->text[c->pos] && strchr(" \t\r\n", c->text[c->pos]))
+		c->pos++;
+}
+
+/* Stands on a bracket; moves behind the one that closes it. */
+static int skip_bracket(struct cursor *c)
+{
+	int opened = c->pos;
+	char stack[32];
+	unsigned depth = 0;
+
+	do {
+		char b = c->text[c->pos];
+
+		if (!b)
+			return fail_at(c, opened, "the bracket that closes this is missing");
+		if (strchr("([{", b)) {
+			if (depth == sizeof(stack))
+				return fail_at(c, c->pos, "the brackets are nested too deeply");
+			stack[depth++] = b == '(' ? ')' : b == '[' ? ']' : '}';
+		} else if (strchr(")]}", b)) {
+			if (stack[--depth] != b)
+				return fail_at(c, c->pos, "this bracket closes a different one");
+		}
+		c->pos++;
+	} while (depth);
+	return 0;
+}
+
+static int parse_name(struct cursor *c, const char **ret)
+{
+	int start = c->pos, r;
+
+	for (;;) {
+		char b = c->text[c->pos];
+
+		if (b == '[' || (b == '(' && c->pos > start && c->text[c->pos - 1] == '.')) {
+			r = skip_bracket(c);
+			if (r)
+				return r;
+			continue;
+		}
+		if (!b || strchr(" \t\r\n(){}],\"'`", b))
+			break;
+		c->pos++;
+	}
+	if (c->pos == start)
+		return fail_at(c, start, "a function's name is expected, as in net/http.(*conn).serve");
+	*ret = arena_strndup(c->arena, c->text + start, (size_t)(c->pos - start));
+	return 0;
+}
+
+static bool is_type_word(const char *word, size_t n)
+{
+	static const char *const words[] = {"chan", "func", "map", "struct", "interface"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strlen(words[i]) == n && !strncmp(words[i], word, n))
+			return true;
+	return false;
+}
+
+/* "...T" is a []T inside the function; "?" is a type that nobody knows. */
+static const char *type_text(struct cursor *c, const char *text)
+{
+	if (!strncmp(text, "...", 3))
+		return arena_printf(c->arena, "[]%s", text + 3 + strspn(text + 3, " \t"));
+	return text;
+}
+
+/* Splits "name Type" at the blank; a lone word is taken as a type, the list decides what it is. */
+static struct entry split_entry(struct cursor *c, const char *text, int column)
+{
+	struct entry e = {.column = column, .type = text};
+	size_t n = 0;
+
+	while (name_part(text[n]))
+		n++;
+	if (!n || (text[n] != ' ' && text[n] != '\t') || is_type_word(text, n))
+		return e;
+	e.name = arena_strndup(c->arena, text, n);
+	e.type = text + n + strspn(text + n, " \t");
+	return e;
+}
+
+static int parse_entry(struct cursor *c, entries *list)
+{
+	int start, end, r;
+
+	skip_blanks(c);
+	start = c->pos;
+	while (c->text[c->pos] && !strchr(",)", c->text[c->pos])) {
+		if (strchr("]}", c->text[c->pos]))
+			return fail_at(c, c->pos, "this bracket closes nothing");
+		if (!strchr("([{", c->text[c->pos])) {
+			c->pos++;
+			continue;
+		}
+		r = skip_bracket(c);
+		if (r)
+			return r;
+	}
+	for (end = c->pos; end > start && strchr(" \t\r\n", c->text[end - 1]); end--)
+		;
+	if (end == start)
+		return fail_at(c, start, "a parameter is expected here, as in `user string`");
+	vec_push(list, split_entry(c, arena_strndup(c->arena, c->text + start,
+						    (size_t)(end - start)), start));
+	return 0;
+}
+
+/* Go's rule: when one entry has a name, all have, and a lone word takes the type that follows. */
+static int name_entries(struct cursor *c, entries *list)
+{
+	const char *type = NULL;
+	bool named = false;
+
+	for (size_t i = 0; i < list->len; i++)
+		named |= list->data[i].name != NULL;
+	for (size_t i = list->len; i-- > 0;) {
+		struct entry *e = &list->data[i];
+
+		if (named && !e->name) {
+			if (!type)
+				return fail_at(c, e->column, "this parameter has no type, or the others "
+							     "should have no names");
+			e->name = e->type;
+			if (strspn(e->name, "?*[].,(/ "))
+				return fail_at(c, e->column, "this parameter has a type but no name; the "
+							     "others have names");
+			e->type = type;
+		} else {
+			e->type = type = type_text(c, e->type);
+		}
+	}
+	return 0;
+}
+
+static const struct declared_param *declared(struct cursor *c, const entries *list)
+{
+	struct declared_param *params = arena_array(c->arena, struct declared_param, list->len + 1);
+
+	for (size_t i = 0; i < list->len; i++) {
+		const char *name = list->data[i].name;
+
+		params[i].name = name && strcmp(name, "_") ? name : "";
+		params[i].type = strcmp(list->data[i].type, "?") ? list->data[i].type : NULL;
+	}
+	return params;
+}
+
+static int parse_entries(struct cursor *c, entries *list)
+{
+	int opened = c->pos++, r = 0;
+
+	skip_blanks(c);
+	while (!r && c->text[c->pos] != ')') {
+		r = parse_entry(c, list);
+		if (!r && !c->text[c->pos])
+			r = fail_at(c, opened, "the ) that closes this is missing");
+		if (!r && c->text[c->pos] == ',')
+			c->pos++;
+		if (!r)
+			skip_blanks(c);
+	}
+	if (!r)
+		c->pos++;
+	return r ? r : name_entries(c, list);
+}
+
+static int parse_list(struct cursor *c, const struct declared_param **ret, size_t *ret_n)
+{
+	entries list = {0};
+	int r = parse_entries(c, &list);
+
+	if (!r) {
+		*ret = declared(c, &list);
+		*ret_n = list.len;
+	}
+	vec_done(&list);
+	return r;
+}
+
+/* `(list)`, one type without brackets, or nothing (then results are not declared). */
+static int parse_results(struct cursor *c, struct declared_signature *s)
+{
+	struct declared_param *one;
+	const char *rest;
+	int start, end;
+
+	skip_blanks(c);
+	start = c->pos;
+	if (!c->text[start])
+		return 0;
+	s->has_results = true;
+	if (c->text[start] == '(')
+		return parse_list(c, &s->results, &s->nresults);
+	while (c->text[c->pos] && c->text[c->pos] != ',' && c->text[c->pos] != ')') {
+		int r = strchr("([{", c->text[c->pos]) ? skip_bracket(c) : (c->pos++, 0);
+
+		if (r)
+			return r;
+	}
+	for (end = c->pos; end > start && strchr(" \t\r\n", c->text[end - 1]); end--)
+		;
+	rest = arena_strndup(c->arena, c->text + start, (size_t)(end - start));
+	one = arena_new(c->arena, struct declared_param);
+	one->name = "";
+	one->type = strcmp(rest, "?") ? rest : NULL;
+	s->results = one;
+	s->nresults = 1;
+	return 0;
+}
+
+int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err)
+{
+	struct cursor c = {.text = text, .arena = arena, .err = err};
+	struct func_ref f = {0};
+	int r;
+
+	skip_blanks(&c);
+	r = parse_name(&c, &f.name);
+	if (r)
+		return r;
+	if (c.text[c.pos] == '(') {
+		f.declared = true;
+		r = parse_list(&c, &f.signature.params, &f.signature.nparams);
+		if (!r)
+			r = parse_results(&c, &f.signature);
+	}
+	skip_blanks(&c);
+	if (!r && c.text[c.pos])
+		r = fail_at(&c, c.pos, "the function reference should end here");
+	if (!r)
+		*ret = f;
+	return r;
+}
