@@ -1,0 +1,185 @@
+/* target/: on a made-up /proc below a temporary folder, and on ourselves. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "target/find.h"
+#include "target/process.h"
+
+static char root[64];
+
+static void put(const char *path, const char *text)
+{
+	char full[256];
+	int fd;
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
+		*p = 0;
+		mkdir(full, 0755);
+		*p = '/';
+	}
+	fd = open(full, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write_all(fd, text, strlen(text)), 0);
+	close(fd);
+}
+
+static void link_to(const char *path, const char *target)
+{
+	char full[256];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	assert_int_equal(symlink(target, full), 0);
+}
+
+static void make_process(int pid, int parent, const char *exe)
+{
+	char path[64], text[128];
+
+	snprintf(path, sizeof(path), "%d/stat", pid);
+	snprintf(text, sizeof(text), "%d (a) b) S %d 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 %d 0 0", pid, parent,
+		 pid * 100);
+	put(path, text);
+	snprintf(path, sizeof(path), "%d/exe", pid);
+	link_to(path, exe);
+}
+
+static int setup(void **state)
+{
+	char exe[128], link[256];
+
+	strcpy(root, "/tmp/earshot-target-XXXXXX");
+	if (!mkdtemp(root))
+		return -1;
+	put("bin/shop", "not really a program");
+	snprintf(exe, sizeof(exe), "%s/bin/shop", root);
+	make_process(100, 1, exe);
+	make_process(101, 100, exe);
+	make_process(200, 1, "/bin/sh");
+	put("100/net/tcp", "  sl  local_address rem_address   st\n"
+			   "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 777 1\n"
+			   "   1: 0100007F:1F91 00000000:0000 01 00000000:00000000 00:00000000 00000000 0 0 778 1\n");
+	mkdir((snprintf(link, sizeof(link), "%s/100/fd", root), link), 0755);
+	link_to("100/fd/5", "socket:[777]");
+	link_to("100/fd/6", "socket:[778]");
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int teardown(void **state)
+{
+	return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static void test_process_read(void **state)
+{
+	struct process p, q;
+	struct err err = {0};
+
+	assert_int_equal(process_read(root, 100, &p, &err), 0);
+	assert_string_equal(process_name(&p), "shop");
+	assert_int_equal(p.start_ticks, 10000);
+	assert_int_equal(process_read(root, 101, &q, &err), 0);
+	assert_int_equal(p.file_key, q.file_key);
+	process_done(&p);
+	process_done(&q);
+	assert_int_equal(process_read(root, 999, &p, &err), -ESRCH);
+	assert_non_null(strstr(err.text, "no process 999"));
+}
+
+static void test_descends(void **state)
+{
+	assert_true(process_descends(root, 101, 100));
+	assert_true(process_descends(root, 100, 100));
+	assert_false(process_descends(root, 200, 100));
+}
+
+static size_t count(const struct target_query *q)
+{
+	pid_vec found = {0};
+	size_t n;
+
+	assert_int_equal(target_find(root, q, &found, NULL), 0);
+	n = found.len;
+	vec_done(&found);
+	return n;
+}
+
+static void test_find(void **state)
+{
+	const char *by_name[] = {"sho?"}, *by_path[] = {"*/bin/shop"}, *none[] = {"shop2"};
+	uint16_t listening[] = {8080}, connected[] = {8081};
+
+	assert_int_equal(count(&(struct target_query){.globs = by_name, .nglobs = 1}), 2);
+	assert_int_equal(count(&(struct target_query){.globs = by_path, .nglobs = 1}), 2);
+	assert_int_equal(count(&(struct target_query){.globs = none, .nglobs = 1}), 0);
+	assert_int_equal(count(&(struct target_query){.ports = listening, .nports = 1}), 1);
+	assert_int_equal(count(&(struct target_query){.ports = connected, .nports = 1}), 0);
+	assert_int_equal(count(&(struct target_query){.descendants_of = 100}), 2);
+}
+
+static void test_bias(void **state)
+{
+	struct image_segment segments[] = {{.vaddr = 0, .memsz = 0x900, .filesz = 0x900},
+					   {.vaddr = 0x1234, .offset = 0x1234, .memsz = 0x1000, .filesz = 0x1000}};
+	struct image img = {.segments = segments, .nsegments = 2, .pie = true};
+	struct process p;
+	struct stat st;
+	char maps[512], exe[128];
+	uint64_t bias = 0;
+	struct err err = {0};
+
+	snprintf(exe, sizeof(exe), "%s/bin/shop", root);
+	assert_int_equal(stat(exe, &st), 0);
+	assert_int_equal(process_read(root, 100, &p, &err), 0);
+	assert_int_equal(process_bias(root, &p, &img, &bias, &err), -ESRCH);
+	snprintf(maps, sizeof(maps),
+		 "555000000000-555000001000 r--p 00000000 00:01 %" PRIu64 " /bin/other name\n"
+		 "7f0000000000-7f0000001000 r-xp 00000000 00:01 %" PRIu64 " /x\n",
+		 (uint64_t)st.st_ino, (uint64_t)st.st_ino + 1);
+	put("100/maps", maps);
+	assert_int_equal(process_bias(root, &p, &img, &bias, &err), 0);
+	assert_int_equal(bias, 0x555000000000);
+	img.pie = false;
+	assert_int_equal(process_bias(root, &p, &img, &bias, &err), 0);
+	assert_int_equal(bias, 0);
+	process_done(&p);
+}
+
+static void test_ourselves(void **state)
+{
+	struct process p;
+	struct err err = {0};
+
+	assert_int_equal(process_read("/proc", getpid(), &p, &err), 0);
+	assert_string_equal(process_name(&p), "target_test");
+	assert_true(p.start_ticks > 0);
+	process_done(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_process_read), cmocka_unit_test(test_descends), cmocka_unit_test(test_find),
+		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
