@@ -1,0 +1,573 @@
+/*
+ * A captured value becomes an attribute in these steps, each optional (struct transform, probe/pack.h):
+ *
+ *   default     0 or "" is replaced           status 0 → 200
+ *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
+ *   map         text for text                 true → https
+ *   known       what is not known is "other"  BREW → _OTHER, the original in an attribute of its own
+ *   port        host:port is split            "[::1]:80" → "::1" and 80
+ *   min, empty  no attribute at all           content length -1
+ *
+ * What is not there (a nil pointer, a missing key, a condition that did not hold, unreadable memory)
+ * stays away: a default is for values that are known to be nothing.
+ *
+ * A string that was cut on the way gets a second attribute, earshot.truncated.KEY, with its full length.
+ * A literal of the program may not be resident, so that the planter could not read it; its bytes are in
+ * the file, provided the address lies in a segment that the program cannot write.
+ */
+#include "span/attributes.h"
+
+#include <elf.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_KEEP (16 * 1024) /* a larger buffer is not kept for the next call */
+
+/* ---- the list ---- */
+
+void attr_list_reset(struct attr_list *l)
+{
+	l->values.len = 0;
+	if (l->text.cap > TEXT_KEEP)
+		buf_done(&l->text);
+	else
+		buf_reset(&l->text);
+}
+
+void attr_list_done(struct attr_list *l)
+{
+	vec_done(&l->values);
+	buf_done(&l->text);
+}
+
+const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len)
+{
+	for (size_t i = 0; i < l->values.len; i++) {
+		const char *k = l->values.data[i].key;
+
+		if (!strncmp(k, key, len) && !k[len])
+			return &l->values.data[i];
+	}
+	return NULL;
+}
+
+const char *attr_list_text(const struct attr_list *l, const struct attr_value *v)
+{
+	return v->len ? l->text.data + v->off : "";
+}
+
+void attr_list_print(const struct attr_list *l, const struct attr_value *v, struct buf *out)
+{
+	switch (v->kind) {
+	case ATTR_STRING:
+		buf_append(out, attr_list_text(l, v), v->len);
+		break;
+	case ATTR_INT:
+		buf_printf(out, "%" PRId64, v->i);
+		break;
+	case ATTR_DOUBLE:
+		buf_printf(out, "%g", v->d);
+		break;
+	case ATTR_BOOL:
+		buf_str(out, v->b ? "true" : "false");
+		break;
+	}
+}
+
+bool attr_list_get(const struct attr_list *l, size_t i, struct attr *ret)
+{
+	const struct attr_value *v = &l->values.data[i];
+
+	if (v->hidden)
+		return false;
+	*ret = (struct attr){.key = v->key, .kind = v->kind};
+	switch (v->kind) {
+	case ATTR_STRING:
+		ret->s = attr_list_text(l, v);
+		ret->len = v->len;
+		break;
+	case ATTR_INT:
+		ret->i = v->i;
+		break;
+	case ATTR_DOUBLE:
+		ret->d = v->d;
+		break;
+	case ATTR_BOOL:
+		ret->b = v->b;
+		break;
+	}
+	return true;
+}
+
+/* Room doubles when a value is replaced by a longer one, so that notes in a loop cannot grow the text
+ * for ever. */
+static void store_text(struct attr_list *l, struct attr_value *v, const char *s, size_t len)
+{
+	if (len > v->room || !l->text.data) {
+		size_t room = MAX(len, 2 * (size_t)v->room);
+
+		v->off = (uint32_t)l->text.len;
+		v->room = (uint32_t)room;
+		buf_reserve(&l->text, room);
+		memset(l->text.data + l->text.len, 0, room + 1);
+		l->text.len += room;
+	}
+	if (len)
+		memcpy(l->text.data + v->off, s, len);
+	v->len = (uint32_t)len;
+}
+
+static struct attr_value *slot_for(struct attr_list *l, const char *key, enum attr_kind kind)
+{
+	struct attr_value *v = NULL;
+
+	for (size_t i = 0; i < l->values.len && !v; i++)
+		if (l->values.data[i].key == key)
+			v = &l->values.data[i];
+	if (!v)
+		v = vec_add(&l->values);
+	*v = (struct attr_value){.key = key, .kind = kind, .off = v->off, .room = v->room};
+	return v;
+}
+
+void attr_list_set_string(struct attr_list *l, const char *key, const char *s, size_t len)
+{
+	store_text(l, slot_for(l, key, ATTR_STRING), s, len);
+}
+
+static void set_int(struct attr_list *l, const char *key, int64_t i)
+{
+	slot_for(l, key, ATTR_INT)->i = i;
+}
+
+/* ---- rules ---- */
+
+const char *intern(struct interner *in, const char *s)
+{
+	size_t len = strlen(s);
+	char *copy = strmap_get(&in->keys, s, len);
+
+	if (!copy) {
+		copy = arena_strndup(&in->arena, s, len);
+		strmap_set(&in->keys, copy, len, copy);
+	}
+	return copy;
+}
+
+void interner_done(struct interner *in)
+{
+	strmap_done(&in->keys);
+	arena_done(&in->arena);
+}
+
+static const char *intern_cut(struct interner *in, const char *key)
+{
+	return intern(in, arena_printf(&in->arena, "earshot.truncated.%s", key));
+}
+
+/* A constant stands beside expressions of the same name: it is of their kind. */
+static enum value_kind constant_kind(const struct pack_variant *v, const struct capture_program *p,
+				     const int *slot_of_item, const char *name)
+{
+	for (size_t i = 0; i < v->ncaptures; i++) {
+		const struct pack_capture *c = &v->captures[i];
+		int slot = slot_of_item[i];
+
+		if (!c->constant && !strcmp(c->name, name) && slot >= 0 && (size_t)slot < p->nslots)
+			return p->slots[slot].kind;
+	}
+	return VALUE_STRING;
+}
+
+static struct capture_rule rule_of(struct interner *in, const struct pack_variant *v,
+				   const struct capture_program *p, const int *slot_of_item, size_t i)
+{
+	const struct pack_capture *c = &v->captures[i];
+	const struct transform *t = &c->transform;
+	struct capture_rule r = {.transform = t,
+				 .key = intern(in, c->name),
+				 .cut_key = intern_cut(in, c->name),
+				 .constant = c->constant,
+				 .slot = slot_of_item[i]};
+
+	if (t->original) {
+		r.original_key = intern(in, t->original);
+		r.original_cut_key = intern_cut(in, t->original);
+	}
+	if (t->port_attribute)
+		r.port_key = intern(in, t->port_attribute);
+	if (r.slot < 0 || (size_t)r.slot >= p->nslots)
+		r.slot = -1;
+	else if (c->constant)
+		r.kind = constant_kind(v, p, slot_of_item, c->name);
+	else
+		r.kind = p->slots[r.slot].kind;
+	return r;
+}
+
+struct capture_rule *capture_rules_new(struct interner *in, const struct pack_variant *v,
+				       const struct capture_program *p, const int *slot_of_item,
+				       size_t *ret_n)
+{
+	struct capture_rule *rules = arena_array(&in->arena, struct capture_rule, v->ncaptures);
+
+	for (size_t i = 0; i < v->ncaptures; i++)
+		rules[i] = rule_of(in, v, p, slot_of_item, i);
+	*ret_n = v->ncaptures;
+	return rules;
+}
+
+/* ---- values ---- */
+
+struct value {
+	enum attr_kind kind;
+	const char *s;
+	size_t len, full_len;        /* full_len: of a string that was cut, else 0 */
+	int64_t i;
+	double d;
+	bool b;
+	const char *title;
+	const char *original;        /* what "other" replaced */
+	size_t original_len;
+	int port;                    /* -1: none */
+	char scratch[32];
+};
+
+static void value_string(struct value *v, const char *s, size_t len)
+{
+	v->kind = ATTR_STRING;
+	v->s = s;
+	v->len = len;
+	v->full_len = 0;
+}
+
+/* A number in a pack's text stays a number where it stands for one. */
+static void value_from_text(struct value *v, const char *text, bool number)
+{
+	char *end;
+	long long i = strtoll(text, &end, 10);
+
+	value_string(v, text, strlen(text));
+	if (number && *text && !*end) {
+		v->kind = ATTR_INT;
+		v->i = i;
+	}
+}
+
+static const char *value_text(struct value *v, size_t *ret_len)
+{
+	int n = 0;
+
+	if (v->kind == ATTR_STRING) {
+		*ret_len = v->len;
+		return v->s;
+	}
+	if (v->kind == ATTR_BOOL)
+		n = snprintf(v->scratch, sizeof(v->scratch), "%s", v->b ? "true" : "false");
+	else if (v->kind == ATTR_INT)
+		n = snprintf(v->scratch, sizeof(v->scratch), "%" PRId64, v->i);
+	else
+		n = snprintf(v->scratch, sizeof(v->scratch), "%g", v->d);
+	*ret_len = (size_t)n;
+	return v->scratch;
+}
+
+const char *type_word_name(const struct value_source *src, uint64_t word)
+{
+	const struct type *t;
+
+	if (!src->binary || !word)
+		return NULL;
+	t = binary_type_at(src->binary, word - src->bias);
+	return t ? t->name : NULL;
+}
+
+static bool read_scalar(const struct capture_rule *r, uint64_t word, const struct value_source *src,
+			struct value *v)
+{
+	float f;
+	uint32_t low = (uint32_t)word;
+	const char *name;
+
+	switch (r->kind) {
+	case VALUE_BOOL:
+		v->kind = ATTR_BOOL;
+		v->b = word != 0;
+		return true;
+	case VALUE_FLOAT32:
+		memcpy(&f, &low, sizeof(f));
+		v->kind = ATTR_DOUBLE;
+		v->d = f;
+		return true;
+	case VALUE_FLOAT64:
+		v->kind = ATTR_DOUBLE;
+		memcpy(&v->d, &word, sizeof(v->d));
+		return true;
+	case VALUE_TYPE:
+		name = type_word_name(src, word);
+		value_string(v, name, name ? strlen(name) : 0);
+		return name;
+	case VALUE_POINTER:
+		value_string(v, v->scratch,
+			     (size_t)snprintf(v->scratch, sizeof(v->scratch), "0x%" PRIx64, word));
+		return true;
+	case VALUE_UINT:
+		if (word > INT64_MAX) { /* no attribute can hold it as a number */
+			value_string(v, v->scratch,
+				     (size_t)snprintf(v->scratch, sizeof(v->scratch), "%" PRIu64, word));
+			return true;
+		}
+		break;
+	case VALUE_INT:
+	case VALUE_STRING:
+		break;
+	}
+	v->kind = ATTR_INT;
+	v->i = (int64_t)word;
+	return r->kind != VALUE_STRING;
+}
+
+static bool read_literal(const struct event_slot *s, const struct value_source *src, struct value *v)
+{
+	uint64_t addr = s->value - src->bias;
+	size_t len = MIN(s->len, EVENT_MAX_STRING);
+	const struct image *img = src->binary ? binary_image(src->binary) : NULL;
+	const struct image_segment *seg = img ? image_segment(img, addr) : NULL;
+	const char *bytes;
+
+	if (!seg || seg->flags & PF_W)
+		return false;
+	bytes = image_at(img, addr, len);
+	if (!bytes)
+		return false;
+	value_string(v, bytes, len);
+	v->full_len = s->len > len ? s->len : 0;
+	return true;
+}
+
+static bool read_slot(const struct capture_rule *r, const struct event *e,
+		      const struct value_source *src, struct value *v)
+{
+	const struct event_slot *s;
+	const char *bytes;
+	size_t len;
+
+	if (r->slot < 0 || r->slot >= e->head->slots)
+		return false;
+	s = &e->slots[r->slot];
+	if (r->constant) {
+		value_from_text(v, r->constant, r->kind == VALUE_INT || r->kind == VALUE_UINT);
+		return s->status == SLOT_OK;
+	}
+	if (s->status == SLOT_NOT_RESIDENT && r->kind == VALUE_STRING)
+		return read_literal(s, src, v);
+	if (s->status != SLOT_OK && s->status != SLOT_CUT)
+		return false;
+	if (r->kind != VALUE_STRING)
+		return s->status == SLOT_OK && read_scalar(r, s->value, src, v);
+	bytes = event_bytes(e, (size_t)r->slot, &len);
+	if (!bytes)
+		return false;
+	value_string(v, bytes, len);
+	v->full_len = s->status == SLOT_CUT ? s->len : 0;
+	return true;
+}
+
+/* ---- transforms: each returns false when no attribute is left ---- */
+
+static bool value_is_zero(const struct value *v)
+{
+	return (v->kind == ATTR_STRING && v->len == 0) || (v->kind == ATTR_INT && v->i == 0) ||
+	       (v->kind == ATTR_DOUBLE && v->d == 0);
+}
+
+static bool apply_from(struct value *v, const char *from)
+{
+	const char *at;
+
+	if (v->kind != ATTR_STRING)
+		return true;
+	at = v->len ? memmem(v->s, v->len, from, strlen(from)) : NULL;
+	if (!at)
+		return false;
+	v->len -= (size_t)(at - v->s);
+	v->s = at;
+	return true;
+}
+
+static bool text_equals(const char *s, size_t len, const char *other)
+{
+	return strlen(other) == len && !memcmp(s, other, len);
+}
+
+static void apply_map(struct value *v, const char *const *map)
+{
+	size_t len;
+	const char *s = value_text(v, &len);
+
+	for (; map[0] && map[1]; map += 2) {
+		if (text_equals(s, len, map[0])) {
+			value_string(v, map[1], strlen(map[1]));
+			return;
+		}
+	}
+}
+
+static void apply_known(struct value *v, const struct transform *t)
+{
+	size_t len;
+	const char *s = value_text(v, &len);
+
+	for (const char *const *k = t->known; *k; k++)
+		if (text_equals(s, len, *k))
+			return;
+	if (!t->other)
+		return;
+	v->original = s;
+	v->original_len = len;
+	v->title = t->title_other;
+	v->kind = ATTR_STRING;
+	v->s = t->other;
+	v->len = strlen(t->other);
+}
+
+/* "host:port", "[v6]:port", "host", "v6" (two colons and no brackets: no port). */
+static void apply_port(struct value *v)
+{
+	const char *colon, *end = v->s + v->len, *host_end;
+	int port = 0;
+
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	colon = memrchr(v->s, ':', v->len);
+	host_end = colon ? colon : end;
+	if (v->s[0] == '[') {
+		const char *bracket = memchr(v->s, ']', v->len);
+
+		if (!bracket || (bracket + 1 != end && bracket + 1 != colon))
+			return;
+		host_end = bracket;
+	} else if (!colon || memchr(v->s, ':', (size_t)(colon - v->s))) {
+		return;
+	}
+	if (colon && colon >= host_end) {
+		if (colon + 1 == end)
+			return;
+		for (const char *p = colon + 1; p < end; p++) {
+			if (*p < '0' || *p > '9' || port > 65535)
+				return;
+			port = port * 10 + (*p - '0');
+		}
+		if (port > 65535)
+			return;
+		v->port = port;
+	}
+	if (v->s[0] == '[')
+		v->s++;
+	v->len = (size_t)(host_end - v->s);
+}
+
+static bool apply_transform(struct value *v, const struct transform *t)
+{
+	bool number = v->kind != ATTR_STRING;
+
+	if (t->default_value && value_is_zero(v))
+		value_from_text(v, t->default_value, number);
+	if (t->from && !apply_from(v, t->from))
+		return false;
+	if (t->map)
+		apply_map(v, t->map);
+	if (t->known)
+		apply_known(v, t);
+	if (t->port_attribute)
+		apply_port(v);
+	if (t->min_set && v->kind == ATTR_INT && v->i < t->min)
+		return false;
+	return v->kind != ATTR_STRING || v->len > 0 || t->keep_empty;
+}
+
+static void store(struct attr_list *l, const struct capture_rule *r, const struct value *v)
+{
+	struct attr_value *a = slot_for(l, r->key, v->kind);
+
+	a->hidden = r->transform->hidden;
+	a->title = v->title;
+	if (v->kind == ATTR_STRING)
+		store_text(l, a, v->s, v->len);
+	else if (v->kind == ATTR_INT)
+		a->i = v->i;
+	else if (v->kind == ATTR_DOUBLE)
+		a->d = v->d;
+	else
+		a->b = v->b;
+	if (r->transform->hidden)
+		return;
+	if (v->original && r->original_key)
+		attr_list_set_string(l, r->original_key, v->original, v->original_len);
+	if (v->full_len && !v->original)
+		set_int(l, r->cut_key, (int64_t)v->full_len);
+	else if (v->full_len && r->original_key)
+		set_int(l, r->original_cut_key, (int64_t)v->full_len);
+	if (v->port >= 0 && r->port_key)
+		set_int(l, r->port_key, v->port);
+}
+
+static bool unreadable(const struct capture_rule *r, const struct event *e)
+{
+	return r->slot >= 0 && r->slot < e->head->slots &&
+	       (e->slots[r->slot].status == SLOT_UNREADABLE ||
+		e->slots[r->slot].status == SLOT_NOT_RESIDENT ||
+		e->slots[r->slot].status == SLOT_MAP_BUSY);
+}
+
+void attributes_capture(struct attr_list *l, const struct capture_rule *rules, size_t n,
+			const struct event *e, const struct value_source *src)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct value v = {.port = -1};
+
+		if (read_slot(&rules[i], e, src, &v)) {
+			if (apply_transform(&v, rules[i].transform))
+				store(l, &rules[i], &v);
+		} else if (src->unreadable && unreadable(&rules[i], e)) {
+			(*src->unreadable)++;
+		}
+	}
+}
+
+/* ---- titles ---- */
+
+static bool title_try(const struct attr_list *l, const char *t, struct buf *out)
+{
+	while (*t) {
+		const char *close = *t == '{' ? strchr(t, '}') : NULL;
+		const struct attr_value *v;
+
+		if (!close) {
+			buf_char(out, *t++);
+			continue;
+		}
+		v = attr_list_find(l, t + 1, (size_t)(close - t - 1));
+		if (!v)
+			return false;
+		if (v->title)
+			buf_str(out, v->title);
+		else
+			attr_list_print(l, v, out);
+		t = close + 1;
+	}
+	return true;
+}
+
+void title_render(const struct attr_list *l, const char *const *titles, const char *fallback,
+		  struct buf *out)
+{
+	for (; titles && *titles; titles++) {
+		buf_reset(out);
+		if (title_try(l, *titles, out))
+			return;
+	}
+	buf_reset(out);
+	buf_str(out, fallback);
+}

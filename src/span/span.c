@@ -1,0 +1,29 @@
+#include "span/span.h"
+
+#include <string.h>
+
+#include "base/macro.h"
+
+const char *span_kind_text(enum span_kind k)
+{
+	static const char *const text[] = {[SPAN_INTERNAL] = "internal",
+					   [SPAN_SERVER] = "server",
+					   [SPAN_CLIENT] = "client",
+					   [SPAN_PRODUCER] = "producer",
+					   [SPAN_CONSUMER] = "consumer"};
+
+	return (size_t)k < ARRAY_SIZE(text) && text[k] ? text[k] : "internal";
+}
+
+const char *span_status_text(enum span_status s)
+{
+	return s == SPAN_STATUS_ERROR ? "error" : s == SPAN_STATUS_OK ? "ok" : "unset";
+}
+
+const struct attr *span_attr(const struct span *s, const char *key)
+{
+	for (size_t i = 0; i < s->nattrs; i++)
+		if (!strcmp(s->attrs[i].key, key))
+			return &s->attrs[i];
+	return NULL;
+}
