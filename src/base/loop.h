@@ -2,7 +2,6 @@
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 
-#include <signal.h>
 #include <stdint.h>
 
 struct loop;

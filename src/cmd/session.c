@@ -471,6 +471,61 @@ static int add_output(struct session *s, struct err *err)
 }
 
 
+static const char *env_get(void *arg, const char *name)
+{
+	(void)arg;
+	return getenv(name);
+}
+
+/* "--otlp-header NAME=VALUE" → "NAME: VALUE", after those of the environment. */
+static int make_headers(struct session *s, const char *const **ret, struct err *err)
+{
+	const string_list *given = &s->options->otlp_headers;
+	VEC(const char *) all = {0};
+
+	for (const char *const *h = s->env.headers; h && *h; h++)
+		vec_push(&all, *h);
+	for (size_t i = 0; i < given->len; i++) {
+		const char *eq = strchr(given->data[i], '=');
+
+		if (!eq || eq == given->data[i]) {
+			vec_done(&all);
+			return err_set(err, -EINVAL, "--otlp-header expects NAME=VALUE, not \"%s\"", given->data[i]);
+		}
+		vec_push(&all, arena_printf(&s->env.arena, "%.*s: %s", (int)(eq - given->data[i]), given->data[i],
+					    eq + 1));
+	}
+	vec_push(&all, NULL);
+	*ret = arena_memdup(&s->env.arena, all.data, all.len * sizeof(char *));
+	vec_done(&all);
+	return 0;
+}
+
+static int add_otlp(struct session *s, struct err *err)
+{
+	struct otlp_options o = {.endpoint = s->options->otlp, .gzip = s->env.gzip, .timeout_ms = s->env.timeout_ms};
+	struct sink *sink;
+	int r;
+
+	if (!o.endpoint && !s->env.disabled)
+		o.endpoint = s->env.endpoint;
+	if (!o.endpoint)
+		return 0;
+	r = make_headers(s, &o.headers, err);
+	if (r >= 0)
+		r = sink_otlp_new(&o, &sink, err);
+	if (r >= 0)
+		vec_push(&s->sinks, sink);
+	return r;
+}
+
+static int open_sinks(struct session *s, struct err *err)
+{
+	int r = add_output(s, err);
+
+	return r < 0 ? r : add_otlp(s, err);
+}
+
 /* ---- beginning and end ---- */
 
 static void on_deadline(void *arg, uint32_t events)
@@ -525,7 +580,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 			      .next_target = 1,
 			      .next_probe = 1,
 			      .started_ns = clock_monotonic_ns()};
-	r = otel_env_read(&s->env, getenv_of_process, NULL, err);
+	r = otel_env_read(&s->env, env_get, NULL, err);
 	if (r >= 0)
 		r = packs_load(&o->packs, &s->packs, err);
 	if (r >= 0)
