@@ -1,0 +1,180 @@
+"""What goes wrong is said in one sentence, with the right exit code."""
+
+import os
+import random
+import signal
+import time
+
+from earshot import Earshot, need_earshot, one_sentence
+from proc import EARSHOT, Process, run_once
+from target import Httpd, newest
+from testing import Test, need_root, scaled
+
+FAILED, USAGE, NOTHING = 1, 2, 3
+
+
+def fails(argv, codes, mentions=(), prefix=(), seconds=20):
+    """Run earshot ARGV: it must end with one of codes and say why in one line."""
+    need_earshot()
+    done = run_once([*prefix, EARSHOT, *argv], seconds)
+    text = done.err()
+    assert done.code in codes, f"exit code {done.code}, not {codes}: {done.describe()}"
+    assert one_sentence(text), f"not exactly one sentence on standard error: {text!r}"
+    for word in mentions:
+        assert word.lower() in text.lower(), f"{word!r} is not mentioned: {text!r}"
+    assert not [l for l in done.out().splitlines() if "trace_id" in l], done.out()
+    return text.strip()
+
+
+def _usage():
+    for argv, word in (
+            (["frobnicate"], "frobnicate"),
+            (["attach"], "-p"),
+            (["run"], "run"),
+            (["attach", "-p", "abc"], "abc"),
+            (["attach", "-p", "0"], "0"),
+            (["attach", "-p", "-1"], "-1"),
+            (["attach", "-p"], "-p"),
+            (["attach", "--port", "70000"], "70000"),
+            (["attach", "--nonsense"], "nonsense"),
+            (["attach", "-p", "1", "-o", "xml"], "xml"),
+            (["attach", "-p", "1", "--for", "soon"], "soon"),
+            (["attach", "-p", "1", "--sample", "2"], "2"),
+            (["attach", "-p", "1", "--otlp", "ftp://x"], "ftp"),
+            (["inspect"], "inspect"),
+    ):
+        fails(argv, [USAGE], [word])
+    for argv in (["--help"], ["attach", "--help"], ["run", "--help"], ["inspect", "--help"],
+                 ["doctor", "--help"], ["--version"]):
+        done = run_once([EARSHOT, *argv])
+        assert done.code == 0 and done.out() and not done.err(), f"{argv}: {done.describe()}"
+
+
+def _no_such_process():
+    need_root()
+    gone = Process(["/bin/true"])
+    gone.wait()
+    return fails(["attach", "-p", str(gone.pid)], [NOTHING], [str(gone.pid)])
+
+
+def _not_go():
+    need_root()
+    with Process(["/bin/sleep", "60"]) as sleeper:
+        return fails(["attach", "-p", str(sleeper.pid)], [NOTHING], ["Go"])
+
+
+def _kernel_thread():
+    need_root()
+    return fails(["attach", "-p", "2"], [NOTHING], ["2"])
+
+
+def _zombie():
+    need_root()
+    zombie = Process(["/bin/true"])
+    time.sleep(0.3)  # not waited for
+    return fails(["attach", "-p", str(zombie.pid)], [NOTHING], [str(zombie.pid)])
+
+
+def _run_not_go():
+    """A program that is no Go program runs all the same."""
+    need_root()
+    need_earshot()
+    done = run_once([EARSHOT, "run", "-o", "json", "--", "/bin/sh", "-c", "exit 9"])
+    assert done.code in (9, NOTHING), done.describe()
+    assert done.err().strip(), "no word about it"
+
+
+def _exits_while_attaching():
+    """At whatever moment the program goes, earshot ends by itself and says so."""
+    need_root()
+    need_earshot()
+    rounds, path, codes = scaled(60, 20, "VANISHING"), newest(), {}
+    for i in range(rounds):
+        with Httpd(path) as httpd:
+            e = Earshot("attach", "-p", str(httpd.pid), "-o", "json")
+            time.sleep(random.random() * 0.6 if i % 2 else i / rounds * 0.3)
+            os.kill(httpd.pid, signal.SIGKILL)
+            httpd.process.wait(10)
+            code = e.wait(15)
+            codes[code] = codes.get(code, 0) + 1
+            assert code in (0, NOTHING), f"exit code {code}: {e.describe()}"
+            assert e.err().strip(), "silent"
+            assert "ERROR" not in e.err() and "Sanitizer" not in e.err(), e.err()
+            e.kill()
+    return f"exit codes {codes}"
+
+
+def _one_of_two():
+    """One pid is good, the other is not: the good one is observed."""
+    need_root()
+    need_earshot()
+    with Httpd(newest()) as httpd, Process(["/bin/sleep", "60"]) as sleeper, \
+            Earshot("attach", "-p", str(sleeper.pid), "-p", str(httpd.pid), "-o", "json") as e:
+        e.wait_observing(httpd.where["http"])
+        assert str(sleeper.pid) in e.err(), e.err()
+
+
+def _without_privileges():
+    need_root()
+    with Httpd(newest()) as httpd:
+        drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+        return fails(["attach", "-p", str(httpd.pid)], [FAILED, NOTHING], ["CAP_"], prefix=drop)
+
+
+def _as_nobody():
+    need_root()
+    with Httpd(newest()) as httpd:
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        return fails(["attach", "-p", str(httpd.pid)], [FAILED, NOTHING], ["CAP_"], prefix=drop)
+
+
+def _without(cap):
+    need_root()
+    with Httpd(newest()) as httpd:
+        drop = ["setpriv", f"--inh-caps=-{cap},-sys_admin", f"--bounding-set=-{cap},-sys_admin"]
+        return fails(["attach", "-p", str(httpd.pid)], [FAILED, NOTHING],
+                     [f"CAP_{cap.upper()}"], prefix=drop)
+
+
+def _sealed_output():
+    """Whoever reads the spans goes away: earshot ends, the program does not."""
+    need_root()
+    need_earshot()
+    with Httpd(newest()) as httpd:
+        script = f'"$0" attach -p {httpd.pid} -o json | head -n 1'
+        p = Process(["/bin/sh", "-c", script, EARSHOT])
+        deadline = time.monotonic() + 20
+        while p.alive() and time.monotonic() < deadline:
+            assert httpd.get("/plain")[0] == 200
+            time.sleep(0.02)
+        assert not p.alive(), "earshot goes on though nobody reads"
+        assert httpd.get("/plain")[0] == 200
+
+
+def _full_disk():
+    need_root()
+    need_earshot()
+    with Httpd(newest()) as httpd:
+        p = Process(["/bin/sh", "-c", f'"$0" attach -p {httpd.pid} -o json --for 2s >/dev/full', EARSHOT])
+        while p.alive():
+            assert httpd.get("/plain")[0] == 200
+            time.sleep(0.02)
+        assert p.wait(1) == FAILED, f"exit code {p.wait(1)}: a full disk went unnoticed"
+        assert p.err().strip()
+
+
+def tests():
+    yield Test("usage", _usage)
+    yield Test("no-such-process", _no_such_process)
+    yield Test("not-a-go-program", _not_go)
+    yield Test("kernel-thread", _kernel_thread)
+    yield Test("zombie", _zombie)
+    yield Test("run-not-a-go-program", _run_not_go)
+    yield Test("exits-while-attaching", _exits_while_attaching, 180)
+    yield Test("one-of-two", _one_of_two)
+    yield Test("without-capabilities", _without_privileges)
+    yield Test("as-nobody", _as_nobody)
+    for cap in ("bpf", "perfmon"):
+        yield Test(f"without-cap-{cap}", lambda c=cap: _without(c))
+    yield Test("reader-goes-away", _sealed_output)
+    yield Test("output-full", _full_disk)

@@ -1,0 +1,109 @@
+"""Every Go version, every way of linking, every protocol, every request of
+cases.py: exactly one span each, every field right."""
+
+from cases import expectations, plan
+from earshot import Earshot, attach, losses, need_earshot
+from proc import EARSHOT, Skip
+from spans import check
+from target import MINORS, MODES, Httpd, httpd_path, send
+from testing import Test, need_root, scaled
+
+
+def exercise(httpd, earshot, parallel=1):
+    """Send everything; returns the spans that must come."""
+    planned = list(plan(httpd))
+    responses = send([script for _, _, script in planned], parallel)
+    want = expectations(httpd, planned, responses)
+    earshot.wait_spans(len(want))
+    return want
+
+
+def _parallel(minor):
+    """All at once, many requests on one connection: spans must not mix."""
+    need_root()
+    need_earshot()
+    path = httpd_path(minor, "sw")
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    with Httpd(path, env={"GOGC": "20"}) as httpd, \
+            attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
+        want = exercise(httpd, earshot, parallel=16)
+        spans, summary = earshot.finish()
+        check(want, spans)
+        _lossless(summary)
+
+
+def _lossless(summary):
+    assert summary is not None, "no summary on standard output"
+    lost = {k: n for k, n in losses(summary).items() if n and k != "unpaired_end"}
+    assert not lost, f"lost: {lost}"
+
+
+def _attach(minor, mode):
+    need_root()
+    need_earshot()
+    path = httpd_path(minor, mode)
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
+        want = exercise(httpd, earshot)
+        spans, summary = earshot.finish()
+        check(want, spans)
+        _lossless(summary)
+        stats = httpd.stats()
+        assert stats["entered"] == stats["left"], f"the program lost requests: {stats}"
+        return f"{len(want)} spans"
+
+
+def _run(minor, mode):
+    """The same under `earshot run`."""
+    need_root()
+    need_earshot()
+    path = httpd_path(minor, mode)
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+
+    def start(argv, env):
+        e = Earshot(*argv[1:], env=env)
+        return e
+
+    with Httpd(path, prefix=[EARSHOT, "run", "-o", "json", "--"], process=start) as httpd:
+        earshot = httpd.process
+        want = exercise(httpd, earshot)
+        code = earshot.stop()  # SIGTERM, passed on to the server
+        assert code == 0, f"exit code {code}: {earshot.describe()}"
+        check(want, earshot.spans())
+        return f"{len(want)} spans"
+
+
+def _old_mux(minor):
+    """GODEBUG=httpmuxgo121=1 brings back the ServeMux without patterns: the
+    route may then be unknown but never wrong."""
+    need_root()
+    need_earshot()
+    path = httpd_path(minor, "sw")
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    with Httpd(path, env={"GODEBUG": "httpmuxgo121=1"}) as httpd, \
+            attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
+        names = [f"old-mux-{i}" for i in range(5)]
+        for name in names:
+            assert httpd.get("/plain", agent=name)[0] == 200
+        spans = earshot.wait_spans(len(names))
+        assert sorted(s["attributes"]["user_agent.original"] for s in spans) == names, spans
+        routes = {s["attributes"].get("http.route") for s in spans}
+        assert routes <= {"/plain", None}, f"routes {routes}"
+        return f"route {routes}"
+
+
+def tests():
+    short = scaled(0, 1, "MATRIX_SHORT")
+    for minor in MINORS:
+        for mode in MODES:
+            if short and mode in ("plain", "trim"):
+                continue
+            yield Test(f"attach-go{minor}-{mode}", lambda m=minor, k=mode: _attach(m, k), 120)
+        yield Test(f"run-go{minor}-sw", lambda m=minor: _run(m, "sw"), 120)
+        yield Test(f"parallel-go{minor}", lambda m=minor: _parallel(m), 120)
+    for minor in MINORS[2:]:
+        yield Test(f"old-mux-go{minor}", lambda m=minor: _old_mux(m), 60)

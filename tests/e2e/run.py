@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Run the end-to-end tests.
+
+  tests/e2e/run.py                  all groups
+  tests/e2e/run.py matrix load      these groups
+  tests/e2e/run.py 'matrix/*1.27*'  these tests
+  tests/e2e/run.py --list
+
+A group is a module beside this file; its tests() yields Test objects. The
+output is TAP; the last line is "N passed, N failed, N skipped".
+"""
+
+import fnmatch
+import importlib
+import os
+import pathlib
+import signal
+import sys
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
+
+from proc import Skip, kill_all  # noqa: E402
+
+# Quick ones first: what is broken altogether shows early.
+GROUPS = ("client_server", "binaries", "failures", "run_verb", "matrix", "third_party",
+          "containers", "privileges", "otlp", "load", "attach_cycles")
+
+
+class TimedOut(Exception):
+    pass
+
+
+def on_alarm(*_):
+    raise TimedOut
+
+
+def wanted(name, patterns):
+    return not patterns or any(name == p or name.startswith(p + "/") or fnmatch.fnmatch(name, p)
+                               for p in patterns)
+
+
+def collect(patterns):
+    """(full name, Test) of every test that is asked for, in order."""
+    for group in GROUPS:
+        if not any(fnmatch.fnmatch(group, p.split("/")[0]) for p in patterns or ["*"]):
+            continue
+        for test in importlib.import_module(group).tests():
+            name = f"{group}/{test.name}"
+            if wanted(name, patterns):
+                yield name, test
+
+
+def attempt(test):
+    """Run one test; returns (result, text)."""
+    signal.alarm(test.seconds)
+    try:
+        note = test.run()
+        return "passed", note or ""
+    except Skip as e:
+        return "skipped", str(e)
+    except TimedOut:
+        return "failed", f"not finished after {test.seconds} s"
+    except AssertionError as e:
+        return "failed", str(e) or traceback.format_exc()
+    except Exception:  # a broken test is a failed one; the rest goes on
+        return "failed", traceback.format_exc()
+    finally:
+        signal.alarm(0)
+        kill_all()
+
+
+def report(number, name, result, text, seconds):
+    line = f"{'not ok' if result == 'failed' else 'ok'} {number} - {name}"
+    if result == "skipped":
+        print(f"{line} # SKIP {text}")
+    else:
+        print(f"{line} ({seconds:.1f} s){': ' + text if text and result == 'passed' else ''}")
+    if result == "failed":
+        for part in text.splitlines():
+            print(f"#   {part[:400]}")
+    sys.stdout.flush()
+
+
+def main(argv):
+    patterns = [a for a in argv if not a.startswith("-")]
+    if "--list" in argv:
+        for name, _ in collect(patterns):
+            print(name)
+        return 0
+    unknown = [p for p in patterns if not any(fnmatch.fnmatch(g, p.split("/")[0]) for g in GROUPS)]
+    if unknown:
+        print(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for number, (name, test) in enumerate(collect(patterns), 1):
+        started = time.monotonic()
+        result, text = attempt(test)
+        counts[result] += 1
+        report(number, name, result, text, time.monotonic() - started)
+    print(", ".join(f"{n} {what}" for what, n in counts.items()))
+    return 1 if counts["failed"] else 0
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    sys.exit(main(sys.argv[1:]))
