@@ -1,0 +1,128 @@
+/*
+ * The instructions of one Go function: where they begin, where control goes, what a probe on each would
+ * cost, and what the prologue says (stack check, morestack block, spilled argument registers).
+ */
+#ifndef BINARY_INSN_H
+#define BINARY_INSN_H
+
+#include "base/vec.h"
+#include "binary/binary.h"
+
+enum insn_kind {
+	INSN_PLAIN,
+	INSN_JUMP,          /* direct; target is set */
+	INSN_BRANCH,        /* conditional; target is set */
+	INSN_CALL,          /* target is 0 when indirect */
+	INSN_RET,
+	INSN_JUMP_INDIRECT, /* a jump table, or a tail jump through a register */
+	INSN_TRAP,          /* int3, ud2, hlt: control does not go on */
+};
+
+#define INSN_REFUSED 0xff   /* in place of a price: the kernel puts no uprobe here */
+
+struct insn {
+	uint64_t addr, target;
+	uint8_t len;
+	uint8_t kind;       /* enum insn_kind */
+	uint8_t price;      /* enum site_price, or INSN_REFUSED */
+	uint8_t cond;       /* INSN_BRANCH: low four bits of the opcode (6: below or equal) */
+};
+
+/* All instructions of [addr, addr + size), by linear sweep: Go puts no data between them. */
+struct code {
+	const unsigned char *bytes;
+	uint64_t addr, size;
+	struct insn *insns;
+	size_t n;
+	uint64_t bad;       /* address of the first byte that does not decode, 0 if all do */
+};
+void code_decode(const unsigned char *bytes, uint64_t size, uint64_t addr, struct code *ret);
+void code_done(struct code *c);
+/* The instruction that begins at addr, NULL if none does. */
+const struct insn *code_at(const struct code *c, uint64_t addr);
+bool code_contains(const struct code *c, uint64_t addr);
+
+/* What an instruction does to registers and memory. */
+struct insn_effect {
+	uint32_t written;    /* general registers, 1 << REG_* (narrow writes too) */
+	uint32_t written_xmm;/* 1 << n */
+	bool loads, stores;
+	bool may_fault;      /* touches memory other than the stack, the goroutine or a global */
+	bool sp_known;       /* … and then SP changes by sp_change */
+	int32_t sp_change;
+	/* The memory operand, when there is exactly one explicit one. */
+	bool has_mem;
+	uint8_t mem_base;    /* REG_*, 0xff none or RIP */
+	bool mem_fs;         /* thread-local */
+	bool mem_indexed;
+	int64_t mem_disp;
+	uint32_t mem_size;
+	/* The first register operand, REG_X0 + n for XMM, 0xff none; and the second. */
+	uint8_t reg, reg2;
+	int64_t imm;
+	enum { EFFECT_OTHER, EFFECT_MOVE, EFFECT_LEA, EFFECT_CMP, EFFECT_SUB, EFFECT_PUSH } what;
+};
+bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect *ret);
+
+/* Intel syntax, e.g. "jbe 0x65a8f4". */
+void insn_text(const struct code *c, const struct insn *i, char *buf, size_t size);
+
+/* Price of a uprobe on the instruction in these bytes (len of them). */
+uint8_t insn_price(const unsigned char *p, size_t len);
+
+/* A register argument as the morestack block saves it. */
+struct spill {
+	uint8_t reg;         /* REG_*, REG_X0 + n */
+	uint8_t size;        /* 1, 2, 4, 8, 16 */
+	int32_t stack;       /* from SP at function entry */
+};
+
+struct prologue {
+	bool checked;        /* there is a stack check */
+	bool abi0;           /* loads the goroutine itself: arguments are on the stack, R14 is not g yet */
+	size_t check;        /* index of the check's last branch */
+	uint64_t morestack;  /* its target */
+	uint64_t restart;    /* the jump that returns from there to the function's entry */
+	struct spill spills[32];
+	size_t nspills;
+};
+/* Never fails: what is not recognised is no stack check. */
+void code_prologue(const struct code *c, struct prologue *ret);
+
+/* The decoded body of f; -EPROTO with a sentence when it is outside of the file or too large. */
+int func_code(struct binary *b, const struct func *f, struct code *ret, struct err *err);
+
+/* ---- argmeta.c: what FUNCDATA says about a function's arguments ---- */
+
+#define ARGINFO_MAX 16
+
+struct arg_component {
+	uint8_t offset;      /* from the first stack argument: SP at entry + 8 */
+	uint8_t size;
+};
+struct arg_item {            /* one parameter, receiver included, in order */
+	bool aggregate;      /* string, slice, interface, struct, array, complex */
+	bool cut;            /* has parts that are not listed (too deep, too many, too far) */
+	uint8_t first, n;    /* components */
+};
+struct arginfo {
+	struct arg_item items[ARGINFO_MAX];
+	struct arg_component components[ARGINFO_MAX];
+	size_t nitems, ncomponents;
+	bool cut;            /* more parameters follow */
+};
+/* Parses the blob in p (at most size bytes). False when it is malformed. */
+bool arginfo_parse(const unsigned char *p, size_t size, struct arginfo *ret);
+/* FUNCDATA_ArgInfo of f; false when there is none or it is malformed. */
+bool func_arginfo(const struct binary *b, const struct func *f, struct arginfo *ret);
+
+/* The pointer words of the argument area at function entry. */
+struct ptrmap {
+	const unsigned char *bits;
+	uint32_t nbits;
+};
+bool func_ptrmap(const struct binary *b, const struct func *f, struct ptrmap *ret);
+/* Whether the word at offset from the first stack argument is a pointer. */
+bool ptrmap_get(const struct ptrmap *m, uint32_t offset);
+
+#endif

@@ -1,0 +1,275 @@
+/*
+ * Where a probe goes.
+ *
+ * Entry: control comes from the function's first instruction in a straight line. The site is the
+ * cheapest instruction on that line of which this holds: nothing before it writes an argument register,
+ * stores anywhere but below SP at entry, or can fault; and no jump leads to it or between the entry and
+ * it. (The jump with which a grown stack returns to the entry runs the check again, then comes past the
+ * site once.) The usual winners are `push rbp` after the stack check, and, where the compiler saves the
+ * frame pointer with a mov (before Go 1.21), the check's own branch: when that is about to be taken the
+ * hit is ignored, for the function will be entered again.
+ *
+ * Return: every RET. A tail jump to another function returns for this one and is not seen.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "binary/insn.h"
+#include "binary/internal.h"
+
+#define LINE_MAX_INSNS 24
+
+/* Registers that carry arguments, the closure's context (RDX) and the goroutine. */
+#define LIVE_AT_ENTRY                                                                              \
+	(1u << REG_RAX | 1u << REG_RBX | 1u << REG_RCX | 1u << REG_RDI | 1u << REG_RSI |           \
+	 1u << REG_R8 | 1u << REG_R9 | 1u << REG_R10 | 1u << REG_R11 | 1u << REG_RDX | 1u << REG_R14)
+#define LIVE_XMM 0x7fffu
+
+struct line {
+	const struct code *code;
+	struct prologue prologue;
+	uint64_t first_target;  /* lowest address after the entry that a jump leads to */
+	int32_t sp_delta;       /* at the instruction looked at */
+	uint32_t rank;          /* of the best so far */
+	size_t best;
+	int32_t best_delta;
+};
+
+static int write_site(struct binary *b, const struct code *c, const struct insn *i,
+		      enum site_kind kind, struct site *ret)
+{
+	struct site s = {.addr = i->addr, .kind = kind, .price = (enum site_price)i->price};
+
+	if (!image_offset(&b->img, i->addr, &s.offset))
+		return -EPROTO;
+	insn_text(c, i, s.insn, sizeof(s.insn));
+	*ret = s;
+	return 0;
+}
+
+/* Bits of the low flags byte of which any set makes the branch taken; 0 for other conditions. */
+static uint8_t taken_flags(uint8_t cond)
+{
+	switch (cond) {
+	case 2:
+		return 0x01; /* below: CF */
+	case 4:
+		return 0x40; /* equal: ZF */
+	case 6:
+		return 0x41; /* below or equal */
+	case 8:
+		return 0x80; /* negative: SF */
+	default:
+		return 0;
+	}
+}
+
+/* Where jumps lead to. False when one other than morestack's goes to the entry: it would fire again. */
+static bool scan_targets(struct line *l)
+{
+	const struct code *c = l->code;
+
+	l->first_target = UINT64_MAX;
+	for (size_t k = 0; k < c->n; k++) {
+		const struct insn *i = &c->insns[k];
+
+		if (!i->target || i->kind == INSN_CALL || !code_contains(c, i->target))
+			continue;
+		if (i->target == c->addr && !(l->prologue.checked && i->addr == l->prologue.restart))
+			return false;
+		if (i->target > c->addr && i->target < l->first_target)
+			l->first_target = i->target;
+	}
+	return true;
+}
+
+/* Cheapest first; at one price, no flags to test, then the place next to the stack check. */
+static void consider(struct line *l, size_t k)
+{
+	const struct insn *i = &l->code->insns[k];
+	bool check = l->prologue.checked && k <= l->prologue.check;
+	size_t after = l->prologue.checked ? l->prologue.check + 1 : 0;
+	uint32_t rank = (uint32_t)i->price * 4;
+
+	if (i->price == INSN_REFUSED || i->kind == INSN_TRAP)
+		return;
+	if (check && (k != l->prologue.check || !taken_flags(i->cond)))
+		return;
+	if (check)
+		rank += 1;
+	else if (k != after)
+		rank += 2;
+	if (rank >= l->rank)
+		return;
+	l->rank = rank;
+	l->best = k;
+	l->best_delta = l->sp_delta;
+}
+
+/* Whether the site may lie after i. */
+static bool passes(struct line *l, size_t k)
+{
+	const struct insn *i = &l->code->insns[k];
+	struct insn_effect e;
+
+	if (l->prologue.checked && k <= l->prologue.check)
+		return true;
+	if (i->kind != INSN_PLAIN || !insn_effect(l->code, i, &e))
+		return false;
+	if ((e.written & LIVE_AT_ENTRY) || (e.written_xmm & LIVE_XMM))
+		return false;
+	if (e.may_fault || !e.sp_known)
+		return false;
+	if (e.stores && e.what != EFFECT_PUSH &&
+	    (!e.has_mem || e.mem_base != REG_RSP || e.mem_indexed || e.mem_disp < 0 ||
+	     e.mem_disp + e.mem_size > l->sp_delta))
+		return false;
+	l->sp_delta -= e.sp_change;
+	return l->sp_delta >= 0;
+}
+
+/*
+ * The check's own instructions precede the branch; a plain write of SP there is impossible, so the
+ * delta stays 0 up to the first instruction after it.
+ */
+static void walk(struct line *l)
+{
+	const struct code *c = l->code;
+	size_t end = MIN(c->n, (l->prologue.checked ? l->prologue.check + 1 : 0) + LINE_MAX_INSNS);
+
+	for (size_t k = 0; k < end; k++) {
+		if (c->insns[k].addr >= l->first_target)
+			break;
+		consider(l, k);
+		if (!passes(l, k))
+			break;
+	}
+}
+
+static int refuse_code(const struct func *f, const struct code *c, struct err *err)
+{
+	if (f->flags & FUNC_NO_FUNCDATA)
+		return err_set(err, -ENOTSUP, "%s is not Go code (it has no Go metadata), so there is no "
+					      "goroutine to attribute its calls to", f->name);
+	if (f->flags & FUNC_ASM)
+		return err_set(err, -ENOTSUP, "%s is written in assembly: R14 need not hold the "
+					      "goroutine there; probe a Go function that calls it", f->name);
+	if (c->bad)
+		return err_set(err, -EPROTO, "the code of %s does not decode at %#" PRIx64
+					     ", so its jumps are not known", f->name, c->bad);
+	return 0;
+}
+
+static int find_entry(struct binary *b, const struct func *f, const struct code *c, struct site *ret,
+		      struct err *err)
+{
+	struct line l = {.code = c, .rank = UINT32_MAX};
+	struct site s;
+	int r = refuse_code(f, c, err);
+
+	if (r)
+		return r;
+	code_prologue(c, &l.prologue);
+	if (l.prologue.abi0)
+		return err_set(err, -ENOTSUP, "%s at %#" PRIx64 " is an ABI0 wrapper: probe the function of "
+					      "the same name that it calls", f->name, f->entry);
+	if (!scan_targets(&l))
+		return err_set(err, -ENOTSUP, "%s jumps back to its own entry, so a probe there would "
+					      "fire more than once a call", f->name);
+	walk(&l);
+	if (l.rank == UINT32_MAX)
+		return err_set(err, -ENOTSUP, "no instruction at the entry of %s can carry a probe with "
+					      "the arguments still in place", f->name);
+	r = write_site(b, c, &c->insns[l.best], SITE_ENTRY, &s);
+	if (r)
+		return err_set(err, r, "the entry of %s is not in the file", f->name);
+	if (l.prologue.checked && l.best == l.prologue.check)
+		s.flags_skip = taken_flags(c->insns[l.best].cond);
+	s.sp_delta = l.best_delta;
+	*ret = s;
+	return 0;
+}
+
+int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, struct err *err)
+{
+	struct code c;
+	int r = func_code(b, f, &c, err);
+
+	if (r)
+		return r;
+	r = find_entry(b, f, &c, ret, err);
+	code_done(&c);
+	return r;
+}
+
+struct exits {
+	size_t rets, tails, indirect, refused;
+};
+
+static struct exits count_exits(const struct code *c)
+{
+	struct exits x = {0};
+
+	for (size_t k = 0; k < c->n; k++) {
+		const struct insn *i = &c->insns[k];
+
+		if (i->kind == INSN_RET)
+			x.rets++;
+		if (i->kind == INSN_RET && i->price == INSN_REFUSED)
+			x.refused++;
+		if ((i->kind == INSN_JUMP || i->kind == INSN_BRANCH) && !code_contains(c, i->target))
+			x.tails++;
+		if (i->kind == INSN_JUMP_INDIRECT)
+			x.indirect++;
+	}
+	return x;
+}
+
+static int refuse_exits(const struct func *f, const struct exits *x, struct err *err)
+{
+	if (x->rets && !x->refused)
+		return 0;
+	if (x->refused)
+		return err_set(err, -ENOTSUP, "%s returns with an instruction that cannot carry a probe",
+			       f->name);
+	if (x->tails || x->indirect)
+		return err_set(err, -ENOTSUP, "%s leaves by a jump to another function, so its return "
+					      "cannot be seen; probe the function it jumps to", f->name);
+	return err_set(err, -ENOENT, "%s never returns", f->name);
+}
+
+static int find_returns(struct binary *b, const struct func *f, const struct code *c,
+			const struct site **ret, size_t *ret_n, struct err *err)
+{
+	struct exits x = count_exits(c);
+	struct site *sites;
+	size_t n = 0;
+	int r = refuse_code(f, c, err);
+
+	if (!r)
+		r = refuse_exits(f, &x, err);
+	if (r)
+		return r;
+	sites = arena_array(&b->arena, struct site, x.rets);
+	for (size_t k = 0; k < c->n; k++)
+		if (c->insns[k].kind == INSN_RET &&
+		    write_site(b, c, &c->insns[k], SITE_RETURN, &sites[n++]))
+			return err_set(err, -EPROTO, "a return of %s is not in the file", f->name);
+	*ret = sites;
+	*ret_n = n;
+	return 0;
+}
+
+int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret, size_t *ret_n,
+			struct err *err)
+{
+	struct code c;
+	int r = func_code(b, f, &c, err);
+
+	if (r)
+		return r;
+	r = find_returns(b, f, &c, ret, ret_n, err);
+	code_done(&c);
+	return r;
+}
