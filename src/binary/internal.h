@@ -98,8 +98,7 @@ struct type_full {
 	size_t nparams, nresults;
 	bool variadic;          /* KIND_FUNC: the last parameter is ...T (its type is []T) */
 	uint8_t chan_dir;       /* KIND_CHAN: 1 receive, 2 send, 3 both */
-	uint32_t methods_off;   /* rtype.c: where the descriptor's own parts lie */
-	uint64_t private_addr;  /* for the reader: the descriptor's uncommon part, the DIE offset … */
+	uint64_t private_addr;  /* for the reader: a map's bucket or group descriptor, a DIE offset … */
 	const struct type *pointer_to; /* cached binary_type_pointer_to */
 };
 
@@ -111,9 +110,19 @@ struct type_full *type_full_new(struct binary *b);
 struct type_index;
 void type_index_free(struct type_index *x);
 const struct type *rtype_by_name(struct binary *b, const char *full_name); /* named types only */
-/* The descriptor of a composite from its parts' descriptors, NULL when the binary has none. */
+/* All named types that package-name.Name may mean ("http.Request"); up to max of them, how many. */
+size_t rtype_by_short_name(struct binary *b, const char *name, const struct type **ret, size_t max);
+uint64_t rtype_pointer_to(const struct binary *b, uint64_t rtype); /* from ptrToThis; 0 if unset */
+/*
+ * The descriptor of a composite from its parts' descriptors, NULL when the binary has none. extra is
+ * an array's length or a channel's direction. KIND_STRUCT and KIND_INTERFACE mean the empty ones.
+ */
 const struct type *rtype_composite(struct binary *b, enum type_kind kind, const struct type *elem,
-				   const struct type *key, uint64_t len_or_dir);
+				   const struct type *key, uint64_t extra);
+/* The name of a composite from its parts' names, in b's arena (typeexpr.c). */
+const char *type_composite_name(struct binary *b, enum type_kind kind, const struct type *elem,
+				const struct type *key, uint64_t extra);
+const char *type_func_name(struct binary *b, const struct type_full *f);
 
 /*
  * dwarf.c: by full name, NULL without DWARF or when absent. Named types are cached by the caller
@@ -123,6 +132,9 @@ const struct type *dwarf_type(struct binary *b, const char *full_name);
 /* Releases b->dwarf; accepts NULL. */
 struct dwarf;
 void dwarf_free(struct dwarf *d);
+
+/* Part of a type that cannot be read: KIND_INVALID, size 0. One for each binary. */
+const struct type *type_unknown(struct binary *b);
 
 /* Types by full name that have no descriptor: builtin kinds, composed, DWARF. */
 const struct type *type_cached(struct binary *b, const char *full_name);
@@ -150,6 +162,8 @@ struct binary {
 	struct map types;              /* descriptor address -> struct type_full * */
 	struct strmap named;           /* types without a descriptor, by full name */
 	unsigned depth;                /* of the type being read: bounds recursion on hostile input */
+	uint64_t type_bytes;           /* spent on type objects: bounds memory on hostile input */
+	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
 };

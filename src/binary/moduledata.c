@@ -176,7 +176,7 @@ static void find_types(const struct image *img, const struct words *w, struct mo
 		for (size_t k = i + 1; k <= i + 2; k++) {
 			struct tally t;
 
-			if (!try_types(img, word(w, i), word(w, k), &t))
+			if (word(w, i) == ret->types || !try_types(img, word(w, i), word(w, k), &t))
 				continue;
 			if (t.good > best) {
 				best = t.good;

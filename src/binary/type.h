@@ -39,21 +39,25 @@ struct type_method {        /* of a named type (concrete) or of an interface */
 /*
  * How a map keeps its entries. Offsets are in bytes. Read from the map type's own descriptors
  * (bucket or group type, hmap or internal/runtime/maps.Map), never assumed by version.
+ * In either kind, with base = group + group_slots_off (swiss) or = bucket (old), entry i has
+ *   key at base + key_off + i * key_stride, elem at base + elem_off + i * elem_stride.
+ * (Swiss groups come with keys and elements interleaved or in two arrays.)
  */
 struct map_layout {
 	bool swiss;
 	uint32_t slots;            /* entries in a bucket or group: 8 */
-	uint32_t slot_size;        /* swiss: stride of a slot */
-	uint32_t key_off, elem_off;/* swiss: within a slot; old: of keys[0]/elems[0] within the bucket */
-	uint32_t key_size, elem_size;
-	bool key_indirect, elem_indirect;
+	uint32_t key_off, elem_off;
+	uint32_t key_stride, elem_stride;
+	uint32_t slot_size;        /* swiss, interleaved: both strides; otherwise 0 */
+	uint32_t key_size, elem_size; /* of the types themselves, even when kept by pointer */
+	bool key_indirect, elem_indirect; /* kept by pointer */
 	uint32_t count_off;        /* number of entries, in the map header (int or uint64: 8 bytes) */
 	/* swiss (internal/runtime/maps.Map, .table, .groupsReference) */
 	uint32_t dir_ptr_off, dir_len_off; /* dirLen == 0: dir_ptr is the one group */
 	uint32_t table_groups_off;         /* table.groups.data */
 	uint32_t table_mask_off;           /* table.groups.lengthMask */
 	uint32_t table_index_off;          /* table.index: skip a directory entry that repeats a table */
-	uint32_t group_slots_off;          /* slots within a group; ctrl word at 0 */
+	uint32_t group_slots_off;          /* first slot or key within a group; ctrl word at 0 */
 	uint32_t group_size;
 	/* old (runtime.hmap, bmap) */
 	uint32_t b_off, buckets_off, oldbuckets_off, nevacuate_off, flags_off;
