@@ -1,0 +1,300 @@
+#include "plant/uprobe/bpf.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/capability.h>
+#include <linux/perf_event.h>
+#include <sys/syscall.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "plant/uprobe/uapi.h"
+
+#ifndef CAP_PERFMON
+#define CAP_PERFMON 38
+#define CAP_BPF 39
+#endif
+#define PMU_TYPE_FILE "/sys/bus/event_source/devices/uprobe/type"
+#define KERNEL_ENOTSUPP 524 /* the kernel's own number for "not supported", which leaks to users */
+
+/* ---- privileges ---- */
+
+static uint64_t effective_caps(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
+
+	if (syscall(SYS_capget, &head, data) < 0)
+		return 0;
+	return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+int uprobe_check_caps(struct err *err)
+{
+	uint64_t caps = effective_caps();
+	bool admin = caps >> CAP_SYS_ADMIN & 1;
+	bool bpf = admin || caps >> CAP_BPF & 1, perfmon = admin || caps >> CAP_PERFMON & 1;
+
+	if (bpf && perfmon)
+		return 0;
+	return err_set(err, -EPERM,
+		       "missing %s%s%s: run as root, or give the file the capabilities with "
+		       "`setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep`",
+		       bpf ? "" : "CAP_BPF", bpf || perfmon ? "" : " and ",
+		       perfmon ? "" : "CAP_PERFMON");
+}
+
+/* The kernel says EPERM though the capabilities are there. */
+static int refused(const char *what, int code, struct err *err)
+{
+	int r = uprobe_check_caps(err);
+
+	if (r < 0)
+		return r;
+	return err_set(err, code,
+		       "the kernel refuses %s (%s) though the capabilities are there: kernel lockdown, "
+		       "a security module, seccomp or a container's user namespace forbids it",
+		       what, strerror(-code));
+}
+
+/* ---- maps and programs ---- */
+
+int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_size, uint32_t value_size,
+		      uint32_t entries, struct err *err)
+{
+	int fd = bpf_map_create(type, "earshot", key_size, value_size, entries, NULL);
+
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	if (fd == -EPERM || fd == -EACCES)
+		return refused("a BPF map", fd, err);
+	if (fd == -EINVAL)
+		return err_set(err, -ENOSYS,
+			       "this kernel has no BPF %s (Linux 5.15 or newer is needed)", what);
+	return err_set(err, fd, "no BPF %s of %llu bytes: %s", what,
+		       (unsigned long long)entries * (value_size ? value_size : 1), strerror(-fd));
+}
+
+static int load(const struct uprobe_means *m, const char *name, const struct bpf_insn *insns, size_t n,
+		unsigned level, char *log, size_t log_size)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_level = level, .log_buf = log,
+		    .log_size = (uint32_t)log_size,
+		    .expected_attach_type = m->multi ? UAPI_BPF_TRACE_UPROBE_MULTI : 0);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, name, "GPL", insns, n, &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The last line of the log that is a message, not a statistic. */
+static const char *verifier_message(char *log)
+{
+	for (size_t n = strlen(log); n; n = strlen(log)) {
+		char *line;
+
+		while (n && log[n - 1] == '\n')
+			log[--n] = '\0';
+		line = strrchr(log, '\n');
+		line = line ? line + 1 : log;
+		if (strncmp(line, "processed ", 10) && strncmp(line, "verification time", 17) &&
+		    strncmp(line, "stack depth", 11))
+			return line;
+		*line = '\0';
+	}
+	return "no message";
+}
+
+/* BPF_LOG_STATS (4): messages and statistics, without the trace of every instruction. */
+enum { LOG_STATS = 4, LOG_SIZE = 64 * 1024 };
+
+static int load_failed(const struct uprobe_means *m, int code, const struct bpf_insn *insns, size_t n,
+		       struct err *err)
+{
+	_cleanup_(cleanup_free) char *log = NULL;
+	int fd;
+
+	if (code == -EPERM)
+		return refused("a BPF program", code, err);
+	log = xcalloc(1, LOG_SIZE);
+	fd = load(m, "earshot", insns, n, LOG_STATS, log, LOG_SIZE);
+	close_fd(fd < 0 ? -1 : fd);
+	if (strstr(log, "too large") || code == -E2BIG)
+		return err_set(err, -E2BIG,
+			       "the probe is too large for this kernel's BPF verifier (%zu "
+			       "instructions): capture less or shorten the condition",
+			       n);
+	return err_set(err, code, "this kernel's BPF verifier refuses the probe (%s): %.300s",
+		       strerror(-code), verifier_message(log));
+}
+
+/* The end of the label, as far as a program's name may have it. */
+static void program_name(const char *label, char name[BPF_OBJ_NAME_LEN])
+{
+	size_t n = label ? strlen(label) : 0, from = n > BPF_OBJ_NAME_LEN - 1 ? n - (BPF_OBJ_NAME_LEN - 1) : 0;
+
+	snprintf(name, BPF_OBJ_NAME_LEN, "%s", n ? label + from : "earshot");
+	for (char *c = name; *c; c++)
+		if (!isalnum((unsigned char)*c))
+			*c = '_';
+}
+
+int uprobe_prog_load(const struct uprobe_means *m, const char *label, const struct bpf_insn *insns,
+		     size_t n, struct err *err)
+{
+	char name[BPF_OBJ_NAME_LEN];
+	int fd;
+
+	program_name(label, name);
+	fd = load(m, name, insns, n, 0, NULL, 0);
+	return fd >= 0 ? fd : load_failed(m, fd, insns, n, err);
+}
+
+long uprobe_prog_verify_cost(const struct uprobe_means *m, const struct bpf_insn *insns, size_t n)
+{
+	_cleanup_(cleanup_free) char *log = xcalloc(1, LOG_SIZE);
+	_cleanup_(cleanup_fd) int fd = load(m, "earshot", insns, n, LOG_STATS, log, LOG_SIZE);
+	const char *at = strstr(log, "processed ");
+
+	return fd < 0 ? fd : at ? strtol(at + 10, NULL, 10) : 0;
+}
+
+/* ---- links ---- */
+
+static int link_multi(int prog, const char *path, const uint64_t *offsets, size_t n, uint64_t cookie,
+		      int pid)
+{
+	_cleanup_(cleanup_free) uint64_t *cookies = xcalloc(n, sizeof(*cookies));
+	struct uapi_link_create_uprobe_multi attr = {
+		.prog_fd = (__u32)prog, .attach_type = UAPI_BPF_TRACE_UPROBE_MULTI,
+		.path = (uintptr_t)path, .offsets = (uintptr_t)offsets,
+		.cookies = (uintptr_t)cookies, .cnt = (__u32)n, .pid = (__u32)pid,
+	};
+	long fd;
+
+	for (size_t i = 0; i < n; i++)
+		cookies[i] = cookie;
+	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+/* The link keeps the event. */
+static int link_perf(int pmu, int prog, const char *path, uint64_t offset, uint64_t cookie, int pid)
+{
+	struct perf_event_attr attr = {.type = (uint32_t)pmu, .size = sizeof(attr),
+				       .uprobe_path = (uintptr_t)path, .probe_offset = offset};
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event = {.bpf_cookie = cookie});
+	_cleanup_(cleanup_fd) int event =
+		(int)syscall(SYS_perf_event_open, &attr, pid ? pid : -1, pid ? -1 : 0, -1,
+			     PERF_FLAG_FD_CLOEXEC);
+	int fd;
+
+	if (event < 0)
+		return -errno;
+	fd = bpf_link_create(prog, event, BPF_PERF_EVENT, &opts);
+	return fd < 0 ? -errno : fd;
+}
+
+static int link_failed(int code, const char *path, uint64_t offset, int pid, struct err *err)
+{
+	switch (code) {
+	case -ESRCH:
+		return err_set(err, code, "process %d is gone", pid);
+	case -ENOENT:
+		return err_set(err, code, "%s is gone: has the process ended?", path);
+	case -EPERM:
+	case -EACCES:
+		return err_set(err, -EPERM,
+			       "no permission to put a probe into %s: CAP_BPF and CAP_PERFMON are "
+			       "needed, and CAP_SYS_PTRACE for processes of other users",
+			       path);
+	case -EMFILE:
+		return err_set(err, code,
+			       "too many open files: raise the limit (ulimit -n) or choose fewer functions");
+	case -EINVAL:
+	case -EIO:
+	case -KERNEL_ENOTSUPP:
+		return err_set(err, code, "the kernel cannot put a probe at file offset %#llx of %s (%s)",
+			       (unsigned long long)offset, path,
+			       code == -KERNEL_ENOTSUPP ? "instruction not supported" : strerror(-code));
+	}
+	return err_set(err, code, "the kernel cannot put a probe into %s: %s", path, strerror(-code));
+}
+
+int uprobe_link(const struct uprobe_means *m, int prog, const char *path, const uint64_t *offsets,
+		size_t n, uint64_t cookie, int pid, struct uprobe_links *ret, struct err *err)
+{
+	size_t want = m->multi ? 1 : n;
+	struct uprobe_links l = {.fds = xcalloc(want, sizeof(*l.fds))};
+
+	for (; l.n < want; l.n++) {
+		int fd = m->multi ? link_multi(prog, path, offsets, n, cookie, pid)
+				  : link_perf(m->pmu, prog, path, offsets[l.n], cookie, pid);
+
+		if (fd < 0) {
+			fd = link_failed(fd, path, offsets[l.n], pid, err);
+			uprobe_links_done(&l);
+			return fd;
+		}
+		l.fds[l.n] = fd;
+	}
+	*ret = l;
+	return 0;
+}
+
+void uprobe_links_done(struct uprobe_links *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		close_fd(l->fds[i]);
+	free(l->fds);
+	*l = (struct uprobe_links){0};
+}
+
+/* ---- what this kernel can ---- */
+
+static int pmu_type(void)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+
+	if (file_read(PMU_TYPE_FILE, &b, 64) < 0 || !b.len)
+		return -1;
+	return atoi(b.data);
+}
+
+/*
+ * By what it answers. A kernel with uprobe_multi looks at the path first and says EBADF for a directory
+ * ("/"). Until 6.10 its process filter compared threads, so a Go program's other threads were missed;
+ * the correction also made it refuse negative PIDs (EINVAL), which the first one took for unknown ones.
+ */
+static bool multi_works(void)
+{
+	static const struct bpf_insn nothing[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
+	const struct uprobe_means multi = {.multi = true};
+	_cleanup_(cleanup_fd) int prog = load(&multi, "earshot", nothing, ARRAY_SIZE(nothing), 0, NULL, 0);
+	const uint64_t offset = 0;
+
+	if (prog < 0)
+		return false;
+	return link_multi(prog, "/", &offset, 1, 0, 0) == -EBADF &&
+	       link_multi(prog, "/", &offset, 1, 0, -1) == -EINVAL;
+}
+
+int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err)
+{
+	struct uprobe_means m = {.multi = !(flags & MEANS_NO_MULTI) && multi_works(), .pmu = pmu_type()};
+
+	if (!m.multi && m.pmu < 0)
+		return err_set(err, -ENOSYS,
+			       "this kernel has no uprobes for BPF: neither uprobe_multi nor %s "
+			       "(CONFIG_UPROBE_EVENTS; is /sys mounted?)",
+			       PMU_TYPE_FILE);
+	*ret = m;
+	return 0;
+}

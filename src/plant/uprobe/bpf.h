@@ -1,0 +1,44 @@
+/* The kernel's side of uprobes: what is missing, loading programs, linking them to sites. */
+#ifndef PLANT_UPROBE_BPF_H
+#define PLANT_UPROBE_BPF_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+
+#include "base/err.h"
+
+/* How programs are linked to sites here: one link for many (uprobe_multi), or a perf event each. */
+struct uprobe_means {
+	bool multi;
+	int pmu;    /* type number of the uprobe PMU, -1: none */
+};
+
+enum { MEANS_NO_MULTI = 1 }; /* use perf events even where uprobe_multi works */
+
+/* -ENOSYS, -EPERM with what is missing by name. */
+int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err);
+
+/* -EPERM naming the capabilities that this process lacks for BPF and uprobes. */
+int uprobe_check_caps(struct err *err);
+
+/* Creates a map; what: "ring buffer" …, for the message. Returns its fd or a negative errno. */
+int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_size, uint32_t value_size,
+		      uint32_t entries, struct err *err);
+
+/* Returns the program's fd or a negative errno; the sentence has the verifier's last word. */
+int uprobe_prog_load(const struct uprobe_means *m, const char *label, const struct bpf_insn *insns,
+		     size_t n, struct err *err);
+/* How many instructions the verifier walks (it gives up at a million); negative errno if refused. */
+long uprobe_prog_verify_cost(const struct uprobe_means *m, const struct bpf_insn *insns, size_t n);
+
+/* The links that hold a program at its sites: closed, the kernel removes the probes. */
+struct uprobe_links {
+	int *fds;
+	size_t n;
+};
+/* pid 0: every process that maps the file. */
+int uprobe_link(const struct uprobe_means *m, int prog, const char *path, const uint64_t *offsets,
+		size_t n, uint64_t cookie, int pid, struct uprobe_links *ret, struct err *err);
+void uprobe_links_done(struct uprobe_links *l);
+
+#endif

@@ -1,0 +1,399 @@
+/*
+ * A capture program as BPF, the shape of it:
+ *
+ *   skip when the flags say that the stack is about to grow (sites on a jbe)
+ *   the goroutine part and the filter, on the BPF stack alone where they can be: what does not pass
+ *     costs no more than the reads of its condition
+ *   goid and stack.hi of the goroutine
+ *   a scratch element (or, for records without strings, room on the BPF stack)
+ *   header, empty slots, one region a slot
+ *   bpf_ringbuf_output
+ *
+ * Facts behind it:
+ * - Programs on uprobes run in task context with migration disabled, but preemptible. A second task
+ *   on the same CPU can thus run a program in the middle of another's, so per-CPU scratch memory is
+ *   not exclusive. Each CPU has a few elements, taken by an atomic exchange and given back on every
+ *   way out. A task cannot be killed in the middle of a program, so none is ever lost.
+ * - Per-CPU array values may not exceed 32 KiB, hence the plain array, indexed by CPU.
+ * - The verifier walks every path, and merges paths whose states agree. What differs by path is kept
+ *   in memory that it does not track (the running size lies in the record's own header, in the map
+ *   value); so each region begins in one state however the former ones ended, and verification is
+ *   linear in the program's length.
+ * - A wakeup of the consumer costs the observed program more than the rest of the record: there is
+ *   one each time a quarter of the ring fills up, and the consumer also looks by a timer.
+ *   Two CPUs that reserve at the same moment can miss one crossing; there are three before it is full.
+ */
+#include "plant/uprobe/gen.h"
+
+#include <asm/ptrace.h>
+#include <errno.h>
+#include <string.h>
+
+#include "event/loss.h"
+
+_Static_assert(LOSS_RING_FULL < LOSS_KERNEL_COUNT && LOSS_BUSY < LOSS_KERNEL_COUNT &&
+		       LOSS_NO_GOROUTINE < LOSS_KERNEL_COUNT &&
+		       LOSS_FILTER_UNREADABLE < LOSS_KERNEL_COUNT,
+	       "they index the losses map");
+
+#define HEAD(field) ((int)offsetof(struct event_header, field))
+#define REGS(field) ((int)offsetof(struct pt_regs, field))
+
+int cookie_pack(uint32_t target, uint64_t bias, uint64_t *ret, struct err *err)
+{
+	int64_t pages = (int64_t)bias >> 12;
+
+	if (target >> COOKIE_TARGET_BITS)
+		return err_set(err, -ERANGE, "more than %u processes in one run",
+			       1u << COOKIE_TARGET_BITS);
+	if (bias & 0xfff || pages >= INT64_C(1) << 35 || pages < -(INT64_C(1) << 35))
+		return err_set(err, -ERANGE,
+			       "load bias %#llx is not that of a mapped program (expected whole pages)",
+			       (unsigned long long)bias);
+	*ret = (uint64_t)pages << COOKIE_TARGET_BITS | target;
+	return 0;
+}
+
+/* ---- failures ---- */
+
+static int label_once(struct gen *g, int *label)
+{
+	if (*label < 0)
+		*label = emit_label_new(g->e);
+	return *label;
+}
+
+int gen_drop(struct gen *g, unsigned drop)
+{
+	return label_once(g, &g->drop[g->holds_scratch][drop]);
+}
+
+int gen_fail(struct gen *g, enum slot_status s)
+{
+	if (!g->in_region)
+		return gen_drop(g, LOSS_NO_GOROUTINE);
+	if (!g->in_filter)
+		return label_once(g, &g->fail[s]);
+	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
+		return gen_drop(g, LOSS_FILTER_UNREADABLE);
+	return gen_drop(g, DROP_SILENT);
+}
+
+static void emit_release(struct gen *g)
+{
+	emit_store_imm(g->e, 8, REG_RECORD, SCRATCH_BUSY_OFF, 0);
+}
+
+static void emit_count_loss(struct gen *g, unsigned loss)
+{
+	struct emit *e = g->e;
+	int out = emit_label_new(e);
+
+	emit_store_imm(e, 4, FP, BK_A, 0);
+	emit_map_fd(e, R1, g->env->losses);
+	emit_alu(e, BPF_MOV, R2, FP);
+	emit_alu_imm(e, BPF_ADD, R2, BK_A);
+	emit_call(e, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, out);
+	emit_alu_imm(e, BPF_MOV, R1, 1);
+	emit_atomic(e, BPF_ADD, R0, (int)(8 * loss), R1);
+	emit_label(e, out);
+}
+
+static void emit_return(struct gen *g)
+{
+	emit_alu_imm(g->e, BPF_MOV, R0, 0);
+	emit_exit(g->e);
+}
+
+/* The ways out that drop the event. */
+static void emit_drops(struct gen *g)
+{
+	for (unsigned held = 0; held < 2; held++) {
+		for (unsigned d = 0; d < DROP_COUNT; d++) {
+			if (g->drop[held][d] < 0)
+				continue;
+			emit_label(g->e, g->drop[held][d]);
+			if (held)
+				emit_release(g);
+			if (d != DROP_SILENT)
+				emit_count_loss(g, d);
+			emit_return(g);
+		}
+	}
+}
+
+/* ---- the parts before the captures ---- */
+
+static void emit_prologue(struct gen *g)
+{
+	struct emit *e = g->e;
+	int go = emit_label_new(e);
+
+	emit_alu(e, BPF_MOV, REG_CTX, R1);
+	if (g->shape.flags_skip) {
+		emit_load(e, 8, R0, REG_CTX, REGS(eflags));
+		emit_alu_imm(e, BPF_AND, R0, g->shape.flags_skip);
+		emit_jump_if_imm(e, BPF_JEQ, R0, 0, go);
+		emit_return(g);
+	}
+	emit_label(e, go);
+}
+
+/* R7 = the record in a scratch element that is ours until we release it. Keeps R8 and R9. */
+static void emit_take_scratch(struct gen *g)
+{
+	struct emit *e = g->e;
+	int got = emit_label_new(e);
+
+	emit_call(e, BPF_FUNC_get_smp_processor_id);
+	emit_alu_imm(e, BPF_MUL, R0, (int32_t)g->env->scratch_per_cpu);
+	emit_store(e, 4, FP, BK_A, R0);
+	for (unsigned i = 0; i < g->env->scratch_per_cpu; i++) {
+		if (i) {
+			emit_load(e, 4, R0, FP, BK_A);
+			emit_alu_imm(e, BPF_ADD, R0, 1);
+			emit_store(e, 4, FP, BK_A, R0);
+		}
+		emit_map_fd(e, R1, g->env->scratch);
+		emit_alu(e, BPF_MOV, R2, FP);
+		emit_alu_imm(e, BPF_ADD, R2, BK_A);
+		emit_call(e, BPF_FUNC_map_lookup_elem);
+		emit_jump_if_imm(e, BPF_JEQ, R0, 0, gen_drop(g, LOSS_BUSY));
+		emit_alu_imm(e, BPF_MOV, R1, 1);
+		emit_atomic(e, BPF_XCHG, R0, 0, R1);
+		emit_jump_if_imm(e, BPF_JEQ, R1, 0, got);
+	}
+	emit_jump(e, gen_drop(g, LOSS_BUSY));
+	emit_label(e, got);
+	emit_alu(e, BPF_MOV, REG_RECORD, R0);
+	emit_alu_imm(e, BPF_ADD, REG_RECORD, offsetof(struct scratch, record));
+	g->holds_scratch = true;
+}
+
+static const struct ir_insn *find_goroutine(const struct capture_program *p)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == IR_GOROUTINE)
+			return &p->insns[i];
+	return NULL;
+}
+
+/* R8 = goid, R9 = depth; both fields in one read where they lie near. No virtual register lives here. */
+static void emit_goroutine(struct gen *g)
+{
+	const struct goroutine_layout *l = &g->p->g;
+	const struct ir_insn *given = find_goroutine(g->p);
+	uint32_t low = MIN(l->goid, l->stack_hi), high = MAX(l->goid, l->stack_hi);
+	bool near = high + 8 - low <= 256;
+	struct emit *e = g->e;
+	int no = gen_drop(g, LOSS_NO_GOROUTINE);
+
+	if (given)
+		emit_load(e, 8, R3, FP, BK_G);
+	else
+		emit_load(e, 8, R3, REG_CTX, REGS(r14));
+	emit_jump_if_imm(e, BPF_JEQ, R3, 0, no);
+	if (!near)
+		emit_alu(e, BPF_MOV, R8, R3);
+	emit_alu_imm(e, BPF_ADD, R3, (int32_t)(near ? low : l->goid));
+	gen_read_stack(g, STACK_REGS, near ? high + 8 - low : 8, no);
+	if (!near) {
+		emit_alu(e, BPF_MOV, R3, R8);
+		emit_alu_imm(e, BPF_ADD, R3, (int32_t)l->stack_hi);
+		gen_read_stack(g, STACK_REGS + 8, 8, no);
+	}
+	emit_load(e, 8, R8, FP, STACK_REGS + (near ? (int)(l->goid - low) : 0));
+	emit_load(e, 8, R9, FP, STACK_REGS + (near ? (int)(l->stack_hi - low) : 8));
+	if (given && given->b == IR_NO_REG) {
+		emit_alu(e, BPF_MOV, R1, R9);
+	} else if (given) {
+		emit_load(e, 8, R1, FP, BK_SP);
+	} else {
+		emit_load(e, 8, R1, REG_CTX, REGS(rsp));
+		if (g->shape.sp_delta)
+			emit_alu_imm(e, BPF_ADD, R1, g->shape.sp_delta);
+	}
+	emit_alu(e, BPF_SUB, R9, R1);
+}
+
+static uint32_t record_head_size(const struct capture_program *p)
+{
+	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
+}
+
+/* goid in R8, depth in R9. */
+static void emit_header(struct gen *g)
+{
+	struct emit *e = g->e;
+
+	emit_store_imm(e, 4, REG_RECORD, HEAD(size), (int32_t)record_head_size(g->p));
+	emit_store_imm(e, 4, REG_RECORD, HEAD(version),
+		       (int32_t)(EVENT_VERSION | g->p->nslots << 16));
+	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
+	emit_store(e, 8, REG_RECORD, HEAD(goid), R8);
+	emit_store(e, 8, REG_RECORD, HEAD(depth), R9);
+	emit_alu(e, BPF_MOV, R1, REG_CTX);
+	emit_call(e, BPF_FUNC_get_attach_cookie);
+	emit_alu_imm(e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
+	emit_store(e, 4, REG_RECORD, HEAD(target), R0);
+	emit_call(e, BPF_FUNC_ktime_get_ns);
+	emit_store(e, 8, REG_RECORD, HEAD(time_ns), R0);
+	for (uint16_t i = 0; i < g->p->nslots; i++) {
+		emit_store_imm(e, 8, REG_RECORD, gen_slot_off(g, i), SLOT_ABSENT);
+		emit_store_imm(e, 8, REG_RECORD, gen_slot_off(g, i) + 8, 0);
+	}
+}
+
+static void emit_output(struct gen *g)
+{
+	struct emit *e = g->e;
+	int sleep = emit_label_new(e);
+
+	if (g->on_stack) {
+		emit_alu_imm(e, BPF_MOV, R9, (int32_t)record_head_size(g->p));
+	} else {
+		emit_load(e, 4, R9, REG_RECORD, HEAD(size));
+		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE, gen_drop(g, LOSS_RING_FULL));
+	}
+	emit_map_fd(e, R1, g->env->ring);
+	emit_alu_imm(e, BPF_MOV, R2, BPF_RB_AVAIL_DATA);
+	emit_call(e, BPF_FUNC_ringbuf_query);
+	emit_alu(e, BPF_MOV, R1, R0);
+	emit_alu(e, BPF_ADD, R1, R9);
+	emit_alu_imm(e, BPF_ADD, R1, BPF_RINGBUF_HDR_SZ);
+	emit_alu(e, BPF_XOR, R1, R0);
+	emit_alu_imm(e, BPF_MOV, R4, BPF_RB_NO_WAKEUP);
+	emit_jump_if_imm(e, BPF_JLT, R1, (int32_t)(g->env->ring_bytes / 4), sleep);
+	emit_alu_imm(e, BPF_MOV, R4, BPF_RB_FORCE_WAKEUP);
+	emit_label(e, sleep);
+	emit_map_fd(e, R1, g->env->ring);
+	emit_alu(e, BPF_MOV, R2, REG_RECORD);
+	emit_alu(e, BPF_MOV, R3, R9);
+	emit_call(e, BPF_FUNC_ringbuf_output);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, gen_drop(g, LOSS_RING_FULL));
+	if (g->holds_scratch)
+		emit_release(g);
+}
+
+/* ---- regions ---- */
+
+static void region_begin(struct gen *g, const struct ir_insn *i)
+{
+	g->in_region = true;
+	g->in_filter = i->slot == IR_SLOT_FILTER;
+	g->slot = i->slot;
+	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
+		g->fail[s] = -1;
+}
+
+/* The statuses that the region's failures set, out of its straight line. */
+static void region_end(struct gen *g)
+{
+	int behind = emit_label_new(g->e);
+	bool any = false;
+
+	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++) {
+		if (g->in_filter || g->fail[s] < 0)
+			continue;
+		if (!g->dead) /* of the success path, or of the former status */
+			emit_jump(g->e, behind);
+		g->dead = false;
+		any = true;
+		emit_label(g->e, g->fail[s]);
+		emit_store_imm(g->e, 8, REG_RECORD, gen_slot_off(g, g->slot), (int32_t)s);
+	}
+	if (any)
+		emit_label(g->e, behind);
+	g->in_region = g->in_filter = g->dead = false;
+}
+
+static bool needs_scratch(const struct capture_program *p, bool filter)
+{
+	bool in_filter = false;
+
+	for (size_t i = 0; i < p->ninsns; i++) {
+		if (p->insns[i].op == IR_REGION)
+			in_filter = p->insns[i].slot == IR_SLOT_FILTER;
+		if (in_filter == filter && ir_needs_scratch(&p->insns[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool fits_stack(const struct capture_program *p)
+{
+	return !needs_scratch(p, true) && !needs_scratch(p, false) &&
+	       8 * p->nregs + record_head_size(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
+}
+
+static bool is_capture(const struct ir_insn *i)
+{
+	return i->op == IR_REGION && i->slot != IR_SLOT_FILTER;
+}
+
+static void emit_record_begin(struct gen *g)
+{
+	emit_goroutine(g);
+	if (g->on_stack) {
+		emit_alu(g->e, BPF_MOV, REG_RECORD, FP);
+		emit_alu_imm(g->e, BPF_ADD, REG_RECORD,
+			     STACK_BUF - (int32_t)record_head_size(g->p));
+	} else if (!g->holds_scratch) {
+		emit_take_scratch(g);
+	}
+	emit_header(g);
+}
+
+static int emit_body(struct gen *g)
+{
+	const struct capture_program *p = g->p;
+	bool begun = false;
+
+	if (needs_scratch(p, true))
+		emit_take_scratch(g);
+	for (size_t i = 0; i < p->ninsns;) {
+		const struct ir_insn *in = &p->insns[i];
+		int n = 1;
+
+		if (is_capture(in) && !begun) {
+			emit_record_begin(g);
+			begun = true;
+		}
+		if (in->op == IR_LABEL && g->labels[in->label].used)
+			g->dead = false;
+		if (in->op == IR_REGION)
+			region_begin(g, in);
+		else if (in->op == IR_END)
+			region_end(g);
+		else if (!g->dead)
+			n = gen_insn(g, in, p->ninsns - i);
+		if (n < 0)
+			return n;
+		i += (size_t)n;
+	}
+	if (!begun)
+		emit_record_begin(g);
+	emit_output(g);
+	emit_return(g);
+	emit_drops(g);
+	return 0;
+}
+
+int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const struct site_shape *shape,
+		   const struct uprobe_env *env, struct emit *out, struct err *err)
+{
+	_cleanup_(cleanup_free) struct gen_label *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
+	struct gen g = {.e = out, .p = p, .env = env, .shape = *shape, .probe_id = probe_id,
+			.labels = labels, .on_stack = fits_stack(p), .err = err};
+	int r = capture_verify(p, err);
+
+	if (r < 0)
+		return r;
+	memset(g.drop, -1, sizeof(g.drop));
+	for (unsigned i = 0; i < p->nlabels; i++)
+		labels[i].label = emit_label_new(out);
+	emit_prologue(&g);
+	r = emit_body(&g);
+	return r < 0 ? r : emit_finish(out, err);
+}

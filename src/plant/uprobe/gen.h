@@ -1,0 +1,75 @@
+/* What the files of the BPF code generator share: compile.c (the program), ops.c (instructions), mapstr.c. */
+#ifndef PLANT_UPROBE_GEN_H
+#define PLANT_UPROBE_GEN_H
+
+#include "plant/uprobe/compile.h"
+
+/*
+ * The BPF stack, from FP - 512 up: virtual registers; a read buffer; a few words of bookkeeping.
+ * A small record is built between the registers in use and the buffer.
+ */
+#define STACK_REGS (-512)
+#define STACK_BUF (-64 - STACK_BUF_SIZE)
+#define STACK_BUF_SIZE 128
+_Static_assert(STACK_REGS + 8 * IR_MAX_REGS <= STACK_BUF, "the BPF stack has 512 bytes");
+_Static_assert(IR_MAX_STR <= STACK_BUF_SIZE, "texts are compared in the buffer");
+enum { BK_A = -8, BK_B = -16, BK_C = -24, BK_D = -32, BK_E = -40, BK_F = -48, BK_G = -56, BK_SP = -64 };
+
+/* Registers that live through the program; R8 and R9 are each construct's own and survive calls. */
+enum { REG_CTX = R6, REG_RECORD = R7 };
+
+#define SCRATCH_WORK_OFF                                                                           \
+	((int)offsetof(struct scratch, work) - (int)offsetof(struct scratch, record)) /* from R7 */
+#define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
+
+/* Where failures go: the statuses of a capture, or the reasons to drop the event. */
+enum drop { DROP_SILENT = LOSS_KERNEL_COUNT, DROP_COUNT };
+
+struct gen_label {
+	int label;  /* the emitter's */
+	bool used;  /* something jumps to it */
+};
+
+struct gen {
+	struct emit *e;
+	const struct capture_program *p;
+	const struct uprobe_env *env;
+	struct site_shape shape;
+	uint32_t probe_id;
+	bool on_stack;              /* the record lies on the BPF stack */
+	bool holds_scratch;         /* at this point of the program */
+	bool in_filter, in_region;
+	uint16_t slot;              /* of the region */
+	struct gen_label *labels;   /* the IR's */
+	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
+	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
+	int drop[2][DROP_COUNT];    /* [holds_scratch]; likewise */
+	struct err *err;
+};
+
+/* The label to jump to when this happens here. */
+int gen_fail(struct gen *g, enum slot_status s);
+int gen_drop(struct gen *g, unsigned drop);
+
+/* Virtual registers. */
+int gen_reg_off(uint16_t vreg);
+void gen_get(struct gen *g, uint8_t dst, uint16_t vreg);
+void gen_put(struct gen *g, uint16_t vreg, uint8_t src);
+int gen_slot_off(const struct gen *g, uint16_t slot);
+
+/* Reads size bytes at the user address in R3 to the stack; to label when that faults. Clobbers R0–R5. */
+void gen_read_stack(struct gen *g, int off, unsigned size, int fault);
+/* Likewise to the work area; the size is in R2. */
+void gen_read_work(struct gen *g, int fault);
+
+/* Jumps to differs unless the n bytes at base + off equal str. Clobbers R2, R3. */
+void gen_compare(struct gen *g, uint8_t base, int off, const char *str, size_t n, int differs);
+
+/* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
+int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);
+int gen_map_str(struct gen *g, const struct ir_insn *i);
+
+/* Whether an instruction needs the scratch element (rather than the stack alone). */
+bool ir_needs_scratch(const struct ir_insn *i);
+
+#endif

@@ -1,0 +1,585 @@
+/* IR instructions → BPF. Every virtual register lives in its own word of the BPF stack. */
+#include "plant/uprobe/gen.h"
+
+#include <asm/ptrace.h>
+#include <errno.h>
+#include <string.h>
+
+#define REGS(field) ((int)offsetof(struct pt_regs, field))
+#define CONTAINS_WINDOW 256 /* IR_STR_CONTAINS looks no further */
+_Static_assert(CONTAINS_WINDOW <= SCRATCH_WORK_SIZE, "it is searched in the work area");
+
+int gen_reg_off(uint16_t vreg)
+{
+	return STACK_REGS + 8 * vreg;
+}
+
+void gen_get(struct gen *g, uint8_t dst, uint16_t vreg)
+{
+	emit_load(g->e, 8, dst, FP, gen_reg_off(vreg));
+}
+
+void gen_put(struct gen *g, uint16_t vreg, uint8_t src)
+{
+	emit_store(g->e, 8, FP, gen_reg_off(vreg), src);
+}
+
+int gen_slot_off(const struct gen *g, uint16_t slot)
+{
+	return (int)(sizeof(struct event_header) + slot * sizeof(struct event_slot));
+}
+
+static void read_user(struct gen *g, int fault)
+{
+	emit_call(g->e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(g->e, BPF_JNE, R0, 0, fault);
+}
+
+void gen_read_stack(struct gen *g, int off, unsigned size, int fault)
+{
+	emit_alu(g->e, BPF_MOV, R1, FP);
+	emit_alu_imm(g->e, BPF_ADD, R1, off);
+	emit_alu_imm(g->e, BPF_MOV, R2, (int32_t)size);
+	read_user(g, fault);
+}
+
+void gen_read_work(struct gen *g, int fault)
+{
+	emit_alu(g->e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(g->e, BPF_ADD, R1, SCRATCH_WORK_OFF);
+	read_user(g, fault);
+}
+
+/* The longest aligned pieces: the verifier wants stack accesses aligned. */
+void gen_compare(struct gen *g, uint8_t base, int off, const char *str, size_t n, int differs)
+{
+	for (size_t at = 0; at < n;) {
+		size_t left = n - at, size = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+		uint64_t want = 0;
+
+		memcpy(&want, str + at, size);
+		emit_load(g->e, (unsigned)size, R2, base, off + (int)at);
+		if (size == 8) {
+			emit_imm(g->e, R3, (int64_t)want);
+			emit_jump_if(g->e, BPF_JNE, R2, R3, differs);
+		} else {
+			emit_jump_if_imm32(g->e, BPF_JNE, R2, (int32_t)want, differs);
+		}
+		at += size;
+	}
+}
+
+static void extend(struct gen *g, uint8_t reg, unsigned size, bool is_signed)
+{
+	int shift = 64 - 8 * (int)size;
+
+	if (!shift)
+		return;
+	emit_alu_imm(g->e, BPF_LSH, reg, shift);
+	emit_alu_imm(g->e, is_signed ? BPF_ARSH : BPF_RSH, reg, shift);
+}
+
+/* A field of size bytes at off on the stack, extended, to a virtual register. */
+static void put_field(struct gen *g, const struct ir_insn *i, int off)
+{
+	if (i->size == 8 && off == gen_reg_off(i->dst))
+		return;
+	emit_load(g->e, i->size, R0, FP, off);
+	if (i->flags & IR_SIGNED)
+		extend(g, R0, i->size, true);
+	gen_put(g, i->dst, R0);
+}
+
+/* ---- arguments ---- */
+
+static int regs_offset(uint8_t reg)
+{
+	static const int16_t offs[] = {
+		[REG_RAX] = REGS(rax), [REG_RBX] = REGS(rbx), [REG_RCX] = REGS(rcx),
+		[REG_RDI] = REGS(rdi), [REG_RSI] = REGS(rsi), [REG_R8] = REGS(r8),
+		[REG_R9] = REGS(r9),   [REG_R10] = REGS(r10), [REG_R11] = REGS(r11),
+		[REG_RDX] = REGS(rdx), [REG_R12] = REGS(r12), [REG_R13] = REGS(r13),
+		[REG_R14] = REGS(r14), [REG_R15] = REGS(r15), [REG_RBP] = REGS(rbp),
+		[REG_RSP] = REGS(rsp),
+	};
+
+	return reg < ARRAY_SIZE(offs) ? offs[reg] : -1;
+}
+
+static int gen_arg_reg(struct gen *g, const struct ir_insn *i)
+{
+	int off = regs_offset(i->reg);
+
+	if (off < 0)
+		return err_set(g->err, -EINVAL, "register number %u is none of the general ones",
+			       i->reg);
+	emit_load(g->e, 8, R0, REG_CTX, off);
+	extend(g, R0, i->size, i->flags & IR_SIGNED);
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+/* R3 = SP at the function's entry + off. */
+static void entry_sp(struct gen *g, int64_t off)
+{
+	off += g->shape.sp_delta;
+	emit_load(g->e, 8, R3, REG_CTX, REGS(rsp));
+	if (off)
+		emit_alu_imm(g->e, BPF_ADD, R3, (int32_t)off);
+}
+
+static int gen_arg_stack(struct gen *g, const struct ir_insn *i)
+{
+	entry_sp(g, i->op == IR_PC_RET ? 0 : i->imm);
+	gen_read_stack(g, gen_reg_off(i->dst), i->op == IR_PC_RET ? 8 : i->size,
+		       gen_fail(g, SLOT_UNREADABLE));
+	if (i->op == IR_ARG_STACK)
+		put_field(g, i, gen_reg_off(i->dst));
+	return 1;
+}
+
+static int gen_g(struct gen *g, const struct ir_insn *i)
+{
+	emit_load(g->e, 8, R0, REG_CTX, REGS(r14));
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+/* ---- memory ---- */
+
+static void add_imm(struct gen *g, uint8_t reg, int64_t imm)
+{
+	if (!imm)
+		return;
+	if (imm >= INT32_MIN && imm <= INT32_MAX) {
+		emit_alu_imm(g->e, BPF_ADD, reg, (int32_t)imm);
+	} else {
+		emit_imm(g->e, R0, imm);
+		emit_alu(g->e, BPF_ADD, reg, R0);
+	}
+}
+
+/* R3 = the pointer in vreg, not nil, + imm. */
+static void get_pointer(struct gen *g, uint16_t vreg, int64_t imm)
+{
+	gen_get(g, R3, vreg);
+	emit_jump_if_imm(g->e, BPF_JEQ, R3, 0, gen_fail(g, SLOT_NIL));
+	add_imm(g, R3, imm);
+}
+
+/*
+ * Loads that follow each other from one pointer, and lie near: the words of a string or an interface,
+ * neighbouring fields. One call of the helper costs about as much as reading 200 bytes more.
+ */
+static size_t loads_run(const struct ir_insn *i, size_t left, int64_t *ret_low, int64_t *ret_high)
+{
+	int64_t low = i->imm, high = i->imm + i->size;
+	size_t n = 1;
+
+	for (; n < left; n++) {
+		const struct ir_insn *j = &i[n];
+		int64_t l = MIN(low, j->imm), h = MAX(high, j->imm + j->size);
+
+		if (j->op != IR_LOAD || j->a != i->a || i[n - 1].dst == i->a ||
+		    h - l > STACK_BUF_SIZE)
+			break;
+		low = l;
+		high = h;
+	}
+	*ret_low = low;
+	*ret_high = high;
+	return n;
+}
+
+/* Copies a field at any offset of the buffer: the verifier wants stack accesses aligned. */
+static void put_buffered(struct gen *g, const struct ir_insn *i, int64_t off)
+{
+	put_field(g, i, STACK_BUF + (int)off);
+}
+
+static bool loads_aligned(const struct ir_insn *i, size_t n, int64_t low)
+{
+	for (size_t k = 0; k < n; k++)
+		if ((i[k].imm - low) % i[k].size)
+			return false;
+	return true;
+}
+
+static int gen_load(struct gen *g, const struct ir_insn *i, size_t left)
+{
+	int unreadable = gen_fail(g, SLOT_UNREADABLE);
+	int64_t low, high;
+	size_t n = loads_run(i, left, &low, &high);
+
+	if (n > 1 && !loads_aligned(i, n, low)) {
+		n = 1;
+		low = i->imm;
+		high = low + i->size;
+	}
+	get_pointer(g, i->a, low);
+	if (n == 1) {
+		gen_read_stack(g, gen_reg_off(i->dst), i->size, unreadable);
+		put_field(g, i, gen_reg_off(i->dst));
+		return 1;
+	}
+	gen_read_stack(g, STACK_BUF, (unsigned)(high - low), unreadable);
+	for (size_t k = 0; k < n; k++)
+		put_buffered(g, &i[k], i[k].imm - low);
+	return (int)n;
+}
+
+static int gen_addr(struct gen *g, const struct ir_insn *i)
+{
+	get_pointer(g, i->a, i->imm);
+	gen_put(g, i->dst, R3);
+	return 1;
+}
+
+static int gen_index(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+
+	gen_get(g, R1, i->b);
+	gen_get(g, R2, i->c);
+	emit_jump_if(e, BPF_JGE, R1, R2, gen_fail(g, SLOT_RANGE));
+	emit_imm(e, R2, i->imm);
+	emit_alu(e, BPF_MUL, R1, R2);
+	gen_get(g, R2, i->a);
+	emit_alu(e, BPF_ADD, R2, R1);
+	gen_put(g, i->dst, R2);
+	return 1;
+}
+
+/* The load bias is in the cookie: no map to look it up. */
+static int gen_type(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+
+	emit_alu(e, BPF_MOV, R1, REG_CTX);
+	emit_call(e, BPF_FUNC_get_attach_cookie);
+	emit_alu_imm(e, BPF_ARSH, R0, COOKIE_TARGET_BITS);
+	emit_alu_imm(e, BPF_LSH, R0, 12);
+	emit_imm(e, R1, i->imm);
+	emit_alu(e, BPF_ADD, R0, R1);
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+/* ---- arithmetic ---- */
+
+static int gen_bin(struct gen *g, const struct ir_insn *i)
+{
+	static const struct {
+		bool compare;
+		uint8_t op;
+	} ops[] = {
+		[BIN_ADD] = {false, BPF_ADD}, [BIN_SUB] = {false, BPF_SUB},
+		[BIN_MUL] = {false, BPF_MUL}, [BIN_AND] = {false, BPF_AND},
+		[BIN_OR] = {false, BPF_OR},   [BIN_XOR] = {false, BPF_XOR},
+		[BIN_SHL] = {false, BPF_LSH}, [BIN_SHR] = {false, BPF_RSH},
+		[BIN_EQ] = {true, BPF_JEQ},   [BIN_NE] = {true, BPF_JNE},
+		[BIN_LT] = {true, BPF_JSLT},  [BIN_LE] = {true, BPF_JSLE},
+		[BIN_GT] = {true, BPF_JSGT},  [BIN_GE] = {true, BPF_JSGE},
+		[BIN_ULT] = {true, BPF_JLT},  [BIN_ULE] = {true, BPF_JLE},
+		[BIN_UGT] = {true, BPF_JGT},  [BIN_UGE] = {true, BPF_JGE},
+	};
+	struct emit *e = g->e;
+
+	if (i->bin >= ARRAY_SIZE(ops))
+		return err_set(g->err, -EINVAL, "operator %u is not known", i->bin);
+	gen_get(g, R1, i->a);
+	gen_get(g, R2, i->b);
+	if (ops[i->bin].compare) {
+		int yes = emit_label_new(e);
+
+		emit_alu_imm(e, BPF_MOV, R0, 1);
+		emit_jump_if(e, ops[i->bin].op, R1, R2, yes);
+		emit_alu_imm(e, BPF_MOV, R0, 0);
+		emit_label(e, yes);
+		gen_put(g, i->dst, R0);
+		return 1;
+	}
+	if (i->bin == BIN_SHL || i->bin == BIN_SHR)
+		emit_alu_imm(e, BPF_AND, R2, 63);
+	emit_alu(e, ops[i->bin].op, R1, R2);
+	gen_put(g, i->dst, R1);
+	return 1;
+}
+
+static int gen_not(struct gen *g, const struct ir_insn *i)
+{
+	int yes = emit_label_new(g->e);
+
+	gen_get(g, R1, i->a);
+	emit_alu_imm(g->e, BPF_MOV, R0, 1);
+	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0, yes);
+	emit_alu_imm(g->e, BPF_MOV, R0, 0);
+	emit_label(g->e, yes);
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+/* ---- texts ---- */
+
+/* R0 = 1, or 0 from no on; to dst. */
+static void put_verdict(struct gen *g, uint16_t dst, int no)
+{
+	int done = emit_label_new(g->e);
+
+	emit_alu_imm(g->e, BPF_MOV, R0, 1);
+	emit_jump(g->e, done);
+	emit_label(g->e, no);
+	emit_alu_imm(g->e, BPF_MOV, R0, 0);
+	emit_label(g->e, done);
+	gen_put(g, dst, R0);
+}
+
+/* EQ, PREFIX, SUFFIX: the length decides first, then n bytes are read and compared. */
+static int gen_str_match(struct gen *g, const struct ir_insn *i)
+{
+	size_t n = (size_t)i->imm;
+	struct emit *e = g->e;
+	int no = emit_label_new(e);
+
+	gen_get(g, R1, i->b);
+	emit_jump_if_imm(e, i->op == IR_STR_EQ ? BPF_JNE : BPF_JLT, R1, (int32_t)n, no);
+	gen_get(g, R3, i->a);
+	if (i->op == IR_STR_SUFFIX) {
+		emit_alu(e, BPF_ADD, R3, R1);
+		emit_alu_imm(e, BPF_SUB, R3, (int32_t)n);
+	}
+	gen_read_stack(g, STACK_BUF, (unsigned)n, gen_fail(g, SLOT_UNREADABLE));
+	gen_compare(g, FP, STACK_BUF, i->str, n, no);
+	put_verdict(g, i->dst, no);
+	return 1;
+}
+
+/* A bounded loop over the starts in the work area: R8 the start, R9 the last one. */
+static int gen_str_contains(struct gen *g, const struct ir_insn *i)
+{
+	size_t n = (size_t)i->imm;
+	struct emit *e = g->e;
+	int no = emit_label_new(e), yes = emit_label_new(e), again = emit_label_new(e);
+	int next = emit_label_new(e), whole = emit_label_new(e);
+
+	gen_get(g, R2, i->b);
+	emit_jump_if_imm(e, BPF_JLT, R2, (int32_t)n, no);
+	emit_jump_if_imm(e, BPF_JLE, R2, CONTAINS_WINDOW, whole);
+	emit_alu_imm(e, BPF_MOV, R2, CONTAINS_WINDOW);
+	emit_label(e, whole);
+	emit_alu(e, BPF_MOV, R9, R2);
+	emit_alu_imm(e, BPF_SUB, R9, (int32_t)n);
+	gen_get(g, R3, i->a);
+	gen_read_work(g, gen_fail(g, SLOT_UNREADABLE));
+	emit_alu_imm(e, BPF_MOV, R8, 0);
+	emit_label(e, again);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu(e, BPF_ADD, R1, R8);
+	gen_compare(g, R1, SCRATCH_WORK_OFF, i->str, n, next);
+	emit_jump(e, yes);
+	emit_label(e, next);
+	emit_alu_imm(e, BPF_ADD, R8, 1);
+	emit_jump_if(e, BPF_JGT, R8, R9, no);
+	emit_jump_if_imm(e, BPF_JLE, R8, CONTAINS_WINDOW - (int32_t)n, again);
+	emit_jump(e, no);
+	emit_label(e, yes);
+	put_verdict(g, i->dst, no);
+	return 1;
+}
+
+static int gen_str(struct gen *g, const struct ir_insn *i)
+{
+	if (i->imm < 1 || i->imm > IR_MAX_STR)
+		return err_set(g->err, -EINVAL, "a text of %lld bytes is compared with (1 to %d)",
+			       (long long)i->imm, IR_MAX_STR);
+	return i->op == IR_STR_CONTAINS ? gen_str_contains(g, i) : gen_str_match(g, i);
+}
+
+/* ---- control ---- */
+
+static int gen_jump_if0(struct gen *g, uint16_t a, int label)
+{
+	gen_get(g, R1, a);
+	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0, label);
+	return 1;
+}
+
+static int jump_target(struct gen *g, uint16_t label)
+{
+	g->labels[label].used = true;
+	return g->labels[label].label;
+}
+
+static int gen_goroutine(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+
+	gen_get(g, R1, i->a);
+	emit_store(e, 8, FP, BK_G, R1);
+	if (i->b == IR_NO_REG)
+		return 1;
+	gen_get(g, R1, i->b);
+	emit_store(e, 8, FP, BK_SP, R1);
+	return 1;
+}
+
+/* ---- emit ---- */
+
+static int gen_emit(struct gen *g, const struct ir_insn *i)
+{
+	int off = gen_slot_off(g, i->slot);
+
+	gen_get(g, R1, i->a);
+	emit_store_imm(g->e, 8, REG_RECORD, off, SLOT_OK);
+	emit_store(g->e, 8, REG_RECORD, off + 8, R1);
+	return 1;
+}
+
+/* R9 = what fits the slot's field of the length in R9. */
+static void clamp_len(struct gen *g)
+{
+	int fits = emit_label_new(g->e);
+
+	emit_imm(g->e, R1, UINT32_MAX);
+	emit_jump_if(g->e, BPF_JLE, R9, R1, fits);
+	emit_alu(g->e, BPF_MOV, R9, R1);
+	emit_label(g->e, fits);
+}
+
+/* R0 = a slot's first word: the status there, R8 bytes copied, R9 the length. */
+static void slot_head(struct gen *g)
+{
+	clamp_len(g);
+	emit_alu_imm(g->e, BPF_LSH, R8, 16);
+	emit_alu(g->e, BPF_OR, R0, R8);
+	emit_alu_imm(g->e, BPF_LSH, R9, 32);
+	emit_alu(g->e, BPF_OR, R0, R9);
+}
+
+/*
+ * The record's own size field says where its data end. R9 the length, R8 how much of it is copied.
+ * Each of the two is bounded by a constant, which is all that the verifier can follow.
+ */
+static int gen_emit_str(struct gen *g, const struct ir_insn *i)
+{
+	int off = gen_slot_off(g, i->slot), full = (int)(gen_slot_off(g, g->p->nslots) + EVENT_MAX_DATA);
+	struct emit *e = g->e;
+	int done = emit_label_new(e), within = emit_label_new(e), room = emit_label_new(e);
+	int missing = emit_label_new(e), whole = emit_label_new(e);
+	int32_t max = (int32_t)MIN(i->imm, EVENT_MAX_STRING);
+
+	gen_get(g, R9, i->b);
+	emit_store_imm(e, 8, REG_RECORD, off, SLOT_OK);
+	emit_jump_if_imm(e, BPF_JEQ, R9, 0, done);
+	emit_alu(e, BPF_MOV, R8, R9);
+	emit_jump_if_imm(e, BPF_JLE, R8, max, within);
+	emit_alu_imm(e, BPF_MOV, R8, max);
+	emit_label(e, within);
+	emit_load(e, 4, R2, REG_RECORD, 0);
+	emit_jump_if_imm(e, BPF_JGT, R2, full, done);
+	emit_alu_imm(e, BPF_MOV, R1, full);
+	emit_alu(e, BPF_SUB, R1, R2);
+	emit_jump_if(e, BPF_JLE, R8, R1, room);
+	emit_alu(e, BPF_MOV, R8, R1);
+	emit_label(e, room);
+	emit_jump_if_imm(e, BPF_JGT, R8, max, done);
+	emit_store(e, 8, FP, BK_A, R2);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu(e, BPF_ADD, R1, R2);
+	emit_alu(e, BPF_MOV, R2, R8);
+	gen_get(g, R3, i->a);
+	read_user(g, missing);
+	emit_load(e, 8, R1, FP, BK_A);
+	emit_store(e, 8, REG_RECORD, off + 8, R1);
+	emit_alu(e, BPF_ADD, R1, R8);
+	emit_alu_imm(e, BPF_ADD, R1, 7);
+	emit_alu_imm(e, BPF_AND, R1, ~7);
+	emit_store(e, 4, REG_RECORD, 0, R1);
+	emit_alu_imm(e, BPF_MOV, R0, SLOT_OK);
+	emit_jump_if(e, BPF_JEQ, R8, R9, whole);
+	emit_alu_imm(e, BPF_MOV, R0, SLOT_CUT);
+	emit_label(e, whole);
+	slot_head(g);
+	emit_store(e, 8, REG_RECORD, off, R0);
+	emit_jump(e, done);
+	emit_label(e, missing);
+	gen_get(g, R3, i->a);
+	emit_store(e, 8, REG_RECORD, off + 8, R3);
+	emit_alu_imm(e, BPF_MOV, R0, SLOT_NOT_RESIDENT);
+	emit_alu_imm(e, BPF_MOV, R8, 0);
+	slot_head(g);
+	emit_store(e, 8, REG_RECORD, off, R0);
+	emit_label(e, done);
+	return 1;
+}
+
+/* ---- dispatch ---- */
+
+bool ir_needs_scratch(const struct ir_insn *i)
+{
+	return i->op == IR_MAP_STR || i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR;
+}
+
+int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
+{
+	switch (i->op) {
+	case IR_CONST:
+		emit_imm(g->e, R0, i->imm);
+		gen_put(g, i->dst, R0);
+		return 1;
+	case IR_ARG_REG:
+		return gen_arg_reg(g, i);
+	case IR_ARG_STACK:
+	case IR_PC_RET:
+		return gen_arg_stack(g, i);
+	case IR_ARG_XMM:
+		return err_set(g->err, -EOPNOTSUPP,
+			       "a uprobe sees no XMM registers, so this float argument cannot be read "
+			       "(an in-process probe can)");
+	case IR_G:
+		return gen_g(g, i);
+	case IR_LOAD:
+		return gen_load(g, i, left);
+	case IR_ADDR:
+		return gen_addr(g, i);
+	case IR_INDEX:
+		return gen_index(g, i);
+	case IR_TYPE:
+		return gen_type(g, i);
+	case IR_MAP_STR:
+		return gen_map_str(g, i);
+	case IR_BIN:
+		return gen_bin(g, i);
+	case IR_NOT:
+		return gen_not(g, i);
+	case IR_STR_EQ:
+	case IR_STR_PREFIX:
+	case IR_STR_SUFFIX:
+	case IR_STR_CONTAINS:
+		return gen_str(g, i);
+	case IR_MOVE:
+		gen_get(g, R0, i->a);
+		gen_put(g, i->dst, R0);
+		return 1;
+	case IR_JUMP:
+		emit_jump(g->e, jump_target(g, i->label));
+		g->dead = true;
+		return 1;
+	case IR_JUMP_IF0:
+		return gen_jump_if0(g, i->a, jump_target(g, i->label));
+	case IR_LABEL:
+		emit_label(g->e, g->labels[i->label].label);
+		return 1;
+	case IR_REQUIRE:
+		return gen_jump_if0(g, i->a, gen_fail(g, (enum slot_status)i->imm));
+	case IR_FILTER:
+		return gen_jump_if0(g, i->a, gen_drop(g, DROP_SILENT));
+	case IR_EMIT:
+		return gen_emit(g, i);
+	case IR_EMIT_STR:
+		return gen_emit_str(g, i);
+	case IR_GOROUTINE:
+		return gen_goroutine(g, i);
+	}
+	return err_set(g->err, -EINVAL, "instruction %u of the capture program is not known", i->op);
+}
