@@ -266,6 +266,17 @@ static struct text package_name(struct text string)
 	return (struct text){0};
 }
 
+/* What follows the last dot that is not within type arguments: "Request" of "net/http.Request". */
+static struct text without_package(struct text name)
+{
+	const char *bracket = name.n ? memchr(name.p, '[', name.n) : NULL;
+	size_t end = bracket ? (size_t)(bracket - name.p) : name.n;
+
+	while (end && name.p[end - 1] != '.')
+		end--;
+	return (struct text){name.p + end, name.n - end};
+}
+
 static bool package_path(const struct binary *b, uint64_t uncommon, struct text *ret)
 {
 	uint32_t off;
@@ -309,6 +320,9 @@ static struct full_name full_name_of(const struct binary *b, const struct header
 
 	if (!uncommon || !package_path(b, uncommon, &n.path) || !prefix)
 		return (struct full_name){{0}, h->string};
+	if (h->string.n > n.path.n && h->string.p[n.path.n] == '.' &&
+	    !memcmp(h->string.p, n.path.p, n.path.n))
+		prefix = n.path.n; /* go.shape.string */
 	n.rest = (struct text){h->string.p + prefix + 1, h->string.n - prefix - 1};
 	return n;
 }
@@ -392,7 +406,7 @@ static bool parts_of(const struct header *h, struct parts *ret)
 static bool hash_of(const struct header *h, uint32_t *ret)
 {
 	struct parts parts;
-	size_t prefix;
+	struct text rest;
 
 	if (!(h->tflag & TFLAG_NAMED)) {
 		if (!parts_of(h, &parts))
@@ -400,9 +414,8 @@ static bool hash_of(const struct header *h, uint32_t *ret)
 		*ret = hash_parts(h->kind, parts.elem, parts.key, parts.extra);
 		return true;
 	}
-	prefix = package_name(h->string).n;
-	prefix += prefix > 0;
-	*ret = hash_bytes(h->string.p + prefix, h->string.n - prefix);
+	rest = without_package(h->string);
+	*ret = hash_bytes(rest.p, rest.n);
 	return true;
 }
 
@@ -454,21 +467,11 @@ static bool index_next(const struct binary *b, uint32_t hash, uint32_t *pos, str
 	return false;
 }
 
-/* The name without package of "net/http.Request" or "main.Pair[a/b.C,int]". */
-static const char *without_package(const char *name)
-{
-	size_t end = strcspn(name, "["), i = end;
-
-	while (i && name[i - 1] != '.')
-		i--;
-	return i == end && end ? name : name + i;
-}
-
 static bool find_named(const struct binary *b, const char *name, struct header *ret)
 {
-	const char *rest = without_package(name);
-	uint32_t hash = hash_bytes(rest, strlen(rest)), pos = UINT32_MAX;
 	size_t len = strlen(name);
+	struct text rest = without_package((struct text){name, len});
+	uint32_t hash = hash_bytes(rest.p, rest.n), pos = UINT32_MAX;
 	struct header h;
 
 	while (index_next(b, hash, &pos, &h)) {
@@ -836,9 +839,9 @@ const struct type *rtype_by_name(struct binary *b, const char *full_name)
 
 size_t rtype_by_short_name(struct binary *b, const char *name, const struct type **ret, size_t max)
 {
-	const char *rest = without_package(name);
-	uint32_t hash = hash_bytes(rest, strlen(rest)), pos = UINT32_MAX;
 	size_t len = strlen(name), n = 0;
+	struct text rest = without_package((struct text){name, len});
+	uint32_t hash = hash_bytes(rest.p, rest.n), pos = UINT32_MAX;
 	struct header h;
 
 	need_index(b);
