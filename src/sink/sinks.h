@@ -12,6 +12,7 @@ struct line_options {
 	bool colour;
 	bool show_service;      /* several processes: name them */
 	unsigned width;         /* columns of the terminal, 0: unlimited */
+	uint64_t (*clock)(void);/* monotonic ns; NULL: the system's */
 };
 struct sink *sink_line_new(const struct line_options *o);  /* `-o line` */
 struct sink *sink_tree_new(const struct line_options *o);  /* `-o tree`: spans of a trace, indented, when its root ends */

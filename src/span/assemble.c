@@ -10,7 +10,7 @@
  * end was lost. It is counted, not reported: nobody knows when it ended.
  *
  * A panic runs deferred functions on top of the panicking stack, and one of them may be where a span ends
- * (net/http's conn.serve does so). Such an end is the panic's doing. When a deferred function recovered,
+ * (the loop that serves a connection, say). Such an end is the panic's doing. When a deferred function recovered,
  * the runtime cuts the stack back to a frame: all calls deeper than that have ended, the frame's own too
  * if the pack says that it is one that recovers. Goexit ends all calls of its goroutine.
  *

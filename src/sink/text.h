@@ -1,0 +1,38 @@
+/*
+ * Rows of text for a terminal: values are made harmless (nothing from outside reaches the terminal as a
+ * control sequence), columns are counted as a terminal shows them, and what does not fit ends in "…".
+ */
+#ifndef SINK_TEXT_H
+#define SINK_TEXT_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+
+enum style { STYLE_PLAIN, STYLE_DIM, STYLE_BOLD, STYLE_GREEN, STYLE_CYAN, STYLE_YELLOW, STYLE_RED };
+
+struct row {
+	struct buf *out;
+	unsigned width;      /* 0: unlimited */
+	bool colour;
+	/* state: zero */
+	unsigned column;
+	size_t cut_at;       /* length of out while one column was left for the "…" */
+	bool cuttable, full;
+};
+
+void row_text(struct row *r, enum style style, const char *s, size_t n);
+void row_str(struct row *r, enum style style, const char *s);
+void row_spaces(struct row *r, unsigned n);
+/* In a column of its own: at most `columns` wide (0: as it is), padded to `pad` columns. */
+void row_field(struct row *r, enum style style, const char *s, size_t n, unsigned columns, unsigned pad);
+void row_right(struct row *r, enum style style, const char *s, unsigned pad); /* right-aligned */
+void row_end(struct row *r);           /* the newline */
+
+unsigned text_columns(const char *s, size_t n); /* how wide it is shown */
+/* "850 ns", "12.3 µs", "345 ms", "1.23 s", "2m03s" */
+void format_duration(uint64_t ns, char ret[24]);
+/* "532 B", "1.2 kB", "45 MB" */
+void format_size(int64_t bytes, char ret[24]);
+
+#endif
