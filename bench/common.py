@@ -1,0 +1,116 @@
+"""What the parts of the benchmark share: processes, their CPU time and memory, earshot itself."""
+import os
+import re
+import signal
+import statistics
+import subprocess
+import threading
+import time
+
+EARSHOT = os.environ["EARSHOT"]
+CACHE = os.environ["EARSHOT_CACHE"]
+WORK = os.environ["BENCH_WORK"]
+QUICK = bool(os.environ.get("BENCH_QUICK"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+median = statistics.median
+
+
+class Failed(Exception):
+    """A part cannot be measured; the text says why."""
+
+
+def cpu_seconds(pid):
+    """utime + stime of all threads, in ns resolution: the CPU clock of another process (clock_getcpuclockid)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def memory_kib(pid):
+    """VmHWM, VmRSS and so on from /proc/PID/status."""
+    with open(f"/proc/{pid}/status") as f:
+        return {k: int(v) for k, v in re.findall(r"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem):\s+(\d+) kB", f.read(), re.M)}
+
+
+class Child:
+    """A process whose lines on stderr (or stdout) are collected as they come."""
+
+    def __init__(self, command, watch="stderr", **more):
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        streams[watch] = subprocess.PIPE
+        streams.update(more)
+        self.command = command
+        self.lines = []
+        self.started = time.time()
+        self.process = subprocess.Popen(command, text=True, bufsize=1, **streams)
+        self.pid = self.process.pid
+        self.changed = threading.Condition()
+        self.reader = threading.Thread(target=self._read, args=(getattr(self.process, watch),), daemon=True)
+        self.reader.start()
+
+    def _read(self, stream):
+        for line in stream:
+            with self.changed:
+                self.lines.append((time.time(), line.rstrip("\n")))
+                self.changed.notify_all()
+        with self.changed:
+            self.lines.append((time.time(), None))
+            self.changed.notify_all()
+
+    def wait_line(self, pattern, seconds=15):
+        """The first line that matches, with the time it came."""
+        end = time.time() + seconds
+        seen = 0
+        with self.changed:
+            while True:
+                for at, line in self.lines[seen:]:
+                    if line is None:
+                        raise Failed(f"`{' '.join(self.command)}` ended: {self.said()}")
+                    if re.search(pattern, line):
+                        return at, line
+                seen = len(self.lines)
+                if not self.changed.wait(max(0, end - time.time())):
+                    raise Failed(f"`{' '.join(self.command)}` did not say /{pattern}/ in {seconds} s: {self.said()}")
+
+    def said(self):
+        return " | ".join(line for _, line in self.lines[-4:] if line) or "nothing"
+
+    def stop(self, sig=signal.SIGINT, seconds=15):
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise Failed(f"`{' '.join(self.command)}` did not end on {sig.name}")
+        self.reader.join(2)
+
+
+class Earshot(Child):
+    """earshot attached to a process: constructed when the probes are in."""
+
+    def __init__(self, pid, *options):
+        super().__init__([EARSHOT, "attach", *options, "-p", str(pid)])
+        try:
+            self.wait_line(r"observing .*\(pid ")
+            time.sleep(0.1)
+        except Failed:
+            self.process.kill()
+            raise
+
+    def summary(self):
+        """(spans, events, losses) of the summary line."""
+        for _, line in reversed(self.lines):
+            m = re.search(r"(\d+) spans from .*\((\d+) events\); lost: ([^;]*);", line or "")
+            if m:
+                return int(m[1]), int(m[2]), m[3]
+        raise Failed(f"earshot printed no summary: {self.said()}")
+
+
+def rounds(arms, n, rng):
+    """n blocks of all arms, each block in random order."""
+    for i in range(n):
+        order = list(arms)
+        rng.shuffle(order)
+        for arm in order:
+            yield i, arm

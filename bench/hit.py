@@ -1,0 +1,99 @@
+"""What one hit costs: a probe that makes a record, against bpftrace counting at the function's first byte."""
+import os
+import random
+import subprocess
+import time
+
+from common import Child, Earshot, Failed, HERE, QUICK, WORK, median
+
+BURST = 10000  # records of one burst fit the ring, so that none is cheap for being lost
+BURSTS = 8 if QUICK else 20
+BLOCKS = 2 if QUICK else 4
+
+
+class Target:
+    def __init__(self):
+        cpus = sorted(os.sched_getaffinity(0))
+
+        def pin():
+            if len(cpus) > 1:
+                os.sched_setaffinity(0, {cpus[0]})
+
+        self.process = subprocess.Popen([f"{WORK}/hit"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        bufsize=1, preexec_fn=pin)
+        self.pid = self.process.pid
+        self.bursts()
+
+    def bursts(self):
+        """The median of ns per call over some bursts, each followed by time to drain."""
+        times = []
+        for _ in range(BURSTS):
+            self.process.stdin.write(f"{BURST}\n")
+            times.append(float(self.process.stdout.readline()))
+            time.sleep(0.06)
+        return median(times)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def with_nothing(target):
+    return target.bursts(), {}
+
+
+def with_earshot(target):
+    e = Earshot(target.pid, "-o", "none", "--packs", f"{HERE}/hit/pack.yaml")
+    try:
+        ns = target.bursts()
+    finally:
+        e.stop()
+    _, events, lost = e.summary()
+    if events < BURST * BURSTS:
+        raise Failed(f"earshot saw {events} of {BURST * BURSTS} calls (lost: {lost})")
+    return ns, {"earshot": " ".join(e.command)}
+
+
+def with_bpftrace(target):
+    b = Child(["bpftrace", "-e", f"uprobe:{WORK}/hit:main.observed {{ @ = count(); }}"], watch="stdout")
+    try:
+        b.wait_line("Attaching", 30)
+        # It says so before it does it; the first slow call tells.
+        end = time.time() + 10
+        while target.bursts() < 200 and time.time() < end:
+            pass
+        ns = target.bursts()
+    finally:
+        b.stop()
+    if not any(line and line.startswith("@: ") for _, line in b.lines):
+        raise Failed(f"bpftrace counted nothing: {b.said()}")
+    return ns, {"bpftrace": " ".join(b.command)}
+
+
+def measure():
+    arms = {"none": with_nothing, "earshot": with_earshot, "bpftrace": with_bpftrace}
+    rng = random.Random(1)
+    target = Target()
+    results = {arm: [] for arm in arms}
+    commands = {}
+    try:
+        for _ in range(BLOCKS):
+            for arm in rng.sample(sorted(arms), len(arms)):
+                ns, made_by = arms[arm](target)
+                results[arm].append(ns)
+                commands.update(made_by)
+    finally:
+        target.stop()
+    own = [e - n for e, n in zip(results["earshot"], results["none"])]
+    theirs = [b - n for b, n in zip(results["bpftrace"], results["none"])]
+    ratio = median(o / t for o, t in zip(own, theirs))
+    return {
+        "rows": [
+            ("a call without a probe", f"{median(results['none']):.1f} ns", "", "", None),
+            ("a hit, one record with goroutine and argument", f"{median(own):.0f} ns",
+             f"bpftrace count() at the first byte {median(theirs):.0f} ns", f"{ratio:.2f}", ("≤ 0.2", ratio <= 0.2)),
+        ],
+        "commands": list(commands.values()),
+        "notes": [f"hit: median of {BURSTS} bursts of {BURST} calls, {BLOCKS} blocks in random order, "
+                  f"ratios paired by block: {', '.join(f'{o / t:.2f}' for o, t in zip(own, theirs))}"],
+    }

@@ -1,0 +1,47 @@
+"""Runs the parts and prints one table: what was measured, against what, the ratio, the goal."""
+import importlib
+import os
+import platform
+import sys
+
+from common import QUICK, Failed
+
+PARTS = os.environ.get("BENCH_ONLY", "hit load start").split()
+
+
+def print_table(rows):
+    cells = [("", "earshot", "compared with", "ratio", "goal")]
+    for what, value, other, ratio, goal in rows:
+        cells.append((what, value, other, ratio, f"{goal[0]} {'met' if goal[1] else 'MISSED'}" if goal else ""))
+    widths = [max(len(c[i]) for c in cells) for i in range(5)]
+    for c in cells:
+        print("  ".join(c[i].ljust(widths[i]) for i in range(5)).rstrip())
+
+
+def main():
+    rows, notes, commands, failed = [], [], [], 0
+    for part in PARTS:
+        print(f"bench: {part} …", file=sys.stderr, flush=True)
+        try:
+            result = importlib.import_module(part).measure()
+        except Failed as why:
+            failed += 1
+            notes.append(f"{part}: NOT MEASURED: {why}")
+            continue
+        rows += result["rows"]
+        notes += result["notes"]
+        commands += result["commands"]
+    print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, {os.environ['BENCH_GO']}, load average "
+          f"{os.getloadavg()[0]:.1f}{', quick' if QUICK else ''}\n")
+    print_table(rows)
+    print()
+    for n in notes:
+        print(f"- {n}")
+    print("\nMade with BENCH_ONLY={!r} make bench, which ran:".format(" ".join(PARTS)))
+    for c in dict.fromkeys(commands):
+        print(f"    {c}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+#!/bin/sh
+# make bench: what Earshot costs, measured here and now (root). See README.md.
+#   BENCH_QUICK=1   fewer repetitions: about a minute instead of three
+#   BENCH_ONLY="hit load start"   only these parts
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+: "${EARSHOT_CACHE:=/var/cache/earshot}"
+: "${EARSHOT:=$here/../build/earshot}"
+export EARSHOT_CACHE EARSHOT
+
+die() { echo "bench: $*" >&2; exit 1; }
+
+[ "$(id -u)" = 0 ] || die "needs root: probes cannot be planted without"
+[ -x "$EARSHOT" ] || die "$EARSHOT is not there; run make first"
+for tool in python3 wrk bpftrace; do
+	command -v $tool >/dev/null || die "needs $tool (apt-get install $tool)"
+done
+
+# The newest toolchain of the tests, else whatever go there is.
+go=
+for g in "$EARSHOT_CACHE"/toolchains/go1.*; do [ -x "$g/bin/go" ] && go=$g/bin/go; done
+[ -n "$go" ] || go=$(command -v go) || die "needs Go; tests/lib/toolchains.sh fetches it"
+
+work=$(mktemp -d) || die "no temporary directory"
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+export GOCACHE="${GOCACHE:-$EARSHOT_CACHE/gocache}" GOTOOLCHAIN=local GOFLAGS= CGO_ENABLED=0
+(cd "$here/hit" && "$go" build -o "$work/hit" main.go) || die "bench/hit does not build"
+(cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go) || die "bench/server does not build"
+
+BENCH_WORK=$work BENCH_GO=$("$go" version | cut -d' ' -f3) python3 -B "$here/report.py"
