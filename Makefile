@@ -34,43 +34,53 @@ MAINOBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 
+# `make V=1` shows the whole commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo "  $(1)	$(2)")
+
 all: $(BUILD)/earshot
 
 $(BUILD)/earshot: $(MAINOBJ) $(BUILD)/libearshot.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libearshot.a: $(LIBOBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/gen/%.o: $(BUILD)/gen/%.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -MMD -MP -c -o $@ $<
 
 $(BUILD)/gen/%.pb-c.c $(BUILD)/gen/%.pb-c.h: src/sink/proto/%.proto
 	@mkdir -p $(@D)
-	protoc-c --c_out=$(BUILD)/gen -Isrc/sink/proto $<
+	$(Q)protoc-c --c_out=$(BUILD)/gen -Isrc/sink/proto $<
 $(LIBOBJS): | $(GENC:.c=.h)
 
 # The packs are embedded, so that the one binary needs no files beside it.
 $(PACKC): $(PACKS) tools/embed-packs.sh
 	@mkdir -p $(@D)
-	sh tools/embed-packs.sh $(PACKS) > $@
+	$(Q)sh tools/embed-packs.sh $(PACKS) > $@
 
 # Unit tests: each tests/unit/NAME_test.c is one cmocka program.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS) -lcmocka
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS) -lcmocka
 unit: $(UNITS)
 	@sh tests/run-units.sh $(UNITS)
 
 # Fuzz targets define LLVMFuzzerTestOneInput; tests/fuzz/replay.h runs them over files with any compiler.
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.h $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
+	$(call say,TEST,$<)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
 fuzzers: $(FUZZERS)
 fuzz: $(FUZZERS)
 	@sh tests/run-fuzz.sh $(FUZZERS)
