@@ -110,7 +110,7 @@ struct capture_program {
 
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
-/* One instruction as text, for `inspect --ir` and tests. */
+/* The program as text, an instruction a line, for `inspect --ir` and tests. */
 void capture_print(const struct capture_program *p, struct buf *out);
 
 #endif

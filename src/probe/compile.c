@@ -1,0 +1,327 @@
+#include "probe/compile.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "probe/compiler.h"
+
+/* ---- regions ---- */
+
+static void begin_region(struct compiler *c, uint16_t slot)
+{
+	c->next_reg = 0;
+	emit(c, IR_REGION)->slot = slot;
+}
+
+static int parse(struct compiler *c, const char *text, struct expr **ret)
+{
+	c->text = text;
+	return expr_parse(text, c->arena, ret, c->err);
+}
+
+static int too_complex(struct compiler *c)
+{
+	if (c->nregs <= IR_MAX_REGS)
+		return 0;
+	return err_at_column(c->err, -EINVAL, c->text, 0, "the expression is too complex: it needs %u "
+							  "values at once, %d are possible",
+			     c->nregs, IR_MAX_REGS);
+}
+
+static int end_region(struct compiler *c)
+{
+	emit(c, IR_END);
+	return too_complex(c);
+}
+
+/* ---- what is emitted ---- */
+
+static int no_single_value(struct compiler *c, const struct value *v)
+{
+	const char *text = expr_text(c, v->expr), *type = type_text(c, v);
+
+	if (v->place == PLACE_CONST)
+		return fail(c, v->expr, "%s is a constant; there is nothing to capture", text);
+	switch (v->type->kind) {
+	case KIND_INTERFACE:
+		return fail(c, v->expr, "%s is an interface (%s): capture typeof(%s), or say which type it "
+					"holds: %s.(*T)", text, type, text, text);
+	case KIND_STRUCT:
+		return fail(c, v->expr, "%s is a struct (%s): capture one of its fields", text, type);
+	case KIND_SLICE:
+	case KIND_ARRAY:
+		return fail(c, v->expr, "%s is a %s: capture an element, as in %s[0], or len(%s)", text,
+			    type, text, text);
+	default:
+		return fail(c, v->expr, "%s is a %s, which cannot be captured yet", text, type);
+	}
+}
+
+static bool is_bytes(const struct type *t)
+{
+	return t->kind == KIND_STRING ||
+	       (t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_UINT8);
+}
+
+static bool scalar_kind(const struct type *t, enum value_kind *ret)
+{
+	if (t == &type_word_type)
+		*ret = VALUE_TYPE;
+	else if (type_is_integer(t))
+		*ret = type_is_signed(t) ? VALUE_INT : VALUE_UINT;
+	else if (t->kind == KIND_BOOL)
+		*ret = VALUE_BOOL;
+	else if (type_is_float(t))
+		*ret = t->kind == KIND_FLOAT32 ? VALUE_FLOAT32 : VALUE_FLOAT64;
+	else if (is_pointer_shaped(t))
+		*ret = VALUE_POINTER;
+	else
+		return false;
+	return true;
+}
+
+static int emit_bytes(struct compiler *c, const struct value *v, uint16_t slot)
+{
+	struct ir_insn *i;
+	uint16_t pointer, len;
+	int r = value_word(c, v, 0, 8, false, &pointer);
+
+	if (!r)
+		r = value_word(c, v, 8, 8, true, &len);
+	if (r)
+		return r;
+	i = emit(c, IR_EMIT_STR);
+	i->a = pointer;
+	i->b = len;
+	i->slot = slot;
+	i->imm = EVENT_MAX_STRING;
+	c->slots.data[slot].kind = VALUE_STRING;
+	return 0;
+}
+
+static int emit_scalar(struct compiler *c, const struct value *v, uint16_t slot)
+{
+	struct ir_insn *i;
+	uint16_t a;
+	int r = value_scalar(c, v, &a);
+
+	if (r)
+		return r;
+	i = emit(c, IR_EMIT);
+	i->a = a;
+	i->slot = slot;
+	return 0;
+}
+
+static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
+{
+	struct ir_slot *s = &c->slots.data[slot];
+
+	if (v->place == PLACE_CONST || (!is_bytes(v->type) && !scalar_kind(v->type, &s->kind)))
+		return no_single_value(c, v);
+	if (!is_made_here(v->type))
+		s->type = v->type;
+	return is_bytes(v->type) ? emit_bytes(c, v, slot) : emit_scalar(c, v, slot);
+}
+
+static int emit_mark_slot(struct compiler *c, uint16_t slot)
+{
+	struct ir_insn *i;
+	uint16_t one = emit_const(c, 1);
+
+	i = emit(c, IR_EMIT);
+	i->a = one;
+	i->slot = slot;
+	c->slots.data[slot].kind = VALUE_BOOL;
+	return 0;
+}
+
+/* ---- one item ---- */
+
+/* expression NULL: only a mark. */
+static int compile_alternative(struct compiler *c, const struct capture_item *item,
+			       const char *expression)
+{
+	uint16_t slot = (uint16_t)c->slots.len, skip = 0;
+	struct expr *e;
+	struct value v;
+	int r = 0;
+
+	vec_add(&c->slots)->name = item->name;
+	begin_region(c, slot);
+	if (item->when) {
+		skip = label_new(c);
+		r = parse(c, item->when, &e);
+		if (!r)
+			r = emit_jump_if_false(c, e, skip);
+		c->next_reg = 0;
+	}
+	if (!r && expression) {
+		r = parse(c, expression, &e);
+		if (!r)
+			r = eval(c, e, &v);
+		if (!r)
+			r = emit_value(c, &v, slot);
+	} else if (!r) {
+		r = emit_mark_slot(c, slot);
+	}
+	if (!r && item->when)
+		emit_label(c, skip);
+	return r ? r : end_region(c);
+}
+
+/* Tries an alternative; what a failed one emitted is taken back. */
+static int try_alternative(struct compiler *c, const struct capture_item *item, const char *expression,
+			   struct err *why)
+{
+	struct emit_mark before = emit_mark(c);
+	uint16_t nregs = c->nregs;
+	struct err *err = c->err;
+	int r;
+
+	c->err = why;
+	r = compile_alternative(c, item, expression);
+	c->err = err;
+	if (r) {
+		emit_rollback(c, before);
+		c->nregs = nregs;
+	}
+	return r;
+}
+
+/* The first alternative that fits; when none does, why tells of the first. */
+static int compile_item(struct compiler *c, const struct capture_item *item, struct err *why)
+{
+	const char *const *a = item->alternatives;
+	int r = try_alternative(c, item, a ? *a : NULL, why);
+
+	while (r && a && *a && *++a)
+		r = try_alternative(c, item, *a, NULL);
+	return r;
+}
+
+static int compile_items(struct compiler *c, const struct capture_request *request,
+			 struct capture_result *ret)
+{
+	ret->slot_of_item = arena_array(c->arena, int, request->nitems + 1);
+	ret->why = arena_array(c->arena, const char *, request->nitems + 1);
+	for (size_t i = 0; i < request->nitems; i++) {
+		const struct capture_item *item = &request->items[i];
+		struct err why = {0};
+		int slot = (int)c->slots.len;
+
+		if (slot == EVENT_MAX_SLOTS)
+			return err_set(c->err, -EINVAL, "more than %d captures in one probe", EVENT_MAX_SLOTS);
+		if (!compile_item(c, item, &why)) {
+			ret->slot_of_item[i] = slot;
+			continue;
+		}
+		if (!item->optional)
+			return err_set(c->err, why.code, "%s: %.500s", item->name, why.text);
+		ret->slot_of_item[i] = -1;
+		ret->why[i] = arena_strndup(c->arena, why.text, strcspn(why.text, "\n"));
+	}
+	return 0;
+}
+
+/* ---- goroutine and filter ---- */
+
+/* An address: of a g, or a stack pointer. */
+static int compile_address(struct compiler *c, const char *text, const char *what, uint16_t *ret)
+{
+	struct expr *e;
+	struct value v;
+	int r = parse(c, text, &e);
+
+	if (!r)
+		r = eval(c, e, &v);
+	if (!r && (!v.type || (!is_pointer_shaped(v.type) &&
+			       !(type_is_integer(v.type) && v.type->size == 8))))
+		r = fail(c, e, "%s is a %s; %s is expected here", expr_text(c, e), type_text(c, &v), what);
+	return r ? r : value_scalar(c, &v, ret);
+}
+
+static int compile_goroutine(struct compiler *c, const struct capture_request *request)
+{
+	uint16_t g, sp = IR_NO_REG;
+	struct ir_insn *i;
+	int r = 0;
+
+	if (!request->goroutine && !request->sp)
+		return 0;
+	if (request->goroutine) {
+		r = compile_address(c, request->goroutine, "a *g", &g);
+	} else {
+		g = reg_new(c);
+		emit(c, IR_G)->dst = g;
+	}
+	if (!r && request->sp)
+		r = compile_address(c, request->sp, "a stack pointer", &sp);
+	if (r)
+		return r;
+	i = emit(c, IR_GOROUTINE);
+	i->a = g;
+	i->b = sp;
+	return too_complex(c);
+}
+
+static int compile_filter(struct compiler *c, const char *filter)
+{
+	struct expr *e;
+	int r;
+
+	if (!filter)
+		return 0;
+	begin_region(c, IR_SLOT_FILTER);
+	r = parse(c, filter, &e);
+	if (!r)
+		r = emit_filter(c, e);
+	return r ? r : end_region(c);
+}
+
+/* ---- all ---- */
+
+static int finish(struct compiler *c, struct capture_program *ret)
+{
+	struct capture_program p = {
+		.insns = arena_memdup(c->arena, c->insns.data, c->insns.len * sizeof(*c->insns.data)),
+		.ninsns = c->insns.len,
+		.slots = arena_memdup(c->arena, c->slots.data, c->slots.len * sizeof(*c->slots.data)),
+		.nslots = c->slots.len,
+		.nregs = c->nregs,
+		.nlabels = c->nlabels,
+		.g = c->g,
+	};
+	int r;
+
+	for (size_t i = 0; i < p.ninsns; i++)
+		p.needs_bias |= p.insns[i].op == IR_TYPE;
+	r = capture_verify(&p, c->err);
+	if (!r)
+		*ret = p;
+	return r;
+}
+
+int capture_compile(const struct capture_scope *scope, const struct capture_request *request,
+		    struct arena *arena, struct capture_result *ret, struct err *err)
+{
+	struct compiler c = {.scope = scope, .binary = scope->binary, .arena = arena, .err = err,
+			     .xmm_readable = request->xmm_readable};
+	struct capture_result result = {0};
+	int r;
+
+	r = binary_goroutine_layout(scope->binary, &c.g, err);
+	if (!r)
+		r = compile_goroutine(&c, request);
+	if (!r)
+		r = compile_filter(&c, request->filter);
+	if (!r)
+		r = compile_items(&c, request, &result);
+	if (!r)
+		r = finish(&c, &result.program);
+	vec_done(&c.insns);
+	vec_done(&c.slots);
+	if (!r)
+		*ret = result;
+	return r;
+}

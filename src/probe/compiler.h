@@ -1,0 +1,125 @@
+/*
+ * Inside the compiler (compile.c, eval.c, compare.c, place.c, names.c, emit.c): nothing else includes this.
+ *
+ * An expression becomes a `struct value`: mostly a place (a parameter's pieces, or memory behind a
+ * register) whose words are loaded only when something needs them, so that `req.URL.Path` costs a load a
+ * pointer and a string two words at the end.
+ */
+#ifndef PROBE_COMPILER_H
+#define PROBE_COMPILER_H
+
+#include "base/vec.h"
+#include "probe/compile.h"
+
+struct compiler {
+	const struct capture_scope *scope;
+	struct binary *binary;
+	struct arena *arena;
+	struct err *err;
+	const char *text;       /* the expression at work, for columns */
+	bool xmm_readable;
+	struct goroutine_layout g;
+	VEC(struct ir_insn) insns;
+	VEC(struct ir_slot) slots;
+	uint16_t next_reg, nregs, nlabels;
+};
+
+enum place {
+	PLACE_CONST,  /* `constant` */
+	PLACE_REG,    /* register `reg` holds all of it */
+	PLACE_MEMORY, /* at register `reg` + offset */
+	PLACE_PARAM,  /* in `param`, from offset on */
+};
+
+struct value {
+	enum place place;
+	const struct type *type;     /* NULL: an untyped constant */
+	const struct expr *expr;     /* where it came from, for messages */
+	uint16_t reg;
+	uint64_t offset;
+	const struct param *param;
+	enum expr_op constant;       /* EXPR_INT, _FLOAT, _STRING, _BOOL, _NIL */
+	int64_t number;
+	bool big;                    /* EXPR_INT: a uint64 above the largest int64 */
+	double real;
+	const char *text;
+	size_t len;
+};
+
+/* Reports at e's column; returns -EINVAL. */
+int fail(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+const char *type_text(struct compiler *c, const struct value *v); /* for messages */
+const char *expr_text(struct compiler *c, const struct expr *e);
+
+/* ---- emit.c: instructions, registers, labels ---- */
+
+struct emit_mark {
+	size_t insns, slots;
+	uint16_t next_reg, nlabels;
+};
+struct emit_mark emit_mark(const struct compiler *c);
+void emit_rollback(struct compiler *c, struct emit_mark m);
+
+uint16_t reg_new(struct compiler *c);
+uint16_t label_new(struct compiler *c);
+struct ir_insn *emit(struct compiler *c, enum ir_op op);
+uint16_t emit_const(struct compiler *c, int64_t number);
+uint16_t emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigned size, bool is_signed);
+uint16_t emit_bin(struct compiler *c, enum ir_bin bin, uint16_t a, uint16_t b);
+void emit_bin_to(struct compiler *c, uint16_t dst, enum ir_bin bin, uint16_t a, uint16_t b);
+void emit_not_to(struct compiler *c, uint16_t dst, uint16_t a);
+void emit_move(struct compiler *c, uint16_t dst, uint16_t a);
+void emit_const_to(struct compiler *c, uint16_t dst, int64_t number);
+void emit_require(struct compiler *c, uint16_t a, enum slot_status status);
+void emit_jump(struct compiler *c, uint16_t label);
+void emit_jump_if0(struct compiler *c, uint16_t a, uint16_t label);
+void emit_label(struct compiler *c, uint16_t label);
+
+/* ---- names.c: parameters, results, built-in names ---- */
+
+int name_value(struct compiler *c, const struct expr *e, struct value *ret);
+const char *func_package(struct compiler *c); /* import path of the probed function */
+
+/* ---- place.c: from a value to its parts ---- */
+
+const struct type *basic_type(enum type_kind kind); /* predeclared types, made here: without descriptors */
+extern const struct type type_word_type;            /* what typeof gives */
+bool is_made_here(const struct type *t);
+bool is_pointer_shaped(const struct type *t);
+
+/* `size` bytes at offset into v, in a register. */
+int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsigned size, bool is_signed,
+	       uint16_t *ret);
+int value_scalar(struct compiler *c, const struct value *v, uint16_t *ret); /* all of an integer, bool, pointer */
+int value_deref(struct compiler *c, const struct value *v, const struct expr *e, struct value *ret);
+int value_field(struct compiler *c, const struct value *v, const struct expr *e, struct value *ret);
+int value_index(struct compiler *c, const struct value *v, const struct value *index, const struct expr *e,
+		struct value *ret);
+/* The interface's type word in a register; nil is 0, without a failure. */
+int value_type_word(struct compiler *c, const struct value *v, const struct expr *e, uint16_t *ret);
+/* x.(T): the type word, whether it is T's (1 or 0), and x's value as a T, to be used where it is only. */
+int value_assert(struct compiler *c, const struct value *v, const struct expr *e, uint16_t *ret_word,
+		 uint16_t *ret_matches, struct value *ret);
+int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uint16_t *ret,
+	      const struct type **ret_type);
+
+/* ---- eval.c ---- */
+
+int eval(struct compiler *c, const struct expr *e, struct value *ret);
+int eval_bool(struct compiler *c, const struct expr *e, uint16_t *ret);
+/* A constant as a value of type t: range and kind are checked. */
+int const_convert(struct compiler *c, const struct value *v, const struct type *t, struct value *ret);
+struct value reg_value(const struct expr *e, uint16_t reg, enum type_kind kind);
+struct value const_value(const struct expr *e, enum expr_op op, int64_t number);
+/* Drops the event, or jumps to the label, when e is false. */
+int emit_filter(struct compiler *c, const struct expr *e);
+int emit_jump_if_false(struct compiler *c, const struct expr *e, uint16_t label);
+
+/* ---- compare.c ---- */
+
+bool is_comparison(const struct expr *e);
+/* e is a comparison; the result (0 or 1) goes to dst. A constant result is in *ret instead. */
+int compare(struct compiler *c, const struct expr *e, uint16_t dst, struct value *ret);
+int compare_text(struct compiler *c, const struct expr *call, uint16_t dst); /* hasprefix & co. */
+
+#endif

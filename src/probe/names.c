@@ -1,0 +1,224 @@
+#include "probe/compiler.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "probe/nearest.h"
+
+enum { MAX_NAMES = 64 };
+
+struct name_list {
+	const char *names[MAX_NAMES];
+	size_t n;
+};
+
+static void add_name(struct name_list *l, const char *name)
+{
+	if (l->n < MAX_NAMES && *name)
+		l->names[l->n++] = name;
+}
+
+/* pclntab writes dots of the last path element as %2e: gopkg.in/yaml%2ev3.Unmarshal. */
+static void unescape(char *s)
+{
+	char *out = s;
+
+	for (; *s; s++) {
+		if (!strncmp(s, "%2e", 3)) {
+			*out++ = '.';
+			s += 2;
+		} else {
+			*out++ = *s;
+		}
+	}
+	*out = '\0';
+}
+
+const char *func_package(struct compiler *c)
+{
+	const char *name = c->scope->func->name, *slash = name, *dot;
+	size_t n = strcspn(name, "([");
+	char *package;
+
+	for (const char *p = name; p < name + n; p++)
+		if (*p == '/')
+			slash = p;
+	dot = strchr(slash, '.');
+	if (dot && (size_t)(dot - name) < n)
+		n = (size_t)(dot - name);
+	package = arena_strndup(c->arena, name, n);
+	unescape(package);
+	return package;
+}
+
+/* The parameters at an entry, the results at a return; without the receiver. */
+static const struct param *visible(const struct capture_scope *s, size_t *ret_n)
+{
+	size_t skip = s->signature->has_receiver ? 1 : 0;
+
+	if (s->at == SITE_RETURN) {
+		*ret_n = s->signature->nresults;
+		return s->signature->results;
+	}
+	*ret_n = s->signature->nparams > skip ? s->signature->nparams - skip : 0;
+	return s->signature->params + skip;
+}
+
+static const struct param *find_named(const struct param *params, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (params[i].name && *params[i].name && !strcmp(params[i].name, name))
+			return &params[i];
+	return NULL;
+}
+
+/* arg0…, ret0… */
+static const struct param *find_numbered(const struct param *params, size_t n, const char *prefix,
+					 const char *name)
+{
+	char *end;
+	unsigned long i;
+
+	if (strncmp(name, prefix, 3) || !isdigit((unsigned char)name[3]))
+		return NULL;
+	i = strtoul(name + 3, &end, 10);
+	return !*end && i < n ? &params[i] : NULL;
+}
+
+static const struct param *find_param(const struct capture_scope *s, const char *name)
+{
+	size_t n;
+	const struct param *params = visible(s, &n), *hit;
+	bool at_return = s->at == SITE_RETURN;
+
+	hit = find_named(params, n, name);
+	if (!hit && !at_return && s->signature->has_receiver && s->signature->nparams &&
+	    (!strcmp(name, "recv") || find_named(s->signature->params, 1, name)))
+		hit = &s->signature->params[0];
+	if (!hit)
+		hit = find_numbered(params, n, at_return ? "ret" : "arg", name);
+	if (!hit && at_return && !strcmp(name, "err"))
+		for (size_t i = 0; i < n; i++)
+			if (params[i].type && !strcmp(params[i].type->name, "error"))
+				hit = &params[i];
+	return hit;
+}
+
+static const struct type *unsigned_of(unsigned size)
+{
+	return basic_type(size == 1   ? KIND_UINT8
+			  : size == 2 ? KIND_UINT16
+			  : size == 4 ? KIND_UINT32
+				      : KIND_UINT64);
+}
+
+static int param_value(struct compiler *c, const struct expr *e, const struct param *p,
+		       struct value *ret)
+{
+	if (p->why)
+		return fail(c, e, "%s cannot be read: %s", e->text, p->why);
+	*ret = (struct value){.place = PLACE_PARAM, .type = p->type, .expr = e, .param = p};
+	if (p->type)
+		return 0;
+	/* all that is known is where it lies: a number is the honest reading of one register */
+	if (p->npieces != 1 || p->pieces[0].where == IN_XMM)
+		return fail(c, e, "the type of %s is not known; declare the function's parameters, "
+				  "as in %s(name type, …)", e->text, c->scope->func->name);
+	ret->type = unsigned_of(p->pieces[0].where == ON_STACK ? p->pieces[0].bytes
+							       : p->pieces[0].size);
+	return 0;
+}
+
+static void list_visible(const struct capture_scope *s, struct arena *arena, struct name_list *l)
+{
+	size_t n;
+	const struct param *params = visible(s, &n);
+	bool at_return = s->at == SITE_RETURN;
+
+	if (!at_return && s->signature->has_receiver)
+		add_name(l, "recv");
+	for (size_t i = 0; i < n; i++)
+		add_name(l, params[i].name && *params[i].name
+				    ? params[i].name
+				    : arena_printf(arena, "%s%zu", at_return ? "ret" : "arg", i));
+	add_name(l, "goid");
+	add_name(l, "caller");
+}
+
+static const char *joined(struct arena *arena, const struct name_list *l)
+{
+	struct buf b = {0};
+	const char *text;
+
+	for (size_t i = 0; i < l->n && b.len < 160; i++)
+		buf_printf(&b, "%s%s", i ? ", " : "", l->names[i]);
+	text = arena_strdup(arena, b.data);
+	buf_done(&b);
+	return text;
+}
+
+/* The name belongs to the other side of the call. */
+static int wrong_side(struct compiler *c, const struct expr *e)
+{
+	struct capture_scope other = *c->scope;
+
+	other.at = other.at == SITE_RETURN ? SITE_ENTRY : SITE_RETURN;
+	if (!find_param(&other, e->text))
+		return 0;
+	if (other.at == SITE_RETURN)
+		return fail(c, e, "%s is a result of %s: it is known only where the function returns",
+			    e->text, c->scope->func->name);
+	return fail(c, e, "%s is a parameter of %s: where the function returns, its register holds "
+			  "something else", e->text, c->scope->func->name);
+}
+
+static int unknown_name(struct compiler *c, const struct expr *e)
+{
+	struct name_list l = {0};
+	const char *near;
+	int r = wrong_side(c, e);
+
+	if (r)
+		return r;
+	if (c->scope->at == SITE_RETURN && !c->scope->signature->results_known)
+		return fail(c, e, "%s is not known here, and what %s returns cannot be seen in the "
+				  "binary; declare it: %s(…) (name type)", e->text,
+			    c->scope->func->name, c->scope->func->name);
+	list_visible(c->scope, c->arena, &l);
+	near = nearest_name(e->text, l.names, l.n);
+	if (near)
+		return fail(c, e, "%s is not known here; did you mean %s?", e->text, near);
+	return fail(c, e, "%s is not known here; there are %s", e->text, joined(c->arena, &l));
+}
+
+static int goid_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	uint16_t g = reg_new(c);
+
+	emit(c, IR_G)->dst = g;
+	*ret = (struct value){.place = PLACE_MEMORY, .type = basic_type(KIND_UINT64), .expr = e,
+			      .reg = g, .offset = c->g.goid};
+	return 0;
+}
+
+static int caller_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	uint16_t pc = reg_new(c);
+
+	emit(c, IR_PC_RET)->dst = pc;
+	*ret = reg_value(e, pc, KIND_UNSAFE_POINTER);
+	return 0;
+}
+
+int name_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	const struct param *p = find_param(c->scope, e->text);
+
+	if (p)
+		return param_value(c, e, p, ret);
+	if (!strcmp(e->text, "goid"))
+		return goid_value(c, e, ret);
+	if (!strcmp(e->text, "caller"))
+		return caller_value(c, e, ret);
+	return unknown_name(c, e);
+}
