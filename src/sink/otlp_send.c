@@ -44,6 +44,7 @@ struct otlp_transport {
 	atomic_uint_least64_t deadline_ns;
 
 	struct buf body, answer;
+	char error[CURL_ERROR_SIZE];
 	int grpc_status; /* -1: not seen */
 	char grpc_message[200];
 	bool grpc_details;
@@ -295,9 +296,12 @@ static void set_options(struct otlp_transport *t)
 	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->error);
 	if (t->grpc)
 		curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION,
 				 tls ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+	/* curl 7.88 fails the second request on a connection that was HTTP/2 by prior knowledge. */
+	curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, (long)(t->grpc && !tls));
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* Else the end waits for a resolver thread that waits for a name server. */
 	curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
@@ -392,12 +396,14 @@ static void judge_failure(struct otlp_transport *t, CURLcode c, struct otlp_outc
 	else if (c == CURLE_OPERATION_TIMEDOUT)
 		settle(ret, OTLP_RETRY, "did not answer within %u ms", t->timeout_ms);
 	else if (c == CURLE_GOT_NOTHING || c == CURLE_RECV_ERROR || c == CURLE_SEND_ERROR)
-		settle(ret, OTLP_RETRY, "closed the connection without an answer");
-	else if (t->grpc && (c == CURLE_HTTP2 || c == CURLE_HTTP2_STREAM || c == CURLE_UNSUPPORTED_PROTOCOL ||
-			     c == CURLE_WEIRD_SERVER_REPLY))
-		settle(ret, OTLP_RETRY, "does not speak gRPC; collectors take it on port 4317, HTTP on 4318");
+		settle(ret, OTLP_RETRY, "closed the connection without an answer%s",
+		       t->grpc ? "; is it a gRPC port (4317)?" : "");
+	else if (c == CURLE_HTTP2 || c == CURLE_HTTP2_STREAM || c == CURLE_UNSUPPORTED_PROTOCOL ||
+		 c == CURLE_WEIRD_SERVER_REPLY)
+		settle(ret, OTLP_RETRY, "does not speak %s; collectors take http:// on port 4318, grpc:// on 4317",
+		       t->grpc ? "gRPC" : "HTTP/1.1");
 	else
-		settle(ret, OTLP_RETRY, "failed: %s", curl_easy_strerror(c));
+		settle(ret, OTLP_RETRY, "failed: %s", *t->error ? t->error : curl_easy_strerror(c));
 }
 
 static const char *status_hint(long status)
@@ -540,6 +546,7 @@ void otlp_exchange(struct otlp_transport *t, const struct buf *request, struct o
 		return;
 	}
 	buf_reset(&t->answer);
+	t->error[0] = 0;
 	t->grpc_status = -1;
 	t->grpc_message[0] = 0;
 	t->grpc_details = false;
