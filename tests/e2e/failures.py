@@ -6,7 +6,7 @@ import signal
 import time
 
 from earshot import Earshot, need_earshot, one_sentence
-from proc import EARSHOT, Process, run_once
+from proc import EARSHOT, Process, public_copy, run_once
 from target import Httpd, newest
 from testing import Test, need_root, scaled
 
@@ -16,7 +16,7 @@ FAILED, USAGE, NOTHING = 1, 2, 3
 def fails(argv, codes, mentions=(), prefix=(), seconds=20):
     """Run earshot ARGV: it must end with one of codes and say why in one line."""
     need_earshot()
-    done = run_once([*prefix, EARSHOT, *argv], seconds)
+    done = run_once([*prefix, public_copy(EARSHOT) if prefix else EARSHOT, *argv], seconds)
     text = done.err()
     assert done.code in codes, f"exit code {done.code}, not {codes}: {done.describe()}"
     assert one_sentence(text), f"not exactly one sentence on standard error: {text!r}"

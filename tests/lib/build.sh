@@ -8,6 +8,7 @@
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
 #   client, shop                           built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
+#   otelcol                                an OpenTelemetry Collector
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
 
@@ -55,6 +56,19 @@ build() {
 	fi
 }
 
+# build_module MINOR DIRECTORY: a program that is a Go module of its own.
+build_module() {
+	local out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go
+	stale "$out" "$2" "$1" || return 0
+	if (cd "$src/$2" && CGO_ENABLED=0 timeout 900 "$go" build -p 2 -ldflags '-s -w' -o "$out.new" .) \
+		>"$logs/$2.log" 2>&1; then
+		mv "$out.new" "$out"
+		readlink -f "$EARSHOT_CACHE/toolchains/go$1" >"$out.by"
+	else
+		echo "skip $2: go build failed: $(tail -1 "$logs/$2.log")"
+	fi
+}
+
 # plain and -s -w share every compiled package, so they come first and
 # together; -trimpath, PIE and cgo each compile the standard library anew.
 build_httpd() { # MINOR
@@ -86,7 +100,6 @@ for minor in ${@:-$GO_MINORS}; do
 	build_httpd "$minor"
 	say "go$minor: built in $((SECONDS - started)) s"
 done
-if [ -d "$src/alien" ]; then
-	build "$newest" alien alien-arm64 GOARCH=arm64 -- -ldflags '-s -w'
-	build "$newest" alien alien-386 GOARCH=386 -- -ldflags '-s -w'
-fi
+build "$newest" alien alien-arm64 GOARCH=arm64 -- -ldflags '-s -w'
+build "$newest" alien alien-386 GOARCH=386 -- -ldflags '-s -w'
+build_module "$newest" otelcol

@@ -22,9 +22,9 @@ def agent(span):
 class Earshot(Process):
     """`earshot ARG…`, by default with JSON lines on standard output."""
 
-    def __init__(self, *args, prefix=(), env=None, **kw):
+    def __init__(self, *args, prefix=(), binary=EARSHOT, env=None, **kw):
         need_earshot()
-        super().__init__([*prefix, EARSHOT, *args], env=env or clean_env(), **kw)
+        super().__init__([*prefix, binary, *args], env=env or clean_env(), **kw)
 
     def objects(self):
         return list(json_lines(self.out()))
@@ -84,13 +84,9 @@ def attach(*targets, options=(), observe=(), **kw):
 
 
 def losses(summary):
-    """The loss counters of a summary, as a name-to-count dict.
-
-    The names are those Earshot prints; any nesting is flattened."""
-    lost = summary.get("lost", summary.get("losses", summary.get("loss", {}))) if summary else {}
-    if isinstance(lost, int):
-        return {"lost": lost}
-    return {k: v for k, v in lost.items() if isinstance(v, int)}
+    """The loss counters of a summary, as a name-to-count dict."""
+    assert summary and "losses" in summary, f"no summary with losses: {summary!r}"
+    return summary["losses"]
 
 
 def one_sentence(text):

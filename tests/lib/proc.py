@@ -47,6 +47,15 @@ def scratch():
     return path
 
 
+def public_copy(path):
+    """A copy that every user may run, wherever the repository is."""
+    copy = scratch() / os.path.basename(path)
+    shutil.copy(path, copy)
+    copy.parent.chmod(0o755)
+    copy.chmod(0o755)
+    return str(copy)
+
+
 def clean_env(**extra):
     """The environment without anything that steers Earshot or OpenTelemetry."""
     env = {k: v for k, v in os.environ.items()

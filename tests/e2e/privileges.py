@@ -1,0 +1,101 @@
+"""The capabilities that are said to suffice do."""
+
+import os
+import re
+
+from earshot import agent, attach, need_earshot
+from proc import EARSHOT, Process, clean_env, public_copy, run_once
+from target import Httpd, newest
+from testing import Test, need_root
+
+NOBODY = 65534
+
+
+def _caps(*names, uid=NOBODY):
+    """A setpriv prefix: another user with just these capabilities."""
+    listed = ",".join(["-all", *(f"+{n}" for n in names)])
+    return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
+            f"--inh-caps={listed}", f"--ambient-caps={listed}", f"--bounding-set={listed}"]
+
+
+def _setup():
+    need_root()
+    need_earshot()
+
+
+def _as_user(argv, env):
+    return Process(["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *argv], env=env)
+
+
+class UserHttpd(Httpd):
+    """The server run by nobody, who may write its report."""
+
+    def __init__(self):
+        super().__init__(newest(), process=self._start)
+
+    def _start(self, argv, env):
+        os.chmod(self.report.path.parent, 0o777)
+        return _as_user(argv, env)
+
+
+def _observes(httpd, prefix):
+    with attach(httpd.pid, observe=[httpd.where["http"]], prefix=prefix,
+                binary=public_copy(EARSHOT)) as e:
+        for i in range(20):
+            httpd.get("/plain", agent=f"n{i}")
+        e.wait_spans(20)
+        spans, _ = e.finish()
+        assert sorted(agent(s) for s in spans) == sorted(f"n{i}" for i in range(20)), e.describe()
+
+
+def _own_process():
+    """CAP_BPF and CAP_PERFMON suffice for one's own programs."""
+    _setup()
+    with UserHttpd() as httpd:
+        _observes(httpd, _caps("bpf", "perfmon"))
+
+
+def _other_users_process():
+    """With CAP_SYS_PTRACE, for those of others too."""
+    _setup()
+    with Httpd(newest()) as httpd:
+        _observes(httpd, _caps("bpf", "perfmon", "sys_ptrace"))
+
+
+def _no_new_privs():
+    _setup()
+    with Httpd(newest()) as httpd:
+        _observes(httpd, ["setpriv", "--no-new-privs"])
+
+
+def _run_drops_nothing():
+    """Under `run` the program has its user's own privileges, no less."""
+    _setup()
+    done = run_once([EARSHOT, "run", "-q", "-o", "none", "--", "/bin/grep", "CapEff", "/proc/self/status"])
+    mine = re.search(r"CapEff:\s*(\w+)", open("/proc/self/status").read()).group(1)
+    assert mine in done.out(), f"{done.out()!r} instead of {mine}"
+
+
+def _inspect_as_nobody():
+    _setup()
+    done = run_once([*_caps(), public_copy(EARSHOT), "inspect", newest()])
+    assert done.code == 0, done.describe()
+
+
+def _doctor_names_what_is_missing():
+    _setup()
+    done = run_once([*_caps(), public_copy(EARSHOT), "doctor"], env=clean_env())
+    text = done.out() + done.err()
+    assert done.code in (0, 1, 3), done.describe()
+    for cap in ("CAP_BPF", "CAP_PERFMON"):
+        assert cap in text, text
+    assert run_once([EARSHOT, "doctor"], 60).code == 0
+
+
+def tests():
+    yield Test("own-process", _own_process)
+    yield Test("other-users-process", _other_users_process)
+    yield Test("no-new-privs", _no_new_privs)
+    yield Test("run-keeps-privileges", _run_drops_nothing)
+    yield Test("inspect-as-nobody", _inspect_as_nobody)
+    yield Test("doctor", _doctor_names_what_is_missing, 90)

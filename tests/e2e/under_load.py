@@ -1,0 +1,105 @@
+"""Many requests with the garbage collector running all the time: what was
+served is what was seen plus what is counted as lost."""
+
+import json
+
+from earshot import CANARY, attach, losses, need_earshot
+from load import Wrk
+from target import Httpd, httpd_path, newest, send
+from testing import Test, need_root, scaled
+
+SLICE = 4      # seconds of load at a time
+SLICES = 40    # at most
+
+
+def _serve(httpd, path, requests):
+    """Load until the server has counted so many; returns wrk's results."""
+    results = []
+    for _ in range(SLICES):
+        results.append(Wrk(httpd.base("http") + path, SLICE).result())
+        if httpd.stats()["entered"] >= requests:
+            return results
+    raise AssertionError(f"only {httpd.stats()['entered']} of {requests} requests in {SLICES * SLICE} s")
+
+
+def _tally(path, agents):
+    """Count spans line by line: the file is too large for a list."""
+    count, wrong, ids, summary = 0, [], set(), None
+    for line in open(path, errors="replace"):
+        one = json.loads(line)
+        if "summary" in one:
+            summary = one["summary"]
+            continue
+        if one["kind"] != "server":
+            continue
+        count += 1
+        ids.add(one["span_id"])
+        a = one["attributes"]
+        fine = (a.get("http.response.status_code") == 200 and one["status"] == "unset"
+                and a.get("url.path") in agents and a.get("http.route") == a.get("url.path")
+                and a.get("http.response.body.size") == agents[a["url.path"]]
+                and one["name"] == "GET " + a["url.path"])
+        if not fine and len(wrong) < 5:
+            wrong.append(line.strip()[:600])
+    return count, len(ids), wrong, summary
+
+
+def _load(path, requests, options=(), lossless=True, env=None):
+    need_root()
+    need_earshot()
+    with Httpd(path, env={"GOGC": "5", **(env or {})}) as httpd:
+        # The canaries are counted too: the span of one that came before the
+        # probes must not be missed.
+        with attach(httpd.pid, options=options, observe=[httpd.where["http"]]) as e:
+            before = httpd.stats()["entered"]
+            already = len(e.spans(canaries=True))
+            results = _serve(httpd, "/alloc", requests + before)
+            served = httpd.stats()
+            assert served["entered"] == served["left"], f"requests hang: {served}"
+            e.stop(2, 60)
+        assert sum(r["failed"] for r in results) == 0, f"failed requests: {results}"
+        # /alloc answers "64", /canary "tweet".
+        count, unique, wrong, summary = _tally(e.out_path, {"/alloc": 2, "/canary": 5})
+        assert not wrong, "\n".join(wrong)
+        assert unique == count, f"{count - unique} span ids twice"
+        lost = losses(summary)
+        total = {k: n for k, n in lost.items() if n}
+        expected = served["entered"] - before + already
+        seen = count + lost.get("ring_full", 0)
+        if lossless:
+            assert not total, f"lost: {total}"
+            assert count == expected, f"{count} spans of {expected} requests"
+        else:
+            assert lost.get("ring_full", 0) > 0, f"the small ring never was full: {total}"
+            # A lost start leaves an unpaired end and the reverse, so of each
+            # lost record one span at most is missing.
+            assert count <= expected <= count + sum(lost.values()), \
+                f"{count} spans + {total} do not account for {expected} requests"
+        rate = sum(r["requests"] for r in results) / (SLICE * len(results))
+        return f"{count} spans at {rate:.0f} requests/s, seen {seen}, lost {total or 'nothing'}"
+
+
+def _h2():
+    """HTTP/2 with TLS has no wrk: the Go client, 8 connections at a time."""
+    need_root()
+    need_earshot()
+    rounds = scaled(20000, 4000, "H2_REQUESTS")
+    with Httpd(newest(), env={"GOGC": "5"}) as httpd, \
+            attach(httpd.pid, observe=[httpd.where["http"]]) as e:
+        answers = send([{"id": str(i), "proto": "h2", "method": "GET",
+                         "url": httpd.base("https") + "/alloc", "header": {"User-Agent": f"n{i}"}}
+                        for i in range(rounds)], parallel=8)
+        assert all(a["status"] == 200 for a in answers.values())
+        e.stop(2, 60)
+        agents = [s["attributes"]["user_agent.original"] for s in e.spans()]
+        assert len(agents) == len(set(agents)) == rounds, f"{len(set(agents))} of {rounds} spans, {len(agents)} lines"
+        assert CANARY not in agents
+
+
+def tests():
+    many = scaled(200000, 40000, "LOAD_REQUESTS")
+    yield Test("keep-alive", lambda: _load(newest(), many), 300)
+    yield Test("go1.19", lambda: _load(httpd_path("1.19", "sw"), many // 4), 200)
+    yield Test("cgo", lambda: _load(newest("cgo"), many // 4), 200)
+    yield Test("small-ring", lambda: _load(newest(), many // 4, ["--ring-size", "4096"], lossless=False), 200)
+    yield Test("http2", _h2, 200)
