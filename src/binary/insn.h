@@ -109,6 +109,7 @@ struct arginfo {
 	struct arg_item items[ARGINFO_MAX];
 	struct arg_component components[ARGINFO_MAX];
 	size_t nitems, ncomponents;
+	size_t counted;      /* components with those that have no bytes: the compiler stops at ten */
 	bool cut;            /* more parameters follow */
 };
 /* Parses the blob in p (at most size bytes). False when it is malformed. */

@@ -113,7 +113,7 @@ static bool passes(struct line *l, size_t k)
 	const struct insn *i = &l->code->insns[k];
 	struct insn_effect e;
 
-	if (l->prologue.checked && k <= l->prologue.check)
+	if (l->prologue.checked && k <= l->prologue.check && i->kind == INSN_BRANCH)
 		return true;
 	if (i->kind != INSN_PLAIN || !insn_effect(l->code, i, &e))
 		return false;
