@@ -121,7 +121,7 @@ static int compare_assertion_nil(struct compiler *c, const struct expr *e, const
 	emit_move(c, dst, matches);
 	emit_jump_if0(c, matches, end);
 	r = compare_nil(c, e, &v, dst);
-	emit_label(c, end);
+	ir_emit_label(c, end);
 	return r;
 }
 

@@ -166,7 +166,7 @@ static int compile_alternative(struct compiler *c, const struct capture_item *it
 		r = emit_mark_slot(c, slot);
 	}
 	if (!r && item->when)
-		emit_label(c, skip);
+		ir_emit_label(c, skip);
 	return r ? r : end_region(c);
 }
 

@@ -64,16 +64,16 @@ uint16_t reg_new(struct compiler *c);
 uint16_t label_new(struct compiler *c);
 struct ir_insn *emit(struct compiler *c, enum ir_op op);
 uint16_t emit_const(struct compiler *c, int64_t number);
-uint16_t emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigned size, bool is_signed);
+uint16_t ir_emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigned size, bool is_signed);
 uint16_t emit_bin(struct compiler *c, enum ir_bin bin, uint16_t a, uint16_t b);
 void emit_bin_to(struct compiler *c, uint16_t dst, enum ir_bin bin, uint16_t a, uint16_t b);
 void emit_not_to(struct compiler *c, uint16_t dst, uint16_t a);
 void emit_move(struct compiler *c, uint16_t dst, uint16_t a);
 void emit_const_to(struct compiler *c, uint16_t dst, int64_t number);
 void emit_require(struct compiler *c, uint16_t a, enum slot_status status);
-void emit_jump(struct compiler *c, uint16_t label);
+void ir_emit_jump(struct compiler *c, uint16_t label);
 void emit_jump_if0(struct compiler *c, uint16_t a, uint16_t label);
-void emit_label(struct compiler *c, uint16_t label);
+void ir_emit_label(struct compiler *c, uint16_t label);
 
 /* ---- names.c: parameters, results, built-in names ---- */
 

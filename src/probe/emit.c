@@ -52,7 +52,7 @@ uint16_t emit_const(struct compiler *c, int64_t number)
 	return dst;
 }
 
-uint16_t emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigned size, bool is_signed)
+uint16_t ir_emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigned size, bool is_signed)
 {
 	uint16_t dst = reg_new(c);
 	struct ir_insn *i = emit(c, IR_LOAD);
@@ -107,7 +107,7 @@ void emit_require(struct compiler *c, uint16_t a, enum slot_status status)
 	emit_unary(c, IR_REQUIRE, 0, a)->imm = status;
 }
 
-void emit_jump(struct compiler *c, uint16_t label)
+void ir_emit_jump(struct compiler *c, uint16_t label)
 {
 	emit(c, IR_JUMP)->label = label;
 }
@@ -117,7 +117,7 @@ void emit_jump_if0(struct compiler *c, uint16_t a, uint16_t label)
 	emit_unary(c, IR_JUMP_IF0, 0, a)->label = label;
 }
 
-void emit_label(struct compiler *c, uint16_t label)
+void ir_emit_label(struct compiler *c, uint16_t label)
 {
 	emit(c, IR_LABEL)->label = label;
 }

@@ -306,8 +306,8 @@ static struct value count_behind(struct compiler *c, const struct expr *e, uint1
 
 	emit_const_to(c, dst, 0);
 	emit_jump_if0(c, header, end);
-	emit_move(c, dst, emit_load(c, header, (int64_t)offset, 8, true));
-	emit_label(c, end);
+	emit_move(c, dst, ir_emit_load(c, header, (int64_t)offset, 8, true));
+	ir_emit_label(c, end);
 	return reg_value(e, dst, KIND_INT);
 }
 
@@ -524,7 +524,7 @@ static int logic_to(struct compiler *c, const struct expr *e, uint16_t dst)
 	emit_jump_if0(c, other, end);
 	c->next_reg = (uint16_t)(dst + 1);
 	r = logic_to(c, e->b, dst);
-	emit_label(c, end);
+	ir_emit_label(c, end);
 	return r;
 }
 

@@ -103,7 +103,7 @@ int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsig
 		*ret = v->reg;
 		return 0;
 	case PLACE_MEMORY:
-		*ret = emit_load(c, v->reg, (int64_t)(v->offset + offset), size, is_signed);
+		*ret = ir_emit_load(c, v->reg, (int64_t)(v->offset + offset), size, is_signed);
 		return 0;
 	case PLACE_PARAM:
 		return param_word(c, v, v->offset + offset, size, is_signed, ret);
@@ -402,8 +402,8 @@ int value_type_word(struct compiler *c, const struct value *v, const struct expr
 	end = label_new(c);
 	emit_move(c, dst, word);
 	emit_jump_if0(c, word, end);
-	emit_move(c, dst, emit_load(c, word, (int64_t)itab_type_offset(c), 8, false));
-	emit_label(c, end);
+	emit_move(c, dst, ir_emit_load(c, word, (int64_t)itab_type_offset(c), 8, false));
+	ir_emit_label(c, end);
 	*ret = dst;
 	return 0;
 }
