@@ -94,7 +94,7 @@ static const struct type *parse_type(struct parser *p);
 static const struct type *fail(struct parser *p, const char *expected)
 {
 	if (!p->failed)
-		err_set(p->err, -EINVAL, "\"%s\" is not a Go type: expected %s at \"%.20s\"", p->text,
+		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: expected %s at \"%.20s\"", p->text,
 			expected, *p->p ? p->p : "the end");
 	p->failed = true;
 	return NULL;
@@ -173,7 +173,7 @@ static const struct type *ambiguous(struct parser *p, const char *name, const st
 {
 	if (!p->failed)
 		err_set(p->err, -EINVAL,
-			"\"%s\" in \"%s\" may mean %s or %s: write the full import path", name, p->text,
+			"\"%.100s\" in \"%.100s\" may mean %s or %s: write the full import path", name, p->text,
 			found[0]->name, found[1]->name);
 	p->failed = true;
 	return NULL;
@@ -225,7 +225,7 @@ static const struct type *parse_name(struct parser *p)
 	p->name = full;
 	if (!p->err || !p->err->code)
 		err_set(p->err, -ENOENT,
-			"\"%s\" names a type that the program does not describe: no \"%s\" is among its "
+			"\"%.100s\" names a type that the program does not describe: no \"%.200s\" is among its "
 			"type descriptors or in its DWARF",
 			p->text, full);
 	return NULL;

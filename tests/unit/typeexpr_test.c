@@ -1,0 +1,210 @@
+/* binary/typeexpr: types in Go syntax, found or composed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "binary/internal.h"
+#include "lib/go_binaries.h"
+#include "lib/tiny_go.h"
+
+static struct tiny tiny;
+
+static struct binary *open_tiny(void)
+{
+	struct binary *b = NULL;
+	struct err err = {0};
+	int fd;
+
+	tiny_build(&tiny, (struct tiny_options){0});
+	fd = memory_file(tiny.data, sizeof(tiny.data));
+	if (binary_open_fd(fd, "tiny", &b, &err) < 0)
+		fail_msg("%s", err.text);
+	close(fd);
+	return b;
+}
+
+struct example {
+	const char *text, *name;
+	enum type_kind kind;
+	uint64_t size;
+	bool found; /* has a descriptor */
+};
+
+static void check(struct binary *b, const char *pkg, const struct example *e)
+{
+	struct err err = {0};
+	const struct type *t = binary_type_parse(b, pkg, e->text, &err);
+
+	if (!t)
+		fail_msg("%s", err.text);
+	assert_string_equal(t->name, e->name);
+	assert_int_equal(t->kind, e->kind);
+	assert_int_equal(t->size, e->size);
+	assert_int_equal(t->rtype != 0, e->found);
+	assert_ptr_equal(binary_type_parse(b, pkg, e->text, &err)->elem, t->elem);
+}
+
+static void test_examples(void **state)
+{
+	static const struct example examples[] = {
+		{"int", "int", KIND_INT, 8, true},
+		{"Point", "main.Point", KIND_STRUCT, 24, true},
+		{"main.Point", "main.Point", KIND_STRUCT, 24, true},
+		{"*Point", "*main.Point", KIND_POINTER, 8, true},
+		{" [ ] string ", "[]string", KIND_SLICE, 24, true},
+		{"map[string]int", "map[string]int", KIND_MAP, 8, true},
+		{"map[string][]Point", "map[string][]main.Point", KIND_MAP, 8, false},
+		{"[4]Point", "[4]main.Point", KIND_ARRAY, 96, false},
+		{"[0x10]byte", "[16]uint8", KIND_ARRAY, 16, false},
+		{"**Point", "**main.Point", KIND_POINTER, 8, false},
+		{"(int)", "int", KIND_INT, 8, true},
+		{"chan int", "chan int", KIND_CHAN, 8, false},
+		{"<-chan int", "<-chan int", KIND_CHAN, 8, false},
+		{"chan<- int", "chan<- int", KIND_CHAN, 8, false},
+		{"chan (<-chan int)", "chan (<-chan int)", KIND_CHAN, 8, false},
+		{"any", "interface {}", KIND_INTERFACE, 16, true},
+		{"interface{}", "interface {}", KIND_INTERFACE, 16, true},
+		{"interface{ Close() error }", "interface { Close() error }", KIND_INTERFACE, 16, false},
+		{"error", "error", KIND_INTERFACE, 16, false},
+		{"rune", "int32", KIND_INT32, 4, false},
+		{"complex128", "complex128", KIND_COMPLEX128, 16, false},
+		{"unsafe.Pointer", "unsafe.Pointer", KIND_UNSAFE_POINTER, 8, true},
+		{"func()", "func()", KIND_FUNC, 8, false},
+		{"func(a, b int, rest ...string) (n int, err error)",
+		 "func(int, int, ...string) (int, error)", KIND_FUNC, 8, false},
+		{"func(*Point) []byte", "func(*main.Point) []uint8", KIND_FUNC, 8, false},
+		{"func(func(int) string, Unknown)", "func(func(int) string, unknown)", KIND_FUNC, 8, false},
+		{"struct{}", "struct {}", KIND_STRUCT, 0, false},
+		{"struct{ a byte; b int; c bool }", "struct { a uint8; b int; c bool }", KIND_STRUCT, 24,
+		 false},
+		{"*Missing", "*main.Missing", KIND_POINTER, 8, false},
+		{"*gone/away.T", "*gone/away.T", KIND_POINTER, 8, false},
+		{"[]*Missing", "[]*main.Missing", KIND_SLICE, 24, false},
+	};
+	struct binary *b = open_tiny();
+
+	for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
+		check(b, "main", &examples[i]);
+	assert_null(binary_type_parse(b, "main", "*Missing", NULL)->elem);
+	assert_ptr_equal(binary_type(b, "[]string"), binary_type_parse(b, "", "[]string", NULL));
+	binary_free(b);
+}
+
+static void test_struct_layout(void **state)
+{
+	struct binary *b = open_tiny();
+	const struct type *t = binary_type_parse(b, "main", "struct{ a bool; b []string; e struct{} }", NULL);
+	struct type_field f;
+
+	assert_non_null(t);
+	assert_int_equal(t->size, 40); /* a pointer to e must not point behind the struct */
+	assert_true(type_field(b, t, 1, &f));
+	assert_string_equal(f.name, "b");
+	assert_int_equal(f.offset, 8);
+	binary_free(b);
+}
+
+static void test_errors(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} bad[] = {
+		{"", "expected a type"},
+		{"Missing", "no \"main.Missing\""},
+		{"[]Missing", "no \"main.Missing\""},
+		{"map[string]gone/away.T", "no \"gone/away.T\""},
+		{"[", "expected an array length"},
+		{"[3", "expected \"]\""},
+		{"[-1]int", "expected an array length"},
+		{"[99999999999]int", "smaller array"},
+		{"[4294967295][4294967295]int", "smaller array"},
+		{"map[int", "expected \"]\""},
+		{"map int", "expected \"[\""},
+		{"int int", "the end of the type"},
+		{"<-int", "expected \"chan\""},
+		{"func(", "expected \")\""},
+		{"func", "expected \"(\""},
+		{"struct{", "expected \"}\""},
+		{"struct{ int }", "names and described types"},
+		{"interface{", "expected \"{\""},
+		{"*", "expected a type"},
+		{"(int", "expected \")\""},
+	};
+	struct binary *b = open_tiny();
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = {0};
+
+		assert_null(binary_type_parse(b, "main", bad[i].text, &err));
+		if (!strstr(err.text, bad[i].words))
+			fail_msg("%s: \"%s\" does not say \"%s\"", bad[i].text, err.text, bad[i].words);
+	}
+	binary_free(b);
+}
+
+static void test_nesting(void **state)
+{
+	struct binary *b = open_tiny();
+	char deep[5000];
+	struct err err = {0};
+
+	memset(deep, '*', sizeof(deep));
+	strcpy(deep + sizeof(deep) - 4, "int");
+	assert_null(binary_type_parse(b, "main", deep, &err));
+	assert_non_null(strstr(err.text, "less nesting"));
+	for (size_t i = 0; i + 6 < sizeof(deep); i += 5)
+		memcpy(deep + i, "func(", 5);
+	assert_null(binary_type_parse(b, "main", deep, &err));
+	binary_free(b);
+}
+
+static void check_server(const char *path)
+{
+	static const struct example examples[] = {
+		{"*Request", "*net/http.Request", KIND_POINTER, 8, true},
+		{"Header", "net/http.Header", KIND_MAP, 8, true},
+		{"*url.URL", "*net/url.URL", KIND_POINTER, 8, true},
+		{"context.Context", "context.Context", KIND_INTERFACE, 16, true},
+		{"map[string][]string", "map[string][]string", KIND_MAP, 8, true},
+		{"ResponseWriter", "net/http.ResponseWriter", KIND_INTERFACE, 16, true},
+		{"time.Duration", "time.Duration", KIND_INT64, 8, true},
+		{"[]byte", "[]uint8", KIND_SLICE, 24, true},
+		{"func(ResponseWriter, *Request)", "func(net/http.ResponseWriter, *net/http.Request)",
+		 KIND_FUNC, 8, false},
+	};
+	struct binary *b = NULL;
+	struct err err = {0};
+
+	if (binary_open(path, &b, &err) < 0)
+		fail_msg("%s", err.text);
+	for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
+		check(b, "net/http", &examples[i]);
+	binary_free(b);
+}
+
+static void test_servers(void **state)
+{
+	glob_t files;
+	size_t n = go_binaries("bin/httpd-go1.*-sw", &files);
+
+	for (size_t i = 0; i < n; i++)
+		check_server(files.gl_pathv[i]);
+	globfree(&files);
+	if (!n)
+		skip();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_examples), cmocka_unit_test(test_struct_layout),
+		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_nesting),
+		cmocka_unit_test(test_servers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
