@@ -13,10 +13,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/env.sh"
 
 packages="caddy prometheus prometheus-node-exporter etcd-server nats-server rclone syncthing hugo"
-# What they link against, for the root directories. libsharpyuv0 is a package
-# of its own in trixie only.
+# What they link against, for the root directories; trixie also has upx, which
+# bookworm has not (libsharpyuv0 is a package of its own there).
 root_packages="libc6 libgcc-s1 libstdc++6 libzstd1 libwebp7 libsass1"
-trixie_only="libsharpyuv0"
+trixie_only="libsharpyuv0 libucl1 zlib1g upx-ucl"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 base=$EARSHOT_CACHE/third-party
 
