@@ -271,12 +271,15 @@ static void show_clock(struct headline_layout *l, struct row *r, const struct sp
 	row_str(r, STYLE_DIM, ms);
 }
 
+static const char *service_of(const struct span *s)
+{
+	return s->resource && s->resource->service ? s->resource->service : "";
+}
+
 static void show_service(struct headline_layout *l, struct row *r, const struct span *s)
 {
-	const char *service = s->resource && s->resource->service ? s->resource->service : "";
-	unsigned columns = text_columns(service, strlen(service));
+	const char *service = service_of(s);
 
-	l->service_columns = MAX(l->service_columns, MIN(columns, SERVICE_BOUND));
 	gap(r);
 	row_field(r, STYLE_CYAN, service, strlen(service), SERVICE_BOUND, l->service_columns);
 }
@@ -287,22 +290,35 @@ static const char *kind_mark(enum span_kind k)
 }
 
 /* The name may take two fifths of the terminal; a file gets it whole. */
+static unsigned name_bound(const struct headline_layout *l)
+{
+	return l->width ? MAX(MIN(NAME_BOUND, l->width * 2 / 5), 12) : NAME_BOUND;
+}
+
+static unsigned columns_of(const char *s)
+{
+	return text_columns(s, strlen(s));
+}
+
+void headline_fit(struct headline_layout *l, const struct span *s, const char *branch)
+{
+	unsigned name = columns_of(branch) + columns_of(kind_mark(s->kind)) + columns_of(s->name);
+
+	l->name_columns = MAX(l->name_columns, MIN(name, name_bound(l)));
+	l->service_columns = MAX(l->service_columns, MIN(columns_of(service_of(s)), SERVICE_BOUND));
+}
+
 static void show_name(struct headline_layout *l, struct row *r, const struct span *s, const char *branch)
 {
-	unsigned bound = l->width ? MAX(MIN(NAME_BOUND, l->width * 2 / 5), 12) : NAME_BOUND;
-	unsigned before = text_columns(branch, strlen(branch)) +
-			  text_columns(kind_mark(s->kind), strlen(kind_mark(s->kind)));
-	unsigned columns = before + text_columns(s->name, strlen(s->name));
+	unsigned before = columns_of(branch) + columns_of(kind_mark(s->kind)), most = 0;
 
-	l->name_columns = MAX(l->name_columns, MIN(columns, bound));
+	if (l->width)
+		most = name_bound(l) > before + 8 ? name_bound(l) - before : 8;
 	gap(r);
 	row_str(r, STYLE_DIM, branch);
 	row_str(r, STYLE_DIM, kind_mark(s->kind));
-	row_field(r, s->status == SPAN_STATUS_ERROR ? STYLE_BOLD : STYLE_PLAIN, s->name, strlen(s->name),
-		  !l->width	       ? 0
-		  : bound > before + 8 ? bound - before
-				       : 8,
-		  l->name_columns > before ? l->name_columns - before : 0);
+	row_field(r, s->status == SPAN_STATUS_ERROR ? STYLE_BOLD : STYLE_PLAIN, s->name,
+		  strlen(s->name), most, l->name_columns > before ? l->name_columns - before : 0);
 }
 
 static void show_duration(struct row *r, const struct span *s)
@@ -320,8 +336,9 @@ static void show_duration(struct row *r, const struct span *s)
 void headline_row(struct headline_layout *l, struct buf *out, const struct span *s, const char *when,
 		  const char *branch)
 {
-	struct row r = {.out = out, .width = l->width, .colour = l->colour};
+	struct row r = row_begin(out, l->width, l->colour);
 
+	headline_fit(l, s, branch);
 	if (when)
 		row_right(&r, STYLE_DIM, when, WHEN_COLUMNS);
 	else

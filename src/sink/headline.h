@@ -20,4 +20,7 @@ struct headline_layout {         /* zero, but for the first three */
 void headline_row(struct headline_layout *l, struct buf *out, const struct span *s, const char *when,
 		  const char *branch);
 
+/* Widens the columns for s, so that rows shown together line up from the first on. */
+void headline_fit(struct headline_layout *l, const struct span *s, const char *branch);
+
 #endif

@@ -104,22 +104,25 @@ unsigned text_columns(const char *s, size_t n)
 	return columns;
 }
 
+struct row row_begin(struct buf *out, unsigned width, bool colour)
+{
+	return (struct row){.out = out, .width = width, .colour = colour, .cut_at = out->len};
+}
+
 static void put_glyph(struct row *r, const struct glyph *g)
 {
 	if (r->full)
 		return;
 	if (r->width && r->column + g->columns > r->width) {
-		r->out->len = r->cuttable ? r->cut_at : r->out->len;
+		r->out->len = r->cut_at;
 		buf_str(r->out, r->colour ? RESET "…" : "…");
 		r->full = true;
 		return;
 	}
 	buf_append(r->out, g->text, g->len);
 	r->column += g->columns;
-	if (r->column < r->width) {
+	if (r->column < r->width)
 		r->cut_at = r->out->len;
-		r->cuttable = true;
-	}
 }
 
 static void style_begin(struct row *r, enum style style)

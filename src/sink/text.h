@@ -14,13 +14,12 @@ enum style { STYLE_PLAIN, STYLE_DIM, STYLE_BOLD, STYLE_GREEN, STYLE_CYAN, STYLE_
 struct row {
 	struct buf *out;
 	unsigned width;      /* 0: unlimited */
-	bool colour;
-	/* state: zero */
+	bool colour, full;
 	unsigned column;
 	size_t cut_at;       /* length of out while one column was left for the "…" */
-	bool cuttable, full;
 };
 
+struct row row_begin(struct buf *out, unsigned width, bool colour);
 void row_text(struct row *r, enum style style, const char *s, size_t n);
 void row_str(struct row *r, enum style style, const char *s);
 void row_spaces(struct row *r, unsigned n);

@@ -46,6 +46,7 @@ struct tree_sink {
 	size_t bytes;
 	uint64_t recent[RECENT];
 	size_t nrecent;
+	bool measuring;         /* the rows of a trace are gone through twice: their widths first */
 };
 
 /* ---- holding ---- */
@@ -181,6 +182,10 @@ static void show_row(struct tree_sink *t, const struct held *h, const struct hel
 	uint64_t start = h->span.start_unix_ns, from = root->span.start_unix_ns;
 	char offset[32] = "+", text[24];
 
+	if (t->measuring) {
+		headline_fit(&t->layout, &h->span, branch);
+		return;
+	}
 	format_duration(start > from ? start - from : 0, text);
 	strcat(offset, text);
 	headline_row(&t->layout, output_begin(&t->out), &h->span, h == root ? NULL : offset, branch);
@@ -207,13 +212,11 @@ static void show_below(struct tree_sink *t, struct held *h, const struct held *r
 	}
 }
 
-static void show_trace(struct tree_sink *t, struct trace *tr)
+/* Ids come from outside too: should parents ever form a ring, the second round still shows all. */
+static void show_rows(struct tree_sink *t, struct trace *tr)
 {
 	struct buf indent = {0};
 
-	qsort(tr->spans.data, tr->spans.len, sizeof(*tr->spans.data), by_start);
-	link_children(tr);
-	/* Ids come from outside too: should parents ever form a ring, the second round still shows all. */
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < tr->spans.len; i++) {
 			struct held *h = tr->spans.data[i];
@@ -225,6 +228,18 @@ static void show_trace(struct tree_sink *t, struct trace *tr)
 		}
 	}
 	buf_done(&indent);
+}
+
+static void show_trace(struct tree_sink *t, struct trace *tr)
+{
+	qsort(tr->spans.data, tr->spans.len, sizeof(*tr->spans.data), by_start);
+	link_children(tr);
+	t->measuring = true;
+	show_rows(t, tr);
+	for (size_t i = 0; i < tr->spans.len; i++)
+		tr->spans.data[i]->shown = false;
+	t->measuring = false;
+	show_rows(t, tr);
 }
 
 static void finish_trace(struct tree_sink *t, struct trace *tr)

@@ -1,0 +1,234 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sink/sinks.h"
+#include "sink/text.h"
+#include "unit/spans.h"
+
+static struct written w;
+static struct sink *sink;
+
+static void begin(struct line_options o)
+{
+	written_open(&w);
+	o.out = w.file;
+	sink = sink_line_new(&o);
+}
+
+static void give(struct span s)
+{
+	sink->ops->span(sink, &s);
+}
+
+static void expect(const char *text)
+{
+	assert_string_equal(written_close(&w, sink), text);
+	free(w.text);
+}
+
+static void a_request(void **state)
+{
+	const struct attr a[] = {STR("http.request.method", "GET"), STR("url.path", "/users/42"),
+				 STR("url.query", "verbose=1"), STR("http.route", "/users/{id}"),
+				 INT("http.response.status_code", 200),
+				 INT("http.response.body.size", 1234), INT("http.request.body.size", 0),
+				 STR("client.address", "192.0.2.7"), STR("server.address", "shop")};
+	const struct attr b[] = {STR("url.path", "/cart"), INT("http.response.status_code", 503),
+				 STR("error.type", "503")};
+	struct span bad = span_make("GET /cart", 1234567890, b, 3);
+
+	bad.status = SPAN_STATUS_ERROR;
+	begin((struct line_options){0});
+	give(span_make("GET /users/{id}", 1234567, a, ARRAY_SIZE(a)));
+	give(bad);
+	expect("22:13:20.124  GET /users/{id}  200  1.23 ms  /users/42?verbose=1  ↓1.2 kB  192.0.2.7\n"
+	       "22:13:21.358  GET /cart        503   1.23 s\n");
+}
+
+static void panicked(void **state)
+{
+	const struct attr a[] = {STR("url.path", "/x"), STR("error.type", "*errors.errorString")};
+	struct span s = span_make("GET", 900, a, 2);
+
+	s.status = SPAN_STATUS_ERROR;
+	s.status_text = "panic";
+	begin((struct line_options){0});
+	give(s);
+	expect("22:13:20.123  GET  ERR   900 ns  /x  panic: *errors.errorString\n");
+}
+
+static void colours(void **state)
+{
+	const struct attr ok[] = {INT("http.response.status_code", 204)};
+	const struct attr moved[] = {INT("http.response.status_code", 302)};
+	const struct attr missing[] = {INT("http.response.status_code", 404)};
+	const struct attr broken[] = {INT("http.response.status_code", 500)};
+	const struct attr *const all[] = {ok, moved, missing, broken};
+	static const char *const codes[] = {"\033[32m204\033[0m", "\033[36m302\033[0m",
+					    "\033[33m404\033[0m", "\033[1;31m500\033[0m"};
+	char *at;
+
+	begin((struct line_options){.colour = true});
+	for (size_t i = 0; i < 4; i++)
+		give(span_make("GET", i == 3 ? 300000000 : 1000, all[i], 1));
+	at = (char *)written_close(&w, sink);
+	for (size_t i = 0; i < 4; i++) {
+		at = strstr(at, codes[i]);
+		assert_non_null(at);
+	}
+	assert_non_null(strstr(at, "\033[33m300 ms\033[0m"));
+	free(w.text);
+}
+
+/* What comes from outside may not steer the terminal. */
+static void hostile(void **state)
+{
+	const struct attr a[] = {STR("url.path", "/\033]0;owned\007\n\x9b\xff\x7f\xc2\x9b\xe2\x80\xae"),
+				 STR("url.query", "a\tb\r")};
+
+	begin((struct line_options){.colour = false});
+	give(span_make("GET\033[2J", 1000, a, 2));
+	expect("22:13:20.123  GET\\x1b[2J       1.00 µs  "
+	       "/\\x1b]0;owned\\x07\\n\\x9b\\xff\\x7f\\u{9b}\\u{202e}?a\\tb\\r\n");
+}
+
+static void services(void **state)
+{
+	static const struct resource other = {.service = "a-service-with-a-long-name"};
+	struct span s = span_make("GET /b", 2000, NULL, 0);
+
+	s.resource = &other;
+	begin((struct line_options){.show_service = true});
+	give(span_make("GET /a", 1000, NULL, 0));
+	give(s);
+	give(span_make("GET /a", 1000, NULL, 0));
+	expect("22:13:20.123  shop  GET /a       1.00 µs\n"
+	       "22:13:20.123  a-service-with-…  GET /b       2.00 µs\n"
+	       "22:13:20.123  shop              GET /a       1.00 µs\n");
+}
+
+static void other_libraries(void **state)
+{
+	const struct attr db[] = {STR("db.query.text", "SELECT 1"), STR("server.address", "db"),
+				  INT("server.port", 5432)};
+	const struct attr rpc[] = {STR("rpc.method", "Get"), INT("rpc.grpc.status_code", 14)};
+	const struct attr own[] = {STR("a", "x"), INT("b", 2), {.key = "c", .kind = ATTR_BOOL, .b = true},
+				   {.key = "d", .kind = ATTR_DOUBLE, .d = 0.5}, STR("e", "too many")};
+	struct span s = span_make("SELECT", 1000, db, 3);
+
+	begin((struct line_options){0});
+	s.kind = SPAN_CLIENT;
+	give(s);
+	give(span_make("shop.Cart/Add", 1000, rpc, 2));
+	give(span_make("work", 1000, own, 5));
+	expect("22:13:20.123  → SELECT       1.00 µs  SELECT 1  db:5432\n"
+	       "22:13:20.123  shop.Cart/Add   14  1.00 µs  Get\n"
+	       "22:13:20.123  work                1.00 µs  a=x  b=2  c=true  d=0.5\n");
+}
+
+static unsigned widest(const char *text)
+{
+	unsigned most = 0;
+
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+
+		most = MAX(most, text_columns(text, n));
+		text += n + (text[n] == '\n');
+	}
+	return most;
+}
+
+static void fits_the_terminal(void **state)
+{
+	char path[400];
+	struct attr a[] = {STR("url.path", ""), INT("http.response.status_code", 200)};
+
+	memset(path, 'p', sizeof(path));
+	for (size_t i = 0; i + 3 <= sizeof(path); i += 9)
+		memcpy(path + i, "日", 3);
+	a[0].s = path;
+	for (unsigned width = 1; width < 200; width++) {
+		begin((struct line_options){.width = width});
+		for (a[0].len = 0; a[0].len < 300; a[0].len += 7)
+			give(span_make("GET /a/rather/long/route/{with}/{many}/{parts}/{in}/{it}", 1000, a, 2));
+		assert_in_range(widest(written_close(&w, sink)), 1, width);
+		free(w.text);
+	}
+	a[0].len = 9;
+	begin((struct line_options){.width = 60});
+	give(span_make("GET /a/rather/long/route/{with}", 1000, a, 2));
+	a[0] = (struct attr)STR("url.path", "/just/fits!");
+	give(span_make("GET /", 1000, a, 2));
+	a[0] = (struct attr)STR("url.path", "/just/fails!");
+	give(span_make("GET /", 1000, a, 2));
+	expect("22:13:20.123  GET /a/rather/long/rout…  200  1.00 µs  日ppp…\n"
+	       "22:13:20.123  GET /                     200  1.00 µs  /just…\n"
+	       "22:13:20.123  GET /                     200  1.00 µs  /just…\n");
+}
+
+/* Cutting must not cut a colour in two, nor leave one on. */
+static void cut_in_colour(void **state)
+{
+	const struct attr a[] = {STR("client.address", "a-client-with-a-name")};
+	const char *text, *end;
+
+	for (unsigned width = 5; width < 70; width++) {
+		begin((struct line_options){.colour = true, .width = width});
+		give(span_make("GET /", 2000000000, a, 1));
+		text = written_close(&w, sink);
+		end = strstr(text, "…");
+		if (end) {
+			assert_string_equal(end, "…\n");
+			assert_memory_equal(end - 4, "\033[0m", 4);
+		}
+		for (const char *p = text; (p = strchr(p, '\033')); p++)
+			assert_non_null(memchr(p, 'm', MIN(strlen(p), 7)));
+		free(w.text);
+	}
+}
+
+static void durations(void **state)
+{
+	static const struct {
+		uint64_t ns;
+		const char *text;
+	} cases[] = {
+		{0, "0 ns"}, {999, "999 ns"}, {1000, "1.00 µs"}, {9994, "9.99 µs"}, {9996, "10.0 µs"},
+		{99960, "100 µs"}, {999499, "999 µs"}, {999500, "1.00 ms"}, {12345678, "12.3 ms"},
+		{999499999, "999 ms"}, {999500000, "1.00 s"}, {99900000000, "99.9 s"},
+		{100000000000, "1m40s"}, {3599000000000, "59m59s"}, {7260000000000, "2h01m"},
+		{UINT64_MAX, "5124095h34m"},
+	};
+	char text[24];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		format_duration(cases[i].ns, text);
+		assert_string_equal(text, cases[i].text);
+	}
+	format_size(999, text);
+	assert_string_equal(text, "999 B");
+	format_size(1000, text);
+	assert_string_equal(text, "1.0 kB");
+	format_size(999999, text);
+	assert_string_equal(text, "1.0 MB");
+	format_size(INT64_MAX, text);
+	assert_string_equal(text, "9.2 EB");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_request),	     cmocka_unit_test(panicked),
+		cmocka_unit_test(colours),	     cmocka_unit_test(hostile),
+		cmocka_unit_test(services),	     cmocka_unit_test(other_libraries),
+		cmocka_unit_test(fits_the_terminal), cmocka_unit_test(cut_in_colour),
+		cmocka_unit_test(durations),
+	};
+
+	return cmocka_run_group_tests_name("line", tests, NULL, NULL);
+}

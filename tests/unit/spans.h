@@ -1,0 +1,58 @@
+/* Spans made by hand, and what a sink wrote for them. For tests of sink/. */
+#ifndef TESTS_UNIT_SPANS_H
+#define TESTS_UNIT_SPANS_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/macro.h"
+#include "span/span.h"
+
+#define STR(k, v) {.key = (k), .kind = ATTR_STRING, .s = (v), .len = sizeof(v) - 1}
+#define INT(k, v) {.key = (k), .kind = ATTR_INT, .i = (v)}
+#define SPAN_START UINT64_C(1700000000123456789) /* 22:13:20.123 UTC */
+
+static inline struct span span_make(const char *name, uint64_t duration_ns, const struct attr *attrs,
+				    size_t nattrs)
+{
+	static const struct resource shop = {.service = "shop", .pid = 4711};
+
+	return (struct span){.trace_id = {0x4b, 0xf9, 0x2f, [15] = 0x36},
+			     .span_id = {0x01, [7] = 0xab},
+			     .name = name,
+			     .pack = "net-http",
+			     .kind = SPAN_SERVER,
+			     .start_unix_ns = SPAN_START,
+			     .duration_ns = duration_ns,
+			     .goid = 17,
+			     .attrs = attrs,
+			     .nattrs = nattrs,
+			     .resource = &shop};
+}
+
+/* A memory stream for the sink; taken when the sink is closed. */
+struct written {
+	FILE *file;
+	char *text;
+	size_t len;
+};
+
+static inline void written_open(struct written *w)
+{
+	setenv("TZ", "UTC", 1);
+	tzset();
+	*w = (struct written){0};
+	w->file = open_memstream(&w->text, &w->len);
+}
+
+static inline const char *written_close(struct written *w, struct sink *s)
+{
+	if (s)
+		s->ops->close(s, 100);
+	fclose(w->file);
+	return w->text;
+}
+
+#endif
