@@ -8,7 +8,8 @@
  *	mov r12, rsp; sub r12, N; jb M; cmp r12, [g+0x10]          ; jbe M     huge
  * M, at the end of the function, stores every register argument to its place in the caller's frame with
  * a move of the argument's own width, calls morestack, loads them again and jumps to the entry. The
- * offset in g is not tested: the shape of M is the proof.
+ * offset in g is not tested: the shape of M is the proof. The assembler may pad with nops before any
+ * branch, so that it does not cross a 32-byte line.
  *
  * Price (Linux, arch/x86/kernel/uprobes.c): relative jumps, branches and calls, nops and pushes are
  * emulated in the breakpoint's handler; the rest is executed out of line under single-step. Not probed at
@@ -300,6 +301,8 @@ static int effect_what(ZydisMnemonic m)
 		return EFFECT_SUB;
 	case ZYDIS_MNEMONIC_PUSH:
 		return EFFECT_PUSH;
+	case ZYDIS_MNEMONIC_NOP:
+		return EFFECT_NOP;
 	default:
 		return EFFECT_OTHER;
 	}
@@ -329,7 +332,8 @@ bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect 
 	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder(), c->bytes + (i->addr - c->addr), i->len,
 					       &z, ops)))
 		return false;
-	for (unsigned k = 0; k < z.operand_count; k++) {
+	e.what = effect_what(z.mnemonic);
+	for (unsigned k = 0; k < z.operand_count && e.what != EFFECT_NOP; k++) {
 		if (ops[k].type == ZYDIS_OPERAND_TYPE_REGISTER)
 			effect_register(&ops[k], &e);
 		else if (ops[k].type == ZYDIS_OPERAND_TYPE_MEMORY)
@@ -337,7 +341,6 @@ bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect 
 		else if (ops[k].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 			e.imm = ops[k].imm.value.s;
 	}
-	e.what = effect_what(z.mnemonic);
 	effect_sp(&z, &e);
 	*ret = e;
 	return true;
@@ -379,6 +382,8 @@ static bool check_step(const struct code *c, const struct insn *i, struct check_
 
 	if (i->kind != INSN_PLAIN || !insn_effect(c, i, &e))
 		return false;
+	if (e.what == EFFECT_NOP)
+		return true;
 	if (e.what == EFFECT_MOVE && e.has_mem && !e.stores && e.reg < REG_X0 &&
 	    (e.mem_fs || (e.mem_base == 0xff && !e.mem_indexed))) {
 		s->from_tls |= 1u << e.reg;
@@ -414,6 +419,13 @@ static bool is_spill(const struct code *c, const struct insn *i, struct spill *r
 	return true;
 }
 
+static bool is_nop(const struct code *c, const struct insn *i)
+{
+	struct insn_effect e;
+
+	return i->kind == INSN_PLAIN && insn_effect(c, i, &e) && e.what == EFFECT_NOP;
+}
+
 /* Stores, a call, as many loads, a jump to the entry. */
 static bool morestack_block(const struct code *c, uint64_t addr, struct prologue *p)
 {
@@ -421,7 +433,9 @@ static bool morestack_block(const struct code *c, uint64_t addr, struct prologue
 	struct spill s;
 	size_t n = 0;
 
-	for (; i && i < end && is_spill(c, i, &s); i++) {
+	for (; i && i < end && (is_spill(c, i, &s) || is_nop(c, i)); i++) {
+		if (is_nop(c, i))
+			continue;
 		if (n == ARRAY_SIZE(p->spills))
 			return false;
 		p->spills[n++] = s;
@@ -476,7 +490,7 @@ void code_prologue(const struct code *c, struct prologue *ret)
 		}
 		if (i->kind == INSN_BRANCH && i->cond == 2 && s.from_sp != 1u << REG_RSP)
 			continue;
-		if (s.compared || !check_step(c, i, &s, &tls))
+		if ((s.compared && !is_nop(c, i)) || !check_step(c, i, &s, &tls))
 			break;
 	}
 	ret->abi0 = loads_goroutine(c);

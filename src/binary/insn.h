@@ -60,7 +60,8 @@ struct insn_effect {
 	/* The first register operand, REG_X0 + n for XMM, 0xff none; and the second. */
 	uint8_t reg, reg2;
 	int64_t imm;
-	enum { EFFECT_OTHER, EFFECT_MOVE, EFFECT_LEA, EFFECT_CMP, EFFECT_SUB, EFFECT_PUSH } what;
+	enum { EFFECT_OTHER, EFFECT_MOVE, EFFECT_LEA, EFFECT_CMP, EFFECT_SUB, EFFECT_PUSH,
+	       EFFECT_NOP } what;
 };
 bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect *ret);
 
