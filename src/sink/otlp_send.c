@@ -15,10 +15,8 @@
  */
 #include "sink/otlp.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,10 +25,13 @@
 #include <zlib.h>
 
 #include "base/clock.h"
+#include "sink/curl_load.h"
 
 #define GRPC_PATH     "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #define ANSWER_LIMIT  (64 * 1024) /* of an answer's body; more is not read */
 #define WAIT_LIMIT_MS (3600 * 1000)
+
+static const struct curl_api *curl; /* set before the first transport is made */
 
 struct otlp_transport {
 	char *url;     /* what is posted to */
@@ -54,17 +55,17 @@ struct otlp_transport {
 
 static bool url_part(CURLU *u, CURLUPart part, char **ret)
 {
-	return curl_url_get(u, part, ret, 0) == CURLUE_OK;
+	return curl->url_get(u, part, ret, 0) == CURLUE_OK;
 }
 
 static void cleanup_url(CURLU **u)
 {
-	curl_url_cleanup(*u);
+	curl->url_cleanup(*u);
 }
 
 static void cleanup_curl_string(char **s)
 {
-	curl_free(*s);
+	curl->free(*s);
 }
 
 static int bad_endpoint(const char *endpoint, struct err *err)
@@ -86,7 +87,7 @@ static const char *grpc_scheme(const char *endpoint, size_t *ret_skip)
 
 static bool set_path(CURLU *u, const char *path)
 {
-	return curl_url_set(u, CURLUPART_PATH, path, 0) == CURLUE_OK;
+	return curl->url_set(u, CURLUPART_PATH, path, 0) == CURLUE_OK;
 }
 
 /* A URL of only scheme and authority; "http://host/" has a path. */
@@ -108,7 +109,7 @@ static char *without_credentials(const char *endpoint)
 
 static int parse_endpoint(struct otlp_transport *t, const char *endpoint, struct err *err)
 {
-	_cleanup_(cleanup_url) CURLU *u = curl_url();
+	_cleanup_(cleanup_url) CURLU *u = curl->url();
 	_cleanup_(cleanup_curl_string) char *scheme = NULL;
 	_cleanup_(cleanup_curl_string) char *host = NULL;
 	_cleanup_(cleanup_curl_string) char *url = NULL;
@@ -118,7 +119,7 @@ static int parse_endpoint(struct otlp_transport *t, const char *endpoint, struct
 
 	t->grpc = prefix;
 	plain = xasprintf("%s%s", prefix ? prefix : "", endpoint + skip);
-	if (!strstr(plain, "://") || curl_url_set(u, CURLUPART_URL, plain, 0) != CURLUE_OK)
+	if (!strstr(plain, "://") || curl->url_set(u, CURLUPART_URL, plain, 0) != CURLUE_OK)
 		return bad_endpoint(endpoint, err);
 	if (!url_part(u, CURLUPART_SCHEME, &scheme) || !url_part(u, CURLUPART_HOST, &host) || !*host)
 		return bad_endpoint(endpoint, err);
@@ -139,7 +140,7 @@ static int parse_endpoint(struct otlp_transport *t, const char *endpoint, struct
 
 static void add_header(struct otlp_transport *t, const char *h)
 {
-	struct curl_slist *l = curl_slist_append(t->headers, h);
+	struct curl_slist *l = curl->slist_append(t->headers, h);
 
 	if (l)
 		t->headers = l;
@@ -158,18 +159,13 @@ static void add_headers(struct otlp_transport *t, const char *const *own)
 		add_header(t, *own);
 }
 
-static void init_curl(void)
-{
-	curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 int otlp_transport_new(const struct otlp_options *o, struct otlp_transport **ret, struct err *err)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct otlp_transport *t;
-	int r;
+	int r = curl_load(&curl, err);
 
-	pthread_once(&once, init_curl);
+	if (r < 0)
+		return r;
 	t = xcalloc(1, sizeof(*t));
 	t->gzip = o->gzip;
 	t->timeout_ms = o->timeout_ms;
@@ -189,13 +185,14 @@ void otlp_transport_free(struct otlp_transport *t)
 	if (!t)
 		return;
 	if (t->easy)
-		curl_easy_cleanup(t->easy);
+		curl->easy_cleanup(t->easy);
 	if (t->multi)
-		curl_multi_cleanup(t->multi);
+		curl->multi_cleanup(t->multi);
 	if (t->deflate)
 		deflateEnd(t->deflate);
 	free(t->deflate);
-	curl_slist_free_all(t->headers);
+	if (t->headers)
+		curl->slist_free_all(t->headers);
 	buf_done(&t->body);
 	buf_done(&t->answer);
 	free(t->url);
@@ -284,36 +281,36 @@ static void set_options(struct otlp_transport *t)
 {
 	bool tls = !strncmp(t->url, "https:", 6);
 
-	curl_easy_setopt(t->easy, CURLOPT_URL, t->url);
-	curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
-	curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)t->timeout_ms);
-	curl_easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN(t->timeout_ms, 5000u));
-	curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
-	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->error);
+	curl->easy_setopt(t->easy, CURLOPT_URL, t->url);
+	curl->easy_setopt(t->easy, CURLOPT_POST, 1L);
+	curl->easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+	curl->easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
+	curl->easy_setopt(t->easy, CURLOPT_TIMEOUT_MS, (long)t->timeout_ms);
+	curl->easy_setopt(t->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN(t->timeout_ms, 5000u));
+	curl->easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl->easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
+	curl->easy_setopt(t->easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl->easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
+	curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl->easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl->easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->error);
 	if (t->grpc)
-		curl_easy_setopt(t->easy, CURLOPT_HTTP_VERSION,
+		curl->easy_setopt(t->easy, CURLOPT_HTTP_VERSION,
 				 tls ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
 	/* curl 7.88 fails the second request on a connection that was HTTP/2 by prior knowledge. */
-	curl_easy_setopt(t->easy, CURLOPT_FORBID_REUSE, (long)(t->grpc && !tls));
+	curl->easy_setopt(t->easy, CURLOPT_FORBID_REUSE, (long)(t->grpc && !tls));
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* Else the end waits for a resolver thread that waits for a name server. */
-	curl_easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
+	curl->easy_setopt(t->easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 }
 
 static bool open_curl(struct otlp_transport *t)
 {
 	if (!t->multi)
-		t->multi = curl_multi_init();
+		t->multi = curl->multi_init();
 	if (!t->easy) {
-		t->easy = curl_easy_init();
+		t->easy = curl->easy_init();
 		if (t->easy)
 			set_options(t);
 	}
@@ -385,7 +382,7 @@ static void judge_failure(struct otlp_transport *t, CURLcode c, struct otlp_outc
 {
 	long os = 0;
 
-	curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os);
+	curl->easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &os);
 	if (c == CURLE_COULDNT_CONNECT && os == ECONNREFUSED)
 		settle(ret, OTLP_RETRY, "refused the connection");
 	else if (c == CURLE_COULDNT_CONNECT)
@@ -403,7 +400,7 @@ static void judge_failure(struct otlp_transport *t, CURLcode c, struct otlp_outc
 		settle(ret, OTLP_RETRY, "does not speak %s; collectors take http:// on port 4318, grpc:// on 4317",
 		       t->grpc ? "gRPC" : "HTTP/1.1");
 	else
-		settle(ret, OTLP_RETRY, "failed: %s", *t->error ? t->error : curl_easy_strerror(c));
+		settle(ret, OTLP_RETRY, "failed: %s", *t->error ? t->error : curl->easy_strerror(c));
 }
 
 static const char *status_hint(long status)
@@ -440,7 +437,7 @@ static void judge_status(struct otlp_transport *t, long status, struct otlp_outc
 	bool later = status == 429 || status == 502 || status == 503 || status == 504;
 
 	answer_message(t, &reply);
-	if (later && curl_easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &after) == CURLE_OK && after > 0)
+	if (later && curl->easy_getinfo(t->easy, CURLINFO_RETRY_AFTER, &after) == CURLE_OK && after > 0)
 		ret->wait_ms = (uint64_t)MIN(after, WAIT_LIMIT_MS / 1000) * 1000;
 	settle(ret, later ? OTLP_RETRY : OTLP_REFUSED, "answered %ld%s%s%s%s", status,
 	       *reply.message ? " (" : "", reply.message, *reply.message ? ")" : "", status_hint(status));
@@ -496,7 +493,7 @@ static void judge(struct otlp_transport *t, CURLcode c, struct otlp_outcome *ret
 		judge_failure(t, c, ret);
 		return;
 	}
-	curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl->easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status < 200 || status > 299)
 		judge_status(t, status, ret);
 	else if (t->grpc)
@@ -523,15 +520,15 @@ static bool run(struct otlp_transport *t, CURLcode *ret)
 
 	*ret = CURLE_FAILED_INIT;
 	for (;;) {
-		if (curl_multi_perform(t->multi, &running) != CURLM_OK)
+		if (curl->multi_perform(t->multi, &running) != CURLM_OK)
 			return true;
-		while ((msg = curl_multi_info_read(t->multi, &left)))
+		while ((msg = curl->multi_info_read(t->multi, &left)))
 			if (msg->msg == CURLMSG_DONE)
 				return *ret = msg->data.result, true;
 		ms = next_look_ms(t);
 		if (ms == 0)
 			return false;
-		if (curl_multi_poll(t->multi, NULL, 0, ms, NULL) != CURLM_OK)
+		if (curl->multi_poll(t->multi, NULL, 0, ms, NULL) != CURLM_OK)
 			return true;
 	}
 }
@@ -550,12 +547,12 @@ void otlp_exchange(struct otlp_transport *t, const struct buf *request, struct o
 	t->grpc_status = -1;
 	t->grpc_message[0] = 0;
 	t->grpc_details = false;
-	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body.data);
-	curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.len);
-	curl_multi_add_handle(t->multi, t->easy);
+	curl->easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body.data);
+	curl->easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.len);
+	curl->multi_add_handle(t->multi, t->easy);
 	if (run(t, &c))
 		judge(t, c, ret);
 	else
 		ret->verdict = OTLP_CANCELLED;
-	curl_multi_remove_handle(t->multi, t->easy);
+	curl->multi_remove_handle(t->multi, t->easy);
 }
