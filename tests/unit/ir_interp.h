@@ -1,0 +1,386 @@
+/*
+ * The meaning of capture programs, written down as plainly as possible: runs one over simulated registers
+ * and memory. Compiler tests check values with it, planters are compared with it. Not fast, not clever.
+ */
+#ifndef TESTS_IR_INTERP_H
+#define TESTS_IR_INTERP_H
+
+#include <stdio.h>
+#include <string.h>
+
+#include "event/event.h"
+#include "event/loss.h"
+#include "probe/ir.h"
+
+struct interp_input {
+	uint64_t regs[16];   /* by REG_RAX … */
+	uint64_t xmm[16];
+	uint64_t entry_sp;   /* the return address lies there */
+	uint64_t g;
+	uint64_t bias;
+	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
+	void *arg;
+};
+
+struct interp_slot {
+	enum slot_status status;
+	uint64_t value;      /* scalars */
+	uint64_t len;        /* texts: full length; bytes holds what was copied, with a NUL behind */
+	char bytes[EVENT_MAX_STRING + 1];
+};
+
+struct interp_result {
+	bool dropped;
+	int loss;            /* enum loss to count, or -1 */
+	bool other_goroutine;
+	uint64_t g, sp;      /* with other_goroutine; sp 0: none was given */
+	struct interp_slot slots[EVENT_MAX_SLOTS];
+};
+
+struct interp {
+	const struct capture_program *p;
+	const struct interp_input *in;
+	struct interp_result *out;
+	uint64_t r[IR_MAX_REGS];
+};
+
+/* Every step gives SLOT_OK or the status that it failed with. */
+
+static enum slot_status interp_load(const struct interp *t, uint64_t addr, unsigned size, bool is_signed,
+				    uint64_t *ret)
+{
+	uint64_t v = 0;
+	unsigned shift = 64 - size * 8;
+
+	if (!t->in->read(t->in->arg, addr, &v, size))
+		return SLOT_UNREADABLE;
+	*ret = is_signed ? (uint64_t)((int64_t)(v << shift) >> shift) : v;
+	return SLOT_OK;
+}
+
+static uint64_t interp_extend(uint64_t v, unsigned size, bool is_signed)
+{
+	unsigned shift = 64 - size * 8;
+
+	return is_signed ? (uint64_t)((int64_t)(v << shift) >> shift) : v << shift >> shift;
+}
+
+static uint64_t interp_bin(enum ir_bin op, uint64_t a, uint64_t b)
+{
+	int64_t x = (int64_t)a, y = (int64_t)b;
+
+	switch (op) {
+	case BIN_ADD: return a + b;
+	case BIN_SUB: return a - b;
+	case BIN_MUL: return a * b;
+	case BIN_AND: return a & b;
+	case BIN_OR: return a | b;
+	case BIN_XOR: return a ^ b;
+	case BIN_SHL: return a << (b & 63);
+	case BIN_SHR: return a >> (b & 63);
+	case BIN_EQ: return a == b;
+	case BIN_NE: return a != b;
+	case BIN_LT: return x < y;
+	case BIN_LE: return x <= y;
+	case BIN_GT: return x > y;
+	case BIN_GE: return x >= y;
+	case BIN_ULT: return a < b;
+	case BIN_ULE: return a <= b;
+	case BIN_UGT: return a > b;
+	case BIN_UGE: return a >= b;
+	}
+	return 0;
+}
+
+static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_insn *i)
+{
+	char text[IR_MAX_STR];
+	uint64_t addr, len;
+
+	if (i->map->key_indirect && interp_load(t, at, 8, false, &at))
+		return false;
+	if (interp_load(t, at, 8, false, &addr) != SLOT_OK ||
+	    interp_load(t, at + 8, 8, false, &len) != SLOT_OK || len != (uint64_t)i->imm)
+		return false;
+	return !len || (t->in->read(t->in->arg, addr, text, len) && !memcmp(text, i->str, len));
+}
+
+static enum slot_status interp_elem(const struct interp *t, uint64_t at, const struct map_layout *m,
+				    uint64_t *ret)
+{
+	*ret = at;
+	return m->elem_indirect ? interp_load(t, at, 8, false, ret) : SLOT_OK;
+}
+
+static enum slot_status interp_group(const struct interp *t, const struct ir_insn *i, uint64_t group,
+				     uint64_t *ret)
+{
+	const struct map_layout *m = i->map;
+	uint64_t control;
+
+	if (interp_load(t, group, 8, false, &control) != SLOT_OK)
+		return SLOT_UNREADABLE;
+	for (unsigned s = 0; s < m->slots; s++) {
+		uint64_t slot = group + m->group_slots_off + (uint64_t)s * m->slot_size;
+
+		if (!(control >> (s * 8) & 0x80) && interp_key_is(t, slot + m->key_off, i))
+			return interp_elem(t, slot + m->elem_off, m, ret);
+	}
+	return SLOT_NO_KEY;
+}
+
+static enum slot_status interp_swiss(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const struct map_layout *m = i->map;
+	uint64_t map = t->r[i->a], directory, n, table, groups, mask;
+
+	if (interp_load(t, map + m->dir_ptr_off, 8, false, &directory) != SLOT_OK ||
+	    interp_load(t, map + m->dir_len_off, 8, false, &n) != SLOT_OK)
+		return SLOT_UNREADABLE;
+	if (!directory)
+		return SLOT_NO_KEY;
+	if (!n)
+		return interp_group(t, i, directory, ret);
+	for (uint64_t d = 0; d < n; d++) {
+		if (interp_load(t, directory + d * 8, 8, false, &table) != SLOT_OK ||
+		    interp_load(t, table + m->table_groups_off, 8, false, &groups) != SLOT_OK ||
+		    interp_load(t, table + m->table_mask_off, 8, false, &mask) != SLOT_OK)
+			return SLOT_UNREADABLE;
+		for (uint64_t g = 0; g <= mask; g++) {
+			enum slot_status s = interp_group(t, i, groups + g * m->group_size, ret);
+
+			if (s != SLOT_NO_KEY)
+				return s;
+		}
+	}
+	return SLOT_NO_KEY;
+}
+
+/* One bucket with its overflow chain. */
+static enum slot_status interp_bucket(const struct interp *t, const struct ir_insn *i, uint64_t bucket,
+				      uint64_t *ret)
+{
+	const struct map_layout *m = i->map;
+
+	while (bucket) {
+		uint64_t tops;
+
+		if (interp_load(t, bucket, 8, false, &tops) != SLOT_OK)
+			return SLOT_UNREADABLE;
+		for (unsigned s = 0; s < m->slots; s++)
+			/* tophash below 5 marks empty and evacuated entries */
+			if ((tops >> (s * 8) & 0xff) >= 5 &&
+			    interp_key_is(t, bucket + m->key_off + (uint64_t)s * m->key_size, i))
+				return interp_elem(t, bucket + m->elem_off + (uint64_t)s * m->elem_size,
+						   m, ret);
+		if (interp_load(t, bucket + m->overflow_off, 8, false, &bucket) != SLOT_OK)
+			return SLOT_UNREADABLE;
+	}
+	return SLOT_NO_KEY;
+}
+
+static enum slot_status interp_old_map(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const struct map_layout *m = i->map;
+	uint64_t map = t->r[i->a], bits, buckets[2];
+
+	if (interp_load(t, map + m->b_off, 1, false, &bits) != SLOT_OK ||
+	    interp_load(t, map + m->buckets_off, 8, false, &buckets[0]) != SLOT_OK ||
+	    interp_load(t, map + m->oldbuckets_off, 8, false, &buckets[1]) != SLOT_OK)
+		return SLOT_UNREADABLE;
+	for (unsigned k = 0; k < 2; k++) {
+		uint64_t n = 1ull << (k && bits ? bits - 1 : bits);
+
+		for (uint64_t b = 0; buckets[k] && b < n; b++) {
+			enum slot_status s =
+				interp_bucket(t, i, buckets[k] + b * m->bucket_size, ret);
+
+			if (s != SLOT_NO_KEY)
+				return s;
+		}
+	}
+	return SLOT_NO_KEY;
+}
+
+static enum slot_status interp_text(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	uint64_t len = t->r[i->b], want = (uint64_t)i->imm, at = t->r[i->a];
+	char text[EVENT_MAX_STRING];
+
+	*ret = 0;
+	if (i->op == IR_STR_EQ ? len != want : len < want)
+		return SLOT_OK;
+	if (i->op == IR_STR_SUFFIX)
+		at += len - want;
+	if (i->op == IR_STR_CONTAINS)
+		len = MIN(len, 256);
+	else
+		len = want;
+	if (!t->in->read(t->in->arg, at, text, len))
+		return SLOT_UNREADABLE;
+	*ret = memmem(text, len, i->str, want) != NULL;
+	return SLOT_OK;
+}
+
+static enum slot_status interp_value(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const struct interp_input *in = t->in;
+	bool is_signed = i->flags & IR_SIGNED;
+
+	switch (i->op) {
+	case IR_CONST:
+		*ret = (uint64_t)i->imm;
+		return SLOT_OK;
+	case IR_ARG_REG:
+		*ret = interp_extend(in->regs[i->reg], i->size, is_signed);
+		return SLOT_OK;
+	case IR_ARG_XMM:
+		*ret = interp_extend(in->xmm[i->reg], i->size, false);
+		return SLOT_OK;
+	case IR_ARG_STACK:
+		return interp_load(t, in->entry_sp + (uint64_t)i->imm, i->size, is_signed, ret);
+	case IR_G:
+		*ret = in->g;
+		return SLOT_OK;
+	case IR_PC_RET:
+		return interp_load(t, in->entry_sp, 8, false, ret);
+	case IR_LOAD:
+		if (!t->r[i->a])
+			return SLOT_NIL;
+		return interp_load(t, t->r[i->a] + (uint64_t)i->imm, i->size, is_signed, ret);
+	case IR_ADDR:
+		*ret = t->r[i->a] + (uint64_t)i->imm;
+		return t->r[i->a] ? SLOT_OK : SLOT_NIL;
+	case IR_INDEX:
+		*ret = t->r[i->a] + t->r[i->b] * (uint64_t)i->imm;
+		return t->r[i->b] < t->r[i->c] ? SLOT_OK : SLOT_RANGE;
+	case IR_TYPE:
+		*ret = (uint64_t)i->imm + in->bias;
+		return SLOT_OK;
+	case IR_MAP_STR:
+		if (!t->r[i->a])
+			return SLOT_NIL;
+		return i->map->swiss ? interp_swiss(t, i, ret) : interp_old_map(t, i, ret);
+	case IR_BIN:
+		*ret = interp_bin(i->bin, t->r[i->a], t->r[i->b]);
+		return SLOT_OK;
+	case IR_NOT:
+		*ret = !t->r[i->a];
+		return SLOT_OK;
+	case IR_MOVE:
+		*ret = t->r[i->a];
+		return SLOT_OK;
+	default:
+		return interp_text(t, i, ret);
+	}
+}
+
+static bool interp_sets(const struct ir_insn *i)
+{
+	return i->op <= IR_MOVE;
+}
+
+static enum slot_status interp_emit(const struct interp *t, const struct ir_insn *i)
+{
+	struct interp_slot *s = &t->out->slots[i->slot];
+	uint64_t n;
+
+	if (i->op == IR_EMIT) {
+		s->value = t->r[i->a];
+		s->status = SLOT_OK;
+		return SLOT_OK;
+	}
+	n = MIN(t->r[i->b], (uint64_t)i->imm);
+	s->len = t->r[i->b];
+	s->value = t->r[i->a];
+	if (n && !t->in->read(t->in->arg, t->r[i->a], s->bytes, n))
+		return SLOT_NOT_RESIDENT;
+	s->bytes[n] = '\0';
+	s->status = n < t->r[i->b] ? SLOT_CUT : SLOT_OK;
+	return SLOT_OK;
+}
+
+static size_t interp_find(const struct capture_program *p, size_t from, enum ir_op op, uint16_t label)
+{
+	while (p->insns[from].op != op || (op == IR_LABEL && p->insns[from].label != label))
+		from++;
+	return from;
+}
+
+static void interp_drop(struct interp *t, int loss)
+{
+	t->out->dropped = true;
+	t->out->loss = loss;
+}
+
+/* One instruction; *pc moves on, or to where a jump leads. */
+static enum slot_status interp_step(struct interp *t, size_t *pc)
+{
+	const struct ir_insn *i = &t->p->insns[*pc];
+
+	if (interp_sets(i)) {
+		uint64_t v = 0;
+		enum slot_status s = interp_value(t, i, &v);
+
+		t->r[i->dst] = v;
+		return s;
+	}
+	switch (i->op) {
+	case IR_JUMP:
+	case IR_JUMP_IF0:
+		if (i->op == IR_JUMP || !t->r[i->a])
+			*pc = interp_find(t->p, *pc, IR_LABEL, i->label);
+		return SLOT_OK;
+	case IR_REQUIRE:
+		return t->r[i->a] ? SLOT_OK : (enum slot_status)i->imm;
+	case IR_FILTER:
+		if (!t->r[i->a])
+			interp_drop(t, -1);
+		return SLOT_OK;
+	case IR_EMIT:
+	case IR_EMIT_STR:
+		return interp_emit(t, i);
+	case IR_GOROUTINE:
+		t->out->other_goroutine = true;
+		t->out->g = t->r[i->a];
+		t->out->sp = i->b == IR_NO_REG ? 0 : t->r[i->b];
+		return SLOT_OK;
+	default:
+		return SLOT_OK;
+	}
+}
+
+static void interp_failed(struct interp *t, int region, enum slot_status s)
+{
+	if (region >= 0 && region != IR_SLOT_FILTER)
+		t->out->slots[region].status = s;
+	else if (region < 0)
+		interp_drop(t, LOSS_NO_GOROUTINE);
+	else
+		interp_drop(t, s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY
+				       ? LOSS_FILTER_UNREADABLE : -1);
+}
+
+static void interp_run(const struct capture_program *p, const struct interp_input *in,
+		       struct interp_result *ret)
+{
+	struct interp t = {.p = p, .in = in, .out = ret};
+	int region = -1;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->loss = -1;
+	for (size_t pc = 0; pc < p->ninsns && !ret->dropped; pc++) {
+		enum slot_status s;
+
+		if (p->insns[pc].op == IR_REGION)
+			region = p->insns[pc].slot;
+		s = interp_step(&t, &pc);
+		if (s == SLOT_OK)
+			continue;
+		interp_failed(&t, region, s);
+		if (!ret->dropped)
+			pc = interp_find(p, pc, IR_END, 0);
+	}
+}
+
+#endif

@@ -1,0 +1,268 @@
+/* The pack loader: what a pack says, and the sentence for everything it should not say. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "probe/pack.h"
+
+static struct pack *load(const char *text)
+{
+	struct pack *p = NULL;
+	struct err err = {0};
+
+	if (pack_parse("t.yaml", text, strlen(text), &p, &err) < 0)
+		fail_msg("%s", err.text);
+	return p;
+}
+
+static const struct pack_capture *capture(const struct pack_variant *v, const char *name, size_t nth)
+{
+	for (size_t i = 0; i < v->ncaptures; i++)
+		if (!strcmp(v->captures[i].name, name) && !nth--)
+			return &v->captures[i];
+	fail_msg("no capture %s", name);
+	return NULL;
+}
+
+static void test_builtin(void **state)
+{
+	size_t n = 0;
+
+	for (const struct pack_source *s = pack_builtin; s->file; s++, n++) {
+		struct pack *p = NULL;
+		struct err err = {0};
+
+		if (pack_parse(s->file, s->text, s->len, &p, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_string_equal(p->file, s->file);
+		pack_free(p);
+	}
+	assert_true(n >= 2);
+}
+
+#define HEAD "pack: p\nabout: a\npackages: [m, n]\n"
+#define SPAN HEAD "spans:\n- name: s\n  kind: client\n  titles: [\"{a}\", t]\n"
+#define POINTS SPAN "  points:\n"
+#define END_POINT "  - {name: e, role: end, variants: [{func: m.g()}]}\n"
+#define START "  - name: b\n    role: start\n    variants:\n    - func: m.f(x int)\n      capture: "
+
+static void test_all_keys(void **state)
+{
+	static const char text[] =
+		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
+		"  error: {attribute: b, from: 400}\n  traceparent: tp\n  nested: same\n  points:\n"
+		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
+		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
+		"        a: x.y\n"
+		"        b: {expr: [x, y], optional: true, default: \"200\", from: /, min: -1, hidden: true}\n"
+		"        m: {expr: x, map: {\"true\": https}, known: [A, B], other: O, original: orig, "
+		"title_other: T}\n"
+		"        h: {expr: x, port: h.port, keep_empty: true}\n"
+		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
+		"        tp: x\n"
+		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      capture: *c\n"
+		"  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
+		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
+		"hooks:\n- name: u\n  role: unwind\n  variants:\n"
+		"  - {func: runtime.r(gp *g), goroutine: gp, sp: gp.sp}\n";
+	struct pack *p = load(text);
+	const struct pack_span *s = &p->spans[0];
+	const struct pack_variant *v = &s->points[0].variants[0], *w = v + 1;
+	const struct pack_capture *c;
+
+	assert_string_equal(p->name, "p");
+	assert_string_equal(p->packages[1], "n");
+	assert_null(p->packages[2]);
+	assert_int_equal(p->nspans, 1);
+	assert_int_equal(s->kind, SPAN_CLIENT);
+	assert_string_equal(s->titles[1], "{a}");
+	assert_null(s->titles[2]);
+	assert_string_equal(s->error_attribute, "b");
+	assert_int_equal(s->error_from, 400);
+	assert_string_equal(s->traceparent, "tp");
+	assert_true(s->nested_same);
+	assert_int_equal(s->npoints, 2);
+	assert_int_equal(s->points[0].role, POINT_START);
+	assert_true(s->points[0].recovers);
+	assert_int_equal(s->points[0].nvariants, 2);
+	assert_string_equal(v->func, "m.f(x int)");
+	assert_string_equal(v->when, "x > 3");
+	assert_int_equal(v->ncaptures, 7);
+	assert_int_equal(w->ncaptures, 7);
+	assert_true(w->at_return);
+	assert_string_equal(w->needs_absent, "a/b.T.f");
+	c = capture(v, "a", 0);
+	assert_string_equal(c->alternatives[0], "x.y");
+	assert_null(c->alternatives[1]);
+	assert_int_equal(c->line, 19);
+	c = capture(v, "b", 0);
+	assert_string_equal(c->alternatives[1], "y");
+	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
+	assert_int_equal(c->transform.min, -1);
+	assert_string_equal(c->transform.default_value, "200");
+	assert_string_equal(c->transform.from, "/");
+	c = capture(w, "m", 0);
+	assert_string_equal(c->transform.map[1], "https");
+	assert_null(c->transform.map[2]);
+	assert_string_equal(c->transform.known[1], "B");
+	assert_string_equal(c->transform.original, "orig");
+	assert_string_equal(c->transform.title_other, "T");
+	c = capture(v, "h", 0);
+	assert_string_equal(c->transform.port_attribute, "h.port");
+	assert_true(c->transform.keep_empty);
+	assert_string_equal(capture(v, "s", 0)->when, "y");
+	c = capture(v, "s", 1);
+	assert_string_equal(c->constant, "0");
+	assert_null(c->alternatives[0]);
+	assert_true(s->points[1].optional && s->points[1].may_miss);
+	assert_string_equal(s->points[1].discard_value, "x");
+	assert_int_equal(p->nhooks, 1);
+	assert_string_equal(p->hooks[0].variants[0].goroutine, "gp");
+	assert_string_equal(p->hooks[0].variants[0].sp, "gp.sp");
+	pack_free(p);
+}
+
+struct bad {
+	const char *text, *sentence; /* sentence: what the message begins with, behind the file's name */
+};
+
+static const struct bad bads[] = {
+	{"", "1:1: the file is empty"},
+	{"- a\n", "1:1: a pack is expected here: a mapping"},
+	{"pack: [\n", "2:1: the YAML cannot be read: "},
+	{"pack: p\n\tabout: a\n", "2:1: the YAML cannot be read: "},
+	{"pack: *nowhere\n", "1:7: the YAML cannot be read: found undefined alias"},
+	{HEAD "spans: []\n---\npack: q\n", "6:1: a second document begins here"},
+	{"pack: p\npackages: [m]\n", "1:1: a pack needs the key `about`"},
+	{HEAD, "1:1: a pack needs `spans` or `hooks`"},
+	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
+	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
+	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
+	{"pack: p\nabout: a\npackages: m\n", "3:11: texts is expected here: a list"},
+	{"pack: p\nabout: \"a\\0b\"\n", "2:8: a text here cannot hold the byte 0"},
+	{"pack: p\npack: q\n", "2:1: `pack` is here twice"},
+	{HEAD "span: []\n", "4:1: a pack has no key `span`; did you mean `spans`?"},
+	{HEAD "zzzzzzzzz: []\n", "4:1: a pack has no key `zzzzzzzzz`; it may have pack, about, packages, "
+				 "spans, hooks"},
+	{SPAN "  colour: red\n", "8:3: a span has no key `colour`; it may have name, kind"},
+	{HEAD "spans:\n- {name: s, kind: sever}\n", "5:19: \"sever\" is not one of: internal, server, "
+						    "client, producer, consumer"},
+	{POINTS "  - {name: a, role: begin, variants: []}\n", "9:21: \"begin\" is not one of: start, end"},
+	{POINTS "  - {name: a, role: start, variants: []}\n", "9:38: a point needs at least one variant"},
+	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
+	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
+	 "9:5: a point of a span is a start, an end or a note"},
+	{POINTS "  - {name: a, role: end, recovers: true, variants: [{func: m.f}]}\n",
+	 "9:5: `recovers` belongs to a point with role start"},
+	{POINTS "  - {name: a, role: note, may_miss: true, variants: [{func: m.f}]}\n",
+	 "9:5: `discard` and `may_miss` belong to a point with role end"},
+	{POINTS "  - {name: a, role: start, optional: yes, variants: [{func: m.f}]}\n",
+	 "9:38: \"yes\" is not one of: false, true"},
+	{POINTS "  - {name: a, role: start, variants: [{fnc: m.f}]}\n",
+	 "9:40: a variant has no key `fnc`; did you mean `func`?"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, at: exit}]}\n",
+	 "9:55: \"exit\" is not one of: entry, return"},
+	{POINTS "  - {name: a, role: start, variants: [{func: 'm.f(x'}]}\n",
+	 "9:46: the ) that closes this is missing\n  m.f(x\n     ^"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, when: 'x =='}]}\n",
+	 "9:57: a value is expected here, but the expression ends\n  x ==\n      ^"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_absent: Request}]}\n",
+	 "9:65: \"Request\" is no field's name"},
+	{HEAD "hooks:\n- {name: a, role: start, variants: [{func: m.f}]}\n",
+	 "5:3: a hook's role is unwind, exit or panic"},
+	{POINTS START "{a: x, b: {expr: 'y +'}}\n", "13:33: a value is expected here"},
+	{POINTS START "{a: [x, y]}\n", "13:21: each capture of a list is a mapping with `when`"},
+	{POINTS START "{a: []}\n", "13:20: the list of captures is empty"},
+	{POINTS START "{a: [{expr: x}, {expr: y}]}\n", "13:21: this capture needs `when`"},
+	{POINTS START "{a: {}}\n", "13:20: a capture needs either `expr` or `const`"},
+	{POINTS START "{a: {expr: x, const: y}}\n", "13:20: a capture needs either `expr` or `const`"},
+	{POINTS START "{a: {expr: []}}\n", "13:27: an expression is expected here, but the list is empty"},
+	{POINTS START "{a: {expr: x, other: y}}\n", "13:20: `known` and `other` belong together"},
+	{POINTS START "{a: {expr: x, original: y}}\n", "13:20: `original` and `title_other` need"},
+	{POINTS START "{a: {expr: x, min: many}}\n", "13:35: a number is expected here, not \"many\""},
+	{POINTS START "{a: {expr: x, captrue: y}}\n", "13:30: a capture has no key `captrue`"},
+	{POINTS START "{a: {expr: x, prot: y}}\n", "13:30: a capture has no key `prot`; did you mean "
+						   "`port`?"},
+	{POINTS START "{a: x, a: y}\n", "13:23: `a` is here twice"},
+	{POINTS START "{[a]: x}\n", "13:17: a name is expected here, not a list"},
+	{POINTS START "{b: x}\n" END_POINT, "5:3: a title names `a`, which no point of this span captures"},
+	{POINTS START "{a: x}\n", "5:3: a span needs a point with role start and one with role end"},
+	{POINTS START "{a: x}\n" END_POINT END_POINT, "5:3: the span has two points named `e` (lines 14 and 15)"},
+	{POINTS START "{a: x}\n" END_POINT "  traceparent: traceparnt\n",
+	 "5:3: `traceparent` names `traceparnt`"},
+	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: c, from: 1}\n", "5:3: `error` names `c`"},
+	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: a}\n", "15:10: `error` needs the key `from`"},
+	{HEAD "spans:\n- {name: s, kind: client, titles: ['{a'], points: [{name: b, role: start, variants: "
+	      "[{func: m.f}]}, {name: e, role: end, variants: [{func: m.f}]}]}\n",
+	 "5:3: the title \"{a\" has a { without its }"},
+};
+
+static void test_errors(void **state)
+{
+	size_t wrong = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bads); i++) {
+		struct pack *p = NULL;
+		struct err err = {0};
+		char want[300];
+
+		assert_int_equal(pack_parse("t.yaml", bads[i].text, strlen(bads[i].text), &p, &err), -EINVAL);
+		assert_null(p);
+		snprintf(want, sizeof(want), "t.yaml:%s", bads[i].sentence);
+		if (strncmp(err.text, want, strlen(want))) {
+			print_error("%s\ngives %s\nnot %s\n", bads[i].text, err.text, want);
+			wrong++;
+		}
+		assert_int_equal(pack_parse("t.yaml", bads[i].text, strlen(bads[i].text), &p, NULL), -EINVAL);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* A small file whose aliases multiply: refused, and quickly. */
+static void test_aliases(void **state)
+{
+	static char text[400000];
+	struct pack *p = NULL;
+	struct err err = {0};
+	char *at = text;
+
+	at += sprintf(at, HEAD "x: &v {func: m.f, capture: {");
+	for (int i = 0; i < 900; i++)
+		at += sprintf(at, "a%d: x, ", i);
+	at += sprintf(at, "}}\n");
+	assert_int_equal(pack_parse("t.yaml", text, strlen(text), &p, &err), -EINVAL);
+	at = text;
+	at += sprintf(at, HEAD "hooks:\n- {name: a, role: exit, variants: [&v {func: m.f, capture: {");
+	for (int i = 0; i < 900; i++)
+		at += sprintf(at, "a%d: x, ", i);
+	at += sprintf(at, "}}");
+	for (int i = 0; i < 5000; i++)
+		at += sprintf(at, ", *v");
+	at += sprintf(at, "]}\n");
+	assert_int_equal(pack_parse("t.yaml", text, strlen(text), &p, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "are aliases nested?"));
+	at = text;
+	sprintf(at, HEAD "hooks: &h [*h]\n");
+	assert_int_equal(pack_parse("t.yaml", text, strlen(text), &p, &err), -EINVAL);
+	assert_int_equal(pack_parse("t.yaml", "pack: \xff\xfe\n", 9, &p, &err), -EINVAL);
+	pack_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_builtin),
+		cmocka_unit_test(test_all_keys),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_aliases),
+	};
+
+	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);
+}
