@@ -1,0 +1,83 @@
+/* Asks a binary everything its header offers, for tests with damaged files; answers do not matter. */
+#ifndef TESTS_TOUCH_H
+#define TESTS_TOUCH_H
+
+#include <string.h>
+
+#include "binary/binary.h"
+
+static inline void touch_func(struct binary *b, const struct func *f, bool code)
+{
+	struct signature sig;
+	struct site site;
+	const struct site *sites;
+	struct func at;
+	const char *file;
+	size_t n;
+	int line;
+
+	for (unsigned i = 0; i < 8; i++)
+		binary_funcdata(b, f, i);
+	binary_pc_line(b, f->entry, &file, &line);
+	binary_func_at(b, f->end - 1, &at);
+	if (!code)
+		return;
+	binary_signature(b, f, NULL, &sig, NULL);
+	binary_entry_site(b, f, &site, NULL);
+	binary_return_sites(b, f, &sites, &n, NULL);
+}
+
+static inline void touch_type(struct binary *b, const struct type *t)
+{
+	struct type_field field;
+	struct type_method method;
+	struct map_layout layout;
+	struct field_path path;
+	struct err err = {0};
+
+	for (size_t i = 0; type_field(b, t, i, &field); i++)
+		if (!field.name || !field.type)
+			__builtin_trap();
+	for (size_t i = 0; type_method(b, t, i, &method); i++)
+		if (!method.name)
+			__builtin_trap();
+	for (size_t i = 0; i < type_param_count(b, t); i++)
+		if (!type_param(b, t, i))
+			__builtin_trap();
+	for (size_t i = 0; i < type_result_count(b, t); i++)
+		if (!type_result(b, t, i))
+			__builtin_trap();
+	if (!t->name || (!t->elem && (t->kind == KIND_SLICE || t->kind == KIND_ARRAY)))
+		__builtin_trap();
+	type_field_find(b, t, "nothing", &path);
+	binary_type_pointer_to(b, t);
+	if (t->kind == KIND_MAP && !type_map_layout(b, t, &layout, &err) && !err.text[0])
+		__builtin_trap();
+}
+
+/* Every funcs-th function and the first types types; code: instructions and signatures too. */
+static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bool code)
+{
+	static const char *const names[] = {"main.main", "net/http.serverHandler.ServeHTTP", "runtime.newproc1"};
+	static const char *const exprs[] = {"*Point", "map[string][]byte", "http.Header", "func(*url.URL) error"};
+	struct goroutine_layout g;
+	const struct type *t;
+	struct func f;
+	int64_t at[3];
+	size_t pos = 0;
+
+	binary_build_info(b);
+	binary_func_find_all(b, names, 3, at);
+	binary_func_find(b, names[0], &f, 1);
+	binary_has_package(b, "net/http");
+	for (size_t i = 0; i < binary_func_count(b); i += funcs)
+		if (binary_func(b, i, &f))
+			touch_func(b, &f, code);
+	for (size_t i = 0; i < 4; i++)
+		binary_type_parse(b, "main", exprs[i], NULL);
+	binary_goroutine_layout(b, &g, NULL);
+	for (size_t i = 0; i < types && binary_type_next(b, &pos, &t); i++)
+		touch_type(b, t);
+}
+
+#endif
