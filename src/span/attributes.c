@@ -378,7 +378,7 @@ static bool read_slot(const struct capture_rule *r, const struct event *e,
 
 static bool value_is_zero(const struct value *v)
 {
-	return (v->kind == ATTR_STRING && v->len == 0) || (v->kind == ATTR_INT && v->i == 0) ||
+	return (v->kind == ATTR_STRING && v->len == 0 && !v->full_len) || (v->kind == ATTR_INT && v->i == 0) ||
 	       (v->kind == ATTR_DOUBLE && v->d == 0);
 }
 
@@ -484,7 +484,7 @@ static bool apply_transform(struct value *v, const struct transform *t)
 		apply_port(v);
 	if (t->min_set && v->kind == ATTR_INT && v->i < t->min)
 		return false;
-	return v->kind != ATTR_STRING || v->len > 0 || t->keep_empty;
+	return v->kind != ATTR_STRING || v->len > 0 || v->full_len || t->keep_empty;
 }
 
 static void store(struct attr_list *l, const struct capture_rule *r, const struct value *v)

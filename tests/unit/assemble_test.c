@@ -690,6 +690,18 @@ static void cut_string(void **state)
 	one("GET unset {method=GET path=/long earshot.truncated.path=#70000 status=#200}");
 }
 
+/* No room was left in the record: nothing of the value, but that there was one. */
+static void cut_to_nothing(void **state)
+{
+	start_init(1, 500, 10);
+	record_bytes(&w.r, S_METHOD, "", 0, 3);
+	record_bytes(&w.r, S_PATH, "", 0, 90);
+	send();
+	end(1, 500, 20, 200);
+	one("HTTP unset {method=_OTHER method_original= earshot.truncated.method_original=#3 path= "
+	    "earshot.truncated.path=#90 status=#200}");
+}
+
 static void error_from_status(void **state)
 {
 	start(1, 500, 10);
@@ -972,7 +984,7 @@ int main(void)
 		T(unwind_without_panic_record), T(recovers_in_own_frame), T(recovers_in_another_frame),
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
-		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string),
+		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
 		T(error_from_status), T(notes), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),

@@ -1,0 +1,152 @@
+/*
+ * Records through the assembler and on through the sinks that write text. The input is a list of
+ * steps: probe, goroutine, depth, number of slots (a byte each), then 16 bytes a slot as they are, then
+ * a byte that says how many bytes of text follow. Slots that point into the record are moved to the
+ * text, so that many of them are valid.
+ */
+#include "fuzz/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "sink/sinks.h"
+#include "span/assemble.h"
+
+enum { TEXT, NUMBER, BOOLEAN, REAL, WORD, POINTER, HOST, CONST, SLOTS };
+
+static const char *const known[] = {"GET", NULL}, *const map[] = {"true", "yes", "a", "b", NULL};
+static const struct pack_capture captures[] = {
+	[TEXT] = {.name = "text", .transform = {.default_value = "x", .known = known, .other = "_OTHER",
+						.original = "original", .title_other = "T"}},
+	[NUMBER] = {.name = "number", .transform = {.default_value = "7", .min_set = true, .min = -5}},
+	[BOOLEAN] = {.name = "boolean", .transform = {.map = map}},
+	[REAL] = {.name = "real", .transform = {.default_value = "0.5"}},
+	[WORD] = {.name = "type"},
+	[POINTER] = {.name = "pc"},
+	[HOST] = {.name = "host", .transform = {.from = "[", .port_attribute = "port", .map = map,
+						.keep_empty = true}},
+	[CONST] = {.name = "number", .constant = "12"},
+};
+static struct ir_slot slots[SLOTS] = {
+	[TEXT] = {.kind = VALUE_STRING},   [NUMBER] = {.kind = VALUE_INT}, [BOOLEAN] = {.kind = VALUE_BOOL},
+	[REAL] = {.kind = VALUE_FLOAT64},  [WORD] = {.kind = VALUE_TYPE},  [POINTER] = {.kind = VALUE_UINT},
+	[HOST] = {.kind = VALUE_STRING},   [CONST] = {.kind = VALUE_INT},
+};
+static const struct capture_program program = {.slots = slots, .nslots = SLOTS};
+static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7};
+static const struct pack_variant entry = {.captures = captures, .ncaptures = SLOTS},
+				 at_return = {.captures = captures, .ncaptures = 2, .at_return = true};
+static const char *const titles[] = {"{text} {host", "{original} {type}", "{text}{number}", "{", NULL};
+static const struct pack pack = {.name = "fuzz"};
+static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
+				      .error_attribute = "number", .error_from = 100,
+				      .traceparent = "text", .nested_same = true};
+static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
+
+static const struct pack_point points[] = {
+	{.role = POINT_START}, {.role = POINT_END, .discard_attribute = "text", .discard_value = "GET"},
+	{.role = POINT_NOTE},  {.role = POINT_START, .recovers = true},
+	{.role = POINT_END, .may_miss = true}, {.role = POINT_UNWIND}, {.role = POINT_EXIT},
+	{.role = POINT_PANIC},
+};
+#define NPROBES 8
+
+struct sinks {
+	struct sink *all[3];
+	uint64_t spans;
+};
+
+static void on_span(void *arg, const struct span *s)
+{
+	struct sinks *sinks = arg;
+
+	sinks->spans++;
+	for (size_t i = 0; i < 3; i++)
+		sinks->all[i]->ops->span(sinks->all[i], s);
+}
+
+static void add_probes(struct assembler *a)
+{
+	for (uint32_t i = 0; i < NPROBES; i++) {
+		struct assembler_probe p = {.id = i, .pack = &pack, .point = &points[i],
+					    .variant = i == 4 ? &at_return : &entry,
+					    .program = &program, .slot_of_item = identity,
+					    .func = {.entry = 64, .end = 128, .frame_size = 32}};
+
+		p.span = i < 3 ? &same : i < 5 ? &plain : NULL;
+		assembler_add_probe(a, &p);
+	}
+}
+
+/* One step as a record; 0: the input is used up. */
+static size_t make_record(const uint8_t **p, const uint8_t *end, uint64_t time, char *out)
+{
+	struct event_header *h = (struct event_header *)out;
+	size_t nslots, text, body;
+
+	if (end - *p < 5)
+		return 0;
+	nslots = (*p)[3] % (SLOTS + 2);
+	body = sizeof(*h) + nslots * sizeof(struct event_slot);
+	if ((size_t)(end - *p) < 5 + nslots * sizeof(struct event_slot))
+		return 0;
+	*h = (struct event_header){.version = EVENT_VERSION, .slots = (uint16_t)nslots,
+				   .probe = (*p)[0] % (NPROBES + 1), .target = 1, .time_ns = time,
+				   .goid = (*p)[1] % 8, .depth = (*p)[2]};
+	memcpy(h + 1, *p + 4, body - sizeof(*h));
+	*p += 4 + body - sizeof(*h);
+	text = (size_t)*(*p)++;
+	text = text < (size_t)(end - *p) ? text : (size_t)(end - *p);
+	memcpy(out + body, *p, text);
+	*p += text;
+	for (size_t i = 0; i < nslots; i++) {
+		struct event_slot *s = (struct event_slot *)(h + 1) + i;
+
+		s->status %= SLOT_STATUS_COUNT + 1;
+		if (s->copied) {
+			s->copied = (uint16_t)(s->copied % (text + 2));
+			s->len = s->status == SLOT_OK ? s->copied : s->len;
+			s->value = body;
+		}
+	}
+	h->size = (uint32_t)(body + text);
+	return h->size;
+}
+
+static struct sinks open_sinks(FILE *out)
+{
+	struct line_options o = {.out = out, .colour = true, .show_service = true, .width = 70};
+
+	return (struct sinks){.all = {sink_line_new(&o), sink_tree_new(&o), sink_json_new(out)}};
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static _Alignas(8) char record[EVENT_MAX_SIZE];
+	static FILE *null;
+	struct resource resource = {.service = "fuzz"};
+	struct assembler_target t = {.id = 1, .bias = 4096, .resource = &resource};
+	const uint8_t *end = data + size;
+	struct run_summary sum = {0};
+	struct sinks sinks;
+	struct assembler *a;
+	uint64_t time = 0, records = 0;
+	size_t n;
+
+	null = null ? null : fopen("/dev/null", "w");
+	sinks = open_sinks(null);
+	a = assembler_new(&(struct assembler_options){.emit = on_span, .arg = &sinks, .sample = 1,
+						      .max_open = 20});
+	add_probes(a);
+	assembler_add_target(a, &t);
+	for (; (n = make_record(&data, end, ++time, record)); records++)
+		assembler_event(a, record, n);
+	assembler_end_target(a, 1, size & 1, time);
+	assembler_summary(a, &sum);
+	if (sum.events != records || sum.spans != sinks.spans || sum.open || sum.spans > records)
+		abort();
+	for (size_t i = 0; i < 3; i++)
+		sinks.all[i]->ops->close(sinks.all[i], 10);
+	assembler_free(a);
+	return 0;
+}
