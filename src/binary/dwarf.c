@@ -9,6 +9,8 @@
  * descriptor of it, that address in DW_AT_go_runtime_type: the descriptor is used then, so that a type
  * has one identity whatever it was read from. Alignment is not recorded and is computed.
  *
+ * Unnamed results ("~r0") are often written twice.
+ *
  * One pass at the first question indexes functions by address, types by name, and inlined instances.
  * The input is not trusted: the pass is bounded by the size of the file, recursion by DIE_DEPTH.
  */
@@ -578,6 +580,16 @@ static void read_param(struct binary *b, const struct func *f, Dwarf_Die *die, s
 	read_location(die, f->entry, ret);
 }
 
+/* Whether the DIE before it in the list was the same unnamed result. */
+static bool repeats(Dwarf_Die *die, const char **last)
+{
+	const char *name = dwarf_diename(die);
+	bool again = name && name[0] == '~' && *last && !strcmp(name, *last);
+
+	*last = name;
+	return again;
+}
+
 static const struct func_die *find_function(const struct dwarf *d, uint64_t pc)
 {
 	const struct func_die key = {.pc = pc};
@@ -591,13 +603,14 @@ int dwarf_function(struct binary *b, const struct func *f, const struct dwarf_pa
 	struct dwarf *d = dwarf_get(b);
 	const struct func_die *x = d ? find_function(d, f->entry) : NULL;
 	VEC(struct dwarf_param) v = {0};
+	const char *last = NULL;
 	Dwarf_Die die, child;
 
 	if (!x || !dwarf_offdie(d->dw, x->off, &die))
 		return -ENODATA;
 	if (!dwarf_child(&die, &child)) {
 		do {
-			if (dwarf_tag(&child) == DW_TAG_formal_parameter)
+			if (dwarf_tag(&child) == DW_TAG_formal_parameter && !repeats(&child, &last))
 				read_param(b, f, &child, vec_add(&v));
 		} while (v.len < 256 && !dwarf_siblingof(&child, &child));
 	}

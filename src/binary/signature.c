@@ -9,6 +9,8 @@
  * Results of a plain function leave no trace, so a declaration of them is believed as far as their
  * place on the stack, which moves the spill area, does not speak against it.
  *
+ * All argument registers are saved or none: none also when the function uses no argument at all.
+ *
  * Generic functions take a dictionary that no declaration mentions: first, or after the receiver since
  * the compiler's unified IR. Which one (or none, in wrappers) is found by trying. ArgInfo leaves out the
  * first parameter of everything with a bracket in its name.
@@ -193,21 +195,32 @@ static struct slot *add_slot(struct slots *s, const char *name, const struct typ
 	return x;
 }
 
-static bool from_dwarf(struct work *w)
+/* The dictionary's place in DWARF's list is not its place among the parameters: it is tried. */
+static bool from_dwarf_params(struct work *w)
 {
 	const struct dwarf_param *p;
 	size_t n;
 
 	if (dwarf_function(w->b, w->f, &p, &n))
 		return false;
-	for (size_t i = 0; i < n; i++) {
-		struct slot *s = add_slot(p[i].result ? &w->results : &w->params, p[i].name, p[i].type);
-
-		if (!strcmp(p[i].name, ".dict"))
-			s->hidden = true;
-	}
-	w->results_known = true;
+	for (size_t i = 0; i < n; i++)
+		if (!p[i].result && strcmp(p[i].name, ".dict"))
+			add_slot(&w->params, p[i].name, p[i].type);
 	w->sources |= SIG_DWARF;
+	return true;
+}
+
+static bool from_dwarf(struct work *w)
+{
+	const struct dwarf_param *p;
+	size_t n;
+
+	if (!from_dwarf_params(w) || dwarf_function(w->b, w->f, &p, &n))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (p[i].result)
+			add_slot(&w->results, p[i].name, p[i].type);
+	w->results_known = true;
 	return true;
 }
 
@@ -315,7 +328,7 @@ static bool guess_class(const struct work *w, const struct arg_component *c, boo
 		return true;
 	}
 	ret->class = WORD_UNKNOWN;
-	if (w->prologue.checked) {
+	if (w->prologue.nspills) {
 		*ret_memory = true;
 		return true;
 	}
@@ -630,7 +643,7 @@ static int check_all(struct work *w, struct err *err)
 
 	if (!r && w->has_info)
 		r = check_items(w, err);
-	if (!r && w->prologue.checked)
+	if (!r && w->prologue.nspills)
 		r = check_spills(w, err);
 	if (!r && w->has_map)
 		r = check_pointers(w, err);
@@ -638,7 +651,7 @@ static int check_all(struct work *w, struct err *err)
 		return r;
 	if (w->has_info)
 		w->sources |= SIG_ARGINFO;
-	if (w->prologue.checked)
+	if (w->prologue.nspills)
 		w->sources |= SIG_SPILLS;
 	if (w->has_map)
 		w->sources |= SIG_PTRMAP;
@@ -752,7 +765,8 @@ static int resolve(struct work *w, struct err *err)
 {
 	struct err e = {0};
 
-	if (!attempt(w, from_dwarf, -1, &e) || !attempt_generic(w, from_method, &e))
+	if (!attempt_generic(w, from_dwarf, &e) || !attempt_generic(w, from_method, &e) ||
+	    !attempt_generic(w, from_dwarf_params, &e))
 		return w->decl ? merge_declaration(w, err) : 0;
 	if (w->decl)
 		return attempt_generic(w, from_declaration, err);
