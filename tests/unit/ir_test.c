@@ -1,0 +1,171 @@
+/* Capture programs: what the verifier refuses, how they print, what their instructions mean. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "unit/ir_interp.h"
+
+static struct ir_slot two_slots[] = {{.name = "n", .kind = VALUE_INT}, {.name = "s", .kind = VALUE_STRING}};
+
+static struct capture_program program(struct ir_insn *insns, size_t n, size_t nslots)
+{
+	return (struct capture_program){.insns = insns, .ninsns = n, .slots = two_slots, .nslots = nslots,
+					.nregs = 8, .nlabels = 2};
+}
+
+#define PROGRAM(nslots, ...)                                                                       \
+	({                                                                                         \
+		static struct ir_insn insns_[] = {__VA_ARGS__};                                    \
+		program(insns_, ARRAY_SIZE(insns_), nslots);                                       \
+	})
+#define I(o, ...) {.op = o, .size = 8, __VA_ARGS__}
+#define K(d, v) I(IR_CONST, .dst = d, .imm = v)
+#define REGION(s) I(IR_REGION, .slot = s)
+#define END I(IR_END, )
+
+static void refuse(struct capture_program p, const char *reason)
+{
+	struct err err = {0};
+
+	assert_int_equal(capture_verify(&p, &err), -EINVAL);
+	if (!strstr(err.text, reason))
+		fail_msg("\"%s\" does not say \"%s\"", err.text, reason);
+	assert_int_equal(capture_verify(&p, NULL), -EINVAL);
+}
+
+static void test_refused(void **state)
+{
+	static struct map_layout layout;
+	struct capture_program p;
+
+	refuse(PROGRAM(0, REGION(0), END), "no such slot");
+	refuse(PROGRAM(2, REGION(1), END), "out of order");
+	refuse(PROGRAM(1, REGION(0), REGION(0)), "do not nest");
+	refuse(PROGRAM(1, REGION(0), END, REGION(0), END), "out of order");
+	refuse(PROGRAM(1, REGION(0), END, REGION(IR_SLOT_FILTER), END), "out of order");
+	refuse(PROGRAM(2, REGION(0), END), "ends too early");
+	refuse(PROGRAM(1, REGION(0)), "ends too early");
+	refuse(PROGRAM(0, END), "no region is open");
+	refuse(PROGRAM(1, REGION(0), END, K(0, 1)), "between regions");
+	refuse(PROGRAM(0, I(77, )), "no such instruction");
+	refuse(PROGRAM(1, REGION(0), I(IR_MOVE, .dst = 0, .a = 1), END), "not set on every path");
+	refuse(PROGRAM(1, REGION(0), I(IR_NOT, .dst = 0, .a = 9), END), "does not exist");
+	refuse(PROGRAM(1, REGION(0), K(8, 1), END), "does not exist");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_NOT, .dst = 0, .a = 0), END), "one of its operands");
+	refuse(PROGRAM(1, K(0, 1), REGION(0), I(IR_EMIT, .a = 0), END), "not set on every path");
+	refuse(PROGRAM(2, REGION(0), K(0, 1), I(IR_EMIT, .a = 0, .slot = 1), END), "outside its slot");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_EMIT_STR, .a = 0, .b = 0, .imm = 9), END), "another kind");
+	refuse(PROGRAM(2, REGION(0), END, REGION(1), K(0, 1), I(IR_EMIT_STR, .a = 0, .b = 0, .slot = 1), END),
+	       "copies no bytes");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_FILTER, .a = 0), END), "outside the filter");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_GOROUTINE, .a = 0, .b = IR_NO_REG), END), "before the first");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_REQUIRE, .a = 0, .imm = SLOT_OK), END), "no failure");
+	refuse(PROGRAM(1, REGION(0), I(IR_LABEL, ), I(IR_JUMP, ), END), "jumps back");
+	refuse(PROGRAM(1, REGION(0), I(IR_JUMP, .label = 2), END), "no such label");
+	refuse(PROGRAM(1, REGION(0), I(IR_JUMP, ), END), "leads out of the region");
+	refuse(PROGRAM(1, REGION(0), I(IR_LABEL, ), I(IR_LABEL, ), END), "placed already");
+	refuse(PROGRAM(1, K(0, 1), I(IR_JUMP_IF0, .a = 0), REGION(0), I(IR_LABEL, ), END), "leads behind it");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_JUMP_IF0, .a = 0), K(1, 2), I(IR_LABEL, ),
+		       I(IR_EMIT, .a = 1), END), "not set on every path");
+	refuse(PROGRAM(1, REGION(0), {.op = IR_ARG_REG, .size = 3}, END), "1, 2, 4 or 8");
+	refuse(PROGRAM(1, REGION(0), I(IR_ARG_REG, .reg = 16), END), "no such register");
+	refuse(PROGRAM(1, REGION(0), I(IR_ARG_XMM, .reg = 15), END), "no such register");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_BIN, .dst = 1, .a = 0, .b = 0, .bin = 99), END),
+	       "no such operator");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_STR_EQ, .dst = 1, .a = 0, .b = 0, .str = "ab", .imm = 3),
+		       END), "another length");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_STR_EQ, .dst = 1, .a = 0, .b = 0, .str = ""), END),
+	       "text is empty");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_MAP_STR, .dst = 1, .a = 0, .str = ""), END), "no layout");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_MAP_STR, .dst = 1, .a = 0, .map = &layout), END),
+	       "another length");
+	p = PROGRAM(0, K(0, 1));
+	p.nregs = IR_MAX_REGS + 1;
+	refuse(p, "too large");
+}
+
+static void test_accepted(void **state)
+{
+	struct err err = {0};
+	struct capture_program p = PROGRAM(
+		2, I(IR_G, .dst = 0), I(IR_GOROUTINE, .a = 0, .b = IR_NO_REG), REGION(IR_SLOT_FILTER),
+		K(0, 1), I(IR_FILTER, .a = 0), END, REGION(0), K(0, 1), I(IR_JUMP_IF0, .a = 0, .label = 1),
+		K(1, 5), I(IR_JUMP, .label = 0), I(IR_LABEL, .label = 1), K(1, 6), I(IR_LABEL, .label = 0),
+		I(IR_EMIT, .a = 1), END, REGION(1), K(0, 1),
+		I(IR_EMIT_STR, .a = 0, .b = 0, .slot = 1, .imm = 16), END);
+
+	if (capture_verify(&p, &err) < 0)
+		fail_msg("%s", err.text);
+	p = program(NULL, 0, 0);
+	assert_int_equal(capture_verify(&p, &err), 0);
+}
+
+static void test_print(void **state)
+{
+	struct buf b = {0};
+	struct capture_program p = PROGRAM(
+		2, REGION(IR_SLOT_FILTER), {.op = IR_ARG_REG, .dst = 0, .reg = REG_RBX, .size = 4, .flags = IR_SIGNED},
+		{.op = IR_LOAD, .dst = 1, .a = 0, .imm = -8, .size = 1}, I(IR_BIN, .dst = 2, .a = 0, .b = 1, .bin = BIN_ULE),
+		I(IR_FILTER, .a = 2), END, REGION(0),
+		I(IR_STR_EQ, .dst = 3, .a = 1, .b = 2, .str = "GET", .imm = 3), I(IR_EMIT, .a = 3), END);
+
+	capture_print(&p, &b);
+	assert_string_equal(b.data, "filter {\n\tr0 = rbx i32\n\tr1 = [r0-8] u8\n\tr2 = r0 u<= r1\n"
+				    "\tfilter r2\n}\nslot 0 n {\n\tr3 = str_eq(r1:r2, \"GET\")\n"
+				    "\temit r3\n}\n");
+	buf_done(&b);
+}
+
+static const char memory[] = "GET /index.html";
+
+static bool read_memory(void *arg, uint64_t addr, void *out, size_t n)
+{
+	if (addr < 0x1000 || addr - 0x1000 > sizeof(memory) || n > sizeof(memory) - (addr - 0x1000))
+		return false;
+	memcpy(out, memory + (addr - 0x1000), n);
+	return true;
+}
+
+static void test_meaning(void **state)
+{
+	static struct interp_result out;
+	struct interp_input in = {.read = read_memory, .regs = {[REG_RAX] = 0x1000, [REG_RBX] = 15}};
+	struct capture_program p = PROGRAM(
+		2, REGION(0), I(IR_ARG_REG, .dst = 0, .reg = REG_RAX), I(IR_ARG_REG, .dst = 1, .reg = REG_RBX),
+		I(IR_STR_PREFIX, .dst = 2, .a = 0, .b = 1, .str = "GET ", .imm = 4),
+		I(IR_STR_SUFFIX, .dst = 3, .a = 0, .b = 1, .str = "html", .imm = 4),
+		I(IR_BIN, .dst = 4, .a = 2, .b = 3, .bin = BIN_ADD), I(IR_EMIT, .a = 4), END, REGION(1),
+		I(IR_ARG_REG, .dst = 0, .reg = REG_RAX), I(IR_ARG_REG, .dst = 1, .reg = REG_RBX),
+		I(IR_EMIT_STR, .a = 0, .b = 1, .slot = 1, .imm = 3), END);
+
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	interp_run(&p, &in, &out);
+	assert_int_equal(out.slots[0].status, SLOT_OK);
+	assert_int_equal(out.slots[0].value, 2);
+	assert_int_equal(out.slots[1].status, SLOT_CUT);
+	assert_string_equal(out.slots[1].bytes, "GET");
+	assert_int_equal(out.slots[1].len, 15);
+	in.regs[REG_RAX] = 0x9000;
+	interp_run(&p, &in, &out);
+	assert_int_equal(out.slots[0].status, SLOT_UNREADABLE);
+	assert_int_equal(out.slots[1].status, SLOT_NOT_RESIDENT);
+	assert_int_equal(out.slots[1].value, 0x9000);
+	assert_false(out.dropped);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_meaning),
+	};
+
+	return cmocka_run_group_tests_name("ir", tests, NULL, NULL);
+}
