@@ -112,6 +112,15 @@ static int read_segments(struct image *img, const Elf64_Ehdr *eh, const char *na
 	return 0;
 }
 
+static void write_pointer(struct image *img, char *where, int64_t value)
+{
+	uint64_t at = (uint64_t)(where - (char *)img->data);
+
+	memcpy(where, &value, 8);
+	img->written_from = img->written_to ? MIN(img->written_from, at) : at;
+	img->written_to = MAX(img->written_to, at + 8);
+}
+
 static void relocate(struct image *img, uint64_t rela, uint64_t size)
 {
 	uint64_t n = MIN(size, image_extent(img, rela)) / sizeof(Elf64_Rela);
@@ -119,14 +128,14 @@ static void relocate(struct image *img, uint64_t rela, uint64_t size)
 	for (uint64_t i = 0; i < n; i++) {
 		const void *at = image_at(img, rela + i * sizeof(Elf64_Rela), sizeof(Elf64_Rela));
 		Elf64_Rela r;
-		void *where;
+		char *where;
 
 		memcpy(&r, at, sizeof(r));
 		if (ELF64_R_TYPE(r.r_info) != R_X86_64_RELATIVE)
 			continue;
-		where = (void *)image_at(img, r.r_offset, 8);
-		if (where)
-			memcpy(where, &r.r_addend, 8);
+		where = (char *)image_at(img, r.r_offset, 8);
+		if (where && memcmp(where, &r.r_addend, 8)) /* some linkers store the addend: stay clean */
+			write_pointer(img, where, r.r_addend);
 		img->relocated = true;
 	}
 }
@@ -193,6 +202,17 @@ int image_open(int fd, const char *name, struct image *ret, struct err *err)
 	apply_relocations(&img, &dynamic);
 	*ret = img;
 	return 0;
+}
+
+void image_trim(const struct image *img)
+{
+	const uint64_t page = 4096;
+	uint64_t from = img->written_from / page * page, to = ALIGN_UP(img->written_to, page);
+
+	if (from)
+		madvise(img->data, from, MADV_DONTNEED);
+	if (to < img->size)
+		madvise(img->data + to, img->size - to, MADV_DONTNEED);
 }
 
 void image_close(struct image *img)

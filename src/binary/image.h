@@ -21,6 +21,7 @@ struct image {
 	size_t nsegments;
 	bool pie;        /* ET_DYN */
 	bool relocated;  /* had RELATIVE relocations */
+	uint64_t written_from, written_to; /* file offsets between which relocations changed bytes */
 };
 
 /*
@@ -29,6 +30,8 @@ struct image {
  */
 int image_open(int fd, const char *name, struct image *ret, struct err *err);
 void image_close(struct image *img);
+/* Gives back the memory of pages that the file holds just so; they come back when they are read again. */
+void image_trim(const struct image *img);
 
 /* The bytes [addr, addr+n) as they lie in the file, or NULL when any of them is not in it. */
 const void *image_at(const struct image *img, uint64_t addr, uint64_t n);

@@ -180,6 +180,7 @@ static void analyse(struct session *s, struct program *p, const struct process *
 	}
 	if (!p->nspans)
 		explain_nothing(s, p);
+	image_trim(binary_image(p->binary));
 }
 
 static struct program *program_of(struct session *s, const struct process *proc)
