@@ -4,6 +4,7 @@ import re
 import signal
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -37,6 +38,9 @@ class Child:
     def __init__(self, command, watch="stderr", **more):
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         streams[watch] = subprocess.PIPE
+        if watch == "stdout":
+            self.errors = tempfile.TemporaryFile("w+")
+            streams["stderr"] = self.errors
         streams.update(more)
         self.command = command
         self.lines = []
@@ -72,7 +76,11 @@ class Child:
                     raise Failed(f"`{' '.join(self.command)}` did not say /{pattern}/ in {seconds} s: {self.said()}")
 
     def said(self):
-        return " | ".join(line for _, line in self.lines[-4:] if line) or "nothing"
+        lines = [line for _, line in self.lines[-4:] if line]
+        if hasattr(self, "errors"):
+            self.errors.seek(0)
+            lines += self.errors.read().splitlines()[-4:]
+        return " | ".join(lines) or "nothing"
 
     def stop(self, sig=signal.SIGINT, seconds=15):
         if self.process.poll() is None:
@@ -105,12 +113,3 @@ class Earshot(Child):
             if m:
                 return int(m[1]), int(m[2]), m[3]
         raise Failed(f"earshot printed no summary: {self.said()}")
-
-
-def rounds(arms, n, rng):
-    """n blocks of all arms, each block in random order."""
-    for i in range(n):
-        order = list(arms)
-        rng.shuffle(order)
-        for arm in order:
-            yield i, arm

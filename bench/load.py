@@ -1,4 +1,5 @@
 """CPU time of a server per request at full load, with earshot and without; and earshot's own, and its memory."""
+import glob
 import random
 import re
 import subprocess
@@ -8,6 +9,7 @@ from common import Child, Earshot, QUICK, WORK, cpu_seconds, median, memory_kib
 SECONDS = 2 if QUICK else 3
 BLOCKS = 3 if QUICK else 8
 CONNECTIONS = 16
+STATS = "/proc/sys/kernel/bpf_stats_enabled"
 PATHS = ("/plain", "/json")
 
 
@@ -44,6 +46,36 @@ def pairs(server, port, path, rng):
     return result
 
 
+def program_ns(pid):
+    """(runs, ns per run) of each BPF program that a process holds and that ran, from fdinfo."""
+    found = {}
+    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+        with open(path) as f:
+            info = dict(re.findall(r"^(prog_id|run_time_ns|run_cnt):\s+(\d+)", f.read(), re.M))
+        if int(info.get("run_cnt", 0)):
+            found[info["prog_id"]] = (int(info["run_cnt"]), int(info["run_time_ns"]) / int(info["run_cnt"]))
+    return sorted(found.values(), reverse=True)
+
+
+def inside_the_kernel(server, port):
+    """A run of its own with the kernel's accounting on, which itself costs some ten ns a program."""
+    with open(STATS) as f:
+        before = f.read()
+    e = Earshot(server.pid, "-o", "none")
+    try:
+        with open(STATS, "w") as f:
+            f.write("1")
+        requests, _ = wrk(port, PATHS[0], SECONDS)
+        programs = program_ns(e.pid)
+    finally:
+        with open(STATS, "w") as f:
+            f.write(before)
+        e.stop()
+    often = [f"{ns / 1000:.2f}" for runs, ns in programs if runs > requests / 2]
+    us = sum(runs * ns for runs, ns in programs) / 1000 / requests
+    return ("of it in the BPF programs, the rest in traps", f"{us:.2f} µs", f"a run each: {', '.join(often)} µs", "", None)
+
+
 def rows_of(path, result, goal):
     ratios = sorted(w["server"] / wo["server"] for wo, w in result)
     percent = (median(ratios) - 1) * 100
@@ -73,6 +105,8 @@ def measure():
             result = pairs(server, port, path, rng)
             more, note = rows_of(path, result, goal=path == PATHS[0])
             rows += more
+            if path == PATHS[0]:
+                rows.append(inside_the_kernel(server, port))
             notes.append(note)
             all_pairs += result
     finally:
