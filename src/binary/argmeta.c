@@ -87,9 +87,11 @@ bool arginfo_parse(const unsigned char *p, size_t size, struct arginfo *ret)
 	struct parse s = {.a = &a};
 
 	for (size_t i = 0; i < size; i++) {
+		if (p[i] == OP_END && s.depth)
+			return false;
 		if (p[i] == OP_END) {
 			*ret = a;
-			return s.depth == 0;
+			return true;
 		}
 		if (p[i] >= OP_SPECIAL) {
 			if (!operator(&s, p[i]))
