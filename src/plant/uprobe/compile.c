@@ -18,7 +18,9 @@
  * - The verifier walks every path, and merges paths whose states agree. What differs by path is kept
  *   in memory that it does not track (the running size lies in the record's own header, in the map
  *   value); so each region begins in one state however the former ones ended, and verification is
- *   linear in the program's length.
+ *   linear in the program's length. It gives up at a million instructions walked, or 8192 branches on
+ *   the way of which the other side is not walked yet (BPF_COMPLEXITY_LIMIT_JMP_SEQ). So loops do
+ *   without branches but for their ends: they compute 0 or 1 instead.
  * - A wakeup of the consumer costs the observed program more than the rest of the record: there is
  *   one each time a quarter of the ring fills up, and the consumer also looks by a timer.
  *   Two CPUs that reserve at the same moment can miss one crossing; there are three before it is full.

@@ -12,7 +12,10 @@
 #define SCRATCH_WORK_SIZE 2048 /* a map's bucket or group; a string that is searched */
 struct scratch {
 	uint64_t busy;
-	uint64_t pad[7];
+	uint64_t words[7];      /* of a map's search */
+	struct {
+		uint64_t key, elem;
+	} candidates[40];
 	uint8_t work[SCRATCH_WORK_SIZE];
 	/* Slack behind the record: the verifier bounds offset and length of a string one by one. */
 	uint8_t record[EVENT_MAX_SIZE + EVENT_MAX_STRING];

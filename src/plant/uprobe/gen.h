@@ -9,17 +9,21 @@
  * A small record is built between the registers in use and the buffer.
  */
 #define STACK_REGS (-512)
-#define STACK_BUF (-64 - STACK_BUF_SIZE)
+#define STACK_BUF (-24 - STACK_BUF_SIZE)
 #define STACK_BUF_SIZE 128
 _Static_assert(STACK_REGS + 8 * IR_MAX_REGS <= STACK_BUF, "the BPF stack has 512 bytes");
 _Static_assert(IR_MAX_STR <= STACK_BUF_SIZE, "texts are compared in the buffer");
-enum { BK_A = -8, BK_B = -16, BK_C = -24, BK_D = -32, BK_E = -40, BK_F = -48, BK_G = -56, BK_SP = -64 };
+enum { BK_A = -8, BK_G = -16, BK_SP = -24 };
 
 /* Registers that live through the program; R8 and R9 are each construct's own and survive calls. */
 enum { REG_CTX = R6, REG_RECORD = R7 };
 
 #define SCRATCH_WORK_OFF                                                                           \
 	((int)offsetof(struct scratch, work) - (int)offsetof(struct scratch, record)) /* from R7 */
+#define SCRATCH_WORDS_OFF                                                                          \
+	((int)offsetof(struct scratch, words) - (int)offsetof(struct scratch, record))
+#define SCRATCH_CANDIDATES_OFF                                                                     \
+	((int)offsetof(struct scratch, candidates) - (int)offsetof(struct scratch, record))
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
@@ -62,8 +66,10 @@ void gen_read_stack(struct gen *g, int off, unsigned size, int fault);
 /* Likewise to the work area; the size is in R2. */
 void gen_read_work(struct gen *g, int fault);
 
-/* Jumps to differs unless the n bytes at base + off equal str. Clobbers R2, R3. */
-void gen_compare(struct gen *g, uint8_t base, int off, const char *str, size_t n, int differs);
+/* R4 = 0 when the n bytes (at least one) at base + off are str. Clobbers R2, R3. */
+void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n);
+/* reg = reg == 0, without a branch. */
+void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
 
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);

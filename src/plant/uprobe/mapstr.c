@@ -1,9 +1,9 @@
 /*
  * Looking up a constant string in a Go map, from BPF. The hash is seeded and uses AES, so it cannot be
  * had here; instead all groups or buckets are searched, up to a bound that the verifier can walk
- * (SWISS_GROUPS, OLD_BUCKETS). A map that is larger says so (SLOT_MAP_BUSY) unless the key is found
- * within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each, and
- * keys' bytes only where the length agrees.
+ * (SWISS_GROUPS, OLD_BUCKETS, CANDIDATES). A map that is larger says so (SLOT_MAP_BUSY) unless the key is
+ * found within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each;
+ * slots with a key of the right length are gathered, without a branch; then their bytes are compared.
  *
  * Swiss maps (Go 1.24 and later, internal/runtime/maps): the header points to one group, or
  * (dirLen > 0) to a directory of tables, each an array of lengthMask + 1 groups. A group is a word of 8
@@ -21,25 +21,28 @@
 #include <string.h>
 
 #define SWISS_GROUPS 16
-#define OLD_BUCKETS 32
+#define OLD_BUCKETS 20
+#define CANDIDATES 32       /* keys of the same length; then there is room for those of one more block */
+#define CANDIDATE_SIZE ((int)sizeof(((struct scratch *)NULL)->candidates[0]))
+_Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) * 16, "a block has 8 slots");
 #define OLD_MIN_TOPHASH 5
 #define OLD_SAME_SIZE_GROW 8
 
-/* Bookkeeping words. */
-enum { CURRENT = BK_A, LEFT = BK_B, MORE = BK_C, UNREAD = BK_D,  /* both kinds */
-       BASE = BK_E, OLD = BK_F, OLD_LEFT = BK_G };               /* old maps */
+/*
+ * Words in the scratch element rather than on the stack: the verifier tracks constants there, and would
+ * walk the loops once for each combination of them.
+ */
+enum { CURRENT, LEFT, MORE, UNREAD, /* both kinds */
+       BASE, OLD, OLD_LEFT };       /* old maps */
 
 struct lookup {
 	struct gen *g;
 	const struct ir_insn *insn;
 	const struct map_layout *m;
 	size_t len;                 /* of the key */
-	int found;                  /* R1 = the element's address */
 	int no_key, unreadable;
 	uint32_t block;             /* bytes of a group or bucket */
-	uint32_t slots;             /* where slots (swiss) or keys (old) begin in it */
-	uint32_t key_stride, key_off;
-	uint32_t elem_stride, elem_off; /* from the block's start */
+	uint32_t key_off, elem_off; /* of the first slot, from the block's start */
 };
 
 /* Reads the words at offsets offs[n] behind R3, which lie near each other; field i is then at STACK_BUF + offs[i] - *ret_low. */
@@ -67,100 +70,117 @@ static void field(struct lookup *l, unsigned size, uint8_t dst, uint32_t off, ui
 	emit_load(l->g->e, size, dst, FP, STACK_BUF + (int)(off - low));
 }
 
-static void set(struct lookup *l, int word, uint8_t src)
+static int word_off(unsigned word)
 {
-	emit_store(l->g->e, 8, FP, word, src);
+	return SCRATCH_WORDS_OFF + (int)(8 * word);
 }
 
-static void get(struct lookup *l, uint8_t dst, int word)
+static void set(struct lookup *l, unsigned word, uint8_t src)
 {
-	emit_load(l->g->e, 8, dst, FP, word);
+	emit_store(l->g->e, 8, REG_RECORD, word_off(word), src);
 }
 
-/* R2 = number of the slot in R8 × stride + off. */
-static void slot_offset(struct lookup *l, uint32_t stride, uint32_t off)
+static void set_imm(struct lookup *l, unsigned word, int32_t imm)
 {
-	emit_alu(l->g->e, BPF_MOV, R2, R8);
-	emit_alu_imm(l->g->e, BPF_MUL, R2, (int32_t)stride);
-	if (off)
-		emit_alu_imm(l->g->e, BPF_ADD, R2, (int32_t)off);
+	emit_store_imm(l->g->e, 8, REG_RECORD, word_off(word), imm);
 }
 
-/* R1 = address in the work area of what R2 is the offset of. */
-static void work_address(struct lookup *l)
+static void get(struct lookup *l, uint8_t dst, unsigned word)
 {
-	emit_alu(l->g->e, BPF_MOV, R1, REG_RECORD);
-	emit_alu(l->g->e, BPF_ADD, R1, R2);
+	emit_load(l->g->e, 8, dst, REG_RECORD, word_off(word));
 }
 
-static void check_full(struct lookup *l, int next)
+/* R1 = 1 when slot i of the block in the work area is full and its key as long as ours, else 0. */
+static void is_candidate(struct lookup *l, uint32_t i)
 {
 	struct emit *e = l->g->e;
 
-	emit_alu(e, BPF_MOV, R1, REG_RECORD);
-	emit_alu(e, BPF_ADD, R1, R8);
-	emit_load(e, 1, R1, R1, SCRATCH_WORK_OFF);
-	if (l->m->swiss)
-		emit_jump_if_imm(e, BPF_JSET, R1, 0x80, next);
-	else
-		emit_jump_if_imm(e, BPF_JLT, R1, OLD_MIN_TOPHASH, next);
-}
-
-/* Key bytes that are not resident may be the key's or not: noted, in case that nothing else matches. */
-static void check_key(struct lookup *l, int next)
-{
-	struct emit *e = l->g->e;
-	int unread = emit_label_new(e), compare = emit_label_new(e);
-
-	slot_offset(l, l->key_stride, l->slots + l->key_off);
-	work_address(l);
-	emit_load(e, 8, R2, R1, SCRATCH_WORK_OFF + 8);
-	emit_jump_if_imm(e, BPF_JNE, R2, (int32_t)l->len, next);
-	if (!l->len)
-		return;
-	emit_load(e, 8, R3, R1, SCRATCH_WORK_OFF);
-	gen_read_stack(l->g, STACK_BUF, (unsigned)l->len, unread);
-	emit_jump(e, compare);
-	emit_label(e, unread);
-	emit_store_imm(e, 8, FP, UNREAD, 1);
-	emit_jump(e, next);
-	emit_label(e, compare);
-	gen_compare(l->g, FP, STACK_BUF, l->insn->str, l->len, next);
-}
-
-/* R1 = the element's address in the program; an indirect one is a pointer that we have read already. */
-static void take_element(struct lookup *l)
-{
-	struct emit *e = l->g->e;
-
-	slot_offset(l, l->elem_stride, l->elem_off);
-	if (l->m->elem_indirect) {
-		work_address(l);
-		emit_load(e, 8, R1, R1, SCRATCH_WORK_OFF);
-	} else {
-		get(l, R1, CURRENT);
-		emit_alu(e, BPF_ADD, R1, R2);
+	emit_load(e, 1, R2, REG_RECORD, SCRATCH_WORK_OFF + (int)i);
+	if (l->m->swiss) {
+		emit_alu_imm(e, BPF_AND, R2, 0x80);
+	} else { /* the sign of the difference */
+		emit_alu_imm(e, BPF_SUB, R2, OLD_MIN_TOPHASH);
+		emit_alu_imm(e, BPF_RSH, R2, 63);
 	}
-	emit_jump(e, l->found);
+	emit_load(e, 8, R1, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride) + 8);
+	emit_alu_imm(e, BPF_XOR, R1, (int32_t)l->len);
+	emit_alu(e, BPF_OR, R1, R2);
+	gen_is_zero(l->g, R1, R2);
 }
 
-/* Reads the block at CURRENT and searches its slots; falls out where none matches. */
-static void search_block(struct lookup *l)
+/* Notes slot i behind the candidates (R8: their size in bytes); it counts only if it is one. R4: CURRENT. */
+static void note_slot(struct lookup *l, uint32_t i)
+{
+	uint32_t elem = l->elem_off + i * l->m->elem_stride;
+	struct emit *e = l->g->e;
+
+	emit_alu(e, BPF_MOV, R5, REG_RECORD);
+	emit_alu(e, BPF_ADD, R5, R8);
+	emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride));
+	emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF, R3);
+	if (l->m->elem_indirect) { /* a pointer that we have read already */
+		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)elem);
+	} else {
+		emit_alu(e, BPF_MOV, R3, R4);
+		emit_alu_imm(e, BPF_ADD, R3, (int32_t)elem);
+	}
+	emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF + 8, R3);
+	emit_alu_imm(e, BPF_MUL, R1, CANDIDATE_SIZE);
+	emit_alu(e, BPF_ADD, R8, R1);
+}
+
+/* Reads the block at CURRENT and gathers its candidates; to full when there are too many. */
+static void gather(struct lookup *l, int full)
 {
 	struct emit *e = l->g->e;
-	int again = emit_label_new(e), next = emit_label_new(e);
 
+	emit_jump_if_imm(e, BPF_JGT, R8, CANDIDATES * CANDIDATE_SIZE, full);
 	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
 	get(l, R3, CURRENT);
 	gen_read_work(l->g, l->unreadable);
-	emit_alu_imm(e, BPF_MOV, R8, 0);
+	get(l, R4, CURRENT);
+	for (uint32_t i = 0; i < l->m->slots; i++) {
+		is_candidate(l, i);
+		note_slot(l, i);
+	}
+}
+
+/*
+ * R1 = the address of the element whose key it is, of the candidates; falls out where none is. Bytes that
+ * are not resident may be the key's or not: noted, in case that nothing else matches. The helper fills
+ * with zeros then, and no key of ours has one.
+ */
+static void compare_candidates(struct lookup *l, int found)
+{
+	struct emit *e = l->g->e;
+	int again = emit_label_new(e), equal = emit_label_new(e), end = emit_label_new(e);
+
+	emit_alu_imm(e, BPF_MOV, R9, 0);
 	emit_label(e, again);
-	check_full(l, next);
-	check_key(l, next);
-	take_element(l);
-	emit_label(e, next);
-	emit_alu_imm(e, BPF_ADD, R8, 1);
-	emit_jump_if_imm(e, BPF_JLT, R8, (int32_t)l->m->slots, again);
+	emit_jump_if(e, BPF_JGE, R9, R8, end);
+	emit_alu(e, BPF_MOV, R3, REG_RECORD);
+	emit_alu(e, BPF_ADD, R3, R9);
+	if (l->len) {
+		emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
+		emit_alu(e, BPF_MOV, R1, FP);
+		emit_alu_imm(e, BPF_ADD, R1, STACK_BUF);
+		emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->len);
+		emit_call(e, BPF_FUNC_probe_read_user);
+		get(l, R1, UNREAD);
+		emit_alu(e, BPF_OR, R1, R0);
+		set(l, UNREAD, R1);
+		gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len);
+		emit_jump_if_imm(e, BPF_JEQ, R4, 0, equal);
+		emit_alu_imm(e, BPF_ADD, R9, CANDIDATE_SIZE);
+		emit_jump_if_imm(e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
+		emit_jump(e, end);
+	}
+	emit_label(e, equal);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu(e, BPF_ADD, R1, R9);
+	emit_load(e, 8, R1, R1, SCRATCH_CANDIDATES_OFF + 8);
+	emit_jump(e, found);
+	emit_label(e, end);
 }
 
 /* Everything was searched, unless MORE or UNREAD says otherwise. */
@@ -191,8 +211,8 @@ static int swiss_header(struct lookup *l)
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, l->no_key);
 	field(l, 8, R3, m->dir_ptr_off, low);
 	set(l, CURRENT, R3);
-	emit_store_imm(e, 8, FP, LEFT, 1);
-	emit_store_imm(e, 8, FP, MORE, 0);
+	set_imm(l, LEFT, 1);
+	set_imm(l, MORE, 0);
 	field(l, 8, R1, m->dir_len_off, low);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, begin);
 	emit_alu_imm(e, BPF_SUB, R1, 1);
@@ -209,30 +229,28 @@ static int swiss_header(struct lookup *l)
 	return r;
 }
 
-static int swiss_lookup(struct lookup *l)
+/* Gathers from all groups; to done. */
+static int swiss_search(struct lookup *l, int done)
 {
 	struct emit *e = l->g->e;
-	int again = emit_label_new(e), end = emit_label_new(e);
+	int again = emit_label_new(e), more = emit_label_new(e);
 	int r = swiss_header(l);
 
-	if (r < 0)
-		return r;
+	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
 	emit_label(e, again);
-	search_block(l);
+	gather(l, more);
 	get(l, R1, LEFT);
 	emit_alu_imm(e, BPF_SUB, R1, 1);
-	emit_jump_if_imm(e, BPF_JEQ, R1, 0, end);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, done);
 	set(l, LEFT, R1);
-	get(l, R1, CURRENT);
-	emit_alu_imm(e, BPF_ADD, R1, (int32_t)l->block);
-	set(l, CURRENT, R1);
+	emit_alu_imm(e, BPF_ADD, R4, (int32_t)l->block);
+	set(l, CURRENT, R4);
 	emit_alu_imm(e, BPF_ADD, R9, 1);
 	emit_jump_if_imm(e, BPF_JLT, R9, SWISS_GROUPS, again);
-	emit_store_imm(e, 8, FP, MORE, 1);
-	emit_label(e, end);
-	exhausted(l);
-	return 0;
+	emit_label(e, more);
+	set_imm(l, MORE, 1);
+	return r;
 }
 
 /* BASE, CURRENT, LEFT: the buckets; OLD and OLD_LEFT: those before the growth, OLD 0 when there are none. */
@@ -264,7 +282,7 @@ static int old_header(struct lookup *l)
 	emit_alu_imm(e, BPF_RSH, R1, 1);
 	emit_label(e, same);
 	set(l, OLD_LEFT, R1);
-	emit_store_imm(e, 8, FP, MORE, 0);
+	set_imm(l, MORE, 0);
 	return 0;
 }
 
@@ -296,47 +314,37 @@ static void old_next(struct lookup *l, int step, int end)
 	get(l, R1, OLD_LEFT);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, end);
 	set(l, LEFT, R1);
-	emit_store_imm(e, 8, FP, OLD, 0);
+	set_imm(l, OLD, 0);
 }
 
-static int old_lookup(struct lookup *l)
+/* Likewise, from all buckets. */
+static int old_search(struct lookup *l, int done)
 {
 	struct emit *e = l->g->e;
-	int again = emit_label_new(e), step = emit_label_new(e), end = emit_label_new(e);
+	int again = emit_label_new(e), step = emit_label_new(e), more = emit_label_new(e);
 	int r = old_header(l);
 
-	if (r < 0)
-		return r;
+	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
 	emit_label(e, again);
-	search_block(l);
-	old_next(l, step, end);
+	gather(l, more);
+	old_next(l, step, done);
 	emit_label(e, step);
 	emit_alu_imm(e, BPF_ADD, R9, 1);
 	emit_jump_if_imm(e, BPF_JLT, R9, OLD_BUCKETS, again);
-	emit_store_imm(e, 8, FP, MORE, 1);
-	emit_label(e, end);
-	exhausted(l);
-	return 0;
+	emit_label(e, more);
+	set_imm(l, MORE, 1);
+	return r;
 }
 
 static void set_strides(struct lookup *l)
 {
 	const struct map_layout *m = l->m;
+	uint32_t base = m->swiss ? m->group_slots_off : 0;
 
-	if (m->swiss) {
-		l->block = m->group_size;
-		l->slots = m->group_slots_off;
-		l->key_stride = l->elem_stride = m->slot_size;
-		l->key_off = m->key_off;
-		l->elem_off = m->group_slots_off + m->elem_off;
-	} else {
-		l->block = m->bucket_size;
-		l->key_stride = m->key_size;
-		l->key_off = m->key_off;
-		l->elem_stride = m->elem_indirect ? 8 : m->elem_size;
-		l->elem_off = m->elem_off;
-	}
+	l->block = m->swiss ? m->group_size : m->bucket_size;
+	l->key_off = base + m->key_off;
+	l->elem_off = base + m->elem_off;
 }
 
 static bool within(const struct lookup *l, uint32_t off, uint32_t stride, uint32_t size)
@@ -356,9 +364,8 @@ static int check_layout(const struct lookup *l)
 		return err_set(l->g->err, -EOPNOTSUPP, "a map key of %zu bytes (at most %d)", l->len,
 			       IR_MAX_STR);
 	if (l->block > SCRATCH_WORK_SIZE || m->slots < 1 || m->slots > 8 ||
-	    l->key_stride > l->block || l->elem_stride > l->block ||
-	    !within(l, l->slots + l->key_off, l->key_stride, 16) ||
-	    (m->elem_indirect && !within(l, l->elem_off, l->elem_stride, 8)) ||
+	    !within(l, l->key_off, m->key_stride, 16) ||
+	    !within(l, l->elem_off, m->elem_stride, m->elem_indirect ? 8 : m->elem_size) ||
 	    (!m->swiss && (m->overflow_off & 7 || m->overflow_off + 8 > l->block)))
 		return err_set(l->g->err, -EOPNOTSUPP,
 			       "the map's layout is not one that can be searched (%u slots in %u bytes)",
@@ -369,22 +376,26 @@ static int check_layout(const struct lookup *l)
 int gen_map_str(struct gen *g, const struct ir_insn *i)
 {
 	struct lookup l = {.g = g, .insn = i, .m = i->map, .len = (size_t)i->imm};
-	int r;
+	int found, done, r;
 
 	set_strides(&l);
 	r = check_layout(&l);
 	if (r < 0)
 		return r;
-	l.found = emit_label_new(g->e);
+	found = emit_label_new(g->e);
+	done = emit_label_new(g->e);
 	l.no_key = gen_fail(g, SLOT_NO_KEY);
 	l.unreadable = gen_fail(g, SLOT_UNREADABLE);
 	gen_get(g, R3, i->a);
 	emit_jump_if_imm(g->e, BPF_JEQ, R3, 0, gen_fail(g, SLOT_NIL));
-	emit_store_imm(g->e, 8, FP, UNREAD, 0);
-	r = i->map->swiss ? swiss_lookup(&l) : old_lookup(&l);
+	set_imm(&l, UNREAD, 0);
+	r = i->map->swiss ? swiss_search(&l, done) : old_search(&l, done);
 	if (r < 0)
 		return r;
-	emit_label(g->e, l.found);
+	emit_label(g->e, done);
+	compare_candidates(&l, found);
+	exhausted(&l);
+	emit_label(g->e, found);
 	gen_put(g, i->dst, R1);
 	return 1;
 }

@@ -50,23 +50,34 @@ void gen_read_work(struct gen *g, int fault)
 	read_user(g, fault);
 }
 
-/* The longest aligned pieces: the verifier wants stack accesses aligned. */
-void gen_compare(struct gen *g, uint8_t base, int off, const char *str, size_t n, int differs)
+/*
+ * The longest aligned pieces (the verifier wants stack accesses aligned), without a branch before the
+ * end: each branch in a loop multiplies the verifier's work.
+ */
+void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n)
 {
-	for (size_t at = 0; at < n;) {
-		size_t left = n - at, size = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+	for (size_t at = 0, size; at < n; at += size) {
+		size_t left = n - at;
 		uint64_t want = 0;
+		uint8_t reg = at ? R2 : R4;
 
+		size = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 		memcpy(&want, str + at, size);
-		emit_load(g->e, (unsigned)size, R2, base, off + (int)at);
-		if (size == 8) {
-			emit_imm(g->e, R3, (int64_t)want);
-			emit_jump_if(g->e, BPF_JNE, R2, R3, differs);
-		} else {
-			emit_jump_if_imm32(g->e, BPF_JNE, R2, (int32_t)want, differs);
-		}
-		at += size;
+		emit_load(g->e, (unsigned)size, reg, base, off + (int)at);
+		emit_imm(g->e, R3, (int64_t)want);
+		emit_alu(g->e, BPF_XOR, reg, R3);
+		if (at)
+			emit_alu(g->e, BPF_OR, R4, R2);
 	}
+}
+
+void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp)
+{
+	emit_alu(g->e, BPF_MOV, tmp, reg);
+	emit_neg(g->e, tmp);
+	emit_alu(g->e, BPF_OR, reg, tmp);
+	emit_alu_imm(g->e, BPF_RSH, reg, 63);
+	emit_alu_imm(g->e, BPF_XOR, reg, 1);
 }
 
 static void extend(struct gen *g, uint8_t reg, unsigned size, bool is_signed)
@@ -321,15 +332,16 @@ static int gen_not(struct gen *g, const struct ir_insn *i)
 
 /* ---- texts ---- */
 
-/* R0 = 1, or 0 from no on; to dst. */
-static void put_verdict(struct gen *g, uint16_t dst, int no)
+/* dst = 0, or 1 from yes on. */
+static void put_verdict(struct gen *g, uint16_t dst, int no, int yes)
 {
 	int done = emit_label_new(g->e);
 
-	emit_alu_imm(g->e, BPF_MOV, R0, 1);
-	emit_jump(g->e, done);
 	emit_label(g->e, no);
 	emit_alu_imm(g->e, BPF_MOV, R0, 0);
+	emit_jump(g->e, done);
+	emit_label(g->e, yes);
+	emit_alu_imm(g->e, BPF_MOV, R0, 1);
 	emit_label(g->e, done);
 	gen_put(g, dst, R0);
 }
@@ -339,7 +351,7 @@ static int gen_str_match(struct gen *g, const struct ir_insn *i)
 {
 	size_t n = (size_t)i->imm;
 	struct emit *e = g->e;
-	int no = emit_label_new(e);
+	int no = emit_label_new(e), yes = emit_label_new(e);
 
 	gen_get(g, R1, i->b);
 	emit_jump_if_imm(e, i->op == IR_STR_EQ ? BPF_JNE : BPF_JLT, R1, (int32_t)n, no);
@@ -349,41 +361,69 @@ static int gen_str_match(struct gen *g, const struct ir_insn *i)
 		emit_alu_imm(e, BPF_SUB, R3, (int32_t)n);
 	}
 	gen_read_stack(g, STACK_BUF, (unsigned)n, gen_fail(g, SLOT_UNREADABLE));
-	gen_compare(g, FP, STACK_BUF, i->str, n, no);
-	put_verdict(g, i->dst, no);
+	gen_difference(g, FP, STACK_BUF, i->str, n);
+	emit_jump_if_imm(e, BPF_JEQ, R4, 0, yes);
+	put_verdict(g, i->dst, no, yes);
 	return 1;
 }
 
-/* A bounded loop over the starts in the work area: R8 the start, R9 the last one. */
-static int gen_str_contains(struct gen *g, const struct ir_insn *i)
+/* R5 |= whether the text begins at start R8 + k of the work area; R9 is the last one that counts. */
+static void check_start(struct gen *g, const struct ir_insn *i, int k)
 {
-	size_t n = (size_t)i->imm;
 	struct emit *e = g->e;
-	int no = emit_label_new(e), yes = emit_label_new(e), again = emit_label_new(e);
-	int next = emit_label_new(e), whole = emit_label_new(e);
+
+	gen_difference(g, R1, SCRATCH_WORK_OFF + k, i->str, (size_t)i->imm);
+	emit_alu(e, BPF_MOV, R2, R9);
+	emit_alu(e, BPF_SUB, R2, R8);
+	emit_alu_imm(e, BPF_SUB, R2, k);
+	emit_alu_imm(e, BPF_RSH, R2, 63);
+	emit_alu(e, BPF_OR, R4, R2);
+	gen_is_zero(g, R4, R2);
+	emit_alu(e, BPF_OR, R5, R4);
+}
+
+/*
+ * R9 = the last start of the text within what is read of the string; to no when it is too short. The
+ * lesser of length and window is computed without a branch: the loop would be walked for either side.
+ */
+static void read_window(struct gen *g, const struct ir_insn *i, int no)
+{
+	struct emit *e = g->e;
 
 	gen_get(g, R2, i->b);
-	emit_jump_if_imm(e, BPF_JLT, R2, (int32_t)n, no);
-	emit_jump_if_imm(e, BPF_JLE, R2, CONTAINS_WINDOW, whole);
-	emit_alu_imm(e, BPF_MOV, R2, CONTAINS_WINDOW);
-	emit_label(e, whole);
+	emit_jump_if_imm(e, BPF_JLT, R2, (int32_t)i->imm, no);
+	emit_alu_imm(e, BPF_MOV, R1, CONTAINS_WINDOW);
+	emit_alu(e, BPF_SUB, R1, R2);
+	emit_alu(e, BPF_MOV, R3, R1);
+	emit_alu_imm(e, BPF_ARSH, R3, 63);
+	emit_alu(e, BPF_AND, R1, R3);
+	emit_alu(e, BPF_ADD, R2, R1);
+	emit_jump_if_imm(e, BPF_JGT, R2, CONTAINS_WINDOW, no);
 	emit_alu(e, BPF_MOV, R9, R2);
-	emit_alu_imm(e, BPF_SUB, R9, (int32_t)n);
+	emit_alu_imm(e, BPF_SUB, R9, (int32_t)i->imm);
 	gen_get(g, R3, i->a);
 	gen_read_work(g, gen_fail(g, SLOT_UNREADABLE));
+}
+
+/* A bounded loop over the starts, eight at a time: the verifier bears few branches (see compile.c). */
+static int gen_str_contains(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+	int no = emit_label_new(e), yes = emit_label_new(e), again = emit_label_new(e);
+
+	read_window(g, i, no);
 	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_label(e, again);
 	emit_alu(e, BPF_MOV, R1, REG_RECORD);
 	emit_alu(e, BPF_ADD, R1, R8);
-	gen_compare(g, R1, SCRATCH_WORK_OFF, i->str, n, next);
-	emit_jump(e, yes);
-	emit_label(e, next);
-	emit_alu_imm(e, BPF_ADD, R8, 1);
+	emit_alu_imm(e, BPF_MOV, R5, 0);
+	for (int k = 0; k < 8; k++)
+		check_start(g, i, k);
+	emit_jump_if_imm(e, BPF_JNE, R5, 0, yes);
+	emit_alu_imm(e, BPF_ADD, R8, 8);
 	emit_jump_if(e, BPF_JGT, R8, R9, no);
-	emit_jump_if_imm(e, BPF_JLE, R8, CONTAINS_WINDOW - (int32_t)n, again);
-	emit_jump(e, no);
-	emit_label(e, yes);
-	put_verdict(g, i->dst, no);
+	emit_jump_if_imm(e, BPF_JLE, R8, CONTAINS_WINDOW - (int32_t)i->imm, again);
+	put_verdict(g, i->dst, no, yes);
 	return 1;
 }
 
