@@ -13,6 +13,7 @@
 #define WHEN_COLUMNS 12      /* 19:36:48.123 */
 #define STATUS_COLUMNS 3
 #define DURATION_COLUMNS 7   /* 12.3 µs */
+#define NAME_START 20
 #define NAME_BOUND 44
 #define SERVICE_BOUND 16
 #define OTHER_ATTRIBUTES 4
@@ -304,6 +305,7 @@ void headline_fit(struct headline_layout *l, const struct span *s, const char *b
 {
 	unsigned name = columns_of(branch) + columns_of(kind_mark(s->kind)) + columns_of(s->name);
 
+	name = MAX(name, NAME_START);
 	l->name_columns = MAX(l->name_columns, MIN(name, name_bound(l)));
 	l->service_columns = MAX(l->service_columns, MIN(columns_of(service_of(s)), SERVICE_BOUND));
 }

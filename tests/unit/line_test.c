@@ -45,8 +45,8 @@ static void a_request(void **state)
 	begin((struct line_options){0});
 	give(span_make("GET /users/{id}", 1234567, a, ARRAY_SIZE(a)));
 	give(bad);
-	expect("22:13:20.124  GET /users/{id}  200  1.23 ms  /users/42?verbose=1  ↓1.2 kB  192.0.2.7\n"
-	       "22:13:21.358  GET /cart        503   1.23 s\n");
+	expect("22:13:20.124  GET /users/{id}       200  1.23 ms  /users/42?verbose=1  ↓1.2 kB  192.0.2.7\n"
+	       "22:13:21.358  GET /cart             503   1.23 s\n");
 }
 
 static void panicked(void **state)
@@ -58,7 +58,7 @@ static void panicked(void **state)
 	s.status_text = "panic";
 	begin((struct line_options){0});
 	give(s);
-	expect("22:13:20.123  GET  ERR   900 ns  /x  panic: *errors.errorString\n");
+	expect("22:13:20.123  GET                   ERR   900 ns  /x  panic: *errors.errorString\n");
 }
 
 static void colours(void **state)
@@ -92,8 +92,7 @@ static void hostile(void **state)
 
 	begin((struct line_options){.colour = false});
 	give(span_make("GET\033[2J", 1000, a, 2));
-	expect("22:13:20.123  GET\\x1b[2J       1.00 µs  "
-	       "/\\x1b]0;owned\\x07\\n\\x9b\\xff\\x7f\\u{9b}\\u{202e}?a\\tb\\r\n");
+	expect("22:13:20.123  GET\\x1b[2J                 1.00 µs  /\\x1b]0;owned\\x07\\n\\x9b\\xff\\x7f\\u{9b}\\u{202e}?a\\tb\\r\n");
 }
 
 static void services(void **state)
@@ -106,9 +105,9 @@ static void services(void **state)
 	give(span_make("GET /a", 1000, NULL, 0));
 	give(s);
 	give(span_make("GET /a", 1000, NULL, 0));
-	expect("22:13:20.123  shop  GET /a       1.00 µs\n"
-	       "22:13:20.123  a-service-with-…  GET /b       2.00 µs\n"
-	       "22:13:20.123  shop              GET /a       1.00 µs\n");
+	expect("22:13:20.123  shop  GET /a                     1.00 µs\n"
+	       "22:13:20.123  a-service-with-…  GET /b                     2.00 µs\n"
+	       "22:13:20.123  shop              GET /a                     1.00 µs\n");
 }
 
 static void other_libraries(void **state)
@@ -125,9 +124,9 @@ static void other_libraries(void **state)
 	give(s);
 	give(span_make("shop.Cart/Add", 1000, rpc, 2));
 	give(span_make("work", 1000, own, 5));
-	expect("22:13:20.123  → SELECT       1.00 µs  SELECT 1  db:5432\n"
-	       "22:13:20.123  shop.Cart/Add   14  1.00 µs  Get\n"
-	       "22:13:20.123  work                1.00 µs  a=x  b=2  c=true  d=0.5\n");
+	expect("22:13:20.123  → SELECT                   1.00 µs  SELECT 1  db:5432\n"
+	       "22:13:20.123  shop.Cart/Add          14  1.00 µs  Get\n"
+	       "22:13:20.123  work                       1.00 µs  a=x  b=2  c=true  d=0.5\n");
 }
 
 static unsigned widest(const char *text)

@@ -92,8 +92,8 @@ static void waits_for_the_root(void **state)
 	now_ns += 999999999;
 	assert_string_equal(so_far(), "");
 	now_ns += 1;
-	assert_string_equal(so_far(), "22:13:20.223  root            100 ms  /p\n"
-				      "    +10.0 ms  └─ child       20.0 ms  /p\n");
+	assert_string_equal(so_far(), "22:13:20.223  root                        100 ms  /p\n"
+				      "    +10.0 ms  └─ child                   20.0 ms  /p\n");
 	finish();
 }
 
@@ -105,8 +105,8 @@ static void stragglers(void **state)
 	so_far();
 	give(1, 2, 1, "late", 10, 2000);
 	now_ns += 1000000000;
-	assert_string_equal(so_far(), "22:13:20.223  root        100 ms  /p\n"
-				      "22:13:22.133  late        2.00 s  /p\n");
+	assert_string_equal(so_far(), "22:13:20.223  root                        100 ms  /p\n"
+				      "22:13:22.133  late                        2.00 s  /p\n");
 	finish();
 }
 
@@ -119,7 +119,7 @@ static void remote_parent_is_a_root(void **state)
 	s.parent_id[0] = 0x77;
 	sink->ops->span(sink, &s);
 	now_ns += 1000000000;
-	assert_string_equal(so_far(), "22:13:20.124  remote       1.00 ms\n");
+	assert_string_equal(so_far(), "22:13:20.124  remote                     1.00 ms\n");
 	finish();
 }
 
@@ -129,9 +129,9 @@ static void ring_of_parents(void **state)
 	give(1, 1, 2, "a", 0, 1);
 	give(1, 2, 1, "b", 1, 1);
 	give(1, 3, 3, "own parent", 2, 1);
-	expect("22:13:20.126  own parent       1.00 ms  /p\n"
-	       "22:13:20.124  a                1.00 ms  /p\n"
-	       "    +1.00 ms  └─ b             1.00 ms  /p\n");
+	expect("22:13:20.126  own parent                 1.00 ms  /p\n"
+	       "22:13:20.124  a                          1.00 ms  /p\n"
+	       "    +1.00 ms  └─ b                       1.00 ms  /p\n");
 }
 
 static size_t rows(const char *text)
