@@ -9,7 +9,7 @@
  * descriptor of it, that address in DW_AT_go_runtime_type: the descriptor is used then, so that a type
  * has one identity whatever it was read from. Alignment is not recorded and is computed.
  *
- * Unnamed results ("~r0") are often written twice.
+ * Results are often written twice, one entry for each place they live in.
  *
  * One pass at the first question indexes functions by address, types by name, and inlined instances.
  * The input is not trusted: the pass is bounded by the size of the file, recursion by DIE_DEPTH.
@@ -580,14 +580,15 @@ static void read_param(struct binary *b, const struct func *f, Dwarf_Die *die, s
 	read_location(die, f->entry, ret);
 }
 
-/* Whether the DIE before it in the list was the same unnamed result. */
-static bool repeats(Dwarf_Die *die, const char **last)
+/* Go's names of parameters and results differ, but for blank ones. */
+static bool repeats(Dwarf_Die *die, const char *const *names, size_t n)
 {
 	const char *name = dwarf_diename(die);
-	bool again = name && name[0] == '~' && *last && !strcmp(name, *last);
 
-	*last = name;
-	return again;
+	for (size_t i = 0; name && strcmp(name, "_") && i < n; i++)
+		if (names[i] && !strcmp(names[i], name))
+			return true;
+	return false;
 }
 
 static const struct func_die *find_function(const struct dwarf *d, uint64_t pc)
@@ -603,20 +604,24 @@ int dwarf_function(struct binary *b, const struct func *f, const struct dwarf_pa
 	struct dwarf *d = dwarf_get(b);
 	const struct func_die *x = d ? find_function(d, f->entry) : NULL;
 	VEC(struct dwarf_param) v = {0};
-	const char *last = NULL;
+	VEC(const char *) names = {0};
 	Dwarf_Die die, child;
 
 	if (!x || !dwarf_offdie(d->dw, x->off, &die))
 		return -ENODATA;
 	if (!dwarf_child(&die, &child)) {
 		do {
-			if (dwarf_tag(&child) == DW_TAG_formal_parameter && !repeats(&child, &last))
-				read_param(b, f, &child, vec_add(&v));
+			if (dwarf_tag(&child) != DW_TAG_formal_parameter ||
+			    repeats(&child, names.data, names.len))
+				continue;
+			vec_push(&names, dwarf_diename(&child));
+			read_param(b, f, &child, vec_add(&v));
 		} while (v.len < 256 && !dwarf_siblingof(&child, &child));
 	}
 	*ret = v.len ? arena_memdup(&b->arena, v.data, v.len * sizeof(*v.data)) : NULL;
 	*ret_n = v.len;
 	vec_done(&v);
+	vec_done(&names);
 	return 0;
 }
 

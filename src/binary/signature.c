@@ -1,6 +1,6 @@
 /*
- * Signatures. Types come from DWARF, from the method table of the receiver's type, or from a
- * declaration, in this order; the calling convention (abi.c) says where values of these types lie; and
+ * Signatures. Types come from the method table of the receiver's type, from DWARF, or from a
+ * declaration, in this order (DWARF leaves out parameters that are not used and, now and then, a result); the calling convention (abi.c) says where values of these types lie; and
  * that is compared with what the compiler left in the binary for other purposes: ArgInfo, the argument
  * registers that the morestack block saves, the pointer bitmap. A source that does not agree is not used;
  * a declaration that does not agree is an error with the reason.
@@ -761,13 +761,53 @@ static int attempt_generic(struct work *w, source_fn source, struct err *err)
 	return r;
 }
 
+static void take_names(struct slots *s, const struct dwarf_param *p, size_t n, bool results)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += p[i].result == results && strcmp(p[i].name, ".dict");
+	if (count != s->n)
+		return;
+	for (size_t i = 0, k = 0; i < n; i++)
+		if (p[i].result == results && strcmp(p[i].name, ".dict"))
+			s->v[k++].name = p[i].name;
+}
+
+/* A method's type has no names; DWARF may. */
+static void names_from_dwarf(struct work *w)
+{
+	const struct dwarf_param *p;
+	size_t n;
+
+	if (dwarf_function(w->b, w->f, &p, &n))
+		return;
+	take_names(&w->params, p, n, false);
+	take_names(&w->results, p, n, true);
+	w->sources |= SIG_DWARF;
+}
+
+/* DWARF proves nothing about a result that it does not mention. */
+static int resolve_declared(struct work *w, struct err *err)
+{
+	int r = merge_declaration(w, err);
+	struct err e = {0};
+
+	if (r == -EPROTO && !(w->sources & SIG_METHOD) && w->decl->has_results &&
+	    w->results.n < w->decl->nresults && !attempt_generic(w, from_declaration, &e))
+		return 0;
+	return r;
+}
+
 static int resolve(struct work *w, struct err *err)
 {
 	struct err e = {0};
+	bool found = !attempt_generic(w, from_method, &e);
 
-	if (!attempt_generic(w, from_dwarf, &e) || !attempt_generic(w, from_method, &e) ||
-	    !attempt_generic(w, from_dwarf_params, &e))
-		return w->decl ? merge_declaration(w, err) : 0;
+	if (found)
+		names_from_dwarf(w);
+	if (found || !attempt_generic(w, from_dwarf, &e) || !attempt_generic(w, from_dwarf_params, &e))
+		return w->decl ? resolve_declared(w, err) : 0;
 	if (w->decl)
 		return attempt_generic(w, from_declaration, err);
 	if (attempt(w, from_arginfo, -1, &e)) {
@@ -841,9 +881,9 @@ static int refuse_abi0(const struct work *w, struct signature *ret, struct err *
 	if (w->decl && (w->decl->nparams || w->decl->nresults))
 		return err_set(err, -ENODATA, "%s %s, so its arguments are not where Go's register "
 					      "convention puts them; probe a Go function instead",
-			       w->f->name, w->f->flags & FUNC_NO_FUNCDATA ? "is not Go code"
-					   : w->f->flags & FUNC_ASM	  ? "is written in assembly"
-									  : "is an ABI0 wrapper");
+			       w->f->name, w->f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA)
+					   ? "is written in assembly or not in Go"
+					   : "is an ABI0 wrapper");
 	*ret = (struct signature){0};
 	return 0;
 }

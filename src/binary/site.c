@@ -149,12 +149,10 @@ static void walk(struct line *l)
 
 static int refuse_code(const struct func *f, const struct code *c, struct err *err)
 {
-	if (f->flags & FUNC_NO_FUNCDATA)
-		return err_set(err, -ENOTSUP, "%s is not Go code (it has no Go metadata), so there is no "
-					      "goroutine to attribute its calls to", f->name);
-	if (f->flags & FUNC_ASM)
-		return err_set(err, -ENOTSUP, "%s is written in assembly: R14 need not hold the "
-					      "goroutine there; probe a Go function that calls it", f->name);
+	if (f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA))
+		return err_set(err, -ENOTSUP, "%s is written in assembly or not in Go: R14 need not hold "
+					      "the goroutine there; probe a Go function that calls it",
+			       f->name);
 	if (c->bad)
 		return err_set(err, -EPROTO, "the code of %s does not decode at %#" PRIx64
 					     ", so its jumps are not known", f->name, c->bad);

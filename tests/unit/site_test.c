@@ -136,7 +136,7 @@ static void test_loop_header(void **state)
 static void test_refusals(void **state)
 {
 	refuse_entry(CODE(0xc3), FUNC_ASM, -ENOTSUP, "written in assembly");
-	refuse_entry(CODE(0xc3), FUNC_NO_FUNCDATA, -ENOTSUP, "not Go code");
+	refuse_entry(CODE(0xc3), FUNC_NO_FUNCDATA, -ENOTSUP, "or not in Go");
 	refuse_entry(CODE(0x55, 0x06, 0xc3), 0, -EPROTO, "does not decode");
 	refuse_entry(CODE(0xc5, 0xf8, 0x10, 0xc1, 0xc3), 0, -ENOTSUP, "no instruction at the entry");
 	/* mov r14, fs:[-8] */
