@@ -53,10 +53,15 @@ def _detached(httpd):
                         f"{changed[min(changed)]}"
 
 
-def _cycle(httpd):
+def _cycle(httpd, load):
     """Attach until a span comes, look at the probes, detach."""
     e = Earshot("attach", "-p", str(httpd.pid), "-o", "json")
-    until(f"a span comes: {e.err()!r}", lambda: e.check_alive() and e.out_path.stat().st_size > 0, 20)
+
+    def observed():
+        load.turn()
+        return e.check_alive() and e.out_path.stat().st_size > 0
+
+    until("a span comes", observed, 20)
     probes, rss = len(changed_text(httpd.pid)), rss_kib(e.pid)
     code = e.stop(signal.SIGINT, 10)
     assert code == 0, f"exit code {code}: {e.describe()}"
@@ -70,8 +75,7 @@ def _cycles(path, cycles):
     with Httpd(path) as httpd:
         load, sizes, before = Load(httpd), [], None
         for i in range(cycles):
-            load.turn()
-            sizes.append(_cycle(httpd))
+            sizes.append(_cycle(httpd, load))
             _detached(httpd)
             if i == min(20, cycles // 4):
                 before = rss_kib(httpd.pid), fd_count(httpd.pid)

@@ -7,7 +7,7 @@ import time
 
 from cases import expectations, plan
 from earshot import Earshot, agent, attach, need_earshot
-from proc import Process, Skip, free_port, scratch, until
+from proc import Process, Skip, free_port, listener_pid, scratch, session_pids, until
 from services import ROOT, SERVICES
 from spans import check
 from target import Httpd, Report, get, httpd_path, newest, send
@@ -42,28 +42,22 @@ def _box(script, flags=(), binary=None):
     return Boxed()
 
 
-FILL = 'mkdir -p "$root/srv" "$root/report" "$root/proc"; cp "$binary" "$root/srv/app"; ' \
+FILL = 'mkdir -p "$root/srv" "$root/report" "$root/proc" "$root/tmp"; cp "$binary" "$root/srv/app"; ' \
        'mount --bind "$out" "$root/report"; '
 CHROOT = FILL + 'exec chroot "$root" "$@"'
 TMPFS = 'mount -t tmpfs none "$root"; ' + CHROOT
-# A process in a PID namespace of its own does not know its number outside.
 OVERLAY = ('mount -t tmpfs none "$root"; mkdir "$root/low" "$root/up" "$root/work" "$root/all"; '
            'mkdir -p "$root/low/srv"; cp "$binary" "$root/low/srv/app"; '
            'mount -t overlay overlay -o "lowerdir=$root/low,upperdir=$root/up,workdir=$root/work" "$root/all"; '
-           'mkdir "$root/all/report"; mount --bind "$out" "$root/all/report"; '
+           'mkdir "$root/all/report" "$root/all/tmp"; mount --bind "$out" "$root/all/report"; '
            'exec chroot "$root/all" "$@"')
 
 
 def _host_pid(httpd):
-    """The server's pid as we see it: the one that runs /srv/app in our process group."""
-    own = httpd.process.pid
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.getpgid(int(pid)) == own and os.readlink(f"/proc/{pid}/exe").endswith("/srv/app"):
-                return int(pid)
-        except OSError:
-            continue
-    raise AssertionError("the server's process is not to be found")
+    """The server's number out here; in a PID namespace it knows another one."""
+    pid = listener_pid(httpd.where["http"], session_pids(httpd.process.pid))
+    assert pid, "the server's process is not to be found"
+    return pid
 
 
 def _boxed(script, flags=()):

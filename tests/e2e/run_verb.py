@@ -94,7 +94,8 @@ def _for():
     with Httpd(newest(), prefix=[EARSHOT, "run", "-o", "none", "--for", "1s", "--"]) as httpd:
         time.sleep(2.5)
         assert httpd.get("/plain")[0] == 200
-        assert httpd.process.stop() == 0
+        code = httpd.process.stop()
+        assert code == 0, f"exit code {code}: {httpd.process.describe()}"
 
 
 def _missing_command():

@@ -1,7 +1,7 @@
 """Start processes, bound them in time, and leave none behind.
 
-Every process gets a session of its own, so that it and whatever it starts
-can be ended together. Output goes to files: nobody blocks on a full pipe.
+Every process gets a session of its own, so that it and whatever it starts can
+be ended together. Output goes to files: nobody blocks on a full pipe.
 """
 
 import atexit
@@ -65,7 +65,7 @@ def clean_env(**extra):
 
 
 class Process:
-    """A child with its output in files and its own process group."""
+    """A child with its output in files and a session of its own."""
 
     def __init__(self, argv, env=None, cwd=None, stdin=subprocess.DEVNULL):
         self.dir = scratch()
@@ -105,11 +105,12 @@ class Process:
         return code
 
     def kill(self):
-        """End it and its group, whatever state they are in."""
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        """End it and its session, whatever state they are in."""
+        for pid in session_pids(self.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
         try:
             self.popen.wait(5)
         except subprocess.TimeoutExpired:
@@ -156,6 +157,32 @@ def port_open(port):
     with socket.socket() as s:
         s.settimeout(1)
         return s.connect_ex(("127.0.0.1", port)) == 0
+
+
+def listener_pid(port, pids):
+    """Which of these processes holds the socket that listens on port."""
+    want = f":{port:04X}"
+    inodes = {f"socket:[{f[9]}]" for name in ("tcp", "tcp6") for f in
+              (line.split() for line in list(open(f"/proc/net/{name}"))[1:])
+              if f[1].endswith(want) and f[3] == "0A"}
+    for pid in pids:
+        try:
+            if any(os.readlink(f"/proc/{pid}/fd/{fd}") in inodes for fd in os.listdir(f"/proc/{pid}/fd")):
+                return pid
+        except OSError:
+            continue
+    return None
+
+
+def session_pids(leader):
+    """The processes of the session a Process leads: itself and its descendants,
+    those in groups of their own included."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.getsid(int(pid)) == leader:
+                yield int(pid)
+        except OSError:
+            continue
 
 
 def run_once(argv, seconds=30.0, **kw):

@@ -6,7 +6,8 @@ import re
 import subprocess
 
 from cases import ANY, Case
-from proc import CACHE, Process, Skip, clean_env, free_port, port_open, scratch, until
+from proc import (CACHE, Process, Skip, clean_env, free_port, listener_pid, port_open,
+                  scratch, session_pids, until)
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 ROOT = CACHE / "third-party"
@@ -45,6 +46,9 @@ class Service:
         self.go = (0, 0)
         try:
             until(f"{self.binary} listens", self._listening, 45)
+            # syncthing's first process only watches over the one that serves.
+            self.pid = until(f"{self.binary}'s listening process is found",
+                             lambda: listener_pid(self.port, session_pids(self.process.pid)))
         except BaseException:
             self.process.kill()
             raise

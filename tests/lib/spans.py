@@ -1,5 +1,7 @@
 """Compare the spans that came with the spans that should have come."""
 
+import os
+
 from cases import ABSENT, HEX
 from earshot import agent
 
@@ -67,7 +69,7 @@ def compare(expected, spans):
     return wrong
 
 
-def check(expected, spans, limit=12):
+def check(expected, spans, limit=int(os.environ.get("EARSHOT_DIFFERENCES", "12"))):
     wrong = compare(expected, spans)
     if wrong:
         more = f"\n  … and {len(wrong) - limit} more" if len(wrong) > limit else ""
