@@ -87,6 +87,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
+	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("map", struct pack_capture, transform.map, yaml_text_pairs),
 	FIELD("known", struct pack_capture, transform.known, yaml_texts),
 	FIELD("other", struct pack_capture, transform.other, yaml_text),
@@ -212,6 +213,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("goroutine", struct pack_variant, goroutine, read_expr),
 	FIELD("sp", struct pack_variant, sp, read_expr),
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
+	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	{"capture", read_captures, 0, false},
 	{0},
 };

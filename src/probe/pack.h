@@ -23,6 +23,7 @@ enum point_role {
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
+	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
 	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
 	const char *other;             /* … and the original goes to attribute `original` */
@@ -50,6 +51,7 @@ struct pack_variant {              /* one way to find a join point; the first th
 	bool at_return;
 	const char *when, *goroutine, *sp;
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
+	const char *needs_present;     /* … only where it does */
 	const struct pack_capture *captures;
 	size_t ncaptures;
 	int line;

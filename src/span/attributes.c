@@ -3,6 +3,7 @@
  *
  *   default     0 or "" is replaced           status 0 → 200
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
+ *   prefix_of   dropped unless an attribute begins with it    /inner, when the path is /outer/inner
  *   map         text for text                 true → https
  *   known       what is not known is "other"  BREW → _OTHER, the original in an attribute of its own
  *   port        host:port is split            "[::1]:80" → "::1" and 80
@@ -396,6 +397,16 @@ static bool apply_from(struct value *v, const char *from)
 	return true;
 }
 
+/* Without that attribute there is nothing to say against the value. */
+static bool apply_prefix_of(const struct attr_list *l, const struct value *v, const char *key)
+{
+	const struct attr_value *whole = attr_list_find(l, key, strlen(key));
+
+	if (!whole || whole->kind != ATTR_STRING || v->kind != ATTR_STRING)
+		return true;
+	return v->len <= whole->len && (!v->len || !memcmp(attr_list_text(l, whole), v->s, v->len));
+}
+
 static bool text_equals(const char *s, size_t len, const char *other)
 {
 	return strlen(other) == len && !memcmp(s, other, len);
@@ -468,13 +479,15 @@ static void apply_port(struct value *v)
 	v->len = (size_t)(host_end - v->s);
 }
 
-static bool apply_transform(struct value *v, const struct transform *t)
+static bool apply_transform(const struct attr_list *l, struct value *v, const struct transform *t)
 {
 	bool number = v->kind != ATTR_STRING;
 
 	if (t->default_value && value_is_zero(v))
 		value_from_text(v, t->default_value, number);
 	if (t->from && !apply_from(v, t->from))
+		return false;
+	if (t->prefix_of && !apply_prefix_of(l, v, t->prefix_of))
 		return false;
 	if (t->map)
 		apply_map(v, t->map);
@@ -528,7 +541,7 @@ void attributes_capture(struct attr_list *l, const struct capture_rule *rules, s
 		struct value v = {.port = -1};
 
 		if (read_slot(&rules[i], e, src, &v)) {
-			if (apply_transform(&v, rules[i].transform))
+			if (apply_transform(l, &v, rules[i].transform))
 				store(l, &rules[i], &v);
 		} else if (src->unreadable && unreadable(&rules[i], e)) {
 			(*src->unreadable)++;

@@ -53,9 +53,11 @@ static const struct ir_slot end_slots[] = {
 	{.name = "status", .kind = VALUE_INT}, {.name = "size", .kind = VALUE_INT},
 	{.name = "size", .kind = VALUE_INT},   {.name = "route", .kind = VALUE_STRING},
 };
-static const struct pack_capture note_captures[] = {{.name = "route"}, {.name = "ratio"}};
+static const struct pack_capture note_captures[] = {
+	{.name = "route"}, {.name = "ratio"}, {.name = "part", .transform = {.prefix_of = "path"}}};
 static const struct ir_slot note_slots[] = {{.name = "route", .kind = VALUE_STRING},
-					    {.name = "ratio", .kind = VALUE_FLOAT64}};
+					    {.name = "ratio", .kind = VALUE_FLOAT64},
+					    {.name = "part", .kind = VALUE_STRING}};
 static const struct pack_capture panic_captures[] = {{.name = "type"}};
 static const struct ir_slot panic_slots[] = {{.name = "type", .kind = VALUE_TYPE}};
 static const struct pack_capture unwind_captures[] = {{.name = "pc"}};
@@ -63,7 +65,7 @@ static const struct ir_slot unwind_slots[] = {{.name = "pc", .kind = VALUE_UINT}
 
 static const struct pack_variant v_start = {.captures = start_captures, .ncaptures = S_START};
 static const struct pack_variant v_end = {.captures = end_captures, .ncaptures = E_END};
-static const struct pack_variant v_note = {.captures = note_captures, .ncaptures = 2};
+static const struct pack_variant v_note = {.captures = note_captures, .ncaptures = 3};
 static const struct pack_variant v_panic = {.captures = panic_captures, .ncaptures = 1};
 static const struct pack_variant v_unwind = {.captures = unwind_captures, .ncaptures = 1};
 static const struct pack_variant v_bare = {0}, v_return = {.at_return = true};
@@ -738,6 +740,22 @@ static void notes(void **state)
 	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
 }
 
+static void prefix_of_another(void **state)
+{
+	static const char *const parts[] = {"/inner", "/outer/inner/more", "/outer/", "/outer/in", "/outer/x"};
+
+	start_init(1, 500, 10);
+	record_str(&w.r, S_PATH, "/outer/inner");
+	send();
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		record_init(&w.r, P_NOTE, 1, 600, 15, 3);
+		record_str(&w.r, 2, parts[i]);
+		send();
+	}
+	end(1, 500, 20, 200);
+	one("GET unset {method=GET path=/outer/inner part=/outer/in status=#200}");
+}
+
 static void discard(void **state)
 {
 	start_init(1, 500, 10);
@@ -985,7 +1003,7 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
 		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
-		T(error_from_status), T(notes), T(discard), T(incoming_trace),
+		T(error_from_status), T(notes), T(prefix_of_another), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),
 		T(literal_from_the_file), T(speed),
