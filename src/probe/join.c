@@ -47,7 +47,7 @@ bool pack_applies(struct binary *b, const struct pack *p)
 	return false;
 }
 
-/* "net/http.Request.pat" names a field that must not exist. */
+/* "net/http.Request.pat" names a field that must, or must not, exist. */
 static bool field_exists(struct binary *b, const char *path)
 {
 	const char *dot = strrchr(path, '.');
@@ -109,6 +109,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 
 	if (v->needs_absent && field_exists(jn->binary, v->needs_absent))
 		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_absent);
+	if (v->needs_present && !field_exists(jn->binary, v->needs_present))
+		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
 	r = func_ref_parse(v->func, jn->arena, &ref, err);
 	if (r < 0)
 		return r;

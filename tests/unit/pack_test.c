@@ -67,7 +67,7 @@ static void test_all_keys(void **state)
 		"        h: {expr: x, port: h.port, keep_empty: true}\n"
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
-		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      capture: *c\n"
+		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      capture: *c\n"
 		"  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
 		"hooks:\n- name: u\n  role: unwind\n  variants:\n"
@@ -98,6 +98,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(w->ncaptures, 7);
 	assert_true(w->at_return);
 	assert_string_equal(w->needs_absent, "a/b.T.f");
+	assert_string_equal(w->needs_present, "c.T.g");
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
