@@ -657,6 +657,19 @@ void session_options_done(struct session_options *o)
 	vec_done(&o->otlp_headers);
 }
 
+/* A summary is true only when every sink has delivered what it could. */
+static void finish_sinks(struct session *s)
+{
+	for (size_t i = 0; i < s->sinks.len; i++) {
+		struct sink *sink = s->sinks.data[i];
+
+		if (sink->ops->finish)
+			sink->ops->finish(sink, FLUSH_MS);
+		if (sink->ops->losses)
+			sink->ops->losses(sink, &s->summary.losses);
+	}
+}
+
 void session_finish(struct session *s)
 {
 	if (!s)
@@ -664,12 +677,11 @@ void session_finish(struct session *s)
 	leave_all(s);
 	s->ops->losses(s->planter, &s->summary.losses);
 	assembler_summary(s->assembler, &s->summary);
+	finish_sinks(s);
 	for (size_t i = 0; i < s->sinks.len; i++) {
 		struct sink *sink = s->sinks.data[i];
 		const char *trouble;
 
-		if (sink->ops->losses)
-			sink->ops->losses(sink, &s->summary.losses);
 		if (sink->ops->summary)
 			sink->ops->summary(sink, &s->summary);
 		trouble = sink->ops->trouble ? sink->ops->trouble(sink) : NULL;

@@ -279,6 +279,7 @@ static const struct sink_ops otlp_ops = {
 	.trouble = otlp_trouble,
 	.losses = otlp_losses,
 	.summary = otlp_summary,
+	.finish = sink_otlp_finish,
 	.close = otlp_close,
 };
 

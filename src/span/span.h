@@ -78,7 +78,9 @@ struct sink_ops {
 	const char *(*trouble)(struct sink *s);
 	void (*losses)(struct sink *s, struct losses *ret); /* adds its counts */
 	void (*summary)(struct sink *s, const struct run_summary *sum);
-	/* Flushes within timeout_ms, then frees. NULL ok. */
+	/* NULL, or: flushes within timeout_ms and takes no more spans; losses and trouble are final then. */
+	void (*finish)(struct sink *s, unsigned timeout_ms);
+	/* Flushes within timeout_ms (if finish has not), then frees. NULL ok. */
 	void (*close)(struct sink *s, unsigned timeout_ms);
 };
 struct sink {
