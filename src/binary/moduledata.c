@@ -27,21 +27,25 @@ struct words {
 	size_t n;
 };
 
-static uint64_t word(const struct words *w, size_t i)
-{
-	uint64_t v = 0;
-
-	if (i < w->n)
-		memcpy(&v, w->p + i * 8, 8);
-	return v;
-}
-
 static uint32_t u32_at(const uint8_t *p)
 {
 	uint32_t v;
 
 	memcpy(&v, p, sizeof(v));
 	return v;
+}
+
+static uint64_t u64_at(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static uint64_t word(const struct words *w, size_t i)
+{
+	return i < w->n ? u64_at(w->p + i * 8) : 0;
 }
 
 /* ---- head and text ---- */
@@ -115,10 +119,8 @@ static int find_text(const struct image *img, const struct words *w, const struc
  */
 static bool is_pointer_descriptor(const uint8_t *p, uint32_t *ret_str)
 {
-	static const uint8_t sizes[16] = {8, [8] = 8};
-
-	if (memcmp(p, sizes, sizeof(sizes)) != 0 || (p[23] & 31) != KIND_POINTER || p[21] != 8 ||
-	    p[22] != 8 || (p[20] & 4))
+	if (p[21] != 8 || p[22] != 8 || (p[23] & 31) != KIND_POINTER || (p[20] & 4) ||
+	    u64_at(p) != 8 || u64_at(p + 8) != 8)
 		return false;
 	*ret_str = u32_at(p + 40);
 	return true;
