@@ -23,7 +23,7 @@ enum point_role {
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
-	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value */
+	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to its first "{") */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
 	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
 	const char *other;             /* … and the original goes to attribute `original` */

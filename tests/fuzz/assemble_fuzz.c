@@ -22,8 +22,8 @@ static const struct pack_capture captures[] = {
 	[BOOLEAN] = {.name = "boolean", .transform = {.map = map}},
 	[REAL] = {.name = "real", .transform = {.default_value = "0.5"}},
 	[WORD] = {.name = "type"},
-	[POINTER] = {.name = "pc"},
-	[HOST] = {.name = "host", .transform = {.from = "[", .port_attribute = "port", .map = map,
+	[POINTER] = {.name = "pc", .transform = {.prefix_of = "text"}},
+	[HOST] = {.name = "host", .transform = {.from = "[", .prefix_of = "text", .port_attribute = "port", .map = map,
 						.keep_empty = true}},
 	[CONST] = {.name = "number", .constant = "12"},
 };

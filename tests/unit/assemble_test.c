@@ -742,7 +742,8 @@ static void notes(void **state)
 
 static void prefix_of_another(void **state)
 {
-	static const char *const parts[] = {"/inner", "/outer/inner/more", "/outer/", "/outer/in", "/outer/x"};
+	static const char *const parts[] = {"/inner", "/outer/inner/more", "/outer/", "/outer/in", "/outer/x",
+					   "/outer/{id}", "/in/{id}"};
 
 	start_init(1, 500, 10);
 	record_str(&w.r, S_PATH, "/outer/inner");
@@ -753,7 +754,7 @@ static void prefix_of_another(void **state)
 		send();
 	}
 	end(1, 500, 20, 200);
-	one("GET unset {method=GET path=/outer/inner part=/outer/in status=#200}");
+	one("GET unset {method=GET path=/outer/inner part=/outer/{id} status=#200}");
 }
 
 static void discard(void **state)
