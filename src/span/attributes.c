@@ -397,31 +397,6 @@ static bool apply_from(struct value *v, const char *from)
 	return true;
 }
 
-/*
- * Whether path begins with pattern. As in ServeMux, {x} stands for a segment, {x...} for all that follows
- * and {$} for the end.
- */
-static bool begins_with(const char *path, const char *end, const char *pattern, const char *pattern_end)
-{
-	while (pattern < pattern_end) {
-		const char *close = *pattern == '{' ? memchr(pattern, '}', (size_t)(pattern_end - pattern)) : NULL;
-
-		if (!close) {
-			if (path == end || *path++ != *pattern++)
-				return false;
-			continue;
-		}
-		if (close - pattern == 2 && pattern[1] == '$')
-			return path == end;
-		if (close - pattern > 3 && !memcmp(close - 3, "...", 3))
-			return true;
-		while (path < end && *path != '/')
-			path++;
-		pattern = close + 1;
-	}
-	return true;
-}
-
 /* Without that attribute there is nothing to say against the value. */
 static bool apply_prefix_of(const struct attr_list *l, const struct value *v, const char *key)
 {
