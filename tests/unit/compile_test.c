@@ -735,6 +735,101 @@ static void test_too_complex(void **state)
 	world_free(w);
 }
 
+/* ---- generated expressions: whatever compiles passes the verifier and runs ---- */
+
+static uint64_t seed;
+
+static unsigned pick(unsigned n)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(seed >> 33) % n;
+}
+
+static void generate(struct buf *b, unsigned depth);
+
+static void generate_leaf(struct buf *b)
+{
+	static const char *const leaves[] = {"n", "small", "u", "big", "s", "ss", "ok", "p", "array", "body",
+					     "0", "1", "-3", "\"GET\"", "\"\"", "nil", "true", "1.5", "10ms",
+					     "goid", "caller", "p.URL.Path", "p.Header", "p.Body", "p.URL"};
+
+	buf_str(b, leaves[pick(ARRAY_SIZE(leaves))]);
+}
+
+static void generate_binary(struct buf *b, unsigned depth)
+{
+	static const char *const operators[] = {"+", "-", "*", "&", "|", "^", "<<", ">>", "==", "!=",
+						"<", "<=", ">", ">=", "&&", "||", "&&", "||", "==", "!="};
+
+	buf_char(b, '(');
+	generate(b, depth - 1);
+	buf_printf(b, " %s ", operators[pick(ARRAY_SIZE(operators))]);
+	generate(b, depth - 1);
+	buf_char(b, ')');
+}
+
+static void generate_call(struct buf *b, unsigned depth)
+{
+	static const char *const calls[] = {"len(", "cap(", "typeof(", "uintptr(", "string(", "uint8(", "int(", "!(", "-("};
+
+	buf_str(b, calls[pick(ARRAY_SIZE(calls))]);
+	generate(b, depth - 1);
+	buf_char(b, ')');
+}
+
+static void generate_path(struct buf *b, unsigned depth)
+{
+	static const char *const tails[] = {".URL", ".Path", ".Header[\"User-Agent\"]", "[0]", "[n]", ".TLS",
+					    ".(*response)", ".(*Request).Method", "[u - 3]", ".Method"};
+
+	generate(b, depth - 1);
+	buf_str(b, tails[pick(ARRAY_SIZE(tails))]);
+}
+
+static void generate(struct buf *b, unsigned depth)
+{
+	static void (*const kinds[])(struct buf *, unsigned) = {generate_binary, generate_binary,
+								generate_call, generate_path};
+
+	if (!depth || !pick(4))
+		generate_leaf(b);
+	else
+		kinds[pick(ARRAY_SIZE(kinds))](b, depth);
+}
+
+/* An expression that does not compile says why, at a column; it never fails the verifier. */
+static bool check_generated(struct world *w, const char *text)
+{
+	if (capture_at(w, text, SITE_ENTRY, NULL))
+		return true;
+	if (strstr(w->error, "damaged") || !strchr(w->error, '^'))
+		fail_msg("%s: %s", text, w->error);
+	return false;
+}
+
+static void test_generated(void **state)
+{
+	unsigned compiled = 0, conditions = 0;
+	struct world *w = language_world();
+
+	w->in.regs[REG_R12] = put_request(w);
+	for (seed = 1; compiled < 3000;) {
+		_cleanup_(buf_done) struct buf b = {0};
+		int r;
+
+		generate(&b, 1 + pick(5));
+		if (b.len > 4000)
+			continue;
+		compiled += check_generated(w, b.data);
+		r = filter(w, b.data);
+		if (r == REFUSED && strstr(w->error, "damaged"))
+			fail_msg("%s: %s", b.data, w->error);
+		conditions += r != REFUSED;
+	}
+	print_message("%u captures and %u conditions compiled\n", compiled, conditions);
+	world_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -743,7 +838,7 @@ int main(void)
 		cmocka_unit_test(test_errors),	   cmocka_unit_test(test_results),
 		cmocka_unit_test(test_interfaces),  cmocka_unit_test(test_locations),
 		cmocka_unit_test(test_items),	   cmocka_unit_test(test_goroutine),
-		cmocka_unit_test(test_too_complex),
+		cmocka_unit_test(test_too_complex), cmocka_unit_test(test_generated),
 	};
 
 	return cmocka_run_group_tests_name("compile", tests, NULL, NULL);
