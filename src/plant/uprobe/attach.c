@@ -116,18 +116,28 @@ static int program_ref(struct planter *p, uint64_t binary_key, const struct plan
 
 static void plant_free(struct planter *p, struct plant *pl)
 {
-	if (!pl)
-		return;
-	for (size_t i = 0; i < pl->parts.len; i++) {
-		uprobe_links_done(&pl->parts.data[i].links);
+	for (size_t i = 0; i < pl->parts.len; i++)
 		program_unref(p, pl->parts.data[i].program);
-	}
 	vec_done(&pl->parts);
 	if (pl->prev) {
 		pl->prev->next = pl->next;
 		pl->next->prev = pl->prev;
 	}
 	free(pl);
+}
+
+static void uprobe_remove(struct planter *p, struct plant *const *plants, size_t n)
+{
+	VEC(struct uprobe_links *) links = {0};
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; plants[i] && k < plants[i]->parts.len; k++)
+			vec_push(&links, &plants[i]->parts.data[k].links);
+	uprobe_links_done_all(links.data, links.len);
+	vec_done(&links);
+	for (size_t i = 0; i < n; i++)
+		if (plants[i])
+			plant_free(p, plants[i]);
 }
 
 static bool same_shape(const struct site *a, const struct site *b)
@@ -179,7 +189,7 @@ static int plant_one(struct planter *p, const struct plant_target *t, const stru
 		if (!shape_seen(probe, i))
 			r = attach_shape(p, t, cookie, probe, i, pl, err);
 	if (r < 0) {
-		plant_free(p, pl);
+		uprobe_remove(p, &pl, 1);
 		return r;
 	}
 	pl->next = p->plants.next;
@@ -200,12 +210,6 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 			planted++;
 	}
 	return planted;
-}
-
-static void uprobe_remove(struct planter *p, struct plant *const *plants, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		plant_free(p, plants[i]);
 }
 
 /* Nothing is kept by process: its number and load bias are in the cookies of its links. */
@@ -270,12 +274,21 @@ static void raise_file_limit(void)
 	}
 }
 
+static void remove_all(struct planter *p)
+{
+	VEC(struct plant *) all = {0};
+
+	for (struct plant *pl = p->plants.next; pl != &p->plants; pl = pl->next)
+		vec_push(&all, pl);
+	uprobe_remove(p, all.data, all.len);
+	vec_done(&all);
+}
+
 static void uprobe_close(struct planter *p)
 {
 	if (!p)
 		return;
-	while (p->plants.next != &p->plants)
-		plant_free(p, p->plants.next);
+	remove_all(p);
 	ring_buffer__free(p->ring);
 	close_fd(p->epoll);
 	close_fd(p->env.ring);

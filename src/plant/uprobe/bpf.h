@@ -40,5 +40,7 @@ struct uprobe_links {
 int uprobe_link(const struct uprobe_means *m, int prog, const char *path, const uint64_t *offsets,
 		size_t n, uint64_t cookie, int pid, struct uprobe_links *ret, struct err *err);
 void uprobe_links_done(struct uprobe_links *l);
+/* Closes the links of many at once: each close waits for the kernel's readers, together they wait once. */
+void uprobe_links_done_all(struct uprobe_links *const *l, size_t n);
 
 #endif

@@ -345,6 +345,7 @@ static void emit_record_begin(struct gen *g)
 		emit_take_scratch(g);
 	}
 	emit_header(g);
+	windows_read(g);
 }
 
 static int emit_body(struct gen *g)
@@ -395,7 +396,10 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 	memset(g.drop, -1, sizeof(g.drop));
 	for (unsigned i = 0; i < p->nlabels; i++)
 		labels[i].label = emit_label_new(out);
+	if (!g.on_stack)
+		windows_choose(&g.windows, p);
 	emit_prologue(&g);
 	r = emit_body(&g);
+	windows_done(&g.windows);
 	return r < 0 ? r : emit_finish(out, err);
 }

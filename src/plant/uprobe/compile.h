@@ -10,8 +10,12 @@
  * BPF programs use it, so its layout is ours alone.
  */
 #define SCRATCH_WORK_SIZE 2048 /* a map's bucket or group; a string that is searched */
+#define WINDOWS_MAX 8
+#define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
+	uint64_t window_valid[WINDOWS_MAX];
+	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
 	uint64_t words[7];      /* of a map's search */
 	struct {
 		uint64_t key, elem;

@@ -24,6 +24,10 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, words) - (int)offsetof(struct scratch, record))
 #define SCRATCH_CANDIDATES_OFF                                                                     \
 	((int)offsetof(struct scratch, candidates) - (int)offsetof(struct scratch, record))
+#define SCRATCH_VALID_OFF                                                                          \
+	((int)offsetof(struct scratch, window_valid) - (int)offsetof(struct scratch, record))
+#define SCRATCH_WINDOW_OFF                                                                         \
+	((int)offsetof(struct scratch, window) - (int)offsetof(struct scratch, record))
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
@@ -32,6 +36,21 @@ enum drop { DROP_SILENT = LOSS_KERNEL_COUNT, DROP_COUNT };
 struct gen_label {
 	int label;  /* the emitter's */
 	bool used;  /* something jumps to it */
+};
+
+/* Part of a struct that is read ahead (windows.c). */
+struct window {
+	uint16_t base;               /* which pointer, in the analysis's numbers */
+	uint8_t reg;                 /* it is this argument register … */
+	const struct window *parent; /* … or, not NULL, the word at `field` of that pointer */
+	int64_t field, low;          /* low: the window's first byte, from the pointer */
+	uint32_t size, off;          /* off: in scratch.window */
+};
+struct windows {
+	struct window list[WINDOWS_MAX];
+	unsigned n;
+	uint32_t used;
+	const struct window **of_insn; /* for each IR_LOAD that a window serves */
 };
 
 struct gen {
@@ -48,12 +67,23 @@ struct gen {
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
 	int drop[2][DROP_COUNT];    /* [holds_scratch]; likewise */
+	struct windows windows;
 	struct err *err;
 };
 
 /* The label to jump to when this happens here. */
 int gen_fail(struct gen *g, enum slot_status s);
 int gen_drop(struct gen *g, unsigned drop);
+
+/* windows.c: chosen before code is made, read once the scratch element is ours. */
+void windows_choose(struct windows *w, const struct capture_program *p);
+void windows_done(struct windows *w);
+void windows_read(struct gen *g);
+/* R0 = the field (zero-extended), to slow if its window is invalid; false when no window has it. */
+bool windows_load(struct gen *g, const struct ir_insn *i, int slow);
+
+/* Offset of a general register (REG_*) in pt_regs, -1 if it is none. */
+int gen_regs_offset(uint8_t reg);
 
 /* Virtual registers. */
 int gen_reg_off(uint16_t vreg);

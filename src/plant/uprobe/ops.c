@@ -103,7 +103,7 @@ static void put_field(struct gen *g, const struct ir_insn *i, int off)
 
 /* ---- arguments ---- */
 
-static int regs_offset(uint8_t reg)
+int gen_regs_offset(uint8_t reg)
 {
 	static const int16_t offs[] = {
 		[REG_RAX] = REGS(rax), [REG_RBX] = REGS(rbx), [REG_RCX] = REGS(rcx),
@@ -119,7 +119,7 @@ static int regs_offset(uint8_t reg)
 
 static int gen_arg_reg(struct gen *g, const struct ir_insn *i)
 {
-	int off = regs_offset(i->reg);
+	int off = gen_regs_offset(i->reg);
 
 	if (off < 0)
 		return err_set(g->err, -EINVAL, "register number %u is none of the general ones",
@@ -216,7 +216,7 @@ static bool loads_aligned(const struct ir_insn *i, size_t n, int64_t low)
 	return true;
 }
 
-static int gen_load(struct gen *g, const struct ir_insn *i, size_t left)
+static int gen_loads(struct gen *g, const struct ir_insn *i, size_t left)
 {
 	int unreadable = gen_fail(g, SLOT_UNREADABLE);
 	int64_t low, high;
@@ -237,6 +237,32 @@ static int gen_load(struct gen *g, const struct ir_insn *i, size_t left)
 	for (size_t k = 0; k < n; k++)
 		put_buffered(g, &i[k], i[k].imm - low);
 	return (int)n;
+}
+
+/* One load, from its window unless that is invalid. */
+static bool gen_load_windowed(struct gen *g, const struct ir_insn *i)
+{
+	int slow = emit_label_new(g->e), done = emit_label_new(g->e);
+
+	if (!windows_load(g, i, slow))
+		return false;
+	if (i->flags & IR_SIGNED)
+		extend(g, R0, i->size, true);
+	gen_put(g, i->dst, R0);
+	emit_jump(g->e, done);
+	emit_label(g->e, slow);
+	get_pointer(g, i->a, i->imm);
+	gen_read_stack(g, gen_reg_off(i->dst), i->size, gen_fail(g, SLOT_UNREADABLE));
+	put_field(g, i, gen_reg_off(i->dst));
+	emit_label(g->e, done);
+	return true;
+}
+
+static int gen_load(struct gen *g, const struct ir_insn *i, size_t left)
+{
+	if (gen_load_windowed(g, i))
+		return 1;
+	return gen_loads(g, i, left);
 }
 
 static int gen_addr(struct gen *g, const struct ir_insn *i)

@@ -1,0 +1,220 @@
+/*
+ * Windows: the parts of structs that a capture program reads more than once, read ahead in one call each.
+ *
+ * A call of bpf_probe_read_user costs about as much as reading 200 bytes more, and a program that captures
+ * ten things of a request would make thirty. So loads from one pointer that lie near each other are served
+ * from a copy in the scratch element, made once before the first region. Pointers are told to be the same
+ * by how they came about (an argument register, or a field at an offset of such a pointer), since virtual
+ * registers do not live from one region into another. A window that could not be read marks itself invalid
+ * and its loads are done one by one, so each fails, or not, as if there were no windows.
+ */
+#include "plant/uprobe/gen.h"
+
+#include <string.h>
+
+#define VALUES_MAX 64
+#define SPAN_MAX 256
+
+/* Where a pointer comes from: an argument register (parent 0), or a field of another value. */
+struct value {
+	uint16_t parent;
+	uint8_t reg;
+	int64_t imm;
+};
+
+struct use {
+	uint16_t base;   /* value */
+	int64_t imm;
+	uint8_t size;
+	uint32_t insn;
+	bool head;       /* the first of a run of loads: a call of its own without windows */
+};
+
+struct analysis {
+	struct value values[VALUES_MAX];
+	uint16_t nvalues;
+	struct use *uses;
+	size_t nuses;
+};
+
+/* Values are numbered from 1; 0: not one that we follow. */
+static uint16_t intern(struct analysis *a, struct value v)
+{
+	for (uint16_t i = 0; i < a->nvalues; i++)
+		if (a->values[i].parent == v.parent && a->values[i].reg == v.reg && a->values[i].imm == v.imm)
+			return i + 1;
+	if (a->nvalues == VALUES_MAX)
+		return 0;
+	a->values[a->nvalues++] = v;
+	return a->nvalues;
+}
+
+static void note_load(struct analysis *a, const struct ir_insn *insns, uint32_t n, uint16_t *of_reg)
+{
+	const struct ir_insn *i = &insns[n];
+	uint16_t base = of_reg[i->a];
+	const struct ir_insn *before = n ? &insns[n - 1] : i;
+
+	if (base)
+		a->uses[a->nuses++] = (struct use){.base = base, .imm = i->imm, .size = i->size, .insn = n,
+						   .head = before->op != IR_LOAD || before->a != i->a};
+	of_reg[i->dst] = base && i->size == 8 ? intern(a, (struct value){.parent = base, .imm = i->imm}) : 0;
+}
+
+static void find_uses(struct analysis *a, const struct capture_program *p)
+{
+	uint16_t of_reg[IR_MAX_REGS] = {0};
+	bool capture = false;
+
+	for (uint32_t n = 0; n < p->ninsns; n++) {
+		const struct ir_insn *i = &p->insns[n];
+
+		if (i->op == IR_REGION) {
+			memset(of_reg, 0, sizeof(of_reg));
+			capture = i->slot != IR_SLOT_FILTER;
+		}
+		if (!capture || i->op > IR_MOVE) /* those up to IR_MOVE have a result */
+			continue;
+		if (i->op == IR_LOAD)
+			note_load(a, p->insns, n, of_reg);
+		else if (i->op == IR_ARG_REG && i->size == 8)
+			of_reg[i->dst] = intern(a, (struct value){.reg = i->reg});
+		else
+			of_reg[i->dst] = 0;
+	}
+}
+
+static const struct window *window_of(const struct windows *w, uint16_t base, int64_t imm, unsigned size)
+{
+	for (unsigned k = 0; k < w->n; k++) {
+		const struct window *win = &w->list[k];
+
+		if (win->base == base && imm >= win->low && imm + size <= win->low + win->size)
+			return win;
+	}
+	return NULL;
+}
+
+/* The widest span of uses of this base from `low` on, and how many calls it would replace. */
+static unsigned measure(const struct analysis *a, uint16_t base, int64_t low, int64_t *ret_high)
+{
+	unsigned heads = 0;
+
+	*ret_high = low;
+	for (size_t i = 0; i < a->nuses; i++) {
+		const struct use *u = &a->uses[i];
+
+		if (u->base != base || u->imm < low || u->imm + u->size > low + SPAN_MAX)
+			continue;
+		heads += u->head;
+		*ret_high = MAX(*ret_high, u->imm + u->size);
+	}
+	return heads;
+}
+
+static bool next_low(const struct analysis *a, uint16_t base, int64_t from, int64_t *ret)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < a->nuses; i++)
+		if (a->uses[i].base == base && a->uses[i].imm >= from && (!found || a->uses[i].imm < *ret)) {
+			*ret = a->uses[i].imm;
+			found = true;
+		}
+	return found;
+}
+
+static void choose_for(struct windows *w, const struct analysis *a, uint16_t base)
+{
+	const struct value *v = &a->values[base - 1];
+	const struct window *parent = v->parent ? window_of(w, v->parent, v->imm, 8) : NULL;
+	int64_t low = 0, high, from = INT64_MIN;
+
+	if (v->parent && !parent)
+		return;
+	for (; next_low(a, base, from, &low); from = high) {
+		unsigned calls = measure(a, base, low, &high);
+		uint32_t size = (uint32_t)(high - low);
+
+		if (calls < 2 || w->n == WINDOWS_MAX || w->used + ALIGN_UP(size, 8) > WINDOWS_SIZE)
+			continue;
+		w->list[w->n++] = (struct window){.base = base, .reg = v->reg, .low = low, .size = size,
+						  .off = w->used, .field = v->imm, .parent = parent};
+		w->used += ALIGN_UP(size, 8);
+	}
+}
+
+void windows_choose(struct windows *w, const struct capture_program *p)
+{
+	struct analysis a = {.uses = xcalloc(p->ninsns, sizeof(struct use))};
+
+	w->of_insn = xcalloc(p->ninsns, sizeof(*w->of_insn));
+	find_uses(&a, p);
+	for (uint16_t base = 1; base <= a.nvalues; base++) /* parents have lower numbers */
+		choose_for(w, &a, base);
+	for (size_t i = 0; i < a.nuses; i++)
+		w->of_insn[a.uses[i].insn] = window_of(w, a.uses[i].base, a.uses[i].imm, a.uses[i].size);
+	free(a.uses);
+}
+
+void windows_done(struct windows *w)
+{
+	free(w->of_insn);
+}
+
+static int valid_off(const struct windows *w, const struct window *win)
+{
+	return SCRATCH_VALID_OFF + (int)(8 * (win - w->list));
+}
+
+static int field_off(const struct window *win, int64_t imm)
+{
+	return SCRATCH_WINDOW_OFF + (int)(win->off + (imm - win->low));
+}
+
+static void jump_unless_valid(struct gen *g, const struct window *win, int label)
+{
+	emit_load(g->e, 8, R1, REG_RECORD, valid_off(&g->windows, win));
+	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0, label);
+}
+
+static void read_window(struct gen *g, const struct window *win)
+{
+	struct emit *e = g->e;
+	int skip = emit_label_new(e);
+
+	emit_store_imm(e, 8, REG_RECORD, valid_off(&g->windows, win), 0);
+	if (win->parent) {
+		jump_unless_valid(g, win->parent, skip);
+		emit_load(e, 8, R3, REG_RECORD, field_off(win->parent, win->field));
+	} else {
+		emit_load(e, 8, R3, REG_CTX, gen_regs_offset(win->reg));
+	}
+	emit_jump_if_imm(e, BPF_JEQ, R3, 0, skip);
+	if (win->low)
+		emit_alu_imm(e, BPF_ADD, R3, (int32_t)win->low);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, SCRATCH_WINDOW_OFF + (int)win->off);
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)win->size);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, skip);
+	emit_store_imm(e, 8, REG_RECORD, valid_off(&g->windows, win), 1);
+	emit_label(e, skip);
+}
+
+void windows_read(struct gen *g)
+{
+	for (unsigned k = 0; k < g->windows.n; k++)
+		read_window(g, &g->windows.list[k]);
+}
+
+bool windows_load(struct gen *g, const struct ir_insn *i, int slow)
+{
+	const struct window *win = g->windows.of_insn ? g->windows.of_insn[i - g->p->insns] : NULL;
+
+	if (!win)
+		return false;
+	jump_unless_valid(g, win, slow);
+	emit_load(g->e, i->size, R0, REG_RECORD, field_off(win, i->imm));
+	return true;
+}
