@@ -6,8 +6,10 @@
  * with its name and parameters, and its out-of-line copy and its inlined instances refer to that by
  * DW_AT_abstract_origin. Results are DW_TAG_formal_parameter with DW_AT_variable_parameter. A type DIE
  * has DW_AT_go_kind (reflect's kinds), DW_AT_go_elem and DW_AT_go_key, and, when the program holds a
- * descriptor of it, that address in DW_AT_go_runtime_type: the descriptor is used then, so that a type
- * has one identity whatever it was read from. Alignment is not recorded and is computed.
+ * descriptor of it, that one's place in DW_AT_go_runtime_type (an address or an offset into the types):
+ * the descriptor of the same name is used then, so that a type has one identity whatever it was read
+ * from. A defined type that is no struct is a chain of typedefs, of which one bears the attributes.
+ * Alignment is not recorded and is computed.
  *
  * Results are often written twice, one entry for each place they live in.
  *
@@ -281,14 +283,33 @@ static bool die_resolve(Dwarf_Die *die, Dwarf_Die *ret)
 	return false;
 }
 
+/* A number on the DIE or the next typedef in its chain that has it; not 0. */
+static bool chain_number(Dwarf_Die *die, unsigned at, uint64_t *ret)
+{
+	Dwarf_Die d = *die, next;
+	uint64_t v;
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (attr_number(&d, at, &v) && v) {
+			*ret = v;
+			return true;
+		}
+		if (dwarf_tag(&d) != DW_TAG_typedef || !attr_die(&d, DW_AT_type, &next))
+			return false;
+		d = next;
+	}
+	return false;
+}
+
 static enum type_kind die_kind(Dwarf_Die *die, Dwarf_Die *target)
 {
+	const char *name = own_name(target);
 	uint64_t k;
 
-	if ((attr_number(die, AT_GO_KIND, &k) && k) || (attr_number(target, AT_GO_KIND, &k) && k))
+	if (chain_number(die, AT_GO_KIND, &k))
 		return (k & 31) <= KIND_UNSAFE_POINTER ? (enum type_kind)(k & 31) : KIND_INVALID;
 	if (dwarf_tag(target) == DW_TAG_pointer_type)
-		return KIND_POINTER;
+		return name && !strcmp(name, "unsafe.Pointer") ? KIND_UNSAFE_POINTER : KIND_POINTER;
 	return dwarf_tag(target) == DW_TAG_structure_type ? KIND_STRUCT : KIND_INVALID;
 }
 
@@ -402,17 +423,31 @@ static void load_struct(struct binary *b, struct type_full *f)
 	vec_done(&v);
 }
 
+static bool chain_die(Dwarf_Die *die, unsigned at, Dwarf_Die *ret)
+{
+	Dwarf_Die d = *die, next;
+
+	for (unsigned i = 0; i < 16; i++) {
+		if (attr_die(&d, at, ret))
+			return true;
+		if (dwarf_tag(&d) != DW_TAG_typedef || !attr_die(&d, DW_AT_type, &next))
+			return false;
+		d = next;
+	}
+	return false;
+}
+
 /* What t is made of: go_elem where Go says so, DW_AT_type of pointers and arrays. */
 static void fill_parts(struct binary *b, Dwarf_Die *die, Dwarf_Die *target, struct type *t)
 {
 	Dwarf_Die part;
 
-	if (attr_die(die, AT_GO_KEY, &part) || attr_die(target, AT_GO_KEY, &part))
+	if (chain_die(die, AT_GO_KEY, &part))
 		t->key = die_type(b, &part);
 	if (t->kind == KIND_POINTER || t->kind == KIND_ARRAY) {
 		if (attr_die(target, DW_AT_type, &part))
 			t->elem = die_type(b, &part);
-	} else if (attr_die(die, AT_GO_ELEM, &part) || attr_die(target, AT_GO_ELEM, &part)) {
+	} else if (chain_die(die, AT_GO_ELEM, &part)) {
 		t->elem = die_type(b, &part);
 	}
 	if ((t->kind == KIND_ARRAY || t->kind == KIND_SLICE || t->kind == KIND_POINTER) && !t->elem)
@@ -454,9 +489,14 @@ static const struct type *new_type(struct binary *b, Dwarf_Die *die, Dwarf_Die *
 
 static const struct type *die_descriptor(struct binary *b, Dwarf_Die *die)
 {
-	uint64_t addr;
+	const char *name = own_name(die);
+	const struct type *t;
+	uint64_t at;
 
-	return attr_number(die, AT_GO_RUNTIME_TYPE, &addr) && addr ? binary_type_at(b, addr) : NULL;
+	if (!name || !chain_number(die, AT_GO_RUNTIME_TYPE, &at))
+		return NULL;
+	t = binary_type_at(b, at < b->md.types ? b->md.types + at : at);
+	return t && !strcmp(t->name, name) ? t : NULL;
 }
 
 static const struct type *die_type(struct binary *b, Dwarf_Die *die)
@@ -472,8 +512,6 @@ static const struct type *die_type(struct binary *b, Dwarf_Die *die)
 		return NULL;
 	d->depth++;
 	t = die_descriptor(b, die);
-	if (!t)
-		t = die_descriptor(b, &target);
 	if (!t)
 		t = new_type(b, die, &target);
 	d->depth--;
