@@ -1,5 +1,6 @@
 /*
- * Inside the compiler (compile.c, eval.c, compare.c, place.c, names.c, emit.c): nothing else includes this.
+ * Inside the compiler (compile.c, eval.c, arithmetic.c, call.c, compare.c, place.c,
+ * names.c, emit.c): nothing else includes this.
  *
  * An expression becomes a `struct value`: mostly a place (a parameter's pieces, or memory behind a
  * register) whose words are loaded only when something needs them, so that `req.URL.Path` costs a load a
@@ -90,7 +91,8 @@ bool is_pointer_shaped(const struct type *t);
 /* `size` bytes at offset into v, in a register. */
 int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsigned size, bool is_signed,
 	       uint16_t *ret);
-int value_scalar(struct compiler *c, const struct value *v, uint16_t *ret); /* all of an integer, bool, pointer */
+/* All of an integer, a bool, a pointer. */
+int value_scalar(struct compiler *c, const struct value *v, uint16_t *ret);
 int value_deref(struct compiler *c, const struct value *v, const struct expr *e, struct value *ret);
 int value_field(struct compiler *c, const struct value *v, const struct expr *e, struct value *ret);
 int value_index(struct compiler *c, const struct value *v, const struct value *index, const struct expr *e,
@@ -107,13 +109,23 @@ int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uin
 
 int eval(struct compiler *c, const struct expr *e, struct value *ret);
 int eval_bool(struct compiler *c, const struct expr *e, uint16_t *ret);
+/* Drops the event, or jumps to the label, when e is false. */
+int emit_filter(struct compiler *c, const struct expr *e);
+int emit_jump_if_false(struct compiler *c, const struct expr *e, uint16_t label);
+
+/* ---- arithmetic.c ---- */
+
 /* A constant as a value of type t: range and kind are checked. */
 int const_convert(struct compiler *c, const struct value *v, const struct type *t, struct value *ret);
 struct value reg_value(const struct expr *e, uint16_t reg, enum type_kind kind);
 struct value const_value(const struct expr *e, enum expr_op op, int64_t number);
-/* Drops the event, or jumps to the label, when e is false. */
-int emit_filter(struct compiler *c, const struct expr *e);
-int emit_jump_if_false(struct compiler *c, const struct expr *e, uint16_t label);
+uint16_t emit_narrow(struct compiler *c, uint16_t reg, const struct type *t); /* to t's width, as Go wraps */
+int eval_arithmetic(struct compiler *c, const struct expr *e, struct value *ret); /* a + b … */
+int eval_negation(struct compiler *c, const struct expr *e, struct value *ret);   /* -a */
+
+/* ---- call.c ---- */
+
+int eval_call(struct compiler *c, const struct expr *e, struct value *ret);
 
 /* ---- compare.c ---- */
 
