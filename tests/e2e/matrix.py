@@ -1,6 +1,8 @@
 """Every Go version, every way of linking, every protocol, every request of
 cases.py: exactly one span each, every field right."""
 
+import subprocess
+
 from cases import expectations, plan
 from earshot import Earshot, attach, losses, need_earshot
 from proc import EARSHOT, Skip
@@ -97,6 +99,26 @@ def _old_mux(minor):
         return f"route {routes}"
 
 
+def _upgrade(minor):
+    """HTTP/1.1 that turns into h2c by an Upgrade header is one request, not two."""
+    need_root()
+    need_earshot()
+    path = httpd_path(minor, "sw")
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
+        done = subprocess.run(["curl", "-sS", "-m", "10", "--http2", "-A", "upgrade", "-w", "%{http_version}",
+                               httpd.base("h2c") + "/plain?u=1"], capture_output=True, text=True, check=False)
+        assert done.stdout == "hello2", f"curl: {done}"
+        earshot.wait_spans(1)
+        spans, _ = earshot.finish()
+        assert len(spans) == 1, f"{len(spans)} spans: {spans}"
+        attributes = spans[0]["attributes"]
+        want = {"http.route": "/plain", "http.response.status_code": 200, "url.query": "u=1",
+                "http.response.body.size": 5, "user_agent.original": "upgrade"}
+        assert want.items() <= attributes.items(), f"{attributes} instead of {want}"
+
+
 def tests():
     short = scaled(0, 1, "MATRIX_SHORT")
     for minor in MINORS:
@@ -106,5 +128,6 @@ def tests():
             yield Test(f"attach-go{minor}-{mode}", lambda m=minor, k=mode: _attach(m, k), 120)
         yield Test(f"run-go{minor}-sw", lambda m=minor: _run(m, "sw"), 120)
         yield Test(f"parallel-go{minor}", lambda m=minor: _parallel(m), 120)
+        yield Test(f"upgrade-h2c-go{minor}", lambda m=minor: _upgrade(m), 60)
     for minor in MINORS[2:]:
         yield Test(f"old-mux-go{minor}", lambda m=minor: _old_mux(m), 60)
