@@ -1,0 +1,65 @@
+/* The input is the body of a function: decoded, its prologue read, sites chosen, effects and text asked. */
+#include "fuzz/replay.h"
+
+#include "binary/insn.h"
+#include "lib/tiny_go.h"
+
+#define SLOT 0x38 /* bytes of a function in the tiny program */
+
+static void ask_code(const uint8_t *data, size_t size)
+{
+	struct insn_effect e;
+	struct prologue p;
+	struct code c;
+	char text[24];
+
+	code_decode(data, size, 0x1000, &c);
+	code_prologue(&c, &p);
+	if (p.checked && (!code_at(&c, p.morestack) || p.check >= c.n))
+		__builtin_trap();
+	for (size_t i = 0; i < c.n; i++) {
+		insn_effect(&c, &c.insns[i], &e);
+		insn_text(&c, &c.insns[i], text, sizeof(text));
+		if (code_at(&c, c.insns[i].addr) != &c.insns[i])
+			__builtin_trap();
+	}
+	code_done(&c);
+}
+
+static void ask_sites(struct binary *b)
+{
+	const struct site *sites;
+	struct signature sig;
+	struct site s;
+	struct func f;
+	size_t n;
+
+	if (!binary_func(b, 0, &f))
+		return;
+	f.flags = 0;
+	if (!binary_entry_site(b, &f, &s, NULL) &&
+	    (s.addr < f.entry || s.addr >= f.end || s.sp_delta < 0))
+		__builtin_trap();
+	if (!binary_return_sites(b, &f, &sites, &n, NULL) && !n)
+		__builtin_trap();
+	binary_signature(b, &f, NULL, &sig, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct tiny tiny;
+	struct binary *b = NULL;
+	int fd;
+
+	ask_code(data, size);
+	tiny_build(&tiny, (struct tiny_options){0});
+	memcpy(tiny.data + TINY_TEXT, data, size < SLOT ? size : SLOT);
+	fd = memory_file(tiny.data, sizeof(tiny.data));
+	if (fd < 0)
+		return 0;
+	if (!binary_open_fd(fd, "input", &b, NULL))
+		ask_sites(b);
+	binary_free(b);
+	close(fd);
+	return 0;
+}
