@@ -7,12 +7,15 @@
 
 #include "binary/internal.h"
 
+#define HEADERS_MAX 32
+
 static int open_tables(struct binary *b, struct err *err)
 {
 	struct pclntab_header h;
 	uint64_t pos = 0;
 
-	while (pclntab_next(&b->img, &pos, &h))
+	/* An honest file has one header and perhaps those of a program it embeds. */
+	for (unsigned i = 0; i < HEADERS_MAX && pclntab_next(&b->img, &pos, &h); i++)
 		if (moduledata_open(&b->img, &h, &b->md, &b->pcln) == 0)
 			return 0;
 	return pclntab_missing(&b->img, b->name, err);
@@ -37,7 +40,7 @@ int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *er
 
 int binary_open(const char *path, struct binary **ret, struct err *err)
 {
-	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
 		return err_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));

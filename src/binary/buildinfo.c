@@ -1,12 +1,13 @@
 /*
  * The build info blob that the linker puts near the start of the data segment: magic
- * "\xff Go buildinf:", pointer size, flags; flag 2 says that two strings (varint length, bytes) follow
- * at +32: the Go version and the module list between two 16-byte marks. Without the flag (before Go
- * 1.18) the header holds pointers to two Go strings. The list is lines of tab-separated words: "path
- * P", "mod P V [sum]", "dep P V [sum]", "=> P V [sum]" (replaces the one before), "build K=V".
- * Distributions that build without module mode leave it empty. Sources: debug/buildinfo,
- * runtime/debug/mod.go.
+ * "\xff Go buildinf:", pointer size, flags; flag 2 says that two strings (varint length, bytes)
+ * follow at +32: the Go version and the module list between two 16-byte marks. Without the flag
+ * (before Go 1.18) the header holds pointers to two Go strings. The list is lines of tab-separated
+ * words: "path P", "mod P V [sum]", "dep P V [sum]", "=> P V [sum]" (replaces the one before),
+ * "build K=V". Distributions that build without module mode leave it empty. Sources:
+ * debug/buildinfo, runtime/debug/mod.go.
  */
+#include <elf.h>
 #include <string.h>
 
 #include "base/vec.h"
@@ -16,7 +17,7 @@ static const char magic[] = "\xff Go buildinf:"; /* 14 bytes */
 #define MAGIC_SIZE  14
 #define HEADER_SIZE 32
 #define ALIGNMENT   16
-#define FRAME       16 /* the marks around the module list */
+#define FRAME	    16 /* the marks around the module list */
 
 struct text {
 	const char *p;
@@ -43,6 +44,17 @@ static uint64_t find_in_segment(const struct image *img, const struct image_segm
 	return 0;
 }
 
+/* Of the segments whose write flag is as given. */
+static uint64_t find_in_segments(const struct image *img, uint32_t writable)
+{
+	uint64_t addr = 0;
+
+	for (size_t i = 0; i < img->nsegments && !addr; i++)
+		if ((img->segments[i].flags & PF_W) == writable)
+			addr = find_in_segment(img, &img->segments[i]);
+	return addr;
+}
+
 uint64_t build_info_find(const struct image *img)
 {
 	struct section hint;
@@ -50,12 +62,8 @@ uint64_t build_info_find(const struct image *img)
 
 	if (image_section(img, ".go.buildinfo", &hint) && is_blob(img, hint.addr))
 		return hint.addr;
-	for (unsigned writable = 2; writable <= 2; writable -= 2)
-		for (size_t i = 0; i < img->nsegments; i++)
-			if ((img->segments[i].flags & 2) == writable &&
-			    (addr = find_in_segment(img, &img->segments[i])))
-				return addr;
-	return 0;
+	addr = find_in_segments(img, PF_W);
+	return addr ? addr : find_in_segments(img, 0);
 }
 
 static bool read_inline(const struct image *img, uint64_t *addr, struct text *ret)
@@ -174,10 +182,13 @@ struct build_info *build_info_read(struct binary *b)
 	struct section s;
 
 	*info = (struct build_info){
-		.go_version = "unknown", .main_package = "", .main = {"", ""},
+		.go_version = "unknown",
+		.main_package = "",
+		.main = {"", ""},
 		.has_symtab = image_section(&b->img, ".symtab", &s) && s.size,
 		.has_dwarf = (image_section(&b->img, ".debug_info", &s) ||
-			      image_section(&b->img, ".zdebug_info", &s)) && s.size,
+			      image_section(&b->img, ".zdebug_info", &s)) &&
+			     s.size,
 	};
 	if (!blob)
 		return info;

@@ -1,14 +1,15 @@
 /*
- * The ELF file as a private mapping. Addresses are those of the program headers; section headers are
- * only ever a hint (image_section) because strippers and packers zero them.
+ * The ELF file as a private mapping. Addresses are those of the program headers; section headers
+ * are only ever a hint (image_section) because strippers and packers zero them.
  *
  * A position-independent Go binary keeps nearly all its pointers (pclntab, type descriptors,
  * moduledata) as R_X86_64_RELATIVE relocations: without applying them the file holds zeroes there.
  * They are applied with load base 0, so that pointers read back as file addresses. DT_RELR needs no
- * work: its addends lie in the file already, which is right for base 0. Only x86-64 psABI types with
- * an addend and no symbol are of interest.
+ * work: its addends lie in the file already, which is right for base 0. Only x86-64 psABI types
+ * with an addend and no symbol are of interest.
  *
- * A segment is cut to what the file really holds, so that no access past its end can be constructed.
+ * A segment is cut to what the file really holds, so that no access past its end can be
+ * constructed.
  */
 #include "binary/image.h"
 
@@ -26,7 +27,7 @@ static const struct {
 	uint16_t machine;
 	const char *name;
 } machines[] = {
-	{EM_AARCH64, "arm64"}, {EM_386, "386"},	  {EM_ARM, "arm"},     {EM_RISCV, "riscv64"},
+	{EM_AARCH64, "arm64"}, {EM_386, "386"},	   {EM_ARM, "arm"},   {EM_RISCV, "riscv64"},
 	{EM_PPC64, "ppc64"},   {EM_S390, "s390x"}, {EM_MIPS, "mips"}, {258, "loong64"},
 };
 
@@ -50,24 +51,26 @@ static int check_ident(const struct image *img, const char *name, Elf64_Ehdr *re
 	uint16_t machine;
 
 	if (!id || memcmp(id, ELFMAG, SELFMAG))
-		return err_set(err, -ENOEXEC, "%s is not an ELF file: expected a Go program for Linux",
-			       name);
+		return err_set(err, -ENOEXEC,
+			       "%s is not an ELF file: expected a Go program for Linux", name);
 	memcpy(&machine, id + offsetof(Elf64_Ehdr, e_machine), sizeof(machine));
 	if (id[EI_CLASS] != ELFCLASS64)
-		return err_set(err, -ENOEXEC,
-			       "%s is a 32-bit program (%s): Earshot observes 64-bit x86-64 programs",
-			       name, machine_name(machine));
+		return err_set(
+			err, -ENOEXEC,
+			"%s is a 32-bit program (%s): Earshot observes 64-bit x86-64 programs",
+			name, machine_name(machine));
 	if (id[EI_DATA] != ELFDATA2LSB || machine != EM_X86_64)
 		return err_set(err, -ENOEXEC,
 			       "%s is built for %s: Earshot observes x86-64 programs", name,
 			       machine_name(machine));
 	if (!header)
-		return err_set(err, -ENOEXEC, "%s is cut short: its ELF header is incomplete", name);
+		return err_set(err, -ENOEXEC, "%s is cut short: its ELF header is incomplete",
+			       name);
 	memcpy(ret, header, sizeof(*ret));
 	if (ret->e_type != ET_EXEC && ret->e_type != ET_DYN)
 		return err_set(err, -ENOEXEC,
-			       "%s is not an executable (ELF type %u): expected a linked program", name,
-			       ret->e_type);
+			       "%s is not an executable (ELF type %u): expected a linked program",
+			       name, ret->e_type);
 	return 0;
 }
 
@@ -92,9 +95,10 @@ static int read_segments(struct image *img, const Elf64_Ehdr *eh, const char *na
 	const char *table = file_at(img, eh->e_phoff, (uint64_t)eh->e_phnum * sizeof(Elf64_Phdr));
 
 	if (!table || !eh->e_phnum || eh->e_phentsize != sizeof(Elf64_Phdr))
-		return err_set(err, -ENOEXEC,
-			       "%s has no readable program headers: the file is damaged or cut short",
-			       name);
+		return err_set(
+			err, -ENOEXEC,
+			"%s has no readable program headers: the file is damaged or cut short",
+			name);
 	img->segments = xcalloc(SEGMENTS_MAX, sizeof(*img->segments));
 	for (size_t i = 0; i < eh->e_phnum; i++) {
 		Elf64_Phdr ph;
@@ -134,7 +138,8 @@ static void relocate(struct image *img, uint64_t rela, uint64_t size)
 		if (ELF64_R_TYPE(r.r_info) != R_X86_64_RELATIVE)
 			continue;
 		where = (char *)image_at(img, r.r_offset, 8);
-		if (where && memcmp(where, &r.r_addend, 8)) /* some linkers store the addend: stay clean */
+		if (where &&
+		    memcmp(where, &r.r_addend, 8)) /* some linkers store the addend: stay clean */
 			write_pointer(img, where, r.r_addend);
 		img->relocated = true;
 	}
@@ -170,7 +175,8 @@ static int map_file(int fd, const char *name, struct image *ret, struct err *err
 	if (fstat(fd, &st) < 0)
 		return err_set(err, -errno, "%s cannot be read: %s", name, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return err_set(err, -ENOEXEC, "%s is not a regular file: expected a Go program", name);
+		return err_set(err, -ENOEXEC, "%s is not a regular file: expected a Go program",
+			       name);
 	if (st.st_size < EI_NIDENT)
 		return err_set(err, -ENOEXEC, "%s is not an ELF file: it has only %lld bytes", name,
 			       (long long)st.st_size);

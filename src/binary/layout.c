@@ -6,16 +6,18 @@
  *   bucket  topbits [8]uint8, keys [8]K, elems [8]E, overflow
  *   group   ctrl uint64, slots [8]struct{key K; elem E}
  *   group   ctrl uint64, keys [8]K, elems [8]E           (since Go 1.27)
- * where K or E is a pointer when the map's key or element is too large to be kept in place. The header
- * is the runtime's own struct, described in every binary: runtime.hmap or internal/runtime/maps.Map.
- * Sources: cmd/compile/internal/reflectdata/map.go, internal/runtime/maps.
+ * where K or E is a pointer when the map's key or element is too large to be kept in place. The
+ * header is the runtime's own struct, described in every binary: runtime.hmap or
+ * internal/runtime/maps.Map. Sources: cmd/compile/internal/reflectdata/map.go,
+ * internal/runtime/maps.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "binary/internal.h"
 
-static bool field_named(struct binary *b, const struct type *t, const char *name, struct type_field *ret)
+static bool field_named(struct binary *b, const struct type *t, const char *name,
+			struct type_field *ret)
 {
 	for (size_t i = 0; type_field(b, t, i, ret); i++)
 		if (!strcmp(ret->name, name))
@@ -40,14 +42,13 @@ static int read_offsets(struct binary *b, const struct type *t, const char *type
 			       type_name);
 	for (size_t i = 0; i < n; i++) {
 		if (!field_named(b, t, want[i].name, &f))
-			return err_set(err, -ENODATA, "%s in %s has no field %s", type_name, b->name,
-				       want[i].name);
+			return err_set(err, -ENODATA, "%s in %s has no field %s", type_name,
+				       b->name, want[i].name);
 		if (want[i].size && f.type->size != want[i].size)
-			return err_set(err, -ENODATA,
-				       "field %s of %s in %s has %llu bytes, expected %llu",
-				       want[i].name, type_name, b->name,
-				       (unsigned long long)f.type->size,
-				       (unsigned long long)want[i].size);
+			return err_set(
+				err, -ENODATA, "field %s of %s in %s has %llu bytes, expected %llu",
+				want[i].name, type_name, b->name, (unsigned long long)f.type->size,
+				(unsigned long long)want[i].size);
 		*want[i].ret = (uint32_t)f.offset;
 	}
 	return 0;
@@ -56,7 +57,8 @@ static int read_offsets(struct binary *b, const struct type *t, const char *type
 /* ---- maps ---- */
 
 /* An array of slots: its stride; false when f is something else. */
-static bool array_field(struct binary *b, const struct type *t, const char *name, struct type_field *ret)
+static bool array_field(struct binary *b, const struct type *t, const char *name,
+			struct type_field *ret)
 {
 	return field_named(b, t, name, ret) && ret->type->kind == KIND_ARRAY && ret->type->elem;
 }
@@ -110,18 +112,20 @@ static int swiss_header(struct binary *b, struct map_layout *l, struct err *err)
 {
 	const struct type *table = binary_type(b, "internal/runtime/maps.table");
 	uint32_t groups = 0, data = 0, mask = 0;
-	const struct wanted map[] = {
-		{"used", &l->count_off, 8}, {"dirPtr", &l->dir_ptr_off, 8}, {"dirLen", &l->dir_len_off, 8}};
-	const struct wanted in_table[] = {{"index", &l->table_index_off, 8}, {"groups", &groups, 16}};
+	const struct wanted map[] = {{"used", &l->count_off, 8},
+				     {"dirPtr", &l->dir_ptr_off, 8},
+				     {"dirLen", &l->dir_len_off, 8}};
+	const struct wanted in_table[] = {{"index", &l->table_index_off, 8},
+					  {"groups", &groups, 16}};
 	const struct wanted in_groups[] = {{"data", &data, 8}, {"lengthMask", &mask, 8}};
 	struct type_field f;
 	int r;
 
-	r = read_offsets(b, binary_type(b, "internal/runtime/maps.Map"), "internal/runtime/maps.Map", map,
-			 ARRAY_SIZE(map), err);
+	r = read_offsets(b, binary_type(b, "internal/runtime/maps.Map"),
+			 "internal/runtime/maps.Map", map, ARRAY_SIZE(map), err);
 	if (r == 0)
-		r = read_offsets(b, table, "internal/runtime/maps.table", in_table, ARRAY_SIZE(in_table),
-				 err);
+		r = read_offsets(b, table, "internal/runtime/maps.table", in_table,
+				 ARRAY_SIZE(in_table), err);
 	if (r < 0)
 		return r;
 	if (!field_named(b, table, "groups", &f))
@@ -136,13 +140,16 @@ static int swiss_header(struct binary *b, struct map_layout *l, struct err *err)
 static int old_header(struct binary *b, struct map_layout *l, struct err *err)
 {
 	const struct wanted want[] = {
-		{"count", &l->count_off, 8},	       {"flags", &l->flags_off, 1},
-		{"B", &l->b_off, 1},		       {"buckets", &l->buckets_off, 8},
-		{"oldbuckets", &l->oldbuckets_off, 8}, {"nevacuate", &l->nevacuate_off, 8},
+		{"count", &l->count_off, 8},
+		{"flags", &l->flags_off, 1},
+		{"B", &l->b_off, 1},
+		{"buckets", &l->buckets_off, 8},
+		{"oldbuckets", &l->oldbuckets_off, 8},
+		{"nevacuate", &l->nevacuate_off, 8},
 	};
 
-	return read_offsets(b, binary_type(b, "runtime.hmap"), "runtime.hmap", want, ARRAY_SIZE(want),
-			    err);
+	return read_offsets(b, binary_type(b, "runtime.hmap"), "runtime.hmap", want,
+			    ARRAY_SIZE(want), err);
 }
 
 static bool old_entries(struct binary *b, const struct type *t, const struct type *bucket,
@@ -150,8 +157,9 @@ static bool old_entries(struct binary *b, const struct type *t, const struct typ
 {
 	struct type_field f;
 
-	if (!array_field(b, bucket, "topbits", &f) || f.offset != 0 || !split_entries(b, t, bucket, l) ||
-	    f.type->len != l->slots || !field_named(b, bucket, "overflow", &f) || f.type->size != 8)
+	if (!array_field(b, bucket, "topbits", &f) || f.offset != 0 ||
+	    !split_entries(b, t, bucket, l) || f.type->len != l->slots ||
+	    !field_named(b, bucket, "overflow", &f) || f.type->size != 8)
 		return false;
 	l->overflow_off = (uint32_t)f.offset;
 	l->bucket_size = (uint32_t)bucket->size;
@@ -175,7 +183,8 @@ static bool read_entries(struct binary *b, const struct type *t, const struct ty
 	       (slot_entries(b, t, holder, l) || split_entries(b, t, holder, l));
 }
 
-bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err)
+bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret,
+		     struct err *err)
 {
 	struct map_layout l = {0};
 	const struct type *holder;
@@ -186,13 +195,15 @@ bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *
 	}
 	holder = t->rtype ? binary_type_at(b, type_full(b, t)->private_addr) : NULL;
 	if (!holder || holder->kind != KIND_STRUCT) {
-		err_set(err, -ENODATA, "%s has no descriptor of %s, which would say how it keeps its entries",
+		err_set(err, -ENODATA,
+			"%s has no descriptor of %s, which would say how it keeps its entries",
 			b->name, t->name);
 		return false;
 	}
 	if (!read_entries(b, t, holder, &l) || l.slots != 8) {
 		err_set(err, -ENODATA,
-			"%s keeps the entries of %s in a way that is not known here (%s has unknown fields)",
+			"%s keeps the entries of %s in a way that is not known here (%s has "
+			"unknown fields)",
 			b->name, t->name, holder->name);
 		return false;
 	}
@@ -209,7 +220,9 @@ int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, stru
 	const struct type *g = binary_type(b, "runtime.g");
 	struct goroutine_layout l = {0};
 	uint32_t stack = 0, lo = 0, hi = 0;
-	const struct wanted in_g[] = {{"goid", &l.goid, 8}, {"stack", &stack, 16}, {"m", &l.m, 8},
+	const struct wanted in_g[] = {{"goid", &l.goid, 8},
+				      {"stack", &stack, 16},
+				      {"m", &l.m, 8},
 				      {"stackguard0", &l.stackguard0, 8}};
 	const struct wanted in_stack[] = {{"lo", &lo, 8}, {"hi", &hi, 8}};
 	const struct wanted in_m[] = {{"curg", &l.m_curg, 8}};
@@ -220,7 +233,8 @@ int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, stru
 	if (r == 0 && field_named(b, g, "stack", &f))
 		r = read_offsets(b, f.type, "runtime.stack", in_stack, ARRAY_SIZE(in_stack), err);
 	if (r == 0)
-		r = read_offsets(b, binary_type(b, "runtime.m"), "runtime.m", in_m, ARRAY_SIZE(in_m), err);
+		r = read_offsets(b, binary_type(b, "runtime.m"), "runtime.m", in_m,
+				 ARRAY_SIZE(in_m), err);
 	if (r < 0)
 		return r;
 	l.stack_lo = stack + lo;

@@ -7,13 +7,13 @@
  *            sub-tables as slices: funcnametab, cutab, filetab, pctab, pclntable, ftab (nfunc + 1)
  *   text     the word under which the first and the last entry of ftab give two adjacent words
  *            (minpc, maxpc)
- *   types    the word w, followed by etypes, under which the names of pointer descriptors decode and
- *            begin with a star. The right word gives all of them, any other next to none.
- *   gofunc   the word under which the argument bitmaps and argument shapes of all sampled functions
- *            parse
+ *   types    the word w, followed by etypes, under which the names of pointer descriptors decode
+ * and begin with a star. The right word gives all of them, any other next to none. gofunc   the
+ * word under which the argument bitmaps and argument shapes of all sampled functions parse
  *
  * Source: runtime/symtab.go (moduledata), cmd/link/internal/ld/symtab.go (what the linker writes).
  */
+#include <elf.h>
 #include <errno.h>
 #include <string.h>
 
@@ -67,7 +67,7 @@ static bool find_head(const struct image *img, const struct pclntab_header *h, b
 		const uint8_t *p = img->data + s->offset;
 		uint64_t off = -s->vaddr & 7;
 
-		if (writable != !!(s->flags & 2))
+		if (writable != !!(s->flags & PF_W))
 			continue;
 		for (; off + HEAD_WORDS * 8 <= s->filesz; off += 8) {
 			struct words w = {p + off, MIN(WORDS_MAX, (s->filesz - off) / 8)};
@@ -86,7 +86,7 @@ static bool is_code(const struct image *img, uint64_t addr)
 {
 	const struct image_segment *s = image_segment(img, addr);
 
-	return s && (s->flags & 1);
+	return s && (s->flags & PF_X);
 }
 
 static int find_text(const struct image *img, const struct words *w, const struct pclntab *p,
@@ -114,8 +114,8 @@ static int find_text(const struct image *img, const struct words *w, const struc
 
 /*
  * Whether the 48 bytes at p look like the descriptor of an unnamed pointer type; *ret_str is the
- * offset of its name. (abi.Type: size, ptrdata, hash, tflag, align, fieldAlign, kind, equal, gcdata,
- * str, ptrToThis; bits 5 to 7 of kind are flags in older releases.)
+ * offset of its name. (abi.Type: size, ptrdata, hash, tflag, align, fieldAlign, kind, equal,
+ * gcdata, str, ptrToThis; bits 5 to 7 of kind are flags in older releases.)
  */
 static bool is_pointer_descriptor(const uint8_t *p, uint32_t *ret_str)
 {
@@ -136,7 +136,8 @@ struct tally {
 	size_t good, bad;
 };
 
-static void tally_names(const uint8_t *base, uint64_t size, uint64_t from, uint64_t to, struct tally *t)
+static void tally_names(const uint8_t *base, uint64_t size, uint64_t from, uint64_t to,
+			struct tally *t)
 {
 	for (uint64_t off = from; off + 56 <= to; off += 8) {
 		uint32_t str;
@@ -197,8 +198,9 @@ static bool is_pointer_map(const struct image *img, uint64_t addr)
 {
 	uint32_t n, bits;
 
-	return image_u32(img, addr, &n) && image_u32(img, addr + 4, &bits) && n > 0 && n < 1u << 20 &&
-	       bits < 1u << 20 && image_at(img, addr, 8 + (uint64_t)n * ((bits + 7) / 8));
+	return image_u32(img, addr, &n) && image_u32(img, addr + 4, &bits) && n > 0 &&
+	       n < 1u << 20 && bits < 1u << 20 &&
+	       image_at(img, addr, 8 + (uint64_t)n * ((bits + 7) / 8));
 }
 
 /* FUNCDATA_ArgInfo: (offset, size) pairs, 0xfd/0xfe/0xfc/0xfb marks, 0xff at the end. */

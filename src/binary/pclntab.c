@@ -1,12 +1,13 @@
 /*
  * pclntab: Go's table of functions, present in every Go binary because the runtime unwinds with it.
  *
- * Header (64-bit): u32 magic, 00 00, u8 minimal instruction size (1), u8 pointer size (8), then words:
- * nfunc, nfiles, textStart (0 since it would need a relocation), and the offsets of the sub-tables
- * from the header: function names, compilation units, files, pc-value tables, functions. Magic
- * 0xfffffff0 goes with _func records of 40 bytes, 0xfffffff1 with 44 (startLine came in); the formats
- * before these keep absolute pointers and are refused. Sources: runtime/symtab.go (pcHeader, step,
- * funcdata), runtime/runtime2.go (_func), internal/abi/symtab.go, cmd/link/internal/ld/pcln.go.
+ * Header (64-bit): u32 magic, 00 00, u8 minimal instruction size (1), u8 pointer size (8), then
+ * words: nfunc, nfiles, textStart (0 since it would need a relocation), and the offsets of the
+ * sub-tables from the header: function names, compilation units, files, pc-value tables, functions.
+ * Magic 0xfffffff0 goes with _func records of 40 bytes, 0xfffffff1 with 44 (startLine came in); the
+ * formats before these keep absolute pointers and are refused. Sources: runtime/symtab.go
+ * (pcHeader, step, funcdata), runtime/runtime2.go (_func), internal/abi/symtab.go,
+ * cmd/link/internal/ld/pcln.go.
  *
  * The function table is nfunc + 1 pairs (entry - text, offset of the _func record), ascending. A
  * record: entryOff nameOff args deferreturn pcsp pcfile pcln npcdata cuOffset [startLine] (4 bytes
@@ -17,8 +18,8 @@
  * the function's entry and ends at a zero value delta. The entry of the next function includes
  * padding; the last pc of the pcsp table does not, so that is where a function ends.
  *
- * funcIDs are renumbered from release to release. All but one belong to single runtime functions, so
- * the one that many functions share is that of the compiler's wrappers.
+ * funcIDs are renumbered from release to release. All but one belong to single runtime functions,
+ * so the one that many functions share is that of the compiler's wrappers.
  *
  * Function names of generic instances carry their type arguments in brackets ("[...]" or shape
  * names), and the linker writes dots in the last element of an import path as %2e; look-ups see
@@ -83,8 +84,10 @@ static bool header_at(const struct image *img, uint64_t addr, struct pclntab_hea
 	return true;
 }
 
-/* The first address from *pos on, in all segments laid end to end, where one of the words stands. */
-static bool scan_words(const struct image *img, uint64_t *pos, bool (*match)(uint64_t), uint64_t *ret)
+/* The first address from *pos on, in all segments laid end to end, where one of the words stands.
+ */
+static bool scan_words(const struct image *img, uint64_t *pos, bool (*match)(uint64_t),
+		       uint64_t *ret)
 {
 	uint64_t base = 0;
 
@@ -139,22 +142,26 @@ int pclntab_missing(const struct image *img, const char *name, struct err *err)
 
 	if (memmem(img->data, MIN(img->size, 4096), "UPX!", 4) ||
 	    memmem(img->data + img->size - MIN(img->size, 128), MIN(img->size, 128), "UPX!", 4))
-		return err_set(err, -ENOEXEC,
-			       "%s is packed with UPX: unpack it (upx -d) or observe an unpacked build",
-			       name);
+		return err_set(
+			err, -ENOEXEC,
+			"%s is packed with UPX: unpack it (upx -d) or observe an unpacked build",
+			name);
 	if (scan_words(img, &pos, is_old_magic, &addr))
-		return err_set(err, -ENOEXEC,
-			       "%s was built by Go 1.17 or older: Earshot reads the function tables of Go "
-			       "1.18 and later; rebuild it with a newer Go",
-			       name);
+		return err_set(
+			err, -ENOEXEC,
+			"%s was built by Go 1.17 or older: Earshot reads the function tables of Go "
+			"1.18 and later; rebuild it with a newer Go",
+			name);
 	if (build_info_find(img))
-		return err_set(err, -ENOEXEC,
-			       "%s is a Go program, but its function table (pclntab) or moduledata is "
-			       "missing, damaged or obfuscated",
-			       name);
-	return err_set(err, -ENOEXEC,
-		       "%s is not a Go program: it holds neither a Go function table nor Go build info",
-		       name);
+		return err_set(
+			err, -ENOEXEC,
+			"%s is a Go program, but its function table (pclntab) or moduledata is "
+			"missing, damaged or obfuscated",
+			name);
+	return err_set(
+		err, -ENOEXEC,
+		"%s is not a Go program: it holds neither a Go function table nor Go build info",
+		name);
 }
 
 /* Tables of strings are used up to their last NUL, so that every string in them ends inside. */
@@ -272,7 +279,8 @@ bool pc_walk_next(const struct binary *b, struct pc_walk *w, struct pc_range *re
 	return walk_next(&b->pcln, w, ret);
 }
 
-static bool pc_value(const struct pclntab *p, uint32_t table, uint64_t entry, uint64_t pc, int32_t *ret)
+static bool pc_value(const struct pclntab *p, uint32_t table, uint64_t entry, uint64_t pc,
+		     int32_t *ret)
 {
 	struct pc_walk w = {.table = table, .pc = entry};
 	struct pc_range r;
@@ -356,7 +364,8 @@ bool binary_func_at(const struct binary *b, uint64_t pc, struct func *ret)
 	struct func f;
 	size_t i;
 
-	if (!func_index_at(&b->pcln, pc, &i) || !binary_func(b, i, &f) || pc < f.entry || pc >= f.end)
+	if (!func_index_at(&b->pcln, pc, &i) || !binary_func(b, i, &f) || pc < f.entry ||
+	    pc >= f.end)
 		return false;
 	*ret = f;
 	return true;
@@ -417,7 +426,8 @@ static uint32_t name_tail(const char *s)
 
 	if (n < 4 || s[n - 1] == ']' || s[n - 2] == ']' || s[n - 3] == ']')
 		return TAIL_ANY;
-	h = (uint8_t)s[n - 1] | (uint32_t)(uint8_t)s[n - 2] << 8 | (uint32_t)(uint8_t)s[n - 3] << 16;
+	h = (uint8_t)s[n - 1] | (uint32_t)(uint8_t)s[n - 2] << 8 |
+	    (uint32_t)(uint8_t)s[n - 3] << 16;
 	return MAX((h * 0x9e3779b1u) >> (32 - TAIL_BITS), 1);
 }
 
@@ -435,7 +445,8 @@ struct finder {
 	size_t heads[1 << TAIL_BITS]; /* by tail: index of the first name + 1; chain leads on */
 };
 
-static void finder_try(struct finder *f, const struct pclntab *p, size_t i, const char *have, size_t k)
+static void finder_try(struct finder *f, const struct pclntab *p, size_t i, const char *have,
+		       size_t k)
 {
 	int64_t *found = &f->found[k];
 
@@ -559,7 +570,8 @@ uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned 
 	return p->gofunc + off;
 }
 
-bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc, int32_t *ret)
+bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc,
+		 int32_t *ret)
 {
 	const uint8_t *r = record_of(b, f);
 	uint32_t table;

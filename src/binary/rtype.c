@@ -5,42 +5,47 @@
  * that runtime._type): size, ptrdata (8 each), hash (4), tflag, align, fieldAlign, kind (1 each),
  * equal, gcdata (8 each), str, ptrToThis (4 each, offsets from moduledata.types). Its own layout is
  * verified against the descriptor of that very struct when the binary has one (type_index_build).
- * Bits 5 to 7 of kind were flags until Go 1.25 (5: held directly in an interface); the flag then moved
- * to bit 5 of tflag. tflag: 1 an uncommon part follows, 2 the name has a star too many, 4 named.
+ * Bits 5 to 7 of kind were flags until Go 1.25 (5: held directly in an interface); the flag then
+ * moved to bit 5 of tflag. tflag: 1 an uncommon part follows, 2 the name has a star too many, 4
+ * named.
  *
- * Then by kind: pointer, slice: elem. array: elem, slice, len. chan: elem, dir. map: key, elem, bucket
- * or group, … . struct: pkgPath, fields (slice of name, type, offset). interface: pkgPath, methods
- * (slice of nameOff, typeOff). func: inCount, outCount (u16, top bit: variadic), and after the uncommon
- * part the parameters and results. The uncommon part: pkgPath (nameOff), mcount, xcount (u16), moff
- * (from its own start) to methods of (name, mtyp, ifn, tfn), -1 or 0 where the linker dropped one.
- * Only the length of a map descriptor drifts; there the uncommon part is recognised by its pkgPath.
+ * Then by kind: pointer, slice: elem. array: elem, slice, len. chan: elem, dir. map: key, elem,
+ * bucket or group, … . struct: pkgPath, fields (slice of name, type, offset). interface: pkgPath,
+ * methods (slice of nameOff, typeOff). func: inCount, outCount (u16, top bit: variadic), and after
+ * the uncommon part the parameters and results. The uncommon part: pkgPath (nameOff), mcount,
+ * xcount (u16), moff (from its own start) to methods of (name, mtyp, ifn, tfn), -1 or 0 where the
+ * linker dropped one. Only the length of a map descriptor drifts; there the uncommon part is
+ * recognised by its pkgPath.
  *
- * A name: flags (1 exported, 2 tag, 4 pkgPath, 8 embedded), varint length, text, varint length, tag.
- * Descriptors call types by package name; the full path comes from the uncommon part.
+ * A name: flags (1 exported, 2 tag, 4 pkgPath, 8 embedded), varint length, text, varint length,
+ * tag. Descriptors call types by package name; the full path comes from the uncommon part.
  *
- * Go 1.18 kept a struct field's offset shifted left over an embedded bit; 1.19 moved the bit into the
- * name. Read the wrong way a struct's fields do not fit in it, so each struct shows which it is.
+ * Go 1.18 kept a struct field's offset shifted left over an embedded bit; 1.19 moved the bit into
+ * the name. Read the wrong way a struct's fields do not fit in it, so each struct shows which it
+ * is.
  *
- * Descriptors are found by shape at every 8-aligned address of [types, etypes): against the closure by
- * reachability that finds neither more nor less. Only hashes are kept; objects are made on demand.
- * Source: internal/abi/type.go, cmd/compile/internal/reflectdata/reflect.go.
+ * Descriptors are found by shape at every 8-aligned address of [types, etypes): against the closure
+ * by reachability that finds neither more nor less. Only hashes are kept; objects are made on
+ * demand. Source: internal/abi/type.go, cmd/compile/internal/reflectdata/reflect.go.
  */
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/vec.h"
 #include "binary/internal.h"
 
-#define HEADER      48
+#define HEADER	       48
 #define TFLAG_UNCOMMON 1
-#define TFLAG_STAR  2
-#define TFLAG_NAMED 4
-#define TFLAG_DIRECT 32
-#define KIND_DIRECT 32
-#define NAME_TAG    2
-#define NAME_EMBEDDED 8
-#define VARIADIC    0x8000
-#define DEPTH_MAX   64
+#define TFLAG_STAR     2
+#define TFLAG_NAMED    4
+#define TFLAG_DIRECT   32
+#define KIND_DIRECT    32
+#define NAME_TAG       2
+#define NAME_EMBEDDED  8
+#define VARIADIC       0x8000
+#define DEPTH_MAX      64
 #define NAME_MAX_BYTES 65535
+#define LITERAL_MAX    4096 /* of a composed name: hostile descriptors double it at each level */
 
 struct text {
 	const char *p;
@@ -127,26 +132,25 @@ static bool name_off(const struct binary *b, uint32_t off, struct text *ret)
 	struct text tag;
 	uint8_t flags;
 
-	return off < b->md.etypes - b->md.types &&
-	       name_at(b, b->md.types + off, &flags, ret, &tag);
+	return off < b->md.etypes - b->md.types && name_at(b, b->md.types + off, &flags, ret, &tag);
 }
 
 /* ---- the shape test ---- */
 
 /* Sizes a kind always has; 0: any. */
 static const uint8_t kind_size[] = {
-	[KIND_BOOL] = 1, [KIND_INT] = 8, [KIND_INT8] = 1, [KIND_INT16] = 2, [KIND_INT32] = 4,
-	[KIND_INT64] = 8, [KIND_UINT] = 8, [KIND_UINT8] = 1, [KIND_UINT16] = 2, [KIND_UINT32] = 4,
-	[KIND_UINT64] = 8, [KIND_UINTPTR] = 8, [KIND_FLOAT32] = 4, [KIND_FLOAT64] = 8,
-	[KIND_COMPLEX64] = 8, [KIND_COMPLEX128] = 16, [KIND_CHAN] = 8, [KIND_FUNC] = 8,
-	[KIND_INTERFACE] = 16, [KIND_MAP] = 8, [KIND_POINTER] = 8, [KIND_SLICE] = 24,
-	[KIND_STRING] = 16, [KIND_UNSAFE_POINTER] = 8,
+	[KIND_BOOL] = 1,    [KIND_INT] = 8,	[KIND_INT8] = 1,       [KIND_INT16] = 2,
+	[KIND_INT32] = 4,   [KIND_INT64] = 8,	[KIND_UINT] = 8,       [KIND_UINT8] = 1,
+	[KIND_UINT16] = 2,  [KIND_UINT32] = 4,	[KIND_UINT64] = 8,     [KIND_UINTPTR] = 8,
+	[KIND_FLOAT32] = 4, [KIND_FLOAT64] = 8, [KIND_COMPLEX64] = 8,  [KIND_COMPLEX128] = 16,
+	[KIND_CHAN] = 8,    [KIND_FUNC] = 8,	[KIND_INTERFACE] = 16, [KIND_MAP] = 8,
+	[KIND_POINTER] = 8, [KIND_SLICE] = 24,	[KIND_STRING] = 16,    [KIND_UNSAFE_POINTER] = 8,
 };
 
 /* Where the uncommon part follows; a map's is found by content. */
 static const uint8_t kind_length[] = {
-	[KIND_ARRAY] = 72, [KIND_CHAN] = 64, [KIND_FUNC] = 56, [KIND_INTERFACE] = 80, [KIND_MAP] = 72,
-	[KIND_POINTER] = 56, [KIND_SLICE] = 56, [KIND_STRUCT] = 80,
+	[KIND_ARRAY] = 72, [KIND_CHAN] = 64,	[KIND_FUNC] = 56,  [KIND_INTERFACE] = 80,
+	[KIND_MAP] = 72,   [KIND_POINTER] = 56, [KIND_SLICE] = 56, [KIND_STRUCT] = 80,
 };
 
 static uint64_t length_of(enum type_kind kind)
@@ -196,7 +200,8 @@ static bool is_name(struct text t)
 	return t.n > 0;
 }
 
-static bool header_parse(const struct binary *b, uint64_t addr, const uint8_t *p, struct header *ret)
+static bool header_parse(const struct binary *b, uint64_t addr, const uint8_t *p,
+			 struct header *ret)
 {
 	uint8_t align = p[21], kind = p[23] & 31;
 	struct header h = {addr, u64_at(p), p, kind, p[20], align, false, {0}};
@@ -236,7 +241,8 @@ static bool header_at(const struct binary *b, uint64_t addr, struct header *ret)
 	return true;
 }
 
-/* The first descriptor at or after *pos (an offset into the types); *pos moves behind its header. */
+/* The first descriptor at or after *pos (an offset into the types); *pos moves behind its header.
+ */
 static bool header_next(const struct binary *b, uint64_t *pos, struct header *ret)
 {
 	const struct moduledata *md = &b->md;
@@ -284,7 +290,8 @@ static bool package_path(const struct binary *b, uint64_t uncommon, struct text 
 	return image_u32(&b->img, uncommon, &off) && off && name_off(b, off, ret) && ret->n;
 }
 
-/* A map descriptor ends after its flags; what follows is an uncommon part if its path fits the name. */
+/* A map descriptor ends after its flags; what follows is an uncommon part if its path fits the
+ * name. */
 static uint64_t map_uncommon(const struct binary *b, const struct header *h)
 {
 	struct text package = package_name(h->string), path;
@@ -340,13 +347,14 @@ static bool full_name_is(const struct full_name *n, const char *s, size_t len)
 /* ---- the index ---- */
 
 /*
- * Chained hash over all descriptors: named ones by name without package (so that one index answers for
- * full and for short names), composites by their parts.
+ * Chained hash over all descriptors: named ones by name without package (so that one index answers
+ * for full and for short names), composites by their parts.
  */
 struct type_index {
 	struct type_entry {
-		uint32_t hash, off8, next; /* off8: (address - types rounded up) / 8; next: index + 1 */
-	} *entries;
+		uint32_t hash, off8,
+			next; /* off8: (address - types rounded up) / 8; next: index + 1 */
+	} * entries;
 	uint32_t *heads, mask;
 	uint64_t base;
 };
@@ -375,7 +383,8 @@ struct parts {
 	uint64_t elem, key, extra;
 };
 
-/* What tells a composite from others of its kind; false for kinds that are not looked up this way. */
+/* What tells a composite from others of its kind; false for kinds that are not looked up this way.
+ */
 static bool parts_of(const struct header *h, struct parts *ret)
 {
 	uint64_t word = length_of(h->kind) > HEADER ? u64_at(h->p + HEADER) : 0;
@@ -515,7 +524,8 @@ static const struct type *type_or_unknown(struct binary *b, uint64_t addr)
 	return t ? t : type_unknown(b);
 }
 
-/* The n records of size bytes that a slice header at addr refers to, NULL when they are not all there. */
+/* The n records of size bytes that a slice header at addr refers to, NULL when they are not all
+ * there. */
 static const uint8_t *slice_at(const struct binary *b, uint64_t addr, size_t size, uint64_t *ret_n)
 {
 	uint64_t p, n;
@@ -527,7 +537,8 @@ static const uint8_t *slice_at(const struct binary *b, uint64_t addr, size_t siz
 	return image_at(&b->img, p, n * size);
 }
 
-static bool fields_fit(const struct type *t, const struct type_field *fields, size_t n, unsigned shift)
+static bool fields_fit(const struct type *t, const struct type_field *fields, size_t n,
+		       unsigned shift)
 {
 	uint64_t last = 0;
 
@@ -577,7 +588,8 @@ static void load_fields(struct binary *b, struct type_full *f)
 
 static const struct type *func_type_off(struct binary *b, uint32_t off)
 {
-	const struct type *t = off && off != UINT32_MAX ? binary_type_at(b, b->md.types + off) : NULL;
+	const struct type *t =
+		off && off != UINT32_MAX ? binary_type_at(b, b->md.types + off) : NULL;
 
 	return t && t->kind == KIND_FUNC ? t : NULL;
 }
@@ -703,12 +715,78 @@ static void read_parts(struct binary *b, struct type_full *f, const struct heade
 	}
 }
 
-static const char *composite_name(struct binary *b, const struct type_full *f)
+/* A quoted tag as in the source; only the two characters that need it are escaped. */
+static void print_tag(struct buf *s, struct text tag)
+{
+	buf_str(s, " \"");
+	for (size_t i = 0; i < tag.n; i++) {
+		if (tag.p[i] == '"' || tag.p[i] == '\\')
+			buf_char(s, '\\');
+		buf_char(s, tag.p[i]);
+	}
+	buf_char(s, '"');
+}
+
+static void print_field(struct binary *b, struct buf *s, const struct type_full *f, size_t i)
+{
+	const struct type_field *field = &f->fields[i];
+	struct text name, tag = {0};
+	uint64_t fields = 0, at = 0;
+	uint8_t flags;
+
+	buf_str(s, i ? "; " : " ");
+	if (!field->embedded)
+		buf_printf(s, "%s ", field->name);
+	buf_str(s, field->type->name);
+	if (image_u64(&b->img, f->t.rtype + 56, &fields) &&
+	    image_u64(&b->img, fields + i * 24, &at) && name_at(b, at, &flags, &name, &tag) &&
+	    tag.n)
+		print_tag(s, tag);
+}
+
+static void print_method(struct buf *s, const struct type_full *f, size_t i)
+{
+	const struct type_method *m = &f->methods[i];
+
+	buf_printf(s, "%s%s%s", i ? "; " : " ", m->name,
+		   m->type ? m->type->name + strlen("func") : "()");
+}
+
+/* "struct { … }" and "interface { … }" with full paths, where the descriptor's string has short
+ * ones. */
+static const char *literal_name(struct binary *b, struct type_full *f)
+{
+	bool is_struct = f->t.kind == KIND_STRUCT;
+	struct buf s = {0};
+	const char *name = f->t.name;
+
+	if (strncmp(name, is_struct ? "struct {" : "interface {", is_struct ? 8 : 11) != 0 ||
+	    !strchr(name, '.'))
+		return name;
+	type_full(b, &f->t);
+	buf_str(&s, is_struct ? "struct {" : "interface {");
+	for (size_t i = 0; i < (is_struct ? f->nfields : f->nmethods) && s.len < LITERAL_MAX; i++) {
+		if (is_struct)
+			print_field(b, &s, f, i);
+		else
+			print_method(&s, f, i);
+	}
+	if (s.len < LITERAL_MAX && (f->nfields || f->nmethods)) {
+		buf_str(&s, " }");
+		name = arena_strdup(&b->arena, s.data);
+	}
+	buf_done(&s);
+	return name;
+}
+
+static const char *composite_name(struct binary *b, struct type_full *f)
 {
 	const struct type *t = &f->t;
 	const char *name = t->name;
 
-	if (t->elem)
+	if (t->kind == KIND_STRUCT || t->kind == KIND_INTERFACE)
+		name = literal_name(b, f);
+	else if (t->elem)
 		name = type_composite_name(b, t->kind, t->elem, t->key,
 					   t->kind == KIND_CHAN ? f->chan_dir : t->len);
 	else if (t->kind == KIND_FUNC && (f->nparams || f->nresults))
@@ -752,9 +830,9 @@ static const struct type *type_new(struct binary *b, const struct header *h)
 	map_set(&b->types, h->addr, f);
 	b->depth++;
 	read_parts(b, f, h);
-	b->depth--;
 	if (!f->t.named)
 		f->t.name = composite_name(b, f);
+	b->depth--;
 	return &f->t;
 }
 
@@ -797,8 +875,8 @@ static bool header_agrees(struct binary *b)
 	static const struct {
 		const char *new_name, *old_name;
 		uint64_t offset;
-	} want[] = {{"Size_", "size", 0},   {"TFlag", "tflag", 20}, {"Align_", "align", 21},
-		    {"Kind_", "kind", 23},  {"Str", "str", 40},	    {"PtrToThis", "ptrToThis", 44}};
+	} want[] = {{"Size_", "size", 0},  {"TFlag", "tflag", 20}, {"Align_", "align", 21},
+		    {"Kind_", "kind", 23}, {"Str", "str", 40},	   {"PtrToThis", "ptrToThis", 44}};
 	struct type_field f;
 	struct header h;
 	const struct type *t;
@@ -810,7 +888,8 @@ static bool header_agrees(struct binary *b)
 		if (!type_field(b, t, i, &f))
 			return false;
 		for (k = 0; k < ARRAY_SIZE(want); k++)
-			if ((!strcmp(f.name, want[k].new_name) || !strcmp(f.name, want[k].old_name)) &&
+			if ((!strcmp(f.name, want[k].new_name) ||
+			     !strcmp(f.name, want[k].old_name)) &&
 			    f.offset != want[k].offset)
 				return false;
 	}

@@ -1,4 +1,5 @@
-/* Type objects whatever they were read from: their lazy parts, selectors, composites and look-up. */
+/* Type objects whatever they were read from: their lazy parts, selectors, composites and look-up.
+ */
 #include "binary/type.h"
 
 #include <string.h>
@@ -6,10 +7,10 @@
 #include "binary/internal.h"
 
 static const char *const kind_names[] = {
-	"invalid", "bool",    "int",	 "int8",    "int16",	  "int32",     "int64",
-	"uint",	   "uint8",   "uint16",	 "uint32",  "uint64",	  "uintptr",   "float32",
-	"float64", "complex64", "complex128", "array", "chan",	  "func",      "interface",
-	"map",	   "ptr",     "slice",	 "string",  "struct",	  "unsafe.Pointer",
+	"invalid", "bool",	"int",	      "int8",	"int16",  "int32",	    "int64",
+	"uint",	   "uint8",	"uint16",     "uint32", "uint64", "uintptr",	    "float32",
+	"float64", "complex64", "complex128", "array",	"chan",	  "func",	    "interface",
+	"map",	   "ptr",	"slice",      "string", "struct", "unsafe.Pointer",
 };
 static const uint8_t kind_sizes[] = {
 	0, 1, 8, 1, 2, 4, 8, 8, 1, 2, 4, 8, 8, 4, 8, 8, 16, 0, 8, 8, 16, 8, 8, 24, 16, 0, 8,
@@ -108,13 +109,15 @@ const struct type *type_result(struct binary *b, const struct type *t, size_t i)
 /* ---- selectors ---- */
 
 /*
- * Breadth first through embedded structs, as Go's selectors: the shallowest depth wins, two at the same
- * depth are ambiguous. A struct seen once is not entered again (embedding may be cyclic by pointer).
+ * Breadth first through embedded structs, as Go's selectors: the shallowest depth wins, two at the
+ * same depth are ambiguous. A struct seen once is not entered again (embedding may be cyclic by
+ * pointer).
  */
 #define QUEUE_MAX 128
 struct embedded {
 	const struct type *t;
-	struct field_path path; /* how to get to it; the last step is a struct or a pointer to one */
+	struct field_path
+		path; /* how to get to it; the last step is a struct or a pointer to one */
 	unsigned depth;
 };
 struct selector {
@@ -123,7 +126,8 @@ struct selector {
 };
 
 /* The path one step further: merged into the last step unless that is a pointer. */
-static bool path_extend(const struct field_path *path, const struct type_field *f, struct field_path *ret)
+static bool path_extend(const struct field_path *path, const struct type_field *f,
+			struct field_path *ret)
 {
 	struct field_path p = *path;
 	struct type_field step = *f;
@@ -139,7 +143,8 @@ static bool path_extend(const struct field_path *path, const struct type_field *
 	return true;
 }
 
-static void selector_add(struct selector *s, const struct embedded *from, const struct type_field *f)
+static void selector_add(struct selector *s, const struct embedded *from,
+			 const struct type_field *f)
 {
 	const struct type *t = f->type->kind == KIND_POINTER ? f->type->elem : f->type;
 	struct embedded *e = &s->queue[s->len];
@@ -156,7 +161,8 @@ static void selector_add(struct selector *s, const struct embedded *from, const 
 	s->len++;
 }
 
-bool type_field_find(struct binary *b, const struct type *t, const char *name, struct field_path *ret)
+bool type_field_find(struct binary *b, const struct type *t, const char *name,
+		     struct field_path *ret)
 {
 	_cleanup_(cleanup_free) struct selector *s = xcalloc(1, sizeof(*s));
 	struct field_path found;
@@ -276,8 +282,12 @@ static void compose_error(struct binary *b, struct type_full *f)
 	const struct type **result = arena_new(&b->arena, const struct type *);
 
 	*result = type_builtin(b, "string");
-	sig->t = (struct type){.name = "func() string", .kind = KIND_FUNC, .source = TYPE_COMPOSED,
-			       .direct_iface = true, .align = 8, .size = 8};
+	sig->t = (struct type){.name = "func() string",
+			       .kind = KIND_FUNC,
+			       .source = TYPE_COMPOSED,
+			       .direct_iface = true,
+			       .align = 8,
+			       .size = 8};
 	sig->results = result;
 	sig->nresults = 1;
 	*m = (struct type_method){.name = "Error", .type = &sig->t};

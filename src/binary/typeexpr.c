@@ -2,13 +2,13 @@
  * Types written in Go syntax, looked up or composed in a binary, and the names of composites.
  *
  *   Type  = "*" Type | "[" [int] "]" Type | "map" "[" Type "]" Type | "chan" ["<-"] Type
- *         | "<-" "chan" Type | "func" "(" … ")" [results] | "struct" "{" … "}" | "interface" "{" … "}"
- *         | "(" Type ")" | Name
- *   Name  = [path "."] ident ["[" type arguments "]"]
+ *         | "<-" "chan" Type | "func" "(" … ")" [results] | "struct" "{" … "}" | "interface" "{" …
+ * "}" | "(" Type ")" | Name Name  = [path "."] ident ["[" type arguments "]"]
  *
  * A Name is looked up as it stands (full import path), then in the package the type is written in,
- * then as a builtin, then as package-name.Name when only one package fits. A pointer and a func value
- * are one word whatever they lead to, so they may name types that the binary does not describe.
+ * then as a builtin, then as package-name.Name when only one package fits. A pointer and a func
+ * value are one word whatever they lead to, so they may name types that the binary does not
+ * describe.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #include "base/vec.h"
 #include "binary/internal.h"
 
-#define NEST_MAX 64
+#define NEST_MAX     64
 #define NAME_MAX_LEN 4096 /* of a composite: hostile descriptors double it at each level */
 
 /* ---- names ---- */
@@ -35,8 +35,8 @@ const char *type_composite_name(struct binary *b, enum type_kind kind, const str
 				const struct type *key, uint64_t extra)
 {
 	static const char *const chans[] = {"chan ", "<-chan ", "chan<- ", "chan "};
-	bool nested = extra == 3 && kind == KIND_CHAN && elem->kind == KIND_CHAN &&
-		      elem->name[0] == '<';
+	bool nested =
+		extra == 3 && kind == KIND_CHAN && elem->kind == KIND_CHAN && elem->name[0] == '<';
 	struct buf s = {0};
 
 	if (kind == KIND_POINTER)
@@ -85,7 +85,7 @@ struct parser {
 	const char *package, *text, *p;
 	struct err *err;
 	unsigned nest;
-	bool failed;      /* the sentence is set */
+	bool failed;	  /* the sentence is set */
 	const char *name; /* of the last Name that was not found, NULL otherwise */
 };
 
@@ -94,8 +94,8 @@ static const struct type *parse_type(struct parser *p);
 static const struct type *fail(struct parser *p, const char *expected)
 {
 	if (!p->failed)
-		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: expected %s at \"%.20s\"", p->text,
-			expected, *p->p ? p->p : "the end");
+		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: expected %s at \"%.20s\"",
+			p->text, expected, *p->p ? p->p : "the end");
 	p->failed = true;
 	return NULL;
 }
@@ -169,12 +169,13 @@ static const char *read_name(struct parser *p)
 	return take_name(p->b, &s);
 }
 
-static const struct type *ambiguous(struct parser *p, const char *name, const struct type *const *found)
+static const struct type *ambiguous(struct parser *p, const char *name,
+				    const struct type *const *found)
 {
 	if (!p->failed)
 		err_set(p->err, -EINVAL,
-			"\"%.100s\" in \"%.100s\" may mean %s or %s: write the full import path", name, p->text,
-			found[0]->name, found[1]->name);
+			"\"%.100s\" in \"%.100s\" may mean %s or %s: write the full import path",
+			name, p->text, found[0]->name, found[1]->name);
 	p->failed = true;
 	return NULL;
 }
@@ -225,7 +226,8 @@ static const struct type *parse_name(struct parser *p)
 	p->name = full;
 	if (!p->err || !p->err->code)
 		err_set(p->err, -ENOENT,
-			"\"%.100s\" names a type that the program does not describe: no \"%.200s\" is among its "
+			"\"%.100s\" names a type that the program does not describe: no \"%.200s\" "
+			"is among its "
 			"type descriptors or in its DWARF",
 			p->text, full);
 	return NULL;
@@ -439,13 +441,17 @@ static const struct type *parse_func(struct parser *p)
 	vec_done(&results);
 	if (!ok)
 		return NULL;
-	f->t = (struct type){.kind = KIND_FUNC, .source = TYPE_COMPOSED, .direct_iface = true,
-			     .align = 8, .size = 8};
+	f->t = (struct type){.kind = KIND_FUNC,
+			     .source = TYPE_COMPOSED,
+			     .direct_iface = true,
+			     .align = 8,
+			     .size = 8};
 	f->t.name = type_func_name(p->b, f);
 	return &f->t;
 }
 
-/* Fields laid out as the compiler does: each aligned, the end padded, a last empty field given room. */
+/* Fields laid out as the compiler does: each aligned, the end padded, a last empty field given
+ * room. */
 static void lay_out(struct type_full *f, struct type_field *fields, size_t n)
 {
 	uint64_t size = 0;
@@ -480,7 +486,8 @@ static bool parse_fields(struct parser *p, const entry_vec *entries, struct type
 			fields[i].type = parse_at(p, entries->data[i].type, &variadic);
 		if (!fields[i].type || variadic || !fields[i].type->kind) {
 			buf_done(&name);
-			return fail(p, "names and described types for all fields (\"a int; b int\")");
+			return fail(p,
+				    "names and described types for all fields (\"a int; b int\")");
 		}
 		buf_printf(&name, "%s%s %s", i ? "; " : "", fields[i].name, fields[i].type->name);
 	}
@@ -528,7 +535,8 @@ static const struct type *parse_interface(struct parser *p)
 		return type_builtin(p->b, "any");
 	}
 	f = type_full_new(p->b);
-	f->t = (struct type){.kind = KIND_INTERFACE, .source = TYPE_COMPOSED, .align = 8, .size = 16};
+	f->t = (struct type){
+		.kind = KIND_INTERFACE, .source = TYPE_COMPOSED, .align = 8, .size = 16};
 	f->t.name = arena_printf(&p->b->arena, "interface %.*s", (int)MIN(end - p->p, NAME_MAX_LEN),
 				 p->p);
 	p->p = end;
@@ -576,7 +584,10 @@ const struct type *binary_type_parse(struct binary *b, const char *pkg, const ch
 				     struct err *err)
 {
 	struct err local = {0};
-	struct parser p = {.b = b, .package = pkg ? pkg : "", .text = go_syntax, .p = go_syntax,
+	struct parser p = {.b = b,
+			   .package = pkg ? pkg : "",
+			   .text = go_syntax,
+			   .p = go_syntax,
 			   .err = &local};
 	const struct type *t = parse_type(&p);
 

@@ -5,10 +5,10 @@
  *   prog --mutate N FILE…    and N mutations of each, the same ones at every run
  *   prog --only K FILE…      mutation K alone, to look at a failure
  *
- * Inputs lie in blocks of exactly their size, so that a sanitizer sees the first byte read too many.
- * An input that runs for more than 20 seconds counts as a failure. A failing input is named by file
- * and mutation on standard error (crashes only with a sanitizer, which calls back).
- * No <signal.h> here: its REG_* constants are also the names of ours.
+ * Inputs lie in blocks of exactly their size, so that a sanitizer sees the first byte read too
+ * many. An input that runs for more than 20 seconds counts as a failure. A failing input is named
+ * by file and mutation on standard error (crashes only with a sanitizer, which calls back). No
+ * <signal.h> here: its REG_* constants are also the names of ours.
  */
 #ifndef FUZZ_REPLAY_H
 #define FUZZ_REPLAY_H
@@ -76,8 +76,8 @@ static uint64_t replay_random(uint64_t *state)
 /* Overwrites 1, 2, 4 or 8 bytes with a number that tends to break things. */
 static void replay_number(struct replay_input *in, uint64_t *rng)
 {
-	static const uint64_t numbers[] = {0,	   1,	       2,	   7,	       0x7f,
-					   0x80,   0xff,       0x7fff,	   0xffff,     0x7fffffff,
+	static const uint64_t numbers[] = {0,	     1,		 2,	     7,		0x7f,
+					   0x80,     0xff,	 0x7fff,     0xffff,	0x7fffffff,
 					   1u << 31, 0xffffffff, 1ull << 32, INT64_MAX, UINT64_MAX};
 	uint64_t v = numbers[replay_random(rng) % (sizeof(numbers) / sizeof(*numbers))];
 	size_t n = (size_t)1 << replay_random(rng) % 4, at;
@@ -147,7 +147,8 @@ static void replay_mutate(struct replay_input *in, uint64_t *rng)
 		break;
 	default:
 		if (in->size)
-			in->data[replay_random(rng) % in->size] ^= (uint8_t)(1u << replay_random(rng) % 8);
+			in->data[replay_random(rng) % in->size] ^=
+				(uint8_t)(1u << replay_random(rng) % 8);
 	}
 }
 

@@ -29,7 +29,8 @@ static inline size_t go_binaries(const char *pattern, glob_t *ret)
 		const char *dot = strrchr(ret->gl_pathv[i], '.');
 		char *path = ret->gl_pathv[i];
 
-		if ((dot && (!strcmp(dot, ".by") || !strcmp(dot, ".new"))) || access(path, X_OK) != 0)
+		if ((dot && (!strcmp(dot, ".by") || !strcmp(dot, ".new"))) ||
+		    access(path, X_OK) != 0)
 			continue;
 		ret->gl_pathv[i] = ret->gl_pathv[n]; /* a swap: globfree frees them all */
 		ret->gl_pathv[n++] = path;

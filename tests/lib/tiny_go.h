@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 enum {
-	TINY_TEXT = 0x400,      /* four functions of 0x40 bytes, the last 8 of each padding */
+	TINY_TEXT = 0x400, /* four functions of 0x40 bytes, the last 8 of each padding */
 	TINY_PCLNTAB = 0x500,
 	TINY_GOFUNC = 0x900,
 	TINY_TYPES = 0x980,
-	TINY_NAMES = 0x1100,    /* within the types */
+	TINY_NAMES = 0x1100, /* within the types */
 	TINY_ETYPES = 0x1500,
-	TINY_DATA = 0x1500,     /* build info, moduledata, what slices point to, relocations */
+	TINY_DATA = 0x1500, /* build info, moduledata, what slices point to, relocations */
 	TINY_MODULEDATA = 0x1600,
 	TINY_SLICES = 0x1800,
 	TINY_DYNAMIC = 0x1a80,
@@ -32,12 +32,12 @@ enum {
 };
 
 struct tiny_options {
-	bool pie;          /* pointers in R_X86_64_RELATIVE only */
-	bool relr;         /* with pie: pointers in place, DT_RELR present */
-	bool old_funcs;    /* magic 0xfffffff0 (Go 1.18, 1.19) */
-	bool old_fields;   /* struct fields as Go 1.18 keeps them */
-	bool old_map;      /* buckets instead of groups */
-	bool split_map;    /* groups with keys and elements apart */
+	bool pie;	 /* pointers in R_X86_64_RELATIVE only */
+	bool relr;	 /* with pie: pointers in place, DT_RELR present */
+	bool old_funcs;	 /* magic 0xfffffff0 (Go 1.18, 1.19) */
+	bool old_fields; /* struct fields as Go 1.18 keeps them */
+	bool old_map;	 /* buckets instead of groups */
+	bool split_map;	 /* groups with keys and elements apart */
 	bool no_sections;
 };
 
@@ -47,8 +47,8 @@ struct tiny {
 	uint64_t base;
 	size_t names, types, slices, relas;
 	/* descriptors, as addresses */
-	uint64_t t_int, t_uint8, t_uint64, t_string, t_uptr, t_point, t_point_ptr, t_strings, t_func,
-		t_map, t_iface, t_embeds;
+	uint64_t t_int, t_uint8, t_uint64, t_string, t_uptr, t_point, t_point_ptr, t_strings,
+		t_func, t_map, t_iface, t_embeds;
 };
 
 static inline void tiny_u16(struct tiny *t, size_t off, uint16_t v)
@@ -85,9 +85,8 @@ static inline void tiny_slice(struct tiny *t, size_t off, uint64_t addr, uint64_
 
 /* ---- pclntab ---- */
 
-static const char *const tiny_func_names[TINY_FUNCS] = {"main.main", "main.(*Point).Move",
-							"gopkg.in/yaml%2ev3.Load",
-							"main.Map[go.shape.int]"};
+static const char *const tiny_func_names[TINY_FUNCS] = {
+	"main.main", "main.(*Point).Move", "gopkg.in/yaml%2ev3.Load", "main.Map[go.shape.int]"};
 
 static inline void tiny_pclntab(struct tiny *t)
 {
@@ -95,7 +94,8 @@ static inline void tiny_pclntab(struct tiny *t)
 	const size_t tables[5] = {0x48, 0xb0, 0xc0, 0xe0, 0x120}, at = TINY_PCLNTAB;
 	size_t name = 0, record = 0x28, size = t->o.old_funcs ? 40 : 44;
 	/* pcsp: 0 for 1 byte, 32 for 0x36, 0 for 1; file 0; line 10, then 12 */
-	static const uint8_t pcs[] = {0, 2, 1, 0x40, 0x36, 0x3f, 1, 0, 2, 0x38, 0, 22, 8, 4, 0x30, 0};
+	static const uint8_t pcs[] = {0, 2,    1, 0x40, 0x36, 0x3f, 1,	  0,
+				      2, 0x38, 0, 22,	8,    4,    0x30, 0};
 
 	tiny_u32(t, at, t->o.old_funcs ? 0xfffffff0 : 0xfffffff1);
 	t->data[at + 6] = 1;
@@ -111,15 +111,16 @@ static inline void tiny_pclntab(struct tiny *t)
 
 		tiny_u32(t, at + tables[4] + i * 8, (uint32_t)(i * 0x40));
 		tiny_u32(t, at + tables[4] + i * 8 + 4, (uint32_t)record);
-		memcpy(t->data + at + tables[0] + name, tiny_func_names[i], strlen(tiny_func_names[i]));
+		memcpy(t->data + at + tables[0] + name, tiny_func_names[i],
+		       strlen(tiny_func_names[i]));
 		tiny_u32(t, r, (uint32_t)(i * 0x40));
 		tiny_u32(t, r + 4, (uint32_t)name);
 		tiny_u32(t, r + 8, 16);
-		tiny_u32(t, r + 16, 1);      /* pcsp */
-		tiny_u32(t, r + 20, 8);      /* pcfile */
-		tiny_u32(t, r + 24, 11);     /* pcln */
-		tiny_u32(t, r + 28, 1);      /* npcdata */
-		t->data[r + size - 1] = 6;   /* nfuncdata */
+		tiny_u32(t, r + 16, 1);	   /* pcsp */
+		tiny_u32(t, r + 20, 8);	   /* pcfile */
+		tiny_u32(t, r + 24, 11);   /* pcln */
+		tiny_u32(t, r + 28, 1);	   /* npcdata */
+		t->data[r + size - 1] = 6; /* nfuncdata */
 		tiny_u32(t, r + size, 8);
 		for (size_t k = 0; k < 6; k++)
 			tiny_u32(t, r + size + 4 + k * 4, k == 0 ? 0 : k == 5 ? 16 : 0xffffffff);
@@ -218,11 +219,12 @@ static inline uint64_t tiny_map_holder(struct tiny *t)
 	if (t->o.old_map)
 		return tiny_struct(
 			t, 208, 8, "map.bucket[string]int", false,
-			(struct tiny_field[]){
-				{"topbits", tiny_array(t, t->t_uint8, 1, 1, 8, "[8]uint8"), 0, false},
-				{"keys", keys, 8, false},
-				{"elems", elems, 136, false},
-				{"overflow", t->t_uptr, 200, false}},
+			(struct tiny_field[]){{"topbits",
+					       tiny_array(t, t->t_uint8, 1, 1, 8, "[8]uint8"), 0,
+					       false},
+					      {"keys", keys, 8, false},
+					      {"elems", elems, 136, false},
+					      {"overflow", t->t_uptr, 200, false}},
 			4);
 	if (t->o.split_map)
 		return tiny_struct(t, 200, 8, "map.group[string]int", false,
@@ -235,10 +237,10 @@ static inline uint64_t tiny_map_holder(struct tiny *t)
 						 {"elem", t->t_int, 16, false}},
 			   2);
 	slots = tiny_array(t, slot, 24, 8, 8, "[8]struct { key string; elem int }");
-	return tiny_struct(t, 200, 8, "map.group[string]int", false,
-			   (struct tiny_field[]){{"ctrl", t->t_uint64, 0, false},
-						 {"slots", slots, 8, false}},
-			   2);
+	return tiny_struct(
+		t, 200, 8, "map.group[string]int", false,
+		(struct tiny_field[]){{"ctrl", t->t_uint64, 0, false}, {"slots", slots, 8, false}},
+		2);
 }
 
 static inline void tiny_types(struct tiny *t)
@@ -338,7 +340,8 @@ static inline void tiny_headers(struct tiny *t)
 		 TINY_DATA - TINY_PCLNTAB, 0x1000},
 		{PT_LOAD, PF_R | PF_W, TINY_DATA, t->base + TINY_DATA, 0, TINY_SIZE - TINY_DATA,
 		 TINY_SIZE - TINY_DATA + 0x1000, 0x1000},
-		{t->o.pie ? PT_DYNAMIC : PT_NULL, PF_R, TINY_DYNAMIC, t->base + TINY_DYNAMIC, 0, 64, 64, 8},
+		{t->o.pie ? PT_DYNAMIC : PT_NULL, PF_R, TINY_DYNAMIC, t->base + TINY_DYNAMIC, 0, 64,
+		 64, 8},
 	};
 	const Elf64_Dyn dyn[4] = {{t->o.relr ? DT_RELR : DT_RELA, {t->base + TINY_RELA}},
 				  {DT_RELASZ, {t->relas * sizeof(Elf64_Rela)}},

@@ -1,6 +1,7 @@
 /*
  * Writes the seeds of image_fuzz, pclntab_fuzz and rtype_fuzz:
- *   cc -Itests -D_GNU_SOURCE tests/lib/tiny_seeds.c -o /tmp/tiny_seeds && /tmp/tiny_seeds tests/fuzz/seeds
+ *   cc -Itests -D_GNU_SOURCE tests/lib/tiny_seeds.c -o /tmp/tiny_seeds && /tmp/tiny_seeds
+ * tests/fuzz/seeds
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Asks a binary everything its header offers, for tests with damaged files; answers do not matter. */
+/* Asks a binary everything its header offers, for tests with damaged files; answers do not matter.
+ */
 #ifndef TESTS_TOUCH_H
 #define TESTS_TOUCH_H
 
@@ -58,8 +59,10 @@ static inline void touch_type(struct binary *b, const struct type *t)
 /* Every funcs-th function and the first types types; code: instructions and signatures too. */
 static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bool code)
 {
-	static const char *const names[] = {"main.main", "net/http.serverHandler.ServeHTTP", "runtime.newproc1"};
-	static const char *const exprs[] = {"*Point", "map[string][]byte", "http.Header", "func(*url.URL) error"};
+	static const char *const names[] = {"main.main", "net/http.serverHandler.ServeHTTP",
+					    "runtime.newproc1"};
+	static const char *const exprs[] = {"*Point", "map[string][]byte", "http.Header",
+					    "func(*url.URL) error"};
 	struct goroutine_layout g;
 	const struct type *t;
 	struct func f;

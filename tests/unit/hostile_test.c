@@ -1,7 +1,7 @@
 /*
- * Damaged copies of real Go programs: cut short anywhere, bytes flipped in the headers, the pclntab,
- * moduledata and the types. Each is opened from memory and asked everything; nothing may crash or
- * hang. HOSTILE_CASES=N sets how many cases there are (10,000).
+ * Damaged copies of real Go programs: cut short anywhere, bytes flipped in the headers, the
+ * pclntab, moduledata and the types. Each is opened from memory and asked everything; nothing may
+ * crash or hang. HOSTILE_CASES=N sets how many cases there are (10,000).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,7 +20,7 @@
 #include "lib/touch.h"
 
 #define FUNC_STRIDE 499 /* of the functions, this many apart are asked */
-#define TYPES       60  /* so many types are asked in most cases */
+#define TYPES	    60	/* so many types are asked in most cases */
 
 struct region {
 	const char *name;
@@ -30,7 +30,7 @@ struct region {
 struct victim {
 	const unsigned char *data; /* the file as it was */
 	size_t size;
-	int fd;                    /* the copy that is damaged */
+	int fd; /* the copy that is damaged */
 	struct region regions[6];
 	size_t nregions;
 };
@@ -78,10 +78,12 @@ static void victim_open(struct victim *v, const char *path)
 	assert_int_equal(binary_open(path, &b, NULL), 0);
 	v->regions[v->nregions++] = (struct region){"headers", 0, 0x400};
 	add_region(v, b, "pclntab header", b->pcln.addr, 0x80);
-	add_region(v, b, "functions", b->img.pie ? b->pcln.addr : b->pcln.addr + 0x80, b->pcln.funcs_len);
+	add_region(v, b, "functions", b->img.pie ? b->pcln.addr : b->pcln.addr + 0x80,
+		   b->pcln.funcs_len);
 	add_region(v, b, "moduledata", b->md.addr, 0x280);
 	add_region(v, b, "types", b->md.types, b->md.etypes - b->md.types);
-	add_region(v, b, "pc tables", b->pcln.addr + (uint64_t)(b->pcln.pcs - b->pcln.names), 0x4000);
+	add_region(v, b, "pc tables", b->pcln.addr + (uint64_t)(b->pcln.pcs - b->pcln.names),
+		   0x4000);
 	binary_free(b);
 }
 
@@ -129,7 +131,8 @@ static void put(struct victim *v, uint64_t at, const void *p, size_t n)
 
 static uint64_t bad_number(void)
 {
-	static const uint64_t numbers[] = {0, 1, 0x7f, 0x80, 0xff, 0xffff, INT32_MAX, UINT32_MAX,
+	static const uint64_t numbers[] = {0,	       1,	  0x7f,	      0x80,
+					   0xff,       0xffff,	  INT32_MAX,  UINT32_MAX,
 					   1ull << 32, INT64_MAX, UINT64_MAX, UINT64_MAX - 7};
 
 	return numbers[random_below(ARRAY_SIZE(numbers))];
@@ -181,8 +184,8 @@ static void torture(const char *path, size_t n)
 /* The smallest of each kind there is. */
 static void test_real_programs(void **state)
 {
-	static const char *const patterns[] = {"bin/shop", "bin/oneshot-go1.19-sw", "bin/httpd-go1.2*-pie",
-					       "bin/httpd-go1.19-plain"};
+	static const char *const patterns[] = {"bin/shop", "bin/oneshot-go1.19-sw",
+					       "bin/httpd-go1.2*-pie", "bin/httpd-go1.19-plain"};
 	static const unsigned percent[] = {75, 15, 6, 4};
 	size_t done = 0;
 

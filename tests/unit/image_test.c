@@ -99,7 +99,7 @@ static void test_accessors(void **state)
 	assert_null(image_at(img, data, UINT64_MAX));
 	assert_null(image_at(img, UINT64_MAX, 2));
 	assert_int_equal(image_extent(img, end - 3), 3);
-	assert_int_equal(image_extent(img, end), 0);     /* .bss: in memory, not in the file */
+	assert_int_equal(image_extent(img, end), 0); /* .bss: in memory, not in the file */
 	assert_non_null(image_segment(img, end));
 	assert_null(image_segment(img, tiny.base - 1));
 	assert_true(image_u8(img, data, &byte));
@@ -134,14 +134,16 @@ static void test_relocations(void **state)
 /* Relocations that point at themselves, out of the file or at the headers must do no harm. */
 static void test_hostile_relocations(void **state)
 {
-	static const uint64_t wheres[] = {0, TINY_RELA, TINY_RELA + 8, TINY_DYNAMIC, TINY_SIZE - 4,
-					  UINT64_MAX, UINT64_MAX - 7};
+	static const uint64_t wheres[] = {
+		0,	    TINY_RELA,	   TINY_RELA + 8, TINY_DYNAMIC, TINY_SIZE - 4,
+		UINT64_MAX, UINT64_MAX - 7};
 
 	for (size_t i = 0; i < sizeof(wheres) / sizeof(*wheres); i++) {
 		struct binary *b = NULL;
 
 		tiny_build(&tiny, (struct tiny_options){.pie = true});
-		tiny_u64(&tiny, TINY_RELA, wheres[i] < TINY_SIZE ? tiny.base + wheres[i] : wheres[i]);
+		tiny_u64(&tiny, TINY_RELA,
+			 wheres[i] < TINY_SIZE ? tiny.base + wheres[i] : wheres[i]);
 		tiny_u64(&tiny, TINY_DYNAMIC + 24, UINT64_MAX); /* DT_RELASZ */
 		if (open_bytes(tiny.data, sizeof(tiny.data), &b, NULL) == 0)
 			binary_free(b);
@@ -171,7 +173,8 @@ static void test_real_files(void **state)
 		struct err err = {0};
 
 		assert_int_equal(binary_open(files.gl_pathv[i], &b, &err), -ENOEXEC);
-		assert_non_null(strstr(err.text, strstr(files.gl_pathv[i], "386") ? "386" : "arm64"));
+		assert_non_null(
+			strstr(err.text, strstr(files.gl_pathv[i], "386") ? "386" : "arm64"));
 	}
 	globfree(&files);
 	if (!n)
@@ -181,9 +184,12 @@ static void test_real_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_not_go),
-		cmocka_unit_test(test_accessors),   cmocka_unit_test(test_relocations),
-		cmocka_unit_test(test_hostile_relocations), cmocka_unit_test(test_truncation),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_not_go),
+		cmocka_unit_test(test_accessors),
+		cmocka_unit_test(test_relocations),
+		cmocka_unit_test(test_hostile_relocations),
+		cmocka_unit_test(test_truncation),
 		cmocka_unit_test(test_real_files),
 	};
 

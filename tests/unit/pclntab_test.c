@@ -74,9 +74,16 @@ static void test_formats(void **state)
 
 static void test_names(void **state)
 {
-	static const char *const names[] = {"main.main", "gopkg.in/yaml.v3.Load", "main.Map",
-					    "main.Map[...]", "main.Map[go.shape.int]", "main.Map[int]",
-					    "main.mai", "main", "", "gopkg.in/yaml%2ev3.Load"};
+	static const char *const names[] = {"main.main",
+					    "gopkg.in/yaml.v3.Load",
+					    "main.Map",
+					    "main.Map[...]",
+					    "main.Map[go.shape.int]",
+					    "main.Map[int]",
+					    "main.mai",
+					    "main",
+					    "",
+					    "gopkg.in/yaml%2ev3.Load"};
 	static const int64_t want[] = {0, 2, 3, 3, 3, -1, -1, -1, -1, 2};
 	struct binary *b = open_tiny((struct tiny_options){0});
 	int64_t got[ARRAY_SIZE(names)];
@@ -213,8 +220,11 @@ static void test_symbol_table(void **state)
 /* What is found in every HTTP server, stripped or not, and what is not. */
 static void check_server(const char *path)
 {
-	static const char *const names[] = {"net/http.serverHandler.ServeHTTP", "runtime.newproc1",
-					    "runtime.casgstatus", "runtime.goexit1", "runtime.memmove",
+	static const char *const names[] = {"net/http.serverHandler.ServeHTTP",
+					    "runtime.newproc1",
+					    "runtime.casgstatus",
+					    "runtime.goexit1",
+					    "runtime.memmove",
 					    "no/such.Function"};
 	struct binary *b = NULL;
 	struct err err = {0};
@@ -249,10 +259,10 @@ static void check_server(const char *path)
 
 static void test_servers(void **state)
 {
-	static const char *const patterns[] = {"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
-					       "third-party/*/etcd-server/usr/bin/etcd",
-					       "third-party/*/hugo/usr/bin/hugo",
-					       "third-party/*/prometheus/usr/bin/prometheus"};
+	static const char *const patterns[] = {
+		"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
+		"third-party/*/etcd-server/usr/bin/etcd", "third-party/*/hugo/usr/bin/hugo",
+		"third-party/*/prometheus/usr/bin/prometheus"};
 	size_t total = 0;
 
 	for (size_t p = 0; p < ARRAY_SIZE(patterns); p++) {

@@ -1,4 +1,5 @@
-/* binary/rtype and binary/layout: types of stripped programs, against the DWARF of unstripped ones. */
+/* binary/rtype and binary/layout: types of stripped programs, against the DWARF of unstripped ones.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,7 +122,8 @@ static void test_tiny(void **state)
 	check_tiny((struct tiny_options){.old_map = true, .pie = true, .old_fields = true});
 }
 
-/* The header structs are not in the tiny program: the entries are read, then the sentence says so. */
+/* The header structs are not in the tiny program: the entries are read, then the sentence says so.
+ */
 static void test_map_without_header(void **state)
 {
 	struct map_layout l;
@@ -151,10 +153,11 @@ static void test_cycles(void **state)
 	int fd;
 
 	tiny_build(&tiny, (struct tiny_options){0});
-	tiny_u64(&tiny, TINY_SLICES + 8, tiny.t_point);                       /* Point.X Point */
-	tiny_u64(&tiny, tiny.t_point_ptr - tiny.base + 48, tiny.t_point_ptr); /* type P *P, unnamed */
+	tiny_u64(&tiny, TINY_SLICES + 8, tiny.t_point); /* Point.X Point */
+	tiny_u64(&tiny, tiny.t_point_ptr - tiny.base + 48,
+		 tiny.t_point_ptr); /* type P *P, unnamed */
 	tiny_u64(&tiny, tiny.t_strings - tiny.base + 48, tiny.t_strings);
-	tiny_u64(&tiny, tiny.t_embeds - tiny.base + 64, 1ull << 60);          /* fields */
+	tiny_u64(&tiny, tiny.t_embeds - tiny.base + 64, 1ull << 60); /* fields */
 	tiny_u16(&tiny, tiny.t_func - tiny.base + 48, 0xffff);
 	fd = memory_file(tiny.data, sizeof(tiny.data));
 	assert_int_equal(binary_open_fd(fd, "tiny", &b, NULL), 0);
@@ -173,11 +176,22 @@ static void test_cycles(void **state)
 
 static void check_server(const char *path)
 {
-	static const char *const names[] = {
-		"net/http.Request", "net/url.URL",	"net/http.Response", "net/http.response",
-		"net/http.conn",    "bufio.Writer",	"context.valueCtx",  "runtime.g",
-		"runtime.m",	    "runtime.p",	"*net/url.URL",	     "map[string][]string",
-		"net/http.Header",  "net/http.Handler", "error",	     "[]uint8"};
+	static const char *const names[] = {"net/http.Request",
+					    "net/url.URL",
+					    "net/http.Response",
+					    "net/http.response",
+					    "net/http.conn",
+					    "bufio.Writer",
+					    "context.valueCtx",
+					    "runtime.g",
+					    "runtime.m",
+					    "runtime.p",
+					    "*net/url.URL",
+					    "map[string][]string",
+					    "net/http.Header",
+					    "net/http.Handler",
+					    "error",
+					    "[]uint8"};
 	struct binary *b = open_real(path);
 	struct goroutine_layout g;
 	struct err err = {0};
@@ -215,10 +229,10 @@ static void check_server(const char *path)
 
 static void test_servers(void **state)
 {
-	static const char *const patterns[] = {"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
-					       "third-party/*/etcd-server/usr/bin/etcd",
-					       "third-party/*/hugo/usr/bin/hugo",
-					       "third-party/*/prometheus/usr/bin/prometheus"};
+	static const char *const patterns[] = {
+		"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
+		"third-party/*/etcd-server/usr/bin/etcd", "third-party/*/hugo/usr/bin/hugo",
+		"third-party/*/prometheus/usr/bin/prometheus"};
 	size_t total = 0;
 
 	for (size_t p = 0; p < ARRAY_SIZE(patterns); p++) {
@@ -281,7 +295,8 @@ static bool same_layout(struct binary *b, const struct type *t, Dwarf_Die *die, 
 		sum->fields++;
 		sum->same_type_name += !strcmp(type_name(&member), f.type->name);
 		if (strcmp(type_name(&member), f.type->name) != 0 && getenv("VERBOSE"))
-			printf("%s.%s: %s, DWARF %s\n", t->name, name, f.type->name, type_name(&member));
+			printf("%s.%s: %s, DWARF %s\n", t->name, name, f.type->name,
+			       type_name(&member));
 	} while (dwarf_siblingof(&member, &member) == 0);
 	return i == type_field_count(b, t);
 }
@@ -357,8 +372,8 @@ static void test_dwarf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tiny),	cmocka_unit_test(test_map_without_header),
-		cmocka_unit_test(test_cycles),	cmocka_unit_test(test_servers),
+		cmocka_unit_test(test_tiny),   cmocka_unit_test(test_map_without_header),
+		cmocka_unit_test(test_cycles), cmocka_unit_test(test_servers),
 		cmocka_unit_test(test_dwarf),
 	};
 

@@ -68,7 +68,8 @@ static void test_examples(void **state)
 		{"chan (<-chan int)", "chan (<-chan int)", KIND_CHAN, 8, false},
 		{"any", "interface {}", KIND_INTERFACE, 16, true},
 		{"interface{}", "interface {}", KIND_INTERFACE, 16, true},
-		{"interface{ Close() error }", "interface { Close() error }", KIND_INTERFACE, 16, false},
+		{"interface{ Close() error }", "interface { Close() error }", KIND_INTERFACE, 16,
+		 false},
 		{"error", "error", KIND_INTERFACE, 16, false},
 		{"rune", "int32", KIND_INT32, 4, false},
 		{"complex128", "complex128", KIND_COMPLEX128, 16, false},
@@ -77,10 +78,11 @@ static void test_examples(void **state)
 		{"func(a, b int, rest ...string) (n int, err error)",
 		 "func(int, int, ...string) (int, error)", KIND_FUNC, 8, false},
 		{"func(*Point) []byte", "func(*main.Point) []uint8", KIND_FUNC, 8, false},
-		{"func(func(int) string, Unknown)", "func(func(int) string, unknown)", KIND_FUNC, 8, false},
-		{"struct{}", "struct {}", KIND_STRUCT, 0, false},
-		{"struct{ a byte; b int; c bool }", "struct { a uint8; b int; c bool }", KIND_STRUCT, 24,
+		{"func(func(int) string, Unknown)", "func(func(int) string, unknown)", KIND_FUNC, 8,
 		 false},
+		{"struct{}", "struct {}", KIND_STRUCT, 0, false},
+		{"struct{ a byte; b int; c bool }", "struct { a uint8; b int; c bool }",
+		 KIND_STRUCT, 24, false},
 		{"*Missing", "*main.Missing", KIND_POINTER, 8, false},
 		{"*gone/away.T", "*gone/away.T", KIND_POINTER, 8, false},
 		{"[]*Missing", "[]*main.Missing", KIND_SLICE, 24, false},
@@ -97,7 +99,8 @@ static void test_examples(void **state)
 static void test_struct_layout(void **state)
 {
 	struct binary *b = open_tiny();
-	const struct type *t = binary_type_parse(b, "main", "struct{ a bool; b []string; e struct{} }", NULL);
+	const struct type *t =
+		binary_type_parse(b, "main", "struct{ a bool; b []string; e struct{} }", NULL);
 	struct type_field f;
 
 	assert_non_null(t);
@@ -141,7 +144,8 @@ static void test_errors(void **state)
 
 		assert_null(binary_type_parse(b, "main", bad[i].text, &err));
 		if (!strstr(err.text, bad[i].words))
-			fail_msg("%s: \"%s\" does not say \"%s\"", bad[i].text, err.text, bad[i].words);
+			fail_msg("%s: \"%s\" does not say \"%s\"", bad[i].text, err.text,
+				 bad[i].words);
 	}
 	binary_free(b);
 }
@@ -173,8 +177,8 @@ static void check_server(const char *path)
 		{"ResponseWriter", "net/http.ResponseWriter", KIND_INTERFACE, 16, true},
 		{"time.Duration", "time.Duration", KIND_INT64, 8, true},
 		{"[]byte", "[]uint8", KIND_SLICE, 24, true},
-		{"func(ResponseWriter, *Request)", "func(net/http.ResponseWriter, *net/http.Request)",
-		 KIND_FUNC, 8, false},
+		{"func(ResponseWriter, *Request)",
+		 "func(net/http.ResponseWriter, *net/http.Request)", KIND_FUNC, 8, false},
 	};
 	struct binary *b = NULL;
 	struct err err = {0};
