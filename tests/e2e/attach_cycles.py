@@ -11,15 +11,10 @@ from earshot import Earshot, attach, need_earshot
 from load import Wrk
 from probed import changed_text
 from proc import EARSHOT, fd_count, rss_kib, scratch, until
-from target import Httpd, httpd_path, newest
-from testing import Test, need_root, scaled
+from target import Httpd, built, newest
+from testing import Test, scaled
 
 GROWTH_KIB = 12 * 1024  # what a Go heap may breathe
-
-
-def _ready():
-    need_root()
-    need_earshot()
 
 
 class Load:
@@ -71,7 +66,7 @@ def _cycle(httpd, load):
 
 
 def _cycles(path, cycles):
-    _ready()
+    need_earshot()
     with Httpd(path) as httpd:
         load, sizes, before = Load(httpd), [], None
         for i in range(cycles):
@@ -92,7 +87,7 @@ def _cycles(path, cycles):
 
 def _comes_and_goes():
     """One earshot, many programs: its memory and descriptors stay."""
-    _ready()
+    need_earshot()
     rounds = scaled(100, 30, "PROGRAMS")
     copy = scratch() / "mayfly"
     shutil.copy(newest(), copy)
@@ -114,7 +109,7 @@ def _comes_and_goes():
 
 def _long_run():
     """One earshot under steady load: its memory stays."""
-    _ready()
+    need_earshot()
     with Httpd(newest()) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as e:
         Wrk(httpd.base("http") + "/alloc", 3).result()
         before = rss_kib(e.pid), fd_count(e.pid)
@@ -128,7 +123,7 @@ def _long_run():
 
 def _killed(path):
     """kill -9 at any moment, also amid attaching."""
-    _ready()
+    need_earshot()
     rounds = scaled(50, 15, "KILLS")
     dice = random.Random(11)
     with Httpd(path) as httpd:
@@ -152,7 +147,7 @@ def _killed(path):
 
 def _run_killed():
     """kill -9 of `earshot run`: the program goes on."""
-    _ready()
+    need_earshot()
     with Httpd(newest(), prefix=[EARSHOT, "run", "-o", "none", "--"]) as httpd:
         assert changed_text(httpd.pid)
         os.kill(httpd.process.pid, signal.SIGKILL)
@@ -164,10 +159,10 @@ def _run_killed():
 
 def tests():
     yield Test("attach-detach", lambda: _cycles(newest(), scaled(500, 60, "CYCLES")), 900)
-    yield Test("attach-detach-go1.19", lambda: _cycles(httpd_path("1.19", "sw"), scaled(60, 20, "CYCLES")), 300)
+    yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(60, 20, "CYCLES")), 300)
     yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(60, 20, "CYCLES")), 300)
     yield Test("programs-come-and-go", _comes_and_goes, 300)
     yield Test("long-run", _long_run, 120)
     yield Test("killed", lambda: _killed(newest()), 180)
-    yield Test("killed-go1.19", lambda: _killed(httpd_path("1.19", "sw")), 180)
+    yield Test("killed-go1.19", lambda: _killed(built("1.19")), 180)
     yield Test("run-killed", _run_killed)

@@ -25,7 +25,7 @@ def _go_version(path):
 
 
 def _inspect(path):
-    need_earshot()
+    need_earshot(root=False)
     if not path.exists():
         raise Skip(f"{path.name} is not there")
     done = run_once([EARSHOT, "inspect", path, "--json"], 20)
@@ -66,7 +66,7 @@ def _garbage():
 
 def _truncated():
     """Cut anywhere: an answer or a refusal, never a crash or a hang."""
-    need_earshot()
+    need_earshot(root=False)
     whole = newest().read_bytes()
     here = scratch()
     rounds = scaled(60, 20, "TRUNCATED")
@@ -81,7 +81,7 @@ def _truncated():
 
 def _damaged():
     """Random bytes overwritten: likewise."""
-    need_earshot()
+    need_earshot(root=False)
     whole = newest().read_bytes()
     target = scratch() / "damaged"
     dice = random.Random(int(os.environ.get("EARSHOT_SEED", "7")))
@@ -113,7 +113,7 @@ def _packed():
 
 def _headers_stripped():
     """Without section headers everything is still found."""
-    need_earshot()
+    need_earshot(root=False)
     bare = scratch() / "bare"
     data = bytearray(newest().read_bytes())
     data[0x28:0x30] = bytes(8)   # e_shoff

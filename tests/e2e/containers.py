@@ -11,14 +11,9 @@ from proc import Process, Skip, free_port, listener_pid, scratch, session_pids, 
 from services import ROOT, SERVICES
 from spans import check
 from target import Httpd, Report, get, httpd_path, newest, send
-from testing import Test, need_root
+from testing import Test
 
 PROTOS = ("h1", "h2")
-
-
-def _ready():
-    need_root()
-    need_earshot()
 
 
 def _box(script, flags=(), binary=None):
@@ -61,7 +56,7 @@ def _host_pid(httpd):
 
 
 def _boxed(script, flags=()):
-    _ready()
+    need_earshot()
     with _box(script, flags) as httpd:
         httpd.pid = _host_pid(httpd)
         with attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
@@ -75,7 +70,7 @@ def _boxed(script, flags=()):
 
 def _trixie_root():
     """A dynamically linked program in another Debian release's root."""
-    _ready()
+    need_earshot()
     root, service = ROOT / "trixie/root", SERVICES["caddy"]
     binary = ROOT / "trixie" / service.binary
     if not binary.exists() or not (root / "lib64").exists():
@@ -102,7 +97,7 @@ def _trixie_root():
 
 def _deleted():
     """The file was replaced, as an upgrade does, while the old program runs."""
-    _ready()
+    need_earshot()
     copy = scratch() / "app"
     shutil.copy(newest(), copy)
     with Httpd(copy) as httpd:
@@ -115,7 +110,7 @@ def _deleted():
 
 def _several():
     """Of three processes of one binary two are observed, the third is not."""
-    _ready()
+    need_earshot()
     path = newest()
     with Httpd(path) as a, Httpd(path) as b, Httpd(path) as c:
         with attach(a.pid, b.pid, observe=[a.where["http"], b.where["http"]]) as e:
@@ -131,7 +126,7 @@ def _several():
 
 def _mixed():
     """Programs of different Go versions at once."""
-    _ready()
+    need_earshot()
     paths = [p for p in (httpd_path(m, k) for m, k in (("1.19", "sw"), ("1.22", "pie"), ("1.27", "trim")))
              if p.exists()]
     servers = [Httpd(p) for p in paths]
@@ -146,7 +141,7 @@ def _mixed():
 
 def _later(by):
     """A program that starts after earshot and matches is observed."""
-    _ready()
+    need_earshot()
     copy, port = scratch() / "lateshop", free_port()
     shutil.copy(newest(), copy)
     how = {"name": ["-x", "lateshop*"], "path": ["-x", f"{copy.parent}/late*"],
@@ -172,7 +167,7 @@ def _later(by):
 def _at_once():
     """-x sees a new program's very first requests, or nearly: it starts
     observing at exec, while the program sets itself up."""
-    _ready()
+    need_earshot()
     copy = scratch() / "quickshop"
     shutil.copy(newest(), copy)
     with Earshot("attach", "-x", "quickshop", "-o", "json") as e:
@@ -190,7 +185,7 @@ def _at_once():
 
 def _twice():
     """Two earshots on one program: both see everything."""
-    _ready()
+    need_earshot()
     with Httpd(newest()) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as a, \
             attach(httpd.pid, observe=[httpd.where["http"]]) as b:
         for i in range(50):
@@ -202,7 +197,7 @@ def _twice():
 
 def _ends():
     """With only -p, earshot ends when the program has."""
-    _ready()
+    need_earshot()
     with Httpd(newest()) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as e:
         httpd.get("/plain", agent="one")
         e.wait_spans(1)

@@ -8,14 +8,14 @@ import time
 from earshot import Earshot, need_earshot, one_sentence
 from proc import EARSHOT, Process, public_copy, run_once
 from target import Httpd, newest
-from testing import Test, need_root, scaled
+from testing import Test, scaled
 
 FAILED, USAGE, NOTHING = 1, 2, 3
 
 
 def fails(argv, codes, mentions=(), prefix=(), seconds=20):
     """Run earshot ARGV: it must end with one of codes and say why in one line."""
-    need_earshot()
+    need_earshot(root=False)
     done = run_once([*prefix, public_copy(EARSHOT) if prefix else EARSHOT, *argv], seconds)
     text = done.err()
     assert done.code in codes, f"exit code {done.code}, not {codes}: {done.describe()}"
@@ -51,25 +51,25 @@ def _usage():
 
 
 def _no_such_process():
-    need_root()
+    need_earshot()
     gone = Process(["/bin/true"])
     gone.wait()
     return fails(["attach", "-p", str(gone.pid)], [NOTHING], [str(gone.pid)])
 
 
 def _not_go():
-    need_root()
+    need_earshot()
     with Process(["/bin/sleep", "60"]) as sleeper:
         return fails(["attach", "-p", str(sleeper.pid)], [NOTHING], ["Go"])
 
 
 def _kernel_thread():
-    need_root()
+    need_earshot()
     return fails(["attach", "-p", "2"], [NOTHING], ["2"])
 
 
 def _zombie():
-    need_root()
+    need_earshot()
     zombie = Process(["/bin/true"])
     time.sleep(0.3)  # not waited for
     return fails(["attach", "-p", str(zombie.pid)], [NOTHING], [str(zombie.pid)])
@@ -77,7 +77,6 @@ def _zombie():
 
 def _run_not_go():
     """A program that is no Go program runs all the same."""
-    need_root()
     need_earshot()
     done = run_once([EARSHOT, "run", "-o", "json", "--", "/bin/sh", "-c", "exit 9"])
     assert done.code in (9, NOTHING), done.describe()
@@ -86,7 +85,6 @@ def _run_not_go():
 
 def _exits_while_attaching():
     """At whatever moment the program goes, earshot ends by itself and says so."""
-    need_root()
     need_earshot()
     rounds, path, codes = scaled(60, 20, "VANISHING"), newest(), {}
     for i in range(rounds):
@@ -106,7 +104,6 @@ def _exits_while_attaching():
 
 def _one_of_two():
     """One pid is good, the other is not: the good one is observed."""
-    need_root()
     need_earshot()
     with Httpd(newest()) as httpd, Process(["/bin/sleep", "60"]) as sleeper, \
             Earshot("attach", "-p", str(sleeper.pid), "-p", str(httpd.pid), "-o", "json") as e:
@@ -115,21 +112,21 @@ def _one_of_two():
 
 
 def _without_privileges():
-    need_root()
+    need_earshot()
     with Httpd(newest()) as httpd:
         drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
         return fails(["attach", "-p", str(httpd.pid)], [FAILED, NOTHING], ["CAP_"], prefix=drop)
 
 
 def _as_nobody():
-    need_root()
+    need_earshot()
     with Httpd(newest()) as httpd:
         drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
         return fails(["attach", "-p", str(httpd.pid)], [FAILED, NOTHING], ["CAP_"], prefix=drop)
 
 
 def _without(cap):
-    need_root()
+    need_earshot()
     with Httpd(newest()) as httpd:
         drop = ["setpriv", f"--inh-caps=-{cap},-sys_admin", f"--bounding-set=-{cap},-sys_admin"]
         return fails(["attach", "-p", str(httpd.pid)], [FAILED, NOTHING],
@@ -138,7 +135,6 @@ def _without(cap):
 
 def _sealed_output():
     """Whoever reads the spans goes away: earshot ends, the program does not."""
-    need_root()
     need_earshot()
     with Httpd(newest()) as httpd:
         script = f'"$0" attach -p {httpd.pid} -o json | head -n 1'
@@ -152,7 +148,6 @@ def _sealed_output():
 
 
 def _full_disk():
-    need_root()
     need_earshot()
     with Httpd(newest()) as httpd:
         p = Process(["/bin/sh", "-c", f'"$0" attach -p {httpd.pid} -o json --for 2s >/dev/full', EARSHOT])

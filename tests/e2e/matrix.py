@@ -5,10 +5,10 @@ import subprocess
 
 from cases import expectations, plan
 from earshot import Earshot, attach, losses, need_earshot
-from proc import EARSHOT, Skip
+from proc import EARSHOT
 from spans import check
-from target import MINORS, MODES, Httpd, httpd_path, send
-from testing import Test, need_root, scaled
+from target import MINORS, MODES, Httpd, built, send
+from testing import Test, scaled
 
 
 def exercise(httpd, earshot, parallel=1):
@@ -22,11 +22,8 @@ def exercise(httpd, earshot, parallel=1):
 
 def _parallel(minor):
     """All at once, many requests on one connection: spans must not mix."""
-    need_root()
     need_earshot()
-    path = httpd_path(minor, "sw")
-    if not path.exists():
-        raise Skip(f"{path.name} was not built")
+    path = built(minor)
     with Httpd(path, env={"GOGC": "20"}) as httpd, \
             attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
         want = exercise(httpd, earshot, parallel=16)
@@ -43,11 +40,8 @@ def _lossless(summary):
 
 
 def _attach(minor, mode):
-    need_root()
     need_earshot()
-    path = httpd_path(minor, mode)
-    if not path.exists():
-        raise Skip(f"{path.name} was not built")
+    path = built(minor, mode)
     with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
         want = exercise(httpd, earshot)
         spans, summary = earshot.finish()
@@ -60,17 +54,11 @@ def _attach(minor, mode):
 
 def _run(minor, mode):
     """The same under `earshot run`."""
-    need_root()
     need_earshot()
-    path = httpd_path(minor, mode)
-    if not path.exists():
-        raise Skip(f"{path.name} was not built")
+    path = built(minor, mode)
 
-    def start(argv, env):
-        e = Earshot(*argv[1:], env=env)
-        return e
-
-    with Httpd(path, prefix=[EARSHOT, "run", "-o", "json", "--"], process=start) as httpd:
+    with Httpd(path, prefix=[EARSHOT, "run", "-o", "json", "--"],
+               process=lambda argv, env: Earshot(*argv[1:], env=env)) as httpd:
         earshot = httpd.process
         want = exercise(httpd, earshot)
         code = earshot.stop()  # SIGTERM, passed on to the server
@@ -82,11 +70,8 @@ def _run(minor, mode):
 def _old_mux(minor):
     """GODEBUG=httpmuxgo121=1 brings back the ServeMux without patterns: the
     route may then be unknown but never wrong."""
-    need_root()
     need_earshot()
-    path = httpd_path(minor, "sw")
-    if not path.exists():
-        raise Skip(f"{path.name} was not built")
+    path = built(minor)
     with Httpd(path, env={"GODEBUG": "httpmuxgo121=1"}) as httpd, \
             attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
         names = [f"old-mux-{i}" for i in range(5)]
@@ -101,11 +86,8 @@ def _old_mux(minor):
 
 def _upgrade(minor):
     """HTTP/1.1 that turns into h2c by an Upgrade header is one request, not two."""
-    need_root()
     need_earshot()
-    path = httpd_path(minor, "sw")
-    if not path.exists():
-        raise Skip(f"{path.name} was not built")
+    path = built(minor)
     with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
         done = subprocess.run(["curl", "-sS", "-m", "10", "--http2", "-A", "upgrade", "-w", "%{http_version}",
                                httpd.base("h2c") + "/plain?u=1"], capture_output=True, text=True, check=False)

@@ -9,7 +9,7 @@ from earshot import CANARY, agent, attach, losses, need_earshot
 from otlp import FakeCollector, decode_json
 from proc import BIN, Process, Skip, clean_env, free_port, port_open, scratch, until
 from target import Httpd, newest, send
-from testing import Test, need_root
+from testing import Test
 
 CONFIG = """
 receivers:
@@ -47,7 +47,6 @@ class Collector(Process):
 
 
 def _start():
-    need_root()
     need_earshot()
     return Httpd(newest())
 

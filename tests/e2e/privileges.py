@@ -6,7 +6,7 @@ import re
 from earshot import agent, attach, need_earshot
 from proc import EARSHOT, Process, clean_env, public_copy, run_once
 from target import Httpd, newest
-from testing import Test, need_root
+from testing import Test
 
 NOBODY = 65534
 
@@ -16,11 +16,6 @@ def _caps(*names, uid=NOBODY):
     listed = ",".join(["-all", *(f"+{n}" for n in names)])
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups",
             f"--inh-caps={listed}", f"--ambient-caps={listed}", f"--bounding-set={listed}"]
-
-
-def _setup():
-    need_root()
-    need_earshot()
 
 
 def _as_user(argv, env):
@@ -50,40 +45,40 @@ def _observes(httpd, prefix):
 
 def _own_process():
     """CAP_BPF and CAP_PERFMON suffice for one's own programs."""
-    _setup()
+    need_earshot()
     with UserHttpd() as httpd:
         _observes(httpd, _caps("bpf", "perfmon"))
 
 
 def _other_users_process():
     """With CAP_SYS_PTRACE, for those of others too."""
-    _setup()
+    need_earshot()
     with Httpd(newest()) as httpd:
         _observes(httpd, _caps("bpf", "perfmon", "sys_ptrace"))
 
 
 def _no_new_privs():
-    _setup()
+    need_earshot()
     with Httpd(newest()) as httpd:
         _observes(httpd, ["setpriv", "--no-new-privs"])
 
 
 def _run_drops_nothing():
     """Under `run` the program has its user's own privileges, no less."""
-    _setup()
+    need_earshot()
     done = run_once([EARSHOT, "run", "-q", "-o", "none", "--", "/bin/grep", "CapEff", "/proc/self/status"])
     mine = re.search(r"CapEff:\s*(\w+)", open("/proc/self/status").read()).group(1)
     assert mine in done.out(), f"{done.out()!r} instead of {mine}"
 
 
 def _inspect_as_nobody():
-    _setup()
+    need_earshot()
     done = run_once([*_caps(), public_copy(EARSHOT), "inspect", newest()])
     assert done.code == 0, done.describe()
 
 
 def _doctor_names_what_is_missing():
-    _setup()
+    need_earshot()
     done = run_once([*_caps(), public_copy(EARSHOT), "doctor"], env=clean_env())
     text = done.out() + done.err()
     assert done.code in (0, 1, 3), done.describe()

@@ -9,16 +9,11 @@ import time
 from earshot import Earshot, need_earshot
 from proc import BIN, EARSHOT, Skip, run_once, until
 from target import MINORS, Httpd, newest
-from testing import Test, need_root
-
-
-def _ready():
-    need_root()
-    need_earshot()
+from testing import Test
 
 
 def _first_instruction(minor):
-    _ready()
+    need_earshot()
     path = BIN / f"oneshot-go{minor}-sw"
     if not path.exists():
         raise Skip(f"{path.name} was not built")
@@ -32,14 +27,14 @@ def _first_instruction(minor):
 
 
 def _exit_code():
-    _ready()
+    need_earshot()
     for code in (0, 1, 3, 42, 255):
         done = run_once([EARSHOT, "run", "-o", "none", "--", "/bin/sh", "-c", f"exit {code}"])
         assert done.code == code, f"{done.code} instead of {code}: {done.describe()}"
 
 
 def _killed():
-    _ready()
+    need_earshot()
     with Httpd(newest(), prefix=[EARSHOT, "run", "-o", "none", "--"]) as httpd:
         os.kill(httpd.pid, signal.SIGKILL)
         code = httpd.process.wait(10)
@@ -47,7 +42,7 @@ def _killed():
 
 
 def _signals():
-    _ready()
+    need_earshot()
     with Httpd(newest(), "-exit", "5", prefix=[EARSHOT, "run", "-o", "none", "--"]) as httpd:
         httpd.process.send_signal(signal.SIGHUP)
         until("SIGHUP arrives", lambda: any(e.get("signal") == "SIGHUP" for e in httpd.report.entries()))
@@ -59,7 +54,7 @@ def _signals():
 
 def _streams():
     """The program's own streams are its own."""
-    _ready()
+    need_earshot()
     done = subprocess.run(
         [EARSHOT, "run", "-q", "-o", "none", "--", "/bin/sh", "-c", "cat; echo to-err >&2"],
         input="through", capture_output=True, text=True, timeout=30, check=False)
@@ -69,7 +64,7 @@ def _streams():
 
 def _environment():
     """Arguments and working directory pass unchanged."""
-    _ready()
+    need_earshot()
     done = subprocess.run(
         [EARSHOT, "run", "-q", "-o", "none", "--", "/bin/sh", "-c", 'pwd; printf "%s|" "$@"', "x",
          "-o", "two words", ""], capture_output=True, text=True, timeout=30, cwd="/usr", check=False)
@@ -78,7 +73,7 @@ def _environment():
 
 def _child_of_a_script():
     """A shell script in front of the server is no obstacle."""
-    _ready()
+    need_earshot()
     wrapper = ["/bin/sh", "-c", '"$@"; exit $?', "sh"]
     with Httpd(newest(), "-exit", "6", prefix=[EARSHOT, "run", "-o", "json", "--", *wrapper],
                process=lambda argv, env: Earshot(*argv[1:], env=env)) as httpd:
@@ -90,7 +85,7 @@ def _child_of_a_script():
 
 def _for():
     """--for ends the observation, not the program."""
-    _ready()
+    need_earshot()
     with Httpd(newest(), prefix=[EARSHOT, "run", "-o", "none", "--for", "1s", "--"]) as httpd:
         time.sleep(2.5)
         assert httpd.get("/plain")[0] == 200
@@ -99,7 +94,7 @@ def _for():
 
 
 def _missing_command():
-    _ready()
+    need_earshot()
     done = run_once([EARSHOT, "run", "--", "/nonexistent/program"])
     assert done.code == 127, f"exit code {done.code}"
     assert "/nonexistent/program" in done.err(), done.err()

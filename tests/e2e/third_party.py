@@ -7,13 +7,12 @@ from probed import changed_text
 from services import RELEASES, SERVICES
 from spans import check
 from target import send
-from testing import Test, need_root
+from testing import Test
 
 ROUNDS = 20  # of all requests
 
 
 def _observe(name, release):
-    need_root()
     need_earshot()
     with SERVICES[name](release) as service:
         with attach(service.pid, observe=[service.port]) as earshot:

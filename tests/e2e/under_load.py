@@ -9,8 +9,8 @@ import time
 
 from earshot import CANARY, attach, losses, need_earshot
 from load import Wrk
-from target import Httpd, httpd_path, newest, send
-from testing import Test, need_root, scaled
+from target import Httpd, built, newest, send
+from testing import Test, scaled
 
 SLICE = 4      # seconds of load at a time
 SLICES = 40    # at most
@@ -66,7 +66,6 @@ def _tally(path, agents):
 
 def _load(path, requests, stall=0.0):
     """stall: seconds for which earshot stands still amid the load."""
-    need_root()
     need_earshot()
     options = ["--ring-size", "65536"] if stall else []
     with Httpd(path, env={"GOGC": "5"}) as httpd:
@@ -102,7 +101,6 @@ def _load(path, requests, stall=0.0):
 
 def _h2():
     """HTTP/2 with TLS has no wrk: the Go client, 8 connections at a time."""
-    need_root()
     need_earshot()
     rounds = scaled(20000, 4000, "H2_REQUESTS")
     with Httpd(newest(), env={"GOGC": "5"}) as httpd, \
@@ -120,7 +118,7 @@ def _h2():
 def tests():
     many = scaled(200000, 40000, "LOAD_REQUESTS")
     yield Test("keep-alive", lambda: _load(newest(), many), 300)
-    yield Test("go1.19", lambda: _load(httpd_path("1.19", "sw"), many // 4), 200)
+    yield Test("go1.19", lambda: _load(built("1.19"), many // 4), 200)
     yield Test("cgo", lambda: _load(newest("cgo"), many // 4), 200)
     yield Test("ring-full", lambda: _load(newest(), many // 4, stall=1.5), 200)
     yield Test("http2", _h2, 200)

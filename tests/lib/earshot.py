@@ -10,7 +10,10 @@ from target import get
 CANARY = "earshot-canary"
 
 
-def need_earshot():
+def need_earshot(root=True):
+    """Skip unless there is an Earshot, and the right to use it."""
+    if root and os.geteuid() != 0:
+        raise Skip("needs root")
     if not os.access(EARSHOT, os.X_OK):
         raise Skip(f"{os.path.relpath(EARSHOT)} is not built")
 
@@ -23,7 +26,7 @@ class Earshot(Process):
     """`earshot ARG…`, by default with JSON lines on standard output."""
 
     def __init__(self, *args, prefix=(), binary=EARSHOT, env=None, **kw):
-        need_earshot()
+        need_earshot(root=False)
         super().__init__([*prefix, binary, *args], env=env or clean_env(), **kw)
 
     def objects(self):

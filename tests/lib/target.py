@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from proc import BIN, Process, clean_env, json_lines, scratch, until
+from proc import BIN, Process, Skip, clean_env, json_lines, scratch, until
 
 MODES = ("plain", "sw", "trim", "pie", "cgo")
 MINORS = tuple(os.environ.get("GO_MINORS", "1.19 1.21 1.22 1.23 1.24 1.25 1.26 1.27").split())
@@ -22,11 +22,18 @@ def available():
     return [(m, k) for m in MINORS for k in MODES if os.access(httpd_path(m, k), os.X_OK)]
 
 
+def built(minor, mode="sw"):
+    """That server binary; the test is skipped if it could not be built."""
+    path = httpd_path(minor, mode)
+    if not os.access(path, os.X_OK):
+        raise Skip(f"{path.name} was not built")
+    return path
+
+
 def newest(mode="sw"):
     """The server built by the newest toolchain there is."""
     found = [m for m, k in available() if k == mode]
     if not found:
-        from proc import Skip
         raise Skip(f"no httpd-go*-{mode} was built")
     return httpd_path(found[-1], mode)
 

@@ -14,12 +14,6 @@ class Test:
     seconds: int = 60
 
 
-def need_root():
-    from proc import Skip
-    if os.geteuid() != 0:
-        raise Skip("needs root")
-
-
 def scaled(full, short, name):
     """A count: the full one, EARSHOT_E2E=short's, or what EARSHOT_<name> says."""
     given = os.environ.get(f"EARSHOT_{name}")
