@@ -91,10 +91,10 @@ static void emit_count_loss(struct gen *g, unsigned loss)
 	struct emit *e = g->e;
 	int out = emit_label_new(e);
 
-	emit_store_imm(e, 4, FP, BK_A, 0);
+	emit_store_imm(e, 8, FP, BK_KEY, 0);
 	emit_map_fd(e, R1, g->env->losses);
 	emit_alu(e, BPF_MOV, R2, FP);
-	emit_alu_imm(e, BPF_ADD, R2, BK_A);
+	emit_alu_imm(e, BPF_ADD, R2, BK_KEY);
 	emit_call(e, BPF_FUNC_map_lookup_elem);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, out);
 	emit_alu_imm(e, BPF_MOV, R1, 1);
@@ -150,16 +150,16 @@ static void emit_take_scratch(struct gen *g)
 
 	emit_call(e, BPF_FUNC_get_smp_processor_id);
 	emit_alu_imm(e, BPF_MUL, R0, (int32_t)g->env->scratch_per_cpu);
-	emit_store(e, 4, FP, BK_A, R0);
+	emit_store(e, 8, FP, BK_KEY, R0);
 	for (unsigned i = 0; i < g->env->scratch_per_cpu; i++) {
 		if (i) {
-			emit_load(e, 4, R0, FP, BK_A);
+			emit_load(e, 8, R0, FP, BK_KEY);
 			emit_alu_imm(e, BPF_ADD, R0, 1);
-			emit_store(e, 4, FP, BK_A, R0);
+			emit_store(e, 8, FP, BK_KEY, R0);
 		}
 		emit_map_fd(e, R1, g->env->scratch);
 		emit_alu(e, BPF_MOV, R2, FP);
-		emit_alu_imm(e, BPF_ADD, R2, BK_A);
+		emit_alu_imm(e, BPF_ADD, R2, BK_KEY);
 		emit_call(e, BPF_FUNC_map_lookup_elem);
 		emit_jump_if_imm(e, BPF_JEQ, R0, 0, gen_drop(g, LOSS_BUSY));
 		emit_alu_imm(e, BPF_MOV, R1, 1);
@@ -168,6 +168,7 @@ static void emit_take_scratch(struct gen *g)
 	}
 	emit_jump(e, gen_drop(g, LOSS_BUSY));
 	emit_label(e, got);
+	emit_checkpoint(e);
 	emit_alu(e, BPF_MOV, REG_RECORD, R0);
 	emit_alu_imm(e, BPF_ADD, REG_RECORD, offsetof(struct scratch, record));
 	g->holds_scratch = true;
@@ -287,6 +288,7 @@ static void region_begin(struct gen *g, const struct ir_insn *i)
 	g->slot = i->slot;
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
 		g->fail[s] = -1;
+	emit_checkpoint(g->e);
 }
 
 /* The statuses that the region's failures set, out of its straight line. */

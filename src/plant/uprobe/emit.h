@@ -46,6 +46,13 @@ void emit_jump_if(struct emit *e, uint8_t jump, uint8_t dst, uint8_t src, int la
 void emit_jump_if_imm(struct emit *e, uint8_t jump, uint8_t dst, int32_t imm, int label);
 void emit_jump_if_imm32(struct emit *e, uint8_t jump, uint8_t dst, int32_t imm, int label);
 
+/*
+ * Makes the verifier remember its state here, so that paths that meet here are walked on once. It does so
+ * 8 instructions and 2 jumps after the last time, at a jump's target; jumps to the next instruction count,
+ * and are removed from the program afterwards (Linux 5.1 and later).
+ */
+void emit_checkpoint(struct emit *e);
+
 void emit_call(struct emit *e, int helper);
 void emit_exit(struct emit *e);
 

@@ -6,14 +6,15 @@
 
 /*
  * The BPF stack, from FP - 512 up: virtual registers; a read buffer; a few words of bookkeeping.
- * A small record is built between the registers in use and the buffer.
+ * A small record is built between the registers in use and the buffer. All are written as whole words, or
+ * the verifier takes what a word held before for alive, and walks on for each.
  */
 #define STACK_REGS (-512)
 #define STACK_BUF (-24 - STACK_BUF_SIZE)
 #define STACK_BUF_SIZE 128
 _Static_assert(STACK_REGS + 8 * IR_MAX_REGS <= STACK_BUF, "the BPF stack has 512 bytes");
 _Static_assert(IR_MAX_STR <= STACK_BUF_SIZE, "texts are compared in the buffer");
-enum { BK_A = -8, BK_G = -16, BK_SP = -24 };
+enum { BK_KEY = -8, BK_OFFSET = -8, BK_G = -16, BK_SP = -24 };
 
 /* Registers that live through the program; R8 and R9 are each construct's own and survive calls. */
 enum { REG_CTX = R6, REG_RECORD = R7 };

@@ -156,6 +156,7 @@ static void compare_candidates(struct lookup *l, int found)
 	int again = emit_label_new(e), equal = emit_label_new(e), end = emit_label_new(e);
 
 	emit_alu_imm(e, BPF_MOV, R9, 0);
+	emit_checkpoint(e);
 	emit_label(e, again);
 	emit_jump_if(e, BPF_JGE, R9, R8, end);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
@@ -238,6 +239,7 @@ static int swiss_search(struct lookup *l, int done)
 
 	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
+	emit_checkpoint(e);
 	emit_label(e, again);
 	gather(l, more);
 	get(l, R1, LEFT);
@@ -326,6 +328,7 @@ static int old_search(struct lookup *l, int done)
 
 	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
+	emit_checkpoint(e);
 	emit_label(e, again);
 	gather(l, more);
 	old_next(l, step, done);
