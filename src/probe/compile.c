@@ -124,6 +124,21 @@ static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 	return is_bytes(v->type) ? emit_bytes(c, v, slot) : emit_scalar(c, v, slot);
 }
 
+/* What was just emitted to the slot is kept as well. */
+static int emit_save(struct compiler *c, int number)
+{
+	const struct ir_insn *last = &c->insns.data[c->insns.len - 1];
+	uint16_t a = last->a;
+	struct ir_insn *i;
+
+	if (last->op != IR_EMIT)
+		return err_at_column(c->err, -EINVAL, c->text, 0, "only a pointer or a number can be saved");
+	i = emit(c, IR_SAVE);
+	i->a = a;
+	i->imm = number;
+	return 0;
+}
+
 static int emit_mark_slot(struct compiler *c, uint16_t slot)
 {
 	struct ir_insn *i;
@@ -162,6 +177,8 @@ static int compile_alternative(struct compiler *c, const struct capture_item *it
 			r = eval(c, e, &v);
 		if (!r)
 			r = emit_value(c, &v, slot);
+		if (!r && item->save)
+			r = emit_save(c, item->save - 1);
 	} else if (!r) {
 		r = emit_mark_slot(c, slot);
 	}

@@ -8,11 +8,19 @@
 #include "probe/expr.h"
 #include "probe/ir.h"
 
+/* A value that the start of a span keeps for the other points of its definition: saved.NAME there. */
+struct saved_value {
+	const char *name;
+	const struct type *type;
+};
+
 struct capture_scope {
 	struct binary *binary;
 	const struct func *func;
 	const struct signature *signature;
 	enum site_kind at;      /* SITE_ENTRY: parameters by name; SITE_RETURN: results by name */
+	const struct saved_value *saved;
+	size_t nsaved;
 };
 /* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
  * `err` is the last result of type error. typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a
@@ -28,6 +36,7 @@ struct capture_item {
 	const char *const *alternatives; /* expressions, NULL-terminated: the first that resolves is used;
 	                                  * empty: nothing but a mark that `when` held (slot value 1) */
 	const char *when;                /* NULL or a condition: the slot stays absent when it is false */
+	int save;                        /* 0, or 1 + the number under which the value is also saved (IR_SAVE) */
 	bool optional;                   /* if none resolves: leave it out instead of failing */
 };
 

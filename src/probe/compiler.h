@@ -79,6 +79,9 @@ void ir_emit_label(struct compiler *c, uint16_t label);
 /* ---- names.c: parameters, results, built-in names ---- */
 
 int name_value(struct compiler *c, const struct expr *e, struct value *ret);
+/* saved.NAME: whether e is one, and then its value or an error. */
+bool is_saved_name(const struct compiler *c, const struct expr *e);
+int saved_value(struct compiler *c, const struct expr *e, struct value *ret);
 const char *func_package(struct compiler *c); /* import path of the probed function */
 
 /* ---- place.c: from a value to its parts ---- */

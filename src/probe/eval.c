@@ -214,6 +214,8 @@ int eval(struct compiler *c, const struct expr *e, struct value *ret)
 		*ret = literal(e);
 		return 0;
 	case EXPR_FIELD:
+		if (is_saved_name(c, e))
+			return saved_value(c, e, ret);
 		r = eval(c, e->a, &v);
 		return r ? r : value_field(c, &v, e, ret);
 	case EXPR_DEREF:

@@ -31,6 +31,7 @@ static const struct {
 	[IR_STR_PREFIX] = {"str_prefix", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_SUFFIX] = {"str_suffix", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_CONTAINS] = {"str_contains", SETS_DST | USES_A | USES_B | TEXT},
+	[IR_SAVED] = {"saved", SETS_DST},
 	[IR_MOVE] = {"move", SETS_DST | USES_A},
 	[IR_JUMP] = {"jump", 0},
 	[IR_JUMP_IF0] = {"jump_if0", USES_A},
@@ -41,6 +42,7 @@ static const struct {
 	[IR_END] = {"end", 0},
 	[IR_EMIT] = {"emit", USES_A},
 	[IR_EMIT_STR] = {"emit_str", USES_A | USES_B},
+	[IR_SAVE] = {"save", USES_A},
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
@@ -213,6 +215,13 @@ static int check_goroutine(struct verifier *v, const struct ir_insn *i)
 	return i->b == IR_NO_REG ? 0 : check_use(v, i->b);
 }
 
+static int check_saved(struct verifier *v, const struct ir_insn *i)
+{
+	if (!v->in_region || v->slot == IR_SLOT_FILTER)
+		return bad(v, "it stands outside a capture");
+	return i->imm < 0 || i->imm >= IR_MAX_SAVED ? bad(v, "there is no such saved value") : 0;
+}
+
 static int check_place(struct verifier *v, const struct ir_insn *i)
 {
 	switch (i->op) {
@@ -228,6 +237,9 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_EMIT:
 	case IR_EMIT_STR:
 		return check_emit(v, i);
+	case IR_SAVE:
+	case IR_SAVED:
+		return check_saved(v, i);
 	case IR_GOROUTINE:
 		return check_goroutine(v, i);
 	case IR_FILTER:
@@ -340,6 +352,9 @@ static void print_value(const struct ir_insn *i, struct buf *out)
 	case IR_MOVE:
 		buf_printf(out, "r%u", i->a);
 		break;
+	case IR_SAVED:
+		buf_printf(out, "saved %lld", (long long)i->imm);
+		break;
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:
@@ -386,6 +401,9 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 		break;
 	case IR_EMIT_STR:
 		buf_printf(out, "emit r%u:r%u up to %lld", i->a, i->b, (long long)i->imm);
+		break;
+	case IR_SAVE:
+		buf_printf(out, "save r%u as %lld", i->a, (long long)i->imm);
 		break;
 	case IR_GOROUTINE:
 		buf_printf(out, "goroutine r%u", i->a);

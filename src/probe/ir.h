@@ -49,6 +49,8 @@ enum ir_op {
 	IR_STR_EQ,   /* 1 when the b bytes at a equal `str` (strlen imm, 1…IR_MAX_STR), else 0. When the
 		      * length b alone decides, nothing is read. Fails: unreadable */
 	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes */
+	IR_SAVED,    /* value number imm that a program with IR_SAVE left for this goroutine and save_group.
+		      * Not in the filter. Fails: absent, when there is none */
 	IR_MOVE,     /* a (joins of && and ||) */
 	/* control */
 	IR_JUMP,     /* to label */
@@ -61,11 +63,15 @@ enum ir_op {
 	/* emit: inside the region of that slot */
 	IR_EMIT,     /* slot `slot` = a (scalar), status OK */
 	IR_EMIT_STR, /* slot `slot` = b bytes at a, at most imm are copied */
+	IR_SAVE,     /* keep a as value number imm of this goroutine and save_group, in place of what was kept
+		      * before; values that are not saved in a run of the program become absent. A pointer
+		      * into the goroutine's own stack is not kept: the stack may move. In a region */
 	IR_GOROUTINE,/* take a as the g whose goid and depth the record carries, instead of the current one;
 		      * depth is then stack.hi - b (b: a stack pointer), or 0 when b is IR_NO_REG. Before
 		      * the first region, once at most */
 };
 
+#define IR_MAX_SAVED 4
 #define IR_NO_REG 0xffff
 #define IR_SLOT_FILTER 0xffff
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
@@ -105,6 +111,7 @@ struct capture_program {
 	size_t nslots;
 	uint16_t nregs, nlabels;
 	bool needs_bias;            /* has an IR_TYPE */
+	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };
 

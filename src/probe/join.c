@@ -11,11 +11,21 @@
 #include "base/map.h"
 #include "base/vec.h"
 
+#define SAVED_PREFIX "saved."
+
+/* What the starts of one span definition save, in the order of first mention. */
+struct saved_table {
+	struct saved_value values[IR_MAX_SAVED];
+	size_t n;
+};
+
 struct joiner {
 	struct binary *binary;
 	struct arena *arena;
 	struct strmap func_index; /* function name → index + 1 */
 	VEC(struct join) joins;
+	struct saved_table saved;  /* of the span at work */
+	uint32_t save_group;
 };
 
 static const struct pack_point *const *pack_points(const struct pack *p, struct arena *arena, size_t *ret_n,
@@ -63,25 +73,74 @@ static bool field_exists(struct binary *b, const char *path)
 	return t && type_field_find(b, t, dot + 1, &found);
 }
 
+/* Captures named saved.X of a start are kept for the other points: gives X its number. */
+static int number_saved(struct joiner *jn, const char *capture, int *ret, struct err *err)
+{
+	struct saved_table *t = &jn->saved;
+	const char *name = capture + strlen(SAVED_PREFIX);
+
+	for (size_t i = 0; i < t->n; i++)
+		if (!strcmp(t->values[i].name, name)) {
+			*ret = (int)i + 1;
+			return 0;
+		}
+	if (t->n == IR_MAX_SAVED)
+		return err_set(err, -E2BIG, "a span can save %d values, %s is one more", IR_MAX_SAVED, name);
+	t->values[t->n++].name = name;
+	*ret = (int)t->n;
+	return 0;
+}
+
+/* The types of what was saved, as the start's program has them. */
+static int type_saved(struct joiner *jn, const struct capture_item *items, size_t n,
+		      const struct capture_result *result, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct saved_value *v = items[i].save ? &jn->saved.values[items[i].save - 1] : NULL;
+		const struct type *t;
+
+		if (!v || result->slot_of_item[i] < 0)
+			continue;
+		t = result->program.slots[result->slot_of_item[i]].type;
+		if (v->type && v->type != t)
+			return err_set(err, -EINVAL, "saved.%s has another type in another start of this span",
+				       v->name);
+		v->type = t;
+	}
+	return 0;
+}
+
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
 	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
 	struct capture_scope scope = {.binary = jn->binary,
 				      .func = &j->func,
 				      .signature = &j->signature,
-				      .at = v->at_return ? SITE_RETURN : SITE_ENTRY};
+				      .at = v->at_return ? SITE_RETURN : SITE_ENTRY,
+				      .saved = jn->saved.values,
+				      .nsaved = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
 					  .nitems = v->ncaptures};
+	bool start = j->point->role == POINT_START;
+	int r = 0;
 
 	for (size_t i = 0; i < v->ncaptures; i++)
 		items[i] = (struct capture_item){.name = v->captures[i].name,
 						 .alternatives = v->captures[i].alternatives,
 						 .when = v->captures[i].when,
 						 .optional = v->captures[i].optional};
-	return capture_compile(&scope, &request, jn->arena, &j->capture, err);
+	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
+		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
+			r = number_saved(jn, items[i].name, &items[i].save, err);
+	if (r >= 0)
+		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
+	if (r >= 0)
+		r = type_saved(jn, items, v->ncaptures, &j->capture, err);
+	j->capture.program.save_group = jn->save_group;
+	return r;
 }
 
 static int find_sites(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
@@ -147,6 +206,21 @@ static void join_point(struct joiner *jn, struct join *j)
 	j->why = arena_strdup(jn->arena, first.text);
 }
 
+/* The points of one span definition (or the hooks of a pack): the starts first, since they say what is saved. */
+static void join_span(struct joiner *jn, struct join *joins, size_t n)
+{
+	size_t last = 0;
+
+	jn->saved = (struct saved_table){0};
+	jn->save_group++;
+	while (last < n && joins[last].span == joins[0].span)
+		last++;
+	for (int starts = 1; starts >= 0; starts--)
+		for (size_t i = 0; i < last; i++)
+			if ((joins[i].point->role == POINT_START) == starts)
+				join_point(jn, &joins[i]);
+}
+
 /* A span without its required points would be a guess: all its points are refused with that reason. */
 static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 {
@@ -208,12 +282,11 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, struc
 		if (!pack_applies(b, packs[i]))
 			continue;
 		points = pack_points(packs[i], jn.arena, &n, &spans);
-		for (size_t k = 0; k < n; k++) {
-			struct join *j = vec_add(&jn.joins);
-
-			*j = (struct join){.pack = packs[i], .span = spans[k], .point = points[k]};
-			join_point(&jn, j);
-		}
+		for (size_t k = 0; k < n; k++)
+			*vec_add(&jn.joins) = (struct join){.pack = packs[i], .span = spans[k], .point = points[k]};
+		for (size_t k = 0; k < n; k++)
+			if (!k || spans[k] != spans[k - 1])
+				join_span(&jn, &jn.joins.data[first + k], n - k);
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
 	*ret_n = jn.joins.len;

@@ -222,3 +222,32 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 		return caller_value(c, e, ret);
 	return unknown_name(c, e);
 }
+
+bool is_saved_name(const struct compiler *c, const struct expr *e)
+{
+	return e->op == EXPR_FIELD && e->a->op == EXPR_NAME && !strcmp(e->a->text, "saved") &&
+	       !find_param(c->scope, "saved");
+}
+
+int saved_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	const struct saved_value *saved = c->scope->saved;
+	struct name_list l = {0};
+	uint16_t reg;
+
+	for (size_t i = 0; i < c->scope->nsaved; i++) {
+		struct ir_insn *insn;
+
+		add_name(&l, saved[i].name);
+		if (strcmp(saved[i].name, e->text))
+			continue;
+		reg = reg_new(c);
+		insn = emit(c, IR_SAVED);
+		insn->dst = reg;
+		insn->imm = (int64_t)i;
+		*ret = (struct value){.place = PLACE_REG, .type = saved[i].type, .expr = e, .reg = reg};
+		return 0;
+	}
+	return fail(c, e, "no start of this span saves %s%s%s", e->text, l.n ? "; saved are " : "",
+		    l.n ? joined(c->arena, &l) : "");
+}

@@ -148,7 +148,7 @@ static int read_capture_list(struct yaml *y, const yaml_node_t *node, const char
 			return yaml_fail(y, n, "each capture of a list is a mapping with `when`; "
 					       "alternatives go into {expr: [a, b]}");
 		r = read_capture(y, n, c);
-		if (!r && !c->when && item + 1 < end)
+		if (!r && !c->when && c->constant && item + 1 < end)
 			r = yaml_fail(y, n, "this capture needs `when`: another one of `%.60s` follows",
 				      name);
 	}

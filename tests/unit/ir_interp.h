@@ -18,6 +18,7 @@ struct interp_input {
 	uint64_t entry_sp;   /* the return address lies there */
 	uint64_t g;
 	uint64_t bias;
+	uint64_t saved[IR_MAX_SAVED]; /* 0: none */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
 	void *arg;
 };
@@ -34,6 +35,7 @@ struct interp_result {
 	int loss;            /* enum loss to count, or -1 */
 	bool other_goroutine;
 	uint64_t g, sp;      /* with other_goroutine; sp 0: none was given */
+	uint64_t saved[IR_MAX_SAVED];
 	struct interp_slot slots[EVENT_MAX_SLOTS];
 };
 
@@ -270,6 +272,9 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 	case IR_MOVE:
 		*ret = t->r[i->a];
 		return SLOT_OK;
+	case IR_SAVED:
+		*ret = t->in->saved[i->imm];
+		return *ret ? SLOT_OK : SLOT_ABSENT;
 	default:
 		return interp_text(t, i, ret);
 	}
@@ -340,6 +345,9 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 	case IR_EMIT:
 	case IR_EMIT_STR:
 		return interp_emit(t, i);
+	case IR_SAVE:
+		t->out->saved[i->imm] = t->r[i->a];
+		return SLOT_OK;
 	case IR_GOROUTINE:
 		t->out->other_goroutine = true;
 		t->out->g = t->r[i->a];

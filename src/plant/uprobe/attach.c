@@ -20,6 +20,7 @@
 #include "plant/uprobe/compile.h"
 #include "plant/uprobe/price.h"
 
+#define SAVED_ENTRIES 16384 /* goroutines with an open span; beyond that the oldest lose theirs */
 #define RING_DEFAULT (4u << 20)
 #define RING_MIN (64u << 10)  /* the largest record fits four times less one */
 #define DRAIN_MAX 65536       /* records a call, so that a flood does not keep the caller from its timers */
@@ -234,7 +235,11 @@ static int make_maps(struct planter *p, size_t ring_bytes, struct err *err)
 		return e->scratch;
 	e->losses = uprobe_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "per-CPU array", 4,
 				      8 * LOSS_KERNEL_COUNT, 1, err);
-	return e->losses < 0 ? e->losses : 0;
+	if (e->losses < 0)
+		return e->losses;
+	e->saved = uprobe_map_create(BPF_MAP_TYPE_LRU_HASH, "LRU hash map", sizeof(struct saved_key),
+				     sizeof(struct saved_words), SAVED_ENTRIES, err);
+	return e->saved < 0 ? e->saved : 0;
 }
 
 static int on_record(void *arg, void *data, size_t size)
@@ -294,6 +299,7 @@ static void uprobe_close(struct planter *p)
 	close_fd(p->env.ring);
 	close_fd(p->env.scratch);
 	close_fd(p->env.losses);
+	close_fd(p->env.saved);
 	free(p);
 }
 DEFINE_CLEANUP(struct planter *, planter, uprobe_close)
@@ -317,7 +323,7 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	int r = ring_size(o ? o->ring_bytes : 0, &ring_bytes, err);
 
 	p->plants.next = p->plants.prev = &p->plants;
-	p->epoll = p->env.ring = p->env.scratch = p->env.losses = -1;
+	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
 	p->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	if (r == 0)
 		r = uprobe_check_caps(err);

@@ -347,6 +347,7 @@ static void emit_record_begin(struct gen *g)
 		emit_take_scratch(g);
 	}
 	emit_header(g);
+	saved_begin(g);
 	windows_read(g);
 }
 
@@ -379,6 +380,7 @@ static int emit_body(struct gen *g)
 	}
 	if (!begun)
 		emit_record_begin(g);
+	saved_end(g);
 	emit_output(g);
 	emit_return(g);
 	emit_drops(g);

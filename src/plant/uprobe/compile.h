@@ -10,10 +10,20 @@
  * BPF programs use it, so its layout is ours alone.
  */
 #define SCRATCH_WORK_SIZE 2048 /* a map's bucket or group; a string that is searched */
+/* What the saved map keeps: from a start, for the programs that run later on the same goroutine. */
+struct saved_key {
+	uint64_t goid;
+	uint32_t target, group;
+};
+struct saved_words {
+	uint64_t word[IR_MAX_SAVED]; /* 0: none */
+};
+
 #define WINDOWS_MAX 8
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
+	struct saved_words saved;     /* taken from the map, or to be put there */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
 	uint64_t words[7];      /* of a map's search */
@@ -32,7 +42,7 @@ struct site_shape {
 };
 
 struct uprobe_env {
-	int ring, scratch, losses; /* maps */
+	int ring, scratch, losses, saved; /* maps */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
 };

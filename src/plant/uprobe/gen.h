@@ -29,6 +29,8 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, window_valid) - (int)offsetof(struct scratch, record))
 #define SCRATCH_WINDOW_OFF                                                                         \
 	((int)offsetof(struct scratch, window) - (int)offsetof(struct scratch, record))
+#define SCRATCH_SAVED_OFF                                                                          \
+	((int)offsetof(struct scratch, saved) - (int)offsetof(struct scratch, record))
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
@@ -82,6 +84,12 @@ void windows_done(struct windows *w);
 void windows_read(struct gen *g);
 /* R0 = the field (zero-extended), to slow if its window is invalid; false when no window has it. */
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow);
+
+/* saved.c: what one program keeps for another (IR_SAVE, IR_SAVED). */
+void saved_begin(struct gen *g);
+void saved_end(struct gen *g);
+int gen_saved(struct gen *g, const struct ir_insn *i);
+int gen_save(struct gen *g, const struct ir_insn *i);
 
 /* Offset of a general register (REG_*) in pt_regs, -1 if it is none. */
 int gen_regs_offset(uint8_t reg);

@@ -8,6 +8,7 @@
 #define REGS(field) ((int)offsetof(struct pt_regs, field))
 #define CONTAINS_WINDOW 256 /* IR_STR_CONTAINS looks no further */
 _Static_assert(CONTAINS_WINDOW <= SCRATCH_WORK_SIZE, "it is searched in the work area");
+_Static_assert(CONTAINS_WINDOW == 1 << 8, "read_window compares by a shift");
 
 int gen_reg_off(uint16_t vreg)
 {
@@ -421,12 +422,17 @@ static void read_window(struct gen *g, const struct ir_insn *i, int no)
 
 	gen_get(g, R2, i->b);
 	emit_jump_if_imm(e, BPF_JLT, R2, (int32_t)i->imm, no);
-	emit_alu_imm(e, BPF_MOV, R1, CONTAINS_WINDOW);
-	emit_alu(e, BPF_SUB, R1, R2);
+	emit_alu(e, BPF_MOV, R1, R2);
+	emit_alu_imm(e, BPF_RSH, R1, 8); /* not 0: the window is the lesser */
 	emit_alu(e, BPF_MOV, R3, R1);
-	emit_alu_imm(e, BPF_ARSH, R3, 63);
-	emit_alu(e, BPF_AND, R1, R3);
-	emit_alu(e, BPF_ADD, R2, R1);
+	emit_neg(e, R3);
+	emit_alu(e, BPF_OR, R1, R3);
+	emit_alu_imm(e, BPF_ARSH, R1, 63);
+	emit_alu(e, BPF_MOV, R3, R1);
+	emit_alu_imm(e, BPF_XOR, R3, -1);
+	emit_alu(e, BPF_AND, R2, R3);
+	emit_alu_imm(e, BPF_AND, R1, CONTAINS_WINDOW);
+	emit_alu(e, BPF_OR, R2, R1);
 	emit_jump_if_imm(e, BPF_JGT, R2, CONTAINS_WINDOW, no);
 	emit_alu(e, BPF_MOV, R9, R2);
 	emit_alu_imm(e, BPF_SUB, R9, (int32_t)i->imm);
@@ -587,7 +593,8 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 
 bool ir_needs_scratch(const struct ir_insn *i)
 {
-	return i->op == IR_MAP_STR || i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR;
+	return i->op == IR_MAP_STR || i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
+	       i->op == IR_SAVED;
 }
 
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
@@ -627,6 +634,10 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 	case IR_STR_SUFFIX:
 	case IR_STR_CONTAINS:
 		return gen_str(g, i);
+	case IR_SAVED:
+		return gen_saved(g, i);
+	case IR_SAVE:
+		return gen_save(g, i);
 	case IR_MOVE:
 		gen_get(g, R0, i->a);
 		gen_put(g, i->dst, R0);
