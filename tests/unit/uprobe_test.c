@@ -18,11 +18,16 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
 #include "plant/plant.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
 #include "base/vec.h"
+
+/* <sys/wait.h> brings <sys/ucontext.h>, whose register names are those of binary.h. */
+pid_t waitpid(pid_t pid, int *status, int options);
 
 /* ---- the functions under probe ---- */
 
@@ -33,6 +38,17 @@ __asm__(".pushsection .text\n"
 	".popsection\n");
 extern char probed[] __attribute__((visibility("hidden")));
 extern char probed_ret[] __attribute__((visibility("hidden")));
+
+/* Go 1.19's cheap site: the jbe of the stack check. */
+__asm__(".pushsection .text\n"
+	".balign 64\n"
+	"checked: cmp %rbx, %rax\n"
+	"checked_jbe: jbe 1f\n"
+	" nop\n"
+	"1: ret\n"
+	".popsection\n");
+extern char checked[] __attribute__((visibility("hidden")));
+extern char checked_jbe[] __attribute__((visibility("hidden")));
 
 struct regs { /* in the order of Go's integer argument registers, then R14 */
 	uint64_t r[9];
@@ -49,6 +65,7 @@ __asm__(".pushsection .text\n"
 	" mov 0(%r12), %rax\n mov 8(%r12), %rbx\n mov 16(%r12), %rcx\n mov 24(%r12), %rdi\n"
 	" mov 32(%r12), %rsi\n mov 40(%r12), %r8\n mov 48(%r12), %r9\n mov 56(%r12), %r10\n"
 	" mov 64(%r12), %r11\n mov 72(%r12), %r14\n"
+	" mov %rsp, call_probed_sp(%rip)\n"
 	" call *%r15\n"
 	" .globl call_probed_after\n"
 	"call_probed_after:\n"
@@ -56,6 +73,7 @@ __asm__(".pushsection .text\n"
 	" pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
 	".popsection\n");
 extern char call_probed_after[];
+uint64_t call_probed_sp; /* SP before the call: 8 more than at the entry */
 
 /* Memory that programs may stray into stays constant: padded here, from a pool for the maps. */
 static struct {
@@ -93,11 +111,6 @@ static uint64_t self_offset(const void *addr)
 }
 
 /* ---- planting ---- */
-
-struct fixture {
-	struct planter *p;
-	struct plant *plant;
-};
 
 static void skip_unprivileged(void)
 {
@@ -946,7 +959,7 @@ static void check_slot(const struct machine *m, const struct event *e, size_t i)
 	const char *bytes = event_bytes(e, i, &len);
 
 	if (s->status != m->slot[i].status)
-		print_message("# slot %zu\n", i);
+		print_message("# probe %u slot %zu\n", e->head->probe, i);
 	assert_int_equal(s->status, m->slot[i].status);
 	assert_int_equal(s->copied, m->slot[i].copied);
 	assert_int_equal(s->len, m->slot[i].len);
@@ -985,86 +998,100 @@ static struct regs some_regs(void)
 			     .g = (uintptr_t)&fake_g};
 }
 
-/* SP at entry, learnt from the depth that a plain record carries. */
-static uint64_t entry_sp(struct planter *p)
+/* Programs planted together on the one function, for removing waits: each call gives a record of each. */
+#define BATCH 25
+
+static void print_program(const struct capture_program *p, uint32_t id, uint64_t start)
 {
-	struct capture_program prog = {.g = FAKE_LAYOUT};
-	struct plant *pl = plant_ok(p, &prog, 999);
+	struct buf text = {0};
+
+	if (!getenv("EARSHOT_TEST_VERBOSE"))
+		return;
+	capture_print(p, &text);
+	printf("# program %u seed %llu\n%s", id, (unsigned long long)start, text.data ? text.data : "");
+	fflush(stdout);
+	buf_done(&text);
+}
+
+static const void *record_of(const struct taken *t, uint32_t probe)
+{
+	for (size_t i = 0; i < t->records.len; i++)
+		if (((const struct event_header *)(const void *)t->records.data[i])->probe == probe)
+			return t->records.data[i];
+	return NULL;
+}
+
+static void call_batch(struct planter *p, struct maker *k)
+{
+	uint64_t unreadable = loss_of(p, LOSS_FILTER_UNREADABLE), events = 0;
 	struct regs r = some_regs();
 	struct taken t = {0};
-	uint64_t sp;
+	static struct machine m;
 
+	for (uint32_t i = 0; i < BATCH; i++) { /* for the pages it touches: programs cannot fault them in */
+		m = (struct machine){.p = &k[i].p, .regs = &r, .sp = call_probed_sp - 8};
+		interpret(&m);
+	}
 	call_probed(&r, probed);
 	planter_uprobe.drain(p, take_record, &t);
-	assert_int_equal(t.records.len, 1);
-	sp = fake_g.hi - ((struct event_header *)(void *)t.records.data[0])->depth;
-	taken_done(&t);
-	planter_uprobe.remove(p, &pl, 1);
-	return sp;
-}
+	assert_int_equal(t.bad, 0);
+	for (uint32_t i = 0; i < BATCH; i++) {
+		const void *record = record_of(&t, i);
 
-static void run_generated(struct planter *p, struct maker *k, uint32_t id, uint64_t sp)
-{
-	static struct machine m;
-	struct plant *pl = plant_ok(p, &k->p, id);
-
-	for (int call = 0; call < 4; call++) {
-		uint64_t unreadable = loss_of(p, LOSS_FILTER_UNREADABLE);
-		struct regs r = some_regs();
-		struct taken t = {0};
-
-		m = (struct machine){.p = &k->p, .regs = &r, .sp = sp};
+		m = (struct machine){.p = &k[i].p, .regs = &r, .sp = call_probed_sp - 8};
 		interpret(&m);
-		call_probed(&r, probed);
-		planter_uprobe.drain(p, take_record, &t);
-		assert_int_equal(t.bad, 0);
-		assert_int_equal(t.records.len, m.dropped ? 0 : 1);
-		assert_int_equal(loss_of(p, LOSS_FILTER_UNREADABLE) - unreadable, m.unreadable);
-		if (!m.dropped)
-			check_record(&m, t.records.data[0], id);
-		taken_done(&t);
+		if (!record != m.dropped)
+			fail_msg("program %u: a record is %s", i, m.dropped ? "too many" : "missing");
+		if (record)
+			check_record(&m, record, i);
+		events += !m.dropped;
+		unreadable += m.unreadable;
 	}
-	planter_uprobe.remove(p, &pl, 1);
+	assert_int_equal(t.records.len, events);
+	assert_int_equal(loss_of(p, LOSS_FILTER_UNREADABLE), unreadable);
+	taken_done(&t);
 }
 
-static void generated(unsigned programs)
+static void run_batch(struct planter *p)
+{
+	static struct maker k[BATCH];
+	struct plant *plants[BATCH];
+
+	for (uint32_t i = 0; i < BATCH; i++) {
+		uint64_t start = seed;
+
+		make(&k[i], i % 7 == 6 ? rnd(EVENT_MAX_SLOTS + 1) : rnd(5),
+		     i % 2 ? IR_MAX_REGS : 6 + (unsigned)rnd(10));
+		print_program(&k[i].p, i, start);
+		plants[i] = plant_ok(p, &k[i].p, i);
+	}
+	for (int call = 0; call < 6; call++)
+		call_batch(p, k);
+	planter_uprobe.remove(p, plants, BATCH);
+	for (uint32_t i = 0; i < BATCH; i++)
+		vec_done(&k[i].code);
+}
+
+static void generated(unsigned batches)
 {
 	struct planter *p = open_planter(0);
-	uint64_t sp = entry_sp(p);
 
-	for (uint32_t i = 0; i < programs; i++) {
-		uint64_t start = seed;
-		struct maker k;
-
-		make(&k, i % 7 == 6 ? rnd(EVENT_MAX_SLOTS + 1) : rnd(5),
-		     i % 2 ? IR_MAX_REGS : 6 + (unsigned)rnd(10));
-		if (getenv("EARSHOT_TEST_VERBOSE")) {
-			printf("# program %u seed %llu slots %zu insns %zu\n", i,
-			       (unsigned long long)start, k.p.nslots, k.p.ninsns);
-			struct buf text = {0};
-
-			capture_print(&k.p, &text);
-			printf("%s", text.data ? text.data : "");
-			buf_done(&text);
-			fflush(stdout);
-		}
-		run_generated(p, &k, i, sp);
-		vec_done(&k.code);
-	}
+	for (unsigned i = 0; i < batches; i++)
+		run_batch(p);
 	planter_uprobe.close(p);
 }
 
 static void test_generated_multi(void **state)
 {
 	skip_unprivileged();
-	generated(300);
+	generated(40);
 }
 
 static void test_generated_perf(void **state)
 {
 	skip_unprivileged();
 	setenv("EARSHOT_NO_MULTI", "1", 1);
-	generated(60);
+	generated(1);
 	unsetenv("EARSHOT_NO_MULTI");
 }
 
@@ -1138,12 +1165,476 @@ static void test_largest(void **state)
 	planter_uprobe.close(p);
 }
 
+/* ---- behaviour ---- */
+
+static void count_record(void *arg, const void *record, size_t size)
+{
+	struct event e;
+
+	assert_true(event_decode(record, size, &e));
+	++*(uint64_t *)arg;
+}
+
+static uint64_t drain_count(struct planter *p)
+{
+	uint64_t n = 0;
+
+	assert_true(planter_uprobe.drain(p, count_record, &n) >= 0);
+	return n;
+}
+
+static struct capture_program empty_program(void)
+{
+	return (struct capture_program){.g = FAKE_LAYOUT};
+}
+
+/* Two strings and a number: from RAX (pointer), RBX (length), RCX. */
+static struct ir_slot string_slots[3] = {{.kind = VALUE_STRING}, {.kind = VALUE_STRING}, {.kind = VALUE_INT}};
+static struct ir_insn string_insns[] = {
+	{.op = IR_REGION, .slot = 0},
+	{.op = IR_ARG_REG, .reg = REG_RAX, .size = 8, .dst = 0},
+	{.op = IR_ARG_REG, .reg = REG_RBX, .size = 8, .dst = 1},
+	{.op = IR_EMIT_STR, .slot = 0, .a = 0, .b = 1, .imm = 4096},
+	{.op = IR_END},
+	{.op = IR_REGION, .slot = 1},
+	{.op = IR_ARG_REG, .reg = REG_RAX, .size = 8, .dst = 0},
+	{.op = IR_ARG_REG, .reg = REG_RBX, .size = 8, .dst = 1},
+	{.op = IR_EMIT_STR, .slot = 1, .a = 0, .b = 1, .imm = 4096},
+	{.op = IR_END},
+	{.op = IR_REGION, .slot = 2},
+	{.op = IR_ARG_REG, .reg = REG_RCX, .size = 8, .dst = 0},
+	{.op = IR_EMIT, .slot = 2, .a = 0},
+	{.op = IR_END},
+};
+
+static struct capture_program string_program(void)
+{
+	return (struct capture_program){.insns = string_insns, .ninsns = ARRAY_SIZE(string_insns),
+					.slots = string_slots, .nslots = 3, .nregs = 2, .g = FAKE_LAYOUT};
+}
+
+static void test_ring_full(void **state)
+{
+	struct capture_program prog = string_program();
+	struct regs r = {.r = {(uintptr_t)world.text, 100}, .g = (uintptr_t)&fake_g};
+	struct planter *p;
+	struct plant *pl;
+
+	skip_unprivileged();
+	p = open_planter(64 << 10);
+	pl = plant_ok(p, &prog, 1);
+	for (int i = 0; i < 3000; i++)
+		call_probed(&r, probed);
+	assert_true(loss_of(p, LOSS_RING_FULL) > 0);
+	assert_int_equal(drain_count(p) + loss_of(p, LOSS_RING_FULL), 3000);
+	planter_uprobe.remove(p, &pl, 1);
+	planter_uprobe.close(p);
+}
+
+static void test_wakeup(void **state)
+{
+	struct capture_program prog = string_program();
+	struct regs r = {.r = {(uintptr_t)world.text, 100}, .g = (uintptr_t)&fake_g};
+	struct pollfd fd = {.events = POLLIN};
+	struct planter *p;
+	struct plant *pl;
+	int calls = 0;
+
+	skip_unprivileged();
+	p = open_planter(64 << 10);
+	pl = plant_ok(p, &prog, 1);
+	fd.fd = planter_uprobe.fd(p);
+	for (int round = 0; round < 3; round++) {
+		call_probed(&r, probed);
+		assert_int_equal(poll(&fd, 1, 20), 0);
+		for (calls = 1; poll(&fd, 1, 0) == 0 && calls < 1000; calls++)
+			call_probed(&r, probed);
+		/* Records of 312 bytes and a header of 8: at the next quarter of the ring. */
+		assert_in_range(calls, 1, 2 * 16384 / 320 + 1);
+		assert_int_equal(drain_count(p), calls);
+	}
+	planter_uprobe.remove(p, &pl, 1);
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	planter_uprobe.close(p);
+}
+
+static void test_detach(void **state)
+{
+	struct capture_program prog = empty_program();
+	struct regs r = some_regs();
+	struct planter *p;
+
+	skip_unprivileged();
+	p = open_planter(0);
+	for (int i = 0; i < 5; i++) {
+		struct plant *pl = plant_ok(p, &prog, 1);
+
+		call_probed(&r, probed);
+		assert_int_equal(drain_count(p), 1);
+		planter_uprobe.remove(p, &pl, 1);
+		call_probed(&r, probed);
+		assert_int_equal(drain_count(p), 0);
+	}
+	plant_ok(p, &prog, 1); /* closing removes it */
+	planter_uprobe.close(p);
+	call_probed(&r, probed);
+}
+
+static void test_flags_skip(void **state)
+{
+	struct capture_program prog = empty_program();
+	struct site s = {.offset = self_offset(checked_jbe), .flags_skip = 0x41};
+	struct regs below = {.r = {1, 2}, .g = (uintptr_t)&fake_g}, equal = {.r = {2, 2}, .g = below.g},
+		    above = {.r = {3, 2}, .g = below.g};
+	struct err err = {0};
+	struct planter *p;
+	struct plant *pl;
+
+	skip_unprivileged();
+	p = open_planter(0);
+	assert_int_equal(plant_at(p, &prog, 1, &s, 1, &pl, &err), 1);
+	call_probed(&below, checked);
+	call_probed(&equal, checked);
+	assert_int_equal(drain_count(p), 0);
+	call_probed(&above, checked);
+	assert_int_equal(drain_count(p), 1);
+	planter_uprobe.close(p);
+}
+
+/* Sites at different depths of the frame tell the same depth of the call. */
+static void several_sites(void)
+{
+	struct capture_program prog = empty_program();
+	struct site s[] = {{.offset = self_offset(probed)},
+			   {.offset = self_offset(probed) + 1, .sp_delta = 8},
+			   {.offset = self_offset(probed) + 4, .sp_delta = 8},
+			   {.offset = self_offset(probed_ret)}};
+	struct regs r = some_regs();
+	struct planter *p = open_planter(0);
+	struct taken t = {0};
+	struct err err = {0};
+	struct plant *pl;
+
+	if (plant_at(p, &prog, 1, s, ARRAY_SIZE(s), &pl, &err) != 1)
+		fail_msg("%s", err.text);
+	call_probed(&r, probed);
+	planter_uprobe.drain(p, take_record, &t);
+	assert_int_equal(t.records.len, 4);
+	for (size_t i = 0; i < t.records.len; i++)
+		assert_int_equal(((struct event_header *)(void *)t.records.data[i])->depth,
+				 ((struct event_header *)(void *)t.records.data[0])->depth);
+	taken_done(&t);
+	planter_uprobe.remove(p, &pl, 1);
+	call_probed(&r, probed);
+	assert_int_equal(drain_count(p), 0);
+	planter_uprobe.close(p);
+}
+
+static void test_several_sites(void **state)
+{
+	skip_unprivileged();
+	several_sites();
+	setenv("EARSHOT_NO_MULTI", "1", 1);
+	several_sites();
+	unsetenv("EARSHOT_NO_MULTI");
+}
+
+static void test_no_goroutine(void **state)
+{
+	struct capture_program prog = empty_program();
+	struct regs r = some_regs();
+	struct planter *p;
+
+	skip_unprivileged();
+	p = open_planter(0);
+	plant_ok(p, &prog, 1);
+	r.g = 0;
+	call_probed(&r, probed);
+	r.g = (uintptr_t)world.hole;
+	call_probed(&r, probed);
+	assert_int_equal(drain_count(p), 0);
+	assert_int_equal(loss_of(p, LOSS_NO_GOROUTINE), 2);
+	planter_uprobe.close(p);
+}
+
+/* A process of its own that calls the function when told to. */
+static pid_t start_caller(int *ret_fd)
+{
+	struct regs r = some_regs();
+	int to[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(to), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(to[1]);
+		while (read(to[0], &c, 1) == 1)
+			call_probed(&r, probed);
+		_exit(0);
+	}
+	close(to[0]);
+	*ret_fd = to[1];
+	return pid;
+}
+
+static void one_process(void)
+{
+	struct capture_program prog = empty_program();
+	struct regs r = some_regs();
+	struct planter *p = open_planter(0);
+	struct plant_target t = {.id = 5, .path = "/proc/self/exe", .binary_key = 1};
+	struct site s = {.offset = self_offset(probed)};
+	struct plant_probe probe = {.id = 1, .label = "f", .sites = &s, .nsites = 1, .program = &prog};
+	struct err err = {0};
+	struct plant *pl = NULL;
+	uint64_t n = 0;
+	int fd;
+	char c = 0;
+
+	t.pid = start_caller(&fd);
+	if (planter_uprobe.plant(p, &t, &probe, 1, &pl, &err) != 1)
+		fail_msg("%s", err.text);
+	call_probed(&r, probed);
+	assert_int_equal(write(fd, &c, 1), 1);
+	for (int i = 0; i < 200 && !n; i++, usleep(5000))
+		n += drain_count(p);
+	call_probed(&r, probed);
+	assert_int_equal(n + drain_count(p), 1);
+	close(fd);
+	waitpid(t.pid, NULL, 0);
+	planter_uprobe.remove(p, &pl, 1);
+	assert_int_equal(planter_uprobe.plant(p, &t, &probe, 1, &pl, &err), 0);
+	assert_non_null(strstr(err.text, "gone"));
+	planter_uprobe.close(p);
+}
+
+static void test_one_process(void **state)
+{
+	skip_unprivileged();
+	one_process();
+	setenv("EARSHOT_NO_MULTI", "1", 1);
+	one_process();
+	unsetenv("EARSHOT_NO_MULTI");
+}
+
+/* Every element of scratch memory in use: counted, not waited for; one free is found. */
+static void test_scratch_busy(void **state)
+{
+	struct capture_program prog = string_program();
+	struct regs r = {.r = {(uintptr_t)world.text, 100}, .g = (uintptr_t)&fake_g};
+	const struct site_shape shape = {0};
+	uint64_t offset = self_offset(probed), counts[64][LOSS_KERNEL_COUNT] = {0};
+	static struct scratch busy;
+	struct uprobe_env env = {.scratch_per_cpu = 3, .ring_bytes = 1 << 20};
+	struct uprobe_means means;
+	struct uprobe_links links;
+	struct emit code = {0};
+	struct err err = {0};
+	uint32_t key, cpus = (uint32_t)libbpf_num_possible_cpus();
+	uint64_t lost = 0;
+	int fd;
+
+	skip_unprivileged();
+	assert_true(cpus <= 64);
+	assert_int_equal(uprobe_means_detect(0, &means, &err), 0);
+	env.ring = uprobe_map_create(BPF_MAP_TYPE_RINGBUF, "ring", 0, 0, 1 << 20, &err);
+	env.scratch = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(busy), cpus * 3, &err);
+	env.losses = uprobe_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "array", 4, sizeof(counts[0]), 1, &err);
+	assert_int_equal(uprobe_compile(&prog, 1, &shape, &env, &code, &err), 0);
+	fd = uprobe_prog_load(&means, "test", code.code.data, code.code.len, &err);
+	assert_int_equal(uprobe_link(&means, fd, "/proc/self/exe", &offset, 1, 0, getpid(), &links, &err), 0);
+	busy.busy = 1;
+	for (key = 0; key < cpus * 3; key++)
+		assert_int_equal(bpf_map_update_elem(env.scratch, &key, &busy, 0), 0);
+	call_probed(&r, probed);
+	call_probed(&r, probed);
+	busy.busy = 0; /* the last one of each CPU */
+	for (key = 2; key < cpus * 3; key += 3)
+		assert_int_equal(bpf_map_update_elem(env.scratch, &key, &busy, 0), 0);
+	for (int i = 0; i < 10; i++)
+		call_probed(&r, probed);
+	key = 0;
+	assert_int_equal(bpf_map_lookup_elem(env.losses, &key, counts), 0);
+	for (uint32_t c = 0; c < cpus; c++)
+		lost += counts[c][LOSS_BUSY];
+	assert_int_equal(lost, 2);
+	uprobe_links_done(&links);
+	emit_done(&code);
+	close(fd);
+	close(env.ring);
+	close(env.scratch);
+	close(env.losses);
+}
+
+/* ---- several threads at once: no record holds anything of another thread's ---- */
+
+#define THREADS 6
+struct caller {
+	pthread_t thread;
+	struct regs regs;
+	struct {
+		uint64_t lo, hi, pad[17], goid;
+	} g;
+	char text[700];
+	uint64_t calls;
+};
+static atomic_bool calling;
+
+static void *call_much(void *arg)
+{
+	struct caller *c = arg;
+
+	while (atomic_load(&calling)) {
+		call_probed(&c->regs, probed);
+		c->calls++;
+	}
+	return NULL;
+}
+
+struct tally {
+	struct caller *callers;
+	uint64_t events, wrong;
+};
+
+static void check_own(void *arg, const void *record, size_t size)
+{
+	struct tally *t = arg;
+	struct event e;
+	const struct caller *c;
+
+	t->events++;
+	if (!event_decode(record, size, &e) || e.head->goid - 1 >= THREADS) {
+		t->wrong++;
+		return;
+	}
+	c = &t->callers[e.head->goid - 1];
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = 0;
+		const char *bytes = event_bytes(&e, i, &n);
+
+		t->wrong += !bytes || n != c->regs.r[1] || memcmp(bytes, c->text, n);
+	}
+	t->wrong += e.slots[2].value != c->regs.r[2];
+}
+
+static void test_threads(void **state)
+{
+	uint64_t want = getenv("EARSHOT_TEST_HITS") ? strtoull(getenv("EARSHOT_TEST_HITS"), NULL, 0) : 200000;
+	static struct caller callers[THREADS];
+	struct capture_program prog = string_program();
+	struct tally t = {.callers = callers};
+	struct losses lost = {0};
+	struct planter *p;
+	uint64_t calls = 0;
+
+	skip_unprivileged();
+	p = open_planter(1 << 20);
+	plant_ok(p, &prog, 1);
+	atomic_store(&calling, true);
+	for (size_t i = 0; i < THREADS; i++) {
+		struct caller *c = &callers[i];
+
+		memset(c->text, 'a' + (int)i, sizeof(c->text));
+		c->g.goid = i + 1;
+		c->regs = (struct regs){.r = {(uintptr_t)c->text, 100 * i + 7, 1000 + i}, .g = (uintptr_t)&c->g};
+		assert_int_equal(pthread_create(&c->thread, NULL, call_much, c), 0);
+	}
+	while (t.events < want)
+		assert_true(planter_uprobe.drain(p, check_own, &t) >= 0);
+	atomic_store(&calling, false);
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(callers[i].thread, NULL);
+		calls += callers[i].calls;
+	}
+	planter_uprobe.drain(p, check_own, &t);
+	planter_uprobe.losses(p, &lost);
+	assert_int_equal(t.wrong, 0);
+	assert_int_equal(t.events + lost.count[LOSS_RING_FULL] + lost.count[LOSS_BUSY], calls);
+	planter_uprobe.close(p);
+}
+
+/* ---- what cannot be ---- */
+
+static void test_refusals(void **state)
+{
+	struct ir_insn xmm[] = {{.op = IR_REGION}, {.op = IR_ARG_XMM, .size = 8}, {.op = IR_EMIT}, {.op = IR_END}};
+	struct ir_slot slot = {.kind = VALUE_FLOAT64};
+	struct capture_program prog = {.insns = xmm, .ninsns = 4, .slots = &slot, .nslots = 1, .nregs = 1,
+				       .g = FAKE_LAYOUT};
+	struct planter_options odd = {.ring_bytes = 100000};
+	struct site s = {.offset = self_offset(probed)};
+	struct err err = {0};
+	struct planter *p = NULL;
+	struct plant *pl = NULL;
+
+	skip_unprivileged();
+	assert_int_equal(planter_uprobe.open(&odd, &p, &err), -EINVAL);
+	p = open_planter(0);
+	assert_int_equal(plant_at(p, &prog, 1, &s, 1, &pl, &err), 0);
+	assert_null(pl);
+	assert_non_null(strstr(err.text, "XMM"));
+	prog = empty_program();
+	assert_int_equal(plant_at(p, &prog, 1, &s, 0, &pl, &err), 0);
+	s.offset = 1 << 30;
+	assert_int_equal(plant_at(p, &prog, 1, &s, 1, &pl, &err), 0);
+	assert_true(strlen(err.text) > 0);
+	planter_uprobe.close(p);
+}
+
+static void test_unprivileged(void **state)
+{
+	int status = 0;
+	pid_t pid;
+
+	skip_unprivileged();
+	pid = fork();
+	if (pid == 0) {
+		struct planter *p = NULL;
+		struct err err = {0};
+
+		if (setresuid(65534, 65534, 65534) < 0)
+			_exit(2);
+		_exit(planter_uprobe.open(NULL, &p, &err) == -EPERM && strstr(err.text, "CAP_BPF") ? 0 : 1);
+	}
+	waitpid(pid, &status, 0);
+	assert_int_equal(status, 0);
+}
+
+static void test_price(void **state)
+{
+	struct planter *p;
+
+	skip_unprivileged();
+	p = open_planter(0);
+	for (int i = PRICE_NOP5; i <= PRICE_STEPPED; i++) {
+		double ns = planter_uprobe.price_ns(p, (enum site_price)i);
+
+		print_message("# price of class %d: %.0f ns\n", i, ns);
+		assert_true(ns > 0 && ns < 1e6);
+		assert_true(ns == planter_uprobe.price_ns(p, (enum site_price)i));
+	}
+	planter_uprobe.close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generated_multi),
 		cmocka_unit_test(test_generated_perf),
 		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_ring_full),
+		cmocka_unit_test(test_wakeup),
+		cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_flags_skip),
+		cmocka_unit_test(test_several_sites),
+		cmocka_unit_test(test_no_goroutine),
+		cmocka_unit_test(test_one_process),
+		cmocka_unit_test(test_scratch_busy),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_price),
 	};
 
 	if (getenv("EARSHOT_TEST_SEED"))
