@@ -3,9 +3,9 @@
  * cmd/compile/internal/abi (abiutils.go), cmd/compile/internal/types (size.go) and, for what
  * tracebacks are told, cmd/compile/internal/ssagen (EmitArgInfo).
  *
- * A value goes into registers whole or not at all. Values of size 0 take no register and a place on the
- * stack. Parameters in registers also have a place each in the spill area, which lies after the stack
- * parameters and the stack results.
+ * A value goes into registers whole or not at all. Values of size 0 take no register and a place on
+ * the stack. Parameters in registers also have a place each in the spill area, which lies after the
+ * stack parameters and the stack results.
  */
 #include "binary/abi.h"
 #include "binary/internal.h"
@@ -14,7 +14,7 @@
 #define FLATTEN_STEPS 4096
 
 static const uint8_t int_regs[] = {REG_RAX, REG_RBX, REG_RCX, REG_RDI, REG_RSI,
-				   REG_R8,  REG_R9,  REG_R10, REG_R11};
+                                   REG_R8,  REG_R9,  REG_R10, REG_R11};
 #define FLOAT_REGS 15
 
 struct flatten {
@@ -31,7 +31,7 @@ static void add_word(struct flatten *x, uint64_t offset, unsigned size, enum wor
 		s->cut = s->memory = true;
 		return;
 	}
-	s->words[s->nwords++] = (struct word){(uint32_t)offset, (uint8_t)size, (uint8_t)class};
+	s->words[s->nwords++] = (struct word){(uint32_t)offset, (uint8_t)size, (uint8_t) class};
 }
 
 static bool flatten(struct flatten *x, const struct type *t, uint64_t offset);
@@ -56,7 +56,8 @@ static bool flatten_struct(struct flatten *x, const struct type *t, uint64_t off
 	if (!n && t->size)
 		return false;
 	for (size_t i = 0; i < n && !x->s->cut; i++)
-		if (!type_field(x->b, t, i, &f) || !f.type || !flatten(x, f.type, offset + f.offset))
+		if (!type_field(x->b, t, i, &f) || !f.type ||
+		    !flatten(x, f.type, offset + f.offset))
 			return false;
 	return true;
 }
@@ -74,7 +75,7 @@ static bool flatten_kind(struct flatten *x, const struct type *t, uint64_t offse
 	case KIND_COMPLEX128:
 		add_word(x, offset, t->kind == KIND_COMPLEX64 ? 4 : 8, WORD_FLOAT);
 		add_word(x, offset + (t->kind == KIND_COMPLEX64 ? 4 : 8),
-			 t->kind == KIND_COMPLEX64 ? 4 : 8, WORD_FLOAT);
+		         t->kind == KIND_COMPLEX64 ? 4 : 8, WORD_FLOAT);
 		return true;
 	case KIND_CHAN:
 	case KIND_FUNC:
@@ -131,7 +132,7 @@ bool type_shape(struct binary *b, const struct type *t, struct shape *ret)
 void shape_word(struct shape *ret, unsigned size, enum word_class class)
 {
 	*ret = (struct shape){.nwords = 1, .size = size, .align = size};
-	ret->words[0] = (struct word){0, (uint8_t)size, (uint8_t)class};
+	ret->words[0] = (struct word){0, (uint8_t)size, (uint8_t) class};
 }
 
 static uint64_t next_slot(uint64_t *at, const struct shape *s)
@@ -167,7 +168,7 @@ void abi_assign(struct assign *a, const struct shape *s, bool is_result, struct 
 	}
 	for (size_t i = 0; i < s->nwords; i++)
 		p.regs[i] = s->words[i].class == WORD_FLOAT ? (uint8_t)(REG_X0 + a->floats++)
-							    : int_regs[a->ints++];
+		                                            : int_regs[a->ints++];
 	if (!is_result)
 		p.offset = next_slot(&a->spill, s);
 	*ret = p;
@@ -193,7 +194,7 @@ static void expect_word(struct expect *x, uint64_t offset, uint64_t size)
 		return;
 	}
 	x->a->components[x->a->ncomponents++] =
-		(struct arg_component){(uint8_t)offset, (uint8_t)size};
+	    (struct arg_component){(uint8_t)offset, (uint8_t)size};
 	x->item->n++;
 }
 
@@ -231,7 +232,8 @@ static void expect_array(struct expect *x, const struct type *t, uint64_t offset
 			return;
 }
 
-static void expect_aggregate(struct expect *x, const struct type *t, uint64_t offset, unsigned depth)
+static void expect_aggregate(struct expect *x, const struct type *t, uint64_t offset,
+                             unsigned depth)
 {
 	if (depth >= EXPECT_DEPTH) {
 		x->item->cut = true;
@@ -282,6 +284,7 @@ void arginfo_expect(struct binary *b, const struct type *t, uint64_t offset, str
 		return;
 	}
 	x.item = &ret->items[ret->nitems++];
-	*x.item = (struct arg_item){.aggregate = is_aggregate(t), .first = (uint8_t)ret->ncomponents};
+	*x.item =
+	    (struct arg_item){.aggregate = is_aggregate(t), .first = (uint8_t)ret->ncomponents};
 	expect(&x, t, offset, 0);
 }

@@ -1,15 +1,16 @@
 /*
  * What the compiler leaves about arguments for tracebacks and the garbage collector.
  *
- * ArgInfo (FUNCDATA 5; cmd/compile/internal/ssagen: EmitArgInfo, read by runtime.printArgs) is a string
- * of bytes: an (offset, size) pair for each word-sized component of each parameter in order, receiver
- * included, and operators: 0xfe { 0xfd } around the components of an aggregate, 0xfc "…" more follow,
- * 0xfb a component too far to be listed, 0xff the end. At most ten components, at most five levels.
- * Offsets count from the first stack argument (SP at entry + 8); register arguments are listed at the
- * place in the caller's frame where morestack would save them. Functions without parameters have none.
+ * ArgInfo (FUNCDATA 5; cmd/compile/internal/ssagen: EmitArgInfo, read by runtime.printArgs) is a
+ * string of bytes: an (offset, size) pair for each word-sized component of each parameter in order,
+ * receiver included, and operators: 0xfe { 0xfd } around the components of an aggregate, 0xfc "…"
+ * more follow, 0xfb a component too far to be listed, 0xff the end. At most ten components, at most
+ * five levels. Offsets count from the first stack argument (SP at entry + 8); register arguments
+ * are listed at the place in the caller's frame where morestack would save them. Functions without
+ * parameters have none.
  *
- * ArgsPointerMaps (FUNCDATA 0): u32 number of bitmaps, u32 bits in each, bitmaps of whole bytes. The
- * first is the one at function entry; one bit a word of the same area.
+ * ArgsPointerMaps (FUNCDATA 0): u32 number of bitmaps, u32 bits in each, bitmaps of whole bytes.
+ * The first is the one at function entry; one bit a word of the same area.
  */
 #include <string.h>
 
@@ -20,7 +21,7 @@ enum { FUNCDATA_ARGS_POINTER_MAPS = 0, FUNCDATA_ARG_INFO = 5 };
 enum { OP_SPECIAL = 0xf0, OP_TOO_LARGE = 0xfb, OP_DOTS, OP_CLOSE, OP_OPEN, OP_END };
 
 #define ARGINFO_BLOB_MAX 256
-#define DEPTH_MAX 6
+#define DEPTH_MAX        6
 
 struct parse {
 	struct arginfo *a;

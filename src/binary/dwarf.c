@@ -1,20 +1,22 @@
 /*
- * DWARF through elfutils: what types and names the binary has when nobody stripped it. Versions 4 and 5,
- * compressed or not, are libdw's business; what follows is what Go writes into it.
+ * DWARF through elfutils: what types and names the binary has when nobody stripped it. Versions 4
+ * and 5, compressed or not, are libdw's business; what follows is what Go writes into it.
  *
- * One compile unit a package. A function that was inlined somewhere has an abstract DIE (DW_AT_inline)
- * with its name and parameters, and its out-of-line copy and its inlined instances refer to that by
- * DW_AT_abstract_origin. Results are DW_TAG_formal_parameter with DW_AT_variable_parameter. A type DIE
- * has DW_AT_go_kind (reflect's kinds), DW_AT_go_elem and DW_AT_go_key, and, when the program holds a
- * descriptor of it, that one's place in DW_AT_go_runtime_type (an address or an offset into the types):
- * the descriptor of the same name is used then, so that a type has one identity whatever it was read
- * from. A defined type that is no struct is a chain of typedefs, of which one bears the attributes.
- * Alignment is not recorded and is computed.
+ * One compile unit a package. A function that was inlined somewhere has an abstract DIE
+ * (DW_AT_inline) with its name and parameters, and its out-of-line copy and its inlined instances
+ * refer to that by DW_AT_abstract_origin. Results are DW_TAG_formal_parameter with
+ * DW_AT_variable_parameter. A type DIE has DW_AT_go_kind (reflect's kinds), DW_AT_go_elem and
+ * DW_AT_go_key, and, when the program holds a descriptor of it, that one's place in
+ * DW_AT_go_runtime_type (an address or an offset into the types): the descriptor of the same name
+ * is used then, so that a type has one identity whatever it was read from. A defined type that is
+ * no struct is a chain of typedefs, of which one bears the attributes. Alignment is not recorded
+ * and is computed.
  *
  * Results are often written twice, one entry for each place they live in.
  *
- * One pass at the first question indexes functions by address, types by name, and inlined instances.
- * The input is not trusted: the pass is bounded by the size of the file, recursion by DIE_DEPTH.
+ * One pass at the first question indexes functions by address, types by name, and inlined
+ * instances. The input is not trusted: the pass is bounded by the size of the file, recursion by
+ * DIE_DEPTH.
  */
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -43,12 +45,12 @@ struct inline_die {
 struct dwarf {
 	Elf *elf;
 	Dwarf *dw;
-	VEC(struct func_die) funcs;         /* by pc */
-	VEC(struct inline_die) inlines;     /* by origin */
-	struct strmap types;                /* name -> offset + 1 */
-	struct strmap abstracts;            /* name -> offset + 1 */
-	struct map by_offset;               /* type DIE offset + 1 -> struct type_full * */
-	uint64_t steps;                     /* DIEs that may still be looked at */
+	VEC(struct func_die) funcs;     /* by pc */
+	VEC(struct inline_die) inlines; /* by origin */
+	struct strmap types;            /* name -> offset + 1 */
+	struct strmap abstracts;        /* name -> offset + 1 */
+	struct map by_offset;           /* type DIE offset + 1 -> struct type_full * */
+	uint64_t steps;                 /* DIEs that may still be looked at */
 	unsigned depth;
 };
 
@@ -533,8 +535,8 @@ const struct type *dwarf_type(struct binary *b, const char *full_name)
 static uint8_t dwarf_register(uint64_t n)
 {
 	static const uint8_t numbers[16] = {
-		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
-		REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
+	    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 	};
 
 	if (n < ARRAY_SIZE(numbers))
@@ -544,7 +546,7 @@ static uint8_t dwarf_register(uint64_t n)
 
 struct location {
 	struct dwarf_param *p;
-	uint32_t offset;          /* of the next piece within the value */
+	uint32_t offset; /* of the next piece within the value */
 	struct piece piece;
 	bool have, bad;
 };
@@ -580,7 +582,8 @@ static void location_op(struct location *l, const Dwarf_Op *op)
 	} else if (op->atom == DW_OP_consts || op->atom == DW_OP_plus_uconst) {
 		l->piece.stack += (int32_t)op->number;
 	} else if ((op->atom >= DW_OP_reg0 && op->atom <= DW_OP_reg31) || op->atom == DW_OP_regx) {
-		r = dwarf_register(op->atom == DW_OP_regx ? op->number : (Dwarf_Word)op->atom - DW_OP_reg0);
+		r = dwarf_register(op->atom == DW_OP_regx ? op->number
+		                                          : (Dwarf_Word)op->atom - DW_OP_reg0);
 		l->piece = (struct piece){.where = r >= REG_X0 ? IN_XMM : IN_REG, .reg = r};
 		l->have = r != 0xff;
 	} else if (op->atom != DW_OP_plus) {
@@ -605,7 +608,8 @@ static void read_location(Dwarf_Die *die, uint64_t pc, struct dwarf_param *p)
 	p->located = !l.bad && p->npieces;
 }
 
-static void read_param(struct binary *b, const struct func *f, Dwarf_Die *die, struct dwarf_param *ret)
+static void read_param(struct binary *b, const struct func *f, Dwarf_Die *die,
+                       struct dwarf_param *ret)
 {
 	const char *name = dwarf_diename(die);
 	Dwarf_Die t;
@@ -634,10 +638,11 @@ static const struct func_die *find_function(const struct dwarf *d, uint64_t pc)
 	const struct func_die key = {.pc = pc};
 
 	return d->funcs.len ? bsearch(&key, d->funcs.data, d->funcs.len, sizeof(key), compare_funcs)
-			    : NULL;
+	                    : NULL;
 }
 
-int dwarf_function(struct binary *b, const struct func *f, const struct dwarf_param **ret, size_t *ret_n)
+int dwarf_function(struct binary *b, const struct func *f, const struct dwarf_param **ret,
+                   size_t *ret_n)
 {
 	struct dwarf *d = dwarf_get(b);
 	const struct func_die *x = d ? find_function(d, f->entry) : NULL;

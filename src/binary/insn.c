@@ -1,20 +1,19 @@
 /*
  * Instructions, through Zydis.
  *
- * Prologue (cmd/internal/obj/x86: stacksplit). g is in R14 in ABIInternal code; ABI0 code loads it from
- * thread-local storage first. Three forms by frame size:
- *	cmp rsp, [g+0x10]                                          ; jbe M     small
+ * Prologue (cmd/internal/obj/x86: stacksplit). g is in R14 in ABIInternal code; ABI0 code loads it
+ *from thread-local storage first. Three forms by frame size: cmp rsp, [g+0x10] ; jbe M     small
  *	lea r12, [rsp-N]; cmp r12, [g+0x10]                        ; jbe M     large
  *	mov r12, rsp; sub r12, N; jb M; cmp r12, [g+0x10]          ; jbe M     huge
- * M, at the end of the function, stores every register argument to its place in the caller's frame with
- * a move of the argument's own width, calls morestack, loads them again and jumps to the entry. The
- * offset in g is not tested: the shape of M is the proof. The assembler may pad with nops before any
- * branch, so that it does not cross a 32-byte line.
+ * M, at the end of the function, stores every register argument to its place in the caller's frame
+ *with a move of the argument's own width, calls morestack, loads them again and jumps to the entry.
+ *The offset in g is not tested: the shape of M is the proof. The assembler may pad with nops before
+ *any branch, so that it does not cross a 32-byte line.
  *
  * Price (Linux, arch/x86/kernel/uprobes.c): relative jumps, branches and calls, nops and pushes are
- * emulated in the breakpoint's handler; the rest is executed out of line under single-step. Not probed at
- * all: segment and LOCK prefixes, VEX and EVEX, three-byte opcodes, privileged and I/O instructions.
- * Kernels differ a little in that list; the one here is the strictest of them.
+ * emulated in the breakpoint's handler; the rest is executed out of line under single-step. Not
+ *probed at all: segment and LOCK prefixes, VEX and EVEX, three-byte opcodes, privileged and I/O
+ *instructions. Kernels differ a little in that list; the one here is the strictest of them.
  */
 #include <errno.h>
 #include <string.h>
@@ -56,10 +55,10 @@ static bool in_ranges(uint8_t c, const uint8_t (*r)[2], size_t n)
 static bool one_byte_refused(uint8_t c)
 {
 	static const uint8_t bad[][2] = {
-		{0x06, 0x07}, {0x0e, 0x0e}, {0x16, 0x17}, {0x1e, 0x1f}, {0x26, 0x27}, {0x2e, 0x2f},
-		{0x36, 0x37}, {0x3e, 0x3f}, {0x60, 0x62}, {0x6c, 0x6f}, {0x82, 0x82}, {0x8e, 0x8e},
-		{0x9a, 0x9a}, {0xc4, 0xc5}, {0xcc, 0xcf}, {0xd4, 0xd6}, {0xe0, 0xe7}, {0xea, 0xea},
-		{0xec, 0xf1}, {0xf4, 0xf4}, {0xfa, 0xfb},
+	    {0x06, 0x07}, {0x0e, 0x0e}, {0x16, 0x17}, {0x1e, 0x1f}, {0x26, 0x27}, {0x2e, 0x2f},
+	    {0x36, 0x37}, {0x3e, 0x3f}, {0x60, 0x62}, {0x6c, 0x6f}, {0x82, 0x82}, {0x8e, 0x8e},
+	    {0x9a, 0x9a}, {0xc4, 0xc5}, {0xcc, 0xcf}, {0xd4, 0xd6}, {0xe0, 0xe7}, {0xea, 0xea},
+	    {0xec, 0xf1}, {0xf4, 0xf4}, {0xfa, 0xfb},
 	};
 	return in_ranges(c, bad, ARRAY_SIZE(bad));
 }
@@ -67,8 +66,8 @@ static bool one_byte_refused(uint8_t c)
 static bool two_byte_refused(uint8_t c)
 {
 	static const uint8_t bad[][2] = {
-		{0x00, 0x0e}, {0x18, 0x18}, {0x24, 0x27}, {0x30, 0x30}, {0x34, 0x3f}, {0x78, 0x7d},
-		{0xa6, 0xa7}, {0xae, 0xae}, {0xb8, 0xb8}, {0xd0, 0xd0}, {0xf0, 0xf0}, {0xff, 0xff},
+	    {0x00, 0x0e}, {0x18, 0x18}, {0x24, 0x27}, {0x30, 0x30}, {0x34, 0x3f}, {0x78, 0x7d},
+	    {0xa6, 0xa7}, {0xae, 0xae}, {0xb8, 0xb8}, {0xd0, 0xd0}, {0xf0, 0xf0}, {0xff, 0xff},
 	};
 	return in_ranges(c, bad, ARRAY_SIZE(bad));
 }
@@ -137,16 +136,16 @@ static bool decode_one(const struct code *c, uint64_t off, struct insn *ret)
 	ZydisDecodedInstruction z;
 	bool relative;
 
-	if (ZYAN_FAILED(ZydisDecoderDecodeInstruction(decoder(), NULL, c->bytes + off,
-						      c->size - off, &z)))
+	if (ZYAN_FAILED(
+	        ZydisDecoderDecodeInstruction(decoder(), NULL, c->bytes + off, c->size - off, &z)))
 		return false;
 	relative = z.raw.imm[0].is_relative;
 	*ret = (struct insn){
-		.addr = c->addr + off,
-		.len = z.length,
-		.kind = branch_kind(&z, relative),
-		.price = insn_price(c->bytes + off, z.length),
-		.cond = z.opcode & 0xf,
+	    .addr = c->addr + off,
+	    .len = z.length,
+	    .kind = branch_kind(&z, relative),
+	    .price = insn_price(c->bytes + off, z.length),
+	    .cond = z.opcode & 0xf,
 	};
 	if (relative)
 		ret->target = ret->addr + z.length + (uint64_t)z.raw.imm[0].value.s;
@@ -204,11 +203,11 @@ int func_code(struct binary *b, const struct func *f, struct code *ret, struct e
 
 	if (f->end <= f->entry || f->end - f->entry > CODE_MAX)
 		return err_set(err, -EPROTO, "%s has no usable extent (%#llx to %#llx)", f->name,
-			       (unsigned long long)f->entry, (unsigned long long)f->end);
+		               (unsigned long long)f->entry, (unsigned long long)f->end);
 	p = image_at(&b->img, f->entry, f->end - f->entry);
 	if (!p)
 		return err_set(err, -EPROTO, "the code of %s at %#llx is not in the file", f->name,
-			       (unsigned long long)f->entry);
+		               (unsigned long long)f->entry);
 	code_decode(p, f->end - f->entry, f->entry, ret);
 	return 0;
 }
@@ -218,8 +217,8 @@ int func_code(struct binary *b, const struct func *f, struct code *ret, struct e
 static uint8_t general_register(ZydisRegister r)
 {
 	static const uint8_t numbers[16] = {
-		REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-		REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	    REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 	};
 
 	r = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
@@ -316,8 +315,8 @@ static void effect_sp(const ZydisDecodedInstruction *z, struct insn_effect *e)
 		e->sp_known = true;
 		e->sp_change = -8;
 	} else if ((z->mnemonic == ZYDIS_MNEMONIC_SUB || z->mnemonic == ZYDIS_MNEMONIC_ADD) &&
-		   e->reg == REG_RSP && e->reg2 == 0xff && !e->has_mem && e->imm >= INT32_MIN / 2 &&
-		   e->imm <= INT32_MAX / 2) {
+	           e->reg == REG_RSP && e->reg2 == 0xff && !e->has_mem && e->imm >= INT32_MIN / 2 &&
+	           e->imm <= INT32_MAX / 2) {
 		e->sp_known = true;
 		e->sp_change = (int32_t)(z->mnemonic == ZYDIS_MNEMONIC_SUB ? -e->imm : e->imm);
 	}
@@ -329,8 +328,8 @@ bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect 
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction z;
 
-	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder(), c->bytes + (i->addr - c->addr), i->len,
-					       &z, ops)))
+	if (ZYAN_FAILED(
+	        ZydisDecoderDecodeFull(decoder(), c->bytes + (i->addr - c->addr), i->len, &z, ops)))
 		return false;
 	e.what = effect_what(z.mnemonic);
 	for (unsigned k = 0; k < z.operand_count && e.what != EFFECT_NOP; k++) {
@@ -353,16 +352,16 @@ void insn_text(const struct code *c, const struct insn *i, char *buf, size_t siz
 	ZydisFormatter f;
 
 	snprintf(buf, size, "?");
-	if (ZYAN_FAILED(ZydisDecoderDecodeFull(decoder(), c->bytes + (i->addr - c->addr), i->len,
-					       &z, ops)))
+	if (ZYAN_FAILED(
+	        ZydisDecoderDecodeFull(decoder(), c->bytes + (i->addr - c->addr), i->len, &z, ops)))
 		return;
 	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE,
-				  ZYDIS_PADDING_DISABLED);
+	                          ZYDIS_PADDING_DISABLED);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
 	if (ZYAN_FAILED(ZydisFormatterFormatInstruction(&f, &z, ops, z.operand_count_visible, buf,
-							size, i->addr, NULL)))
+	                                                size, i->addr, NULL)))
 		snprintf(buf, size, "?");
 }
 
@@ -370,13 +369,14 @@ void insn_text(const struct code *c, const struct insn *i, char *buf, size_t siz
 
 /* The value compared with the stack guard is SP or a temporary computed from it alone. */
 struct check_state {
-	uint32_t from_sp;    /* registers that hold SP - N */
-	uint32_t from_tls;   /* registers that hold g or the way to it */
+	uint32_t from_sp;  /* registers that hold SP - N */
+	uint32_t from_tls; /* registers that hold g or the way to it */
 	bool compared;
 };
 
 /* Takes one instruction before the branch; false when it cannot belong to a stack check. */
-static bool check_step(const struct code *c, const struct insn *i, struct check_state *s, bool *ret_abi0)
+static bool check_step(const struct code *c, const struct insn *i, struct check_state *s,
+                       bool *ret_abi0)
 {
 	struct insn_effect e;
 

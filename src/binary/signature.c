@@ -1,19 +1,20 @@
 /*
  * Signatures. Types come from the method table of the receiver's type, from DWARF, or from a
- * declaration, in this order (DWARF leaves out parameters that are not used and, now and then, a result); the calling convention (abi.c) says where values of these types lie; and
- * that is compared with what the compiler left in the binary for other purposes: ArgInfo, the argument
- * registers that the morestack block saves, the pointer bitmap. A source that does not agree is not used;
- * a declaration that does not agree is an error with the reason.
+ * declaration, in this order (DWARF leaves out parameters that are not used and, now and then, a
+ * result); the calling convention (abi.c) says where values of these types lie; and that is
+ * compared with what the compiler left in the binary for other purposes: ArgInfo, the argument
+ * registers that the morestack block saves, the pointer bitmap. A source that does not agree is not
+ * used; a declaration that does not agree is an error with the reason.
  *
- * A declared type that the binary does not describe is taken as the words that ArgInfo lists for it.
- * Results of a plain function leave no trace, so a declaration of them is believed as far as their
- * place on the stack, which moves the spill area, does not speak against it.
+ * A declared type that the binary does not describe is taken as the words that ArgInfo lists for
+ * it. Results of a plain function leave no trace, so a declaration of them is believed as far as
+ * their place on the stack, which moves the spill area, does not speak against it.
  *
  * All argument registers are saved or none: none also when the function uses no argument at all.
  *
- * Generic functions take a dictionary that no declaration mentions: first, or after the receiver since
- * the compiler's unified IR. Which one (or none, in wrappers) is found by trying. ArgInfo leaves out the
- * first parameter of everything with a bracket in its name.
+ * Generic functions take a dictionary that no declaration mentions: first, or after the receiver
+ * since the compiler's unified IR. Which one (or none, in wrappers) is found by trying. ArgInfo
+ * leaves out the first parameter of everything with a bracket in its name.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -27,7 +28,7 @@
 
 #define SLOTS_MAX 64
 
-struct slot {                    /* a parameter or a result while it is worked out */
+struct slot { /* a parameter or a result while it is worked out */
 	const char *name;
 	const struct type *type; /* NULL: unknown */
 	const char *text;        /* as declared, NULL */
@@ -44,11 +45,11 @@ struct slots {
 };
 
 struct func_name {
-	const char *package;     /* "net/http" */
-	const char *receiver;    /* "conn", NULL for none */
+	const char *package;  /* "net/http" */
+	const char *receiver; /* "conn", NULL for none */
 	const char *method;
 	bool pointer;
-	bool closure;            /* a literal, a wrapper around one, or generated: no receiver */
+	bool closure; /* a literal, a wrapper around one, or generated: no receiver */
 	bool generic;
 };
 
@@ -181,7 +182,7 @@ static const struct type *receiver_type(struct work *w)
 	if (t)
 		return binary_type_pointer_to(w->b, t);
 	return type_compose(w->b, KIND_POINTER, NULL, NULL, 0,
-			    arena_printf(&w->b->arena, "*%s", full));
+	                    arena_printf(&w->b->arena, "*%s", full));
 }
 
 /* ---- where types come from ---- */
@@ -319,7 +320,7 @@ static bool pieces_saved(const struct work *w, uint32_t frame_offset, uint8_t *r
 
 /* The class of a word known by size only. False when an integer cannot be told from a float. */
 static bool guess_class(const struct work *w, const struct arg_component *c, bool aggregate,
-			struct word *ret, bool *ret_memory)
+                        struct word *ret, bool *ret_memory)
 {
 	uint8_t reg;
 
@@ -345,8 +346,10 @@ static const char *shape_from_item(struct work *w, const struct arg_item *it, st
 	for (size_t i = 0; i < it->n; i++) {
 		struct word *word = &s.words[s.nwords++];
 
-		*word = (struct word){.offset = (uint32_t)(c[i].offset - c[0].offset), .size = c[i].size};
-		if (c[i].offset < c[0].offset || !guess_class(w, &c[i], it->aggregate, word, &s.memory))
+		*word = (struct word){.offset = (uint32_t)(c[i].offset - c[0].offset),
+		                      .size = c[i].size};
+		if (c[i].offset < c[0].offset ||
+		    !guess_class(w, &c[i], it->aggregate, word, &s.memory))
 			return "its type is not in the binary and an integer cannot be told from a "
 			       "float here";
 		s.align = MAX(s.align, (uint32_t)c[i].size);
@@ -382,7 +385,7 @@ static const char *shape_param(struct work *w, size_t i)
 		return NULL;
 	if (!it)
 		return s->text ? "its type is not in the binary and neither is its shape"
-			       : "neither its type nor its shape is in the binary";
+		               : "neither its type nor its shape is in the binary";
 	return shape_from_item(w, it, &s->shape);
 }
 
@@ -470,8 +473,8 @@ static const char *slot_label(struct work *w, size_t i)
 
 	if (i == 0 && w->name.receiver)
 		return arena_printf(&w->b->arena, "the receiver (%s)", type);
-	return arena_printf(&w->b->arena, "parameter %zu (%s%s%s)",
-			    i + (w->name.receiver ? 0 : 1), s->name, *s->name ? " " : "", type);
+	return arena_printf(&w->b->arena, "parameter %zu (%s%s%s)", i + (w->name.receiver ? 0 : 1),
+	                    s->name, *s->name ? " " : "", type);
 }
 
 static const char *item_text(struct work *w, const struct arginfo *a, const struct arg_item *it)
@@ -481,14 +484,14 @@ static const char *item_text(struct work *w, const struct arginfo *a, const stru
 
 	for (size_t k = 0; k < it->n; k++)
 		buf_printf(&s, "%s%u", k ? "+" : "", a->components[it->first + k].size);
-	text = arena_printf(&w->b->arena, "%s%s%s%s", it->aggregate ? "{" : "", s.data ? s.data : "",
-			    it->cut ? "…" : "", it->aggregate ? "}" : "");
+	text = arena_printf(&w->b->arena, "%s%s%s%s", it->aggregate ? "{" : "",
+	                    s.data ? s.data : "", it->cut ? "…" : "", it->aggregate ? "}" : "");
 	buf_done(&s);
 	return text;
 }
 
 static bool same_item(const struct work *w, const struct arginfo *want, const struct arg_item *a,
-		      const struct arg_item *b, bool absolute)
+                      const struct arg_item *b, bool absolute)
 {
 	const struct arg_component *x = &want->components[a->first];
 	const struct arg_component *y = &w->info.components[b->first];
@@ -512,16 +515,19 @@ static int check_count(struct work *w, struct err *err)
 	if (!w->has_info) {
 		if (n == skip || w->f->flags & FUNC_WRAPPER)
 			return 0;
-		return err_set(err, -EPROTO, "%s has %zu parameter%s by its %s, but the binary shows "
-					     "that it takes none", w->f->name, n, n == 1 ? "" : "s",
-			       w->sources & SIG_DECLARED ? "declaration" : "type");
+		return err_set(err, -EPROTO,
+		               "%s has %zu parameter%s by its %s, but the binary shows "
+		               "that it takes none",
+		               w->f->name, n, n == 1 ? "" : "s",
+		               w->sources & SIG_DECLARED ? "declaration" : "type");
 	}
 	if (w->info.nitems == want || (w->info.cut && w->info.nitems <= want))
 		return 0;
-	return err_set(err, -EPROTO, "%s has %zu parameters%s by its %s, but the binary shows %zu%s",
-		       w->f->name, want, w->name.receiver ? " (with the receiver)" : "",
-		       w->sources & SIG_DECLARED ? "declaration" : "type", w->info.nitems,
-		       w->info.cut ? " or more" : "");
+	return err_set(err, -EPROTO,
+	               "%s has %zu parameters%s by its %s, but the binary shows %zu%s", w->f->name,
+	               want, w->name.receiver ? " (with the receiver)" : "",
+	               w->sources & SIG_DECLARED ? "declaration" : "type", w->info.nitems,
+	               w->info.cut ? " or more" : "");
 }
 
 static int check_items(struct work *w, struct err *err)
@@ -541,11 +547,12 @@ static int check_items(struct work *w, struct err *err)
 			return 0;
 		x = &want.items[want.nitems - 1];
 		if (!same_item(w, &want, x, it, w->spill_base_known || !s->place.registers))
-			return err_set(err, -EPROTO, "%s of %s should be %s bytes at offset %" PRIu64
-						     ", but the binary shows %s at %u", slot_label(w, i),
-				       w->f->name, item_text(w, &want, x), frame_offset(w, s),
-				       item_text(w, &w->info, it),
-				       it->n ? w->info.components[it->first].offset : 0);
+			return err_set(err, -EPROTO,
+			               "%s of %s should be %s bytes at offset %" PRIu64
+			               ", but the binary shows %s at %u",
+			               slot_label(w, i), w->f->name, item_text(w, &want, x),
+			               frame_offset(w, s), item_text(w, &w->info, it),
+			               it->n ? w->info.components[it->first].offset : 0);
 	}
 	return 0;
 }
@@ -553,9 +560,9 @@ static int check_items(struct work *w, struct err *err)
 static const char *register_name(uint8_t r)
 {
 	static const char *const names[] = {"RAX", "RBX", "RCX", "RDI", "RSI", "R8",  "R9",  "R10",
-					    "R11", "RDX", "R12", "R13", "R14", "R15", "RBP", "RSP"};
+	                                    "R11", "RDX", "R12", "R13", "R14", "R15", "RBP", "RSP"};
 	static const char *const xmm[] = {"X0", "X1", "X2",  "X3",  "X4",  "X5",  "X6",  "X7",
-					  "X8", "X9", "X10", "X11", "X12", "X13", "X14", "X15"};
+	                                  "X8", "X9", "X10", "X11", "X12", "X13", "X14", "X15"};
 
 	if (r < ARRAY_SIZE(names))
 		return names[r];
@@ -569,7 +576,7 @@ static const char *spills_text(struct work *w)
 
 	for (size_t i = 0; i < w->prologue.nspills; i++)
 		buf_printf(&s, "%s%s:%u", i ? " " : "", register_name(w->prologue.spills[i].reg),
-			   w->prologue.spills[i].size);
+		           w->prologue.spills[i].size);
 	text = arena_strdup(&w->b->arena, s.data ? s.data : "none");
 	buf_done(&s);
 	return text;
@@ -584,7 +591,7 @@ static bool spill_matches(const struct work *w, const struct slot *s, size_t k)
 			continue;
 		return p->size == s->shape.words[k].size &&
 		       (!w->spill_base_known ||
-			(uint64_t)p->stack == 8 + frame_offset(w, s) + s->shape.words[k].offset);
+		        (uint64_t)p->stack == 8 + frame_offset(w, s) + s->shape.words[k].offset);
 	}
 	return false;
 }
@@ -602,18 +609,20 @@ static int check_spills(struct work *w, struct err *err)
 			continue;
 		for (size_t k = 0; k < s->shape.nwords; k++, expected++)
 			if (!spill_matches(w, s, k))
-				return err_set(err, -EPROTO,
-					       "%s of %s should have %u bytes in %s, but the binary saves "
-					       "these argument registers (with their bytes): %s",
-					       slot_label(w, i), w->f->name, s->shape.words[k].size,
-					       register_name(s->place.regs[k]), spills_text(w));
+				return err_set(
+				    err, -EPROTO,
+				    "%s of %s should have %u bytes in %s, but the binary saves "
+				    "these argument registers (with their bytes): %s",
+				    slot_label(w, i), w->f->name, s->shape.words[k].size,
+				    register_name(s->place.regs[k]), spills_text(w));
 	}
 	if (!all || expected == w->prologue.nspills)
 		return 0;
-	return err_set(err, -EPROTO, "the parameters of %s fill %zu registers by its %s, but the binary "
-				     "saves %zu: %s", w->f->name, expected,
-		       w->sources & SIG_DECLARED ? "declaration" : "type", w->prologue.nspills,
-		       spills_text(w));
+	return err_set(err, -EPROTO,
+	               "the parameters of %s fill %zu registers by its %s, but the binary "
+	               "saves %zu: %s",
+	               w->f->name, expected, w->sources & SIG_DECLARED ? "declaration" : "type",
+	               w->prologue.nspills, spills_text(w));
 }
 
 static int check_pointers(struct work *w, struct err *err)
@@ -629,9 +638,10 @@ static int check_pointers(struct work *w, struct err *err)
 
 			if (word->class == WORD_INT && !(at % 8) && at < UINT32_MAX &&
 			    ptrmap_get(&w->map, (uint32_t)at))
-				return err_set(err, -EPROTO, "%s of %s has no pointer at byte %u, but "
-							     "the binary says that there is one",
-					       slot_label(w, i), w->f->name, word->offset);
+				return err_set(err, -EPROTO,
+				               "%s of %s has no pointer at byte %u, but "
+				               "the binary says that there is one",
+				               slot_label(w, i), w->f->name, word->offset);
 		}
 	}
 	return 0;
@@ -661,23 +671,26 @@ static int check_all(struct work *w, struct err *err)
 /* ---- a declaration beside types that the binary has ---- */
 
 static int check_declared_types(struct work *w, const struct slots *have, size_t first,
-				const struct declared_param *p, size_t n, const char *what,
-				struct err *err)
+                                const struct declared_param *p, size_t n, const char *what,
+                                struct err *err)
 {
 	size_t count = have->n - MIN(first, have->n);
 
 	if (count != n)
-		return err_set(err, -EPROTO, "%s was declared with %zu %s%s, but the binary says that it "
-					     "has %zu", w->f->name, n, what, n == 1 ? "" : "s", count);
+		return err_set(err, -EPROTO,
+		               "%s was declared with %zu %s%s, but the binary says that it "
+		               "has %zu",
+		               w->f->name, n, what, n == 1 ? "" : "s", count);
 	for (size_t i = 0; i < n; i++) {
 		const struct type *known = have->v[first + i].type, *t;
 		struct err e = {0};
 
 		t = p[i].type && known ? declared_type(w, p[i].type, &e) : NULL;
 		if (t && t != known && strcmp(t->name, known->name))
-			return err_set(err, -EPROTO, "%s %zu of %s was declared as %s, but the binary "
-						     "says that it is %s", what, i + 1, w->f->name,
-				       p[i].type, known->name);
+			return err_set(err, -EPROTO,
+			               "%s %zu of %s was declared as %s, but the binary "
+			               "says that it is %s",
+			               what, i + 1, w->f->name, p[i].type, known->name);
 	}
 	return 0;
 }
@@ -724,7 +737,8 @@ static void insert_hidden(struct slots *s, size_t at)
 	s->n++;
 }
 
-/* -ENODATA when the source has nothing, -EPROTO when it does not agree. hidden: place of the dictionary. */
+/* -ENODATA when the source has nothing, -EPROTO when it does not agree. hidden: place of the
+ * dictionary. */
 static int attempt(struct work *w, source_fn source, int hidden, struct err *err)
 {
 	w->params.n = w->results.n = 0;
@@ -738,7 +752,8 @@ static int attempt(struct work *w, source_fn source, int hidden, struct err *err
 	return check_all(w, err);
 }
 
-/* Before the unified IR the dictionary was a uintptr and came first; since, it is a pointer and second. */
+/* Before the unified IR the dictionary was a uintptr and came first; since, it is a pointer and
+ * second. */
 static int usual_hidden(const struct work *w)
 {
 	if (!w->name.generic || w->name.closure || w->f->flags & FUNC_WRAPPER)
@@ -806,7 +821,8 @@ static int resolve(struct work *w, struct err *err)
 
 	if (found)
 		names_from_dwarf(w);
-	if (found || !attempt_generic(w, from_dwarf, &e) || !attempt_generic(w, from_dwarf_params, &e))
+	if (found || !attempt_generic(w, from_dwarf, &e) ||
+	    !attempt_generic(w, from_dwarf_params, &e))
 		return w->decl ? resolve_declared(w, err) : 0;
 	if (w->decl)
 		return attempt_generic(w, from_declaration, err);
@@ -824,11 +840,11 @@ static void register_pieces(const struct slot *s, struct piece *ret)
 {
 	for (size_t k = 0; k < s->shape.nwords; k++)
 		ret[k] = (struct piece){
-			.where = s->place.regs[k] >= REG_X0 ? IN_XMM : IN_REG,
-			.reg = s->place.regs[k],
-			.size = s->shape.words[k].size,
-			.bytes = s->shape.words[k].size,
-			.offset = s->shape.words[k].offset,
+		    .where = s->place.regs[k] >= REG_X0 ? IN_XMM : IN_REG,
+		    .reg = s->place.regs[k],
+		    .size = s->shape.words[k].size,
+		    .bytes = s->shape.words[k].size,
+		    .offset = s->shape.words[k].offset,
 		};
 }
 
@@ -847,9 +863,9 @@ static void write_param(struct work *w, const struct slot *s, struct param *ret)
 		register_pieces(s, pieces);
 	else
 		pieces[0] = (struct piece){.where = ON_STACK,
-					   .size = (uint8_t)MIN(s->shape.size, 255u),
-					   .bytes = (uint32_t)s->shape.size,
-					   .stack = (int32_t)(8 + s->place.offset)};
+		                           .size = (uint8_t)MIN(s->shape.size, 255u),
+		                           .bytes = (uint32_t)s->shape.size,
+		                           .stack = (int32_t)(8 + s->place.offset)};
 	ret->pieces = pieces;
 }
 
@@ -879,17 +895,19 @@ static void write_signature(struct work *w, struct signature *ret)
 static int refuse_abi0(const struct work *w, struct signature *ret, struct err *err)
 {
 	if (w->decl && (w->decl->nparams || w->decl->nresults))
-		return err_set(err, -ENODATA, "%s %s, so its arguments are not where Go's register "
-					      "convention puts them; probe a Go function instead",
-			       w->f->name, w->f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA)
-					   ? "is written in assembly or not in Go"
-					   : "is an ABI0 wrapper");
+		return err_set(err, -ENODATA,
+		               "%s %s, so its arguments are not where Go's register "
+		               "convention puts them; probe a Go function instead",
+		               w->f->name,
+		               w->f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA)
+		                   ? "is written in assembly or not in Go"
+		                   : "is an ABI0 wrapper");
 	*ret = (struct signature){0};
 	return 0;
 }
 
 int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,
-		     struct signature *ret, struct err *err)
+                     struct signature *ret, struct err *err)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
 	struct code c;

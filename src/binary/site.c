@@ -2,12 +2,12 @@
  * Where a probe goes.
  *
  * Entry: control comes from the function's first instruction in a straight line. The site is the
- * cheapest instruction on that line of which this holds: nothing before it writes an argument register,
- * stores anywhere but below SP at entry, or can fault; and no jump leads to it or between the entry and
- * it. (The jump with which a grown stack returns to the entry runs the check again, then comes past the
- * site once.) The usual winners are `push rbp` after the stack check, and, where the compiler saves the
- * frame pointer with a mov (before Go 1.21), the check's own branch: when that is about to be taken the
- * hit is ignored, for the function will be entered again.
+ * cheapest instruction on that line of which this holds: nothing before it writes an argument
+ * register, stores anywhere but below SP at entry, or can fault; and no jump leads to it or between
+ * the entry and it. (The jump with which a grown stack returns to the entry runs the check again,
+ * then comes past the site once.) The usual winners are `push rbp` after the stack check, and,
+ * where the compiler saves the frame pointer with a mov (before Go 1.21), the check's own branch:
+ * when that is about to be taken the hit is ignored, for the function will be entered again.
  *
  * Return: every RET. A tail jump to another function returns for this one and is not seen.
  */
@@ -23,21 +23,22 @@
 /* Registers that carry arguments, the closure's context (RDX) and the goroutine. */
 #define LIVE_AT_ENTRY                                                                              \
 	(1u << REG_RAX | 1u << REG_RBX | 1u << REG_RCX | 1u << REG_RDI | 1u << REG_RSI |           \
-	 1u << REG_R8 | 1u << REG_R9 | 1u << REG_R10 | 1u << REG_R11 | 1u << REG_RDX | 1u << REG_R14)
+	 1u << REG_R8 | 1u << REG_R9 | 1u << REG_R10 | 1u << REG_R11 | 1u << REG_RDX |             \
+	 1u << REG_R14)
 #define LIVE_XMM 0x7fffu
 
 struct line {
 	const struct code *code;
 	struct prologue prologue;
-	uint64_t first_target;  /* lowest address after the entry that a jump leads to */
-	int32_t sp_delta;       /* at the instruction looked at */
-	uint32_t rank;          /* of the best so far */
+	uint64_t first_target; /* lowest address after the entry that a jump leads to */
+	int32_t sp_delta;      /* at the instruction looked at */
+	uint32_t rank;         /* of the best so far */
 	size_t best;
 	int32_t best_delta;
 };
 
 static int write_site(struct binary *b, const struct code *c, const struct insn *i,
-		      enum site_kind kind, struct site *ret)
+                      enum site_kind kind, struct site *ret)
 {
 	struct site s = {.addr = i->addr, .kind = kind, .price = (enum site_price)i->price};
 
@@ -65,7 +66,8 @@ static uint8_t taken_flags(uint8_t cond)
 	}
 }
 
-/* Where jumps lead to. False when one other than morestack's goes to the entry: it would fire again. */
+/* Where jumps lead to. False when one other than morestack's goes to the entry: it would fire
+ * again. */
 static bool scan_targets(struct line *l)
 {
 	const struct code *c = l->code;
@@ -76,7 +78,8 @@ static bool scan_targets(struct line *l)
 
 		if (!i->target || i->kind == INSN_CALL || !code_contains(c, i->target))
 			continue;
-		if (i->target == c->addr && !(l->prologue.checked && i->addr == l->prologue.restart))
+		if (i->target == c->addr &&
+		    !(l->prologue.checked && i->addr == l->prologue.restart))
 			return false;
 		if (i->target > c->addr && i->target < l->first_target)
 			l->first_target = i->target;
@@ -150,17 +153,20 @@ static void walk(struct line *l)
 static int refuse_code(const struct func *f, const struct code *c, struct err *err)
 {
 	if (f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA))
-		return err_set(err, -ENOTSUP, "%s is written in assembly or not in Go: R14 need not hold "
-					      "the goroutine there; probe a Go function that calls it",
-			       f->name);
+		return err_set(err, -ENOTSUP,
+		               "%s is written in assembly or not in Go: R14 need not hold "
+		               "the goroutine there; probe a Go function that calls it",
+		               f->name);
 	if (c->bad)
-		return err_set(err, -EPROTO, "the code of %s does not decode at %#" PRIx64
-					     ", so its jumps are not known", f->name, c->bad);
+		return err_set(err, -EPROTO,
+		               "the code of %s does not decode at %#" PRIx64
+		               ", so its jumps are not known",
+		               f->name, c->bad);
 	return 0;
 }
 
-static int find_entry(struct binary *b, const struct func *f, const struct code *c, struct site *ret,
-		      struct err *err)
+static int find_entry(struct binary *b, const struct func *f, const struct code *c,
+                      struct site *ret, struct err *err)
 {
 	struct line l = {.code = c, .rank = UINT32_MAX};
 	struct site s;
@@ -170,15 +176,21 @@ static int find_entry(struct binary *b, const struct func *f, const struct code 
 		return r;
 	code_prologue(c, &l.prologue);
 	if (l.prologue.abi0)
-		return err_set(err, -ENOTSUP, "%s at %#" PRIx64 " is an ABI0 wrapper: probe the function of "
-					      "the same name that it calls", f->name, f->entry);
+		return err_set(err, -ENOTSUP,
+		               "%s at %#" PRIx64 " is an ABI0 wrapper: probe the function of "
+		               "the same name that it calls",
+		               f->name, f->entry);
 	if (!scan_targets(&l))
-		return err_set(err, -ENOTSUP, "%s jumps back to its own entry, so a probe there would "
-					      "fire more than once a call", f->name);
+		return err_set(err, -ENOTSUP,
+		               "%s jumps back to its own entry, so a probe there would "
+		               "fire more than once a call",
+		               f->name);
 	walk(&l);
 	if (l.rank == UINT32_MAX)
-		return err_set(err, -ENOTSUP, "no instruction at the entry of %s can carry a probe with "
-					      "the arguments still in place", f->name);
+		return err_set(err, -ENOTSUP,
+		               "no instruction at the entry of %s can carry a probe with "
+		               "the arguments still in place",
+		               f->name);
 	r = write_site(b, c, &c->insns[l.best], SITE_ENTRY, &s);
 	if (r)
 		return err_set(err, r, "the entry of %s is not in the file", f->name);
@@ -216,7 +228,8 @@ static struct exits count_exits(const struct code *c)
 			x.rets++;
 		if (i->kind == INSN_RET && i->price == INSN_REFUSED)
 			x.refused++;
-		if ((i->kind == INSN_JUMP || i->kind == INSN_BRANCH) && !code_contains(c, i->target))
+		if ((i->kind == INSN_JUMP || i->kind == INSN_BRANCH) &&
+		    !code_contains(c, i->target))
 			x.tails++;
 		if (i->kind == INSN_JUMP_INDIRECT)
 			x.indirect++;
@@ -229,16 +242,18 @@ static int refuse_exits(const struct func *f, const struct exits *x, struct err 
 	if (x->rets && !x->refused)
 		return 0;
 	if (x->refused)
-		return err_set(err, -ENOTSUP, "%s returns with an instruction that cannot carry a probe",
-			       f->name);
+		return err_set(err, -ENOTSUP,
+		               "%s returns with an instruction that cannot carry a probe", f->name);
 	if (x->tails || x->indirect)
-		return err_set(err, -ENOTSUP, "%s leaves by a jump to another function, so its return "
-					      "cannot be seen; probe the function it jumps to", f->name);
+		return err_set(err, -ENOTSUP,
+		               "%s leaves by a jump to another function, so its return "
+		               "cannot be seen; probe the function it jumps to",
+		               f->name);
 	return err_set(err, -ENOENT, "%s never returns", f->name);
 }
 
 static int find_returns(struct binary *b, const struct func *f, const struct code *c,
-			const struct site **ret, size_t *ret_n, struct err *err)
+                        const struct site **ret, size_t *ret_n, struct err *err)
 {
 	struct exits x = count_exits(c);
 	struct site *sites;
@@ -259,8 +274,8 @@ static int find_returns(struct binary *b, const struct func *f, const struct cod
 	return 0;
 }
 
-int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret, size_t *ret_n,
-			struct err *err)
+int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret,
+                        size_t *ret_n, struct err *err)
 {
 	struct code c;
 	int r = func_code(b, f, &c, err);

@@ -1,6 +1,6 @@
 /*
- * The input is FUNCDATA of a function: the first bytes its pointer bitmap's header, then ArgInfo. Parsed
- * alone, and in a program whose functions it describes, with and without a declaration.
+ * The input is FUNCDATA of a function: the first bytes its pointer bitmap's header, then ArgInfo.
+ * Parsed alone, and in a program whose functions it describes, with and without a declaration.
  */
 #include "fuzz/replay.h"
 

@@ -1,4 +1,5 @@
-/* The input is the body of a function: decoded, its prologue read, sites chosen, effects and text asked. */
+/* The input is the body of a function: decoded, its prologue read, sites chosen, effects and text
+ * asked. */
 #include "fuzz/replay.h"
 
 #include "binary/insn.h"

@@ -1,7 +1,7 @@
 /*
  * binary/dwarf: types and locations against what other sources give, inlined instances, and damaged
- * sections. The damage is done to sections that were decompressed first: a flipped bit in a compressed
- * one only tests zlib.
+ * sections. The damage is done to sections that were decompressed first: a flipped bit in a
+ * compressed one only tests zlib.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,15 +64,15 @@ static bool same_place(const struct dwarf_param *d, const struct param *p)
 		const struct piece *x = &d->pieces[i];
 
 		if (x->where == ON_STACK ? !p->npieces || p->pieces[0].where != ON_STACK ||
-						   x->stack - (int32_t)x->offset != p->pieces[0].stack
-					 : !has_register(p, x->reg))
+		                               x->stack - (int32_t)x->offset != p->pieces[0].stack
+		                         : !has_register(p, x->reg))
 			return false;
 	}
 	return true;
 }
 
-static void compare_param(const struct func *f, const struct signature *s, const struct dwarf_param *d,
-			  const struct param *p, struct tally *t)
+static void compare_param(const struct func *f, const struct signature *s,
+                          const struct dwarf_param *d, const struct param *p, struct tally *t)
 {
 	if (!d->located || p->why)
 		return;
@@ -116,7 +116,8 @@ static void compare_locations(const char *path)
 	for (size_t i = 0; i < binary_func_count(b); i++)
 		if (binary_func(b, i, &f) && !(f.flags & (FUNC_ASM | FUNC_NO_FUNCDATA)))
 			compare_func(b, &f, &t);
-	printf("%s: %zu functions, %zu located parameters, %zu alike, DWARF names a register twice %zu, "
+	printf("%s: %zu functions, %zu located parameters, %zu alike, DWARF names a register twice "
+	       "%zu, "
 	       "the code saves others than DWARF says %zu, unexplained %zu\n",
 	       strrchr(path, '/') + 1, t.funcs, t.located, t.same, t.repeated, t.proved, t.wrong);
 	assert_true(t.funcs > 1000);
@@ -186,8 +187,9 @@ static void test_types(void **state)
 	for_each("bin/httpd-go1.*-plain", check_types);
 }
 
-static const char *const structs[] = {"net/http.Request", "net/url.URL", "runtime.g", "bufio.Writer",
-				      "net/http.conn", "crypto/tls.Config", "reflect.Value"};
+static const char *const structs[] = {"net/http.Request", "net/url.URL",   "runtime.g",
+                                      "bufio.Writer",     "net/http.conn", "crypto/tls.Config",
+                                      "reflect.Value"};
 
 /* With the descriptors' addresses ignored, the same layout must come out of DWARF alone. */
 static void check_layouts(const char *path)
@@ -322,7 +324,8 @@ static void decompress(struct debug_file *d)
 		const char *name = elf_strptr(elf, eh.e_shstrndx, elf64_getshdr(scn)->sh_name);
 
 		if (name && !strncmp(name, ".debug_", 7) && d->n < ARRAY_SIZE(d->ranges))
-			move_section(d, scn, eh.e_shoff + elf_ndxscn(scn) * sizeof(Elf64_Shdr), &end);
+			move_section(d, scn, eh.e_shoff + elf_ndxscn(scn) * sizeof(Elf64_Shdr),
+			             &end);
 	}
 	elf_end(elf);
 }
@@ -361,7 +364,8 @@ static void damage(const struct debug_file *d, uint64_t *seed, void (*use)(int f
 
 static void ask(int fd)
 {
-	static const char *const names[] = {"runtime.schedt", "net/http.conn", "main.config", "error"};
+	static const char *const names[] = {"runtime.schedt", "net/http.conn", "main.config",
+	                                    "error"};
 	struct binary *b = NULL;
 	struct signature s;
 	struct inlined in;
@@ -407,9 +411,9 @@ static void test_damage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_locations), cmocka_unit_test(test_types),
-		cmocka_unit_test(test_layouts),	  cmocka_unit_test(test_inlined),
-		cmocka_unit_test(test_stripped),  cmocka_unit_test(test_damage),
+	    cmocka_unit_test(test_locations), cmocka_unit_test(test_types),
+	    cmocka_unit_test(test_layouts),   cmocka_unit_test(test_inlined),
+	    cmocka_unit_test(test_stripped),  cmocka_unit_test(test_damage),
 	};
 
 	return cmocka_run_group_tests_name("dwarf", tests, NULL, NULL);

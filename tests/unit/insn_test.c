@@ -1,4 +1,5 @@
-/* binary/insn, binary/argmeta: instruction bytes, prologues of every form, prices, ArgInfo strings. */
+/* binary/insn, binary/argmeta: instruction bytes, prologues of every form, prices, ArgInfo strings.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,8 +20,8 @@
 static void test_prices(void **state)
 {
 	PRICE(PRICE_NOP5, 0x0f, 0x1f, 0x44, 0x00, 0x00);
-	PRICE(PRICE_EMULATED, 0x55);                               /* push rbp */
-	PRICE(PRICE_EMULATED, 0x41, 0x57);                         /* push r15 */
+	PRICE(PRICE_EMULATED, 0x55);       /* push rbp */
+	PRICE(PRICE_EMULATED, 0x41, 0x57); /* push r15 */
 	PRICE(PRICE_EMULATED, 0x90);
 	PRICE(PRICE_EMULATED, 0x66, 0x90);
 	PRICE(PRICE_EMULATED, 0x76, 0x10);                         /* jbe rel8 */
@@ -28,20 +29,20 @@ static void test_prices(void **state)
 	PRICE(PRICE_EMULATED, 0xe8, 0x00, 0x00, 0x00, 0x00);
 	PRICE(PRICE_EMULATED, 0xe9, 0x00, 0x00, 0x00, 0x00);
 	PRICE(PRICE_EMULATED, 0xeb, 0x00);
-	PRICE(PRICE_STEPPED, 0x48, 0x55);                          /* a prefix the kernel does not emulate */
-	PRICE(PRICE_STEPPED, 0x49, 0x3b, 0x66, 0x10);              /* cmp rsp, [r14+0x10] */
+	PRICE(PRICE_STEPPED, 0x48, 0x55);             /* a prefix the kernel does not emulate */
+	PRICE(PRICE_STEPPED, 0x49, 0x3b, 0x66, 0x10); /* cmp rsp, [r14+0x10] */
 	PRICE(PRICE_STEPPED, 0xc3);
 	PRICE(PRICE_STEPPED, 0x0f, 0x1f, 0x40, 0x00);
 	PRICE(PRICE_STEPPED, 0x0f, 0xb6, 0xc0);
-	PRICE(PRICE_STEPPED, 0xff, 0xd0);                          /* call rax */
+	PRICE(PRICE_STEPPED, 0xff, 0xd0); /* call rax */
 	PRICE(INSN_REFUSED, 0xcc);
-	PRICE(INSN_REFUSED, 0x0f, 0x0b);                           /* ud2 */
+	PRICE(INSN_REFUSED, 0x0f, 0x0b); /* ud2 */
 	PRICE(INSN_REFUSED, 0xf4);
-	PRICE(INSN_REFUSED, 0xf0, 0x0f, 0xc1, 0x07);               /* lock xadd */
-	PRICE(INSN_REFUSED, 0x2e, 0x0f, 0x1f, 0x00);               /* cs nop */
-	PRICE(INSN_REFUSED, 0xc5, 0xf8, 0x77);                     /* vzeroupper */
+	PRICE(INSN_REFUSED, 0xf0, 0x0f, 0xc1, 0x07); /* lock xadd */
+	PRICE(INSN_REFUSED, 0x2e, 0x0f, 0x1f, 0x00); /* cs nop */
+	PRICE(INSN_REFUSED, 0xc5, 0xf8, 0x77);       /* vzeroupper */
 	PRICE(INSN_REFUSED, 0x66, 0xe8, 0x00, 0x00);
-	PRICE(INSN_REFUSED, 0x0f, 0x05);                           /* syscall */
+	PRICE(INSN_REFUSED, 0x0f, 0x05); /* syscall */
 	PRICE(INSN_REFUSED, 0x66);
 	PRICE(INSN_REFUSED, 0x48);
 }
@@ -56,7 +57,7 @@ static void test_prices_of_nothing(void **state)
 	0x48, 0x89, 0x44, 0x24, 0x08, 0x88, 0x4c, 0x24, 0x10, 0xf2, 0x0f, 0x11, 0x44, 0x24, 0x18
 #define UNSPILLS                                                                                   \
 	0x48, 0x8b, 0x44, 0x24, 0x08, 0x0f, 0xb6, 0x4c, 0x24, 0x10, 0xf2, 0x0f, 0x10, 0x44, 0x24,  \
-		0x18
+	    0x18
 #define CALL 0xe8, 0, 0, 0, 0
 
 static void check_prologue(const unsigned char *p, size_t n, size_t check, bool abi0)
@@ -84,33 +85,35 @@ static void check_prologue(const unsigned char *p, size_t n, size_t check, bool 
 
 static void test_small_frame(void **state)
 {
-	const unsigned char p[] = {0x49, 0x3b, 0x66, 0x10, 0x76, 0x03, 0x55, 0x5d, 0xc3,
-				   SPILLS, 0x0f, 0x1f, 0x00, CALL, UNSPILLS, 0xeb, 0xce};
+	const unsigned char p[] = {0x49,   0x3b, 0x66, 0x10, 0x76, 0x03,     0x55, 0x5d, 0xc3,
+	                           SPILLS, 0x0f, 0x1f, 0x00, CALL, UNSPILLS, 0xeb, 0xce};
 
 	check_prologue(p, sizeof(p), 1, false);
 }
 
 static void test_large_frame(void **state)
 {
-	const unsigned char p[] = {0x4c, 0x8d, 0x64, 0x24, 0xd8, 0x4d, 0x3b, 0x66, 0x10, 0x0f, 0x86,
-				   0x03, 0, 0, 0, 0x55, 0x5d, 0xc3, SPILLS, CALL, UNSPILLS, 0xeb, 0xc8};
+	const unsigned char p[] = {0x4c, 0x8d, 0x64,   0x24, 0xd8,     0x4d, 0x3b, 0x66,
+	                           0x10, 0x0f, 0x86,   0x03, 0,        0,    0,    0x55,
+	                           0x5d, 0xc3, SPILLS, CALL, UNSPILLS, 0xeb, 0xc8};
 
 	check_prologue(p, sizeof(p), 2, false);
 }
 
 static void test_huge_frame(void **state)
 {
-	const unsigned char p[] = {0x49, 0x89, 0xe4, 0x49, 0x81, 0xec, 0, 0, 1, 0, 0x72, 0x09, 0x4d, 0x3b,
-				   0x66, 0x10, 0x76, 0x03, 0x55, 0x5d, 0xc3, SPILLS, CALL, UNSPILLS,
-				   0xeb, 0xc5};
+	const unsigned char p[] = {0x49, 0x89, 0xe4, 0x49,   0x81, 0xec,     0,    0,    1,
+	                           0,    0x72, 0x09, 0x4d,   0x3b, 0x66,     0x10, 0x76, 0x03,
+	                           0x55, 0x5d, 0xc3, SPILLS, CALL, UNSPILLS, 0xeb, 0xc5};
 
 	check_prologue(p, sizeof(p), 4, false);
 }
 
 static void test_abi0(void **state)
 {
-	const unsigned char p[] = {0x64, 0x48, 0x8b, 0x0c, 0x25, 0xf8, 0xff, 0xff, 0xff, 0x48, 0x3b, 0x61,
-				   0x10, 0x76, 0x03, 0x55, 0x5d, 0xc3, SPILLS, CALL, UNSPILLS, 0xeb, 0xc8};
+	const unsigned char p[] = {0x64, 0x48, 0x8b,   0x0c, 0x25,     0xf8, 0xff, 0xff,
+	                           0xff, 0x48, 0x3b,   0x61, 0x10,     0x76, 0x03, 0x55,
+	                           0x5d, 0xc3, SPILLS, CALL, UNSPILLS, 0xeb, 0xc8};
 
 	check_prologue(p, sizeof(p), 2, true);
 }
@@ -118,8 +121,8 @@ static void test_abi0(void **state)
 static void test_no_check(void **state)
 {
 	/* The same branch, but what it leads to is no morestack block: it returns. */
-	const unsigned char p[] = {0x49, 0x3b, 0x66, 0x10, 0x76, 0x01, 0xc3, 0x48, 0x89, 0x44,
-				   0x24, 0x08, 0xc3};
+	const unsigned char p[] = {0x49, 0x3b, 0x66, 0x10, 0x76, 0x01, 0xc3,
+	                           0x48, 0x89, 0x44, 0x24, 0x08, 0xc3};
 	struct prologue pro;
 	struct code c;
 
@@ -132,7 +135,8 @@ static void test_no_check(void **state)
 static void test_sweep(void **state)
 {
 	const unsigned char p[] = {0x74, 0x02, 0xff, 0xe0, 0xc3, 0xcc, 0xe8, 1, 0, 0, 0, 0x06};
-	static const uint8_t kinds[] = {INSN_BRANCH, INSN_JUMP_INDIRECT, INSN_RET, INSN_TRAP, INSN_CALL};
+	static const uint8_t kinds[] = {INSN_BRANCH, INSN_JUMP_INDIRECT, INSN_RET, INSN_TRAP,
+	                                INSN_CALL};
 	struct insn_effect e;
 	struct code c;
 	char text[48];
@@ -177,12 +181,13 @@ static void test_effects(void **state)
 	effect_of((const unsigned char[]){0x48, 0x8b, 0x48, 0x08}, 4, &e); /* mov rcx, [rax+8] */
 	assert_true(e.may_fault);
 	assert_int_equal(e.written, 1u << REG_RCX);
-	effect_of((const unsigned char[]){0x88, 0xc3}, 2, &e);             /* mov bl, al */
+	effect_of((const unsigned char[]){0x88, 0xc3}, 2, &e); /* mov bl, al */
 	assert_int_equal(e.written, 1u << REG_RBX);
-	effect_of((const unsigned char[]){0x48, 0x8d, 0x05, 1, 0, 0, 0}, 7, &e); /* lea rax, [rip+1] */
+	effect_of((const unsigned char[]){0x48, 0x8d, 0x05, 1, 0, 0, 0}, 7,
+	          &e); /* lea rax, [rip+1] */
 	assert_false(e.loads);
 	assert_false(e.may_fault);
-	effect_of((const unsigned char[]){0x0f, 0x57, 0xc0}, 3, &e);       /* xorps xmm0, xmm0 */
+	effect_of((const unsigned char[]){0x0f, 0x57, 0xc0}, 3, &e); /* xorps xmm0, xmm0 */
 	assert_int_equal(e.written_xmm, 1);
 	effect_of((const unsigned char[]){0x48, 0x83, 0xe4, 0xf0}, 4, &e); /* and rsp, -16 */
 	assert_false(e.sp_known);
@@ -190,8 +195,8 @@ static void test_effects(void **state)
 
 static void test_arginfo(void **state)
 {
-	const unsigned char p[] = {0x00, 8, 0xfe, 0x08, 8, 0x10, 8, 0xfd, 0xfe, 0xfd, 0xfe, 0x18, 1,
-				   0xfe, 0x20, 4, 0xfc, 0xfd, 0xfd, 0xfb, 0xfc, 0xff};
+	const unsigned char p[] = {0x00, 8, 0xfe, 0x08, 8, 0x10, 8,    0xfd, 0xfe, 0xfd, 0xfe,
+	                           0x18, 1, 0xfe, 0x20, 4, 0xfc, 0xfd, 0xfd, 0xfb, 0xfc, 0xff};
 	struct arginfo a;
 
 	assert_true(arginfo_parse(p, sizeof(p), &a));
@@ -214,8 +219,8 @@ static void test_bad_arginfo(void **state)
 		unsigned char p[40];
 		size_t n;
 	} bad[] = {
-		{{0}, 0},          {{0}, 1},          {{0xfe, 0xff}, 2},       {{0xfd, 0xff}, 2},
-		{{0xf5, 0xff}, 2}, {{0, 8, 8, 8}, 4}, {{[39] = 0xff}, 40}, {{0, 8, 0xff}, 2},
+	    {{0}, 0},          {{0}, 1},          {{0xfe, 0xff}, 2},   {{0xfd, 0xff}, 2},
+	    {{0xf5, 0xff}, 2}, {{0, 8, 8, 8}, 4}, {{[39] = 0xff}, 40}, {{0, 8, 0xff}, 2},
 	};
 	struct arginfo a = {.nitems = 77};
 
@@ -258,12 +263,12 @@ static void test_assignment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_prices),	    cmocka_unit_test(test_prices_of_nothing),
-		cmocka_unit_test(test_small_frame), cmocka_unit_test(test_large_frame),
-		cmocka_unit_test(test_huge_frame),  cmocka_unit_test(test_abi0),
-		cmocka_unit_test(test_no_check),    cmocka_unit_test(test_sweep),
-		cmocka_unit_test(test_effects),	    cmocka_unit_test(test_arginfo),
-		cmocka_unit_test(test_bad_arginfo), cmocka_unit_test(test_assignment),
+	    cmocka_unit_test(test_prices),      cmocka_unit_test(test_prices_of_nothing),
+	    cmocka_unit_test(test_small_frame), cmocka_unit_test(test_large_frame),
+	    cmocka_unit_test(test_huge_frame),  cmocka_unit_test(test_abi0),
+	    cmocka_unit_test(test_no_check),    cmocka_unit_test(test_sweep),
+	    cmocka_unit_test(test_effects),     cmocka_unit_test(test_arginfo),
+	    cmocka_unit_test(test_bad_arginfo), cmocka_unit_test(test_assignment),
 	};
 
 	return cmocka_run_group_tests_name("insn", tests, NULL, NULL);

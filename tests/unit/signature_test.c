@@ -36,8 +36,9 @@ static void print_params(struct buf *s, const struct param *p, size_t n)
 			if (x->where == ON_STACK)
 				buf_printf(s, "%s[%d]", k ? "," : "", x->stack);
 			else
-				buf_printf(s, "%s%s%d", k ? "," : "", x->where == IN_XMM ? "x" : "r",
-					   x->where == IN_XMM ? x->reg - REG_X0 : x->reg);
+				buf_printf(s, "%s%s%d", k ? "," : "",
+				           x->where == IN_XMM ? "x" : "r",
+				           x->where == IN_XMM ? x->reg - REG_X0 : x->reg);
 		}
 		if (p[i].why)
 			buf_printf(s, "(%s)", p[i].why);
@@ -58,11 +59,13 @@ static const char *signature_text(struct buf *s, const struct signature *g)
 
 /* ---- what packs ask for ---- */
 
-#define PARAMS(...) .params = (const struct declared_param[]){__VA_ARGS__},                        \
-		    .nparams = ARRAY_SIZE(((const struct declared_param[]){__VA_ARGS__}))
-#define RESULTS(...) .results = (const struct declared_param[]){__VA_ARGS__},                      \
-		     .nresults = ARRAY_SIZE(((const struct declared_param[]){__VA_ARGS__})),       \
-		     .has_results = true
+#define PARAMS(...)                                                                                \
+	.params = (const struct declared_param[]){__VA_ARGS__},                                    \
+	.nparams = ARRAY_SIZE(((const struct declared_param[]){__VA_ARGS__}))
+#define RESULTS(...)                                                                               \
+	.results = (const struct declared_param[]){__VA_ARGS__},                                   \
+	.nresults = ARRAY_SIZE(((const struct declared_param[]){__VA_ARGS__})),                    \
+	.has_results = true
 
 struct question {
 	const char *func;
@@ -71,32 +74,35 @@ struct question {
 };
 
 static const struct question questions[] = {
-	{"net/http.serverHandler.ServeHTTP",
-	 {PARAMS({"rw", "ResponseWriter"}, {"req", "*Request"})},
-	 "net/http.serverHandler:r0 net/http.ResponseWriter:r1,r2 *net/http.Request:r3 -> "},
-	{"net/http.(*response).finishRequest", {0}, "*net/http.response:r0 -> "},
-	{"net/http.(*http2responseWriter).handlerDone", {0}, "*net/http.http2responseWriter:r0 -> "},
-	{"net/http/internal/http2.(*responseWriter).handlerDone", {0},
-	 "*net/http/internal/http2.responseWriter:r0 -> "},
-	{"golang.org/x/net/http2.(*responseWriter).handlerDone", {0},
-	 "*golang.org/x/net/http2.responseWriter:r0 -> "},
-	{"golang.org/x/net/http2.(*serverConn).runHandler",
-	 {PARAMS({"rw", "*responseWriter"}, {"req", "*net/http.Request"},
-		 {"handler", "func(net/http.ResponseWriter, *net/http.Request)"})},
-	 "*golang.org/x/net/http2.serverConn:r0 *golang.org/x/net/http2.responseWriter:r1 "
-	 "*net/http.Request:r2 func(net/http.ResponseWriter, *net/http.Request):r3 -> ?"},
-	{"net/http.(*ServeMux).handler",
-	 {PARAMS({"host", "string"}, {"path", "string"}), RESULTS({"h", "Handler"}, {"pattern", "string"})},
-	 "*net/http.ServeMux:r0 string:r1,r2 string:r3,r4 -> net/http.Handler:r0,r1 string:r2,r3"},
-	{"runtime.gopanic", {PARAMS({"e", "any"})}, "interface {}:r0,r1 -> ?"},
-	{"runtime.recovery", {PARAMS({"gp", "*g"})}, "*runtime.g:r0 -> ?"},
-	{"runtime.Goexit", {0}, " -> ?"},
-	{"database/sql.(*DB).queryDC",
-	 {PARAMS({"ctx", "context.Context"}, {"txctx", "context.Context"}, {"dc", "*driverConn"},
-		 {"releaseConn", "func(error)"}, {"query", "string"}, {"args", "[]any"}),
-	  RESULTS({"", "*Rows"}, {"", "error"})},
-	 "*database/sql.DB:r0 context.Context:r1,r2 context.Context:r3,r4 *database/sql.driverConn:r5 "
-	 "func(error):r6 string:r7,r8 []interface {}:[8] -> *database/sql.Rows:r0 error:r1,r2"},
+    {"net/http.serverHandler.ServeHTTP",
+     {PARAMS({"rw", "ResponseWriter"}, {"req", "*Request"})},
+     "net/http.serverHandler:r0 net/http.ResponseWriter:r1,r2 *net/http.Request:r3 -> "},
+    {"net/http.(*response).finishRequest", {0}, "*net/http.response:r0 -> "},
+    {"net/http.(*http2responseWriter).handlerDone", {0}, "*net/http.http2responseWriter:r0 -> "},
+    {"net/http/internal/http2.(*responseWriter).handlerDone",
+     {0},
+     "*net/http/internal/http2.responseWriter:r0 -> "},
+    {"golang.org/x/net/http2.(*responseWriter).handlerDone",
+     {0},
+     "*golang.org/x/net/http2.responseWriter:r0 -> "},
+    {"golang.org/x/net/http2.(*serverConn).runHandler",
+     {PARAMS({"rw", "*responseWriter"}, {"req", "*net/http.Request"},
+             {"handler", "func(net/http.ResponseWriter, *net/http.Request)"})},
+     "*golang.org/x/net/http2.serverConn:r0 *golang.org/x/net/http2.responseWriter:r1 "
+     "*net/http.Request:r2 func(net/http.ResponseWriter, *net/http.Request):r3 -> ?"},
+    {"net/http.(*ServeMux).handler",
+     {PARAMS({"host", "string"}, {"path", "string"}),
+      RESULTS({"h", "Handler"}, {"pattern", "string"})},
+     "*net/http.ServeMux:r0 string:r1,r2 string:r3,r4 -> net/http.Handler:r0,r1 string:r2,r3"},
+    {"runtime.gopanic", {PARAMS({"e", "any"})}, "interface {}:r0,r1 -> ?"},
+    {"runtime.recovery", {PARAMS({"gp", "*g"})}, "*runtime.g:r0 -> ?"},
+    {"runtime.Goexit", {0}, " -> ?"},
+    {"database/sql.(*DB).queryDC",
+     {PARAMS({"ctx", "context.Context"}, {"txctx", "context.Context"}, {"dc", "*driverConn"},
+             {"releaseConn", "func(error)"}, {"query", "string"}, {"args", "[]any"}),
+      RESULTS({"", "*Rows"}, {"", "error"})},
+     "*database/sql.DB:r0 context.Context:r1,r2 context.Context:r3,r4 *database/sql.driverConn:r5 "
+     "func(error):r6 string:r7,r8 []interface {}:[8] -> *database/sql.Rows:r0 error:r1,r2"},
 };
 
 static bool resolve(struct binary *b, const struct question *q)
@@ -113,7 +119,8 @@ static bool resolve(struct binary *b, const struct question *q)
 		fail_msg("%s: %s", binary_name(b), err.text);
 	signature_text(&s, &g);
 	/* With DWARF or a method's type results are known where only parameters were declared. */
-	if (strncmp(s.data, q->answer, strlen(q->answer) - (q->answer[strlen(q->answer) - 1] == '?')))
+	if (strncmp(s.data, q->answer,
+	            strlen(q->answer) - (q->answer[strlen(q->answer) - 1] == '?')))
 		fail_msg("%s: %s is %s", binary_name(b), q->func, s.data);
 	assert_int_equal(site.price, PRICE_EMULATED);
 	for (size_t i = 0; i < q->decl.nparams; i++)
@@ -165,7 +172,7 @@ static struct binary *any_program(const char *pattern)
 }
 
 static void refuse(struct binary *b, const char *name, const struct declared_signature *d, int code,
-		   const char *words)
+                   const char *words)
 {
 	struct signature g = {.nparams = 77};
 	struct err err = {0};
@@ -185,26 +192,31 @@ static void test_contradictions(void **state)
 	if (!b)
 		skip();
 	/* a method whose type the binary has */
-	refuse(b, "net/http.serverHandler.ServeHTTP", &(struct declared_signature){PARAMS({"rw", "ResponseWriter"})},
-	       -EPROTO, "declared with 1 parameter,");
 	refuse(b, "net/http.serverHandler.ServeHTTP",
-	       &(struct declared_signature){PARAMS({"rw", "ResponseWriter"}, {"req", "*Response"})}, -EPROTO,
-	       "declared as *Response, but the binary says that it is *net/http.Request");
+	       &(struct declared_signature){PARAMS({"rw", "ResponseWriter"})}, -EPROTO,
+	       "declared with 1 parameter,");
+	refuse(b, "net/http.serverHandler.ServeHTTP",
+	       &(struct declared_signature){PARAMS({"rw", "ResponseWriter"}, {"req", "*Response"})},
+	       -EPROTO, "declared as *Response, but the binary says that it is *net/http.Request");
 	/* functions of which it has no type */
-	refuse(b, "runtime.recovery", &(struct declared_signature){0}, -EPROTO, "the binary shows 1");
-	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"s", "string"})}, -EPROTO,
-	       "should be {8+8} bytes at offset 0, but the binary shows 8 at 0");
-	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"f", "float64"})}, -EPROTO, "X0");
+	refuse(b, "runtime.recovery", &(struct declared_signature){0}, -EPROTO,
+	       "the binary shows 1");
+	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"s", "string"})},
+	       -EPROTO, "should be {8+8} bytes at offset 0, but the binary shows 8 at 0");
+	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"f", "float64"})},
+	       -EPROTO, "X0");
 	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"i", "int"})}, -EPROTO,
 	       "has no pointer at byte 0");
-	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"i", "int32"})}, -EPROTO, "4 bytes");
-	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"a", "*g"}, {"b", "*g"})}, -EPROTO,
+	refuse(b, "runtime.recovery", &(struct declared_signature){PARAMS({"i", "int32"})}, -EPROTO,
+	       "4 bytes");
+	refuse(b, "runtime.recovery",
+	       &(struct declared_signature){PARAMS({"a", "*g"}, {"b", "*g"})}, -EPROTO,
 	       "has 2 parameters");
 	refuse(b, "runtime.Goexit", &(struct declared_signature){PARAMS({"a", "int"})}, -EPROTO,
 	       "takes none");
 	/* assembly */
-	refuse(b, "runtime.memmove", &(struct declared_signature){PARAMS({"to", "unsafe.Pointer"})}, -ENODATA,
-	       "written in assembly");
+	refuse(b, "runtime.memmove", &(struct declared_signature){PARAMS({"to", "unsafe.Pointer"})},
+	       -ENODATA, "written in assembly");
 	binary_free(b);
 }
 
@@ -252,7 +264,8 @@ struct twins {
 	size_t methods, same, shorter;
 };
 
-static void compare(struct binary *plain, struct binary *bare, const struct func *f, struct twins *t)
+static void compare(struct binary *plain, struct binary *bare, const struct func *f,
+                    struct twins *t)
 {
 	struct buf x = {0}, y = {0};
 	struct signature a, b;
@@ -310,9 +323,9 @@ static void test_stripped_twins(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packs),		cmocka_unit_test(test_contradictions),
-		cmocka_unit_test(test_unknown_types),	cmocka_unit_test(test_nothing_declared),
-		cmocka_unit_test(test_stripped_twins),
+	    cmocka_unit_test(test_packs),          cmocka_unit_test(test_contradictions),
+	    cmocka_unit_test(test_unknown_types),  cmocka_unit_test(test_nothing_declared),
+	    cmocka_unit_test(test_stripped_twins),
 	};
 
 	return cmocka_run_group_tests_name("signature", tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* binary/site: which instruction a probe gets, on written code and on the functions of real programs. */
+/* binary/site: which instruction a probe gets, on written code and on the functions of real
+ * programs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +63,8 @@ static void check_entry(const unsigned char *p, size_t n, struct want want)
 	binary_free(b);
 }
 
-static void refuse_entry(const unsigned char *p, size_t n, uint32_t flags, int code, const char *words)
+static void refuse_entry(const unsigned char *p, size_t n, uint32_t flags, int code,
+                         const char *words)
 {
 	struct site s = {.addr = 1};
 	struct err err = {0};
@@ -77,27 +79,29 @@ static void refuse_entry(const unsigned char *p, size_t n, uint32_t flags, int c
 	binary_free(b);
 }
 
-#define CODE(...) ((const unsigned char[]){__VA_ARGS__}), sizeof((const unsigned char[]){__VA_ARGS__})
+#define CODE(...)                                                                                  \
+	((const unsigned char[]){__VA_ARGS__}), sizeof((const unsigned char[]){__VA_ARGS__})
 
 static void test_push_after_check(void **state)
 {
 	/* cmp; jbe M; push rbp; mov rbp, rsp; pop rbp; ret; M: call; jmp entry */
-	check_entry(CODE(0x49, 0x3b, 0x66, 0x10, 0x76, 0x06, 0x55, 0x48, 0x89, 0xe5, 0x5d, 0xc3, 0xe8, 0, 0,
-			 0, 0, 0xeb, 0xed),
-		    (struct want){6, PRICE_EMULATED, 0, 0});
+	check_entry(CODE(0x49, 0x3b, 0x66, 0x10, 0x76, 0x06, 0x55, 0x48, 0x89, 0xe5, 0x5d, 0xc3,
+	                 0xe8, 0, 0, 0, 0, 0xeb, 0xed),
+	            (struct want){6, PRICE_EMULATED, 0, 0});
 }
 
 static void test_branch_of_check(void **state)
 {
 	/* cmp; jbe M; sub rsp, 24; add rsp, 24; ret; M: call; jmp entry */
-	check_entry(CODE(0x49, 0x3b, 0x66, 0x10, 0x76, 0x09, 0x48, 0x83, 0xec, 0x18, 0x48, 0x83, 0xc4, 0x18,
-			 0xc3, 0xe8, 0, 0, 0, 0, 0xeb, 0xea),
-		    (struct want){4, PRICE_EMULATED, 0x41, 0});
+	check_entry(CODE(0x49, 0x3b, 0x66, 0x10, 0x76, 0x09, 0x48, 0x83, 0xec, 0x18, 0x48, 0x83,
+	                 0xc4, 0x18, 0xc3, 0xe8, 0, 0, 0, 0, 0xeb, 0xea),
+	            (struct want){4, PRICE_EMULATED, 0x41, 0});
 }
 
 static void test_push_first(void **state)
 {
-	check_entry(CODE(0x55, 0x48, 0x89, 0xe5, 0x5d, 0xc3), (struct want){0, PRICE_EMULATED, 0, 0});
+	check_entry(CODE(0x55, 0x48, 0x89, 0xe5, 0x5d, 0xc3),
+	            (struct want){0, PRICE_EMULATED, 0, 0});
 }
 
 static void test_first_instruction(void **state)
@@ -108,10 +112,11 @@ static void test_first_instruction(void **state)
 /* A leaf that begins with test; jne: the branch is emulated and nothing has happened yet. */
 static void test_later_on_the_line(void **state)
 {
-	check_entry(CODE(0x48, 0x85, 0xc0, 0x75, 0x01, 0xc3, 0xc3), (struct want){3, PRICE_EMULATED, 0, 0});
+	check_entry(CODE(0x48, 0x85, 0xc0, 0x75, 0x01, 0xc3, 0xc3),
+	            (struct want){3, PRICE_EMULATED, 0, 0});
 	/* sub rsp, 24; test rax, rax; jne */
 	check_entry(CODE(0x48, 0x83, 0xec, 0x18, 0x48, 0x85, 0xc0, 0x75, 0x01, 0xc3, 0xc3),
-		    (struct want){7, PRICE_EMULATED, 0, 24});
+	            (struct want){7, PRICE_EMULATED, 0, 24});
 }
 
 /* … but not after a write to an argument register, a store, or what may fault. */
@@ -119,17 +124,19 @@ static void test_line_ends(void **state)
 {
 	check_entry(CODE(0x31, 0xc0, 0x75, 0x00, 0xc3), (struct want){0, PRICE_STEPPED, 0, 0});
 	check_entry(CODE(0x30, 0xe4, 0x75, 0x00, 0xc3), (struct want){0, PRICE_STEPPED, 0, 0});
-	check_entry(CODE(0x48, 0x83, 0x3a, 0x00, 0x75, 0x00, 0xc3), (struct want){0, PRICE_STEPPED, 0, 0});
+	check_entry(CODE(0x48, 0x83, 0x3a, 0x00, 0x75, 0x00, 0xc3),
+	            (struct want){0, PRICE_STEPPED, 0, 0});
 	check_entry(CODE(0x48, 0x89, 0x44, 0x24, 0x08, 0x75, 0x00, 0xc3),
-		    (struct want){0, PRICE_STEPPED, 0, 0});
-	check_entry(CODE(0x0f, 0x57, 0xc0, 0x75, 0x00, 0xc3), (struct want){0, PRICE_STEPPED, 0, 0});
+	            (struct want){0, PRICE_STEPPED, 0, 0});
+	check_entry(CODE(0x0f, 0x57, 0xc0, 0x75, 0x00, 0xc3),
+	            (struct want){0, PRICE_STEPPED, 0, 0});
 }
 
 /* test; L: jne +0; jmp L: the branch would fire at each turn. */
 static void test_loop_header(void **state)
 {
 	check_entry(CODE(0x48, 0x85, 0xc0, 0x75, 0x02, 0xeb, 0xfc, 0xc3),
-		    (struct want){0, PRICE_STEPPED, 0, 0});
+	            (struct want){0, PRICE_STEPPED, 0, 0});
 	refuse_entry(CODE(0x55, 0x5d, 0x75, 0xfc, 0xc3), 0, -ENOTSUP, "back to its own entry");
 }
 
@@ -138,13 +145,15 @@ static void test_refusals(void **state)
 	refuse_entry(CODE(0xc3), FUNC_ASM, -ENOTSUP, "written in assembly");
 	refuse_entry(CODE(0xc3), FUNC_NO_FUNCDATA, -ENOTSUP, "or not in Go");
 	refuse_entry(CODE(0x55, 0x06, 0xc3), 0, -EPROTO, "does not decode");
-	refuse_entry(CODE(0xc5, 0xf8, 0x10, 0xc1, 0xc3), 0, -ENOTSUP, "no instruction at the entry");
+	refuse_entry(CODE(0xc5, 0xf8, 0x10, 0xc1, 0xc3), 0, -ENOTSUP,
+	             "no instruction at the entry");
 	/* mov r14, fs:[-8] */
 	refuse_entry(CODE(0x64, 0x4c, 0x8b, 0x34, 0x25, 0xf8, 0xff, 0xff, 0xff, 0xc3), 0, -ENOTSUP,
-		     "ABI0 wrapper");
+	             "ABI0 wrapper");
 }
 
-static void check_returns(const unsigned char *p, size_t n, int code, size_t count, const char *words)
+static void check_returns(const unsigned char *p, size_t n, int code, size_t count,
+                          const char *words)
 {
 	const struct site *s = NULL;
 	struct err err = {0};
@@ -179,7 +188,8 @@ struct tally {
 	size_t funcs, push, branch, emulated, stepped, refused, returns, stack;
 };
 
-/* What a site promises, tested by means of its own: it is an instruction, and SP is where it says. */
+/* What a site promises, tested by means of its own: it is an instruction, and SP is where it says.
+ */
 static void check_promise(struct binary *b, const struct func *f, const struct site *s)
 {
 	struct prologue p;
@@ -193,7 +203,8 @@ static void check_promise(struct binary *b, const struct func *f, const struct s
 	assert_true(image_offset(binary_image(b), s->addr, &off));
 	assert_int_equal(off, s->offset);
 	if (s->sp_delta < 0 || s->sp_delta > f->frame_size)
-		fail_msg("%s: SP %d below entry in a frame of %d", f->name, s->sp_delta, f->frame_size);
+		fail_msg("%s: SP %d below entry in a frame of %d", f->name, s->sp_delta,
+		         f->frame_size);
 	code_done(&c);
 }
 
@@ -233,11 +244,12 @@ static void tally_binary(const char *path)
 	for (size_t i = 0; i < binary_func_count(b); i++)
 		if (binary_func(b, i, &f) && !(f.flags & (FUNC_ASM | FUNC_NO_FUNCDATA)))
 			tally_func(b, &f, &t);
-	printf("%s: %zu functions, push %.1f%%, check's branch %.1f%%, other emulated %.1f%%, stepped "
-	       "%.1f%%, refused %zu, with returns %.1f%%\n",
-	       strrchr(path, '/') + 1, t.funcs, 100. * t.push / t.funcs, 100. * t.branch / t.funcs,
-	       100. * t.emulated / t.funcs, 100. * t.stepped / t.funcs, t.refused,
-	       100. * t.returns / t.funcs);
+	printf(
+	    "%s: %zu functions, push %.1f%%, check's branch %.1f%%, other emulated %.1f%%, stepped "
+	    "%.1f%%, refused %zu, with returns %.1f%%\n",
+	    strrchr(path, '/') + 1, t.funcs, 100. * t.push / t.funcs, 100. * t.branch / t.funcs,
+	    100. * t.emulated / t.funcs, 100. * t.stepped / t.funcs, t.refused,
+	    100. * t.returns / t.funcs);
 	assert_true(t.funcs > 1000);
 	assert_true(t.refused * 100 < t.funcs);
 	assert_true((t.push + t.branch + t.emulated) * 100 > t.funcs * 80);
@@ -262,11 +274,11 @@ static void test_programs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_push_after_check), cmocka_unit_test(test_branch_of_check),
-		cmocka_unit_test(test_push_first),	 cmocka_unit_test(test_first_instruction),
-		cmocka_unit_test(test_later_on_the_line), cmocka_unit_test(test_line_ends),
-		cmocka_unit_test(test_loop_header),	 cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_returns),		 cmocka_unit_test(test_programs),
+	    cmocka_unit_test(test_push_after_check),  cmocka_unit_test(test_branch_of_check),
+	    cmocka_unit_test(test_push_first),        cmocka_unit_test(test_first_instruction),
+	    cmocka_unit_test(test_later_on_the_line), cmocka_unit_test(test_line_ends),
+	    cmocka_unit_test(test_loop_header),       cmocka_unit_test(test_refusals),
+	    cmocka_unit_test(test_returns),           cmocka_unit_test(test_programs),
 	};
 
 	return cmocka_run_group_tests_name("site", tests, NULL, NULL);
