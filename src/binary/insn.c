@@ -358,6 +358,7 @@ void insn_text(const struct code *c, const struct insn *i, char *buf, size_t siz
 	ZydisFormatterInit(&f, ZYDIS_FORMATTER_STYLE_INTEL);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE,
 	                          ZYDIS_PADDING_DISABLED);
+	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, ZYAN_FALSE);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
 	ZydisFormatterSetProperty(&f, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
 	if (ZYAN_FAILED(ZydisFormatterFormatInstruction(&f, &z, ops, z.operand_count_visible, buf,
