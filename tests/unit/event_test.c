@@ -1,0 +1,143 @@
+/* Records: what is one and what is not; names of losses. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "base/macro.h"
+#include "event/event.h"
+#include "event/loss.h"
+
+struct record {
+	struct event_header head;
+	struct event_slot slots[3];
+	char data[16];
+};
+_Static_assert(sizeof(struct record) == 40 + 48 + 16, "no padding");
+
+static struct record good(void)
+{
+	return (struct record){
+		.head = {.size = sizeof(struct record), .version = EVENT_VERSION, .slots = 3, .goid = 7},
+		.slots = {{.status = SLOT_OK, .value = 42},
+			  {.status = SLOT_OK, .copied = 5, .len = 5, .value = offsetof(struct record, data)},
+			  {.status = SLOT_CUT, .copied = 8, .len = 900, .value = offsetof(struct record, data) + 8}},
+		.data = "hello\0\0\0abcdefgh",
+	};
+}
+
+static bool decodes(const struct record *r, size_t size)
+{
+	struct event e;
+
+	return event_decode(r, size, &e);
+}
+
+static void test_good(void **state)
+{
+	struct record r = good();
+	struct event e;
+	size_t n = 99;
+
+	assert_true(event_decode(&r, sizeof(r), &e));
+	assert_int_equal(e.head->goid, 7);
+	assert_int_equal(e.slots[0].value, 42);
+	assert_memory_equal(event_bytes(&e, 1, &n), "hello", 5);
+	assert_int_equal(n, 5);
+	assert_memory_equal(event_bytes(&e, 2, &n), "abcdefgh", 8);
+	assert_int_equal(n, 8);
+	n = 99;
+	assert_null(event_bytes(&e, 3, &n));
+	assert_int_equal(n, 99);
+}
+
+static void test_empty_string(void **state)
+{
+	struct record r = good();
+	struct event e;
+	size_t n = 99;
+
+	r.slots[1] = (struct event_slot){.status = SLOT_OK};
+	assert_true(event_decode(&r, sizeof(r), &e));
+	assert_non_null(event_bytes(&e, 1, &n));
+	assert_int_equal(n, 0);
+	r.slots[1] = (struct event_slot){.status = SLOT_NOT_RESIDENT, .len = 5, .value = 0x4000};
+	assert_true(event_decode(&r, sizeof(r), &e));
+	assert_null(event_bytes(&e, 1, &n));
+}
+
+static void test_bad_header(void **state)
+{
+	struct record r = good();
+
+	assert_false(decodes(NULL, sizeof(r)));
+	for (size_t n = 0; n < sizeof(r); n++)
+		assert_false(decodes(&r, n));
+	r.head.version++;
+	assert_false(decodes(&r, sizeof(r)));
+	r = good();
+	r.head.slots = 5;
+	assert_false(decodes(&r, sizeof(r)));
+	r = good();
+	r.head.slots = EVENT_MAX_SLOTS + 1;
+	assert_false(decodes(&r, sizeof(r)));
+	r = good();
+	r.head.size += 8;
+	assert_false(decodes(&r, sizeof(r)));
+}
+
+static void test_bad_slots(void **state)
+{
+	const struct event_slot bad[] = {
+		{.status = SLOT_STATUS_COUNT},
+		{.status = SLOT_OK, .copied = 5, .len = 4, .value = offsetof(struct record, data)},
+		{.status = SLOT_OK, .copied = 17, .len = 17, .value = offsetof(struct record, data)},
+		{.status = SLOT_OK, .copied = 1, .len = 1, .value = sizeof(struct record)},
+		{.status = SLOT_OK, .copied = 1, .len = 1, .value = offsetof(struct record, data) - 1},
+		{.status = SLOT_OK, .copied = 1, .len = 1, .value = UINT64_MAX},
+		{.status = SLOT_OK, .copied = 65535, .len = UINT32_MAX, .value = UINT64_MAX - 65534},
+		{.status = SLOT_NOT_RESIDENT, .copied = 1, .len = 1, .value = offsetof(struct record, data)},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct record r = good();
+
+		r.slots[2] = bad[i];
+		assert_false(decodes(&r, sizeof(r)));
+	}
+}
+
+static void test_texts(void **state)
+{
+	assert_string_equal(slot_status_text(SLOT_NIL), "nil pointer");
+	for (int s = 0; s < SLOT_STATUS_COUNT; s++)
+		assert_string_not_equal(slot_status_text((enum slot_status)s), "unknown");
+	assert_string_equal(slot_status_text(SLOT_STATUS_COUNT), "unknown");
+	assert_string_equal(loss_name(LOSS_RING_FULL), "ring_full");
+	assert_string_equal(loss_text(LOSS_BUSY), "no free scratch space on that CPU");
+	assert_null(loss_name((enum loss)15));
+	assert_null(loss_text(LOSS_COUNT));
+}
+
+/* Names are keys in JSON, labels in Prometheus: each one once. */
+static void test_loss_names_differ(void **state)
+{
+	for (int i = 0; i < LOSS_COUNT; i++)
+		for (int k = i + 1; k < LOSS_COUNT; k++)
+			if (loss_name((enum loss)i) && loss_name((enum loss)k))
+				assert_string_not_equal(loss_name((enum loss)i), loss_name((enum loss)k));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good),      cmocka_unit_test(test_empty_string),
+		cmocka_unit_test(test_bad_header), cmocka_unit_test(test_bad_slots),
+		cmocka_unit_test(test_texts),     cmocka_unit_test(test_loss_names_differ),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
