@@ -6,6 +6,9 @@
 #   make bench                what is measured (root)
 #   make SAN=address,undefined BUILD=build-san unit fuzz
 BUILD   ?= build
+ifeq ($(strip $(BUILD)),)
+$(error BUILD is empty: it names the folder to build in)
+endif
 CC      ?= gcc
 SAN     ?=
 PREFIX  ?= /usr/local

@@ -72,6 +72,8 @@ struct session {
 	uint64_t started_ns;
 	const struct target_query *query;
 	struct exec_watch *exec_watch;
+	struct loop_source *sources[8]; /* its own on the loop, which may outlive it */
+	size_t nsources;
 	void (*idle)(void *arg);
 	void *idle_arg;
 };
@@ -109,6 +111,11 @@ void session_note(struct session *s, const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+}
+
+static struct loop_source **next_source(struct session *s)
+{
+	return &s->sources[s->nsources++];
 }
 
 /* ---- programs ---- */
@@ -391,9 +398,9 @@ int session_watch(struct session *s, const struct target_query *q, struct err *e
 	if (r < 0)
 		session_note(s, "%s; looking for new programs every 2 s instead", why.text);
 	else
-		r = loop_add_fd(s->loop, exec_watch_fd(s->exec_watch), EPOLLIN, on_exec_ready, s, NULL);
+		r = loop_add_fd(s->loop, exec_watch_fd(s->exec_watch), EPOLLIN, on_exec_ready, s, next_source(s));
 	scan(s, true);
-	r = loop_add_timer(s->loop, RESCAN_NS, RESCAN_NS, on_rescan, s, NULL);
+	r = loop_add_timer(s->loop, RESCAN_NS, RESCAN_NS, on_rescan, s, next_source(s));
 	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
 }
 
@@ -539,14 +546,14 @@ static void on_deadline(void *arg, uint32_t events)
 
 static int add_timers(struct session *s)
 {
-	int r = loop_add_timer(s->loop, DRAIN_NS, DRAIN_NS, on_drain, s, NULL);
+	int r = loop_add_timer(s->loop, DRAIN_NS, DRAIN_NS, on_drain, s, next_source(s));
 
 	if (r >= 0)
-		r = loop_add_fd(s->loop, s->ops->fd(s->planter), EPOLLIN, on_drain, s, NULL);
+		r = loop_add_fd(s->loop, s->ops->fd(s->planter), EPOLLIN, on_drain, s, next_source(s));
 	if (r >= 0)
-		r = loop_add_timer(s->loop, TICK_NS, TICK_NS, on_tick, s, NULL);
+		r = loop_add_timer(s->loop, TICK_NS, TICK_NS, on_tick, s, next_source(s));
 	if (r >= 0 && s->options->for_ns)
-		r = loop_add_timer(s->loop, s->options->for_ns, 0, on_deadline, s, NULL);
+		r = loop_add_timer(s->loop, s->options->for_ns, 0, on_deadline, s, next_source(s));
 	return r;
 }
 
@@ -555,6 +562,8 @@ static void session_free(struct session *s)
 	uint64_t key;
 	void *value;
 
+	for (size_t i = 0; i < s->nsources; i++)
+		loop_remove(s->loop, s->sources[i]);
 	for (size_t pos = 0; map_next(&s->programs, &pos, &key, &value);)
 		program_free(value);
 	map_done(&s->programs);
@@ -620,10 +629,11 @@ static void print_summary(struct session *s)
 	_cleanup_(buf_done) struct buf lost = {0};
 
 	print_losses(&sum->losses, &lost);
-	session_note(s, "%llu spans from %u process%s in %.1f s (%llu events); lost: %s; probes: %u planted, %u refused",
+	session_note(s, "%llu spans from %u process%s in %.1f s (%llu events); lost: %s; "
+		     "spans_lost: %llu, open: %llu; probes: %u planted, %u refused",
 		     (unsigned long long)sum->spans, sum->processes, sum->processes == 1 ? "" : "es",
 		     (double)(clock_monotonic_ns() - s->started_ns) / 1e9, (unsigned long long)sum->events, lost.data,
-		     sum->planted, sum->refused);
+		     (unsigned long long)sum->spans_lost, (unsigned long long)sum->open, sum->planted, sum->refused);
 }
 
 static void leave_all(struct session *s)
@@ -670,13 +680,39 @@ static void finish_sinks(struct session *s)
 	}
 }
 
+/* A start that was not written is a span that nobody will see. */
+static void count_lost_starts(struct session *s, const struct program *p)
+{
+	const struct plant_probe *probe = p->probes;
+	struct losses lost = {0};
+
+	for (size_t i = 0; i < p->njoins; i++) {
+		if (!p->joins[i].variant)
+			continue;
+		if (p->joins[i].point->role == POINT_START)
+			s->ops->probe_losses(s->planter, probe->id, &lost);
+		probe++;
+	}
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		s->summary.spans_lost += lost.count[i];
+}
+
+static void summarise(struct session *s)
+{
+	void *program;
+
+	s->ops->losses(s->planter, &s->summary.losses);
+	assembler_summary(s->assembler, &s->summary);
+	for (size_t pos = 0; map_next(&s->programs, &pos, NULL, &program);)
+		count_lost_starts(s, program);
+}
+
 void session_finish(struct session *s)
 {
 	if (!s)
 		return;
 	leave_all(s);
-	s->ops->losses(s->planter, &s->summary.losses);
-	assembler_summary(s->assembler, &s->summary);
+	summarise(s);
 	finish_sinks(s);
 	for (size_t i = 0; i < s->sinks.len; i++) {
 		struct sink *sink = s->sinks.data[i];
