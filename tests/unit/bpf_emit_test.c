@@ -111,9 +111,9 @@ static void test_cookie(void **state)
 
 	assert_int_equal(cookie_pack(5, 0x555555554000, &c, &err), 0);
 	assert_int_equal(c & ((1 << COOKIE_TARGET_BITS) - 1), 5);
-	assert_int_equal((int64_t)c >> COOKIE_TARGET_BITS << 12, 0x555555554000);
+	assert_int_equal(((int64_t)c >> COOKIE_TARGET_BITS) * 4096, 0x555555554000);
 	assert_int_equal(cookie_pack(5, (uint64_t)-0x3000, &c, &err), 0);
-	assert_int_equal((int64_t)c >> COOKIE_TARGET_BITS << 12, -0x3000);
+	assert_int_equal(((int64_t)c >> COOKIE_TARGET_BITS) * 4096, -0x3000);
 	c = 7;
 	assert_int_equal(cookie_pack(1u << COOKIE_TARGET_BITS, 0, &c, &err), -ERANGE);
 	assert_int_equal(cookie_pack(1, 0x123, &c, &err), -ERANGE);
