@@ -12,8 +12,8 @@
 	X(LOSS_FILTER_UNREADABLE, 3, "filter_unreadable", "the condition needed unreadable memory") \
 	/* counted while decoding and pairing */                                                   \
 	X(LOSS_BAD_RECORD, 16, "bad_record", "a record was damaged")                               \
-	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start (it began before us)")    \
-	X(LOSS_UNPAIRED_START, 18, "unpaired_start", "still open when observing ended")            \
+	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start: lost, or before us")    \
+	X(LOSS_UNPAIRED_START, 18, "unpaired_start", "a start whose end was lost")            \
 	X(LOSS_OPEN_LIMIT, 19, "open_limit", "too many calls open at once")                        \
 	/* counted by span/ and sinks */                                                           \
 	X(LOSS_SAMPLED_OUT, 32, "sampled_out", "left out by --sample")                             \

@@ -48,6 +48,8 @@ struct planter_ops {
 	int (*fd)(struct planter *p);      /* readable when a good deal waits; drain also on a timer (50 ms) */
 	int (*drain)(struct planter *p, plant_event_fn fn, void *arg); /* number of records, or -errno */
 	void (*losses)(struct planter *p, struct losses *ret); /* adds its counts */
+	/* Likewise of one probe, in all processes: records that were not written. */
+	void (*probe_losses)(struct planter *p, uint32_t probe_id, struct losses *ret);
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, enum site_price price);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */

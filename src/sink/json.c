@@ -111,6 +111,7 @@ static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 	write_number(&j, "events", sum->events);
 	write_number(&j, "spans", sum->spans);
 	write_number(&j, "open", sum->open);
+	write_number(&j, "spans_lost", sum->spans_lost);
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);

@@ -40,7 +40,8 @@ struct assembler {
 	struct interner interner;
 	struct call_pool pool;
 	const char *error_type;          /* "error.type", interned */
-	uint64_t events, spans, unreadable;
+	uint64_t events, spans, spans_lost, unreadable;
+	uint64_t left_open;              /* in processes that we left */
 	struct losses losses;
 	int64_t wall_offset;
 	uint64_t wall_offset_at;
@@ -304,6 +305,7 @@ static void drop(struct assembler *a, struct target *t, struct call *c)
 static void lose(struct assembler *a, struct target *t, struct call *c, enum loss why)
 {
 	a->losses.count[why]++;
+	a->spans_lost++;
 	drop(a, t, c);
 }
 
@@ -357,6 +359,7 @@ static void on_start(struct assembler *a, const struct arrival *in)
 
 	if (h->goid == 0) {
 		a->losses.count[LOSS_NO_GOROUTINE]++;
+		a->spans_lost++;
 		return;
 	}
 	lose_stale(a, in, NULL, h->depth);
@@ -571,7 +574,7 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 		return;
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
-	a->losses.count[LOSS_UNPAIRED_START] += t->open.len;
+	a->left_open += t->open.len;
 	target_free(a, t);
 }
 
@@ -581,6 +584,8 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 
 	ret->events += a->events;
 	ret->spans += a->spans;
+	ret->spans_lost += a->spans_lost;
+	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
 		ret->open += ((struct target *)v)->open.len;
 	for (size_t i = 0; i < LOSS_COUNT; i++)

@@ -43,10 +43,10 @@ struct assembler_target {
 	const struct resource *resource; /* stays valid until assembler_end_target */
 };
 void assembler_add_target(struct assembler *a, const struct assembler_target *t);
-/* The process is gone (its open spans end as errors, "process exited") or we leave it (they are counted). */
+/* The process is gone (its open spans end as errors, "process exited") or we leave it (they count as open). */
 void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_t now_monotonic_ns);
 
 void assembler_event(struct assembler *a, const void *record, size_t size);
-void assembler_summary(const struct assembler *a, struct run_summary *ret); /* adds events, spans, open, losses */
+void assembler_summary(const struct assembler *a, struct run_summary *ret); /* adds what was seen and lost here */
 
 #endif

@@ -62,6 +62,7 @@ const struct attr *span_attr(const struct span *s, const char *key); /* NULL if 
 struct run_summary {
 	uint64_t events, spans;          /* records seen, spans emitted */
 	uint64_t open;                   /* still open at the end */
+	uint64_t spans_lost;             /* began while we observed, but are neither spans nor open */
 	uint32_t planted, refused;       /* probes */
 	uint32_t processes;
 	struct losses losses;

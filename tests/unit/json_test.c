@@ -67,7 +67,7 @@ static void errors_and_parents(void **state)
 
 static void summary(void **state)
 {
-	struct run_summary sum = {.events = 20, .spans = 9, .open = 1, .planted = 8, .refused = 2,
+	struct run_summary sum = {.events = 20, .spans = 9, .open = 1, .spans_lost = 4, .planted = 8, .refused = 2,
 				  .processes = 3};
 
 	sum.losses.count[LOSS_RING_FULL] = 5;
@@ -75,9 +75,9 @@ static void summary(void **state)
 	sink->ops->summary(sink, &sum);
 	written_close(&w, sink);
 	assert_memory_equal(w.text,
-			    "{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"processes\":3,"
+			    "{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,\"processes\":3,"
 			    "\"planted\":8,\"refused\":2,\"losses\":{\"ring_full\":5,",
-			    strlen("{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"processes\":3,"
+			    strlen("{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,\"processes\":3,"
 				   "\"planted\":8,\"refused\":2,\"losses\":{\"ring_full\":5,"));
 	assert_string_equal(w.text + w.len - 4, "}}}\n");
 	assert_non_null(strstr(w.text, "\"sink_refused\":0"));

@@ -56,6 +56,7 @@ struct planter {
 	struct ring_buffer *ring;
 	int epoll;
 	unsigned cpus;
+	uint32_t last_loss_key;
 	struct program *programs;
 	struct plant plants; /* list head */
 	plant_event_fn fn;   /* while draining */
@@ -86,6 +87,7 @@ static int program_load(struct planter *p, const struct plant_probe *probe,
 	_cleanup_(emit_done) struct emit code = {0};
 	int r = uprobe_compile(probe->program, probe->id, shape, &p->env, &code, err);
 
+	p->last_loss_key = MAX(p->last_loss_key, loss_key(probe->id));
 	if (r < 0)
 		return r;
 	return uprobe_prog_load(&p->means, probe->label, code.code.data, code.code.len, err);
@@ -233,8 +235,7 @@ static int make_maps(struct planter *p, size_t ring_bytes, struct err *err)
 				       p->cpus * e->scratch_per_cpu, err);
 	if (e->scratch < 0)
 		return e->scratch;
-	e->losses = uprobe_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "per-CPU array", 4,
-				      8 * LOSS_KERNEL_COUNT, 1, err);
+	e->losses = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, 8 * LOSS_KERNEL_COUNT, LOSS_PROBES, err);
 	if (e->losses < 0)
 		return e->losses;
 	e->saved = uprobe_map_create(BPF_MAP_TYPE_LRU_HASH, "LRU hash map", sizeof(struct saved_key),
@@ -360,15 +361,26 @@ static int uprobe_drain(struct planter *p, plant_event_fn fn, void *arg)
 	return r < 0 && r != -ECANCELED ? r : p->drained;
 }
 
-static void uprobe_losses(struct planter *p, struct losses *ret)
+static void add_losses(const struct planter *p, uint32_t key, struct losses *ret)
 {
-	_cleanup_(cleanup_free) uint64_t *v = xcalloc(p->cpus, 8 * LOSS_KERNEL_COUNT);
-	uint32_t key = 0;
+	uint64_t v[LOSS_KERNEL_COUNT];
 
 	if (bpf_map_lookup_elem(p->env.losses, &key, v) < 0)
 		return;
-	for (size_t i = 0; i < (size_t)p->cpus * LOSS_KERNEL_COUNT; i++)
-		ret->count[i % LOSS_KERNEL_COUNT] += v[i];
+	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
+		ret->count[i] += v[i];
+}
+
+static void uprobe_losses(struct planter *p, struct losses *ret)
+{
+	for (uint32_t key = 0; key <= p->last_loss_key; key++)
+		add_losses(p, key, ret);
+}
+
+static void uprobe_probe_losses(struct planter *p, uint32_t probe_id, struct losses *ret)
+{
+	if (loss_key(probe_id))
+		add_losses(p, loss_key(probe_id), ret);
 }
 
 static double uprobe_price_ns(struct planter *p, enum site_price price)
@@ -394,6 +406,7 @@ const struct planter_ops planter_uprobe = {
 	.fd = uprobe_fd,
 	.drain = uprobe_drain,
 	.losses = uprobe_losses,
+	.probe_losses = uprobe_probe_losses,
 	.price_ns = uprobe_price_ns,
 	.multi = uprobe_multi,
 };

@@ -86,12 +86,17 @@ static void emit_release(struct gen *g)
 	emit_store_imm(g->e, 8, REG_RECORD, SCRATCH_BUSY_OFF, 0);
 }
 
+uint32_t loss_key(uint32_t probe_id)
+{
+	return probe_id < LOSS_PROBES ? probe_id : 0;
+}
+
 static void emit_count_loss(struct gen *g, unsigned loss)
 {
 	struct emit *e = g->e;
 	int out = emit_label_new(e);
 
-	emit_store_imm(e, 8, FP, BK_KEY, 0);
+	emit_store_imm(e, 8, FP, BK_KEY, (int32_t)loss_key(g->probe_id));
 	emit_map_fd(e, R1, g->env->losses);
 	emit_alu(e, BPF_MOV, R2, FP);
 	emit_alu_imm(e, BPF_ADD, R2, BK_KEY);

@@ -47,8 +47,13 @@ struct uprobe_env {
 	size_t ring_bytes;
 };
 
-/* The losses that BPF programs count; the losses map has one value of LOSS_KERNEL_COUNT words. */
+/*
+ * The losses that BPF programs count: an array by probe, a value has LOSS_KERNEL_COUNT words. What probes with
+ * higher ids lose is counted together, at 0.
+ */
 #define LOSS_KERNEL_COUNT 4
+#define LOSS_PROBES 8192
+uint32_t loss_key(uint32_t probe_id);
 
 /*
  * The cookie of a site tells its program the process: its number, and the load bias in pages.
