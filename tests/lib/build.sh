@@ -31,26 +31,34 @@ modfile() { # MINOR
 	echo "$mod/go$1.mod"
 }
 
-# stale OUTPUT PACKAGE MINOR: sources, module files or toolchain are newer.
-stale() {
-	[ -x "$1" ] || return 0
-	[ "$(readlink -f "$EARSHOT_CACHE/toolchains/go$3")" = "$(cat "$1.by" 2>/dev/null)" ] || return 0
-	[ -n "$(find "$src/$2" "$src/go.mod" "$src/go.sum" -type f -newer "$1" -print -quit)" ]
+# stamp PACKAGE MINOR FLAG...: what an output was made of. By content and not by
+# time, so that another clone with the same sources rebuilds nothing.
+stamp() {
+	local package=$1 minor=$2; shift 2
+	readlink -f "$EARSHOT_CACHE/toolchains/go$minor"
+	echo "$@"
+	(cd "$src" && find "$package" go.mod go.sum -type f | LC_ALL=C sort | xargs sha256sum)
+}
+
+# fresh OUTPUT STAMP
+fresh() {
+	[ -x "$1" ] && [ "$2" = "$(cat "$1.by" 2>/dev/null)" ]
 }
 
 # build MINOR PACKAGE OUTPUT [ENV=VALUE...] -- FLAG...
 build() {
-	local minor=$1 package=$2 out=$bin/$3 settings=() go
+	local minor=$1 package=$2 out=$bin/$3 settings=() go made_of
 	shift 3
 	while [ "$1" != -- ]; do settings+=("$1"); shift; done
 	shift
-	stale "$out" "$package" "$minor" || return 0
+	made_of=$(stamp "$package" "$minor" "${settings[@]}" "$@")
+	fresh "$out" "$made_of" && return 0
 	go=$EARSHOT_CACHE/toolchains/go$minor/bin/go
 	if (cd "$src" && timeout 900 env CGO_ENABLED=0 "${settings[@]}" "$go" build -p 2 \
 		-modfile="$(modfile "$minor")" -o "$out.new" "$@" "./$package") \
 		>"$logs/${out##*/}.log" 2>&1; then
 		mv "$out.new" "$out"
-		readlink -f "$EARSHOT_CACHE/toolchains/go$minor" >"$out.by"
+		echo "$made_of" >"$out.by"
 	else
 		echo "skip ${out##*/}: go build failed: $(tail -1 "$logs/${out##*/}.log")"
 	fi
@@ -58,12 +66,13 @@ build() {
 
 # build_module MINOR DIRECTORY: a program that is a Go module of its own.
 build_module() {
-	local out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go
-	stale "$out" "$2" "$1" || return 0
+	local out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
+	made_of=$(stamp "$2" "$1")
+	fresh "$out" "$made_of" && return 0
 	if (cd "$src/$2" && CGO_ENABLED=0 timeout 900 "$go" build -p 2 -ldflags '-s -w' -o "$out.new" .) \
 		>"$logs/$2.log" 2>&1; then
 		mv "$out.new" "$out"
-		readlink -f "$EARSHOT_CACHE/toolchains/go$1" >"$out.by"
+		echo "$made_of" >"$out.by"
 	else
 		echo "skip $2: go build failed: $(tail -1 "$logs/$2.log")"
 	fi
