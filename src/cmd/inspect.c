@@ -48,6 +48,19 @@ static void print_facts(struct binary *b)
 	printf("  %zu functions\n", binary_func_count(b));
 }
 
+/* A capture that is left out is worth a line when nothing else gives that attribute. */
+static bool worth_telling(const struct join *j, size_t item)
+{
+	const struct pack_capture *c = &j->variant->captures[item];
+
+	if (!j->capture.why[item] || c->transform.hidden)
+		return false;
+	for (size_t i = 0; i < j->variant->ncaptures; i++)
+		if (!strcmp(j->variant->captures[i].name, c->name) && (!j->capture.why[i] || i < item))
+			return false;
+	return true;
+}
+
 static void print_join(const struct join *j, bool ir)
 {
 	char name[128];
@@ -63,8 +76,9 @@ static void print_join(const struct join *j, bool ir)
 		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", j->sites[i].addr, j->sites[i].insn,
 		       price_text[j->sites[i].price]);
 	for (size_t i = 0; i < j->variant->ncaptures; i++)
-		if (j->capture.why[i])
-			printf("  %-22s        without %s: %s\n", "", j->variant->captures[i].name, j->capture.why[i]);
+		if (worth_telling(j, i))
+			printf("  %-22s        without %s: %.*s\n", "", j->variant->captures[i].name,
+			       (int)strcspn(j->capture.why[i], ";"), j->capture.why[i]);
 	if (ir) {
 		_cleanup_(buf_done) struct buf text = {0};
 

@@ -229,12 +229,23 @@ bool is_saved_name(const struct compiler *c, const struct expr *e)
 	       !find_param(c->scope, "saved");
 }
 
+static bool in_filter(const struct compiler *c)
+{
+	for (size_t i = c->insns.len; i > 0; i--)
+		if (c->insns.data[i - 1].op == IR_REGION)
+			return c->insns.data[i - 1].slot == IR_SLOT_FILTER;
+	return false;
+}
+
 int saved_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	const struct saved_value *saved = c->scope->saved;
 	struct name_list l = {0};
 	uint16_t reg;
 
+	if (in_filter(c))
+		return fail(c, e, "a saved value can be used in a capture and its `when`, not in the condition of "
+				  "the whole point");
 	for (size_t i = 0; i < c->scope->nsaved; i++) {
 		struct ir_insn *insn;
 

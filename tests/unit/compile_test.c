@@ -53,6 +53,8 @@ struct world {
 	struct func func;
 	struct signature signature;
 	struct param params[16], results[4];
+	const struct saved_value *saved;
+	size_t nsaved;
 	const char *error;
 };
 
@@ -166,7 +168,8 @@ static void add_param(struct world *w, struct param p)
 static int compile(struct world *w, const struct capture_request *request, enum site_kind at,
 		   struct capture_result *ret)
 {
-	struct capture_scope scope = {w->b, &w->func, &w->signature, at};
+	struct capture_scope scope = {.binary = w->b, .func = &w->func, .signature = &w->signature, .at = at,
+				      .saved = w->saved, .nsaved = w->nsaved};
 	struct err err = {0};
 	int r = capture_compile(&scope, request, &w->arena, ret, &err);
 
@@ -688,6 +691,39 @@ static void test_items(void **state)
 	world_free(w);
 }
 
+/* What the start saves (here a *Request, as number 1) is a name in the other programs of the span. */
+static void test_saved(void **state)
+{
+	const char *value[] = {"req", NULL}, *text[] = {"req.Host", NULL};
+	struct capture_item item = {.name = "saved.req", .alternatives = value, .save = 2};
+	struct capture_request request = {.items = &item, .nitems = 1};
+	struct world *w = newest();
+	struct saved_value saved[2] = {{.name = "other"}, {.name = "req"}};
+	struct capture_result r;
+	uint64_t req;
+
+	request_world(w);
+	assert_int_equal(compile(w, &request, SITE_ENTRY, &r), 0);
+	interp_run(&r.program, &w->in, &w->out);
+	req = w->out.saved[1];
+	assert_int_equal(req, w->out.slots[0].value);
+	assert_string_equal(r.program.slots[0].type->name, "*net/http.Request");
+	item.alternatives = text;
+	assert_int_equal(compile(w, &request, SITE_ENTRY, &r), -EINVAL);
+	assert_non_null(strstr(w->error, "only a pointer or a number can be saved"));
+
+	saved[0].type = saved[1].type = binary_type_parse(w->b, "net/http", "*Request", NULL);
+	w->saved = saved;
+	w->nsaved = 2;
+	w->in.saved[1] = req;
+	expect_text(w, "saved.req.URL.Path", "/cart");
+	expect_status(w, "saved.other.Method", SLOT_ABSENT);
+	expect_error(w, "saved.rex", "no start of this span saves rex; saved are other, req");
+	expect_filter(w, "saved.req != nil", REFUSED);
+	assert_non_null(strstr(w->error, "not in the condition of the whole point"));
+	world_free(w);
+}
+
 static void test_goroutine(void **state)
 {
 	struct capture_request request = {.goroutine = "gp", .sp = "gp._panic.sp"};
@@ -838,6 +874,7 @@ int main(void)
 		cmocka_unit_test(test_errors),	   cmocka_unit_test(test_results),
 		cmocka_unit_test(test_interfaces),  cmocka_unit_test(test_locations),
 		cmocka_unit_test(test_items),	   cmocka_unit_test(test_goroutine),
+		cmocka_unit_test(test_saved),
 		cmocka_unit_test(test_too_complex), cmocka_unit_test(test_generated),
 	};
 

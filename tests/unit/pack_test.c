@@ -181,7 +181,7 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x, b: {expr: 'y +'}}\n", "13:33: a value is expected here"},
 	{POINTS START "{a: [x, y]}\n", "13:21: each capture of a list is a mapping with `when`"},
 	{POINTS START "{a: []}\n", "13:20: the list of captures is empty"},
-	{POINTS START "{a: [{expr: x}, {expr: y}]}\n", "13:21: this capture needs `when`"},
+	{POINTS START "{a: [{const: x}, {expr: y}]}\n", "13:21: this capture needs `when`"},
 	{POINTS START "{a: {}}\n", "13:20: a capture needs either `expr` or `const`"},
 	{POINTS START "{a: {expr: x, const: y}}\n", "13:20: a capture needs either `expr` or `const`"},
 	{POINTS START "{a: {expr: []}}\n", "13:27: an expression is expected here, but the list is empty"},
