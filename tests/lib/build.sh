@@ -54,7 +54,7 @@ build() {
 	made_of=$(stamp "$package" "$minor" "${settings[@]}" "$@")
 	fresh "$out" "$made_of" && return 0
 	go=$EARSHOT_CACHE/toolchains/go$minor/bin/go
-	if (cd "$src" && timeout 900 env CGO_ENABLED=0 "${settings[@]}" "$go" build -p 2 \
+	if (cd "$src" && timeout --foreground 900 env CGO_ENABLED=0 "${settings[@]}" "$go" build -p 2 \
 		-modfile="$(modfile "$minor")" -o "$out.new" "$@" "./$package") \
 		>"$logs/${out##*/}.log" 2>&1; then
 		mv "$out.new" "$out"
@@ -69,7 +69,7 @@ build_module() {
 	local out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
 	made_of=$(stamp "$2" "$1")
 	fresh "$out" "$made_of" && return 0
-	if (cd "$src/$2" && CGO_ENABLED=0 timeout 900 "$go" build -p 2 -ldflags '-s -w' -o "$out.new" .) \
+	if (cd "$src/$2" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 -ldflags '-s -w' -o "$out.new" .) \
 		>"$logs/$2.log" 2>&1; then
 		mv "$out.new" "$out"
 		echo "$made_of" >"$out.by"

@@ -34,7 +34,7 @@ prepare() { # RELEASE
 	mkdir -p "$state/state/lists/partial" "$state/cache/archives/partial" "$base/$1"
 	: >"$state/status"
 	echo "deb [signed-by=$keyring] http://deb.debian.org/debian $1 main" >"$state/sources.list"
-	timeout 300 env bash -c "$(declare -f private_apt); base='$base'; private_apt $1 update" >&2
+	timeout --foreground 300 env bash -c "$(declare -f private_apt); base='$base'; private_apt $1 update" >&2
 }
 
 # merge_usr DIRECTORY: move /lib and its like under /usr. Bookworm's packages

@@ -45,7 +45,7 @@ fetch_module() { # MINOR
 	[ -n "$version" ] || { echo "skip go$minor: the module proxy lists no release"; return; }
 	dir=$GOMODCACHE/golang.org/toolchain@v0.0.1-go$version.linux-amd64
 	if [ ! -d "$dir" ]; then
-		(cd / && GO111MODULE=on timeout 600 "$boot" mod download \
+		(cd / && GO111MODULE=on timeout --foreground 600 "$boot" mod download \
 			"golang.org/toolchain@v0.0.1-go$version.linux-amd64") >&2 ||
 			{ echo "skip go$minor: go mod download of go$version failed"; return; }
 		# The archive has served its purpose once it is unpacked.
