@@ -66,18 +66,34 @@ void saved_begin(struct gen *g)
 	emit_label(e, none);
 }
 
+/*
+ * An entry that is there is written in place: the kernel's update of an LRU map always takes a new element,
+ * which costs as much as the rest of a small program. Only this goroutine writes its entry.
+ */
 void saved_end(struct gen *g)
 {
 	struct emit *e = g->e;
+	int make = emit_label_new(e), done = emit_label_new(e);
 
 	if (!has(g->p, IR_SAVE))
 		return;
+	make_key(g);
+	emit_map_fd(e, R1, g->env->saved);
+	emit_call(e, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, make);
+	for (int k = 0; k < IR_MAX_SAVED; k++) {
+		emit_load(e, 8, R1, REG_RECORD, word_off(k));
+		emit_store(e, 8, R0, 8 * k, R1);
+	}
+	emit_jump(e, done);
+	emit_label(e, make);
 	make_key(g);
 	emit_map_fd(e, R1, g->env->saved);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
 	emit_alu_imm(e, BPF_ADD, R3, SCRATCH_SAVED_OFF);
 	emit_alu_imm(e, BPF_MOV, R4, BPF_ANY);
 	emit_call(e, BPF_FUNC_map_update_elem);
+	emit_label(e, done);
 }
 
 int gen_saved(struct gen *g, const struct ir_insn *i)
