@@ -636,18 +636,25 @@ static void print_summary(struct session *s)
 		     (unsigned long long)sum->spans_lost, (unsigned long long)sum->open, sum->planted, sum->refused);
 }
 
+/* All at once: removing probes waits for the kernel, once however many they are. */
 static void leave_all(struct session *s)
 {
-	struct observed *o;
+	VEC(struct plant *) plants = {0};
 	size_t pos = 0;
 	void *value;
 
 	while (map_next(&s->processes, &pos, NULL, &value)) {
-		o = value;
-		s->ops->remove(s->planter, o->plants, o->program->nprobes);
+		struct observed *o = value;
+
+		for (size_t i = 0; o->plants && i < o->program->nprobes; i++)
+			vec_push(&plants, o->plants[i]);
 		free(o->plants);
 		o->plants = NULL;
 	}
+	s->ops->remove(s->planter, plants.data, plants.len);
+	vec_done(&plants);
+	while (s->ops->drain(s->planter, on_record, s) > 0)
+		;
 	for (pos = 0; map_next(&s->processes, &pos, NULL, &value); pos = 0)
 		leave(s, value, false);
 }

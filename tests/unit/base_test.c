@@ -20,7 +20,30 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/map.h"
+#include "base/parallel.h"
 #include "base/vec.h"
+
+static void count_visit(void *arg, size_t i)
+{
+	((unsigned char *)arg)[i]++;
+}
+
+static void test_parallel(void **state)
+{
+	static const size_t sizes[] = {0, 1, 2, 100, 5000};
+
+	for (size_t k = 0; k < ARRAY_SIZE(sizes); k++) {
+		for (unsigned threads = 0; threads < 1000; threads = threads * 10 + 1) {
+			unsigned char *seen = xcalloc(sizes[k] + 1, 1);
+
+			parallel_each(sizes[k], threads, count_visit, seen);
+			for (size_t i = 0; i < sizes[k]; i++)
+				assert_int_equal(seen[i], 1);
+			assert_int_equal(seen[sizes[k]], 0);
+			free(seen);
+		}
+	}
+}
 
 static void test_map(void **state)
 {
@@ -252,7 +275,7 @@ int main(void)
 		cmocka_unit_test(test_vec_and_buf), cmocka_unit_test(test_json),
 		cmocka_unit_test(test_utf8),	    cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_err),	    cmocka_unit_test(test_loop),
-		cmocka_unit_test(test_wall_offset),
+		cmocka_unit_test(test_wall_offset), cmocka_unit_test(test_parallel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

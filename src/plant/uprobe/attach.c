@@ -15,6 +15,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/map.h"
+#include "base/parallel.h"
 #include "base/vec.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
@@ -81,38 +82,20 @@ static void program_unref(struct planter *p, struct program *prog)
 	free(prog);
 }
 
-static int program_load(struct planter *p, const struct plant_probe *probe,
-			const struct site_shape *shape, struct err *err)
+/* Of the planter's programs, or a new one without code (fd is -1). */
+static struct program *program_ref(struct planter *p, const struct program_key *key)
 {
-	_cleanup_(emit_done) struct emit code = {0};
-	int r = uprobe_compile(probe->program, probe->id, shape, &p->env, &code, err);
-
-	p->last_loss_key = MAX(p->last_loss_key, loss_key(probe->id));
-	if (r < 0)
-		return r;
-	return uprobe_prog_load(&p->means, probe->label, code.code.data, code.code.len, err);
-}
-
-static int program_ref(struct planter *p, uint64_t binary_key, const struct plant_probe *probe,
-		       const struct site_shape *shape, struct program **ret, struct err *err)
-{
-	const struct program_key key = {binary_key, probe->id, shape->sp_delta, shape->flags_skip};
 	struct program *prog = p->programs;
-	int fd;
 
-	while (prog && memcmp(&prog->key, &key, sizeof(key)))
+	while (prog && memcmp(&prog->key, key, sizeof(*key)))
 		prog = prog->next;
 	if (!prog) {
-		fd = program_load(p, probe, shape, err);
-		if (fd < 0)
-			return fd;
 		prog = xcalloc(1, sizeof(*prog));
-		*prog = (struct program){.key = key, .fd = fd, .next = p->programs};
+		*prog = (struct program){.key = *key, .fd = -1, .next = p->programs};
 		p->programs = prog;
 	}
 	prog->refs++;
-	*ret = prog;
-	return 0;
+	return prog;
 }
 
 /* ---- plants ---- */
@@ -156,63 +139,159 @@ static bool shape_seen(const struct plant_probe *probe, size_t i)
 	return false;
 }
 
-/* Attaches the sites that have the shape of site first. */
-static int attach_shape(struct planter *p, const struct plant_target *t, uint64_t cookie,
-			const struct plant_probe *probe, size_t first, struct plant *pl, struct err *err)
-{
-	const struct site *model = &probe->sites[first];
-	const struct site_shape shape = {model->sp_delta, model->flags_skip};
-	_cleanup_(cleanup_free) uint64_t *offsets = xcalloc(probe->nsites, sizeof(*offsets));
-	struct attached *part = vec_add(&pl->parts);
-	size_t n = 0;
-	int r = program_ref(p, t->binary_key, probe, &shape, &part->program, err);
+/*
+ * Planting. Programs are loaded side by side, since the kernel's verifier takes milliseconds for each; a part is
+ * one thread's own meanwhile. Then they are linked one right after the other: only the first link waits for the
+ * kernel's readers, as long as no other work comes between (percpu-rwsem in uprobe_register), and the rest take
+ * 20 µs each. Threads would queue for the same locks.
+ */
+#define LOAD_THREADS 15 /* at most; one a CPU */
 
-	if (r < 0)
-		return r;
-	for (size_t i = first; i < probe->nsites; i++)
-		if (same_shape(model, &probe->sites[i]))
-			offsets[n++] = probe->sites[i].offset;
-	return uprobe_link(&p->means, part->program->fd, t->path, offsets, n, cookie, t->pid,
-			   &part->links, err);
+struct planting { /* a part */
+	struct plant *plant;
+	struct attached *part;
+	const struct plant_probe *probe;
+	size_t first;     /* the first site of its shape */
+	bool loads;       /* its program is new */
+	int r;
+	struct err err;
+};
+
+struct planting_job {
+	struct planter *p;
+	const struct plant_target *t;
+	uint64_t cookie;
+	VEC(struct planting) parts;
+};
+
+static struct site_shape shape_of(const struct site *s)
+{
+	return (struct site_shape){s->sp_delta, s->flags_skip};
 }
 
-static int plant_one(struct planter *p, const struct plant_target *t, const struct plant_probe *probe,
-		     struct plant **ret, struct err *err)
+static void load_part(void *arg, size_t i)
 {
-	struct plant *pl;
-	uint64_t cookie;
-	int r = cookie_pack(t->id, t->bias, &cookie, err);
+	struct planting_job *job = arg;
+	struct planting *pg = &job->parts.data[i];
+	const struct plant_probe *probe = pg->probe;
+	const struct site_shape shape = shape_of(&probe->sites[pg->first]);
+	_cleanup_(emit_done) struct emit code = {0};
 
-	if (r < 0)
-		return r;
-	if (!probe->nsites)
-		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	pl = xcalloc(1, sizeof(*pl));
-	for (size_t i = 0; i < probe->nsites && r == 0; i++)
-		if (!shape_seen(probe, i))
-			r = attach_shape(p, t, cookie, probe, i, pl, err);
-	if (r < 0) {
-		uprobe_remove(p, &pl, 1);
-		return r;
+	if (!pg->loads)
+		return;
+	pg->r = uprobe_compile(probe->program, probe->id, &shape, &job->p->env, &code, &pg->err);
+	if (pg->r >= 0)
+		pg->r = uprobe_prog_load(&job->p->means, probe->label, code.code.data, code.code.len, &pg->err);
+	if (pg->r >= 0)
+		pg->part->program->fd = pg->r;
+}
+
+static void link_part(struct planting_job *job, struct planting *pg)
+{
+	const struct plant_probe *probe = pg->probe;
+	_cleanup_(cleanup_free) uint64_t *offsets = xcalloc(probe->nsites, sizeof(*offsets));
+	int prog = pg->part->program->fd;
+	size_t n = 0;
+
+	if (pg->r < 0)
+		return;
+	for (size_t k = pg->first; k < probe->nsites; k++)
+		if (same_shape(&probe->sites[pg->first], &probe->sites[k]))
+			offsets[n++] = probe->sites[k].offset;
+	if (prog < 0)
+		pg->r = err_set(&pg->err, -EINVAL, "%s is planted twice, and cannot be", probe->label);
+	else
+		pg->r = uprobe_link(&job->p->means, prog, job->t->path, offsets, n, job->cookie, job->t->pid,
+				    &pg->part->links, &pg->err);
+}
+
+/* A plant with its parts, none of them in place. */
+static struct plant *plant_new(struct planting_job *job, const struct plant_probe *probe)
+{
+	struct plant *pl = xcalloc(1, sizeof(*pl));
+	size_t before = job->parts.len;
+
+	for (size_t i = 0; i < probe->nsites; i++) {
+		const struct site *s = &probe->sites[i];
+		const struct program_key key = {job->t->binary_key, probe->id, s->sp_delta, s->flags_skip};
+		struct program *prog;
+
+		if (shape_seen(probe, i))
+			continue;
+		prog = program_ref(job->p, &key);
+		vec_push(&pl->parts, ((struct attached){.program = prog}));
+		vec_push(&job->parts, ((struct planting){.plant = pl, .probe = probe, .first = i,
+							 .loads = prog->refs == 1}));
 	}
+	for (size_t i = 0; i < pl->parts.len; i++)
+		job->parts.data[before + i].part = &pl->parts.data[i];
+	job->p->last_loss_key = MAX(job->p->last_loss_key, loss_key(probe->id));
+	return pl;
+}
+
+static void plant_keep(struct planter *p, struct plant *pl)
+{
 	pl->next = p->plants.next;
 	pl->prev = &p->plants;
 	pl->next->prev = p->plants.next = pl;
-	*ret = pl;
-	return 0;
+}
+
+/* The first part that failed, or NULL. */
+static const struct planting *failed_part(const struct planting_job *job, const struct plant *pl)
+{
+	for (size_t i = 0; i < job->parts.len; i++)
+		if (job->parts.data[i].plant == pl && job->parts.data[i].r < 0)
+			return &job->parts.data[i];
+	return NULL;
+}
+
+/* Keeps what is whole, and takes out again what is not. */
+static int sort_out(struct planting_job *job, size_t n, struct plant **plants, struct err *errs)
+{
+	VEC(struct plant *) failed = {0};
+	int planted = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct planting *why = plants[i] ? failed_part(job, plants[i]) : NULL;
+
+		if (!plants[i])
+			continue;
+		if (!why) {
+			plant_keep(job->p, plants[i]);
+			planted++;
+			continue;
+		}
+		if (errs)
+			errs[i] = why->err;
+		vec_push(&failed, plants[i]);
+		plants[i] = NULL;
+	}
+	uprobe_remove(job->p, failed.data, failed.len);
+	vec_done(&failed);
+	return planted;
 }
 
 static int uprobe_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 			size_t n, struct plant **ret, struct err *errs)
 {
-	int planted = 0;
+	struct planting_job job = {.p = p, .t = t};
+	int r;
 
 	for (size_t i = 0; i < n; i++) {
+		struct err *err = errs ? &errs[i] : NULL;
+
 		ret[i] = NULL;
-		if (plant_one(p, t, &probes[i], &ret[i], errs ? &errs[i] : NULL) == 0)
-			planted++;
+		if (!probes[i].nsites)
+			err_set(err, -EINVAL, "%s has no site to put a probe at", probes[i].label);
+		else if (cookie_pack(t->id, t->bias, &job.cookie, err) == 0)
+			ret[i] = plant_new(&job, &probes[i]);
 	}
-	return planted;
+	parallel_each(job.parts.len, MIN(LOAD_THREADS, p->cpus - 1), load_part, &job);
+	for (size_t i = 0; i < job.parts.len; i++)
+		link_part(&job, &job.parts.data[i]);
+	r = sort_out(&job, n, ret, errs);
+	vec_done(&job.parts);
+	return r;
 }
 
 /* Nothing is kept by process: its number and load bias are in the cookies of its links. */

@@ -2,9 +2,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/parallel.h"
 #include "base/vec.h"
 #include "plant/uprobe/uapi.h"
 
@@ -260,49 +258,25 @@ void uprobe_links_done(struct uprobe_links *l)
 
 #define CLOSE_THREADS 48
 
-struct closing {
-	VEC(int) fds;
-	atomic_size_t next;
-};
-
-static void *close_some(void *arg)
+static void close_one(void *arg, size_t i)
 {
-	struct closing *c = arg;
+	const int *fds = arg;
 
-	for (size_t i; (i = atomic_fetch_add(&c->next, 1)) < c->fds.len;)
-		close_fd(c->fds.data[i]);
-	return NULL;
-}
-
-/* The caller closes too, so nothing depends on threads being had. Signals stay with the others. */
-static void close_parallel(struct closing *c)
-{
-	pthread_t threads[CLOSE_THREADS];
-	size_t want = c->fds.len ? MIN(c->fds.len - 1, CLOSE_THREADS) : 0, n = 0;
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (n < want && pthread_create(&threads[n], NULL, close_some, c) == 0)
-		n++;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	close_some(c);
-	while (n)
-		pthread_join(threads[--n], NULL);
+	close_fd(fds[i]);
 }
 
 void uprobe_links_done_all(struct uprobe_links *const *l, size_t n)
 {
-	struct closing c = {0};
+	VEC(int) fds = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < l[i]->n; k++)
-			vec_push(&c.fds, l[i]->fds[k]);
+			vec_push(&fds, l[i]->fds[k]);
 		free(l[i]->fds);
 		*l[i] = (struct uprobe_links){0};
 	}
-	close_parallel(&c);
-	vec_done(&c.fds);
+	parallel_each(fds.len, CLOSE_THREADS, close_one, fds.data);
+	vec_done(&fds);
 }
 
 /* ---- what this kernel can ---- */
