@@ -1,5 +1,5 @@
 /*
- * An observation. One struct program per executable file (analysed once), one struct observed per process.
+ * An observation: one struct program per executable file (analysed once), one struct observed per process.
  *
  * Order matters at two places. A process is told to the assembler before its probes are planted, since
  * events may come at once. And probes are removed before the last drain, so that nothing is written after it.
@@ -11,19 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/map.h"
-#include "cmd/packs.h"
+#include "cmd/outputs.h"
+#include "cmd/program.h"
 #include "cmd/resource.h"
 #include "plant/plant.h"
-#include "probe/join.h"
-#include "sink/otel_env.h"
-#include "sink/sinks.h"
 #include "span/assemble.h"
 #include "target/exec.h"
 
@@ -31,17 +28,6 @@
 #define TICK_NS 100000000u
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
 #define FLUSH_MS 5000
-
-/* An executable file, analysed. */
-struct program {
-	struct binary *binary;
-	struct join *joins;
-	size_t njoins;
-	struct plant_probe *probes; /* of the joins that are not refused */
-	size_t nprobes, nspans;     /* nspans: probes that open spans */
-	char why[600];              /* why nothing can be observed, or "" */
-	uint64_t key;
-};
 
 /* A process under observation. */
 struct observed {
@@ -65,7 +51,7 @@ struct session {
 	struct assembler *assembler;
 	struct map programs;  /* file key → struct program */
 	struct map processes; /* pid → struct observed */
-	VEC(struct sink *) sinks;
+	sink_list sinks;
 	struct otel_env env;
 	uint32_t next_target, next_probe;
 	struct run_summary summary;
@@ -120,74 +106,21 @@ static struct loop_source **next_source(struct session *s)
 
 /* ---- programs ---- */
 
-static void program_free(struct program *p)
+static void register_probes(struct session *s, const struct program *p)
 {
-	if (!p)
-		return;
-	binary_free(p->binary);
-	free(p->probes);
-	free(p);
-}
+	for (size_t i = 0; i < p->nprobes; i++) {
+		const struct join *j = p->join_of_probe[i];
 
-static void register_probe(struct session *s, struct program *p, const struct join *j)
-{
-	struct plant_probe *probe = &p->probes[p->nprobes++];
-
-	*probe = (struct plant_probe){.id = s->next_probe++,
-				      .label = j->func.name,
-				      .sites = j->sites,
-				      .nsites = j->nsites,
-				      .program = &j->capture.program};
-	p->nspans += j->point->role == POINT_START;
-	assembler_add_probe(s->assembler, &(struct assembler_probe){.id = probe->id,
-								    .pack = j->pack,
-								    .span = j->span,
-								    .point = j->point,
-								    .variant = j->variant,
-								    .program = &j->capture.program,
-								    .slot_of_item = j->capture.slot_of_item,
-								    .func = j->func,
-								    .binary = p->binary});
-}
-
-static void explain_nothing(struct session *s, struct program *p)
-{
-	const struct join *refused = NULL;
-	struct buf names = {0};
-
-	for (size_t i = 0; i < p->njoins; i++)
-		if (p->joins[i].span && !p->joins[i].variant && !p->joins[i].point->optional)
-			refused = &p->joins[i];
-	for (size_t i = 0; i < s->packs.len; i++)
-		if (s->packs.data[i]->nspans)
-			buf_printf(&names, "%s%s", names.len ? ", " : "", s->packs.data[i]->name);
-	if (refused)
-		snprintf(p->why, sizeof(p->why), "nothing can be observed in it: %s", refused->why);
-	else
-		snprintf(p->why, sizeof(p->why), "it uses nothing that the packs know (%s)",
-			 names.data ? names.data : "none loaded");
-	buf_done(&names);
-}
-
-static void analyse(struct session *s, struct program *p, const struct process *proc)
-{
-	struct err err = {0};
-
-	if (binary_open(proc->exe_path, &p->binary, &err) < 0 ||
-	    join_packs(p->binary, s->packs.data, s->packs.len, &p->joins, &p->njoins, &err) < 0) {
-		snprintf(p->why, sizeof(p->why), "%s", err.text);
-		return;
+		assembler_add_probe(s->assembler, &(struct assembler_probe){.id = p->probes[i].id,
+									    .pack = j->pack,
+									    .span = j->span,
+									    .point = j->point,
+									    .variant = j->variant,
+									    .program = &j->capture.program,
+									    .slot_of_item = j->capture.slot_of_item,
+									    .func = j->func,
+									    .binary = p->binary});
 	}
-	p->probes = xcalloc(p->njoins, sizeof(*p->probes));
-	for (size_t i = 0; i < p->njoins; i++) {
-		if (p->joins[i].variant)
-			register_probe(s, p, &p->joins[i]);
-		else if (!p->joins[i].absent)
-			s->summary.refused++;
-	}
-	if (!p->nspans)
-		explain_nothing(s, p);
-	image_trim(binary_image(p->binary));
 }
 
 static struct program *program_of(struct session *s, const struct process *proc)
@@ -196,9 +129,9 @@ static struct program *program_of(struct session *s, const struct process *proc)
 
 	if (p)
 		return p;
-	p = xcalloc(1, sizeof(*p));
-	p->key = proc->file_key;
-	analyse(s, p, proc);
+	p = program_new(proc, &s->packs, &s->next_probe);
+	register_probes(s, p);
+	s->summary.refused += p->refused;
 	map_set(&s->programs, p->key, p);
 	return p;
 }
@@ -215,7 +148,7 @@ static void report_refusals(struct session *s, const struct program *p)
 
 /* ---- processes ---- */
 
-static void drain(struct session *s);
+static void drain_all(struct session *s);
 
 static void observed_free(struct observed *o)
 {
@@ -230,7 +163,7 @@ static void leave(struct session *s, struct observed *o, bool exited)
 {
 	if (o->plants)
 		s->ops->remove(s->planter, o->plants, o->program->nprobes);
-	drain(s);
+	drain_all(s); /* nothing of it may come after its end */
 	assembler_end_target(s->assembler, o->id, exited, clock_monotonic_ns());
 	s->ops->forget_target(s->planter, o->id);
 	loop_remove(s->loop, o->exit_source);
@@ -426,8 +359,7 @@ static void on_span(void *arg, const struct span *span)
 {
 	struct session *s = arg;
 
-	for (size_t i = 0; i < s->sinks.len; i++)
-		s->sinks.data[i]->ops->span(s->sinks.data[i], span);
+	outputs_span(&s->sinks, span);
 }
 
 static void on_record(void *arg, const void *record, size_t size)
@@ -442,6 +374,13 @@ static void drain(struct session *s)
 	s->ops->drain(s->planter, on_record, s);
 }
 
+/* Until the ring is seen empty; bounded, since other processes may write as fast as we read. */
+static void drain_all(struct session *s)
+{
+	for (int i = 0; i < 64 && s->ops->drain(s->planter, on_record, s) > 0; i++)
+		;
+}
+
 static void on_drain(void *arg, uint32_t events)
 {
 	(void)events;
@@ -453,85 +392,7 @@ static void on_tick(void *arg, uint32_t events)
 	struct session *s = arg;
 
 	(void)events;
-	for (size_t i = 0; i < s->sinks.len; i++)
-		if (s->sinks.data[i]->ops->tick)
-			s->sinks.data[i]->ops->tick(s->sinks.data[i]);
-}
-
-static int add_output(struct session *s, struct err *err)
-{
-	const char *form = s->options->output ? s->options->output : "line";
-	struct line_options o = {.out = stdout, .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
-	struct winsize w;
-
-	if (o.colour && ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0)
-		o.width = w.ws_col;
-	o.show_service = s->options->show_service;
-	if (!strcmp(form, "line"))
-		vec_push(&s->sinks, sink_line_new(&o));
-	else if (!strcmp(form, "tree"))
-		vec_push(&s->sinks, sink_tree_new(&o));
-	else if (!strcmp(form, "json"))
-		vec_push(&s->sinks, sink_json_new(stdout));
-	else if (strcmp(form, "none"))
-		return err_set(err, -EINVAL, "-o expects line, tree, json or none, not \"%s\"", form);
-	return 0;
-}
-
-
-static const char *env_get(void *arg, const char *name)
-{
-	(void)arg;
-	return getenv(name);
-}
-
-/* "--otlp-header NAME=VALUE" → "NAME: VALUE", after those of the environment. */
-static int make_headers(struct session *s, const char *const **ret, struct err *err)
-{
-	const string_list *given = &s->options->otlp_headers;
-	VEC(const char *) all = {0};
-
-	for (const char *const *h = s->env.headers; h && *h; h++)
-		vec_push(&all, *h);
-	for (size_t i = 0; i < given->len; i++) {
-		const char *eq = strchr(given->data[i], '=');
-
-		if (!eq || eq == given->data[i]) {
-			vec_done(&all);
-			return err_set(err, -EINVAL, "--otlp-header expects NAME=VALUE, not \"%s\"", given->data[i]);
-		}
-		vec_push(&all, arena_printf(&s->env.arena, "%.*s: %s", (int)(eq - given->data[i]), given->data[i],
-					    eq + 1));
-	}
-	vec_push(&all, NULL);
-	*ret = arena_memdup(&s->env.arena, all.data, all.len * sizeof(char *));
-	vec_done(&all);
-	return 0;
-}
-
-static int add_otlp(struct session *s, struct err *err)
-{
-	struct otlp_options o = {.endpoint = s->options->otlp, .gzip = s->env.gzip, .timeout_ms = s->env.timeout_ms};
-	struct sink *sink;
-	int r;
-
-	if (!o.endpoint && !s->env.disabled)
-		o.endpoint = s->env.endpoint;
-	if (!o.endpoint)
-		return 0;
-	r = make_headers(s, &o.headers, err);
-	if (r >= 0)
-		r = sink_otlp_new(&o, &sink, err);
-	if (r >= 0)
-		vec_push(&s->sinks, sink);
-	return r;
-}
-
-static int open_sinks(struct session *s, struct err *err)
-{
-	int r = add_output(s, err);
-
-	return r < 0 ? r : add_otlp(s, err);
+	outputs_tick(&s->sinks);
 }
 
 /* ---- beginning and end ---- */
@@ -572,9 +433,14 @@ static void session_free(struct session *s)
 	assembler_free(s->assembler);
 	exec_watch_free(s->exec_watch);
 	packs_done(&s->packs);
-	vec_done(&s->sinks);
 	otel_env_done(&s->env);
 	free(s);
+}
+
+static const char *env_get(void *arg, const char *name)
+{
+	(void)arg;
+	return getenv(name);
 }
 
 int session_new(const struct session_options *o, struct loop *loop, struct session **ret, struct err *err)
@@ -596,7 +462,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 	if (r >= 0)
 		r = s->ops->open(&planter, &s->planter, err);
 	if (r >= 0)
-		r = open_sinks(s, err);
+		r = outputs_open(o, &s->env, &s->sinks, err);
 	if (r >= 0) {
 		s->assembler = assembler_new(&(struct assembler_options){
 			.emit = on_span,
@@ -653,8 +519,7 @@ static void leave_all(struct session *s)
 	}
 	s->ops->remove(s->planter, plants.data, plants.len);
 	vec_done(&plants);
-	while (s->ops->drain(s->planter, on_record, s) > 0)
-		;
+	drain_all(s);
 	for (pos = 0; map_next(&s->processes, &pos, NULL, &value); pos = 0)
 		leave(s, value, false);
 }
@@ -663,8 +528,7 @@ void session_cancel(struct session *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->sinks.len; i++)
-		s->sinks.data[i]->ops->close(s->sinks.data[i], 0);
+	outputs_close(&s->sinks, 0);
 	session_free(s);
 }
 
@@ -674,32 +538,14 @@ void session_options_done(struct session_options *o)
 	vec_done(&o->otlp_headers);
 }
 
-/* A summary is true only when every sink has delivered what it could. */
-static void finish_sinks(struct session *s)
-{
-	for (size_t i = 0; i < s->sinks.len; i++) {
-		struct sink *sink = s->sinks.data[i];
-
-		if (sink->ops->finish)
-			sink->ops->finish(sink, FLUSH_MS);
-		if (sink->ops->losses)
-			sink->ops->losses(sink, &s->summary.losses);
-	}
-}
-
 /* A start that was not written is a span that nobody will see. */
 static void count_lost_starts(struct session *s, const struct program *p)
 {
-	const struct plant_probe *probe = p->probes;
 	struct losses lost = {0};
 
-	for (size_t i = 0; i < p->njoins; i++) {
-		if (!p->joins[i].variant)
-			continue;
-		if (p->joins[i].point->role == POINT_START)
-			s->ops->probe_losses(s->planter, probe->id, &lost);
-		probe++;
-	}
+	for (size_t i = 0; i < p->nprobes; i++)
+		if (p->join_of_probe[i]->point->role == POINT_START)
+			s->ops->probe_losses(s->planter, p->probes[i].id, &lost);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		s->summary.spans_lost += lost.count[i];
 }
@@ -716,22 +562,17 @@ static void summarise(struct session *s)
 
 void session_finish(struct session *s)
 {
+	const char *trouble;
+
 	if (!s)
 		return;
 	leave_all(s);
 	summarise(s);
-	finish_sinks(s);
-	for (size_t i = 0; i < s->sinks.len; i++) {
-		struct sink *sink = s->sinks.data[i];
-		const char *trouble;
-
-		if (sink->ops->summary)
-			sink->ops->summary(sink, &s->summary);
-		trouble = sink->ops->trouble ? sink->ops->trouble(sink) : NULL;
-		if (trouble)
-			session_note(s, "%s", trouble);
-		sink->ops->close(sink, FLUSH_MS);
-	}
+	outputs_finish(&s->sinks, FLUSH_MS, &s->summary.losses);
+	outputs_summary(&s->sinks, &s->summary);
+	for (size_t pos = 0; (trouble = outputs_trouble(&s->sinks, &pos));)
+		session_note(s, "%s", trouble);
+	outputs_close(&s->sinks, FLUSH_MS);
 	print_summary(s);
 	session_free(s);
 }
