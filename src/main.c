@@ -1,4 +1,5 @@
 /* The table of verbs. */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,7 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
 
+	signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error of the write, and said where it happens */
 	if (!name) {
 		usage(stderr);
 		return EXIT_USAGE;

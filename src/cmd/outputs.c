@@ -88,6 +88,14 @@ void outputs_tick(const sink_list *l)
 			l->data[i]->ops->tick(l->data[i]);
 }
 
+bool outputs_gone(const sink_list *l)
+{
+	for (size_t i = 0; i < l->len; i++)
+		if (!l->data[i]->ops->gone || !l->data[i]->ops->gone(l->data[i]))
+			return false;
+	return l->len > 0;
+}
+
 void outputs_finish(const sink_list *l, unsigned timeout_ms, struct losses *ret)
 {
 	for (size_t i = 0; i < l->len; i++) {

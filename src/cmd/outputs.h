@@ -13,6 +13,8 @@ typedef VEC(struct sink *) sink_list;
 int outputs_open(const struct session_options *o, struct otel_env *env, sink_list *ret, struct err *err);
 void outputs_span(const sink_list *l, const struct span *span);
 void outputs_tick(const sink_list *l);
+/* There were outputs, and nobody can receive from any of them: the observation has no purpose left. */
+bool outputs_gone(const sink_list *l);
 /* Delivers what can be within timeout_ms and adds the losses: a summary is true only after this. */
 void outputs_finish(const sink_list *l, unsigned timeout_ms, struct losses *ret);
 void outputs_summary(const sink_list *l, const struct run_summary *sum);

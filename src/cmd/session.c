@@ -393,6 +393,8 @@ static void on_tick(void *arg, uint32_t events)
 
 	(void)events;
 	outputs_tick(&s->sinks);
+	if (outputs_gone(&s->sinks))
+		loop_quit(s->loop);
 }
 
 /* ---- beginning and end ---- */

@@ -127,6 +127,11 @@ static void json_sink_tick(struct sink *s)
 	output_flush(&((struct json_sink *)s)->out, 0);
 }
 
+static bool json_sink_gone(struct sink *s)
+{
+	return ((struct json_sink *)s)->out.gone;
+}
+
 static const char *json_sink_trouble(struct sink *s)
 {
 	return output_trouble(&((struct json_sink *)s)->out);
@@ -152,6 +157,7 @@ static const struct sink_ops json_ops = {
 	.name = "json",
 	.span = json_sink_span,
 	.tick = json_sink_tick,
+	.gone = json_sink_gone,
 	.trouble = json_sink_trouble,
 	.losses = json_sink_losses,
 	.summary = json_sink_summary,

@@ -22,6 +22,11 @@ static void line_tick(struct sink *s)
 	output_flush(&((struct line_sink *)s)->out, 0);
 }
 
+static bool line_gone(struct sink *s)
+{
+	return ((struct line_sink *)s)->out.gone;
+}
+
 static const char *line_trouble(struct sink *s)
 {
 	return output_trouble(&((struct line_sink *)s)->out);
@@ -47,6 +52,7 @@ static const struct sink_ops line_ops = {
 	.name = "line",
 	.span = line_span,
 	.tick = line_tick,
+	.gone = line_gone,
 	.trouble = line_trouble,
 	.losses = line_losses,
 	.close = line_close,

@@ -78,7 +78,7 @@ static ssize_t write_piece(struct output *o, const char *p, size_t n, int wait_m
 		n = MIN(n, PIPE_BUF);
 		if (poll(&pfd, 1, wait_ms) <= 0)
 			return 0;
-		if (pfd.revents & (POLLERR | POLLNVAL)) /* before a write would raise SIGPIPE */
+		if (pfd.revents & (POLLERR | POLLNVAL)) /* its reader is gone */
 			return -EPIPE;
 	}
 	w = write(o->fd, p, n);

@@ -289,6 +289,11 @@ static void tree_tick(struct sink *s)
 	output_flush(&t->out, 0);
 }
 
+static bool tree_gone(struct sink *s)
+{
+	return ((struct tree_sink *)s)->out.gone;
+}
+
 static const char *tree_trouble(struct sink *s)
 {
 	return output_trouble(&((struct tree_sink *)s)->out);
@@ -317,6 +322,7 @@ static const struct sink_ops tree_ops = {
 	.name = "tree",
 	.span = tree_span,
 	.tick = tree_tick,
+	.gone = tree_gone,
 	.trouble = tree_trouble,
 	.losses = tree_losses,
 	.close = tree_close,

@@ -75,6 +75,8 @@ struct sink_ops {
 	void (*span)(struct sink *s, const struct span *span);
 	/* Called about every 100 ms: flush what is due. Never blocks. */
 	void (*tick)(struct sink *s);
+	/* NULL, or: whether nobody can receive what it gets any more (a closed pipe). */
+	bool (*gone)(struct sink *s);
 	/* A sentence for the user about the sink's state, or NULL (asked at the end). */
 	const char *(*trouble)(struct sink *s);
 	void (*losses)(struct sink *s, struct losses *ret); /* adds its counts */
