@@ -16,8 +16,10 @@ static int open_tables(struct binary *b, struct err *err)
 
 	/* An honest file has one header and perhaps those of a program it embeds. */
 	for (unsigned i = 0; i < HEADERS_MAX && pclntab_next(&b->img, &pos, &h); i++)
-		if (moduledata_open(&b->img, &h, &b->md, &b->pcln) == 0)
+		if (moduledata_open(&b->img, &h, &b->md, &b->pcln) == 0) {
+			image_trim(&b->img);
 			return 0;
+		}
 	return pclntab_missing(&b->img, b->name, err);
 }
 

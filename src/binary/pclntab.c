@@ -487,6 +487,7 @@ void binary_func_find_all(const struct binary *b, const char *const *names, size
 		for (size_t k = f->heads[TAIL_ANY]; k; k = chain[k - 1])
 			finder_try(f, p, i, name, k - 1);
 	}
+	image_trim(&b->img);
 }
 
 size_t binary_func_find(const struct binary *b, const char *name, struct func *ret, size_t max)

@@ -45,6 +45,7 @@
 #define VARIADIC       0x8000
 #define DEPTH_MAX      64
 #define NAME_MAX_BYTES 65535
+#define TRIM_BYTES     (8 << 20) /* read of the file before its memory is given back */
 #define LITERAL_MAX    4096 /* of a composed name: hostile descriptors double it at each level */
 
 struct text {
@@ -241,24 +242,28 @@ static bool header_at(const struct binary *b, uint64_t addr, struct header *ret)
 	return true;
 }
 
-/* The first descriptor at or after *pos (an offset into the types); *pos moves behind its header.
- */
-static bool header_next(const struct binary *b, uint64_t *pos, struct header *ret)
+/* The first descriptor from *pos to end (offsets into the types); *pos moves behind its header. */
+static bool header_before(const struct binary *b, uint64_t end, uint64_t *pos, struct header *ret)
 {
 	const struct moduledata *md = &b->md;
 	uint64_t size = md->etypes - md->types;
 	const uint8_t *base = image_at(&b->img, md->types, size);
 	uint64_t off = *pos + (-(md->types + *pos) & 7);
 
-	for (; base && off < size && size - off >= HEADER; off += 8) {
+	for (; base && off < end && size - off >= HEADER; off += 8) {
 		if (base[off + 21] != base[off + 22] || !base[off + 21] || !(base[off + 23] & 31) ||
 		    !header_at(b, md->types + off, ret))
 			continue;
 		*pos = off + HEADER;
 		return true;
 	}
-	*pos = size;
+	*pos = MAX(*pos, end);
 	return false;
+}
+
+static bool header_next(const struct binary *b, uint64_t *pos, struct header *ret)
+{
+	return header_before(b, b->md.etypes - b->md.types, pos, ret);
 }
 
 /* ---- the uncommon part and full names ---- */
@@ -434,12 +439,17 @@ static struct type_index *index_build(const struct binary *b)
 	VEC(struct type_entry) entries = {0};
 	struct header h;
 	uint32_t hash;
+	uint64_t size = MIN(b->md.etypes - b->md.types, image_extent(&b->img, b->md.types));
 
 	x->base = ALIGN_UP(b->md.types, 8);
-	for (uint64_t pos = 0; header_next(b, &pos, &h);)
-		if (hash_of(&h, &hash))
-			vec_push(&entries, ((struct type_entry){
-						   hash, (uint32_t)((h.addr - x->base) / 8), 0}));
+	for (uint64_t pos = 0; pos < size; image_trim(&b->img)) {
+		uint64_t end = pos + MIN(TRIM_BYTES, size - pos);
+
+		while (header_before(b, end, &pos, &h))
+			if (hash_of(&h, &hash))
+				vec_push(&entries, ((struct type_entry){
+							   hash, (uint32_t)((h.addr - x->base) / 8), 0}));
+	}
 	x->mask = 1;
 	while (x->mask < entries.len)
 		x->mask = x->mask << 1 | 1;
