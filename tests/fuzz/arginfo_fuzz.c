@@ -5,7 +5,7 @@
 #include "fuzz/replay.h"
 
 #include "binary/insn.h"
-#include "lib/tiny_go.h"
+#include "lib/tiny_binary.h"
 
 static void ask_arginfo(const uint8_t *data, size_t size)
 {
@@ -49,20 +49,12 @@ static void ask_signatures(struct binary *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct tiny tiny;
-	const size_t room = TINY_TYPES - TINY_GOFUNC;
-	struct binary *b = NULL;
-	int fd;
+	struct binary *b;
 
 	ask_arginfo(data, size);
-	tiny_build(&tiny, (struct tiny_options){0});
-	memcpy(tiny.data + TINY_GOFUNC, data, size < room ? size : room);
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	if (fd < 0)
-		return 0;
-	if (!binary_open_fd(fd, "input", &b, NULL))
+	b = tiny_open_input((struct tiny_options){0}, TINY_GOFUNC, TINY_TYPES - TINY_GOFUNC, data, size);
+	if (b)
 		ask_signatures(b);
 	binary_free(b);
-	close(fd);
 	return 0;
 }

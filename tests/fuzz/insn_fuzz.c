@@ -3,7 +3,7 @@
 #include "fuzz/replay.h"
 
 #include "binary/insn.h"
-#include "lib/tiny_go.h"
+#include "lib/tiny_binary.h"
 
 #define SLOT 0x38 /* bytes of a function in the tiny program */
 
@@ -48,19 +48,12 @@ static void ask_sites(struct binary *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static struct tiny tiny;
-	struct binary *b = NULL;
-	int fd;
+	struct binary *b;
 
 	ask_code(data, size);
-	tiny_build(&tiny, (struct tiny_options){0});
-	memcpy(tiny.data + TINY_TEXT, data, size < SLOT ? size : SLOT);
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	if (fd < 0)
-		return 0;
-	if (!binary_open_fd(fd, "input", &b, NULL))
+	b = tiny_open_input((struct tiny_options){0}, TINY_TEXT, SLOT, data, size);
+	if (b)
 		ask_sites(b);
 	binary_free(b);
-	close(fd);
 	return 0;
 }

@@ -40,4 +40,31 @@ static inline size_t go_binaries(const char *pattern, glob_t *ret)
 	return n;
 }
 
+/* Calls fn with each of them; how many there are. */
+static inline size_t go_binaries_each(const char *pattern, void (*fn)(const char *path))
+{
+	glob_t files;
+	size_t n = go_binaries(pattern, &files);
+
+	for (size_t i = 0; i < n; i++)
+		fn(files.gl_pathv[i]);
+	globfree(&files);
+	return n;
+}
+
+/* The same for all programs that serve HTTP with net/http, our own and other people's. */
+static inline size_t go_servers_each(void (*fn)(const char *path))
+{
+	static const char *const patterns[] = {
+		"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
+		"third-party/*/etcd-server/usr/bin/etcd", "third-party/*/hugo/usr/bin/hugo",
+		"third-party/*/prometheus/usr/bin/prometheus"};
+	size_t total = 0;
+
+	for (size_t p = 0; p < sizeof(patterns) / sizeof(*patterns); p++)
+		total += go_binaries_each(patterns[p], fn);
+	printf("%zu servers\n", total);
+	return total;
+}
+
 #endif

@@ -7,21 +7,9 @@
 
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
-#include "lib/tiny_go.h"
+#include "unit/open.h"
 
 static struct tiny tiny;
-
-static struct binary *reopen(void)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-	int fd = memory_file(tiny.data, sizeof(tiny.data));
-
-	if (binary_open_fd(fd, "tiny", &b, &err) < 0)
-		fail_msg("%s", err.text);
-	close(fd);
-	return b;
-}
 
 static void test_inline(void **state)
 {
@@ -29,7 +17,7 @@ static void test_inline(void **state)
 	struct binary *b;
 
 	tiny_build(&tiny, (struct tiny_options){0});
-	b = reopen();
+	b = open_changed(&tiny);
 	info = binary_build_info(b);
 	assert_string_equal(info->go_version, "go1.2.3");
 	assert_string_equal(info->main_package, "example.org/tiny");
@@ -56,7 +44,7 @@ static void test_pointers(void **state)
 	tiny_u64(&tiny, strings, tiny.base + strings + 32);
 	tiny_u64(&tiny, strings + 8, 6);
 	memcpy(tiny.data + strings + 32, "go1.17", 6);
-	b = reopen();
+	b = open_changed(&tiny);
 	assert_string_equal(binary_build_info(b)->go_version, "go1.17");
 	assert_string_equal(binary_build_info(b)->main.path, "");
 	binary_free(b);
@@ -68,12 +56,12 @@ static void test_damaged(void **state)
 
 	tiny_build(&tiny, (struct tiny_options){0});
 	memset(tiny.data + TINY_DATA + 40, 0xff, 8); /* the list's length */
-	b = reopen();
+	b = open_changed(&tiny);
 	assert_string_equal(binary_build_info(b)->go_version, "go1.2.3");
 	assert_int_equal(binary_build_info(b)->ndeps, 0);
 	binary_free(b);
 	memset(tiny.data + TINY_DATA, 0, 16);
-	b = reopen();
+	b = open_changed(&tiny);
 	assert_string_equal(binary_build_info(b)->go_version, "unknown");
 	assert_string_equal(binary_build_info(b)->main_package, "");
 	binary_free(b);
@@ -99,13 +87,7 @@ static void check_built(const char *path)
 
 static void test_built(void **state)
 {
-	glob_t files;
-	size_t n = go_binaries("bin/httpd-go1.*-*", &files);
-
-	for (size_t i = 0; i < n; i++)
-		check_built(files.gl_pathv[i]);
-	globfree(&files);
-	if (!n)
+	if (!go_binaries_each("bin/httpd-go1.*-*", check_built))
 		skip();
 }
 

@@ -21,16 +21,7 @@
 #include "binary/insn.h"
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
-
-static struct binary *open_program(const char *path)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-
-	if (binary_open(path, &b, &err))
-		fail_msg("%s", err.text);
-	return b;
-}
+#include "unit/open.h"
 
 /* ---- locations ---- */
 
@@ -128,13 +119,7 @@ static void compare_locations(const char *path)
 
 static void for_each(const char *pattern, void (*fn)(const char *path))
 {
-	glob_t g;
-	size_t n = go_binaries(pattern, &g);
-
-	for (size_t i = 0; i < n; i++)
-		fn(g.gl_pathv[i]);
-	globfree(&g);
-	if (!n)
+	if (!go_binaries_each(pattern, fn))
 		skip();
 }
 

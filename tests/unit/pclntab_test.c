@@ -10,27 +10,13 @@
 
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
-#include "lib/tiny_go.h"
+#include "unit/open.h"
 
 static struct tiny tiny;
 
-static struct binary *open_tiny(struct tiny_options o)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-	int fd;
-
-	tiny_build(&tiny, o);
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	if (binary_open_fd(fd, "tiny", &b, &err) < 0)
-		fail_msg("%s", err.text);
-	close(fd);
-	return b;
-}
-
 static void check_tiny(struct tiny_options o)
 {
-	struct binary *b = open_tiny(o);
+	struct binary *b = open_tiny(&tiny, o);
 	struct func f;
 	const char *file;
 	int line;
@@ -85,7 +71,7 @@ static void test_names(void **state)
 					    "",
 					    "gopkg.in/yaml%2ev3.Load"};
 	static const int64_t want[] = {0, 2, 3, 3, 3, -1, -1, -1, -1, 2};
-	struct binary *b = open_tiny((struct tiny_options){0});
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
 	int64_t got[ARRAY_SIZE(names)];
 	struct func f;
 
@@ -259,23 +245,7 @@ static void check_server(const char *path)
 
 static void test_servers(void **state)
 {
-	static const char *const patterns[] = {
-		"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
-		"third-party/*/etcd-server/usr/bin/etcd", "third-party/*/hugo/usr/bin/hugo",
-		"third-party/*/prometheus/usr/bin/prometheus"};
-	size_t total = 0;
-
-	for (size_t p = 0; p < ARRAY_SIZE(patterns); p++) {
-		glob_t files;
-		size_t n = go_binaries(patterns[p], &files);
-
-		for (size_t i = 0; i < n; i++)
-			check_server(files.gl_pathv[i]);
-		total += n;
-		globfree(&files);
-	}
-	printf("%zu servers\n", total);
-	if (!total)
+	if (!go_servers_each(check_server))
 		skip();
 }
 

@@ -13,33 +13,9 @@
 
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
-#include "lib/tiny_go.h"
+#include "unit/open.h"
 
 static struct tiny tiny;
-
-static struct binary *open_tiny(struct tiny_options o)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-	int fd;
-
-	tiny_build(&tiny, o);
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	if (binary_open_fd(fd, "tiny", &b, &err) < 0)
-		fail_msg("%s", err.text);
-	close(fd);
-	return b;
-}
-
-static struct binary *open_real(const char *path)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-
-	if (binary_open(path, &b, &err) < 0)
-		fail_msg("%s", err.text);
-	return b;
-}
 
 /* ---- the tiny program ---- */
 
@@ -96,7 +72,7 @@ static void check_methods(struct binary *b)
 
 static void check_tiny(struct tiny_options o)
 {
-	struct binary *b = open_tiny(o);
+	struct binary *b = open_tiny(&tiny, o);
 	const struct type *t;
 	size_t pos = 0, n = 0;
 
@@ -128,7 +104,7 @@ static void test_map_without_header(void **state)
 {
 	struct map_layout l;
 	struct err err = {0};
-	struct binary *b = open_tiny((struct tiny_options){0});
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
 
 	assert_false(type_map_layout(b, binary_type(b, "map[string]int"), &l, &err));
 	assert_non_null(strstr(err.text, "internal/runtime/maps.Map"));
@@ -137,7 +113,7 @@ static void test_map_without_header(void **state)
 	assert_int_equal(binary_goroutine_layout(b, &(struct goroutine_layout){0}, &err), -ENODATA);
 	assert_non_null(strstr(err.text, "runtime.g"));
 	binary_free(b);
-	b = open_tiny((struct tiny_options){.old_map = true});
+	b = open_tiny(&tiny, (struct tiny_options){.old_map = true});
 	assert_false(type_map_layout(b, binary_type(b, "map[string]int"), &l, &err));
 	assert_non_null(strstr(err.text, "runtime.hmap"));
 	binary_free(b);
@@ -150,7 +126,6 @@ static void test_cycles(void **state)
 	const struct type *t;
 	struct field_path path;
 	size_t pos = 0;
-	int fd;
 
 	tiny_build(&tiny, (struct tiny_options){0});
 	tiny_u64(&tiny, TINY_SLICES + 8, tiny.t_point); /* Point.X Point */
@@ -159,9 +134,7 @@ static void test_cycles(void **state)
 	tiny_u64(&tiny, tiny.t_strings - tiny.base + 48, tiny.t_strings);
 	tiny_u64(&tiny, tiny.t_embeds - tiny.base + 64, 1ull << 60); /* fields */
 	tiny_u16(&tiny, tiny.t_func - tiny.base + 48, 0xffff);
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	assert_int_equal(binary_open_fd(fd, "tiny", &b, NULL), 0);
-	close(fd);
+	b = open_changed(&tiny);
 	while (binary_type_next(b, &pos, &t)) {
 		assert_non_null(t->name);
 		type_field_find(b, t, "nothing", &path);
@@ -192,7 +165,7 @@ static void check_server(const char *path)
 					    "net/http.Handler",
 					    "error",
 					    "[]uint8"};
-	struct binary *b = open_real(path);
+	struct binary *b = open_program(path);
 	struct goroutine_layout g;
 	struct err err = {0};
 	const struct type *t;
@@ -229,23 +202,7 @@ static void check_server(const char *path)
 
 static void test_servers(void **state)
 {
-	static const char *const patterns[] = {
-		"bin/httpd-go1.*-*", "third-party/*/caddy/usr/bin/caddy",
-		"third-party/*/etcd-server/usr/bin/etcd", "third-party/*/hugo/usr/bin/hugo",
-		"third-party/*/prometheus/usr/bin/prometheus"};
-	size_t total = 0;
-
-	for (size_t p = 0; p < ARRAY_SIZE(patterns); p++) {
-		glob_t files;
-		size_t n = go_binaries(patterns[p], &files);
-
-		for (size_t i = 0; i < n; i++)
-			check_server(files.gl_pathv[i]);
-		total += n;
-		globfree(&files);
-	}
-	printf("%zu servers\n", total);
-	if (!total)
+	if (!go_servers_each(check_server))
 		skip();
 }
 
@@ -328,7 +285,7 @@ static void compare_unit(struct binary *b, Dwarf_Die *unit, struct strmap *seen,
 
 static void compare_dwarf(const char *path, struct totals *ret)
 {
-	struct binary *b = open_real(path);
+	struct binary *b = open_program(path);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	Dwarf *dwarf = dwarf_begin(fd, DWARF_C_READ);
 	struct totals sum = {0};

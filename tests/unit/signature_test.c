@@ -14,16 +14,7 @@
 #include "base/buf.h"
 #include "binary/binary.h"
 #include "lib/go_binaries.h"
-
-static struct binary *open_program(const char *path)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-
-	if (binary_open(path, &b, &err))
-		fail_msg("%s", err.text);
-	return b;
-}
+#include "unit/open.h"
 
 /* "RAX RBX+8" … as text: registers by number, stack by offset. */
 static void print_params(struct buf *s, const struct param *p, size_t n)

@@ -12,7 +12,7 @@
 
 #include "binary/insn.h"
 #include "lib/go_binaries.h"
-#include "lib/tiny_go.h"
+#include "unit/open.h"
 
 #define SLOT 0x38 /* bytes of a function in the tiny program */
 
@@ -20,19 +20,14 @@ static struct tiny tiny;
 
 static struct binary *open_code(const unsigned char *p, size_t n, struct func *ret)
 {
-	struct binary *b = NULL;
-	struct err err = {0};
-	int fd;
+	struct binary *b;
 
 	tiny_build(&tiny, (struct tiny_options){0});
 	assert_true(n <= SLOT);
 	memset(tiny.data + TINY_TEXT, 0x90, SLOT);
 	memcpy(tiny.data + TINY_TEXT, p, n);
 	tiny.data[TINY_TEXT + SLOT - 1] = 0xcc;
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	if (binary_open_fd(fd, "tiny", &b, &err))
-		fail_msg("%s", err.text);
-	close(fd);
+	b = open_changed(&tiny);
 	assert_true(binary_func(b, 0, ret));
 	ret->flags = 0;
 	return b;

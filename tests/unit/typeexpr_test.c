@@ -9,23 +9,9 @@
 
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
-#include "lib/tiny_go.h"
+#include "unit/open.h"
 
 static struct tiny tiny;
-
-static struct binary *open_tiny(void)
-{
-	struct binary *b = NULL;
-	struct err err = {0};
-	int fd;
-
-	tiny_build(&tiny, (struct tiny_options){0});
-	fd = memory_file(tiny.data, sizeof(tiny.data));
-	if (binary_open_fd(fd, "tiny", &b, &err) < 0)
-		fail_msg("%s", err.text);
-	close(fd);
-	return b;
-}
 
 struct example {
 	const char *text, *name;
@@ -87,7 +73,7 @@ static void test_examples(void **state)
 		{"*gone/away.T", "*gone/away.T", KIND_POINTER, 8, false},
 		{"[]*Missing", "[]*main.Missing", KIND_SLICE, 24, false},
 	};
-	struct binary *b = open_tiny();
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
 
 	for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
 		check(b, "main", &examples[i]);
@@ -98,7 +84,7 @@ static void test_examples(void **state)
 
 static void test_struct_layout(void **state)
 {
-	struct binary *b = open_tiny();
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
 	const struct type *t =
 		binary_type_parse(b, "main", "struct{ a bool; b []string; e struct{} }", NULL);
 	struct type_field f;
@@ -137,7 +123,7 @@ static void test_errors(void **state)
 		{"*", "expected a type"},
 		{"(int", "expected \")\""},
 	};
-	struct binary *b = open_tiny();
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct err err = {0};
@@ -152,7 +138,7 @@ static void test_errors(void **state)
 
 static void test_nesting(void **state)
 {
-	struct binary *b = open_tiny();
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
 	char deep[5000];
 	struct err err = {0};
 
