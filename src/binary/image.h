@@ -6,6 +6,8 @@
 #define BINARY_IMAGE_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
 
 #include "base/err.h"
 
@@ -45,5 +47,30 @@ bool image_u64(const struct image *img, uint64_t addr, uint64_t *ret); /* pointe
 /* Virtual address -> file offset (what uprobes take). */
 bool image_offset(const struct image *img, uint64_t addr, uint64_t *ret);
 const struct image_segment *image_segment(const struct image *img, uint64_t addr);
+
+/* Little-endian words of records that image_at has given whole. */
+static inline uint16_t u16_at(const uint8_t *p)
+{
+	uint16_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint32_t u32_at(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline uint64_t u64_at(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
 
 #endif

@@ -27,22 +27,6 @@ struct words {
 	size_t n;
 };
 
-static uint32_t u32_at(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint64_t u64_at(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
 static uint64_t word(const struct words *w, size_t i)
 {
 	return i < w->n ? u64_at(w->p + i * 8) : 0;

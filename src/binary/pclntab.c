@@ -44,22 +44,6 @@
 #define FLAG_SPWRITE  2
 #define FLAG_ASM      4
 
-static uint32_t u32_at(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint64_t u64_at(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
 /* ---- finding and opening ---- */
 
 static bool header_at(const struct image *img, uint64_t addr, struct pclntab_header *ret)

@@ -62,30 +62,6 @@ struct header { /* a descriptor that passed the shape test */
 	struct text string; /* without the extra star */
 };
 
-static uint16_t u16_at(const uint8_t *p)
-{
-	uint16_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint32_t u32_at(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint64_t u64_at(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
 /* ---- names ---- */
 
 static bool read_text(const uint8_t **p, uint64_t *left, struct text *ret)
