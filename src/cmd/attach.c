@@ -121,7 +121,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	struct attach_plan plan = {0};
 	struct err err = {0};
 	struct loop *loop;
-	int rest, code, r = options_parse(v->groups, &o, argc, argv, &rest, &err);
+	int rest, code, r = options_parse(v->groups, 0, &o, argc, argv, &rest, &err);
 
 	if (r == 1) {
 		verb_help(v);

@@ -163,7 +163,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	check_vec all = {0};
 	struct err err = {0};
 	struct utsname u;
-	int rest, code = EXIT_DONE, r = options_parse(v->groups, &o, argc, argv, &rest, &err);
+	int rest, code = EXIT_DONE, r = options_parse(v->groups, 0, &o, argc, argv, &rest, &err);
 
 	if (r == 1) {
 		verb_help(v);

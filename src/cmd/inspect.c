@@ -303,7 +303,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	struct inspect_options o = {0};
 	pack_set packs = {0};
 	struct err err = {0};
-	int rest, code = EXIT_DONE, r = options_parse(v->groups, &o, argc, argv, &rest, &err);
+	int rest, code = EXIT_DONE, r = options_parse(v->groups, 0, &o, argc, argv, &rest, &err);
 
 	if (r == 1) {
 		verb_help(v);

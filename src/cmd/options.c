@@ -101,8 +101,8 @@ static int parse_all(const flat_vec *all, const struct option *longs, const char
 	return 0;
 }
 
-int options_parse(const struct option_group *groups, void *into, int argc, char **argv, int *ret_rest,
-		  struct err *err)
+int options_parse(const struct option_group *groups, enum options_flags flags, void *into, int argc, char **argv,
+		  int *ret_rest, struct err *err)
 {
 	flat_vec all = {0};
 	VEC(struct option) longs = {0};
@@ -110,7 +110,7 @@ int options_parse(const struct option_group *groups, void *into, int argc, char 
 	int r;
 
 	flatten(groups, &all);
-	buf_str(&shorts, "+:h");
+	buf_str(&shorts, flags & OPTIONS_STOP_AT_OPERAND ? "+:h" : ":h");
 	for (size_t i = 0; i < all.len; i++) {
 		const struct option_def *d = all.data[i].def;
 

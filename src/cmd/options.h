@@ -27,11 +27,12 @@ struct option_group {
 
 /*
  * Stores what argv (argv[0] skipped) says into the struct at `into`; *ret_rest is the index of the first
- * operand. Operands end option parsing at "--" or, with stop_at_operand, at the first of them. 1: --help was
- * asked for. -EINVAL with a sentence otherwise.
+ * operand (argv is reordered so that they come last). 1: --help was asked for. -EINVAL with a sentence
+ * otherwise.
  */
-int options_parse(const struct option_group *groups, void *into, int argc, char **argv, int *ret_rest,
-		  struct err *err);
+enum options_flags { OPTIONS_STOP_AT_OPERAND = 1 /* what follows the first operand belongs to it */ };
+int options_parse(const struct option_group *groups, enum options_flags flags, void *into, int argc, char **argv,
+		  int *ret_rest, struct err *err);
 void options_print(const struct option_group *groups, FILE *out);
 
 #endif

@@ -182,7 +182,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	struct run_options o = {.session = SESSION_DEFAULTS};
 	struct runner r = {0};
 	struct err err = {0};
-	int rest, code, parsed = options_parse(v->groups, &o, argc, argv, &rest, &err);
+	int rest, code, parsed = options_parse(v->groups, OPTIONS_STOP_AT_OPERAND, &o, argc, argv, &rest, &err);
 
 	if (parsed == 1) {
 		verb_help(v);
