@@ -80,7 +80,7 @@ uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned 
 /* Source position of a pc: file name and line; false if unknown. */
 bool binary_pc_line(const struct binary *b, uint64_t pc, const char **ret_file, int *ret_line);
 
-/* ---- types (rtype.c, typeexpr.c, dwarf.c) ---- */
+/* ---- types (rtype_object.c, rtype_index.c, typeexpr.c, dwarf_type.c) ---- */
 
 /* By full name, "net/http.Request". Descriptors first, DWARF where there is none. NULL if absent. */
 const struct type *binary_type(struct binary *b, const char *full_name);
@@ -116,7 +116,7 @@ bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
 
-/* ---- signatures and argument locations (signature.c; sources: argmeta.c, dwarf.c, rtype.c) ---- */
+/* ---- signatures and argument locations (signature.c) ---- */
 
 enum { REG_RAX, REG_RBX, REG_RCX, REG_RDI, REG_RSI, REG_R8, REG_R9, REG_R10, REG_R11,
        REG_RDX, REG_R12, REG_R13, REG_R14, REG_R15, REG_RBP, REG_RSP, /* general registers */

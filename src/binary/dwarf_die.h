@@ -1,6 +1,6 @@
 /*
- * What the readers of DWARF share: the opened file with its index, and attributes of DIEs. Apart from
- * dwarf.h so that only they see libdw.
+ * What the readers of DWARF share: the opened file with its index, and attributes of DIEs. Apart
+ * from dwarf.h so that only they see libdw.
  */
 #ifndef BINARY_DWARF_DIE_H
 #define BINARY_DWARF_DIE_H
@@ -50,7 +50,7 @@ const char *own_name(Dwarf_Die *die);
 
 /* ---- types (dwarf_type.c) ---- */
 
-/* The type a DIE stands for: the binary's descriptor when it has one; NULL when it cannot be read. */
+/* What a DIE stands for: the binary's descriptor if it has one; NULL when it cannot be read. */
 const struct type *die_type(struct binary *b, Dwarf_Die *die);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Types read from DWARF, for what the program holds no descriptor of. Apart from dwarf.c because this
- * makes struct type objects, where that one finds DIEs.
+ * Types read from DWARF, for what the program holds no descriptor of. Apart from dwarf.c because
+ * this makes struct type objects, where that one finds DIEs.
  *
  * A type DIE has DW_AT_go_kind (reflect's kinds), DW_AT_go_elem and DW_AT_go_key, and, when the
  * program holds a descriptor of it, that one's place in DW_AT_go_runtime_type (an address or an

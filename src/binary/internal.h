@@ -80,7 +80,7 @@ struct moduledata {
 int moduledata_open(const struct image *img, const struct pclntab_header *h, struct moduledata *ret,
 		    struct pclntab *ret_pcln);
 
-/* ---- types (rtype.c, typeexpr.c, dwarf.c) ---- */
+/* ---- types (rtype_object.c, rtype_index.c, typeexpr.c, dwarf_type.c) ---- */
 
 /*
  * Every struct type is the first member of one of these, whichever reader made it, in the binary's
@@ -125,7 +125,7 @@ const char *type_composite_name(struct binary *b, enum type_kind kind, const str
 const char *type_func_name(struct binary *b, const struct type_full *f);
 
 /*
- * dwarf.c: by full name, NULL without DWARF or when absent. Named types are cached by the caller
+ * dwarf_type.c: by full name, NULL without DWARF or when absent. Named types are cached by the caller
  * (binary.c keeps composed and DWARF types by name), so each name is asked for once.
  */
 const struct type *dwarf_type(struct binary *b, const char *full_name);

@@ -1,8 +1,8 @@
 /*
  * Signatures. Types come from the method table of the receiver's type, from DWARF, or from a
  * declaration, in this order (DWARF leaves out parameters that are not used and, now and then, a
- * result); the calling convention says where values of these types lie (signature_place.c); and that
- * is compared with the binary (signature_check.c). A source that does not agree is not used; a
+ * result); the calling convention says where values of these types lie (signature_place.c); and
+ * that is compared with the binary (signature_check.c). A source that does not agree is not used; a
  * declaration that does not agree is an error with the reason.
  *
  * Results of a plain function leave no trace, so a declaration of them is believed as far as their

@@ -1,7 +1,7 @@
 /*
- * A signature while it is worked out: what its four files share. func_name.c takes the symbol's name
- * apart, signature.c tries the sources, signature_place.c lays their types out, signature_check.c
- * compares the layout with the binary.
+ * A signature while it is worked out: what its four files share. func_name.c takes the symbol's
+ * name apart, signature.c tries the sources, signature_place.c lays their types out,
+ * signature_check.c compares the layout with the binary.
  */
 #ifndef BINARY_SIGNATURE_H
 #define BINARY_SIGNATURE_H
@@ -62,7 +62,7 @@ void signature_place(struct work *w);
 /* Where a placed parameter lies in the argument area, spilled or passed there. */
 uint64_t slot_offset(const struct work *w, const struct slot *s);
 
-/* -EPROTO with the reason when the binary speaks against the places; adds what agreed to sources. */
+/* -EPROTO with the reason when the binary speaks against the places; else notes what agreed. */
 int signature_check(struct work *w, struct err *err);
 
 #endif

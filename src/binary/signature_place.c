@@ -1,10 +1,11 @@
 /*
- * From types to places: the shape of each parameter and result, by its type or else by the words that
- * ArgInfo lists for it, and where the calling convention (abi.c) puts it. Apart from the sources
- * because it is the same for all of them.
+ * From types to places: the shape of each parameter and result, by its type or else by the words
+ * that ArgInfo lists for it, and where the calling convention (abi.c) puts it. Apart from the
+ * sources because it is the same for all of them.
  *
- * A declared type that the binary does not describe is taken as the words that ArgInfo lists for it.
- * Whether such a word is an integer or a float is seen from the register that is saved to its place.
+ * A declared type that the binary does not describe is taken as the words that ArgInfo lists for
+ * it. Whether such a word is an integer or a float is seen from the register that is saved to its
+ * place.
  */
 #include "binary/signature.h"
 

@@ -21,7 +21,7 @@ static inline struct binary *tiny_open(const struct tiny *t, struct err *err)
 
 /* The input, cut to what has room, lies at offset from. */
 static inline struct binary *tiny_open_input(struct tiny_options o, size_t from, size_t room,
-					     const uint8_t *data, size_t size)
+                                             const uint8_t *data, size_t size)
 {
 	static struct tiny tiny;
 
