@@ -205,11 +205,11 @@ static void emit_goroutine(struct gen *g)
 	if (!near)
 		emit_alu(e, BPF_MOV, R8, R3);
 	emit_alu_imm(e, BPF_ADD, R3, (int32_t)(near ? low : l->goid));
-	gen_read_stack(g, STACK_REGS, near ? high + 8 - low : 8, no);
+	gen_read_uncleared(g, STACK_REGS, near ? high + 8 - low : 8, no);
 	if (!near) {
 		emit_alu(e, BPF_MOV, R3, R8);
 		emit_alu_imm(e, BPF_ADD, R3, (int32_t)l->stack_hi);
-		gen_read_stack(g, STACK_REGS + 8, 8, no);
+		gen_read_uncleared(g, STACK_REGS + 8, 8, no);
 	}
 	emit_load(e, 8, R8, FP, STACK_REGS + (near ? (int)(l->goid - low) : 0));
 	emit_load(e, 8, R9, FP, STACK_REGS + (near ? (int)(l->stack_hi - low) : 8));

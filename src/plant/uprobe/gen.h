@@ -102,6 +102,9 @@ int gen_slot_off(const struct gen *g, uint16_t slot);
 
 /* Reads size bytes at the user address in R3 to the stack; to label when that faults. Clobbers R0–R5. */
 void gen_read_stack(struct gen *g, int off, unsigned size, int fault);
+/* Its parts, for where they are not repeated. */
+void gen_clear_stack(struct gen *g, int off, unsigned size);
+void gen_read_uncleared(struct gen *g, int off, unsigned size, int fault);
 /* Likewise to the work area; the size is in R2. */
 void gen_read_work(struct gen *g, int fault);
 

@@ -155,6 +155,7 @@ static void compare_candidates(struct lookup *l, int found)
 	struct emit *e = l->g->e;
 	int again = emit_label_new(e), equal = emit_label_new(e), end = emit_label_new(e);
 
+	gen_clear_stack(l->g, STACK_BUF, (unsigned)l->len);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
 	emit_checkpoint(e);
 	emit_label(e, again);

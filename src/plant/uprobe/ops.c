@@ -36,12 +36,28 @@ static void read_user(struct gen *g, int fault)
 	emit_jump_if_imm(g->e, BPF_JNE, R0, 0, fault);
 }
 
-void gen_read_stack(struct gen *g, int off, unsigned size, int fault)
+/*
+ * Before Linux 6.18 the verifier does not take the helper's bytes for a write of a word: what a former region
+ * left there would count as alive, and be walked on for. So the words are written first.
+ */
+void gen_clear_stack(struct gen *g, int off, unsigned size)
+{
+	for (int at = off & ~7; at < off + (int)size; at += 8)
+		emit_store_imm(g->e, 8, FP, at, 0);
+}
+
+void gen_read_uncleared(struct gen *g, int off, unsigned size, int fault)
 {
 	emit_alu(g->e, BPF_MOV, R1, FP);
 	emit_alu_imm(g->e, BPF_ADD, R1, off);
 	emit_alu_imm(g->e, BPF_MOV, R2, (int32_t)size);
 	read_user(g, fault);
+}
+
+void gen_read_stack(struct gen *g, int off, unsigned size, int fault)
+{
+	gen_clear_stack(g, off, size);
+	gen_read_uncleared(g, off, size, fault);
 }
 
 void gen_read_work(struct gen *g, int fault)
@@ -427,11 +443,11 @@ static void read_window(struct gen *g, const struct ir_insn *i, int no)
 	emit_alu(e, BPF_MOV, R3, R1);
 	emit_neg(e, R3);
 	emit_alu(e, BPF_OR, R1, R3);
-	emit_alu_imm(e, BPF_ARSH, R1, 63);
+	emit_alu_imm(e, BPF_RSH, R1, 63);
 	emit_alu(e, BPF_MOV, R3, R1);
-	emit_alu_imm(e, BPF_XOR, R3, -1);
+	emit_alu_imm(e, BPF_SUB, R3, 1);
 	emit_alu(e, BPF_AND, R2, R3);
-	emit_alu_imm(e, BPF_AND, R1, CONTAINS_WINDOW);
+	emit_alu_imm(e, BPF_LSH, R1, 8);
 	emit_alu(e, BPF_OR, R2, R1);
 	emit_jump_if_imm(e, BPF_JGT, R2, CONTAINS_WINDOW, no);
 	emit_alu(e, BPF_MOV, R9, R2);
