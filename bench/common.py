@@ -109,7 +109,7 @@ class Earshot(Child):
     def summary(self):
         """(spans, events, losses) of the summary line."""
         for _, line in reversed(self.lines):
-            m = re.search(r"(\d+) spans from .*\((\d+) events\); lost: ([^;]*);", line or "")
+            m = re.search(r"(\d+) spans? from .*\((\d+) events\); ([^;]*);", line or "")
             if m:
-                return int(m[1]), int(m[2]), m[3]
+                return int(m[1]), int(m[2]), "nothing" if m[3] == "none lost" else m[3]
         raise Failed(f"earshot printed no summary: {self.said()}")

@@ -481,27 +481,46 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 	return 0;
 }
 
+static const char *plural(uint64_t n, const char *one, const char *many)
+{
+	return n == 1 ? one : many;
+}
+
+/* " (12 ring_full, 3 unpaired_end)", or nothing. */
 static void print_losses(const struct losses *l, struct buf *out)
 {
-	for (int i = 0; i < LOSS_COUNT; i++)
-		if (l->count[i] && loss_name(i))
-			buf_printf(out, "%s%llu %s", out->len ? ", " : "", (unsigned long long)l->count[i],
-				   loss_name(i));
-	if (!out->len)
-		buf_str(out, "nothing");
+	bool any = false;
+
+	for (int i = 0; i < LOSS_COUNT; i++) {
+		if (!l->count[i] || !loss_name(i))
+			continue;
+		buf_printf(out, "%s%llu %s", any ? ", " : " (", (unsigned long long)l->count[i], loss_name(i));
+		any = true;
+	}
+	if (any)
+		buf_char(out, ')');
 }
 
 static void print_summary(struct session *s)
 {
 	const struct run_summary *sum = &s->summary;
-	_cleanup_(buf_done) struct buf lost = {0};
+	_cleanup_(buf_done) struct buf b = {0};
 
-	print_losses(&sum->losses, &lost);
-	session_note(s, "%llu spans from %u process%s in %.1f s (%llu events); lost: %s; "
-		     "spans_lost: %llu, open: %llu; probes: %u planted, %u refused",
-		     (unsigned long long)sum->spans, sum->processes, sum->processes == 1 ? "" : "es",
-		     (double)(clock_monotonic_ns() - s->started_ns) / 1e9, (unsigned long long)sum->events, lost.data,
-		     (unsigned long long)sum->spans_lost, (unsigned long long)sum->open, sum->planted, sum->refused);
+	buf_printf(&b, "%llu %s from %u %s in %.1f s (%llu events); ", (unsigned long long)sum->spans,
+		   plural(sum->spans, "span", "spans"), sum->processes,
+		   plural(sum->processes, "process", "processes"),
+		   (double)(clock_monotonic_ns() - s->started_ns) / 1e9, (unsigned long long)sum->events);
+	if (sum->spans_lost)
+		buf_printf(&b, "%llu lost", (unsigned long long)sum->spans_lost);
+	else
+		buf_str(&b, "none lost");
+	print_losses(&sum->losses, &b);
+	if (sum->open)
+		buf_printf(&b, ", %llu still open", (unsigned long long)sum->open);
+	buf_printf(&b, "; %u %s planted", sum->planted, plural(sum->planted, "probe", "probes"));
+	if (sum->refused)
+		buf_printf(&b, ", %u refused", sum->refused);
+	session_note(s, "%s", b.data);
 }
 
 /* All at once: removing probes waits for the kernel, once however many they are. */
