@@ -71,7 +71,7 @@ static void add_string(struct capture_program *p, uint16_t slot)
 {
 	const struct ir_insn in[] = {
 		{.op = IR_REGION, .slot = slot},
-		{.op = IR_ARG_REG, .reg = REG_RAX, .size = 8, .dst = 0},
+		{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
 		{.op = IR_LOAD, .a = 0, .imm = 16 * slot, .size = 8, .dst = 1},
 		{.op = IR_LOAD, .a = 0, .imm = 16 * slot + 8, .size = 8, .dst = 2},
 		{.op = IR_EMIT_STR, .slot = slot, .a = 1, .b = 2, .imm = 4096},
@@ -88,7 +88,7 @@ static void add_filter(struct capture_program *p)
 {
 	const struct ir_insn in[] = {
 		{.op = IR_REGION, .slot = IR_SLOT_FILTER},
-		{.op = IR_ARG_REG, .reg = REG_RAX, .size = 8, .dst = 0},
+		{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
 		{.op = IR_LOAD, .a = 0, .imm = 0, .size = 8, .dst = 1},
 		{.op = IR_LOAD, .a = 0, .imm = 8, .size = 8, .dst = 2},
 		{.op = IR_STR_EQ, .a = 1, .b = 2, .dst = 3, .str = "/another/path", .imm = 13},

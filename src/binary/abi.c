@@ -13,8 +13,8 @@
 #define FLATTEN_DEPTH 32
 #define FLATTEN_STEPS 4096
 
-static const uint8_t int_regs[] = {REG_RAX, REG_RBX, REG_RCX, REG_RDI, REG_RSI,
-                                   REG_R8,  REG_R9,  REG_R10, REG_R11};
+static const uint8_t int_regs[] = {GPR_RAX, GPR_RBX, GPR_RCX, GPR_RDI, GPR_RSI,
+                                   GPR_R8,  GPR_R9,  GPR_R10, GPR_R11};
 #define FLOAT_REGS 15
 
 struct flatten {
@@ -167,7 +167,7 @@ void abi_assign(struct assign *a, const struct shape *s, bool is_result, struct 
 		return;
 	}
 	for (size_t i = 0; i < s->nwords; i++)
-		p.regs[i] = s->words[i].class == WORD_FLOAT ? (uint8_t)(REG_X0 + a->floats++)
+		p.regs[i] = s->words[i].class == WORD_FLOAT ? (uint8_t)(XMM_0 + a->floats++)
 		                                            : int_regs[a->ints++];
 	if (!is_result)
 		p.offset = next_slot(&a->spill, s);

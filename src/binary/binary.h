@@ -118,9 +118,9 @@ bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
 
 /* ---- signatures and argument locations (signature.c) ---- */
 
-enum { REG_RAX, REG_RBX, REG_RCX, REG_RDI, REG_RSI, REG_R8, REG_R9, REG_R10, REG_R11,
-       REG_RDX, REG_R12, REG_R13, REG_R14, REG_R15, REG_RBP, REG_RSP, /* general registers */
-       REG_X0 = 32 };                                                 /* XMM: REG_X0 + n */
+enum { GPR_RAX, GPR_RBX, GPR_RCX, GPR_RDI, GPR_RSI, GPR_R8, GPR_R9, GPR_R10, GPR_R11,
+       GPR_RDX, GPR_R12, GPR_R13, GPR_R14, GPR_R15, GPR_RBP, GPR_RSP, /* general registers */
+       XMM_0 = 32 };                                                 /* XMM: XMM_0 + n */
 
 enum piece_where { IN_REG, IN_XMM, ON_STACK };
 struct piece {               /* a part of a value that lies in one place */

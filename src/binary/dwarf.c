@@ -235,13 +235,13 @@ struct dwarf *dwarf_get(struct binary *b)
 static uint8_t dwarf_register(uint64_t n)
 {
 	static const uint8_t numbers[16] = {
-	    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP,
-	    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	    GPR_RAX, GPR_RDX, GPR_RCX, GPR_RBX, GPR_RSI, GPR_RDI, GPR_RBP, GPR_RSP,
+	    GPR_R8,  GPR_R9,  GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
 	};
 
 	if (n < ARRAY_SIZE(numbers))
 		return numbers[n];
-	return n >= 17 && n < 33 ? (uint8_t)(REG_X0 + n - 17) : 0xff;
+	return n >= 17 && n < 33 ? (uint8_t)(XMM_0 + n - 17) : 0xff;
 }
 
 struct location {
@@ -284,7 +284,7 @@ static void location_op(struct location *l, const Dwarf_Op *op)
 	} else if ((op->atom >= DW_OP_reg0 && op->atom <= DW_OP_reg31) || op->atom == DW_OP_regx) {
 		r = dwarf_register(op->atom == DW_OP_regx ? op->number
 		                                          : (Dwarf_Word)op->atom - DW_OP_reg0);
-		l->piece = (struct piece){.where = r >= REG_X0 ? IN_XMM : IN_REG, .reg = r};
+		l->piece = (struct piece){.where = r >= XMM_0 ? IN_XMM : IN_REG, .reg = r};
 		l->have = r != 0xff;
 	} else if (op->atom != DW_OP_plus) {
 		l->bad = true;

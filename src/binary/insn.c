@@ -217,8 +217,8 @@ int func_code(struct binary *b, const struct func *f, struct code *ret, struct e
 static uint8_t general_register(ZydisRegister r)
 {
 	static const uint8_t numbers[16] = {
-	    REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-	    REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	    GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
+	    GPR_R8,  GPR_R9,  GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
 	};
 
 	r = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, r);
@@ -230,9 +230,9 @@ static uint8_t general_register(ZydisRegister r)
 static uint8_t any_register(ZydisRegister r)
 {
 	if (r >= ZYDIS_REGISTER_XMM0 && r <= ZYDIS_REGISTER_XMM15)
-		return (uint8_t)(REG_X0 + (r - ZYDIS_REGISTER_XMM0));
+		return (uint8_t)(XMM_0 + (r - ZYDIS_REGISTER_XMM0));
 	if (r >= ZYDIS_REGISTER_YMM0 && r <= ZYDIS_REGISTER_YMM15)
-		return (uint8_t)(REG_X0 + (r - ZYDIS_REGISTER_YMM0));
+		return (uint8_t)(XMM_0 + (r - ZYDIS_REGISTER_YMM0));
 	return general_register(r);
 }
 
@@ -250,8 +250,8 @@ static void effect_register(const ZydisDecodedOperand *o, struct insn_effect *e)
 	}
 	if (!(o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
 		return;
-	if (r >= REG_X0)
-		e->written_xmm |= 1u << (r - REG_X0);
+	if (r >= XMM_0)
+		e->written_xmm |= 1u << (r - XMM_0);
 	else
 		e->written |= 1u << r;
 }
@@ -275,7 +275,7 @@ static void effect_memory(const ZydisDecodedOperand *o, struct insn_effect *e)
 		e->loads = true;
 	if (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
 		e->stores = true;
-	if (!rip && !e->mem_fs && (e->mem_indexed || (base != REG_RSP && base != REG_R14)))
+	if (!rip && !e->mem_fs && (e->mem_indexed || (base != GPR_RSP && base != GPR_R14)))
 		e->may_fault = true;
 }
 
@@ -309,13 +309,13 @@ static int effect_what(ZydisMnemonic m)
 
 static void effect_sp(const ZydisDecodedInstruction *z, struct insn_effect *e)
 {
-	if (!(e->written & 1u << REG_RSP)) {
+	if (!(e->written & 1u << GPR_RSP)) {
 		e->sp_known = true;
 	} else if (z->mnemonic == ZYDIS_MNEMONIC_PUSH && z->operand_width == 64) {
 		e->sp_known = true;
 		e->sp_change = -8;
 	} else if ((z->mnemonic == ZYDIS_MNEMONIC_SUB || z->mnemonic == ZYDIS_MNEMONIC_ADD) &&
-	           e->reg == REG_RSP && e->reg2 == 0xff && !e->has_mem && e->imm >= INT32_MIN / 2 &&
+	           e->reg == GPR_RSP && e->reg2 == 0xff && !e->has_mem && e->imm >= INT32_MIN / 2 &&
 	           e->imm <= INT32_MAX / 2) {
 		e->sp_known = true;
 		e->sp_change = (int32_t)(z->mnemonic == ZYDIS_MNEMONIC_SUB ? -e->imm : e->imm);
@@ -385,22 +385,22 @@ static bool check_step(const struct code *c, const struct insn *i, struct check_
 		return false;
 	if (e.what == EFFECT_NOP)
 		return true;
-	if (e.what == EFFECT_MOVE && e.has_mem && !e.stores && e.reg < REG_X0 &&
+	if (e.what == EFFECT_MOVE && e.has_mem && !e.stores && e.reg < XMM_0 &&
 	    (e.mem_fs || (e.mem_base == 0xff && !e.mem_indexed))) {
 		s->from_tls |= 1u << e.reg;
 		*ret_abi0 = true;
 		return true;
 	}
-	if ((e.what == EFFECT_LEA && e.has_mem && e.mem_base == REG_RSP && !e.mem_indexed) ||
-	    (e.what == EFFECT_MOVE && !e.has_mem && e.reg2 == REG_RSP)) {
+	if ((e.what == EFFECT_LEA && e.has_mem && e.mem_base == GPR_RSP && !e.mem_indexed) ||
+	    (e.what == EFFECT_MOVE && !e.has_mem && e.reg2 == GPR_RSP)) {
 		s->from_sp |= 1u << e.reg;
-		return e.reg < REG_X0 && e.reg != REG_RSP;
+		return e.reg < XMM_0 && e.reg != GPR_RSP;
 	}
-	if (e.what == EFFECT_SUB && !e.has_mem && e.reg < REG_X0 && e.reg2 == 0xff)
-		return e.reg != REG_RSP && (s->from_sp & 1u << e.reg);
+	if (e.what == EFFECT_SUB && !e.has_mem && e.reg < XMM_0 && e.reg2 == 0xff)
+		return e.reg != GPR_RSP && (s->from_sp & 1u << e.reg);
 	if (e.what == EFFECT_CMP && e.has_mem && !e.mem_indexed && e.mem_size == 8 &&
-	    e.mem_base != 0xff && e.reg < REG_X0 && (s->from_sp & 1u << e.reg) &&
-	    ((s->from_tls | 1u << REG_R14) & 1u << e.mem_base)) {
+	    e.mem_base != 0xff && e.reg < XMM_0 && (s->from_sp & 1u << e.reg) &&
+	    ((s->from_tls | 1u << GPR_R14) & 1u << e.mem_base)) {
 		s->compared = true;
 		return true;
 	}
@@ -413,7 +413,7 @@ static bool is_spill(const struct code *c, const struct insn *i, struct spill *r
 
 	if (i->kind != INSN_PLAIN || !insn_effect(c, i, &e))
 		return false;
-	if (e.what != EFFECT_MOVE || !e.stores || e.mem_base != REG_RSP || e.mem_indexed ||
+	if (e.what != EFFECT_MOVE || !e.stores || e.mem_base != GPR_RSP || e.mem_indexed ||
 	    e.reg == 0xff || e.mem_disp < 8 || e.mem_disp > INT32_MAX || e.mem_size > 16)
 		return false;
 	*ret = (struct spill){e.reg, (uint8_t)e.mem_size, (int32_t)e.mem_disp};
@@ -464,7 +464,7 @@ static bool loads_goroutine(const struct code *c)
 
 		if (i->kind == INSN_CALL || i->kind == INSN_RET)
 			return false;
-		if (i->kind == INSN_PLAIN && insn_effect(c, i, &e) && e.written & 1u << REG_R14)
+		if (i->kind == INSN_PLAIN && insn_effect(c, i, &e) && e.written & 1u << GPR_R14)
 			return true;
 	}
 	return false;
@@ -472,7 +472,7 @@ static bool loads_goroutine(const struct code *c)
 
 void code_prologue(const struct code *c, struct prologue *ret)
 {
-	struct check_state s = {.from_sp = 1u << REG_RSP};
+	struct check_state s = {.from_sp = 1u << GPR_RSP};
 	struct prologue p = {0};
 	bool tls = false;
 
@@ -489,7 +489,7 @@ void code_prologue(const struct code *c, struct prologue *ret)
 			*ret = p;
 			return;
 		}
-		if (i->kind == INSN_BRANCH && i->cond == 2 && s.from_sp != 1u << REG_RSP)
+		if (i->kind == INSN_BRANCH && i->cond == 2 && s.from_sp != 1u << GPR_RSP)
 			continue;
 		if ((s.compared && !is_nop(c, i)) || !check_step(c, i, &s, &tls))
 			break;

@@ -44,7 +44,7 @@ bool code_contains(const struct code *c, uint64_t addr);
 
 /* What an instruction does to registers and memory. */
 struct insn_effect {
-	uint32_t written;    /* general registers, 1 << REG_* (narrow writes too) */
+	uint32_t written;    /* general registers, 1 << GPR_* (narrow writes too) */
 	uint32_t written_xmm;/* 1 << n */
 	bool loads, stores;
 	bool may_fault;      /* touches memory other than the stack, the goroutine or a global */
@@ -52,12 +52,12 @@ struct insn_effect {
 	int32_t sp_change;
 	/* The memory operand, when there is exactly one explicit one. */
 	bool has_mem;
-	uint8_t mem_base;    /* REG_*, 0xff none or RIP */
+	uint8_t mem_base;    /* GPR_*, 0xff none or RIP */
 	bool mem_fs;         /* thread-local */
 	bool mem_indexed;
 	int64_t mem_disp;
 	uint32_t mem_size;
-	/* The first register operand, REG_X0 + n for XMM, 0xff none; and the second. */
+	/* The first register operand, XMM_0 + n for XMM, 0xff none; and the second. */
 	uint8_t reg, reg2;
 	int64_t imm;
 	enum { EFFECT_OTHER, EFFECT_MOVE, EFFECT_LEA, EFFECT_CMP, EFFECT_SUB, EFFECT_PUSH,
@@ -73,7 +73,7 @@ uint8_t insn_price(const unsigned char *p, size_t len);
 
 /* A register argument as the morestack block saves it. */
 struct spill {
-	uint8_t reg;         /* REG_*, REG_X0 + n */
+	uint8_t reg;         /* GPR_*, XMM_0 + n */
 	uint8_t size;        /* 1, 2, 4, 8, 16 */
 	int32_t stack;       /* from SP at function entry */
 };

@@ -112,7 +112,7 @@ static const char *register_name(uint8_t r)
 
 	if (r < ARRAY_SIZE(names))
 		return names[r];
-	return r >= REG_X0 && r < REG_X0 + ARRAY_SIZE(xmm) ? xmm[r - REG_X0] : "?";
+	return r >= XMM_0 && r < XMM_0 + ARRAY_SIZE(xmm) ? xmm[r - XMM_0] : "?";
 }
 
 static const char *spills_text(struct work *w)

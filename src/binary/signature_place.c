@@ -26,7 +26,7 @@ static bool guess_class(const struct work *w, const struct arg_component *c, boo
 	uint8_t reg;
 
 	if (pieces_saved(w, c->offset, &reg)) {
-		ret->class = reg >= REG_X0 ? WORD_FLOAT : WORD_UNKNOWN;
+		ret->class = reg >= XMM_0 ? WORD_FLOAT : WORD_UNKNOWN;
 		return true;
 	}
 	ret->class = WORD_UNKNOWN;

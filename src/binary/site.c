@@ -22,9 +22,9 @@
 
 /* Registers that carry arguments, the closure's context (RDX) and the goroutine. */
 #define LIVE_AT_ENTRY                                                                              \
-	(1u << REG_RAX | 1u << REG_RBX | 1u << REG_RCX | 1u << REG_RDI | 1u << REG_RSI |           \
-	 1u << REG_R8 | 1u << REG_R9 | 1u << REG_R10 | 1u << REG_R11 | 1u << REG_RDX |             \
-	 1u << REG_R14)
+	(1u << GPR_RAX | 1u << GPR_RBX | 1u << GPR_RCX | 1u << GPR_RDI | 1u << GPR_RSI |           \
+	 1u << GPR_R8 | 1u << GPR_R9 | 1u << GPR_R10 | 1u << GPR_R11 | 1u << GPR_RDX |             \
+	 1u << GPR_R14)
 #define LIVE_XMM 0x7fffu
 
 struct line {
@@ -125,7 +125,7 @@ static bool passes(struct line *l, size_t k)
 	if (e.may_fault || !e.sp_known)
 		return false;
 	if (e.stores && e.what != EFFECT_PUSH &&
-	    (!e.has_mem || e.mem_base != REG_RSP || e.mem_indexed || e.mem_disp < 0 ||
+	    (!e.has_mem || e.mem_base != GPR_RSP || e.mem_indexed || e.mem_disp < 0 ||
 	     e.mem_disp + e.mem_size > l->sp_delta))
 		return false;
 	l->sp_delta -= e.sp_change;

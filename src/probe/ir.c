@@ -115,7 +115,7 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 {
 	switch (i->op) {
 	case IR_ARG_REG:
-		return i->reg > REG_RSP ? bad(v, "there is no such register") : 0;
+		return i->reg > GPR_RSP ? bad(v, "there is no such register") : 0;
 	case IR_ARG_XMM:
 		return i->reg > 14 || i->size < 4 ? bad(v, "there is no such register") : 0;
 	case IR_BIN:

@@ -30,7 +30,7 @@
 enum ir_op {
 	/* dst = ... */
 	IR_CONST,    /* imm */
-	IR_ARG_REG,  /* the general register `reg` (REG_*) at the site, `size` bytes, sign- or zero-extended */
+	IR_ARG_REG,  /* the general register `reg` (GPR_*) at the site, `size` bytes, sign- or zero-extended */
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, likewise. Fails: unreadable */
 	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of XMM register `reg` (0…14) at the site: raw bits, zero-
 		      * extended. Only where capture_request.xmm_readable says that the planter can */

@@ -7,8 +7,7 @@
  *
  * Inputs lie in blocks of exactly their size, so that a sanitizer sees the first byte read too
  * many. An input that runs for more than 20 seconds counts as a failure. A failing input is named
- * by file and mutation on standard error (crashes only with a sanitizer, which calls back). No
- * <signal.h> here: its REG_* constants are also the names of ours.
+ * by file and mutation on standard error (crashes only with a sanitizer, which calls back).
  */
 #ifndef FUZZ_REPLAY_H
 #define FUZZ_REPLAY_H

@@ -195,14 +195,14 @@ static void test_filter_first(void **state)
 {
 	struct ir_insn insns[] = {
 		{.op = IR_REGION, .slot = IR_SLOT_FILTER},
-		{.op = IR_ARG_REG, .dst = 0, .reg = REG_RAX, .size = 8},
-		{.op = IR_ARG_REG, .dst = 1, .reg = REG_RBX, .size = 8},
+		{.op = IR_ARG_REG, .dst = 0, .reg = GPR_RAX, .size = 8},
+		{.op = IR_ARG_REG, .dst = 1, .reg = GPR_RBX, .size = 8},
 		{.op = IR_STR_EQ, .dst = 2, .a = 0, .b = 1, .str = "alice", .imm = 5},
 		{.op = IR_FILTER, .a = 2},
 		{.op = IR_END},
 		{.op = IR_REGION, .slot = 0},
-		{.op = IR_ARG_REG, .dst = 0, .reg = REG_RAX, .size = 8},
-		{.op = IR_ARG_REG, .dst = 1, .reg = REG_RBX, .size = 8},
+		{.op = IR_ARG_REG, .dst = 0, .reg = GPR_RAX, .size = 8},
+		{.op = IR_ARG_REG, .dst = 1, .reg = GPR_RBX, .size = 8},
 		{.op = IR_EMIT_STR, .slot = 0, .a = 0, .b = 1, .imm = 4096},
 		{.op = IR_END},
 	};
@@ -230,7 +230,7 @@ static void test_loads_batched(void **state)
 {
 	struct ir_insn insns[] = {
 		{.op = IR_REGION, .slot = 0},
-		{.op = IR_ARG_REG, .dst = 0, .reg = REG_RAX, .size = 8},
+		{.op = IR_ARG_REG, .dst = 0, .reg = GPR_RAX, .size = 8},
 		{.op = IR_LOAD, .dst = 1, .a = 0, .imm = 16, .size = 8},
 		{.op = IR_LOAD, .dst = 2, .a = 0, .imm = 24, .size = 8},
 		{.op = IR_EMIT_STR, .slot = 0, .a = 1, .b = 2, .imm = 100},

@@ -300,9 +300,9 @@ static uint64_t put_request(struct world *w)
 
 static void request_world(struct world *w)
 {
-	add_param(w, in_regs(w, "rw", "ResponseWriter", REG_RBX));
-	add_param(w, in_regs(w, "req", "*Request", REG_RDI));
-	w->in.regs[REG_RDI] = put_request(w);
+	add_param(w, in_regs(w, "rw", "ResponseWriter", GPR_RBX));
+	add_param(w, in_regs(w, "req", "*Request", GPR_RDI));
+	w->in.regs[GPR_RDI] = put_request(w);
 }
 
 static void check_request(struct world *w)
@@ -325,9 +325,9 @@ static void check_request(struct world *w)
 	expect_filter(w, "req.Method == \"PRI\"", DROPPED);
 	expect_filter(w, "req.TLS.ServerName == \"a\"", DROPPED);
 	expect_filter(w, "req.TLS != nil && req.TLS.ServerName == \"a\" || hasprefix(req.URL.Path, \"/c\")", KEPT);
-	w->in.regs[REG_RDI] = 0;
+	w->in.regs[GPR_RDI] = 0;
 	expect_status(w, "req.URL.Path", SLOT_NIL);
-	w->in.regs[REG_RDI] = 0x10;
+	w->in.regs[GPR_RDI] = 0x10;
 	expect_status(w, "req.URL.Path", SLOT_UNREADABLE);
 	expect_filter(w, "req.Method != \"PRI\"", LOST);
 }
@@ -370,28 +370,28 @@ static struct world *language_world(void)
 	struct world *w = newest();
 	uint64_t list = allot(w, 64);
 
-	add_param(w, in_regs(w, "n", "int", REG_RAX));
-	add_param(w, in_regs(w, "small", "int8", REG_RBX));
-	add_param(w, in_regs(w, "u", "uint16", REG_RCX));
-	add_param(w, in_regs(w, "big", "uint64", REG_RDI));
-	add_param(w, in_regs(w, "s", "string", REG_RSI));   /* RSI, R8 */
-	add_param(w, in_regs(w, "ss", "[]string", REG_R9)); /* R9, R10, R11 */
-	add_param(w, in_regs(w, "ok", "bool", REG_RDX));
-	add_param(w, in_regs(w, "p", "*Request", REG_R12));
+	add_param(w, in_regs(w, "n", "int", GPR_RAX));
+	add_param(w, in_regs(w, "small", "int8", GPR_RBX));
+	add_param(w, in_regs(w, "u", "uint16", GPR_RCX));
+	add_param(w, in_regs(w, "big", "uint64", GPR_RDI));
+	add_param(w, in_regs(w, "s", "string", GPR_RSI));   /* RSI, R8 */
+	add_param(w, in_regs(w, "ss", "[]string", GPR_R9)); /* R9, R10, R11 */
+	add_param(w, in_regs(w, "ok", "bool", GPR_RDX));
+	add_param(w, in_regs(w, "p", "*Request", GPR_R12));
 	add_param(w, on_stack(w, "array", "[4]int32", 8));
 	add_param(w, on_stack(w, "body", "[]byte", 24));
-	w->in.regs[REG_RAX] = (uint64_t)-5;
-	w->in.regs[REG_RBX] = 0xabcdef80; /* int8 -128 under what the register held before */
-	w->in.regs[REG_RCX] = 0xffff0003;
-	w->in.regs[REG_RDI] = UINT64_MAX;
-	w->in.regs[REG_RSI] = put_text(w, "GET /index.html");
-	w->in.regs[REG_R8] = 15;
+	w->in.regs[GPR_RAX] = (uint64_t)-5;
+	w->in.regs[GPR_RBX] = 0xabcdef80; /* int8 -128 under what the register held before */
+	w->in.regs[GPR_RCX] = 0xffff0003;
+	w->in.regs[GPR_RDI] = UINT64_MAX;
+	w->in.regs[GPR_RSI] = put_text(w, "GET /index.html");
+	w->in.regs[GPR_R8] = 15;
 	put_string(w, list, "one");
 	put_string(w, list + 16, "two");
-	w->in.regs[REG_R9] = list;
-	w->in.regs[REG_R10] = 2;
-	w->in.regs[REG_R11] = 4;
-	w->in.regs[REG_RDX] = 0xff01;
+	w->in.regs[GPR_R9] = list;
+	w->in.regs[GPR_R10] = 2;
+	w->in.regs[GPR_R11] = 4;
+	w->in.regs[GPR_RDX] = 0xff01;
 	for (unsigned i = 0; i < 4; i++)
 		put(w, w->in.entry_sp + 8 + i * 4, (uint64_t)(10 - 20 * (int)(i & 1) + (int)i), 4);
 	put(w, w->in.entry_sp + 24, put_text(w, "{\"a\":1}"), 8);
@@ -545,7 +545,7 @@ static void test_errors(void **state)
 	};
 	struct world *w = language_world();
 
-	w->results[0] = in_regs(w, "result", "int", REG_RAX);
+	w->results[0] = in_regs(w, "result", "int", GPR_RAX);
 	w->signature.nresults = 1;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		expect_error(w, cases[i][0], cases[i][1]);
@@ -557,10 +557,10 @@ static void test_results(void **state)
 	struct world *w = language_world();
 	const struct interp_slot *s;
 
-	w->results[0] = in_regs(w, "", "int", REG_RAX);
-	w->results[1] = in_regs(w, "", "error", REG_RBX);
+	w->results[0] = in_regs(w, "", "int", GPR_RAX);
+	w->results[1] = in_regs(w, "", "error", GPR_RBX);
 	w->signature.nresults = 2;
-	w->in.regs[REG_RBX] = 0;
+	w->in.regs[GPR_RBX] = 0;
 	s = capture_at(w, "ret0", SITE_RETURN, NULL);
 	assert_int_equal(s->value, (uint64_t)-5);
 	s = capture_at(w, "err == nil", SITE_RETURN, NULL);
@@ -590,13 +590,13 @@ static void test_interfaces(void **state)
 	struct world *w = newest();
 	uint64_t type = type_in(w, "*response")->rtype + w->in.bias, response = allot(w, 1024);
 
-	add_param(w, in_regs(w, "rw", "ResponseWriter", REG_RAX)); /* an itab and data */
-	add_param(w, in_regs(w, "e", "any", REG_RCX));             /* a type and data */
+	add_param(w, in_regs(w, "rw", "ResponseWriter", GPR_RAX)); /* an itab and data */
+	add_param(w, in_regs(w, "e", "any", GPR_RCX));             /* a type and data */
 	put(w, response + offset_of(w, "response", "status"), 404, 8);
-	w->in.regs[REG_RAX] = put_itab(w, type);
-	w->in.regs[REG_RBX] = response;
-	w->in.regs[REG_RCX] = type;
-	w->in.regs[REG_RDI] = response;
+	w->in.regs[GPR_RAX] = put_itab(w, type);
+	w->in.regs[GPR_RBX] = response;
+	w->in.regs[GPR_RCX] = type;
+	w->in.regs[GPR_RDI] = response;
 	expect_int(w, "rw.(*response).status", 404);
 	expect_int(w, "e.(*response).status", 404);
 	expect_int(w, "typeof(rw)", (int64_t)type);
@@ -611,10 +611,10 @@ static void test_interfaces(void **state)
 	expect_filter(w, "rw != nil && e != nil", KEPT);
 	expect_status(w, "rw.(*Request).Method", SLOT_OTHER_TYPE);
 	expect_filter(w, "e.(*Request).Method == \"GET\"", DROPPED);
-	w->in.regs[REG_RBX] = w->in.regs[REG_RDI] = 0; /* a nil *response in the interface */
+	w->in.regs[GPR_RBX] = w->in.regs[GPR_RDI] = 0; /* a nil *response in the interface */
 	expect_filter(w, "rw.(*response) == nil && rw != nil", KEPT);
 	expect_status(w, "e.(*response).status", SLOT_NIL);
-	w->in.regs[REG_RAX] = w->in.regs[REG_RCX] = 0;
+	w->in.regs[GPR_RAX] = w->in.regs[GPR_RCX] = 0;
 	expect_status(w, "rw.(*response).status", SLOT_NIL);
 	expect_status(w, "typeof(rw)", SLOT_NIL);
 	expect_status(w, "typeof(e)", SLOT_NIL);
@@ -632,14 +632,14 @@ static void test_locations(void **state)
 	struct capture_item item = {.name = "f", .alternatives = alternatives};
 	struct capture_request request = {.items = &item, .nitems = 1, .xmm_readable = true};
 	struct capture_result result;
-	struct piece xmm = {.where = IN_XMM, .reg = REG_X0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
+	struct piece xmm = {.where = IN_XMM, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
 
 	add_param(w, (struct param){.name = "f", .type = type_in(w, "float64"), .pieces = &xmm, .npieces = 1});
 	add_param(w, (struct param){.name = "lost", .type = type_in(w, "int"), .why = "its shape is unknown"});
 	add_param(w, (struct param){.name = "", .pieces = &reg, .npieces = 1});
 	add_param(w, (struct param){.name = ""});
 	w->in.xmm[2] = 0x3ff8000000000000;
-	w->in.regs[REG_RAX] = 0xffffffff00000007;
+	w->in.regs[GPR_RAX] = 0xffffffff00000007;
 	expect_error(w, "f", "f is passed in a floating-point register, which a uprobe cannot read");
 	expect_error(w, "f > 1.5", "can be shown, but not compared yet");
 	expect_error(w, "lost", "lost cannot be read: its shape is unknown");
@@ -732,8 +732,8 @@ static void test_goroutine(void **state)
 	uint64_t gp = allot(w, 512), panic = allot(w, 128);
 
 	w->func.name = "runtime.recovery";
-	add_param(w, in_regs(w, "gp", "*runtime.g", REG_RAX));
-	w->in.regs[REG_RAX] = gp;
+	add_param(w, in_regs(w, "gp", "*runtime.g", GPR_RAX));
+	w->in.regs[GPR_RAX] = gp;
 	put(w, gp + offset_of(w, "runtime.g", "_panic"), panic, 8);
 	put(w, panic + offset_of(w, "runtime._panic", "sp"), 0xc000001000, 8);
 	assert_int_equal(compile(w, &request, SITE_ENTRY, &r), 0);
@@ -741,7 +741,7 @@ static void test_goroutine(void **state)
 	assert_true(w->out.other_goroutine);
 	assert_int_equal(w->out.g, gp);
 	assert_int_equal(w->out.sp, 0xc000001000);
-	w->in.regs[REG_RAX] = 0;
+	w->in.regs[GPR_RAX] = 0;
 	interp_run(&r.program, &w->in, &w->out);
 	assert_true(w->out.dropped);
 	assert_int_equal(w->out.loss, LOSS_NO_GOROUTINE);
@@ -848,7 +848,7 @@ static void test_generated(void **state)
 	unsigned compiled = 0, conditions = 0;
 	struct world *w = language_world();
 
-	w->in.regs[REG_R12] = put_request(w);
+	w->in.regs[GPR_R12] = put_request(w);
 	for (seed = 1; compiled < 3000;) {
 		_cleanup_(buf_done) struct buf b = {0};
 		int r;

@@ -72,13 +72,13 @@ static void check_prologue(const unsigned char *p, size_t n, size_t check, bool 
 	assert_int_equal(pro.check, check);
 	assert_int_equal(pro.abi0, abi0);
 	assert_int_equal(pro.nspills, 3);
-	assert_int_equal(pro.spills[0].reg, REG_RAX);
+	assert_int_equal(pro.spills[0].reg, GPR_RAX);
 	assert_int_equal(pro.spills[0].size, 8);
 	assert_int_equal(pro.spills[0].stack, 8);
-	assert_int_equal(pro.spills[1].reg, REG_RCX);
+	assert_int_equal(pro.spills[1].reg, GPR_RCX);
 	assert_int_equal(pro.spills[1].size, 1);
 	assert_int_equal(pro.spills[1].stack, 16);
-	assert_int_equal(pro.spills[2].reg, REG_X0);
+	assert_int_equal(pro.spills[2].reg, XMM_0);
 	assert_int_equal(pro.spills[2].size, 8);
 	code_done(&c);
 }
@@ -152,7 +152,7 @@ static void test_sweep(void **state)
 	assert_ptr_equal(code_at(&c, 0x1004), &c.insns[2]);
 	assert_false(code_contains(&c, 0x100c));
 	assert_true(insn_effect(&c, &c.insns[4], &e));
-	assert_true(e.written & 1u << REG_RSP);
+	assert_true(e.written & 1u << GPR_RSP);
 	insn_text(&c, &c.insns[2], text, sizeof(text));
 	assert_string_equal(text, "ret");
 	code_done(&c);
@@ -180,9 +180,9 @@ static void test_effects(void **state)
 	assert_true(e.stores);
 	effect_of((const unsigned char[]){0x48, 0x8b, 0x48, 0x08}, 4, &e); /* mov rcx, [rax+8] */
 	assert_true(e.may_fault);
-	assert_int_equal(e.written, 1u << REG_RCX);
+	assert_int_equal(e.written, 1u << GPR_RCX);
 	effect_of((const unsigned char[]){0x88, 0xc3}, 2, &e); /* mov bl, al */
-	assert_int_equal(e.written, 1u << REG_RBX);
+	assert_int_equal(e.written, 1u << GPR_RBX);
 	effect_of((const unsigned char[]){0x48, 0x8d, 0x05, 1, 0, 0, 0}, 7,
 	          &e); /* lea rax, [rip+1] */
 	assert_false(e.loads);
@@ -243,19 +243,19 @@ static void test_assignment(void **state)
 	pair.memory = true;
 	pair.align = 8;
 	abi_assign(&a, &slice, false, &p);
-	assert_int_equal(p.regs[2], REG_RCX);
+	assert_int_equal(p.regs[2], GPR_RCX);
 	abi_assign(&a, &slice, false, &p);
 	abi_assign(&a, &word, false, &p);
-	assert_int_equal(p.regs[0], REG_R9);
+	assert_int_equal(p.regs[0], GPR_R9);
 	abi_assign(&a, &slice, false, &p);
 	assert_false(p.registers);
 	assert_int_equal(p.offset, 0);
 	abi_assign(&a, &word, false, &p);
 	assert_true(p.registers);
-	assert_int_equal(p.regs[0], REG_R10);
+	assert_int_equal(p.regs[0], GPR_R10);
 	assert_int_equal(p.offset, 56);
 	abi_assign(&a, &real, false, &p);
-	assert_int_equal(p.regs[0], REG_X0);
+	assert_int_equal(p.regs[0], XMM_0);
 	abi_assign(&a, &pair, false, &p);
 	assert_int_equal(p.offset, 24);
 }

@@ -13,7 +13,7 @@
 #include "probe/ir.h"
 
 struct interp_input {
-	uint64_t regs[16];   /* by REG_RAX … */
+	uint64_t regs[16];   /* by GPR_RAX … */
 	uint64_t xmm[16];
 	uint64_t entry_sp;   /* the return address lies there */
 	uint64_t g;

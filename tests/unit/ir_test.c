@@ -109,7 +109,7 @@ static void test_print(void **state)
 {
 	struct buf b = {0};
 	struct capture_program p = PROGRAM(
-		2, REGION(IR_SLOT_FILTER), {.op = IR_ARG_REG, .dst = 0, .reg = REG_RBX, .size = 4, .flags = IR_SIGNED},
+		2, REGION(IR_SLOT_FILTER), {.op = IR_ARG_REG, .dst = 0, .reg = GPR_RBX, .size = 4, .flags = IR_SIGNED},
 		{.op = IR_LOAD, .dst = 1, .a = 0, .imm = -8, .size = 1}, I(IR_BIN, .dst = 2, .a = 0, .b = 1, .bin = BIN_ULE),
 		I(IR_FILTER, .a = 2), END, REGION(0),
 		I(IR_STR_EQ, .dst = 3, .a = 1, .b = 2, .str = "GET", .imm = 3), I(IR_EMIT, .a = 3), END);
@@ -134,13 +134,13 @@ static bool read_memory(void *arg, uint64_t addr, void *out, size_t n)
 static void test_meaning(void **state)
 {
 	static struct interp_result out;
-	struct interp_input in = {.read = read_memory, .regs = {[REG_RAX] = 0x1000, [REG_RBX] = 15}};
+	struct interp_input in = {.read = read_memory, .regs = {[GPR_RAX] = 0x1000, [GPR_RBX] = 15}};
 	struct capture_program p = PROGRAM(
-		2, REGION(0), I(IR_ARG_REG, .dst = 0, .reg = REG_RAX), I(IR_ARG_REG, .dst = 1, .reg = REG_RBX),
+		2, REGION(0), I(IR_ARG_REG, .dst = 0, .reg = GPR_RAX), I(IR_ARG_REG, .dst = 1, .reg = GPR_RBX),
 		I(IR_STR_PREFIX, .dst = 2, .a = 0, .b = 1, .str = "GET ", .imm = 4),
 		I(IR_STR_SUFFIX, .dst = 3, .a = 0, .b = 1, .str = "html", .imm = 4),
 		I(IR_BIN, .dst = 4, .a = 2, .b = 3, .bin = BIN_ADD), I(IR_EMIT, .a = 4), END, REGION(1),
-		I(IR_ARG_REG, .dst = 0, .reg = REG_RAX), I(IR_ARG_REG, .dst = 1, .reg = REG_RBX),
+		I(IR_ARG_REG, .dst = 0, .reg = GPR_RAX), I(IR_ARG_REG, .dst = 1, .reg = GPR_RBX),
 		I(IR_EMIT_STR, .a = 0, .b = 1, .slot = 1, .imm = 3), END);
 
 	assert_int_equal(capture_verify(&p, NULL), 0);
@@ -150,7 +150,7 @@ static void test_meaning(void **state)
 	assert_int_equal(out.slots[1].status, SLOT_CUT);
 	assert_string_equal(out.slots[1].bytes, "GET");
 	assert_int_equal(out.slots[1].len, 15);
-	in.regs[REG_RAX] = 0x9000;
+	in.regs[GPR_RAX] = 0x9000;
 	interp_run(&p, &in, &out);
 	assert_int_equal(out.slots[0].status, SLOT_UNREADABLE);
 	assert_int_equal(out.slots[1].status, SLOT_NOT_RESIDENT);

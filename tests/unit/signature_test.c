@@ -29,7 +29,7 @@ static void print_params(struct buf *s, const struct param *p, size_t n)
 			else
 				buf_printf(s, "%s%s%d", k ? "," : "",
 				           x->where == IN_XMM ? "x" : "r",
-				           x->where == IN_XMM ? x->reg - REG_X0 : x->reg);
+				           x->where == IN_XMM ? x->reg - XMM_0 : x->reg);
 		}
 		if (p[i].why)
 			buf_printf(s, "(%s)", p[i].why);
@@ -228,7 +228,7 @@ static void test_unknown_types(void **state)
 	assert_int_equal(g.nparams, 1);
 	assert_null(g.params[0].type);
 	assert_int_equal(g.params[0].npieces, 2);
-	assert_int_equal(g.params[0].pieces[1].reg, REG_RBX);
+	assert_int_equal(g.params[0].pieces[1].reg, GPR_RBX);
 	assert_int_equal(g.params[0].pieces[1].offset, 8);
 	binary_free(b);
 }

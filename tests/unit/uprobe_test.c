@@ -559,7 +559,7 @@ static uint64_t bin(unsigned op, uint64_t a, uint64_t b)
 
 static uint64_t reg_value(const struct machine *m, unsigned reg)
 {
-	return reg == REG_R14 ? m->regs->g : m->regs->r[reg];
+	return reg == GPR_R14 ? m->regs->g : m->regs->r[reg];
 }
 
 static void emit_str(struct machine *m, const struct ir_insn *i)
@@ -853,7 +853,7 @@ static void begin_region(struct maker *k, uint16_t slot)
 {
 	memset(k->live, 0, sizeof(k->live));
 	put(k, IR_REGION)->slot = slot;
-	arg(k, 0, REG_RAX);
+	arg(k, 0, GPR_RAX);
 	if (rnd(2))
 		arg(k, 1, (uint8_t)rnd(9));
 }
@@ -864,7 +864,7 @@ static void map_lookup(struct maker *k)
 	bool swiss = rnd(2);
 	struct ir_insn *i;
 
-	arg(k, 1, swiss ? REG_R9 : REG_R10);
+	arg(k, 1, swiss ? GPR_R9 : GPR_R10);
 	i = put(k, IR_MAP_STR);
 	i->a = 1;
 	i->dst = 2;
@@ -1100,7 +1100,7 @@ static void largest_lookup(struct maker *k, const struct map_layout *map)
 {
 	struct ir_insn *i;
 
-	arg(k, 1, REG_R9);
+	arg(k, 1, GPR_R9);
 	i = put(k, IR_MAP_STR);
 	i->a = 1;
 	i->dst = 2;
@@ -1192,17 +1192,17 @@ static struct capture_program empty_program(void)
 static struct ir_slot string_slots[3] = {{.kind = VALUE_STRING}, {.kind = VALUE_STRING}, {.kind = VALUE_INT}};
 static struct ir_insn string_insns[] = {
 	{.op = IR_REGION, .slot = 0},
-	{.op = IR_ARG_REG, .reg = REG_RAX, .size = 8, .dst = 0},
-	{.op = IR_ARG_REG, .reg = REG_RBX, .size = 8, .dst = 1},
+	{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+	{.op = IR_ARG_REG, .reg = GPR_RBX, .size = 8, .dst = 1},
 	{.op = IR_EMIT_STR, .slot = 0, .a = 0, .b = 1, .imm = 4096},
 	{.op = IR_END},
 	{.op = IR_REGION, .slot = 1},
-	{.op = IR_ARG_REG, .reg = REG_RAX, .size = 8, .dst = 0},
-	{.op = IR_ARG_REG, .reg = REG_RBX, .size = 8, .dst = 1},
+	{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+	{.op = IR_ARG_REG, .reg = GPR_RBX, .size = 8, .dst = 1},
 	{.op = IR_EMIT_STR, .slot = 1, .a = 0, .b = 1, .imm = 4096},
 	{.op = IR_END},
 	{.op = IR_REGION, .slot = 2},
-	{.op = IR_ARG_REG, .reg = REG_RCX, .size = 8, .dst = 0},
+	{.op = IR_ARG_REG, .reg = GPR_RCX, .size = 8, .dst = 0},
 	{.op = IR_EMIT, .slot = 2, .a = 0},
 	{.op = IR_END},
 };

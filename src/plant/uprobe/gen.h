@@ -91,7 +91,7 @@ void saved_end(struct gen *g);
 int gen_saved(struct gen *g, const struct ir_insn *i);
 int gen_save(struct gen *g, const struct ir_insn *i);
 
-/* Offset of a general register (REG_*) in pt_regs, -1 if it is none. */
+/* Offset of a general register (GPR_*) in pt_regs, -1 if it is none. */
 int gen_regs_offset(uint8_t reg);
 
 /* Virtual registers. */

@@ -123,12 +123,12 @@ static void put_field(struct gen *g, const struct ir_insn *i, int off)
 int gen_regs_offset(uint8_t reg)
 {
 	static const int16_t offs[] = {
-		[REG_RAX] = REGS(rax), [REG_RBX] = REGS(rbx), [REG_RCX] = REGS(rcx),
-		[REG_RDI] = REGS(rdi), [REG_RSI] = REGS(rsi), [REG_R8] = REGS(r8),
-		[REG_R9] = REGS(r9),   [REG_R10] = REGS(r10), [REG_R11] = REGS(r11),
-		[REG_RDX] = REGS(rdx), [REG_R12] = REGS(r12), [REG_R13] = REGS(r13),
-		[REG_R14] = REGS(r14), [REG_R15] = REGS(r15), [REG_RBP] = REGS(rbp),
-		[REG_RSP] = REGS(rsp),
+		[GPR_RAX] = REGS(rax), [GPR_RBX] = REGS(rbx), [GPR_RCX] = REGS(rcx),
+		[GPR_RDI] = REGS(rdi), [GPR_RSI] = REGS(rsi), [GPR_R8] = REGS(r8),
+		[GPR_R9] = REGS(r9),   [GPR_R10] = REGS(r10), [GPR_R11] = REGS(r11),
+		[GPR_RDX] = REGS(rdx), [GPR_R12] = REGS(r12), [GPR_R13] = REGS(r13),
+		[GPR_R14] = REGS(r14), [GPR_R15] = REGS(r15), [GPR_RBP] = REGS(rbp),
+		[GPR_RSP] = REGS(rsp),
 	};
 
 	return reg < ARRAY_SIZE(offs) ? offs[reg] : -1;
