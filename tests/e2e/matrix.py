@@ -5,7 +5,7 @@ import subprocess
 
 from cases import expectations, plan
 from earshot import Earshot, attach, losses, need_earshot
-from proc import EARSHOT
+from proc import EARSHOT, clean_env
 from spans import check
 from target import MINORS, MODES, Httpd, built, send
 from testing import Test, scaled
@@ -39,10 +39,10 @@ def _lossless(summary):
     assert not lost, f"lost: {lost}"
 
 
-def _attach(minor, mode):
+def _attach(minor, mode, env=None):
     need_earshot()
     path = built(minor, mode)
-    with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
+    with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]], env=env) as earshot:
         want = exercise(httpd, earshot)
         spans, summary = earshot.finish()
         check(want, spans)
@@ -108,6 +108,9 @@ def tests():
             if short and mode in ("plain", "trim"):
                 continue
             yield Test(f"attach-go{minor}-{mode}", lambda m=minor, k=mode: _attach(m, k), 120)
+        # As on kernels without uprobe_multi: a perf event and a link for each site.
+        yield Test(f"per-site-go{minor}-sw",
+                   lambda m=minor: _attach(m, "sw", clean_env(EARSHOT_NO_MULTI=1)), 120)
         yield Test(f"run-go{minor}-sw", lambda m=minor: _run(m, "sw"), 120)
         yield Test(f"parallel-go{minor}", lambda m=minor: _parallel(m), 120)
         yield Test(f"upgrade-h2c-go{minor}", lambda m=minor: _upgrade(m), 60)
