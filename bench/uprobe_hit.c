@@ -2,7 +2,7 @@
  * ns per hit of a uprobe, by what its program does and by the class of its site, and as ratios against an
  * empty program on the first byte of a usual Go function (a compare with memory: single-stepped). Root.
  *
- *   make build/bench/uprobe_hit && build/bench/uprobe_hit
+ *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/uprobe_hit bench/uprobe_hit.c build/libearshot.a -lbpf && build/uprobe_hit
  *
  * Our own functions are probed, so the records are those of a real hit without a Go program around it. Rounds
  * of the arms alternate; the least of each arm counts, since others disturb and nothing speeds up.
