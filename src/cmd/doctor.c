@@ -37,6 +37,8 @@ static struct check *add(check_vec *all, const char *name, bool ok, bool needed,
 	return c;
 }
 
+#define CAP_SYS_ADMIN_BIT 21
+
 /* Numbers from linux/capability.h. CAP_SYS_ADMIN holds what BPF and PERFMON were split from in 5.8. */
 static const struct {
 	const char *name, *what;
@@ -48,7 +50,7 @@ static const struct {
 	{"CAP_SYS_PTRACE", "to observe other users' processes", 19, false},
 };
 
-static void check_capabilities(check_vec *all)
+static uint64_t effective_capabilities(void)
 {
 	_cleanup_(buf_done) struct buf b = {0};
 	uint64_t effective = 0;
@@ -56,8 +58,15 @@ static void check_capabilities(check_vec *all)
 
 	if (file_read("/proc/self/status", &b, 0) == 0 && (line = strstr(b.data, "CapEff:")))
 		sscanf(line, "CapEff: %" SCNx64, &effective);
+	return effective;
+}
+
+static void check_capabilities(check_vec *all)
+{
+	uint64_t effective = effective_capabilities();
+
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
-		bool has = effective >> capabilities[i].bit & 1 || effective >> 21 & 1;
+		bool has = effective >> capabilities[i].bit & 1 || effective >> CAP_SYS_ADMIN_BIT & 1;
 
 		add(all, capabilities[i].name, has, capabilities[i].needed, capabilities[i].what);
 	}
@@ -78,6 +87,15 @@ struct prices {
 	double ns[3];
 };
 
+/* perf_event_open of a uprobe was seen to want CAP_SYS_ADMIN on 6.1 and 6.18 whatever perf_event_paranoid says. */
+static void explain_per_site(check_vec *all)
+{
+	bool admin = effective_capabilities() >> CAP_SYS_ADMIN_BIT & 1;
+
+	add(all, "uprobe_multi", false, false, "this kernel links each site by itself; attaching is slower");
+	add(all, "CAP_SYS_ADMIN", admin, true, "to put a probe into a program without uprobe_multi");
+}
+
 static void check_planter(check_vec *all, struct prices *prices)
 {
 	struct planter_options o = {.procfs = "/proc"};
@@ -92,7 +110,7 @@ static void check_planter(check_vec *all, struct prices *prices)
 	if (planter_uprobe.multi(p))
 		add(all, "uprobe_multi", true, false, "one link plants all sites of a probe");
 	else
-		add(all, "uprobe_multi", false, false, "this kernel links each site by itself; attaching is slower");
+		explain_per_site(all);
 	for (int i = 0; i < 3; i++)
 		prices->ns[i] = planter_uprobe.price_ns(p, (enum site_price)i);
 	planter_uprobe.close(p);

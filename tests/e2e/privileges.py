@@ -1,10 +1,11 @@
 """The capabilities that are said to suffice do."""
 
+import json
 import os
 import re
 
 from earshot import agent, attach, need_earshot
-from proc import EARSHOT, Process, clean_env, public_copy, run_once
+from proc import EARSHOT, Process, Skip, clean_env, public_copy, run_once
 from target import Httpd, newest
 from testing import Test
 
@@ -43,16 +44,24 @@ def _observes(httpd, prefix):
         assert sorted(agent(s) for s in spans) == sorted(f"n{i}" for i in range(20)), e.describe()
 
 
+def _need_multi():
+    """Without uprobe_multi the kernel may want CAP_SYS_ADMIN for each site's perf event."""
+    need_earshot()
+    checks = json.loads(run_once([EARSHOT, "doctor", "--json"]).out())["checks"]
+    if not any(c["name"] == "uprobe_multi" and c["ok"] for c in checks):
+        raise Skip("this kernel has no uprobe_multi links")
+
+
 def _own_process():
     """CAP_BPF and CAP_PERFMON suffice for one's own programs."""
-    need_earshot()
+    _need_multi()
     with UserHttpd() as httpd:
         _observes(httpd, _caps("bpf", "perfmon"))
 
 
 def _other_users_process():
     """With CAP_SYS_PTRACE, for those of others too."""
-    need_earshot()
+    _need_multi()
     with Httpd(newest()) as httpd:
         _observes(httpd, _caps("bpf", "perfmon", "sys_ptrace"))
 
