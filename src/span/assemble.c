@@ -40,7 +40,7 @@ struct assembler {
 	struct interner interner;
 	struct call_pool pool;
 	const char *error_type;          /* "error.type", interned */
-	uint64_t events, spans, spans_lost, unreadable;
+	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
 	struct losses losses;
 	int64_t wall_offset;
@@ -326,7 +326,8 @@ static struct ending ending_of(const struct call *c, uint64_t time_ns)
 
 static void capture(struct assembler *a, const struct arrival *in, struct call *c)
 {
-	struct value_source src = {in->probe->p.binary, in->target->t.bias, &a->unreadable};
+	struct value_source src = {in->probe->p.binary, in->target->t.bias,
+				   &a->losses.count[LOSS_VALUE_UNREADABLE]};
 
 	attributes_capture(&c->attrs, in->probe->rules, in->probe->nrules, &in->e, &src);
 }
