@@ -24,8 +24,9 @@ check probe "base event binary"
 check target "base event binary probe"
 check plant "base event binary probe target"
 check span "base event binary probe target plant"
-check sink "base event binary probe span"
-check cmd "base event binary probe target plant span sink"
+check call "base event binary probe target plant"
+check sink "base event binary probe plant span call"
+check cmd "base event binary probe target plant span call sink"
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
 if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
 	echo "library-specific text above belongs into a pack"

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/macro.h"
+
 static bool slot_ok(const struct event_header *h, const struct event_slot *s, uint64_t data)
 {
 	if (s->status >= SLOT_STATUS_COUNT)
@@ -10,6 +12,41 @@ static bool slot_ok(const struct event_header *h, const struct event_slot *s, ui
 		return true;
 	return (s->status == SLOT_OK || s->status == SLOT_CUT) && s->copied <= s->len &&
 	       s->value >= data && s->value <= h->size && s->copied <= h->size - s->value;
+}
+
+static size_t chunk_size(const struct event_chunk *c)
+{
+	return sizeof(*c) + ALIGN_UP((size_t)c->len, 8);
+}
+
+/* Whether chunks fill the record from `chunks` to its end. */
+static bool chunks_ok(const struct event_header *h, uint64_t body)
+{
+	uint64_t at = h->chunks;
+
+	if (!at)
+		return true;
+	if (at & 7 || at < body)
+		return false;
+	while (at < h->size) {
+		const struct event_chunk *c = (const void *)((const char *)h + at);
+
+		if (h->size - at < sizeof(*c) || h->size - at < chunk_size(c) || c->status >= SLOT_STATUS_COUNT)
+			return false;
+		at += chunk_size(c);
+	}
+	return at == h->size;
+}
+
+const struct event_chunk *event_chunk_next(const struct event *e, const struct event_chunk *c)
+{
+	const char *start = (const char *)e->head, *next = start + e->head->chunks;
+
+	if (!e->head->chunks)
+		return NULL;
+	if (c)
+		next = (const char *)c + chunk_size(c);
+	return next < start + e->head->size ? (const void *)next : NULL;
 }
 
 bool event_decode(const void *data, size_t size, struct event *ret)
@@ -21,14 +58,39 @@ bool event_decode(const void *data, size_t size, struct event *ret)
 	if (!data || (uintptr_t)data & 7 || size < sizeof(*h))
 		return false;
 	body = sizeof(*h) + (uint64_t)h->slots * sizeof(*slots);
-	if (h->version != EVENT_VERSION || h->slots > EVENT_MAX_SLOTS || h->size != size ||
+	if (h->version != EVENT_VERSION || h->kind >= EVENT_KIND_COUNT || h->slots > EVENT_MAX_SLOTS || h->size != size ||
 	    size > EVENT_MAX_SIZE || size < body)
 		return false;
 	slots = (const struct event_slot *)(h + 1);
 	for (unsigned i = 0; i < h->slots; i++)
 		if (!slot_ok(h, &slots[i], body))
 			return false;
+	if (!chunks_ok(h, body))
+		return false;
 	*ret = (struct event){.head = h, .slots = slots};
+	return true;
+}
+
+bool event_decode_sample(const void *data, size_t size, struct event ret[2], size_t *ret_n)
+{
+	const struct event_header *h = data;
+	struct event e[2] = {0};
+	size_t n = 1;
+
+	if (!data || (uintptr_t)data & 7 || size < sizeof(*h) || h->size > size || h->size & 7)
+		return false;
+	if (!event_decode(data, h->size, &e[0]))
+		return false;
+	if (h->kind == EVENT_RETURN || h->kind == EVENT_UNWOUND) {
+		n = 2;
+		if (!event_decode((const char *)data + h->size, size - h->size, &e[1]) ||
+		    e[1].head->kind != EVENT_CALL || e[1].head->goid != h->goid)
+			return false;
+	} else if (h->size != size) {
+		return false;
+	}
+	memcpy(ret, e, sizeof(e));
+	*ret_n = n;
 	return true;
 }
 

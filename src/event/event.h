@@ -1,7 +1,11 @@
 /*
- * The record that every planter writes and every consumer reads, version 1. Little-endian, 8-byte
- * aligned: header, then `slots` slots, then the bytes that slots refer to. Nothing outside event/
- * decodes it by hand, and the planters write it from these definitions only.
+ * The record that every planter writes and every consumer reads, version 2. Little-endian, 8-byte
+ * aligned: header, then `slots` slots, then the bytes that slots refer to, then chunks (copies of the
+ * program's memory). Nothing outside event/ decodes it by hand, and the planters write it from these
+ * definitions only.
+ *
+ * What a planter hands over at once is a sample: one record, or two that belong to one call, the end first
+ * (EVENT_RETURN or EVENT_UNWOUND) and right behind it what was captured at its entry (EVENT_CALL).
  */
 #ifndef EVENT_EVENT_H
 #define EVENT_EVENT_H
@@ -10,23 +14,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVENT_VERSION 1
+#define EVENT_VERSION 2
 #define EVENT_MAX_SLOTS 48
 #define EVENT_MAX_STRING 4096          /* a value longer than this is cut, and says so */
 #define EVENT_MAX_DATA (32 * 1024)     /* all string bytes of one record */
+#define EVENT_MAX_CALL (16 * 1024)     /* a call's entry record: it is kept until the call ends */
 #define EVENT_MAX_SIZE (sizeof(struct event_header) + EVENT_MAX_SLOTS * sizeof(struct event_slot) + EVENT_MAX_DATA)
 
+enum event_kind {
+	EVENT_POINT,      /* stands for itself */
+	EVENT_CALL,       /* the entry of a call; alone only when asked for the calls that are open */
+	EVENT_RETURN,     /* the call returned; its slots are what was captured there */
+	EVENT_UNWOUND,    /* the call ended otherwise: a panic, Goexit. No slots */
+	EVENT_KIND_COUNT
+};
+
 struct event_header {
-	uint32_t size;    /* of the whole record */
-	uint16_t version;
+	uint32_t size;    /* of this record */
+	uint8_t version;
+	uint8_t kind;     /* enum event_kind */
 	uint16_t slots;
 	uint32_t probe;   /* which capture program wrote it */
 	uint32_t target;  /* which process: the number it was planted under */
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	uint64_t goid;    /* 0: no goroutine (system stack) */
 	uint64_t depth;   /* stack.hi - SP at the function's entry: grows with call depth, survives stack moves */
+	uint32_t chunks;  /* offset of the first chunk; 0: none. They go on to the record's end */
+	uint32_t missed;  /* chunks that found no room */
 };
-_Static_assert(sizeof(struct event_header) == 40, "wire format");
+_Static_assert(sizeof(struct event_header) == 48, "wire format");
 
 enum slot_status {
 	SLOT_ABSENT,      /* its condition was false */
@@ -51,14 +67,36 @@ struct event_slot {
 };
 _Static_assert(sizeof(struct event_slot) == 16, "wire format");
 
+/*
+ * A copy of the program's memory: the image of a value that a slot could not hold (the slot's value is the
+ * chunk's offset from the record's start), or of what such a value points to. The shape says how to read it
+ * and what it leads to (probe/shape.h); a pointer is followed by looking for its address and shape.
+ */
+struct event_chunk {
+	uint64_t addr;    /* in the program; 0: put together from registers */
+	uint32_t shape;
+	uint16_t len;     /* bytes that follow, padded to 8: as many elements of the shape as were copied */
+	uint8_t status;   /* enum slot_status: OK, CUT (more elements than were wanted or fitted), UNREADABLE */
+	uint8_t depth;    /* pointers that may still be followed from here */
+};
+_Static_assert(sizeof(struct event_chunk) == 16, "wire format");
+
 /* A checked view of a record. Points into it. */
 struct event {
 	const struct event_header *head;
 	const struct event_slot *slots;
 };
 
-/* False when the bytes are not a whole, consistent record of this version. */
+/* False when the bytes are not one whole, consistent record of this version, and nothing else. */
 bool event_decode(const void *data, size_t size, struct event *ret);
+/* Likewise of a sample: ret_n is 1 or 2 (RETURN or UNWOUND, then CALL, of the same probe group and goroutine). */
+bool event_decode_sample(const void *data, size_t size, struct event ret[2], size_t *ret_n);
+/* The record's chunks in order: NULL begins, NULL ends. Safe on any record that decoded. */
+const struct event_chunk *event_chunk_next(const struct event *e, const struct event_chunk *c);
+static inline const void *event_chunk_bytes(const struct event_chunk *c)
+{
+	return c + 1;
+}
 /* The bytes of a string slot (SLOT_OK or SLOT_CUT), NULL otherwise. */
 const char *event_bytes(const struct event *e, size_t slot, size_t *ret_len);
 const char *slot_status_text(enum slot_status s); /* "nil pointer", "not resident" … */

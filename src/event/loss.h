@@ -10,6 +10,10 @@
 	X(LOSS_BUSY, 1, "scratch_busy", "no free scratch space on that CPU")                       \
 	X(LOSS_NO_GOROUTINE, 2, "no_goroutine", "the goroutine could not be read")                 \
 	X(LOSS_FILTER_UNREADABLE, 3, "filter_unreadable", "the condition needed unreadable memory") \
+	X(LOSS_CALLS_FULL, 4, "calls_full", "too many traced calls were open at once")             \
+	X(LOSS_RATE_LIMITED, 5, "rate_limited", "left out by --rate")                              \
+	X(LOSS_EVERY, 6, "not_sampled", "left out by --every, or to stay within --budget")         \
+	X(LOSS_GROUPS_FULL, 7, "groups_full", "an aggregate had too many groups")                  \
 	/* counted while decoding and pairing */                                                   \
 	X(LOSS_BAD_RECORD, 16, "bad_record", "a record was damaged")                               \
 	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start: lost, or before us")    \

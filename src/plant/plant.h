@@ -33,7 +33,30 @@ struct planter_options {
 	const char *procfs;    /* "/proc" */
 };
 
-typedef void (*plant_event_fn)(void *arg, const void *record, size_t size);
+typedef void (*plant_event_fn)(void *arg, const void *sample, size_t size); /* event_decode_sample */
+
+/* What applies to a controlled program, from its next hit on. Zero: no limit. */
+struct plant_control {
+	uint64_t every;        /* of the events that pass, each so manyth counts (LOSS_EVERY) */
+	uint64_t per_second;   /* at most (LOSS_RATE_LIMITED) */
+};
+
+/* A group of an aggregate. Keys: the slots' words, or the first AGG_KEY_STR bytes; VALUE_STACK: addresses. */
+struct plant_group {
+	uint32_t probe, target;
+	size_t aggregate;      /* of the probe's program */
+	struct plant_key {
+		uint8_t status;        /* enum slot_status */
+		uint16_t len;          /* of bytes, 0 for scalars */
+		uint64_t word;         /* scalar; a string's full length */
+		const void *bytes;
+	} keys[AGG_MAX_KEYS];
+	uint64_t count;
+	int64_t sum, min, max;
+	const uint64_t *buckets; /* AGG_BUCKETS of them for AGG_HIST; linear: 2 + (high - low) / step */
+	size_t nbuckets;
+};
+typedef void (*plant_group_fn)(void *arg, const struct plant_group *g);
 
 struct planter_ops {
 	const char *name;
@@ -53,6 +76,14 @@ struct planter_ops {
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, enum site_price price);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
+
+	/* ---- traced calls; NULL where a planter has none of it yet ---- */
+	int (*control)(struct planter *p, uint32_t probe_id, const struct plant_control *c);
+	uint64_t (*hits)(struct planter *p, uint32_t probe_id); /* of a controlled program, filtered ones too */
+	/* All groups so far; with clear they begin anew (none is lost in between). */
+	int (*aggregates)(struct planter *p, bool clear, plant_group_fn fn, void *arg);
+	/* The calls of a target that are open: a lone EVENT_CALL each, oldest first. With take they end. */
+	int (*open_calls)(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg);
 };
 
 extern const struct planter_ops planter_uprobe;

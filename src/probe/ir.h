@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "binary/binary.h"
 #include "event/event.h"
+#include "probe/shape.h"
 
 #define IR_MAX_REGS 40   /* virtual registers alive at once; numbers may be reused by regions */
 
@@ -49,8 +50,10 @@ enum ir_op {
 	IR_STR_EQ,   /* 1 when the b bytes at a equal `str` (strlen imm, 1…IR_MAX_STR), else 0. When the
 		      * length b alone decides, nothing is read. Fails: unreadable */
 	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes */
-	IR_SAVED,    /* value number imm that a program with IR_SAVE left for this goroutine and save_group.
-		      * Not in the filter. Fails: absent, when there is none */
+	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
+		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
+		      * Fails: absent, when there is none */
+	IR_LATENCY,  /* ns since the call's entry. PROGRAM_RETURN only */
 	IR_MOVE,     /* a (joins of && and ||) */
 	/* control */
 	IR_JUMP,     /* to label */
@@ -65,13 +68,23 @@ enum ir_op {
 	IR_EMIT_STR, /* slot `slot` = b bytes at a, at most imm are copied */
 	IR_SAVE,     /* keep a as value number imm of this goroutine and save_group, in place of what was kept
 		      * before; values that are not saved in a run of the program become absent. A pointer
-		      * into the goroutine's own stack is not kept: the stack may move. In a region */
+		      * into the goroutine's own stack is not kept: the stack may move. In a region.
+		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
+	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
+		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
+		      * known); Go keeps frame pointers on amd64, and R14/RBP are the site's */
+	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
+		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others */
+	IR_IMAGE_PUT,/* the `size` bytes of a, at offset imm of the slot's image */
+	IR_IMAGE_COPY,/* imm bytes of memory at a, at offset `at` of the slot's image. Fails: unreadable */
 	IR_GOROUTINE,/* take a as the g whose goid and depth the record carries, instead of the current one;
 		      * depth is then stack.hi - b (b: a stack pointer), or 0 when b is IR_NO_REG. Before
 		      * the first region, once at most */
 };
 
 #define IR_MAX_SAVED 4
+#define IR_MAX_IMAGE 4096 /* bytes of a value that is not behind a pointer; the rest is cut */
+#define IR_MAX_STACK 64   /* frames */
 #define IR_NO_REG 0xffff
 #define IR_SLOT_FILTER 0xffff
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
@@ -90,13 +103,17 @@ struct ir_insn {
 	uint8_t reg;     /* IR_ARG_REG */
 	uint16_t dst, a, b, c;
 	uint16_t slot, label;
+	uint32_t shape, at; /* IR_IMAGE; IR_IMAGE_COPY */
 	int64_t imm;
 	const char *str; /* strlen equals imm: no NUL inside */
 	const struct map_layout *map;
 };
 
 enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT64, VALUE_POINTER,
-		  VALUE_STRING, VALUE_TYPE /* a type word: the descriptor's run-time address */ };
+		  VALUE_STRING, VALUE_TYPE, /* a type word: the descriptor's run-time address */
+		  VALUE_PC,                 /* a code address, run-time */
+		  VALUE_STACK,              /* return addresses (IR_EMIT_STACK) */
+		  VALUE_IMAGE               /* a chunk (IR_IMAGE) of `type` */ };
 
 struct ir_slot {
 	const char *name;           /* the capture's name */
@@ -104,7 +121,49 @@ struct ir_slot {
 	const struct type *type;    /* Go type of the expression, NULL if it has none */
 };
 
+/*
+ * What happens when the program has run to its end.
+ *
+ * A traced function has two programs with the same call_group. The entry's record, its saved words and the time
+ * are kept with the planter, as one more open call of the goroutine; the return finds them by goroutine, depth
+ * and group. So a condition or an aggregate at the return can use what the entry saw, only what passes is
+ * written, and recursion pairs exactly. A return that finds no such call (its entry did not pass, or was before
+ * us) does nothing and counts nothing. An entry, a return or an unwind that finds open calls at its own depth
+ * or deeper (deeper only, for the last two) ends those as EVENT_UNWOUND: nothing else can have happened to them.
+ */
+enum program_role {
+	PROGRAM_POINT,   /* a record EVENT_POINT is written */
+	PROGRAM_ENTRY,   /* a call begins: the record becomes its EVENT_CALL */
+	PROGRAM_RETURN,  /* it ends: EVENT_RETURN, EVENT_CALL */
+	PROGRAM_UNWIND,  /* all calls of the goroutine deeper than the depth end (no slots) */
+	PROGRAM_EXIT,    /* all calls of the goroutine end (no slots) */
+};
+
+/* An aggregate is kept by the planter where it can, else computed from records: see plant.h. */
+enum aggregate_kind { AGG_COUNT, AGG_SUM, AGG_MIN, AGG_MAX, AGG_AVG, AGG_HIST /* log2 */, AGG_LINEAR };
+#define AGG_MAX_KEYS 4
+#define AGG_KEY_STR 64    /* bytes of a text that tell groups apart; longer ones are cut */
+#define AGG_BUCKETS 66    /* AGG_HIST: 0 is for negative values, 1 for 0, 2 + k for 2^k … 2^(k+1) - 1 */
+struct ir_slot_ref {
+	bool at_entry;   /* in a PROGRAM_RETURN: a slot of the call's entry record */
+	uint16_t slot;
+};
+struct ir_aggregate {
+	enum aggregate_kind kind;
+	struct ir_slot_ref value;               /* VALUE_INT, UINT or BOOL; not for AGG_COUNT */
+	struct ir_slot_ref keys[AGG_MAX_KEYS];  /* scalars, strings, VALUE_STACK */
+	size_t nkeys;
+	int64_t low, high, step;                /* AGG_LINEAR: bucket 0 is below low, the last from high on */
+};
+
 struct capture_program {
+	enum program_role role;
+	uint32_t call_group;        /* ENTRY and RETURN of one function and question: the same, never 0 */
+	const struct ir_aggregate *aggregates; /* POINT and RETURN: updated with each event that passes */
+	size_t naggregates;
+	bool no_record;             /* only the aggregates are wanted: nothing goes into the ring */
+	bool controlled;            /* hits are counted, and plant_control applies (ENTRY and POINT) */
+	const struct shape_table *shapes; /* of the images; NULL without any */
 	struct ir_insn *insns;
 	size_t ninsns;
 	struct ir_slot *slots;      /* in the order of the record */

@@ -322,6 +322,9 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 		break;
 	case VALUE_INT:
 	case VALUE_STRING:
+	case VALUE_PC:
+	case VALUE_STACK:
+	case VALUE_IMAGE:
 		break;
 	}
 	v->kind = ATTR_INT;

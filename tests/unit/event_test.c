@@ -16,7 +16,7 @@ struct record {
 	struct event_slot slots[3];
 	char data[16];
 };
-_Static_assert(sizeof(struct record) == 40 + 48 + 16, "no padding");
+_Static_assert(sizeof(struct record) == 48 + 48 + 16, "no padding");
 
 static struct record good(void)
 {

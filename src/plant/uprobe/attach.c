@@ -164,7 +164,7 @@ struct planting_job {
 	VEC(struct planting) parts;
 };
 
-static struct site_shape shape_of(const struct site *s)
+static struct site_shape site_shape_of(const struct site *s)
 {
 	return (struct site_shape){s->sp_delta, s->flags_skip};
 }
@@ -174,7 +174,7 @@ static void load_part(void *arg, size_t i)
 	struct planting_job *job = arg;
 	struct planting *pg = &job->parts.data[i];
 	const struct plant_probe *probe = pg->probe;
-	const struct site_shape shape = shape_of(&probe->sites[pg->first]);
+	const struct site_shape shape = site_shape_of(&probe->sites[pg->first]);
 	_cleanup_(emit_done) struct emit code = {0};
 
 	if (!pg->loads)

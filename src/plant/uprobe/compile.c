@@ -239,6 +239,7 @@ static void emit_header(struct gen *g)
 	emit_store_imm(e, 4, REG_RECORD, HEAD(version),
 		       (int32_t)(EVENT_VERSION | g->p->nslots << 16));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
+	emit_store_imm(e, 8, REG_RECORD, HEAD(chunks), 0);
 	emit_store(e, 8, REG_RECORD, HEAD(goid), R8);
 	emit_store(e, 8, REG_RECORD, HEAD(depth), R9);
 	emit_alu(e, BPF_MOV, R1, REG_CTX);

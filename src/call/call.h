@@ -1,0 +1,105 @@
+/*
+ * The waist of trace: planters end here, its outputs begin here. A call as every output gets it, groups of aggregates,
+ * and the output's side. (span/span.h is the same for spans.)
+ */
+#ifndef CALL_CALL_H
+#define CALL_CALL_H
+
+#include "call/value.h"
+#include "event/loss.h"
+#include "plant/plant.h"
+
+enum call_end {
+	CALL_RETURNED,
+	CALL_PANICKED,     /* a panic or Goexit unwound it */
+	CALL_OPEN,         /* still running when we left */
+	CALL_EXITED,       /* the process ended during it */
+	CALL_POINT,        /* only its entry was observed */
+};
+
+struct call_process {      /* outlives its calls */
+	uint32_t target;
+	int pid;
+	const char *name;
+	uint64_t bias;
+	struct binary *binary;
+};
+
+struct call_value {
+	const struct shown *shown;
+	struct value_node value;
+};
+
+struct call_record {
+	const struct call_plan *plan;
+	const struct call_process *process;
+	enum call_end end;
+	uint64_t start_unix_ns, start_ns /* monotonic */, duration_ns; /* 0 for CALL_POINT */
+	uint64_t goid, depth;
+	const struct call_value *values; /* plan->nshown: args, results, printed expressions, in the question's order;
+	                                  * results are left out where there are none to show (ret value form
+	                                  * FORM_UNREADABLE with text NULL) */
+	size_t nvalues;
+	const uint64_t *stack;           /* return addresses, run-time; NULL if not asked for */
+	size_t nstack;
+	bool stack_cut;
+};
+
+/* A group of an aggregate, with its keys as values. */
+struct call_group {
+	const struct call_plan *plan;
+	const struct plan_aggregate *aggregate;
+	const struct call_process *process;
+	struct value_node keys[AGG_MAX_KEYS];
+	size_t nkeys;
+	uint64_t count;
+	int64_t sum, min, max;
+	const uint64_t *buckets;
+	size_t nbuckets;
+};
+
+struct call_summary {
+	uint64_t events, calls;          /* samples seen, calls shown */
+	uint32_t planted, refused, processes;
+	struct losses losses;
+};
+
+/* ---- what an output is ---- */
+
+struct call_sink;
+struct call_sink_ops {
+	const char *name;
+	void (*call)(struct call_sink *s, const struct call_record *c); /* in the order in which calls end */
+	/* Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with --interval. NULL ok. */
+	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
+	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
+	void (*summary)(struct call_sink *s, const struct call_summary *sum); /* NULL ok */
+	bool (*gone)(struct call_sink *s);                              /* nobody can receive it any more. NULL ok */
+	const char *(*trouble)(struct call_sink *s);                    /* a sentence, or NULL. NULL ok */
+	void (*close)(struct call_sink *s);                             /* writes what is left, frees. */
+};
+struct call_sink {
+	const struct call_sink_ops *ops;
+};
+
+/* ---- from samples to calls (decode.c) ---- */
+
+struct call_decoder;
+struct call_decoder_options {
+	void (*emit)(void *arg, const struct call_record *c);
+	void *arg;
+};
+struct call_decoder *call_decoder_new(const struct call_decoder_options *o);
+void call_decoder_free(struct call_decoder *d); /* NULL ok */
+/* Probe ids of a plan's programs (ret_id 0: none). Plans outlive the decoder. */
+void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan, const struct shape_table *shapes,
+			   uint32_t entry_id, uint32_t ret_id);
+void call_decoder_add_process(struct call_decoder *d, const struct call_process *p);
+/* A sample from the planter. open_end: what a lone EVENT_CALL means (CALL_OPEN or CALL_EXITED; its end is now). */
+void call_decoder_sample(struct call_decoder *d, const void *sample, size_t size);
+void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, enum call_end open_end, uint64_t now_ns);
+/* A planter's group → call_group, in arena. False when its probe is not known. */
+bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena, struct call_group *ret);
+void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret); /* adds events and losses */
+
+#endif

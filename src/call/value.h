@@ -1,0 +1,71 @@
+/*
+ * A captured value as a tree that every output draws in its own way. Built from a record's slots and chunks and the
+ * binary's types; nothing here reads a process.
+ */
+#ifndef CALL_VALUE_H
+#define CALL_VALUE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "event/event.h"
+#include "probe/call_plan.h"
+
+enum value_form {
+	FORM_NIL,
+	FORM_BOOL,        /* u */
+	FORM_INT,         /* i */
+	FORM_UINT,        /* u */
+	FORM_FLOAT,       /* f; bits: 32 or 64 of precision */
+	FORM_COMPLEX,     /* f, imag */
+	FORM_STRING,      /* text, len; full_len when cut */
+	FORM_BYTES,       /* []byte: likewise */
+	FORM_TEXT,        /* ready to be shown as it is: a time, a duration, a function's name, a type's name */
+	FORM_LIST,        /* slices, arrays: children; full_len when cut */
+	FORM_STRUCT,      /* children with names */
+	FORM_MAP,         /* children in pairs: key, value, …; full_len when cut */
+	FORM_POINTER,     /* one child; or none: too deep, u is the address */
+	FORM_INTERFACE,   /* type_name, one child */
+	FORM_ERROR,       /* an error: text is what it says, type_name its concrete type; children its fields if its
+	                   * text is not known */
+	FORM_CHAN,        /* u the address, i length, full_len capacity */
+	FORM_CYCLE,       /* a pointer to a value that it is part of: u */
+	FORM_UNREADABLE,  /* text: why */
+};
+
+struct value_node {
+	enum value_form form;
+	const char *name;          /* of a field; NULL otherwise */
+	const char *type_name;     /* of structs, interfaces, named types; or NULL */
+	bool cut;                  /* there is more than is here */
+	uint8_t bits;
+	uint64_t u;
+	int64_t i;
+	double f, imag;
+	const char *text;
+	size_t len, full_len;
+	struct value_node *children;
+	size_t nchildren;
+};
+
+struct value_context {
+	struct binary *binary;
+	const struct shape_table *shapes; /* or NULL */
+	uint64_t bias;                    /* of the process */
+	struct arena *arena;              /* nodes live there */
+	const struct value_texts *texts;  /* which field is the text of which error type; NULL: the built-in ones */
+};
+
+/* Never fails: what cannot be read is FORM_UNREADABLE with the reason. */
+void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
+		     const struct shown *shown /* or NULL */, struct value_node *ret);
+
+/* As Go people write it: {Name:"alice" Age:3}, [1 2 3], map[a:1], &{…}, 1.5s. One line, no control characters. */
+void value_print(const struct value_node *v, struct buf *out);
+/* As design.md has it: {"value":…,"truncated":true,"len":N} where cut, {"unreadable":"reason"}. */
+void value_json(const struct value_node *v, struct json *out);
+
+/* The name of the function at a run-time address and, where known, file:line; "0x…" if there is none. Arena's. */
+const char *code_name(const struct value_context *c, uint64_t pc, bool with_line);
+
+#endif

@@ -1,0 +1,97 @@
+/*
+ * Questions × a binary → what is planted: for each function that a question matches, its sites and capture programs,
+ * and what the slots mean; or the reason why not. Needs no running process and no privileges.
+ *
+ * A condition is split: what needs the entry only is tested there; what needs results, `latency` or `err` is tested at
+ * the return, together with the outcome of entry-only parts, which the entry saves (ir.h, PROGRAM_ENTRY). A question
+ * that asks for nothing of the return (counts, entry values, inlined instances) plants no return.
+ */
+#ifndef PROBE_CALL_PLAN_H
+#define PROBE_CALL_PLAN_H
+
+#include "probe/compile.h"
+#include "probe/pack.h"
+#include "probe/question.h"
+
+enum shown_kind { SHOWN_ARG, SHOWN_RESULT, SHOWN_EXPR };
+
+struct shown {               /* a value that the question prints */
+	const char *name;
+	enum shown_kind kind;
+	bool at_entry;       /* in which record its slot is */
+	int slot;            /* -1: see why */
+	const struct type *type;
+	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
+	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
+	struct { uint32_t offset, size; } unread[4];
+	size_t nunread;
+};
+
+struct plan_aggregate {
+	const struct action *action;
+	size_t index;        /* in the program's aggregates */
+	const struct ir_slot *value;                /* what its slots are; NULL for counts */
+	const struct ir_slot *keys[AGG_MAX_KEYS];
+	bool constant_key[AGG_MAX_KEYS];            /* the key is `func`: known without a slot; keys[] is NULL */
+};
+
+struct call_plan {
+	const struct question *question;
+	const char *name;            /* of the function, as pclntab has it */
+	struct func func;            /* for an inlined instance: the host */
+	struct signature signature;
+	bool inlined;                /* an instance of `name` inlined into func */
+	bool has_return;             /* results and latency are seen */
+	const struct site *entry_sites, *return_sites;
+	size_t nentry_sites, nreturn_sites;
+	struct capture_program entry, ret;          /* roles ENTRY and RETURN, or a lone POINT in `entry` */
+	const struct shown *shown;
+	size_t nshown;
+	int stack_slot;              /* in the entry's record, -1: none asked for */
+	const struct plan_aggregate *aggregates;
+	size_t naggregates;
+	bool prints;                 /* calls are shown, not only aggregated */
+	const char *why;             /* refused: the reason; NULL otherwise */
+};
+
+struct call_hook {
+	const char *name;            /* the function's */
+	const struct site *sites;
+	size_t nsites;
+	struct capture_program program;
+};
+
+struct call_plan_options {
+	struct pack *const *packs;   /* for their hooks */
+	size_t npacks;
+	struct shape_limits limits;
+	bool xmm_readable;           /* the planter can read XMM registers */
+	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
+	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */
+};
+
+struct call_plans {
+	struct call_plan *data;
+	size_t len;
+	struct shape_table *shapes;  /* finished; NULL if no image is captured */
+	/* How calls end other than by returning: PROGRAM_UNWIND and PROGRAM_EXIT, from the packs' hooks. Only where a
+	 * plan has a return. */
+	struct call_hook *hooks;
+	size_t nhooks;
+	const char *hooks_why;       /* a hook that is not optional cannot be planted: the reason, or NULL */
+};
+
+/*
+ * Plans the questions. Functions of globs that cannot be observed are refused one by one (why); a question that matches
+ * nothing, is ambiguous or does not compile for its only function is an error: -ENOENT (nearest names are offered),
+ * -EINVAL (caret). Results live in the binary's arena.
+ */
+int call_plans_make(struct binary *b, const struct question *questions, size_t n, const struct call_plan_options *o,
+		    struct call_plans *ret, struct err *err);
+
+/* Names of all functions that a pattern matches: indexes into the function table, in order; arena's. */
+int functions_match(struct binary *b, const char *pattern, struct arena *arena, uint32_t **ret, size_t *ret_n);
+/* "main.(*Cart).Add(user string, items []main.Item) (err error)": what is known of it, with `?` for what is not. */
+void signature_print(const struct func *f, const struct signature *s, struct buf *out);
+
+#endif
