@@ -13,6 +13,7 @@
 #include "cmd/outputs.h"
 #include "cmd/program.h"
 #include "cmd/resource.h"
+#include "cmd/summary.h"
 #include "plant/plant.h"
 #include "span/assemble.h"
 
@@ -324,30 +325,10 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 	return 0;
 }
 
-static const char *plural(uint64_t n, const char *one, const char *many)
-{
-	return n == 1 ? one : many;
-}
-
-/* " (12 ring_full, 3 unpaired_end)", or nothing. */
-static void print_losses(const struct losses *l, struct buf *out)
-{
-	bool any = false;
-
-	for (int i = 0; i < LOSS_COUNT; i++) {
-		if (!l->count[i] || !loss_name(i))
-			continue;
-		buf_printf(out, "%s%llu %s", any ? ", " : " (", (unsigned long long)l->count[i], loss_name(i));
-		any = true;
-	}
-	if (any)
-		buf_char(out, ')');
-}
-
 static void print_summary(struct session *s)
 {
 	const struct run_summary *sum = &s->summary;
-	_cleanup_(buf_done) struct buf b = {0};
+	_cleanup_(buf_done) struct buf b = {0}, losses = {0};
 
 	buf_printf(&b, "%llu %s from %u %s in %.1f s (%llu events); ", (unsigned long long)sum->spans,
 		   plural(sum->spans, "span", "spans"), sum->processes,
@@ -357,7 +338,8 @@ static void print_summary(struct session *s)
 		buf_printf(&b, "%llu lost", (unsigned long long)sum->spans_lost);
 	else
 		buf_str(&b, "none lost");
-	print_losses(&sum->losses, &b);
+	if (losses_list(&sum->losses, &losses))
+		buf_printf(&b, " (%s)", losses.data);
 	if (sum->open)
 		buf_printf(&b, ", %llu still open", (unsigned long long)sum->open);
 	buf_printf(&b, "; %u %s planted", sum->planted, plural(sum->planted, "probe", "probes"));
