@@ -206,5 +206,7 @@ struct goroutine_layout {
 	uint32_t m_curg;                        /* in runtime.m */
 };
 int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, struct err *err);
+/* Where an itab (the first word of an interface with methods) keeps its type word. Errors: -ENODATA. */
+int binary_itab_type_offset(struct binary *b, uint32_t *ret, struct err *err);
 
 #endif

@@ -94,7 +94,7 @@ static int emit_bytes(struct compiler *c, const struct value *v, uint16_t slot)
 	i->a = pointer;
 	i->b = len;
 	i->slot = slot;
-	i->imm = EVENT_MAX_STRING;
+	i->imm = c->whole && c->shapes ? MIN(MAX(c->shapes->limits.max_string, 1u), EVENT_MAX_STRING) : EVENT_MAX_STRING;
 	c->slots.data[slot].kind = VALUE_STRING;
 	return 0;
 }
@@ -117,6 +117,8 @@ static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 {
 	struct ir_slot *s = &c->slots.data[slot];
 
+	if (wants_image(c, v))
+		return c->images ? emit_image(c, v, slot) : -EAGAIN;
 	if (v->place == PLACE_CONST || (!is_bytes(v->type) && !scalar_kind(v->type, &s->kind)))
 		return no_single_value(c, v);
 	if (!is_made_here(v->type))
@@ -206,39 +208,59 @@ static int try_alternative(struct compiler *c, const struct capture_item *item, 
 	return r;
 }
 
-/* The first alternative that fits; when none does, why tells of the first. */
+/* The first alternative that fits; when none does, why tells of the first. -EAGAIN: an image, whose turn is later. */
 static int compile_item(struct compiler *c, const struct capture_item *item, struct err *why)
 {
 	const char *const *a = item->alternatives;
-	int r = try_alternative(c, item, a ? *a : NULL, why);
+	int r;
 
-	while (r && a && *a && *++a)
+	c->whole = item->whole;
+	c->unread.n = 0;
+	r = try_alternative(c, item, a ? *a : NULL, why);
+	while (r && r != -EAGAIN && a && *a && *++a)
 		r = try_alternative(c, item, *a, NULL);
 	return r;
 }
 
-static int compile_items(struct compiler *c, const struct capture_request *request,
-			 struct capture_result *ret)
+/* The i-th item, unless it is an image and it is not their turn. */
+static int compile_one(struct compiler *c, const struct capture_item *item, size_t i, struct capture_result *ret)
 {
+	struct err why = {0};
+	int slot = (int)c->slots.len, r;
+
+	if (slot == EVENT_MAX_SLOTS)
+		return err_set(c->err, -EINVAL, "more than %d captures in one probe", EVENT_MAX_SLOTS);
+	r = compile_item(c, item, &why);
+	if (r == -EAGAIN)
+		return r;
+	ret->slot_of_item[i] = r ? -1 : slot;
+	ret->unread[i] = c->unread;
+	if (!r)
+		return 0;
+	if (!item->optional)
+		return err_set(c->err, why.code, "%s: %.500s", item->name, why.text);
+	ret->why[i] = arena_strndup(c->arena, why.text, strcspn(why.text, "\n"));
+	return 0;
+}
+
+/* Slots with images come behind all others. */
+static int compile_items(struct compiler *c, const struct capture_request *request, struct capture_result *ret)
+{
+	_cleanup_(cleanup_free) bool *later = xcalloc(request->nitems + 1, sizeof(*later));
+	int r = 0;
+
 	ret->slot_of_item = arena_array(c->arena, int, request->nitems + 1);
 	ret->why = arena_array(c->arena, const char *, request->nitems + 1);
-	for (size_t i = 0; i < request->nitems; i++) {
-		const struct capture_item *item = &request->items[i];
-		struct err why = {0};
-		int slot = (int)c->slots.len;
-
-		if (slot == EVENT_MAX_SLOTS)
-			return err_set(c->err, -EINVAL, "more than %d captures in one probe", EVENT_MAX_SLOTS);
-		if (!compile_item(c, item, &why)) {
-			ret->slot_of_item[i] = slot;
-			continue;
-		}
-		if (!item->optional)
-			return err_set(c->err, why.code, "%s: %.500s", item->name, why.text);
-		ret->slot_of_item[i] = -1;
-		ret->why[i] = arena_strndup(c->arena, why.text, strcspn(why.text, "\n"));
+	ret->unread = arena_array(c->arena, struct unread, request->nitems + 1);
+	for (size_t i = 0; !r && i < request->nitems; i++) {
+		r = compile_one(c, &request->items[i], i, ret);
+		later[i] = r == -EAGAIN;
+		r = later[i] ? 0 : r;
 	}
-	return 0;
+	c->images = true;
+	for (size_t i = 0; !r && i < request->nitems; i++)
+		r = later[i] ? compile_one(c, &request->items[i], i, ret) : 0;
+	return r;
 }
 
 /* ---- goroutine and filter ---- */
@@ -308,6 +330,7 @@ static int finish(struct compiler *c, struct capture_program *ret)
 		.nregs = c->nregs,
 		.nlabels = c->nlabels,
 		.g = c->g,
+		.shapes = c->has_images ? c->shapes : NULL,
 	};
 	int r;
 
@@ -323,7 +346,7 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 		    struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct compiler c = {.scope = scope, .binary = scope->binary, .arena = arena, .err = err,
-			     .xmm_readable = request->xmm_readable};
+			     .xmm_readable = request->xmm_readable, .shapes = request->shapes};
 	struct capture_result result = {0};
 	int r;
 

@@ -38,6 +38,7 @@ struct capture_item {
 	const char *when;                /* NULL or a condition: the slot stays absent when it is false */
 	int save;                        /* 0, or 1 + the number under which the value is also saved (IR_SAVE) */
 	bool optional;                   /* if none resolves: leave it out instead of failing */
+	bool whole;                      /* capture the whole value: as an image where a slot cannot hold it */
 };
 
 struct capture_request {
@@ -46,12 +47,23 @@ struct capture_request {
 	const struct capture_item *items;
 	size_t nitems;
 	bool xmm_readable;               /* the planter has IR_ARG_XMM (a uprobe has not) */
+	struct shape_table *shapes;      /* for items with `whole`; NULL: images are refused */
+};
+
+/* Bytes of an image that lie in XMM registers where these cannot be read: zeros stand for them. */
+struct unread_range {
+	uint32_t offset, size;
+};
+struct unread {
+	struct unread_range ranges[4];
+	size_t n;
 };
 
 struct capture_result {
 	struct capture_program program;
-	int *slot_of_item;               /* nitems entries: slot number or -1 when left out */
+	int *slot_of_item;               /* nitems entries: slot number or -1 when left out; images come last */
 	const char **why;                /* nitems entries: why it was left out, or NULL */
+	struct unread *unread;           /* nitems entries */
 };
 
 /*

@@ -19,6 +19,10 @@ struct compiler {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	bool xmm_readable;
+	struct shape_table *shapes;
+	bool whole, images;     /* of the item at work; images: it is the turn of those */
+	bool has_images;
+	struct unread unread;   /* of the item at work */
 	struct goroutine_layout g;
 	VEC(struct ir_insn) insns;
 	VEC(struct ir_slot) slots;
@@ -107,6 +111,13 @@ int value_assert(struct compiler *c, const struct value *v, const struct expr *e
 		 uint16_t *ret_matches, struct value *ret);
 int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uint16_t *ret,
 	      const struct type **ret_type);
+
+/* ---- image.c: whole values ---- */
+
+enum { IMAGE_STACK_MAX = 512 }; /* bytes of a value that is passed on the stack; the rest is cut */
+
+bool wants_image(const struct compiler *c, const struct value *v);
+int emit_image(struct compiler *c, const struct value *v, uint16_t slot);
 
 /* ---- eval.c ---- */
 
