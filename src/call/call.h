@@ -76,6 +76,7 @@ struct call_sink_ops {
 	void (*summary)(struct call_sink *s, const struct call_summary *sum); /* NULL ok */
 	bool (*gone)(struct call_sink *s);                              /* nobody can receive it any more. NULL ok */
 	const char *(*trouble)(struct call_sink *s);                    /* a sentence, or NULL. NULL ok */
+	void (*losses)(struct call_sink *s, struct losses *ret);        /* adds what it could not write. NULL ok */
 	void (*close)(struct call_sink *s);                             /* writes what is left, frees. */
 };
 struct call_sink {
