@@ -45,6 +45,11 @@ static struct slot *add_slot(struct slots *s, const char *name, const struct typ
 	return x;
 }
 
+static void add_dwarf_slot(struct slots *s, const struct dwarf_param *p)
+{
+	add_slot(s, p->name, p->type)->dict_word = p->dict_word;
+}
+
 /* The dictionary's place in DWARF's list is not its place among the parameters: it is tried. */
 static bool from_dwarf_params(struct work *w)
 {
@@ -55,7 +60,7 @@ static bool from_dwarf_params(struct work *w)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!p[i].result && strcmp(p[i].name, ".dict"))
-			add_slot(&w->params, p[i].name, p[i].type);
+			add_dwarf_slot(&w->params, &p[i]);
 	w->sources |= SIG_DWARF;
 	return true;
 }
@@ -69,7 +74,7 @@ static bool from_dwarf(struct work *w)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (p[i].result)
-			add_slot(&w->results, p[i].name, p[i].type);
+			add_dwarf_slot(&w->results, &p[i]);
 	w->results_known = true;
 	return true;
 }
@@ -342,6 +347,7 @@ static void write_param(struct work *w, const struct slot *s, struct param *ret)
 	ret->name = arena_strdup(&w->b->arena, s->name);
 	ret->type = s->type;
 	ret->why = s->why;
+	ret->dict_word = s->dict_word;
 	if (s->why || !s->shape.size)
 		return;
 	ret->npieces = s->place.registers ? s->shape.nwords : 1;
@@ -368,6 +374,20 @@ static const struct param *write_params(struct work *w, const struct slots *s, s
 	return p;
 }
 
+static const struct param *write_dictionary(struct work *w)
+{
+	struct param *p;
+
+	for (size_t i = 0; i < w->params.n; i++) {
+		if (!w->params.v[i].hidden)
+			continue;
+		p = arena_new(&w->b->arena, struct param);
+		write_param(w, &w->params.v[i], p);
+		return p;
+	}
+	return NULL;
+}
+
 static void write_signature(struct work *w, struct signature *ret)
 {
 	struct signature s = {.results_known = w->results_known, .sources = w->sources};
@@ -375,6 +395,7 @@ static void write_signature(struct work *w, struct signature *ret)
 	s.params = write_params(w, &w->params, &s.nparams);
 	s.results = write_params(w, &w->results, &s.nresults);
 	s.has_receiver = w->name.receiver && s.nparams;
+	s.dictionary = write_dictionary(w);
 	*ret = s;
 }
 
@@ -391,6 +412,15 @@ static int refuse_abi0(const struct work *w, struct signature *ret, struct err *
 		                   : "is an ABI0 wrapper");
 	*ret = (struct signature){0};
 	return 0;
+}
+
+const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsigned dict_word)
+{
+	uint64_t at;
+
+	if (!dict_word || !image_u64(&b->img, dict + (dict_word - 1) * 8ull, &at))
+		return NULL;
+	return binary_type_at(b, at);
 }
 
 int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,
