@@ -115,6 +115,9 @@ const struct type *type_result(struct binary *b, const struct type *t, size_t i)
 bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err);
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
+/* Likewise over the types that an interface may hold: those with its methods, all if it has none (functions without a
+ * name are left out). */
+bool binary_type_holdable_next(struct binary *b, const struct type *interface, size_t *pos, const struct type **ret);
 
 /* ---- signatures and argument locations (signature.c) ---- */
 

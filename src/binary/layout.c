@@ -242,25 +242,3 @@ int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, stru
 	*ret = l;
 	return 0;
 }
-
-/* ---- interfaces ---- */
-
-int binary_itab_type_offset(struct binary *b, uint32_t *ret, struct err *err)
-{
-	static const char *const types[] = {"internal/abi.ITab", "runtime.itab"};
-	static const char *const fields[] = {"Type", "_type"};
-	struct type_field f;
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		const struct type *t = binary_type(b, types[i]);
-
-		for (size_t k = 0; t && k < ARRAY_SIZE(fields); k++) {
-			if (!field_named(b, t, fields[k], &f) || f.type->size != 8)
-				continue;
-			*ret = (uint32_t)f.offset;
-			return 0;
-		}
-	}
-	return err_set(err, -ENODATA, "%s does not describe the runtime's itab, which says what an interface holds",
-		       b->name);
-}

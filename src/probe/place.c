@@ -369,25 +369,11 @@ int value_index(struct compiler *c, const struct value *v, const struct value *i
  * An interface is two words: `any` and its kin hold a type descriptor first, others an itab whose Type
  * field is the descriptor (internal/abi.ITab; runtime.itab before Go 1.22).
  */
-static uint64_t itab_type_offset(struct compiler *c)
-{
-	static const char *const types[] = {"internal/abi.ITab", "runtime.itab"};
-	static const char *const fields[] = {"Type", "_type"};
-	struct field_path path;
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		const struct type *t = binary_type(c->binary, types[i]);
-
-		for (size_t j = 0; t && j < ARRAY_SIZE(fields); j++)
-			if (type_field_find(c->binary, t, fields[j], &path) && path.n == 1)
-				return path.steps[0].offset;
-	}
-	return 8;
-}
-
 int value_type_word(struct compiler *c, const struct value *v, const struct expr *e, uint16_t *ret)
 {
 	uint16_t word, dst, end;
+	struct err why = {0};
+	uint32_t offset;
 	int r;
 
 	if (!v->type || v->type->kind != KIND_INTERFACE)
@@ -398,11 +384,13 @@ int value_type_word(struct compiler *c, const struct value *v, const struct expr
 	*ret = word;
 	if (!type_method_count(c->binary, v->type))
 		return 0;
+	if (binary_itab_type_offset(c->binary, &offset, &why))
+		return fail(c, e, "%s", why.text);
 	dst = reg_new(c);
 	end = label_new(c);
 	emit_move(c, dst, word);
 	emit_jump_if0(c, word, end);
-	emit_move(c, dst, ir_emit_load(c, word, (int64_t)itab_type_offset(c), 8, false));
+	emit_move(c, dst, ir_emit_load(c, word, offset, 8, false));
 	ir_emit_label(c, end);
 	*ret = dst;
 	return 0;
