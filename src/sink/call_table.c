@@ -17,12 +17,9 @@
 
 typedef VEC(const struct call_group *) group_list;
 
-static struct buf *line_begin(struct call_text *t, struct row *ret)
+static void line_begin(struct call_text *t, struct row *ret)
 {
-	struct buf *out = output_begin(&t->stream.out);
-
-	*ret = call_text_row(t, out);
-	return out;
+	*ret = call_text_row(t, output_begin(&t->stream.out));
 }
 
 static void line_finish(struct call_text *t, struct row *r)
@@ -81,6 +78,19 @@ static int by_size(const void *a, const void *b)
 	double x = size_of(*(const struct call_group *const *)a), y = size_of(*(const struct call_group *const *)b);
 
 	return x > y ? -1 : x < y;
+}
+
+static void show_more(struct call_text *t, size_t n, size_t shown)
+{
+	char text[64];
+	struct row r;
+
+	if (n <= shown)
+		return;
+	snprintf(text, sizeof(text), "  … and %zu more", n - shown);
+	line_begin(t, &r);
+	row_str(&r, STYLE_DIM, text);
+	line_finish(t, &r);
 }
 
 /* ---- what tells groups apart ---- */
@@ -222,7 +232,6 @@ static void show_table(struct call_text *t, const group_list *l, size_t max_rows
 	const struct action *a = l->data[0]->aggregate->action;
 	struct group_columns columns = columns_of(t, l);
 	struct table tb = {.nrows = MIN(l->len, max_rows) + 1};
-	struct row r;
 
 	tb.ncolumns = (size_t)columns.func + columns.process + a->nby + (a->aggregate == AGG_COUNT ? 1 : 2);
 	tb.cells = xcalloc(tb.nrows * tb.ncolumns, sizeof(*tb.cells));
@@ -232,17 +241,13 @@ static void show_table(struct call_text *t, const group_list *l, size_t max_rows
 	measure(&tb, t->width ? KEY_BOUND : 0);
 	for (size_t i = 0; i < tb.nrows; i++)
 		show_cells(t, &tb, i);
-	if (l->len >= tb.nrows) {
-		line_begin(t, &r);
-		buf_printf(r.out, "  … and %zu more", l->len + 1 - tb.nrows);
-		line_finish(t, &r);
-	}
+	show_more(t, l->len, max_rows);
 	for (size_t i = 0; i < tb.nrows * tb.ncolumns; i++)
 		buf_done(&tb.cells[i].text);
 	free(tb.cells);
 }
 
-/* ---- histograms ---- */
+/* ---- histograms, stacks ---- */
 
 static void scaled(double v, double step, const char *const *units, size_t nunits, bool whole, struct buf *out)
 {
@@ -343,10 +348,54 @@ static void show_buckets(struct call_text *t, const struct call_group *g)
 	buf_done(&text);
 }
 
-static void show_histogram(struct call_text *t, const struct call_group *g, struct group_columns columns)
+static bool is_stack(const struct call_group *g, size_t key)
+{
+	return g->aggregate->keys[key] && g->aggregate->keys[key]->kind == VALUE_STACK;
+}
+
+/* A stack that is a key: a frame a line. */
+static void show_frames(struct call_text *t, const struct value_node *stack)
+{
+	struct buf text = {0};
+	struct row r;
+
+	for (size_t i = 0; i < stack->nchildren; i++) {
+		buf_reset(&text);
+		value_print(&stack->children[i], &text);
+		line_begin(t, &r);
+		row_spaces(&r, 4);
+		row_text(&r, STYLE_DIM, text.data, text.len);
+		line_finish(t, &r);
+	}
+	buf_done(&text);
+}
+
+static void print_result(const struct call_group *g, struct buf *out)
+{
+	bool duration = aggregate_is_duration(g->aggregate);
+	static const char *const names[] = {[AGG_SUM] = "sum", [AGG_MIN] = "min", [AGG_MAX] = "max", [AGG_AVG] = "avg",
+					    [AGG_HIST] = "avg", [AGG_LINEAR] = "avg"};
+	enum aggregate_kind kind = g->aggregate->action->aggregate;
+	char text[32];
+
+	buf_printf(out, "count %" PRIu64, g->count);
+	if (kind == AGG_COUNT)
+		return;
+	if (kind == AGG_SUM || kind == AGG_MIN || kind == AGG_MAX || duration)
+		format_number(kind == AGG_SUM   ? g->sum
+			      : kind == AGG_MIN ? g->min
+			      : kind == AGG_MAX ? g->max
+						: (int64_t)average(g),
+			      duration, text);
+	else
+		snprintf(text, sizeof(text), "%.6g", average(g));
+	buf_printf(out, ", %s %s", names[kind], text);
+}
+
+/* A group that takes several lines: a histogram, or one that is told apart by a stack. */
+static void show_block(struct call_text *t, const struct call_group *g, struct group_columns columns)
 {
 	struct buf head = {0};
-	char average_text[32];
 	struct row r;
 
 	if (columns.func)
@@ -356,17 +405,21 @@ static void show_histogram(struct call_text *t, const struct call_group *g, stru
 		buf_str(&head, "  ");
 	}
 	for (size_t i = 0; i < g->nkeys; i++) {
+		if (is_stack(g, i))
+			continue;
 		buf_printf(&head, "%s=", g->aggregate->action->by_texts[i]);
 		value_print(&g->keys[i], &head);
 		buf_str(&head, "  ");
 	}
-	format_number((int64_t)average(g), aggregate_is_duration(g->aggregate), average_text);
-	buf_printf(&head, "count %" PRIu64 ", avg %s", g->count, average_text);
+	print_result(g, &head);
 	line_begin(t, &r);
 	row_spaces(&r, 2);
 	row_text(&r, STYLE_PLAIN, head.data, head.len);
 	line_finish(t, &r);
 	buf_done(&head);
+	for (size_t i = 0; i < g->nkeys; i++)
+		if (is_stack(g, i))
+			show_frames(t, &g->keys[i]);
 	show_buckets(t, g);
 }
 
@@ -398,15 +451,18 @@ static void show_action(struct call_text *t, group_list *l, size_t max_rows)
 {
 	enum aggregate_kind kind = l->data[0]->aggregate->action->aggregate;
 	struct group_columns columns = columns_of(t, l);
+	bool blocks = kind == AGG_HIST || kind == AGG_LINEAR;
 
+	for (size_t i = 0; i < l->data[0]->nkeys; i++)
+		blocks |= is_stack(l->data[0], i);
 	qsort(l->data, l->len, sizeof(*l->data), by_size);
 	show_title(t, l);
-	if (kind != AGG_HIST && kind != AGG_LINEAR) {
+	for (size_t i = 0; blocks && i < MIN(l->len, max_rows); i++)
+		show_block(t, l->data[i], columns);
+	if (blocks)
+		show_more(t, l->len, max_rows);
+	else
 		show_table(t, l, max_rows);
-		return;
-	}
-	for (size_t i = 0; i < MIN(l->len, max_rows); i++)
-		show_histogram(t, l->data[i], columns);
 }
 
 static void show_round(struct call_text *t)
