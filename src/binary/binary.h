@@ -79,6 +79,18 @@ bool binary_has_package(const struct binary *b, const char *import_path);
 uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned i);
 /* Source position of a pc: file name and line; false if unknown. */
 bool binary_pc_line(const struct binary *b, uint64_t pc, const char **ret_file, int *ret_line);
+/*
+ * The functions that the instruction at pc belongs to, innermost first: those inlined there, then the
+ * one that contains them, each with its position (file "" and line 0 if unknown). Stripped binaries
+ * have this, too. For a return address pass the address minus 1. Fills up to max (64 are plenty; the
+ * last is always the containing function); 0 when pc is in no function.
+ */
+struct pc_frame {
+	const char *function, *file;
+	int line;
+	bool inlined;
+};
+size_t binary_pc_frames(const struct binary *b, uint64_t pc, struct pc_frame *ret, size_t max);
 
 /* ---- types (rtype_object.c, rtype_index.c, typeexpr.c, dwarf_type.c) ---- */
 

@@ -65,6 +65,25 @@ static bool from_dwarf_params(struct work *w)
 	return true;
 }
 
+/* Nothing but what ArgInfo lists: words without types. */
+static bool from_arginfo(struct work *w)
+{
+	if (!w->has_info || w->name.generic)
+		return false;
+	for (size_t i = 0; i < w->info.nitems; i++)
+		add_slot(&w->params, "", i || !w->name.receiver ? NULL : receiver_type(w));
+	return true;
+}
+
+/* All of them or none are written; of a wrapper, none need not mean that there are none. */
+static void dwarf_results(struct work *w, const struct dwarf_param *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i].result)
+			add_dwarf_slot(&w->results, &p[i]);
+	w->results_known = w->results.n || !(w->f->flags & FUNC_WRAPPER);
+}
+
 static bool from_dwarf(struct work *w)
 {
 	const struct dwarf_param *p;
@@ -72,10 +91,44 @@ static bool from_dwarf(struct work *w)
 
 	if (!from_dwarf_params(w) || dwarf_function(w->b, w->f, &p, &n))
 		return false;
-	for (size_t i = 0; i < n; i++)
+	dwarf_results(w, p, n);
+	return true;
+}
+
+static bool lies_at(const struct slot *s, const struct piece *x)
+{
+	if (!s->shaped)
+		return false;
+	if (x->where == ON_STACK)
+		return !s->place.registers && (int32_t)(8 + s->place.offset) == x->stack;
+	return s->place.registers && s->place.regs[0] == x->reg;
+}
+
+/*
+ * Before Go 1.22 DWARF leaves out parameters named "_": those it has are told by where it says that
+ * they are, the others are words without types, as ArgInfo lists them.
+ */
+static bool from_dwarf_places(struct work *w)
+{
+	const struct dwarf_param *p;
+	size_t n, at = 0;
+
+	if (w->name.generic || !from_arginfo(w) || dwarf_function(w->b, w->f, &p, &n))
+		return false;
+	signature_place(w);
+	for (size_t i = 0; i < n; i++) {
 		if (p[i].result)
-			add_dwarf_slot(&w->results, &p[i]);
-	w->results_known = true;
+			continue;
+		while (p[i].located && at < w->params.n &&
+		       !lies_at(&w->params.v[at], &p[i].pieces[0]))
+			at++;
+		if (!p[i].located || !p[i].npieces || at == w->params.n)
+			return false;
+		w->params.v[at].name = p[i].name;
+		w->params.v[at++].type = p[i].type;
+	}
+	dwarf_results(w, p, n);
+	w->sources |= SIG_DWARF;
 	return true;
 }
 
@@ -147,16 +200,6 @@ static bool from_declaration(struct work *w)
 		add_declared(w, &w->results, w->decl->results, w->decl->nresults);
 	w->results_known = w->decl->has_results;
 	w->sources |= SIG_DECLARED;
-	return true;
-}
-
-/* Nothing but what ArgInfo lists: words without types. */
-static bool from_arginfo(struct work *w)
-{
-	if (!w->has_info || w->name.generic)
-		return false;
-	for (size_t i = 0; i < w->info.nitems; i++)
-		add_slot(&w->params, "", i || !w->name.receiver ? NULL : receiver_type(w));
 	return true;
 }
 
@@ -314,7 +357,8 @@ static int resolve(struct work *w, struct err *err)
 	if (found)
 		names_from_dwarf(w);
 	if (found || !attempt_generic(w, from_dwarf, &e) ||
-	    !attempt_generic(w, from_dwarf_params, &e))
+	    !attempt_generic(w, from_dwarf_params, &e) ||
+	    (!w->decl && !attempt(w, from_dwarf_places, -1, &e)))
 		return w->decl ? resolve_declared(w, err) : 0;
 	if (w->decl)
 		return attempt_generic(w, from_declaration, err);
