@@ -23,6 +23,8 @@ struct compiler {
 	bool whole, images;     /* of the item at work; images: it is the turn of those */
 	bool has_images;
 	struct unread unread;   /* of the item at work */
+	uint32_t max_bytes;
+	const struct type *captured; /* of the value that was emitted last */
 	struct goroutine_layout g;
 	VEC(struct ir_insn) insns;
 	VEC(struct ir_slot) slots;
@@ -53,6 +55,8 @@ struct value {
 
 /* Reports at e's column; returns -EINVAL. */
 int fail(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Likewise, -ENODATA: nothing is wrong with the expression, but its value cannot be had. */
+int fail_unreadable(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 const char *type_text(struct compiler *c, const struct value *v); /* for messages */
 const char *expr_text(struct compiler *c, const struct expr *e);
 
@@ -86,6 +90,10 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret);
 /* saved.NAME: whether e is one, and then its value or an error. */
 bool is_saved_name(const struct compiler *c, const struct expr *e);
 int saved_value(struct compiler *c, const struct expr *e, struct value *ret);
+/* Whether e was saved at the call's entry as it is, and then its value. */
+bool is_kept(const struct compiler *c, const struct expr *e);
+void kept_value(struct compiler *c, const struct expr *e, struct value *ret);
+extern const struct type code_address_type, stack_type; /* of `caller`, `stack` */
 const char *func_package(struct compiler *c); /* import path of the probed function */
 
 /* ---- place.c: from a value to its parts ---- */

@@ -30,7 +30,8 @@ const struct type *basic_type(enum type_kind kind)
 
 bool is_made_here(const struct type *t)
 {
-	return t == &type_word_type || (t >= basics && t < basics + ARRAY_SIZE(basics));
+	return t == &type_word_type || t == &code_address_type || t == &stack_type ||
+	       (t >= basics && t < basics + ARRAY_SIZE(basics));
 }
 
 bool is_pointer_shaped(const struct type *t)
@@ -64,15 +65,15 @@ static int piece_word(struct compiler *c, const struct value *v, const struct pi
 		return 0;
 	}
 	if (offset != p->offset)
-		return fail(c, v->expr, "%s is a part of a register, which is not supported",
-			    expr_text(c, v->expr));
+		return fail_unreadable(c, v->expr, "%s is a part of a register, which is not supported",
+				       expr_text(c, v->expr));
 	if (p->where == IN_REG) {
 		*ret = emit_arg(c, IR_ARG_REG, p->reg, 0, size, is_signed);
 		return 0;
 	}
 	if (!c->xmm_readable)
-		return fail(c, v->expr, "%s is passed in a floating-point register, which a uprobe "
-					"cannot read", expr_text(c, v->expr));
+		return fail_unreadable(c, v->expr, "%s is passed in a floating-point register, which a uprobe "
+				       "cannot read", expr_text(c, v->expr));
 	*ret = emit_arg(c, IR_ARG_XMM, p->reg - XMM_0, 0, size, false);
 	return 0;
 }
@@ -89,7 +90,7 @@ static int param_word(struct compiler *c, const struct value *v, uint64_t offset
 		if (offset >= piece->offset && offset + size <= piece->offset + bytes)
 			return piece_word(c, v, piece, offset, size, is_signed, ret);
 	}
-	return fail(c, v->expr, "where %s lies is not known", expr_text(c, v->expr));
+	return fail_unreadable(c, v->expr, "where %s lies is not known", expr_text(c, v->expr));
 }
 
 int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsigned size,
