@@ -32,6 +32,7 @@ static const struct {
 	[IR_STR_SUFFIX] = {"str_suffix", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_CONTAINS] = {"str_contains", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_SAVED] = {"saved", SETS_DST},
+	[IR_LATENCY] = {"latency", SETS_DST},
 	[IR_MOVE] = {"move", SETS_DST | USES_A},
 	[IR_JUMP] = {"jump", 0},
 	[IR_JUMP_IF0] = {"jump_if0", USES_A},
@@ -43,6 +44,10 @@ static const struct {
 	[IR_EMIT] = {"emit", USES_A},
 	[IR_EMIT_STR] = {"emit_str", USES_A | USES_B},
 	[IR_SAVE] = {"save", USES_A},
+	[IR_EMIT_STACK] = {"emit_stack", 0},
+	[IR_IMAGE] = {"image", 0},
+	[IR_IMAGE_PUT] = {"image_put", USES_A},
+	[IR_IMAGE_COPY] = {"image_copy", USES_A},
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
@@ -217,7 +222,7 @@ static int check_goroutine(struct verifier *v, const struct ir_insn *i)
 
 static int check_saved(struct verifier *v, const struct ir_insn *i)
 {
-	if (!v->in_region || v->slot == IR_SLOT_FILTER)
+	if (!v->in_region || (v->slot == IR_SLOT_FILTER && v->p->role != PROGRAM_RETURN))
 		return bad(v, "it stands outside a capture");
 	return i->imm < 0 || i->imm >= IR_MAX_SAVED ? bad(v, "there is no such saved value") : 0;
 }
