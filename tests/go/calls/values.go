@@ -145,7 +145,9 @@ func Channels(c chan int, d <-chan string, e chan<- struct{}) (n int) { return l
 func Funcs(n int, f func(int) int, g func()) (r int) { return f(n) }
 
 //go:noinline
-func Times(at time.Time, d time.Duration) (later time.Time, half time.Duration) { return at.Add(d), d / 2 }
+func Times(at time.Time, d time.Duration) (later time.Time, half time.Duration) {
+	return at.Add(d), d / 2
+}
 
 //go:noinline
 func Named(l Level, m fs.FileMode) (next Level) { return l + 1 }
