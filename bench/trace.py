@@ -84,7 +84,7 @@ class Trace(Child):
         super().__init__([EARSHOT, "trace", "-p", str(pid), "--json", *options, question], watch="stderr",
                          stdout=open(f"{WORK}/trace.out", "w"))
         try:
-            self.wait_line("tracing ")
+            self.wait_line(r"observing .*\(pid ")
         except Failed:
             self.process.kill()
             raise
@@ -124,7 +124,7 @@ def with_bpftrace(target, program):
                     raise Failed(f"bpftrace does not attach: {b.said()}")
             ns = target.bursts()
         finally:
-            b.stop()
+            b.stop(seconds=60)
     return ns, f"bpftrace -e '{program}'"
 
 

@@ -51,7 +51,7 @@ class Asking:
 
     def planted(self):
         assert self.popen.poll() is None, f"earshot ended: {self.err_path.read_text()}"
-        return "tracing " in self.err_path.read_text()
+        return "observing " in self.err_path.read_text()
 
     def end(self, number=signal.SIGINT):
         self.popen.send_signal(number)

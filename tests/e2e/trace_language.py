@@ -296,7 +296,7 @@ def _executable():
     shutil.copy(newest(), copy)
     with Calls(copy) as first:
         with Earshot("trace", "--json", "-x", "mayfly-calls", "main.Bools") as t:
-            until("the probes are in place", lambda: t.check_alive() and "tracing " in t.err(), 20)
+            until("the probes are in place", lambda: t.check_alive() and "observing " in t.err(), 20)
             first.ask("integers")
             with Calls(copy) as second:
                 deadline = time.monotonic() + 15

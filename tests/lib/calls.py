@@ -145,7 +145,7 @@ class Trace(Earshot):
 
     def wait_planted(self, seconds=30):
         """It says so once all probes are in place."""
-        until("the probes are in place", lambda: self.check_alive() and "tracing " in self.err(), seconds)
+        until("the probes are in place", lambda: self.check_alive() and "observing " in self.err(), seconds)
 
     def calls(self):
         return [o for o in self.objects() if "func" in o and "aggregate" not in o]
