@@ -6,7 +6,7 @@ import sys
 
 from common import QUICK, Failed
 
-PARTS = os.environ.get("BENCH_ONLY", "hit load start").split()
+PARTS = os.environ.get("BENCH_ONLY", "hit load start trace").split()
 
 
 def print_table(rows):

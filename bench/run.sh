@@ -1,7 +1,7 @@
 #!/bin/sh
 # make bench: what Earshot costs, measured here and now (root). See README.md.
-#   BENCH_QUICK=1   fewer repetitions: about a minute instead of three
-#   BENCH_ONLY="hit load start"   only these parts
+#   BENCH_QUICK=1   fewer repetitions: about three minutes instead of ten
+#   BENCH_ONLY="hit load start trace"   only these parts
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${EARSHOT_CACHE:=/var/cache/earshot}"
@@ -12,7 +12,7 @@ die() { echo "bench: $*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || die "needs root: probes cannot be planted without"
 [ -x "$EARSHOT" ] || die "$EARSHOT is not there; run make first"
-for tool in python3 wrk bpftrace; do
+for tool in python3 wrk bpftrace objdump taskset; do
 	command -v $tool >/dev/null || die "needs $tool (apt-get install $tool)"
 done
 
@@ -26,6 +26,8 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 export GOCACHE="${GOCACHE:-$EARSHOT_CACHE/gocache}" GOTOOLCHAIN=local GOFLAGS= CGO_ENABLED=0
 (cd "$here/hit" && "$go" build -o "$work/hit" main.go) || die "bench/hit does not build"
+(cd "$here/asked" && "$go" build -o "$work/asked" main.go) || die "bench/asked does not build"
+(cd "$here/web" && "$go" build -o "$work/web" main.go) || die "bench/web does not build"
 (cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go) || die "bench/server does not build"
 
 BENCH_WORK=$work BENCH_GO=$("$go" version | cut -d' ' -f3) python3 -B "$here/report.py"

@@ -28,12 +28,12 @@ static void print_results(const struct signature *s, struct buf *out)
 	}
 }
 
-void signature_print(const struct func *f, const struct signature *s, struct buf *out)
+void signature_print(const char *name, const struct signature *s, struct buf *out)
 {
 	size_t skip = s->has_receiver && s->nparams ? 1 : 0;
 	struct arena scratch = {0};
 
-	buf_str(out, name_readable(&scratch, f->name));
+	buf_str(out, name_readable(&scratch, name));
 	arena_done(&scratch);
 	if (!s->sources) {
 		buf_str(out, "(?) ?");

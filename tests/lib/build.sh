@@ -7,9 +7,11 @@
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
-#   client, shop                           built once, by the newest toolchain
+#   calls-go1.XX-{plain,sw}                tells what it called
+#   client, shop, shop-plain               built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
+#   caddyd                                 Caddy, with DWARF
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
 
@@ -65,17 +67,18 @@ build() {
 	fi
 }
 
-# build_module MINOR DIRECTORY: a program that is a Go module of its own.
+# build_module MINOR DIRECTORY FLAG...: a program that is a Go module of its own.
 build_module() {
-	local out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
-	made_of=$(stamp "$2" "$1")
+	local minor=$1 package=$2 out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
+	shift 2
+	made_of=$(stamp "$package" "$minor" "$@")
 	fresh "$out" "$made_of" && return 0
-	if (cd "$src/$2" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 -ldflags '-s -w' -o "$out.new" .) \
-		>"$logs/$2.log" 2>&1; then
+	if (cd "$src/$package" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 "$@" -o "$out.new" .) \
+		>"$logs/$package.log" 2>&1; then
 		mv "$out.new" "$out"
 		echo "$made_of" >"$out.by"
 	else
-		echo "skip $2: go build failed: $(tail -1 "$logs/$2.log")"
+		echo "skip $package: go build failed: $(tail -1 "$logs/$package.log")"
 	fi
 }
 
@@ -88,6 +91,8 @@ build_httpd() { # MINOR
 	build "$1" oneshot "oneshot-go$1-sw" -- -ldflags '-s -w'
 	build "$1" shapes "shapes-go$1-plain" --
 	build "$1" shapes "shapes-go$1-sw" -- -ldflags '-s -w'
+	build "$1" calls "calls-go$1-plain" --
+	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'
@@ -103,6 +108,7 @@ command -v gcc >/dev/null || apt_need build-essential || true
 for package in client shop; do
 	build "$newest" "$package" "$package" -- -ldflags '-s -w'
 done
+build "$newest" shop shop-plain --
 for minor in ${@:-$GO_MINORS}; do
 	if [ ! -x "$EARSHOT_CACHE/toolchains/go$minor/bin/go" ]; then
 		echo "skip httpd-go$minor: no toolchain"
@@ -114,4 +120,5 @@ for minor in ${@:-$GO_MINORS}; do
 done
 build "$newest" alien alien-arm64 GOARCH=arm64 -- -ldflags '-s -w'
 build "$newest" alien alien-386 GOARCH=386 -- -ldflags '-s -w'
-build_module "$newest" otelcol
+build_module "$newest" otelcol -ldflags '-s -w'
+build_module "$newest" caddyd

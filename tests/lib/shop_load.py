@@ -1,4 +1,4 @@
-"""What ./demo's customers do: shop_load.py PORT SECONDS."""
+"""What the shop's customers do: shop_load.py PORT SECONDS [PAUSE]."""
 
 import http.client
 import json
@@ -21,10 +21,13 @@ def visit(dice):
         ("POST", f"/checkout/{user}", None),
         ("GET", "/reports/2026-11", None),
         ("GET", "/healthz", None),
-    ], weights=(5, 8, 5, 4, 3, 1, 2))[0]
+        ("GET", f"/orders/{user}", None),
+        ("GET", f"/orders/{user}?search=web", None),
+        ("POST", f"/watch/{user}/{sku}", None),
+    ], weights=(5, 8, 5, 4, 3, 1, 2, 3, 1, 1))[0]
 
 
-def main(port, seconds):
+def main(port, seconds, pause=0.15):
     dice, until = random.Random(4), time.monotonic() + seconds
     while time.monotonic() < until:
         method, path, body = visit(dice)
@@ -36,8 +39,8 @@ def main(port, seconds):
             pass  # the report's panic closes the connection
         finally:
             c.close()
-        time.sleep(dice.uniform(0.05, 0.25))
+        time.sleep(dice.uniform(pause / 3, pause * 5 / 3))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]))
+    main(int(sys.argv[1]), *map(float, sys.argv[2:]))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
 	"math/rand"
 	"net/http"
@@ -22,6 +23,7 @@ type cart struct {
 }
 
 type shop struct {
+	db    *sql.DB
 	mu    sync.Mutex
 	stock map[string]*product
 	carts map[string]*cart
@@ -67,11 +69,9 @@ func (s *shop) listProducts(w http.ResponseWriter, r *http.Request) {
 
 func (s *shop) showProduct(w http.ResponseWriter, r *http.Request) {
 	work(2 * time.Millisecond)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ok := s.stock[r.PathValue("sku")]
-	if !ok {
-		fail(w, http.StatusNotFound, errNoSuchProduct)
+	p, err := s.product(r.PathValue("sku"))
+	if err != nil {
+		fail(w, http.StatusNotFound, err)
 		return
 	}
 	reply(w, http.StatusOK, p)
@@ -88,8 +88,10 @@ func (s *shop) cartOf(user string) *cart {
 
 func (s *shop) showCart(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	reply(w, http.StatusOK, s.cartOf(r.PathValue("user")))
+	c := s.cartOf(r.PathValue("user")).copied()
+	s.mu.Unlock()
+	c.Cents = s.total(c.Items)
+	reply(w, http.StatusOK, c)
 }
 
 func (s *shop) addItem(w http.ResponseWriter, r *http.Request) {
@@ -102,29 +104,48 @@ func (s *shop) addItem(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	work(3 * time.Millisecond)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p, ok := s.stock[item.SKU]
-	if !ok {
-		fail(w, http.StatusNotFound, errNoSuchProduct)
+	c, err := s.put(r.PathValue("user"), item.SKU, item.Count)
+	if err != nil {
+		fail(w, http.StatusNotFound, err)
 		return
 	}
-	c := s.cartOf(r.PathValue("user"))
-	c.Items[p.SKU] += item.Count
-	c.Cents += item.Count * p.Cents
 	reply(w, http.StatusCreated, c)
 }
 
-// checkout's payment provider is down now and then.
+// put something into a customer's cart; what comes back is a copy.
+func (s *shop) put(user, sku string, count int) (c cart, err error) {
+	p, err := s.product(sku)
+	if err != nil {
+		return cart{}, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.cartOf(user)
+	kept.Items[p.SKU] += count
+	return kept.copied(), nil
+}
+
+func (c *cart) copied() cart {
+	result := cart{User: c.User, Items: map[string]int{}, Cents: c.Cents}
+	for sku, n := range c.Items {
+		result.Items[sku] = n
+	}
+	return result
+}
+
 func (s *shop) checkout(w http.ResponseWriter, r *http.Request) {
-	work(40 * time.Millisecond)
-	if rand.Intn(4) == 0 {
-		http.Error(w, `{"error":"payment provider timed out"}`, http.StatusBadGateway)
+	user := r.PathValue("user")
+	s.mu.Lock()
+	c := s.cartOf(user).copied()
+	s.mu.Unlock()
+	c.Cents = s.total(c.Items)
+	if _, err := s.charge(r.Context(), user, &c); err != nil {
+		fail(w, http.StatusBadGateway, err)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.carts, r.PathValue("user"))
+	delete(s.carts, user)
 	w.WriteHeader(http.StatusNoContent)
 }
 

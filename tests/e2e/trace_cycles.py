@@ -1,0 +1,125 @@
+"""Ask and leave again and again under load: nothing is left, nothing is harmed,
+however it ends."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+from calls import Calls, binary, newest, nothing_left
+from earshot import need_earshot
+from probed import changed_text
+from proc import EARSHOT, clean_env, fd_count, rss_kib, scratch, until
+from testing import Test, scaled
+
+QUESTIONS = ["main.Busy if id == 99", "main.Catches { count() }", "main.Grows if n == 100"]
+
+
+class Load:
+    """The program under load of its own, which checks every result."""
+
+    def __init__(self, path):
+        self.program = Calls(path)
+        self.program.ask("load-on", 2)
+        self.before = None
+
+    def settled(self):
+        self.before = rss_kib(self.program.pid), fd_count(self.program.pid)
+
+    def end(self):
+        after = rss_kib(self.program.pid), fd_count(self.program.pid)
+        _, done = self.program.ask("load-off")
+        nothing_left(self.program)
+        self.program.kill()
+        assert done["wrong"] == 0, f"{done['wrong']} calls gave a wrong result"
+        assert done["calls"] > 0 and done["deep"] > 0, done
+        if self.before:
+            assert after[0] - self.before[0] < 12 * 1024, f"memory grew: {self.before} KiB, now {after}"
+            assert after[1] <= self.before[1], f"descriptors grew: {self.before}, now {after}"
+        return done["calls"]
+
+
+class Asking:
+    """One earshot, as bare as can be: a thousand of these are started."""
+
+    def __init__(self, pid, directory):
+        self.err_path = directory / "err"
+        with open(directory / "out", "wb") as out, open(self.err_path, "wb") as err:
+            self.popen = subprocess.Popen([EARSHOT, "trace", "-p", str(pid), "--json", *QUESTIONS],
+                                          stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=clean_env())
+
+    def planted(self):
+        assert self.popen.poll() is None, f"earshot ended: {self.err_path.read_text()}"
+        return "observing " in self.err_path.read_text()
+
+    def end(self, number=signal.SIGINT):
+        self.popen.send_signal(number)
+        return self.popen.wait(20)
+
+
+def _cycles(path, cycles):
+    need_earshot()
+    load, directory, probed = Load(path), scratch(), 0
+    try:
+        for i in range(cycles):
+            a = Asking(load.program.pid, directory)
+            try:
+                until("the probes are in place", a.planted, 20, 0.002)
+                if i % 20 == 0:
+                    probed += bool(changed_text(load.program.pid))
+                code = a.end()
+            finally:
+                a.popen.kill()
+            assert code == 0, f"exit code {code}: {a.err_path.read_text()}"
+            if i % 20 == 0:
+                nothing_left(load.program)
+            if i == min(20, cycles // 4):
+                load.settled()
+        calls = load.end()
+    finally:
+        load.program.kill()
+    assert probed, "no probe was ever to be seen in the program's code"
+    return f"{cycles} cycles, {calls} calls checked"
+
+
+def _killed(path, rounds):
+    """kill -9 at any moment, also amid planting."""
+    need_earshot()
+    load, directory, dice, caught = Load(path), scratch(), random.Random(7), 0
+    try:
+        for i in range(rounds):
+            a = Asking(load.program.pid, directory)
+            time.sleep(dice.uniform(0, 0.25))
+            caught += bool(changed_text(load.program.pid))
+            a.popen.send_signal(signal.SIGKILL)
+            a.popen.wait(10)
+            until(f"no probe is left after kill {i}", lambda: not changed_text(load.program.pid), 5)
+        calls = load.end()
+    finally:
+        load.program.kill()
+    assert caught, "never killed while its probes were in place"
+    return f"{rounds} kills, {caught} with probes in place, {calls} calls checked"
+
+
+def _program_killed():
+    """The other way round: the program ends at any moment, earshot says so and ends."""
+    need_earshot()
+    dice, codes, directory = random.Random(3), {}, scratch()
+    for _ in range(scaled(20, 8, "VANISHING")):
+        load = Load(newest())
+        a = Asking(load.program.pid, directory)
+        time.sleep(dice.uniform(0, 0.3))
+        os.kill(load.program.pid, signal.SIGKILL)
+        code = a.popen.wait(20)
+        load.program.kill()
+        assert code in (0, 3), f"exit code {code}: {a.err_path.read_text()}"
+        codes[code] = codes.get(code, 0) + 1
+    return f"exit codes {codes}"
+
+
+def tests():
+    yield Test("ask-and-leave", lambda: _cycles(newest(), scaled(1000, 100, "TRACE_CYCLES")), 300)
+    yield Test("ask-and-leave-go1.19", lambda: _cycles(binary("1.19"), scaled(60, 30, "TRACE_CYCLES")), 120)
+    yield Test("killed", lambda: _killed(newest(), scaled(50, 15, "KILLS")), 120)
+    yield Test("program-killed", _program_killed, 120)

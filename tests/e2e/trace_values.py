@@ -1,0 +1,108 @@
+"""Every kind of value, in every Go version, with DWARF and stripped with declared
+signatures: each call is seen once, each value is what the program says."""
+
+from calls import MODES, SIGNATURES, binary, compare, newest, no_losses, trace
+from govalue import ALL, DEFAULT, fits
+from target import MINORS
+from testing import Test
+
+# What is asked about, and the scenarios that call it.
+GROUPS = {
+    "scalars": (["main.Signed", "main.Unsigned", "main.Bools", "main.Floats", "main.FloatsBehind", "main.Complexes"],
+                ["integers", "floats"]),
+    "texts": (["main.Strings", "main.Bytes"], ["texts"]),
+    "lists": (["main.Slices", "main.Arrays"], ["lists"]),
+    "structs": (["main.Structs", "main.Point.Moved", "main.(*Person).Rename"], ["structs"]),
+    "pointers": (["main.Pointers", "main.Cycles"], ["pointers"]),
+    "maps": (["main.Maps", "main.MapsOfMore"], ["maps"]),
+    "interfaces": (["main.Interfaces", "main.Errors"], ["interfaces", "errors"]),
+    "others": (["main.Channels", "main.Funcs", "main.Times", "main.Named", "main.Variadic", "main.Nothing"], ["others"]),
+    "many": (["main.Many", "main.Unnamed"], ["many"]),
+}
+
+
+def _all_kinds(minor, mode):
+    """One run for all groups: a start and an analysis each would be most of the time."""
+    questions = [f for functions, _ in GROUPS.values() for f in functions]
+    scenarios = [s for _, scenarios in GROUPS.values() for s in scenarios]
+    said, seen, t = trace(binary(minor, mode), questions, scenarios)
+    compare(said, seen)
+    no_losses(t)
+    assert t.summary()["calls"] == len(said), t.summary()
+    return f"{len(said)} calls of {len(questions)} functions"
+
+
+def _group(mode, name):
+    functions, scenarios = GROUPS[name]
+    said, seen, t = trace(newest(mode), functions, scenarios)
+    compare(said, seen)
+    no_losses(t)
+    return f"{len(said)} calls"
+
+
+def _limits(mode):
+    """Without options values are cut at the defaults, and say so."""
+    said, seen, _ = trace(newest(mode), ["main.Strings", "main.Slices", "main.Maps", "main.Pointers"],
+                          ["texts", "lists", "maps", "pointers"], limits=DEFAULT)
+    compare([c for c in said if c["func"] != "main.Bytes" and c["func"] != "main.Arrays" and c["func"] != "main.Cycles"],
+            seen, DEFAULT)
+    cut = [v for c in seen for v in c["args"].values() if isinstance(v, dict) and v.get("truncated")]
+    assert len(cut) > 10, f"only {len(cut)} values were cut"
+    return f"{len(cut)} values cut"
+
+
+def _generics(minor):
+    """One question, all instantiations; each with its real types where the binary tells them."""
+    said, seen, t = trace(binary(minor), ["main.Generic[...]", "main.GenericPair[...]"], ["generics"])
+    assert len(seen) == len(said), f"{len(seen)} calls instead of {len(said)}"
+    wrong = []
+    for want, have in zip(said, seen):
+        assert have["func"] == want["func"], (want, have)
+        for name in set(want["args"]) & set(have["args"]):
+            wrong += fits(want["args"][name], have["args"][name], f"{want['func']}: args.{name}", ALL)
+        for name in set(want["returns"]) & set(have["returns"]):
+            wrong += fits(want["returns"][name], have["returns"][name], f"{want['func']}: returns.{name}", ALL)
+        assert set(want["args"]) <= set(have["args"]), have
+    assert not wrong, "\n".join(wrong)
+    no_losses(t)
+    return f"{len(said)} calls"
+
+
+def _closures(minor):
+    said, seen, t = trace(binary(minor), ["main.makeCounter.func1"], ["closures"])
+    assert len(seen) == len(said) == 5, f"{len(seen)} calls instead of {len(said)}"
+    for want, have in zip(said, seen):
+        assert have["args"]["step"] == want["args"]["step"][1], have
+        assert list(have["returns"].values()) == [want["returns"]["ret0"][1]], have
+    no_losses(t)
+    captured = {k: v for k, v in seen[-1]["args"].items() if k != "step"}
+    return f"captured variables: {captured or 'not shown'}"
+
+
+def _bounded(procs):
+    """However many threads: what the program made is what was seen."""
+    said, seen, t = trace(newest(), ["main.Signed", "main.Strings", "main.Switches"],
+                          ["integers", "texts", ("switches", 200)], procs=procs)
+    switches = [c for c in seen if c["func"] == "main.Switches"]
+    compare([c for c in said if c["func"] in ("main.Signed", "main.Strings")],
+            [c for c in seen if c["func"] != "main.Switches"])
+    assert sorted(c["args"]["id"] for c in switches) == list(range(200)), f"{len(switches)} calls instead of 200"
+    assert sum(c["returns"]["twice"] for c in switches) == 199 * 200
+    no_losses(t)
+
+
+def tests():
+    assert all(f in SIGNATURES for functions, _ in GROUPS.values() for f in functions)
+    for mode in MODES:
+        for name in GROUPS:
+            yield Test(f"{name}-{mode}", lambda m=mode, n=name: _group(m, n))
+    for minor in MINORS:
+        for mode in MODES:
+            yield Test(f"all-go{minor}-{mode}", lambda m=minor, k=mode: _all_kinds(m, k))
+    for mode in MODES:
+        yield Test(f"limits-{mode}", lambda m=mode: _limits(m))
+    for minor in MINORS:
+        yield Test(f"generics-go{minor}", lambda m=minor: _generics(m))
+        yield Test(f"closures-go{minor}", lambda m=minor: _closures(m))
+    for procs in (1, 2, 4, 8):
+        yield Test(f"gomaxprocs-{procs}", lambda p=procs: _bounded(p))
