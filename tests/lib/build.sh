@@ -6,6 +6,7 @@
 # Outputs, in $EARSHOT_CACHE/bin:
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
+#   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   client, shop                           built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
@@ -85,6 +86,8 @@ build_httpd() { # MINOR
 	build "$1" httpd "$name-plain" --
 	build "$1" httpd "$name-sw" -- -ldflags '-s -w'
 	build "$1" oneshot "oneshot-go$1-sw" -- -ldflags '-s -w'
+	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
+	build "$1" values "values-go$1-pie-sw" -- -ldflags '-s -w' -buildmode=pie
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'
