@@ -67,12 +67,15 @@ static bool program_read(void *arg, uint64_t addr, void *out, size_t n)
 
 /* ---- capturing ---- */
 
+enum { DAMAGED = 10 }; /* records a value */
+
 struct world {
 	struct binary *b;
 	struct shape_table *shapes;
 	const struct type *any;
 	struct program program;
 	struct arena arena;
+	uint64_t seed;
 	struct interp_input in;
 	struct interp_result out;
 	_Alignas(8) char record[EVENT_MAX_SIZE + EVENT_MAX_DATA];
@@ -122,6 +125,34 @@ static void show(struct world *w, uint64_t addr, struct buf *text, struct buf *j
 	arena_done(&w->arena);
 }
 
+/*
+ * The record of a value with some of its bytes changed, as a program that is being written to, or a damaged ring, might
+ * give it: whatever decodes must be shown somehow.
+ */
+static void show_damaged(struct world *w, uint64_t addr, uint64_t seed)
+{
+	struct value_context c = {.binary = w->b, .shapes = w->shapes, .bias = w->in.bias, .arena = &w->arena};
+	size_t size;
+	struct buf text = {0};
+	struct json j = {.out = &text};
+	struct value_node v;
+	struct event e;
+
+	capture(w, addr, &e);
+	size = e.head->size;
+	for (unsigned i = 0; i < 4; i++) {
+		seed = seed * 0x5851f42d4c957f2dull + 0x14057b7ef767814full;
+		w->record[sizeof(*e.head) + (seed >> 33) % (size - sizeof(*e.head))] = (char)(seed >> 20);
+	}
+	if (event_decode(w->record, size, &e)) {
+		value_from_slot(&c, &e, 0, &image_slot, NULL, &v);
+		value_print(&v, &text);
+		value_json(&v, &j);
+	}
+	buf_done(&text);
+	arena_done(&w->arena);
+}
+
 /* An empty want is not compared. */
 static size_t differs(const char *what, const char *have, const char *want)
 {
@@ -147,6 +178,8 @@ static size_t check_line(struct world *w, char *line)
 	assert_non_null(want_json);
 	*want_json++ = '\0';
 	show(w, strtoull(addr, &save, 16), &text, &json);
+	for (uint64_t i = 0; i < DAMAGED; i++)
+		show_damaged(w, strtoull(addr, NULL, 16), w->seed++);
 	bad = differs("text", text.data, want_text) + differs("json", json.data, want_json);
 	buf_done(&text);
 	buf_done(&json);
