@@ -311,3 +311,12 @@ bool image_section(const struct image *img, const char *name, struct section *re
 	}
 	return false;
 }
+
+const void *image_constant(const struct image *img, uint64_t addr, uint64_t max, uint64_t *ret_n)
+{
+	const struct image_segment *s = image_segment(img, addr);
+	uint64_t n = s && !(s->flags & PF_W) ? MIN(max, image_extent(img, addr)) : 0;
+
+	*ret_n = n;
+	return n ? image_at(img, addr, n) : NULL;
+}

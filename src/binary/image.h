@@ -37,6 +37,9 @@ void image_trim(const struct image *img);
 
 /* The bytes [addr, addr+n) as they lie in the file, or NULL when any of them is not in it. */
 const void *image_at(const struct image *img, uint64_t addr, uint64_t n);
+/* As many of at most max bytes at addr as the file has, where the program cannot write: what they are in its memory
+ * too. NULL if none. */
+const void *image_constant(const struct image *img, uint64_t addr, uint64_t max, uint64_t *ret_n);
 /* Largest number of file-backed bytes at addr within its segment; 0 if none. */
 uint64_t image_extent(const struct image *img, uint64_t addr);
 /* Little-endian reads; return false and leave *ret when out of the file. */

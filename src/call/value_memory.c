@@ -2,7 +2,6 @@
  * The memory that a value consists of, as far as the record has it: chunks by address and shape. What a program cannot
  * write (literals, itabs, closures of plain functions) is in its file as well.
  */
-#include <elf.h>
 #include <string.h>
 
 #include "call/value_reader.h"
@@ -51,15 +50,7 @@ enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, st
 
 const uint8_t *memory_literal(const struct value_context *c, uint64_t addr, uint64_t max, uint64_t *ret_n)
 {
-	const struct image *img = c->binary ? binary_image(c->binary) : NULL;
-	const struct image_segment *s;
-	uint64_t at = addr - c->bias;
-
-	s = img ? image_segment(img, at) : NULL;
-	if (!s || s->flags & PF_W)
-		return NULL;
-	*ret_n = MIN(max, image_extent(img, at));
-	return *ret_n ? image_at(img, at, *ret_n) : NULL;
+	return c->binary ? image_constant(binary_image(c->binary), addr - c->bias, max, ret_n) : NULL;
 }
 
 const uint8_t *memory_constant(const struct value_context *c, uint64_t addr, uint64_t n)

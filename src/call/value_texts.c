@@ -3,19 +3,27 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "base/vec.h"
 
 struct value_texts {
 	struct strmap fields;
+	struct arena arena; /* owns the names */
 };
+
+static void add_pack(struct value_texts *t, const struct pack *p)
+{
+	for (const char *const *pair = p->texts; pair && pair[0]; pair += 2) {
+		const char *type = arena_strdup(&t->arena, pair[0]);
+
+		strmap_set(&t->fields, type, strlen(type), arena_strdup(&t->arena, pair[1]));
+	}
+}
 
 struct value_texts *value_texts_new(struct pack *const *packs, size_t n)
 {
 	struct value_texts *t = xcalloc(1, sizeof(*t));
 
 	for (size_t i = 0; i < n; i++)
-		for (const char *const *pair = packs[i]->texts; pair && pair[0]; pair += 2)
-			strmap_set(&t->fields, pair[0], strlen(pair[0]), (void *)pair[1]);
+		add_pack(t, packs[i]);
 	return t;
 }
 
@@ -24,6 +32,7 @@ void value_texts_free(struct value_texts *t)
 	if (!t)
 		return;
 	strmap_done(&t->fields);
+	arena_done(&t->arena);
 	free(t);
 }
 
@@ -31,18 +40,18 @@ void value_texts_free(struct value_texts *t)
 static const struct value_texts *builtin(void)
 {
 	static struct value_texts *texts;
-	VEC(struct pack *) packs = {0};
 
 	if (texts)
 		return texts;
+	texts = value_texts_new(NULL, 0);
 	for (const struct pack_source *s = pack_builtin; s->file; s++) {
 		struct pack *p;
 
-		if (!pack_parse(s->file, s->text, s->len, &p, NULL))
-			vec_push(&packs, p);
+		if (pack_parse(s->file, s->text, s->len, &p, NULL))
+			continue;
+		add_pack(texts, p);
+		pack_free(p);
 	}
-	texts = value_texts_new(packs.data, packs.len);
-	vec_done(&packs);
 	return texts;
 }
 

@@ -6,7 +6,7 @@
 
 struct value_texts;
 
-/* Of these packs, which must outlive it. */
+/* Of these packs. */
 struct value_texts *value_texts_new(struct pack *const *packs, size_t n);
 void value_texts_free(struct value_texts *t); /* NULL ok */
 /* The field's name, or NULL. t NULL: of the packs that are built in. */

@@ -333,12 +333,11 @@ void shape_add_dynamic(struct shape_table *t, const struct type *type, unsigned 
 										  : SHAPE_VALUE;
 	uint32_t id = intern(t, type, variant, type->size);
 
-	if (map_get(&t->index->dynamic, type->rtype))
+	if (!id || t->index->states.data[id].dynamic) /* 0: a value without bytes needs no shape */
 		return;
-	map_set(&t->index->dynamic, type->rtype, (void *)(uintptr_t)1);
+	t->index->states.data[id].dynamic = true;
 	vec_push(&t->dynamic, ((struct shape_dynamic){type->rtype, id, type->direct_iface}));
-	if (id)
-		reach(t, id, level);
+	reach(t, id, level);
 }
 
 static int by_rtype(const void *a, const void *b)
@@ -432,7 +431,6 @@ void shape_table_free(struct shape_table *t)
 	vec_done(&t->index->wanted);
 	map_done(&t->index->ids);
 	map_done(&t->index->maps);
-	map_done(&t->index->dynamic);
 	free(t->index);
 	vec_done(&t->shapes);
 	vec_done(&t->edges);

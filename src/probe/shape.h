@@ -6,6 +6,9 @@
  * of that shape, it takes the pointer word, decides how many elements it points to, copies these as a new chunk
  * at the record's end, and comes to that in turn. It stops following where the depth is used up, and the whole
  * where the record is full (event_header.missed counts the rest).
+ *
+ * An edge is followed where all its words (the pointer, the count) are among the bytes that were copied: of an element
+ * larger than what is copied for one pointer the first part is there, and its edges with it.
  */
 #ifndef PROBE_SHAPE_H
 #define PROBE_SHAPE_H
@@ -22,7 +25,8 @@ enum shape_role {       /* how the bytes are to be read: for rendering */
 	SHAPE_MAP_GROUP,  /* a Swiss group, an old map's bucket */
 	SHAPE_CHAN,     /* the header of a channel */
 	SHAPE_FUNC,     /* a closure object: its first word is the code's address; captured variables follow */
-	SHAPE_ITAB,     /* of an interface with methods: leads to its type word */
+	SHAPE_ITAB,     /* of an interface with methods, to its type word. A plain EDGE_POINTER leads to it, beside the
+	                 * EDGE_IFACE: so the record says which type it is */
 };
 
 enum edge_kind {
@@ -41,7 +45,7 @@ enum edge_count {       /* how many elements the pointer leads to, from the same
 struct shape_edge {
 	uint8_t kind, count;
 	uint8_t costs;       /* pointers of the depth it uses up: 1 for Go's pointers and interfaces, 0 for the
-	                      * insides of strings, slices, maps */
+	                      * insides of strings, slices, maps, and for a pointer in an interface's data word */
 	uint32_t offset;     /* of the pointer word(s) in the element */
 	uint32_t count_off;
 	uint32_t shape;      /* of what it leads to; EDGE_IFACE and EDGE_EFACE: 0 */

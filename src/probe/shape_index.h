@@ -25,6 +25,7 @@ struct shape_map {
 struct shape_state {
 	uint8_t variant, level; /* level: pointers that lead to it at least */
 	bool reached, expanded;
+	bool dynamic;           /* it is a dynamic type's */
 };
 
 struct shape_wanted {           /* an interface whose dynamic types are needed */
@@ -35,7 +36,6 @@ struct shape_wanted {           /* an interface whose dynamic types are needed *
 struct shape_index {
 	struct map ids;         /* type and variant → shape */
 	struct map maps;        /* map type → struct shape_map */
-	struct map dynamic;     /* rtypes that are among the dynamic types */
 	VEC(struct shape_state) states; /* beside shape_table.shapes */
 	VEC(uint32_t) levels[SHAPE_DEPTH_MAX + 1];
 	VEC(struct shape_wanted) wanted;

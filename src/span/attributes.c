@@ -18,7 +18,6 @@
  */
 #include "span/attributes.h"
 
-#include <elf.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -334,18 +333,15 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 
 static bool read_literal(const struct event_slot *s, const struct value_source *src, struct value *v)
 {
-	uint64_t addr = s->value - src->bias;
 	size_t len = MIN(s->len, EVENT_MAX_STRING);
-	const struct image *img = src->binary ? binary_image(src->binary) : NULL;
-	const struct image_segment *seg = img ? image_segment(img, addr) : NULL;
-	const char *bytes;
+	uint64_t n = 0;
+	const char *bytes = NULL;
 
-	if (!seg || seg->flags & PF_W)
+	if (src->binary)
+		bytes = image_constant(binary_image(src->binary), s->value - src->bias, len, &n);
+	if (n < len || (len && !bytes))
 		return false;
-	bytes = image_at(img, addr, len);
-	if (!bytes)
-		return false;
-	value_string(v, bytes, len);
+	value_string(v, bytes ? bytes : "", len);
 	v->full_len = s->len > len ? s->len : 0;
 	return true;
 }

@@ -9,6 +9,7 @@
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
+#   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -93,8 +94,10 @@ build_httpd() { # MINOR
 	build "$1" shapes "shapes-go$1-sw" -- -ldflags '-s -w'
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
+	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
+	build "$1" values "values-go$1-pie-sw" -- -ldflags '-s -w' -buildmode=pie
 	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'
 }
 

@@ -89,6 +89,83 @@ static void test_refused(void **state)
 	refuse(p, "too large");
 }
 
+static struct ir_slot image_slots[] = {{.name = "v", .kind = VALUE_IMAGE}, {.name = "st", .kind = VALUE_STACK}};
+
+/* An image needs a table; its shapes are not looked into here. */
+static struct capture_program image_program(struct ir_insn *insns, size_t n, size_t nslots)
+{
+	static struct shape shapes[2] = {{0}, {.size = 16}};
+	static struct shape_table table = {.shapes = {.data = shapes, .len = 2}};
+	struct capture_program p = program(insns, n, nslots);
+
+	p.slots = image_slots;
+	p.shapes = &table;
+	return p;
+}
+
+#define IMAGE_PROGRAM(nslots, ...)                                                                 \
+	({                                                                                         \
+		static struct ir_insn insns_[] = {__VA_ARGS__};                                    \
+		image_program(insns_, ARRAY_SIZE(insns_), nslots);                                 \
+	})
+#define IMAGE I(IR_IMAGE, .a = IR_NO_REG, .shape = 1, .imm = 16)
+
+static void test_images(void **state)
+{
+	struct buf b = {0};
+	struct capture_program p;
+
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), I(IR_EMIT, .a = 0), END), "another kind");
+	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = IR_NO_REG, .shape = 2, .imm = 16), END), "no such shape");
+	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = IR_NO_REG, .shape = 1, .imm = IR_MAX_IMAGE + 1), END),
+	       "too many");
+	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = 3, .shape = 1, .imm = 16), END), "not set on every path");
+	refuse(IMAGE_PROGRAM(1, REGION(0), IMAGE, IMAGE, END), "an image already");
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), I(IR_IMAGE_PUT, .a = 0), END), "there is no image");
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 9), END), "outside the image");
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_COPY, .a = 0, .imm = 9, .at = 8), END),
+	       "outside the image");
+	refuse(IMAGE_PROGRAM(2, REGION(0), IMAGE, END, REGION(1), I(IR_EMIT_STACK, .slot = 1, .imm = 9), END),
+	       "behind an image");
+	p = IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 8),
+			  I(IR_IMAGE_COPY, .a = 0, .imm = 8), END);
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	capture_print(&p, &b);
+	assert_string_equal(b.data, "slot 0 v {\n\tr0 = 1\n\timage 16 bytes shape 1\n\timage[8:] = r0 u64\n"
+				    "\timage[0:] = [r0] 8 bytes\n}\n");
+	buf_done(&b);
+}
+
+static void test_roles(void **state)
+{
+	static const struct ir_aggregate sum = {.kind = AGG_SUM, .value = {.slot = 0}};
+	static const struct ir_aggregate text = {.kind = AGG_MAX, .value = {.slot = 1}};
+	struct capture_program p = PROGRAM(1, REGION(0), I(IR_LATENCY, .dst = 0), I(IR_EMIT, .a = 0), END);
+	struct buf b = {0};
+
+	refuse(p, "no latency before the return");
+	p.role = PROGRAM_RETURN;
+	refuse(p, "call group");
+	p.call_group = 4;
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	capture_print(&p, &b);
+	assert_string_equal(b.data, "return of group 4\nslot 0 n {\n\tr0 = latency\n\temit r0\n}\n");
+	buf_done(&b);
+	p.aggregates = &sum;
+	p.naggregates = 1;
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	p.aggregates = &text;
+	refuse(p, "aggregate 0");
+	p = PROGRAM(1, REGION(0), K(0, 1), I(IR_EMIT, .a = 0), END);
+	p.role = PROGRAM_EXIT;
+	refuse(p, "no slots");
+	p = PROGRAM(0, REGION(IR_SLOT_FILTER), I(IR_SAVED, .dst = 0), I(IR_FILTER, .a = 0), END);
+	refuse(p, "outside a capture");
+	p.role = PROGRAM_RETURN;
+	p.call_group = 1;
+	assert_int_equal(capture_verify(&p, NULL), 0);
+}
+
 static void test_accepted(void **state)
 {
 	struct err err = {0};
@@ -161,6 +238,7 @@ static void test_meaning(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_images), cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_print),

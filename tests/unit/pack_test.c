@@ -130,6 +130,18 @@ static void test_all_keys(void **state)
 	pack_free(p);
 }
 
+static void test_texts(void **state)
+{
+	struct pack *p = load(HEAD "texts:\n  errors.errorString: s\n  m.T: msg\n");
+
+	assert_string_equal(p->texts[0], "errors.errorString");
+	assert_string_equal(p->texts[1], "s");
+	assert_string_equal(p->texts[2], "m.T");
+	assert_string_equal(p->texts[3], "msg");
+	assert_null(p->texts[4]);
+	pack_free(p);
+}
+
 struct bad {
 	const char *text, *sentence; /* sentence: what the message begins with, behind the file's name */
 };
@@ -142,7 +154,7 @@ static const struct bad bads[] = {
 	{"pack: *nowhere\n", "1:7: the YAML cannot be read: found undefined alias"},
 	{HEAD "spans: []\n---\npack: q\n", "6:1: a second document begins here"},
 	{"pack: p\npackages: [m]\n", "1:1: a pack needs the key `about`"},
-	{HEAD, "1:1: a pack needs `spans` or `hooks`"},
+	{HEAD, "1:1: a pack needs `spans`, `hooks` or `texts`"},
 	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
 	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
 	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
@@ -151,7 +163,9 @@ static const struct bad bads[] = {
 	{"pack: p\npack: q\n", "2:1: `pack` is here twice"},
 	{HEAD "span: []\n", "4:1: a pack has no key `span`; did you mean `spans`?"},
 	{HEAD "zzzzzzzzz: []\n", "4:1: a pack has no key `zzzzzzzzz`; it may have pack, about, packages, "
-				 "spans, hooks"},
+				 "spans, hooks, texts"},
+	{HEAD "texts: [a.T]\n", "4:8: "},
+	{HEAD "texts: {a.T: s, a.T: t}\n", "4:17: `a.T` is here twice"},
 	{SPAN "  colour: red\n", "8:3: a span has no key `colour`; it may have name, kind"},
 	{HEAD "spans:\n- {name: s, kind: sever}\n", "5:19: \"sever\" is not one of: internal, server, "
 						    "client, producer, consumer"},
@@ -259,6 +273,7 @@ static void test_aliases(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_builtin),
 		cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_errors),
