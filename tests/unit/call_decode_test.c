@@ -202,6 +202,22 @@ static void fewer_slots_than_planned(void **state)
 	assert_int_equal(lost(LOSS_VALUE_UNREADABLE), 2); /* the stack too */
 }
 
+static void known_without_a_slot(void **state)
+{
+	static const struct shown of_record[] = {{.name = "func", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1},
+						 {.name = "pid", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1},
+						 {.name = "panicked", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1}};
+	const struct call_plan printing = {.name = "main.g", .stack_slot = -1, .shown = of_record, .nshown = 3};
+	struct record call, end = end_record(EVENT_UNWOUND, ENTRY, 0), sample;
+
+	call_decoder_add_plan(decoder, &printing, NULL, COUNT, 0);
+	record_init(&call, COUNT, 17, 0x200, 1000, 0);
+	record_head(&call)->kind = EVENT_CALL;
+	sample = sample_of(&end, &call);
+	give(&sample);
+	expect("main.g shop[4711] panicked start 1000 took 450 goid 17 depth 512 func=main.g pid=4711 panicked=true|");
+}
+
 static void groups(void **state)
 {
 	static const struct expr by_func = {.op = EXPR_NAME, .text = "func"}, by_pid = {.op = EXPR_NAME, .text = "pid"},
@@ -265,7 +281,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_call_that_returns), TEST(a_call_that_panics),	   TEST(a_point), TEST(open_calls),
-		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(groups), TEST(a_stack_as_key),
+		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot),
+		TEST(groups), TEST(a_stack_as_key),
 	};
 	call_decoder_free(NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
