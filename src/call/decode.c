@@ -98,11 +98,11 @@ static struct value_node unreadable(const char *why)
 	return (struct value_node){.form = FORM_UNREADABLE, .text = why};
 }
 
-static struct value_context context_of(const struct probe_plan *p, const struct call_process *process,
-				       struct arena *arena)
+static struct value_context context_of(const struct call_decoder *d, const struct probe_plan *p,
+				       const struct call_process *process, struct arena *arena)
 {
-	return (struct value_context){
-		.binary = process->binary, .shapes = p->shapes, .bias = process->bias, .arena = arena};
+	return (struct value_context){.binary = process->binary, .shapes = p->shapes, .bias = process->bias,
+				      .arena = arena, .texts = d->options.texts};
 }
 
 static bool memory_failed(const struct event_slot *s)
@@ -135,7 +135,7 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 	const struct call_plan *plan = c->probe->plan;
 	const struct capture_program *program = shown->at_entry ? &plan->entry : &plan->ret;
 	const struct event *e = shown->at_entry ? c->entry : c->ret;
-	struct value_context context = context_of(c->probe, c->process, &c->arena);
+	struct value_context context = context_of(c->d, c->probe, c->process, &c->arena);
 	struct value_node v;
 
 	if (shown->slot < 0 && !shown->why && known_value(shown->name, plan, c->process, c->end, &v))
@@ -329,7 +329,7 @@ bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, str
 
 	if (!a || !process)
 		return false;
-	context = context_of(probe, process, arena);
+	context = context_of(d, probe, process, arena);
 	*ret = (struct call_group){.plan = probe->plan, .aggregate = a, .process = process, .nkeys = a->action->nby,
 				   .count = g->count, .sum = g->sum, .min = g->min, .max = g->max,
 				   .nbuckets = g->nbuckets};
