@@ -270,7 +270,7 @@ static void pprof_summary(struct call_sink *s, const struct call_summary *sum)
 static const char *pprof_trouble(struct call_sink *s)
 {
 	struct pprof_output *o = self(s);
-	const char *trouble = output_trouble(&o->stream.out);
+	const char *trouble = call_stream_trouble(&o->stream);
 
 	if (trouble)
 		return trouble;

@@ -32,6 +32,12 @@ int call_stream_create(const char *path, struct call_stream *ret, struct err *er
 	return call_stream_open(fd, ret, err);
 }
 
+const char *call_stream_trouble(struct call_stream *s)
+{
+	output_flush(&s->out, 0);
+	return output_trouble(&s->out);
+}
+
 void call_stream_close(struct call_stream *s)
 {
 	output_flush(&s->out, CLOSE_TIMEOUT_MS);
