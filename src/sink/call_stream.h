@@ -9,6 +9,7 @@
 struct call_stream {
 	struct output out;
 	FILE *file;
+	char *path;             /* NULL: it was given as a descriptor */
 };
 
 int call_stream_open(int fd, struct call_stream *ret, struct err *err);   /* takes over fd, also where it fails */
