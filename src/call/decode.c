@@ -260,7 +260,8 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		d->losses.count[LOSS_BAD_RECORD]++;
 		return;
 	}
-	emit(d, probe, process, &e[0], NULL, open_end, now_ns);
+	if (probe->plan->prints) /* else it was kept for the sake of aggregates */
+		emit(d, probe, process, &e[0], NULL, open_end, now_ns);
 }
 
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)

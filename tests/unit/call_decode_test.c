@@ -23,7 +23,7 @@ static const struct shown shown[] = {
 	{.name = "err", .kind = SHOWN_RESULT, .slot = 0},
 };
 static const struct call_plan plan = {
-	.name = "main.f", .has_return = true, .shown = shown, .nshown = 4, .stack_slot = 2,
+	.name = "main.f", .has_return = true, .prints = true, .shown = shown, .nshown = 4, .stack_slot = 2,
 	.entry = {.slots = (struct ir_slot *)entry_slots, .nslots = 3},
 	.ret = {.slots = (struct ir_slot *)ret_slots, .nslots = 1},
 };
@@ -168,6 +168,19 @@ static void open_calls(void **state)
 	assert_int_equal(lost(LOSS_BAD_RECORD), 0);
 }
 
+static void open_calls_of_aggregates(void **state)
+{
+	const struct call_plan counting = {.name = "main.g", .stack_slot = -1, .has_return = true};
+	struct record r;
+
+	call_decoder_add_plan(decoder, &counting, NULL, COUNT, 0);
+	record_init(&r, COUNT, 17, 0x200, 1000, 0);
+	record_head(&r)->kind = EVENT_CALL;
+	call_decoder_open(decoder, r.bytes, r.size, CALL_OPEN, 5000);
+	expect("");
+	assert_int_equal(lost(LOSS_BAD_RECORD), 0);
+}
+
 static void records_that_do_not_fit(void **state)
 {
 	struct record call = entry_record(EVENT_CALL), point = entry_record(EVENT_POINT), sample;
@@ -281,7 +294,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_call_that_returns), TEST(a_call_that_panics),	   TEST(a_point), TEST(open_calls),
-		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot),
+		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot), TEST(open_calls_of_aggregates),
 		TEST(groups), TEST(a_stack_as_key),
 	};
 	call_decoder_free(NULL);
