@@ -156,10 +156,18 @@ static void show_end(const struct call_words *w, struct row *r, unsigned limit)
 		row_str(r, STYLE_YELLOW, " → the process exited");
 }
 
+/* Where a question has actions, nothing is known of the arguments. */
+static bool shows_arguments(const struct call_words *w)
+{
+	const struct question *q = w->plan->question;
+
+	return has_word(w, SHOWN_ARG) || (!has_word(w, SHOWN_EXPR) && !(q && q->nactions));
+}
+
 static void show_call(const struct call_words *w, struct row *r, unsigned limit)
 {
 	row_str(r, STYLE_BOLD, w->plan->name);
-	if (has_word(w, SHOWN_ARG) || !has_word(w, SHOWN_EXPR)) { /* with print(…) nothing is known of the arguments */
+	if (shows_arguments(w)) {
 		row_str(r, STYLE_PLAIN, "(");
 		show_words(w, r, SHOWN_ARG, ", ", limit);
 		row_str(r, STYLE_PLAIN, ")");

@@ -102,8 +102,11 @@ static void printed_expressions_and_inlined(void **state)
 	plan.func.name = "main.g";
 	c.nvalues = 0;
 	give(c);
+	plan.question = &(struct question){.nactions = 1}; /* { stack } */
+	give(c);
 	expect("22:13:20.123           main.f  user.Name=\"al\"  len(items)=5\n"
-	       "22:13:20.123           main.f() in main.g\n");
+	       "22:13:20.123           main.f() in main.g\n"
+	       "22:13:20.123           main.f in main.g\n");
 }
 
 static void colour(void **state)
