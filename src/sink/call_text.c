@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #define PROCESS_BOUND 24
-#define VALUE_MIN 8     /* columns that a shortened value keeps */
+#define RESULT_COLUMNS 32 /* of a result, while arguments can still be shortened */
 
 int call_text_open(int fd, const struct call_text_options *o, struct call_text *ret, struct err *err)
 {
@@ -115,6 +115,11 @@ void call_words_done(struct call_words *w)
 	vec_done(&w->words);
 }
 
+/* Columns that a value has at most; 0: as many as it needs. */
+struct limits {
+	unsigned args, results;
+};
+
 static bool has_word(const struct call_words *w, enum shown_kind kind)
 {
 	for (size_t i = 0; i < w->words.len; i++)
@@ -142,11 +147,11 @@ static void show_words(const struct call_words *w, struct row *r, enum shown_kin
 	}
 }
 
-static void show_end(const struct call_words *w, struct row *r, unsigned limit)
+static void show_end(const struct call_words *w, struct row *r, struct limits limits)
 {
 	if (has_word(w, SHOWN_RESULT)) {
 		row_str(r, STYLE_DIM, " → ");
-		show_words(w, r, SHOWN_RESULT, ", ", limit);
+		show_words(w, r, SHOWN_RESULT, ", ", limits.results);
 	}
 	if (w->end == CALL_PANICKED)
 		row_str(r, STYLE_RED, " → panicked");
@@ -164,12 +169,12 @@ static bool shows_arguments(const struct call_words *w)
 	return has_word(w, SHOWN_ARG) || (!has_word(w, SHOWN_EXPR) && !(q && q->nactions));
 }
 
-static void show_call(const struct call_words *w, struct row *r, unsigned limit)
+static void show_call(const struct call_words *w, struct row *r, struct limits limits)
 {
 	row_str(r, STYLE_BOLD, w->plan->name);
 	if (shows_arguments(w)) {
 		row_str(r, STYLE_PLAIN, "(");
-		show_words(w, r, SHOWN_ARG, ", ", limit);
+		show_words(w, r, SHOWN_ARG, ", ", limits.args);
 		row_str(r, STYLE_PLAIN, ")");
 	}
 	if (w->plan->inlined) {
@@ -178,42 +183,53 @@ static void show_call(const struct call_words *w, struct row *r, unsigned limit)
 	}
 	if (has_word(w, SHOWN_EXPR)) {
 		row_spaces(r, 2);
-		show_words(w, r, SHOWN_EXPR, "  ", limit);
+		show_words(w, r, SHOWN_EXPR, "  ", limits.args);
 	}
-	show_end(w, r, limit);
+	show_end(w, r, limits);
 }
 
-static unsigned columns_with(const struct call_words *w, unsigned limit)
+static bool fits(const struct call_words *w, struct limits limits, unsigned room)
 {
 	struct buf nowhere = {0};
 	struct row r = row_begin(&nowhere, 0, false);
 
-	show_call(w, &r, limit);
+	show_call(w, &r, limits);
 	buf_done(&nowhere);
-	return r.column;
+	return r.column <= room;
 }
 
-/* The largest number of columns for a value with which all fits; what is too much even so is cut at the row's end. */
-static unsigned value_limit(const struct call_words *w, unsigned room)
+/* The largest value of one of the limits with which all fits; 1 if none is. */
+static void find_limit(const struct call_words *w, struct limits *limits, unsigned *limit, unsigned most, unsigned room)
 {
-	unsigned low = VALUE_MIN, high = room;
+	unsigned low = 1, high = most;
 
-	if (columns_with(w, 0) <= room)
-		return 0;
 	while (low < high) {
-		unsigned middle = (low + high + 1) / 2;
-
-		if (columns_with(w, middle) <= room)
-			low = middle;
+		*limit = (low + high + 1) / 2;
+		if (fits(w, *limits, room))
+			low = *limit;
 		else
-			high = middle - 1;
+			high = *limit - 1;
 	}
-	return low;
+	*limit = low;
+}
+
+/* Results say more than large arguments: these are shortened first. What is too much even so is cut at the row's end. */
+static struct limits limits_for(const struct call_words *w, unsigned room)
+{
+	struct limits limits = {0};
+
+	if (fits(w, limits, room))
+		return limits;
+	limits.results = RESULT_COLUMNS;
+	find_limit(w, &limits, &limits.args, room, room);
+	if (limits.args == 1)
+		find_limit(w, &limits, &limits.results, RESULT_COLUMNS, room);
+	return limits;
 }
 
 void call_words_show(const struct call_words *w, struct row *r)
 {
 	unsigned room = r->width > r->column ? r->width - r->column : 1;
 
-	show_call(w, r, r->width ? value_limit(w, room) : 0);
+	show_call(w, r, r->width ? limits_for(w, room) : (struct limits){0});
 }
