@@ -7,6 +7,7 @@
 
 #define PROCESS_BOUND 24
 #define RESULT_COLUMNS 32 /* of a result, while arguments can still be shortened */
+#define SMALL_COLUMNS 8   /* a value that has no more is not shortened, while others can be */
 
 int call_text_open(int fd, const struct call_text_options *o, struct call_text *ret, struct err *err)
 {
@@ -99,13 +100,15 @@ void call_words_make(const struct call_record *c, struct call_words *ret)
 	for (size_t i = 0; i < c->nvalues; i++) {
 		const struct call_value *v = &c->values[i];
 		size_t at = ret->text.len;
+		struct call_word *w;
 
 		if (call_value_missing(v))
 			continue;
 		value_print(&v->value, &ret->text);
-		vec_push(&ret->words, ((struct call_word){.kind = v->shown->kind, .style = style_of(&v->value),
-							   .name = v->shown->name, .at = at,
-							   .len = ret->text.len - at}));
+		w = vec_add(&ret->words);
+		*w = (struct call_word){.kind = v->shown->kind, .style = style_of(&v->value), .name = v->shown->name,
+					.at = at, .len = ret->text.len - at};
+		w->columns = w->len ? text_columns(ret->text.data + at, w->len) : 0;
 	}
 }
 
@@ -117,7 +120,7 @@ void call_words_done(struct call_words *w)
 
 /* Columns that a value has at most; 0: as many as it needs. */
 struct limits {
-	unsigned args, results;
+	unsigned args, results, small;
 };
 
 static bool has_word(const struct call_words *w, enum shown_kind kind)
@@ -129,8 +132,9 @@ static bool has_word(const struct call_words *w, enum shown_kind kind)
 }
 
 static void show_words(const struct call_words *w, struct row *r, enum shown_kind kind, const char *between,
-		       unsigned limit)
+		       struct limits limits)
 {
+	unsigned limit = kind == SHOWN_RESULT ? limits.results : limits.args;
 	bool first = true;
 
 	for (size_t i = 0; i < w->words.len; i++) {
@@ -143,7 +147,7 @@ static void show_words(const struct call_words *w, struct row *r, enum shown_kin
 		first = false;
 		row_str(r, STYLE_DIM, word->name);
 		row_str(r, STYLE_DIM, "=");
-		row_field(r, word->style, w->text.data + word->at, word->len, limit, 0);
+		row_field(r, word->style, w->text.data ? w->text.data + word->at : "", word->len, word->columns > limits.small ? limit : 0, 0);
 	}
 }
 
@@ -151,7 +155,7 @@ static void show_end(const struct call_words *w, struct row *r, struct limits li
 {
 	if (has_word(w, SHOWN_RESULT)) {
 		row_str(r, STYLE_DIM, " → ");
-		show_words(w, r, SHOWN_RESULT, ", ", limits.results);
+		show_words(w, r, SHOWN_RESULT, ", ", limits);
 	}
 	if (w->end == CALL_PANICKED)
 		row_str(r, STYLE_RED, " → panicked");
@@ -174,7 +178,7 @@ static void show_call(const struct call_words *w, struct row *r, struct limits l
 	row_str(r, STYLE_BOLD, w->plan->name);
 	if (shows_arguments(w)) {
 		row_str(r, STYLE_PLAIN, "(");
-		show_words(w, r, SHOWN_ARG, ", ", limits.args);
+		show_words(w, r, SHOWN_ARG, ", ", limits);
 		row_str(r, STYLE_PLAIN, ")");
 	}
 	if (w->plan->inlined) {
@@ -183,7 +187,7 @@ static void show_call(const struct call_words *w, struct row *r, struct limits l
 	}
 	if (has_word(w, SHOWN_EXPR)) {
 		row_spaces(r, 2);
-		show_words(w, r, SHOWN_EXPR, "  ", limits.args);
+		show_words(w, r, SHOWN_EXPR, "  ", limits);
 	}
 	show_end(w, r, limits);
 }
@@ -220,8 +224,12 @@ static struct limits limits_for(const struct call_words *w, unsigned room)
 
 	if (fits(w, limits, room))
 		return limits;
-	limits.results = RESULT_COLUMNS;
+	limits = (struct limits){.results = RESULT_COLUMNS, .small = SMALL_COLUMNS};
 	find_limit(w, &limits, &limits.args, room, room);
+	if (limits.args > 1 || fits(w, limits, room))
+		return limits;
+	limits.small = 0;
+	find_limit(w, &limits, &limits.args, SMALL_COLUMNS, room);
 	if (limits.args == 1)
 		find_limit(w, &limits, &limits.results, RESULT_COLUMNS, room);
 	return limits;

@@ -38,6 +38,7 @@ struct call_word {
 	enum style style;
 	const char *name;
 	size_t at, len;         /* in text */
+	unsigned columns;
 };
 struct call_words {
 	const struct call_plan *plan;
