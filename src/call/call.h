@@ -100,6 +100,7 @@ struct call_decoder;
 struct call_decoder_options {
 	void (*emit)(void *arg, const struct call_record *c);
 	void *arg;
+	const struct value_texts *texts; /* of value_context */
 };
 struct call_decoder *call_decoder_new(const struct call_decoder_options *o);
 void call_decoder_free(struct call_decoder *d); /* NULL ok */

@@ -33,6 +33,7 @@ struct decoding {
 	const struct probe_plan *probe;
 	const struct call_process *process;
 	const struct event *entry, *ret; /* ret: NULL where there is no record of a return */
+	enum call_end end;
 	struct arena arena;
 };
 
@@ -97,11 +98,11 @@ static struct value_node unreadable(const char *why)
 	return (struct value_node){.form = FORM_UNREADABLE, .text = why};
 }
 
-static struct value_context context_of(const struct probe_plan *p, const struct call_process *process,
-				       struct arena *arena)
+static struct value_context context_of(const struct call_decoder *d, const struct probe_plan *p,
+				       const struct call_process *process, struct arena *arena)
 {
-	return (struct value_context){
-		.binary = process->binary, .shapes = p->shapes, .bias = process->bias, .arena = arena};
+	return (struct value_context){.binary = process->binary, .shapes = p->shapes, .bias = process->bias,
+				      .arena = arena, .texts = d->options.texts};
 }
 
 static bool memory_failed(const struct event_slot *s)
@@ -109,14 +110,36 @@ static bool memory_failed(const struct event_slot *s)
 	return s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
 }
 
+static struct value_node text_value(const char *text)
+{
+	return (struct value_node){.form = FORM_TEXT, .text = text, .len = strlen(text)};
+}
+
+/* What is known of a call without a slot: `func`, `pid`, `panicked`. False: it is none of them. */
+static bool known_value(const char *name, const struct call_plan *plan, const struct call_process *process,
+			enum call_end end, struct value_node *ret)
+{
+	if (!strcmp(name, "func"))
+		*ret = text_value(plan->name);
+	else if (!strcmp(name, "pid"))
+		*ret = (struct value_node){.form = FORM_INT, .i = process->pid};
+	else if (!strcmp(name, "panicked"))
+		*ret = (struct value_node){.form = FORM_BOOL, .u = end == CALL_PANICKED};
+	else
+		return false;
+	return true;
+}
+
 static struct value_node make_value(struct decoding *c, const struct shown *shown)
 {
 	const struct call_plan *plan = c->probe->plan;
 	const struct capture_program *program = shown->at_entry ? &plan->entry : &plan->ret;
 	const struct event *e = shown->at_entry ? c->entry : c->ret;
-	struct value_context context = context_of(c->probe, c->process, &c->arena);
+	struct value_context context = context_of(c->d, c->probe, c->process, &c->arena);
 	struct value_node v;
 
+	if (shown->slot < 0 && !shown->why && known_value(shown->name, plan, c->process, c->end, &v))
+		return v;
 	if (!e)
 		return unreadable(NULL);
 	if (shown->slot < 0)
@@ -162,7 +185,8 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
 {
 	const struct event_header *h = entry->head;
-	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret};
+	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret,
+			     .end = end};
 	struct call_record r = {
 		.plan = probe->plan,
 		.process = process,
@@ -236,7 +260,8 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		d->losses.count[LOSS_BAD_RECORD]++;
 		return;
 	}
-	emit(d, probe, process, &e[0], NULL, open_end, now_ns);
+	if (probe->plan->prints) /* else it was kept for the sake of aggregates */
+		emit(d, probe, process, &e[0], NULL, open_end, now_ns);
 }
 
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
@@ -282,9 +307,9 @@ static struct value_node slot_key(const struct value_context *context, const str
 static struct value_node constant_key(const struct call_plan *plan, const struct expr *by,
 				      const struct call_process *process)
 {
-	if (by && by->op == EXPR_NAME && !strcmp(by->text, "pid"))
-		return (struct value_node){.form = FORM_INT, .i = process->pid};
-	return (struct value_node){.form = FORM_TEXT, .text = plan->name, .len = strlen(plan->name)};
+	struct value_node v;
+
+	return known_value(by->text, plan, process, CALL_RETURNED, &v) ? v : unreadable("it could not be captured");
 }
 
 static const struct plan_aggregate *aggregate_of(const struct call_plan *plan, size_t index)
@@ -305,13 +330,13 @@ bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, str
 
 	if (!a || !process)
 		return false;
-	context = context_of(probe, process, arena);
+	context = context_of(d, probe, process, arena);
 	*ret = (struct call_group){.plan = probe->plan, .aggregate = a, .process = process, .nkeys = a->action->nby,
 				   .count = g->count, .sum = g->sum, .min = g->min, .max = g->max,
 				   .nbuckets = g->nbuckets};
 	ret->buckets = arena_memdup(arena, g->buckets, g->nbuckets * sizeof(*g->buckets));
 	for (size_t i = 0; i < ret->nkeys; i++)
-		ret->keys[i] = a->constant_key[i] || !a->keys[i]
+		ret->keys[i] = a->constant_key[i]
 				       ? constant_key(probe->plan, a->action->by[i], process)
 				       : slot_key(&context, &g->keys[captured++], a->keys[i]);
 	return true;

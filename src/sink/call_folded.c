@@ -110,7 +110,7 @@ static void folded_summary(struct call_sink *s, const struct call_summary *sum)
 static const char *folded_trouble(struct call_sink *s)
 {
 	struct folded_output *o = self(s);
-	const char *trouble = output_trouble(&o->stream.out);
+	const char *trouble = call_stream_trouble(&o->stream);
 
 	if (trouble || !o->left_out)
 		return trouble;

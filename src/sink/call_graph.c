@@ -276,6 +276,11 @@ static void graph_groups(struct call_sink *s, const struct call_group *g, size_t
 	show_groups(&o->text, g, n, last);
 }
 
+static void graph_summary(struct call_sink *s, const struct call_summary *sum)
+{
+	show_everything(self(s), false);
+}
+
 static bool graph_gone(struct call_sink *s)
 {
 	return self(s)->text.stream.out.gone;
@@ -283,7 +288,7 @@ static bool graph_gone(struct call_sink *s)
 
 static const char *graph_trouble(struct call_sink *s)
 {
-	return output_trouble(&self(s)->text.stream.out);
+	return call_stream_trouble(&self(s)->text.stream);
 }
 
 static void graph_losses(struct call_sink *s, struct losses *ret)
@@ -316,6 +321,7 @@ static const struct call_sink_ops graph_ops = {
 	.groups = graph_groups,
 	.tick = graph_tick,
 	.running = graph_running,
+	.summary = graph_summary,
 	.gone = graph_gone,
 	.trouble = graph_trouble,
 	.losses = graph_losses,

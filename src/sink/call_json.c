@@ -261,7 +261,7 @@ static bool json_gone(struct call_sink *s)
 
 static const char *json_trouble(struct call_sink *s)
 {
-	return output_trouble(&self(s)->stream.out);
+	return call_stream_trouble(&self(s)->stream);
 }
 
 static void json_losses(struct call_sink *s, struct losses *ret)

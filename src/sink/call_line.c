@@ -14,9 +14,8 @@ static struct line_output *self(struct call_sink *s)
 	return (struct line_output *)s;
 }
 
-static void line_call(struct call_sink *s, const struct call_record *c)
+static void show_call(struct call_text *t, const struct call_record *c)
 {
-	struct call_text *t = &self(s)->text;
 	struct buf *out = output_begin(&t->stream.out);
 	struct row r = call_text_row(t, out);
 	struct call_words w;
@@ -37,6 +36,14 @@ static void line_call(struct call_sink *s, const struct call_record *c)
 	output_end(&t->stream.out);
 }
 
+static void line_call(struct call_sink *s, const struct call_record *c)
+{
+	struct call_text *t = &self(s)->text;
+
+	if (!t->options.no_calls)
+		show_call(t, c);
+}
+
 static void line_groups(struct call_sink *s, const struct call_group *g, size_t n, bool last)
 {
 	show_groups(&self(s)->text, g, n, last);
@@ -54,7 +61,7 @@ static bool line_gone(struct call_sink *s)
 
 static const char *line_trouble(struct call_sink *s)
 {
-	return output_trouble(&self(s)->text.stream.out);
+	return call_stream_trouble(&self(s)->text.stream);
 }
 
 static void line_losses(struct call_sink *s, struct losses *ret)

@@ -183,7 +183,7 @@ static void perfetto_tick(struct call_sink *s)
 
 static const char *perfetto_trouble(struct call_sink *s)
 {
-	return output_trouble(&self(s)->stream.out);
+	return call_stream_trouble(&self(s)->stream);
 }
 
 static void perfetto_losses(struct call_sink *s, struct losses *ret)

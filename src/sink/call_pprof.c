@@ -76,6 +76,14 @@ static uint64_t function_of(struct pprof_output *o, const char *name, const char
 	return f->id;
 }
 
+/* What the binary is called: not by the link of a process that will have ended when the profile is read. */
+static const char *file_of(const struct call_process *p)
+{
+	const char *name = binary_name(p->binary);
+
+	return p->name && !strncmp(name, "/proc/", 6) ? p->name : name;
+}
+
 /* The binary's code, where the process has it; 0 when it has none. */
 static uint64_t mapping_of(struct pprof_output *o, const struct call_process *p)
 {
@@ -95,7 +103,7 @@ static uint64_t mapping_of(struct pprof_output *o, const struct call_process *p)
 		m->memory_limit = ALIGN_UP(s->vaddr + s->memsz + p->bias, PAGE);
 		m->file_offset = s->offset & ~(PAGE - 1);
 	}
-	m->filename = string_of(o, binary_name(p->binary));
+	m->filename = string_of(o, file_of(p));
 	m->has_functions = m->has_filenames = m->has_line_numbers = m->has_inline_frames = true;
 	vec_push(&o->mappings, m);
 	m->id = o->mappings.len;
@@ -270,7 +278,7 @@ static void pprof_summary(struct call_sink *s, const struct call_summary *sum)
 static const char *pprof_trouble(struct call_sink *s)
 {
 	struct pprof_output *o = self(s);
-	const char *trouble = output_trouble(&o->stream.out);
+	const char *trouble = call_stream_trouble(&o->stream);
 
 	if (trouble)
 		return trouble;

@@ -29,7 +29,16 @@ int call_stream_create(const char *path, struct call_stream *ret, struct err *er
 
 	if (fd < 0)
 		return err_set(err, r, "%s cannot be written: %s", path, strerror(-r));
-	return call_stream_open(fd, ret, err);
+	r = call_stream_open(fd, ret, err);
+	if (r >= 0)
+		ret->out.name = ret->path = xstrdup(path);
+	return r;
+}
+
+const char *call_stream_trouble(struct call_stream *s)
+{
+	output_flush(&s->out, 0);
+	return output_trouble(&s->out);
 }
 
 void call_stream_close(struct call_stream *s)
@@ -37,4 +46,5 @@ void call_stream_close(struct call_stream *s)
 	output_flush(&s->out, CLOSE_TIMEOUT_MS);
 	output_done(&s->out);
 	fclose(s->file);
+	free(s->path);
 }

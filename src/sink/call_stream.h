@@ -9,10 +9,12 @@
 struct call_stream {
 	struct output out;
 	FILE *file;
+	char *path;             /* NULL: it was given as a descriptor */
 };
 
 int call_stream_open(int fd, struct call_stream *ret, struct err *err);   /* takes over fd, also where it fails */
 int call_stream_create(const char *path, struct call_stream *ret, struct err *err);
+const char *call_stream_trouble(struct call_stream *s); /* tries to write what waits; a sentence, or NULL */
 void call_stream_close(struct call_stream *s); /* writes what is left; does not wait long for a slow reader */
 
 /* Left out: there is none to show. */

@@ -479,7 +479,7 @@ void show_groups(struct call_text *t, const struct call_group *g, size_t n, bool
 {
 	bool *done = xcalloc(n + 1, sizeof(*done));
 
-	if (n && (!last || t->rounds++))
+	if (n && (!last || t->rounds))
 		show_round(t);
 	t->rounds += !last;
 	for (size_t i = 0; i < n; i++) {

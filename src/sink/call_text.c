@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #define PROCESS_BOUND 24
-#define VALUE_MIN 8     /* columns that a shortened value keeps */
+#define RESULT_COLUMNS 32 /* of a result, while arguments can still be shortened */
+#define SMALL_COLUMNS 8   /* a value that has no more is not shortened, while others can be */
 
 int call_text_open(int fd, const struct call_text_options *o, struct call_text *ret, struct err *err)
 {
@@ -99,13 +100,15 @@ void call_words_make(const struct call_record *c, struct call_words *ret)
 	for (size_t i = 0; i < c->nvalues; i++) {
 		const struct call_value *v = &c->values[i];
 		size_t at = ret->text.len;
+		struct call_word *w;
 
 		if (call_value_missing(v))
 			continue;
 		value_print(&v->value, &ret->text);
-		vec_push(&ret->words, ((struct call_word){.kind = v->shown->kind, .style = style_of(&v->value),
-							   .name = v->shown->name, .at = at,
-							   .len = ret->text.len - at}));
+		w = vec_add(&ret->words);
+		*w = (struct call_word){.kind = v->shown->kind, .style = style_of(&v->value), .name = v->shown->name,
+					.at = at, .len = ret->text.len - at};
+		w->columns = w->len ? text_columns(ret->text.data + at, w->len) : 0;
 	}
 }
 
@@ -114,6 +117,11 @@ void call_words_done(struct call_words *w)
 	buf_done(&w->text);
 	vec_done(&w->words);
 }
+
+/* Columns that a value has at most; 0: as many as it needs. */
+struct limits {
+	unsigned args, results, small;
+};
 
 static bool has_word(const struct call_words *w, enum shown_kind kind)
 {
@@ -124,8 +132,9 @@ static bool has_word(const struct call_words *w, enum shown_kind kind)
 }
 
 static void show_words(const struct call_words *w, struct row *r, enum shown_kind kind, const char *between,
-		       unsigned limit)
+		       struct limits limits)
 {
+	unsigned limit = kind == SHOWN_RESULT ? limits.results : limits.args;
 	bool first = true;
 
 	for (size_t i = 0; i < w->words.len; i++) {
@@ -138,15 +147,15 @@ static void show_words(const struct call_words *w, struct row *r, enum shown_kin
 		first = false;
 		row_str(r, STYLE_DIM, word->name);
 		row_str(r, STYLE_DIM, "=");
-		row_field(r, word->style, w->text.data + word->at, word->len, limit, 0);
+		row_field(r, word->style, w->text.data ? w->text.data + word->at : "", word->len, word->columns > limits.small ? limit : 0, 0);
 	}
 }
 
-static void show_end(const struct call_words *w, struct row *r, unsigned limit)
+static void show_end(const struct call_words *w, struct row *r, struct limits limits)
 {
 	if (has_word(w, SHOWN_RESULT)) {
 		row_str(r, STYLE_DIM, " → ");
-		show_words(w, r, SHOWN_RESULT, ", ", limit);
+		show_words(w, r, SHOWN_RESULT, ", ", limits);
 	}
 	if (w->end == CALL_PANICKED)
 		row_str(r, STYLE_RED, " → panicked");
@@ -156,12 +165,20 @@ static void show_end(const struct call_words *w, struct row *r, unsigned limit)
 		row_str(r, STYLE_YELLOW, " → the process exited");
 }
 
-static void show_call(const struct call_words *w, struct row *r, unsigned limit)
+/* Where a question has actions, nothing is known of the arguments. */
+static bool shows_arguments(const struct call_words *w)
+{
+	const struct question *q = w->plan->question;
+
+	return has_word(w, SHOWN_ARG) || (!has_word(w, SHOWN_EXPR) && !(q && q->nactions));
+}
+
+static void show_call(const struct call_words *w, struct row *r, struct limits limits)
 {
 	row_str(r, STYLE_BOLD, w->plan->name);
-	if (has_word(w, SHOWN_ARG) || !has_word(w, SHOWN_EXPR)) { /* with print(…) nothing is known of the arguments */
+	if (shows_arguments(w)) {
 		row_str(r, STYLE_PLAIN, "(");
-		show_words(w, r, SHOWN_ARG, ", ", limit);
+		show_words(w, r, SHOWN_ARG, ", ", limits);
 		row_str(r, STYLE_PLAIN, ")");
 	}
 	if (w->plan->inlined) {
@@ -170,42 +187,57 @@ static void show_call(const struct call_words *w, struct row *r, unsigned limit)
 	}
 	if (has_word(w, SHOWN_EXPR)) {
 		row_spaces(r, 2);
-		show_words(w, r, SHOWN_EXPR, "  ", limit);
+		show_words(w, r, SHOWN_EXPR, "  ", limits);
 	}
-	show_end(w, r, limit);
+	show_end(w, r, limits);
 }
 
-static unsigned columns_with(const struct call_words *w, unsigned limit)
+static bool fits(const struct call_words *w, struct limits limits, unsigned room)
 {
 	struct buf nowhere = {0};
 	struct row r = row_begin(&nowhere, 0, false);
 
-	show_call(w, &r, limit);
+	show_call(w, &r, limits);
 	buf_done(&nowhere);
-	return r.column;
+	return r.column <= room;
 }
 
-/* The largest number of columns for a value with which all fits; what is too much even so is cut at the row's end. */
-static unsigned value_limit(const struct call_words *w, unsigned room)
+/* The largest value of one of the limits with which all fits; 1 if none is. */
+static void find_limit(const struct call_words *w, struct limits *limits, unsigned *limit, unsigned most, unsigned room)
 {
-	unsigned low = VALUE_MIN, high = room;
+	unsigned low = 1, high = most;
 
-	if (columns_with(w, 0) <= room)
-		return 0;
 	while (low < high) {
-		unsigned middle = (low + high + 1) / 2;
-
-		if (columns_with(w, middle) <= room)
-			low = middle;
+		*limit = (low + high + 1) / 2;
+		if (fits(w, *limits, room))
+			low = *limit;
 		else
-			high = middle - 1;
+			high = *limit - 1;
 	}
-	return low;
+	*limit = low;
+}
+
+/* Results say more than large arguments: these are shortened first. What is too much even so is cut at the row's end. */
+static struct limits limits_for(const struct call_words *w, unsigned room)
+{
+	struct limits limits = {0};
+
+	if (fits(w, limits, room))
+		return limits;
+	limits = (struct limits){.results = RESULT_COLUMNS, .small = SMALL_COLUMNS};
+	find_limit(w, &limits, &limits.args, room, room);
+	if (limits.args > 1 || fits(w, limits, room))
+		return limits;
+	limits.small = 0;
+	find_limit(w, &limits, &limits.args, SMALL_COLUMNS, room);
+	if (limits.args == 1)
+		find_limit(w, &limits, &limits.results, RESULT_COLUMNS, room);
+	return limits;
 }
 
 void call_words_show(const struct call_words *w, struct row *r)
 {
 	unsigned room = r->width > r->column ? r->width - r->column : 1;
 
-	show_call(w, r, r->width ? value_limit(w, room) : 0);
+	show_call(w, r, r->width ? limits_for(w, room) : (struct limits){0});
 }

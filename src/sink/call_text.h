@@ -38,6 +38,7 @@ struct call_word {
 	enum style style;
 	const char *name;
 	size_t at, len;         /* in text */
+	unsigned columns;
 };
 struct call_words {
 	const struct call_plan *plan;
@@ -47,7 +48,7 @@ struct call_words {
 };
 void call_words_make(const struct call_record *c, struct call_words *ret);
 void call_words_done(struct call_words *w);
-/* func(args) → results: where the row has no room for all, the longest values are shortened first. */
+/* func(args) → results: where the row has no room for all, values are shortened, the longest arguments first. */
 void call_words_show(const struct call_words *w, struct row *r);
 
 /* All groups, a table or histograms an aggregate (call_table.c). */

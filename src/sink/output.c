@@ -132,20 +132,19 @@ void output_flush(struct output *o, unsigned timeout_ms)
 
 const char *output_trouble(struct output *o)
 {
-	const char *records = o->records ? o->records : "spans";
+	const char *records = o->records ? o->records : "spans", *name = o->name ? o->name : "the output";
 
 	if (o->gone && o->error == EPIPE)
 		snprintf(o->trouble, sizeof(o->trouble),
-			 "the reader of the output has closed it; %s after that were not written", records);
+			 "the reader of %s has closed it; %s after that were not written", name, records);
 	else if (o->error)
-		snprintf(o->trouble, sizeof(o->trouble), "the output cannot be written: %s",
-			 strerror(o->error));
+		snprintf(o->trouble, sizeof(o->trouble), "%s cannot be written: %s", name, strerror(o->error));
 	else if (o->refused)
 		snprintf(o->trouble, sizeof(o->trouble),
-			 "the output could not be written for a while (no space)");
+			 "%s could not be written for a while (no space)", name);
 	else if (o->queue_lost)
 		snprintf(o->trouble, sizeof(o->trouble),
-			 "the reader of the output was too slow; some %s were not written", records);
+			 "the reader of %s was too slow; some %s were not written", name, records);
 	else
 		return NULL;
 	return o->trouble;

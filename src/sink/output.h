@@ -21,8 +21,8 @@ struct output {
 	size_t flush_at, limit;
 	uint64_t queue_lost, refused;
 	int error;               /* errno of the last write that failed; 0 after one that did not */
-	const char *records;     /* what they are called in trouble; NULL: "spans" */
-	char trouble[200];
+	const char *name, *records; /* for trouble: of the output, of what is written; NULL: "the output", "spans" */
+	char trouble[300];
 };
 
 void output_init(struct output *o, FILE *file); /* the FILE stays the caller's */

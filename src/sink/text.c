@@ -92,12 +92,26 @@ static void next_glyph(const char *s, size_t n, struct glyph *g)
 							      : 1;
 }
 
+/* How many of the bytes are shown as they are, a column each: most texts, whole. */
+static size_t plain_run(const char *s, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && s[i] >= 0x20 && s[i] < 0x7f)
+		i++;
+	return i;
+}
+
 unsigned text_columns(const char *s, size_t n)
 {
 	unsigned columns = 0;
 	struct glyph g;
 
 	for (size_t i = 0; i < n; i += g.used) {
+		g.used = plain_run(s + i, n - i);
+		columns += (unsigned)g.used;
+		if (g.used)
+			continue;
 		next_glyph(s + i, n - i, &g);
 		columns += g.columns;
 	}
@@ -137,12 +151,26 @@ static void style_end(struct row *r, enum style style)
 		buf_str(r->out, RESET);
 }
 
+static void put_plain(struct row *r, const char *s, size_t n)
+{
+	buf_append(r->out, s, n);
+	r->column += (unsigned)n;
+	r->cut_at = r->out->len;
+}
+
 void row_text(struct row *r, enum style style, const char *s, size_t n)
 {
 	struct glyph g;
+	size_t plain;
 
 	style_begin(r, style);
 	for (size_t i = 0; i < n && !r->full; i += g.used) {
+		plain = plain_run(s + i, n - i);
+		if (plain && (!r->width || r->column + plain < r->width)) {
+			put_plain(r, s + i, plain);
+			g.used = plain;
+			continue;
+		}
 		next_glyph(s + i, n - i, &g);
 		put_glyph(r, &g);
 	}

@@ -17,7 +17,7 @@ static const struct shown shown[] = {
 	{.name = "e", .kind = SHOWN_RESULT, .slot = 2},
 };
 static const struct call_plan plan = {
-	.name = "main.f", .has_return = true, .shown = shown, .nshown = 4, .stack_slot = 2,
+	.name = "main.f", .has_return = true, .prints = true, .shown = shown, .nshown = 4, .stack_slot = 2,
 	.entry = {.slots = (struct ir_slot *)slots, .nslots = 3},
 	.ret = {.slots = (struct ir_slot *)slots, .nslots = 3},
 };

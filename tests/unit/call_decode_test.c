@@ -23,7 +23,7 @@ static const struct shown shown[] = {
 	{.name = "err", .kind = SHOWN_RESULT, .slot = 0},
 };
 static const struct call_plan plan = {
-	.name = "main.f", .has_return = true, .shown = shown, .nshown = 4, .stack_slot = 2,
+	.name = "main.f", .has_return = true, .prints = true, .shown = shown, .nshown = 4, .stack_slot = 2,
 	.entry = {.slots = (struct ir_slot *)entry_slots, .nslots = 3},
 	.ret = {.slots = (struct ir_slot *)ret_slots, .nslots = 1},
 };
@@ -168,6 +168,19 @@ static void open_calls(void **state)
 	assert_int_equal(lost(LOSS_BAD_RECORD), 0);
 }
 
+static void open_calls_of_aggregates(void **state)
+{
+	const struct call_plan counting = {.name = "main.g", .stack_slot = -1, .has_return = true};
+	struct record r;
+
+	call_decoder_add_plan(decoder, &counting, NULL, COUNT, 0);
+	record_init(&r, COUNT, 17, 0x200, 1000, 0);
+	record_head(&r)->kind = EVENT_CALL;
+	call_decoder_open(decoder, r.bytes, r.size, CALL_OPEN, 5000);
+	expect("");
+	assert_int_equal(lost(LOSS_BAD_RECORD), 0);
+}
+
 static void records_that_do_not_fit(void **state)
 {
 	struct record call = entry_record(EVENT_CALL), point = entry_record(EVENT_POINT), sample;
@@ -200,6 +213,22 @@ static void fewer_slots_than_planned(void **state)
 	expect("main.f shop[4711] point start 1000 took 0 goid 17 depth 512 user=<unreadable memory> "
 	       "n=<it is not in the record> f=<it is in an XMM register> err=-|");
 	assert_int_equal(lost(LOSS_VALUE_UNREADABLE), 2); /* the stack too */
+}
+
+static void known_without_a_slot(void **state)
+{
+	static const struct shown of_record[] = {{.name = "func", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1},
+						 {.name = "pid", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1},
+						 {.name = "panicked", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1}};
+	const struct call_plan printing = {.name = "main.g", .stack_slot = -1, .shown = of_record, .nshown = 3};
+	struct record call, end = end_record(EVENT_UNWOUND, ENTRY, 0), sample;
+
+	call_decoder_add_plan(decoder, &printing, NULL, COUNT, 0);
+	record_init(&call, COUNT, 17, 0x200, 1000, 0);
+	record_head(&call)->kind = EVENT_CALL;
+	sample = sample_of(&end, &call);
+	give(&sample);
+	expect("main.g shop[4711] panicked start 1000 took 450 goid 17 depth 512 func=main.g pid=4711 panicked=true|");
 }
 
 static void groups(void **state)
@@ -265,7 +294,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_call_that_returns), TEST(a_call_that_panics),	   TEST(a_point), TEST(open_calls),
-		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(groups), TEST(a_stack_as_key),
+		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot), TEST(open_calls_of_aggregates),
+		TEST(groups), TEST(a_stack_as_key),
 	};
 	call_decoder_free(NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);

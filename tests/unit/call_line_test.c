@@ -102,8 +102,11 @@ static void printed_expressions_and_inlined(void **state)
 	plan.func.name = "main.g";
 	c.nvalues = 0;
 	give(c);
+	plan.question = &(struct question){.nactions = 1}; /* { stack } */
+	give(c);
 	expect("22:13:20.123           main.f  user.Name=\"al\"  len(items)=5\n"
-	       "22:13:20.123           main.f() in main.g\n");
+	       "22:13:20.123           main.f() in main.g\n"
+	       "22:13:20.123           main.f in main.g\n");
 }
 
 static void colour(void **state)
@@ -137,11 +140,21 @@ static void a_narrow_terminal(void **state)
 	c = a_call(v, "a name that is much longer than what a line has room for", 3, 412000);
 	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "not in stock any more", .len = 21};
 	sink->ops->call(sink, &c);
+	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "a reason as long as the one that nobody ever reads", .len = 50};
+	sink->ops->call(sink, &c);
 	sink->ops->close(sink);
-	while (!strchr(text, '\n') && (got = read(master, text + n, sizeof(text) - 1 - n)) > 0)
+	while (n < sizeof(text) - 1 && !(strchr(text, '\n') && strchr(strchr(text, '\n') + 1, '\n')) && (got = read(master, text + n, sizeof(text) - 1 - n)) > 0)
 		text[n += (size_t)got] = 0;
 	close(master);
-	assert_string_equal(text, "22:13:20.123   412 µs  main.(*Cart).Add(user=\"a name th…, n=3) → err=not in sto…\r\n");
+	assert_string_equal(text, "22:13:20.123   412 µs  main.(*Cart).Add(user=…, n=3) → err=not in stock any more\r\n"
+				  "22:13:20.123   412 µs  main.(*Cart).Add(user=…, n=3) → err=a reason as long as …\r\n");
+}
+
+static void calls_go_elsewhere(void **state)
+{
+	begin((struct call_text_options){.no_calls = true});
+	give(a_call(v, "al", 3, 900));
+	expect("");
 }
 
 static void nobody_reads(void **state)
@@ -173,7 +186,6 @@ static void a_full_disk(void **state)
 
 	assert_int_equal(call_line_new(fd, &o, &sink, &err), 0);
 	give(c);
-	sink->ops->tick(sink);
 	assert_string_equal(sink->ops->trouble(sink), "the output cannot be written: No space left on device");
 	sink->ops->losses(sink, &l);
 	assert_int_equal(l.count[LOSS_SINK_REFUSED], 1);
@@ -189,6 +201,7 @@ int main(void)
 		cmocka_unit_test(printed_expressions_and_inlined),
 		cmocka_unit_test(colour),
 		cmocka_unit_test(a_narrow_terminal),
+		cmocka_unit_test(calls_go_elsewhere),
 		cmocka_unit_test(nobody_reads),
 		cmocka_unit_test(a_full_disk),
 	};

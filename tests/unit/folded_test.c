@@ -71,7 +71,7 @@ static void a_full_disk(void **state)
 	assert_int_equal(call_folded_new("/dev/full", &sink, &err), 0);
 	give(&add_plan, NULL, 0, false);
 	sink->ops->summary(sink, &sum);
-	assert_string_equal(sink->ops->trouble(sink), "the output cannot be written: No space left on device");
+	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
 	sink->ops->close(sink);
 }
 

@@ -86,7 +86,7 @@ static void cannot_be_written(void **state)
 	assert_int_equal(call_perfetto_new("/dev/full", &sink, &err), 0);
 	give(a_call(v, "alice", 3, 412007));
 	sink->ops->tick(sink);
-	assert_string_equal(sink->ops->trouble(sink), "the output cannot be written: No space left on device");
+	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
 	sink->ops->close(sink);
 }
 

@@ -157,7 +157,7 @@ static void a_full_disk(void **state)
 	give(&add_plan, &shop, NULL, 0, 1);
 	assert_null(sink->ops->trouble(sink));
 	sink->ops->summary(sink, &sum);
-	assert_string_equal(sink->ops->trouble(sink), "the output cannot be written: No space left on device");
+	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
 	sink->ops->close(sink);
 }
 

@@ -49,6 +49,8 @@ void value_print(const struct value_node *v, struct buf *out)
 		buf_printf(out, "\"%.*s\"%s", (int)v->len, v->text, v->cut ? "…" : "");
 	else if (v->form == FORM_NIL)
 		buf_str(out, "nil");
+	else if (v->form == FORM_BOOL)
+		buf_str(out, v->u ? "true" : "false");
 	else if (v->form == FORM_UNREADABLE)
 		buf_printf(out, "<%s>", v->text);
 	else if (v->form == FORM_LIST)
