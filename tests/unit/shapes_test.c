@@ -326,7 +326,10 @@ static void test_frames(void **state)
 	for_each("bin/shapes-go1.*", check_frames);
 }
 
-/* Where an instance begins, its name is among the frames. */
+/*
+ * Where an instance begins, its name is among the frames. (Go 1.19 gives three instances' first
+ * instruction to another in the runtime's table than in DWARF.)
+ */
 static void compare_frames(struct binary *b)
 {
 	size_t same = 0, other = 0, pos = 0;
@@ -344,13 +347,12 @@ static void compare_frames(struct binary *b)
 				k++;
 			same += k < frames;
 			other += k == frames;
-			if (k == frames) printf("%s at %#lx in %s: %s (%zu)\n", name, in[i].entry, in[i].host.name, frames ? v[0].function : "-", frames);
 		}
 	}
 	printf("%s: %zu instances alike, %zu not\n", strrchr(binary_name(b), '/') + 1, same,
 	       other);
 	assert_true(same > 1000);
-//	assert_int_equal(other, 0);
+	assert_true(other <= 3);
 }
 
 static void test_frames_of_instances(void **state)
