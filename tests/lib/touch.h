@@ -29,6 +29,7 @@ static inline void touch_func(struct binary *b, const struct func *f, bool code)
 		return;
 	if (!binary_signature(b, f, NULL, &sig, NULL) && sig.dictionary)
 		binary_dictionary_type(b, f->entry, 1);
+	binary_instance_name(b, f, f->entry);
 	if (!binary_closure_vars(b, f, &vars, &n, NULL))
 		for (size_t i = 0; i < n; i++)
 			if (!vars[i].name)
