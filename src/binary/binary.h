@@ -199,6 +199,12 @@ int binary_signature(struct binary *b, const struct func *f, const struct declar
  */
 const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsigned dict_word);
 
+/*
+ * f's name with the type arguments of one call in place of its shapes: "main.Map[int,string]". NULL
+ * without a symbol table, or when dict is no dictionary. Each answer takes memory in b's arena.
+ */
+const char *binary_instance_name(struct binary *b, const struct func *f, uint64_t dict);
+
 /* A variable that a closure captured. RDX points to the closure object at function entry. */
 struct closure_var {
 	const char *name;

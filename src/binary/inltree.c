@@ -31,7 +31,7 @@ static bool read_call(const struct binary *b, const struct func *f, uint64_t tre
 	if ((uint32_t)index >= RECORDS_MAX || !image_u32(&b->img, at, &name) ||
 	    !image_u32(&b->img, at + 4, &parent))
 		return false;
-	if (!name || name >= b->pcln.names_len || b->pcln.names[name - 1] ||
+	if (name >= b->pcln.names_len || (name && b->pcln.names[name - 1]) ||
 	    parent >= f->end - f->entry)
 		return false;
 	*ret = (struct inlined_call){(const char *)b->pcln.names + name, f->entry + parent};

@@ -172,6 +172,8 @@ struct binary {
 	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
+	struct map dictionaries;       /* address -> name in the file's string table */
+	bool dictionaries_read;
 };
 
 /* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */

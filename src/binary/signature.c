@@ -458,15 +458,6 @@ static int refuse_abi0(const struct work *w, struct signature *ret, struct err *
 	return 0;
 }
 
-const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsigned dict_word)
-{
-	uint64_t at;
-
-	if (!dict_word || !image_u64(&b->img, dict + (dict_word - 1) * 8ull, &at))
-		return NULL;
-	return binary_type_at(b, at);
-}
-
 int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,
                      struct signature *ret, struct err *err)
 {

@@ -13,6 +13,8 @@ static inline void touch_func(struct binary *b, const struct func *f, bool code)
 	struct site site;
 	const struct site *sites;
 	struct func at;
+	struct pc_frame frames[64];
+	const struct closure_var *vars;
 	const char *file;
 	size_t n;
 	int line;
@@ -21,11 +23,44 @@ static inline void touch_func(struct binary *b, const struct func *f, bool code)
 		binary_funcdata(b, f, i);
 	binary_pc_line(b, f->entry, &file, &line);
 	binary_func_at(b, f->end - 1, &at);
+	for (uint64_t pc = f->entry; pc < f->end; pc += 1 + (f->end - f->entry) / 3)
+		binary_pc_frames(b, pc, frames, sizeof(frames) / sizeof(*frames));
 	if (!code)
 		return;
-	binary_signature(b, f, NULL, &sig, NULL);
+	if (!binary_signature(b, f, NULL, &sig, NULL) && sig.dictionary)
+		binary_dictionary_type(b, f->entry, 1);
+	binary_instance_name(b, f, f->entry);
+	if (!binary_closure_vars(b, f, &vars, &n, NULL))
+		for (size_t i = 0; i < n; i++)
+			if (!vars[i].name)
+				__builtin_trap();
+	binary_site_at(b, f, f->entry + (f->end - f->entry) / 2, &site, NULL);
+	binary_returns_complete(b, f, NULL);
 	binary_entry_site(b, f, &site, NULL);
 	binary_return_sites(b, f, &sites, &n, NULL);
+}
+
+/* The first instances of every step-th function that was inlined. */
+static inline void touch_inlined(struct binary *b, size_t step)
+{
+	const char *name;
+	struct inlined in[4];
+	struct signature sig;
+	struct site site;
+	size_t pos = 0;
+
+	while (binary_inlined_next(b, &pos, &name)) {
+		size_t n = pos % step ? 0 : binary_inlined(b, name, in, 4);
+
+		for (size_t i = 0; i < (n < 4 ? n : 4); i++) {
+			binary_inlined_site(b, &in[i], &site, NULL);
+			if (binary_inlined_signature(b, &in[i], &sig, NULL))
+				continue;
+			for (size_t k = 0; k < sig.nparams; k++)
+				if (!sig.params[k].name)
+					__builtin_trap();
+		}
+	}
 }
 
 static inline void touch_type(struct binary *b, const struct type *t)
@@ -76,6 +111,7 @@ static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bo
 	for (size_t i = 0; i < binary_func_count(b); i += funcs)
 		if (binary_func(b, i, &f))
 			touch_func(b, &f, code);
+	touch_inlined(b, funcs);
 	for (size_t i = 0; i < 4; i++)
 		binary_type_parse(b, "main", exprs[i], NULL);
 	binary_goroutine_layout(b, &g, NULL);

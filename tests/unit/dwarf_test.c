@@ -21,6 +21,7 @@
 #include "binary/insn.h"
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
+#include "lib/touch.h"
 #include "unit/open.h"
 
 /* ---- locations ---- */
@@ -352,8 +353,6 @@ static void ask(int fd)
 	static const char *const names[] = {"runtime.schedt", "net/http.conn", "main.config",
 	                                    "error"};
 	struct binary *b = NULL;
-	struct signature s;
-	struct inlined in;
 	struct func f;
 
 	if (binary_open_fd(fd, "damaged", &b, NULL))
@@ -367,18 +366,18 @@ static void ask(int fd)
 	}
 	for (size_t i = 0; i < binary_func_count(b); i += 7)
 		if (binary_func(b, i, &f))
-			binary_signature(b, &f, NULL, &s, NULL);
-	binary_inlined(b, "sync.(*Mutex).Lock", &in, 1);
+			touch_func(b, &f, true);
+	touch_inlined(b, 5);
 	binary_free(b);
 }
 
-static void test_damage(void **state)
+/* The newest program of the pattern, damaged so many times. */
+static bool damage_program(const char *pattern, int runs)
 {
-	const char *runs = getenv("DAMAGE_RUNS");
 	uint64_t seed = 0x9e3779b97f4a7c15;
 	struct debug_file d = {0};
 	glob_t g;
-	size_t n = go_binaries("bin/httpd-go1.*-plain", &g);
+	size_t n = go_binaries(pattern, &g);
 
 	if (n) {
 		d.fd = copy_file(g.gl_pathv[n - 1]);
@@ -386,11 +385,24 @@ static void test_damage(void **state)
 	}
 	globfree(&g);
 	if (!n)
-		skip();
+		return false;
 	assert_true(d.n > 4);
-	for (int i = 0; i < (runs ? atoi(runs) : 12); i++)
+	while (runs--)
 		damage(&d, &seed, ask);
 	close(d.fd);
+	return true;
+}
+
+/* Both versions of DWARF that Go writes. */
+static void test_damage(void **state)
+{
+	const char *runs = getenv("DAMAGE_RUNS");
+	int n = runs ? atoi(runs) : 12;
+
+	if (!damage_program("bin/httpd-go1.*-plain", n) ||
+	    !damage_program("bin/shapes-go1.23-plain", n * 3) ||
+	    !damage_program("bin/shapes-go1.*-plain", n * 3))
+		skip();
 }
 
 int main(void)

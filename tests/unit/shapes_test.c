@@ -326,7 +326,10 @@ static void test_frames(void **state)
 	for_each("bin/shapes-go1.*", check_frames);
 }
 
-/* Where an instance begins, its name is among the frames. */
+/*
+ * Where an instance begins, its name is among the frames. (Go 1.19 gives three instances' first
+ * instruction to another in the runtime's table than in DWARF.)
+ */
 static void compare_frames(struct binary *b)
 {
 	size_t same = 0, other = 0, pos = 0;
@@ -344,13 +347,12 @@ static void compare_frames(struct binary *b)
 				k++;
 			same += k < frames;
 			other += k == frames;
-			if (k == frames) printf("%s at %#lx in %s: %s (%zu)\n", name, in[i].entry, in[i].host.name, frames ? v[0].function : "-", frames);
 		}
 	}
 	printf("%s: %zu instances alike, %zu not\n", strrchr(binary_name(b), '/') + 1, same,
 	       other);
 	assert_true(same > 1000);
-//	assert_int_equal(other, 0);
+	assert_true(other <= 3);
 }
 
 static void test_frames_of_instances(void **state)
@@ -417,6 +419,7 @@ static void check_generics(struct binary *b)
 {
 	struct signature s = instance(b, "main.Max", 0, KIND_INT);
 	uint64_t dict = symbol(b, "main..dict.Max[main.MyInt]");
+	struct func f;
 
 	assert_int_equal(s.nparams, 2);
 	assert_int_equal(s.dictionary->npieces, 1);
@@ -424,6 +427,9 @@ static void check_generics(struct binary *b)
 	assert_int_equal(s.params[0].pieces[0].reg, GPR_RBX);
 	check_real_type(b, dict, &s.params[0], "main.MyInt");
 	check_real_type(b, dict, &s.results[0], "main.MyInt");
+	f = find(b, "main.Max");
+	assert_string_equal(binary_instance_name(b, &f, dict), "main.Max[main.MyInt]");
+	assert_null(binary_instance_name(b, &f, dict + 1));
 	check_real_type(b, symbol(b, "main..dict.Max[int]"), &s.params[1], "int");
 	s = instance(b, "main.Max", 0, KIND_FLOAT64);
 	assert_int_equal(s.params[0].pieces[0].where, IN_XMM);
@@ -437,6 +443,8 @@ static void check_generics(struct binary *b)
 	if (!dict)
 		dict = symbol(b, "main..dict.Stack[*main.Point]");
 	assert_true(s.has_receiver);
+	f = find(b, "main.(*Stack[...]).Push");
+	assert_string_equal(binary_instance_name(b, &f, dict), "main.(*Stack[*main.Point]).Push");
 	check_real_type(b, dict, &s.params[1], "*main.Point");
 	check_real_type(b, dict, &s.params[0], "*main.Stack[*main.Point]");
 	assert_null(binary_dictionary_type(b, dict, 0));

@@ -1,0 +1,84 @@
+/*
+ * Generic functions. The compiler makes one body for all type arguments of the same shape and gives
+ * it a dictionary for each list of arguments: words in read-only data, among them pointers to the
+ * descriptors of the types that the body needs to know
+ * (cmd/compile/internal/noder/reader.go: readerDict). Which word belongs to which parameter only
+ * DWARF knows.
+ *
+ * The type arguments themselves are in the name of the dictionary's symbol, where there is a symbol
+ * table: "main..dict.Map[int,string]".
+ */
+#include <elf.h>
+#include <string.h>
+
+#include "binary/internal.h"
+
+#define NAME_BYTES 4096 /* longer names are of no use to a reader */
+
+const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsigned dict_word)
+{
+	uint64_t at;
+
+	if (!dict_word || !image_u64(&b->img, dict + (dict_word - 1) * 8ull, &at))
+		return NULL;
+	return binary_type_at(b, at);
+}
+
+/* ---- names ---- */
+
+/* A section that is not loaded; NULL when it does not lie in the file. */
+static const uint8_t *section_bytes(const struct image *img, const char *name, uint64_t *ret_size)
+{
+	struct section s;
+
+	if (!image_section(img, name, &s) || s.offset > img->size || s.size > img->size - s.offset)
+		return NULL;
+	*ret_size = s.size;
+	return img->data + s.offset;
+}
+
+/* A string in the table that is a dictionary's name; NULL for any other. */
+static char *dictionary_name(const uint8_t *strings, uint64_t len, uint64_t at)
+{
+	size_t max = MIN(len - at, (uint64_t)NAME_BYTES);
+	char *name = (char *)strings + at;
+
+	return memchr(name, 0, max) && strstr(name, "..dict.") ? name : NULL;
+}
+
+static void read_dictionaries(struct binary *b)
+{
+	uint64_t size = 0, len = 0;
+	const uint8_t *symbols = section_bytes(&b->img, ".symtab", &size);
+	const uint8_t *strings = section_bytes(&b->img, ".strtab", &len);
+	Elf64_Sym sym;
+
+	b->dictionaries_read = true;
+	if (!symbols || !strings)
+		return;
+	for (uint64_t at = 0; at + sizeof(sym) <= size; at += sizeof(sym)) {
+		char *name;
+
+		memcpy(&sym, symbols + at, sizeof(sym));
+		if (!sym.st_value || sym.st_name >= len)
+			continue;
+		name = dictionary_name(strings, len, sym.st_name);
+		if (name)
+			map_set(&b->dictionaries, sym.st_value, name);
+	}
+}
+
+const char *binary_instance_name(struct binary *b, const struct func *f, uint64_t dict)
+{
+	const char *from = strchr(f->name, '['), *to = strrchr(f->name, ']'), *name, *args, *end;
+
+	if (!b->dictionaries_read)
+		read_dictionaries(b);
+	name = map_get(&b->dictionaries, dict);
+	args = name ? strchr(name, '[') : NULL;
+	end = name ? strrchr(name, ']') : NULL;
+	if (!from || to < from || !args || end < args)
+		return NULL;
+	return arena_printf(&b->arena, "%.*s%.*s%s", (int)(from - f->name), f->name,
+	                    (int)(end - args + 1), args, to + 1);
+}
