@@ -33,6 +33,7 @@ struct decoding {
 	const struct probe_plan *probe;
 	const struct call_process *process;
 	const struct event *entry, *ret; /* ret: NULL where there is no record of a return */
+	enum call_end end;
 	struct arena arena;
 };
 
@@ -109,6 +110,16 @@ static bool memory_failed(const struct event_slot *s)
 	return s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
 }
 
+/* `func`, `pid`, `panicked`: no slot tells them. */
+static struct value_node value_of_call(const struct decoding *c, const char *name)
+{
+	if (!strcmp(name, "pid"))
+		return (struct value_node){.form = FORM_INT, .i = c->process->pid};
+	if (!strcmp(name, "panicked"))
+		return (struct value_node){.form = FORM_BOOL, .u = c->end == CALL_PANICKED};
+	return (struct value_node){.form = FORM_TEXT, .text = c->probe->plan->name, .len = strlen(c->probe->plan->name)};
+}
+
 static struct value_node make_value(struct decoding *c, const struct shown *shown)
 {
 	const struct call_plan *plan = c->probe->plan;
@@ -119,8 +130,10 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 
 	if (!e)
 		return unreadable(NULL);
+	if (shown->slot < 0 && !shown->why)
+		return value_of_call(c, shown->name);
 	if (shown->slot < 0)
-		return unreadable(shown->why ? shown->why : "it could not be captured");
+		return unreadable(shown->why);
 	if ((size_t)shown->slot >= program->nslots || shown->slot >= e->head->slots)
 		return unreadable("it is not in the record");
 	c->d->losses.count[LOSS_VALUE_UNREADABLE] += memory_failed(&e->slots[shown->slot]);
@@ -162,7 +175,8 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
 {
 	const struct event_header *h = entry->head;
-	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret};
+	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret,
+			     .end = end};
 	struct call_record r = {
 		.plan = probe->plan,
 		.process = process,

@@ -156,4 +156,10 @@ bool is_comparison(const struct expr *e);
 int compare(struct compiler *c, const struct expr *e, uint16_t dst, struct value *ret);
 int compare_text(struct compiler *c, const struct expr *call, uint16_t dst); /* hasprefix & co. */
 
+/* ---- compare_float.c ---- */
+
+/* dst = a `bin` b, one of them a float, the other a float or a constant. */
+int compare_floats(struct compiler *c, const struct expr *e, enum ir_bin bin, const struct value *a, const struct value *b,
+		   uint16_t dst);
+
 #endif
