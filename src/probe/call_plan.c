@@ -18,7 +18,12 @@ static int find_signature(struct planner *pl, struct call_plan *plan, struct err
 		plan->signature = (struct signature){0};
 		return 0;
 	}
-	return r;
+	if (r) {
+		struct err why = *err;
+
+		return err_at_column(err, r, plan->question->text, 0, "%s", why.text);
+	}
+	return 0;
 }
 
 static int find_entry(struct planner *pl, struct call_plan *plan, struct err *err)

@@ -178,11 +178,11 @@ static int compare_strings(struct compiler *c, const struct expr *e, const struc
 	uint16_t equal;
 	int r;
 
-	if (!is_equality(e))
-		return fail(c, e, "texts can be compared with == and != only");
 	if (!is_text(a) || !is_text(b))
 		return fail(c, e, "%s is a %s, it cannot be compared with a text (string)",
 			    expr_text(c, is_text(a) ? b->expr : a->expr), type_text(c, is_text(a) ? b : a));
+	if (!is_equality(e))
+		return fail(c, e, "texts can be compared with == and != only");
 	if (!is_const(a, EXPR_STRING) && !is_const(b, EXPR_STRING))
 		return fail(c, e, "a text can be compared with a constant only, as in %s == \"GET\"",
 			    expr_text(c, a->expr));

@@ -18,6 +18,7 @@ struct compiler {
 	struct arena *arena;
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
+	int column;             /* where it is, in messages about all of it */
 	bool xmm_readable;
 	struct shape_table *shapes;
 	bool whole, images;     /* of the item at work; images: it is the turn of those */

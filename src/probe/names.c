@@ -147,7 +147,7 @@ static void list_side(const struct capture_scope *s, struct arena *arena, struct
 
 static void list_visible(const struct capture_scope *s, struct arena *arena, struct name_list *l)
 {
-	static const char *const of_calls[] = {"err", "latency", "stack", "func", "pid", "panicked"};
+	static const char *const of_calls[] = {"latency", "stack", "func", "pid", "panicked"};
 	struct capture_scope side = *s;
 
 	if (!s->traced) {
@@ -214,6 +214,8 @@ static int unknown_name(struct compiler *c, const struct expr *e)
 		return fail(c, e, "%s is not known here, and what %s returns cannot be seen in the "
 				  "binary; declare it: %s(…) (name type)", e->text,
 			    c->scope->func->name, c->scope->func->name);
+	if (c->scope->traced && c->scope->signature->results_known && !strcmp(e->text, "err"))
+		return fail(c, e, "err is the result of type error, and %s has none", c->scope->func->name);
 	if (c->scope->traced && has_unnamed(c->scope->signature))
 		return fail(c, e, "%s is not known here: the binary does not name the parameters of %s. Declare them, as in "
 				  "main.F(user string, n int) (err error), or use arg0, arg1, …", e->text,

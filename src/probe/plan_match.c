@@ -165,10 +165,10 @@ static bool name_fits(const struct wanted *w, const char *have)
 				      : ends_like(name, w->text);
 }
 
-/* Wrappers call what they wrap: both would count each call twice. */
+/* Wrappers call what they wrap: with a glob both would count each call twice. */
 static bool matches(const struct wanted *w, const struct func *f)
 {
-	unsigned unwanted = w->how == MATCH_WHOLE ? 0 : w->how == MATCH_GLOB ? FUNC_WRAPPER : FUNC_WRAPPER | FUNC_NO_FUNCDATA;
+	unsigned unwanted = w->how == MATCH_WHOLE ? 0 : w->how == MATCH_GLOB ? FUNC_WRAPPER : FUNC_NO_FUNCDATA;
 
 	return !(f->flags & unwanted) && name_fits(w, f->name);
 }
@@ -181,26 +181,34 @@ static int rank(const struct func *f)
 
 typedef VEC(uint32_t) indexes;
 
-/* Where functions of a name differ in rank, the better ones stay. Generic instances have the same. */
-static void drop_lesser(struct binary *b, indexes *found)
+/*
+ * Where functions of a name differ in rank, the better ones stay; generic instances have the same. Asked for by the end
+ * of its name, (*T).M that only wraps T.M is no other method.
+ */
+static void drop_lesser(struct binary *b, const struct wanted *w, indexes *found)
 {
+	unsigned form = w->how == MATCH_SUFFIX ? NAME_NO_ARGS | NAME_NO_STARS : NAME_READABLE;
 	struct strmap best = {0};
+	struct arena arena = {0};
 	size_t n = 0;
 
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < found->len; i++) {
+			const char *name;
 			struct func f;
 			uintptr_t have;
 
 			binary_func(b, found->data[i], &f);
-			have = (uintptr_t)strmap_get(&best, f.name, strlen(f.name));
+			name = name_in_form(&arena, f.name, form);
+			have = (uintptr_t)strmap_get(&best, name, strlen(name));
 			if (!pass && (uintptr_t)rank(&f) + 1 > have)
-				strmap_set(&best, f.name, strlen(f.name), (void *)(uintptr_t)(rank(&f) + 1));
+				strmap_set(&best, name, strlen(name), (void *)(uintptr_t)(rank(&f) + 1));
 			else if (pass && (uintptr_t)rank(&f) + 1 == have)
 				found->data[n++] = found->data[i];
 		}
 	found->len = n;
 	strmap_done(&best);
+	arena_done(&arena);
 }
 
 static void look_up(struct binary *b, const struct wanted *w, indexes *found)
@@ -213,7 +221,7 @@ static void look_up(struct binary *b, const struct wanted *w, indexes *found)
 		if (binary_func(b, i, &f) && matches(w, &f))
 			vec_push(found, (uint32_t)i);
 	}
-	drop_lesser(b, found);
+	drop_lesser(b, w, found);
 }
 
 int functions_match(struct binary *b, const char *pattern, struct arena *arena, uint32_t **ret, size_t *ret_n)
@@ -415,14 +423,10 @@ int match_nothing(struct binary *b, const struct question *q, struct err *err)
 			o = near;
 	}
 	print_offer(&o, &list);
-	if (o.n)
-		err_set(err, -ENOENT, "%s has no function %s; did you mean %.400s?", binary_name(b), q->pattern, list.data);
-	else if (binary_build_info(b)->has_dwarf)
-		err_set(err, -ENOENT, "%s has no function %s, and none with a similar name", binary_name(b), q->pattern);
-	else
-		err_set(err, -ENOENT, "%s has no function %s. If it is in the source, the compiler inlined it everywhere or the "
-				      "linker dropped it; where it was inlined could be read from DWARF only, which this binary lacks",
-			binary_name(b), q->pattern);
+	err_set(err, -ENOENT, "%s has no function %s%s%.300s%s%s", binary_name(b), q->pattern,
+		o.n ? "; did you mean " : ", and none with a similar name", o.n ? list.data : "", o.n ? "?" : "",
+		binary_build_info(b)->has_dwarf ? "" : " (If the compiler inlined it everywhere, only DWARF would tell, and this "
+						       "binary has none)");
 	buf_done(&list);
 	arena_done(&arena);
 	return -ENOENT;

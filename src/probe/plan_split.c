@@ -25,7 +25,7 @@ static enum call_side name_side(const struct signature *s, const char *name)
 	if (is_named(s->results, s->nresults, name) || !strcmp(name, "latency") || !strcmp(name, "err") ||
 	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
 		return SIDE_RETURN;
-	return SIDE_ENTRY;
+	return strcmp(name, "func") ? SIDE_ENTRY : SIDE_NONE;
 }
 
 bool is_of_record(const struct signature *s, const struct expr *e)
