@@ -18,7 +18,12 @@ static int find_signature(struct planner *pl, struct call_plan *plan, struct err
 		plan->signature = (struct signature){0};
 		return 0;
 	}
-	return r;
+	if (r) {
+		struct err why = *err;
+
+		return err_at_column(err, r, plan->question->text, 0, "%s", why.text);
+	}
+	return 0;
 }
 
 static int find_entry(struct planner *pl, struct call_plan *plan, struct err *err)
@@ -42,7 +47,9 @@ static int find_returns(struct planner *pl, struct call_plan *plan, const char *
 
 	if (!plan_needs_return(pl, plan, &soft))
 		return 0;
-	r = binary_return_sites(pl->binary, &plan->func, &plan->return_sites, &plan->nreturn_sites, &why);
+	r = binary_returns_complete(pl->binary, &plan->func, &why);
+	if (!r)
+		r = binary_return_sites(pl->binary, &plan->func, &plan->return_sites, &plan->nreturn_sites, &why);
 	if (!r) {
 		plan->has_return = true;
 		return 0;
@@ -57,10 +64,10 @@ static int find_returns(struct planner *pl, struct call_plan *plan, const char *
 static int plan_function(struct planner *pl, struct call_plan *plan, struct err *err)
 {
 	const char *return_why = NULL;
-	int r = find_entry(pl, plan, err);
+	int r = find_signature(pl, plan, err);
 
 	if (!r)
-		r = find_signature(pl, plan, err);
+		r = find_entry(pl, plan, err);
 	if (!r)
 		r = find_returns(pl, plan, &return_why, err);
 	return r ? r : plan_compile(pl, plan, return_why, err);
@@ -75,51 +82,146 @@ static void refuse(struct planner *pl, struct call_plan *plan, const struct err 
 	*plan = refused;
 }
 
+static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
+{
+	struct site *site = arena_new(pl->arena, struct site);
+	int r = binary_inlined_site(pl->binary, i, site, err);
+
+	if (r)
+		return r;
+	plan->entry_sites = site;
+	plan->nentry_sites = 1;
+	if (binary_inlined_signature(pl->binary, i, &plan->signature, NULL))
+		plan->signature = (struct signature){0};
+	return plan_compile(pl, plan, arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
+						   "neither results nor latency are known", plan->name, plan->func.name), err);
+}
+
 /* ---- one question ---- */
 
-/* Plans what was found and remembers the first error. Returns how many can be planted. */
-static size_t plan_functions(struct planner *pl, const struct question *q, const uint32_t *found, size_t n, struct err *first)
-{
-	size_t good = 0;
+/* What a question matches. */
+struct matches {
+	const uint32_t *found;       /* in the function table */
+	const char *const *inlined;  /* names of functions with inlined instances */
+	size_t nfound, ninlined;
+};
 
+struct progress {
+	const struct question *question;
+	size_t good;                 /* plans that can be planted */
+	struct err first;            /* the first error */
+};
+
+static struct call_plan *add_plan(struct planner *pl, const struct progress *p, const char *name, const struct func *f)
+{
+	struct call_plan *plan = vec_add(&pl->plans);
+
+	plan->question = p->question;
+	plan->name = name;
+	plan->func = *f;
+	plan->stack_slot = -1;
+	return plan;
+}
+
+static void note(struct planner *pl, struct progress *p, struct call_plan *plan, int r, const struct err *err)
+{
+	if (!r) {
+		p->good++;
+		return;
+	}
+	refuse(pl, plan, err);
+	if (!p->first.code)
+		p->first = *err;
+}
+
+static void plan_functions(struct planner *pl, struct progress *p, const struct matches *m)
+{
+	for (size_t i = 0; i < m->nfound; i++) {
+		struct err err = {0};
+		struct call_plan *plan;
+		struct func f;
+
+		if (!binary_func(pl->binary, m->found[i], &f))
+			continue;
+		plan = add_plan(pl, p, f.name, &f);
+		note(pl, p, plan, plan_function(pl, plan, &err), &err);
+	}
+}
+
+static void plan_instances(struct planner *pl, struct progress *p, const char *name)
+{
+	size_t n = binary_inlined(pl->binary, name, NULL, 0);
+	struct inlined *instances = arena_array(pl->arena, struct inlined, n + 1);
+
+	n = MIN(n, binary_inlined(pl->binary, name, instances, n));
 	for (size_t i = 0; i < n; i++) {
-		struct call_plan *plan = vec_add(&pl->plans);
+		struct call_plan *plan = add_plan(pl, p, name, &instances[i].host);
 		struct err err = {0};
 
-		binary_func(pl->binary, found[i], &plan->func);
-		plan->question = q;
-		plan->name = plan->func.name;
-		plan->stack_slot = -1;
-		if (!plan_function(pl, plan, &err)) {
-			good++;
-			continue;
-		}
-		refuse(pl, plan, &err);
-		if (!first->code)
-			*first = err;
+		plan->inlined = true;
+		note(pl, p, plan, plan_instance(pl, plan, &instances[i], &err), &err);
 	}
-	return good;
+}
+
+static const char *const *names_of(struct planner *pl, const struct matches *m, size_t *ret_n)
+{
+	const char **names = arena_array(pl->arena, const char *, m->nfound + m->ninlined + 1);
+	struct func f;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->nfound; i++)
+		if (binary_func(pl->binary, m->found[i], &f))
+			names[n++] = f.name;
+	for (size_t i = 0; i < m->ninlined; i++)
+		names[n++] = m->inlined[i];
+	*ret_n = n;
+	return names;
+}
+
+/* A name without its package may be found in the table: then inlined instances are looked for by the whole name. */
+static int find_matches(struct planner *pl, const struct question *q, struct matches *ret, struct err *err)
+{
+	struct matches m = {0};
+	const char *pattern = q->pattern;
+	uint32_t *found;
+	struct func f;
+	int r = functions_match(pl->binary, pattern, pl->arena, &found, &m.nfound);
+
+	if (r)
+		return r;
+	m.found = found;
+	if (!q->glob && m.nfound && !strchr(pattern, '[') && binary_func(pl->binary, found[0], &f))
+		pattern = name_readable(pl->arena, f.name);
+	if (q->glob || !q->ref.declared)
+		inlined_match(pl->binary, pattern, pl->arena, &m.inlined, &m.ninlined);
+	*ret = m;
+	return 0;
 }
 
 static int plan_question(struct planner *pl, const struct question *q, struct err *err)
 {
-	struct err first = {0};
-	uint32_t *found;
-	size_t n, good;
-	int r = functions_match(pl->binary, q->pattern, pl->arena, &found, &n);
+	struct progress p = {.question = q};
+	const char *const *names;
+	struct matches m;
+	size_t n;
+	int r = find_matches(pl, q, &m, err);
 
 	if (r)
 		return r;
-	if (!q->glob && match_differs(pl->binary, found, n))
-		return match_ambiguous(pl->binary, q, found, n, err);
+	names = names_of(pl, &m, &n);
+	if (!q->glob && match_differs(names, n))
+		return match_ambiguous(pl->binary, q, names, n, err);
 	if (!n)
 		return match_nothing(pl->binary, q, err);
 	if (pl->o->max_functions && n > pl->o->max_functions)
 		return err_set(err, -E2BIG, "%s matches %zu functions, more than the %zu that are allowed at once", q->pattern, n,
 			       pl->o->max_functions);
-	good = plan_functions(pl, q, found, n, &first);
-	if (!good && !(q->glob && n > 1))
-		return err_set(err, first.code, "%s", first.text);
+	plan_functions(pl, &p, &m);
+	for (size_t i = 0; i < m.ninlined; i++)
+		plan_instances(pl, &p, m.inlined[i]);
+	if (!p.good && (!q->glob || n == 1))
+		return err_set(err, p.first.code ? p.first.code : -ENOENT, "%s",
+			       p.first.code ? p.first.text : "no instance of this function has code");
 	return 0;
 }
 

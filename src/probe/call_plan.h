@@ -19,7 +19,7 @@ struct shown {               /* a value that the question prints */
 	const char *name;
 	enum shown_kind kind;
 	bool at_entry;       /* in which record its slot is */
-	int slot;            /* -1: see why */
+	int slot;            /* -1: see why. Without a why: `func`, `pid` or `panicked` (name), known of the call */
 	const struct type *type;
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
 	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */

@@ -1,4 +1,4 @@
-/* Inside the planning of calls (call_plan.c, plan_match.c, plan_split.c, plan_value.c): nothing else includes this. */
+/* Inside the planning of calls (call_plan.c, plan_match.c, plan_split.c, plan_program.c): nothing else includes this. */
 #ifndef PROBE_CALL_PLAN_INTERNAL_H
 #define PROBE_CALL_PLAN_INTERNAL_H
 
@@ -12,9 +12,11 @@ const char *name_readable(struct arena *arena, const char *name);
 /* The sentence for a pattern that matches no function, with names that are close. Returns -ENOENT. */
 int match_nothing(struct binary *b, const struct question *q, struct err *err);
 /* More than one name ends like the pattern: the sentence lists them. Returns -EINVAL. */
-int match_ambiguous(struct binary *b, const struct question *q, const uint32_t *found, size_t n, struct err *err);
-/* Whether the functions have different names (generic instances share theirs). */
-bool match_differs(struct binary *b, const uint32_t *found, size_t n);
+int match_ambiguous(struct binary *b, const struct question *q, const char *const *names, size_t n, struct err *err);
+/* Whether the names differ in more than their type arguments. */
+bool match_differs(const char *const *names, size_t n);
+/* As functions_match, of functions that were inlined somewhere: their names. None without DWARF. */
+void inlined_match(struct binary *b, const char *pattern, struct arena *arena, const char *const **ret, size_t *ret_n);
 
 /* ---- plan_split.c: what belongs to the entry and what to the return ---- */
 

@@ -178,11 +178,11 @@ static int compare_strings(struct compiler *c, const struct expr *e, const struc
 	uint16_t equal;
 	int r;
 
+	if (!is_text(a) || !is_text(b))
+		return fail(c, e, "%s is a %s, it cannot be compared with a text (string)",
+			    expr_text(c, is_text(a) ? b->expr : a->expr), type_text(c, is_text(a) ? b : a));
 	if (!is_equality(e))
 		return fail(c, e, "texts can be compared with == and != only");
-	if (!is_text(a) || !is_text(b))
-		return fail(c, e, "%s is a %s, it cannot be compared with a text",
-			    expr_text(c, is_text(a) ? b->expr : a->expr), type_text(c, is_text(a) ? b : a));
 	if (!is_const(a, EXPR_STRING) && !is_const(b, EXPR_STRING))
 		return fail(c, e, "a text can be compared with a constant only, as in %s == \"GET\"",
 			    expr_text(c, a->expr));
@@ -245,8 +245,6 @@ static int comparable(struct compiler *c, const struct expr *e, const struct val
 {
 	const struct type *s = a->type, *t = b->type;
 
-	if (type_is_float(s) || type_is_float(t))
-		return fail(c, e, "floating-point values can be shown, but not compared yet");
 	if (type_is_integer(s) && type_is_integer(t)) {
 		if (type_is_signed(s) == type_is_signed(t))
 			return 0;
@@ -268,7 +266,7 @@ static int compare_scalars(struct compiler *c, const struct expr *e, struct valu
 	uint16_t x, y;
 
 	if ((a->type && type_is_float(a->type)) || (b->type && type_is_float(b->type)))
-		return fail(c, e, "floating-point values can be shown, but not compared yet");
+		return compare_floats(c, e, comparisons[which].of_signed, a, b, dst);
 	if (!a->type)
 		r = const_convert(c, a, b->type, a);
 	else

@@ -16,6 +16,7 @@ static void begin_region(struct compiler *c, uint16_t slot)
 static int parse(struct compiler *c, const char *text, struct expr **ret)
 {
 	c->text = text;
+	c->column = 0;
 	return expr_parse(text, c->arena, ret, c->err);
 }
 
@@ -23,7 +24,7 @@ static int too_complex(struct compiler *c)
 {
 	if (c->nregs <= IR_MAX_REGS)
 		return 0;
-	return err_at_column(c->err, -EINVAL, c->text, 0, "the expression is too complex: it needs %u "
+	return err_at_column(c->err, -EINVAL, c->text, c->column, "the expression is too complex: it needs %u "
 							  "values at once, %d are possible",
 			     c->nregs, IR_MAX_REGS);
 }
@@ -199,6 +200,7 @@ static int compile_alternative(struct compiler *c, const struct capture_item *it
 		e = parsed;
 	}
 	if (!r && e) {
+		c->column = item->expr ? e->column : 0;
 		r = eval(c, e, &v);
 		if (!r)
 			r = emit_value(c, &v, slot);
@@ -344,7 +346,9 @@ static int compile_filter(struct compiler *c, const struct capture_request *requ
 		return 0;
 	begin_region(c, IR_SLOT_FILTER);
 	c->text = request->text;
-	if (!e) {
+	if (e) {
+		c->column = e->column;
+	} else {
 		r = parse(c, request->filter, &parsed);
 		e = parsed;
 	}

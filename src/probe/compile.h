@@ -23,6 +23,8 @@ struct capture_scope {
 	enum site_kind at;      /* SITE_ENTRY: parameters by name; SITE_RETURN: results by name */
 	const struct saved_value *saved;
 	size_t nsaved;
+	const struct closure_var *captured; /* variables of a closure, known at its entry */
+	size_t ncaptured;
 	bool traced;            /* an entry or a return of one call: also `latency` (return), `stack`, `func` */
 };
 /* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.

@@ -18,6 +18,7 @@ struct compiler {
 	struct arena *arena;
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
+	int column;             /* where it is, in messages about all of it */
 	bool xmm_readable;
 	struct shape_table *shapes;
 	bool whole, images;     /* of the item at work; images: it is the turn of those */
@@ -155,5 +156,11 @@ bool is_comparison(const struct expr *e);
 /* e is a comparison; the result (0 or 1) goes to dst. A constant result is in *ret instead. */
 int compare(struct compiler *c, const struct expr *e, uint16_t dst, struct value *ret);
 int compare_text(struct compiler *c, const struct expr *call, uint16_t dst); /* hasprefix & co. */
+
+/* ---- compare_float.c ---- */
+
+/* dst = a `bin` b, one of them a float, the other a float or a constant. */
+int compare_floats(struct compiler *c, const struct expr *e, enum ir_bin bin, const struct value *a, const struct value *b,
+		   uint16_t dst);
 
 #endif

@@ -86,7 +86,7 @@ static int logic_to(struct compiler *c, const struct expr *e, uint16_t dst)
 	if ((!is_logic(e, "&&") && !is_logic(e, "||")) || is_kept(c, e)) {
 		r = is_comparison(e) && !is_kept(c, e) ? compare(c, e, dst, &v) : eval(c, e, &v);
 		if (!r && (v.type ? v.type->kind != KIND_BOOL : v.constant != EXPR_BOOL))
-			r = fail(c, e, "%s is a %s; a condition is expected here", expr_text(c, e),
+			r = fail(c, e, "%s is a %s; a condition is expected here, a bool", expr_text(c, e),
 				 type_text(c, &v));
 		if (!r && v.place == PLACE_CONST)
 			emit_const_to(c, dst, v.number);

@@ -164,7 +164,7 @@ static int name_entries(struct cursor *c, entries *list)
 	for (size_t i = list->len; i-- > 0;) {
 		struct entry *e = &list->data[i];
 
-		if (named && !e->name) {
+		if (named && !e->name && strcmp(e->type, "?")) {
 			if (!type)
 				return fail_at(c, e->column, "this parameter has no type, or the others "
 							     "should have no names");

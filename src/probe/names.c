@@ -147,7 +147,7 @@ static void list_side(const struct capture_scope *s, struct arena *arena, struct
 
 static void list_visible(const struct capture_scope *s, struct arena *arena, struct name_list *l)
 {
-	static const char *const of_calls[] = {"err", "latency", "stack", "func", "pid", "panicked"};
+	static const char *const of_calls[] = {"latency", "stack", "func", "pid", "panicked"};
 	struct capture_scope side = *s;
 
 	if (!s->traced) {
@@ -155,6 +155,8 @@ static void list_visible(const struct capture_scope *s, struct arena *arena, str
 	} else {
 		side.at = SITE_ENTRY;
 		list_side(&side, arena, l);
+		for (size_t i = 0; i < s->ncaptured; i++)
+			add_name(l, s->captured[i].name);
 		side.at = SITE_RETURN;
 		list_side(&side, arena, l);
 	}
@@ -212,6 +214,8 @@ static int unknown_name(struct compiler *c, const struct expr *e)
 		return fail(c, e, "%s is not known here, and what %s returns cannot be seen in the "
 				  "binary; declare it: %s(…) (name type)", e->text,
 			    c->scope->func->name, c->scope->func->name);
+	if (c->scope->traced && c->scope->signature->results_known && !strcmp(e->text, "err"))
+		return fail(c, e, "err is the result of type error, and %s has none", c->scope->func->name);
 	if (c->scope->traced && has_unnamed(c->scope->signature))
 		return fail(c, e, "%s is not known here: the binary does not name the parameters of %s. Declare them, as in "
 				  "main.F(user string, n int) (err error), or use arg0, arg1, …", e->text,
@@ -289,6 +293,34 @@ static int of_record(struct compiler *c, const struct expr *e, struct value *ret
 			  "and aggregates are computed");
 }
 
+/* A closure's variable: in the closure object, to which RDX points at the entry, or behind a pointer that is there. */
+static int captured_value(struct compiler *c, const struct expr *e, const struct closure_var *v, struct value *ret)
+{
+	uint16_t reg;
+	struct ir_insn *i;
+
+	if (!v->type)
+		return fail_unreadable(c, e, "%s is a variable of the closure whose type is not known", e->text);
+	reg = reg_new(c);
+	i = emit(c, IR_ARG_REG);
+	i->dst = reg;
+	i->reg = GPR_RDX;
+	*ret = (struct value){.place = PLACE_MEMORY, .type = v->type, .expr = e, .reg = reg, .offset = v->offset};
+	if (v->by_reference) {
+		ret->reg = ir_emit_load(c, reg, v->offset, 8, false);
+		ret->offset = 0;
+	}
+	return 0;
+}
+
+static const struct closure_var *find_captured(const struct capture_scope *s, const char *name)
+{
+	for (size_t i = 0; s->at == SITE_ENTRY && i < s->ncaptured; i++)
+		if (!strcmp(s->captured[i].name, name))
+			return &s->captured[i];
+	return NULL;
+}
+
 /* What a traced call has besides its parameters and results. */
 static const struct {
 	const char *name;
@@ -299,9 +331,12 @@ static const struct {
 int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	const struct param *p = find_param(c->scope, e->text);
+	const struct closure_var *captured = find_captured(c->scope, e->text);
 
 	if (p)
 		return param_value(c, e, p, ret);
+	if (captured)
+		return captured_value(c, e, captured, ret);
 	if (!strcmp(e->text, "goid"))
 		return goid_value(c, e, ret);
 	if (!strcmp(e->text, "caller"))

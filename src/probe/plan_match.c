@@ -155,17 +155,22 @@ static void wanted_suffix(struct wanted *w, const char *pattern)
 	w->text = write_name(pattern, w->form, w->buffer);
 }
 
-static bool matches(const struct wanted *w, const struct func *f)
+static bool name_fits(const struct wanted *w, const char *have)
 {
 	char name[MAX_NAME];
 
-	/* wrappers call what they wrap: both would count each call twice */
-	if (w->how != MATCH_WHOLE && (f->flags & FUNC_WRAPPER))
-		return false;
-	write_name(f->name, w->form, name);
+	write_name(have, w->form, name);
 	return w->how == MATCH_WHOLE ? !strcmp(name, w->text)
 	       : w->how == MATCH_GLOB ? glob_matches(w->text, name)
-				      : !(f->flags & FUNC_NO_FUNCDATA) && ends_like(name, w->text);
+				      : ends_like(name, w->text);
+}
+
+/* Wrappers call what they wrap: with a glob both would count each call twice. */
+static bool matches(const struct wanted *w, const struct func *f)
+{
+	unsigned unwanted = w->how == MATCH_WHOLE ? 0 : w->how == MATCH_GLOB ? FUNC_WRAPPER : FUNC_NO_FUNCDATA;
+
+	return !(f->flags & unwanted) && name_fits(w, f->name);
 }
 
 /* Of a pair that shares a name, which is the body in Go's own calling convention: as binary_func_find_all has it. */
@@ -176,26 +181,34 @@ static int rank(const struct func *f)
 
 typedef VEC(uint32_t) indexes;
 
-/* Where functions of a name differ in rank, the better ones stay. Generic instances have the same. */
-static void drop_lesser(struct binary *b, indexes *found)
+/*
+ * Where functions of a name differ in rank, the better ones stay; generic instances have the same. Asked for by the end
+ * of its name, (*T).M that only wraps T.M is no other method.
+ */
+static void drop_lesser(struct binary *b, const struct wanted *w, indexes *found)
 {
+	unsigned form = w->how == MATCH_SUFFIX ? NAME_NO_ARGS | NAME_NO_STARS : NAME_READABLE;
 	struct strmap best = {0};
+	struct arena arena = {0};
 	size_t n = 0;
 
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < found->len; i++) {
+			const char *name;
 			struct func f;
 			uintptr_t have;
 
 			binary_func(b, found->data[i], &f);
-			have = (uintptr_t)strmap_get(&best, f.name, strlen(f.name));
+			name = name_in_form(&arena, f.name, form);
+			have = (uintptr_t)strmap_get(&best, name, strlen(name));
 			if (!pass && (uintptr_t)rank(&f) + 1 > have)
-				strmap_set(&best, f.name, strlen(f.name), (void *)(uintptr_t)(rank(&f) + 1));
+				strmap_set(&best, name, strlen(name), (void *)(uintptr_t)(rank(&f) + 1));
 			else if (pass && (uintptr_t)rank(&f) + 1 == have)
 				found->data[n++] = found->data[i];
 		}
 	found->len = n;
 	strmap_done(&best);
+	arena_done(&arena);
 }
 
 static void look_up(struct binary *b, const struct wanted *w, indexes *found)
@@ -208,7 +221,7 @@ static void look_up(struct binary *b, const struct wanted *w, indexes *found)
 		if (binary_func(b, i, &f) && matches(w, &f))
 			vec_push(found, (uint32_t)i);
 	}
-	drop_lesser(b, found);
+	drop_lesser(b, w, found);
 }
 
 int functions_match(struct binary *b, const char *pattern, struct arena *arena, uint32_t **ret, size_t *ret_n)
@@ -228,15 +241,47 @@ int functions_match(struct binary *b, const char *pattern, struct arena *arena, 
 	return 0;
 }
 
-bool match_differs(struct binary *b, const uint32_t *found, size_t n)
+/* ---- inlined functions ---- */
+
+typedef VEC(const char *) name_list;
+
+static void look_up_inlined(struct binary *b, const struct wanted *w, name_list *found)
+{
+	struct strmap seen = {0};
+	const char *name;
+	size_t pos = 0;
+
+	while (binary_inlined_next(b, &pos, &name)) {
+		if (!name_fits(w, name) || strmap_get(&seen, name, strlen(name)))
+			continue;
+		strmap_set(&seen, name, strlen(name), (void *)name);
+		vec_push(found, name);
+	}
+	strmap_done(&seen);
+}
+
+void inlined_match(struct binary *b, const char *pattern, struct arena *arena, const char *const **ret, size_t *ret_n)
+{
+	name_list found = {0};
+	struct wanted w;
+
+	wanted_init(&w, pattern);
+	look_up_inlined(b, &w, &found);
+	if (!found.len && w.how == MATCH_WHOLE) {
+		wanted_suffix(&w, pattern);
+		look_up_inlined(b, &w, &found);
+	}
+	*ret_n = found.len;
+	*ret = arena_memdup(arena, found.data, found.len * sizeof(*found.data));
+	vec_done(&found);
+}
+
+bool match_differs(const char *const *list, size_t n)
 {
 	char first[MAX_NAME], name[MAX_NAME];
-	struct func f;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!binary_func(b, found[i], &f))
-			continue;
-		write_name(f.name, NAME_NO_ARGS, i ? name : first);
+		write_name(list[i], NAME_NO_ARGS, i ? name : first);
 		if (i && strcmp(first, name))
 			return true;
 	}
@@ -260,6 +305,11 @@ static void offer(struct offer *o, const char *name)
 		o->names[o->n++] = name;
 }
 
+static bool is_main(const char *name)
+{
+	return !strncmp(name, "main.", 5);
+}
+
 static void print_offer(const struct offer *o, struct buf *out)
 {
 	for (size_t i = 0; i < o->n; i++)
@@ -268,19 +318,19 @@ static void print_offer(const struct offer *o, struct buf *out)
 		buf_printf(out, " … (%zu in all)", o->all);
 }
 
-int match_ambiguous(struct binary *b, const struct question *q, const uint32_t *found, size_t n, struct err *err)
+int match_ambiguous(struct binary *b, const struct question *q, const char *const *list, size_t n, struct err *err)
 {
-	struct buf list = {0};
+	struct buf text = {0};
 	struct offer o = {0};
-	struct func f;
 	int r;
 
-	for (size_t i = 0; i < n; i++)
-		if (binary_func(b, found[i], &f))
-			offer(&o, name_readable(binary_arena(b), f.name));
-	print_offer(&o, &list);
-	r = err_set(err, -EINVAL, "%s is ambiguous: %.400s; write one of them, or *%s for all", q->pattern, list.data, q->pattern);
-	buf_done(&list);
+	for (int others = 0; others < 2; others++)
+		for (size_t i = 0; i < n; i++)
+			if (is_main(list[i]) != others)
+				offer(&o, name_readable(binary_arena(b), list[i]));
+	print_offer(&o, &text);
+	r = err_set(err, -EINVAL, "%s is ambiguous: %.400s; write one of them, or *%s for all", q->pattern, text.data, q->pattern);
+	buf_done(&text);
 	return r;
 }
 
@@ -315,12 +365,13 @@ static void offer_elsewhere(struct offer *o, struct arena *arena, const char *pa
 	const char *last = last_element(pattern);
 
 	for (int any_case = 0; any_case < 2 && !o->n; any_case++)
-		for (size_t i = 0; i < n; i++) {
-			const char *have = last_element(plain(arena, names[i]));
+		for (int others = 0; others < 2; others++)
+			for (size_t i = 0; i < n; i++) {
+				const char *have = last_element(plain(arena, names[i]));
 
-			if (any_case ? !strcasecmp(have, last) : !strcmp(have, last))
-				offer(o, names[i]);
-		}
+				if (is_main(names[i]) != others && !(any_case ? strcasecmp(have, last) : strcmp(have, last)))
+					offer(o, names[i]);
+			}
 }
 
 static bool same_qualifier(const char *a, const char *b)
@@ -347,7 +398,7 @@ static void offer_nearest(struct offer *o, struct arena *arena, const char *patt
 		near = nearest_name(last_element(wanted), parts, n);
 	}
 	for (size_t i = 0; near && i < n; i++)
-		if (parts[i] && !strcmp(parts[i], near))
+		if (parts[i] && !strcasecmp(parts[i], near))
 			offer(o, names[i]);
 }
 
@@ -372,14 +423,10 @@ int match_nothing(struct binary *b, const struct question *q, struct err *err)
 			o = near;
 	}
 	print_offer(&o, &list);
-	if (o.n)
-		err_set(err, -ENOENT, "%s has no function %s; did you mean %.400s?", binary_name(b), q->pattern, list.data);
-	else if (binary_build_info(b)->has_dwarf)
-		err_set(err, -ENOENT, "%s has no function %s, and none with a similar name", binary_name(b), q->pattern);
-	else
-		err_set(err, -ENOENT, "%s has no function %s. If it is in the source, the compiler inlined it everywhere or the "
-				      "linker dropped it; where it was inlined could be read from DWARF only, which this binary lacks",
-			binary_name(b), q->pattern);
+	err_set(err, -ENOENT, "%s has no function %s%s%.300s%s%s", binary_name(b), q->pattern,
+		o.n ? "; did you mean " : ", and none with a similar name", o.n ? list.data : "", o.n ? "?" : "",
+		binary_build_info(b)->has_dwarf ? "" : " (If the compiler inlined it everywhere, only DWARF would tell, and this "
+						       "binary has none)");
 	buf_done(&list);
 	arena_done(&arena);
 	return -ENOENT;

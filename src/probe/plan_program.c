@@ -34,6 +34,8 @@ struct builder {
 	const char *return_why;
 	struct err *err;
 	struct func func;        /* named as the plan: the scope of its expressions */
+	const struct closure_var *captured;
+	size_t ncaptured;
 	struct split split;
 	struct side entry, ret;
 	struct ref stack;
@@ -83,12 +85,20 @@ static void show_missing(struct builder *pb, enum shown_kind kind, const char *n
 {
 	vec_push(&pb->shown, ((struct shown_ref){
 				     .shown = {.name = name, .kind = kind, .at_entry = kind == SHOWN_ARG, .slot = -1, .why = why},
-				     .ref = {.none = true}}));
+				     .ref = {.none = true, .at_entry = kind == SHOWN_ARG}}));
 }
 
 static const char *param_name(struct arena *arena, const struct param *p, const char *prefix, size_t i)
 {
 	return p->name && *p->name && strcmp(p->name, "_") ? p->name : arena_printf(arena, "%s%zu", prefix, i);
+}
+
+static void show_captured(struct builder *pb, const struct closure_var *v)
+{
+	struct shown_ref s = {.shown = {.name = v->name, .kind = SHOWN_ARG, .at_entry = true, .type = v->type}};
+
+	s.ref = add_item(pb, shown_item(pb, v->name, name_expr(pb->pl->arena, v->name), true));
+	vec_push(&pb->shown, s);
 }
 
 static void show_all(struct builder *pb)
@@ -101,6 +111,8 @@ static void show_all(struct builder *pb)
 		show_param(pb, SHOWN_ARG, s->params[0].name && *s->params[0].name ? s->params[0].name : "recv", &s->params[0]);
 	for (size_t i = skip; i < s->nparams; i++)
 		show_param(pb, SHOWN_ARG, param_name(arena, &s->params[i], "arg", i - skip), &s->params[i]);
+	for (size_t i = 0; i < pb->ncaptured; i++)
+		show_captured(pb, &pb->captured[i]);
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
 							    ? "DWARF does not say where the parameters of this instance are"
@@ -115,25 +127,12 @@ static void show_all(struct builder *pb)
 							  "in main.F(user string) (n int, err error)");
 }
 
-static enum shown_kind kind_of(const struct signature *s, const struct expr *e)
-{
-	if (e->op != EXPR_NAME)
-		return SHOWN_EXPR;
-	for (size_t i = 0; i < s->nparams; i++)
-		if (s->params[i].name && !strcmp(s->params[i].name, e->text))
-			return SHOWN_ARG;
-	for (size_t i = 0; i < s->nresults; i++)
-		if (s->results[i].name && !strcmp(s->results[i].name, e->text))
-			return SHOWN_RESULT;
-	return SHOWN_EXPR;
-}
-
 static void show_printed(struct builder *pb, const struct action *a)
 {
 	const struct signature *s = &pb->plan->signature;
 
 	for (size_t i = 0; i < a->nargs; i++) {
-		struct shown_ref r = {.shown = {.name = a->arg_texts[i], .kind = kind_of(s, a->args[i])}};
+		struct shown_ref r = {.shown = {.name = a->arg_texts[i], .kind = SHOWN_EXPR}};
 
 		if (is_of_record(s, a->args[i]))
 			r = (struct shown_ref){.shown = {.name = a->args[i]->text, .kind = SHOWN_EXPR, .slot = -1},
@@ -158,11 +157,19 @@ static void add_aggregate(struct builder *pb, const struct action *a)
 	vec_push(&pb->aggregates, r);
 }
 
+static void add_stack(struct builder *pb)
+{
+	if (pb->stack.none)
+		pb->stack = add_item(pb, (struct capture_item){.name = "stack", .expr = name_expr(pb->pl->arena, "stack")});
+}
+
 static void add_actions(struct builder *pb)
 {
 	const struct question *q = pb->plan->question;
 
 	pb->stack.none = true;
+	if (pb->pl->o->wants_stack)
+		add_stack(pb);
 	if (!q->nactions)
 		show_all(pb);
 	for (size_t i = 0; i < q->nactions; i++) {
@@ -172,9 +179,8 @@ static void add_actions(struct builder *pb)
 			show_printed(pb, a);
 		else if (a->kind == ACTION_AGGREGATE)
 			add_aggregate(pb, a);
-		else if (pb->stack.none)
-			pb->stack = add_item(pb, (struct capture_item){.name = "stack",
-								       .expr = name_expr(pb->pl->arena, "stack")});
+		else
+			add_stack(pb);
 	}
 }
 
@@ -200,6 +206,8 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 				      .at = at_return ? SITE_RETURN : SITE_ENTRY,
 				      .saved = saved,
 				      .nsaved = nsaved,
+				      .captured = pb->captured,
+				      .ncaptured = pb->ncaptured,
 				      .traced = true};
 	struct capture_request request = {.filter_expr = filter,
 					  .text = plan->question->text,
@@ -274,9 +282,9 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 	s.at_entry = ref->ref.at_entry;
 	s.slot = -1;
 	if (ref->ref.none) {
-		bool of_record = !s.why && ref->ref.at_entry;
-
-		s.why = s.why || of_record ? s.why : pb->return_why ? pb->return_why : no_return;
+		if (!s.why && !s.at_entry)
+			s.why = pb->return_why ? pb->return_why : no_return;
+		s.at_entry |= !pb->plan->has_return; /* no other record comes */
 		return s;
 	}
 	s.slot = c->slot_of_item[item];
@@ -437,11 +445,13 @@ int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_
 	int r;
 
 	pb.func.name = plan->name;
-	plan->prints = !plan->question->nactions || pl->o->wants_return;
+	plan->prints = !plan->question->nactions || pl->o->wants_return || pl->o->wants_stack;
 	for (size_t i = 0; i < plan->question->nactions; i++)
 		plan->prints |= plan->question->actions[i].kind != ACTION_AGGREGATE;
 	if (plan->has_return)
 		pl->next_group++;
+	if (plan->inlined || binary_closure_vars(pl->binary, &plan->func, &pb.captured, &pb.ncaptured, NULL))
+		pb.ncaptured = 0;
 	r = build(&pb);
 	vec_done(&pb.entry.items);
 	vec_done(&pb.ret.items);

@@ -2,29 +2,33 @@
 
 #include "probe/call_plan_internal.h"
 
-static void print_params(const struct param *params, size_t n, struct buf *out)
+static const char *type_name(struct arena *scratch, const struct param *p)
+{
+	return p->type ? name_readable(scratch, p->type->name) : "?";
+}
+
+static void print_params(const struct param *params, size_t n, struct arena *scratch, struct buf *out)
 {
 	buf_char(out, '(');
 	for (size_t i = 0; i < n; i++) {
-		const char *name = params[i].name && *params[i].name ? params[i].name : NULL;
+		const char *name = params[i].name ? params[i].name : "";
 
-		buf_printf(out, "%s%s%s%s", i ? ", " : "", name ? name : "", name ? " " : "",
-			   params[i].type ? params[i].type->name : "?");
+		buf_printf(out, "%s%s%s%s", i ? ", " : "", name, *name ? " " : "", type_name(scratch, &params[i]));
 	}
 	buf_char(out, ')');
 }
 
-static void print_results(const struct signature *s, struct buf *out)
+static void print_results(const struct signature *s, struct arena *scratch, struct buf *out)
 {
 	const struct param *first = s->results;
 
 	if (!s->results_known) {
 		buf_str(out, " ?");
 	} else if (s->nresults == 1 && (!first->name || !*first->name)) {
-		buf_printf(out, " %s", first->type ? first->type->name : "?");
+		buf_printf(out, " %s", type_name(scratch, first));
 	} else if (s->nresults) {
 		buf_char(out, ' ');
-		print_params(s->results, s->nresults, out);
+		print_params(s->results, s->nresults, scratch, out);
 	}
 }
 
@@ -34,11 +38,11 @@ void signature_print(const char *name, const struct signature *s, struct buf *ou
 	struct arena scratch = {0};
 
 	buf_str(out, name_readable(&scratch, name));
-	arena_done(&scratch);
-	if (!s->sources) {
+	if (s->sources) {
+		print_params(s->params + skip, s->nparams - skip, &scratch, out);
+		print_results(s, &scratch, out);
+	} else {
 		buf_str(out, "(?) ?");
-		return;
 	}
-	print_params(s->params + skip, s->nparams - skip, out);
-	print_results(s, out);
+	arena_done(&scratch);
 }

@@ -25,7 +25,7 @@ static enum call_side name_side(const struct signature *s, const char *name)
 	if (is_named(s->results, s->nresults, name) || !strcmp(name, "latency") || !strcmp(name, "err") ||
 	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
 		return SIDE_RETURN;
-	return SIDE_ENTRY;
+	return strcmp(name, "func") ? SIDE_ENTRY : SIDE_NONE;
 }
 
 bool is_of_record(const struct signature *s, const struct expr *e)
@@ -77,8 +77,15 @@ static void take_apart(const struct signature *s, const struct expr *e, struct a
 /* Known at the return without being kept: the same there as at the entry. */
 static bool is_same_at_return(const struct signature *s, const struct expr *e)
 {
-	return e->op == EXPR_NAME && !is_named(s->params, s->nparams, e->text) &&
-	       (!strcmp(e->text, "goid") || !strcmp(e->text, "caller") || is_of_record(s, e));
+	if (!e)
+		return true;
+	if (e->op == EXPR_NAME)
+		return !is_named(s->params, s->nparams, e->text) &&
+		       (!strcmp(e->text, "goid") || !strcmp(e->text, "caller") || is_of_record(s, e));
+	for (size_t i = 0; i < e->nargs; i++)
+		if (!is_same_at_return(s, e->args[i]))
+			return false;
+	return is_same_at_return(s, e->a) && is_same_at_return(s, e->b);
 }
 
 static int keep(const struct expr *e, const char *text, struct split *ret, struct err *err)

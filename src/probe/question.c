@@ -310,6 +310,8 @@ static int parse_function(struct reader *q, struct question *ret)
 
 static int unexpected(struct reader *q)
 {
+	if (is(q, "="))
+		return fail_at(q, column(q), "= assigns in Go; to compare, write ==");
 	if (is(q, "}") || is(q, ")") || is(q, "]"))
 		return fail_at(q, column(q), "this bracket closes nothing");
 	return fail_at(q, column(q), "`if CONDITION`, `{ ACTIONS }` or the end is expected here");

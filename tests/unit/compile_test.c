@@ -641,7 +641,7 @@ static void test_locations(void **state)
 	w->in.xmm[2] = 0x3ff8000000000000;
 	w->in.regs[GPR_RAX] = 0xffffffff00000007;
 	expect_error(w, "f", "f is passed in a floating-point register, which a uprobe cannot read");
-	expect_error(w, "f > 1.5", "can be shown, but not compared yet");
+	expect_error(w, "f > 1.5", "f is passed in a floating-point register, which a uprobe cannot read");
 	expect_error(w, "lost", "lost cannot be read: its shape is unknown");
 	expect_error(w, "arg3", "the type of arg3 is not known; declare");
 	expect_int(w, "arg2", 7);

@@ -1,0 +1,209 @@
+/* Questions of trace as text: what they are taken for, and what is said of wrong ones, caret included. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "probe/question.h"
+
+static void print_exprs(struct buf *b, const struct expr *const *e, const char *const *texts, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(b, "%s<%s>", i ? "," : "", texts[i]);
+		expr_print(e[i], b);
+	}
+}
+
+static void print_action(struct buf *b, const struct action *a)
+{
+	static const char *const kinds[] = {"print", "stack", "aggregate"};
+	static const char *const aggregates[] = {"count", "sum", "min", "max", "avg", "hist", "linear"};
+
+	buf_printf(b, " {%s", a->kind == ACTION_AGGREGATE ? aggregates[a->aggregate] : kinds[a->kind]);
+	buf_char(b, ' ');
+	print_exprs(b, a->args, a->arg_texts, a->nargs);
+	if (a->nby)
+		buf_str(b, " by ");
+	print_exprs(b, a->by, a->by_texts, a->nby);
+	if (a->aggregate == AGG_LINEAR)
+		buf_printf(b, " %lld..%lld/%lld", (long long)a->low, (long long)a->high, (long long)a->step);
+	buf_char(b, '}');
+}
+
+/* pattern[*][(n)[m]] [if …] {action …}… */
+static const char *parsed(struct arena *a, const char *text)
+{
+	struct err err = {0};
+	struct question q;
+	struct buf b = {0};
+	const char *out;
+
+	if (question_parse(text, a, &q, &err) < 0)
+		return arena_printf(a, "error: %s", err.text);
+	buf_printf(&b, "%s%s", q.pattern, q.glob ? " glob" : "");
+	if (q.ref.declared)
+		buf_printf(&b, " (%zu)", q.ref.signature.nparams);
+	if (q.ref.signature.has_results)
+		buf_printf(&b, " (%zu)", q.ref.signature.nresults);
+	if (q.condition) {
+		buf_str(&b, " if ");
+		expr_print(q.condition, &b);
+	}
+	for (size_t i = 0; i < q.nactions; i++)
+		print_action(&b, &q.actions[i]);
+	out = arena_strdup(a, b.data);
+	buf_done(&b);
+	return out;
+}
+
+struct example {
+	const char *text, *expected;
+};
+
+static void check(const struct example *cases, size_t n)
+{
+	struct arena a = {0};
+
+	for (size_t i = 0; i < n; i++)
+		assert_string_equal(parsed(&a, cases[i].text), cases[i].expected);
+	arena_done(&a);
+}
+
+static void test_functions(void **state)
+{
+	static const struct example cases[] = {
+		{"main.SetInfo", "main.SetInfo"},
+		{"  main.SetInfo  ", "main.SetInfo"},
+		{"main.(*Cart).Add", "main.(*Cart).Add"},
+		{"(*Cart).Add", "(*Cart).Add"},
+		{"Cart.Add", "Cart.Add"},
+		{"main.(*Cart).*", "main.(*Cart).* glob"},
+		{"main.*", "main.* glob"},
+		{"*.ServeHTTP", "*.ServeHTTP glob"},
+		{"main.Set?nfo", "main.Set?nfo glob"},
+		{"*(*Cart).Add", "*(*Cart).Add glob"},
+		{"main.Map[...]", "main.Map[...]"},
+		{"main.Map[int, string]", "main.Map[int, string]"},
+		{"main.(*List[int]).Push", "main.(*List[int]).Push"},
+		{"gopkg.in/yaml.v3.Unmarshal", "gopkg.in/yaml.v3.Unmarshal"},
+		{"main.main.func1.2", "main.main.func1.2"},
+		{"main.(*T).M-fm", "main.(*T).M-fm"},
+		{"main.SetInfo(user string, addr *Address, vip bool) (id int, err error)", "main.SetInfo (3) (2)"},
+		{"main.SetInfo(user string)", "main.SetInfo (1)"},
+		{"main.SetInfo() error", "main.SetInfo (0) (1)"},
+		{"main.SetInfo() ()", "main.SetInfo (0) (0)"},
+		{"main.(*Cart).Add(a int, ?, b bool) error if a > 1", "main.(*Cart).Add (3) (1) if a > 1"},
+		{"main.F() map[string]func(int) error if n == 1", "main.F (0) (1) if n == 1"},
+		{"main.F() interface{} { count() }", "main.F (0) (1) {count }"},
+		{"main.F(v struct{ x int }) struct{} {stack}", "main.F (1) (1) {stack }"},
+	};
+
+	check(cases, ARRAY_SIZE(cases));
+}
+
+static void test_conditions_and_actions(void **state)
+{
+	static const struct example cases[] = {
+		{"main.(*Cart).Add if user.Name == \"alice\" && len(items) > 3",
+		 "main.(*Cart).Add if user.Name == \"alice\" && len(items) > 3"},
+		{"main.Login if latency > 10ms || err != nil", "main.Login if latency > 10000000 || err != nil"},
+		{"net/http.(*Transport).roundTrip { hist(latency) by req.URL.Host }",
+		 "net/http.(*Transport).roundTrip {hist <latency>latency by <req.URL.Host>req.URL.Host}"},
+		{"main.* { count() by func }", "main.* glob {count  by <func>func}"},
+		{"main.*{count}", "main.* glob {count }"},
+		{"main.Login if err != nil { print(user, err); stack }",
+		 "main.Login if err != nil {print <user>user,<err>err} {stack }"},
+		{"f { print( a.b , len( x ) )\n\tstack()\n sum(n) by a, b[0]\n}",
+		 "f {print <a.b>a.b,<len( x )>len(x)} {stack } {sum <n>n by <a>a,<b[0]>b[0]}"},
+		{"f { hist(n, -10, 10, 5); min(n);max(n) ; avg(n); }",
+		 "f {linear <n>n -10..10/5} {min <n>n} {max <n>n} {avg <n>n}"},
+		{"f { hist(latency, 0, 1s, 100ms) }", "f {linear <latency>latency 0..1000000000/100000000}"},
+		{"f if x { stack }", "f if x {stack }"},
+		{"f if s == \"if { }\"", "f if s == \"if { }\""},
+	};
+	struct arena a = {0};
+	struct question q;
+
+	check(cases, ARRAY_SIZE(cases));
+	assert_int_equal(question_parse("f { stack ; hist(latency)  by a.b , c }", &a, &q, NULL), 0);
+	assert_string_equal(q.actions[1].text, "hist(latency)  by a.b , c");
+	assert_int_equal(q.actions[1].column, 12);
+	assert_int_equal(q.actions[1].by[1]->column, 36);
+	arena_done(&a);
+}
+
+static void test_errors(void **state)
+{
+	static const struct example cases[] = {
+		{"", "error: a function's name is expected, as in net/http.(*conn).serve\n  \n  ^"},
+		{"main.f when x", "error: `if CONDITION`, `{ ACTIONS }` or the end is expected here\n  main.f when x\n         ^"},
+		{"main.f if", "error: a value is expected here, but the expression ends\n  main.f if\n           ^"},
+		{"main.f if a = 1", "error: = assigns in Go; to compare, write ==\n  main.f if a = 1\n              ^"},
+		{"main.f if a == { count() }", "error: a value is expected here\n  main.f if a == { count() }\n                 ^"},
+		{"main.f { cnt() }", "error: there is no action cnt; did you mean count?\n  main.f { cnt() }\n           ^"},
+		{"main.f { prnt(x) }", "error: there is no action prnt; did you mean print?\n  main.f { prnt(x) }\n           ^"},
+		{"main.f { count() by }", "error: a value is expected here\n  main.f { count() by }\n                      ^"},
+		{"main.f { count() ", "error: the } that closes this is missing\n  main.f { count() \n         ^"},
+		{"main.f { count() stack }", "error: a ; or a } is expected here\n  main.f { count() stack }\n                   ^"},
+		{"main.f { sum() }", "error: sum takes one value, as in sum(len(items))\n  main.f { sum() }\n           ^"},
+		{"main.f { count(x) }", "error: count takes no arguments; groups are made with by: count() by user\n"
+					"  main.f { count(x) }\n           ^"},
+		{"main.f { print(x) by y }", "error: only count, sum, min, max, avg and hist can be grouped with by\n"
+					     "  main.f { print(x) by y }\n                    ^"},
+		{"main.f { count() by a, b, c, d, e }", "error: groups can be made by 4 values at most\n"
+							"  main.f { count() by a, b, c, d, e }\n"
+							"                                  ^"},
+		{"main.f { hist(n, 10, 0, 1) }", "error: high must be larger than low: hist(x, low, high, step)\n"
+						 "  main.f { hist(n, 10, 0, 1) }\n                       ^"},
+		{"main.f { hist(n, 0, 10, 3) }", "error: high - low must be a multiple of the step\n"
+						 "  main.f { hist(n, 0, 10, 3) }\n                          ^"},
+		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant integers or durations\n"
+						"  main.f { hist(n, 0, x, 3) }\n                      ^"},
+		{"main.f { }", "error: there are no actions in these braces; without them all arguments and results are "
+			       "printed\n  main.f { }\n         ^"},
+		{"main.f }", "error: this bracket closes nothing\n  main.f }\n         ^"},
+		{"main.*(a int)", "error: main.* stands for several functions, a signature can be declared for one only\n"
+				  "  main.*(a int)\n  ^"},
+		{"main.f(a int", "error: the ) that closes this is missing\n  main.f(a int\n        ^"},
+		{"main.f if \"x", "error: this string has no closing \"\n  main.f if \"x\n            ^"},
+	};
+
+	check(cases, ARRAY_SIZE(cases));
+}
+
+static void test_limits(void **state)
+{
+	struct arena a = {0};
+	struct question q;
+	struct err err = {0};
+	char *text = xmalloc(100001);
+
+	memset(text, '(', 100000);
+	text[100000] = '\0';
+	assert_int_equal(question_parse(text, &a, &q, &err), -EINVAL);
+	text[4000] = '\0';
+	assert_int_equal(question_parse(text, &a, &q, &err), -EINVAL);
+	memcpy(text, "f if ", 5);
+	assert_int_equal(question_parse(text, &a, &q, &err), -EINVAL);
+	assert_int_equal(question_parse("f { hist(n, -9223372036854775808, 9223372036854775807, 1) }", &a, &q, &err), -EINVAL);
+	assert_int_equal(question_parse("f { hist(n, 0, 1000, 1) }", &a, &q, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "1000 buckets"));
+	free(text);
+	arena_done(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_functions),
+		cmocka_unit_test(test_conditions_and_actions),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_limits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
