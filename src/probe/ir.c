@@ -203,6 +203,9 @@ static int check_emit(struct verifier *v, const struct ir_insn *i)
 {
 	bool text = i->op == IR_EMIT_STR;
 
+	if (i->op != IR_EMIT && !text)
+		return 0;
+
 	if (!v->in_region || v->slot != i->slot || i->slot == IR_SLOT_FILTER)
 		return bad(v, "it stands outside its slot's region");
 	if (text != (v->p->slots[i->slot].kind == VALUE_STRING))

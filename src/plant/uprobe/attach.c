@@ -180,9 +180,12 @@ static void load_part(void *arg, size_t i)
 	const struct site_shape shape = site_shape_of(&probe->sites[pg->first]);
 	_cleanup_(emit_done) struct emit code = {0};
 
+	struct uprobe_env env = job->p->env;
+
 	if (!pg->loads)
 		return;
-	pg->r = uprobe_compile(probe->program, probe->id, &shape, &job->p->env, &code, &pg->err);
+	traced_env(job->p->traced, probe->program, &env);
+	pg->r = uprobe_compile(probe->program, probe->id, &shape, &env, &code, &pg->err);
 	if (pg->r >= 0)
 		pg->r = uprobe_prog_load_code(&job->p->means, probe->label, &code, &job->p->btf, &pg->err);
 	if (pg->r >= 0)

@@ -417,6 +417,7 @@ static void emit_call_begin(struct gen *g)
 static void emit_end(struct gen *g)
 {
 	saved_end(g);
+	walk_chunks(g);
 	if (g->p->role == PROGRAM_ENTRY)
 		calls_push(g);
 	else if (!g->p->no_record)
@@ -469,6 +470,7 @@ static int emit_body(struct gen *g)
 	gen_return(g);
 	emit_drops(g);
 	calls_callbacks(g);
+	walk_callback(g);
 	return 0;
 }
 
@@ -483,7 +485,7 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 	if (r < 0)
 		return r;
 	memset(g.drop, -1, sizeof(g.drop));
-	g.stack_regs = calls_used(p) ? STACK_REGS_SHARED : STACK_REGS;
+	g.stack_regs = calls_used(p) || walk_used(p) ? STACK_REGS_SHARED : STACK_REGS;
 	for (unsigned i = 0; i < p->nlabels; i++)
 		labels[i].label = emit_label_new(out);
 	if (!g.on_stack)

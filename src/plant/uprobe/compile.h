@@ -56,6 +56,26 @@ struct call_state {
 	uint64_t size;          /* of the sample */
 };
 
+/* ---- images: walk.c ---- */
+
+struct walk_shape {
+	uint32_t size, first_edge, nedges, pad;
+};
+struct walk_edge {
+	uint8_t kind, count, costs, pad;
+	uint32_t offset, count_off, shape, max;
+};
+struct walk_dynamic {           /* by the descriptor's image address */
+	uint32_t shape, direct;
+};
+struct walk_state {
+	uint64_t chunk, elem, edge; /* where the walk is: offset of the chunk, of the element in it, number of the edge */
+	uint64_t made;              /* chunks */
+	uint64_t bias;
+	uint64_t key;               /* in the tables */
+	uint64_t ptr, shape, n, depth, status; /* of the next chunk */
+};
+
 #define WINDOWS_MAX 8
 #define WINDOWS_SIZE 1024
 struct scratch {
@@ -68,6 +88,7 @@ struct scratch {
 		uint64_t key, elem;
 	} candidates[40];
 	uint8_t work[SCRATCH_WORK_SIZE];
+	struct walk_state walk;
 	struct call_state state;
 	struct open_call_head call; /* from here on what a struct open_call is: put into the map as it lies here */
 	/*
@@ -89,6 +110,7 @@ struct site_shape {
 struct uprobe_env {
 	int ring, scratch, losses, saved; /* maps */
 	int calls, big_calls;             /* likewise; -1 while nothing needs them */
+	int shapes, edges, dynamic;       /* of the program's table of shapes; -1: none */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
 };

@@ -8,10 +8,17 @@
 
 #define CALLS_DEFAULT 65536
 
+/* A table of shapes, in the kernel. */
+struct table {
+	const struct shape_table *shapes;
+	int shapes_fd, edges_fd, dynamic_fd;
+};
+
 struct traced {
 	size_t max_calls;
 	struct uprobe_btf btf;
 	int calls, big_calls;
+	VEC(struct table) tables;
 };
 
 struct traced *traced_new(const struct planter_options *o)
@@ -23,10 +30,20 @@ struct traced *traced_new(const struct planter_options *o)
 	return t;
 }
 
+static void table_done(struct table *t)
+{
+	close_fd(t->shapes_fd);
+	close_fd(t->edges_fd);
+	close_fd(t->dynamic_fd);
+}
+
 void traced_free(struct traced *t)
 {
 	if (!t)
 		return;
+	for (size_t i = 0; i < t->tables.len; i++)
+		table_done(&t->tables.data[i]);
+	vec_done(&t->tables);
 	close_fd(t->btf.fd);
 	close_fd(t->calls);
 	close_fd(t->big_calls);
@@ -46,7 +63,80 @@ static int make_calls(struct traced *t, struct err *err)
 
 static bool has_callbacks(const struct capture_program *p)
 {
-	return p->role != PROGRAM_POINT;
+	return p->role != PROGRAM_POINT || p->shapes;
+}
+
+/* ---- shapes ---- */
+
+static struct table *find_table(struct traced *t, const struct shape_table *shapes)
+{
+	for (size_t i = 0; i < t->tables.len; i++)
+		if (t->tables.data[i].shapes == shapes)
+			return &t->tables.data[i];
+	return NULL;
+}
+
+static int fill_shapes(const struct table *t)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < t->shapes->shapes.len && r == 0; i++) {
+		const struct shape *s = &t->shapes->shapes.data[i];
+		const struct walk_shape v = {s->size, s->first_edge, s->nedges, 0};
+
+		r = bpf_map_update_elem(t->shapes_fd, &i, &v, BPF_ANY);
+	}
+	for (uint32_t i = 0; i < t->shapes->edges.len && r == 0; i++) {
+		const struct shape_edge *s = &t->shapes->edges.data[i];
+		const struct walk_edge v = {.kind = s->kind, .count = s->count, .costs = s->costs, .offset = s->offset,
+					    .count_off = s->count_off, .shape = s->shape, .max = s->max};
+
+		r = bpf_map_update_elem(t->edges_fd, &i, &v, BPF_ANY);
+	}
+	for (size_t i = 0; i < t->shapes->dynamic.len && r == 0; i++) {
+		const struct shape_dynamic *s = &t->shapes->dynamic.data[i];
+		const struct walk_dynamic v = {s->shape, s->direct};
+
+		r = bpf_map_update_elem(t->dynamic_fd, &s->rtype, &v, BPF_ANY);
+	}
+	return r < 0 ? -errno : 0;
+}
+
+static uint32_t at_least_one(size_t n)
+{
+	return (uint32_t)MAX(n, 1u);
+}
+
+static int make_table(struct traced *t, const struct shape_table *shapes, struct err *err)
+{
+	struct table n = {.shapes = shapes, .shapes_fd = -1, .edges_fd = -1, .dynamic_fd = -1};
+	int r;
+
+	n.shapes_fd = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(struct walk_shape),
+					at_least_one(shapes->shapes.len), err);
+	n.edges_fd = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(struct walk_edge),
+				       at_least_one(shapes->edges.len), err);
+	n.dynamic_fd = uprobe_hash_create(8, sizeof(struct walk_dynamic), at_least_one(shapes->dynamic.len), err);
+	r = MIN(MIN(n.shapes_fd, n.edges_fd), n.dynamic_fd);
+	if (r >= 0) {
+		r = fill_shapes(&n);
+		if (r < 0)
+			err_set(err, r, "the shapes of values do not go into a BPF map: %s", strerror(-r));
+	}
+	if (r < 0)
+		table_done(&n);
+	else
+		vec_push(&t->tables, n);
+	return r;
+}
+
+void traced_env(struct traced *t, const struct capture_program *p, struct uprobe_env *env)
+{
+	const struct table *table = find_table(t, p->shapes);
+
+	env->shapes = table ? table->shapes_fd : -1;
+	env->edges = table ? table->edges_fd : -1;
+	env->dynamic = table ? table->dynamic_fd : -1;
 }
 
 int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *btf, const struct plant_probe *probe,
@@ -59,6 +149,8 @@ int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *
 		r = uprobe_btf_load(&t->btf, err);
 	if (r == 0 && p->role != PROGRAM_POINT)
 		r = make_calls(t, err);
+	if (r == 0 && p->shapes && !find_table(t, p->shapes))
+		r = make_table(t, p->shapes, err);
 	env->calls = t->calls;
 	env->big_calls = t->big_calls;
 	*btf = t->btf;

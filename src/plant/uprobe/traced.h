@@ -14,6 +14,9 @@ void traced_free(struct traced *t); /* NULL ok */
 int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *btf, const struct plant_probe *probe,
 		   struct err *err);
 
+/* Of env, what is this program's own. */
+void traced_env(struct traced *t, const struct capture_program *p, struct uprobe_env *env);
+
 /* As in planter_ops. */
 int traced_open_calls(struct traced *t, uint32_t target, bool take, plant_event_fn fn, void *arg);
 void traced_forget(struct traced *t, uint32_t target);
