@@ -3,6 +3,7 @@
 #define PLANT_UPROBE_COMPILE_H
 
 #include "plant/uprobe/emit.h"
+#include "plant/uprobe/groups.h"
 #include "probe/ir.h"
 
 /*
@@ -76,6 +77,16 @@ struct walk_state {
 	uint64_t ptr, shape, n, depth, status; /* of the next chunk */
 };
 
+/* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
+
+struct control {
+	uint64_t hits;          /* written by programs */
+	uint64_t passed;
+	uint64_t window;        /* the second, << 32, and how many passed in it */
+	uint64_t every, per_second; /* written from user space */
+	uint64_t pad[3];        /* a cache line */
+};
+
 #define WINDOWS_MAX 8
 #define WINDOWS_SIZE 1024
 struct scratch {
@@ -88,6 +99,7 @@ struct scratch {
 		uint64_t key, elem;
 	} candidates[40];
 	uint8_t work[SCRATCH_WORK_SIZE];
+	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */
 	struct walk_state walk;
 	struct call_state state;
 	struct open_call_head call; /* from here on what a struct open_call is: put into the map as it lies here */
@@ -111,6 +123,9 @@ struct uprobe_env {
 	int ring, scratch, losses, saved; /* maps */
 	int calls, big_calls;             /* likewise; -1 while nothing needs them */
 	int shapes, edges, dynamic;       /* of the program's table of shapes; -1: none */
+	int controls;                     /* -1 while nothing needs it */
+	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */
+	const struct capture_program *entry; /* whose record at_entry means */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
 };

@@ -45,6 +45,8 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 #define SCRATCH_WALK(field)                                                                        \
 	((int)(offsetof(struct scratch, walk) + offsetof(struct walk_state, field)) -              \
 	 (int)offsetof(struct scratch, record))
+#define SCRATCH_GROUP_OFF                                                                          \
+	((int)offsetof(struct scratch, group) - (int)offsetof(struct scratch, record))
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
@@ -131,6 +133,12 @@ void walk_chunks(struct gen *g);   /* what the record's images lead to */
 void walk_callback(struct gen *g);
 int gen_image(struct gen *g, const struct ir_insn *i);
 int gen_emit_stack(struct gen *g, const struct ir_insn *i);
+
+/* control.c, aggregate.c */
+void control_hit(struct gen *g);
+void control_pass(struct gen *g);  /* of a point or an entry, once its condition is true */
+int aggregate_update(struct gen *g);
+bool aggregate_wants_entry(const struct capture_program *p);
 
 /* compile.c */
 void gen_target(struct gen *g);    /* R0 = the process's number */
