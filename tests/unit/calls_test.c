@@ -125,7 +125,7 @@ static void pairs(void **state)
 	hit(site_leave2, &g1, 100, 5, NULL);
 	hit(site_leave, &g1, 100, 9, NULL);
 	expect(p, "R0=9");
-	assert_int_equal(self_losses(p), 0);
+	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
 	planter_uprobe.close(p);
 }
 
@@ -189,7 +189,7 @@ static void unwinding(void **state)
 	hit(site_exit, &g1, 500, 0, NULL);
 	hit(site_leave, &g1, 100, 7, NULL);
 	expect(p, "");
-	assert_int_equal(self_losses(p), 0);
+	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
 	planter_uprobe.close(p);
 }
 
@@ -209,7 +209,7 @@ static void deep_unwind(void **state)
 	self_samples_done(&t);
 	hit(site_leave, &g1, 100, 1, NULL);
 	expect(p, "R0=1");
-	assert_int_equal(self_losses(p), 0);
+	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
 	planter_uprobe.close(p);
 }
 
@@ -308,7 +308,7 @@ static void filter_at_return(void **state)
 		assert_int_equal(t.all.data[i].e[0].slots[0].value, 6 + i / 2);
 	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &t), 0);
 	self_samples_done(&t);
-	assert_int_equal(self_losses(p), 0);
+	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
 	planter_uprobe.close(p);
 }
 
@@ -319,7 +319,7 @@ static void few_calls(void **state)
 
 	for (uint64_t i = 0; i < 6; i++)
 		hit(site_enter, &g1, 100 + i, i, "a");
-	assert_int_equal(self_loss(p, LOSS_CALLS_FULL), 2);
+	assert_int_equal(self_losses(p, LOSS_CALLS_FULL), 2);
 	for (uint64_t i = 6; i-- > 0;)
 		hit(site_leave, &g1, 100 + i, i, NULL);
 	expect(p, "R3=3 R2=2 R1=1 R0=0");

@@ -41,7 +41,7 @@ __asm__(".pushsection .text\n"
 	" add $8, %rsp\n pop %r14\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
 	".popsection\n");
 
-static uint64_t self_offset(const void *addr)
+static inline uint64_t self_offset(const void *addr)
 {
 	FILE *f = fopen("/proc/self/maps", "re");
 	uint64_t at = (uintptr_t)addr, ret = 0;
@@ -56,7 +56,7 @@ static uint64_t self_offset(const void *addr)
 	return ret;
 }
 
-static void self_skip_unprivileged(void)
+static inline void self_skip_unprivileged(void)
 {
 	struct err err = {0};
 
@@ -66,7 +66,7 @@ static void self_skip_unprivileged(void)
 	skip();
 }
 
-static struct planter *self_open(const struct planter_options *o)
+static inline struct planter *self_open(const struct planter_options *o)
 {
 	struct planter *p = NULL;
 	struct err err = {0};
@@ -77,9 +77,10 @@ static struct planter *self_open(const struct planter_options *o)
 	return p;
 }
 
-static struct plant *self_plant(struct planter *p, const struct capture_program *prog, uint32_t id, const void *site)
+static inline struct plant *self_plant_at(struct planter *p, const struct capture_program *prog, uint32_t id,
+					 const void *site, int32_t sp_delta)
 {
-	struct site s = {.offset = self_offset(site)};
+	struct site s = {.offset = self_offset(site), .sp_delta = sp_delta};
 	struct plant_probe probe = {.id = id, .label = "self", .sites = &s, .nsites = 1, .program = prog};
 	struct plant_target t = {.id = 42, .pid = getpid(), .path = "/proc/self/exe", .bias = SELF_BIAS,
 				 .binary_key = 1};
@@ -89,6 +90,12 @@ static struct plant *self_plant(struct planter *p, const struct capture_program 
 	if (planter_uprobe.plant(p, &t, &probe, 1, &ret, &err) != 1)
 		fail_msg("%s", err.text);
 	return ret;
+}
+
+static inline struct plant *self_plant(struct planter *p, const struct capture_program *prog, uint32_t id,
+				      const void *site)
+{
+	return self_plant_at(p, prog, id, site, 0);
 }
 
 /* The samples that came, decoded. */
@@ -102,7 +109,7 @@ struct self_samples {
 	size_t bad;
 };
 
-static void self_take(void *arg, const void *sample, size_t size)
+static inline void self_take(void *arg, const void *sample, size_t size)
 {
 	struct self_samples *t = arg;
 	struct self_sample s = {.bytes = xmalloc(size)};
@@ -116,7 +123,7 @@ static void self_take(void *arg, const void *sample, size_t size)
 	free(s.bytes);
 }
 
-static void self_samples_done(struct self_samples *t)
+static inline void self_samples_done(struct self_samples *t)
 {
 	for (size_t i = 0; i < t->all.len; i++)
 		free(t->all.data[i].bytes);
@@ -124,7 +131,7 @@ static void self_samples_done(struct self_samples *t)
 }
 
 /* Drains into t, which is emptied first; the number of samples. */
-static size_t self_drain(struct planter *p, struct self_samples *t)
+static inline size_t self_drain(struct planter *p, struct self_samples *t)
 {
 	self_samples_done(t);
 	while (planter_uprobe.drain(p, self_take, t) > 0)
@@ -133,22 +140,15 @@ static size_t self_drain(struct planter *p, struct self_samples *t)
 	return t->all.len;
 }
 
-static uint64_t self_loss(struct planter *p, enum loss l)
-{
-	struct losses all = {0};
-
-	planter_uprobe.losses(p, &all);
-	return all.count[l];
-}
-
-static uint64_t self_losses(struct planter *p)
+/* Of one kind, or of all (LOSS_COUNT). */
+static inline uint64_t self_losses(struct planter *p, unsigned which)
 {
 	struct losses all = {0};
 	uint64_t n = 0;
 
 	planter_uprobe.losses(p, &all);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
-		n += all.count[i];
+		n += which == i || which == LOSS_COUNT ? all.count[i] : 0;
 	return n;
 }
 

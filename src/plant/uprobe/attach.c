@@ -180,9 +180,12 @@ static void load_part(void *arg, size_t i)
 	const struct site_shape shape = site_shape_of(&probe->sites[pg->first]);
 	_cleanup_(emit_done) struct emit code = {0};
 
+	struct uprobe_env env = job->p->env;
+
 	if (!pg->loads)
 		return;
-	pg->r = uprobe_compile(probe->program, probe->id, &shape, &job->p->env, &code, &pg->err);
+	traced_env(job->p->traced, probe, job->t->binary_key, &env);
+	pg->r = uprobe_compile(probe->program, probe->id, &shape, &env, &code, &pg->err);
 	if (pg->r >= 0)
 		pg->r = uprobe_prog_load_code(&job->p->means, probe->label, &code, &job->p->btf, &pg->err);
 	if (pg->r >= 0)
@@ -280,6 +283,8 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 	struct planting_job job = {.p = p, .t = t};
 	int r;
 
+	for (size_t i = 0; i < n; i++)
+		traced_know(p->traced, &probes[i], t->binary_key);
 	for (size_t i = 0; i < n; i++) {
 		struct err *err = errs ? &errs[i] : NULL;
 
@@ -287,7 +292,7 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 		if (!probes[i].nsites)
 			err_set(err, -EINVAL, "%s has no site to put a probe at", probes[i].label);
 		else if (cookie_pack(t->id, t->bias, &job.cookie, err) == 0 &&
-			 traced_prepare(p->traced, &p->env, &p->btf, &probes[i], err) == 0)
+			 traced_prepare(p->traced, &p->env, &p->btf, &probes[i], t->binary_key, err) == 0)
 			ret[i] = plant_new(&job, &probes[i]);
 	}
 	parallel_each(job.parts.len, MIN(LOAD_THREADS, p->cpus - 1), load_part, &job);
@@ -488,6 +493,21 @@ static int uprobe_open_calls(struct planter *p, uint32_t target, bool take, plan
 	return traced_open_calls(p->traced, target, take, fn, arg);
 }
 
+static int uprobe_control(struct planter *p, uint32_t probe_id, const struct plant_control *c)
+{
+	return traced_control(p->traced, probe_id, c);
+}
+
+static uint64_t uprobe_hits(struct planter *p, uint32_t probe_id)
+{
+	return traced_hits(p->traced, probe_id);
+}
+
+static int uprobe_aggregates(struct planter *p, bool clear, plant_group_fn fn, void *arg)
+{
+	return traced_aggregates(p->traced, clear, fn, arg);
+}
+
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.open = uprobe_open,
@@ -501,5 +521,8 @@ const struct planter_ops planter_uprobe = {
 	.probe_losses = uprobe_probe_losses,
 	.price_ns = uprobe_price_ns,
 	.multi = uprobe_multi,
+	.control = uprobe_control,
+	.hits = uprobe_hits,
+	.aggregates = uprobe_aggregates,
 	.open_calls = uprobe_open_calls,
 };

@@ -95,6 +95,11 @@ int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries,
 	return map_create(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, "hash map", key_size, value_size, entries, err);
 }
 
+int uprobe_mapped_array_create(uint32_t value_size, uint32_t entries, struct err *err)
+{
+	return map_create(BPF_MAP_TYPE_ARRAY, BPF_F_MMAPABLE, "array that can be mapped", 4, value_size, entries, err);
+}
+
 struct code {
 	const struct bpf_insn *insns;
 	size_t n;

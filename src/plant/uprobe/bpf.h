@@ -25,6 +25,8 @@ int uprobe_check_caps(struct err *err);
 /* Creates a map; what: "ring buffer" …, for the message. Returns its fd or a negative errno. */
 int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_size, uint32_t value_size,
 		      uint32_t entries, struct err *err);
+/* An array that user space can map. */
+int uprobe_mapped_array_create(uint32_t value_size, uint32_t entries, struct err *err);
 /* A hash map whose elements take memory only while they are there. */
 int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries, struct err *err);
 

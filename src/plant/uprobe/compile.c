@@ -321,7 +321,6 @@ static void emit_sample(struct gen *g)
 	if (g->on_stack) {
 		emit_alu_imm(e, BPF_MOV, R9, (int32_t)record_head_size(g->p));
 	} else if (g->in_call) {
-		calls_append(g);
 		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(size));
 		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE + EVENT_MAX_CALL, full);
 	} else {
@@ -379,7 +378,7 @@ static bool needs_scratch(const struct capture_program *p, bool filter)
 
 static bool fits_stack(const struct capture_program *p)
 {
-	return !calls_used(p) && !needs_scratch(p, true) && !needs_scratch(p, false) &&
+	return !calls_used(p) && !p->naggregates && !needs_scratch(p, true) && !needs_scratch(p, false) &&
 	       8 * p->nregs + record_head_size(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
 }
 
@@ -390,6 +389,7 @@ static bool is_capture(const struct ir_insn *i)
 
 static void emit_record_begin(struct gen *g)
 {
+	control_pass(g);
 	if (!g->in_call)
 		emit_goroutine(g);
 	if (g->on_stack) {
@@ -414,22 +414,31 @@ static void emit_call_begin(struct gen *g)
 }
 
 /* What happens with an event that passed. */
-static void emit_end(struct gen *g)
+static int emit_end(struct gen *g)
 {
+	int r = 0;
+
 	saved_end(g);
+	walk_chunks(g);
+	if (g->in_call && (!g->p->no_record || aggregate_wants_entry(g->p)))
+		calls_append(g);
 	if (g->p->role == PROGRAM_ENTRY)
 		calls_push(g);
-	else if (!g->p->no_record)
+	else
+		r = aggregate_update(g);
+	if (g->p->role != PROGRAM_ENTRY && !g->p->no_record)
 		emit_sample(g);
 	if (g->in_call)
 		calls_end(g);
 	if (g->holds_scratch)
 		gen_release(g);
+	return r;
 }
 
 static int emit_body(struct gen *g)
 {
 	const struct capture_program *p = g->p;
+	int r = 0;
 	bool begun = false, unwinds = p->role == PROGRAM_UNWIND || p->role == PROGRAM_EXIT;
 
 	if (needs_scratch(p, true) && p->role != PROGRAM_RETURN)
@@ -464,12 +473,13 @@ static int emit_body(struct gen *g)
 	} else {
 		if (!begun)
 			emit_record_begin(g);
-		emit_end(g);
+		r = emit_end(g);
 	}
 	gen_return(g);
 	emit_drops(g);
 	calls_callbacks(g);
-	return 0;
+	walk_callback(g);
+	return r;
 }
 
 int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const struct site_shape *shape,
@@ -483,12 +493,13 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 	if (r < 0)
 		return r;
 	memset(g.drop, -1, sizeof(g.drop));
-	g.stack_regs = calls_used(p) ? STACK_REGS_SHARED : STACK_REGS;
+	g.stack_regs = calls_used(p) || walk_used(p) ? STACK_REGS_SHARED : STACK_REGS;
 	for (unsigned i = 0; i < p->nlabels; i++)
 		labels[i].label = emit_label_new(out);
 	if (!g.on_stack)
 		windows_choose(&g.windows, p);
 	emit_prologue(&g);
+	control_hit(&g);
 	r = emit_body(&g);
 	windows_done(&g.windows);
 	return r < 0 ? r : emit_finish(out, err);

@@ -3,6 +3,7 @@
 #define PLANT_UPROBE_COMPILE_H
 
 #include "plant/uprobe/emit.h"
+#include "plant/uprobe/groups.h"
 #include "probe/ir.h"
 
 /*
@@ -56,6 +57,36 @@ struct call_state {
 	uint64_t size;          /* of the sample */
 };
 
+/* ---- images: walk.c ---- */
+
+struct walk_shape {
+	uint32_t size, first_edge, nedges, pad;
+};
+struct walk_edge {
+	uint8_t kind, count, costs, pad;
+	uint32_t offset, count_off, shape, max;
+};
+struct walk_dynamic {           /* by the descriptor's image address */
+	uint32_t shape, direct;
+};
+struct walk_state {
+	uint64_t chunk, elem, edge; /* where the walk is: offset of the chunk, of the element in it, number of the edge */
+	uint64_t made;              /* chunks */
+	uint64_t bias;
+	uint64_t key;               /* in the tables */
+	uint64_t ptr, shape, n, depth, status; /* of the next chunk */
+};
+
+/* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
+
+struct control {
+	uint64_t hits;          /* written by programs */
+	uint64_t passed;
+	uint64_t window;        /* the second, << 32, and how many passed in it */
+	uint64_t every, per_second; /* written from user space */
+	uint64_t pad[3];        /* a cache line */
+};
+
 #define WINDOWS_MAX 8
 #define WINDOWS_SIZE 1024
 struct scratch {
@@ -68,6 +99,8 @@ struct scratch {
 		uint64_t key, elem;
 	} candidates[40];
 	uint8_t work[SCRATCH_WORK_SIZE];
+	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */
+	struct walk_state walk;
 	struct call_state state;
 	struct open_call_head call; /* from here on what a struct open_call is: put into the map as it lies here */
 	/*
@@ -89,6 +122,10 @@ struct site_shape {
 struct uprobe_env {
 	int ring, scratch, losses, saved; /* maps */
 	int calls, big_calls;             /* likewise; -1 while nothing needs them */
+	int shapes, edges, dynamic;       /* of the program's table of shapes; -1: none */
+	int controls;                     /* -1 while nothing needs it */
+	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */
+	const struct capture_program *entry; /* whose record at_entry means */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
 };

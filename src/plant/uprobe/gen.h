@@ -42,6 +42,11 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 #define SCRATCH_CALL(field)                                                                        \
 	((int)(offsetof(struct scratch, call) + offsetof(struct open_call_head, field)) -          \
 	 (int)offsetof(struct scratch, record))
+#define SCRATCH_WALK(field)                                                                        \
+	((int)(offsetof(struct scratch, walk) + offsetof(struct walk_state, field)) -              \
+	 (int)offsetof(struct scratch, record))
+#define SCRATCH_GROUP_OFF                                                                          \
+	((int)offsetof(struct scratch, group) - (int)offsetof(struct scratch, record))
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
@@ -77,6 +82,7 @@ struct gen {
 	int stack_regs;             /* where the virtual registers begin */
 	bool in_call;               /* at this point, a return has found its call */
 	int unwind;                 /* calls.c: label of the callback that takes away stale calls, -1: none */
+	int walk;                   /* walk.c: likewise, of that which looks at an edge */
 	bool holds_scratch;         /* at this point of the program */
 	bool in_filter, in_region;
 	uint16_t slot;              /* of the region */
@@ -120,6 +126,19 @@ void calls_callbacks(struct gen *g); /* the subprograms that the above need */
 int gen_call_saved(struct gen *g, const struct ir_insn *i);
 int gen_call_save(struct gen *g, const struct ir_insn *i);
 int gen_latency(struct gen *g, const struct ir_insn *i);
+
+/* walk.c, stack.c */
+bool walk_used(const struct capture_program *p);
+void walk_chunks(struct gen *g);   /* what the record's images lead to */
+void walk_callback(struct gen *g);
+int gen_image(struct gen *g, const struct ir_insn *i);
+int gen_emit_stack(struct gen *g, const struct ir_insn *i);
+
+/* control.c, aggregate.c */
+void control_hit(struct gen *g);
+void control_pass(struct gen *g);  /* of a point or an entry, once its condition is true */
+int aggregate_update(struct gen *g);
+bool aggregate_wants_entry(const struct capture_program *p);
 
 /* compile.c */
 void gen_target(struct gen *g);    /* R0 = the process's number */

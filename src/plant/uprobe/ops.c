@@ -610,7 +610,7 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 bool ir_needs_scratch(const struct ir_insn *i)
 {
 	return i->op == IR_MAP_STR || i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
-	       i->op == IR_SAVED;
+	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK;
 }
 
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
@@ -677,6 +677,12 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_emit(g, i);
 	case IR_EMIT_STR:
 		return gen_emit_str(g, i);
+	case IR_EMIT_STACK:
+		return gen_emit_stack(g, i);
+	case IR_IMAGE:
+	case IR_IMAGE_PUT:
+	case IR_IMAGE_COPY:
+		return gen_image(g, i);
 	case IR_GOROUTINE:
 		return gen_goroutine(g, i);
 	}

@@ -2,16 +2,36 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <bpf/bpf.h>
 
 #include "base/vec.h"
 
 #define CALLS_DEFAULT 65536
+#define CONTROLS_BYTES (LOSS_PROBES * sizeof(struct control))
+
+/* A table of shapes, in the kernel. */
+struct table {
+	const struct shape_table *shapes;
+	int shapes_fd, edges_fd, dynamic_fd;
+};
+
+/* The program of the entry, by group. */
+struct known_entry {
+	uint64_t binary_key;
+	uint32_t group;
+	const struct capture_program *program;
+};
 
 struct traced {
 	size_t max_calls;
 	struct uprobe_btf btf;
 	int calls, big_calls;
+	VEC(struct table) tables;
+	VEC(struct known_entry) entries;
+	int controls_fd;
+	struct control *controls; /* the map, in our memory */
+	struct groups *groups;
 };
 
 struct traced *traced_new(const struct planter_options *o)
@@ -19,14 +39,30 @@ struct traced *traced_new(const struct planter_options *o)
 	struct traced *t = xcalloc(1, sizeof(*t));
 
 	t->max_calls = o && o->max_calls ? o->max_calls : CALLS_DEFAULT;
-	t->btf.fd = t->calls = t->big_calls = -1;
+	t->groups = groups_new(o ? o->max_groups : 0);
+	t->btf.fd = t->calls = t->big_calls = t->controls_fd = -1;
 	return t;
+}
+
+static void table_done(struct table *t)
+{
+	close_fd(t->shapes_fd);
+	close_fd(t->edges_fd);
+	close_fd(t->dynamic_fd);
 }
 
 void traced_free(struct traced *t)
 {
 	if (!t)
 		return;
+	for (size_t i = 0; i < t->tables.len; i++)
+		table_done(&t->tables.data[i]);
+	vec_done(&t->tables);
+	vec_done(&t->entries);
+	groups_free(t->groups);
+	if (t->controls)
+		munmap(t->controls, CONTROLS_BYTES);
+	close_fd(t->controls_fd);
 	close_fd(t->btf.fd);
 	close_fd(t->calls);
 	close_fd(t->big_calls);
@@ -44,13 +80,153 @@ static int make_calls(struct traced *t, struct err *err)
 	return MIN(MIN(t->calls, t->big_calls), 0);
 }
 
+static const struct capture_program *find_entry(const struct traced *t, const struct capture_program *p,
+						uint64_t binary_key)
+{
+	for (size_t i = 0; p->call_group && i < t->entries.len; i++)
+		if (t->entries.data[i].group == p->call_group && t->entries.data[i].binary_key == binary_key)
+			return t->entries.data[i].program;
+	return NULL;
+}
+
 static bool has_callbacks(const struct capture_program *p)
 {
-	return p->role != PROGRAM_POINT;
+	return p->role != PROGRAM_POINT || p->shapes;
+}
+
+void traced_know(struct traced *t, const struct plant_probe *probe, uint64_t binary_key)
+{
+	const struct capture_program *p = probe->program;
+
+	if (p->role == PROGRAM_ENTRY && !find_entry(t, p, binary_key))
+		vec_push(&t->entries, ((struct known_entry){binary_key, p->call_group, p}));
+}
+
+/* ---- control ---- */
+
+static int make_controls(struct traced *t, struct err *err)
+{
+	void *at;
+
+	if (t->controls)
+		return 0;
+	t->controls_fd = uprobe_mapped_array_create(sizeof(struct control), LOSS_PROBES, err);
+	if (t->controls_fd < 0)
+		return t->controls_fd;
+	at = mmap(NULL, CONTROLS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, t->controls_fd, 0);
+	if (at == MAP_FAILED)
+		return err_set(err, -errno, "a BPF array cannot be mapped: %s", strerror(errno));
+	t->controls = at;
+	return 0;
+}
+
+static int prepare_control(struct traced *t, const struct plant_probe *probe, struct err *err)
+{
+	if (!probe->program->controlled)
+		return 0;
+	if (probe->id >= LOSS_PROBES)
+		return err_set(err, -E2BIG, "%s is probe number %u: only the first %u can be counted and limited",
+			       probe->label, probe->id, LOSS_PROBES);
+	return make_controls(t, err);
+}
+
+int traced_control(struct traced *t, uint32_t probe, const struct plant_control *c)
+{
+	if (!t->controls || probe >= LOSS_PROBES)
+		return -ENOENT;
+	__atomic_store_n(&t->controls[probe].every, c->every, __ATOMIC_RELAXED);
+	__atomic_store_n(&t->controls[probe].per_second, MIN(c->per_second, UINT64_C(0xfffffffe)), __ATOMIC_RELAXED);
+	return 0;
+}
+
+uint64_t traced_hits(struct traced *t, uint32_t probe)
+{
+	return t->controls && probe < LOSS_PROBES ? __atomic_load_n(&t->controls[probe].hits, __ATOMIC_RELAXED) : 0;
+}
+
+int traced_aggregates(struct traced *t, bool clear, plant_group_fn fn, void *arg)
+{
+	return groups_read(t->groups, clear, fn, arg);
+}
+
+/* ---- shapes ---- */
+
+static struct table *find_table(struct traced *t, const struct shape_table *shapes)
+{
+	for (size_t i = 0; i < t->tables.len; i++)
+		if (t->tables.data[i].shapes == shapes)
+			return &t->tables.data[i];
+	return NULL;
+}
+
+static int fill_shapes(const struct table *t)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < t->shapes->shapes.len && r == 0; i++) {
+		const struct shape *s = &t->shapes->shapes.data[i];
+		const struct walk_shape v = {s->size, s->first_edge, s->nedges, 0};
+
+		r = bpf_map_update_elem(t->shapes_fd, &i, &v, BPF_ANY);
+	}
+	for (uint32_t i = 0; i < t->shapes->edges.len && r == 0; i++) {
+		const struct shape_edge *s = &t->shapes->edges.data[i];
+		const struct walk_edge v = {.kind = s->kind, .count = s->count, .costs = s->costs, .offset = s->offset,
+					    .count_off = s->count_off, .shape = s->shape, .max = s->max};
+
+		r = bpf_map_update_elem(t->edges_fd, &i, &v, BPF_ANY);
+	}
+	for (size_t i = 0; i < t->shapes->dynamic.len && r == 0; i++) {
+		const struct shape_dynamic *s = &t->shapes->dynamic.data[i];
+		const struct walk_dynamic v = {s->shape, s->direct};
+
+		r = bpf_map_update_elem(t->dynamic_fd, &s->rtype, &v, BPF_ANY);
+	}
+	return r < 0 ? -errno : 0;
+}
+
+static uint32_t at_least_one(size_t n)
+{
+	return (uint32_t)MAX(n, 1u);
+}
+
+static int make_table(struct traced *t, const struct shape_table *shapes, struct err *err)
+{
+	struct table n = {.shapes = shapes, .shapes_fd = -1, .edges_fd = -1, .dynamic_fd = -1};
+	int r;
+
+	n.shapes_fd = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(struct walk_shape),
+					at_least_one(shapes->shapes.len), err);
+	n.edges_fd = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(struct walk_edge),
+				       at_least_one(shapes->edges.len), err);
+	n.dynamic_fd = uprobe_hash_create(8, sizeof(struct walk_dynamic), at_least_one(shapes->dynamic.len), err);
+	r = MIN(MIN(n.shapes_fd, n.edges_fd), n.dynamic_fd);
+	if (r >= 0) {
+		r = fill_shapes(&n);
+		if (r < 0)
+			err_set(err, r, "the shapes of values do not go into a BPF map: %s", strerror(-r));
+	}
+	if (r < 0)
+		table_done(&n);
+	else
+		vec_push(&t->tables, n);
+	return r;
+}
+
+void traced_env(struct traced *t, const struct plant_probe *probe, uint64_t binary_key, struct uprobe_env *env)
+{
+	const struct table *table = find_table(t, probe->program->shapes);
+
+	env->groups = groups_of(t->groups, probe->id);
+	env->entry = find_entry(t, probe->program, binary_key);
+
+	env->shapes = table ? table->shapes_fd : -1;
+	env->edges = table ? table->edges_fd : -1;
+	env->dynamic = table ? table->dynamic_fd : -1;
 }
 
 int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *btf, const struct plant_probe *probe,
-		   struct err *err)
+		   uint64_t binary_key, struct err *err)
 {
 	const struct capture_program *p = probe->program;
 	int r = 0;
@@ -59,6 +235,13 @@ int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *
 		r = uprobe_btf_load(&t->btf, err);
 	if (r == 0 && p->role != PROGRAM_POINT)
 		r = make_calls(t, err);
+	if (r == 0 && p->shapes && !find_table(t, p->shapes))
+		r = make_table(t, p->shapes, err);
+	if (r == 0)
+		r = prepare_control(t, probe, err);
+	if (r == 0 && p->naggregates)
+		r = groups_add(t->groups, probe->id, p, find_entry(t, p, binary_key), err);
+	env->controls = t->controls_fd;
 	env->calls = t->calls;
 	env->big_calls = t->big_calls;
 	*btf = t->btf;

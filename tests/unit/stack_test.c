@@ -1,0 +1,89 @@
+/* The frames of a goroutine in the kernel: functions with frame pointers call each other, as Go's do. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "unit/plant_self.h"
+
+/*
+ * chain calls itself RBX times, then the function in RCX; the bottom's RBP is 0, as a goroutine's. chain_push and
+ * chain_body are sites before and in the frame; leaf has none.
+ */
+__asm__(".pushsection .text\n"
+	".balign 64\n"
+	"chain_start: push %rbp\n xor %ebp, %ebp\n call chain_push\n"
+	"chain_bottom: pop %rbp\n ret\n"
+	".balign 64\n"
+	"chain_push: push %rbp\n mov %rsp, %rbp\n sub $24, %rsp\n"
+	"chain_body: nop\n"
+	" test %rbx, %rbx\n je 1f\n dec %rbx\n call chain_push\n"
+	"chain_again: jmp 2f\n"
+	"1: call *%rcx\n"
+	"chain_last: nop\n"
+	"2: add $24, %rsp\n pop %rbp\n ret\n"
+	".balign 64\n"
+	"leaf: nop\n ret\n"
+	".popsection\n");
+extern char chain_start[] __attribute__((visibility("hidden"))), chain_bottom[] __attribute__((visibility("hidden"))),
+	chain_push[] __attribute__((visibility("hidden"))), chain_body[] __attribute__((visibility("hidden"))),
+	chain_again[] __attribute__((visibility("hidden"))), chain_last[] __attribute__((visibility("hidden"))),
+	leaf[] __attribute__((visibility("hidden")));
+
+static struct self_g g1 = {.hi = SELF_HI, .goid = 7};
+
+static void stack_at(const void *site, int32_t sp_delta, unsigned max, unsigned calls, size_t sample,
+		     const void *const *want, size_t n)
+{
+	const struct ir_insn in[] = {
+		{.op = IR_REGION, .slot = 0}, {.op = IR_EMIT_STACK, .slot = 0, .imm = max}, {.op = IR_END},
+	};
+	struct ir_slot slot = {.kind = VALUE_STACK};
+	struct capture_program prog = {.insns = (struct ir_insn *)in, .ninsns = ARRAY_SIZE(in), .slots = &slot,
+				       .nslots = 1, .g = SELF_G_LAYOUT};
+	struct planter *p = self_open(NULL);
+	struct self_samples got = {0};
+	const char *bytes;
+	size_t len;
+
+	self_plant_at(p, &prog, 1, site, sp_delta);
+	self_call(&(struct self_regs){.rbx = calls, .rcx = (uintptr_t)leaf, .g = &g1}, chain_start);
+	assert_true(self_drain(p, &got) > sample);
+	bytes = event_bytes(&got.all.data[sample].e[0], 0, &len);
+	assert_int_equal(len, 8 * n);
+	assert_memory_equal(bytes, want, len);
+	self_samples_done(&got);
+	planter_uprobe.close(p);
+}
+
+static void frames(void **state)
+{
+	const void *bottom[] = {chain_bottom}, *two[] = {chain_again, chain_again, chain_bottom};
+	const void *in_leaf[] = {chain_last, chain_again, chain_again, chain_bottom};
+
+	stack_at(chain_push, 0, 64, 2, 0, bottom, 1);
+	stack_at(chain_body, 32, 64, 2, 0, bottom, 1);
+	stack_at(chain_push, 0, 64, 2, 2, two, 3);
+	stack_at(chain_body, 32, 64, 2, 2, two, 3);
+	stack_at(chain_body, 32, 2, 2, 2, two, 2);
+	stack_at(chain_body, 32, 1, 2, 2, two, 1);
+	stack_at(leaf, 0, 64, 2, 0, in_leaf, 4);
+}
+
+static void deep(void **state)
+{
+	const void *all[IR_MAX_STACK];
+
+	for (size_t i = 0; i < IR_MAX_STACK; i++)
+		all[i] = chain_again;
+	stack_at(chain_push, 0, IR_MAX_STACK, 200, 200, all, IR_MAX_STACK);
+	stack_at(chain_push, 0, IR_MAX_STACK, 63, 63, (all[63] = chain_bottom, all), IR_MAX_STACK);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(frames), cmocka_unit_test(deep)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
