@@ -6,7 +6,7 @@
 
 #include "cmd/verb.h"
 
-static const struct verb *const verbs[] = {&verb_run, &verb_attach, &verb_inspect, &verb_doctor};
+static const struct verb *const verbs[] = {&verb_run, &verb_attach, &verb_trace, &verb_probes, &verb_inspect, &verb_doctor};
 
 int complain(int code, const char *fmt, ...)
 {

@@ -139,6 +139,12 @@ void json_double(struct json *j, double v)
 	buf_printf(j->out, "%.17g", v);
 }
 
+void json_number(struct json *j, const char *text)
+{
+	separate(j);
+	buf_str(j->out, text);
+}
+
 void json_bool(struct json *j, bool v)
 {
 	separate(j);

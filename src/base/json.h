@@ -22,6 +22,7 @@ void json_str(struct json *j, const char *s);                  /* NULL writes nu
 void json_int(struct json *j, int64_t v);
 void json_uint(struct json *j, uint64_t v);
 void json_double(struct json *j, double v);                    /* NaN and infinities as strings */
+void json_number(struct json *j, const char *text);             /* as it is: the caller knows it is one */
 void json_bool(struct json *j, bool v);
 void json_null(struct json *j);
 

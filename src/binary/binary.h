@@ -79,6 +79,18 @@ bool binary_has_package(const struct binary *b, const char *import_path);
 uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned i);
 /* Source position of a pc: file name and line; false if unknown. */
 bool binary_pc_line(const struct binary *b, uint64_t pc, const char **ret_file, int *ret_line);
+/*
+ * The functions that the instruction at pc belongs to, innermost first: those inlined there, then the
+ * one that contains them, each with its position (file "" and line 0 if unknown). Stripped binaries
+ * have this, too. For a return address pass the address minus 1. Fills up to max (64 are plenty; the
+ * last is always the containing function); 0 when pc is in no function.
+ */
+struct pc_frame {
+	const char *function, *file;
+	int line;
+	bool inlined;
+};
+size_t binary_pc_frames(const struct binary *b, uint64_t pc, struct pc_frame *ret, size_t max);
 
 /* ---- types (rtype_object.c, rtype_index.c, typeexpr.c, dwarf_type.c) ---- */
 
@@ -115,6 +127,9 @@ const struct type *type_result(struct binary *b, const struct type *t, size_t i)
 bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err);
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
+/* Likewise over the types that an interface may hold: those with its methods, all if it has none (functions without a
+ * name are left out). */
+bool binary_type_holdable_next(struct binary *b, const struct type *interface, size_t *pos, const struct type **ret);
 
 /* ---- signatures and argument locations (signature.c) ---- */
 
@@ -137,6 +152,12 @@ struct param {
 	const struct piece *pieces;
 	size_t npieces;             /* 0 with why set, or a zero-sized type */
 	const char *why;            /* why this parameter cannot be located, or NULL */
+	/*
+	 * In a generic function, where type is a shape ("go.shape.int", "[]go.shape.string"): which
+	 * word of the dictionary leads to the real type (binary_dictionary_type), counted from 1; 0
+	 * where type is the real one or no such word is known.
+	 */
+	unsigned dict_word;
 };
 enum signature_source {
 	SIG_ARGINFO = 1, SIG_SPILLS = 2, SIG_PTRMAP = 4, SIG_METHOD = 8, SIG_DWARF = 16, SIG_DECLARED = 32,
@@ -149,6 +170,7 @@ struct signature {
 	size_t nresults;
 	bool results_known;
 	uint32_t sources;           /* what it was derived from and checked against */
+	const struct param *dictionary; /* generic: where the pointer to the dictionary is; or NULL */
 };
 
 /* A signature as a pack or a user declares it, in Go syntax. */
@@ -171,6 +193,24 @@ struct declared_signature {
 int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,
 		     struct signature *ret, struct err *err);
 
+/*
+ * The type that a word of a generic function's dictionary points to; dict is the pointer that a call
+ * was given, minus the load bias. NULL when that word is no type descriptor's address.
+ */
+const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsigned dict_word);
+
+/* A variable that a closure captured. RDX points to the closure object at function entry. */
+struct closure_var {
+	const char *name;
+	const struct type *type; /* of the variable; NULL if unknown */
+	uint32_t offset;         /* in the closure object */
+	bool by_reference;       /* there is a pointer to the variable at offset */
+	unsigned dict_word;      /* as in struct param */
+};
+/* The captured variables of f, in b's arena. -ENODATA where DWARF does not mark them. */
+int binary_closure_vars(struct binary *b, const struct func *f, const struct closure_var **ret,
+			size_t *ret_n, struct err *err);
+
 /* ---- probe sites (site.c, insn.c) ---- */
 
 enum site_kind { SITE_ENTRY, SITE_RETURN };
@@ -189,14 +229,38 @@ int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, 
 int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret, size_t *ret_n,
 			struct err *err);
 
-/* ---- inlined instances (dwarf.c) ---- */
+/*
+ * 0 when every return of f is one of its RETs. -ENOTSUP with a sentence when it leaves, on some way
+ * or on all, by a jump to another function, whose return then is f's own.
+ */
+int binary_returns_complete(struct binary *b, const struct func *f, struct err *err);
+/*
+ * The instruction of f that begins at pc, as an entry site that always fires: for places that other
+ * sources name, e.g. an inlined instance's entry. Refuses a pc where no instruction begins.
+ */
+int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct site *ret,
+		   struct err *err);
+
+/* ---- inlined instances (dwarf_inline.c) ---- */
 
 struct inlined {
 	uint64_t entry;       /* first address of the instance */
-	struct func host;     /* the function it was inlined into */
+	struct func host;     /* the function it was inlined into, at whatever depth */
+	uint64_t die;         /* private: for the functions below */
 };
-/* Fills up to max, returns how many; 0 without DWARF. */
+/* Names match as in binary_func_find. Fills up to max, returns how many; 0 without DWARF. */
 size_t binary_inlined(struct binary *b, const char *name, struct inlined *ret, size_t max);
+/* Iterates over the names of functions that were inlined somewhere (names may come twice). */
+bool binary_inlined_next(struct binary *b, size_t *pos, const char **ret_name);
+/*
+ * The parameters of one instance where DWARF says they are when control comes to its entry; those
+ * that the compiler does not keep there have a why. Nothing is known of results. Stack pieces count
+ * from SP at the entry of the host.
+ */
+int binary_inlined_signature(struct binary *b, const struct inlined *i, struct signature *ret,
+			     struct err *err);
+/* The site at its entry; refused where that would fire more than once a call. */
+int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *ret, struct err *err);
 
 /* ---- where a goroutine's facts lie ---- */
 
@@ -206,5 +270,7 @@ struct goroutine_layout {
 	uint32_t m_curg;                        /* in runtime.m */
 };
 int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, struct err *err);
+/* Where an itab (the first word of an interface with methods) keeps its type word. Errors: -ENODATA. */
+int binary_itab_type_offset(struct binary *b, uint32_t *ret, struct err *err);
 
 #endif

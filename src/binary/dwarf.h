@@ -12,8 +12,10 @@
 struct dwarf_param {
 	const char *name;         /* "" if it has none, ".dict" for a generic function's dictionary */
 	const struct type *type;  /* NULL if it cannot be read */
+	unsigned dict_word;       /* as in struct param */
 	bool result;
-	bool located;             /* pieces say where it is at function entry */
+	bool located;             /* pieces say where it is */
+	const char *why;          /* or why not */
 	struct piece pieces[DWARF_PIECES];
 	size_t npieces;
 };

@@ -14,7 +14,15 @@
 
 #define DIE_DEPTH 64
 
-enum { AT_GO_KIND = 0x2900, AT_GO_KEY, AT_GO_ELEM, AT_GO_EMBEDDED, AT_GO_RUNTIME_TYPE };
+enum {
+	AT_GO_KIND = 0x2900,
+	AT_GO_KEY,
+	AT_GO_ELEM,
+	AT_GO_EMBEDDED,
+	AT_GO_RUNTIME_TYPE,
+	AT_GO_DICT_INDEX = 0x2906,
+	AT_GO_CLOSURE_OFFSET,
+};
 
 struct func_die {
 	uint64_t pc;
@@ -23,6 +31,14 @@ struct func_die {
 struct inline_die {
 	Dwarf_Off origin;
 	uint64_t entry;
+	Dwarf_Off off;
+};
+
+/* A function that was inlined somewhere. */
+struct abstract_die {
+	const char *name;
+	Dwarf_Off off;
+	size_t next; /* the one before it with the same plain name, index + 1 */
 };
 
 struct dwarf {
@@ -31,7 +47,9 @@ struct dwarf {
 	VEC(struct func_die) funcs;     /* by pc */
 	VEC(struct inline_die) inlines; /* by origin */
 	struct strmap types;            /* name -> offset + 1 */
-	struct strmap abstracts;        /* name -> offset + 1 */
+	VEC(struct abstract_die) abstracts;
+	struct strmap by_plain_name;    /* without brackets -> index in abstracts + 1 */
+	struct arena names;
 	struct map by_offset;           /* type DIE offset + 1 -> struct type_full * */
 	uint64_t steps;                 /* DIEs that may still be looked at */
 	unsigned depth;
@@ -39,6 +57,21 @@ struct dwarf {
 
 /* Opens and indexes at the first call; NULL without DWARF. */
 struct dwarf *dwarf_get(struct binary *b);
+
+const struct func_die *dwarf_find_function(const struct dwarf *d, uint64_t pc);
+
+/* The newest abstract function with the plain name of name: index + 1, 0 if there is none. */
+size_t dwarf_find_abstract(const struct dwarf *d, const char *name);
+
+/* ---- parameters (dwarf_param.c) ---- */
+
+struct dwarf_param;
+/*
+ * A variable's name, type and place at pc. described is the DIE with the name and the type, located
+ * the one with the location: the same, or an inlined instance's; NULL when that has none.
+ */
+void die_param(struct binary *b, Dwarf_Die *described, Dwarf_Die *located, uint64_t pc,
+	       struct dwarf_param *ret);
 
 /* ---- attributes (dwarf.c) ---- */
 

@@ -63,6 +63,12 @@ uint32_t func_pcsp(const struct binary *b, const struct func *f);
 bool func_sp_delta(const struct binary *b, const struct func *f, uint64_t pc, int32_t *ret);
 /* PCDATA table i of f at pc; false when there is none. */
 bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc, int32_t *ret);
+/*
+ * The next character of a function's name as look-ups see it, 0 at the end: without what is in
+ * brackets, and with %2e as a dot. Whether a function named have is meant by the name asked for.
+ */
+char func_name_next(const char **s);
+bool func_name_equal(const char *have, const char *asked);
 /* The args word of the _func record: bytes of the argument area, negative when unknown. */
 bool func_args_size(const struct binary *b, const struct func *f, int32_t *ret);
 

@@ -361,7 +361,7 @@ bool binary_func_at(const struct binary *b, uint64_t pc, struct func *ret)
  * The next character of a name as look-ups see it: 0 at the end; what is in brackets is left out,
  * %2e is a dot.
  */
-static char name_next(const char **s)
+char func_name_next(const char **s)
 {
 	const char *p = *s;
 
@@ -382,7 +382,7 @@ static char name_next(const char **s)
 	return *p;
 }
 
-static bool name_equal(const char *have, const char *asked)
+bool func_name_equal(const char *have, const char *asked)
 {
 	const char *bracket = strchr(asked, '[');
 	char c;
@@ -390,15 +390,15 @@ static bool name_equal(const char *have, const char *asked)
 	if (bracket && strncmp(bracket, "[...]", 5) != 0)
 		return !strcmp(have, asked);
 	do {
-		c = name_next(&have);
-		if (c != name_next(&asked))
+		c = func_name_next(&have);
+		if (c != func_name_next(&asked))
 			return false;
 	} while (c);
 	return true;
 }
 
 /*
- * A filter ahead of name_equal: names that differ in their last three characters differ. Names that
+ * A filter ahead of func_name_equal: names that differ in their last three characters differ. Names that
  * are too short or end in a bracket say nothing (TAIL_ANY). No escape reaches into these three.
  */
 #define TAIL_ANY  0
@@ -434,7 +434,7 @@ static void finder_try(struct finder *f, const struct pclntab *p, size_t i, cons
 {
 	int64_t *found = &f->found[k];
 
-	if (name_equal(have, f->names[k]) &&
+	if (func_name_equal(have, f->names[k]) &&
 	    (*found < 0 || name_rank(p, (size_t)*found) < name_rank(p, i)))
 		*found = (int64_t)i;
 }
@@ -486,7 +486,7 @@ size_t binary_func_find(const struct binary *b, const char *name, struct func *r
 		struct func f;
 
 		if (!have || (t != tail && t != TAIL_ANY && tail != TAIL_ANY) ||
-		    !name_equal(have, name) || !binary_func(b, i, &f))
+		    !func_name_equal(have, name) || !binary_func(b, i, &f))
 			continue;
 		if (n < max)
 			ret[n] = f;

@@ -45,6 +45,11 @@ static struct slot *add_slot(struct slots *s, const char *name, const struct typ
 	return x;
 }
 
+static void add_dwarf_slot(struct slots *s, const struct dwarf_param *p)
+{
+	add_slot(s, p->name, p->type)->dict_word = p->dict_word;
+}
+
 /* The dictionary's place in DWARF's list is not its place among the parameters: it is tried. */
 static bool from_dwarf_params(struct work *w)
 {
@@ -55,9 +60,28 @@ static bool from_dwarf_params(struct work *w)
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!p[i].result && strcmp(p[i].name, ".dict"))
-			add_slot(&w->params, p[i].name, p[i].type);
+			add_dwarf_slot(&w->params, &p[i]);
 	w->sources |= SIG_DWARF;
 	return true;
+}
+
+/* Nothing but what ArgInfo lists: words without types. */
+static bool from_arginfo(struct work *w)
+{
+	if (!w->has_info || w->name.generic)
+		return false;
+	for (size_t i = 0; i < w->info.nitems; i++)
+		add_slot(&w->params, "", i || !w->name.receiver ? NULL : receiver_type(w));
+	return true;
+}
+
+/* All of them or none are written; of a wrapper, none need not mean that there are none. */
+static void dwarf_results(struct work *w, const struct dwarf_param *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i].result)
+			add_dwarf_slot(&w->results, &p[i]);
+	w->results_known = w->results.n || !(w->f->flags & FUNC_WRAPPER);
 }
 
 static bool from_dwarf(struct work *w)
@@ -67,10 +91,44 @@ static bool from_dwarf(struct work *w)
 
 	if (!from_dwarf_params(w) || dwarf_function(w->b, w->f, &p, &n))
 		return false;
-	for (size_t i = 0; i < n; i++)
+	dwarf_results(w, p, n);
+	return true;
+}
+
+static bool lies_at(const struct slot *s, const struct piece *x)
+{
+	if (!s->shaped)
+		return false;
+	if (x->where == ON_STACK)
+		return !s->place.registers && (int32_t)(8 + s->place.offset) == x->stack;
+	return s->place.registers && s->place.regs[0] == x->reg;
+}
+
+/*
+ * Before Go 1.22 DWARF leaves out parameters named "_": those it has are told by where it says that
+ * they are, the others are words without types, as ArgInfo lists them.
+ */
+static bool from_dwarf_places(struct work *w)
+{
+	const struct dwarf_param *p;
+	size_t n, at = 0;
+
+	if (w->name.generic || !from_arginfo(w) || dwarf_function(w->b, w->f, &p, &n))
+		return false;
+	signature_place(w);
+	for (size_t i = 0; i < n; i++) {
 		if (p[i].result)
-			add_slot(&w->results, p[i].name, p[i].type);
-	w->results_known = true;
+			continue;
+		while (p[i].located && at < w->params.n &&
+		       !lies_at(&w->params.v[at], &p[i].pieces[0]))
+			at++;
+		if (!p[i].located || !p[i].npieces || at == w->params.n)
+			return false;
+		w->params.v[at].name = p[i].name;
+		w->params.v[at++].type = p[i].type;
+	}
+	dwarf_results(w, p, n);
+	w->sources |= SIG_DWARF;
 	return true;
 }
 
@@ -142,16 +200,6 @@ static bool from_declaration(struct work *w)
 		add_declared(w, &w->results, w->decl->results, w->decl->nresults);
 	w->results_known = w->decl->has_results;
 	w->sources |= SIG_DECLARED;
-	return true;
-}
-
-/* Nothing but what ArgInfo lists: words without types. */
-static bool from_arginfo(struct work *w)
-{
-	if (!w->has_info || w->name.generic)
-		return false;
-	for (size_t i = 0; i < w->info.nitems; i++)
-		add_slot(&w->params, "", i || !w->name.receiver ? NULL : receiver_type(w));
 	return true;
 }
 
@@ -309,7 +357,8 @@ static int resolve(struct work *w, struct err *err)
 	if (found)
 		names_from_dwarf(w);
 	if (found || !attempt_generic(w, from_dwarf, &e) ||
-	    !attempt_generic(w, from_dwarf_params, &e))
+	    !attempt_generic(w, from_dwarf_params, &e) ||
+	    (!w->decl && !attempt(w, from_dwarf_places, -1, &e)))
 		return w->decl ? resolve_declared(w, err) : 0;
 	if (w->decl)
 		return attempt_generic(w, from_declaration, err);
@@ -342,6 +391,7 @@ static void write_param(struct work *w, const struct slot *s, struct param *ret)
 	ret->name = arena_strdup(&w->b->arena, s->name);
 	ret->type = s->type;
 	ret->why = s->why;
+	ret->dict_word = s->dict_word;
 	if (s->why || !s->shape.size)
 		return;
 	ret->npieces = s->place.registers ? s->shape.nwords : 1;
@@ -368,6 +418,20 @@ static const struct param *write_params(struct work *w, const struct slots *s, s
 	return p;
 }
 
+static const struct param *write_dictionary(struct work *w)
+{
+	struct param *p;
+
+	for (size_t i = 0; i < w->params.n; i++) {
+		if (!w->params.v[i].hidden)
+			continue;
+		p = arena_new(&w->b->arena, struct param);
+		write_param(w, &w->params.v[i], p);
+		return p;
+	}
+	return NULL;
+}
+
 static void write_signature(struct work *w, struct signature *ret)
 {
 	struct signature s = {.results_known = w->results_known, .sources = w->sources};
@@ -375,6 +439,7 @@ static void write_signature(struct work *w, struct signature *ret)
 	s.params = write_params(w, &w->params, &s.nparams);
 	s.results = write_params(w, &w->results, &s.nresults);
 	s.has_receiver = w->name.receiver && s.nparams;
+	s.dictionary = write_dictionary(w);
 	*ret = s;
 }
 
@@ -391,6 +456,15 @@ static int refuse_abi0(const struct work *w, struct signature *ret, struct err *
 		                   : "is an ABI0 wrapper");
 	*ret = (struct signature){0};
 	return 0;
+}
+
+const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsigned dict_word)
+{
+	uint64_t at;
+
+	if (!dict_word || !image_u64(&b->img, dict + (dict_word - 1) * 8ull, &at))
+		return NULL;
+	return binary_type_at(b, at);
 }
 
 int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,

@@ -16,6 +16,7 @@ struct slot { /* a parameter or a result while it is worked out */
 	const struct type *type; /* NULL: unknown */
 	const char *text;        /* as declared, NULL */
 	bool hidden;             /* the dictionary */
+	unsigned dict_word;      /* as in struct param */
 	bool shaped;             /* shape and place are known */
 	const char *why;         /* … or why not */
 	struct shape shape;

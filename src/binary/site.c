@@ -9,7 +9,8 @@
  * where the compiler saves the frame pointer with a mov (before Go 1.21), the check's own branch:
  * when that is about to be taken the hit is ignored, for the function will be entered again.
  *
- * Return: every RET. A tail jump to another function returns for this one and is not seen.
+ * Return: every RET. A tail jump to another function returns for this one and is not seen; SP there
+ * is what it was at entry.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -213,9 +214,56 @@ int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, 
 	return r;
 }
 
+int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct site *ret,
+                   struct err *err)
+{
+	const struct insn *i;
+	struct code c;
+	struct site s;
+	int r = func_code(b, f, &c, err);
+
+	if (r)
+		return r;
+	r = refuse_code(f, &c, err);
+	i = r ? NULL : code_at(&c, pc);
+	if (!r && !i)
+		r = err_set(err, -EINVAL, "no instruction of %s begins at %#" PRIx64, f->name, pc);
+	else if (!r && i->price == INSN_REFUSED)
+		r = err_set(err, -ENOTSUP,
+		            "the instruction at %#" PRIx64 " in %s cannot carry a probe", pc,
+		            f->name);
+	else if (!r && write_site(b, &c, i, SITE_ENTRY, &s))
+		r = err_set(err, -EPROTO, "%#" PRIx64 " in %s is not in the file", pc, f->name);
+	code_done(&c);
+	if (r)
+		return r;
+	if (!func_sp_delta(b, f, pc, &s.sp_delta))
+		return err_set(err, -EPROTO, "the binary does not say where SP is at %#" PRIx64
+		               " in %s", pc, f->name);
+	*ret = s;
+	return 0;
+}
+
+/* ---- ways out ---- */
+
 struct exits {
-	size_t rets, tails, indirect, refused;
+	size_t rets, tails, refused;
+	uint64_t target; /* of a direct jump out, 0 if all are indirect */
 };
+
+/*
+ * An indirect jump goes through a jump table, which the compiler reads with an index, or to the
+ * function whose address a register or a field holds.
+ */
+static bool is_tail(const struct code *c, const struct insn *i)
+{
+	struct insn_effect e;
+
+	if (i->kind == INSN_JUMP || i->kind == INSN_BRANCH)
+		return !code_contains(c, i->target);
+	return i->kind == INSN_JUMP_INDIRECT &&
+	       (!insn_effect(c, i, &e) || !(e.has_mem && e.mem_indexed));
+}
 
 static struct exits count_exits(const struct code *c)
 {
@@ -228,28 +276,57 @@ static struct exits count_exits(const struct code *c)
 			x.rets++;
 		if (i->kind == INSN_RET && i->price == INSN_REFUSED)
 			x.refused++;
-		if ((i->kind == INSN_JUMP || i->kind == INSN_BRANCH) &&
-		    !code_contains(c, i->target))
-			x.tails++;
-		if (i->kind == INSN_JUMP_INDIRECT)
-			x.indirect++;
+		if (!is_tail(c, i))
+			continue;
+		x.tails++;
+		if (i->target)
+			x.target = i->target;
 	}
 	return x;
 }
 
-static int refuse_exits(const struct func *f, const struct exits *x, struct err *err)
+static int refuse_tails(const struct binary *b, const struct func *f, const struct exits *x,
+                        struct err *err)
+{
+	struct func to;
+
+	if (x->target && binary_func_at(b, x->target, &to))
+		return err_set(err, -ENOTSUP,
+		               "%s %sleaves by a jump to %s, so its return cannot be seen; probe "
+		               "%s",
+		               f->name, x->rets ? "sometimes " : "", to.name, to.name);
+	return err_set(err, -ENOTSUP,
+	               "%s %sleaves by a jump to another function, so its return cannot be seen; "
+	               "probe the function it jumps to",
+	               f->name, x->rets ? "sometimes " : "");
+}
+
+static int refuse_exits(const struct binary *b, const struct func *f, const struct exits *x,
+                        struct err *err)
 {
 	if (x->rets && !x->refused)
 		return 0;
 	if (x->refused)
 		return err_set(err, -ENOTSUP,
 		               "%s returns with an instruction that cannot carry a probe", f->name);
-	if (x->tails || x->indirect)
-		return err_set(err, -ENOTSUP,
-		               "%s leaves by a jump to another function, so its return "
-		               "cannot be seen; probe the function it jumps to",
-		               f->name);
+	if (x->tails)
+		return refuse_tails(b, f, x, err);
 	return err_set(err, -ENOENT, "%s never returns", f->name);
+}
+
+int binary_returns_complete(struct binary *b, const struct func *f, struct err *err)
+{
+	struct exits x = {0};
+	struct code c;
+	int r = func_code(b, f, &c, err);
+
+	if (r)
+		return r;
+	r = refuse_code(f, &c, err);
+	if (!r)
+		x = count_exits(&c);
+	code_done(&c);
+	return x.tails ? refuse_tails(b, f, &x, err) : r;
 }
 
 static int find_returns(struct binary *b, const struct func *f, const struct code *c,
@@ -261,7 +338,7 @@ static int find_returns(struct binary *b, const struct func *f, const struct cod
 	int r = refuse_code(f, c, err);
 
 	if (!r)
-		r = refuse_exits(f, &x, err);
+		r = refuse_exits(b, f, &x, err);
 	if (r)
 		return r;
 	sites = arena_array(&b->arena, struct site, x.rets);

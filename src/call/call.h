@@ -64,6 +64,12 @@ struct call_summary {
 	struct losses losses;
 };
 
+/* A call that is open, as a planter's open_calls tells: from its record's header. */
+struct call_running {
+	uint32_t target;
+	uint64_t goid, start_ns;
+};
+
 /* ---- what an output is ---- */
 
 struct call_sink;
@@ -73,9 +79,15 @@ struct call_sink_ops {
 	/* Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with --interval. NULL ok. */
 	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
 	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
+	/*
+	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it ends,
+	 * after those of the calls it made: only so is it known that nothing is to come above them.) NULL ok.
+	 */
+	void (*running)(struct call_sink *s, const struct call_running *r, size_t n);
 	void (*summary)(struct call_sink *s, const struct call_summary *sum); /* NULL ok */
 	bool (*gone)(struct call_sink *s);                              /* nobody can receive it any more. NULL ok */
 	const char *(*trouble)(struct call_sink *s);                    /* a sentence, or NULL. NULL ok */
+	void (*losses)(struct call_sink *s, struct losses *ret);        /* adds what it could not write. NULL ok */
 	void (*close)(struct call_sink *s);                             /* writes what is left, frees. */
 };
 struct call_sink {

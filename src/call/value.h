@@ -19,16 +19,16 @@ enum value_form {
 	FORM_FLOAT,       /* f; bits: 32 or 64 of precision */
 	FORM_COMPLEX,     /* f, imag */
 	FORM_STRING,      /* text, len; full_len when cut */
-	FORM_BYTES,       /* []byte: likewise */
+	FORM_BYTES,       /* []byte: likewise; u is 0 when it is nil */
 	FORM_TEXT,        /* ready to be shown as it is: a time, a duration, a function's name, a type's name */
-	FORM_LIST,        /* slices, arrays: children; full_len when cut */
+	FORM_LIST,        /* slices, arrays: children; full_len when cut; u is 0 when it is nil */
 	FORM_STRUCT,      /* children with names */
-	FORM_MAP,         /* children in pairs: key, value, …; full_len when cut */
+	FORM_MAP,         /* children in pairs: key, value, …; full_len when cut; u is 0 when it is nil */
 	FORM_POINTER,     /* one child; or none: too deep, u is the address */
-	FORM_INTERFACE,   /* type_name, one child */
+	FORM_INTERFACE,   /* type_name, one child; or none: too deep, u is the data word */
 	FORM_ERROR,       /* an error: text is what it says, type_name its concrete type; children its fields if its
 	                   * text is not known */
-	FORM_CHAN,        /* u the address, i length, full_len capacity */
+	FORM_CHAN,        /* u the address, i length, full_len capacity (cut: these are not known) */
 	FORM_CYCLE,       /* a pointer to a value that it is part of: u */
 	FORM_UNREADABLE,  /* text: why */
 };
@@ -47,6 +47,8 @@ struct value_node {
 	struct value_node *children;
 	size_t nchildren;
 };
+
+struct value_texts; /* value_texts.h */
 
 struct value_context {
 	struct binary *binary;

@@ -8,16 +8,16 @@ void program_free(struct program *p)
 {
 	if (!p)
 		return;
-	binary_free(p->binary);
-	free(p->probes);
+	binary_free(p->subject.binary);
+	free(p->subject.probes);
 	free(p->join_of_probe);
 	free(p);
 }
 
 static void add_probe(struct program *p, const struct join *j, uint32_t id)
 {
-	p->join_of_probe[p->nprobes] = j;
-	p->probes[p->nprobes++] = (struct plant_probe){.id = id,
+	p->join_of_probe[p->subject.nprobes] = j;
+	p->subject.probes[p->subject.nprobes++] = (struct plant_probe){.id = id,
 						       .label = j->func.name,
 						       .sites = j->sites,
 						       .nsites = j->nsites,
@@ -37,9 +37,9 @@ static void explain_nothing(struct program *p, const pack_set *packs)
 		if (packs->data[i]->nspans)
 			buf_printf(&names, "%s%s", names.len ? ", " : "", packs->data[i]->name);
 	if (refused)
-		snprintf(p->why, sizeof(p->why), "nothing can be observed in it: %s", refused->why);
+		snprintf(p->subject.why, sizeof(p->subject.why), "nothing can be observed in it: %s", refused->why);
 	else
-		snprintf(p->why, sizeof(p->why), "it uses nothing that the packs know (%s)",
+		snprintf(p->subject.why, sizeof(p->subject.why), "it uses nothing that the packs know (%s)",
 			 names.data ? names.data : "none loaded");
 	buf_done(&names);
 }
@@ -48,12 +48,12 @@ static void analyse(struct program *p, const struct process *proc, const pack_se
 {
 	struct err err = {0};
 
-	if (binary_open(proc->exe_path, &p->binary, &err) < 0 ||
-	    join_packs(p->binary, packs->data, packs->len, &p->joins, &p->njoins, &err) < 0) {
-		snprintf(p->why, sizeof(p->why), "%s", err.text);
+	if (binary_open(proc->exe_path, &p->subject.binary, &err) < 0 ||
+	    join_packs(p->subject.binary, packs->data, packs->len, &p->joins, &p->njoins, &err) < 0) {
+		snprintf(p->subject.why, sizeof(p->subject.why), "%s", err.text);
 		return;
 	}
-	p->probes = xcalloc(p->njoins, sizeof(*p->probes));
+	p->subject.probes = xcalloc(p->njoins, sizeof(*p->subject.probes));
 	p->join_of_probe = xcalloc(p->njoins, sizeof(*p->join_of_probe));
 	for (size_t i = 0; i < p->njoins; i++) {
 		if (p->joins[i].variant)
@@ -63,14 +63,13 @@ static void analyse(struct program *p, const struct process *proc, const pack_se
 	}
 	if (!p->nspans)
 		explain_nothing(p, packs);
-	image_trim(binary_image(p->binary));
+	image_trim(binary_image(p->subject.binary));
 }
 
 struct program *program_new(const struct process *proc, const pack_set *packs, uint32_t *next_probe)
 {
 	struct program *p = xcalloc(1, sizeof(*p));
 
-	p->key = proc->file_key;
 	analyse(p, proc, packs, next_probe);
 	return p;
 }

@@ -13,7 +13,7 @@ struct verb {
 	int (*run)(const struct verb *v, int argc, char **argv); /* argv[0] is the verb; returns an exit code */
 };
 
-extern const struct verb verb_run, verb_attach, verb_inspect, verb_doctor;
+extern const struct verb verb_run, verb_attach, verb_trace, verb_probes, verb_inspect, verb_doctor;
 
 void verb_help(const struct verb *v);
 /* "earshot: sentence" on standard error; returns code. */

@@ -31,6 +31,8 @@ struct plant_target {
 struct planter_options {
 	size_t ring_bytes;     /* power of two; 0: the default */
 	const char *procfs;    /* "/proc" */
+	size_t max_calls;      /* traced calls open at once; 0: the default */
+	size_t max_groups;     /* of aggregates of one form; 0: the default */
 };
 
 typedef void (*plant_event_fn)(void *arg, const void *sample, size_t size); /* event_decode_sample */

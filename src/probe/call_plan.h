@@ -67,6 +67,7 @@ struct call_plan_options {
 	struct shape_limits limits;
 	bool xmm_readable;           /* the planter can read XMM registers */
 	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
+	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */
 };
 
@@ -92,6 +93,6 @@ int call_plans_make(struct binary *b, const struct question *questions, size_t n
 /* Names of all functions that a pattern matches: indexes into the function table, in order; arena's. */
 int functions_match(struct binary *b, const char *pattern, struct arena *arena, uint32_t **ret, size_t *ret_n);
 /* "main.(*Cart).Add(user string, items []main.Item) (err error)": what is known of it, with `?` for what is not. */
-void signature_print(const struct func *f, const struct signature *s, struct buf *out);
+void signature_print(const char *name, const struct signature *s, struct buf *out);
 
 #endif

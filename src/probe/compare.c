@@ -127,6 +127,11 @@ static int compare_assertion_nil(struct compiler *c, const struct expr *e, const
 
 /* ---- texts ---- */
 
+static bool is_text(const struct value *v)
+{
+	return v->type ? v->type->kind == KIND_STRING : v->constant == EXPR_STRING;
+}
+
 static int text_constant(struct compiler *c, const struct value *v, const struct value **ret)
 {
 	if (!is_const(v, EXPR_STRING))
@@ -175,12 +180,12 @@ static int compare_strings(struct compiler *c, const struct expr *e, const struc
 
 	if (!is_equality(e))
 		return fail(c, e, "texts can be compared with == and != only");
+	if (!is_text(a) || !is_text(b))
+		return fail(c, e, "%s is a %s, it cannot be compared with a text",
+			    expr_text(c, is_text(a) ? b->expr : a->expr), type_text(c, is_text(a) ? b : a));
 	if (!is_const(a, EXPR_STRING) && !is_const(b, EXPR_STRING))
 		return fail(c, e, "a text can be compared with a constant only, as in %s == \"GET\"",
 			    expr_text(c, a->expr));
-	if (!v->type || v->type->kind != KIND_STRING)
-		return fail(c, e, "%s is a %s, it cannot be compared with a text",
-			    expr_text(c, v->expr), type_text(c, v));
 	r = text_constant(c, v == a ? b : a, &constant);
 	if (r)
 		return r;
@@ -278,11 +283,6 @@ static int compare_scalars(struct compiler *c, const struct expr *e, struct valu
 		emit_bin_to(c, dst, type_is_signed(a->type) ? comparisons[which].of_signed
 							    : comparisons[which].of_unsigned, x, y);
 	return r;
-}
-
-static bool is_text(const struct value *v)
-{
-	return v->type ? v->type->kind == KIND_STRING : v->constant == EXPR_STRING;
 }
 
 static int compare_values(struct compiler *c, const struct expr *e, struct value *a, struct value *b,

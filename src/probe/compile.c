@@ -67,6 +67,8 @@ static bool scalar_kind(const struct type *t, enum value_kind *ret)
 {
 	if (t == &type_word_type)
 		*ret = VALUE_TYPE;
+	else if (t == &code_address_type)
+		*ret = VALUE_PC;
 	else if (type_is_integer(t))
 		*ret = type_is_signed(t) ? VALUE_INT : VALUE_UINT;
 	else if (t->kind == KIND_BOOL)
@@ -94,7 +96,9 @@ static int emit_bytes(struct compiler *c, const struct value *v, uint16_t slot)
 	i->a = pointer;
 	i->b = len;
 	i->slot = slot;
-	i->imm = EVENT_MAX_STRING;
+	i->imm = c->whole && c->shapes ? MIN(MAX(c->shapes->limits.max_string, 1u), EVENT_MAX_STRING) : EVENT_MAX_STRING;
+	if (c->max_bytes)
+		i->imm = MIN(i->imm, (int64_t)c->max_bytes);
 	c->slots.data[slot].kind = VALUE_STRING;
 	return 0;
 }
@@ -113,10 +117,25 @@ static int emit_scalar(struct compiler *c, const struct value *v, uint16_t slot)
 	return 0;
 }
 
+static int emit_stack(struct compiler *c, uint16_t slot)
+{
+	struct ir_insn *i = emit(c, IR_EMIT_STACK);
+
+	i->slot = slot;
+	i->imm = IR_MAX_STACK;
+	c->slots.data[slot].kind = VALUE_STACK;
+	return 0;
+}
+
 static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 {
 	struct ir_slot *s = &c->slots.data[slot];
 
+	c->captured = v->type;
+	if (v->type == &stack_type)
+		return emit_stack(c, slot);
+	if (wants_image(c, v))
+		return c->images ? emit_image(c, v, slot) : -EAGAIN;
 	if (v->place == PLACE_CONST || (!is_bytes(v->type) && !scalar_kind(v->type, &s->kind)))
 		return no_single_value(c, v);
 	if (!is_made_here(v->type))
@@ -125,12 +144,15 @@ static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 }
 
 /* What was just emitted to the slot is kept as well. */
-static int emit_save(struct compiler *c, int number)
+static int emit_save(struct compiler *c, const struct value *v, int number)
 {
 	const struct ir_insn *last = &c->insns.data[c->insns.len - 1];
 	uint16_t a = last->a;
 	struct ir_insn *i;
 
+	if (last->op != IR_EMIT && c->scope->traced)
+		return fail(c, v->expr, "%s (%s) is of the entry, and this condition is tested at the return: only a number, "
+			    "a bool or a pointer can be kept till then", expr_text(c, v->expr), type_text(c, v));
 	if (last->op != IR_EMIT)
 		return err_at_column(c->err, -EINVAL, c->text, 0, "only a pointer or a number can be saved");
 	i = emit(c, IR_SAVE);
@@ -158,7 +180,8 @@ static int compile_alternative(struct compiler *c, const struct capture_item *it
 			       const char *expression)
 {
 	uint16_t slot = (uint16_t)c->slots.len, skip = 0;
-	struct expr *e;
+	const struct expr *e = item->expr;
+	struct expr *parsed;
 	struct value v;
 	int r = 0;
 
@@ -166,19 +189,21 @@ static int compile_alternative(struct compiler *c, const struct capture_item *it
 	begin_region(c, slot);
 	if (item->when) {
 		skip = label_new(c);
-		r = parse(c, item->when, &e);
+		r = parse(c, item->when, &parsed);
 		if (!r)
-			r = emit_jump_if_false(c, e, skip);
+			r = emit_jump_if_false(c, parsed, skip);
 		c->next_reg = 0;
 	}
 	if (!r && expression) {
-		r = parse(c, expression, &e);
-		if (!r)
-			r = eval(c, e, &v);
+		r = parse(c, expression, &parsed);
+		e = parsed;
+	}
+	if (!r && e) {
+		r = eval(c, e, &v);
 		if (!r)
 			r = emit_value(c, &v, slot);
 		if (!r && item->save)
-			r = emit_save(c, item->save - 1);
+			r = emit_save(c, &v, item->save - 1);
 	} else if (!r) {
 		r = emit_mark_slot(c, slot);
 	}
@@ -206,39 +231,66 @@ static int try_alternative(struct compiler *c, const struct capture_item *item, 
 	return r;
 }
 
-/* The first alternative that fits; when none does, why tells of the first. */
+/* The first alternative that fits; when none does, why tells of the first. -EAGAIN: an image, whose turn is later. */
 static int compile_item(struct compiler *c, const struct capture_item *item, struct err *why)
 {
 	const char *const *a = item->alternatives;
-	int r = try_alternative(c, item, a ? *a : NULL, why);
+	int r;
 
-	while (r && a && *a && *++a)
+	c->whole = item->whole;
+	c->max_bytes = item->max_bytes;
+	c->unread.n = 0;
+	r = try_alternative(c, item, a ? *a : NULL, why);
+	while (r && r != -EAGAIN && a && *a && *++a)
 		r = try_alternative(c, item, *a, NULL);
 	return r;
 }
 
-static int compile_items(struct compiler *c, const struct capture_request *request,
-			 struct capture_result *ret)
+/* The i-th item, unless it is an image and it is not their turn. */
+static int compile_one(struct compiler *c, const struct capture_item *item, size_t i, struct capture_result *ret)
 {
+	struct err why = {0};
+	int slot = (int)c->slots.len, r;
+
+	if (slot == EVENT_MAX_SLOTS)
+		return err_set(c->err, -EINVAL, "more than %d captures in one probe", EVENT_MAX_SLOTS);
+	r = compile_item(c, item, &why);
+	if (r == -EAGAIN)
+		return r;
+	ret->slot_of_item[i] = r ? -1 : slot;
+	ret->unread[i] = c->unread;
+	if (!r) {
+		ret->types[i] = c->captured;
+		return 0;
+	}
+	if (!item->optional && item->expr && why.code != -ENODATA)
+		return err_set(c->err, why.code, "%s", why.text);
+	if (!item->optional && !item->expr)
+		return err_set(c->err, why.code, "%s: %.500s", item->name, why.text);
+	ret->why[i] = arena_strndup(c->arena, why.text, strcspn(why.text, "\n"));
+	return 0;
+}
+
+/* Slots with images come behind all others. */
+static int compile_items(struct compiler *c, const struct capture_request *request, struct capture_result *ret)
+{
+	_cleanup_(cleanup_free) bool *later = xcalloc(request->nitems + 1, sizeof(*later));
+	int r = 0;
+
 	ret->slot_of_item = arena_array(c->arena, int, request->nitems + 1);
 	ret->why = arena_array(c->arena, const char *, request->nitems + 1);
-	for (size_t i = 0; i < request->nitems; i++) {
-		const struct capture_item *item = &request->items[i];
-		struct err why = {0};
-		int slot = (int)c->slots.len;
-
-		if (slot == EVENT_MAX_SLOTS)
-			return err_set(c->err, -EINVAL, "more than %d captures in one probe", EVENT_MAX_SLOTS);
-		if (!compile_item(c, item, &why)) {
-			ret->slot_of_item[i] = slot;
-			continue;
-		}
-		if (!item->optional)
-			return err_set(c->err, why.code, "%s: %.500s", item->name, why.text);
-		ret->slot_of_item[i] = -1;
-		ret->why[i] = arena_strndup(c->arena, why.text, strcspn(why.text, "\n"));
+	ret->unread = arena_array(c->arena, struct unread, request->nitems + 1);
+	ret->types = arena_array(c->arena, const struct type *, request->nitems + 1);
+	c->text = request->text;
+	for (size_t i = 0; !r && i < request->nitems; i++) {
+		r = compile_one(c, &request->items[i], i, ret);
+		later[i] = r == -EAGAIN;
+		r = later[i] ? 0 : r;
 	}
-	return 0;
+	c->images = true;
+	for (size_t i = 0; !r && i < request->nitems; i++)
+		r = later[i] ? compile_one(c, &request->items[i], i, ret) : 0;
+	return r;
 }
 
 /* ---- goroutine and filter ---- */
@@ -282,15 +334,20 @@ static int compile_goroutine(struct compiler *c, const struct capture_request *r
 	return too_complex(c);
 }
 
-static int compile_filter(struct compiler *c, const char *filter)
+static int compile_filter(struct compiler *c, const struct capture_request *request)
 {
-	struct expr *e;
-	int r;
+	const struct expr *e = request->filter_expr;
+	struct expr *parsed;
+	int r = 0;
 
-	if (!filter)
+	if (!e && !request->filter)
 		return 0;
 	begin_region(c, IR_SLOT_FILTER);
-	r = parse(c, filter, &e);
+	c->text = request->text;
+	if (!e) {
+		r = parse(c, request->filter, &parsed);
+		e = parsed;
+	}
 	if (!r)
 		r = emit_filter(c, e);
 	return r ? r : end_region(c);
@@ -298,9 +355,11 @@ static int compile_filter(struct compiler *c, const char *filter)
 
 /* ---- all ---- */
 
-static int finish(struct compiler *c, struct capture_program *ret)
+static int finish(struct compiler *c, const struct capture_request *request, struct capture_program *ret)
 {
 	struct capture_program p = {
+		.role = request->role,
+		.call_group = request->call_group,
 		.insns = arena_memdup(c->arena, c->insns.data, c->insns.len * sizeof(*c->insns.data)),
 		.ninsns = c->insns.len,
 		.slots = arena_memdup(c->arena, c->slots.data, c->slots.len * sizeof(*c->slots.data)),
@@ -308,6 +367,7 @@ static int finish(struct compiler *c, struct capture_program *ret)
 		.nregs = c->nregs,
 		.nlabels = c->nlabels,
 		.g = c->g,
+		.shapes = c->has_images ? c->shapes : NULL,
 	};
 	int r;
 
@@ -323,7 +383,7 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 		    struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct compiler c = {.scope = scope, .binary = scope->binary, .arena = arena, .err = err,
-			     .xmm_readable = request->xmm_readable};
+			     .xmm_readable = request->xmm_readable, .shapes = request->shapes};
 	struct capture_result result = {0};
 	int r;
 
@@ -331,11 +391,11 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 	if (!r)
 		r = compile_goroutine(&c, request);
 	if (!r)
-		r = compile_filter(&c, request->filter);
+		r = compile_filter(&c, request);
 	if (!r)
 		r = compile_items(&c, request, &result);
 	if (!r)
-		r = finish(&c, &result.program);
+		r = finish(&c, request, &result.program);
 	vec_done(&c.insns);
 	vec_done(&c.slots);
 	if (!r)

@@ -12,6 +12,8 @@
 struct saved_value {
 	const char *name;
 	const struct type *type;
+	const struct expr *expr; /* instead of saved.NAME: wherever this expression stands (traced calls) */
+	unsigned number;         /* with expr: under which it was saved */
 };
 
 struct capture_scope {
@@ -21,6 +23,7 @@ struct capture_scope {
 	enum site_kind at;      /* SITE_ENTRY: parameters by name; SITE_RETURN: results by name */
 	const struct saved_value *saved;
 	size_t nsaved;
+	bool traced;            /* an entry or a return of one call: also `latency` (return), `stack`, `func` */
 };
 /* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
  * `err` is the last result of type error. typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a
@@ -38,6 +41,10 @@ struct capture_item {
 	const char *when;                /* NULL or a condition: the slot stays absent when it is false */
 	int save;                        /* 0, or 1 + the number under which the value is also saved (IR_SAVE) */
 	bool optional;                   /* if none resolves: leave it out instead of failing */
+	bool whole;                      /* capture the whole value: as an image where a slot cannot hold it */
+	const struct expr *expr;         /* instead of alternatives: parsed already, part of capture_request.text.
+	                                  * Left out also if it lies where nothing can read it (-ENODATA) */
+	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };
 
 struct capture_request {
@@ -46,12 +53,28 @@ struct capture_request {
 	const struct capture_item *items;
 	size_t nitems;
 	bool xmm_readable;               /* the planter has IR_ARG_XMM (a uprobe has not) */
+	enum program_role role;          /* which instructions the program may have */
+	uint32_t call_group;
+	const char *text;                /* what the trees were parsed from, for columns */
+	const struct expr *filter_expr;  /* instead of filter */
+	struct shape_table *shapes;      /* for items with `whole`; NULL: images are refused */
+};
+
+/* Bytes of an image that lie in XMM registers where these cannot be read: zeros stand for them. */
+struct unread_range {
+	uint32_t offset, size;
+};
+struct unread {
+	struct unread_range ranges[4];
+	size_t n;
 };
 
 struct capture_result {
 	struct capture_program program;
-	int *slot_of_item;               /* nitems entries: slot number or -1 when left out */
+	int *slot_of_item;               /* nitems entries: slot number or -1 when left out; images come last */
 	const char **why;                /* nitems entries: why it was left out, or NULL */
+	struct unread *unread;           /* nitems entries */
+	const struct type **types;       /* nitems entries: of the value, predeclared types too; NULL when left out */
 };
 
 /*

@@ -19,6 +19,12 @@ struct compiler {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	bool xmm_readable;
+	struct shape_table *shapes;
+	bool whole, images;     /* of the item at work; images: it is the turn of those */
+	bool has_images;
+	struct unread unread;   /* of the item at work */
+	uint32_t max_bytes;
+	const struct type *captured; /* of the value that was emitted last */
 	struct goroutine_layout g;
 	VEC(struct ir_insn) insns;
 	VEC(struct ir_slot) slots;
@@ -49,6 +55,8 @@ struct value {
 
 /* Reports at e's column; returns -EINVAL. */
 int fail(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Likewise, -ENODATA: nothing is wrong with the expression, but its value cannot be had. */
+int fail_unreadable(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 const char *type_text(struct compiler *c, const struct value *v); /* for messages */
 const char *expr_text(struct compiler *c, const struct expr *e);
 
@@ -82,6 +90,10 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret);
 /* saved.NAME: whether e is one, and then its value or an error. */
 bool is_saved_name(const struct compiler *c, const struct expr *e);
 int saved_value(struct compiler *c, const struct expr *e, struct value *ret);
+/* Whether e was saved at the call's entry as it is, and then its value. */
+bool is_kept(const struct compiler *c, const struct expr *e);
+void kept_value(struct compiler *c, const struct expr *e, struct value *ret);
+extern const struct type code_address_type, stack_type; /* of `caller`, `stack` */
 const char *func_package(struct compiler *c); /* import path of the probed function */
 
 /* ---- place.c: from a value to its parts ---- */
@@ -107,6 +119,13 @@ int value_assert(struct compiler *c, const struct value *v, const struct expr *e
 		 uint16_t *ret_matches, struct value *ret);
 int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uint16_t *ret,
 	      const struct type **ret_type);
+
+/* ---- image.c: whole values ---- */
+
+enum { IMAGE_STACK_MAX = 512 }; /* bytes of a value that is passed on the stack; the rest is cut */
+
+bool wants_image(const struct compiler *c, const struct value *v);
+int emit_image(struct compiler *c, const struct value *v, uint16_t slot);
 
 /* ---- eval.c ---- */
 

@@ -7,15 +7,34 @@
 
 /* ---- messages ---- */
 
-int fail(struct compiler *c, const struct expr *e, const char *fmt, ...)
+static int fail_with(struct compiler *c, int code, const struct expr *e, const char *fmt, va_list ap)
 {
 	char sentence[400];
+
+	vsnprintf(sentence, sizeof(sentence), fmt, ap);
+	return err_at_column(c->err, code, c->text, e->column, "%s", sentence);
+}
+
+int fail(struct compiler *c, const struct expr *e, const char *fmt, ...)
+{
 	va_list ap;
+	int r;
 
 	va_start(ap, fmt);
-	vsnprintf(sentence, sizeof(sentence), fmt, ap);
+	r = fail_with(c, -EINVAL, e, fmt, ap);
 	va_end(ap);
-	return err_at_column(c->err, -EINVAL, c->text, e->column, "%s", sentence);
+	return r;
+}
+
+int fail_unreadable(struct compiler *c, const struct expr *e, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = fail_with(c, -ENODATA, e, fmt, ap);
+	va_end(ap);
+	return r;
 }
 
 const char *expr_text(struct compiler *c, const struct expr *e)
@@ -64,8 +83,8 @@ static int logic_to(struct compiler *c, const struct expr *e, uint16_t dst)
 	struct value v;
 	int r;
 
-	if (!is_logic(e, "&&") && !is_logic(e, "||")) {
-		r = is_comparison(e) ? compare(c, e, dst, &v) : eval(c, e, &v);
+	if ((!is_logic(e, "&&") && !is_logic(e, "||")) || is_kept(c, e)) {
+		r = is_comparison(e) && !is_kept(c, e) ? compare(c, e, dst, &v) : eval(c, e, &v);
 		if (!r && (v.type ? v.type->kind != KIND_BOOL : v.constant != EXPR_BOOL))
 			r = fail(c, e, "%s is a %s; a condition is expected here", expr_text(c, e),
 				 type_text(c, &v));
@@ -129,7 +148,7 @@ int emit_filter(struct compiler *c, const struct expr *e)
 	uint16_t a, before = c->next_reg;
 	int r;
 
-	if (is_logic(e, "&&")) {
+	if (is_logic(e, "&&") && !is_kept(c, e)) {
 		r = emit_filter(c, e->a);
 		return r ? r : emit_filter(c, e->b);
 	}
@@ -203,6 +222,10 @@ int eval(struct compiler *c, const struct expr *e, struct value *ret)
 	struct value v;
 	int r;
 
+	if (is_kept(c, e)) {
+		kept_value(c, e, ret);
+		return 0;
+	}
 	switch (e->op) {
 	case EXPR_NAME:
 		return name_value(c, e, ret);

@@ -312,24 +312,59 @@ static int unexpected(struct parser *p)
 	return fail_at(p, column, "an operator or the end of the expression is expected here");
 }
 
+static int parse_expression(struct parser *p, const char *text, int pos, struct expr **ret)
+{
+	int r;
+
+	if (strnlen(text, MAX_TEXT + 1) > MAX_TEXT)
+		return err_set(p->err, -EINVAL, "the expression is longer than %d bytes", MAX_TEXT);
+	r = lexer_init_at(&p->lexer, text, pos, p->arena, p->err);
+	if (!r)
+		r = parse_level(p, 1, ret);
+	if (!r && p->nodes >= MAX_NODES)
+		r = fail_at(p, p->lexer.token.column, "the expression is too large");
+	return r;
+}
+
 int expr_parse(const char *text, struct arena *arena, struct expr **ret, struct err *err)
 {
 	struct parser p = {.arena = arena, .err = err};
 	struct expr *e;
-	int r;
+	int r = parse_expression(&p, text, 0, &e);
 
-	if (strnlen(text, MAX_TEXT + 1) > MAX_TEXT)
-		return err_set(err, -EINVAL, "the expression is longer than %d bytes", MAX_TEXT);
-	r = lexer_init(&p.lexer, text, arena, err);
-	if (!r)
-		r = parse_level(&p, 1, &e);
-	if (!r && p.nodes >= MAX_NODES)
-		r = fail_at(&p, p.lexer.token.column, "the expression is too large");
 	if (!r && p.lexer.token.kind != TOKEN_END)
 		r = unexpected(&p);
 	if (!r)
 		*ret = e;
 	return r;
+}
+
+int expr_parse_at(const char *text, int *pos, struct arena *arena, struct expr **ret, struct err *err)
+{
+	struct parser p = {.arena = arena, .err = err};
+	struct expr *e;
+	int r = parse_expression(&p, text, *pos, &e);
+
+	if (r)
+		return r;
+	*ret = e;
+	*pos = p.lexer.token.column;
+	return 0;
+}
+
+bool expr_equal(const struct expr *a, const struct expr *b)
+{
+	if (!a || !b)
+		return a == b;
+	if (a->op != b->op || a->len != b->len || a->number != b->number || a->big != b->big ||
+	    a->real != b->real || a->nargs != b->nargs || !a->text != !b->text ||
+	    (a->text && a->len && memcmp(a->text, b->text, a->len)) ||
+	    (a->op == EXPR_ASSERT && strcmp(a->text, b->text)))
+		return false;
+	for (size_t i = 0; i < a->nargs; i++)
+		if (!expr_equal(a->args[i], b->args[i]))
+			return false;
+	return expr_equal(a->a, b->a) && expr_equal(a->b, b->b);
 }
 
 /* ---- printing ---- */

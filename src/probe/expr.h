@@ -45,6 +45,12 @@ struct expr {
 
 /* Parses all of text. Errors: -EINVAL; the sentence names the column and shows a caret line. */
 int expr_parse(const char *text, struct arena *arena, struct expr **ret, struct err *err);
+/*
+ * Parses the expression that begins at byte *pos, for texts that hold more than one: *pos becomes the column
+ * of the first token that does not belong to it. Columns count from the beginning of text.
+ */
+int expr_parse_at(const char *text, int *pos, struct arena *arena, struct expr **ret, struct err *err);
+bool expr_equal(const struct expr *a, const struct expr *b); /* the same tree, columns apart */
 /* Back to Go syntax, fully parenthesised only where needed. */
 void expr_print(const struct expr *e, struct buf *out);
 
@@ -63,6 +69,11 @@ struct func_ref {
 	struct declared_signature signature;
 };
 int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err);
+/*
+ * Likewise at the beginning of a question: ends at the word `if`, a `{` or the end, and the name may hold * and ?.
+ * *ret_pos is where it ended.
+ */
+int func_ref_parse_at(const char *text, struct arena *arena, struct func_ref *ret, int *ret_pos, struct err *err);
 
 /* Writes "sentence\n  text\n     ^" into err: the one way columns are pointed at. Returns code. */
 int err_at_column(struct err *err, int code, const char *text, int column, const char *fmt, ...)

@@ -15,6 +15,7 @@ struct cursor {
 	int pos;
 	struct arena *arena;
 	struct err *err;
+	bool question; /* more may follow: see func_ref_parse_at */
 };
 
 struct entry { /* of a parameter list: "a, b int" is two, the first without a type yet */
@@ -59,6 +60,17 @@ static int skip_bracket(struct cursor *c)
 	return 0;
 }
 
+/* Stands on a "(": whether what is in the brackets is a receiver, as in main.(*Cart).Add, also without "main.". */
+static bool is_receiver(struct cursor *c, int start)
+{
+	struct cursor ahead = *c;
+
+	if (c->pos > start && c->text[c->pos - 1] == '.')
+		return true;
+	ahead.err = NULL;
+	return !skip_bracket(&ahead) && ahead.text[ahead.pos] == '.' && ahead.text[ahead.pos + 1] != '.';
+}
+
 static int parse_name(struct cursor *c, const char **ret)
 {
 	int start = c->pos, r;
@@ -66,7 +78,7 @@ static int parse_name(struct cursor *c, const char **ret)
 	for (;;) {
 		char b = c->text[c->pos];
 
-		if (b == '[' || (b == '(' && c->pos > start && c->text[c->pos - 1] == '.')) {
+		if (b == '[' || (b == '(' && is_receiver(c, start))) {
 			r = skip_bracket(c);
 			if (r)
 				return r;
@@ -213,6 +225,25 @@ static int parse_list(struct cursor *c, const struct declared_param **ret, size_
 	return r;
 }
 
+/* Where the rest of a question begins; the braces of struct{…} and interface{…} are a type's. */
+static bool at_rest(const struct cursor *c)
+{
+	const char *s = c->text + c->pos;
+	int k = c->pos;
+
+	if (!*s)
+		return true;
+	if (!c->question)
+		return false;
+	if (*s == '{') {
+		while (k > 0 && strchr(" \t", c->text[k - 1]))
+			k--;
+		return !((k >= 6 && !strncmp(c->text + k - 6, "struct", 6)) ||
+			 (k >= 9 && !strncmp(c->text + k - 9, "interface", 9)));
+	}
+	return !strncmp(s, "if", 2) && !name_part(s[2]) && c->pos > 0 && !name_part(s[-1]);
+}
+
 /* `(list)`, one type without brackets, or nothing (then results are not declared). */
 static int parse_results(struct cursor *c, struct declared_signature *s)
 {
@@ -222,12 +253,12 @@ static int parse_results(struct cursor *c, struct declared_signature *s)
 
 	skip_blanks(c);
 	start = c->pos;
-	if (!c->text[start])
+	if (at_rest(c))
 		return 0;
 	s->has_results = true;
 	if (c->text[start] == '(')
 		return parse_list(c, &s->results, &s->nresults);
-	while (c->text[c->pos] && c->text[c->pos] != ',' && c->text[c->pos] != ')') {
+	while (!at_rest(c) && c->text[c->pos] != ',' && c->text[c->pos] != ')') {
 		int r = strchr("([{", c->text[c->pos]) ? skip_bracket(c) : (c->pos++, 0);
 
 		if (r)
@@ -244,26 +275,46 @@ static int parse_results(struct cursor *c, struct declared_signature *s)
 	return 0;
 }
 
+static int parse_ref(struct cursor *c, struct func_ref *ret)
+{
+	int r;
+
+	skip_blanks(c);
+	r = parse_name(c, &ret->name);
+	if (r)
+		return r;
+	if (c->text[c->pos] == '(') {
+		ret->declared = true;
+		r = parse_list(c, &ret->signature.params, &ret->signature.nparams);
+		if (!r)
+			r = parse_results(c, &ret->signature);
+	}
+	skip_blanks(c);
+	return r;
+}
+
 int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err)
 {
 	struct cursor c = {.text = text, .arena = arena, .err = err};
 	struct func_ref f = {0};
-	int r;
+	int r = parse_ref(&c, &f);
 
-	skip_blanks(&c);
-	r = parse_name(&c, &f.name);
-	if (r)
-		return r;
-	if (c.text[c.pos] == '(') {
-		f.declared = true;
-		r = parse_list(&c, &f.signature.params, &f.signature.nparams);
-		if (!r)
-			r = parse_results(&c, &f.signature);
-	}
-	skip_blanks(&c);
 	if (!r && c.text[c.pos])
 		r = fail_at(&c, c.pos, "the function reference should end here");
 	if (!r)
 		*ret = f;
 	return r;
+}
+
+int func_ref_parse_at(const char *text, struct arena *arena, struct func_ref *ret, int *ret_pos, struct err *err)
+{
+	struct cursor c = {.text = text, .arena = arena, .err = err, .question = true};
+	struct func_ref f = {0};
+	int r = parse_ref(&c, &f);
+
+	if (r)
+		return r;
+	*ret = f;
+	*ret_pos = c.pos;
+	return 0;
 }

@@ -32,6 +32,7 @@ static const struct {
 	[IR_STR_SUFFIX] = {"str_suffix", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_CONTAINS] = {"str_contains", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_SAVED] = {"saved", SETS_DST},
+	[IR_LATENCY] = {"latency", SETS_DST},
 	[IR_MOVE] = {"move", SETS_DST | USES_A},
 	[IR_JUMP] = {"jump", 0},
 	[IR_JUMP_IF0] = {"jump_if0", USES_A},
@@ -43,6 +44,10 @@ static const struct {
 	[IR_EMIT] = {"emit", USES_A},
 	[IR_EMIT_STR] = {"emit_str", USES_A | USES_B},
 	[IR_SAVE] = {"save", USES_A},
+	[IR_EMIT_STACK] = {"emit_stack", 0},
+	[IR_IMAGE] = {"image", 0},
+	[IR_IMAGE_PUT] = {"image_put", USES_A | SIZED},
+	[IR_IMAGE_COPY] = {"image_copy", USES_A},
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
@@ -66,6 +71,7 @@ struct verifier {
 	bool in_region, seen_region, seen_goroutine;
 	uint16_t slot;
 	size_t next_slot;    /* regions come in the order of the slots */
+	int64_t image;       /* bytes of the region's image; 0: it has none yet */
 	uint64_t set;        /* registers that are set here on every path; all ones: unreachable */
 	size_t open_labels;  /* jumped to, not placed yet */
 	struct label_state *labels;
@@ -168,6 +174,11 @@ static int check_label(struct verifier *v, const struct ir_insn *i)
 	return 0;
 }
 
+static bool is_image_slot(const struct verifier *v, size_t slot)
+{
+	return v->p->slots[slot].kind == VALUE_IMAGE;
+}
+
 static int check_region(struct verifier *v, const struct ir_insn *i)
 {
 	if (v->in_region)
@@ -178,7 +189,10 @@ static int check_region(struct verifier *v, const struct ir_insn *i)
 		return bad(v, "the regions are out of order");
 	if (i->slot != IR_SLOT_FILTER && v->next_slot++ >= v->p->nslots)
 		return bad(v, "there is no such slot");
+	if (i->slot != IR_SLOT_FILTER && i->slot && is_image_slot(v, i->slot - 1u) && !is_image_slot(v, i->slot))
+		return bad(v, "it comes behind an image");
 	v->in_region = v->seen_region = true;
+	v->image = 0;
 	v->slot = i->slot;
 	v->set = 0;
 	return 0;
@@ -194,16 +208,55 @@ static int check_end(struct verifier *v)
 	return 0;
 }
 
+static enum ir_op emit_op_of(enum value_kind kind)
+{
+	switch (kind) {
+	case VALUE_STRING:
+		return IR_EMIT_STR;
+	case VALUE_STACK:
+		return IR_EMIT_STACK;
+	case VALUE_IMAGE:
+		return IR_IMAGE;
+	default:
+		return IR_EMIT;
+	}
+}
+
+static int check_image(struct verifier *v, const struct ir_insn *i)
+{
+	const struct shape_table *t = v->p->shapes;
+
+	if (v->image)
+		return bad(v, "the slot has an image already");
+	if (i->imm < 1 || i->imm > IR_MAX_IMAGE)
+		return bad(v, "it has no bytes or too many");
+	if (!t || !i->shape || i->shape >= t->shapes.len)
+		return bad(v, "there is no such shape");
+	v->image = i->imm;
+	return i->a == IR_NO_REG ? 0 : check_use(v, i->a);
+}
+
 static int check_emit(struct verifier *v, const struct ir_insn *i)
 {
-	bool text = i->op == IR_EMIT_STR;
-
 	if (!v->in_region || v->slot != i->slot || i->slot == IR_SLOT_FILTER)
 		return bad(v, "it stands outside its slot's region");
-	if (text != (v->p->slots[i->slot].kind == VALUE_STRING))
+	if (i->op != emit_op_of(v->p->slots[i->slot].kind))
 		return bad(v, "the slot holds another kind of value");
-	if (text && (i->imm < 1 || i->imm > EVENT_MAX_STRING))
+	if (i->op == IR_EMIT_STR && (i->imm < 1 || i->imm > EVENT_MAX_STRING))
 		return bad(v, "it copies no bytes or too many");
+	if (i->op == IR_EMIT_STACK && (i->imm < 1 || i->imm > IR_MAX_STACK))
+		return bad(v, "it has no frames or too many");
+	return i->op == IR_IMAGE ? check_image(v, i) : 0;
+}
+
+static int check_fill(struct verifier *v, const struct ir_insn *i)
+{
+	int64_t at = i->op == IR_IMAGE_PUT ? i->imm : i->at, n = i->op == IR_IMAGE_PUT ? i->size : i->imm;
+
+	if (!v->in_region || v->slot != i->slot || !v->image)
+		return bad(v, "there is no image");
+	if (at < 0 || n < 1 || at > v->image || n > v->image - at)
+		return bad(v, "it writes outside the image");
 	return 0;
 }
 
@@ -217,7 +270,9 @@ static int check_goroutine(struct verifier *v, const struct ir_insn *i)
 
 static int check_saved(struct verifier *v, const struct ir_insn *i)
 {
-	if (!v->in_region || v->slot == IR_SLOT_FILTER)
+	bool of_call = i->op == IR_SAVED && v->p->role == PROGRAM_RETURN;
+
+	if (!v->in_region || (v->slot == IR_SLOT_FILTER && !of_call))
 		return bad(v, "it stands outside a capture");
 	return i->imm < 0 || i->imm >= IR_MAX_SAVED ? bad(v, "there is no such saved value") : 0;
 }
@@ -236,7 +291,14 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 		return check_end(v);
 	case IR_EMIT:
 	case IR_EMIT_STR:
+	case IR_EMIT_STACK:
+	case IR_IMAGE:
 		return check_emit(v, i);
+	case IR_IMAGE_PUT:
+	case IR_IMAGE_COPY:
+		return check_fill(v, i);
+	case IR_LATENCY:
+		return v->p->role == PROGRAM_RETURN ? 0 : bad(v, "there is no latency before the return");
 	case IR_SAVE:
 	case IR_SAVED:
 		return check_saved(v, i);
@@ -267,6 +329,45 @@ static int check_insn(struct verifier *v, const struct ir_insn *i)
 	return r;
 }
 
+/* ---- roles and aggregates ---- */
+
+static bool has_slot(const struct capture_program *p, const struct ir_slot_ref *s)
+{
+	return s->at_entry ? p->role == PROGRAM_RETURN && s->slot < EVENT_MAX_SLOTS : s->slot < p->nslots;
+}
+
+static bool aggregate_ok(const struct capture_program *p, const struct ir_aggregate *a)
+{
+	if (a->nkeys > AGG_MAX_KEYS || (a->kind == AGG_LINEAR && (a->step < 1 || a->high <= a->low)))
+		return false;
+	if (a->kind != AGG_COUNT && !has_slot(p, &a->value))
+		return false;
+	if (a->kind != AGG_COUNT && !a->value.at_entry && p->slots[a->value.slot].kind > VALUE_BOOL)
+		return false;
+	for (size_t i = 0; i < a->nkeys; i++)
+		if (!has_slot(p, &a->keys[i]))
+			return false;
+	return true;
+}
+
+static int check_role(const struct capture_program *p, struct err *err)
+{
+	bool of_call = p->role == PROGRAM_ENTRY || p->role == PROGRAM_RETURN;
+	bool counts = p->role == PROGRAM_POINT || p->role == PROGRAM_RETURN;
+
+	if (of_call != (p->call_group != 0))
+		return err_set(err, -EINVAL, "the capture program is damaged: its role and its call group disagree");
+	if ((p->role == PROGRAM_UNWIND || p->role == PROGRAM_EXIT) && p->nslots)
+		return err_set(err, -EINVAL, "the capture program is damaged: the end of calls has no slots");
+	if (p->naggregates && !counts)
+		return err_set(err, -EINVAL, "the capture program is damaged: its role has no aggregates");
+	for (size_t i = 0; i < p->naggregates; i++)
+		if (!aggregate_ok(p, &p->aggregates[i]))
+			return err_set(err, -EINVAL, "the capture program is damaged: aggregate %zu refers to slots that "
+						     "it has not", i);
+	return 0;
+}
+
 static int check_program(struct verifier *v)
 {
 	const struct capture_program *p = v->p;
@@ -292,7 +393,9 @@ int capture_verify(const struct capture_program *p, struct err *err)
 	int r;
 
 	v.labels = xcalloc((size_t)p->nlabels + 1, sizeof(*v.labels));
-	r = check_program(&v);
+	r = check_role(p, err);
+	if (!r)
+		r = check_program(&v);
 	free(v.labels);
 	return r;
 }
@@ -378,6 +481,19 @@ static void print_region(const struct capture_program *p, const struct ir_insn *
 			   i->slot < p->nslots && p->slots[i->slot].name ? p->slots[i->slot].name : "?");
 }
 
+static void print_image(const struct ir_insn *i, struct buf *out)
+{
+	if (i->op == IR_IMAGE_PUT) {
+		buf_printf(out, "image[%lld:] = r%u u%u", (long long)i->imm, i->a, i->size * 8u);
+	} else if (i->op == IR_IMAGE_COPY) {
+		buf_printf(out, "image[%u:] = [r%u] %lld bytes", i->at, i->a, (long long)i->imm);
+	} else {
+		buf_printf(out, "image %lld bytes shape %u", (long long)i->imm, i->shape);
+		if (i->a != IR_NO_REG)
+			buf_printf(out, " at r%u", i->a);
+	}
+}
+
 static void print_action(const struct capture_program *p, const struct ir_insn *i, struct buf *out)
 {
 	switch (i->op) {
@@ -402,6 +518,14 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 	case IR_EMIT_STR:
 		buf_printf(out, "emit r%u:r%u up to %lld", i->a, i->b, (long long)i->imm);
 		break;
+	case IR_EMIT_STACK:
+		buf_printf(out, "emit_stack up to %lld", (long long)i->imm);
+		break;
+	case IR_IMAGE:
+	case IR_IMAGE_PUT:
+	case IR_IMAGE_COPY:
+		print_image(i, out);
+		break;
 	case IR_SAVE:
 		buf_printf(out, "save r%u as %lld", i->a, (long long)i->imm);
 		break;
@@ -416,9 +540,23 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 	}
 }
 
+static void print_role(const struct capture_program *p, struct buf *out)
+{
+	static const char *const names[] = {"point", "entry", "return", "unwind", "exit"};
+
+	if (p->role == PROGRAM_POINT || p->role >= ARRAY_SIZE(names))
+		return;
+	buf_str(out, names[p->role]);
+	if (p->call_group)
+		buf_printf(out, " of group %u", p->call_group);
+	buf_char(out, '\n');
+}
+
 void capture_print(const struct capture_program *p, struct buf *out)
 {
 	bool inside = false;
+
+	print_role(p, out);
 
 	for (size_t n = 0; n < p->ninsns; n++) {
 		const struct ir_insn *i = &p->insns[n];

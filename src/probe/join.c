@@ -25,6 +25,7 @@ struct joiner {
 	struct strmap func_index; /* function name → index + 1 */
 	VEC(struct join) joins;
 	struct saved_table saved;  /* of the span at work */
+	bool ends_only;            /* hooks of calls: what they capture is of spans */
 	uint32_t save_group;
 };
 
@@ -112,7 +113,8 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
-	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
+	size_t ncaptures = jn->ends_only ? 0 : v->ncaptures;
+	struct capture_item *items = arena_array(jn->arena, struct capture_item, ncaptures);
 	struct capture_scope scope = {.binary = jn->binary,
 				      .func = &j->func,
 				      .signature = &j->signature,
@@ -120,25 +122,27 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .saved = jn->saved.values,
 				      .nsaved = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
+					  .role = !jn->ends_only ? PROGRAM_POINT
+						  : j->point->role == POINT_UNWIND ? PROGRAM_UNWIND : PROGRAM_EXIT,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
-					  .nitems = v->ncaptures};
+					  .nitems = ncaptures};
 	bool start = j->point->role == POINT_START;
 	int r = 0;
 
-	for (size_t i = 0; i < v->ncaptures; i++)
+	for (size_t i = 0; i < ncaptures; i++)
 		items[i] = (struct capture_item){.name = v->captures[i].name,
 						 .alternatives = v->captures[i].alternatives,
 						 .when = v->captures[i].when,
 						 .optional = v->captures[i].optional};
-	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
+	for (size_t i = 0; start && r >= 0 && i < ncaptures; i++)
 		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
 			r = number_saved(jn, items[i].name, &items[i].save, err);
 	if (r >= 0)
 		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
 	if (r >= 0)
-		r = type_saved(jn, items, v->ncaptures, &j->capture, err);
+		r = type_saved(jn, items, ncaptures, &j->capture, err);
 	j->capture.program.save_group = jn->save_group;
 	return r;
 }
@@ -289,6 +293,29 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, struc
 				join_span(&jn, &jn.joins.data[first + k], n - k);
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
+	*ret_n = jn.joins.len;
+	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
+	vec_done(&jn.joins);
+	strmap_done(&jn.func_index);
+	return 0;
+}
+
+int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
+	       struct err *err)
+{
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .ends_only = true};
+
+	(void)err;
+	index_functions(&jn, packs, npacks);
+	for (size_t i = 0; i < npacks; i++)
+		for (size_t k = 0; k < packs[i]->nhooks && pack_applies(b, packs[i]); k++) {
+			const struct pack_point *point = &packs[i]->hooks[k];
+
+			if (point->role == POINT_UNWIND || point->role == POINT_EXIT)
+				*vec_add(&jn.joins) = (struct join){.pack = packs[i], .point = point};
+		}
+	for (size_t i = 0; i < jn.joins.len; i++)
+		join_point(&jn, &jn.joins.data[i]);
 	*ret_n = jn.joins.len;
 	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
 	vec_done(&jn.joins);

@@ -28,6 +28,12 @@ struct join {
  */
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
 	       struct err *err);
+/*
+ * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer
+ * and sites. Each call joins anew.
+ */
+int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
+	       struct err *err);
 bool pack_applies(struct binary *b, const struct pack *p);
 
 #endif

@@ -271,7 +271,8 @@ static int lex_operator(struct lexer *l, struct err *err)
 {
 	static const char *const operators[] = {"&&", "||", "==", "!=", "<=", ">=", "<<", ">>",
 						"+",  "-",  "*",  "&",  "|",  "^",  "<",  ">",
-						"!",  "(",  ")",  "[",  "]",  ".",  ",",  "="};
+						"!",  "(",  ")",  "[",  "]",  ".",  ",",  "=",
+						"{",  "}",  ";"};
 	const char *p = l->text + l->pos;
 
 	for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
@@ -319,10 +320,15 @@ int lexer_next(struct lexer *l, struct err *err)
 	return lex_operator(l, err);
 }
 
+int lexer_init_at(struct lexer *l, const char *text, int pos, struct arena *arena, struct err *err)
+{
+	*l = (struct lexer){.text = text, .pos = pos, .arena = arena};
+	return lexer_next(l, err);
+}
+
 int lexer_init(struct lexer *l, const char *text, struct arena *arena, struct err *err)
 {
-	*l = (struct lexer){.text = text, .arena = arena};
-	return lexer_next(l, err);
+	return lexer_init_at(l, text, 0, arena, err);
 }
 
 bool lexer_is(const struct lexer *l, const char *operator)

@@ -116,33 +116,52 @@ static int param_value(struct compiler *c, const struct expr *e, const struct pa
 		       struct value *ret)
 {
 	if (p->why)
-		return fail(c, e, "%s cannot be read: %s", e->text, p->why);
+		return fail_unreadable(c, e, "%s cannot be read: %s", e->text, p->why);
 	*ret = (struct value){.place = PLACE_PARAM, .type = p->type, .expr = e, .param = p};
 	if (p->type)
 		return 0;
 	/* all that is known is where it lies: a number is the honest reading of one register */
 	if (p->npieces != 1 || p->pieces[0].where == IN_XMM)
-		return fail(c, e, "the type of %s is not known; declare the function's parameters, "
-				  "as in %s(name type, …)", e->text, c->scope->func->name);
+		return fail_unreadable(c, e, "the type of %s is not known; declare the function's parameters, "
+				       "as in %s(name type, …)", e->text, c->scope->func->name);
 	ret->type = unsigned_of(p->pieces[0].where == ON_STACK ? p->pieces[0].bytes
 							       : p->pieces[0].size);
 	return 0;
 }
 
-static void list_visible(const struct capture_scope *s, struct arena *arena, struct name_list *l)
+static void list_side(const struct capture_scope *s, struct arena *arena, struct name_list *l)
 {
 	size_t n;
 	const struct param *params = visible(s, &n);
 	bool at_return = s->at == SITE_RETURN;
 
-	if (!at_return && s->signature->has_receiver)
+	if (!at_return && s->signature->has_receiver) {
+		add_name(l, s->signature->params[0].name ? s->signature->params[0].name : "");
 		add_name(l, "recv");
+	}
 	for (size_t i = 0; i < n; i++)
 		add_name(l, params[i].name && *params[i].name
 				    ? params[i].name
 				    : arena_printf(arena, "%s%zu", at_return ? "ret" : "arg", i));
+}
+
+static void list_visible(const struct capture_scope *s, struct arena *arena, struct name_list *l)
+{
+	static const char *const of_calls[] = {"err", "latency", "stack", "func", "pid", "panicked"};
+	struct capture_scope side = *s;
+
+	if (!s->traced) {
+		list_side(s, arena, l);
+	} else {
+		side.at = SITE_ENTRY;
+		list_side(&side, arena, l);
+		side.at = SITE_RETURN;
+		list_side(&side, arena, l);
+	}
 	add_name(l, "goid");
 	add_name(l, "caller");
+	for (size_t i = 0; s->traced && i < ARRAY_SIZE(of_calls); i++)
+		add_name(l, of_calls[i]);
 }
 
 static const char *joined(struct arena *arena, const struct name_list *l)
@@ -150,7 +169,7 @@ static const char *joined(struct arena *arena, const struct name_list *l)
 	struct buf b = {0};
 	const char *text;
 
-	for (size_t i = 0; i < l->n && b.len < 160; i++)
+	for (size_t i = 0; i < l->n && b.len < 220; i++)
 		buf_printf(&b, "%s%s", i ? ", " : "", l->names[i]);
 	text = arena_strdup(arena, b.data);
 	buf_done(&b);
@@ -172,6 +191,15 @@ static int wrong_side(struct compiler *c, const struct expr *e)
 			  "something else", e->text, c->scope->func->name);
 }
 
+/* Parameters that the binary tells by position only (it is stripped). */
+static bool has_unnamed(const struct signature *s)
+{
+	for (size_t i = s->has_receiver ? 1 : 0; i < s->nparams; i++)
+		if (!s->params[i].type && (!s->params[i].name || !*s->params[i].name))
+			return true;
+	return !s->sources;
+}
+
 static int unknown_name(struct compiler *c, const struct expr *e)
 {
 	struct name_list l = {0};
@@ -184,6 +212,10 @@ static int unknown_name(struct compiler *c, const struct expr *e)
 		return fail(c, e, "%s is not known here, and what %s returns cannot be seen in the "
 				  "binary; declare it: %s(…) (name type)", e->text,
 			    c->scope->func->name, c->scope->func->name);
+	if (c->scope->traced && has_unnamed(c->scope->signature))
+		return fail(c, e, "%s is not known here: the binary does not name the parameters of %s. Declare them, as in "
+				  "main.F(user string, n int) (err error), or use arg0, arg1, …", e->text,
+			    c->scope->func->name);
 	list_visible(c->scope, c->arena, &l);
 	near = nearest_name(e->text, l.names, l.n);
 	if (near)
@@ -201,14 +233,68 @@ static int goid_value(struct compiler *c, const struct expr *e, struct value *re
 	return 0;
 }
 
+const struct type code_address_type = {.name = "code address", .kind = KIND_UNSAFE_POINTER, .size = 8};
+const struct type stack_type = {.name = "stack", .kind = KIND_INVALID};
+
 static int caller_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	uint16_t pc = reg_new(c);
 
 	emit(c, IR_PC_RET)->dst = pc;
 	*ret = reg_value(e, pc, KIND_UNSAFE_POINTER);
+	if (c->scope->traced)
+		ret->type = &code_address_type;
 	return 0;
 }
+
+static int latency_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	const struct type *duration = binary_type(c->binary, "time.Duration");
+	uint16_t ns;
+
+	if (c->scope->at != SITE_RETURN)
+		return fail(c, e, "latency is known only where the function returns");
+	ns = reg_new(c);
+	emit(c, IR_LATENCY)->dst = ns;
+	*ret = reg_value(e, ns, KIND_INT64);
+	if (duration && duration->kind == KIND_INT64)
+		ret->type = duration;
+	return 0;
+}
+
+static int func_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	char *name = arena_strdup(c->arena, c->scope->func->name);
+
+	unescape(name);
+	*ret = const_value(e, EXPR_STRING, 0);
+	ret->text = name;
+	ret->len = strlen(name);
+	return 0;
+}
+
+static int stack_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	(void)c;
+	*ret = (struct value){.place = PLACE_REG, .type = &stack_type, .expr = e, .reg = IR_NO_REG};
+	return 0;
+}
+
+static int of_record(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	(void)ret;
+	if (*e->text == 'p' && e->text[1] == 'i')
+		return fail(c, e, "pid can be printed and grouped by only; processes are chosen with -p and -x");
+	return fail(c, e, "panicked can only be printed: a call that panics never comes to its return, where conditions "
+			  "and aggregates are computed");
+}
+
+/* What a traced call has besides its parameters and results. */
+static const struct {
+	const char *name;
+	int (*value)(struct compiler *c, const struct expr *e, struct value *ret);
+} of_call[] = {{"latency", latency_value}, {"stack", stack_value}, {"func", func_value}, {"pid", of_record},
+	       {"panicked", of_record}};
 
 int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
@@ -220,7 +306,34 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 		return goid_value(c, e, ret);
 	if (!strcmp(e->text, "caller"))
 		return caller_value(c, e, ret);
+	for (size_t i = 0; c->scope->traced && i < ARRAY_SIZE(of_call); i++)
+		if (!strcmp(e->text, of_call[i].name))
+			return of_call[i].value(c, e, ret);
 	return unknown_name(c, e);
+}
+
+static const struct saved_value *find_kept(const struct compiler *c, const struct expr *e)
+{
+	for (size_t i = 0; i < c->scope->nsaved; i++)
+		if (c->scope->saved[i].expr && expr_equal(c->scope->saved[i].expr, e))
+			return &c->scope->saved[i];
+	return NULL;
+}
+
+bool is_kept(const struct compiler *c, const struct expr *e)
+{
+	return find_kept(c, e) != NULL;
+}
+
+void kept_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	const struct saved_value *saved = find_kept(c, e);
+	uint16_t reg = reg_new(c);
+	struct ir_insn *i = emit(c, IR_SAVED);
+
+	i->dst = reg;
+	i->imm = saved->number;
+	*ret = (struct value){.place = PLACE_REG, .type = saved->type, .expr = e, .reg = reg};
 }
 
 bool is_saved_name(const struct compiler *c, const struct expr *e)

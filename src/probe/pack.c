@@ -488,6 +488,7 @@ static const struct yaml_key pack_keys[] = {
 	NEEDED("packages", struct pack, packages, yaml_texts),
 	{"spans", read_spans, 0, false},
 	{"hooks", read_hooks, 0, false},
+	{"texts", yaml_text_pairs, offsetof(struct pack, texts), false},
 	{0},
 };
 
@@ -502,8 +503,8 @@ static int read_pack(struct yaml *y, struct pack *p)
 	r = yaml_map(y, root, "a pack", pack_keys, p);
 	if (!r && !p->packages[0])
 		r = yaml_fail(y, root, "`packages` names none; say which import path the pack is for");
-	if (!r && !p->nspans && !p->nhooks)
-		r = yaml_fail(y, root, "a pack needs `spans` or `hooks`");
+	if (!r && !p->nspans && !p->nhooks && !p->texts)
+		r = yaml_fail(y, root, "a pack needs `spans`, `hooks` or `texts`");
 	return r;
 }
 

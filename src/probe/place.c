@@ -30,7 +30,8 @@ const struct type *basic_type(enum type_kind kind)
 
 bool is_made_here(const struct type *t)
 {
-	return t == &type_word_type || (t >= basics && t < basics + ARRAY_SIZE(basics));
+	return t == &type_word_type || t == &code_address_type || t == &stack_type ||
+	       (t >= basics && t < basics + ARRAY_SIZE(basics));
 }
 
 bool is_pointer_shaped(const struct type *t)
@@ -64,15 +65,15 @@ static int piece_word(struct compiler *c, const struct value *v, const struct pi
 		return 0;
 	}
 	if (offset != p->offset)
-		return fail(c, v->expr, "%s is a part of a register, which is not supported",
-			    expr_text(c, v->expr));
+		return fail_unreadable(c, v->expr, "%s is a part of a register, which is not supported",
+				       expr_text(c, v->expr));
 	if (p->where == IN_REG) {
 		*ret = emit_arg(c, IR_ARG_REG, p->reg, 0, size, is_signed);
 		return 0;
 	}
 	if (!c->xmm_readable)
-		return fail(c, v->expr, "%s is passed in a floating-point register, which a uprobe "
-					"cannot read", expr_text(c, v->expr));
+		return fail_unreadable(c, v->expr, "%s is passed in a floating-point register, which a uprobe "
+				       "cannot read", expr_text(c, v->expr));
 	*ret = emit_arg(c, IR_ARG_XMM, p->reg - XMM_0, 0, size, false);
 	return 0;
 }
@@ -89,7 +90,7 @@ static int param_word(struct compiler *c, const struct value *v, uint64_t offset
 		if (offset >= piece->offset && offset + size <= piece->offset + bytes)
 			return piece_word(c, v, piece, offset, size, is_signed, ret);
 	}
-	return fail(c, v->expr, "where %s lies is not known", expr_text(c, v->expr));
+	return fail_unreadable(c, v->expr, "where %s lies is not known", expr_text(c, v->expr));
 }
 
 int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsigned size,
@@ -369,25 +370,11 @@ int value_index(struct compiler *c, const struct value *v, const struct value *i
  * An interface is two words: `any` and its kin hold a type descriptor first, others an itab whose Type
  * field is the descriptor (internal/abi.ITab; runtime.itab before Go 1.22).
  */
-static uint64_t itab_type_offset(struct compiler *c)
-{
-	static const char *const types[] = {"internal/abi.ITab", "runtime.itab"};
-	static const char *const fields[] = {"Type", "_type"};
-	struct field_path path;
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		const struct type *t = binary_type(c->binary, types[i]);
-
-		for (size_t j = 0; t && j < ARRAY_SIZE(fields); j++)
-			if (type_field_find(c->binary, t, fields[j], &path) && path.n == 1)
-				return path.steps[0].offset;
-	}
-	return 8;
-}
-
 int value_type_word(struct compiler *c, const struct value *v, const struct expr *e, uint16_t *ret)
 {
 	uint16_t word, dst, end;
+	struct err why = {0};
+	uint32_t offset;
 	int r;
 
 	if (!v->type || v->type->kind != KIND_INTERFACE)
@@ -398,11 +385,13 @@ int value_type_word(struct compiler *c, const struct value *v, const struct expr
 	*ret = word;
 	if (!type_method_count(c->binary, v->type))
 		return 0;
+	if (binary_itab_type_offset(c->binary, &offset, &why))
+		return fail(c, e, "%s", why.text);
 	dst = reg_new(c);
 	end = label_new(c);
 	emit_move(c, dst, word);
 	emit_jump_if0(c, word, end);
-	emit_move(c, dst, ir_emit_load(c, word, (int64_t)itab_type_offset(c), 8, false));
+	emit_move(c, dst, ir_emit_load(c, word, offset, 8, false));
 	ir_emit_label(c, end);
 	*ret = dst;
 	return 0;

@@ -47,6 +47,8 @@ struct question {
 	size_t nactions;
 };
 
+/* Whether a function's name has wildcards: not the star of a receiver. */
+bool name_is_glob(const char *pattern);
 /* Everything lives in arena. Errors: -EINVAL, a sentence with a caret under the column. */
 int question_parse(const char *text, struct arena *arena, struct question *ret, struct err *err);
 

@@ -8,6 +8,7 @@
 struct call_text_options {
 	bool color;
 	bool show_process;     /* several processes are observed: name them */
+	bool no_calls;         /* aggregates only: the calls go into a file */
 };
 
 /* Aligned lines; aggregates as tables and histograms. */

@@ -132,9 +132,11 @@ void output_flush(struct output *o, unsigned timeout_ms)
 
 const char *output_trouble(struct output *o)
 {
+	const char *records = o->records ? o->records : "spans";
+
 	if (o->gone && o->error == EPIPE)
 		snprintf(o->trouble, sizeof(o->trouble),
-			 "the reader of the output has closed it; spans after that were not written");
+			 "the reader of the output has closed it; %s after that were not written", records);
 	else if (o->error)
 		snprintf(o->trouble, sizeof(o->trouble), "the output cannot be written: %s",
 			 strerror(o->error));
@@ -143,7 +145,7 @@ const char *output_trouble(struct output *o)
 			 "the output could not be written for a while (no space)");
 	else if (o->queue_lost)
 		snprintf(o->trouble, sizeof(o->trouble),
-			 "the reader of the output was too slow; some spans were not written");
+			 "the reader of the output was too slow; some %s were not written", records);
 	else
 		return NULL;
 	return o->trouble;

@@ -21,6 +21,7 @@ struct output {
 	size_t flush_at, limit;
 	uint64_t queue_lost, refused;
 	int error;               /* errno of the last write that failed; 0 after one that did not */
+	const char *records;     /* what they are called in trouble; NULL: "spans" */
 	char trouble[200];
 };
 

@@ -39,6 +39,15 @@ uint64_t process_start_ticks(const char *procfs, int pid)
 	return stat_field(procfs, pid, 22, &t) ? t : 0;
 }
 
+uint64_t process_cpu_ns(const char *procfs, int pid)
+{
+	uint64_t user, system;
+
+	if (!stat_field(procfs, pid, 14, &user) || !stat_field(procfs, pid, 15, &system))
+		return 0;
+	return (user + system) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
+}
+
 bool process_descends(const char *procfs, int pid, int ancestor)
 {
 	uint64_t parent;

@@ -19,14 +19,17 @@ struct interp_input {
 	uint64_t g;
 	uint64_t bias;
 	uint64_t saved[IR_MAX_SAVED]; /* 0: none */
+	uint64_t latency;
+	size_t room;         /* for chunks; 0: as much as there is */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
 	void *arg;
 };
 
 struct interp_slot {
 	enum slot_status status;
-	uint64_t value;      /* scalars */
+	uint64_t value;      /* scalars; images: where their chunk is in `chunks` */
 	uint64_t len;        /* texts: full length; bytes holds what was copied, with a NUL behind */
+	uint64_t copied;
 	char bytes[EVENT_MAX_STRING + 1];
 };
 
@@ -37,6 +40,9 @@ struct interp_result {
 	uint64_t g, sp;      /* with other_goroutine; sp 0: none was given */
 	uint64_t saved[IR_MAX_SAVED];
 	struct interp_slot slots[EVENT_MAX_SLOTS];
+	_Alignas(8) uint8_t chunks[EVENT_MAX_DATA];
+	size_t chunk_bytes;
+	uint32_t missed;
 };
 
 struct interp {
@@ -45,6 +51,8 @@ struct interp {
 	struct interp_result *out;
 	uint64_t r[IR_MAX_REGS];
 };
+
+enum { INTERP_CHUNK_MAX = 4096 }; /* bytes that are copied for one pointer */
 
 /* Every step gives SLOT_OK or the status that it failed with. */
 
@@ -275,6 +283,9 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 	case IR_SAVED:
 		*ret = t->in->saved[i->imm];
 		return *ret ? SLOT_OK : SLOT_ABSENT;
+	case IR_LATENCY:
+		*ret = t->in->latency;
+		return SLOT_OK;
 	default:
 		return interp_text(t, i, ret);
 	}
@@ -301,8 +312,189 @@ static enum slot_status interp_emit(const struct interp *t, const struct ir_insn
 	if (n && !t->in->read(t->in->arg, t->r[i->a], s->bytes, n))
 		return SLOT_NOT_RESIDENT;
 	s->bytes[n] = '\0';
+	s->copied = n;
 	s->status = n < t->r[i->b] ? SLOT_CUT : SLOT_OK;
 	return SLOT_OK;
+}
+
+/* The caller's return address, then those along the chain of frame pointers. */
+static enum slot_status interp_stack(const struct interp *t, const struct ir_insn *i)
+{
+	struct interp_slot *s = &t->out->slots[i->slot];
+	uint64_t pc, frame = t->in->regs[GPR_RBP], at = t->in->entry_sp, next;
+	int64_t n = 0;
+
+	while (n < i->imm && interp_load(t, at, 8, false, &pc) == SLOT_OK && pc) {
+		memcpy(s->bytes + n++ * 8, &pc, 8);
+		if (!frame || interp_load(t, frame, 8, false, &next) != SLOT_OK)
+			break;
+		at = frame + 8;
+		frame = next > frame ? next : 0;
+	}
+	s->len = s->copied = (uint64_t)n * 8;
+	s->status = n ? SLOT_OK : SLOT_UNREADABLE;
+	return s->status;
+}
+
+/* ---- images and what they lead to (shape.h) ---- */
+
+static size_t interp_room(const struct interp *t)
+{
+	size_t all = t->in->room ? t->in->room : sizeof(t->out->chunks);
+
+	return all - t->out->chunk_bytes;
+}
+
+/* A new chunk with room for its bytes, cleared; NULL: missed. */
+static struct event_chunk *interp_chunk(const struct interp *t, uint64_t addr, uint32_t shape, size_t len, unsigned depth)
+{
+	struct interp_result *out = t->out;
+	struct event_chunk *c = (void *)(out->chunks + out->chunk_bytes);
+
+	if (sizeof(*c) + ALIGN_UP(len, 8) > interp_room(t)) {
+		out->missed++;
+		return NULL;
+	}
+	memset(c, 0, sizeof(*c) + ALIGN_UP(len, 8));
+	*c = (struct event_chunk){.addr = addr, .shape = shape, .len = (uint16_t)len, .status = SLOT_OK,
+				  .depth = (uint8_t)depth};
+	out->chunk_bytes += sizeof(*c) + ALIGN_UP(len, 8);
+	return c;
+}
+
+static enum slot_status interp_image(const struct interp *t, const struct ir_insn *i)
+{
+	struct interp_slot *s = &t->out->slots[i->slot];
+	const struct shape_table *shapes = t->p->shapes;
+	struct event_chunk *c;
+
+	if (i->op == IR_IMAGE) {
+		c = interp_chunk(t, i->a == IR_NO_REG ? 0 : t->r[i->a], i->shape, (size_t)i->imm, shapes->limits.depth);
+		if (!c)
+			return SLOT_UNREADABLE;
+		if (i->imm < shapes->shapes.data[i->shape].size)
+			c->status = SLOT_CUT;
+		s->value = (uint64_t)((uint8_t *)c - t->out->chunks);
+		s->status = SLOT_OK;
+		return SLOT_OK;
+	}
+	c = (void *)(t->out->chunks + s->value);
+	if (i->op == IR_IMAGE_PUT) {
+		memcpy((uint8_t *)(c + 1) + i->imm, &t->r[i->a], i->size);
+		return SLOT_OK;
+	}
+	return t->in->read(t->in->arg, t->r[i->a], (uint8_t *)(c + 1) + i->at, (size_t)i->imm) ? SLOT_OK
+											       : SLOT_UNREADABLE;
+}
+
+/* `count` elements at addr as a chunk. */
+static void interp_copy(const struct interp *t, const struct shape_edge *e, uint32_t shape, uint64_t addr,
+			uint64_t count, unsigned depth)
+{
+	uint64_t size = t->p->shapes->shapes.data[shape].size, take = MIN(count, e->max);
+	uint64_t bytes = MIN(take * size, (uint64_t)INTERP_CHUNK_MAX);
+	size_t room = interp_room(t), before = t->out->chunk_bytes;
+	struct event_chunk *c;
+
+	if (bytes + sizeof(*c) > room && room > sizeof(*c) + size)
+		bytes = ((room - sizeof(*c)) & ~7ul) / size * size;
+	c = interp_chunk(t, addr, shape, (size_t)bytes, depth);
+	if (!c)
+		return;
+	if (bytes < count * size)
+		c->status = SLOT_CUT;
+	if (t->in->read(t->in->arg, addr, c + 1, (size_t)bytes))
+		return;
+	c->status = SLOT_UNREADABLE;
+	c->len = 0;
+	t->out->chunk_bytes = before + sizeof(*c);
+}
+
+static uint64_t interp_count(const struct shape_edge *e, const uint8_t *element)
+{
+	uint64_t word = 0;
+
+	if (e->count == COUNT_ONE)
+		return 1;
+	memcpy(&word, element + e->count_off, e->count == COUNT_SHIFT ? 1 : 8);
+	switch (e->count) {
+	case COUNT_WORD:
+		return (int64_t)word > 0 ? MIN(word, 1ull << 40) : 0;
+	case COUNT_SHIFT:
+		return 1ull << MIN(word, 20ull);
+	case COUNT_MASK:
+		return MIN(word, 1ull << 40) + 1;
+	default:
+		return word == 0;
+	}
+}
+
+static void interp_interface(const struct interp *t, const struct shape_edge *e, const uint64_t words[2], unsigned depth)
+{
+	const struct shape_table *shapes = t->p->shapes;
+	const struct shape_dynamic *d;
+	struct event_chunk *c;
+	uint64_t type = words[0];
+
+	if (e->kind == EDGE_IFACE && interp_load(t, type + shapes->itab_type_off, 8, false, &type) != SLOT_OK)
+		return;
+	d = shape_dynamic_find(shapes, type - t->in->bias);
+	if (!d || !d->shape)
+		return;
+	if (!d->direct) {
+		interp_copy(t, e, d->shape, words[1], 1, depth);
+		return;
+	}
+	c = interp_chunk(t, 0, d->shape, 8, depth);
+	if (c)
+		memcpy(c + 1, &words[1], 8);
+}
+
+/* Whether the words that the edge needs are among the n bytes. */
+static bool interp_has(const struct shape_edge *e, size_t n)
+{
+	size_t pointer = e->offset + (e->kind == EDGE_POINTER ? 8u : 16u);
+	size_t count = e->count == COUNT_ONE ? 0 : e->count_off + (e->count == COUNT_SHIFT ? 1u : 8u);
+
+	return pointer <= n && count <= n;
+}
+
+static void interp_edge(const struct interp *t, const struct shape_edge *e, const uint8_t *element, size_t n,
+			unsigned depth)
+{
+	uint64_t words[2] = {0}, count;
+
+	if (!interp_has(e, n) || e->costs > depth)
+		return;
+	memcpy(words, element + e->offset, e->kind == EDGE_POINTER ? 8 : 16);
+	if (!words[0])
+		return;
+	depth -= e->costs;
+	if (e->kind != EDGE_POINTER) {
+		interp_interface(t, e, words, depth);
+		return;
+	}
+	count = interp_count(e, element);
+	if (count)
+		interp_copy(t, e, e->shape, words[0], count, depth);
+}
+
+/* The chunks in order, those that are made on the way too. */
+static void interp_walk(const struct interp *t)
+{
+	const struct shape_table *shapes = t->p->shapes;
+
+	for (size_t at = 0; at < t->out->chunk_bytes;) {
+		const struct event_chunk *c = (void *)(t->out->chunks + at);
+		const struct shape *s = &shapes->shapes.data[c->shape];
+		const uint8_t *bytes = (void *)(c + 1);
+
+		for (size_t element = 0; element < c->len; element += s->size)
+			for (uint32_t k = 0; k < s->nedges; k++)
+				interp_edge(t, &shapes->edges.data[s->first_edge + k], bytes + element,
+					    c->len - element, c->depth);
+		at += sizeof(*c) + ALIGN_UP((size_t)c->len, 8);
+	}
 }
 
 static size_t interp_find(const struct capture_program *p, size_t from, enum ir_op op, uint16_t label)
@@ -345,6 +537,12 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 	case IR_EMIT:
 	case IR_EMIT_STR:
 		return interp_emit(t, i);
+	case IR_EMIT_STACK:
+		return interp_stack(t, i);
+	case IR_IMAGE:
+	case IR_IMAGE_PUT:
+	case IR_IMAGE_COPY:
+		return interp_image(t, i);
 	case IR_SAVE:
 		t->out->saved[i->imm] = t->r[i->a];
 		return SLOT_OK;
@@ -389,6 +587,39 @@ static void interp_run(const struct capture_program *p, const struct interp_inpu
 		if (!ret->dropped)
 			pc = interp_find(p, pc, IR_END, 0);
 	}
+	if (p->shapes && !ret->dropped)
+		interp_walk(&t);
+}
+
+/* The record that a planter would have written; returns its size. buf has EVENT_MAX_SIZE bytes, 8-aligned. */
+static inline __attribute__((unused)) size_t interp_record(const struct capture_program *p, const struct interp_result *out,
+							   void *buf)
+{
+	struct event_header *h = buf;
+	struct event_slot *slots = (void *)(h + 1);
+	size_t at = sizeof(*h) + p->nslots * sizeof(*slots);
+
+	memset(buf, 0, at);
+	for (size_t i = 0; i < p->nslots; i++) {
+		const struct interp_slot *s = &out->slots[i];
+		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK;
+
+		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len, .value = s->value};
+		if (!text || (s->status != SLOT_OK && s->status != SLOT_CUT))
+			continue;
+		slots[i].copied = (uint16_t)s->copied;
+		slots[i].value = at;
+		memcpy((char *)buf + at, s->bytes, slots[i].copied);
+		at += ALIGN_UP((size_t)slots[i].copied, 8);
+	}
+	for (size_t i = 0; i < p->nslots; i++)
+		if (p->slots[i].kind == VALUE_IMAGE)
+			slots[i].value += at;
+	memcpy((char *)buf + at, out->chunks, out->chunk_bytes);
+	*h = (struct event_header){.size = (uint32_t)(at + out->chunk_bytes), .version = EVENT_VERSION,
+				   .slots = (uint16_t)p->nslots, .chunks = out->chunk_bytes ? (uint32_t)at : 0,
+				   .missed = out->missed};
+	return h->size;
 }
 
 #endif

@@ -20,6 +20,7 @@
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
 #include "plant/uprobe/price.h"
+#include "plant/uprobe/traced.h"
 
 #define SAVED_ENTRIES 16384 /* goroutines with an open span; beyond that the oldest lose theirs */
 #define RING_DEFAULT (4u << 20)
@@ -54,6 +55,8 @@ struct plant {
 struct planter {
 	struct uprobe_means means;
 	struct uprobe_env env;
+	struct uprobe_btf btf;
+	struct traced *traced;
 	struct ring_buffer *ring;
 	int epoll;
 	unsigned cpus;
@@ -181,7 +184,7 @@ static void load_part(void *arg, size_t i)
 		return;
 	pg->r = uprobe_compile(probe->program, probe->id, &shape, &job->p->env, &code, &pg->err);
 	if (pg->r >= 0)
-		pg->r = uprobe_prog_load(&job->p->means, probe->label, code.code.data, code.code.len, &pg->err);
+		pg->r = uprobe_prog_load_code(&job->p->means, probe->label, &code, &job->p->btf, &pg->err);
 	if (pg->r >= 0)
 		pg->part->program->fd = pg->r;
 }
@@ -283,7 +286,8 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 		ret[i] = NULL;
 		if (!probes[i].nsites)
 			err_set(err, -EINVAL, "%s has no site to put a probe at", probes[i].label);
-		else if (cookie_pack(t->id, t->bias, &job.cookie, err) == 0)
+		else if (cookie_pack(t->id, t->bias, &job.cookie, err) == 0 &&
+			 traced_prepare(p->traced, &p->env, &p->btf, &probes[i], err) == 0)
 			ret[i] = plant_new(&job, &probes[i]);
 	}
 	parallel_each(job.parts.len, MIN(LOAD_THREADS, p->cpus - 1), load_part, &job);
@@ -294,9 +298,10 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 	return r;
 }
 
-/* Nothing is kept by process: its number and load bias are in the cookies of its links. */
+/* Its number and load bias are in the cookies of its links: only its open calls are kept. */
 static void uprobe_forget_target(struct planter *p, uint32_t target)
 {
+	traced_forget(p->traced, target);
 }
 
 /* ---- opening and closing ---- */
@@ -380,6 +385,7 @@ static void uprobe_close(struct planter *p)
 	close_fd(p->env.scratch);
 	close_fd(p->env.losses);
 	close_fd(p->env.saved);
+	traced_free(p->traced);
 	free(p);
 }
 DEFINE_CLEANUP(struct planter *, planter, uprobe_close)
@@ -404,6 +410,8 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 
 	p->plants.next = p->plants.prev = &p->plants;
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
+	p->env.calls = p->env.big_calls = p->btf.fd = -1;
+	p->traced = traced_new(o);
 	p->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	if (r == 0)
 		r = uprobe_check_caps(err);
@@ -475,6 +483,11 @@ static bool uprobe_multi(struct planter *p)
 	return p->means.multi;
 }
 
+static int uprobe_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
+{
+	return traced_open_calls(p->traced, target, take, fn, arg);
+}
+
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.open = uprobe_open,
@@ -488,4 +501,5 @@ const struct planter_ops planter_uprobe = {
 	.probe_losses = uprobe_probe_losses,
 	.price_ns = uprobe_price_ns,
 	.multi = uprobe_multi,
+	.open_calls = uprobe_open_calls,
 };

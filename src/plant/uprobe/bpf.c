@@ -66,10 +66,11 @@ static int refused(const char *what, int code, struct err *err)
 
 /* ---- maps and programs ---- */
 
-int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_size, uint32_t value_size,
-		      uint32_t entries, struct err *err)
+static int map_create(enum bpf_map_type type, uint32_t flags, const char *what, uint32_t key_size,
+		      uint32_t value_size, uint32_t entries, struct err *err)
 {
-	int fd = bpf_map_create(type, "earshot", key_size, value_size, entries, NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	int fd = bpf_map_create(type, "earshot", key_size, value_size, entries, &opts);
 
 	if (fd >= 0)
 		return fd;
@@ -83,13 +84,40 @@ int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_siz
 		       (unsigned long long)entries * (value_size ? value_size : 1), strerror(-fd));
 }
 
-static int load(const struct uprobe_means *m, const char *name, const struct bpf_insn *insns, size_t n,
-		unsigned level, char *log, size_t log_size)
+int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_size, uint32_t value_size,
+		      uint32_t entries, struct err *err)
+{
+	return map_create(type, 0, what, key_size, value_size, entries, err);
+}
+
+int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries, struct err *err)
+{
+	return map_create(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, "hash map", key_size, value_size, entries, err);
+}
+
+struct code {
+	const struct bpf_insn *insns;
+	size_t n;
+	const struct bpf_func_info *funcs; /* NULL: one function */
+	size_t nfuncs;
+	int btf;
+};
+
+static int load(const struct uprobe_means *m, const char *name, const struct code *c, unsigned level, char *log,
+		size_t log_size)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_level = level, .log_buf = log,
 		    .log_size = (uint32_t)log_size,
 		    .expected_attach_type = m->multi ? UAPI_BPF_TRACE_UPROBE_MULTI : 0);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, name, "GPL", insns, n, &opts);
+	int fd;
+
+	if (c->funcs) {
+		opts.prog_btf_fd = (uint32_t)c->btf;
+		opts.func_info = c->funcs;
+		opts.func_info_cnt = (uint32_t)c->nfuncs;
+		opts.func_info_rec_size = sizeof(*c->funcs);
+	}
+	fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, name, "GPL", c->insns, c->n, &opts);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -115,8 +143,7 @@ static const char *verifier_message(char *log)
 /* BPF_LOG_STATS (4): messages and statistics, without the trace of every instruction. */
 enum { LOG_STATS = 4, LOG_SIZE = 64 * 1024 };
 
-static int load_failed(const struct uprobe_means *m, int code, const struct bpf_insn *insns, size_t n,
-		       struct err *err)
+static int load_failed(const struct uprobe_means *m, int code, const struct code *c, struct err *err)
 {
 	_cleanup_(cleanup_free) char *log = NULL;
 	int fd;
@@ -124,13 +151,13 @@ static int load_failed(const struct uprobe_means *m, int code, const struct bpf_
 	if (code == -EPERM)
 		return refused("a BPF program", code, err);
 	log = xcalloc(1, LOG_SIZE);
-	fd = load(m, "earshot", insns, n, LOG_STATS, log, LOG_SIZE);
+	fd = load(m, "earshot", c, LOG_STATS, log, LOG_SIZE);
 	close_fd(fd < 0 ? -1 : fd);
 	if (strstr(log, "too large") || code == -E2BIG)
 		return err_set(err, -E2BIG,
 			       "the probe is too large for this kernel's BPF verifier (%zu "
 			       "instructions): capture less or shorten the condition",
-			       n);
+			       c->n);
 	return err_set(err, code, "this kernel's BPF verifier refuses the probe (%s): %.300s",
 		       strerror(-code), verifier_message(log));
 }
@@ -146,21 +173,42 @@ static void program_name(const char *label, char name[BPF_OBJ_NAME_LEN])
 			*c = '_';
 }
 
-int uprobe_prog_load(const struct uprobe_means *m, const char *label, const struct bpf_insn *insns,
-		     size_t n, struct err *err)
+static int load_named(const struct uprobe_means *m, const char *label, const struct code *c, struct err *err)
 {
 	char name[BPF_OBJ_NAME_LEN];
 	int fd;
 
 	program_name(label, name);
-	fd = load(m, name, insns, n, 0, NULL, 0);
-	return fd >= 0 ? fd : load_failed(m, fd, insns, n, err);
+	fd = load(m, name, c, 0, NULL, 0);
+	return fd >= 0 ? fd : load_failed(m, fd, c, err);
+}
+
+int uprobe_prog_load(const struct uprobe_means *m, const char *label, const struct bpf_insn *insns,
+		     size_t n, struct err *err)
+{
+	return load_named(m, label, &(const struct code){.insns = insns, .n = n}, err);
+}
+
+int uprobe_prog_load_code(const struct uprobe_means *m, const char *label, const struct emit *code,
+			  const struct uprobe_btf *btf, struct err *err)
+{
+	_cleanup_(cleanup_free) struct bpf_func_info *funcs = xcalloc(code->subprogs.len + 1, sizeof(*funcs));
+	struct code c = {.insns = code->code.data, .n = code->code.len, .btf = btf->fd,
+			 .nfuncs = code->subprogs.len + 1};
+
+	funcs[0].type_id = (uint32_t)btf->main;
+	for (size_t i = 0; i < code->subprogs.len; i++)
+		funcs[i + 1] = (struct bpf_func_info){code->subprogs.data[i], (uint32_t)btf->callback};
+	if (code->subprogs.len)
+		c.funcs = funcs;
+	return load_named(m, label, &c, err);
 }
 
 long uprobe_prog_verify_cost(const struct uprobe_means *m, const struct bpf_insn *insns, size_t n)
 {
 	_cleanup_(cleanup_free) char *log = xcalloc(1, LOG_SIZE);
-	_cleanup_(cleanup_fd) int fd = load(m, "earshot", insns, n, LOG_STATS, log, LOG_SIZE);
+	const struct code c = {.insns = insns, .n = n};
+	_cleanup_(cleanup_fd) int fd = load(m, "earshot", &c, LOG_STATS, log, LOG_SIZE);
 	const char *at = strstr(log, "processed ");
 
 	return fd < 0 ? fd : at ? strtol(at + 10, NULL, 10) : 0;
@@ -307,7 +355,8 @@ static bool multi_works(void)
 	static const struct bpf_insn nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
 	const struct uprobe_means multi = {.multi = true};
-	_cleanup_(cleanup_fd) int prog = load(&multi, "earshot", nothing, ARRAY_SIZE(nothing), 0, NULL, 0);
+	const struct code c = {.insns = nothing, .n = ARRAY_SIZE(nothing)};
+	_cleanup_(cleanup_fd) int prog = load(&multi, "earshot", &c, 0, NULL, 0);
 	const uint64_t offset = 0;
 
 	if (prog < 0)

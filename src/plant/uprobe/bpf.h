@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 
 #include "base/err.h"
+#include "plant/uprobe/emit.h"
 
 /* How programs are linked to sites here: one link for many (uprobe_multi), or a perf event each. */
 struct uprobe_means {
@@ -24,10 +25,20 @@ int uprobe_check_caps(struct err *err);
 /* Creates a map; what: "ring buffer" …, for the message. Returns its fd or a negative errno. */
 int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_size, uint32_t value_size,
 		      uint32_t entries, struct err *err);
+/* A hash map whose elements take memory only while they are there. */
+int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries, struct err *err);
 
 /* Returns the program's fd or a negative errno; the sentence has the verifier's last word. */
 int uprobe_prog_load(const struct uprobe_means *m, const char *label, const struct bpf_insn *insns,
 		     size_t n, struct err *err);
+/* Likewise of code that may have subprograms: btf has their types. */
+struct uprobe_btf {
+	int fd;             /* -1: not loaded */
+	int main, callback; /* type numbers */
+};
+int uprobe_btf_load(struct uprobe_btf *ret, struct err *err);
+int uprobe_prog_load_code(const struct uprobe_means *m, const char *label, const struct emit *code,
+			  const struct uprobe_btf *btf, struct err *err);
 /* How many instructions the verifier walks (it gives up at a million); negative errno if refused. */
 long uprobe_prog_verify_cost(const struct uprobe_means *m, const struct bpf_insn *insns, size_t n);
 

@@ -81,7 +81,7 @@ int gen_fail(struct gen *g, enum slot_status s)
 	return gen_drop(g, DROP_SILENT);
 }
 
-static void emit_release(struct gen *g)
+void gen_release(struct gen *g)
 {
 	emit_store_imm(g->e, 8, REG_RECORD, SCRATCH_BUSY_OFF, 0);
 }
@@ -91,7 +91,7 @@ uint32_t loss_key(uint32_t probe_id)
 	return probe_id < LOSS_PROBES ? probe_id : 0;
 }
 
-static void emit_count_loss(struct gen *g, unsigned loss)
+void gen_count_loss(struct gen *g, unsigned loss)
 {
 	struct emit *e = g->e;
 	int out = emit_label_new(e);
@@ -107,7 +107,7 @@ static void emit_count_loss(struct gen *g, unsigned loss)
 	emit_label(e, out);
 }
 
-static void emit_return(struct gen *g)
+void gen_return(struct gen *g)
 {
 	emit_alu_imm(g->e, BPF_MOV, R0, 0);
 	emit_exit(g->e);
@@ -121,11 +121,13 @@ static void emit_drops(struct gen *g)
 			if (g->drop[held][d] < 0)
 				continue;
 			emit_label(g->e, g->drop[held][d]);
+			if (held && d != DROP_NO_CALL && g->in_call)
+				calls_end(g);
 			if (held)
-				emit_release(g);
-			if (d != DROP_SILENT)
-				emit_count_loss(g, d);
-			emit_return(g);
+				gen_release(g);
+			if (d < LOSS_KERNEL_COUNT)
+				gen_count_loss(g, d);
+			gen_return(g);
 		}
 	}
 }
@@ -142,13 +144,13 @@ static void emit_prologue(struct gen *g)
 		emit_load(e, 8, R0, REG_CTX, REGS(eflags));
 		emit_alu_imm(e, BPF_AND, R0, g->shape.flags_skip);
 		emit_jump_if_imm(e, BPF_JEQ, R0, 0, go);
-		emit_return(g);
+		gen_return(g);
 	}
 	emit_label(e, go);
 }
 
 /* R7 = the record in a scratch element that is ours until we release it. Keeps R8 and R9. */
-static void emit_take_scratch(struct gen *g)
+void gen_take_scratch(struct gen *g)
 {
 	struct emit *e = g->e;
 	int got = emit_label_new(e);
@@ -205,14 +207,14 @@ static void emit_goroutine(struct gen *g)
 	if (!near)
 		emit_alu(e, BPF_MOV, R8, R3);
 	emit_alu_imm(e, BPF_ADD, R3, (int32_t)(near ? low : l->goid));
-	gen_read_uncleared(g, STACK_REGS, near ? high + 8 - low : 8, no);
+	gen_read_uncleared(g, g->stack_regs, near ? high + 8 - low : 8, no);
 	if (!near) {
 		emit_alu(e, BPF_MOV, R3, R8);
 		emit_alu_imm(e, BPF_ADD, R3, (int32_t)l->stack_hi);
-		gen_read_uncleared(g, STACK_REGS + 8, 8, no);
+		gen_read_uncleared(g, g->stack_regs + 8, 8, no);
 	}
-	emit_load(e, 8, R8, FP, STACK_REGS + (near ? (int)(l->goid - low) : 0));
-	emit_load(e, 8, R9, FP, STACK_REGS + (near ? (int)(l->stack_hi - low) : 8));
+	emit_load(e, 8, R8, FP, g->stack_regs + (near ? (int)(l->goid - low) : 0));
+	emit_load(e, 8, R9, FP, g->stack_regs + (near ? (int)(l->stack_hi - low) : 8));
 	if (given && given->b == IR_NO_REG) {
 		emit_alu(e, BPF_MOV, R1, R9);
 	} else if (given) {
@@ -230,41 +232,68 @@ static uint32_t record_head_size(const struct capture_program *p)
 	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
-/* goid in R8, depth in R9. */
+static unsigned kind_of(const struct capture_program *p)
+{
+	return p->role == PROGRAM_ENTRY ? EVENT_CALL : p->role == PROGRAM_RETURN ? EVENT_RETURN : EVENT_POINT;
+}
+
+void gen_target(struct gen *g)
+{
+	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
+	emit_call(g->e, BPF_FUNC_get_attach_cookie);
+	emit_alu_imm(g->e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
+}
+
+/* R0 = the number of the process, R0 and time_ns: of a return, they are known by now. */
+static void emit_target_and_time(struct gen *g)
+{
+	struct emit *e = g->e;
+
+	if (calls_used(g->p))
+		emit_load(e, 4, R0, REG_RECORD, SCRATCH_STATE(key.target));
+	else
+		gen_target(g);
+	emit_store(e, 4, REG_RECORD, HEAD(target), R0);
+	if (g->in_call)
+		emit_load(e, 8, R0, REG_RECORD, SCRATCH_STATE(now));
+	else
+		emit_call(e, BPF_FUNC_ktime_get_ns);
+	emit_store(e, 8, REG_RECORD, HEAD(time_ns), R0);
+}
+
+int gen_record_limit(const struct gen *g)
+{
+	return g->p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : (int)(record_head_size(g->p) + EVENT_MAX_DATA);
+}
+
+/* goid in R8, depth in R9, or in the state of a program with calls. */
 static void emit_header(struct gen *g)
 {
 	struct emit *e = g->e;
 
 	emit_store_imm(e, 4, REG_RECORD, HEAD(size), (int32_t)record_head_size(g->p));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(version),
-		       (int32_t)(EVENT_VERSION | g->p->nslots << 16));
+		       (int32_t)(EVENT_VERSION | kind_of(g->p) << 8 | g->p->nslots << 16));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
 	emit_store_imm(e, 8, REG_RECORD, HEAD(chunks), 0);
+	if (calls_used(g->p)) {
+		emit_load(e, 8, R8, REG_RECORD, SCRATCH_STATE(key.goid));
+		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(depth));
+	}
 	emit_store(e, 8, REG_RECORD, HEAD(goid), R8);
 	emit_store(e, 8, REG_RECORD, HEAD(depth), R9);
-	emit_alu(e, BPF_MOV, R1, REG_CTX);
-	emit_call(e, BPF_FUNC_get_attach_cookie);
-	emit_alu_imm(e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
-	emit_store(e, 4, REG_RECORD, HEAD(target), R0);
-	emit_call(e, BPF_FUNC_ktime_get_ns);
-	emit_store(e, 8, REG_RECORD, HEAD(time_ns), R0);
+	emit_target_and_time(g);
 	for (uint16_t i = 0; i < g->p->nslots; i++) {
 		emit_store_imm(e, 8, REG_RECORD, gen_slot_off(g, i), SLOT_ABSENT);
 		emit_store_imm(e, 8, REG_RECORD, gen_slot_off(g, i) + 8, 0);
 	}
 }
 
-static void emit_output(struct gen *g)
+void gen_output(struct gen *g, int full)
 {
 	struct emit *e = g->e;
 	int sleep = emit_label_new(e);
 
-	if (g->on_stack) {
-		emit_alu_imm(e, BPF_MOV, R9, (int32_t)record_head_size(g->p));
-	} else {
-		emit_load(e, 4, R9, REG_RECORD, HEAD(size));
-		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE, gen_drop(g, LOSS_RING_FULL));
-	}
 	emit_map_fd(e, R1, g->env->ring);
 	emit_alu_imm(e, BPF_MOV, R2, BPF_RB_AVAIL_DATA);
 	emit_call(e, BPF_FUNC_ringbuf_query);
@@ -280,9 +309,26 @@ static void emit_output(struct gen *g)
 	emit_alu(e, BPF_MOV, R2, REG_RECORD);
 	emit_alu(e, BPF_MOV, R3, R9);
 	emit_call(e, BPF_FUNC_ringbuf_output);
-	emit_jump_if_imm(e, BPF_JNE, R0, 0, gen_drop(g, LOSS_RING_FULL));
-	if (g->holds_scratch)
-		emit_release(g);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, full);
+}
+
+/* The record into the ring, in a return with the entry's behind it. */
+static void emit_sample(struct gen *g)
+{
+	struct emit *e = g->e;
+	int full = gen_drop(g, LOSS_RING_FULL);
+
+	if (g->on_stack) {
+		emit_alu_imm(e, BPF_MOV, R9, (int32_t)record_head_size(g->p));
+	} else if (g->in_call) {
+		calls_append(g);
+		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(size));
+		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE + EVENT_MAX_CALL, full);
+	} else {
+		emit_load(e, 4, R9, REG_RECORD, HEAD(size));
+		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE, full);
+	}
+	gen_output(g, full);
 }
 
 /* ---- regions ---- */
@@ -333,7 +379,7 @@ static bool needs_scratch(const struct capture_program *p, bool filter)
 
 static bool fits_stack(const struct capture_program *p)
 {
-	return !needs_scratch(p, true) && !needs_scratch(p, false) &&
+	return !calls_used(p) && !needs_scratch(p, true) && !needs_scratch(p, false) &&
 	       8 * p->nregs + record_head_size(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
 }
 
@@ -344,30 +390,56 @@ static bool is_capture(const struct ir_insn *i)
 
 static void emit_record_begin(struct gen *g)
 {
-	emit_goroutine(g);
+	if (!g->in_call)
+		emit_goroutine(g);
 	if (g->on_stack) {
 		emit_alu(g->e, BPF_MOV, REG_RECORD, FP);
 		emit_alu_imm(g->e, BPF_ADD, REG_RECORD,
 			     STACK_BUF - (int32_t)record_head_size(g->p));
 	} else if (!g->holds_scratch) {
-		emit_take_scratch(g);
+		gen_take_scratch(g);
 	}
+	if (g->p->role == PROGRAM_ENTRY)
+		calls_enter(g);
 	emit_header(g);
 	saved_begin(g);
 	windows_read(g);
 }
 
+/* A return first looks for its call: the condition may ask for its values. */
+static void emit_call_begin(struct gen *g)
+{
+	emit_goroutine(g);
+	calls_find(g);
+}
+
+/* What happens with an event that passed. */
+static void emit_end(struct gen *g)
+{
+	saved_end(g);
+	if (g->p->role == PROGRAM_ENTRY)
+		calls_push(g);
+	else if (!g->p->no_record)
+		emit_sample(g);
+	if (g->in_call)
+		calls_end(g);
+	if (g->holds_scratch)
+		gen_release(g);
+}
+
 static int emit_body(struct gen *g)
 {
 	const struct capture_program *p = g->p;
-	bool begun = false;
+	bool begun = false, unwinds = p->role == PROGRAM_UNWIND || p->role == PROGRAM_EXIT;
 
-	if (needs_scratch(p, true))
-		emit_take_scratch(g);
+	if (needs_scratch(p, true) && p->role != PROGRAM_RETURN)
+		gen_take_scratch(g);
 	for (size_t i = 0; i < p->ninsns;) {
 		const struct ir_insn *in = &p->insns[i];
 		int n = 1;
 
+		if (in->op == IR_REGION && p->role == PROGRAM_RETURN && !g->in_call)
+			emit_call_begin(g);
 		if (is_capture(in) && !begun) {
 			emit_record_begin(g);
 			begun = true;
@@ -384,12 +456,19 @@ static int emit_body(struct gen *g)
 			return n;
 		i += (size_t)n;
 	}
-	if (!begun)
-		emit_record_begin(g);
-	saved_end(g);
-	emit_output(g);
-	emit_return(g);
+	if (p->role == PROGRAM_RETURN && !g->in_call)
+		emit_call_begin(g);
+	if (unwinds) {
+		emit_goroutine(g);
+		calls_unwind(g);
+	} else {
+		if (!begun)
+			emit_record_begin(g);
+		emit_end(g);
+	}
+	gen_return(g);
 	emit_drops(g);
+	calls_callbacks(g);
 	return 0;
 }
 
@@ -398,12 +477,13 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 {
 	_cleanup_(cleanup_free) struct gen_label *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
 	struct gen g = {.e = out, .p = p, .env = env, .shape = *shape, .probe_id = probe_id,
-			.labels = labels, .on_stack = fits_stack(p), .err = err};
+			.labels = labels, .on_stack = fits_stack(p), .unwind = -1, .err = err};
 	int r = capture_verify(p, err);
 
 	if (r < 0)
 		return r;
 	memset(g.drop, -1, sizeof(g.drop));
+	g.stack_regs = calls_used(p) ? STACK_REGS_SHARED : STACK_REGS;
 	for (unsigned i = 0; i < p->nlabels; i++)
 		labels[i].label = emit_label_new(out);
 	if (!g.on_stack)

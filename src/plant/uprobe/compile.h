@@ -19,6 +19,43 @@ struct saved_words {
 	uint64_t word[IR_MAX_SAVED]; /* 0: none */
 };
 
+/* ---- open calls: calls.c ---- */
+
+/* The calls that are open on a goroutine are numbered from the outermost, level 0. */
+struct call_key {
+	uint64_t goid;
+	uint32_t target, level;
+};
+enum { CALL_DEAD = 1,  /* it returned, but others lie on top of it: taken away with them */
+       CALL_QUIET = 2, /* nothing is written when it is unwound */
+       CALL_BIG = 4 }; /* the record is in the map of big ones */
+#define CALL_SMALL 760 /* records up to this lie in the element: its size, all in all, is 1 KiB */
+struct open_call_head {
+	uint64_t count, limit;  /* level 0 only: the calls that are open, and the depth of the innermost + 1 */
+	uint64_t below;         /* limit without this one */
+	uint64_t ip;            /* of its entry's site */
+	uint32_t group, flags;
+	uint64_t valid;         /* bits of the saved words that were saved */
+	uint64_t saved[IR_MAX_SAVED];
+};
+struct open_call {
+	struct open_call_head head;
+	uint8_t record[CALL_SMALL];
+};
+
+/* What a run of a program with calls keeps beside the record. */
+struct call_state {
+	struct call_key key;    /* as the maps are asked */
+	uint64_t depth;         /* of this run */
+	uint64_t count, limit;  /* while stale calls are taken away */
+	uint64_t look, found;   /* level + 1: of the call that is looked at, of the one that returned */
+	uint64_t level;         /* of this run's call */
+	uint64_t ends;          /* not 0: its element is deleted at the end */
+	uint64_t now;
+	uint64_t word;          /* key of array maps in callbacks, which have no stack */
+	uint64_t size;          /* of the sample */
+};
+
 #define WINDOWS_MAX 8
 #define WINDOWS_SIZE 1024
 struct scratch {
@@ -31,9 +68,17 @@ struct scratch {
 		uint64_t key, elem;
 	} candidates[40];
 	uint8_t work[SCRATCH_WORK_SIZE];
-	/* Slack behind the record: the verifier bounds offset and length of a string one by one. */
-	uint8_t record[EVENT_MAX_SIZE + EVENT_MAX_STRING];
+	struct call_state state;
+	struct open_call_head call; /* from here on what a struct open_call is: put into the map as it lies here */
+	/*
+	 * Behind the record: that of the call's entry, in a return. Else slack: the verifier bounds offset and
+	 * length of a string one by one.
+	 */
+	uint8_t record[EVENT_MAX_SIZE + EVENT_MAX_CALL];
 };
+_Static_assert(EVENT_MAX_CALL >= EVENT_MAX_STRING, "slack");
+_Static_assert(offsetof(struct scratch, record) == offsetof(struct scratch, call) + sizeof(struct open_call_head),
+	       "they are put into the map in one piece");
 
 /* A program differs between sites by these, so sites that agree share one. */
 struct site_shape {
@@ -43,6 +88,7 @@ struct site_shape {
 
 struct uprobe_env {
 	int ring, scratch, losses, saved; /* maps */
+	int calls, big_calls;             /* likewise; -1 while nothing needs them */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
 };
@@ -51,7 +97,7 @@ struct uprobe_env {
  * The losses that BPF programs count: an array by probe, a value has LOSS_KERNEL_COUNT words. What probes with
  * higher ids lose is counted together, at 0.
  */
-#define LOSS_KERNEL_COUNT 4
+#define LOSS_KERNEL_COUNT 8
 #define LOSS_PROBES 8192
 uint32_t loss_key(uint32_t probe_id);
 

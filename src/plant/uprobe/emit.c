@@ -7,6 +7,8 @@ void emit_done(struct emit *e)
 	vec_done(&e->code);
 	vec_done(&e->labels);
 	vec_done(&e->jumps);
+	vec_done(&e->refs);
+	vec_done(&e->subprogs);
 }
 
 static void add(struct emit *e, uint8_t code, uint8_t dst, uint8_t src, int off, int32_t imm)
@@ -134,8 +136,25 @@ void emit_exit(struct emit *e)
 	add(e, BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
 }
 
+void emit_subprog(struct emit *e, int label)
+{
+	vec_push(&e->subprogs, (uint32_t)e->code.len);
+	emit_label(e, label);
+}
+
+void emit_subprog_addr(struct emit *e, uint8_t dst, int label)
+{
+	vec_push(&e->refs, ((struct emit_jump){(uint32_t)e->code.len, label}));
+	imm64(e, dst, BPF_PSEUDO_FUNC, 0);
+}
+
 int emit_finish(struct emit *e, struct err *err)
 {
+	for (size_t i = 0; i < e->refs.len; i++) {
+		const struct emit_jump *ref = &e->refs.data[i];
+
+		e->code.data[ref->insn].imm = e->labels.data[ref->label] - (int32_t)ref->insn - 1;
+	}
 	for (size_t i = 0; i < e->jumps.len; i++) {
 		const struct emit_jump *j = &e->jumps.data[i];
 		int32_t to = e->labels.data[j->label];

@@ -19,6 +19,8 @@ struct emit {
 	VEC(struct bpf_insn) code;
 	VEC(int32_t) labels; /* position, or -1 while not placed */
 	VEC(struct emit_jump) jumps;
+	VEC(struct emit_jump) refs; /* loads of a subprogram's address */
+	VEC(uint32_t) subprogs;     /* where those begin that emit_subprog placed */
 };
 
 void emit_done(struct emit *e);
@@ -37,7 +39,7 @@ void emit_map_fd(struct emit *e, uint8_t dst, int fd);
 void emit_load(struct emit *e, unsigned size, uint8_t dst, uint8_t base, int off);
 void emit_store(struct emit *e, unsigned size, uint8_t base, int off, uint8_t src);
 void emit_store_imm(struct emit *e, unsigned size, uint8_t base, int off, int32_t imm);
-/* atomic: BPF_XCHG (src gets the old value) or BPF_ADD; 64-bit. */
+/* atomic: BPF_XCHG, BPF_ADD | BPF_FETCH (src gets the old value), BPF_CMPXCHG (R0 does) or BPF_ADD; 64-bit. */
 void emit_atomic(struct emit *e, int atomic, uint8_t base, int off, uint8_t src);
 
 /* jump: BPF_JEQ, BPF_JGT, …; 64-bit, the 32-bit form compares the lower halves. */
@@ -55,6 +57,10 @@ void emit_checkpoint(struct emit *e);
 
 void emit_call(struct emit *e, int helper);
 void emit_exit(struct emit *e);
+
+/* A subprogram begins here (behind an exit); dst = the address of one, for a helper that calls it back. */
+void emit_subprog(struct emit *e, int label);
+void emit_subprog_addr(struct emit *e, uint8_t dst, int label);
 
 /* Resolves the labels. -E2BIG when a jump is too far for the instruction set. */
 int emit_finish(struct emit *e, struct err *err);

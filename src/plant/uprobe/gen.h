@@ -10,11 +10,16 @@
  * the verifier takes what a word held before for alive, and walks on for each.
  */
 #define STACK_REGS (-512)
+/*
+ * Where there are subprograms: older kernels give each 32 bytes, though ours use none, and 512 are there for all.
+ */
+#define STACK_REGS_SHARED (-480)
 #define STACK_BUF (-24 - STACK_BUF_SIZE)
 #define STACK_BUF_SIZE 128
-_Static_assert(STACK_REGS + 8 * IR_MAX_REGS <= STACK_BUF, "the BPF stack has 512 bytes");
+_Static_assert(STACK_REGS_SHARED + 8 * IR_MAX_REGS <= STACK_BUF, "the BPF stack has 512 bytes");
 _Static_assert(IR_MAX_STR <= STACK_BUF_SIZE, "texts are compared in the buffer");
-enum { BK_KEY = -8, BK_OFFSET = -8, BK_G = -16, BK_SP = -24 };
+enum { BK_KEY = -8, BK_OFFSET = -8, BK_G = -16, BK_SP = -24,
+       BK_CALL = BK_G, BK_BASE = BK_SP }; /* once the goroutine is known: see calls.c */
 
 /* Registers that live through the program; R8 and R9 are each construct's own and survive calls. */
 enum { REG_CTX = R6, REG_RECORD = R7 };
@@ -31,10 +36,16 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, window) - (int)offsetof(struct scratch, record))
 #define SCRATCH_SAVED_OFF                                                                          \
 	((int)offsetof(struct scratch, saved) - (int)offsetof(struct scratch, record))
+#define SCRATCH_STATE(field)                                                                       \
+	((int)(offsetof(struct scratch, state) + offsetof(struct call_state, field)) -             \
+	 (int)offsetof(struct scratch, record))
+#define SCRATCH_CALL(field)                                                                        \
+	((int)(offsetof(struct scratch, call) + offsetof(struct open_call_head, field)) -          \
+	 (int)offsetof(struct scratch, record))
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
-enum drop { DROP_SILENT = LOSS_KERNEL_COUNT, DROP_COUNT };
+enum drop { DROP_SILENT = LOSS_KERNEL_COUNT, DROP_NO_CALL /* likewise: the return has no call */, DROP_COUNT };
 
 struct gen_label {
 	int label;  /* the emitter's */
@@ -63,6 +74,9 @@ struct gen {
 	struct site_shape shape;
 	uint32_t probe_id;
 	bool on_stack;              /* the record lies on the BPF stack */
+	int stack_regs;             /* where the virtual registers begin */
+	bool in_call;               /* at this point, a return has found its call */
+	int unwind;                 /* calls.c: label of the callback that takes away stale calls, -1: none */
 	bool holds_scratch;         /* at this point of the program */
 	bool in_filter, in_region;
 	uint16_t slot;              /* of the region */
@@ -91,11 +105,37 @@ void saved_end(struct gen *g);
 int gen_saved(struct gen *g, const struct ir_insn *i);
 int gen_save(struct gen *g, const struct ir_insn *i);
 
+/*
+ * calls.c: the calls that are open, kept from entry to return. R8 = goid, R9 = depth at the first two's beginning;
+ * they are kept.
+ */
+bool calls_used(const struct capture_program *p);
+void calls_enter(struct gen *g);   /* entry: what nothing can return from any more is unwound, the level found */
+void calls_push(struct gen *g);    /* its end: the call is kept */
+void calls_find(struct gen *g);    /* return: the call it belongs to, or a silent end. Takes the scratch element */
+void calls_append(struct gen *g);  /* the entry's record, behind ours */
+void calls_end(struct gen *g);     /* its end, on every way out */
+void calls_unwind(struct gen *g);  /* all there is to PROGRAM_UNWIND and PROGRAM_EXIT */
+void calls_callbacks(struct gen *g); /* the subprograms that the above need */
+int gen_call_saved(struct gen *g, const struct ir_insn *i);
+int gen_call_save(struct gen *g, const struct ir_insn *i);
+int gen_latency(struct gen *g, const struct ir_insn *i);
+
+/* compile.c */
+void gen_target(struct gen *g);    /* R0 = the process's number */
+void gen_release(struct gen *g);   /* the scratch element is anyone's again */
+void gen_count_loss(struct gen *g, unsigned loss);
+void gen_take_scratch(struct gen *g);
+void gen_return(struct gen *g);
+int gen_record_limit(const struct gen *g); /* bytes */
+/* R9 bytes at R7 go into the ring; to full when there is no room. */
+void gen_output(struct gen *g, int full);
+
 /* Offset of a general register (GPR_*) in pt_regs, -1 if it is none. */
 int gen_regs_offset(uint8_t reg);
 
 /* Virtual registers. */
-int gen_reg_off(uint16_t vreg);
+int gen_reg_off(const struct gen *g, uint16_t vreg);
 void gen_get(struct gen *g, uint8_t dst, uint16_t vreg);
 void gen_put(struct gen *g, uint16_t vreg, uint8_t src);
 int gen_slot_off(const struct gen *g, uint16_t slot);

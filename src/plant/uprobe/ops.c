@@ -10,19 +10,19 @@
 _Static_assert(CONTAINS_WINDOW <= SCRATCH_WORK_SIZE, "it is searched in the work area");
 _Static_assert(CONTAINS_WINDOW == 1 << 8, "read_window compares by a shift");
 
-int gen_reg_off(uint16_t vreg)
+int gen_reg_off(const struct gen *g, uint16_t vreg)
 {
-	return STACK_REGS + 8 * vreg;
+	return g->stack_regs + 8 * vreg;
 }
 
 void gen_get(struct gen *g, uint8_t dst, uint16_t vreg)
 {
-	emit_load(g->e, 8, dst, FP, gen_reg_off(vreg));
+	emit_load(g->e, 8, dst, FP, gen_reg_off(g, vreg));
 }
 
 void gen_put(struct gen *g, uint16_t vreg, uint8_t src)
 {
-	emit_store(g->e, 8, FP, gen_reg_off(vreg), src);
+	emit_store(g->e, 8, FP, gen_reg_off(g, vreg), src);
 }
 
 int gen_slot_off(const struct gen *g, uint16_t slot)
@@ -110,7 +110,7 @@ static void extend(struct gen *g, uint8_t reg, unsigned size, bool is_signed)
 /* A field of size bytes at off on the stack, extended, to a virtual register. */
 static void put_field(struct gen *g, const struct ir_insn *i, int off)
 {
-	if (i->size == 8 && off == gen_reg_off(i->dst))
+	if (i->size == 8 && off == gen_reg_off(g, i->dst))
 		return;
 	emit_load(g->e, i->size, R0, FP, off);
 	if (i->flags & IR_SIGNED)
@@ -159,10 +159,10 @@ static void entry_sp(struct gen *g, int64_t off)
 static int gen_arg_stack(struct gen *g, const struct ir_insn *i)
 {
 	entry_sp(g, i->op == IR_PC_RET ? 0 : i->imm);
-	gen_read_stack(g, gen_reg_off(i->dst), i->op == IR_PC_RET ? 8 : i->size,
+	gen_read_stack(g, gen_reg_off(g, i->dst), i->op == IR_PC_RET ? 8 : i->size,
 		       gen_fail(g, SLOT_UNREADABLE));
 	if (i->op == IR_ARG_STACK)
-		put_field(g, i, gen_reg_off(i->dst));
+		put_field(g, i, gen_reg_off(g, i->dst));
 	return 1;
 }
 
@@ -246,8 +246,8 @@ static int gen_loads(struct gen *g, const struct ir_insn *i, size_t left)
 	}
 	get_pointer(g, i->a, low);
 	if (n == 1) {
-		gen_read_stack(g, gen_reg_off(i->dst), i->size, unreadable);
-		put_field(g, i, gen_reg_off(i->dst));
+		gen_read_stack(g, gen_reg_off(g, i->dst), i->size, unreadable);
+		put_field(g, i, gen_reg_off(g, i->dst));
 		return 1;
 	}
 	gen_read_stack(g, STACK_BUF, (unsigned)(high - low), unreadable);
@@ -269,8 +269,8 @@ static bool gen_load_windowed(struct gen *g, const struct ir_insn *i)
 	emit_jump(g->e, done);
 	emit_label(g->e, slow);
 	get_pointer(g, i->a, i->imm);
-	gen_read_stack(g, gen_reg_off(i->dst), i->size, gen_fail(g, SLOT_UNREADABLE));
-	emit_load(g->e, i->size, R0, FP, gen_reg_off(i->dst));
+	gen_read_stack(g, gen_reg_off(g, i->dst), i->size, gen_fail(g, SLOT_UNREADABLE));
+	emit_load(g->e, i->size, R0, FP, gen_reg_off(g, i->dst));
 	emit_label(g->e, done);
 	if (i->flags & IR_SIGNED)
 		extend(g, R0, i->size, true);
@@ -554,7 +554,7 @@ static void slot_head(struct gen *g)
  */
 static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 {
-	int off = gen_slot_off(g, i->slot), full = (int)(gen_slot_off(g, g->p->nslots) + EVENT_MAX_DATA);
+	int off = gen_slot_off(g, i->slot), full = gen_record_limit(g);
 	struct emit *e = g->e;
 	int done = emit_label_new(e), within = emit_label_new(e), room = emit_label_new(e);
 	int missing = emit_label_new(e), whole = emit_label_new(e);
@@ -651,9 +651,11 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 	case IR_STR_CONTAINS:
 		return gen_str(g, i);
 	case IR_SAVED:
-		return gen_saved(g, i);
+		return g->p->role == PROGRAM_RETURN ? gen_call_saved(g, i) : gen_saved(g, i);
 	case IR_SAVE:
-		return gen_save(g, i);
+		return g->p->role == PROGRAM_ENTRY ? gen_call_save(g, i) : gen_save(g, i);
+	case IR_LATENCY:
+		return gen_latency(g, i);
 	case IR_MOVE:
 		gen_get(g, R0, i->a);
 		gen_put(g, i->dst, R0);

@@ -18,6 +18,8 @@ _Static_assert(sizeof(struct saved_key) <= STACK_BUF_SIZE, "the key is built in 
 
 static bool has(const struct capture_program *p, enum ir_op op)
 {
+	if (p->role == PROGRAM_ENTRY || p->role == PROGRAM_RETURN)
+		return false; /* theirs belong to the call */
 	for (size_t i = 0; i < p->ninsns; i++)
 		if (p->insns[i].op == op)
 			return true;

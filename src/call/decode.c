@@ -1,0 +1,318 @@
+/*
+ * Samples → calls. A sample says by number which capture program wrote it; the plan of that program says what the
+ * slots mean. Everything of a call lives in an arena that ends with it: outputs keep what they want.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "call/call.h"
+
+#define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
+
+struct probe_plan {
+	const struct call_plan *plan;
+	const struct shape_table *shapes;
+	struct probe_plan *next; /* all of them, to be freed */
+};
+
+struct call_decoder {
+	struct call_decoder_options options;
+	struct map probes;       /* id → struct probe_plan */
+	struct map processes;    /* target + 1 → struct call_process */
+	struct probe_plan *plans;
+	int64_t wall_offset;     /* wall-clock minus monotonic, read again now and then: clocks are adjusted */
+	uint64_t wall_offset_at;
+	uint64_t events;
+	struct losses losses;
+};
+
+/* A call while it is put together. */
+struct decoding {
+	struct call_decoder *d;
+	const struct probe_plan *probe;
+	const struct call_process *process;
+	const struct event *entry, *ret; /* ret: NULL where there is no record of a return */
+	struct arena arena;
+};
+
+struct call_decoder *call_decoder_new(const struct call_decoder_options *o)
+{
+	struct call_decoder *d = xcalloc(1, sizeof(*d));
+
+	d->options = *o;
+	return d;
+}
+
+void call_decoder_free(struct call_decoder *d)
+{
+	struct probe_plan *next;
+
+	if (!d)
+		return;
+	for (struct probe_plan *p = d->plans; p; p = next) {
+		next = p->next;
+		free(p);
+	}
+	map_done(&d->probes);
+	map_done(&d->processes);
+	free(d);
+}
+
+void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan, const struct shape_table *shapes,
+			   uint32_t entry_id, uint32_t ret_id)
+{
+	struct probe_plan *p = xcalloc(1, sizeof(*p));
+
+	*p = (struct probe_plan){.plan = plan, .shapes = shapes, .next = d->plans};
+	d->plans = p;
+	map_set(&d->probes, entry_id, p);
+	if (ret_id)
+		map_set(&d->probes, ret_id, p);
+}
+
+void call_decoder_add_process(struct call_decoder *d, const struct call_process *p)
+{
+	map_set(&d->processes, (uint64_t)p->target + 1, (void *)p);
+}
+
+static const struct call_process *process_of(const struct call_decoder *d, uint32_t target)
+{
+	return map_get(&d->processes, (uint64_t)target + 1);
+}
+
+static uint64_t to_wall_clock(struct call_decoder *d, uint64_t monotonic_ns)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (!d->wall_offset_at || now - d->wall_offset_at > WALL_OFFSET_AGE_NS) {
+		d->wall_offset = clock_wall_offset_ns();
+		d->wall_offset_at = now;
+	}
+	return monotonic_ns + (uint64_t)d->wall_offset;
+}
+
+static struct value_node unreadable(const char *why)
+{
+	return (struct value_node){.form = FORM_UNREADABLE, .text = why};
+}
+
+static struct value_context context_of(const struct probe_plan *p, const struct call_process *process,
+				       struct arena *arena)
+{
+	return (struct value_context){
+		.binary = process->binary, .shapes = p->shapes, .bias = process->bias, .arena = arena};
+}
+
+static bool memory_failed(const struct event_slot *s)
+{
+	return s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
+}
+
+static struct value_node make_value(struct decoding *c, const struct shown *shown)
+{
+	const struct call_plan *plan = c->probe->plan;
+	const struct capture_program *program = shown->at_entry ? &plan->entry : &plan->ret;
+	const struct event *e = shown->at_entry ? c->entry : c->ret;
+	struct value_context context = context_of(c->probe, c->process, &c->arena);
+	struct value_node v;
+
+	if (!e)
+		return unreadable(NULL);
+	if (shown->slot < 0)
+		return unreadable(shown->why ? shown->why : "it could not be captured");
+	if ((size_t)shown->slot >= program->nslots || shown->slot >= e->head->slots)
+		return unreadable("it is not in the record");
+	c->d->losses.count[LOSS_VALUE_UNREADABLE] += memory_failed(&e->slots[shown->slot]);
+	value_from_slot(&context, e, (size_t)shown->slot, &program->slots[shown->slot], shown, &v);
+	return v;
+}
+
+static void add_values(struct decoding *c, struct call_record *r)
+{
+	const struct call_plan *plan = c->probe->plan;
+	struct call_value *values = arena_array(&c->arena, struct call_value, plan->nshown);
+
+	for (size_t i = 0; i < plan->nshown; i++)
+		values[i] = (struct call_value){.shown = &plan->shown[i], .value = make_value(c, &plan->shown[i])};
+	r->values = values;
+	r->nvalues = plan->nshown;
+}
+
+static void add_stack(struct decoding *c, struct call_record *r)
+{
+	int slot = c->probe->plan->stack_slot;
+	const char *bytes;
+	size_t n = 0;
+
+	if (slot < 0)
+		return;
+	bytes = event_bytes(c->entry, (size_t)slot, &n);
+	if (!bytes) {
+		c->d->losses.count[LOSS_VALUE_UNREADABLE]++;
+		return;
+	}
+	r->nstack = n / sizeof(uint64_t);
+	r->stack = arena_memdup(&c->arena, bytes, r->nstack * sizeof(uint64_t));
+	r->stack_cut = c->entry->slots[slot].status == SLOT_CUT;
+}
+
+/* The call of a sample's records, which were found to belong together. */
+static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
+		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
+{
+	const struct event_header *h = entry->head;
+	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret};
+	struct call_record r = {
+		.plan = probe->plan,
+		.process = process,
+		.end = end,
+		.start_ns = h->time_ns,
+		.start_unix_ns = to_wall_clock(d, h->time_ns),
+		.duration_ns = end != CALL_POINT && end_ns > h->time_ns ? end_ns - h->time_ns : 0,
+		.goid = h->goid,
+		.depth = h->depth,
+	};
+
+	add_values(&c, &r);
+	add_stack(&c, &r);
+	d->options.emit(d->options.arg, &r);
+	arena_done(&c.arena);
+}
+
+static const struct probe_plan *probe_of(const struct call_decoder *d, const struct event *e)
+{
+	return map_get(&d->probes, e->head->probe);
+}
+
+static bool decode_end(struct call_decoder *d, const struct event *end, const struct event *call)
+{
+	const struct probe_plan *probe = probe_of(d, call);
+	const struct call_process *process = process_of(d, call->head->target);
+	bool returned = end->head->kind == EVENT_RETURN;
+
+	if (!probe || !process || end->head->target != call->head->target)
+		return false;
+	if (returned && probe_of(d, end) != probe) /* an unwinding has a program of its own */
+		return false;
+	emit(d, probe, process, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
+	     end->head->time_ns);
+	return true;
+}
+
+static bool decode_point(struct call_decoder *d, const struct event *e)
+{
+	const struct probe_plan *probe = probe_of(d, e);
+	const struct call_process *process = process_of(d, e->head->target);
+
+	if (e->head->kind != EVENT_POINT || !probe || !process)
+		return false;
+	emit(d, probe, process, e, NULL, CALL_POINT, 0);
+	return true;
+}
+
+void call_decoder_sample(struct call_decoder *d, const void *sample, size_t size)
+{
+	struct event e[2];
+	size_t n;
+	bool ok = event_decode_sample(sample, size, e, &n);
+
+	d->events++;
+	if (ok)
+		ok = n == 2 ? decode_end(d, &e[0], &e[1]) : decode_point(d, &e[0]);
+	d->losses.count[LOSS_BAD_RECORD] += !ok;
+}
+
+void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, enum call_end open_end, uint64_t now_ns)
+{
+	const struct call_process *process;
+	const struct probe_plan *probe;
+	struct event e[2];
+	size_t n;
+
+	d->events++;
+	if (!event_decode_sample(sample, size, e, &n) || n != 1 || e[0].head->kind != EVENT_CALL ||
+	    !(probe = probe_of(d, &e[0])) || !(process = process_of(d, e[0].head->target))) {
+		d->losses.count[LOSS_BAD_RECORD]++;
+		return;
+	}
+	emit(d, probe, process, &e[0], NULL, open_end, now_ns);
+}
+
+void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
+{
+	ret->events += d->events;
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		ret->losses.count[i] += d->losses.count[i];
+}
+
+/* ---- groups of aggregates ---- */
+
+/* A key as the record it could have come from, so that values are made in one place. */
+struct key_record {
+	struct event_header head;
+	struct event_slot slot;
+	_Alignas(8) char bytes[IR_MAX_STACK * sizeof(uint64_t)];
+};
+_Static_assert(sizeof(((struct key_record *)0)->bytes) >= AGG_KEY_STR, "a text fits");
+
+static struct value_node slot_key(const struct value_context *context, const struct plant_key *k,
+				  const struct ir_slot *what)
+{
+	struct key_record *r = arena_new(context->arena, struct key_record); /* the value may point into it */
+	struct event e = {.head = &r->head, .slots = &r->slot};
+	size_t n = k->bytes ? MIN(k->len, sizeof(r->bytes)) : 0;
+	struct value_node v;
+
+	r->head = (struct event_header){.size = sizeof(*r), .version = EVENT_VERSION, .kind = EVENT_POINT, .slots = 1};
+	r->slot = (struct event_slot){.status = k->status, .value = k->word};
+	if (what->kind == VALUE_STRING || what->kind == VALUE_STACK) {
+		r->slot.copied = (uint16_t)n;
+		r->slot.len = (uint32_t)(what->kind == VALUE_STRING ? MAX(MIN(k->word, UINT32_MAX), n) : n);
+		r->slot.value = offsetof(struct key_record, bytes);
+		if (k->status == SLOT_OK && r->slot.len > n)
+			r->slot.status = SLOT_CUT;
+		if (n)
+			memcpy(r->bytes, k->bytes, n);
+	}
+	value_from_slot(context, &e, 0, what, NULL, &v);
+	return v;
+}
+
+static struct value_node constant_key(const struct call_plan *plan, const struct expr *by,
+				      const struct call_process *process)
+{
+	if (by && by->op == EXPR_NAME && !strcmp(by->text, "pid"))
+		return (struct value_node){.form = FORM_INT, .i = process->pid};
+	return (struct value_node){.form = FORM_TEXT, .text = plan->name, .len = strlen(plan->name)};
+}
+
+static const struct plan_aggregate *aggregate_of(const struct call_plan *plan, size_t index)
+{
+	for (size_t i = 0; i < plan->naggregates; i++)
+		if (plan->aggregates[i].index == index)
+			return &plan->aggregates[i];
+	return NULL;
+}
+
+bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena, struct call_group *ret)
+{
+	const struct probe_plan *probe = map_get(&d->probes, g->probe);
+	const struct call_process *process = process_of(d, g->target);
+	const struct plan_aggregate *a = probe ? aggregate_of(probe->plan, g->aggregate) : NULL;
+	struct value_context context;
+	size_t captured = 0; /* the planter knows of the keys that have a slot only */
+
+	if (!a || !process)
+		return false;
+	context = context_of(probe, process, arena);
+	*ret = (struct call_group){.plan = probe->plan, .aggregate = a, .process = process, .nkeys = a->action->nby,
+				   .count = g->count, .sum = g->sum, .min = g->min, .max = g->max,
+				   .nbuckets = g->nbuckets};
+	ret->buckets = arena_memdup(arena, g->buckets, g->nbuckets * sizeof(*g->buckets));
+	for (size_t i = 0; i < ret->nkeys; i++)
+		ret->keys[i] = a->constant_key[i] || !a->keys[i]
+				       ? constant_key(probe->plan, a->action->by[i], process)
+				       : slot_key(&context, &g->keys[captured++], a->keys[i]);
+	return true;
+}

@@ -1,0 +1,174 @@
+/*
+ * The slots of a record as values. A slot holds a scalar, a text or the offset of a chunk; an image and what it leads to
+ * are read by value_read and its neighbours.
+ */
+#include "call/value.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "call/value_reader.h"
+
+/* ---- code ---- */
+
+const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
+{
+	const char *file = NULL;
+	struct func f;
+	int line = 0;
+
+	if (!c->binary || !binary_func_at(c->binary, pc - c->bias, &f))
+		return arena_printf(c->arena, "0x%" PRIx64, pc);
+	if (!with_line || !binary_pc_line(c->binary, pc - c->bias, &file, &line))
+		return arena_strdup(c->arena, f.name);
+	return arena_printf(c->arena, "%s %s:%d", f.name, file, line);
+}
+
+/* A return address stands behind the call: the line is that of the byte before. */
+static void read_code(const struct value_context *c, uint64_t pc, bool is_return, struct value_node *ret)
+{
+	ret->form = FORM_TEXT;
+	ret->u = pc;
+	ret->text = code_name(c, is_return && pc ? pc - 1 : pc, true);
+}
+
+static void read_stack(struct reader *r, size_t slot, struct value_node *ret)
+{
+	size_t len = 0;
+	const char *bytes = event_bytes(r->e, slot, &len);
+	struct value_node *c;
+
+	ret->form = FORM_LIST;
+	ret->u = 1;
+	ret->full_len = len / 8;
+	c = bytes ? value_children(r, len / 8, ret) : NULL;
+	for (size_t i = 0; c && i < len / 8; i++) {
+		uint64_t pc;
+
+		memcpy(&pc, bytes + i * 8, 8);
+		read_code(r->c, pc, true, &c[i]);
+	}
+}
+
+/* ---- slots ---- */
+
+static const struct type plain[] = {
+	[VALUE_INT] = {.kind = KIND_INT64, .size = 8, .name = "int64"},
+	[VALUE_UINT] = {.kind = KIND_UINT64, .size = 8, .name = "uint64"},
+	[VALUE_BOOL] = {.kind = KIND_BOOL, .size = 1, .name = "bool"},
+	[VALUE_FLOAT32] = {.kind = KIND_FLOAT32, .size = 4, .name = "float32"},
+	[VALUE_FLOAT64] = {.kind = KIND_FLOAT64, .size = 8, .name = "float64"},
+	[VALUE_POINTER] = {.kind = KIND_UNSAFE_POINTER, .size = 8, .name = "unsafe.Pointer"},
+};
+
+static bool fits_word(const struct type *t)
+{
+	return t && t->size && t->size <= 8 &&
+	       (type_is_integer(t) || type_is_float(t) || t->kind == KIND_BOOL || t->kind == KIND_UNSAFE_POINTER);
+}
+
+static void read_word(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)
+{
+	const struct type *t = fits_word(what->type) ? what->type : &plain[what->kind];
+	struct window w = {.p = (const uint8_t *)&s->value, .n = 8, .root = NOT_IN_ROOT};
+
+	value_read(r, t, w, ret);
+}
+
+static void read_type(struct reader *r, uint64_t word, struct value_node *ret)
+{
+	const struct type *t = word && r->c->binary ? binary_type_at(r->c->binary, word - r->c->bias) : NULL;
+
+	ret->form = word ? FORM_TEXT : FORM_NIL;
+	if (word)
+		ret->text = t ? t->name : arena_printf(r->c->arena, "0x%" PRIx64, word);
+}
+
+static void read_text(struct reader *r, size_t slot, const struct ir_slot *what, struct value_node *ret)
+{
+	const struct event_slot *s = &r->e->slots[slot];
+	enum value_form form = what->type && what->type->kind == KIND_SLICE ? FORM_BYTES : FORM_STRING;
+	const char *bytes;
+	size_t len = 0;
+
+	if (s->status == SLOT_NOT_RESIDENT) {
+		value_string(r, s->value, s->len, form, ret);
+		return;
+	}
+	bytes = event_bytes(r->e, slot, &len);
+	ret->form = form;
+	ret->u = 1; /* nil or not: a slot does not say */
+	ret->text = bytes ? arena_strndup(r->c->arena, bytes, len) : "";
+	ret->len = len;
+	ret->full_len = s->len;
+	ret->cut = s->status == SLOT_CUT;
+}
+
+static const struct event_chunk *chunk_at(const struct event *e, uint64_t offset)
+{
+	for (const struct event_chunk *c = event_chunk_next(e, NULL); c; c = event_chunk_next(e, c))
+		if ((uint64_t)((const char *)c - (const char *)e->head) == offset)
+			return c;
+	return NULL;
+}
+
+static void read_image(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)
+{
+	const struct event_chunk *c = chunk_at(r->e, s->value);
+
+	if (!c || !what->type || !r->c->binary) {
+		value_unreadable(ret, "not captured");
+		return;
+	}
+	value_read(r, what->type, (struct window){event_chunk_bytes(c), c->len, 0, c->depth}, ret);
+}
+
+static bool is_there(enum slot_status s, enum value_kind kind)
+{
+	return s == SLOT_OK || s == SLOT_CUT || (s == SLOT_NOT_RESIDENT && kind == VALUE_STRING);
+}
+
+static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what, struct value_node *ret)
+{
+	const struct event_slot *s = &r->e->slots[slot];
+
+	if (!is_there(s->status, what->kind)) {
+		value_unreadable(ret, slot_status_text(s->status));
+		return;
+	}
+	switch (what->kind) {
+	case VALUE_STRING:
+		read_text(r, slot, what, ret);
+		break;
+	case VALUE_TYPE:
+		read_type(r, s->value, ret);
+		break;
+	case VALUE_PC:
+		read_code(r->c, s->value, true, ret);
+		break;
+	case VALUE_STACK:
+		read_stack(r, slot, ret);
+		break;
+	case VALUE_IMAGE:
+		read_image(r, s, what, ret);
+		break;
+	default:
+		read_word(r, s, what, ret);
+		break;
+	}
+}
+
+void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
+		     const struct shown *shown, struct value_node *ret)
+{
+	struct unread_range unread[ARRAY_SIZE(shown->unread)];
+	struct reader r = {.c = c, .e = e, .unread = unread};
+
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; shown && i < shown->nunread; i++)
+		unread[r.nunread++] = (struct unread_range){shown->unread[i].offset, shown->unread[i].size};
+	if (slot < e->head->slots)
+		read_slot(&r, slot, what, ret);
+	else
+		value_unreadable(ret, "not captured");
+}

@@ -1,0 +1,130 @@
+/*
+ * Interfaces: the type that one holds, the value, and the text of errors. Which field of an error's struct is its text
+ * is knowledge about libraries: it comes from the packs (texts).
+ */
+#include <string.h>
+
+#include "call/value_reader.h"
+#include "call/value_texts.h"
+
+/* The descriptor's run-time address; 0 with *ret_why when it was not captured. */
+static uint64_t type_word(const struct reader *r, const struct type *t, uint64_t first, const char **ret_why)
+{
+	const struct shape_table *table = r->c->shapes;
+	struct window itab;
+	const uint8_t *p;
+	uint64_t word = 0;
+	enum found f;
+
+	*ret_why = "the binary does not say what kind of interface it is";
+	if (t->source == TYPE_FROM_DWARF)
+		return 0;
+	if (!type_method_count(r->c->binary, t))
+		return first;
+	f = table ? memory_find(r, first, shape_find(table, NULL, SHAPE_ITAB), &itab) : FOUND_NOT;
+	*ret_why = memory_why(r, f);
+	if (f == FOUND)
+		return window_word(itab, table->itab_type_off);
+	p = table ? memory_constant(r->c, first + table->itab_type_off, 8) : NULL;
+	if (!p)
+		return 0;
+	memcpy(&word, p, 8);
+	return word + r->c->bias; /* as the file has it */
+}
+
+/* ---- errors ---- */
+
+static const struct value_node *child_named(const struct value_node *v, const char *name)
+{
+	for (size_t i = 0; i < v->nchildren; i++)
+		if (v->children[i].name && !strcmp(v->children[i].name, name))
+			return &v->children[i];
+	return NULL;
+}
+
+/* The node of the text of an error of type t, or NULL: not known, or not read. */
+static const struct value_node *error_text(const struct reader *r, const struct type *t, const struct value_node *v)
+{
+	const struct value_node *text;
+	const char *field;
+
+	if (t->kind == KIND_POINTER && t->elem && v->form == FORM_POINTER && v->nchildren) {
+		t = t->elem;
+		v = v->children;
+	}
+	field = v->form == FORM_STRUCT && t->named ? value_texts_find(r->c->texts, t->name) : NULL;
+	text = field ? child_named(v, field) : NULL;
+	return text && text->form == FORM_STRING ? text : NULL;
+}
+
+static void make_error(struct value_node *ret, const struct value_node *text, bool is_error)
+{
+	if (!text && !is_error)
+		return;
+	ret->form = FORM_ERROR;
+	if (!text)
+		return;
+	ret->text = text->text;
+	ret->len = text->len;
+	ret->full_len = text->full_len;
+	ret->cut = text->cut;
+	ret->nchildren = 0;
+}
+
+/* ---- interfaces ---- */
+
+static void read_held(struct reader *r, const struct type *t, uint64_t rtype, struct window w, struct value_node *ret)
+{
+	const struct shape_dynamic *d = r->c->shapes ? shape_dynamic_find(r->c->shapes, rtype) : NULL;
+	uint64_t data = window_word(w, 8);
+	struct window target = {.root = NOT_IN_ROOT};
+	enum found f;
+
+	if (t->direct_iface) {
+		target = window_part(w, 8, 8);
+		target.root = NOT_IN_ROOT;
+		value_read(r, t, target, ret);
+		return;
+	}
+	if (!d && t->size) {
+		value_unreadable(ret, "its type was not expected here");
+		return;
+	}
+	f = t->size ? memory_find(r, data, d->shape, &target) : FOUND;
+	if (f == FOUND)
+		value_read(r, t, target, ret);
+	else
+		value_unreadable(ret, memory_why(r, f));
+}
+
+void value_read_interface(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
+{
+	uint64_t first = window_word(w, 0), word;
+	const struct type *held;
+	struct value_node *c;
+	const char *why;
+
+	ret->form = FORM_NIL;
+	if (!first)
+		return;
+	word = type_word(r, t, first, &why);
+	if (!word) {
+		value_unreadable(ret, why);
+		return;
+	}
+	held = binary_type_at(r->c->binary, word - r->c->bias);
+	if (!held) {
+		value_unreadable(ret, "it holds a type that the binary does not describe");
+		return;
+	}
+	ret->form = FORM_INTERFACE;
+	ret->type_name = held->name;
+	ret->u = window_word(w, 8);
+	if (!w.depth) /* not followed */
+		return;
+	c = value_children(r, 1, ret);
+	if (!c)
+		return;
+	read_held(r, held, held->rtype, w, c);
+	make_error(ret, error_text(r, held, c), !strcmp(t->name, "error"));
+}

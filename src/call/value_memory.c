@@ -1,0 +1,96 @@
+/*
+ * The memory that a value consists of, as far as the record has it: chunks by address and shape. What a program cannot
+ * write (literals, itabs, closures of plain functions) is in its file as well.
+ */
+#include <elf.h>
+#include <string.h>
+
+#include "call/value_reader.h"
+
+struct window window_part(struct window w, uint64_t offset, uint64_t n)
+{
+	struct window part = {.root = w.root == NOT_IN_ROOT ? NOT_IN_ROOT : w.root + offset, .depth = w.depth};
+
+	if (offset < w.n) {
+		part.p = w.p + offset;
+		part.n = MIN(n, w.n - offset);
+	}
+	return part;
+}
+
+uint64_t window_word(struct window w, uint64_t offset)
+{
+	uint64_t v;
+
+	if (offset > w.n || w.n - offset < 8)
+		return 0;
+	memcpy(&v, w.p + offset, 8);
+	return v;
+}
+
+enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, struct window *ret)
+{
+	const struct event_chunk *best = NULL;
+	enum found f = FOUND_NOT;
+
+	if (!shape)
+		return FOUND_NOT;
+	for (const struct event_chunk *c = event_chunk_next(r->e, NULL); c; c = event_chunk_next(r->e, c)) {
+		if (c->addr != addr || c->shape != shape)
+			continue;
+		if (c->status != SLOT_OK && c->status != SLOT_CUT)
+			f = best ? f : FOUND_UNREADABLE;
+		else if (!best || c->len > best->len || (c->len == best->len && c->depth > best->depth))
+			best = c;
+	}
+	if (!best)
+		return f;
+	*ret = (struct window){.p = event_chunk_bytes(best), .n = best->len, .root = NOT_IN_ROOT, .depth = best->depth};
+	return FOUND;
+}
+
+const uint8_t *memory_literal(const struct value_context *c, uint64_t addr, uint64_t max, uint64_t *ret_n)
+{
+	const struct image *img = c->binary ? binary_image(c->binary) : NULL;
+	const struct image_segment *s;
+	uint64_t at = addr - c->bias;
+
+	s = img ? image_segment(img, at) : NULL;
+	if (!s || s->flags & PF_W)
+		return NULL;
+	*ret_n = MIN(max, image_extent(img, at));
+	return *ret_n ? image_at(img, at, *ret_n) : NULL;
+}
+
+const uint8_t *memory_constant(const struct value_context *c, uint64_t addr, uint64_t n)
+{
+	uint64_t have = 0;
+	const uint8_t *p = memory_literal(c, addr, n, &have);
+
+	return have == n ? p : NULL;
+}
+
+const char *memory_why(const struct reader *r, enum found f)
+{
+	if (f == FOUND_UNREADABLE)
+		return slot_status_text(SLOT_UNREADABLE);
+	return r->e->head->missed ? "the record was full" : "not captured";
+}
+
+bool visit_begin(struct reader *r, struct visit *v, uint64_t addr, const struct type *t, struct value_node *ret)
+{
+	for (const struct visit *up = r->visits; up; up = up->up) {
+		if (up->addr != addr || up->type != t)
+			continue;
+		*ret = (struct value_node){.form = FORM_CYCLE, .name = ret->name, .u = addr};
+		return false;
+	}
+	*v = (struct visit){addr, t, r->visits};
+	r->visits = v;
+	return true;
+}
+
+void visit_end(struct reader *r)
+{
+	r->visits = r->visits->up;
+}

@@ -1,0 +1,46 @@
+/*
+ * Traced calls from beginning to end: questions, planter, processes that come and go, outputs, summary. The verb
+ * (trace.c) differs only in how processes get here.
+ */
+#ifndef CMD_TRACE_SESSION_H
+#define CMD_TRACE_SESSION_H
+
+#include "base/loop.h"
+#include "cmd/observe.h"
+#include "cmd/options.h"
+#include "probe/question.h"
+
+struct trace_options {
+	string_list packs;
+	bool json, graph, yes, quiet, list;
+	uint64_t depth, max_string, max_items;
+	uint64_t for_ns, limit, every, rate, interval_ns, ring_bytes;
+	const char *budget;          /* "5%" */
+	const char *output;          /* a file instead of standard output */
+	const char *perfetto, *folded, *pprof;
+	bool show_process;           /* several processes may be observed: name them */
+};
+#define TRACE_DEFAULTS {.depth = 2, .max_string = 256, .max_items = 16}
+extern const struct option_def trace_what_defs[], trace_bound_defs[], trace_output_defs[];
+
+/* -EINVAL: an option's value. Done before anything is opened. */
+int trace_options_check(const struct trace_options *o, struct err *err);
+
+struct trace_session;
+
+/* Questions and options stay the caller's and must outlive the session. Errors as planter, packs and files give them. */
+int trace_session_new(const struct trace_options *o, const struct question *questions, size_t n, struct loop *loop,
+		      struct trace_session **ret, struct err *err);
+/* Where processes are attached and watched. */
+struct observer *trace_session_observer(struct trace_session *s);
+/* Prints what each question would match in process pid, with signatures and prices; plants nothing. */
+int trace_session_list(struct trace_session *s, int pid, struct err *err);
+/* Likewise of an executable file. */
+int trace_session_list_file(struct trace_session *s, const char *path, struct err *err);
+uint64_t trace_session_calls(const struct trace_session *s);
+/* Ends a session that never attached, without a summary. NULL ok. */
+void trace_session_cancel(struct trace_session *s);
+/* Takes everything out of the programs, prints aggregates and the summary. NULL ok. */
+void trace_session_finish(struct trace_session *s);
+
+#endif

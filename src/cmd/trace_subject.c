@@ -1,0 +1,144 @@
+#include "cmd/trace_subject.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SITES_ASK 1000     /* more than this want --yes */
+#define SITES_TELL 100     /* more than this are announced with their price */
+#define REFUSALS_TOLD 5
+
+void trace_subject_free(struct trace_subject *t)
+{
+	if (!t)
+		return;
+	shape_table_free(t->plans.shapes);
+	binary_free(t->subject.binary);
+	free(t->subject.probes);
+	free(t->plan_of_probe);
+	free(t->ids);
+	free(t);
+}
+
+static uint32_t add_probe(struct trace_subject *t, struct trace_inquiry *q, const char *label, const struct site *sites,
+			  size_t nsites, const struct capture_program *program, const struct call_plan *plan)
+{
+	uint32_t id = ++q->last_probe;
+
+	t->plan_of_probe[t->subject.nprobes] = plan;
+	t->subject.probes[t->subject.nprobes++] = (struct plant_probe){
+		.id = id, .label = label, .sites = sites, .nsites = nsites, .program = program};
+	t->nsites += nsites;
+	return id;
+}
+
+static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
+{
+	size_t most = 2 * t->plans.len + t->plans.nhooks;
+
+	t->subject.probes = xcalloc(most, sizeof(*t->subject.probes));
+	t->plan_of_probe = xcalloc(most, sizeof(*t->plan_of_probe));
+	t->ids = xcalloc(t->plans.len, sizeof(*t->ids));
+	for (size_t i = 0; i < t->plans.nhooks; i++) {
+		const struct call_hook *h = &t->plans.hooks[i];
+
+		add_probe(t, q, h->name, h->sites, h->nsites, &h->program, NULL);
+	}
+	for (size_t i = 0; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+
+		if (p->why) {
+			t->refused++;
+			continue;
+		}
+		if (p->has_return) /* before the entry: a call that begins in between is not seen, rather than left open */
+			t->ids[i].ret = add_probe(t, q, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
+		t->ids[i].entry = add_probe(t, q, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
+	}
+}
+
+static void explain_nothing(struct trace_subject *t)
+{
+	const struct call_plan *first = t->plans.len ? &t->plans.data[0] : NULL;
+
+	if (!first)
+		snprintf(t->subject.why, sizeof(t->subject.why), "no function matches");
+	else if (t->plans.len == 1)
+		snprintf(t->subject.why, sizeof(t->subject.why), "%s cannot be traced: %s", first->name, first->why);
+	else
+		snprintf(t->subject.why, sizeof(t->subject.why),
+			 "none of the %zu functions that match can be traced; %s: %s", t->plans.len, first->name,
+			 first->why);
+}
+
+struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *q)
+{
+	struct trace_subject *t = xcalloc(1, sizeof(*t));
+	struct subject *s = &t->subject;
+	struct err err = {0};
+
+	if (binary_open(path, &s->binary, &err) < 0 ||
+	    call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
+		snprintf(s->why, sizeof(s->why), "%s", err.text);
+		return t;
+	}
+	add_probes(t, q);
+	if (t->refused == t->plans.len)
+		explain_nothing(t);
+	else if (t->nsites > SITES_ASK && !q->yes)
+		snprintf(s->why, sizeof(s->why),
+			 "%zu functions match, with %zu sites to plant: narrow the pattern (-l lists them), or say --yes",
+			 t->plans.len - t->refused, t->nsites);
+	image_trim(binary_image(s->binary));
+	return t;
+}
+
+static double mean_price(const struct site *sites, size_t n, const struct observer *ob)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += ob->planting->price_ns(ob->planter, sites[i].price);
+	return n ? sum / (double)n : 0;
+}
+
+double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob)
+{
+	const struct call_plan *p = t->plan_of_probe[probe];
+
+	if (!p || t->subject.probes[probe].program != &p->entry)
+		return 0;
+	return mean_price(p->entry_sites, p->nentry_sites, ob) + mean_price(p->return_sites, p->nreturn_sites, ob);
+}
+
+static double mean_call_price(const struct trace_subject *t, const struct observer *ob)
+{
+	double sum = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->subject.nprobes; i++) {
+		double price = trace_subject_price(t, i, ob);
+
+		sum += price;
+		n += price > 0;
+	}
+	return n ? sum / (double)n : 0;
+}
+
+void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
+			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	unsigned told = 0;
+
+	if (t->nsites > SITES_TELL)
+		note(arg, "planting %zu sites in %zu functions; a call will cost the program about %.2g µs more", t->nsites,
+		     t->plans.len - t->refused, mean_call_price(t, ob) / 1e3);
+	for (size_t i = 0; i < t->plans.len && told < REFUSALS_TOLD; i++)
+		if (t->plans.data[i].why) {
+			note(arg, "%s is not traced: %s", t->plans.data[i].name, t->plans.data[i].why);
+			told++;
+		}
+	if (t->refused > told)
+		note(arg, "%u more functions are not traced; -l tells why", t->refused - told);
+	if (t->plans.hooks_why)
+		note(arg, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);
+}

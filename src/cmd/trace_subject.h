@@ -1,0 +1,38 @@
+/* An executable file that questions are asked of: its plans as probes. */
+#ifndef CMD_TRACE_SUBJECT_H
+#define CMD_TRACE_SUBJECT_H
+
+#include "cmd/observe.h"
+#include "probe/call_plan.h"
+
+struct trace_inquiry {
+	const struct question *questions;
+	size_t nquestions;
+	struct call_plan_options plan;
+	bool yes;                        /* any number of sites */
+	uint32_t last_probe;             /* ids given so far */
+};
+
+struct plan_ids {
+	uint32_t entry, ret;             /* 0: none */
+};
+
+struct trace_subject {
+	struct subject subject;          /* first: the observer knows it by this */
+	struct call_plans plans;
+	struct plan_ids *ids;            /* of each plan */
+	const struct call_plan **plan_of_probe; /* NULL for hooks */
+	size_t nsites;
+	unsigned refused;
+};
+
+/* Never NULL; the reason is in subject.why when nothing can be traced. */
+struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *q);
+void trace_subject_free(struct trace_subject *t); /* NULL ok */
+/* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
+double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);
+/* Tells what will be planted when it is much, and what is refused. */
+void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
+			    void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3), void *arg);
+
+#endif

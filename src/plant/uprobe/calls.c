@@ -1,0 +1,591 @@
+/*
+ * The calls that are open on each goroutine: from a PROGRAM_ENTRY to its PROGRAM_RETURN.
+ *
+ * They lie in one hash map as a stack for each goroutine, by level. The element at level 0 also says how many there
+ * are, and the depth of the innermost (`limit` is that + 1): so the usual call, which is the only one of its goroutine,
+ * takes two look-ups, an update and a delete, and goroutines without calls take no memory. The record of the entry is
+ * in the element itself, or in a second map if it is long.
+ *
+ * An entry that finds the innermost call outside of its own, and a return that finds its call innermost, need no loop:
+ * that is all of their cost. Otherwise calls were unwound without a word (a panic in a program whose hooks could not be
+ * planted), or two questions ask for one function: their calls lie at one depth, in the order of the entry's programs,
+ * and return in any. The loop below (bpf_loop, a callback in each program that may need it) takes away what is stale,
+ * innermost first. A call that returns beneath another is marked dead, and goes when what lies above has gone; the
+ * limit it leaves behind is the highest there is, so that whoever comes next enters the loop.
+ *
+ * Two calls of one depth are one invocation when their entries have the same address and they are of different groups;
+ * else the former one is stale.
+ *
+ * The callback has no stack of its own (see STACK_REGS_SHARED): its keys lie in the scratch element.
+ */
+#include "plant/uprobe/gen.h"
+
+#include <asm/ptrace.h>
+
+#include "event/loss.h"
+
+#define HEAD(field) ((int)offsetof(struct event_header, field))
+#define REGS(field) ((int)offsetof(struct pt_regs, field))
+#define CALL(field) ((int)offsetof(struct open_call_head, field))
+#define RECORD(field) ((int)offsetof(struct open_call, record) + HEAD(field))
+#define KEY(field) (STACK_BUF + (int)offsetof(struct call_key, field))
+#define LOOPS (1 << 20) /* more than there can be calls */
+
+bool calls_used(const struct capture_program *p)
+{
+	return p->role != PROGRAM_POINT;
+}
+
+static void load_state(struct gen *g, uint8_t reg, int off)
+{
+	emit_load(g->e, 8, reg, REG_RECORD, off);
+}
+
+static void store_state(struct gen *g, int off, uint8_t reg)
+{
+	emit_store(g->e, 8, REG_RECORD, off, reg);
+}
+
+/* R2 = the key in the scratch element, its level from R1. */
+static void key_of_level(struct gen *g)
+{
+	emit_store(g->e, 4, REG_RECORD, SCRATCH_STATE(key.level), R1);
+	emit_alu(g->e, BPF_MOV, R2, REG_RECORD);
+	emit_alu_imm(g->e, BPF_ADD, R2, SCRATCH_STATE(key));
+}
+
+static void key_again(struct gen *g)
+{
+	emit_alu(g->e, BPF_MOV, R2, REG_RECORD);
+	emit_alu_imm(g->e, BPF_ADD, R2, SCRATCH_STATE(key));
+}
+
+/* helper(map, R2, …) */
+static void map_call(struct gen *g, int map, int helper)
+{
+	emit_map_fd(g->e, R1, map);
+	emit_call(g->e, helper);
+}
+
+/* R0 = the call of level R1, or 0. */
+static void lookup_level(struct gen *g)
+{
+	key_of_level(g);
+	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+}
+
+/* R0 = the goroutine's outermost call, or 0: with a key on the stack. */
+static void lookup_base(struct gen *g)
+{
+	struct emit *e = g->e;
+
+	gen_target(g);
+	emit_store(e, 8, FP, KEY(goid), R8);
+	emit_store(e, 4, FP, KEY(target), R0);
+	emit_store_imm(e, 4, FP, KEY(level), 0);
+	emit_alu(e, BPF_MOV, R2, FP);
+	emit_alu_imm(e, BPF_ADD, R2, STACK_BUF);
+	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+}
+
+/* The state, from the key on the stack, R8 and R9. */
+static void begin_state(struct gen *g)
+{
+	struct emit *e = g->e;
+
+	store_state(g, SCRATCH_STATE(key.goid), R8);
+	emit_load(e, 8, R1, FP, KEY(target));
+	store_state(g, SCRATCH_STATE(key.target), R1);
+	store_state(g, SCRATCH_STATE(depth), R9);
+}
+
+/* ---- taking away what is stale ---- */
+
+/*
+ * Runs the loop over the goroutine's calls; BK_BASE has the outermost one. Afterwards state.count and limit are what
+ * is left, and state.found the level + 1 of the call that returns.
+ */
+static void clean(struct gen *g)
+{
+	struct emit *e = g->e;
+	int gone = emit_label_new(e);
+
+	if (g->unwind < 0)
+		g->unwind = emit_label_new(e);
+	emit_load(e, 8, R1, FP, BK_BASE);
+	emit_load(e, 8, R2, R1, CALL(count));
+	store_state(g, SCRATCH_STATE(count), R2);
+	store_state(g, SCRATCH_STATE(look), R2);
+	emit_load(e, 8, R2, R1, CALL(limit));
+	store_state(g, SCRATCH_STATE(limit), R2);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(found), 0);
+	emit_store(e, 8, FP, BK_CALL, REG_RECORD);
+	emit_alu_imm(e, BPF_MOV, R1, LOOPS);
+	emit_subprog_addr(e, R2, g->unwind);
+	emit_alu(e, BPF_MOV, R3, FP);
+	emit_alu_imm(e, BPF_ADD, R3, BK_CALL);
+	emit_alu_imm(e, BPF_MOV, R4, 0);
+	emit_call(e, BPF_FUNC_loop);
+	emit_alu_imm(e, BPF_MOV, R1, 0);
+	lookup_level(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, gone);
+	load_state(g, R1, SCRATCH_STATE(count));
+	emit_store(e, 8, R0, CALL(count), R1);
+	load_state(g, R1, SCRATCH_STATE(limit));
+	emit_store(e, 8, R0, CALL(limit), R1);
+	emit_label(e, gone);
+}
+
+/* Jumps by what is to be done with the live call in R8: fall through when it stays and ends the search. */
+static void judge(struct gen *g, int stale, int pass)
+{
+	struct emit *e = g->e;
+	int stays = emit_label_new(e);
+
+	emit_load(e, 8, R1, R8, RECORD(depth));
+	load_state(g, R2, SCRATCH_STATE(depth));
+	emit_load(e, 4, R3, R8, CALL(group));
+	switch (g->p->role) {
+	case PROGRAM_EXIT:
+		emit_jump(e, stale);
+		return;
+	case PROGRAM_UNWIND:
+		emit_jump_if(e, BPF_JGT, R1, R2, stale);
+		break;
+	case PROGRAM_RETURN:
+		emit_jump_if(e, BPF_JGT, R1, R2, stale);
+		emit_jump_if(e, BPF_JLT, R1, R2, stays);
+		emit_jump_if_imm32(e, BPF_JNE, R3, (int32_t)g->p->call_group, pass);
+		load_state(g, R1, SCRATCH_STATE(look));
+		store_state(g, SCRATCH_STATE(found), R1);
+		break;
+	default:
+		emit_jump_if(e, BPF_JGT, R1, R2, stale);
+		emit_jump_if(e, BPF_JLT, R1, R2, stays);
+		emit_jump_if_imm32(e, BPF_JEQ, R3, (int32_t)g->p->call_group, stale);
+		emit_load(e, 8, R1, R8, CALL(ip));
+		load_state(g, R2, SCRATCH_CALL(ip));
+		emit_jump_if(e, BPF_JNE, R1, R2, stale);
+		break;
+	}
+	emit_label(e, stays);
+	emit_alu_imm(e, BPF_MOV, R0, 1);
+	emit_exit(e);
+}
+
+/* R0 = the record of the call in R8 whose key is in the state; to none when it is not there. */
+static void call_record(struct gen *g, uint8_t call, int none)
+{
+	struct emit *e = g->e;
+	int small = emit_label_new(e);
+
+	emit_load(e, 4, R1, call, CALL(flags));
+	emit_alu(e, BPF_MOV, R0, call);
+	emit_alu_imm(e, BPF_ADD, R0, offsetof(struct open_call, record));
+	emit_alu_imm(e, BPF_AND, R1, CALL_BIG);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, small);
+	key_again(g);
+	map_call(g, g->env->big_calls, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
+	emit_label(e, small);
+}
+
+/* EVENT_UNWOUND and the record of the call in R8, into the ring. */
+static void write_unwound(struct gen *g, int done)
+{
+	static const int copied[] = {HEAD(probe), HEAD(goid), HEAD(depth)}; /* probe and target in one word */
+	struct emit *e = g->e;
+	int full = emit_label_new(e);
+
+	_Static_assert(HEAD(target) == HEAD(probe) + 4, "one word");
+	call_record(g, R8, done);
+	emit_load(e, 4, R2, R0, HEAD(size));
+	emit_jump_if_imm(e, BPF_JGT, R2, EVENT_MAX_CALL, done);
+	emit_alu(e, BPF_MOV, R9, R2);
+	emit_alu_imm(e, BPF_ADD, R9, sizeof(struct event_header));
+	for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
+		emit_load(e, 8, R1, R8, (int)offsetof(struct open_call, record) + copied[i]);
+		emit_store(e, 8, REG_RECORD, copied[i], R1);
+	}
+	emit_store_imm(e, 4, REG_RECORD, HEAD(size), sizeof(struct event_header));
+	emit_store_imm(e, 4, REG_RECORD, HEAD(version), EVENT_VERSION | EVENT_UNWOUND << 8);
+	emit_store_imm(e, 8, REG_RECORD, HEAD(chunks), 0);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, sizeof(struct event_header));
+	emit_alu(e, BPF_MOV, R3, R0);
+	emit_call(e, BPF_FUNC_probe_read_kernel);
+	emit_call(e, BPF_FUNC_ktime_get_ns);
+	emit_store(e, 8, REG_RECORD, HEAD(time_ns), R0);
+	gen_output(g, full);
+	emit_jump(e, done);
+	emit_label(e, full);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(word), (int32_t)loss_key(g->probe_id));
+	emit_alu(e, BPF_MOV, R2, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R2, SCRATCH_STATE(word));
+	map_call(g, g->env->losses, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
+	emit_alu_imm(e, BPF_MOV, R1, 1);
+	emit_atomic(e, BPF_ADD, R0, 8 * LOSS_RING_FULL, R1);
+}
+
+/* Deletes the element whose key is in the state; its flags are in R9. */
+static void delete_call(struct gen *g)
+{
+	struct emit *e = g->e;
+	int small = emit_label_new(e);
+
+	emit_alu_imm(e, BPF_AND, R9, CALL_BIG);
+	emit_jump_if_imm(e, BPF_JEQ, R9, 0, small);
+	key_again(g);
+	map_call(g, g->env->big_calls, BPF_FUNC_map_delete_elem);
+	emit_label(e, small);
+	key_again(g);
+	map_call(g, g->env->calls, BPF_FUNC_map_delete_elem);
+}
+
+/* state.look and, with it, state.count go down by one. */
+static void step_down(struct gen *g, bool count)
+{
+	load_state(g, R1, SCRATCH_STATE(look));
+	emit_alu_imm(g->e, BPF_SUB, R1, 1);
+	store_state(g, SCRATCH_STATE(look), R1);
+	if (count)
+		store_state(g, SCRATCH_STATE(count), R1);
+	gen_return(g);
+}
+
+void calls_callbacks(struct gen *g)
+{
+	struct emit *e = g->e;
+	int got = emit_label_new(e), more = emit_label_new(e), alive = emit_label_new(e);
+	int stale = emit_label_new(e), pop = emit_label_new(e), pass = emit_label_new(e);
+
+	if (g->unwind < 0)
+		return;
+	emit_subprog(e, g->unwind);
+	emit_load(e, 8, REG_RECORD, R2, 0);
+	load_state(g, R1, SCRATCH_STATE(look));
+	emit_jump_if_imm(e, BPF_JNE, R1, 0, more);
+	emit_alu_imm(e, BPF_MOV, R0, 1);
+	emit_exit(e);
+	emit_label(e, more);
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	lookup_level(g);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, got);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(limit), -1); /* taken from user space: look again */
+	step_down(g, true);
+	emit_label(e, got);
+	emit_alu(e, BPF_MOV, R8, R0);
+	emit_load(e, 4, R1, R8, CALL(flags));
+	emit_alu_imm(e, BPF_AND, R1, CALL_DEAD);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, alive);
+	load_state(g, R1, SCRATCH_STATE(look));
+	load_state(g, R2, SCRATCH_STATE(count));
+	emit_jump_if(e, BPF_JEQ, R1, R2, pop);
+	emit_label(e, pass);
+	step_down(g, false);
+	emit_label(e, alive);
+	judge(g, stale, pass);
+	emit_label(e, stale);
+	emit_load(e, 4, R1, R8, CALL(flags));
+	emit_alu_imm(e, BPF_AND, R1, CALL_QUIET);
+	emit_jump_if_imm(e, BPF_JNE, R1, 0, pop);
+	write_unwound(g, pop);
+	emit_label(e, pop);
+	emit_load(e, 8, R1, R8, CALL(below));
+	store_state(g, SCRATCH_STATE(limit), R1);
+	emit_load(e, 4, R9, R8, CALL(flags));
+	delete_call(g);
+	step_down(g, true);
+}
+
+/* ---- entry ---- */
+
+void calls_enter(struct gen *g)
+{
+	struct emit *e = g->e;
+	int slow = emit_label_new(e), none = emit_label_new(e), done = emit_label_new(e);
+
+	lookup_base(g);
+	emit_store(e, 8, FP, BK_BASE, R0);
+	begin_state(g);
+	emit_load(e, 8, R1, REG_CTX, REGS(rip));
+	store_state(g, SCRATCH_CALL(ip), R1);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(valid), 0);
+	emit_alu_imm(e, BPF_MOV, R1, 0);
+	emit_alu_imm(e, BPF_MOV, R2, 0);
+	emit_load(e, 8, R0, FP, BK_BASE);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
+	emit_load(e, 8, R2, R0, CALL(limit));
+	emit_jump_if(e, BPF_JGT, R2, R9, slow);
+	emit_load(e, 8, R1, R0, CALL(count));
+	emit_label(e, none);
+	store_state(g, SCRATCH_STATE(level), R1);
+	store_state(g, SCRATCH_CALL(below), R2);
+	emit_jump(e, done);
+	emit_label(e, slow);
+	clean(g);
+	emit_alu_imm(e, BPF_MOV, R2, 0);
+	load_state(g, R1, SCRATCH_STATE(count));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
+	load_state(g, R2, SCRATCH_STATE(limit));
+	emit_jump(e, none);
+	emit_label(e, done);
+}
+
+static uint32_t flags_of(const struct gen *g)
+{
+	return g->p->no_record ? CALL_QUIET : 0;
+}
+
+/* The element of the small map; R9 has its flags. */
+static void put_call(struct gen *g, int full)
+{
+	struct emit *e = g->e;
+	int done = emit_label_new(e), failed = emit_label_new(e);
+
+	emit_store(e, 4, REG_RECORD, SCRATCH_CALL(flags), R9);
+	emit_store_imm(e, 4, REG_RECORD, SCRATCH_CALL(group), (int32_t)g->p->call_group);
+	load_state(g, R8, SCRATCH_STATE(level));
+	load_state(g, R1, SCRATCH_STATE(depth));
+	emit_alu_imm(e, BPF_ADD, R1, 1);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(count), 1);
+	store_state(g, SCRATCH_CALL(limit), R1);
+	key_again(g);
+	emit_alu(e, BPF_MOV, R3, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R3, SCRATCH_CALL(count));
+	emit_alu_imm(e, BPF_MOV, R4, BPF_ANY);
+	map_call(g, g->env->calls, BPF_FUNC_map_update_elem);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, failed);
+	emit_jump_if_imm(e, BPF_JEQ, R8, 0, done);
+	emit_alu_imm(e, BPF_MOV, R1, 0);
+	lookup_level(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
+	emit_alu_imm(e, BPF_ADD, R8, 1);
+	emit_store(e, 8, R0, CALL(count), R8);
+	load_state(g, R1, SCRATCH_CALL(limit));
+	emit_store(e, 8, R0, CALL(limit), R1);
+	emit_jump(e, done);
+	emit_label(e, failed);
+	emit_alu_imm(e, BPF_AND, R9, CALL_BIG);
+	emit_jump_if_imm(e, BPF_JEQ, R9, 0, full);
+	key_again(g);
+	map_call(g, g->env->big_calls, BPF_FUNC_map_delete_elem);
+	emit_jump(e, full);
+	emit_label(e, done);
+}
+
+void calls_push(struct gen *g)
+{
+	struct emit *e = g->e;
+	int put = emit_label_new(e), full = gen_drop(g, LOSS_CALLS_FULL);
+
+	load_state(g, R1, SCRATCH_STATE(level));
+	key_of_level(g);
+	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
+	emit_alu_imm(e, BPF_MOV, R9, (int32_t)flags_of(g));
+	emit_jump_if_imm(e, BPF_JLE, R1, CALL_SMALL, put);
+	emit_alu(e, BPF_MOV, R3, REG_RECORD);
+	emit_alu_imm(e, BPF_MOV, R4, BPF_ANY);
+	map_call(g, g->env->big_calls, BPF_FUNC_map_update_elem);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, full);
+	emit_alu_imm(e, BPF_MOV, R9, (int32_t)(flags_of(g) | CALL_BIG));
+	emit_label(e, put);
+	put_call(g, full);
+}
+
+int gen_call_save(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+
+	gen_get(g, R1, i->a);
+	store_state(g, SCRATCH_CALL(saved) + (int)(8 * i->imm), R1);
+	load_state(g, R1, SCRATCH_CALL(valid));
+	emit_alu_imm(e, BPF_OR, R1, 1 << i->imm);
+	store_state(g, SCRATCH_CALL(valid), R1);
+	return 1;
+}
+
+/* ---- return ---- */
+
+/* The call in R0, innermost, goes: the outermost one in R1 says so. Its element stays until the end. */
+static void unlink_call(struct gen *g)
+{
+	struct emit *e = g->e;
+
+	load_state(g, R2, SCRATCH_STATE(level));
+	emit_store(e, 8, R1, CALL(count), R2);
+	emit_load(e, 8, R2, R0, CALL(below));
+	emit_store(e, 8, R1, CALL(limit), R2);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(ends), 1);
+}
+
+/* Something lies in the way: cleans, and searches. BK_CALL is the call, else a silent end. */
+static void find_slow(struct gen *g)
+{
+	struct emit *e = g->e;
+	int silent, beneath = emit_label_new(e), done = emit_label_new(e);
+
+	silent = gen_drop(g, DROP_NO_CALL);
+	clean(g);
+	load_state(g, R1, SCRATCH_STATE(found));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, silent);
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	store_state(g, SCRATCH_STATE(level), R1);
+	lookup_level(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, silent);
+	emit_store(e, 8, FP, BK_CALL, R0);
+	load_state(g, R1, SCRATCH_STATE(found));
+	load_state(g, R2, SCRATCH_STATE(count));
+	emit_jump_if(e, BPF_JNE, R1, R2, beneath);
+	emit_alu_imm(e, BPF_MOV, R1, 0);
+	lookup_level(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, silent);
+	emit_alu(e, BPF_MOV, R1, R0);
+	emit_load(e, 8, R0, FP, BK_CALL);
+	unlink_call(g);
+	emit_jump(e, done);
+	emit_label(e, beneath);
+	emit_load(e, 4, R2, R0, CALL(flags));
+	emit_alu_imm(e, BPF_OR, R2, CALL_DEAD);
+	emit_store(e, 4, R0, CALL(flags), R2);
+	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(ends), 0);
+	lookup_level(g); /* the one above */
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
+	emit_store_imm(e, 8, R0, CALL(below), -1);
+	emit_label(e, done);
+	load_state(g, R1, SCRATCH_STATE(level));
+	key_of_level(g);
+}
+
+/* R0 = the innermost call, if it is ours; else to slow. */
+static void find_fast(struct gen *g, int slow)
+{
+	struct emit *e = g->e;
+	int have = emit_label_new(e);
+
+	emit_load(e, 8, R0, FP, BK_BASE);
+	emit_load(e, 8, R1, R0, CALL(count));
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	store_state(g, SCRATCH_STATE(level), R1);
+	emit_store(e, 4, REG_RECORD, SCRATCH_STATE(key.level), R1);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, have);
+	lookup_level(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, slow);
+	emit_label(e, have);
+	emit_load(e, 8, R1, R0, RECORD(depth));
+	emit_jump_if(e, BPF_JNE, R1, R9, slow);
+	emit_load(e, 4, R1, R0, CALL(group));
+	emit_jump_if_imm32(e, BPF_JNE, R1, (int32_t)g->p->call_group, slow);
+	emit_load(e, 4, R1, R0, CALL(flags));
+	emit_alu_imm(e, BPF_AND, R1, CALL_DEAD);
+	emit_jump_if_imm(e, BPF_JNE, R1, 0, slow);
+}
+
+void calls_find(struct gen *g)
+{
+	struct emit *e = g->e;
+	int slow = emit_label_new(e), ready = emit_label_new(e), silent = gen_drop(g, DROP_SILENT);
+
+	lookup_base(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, silent);
+	emit_load(e, 8, R1, R0, CALL(limit));
+	emit_jump_if(e, BPF_JLE, R1, R9, silent);
+	emit_store(e, 8, FP, BK_BASE, R0);
+	gen_take_scratch(g);
+	begin_state(g);
+	find_fast(g, slow);
+	emit_store(e, 8, FP, BK_CALL, R0);
+	emit_load(e, 8, R1, FP, BK_BASE);
+	unlink_call(g);
+	emit_jump(e, ready);
+	emit_label(e, slow);
+	find_slow(g);
+	emit_label(e, ready);
+	emit_store_imm(e, 8, FP, BK_BASE, 0);
+	emit_checkpoint(e);
+	g->in_call = true;
+	emit_call(e, BPF_FUNC_ktime_get_ns);
+	store_state(g, SCRATCH_STATE(now), R0);
+}
+
+void calls_end(struct gen *g)
+{
+	struct emit *e = g->e;
+	int done = emit_label_new(e);
+
+	load_state(g, R1, SCRATCH_STATE(ends));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, done);
+	emit_load(e, 8, R1, FP, BK_CALL);
+	emit_load(e, 4, R9, R1, CALL(flags));
+	delete_call(g);
+	emit_label(e, done);
+}
+
+/* state.size = that of the sample. */
+void calls_append(struct gen *g)
+{
+	struct emit *e = g->e;
+	int damaged = gen_drop(g, LOSS_RING_FULL);
+
+	emit_load(e, 8, R8, FP, BK_CALL);
+	call_record(g, R8, damaged);
+	emit_load(e, 4, R2, R0, HEAD(size));
+	emit_jump_if_imm(e, BPF_JGT, R2, EVENT_MAX_CALL, damaged);
+	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
+	emit_jump_if_imm(e, BPF_JGT, R1, EVENT_MAX_SIZE, damaged);
+	emit_alu(e, BPF_MOV, R9, R1);
+	emit_alu(e, BPF_ADD, R9, R2);
+	store_state(g, SCRATCH_STATE(size), R9);
+	emit_alu(e, BPF_ADD, R1, REG_RECORD);
+	emit_alu(e, BPF_MOV, R3, R0);
+	emit_call(e, BPF_FUNC_probe_read_kernel);
+}
+
+int gen_call_saved(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+
+	emit_load(e, 8, R1, FP, BK_CALL);
+	emit_load(e, 8, R2, R1, CALL(valid));
+	emit_alu_imm(e, BPF_AND, R2, 1 << i->imm);
+	emit_jump_if_imm(e, BPF_JEQ, R2, 0, gen_fail(g, SLOT_ABSENT));
+	emit_load(e, 8, R0, R1, CALL(saved) + (int)(8 * i->imm));
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+int gen_latency(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+
+	emit_load(e, 8, R1, FP, BK_CALL);
+	emit_load(e, 8, R2, R1, RECORD(time_ns));
+	load_state(g, R0, SCRATCH_STATE(now));
+	emit_alu(e, BPF_SUB, R0, R2);
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+/* ---- unwinding ---- */
+
+void calls_unwind(struct gen *g)
+{
+	struct emit *e = g->e;
+	int silent = gen_drop(g, DROP_SILENT);
+
+	lookup_base(g);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, silent);
+	emit_store(e, 8, FP, BK_BASE, R0);
+	if (g->p->role == PROGRAM_UNWIND) {
+		emit_load(e, 8, R1, R0, CALL(limit));
+		emit_alu(e, BPF_MOV, R2, R9);
+		emit_alu_imm(e, BPF_ADD, R2, 1);
+		emit_jump_if(e, BPF_JLE, R1, R2, silent);
+	}
+	if (!g->holds_scratch)
+		gen_take_scratch(g);
+	begin_state(g);
+	clean(g);
+	gen_release(g);
+}

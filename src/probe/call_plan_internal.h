@@ -1,0 +1,54 @@
+/* Inside the planning of calls (call_plan.c, plan_match.c, plan_split.c, plan_value.c): nothing else includes this. */
+#ifndef PROBE_CALL_PLAN_INTERNAL_H
+#define PROBE_CALL_PLAN_INTERNAL_H
+
+#include "base/vec.h"
+#include "probe/call_plan.h"
+
+/* ---- plan_match.c: names ---- */
+
+/* A copy as people read it: dots instead of %2e, [int] instead of [go.shape.int]. */
+const char *name_readable(struct arena *arena, const char *name);
+/* The sentence for a pattern that matches no function, with names that are close. Returns -ENOENT. */
+int match_nothing(struct binary *b, const struct question *q, struct err *err);
+/* More than one name ends like the pattern: the sentence lists them. Returns -EINVAL. */
+int match_ambiguous(struct binary *b, const struct question *q, const uint32_t *found, size_t n, struct err *err);
+/* Whether the functions have different names (generic instances share theirs). */
+bool match_differs(struct binary *b, const uint32_t *found, size_t n);
+
+/* ---- plan_split.c: what belongs to the entry and what to the return ---- */
+
+enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };
+
+/* `func`, `pid`, `panicked` standing alone: known of a call without a slot. */
+bool is_of_record(const struct signature *s, const struct expr *e);
+/* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */
+enum call_side expr_side(const struct signature *s, const struct expr *e);
+
+struct split {
+	const struct expr *entry, *ret;             /* conditions; NULL: none */
+	const struct expr *saved[IR_MAX_SAVED];     /* parts of ret that the entry evaluates and saves */
+	size_t nsaved;
+};
+/* Errors: -EINVAL when more than IR_MAX_SAVED values would have to be kept. */
+int condition_split(const struct signature *s, const struct expr *condition, const char *text, struct arena *arena,
+		    struct split *ret, struct err *err);
+
+/* ---- plan_program.c: capture programs ---- */
+
+struct planner {
+	struct binary *binary;
+	struct arena *arena;
+	const struct call_plan_options *o;
+	struct shape_table *shapes; /* NULL: see shapes_why */
+	const char *shapes_why;
+	uint32_t next_group;
+	VEC(struct call_plan) plans;
+};
+
+/* What plan->question asks, as programs; func, signature, sites are set. return_why: why there are no return sites. */
+int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_why, struct err *err);
+/* Whether anything that is asked needs the return; soft: only because everything is printed. */
+bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, bool *ret_soft);
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * Which side of a call an expression belongs to. Parameters are in their registers at the entry only, results at the
+ * return only; a name is looked up as names.c does. A condition is taken apart at its outermost &&: what needs the
+ * entry only is tested there. In the rest, the largest parts that need the entry only are evaluated at the entry and
+ * kept for the return (IR_SAVE), as Go evaluates them once: when the call begins.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "probe/call_plan_internal.h"
+
+static bool is_named(const struct param *params, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (params[i].name && !strcmp(params[i].name, name))
+			return true;
+	return false;
+}
+
+static enum call_side name_side(const struct signature *s, const char *name)
+{
+	if (is_named(s->params, s->nparams, name))
+		return SIDE_ENTRY;
+	if (is_named(s->results, s->nresults, name) || !strcmp(name, "latency") || !strcmp(name, "err") ||
+	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
+		return SIDE_RETURN;
+	return SIDE_ENTRY;
+}
+
+bool is_of_record(const struct signature *s, const struct expr *e)
+{
+	return e->op == EXPR_NAME && !is_named(s->params, s->nparams, e->text) && !is_named(s->results, s->nresults, e->text) &&
+	       (!strcmp(e->text, "func") || !strcmp(e->text, "pid") || !strcmp(e->text, "panicked"));
+}
+
+enum call_side expr_side(const struct signature *s, const struct expr *e)
+{
+	enum call_side side = SIDE_NONE;
+
+	if (!e)
+		return SIDE_NONE;
+	if (e->op == EXPR_NAME)
+		return name_side(s, e->text);
+	for (size_t i = 0; i < e->nargs; i++)
+		side = MAX(side, expr_side(s, e->args[i]));
+	side = MAX(side, expr_side(s, e->a));
+	return MAX(side, expr_side(s, e->b));
+}
+
+static void add_conjunct(struct arena *arena, const struct expr **all, const struct expr *e)
+{
+	struct expr *both;
+
+	if (!*all) {
+		*all = e;
+		return;
+	}
+	both = arena_new(arena, struct expr);
+	*both = (struct expr){.op = EXPR_BINARY, .column = e->column, .text = "&&", .len = 2,
+			      .a = (struct expr *)*all, .b = (struct expr *)e};
+	*all = both;
+}
+
+static void take_apart(const struct signature *s, const struct expr *e, struct arena *arena, struct split *ret)
+{
+	if (e->op == EXPR_BINARY && !strcmp(e->text, "&&")) {
+		take_apart(s, e->a, arena, ret);
+		take_apart(s, e->b, arena, ret);
+	} else if (expr_side(s, e) == SIDE_RETURN) {
+		add_conjunct(arena, &ret->ret, e);
+	} else {
+		add_conjunct(arena, &ret->entry, e);
+	}
+}
+
+/* Known at the return without being kept: the same there as at the entry. */
+static bool is_same_at_return(const struct signature *s, const struct expr *e)
+{
+	return e->op == EXPR_NAME && !is_named(s->params, s->nparams, e->text) &&
+	       (!strcmp(e->text, "goid") || !strcmp(e->text, "caller") || is_of_record(s, e));
+}
+
+static int keep(const struct expr *e, const char *text, struct split *ret, struct err *err)
+{
+	for (size_t i = 0; i < ret->nsaved; i++)
+		if (expr_equal(ret->saved[i], e))
+			return 0;
+	if (ret->nsaved == IR_MAX_SAVED)
+		return err_at_column(err, -EINVAL, text, e->column,
+				     "the condition needs more than %d values of the entry where the function returns",
+				     IR_MAX_SAVED);
+	ret->saved[ret->nsaved++] = e;
+	return 0;
+}
+
+static int keep_parts(const struct signature *s, const struct expr *e, const char *text, struct split *ret,
+		      struct err *err)
+{
+	enum call_side side = expr_side(s, e);
+	int r = 0;
+
+	if (side == SIDE_NONE || is_same_at_return(s, e))
+		return 0;
+	if (side == SIDE_ENTRY)
+		return keep(e, text, ret, err);
+	for (size_t i = 0; !r && i < e->nargs; i++)
+		r = keep_parts(s, e->args[i], text, ret, err);
+	if (!r && e->a)
+		r = keep_parts(s, e->a, text, ret, err);
+	if (!r && e->b)
+		r = keep_parts(s, e->b, text, ret, err);
+	return r;
+}
+
+int condition_split(const struct signature *s, const struct expr *condition, const char *text, struct arena *arena,
+		    struct split *ret, struct err *err)
+{
+	struct split split = {0};
+	int r = 0;
+
+	if (condition)
+		take_apart(s, condition, arena, &split);
+	if (split.ret)
+		r = keep_parts(s, split.ret, text, &split, err);
+	if (!r)
+		*ret = split;
+	return r;
+}

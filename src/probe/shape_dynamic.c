@@ -1,0 +1,37 @@
+/* Which types the interfaces among the shapes may hold. */
+#include <string.h>
+
+#include "probe/shape_index.h"
+
+void shape_want_dynamic(struct shape_table *t, const struct type *interface, unsigned level)
+{
+	struct shape_index *x = t->index;
+
+	for (size_t i = 0; i < x->wanted.len; i++)
+		if (x->wanted.data[i].type == interface && x->wanted.data[i].level <= level)
+			return;
+	vec_push(&x->wanted, ((struct shape_wanted){interface, level}));
+}
+
+static void add_all(struct shape_table *t, const struct shape_wanted *w)
+{
+	const struct type *type;
+	size_t pos = 0;
+
+	while (binary_type_holdable_next(t->binary, w->type, &pos, &type))
+		shape_add_dynamic(t, type, w->level);
+}
+
+void shape_add_wanted(struct shape_table *t, unsigned level)
+{
+	struct shape_index *x = t->index;
+
+	for (size_t i = 0; i < x->wanted.len; i++) {
+		struct shape_wanted w = x->wanted.data[i];
+
+		if (w.level != level || x->all_dynamic)
+			continue;
+		add_all(t, &w);
+		x->all_dynamic = !type_method_count(t->binary, w.type);
+	}
+}

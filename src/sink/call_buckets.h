@@ -1,0 +1,15 @@
+/* What the buckets of a histogram stand for. */
+#ifndef SINK_CALL_BUCKETS_H
+#define SINK_CALL_BUCKETS_H
+
+#include "probe/call_plan.h"
+
+struct bucket_range {
+	int64_t from, to;  /* [from, to); INT64_MIN, INT64_MAX: open on that side */
+};
+struct bucket_range bucket_range(const struct action *a, size_t bucket, size_t nbuckets);
+
+/* Whether the value of an aggregate is a time in ns: `latency`, or of type time.Duration. */
+bool aggregate_is_duration(const struct plan_aggregate *a);
+
+#endif

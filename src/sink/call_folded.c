@@ -1,0 +1,167 @@
+/*
+ * `--folded FILE`: how many calls came by which stack, as flame graph tools read it: "outermost;…;function count". The
+ * file is written at the end.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/map.h"
+#include "base/vec.h"
+#include "sink/call_code.h"
+#include "sink/call_sinks.h"
+#include "sink/call_stream.h"
+
+#define MAX_STACKS 100000
+
+struct stack_count {
+	const char *line;
+	uint64_t calls;
+};
+
+struct folded_output {
+	struct call_sink sink;
+	struct call_stream stream;
+	struct code_names names;
+	struct arena arena;
+	struct strmap index;            /* line → struct stack_count */
+	VEC(struct stack_count *) stacks;
+	struct buf line;
+	uint64_t left_out;
+	bool written;
+	char trouble[120];
+};
+
+static struct folded_output *self(struct call_sink *s)
+{
+	return (struct folded_output *)s;
+}
+
+/* A ";" within a name would be taken for the next frame. */
+static void add_frame(struct buf *line, const char *name)
+{
+	size_t at = line->len;
+
+	buf_str(line, name);
+	for (size_t i = at; i < line->len; i++)
+		if (line->data[i] == ';' || (unsigned char)line->data[i] < 0x20)
+			line->data[i] = ':';
+	buf_char(line, ';');
+}
+
+static void fold(struct folded_output *o, const struct call_record *c)
+{
+	buf_reset(&o->line);
+	if (c->stack_cut)
+		add_frame(&o->line, "[more frames]");
+	for (size_t i = c->nstack; i > 0; i--)
+		add_frame(&o->line, frame_name(&o->names, c->process, c->stack[i - 1]));
+	if (c->plan->inlined)
+		add_frame(&o->line, c->plan->func.name);
+	add_frame(&o->line, c->plan->name);
+	o->line.data[--o->line.len] = 0;
+}
+
+static void folded_call(struct call_sink *s, const struct call_record *c)
+{
+	struct folded_output *o = self(s);
+	struct stack_count *n;
+
+	fold(o, c);
+	n = strmap_get(&o->index, o->line.data, o->line.len);
+	if (!n && o->stacks.len >= MAX_STACKS) {
+		o->left_out++;
+		return;
+	}
+	if (!n) {
+		n = arena_new(&o->arena, struct stack_count);
+		n->line = arena_strndup(&o->arena, o->line.data, o->line.len);
+		strmap_set(&o->index, n->line, o->line.len, n);
+		vec_push(&o->stacks, n);
+	}
+	n->calls++;
+}
+
+static int by_line(const void *a, const void *b)
+{
+	return strcmp((*(struct stack_count *const *)a)->line, (*(struct stack_count *const *)b)->line);
+}
+
+static void write_file(struct folded_output *o)
+{
+	if (o->written)
+		return;
+	o->written = true;
+	if (o->stacks.len)
+		qsort(o->stacks.data, o->stacks.len, sizeof(*o->stacks.data), by_line);
+	for (size_t i = 0; i < o->stacks.len; i++) {
+		buf_printf(output_begin(&o->stream.out), "%s %" PRIu64 "\n", o->stacks.data[i]->line,
+			   o->stacks.data[i]->calls);
+		output_end(&o->stream.out);
+	}
+	output_flush(&o->stream.out, 0);
+}
+
+static void folded_summary(struct call_sink *s, const struct call_summary *sum)
+{
+	write_file(self(s));
+}
+
+static const char *folded_trouble(struct call_sink *s)
+{
+	struct folded_output *o = self(s);
+	const char *trouble = output_trouble(&o->stream.out);
+
+	if (trouble || !o->left_out)
+		return trouble;
+	snprintf(o->trouble, sizeof(o->trouble),
+		 "the folded stacks lack %" PRIu64 " calls: there were more than %d different stacks", o->left_out, MAX_STACKS);
+	return o->trouble;
+}
+
+static void folded_losses(struct call_sink *s, struct losses *ret)
+{
+	struct folded_output *o = self(s);
+
+	output_losses(&o->stream.out, ret);
+	ret->count[LOSS_SINK_QUEUE] += o->left_out;
+}
+
+static void folded_close(struct call_sink *s)
+{
+	struct folded_output *o = self(s);
+
+	if (!o)
+		return;
+	write_file(o);
+	call_stream_close(&o->stream);
+	code_names_done(&o->names);
+	strmap_done(&o->index);
+	vec_done(&o->stacks);
+	buf_done(&o->line);
+	arena_done(&o->arena);
+	free(o);
+}
+
+static const struct call_sink_ops folded_ops = {
+	.name = "folded",
+	.call = folded_call,
+	.summary = folded_summary,
+	.trouble = folded_trouble,
+	.losses = folded_losses,
+	.close = folded_close,
+};
+
+int call_folded_new(const char *path, struct call_sink **ret, struct err *err)
+{
+	struct folded_output *o = xcalloc(1, sizeof(*o));
+	int r = call_stream_create(path, &o->stream, err);
+
+	if (r < 0) {
+		free(o);
+		return r;
+	}
+	o->sink.ops = &folded_ops;
+	*ret = &o->sink;
+	return 0;
+}

@@ -1,0 +1,337 @@
+/*
+ * `--graph`: what a goroutine did as a tree of calls. Calls arrive as they end, children first, so they are held until
+ * nothing can come above them: `running` lists the calls that are open, and what began before the outermost of its
+ * goroutine is whole. A call that ended between the last records and that list is in neither; it is among the next
+ * records, so only what arrived before a list is shown, and at the tick after it. Where nobody tells what is running,
+ * a tree counts as whole when its goroutine's last call ended a second ago.
+ *
+ * Memory is bounded: a goroutine (or all of them) with too many calls is shown in part.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "sink/call_text.h"
+
+#define GRACE_NS UINT64_C(1000000000)
+#define MAX_CALLS 10000         /* held of a goroutine */
+#define MAX_ALL_CALLS 100000
+#define MAX_INDENT 30
+#define CLOCK_COLUMNS 12
+
+struct held {
+	uint64_t start_ns, end_ns, start_unix_ns, depth;
+	uint64_t list;          /* number of the last list of running calls before it arrived */
+	struct call_words words;
+};
+
+struct goroutine {
+	const struct call_process *process;
+	uint64_t goid;
+	VEC(struct held) calls;
+	bool partial;           /* some of the tree was shown before */
+};
+
+struct graph_output {
+	struct call_sink sink;
+	struct call_text text;
+	struct map goroutines;
+	size_t ncalls;
+	VEC(struct call_running) running;
+	uint64_t list;          /* how many there have been */
+	bool began;
+};
+
+static struct graph_output *self(struct call_sink *s)
+{
+	return (struct graph_output *)s;
+}
+
+/* ---- showing ---- */
+
+static int by_start(const void *a, const void *b)
+{
+	const struct held *x = a, *y = b;
+
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return x->depth < y->depth ? -1 : x->depth > y->depth;
+}
+
+static bool encloses(const struct held *outer, const struct held *c)
+{
+	if (c->start_ns < outer->start_ns || c->end_ns > outer->end_ns)
+		return false;
+	/* An inlined instance has the depth of the function that it is in. */
+	return c->words.end == CALL_POINT ? c->depth >= outer->depth : c->depth > outer->depth;
+}
+
+static void show_head(struct graph_output *o, const struct goroutine *g, const struct held *first, bool in_part)
+{
+	struct call_text *t = &o->text;
+	struct buf *out = output_begin(&t->stream.out);
+	char text[48];
+	struct row r;
+
+	if (o->began)
+		buf_char(out, '\n');
+	o->began = true;
+	r = call_text_row(t, out);
+	show_clock(t, &r, first->start_unix_ns);
+	snprintf(text, sizeof(text), "  goroutine %" PRIu64, g->goid);
+	row_str(&r, STYLE_CYAN, text);
+	row_spaces(&r, t->options.show_process ? 2 : 0);
+	show_process(t, &r, g->process, "");
+	if (in_part)
+		row_str(&r, STYLE_YELLOW, "  in part: an outer call may still be running");
+	else if (g->partial)
+		row_str(&r, STYLE_YELLOW, "  the rest of what was shown in part");
+	row_end(&r);
+	output_end(&t->stream.out);
+}
+
+static void show_held(struct graph_output *o, const struct held *h, size_t level)
+{
+	struct call_text *t = &o->text;
+	struct row r = call_text_row(t, output_begin(&t->stream.out));
+	char text[24] = "";
+
+	if (h->words.end != CALL_POINT)
+		format_duration(h->end_ns - h->start_ns, text);
+	row_right(&r, STYLE_PLAIN, text, CLOCK_COLUMNS);
+	row_spaces(&r, 2 + 2 * (unsigned)MIN(level, MAX_INDENT));
+	call_words_show(&h->words, &r);
+	row_end(&r);
+	output_end(&t->stream.out);
+}
+
+/* calls are in the order in which they began. */
+static void show_trees(struct graph_output *o, struct goroutine *g, const struct held *calls, size_t n, bool in_part)
+{
+	VEC(const struct held *) outer = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		while (outer.len && !encloses(outer.data[outer.len - 1], &calls[i]))
+			outer.len--;
+		if (!outer.len) {
+			if (!in_part || !i)
+				show_head(o, g, &calls[i], in_part);
+			g->partial &= in_part;
+		}
+		show_held(o, &calls[i], outer.len);
+		vec_push(&outer, &calls[i]);
+	}
+	g->partial = in_part;
+	vec_done(&outer);
+}
+
+/* Shows those of the goroutine's calls that began before a time, and forgets them. */
+static void show_until(struct graph_output *o, struct goroutine *g, uint64_t until, bool in_part)
+{
+	size_t n = 0;
+
+	qsort(g->calls.data, g->calls.len, sizeof(*g->calls.data), by_start);
+	while (n < g->calls.len && g->calls.data[n].start_ns < until)
+		n++;
+	show_trees(o, g, g->calls.data, n, in_part);
+	for (size_t i = 0; i < n; i++)
+		call_words_done(&g->calls.data[i].words);
+	g->calls.len -= n;
+	if (n)
+		memmove(g->calls.data, g->calls.data + n, g->calls.len * sizeof(*g->calls.data));
+	o->ncalls -= n;
+}
+
+static void show_everything(struct graph_output *o, bool in_part)
+{
+	uint64_t key;
+	void *value;
+
+	for (size_t i = 0; map_next(&o->goroutines, &i, &key, &value);)
+		if (((struct goroutine *)value)->calls.len)
+			show_until(o, value, UINT64_MAX, in_part);
+}
+
+/* ---- what is whole ---- */
+
+/* When the goroutine's outermost open call began. */
+static uint64_t outermost_start(const struct graph_output *o, const struct goroutine *g)
+{
+	uint64_t start = UINT64_MAX;
+
+	for (size_t i = 0; i < o->running.len; i++) {
+		const struct call_running *r = &o->running.data[i];
+
+		if (r->target == g->process->target && r->goid == g->goid)
+			start = MIN(start, r->start_ns);
+	}
+	return start;
+}
+
+static bool settled(const struct graph_output *o, const struct held *h, uint64_t outermost, uint64_t now)
+{
+	if (!o->list)
+		return h->end_ns + GRACE_NS < now;
+	return h->start_ns < outermost && h->list < o->list;
+}
+
+/* The time before which the goroutine's calls are whole: up to the end of those above the settled ones. */
+static uint64_t whole_until(const struct graph_output *o, const struct goroutine *g)
+{
+	uint64_t now = clock_monotonic_ns(), outermost = outermost_start(o, g), until = 0, before;
+
+	do {
+		before = until;
+		for (size_t i = 0; i < g->calls.len; i++) {
+			const struct held *h = &g->calls.data[i];
+
+			if (settled(o, h, outermost, now) || h->start_ns < until)
+				until = MAX(until, h->end_ns + 1);
+		}
+	} while (until != before);
+	return until;
+}
+
+static void forget_goroutine(struct graph_output *o, uint64_t key, struct goroutine *g)
+{
+	map_del(&o->goroutines, key);
+	for (size_t i = 0; i < g->calls.len; i++)
+		call_words_done(&g->calls.data[i].words);
+	vec_done(&g->calls);
+	free(g);
+}
+
+static void graph_tick(struct call_sink *s)
+{
+	struct graph_output *o = self(s);
+	VEC(uint64_t) empty = {0};
+	uint64_t key;
+	void *value;
+
+	for (size_t i = 0; map_next(&o->goroutines, &i, &key, &value);) {
+		struct goroutine *g = value;
+		uint64_t until = whole_until(o, g);
+
+		if (until)
+			show_until(o, g, until, false);
+		if (!g->calls.len && !g->partial)
+			vec_push(&empty, key);
+	}
+	for (size_t i = 0; i < empty.len; i++)
+		forget_goroutine(o, empty.data[i], map_get(&o->goroutines, empty.data[i]));
+	vec_done(&empty);
+	call_text_tick(&o->text);
+}
+
+static void graph_running(struct call_sink *s, const struct call_running *r, size_t n)
+{
+	struct graph_output *o = self(s);
+
+	o->running.len = 0;
+	for (size_t i = 0; i < n; i++)
+		vec_push(&o->running, r[i]);
+	o->list++;
+}
+
+/* ---- the sink ---- */
+
+static struct goroutine *goroutine_of(struct graph_output *o, const struct call_record *c)
+{
+	uint64_t key = c->goid ^ (uint64_t)c->process->target << 40;
+	struct goroutine *g = map_get(&o->goroutines, key);
+
+	if (g)
+		return g;
+	g = xcalloc(1, sizeof(*g));
+	g->process = c->process;
+	g->goid = c->goid;
+	map_set(&o->goroutines, key, g);
+	return g;
+}
+
+static void graph_call(struct call_sink *s, const struct call_record *c)
+{
+	struct graph_output *o = self(s);
+	struct goroutine *g = goroutine_of(o, c);
+	struct held *h = vec_add(&g->calls);
+
+	*h = (struct held){.start_ns = c->start_ns, .end_ns = c->start_ns + c->duration_ns,
+			   .start_unix_ns = c->start_unix_ns, .depth = c->depth, .list = o->list};
+	call_words_make(c, &h->words);
+	o->ncalls++;
+	if (g->calls.len > MAX_CALLS)
+		show_until(o, g, UINT64_MAX, true);
+	else if (o->ncalls > MAX_ALL_CALLS)
+		show_everything(o, true);
+}
+
+static void graph_groups(struct call_sink *s, const struct call_group *g, size_t n, bool last)
+{
+	struct graph_output *o = self(s);
+
+	if (last)
+		show_everything(o, false);
+	show_groups(&o->text, g, n, last);
+}
+
+static bool graph_gone(struct call_sink *s)
+{
+	return self(s)->text.stream.out.gone;
+}
+
+static const char *graph_trouble(struct call_sink *s)
+{
+	return output_trouble(&self(s)->text.stream.out);
+}
+
+static void graph_losses(struct call_sink *s, struct losses *ret)
+{
+	output_losses(&self(s)->text.stream.out, ret);
+}
+
+static void graph_close(struct call_sink *s)
+{
+	struct graph_output *o = self(s);
+	uint64_t key;
+	void *value;
+
+	if (!o)
+		return;
+	show_everything(o, false);
+	for (size_t i = 0; map_next(&o->goroutines, &i, &key, &value);) {
+		vec_done(&((struct goroutine *)value)->calls);
+		free(value);
+	}
+	map_done(&o->goroutines);
+	vec_done(&o->running);
+	call_text_close(&o->text);
+	free(o);
+}
+
+static const struct call_sink_ops graph_ops = {
+	.name = "graph",
+	.call = graph_call,
+	.groups = graph_groups,
+	.tick = graph_tick,
+	.running = graph_running,
+	.gone = graph_gone,
+	.trouble = graph_trouble,
+	.losses = graph_losses,
+	.close = graph_close,
+};
+
+int call_graph_new(int fd, const struct call_text_options *o, struct call_sink **ret, struct err *err)
+{
+	struct graph_output *g = xcalloc(1, sizeof(*g));
+	int r = call_text_open(fd, o, &g->text, err);
+
+	if (r < 0) {
+		free(g);
+		return r;
+	}
+	g->sink.ops = &graph_ops;
+	*ret = &g->sink;
+	return 0;
+}

@@ -1,0 +1,357 @@
+/* Calls from entry to return in the kernel: pairs, recursion, unwinding, conditions at the return. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "unit/plant_self.h"
+
+SELF_SITE(site_enter);
+SELF_SITE(site_leave);
+SELF_SITE(site_enter2);
+SELF_SITE(site_leave2);
+SELF_SITE(site_unwind);
+SELF_SITE(site_exit);
+
+static struct self_g g1 = {.hi = SELF_HI, .goid = 7}, g2 = {.hi = SELF_HI, .goid = 8};
+
+static void hit(const void *site, struct self_g *g, uint64_t depth, uint64_t value, const char *text)
+{
+	self_call(&(struct self_regs){.rax = SELF_HI - depth, .rbx = value, .rcx = (uintptr_t)text,
+				      .rdi = text ? strlen(text) : 0, .g = g}, site);
+}
+
+/* ---- programs ---- */
+
+#define BEGIN {.op = IR_G, .dst = 0}, {.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 1}, \
+	{.op = IR_GOROUTINE, .a = 0, .b = 1}
+#define ARG(d, r) {.op = IR_ARG_REG, .reg = r, .size = 8, .dst = d}
+
+static struct ir_insn entry_code[] = {
+	BEGIN,
+	{.op = IR_REGION, .slot = 0}, ARG(0, GPR_RBX), {.op = IR_SAVE, .a = 0, .imm = 1},
+	{.op = IR_EMIT, .slot = 0, .a = 0}, {.op = IR_END},
+	{.op = IR_REGION, .slot = 1}, ARG(0, GPR_RCX), ARG(1, GPR_RDI),
+	{.op = IR_EMIT_STR, .slot = 1, .a = 0, .b = 1, .imm = 4096}, {.op = IR_END},
+};
+static struct ir_slot entry_slots[] = {{.name = "n", .kind = VALUE_INT}, {.name = "s", .kind = VALUE_STRING}};
+static struct ir_insn return_code[] = {
+	BEGIN,
+	{.op = IR_REGION, .slot = 0}, ARG(0, GPR_RBX), {.op = IR_EMIT, .slot = 0, .a = 0}, {.op = IR_END},
+	{.op = IR_REGION, .slot = 1}, {.op = IR_SAVED, .dst = 0, .imm = 1}, {.op = IR_EMIT, .slot = 1, .a = 0},
+	{.op = IR_END},
+	{.op = IR_REGION, .slot = 2}, {.op = IR_SAVED, .dst = 0, .imm = 0}, {.op = IR_EMIT, .slot = 2, .a = 0},
+	{.op = IR_END},
+	{.op = IR_REGION, .slot = 3}, {.op = IR_LATENCY, .dst = 0}, {.op = IR_EMIT, .slot = 3, .a = 0},
+	{.op = IR_END},
+};
+static struct ir_slot return_slots[] = {{.kind = VALUE_INT}, {.kind = VALUE_INT}, {.kind = VALUE_INT},
+					{.kind = VALUE_INT}};
+static struct ir_insn begin_code[] = {BEGIN};
+
+#define PROGRAM(r, group, code, s)                                                                 \
+	{.role = r, .call_group = group, .insns = code, .ninsns = ARRAY_SIZE(code), .slots = s,    \
+	 .nslots = ARRAY_SIZE(s), .nregs = 6, .g = SELF_G_LAYOUT}
+#define BARE(r) {.role = r, .insns = begin_code, .ninsns = ARRAY_SIZE(begin_code), .nregs = 6, .g = SELF_G_LAYOUT}
+static const struct capture_program entry1 = PROGRAM(PROGRAM_ENTRY, 1, entry_code, entry_slots);
+static const struct capture_program return1 = PROGRAM(PROGRAM_RETURN, 1, return_code, return_slots);
+static const struct capture_program entry2 = PROGRAM(PROGRAM_ENTRY, 2, entry_code, entry_slots);
+static const struct capture_program return2 = PROGRAM(PROGRAM_RETURN, 2, return_code, return_slots);
+static const struct capture_program unwinds = BARE(PROGRAM_UNWIND), exits = BARE(PROGRAM_EXIT);
+
+static struct planter *plant_all(const struct planter_options *o)
+{
+	struct planter *p = self_open(o);
+
+	self_plant(p, &entry1, 1, site_enter);
+	self_plant(p, &return1, 2, site_leave);
+	self_plant(p, &entry2, 3, site_enter2);
+	self_plant(p, &return2, 4, site_leave2);
+	self_plant(p, &unwinds, 5, site_unwind);
+	self_plant(p, &exits, 6, site_exit);
+	return p;
+}
+
+/* Each sample: R (returned) or U, the value of the entry, and what the return saw. */
+static void expect(struct planter *p, const char *want)
+{
+	struct self_samples t = {0};
+	char got[4096] = "";
+	size_t at = 0;
+
+	self_drain(p, &t);
+	for (size_t i = 0; i < t.all.len; i++) {
+		const struct self_sample *s = &t.all.data[i];
+		const struct event *end = &s->e[0], *call = &s->e[1];
+
+		assert_int_equal(s->n, 2);
+		assert_int_equal(end->head->goid, call->head->goid);
+		assert_int_equal(end->head->depth, call->head->depth);
+		assert_int_equal(end->head->target, 42);
+		assert_int_equal(call->head->target, 42);
+		assert_true(end->head->time_ns >= call->head->time_ns);
+		assert_int_equal(call->head->slots, 2);
+		at += (size_t)snprintf(got + at, sizeof(got) - at, "%s%c%d", i ? " " : "",
+				       end->head->kind == EVENT_RETURN ? 'R' : 'U', (int)call->slots[0].value);
+		if (end->head->kind != EVENT_RETURN)
+			continue;
+		assert_int_equal(end->head->slots, 4);
+		assert_int_equal(end->slots[1].status, SLOT_OK);
+		assert_int_equal(end->slots[1].value, call->slots[0].value);
+		assert_int_equal(end->slots[2].status, SLOT_ABSENT);
+		assert_int_equal(end->slots[3].value, end->head->time_ns - call->head->time_ns);
+		at += (size_t)snprintf(got + at, sizeof(got) - at, "=%d", (int)end->slots[0].value);
+	}
+	assert_string_equal(got, want);
+	self_samples_done(&t);
+}
+
+static void pairs(void **state)
+{
+	struct planter *p = plant_all(NULL);
+
+	hit(site_leave, &g1, 100, 5, NULL);
+	expect(p, ""); /* before us */
+	hit(site_enter, &g1, 100, 1, "alice");
+	expect(p, "");
+	hit(site_enter, &g2, 100, 2, "bob");
+	hit(site_leave, &g1, 100, 5, NULL);
+	hit(site_leave, &g1, 100, 5, NULL);
+	hit(site_leave, &g2, 100, 6, NULL);
+	expect(p, "R1=5 R2=6");
+	hit(site_enter, &g1, 100, 0, ""); /* a saved 0 is a value */
+	hit(site_leave, &g1, 108, 5, NULL); /* deeper: another's */
+	hit(site_leave2, &g1, 100, 5, NULL);
+	hit(site_leave, &g1, 100, 9, NULL);
+	expect(p, "R0=9");
+	assert_int_equal(self_losses(p), 0);
+	planter_uprobe.close(p);
+}
+
+static void recursion(void **state)
+{
+	struct planter *p = plant_all(NULL);
+
+	for (uint64_t i = 0; i < 100; i++)
+		hit(i & 1 ? site_enter2 : site_enter, &g1, 100 + 16 * i, i, "x");
+	for (uint64_t i = 100; i-- > 3;)
+		hit(i & 1 ? site_leave2 : site_leave, &g1, 100 + 16 * i, i, "x");
+	struct self_samples t = {0};
+	assert_int_equal(self_drain(p, &t), 97);
+	for (size_t i = 0; i < 97; i++) {
+		assert_int_equal(t.all.data[i].e[0].head->kind, EVENT_RETURN);
+		assert_int_equal(t.all.data[i].e[1].slots[0].value, 99 - i);
+		assert_int_equal(t.all.data[i].e[0].slots[0].value, 99 - i);
+	}
+	self_samples_done(&t);
+	hit(site_leave, &g1, 100 + 16 * 2, 2, NULL);
+	hit(site_leave2, &g1, 100 + 16, 1, NULL);
+	hit(site_leave, &g1, 100, 0, NULL);
+	expect(p, "R2=2 R1=1 R0=0");
+	planter_uprobe.close(p);
+}
+
+static void unwinding(void **state)
+{
+	struct planter *p = plant_all(NULL);
+
+	/* by an entry at the same depth, and at a lesser one */
+	hit(site_enter, &g1, 100, 1, "a");
+	hit(site_enter, &g1, 100, 2, "a");
+	expect(p, "U1");
+	hit(site_enter2, &g1, 120, 3, "a");
+	hit(site_enter2, &g1, 140, 4, "a");
+	hit(site_enter2, &g1, 110, 5, "a");
+	expect(p, "U4 U3");
+	/* by another function at the same depth */
+	hit(site_enter, &g1, 110, 6, "a");
+	expect(p, "U5");
+	/* by a return: deeper ones only */
+	hit(site_leave, &g1, 100, 7, NULL);
+	expect(p, "U6 R2=7");
+	/* a return that is nobody's still ends what is deeper */
+	hit(site_enter, &g1, 100, 1, "a");
+	hit(site_enter, &g1, 200, 2, "a");
+	hit(site_leave, &g1, 150, 7, NULL);
+	expect(p, "U2");
+	/* by hooks */
+	hit(site_enter, &g1, 200, 3, "a");
+	hit(site_enter, &g1, 300, 4, "a");
+	hit(site_unwind, &g1, 200, 0, NULL);
+	expect(p, "U4");
+	hit(site_unwind, &g2, 0, 0, NULL);
+	hit(site_leave, &g1, 200, 7, NULL);
+	expect(p, "R3=7");
+	hit(site_enter, &g1, 200, 5, "a");
+	hit(site_exit, &g1, 500, 0, NULL);
+	expect(p, "U5 U1");
+	hit(site_exit, &g1, 500, 0, NULL);
+	hit(site_leave, &g1, 100, 7, NULL);
+	expect(p, "");
+	assert_int_equal(self_losses(p), 0);
+	planter_uprobe.close(p);
+}
+
+static void deep_unwind(void **state)
+{
+	struct planter *p = plant_all(&(struct planter_options){.ring_bytes = 16 << 20});
+	struct self_samples t = {0};
+
+	for (uint64_t i = 0; i < 5000; i++)
+		hit(site_enter, &g1, 100 + 16 * i, i, "recursion");
+	hit(site_unwind, &g1, 100, 0, NULL);
+	assert_int_equal(self_drain(p, &t), 4999);
+	for (size_t i = 0; i < 4999; i++) {
+		assert_int_equal(t.all.data[i].e[0].head->kind, EVENT_UNWOUND);
+		assert_int_equal(t.all.data[i].e[1].slots[0].value, 4999 - i);
+	}
+	self_samples_done(&t);
+	hit(site_leave, &g1, 100, 1, NULL);
+	expect(p, "R0=1");
+	assert_int_equal(self_losses(p), 0);
+	planter_uprobe.close(p);
+}
+
+/* Two questions for one function: two programs at one site, whose calls lie at one depth. */
+static void two_questions(void **state)
+{
+	struct planter *p = self_open(NULL);
+
+	self_plant(p, &entry1, 1, site_enter);
+	self_plant(p, &entry2, 3, site_enter);
+	self_plant(p, &return1, 2, site_leave);
+	self_plant(p, &return2, 4, site_leave2);
+	for (uint64_t i = 0; i < 3; i++) {
+		bool first = i & 1;
+
+		hit(site_enter, &g1, 100, 10 * i, "a");
+		hit(site_enter, &g1, 200, 10 * i + 1, "a");
+		hit(first ? site_leave : site_leave2, &g1, 200, 1, NULL);
+		hit(first ? site_leave2 : site_leave, &g1, 200, 2, NULL);
+		hit(first ? site_leave2 : site_leave, &g1, 100, 3, NULL);
+		hit(first ? site_leave : site_leave2, &g1, 100, 4, NULL);
+	}
+	expect(p, "R1=1 R1=2 R0=3 R0=4 R11=1 R11=2 R10=3 R10=4 R21=1 R21=2 R20=3 R20=4");
+	/* one of them returns, the other is unwound with what is deeper */
+	hit(site_enter, &g1, 100, 1, "a");
+	hit(site_enter, &g1, 200, 2, "a");
+	hit(site_leave, &g1, 200, 3, NULL);
+	hit(site_leave2, &g1, 100, 4, NULL);
+	expect(p, "R2=3 U2 R1=4");
+	hit(site_enter, &g1, 300, 5, "a");
+	hit(site_leave, &g1, 300, 6, NULL);
+	hit(site_leave2, &g1, 300, 6, NULL);
+	hit(site_leave, &g1, 100, 7, NULL);
+	expect(p, "R5=6 R5=6 R1=7");
+	hit(site_leave, &g1, 100, 7, NULL);
+	hit(site_leave2, &g1, 100, 7, NULL);
+	expect(p, "");
+	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &(struct self_samples){0}), 0);
+	planter_uprobe.close(p);
+}
+
+static void long_records(void **state)
+{
+	static char text[4096];
+	struct planter *p = plant_all(NULL);
+	struct self_samples t = {0};
+	static const size_t sizes[] = {0, 1, 600, 648, 680, 681, 700, 2000, 4000};
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		text[sizes[i]] = '\0';
+		hit(site_enter, &g1, 100 + i, i, text);
+		text[sizes[i]] = 'x';
+	}
+	for (size_t i = ARRAY_SIZE(sizes); i-- > 0;)
+		hit(i % 3 ? site_leave : site_unwind, &g1, 100 + i - !(i % 3), i, NULL);
+	assert_int_equal(self_drain(p, &t), ARRAY_SIZE(sizes));
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		size_t k = ARRAY_SIZE(sizes) - 1 - i, len = 0;
+		const char *s = event_bytes(&t.all.data[i].e[1], 1, &len);
+
+		assert_int_equal(t.all.data[i].e[1].slots[0].value, k);
+		assert_int_equal(len, sizes[k]);
+		assert_memory_equal(s, text, len);
+	}
+	self_samples_done(&t);
+	planter_uprobe.close(p);
+}
+
+/* Only what both the entry's value and the return's say passes; the rest ends silently. */
+static void filter_at_return(void **state)
+{
+	struct ir_insn code[] = {
+		BEGIN,
+		{.op = IR_REGION, .slot = IR_SLOT_FILTER}, {.op = IR_SAVED, .dst = 0, .imm = 1}, ARG(1, GPR_RBX),
+		{.op = IR_BIN, .bin = BIN_LT, .dst = 2, .a = 0, .b = 1}, {.op = IR_FILTER, .a = 2},
+		{.op = IR_LATENCY, .dst = 3}, {.op = IR_CONST, .dst = 4, .imm = 1000000000},
+		{.op = IR_BIN, .bin = BIN_LT, .dst = 5, .a = 3, .b = 4}, {.op = IR_FILTER, .a = 5}, {.op = IR_END},
+		{.op = IR_REGION, .slot = 0}, ARG(0, GPR_RBX), {.op = IR_EMIT, .slot = 0, .a = 0}, {.op = IR_END},
+	};
+	struct capture_program filtered = PROGRAM(PROGRAM_RETURN, 1, code, ((struct ir_slot[1]){{.kind = VALUE_INT}}));
+	struct planter *p = self_open(NULL);
+	struct self_samples t = {0};
+
+	filtered.slots = return_slots;
+	self_plant(p, &entry1, 1, site_enter);
+	self_plant(p, &filtered, 2, site_leave);
+	for (uint64_t i = 0; i < 10; i++) {
+		hit(site_enter, &g1, 100, 5, "a");
+		hit(site_enter, &g1, 200, 5, "a");
+		hit(site_leave, &g1, 200, i, NULL);
+		hit(site_leave, &g1, 100, i, NULL);
+	}
+	assert_int_equal(self_drain(p, &t), 8);
+	for (size_t i = 0; i < t.all.len; i++)
+		assert_int_equal(t.all.data[i].e[0].slots[0].value, 6 + i / 2);
+	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &t), 0);
+	self_samples_done(&t);
+	assert_int_equal(self_losses(p), 0);
+	planter_uprobe.close(p);
+}
+
+static void few_calls(void **state)
+{
+	struct planter *p = plant_all(&(struct planter_options){.max_calls = 4});
+	struct self_samples t = {0};
+
+	for (uint64_t i = 0; i < 6; i++)
+		hit(site_enter, &g1, 100 + i, i, "a");
+	assert_int_equal(self_loss(p, LOSS_CALLS_FULL), 2);
+	for (uint64_t i = 6; i-- > 0;)
+		hit(site_leave, &g1, 100 + i, i, NULL);
+	expect(p, "R3=3 R2=2 R1=1 R0=0");
+	/* what is open, oldest first */
+	hit(site_enter, &g2, 100, 7, "b");
+	hit(site_enter, &g1, 100, 8, "a");
+	hit(site_enter, &g1, 200, 9, "a");
+	assert_int_equal(planter_uprobe.open_calls(p, 41, true, self_take, &t), 0);
+	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &t), 3);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(t.all.data[i].n, 1);
+		assert_int_equal(t.all.data[i].e[0].head->kind, EVENT_CALL);
+		assert_int_equal(t.all.data[i].e[0].slots[0].value, 7 + i);
+	}
+	hit(site_leave, &g1, 200, 1, NULL);
+	expect(p, "R9=1");
+	assert_int_equal(planter_uprobe.open_calls(p, 42, true, self_take, &t), 2);
+	hit(site_leave, &g1, 100, 1, NULL);
+	hit(site_leave, &g2, 100, 1, NULL);
+	expect(p, "");
+	self_samples_done(&t);
+	planter_uprobe.close(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pairs),         cmocka_unit_test(recursion),
+		cmocka_unit_test(unwinding),     cmocka_unit_test(deep_unwind),
+		cmocka_unit_test(two_questions), cmocka_unit_test(long_records),
+		cmocka_unit_test(filter_at_return), cmocka_unit_test(few_calls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,155 @@
+/*
+ * Planting into this very program: functions to be probed whose registers a test chooses, and what comes back. The
+ * goroutine is a struct here, its depth what a register says (IR_GOROUTINE), so calls nest, recur and vanish as
+ * a test wants.
+ */
+#ifndef TESTS_PLANT_SELF_H
+#define TESTS_PLANT_SELF_H
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/vec.h"
+#include "plant/plant.h"
+#include "plant/uprobe/bpf.h"
+
+#define SELF_SITE(name)                                                                            \
+	__asm__(".pushsection .text\n.balign 64\n" #name ": push %rbp\n pop %rbp\n ret\n.popsection\n"); \
+	extern char name[] __attribute__((visibility("hidden")))
+
+struct self_g {
+	uint64_t lo, hi, pad[17], goid;
+};
+#define SELF_G_LAYOUT {.goid = 152, .stack_hi = 8}
+#define SELF_HI UINT64_C(0x7fffffff0000)
+#define SELF_BIAS UINT64_C(0x555555554000)
+
+/* Go's first integer registers; rax is the stack pointer by which the depth is told. */
+struct self_regs {
+	uint64_t rax, rbx, rcx, rdi, rsi;
+	const struct self_g *g;
+};
+void self_call(const struct self_regs *r, const void *fn);
+__asm__(".pushsection .text\n"
+	"self_call:\n"
+	" push %rbp\n push %rbx\n push %r12\n push %r14\n sub $8, %rsp\n"
+	" mov %rdi, %r12\n mov %rsi, %r10\n"
+	" mov 0(%r12), %rax\n mov 8(%r12), %rbx\n mov 16(%r12), %rcx\n mov 24(%r12), %rdi\n mov 32(%r12), %rsi\n"
+	" mov 40(%r12), %r14\n"
+	" call *%r10\n"
+	" add $8, %rsp\n pop %r14\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
+	".popsection\n");
+
+static uint64_t self_offset(const void *addr)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	uint64_t at = (uintptr_t)addr, ret = 0;
+	unsigned long long from, to, off;
+	char line[512];
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%llx-%llx %*s %llx", &from, &to, &off) == 3 && at >= from && at < to)
+			ret = at - from + off;
+	fclose(f);
+	return ret;
+}
+
+static void self_skip_unprivileged(void)
+{
+	struct err err = {0};
+
+	if (uprobe_check_caps(&err) == 0)
+		return;
+	printf("# skipped: %s\n", err.text);
+	skip();
+}
+
+static struct planter *self_open(const struct planter_options *o)
+{
+	struct planter *p = NULL;
+	struct err err = {0};
+
+	self_skip_unprivileged();
+	if (planter_uprobe.open(o, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	return p;
+}
+
+static struct plant *self_plant(struct planter *p, const struct capture_program *prog, uint32_t id, const void *site)
+{
+	struct site s = {.offset = self_offset(site)};
+	struct plant_probe probe = {.id = id, .label = "self", .sites = &s, .nsites = 1, .program = prog};
+	struct plant_target t = {.id = 42, .pid = getpid(), .path = "/proc/self/exe", .bias = SELF_BIAS,
+				 .binary_key = 1};
+	struct plant *ret = NULL;
+	struct err err = {0};
+
+	if (planter_uprobe.plant(p, &t, &probe, 1, &ret, &err) != 1)
+		fail_msg("%s", err.text);
+	return ret;
+}
+
+/* The samples that came, decoded. */
+struct self_sample {
+	char *bytes;
+	struct event e[2];
+	size_t n;
+};
+struct self_samples {
+	VEC(struct self_sample) all;
+	size_t bad;
+};
+
+static void self_take(void *arg, const void *sample, size_t size)
+{
+	struct self_samples *t = arg;
+	struct self_sample s = {.bytes = xmalloc(size)};
+
+	memcpy(s.bytes, sample, size);
+	if (event_decode_sample(s.bytes, size, s.e, &s.n)) {
+		vec_push(&t->all, s);
+		return;
+	}
+	t->bad++;
+	free(s.bytes);
+}
+
+static void self_samples_done(struct self_samples *t)
+{
+	for (size_t i = 0; i < t->all.len; i++)
+		free(t->all.data[i].bytes);
+	vec_done(&t->all);
+}
+
+/* Drains into t, which is emptied first; the number of samples. */
+static size_t self_drain(struct planter *p, struct self_samples *t)
+{
+	self_samples_done(t);
+	while (planter_uprobe.drain(p, self_take, t) > 0)
+		;
+	assert_int_equal(t->bad, 0);
+	return t->all.len;
+}
+
+static uint64_t self_loss(struct planter *p, enum loss l)
+{
+	struct losses all = {0};
+
+	planter_uprobe.losses(p, &all);
+	return all.count[l];
+}
+
+static uint64_t self_losses(struct planter *p)
+{
+	struct losses all = {0};
+	uint64_t n = 0;
+
+	planter_uprobe.losses(p, &all);
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		n += all.count[i];
+	return n;
+}
+
+#endif
