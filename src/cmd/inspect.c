@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
+#include "probe/call_plan.h"
 #include "probe/join.h"
 
 struct inspect_options {
@@ -185,46 +186,21 @@ static void json_join(struct json *j, const struct join *join)
 
 /* ---- functions ---- */
 
-static void print_params(const struct param *params, size_t n, struct buf *out)
-{
-	for (size_t i = 0; i < n; i++)
-		buf_printf(out, "%s%s%s%s", i ? ", " : "", params[i].name ? params[i].name : "",
-			   params[i].name && *params[i].name ? " " : "",
-			   params[i].type ? params[i].type->name : "?");
-}
-
-static void describe_function(struct binary *b, const struct func *f, struct buf *out)
-{
-	struct signature sig;
-	size_t skip;
-
-	buf_str(out, f->name);
-	if (binary_signature(b, f, NULL, &sig, NULL) < 0)
-		return;
-	skip = sig.has_receiver && sig.nparams ? 1 : 0;
-	buf_char(out, '(');
-	print_params(sig.params + skip, sig.nparams - skip, out);
-	buf_char(out, ')');
-	if (sig.results_known && sig.nresults) {
-		buf_str(out, " (");
-		print_params(sig.results, sig.nresults, out);
-		buf_char(out, ')');
-	}
-}
-
 static void list_functions(struct binary *b, const char *glob, struct json *json)
 {
 	struct func f;
 
 	for (size_t i = 0; i < binary_func_count(b); i++) {
 		_cleanup_(buf_done) struct buf text = {0};
+		struct signature sig = {0};
 		struct err err = {0};
 		struct site site;
 		int r;
 
 		if (!binary_func(b, i, &f) || fnmatch(glob, f.name, 0))
 			continue;
-		describe_function(b, &f, &text);
+		binary_signature(b, &f, NULL, &sig, NULL);
+		signature_print(f.name, &sig, &text);
 		r = binary_entry_site(b, &f, &site, &err);
 		if (json) {
 			json_open(json, '{');

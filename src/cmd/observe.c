@@ -47,6 +47,31 @@ static void on_exit_of(void *arg, uint32_t events)
 		ob->idle(ob->idle_arg);
 }
 
+/* How many are planted, and whether any is of use by itself. */
+static int count_planted(const struct observed *o, bool *ret_useful)
+{
+	int n = 0;
+
+	*ret_useful = false;
+	for (size_t i = 0; i < o->subject->nprobes; i++) {
+		n += o->plants[i] != NULL;
+		*ret_useful |= o->plants[i] && !o->subject->probes[i].auxiliary;
+	}
+	return n;
+}
+
+/* The reason why the probes that matter are not planted. */
+static int no_use(struct observer *ob, struct observed *o, const struct err *errs, struct err *err)
+{
+	const struct err *why = NULL;
+
+	for (size_t i = 0; i < o->subject->nprobes && !why; i++)
+		if (errs[i].code && !o->subject->probes[i].auxiliary)
+			why = &errs[i];
+	observer_unplant(ob, o);
+	return err_set(err, why ? why->code : -EIO, "%s", why ? why->text : "no probe could be planted");
+}
+
 int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 {
 	const struct subject *s = o->subject;
@@ -56,16 +81,28 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 					    .path = o->process.exe_path,
 					    .bias = o->bias,
 					    .binary_key = s->key};
-	int r;
+	bool useful;
+	int n;
 
 	o->plants = xcalloc(s->nprobes, sizeof(struct plant *));
-	r = ob->planting->plant(ob->planter, &target, s->probes, s->nprobes, o->plants, errs);
+	ob->planting->plant(ob->planter, &target, s->probes, s->nprobes, o->plants, errs);
+	if (ob->ops->planted)
+		ob->ops->planted(ob->arg, o);
+	n = count_planted(o, &useful);
+	if (!useful)
+		return no_use(ob, o, errs, err);
 	for (size_t i = 0; i < s->nprobes; i++)
-		if (!o->plants[i] && r > 0)
+		if (!o->plants[i] && errs[i].code)
 			ob->ops->note(ob->arg, "%s: %s", s->probes[i].label, errs[i].text);
-	if (r <= 0)
-		return err_set(err, errs[0].code ? errs[0].code : -EIO, "%s", errs[0].text);
-	return r;
+	return n;
+}
+
+void observer_remove(struct observer *ob, struct observed *o, size_t probe)
+{
+	if (o->plants && o->plants[probe])
+		ob->planting->remove(ob->planter, &o->plants[probe], 1);
+	if (o->plants)
+		o->plants[probe] = NULL;
 }
 
 void observer_unplant(struct observer *ob, struct observed *o)
@@ -115,7 +152,8 @@ static int observe(struct observer *ob, struct process *proc, struct subject *s,
 	ob->entered++;
 	ob->ops->note(ob->arg, "observing %s (pid %d, %s)", process_name(&o->process), o->process.pid,
 		      binary_build_info(s->binary)->go_version);
-	ob->ops->entered(ob->arg, o);
+	if (ob->ops->entered)
+		ob->ops->entered(ob->arg, o);
 	return 0;
 }
 

@@ -41,7 +41,9 @@ struct observer_ops {
 	void (*release)(struct subject *s);
 	/* Events of it may come from now on. */
 	void (*enter)(void *arg, struct observed *o);
-	/* Its probes are planted. */
+	/* Some of its probes are planted: those without use alone may be removed (observer_remove). NULL ok. */
+	void (*planted)(void *arg, struct observed *o);
+	/* It is observed. NULL ok. */
 	void (*entered)(void *arg, struct observed *o);
 	void (*drain)(void *arg);
 	/* Its probes are out, and what they wrote has been drained. */
@@ -76,8 +78,11 @@ struct observer {
 int observer_attach(struct observer *ob, int pid, struct err *err);
 /* Goes on finding processes that match q, now and later. q outlives the observer. */
 int observer_watch(struct observer *ob, const struct target_query *q, struct err *err);
-/* Puts an observed process's probes in, or takes them out for a while. Returns the number planted, or -errno. */
+/* Puts an observed process's probes in, or takes them out for a while. Returns the number planted (at least one that
+ * is not auxiliary), or -errno. */
 int observer_plant(struct observer *ob, struct observed *o, struct err *err);
+/* Takes one probe out. */
+void observer_remove(struct observer *ob, struct observed *o, size_t probe);
 void observer_unplant(struct observer *ob, struct observed *o);
 /* for (size_t pos = 0; (o = observer_next(ob, &pos));) … */
 struct observed *observer_next(const struct observer *ob, size_t *pos);

@@ -21,7 +21,8 @@ static void add_probe(struct program *p, const struct join *j, uint32_t id)
 						       .label = j->func.name,
 						       .sites = j->sites,
 						       .nsites = j->nsites,
-						       .program = &j->capture.program};
+						       .program = &j->capture.program,
+						       .auxiliary = !j->span};
 	p->nspans += j->point->role == POINT_START;
 }
 

@@ -247,8 +247,11 @@ static void enter(void *arg, struct observed *o)
 	call_decoder_add_process(s->decoder, p);
 }
 
-static void entered(void *arg, struct observed *o)
+static void planted(void *arg, struct observed *o)
 {
+	struct trace_session *s = arg;
+
+	trace_subject_pair(subject_of(o->subject), &s->observer, o);
 }
 
 static void leave(void *arg, struct observed *o, bool exited)
@@ -260,7 +263,7 @@ static const struct observer_ops observer_ops = {
 	.analyse = analyse,
 	.release = release,
 	.enter = enter,
-	.entered = entered,
+	.planted = planted,
 	.drain = drain_all,
 	.leave = leave,
 	.note = note,

@@ -42,6 +42,7 @@ static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
 		const struct call_hook *h = &t->plans.hooks[i];
 
 		add_probe(t, q, h->name, h->sites, h->nsites, &h->program, NULL);
+		t->subject.probes[i].auxiliary = true;
 	}
 	for (size_t i = 0; i < t->plans.len; i++) {
 		const struct call_plan *p = &t->plans.data[i];
@@ -90,6 +91,18 @@ struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *
 			 t->plans.len - t->refused, t->nsites);
 	image_trim(binary_image(s->binary));
 	return t;
+}
+
+void trace_subject_pair(const struct trace_subject *t, struct observer *ob, struct observed *o)
+{
+	for (size_t i = 0; i + 1 < t->subject.nprobes; i++) {
+		const struct call_plan *p = t->plan_of_probe[i];
+
+		if (!p || p != t->plan_of_probe[i + 1] || !o->plants[i] == !o->plants[i + 1])
+			continue;
+		observer_remove(ob, o, i);
+		observer_remove(ob, o, i + 1);
+	}
 }
 
 static double mean_price(const struct site *sites, size_t n, const struct observer *ob)

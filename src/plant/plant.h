@@ -18,6 +18,7 @@ struct plant_probe {
 	const struct site *sites;
 	size_t nsites;
 	const struct capture_program *program;  /* outlives the planter */
+	bool auxiliary;                         /* of use only beside others: a hook */
 };
 
 struct plant_target {
