@@ -3,6 +3,8 @@ import json
 import os
 import random
 import re
+import signal
+import struct
 import subprocess
 import time
 
@@ -18,21 +20,32 @@ LOAD = 0.6
 FUNC = "main.asked"
 
 
-def return_offset(path):
-    """Where the function returns: bpftrace's return probes would crash a Go program."""
-    text = subprocess.run(["objdump", "-d", "--no-show-raw-insn", f"--disassemble={FUNC}", path], capture_output=True,
-                          text=True, check=True).stdout
-    begin = int(re.search(rf"^([0-9a-f]+) <{FUNC}>:", text, re.M)[1], 16)
+def output_of(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def name_return(path):
+    """Give the function's RET a symbol of its own: bpftrace's return probes would crash a Go program, and Debian's
+    refuses probes at an offset."""
+    text = output_of("objdump", "-d", "--no-show-raw-insn", f"--disassemble={FUNC}", path)
     returns = re.findall(r"^\s*([0-9a-f]+):\s+ret", text, re.M)
     if len(returns) != 1:
         raise Failed(f"{FUNC} has {len(returns)} RETs; bpftrace would need a probe on each")
-    return int(returns[0], 16) - begin
+    address = int(returns[0], 16)
+    begin = int(re.search(r"\.text\s+PROGBITS\s+([0-9a-f]+)", output_of("readelf", "-SW", path))[1], 16)
+    subprocess.run(["objcopy", "--add-symbol", f"asked_returns=.text:{address - begin:#x},global,function", path],
+                   check=True)
+    with open(path, "r+b") as f:  # objcopy gives it no size, and without one it is refused too
+        text = f.read()
+        at = text.index(struct.pack("<QQ", address, 0))
+        f.seek(at + 8)
+        f.write(struct.pack("<Q", 1))
 
 
 def arms(path):
     """name: (the question, bpftrace's program). user is in RBX and RCX, the result in RAX."""
     at = f"uprobe:{path}:{FUNC}"
-    back = f"{at}+{return_offset(path)}"
+    back = f"uprobe:{path}:asked_returns"
     user = 'str(reg("bx"), reg("cx"))'
     return {
         "count only": (f"{FUNC} {{ count() }}", f"{at} {{ @ = count(); }}"),
@@ -113,6 +126,19 @@ def with_earshot(target, question):
     return ns, " ".join(t.command[:-1]) + f" '{question}'"
 
 
+def end_bpftrace(b):
+    """A signal that reaches it while it prints is forgotten: until it ends."""
+    for _ in range(30):
+        b.process.send_signal(signal.SIGINT)
+        try:
+            b.process.wait(1)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+    b.process.kill()
+    raise Failed(f"bpftrace does not end: {b.said()}")
+
+
 def with_bpftrace(target, program):
     with open(f"{WORK}/bpftrace.out", "w") as out:
         b = Child(["bpftrace", "-e", program], watch="stderr", stdout=out)
@@ -124,11 +150,12 @@ def with_bpftrace(target, program):
                     raise Failed(f"bpftrace does not attach: {b.said()}")
             ns = target.bursts()
         finally:
-            b.stop(seconds=60)
+            end_bpftrace(b)
     return ns, f"bpftrace -e '{program}'"
 
 
 def hits():
+    name_return(f"{WORK}/asked")
     target = Target()
     rng, rows, notes, commands = random.Random(5), [], [], []
     try:

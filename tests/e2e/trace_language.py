@@ -272,7 +272,7 @@ def _list_stripped():
 def _declared_wins():
     """A declaration may name things as it likes."""
     with Calls(newest("sw")) as program, \
-            Trace(program.pid, "main.Signed(first int8, second int16, ?, ?, ?) (total int64) if first == 1") as t:
+            Trace(program.pid, "main.Signed(first int8, second int16, c, d, e ?) (total int64) if first == 1") as t:
         program.ask("integers")
         (seen,) = t.end()
     assert seen["args"]["first"] == 1 and seen["args"]["second"] == 2 and seen["returns"] == {"total": 15}, seen
@@ -349,14 +349,14 @@ WRONG = [
     ("unknown-package", "mian.Login", ["main.Login"], None),
     ("unknown-method", "main.(*Person).Renam", ["main.(*Person).Rename"], None),
     ("glob-without-match", "nothere.*", ["nothere"], None),
-    ("ambiguous", "Get", ["main.(*Inner).Get", "main.(*Outer).Get"], None),
+    ("ambiguous", "Get", ["ambiguous", "main.(*Inner).Get"], None),
     ("wrong-field", "main.Login if p.Nme == \"x\"", ["Nme", "Name", "Age", "Addr"], "Nme"),
     ("wrong-nested-field", "main.Login if p.Addr.Zipcode == 1", ["Zip"], "Zipcode"),
     ("wrong-parameter", "main.Login if usr == \"x\"", ["usr", "user"], "usr"),
-    ("type-int-string", "main.Login if n == \"x\"", ["int", "string"], "=="),
-    ("type-string-int", "main.Login if user > 3", ["string"], ">"),
-    ("type-no-bool", "main.Login if n", ["bool"], "n"),
-    ("type-bool-and-int", "main.Login if vip && n", ["bool"], "n"),
+    ("type-int-string", "main.Login if n == \"x\"", ["int", "text"], "=="),
+    ("type-string-int", "main.Login if user > 3", ["text"], ">"),
+    ("type-no-bool", "main.Login if n", ["int", "condition"], "n"),
+    ("type-bool-and-int", "main.Login if vip && n", ["int", "condition"], "n"),
     ("type-len-of-int", "main.Login if len(n) > 3", ["len"], "len"),
     ("type-not-an-index", "main.Login if user.Name == \"x\"", ["string"], "Name"),
     ("type-hist-of-string", "main.Login { hist(user) }", ["hist"], None),
@@ -379,8 +379,7 @@ WRONG = [
 
 def _too_large():
     """A condition beyond what a kernel takes is refused, not half planted."""
-    text = " || ".join(f'(p.Addr.Street == "street {i}" && contains(p.Name, "name {i}") && attrs["key {i}"] == "v{i}")'
-                       for i in range(400))
+    text = "||".join(f'contains(user,"{i}-")' for i in range(180))
     with Calls(newest()) as program:
         said = refused(["-p", program.pid, f"main.Login if {text}"], (2, 3), seconds=60)
         assert re.search(r"large|long|complex|instructions|verifier|registers|limit|many", said), said[-400:]
@@ -400,7 +399,7 @@ def _mismatched_declaration():
 
 
 def _unknown_type():
-    return _wrong("main.Login(n int, user string, vip bool, p *Persn)", mentions=["Persn"], mode="sw")
+    return _wrong("main.Login(n int, user string, vip bool, p *Persn, items []Item, attrs map[string]string, any any)", mentions=["Persn"], mode="sw")
 
 
 def _not_go():
@@ -415,7 +414,7 @@ def _unreadable():
         path = scratch() / name
         path.write_bytes(part)
         path.chmod(0o755)
-        refused(["main.main", "--", path], (1, 2, 3, 126, 127))
+        refused(["-l", "main.main", "--", path], (3,), [name])
 
 
 def _gone():
@@ -439,7 +438,7 @@ def _vanishes():
 def _options():
     need_earshot()
     for argv, word in (
-            ([], "-p"), (["main.main"], "-p"), (["-p", "1"], "question"), (["-p", "abc", "x.y"], "abc"),
+            ([], "-p"), (["main.main"], "-p"), (["-p", "1"], "function"), (["-p", "abc", "x.y"], "abc"),
             (["-p", "0", "x.y"], "0"), (["-p"], "-p"), (["--frob", "-p", "1", "x.y"], "frob"),
             (["-p", "1", "--for", "soon", "x.y"], "soon"), (["-p", "1", "--limit", "-3", "x.y"], "-3"),
             (["-p", "1", "--limit", "many", "x.y"], "many"), (["-p", "1", "--every", "0", "x.y"], "0"),

@@ -23,9 +23,12 @@ GROUPS = {
 
 def _all_kinds(minor, mode):
     """One run for all groups: a start and an analysis each would be most of the time."""
-    questions = [f for functions, _ in GROUPS.values() for f in functions]
+    # Before Go 1.22 DWARF says nothing of parameters without names.
+    silent = ["main.Unnamed"] if mode == "plain" and minor in ("1.19", "1.21") else []
+    questions = [f for functions, _ in GROUPS.values() for f in functions if f not in silent]
     scenarios = [s for _, scenarios in GROUPS.values() for s in scenarios]
     said, seen, t = trace(binary(minor, mode), questions, scenarios)
+    said = [c for c in said if c["func"] not in silent]
     compare(said, seen)
     no_losses(t)
     assert t.summary()["calls"] == len(said), t.summary()
@@ -44,8 +47,8 @@ def _limits(mode):
     """Without options values are cut at the defaults, and say so."""
     said, seen, _ = trace(newest(mode), ["main.Strings", "main.Slices", "main.Maps", "main.Pointers"],
                           ["texts", "lists", "maps", "pointers"], limits=DEFAULT)
-    compare([c for c in said if c["func"] != "main.Bytes" and c["func"] != "main.Arrays" and c["func"] != "main.Cycles"],
-            seen, DEFAULT)
+    others = ("main.Bytes", "main.Arrays", "main.Cycles", "main.MapsOfMore")
+    compare([c for c in said if c["func"] not in others], seen, DEFAULT)
     cut = [v for c in seen for v in c["args"].values() if isinstance(v, dict) and v.get("truncated")]
     assert len(cut) > 10, f"only {len(cut)} values were cut"
     return f"{len(cut)} values cut"
@@ -57,7 +60,7 @@ def _generics(minor):
     assert len(seen) == len(said), f"{len(seen)} calls instead of {len(said)}"
     wrong = []
     for want, have in zip(said, seen):
-        assert have["func"] == want["func"], (want, have)
+        assert have["func"].split("[")[0] == want["func"].split("[")[0], (want, have)
         for name in set(want["args"]) & set(have["args"]):
             wrong += fits(want["args"][name], have["args"][name], f"{want['func']}: args.{name}", ALL)
         for name in set(want["returns"]) & set(have["returns"]):

@@ -245,9 +245,10 @@ def refused(argv, codes=(2,), mentions=(), seconds=20):
 
 
 def caret_under(text, fragment):
-    """Whether the caret stands under the beginning of that part of the question."""
+    """Whether the caret stands under that part of the question."""
     lines = text.splitlines()
     for above, line in zip(lines, lines[1:]):
-        if re.fullmatch(r"\s*\^~*\s*", line) and fragment in above:
-            return above.index(fragment) <= line.index("^") < above.index(fragment) + len(fragment)
+        if re.fullmatch(r"\s*\^~*\s*", line):
+            caret = line.index("^")
+            return any(m.start() <= caret < m.end() for m in re.finditer(re.escape(fragment), above))
     return False

@@ -1,4 +1,4 @@
-"""What the shop's customers do: shop_load.py PORT SECONDS [PAUSE]."""
+"""What the shop's customers do: shop_load.py PORT SECONDS [PAUSE [SEED]]."""
 
 import http.client
 import json
@@ -27,8 +27,8 @@ def visit(dice):
     ], weights=(5, 8, 5, 4, 3, 1, 2, 3, 1, 1))[0]
 
 
-def main(port, seconds, pause=0.15):
-    dice, until = random.Random(4), time.monotonic() + seconds
+def main(port, seconds, pause=0.15, seed=4):
+    dice, until = random.Random(seed), time.monotonic() + seconds
     while time.monotonic() < until:
         method, path, body = visit(dice)
         c = http.client.HTTPConnection("127.0.0.1", port, timeout=5)

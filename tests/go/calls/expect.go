@@ -42,7 +42,6 @@ func readable(v reflect.Value) reflect.Value {
 var (
 	timeType     = reflect.TypeOf(time.Time{})
 	durationType = reflect.TypeOf(time.Duration(0))
-	errorType    = reflect.TypeOf((*error)(nil)).Elem()
 )
 
 func (e *encoder) value(v reflect.Value, depth int) node {
@@ -155,7 +154,7 @@ func (e *encoder) iface(v reflect.Value, depth int) node {
 		return node{"nil"}
 	}
 	inner := e.value(v.Elem(), depth+1)
-	if err, ok := v.Interface().(error); ok && v.Type().Implements(errorType) {
+	if err, ok := v.Interface().(error); ok {
 		return node{"error", err.Error(), v.Elem().Type().String(), inner}
 	}
 	return node{"iface", v.Elem().Type().String(), inner}
