@@ -31,6 +31,7 @@ struct goroutine {
 	const struct call_process *process;
 	uint64_t goid;
 	VEC(struct held) calls;
+	uint64_t outermost_ns;  /* when its outermost open call began, by the last list; UINT64_MAX: none is open */
 	bool partial;           /* some of the tree was shown before */
 };
 
@@ -39,7 +40,6 @@ struct graph_output {
 	struct call_text text;
 	struct map goroutines;
 	size_t ncalls;
-	VEC(struct call_running) running;
 	uint64_t list;          /* how many there have been */
 	bool began;
 };
@@ -47,6 +47,11 @@ struct graph_output {
 static struct graph_output *self(struct call_sink *s)
 {
 	return (struct graph_output *)s;
+}
+
+static uint64_t key_of(uint32_t target, uint64_t goid)
+{
+	return goid ^ (uint64_t)target << 40;
 }
 
 /* ---- showing ---- */
@@ -156,38 +161,24 @@ static void show_everything(struct graph_output *o, bool in_part)
 
 /* ---- what is whole ---- */
 
-/* When the goroutine's outermost open call began. */
-static uint64_t outermost_start(const struct graph_output *o, const struct goroutine *g)
-{
-	uint64_t start = UINT64_MAX;
-
-	for (size_t i = 0; i < o->running.len; i++) {
-		const struct call_running *r = &o->running.data[i];
-
-		if (r->target == g->process->target && r->goid == g->goid)
-			start = MIN(start, r->start_ns);
-	}
-	return start;
-}
-
-static bool settled(const struct graph_output *o, const struct held *h, uint64_t outermost, uint64_t now)
+static bool settled(const struct graph_output *o, const struct goroutine *g, const struct held *h, uint64_t now)
 {
 	if (!o->list)
 		return h->end_ns + GRACE_NS < now;
-	return h->start_ns < outermost && h->list < o->list;
+	return h->start_ns < g->outermost_ns && h->list < o->list;
 }
 
 /* The time before which the goroutine's calls are whole: up to the end of those above the settled ones. */
 static uint64_t whole_until(const struct graph_output *o, const struct goroutine *g)
 {
-	uint64_t now = clock_monotonic_ns(), outermost = outermost_start(o, g), until = 0, before;
+	uint64_t now = clock_monotonic_ns(), until = 0, before;
 
 	do {
 		before = until;
 		for (size_t i = 0; i < g->calls.len; i++) {
 			const struct held *h = &g->calls.data[i];
 
-			if (settled(o, h, outermost, now) || h->start_ns < until)
+			if (settled(o, g, h, now) || h->start_ns < until)
 				until = MAX(until, h->end_ns + 1);
 		}
 	} while (until != before);
@@ -228,10 +219,16 @@ static void graph_tick(struct call_sink *s)
 static void graph_running(struct call_sink *s, const struct call_running *r, size_t n)
 {
 	struct graph_output *o = self(s);
+	struct goroutine *g;
+	void *value;
 
-	o->running.len = 0;
-	for (size_t i = 0; i < n; i++)
-		vec_push(&o->running, r[i]);
+	for (size_t i = 0; map_next(&o->goroutines, &i, NULL, &value);)
+		((struct goroutine *)value)->outermost_ns = UINT64_MAX;
+	for (size_t i = 0; i < n; i++) {
+		g = map_get(&o->goroutines, key_of(r[i].target, r[i].goid));
+		if (g)
+			g->outermost_ns = MIN(g->outermost_ns, r[i].start_ns);
+	}
 	o->list++;
 }
 
@@ -239,7 +236,7 @@ static void graph_running(struct call_sink *s, const struct call_running *r, siz
 
 static struct goroutine *goroutine_of(struct graph_output *o, const struct call_record *c)
 {
-	uint64_t key = c->goid ^ (uint64_t)c->process->target << 40;
+	uint64_t key = key_of(c->process->target, c->goid);
 	struct goroutine *g = map_get(&o->goroutines, key);
 
 	if (g)
@@ -247,6 +244,7 @@ static struct goroutine *goroutine_of(struct graph_output *o, const struct call_
 	g = xcalloc(1, sizeof(*g));
 	g->process = c->process;
 	g->goid = c->goid;
+	g->outermost_ns = UINT64_MAX;
 	map_set(&o->goroutines, key, g);
 	return g;
 }
@@ -310,7 +308,6 @@ static void graph_close(struct call_sink *s)
 		free(value);
 	}
 	map_done(&o->goroutines);
-	vec_done(&o->running);
 	call_text_close(&o->text);
 	free(o);
 }
