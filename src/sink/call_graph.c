@@ -20,11 +20,15 @@
 #define MAX_ALL_CALLS 100000
 #define MAX_INDENT 30
 #define CLOCK_COLUMNS 12
+#define STACK_INDENT 8
 
 struct held {
 	uint64_t start_ns, end_ns, start_unix_ns, depth;
 	uint64_t list;          /* number of the last list of running calls before it arrived */
 	struct call_words words;
+	uint64_t *stack;
+	size_t nstack;
+	bool stack_cut;
 };
 
 struct goroutine {
@@ -52,6 +56,12 @@ static struct graph_output *self(struct call_sink *s)
 static uint64_t key_of(uint32_t target, uint64_t goid)
 {
 	return goid ^ (uint64_t)target << 40;
+}
+
+static void held_done(struct held *h)
+{
+	call_words_done(&h->words);
+	free(h->stack);
 }
 
 /* ---- showing ---- */
@@ -97,18 +107,23 @@ static void show_head(struct graph_output *o, const struct goroutine *g, const s
 	output_end(&t->stream.out);
 }
 
-static void show_held(struct graph_output *o, const struct held *h, size_t level)
+static void show_held(struct graph_output *o, const struct goroutine *g, const struct held *h, size_t level)
 {
 	struct call_text *t = &o->text;
-	struct row r = call_text_row(t, output_begin(&t->stream.out));
+	struct buf *out = output_begin(&t->stream.out);
+	const struct call_record stack = {
+		.process = g->process, .stack = h->stack, .nstack = h->nstack, .stack_cut = h->stack_cut};
+	unsigned indent = 2 + 2 * (unsigned)MIN(level, MAX_INDENT);
+	struct row r = call_text_row(t, out);
 	char text[24] = "";
 
 	if (h->words.end != CALL_POINT)
 		format_duration(h->end_ns - h->start_ns, text);
 	row_right(&r, STYLE_PLAIN, text, CLOCK_COLUMNS);
-	row_spaces(&r, 2 + 2 * (unsigned)MIN(level, MAX_INDENT));
+	row_spaces(&r, indent);
 	call_words_show(&h->words, &r);
 	row_end(&r);
+	show_stack(t, out, &stack, CLOCK_COLUMNS + indent + STACK_INDENT);
 	output_end(&t->stream.out);
 }
 
@@ -125,7 +140,7 @@ static void show_trees(struct graph_output *o, struct goroutine *g, const struct
 				show_head(o, g, &calls[i], in_part);
 			g->partial &= in_part;
 		}
-		show_held(o, &calls[i], outer.len);
+		show_held(o, g, &calls[i], outer.len);
 		vec_push(&outer, &calls[i]);
 	}
 	g->partial = in_part;
@@ -142,7 +157,7 @@ static void show_until(struct graph_output *o, struct goroutine *g, uint64_t unt
 		n++;
 	show_trees(o, g, g->calls.data, n, in_part);
 	for (size_t i = 0; i < n; i++)
-		call_words_done(&g->calls.data[i].words);
+		held_done(&g->calls.data[i]);
 	g->calls.len -= n;
 	if (n)
 		memmove(g->calls.data, g->calls.data + n, g->calls.len * sizeof(*g->calls.data));
@@ -189,7 +204,7 @@ static void forget_goroutine(struct graph_output *o, uint64_t key, struct gorout
 {
 	map_del(&o->goroutines, key);
 	for (size_t i = 0; i < g->calls.len; i++)
-		call_words_done(&g->calls.data[i].words);
+		held_done(&g->calls.data[i]);
 	vec_done(&g->calls);
 	free(g);
 }
@@ -258,6 +273,10 @@ static void graph_call(struct call_sink *s, const struct call_record *c)
 	*h = (struct held){.start_ns = c->start_ns, .end_ns = c->start_ns + c->duration_ns,
 			   .start_unix_ns = c->start_unix_ns, .depth = c->depth, .list = o->list};
 	call_words_make(c, &h->words);
+	if (c->nstack)
+		h->stack = memcpy(xmalloc(c->nstack * sizeof(*c->stack)), c->stack, c->nstack * sizeof(*c->stack));
+	h->nstack = c->nstack;
+	h->stack_cut = c->stack_cut;
 	o->ncalls++;
 	if (g->calls.len > MAX_CALLS)
 		show_until(o, g, UINT64_MAX, true);
