@@ -191,6 +191,38 @@ static void on_open_call(void *arg, const void *sample, size_t size)
 	call_decoder_open(o->session->decoder, sample, size, o->end, o->now_ns);
 }
 
+typedef VEC(struct call_running) running_list;
+
+static void on_running(void *arg, const void *sample, size_t size)
+{
+	running_list *l = arg;
+	struct event e;
+
+	if (event_decode(sample, size, &e))
+		vec_push(l, ((struct call_running){.target = e.head->target, .goid = e.head->goid,
+						   .start_ns = e.head->time_ns}));
+}
+
+/* For the outputs that show a call only once nothing can come above it. */
+static void tell_running(struct trace_session *s)
+{
+	const struct planter_ops *ops = s->observer.planting;
+	running_list l = {0};
+	struct observed *o;
+	bool wanted = false;
+
+	for (size_t i = 0; i < s->sinks.len; i++)
+		wanted |= s->sinks.data[i]->ops->running != NULL;
+	if (!wanted || !ops->open_calls)
+		return;
+	for (size_t pos = 0; (o = observer_next(&s->observer, &pos));)
+		ops->open_calls(s->observer.planter, o->id, false, on_running, &l);
+	for (size_t i = 0; i < s->sinks.len; i++)
+		if (s->sinks.data[i]->ops->running)
+			s->sinks.data[i]->ops->running(s->sinks.data[i], l.data, l.len);
+	vec_done(&l);
+}
+
 static void take_open_calls(struct trace_session *s, const struct observed *o, enum call_end end)
 {
 	struct open_calls open = {s, end, clock_monotonic_ns()};
@@ -330,9 +362,11 @@ static void on_tick(void *arg, uint32_t events)
 	struct trace_session *s = arg;
 
 	(void)events;
+	drain(s); /* the calls that ended before the last list of running ones are in now */
 	for (size_t i = 0; i < s->sinks.len; i++)
 		if (s->sinks.data[i]->ops->tick)
 			s->sinks.data[i]->ops->tick(s->sinks.data[i]);
+	tell_running(s);
 	if (all_gone(s))
 		loop_quit(s->loop);
 }
@@ -607,6 +641,9 @@ static void summarise(struct trace_session *s)
 	s->summary.refused = s->observer.refused;
 	s->observer.planting->losses(s->observer.planter, &s->summary.losses);
 	call_decoder_losses(s->decoder, &s->summary);
+	for (size_t i = 0; i < s->sinks.len; i++)
+		if (s->sinks.data[i]->ops->losses)
+			s->sinks.data[i]->ops->losses(s->sinks.data[i], &s->summary.losses);
 }
 
 void trace_session_finish(struct trace_session *s)
