@@ -74,13 +74,30 @@ static void lookup_level(struct gen *g)
 	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
 }
 
+/* System stacks have no number (R8 is 0): there is one a thread, which stands in for it, with the top bit set. */
+static void key_goid(struct gen *g)
+{
+	struct emit *e = g->e;
+	int goroutine = emit_label_new(e);
+
+	emit_alu(e, BPF_MOV, R0, R8);
+	emit_jump_if_imm(e, BPF_JNE, R8, 0, goroutine);
+	emit_call(e, BPF_FUNC_get_current_pid_tgid);
+	emit_alu_imm(e, BPF_LSH, R0, 32);
+	emit_alu_imm(e, BPF_RSH, R0, 32);
+	emit_imm(e, R1, (int64_t)CALL_KEY_THREAD);
+	emit_alu(e, BPF_OR, R0, R1);
+	emit_label(e, goroutine);
+	emit_store(e, 8, FP, KEY(goid), R0);
+}
+
 /* R0 = the goroutine's outermost call, or 0: with a key on the stack. */
 static void lookup_base(struct gen *g)
 {
 	struct emit *e = g->e;
 
+	key_goid(g);
 	gen_target(g);
-	emit_store(e, 8, FP, KEY(goid), R8);
 	emit_store(e, 4, FP, KEY(target), R0);
 	emit_store_imm(e, 4, FP, KEY(level), 0);
 	emit_alu(e, BPF_MOV, R2, FP);
@@ -88,12 +105,13 @@ static void lookup_base(struct gen *g)
 	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
 }
 
-/* The state, from the key on the stack, R8 and R9. */
+/* The state, from the key on the stack and R9. */
 static void begin_state(struct gen *g)
 {
 	struct emit *e = g->e;
 
-	store_state(g, SCRATCH_STATE(key.goid), R8);
+	emit_load(e, 8, R1, FP, KEY(goid));
+	store_state(g, SCRATCH_STATE(key.goid), R1);
 	emit_load(e, 8, R1, FP, KEY(target));
 	store_state(g, SCRATCH_STATE(key.target), R1);
 	store_state(g, SCRATCH_STATE(depth), R9);
@@ -507,6 +525,33 @@ void calls_find(struct gen *g)
 	g->in_call = true;
 	emit_call(e, BPF_FUNC_ktime_get_ns);
 	store_state(g, SCRATCH_STATE(now), R0);
+}
+
+void calls_busy(struct gen *g)
+{
+	struct emit *e = g->e;
+	int have = emit_label_new(e), none = emit_label_new(e);
+
+	if (g->p->role != PROGRAM_RETURN)
+		return;
+	emit_load(e, 8, R0, FP, BK_BASE);
+	emit_load(e, 8, R1, R0, CALL(count));
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, have);
+	emit_store(e, 4, FP, KEY(level), R1);
+	emit_alu(e, BPF_MOV, R2, FP);
+	emit_alu_imm(e, BPF_ADD, R2, STACK_BUF);
+	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
+	emit_label(e, have);
+	emit_load(e, 8, R1, R0, RECORD(depth));
+	emit_jump_if(e, BPF_JNE, R1, R9, none);
+	emit_load(e, 4, R1, R0, CALL(group));
+	emit_jump_if_imm32(e, BPF_JNE, R1, (int32_t)g->p->call_group, none);
+	emit_load(e, 4, R1, R0, CALL(flags));
+	emit_alu_imm(e, BPF_OR, R1, CALL_QUIET);
+	emit_store(e, 4, R0, CALL(flags), R1);
+	emit_label(e, none);
 }
 
 void calls_end(struct gen *g)

@@ -125,6 +125,8 @@ static void emit_drops(struct gen *g)
 				calls_end(g);
 			if (held)
 				gen_release(g);
+			else if (d == LOSS_BUSY)
+				calls_busy(g);
 			if (d < LOSS_KERNEL_COUNT)
 				gen_count_loss(g, d);
 			gen_return(g);
@@ -277,7 +279,12 @@ static void emit_header(struct gen *g)
 	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
 	emit_store_imm(e, 8, REG_RECORD, HEAD(chunks), 0);
 	if (calls_used(g->p)) {
+		int number = emit_label_new(e);
+
 		emit_load(e, 8, R8, REG_RECORD, SCRATCH_STATE(key.goid));
+		emit_jump_if_imm(e, BPF_JSGE, R8, 0, number);
+		emit_alu_imm(e, BPF_MOV, R8, 0); /* a thread's: see calls.c */
+		emit_label(e, number);
 		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(depth));
 	}
 	emit_store(e, 8, REG_RECORD, HEAD(goid), R8);

@@ -119,6 +119,7 @@ bool calls_used(const struct capture_program *p);
 void calls_enter(struct gen *g);   /* entry: what nothing can return from any more is unwound, the level found */
 void calls_push(struct gen *g);    /* its end: the call is kept */
 void calls_find(struct gen *g);    /* return: the call it belongs to, or a silent end. Takes the scratch element */
+void calls_busy(struct gen *g);    /* a return that is dropped for want of scratch: its call is not unwound, either */
 void calls_append(struct gen *g);  /* the entry's record, behind ours */
 void calls_end(struct gen *g);     /* its end, on every way out */
 void calls_unwind(struct gen *g);  /* all there is to PROGRAM_UNWIND and PROGRAM_EXIT */
