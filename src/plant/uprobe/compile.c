@@ -7,7 +7,15 @@
  *   goid and stack.hi of the goroutine
  *   a scratch element (or, for records without strings, room on the BPF stack)
  *   header, empty slots, one region a slot
+ *   what the images among them lead to (walk.c)
+ *   aggregates (aggregate.c)
  *   bpf_ringbuf_output
+ *
+ * That is a point. The entry of a call (calls.c) keeps its record in a map instead of the last step; its return looks
+ * for the call right after the goroutine part, before the filter, which may ask for the entry's values, and has the
+ * entry's record behind its own in the ring. Unwinding has no record: it only takes calls away. Controlled programs
+ * count their hits first of all, and limit what passes right behind the filter (control.c). Programs that ask for none
+ * of this contain no instruction of it.
  *
  * Facts behind it:
  * - Programs on uprobes run in task context with migration disabled, but preemptible. A second task
@@ -21,6 +29,11 @@
  *   linear in the program's length. It gives up at a million instructions walked, or 8192 branches on
  *   the way of which the other side is not walked yet (BPF_COMPLEXITY_LIMIT_JMP_SEQ). So loops do
  *   without branches but for their ends: they compute 0 or 1 instead.
+ * - Loops of thousands of rounds (calls that a panic unwinds, the chunks of a large value) are callbacks of bpf_loop
+ *   (Linux 5.17), which the verifier walks once, not once a round. A callback is a subprogram, which wants BTF
+ *   (btf.c), and shares the 512 bytes of stack with the program: so ours use none, and keep what they have to remember
+ *   in the scratch element. They are part of each program that needs them: tail calls would lose registers and stack,
+ *   and the 500 instructions cost the verifier a millisecond.
  * - A wakeup of the consumer costs the observed program more than the rest of the record: there is
  *   one each time a quarter of the ring fills up, and the consumer also looks by a timer.
  *   Two CPUs that reserve at the same moment can miss one crossing; there are three before it is full.
