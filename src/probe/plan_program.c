@@ -284,7 +284,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		return s;
 	}
 	s.slot = c->slot_of_item[item];
-	if (!s.type)
+	if (!s.type || (s.slot >= 0 && c->program.slots[s.slot].kind == VALUE_IMAGE))
 		s.type = c->types[item];
 	if (s.slot < 0) {
 		s.why = why_missing(pb, &s, c->why[item]);
