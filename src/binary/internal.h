@@ -166,6 +166,7 @@ struct binary {
 	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
+	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
 };
 
 /* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */
