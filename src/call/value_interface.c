@@ -1,7 +1,9 @@
 /*
- * Interfaces: the type that one holds, the value, and the text of errors. Which field of an error's struct is its text
- * is knowledge about libraries: it comes from the packs (texts).
+ * Interfaces: the type that one holds, the value, and the text of errors. Which fields of an error's struct make its
+ * text is knowledge about libraries: it comes from the packs (texts).
  */
+#include <ctype.h>
+#include <limits.h>
 #include <string.h>
 
 #include "call/value_reader.h"
@@ -42,32 +44,97 @@ static const struct value_node *child_named(const struct value_node *v, const ch
 	return NULL;
 }
 
-/* The node of the text of an error of type t, or NULL: not known, or not read. */
-static const struct value_node *error_text(const struct reader *r, const struct type *t, const struct value_node *v)
+/* As Linux describes the number, in Go's spelling: "no such file or directory". */
+static void put_errno(uint64_t number, struct buf *out)
 {
-	const struct value_node *text;
-	const char *field;
+	const char *text = number <= INT_MAX ? strerrordesc_np((int)number) : NULL;
+
+	if (!text) {
+		buf_printf(out, "errno %llu", (unsigned long long)number);
+		return;
+	}
+	buf_char(out, islower((unsigned char)text[1]) ? (char)tolower((unsigned char)text[0]) : text[0]);
+	buf_str(out, text + 1);
+}
+
+/* A part of an error's text; false when it is not all there. */
+static bool put_part(const struct value_node *v, const char *name, struct buf *out)
+{
+	const struct value_node *part = child_named(v, name);
+
+	if (!strcmp(name, "errno") && v->form == FORM_UINT)
+		put_errno(v->u, out);
+	else if (!part || part->cut)
+		return false;
+	else if (part->form == FORM_STRING || (part->form == FORM_ERROR && part->text))
+		buf_append(out, part->text, part->len);
+	else if (part->form == FORM_INT)
+		buf_printf(out, "%lld", (long long)part->i);
+	else
+		return false;
+	return true;
+}
+
+/* "{Op} {Path}: {Err}" */
+static bool put_parts(struct reader *r, const struct value_node *v, const char *pattern, struct buf *out)
+{
+	while (*pattern) {
+		size_t n = strcspn(pattern, "{"), name;
+
+		buf_append(out, pattern, n);
+		pattern += n;
+		if (!*pattern)
+			return true;
+		name = strcspn(++pattern, "}");
+		if (!pattern[name] || !put_part(v, arena_strndup(r->c->arena, pattern, name), out))
+			return false;
+		pattern += name + 1;
+	}
+	return true;
+}
+
+/* The text of an error of type t. False: not known, or not read. */
+static bool error_text(struct reader *r, const struct type *t, const struct value_node *v, struct value_node *ret)
+{
+	const struct value_node *field;
+	const char *pattern;
+	struct buf text = {0};
+	bool ok;
 
 	if (t->kind == KIND_POINTER && t->elem && v->form == FORM_POINTER && v->nchildren) {
 		t = t->elem;
 		v = v->children;
 	}
-	field = v->form == FORM_STRUCT && t->named ? value_texts_find(r->c->texts, t->name) : NULL;
-	text = field ? child_named(v, field) : NULL;
-	return text && text->form == FORM_STRING ? text : NULL;
+	pattern = t->named ? value_texts_find(r->c->texts, t->name) : NULL;
+	field = pattern ? child_named(v, pattern) : NULL;
+	if (field && field->form == FORM_STRING) {
+		*ret = *field;
+		return true;
+	}
+	if (!pattern || !strchr(pattern, '{'))
+		return false;
+	ok = put_parts(r, v, pattern, &text);
+	*ret = (struct value_node){.len = text.len, .full_len = text.len,
+				   .text = arena_strndup(r->c->arena, text.len ? text.data : "", text.len)};
+	buf_done(&text);
+	return ok;
 }
 
-static void make_error(struct value_node *ret, const struct value_node *text, bool is_error)
+static void make_error(struct reader *r, const struct type *held, const struct value_node *v, bool is_error,
+		       struct value_node *ret)
 {
-	if (!text && !is_error)
+	struct value_node text;
+	bool known = error_text(r, held, v, &text);
+
+	if (!known && !is_error)
 		return;
 	ret->form = FORM_ERROR;
-	if (!text)
+	if (!known)
 		return;
-	ret->text = text->text;
-	ret->len = text->len;
-	ret->full_len = text->full_len;
-	ret->cut = text->cut;
+	ret->text = text.text;
+	ret->len = text.len;
+	ret->full_len = text.full_len;
+	ret->cut = text.cut;
 	ret->nchildren = 0;
 }
 
@@ -126,5 +193,5 @@ void value_read_interface(struct reader *r, const struct type *t, struct window 
 	if (!c)
 		return;
 	read_held(r, held, held->rtype, w, c);
-	make_error(ret, error_text(r, held, c), !strcmp(t->name, "error"));
+	make_error(r, held, c, !strcmp(t->name, "error"), ret);
 }

@@ -13,8 +13,10 @@
 #include "cmd/budget.h"
 #include "cmd/packs.h"
 #include "cmd/summary.h"
+#include "cmd/trace_groups.h"
 #include "cmd/trace_list.h"
 #include "cmd/trace_subject.h"
+#include "call/value_texts.h"
 #include "sink/call_sinks.h"
 
 #define DRAIN_NS 50000000u /* how long a call may wait in the ring */
@@ -28,12 +30,14 @@ struct trace_session {
 	struct trace_inquiry inquiry;  /* what is asked of every executable */
 	struct loop *loop;
 	pack_set packs;
+	struct value_texts *texts;     /* which the packs tell */
 	struct observer observer;
 	struct call_decoder *decoder;
 	call_sink_list sinks;
 	struct budget *budget;
 	struct arena arena;            /* processes, which outlive their calls */
 	struct call_summary summary;
+	uint64_t ngroups;              /* shown */
 	uint64_t started_ns;
 	bool stopping;                 /* --limit is reached: what still comes is not shown */
 	struct loop_source *sources[8];
@@ -43,7 +47,7 @@ struct trace_session {
 const struct option_def trace_what_defs[] = {
 	{'l', "list", NULL, "only list what would be traced, with signatures and prices", OPT_FLAG,
 	 offsetof(struct trace_options, list)},
-	{0, "depth", "N", "pointers followed within a value (default 2)", OPT_UINT, offsetof(struct trace_options, depth)},
+	{0, "depth", "N", "pointers followed within a value (default 1)", OPT_UINT, offsetof(struct trace_options, depth)},
 	{0, "max-string", "N", "bytes shown of a string (default 256, at most 4096)", OPT_UINT,
 	 offsetof(struct trace_options, max_string)},
 	{0, "max-items", "N", "elements shown of a slice, an array, a map (default 16)", OPT_UINT,
@@ -187,6 +191,38 @@ static void on_open_call(void *arg, const void *sample, size_t size)
 	call_decoder_open(o->session->decoder, sample, size, o->end, o->now_ns);
 }
 
+typedef VEC(struct call_running) running_list;
+
+static void on_running(void *arg, const void *sample, size_t size)
+{
+	running_list *l = arg;
+	struct event e;
+
+	if (event_decode(sample, size, &e))
+		vec_push(l, ((struct call_running){.target = e.head->target, .goid = e.head->goid,
+						   .start_ns = e.head->time_ns}));
+}
+
+/* For the outputs that show a call only once nothing can come above it. */
+static void tell_running(struct trace_session *s)
+{
+	const struct planter_ops *ops = s->observer.planting;
+	running_list l = {0};
+	struct observed *o;
+	bool wanted = false;
+
+	for (size_t i = 0; i < s->sinks.len; i++)
+		wanted |= s->sinks.data[i]->ops->running != NULL;
+	if (!wanted || !ops->open_calls)
+		return;
+	for (size_t pos = 0; (o = observer_next(&s->observer, &pos));)
+		ops->open_calls(s->observer.planter, o->id, false, on_running, &l);
+	for (size_t i = 0; i < s->sinks.len; i++)
+		if (s->sinks.data[i]->ops->running)
+			s->sinks.data[i]->ops->running(s->sinks.data[i], l.data, l.len);
+	vec_done(&l);
+}
+
 static void take_open_calls(struct trace_session *s, const struct observed *o, enum call_end end)
 {
 	struct open_calls open = {s, end, clock_monotonic_ns()};
@@ -281,48 +317,24 @@ uint64_t trace_session_calls(const struct trace_session *s)
 
 /* ---- aggregates ---- */
 
-struct groups {
-	struct trace_session *session;
-	struct arena arena;
-	VEC(struct call_group) list;
-};
-
 static void on_group(void *arg, const struct plant_group *g)
 {
-	struct groups *groups = arg;
-	struct call_group group;
-
-	if (call_decoder_group(groups->session->decoder, g, &groups->arena, &group))
-		vec_push(&groups->list, group);
-}
-
-/* Questions in their order, then the largest first. */
-static int by_size(const void *a, const void *b)
-{
-	const struct call_group *x = a, *y = b;
-	const struct action *ax = x->aggregate->action, *ay = y->aggregate->action;
-
-	if (ax != ay)
-		return ax < ay ? -1 : 1;
-	if (x->plan != y->plan && ax->kind == ACTION_AGGREGATE && x->nkeys == 0)
-		return x->plan < y->plan ? -1 : 1;
-	return x->count != y->count ? (x->count > y->count ? -1 : 1) : 0;
+	trace_groups_add(arg, g);
 }
 
 static void show_aggregates(struct trace_session *s, bool last)
 {
 	const struct planter_ops *ops = s->observer.planting;
-	struct groups groups = {.session = s};
+	struct trace_groups groups = {.decoder = s->decoder};
 
 	if (ops->aggregates)
 		ops->aggregates(s->observer.planter, s->options->interval_ns != 0, on_group, &groups);
-	if (groups.list.len)
-		qsort(groups.list.data, groups.list.len, sizeof(groups.list.data[0]), by_size);
+	trace_groups_sort(&groups);
 	for (size_t i = 0; i < s->sinks.len; i++)
 		if (s->sinks.data[i]->ops->groups && (groups.list.len || last))
 			s->sinks.data[i]->ops->groups(s->sinks.data[i], groups.list.data, groups.list.len, last);
-	vec_done(&groups.list);
-	arena_done(&groups.arena);
+	s->ngroups += groups.list.len;
+	trace_groups_done(&groups);
 }
 
 static void on_interval(void *arg, uint32_t events)
@@ -350,9 +362,11 @@ static void on_tick(void *arg, uint32_t events)
 	struct trace_session *s = arg;
 
 	(void)events;
+	drain(s); /* the calls that ended before the last list of running ones are in now */
 	for (size_t i = 0; i < s->sinks.len; i++)
 		if (s->sinks.data[i]->ops->tick)
 			s->sinks.data[i]->ops->tick(s->sinks.data[i]);
+	tell_running(s);
 	if (all_gone(s))
 		loop_quit(s->loop);
 }
@@ -519,6 +533,7 @@ static void session_free(struct trace_session *s)
 		loop_remove(s->loop, s->sources[i]);
 	s->observer.planting->close(s->observer.planter);
 	call_decoder_free(s->decoder);
+	value_texts_free(s->texts);
 	observer_done(&s->observer);
 	packs_done(&s->packs);
 	arena_done(&s->arena);
@@ -572,7 +587,8 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 		inquire(s, questions, n);
 	if (r >= 0 && !o->list)
 		r = add_outputs(s, err);
-	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s});
+	s->texts = value_texts_new(s->packs.data, s->packs.len);
+	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s, .texts = s->texts});
 	if (r >= 0 && !o->list)
 		r = add_timers(s, err);
 	if (r < 0) {
@@ -597,9 +613,13 @@ static void print_summary(struct trace_session *s)
 	_cleanup_(buf_done) struct buf b = {0};
 	double share, duty;
 
-	buf_printf(&b, "%llu %s from %u %s in %.1f s (%llu events); ", (unsigned long long)sum->calls,
-		   plural(sum->calls, "call", "calls"), sum->processes, plural(sum->processes, "process", "processes"),
-		   (double)(clock_monotonic_ns() - s->started_ns) / 1e9, (unsigned long long)sum->events);
+	if (sum->calls || !s->ngroups)
+		buf_printf(&b, "%llu %s", (unsigned long long)sum->calls, plural(sum->calls, "call", "calls"));
+	if (s->ngroups)
+		buf_printf(&b, "%s%llu %s", b.len ? ", " : "", (unsigned long long)s->ngroups,
+			   plural(s->ngroups, "group", "groups"));
+	buf_printf(&b, " from %u %s in %.1f s; ", sum->processes, plural(sum->processes, "process", "processes"),
+		   (double)(clock_monotonic_ns() - s->started_ns) / 1e9);
 	if (!losses_list(&sum->losses, &b))
 		buf_str(&b, "none lost");
 	buf_printf(&b, "; %u %s planted", sum->planted, plural(sum->planted, "probe", "probes"));
@@ -621,6 +641,9 @@ static void summarise(struct trace_session *s)
 	s->summary.refused = s->observer.refused;
 	s->observer.planting->losses(s->observer.planter, &s->summary.losses);
 	call_decoder_losses(s->decoder, &s->summary);
+	for (size_t i = 0; i < s->sinks.len; i++)
+		if (s->sinks.data[i]->ops->losses)
+			s->sinks.data[i]->ops->losses(s->sinks.data[i], &s->summary.losses);
 }
 
 void trace_session_finish(struct trace_session *s)

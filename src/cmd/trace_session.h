@@ -20,7 +20,7 @@ struct trace_options {
 	const char *perfetto, *folded, *pprof;
 	bool show_process;           /* several processes may be observed: name them */
 };
-#define TRACE_DEFAULTS {.depth = 2, .max_string = 256, .max_items = 16}
+#define TRACE_DEFAULTS {.depth = 1, .max_string = 256, .max_items = 16}
 extern const struct option_def trace_what_defs[], trace_bound_defs[], trace_output_defs[];
 
 /* -EINVAL: an option's value. Done before anything is opened. */

@@ -66,6 +66,8 @@ static int plan_function(struct planner *pl, struct call_plan *plan, struct err 
 	const char *return_why = NULL;
 	int r = find_signature(pl, plan, err);
 
+	if (!r && binary_closure_vars(pl->binary, &plan->func, &plan->captured, &plan->ncaptured, NULL))
+		plan->ncaptured = 0;
 	if (!r)
 		r = find_entry(pl, plan, err);
 	if (!r)
@@ -117,7 +119,7 @@ static struct call_plan *add_plan(struct planner *pl, const struct progress *p, 
 	struct call_plan *plan = vec_add(&pl->plans);
 
 	plan->question = p->question;
-	plan->name = name;
+	plan->name = strchr(name, '[') ? name_as_go(pl->arena, name) : name;
 	plan->func = *f;
 	plan->stack_slot = -1;
 	return plan;

@@ -37,9 +37,11 @@ struct plan_aggregate {
 
 struct call_plan {
 	const struct question *question;
-	const char *name;            /* of the function, as pclntab has it */
+	const char *name;            /* of the function, as the program has it: instances of generics are main.Map[...] */
 	struct func func;            /* for an inlined instance: the host */
 	struct signature signature;
+	const struct closure_var *captured;         /* variables of a closure: names like parameters */
+	size_t ncaptured;
 	bool inlined;                /* an instance of `name` inlined into func */
 	bool has_return;             /* results and latency are seen */
 	const struct site *entry_sites, *return_sites;

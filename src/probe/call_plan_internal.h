@@ -11,6 +11,8 @@
 const char *name_readable(struct arena *arena, const char *name);
 /* The sentence for a pattern that matches no function, with names that are close. Returns -ENOENT. */
 int match_nothing(struct binary *b, const struct question *q, struct err *err);
+/* As the program itself calls it (runtime.Func.Name, panics): type arguments are [...]. */
+const char *name_as_go(struct arena *arena, const char *name);
 /* More than one name ends like the pattern: the sentence lists them. Returns -EINVAL. */
 int match_ambiguous(struct binary *b, const struct question *q, const char *const *names, size_t n, struct err *err);
 /* Whether the names differ in more than their type arguments. */
@@ -23,9 +25,9 @@ void inlined_match(struct binary *b, const char *pattern, struct arena *arena, c
 enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };
 
 /* `func`, `pid`, `panicked` standing alone: known of a call without a slot. */
-bool is_of_record(const struct signature *s, const struct expr *e);
+bool is_of_record(const struct call_plan *p, const struct expr *e);
 /* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */
-enum call_side expr_side(const struct signature *s, const struct expr *e);
+enum call_side expr_side(const struct call_plan *p, const struct expr *e);
 
 struct split {
 	const struct expr *entry, *ret;             /* conditions; NULL: none */
@@ -33,7 +35,7 @@ struct split {
 	size_t nsaved;
 };
 /* Errors: -EINVAL when more than IR_MAX_SAVED values would have to be kept. */
-int condition_split(const struct signature *s, const struct expr *condition, const char *text, struct arena *arena,
+int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
 		    struct split *ret, struct err *err);
 
 /* ---- plan_program.c: capture programs ---- */

@@ -128,6 +128,12 @@ enum { IMAGE_STACK_MAX = 512 }; /* bytes of a value that is passed on the stack;
 bool wants_image(const struct compiler *c, const struct value *v);
 int emit_image(struct compiler *c, const struct value *v, uint16_t slot);
 
+/* ---- image_generic.c ---- */
+
+/* A pointer of which only the dictionary of a generic function knows to what. */
+bool is_generic_pointer(const struct compiler *c, const struct value *v);
+int emit_generic_pointer(struct compiler *c, const struct value *v, uint16_t slot);
+
 /* ---- eval.c ---- */
 
 int eval(struct compiler *c, const struct expr *e, struct value *ret);

@@ -64,7 +64,7 @@ static int image_of_memory(struct compiler *c, const struct value *v, uint16_t s
 static int image_of_reg(struct compiler *c, const struct value *v, uint16_t slot, uint32_t shape)
 {
 	if (v->type->size > 8)
-		return fail(c, v->expr, "%s is a %s, which cannot be captured", expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "%s is a %s, which cannot be captured", expr_text(c, v->expr), type_text(c, v));
 	emit_begin(c, v, slot, IR_NO_REG, shape);
 	emit_put(c, slot, v->reg, 0, (unsigned)v->type->size);
 	return 0;
@@ -82,7 +82,7 @@ static int note_unread(struct compiler *c, const struct value *v, uint64_t at, u
 		return 0;
 	}
 	if (u->n == ARRAY_SIZE(u->ranges))
-		return fail(c, v->expr, "%s has more than %zu parts in floating-point registers, which a uprobe cannot "
+		return fail_unreadable(c, v->expr, "%s has more than %zu parts in floating-point registers, which a uprobe cannot "
 					"read", expr_text(c, v->expr), ARRAY_SIZE(u->ranges));
 	u->ranges[u->n++] = (struct unread_range){(uint32_t)at, size};
 	return 0;
@@ -173,9 +173,9 @@ static int image_of_param(struct compiler *c, const struct value *v, uint16_t sl
 
 	count_pieces(c, v, &there, &unread);
 	if (!there)
-		return fail(c, v->expr, "where %s lies is not known", text);
+		return fail_unreadable(c, v->expr, "where %s lies is not known", text);
 	if (there == unread)
-		return fail(c, v->expr, "%s is passed in a floating-point register, which a uprobe cannot read", text);
+		return fail_unreadable(c, v->expr, "%s is passed in a floating-point register, which a uprobe cannot read", text);
 	emit_begin(c, v, slot, IR_NO_REG, shape);
 	if (v->type->size > IMAGE_STACK_MAX)
 		c->insns.data[c->insns.len - 1].imm = IMAGE_STACK_MAX;
@@ -189,10 +189,10 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot)
 	uint32_t shape = shape_of(c->shapes, v->type);
 
 	if (!v->type->size)
-		return fail(c, v->expr, "%s is a %s, which has no bytes: there is nothing to capture",
+		return fail_unreadable(c, v->expr, "%s is a %s, which has no bytes: there is nothing to capture",
 			    expr_text(c, v->expr), type_text(c, v));
 	if (!shape)
-		return fail(c, v->expr, "the binary does not describe %s, a %s", expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "the binary does not describe %s, a %s", expr_text(c, v->expr), type_text(c, v));
 	c->unread.n = 0;
 	c->slots.data[slot].kind = VALUE_IMAGE;
 	c->slots.data[slot].type = v->type;

@@ -355,8 +355,8 @@ static int check_role(const struct capture_program *p, struct err *err)
 	bool of_call = p->role == PROGRAM_ENTRY || p->role == PROGRAM_RETURN;
 	bool counts = p->role == PROGRAM_POINT || p->role == PROGRAM_RETURN;
 
-	if (of_call != (p->call_group != 0))
-		return err_set(err, -EINVAL, "the capture program is damaged: its role and its call group disagree");
+	if (of_call && !p->call_group)
+		return err_set(err, -EINVAL, "the capture program is damaged: it is of a call, but has no call group");
 	if ((p->role == PROGRAM_UNWIND || p->role == PROGRAM_EXIT) && p->nslots)
 		return err_set(err, -EINVAL, "the capture program is damaged: the end of calls has no slots");
 	if (p->naggregates && !counts)

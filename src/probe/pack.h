@@ -90,7 +90,7 @@ struct pack {
 	size_t nspans;
 	const struct pack_point *hooks;/* UNWIND, EXIT, PANIC: of the runtime, not of a span */
 	size_t nhooks;
-	const char *const *texts;      /* pairs: an error's struct type, the field that is its text; NULL-terminated, or NULL */
+	const char *const *texts;      /* pairs: an error's type, the field that is its text or a pattern; or NULL */
 	struct arena arena;
 };
 

@@ -77,6 +77,23 @@ const char *name_readable(struct arena *arena, const char *name)
 	return name_in_form(arena, name, NAME_READABLE);
 }
 
+const char *name_as_go(struct arena *arena, const char *name)
+{
+	char *out = arena_alloc(arena, 5 * strlen(name) + 1), *w = out;
+
+	while (*name) {
+		size_t args = *name == '[' ? left_out(name, NAME_NO_ARGS) : 0;
+
+		if (!args) {
+			*w++ = *name++;
+			continue;
+		}
+		w = stpcpy(w, "[...]");
+		name += args;
+	}
+	return out;
+}
+
 static const char *plain(struct arena *arena, const char *name)
 {
 	return name_in_form(arena, name, NAME_NO_ARGS | NAME_NO_STARS);

@@ -34,8 +34,6 @@ struct builder {
 	const char *return_why;
 	struct err *err;
 	struct func func;        /* named as the plan: the scope of its expressions */
-	const struct closure_var *captured;
-	size_t ncaptured;
 	struct split split;
 	struct side entry, ret;
 	struct ref stack;
@@ -57,7 +55,7 @@ static const struct expr *name_expr(struct arena *arena, const char *name)
 
 static struct ref add_item(struct builder *pb, struct capture_item item)
 {
-	bool at_return = expr_side(&pb->plan->signature, item.expr) == SIDE_RETURN;
+	bool at_return = expr_side(pb->plan, item.expr) == SIDE_RETURN;
 	struct side *side = at_return ? &pb->ret : &pb->entry;
 
 	if (at_return && !pb->plan->has_return)
@@ -111,8 +109,8 @@ static void show_all(struct builder *pb)
 		show_param(pb, SHOWN_ARG, s->params[0].name && *s->params[0].name ? s->params[0].name : "recv", &s->params[0]);
 	for (size_t i = skip; i < s->nparams; i++)
 		show_param(pb, SHOWN_ARG, param_name(arena, &s->params[i], "arg", i - skip), &s->params[i]);
-	for (size_t i = 0; i < pb->ncaptured; i++)
-		show_captured(pb, &pb->captured[i]);
+	for (size_t i = 0; i < pb->plan->ncaptured; i++)
+		show_captured(pb, &pb->plan->captured[i]);
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
 							    ? "DWARF does not say where the parameters of this instance are"
@@ -129,12 +127,10 @@ static void show_all(struct builder *pb)
 
 static void show_printed(struct builder *pb, const struct action *a)
 {
-	const struct signature *s = &pb->plan->signature;
-
 	for (size_t i = 0; i < a->nargs; i++) {
 		struct shown_ref r = {.shown = {.name = a->arg_texts[i], .kind = SHOWN_EXPR}};
 
-		if (is_of_record(s, a->args[i]))
+		if (is_of_record(pb->plan, a->args[i]))
 			r = (struct shown_ref){.shown = {.name = a->args[i]->text, .kind = SHOWN_EXPR, .slot = -1},
 					       .ref = {.none = true, .at_entry = true}};
 		else
@@ -150,7 +146,7 @@ static void add_aggregate(struct builder *pb, const struct action *a)
 	if (a->nargs)
 		r.value = add_item(pb, (struct capture_item){.name = a->arg_texts[0], .expr = a->args[0]});
 	for (size_t i = 0; i < a->nby; i++)
-		r.keys[i] = is_of_record(&pb->plan->signature, a->by[i])
+		r.keys[i] = is_of_record(pb->plan, a->by[i])
 				    ? (struct ref){.none = true}
 				    : add_item(pb, (struct capture_item){.name = a->by_texts[i], .expr = a->by[i],
 									 .max_bytes = AGG_KEY_STR});
@@ -206,8 +202,8 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 				      .at = at_return ? SITE_RETURN : SITE_ENTRY,
 				      .saved = saved,
 				      .nsaved = nsaved,
-				      .captured = pb->captured,
-				      .ncaptured = pb->ncaptured,
+				      .captured = pb->plan->captured,
+				      .ncaptured = pb->plan->ncaptured,
 				      .traced = true};
 	struct capture_request request = {.filter_expr = filter,
 					  .text = plan->question->text,
@@ -288,7 +284,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		return s;
 	}
 	s.slot = c->slot_of_item[item];
-	if (!s.type)
+	if (!s.type || (s.slot >= 0 && c->program.slots[s.slot].kind == VALUE_IMAGE))
 		s.type = c->types[item];
 	if (s.slot < 0) {
 		s.why = why_missing(pb, &s, c->why[item]);
@@ -365,7 +361,7 @@ static int set_aggregate(struct builder *pb, const struct aggregate_ref *ref, st
 		r = check_value(pb, ret->value, a->args[0]);
 	}
 	for (size_t i = 0; !r && i < a->nby; i++) {
-		ret->constant_key[i] = is_of_record(&pb->plan->signature, a->by[i]);
+		ret->constant_key[i] = is_of_record(pb->plan, a->by[i]);
 		if (ret->constant_key[i] && !strcmp(a->by[i]->text, "panicked"))
 			r = fail_at(pb, a->by[i], "panicked can only be printed: a call that panics never comes to its return, where "
 						  "aggregates are computed");
@@ -404,17 +400,16 @@ static int set_aggregates(struct builder *pb)
 bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, bool *ret_soft)
 {
 	const struct question *q = plan->question;
-	const struct signature *s = &plan->signature;
-	bool hard = expr_side(s, q->condition) == SIDE_RETURN;
+	bool hard = expr_side(plan, q->condition) == SIDE_RETURN;
 
 	for (size_t i = 0; i < q->nactions; i++) {
 		const struct action *a = &q->actions[i];
 
 		for (size_t k = 0; k < a->nargs; k++)
-			hard |= expr_side(s, a->args[k]) == SIDE_RETURN ||
-				(is_of_record(s, a->args[k]) && !strcmp(a->args[k]->text, "panicked"));
+			hard |= expr_side(plan, a->args[k]) == SIDE_RETURN ||
+				(is_of_record(plan, a->args[k]) && !strcmp(a->args[k]->text, "panicked"));
 		for (size_t k = 0; k < a->nby; k++)
-			hard |= expr_side(s, a->by[k]) == SIDE_RETURN;
+			hard |= expr_side(plan, a->by[k]) == SIDE_RETURN;
 	}
 	*ret_soft = !hard;
 	return hard || !q->nactions || pl->o->wants_return;
@@ -423,7 +418,7 @@ bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, b
 static int build(struct builder *pb)
 {
 	struct call_plan *plan = pb->plan;
-	int r = condition_split(&plan->signature, plan->question->condition, plan->question->text, pb->pl->arena, &pb->split,
+	int r = condition_split(plan, plan->question->condition, plan->question->text, pb->pl->arena, &pb->split,
 				pb->err);
 
 	if (r)
@@ -450,8 +445,6 @@ int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_
 		plan->prints |= plan->question->actions[i].kind != ACTION_AGGREGATE;
 	if (plan->has_return)
 		pl->next_group++;
-	if (plan->inlined || binary_closure_vars(pl->binary, &plan->func, &pb.captured, &pb.ncaptured, NULL))
-		pb.ncaptured = 0;
 	r = build(&pb);
 	vec_done(&pb.entry.items);
 	vec_done(&pb.ret.items);

@@ -18,34 +18,56 @@ static bool is_named(const struct param *params, size_t n, const char *name)
 	return false;
 }
 
-static enum call_side name_side(const struct signature *s, const char *name)
+static bool is_captured(const struct call_plan *p, const char *name)
 {
+	for (size_t i = 0; i < p->ncaptured; i++)
+		if (!strcmp(p->captured[i].name, name))
+			return true;
+	return false;
+}
+
+/* Whether the program itself has that name, whatever it would mean otherwise. */
+static bool is_taken(const struct call_plan *p, const char *name)
+{
+	const struct signature *s = &p->signature;
+
+	return is_named(s->params, s->nparams, name) || is_named(s->results, s->nresults, name) || is_captured(p, name);
+}
+
+static enum call_side name_side(const struct call_plan *p, const char *name)
+{
+	const struct signature *s = &p->signature;
+
 	if (is_named(s->params, s->nparams, name))
 		return SIDE_ENTRY;
-	if (is_named(s->results, s->nresults, name) || !strcmp(name, "latency") || !strcmp(name, "err") ||
+	if (is_named(s->results, s->nresults, name))
+		return SIDE_RETURN;
+	if (is_captured(p, name))
+		return SIDE_ENTRY;
+	if ( !strcmp(name, "latency") || !strcmp(name, "err") ||
 	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
 		return SIDE_RETURN;
 	return strcmp(name, "func") ? SIDE_ENTRY : SIDE_NONE;
 }
 
-bool is_of_record(const struct signature *s, const struct expr *e)
+bool is_of_record(const struct call_plan *p, const struct expr *e)
 {
-	return e->op == EXPR_NAME && !is_named(s->params, s->nparams, e->text) && !is_named(s->results, s->nresults, e->text) &&
+	return e->op == EXPR_NAME && !is_taken(p, e->text) &&
 	       (!strcmp(e->text, "func") || !strcmp(e->text, "pid") || !strcmp(e->text, "panicked"));
 }
 
-enum call_side expr_side(const struct signature *s, const struct expr *e)
+enum call_side expr_side(const struct call_plan *p, const struct expr *e)
 {
 	enum call_side side = SIDE_NONE;
 
 	if (!e)
 		return SIDE_NONE;
 	if (e->op == EXPR_NAME)
-		return name_side(s, e->text);
+		return name_side(p, e->text);
 	for (size_t i = 0; i < e->nargs; i++)
-		side = MAX(side, expr_side(s, e->args[i]));
-	side = MAX(side, expr_side(s, e->a));
-	return MAX(side, expr_side(s, e->b));
+		side = MAX(side, expr_side(p, e->args[i]));
+	side = MAX(side, expr_side(p, e->a));
+	return MAX(side, expr_side(p, e->b));
 }
 
 static void add_conjunct(struct arena *arena, const struct expr **all, const struct expr *e)
@@ -62,12 +84,12 @@ static void add_conjunct(struct arena *arena, const struct expr **all, const str
 	*all = both;
 }
 
-static void take_apart(const struct signature *s, const struct expr *e, struct arena *arena, struct split *ret)
+static void take_apart(const struct call_plan *p, const struct expr *e, struct arena *arena, struct split *ret)
 {
 	if (e->op == EXPR_BINARY && !strcmp(e->text, "&&")) {
-		take_apart(s, e->a, arena, ret);
-		take_apart(s, e->b, arena, ret);
-	} else if (expr_side(s, e) == SIDE_RETURN) {
+		take_apart(p, e->a, arena, ret);
+		take_apart(p, e->b, arena, ret);
+	} else if (expr_side(p, e) == SIDE_RETURN) {
 		add_conjunct(arena, &ret->ret, e);
 	} else {
 		add_conjunct(arena, &ret->entry, e);
@@ -75,17 +97,17 @@ static void take_apart(const struct signature *s, const struct expr *e, struct a
 }
 
 /* Known at the return without being kept: the same there as at the entry. */
-static bool is_same_at_return(const struct signature *s, const struct expr *e)
+static bool is_same_at_return(const struct call_plan *p, const struct expr *e)
 {
 	if (!e)
 		return true;
 	if (e->op == EXPR_NAME)
-		return !is_named(s->params, s->nparams, e->text) &&
-		       (!strcmp(e->text, "goid") || !strcmp(e->text, "caller") || is_of_record(s, e));
+		return !is_taken(p, e->text) &&
+		       (!strcmp(e->text, "goid") || !strcmp(e->text, "caller") || is_of_record(p, e));
 	for (size_t i = 0; i < e->nargs; i++)
-		if (!is_same_at_return(s, e->args[i]))
+		if (!is_same_at_return(p, e->args[i]))
 			return false;
-	return is_same_at_return(s, e->a) && is_same_at_return(s, e->b);
+	return is_same_at_return(p, e->a) && is_same_at_return(p, e->b);
 }
 
 static int keep(const struct expr *e, const char *text, struct split *ret, struct err *err)
@@ -101,35 +123,35 @@ static int keep(const struct expr *e, const char *text, struct split *ret, struc
 	return 0;
 }
 
-static int keep_parts(const struct signature *s, const struct expr *e, const char *text, struct split *ret,
+static int keep_parts(const struct call_plan *p, const struct expr *e, const char *text, struct split *ret,
 		      struct err *err)
 {
-	enum call_side side = expr_side(s, e);
+	enum call_side side = expr_side(p, e);
 	int r = 0;
 
-	if (side == SIDE_NONE || is_same_at_return(s, e))
+	if (side == SIDE_NONE || is_same_at_return(p, e))
 		return 0;
 	if (side == SIDE_ENTRY)
 		return keep(e, text, ret, err);
 	for (size_t i = 0; !r && i < e->nargs; i++)
-		r = keep_parts(s, e->args[i], text, ret, err);
+		r = keep_parts(p, e->args[i], text, ret, err);
 	if (!r && e->a)
-		r = keep_parts(s, e->a, text, ret, err);
+		r = keep_parts(p, e->a, text, ret, err);
 	if (!r && e->b)
-		r = keep_parts(s, e->b, text, ret, err);
+		r = keep_parts(p, e->b, text, ret, err);
 	return r;
 }
 
-int condition_split(const struct signature *s, const struct expr *condition, const char *text, struct arena *arena,
+int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
 		    struct split *ret, struct err *err)
 {
 	struct split split = {0};
 	int r = 0;
 
 	if (condition)
-		take_apart(s, condition, arena, &split);
+		take_apart(p, condition, arena, &split);
 	if (split.ret)
-		r = keep_parts(s, split.ret, text, &split, err);
+		r = keep_parts(p, split.ret, text, &split, err);
 	if (!r)
 		*ret = split;
 	return r;

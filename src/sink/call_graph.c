@@ -20,17 +20,22 @@
 #define MAX_ALL_CALLS 100000
 #define MAX_INDENT 30
 #define CLOCK_COLUMNS 12
+#define STACK_INDENT 8
 
 struct held {
 	uint64_t start_ns, end_ns, start_unix_ns, depth;
 	uint64_t list;          /* number of the last list of running calls before it arrived */
 	struct call_words words;
+	uint64_t *stack;
+	size_t nstack;
+	bool stack_cut;
 };
 
 struct goroutine {
 	const struct call_process *process;
 	uint64_t goid;
 	VEC(struct held) calls;
+	uint64_t outermost_ns;  /* when its outermost open call began, by the last list; UINT64_MAX: none is open */
 	bool partial;           /* some of the tree was shown before */
 };
 
@@ -39,7 +44,6 @@ struct graph_output {
 	struct call_text text;
 	struct map goroutines;
 	size_t ncalls;
-	VEC(struct call_running) running;
 	uint64_t list;          /* how many there have been */
 	bool began;
 };
@@ -47,6 +51,17 @@ struct graph_output {
 static struct graph_output *self(struct call_sink *s)
 {
 	return (struct graph_output *)s;
+}
+
+static uint64_t key_of(uint32_t target, uint64_t goid)
+{
+	return goid ^ (uint64_t)target << 40;
+}
+
+static void held_done(struct held *h)
+{
+	call_words_done(&h->words);
+	free(h->stack);
 }
 
 /* ---- showing ---- */
@@ -92,18 +107,23 @@ static void show_head(struct graph_output *o, const struct goroutine *g, const s
 	output_end(&t->stream.out);
 }
 
-static void show_held(struct graph_output *o, const struct held *h, size_t level)
+static void show_held(struct graph_output *o, const struct goroutine *g, const struct held *h, size_t level)
 {
 	struct call_text *t = &o->text;
-	struct row r = call_text_row(t, output_begin(&t->stream.out));
+	struct buf *out = output_begin(&t->stream.out);
+	const struct call_record stack = {
+		.process = g->process, .stack = h->stack, .nstack = h->nstack, .stack_cut = h->stack_cut};
+	unsigned indent = 2 + 2 * (unsigned)MIN(level, MAX_INDENT);
+	struct row r = call_text_row(t, out);
 	char text[24] = "";
 
 	if (h->words.end != CALL_POINT)
 		format_duration(h->end_ns - h->start_ns, text);
 	row_right(&r, STYLE_PLAIN, text, CLOCK_COLUMNS);
-	row_spaces(&r, 2 + 2 * (unsigned)MIN(level, MAX_INDENT));
+	row_spaces(&r, indent);
 	call_words_show(&h->words, &r);
 	row_end(&r);
+	show_stack(t, out, &stack, CLOCK_COLUMNS + indent + STACK_INDENT);
 	output_end(&t->stream.out);
 }
 
@@ -120,7 +140,7 @@ static void show_trees(struct graph_output *o, struct goroutine *g, const struct
 				show_head(o, g, &calls[i], in_part);
 			g->partial &= in_part;
 		}
-		show_held(o, &calls[i], outer.len);
+		show_held(o, g, &calls[i], outer.len);
 		vec_push(&outer, &calls[i]);
 	}
 	g->partial = in_part;
@@ -137,7 +157,7 @@ static void show_until(struct graph_output *o, struct goroutine *g, uint64_t unt
 		n++;
 	show_trees(o, g, g->calls.data, n, in_part);
 	for (size_t i = 0; i < n; i++)
-		call_words_done(&g->calls.data[i].words);
+		held_done(&g->calls.data[i]);
 	g->calls.len -= n;
 	if (n)
 		memmove(g->calls.data, g->calls.data + n, g->calls.len * sizeof(*g->calls.data));
@@ -156,38 +176,24 @@ static void show_everything(struct graph_output *o, bool in_part)
 
 /* ---- what is whole ---- */
 
-/* When the goroutine's outermost open call began. */
-static uint64_t outermost_start(const struct graph_output *o, const struct goroutine *g)
-{
-	uint64_t start = UINT64_MAX;
-
-	for (size_t i = 0; i < o->running.len; i++) {
-		const struct call_running *r = &o->running.data[i];
-
-		if (r->target == g->process->target && r->goid == g->goid)
-			start = MIN(start, r->start_ns);
-	}
-	return start;
-}
-
-static bool settled(const struct graph_output *o, const struct held *h, uint64_t outermost, uint64_t now)
+static bool settled(const struct graph_output *o, const struct goroutine *g, const struct held *h, uint64_t now)
 {
 	if (!o->list)
 		return h->end_ns + GRACE_NS < now;
-	return h->start_ns < outermost && h->list < o->list;
+	return h->start_ns < g->outermost_ns && h->list < o->list;
 }
 
 /* The time before which the goroutine's calls are whole: up to the end of those above the settled ones. */
 static uint64_t whole_until(const struct graph_output *o, const struct goroutine *g)
 {
-	uint64_t now = clock_monotonic_ns(), outermost = outermost_start(o, g), until = 0, before;
+	uint64_t now = clock_monotonic_ns(), until = 0, before;
 
 	do {
 		before = until;
 		for (size_t i = 0; i < g->calls.len; i++) {
 			const struct held *h = &g->calls.data[i];
 
-			if (settled(o, h, outermost, now) || h->start_ns < until)
+			if (settled(o, g, h, now) || h->start_ns < until)
 				until = MAX(until, h->end_ns + 1);
 		}
 	} while (until != before);
@@ -198,7 +204,7 @@ static void forget_goroutine(struct graph_output *o, uint64_t key, struct gorout
 {
 	map_del(&o->goroutines, key);
 	for (size_t i = 0; i < g->calls.len; i++)
-		call_words_done(&g->calls.data[i].words);
+		held_done(&g->calls.data[i]);
 	vec_done(&g->calls);
 	free(g);
 }
@@ -228,10 +234,16 @@ static void graph_tick(struct call_sink *s)
 static void graph_running(struct call_sink *s, const struct call_running *r, size_t n)
 {
 	struct graph_output *o = self(s);
+	struct goroutine *g;
+	void *value;
 
-	o->running.len = 0;
-	for (size_t i = 0; i < n; i++)
-		vec_push(&o->running, r[i]);
+	for (size_t i = 0; map_next(&o->goroutines, &i, NULL, &value);)
+		((struct goroutine *)value)->outermost_ns = UINT64_MAX;
+	for (size_t i = 0; i < n; i++) {
+		g = map_get(&o->goroutines, key_of(r[i].target, r[i].goid));
+		if (g)
+			g->outermost_ns = MIN(g->outermost_ns, r[i].start_ns);
+	}
 	o->list++;
 }
 
@@ -239,7 +251,7 @@ static void graph_running(struct call_sink *s, const struct call_running *r, siz
 
 static struct goroutine *goroutine_of(struct graph_output *o, const struct call_record *c)
 {
-	uint64_t key = c->goid ^ (uint64_t)c->process->target << 40;
+	uint64_t key = key_of(c->process->target, c->goid);
 	struct goroutine *g = map_get(&o->goroutines, key);
 
 	if (g)
@@ -247,6 +259,7 @@ static struct goroutine *goroutine_of(struct graph_output *o, const struct call_
 	g = xcalloc(1, sizeof(*g));
 	g->process = c->process;
 	g->goid = c->goid;
+	g->outermost_ns = UINT64_MAX;
 	map_set(&o->goroutines, key, g);
 	return g;
 }
@@ -260,6 +273,10 @@ static void graph_call(struct call_sink *s, const struct call_record *c)
 	*h = (struct held){.start_ns = c->start_ns, .end_ns = c->start_ns + c->duration_ns,
 			   .start_unix_ns = c->start_unix_ns, .depth = c->depth, .list = o->list};
 	call_words_make(c, &h->words);
+	if (c->nstack)
+		h->stack = memcpy(xmalloc(c->nstack * sizeof(*c->stack)), c->stack, c->nstack * sizeof(*c->stack));
+	h->nstack = c->nstack;
+	h->stack_cut = c->stack_cut;
 	o->ncalls++;
 	if (g->calls.len > MAX_CALLS)
 		show_until(o, g, UINT64_MAX, true);
@@ -310,7 +327,6 @@ static void graph_close(struct call_sink *s)
 		free(value);
 	}
 	map_done(&o->goroutines);
-	vec_done(&o->running);
 	call_text_close(&o->text);
 	free(o);
 }

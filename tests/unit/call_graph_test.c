@@ -136,6 +136,22 @@ static void recursion_points_open_calls(void **state)
 	       "                  main.inlined()\n");
 }
 
+static void with_stacks(void **state)
+{
+	static const uint64_t stack[] = {0x1002, 0x1003};
+	struct call_value v[3];
+	struct call_record c = a_call(v, "al", 3, 900);
+
+	begin((struct call_text_options){0});
+	c.stack = stack;
+	c.nstack = 2;
+	sink->ops->call(sink, &c);
+	expect("22:13:20.123  goroutine 17\n"
+	       "      900 ns  main.(*Cart).Add(user=\"al\", n=3) → err=nil\n"
+	       "                      main.f1 /src/f1.go:10\n"
+	       "                      main.f2 /src/f2.go:20\n");
+}
+
 static void too_many_to_wait(void **state)
 {
 	const char *text;
@@ -167,6 +183,7 @@ int main(void)
 		cmocka_unit_test(between_records_and_list),
 		cmocka_unit_test(nobody_tells_what_is_running),
 		cmocka_unit_test(recursion_points_open_calls),
+		cmocka_unit_test(with_stacks),
 		cmocka_unit_test(too_many_to_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

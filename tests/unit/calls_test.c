@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+
 #include "unit/plant_self.h"
 
 SELF_SITE(site_enter);
@@ -344,6 +346,65 @@ static void few_calls(void **state)
 	planter_uprobe.close(p);
 }
 
+/* System stacks have no number; they are told apart by their threads. */
+static void *system_stack(void *arg)
+{
+	struct self_g g0 = {.hi = SELF_HI};
+	uint64_t n = (uintptr_t)arg;
+
+	for (uint64_t i = 0; i < 500; i++) {
+		hit(site_enter, &g0, 100, n, "x");
+		hit(site_enter2, &g0, 200, n, "x");
+		hit(site_leave2, &g0, 200, n, NULL);
+		hit(site_leave, &g0, 100, n, NULL);
+	}
+	return NULL;
+}
+
+static void *goroutine(void *arg)
+{
+	struct self_g g = {.hi = SELF_HI, .goid = 100 + (uintptr_t)arg};
+	uint64_t n = (uintptr_t)arg;
+
+	for (uint64_t i = 0; i < 200; i++) {
+		for (uint64_t k = 0; k < 5; k++)
+			hit(k & 1 ? site_enter2 : site_enter, &g, 100 + 10 * k, n, "x");
+		for (uint64_t k = 5; k-- > 0;)
+			hit(k & 1 ? site_leave2 : site_leave, &g, 100 + 10 * k, n, NULL);
+	}
+	return NULL;
+}
+
+static void run_threads(struct planter *p, void *(*fn)(void *), uint64_t goid, size_t want)
+{
+	struct self_samples t = {0};
+	pthread_t ids[4];
+
+	for (uintptr_t i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&ids[i], NULL, fn, (void *)(i + 1)), 0);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(ids[i], NULL);
+	assert_int_equal(self_drain(p, &t) + self_losses(p, LOSS_BUSY), want);
+	for (size_t i = 0; i < t.all.len; i++) {
+		const struct event *e = t.all.data[i].e;
+
+		assert_int_equal(e[0].head->kind, EVENT_RETURN);
+		assert_int_equal(e[0].head->goid, goid ? goid + e[0].slots[0].value : 0);
+		assert_int_equal(e[0].slots[0].value, e[1].slots[0].value);
+	}
+	self_samples_done(&t);
+}
+
+static void threads(void **state)
+{
+	struct planter *p = plant_all(&(struct planter_options){.ring_bytes = 16 << 20});
+
+	run_threads(p, system_stack, 0, 4 * 500 * 2);
+	run_threads(p, goroutine, 100, 4 * 200 * 5);
+	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &(struct self_samples){0}), 0);
+	planter_uprobe.close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +412,7 @@ int main(void)
 		cmocka_unit_test(unwinding),     cmocka_unit_test(deep_unwind),
 		cmocka_unit_test(two_questions), cmocka_unit_test(long_records),
 		cmocka_unit_test(filter_at_return), cmocka_unit_test(few_calls),
+		cmocka_unit_test(threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,7 @@ struct program {
 };
 
 struct attached { /* the sites of one shape */
+	bool entry; /* of calls: linked last and removed first, or their returns are missed */
 	struct program *program;
 	struct uprobe_links links;
 };
@@ -115,15 +116,22 @@ static void plant_free(struct planter *p, struct plant *pl)
 	free(pl);
 }
 
-static void uprobe_remove(struct planter *p, struct plant *const *plants, size_t n)
+static void unlink_parts(struct plant *const *plants, size_t n, bool entries)
 {
 	VEC(struct uprobe_links *) links = {0};
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; plants[i] && k < plants[i]->parts.len; k++)
-			vec_push(&links, &plants[i]->parts.data[k].links);
+			if (plants[i]->parts.data[k].entry == entries)
+				vec_push(&links, &plants[i]->parts.data[k].links);
 	uprobe_links_done_all(links.data, links.len);
 	vec_done(&links);
+}
+
+static void uprobe_remove(struct planter *p, struct plant *const *plants, size_t n)
+{
+	unlink_parts(plants, n, true);
+	unlink_parts(plants, n, false);
 	for (size_t i = 0; i < n; i++)
 		if (plants[i])
 			plant_free(p, plants[i]);
@@ -225,7 +233,7 @@ static struct plant *plant_new(struct planting_job *job, const struct plant_prob
 		if (shape_seen(probe, i))
 			continue;
 		prog = program_ref(job->p, &key);
-		vec_push(&pl->parts, ((struct attached){.program = prog}));
+		vec_push(&pl->parts, ((struct attached){.entry = probe->program->role == PROGRAM_ENTRY, .program = prog}));
 		vec_push(&job->parts, ((struct planting){.plant = pl, .probe = probe, .first = i,
 							 .loads = prog->refs == 1}));
 	}
@@ -297,7 +305,11 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 	}
 	parallel_each(job.parts.len, MIN(LOAD_THREADS, p->cpus - 1), load_part, &job);
 	for (size_t i = 0; i < job.parts.len; i++)
-		link_part(&job, &job.parts.data[i]);
+		if (!job.parts.data[i].part->entry)
+			link_part(&job, &job.parts.data[i]);
+	for (size_t i = 0; i < job.parts.len; i++)
+		if (job.parts.data[i].part->entry)
+			link_part(&job, &job.parts.data[i]);
 	r = sort_out(&job, n, ret, errs);
 	vec_done(&job.parts);
 	return r;

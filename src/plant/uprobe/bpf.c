@@ -158,6 +158,10 @@ static int load_failed(const struct uprobe_means *m, int code, const struct code
 	log = xcalloc(1, LOG_SIZE);
 	fd = load(m, "earshot", c, LOG_STATS, log, LOG_SIZE);
 	close_fd(fd < 0 ? -1 : fd);
+	if (c->funcs && strstr(log, "bpf_loop"))
+		return err_set(err, -ENOSYS,
+			       "this kernel has no loops for BPF programs (bpf_loop, Linux 5.17), which traced calls "
+			       "and whole structures need");
 	if (strstr(log, "too large") || code == -E2BIG)
 		return err_set(err, -E2BIG,
 			       "the probe is too large for this kernel's BPF verifier (%zu "

@@ -36,42 +36,58 @@ bool calls_used(const struct capture_program *p)
 	return p->role != PROGRAM_POINT;
 }
 
-static void load_state(struct gen *g, uint8_t reg, int off)
+void state_load(struct gen *g, uint8_t reg, int off)
 {
 	emit_load(g->e, 8, reg, REG_RECORD, off);
 }
 
-static void store_state(struct gen *g, int off, uint8_t reg)
+void state_store(struct gen *g, int off, uint8_t reg)
 {
 	emit_store(g->e, 8, REG_RECORD, off, reg);
+}
+
+void state_key(struct gen *g)
+{
+	emit_alu(g->e, BPF_MOV, R2, REG_RECORD);
+	emit_alu_imm(g->e, BPF_ADD, R2, SCRATCH_STATE(key));
 }
 
 /* R2 = the key in the scratch element, its level from R1. */
 static void key_of_level(struct gen *g)
 {
 	emit_store(g->e, 4, REG_RECORD, SCRATCH_STATE(key.level), R1);
-	emit_alu(g->e, BPF_MOV, R2, REG_RECORD);
-	emit_alu_imm(g->e, BPF_ADD, R2, SCRATCH_STATE(key));
-}
-
-static void key_again(struct gen *g)
-{
-	emit_alu(g->e, BPF_MOV, R2, REG_RECORD);
-	emit_alu_imm(g->e, BPF_ADD, R2, SCRATCH_STATE(key));
+	state_key(g);
 }
 
 /* helper(map, R2, …) */
-static void map_call(struct gen *g, int map, int helper)
+void call_map(struct gen *g, int map, int helper)
 {
 	emit_map_fd(g->e, R1, map);
 	emit_call(g->e, helper);
 }
 
 /* R0 = the call of level R1, or 0. */
-static void lookup_level(struct gen *g)
+void call_lookup(struct gen *g)
 {
 	key_of_level(g);
-	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+	call_map(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+}
+
+/* System stacks have no number (R8 is 0): there is one a thread, which stands in for it, with the top bit set. */
+static void key_goid(struct gen *g)
+{
+	struct emit *e = g->e;
+	int goroutine = emit_label_new(e);
+
+	emit_alu(e, BPF_MOV, R0, R8);
+	emit_jump_if_imm(e, BPF_JNE, R8, 0, goroutine);
+	emit_call(e, BPF_FUNC_get_current_pid_tgid);
+	emit_alu_imm(e, BPF_LSH, R0, 32);
+	emit_alu_imm(e, BPF_RSH, R0, 32);
+	emit_imm(e, R1, (int64_t)CALL_KEY_THREAD);
+	emit_alu(e, BPF_OR, R0, R1);
+	emit_label(e, goroutine);
+	emit_store(e, 8, FP, KEY(goid), R0);
 }
 
 /* R0 = the goroutine's outermost call, or 0: with a key on the stack. */
@@ -79,24 +95,57 @@ static void lookup_base(struct gen *g)
 {
 	struct emit *e = g->e;
 
+	key_goid(g);
 	gen_target(g);
-	emit_store(e, 8, FP, KEY(goid), R8);
 	emit_store(e, 4, FP, KEY(target), R0);
 	emit_store_imm(e, 4, FP, KEY(level), 0);
 	emit_alu(e, BPF_MOV, R2, FP);
 	emit_alu_imm(e, BPF_ADD, R2, STACK_BUF);
-	map_call(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+	call_map(g, g->env->calls, BPF_FUNC_map_lookup_elem);
 }
 
-/* The state, from the key on the stack, R8 and R9. */
+/* The state, from the key on the stack and R9. */
 static void begin_state(struct gen *g)
 {
 	struct emit *e = g->e;
 
-	store_state(g, SCRATCH_STATE(key.goid), R8);
+	emit_load(e, 8, R1, FP, KEY(goid));
+	state_store(g, SCRATCH_STATE(key.goid), R1);
 	emit_load(e, 8, R1, FP, KEY(target));
-	store_state(g, SCRATCH_STATE(key.target), R1);
-	store_state(g, SCRATCH_STATE(depth), R9);
+	state_store(g, SCRATCH_STATE(key.target), R1);
+	state_store(g, SCRATCH_STATE(depth), R9);
+}
+
+/* R0 = the record of the call in R8 whose key is in the state; to none when it is not there. */
+void call_record(struct gen *g, uint8_t call, int none)
+{
+	struct emit *e = g->e;
+	int small = emit_label_new(e);
+
+	emit_load(e, 4, R1, call, CALL(flags));
+	emit_alu(e, BPF_MOV, R0, call);
+	emit_alu_imm(e, BPF_ADD, R0, offsetof(struct open_call, record));
+	emit_alu_imm(e, BPF_AND, R1, CALL_BIG);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, small);
+	state_key(g);
+	call_map(g, g->env->big_calls, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
+	emit_label(e, small);
+}
+
+/* Deletes the element whose key is in the state; its flags are in R9. */
+void call_delete(struct gen *g)
+{
+	struct emit *e = g->e;
+	int small = emit_label_new(e);
+
+	emit_alu_imm(e, BPF_AND, R9, CALL_BIG);
+	emit_jump_if_imm(e, BPF_JEQ, R9, 0, small);
+	state_key(g);
+	call_map(g, g->env->big_calls, BPF_FUNC_map_delete_elem);
+	emit_label(e, small);
+	state_key(g);
+	call_map(g, g->env->calls, BPF_FUNC_map_delete_elem);
 }
 
 /* ---- taking away what is stale ---- */
@@ -114,10 +163,10 @@ static void clean(struct gen *g)
 		g->unwind = emit_label_new(e);
 	emit_load(e, 8, R1, FP, BK_BASE);
 	emit_load(e, 8, R2, R1, CALL(count));
-	store_state(g, SCRATCH_STATE(count), R2);
-	store_state(g, SCRATCH_STATE(look), R2);
+	state_store(g, SCRATCH_STATE(count), R2);
+	state_store(g, SCRATCH_STATE(look), R2);
 	emit_load(e, 8, R2, R1, CALL(limit));
-	store_state(g, SCRATCH_STATE(limit), R2);
+	state_store(g, SCRATCH_STATE(limit), R2);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(found), 0);
 	emit_store(e, 8, FP, BK_CALL, REG_RECORD);
 	emit_alu_imm(e, BPF_MOV, R1, LOOPS);
@@ -127,176 +176,13 @@ static void clean(struct gen *g)
 	emit_alu_imm(e, BPF_MOV, R4, 0);
 	emit_call(e, BPF_FUNC_loop);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
-	lookup_level(g);
+	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, gone);
-	load_state(g, R1, SCRATCH_STATE(count));
+	state_load(g, R1, SCRATCH_STATE(count));
 	emit_store(e, 8, R0, CALL(count), R1);
-	load_state(g, R1, SCRATCH_STATE(limit));
+	state_load(g, R1, SCRATCH_STATE(limit));
 	emit_store(e, 8, R0, CALL(limit), R1);
 	emit_label(e, gone);
-}
-
-/* Jumps by what is to be done with the live call in R8: fall through when it stays and ends the search. */
-static void judge(struct gen *g, int stale, int pass)
-{
-	struct emit *e = g->e;
-	int stays = emit_label_new(e);
-
-	emit_load(e, 8, R1, R8, RECORD(depth));
-	load_state(g, R2, SCRATCH_STATE(depth));
-	emit_load(e, 4, R3, R8, CALL(group));
-	switch (g->p->role) {
-	case PROGRAM_EXIT:
-		emit_jump(e, stale);
-		return;
-	case PROGRAM_UNWIND:
-		emit_jump_if(e, BPF_JGT, R1, R2, stale);
-		break;
-	case PROGRAM_RETURN:
-		emit_jump_if(e, BPF_JGT, R1, R2, stale);
-		emit_jump_if(e, BPF_JLT, R1, R2, stays);
-		emit_jump_if_imm32(e, BPF_JNE, R3, (int32_t)g->p->call_group, pass);
-		load_state(g, R1, SCRATCH_STATE(look));
-		store_state(g, SCRATCH_STATE(found), R1);
-		break;
-	default:
-		emit_jump_if(e, BPF_JGT, R1, R2, stale);
-		emit_jump_if(e, BPF_JLT, R1, R2, stays);
-		emit_jump_if_imm32(e, BPF_JEQ, R3, (int32_t)g->p->call_group, stale);
-		emit_load(e, 8, R1, R8, CALL(ip));
-		load_state(g, R2, SCRATCH_CALL(ip));
-		emit_jump_if(e, BPF_JNE, R1, R2, stale);
-		break;
-	}
-	emit_label(e, stays);
-	emit_alu_imm(e, BPF_MOV, R0, 1);
-	emit_exit(e);
-}
-
-/* R0 = the record of the call in R8 whose key is in the state; to none when it is not there. */
-static void call_record(struct gen *g, uint8_t call, int none)
-{
-	struct emit *e = g->e;
-	int small = emit_label_new(e);
-
-	emit_load(e, 4, R1, call, CALL(flags));
-	emit_alu(e, BPF_MOV, R0, call);
-	emit_alu_imm(e, BPF_ADD, R0, offsetof(struct open_call, record));
-	emit_alu_imm(e, BPF_AND, R1, CALL_BIG);
-	emit_jump_if_imm(e, BPF_JEQ, R1, 0, small);
-	key_again(g);
-	map_call(g, g->env->big_calls, BPF_FUNC_map_lookup_elem);
-	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
-	emit_label(e, small);
-}
-
-/* EVENT_UNWOUND and the record of the call in R8, into the ring. */
-static void write_unwound(struct gen *g, int done)
-{
-	static const int copied[] = {HEAD(probe), HEAD(goid), HEAD(depth)}; /* probe and target in one word */
-	struct emit *e = g->e;
-	int full = emit_label_new(e);
-
-	_Static_assert(HEAD(target) == HEAD(probe) + 4, "one word");
-	call_record(g, R8, done);
-	emit_load(e, 4, R2, R0, HEAD(size));
-	emit_jump_if_imm(e, BPF_JGT, R2, EVENT_MAX_CALL, done);
-	emit_alu(e, BPF_MOV, R9, R2);
-	emit_alu_imm(e, BPF_ADD, R9, sizeof(struct event_header));
-	for (size_t i = 0; i < ARRAY_SIZE(copied); i++) {
-		emit_load(e, 8, R1, R8, (int)offsetof(struct open_call, record) + copied[i]);
-		emit_store(e, 8, REG_RECORD, copied[i], R1);
-	}
-	emit_store_imm(e, 4, REG_RECORD, HEAD(size), sizeof(struct event_header));
-	emit_store_imm(e, 4, REG_RECORD, HEAD(version), EVENT_VERSION | EVENT_UNWOUND << 8);
-	emit_store_imm(e, 8, REG_RECORD, HEAD(chunks), 0);
-	emit_alu(e, BPF_MOV, R1, REG_RECORD);
-	emit_alu_imm(e, BPF_ADD, R1, sizeof(struct event_header));
-	emit_alu(e, BPF_MOV, R3, R0);
-	emit_call(e, BPF_FUNC_probe_read_kernel);
-	emit_call(e, BPF_FUNC_ktime_get_ns);
-	emit_store(e, 8, REG_RECORD, HEAD(time_ns), R0);
-	gen_output(g, full);
-	emit_jump(e, done);
-	emit_label(e, full);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(word), (int32_t)loss_key(g->probe_id));
-	emit_alu(e, BPF_MOV, R2, REG_RECORD);
-	emit_alu_imm(e, BPF_ADD, R2, SCRATCH_STATE(word));
-	map_call(g, g->env->losses, BPF_FUNC_map_lookup_elem);
-	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
-	emit_alu_imm(e, BPF_MOV, R1, 1);
-	emit_atomic(e, BPF_ADD, R0, 8 * LOSS_RING_FULL, R1);
-}
-
-/* Deletes the element whose key is in the state; its flags are in R9. */
-static void delete_call(struct gen *g)
-{
-	struct emit *e = g->e;
-	int small = emit_label_new(e);
-
-	emit_alu_imm(e, BPF_AND, R9, CALL_BIG);
-	emit_jump_if_imm(e, BPF_JEQ, R9, 0, small);
-	key_again(g);
-	map_call(g, g->env->big_calls, BPF_FUNC_map_delete_elem);
-	emit_label(e, small);
-	key_again(g);
-	map_call(g, g->env->calls, BPF_FUNC_map_delete_elem);
-}
-
-/* state.look and, with it, state.count go down by one. */
-static void step_down(struct gen *g, bool count)
-{
-	load_state(g, R1, SCRATCH_STATE(look));
-	emit_alu_imm(g->e, BPF_SUB, R1, 1);
-	store_state(g, SCRATCH_STATE(look), R1);
-	if (count)
-		store_state(g, SCRATCH_STATE(count), R1);
-	gen_return(g);
-}
-
-void calls_callbacks(struct gen *g)
-{
-	struct emit *e = g->e;
-	int got = emit_label_new(e), more = emit_label_new(e), alive = emit_label_new(e);
-	int stale = emit_label_new(e), pop = emit_label_new(e), pass = emit_label_new(e);
-
-	if (g->unwind < 0)
-		return;
-	emit_subprog(e, g->unwind);
-	emit_load(e, 8, REG_RECORD, R2, 0);
-	load_state(g, R1, SCRATCH_STATE(look));
-	emit_jump_if_imm(e, BPF_JNE, R1, 0, more);
-	emit_alu_imm(e, BPF_MOV, R0, 1);
-	emit_exit(e);
-	emit_label(e, more);
-	emit_alu_imm(e, BPF_SUB, R1, 1);
-	lookup_level(g);
-	emit_jump_if_imm(e, BPF_JNE, R0, 0, got);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(limit), -1); /* taken from user space: look again */
-	step_down(g, true);
-	emit_label(e, got);
-	emit_alu(e, BPF_MOV, R8, R0);
-	emit_load(e, 4, R1, R8, CALL(flags));
-	emit_alu_imm(e, BPF_AND, R1, CALL_DEAD);
-	emit_jump_if_imm(e, BPF_JEQ, R1, 0, alive);
-	load_state(g, R1, SCRATCH_STATE(look));
-	load_state(g, R2, SCRATCH_STATE(count));
-	emit_jump_if(e, BPF_JEQ, R1, R2, pop);
-	emit_label(e, pass);
-	step_down(g, false);
-	emit_label(e, alive);
-	judge(g, stale, pass);
-	emit_label(e, stale);
-	emit_load(e, 4, R1, R8, CALL(flags));
-	emit_alu_imm(e, BPF_AND, R1, CALL_QUIET);
-	emit_jump_if_imm(e, BPF_JNE, R1, 0, pop);
-	write_unwound(g, pop);
-	emit_label(e, pop);
-	emit_load(e, 8, R1, R8, CALL(below));
-	store_state(g, SCRATCH_STATE(limit), R1);
-	emit_load(e, 4, R9, R8, CALL(flags));
-	delete_call(g);
-	step_down(g, true);
 }
 
 /* ---- entry ---- */
@@ -310,7 +196,7 @@ void calls_enter(struct gen *g)
 	emit_store(e, 8, FP, BK_BASE, R0);
 	begin_state(g);
 	emit_load(e, 8, R1, REG_CTX, REGS(rip));
-	store_state(g, SCRATCH_CALL(ip), R1);
+	state_store(g, SCRATCH_CALL(ip), R1);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(valid), 0);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	emit_alu_imm(e, BPF_MOV, R2, 0);
@@ -320,15 +206,15 @@ void calls_enter(struct gen *g)
 	emit_jump_if(e, BPF_JGT, R2, R9, slow);
 	emit_load(e, 8, R1, R0, CALL(count));
 	emit_label(e, none);
-	store_state(g, SCRATCH_STATE(level), R1);
-	store_state(g, SCRATCH_CALL(below), R2);
+	state_store(g, SCRATCH_STATE(level), R1);
+	state_store(g, SCRATCH_CALL(below), R2);
 	emit_jump(e, done);
 	emit_label(e, slow);
 	clean(g);
 	emit_alu_imm(e, BPF_MOV, R2, 0);
-	load_state(g, R1, SCRATCH_STATE(count));
+	state_load(g, R1, SCRATCH_STATE(count));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
-	load_state(g, R2, SCRATCH_STATE(limit));
+	state_load(g, R2, SCRATCH_STATE(limit));
 	emit_jump(e, none);
 	emit_label(e, done);
 }
@@ -346,31 +232,31 @@ static void put_call(struct gen *g, int full)
 
 	emit_store(e, 4, REG_RECORD, SCRATCH_CALL(flags), R9);
 	emit_store_imm(e, 4, REG_RECORD, SCRATCH_CALL(group), (int32_t)g->p->call_group);
-	load_state(g, R8, SCRATCH_STATE(level));
-	load_state(g, R1, SCRATCH_STATE(depth));
+	state_load(g, R8, SCRATCH_STATE(level));
+	state_load(g, R1, SCRATCH_STATE(depth));
 	emit_alu_imm(e, BPF_ADD, R1, 1);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(count), 1);
-	store_state(g, SCRATCH_CALL(limit), R1);
-	key_again(g);
+	state_store(g, SCRATCH_CALL(limit), R1);
+	state_key(g);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
 	emit_alu_imm(e, BPF_ADD, R3, SCRATCH_CALL(count));
 	emit_alu_imm(e, BPF_MOV, R4, BPF_ANY);
-	map_call(g, g->env->calls, BPF_FUNC_map_update_elem);
+	call_map(g, g->env->calls, BPF_FUNC_map_update_elem);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, failed);
 	emit_jump_if_imm(e, BPF_JEQ, R8, 0, done);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
-	lookup_level(g);
+	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
 	emit_alu_imm(e, BPF_ADD, R8, 1);
 	emit_store(e, 8, R0, CALL(count), R8);
-	load_state(g, R1, SCRATCH_CALL(limit));
+	state_load(g, R1, SCRATCH_CALL(limit));
 	emit_store(e, 8, R0, CALL(limit), R1);
 	emit_jump(e, done);
 	emit_label(e, failed);
 	emit_alu_imm(e, BPF_AND, R9, CALL_BIG);
 	emit_jump_if_imm(e, BPF_JEQ, R9, 0, full);
-	key_again(g);
-	map_call(g, g->env->big_calls, BPF_FUNC_map_delete_elem);
+	state_key(g);
+	call_map(g, g->env->big_calls, BPF_FUNC_map_delete_elem);
 	emit_jump(e, full);
 	emit_label(e, done);
 }
@@ -380,14 +266,14 @@ void calls_push(struct gen *g)
 	struct emit *e = g->e;
 	int put = emit_label_new(e), full = gen_drop(g, LOSS_CALLS_FULL);
 
-	load_state(g, R1, SCRATCH_STATE(level));
+	state_load(g, R1, SCRATCH_STATE(level));
 	key_of_level(g);
 	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
 	emit_alu_imm(e, BPF_MOV, R9, (int32_t)flags_of(g));
 	emit_jump_if_imm(e, BPF_JLE, R1, CALL_SMALL, put);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
 	emit_alu_imm(e, BPF_MOV, R4, BPF_ANY);
-	map_call(g, g->env->big_calls, BPF_FUNC_map_update_elem);
+	call_map(g, g->env->big_calls, BPF_FUNC_map_update_elem);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, full);
 	emit_alu_imm(e, BPF_MOV, R9, (int32_t)(flags_of(g) | CALL_BIG));
 	emit_label(e, put);
@@ -399,10 +285,10 @@ int gen_call_save(struct gen *g, const struct ir_insn *i)
 	struct emit *e = g->e;
 
 	gen_get(g, R1, i->a);
-	store_state(g, SCRATCH_CALL(saved) + (int)(8 * i->imm), R1);
-	load_state(g, R1, SCRATCH_CALL(valid));
+	state_store(g, SCRATCH_CALL(saved) + (int)(8 * i->imm), R1);
+	state_load(g, R1, SCRATCH_CALL(valid));
 	emit_alu_imm(e, BPF_OR, R1, 1 << i->imm);
-	store_state(g, SCRATCH_CALL(valid), R1);
+	state_store(g, SCRATCH_CALL(valid), R1);
 	return 1;
 }
 
@@ -413,7 +299,7 @@ static void unlink_call(struct gen *g)
 {
 	struct emit *e = g->e;
 
-	load_state(g, R2, SCRATCH_STATE(level));
+	state_load(g, R2, SCRATCH_STATE(level));
 	emit_store(e, 8, R1, CALL(count), R2);
 	emit_load(e, 8, R2, R0, CALL(below));
 	emit_store(e, 8, R1, CALL(limit), R2);
@@ -428,18 +314,18 @@ static void find_slow(struct gen *g)
 
 	silent = gen_drop(g, DROP_NO_CALL);
 	clean(g);
-	load_state(g, R1, SCRATCH_STATE(found));
+	state_load(g, R1, SCRATCH_STATE(found));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, silent);
 	emit_alu_imm(e, BPF_SUB, R1, 1);
-	store_state(g, SCRATCH_STATE(level), R1);
-	lookup_level(g);
+	state_store(g, SCRATCH_STATE(level), R1);
+	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, silent);
 	emit_store(e, 8, FP, BK_CALL, R0);
-	load_state(g, R1, SCRATCH_STATE(found));
-	load_state(g, R2, SCRATCH_STATE(count));
+	state_load(g, R1, SCRATCH_STATE(found));
+	state_load(g, R2, SCRATCH_STATE(count));
 	emit_jump_if(e, BPF_JNE, R1, R2, beneath);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
-	lookup_level(g);
+	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, silent);
 	emit_alu(e, BPF_MOV, R1, R0);
 	emit_load(e, 8, R0, FP, BK_CALL);
@@ -450,11 +336,11 @@ static void find_slow(struct gen *g)
 	emit_alu_imm(e, BPF_OR, R2, CALL_DEAD);
 	emit_store(e, 4, R0, CALL(flags), R2);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(ends), 0);
-	lookup_level(g); /* the one above */
+	call_lookup(g); /* the one above */
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
 	emit_store_imm(e, 8, R0, CALL(below), -1);
 	emit_label(e, done);
-	load_state(g, R1, SCRATCH_STATE(level));
+	state_load(g, R1, SCRATCH_STATE(level));
 	key_of_level(g);
 }
 
@@ -467,10 +353,10 @@ static void find_fast(struct gen *g, int slow)
 	emit_load(e, 8, R0, FP, BK_BASE);
 	emit_load(e, 8, R1, R0, CALL(count));
 	emit_alu_imm(e, BPF_SUB, R1, 1);
-	store_state(g, SCRATCH_STATE(level), R1);
+	state_store(g, SCRATCH_STATE(level), R1);
 	emit_store(e, 4, REG_RECORD, SCRATCH_STATE(key.level), R1);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, have);
-	lookup_level(g);
+	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, slow);
 	emit_label(e, have);
 	emit_load(e, 8, R1, R0, RECORD(depth));
@@ -506,7 +392,34 @@ void calls_find(struct gen *g)
 	emit_checkpoint(e);
 	g->in_call = true;
 	emit_call(e, BPF_FUNC_ktime_get_ns);
-	store_state(g, SCRATCH_STATE(now), R0);
+	state_store(g, SCRATCH_STATE(now), R0);
+}
+
+void calls_busy(struct gen *g)
+{
+	struct emit *e = g->e;
+	int have = emit_label_new(e), none = emit_label_new(e);
+
+	if (g->p->role != PROGRAM_RETURN)
+		return;
+	emit_load(e, 8, R0, FP, BK_BASE);
+	emit_load(e, 8, R1, R0, CALL(count));
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, have);
+	emit_store(e, 4, FP, KEY(level), R1);
+	emit_alu(e, BPF_MOV, R2, FP);
+	emit_alu_imm(e, BPF_ADD, R2, STACK_BUF);
+	call_map(g, g->env->calls, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
+	emit_label(e, have);
+	emit_load(e, 8, R1, R0, RECORD(depth));
+	emit_jump_if(e, BPF_JNE, R1, R9, none);
+	emit_load(e, 4, R1, R0, CALL(group));
+	emit_jump_if_imm32(e, BPF_JNE, R1, (int32_t)g->p->call_group, none);
+	emit_load(e, 4, R1, R0, CALL(flags));
+	emit_alu_imm(e, BPF_OR, R1, CALL_QUIET);
+	emit_store(e, 4, R0, CALL(flags), R1);
+	emit_label(e, none);
 }
 
 void calls_end(struct gen *g)
@@ -514,11 +427,11 @@ void calls_end(struct gen *g)
 	struct emit *e = g->e;
 	int done = emit_label_new(e);
 
-	load_state(g, R1, SCRATCH_STATE(ends));
+	state_load(g, R1, SCRATCH_STATE(ends));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, done);
 	emit_load(e, 8, R1, FP, BK_CALL);
 	emit_load(e, 4, R9, R1, CALL(flags));
-	delete_call(g);
+	call_delete(g);
 	emit_label(e, done);
 }
 
@@ -536,7 +449,7 @@ void calls_append(struct gen *g)
 	emit_jump_if_imm(e, BPF_JGT, R1, EVENT_MAX_SIZE, damaged);
 	emit_alu(e, BPF_MOV, R9, R1);
 	emit_alu(e, BPF_ADD, R9, R2);
-	store_state(g, SCRATCH_STATE(size), R9);
+	state_store(g, SCRATCH_STATE(size), R9);
 	emit_alu(e, BPF_ADD, R1, REG_RECORD);
 	emit_alu(e, BPF_MOV, R3, R0);
 	emit_call(e, BPF_FUNC_probe_read_kernel);
@@ -561,7 +474,7 @@ int gen_latency(struct gen *g, const struct ir_insn *i)
 
 	emit_load(e, 8, R1, FP, BK_CALL);
 	emit_load(e, 8, R2, R1, RECORD(time_ns));
-	load_state(g, R0, SCRATCH_STATE(now));
+	state_load(g, R0, SCRATCH_STATE(now));
 	emit_alu(e, BPF_SUB, R0, R2);
 	gen_put(g, i->dst, R0);
 	return 1;

@@ -7,7 +7,15 @@
  *   goid and stack.hi of the goroutine
  *   a scratch element (or, for records without strings, room on the BPF stack)
  *   header, empty slots, one region a slot
+ *   what the images among them lead to (walk.c)
+ *   aggregates (aggregate.c)
  *   bpf_ringbuf_output
+ *
+ * That is a point. The entry of a call (calls.c) keeps its record in a map instead of the last step; its return looks
+ * for the call right after the goroutine part, before the filter, which may ask for the entry's values, and has the
+ * entry's record behind its own in the ring. Unwinding has no record: it only takes calls away. Controlled programs
+ * count their hits first of all, and limit what passes right behind the filter (control.c). Programs that ask for none
+ * of this contain no instruction of it.
  *
  * Facts behind it:
  * - Programs on uprobes run in task context with migration disabled, but preemptible. A second task
@@ -21,6 +29,11 @@
  *   linear in the program's length. It gives up at a million instructions walked, or 8192 branches on
  *   the way of which the other side is not walked yet (BPF_COMPLEXITY_LIMIT_JMP_SEQ). So loops do
  *   without branches but for their ends: they compute 0 or 1 instead.
+ * - Loops of thousands of rounds (calls that a panic unwinds, the chunks of a large value) are callbacks of bpf_loop
+ *   (Linux 5.17), which the verifier walks once, not once a round. A callback is a subprogram, which wants BTF
+ *   (btf.c), and shares the 512 bytes of stack with the program: so ours use none, and keep what they have to remember
+ *   in the scratch element. They are part of each program that needs them: tail calls would lose registers and stack,
+ *   and the 500 instructions cost the verifier a millisecond.
  * - A wakeup of the consumer costs the observed program more than the rest of the record: there is
  *   one each time a quarter of the ring fills up, and the consumer also looks by a timer.
  *   Two CPUs that reserve at the same moment can miss one crossing; there are three before it is full.
@@ -125,6 +138,8 @@ static void emit_drops(struct gen *g)
 				calls_end(g);
 			if (held)
 				gen_release(g);
+			else if (d == LOSS_BUSY)
+				calls_busy(g);
 			if (d < LOSS_KERNEL_COUNT)
 				gen_count_loss(g, d);
 			gen_return(g);
@@ -277,7 +292,12 @@ static void emit_header(struct gen *g)
 	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
 	emit_store_imm(e, 8, REG_RECORD, HEAD(chunks), 0);
 	if (calls_used(g->p)) {
+		int number = emit_label_new(e);
+
 		emit_load(e, 8, R8, REG_RECORD, SCRATCH_STATE(key.goid));
+		emit_jump_if_imm(e, BPF_JSGE, R8, 0, number);
+		emit_alu_imm(e, BPF_MOV, R8, 0); /* a thread's: see calls.c */
+		emit_label(e, number);
 		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(depth));
 	}
 	emit_store(e, 8, REG_RECORD, HEAD(goid), R8);

@@ -23,8 +23,9 @@ struct saved_words {
 /* ---- open calls: calls.c ---- */
 
 /* The calls that are open on a goroutine are numbered from the outermost, level 0. */
+#define CALL_KEY_THREAD (UINT64_C(1) << 63)
 struct call_key {
-	uint64_t goid;
+	uint64_t goid;          /* or, of a system stack, CALL_KEY_THREAD and the thread's number */
 	uint32_t target, level;
 };
 enum { CALL_DEAD = 1,  /* it returned, but others lie on top of it: taken away with them */

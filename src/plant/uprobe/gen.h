@@ -119,6 +119,7 @@ bool calls_used(const struct capture_program *p);
 void calls_enter(struct gen *g);   /* entry: what nothing can return from any more is unwound, the level found */
 void calls_push(struct gen *g);    /* its end: the call is kept */
 void calls_find(struct gen *g);    /* return: the call it belongs to, or a silent end. Takes the scratch element */
+void calls_busy(struct gen *g);    /* a return that is dropped for want of scratch: its call is not unwound, either */
 void calls_append(struct gen *g);  /* the entry's record, behind ours */
 void calls_end(struct gen *g);     /* its end, on every way out */
 void calls_unwind(struct gen *g);  /* all there is to PROGRAM_UNWIND and PROGRAM_EXIT */
@@ -126,6 +127,15 @@ void calls_callbacks(struct gen *g); /* the subprograms that the above need */
 int gen_call_saved(struct gen *g, const struct ir_insn *i);
 int gen_call_save(struct gen *g, const struct ir_insn *i);
 int gen_latency(struct gen *g, const struct ir_insn *i);
+
+/* calls.c and unwind.c: the state of a run, and the maps of calls. */
+void state_load(struct gen *g, uint8_t reg, int off);  /* off: SCRATCH_STATE(), SCRATCH_CALL() */
+void state_store(struct gen *g, int off, uint8_t reg);
+void state_key(struct gen *g);                          /* R2 = the state's key */
+void call_map(struct gen *g, int map, int helper);     /* helper(map, R2, …) */
+void call_lookup(struct gen *g);                       /* R0 = the call of level R1, or 0 */
+void call_record(struct gen *g, uint8_t call, int none); /* R0 = its record; the state has its key */
+void call_delete(struct gen *g);                       /* that of the state's key; its flags are in R9 */
 
 /* walk.c, stack.c */
 bool walk_used(const struct capture_program *p);

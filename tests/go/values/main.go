@@ -11,6 +11,7 @@ import (
 	"math/rand"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -214,6 +215,14 @@ func interfaces() {
 	add(errors.New("plain"), `"plain"`, `"plain"`)
 	add([]error{&CustomError{5, "get"}, CodeError(4)}, `[]error[&main.CustomError{Code:5 Op:"get"} main.CodeError(4)]`,
 		`{"type":"[]error","value":[{"type":"*main.CustomError","value":{"Code":5,"Op":"get"}},{"type":"main.CodeError","value":4}]}`)
+	_, err := os.Open("/nowhere/at all")
+	add([]error{err}, fmt.Sprintf("[]error[%q]", err.Error()), "")
+	add([]error{syscall.ECONNREFUSED, syscall.EIO, syscall.Errno(4095), syscall.EAGAIN},
+		`[]error["connection refused" "input/output error" "errno 4095" "resource temporarily unavailable"]`, "")
+	add([]error{os.NewSyscallError("bind", syscall.EADDRINUSE)}, `[]error["bind: address already in use"]`, "")
+	for i := syscall.Errno(1); i <= 132; i++ {
+		add(i, fmt.Sprintf("%q", i.Error()), "")
+	}
 	add(any(os.ErrNotExist), `"file does not exist"`, `"file does not exist"`)
 }
 
