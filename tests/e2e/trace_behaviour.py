@@ -126,11 +126,11 @@ def _goexit(path):
     _same("Recursive", _ends(by["main.Recursive"], "n"), [(k, k * (k + 1) // 2) for k in range(4)] * 10)
 
 
-def _selects_panicked():
-    with Calls(newest()) as program, Trace(program.pid, "main.Throws if panicked") as t:
+def _prints_panicked():
+    with Calls(newest()) as program, Trace(program.pid, "main.Throws { print(n, panicked) }") as t:
         program.ask("catches", 12)
         seen = t.end()
-    assert sorted(c["args"]["n"] for c in seen) == [n for n in range(12) if n % 3], seen
+    assert [(c["args"]["n"], c["values"]["panicked"]) for c in seen] == [(n, n % 3 != 0) for n in range(12)], seen
 
 
 def _wrapper(path):
@@ -400,7 +400,7 @@ def tests():
         yield Test(f"deep-{mode}", lambda m=mode: _deep(newest(m)), 150)
     for procs in (1, 2, 8):
         yield Test(f"switches-{procs}", lambda p=procs: _switches(newest(), p))
-    for name, run in (("panicked-condition", _selects_panicked), ("wrapper-itself", _wrapper_itself),
+    for name, run in (("panicked", _prints_panicked), ("wrapper-itself", _wrapper_itself),
                       ("open-calls", _open_calls), ("entered-before", _entered_before), ("latency", _latency),
                       ("for", _for), ("limit", _limit), ("every", _every), ("every-that-passes", _every_of_those_that_pass),
                       ("rate", _rate), ("budget", _budget), ("within-budget", _within_budget),

@@ -38,12 +38,14 @@ def _dwarf_values():
     """Arguments and results by the names the source has, through interfaces and pointers."""
     need_earshot()
     with Caddyd("bookworm") as caddy:
-        seen, _ = _ask(caddy, ["github.com/caddyserver/caddy/v2/modules/caddyhttp.(*Server).ServeHTTP"], REQUESTS,
-                       ["--depth", "3", "--max-items", "32"])
+        serve = "github.com/caddyserver/caddy/v2/modules/caddyhttp.(*Server).ServeHTTP"
+        seen, _ = _ask(caddy, [serve], REQUESTS)
         assert len(seen) == len(REQUESTS), f"{len(seen)} calls instead of {len(REQUESTS)}"
         assert [c["args"]["r"]["Method"] for c in seen] == ["GET"] * len(REQUESTS), seen[0]["args"]["r"]
         assert [c["args"]["r"]["URL"]["Path"] for c in seen] == [r.split("?")[0] for r in REQUESTS]
-        assert all(c["args"]["r"]["Header"]["User-Agent"] == ["third-party/1.0"] for c in seen), seen[0]["args"]["r"]
+        seen, _ = _ask(caddy, [f"{serve} {{ print(r.Header, r.URL) }}"], REQUESTS)
+        assert all(c["values"]["r.Header"]["User-Agent"] == ["third-party/1.0"] for c in seen), seen[0]
+        assert seen[0]["values"]["r.URL"]["RawQuery"] == "x=1", seen[0]
         return f"{len(seen)} calls"
 
 

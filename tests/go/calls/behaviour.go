@@ -152,6 +152,11 @@ type Outer struct{ *Inner }
 
 type Getter interface{ Get(by int) int }
 
+// What is in it is not known where it is called.
+//
+//go:noinline
+func asGetter(o *Outer) Getter { return o }
+
 // Busy is what the load calls; it checks itself.
 //
 //go:noinline
@@ -301,7 +306,7 @@ func init() {
 		return nil
 	}
 	scenarios["wrapper"] = func(count int) map[string]interface{} {
-		var g Getter = &Outer{&Inner{1000}}
+		g := asGetter(&Outer{&Inner{1000}})
 		return each(count, func(n int) {
 			if g.Get(n) != 1000+n {
 				panic("wrong")
