@@ -270,7 +270,8 @@ static void controls(void **state)
 	uint64_t begin;
 	size_t n;
 
-	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 3}), -ENOENT);
+	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 3}), 0); /* before it is planted */
+	planter_uprobe.control(p, 1, &(struct plant_control){0});
 	prog.controlled = entry.controlled = true;
 	self_plant(p, &prog, 1, site_point);
 	for (int i = 0; i < 30; i++)
