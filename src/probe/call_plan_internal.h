@@ -34,6 +34,7 @@ enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };
 
 /* `func`, `pid`, `panicked` standing alone: known of a call without a slot. */
 bool is_of_record(const struct call_plan *p, const struct expr *e);
+bool mentions_panicked(const struct call_plan *p, const struct expr *e);
 /* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */
 enum call_side expr_side(const struct call_plan *p, const struct expr *e);
 
