@@ -165,9 +165,7 @@ static void unwinding(struct asked *a)
 	assert_non_null(panic);
 	plan(a, "main.Recovers");
 	text = ir(a, &a->plans.hooks[0].program);
-	assert_int_equal(strstr(text, "r2 = [r1") != NULL, type_field_find(a->b, panic, "retpc", &f));
-	if (!strstr(text, "r1 = ["))
-		fail_msg("%s", text);
+	assert_int_equal(strstr(text, "= [r2") != NULL, type_field_find(a->b, panic, "retpc", &f));
 }
 
 static void entry_only(struct asked *a)
