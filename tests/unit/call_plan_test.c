@@ -348,9 +348,10 @@ static void stripped(struct asked *a)
 	assert_int_equal(p->nshown, 9);
 	for (size_t i = 0; i < p->nshown; i++)
 		assert_true(p->shown[i].slot >= 0);
-	refused(a, "main.Login(n int, user string, vip bool, p *Persn, items []Item, attrs map[string]string, any any)", -EINVAL,
-		"no type main.Persn; did you mean main.Person?", NULL);
-	plan(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any any)");
+	p = plan(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any any)");
+	assert_true(shown(p, "user")->slot >= 0);
+	refused(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any any) if p.X == 1",
+		-EINVAL, "Nowhere", "X");
 	plan(a, "main.* { count() by func }");
 }
 
