@@ -77,7 +77,7 @@ struct call_plan_options {
 struct call_plans {
 	struct call_plan *data;
 	size_t len;
-	struct shape_table *shapes;  /* finished; NULL if no image is captured */
+	struct shape_table *shapes;  /* finished; NULL if no image is captured. The caller's to free */
 	/* How calls end other than by returning: PROGRAM_UNWIND and PROGRAM_EXIT, from the packs' hooks. Only where a
 	 * plan has a return. */
 	struct call_hook *hooks;
