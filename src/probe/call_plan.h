@@ -21,6 +21,7 @@ struct shown {               /* a value that the question prints */
 	bool at_entry;       /* in which record its slot is */
 	int slot;            /* -1: see why. Without a why: `func`, `pid` or `panicked` (name), known of the call */
 	const struct type *type;
+	bool instantiated;   /* of a type parameter's type: captured as an interface that holds it, to be shown as what it holds */
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
 	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
 	struct { uint32_t offset, size; } unread[4];
@@ -76,7 +77,7 @@ struct call_plan_options {
 struct call_plans {
 	struct call_plan *data;
 	size_t len;
-	struct shape_table *shapes;  /* finished; NULL if no image is captured */
+	struct shape_table *shapes;  /* finished; NULL if no image is captured. The caller's to free */
 	/* How calls end other than by returning: PROGRAM_UNWIND and PROGRAM_EXIT, from the packs' hooks. Only where a
 	 * plan has a return. */
 	struct call_hook *hooks;

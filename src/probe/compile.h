@@ -36,6 +36,9 @@ struct capture_scope {
  * path stands behind a && or || that is not reached. x.(T) == nil and x.(T) != nil never fail: they are
  * false when x holds another type. */
 
+/* As a name in an expression: the address of a generic function's dictionary. No question can contain it. */
+#define CAPTURE_DICTIONARY ".dict"
+
 struct capture_item {
 	const char *name;                /* what the slot is called */
 	const char *const *alternatives; /* expressions, NULL-terminated: the first that resolves is used;

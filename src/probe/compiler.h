@@ -130,7 +130,7 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot);
 
 /* ---- image_generic.c ---- */
 
-/* A pointer of which only the dictionary of a generic function knows to what. */
+/* A pointer of which only the dictionary knows to what; where the dictionary is known. */
 bool is_generic_pointer(const struct compiler *c, const struct value *v);
 int emit_generic_pointer(struct compiler *c, const struct value *v, uint16_t slot);
 

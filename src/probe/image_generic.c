@@ -1,14 +1,18 @@
 /*
  * Pointers in generic functions. All instances of a function for pointer types share one body, in which every such type
  * is "go.shape.*uint8"; the real one is a word of the dictionary that each call is given. That word and the pointer are
- * what an interface consists of: captured as an `any`, the value is followed and shown by its real type.
+ * what an interface consists of: captured as an `any`, the value is followed and shown by its real type. For results the
+ * entry keeps the dictionary's address.
  */
 #include "probe/compiler.h"
+
+static const struct expr dictionary = {.op = EXPR_NAME, .text = CAPTURE_DICTIONARY, .len = sizeof(CAPTURE_DICTIONARY) - 1};
 
 bool is_generic_pointer(const struct compiler *c, const struct value *v)
 {
 	return c->whole && c->shapes && v->place == PLACE_PARAM && !v->offset && v->param->dict_word &&
-	       v->type->kind == KIND_POINTER && c->scope->at == SITE_ENTRY && c->scope->signature->dictionary;
+	       v->type->kind == KIND_POINTER && c->scope->signature->dictionary &&
+	       (c->scope->at == SITE_ENTRY || is_kept(c, &dictionary));
 }
 
 static void emit_put(struct compiler *c, uint16_t slot, uint16_t reg, int64_t at)
@@ -23,13 +27,14 @@ static void emit_put(struct compiler *c, uint16_t slot, uint16_t reg, int64_t at
 int emit_generic_pointer(struct compiler *c, const struct value *v, uint16_t slot)
 {
 	const struct type *any = binary_type_parse(c->binary, "", "interface {}", NULL);
-	struct value dictionary = {.place = PLACE_PARAM, .type = basic_type(KIND_UINTPTR), .expr = v->expr,
-				   .param = c->scope->signature->dictionary};
 	uint32_t shape = any ? shape_of(c->shapes, any) : 0;
 	uint16_t words, type, pointer;
 	struct ir_insn *i;
-	int r = value_word(c, &dictionary, 0, 8, false, &words);
+	struct value dict;
+	int r = eval(c, &dictionary, &dict);
 
+	if (!r)
+		r = value_word(c, &dict, 0, 8, false, &words);
 	if (!r)
 		r = value_word(c, v, 0, 8, false, &pointer);
 	if (r)

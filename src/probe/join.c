@@ -113,8 +113,7 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
-	size_t ncaptures = jn->ends_only ? 0 : v->ncaptures;
-	struct capture_item *items = arena_array(jn->arena, struct capture_item, ncaptures);
+	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
 	struct capture_scope scope = {.binary = jn->binary,
 				      .func = &j->func,
 				      .signature = &j->signature,
@@ -122,27 +121,31 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .saved = jn->saved.values,
 				      .nsaved = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
-					  .role = !jn->ends_only ? PROGRAM_POINT
-						  : j->point->role == POINT_UNWIND ? PROGRAM_UNWIND : PROGRAM_EXIT,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
-					  .nitems = ncaptures};
+					  .nitems = v->ncaptures};
 	bool start = j->point->role == POINT_START;
 	int r = 0;
 
-	for (size_t i = 0; i < ncaptures; i++)
+	for (size_t i = 0; i < v->ncaptures; i++)
 		items[i] = (struct capture_item){.name = v->captures[i].name,
 						 .alternatives = v->captures[i].alternatives,
 						 .when = v->captures[i].when,
 						 .optional = v->captures[i].optional};
-	for (size_t i = 0; start && r >= 0 && i < ncaptures; i++)
+	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
 		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
 			r = number_saved(jn, items[i].name, &items[i].save, err);
 	if (r >= 0)
 		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
 	if (r >= 0)
-		r = type_saved(jn, items, ncaptures, &j->capture, err);
+		r = type_saved(jn, items, v->ncaptures, &j->capture, err);
+	/* what it captures belongs to spans, but whether that is there has told this variant from others */
+	if (r >= 0 && jn->ends_only) {
+		request.role = j->point->role == POINT_UNWIND ? PROGRAM_UNWIND : PROGRAM_EXIT;
+		request.nitems = 0;
+		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
+	}
 	j->capture.program.save_group = jn->save_group;
 	return r;
 }

@@ -284,13 +284,19 @@ static int stack_value(struct compiler *c, const struct expr *e, struct value *r
 	return 0;
 }
 
-static int of_record(struct compiler *c, const struct expr *e, struct value *ret)
+static int pid_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	(void)ret;
-	if (*e->text == 'p' && e->text[1] == 'i')
-		return fail(c, e, "pid can be printed and grouped by only; processes are chosen with -p and -x");
-	return fail(c, e, "panicked can only be printed: a call that panics never comes to its return, where conditions "
-			  "and aggregates are computed");
+	return fail(c, e, "pid can be printed and grouped by only; processes are chosen with -p and -x");
+}
+
+/* Calls that panic never come to their return, and are reported whatever is tested there: here it is false. */
+static int panicked_value(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	if (c->scope->at != SITE_RETURN)
+		return fail(c, e, "panicked is known only when the call has ended");
+	*ret = const_value(e, EXPR_BOOL, 0);
+	return 0;
 }
 
 /* A closure's variable: in the closure object, to which RDX points at the entry, or behind a pointer that is there. */
@@ -325,8 +331,8 @@ static const struct closure_var *find_captured(const struct capture_scope *s, co
 static const struct {
 	const char *name;
 	int (*value)(struct compiler *c, const struct expr *e, struct value *ret);
-} of_call[] = {{"latency", latency_value}, {"stack", stack_value}, {"func", func_value}, {"pid", of_record},
-	       {"panicked", of_record}};
+} of_call[] = {{"latency", latency_value}, {"stack", stack_value}, {"func", func_value}, {"pid", pid_value},
+	       {"panicked", panicked_value}};
 
 int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
@@ -335,6 +341,11 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 
 	if (p)
 		return param_value(c, e, p, ret);
+	if (!strcmp(e->text, CAPTURE_DICTIONARY) && c->scope->signature->dictionary && c->scope->at == SITE_ENTRY) {
+		*ret = (struct value){.place = PLACE_PARAM, .type = basic_type(KIND_UINTPTR), .expr = e,
+				      .param = c->scope->signature->dictionary};
+		return 0;
+	}
 	if (captured)
 		return captured_value(c, e, captured, ret);
 	if (!strcmp(e->text, "goid"))

@@ -42,6 +42,8 @@ struct builder {
 };
 
 static const char *const no_return = "its return is not observed";
+static const char *const no_aggregate =
+	"panicked cannot be counted, only printed: a call that panics never comes to its return, where aggregates are computed";
 
 static const struct expr *name_expr(struct arena *arena, const char *name)
 {
@@ -180,8 +182,21 @@ static void add_actions(struct builder *pb)
 	}
 }
 
+/* Results that are pointers to a type parameter need the dictionary, if there is still room for it. */
+static void keep_dictionary(struct builder *pb)
+{
+	const struct signature *s = &pb->plan->signature;
+	bool needed = false;
+
+	for (size_t i = 0; i < s->nresults; i++)
+		needed |= s->results[i].dict_word && s->results[i].type && s->results[i].type->kind == KIND_POINTER;
+	if (needed && s->dictionary && pb->plan->has_return && pb->plan->prints && pb->split.nsaved < IR_MAX_SAVED)
+		pb->split.saved[pb->split.nsaved++] = name_expr(pb->pl->arena, CAPTURE_DICTIONARY);
+}
+
 static void add_saved(struct builder *pb)
 {
+	keep_dictionary(pb);
 	for (size_t i = 0; i < pb->split.nsaved; i++)
 		vec_push(&pb->entry.items,
 			 ((struct capture_item){.name = arena_printf(pb->pl->arena, "kept %zu", i), .expr = pb->split.saved[i],
@@ -290,6 +305,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		s.why = why_missing(pb, &s, c->why[item]);
 		return s;
 	}
+	s.instantiated = ref->shown.type && ref->shown.type != s.type;
 	s.nunread = MIN(c->unread[item].n, ARRAY_SIZE(s.unread));
 	for (size_t i = 0; i < s.nunread; i++) {
 		s.unread[i].offset = c->unread[item].ranges[i].offset;
@@ -363,8 +379,7 @@ static int set_aggregate(struct builder *pb, const struct aggregate_ref *ref, st
 	for (size_t i = 0; !r && i < a->nby; i++) {
 		ret->constant_key[i] = is_of_record(pb->plan, a->by[i]);
 		if (ret->constant_key[i] && !strcmp(a->by[i]->text, "panicked"))
-			r = fail_at(pb, a->by[i], "panicked can only be printed: a call that panics never comes to its return, where "
-						  "aggregates are computed");
+			r = fail_at(pb, a->by[i], no_aggregate);
 		if (r || ret->constant_key[i])
 			continue;
 		r = refer(pb, ref->keys[i], a->by[i], &ir->keys[ir->nkeys++]);
@@ -423,6 +438,9 @@ static int build(struct builder *pb)
 
 	if (r)
 		return r;
+	for (size_t i = 0; i < plan->question->nactions; i++)
+		if (plan->question->actions[i].kind == ACTION_AGGREGATE && mentions_panicked(plan, plan->question->condition))
+			return fail_at(pb, plan->question->condition, no_aggregate);
 	if (pb->split.ret && !plan->has_return)
 		return fail_at(pb, pb->split.ret, pb->return_why ? pb->return_why : no_return);
 	add_saved(pb);

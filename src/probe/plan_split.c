@@ -44,7 +44,7 @@ static enum call_side name_side(const struct call_plan *p, const char *name)
 		return SIDE_RETURN;
 	if (is_captured(p, name))
 		return SIDE_ENTRY;
-	if ( !strcmp(name, "latency") || !strcmp(name, "err") ||
+	if (!strcmp(name, "latency") || !strcmp(name, "panicked") || !strcmp(name, "err") ||
 	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
 		return SIDE_RETURN;
 	return strcmp(name, "func") ? SIDE_ENTRY : SIDE_NONE;
@@ -142,12 +142,42 @@ static int keep_parts(const struct call_plan *p, const struct expr *e, const cha
 	return r;
 }
 
+bool mentions_panicked(const struct call_plan *p, const struct expr *e)
+{
+	bool found = false;
+
+	if (!e)
+		return false;
+	if (e->op == EXPR_NAME)
+		return is_of_record(p, e) && !strcmp(e->text, "panicked");
+	for (size_t i = 0; i < e->nargs; i++)
+		found |= mentions_panicked(p, e->args[i]);
+	return found || mentions_panicked(p, e->a) || mentions_panicked(p, e->b);
+}
+
+/* Calls that panic pass the return's condition unseen: right only where `panicked` makes it true. */
+static const struct expr *misused_panicked(const struct call_plan *p, const struct expr *e)
+{
+	const struct expr *bad;
+
+	if (!mentions_panicked(p, e) || e->op == EXPR_NAME)
+		return NULL;
+	if (e->op != EXPR_BINARY || (strcmp(e->text, "&&") && strcmp(e->text, "||")))
+		return e;
+	bad = misused_panicked(p, e->a);
+	return bad ? bad : misused_panicked(p, e->b);
+}
+
 int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
 		    struct split *ret, struct err *err)
 {
 	struct split split = {0};
+	const struct expr *bad = misused_panicked(p, condition);
 	int r = 0;
 
+	if (bad)
+		return err_at_column(err, -EINVAL, text, bad->column, "panicked can be one of the parts of && and || only: calls that "
+				     "panic are reported whatever is tested at the return");
 	if (condition)
 		take_apart(p, condition, arena, &split);
 	if (split.ret)

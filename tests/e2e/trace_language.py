@@ -372,7 +372,7 @@ WRONG = [
     ("bad-linear", "main.Login { hist(n, 10, 0, 1) }", ["hist"], None),
     ("empty", "", [], None),
     ("floats", "main.Compared if w.F64 < -1.5", ["float"], "<"),
-    ("panicked", "main.Throws if panicked", ["panicked"], "panicked"),
+    ("panicked", "main.Throws if !panicked", ["panicked"], "!panicked"),
     ("no-results", "main.Sleeper if err != nil", ["err"], "err"),
 ]
 
