@@ -560,14 +560,23 @@ static uint64_t reg_value(const struct machine *m, unsigned reg)
 	return reg == GPR_R14 ? m->regs->g : m->regs->r[reg];
 }
 
+/* String bytes of a record. */
+static size_t data_limit(const struct capture_program *p)
+{
+	if (p->role != PROGRAM_ENTRY)
+		return EVENT_MAX_DATA;
+	return EVENT_MAX_CALL - sizeof(struct event_header) - p->nslots * sizeof(struct event_slot);
+}
+
 static void emit_str(struct machine *m, const struct ir_insn *i)
 {
-	uint64_t len = m->v[i->b], room = EVENT_MAX_DATA - m->data;
+	uint64_t len = m->v[i->b], most = data_limit(m->p), room = most - m->data;
 	uint64_t n = MIN(MIN(len, (uint64_t)i->imm), room);
 	__typeof__(&m->slot[0]) s = &m->slot[i->slot];
 
 	s->len = MIN(len, UINT32_MAX);
-	if (!mem(m->v[i->a], s->bytes, n)) {
+	/* Of no bytes, in a full record, the kernel still looks whether the address may be one. */
+	if (!mem(m->v[i->a], s->bytes, n) || (len && !n && m->v[i->a] >> 47)) {
 		s->status = SLOT_NOT_RESIDENT;
 		s->value = m->v[i->a];
 		return;
@@ -575,8 +584,8 @@ static void emit_str(struct machine *m, const struct ir_insn *i)
 	s->status = n == len ? SLOT_OK : SLOT_CUT;
 	s->copied = n;
 	m->data += (n + 7) & ~(uint64_t)7;
-	if (m->data > EVENT_MAX_DATA)
-		m->data = EVENT_MAX_DATA + 8; /* padding over the edge: full */
+	if (m->data > most)
+		m->data = most; /* padding over the edge: full */
 }
 
 /* A status of the enum, or SLOT_OK to go on; *pos is moved by jumps. */
@@ -935,10 +944,12 @@ static void goroutine_part(struct maker *k)
 	i->b = rnd(2) ? 1 : IR_NO_REG;
 }
 
+static bool as_entries; /* of calls: their records are asked for while they are open */
+
 static void make(struct maker *k, size_t nslots, unsigned nregs)
 {
 	*k = (struct maker){.nregs = nregs};
-	if (rnd(4) == 0)
+	if (rnd(4) == 0 && !as_entries)
 		goroutine_part(k);
 	if (rnd(3) == 0)
 		filter_region(k);
@@ -1032,6 +1043,8 @@ static void call_batch(struct planter *p, struct maker *k)
 	}
 	call_probed(&r, probed);
 	planter_uprobe.drain(p, take_record, &t);
+	if (as_entries)
+		planter_uprobe.open_calls(p, 42, true, take_record, &t);
 	assert_int_equal(t.bad, 0);
 	for (uint32_t i = 0; i < BATCH; i++) {
 		const void *record = record_of(&t, i);
@@ -1060,6 +1073,10 @@ static void run_batch(struct planter *p)
 
 		make(&k[i], i % 7 == 6 ? rnd(EVENT_MAX_SLOTS + 1) : rnd(5),
 		     i % 2 ? IR_MAX_REGS : 6 + (unsigned)rnd(10));
+		if (as_entries) {
+			k[i].p.role = PROGRAM_ENTRY;
+			k[i].p.call_group = i + 1;
+		}
 		print_program(&k[i].p, i, start);
 		plants[i] = plant_ok(p, &k[i].p, i);
 	}
@@ -1085,6 +1102,14 @@ static void test_generated_multi(void **state)
 {
 	skip_unprivileged();
 	generated(40);
+}
+
+static void test_generated_entries(void **state)
+{
+	skip_unprivileged();
+	as_entries = true;
+	generated(8);
+	as_entries = false;
 }
 
 static void test_generated_perf(void **state)
@@ -1617,7 +1642,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generated_multi),
-		cmocka_unit_test(test_generated_perf),
+		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries),
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_wakeup),
