@@ -560,23 +560,14 @@ static uint64_t reg_value(const struct machine *m, unsigned reg)
 	return reg == GPR_R14 ? m->regs->g : m->regs->r[reg];
 }
 
-/* String bytes of a record. */
-static size_t data_limit(const struct capture_program *p)
-{
-	if (p->role != PROGRAM_ENTRY)
-		return EVENT_MAX_DATA;
-	return EVENT_MAX_CALL - sizeof(struct event_header) - p->nslots * sizeof(struct event_slot);
-}
-
 static void emit_str(struct machine *m, const struct ir_insn *i)
 {
-	uint64_t len = m->v[i->b], most = data_limit(m->p), room = most - m->data;
+	uint64_t len = m->v[i->b], room = EVENT_MAX_DATA - m->data;
 	uint64_t n = MIN(MIN(len, (uint64_t)i->imm), room);
 	__typeof__(&m->slot[0]) s = &m->slot[i->slot];
 
 	s->len = MIN(len, UINT32_MAX);
-	/* Of no bytes, in a full record, the kernel still looks whether the address may be one. */
-	if (!mem(m->v[i->a], s->bytes, n) || (len && !n && m->v[i->a] >> 47)) {
+	if (!mem(m->v[i->a], s->bytes, n)) {
 		s->status = SLOT_NOT_RESIDENT;
 		s->value = m->v[i->a];
 		return;
@@ -584,8 +575,8 @@ static void emit_str(struct machine *m, const struct ir_insn *i)
 	s->status = n == len ? SLOT_OK : SLOT_CUT;
 	s->copied = n;
 	m->data += (n + 7) & ~(uint64_t)7;
-	if (m->data > most)
-		m->data = most; /* padding over the edge: full */
+	if (m->data > EVENT_MAX_DATA)
+		m->data = EVENT_MAX_DATA + 8; /* padding over the edge: full */
 }
 
 /* A status of the enum, or SLOT_OK to go on; *pos is moved by jumps. */
@@ -944,12 +935,10 @@ static void goroutine_part(struct maker *k)
 	i->b = rnd(2) ? 1 : IR_NO_REG;
 }
 
-static bool as_entries; /* of calls: their records are asked for while they are open */
-
 static void make(struct maker *k, size_t nslots, unsigned nregs)
 {
 	*k = (struct maker){.nregs = nregs};
-	if (rnd(4) == 0 && !as_entries)
+	if (rnd(4) == 0)
 		goroutine_part(k);
 	if (rnd(3) == 0)
 		filter_region(k);
@@ -1030,6 +1019,27 @@ static const void *record_of(const struct taken *t, uint32_t probe)
 	return NULL;
 }
 
+static bool as_entries; /* of calls: their records are asked for while they are open */
+
+static bool has_goroutine(const struct maker *k)
+{
+	for (size_t i = 0; i < k->code.len; i++)
+		if (k->code.data[i].op == IR_GOROUTINE)
+			return true;
+	return false;
+}
+
+/* All on one goroutine, or one's entry ends the calls of another; of few slots, so that they fit. */
+static void make_entry(struct maker *k, uint32_t group)
+{
+	while (has_goroutine(k) || k->p.nslots > 3) {
+		vec_done(&k->code);
+		make(k, rnd(4), IR_MAX_REGS);
+	}
+	k->p.role = PROGRAM_ENTRY;
+	k->p.call_group = group;
+}
+
 static void call_batch(struct planter *p, struct maker *k)
 {
 	uint64_t unreadable = loss_of(p, LOSS_FILTER_UNREADABLE), events = 0;
@@ -1073,10 +1083,8 @@ static void run_batch(struct planter *p)
 
 		make(&k[i], i % 7 == 6 ? rnd(EVENT_MAX_SLOTS + 1) : rnd(5),
 		     i % 2 ? IR_MAX_REGS : 6 + (unsigned)rnd(10));
-		if (as_entries) {
-			k[i].p.role = PROGRAM_ENTRY;
-			k[i].p.call_group = i + 1;
-		}
+		if (as_entries)
+			make_entry(&k[i], i + 1);
 		print_program(&k[i].p, i, start);
 		plants[i] = plant_ok(p, &k[i].p, i);
 	}
