@@ -132,8 +132,10 @@ static int prepare_control(struct traced *t, const struct plant_probe *probe, st
 
 int traced_control(struct traced *t, uint32_t probe, const struct plant_control *c)
 {
-	if (!t->controls || probe >= LOSS_PROBES)
-		return -ENOENT;
+	int r = probe < LOSS_PROBES ? make_controls(t, NULL) : -ENOENT; /* it may come before the probe is planted */
+
+	if (r < 0)
+		return r;
 	__atomic_store_n(&t->controls[probe].every, c->every, __ATOMIC_RELAXED);
 	__atomic_store_n(&t->controls[probe].per_second, MIN(c->per_second, UINT64_C(0xfffffffe)), __ATOMIC_RELAXED);
 	return 0;
