@@ -83,8 +83,8 @@ static const struct ir_aggregate count = {.kind = AGG_COUNT},
 		       .slots = &s, .nslots = 1, .nregs = 4, .shapes = &table, .g = {.goid = 152, .stack_hi = 8}}
 #define FILTER(r, c) {.role = r, .call_group = r == PROGRAM_POINT ? 0 : 1, .insns = c, .ninsns = ARRAY_SIZE(c), \
 		      .nregs = 4, .g = {.goid = 152, .stack_hi = 8}}
-#define COUNTED(c, s, a) {.insns = c, .ninsns = ARRAY_SIZE(c), .slots = &s, .nslots = 1, .nregs = 4, .no_record = true, \
-			  .aggregates = &a, .naggregates = 1, .g = {.goid = 152, .stack_hi = 8}}
+#define COUNTED(c, s, a) {.insns = c, .ninsns = ARRAY_SIZE(c), .slots = &s, .nslots = 1, .nregs = 4, \
+			  .no_record = true, .aggregates = &a, .naggregates = 1, .g = {.goid = 152, .stack_hi = 8}}
 
 static const struct arm {
 	const char *name;
@@ -92,7 +92,8 @@ static const struct arm {
 	struct capture_program enter, leave;
 } arms[] = {
 	{"point, 1 string", true, CODE(PROGRAM_POINT, text_code, text_slot), {0}},
-	{"condition at the entry, false", false, FILTER(PROGRAM_ENTRY, other_code), CODE(PROGRAM_RETURN, number_code, number_slot)},
+	{"condition at the entry, false", false, FILTER(PROGRAM_ENTRY, other_code),
+	 CODE(PROGRAM_RETURN, number_code, number_slot)},
 	{"entry with a string, return with a word", false, CODE(PROGRAM_ENTRY, text_code, text_slot),
 	 CODE(PROGRAM_RETURN, number_code, number_slot)},
 	{"likewise, latency > 1s: false", false, CODE(PROGRAM_ENTRY, text_code, text_slot), FILTER(PROGRAM_RETURN, slow_code)},

@@ -270,10 +270,14 @@ static void controls(void **state)
 	uint64_t begin;
 	size_t n;
 
-	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 3}), 0); /* before it is planted */
-	planter_uprobe.control(p, 1, &(struct plant_control){0});
 	prog.controlled = entry.controlled = true;
+	assert_int_equal(planter_uprobe.control(p, 1u << 20, &(struct plant_control){.every = 3}), -ENOENT);
+	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 30}), 0); /* before it is there */
 	self_plant(p, &prog, 1, site_point);
+	for (int i = 0; i < 30; i++)
+		hit(site_point, &g1, i, "x");
+	assert_int_equal(self_drain(p, &t), 1);
+	planter_uprobe.control(p, 1, &(struct plant_control){0});
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i, "x");
 	assert_int_equal(self_drain(p, &t), 30);
@@ -281,7 +285,7 @@ static void controls(void **state)
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i, "x");
 	assert_int_equal(self_drain(p, &t), 10);
-	assert_int_equal(self_losses(p, LOSS_EVERY), 20);
+	assert_int_equal(self_losses(p, LOSS_EVERY), 29 + 20);
 	planter_uprobe.control(p, 1, &(struct plant_control){.per_second = 5});
 	begin = clock_monotonic_ns() / 1000000000;
 	for (int i = 0; i < 200; i++)
@@ -292,7 +296,7 @@ static void controls(void **state)
 	planter_uprobe.control(p, 1, &(struct plant_control){0});
 	hit(site_point, &g1, 1, "x");
 	assert_int_equal(self_drain(p, &t), 1);
-	assert_int_equal(planter_uprobe.hits(p, 1), 261);
+	assert_int_equal(planter_uprobe.hits(p, 1), 291);
 	assert_int_equal(planter_uprobe.hits(p, 2), 0);
 	planter_uprobe.close(p);
 

@@ -121,6 +121,22 @@ static void test_cookie(void **state)
 	assert_int_equal(c, 7);
 }
 
+static void test_subprograms(void **state)
+{
+	_cleanup_(emit_done) struct emit e = {0};
+	struct err err = {0};
+	int sub = emit_label_new(&e);
+
+	emit_subprog_addr(&e, R2, sub);
+	emit_exit(&e);
+	emit_subprog(&e, sub);
+	emit_exit(&e);
+	assert_int_equal(emit_finish(&e, &err), 0);
+	check_insn(&e, 0, BPF_LD | BPF_DW | BPF_IMM, R2, BPF_PSEUDO_FUNC, 0, 2);
+	assert_int_equal(e.subprogs.len, 1);
+	assert_int_equal(e.subprogs.data[0], 3);
+}
+
 /* ---- programs ---- */
 
 static size_t count(const struct emit *e, uint8_t code, int32_t imm)
@@ -163,6 +179,38 @@ static void test_header_only(void **state)
 	assert_int_equal(count(&e, BPF_STX | BPF_ATOMIC | BPF_DW, BPF_XCHG), 0);
 	/* One lookup for each loss that can be: no goroutine, ring full. */
 	assert_int_equal(calls(&e, BPF_FUNC_map_lookup_elem), 2);
+}
+
+/* Older kernels give each subprogram 32 of the 512 bytes of stack: ours use none of it, and programs leave those. */
+static void test_shared_stack(void **state)
+{
+	static const struct ir_insn image[] = {
+		{.op = IR_REGION, .slot = 0}, {.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = IR_MAX_REGS - 1},
+		{.op = IR_IMAGE, .slot = 0, .a = IR_NO_REG, .imm = 8},
+		{.op = IR_IMAGE_PUT, .slot = 0, .a = IR_MAX_REGS - 1, .size = 8}, {.op = IR_END},
+	};
+	static const struct shape_table shapes = {.limits = SHAPE_LIMITS_DEFAULT};
+	static struct ir_slot slot = {.kind = VALUE_IMAGE};
+
+	for (int role = PROGRAM_POINT; role <= PROGRAM_EXIT; role++) {
+		bool slots = role <= PROGRAM_RETURN;
+		const struct capture_program p = {
+			.role = (enum program_role)role, .call_group = 1, .insns = (struct ir_insn *)image,
+			.ninsns = slots ? ARRAY_SIZE(image) : 0, .slots = &slot, .nslots = slots, .nregs = IR_MAX_REGS,
+			.shapes = &shapes, .g = LAYOUT,
+		};
+		_cleanup_(emit_done) struct emit e = {0};
+
+		compile(&p, &plain, &e);
+		assert_int_equal(e.subprogs.len, role == PROGRAM_ENTRY || role == PROGRAM_RETURN ? 2 : 1);
+		for (size_t i = 0; i < e.code.len; i++) {
+			const struct bpf_insn *in = &e.code.data[i];
+			bool stack = in->dst_reg == FP || in->src_reg == FP;
+
+			assert_false(stack && i >= e.subprogs.data[0]);
+			assert_false(stack && in->off < -480);
+		}
+	}
 }
 
 static void test_far_goroutine_fields(void **state)
@@ -310,7 +358,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_encodings),    cmocka_unit_test(test_constants),
 		cmocka_unit_test(test_labels),       cmocka_unit_test(test_bad_labels),
-		cmocka_unit_test(test_cookie),       cmocka_unit_test(test_header_only),
+		cmocka_unit_test(test_cookie),       cmocka_unit_test(test_header_only), cmocka_unit_test(test_subprograms),
+		cmocka_unit_test(test_shared_stack),
 		cmocka_unit_test(test_far_goroutine_fields), cmocka_unit_test(test_flags_skip),
 		cmocka_unit_test(test_filter_first), cmocka_unit_test(test_loads_batched),
 		cmocka_unit_test(test_dead_code),    cmocka_unit_test(test_refusals),

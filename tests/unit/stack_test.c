@@ -81,9 +81,55 @@ static void deep(void **state)
 	stack_at(chain_push, 0, IR_MAX_STACK, 63, 63, (all[63] = chain_bottom, all), IR_MAX_STACK);
 }
 
+/* ---- stacks as keys ---- */
+
+struct stacks {
+	uint64_t total, deepest;
+	size_t groups;
+};
+
+static void see(void *arg, const struct plant_group *g)
+{
+	struct stacks *s = arg;
+	const uint64_t *frames = g->keys[0].bytes;
+
+	s->groups++;
+	s->total += g->count;
+	assert_int_equal(g->keys[0].word, g->keys[0].len);
+	assert_int_equal(g->keys[0].len % 8, 0);
+	for (size_t i = 0; i + 1 < g->keys[0].len / 8; i++)
+		assert_true(frames[i] == (uintptr_t)chain_again);
+	if (g->keys[0].len == 8)
+		assert_true(frames[0] == (uintptr_t)chain_bottom);
+	s->deepest = MAX(s->deepest, g->keys[0].len / 8u);
+}
+
+static void by_stack(void **state)
+{
+	const struct ir_insn in[] = {
+		{.op = IR_REGION, .slot = 0}, {.op = IR_EMIT_STACK, .slot = 0, .imm = 16}, {.op = IR_END},
+	};
+	struct ir_slot slot = {.kind = VALUE_STACK};
+	const struct ir_aggregate count = {.kind = AGG_COUNT, .keys = {{.slot = 0}}, .nkeys = 1};
+	struct capture_program prog = {.insns = (struct ir_insn *)in, .ninsns = ARRAY_SIZE(in), .slots = &slot,
+				       .nslots = 1, .aggregates = &count, .naggregates = 1, .no_record = true,
+				       .g = SELF_G_LAYOUT};
+	struct planter *p = self_open(NULL);
+	struct stacks s = {0};
+
+	self_plant(p, &prog, 1, chain_push);
+	for (int i = 0; i < 10; i++)
+		self_call(&(struct self_regs){.rbx = 20, .rcx = (uintptr_t)leaf, .g = &g1}, chain_start);
+	assert_int_equal(planter_uprobe.aggregates(p, false, see, &s), 0);
+	assert_int_equal(s.total, 210);
+	assert_int_equal(s.groups, 17); /* 1 to 16 frames, and 16 without the bottom */
+	assert_int_equal(s.deepest, 16);
+	planter_uprobe.close(p);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(frames), cmocka_unit_test(deep)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(frames), cmocka_unit_test(deep), cmocka_unit_test(by_stack)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

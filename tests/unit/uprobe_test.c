@@ -1019,6 +1019,27 @@ static const void *record_of(const struct taken *t, uint32_t probe)
 	return NULL;
 }
 
+static bool as_entries; /* of calls: their records are asked for while they are open */
+
+static bool has_goroutine(const struct maker *k)
+{
+	for (size_t i = 0; i < k->code.len; i++)
+		if (k->code.data[i].op == IR_GOROUTINE)
+			return true;
+	return false;
+}
+
+/* All on one goroutine, or one's entry ends the calls of another; of few slots, so that they fit. */
+static void make_entry(struct maker *k, uint32_t group)
+{
+	while (has_goroutine(k) || k->p.nslots > 3) {
+		vec_done(&k->code);
+		make(k, rnd(4), IR_MAX_REGS);
+	}
+	k->p.role = PROGRAM_ENTRY;
+	k->p.call_group = group;
+}
+
 static void call_batch(struct planter *p, struct maker *k)
 {
 	uint64_t unreadable = loss_of(p, LOSS_FILTER_UNREADABLE), events = 0;
@@ -1032,6 +1053,8 @@ static void call_batch(struct planter *p, struct maker *k)
 	}
 	call_probed(&r, probed);
 	planter_uprobe.drain(p, take_record, &t);
+	if (as_entries)
+		planter_uprobe.open_calls(p, 42, true, take_record, &t);
 	assert_int_equal(t.bad, 0);
 	for (uint32_t i = 0; i < BATCH; i++) {
 		const void *record = record_of(&t, i);
@@ -1060,6 +1083,8 @@ static void run_batch(struct planter *p)
 
 		make(&k[i], i % 7 == 6 ? rnd(EVENT_MAX_SLOTS + 1) : rnd(5),
 		     i % 2 ? IR_MAX_REGS : 6 + (unsigned)rnd(10));
+		if (as_entries)
+			make_entry(&k[i], i + 1);
 		print_program(&k[i].p, i, start);
 		plants[i] = plant_ok(p, &k[i].p, i);
 	}
@@ -1085,6 +1110,14 @@ static void test_generated_multi(void **state)
 {
 	skip_unprivileged();
 	generated(40);
+}
+
+static void test_generated_entries(void **state)
+{
+	skip_unprivileged();
+	as_entries = true;
+	generated(8);
+	as_entries = false;
 }
 
 static void test_generated_perf(void **state)
@@ -1617,7 +1650,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generated_multi),
-		cmocka_unit_test(test_generated_perf),
+		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries),
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_wakeup),

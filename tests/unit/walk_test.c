@@ -128,20 +128,21 @@ static void show_chunk(const struct event *e, const struct event_chunk *c, char 
 static char *walk(enum program_role role, uint32_t shape, uint64_t size, bool in_reg, const void *value)
 {
 	static char text[1 << 16];
-	struct capture_program prog = image_of(role, shape, size, in_reg), ret;
+	struct capture_program prog = image_of(role, shape, size, in_reg), other;
 	struct planter *p = self_open(NULL);
 	struct self_samples t = {0};
 	const struct event *e;
 	size_t at = 0;
 
-	self_plant(p, &prog, 1, site_value);
-	if (role == PROGRAM_ENTRY) {
-		ret = (struct capture_program){.role = PROGRAM_RETURN, .call_group = 1, .insns = code, .ninsns = 3,
-					       .nregs = 4, .g = SELF_G_LAYOUT};
-		self_plant(p, &ret, 2, site_leave);
+	self_plant(p, &prog, 1, role == PROGRAM_RETURN ? site_leave : site_value);
+	if (role != PROGRAM_POINT) {
+		other = (struct capture_program){.role = role == PROGRAM_ENTRY ? PROGRAM_RETURN : PROGRAM_ENTRY,
+						 .call_group = 1, .insns = code, .ninsns = 3, .nregs = 4,
+						 .g = SELF_G_LAYOUT};
+		self_plant(p, &other, 2, role == PROGRAM_RETURN ? site_value : site_leave);
 	}
 	self_call(&(struct self_regs){.rax = SELF_HI - 100, .rbx = (uintptr_t)value, .g = &g1}, site_value);
-	self_call(&(struct self_regs){.rax = SELF_HI - 100, .g = &g1}, site_leave);
+	self_call(&(struct self_regs){.rax = SELF_HI - 100, .rbx = (uintptr_t)value, .g = &g1}, site_leave);
 	assert_int_equal(self_drain(p, &t), 1);
 	e = &t.all.data[0].e[role == PROGRAM_ENTRY];
 	*text = '\0';
@@ -168,6 +169,8 @@ static void pointers(void **state)
 			    "node 32 d2; 'one, which is long a' cut; node 32 d1; 'two'; node 32 d0; 'three'; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_ENTRY, NODE_PTR, 8, true, &c1),
 			    "*node 8 d2; node 32 d1; 'one, which is long a' cut; node 32 d0; 'two'; slot 1 missed 0");
+	assert_string_equal(walk(PROGRAM_RETURN, NODE_PTR, 8, true, &c2),
+			    "*node 8 d2; node 32 d1; 'two'; node 32 d0; 'three'; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_POINT, NODE_PTR, 8, true, NULL), "*node 8 d2; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(cycle), false, &cycle),
 			    "node 32 d2; 'round'; node 32 d1; 'round'; node 32 d0; 'round'; slot 1 missed 0");

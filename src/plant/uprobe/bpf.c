@@ -22,6 +22,7 @@
 #define CAP_BPF 39
 #endif
 #define PMU_TYPE_FILE "/sys/bus/event_source/devices/uprobe/type"
+#define PREALLOCATED_MAX (16u << 20) /* bytes of a hash map whose elements are allocated beforehand */
 #define KERNEL_ENOTSUPP 524 /* the kernel's own number for "not supported", which leaks to users */
 
 /* ---- privileges ---- */
@@ -90,9 +91,25 @@ int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_siz
 	return map_create(type, 0, what, key_size, value_size, entries, err);
 }
 
+/*
+ * Until Linux 6.1 a tracing program that allocates makes the kernel warn, which panics some. The ring from user space
+ * came with the same release as its remedy.
+ */
+static bool may_allocate(void)
+{
+	_cleanup_(cleanup_fd) int fd =
+		bpf_map_create(BPF_MAP_TYPE_USER_RINGBUF, "earshot", 0, 0, (uint32_t)sysconf(_SC_PAGESIZE), NULL);
+
+	return fd >= 0;
+}
+
 int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries, struct err *err)
 {
-	return map_create(BPF_MAP_TYPE_HASH, BPF_F_NO_PREALLOC, "hash map", key_size, value_size, entries, err);
+	const uint32_t fits = PREALLOCATED_MAX / (key_size + value_size);
+	bool lazy = may_allocate();
+
+	return map_create(BPF_MAP_TYPE_HASH, lazy ? BPF_F_NO_PREALLOC : 0, "hash map", key_size, value_size,
+			  lazy ? entries : MIN(entries, fits), err);
 }
 
 int uprobe_mapped_array_create(uint32_t value_size, uint32_t entries, struct err *err)

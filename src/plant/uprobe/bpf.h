@@ -27,7 +27,7 @@ int uprobe_map_create(enum bpf_map_type type, const char *what, uint32_t key_siz
 		      uint32_t entries, struct err *err);
 /* An array that user space can map. */
 int uprobe_mapped_array_create(uint32_t value_size, uint32_t entries, struct err *err);
-/* A hash map whose elements take memory only while they are there. */
+/* A hash map whose elements take memory only while they are there; where the kernel cannot, one with fewer entries. */
 int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries, struct err *err);
 
 /* Returns the program's fd or a negative errno; the sentence has the verifier's last word. */

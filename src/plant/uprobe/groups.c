@@ -171,8 +171,10 @@ static int make_class(struct groups *g, const struct group_layout *l, struct err
 		r = err_set(err, -errno, "no BPF map of maps for the groups of an aggregate: %s", strerror(errno));
 	if (r == 0)
 		vec_push(&g->classes, c);
-	else
-		close_fd(c.inner), close_fd(c.outer);
+	if (r < 0) {
+		close_fd(c.inner);
+		close_fd(c.outer);
+	}
 	return r;
 }
 
@@ -225,7 +227,8 @@ const struct group_maps *groups_of(const struct groups *g, uint32_t probe)
 
 /* ---- reading ---- */
 
-static void hand_over(const struct groups *g, const char *key, const struct group_value *v, plant_group_fn fn, void *arg)
+static void hand_over(const struct groups *g, const char *key, const struct group_value *v, plant_group_fn fn,
+		      void *arg)
 {
 	const struct group_key_head *h = (const void *)key;
 	const struct counted *c = map_get(&g->programs, h->probe + UINT64_C(1));

@@ -265,35 +265,49 @@ static int by_time(const void *a, const void *b)
 	return x->time_ns < y->time_ns ? -1 : x->time_ns > y->time_ns;
 }
 
-static void note_call(struct traced *t, const struct call_key *key, struct found_call ***list, size_t *n)
-{
-	struct found_call *f = xcalloc(1, sizeof(*f));
-	const struct event_header *h = (const void *)f->call.record;
+struct found_calls {
+	VEC(struct found_call *) list;
+};
 
-	f->key = *key;
-	if (bpf_map_lookup_elem(t->calls, key, &f->call) < 0) {
-		free(f);
-		return;
-	}
-	f->time_ns = h->time_ns;
-	*list = xrealloc(*list, (*n + 1) * sizeof(**list));
-	(*list)[(*n)++] = f;
+static void note_call(struct found_calls *f, const struct call_key *key, const struct open_call *call)
+{
+	struct found_call *c = xcalloc(1, sizeof(*c));
+
+	c->key = *key;
+	c->call = *call;
+	c->time_ns = ((const struct event_header *)(const void *)call->record)->time_ns;
+	vec_push(&f->list, c);
 }
 
-/* While others delete elements the iteration may begin anew: each key is noted once. */
-static struct found_call **find_calls(struct traced *t, uint32_t target, size_t *ret_n)
+/* In batches, which are whole buckets: one key after the other would begin anew where a call ended meanwhile. */
+static void find_calls(const struct traced *t, uint32_t target, struct found_calls *ret)
 {
-	struct found_call **list = NULL;
-	struct call_key key, *at = NULL;
-	size_t n = 0;
+	uint32_t max = 512, at = 0, next = 0, n;
+	struct call_key *keys = xcalloc(max, sizeof(*keys));
+	struct open_call *calls = xcalloc(max, sizeof(*calls));
+	bool first = true;
+	int r = t->calls < 0 ? -1 : 0;
 
-	while (t->calls >= 0 && bpf_map_get_next_key(t->calls, at, &key) == 0) {
-		if (key.target == target)
-			note_call(t, &key, &list, &n);
-		at = &key;
+	while (r == 0) {
+		n = max;
+		r = bpf_map_lookup_batch(t->calls, first ? NULL : &at, &next, keys, calls, &n, NULL);
+		if (r < 0 && errno == ENOSPC) { /* a bucket with more than that */
+			max *= 2;
+			keys = xrealloc(keys, max * sizeof(*keys));
+			calls = xrealloc(calls, max * sizeof(*calls));
+			r = 0;
+			continue;
+		}
+		if (r < 0 && errno != ENOENT)
+			break;
+		for (uint32_t i = 0; i < n; i++)
+			if (keys[i].target == target)
+				note_call(ret, &keys[i], &calls[i]);
+		at = next;
+		first = false;
 	}
-	*ret_n = n;
-	return list;
+	free(keys);
+	free(calls);
 }
 
 /* Returns 1 if the call was handed over. */
@@ -322,19 +336,19 @@ static void take_call(struct traced *t, const struct found_call *f)
 
 int traced_open_calls(struct traced *t, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
-	size_t n = 0;
-	struct found_call **list = find_calls(t, target, &n);
+	struct found_calls f = {0};
 	int shown = 0;
 
-	if (n)
-		qsort(list, n, sizeof(*list), by_time);
-	for (size_t i = 0; i < n; i++) {
-		shown += fn ? show_call(t, list[i], fn, arg) : 0;
+	find_calls(t, target, &f);
+	if (f.list.len)
+		qsort(f.list.data, f.list.len, sizeof(f.list.data[0]), by_time);
+	for (size_t i = 0; i < f.list.len; i++) {
+		shown += fn ? show_call(t, f.list.data[i], fn, arg) : 0;
 		if (take)
-			take_call(t, list[i]);
-		free(list[i]);
+			take_call(t, f.list.data[i]);
+		free(f.list.data[i]);
 	}
-	free(list);
+	vec_done(&f.list);
 	return shown;
 }
 
