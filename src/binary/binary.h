@@ -155,7 +155,8 @@ struct param {
 	/*
 	 * In a generic function, where type is a shape ("go.shape.int", "[]go.shape.string"): which
 	 * word of the dictionary leads to the real type (binary_dictionary_type), counted from 1; 0
-	 * where type is the real one or no such word is known.
+	 * where type is the real one or no such word is known (the compiler writes none for functions
+	 * that it also inlined somewhere).
 	 */
 	unsigned dict_word;
 };
@@ -205,7 +206,10 @@ const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsig
  */
 const char *binary_instance_name(struct binary *b, const struct func *f, uint64_t dict);
 
-/* A variable that a closure captured. RDX points to the closure object at function entry. */
+/*
+ * A variable that a closure captured. RDX points to the closure object at function entry. Names that
+ * begin with a dot are the compiler's: ".this" is the receiver of a method value ("-fm").
+ */
 struct closure_var {
 	const char *name;
 	const struct type *type; /* of the variable; NULL if unknown */

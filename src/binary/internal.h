@@ -174,6 +174,7 @@ struct binary {
 	bool dwarf_tried;
 	struct map dictionaries;       /* address -> name in the file's string table */
 	bool dictionaries_read;
+	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
 };
 
 /* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */

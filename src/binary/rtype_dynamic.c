@@ -8,7 +8,7 @@
 
 #include "binary/rtype.h"
 
-enum { METHODS_MAX = 64, ITABS_WANTED = 2, ITAB_BYTES = 24 };
+enum { METHODS_MAX = 64, ITABS_WANTED = 2, ITAB_TYPE = 8, ITAB_HASH = 16, ITAB_BYTES = 24, RTYPE_HASH = 16 };
 
 /* ---- the methods of an interface, of a type ---- */
 
@@ -114,8 +114,8 @@ static bool is_itab(const struct binary *b, const uint8_t *p)
 	struct rtype_header interface, type;
 
 	return rtype_header_at(b, u64_at(p), &interface) && interface.kind == KIND_INTERFACE &&
-	       rtype_header_at(b, u64_at(p + 8), &type) && type.kind != KIND_INTERFACE &&
-	       u32_at(p + 16) == u32_at(type.p + 16);
+	       rtype_header_at(b, u64_at(p + ITAB_TYPE), &type) && type.kind != KIND_INTERFACE &&
+	       u32_at(p + ITAB_HASH) == u32_at(type.p + RTYPE_HASH);
 }
 
 /* The same offset by the itabs that the linker has made. */
@@ -140,11 +140,14 @@ static bool itab_by_content(const struct binary *b)
 
 int binary_itab_type_offset(struct binary *b, uint32_t *ret, struct err *err)
 {
-	if (itab_by_name(b, ret))
-		return 0;
-	*ret = 8;
-	if (itab_by_content(b))
-		return 0;
-	return err_set(err, -ENODATA, "%s neither describes the runtime's itab nor has one, so that it is not known how "
-				      "its interfaces say what they hold", b->name);
+	if (!b->itab_type_end) {
+		uint32_t at = ITAB_TYPE;
+
+		if (!itab_by_name(b, &at) && !itab_by_content(b))
+			return err_set(err, -ENODATA, "%s neither describes the runtime's itab nor has one, so that it is not "
+						      "known how its interfaces say what they hold", b->name);
+		b->itab_type_end = at + 8;
+	}
+	*ret = b->itab_type_end - 8;
+	return 0;
 }

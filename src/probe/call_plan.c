@@ -23,7 +23,7 @@ static int find_signature(struct planner *pl, struct call_plan *plan, struct err
 
 		return err_at_column(err, r, plan->question->text, 0, "%s", why.text);
 	}
-	return 0;
+	return ref->declared ? signature_check_types(pl->binary, plan, err) : 0;
 }
 
 static int find_entry(struct planner *pl, struct call_plan *plan, struct err *err)

@@ -20,6 +20,14 @@ bool match_differs(const char *const *names, size_t n);
 /* As functions_match, of functions that were inlined somewhere: their names. None without DWARF. */
 void inlined_match(struct binary *b, const char *pattern, struct arena *arena, const char *const **ret, size_t *ret_n);
 
+/* ---- plan_signature.c ---- */
+
+/*
+ * A declared pointer to a type that the binary does not describe is just a pointer; but where a type of nearly that
+ * name is described, it was misspelt: -EINVAL.
+ */
+int signature_check_types(struct binary *b, const struct call_plan *plan, struct err *err);
+
 /* ---- plan_split.c: what belongs to the entry and what to the return ---- */
 
 enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };

@@ -108,7 +108,8 @@ static void add_counted(struct expansion *x, uint64_t offset, uint32_t shape, en
 
 static void add_bytes(struct expansion *x, uint64_t offset)
 {
-	add_counted(x, offset, intern(x->t, NULL, SHAPE_BYTES, 1), COUNT_WORD, offset + 8, x->t->limits.max_string);
+	add_counted(x, offset, intern(x->t, NULL, SHAPE_BYTES, 1), COUNT_WORD, offset + 8,
+		    MAX(x->t->limits.max_string, 1u));
 }
 
 static void add_interface(struct expansion *x, const struct type *type, uint64_t offset)
@@ -165,7 +166,8 @@ static void add_slice(struct expansion *x, const struct type *type, uint64_t off
 	if (type->elem && type->elem->kind == KIND_UINT8)
 		add_bytes(x, offset);
 	else if (type->elem)
-		add_counted(x, offset, shape_of(x->t, type->elem), COUNT_WORD, offset + 8, x->t->limits.max_items);
+		add_counted(x, offset, shape_of(x->t, type->elem), COUNT_WORD, offset + 8,
+			    MAX(x->t->limits.max_items, 1u));
 }
 
 /* A value of the type at the offset; costs: of a plain pointer. */

@@ -73,7 +73,7 @@ struct shape_limits {
 };
 #define SHAPE_LIMITS_DEFAULT {.depth = 2, .max_string = 256, .max_items = 16}
 
-/* One for each binary; grows as values are compiled. Shape 0 is "unknown". Lives in the binary's arena. */
+/* One for each binary; grows as values are compiled. Shape 0 is "unknown". To be freed before the binary. */
 struct shape_table {
 	struct binary *binary;
 	struct shape_limits limits;

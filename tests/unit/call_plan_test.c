@@ -331,6 +331,9 @@ static void stripped(struct asked *a)
 	assert_int_equal(p->nshown, 9);
 	for (size_t i = 0; i < p->nshown; i++)
 		assert_true(p->shown[i].slot >= 0);
+	refused(a, "main.Login(n int, user string, vip bool, p *Persn, items []Item, attrs map[string]string, any any)", -EINVAL,
+		"no type main.Persn; did you mean main.Person?", NULL);
+	plan(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any any)");
 	plan(a, "main.* { count() by func }");
 }
 

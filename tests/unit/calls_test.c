@@ -79,9 +79,10 @@ static struct planter *plant_all(const struct planter_options *o)
 static void expect(struct planter *p, const char *want)
 {
 	struct self_samples t = {0};
-	char got[4096] = "";
+	static char got[1 << 16];
 	size_t at = 0;
 
+	*got = '\0';
 	self_drain(p, &t);
 	for (size_t i = 0; i < t.all.len; i++) {
 		const struct self_sample *s = &t.all.data[i];
@@ -346,6 +347,125 @@ static void few_calls(void **state)
 	planter_uprobe.close(p);
 }
 
+/* ---- random calls against a model ---- */
+
+struct model_call {
+	uint64_t depth, value;
+	unsigned group, site;
+};
+struct model {
+	struct model_call calls[64];
+	size_t n;
+};
+static char wanted[1 << 16];
+static size_t wanted_len;
+static uint64_t seed = 1;
+
+static uint64_t rnd(uint64_t n)
+{
+	seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (seed >> 33) % n;
+}
+
+static void want(char kind, const struct model_call *c, uint64_t value)
+{
+	wanted_len += (size_t)snprintf(wanted + wanted_len, sizeof(wanted) - wanted_len, "%s%c%d", wanted_len ? " " : "",
+				       kind, (int)c->value);
+	if (kind == 'R')
+		wanted_len += (size_t)snprintf(wanted + wanted_len, sizeof(wanted) - wanted_len, "=%d", (int)value);
+}
+
+static void model_unwind(struct model *m, uint64_t depth)
+{
+	while (m->n && m->calls[m->n - 1].depth > depth)
+		want('U', &m->calls[--m->n], 0);
+}
+
+static void model_end(struct model *m, char kind, unsigned group, uint64_t depth, uint64_t value)
+{
+	for (size_t i = m->n; i-- > 0 && m->calls[i].depth == depth;) {
+		if (m->calls[i].group != group)
+			continue;
+		want(kind, &m->calls[i], value);
+		memmove(&m->calls[i], &m->calls[i + 1], (m->n - i - 1) * sizeof(m->calls[0]));
+		m->n--;
+		return;
+	}
+}
+
+static void model_enter(struct model *m, unsigned group, unsigned site, uint64_t depth, uint64_t value)
+{
+	model_unwind(m, depth);
+	if (m->n && m->calls[m->n - 1].depth == depth && m->calls[m->n - 1].site != site)
+		model_unwind(m, depth - 1);
+	model_end(m, 'U', group, depth, value);
+	m->calls[m->n++] = (struct model_call){depth, value, group, site};
+}
+
+static void model_leave(struct model *m, unsigned group, uint64_t depth, uint64_t value)
+{
+	model_unwind(m, depth);
+	model_end(m, 'R', group, depth, value);
+}
+
+/* site_enter has entries of groups 1 and 2, in whatever order the kernel runs them; site_enter2 of group 2. */
+static void some_event(struct model *m, struct self_g *g, uint64_t value)
+{
+	uint64_t depth = 1 + rnd(6);
+
+	switch (rnd(8)) {
+	case 0: case 1:
+		hit(site_enter, g, depth, value, "x");
+		model_enter(m, 1, 1, depth, value);
+		model_enter(m, 2, 1, depth, value);
+		break;
+	case 2:
+		hit(site_enter2, g, depth, value, "x");
+		model_enter(m, 2, 2, depth, value);
+		break;
+	case 3: case 4:
+		hit(site_leave, g, depth, value, NULL);
+		model_leave(m, 1, depth, value);
+		break;
+	case 5: case 6:
+		hit(site_leave2, g, depth, value, NULL);
+		model_leave(m, 2, depth, value);
+		break;
+	default:
+		if (rnd(8) == 0) {
+			hit(site_exit, g, depth, 0, NULL);
+			model_unwind(m, 0);
+		} else {
+			hit(site_unwind, g, depth, 0, NULL);
+			model_unwind(m, depth);
+		}
+	}
+}
+
+static void random_calls(void **state)
+{
+	static struct model models[2];
+	struct planter *p = self_open(NULL);
+
+	self_plant(p, &entry1, 1, site_enter);
+	self_plant(p, &entry2, 3, site_enter);
+	self_plant(p, &entry2, 7, site_enter2);
+	self_plant(p, &return1, 2, site_leave);
+	self_plant(p, &return2, 4, site_leave2);
+	self_plant(p, &unwinds, 5, site_unwind);
+	self_plant(p, &exits, 6, site_exit);
+	for (uint64_t i = 0; i < 20000; i++) {
+		some_event(&models[i & 1], i & 1 ? &g1 : &g2, i);
+		if (i % 100)
+			continue;
+		expect(p, wanted);
+		*wanted = '\0';
+		wanted_len = 0;
+	}
+	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
+	planter_uprobe.close(p);
+}
+
 /* System stacks have no number; they are told apart by their threads. */
 static void *system_stack(void *arg)
 {
@@ -412,7 +532,7 @@ int main(void)
 		cmocka_unit_test(unwinding),     cmocka_unit_test(deep_unwind),
 		cmocka_unit_test(two_questions), cmocka_unit_test(long_records),
 		cmocka_unit_test(filter_at_return), cmocka_unit_test(few_calls),
-		cmocka_unit_test(threads),
+		cmocka_unit_test(threads), cmocka_unit_test(random_calls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,11 +131,102 @@ static void test_loss_names_differ(void **state)
 				assert_string_not_equal(loss_name((enum loss)i), loss_name((enum loss)k));
 }
 
+/* ---- chunks and samples ---- */
+
+struct chunked {
+	struct event_header head;
+	struct event_slot slot;
+	struct event_chunk first;
+	char bytes[16];
+	struct event_chunk second;
+};
+
+static struct chunked chunked(void)
+{
+	return (struct chunked){
+		.head = {.size = sizeof(struct chunked), .version = EVENT_VERSION, .kind = EVENT_CALL, .slots = 1, .goid = 7,
+			 .chunks = offsetof(struct chunked, first)},
+		.slot = {.status = SLOT_OK, .value = offsetof(struct chunked, first)},
+		.first = {.addr = 4096, .shape = 3, .len = 11, .status = SLOT_OK},
+		.bytes = "hello world",
+		.second = {.addr = 8192, .shape = 4, .status = SLOT_UNREADABLE},
+	};
+}
+
+static bool chunks_decode(const struct chunked *r)
+{
+	struct event e;
+
+	return event_decode(r, r->head.size, &e);
+}
+
+static void test_chunks(void **state)
+{
+	struct chunked r = chunked();
+	const struct event_chunk *c;
+	struct event e;
+
+	assert_true(event_decode(&r, sizeof(r), &e));
+	c = event_chunk_next(&e, NULL);
+	assert_ptr_equal(c, &r.first);
+	assert_memory_equal(event_chunk_bytes(c), "hello world", 11);
+	c = event_chunk_next(&e, c);
+	assert_ptr_equal(c, &r.second);
+	assert_null(event_chunk_next(&e, c));
+	r.first.len = 17; /* over the second's head */
+	assert_false(chunks_decode(&r));
+	r = chunked();
+	r.second.len = 1; /* over the end */
+	assert_false(chunks_decode(&r));
+	r = chunked();
+	r.second.status = SLOT_STATUS_COUNT;
+	assert_false(chunks_decode(&r));
+	r = chunked();
+	r.head.chunks -= 16; /* in the slots */
+	assert_false(chunks_decode(&r));
+	r = chunked();
+	r.head.chunks += 4;
+	assert_false(chunks_decode(&r));
+	r = chunked();
+	r.head.chunks = 0;
+	assert_true(event_decode(&r, sizeof(r), &e));
+	assert_null(event_chunk_next(&e, NULL));
+}
+
+static void test_samples(void **state)
+{
+	struct {
+		struct record end;
+		struct chunked call;
+	} s = {good(), chunked()};
+	struct event e[2];
+	size_t n = 0;
+
+	s.end.head.kind = EVENT_RETURN;
+	assert_true(event_decode_sample(&s, sizeof(s), e, &n));
+	assert_int_equal(n, 2);
+	assert_ptr_equal(e[1].head, &s.call.head);
+	assert_false(event_decode_sample(&s, sizeof(s.end), e, &n)); /* an end alone */
+	assert_false(event_decode_sample(&s, sizeof(s) - 8, e, &n));
+	s.call.head.goid = 8;
+	assert_false(event_decode_sample(&s, sizeof(s), e, &n));
+	s.call.head.goid = 7;
+	s.call.head.kind = EVENT_POINT;
+	assert_false(event_decode_sample(&s, sizeof(s), e, &n));
+	s.end.head.kind = EVENT_POINT;
+	assert_false(event_decode_sample(&s, sizeof(s), e, &n)); /* two that do not belong together */
+	assert_true(event_decode_sample(&s, sizeof(s.end), e, &n));
+	assert_int_equal(n, 1);
+	s.end.head.size = 0;
+	assert_false(event_decode_sample(&s, sizeof(s), e, &n));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),      cmocka_unit_test(test_empty_string),
 		cmocka_unit_test(test_bad_header), cmocka_unit_test(test_bad_slots),
+		cmocka_unit_test(test_chunks),    cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_texts),     cmocka_unit_test(test_loss_names_differ),
 	};
 

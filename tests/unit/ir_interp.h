@@ -52,7 +52,7 @@ struct interp {
 	uint64_t r[IR_MAX_REGS];
 };
 
-enum { INTERP_CHUNK_MAX = 4096 }; /* bytes that are copied for one pointer */
+enum { INTERP_CHUNK_MAX = 8192 }; /* bytes that are copied for one pointer: as many as the planters copy */
 
 /* Every step gives SLOT_OK or the status that it failed with. */
 
@@ -392,10 +392,12 @@ static void interp_copy(const struct interp *t, const struct shape_edge *e, uint
 			uint64_t count, unsigned depth)
 {
 	uint64_t size = t->p->shapes->shapes.data[shape].size, take = MIN(count, e->max);
-	uint64_t bytes = MIN(take * size, (uint64_t)INTERP_CHUNK_MAX);
+	uint64_t bytes = MIN(take, INTERP_CHUNK_MAX / size) * size;
 	size_t room = interp_room(t), before = t->out->chunk_bytes;
 	struct event_chunk *c;
 
+	if (!bytes)
+		bytes = INTERP_CHUNK_MAX; /* a part of one element */
 	if (bytes + sizeof(*c) > room && room > sizeof(*c) + size)
 		bytes = ((room - sizeof(*c)) & ~7ul) / size * size;
 	c = interp_chunk(t, addr, shape, (size_t)bytes, depth);

@@ -13,8 +13,8 @@
  * innermost first. A call that returns beneath another is marked dead, and goes when what lies above has gone; the
  * limit it leaves behind is the highest there is, so that whoever comes next enters the loop.
  *
- * Two calls of one depth are one invocation when their entries have the same address and they are of different groups;
- * else the former one is stale.
+ * Calls of one depth are taken for one invocation when their entries have the same address and they are of different
+ * groups; so an entry ends, of its own depth, those of other addresses and that of its own group.
  *
  * The callback has no stack of its own (see STACK_REGS_SHARED): its keys lie in the scratch element.
  */

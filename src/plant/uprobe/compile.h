@@ -50,7 +50,8 @@ struct call_state {
 	struct call_key key;    /* as the maps are asked */
 	uint64_t depth;         /* of this run */
 	uint64_t count, limit;  /* while stale calls are taken away */
-	uint64_t look, found;   /* level + 1: of the call that is looked at, of the one that returned */
+	uint64_t look;          /* level + 1 of the call that is looked at */
+	uint64_t found;         /* likewise, of the one that returned */
 	uint64_t level;         /* of this run's call */
 	uint64_t ends;          /* not 0: its element is deleted at the end */
 	uint64_t now;

@@ -41,6 +41,7 @@ static void judge(struct gen *g, int stale, int pass)
 		emit_load(e, 8, R1, R8, CALL(ip));
 		state_load(g, R2, SCRATCH_CALL(ip));
 		emit_jump_if(e, BPF_JNE, R1, R2, stale);
+		emit_jump(e, pass);
 		break;
 	}
 	emit_label(e, stays);
@@ -97,11 +98,30 @@ static void step_down(struct gen *g, bool count)
 	gen_return(g);
 }
 
+/*
+ * A call that is over, but not innermost, falls behind the one above it: R8 is marked dead. To top if it is innermost.
+ */
+static void bury(struct gen *g, int top, int pass)
+{
+	struct emit *e = g->e;
+
+	state_load(g, R1, SCRATCH_STATE(look));
+	state_load(g, R2, SCRATCH_STATE(count));
+	emit_jump_if(e, BPF_JEQ, R1, R2, top);
+	emit_load(e, 4, R3, R8, CALL(flags));
+	emit_alu_imm(e, BPF_OR, R3, CALL_DEAD);
+	emit_store(e, 4, R8, CALL(flags), R3);
+	call_lookup(g); /* R1: the level above */
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, pass);
+	emit_store_imm(e, 8, R0, CALL(below), -1);
+	emit_jump(e, pass);
+}
+
 void calls_callbacks(struct gen *g)
 {
 	struct emit *e = g->e;
 	int got = emit_label_new(e), more = emit_label_new(e), alive = emit_label_new(e);
-	int stale = emit_label_new(e), pop = emit_label_new(e), pass = emit_label_new(e);
+	int stale = emit_label_new(e), pop = emit_label_new(e), pass = emit_label_new(e), over = emit_label_new(e);
 
 	if (g->unwind < 0)
 		return;
@@ -132,8 +152,11 @@ void calls_callbacks(struct gen *g)
 	emit_label(e, stale);
 	emit_load(e, 4, R1, R8, CALL(flags));
 	emit_alu_imm(e, BPF_AND, R1, CALL_QUIET);
-	emit_jump_if_imm(e, BPF_JNE, R1, 0, pop);
-	write_unwound(g, pop);
+	emit_jump_if_imm(e, BPF_JNE, R1, 0, over);
+	write_unwound(g, over);
+	emit_label(e, over);
+	if (g->p->role == PROGRAM_ENTRY)
+		bury(g, pop, pass);
 	emit_label(e, pop);
 	emit_load(e, 8, R1, R8, CALL(below));
 	state_store(g, SCRATCH_STATE(limit), R1);
