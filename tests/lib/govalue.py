@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    depth: int = 2
+    depth: int = 1
     string: int = 256
     items: int = 16
     room: int = 5000      # bytes of a value above which a record may have no room left
