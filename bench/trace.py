@@ -50,8 +50,11 @@ def arms(path):
     return {
         "count only": (f"{FUNC} {{ count() }}", f"{at} {{ @ = count(); }}"),
         "a string argument": (f"{FUNC} {{ print(user) }}", f'{at} {{ printf("%s\\n", {user}); }}'),
-        "a string predicate that does not match": (f'{FUNC} if user == "nobody@example.com"',
+        "a string predicate that does not match": (f'{FUNC} if user == "nobody@example.com" {{ print(user) }}',
                                                    f'{at} /{user} == "nobody@example.com"/ {{ @ = count(); }}'),
+        "the same, where results are asked for": (
+            f'{FUNC} if user == "nobody@example.com"',
+            f'{at} /{user} == "nobody@example.com"/ {{ @s[tid] = nsecs; }} {back} /@s[tid]/ {{ delete(@s[tid]); }}'),
         "entry and return, latency histogram": (
             f"{FUNC} {{ hist(latency) }}",
             f"{at} {{ @s[tid] = nsecs; }} {back} /@s[tid]/ {{ @h = hist(nsecs - @s[tid]); delete(@s[tid]); }}"),
@@ -196,6 +199,8 @@ OTHERS = ["taskset", "-c", ",".join(map(str, CPUS[1:]))] if len(CPUS) > 1 else [
 def one(server, url, rate, question, options):
     t = Trace(server.pid, question, *options) if question else None
     try:
+        if "--budget" in options:
+            send(url, rate, 4)  # it measures for a second, and then acts; both arms are treated alike
         before, own = cpu_seconds(server.pid), cpu_seconds(t.pid) if t else 0
         sent = send(url, rate, WEB_SECONDS)
         us = {"server": (cpu_seconds(server.pid) - before) * 1e6 / sent["answered"], **sent}

@@ -130,7 +130,8 @@ def _prints_panicked():
     with Calls(newest()) as program, Trace(program.pid, "main.Throws { print(n, panicked) }") as t:
         program.ask("catches", 12)
         seen = t.end()
-    assert [(c["args"]["n"], c["values"]["panicked"]) for c in seen] == [(n, n % 3 != 0) for n in range(12)], seen
+    got = [{**c["args"], **c["values"]} for c in seen]
+    assert [(v["n"], v["panicked"]) for v in got] == [(n, n % 3 != 0) for n in range(12)], seen
 
 
 def _wrapper(path):
@@ -248,12 +249,12 @@ def _budget():
 def _within_budget():
     """A few calls a second are within any budget: none is left out."""
     with Calls(newest()) as program, Trace(program.pid, "main.Login", options=["--budget", "5%"]) as t:
-        program.ask("pace", 100)
-        time.sleep(2)
+        program.ask("pace", 20)
+        time.sleep(3)
         _, done = program.ask("load-off")
         seen = t.end()
         no_losses(t)
-    assert len(seen) == done["calls"] > 50, (len(seen), done)
+    assert len(seen) == done["calls"] > 30, (len(seen), done)
 
 
 def _many_sites_want_yes():

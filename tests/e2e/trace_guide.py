@@ -37,7 +37,7 @@ def blocks():
 _PARTS = re.compile(r"(?P<any>…)|(?P<hex>0x[0-9a-f]+)|(?P<clock>\d\d:\d\d:\d\d\.\d+)|(?P<bar>[▏▎▍▌▋▊▉█]+)"
                     r"|(?P<time>-?\d+(\.\d+)?\s?(ns|µs|ms|s|m|h)(?![a-z]))|(?P<number>\d+(\.\d+)?)|(?P<space>\s+)")
 _FORMS = {"any": ".*", "hex": "0x[0-9a-f]+", "clock": r"[\d:.]+", "bar": "[▏▎▍▌▋▊▉█]*", "number": r"[\d.]+", "space": r"\s+",
-          "time": r"-?[\d.hm]+\s?(?:ns|µs|ms|s|m|h)"}
+          "time": r"-?[\d.hme+]+\s?(?:ns|µs|ms|s|m|h)"}
 
 
 def pattern(line):
@@ -78,7 +78,8 @@ def _check(command, shown, process):
     assert code == 0, f"{command}\nexit code {code}: {printed}"
     assert "Sanitizer" not in printed, printed
     missing = [line for line in shown if not any(pattern(line).match(p) for p in printed.splitlines())]
-    assert not missing, f"{command}\nnothing like {missing[0]!r} in\n{printed[:3000]}"
+    assert not missing, f"{command}\nnothing like {missing[0]!r} in\n" + "\n".join(
+        line[:200] for line in printed.splitlines()[:20])
 
 
 def _together():

@@ -42,8 +42,10 @@ def _dwarf_values():
         seen, _ = _ask(caddy, [serve], REQUESTS)
         assert len(seen) == len(REQUESTS), f"{len(seen)} calls instead of {len(REQUESTS)}"
         assert [c["args"]["r"]["Method"] for c in seen] == ["GET"] * len(REQUESTS), seen[0]["args"]["r"]
-        assert [c["args"]["r"]["URL"]["Path"] for c in seen] == [r.split("?")[0] for r in REQUESTS]
-        seen, _ = _ask(caddy, [f"{serve} {{ print(r.Header, r.URL) }}"], REQUESTS)
+        assert all(c["args"]["w"]["type"] == "*net/http.response" for c in seen), seen[0]["args"]["w"]
+        # What w leads to, and the server behind s, is in the record too: ask for what is wanted.
+        seen, _ = _ask(caddy, [f"{serve} {{ print(r, r.Header, r.URL) }}"], REQUESTS, ["--depth", "2"])
+        assert [c["values"]["r"]["URL"]["Path"] for c in seen] == [r.split("?")[0] for r in REQUESTS], seen[0]
         assert all(c["values"]["r.Header"]["User-Agent"] == ["third-party/1.0"] for c in seen), seen[0]
         assert seen[0]["values"]["r.URL"]["RawQuery"] == "x=1", seen[0]
         return f"{len(seen)} calls"

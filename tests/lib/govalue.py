@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    depth: int = 2
+    depth: int = 1
     string: int = 256
     items: int = 16
     room: int = 5000      # bytes of a value above which a record may have no room left
@@ -225,8 +225,11 @@ def _address(got):
 
 
 def _pointer(node, got, place):
-    if _address(got) and node[1][0] != "string":  # not followed any further
-        return [] if place.depth >= place.limits.depth or place.tight else place.wrong(got, node)
+    if _address(got) and node[1][0] != "string":  # not followed any further; what was followed does not show
+        levels, inner = 1, node[1]
+        while inner[0] == "ptr":
+            levels, inner = levels + 1, inner[1]
+        return [] if place.depth + levels > place.limits.depth or place.tight else place.wrong(got, node)
     return _fits(node[1], got, place.into("", 1))
 
 
