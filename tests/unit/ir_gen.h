@@ -23,11 +23,29 @@ struct regs { /* in the order of Go's integer argument registers, then R14 */
 	uint64_t g;
 };
 
-/* Memory that programs may stray into stays constant: padded here, from a pool for the maps. */
-static struct {
-	uint64_t lo, hi, pad[4], m, pad2[12], goid, behind[2000];
-} fake_g = {.hi = UINT64_C(0x7fffffffff00), .goid = 4711};
-static char pool[1 << 18];
+/*
+ * What programs read, and may stray into, stays constant and lies within one aligned megabyte of its own: sums and
+ * conjunctions of its addresses lead into it, or nowhere.
+ */
+#define WORDS 64
+#define CONSTANT_AT UINT64_C(0x100000100000)
+static struct constant {
+	struct {
+		uint64_t lo, hi, pad[4], m, pad2[12], goid, behind[2000];
+	} g;
+	char pool[1 << 18];
+	struct {
+		uint64_t words[WORDS]; /* pointers into it, strings, numbers, nil, unmapped addresses */
+		char text[16384];
+		char *hole;            /* an address without memory */
+		char behind[8192];
+	} world;
+} *constant;
+#define HOLE_OFF (512u << 10)
+_Static_assert(sizeof(struct constant) < HOLE_OFF - 16384, "the hole comes behind");
+#define fake_g (constant->g)
+#define pool (constant->pool)
+#define world (constant->world)
 static size_t pool_used;
 static void *pool_alloc(size_t n)
 {
@@ -38,20 +56,16 @@ static void *pool_alloc(size_t n)
 		abort();
 	return ret;
 }
+static const char *pool_text(const char *s)
+{
+	return memcpy(pool_alloc(strlen(s) + 1), s, strlen(s) + 1);
+}
 #define FAKE_LAYOUT                                                                                \
 	{                                                                                          \
 		.goid = 152, .stack_hi = 8, .m = 48                                                \
 	}
 
 /* ---- the world that programs read ---- */
-
-#define WORDS 64
-static struct {
-	uint64_t words[WORDS]; /* pointers into it, strings, numbers, nil, unmapped addresses */
-	char text[16384];
-	char *hole;            /* an address without memory */
-	char behind[8192];
-} world;
 
 static uint64_t seed = 1;
 static uint64_t rnd(uint64_t n)
@@ -153,7 +167,7 @@ static struct swiss_map *swiss_new(size_t nkeys)
 			if (s == 7)
 				g = (g + 1) % ngroups, s = (size_t)-1;
 		gs[g].ctrl[s] = (uint8_t)(i * 11 & 0x7f);
-		gs[g].slots[s] = (struct swiss_slot){key, strlen(key), elem_of(key), strlen(elem_of(key))};
+		gs[g].slots[s] = (struct swiss_slot){pool_text(key), strlen(key), elem_of(key), strlen(elem_of(key))};
 	}
 	*t = (struct swiss_table){.groups = gs, .mask = ngroups - 1};
 	m->used = nkeys;
@@ -177,7 +191,7 @@ static void old_put(struct old_bucket *b, size_t i)
 			if (b->tophash[s])
 				continue;
 			b->tophash[s] = (uint8_t)(5 + i);
-			b->keys[s].s = key;
+			b->keys[s].s = pool_text(key);
 			b->keys[s].len = strlen(key);
 			b->elems[s].s = elem_of(key);
 			b->elems[s].len = strlen(elem_of(key));
@@ -221,21 +235,25 @@ static void world_init(void)
 {
 	static const char *const words[] = {"GET", "/cart", "alice", "alice and bob", "", "\0\1\2\xff"};
 
-	/* Resident: programs cannot fault pages in, the interpreter can. */
-	memset(pool, 0, sizeof(pool));
-	memset(fake_g.behind, 0, sizeof(fake_g.behind));
-	memset(world.behind, 0, sizeof(world.behind));
+	constant = mmap((void *)CONSTANT_AT, 1 << 20, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	if ((uintptr_t)constant != CONSTANT_AT)
+		abort();
+	memset(constant, 0, 1 << 20); /* resident: programs cannot fault pages in, the interpreter can */
+	fake_g.hi = UINT64_C(0x7fffffffff00);
+	fake_g.goid = 4711;
+	world.hole = (char *)constant + HOLE_OFF;
+	mprotect(world.hole, 128 << 10, PROT_NONE);
 	for (size_t i = 0; i < sizeof(world.text); i++)
 		world.text[i] = "abcdefghijklmnopqrstuvwxyz/?=&%"[i * i % 31];
 	memcpy(world.text + 100, "needle", 6);
-	world.hole = mmap(NULL, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (size_t i = 0; i < WORDS; i += 2) {
 		uint64_t *w = &world.words[i];
 		const char *s = words[rnd(ARRAY_SIZE(words))];
 
 		switch (rnd(8)) {
 		case 0: case 1:
-			w[0] = (uintptr_t)s, w[1] = strlen(s);
+			w[0] = (uintptr_t)pool_text(s), w[1] = strlen(s);
 			break;
 		case 2:
 			w[0] = (uintptr_t)world.text + rnd(64), w[1] = rnd(8000);
@@ -813,7 +831,7 @@ static void check_slot(const struct machine *m, const struct event *e, size_t i)
 	size_t len = 0;
 	const char *bytes = event_bytes(e, i, &len);
 
-	if (s->status != m->slot[i].status)
+	if (s->status != m->slot[i].status || (s->copied && memcmp(bytes, m->slot[i].bytes, len)))
 		print_message("# probe %u slot %zu\n", e->head->probe, i);
 	assert_int_equal(s->status, m->slot[i].status);
 	assert_int_equal(s->copied, m->slot[i].copied);
@@ -847,7 +865,10 @@ static void check_record(const struct machine *m, const void *record, uint32_t p
 
 static struct regs some_regs(void)
 {
-	return (struct regs){.r = {(uintptr_t)world.words, (uintptr_t)"alice", 5, 0, (uintptr_t)world.hole,
+	static const char *alice;
+
+	alice = alice ? alice : pool_text("alice");
+	return (struct regs){.r = {(uintptr_t)world.words, (uintptr_t)alice, 5, 0, (uintptr_t)world.hole,
 				   rnd(10), (uintptr_t)swiss_maps[rnd(6)], (uintptr_t)old_maps[rnd(6)],
 				   (uintptr_t)world.text},
 			     .g = (uintptr_t)&fake_g};
