@@ -28,7 +28,7 @@ struct regs { /* in the order of Go's integer argument registers, then R14 */
  * conjunctions of its addresses lead into it, or nowhere.
  */
 #define WORDS 64
-#define CONSTANT_AT UINT64_C(0x100000100000)
+#define CONSTANT_AT UINT64_C(0x200000100000)
 static struct constant {
 	struct {
 		uint64_t lo, hi, pad[4], m, pad2[12], goid, behind[2000];

@@ -286,6 +286,11 @@ static uint32_t record_head_size(const struct capture_program *p)
 	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
+uint32_t code_record_limit(const struct capture_program *p)
+{
+	return record_head_size(p) + EVENT_MAX_DATA;
+}
+
 /* REG_RECORD = room for the largest record in the ring. */
 static void emit_reserve(struct code *g)
 {
@@ -468,6 +473,7 @@ static int emit_body(struct code *g)
 		emit_early(g);
 	if (!begun)
 		emit_record_begin(g);
+	code_walk(g);
 	code_saved_end(g);
 	emit_commit(g);
 	return 0;
@@ -475,13 +481,27 @@ static int emit_body(struct code *g)
 
 /* ---- all of it ---- */
 
+/* How many bytes of the record an instruction may add. */
+static uint64_t data_of(const struct ir_insn *i)
+{
+	switch (i->op) {
+	case IR_EMIT_STR:
+		return ALIGN_UP((uint64_t)MIN(MAX(i->imm, 0), EVENT_MAX_STRING), 8);
+	case IR_EMIT_STACK:
+		return 8 * (uint64_t)i->imm;
+	case IR_IMAGE: /* and what it leads to */
+		return EVENT_MAX_DATA;
+	default:
+		return 0;
+	}
+}
+
 static void measure(struct code *g)
 {
 	uint64_t data = 0;
 
 	for (size_t i = 0; i < g->p->ninsns; i++)
-		if (g->p->insns[i].op == IR_EMIT_STR)
-			data += ALIGN_UP((uint64_t)MIN(MAX(g->p->insns[i].imm, 0), EVENT_MAX_STRING), 8);
+		data += data_of(&g->p->insns[i]);
 	g->may_overflow = data > EVENT_MAX_DATA;
 	g->max_size = record_head_size(g->p) + (uint32_t)MIN(data, EVENT_MAX_DATA);
 }
@@ -493,6 +513,8 @@ static int check_env(const struct code *g)
 	if (l->ring_bytes < PATCH_MIN_RING || l->ring_bytes & (l->ring_bytes - 1) || !l->extra ||
 	    g->env->counts >= l->ncounts)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
+	if (code_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
+		return err_set(g->err, -EINVAL, "values are to be copied, but the program has no table of shapes");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

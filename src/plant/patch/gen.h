@@ -61,8 +61,19 @@ int code_str(struct code *g, const struct ir_insn *i);
 int code_emit_str(struct code *g, const struct ir_insn *i);
 /* To differs when the bytes at reg are not the text, at once. Clobbers RAX and tmp. */
 void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *i, int differs);
+/* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
+void code_copy(struct code *g, int64_t max);
+/* Bytes that a record may have, in all. */
+uint32_t code_record_limit(const struct capture_program *p);
 /* mapstr.c */
 int code_map_str(struct code *g, const struct ir_insn *i);
+
+/* image.c: stacks, images, and the walk over what images lead to. */
+void code_emit_stack(struct code *g, const struct ir_insn *i);
+void code_image(struct code *g, const struct ir_insn *i);
+void code_image_put(struct code *g, const struct ir_insn *i);
+void code_image_copy(struct code *g, const struct ir_insn *i);
+void code_walk(struct code *g);   /* all regions are done */
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */

@@ -34,8 +34,7 @@ static void copy_small(struct code *g, int end)
 	x86_store(x, 1, MEM(RDI, 0), RAX);
 }
 
-/* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
-static void copy(struct code *g, int64_t max)
+void code_copy(struct code *g, int64_t max)
 {
 	struct x86 *x = &g->x;
 	int small = x86_label_new(x), end = x86_label_new(x), again = x86_label_new(x), loop = x86_label_new(x);
@@ -153,7 +152,7 @@ static void code_str_contains(struct code *g, const struct ir_insn *i)
 	x86_alu(x, X_CMP, RDX, RAX);
 	x86_cmov(x, CC_A, RDX, RAX);
 	x86_lea(x, RDI, SLOT(work));
-	copy(g, CONTAINS_WINDOW);
+	code_copy(g, CONTAINS_WINDOW);
 	x86_lea(x, RSI, SLOT(work));
 	x86_lea(x, RDI, MEMX(RSI, RDX, -i->imm));
 	x86_label(x, again);
@@ -187,8 +186,6 @@ int code_str(struct code *g, const struct ir_insn *i)
 /* RDX = how many of the RCX bytes are copied. Clobbers RAX and RDI. */
 static void copied_size(struct code *g, int64_t max)
 {
-	int32_t full = (int32_t)(sizeof(struct event_header) + g->p->nslots * sizeof(struct event_slot) +
-				 EVENT_MAX_DATA);
 	struct x86 *x = &g->x;
 
 	x86_imm(x, RDX, (uint64_t)max);
@@ -197,7 +194,7 @@ static void copied_size(struct code *g, int64_t max)
 	if (!g->may_overflow)
 		return;
 	x86_load(x, 4, false, RAX, HEAD(size));
-	x86_imm(x, RDI, (uint64_t)full);
+	x86_imm(x, RDI, code_record_limit(g->p));
 	x86_alu(x, X_SUB, RDI, RAX);
 	x86_alu(x, X_CMP, RDX, RDI);
 	x86_cmov(x, CC_A, RDX, RDI);
@@ -233,7 +230,7 @@ static void put_bytes(struct code *g, int64_t max, int done)
 	x86_lea(x, RAX, MEM(RDX, 7));
 	x86_alu_imm(x, X_AND, RAX, -8);
 	x86_store_imm(x, 8, MEMX(RDI, RAX, -8), 0);
-	copy(g, max);
+	code_copy(g, max);
 	x86_alu_imm(x, X_ADD, RDX, 7);
 	x86_alu_imm(x, X_AND, RDX, -8);
 	x86_load(x, 4, false, RAX, HEAD(size));
