@@ -16,6 +16,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "unit/ir_gen.h"
 #include "unit/patch_run.h"
 
 struct last {
@@ -433,6 +434,7 @@ static void test_calls(void **state)
 	}
 	fake_g.hi = UINT64_C(0x7fffffffff00);
 	ret.role = PROGRAM_EXIT;
+	ret.call_group = 0;
 	ret.insns = NULL;
 	ret.ninsns = ret.nslots = 0;
 	e = run_and_take(compile_ok(&ret, 3), &r);

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 #include "plant/patch/code.h"
-#include "unit/ir_gen.h"
+#include "unit/ir_world.h"
 
 /* In the order that call_code loads and stores: the registers by their numbers in x86-64. */
 enum { N_RAX, N_RCX, N_RDX, N_RBX, N_RSP, N_RBP, N_RSI, N_RDI };
@@ -165,7 +165,7 @@ static struct patch_env test_env(void)
 				  .tsc_mult = UINT64_C(1) << 31};
 }
 
-static const void *compile_ok(const struct capture_program *p, uint32_t id)
+static inline const void *compile_ok(const struct capture_program *p, uint32_t id)
 {
 	struct patch_env env = test_env();
 	struct buf out = {0};
@@ -254,7 +254,7 @@ static size_t ring_drain(struct patch_slot *s, record_fn fn, void *arg)
 	return n;
 }
 
-static uint64_t loss_count(enum loss l)
+static inline uint64_t loss_count(enum loss l)
 {
 	return patch_area_counts(area, 3)->loss[l];
 }

@@ -288,7 +288,7 @@ static uint32_t record_head_size(const struct capture_program *p)
 
 uint32_t code_record_limit(const struct capture_program *p)
 {
-	return record_head_size(p) + EVENT_MAX_DATA;
+	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : record_head_size(p) + EVENT_MAX_DATA;
 }
 
 /* REG_RECORD = room for the largest record in the ring. */
@@ -502,8 +502,9 @@ static void measure(struct code *g)
 
 	for (size_t i = 0; i < g->p->ninsns; i++)
 		data += data_of(&g->p->insns[i]);
-	g->may_overflow = data > EVENT_MAX_DATA;
-	g->max_size = record_head_size(g->p) + (uint32_t)MIN(data, EVENT_MAX_DATA);
+	data += record_head_size(g->p);
+	g->may_overflow = data > code_record_limit(g->p);
+	g->max_size = (uint32_t)MIN(data, code_record_limit(g->p));
 }
 
 static int check_env(const struct code *g)

@@ -90,10 +90,15 @@ static void frames_that_fit(struct code *g, int64_t n)
 static void emit_frames(struct code *g, int end)
 {
 	struct x86 *x = &g->x;
-	int again = x86_label_new(x);
+	int again = x86_label_new(x), callers = x86_label_new(x);
 
 	x86_lea(x, RSI, MEM(RSP, g->env->sp_delta));
 	x86_mov(x, RCX, RBP);
+	x86_lea(x, RAX, MEM(RSI, -8));
+	x86_alu(x, X_CMP, RCX, RAX); /* the function's own frame, where it is set up */
+	x86_jcc(x, CC_NE, callers);
+	x86_load(x, 8, false, RCX, MEM(RCX, 0));
+	x86_label(x, callers);
 	x86_label(x, again);
 	x86_alu_imm(x, X_SUB, RDX, 1);
 	x86_jcc(x, CC_B, end);
@@ -171,7 +176,7 @@ void code_image(struct code *g, const struct ir_insn *i)
 	x86_alu_imm(x, X_CMP, RDX, (int32_t)code_record_limit(g->p) - all);
 	x86_jcc(x, CC_BE, room);
 	x86_alu_mem_imm(x, X_ADD, 4, HEAD(missed), 1);
-	x86_jmp(x, code_fail(g, SLOT_UNREADABLE));
+	x86_jmp(x, code_fail(g, SLOT_CUT));
 	x86_label(x, room);
 	x86_alu_mem_imm(x, X_CMP, 4, HEAD(chunks), 0);
 	x86_jcc(x, CC_NE, later);
@@ -214,7 +219,7 @@ void code_image_copy(struct code *g, const struct ir_insn *i)
 
 /* ---- the walk ---- */
 
-enum { CHUNK_MAX = 4096 }; /* bytes that are copied for one pointer */
+enum { CHUNK_MAX = 8192, CHUNKS_MAX = 1024 }; /* bytes of a chunk, chunks of a walk: as plant/uprobe/walk.c */
 
 /* Registers: where the walk is. RSI, RDI, RAX, RCX and RDX are the steps'. */
 enum { TABLE = R8, AT = R9 /* the chunk, in the record */, ELEMENT = R10 /* its offset in the chunk */, EDGE = R11,
@@ -222,7 +227,7 @@ enum { TABLE = R8, AT = R9 /* the chunk, in the record */, ELEMENT = R10 /* its 
 static const uint8_t walk_regs[] = {RBX, R8, R9, R10, R11};
 _Static_assert(sizeof(walk_regs) * 8 == sizeof(((struct patch_slot *)NULL)->more_gpr), "all are saved");
 
-enum { LEFT, DEPTH, TO_SHAPE, ADDR, WHOLE, END, DATA }; /* words of the slot */
+enum { LEFT, DEPTH, TO_SHAPE, ADDR, STATUS, END, DATA, MADE }; /* words of the slot */
 
 #define FIELD(reg, type, field) MEM(reg, offsetof(struct type, field))
 #define AT_CHUNK(field) MEMX(REG_RECORD, AT, offsetof(struct event_chunk, field))
@@ -242,14 +247,6 @@ static void set(struct walk *w, unsigned word, uint8_t src)
 static void get(struct walk *w, uint8_t dst, unsigned word)
 {
 	x86_load(w->x, 8, false, dst, SLOT_AT(words, word));
-}
-
-/* RAX = min(RAX, 1 << 40). */
-static void bound_count(struct walk *w)
-{
-	x86_imm(w->x, RCX, UINT64_C(1) << 40);
-	x86_alu(w->x, X_CMP, RAX, RCX);
-	x86_cmov(w->x, CC_A, RAX, RCX);
 }
 
 /* RAX = how many elements the pointer leads to, from the element at RSI; to edge_next when none. */
@@ -284,70 +281,92 @@ static void edge_count(struct walk *w)
 	x86_shift_cl(x, X_SHL, RAX);
 	x86_jmp(x, end);
 	x86_label(x, mask);
-	bound_count(w);
 	x86_alu_imm(x, X_ADD, RAX, 1);
-	x86_jmp(x, end);
 	x86_label(x, word);
 	x86_test(x, RAX, RAX);
 	x86_jcc(x, CC_LE, w->edge_next);
-	bound_count(w);
 	x86_label(x, end);
 }
 
-/* RDX = bytes that are copied, RDI = the room: RAX elements of RSI bytes are there, as many as fit are wanted. */
-static void copy_size(struct walk *w)
+static void is_cut(struct walk *w)
+{
+	x86_store_imm(w->x, 8, SLOT_AT(words, STATUS), SLOT_CUT);
+}
+
+/* RDX = at most RCX bytes of RDX, in whole elements of RSI bytes; to none when it is less than one. */
+static void whole_elements(struct walk *w, int none)
 {
 	struct x86 *x = w->x;
-	int fits = x86_label_new(x);
 
-	x86_load(x, 4, false, RCX, FIELD(EDGE, table_edge, max));
-	x86_alu(x, X_CMP, RCX, RAX);
-	x86_cmov(x, CC_A, RCX, RAX);
-	x86_imul(x, RAX, RSI);
-	set(w, WHOLE, RAX);
-	x86_imul(x, RCX, RSI);
-	x86_imm(x, RDX, CHUNK_MAX);
-	x86_alu(x, X_CMP, RDX, RCX);
-	x86_cmov(x, CC_A, RDX, RCX);
-	x86_imm(x, RDI, code_record_limit(w->g->p));
-	x86_load(x, 4, false, RAX, HEAD(size));
-	x86_alu(x, X_SUB, RDI, RAX);
-	x86_lea(x, RCX, MEM(RDX, sizeof(struct event_chunk)));
-	x86_alu(x, X_CMP, RCX, RDI);
-	x86_jcc(x, CC_BE, fits);
-	x86_lea(x, RCX, MEM(RSI, sizeof(struct event_chunk)));
-	x86_alu(x, X_CMP, RDI, RCX);
-	x86_jcc(x, CC_BE, fits);
-	x86_lea(x, RAX, MEM(RDI, -(int)sizeof(struct event_chunk)));
-	x86_alu_imm(x, X_AND, RAX, -8);
+	is_cut(w);
+	x86_mov(x, RAX, RCX);
 	x86_imm(x, RDX, 0);
 	x86_div(x, RSI);
-	x86_imul(x, RAX, RSI);
 	x86_mov(x, RDX, RAX);
+	x86_imul(x, RDX, RSI);
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, none);
+}
+
+/* RDX = bytes to copy: of RAX elements of RSI bytes each, as many as one chunk may have. */
+static void wanted_size(struct walk *w)
+{
+	struct x86 *x = w->x;
+	int all = x86_label_new(x), fits = x86_label_new(x), partly = x86_label_new(x);
+
+	x86_store_imm(x, 8, SLOT_AT(words, STATUS), SLOT_OK);
+	x86_load(x, 4, false, RDX, FIELD(EDGE, table_edge, max));
+	x86_alu(x, X_CMP, RAX, RDX);
+	x86_jcc(x, CC_BE, all);
+	is_cut(w);
+	x86_mov(x, RAX, RDX);
+	x86_label(x, all);
+	x86_mov(x, RDX, RAX);
+	x86_imul(x, RDX, RSI);
+	x86_alu_imm(x, X_CMP, RDX, CHUNK_MAX);
+	x86_jcc(x, CC_BE, fits);
+	x86_imm(x, RCX, CHUNK_MAX);
+	whole_elements(w, partly);
+	x86_jmp(x, fits);
+	x86_label(x, partly);
+	x86_imm(x, RDX, CHUNK_MAX);
 	x86_label(x, fits);
 }
 
-/* The header of a new chunk with RDX bytes, at RDI = the record's end; to missed when RDI bytes have no room. */
+/* RCX = room for the bytes of one more chunk; to missed when there is none. Clobbers RAX. */
+static void chunk_room(struct walk *w)
+{
+	struct x86 *x = w->x;
+
+	x86_alu_mem_imm(x, X_CMP, 8, SLOT_AT(words, MADE), CHUNKS_MAX);
+	x86_jcc(x, CC_AE, w->missed);
+	x86_alu_mem_imm(x, X_ADD, 8, SLOT_AT(words, MADE), 1);
+	x86_imm(x, RCX, code_record_limit(w->g->p) - sizeof(struct event_chunk));
+	x86_load(x, 4, false, RAX, HEAD(size));
+	x86_alu(x, X_SUB, RCX, RAX);
+	x86_alu_imm(x, X_CMP, RCX, 8);
+	x86_jcc(x, CC_L, w->missed);
+}
+
+/* RDI = a new chunk with RDX bytes at the record's end, its header written. Clobbers RAX and RCX. */
 static void chunk_begin(struct walk *w)
 {
 	struct x86 *x = w->x;
 
 	x86_lea(x, RCX, MEM(RDX, 7));
 	x86_alu_imm(x, X_AND, RCX, -8);
-	x86_alu_imm(x, X_ADD, RCX, sizeof(struct event_chunk));
-	x86_alu(x, X_CMP, RCX, RDI);
-	x86_jcc(x, CC_A, w->missed);
 	x86_load(x, 4, false, RAX, HEAD(size));
 	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
-	x86_alu(x, X_ADD, RAX, RCX);
+	x86_lea(x, RAX, MEMX(RAX, RCX, sizeof(struct event_chunk)));
 	set(w, END, RAX);
-	x86_store_imm(x, 8, MEMX(RDI, RCX, -8), 0); /* the padding; written over where there are no bytes */
+	x86_store_imm(x, 8, MEMX(RDI, RCX, sizeof(struct event_chunk) - 8), 0); /* the padding */
 	get(w, RAX, ADDR);
 	x86_store(x, 8, CHUNK(RDI, addr), RAX);
 	get(w, RAX, TO_SHAPE);
 	x86_store(x, 4, CHUNK(RDI, shape), RAX);
 	x86_store(x, 2, CHUNK(RDI, len), RDX);
-	x86_store_imm(x, 1, CHUNK(RDI, status), SLOT_OK);
+	get(w, RAX, STATUS);
+	x86_store(x, 1, CHUNK(RDI, status), RAX);
 	get(w, RAX, DEPTH);
 	x86_store(x, 1, CHUNK(RDI, depth), RAX);
 }
@@ -363,20 +382,20 @@ static void chunk_end(struct walk *w)
 static void emit_copy(struct walk *w)
 {
 	struct x86 *x = w->x;
-	int whole = x86_label_new(x), unreadable = x86_label_new(x);
+	int fits = x86_label_new(x), unreadable = x86_label_new(x);
 
 	x86_label(x, w->copy);
 	set(w, TO_SHAPE, RCX);
 	set(w, ADDR, RDI);
 	x86_shift(x, X_SHL, RCX, 4);
 	x86_load(x, 4, false, RSI, MEMX(TABLE, RCX, offsetof(struct table_shape, size)));
-	copy_size(w);
+	wanted_size(w);
+	chunk_room(w);
+	x86_alu(x, X_CMP, RDX, RCX);
+	x86_jcc(x, CC_BE, fits);
+	whole_elements(w, w->missed);
+	x86_label(x, fits);
 	chunk_begin(w);
-	get(w, RAX, WHOLE);
-	x86_alu(x, X_CMP, RDX, RAX);
-	x86_jcc(x, CC_AE, whole);
-	x86_store_imm(x, 1, CHUNK(RDI, status), SLOT_CUT);
-	x86_label(x, whole);
 	x86_lea_label(x, RAX, unreadable);
 	x86_store(x, 8, SLOT(fault), RAX);
 	get(w, RSI, ADDR);
@@ -445,15 +464,16 @@ static void emit_interface(struct walk *w)
 	get(w, RDI, DATA);
 	x86_alu_mem_imm(x, X_CMP, 4, FIELD(RSI, table_dynamic, direct), 0);
 	x86_jcc(x, CC_NE, direct);
+	x86_test(x, RDI, RDI);
+	x86_jcc(x, CC_E, w->edge_next);
 	x86_imm(x, RAX, 1);
 	x86_jmp(x, w->copy);
 	x86_label(x, direct); /* the word is the value */
 	set(w, TO_SHAPE, RCX);
 	x86_store_imm(x, 8, SLOT_AT(words, ADDR), 0);
+	x86_store_imm(x, 8, SLOT_AT(words, STATUS), SLOT_OK);
+	chunk_room(w);
 	x86_imm(x, RDX, 8);
-	x86_imm(x, RDI, code_record_limit(w->g->p));
-	x86_load(x, 4, false, RAX, HEAD(size));
-	x86_alu(x, X_SUB, RDI, RAX);
 	chunk_begin(w);
 	get(w, RAX, DATA);
 	x86_store(x, 8, MEM(RDI, sizeof(struct event_chunk)), RAX);
@@ -554,6 +574,7 @@ void code_walk(struct code *g)
 		x86_store(x, 8, SLOT_AT(more_gpr, i), walk_regs[i]);
 	x86_mov(x, AT, RAX);
 	x86_imm(x, TABLE, g->env->shapes);
+	x86_store_imm(x, 8, SLOT_AT(words, MADE), 0);
 	walk_loop(&w, done);
 	x86_label(x, done);
 	for (size_t i = 0; i < ARRAY_SIZE(walk_regs); i++)
