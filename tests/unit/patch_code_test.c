@@ -608,6 +608,9 @@ static void test_bench(void **state)
 	bench("empty program", &none, 0, harness);
 	bench("string of 32 bytes", &text, 32, harness);
 	bench("string of 256 bytes", &text, 256, harness);
+	bench("string of 0 bytes", &text, 0, harness);
+	bench("string of 8 bytes", &text, 8, harness);
+	bench("string of 16 bytes", &text, 16, harness);
 	bench("text that is not equal (other length)", &never, 32, harness);
 	bench("text that is not equal (same length)", &never, 5, harness);
 	entry.role = PROGRAM_ENTRY;

@@ -335,11 +335,63 @@ static void stacks(void **state)
 	check_stack(64, first, want, 4);
 }
 
+/* ---- a call's latency, and a condition at its return on what its entry saw ---- */
+
+static size_t calls_run(const void *at, uint64_t rax, struct taken *t)
+{
+	struct regs r = {.r = {rax}, .g = (uintptr_t)&fake_g};
+
+	run_code(at, &r);
+	t->n = 0;
+	ring_drain(patch_area_slot(area, 1), take, t);
+	return t->n;
+}
+
+static void latency(void **state)
+{
+	struct ir_insn in[] = {
+		{.op = IR_REGION, .slot = 0},
+		{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+		{.op = IR_SAVE, .a = 0, .imm = 1},
+		{.op = IR_EMIT, .slot = 0, .a = 0},
+		{.op = IR_END},
+	}, out[] = {
+		{.op = IR_REGION, .slot = IR_SLOT_FILTER},
+		{.op = IR_SAVED, .dst = 0, .imm = 1},
+		{.op = IR_FILTER, .a = 0},
+		{.op = IR_END},
+		{.op = IR_REGION, .slot = 0},
+		{.op = IR_LATENCY, .dst = 0},
+		{.op = IR_EMIT, .slot = 0, .a = 0},
+		{.op = IR_END},
+	};
+	struct ir_slot slot = {.kind = VALUE_UINT};
+	struct capture_program entry = {.role = PROGRAM_ENTRY, .call_group = 3, .insns = in, .ninsns = ARRAY_SIZE(in),
+					.slots = &slot, .nslots = 1, .nregs = 1, .g = FAKE_LAYOUT}, ret = entry;
+	static struct taken begun, ended;
+	const void *begins, *ends;
+
+	ret.role = PROGRAM_RETURN;
+	ret.insns = out;
+	ret.ninsns = ARRAY_SIZE(out);
+	patch_setup(PATCH_MIN_RING);
+	begins = compile_ok(&entry, 1);
+	ends = compile_ok(&ret, 2);
+	for (uint64_t saved = 0; saved < 4; saved++) {
+		assert_int_equal(calls_run(begins, saved, &begun), 1);
+		assert_int_equal(calls_run(ends, 0, &ended), saved ? 1 : 0);
+		if (saved) /* tsc_mult is 0.5 */
+			assert_int_equal(ended.event.slots[0].value,
+					 (ended.event.head->time_ns - begun.event.head->time_ns) / 2);
+		assert_int_equal(calls_run(ends, 0, &ended), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pointers), cmocka_unit_test(counts), cmocka_unit_test(interfaces),
-		cmocka_unit_test(limits), cmocka_unit_test(stacks),
+		cmocka_unit_test(limits), cmocka_unit_test(stacks), cmocka_unit_test(latency),
 	};
 
 	world_pc_ret = (uintptr_t)call_code_back;

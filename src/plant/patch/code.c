@@ -286,6 +286,14 @@ static uint32_t record_head_size(const struct capture_program *p)
 	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
+void code_size(struct code *g, uint8_t reg)
+{
+	if (g->known_size)
+		x86_imm(&g->x, reg, g->known_size);
+	else
+		x86_load(&g->x, 4, false, reg, SLOT(size));
+}
+
 uint32_t code_record_limit(const struct capture_program *p)
 {
 	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : record_head_size(p) + EVENT_MAX_DATA;
@@ -353,7 +361,8 @@ static void emit_header(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	x86_store_imm(x, 4, HEAD(size), (int32_t)record_head_size(g->p));
+	g->known_size = record_head_size(g->p);
+	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
 	x86_store_imm(x, 4, HEAD(version), (int32_t)(EVENT_VERSION | (uint32_t)record_kind(g->p) << 8 |
 						     (uint32_t)g->p->nslots << 16));
 	x86_store_imm(x, 4, HEAD(probe), (int32_t)g->probe_id);
@@ -377,8 +386,8 @@ static void emit_header(struct code *g)
 static void emit_early(struct code *g)
 {
 	emit_goroutine(g);
-	emit_now(g);
 	code_saved_begin(g);
+	emit_now(g);
 	code_forget(g);
 	g->fault = -1;
 }
@@ -400,7 +409,8 @@ static void emit_commit(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
+	x86_store(x, 4, HEAD(size), RAX);
 	x86_alu_imm(x, X_ADD, RAX, sizeof(struct patch_entry));
 	x86_store(x, 4, MEM(REG_RECORD, -8), RAX);
 	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);

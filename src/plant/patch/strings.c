@@ -193,7 +193,7 @@ static void copied_size(struct code *g, int64_t max)
 	x86_cmov(x, CC_B, RDX, RCX);
 	if (!g->may_overflow)
 		return;
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
 	x86_imm(x, RDI, code_record_limit(g->p));
 	x86_alu(x, X_SUB, RDI, RAX);
 	x86_alu(x, X_CMP, RDX, RDI);
@@ -214,13 +214,13 @@ static void put_slot(struct code *g, uint16_t slot)
 	x86_alu(x, X_CMP, RCX, RAX);
 	x86_cmov(x, CC_A, RCX, RAX);
 	x86_store(x, 4, code_slot(slot, offsetof(struct event_slot, len)), RCX);
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
 	x86_store(x, 8, code_slot(slot, offsetof(struct event_slot, value)), RAX);
 	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
 }
 _Static_assert(SLOT_CUT == SLOT_OK + 1, "put_slot adds");
 
-/* The record's size field says where its data end: the new size is stored when the bytes are there. */
+/* slot.size says where the record's data end: the new size is stored when the bytes are there. */
 static void put_bytes(struct code *g, int64_t max, int done)
 {
 	struct x86 *x = &g->x;
@@ -233,9 +233,10 @@ static void put_bytes(struct code *g, int64_t max, int done)
 	code_copy(g, max);
 	x86_alu_imm(x, X_ADD, RDX, 7);
 	x86_alu_imm(x, X_AND, RDX, -8);
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
 	x86_alu(x, X_ADD, RAX, RDX);
-	x86_store(x, 4, HEAD(size), RAX);
+	x86_store(x, 4, SLOT(size), RAX);
+	g->known_size = 0;
 	x86_jmp(x, done);
 }
 
