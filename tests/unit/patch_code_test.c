@@ -520,6 +520,94 @@ static void test_threads(void **state)
 	assert_int_equal(n + loss_count(LOSS_RING_FULL) + loss_count(LOSS_BUSY), THREADS * THREAD_CALLS);
 }
 
+/* ---- calls of two threads that fight for one set of the table: a return finds its own words, or nothing ---- */
+
+#define FIGHT_DEPTH 3
+#define FIGHT_ROUNDS 100000
+struct fighter {
+	struct caller caller;
+	const void *ends;
+	uint64_t values[FIGHT_DEPTH]; /* of the open calls, as the drain sees them */
+	uint64_t returned;
+};
+
+static void *fight(void *arg)
+{
+	static __thread uint8_t stack[STACK_SIZE];
+	struct fighter *t = arg;
+	struct regs r = {.g = (uintptr_t)&t->caller.g};
+	struct frame f;
+
+	frame_fill(&f, &r, stack);
+	for (uint64_t i = 0; i < FIGHT_ROUNDS; i++) {
+		for (uint64_t d = 0; d < FIGHT_DEPTH; d++) {
+			t->caller.g.hi = UINT64_C(0x7fffffffff00) + 16 * d;
+			f.gpr[N_RAX] = i * 16 + d + 1;
+			call_code(&f, t->caller.code);
+		}
+		for (uint64_t d = FIGHT_DEPTH; d-- > 0;) {
+			t->caller.g.hi = UINT64_C(0x7fffffffff00) + 16 * d;
+			call_code(&f, t->ends);
+		}
+	}
+	return NULL;
+}
+
+static void check_fight(void *arg, const void *record, size_t size)
+{
+	struct fighter *all = arg;
+	struct event e;
+	struct fighter *t;
+	uint64_t value;
+
+	assert_true(event_decode(record, size, &e));
+	t = &all[e.head->goid - 1];
+	assert_int_equal(e.slots[0].status, SLOT_OK);
+	value = e.slots[0].value;
+	if (e.head->kind == EVENT_CALL) {
+		t->values[value % 16 - 1] = value;
+	} else {
+		assert_int_equal(value, t->values[value % 16 - 1]);
+		t->returned++;
+	}
+}
+
+static void test_fight(void **state)
+{
+	static struct fighter fighters[PROCS];
+	struct capture_program entry = NUMBER_PROGRAM(save_insns), ret = NUMBER_PROGRAM(saved_insns);
+	const void *begins, *ends;
+	bool joined = false;
+
+	area_nsaved = PATCH_SAVED_WAYS;
+	patch_setup(1 << 24);
+	area_nsaved = 64;
+	area->stale_tsc = INT64_MAX;
+	entry.role = PROGRAM_ENTRY;
+	ret.role = PROGRAM_RETURN;
+	entry.call_group = ret.call_group = 1;
+	begins = compile_ok(&entry, 1);
+	ends = compile_ok(&ret, 2);
+	for (uint64_t i = 0; i < PROCS; i++) {
+		struct fighter *t = &fighters[i];
+
+		*t = (struct fighter){.caller = {.g = {.m = (uintptr_t)&t->caller.m, .goid = i + 1}, .p = {.id = (int)i},
+						 .m = {.p = &t->caller.p}, .code = begins}, .ends = ends};
+		assert_int_equal(pthread_create(&t->caller.thread, NULL, fight, t), 0);
+	}
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < PROCS; i++)
+			while (!joined && pthread_tryjoin_np(fighters[i].caller.thread, NULL) == EBUSY)
+				for (uint32_t k = 0; k < PROCS; k++)
+					ring_drain(patch_area_slot(area, k), check_fight, fighters);
+		joined = true;
+		for (uint32_t k = 0; k < PROCS; k++)
+			ring_drain(patch_area_slot(area, k), check_fight, fighters);
+	}
+	for (uint32_t i = 0; i < PROCS; i++)
+		assert_in_range(fighters[i].returned, 1, FIGHT_ROUNDS * FIGHT_DEPTH);
+}
+
 /* ---- what cannot be ---- */
 
 static void test_refusals(void **state)
@@ -636,6 +724,7 @@ int main(void)
 		cmocka_unit_test(test_saved),
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_fight),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_bench),
 	};

@@ -113,6 +113,7 @@ static void frame_check(const struct frame *f, const uint8_t *stack)
 #define EXTRA 2
 #define CODE_SIZE (4u << 20)
 static struct patch_area *area;
+static uint32_t area_nsaved = 64;
 static uint8_t *code_memory;
 static size_t code_used;
 static uint8_t *test_stack;
@@ -124,7 +125,7 @@ static void area_init(uint32_t ring)
 
 	if (area)
 		munmap(area, area->bytes);
-	if (patch_area_layout(PROCS, EXTRA, ring, 64, 64, &a, &err) < 0)
+	if (patch_area_layout(PROCS, EXTRA, ring, 64, area_nsaved, &a, &err) < 0)
 		fail_msg("%s", err.text);
 	area = mmap(NULL, a.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(area, MAP_FAILED);
