@@ -668,8 +668,11 @@ static double ns_per_run(const void *code, const struct regs *r)
 static void bench(const char *what, const struct capture_program *p, uint64_t len, double harness)
 {
 	struct regs r = text_regs(len);
+	size_t before = code_used;
+	const void *code = compile_ok(p, 1);
 
-	print_message("# %-44s %6.1f ns\n", what, ns_per_run(compile_ok(p, 1), &r) - harness);
+	before = code_used - before;
+	print_message("# %-44s %6.1f ns, %zu bytes\n", what, ns_per_run(code, &r) - harness, before);
 }
 
 static void test_bench(void **state)
