@@ -1,0 +1,76 @@
+/*
+ * Capture programs → x86-64 code that runs inside the observed program. Pure: bytes in memory; nothing here
+ * touches a process.
+ *
+ * The code of a probe at a site is entered by a jmp and left by a jmp to env->back. At its beginning
+ *   R14 is g, RSP + env->sp_delta the stack pointer at the function's entry (the return address lies there),
+ *   argument or result registers, RBP and XMM are those of the site.
+ * It changes R12, R13 (to 0) and the flags, nothing else: no other register, no XMM (so X15 stays zero), no byte
+ * of any stack; RSP keeps its value throughout. At a function's entry and at a RET, R12, R13 and the flags are
+ * free in Go's ABIInternal.
+ *
+ * Reads of the program's memory may fault. The program's handlers of SIGSEGV and SIGBUS must therefore be the code
+ * that patch_handler_compile makes (same flags, mask and restorer as what was there): it sends a fault within
+ * area.code to slot.fault, everything else to the handler that was there before.
+ */
+#ifndef PLANT_PATCH_CODE_H
+#define PLANT_PATCH_CODE_H
+
+#include "base/buf.h"
+#include "plant/patch/ring.h"
+
+struct patch_env {
+	uint64_t code;            /* run-time address of the first byte that is appended */
+	uint64_t back;            /* where to go on, within 2 GB of the code */
+	uint64_t area;            /* run-time address of the struct patch_area */
+	const struct patch_area *layout; /* its settings: procs … saved_off, target are baked in */
+	uint32_t counts;          /* index of the probe's patch_counts */
+	int32_t sp_delta;
+	uint64_t bias;            /* load bias, of IR_TYPE */
+	uint32_t m_p, p_id;       /* offsets: p in runtime.m (a word, 0: none), id in runtime.p (int32) */
+	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
+	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
+};
+
+/*
+ * Appends to out. -EINVAL (not a valid capture program), -EOPNOTSUPP (what cannot be done here; err says), -ERANGE
+ * (back is too far away, a record could not fit the ring).
+ * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
+ * the entry left no call); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who drains joins them.
+ * Aggregates, no_record and the control's limits are likewise left to who drains; a controlled program counts
+ * its hits.
+ */
+int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
+		  struct err *err);
+
+/*
+ * A table of shapes for the walk over a record's chunks, at any 8-aligned address of the program. Once for each
+ * binary and bias, after shape_table_finish.
+ */
+void patch_shapes(const struct shape_table *t, uint64_t bias, struct buf *out);
+
+/* The handler of a signal; next is the address of the handler before. Position independent. */
+int patch_handler_compile(uint64_t area, const struct patch_area *layout, uint64_t next, struct buf *out,
+			  struct err *err);
+
+/*
+ * Fills in a layout (offsets and sizes) for that many Ps: ring_bytes a power of two from PATCH_MIN_RING on.
+ * ret->bytes is the size to map; a fresh area is that struct at the start, and zeros.
+ */
+int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t ring_bytes, uint32_t ncounts, uint32_t nsaved,
+		      struct patch_area *ret, struct err *err);
+
+static inline struct patch_slot *patch_area_slot(struct patch_area *a, uint32_t i)
+{
+	return (struct patch_slot *)(void *)((char *)a + a->slots_off + (uint64_t)i * a->slot_bytes);
+}
+static inline uint8_t *patch_slot_ring(struct patch_slot *s)
+{
+	return (uint8_t *)s + PATCH_RING_OFF;
+}
+static inline struct patch_counts *patch_area_counts(struct patch_area *a, uint32_t i)
+{
+	return (struct patch_counts *)(void *)((char *)a + a->counts_off) + i;
+}
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * The memory that a patched program and earshot share: settings, counters, and a slot for each P with the ring
+ * that this P's goroutines write to. Only code made by code.h runs on the program's side.
+ *
+ * A slot is used by one thread at a time. The first `procs` slots belong to Ps: a P runs one goroutine, and our
+ * code is never preempted by Go (its pc is not Go code). The `extra` slots behind them are for threads without a
+ * P, for Ps with an id beyond, and for a P whose slot is in use (a signal handler in the middle of our code): such
+ * a thread takes one by an atomic exchange of `busy` and gives it back. When all are taken the event is dropped
+ * and counted (LOSS_BUSY); nobody ever waits.
+ *
+ * A ring: positions only grow; a position's place is pos & (ring_bytes - 1). The producer writes entries at
+ * `write` and then moves it: all between `read` and `write` is complete. The consumer alone moves `read`. An entry
+ * is never split: a PATCH_ENTRY_PAD fills up the end. Records of one goroutine can lie in several rings; their
+ * time orders them. header.time_ns holds the time-stamp counter: whoever drains converts it (constant_tsc and
+ * nonstop_tsc are required, see /proc/cpuinfo).
+ *
+ * Nobody listening: a ring that is full looks at the heartbeat. When it is older than stale_tsc, `on` becomes 0,
+ * and all code takes the short way out from then on, until a consumer sets it to 1 again.
+ */
+#ifndef PLANT_PATCH_RING_H
+#define PLANT_PATCH_RING_H
+
+#include "event/event.h"
+#include "event/loss.h"
+#include "probe/ir.h"
+
+#define PATCH_MAGIC 0x32504145u /* "EAP2" */
+#define PATCH_MAX_CODE 128       /* regions of code */
+#define PATCH_LOSSES 8           /* enum loss below this, counted in the program */
+
+struct patch_counts {            /* of one probe */
+	uint64_t loss[PATCH_LOSSES];
+	uint64_t hits;               /* of a controlled program: filtered ones too */
+	uint64_t reserved[7];
+};
+_Static_assert(sizeof(struct patch_counts) == 128, "whole cache lines");
+
+/* A call, or what a span keeps: found by key, which is made of goroutine, group and (of calls) depth. */
+struct patch_saved {
+	uint64_t key;                /* 0: free. The lowest bit: its owner is writing */
+	uint64_t tsc;                /* of the last write: the oldest of a set gives way */
+	uint64_t word[IR_MAX_SAVED];
+	uint64_t valid;              /* bit k: word[k] was kept (of calls; else a word of 0 is none) */
+	uint64_t reserved;
+};
+_Static_assert(sizeof(struct patch_saved) == 64, "a cache line");
+#define PATCH_SAVED_WAYS 4       /* a key can lie in these, from (hash & (nsaved - 1) & ~3) on */
+
+/* A probe's counters lie at counts_off + index * 128: whoever plants gives each probe an index. */
+struct patch_area {
+	uint32_t magic, size;        /* size: of this struct, tells versions apart */
+	uint32_t on;                 /* 0: all code takes the short way out */
+	uint32_t target;             /* goes into event_header.target */
+	uint32_t procs, extra;       /* numbers of slots; extra is at least 1 */
+	uint32_t slot_bytes;         /* from one slot to the next */
+	uint32_t ring_bytes;         /* power of two, at least PATCH_MIN_RING */
+	uint64_t slots_off;          /* of the first slot, from the area's start; a multiple of 4096 */
+	uint64_t counts_off, ncounts;
+	uint64_t saved_off, nsaved;  /* power of two, at least PATCH_SAVED_WAYS */
+	uint64_t bytes;              /* of the whole area */
+	uint64_t heartbeat_tsc;      /* the consumer stores rdtsc here, each time it drains */
+	uint64_t stale_tsc;
+	uint64_t ncode;              /* our code, for the fault handler. The entry first, then the number */
+	struct {
+		uint64_t low, high;
+	} code[PATCH_MAX_CODE];
+};
+
+#define PATCH_MIN_RING (128u << 10)
+#define PATCH_WORK 512
+
+struct patch_slot {
+	/* the producer's */
+	uint64_t write;
+	uint64_t read_seen;          /* the consumer's position as last looked at */
+	uint32_t busy, reserved0;
+	uint64_t reserved1[5];
+	/* the consumer's */
+	uint64_t read;
+	uint64_t reserved2[7];
+	/* private to the code */
+	uint64_t fault;              /* where a read that faults goes on */
+	uint64_t gpr[8];             /* the site's registers that the code uses itself */
+	uint64_t given_g, given_sp;  /* IR_GOROUTINE */
+	uint64_t more_gpr[5];        /* those that only the walk over chunks uses */
+	uint64_t words[8];           /* of a map's search, or of the walk */
+	uint64_t saved[IR_MAX_SAVED], saved_valid;
+	uint64_t goid, depth;
+	uint64_t size;               /* of the record so far */
+	uint64_t now;                /* time stamp of this event, */
+	uint64_t call_tsc;           /* and of the call that returns */
+	uint64_t regs[IR_MAX_REGS];
+	uint8_t work[PATCH_WORK];
+	/* ring_bytes follow at PATCH_RING_OFF */
+};
+#define PATCH_RING_OFF 4096
+_Static_assert(sizeof(struct patch_slot) <= PATCH_RING_OFF, "the ring comes behind");
+
+enum patch_entry_kind { PATCH_ENTRY_RECORD, PATCH_ENTRY_PAD };
+struct patch_entry {
+	uint32_t size;               /* of the whole entry, this header too; a multiple of 8 */
+	uint32_t kind;               /* enum patch_entry_kind */
+	/* a record follows (event.h), its time_ns being a time stamp */
+};
+_Static_assert(sizeof(struct patch_entry) == 8, "shared layout");
+
+#endif
