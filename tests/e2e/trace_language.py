@@ -372,7 +372,7 @@ WRONG = [
     ("open-string", "main.Login if user == \"x", ["string"], None),
     ("bad-linear", "main.Login { hist(n, 10, 0, 1) }", ["hist"], None),
     ("empty", "", [], None),
-    ("panicked", "main.Throws if panicked", ["panicked"], "panicked"),
+    ("panicked", "main.Throws if !panicked", ["panicked"], "!panicked"),
     ("no-results", "main.Sleeper if err != nil", ["err"], "err"),
 ]
 
