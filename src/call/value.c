@@ -97,7 +97,7 @@ static void read_text(struct reader *r, size_t slot, const struct ir_slot *what,
 	}
 	bytes = event_bytes(r->e, slot, &len);
 	ret->form = form;
-	ret->u = 1; /* nil or not: a slot does not say */
+	ret->u = s->copied || s->value; /* 0: nil */
 	ret->text = bytes ? arena_strndup(r->c->arena, bytes, len) : "";
 	ret->len = len;
 	ret->full_len = s->len;

@@ -94,8 +94,7 @@ static void end_period(struct budget *b)
 	double used = cpu > b->cpu_ns ? (double)(cpu - b->cpu_ns) : 0;
 	double cost = cost_of_all(b) - b->cost_ns, before = b->duty;
 
-	/* The program's own time is what it would use without us. */
-	b->last = cost / MAX(used - cost, (double)IDLE_NS);
+	b->last = cost / MAX(used, (double)IDLE_NS); /* what a probe costs is part of what the program uses */
 	b->highest = MAX(b->highest, b->last);
 	b->periods++;
 	if (b->last > b->o.share)

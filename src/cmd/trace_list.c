@@ -4,16 +4,17 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "sink/text.h"
 
-/* " 1.2 µs", or the class where prices are not known. */
+/* "1.25 µs", or "?" where prices are not known. */
 static void price_text(const struct trace_subject *t, size_t probe, const struct observer *ob, struct buf *out)
 {
 	double ns = ob ? trace_subject_price(t, probe, ob) : 0;
+	char text[24] = "?";
 
 	if (ns > 0)
-		buf_printf(out, "%.2g µs", ns / 1e3);
-	else
-		buf_str(out, "?");
+		format_duration((uint64_t)ns, text);
+	buf_str(out, text);
 }
 
 static size_t probe_of(const struct trace_subject *t, const struct call_plan *p)

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sink/text.h"
+
 #define SITES_ASK 1000     /* more than this want --yes */
 #define SITES_TELL 100     /* more than this are announced with their price */
 #define REFUSALS_TOLD 5
@@ -141,10 +143,13 @@ void trace_subject_announce(const struct trace_subject *t, const struct observer
 			    void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	unsigned told = 0;
+	char price[24];
 
-	if (t->nsites > SITES_TELL)
-		note(arg, "planting %zu sites in %zu functions; a call will cost the program about %.2g µs more", t->nsites,
-		     t->plans.len - t->refused, mean_call_price(t, ob) / 1e3);
+	if (t->nsites > SITES_TELL) {
+		format_duration((uint64_t)mean_call_price(t, ob), price);
+		note(arg, "planting %zu sites in %zu functions; a call will cost the program about %s more", t->nsites,
+		     t->plans.len - t->refused, price);
+	}
 	for (size_t i = 0; i < t->plans.len && told < REFUSALS_TOLD; i++)
 		if (t->plans.data[i].why) {
 			note(arg, "%s is not traced: %s", t->plans.data[i].name, t->plans.data[i].why);

@@ -63,7 +63,8 @@ struct event_slot {
 	uint8_t reserved;
 	uint16_t copied;  /* bytes in the record */
 	uint32_t len;     /* full length in the program */
-	uint64_t value;   /* scalar; or offset of the bytes from the record's start; or their address */
+	uint64_t value;   /* scalar; or offset of the bytes from the record's start; or, where none are copied, their
+			   * address (0: of a nil slice) */
 };
 _Static_assert(sizeof(struct event_slot) == 16, "wire format");
 

@@ -4,6 +4,7 @@
  * for values.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "probe/compiler.h"
 
@@ -18,8 +19,8 @@ bool wants_image(const struct compiler *c, const struct value *v)
 
 	if (!c->whole || !c->shapes || v->place == PLACE_CONST || t == &type_word_type || is_scalar_like(t))
 		return false;
-	if (t->kind == KIND_POINTER)
-		return t->elem && !is_scalar_like(t->elem) && t->elem->kind != KIND_INVALID;
+	if (t->kind == KIND_POINTER) /* what stands for a type parameter is not known to be of that type */
+		return t->elem && t->elem->kind != KIND_INVALID && strncmp(t->elem->name, "go.shape.", 9);
 	return t->kind != KIND_STRING && !(t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_UINT8);
 }
 

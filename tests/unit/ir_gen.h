@@ -170,6 +170,7 @@ static void emit_str(struct machine *m, const struct ir_insn *i)
 	}
 	s->status = n == len ? SLOT_OK : SLOT_CUT;
 	s->copied = n;
+	s->value = m->v[i->a];
 	m->data += (n + 7) & ~(uint64_t)7;
 	if (m->data > EVENT_MAX_DATA)
 		m->data = EVENT_MAX_DATA + 8; /* padding over the edge: full */

@@ -251,6 +251,7 @@ int code_emit_str(struct code *g, const struct ir_insn *i)
 	code_get(g, RSI, i->a);
 	code_forget(g);
 	x86_store_imm(x, 8, code_slot(i->slot, 0), SLOT_OK);
+	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RSI);
 	x86_test(x, RCX, RCX);
 	x86_jcc(x, CC_E, done);
 	copied_size(g, max);

@@ -561,7 +561,9 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 	int32_t max = (int32_t)MIN(i->imm, EVENT_MAX_STRING);
 
 	gen_get(g, R9, i->b);
+	gen_get(g, R1, i->a);
 	emit_store_imm(e, 8, REG_RECORD, off, SLOT_OK);
+	emit_store(e, 8, REG_RECORD, off + 8, R1);
 	emit_jump_if_imm(e, BPF_JEQ, R9, 0, done);
 	emit_alu(e, BPF_MOV, R8, R9);
 	emit_jump_if_imm(e, BPF_JLE, R8, max, within);
