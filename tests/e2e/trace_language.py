@@ -399,8 +399,13 @@ def _mismatched_declaration():
 
 
 def _unknown_type():
-    return _wrong("main.Login(n int, user string, vip bool, p *Persn, items []Item, attrs map[string]string, any any)",
-                  mentions=["Persn", "main.Person"], mode="sw")
+    """A type that the binary does not have keeps its own parameter from being read, and no other."""
+    text = "main.Login(n int, user string, vip bool, p *Persn, items []Item, attrs map[string]string, any any)"
+    with Calls(newest("sw")) as program, Trace(program.pid, text) as t:
+        said, _ = program.ask("login", 8)
+        seen = t.end()
+    assert [c["args"]["user"] for c in seen] == [c["args"]["user"][1] for c in said], seen[:1]
+    assert all(not isinstance(c["args"]["p"], dict) or "unreadable" in c["args"]["p"] for c in seen), seen[1]
 
 
 def _not_go():
