@@ -40,7 +40,8 @@ struct patch_saved {
 	uint64_t key;                /* 0: free. The lowest bit: its owner is writing */
 	uint64_t tsc;                /* of the last write: the oldest of a set gives way */
 	uint64_t word[IR_MAX_SAVED];
-	uint64_t reserved[2];
+	uint64_t valid;              /* bit k: word[k] was kept (of calls; else a word of 0 is none) */
+	uint64_t reserved;
 };
 _Static_assert(sizeof(struct patch_saved) == 64, "a cache line");
 #define PATCH_SAVED_WAYS 4       /* a key can lie in these, from (hash & (nsaved - 1) & ~3) on */
@@ -82,8 +83,10 @@ struct patch_slot {
 	uint64_t gpr[8];             /* the site's registers that the code uses itself */
 	uint64_t given_g, given_sp;  /* IR_GOROUTINE */
 	uint64_t words[8];           /* of a map's search */
-	uint64_t saved[IR_MAX_SAVED];
-	uint64_t call_tsc;           /* of the call that returns */
+	uint64_t saved[IR_MAX_SAVED], saved_valid;
+	uint64_t goid, depth;
+	uint64_t now;                /* time stamp of this event, */
+	uint64_t call_tsc;           /* and of the call that returns */
 	uint64_t regs[IR_MAX_REGS];
 	uint8_t work[PATCH_WORK];
 	/* ring_bytes follow at PATCH_RING_OFF */

@@ -1,0 +1,547 @@
+/*
+ * A capture program as x86-64, the shape of it:
+ *
+ *   off when area.on is 0
+ *   the P's slot (g.m.p.id), or one of the extra slots
+ *   the five registers that the code uses itself → slot
+ *   the goroutine part and the filter: what does not pass has written nothing but its slot
+ *   goid and depth, room in the ring, header, empty slots, one region a slot
+ *   the ring's write position: the record is there
+ *   the registers back, and back
+ *
+ * No stack: where Go's is, and how much is left, nobody knows at a function's entry (it may have only the few
+ * bytes that a nosplit function is promised), and a goroutine's stack is read and moved by others. So everything
+ * lies in the slot, whose address is R13, and there are no calls.
+ *
+ * Reads that fault. A pointer that typed, live Go memory holds can be read, by Go's own rules. But not all are
+ * live (a result register after a panic, a stale word behind an expression), and unsafe, cgo and munmap know no
+ * rules. To ask before each read (mincore, process_vm_readv: 200 ns and more) is too slow, and an answer that was
+ * kept is wrong once another thread unmaps. So the read is simply done, as the kernel itself does with the memory
+ * of processes: slot.fault says beforehand where to go on, and the handler of SIGSEGV and SIGBUS (handler.c) sends
+ * a fault there. Nothing is assumed about mappings, and a read that succeeds costs what it costs. What it rests
+ * on: that the handler stays ours. Go sets its own once, at start; C code in the program can replace it, and must
+ * then forward faults that are not its own, as Go demands of it too (os/signal, "Go programs that use cgo").
+ *
+ * Order. x86 keeps stores in order: a consumer that sees `write` move sees the whole record.
+ */
+#include "plant/patch/gen.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "event/loss.h"
+
+_Static_assert(LOSS_RING_FULL < PATCH_LOSSES && LOSS_BUSY < PATCH_LOSSES && LOSS_NO_GOROUTINE < PATCH_LOSSES &&
+		       LOSS_FILTER_UNREADABLE < PATCH_LOSSES && LOSS_CALLS_FULL < PATCH_LOSSES,
+	       "they index patch_counts");
+
+static const uint8_t used_regs[] = {RAX, RCX, RDX, RSI, RDI};
+
+#define AREA(field) MEM(R12, offsetof(struct patch_area, field))
+
+/* ---- what the other files use ---- */
+
+static int label_once(struct code *g, int *label)
+{
+	if (*label < 0)
+		*label = x86_label_new(&g->x);
+	return *label;
+}
+
+int code_drop(struct code *g, unsigned drop)
+{
+	return label_once(g, &g->drop[drop]);
+}
+
+int code_fail(struct code *g, enum slot_status s)
+{
+	if (!g->in_region)
+		return code_drop(g, LOSS_NO_GOROUTINE);
+	if (!g->in_filter)
+		return label_once(g, &g->fail[s]);
+	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
+		return code_drop(g, LOSS_FILTER_UNREADABLE);
+	return code_drop(g, DROP_SILENT);
+}
+
+void code_fault(struct code *g, int label)
+{
+	if (g->fault == label)
+		return;
+	x86_lea_label(&g->x, RDX, label);
+	x86_store(&g->x, 8, SLOT(fault), RDX);
+	g->fault = label;
+}
+
+void code_join(struct code *g, int label)
+{
+	x86_label(&g->x, label);
+	g->fault = -1;
+	g->cached = IR_NO_REG;
+}
+
+void code_get(struct code *g, uint8_t dst, uint16_t vreg)
+{
+	if (g->cached != vreg)
+		x86_load(&g->x, 8, false, dst, SLOT_AT(regs, vreg));
+	else if (dst != RAX)
+		x86_mov(&g->x, dst, RAX);
+	if (dst == RAX)
+		g->cached = vreg;
+}
+
+void code_put(struct code *g, uint16_t vreg)
+{
+	x86_store(&g->x, 8, SLOT_AT(regs, vreg), RAX);
+	g->cached = vreg;
+}
+
+void code_forget(struct code *g)
+{
+	g->cached = IR_NO_REG;
+}
+
+struct x86_mem code_slot(uint16_t slot, unsigned off)
+{
+	return MEM(REG_RECORD, sizeof(struct event_header) + slot * sizeof(struct event_slot) + off);
+}
+
+bool code_has(const struct capture_program *p, enum ir_op op)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == op)
+			return true;
+	return false;
+}
+
+/* ---- in and out ---- */
+
+static uint64_t slot_addr(const struct code *g, uint32_t n)
+{
+	return g->env->area + g->env->layout->slots_off + (uint64_t)n * g->env->layout->slot_bytes;
+}
+
+static struct x86_mem counter(const struct code *g, size_t off)
+{
+	return MEM(R12, g->env->layout->counts_off + g->env->counts * sizeof(struct patch_counts) + off);
+}
+
+/* R13 = an extra slot that is ours now, or counted and out. R12 and R13 are all there is. */
+static void emit_extra_slot(struct code *g, int have, int out)
+{
+	const struct patch_area *l = g->env->layout;
+	int again = x86_label_new(&g->x);
+	struct x86 *x = &g->x;
+
+	x86_imm(x, R13, slot_addr(g, l->procs));
+	x86_label(x, again);
+	x86_imm(x, R12, 1);
+	x86_xchg32(x, SLOT(busy), R12);
+	x86_test(x, R12, R12);
+	x86_jcc(x, CC_E, have);
+	x86_alu_imm(x, X_ADD, R13, (int32_t)l->slot_bytes);
+	x86_imm(x, R12, slot_addr(g, l->procs + l->extra));
+	x86_alu(x, X_CMP, R13, R12);
+	x86_jcc(x, CC_B, again);
+	x86_imm(x, R12, g->env->area);
+	x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * LOSS_BUSY));
+	x86_jmp(x, out);
+}
+
+/* What begins the code; the way to the extra slots comes later, out of line. */
+static void emit_enter(struct code *g, int have, int extra, int out)
+{
+	const struct patch_area *l = g->env->layout;
+	struct x86 *x = &g->x;
+
+	x86_imm(x, R12, g->env->area);
+	x86_alu_mem_imm(x, X_CMP, 4, AREA(on), 0);
+	x86_jcc(x, CC_E, out);
+	if (g->p->controlled)
+		x86_lock_inc(x, counter(g, offsetof(struct patch_counts, hits)));
+	x86_test(x, R14, R14);
+	x86_jcc(x, CC_E, extra);
+	x86_load(x, 8, false, R13, MEM(R14, g->p->g.m));
+	x86_test(x, R13, R13);
+	x86_jcc(x, CC_E, extra);
+	x86_load(x, 8, false, R13, MEM(R13, g->env->m_p));
+	x86_test(x, R13, R13);
+	x86_jcc(x, CC_E, extra);
+	x86_load(x, 4, false, R13, MEM(R13, g->env->p_id));
+	x86_alu_imm(x, X_CMP, R13, (int32_t)l->procs);
+	x86_jcc(x, CC_AE, extra);
+	x86_imul_imm(x, R13, R13, (int32_t)l->slot_bytes);
+	x86_lea(x, R13, MEMX(R13, R12, l->slots_off));
+	x86_alu_mem_imm(x, X_CMP, 4, SLOT(busy), 0);
+	x86_jcc(x, CC_NE, extra);
+	x86_store_imm(x, 4, SLOT(busy), 1);
+	x86_label(x, have);
+	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
+		x86_store(x, 8, SLOT_AT(gpr, i), used_regs[i]);
+	x86_store_imm(x, 8, SLOT(fault), 0);
+}
+
+static void emit_leave(struct code *g, int out)
+{
+	struct x86 *x = &g->x;
+
+	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
+		x86_load(x, 8, false, used_regs[i], SLOT_AT(gpr, i));
+	x86_store_imm(x, 4, SLOT(busy), 0);
+	x86_label(x, out);
+	x86_imm(x, R13, 0);
+	x86_jmp_to(x, g->env->back);
+}
+
+/* A full ring and an old heartbeat: nobody listens. Signed: the consumer's CPU may be a little ahead. */
+static void emit_switch_off(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int alive = x86_label_new(x);
+
+	x86_rdtsc(x);
+	x86_shift(x, X_SHL, RDX, 32);
+	x86_alu(x, X_OR, RAX, RDX);
+	x86_alu_load(x, X_SUB, RAX, AREA(heartbeat_tsc));
+	x86_alu_load(x, X_CMP, RAX, AREA(stale_tsc));
+	x86_jcc(x, CC_LE, alive);
+	x86_store_imm(x, 4, AREA(on), 0);
+	x86_label(x, alive);
+}
+
+static void emit_drops(struct code *g, int leave)
+{
+	struct x86 *x = &g->x;
+
+	for (unsigned d = 0; d < DROP_COUNT; d++) {
+		if (g->drop[d] < 0)
+			continue;
+		x86_label(x, g->drop[d]);
+		if (d != DROP_SILENT) {
+			x86_imm(x, R12, g->env->area);
+			x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * d));
+		}
+		if (d == LOSS_RING_FULL)
+			emit_switch_off(g);
+		x86_jmp(x, leave);
+	}
+}
+
+static void emit_fails(struct code *g)
+{
+	for (size_t i = 0; i < g->fails.len; i++) {
+		const struct code_fail *f = &g->fails.data[i];
+
+		x86_label(&g->x, f->label);
+		x86_store_imm(&g->x, 8, code_slot(f->slot, 0), (int32_t)f->status);
+		x86_jmp(&g->x, f->resume);
+	}
+}
+
+/* ---- the parts before the captures ---- */
+
+static const struct ir_insn *find_goroutine(const struct capture_program *p)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == IR_GOROUTINE)
+			return &p->insns[i];
+	return NULL;
+}
+
+/* slot.goid, slot.depth. */
+static void emit_goroutine(struct code *g)
+{
+	const struct ir_insn *given = find_goroutine(g->p);
+	const struct goroutine_layout *l = &g->p->g;
+	int no = code_drop(g, LOSS_NO_GOROUTINE);
+	struct x86 *x = &g->x;
+
+	code_fault(g, no);
+	code_forget(g);
+	if (given)
+		x86_load(x, 8, false, RCX, SLOT(given_g));
+	else
+		x86_mov(x, RCX, R14);
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, no);
+	x86_load(x, 8, false, RAX, MEM(RCX, l->goid));
+	x86_store(x, 8, SLOT(goid), RAX);
+	if (g->p->role == PROGRAM_EXIT || (given && given->b == IR_NO_REG)) {
+		x86_store_imm(x, 8, SLOT(depth), 0);
+		return;
+	}
+	x86_load(x, 8, false, RAX, MEM(RCX, l->stack_hi));
+	if (given) {
+		x86_alu_load(x, X_SUB, RAX, SLOT(given_sp));
+	} else {
+		x86_alu(x, X_SUB, RAX, RSP);
+		if (g->env->sp_delta)
+			x86_alu_imm(x, X_SUB, RAX, g->env->sp_delta);
+	}
+	x86_store(x, 8, SLOT(depth), RAX);
+}
+
+static uint32_t record_head_size(const struct capture_program *p)
+{
+	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
+}
+
+/* REG_RECORD = room for the largest record in the ring. */
+static void emit_reserve(struct code *g)
+{
+	uint32_t ring = g->env->layout->ring_bytes;
+	int32_t limit = (int32_t)(ring - (g->max_size + sizeof(struct patch_entry)));
+	int again = x86_label_new(&g->x), room = x86_label_new(&g->x), whole = x86_label_new(&g->x);
+	struct x86 *x = &g->x;
+
+	x86_label(x, again);
+	x86_load(x, 8, false, RAX, SLOT(write));
+	x86_mov(x, RCX, RAX);
+	x86_alu_load(x, X_SUB, RCX, SLOT(read_seen));
+	x86_alu_imm(x, X_CMP, RCX, limit);
+	x86_jcc(x, CC_BE, room);
+	x86_load(x, 8, false, RDX, SLOT(read));
+	x86_store(x, 8, SLOT(read_seen), RDX);
+	x86_mov(x, RCX, RAX);
+	x86_alu(x, X_SUB, RCX, RDX);
+	x86_alu_imm(x, X_CMP, RCX, limit);
+	x86_jcc(x, CC_A, code_drop(g, LOSS_RING_FULL));
+	x86_label(x, room);
+	x86_mov(x, RCX, RAX);
+	x86_alu_imm(x, X_AND, RCX, (int32_t)(ring - 1));
+	x86_lea(x, REG_RECORD, MEMX(REG_SLOT, RCX, PATCH_RING_OFF + sizeof(struct patch_entry)));
+	x86_alu_imm(x, X_CMP, RCX, limit);
+	x86_jcc(x, CC_BE, whole);
+	x86_imm(x, RDX, ring);
+	x86_alu(x, X_SUB, RDX, RCX);
+	x86_store(x, 4, MEM(REG_RECORD, -8), RDX);
+	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_PAD);
+	x86_alu(x, X_ADD, RAX, RDX);
+	x86_store(x, 8, SLOT(write), RAX);
+	x86_jmp(x, again);
+	x86_label(x, whole);
+}
+
+/* RAX = slot.now: the time of this event. */
+static void emit_now(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	x86_rdtsc(x);
+	x86_shift(x, X_SHL, RDX, 32);
+	x86_alu(x, X_OR, RAX, RDX);
+	x86_store(x, 8, SLOT(now), RAX);
+}
+
+static enum event_kind record_kind(const struct capture_program *p)
+{
+	static const enum event_kind kinds[] = {
+		[PROGRAM_POINT] = EVENT_POINT,    [PROGRAM_ENTRY] = EVENT_CALL,
+		[PROGRAM_RETURN] = EVENT_RETURN,  [PROGRAM_UNWIND] = EVENT_UNWOUND,
+		[PROGRAM_EXIT] = EVENT_UNWOUND,
+	};
+
+	return kinds[p->role];
+}
+
+static void emit_header(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	x86_store_imm(x, 4, HEAD(size), (int32_t)record_head_size(g->p));
+	x86_store_imm(x, 4, HEAD(version), (int32_t)(EVENT_VERSION | (uint32_t)record_kind(g->p) << 8 |
+						     (uint32_t)g->p->nslots << 16));
+	x86_store_imm(x, 4, HEAD(probe), (int32_t)g->probe_id);
+	x86_store_imm(x, 4, HEAD(target), (int32_t)g->env->layout->target);
+	x86_load(x, 8, false, RAX, SLOT(goid));
+	x86_store(x, 8, HEAD(goid), RAX);
+	x86_load(x, 8, false, RAX, SLOT(depth));
+	x86_store(x, 8, HEAD(depth), RAX);
+	x86_store_imm(x, 8, HEAD(chunks), 0);
+	if (code_saved_early(g->p))
+		x86_load(x, 8, false, RAX, SLOT(now));
+	else
+		emit_now(g);
+	x86_store(x, 8, HEAD(time_ns), RAX);
+	for (uint16_t i = 0; i < g->p->nslots; i++) {
+		x86_store_imm(x, 8, code_slot(i, 0), SLOT_ABSENT);
+		x86_store_imm(x, 8, code_slot(i, 8), 0);
+	}
+}
+
+static void emit_early(struct code *g)
+{
+	emit_goroutine(g);
+	emit_now(g);
+	code_saved_begin(g);
+	code_forget(g);
+	g->fault = -1;
+}
+
+static void emit_record_begin(struct code *g)
+{
+	g->in_region = g->in_filter = false;
+	if (!code_saved_early(g->p)) {
+		emit_goroutine(g);
+		code_saved_begin(g);
+	}
+	emit_reserve(g);
+	emit_header(g);
+	code_forget(g);
+}
+
+/* The entry's size, then the position: the consumer may look from then on. */
+static void emit_commit(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	x86_load(x, 4, false, RAX, HEAD(size));
+	x86_alu_imm(x, X_ADD, RAX, sizeof(struct patch_entry));
+	x86_store(x, 4, MEM(REG_RECORD, -8), RAX);
+	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);
+	x86_alu_load(x, X_ADD, RAX, SLOT(write));
+	x86_store(x, 8, SLOT(write), RAX);
+}
+
+/* ---- regions ---- */
+
+static void region_begin(struct code *g, const struct ir_insn *i)
+{
+	g->in_region = true;
+	g->in_filter = i->slot == IR_SLOT_FILTER;
+	g->slot = i->slot;
+	g->fault = -1;
+	code_forget(g);
+	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
+		g->fail[s] = -1;
+}
+
+static void region_end(struct code *g)
+{
+	int resume = x86_label_new(&g->x);
+
+	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
+		if (!g->in_filter && g->fail[s] >= 0)
+			vec_push(&g->fails, ((struct code_fail){.label = g->fail[s], .resume = resume,
+							       .slot = g->slot, .status = (enum slot_status)s}));
+	code_join(g, resume);
+	g->in_region = g->in_filter = false;
+}
+
+static bool is_capture(const struct ir_insn *i)
+{
+	return i->op == IR_REGION && i->slot != IR_SLOT_FILTER;
+}
+
+static bool is_filter(const struct ir_insn *i)
+{
+	return i->op == IR_REGION && i->slot == IR_SLOT_FILTER;
+}
+
+static int emit_body(struct code *g)
+{
+	const struct capture_program *p = g->p;
+	bool early = !code_saved_early(p), begun = false;
+
+	for (size_t i = 0; i < p->ninsns; i++) {
+		const struct ir_insn *in = &p->insns[i];
+		int r = 0;
+
+		if (!early && in->op == IR_REGION) {
+			emit_early(g);
+			early = true;
+		}
+		if (!begun && is_capture(in)) {
+			emit_record_begin(g);
+			begun = true;
+		}
+		if (is_capture(in) || is_filter(in))
+			region_begin(g, in);
+		else if (in->op == IR_END)
+			region_end(g);
+		else
+			r = code_insn(g, in);
+		if (r < 0)
+			return r;
+	}
+	if (!early)
+		emit_early(g);
+	if (!begun)
+		emit_record_begin(g);
+	code_saved_end(g);
+	emit_commit(g);
+	return 0;
+}
+
+/* ---- all of it ---- */
+
+static void measure(struct code *g)
+{
+	uint64_t data = 0;
+
+	for (size_t i = 0; i < g->p->ninsns; i++)
+		if (g->p->insns[i].op == IR_EMIT_STR)
+			data += ALIGN_UP((uint64_t)MIN(MAX(g->p->insns[i].imm, 0), EVENT_MAX_STRING), 8);
+	g->may_overflow = data > EVENT_MAX_DATA;
+	g->max_size = record_head_size(g->p) + (uint32_t)MIN(data, EVENT_MAX_DATA);
+}
+
+static int check_env(const struct code *g)
+{
+	const struct patch_area *l = g->env->layout;
+
+	if (l->ring_bytes < PATCH_MIN_RING || l->ring_bytes & (l->ring_bytes - 1) || !l->extra ||
+	    g->env->counts >= l->ncounts)
+		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
+	if (g->p->nregs > IR_MAX_REGS)
+		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
+	return 0;
+}
+
+static int generate(struct code *g)
+{
+	int have = x86_label_new(&g->x), extra = x86_label_new(&g->x), out = x86_label_new(&g->x);
+	int leave = x86_label_new(&g->x);
+	int r;
+
+	emit_enter(g, have, extra, out);
+	r = emit_body(g);
+	if (r < 0)
+		return r;
+	x86_label(&g->x, leave);
+	emit_leave(g, out);
+	emit_fails(g);
+	emit_drops(g, leave);
+	x86_label(&g->x, extra);
+	emit_extra_slot(g, have, out);
+	if (x86_finish(&g->x) < 0)
+		return err_set(g->err, -ERANGE, "the code at %#llx is more than 2 GB from the function at %#llx",
+			       (unsigned long long)g->env->code, (unsigned long long)g->env->back);
+	return 0;
+}
+
+int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
+		  struct err *err)
+{
+	_cleanup_(cleanup_free) int *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
+	struct code g = {.p = p, .env = env, .probe_id = probe_id, .labels = labels, .fault = -1,
+			.cached = IR_NO_REG, .err = err};
+	size_t start = out->len;
+	int r = capture_verify(p, err);
+
+	if (r == 0)
+		r = check_env(&g);
+	if (r < 0)
+		return r;
+	memset(g.drop, -1, sizeof(g.drop));
+	x86_begin(&g.x, out, env->code);
+	for (unsigned i = 0; i < p->nlabels; i++)
+		labels[i] = x86_label_new(&g.x);
+	measure(&g);
+	r = generate(&g);
+	if (r < 0)
+		out->len = start;
+	vec_done(&g.fails);
+	x86_done(&g.x);
+	return r;
+}

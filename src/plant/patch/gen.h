@@ -1,0 +1,75 @@
+/* What the files of the x86-64 code generator share: code.c (the program), ops.c, strings.c, mapstr.c, saved.c. */
+#ifndef PLANT_PATCH_GEN_H
+#define PLANT_PATCH_GEN_H
+
+#include "plant/patch/code.h"
+#include "plant/patch/x86.h"
+
+/* Registers with a fixed meaning. RAX, RCX, RDX, RSI and RDI are each construct's own (the site's are saved). */
+enum { REG_SLOT = R13, REG_RECORD = R12 };
+
+#define SLOT(field) MEM(REG_SLOT, offsetof(struct patch_slot, field))
+#define SLOT_AT(field, i) MEM(REG_SLOT, offsetof(struct patch_slot, field) + 8 * (size_t)(i))
+#define HEAD(field) MEM(REG_RECORD, offsetof(struct event_header, field))
+
+enum { DROP_SILENT = PATCH_LOSSES, DROP_COUNT };
+
+/* A status that failures of a region set, out of its straight line. */
+struct code_fail {
+	int label, resume;
+	uint16_t slot;
+	enum slot_status status;
+};
+
+struct code {
+	struct x86 x;
+	const struct capture_program *p;
+	const struct patch_env *env;
+	uint32_t probe_id;
+	bool in_filter, in_region;
+	uint16_t slot;                /* of the region */
+	int *labels;                  /* the IR's */
+	int fail[SLOT_STATUS_COUNT];  /* labels of the region, -1: not used yet */
+	int drop[DROP_COUNT];         /* likewise, of the program */
+	VEC(struct code_fail) fails;
+	int fault;                    /* the label that slot.fault holds here, -1: unknown */
+	uint32_t cached;              /* the virtual register that RAX holds too, or IR_NO_REG */
+	uint32_t max_size;            /* of a record */
+	bool may_overflow;            /* strings could exceed EVENT_MAX_DATA */
+	struct err *err;
+};
+
+/* The label to jump to when this happens here. */
+int code_fail(struct code *g, enum slot_status s);
+int code_drop(struct code *g, unsigned drop);
+/* From here on a read that faults goes to the label. Clobbers RDX. */
+void code_fault(struct code *g, int label);
+/* Control comes together here: nothing is known of slot.fault and RAX. */
+void code_join(struct code *g, int label);
+
+/* Virtual registers. get keeps the other registers; put is of RAX. */
+void code_get(struct code *g, uint8_t dst, uint16_t vreg);
+void code_put(struct code *g, uint16_t vreg);
+void code_forget(struct code *g); /* RAX is about to change */
+struct x86_mem code_slot(uint16_t slot, unsigned off);
+
+bool code_has(const struct capture_program *p, enum ir_op op);
+int code_insn(struct code *g, const struct ir_insn *i);
+
+/* strings.c */
+int code_str(struct code *g, const struct ir_insn *i);
+int code_emit_str(struct code *g, const struct ir_insn *i);
+/* To differs when the bytes at reg are not the text, at once. Clobbers RAX and tmp. */
+void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *i, int differs);
+/* mapstr.c */
+int code_map_str(struct code *g, const struct ir_insn *i);
+
+/* saved.c: what one program keeps for another. */
+void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */
+void code_saved_end(struct code *g);    /* the record is complete, but not handed over */
+void code_saved(struct code *g, const struct ir_insn *i);
+void code_save(struct code *g, const struct ir_insn *i);
+void code_latency(struct code *g, const struct ir_insn *i);
+bool code_saved_early(const struct capture_program *p); /* before the filter */
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * Looking up a constant string in a Go map: what plant/uprobe/mapstr.c does, with the same bounds, so that both
+ * planters give the same answers. The hash is seeded and uses AES; so groups or buckets are searched in order, up
+ * to a bound. A map that is larger says so (SLOT_MAP_BUSY) unless the key is found within it: an answer is never
+ * wrong. The layouts of both kinds of maps are explained there.
+ *
+ * Other goroutines may change the map meanwhile, as Go's own readers must not allow: what is read may then be of
+ * two moments. Every loop is bounded, and every address may fault.
+ */
+#include "plant/patch/gen.h"
+
+#include <errno.h>
+
+#define SWISS_GROUPS 16
+#define OLD_BUCKETS 20
+#define OLD_MIN_TOPHASH 5
+#define OLD_SAME_SIZE_GROW 8
+#define BLOCK_MAX (64 << 10)
+
+/* Words of the slot. RSI is the current block, RCX the place in it. */
+enum { LEFT, MORE, UNREAD, BOUND, BASE, OLD, OLD_LEFT };
+
+struct lookup {
+	struct code *g;
+	struct x86 *x;
+	const struct ir_insn *insn;
+	const struct map_layout *m;
+	int no_key, unreadable, found;
+	uint32_t block;             /* bytes of a group or bucket */
+	uint32_t key_off, elem_off; /* of the first place, from the block's start */
+};
+
+static void set(struct lookup *l, unsigned word, uint8_t src)
+{
+	x86_store(l->x, 8, SLOT_AT(words, word), src);
+}
+
+static void set_imm(struct lookup *l, unsigned word, int32_t imm)
+{
+	x86_store_imm(l->x, 8, SLOT_AT(words, word), imm);
+}
+
+static void get(struct lookup *l, uint8_t dst, unsigned word)
+{
+	x86_load(l->x, 8, false, dst, SLOT_AT(words, word));
+}
+
+static void fault(struct lookup *l, int label)
+{
+	x86_lea_label(l->x, RDX, label);
+	x86_store(l->x, 8, SLOT(fault), RDX);
+}
+
+/* RCX is a full place of the block at RSI: to no when its key is not ours. Keys that cannot be read are noted. */
+static void match_key(struct lookup *l, int no)
+{
+	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x);
+
+	x86_imul_imm(l->x, RAX, RCX, (int32_t)l->m->key_stride);
+	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->key_off);
+	x86_lea(l->x, RDI, MEMX(RSI, RAX, 0));
+	x86_alu_mem_imm(l->x, X_CMP, 8, MEM(RDI, 8), (int32_t)l->insn->imm);
+	x86_jcc(l->x, CC_NE, no);
+	if (!l->insn->imm)
+		return;
+	x86_load(l->x, 8, false, RDI, MEM(RDI, 0));
+	fault(l, unread);
+	code_match(l->g, RDI, RDX, l->insn, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, equal);
+	x86_label(l->x, unread);
+	set_imm(l, UNREAD, 1);
+	x86_label(l->x, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, no);
+	x86_label(l->x, equal);
+}
+
+/* Searches the block at RSI, to found with the element's address in RAX. */
+static void search_block(struct lookup *l)
+{
+	int again = x86_label_new(l->x), next = x86_label_new(l->x);
+
+	x86_imm(l->x, RCX, 0);
+	x86_label(l->x, again);
+	if (l->m->swiss) {
+		x86_test_mem8(l->x, MEMX(RSI, RCX, 0), 0x80);
+		x86_jcc(l->x, CC_NE, next);
+	} else {
+		x86_alu_mem_imm(l->x, X_CMP, 1, MEMX(RSI, RCX, 0), OLD_MIN_TOPHASH);
+		x86_jcc(l->x, CC_B, next);
+	}
+	match_key(l, next);
+	x86_imul_imm(l->x, RAX, RCX, (int32_t)l->m->elem_stride);
+	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->elem_off);
+	x86_alu(l->x, X_ADD, RAX, RSI);
+	if (l->m->elem_indirect)
+		x86_load(l->x, 8, false, RAX, MEM(RAX, 0));
+	x86_jmp(l->x, l->found);
+	x86_label(l->x, next);
+	x86_alu_imm(l->x, X_ADD, RCX, 1);
+	x86_alu_imm(l->x, X_CMP, RCX, l->m->slots);
+	x86_jcc(l->x, CC_B, again);
+}
+
+/* Everything was searched, unless MORE or UNREAD says otherwise. */
+static void exhausted(struct lookup *l)
+{
+	x86_alu_mem_imm(l->x, X_CMP, 8, SLOT_AT(words, UNREAD), 0);
+	x86_jcc(l->x, CC_NE, l->unreadable);
+	x86_alu_mem_imm(l->x, X_CMP, 8, SLOT_AT(words, MORE), 0);
+	x86_jcc(l->x, CC_E, l->no_key);
+	x86_jmp(l->x, code_fail(l->g, SLOT_MAP_BUSY));
+}
+
+/* RAX is the map. RSI = the first group, LEFT how many there are. */
+static void swiss_header(struct lookup *l)
+{
+	const struct map_layout *m = l->m;
+	int begin = x86_label_new(l->x);
+
+	x86_alu_mem_imm(l->x, X_CMP, 8, MEM(RAX, m->count_off), 0);
+	x86_jcc(l->x, CC_E, l->no_key);
+	x86_load(l->x, 8, false, RSI, MEM(RAX, m->dir_ptr_off));
+	x86_imm(l->x, RDI, 1);
+	set_imm(l, MORE, 0);
+	x86_load(l->x, 8, false, RCX, MEM(RAX, m->dir_len_off));
+	x86_test(l->x, RCX, RCX);
+	x86_jcc(l->x, CC_E, begin);
+	x86_alu_imm(l->x, X_SUB, RCX, 1);
+	set(l, MORE, RCX);
+	x86_load(l->x, 8, false, RCX, MEM(RSI, 0)); /* the first table */
+	x86_load(l->x, 8, false, RDI, MEM(RCX, m->table_mask_off));
+	x86_alu_imm(l->x, X_ADD, RDI, 1);
+	x86_load(l->x, 8, false, RSI, MEM(RCX, m->table_groups_off));
+	x86_label(l->x, begin);
+	set(l, LEFT, RDI);
+}
+
+static void swiss_search(struct lookup *l, int done)
+{
+	int again = x86_label_new(l->x);
+
+	swiss_header(l);
+	set_imm(l, BOUND, SWISS_GROUPS);
+	x86_label(l->x, again);
+	search_block(l);
+	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, LEFT), 1);
+	x86_jcc(l->x, CC_E, done);
+	x86_alu_imm(l->x, X_ADD, RSI, (int32_t)l->block);
+	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, BOUND), 1);
+	x86_jcc(l->x, CC_NE, again);
+	set_imm(l, MORE, 1);
+}
+
+/* RAX is the map. RSI = BASE = the first bucket, LEFT; OLD, OLD_LEFT: those before the growth (OLD 0: none). */
+static void old_header(struct lookup *l)
+{
+	const struct map_layout *m = l->m;
+	int same = x86_label_new(l->x);
+
+	x86_alu_mem_imm(l->x, X_CMP, 8, MEM(RAX, m->count_off), 0);
+	x86_jcc(l->x, CC_E, l->no_key);
+	x86_load(l->x, 8, false, RSI, MEM(RAX, m->buckets_off));
+	set(l, BASE, RSI);
+	x86_load(l->x, 8, false, RCX, MEM(RAX, m->oldbuckets_off));
+	set(l, OLD, RCX);
+	x86_load(l->x, 1, false, RCX, MEM(RAX, m->b_off));
+	x86_imm(l->x, RDI, 1);
+	x86_shift_cl(l->x, X_SHL, RDI);
+	set(l, LEFT, RDI);
+	x86_test_mem8(l->x, MEM(RAX, m->flags_off), OLD_SAME_SIZE_GROW);
+	x86_jcc(l->x, CC_NE, same);
+	x86_shift(l->x, X_SHR, RDI, 1);
+	x86_label(l->x, same);
+	set(l, OLD_LEFT, RDI);
+	set_imm(l, MORE, 0);
+}
+
+/* RSI = the next bucket: overflow, neighbour, or the first old one; to end when there is none. */
+static void old_next(struct lookup *l, int step, int end)
+{
+	int neighbour = x86_label_new(l->x), old = x86_label_new(l->x);
+
+	x86_load(l->x, 8, false, RAX, MEM(RSI, l->m->overflow_off));
+	x86_test(l->x, RAX, RAX);
+	x86_jcc(l->x, CC_E, neighbour);
+	x86_mov(l->x, RSI, RAX);
+	x86_jmp(l->x, step);
+	x86_label(l->x, neighbour);
+	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, LEFT), 1);
+	x86_jcc(l->x, CC_E, old);
+	get(l, RSI, BASE);
+	x86_alu_imm(l->x, X_ADD, RSI, (int32_t)l->block);
+	set(l, BASE, RSI);
+	x86_jmp(l->x, step);
+	x86_label(l->x, old);
+	get(l, RSI, OLD);
+	x86_test(l->x, RSI, RSI);
+	x86_jcc(l->x, CC_E, end);
+	get(l, RAX, OLD_LEFT);
+	x86_test(l->x, RAX, RAX);
+	x86_jcc(l->x, CC_E, end);
+	set(l, BASE, RSI);
+	set(l, LEFT, RAX);
+	set_imm(l, OLD, 0);
+}
+
+static void old_search(struct lookup *l, int done)
+{
+	int again = x86_label_new(l->x), step = x86_label_new(l->x);
+
+	old_header(l);
+	set_imm(l, BOUND, OLD_BUCKETS);
+	x86_label(l->x, again);
+	search_block(l);
+	old_next(l, step, done);
+	x86_label(l->x, step);
+	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, BOUND), 1);
+	x86_jcc(l->x, CC_NE, again);
+	set_imm(l, MORE, 1);
+}
+
+static void set_strides(struct lookup *l)
+{
+	const struct map_layout *m = l->m;
+	uint32_t base = m->swiss ? m->group_slots_off : 0;
+
+	l->block = m->swiss ? m->group_size : m->bucket_size;
+	l->key_off = base + m->key_off;
+	l->elem_off = base + m->elem_off;
+}
+
+static bool within(const struct lookup *l, uint32_t off, uint32_t stride, uint32_t size)
+{
+	return off <= l->block && (uint64_t)off + (uint64_t)stride * (l->m->slots - 1) + size <= l->block;
+}
+
+static int check_layout(const struct lookup *l)
+{
+	const struct map_layout *m = l->m;
+
+	if (m->key_size != 16 || m->key_indirect)
+		return err_set(l->g->err, -EOPNOTSUPP,
+			       "the map's keys are not strings of 16 bytes in place (they have %u)", m->key_size);
+	if (l->insn->imm > IR_MAX_STR)
+		return err_set(l->g->err, -EOPNOTSUPP, "a map key of %lld bytes (at most %d)",
+			       (long long)l->insn->imm, IR_MAX_STR);
+	if (l->block > BLOCK_MAX || m->slots < 1 || m->slots > 8 || !within(l, l->key_off, m->key_stride, 16) ||
+	    !within(l, l->elem_off, m->elem_stride, m->elem_indirect ? 8 : m->elem_size) ||
+	    (!m->swiss && m->overflow_off + 8 > l->block))
+		return err_set(l->g->err, -EOPNOTSUPP,
+			       "the map's layout is not one that can be searched (%u slots in %u bytes)", m->slots,
+			       l->block);
+	return 0;
+}
+
+int code_map_str(struct code *g, const struct ir_insn *i)
+{
+	struct lookup l = {.g = g, .x = &g->x, .insn = i, .m = i->map};
+	int done, r;
+
+	set_strides(&l);
+	r = check_layout(&l);
+	if (r < 0)
+		return r;
+	l.found = x86_label_new(l.x);
+	done = x86_label_new(l.x);
+	l.no_key = code_fail(g, SLOT_NO_KEY);
+	l.unreadable = code_fail(g, SLOT_UNREADABLE);
+	code_fault(g, l.unreadable);
+	code_get(g, RAX, i->a);
+	code_forget(g);
+	x86_test(l.x, RAX, RAX);
+	x86_jcc(l.x, CC_E, code_fail(g, SLOT_NIL));
+	set_imm(&l, UNREAD, 0);
+	if (i->map->swiss)
+		swiss_search(&l, done);
+	else
+		old_search(&l, done);
+	x86_label(l.x, done);
+	exhausted(&l);
+	code_join(g, l.found);
+	code_put(g, i->dst);
+	return 0;
+}

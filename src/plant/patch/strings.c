@@ -1,0 +1,268 @@
+/*
+ * Texts: compared where they lie, copied where they are emitted. Nothing is read but the bytes that belong to the
+ * string, so that one which ends at an unmapped page is no fault; a piece of 8 may overlap the one before.
+ */
+#include "plant/patch/gen.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CONTAINS_WINDOW 256 /* IR_STR_CONTAINS looks no further */
+#define COPY_REP 512        /* from here on the CPU's own copy is faster than the loop */
+_Static_assert(CONTAINS_WINDOW <= PATCH_WORK, "it is searched in the work area");
+
+/* Copies RDX bytes, 0 to 7 of them, from RSI to RDI. */
+static void copy_small(struct code *g, int end)
+{
+	struct x86 *x = &g->x;
+
+	for (unsigned size = 4; size > 1; size /= 2) {
+		int smaller = x86_label_new(x);
+
+		x86_test_imm8(x, RDX, (uint8_t)size);
+		x86_jcc(x, CC_E, smaller);
+		x86_load(x, size, false, RAX, MEM(RSI, 0));
+		x86_load(x, size, false, RCX, MEMX(RSI, RDX, -(int)size));
+		x86_store(x, size, MEM(RDI, 0), RAX);
+		x86_store(x, size, MEMX(RDI, RDX, -(int)size), RCX);
+		x86_jmp(x, end);
+		x86_label(x, smaller);
+	}
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, end);
+	x86_load(x, 1, false, RAX, MEM(RSI, 0));
+	x86_store(x, 1, MEM(RDI, 0), RAX);
+}
+
+/* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
+static void copy(struct code *g, int64_t max)
+{
+	struct x86 *x = &g->x;
+	int small = x86_label_new(x), end = x86_label_new(x), again = x86_label_new(x), loop = x86_label_new(x);
+
+	x86_alu_imm(x, X_CMP, RDX, 8);
+	x86_jcc(x, CC_B, small);
+	if (max > COPY_REP) {
+		x86_alu_imm(x, X_CMP, RDX, COPY_REP);
+		x86_jcc(x, CC_BE, loop);
+		x86_mov(x, RCX, RDX);
+		x86_rep_movsb(x);
+		x86_jmp(x, end);
+	}
+	x86_label(x, loop); /* from the end on; the first 8 bytes come last */
+	x86_lea(x, RCX, MEM(RDX, -8));
+	x86_label(x, again);
+	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
+	x86_store(x, 8, MEMX(RDI, RCX, 0), RAX);
+	x86_alu_imm(x, X_SUB, RCX, 8);
+	x86_jcc(x, CC_A, again);
+	x86_load(x, 8, false, RAX, MEM(RSI, 0));
+	x86_store(x, 8, MEM(RDI, 0), RAX);
+	x86_jmp(x, end);
+	x86_label(x, small);
+	copy_small(g, end);
+	x86_label(x, end);
+}
+
+/* The pieces that n bytes are compared by. */
+static size_t piece(size_t at, size_t n, size_t *ret_at)
+{
+	static const size_t sizes[] = {8, 4, 2, 1};
+	size_t k = 0;
+
+	while (sizes[k] > n - at && (sizes[k] > n || !at || n - at < sizes[k] / 2 + 1))
+		k++;
+	*ret_at = MIN(at, n - sizes[k]);
+	return sizes[k];
+}
+
+static uint64_t text_at(const struct ir_insn *i, size_t at, size_t size)
+{
+	uint64_t ret = 0;
+
+	memcpy(&ret, i->str + at, size);
+	return ret;
+}
+
+/* RAX = 0 when the bytes at RSI are the text. All are read, so a part that cannot be is noticed. */
+static void difference(struct code *g, const struct ir_insn *i)
+{
+	size_t n = (size_t)i->imm, from, size;
+	struct x86 *x = &g->x;
+
+	for (size_t at = 0; at < n; at = from + size) {
+		uint8_t reg = at ? RCX : RAX;
+
+		size = piece(at, n, &from);
+		x86_load(x, (unsigned)size, false, reg, MEM(RSI, from));
+		x86_imm(x, RDX, text_at(i, from, size));
+		x86_alu(x, X_XOR, reg, RDX);
+		if (at)
+			x86_alu(x, X_OR, RAX, RCX);
+	}
+}
+
+void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *i, int differs)
+{
+	size_t n = (size_t)i->imm, from, size;
+
+	for (size_t at = 0; at < n; at = from + size) {
+		size = piece(at, n, &from);
+		x86_load(&g->x, (unsigned)size, false, RAX, MEM(reg, from));
+		x86_imm(&g->x, tmp, text_at(i, from, size));
+		x86_alu(&g->x, X_CMP, RAX, tmp);
+		x86_jcc(&g->x, CC_NE, differs);
+	}
+}
+
+/* EQ, PREFIX, SUFFIX: the length decides first. */
+static void code_str_match(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int end = x86_label_new(x);
+
+	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	code_get(g, RCX, i->b);
+	code_get(g, RSI, i->a);
+	x86_imm(x, RAX, 0);
+	code_forget(g);
+	x86_alu_imm(x, X_CMP, RCX, (int32_t)i->imm);
+	x86_jcc(x, i->op == IR_STR_EQ ? CC_NE : CC_B, end);
+	if (i->op == IR_STR_SUFFIX)
+		x86_lea(x, RSI, MEMX(RSI, RCX, -i->imm));
+	difference(g, i);
+	x86_test(x, RAX, RAX);
+	x86_set(x, CC_E, RAX);
+	x86_label(x, end);
+	code_put(g, i->dst);
+}
+
+/* The start of the string is copied, so that what is searched is what was read. RDI is the last start. */
+static void code_str_contains(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), next = x86_label_new(x), no = x86_label_new(x), end = x86_label_new(x);
+
+	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	code_get(g, RDX, i->b);
+	code_get(g, RSI, i->a);
+	code_forget(g);
+	x86_alu_imm(x, X_CMP, RDX, (int32_t)i->imm);
+	x86_jcc(x, CC_B, no);
+	x86_imm(x, RAX, CONTAINS_WINDOW);
+	x86_alu(x, X_CMP, RDX, RAX);
+	x86_cmov(x, CC_A, RDX, RAX);
+	x86_lea(x, RDI, SLOT(work));
+	copy(g, CONTAINS_WINDOW);
+	x86_lea(x, RSI, SLOT(work));
+	x86_lea(x, RDI, MEMX(RSI, RDX, -i->imm));
+	x86_label(x, again);
+	code_match(g, RSI, RCX, i, next);
+	x86_imm(x, RAX, 1);
+	x86_jmp(x, end);
+	x86_label(x, next);
+	x86_alu_imm(x, X_ADD, RSI, 1);
+	x86_alu(x, X_CMP, RSI, RDI);
+	x86_jcc(x, CC_BE, again);
+	x86_label(x, no);
+	x86_imm(x, RAX, 0);
+	x86_label(x, end);
+	code_put(g, i->dst);
+}
+
+int code_str(struct code *g, const struct ir_insn *i)
+{
+	if (i->imm < 1 || i->imm > IR_MAX_STR)
+		return err_set(g->err, -EINVAL, "a text of %lld bytes is compared with (1 to %d)", (long long)i->imm,
+			       IR_MAX_STR);
+	if (i->op == IR_STR_CONTAINS)
+		code_str_contains(g, i);
+	else
+		code_str_match(g, i);
+	return 0;
+}
+
+/* ---- emit ---- */
+
+/* RDX = how many of the RCX bytes are copied. Clobbers RAX and RDI. */
+static void copied_size(struct code *g, int64_t max)
+{
+	int32_t full = (int32_t)(sizeof(struct event_header) + g->p->nslots * sizeof(struct event_slot) +
+				 EVENT_MAX_DATA);
+	struct x86 *x = &g->x;
+
+	x86_imm(x, RDX, (uint64_t)max);
+	x86_alu(x, X_CMP, RCX, RDX);
+	x86_cmov(x, CC_B, RDX, RCX);
+	if (!g->may_overflow)
+		return;
+	x86_load(x, 4, false, RAX, HEAD(size));
+	x86_imm(x, RDI, (uint64_t)full);
+	x86_alu(x, X_SUB, RDI, RAX);
+	x86_alu(x, X_CMP, RDX, RDI);
+	x86_cmov(x, CC_A, RDX, RDI);
+}
+
+/* The slot: status, lengths (RDX of RCX bytes) and where the bytes are. Clobbers RAX. */
+static void put_slot(struct code *g, uint16_t slot)
+{
+	struct x86 *x = &g->x;
+
+	x86_alu(x, X_CMP, RDX, RCX);
+	x86_set(x, CC_NE, RAX);
+	x86_alu_imm(x, X_ADD, RAX, SLOT_OK);
+	x86_store(x, 1, code_slot(slot, offsetof(struct event_slot, status)), RAX);
+	x86_store(x, 2, code_slot(slot, offsetof(struct event_slot, copied)), RDX);
+	x86_imm(x, RAX, UINT32_MAX);
+	x86_alu(x, X_CMP, RCX, RAX);
+	x86_cmov(x, CC_A, RCX, RAX);
+	x86_store(x, 4, code_slot(slot, offsetof(struct event_slot, len)), RCX);
+	x86_load(x, 4, false, RAX, HEAD(size));
+	x86_store(x, 8, code_slot(slot, offsetof(struct event_slot, value)), RAX);
+	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
+}
+_Static_assert(SLOT_CUT == SLOT_OK + 1, "put_slot adds");
+
+/* The record's size field says where its data end: the new size is stored when the bytes are there. */
+static void put_bytes(struct code *g, int64_t max, int done)
+{
+	struct x86 *x = &g->x;
+
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, done);
+	x86_lea(x, RAX, MEM(RDX, 7));
+	x86_alu_imm(x, X_AND, RAX, -8);
+	x86_store_imm(x, 8, MEMX(RDI, RAX, -8), 0);
+	copy(g, max);
+	x86_alu_imm(x, X_ADD, RDX, 7);
+	x86_alu_imm(x, X_AND, RDX, -8);
+	x86_load(x, 4, false, RAX, HEAD(size));
+	x86_alu(x, X_ADD, RAX, RDX);
+	x86_store(x, 4, HEAD(size), RAX);
+	x86_jmp(x, done);
+}
+
+int code_emit_str(struct code *g, const struct ir_insn *i)
+{
+	int64_t max = MIN(i->imm, EVENT_MAX_STRING);
+	struct x86 *x = &g->x;
+	int missing = x86_label_new(x), done = x86_label_new(x);
+
+	code_fault(g, missing);
+	code_get(g, RCX, i->b);
+	code_get(g, RSI, i->a);
+	code_forget(g);
+	x86_store_imm(x, 8, code_slot(i->slot, 0), SLOT_OK);
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, done);
+	copied_size(g, max);
+	put_slot(g, i->slot);
+	put_bytes(g, max, done);
+	x86_label(x, missing);
+	code_get(g, RAX, i->a);
+	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
+	x86_store_imm(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), 0);
+	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RAX);
+	code_join(g, done);
+	return 0;
+}
