@@ -79,6 +79,8 @@ const struct option_def session_option_defs[] = {
 	 offsetof(struct session_options, sample)},
 	{0, "for", "DURATION", "stop after this time: 10s, 1m30s", OPT_DURATION,
 	 offsetof(struct session_options, for_ns)},
+	{0, "planter", "NAME", "how probes get in: uprobe (default), patch (from inside the program), auto", OPT_STRING,
+	 offsetof(struct session_options, planter)},
 	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB)", OPT_UINT,
 	 offsetof(struct session_options, ring_bytes)},
 	{'q', "quiet", NULL, "no notes and no summary on standard error", OPT_FLAG,
@@ -439,6 +441,25 @@ static void session_free(struct session *s)
 	free(s);
 }
 
+/* auto: uprobes where the kernel and the privileges allow them, since nothing of the program is changed then. */
+static int open_planter(struct session *s, const struct planter_options *o, struct err *err)
+{
+	const char *name = s->options->planter ? s->options->planter : planter_uprobe.name;
+	struct err why = {0};
+
+	if (!strcmp(name, planter_patch.name)) {
+		s->ops = &planter_patch;
+	} else if (!strcmp(name, "auto")) {
+		if (planter_uprobe.open(o, &s->planter, &why) >= 0)
+			return 0;
+		s->ops = &planter_patch;
+		session_note(s, "patching programs from inside, since uprobes cannot be used: %s", why.text);
+	} else if (strcmp(name, planter_uprobe.name)) {
+		return err_set(err, -EINVAL, "--planter expects uprobe, patch or auto, not \"%s\"", name);
+	}
+	return s->ops->open(o, &s->planter, err);
+}
+
 static const char *env_get(void *arg, const char *name)
 {
 	(void)arg;
@@ -462,7 +483,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 	if (r >= 0)
 		r = packs_load(&o->packs, &s->packs, err);
 	if (r >= 0)
-		r = s->ops->open(&planter, &s->planter, err);
+		r = open_planter(s, &planter, err);
 	if (r >= 0)
 		r = outputs_open(o, &s->env, &s->sinks, err);
 	if (r >= 0) {

@@ -10,7 +10,7 @@
 #include "target/find.h"
 
 struct session_options {
-	const char *output, *otlp, *service;
+	const char *output, *otlp, *service, *planter;
 	string_list packs, otlp_headers;
 	uint64_t for_ns, ring_bytes;
 	double sample;

@@ -86,6 +86,6 @@ struct planter_ops {
 	int (*open_calls)(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg);
 };
 
-extern const struct planter_ops planter_uprobe;
+extern const struct planter_ops planter_uprobe, planter_patch;
 
 #endif
