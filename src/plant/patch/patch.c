@@ -115,27 +115,49 @@ static void plant_free(struct plant *pl)
 	free(pl);
 }
 
+static bool used(const struct patched *d, uint64_t addr)
+{
+	for (size_t i = 0; i < d->plants.len; i++)
+		for (size_t k = 0; k < d->plants.data[i]->patches.len; k++)
+			if (d->plants.data[i]->patches.data[k].addr == addr)
+				return true;
+	return false;
+}
+
+/* Takes plants out of the list; how many it were. */
+static size_t unlist(struct patched *d, struct plant *const *plants, size_t n)
+{
+	size_t kept = 0, before = d->plants.len;
+
+	for (size_t i = 0; i < before; i++) {
+		bool goes = false;
+
+		for (size_t k = 0; k < n && !goes; k++)
+			goes = plants[k] == d->plants.data[i];
+		if (!goes)
+			d->plants.data[kept++] = d->plants.data[i];
+	}
+	d->plants.len = kept;
+	return before - kept;
+}
+
 /* Those of d among plants, or all of it when nothing else of d is planted. */
 static void remove_from(struct planter *p, struct patched *d, struct plant *const *plants, size_t n)
 {
 	VEC(struct hand_patch) patches = {0};
-	size_t left = d->plants;
 
-	for (size_t i = 0; i < n; i++) {
-		if (!plants[i] || plants[i]->patched != d)
-			continue;
-		left--;
-		for (size_t k = 0; k < plants[i]->patches.len; k++)
-			vec_push(&patches, plants[i]->patches.data[k]);
+	if (!unlist(d, plants, n) || !d->inside)
+		return;
+	if (!d->plants.len) {
+		hand_leave(p->hand, d->handle, NULL);
+		d->inside = false;
+		return;
 	}
-	if (left != d->plants && d->inside) {
-		if (left)
-			hand_unpatch(p->hand, d->handle, patches.data, patches.len, NULL);
-		else
-			hand_leave(p->hand, d->handle, NULL);
-		d->inside = left > 0;
-	}
-	d->plants = left;
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; plants[i] && plants[i]->patched == d && k < plants[i]->patches.len; k++)
+			if (!used(d, plants[i]->patches.data[k].addr))
+				vec_push(&patches, plants[i]->patches.data[k]);
+	hand_unpatch(p->hand, d->handle, patches.data, patches.len, NULL);
 	vec_done(&patches);
 }
 
@@ -154,6 +176,7 @@ static void patched_free(struct planter *p, struct patched *d)
 	if (d->inside)
 		hand_leave(p->hand, d->handle, NULL);
 	munmap(d->memory, d->bytes);
+	vec_done(&d->plants);
 	free(d->probes);
 	free(d);
 }

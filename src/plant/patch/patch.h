@@ -26,7 +26,7 @@ struct patched {
 	int pid;
 	uint32_t handle;          /* the hand's */
 	bool inside;              /* the handle is valid */
-	size_t plants;            /* that are still planted */
+	VEC(struct plant *) plants; /* that are still planted */
 	char *memory;             /* our mapping of the shared memory */
 	uint64_t bytes;
 	struct patch_area *area;   /* the shared one: only to be read where the program cannot harm us */

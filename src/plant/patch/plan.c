@@ -24,8 +24,8 @@
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
 
-struct planned {                 /* a site */
-	size_t probe;
+struct planned {                 /* what lies at one address: the probes there, one after the other */
+	VEC(size_t) probes;
 	struct patch_site site;
 	struct trampoline *at;
 };
@@ -58,6 +58,11 @@ static void refuse_all(struct plan *pl, const struct err *why)
 {
 	for (size_t i = 0; i < pl->nprobes; i++)
 		refuse(pl, i, why);
+}
+
+static const char *site_label(const struct plan *pl, const struct planned *s)
+{
+	return pl->probes[s->probes.data[0]].label;
 }
 
 static const struct facts *facts_of(struct planter *p, const struct plant_target *t, struct err *err)
@@ -104,100 +109,147 @@ static void put_tail(const struct patch_site *s, uint64_t addr, uint64_t bias, s
 	put_rel32(b, addr + (b->len - start), s->resume + bias);
 }
 
+static int probe_code(const struct plan *pl, size_t probe, const struct patch_site *site, uint64_t addr, uint64_t back,
+		      struct buf *out, struct err *err)
+{
+	const struct patch_env env = {.code = addr,
+				      .back = back,
+				      .area = pl->area_addr,
+				      .layout = &pl->layout,
+				      .counts = (uint32_t)probe,
+				      .sp_delta = site->sp_delta,
+				      .bias = pl->t->bias,
+				      .m_p = pl->facts->m_p,
+				      .p_id = pl->facts->p_id,
+				      .tsc_mult = pl->p->clock.mult};
+
+	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
+}
+
+static void align_code(struct buf *out, size_t start)
+{
+	while ((out->len - start) % 16)
+		buf_char(out, (char)0xcc);
+}
+
+static void put_check(const struct patch_site *s, uint64_t addr, uint64_t bias, struct buf *out)
+{
+	size_t start = out->len;
+
+	buf_append(out, s->before, s->nbefore);
+	if (!s->checked)
+		return;
+	buf_char(out, 0x0f);
+	buf_char(out, (char)(0x80 | s->cond));
+	put_rel32(out, addr + (out->len - start), s->morestack + bias);
+}
+
 /* Appends the trampoline for address addr; ret_entry: where in it the jump goes. */
 static int make_code(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
 		     struct err *err)
 {
-	const struct plant_probe *probe = &pl->probes[s->probe];
 	const struct patch_site *site = &s->site;
-	struct patch_env env = {.back = addr,
-				.area = pl->area_addr,
-				.layout = &pl->layout,
-				.counts = (uint32_t)s->probe,
-				.sp_delta = site->sp_delta,
-				.bias = pl->t->bias,
-				.m_p = pl->facts->m_p,
-				.p_id = pl->facts->p_id,
-				.tsc_mult = pl->p->clock.mult};
+	uint64_t back = addr;
 	size_t start = out->len;
 
 	if ((site->resume && !near(addr, site->resume + pl->t->bias)) ||
 	    (site->checked && !near(addr, site->morestack + pl->t->bias)))
-		return err_set(err, -ERANGE, "the code for %s lies too far from it", probe->label);
+		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
 	put_tail(site, addr, pl->t->bias, out);
-	while ((out->len - start) % 16)
-		buf_char(out, (char)0xcc);
-	*ret_entry = (uint32_t)(out->len - start);
-	buf_append(out, site->before, site->nbefore);
-	if (site->checked) {
-		buf_char(out, 0x0f);
-		buf_char(out, (char)(0x80 | site->cond));
-		put_rel32(out, addr + (out->len - start), site->morestack + pl->t->bias);
-	}
-	env.code = addr + (out->len - start);
-	return patch_compile(probe->program, probe->id, &env, out, err);
-}
+	for (size_t i = s->probes.len; i-- > 0;) {
+		uint64_t here;
+		int r;
 
-/* ---- sites ---- */
-
-static int add_sites(struct plan *pl, size_t i, struct err *err)
-{
-	const struct plant_probe *probe = &pl->probes[i];
-
-	if (!probe->nsites)
-		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	for (size_t k = 0; k < probe->nsites; k++) {
-		struct planned s = {.probe = i};
-		int r = facts_site(pl->facts, &probe->sites[k], &s.site, err);
-
+		align_code(out, start);
+		here = addr + (out->len - start);
+		if (!i) {
+			*ret_entry = (uint32_t)(out->len - start);
+			put_check(site, here, pl->t->bias, out);
+		}
+		r = probe_code(pl, s->probes.data[i], site, addr + (out->len - start), back, out, err);
 		if (r)
 			return r;
-		for (size_t j = 0; j < pl->sites.len; j++)
-			if (pl->sites.data[j].site.addr == s.site.addr)
-				return err_set(err, -EBUSY, "%s: another probe has patched this place already", probe->label);
-		vec_push(&pl->sites, s);
+		back = here;
 	}
 	return 0;
 }
 
-/* Removes the sites of refused probes. */
-static void drop_refused(struct plan *pl)
-{
-	size_t n = 0;
+/* ---- sites ---- */
 
-	for (size_t i = 0; i < pl->sites.len; i++)
-		if (!pl->refused[pl->sites.data[i].probe])
-			pl->sites.data[n++] = pl->sites.data[i];
-	pl->sites.len = n;
+/* Whether code can be made of the probe's program; where it lies does not matter for that. */
+static int try_code(struct plan *pl, size_t probe, const struct patch_site *site, struct err *err)
+{
+	_cleanup_(buf_done) struct buf code = {0};
+	uint64_t addr = site->addr + pl->t->bias;
+
+	return probe_code(pl, probe, site, addr, addr, &code, err);
+}
+
+static void add_site(struct plan *pl, size_t probe, const struct patch_site *site)
+{
+	struct planned *s = NULL;
+
+	for (size_t i = 0; i < pl->sites.len && !s; i++)
+		if (pl->sites.data[i].site.addr == site->addr)
+			s = &pl->sites.data[i];
+	if (!s) {
+		s = vec_add(&pl->sites);
+		s->site = *site;
+	}
+	vec_push(&s->probes, probe);
+}
+
+static int add_probe(struct plan *pl, size_t i, struct err *err)
+{
+	const struct plant_probe *probe = &pl->probes[i];
+	_cleanup_(cleanup_free) struct patch_site *sites = xcalloc(probe->nsites + 1, sizeof(*sites));
+
+	if (!probe->nsites)
+		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
+	for (size_t k = 0; k < probe->nsites; k++) {
+		int r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
+
+		if (!r && !k)
+			r = try_code(pl, i, &sites[k], err);
+		if (r)
+			return r;
+	}
+	for (size_t k = 0; k < probe->nsites; k++)
+		add_site(pl, i, &sites[k]);
+	return 0;
 }
 
 static void find_sites(struct plan *pl)
 {
+	pl->area_addr = 0x7f0000000000;
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
 
-		if (add_sites(pl, i, &err))
+		if (add_probe(pl, i, &err))
 			refuse(pl, i, &err);
 	}
-	drop_refused(pl);
+}
+
+static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
+{
+	for (size_t i = 0; i < s->probes.len; i++)
+		refuse(pl, s->probes.data[i], why);
 }
 
 /* Sizes, from a first generation at a likely place. */
 static void measure(struct plan *pl)
 {
-	_cleanup_(buf_done) struct buf code = {0};
-
-	pl->area_addr = 0x7f0000000000;
+	pl->trampolines = xcalloc(pl->sites.len + 1, sizeof(struct trampoline));
 	for (size_t i = 0; i < pl->sites.len; i++) {
+		_cleanup_(buf_done) struct buf code = {0};
 		struct planned *s = &pl->sites.data[i];
 		struct trampoline *t = &pl->trampolines[i];
 		struct err err = {0};
 
-		buf_reset(&code);
 		*t = (struct trampoline){.site = &s->site};
 		s->at = t;
 		if (make_code(pl, s, s->site.addr + pl->t->bias, &code, &t->entry, &err))
-			refuse(pl, s->probe, &err);
+			refuse_site(pl, s, &err);
 		t->bytes = (uint32_t)code.len + SLACK;
 	}
 }
@@ -250,8 +302,8 @@ static int lay_out(struct plan *pl, struct err *err)
 		if (pl->trampolines[i].placed)
 			continue;
 		err_set(&why, -ENOMEM, "%s: there is no free address space where its jump could lead",
-			pl->probes[pl->sites.data[i].probe].label);
-		refuse(pl, pl->sites.data[i].probe, &why);
+			site_label(pl, &pl->sites.data[i]));
+		refuse_site(pl, &pl->sites.data[i], &why);
 	}
 	return 0;
 }
@@ -278,11 +330,11 @@ static void write_trampoline(struct plan *pl, struct patched *d, const struct pl
 		return;
 	r = make_code(pl, s, s->at->addr, &code, &s->at->entry, &err);
 	if (!r && (code.len > s->at->bytes || s->at->entry != was))
-		r = err_set(&err, -EIO, "%s: its code came out longer than before", pl->probes[s->probe].label);
+		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
 	if (!r && !patch_reaches(&s->site, s->at->addr + s->at->entry - pl->t->bias))
-		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", pl->probes[s->probe].label);
+		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
 	if (r)
-		refuse(pl, s->probe, &err);
+		refuse_site(pl, s, &err);
 	else
 		memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
 }
@@ -374,6 +426,27 @@ static struct hand_patch patch_of(const struct plan *pl, const struct planned *s
 	return h;
 }
 
+/*
+ * Gives the patch to each probe that is not refused; whether there is one. A refused one's code may lie in the chain of
+ * another: it is known to nobody then, and its records are dropped.
+ */
+static bool add_patches(struct plan *pl, const struct planned *s, struct plant **ret)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->probes.len; i++) {
+		size_t probe = s->probes.data[i];
+
+		if (pl->refused[probe] || !s->at->placed)
+			continue;
+		if (!ret[probe])
+			ret[probe] = xcalloc(1, sizeof(struct plant));
+		vec_push(&ret[probe]->patches, patch_of(pl, s));
+		any = true;
+	}
+	return any;
+}
+
 static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct err *err)
 {
 	VEC(struct hand_patch) patches = {0};
@@ -386,16 +459,11 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 		write_trampoline(pl, d, &pl->sites.data[i]);
 	fill_area(pl, d);
 	r = write_handlers(pl, d, next, handlers, err);
-	for (size_t i = 0; i < pl->sites.len && !r; i++) {
-		const struct planned *s = &pl->sites.data[i];
-
-		if (pl->refused[s->probe])
-			continue;
-		if (!ret[s->probe])
-			ret[s->probe] = xcalloc(1, sizeof(struct plant));
-		vec_push(&ret[s->probe]->patches, patch_of(pl, s));
-		vec_push(&patches, patch_of(pl, s));
-	}
+	for (size_t i = 0; i < pl->sites.len && !r; i++)
+		if (add_patches(pl, &pl->sites.data[i], ret))
+			vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
+	if (!r && !patches.len)
+		r = err_set(err, -ENOTSUP, "none of the probes can be put in");
 	if (!r)
 		r = hand_patch(pl->p->hand, d->handle, patches.data, patches.len, handlers, &d->pause_ns, err);
 	vec_done(&patches);
@@ -410,6 +478,7 @@ static void give_up(struct plan *pl, struct patched *d, struct plant **ret, cons
 			vec_done(&ret[i]->patches);
 		free(TAKE(ret[i]));
 	}
+	vec_done(&d->plants);
 	if (d->inside)
 		hand_leave(pl->p->hand, d->handle, NULL);
 	if (d->memory)
@@ -424,11 +493,11 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 		if (!ret[i])
 			continue;
 		ret[i]->patched = d;
-		d->plants++;
+		vec_push(&d->plants, ret[i]);
 	}
 	d->next = pl->p->patched;
 	pl->p->patched = d;
-	return (int)d->plants;
+	return (int)d->plants.len;
 }
 
 static int plant_planned(struct plan *pl, struct plant **ret)
@@ -486,17 +555,12 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 		refuse_all(&pl, &err);
 	} else {
 		find_sites(&pl);
-		pl.trampolines = xcalloc(pl.sites.len + 1, sizeof(struct trampoline));
 		measure(&pl);
-		drop_refused(&pl);
-		for (size_t i = 0; i < pl.sites.len; i++) { /* they have moved together */
-			pl.trampolines[i] = *pl.sites.data[i].at;
-			pl.sites.data[i].at = &pl.trampolines[i];
-			pl.trampolines[i].site = &pl.sites.data[i].site;
-		}
 		if (pl.sites.len)
 			planted = plant_planned(&pl, ret);
 	}
+	for (size_t i = 0; i < pl.sites.len; i++)
+		vec_done(&pl.sites.data[i].probes);
 	vec_done(&pl.sites);
 	vec_done(&pl.regions);
 	free(pl.trampolines);
