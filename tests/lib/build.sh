@@ -6,6 +6,7 @@
 # Outputs, in $EARSHOT_CACHE/bin:
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
+#   seq-go1.XX-{sw,pie}                    calls functions with consecutive numbers
 #   client, shop                           built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
@@ -85,7 +86,9 @@ build_httpd() { # MINOR
 	build "$1" httpd "$name-plain" --
 	build "$1" httpd "$name-sw" -- -ldflags '-s -w'
 	build "$1" oneshot "oneshot-go$1-sw" -- -ldflags '-s -w'
+	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
+	build "$1" seq "seq-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'
 }
