@@ -155,6 +155,25 @@ static int exit_code(const struct runner *r)
 	return WIFSIGNALED(r->status) ? 128 + WTERMSIG(r->status) : WEXITSTATUS(r->status);
 }
 
+/*
+ * Attaches to the child, which is held at its exec. A planter that traces by itself needs it without a tracer: a stop
+ * signal holds it meanwhile, before its first instruction.
+ */
+static int attach_child(struct runner *r, struct err *err)
+{
+	bool traces = session_traces(r->session);
+	int code;
+
+	if (traces) {
+		kill(r->child, SIGSTOP);
+		ptrace(PTRACE_DETACH, r->child, NULL, 0);
+	}
+	code = session_attach(r->session, r->child, err);
+	if (traces)
+		kill(r->child, SIGCONT);
+	return code;
+}
+
 static int observe_child(struct runner *r, char **argv)
 {
 	struct err err = {0};
@@ -163,7 +182,7 @@ static int observe_child(struct runner *r, char **argv)
 		session_cancel(r->session);
 		return complain(err.code == -ENOENT ? 127 : err.code == -EACCES ? 126 : EXIT_FAILED, "%s", err.text);
 	}
-	if (session_attach(r->session, r->child, &err) < 0)
+	if (attach_child(r, &err) < 0)
 		session_note(r->session, "%s; what it starts is observed", err.text);
 	r->query.descendants_of = r->child;
 	if (session_watch(r->session, &r->query, &err) < 0)

@@ -339,6 +339,11 @@ int session_watch(struct session *s, const struct target_query *q, struct err *e
 	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
 }
 
+bool session_traces(const struct session *s)
+{
+	return s->ops->traces;
+}
+
 size_t session_processes(const struct session *s)
 {
 	return s->processes.len;

@@ -60,6 +60,8 @@ typedef void (*plant_group_fn)(void *arg, const struct plant_group *g);
 
 struct planter_ops {
 	const char *name;
+	bool traces;        /* uses ptrace on processes, so nobody else may hold them by it */
+	bool xmm_readable;  /* has IR_ARG_XMM */
 	/* -EPERM with the missing capability by name, -ENOSYS with what the kernel lacks. */
 	int (*open)(const struct planter_options *o, struct planter **ret, struct err *err);
 	void (*close)(struct planter *p);  /* removes everything; NULL ok */

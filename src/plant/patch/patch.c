@@ -252,6 +252,8 @@ static bool patch_multi(struct planter *p)
 
 const struct planter_ops planter_patch = {
 	.name = "patch",
+	.traces = true,
+	.xmm_readable = true,
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,

@@ -21,6 +21,8 @@
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
 #define STALE_NS 2000000000ull
+#define AREA_BELOW 0x7d0000000000ull
+#define AREA_DISTANCE (64u << 20)
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
 
@@ -256,13 +258,14 @@ static void measure(struct plan *pl)
 
 /* ---- places ---- */
 
-static uint64_t free_above(const range_vec *o, uint64_t bytes)
+/* Below all that the kernel places from the top down by itself, so that nothing needs to grow into it. */
+static uint64_t free_for_area(const range_vec *o, uint64_t bytes)
 {
 	for (size_t i = o->len; i-- > 1;) {
-		uint64_t low = o->data[i - 1].end, high = o->data[i].start;
+		uint64_t low = o->data[i - 1].end, high = MIN(o->data[i].start, AREA_BELOW);
 
-		if (high <= 0x7fff00000000ull && high > low && high - low > bytes + (64u << 20))
-			return (high - bytes - (32u << 20)) / PAGE * PAGE;
+		if (high > low && high - low > bytes + 2 * AREA_DISTANCE)
+			return (high - bytes - AREA_DISTANCE) / PAGE * PAGE;
 	}
 	return 0;
 }
@@ -286,7 +289,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	for (size_t i = 0; i < pl->sites.len; i++)
 		pl->trampolines[i].placed = false;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
-	at = free_above(&occupied, own + pl->layout.bytes + PAGE + HANDLER_BYTES);
+	at = free_for_area(&occupied, own + pl->layout.bytes + PAGE + HANDLER_BYTES);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);

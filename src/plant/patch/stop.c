@@ -47,18 +47,25 @@ static int stop_signal(int status)
 	return status >> 16 || WSTOPSIG(status) == SYSCALL_STOP ? 0 : WSTOPSIG(status);
 }
 
-static int cannot_seize(int pid, int e, struct err *err)
+static int tracer_of(int tid)
 {
 	char path[64], line[256];
 	int tracer = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f))
 		sscanf(line, "TracerPid: %d", &tracer);
 	if (f)
 		fclose(f);
+	return tracer;
+}
+
+static int cannot_seize(int pid, int e, struct err *err)
+{
+	int tracer = tracer_of(pid);
+
 	if (e == ESRCH)
 		return err_set(err, -ESRCH, "process %d went away while attaching", pid);
 	if (tracer)
@@ -95,7 +102,8 @@ static int seize_new(struct stopped *s, struct err *err)
 
 		if (tid <= 0 || find(s, tid))
 			continue;
-		if (ptrace(PTRACE_SEIZE, tid, NULL, OPTIONS) < 0) {
+		/* One that a thread of ours has just made is ours already (threads_run_to). */
+		if (ptrace(PTRACE_SEIZE, tid, NULL, OPTIONS) < 0 && tracer_of(tid) != getpid()) {
 			int code = errno;
 
 			if (code == ESRCH || (tid != s->pid && code == EPERM && s->threads.len))
@@ -156,7 +164,10 @@ int threads_stop(int pid, struct stopped *ret, struct err *err)
 	return 0;
 }
 
-/* Detaching needs a stop. */
+/*
+ * Detaching needs a stop. A thread that cannot be detached is dying, since the first ones that were let go have ended
+ * the program: then it is ours to bury, or the process stays a zombie.
+ */
 static void let_go(struct stopped *s, struct tracee *t)
 {
 	int status;
@@ -168,7 +179,8 @@ static void let_go(struct stopped *s, struct tracee *t)
 		syscall(SYS_tgkill, s->pid, t->tid, t->signal);
 		t->signal = 0;
 	}
-	ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal);
+	if (ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal) < 0)
+		wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
 }
 
 void threads_resume(struct stopped *s)
@@ -327,13 +339,14 @@ static int run_until(struct stopped *s, uint64_t addr, pid_t *ret_tid, struct er
 		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
 
 		if (tid > 0 && WIFSTOPPED(status)) {
-			int r = at_start_stop(tid, status, addr);
+			int r;
 
+			if (!find(s, tid))
+				vec_push(&s->threads, ((struct tracee){.tid = tid}));
+			r = at_start_stop(tid, status, addr);
 			*ret_tid = tid;
 			if (r)
 				return r < 0 ? r : 0;
-			if (!find(s, tid))
-				vec_push(&s->threads, ((struct tracee){.tid = tid}));
 		} else if (tid == s->pid || (tid < 0 && errno == ECHILD)) {
 			return err_set(err, -ESRCH, "process %d ended before it came to its main function", s->pid);
 		} else if (clock_monotonic_ns() > deadline) {
