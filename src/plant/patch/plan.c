@@ -26,7 +26,8 @@
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
 
-struct planned {                 /* what lies at one address: the probes there, one after the other */
+/* What lies at one address. Of several probes there the last one runs first, as uprobes do. */
+struct planned {
 	VEC(size_t) probes;
 	struct patch_site site;
 	struct trampoline *at;
@@ -158,13 +159,13 @@ static int make_code(const struct plan *pl, const struct planned *s, uint64_t ad
 	    (site->checked && !near(addr, site->morestack + pl->t->bias)))
 		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
 	put_tail(site, addr, pl->t->bias, out);
-	for (size_t i = s->probes.len; i-- > 0;) {
+	for (size_t i = 0; i < s->probes.len; i++) {
 		uint64_t here;
 		int r;
 
 		align_code(out, start);
 		here = addr + (out->len - start);
-		if (!i) {
+		if (i + 1 == s->probes.len) {
 			*ret_entry = (uint32_t)(out->len - start);
 			put_check(site, here, pl->t->bias, out);
 		}
