@@ -25,7 +25,7 @@ static void take_record(struct planter *p, const uint8_t *record, uint32_t room)
 	struct event_header h;
 
 	memcpy(&h, record, sizeof(h));
-	if (h.size < sizeof(h) || h.size > room) {
+	if (h.size < sizeof(h) || h.size > room || h.size % 8) {
 		d->damaged++;
 		return;
 	}
@@ -33,7 +33,6 @@ static void take_record(struct planter *p, const uint8_t *record, uint32_t room)
 	h.time_ns = tsc_clock_ns(&p->clock, h.time_ns);
 	buf_append(&d->bytes, record, h.size);
 	memcpy(d->bytes.data + d->bytes.len - h.size, &h, sizeof(h));
-	buf_append(&d->bytes, "\0\0\0\0\0\0\0", ALIGN_UP(h.size, 8) - h.size);
 }
 
 static void drain_slot(struct planter *p, const struct patched *d, struct patch_slot *s)
@@ -98,7 +97,7 @@ static void keep(struct drain *d, size_t first)
 		struct waiting w = d->records.data[i];
 		size_t off = bytes.len;
 
-		buf_append(&bytes, d->bytes.data + w.off, ALIGN_UP(w.size, 8));
+		buf_append(&bytes, d->bytes.data + w.off, w.size);
 		w.off = off;
 		d->records.data[n++] = w;
 	}
@@ -125,7 +124,7 @@ int drain_all(struct planter *p, plant_event_fn fn, void *arg)
 	if (d->records.len)
 		qsort(d->records.data, d->records.len, sizeof(*d->records.data), by_time);
 	for (n = 0; n < d->records.len && (int64_t)(until - d->records.data[n].tsc) >= 0; n++)
-		fn(arg, d->bytes.data + d->records.data[n].off, d->records.data[n].size);
+		calls_record(p->calls, d->bytes.data + d->records.data[n].off, d->records.data[n].size, fn, arg);
 	keep(d, n);
 	return (int)n;
 }

@@ -43,6 +43,7 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 
 	p->procfs = o->procfs;
 	p->timer = -1;
+	p->calls = calls_new();
 	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
 	p->ring_bytes = ring_size(o, p->procs);
 	r = tsc_clock_start(p->procfs, &p->clock, err);
@@ -76,6 +77,7 @@ static void patch_losses(struct planter *p, struct losses *ret)
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		ret->count[i] += p->gone.count[i];
 	ret->count[LOSS_BAD_RECORD] += p->drain.damaged;
+	ret->count[LOSS_CALLS_FULL] += calls_lost(p->calls, 0);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			add_counts(ret, counts_at(d, i));
@@ -87,6 +89,7 @@ static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct loss
 
 	for (size_t i = 0; gone && i < LOSS_COUNT; i++)
 		ret->count[i] += gone->count[i];
+	ret->count[LOSS_CALLS_FULL] += calls_lost(p->calls, probe_id);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			if (d->probes[i] == probe_id)
@@ -195,6 +198,7 @@ static void patch_forget_target(struct planter *p, uint32_t target)
 		*at = d->next;
 		patched_free(p, d);
 	}
+	calls_open(p->calls, target, true, NULL, NULL);
 }
 
 static void patch_close(struct planter *p)
@@ -219,6 +223,7 @@ static void patch_close(struct planter *p)
 	map_done(&p->facts);
 	map_done(&p->gone_probes);
 	drain_done(&p->drain);
+	calls_free(p->calls);
 	close_fd(p->timer);
 	free(p);
 }
@@ -237,6 +242,23 @@ static int patch_drain(struct planter *p, plant_event_fn fn, void *arg)
 	while (read(p->timer, &ticks, sizeof(ticks)) > 0)
 		;
 	return drain_all(p, fn, arg);
+}
+
+/* Of processes that are still known. */
+static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
+{
+	uint64_t n = 0;
+
+	for (const struct patched *d = p->patched; d; d = d->next)
+		for (uint32_t i = 0; i < d->nprobes; i++)
+			if (d->probes[i] == probe_id)
+				n += __atomic_load_n(&counts_at(d, i)->hits, __ATOMIC_RELAXED);
+	return n;
+}
+
+static int patch_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
+{
+	return calls_open(p->calls, target, take, fn, arg);
 }
 
 /* A hit costs some tens of nanoseconds, whatever the instruction was; it is not measured. */
@@ -265,4 +287,6 @@ const struct planter_ops planter_patch = {
 	.probe_losses = patch_probe_losses,
 	.price_ns = patch_price_ns,
 	.multi = patch_multi,
+	.hits = patch_hits,
+	.open_calls = patch_open_calls,
 };

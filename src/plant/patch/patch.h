@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
+#include "plant/patch/calls.h"
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
 #include "plant/patch/hand.h"
@@ -63,6 +64,7 @@ struct planter {
 	struct map facts;         /* binary_key → struct facts */
 	struct patched *patched;  /* list */
 	struct drain drain;
+	struct calls *calls;      /* its probes are all that is planted, or was */
 	struct losses gone;       /* of what is planted no more … */
 	struct map gone_probes;   /* … and by probe id: struct losses */
 };

@@ -209,6 +209,9 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 
 	if (!probe->nsites)
 		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
+	if (probe->program->naggregates || probe->program->no_record)
+		return err_set(err, -EOPNOTSUPP, "%s: aggregates are not computed inside a program; use --planter uprobe",
+			       probe->label);
 	for (size_t k = 0; k < probe->nsites; k++) {
 		int r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
 
@@ -494,8 +497,11 @@ static void give_up(struct plan *pl, struct patched *d, struct plant **ret, cons
 static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 {
 	for (size_t i = 0; i < pl->nprobes; i++) {
+		const struct capture_program *program = pl->probes[i].program;
+
 		if (!ret[i])
 			continue;
+		calls_add_probe(pl->p->calls, pl->probes[i].id, program->role, program->call_group);
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
