@@ -286,6 +286,19 @@ static uint32_t record_head_size(const struct capture_program *p)
 	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
+void code_size(struct code *g, uint8_t reg)
+{
+	if (g->known_size)
+		x86_imm(&g->x, reg, g->known_size);
+	else
+		x86_load(&g->x, 4, false, reg, SLOT(size));
+}
+
+uint32_t code_record_limit(const struct capture_program *p)
+{
+	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : record_head_size(p) + EVENT_MAX_DATA;
+}
+
 /* REG_RECORD = room for the largest record in the ring. */
 static void emit_reserve(struct code *g)
 {
@@ -348,7 +361,8 @@ static void emit_header(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	x86_store_imm(x, 4, HEAD(size), (int32_t)record_head_size(g->p));
+	g->known_size = record_head_size(g->p);
+	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
 	x86_store_imm(x, 4, HEAD(version), (int32_t)(EVENT_VERSION | (uint32_t)record_kind(g->p) << 8 |
 						     (uint32_t)g->p->nslots << 16));
 	x86_store_imm(x, 4, HEAD(probe), (int32_t)g->probe_id);
@@ -372,8 +386,8 @@ static void emit_header(struct code *g)
 static void emit_early(struct code *g)
 {
 	emit_goroutine(g);
-	emit_now(g);
 	code_saved_begin(g);
+	emit_now(g);
 	code_forget(g);
 	g->fault = -1;
 }
@@ -395,7 +409,8 @@ static void emit_commit(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
+	x86_store(x, 4, HEAD(size), RAX);
 	x86_alu_imm(x, X_ADD, RAX, sizeof(struct patch_entry));
 	x86_store(x, 4, MEM(REG_RECORD, -8), RAX);
 	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);
@@ -468,6 +483,7 @@ static int emit_body(struct code *g)
 		emit_early(g);
 	if (!begun)
 		emit_record_begin(g);
+	code_walk(g);
 	code_saved_end(g);
 	emit_commit(g);
 	return 0;
@@ -475,15 +491,30 @@ static int emit_body(struct code *g)
 
 /* ---- all of it ---- */
 
+/* How many bytes of the record an instruction may add. */
+static uint64_t data_of(const struct ir_insn *i)
+{
+	switch (i->op) {
+	case IR_EMIT_STR:
+		return ALIGN_UP((uint64_t)MIN(MAX(i->imm, 0), EVENT_MAX_STRING), 8);
+	case IR_EMIT_STACK:
+		return 8 * (uint64_t)i->imm;
+	case IR_IMAGE: /* and what it leads to */
+		return EVENT_MAX_DATA;
+	default:
+		return 0;
+	}
+}
+
 static void measure(struct code *g)
 {
 	uint64_t data = 0;
 
 	for (size_t i = 0; i < g->p->ninsns; i++)
-		if (g->p->insns[i].op == IR_EMIT_STR)
-			data += ALIGN_UP((uint64_t)MIN(MAX(g->p->insns[i].imm, 0), EVENT_MAX_STRING), 8);
-	g->may_overflow = data > EVENT_MAX_DATA;
-	g->max_size = record_head_size(g->p) + (uint32_t)MIN(data, EVENT_MAX_DATA);
+		data += data_of(&g->p->insns[i]);
+	data += record_head_size(g->p);
+	g->may_overflow = data > code_record_limit(g->p);
+	g->max_size = (uint32_t)MIN(data, code_record_limit(g->p));
 }
 
 static int check_env(const struct code *g)
@@ -493,6 +524,8 @@ static int check_env(const struct code *g)
 	if (l->ring_bytes < PATCH_MIN_RING || l->ring_bytes & (l->ring_bytes - 1) || !l->extra ||
 	    g->env->counts >= l->ncounts)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
+	if (code_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
+		return err_set(g->err, -EINVAL, "values are to be copied, but the program has no table of shapes");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

@@ -28,6 +28,7 @@ struct patch_env {
 	int32_t sp_delta;
 	uint64_t bias;            /* load bias, of IR_TYPE */
 	uint32_t m_p, p_id;       /* offsets: p in runtime.m (a word, 0: none), id in runtime.p (int32) */
+	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
 	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
 };
 
@@ -41,6 +42,12 @@ struct patch_env {
  */
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
 		  struct err *err);
+
+/*
+ * A table of shapes for the walk over a record's chunks, at any 8-aligned address of the program. Once for each
+ * binary and bias, after shape_table_finish.
+ */
+void patch_shapes(const struct shape_table *t, uint64_t bias, struct buf *out);
 
 /* The handler of a signal; next is the address of the handler before. Position independent. */
 int patch_handler_compile(uint64_t area, const struct patch_area *layout, uint64_t next, struct buf *out,

@@ -10,6 +10,7 @@ enum { REG_SLOT = R13, REG_RECORD = R12 };
 
 #define SLOT(field) MEM(REG_SLOT, offsetof(struct patch_slot, field))
 #define SLOT_AT(field, i) MEM(REG_SLOT, offsetof(struct patch_slot, field) + 8 * (size_t)(i))
+#define CHUNK(reg, field) MEM(reg, offsetof(struct event_chunk, field))
 #define HEAD(field) MEM(REG_RECORD, offsetof(struct event_header, field))
 
 enum { DROP_SILENT = PATCH_LOSSES, DROP_COUNT };
@@ -35,6 +36,7 @@ struct code {
 	int fault;                    /* the label that slot.fault holds here, -1: unknown */
 	uint32_t cached;              /* the virtual register that RAX holds too, or IR_NO_REG */
 	uint32_t max_size;            /* of a record */
+	uint32_t known_size;          /* what slot.size is here, 0: that depends on strings */
 	bool may_overflow;            /* strings could exceed EVENT_MAX_DATA */
 	struct err *err;
 };
@@ -61,8 +63,21 @@ int code_str(struct code *g, const struct ir_insn *i);
 int code_emit_str(struct code *g, const struct ir_insn *i);
 /* To differs when the bytes at reg are not the text, at once. Clobbers RAX and tmp. */
 void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *i, int differs);
+/* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
+void code_copy(struct code *g, int64_t max);
+/* reg = the record's size so far. */
+void code_size(struct code *g, uint8_t reg);
+/* Bytes that a record may have, in all. */
+uint32_t code_record_limit(const struct capture_program *p);
 /* mapstr.c */
 int code_map_str(struct code *g, const struct ir_insn *i);
+
+/* image.c: stacks and images; walk.c: what images lead to. */
+void code_emit_stack(struct code *g, const struct ir_insn *i);
+void code_image(struct code *g, const struct ir_insn *i);
+void code_image_put(struct code *g, const struct ir_insn *i);
+void code_image_copy(struct code *g, const struct ir_insn *i);
+void code_walk(struct code *g);   /* all regions are done */
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */

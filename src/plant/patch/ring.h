@@ -82,9 +82,11 @@ struct patch_slot {
 	uint64_t fault;              /* where a read that faults goes on */
 	uint64_t gpr[8];             /* the site's registers that the code uses itself */
 	uint64_t given_g, given_sp;  /* IR_GOROUTINE */
-	uint64_t words[8];           /* of a map's search */
+	uint64_t more_gpr[5];        /* those that only the walk over chunks uses */
+	uint64_t words[8];           /* of a map's search, or of the walk */
 	uint64_t saved[IR_MAX_SAVED], saved_valid;
 	uint64_t goid, depth;
+	uint64_t size;               /* of the record so far */
 	uint64_t now;                /* time stamp of this event, */
 	uint64_t call_tsc;           /* and of the call that returns */
 	uint64_t regs[IR_MAX_REGS];

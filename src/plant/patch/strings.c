@@ -34,8 +34,7 @@ static void copy_small(struct code *g, int end)
 	x86_store(x, 1, MEM(RDI, 0), RAX);
 }
 
-/* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
-static void copy(struct code *g, int64_t max)
+void code_copy(struct code *g, int64_t max)
 {
 	struct x86 *x = &g->x;
 	int small = x86_label_new(x), end = x86_label_new(x), again = x86_label_new(x), loop = x86_label_new(x);
@@ -153,7 +152,7 @@ static void code_str_contains(struct code *g, const struct ir_insn *i)
 	x86_alu(x, X_CMP, RDX, RAX);
 	x86_cmov(x, CC_A, RDX, RAX);
 	x86_lea(x, RDI, SLOT(work));
-	copy(g, CONTAINS_WINDOW);
+	code_copy(g, CONTAINS_WINDOW);
 	x86_lea(x, RSI, SLOT(work));
 	x86_lea(x, RDI, MEMX(RSI, RDX, -i->imm));
 	x86_label(x, again);
@@ -187,8 +186,6 @@ int code_str(struct code *g, const struct ir_insn *i)
 /* RDX = how many of the RCX bytes are copied. Clobbers RAX and RDI. */
 static void copied_size(struct code *g, int64_t max)
 {
-	int32_t full = (int32_t)(sizeof(struct event_header) + g->p->nslots * sizeof(struct event_slot) +
-				 EVENT_MAX_DATA);
 	struct x86 *x = &g->x;
 
 	x86_imm(x, RDX, (uint64_t)max);
@@ -196,8 +193,8 @@ static void copied_size(struct code *g, int64_t max)
 	x86_cmov(x, CC_B, RDX, RCX);
 	if (!g->may_overflow)
 		return;
-	x86_load(x, 4, false, RAX, HEAD(size));
-	x86_imm(x, RDI, (uint64_t)full);
+	code_size(g, RAX);
+	x86_imm(x, RDI, code_record_limit(g->p));
 	x86_alu(x, X_SUB, RDI, RAX);
 	x86_alu(x, X_CMP, RDX, RDI);
 	x86_cmov(x, CC_A, RDX, RDI);
@@ -217,13 +214,13 @@ static void put_slot(struct code *g, uint16_t slot)
 	x86_alu(x, X_CMP, RCX, RAX);
 	x86_cmov(x, CC_A, RCX, RAX);
 	x86_store(x, 4, code_slot(slot, offsetof(struct event_slot, len)), RCX);
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
 	x86_store(x, 8, code_slot(slot, offsetof(struct event_slot, value)), RAX);
 	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
 }
 _Static_assert(SLOT_CUT == SLOT_OK + 1, "put_slot adds");
 
-/* The record's size field says where its data end: the new size is stored when the bytes are there. */
+/* slot.size says where the record's data end: the new size is stored when the bytes are there. */
 static void put_bytes(struct code *g, int64_t max, int done)
 {
 	struct x86 *x = &g->x;
@@ -233,12 +230,13 @@ static void put_bytes(struct code *g, int64_t max, int done)
 	x86_lea(x, RAX, MEM(RDX, 7));
 	x86_alu_imm(x, X_AND, RAX, -8);
 	x86_store_imm(x, 8, MEMX(RDI, RAX, -8), 0);
-	copy(g, max);
+	code_copy(g, max);
 	x86_alu_imm(x, X_ADD, RDX, 7);
 	x86_alu_imm(x, X_AND, RDX, -8);
-	x86_load(x, 4, false, RAX, HEAD(size));
+	code_size(g, RAX);
 	x86_alu(x, X_ADD, RAX, RDX);
-	x86_store(x, 4, HEAD(size), RAX);
+	x86_store(x, 4, SLOT(size), RAX);
+	g->known_size = 0;
 	x86_jmp(x, done);
 }
 

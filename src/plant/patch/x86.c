@@ -265,6 +265,13 @@ void x86_mul(struct x86 *x, uint8_t src)
 	modrm_regs(x, 4, src);
 }
 
+void x86_div(struct x86 *x, uint8_t src)
+{
+	rex(x, true, 0, 0, src, false);
+	byte(x, 0xf7);
+	modrm_regs(x, 6, src);
+}
+
 void x86_shift(struct x86 *x, enum x86_shift op, uint8_t reg, uint8_t n)
 {
 	rex(x, true, 0, 0, reg, false);

@@ -1,0 +1,167 @@
+/* Calls from records of entries and returns: as text, so that a case is a line. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "plant/patch/join.h"
+#include "base/buf.h"
+
+static struct buf got;
+static uint64_t now;
+
+/* Each sample: kind, the call's number (its slot), goroutine. */
+static void note(void *arg, const void *sample, size_t size)
+{
+	static const char kinds[] = {[EVENT_POINT] = 'p', [EVENT_CALL] = 'c', [EVENT_RETURN] = 'r', [EVENT_UNWOUND] = 'u'};
+	struct event e[2];
+	size_t n;
+
+	assert_true(event_decode_sample(sample, size, e, &n));
+	buf_printf(&got, "%c%u ", kinds[e[0].head->kind], (unsigned)e[n - 1].slots[0].value);
+}
+
+/* kind, goroutine, depth, group; the number is its slot. */
+static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint64_t depth, uint32_t group, uint64_t number)
+{
+	struct {
+		struct event_header head;
+		struct event_slot slot;
+	} r = {.head = {.size = kind == EVENT_UNWOUND ? sizeof(r.head) : sizeof(r), .version = EVENT_VERSION,
+			.kind = (uint8_t)kind, .slots = kind != EVENT_UNWOUND, .target = 3, .time_ns = ++now, .goid = goid,
+			.depth = depth, .probe = group},
+	       .slot = {.status = SLOT_OK, .value = number}};
+	struct patch_join_probe of = {.group = group, .func = group / 10};
+
+	patch_join_take(j, &of, &r, note, NULL);
+}
+
+static void expect(const char *want)
+{
+	assert_string_equal(got.data ? got.data : "", want);
+	buf_reset(&got);
+}
+
+static uint64_t loss(const struct patch_join *j, enum loss l)
+{
+	struct losses all = {0};
+
+	patch_join_losses(j, &all);
+	return all.count[l];
+}
+
+static void nested(void **state)
+{
+	struct patch_join *j = patch_join_new(100);
+
+	take(j, EVENT_CALL, 1, 100, 10, 1);
+	take(j, EVENT_CALL, 1, 200, 10, 2); /* recursion */
+	take(j, EVENT_CALL, 2, 200, 10, 3); /* another goroutine */
+	take(j, EVENT_POINT, 1, 300, 70, 9);
+	expect("p9 ");
+	take(j, EVENT_RETURN, 1, 200, 10, 0);
+	take(j, EVENT_RETURN, 1, 100, 10, 0);
+	take(j, EVENT_RETURN, 2, 200, 10, 0);
+	expect("r2 r1 r3 ");
+	take(j, EVENT_RETURN, 2, 200, 10, 0);
+	expect("");
+	assert_int_equal(loss(j, LOSS_UNPAIRED_END), 1);
+	patch_join_free(j);
+}
+
+/* Two questions about one function return in any order; another function at that depth is another call. */
+static void groups(void **state)
+{
+	struct patch_join *j = patch_join_new(100);
+
+	take(j, EVENT_CALL, 1, 100, 10, 1);
+	take(j, EVENT_CALL, 1, 100, 11, 2);
+	take(j, EVENT_RETURN, 1, 100, 10, 0);
+	take(j, EVENT_RETURN, 1, 100, 11, 0);
+	expect("r1 r2 ");
+	take(j, EVENT_CALL, 1, 100, 10, 1);
+	take(j, EVENT_CALL, 1, 100, 11, 2);
+	take(j, EVENT_CALL, 1, 100, 20, 3);
+	expect("u2 u1 ");
+	take(j, EVENT_CALL, 1, 100, 20, 4);
+	expect("u3 ");
+	take(j, EVENT_RETURN, 1, 100, 20, 0);
+	expect("r4 ");
+	patch_join_free(j);
+}
+
+static void unwound(void **state)
+{
+	struct patch_join *j = patch_join_new(100);
+
+	for (uint64_t d = 1; d <= 4; d++)
+		take(j, EVENT_CALL, 1, d * 100, 10, d);
+	take(j, EVENT_UNWOUND, 1, 200, 90, 0); /* recovered there */
+	expect("u4 u3 ");
+	take(j, EVENT_RETURN, 1, 100, 10, 0);
+	expect("u2 r1 ");
+	take(j, EVENT_CALL, 1, 100, 10, 5);
+	take(j, EVENT_UNWOUND, 1, 0, 90, 0); /* Goexit */
+	expect("u5 ");
+	take(j, EVENT_UNWOUND, 7, 0, 90, 0);
+	expect("");
+	patch_join_free(j);
+}
+
+static void lost(void **state)
+{
+	struct patch_join *j = patch_join_new(100);
+
+	take(j, EVENT_CALL, 1, 100, 10, 1);
+	take(j, EVENT_CALL, 2, 100, 10, 2);
+	take(j, EVENT_CALL, 3, 100, 10, 3);
+	patch_join_lost(j, 8);
+	patch_join_lost(j, 3);
+	take(j, EVENT_CALL, 1, 100, 10, 4); /* the first one may have returned */
+	expect("");
+	assert_int_equal(loss(j, LOSS_UNPAIRED_START), 1);
+	take(j, EVENT_RETURN, 2, 100, 10, 0);
+	take(j, EVENT_UNWOUND, 3, 0, 90, 0);
+	expect("r2 u3 ");
+	take(j, EVENT_CALL, 1, 100, 10, 5);
+	expect("u4 ");
+	patch_join_free(j);
+}
+
+static void open_calls(void **state)
+{
+	struct patch_join *j = patch_join_new(3);
+
+	take(j, EVENT_CALL, 5, 100, 10, 1);
+	take(j, EVENT_CALL, 1, 100, 10, 2);
+	take(j, EVENT_CALL, 5, 200, 10, 3);
+	take(j, EVENT_CALL, 9, 200, 10, 4);
+	assert_int_equal(loss(j, LOSS_CALLS_FULL), 1);
+	assert_int_equal(patch_join_open_calls(j, 8, true, note, NULL), 0);
+	assert_int_equal(patch_join_open_calls(j, 3, false, note, NULL), 3);
+	expect("c1 c2 c3 ");
+	assert_int_equal(patch_join_open_calls(j, 3, true, note, NULL), 3);
+	assert_int_equal(patch_join_open_calls(j, 3, false, note, NULL), 0);
+	expect("c1 c2 c3 ");
+	take(j, EVENT_CALL, 9, 200, 10, 4);
+	take(j, EVENT_RETURN, 9, 200, 10, 0);
+	expect("r4 ");
+	patch_join_free(j);
+	patch_join_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nested), cmocka_unit_test(groups), cmocka_unit_test(unwound), cmocka_unit_test(lost),
+		cmocka_unit_test(open_calls),
+	};
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+
+	buf_done(&got);
+	return r;
+}
