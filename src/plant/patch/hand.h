@@ -51,7 +51,8 @@ _Static_assert(sizeof(struct hand_patch) == 32, "found by other processes");
  * Makes shared memory of `bytes` in the process and maps its parts there; the first begins at offset 0 and
  * has HAND_OWN bytes that are not the caller's. A program at its very start is run to its main function first. ret_next: the
  * handlers of SIGSEGV and SIGBUS. -EEXIST: an address is in use by now, choose others.
- * The process stays stopped until hand_patch, hand_leave or the hand's end.
+ * Then the process goes on, but for one at its very start, which stays stopped until hand_patch, hand_leave or the hand's
+ * end.
  */
 struct hand_mapped {
 	int fd;              /* the shared memory, the caller's */

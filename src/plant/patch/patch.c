@@ -127,19 +127,14 @@ static bool used(const struct patched *d, uint64_t addr)
 	return false;
 }
 
-/* Takes plants out of the list; how many it were. */
-static size_t unlist(struct patched *d, struct plant *const *plants, size_t n)
+/* Takes those that leave out of the list; how many it were. */
+static size_t unlist(struct patched *d)
 {
 	size_t kept = 0, before = d->plants.len;
 
-	for (size_t i = 0; i < before; i++) {
-		bool goes = false;
-
-		for (size_t k = 0; k < n && !goes; k++)
-			goes = plants[k] == d->plants.data[i];
-		if (!goes)
+	for (size_t i = 0; i < before; i++)
+		if (!d->plants.data[i]->leaving)
 			d->plants.data[kept++] = d->plants.data[i];
-	}
 	d->plants.len = kept;
 	return before - kept;
 }
@@ -149,7 +144,7 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 {
 	VEC(struct hand_patch) patches = {0};
 
-	if (!unlist(d, plants, n) || !d->inside)
+	if (!unlist(d) || !d->inside)
 		return;
 	if (!d->plants.len) {
 		hand_leave(p->hand, d->handle, NULL);
@@ -166,6 +161,9 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 
 static void patch_remove(struct planter *p, struct plant *const *plants, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		if (plants[i])
+			plants[i]->leaving = true;
 	for (struct patched *d = p->patched; d; d = d->next)
 		remove_from(p, d, plants, n);
 	for (size_t i = 0; i < n; i++)

@@ -40,6 +40,7 @@ struct patched {
 
 struct plant {
 	struct patched *patched;
+	bool leaving;
 	VEC(struct hand_patch) patches;
 };
 

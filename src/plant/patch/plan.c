@@ -1,7 +1,7 @@
 /*
  * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place.
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
- * jumps. The process is stopped from the mapping to the last jump.
+ * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
  *
  * A trampoline:  tail: the instructions behind the record, and the jump back (or ret)
  *                entry: the instructions before the record, the stack check's branch, the code of the probe, which
@@ -42,6 +42,7 @@ struct plan {
 	bool *refused;           /* by probe */
 	const struct facts *facts;
 	VEC(struct planned) sites;
+	struct map by_addr;      /* address → its index in sites, plus one */
 	struct trampoline *trampolines; /* as many */
 	region_vec regions;
 	struct patch_area layout;
@@ -190,14 +191,12 @@ static int try_code(struct plan *pl, size_t probe, const struct patch_site *site
 
 static void add_site(struct plan *pl, size_t probe, const struct patch_site *site)
 {
-	struct planned *s = NULL;
+	uintptr_t i = (uintptr_t)map_get(&pl->by_addr, site->addr);
+	struct planned *s = i ? &pl->sites.data[i - 1] : vec_add(&pl->sites);
 
-	for (size_t i = 0; i < pl->sites.len && !s; i++)
-		if (pl->sites.data[i].site.addr == site->addr)
-			s = &pl->sites.data[i];
-	if (!s) {
-		s = vec_add(&pl->sites);
+	if (!i) {
 		s->site = *site;
+		map_set(&pl->by_addr, site->addr, (void *)(uintptr_t)pl->sites.len);
 	}
 	vec_push(&s->probes, probe);
 }
@@ -572,6 +571,7 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 	for (size_t i = 0; i < pl.sites.len; i++)
 		vec_done(&pl.sites.data[i].probes);
 	vec_done(&pl.sites);
+	map_done(&pl.by_addr);
 	vec_done(&pl.regions);
 	free(pl.trampolines);
 	free(pl.refused);

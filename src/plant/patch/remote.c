@@ -111,9 +111,11 @@ static int hold(struct remote *r, struct err *err)
 
 static void release(struct remote *r)
 {
-	if (r->held)
-		threads_resume(&r->stopped);
+	if (!r->held)
+		return;
+	threads_resume(&r->stopped);
 	r->held = false;
+	r->held_ns += clock_monotonic_ns() - r->held_since;
 }
 
 static int gone(const struct remote *r, struct err *err)
@@ -295,6 +297,7 @@ static int to_main(struct remote *r, struct err *err)
 		return 0;
 	if (!r->target.main_entry)
 		return err_set(err, -ENOTSUP, "process %d is just starting and has no main.main to wait for", r->target.pid);
+	r->at_main = true;
 	return threads_run_to(&r->stopped, r->mem, r->target.main_entry, err);
 }
 
@@ -316,7 +319,11 @@ int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t
 	if (!publish(r) || !write_mem(r, own_addr(r), &magic, sizeof(magic)))
 		return gone(r, err);
 	code = read_actions(r, r->page.before, err);
-	return code ? code : check_actions(r, err);
+	if (!code)
+		code = check_actions(r, err);
+	if (!r->at_main) /* else nothing may be missed from here on */
+		release(r);
+	return code;
 }
 
 /* ---- signal handlers ---- */
@@ -451,7 +458,7 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 	if (!code)
 		code = write_patches(r, patches, n, err);
 	release(r);
-	*ret_pause_ns = clock_monotonic_ns() - r->held_since;
+	*ret_pause_ns = r->held_ns;
 	return code;
 }
 

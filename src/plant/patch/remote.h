@@ -39,7 +39,8 @@ struct remote {
 	VEC(struct hand_patch) patches; /* in place */
 	struct stopped stopped;
 	bool held;                      /* stopped is in use */
-	uint64_t held_since;
+	bool at_main;                   /* held where its main function begins */
+	uint64_t held_since, held_ns;   /* since when; for how long altogether */
 };
 
 int remote_open(const struct hand_target *t, struct remote *ret, struct err *err);
