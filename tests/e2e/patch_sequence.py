@@ -121,6 +121,48 @@ def _two():
         assert "still" in [agent(s) for s in spans]
 
 
+_SECCOMP = """
+import ctypes, os, sys
+allow = (ctypes.c_uint64 * 1)(0x7fff000000000006)
+program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(allow))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program)) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def _refused(httpd, word):
+    with Earshot("attach", *PATCH, "-p", str(httpd.pid)) as e:
+        until("earshot ends", lambda: not e.alive(), 10)
+        assert word in e.err() and e.popen.returncode == 3, e.describe()
+    assert not changed_text(httpd.pid) and not _left(httpd.pid)
+    assert httpd.get("/plain") == (200, b"hello")
+
+
+def _seccomp():
+    """A filter may kill a program for a system call: not tried."""
+    need_earshot(root=False)
+    with Httpd(newest(), prefix=["python3", "-c", _SECCOMP]) as httpd:
+        _refused(httpd, "seccomp")
+
+
+def _traced():
+    """Another tracer has it."""
+    need_earshot(root=False)
+    if not shutil.which("gdb") and not shutil.which("strace"):
+        raise Skip("neither strace nor gdb")
+    with Httpd(newest()) as httpd:
+        argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(httpd.pid)] if shutil.which("strace") else \
+            ["gdb", "-q", "-batch", "-ex", "continue", "-p", str(httpd.pid)]
+        tracer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until("it is traced", lambda: "TracerPid:\t0" not in open(f"/proc/{httpd.pid}/status").read(), 10)
+            _refused(httpd, "being traced")
+        finally:
+            tracer.terminate()
+            tracer.wait(10)
+
+
 def tests():
     for minor, mode in (("1.19", "sw"), ("1.22", "pie"), ("1.27", "sw")):
         yield Test(f"sequence-go{minor}-{mode}", lambda m=minor, k=mode: _sequence(m, k), 300)
@@ -128,3 +170,5 @@ def tests():
     yield Test("killed-with-hand", _killed_with_hand, 60)
     yield Test("unprivileged", _unprivileged, 60)
     yield Test("two", _two, 60)
+    yield Test("seccomp", _seccomp, 60)
+    yield Test("traced", _traced, 60)
