@@ -221,8 +221,18 @@ static int plant_all(struct session *s, struct observed *o, struct err *err)
 	return r;
 }
 
+static const char *pause_text(const struct session *s, const struct observed *o, char *buf, size_t size)
+{
+	buf[0] = 0;
+	if (s->ops->pause_ns)
+		snprintf(buf, size, ", which was stopped for %.1f ms to put the probes in",
+			 (double)s->ops->pause_ns(s->planter, o->id) / 1e6);
+	return buf;
+}
+
 static int observe(struct session *s, struct process *proc, struct program *p, struct err *err)
 {
+	char pause[80];
 	struct observed *o = xcalloc(1, sizeof(*o));
 	int r;
 
@@ -245,8 +255,8 @@ static int observe(struct session *s, struct process *proc, struct program *p, s
 		return r;
 	}
 	s->summary.processes++;
-	session_note(s, "observing %s (pid %d, %s)", process_name(&o->process), o->process.pid,
-		     binary_build_info(p->binary)->go_version);
+	session_note(s, "observing %s (pid %d, %s)%s", process_name(&o->process), o->process.pid,
+		     binary_build_info(p->binary)->go_version, pause_text(s, o, pause, sizeof(pause)));
 	report_refusals(s, p);
 	return 0;
 }

@@ -78,6 +78,8 @@ struct planter_ops {
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, enum site_price price);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
+	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
+	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 
 	/* ---- traced calls; NULL where a planter has none of it yet ---- */
 	int (*control)(struct planter *p, uint32_t probe_id, const struct plant_control *c);

@@ -270,6 +270,16 @@ static bool patch_multi(struct planter *p)
 	return true;
 }
 
+static uint64_t patch_pause_ns(struct planter *p, uint32_t target)
+{
+	uint64_t ns = 0;
+
+	for (const struct patched *d = p->patched; d; d = d->next)
+		if (d->target == target)
+			ns += d->pause_ns;
+	return ns;
+}
+
 const struct planter_ops planter_patch = {
 	.name = "patch",
 	.traces = true,
@@ -285,6 +295,7 @@ const struct planter_ops planter_patch = {
 	.probe_losses = patch_probe_losses,
 	.price_ns = patch_price_ns,
 	.multi = patch_multi,
+	.pause_ns = patch_pause_ns,
 	.hits = patch_hits,
 	.open_calls = patch_open_calls,
 };
