@@ -400,14 +400,23 @@ static int check_bytes(const struct remote *r, const struct hand_patch *p, size_
 	return 0;
 }
 
-/* Restores what is ours: what someone changed since is left alone. */
+/*
+ * Restores what is ours: what someone changed since is left alone. But a uprobe may have come over the first byte; it puts
+ * back the byte of the file when it goes, so the others must be the file's by then.
+ */
 static void restore_bytes(const struct remote *r, const struct hand_patch *p, size_t n)
 {
+	const uint8_t trap = 0xcc;
+
 	for (size_t i = 0; i < n; i++) {
 		uint8_t now[HAND_PATCH_MAX];
+		size_t from;
 
-		if (p[i].n <= HAND_PATCH_MAX && read_mem(r, p[i].addr, now, p[i].n) && !memcmp(now, p[i].new, p[i].n))
-			write_code(r, p[i].addr, p[i].old, p[i].n);
+		if (!p[i].n || p[i].n > HAND_PATCH_MAX || !read_mem(r, p[i].addr, now, p[i].n))
+			continue;
+		from = now[0] == trap;
+		if (!memcmp(now + from, p[i].new + from, p[i].n - from))
+			write_code(r, p[i].addr + from, p[i].old + from, p[i].n - from);
 	}
 }
 

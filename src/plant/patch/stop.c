@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,12 +24,16 @@
 
 #define STOP_TIMEOUT_NS 2000000000ull
 #define START_TIMEOUT_NS 10000000000ull
+#define YIELDS 200
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define OPTIONS PTRACE_O_TRACESYSGOOD
 
+/* A stop usually takes microseconds, in which a program stands still: a sleep would be the longest part of it. */
 static int wait_tid(pid_t tid, int *ret_status, uint64_t deadline)
 {
-	for (useconds_t pause = 20;; pause = MIN(2 * pause, 1000u)) {
+	useconds_t pause = 20;
+
+	for (int tries = 0;; tries++) {
 		pid_t r = waitpid(tid, ret_status, __WALL | WNOHANG);
 
 		if (r == tid)
@@ -37,7 +42,12 @@ static int wait_tid(pid_t tid, int *ret_status, uint64_t deadline)
 			return -errno;
 		if (clock_monotonic_ns() > deadline)
 			return -ETIMEDOUT;
+		if (tries < YIELDS) {
+			sched_yield();
+			continue;
+		}
 		usleep(pause);
+		pause = MIN(2 * pause, 1000u);
 	}
 }
 
