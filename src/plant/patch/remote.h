@@ -53,4 +53,21 @@ int remote_leave(struct remote *r, struct err *err);
 /* What a dead earshot left in the process, as a remote to be left. */
 int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err);
 
+/* ---- what remote.c and remote_map.c share ---- */
+
+bool remote_read(const struct remote *r, uint64_t addr, void *p, size_t n);
+bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n); /* what is mapped writable */
+uint64_t remote_own(const struct remote *r);     /* the address of the hand's page */
+bool remote_publish(const struct remote *r);     /* puts r->page there */
+int remote_hold(struct remote *r, struct err *err);
+void remote_release(struct remote *r);
+int remote_gone(const struct remote *r, struct err *err); /* -ESRCH with the sentence */
+int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err);
+struct call remote_unmap_call(uint64_t addr, uint64_t len);
+/* A field of /proc/PID/status ("\nName:"), as text. */
+bool remote_status(int pid, const char *name, char *ret, size_t size);
+int remote_install_handlers(struct remote *r, const uint64_t handlers[2], struct err *err);
+/* -EBUSY when someone has put another handler over ours, which may still call it. */
+int remote_remove_handlers(struct remote *r, struct err *err);
+
 #endif
