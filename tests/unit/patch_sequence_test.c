@@ -104,6 +104,19 @@ static bool alive(const struct program *p)
 	return waitpid(p->pid, NULL, WNOHANG) == 0;
 }
 
+/* How it ended, if it did. */
+static const char *fate(const struct program *p)
+{
+	static char text[64];
+	int status;
+
+	text[0] = 0;
+	if (waitpid(p->pid, &status, WNOHANG) > 0)
+		snprintf(text, sizeof(text), WIFSIGNALED(status) ? " (killed by signal %d)" : " (exited: %d)",
+			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	return text;
+}
+
 static void stop(struct program *p)
 {
 	kill(p->pid, SIGKILL);
@@ -319,7 +332,7 @@ static void cycle(struct program *p, uint64_t ns, uint64_t ret_n[NPROBES])
 	planter_patch.plant(pl, &p->target, p->probes, NPROBES, plants, errs);
 	for (int k = 0; k < NPROBES; k++)
 		if (!plants[k])
-			fail_msg("%s", errs[k].text);
+			fail_msg("%s%s", errs[k].text, fate(p));
 	observe(pl, c, ns);
 	planter_patch.remove(pl, plants, NPROBES);
 	while (planter_patch.drain(pl, on_event, c) > 0)

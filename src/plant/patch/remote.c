@@ -307,23 +307,31 @@ int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n,
 
 /* ---- leaving ---- */
 
+static bool in_our_code(const struct remote *r, const struct tracee *t)
+{
+	struct user_regs_struct regs;
+
+	if (t->gone)
+		return false;
+	if (thread_registers(t, &regs) < 0)
+		return true;
+	for (size_t i = 0; i < r->page.nmaps; i++)
+		if (regs.rip - r->page.maps[i].addr < r->page.maps[i].len)
+			return true;
+	return false;
+}
+
 /*
  * A thread that is in our code, or may be: in a signal handler that interrupted it. Go's handlers block all signals
  * while they run, and its threads block SIGURG at no other time for long.
  */
 static bool may_be_inside(const struct remote *r, const struct tracee *t)
 {
-	struct user_regs_struct regs;
 	uint64_t mask;
 
 	if (t->gone)
 		return false;
-	if (thread_registers(t, &regs) < 0 || thread_signal_mask(t, &mask) < 0)
-		return true;
-	for (size_t i = 0; i < r->page.nmaps; i++)
-		if (regs.rip - r->page.maps[i].addr < r->page.maps[i].len)
-			return true;
-	return mask >> (SIGURG - 1) & 1;
+	return in_our_code(r, t) || thread_signal_mask(t, &mask) < 0 || (mask >> (SIGURG - 1) & 1);
 }
 
 typedef VEC(pid_t) tid_vec;
@@ -355,6 +363,24 @@ static int unmap_all(struct remote *r, struct err *err)
 	return remote_calls(r, calls, r->page.nmaps, err);
 }
 
+/* Lets the process run for a moment. */
+static int let_run(struct remote *r, struct err *err)
+{
+	int code;
+
+	remote_release(r);
+	usleep(LEAVE_PAUSE_US);
+	code = remote_hold(r, err);
+	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
+}
+
+static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
+{
+	return err_set(err, -EBUSY,
+		       "thread %d of process %d could not be seen outside of the probes' code, which stays mapped, unused",
+		       tid, r->target.pid);
+}
+
 /* Held on success. */
 static int wait_outside(struct remote *r, struct err *err)
 {
@@ -365,19 +391,35 @@ static int wait_outside(struct remote *r, struct err *err)
 		still_inside(r, &inside, i == 0);
 		if (!inside.len)
 			return 0;
-		remote_release(r);
-		usleep(LEAVE_PAUSE_US);
-		code = remote_hold(r, err);
-		if (!code && !same_program(r))
-			code = remote_gone(r, err);
+		code = let_run(r, err);
 	}
 	if (!code)
-		code = err_set(err, -EBUSY,
-			       "thread %d of process %d could not be seen outside of the probes' code, which stays mapped, "
-			       "unused",
-			       inside.data[0], r->target.pid);
+		code = stays_mapped(r, inside.data[0], err);
 	vec_done(&inside);
 	return code;
+}
+
+/*
+ * Until the handlers were given back, any thread could come into ours by a fault of its own, also one that was outside
+ * before. It blocks all signals there, so its program counter tells. Held on success.
+ */
+static int wait_out_of_handlers(struct remote *r, struct err *err)
+{
+	for (int i = 0;; i++) {
+		const struct tracee *inside = NULL;
+		int code;
+
+		for (size_t k = 0; k < r->stopped.threads.len && !inside; k++)
+			if (in_our_code(r, &r->stopped.threads.data[k]))
+				inside = &r->stopped.threads.data[k];
+		if (!inside)
+			return 0;
+		if (i == LEAVE_TRIES)
+			return stays_mapped(r, inside->tid, err);
+		code = let_run(r, err);
+		if (code)
+			return code;
+	}
 }
 
 int remote_leave(struct remote *r, struct err *err)
@@ -394,6 +436,8 @@ int remote_leave(struct remote *r, struct err *err)
 	}
 	if (!code)
 		code = remote_remove_handlers(r, err);
+	if (!code)
+		code = wait_out_of_handlers(r, err);
 	if (!code)
 		code = unmap_all(r, err);
 	remote_release(r);

@@ -273,25 +273,28 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
-/* One that waits in a system call is nowhere delicate; otherwise any. */
+/*
+ * Best is one that waits in a system call, which is nowhere delicate; worst one with a signal on its way, which would have
+ * to be sent anew (a fault cannot be: it would lose its address).
+ */
 static struct tracee *choose(struct stopped *s, struct user_regs_struct *ret_regs)
 {
 	struct user_regs_struct regs;
 	struct tracee *best = NULL;
+	int best_rank = 3;
 
-	for (size_t i = 0; i < s->threads.len; i++) {
+	for (size_t i = 0; i < s->threads.len && best_rank; i++) {
 		struct tracee *t = &s->threads.data[i];
-		bool waits;
+		int rank;
 
-		if (t->gone || thread_registers(t, &regs) < 0)
+		if (t->gone || t->signal == SIGSEGV || t->signal == SIGBUS || thread_registers(t, &regs) < 0)
 			continue;
-		waits = (int64_t)regs.orig_rax >= 0 && !t->signal;
-		if (best && !waits)
+		rank = t->signal ? 2 : (int64_t)regs.orig_rax < 0;
+		if (rank >= best_rank)
 			continue;
 		best = t;
+		best_rank = rank;
 		*ret_regs = regs;
-		if (waits)
-			break;
 	}
 	return best;
 }
@@ -303,7 +306,10 @@ int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n,
 	struct tracee *t = choose(s, &own);
 	int r;
 
-	if (!t || thread_signal_mask(t, &mask) < 0 ||
+	if (!t)
+		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; try again",
+			       s->pid);
+	if (thread_signal_mask(t, &mask) < 0 ||
 	    ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0)
 		return err_set(err, -ESRCH, "process %d went away while attaching", s->pid);
 	t->moved = true;
