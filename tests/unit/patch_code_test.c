@@ -644,6 +644,18 @@ static void test_refusals(void **state)
 
 /* ---- what it costs ---- */
 
+static atomic_bool draining;
+static uint64_t drained;
+
+static void *drain_on(void *arg)
+{
+	while (atomic_load(&draining)) {
+		ring_drain(patch_area_slot(area, 1), count_good, &drained);
+		usleep(500);
+	}
+	return NULL;
+}
+
 static double ns_per_run(const void *code, const struct regs *r)
 {
 	static uint8_t stack[STACK_SIZE];
@@ -657,7 +669,8 @@ static double ns_per_run(const void *code, const struct regs *r)
 		clock_gettime(CLOCK_MONOTONIC, &a);
 		for (int i = 0; i < 2000; i++) {
 			call_code(&f, code);
-			s->read = s->write;
+			if (!draining)
+				s->read = s->write;
 		}
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		best = MIN(best, ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 2000);
@@ -668,8 +681,11 @@ static double ns_per_run(const void *code, const struct regs *r)
 static void bench(const char *what, const struct capture_program *p, uint64_t len, double harness)
 {
 	struct regs r = text_regs(len);
+	size_t before = code_used;
+	const void *code = compile_ok(p, 1);
 
-	print_message("# %-44s %6.1f ns\n", what, ns_per_run(compile_ok(p, 1), &r) - harness);
+	before = code_used - before;
+	print_message("# %-44s %6.1f ns, %zu bytes\n", what, ns_per_run(code, &r) - harness, before);
 }
 
 static void test_bench(void **state)
@@ -685,11 +701,13 @@ static void test_bench(void **state)
 	struct capture_program none = program_of(NULL, 0), text = PROGRAM(string_insns), never = PROGRAM(drop);
 	struct capture_program entry = none, ret = none;
 	struct regs r = text_regs(32);
+	pthread_t drainer;
 	double harness;
 
 	if (!getenv("EARSHOT_TEST_BENCH"))
 		skip();
 	patch_setup(1 << 20);
+	area->stale_tsc = INT64_MAX;
 	never.nslots = 0;
 	harness = ns_per_run(code_memory, &r);
 	print_message("# %-44s %6.1f ns (not in the others)\n", "the harness", harness);
@@ -706,6 +724,16 @@ static void test_bench(void **state)
 	entry.call_group = ret.call_group = 1;
 	bench("entry of a call", &entry, 0, harness);
 	bench("return without its entry", &ret, 0, harness);
+	patch_setup(1 << 25); /* never full in that time, whatever the other thread's share of the CPU */
+	memset(patch_slot_ring(patch_area_slot(area, 1)), 0, area->ring_bytes);
+	draining = true;
+	pthread_create(&drainer, NULL, drain_on, NULL);
+	bench("empty program, drained by another thread", &none, 0, harness);
+	bench("string of 32 bytes, likewise", &text, 32, harness);
+	draining = false;
+	pthread_join(drainer, NULL);
+	print_message("# drained %llu, lost %llu\n", (unsigned long long)drained,
+		      (unsigned long long)loss_count(LOSS_RING_FULL));
 	area->on = 0;
 	bench("switched off", &none, 0, harness);
 }

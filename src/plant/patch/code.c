@@ -35,7 +35,9 @@ _Static_assert(LOSS_RING_FULL < PATCH_LOSSES && LOSS_BUSY < PATCH_LOSSES && LOSS
 		       LOSS_FILTER_UNREADABLE < PATCH_LOSSES && LOSS_CALLS_FULL < PATCH_LOSSES,
 	       "they index patch_counts");
 
-static const uint8_t used_regs[] = {RAX, RCX, RDX, RSI, RDI};
+static const uint8_t used_regs[KEPT_COUNT] = {[KEPT_RAX] = RAX, [KEPT_RCX] = RCX, [KEPT_RDX] = RDX,
+					      [KEPT_RSI] = RSI, [KEPT_RDI] = RDI};
+_Static_assert(KEPT_COUNT <= ARRAY_SIZE(((struct patch_slot *)NULL)->gpr), "all have their place");
 
 #define AREA(field) MEM(R12, offsetof(struct patch_area, field))
 

@@ -7,6 +7,7 @@
 
 /* Registers with a fixed meaning. RAX, RCX, RDX, RSI and RDI are each construct's own (the site's are saved). */
 enum { REG_SLOT = R13, REG_RECORD = R12 };
+enum { KEPT_RAX, KEPT_RCX, KEPT_RDX, KEPT_RSI, KEPT_RDI, KEPT_COUNT }; /* where slot.gpr has the site's */
 
 #define SLOT(field) MEM(REG_SLOT, offsetof(struct patch_slot, field))
 #define SLOT_AT(field, i) MEM(REG_SLOT, offsetof(struct patch_slot, field) + 8 * (size_t)(i))

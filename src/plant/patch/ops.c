@@ -8,14 +8,15 @@
 /* RAX = a register of the site, or false: it is not preserved so far. */
 static bool site_register(struct code *g, uint8_t reg)
 {
-	static const uint8_t saved[] = {[GPR_RAX] = 0, [GPR_RCX] = 1, [GPR_RDX] = 2, [GPR_RSI] = 3, [GPR_RDI] = 4};
+	static const uint8_t kept[] = {[GPR_RAX] = KEPT_RAX, [GPR_RCX] = KEPT_RCX, [GPR_RDX] = KEPT_RDX,
+				       [GPR_RSI] = KEPT_RSI, [GPR_RDI] = KEPT_RDI};
 	static const uint8_t live[] = {[GPR_RBX] = RBX, [GPR_R8] = R8,   [GPR_R9] = R9,   [GPR_R10] = R10,
 				       [GPR_R11] = R11, [GPR_R14] = R14, [GPR_R15] = R15, [GPR_RBP] = RBP,
 				       [GPR_RSP] = RSP};
 
 	switch (reg) {
 	case GPR_RAX: case GPR_RCX: case GPR_RDX: case GPR_RSI: case GPR_RDI:
-		x86_load(&g->x, 8, false, RAX, SLOT_AT(gpr, saved[reg]));
+		x86_load(&g->x, 8, false, RAX, SLOT_AT(gpr, kept[reg]));
 		return true;
 	case GPR_R12: case GPR_R13:
 		return false;
