@@ -4,6 +4,7 @@
 #   make fuzz                 run every fuzz target over its seeds
 #   make lint                 the include rule and the docs checks
 #   make bench                what is measured (root)
+#   make soak                 attach and detach from inside, thousands of times
 #   make SAN=address,undefined BUILD=build-san unit fuzz
 BUILD   ?= build
 ifeq ($(strip $(BUILD)),)
@@ -91,6 +92,11 @@ fuzz: $(FUZZERS)
 lint:
 	sh tests/check-includes.sh
 
+# The patch planter on programs that count their own calls; SOAK is the number of cycles for each.
+SOAK ?= 1000
+soak: $(BUILD)/tests/unit/patch_sequence_test
+	EARSHOT_PATCH_CYCLES=$(SOAK) EARSHOT_PATCH_MS=20 $<
+
 bench: all
 	sh bench/run.sh
 
@@ -104,6 +110,6 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all unit fuzz fuzzers lint bench install format clean
+.PHONY: all unit fuzz fuzzers lint bench soak install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)

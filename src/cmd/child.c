@@ -118,9 +118,19 @@ void child_watch(struct child *c)
 	loop_add_signal(c->loop, SIGCHLD, on_child, c);
 }
 
+void child_hand_over(struct child *c)
+{
+	kill(c->pid, SIGSTOP);
+	ptrace(PTRACE_DETACH, c->pid, NULL, 0);
+	c->stopped = true;
+}
+
 void child_go(struct child *c)
 {
-	ptrace(PTRACE_DETACH, c->pid, NULL, 0);
+	if (c->stopped)
+		kill(c->pid, SIGCONT);
+	else
+		ptrace(PTRACE_DETACH, c->pid, NULL, 0);
 }
 
 int child_exit_code(const struct child *c)

@@ -14,13 +14,15 @@ struct child {
 	void *arg;
 	pid_t pid;
 	int status;
-	bool gone;
+	bool gone, stopped;
 };
 
 /* From now on signals are passed on to the child, and its end is noticed. Before child_start. */
 void child_watch(struct child *c);
 /* Returns with the program stopped at its exec. -errno with a sentence. */
 int child_start(struct child *c, char **argv, struct err *err);
+/* For a planter that traces by itself: nobody traces the child now, a stop signal holds it before its first instruction. */
+void child_hand_over(struct child *c);
 /* Lets it run its first instruction. */
 void child_go(struct child *c);
 /* What a shell would give: its exit code, or 128 + the signal. */

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
+#include "plant/patch/site.h"
 #include "probe/call_plan.h"
 #include "probe/join.h"
 
@@ -186,15 +187,32 @@ static void json_join(struct json *j, const struct join *join)
 
 /* ---- functions ---- */
 
+/* Whether the entry, and the returns that there are, can be patched from inside the process; else the reason. */
+static bool patchable(struct binary *b, const struct patch_exclusion *x, const struct func *f, struct err *err)
+{
+	const struct site *returns = NULL;
+	struct patch_site site;
+	size_t n = 0;
+	int r = patch_entry_site(b, x, f, &site, err);
+
+	if (!r)
+		binary_return_sites(b, f, &returns, &n, NULL);
+	for (size_t i = 0; i < n && !r; i++)
+		r = patch_return_site(b, x, f, returns[i].addr, &site, err);
+	return !r;
+}
+
 static void list_functions(struct binary *b, const char *glob, struct json *json)
 {
+	struct patch_exclusion *exclusion = patch_exclusion_new(b);
 	struct func f;
 
 	for (size_t i = 0; i < binary_func_count(b); i++) {
 		_cleanup_(buf_done) struct buf text = {0};
 		struct signature sig = {0};
-		struct err err = {0};
+		struct err err = {0}, why = {0};
 		struct site site;
+		bool patch;
 		int r;
 
 		if (!binary_func(b, i, &f) || fnmatch(glob, f.name, 0))
@@ -202,6 +220,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 		binary_signature(b, &f, NULL, &sig, NULL);
 		signature_print(f.name, &sig, &text);
 		r = binary_entry_site(b, &f, &site, &err);
+		patch = patchable(b, exclusion, &f, &why);
 		if (json) {
 			json_open(json, '{');
 			json_key(json, "name");
@@ -213,12 +232,19 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 				json_key(json, "reason");
 				json_str(json, err.text);
 			}
+			json_key(json, "patch");
+			json_bool(json, patch);
+			if (!patch) {
+				json_key(json, "patch_reason");
+				json_str(json, why.text);
+			}
 			json_close(json, '}');
 		} else {
 			printf("0x%08" PRIx64 "  %-8s  %s%s%s\n", f.entry, r < 0 ? "refused" : price_name[site.price],
-			       text.data, r < 0 ? "  # " : "", r < 0 ? err.text : "");
+			       text.data, r < 0 ? "  # " : patch ? "" : "  # uprobe only: ", r < 0 ? err.text : why.text);
 		}
 	}
+	patch_exclusion_free(exclusion);
 }
 
 /* ---- the verb ---- */

@@ -5,6 +5,7 @@
 #include "cmd/observe.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -128,9 +129,19 @@ static int enter(struct observer *ob, struct observed *o, struct err *err)
 	return loop_add_fd(ob->loop, o->pidfd, EPOLLIN, on_exit_of, o, &o->exit_source);
 }
 
+static const char *pause_text(const struct observer *ob, const struct observed *o, char *buf, size_t size)
+{
+	buf[0] = 0;
+	if (ob->planting->pause_ns)
+		snprintf(buf, size, ", which was stopped for %.1f ms to put the probes in",
+			 (double)ob->planting->pause_ns(ob->planter, o->id) / 1e6);
+	return buf;
+}
+
 static int observe(struct observer *ob, struct process *proc, struct subject *s, struct err *err)
 {
 	struct observed *o = xcalloc(1, sizeof(*o));
+	char pause[80];
 	int r;
 
 	*o = (struct observed){.observer = ob, .process = *proc, .subject = s, .id = ++ob->last_target};
@@ -150,8 +161,8 @@ static int observe(struct observer *ob, struct process *proc, struct subject *s,
 		return r;
 	}
 	ob->entered++;
-	ob->ops->note(ob->arg, "observing %s (pid %d, %s)", process_name(&o->process), o->process.pid,
-		      binary_build_info(s->binary)->go_version);
+	ob->ops->note(ob->arg, "observing %s (pid %d, %s)%s", process_name(&o->process), o->process.pid,
+		      binary_build_info(s->binary)->go_version, pause_text(ob, o, pause, sizeof(pause)));
 	if (ob->ops->entered)
 		ob->ops->entered(ob->arg, o);
 	return 0;

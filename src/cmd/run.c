@@ -37,6 +37,8 @@ static int observe_child(struct runner *r, char **argv)
 		session_cancel(r->session);
 		return complain(child_start_exit_code(&err), "%s", err.text);
 	}
+	if (session_traces(r->session))
+		child_hand_over(&r->child);
 	if (session_attach(r->session, r->child.pid, &err) < 0)
 		session_note(r->session, "%s; what it starts is observed", err.text);
 	r->query.descendants_of = r->child.pid;

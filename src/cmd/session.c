@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "cmd/observe.h"
 #include "cmd/outputs.h"
+#include "cmd/planter.h"
 #include "cmd/program.h"
 #include "cmd/resource.h"
 #include "cmd/summary.h"
@@ -51,6 +52,7 @@ const struct option_def session_option_defs[] = {
 	 offsetof(struct session_options, sample)},
 	{0, "for", "DURATION", "stop after this time: 10s, 1m30s", OPT_DURATION,
 	 offsetof(struct session_options, for_ns)},
+	PLANTER_OPTION(offsetof(struct session_options, planter)),
 	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB)", OPT_UINT,
 	 offsetof(struct session_options, ring_bytes)},
 	{'q', "quiet", NULL, "no notes and no summary on standard error", OPT_FLAG,
@@ -184,6 +186,11 @@ int session_watch(struct session *s, const struct target_query *q, struct err *e
 	return observer_watch(&s->observer, q, err);
 }
 
+bool session_traces(const struct session *s)
+{
+	return s->observer.planting->traces;
+}
+
 size_t session_processes(const struct session *s)
 {
 	return s->observer.processes.len;
@@ -306,7 +313,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 	if (r >= 0)
 		r = packs_load(&o->packs, &s->packs, err);
 	if (r >= 0)
-		r = s->observer.planting->open(&planter, &s->observer.planter, err);
+		r = planter_open(&s->observer, o->planter, &planter, err);
 	if (r >= 0)
 		r = outputs_open(o, &s->env, &s->sinks, err);
 	if (r >= 0) {

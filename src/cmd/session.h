@@ -10,7 +10,7 @@
 #include "target/find.h"
 
 struct session_options {
-	const char *output, *otlp, *service;
+	const char *output, *otlp, *service, *planter;
 	string_list packs, otlp_headers;
 	uint64_t for_ns, ring_bytes;
 	double sample;
@@ -34,6 +34,8 @@ int session_attach(struct session *s, int pid, struct err *err);
 /* Goes on finding processes that match q, now and later. q outlives the session. */
 int session_watch(struct session *s, const struct target_query *q, struct err *err);
 
+/* Whether it must be able to ptrace a process that it attaches to. */
+bool session_traces(const struct session *s);
 size_t session_processes(const struct session *s);     /* observed now */
 size_t session_ever_attached(const struct session *s); /* observed so far */
 /* Called when the last observed process has gone. */

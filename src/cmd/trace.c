@@ -248,6 +248,8 @@ static int trace_child(struct tracing *t)
 		trace_session_cancel(TAKE(t->session));
 		return complain(child_start_exit_code(&err), "%s", err.text);
 	}
+	if (ob->planting->traces)
+		child_hand_over(&t->child);
 	if (observer_attach(ob, t->child.pid, &err) < 0)
 		ob->ops->note(ob->arg, "%s; what it starts is observed", err.text);
 	t->descendants.descendants_of = t->child.pid;

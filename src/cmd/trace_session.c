@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "cmd/budget.h"
 #include "cmd/packs.h"
+#include "cmd/planter.h"
 #include "cmd/summary.h"
 #include "cmd/trace_groups.h"
 #include "cmd/trace_list.h"
@@ -66,6 +67,7 @@ const struct option_def trace_bound_defs[] = {
 	{0, "budget", "PERCENT", "keep what the probes cost below this share of the program's CPU time: 5%", OPT_STRING,
 	 offsetof(struct trace_options, budget)},
 	{0, "yes", NULL, "plant more than 1,000 sites without asking back", OPT_FLAG, offsetof(struct trace_options, yes)},
+	PLANTER_OPTION(offsetof(struct trace_options, planter)),
 	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB)", OPT_UINT,
 	 offsetof(struct trace_options, ring_bytes)},
 	{0},
@@ -553,6 +555,7 @@ static void inquire(struct trace_session *s, const struct question *questions, s
 			 .limits = {.depth = (unsigned)o->depth,
 				    .max_string = (unsigned)o->max_string,
 				    .max_items = (unsigned)o->max_items},
+			 .xmm_readable = s->observer.planting->xmm_readable,
 			 .wants_return = o->graph || o->perfetto || o->pprof,
 			 .wants_stack = o->folded || o->pprof},
 	};
@@ -561,7 +564,7 @@ static void inquire(struct trace_session *s, const struct question *questions, s
 static int open_planter(struct trace_session *s, struct err *err)
 {
 	const struct planter_options planter = {.ring_bytes = s->options->ring_bytes, .procfs = s->observer.procfs};
-	int r = s->observer.planting->open(&planter, &s->observer.planter, err);
+	int r = planter_open(&s->observer, s->options->planter, &planter, err);
 
 	return s->options->list ? 0 : r; /* a list needs no privileges: it has no prices then */
 }

@@ -15,6 +15,7 @@ struct trace_options {
 	bool json, graph, yes, quiet, list;
 	uint64_t depth, max_string, max_items;
 	uint64_t for_ns, limit, every, rate, interval_ns, ring_bytes;
+	const char *planter;
 	const char *budget;          /* "5%" */
 	const char *output;          /* a file instead of standard output */
 	const char *perfetto, *folded, *pprof;

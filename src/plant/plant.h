@@ -63,6 +63,8 @@ typedef void (*plant_group_fn)(void *arg, const struct plant_group *g);
 
 struct planter_ops {
 	const char *name;
+	bool traces;        /* uses ptrace on processes, so nobody else may hold them by it */
+	bool xmm_readable;  /* has IR_ARG_XMM */
 	/* -EPERM with the missing capability by name, -ENOSYS with what the kernel lacks. */
 	int (*open)(const struct planter_options *o, struct planter **ret, struct err *err);
 	void (*close)(struct planter *p);  /* removes everything; NULL ok */
@@ -79,6 +81,8 @@ struct planter_ops {
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, enum site_price price);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
+	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
+	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 
 	/* ---- traced calls; NULL where a planter has none of it yet ---- */
 	int (*control)(struct planter *p, uint32_t probe_id, const struct plant_control *c);
@@ -89,6 +93,6 @@ struct planter_ops {
 	int (*open_calls)(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg);
 };
 
-extern const struct planter_ops planter_uprobe;
+extern const struct planter_ops planter_uprobe, planter_patch;
 
 #endif

@@ -1,10 +1,11 @@
 """Every Go version, every way of linking, every protocol, every request of
-cases.py: exactly one span each, every field right."""
+cases.py: exactly one span each, every field right. EARSHOT_PLANTER=patch runs
+the same with probes planted from inside."""
 
 import subprocess
 
 from cases import expectations, plan
-from earshot import Earshot, attach, losses, need_earshot
+from earshot import PLANTER, Earshot, attach, losses, need_earshot
 from proc import EARSHOT, clean_env
 from spans import check
 from target import MINORS, MODES, Httpd, built, send
@@ -57,7 +58,8 @@ def _run(minor, mode):
     need_earshot()
     path = built(minor, mode)
 
-    with Httpd(path, prefix=[EARSHOT, "run", "-o", "json", "--"],
+    planter = ["--planter", PLANTER] if PLANTER else []
+    with Httpd(path, prefix=[EARSHOT, "run", *planter, "-o", "json", "--"],
                process=lambda argv, env: Earshot(*argv[1:], env=env)) as httpd:
         earshot = httpd.process
         want = exercise(httpd, earshot)

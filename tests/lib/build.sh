@@ -10,6 +10,7 @@
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
+#   seq-go1.XX-{sw,pie}                    calls functions with consecutive numbers
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -95,7 +96,9 @@ build_httpd() { # MINOR
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
+	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
+	build "$1" seq "seq-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" values "values-go$1-pie-sw" -- -ldflags '-s -w' -buildmode=pie
 	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'

@@ -8,6 +8,7 @@ from proc import EARSHOT, Process, Skip, clean_env, json_lines, until
 from target import get
 
 CANARY = "earshot-canary"
+PLANTER = os.environ.get("EARSHOT_PLANTER")  # for all of run and attach: uprobe, patch, auto
 
 
 def need_earshot(root=True):
@@ -27,6 +28,8 @@ class Earshot(Process):
 
     def __init__(self, *args, prefix=(), binary=EARSHOT, env=None, **kw):
         need_earshot(root=False)
+        if PLANTER and args and args[0] in ("run", "attach"):
+            args = (args[0], "--planter", PLANTER, *args[1:])
         super().__init__([*prefix, binary, *args], env=env or clean_env(), **kw)
 
     def objects(self):

@@ -1,0 +1,81 @@
+/* What the files of the patch planter share: patch.c (the planter), plan.c (planting), drain.c (the rings). */
+#ifndef PLANT_PATCH_PATCH_H
+#define PLANT_PATCH_PATCH_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "plant/patch/calls.h"
+#include "plant/patch/code.h"
+#include "plant/patch/facts.h"
+#include "plant/patch/hand.h"
+#include "plant/plant.h"
+
+/* Time stamps → CLOCK_MONOTONIC. */
+struct tsc_clock {
+	uint64_t mult;            /* ns = tsc * mult >> 32 */
+	uint64_t tsc, ns;         /* taken together */
+	uint64_t first_tsc, first_ns;
+};
+int tsc_clock_start(const char *procfs, struct tsc_clock *ret, struct err *err);
+void tsc_clock_tick(struct tsc_clock *c);  /* takes the pair anew; the rate gets better */
+uint64_t tsc_clock_ns(const struct tsc_clock *c, uint64_t tsc);
+uint64_t tsc_now(void);
+
+/* What one call of plant() put into one process. */
+struct patched {
+	uint32_t target;
+	int pid;
+	uint32_t handle;          /* the hand's */
+	bool inside;              /* the handle is valid */
+	VEC(struct plant *) plants; /* that are still planted */
+	char *memory;             /* our mapping of the shared memory */
+	uint64_t bytes;
+	struct patch_area *area;   /* the shared one: only to be read where the program cannot harm us */
+	struct patch_area layout; /* its settings, as they were made */
+	uint32_t *probes;         /* the probe's id, by index of its counts */
+	uint32_t nprobes;
+	uint64_t pause_ns;        /* for which the process was stopped to plant it */
+	struct patched *next;
+};
+
+struct plant {
+	struct patched *patched;
+	bool leaving;
+	VEC(struct hand_patch) patches;
+};
+
+struct waiting {                  /* a record that was read and not handed over yet */
+	uint64_t tsc;
+	uint64_t order;           /* of reading, for equal time stamps */
+	size_t off;               /* in the bytes of struct drain */
+	uint32_t size;
+};
+struct drain {
+	struct buf bytes;
+	VEC(struct waiting) records;
+	uint64_t order, damaged;
+};
+
+struct planter {
+	const char *procfs;
+	uint32_t ring_bytes, procs;
+	struct hand *hand;
+	int timer;
+	struct tsc_clock clock;
+	struct map facts;         /* binary_key → struct facts */
+	struct patched *patched;  /* list */
+	struct drain drain;
+	struct calls *calls;      /* its probes are all that is planted, or was */
+	struct losses gone;       /* of what is planted no more … */
+	struct map gone_probes;   /* … and by probe id: struct losses */
+};
+
+/* plan.c: what plant_ops says of plant. */
+int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
+		struct plant **ret, struct err *errs);
+/* drain.c */
+int drain_all(struct planter *p, plant_event_fn fn, void *arg);
+void drain_one(struct planter *p, struct patched *d);
+void drain_done(struct drain *d);
+
+#endif

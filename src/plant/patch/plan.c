@@ -1,0 +1,579 @@
+/*
+ * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place.
+ * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
+ * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
+ *
+ * A trampoline:  tail: the instructions behind the record, and the jump back (or ret)
+ *                entry: the instructions before the record, the stack check's branch, the code of the probe, which
+ *                       ends in a jump to the tail
+ *
+ * The shared memory: the hand's own, the area (ring.h), the regions of code.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "plant/patch/patch.h"
+#include "plant/patch/place.h"
+
+#define EXTRA_SLOTS 8
+#define SAVED 16384
+#define PAGE 4096
+#define RETRIES 3 /* when an address was taken meanwhile */
+#define STALE_NS 2000000000ull
+#define AREA_BELOW 0x7d0000000000ull
+#define AREA_DISTANCE (64u << 20)
+#define HANDLER_BYTES 1024
+#define SLACK 64  /* code may differ in length by where it lies */
+
+/* What lies at one address. Of several probes there the last one runs first, as uprobes do. */
+struct planned {
+	VEC(size_t) probes;
+	struct patch_site site;
+	struct trampoline *at;
+};
+
+struct plan {
+	struct planter *p;
+	const struct plant_target *t;
+	const struct plant_probe *probes;
+	size_t nprobes;
+	struct err *errs;
+	bool *refused;           /* by probe */
+	const struct facts *facts;
+	VEC(struct planned) sites;
+	struct map by_addr;      /* address → its index in sites, plus one */
+	struct trampoline *trampolines; /* as many */
+	region_vec regions;
+	struct patch_area layout;
+	struct hand_map maps[HAND_MAPS_MAX];
+	size_t nmaps;
+	uint64_t area_addr, bytes, handler_addr;
+};
+
+static void refuse(struct plan *pl, size_t probe, const struct err *why)
+{
+	if (!pl->refused[probe] && pl->errs)
+		pl->errs[probe] = *why;
+	pl->refused[probe] = true;
+}
+
+static void refuse_all(struct plan *pl, const struct err *why)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		refuse(pl, i, why);
+}
+
+static const char *site_label(const struct plan *pl, const struct planned *s)
+{
+	return pl->probes[s->probes.data[0]].label;
+}
+
+static const struct facts *facts_of(struct planter *p, const struct plant_target *t, struct err *err)
+{
+	struct facts *f = map_get(&p->facts, t->binary_key);
+
+	if (f)
+		return f;
+	f = xcalloc(1, sizeof(*f));
+	if (facts_read(t->path, f, err)) {
+		free(f);
+		return NULL;
+	}
+	map_set(&p->facts, t->binary_key, f);
+	return f;
+}
+
+/* ---- the code of a site ---- */
+
+static void put_rel32(struct buf *b, uint64_t at, uint64_t to)
+{
+	int32_t d = (int32_t)(int64_t)(to - (at + 4));
+
+	buf_append(b, &d, sizeof(d));
+}
+
+static bool near(uint64_t a, uint64_t b)
+{
+	int64_t d = (int64_t)(a - b);
+
+	return d > -0x7fffff00ll && d < 0x7fffff00ll;
+}
+
+static void put_tail(const struct patch_site *s, uint64_t addr, uint64_t bias, struct buf *b)
+{
+	size_t start = b->len;
+
+	buf_append(b, s->after, s->nafter);
+	if (!s->resume) {
+		buf_char(b, (char)0xc3);
+		return;
+	}
+	buf_char(b, (char)0xe9);
+	put_rel32(b, addr + (b->len - start), s->resume + bias);
+}
+
+static int probe_code(const struct plan *pl, size_t probe, const struct patch_site *site, uint64_t addr, uint64_t back,
+		      struct buf *out, struct err *err)
+{
+	const struct patch_env env = {.code = addr,
+				      .back = back,
+				      .area = pl->area_addr,
+				      .layout = &pl->layout,
+				      .counts = (uint32_t)probe,
+				      .sp_delta = site->sp_delta,
+				      .bias = pl->t->bias,
+				      .m_p = pl->facts->m_p,
+				      .p_id = pl->facts->p_id,
+				      .tsc_mult = pl->p->clock.mult};
+
+	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
+}
+
+static void align_code(struct buf *out, size_t start)
+{
+	while ((out->len - start) % 16)
+		buf_char(out, (char)0xcc);
+}
+
+static void put_check(const struct patch_site *s, uint64_t addr, uint64_t bias, struct buf *out)
+{
+	size_t start = out->len;
+
+	buf_append(out, s->before, s->nbefore);
+	if (!s->checked)
+		return;
+	buf_char(out, 0x0f);
+	buf_char(out, (char)(0x80 | s->cond));
+	put_rel32(out, addr + (out->len - start), s->morestack + bias);
+}
+
+/* Appends the trampoline for address addr; ret_entry: where in it the jump goes. */
+static int make_code(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
+		     struct err *err)
+{
+	const struct patch_site *site = &s->site;
+	uint64_t back = addr;
+	size_t start = out->len;
+
+	if ((site->resume && !near(addr, site->resume + pl->t->bias)) ||
+	    (site->checked && !near(addr, site->morestack + pl->t->bias)))
+		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
+	put_tail(site, addr, pl->t->bias, out);
+	for (size_t i = 0; i < s->probes.len; i++) {
+		uint64_t here;
+		int r;
+
+		align_code(out, start);
+		here = addr + (out->len - start);
+		if (i + 1 == s->probes.len) {
+			*ret_entry = (uint32_t)(out->len - start);
+			put_check(site, here, pl->t->bias, out);
+		}
+		r = probe_code(pl, s->probes.data[i], site, addr + (out->len - start), back, out, err);
+		if (r)
+			return r;
+		back = here;
+	}
+	return 0;
+}
+
+/* ---- sites ---- */
+
+/* Whether code can be made of the probe's program; where it lies does not matter for that. */
+static int try_code(struct plan *pl, size_t probe, const struct patch_site *site, struct err *err)
+{
+	_cleanup_(buf_done) struct buf code = {0};
+	uint64_t addr = site->addr + pl->t->bias;
+
+	return probe_code(pl, probe, site, addr, addr, &code, err);
+}
+
+static void add_site(struct plan *pl, size_t probe, const struct patch_site *site)
+{
+	uintptr_t i = (uintptr_t)map_get(&pl->by_addr, site->addr);
+	struct planned *s = i ? &pl->sites.data[i - 1] : vec_add(&pl->sites);
+
+	if (!i) {
+		s->site = *site;
+		map_set(&pl->by_addr, site->addr, (void *)(uintptr_t)pl->sites.len);
+	}
+	vec_push(&s->probes, probe);
+}
+
+static int add_probe(struct plan *pl, size_t i, struct err *err)
+{
+	const struct plant_probe *probe = &pl->probes[i];
+	_cleanup_(cleanup_free) struct patch_site *sites = xcalloc(probe->nsites + 1, sizeof(*sites));
+
+	if (!probe->nsites)
+		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
+	if (probe->program->naggregates || probe->program->no_record)
+		return err_set(err, -EOPNOTSUPP, "%s: aggregates are not computed inside a program; use --planter uprobe",
+			       probe->label);
+	for (size_t k = 0; k < probe->nsites; k++) {
+		int r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
+
+		if (!r && !k)
+			r = try_code(pl, i, &sites[k], err);
+		if (r)
+			return r;
+	}
+	for (size_t k = 0; k < probe->nsites; k++)
+		add_site(pl, i, &sites[k]);
+	return 0;
+}
+
+static void find_sites(struct plan *pl)
+{
+	pl->area_addr = 0x7f0000000000;
+	for (size_t i = 0; i < pl->nprobes; i++) {
+		struct err err = {0};
+
+		if (add_probe(pl, i, &err))
+			refuse(pl, i, &err);
+	}
+}
+
+static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
+{
+	for (size_t i = 0; i < s->probes.len; i++)
+		refuse(pl, s->probes.data[i], why);
+}
+
+/* Sizes, from a first generation at a likely place. */
+static void measure(struct plan *pl)
+{
+	pl->trampolines = xcalloc(pl->sites.len + 1, sizeof(struct trampoline));
+	for (size_t i = 0; i < pl->sites.len; i++) {
+		_cleanup_(buf_done) struct buf code = {0};
+		struct planned *s = &pl->sites.data[i];
+		struct trampoline *t = &pl->trampolines[i];
+		struct err err = {0};
+
+		*t = (struct trampoline){.site = &s->site};
+		s->at = t;
+		if (make_code(pl, s, s->site.addr + pl->t->bias, &code, &t->entry, &err))
+			refuse_site(pl, s, &err);
+		t->bytes = (uint32_t)code.len + SLACK;
+	}
+}
+
+/* ---- places ---- */
+
+/* Below all that the kernel places from the top down by itself, so that nothing needs to grow into it. */
+static uint64_t free_for_area(const range_vec *o, uint64_t bytes)
+{
+	for (size_t i = o->len; i-- > 1;) {
+		uint64_t low = o->data[i - 1].end, high = MIN(o->data[i].start, AREA_BELOW);
+
+		if (high > low && high - low > bytes + 2 * AREA_DISTANCE)
+			return (high - bytes - AREA_DISTANCE) / PAGE * PAGE;
+	}
+	return 0;
+}
+
+static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
+{
+	len = ALIGN_UP(len, PAGE);
+	pl->maps[pl->nmaps++] = (struct hand_map){addr, len, pl->bytes, (uint64_t)prot};
+	pl->bytes += len;
+}
+
+static int lay_out(struct plan *pl, struct err *err)
+{
+	range_vec occupied = {0};
+	uint64_t own = ALIGN_UP(HAND_OWN, PAGE), at;
+	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
+
+	if (r < 0)
+		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
+	pl->regions.len = pl->nmaps = pl->bytes = 0;
+	for (size_t i = 0; i < pl->sites.len; i++)
+		pl->trampolines[i].placed = false;
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
+	at = free_for_area(&occupied, own + pl->layout.bytes + PAGE + HANDLER_BYTES);
+	vec_done(&occupied);
+	if (!at)
+		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
+	add_map(pl, at, own + pl->layout.bytes, PROT_READ | PROT_WRITE);
+	pl->area_addr = at + own;
+	pl->handler_addr = at + pl->maps[0].len;
+	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
+	for (size_t i = 0; i < pl->regions.len; i++)
+		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
+	for (size_t i = 0; i < pl->sites.len; i++) {
+		struct err why = {0};
+
+		if (pl->trampolines[i].placed)
+			continue;
+		err_set(&why, -ENOMEM, "%s: there is no free address space where its jump could lead",
+			site_label(pl, &pl->sites.data[i]));
+		refuse_site(pl, &pl->sites.data[i], &why);
+	}
+	return 0;
+}
+
+/* ---- putting it in ---- */
+
+static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t addr)
+{
+	for (size_t i = 0; i < pl->nmaps; i++)
+		if (addr - pl->maps[i].addr < pl->maps[i].len)
+			return d->memory + pl->maps[i].off + (addr - pl->maps[i].addr);
+	return NULL;
+}
+
+/* Refuses the probe when its code does not fit its place. */
+static void write_trampoline(struct plan *pl, struct patched *d, const struct planned *s)
+{
+	_cleanup_(buf_done) struct buf code = {0};
+	const uint32_t was = s->at->entry;
+	struct err err = {0};
+	int r;
+
+	if (!s->at->placed)
+		return;
+	r = make_code(pl, s, s->at->addr, &code, &s->at->entry, &err);
+	if (!r && (code.len > s->at->bytes || s->at->entry != was))
+		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
+	if (!r && !patch_reaches(&s->site, s->at->addr + s->at->entry - pl->t->bias))
+		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
+	if (r)
+		refuse_site(pl, s, &err);
+	else
+		memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
+}
+
+static int write_handlers(struct plan *pl, struct patched *d, const uint64_t next[2], uint64_t ret[2], struct err *err)
+{
+	_cleanup_(buf_done) struct buf code = {0};
+
+	for (int i = 0; i < 2; i++) {
+		int r;
+
+		while (code.len % 16)
+			buf_char(&code, (char)0xcc);
+		ret[i] = pl->handler_addr + code.len;
+		r = patch_handler_compile(pl->area_addr, &pl->layout, next[i], &code, err);
+		if (r < 0)
+			return r;
+	}
+	if (code.len > HANDLER_BYTES)
+		return err_set(err, -EIO, "the code for memory faults is longer than expected");
+	memcpy(memory_at(pl, d, pl->handler_addr), code.data, code.len);
+	return 0;
+}
+
+static void fill_area(const struct plan *pl, struct patched *d)
+{
+	struct patch_area a = pl->layout;
+
+	a.on = 1;
+	a.heartbeat_tsc = tsc_now();
+	a.stale_tsc = (uint64_t)(((unsigned __int128)STALE_NS << 32) / pl->p->clock.mult);
+	for (size_t i = 0; i < pl->regions.len; i++) {
+		a.code[i].low = pl->regions.data[i].addr;
+		a.code[i].high = a.code[i].low + pl->regions.data[i].used;
+	}
+	a.ncode = pl->regions.len;
+	memcpy(d->area, &a, sizeof(a));
+}
+
+static struct hand_target hand_target_of(const struct plan *pl)
+{
+	const struct facts *f = pl->facts;
+	uint64_t bias = pl->t->bias;
+
+	return (struct hand_target){.pid = pl->t->pid,
+				    .syscall_insn = f->syscall_insn + bias,
+				    .main_entry = f->main_entry ? f->main_entry + bias : 0,
+				    .text = f->text + bias,
+				    .etext = f->etext + bias};
+}
+
+static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
+{
+	const struct hand_target target = hand_target_of(pl);
+	struct hand_mapped m;
+	int r = -EEXIST;
+
+	for (int i = 0; i < RETRIES && r == -EEXIST; i++) {
+		r = lay_out(pl, err);
+		if (!r)
+			r = hand_map(pl->p->hand, &target, pl->maps, pl->nmaps, pl->bytes, &m, err);
+	}
+	if (r)
+		return r;
+	d->handle = m.handle;
+	d->inside = true;
+	d->bytes = pl->bytes;
+	d->memory = mmap(NULL, d->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 0);
+	close_fd(m.fd);
+	if (d->memory == MAP_FAILED) {
+		d->memory = NULL;
+		return err_set(err, -errno, "the shared memory cannot be mapped: %s", strerror(errno));
+	}
+	d->area = (struct patch_area *)(void *)(d->memory + (pl->area_addr - pl->maps[0].addr));
+	d->layout = pl->layout;
+	memcpy(ret_next, m.next, sizeof(m.next));
+	return 0;
+}
+
+static struct hand_patch patch_of(const struct plan *pl, const struct planned *s)
+{
+	uint64_t addr = s->site.addr + pl->t->bias;
+	int32_t d = (int32_t)(int64_t)(s->at->addr + s->at->entry - (addr + PATCH_JUMP));
+	struct hand_patch h = {.addr = addr, .n = PATCH_JUMP};
+
+	memcpy(h.old, s->site.old, PATCH_JUMP);
+	h.new[0] = 0xe9;
+	memcpy(h.new + 1, &d, sizeof(d));
+	return h;
+}
+
+/*
+ * Gives the patch to each probe that is not refused; whether there is one. A refused one's code may lie in the chain of
+ * another: it is known to nobody then, and its records are dropped.
+ */
+static bool add_patches(struct plan *pl, const struct planned *s, struct plant **ret)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s->probes.len; i++) {
+		size_t probe = s->probes.data[i];
+
+		if (pl->refused[probe] || !s->at->placed)
+			continue;
+		if (!ret[probe])
+			ret[probe] = xcalloc(1, sizeof(struct plant));
+		vec_push(&ret[probe]->patches, patch_of(pl, s));
+		any = true;
+	}
+	return any;
+}
+
+static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct err *err)
+{
+	VEC(struct hand_patch) patches = {0};
+	uint64_t next[2] = {0}, handlers[2] = {0};
+	int r = map_in(pl, d, next, err);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < pl->sites.len; i++)
+		write_trampoline(pl, d, &pl->sites.data[i]);
+	fill_area(pl, d);
+	r = write_handlers(pl, d, next, handlers, err);
+	for (size_t i = 0; i < pl->sites.len && !r; i++)
+		if (add_patches(pl, &pl->sites.data[i], ret))
+			vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
+	if (!r && !patches.len)
+		r = err_set(err, -ENOTSUP, "none of the probes can be put in");
+	if (!r)
+		r = hand_patch(pl->p->hand, d->handle, patches.data, patches.len, handlers, &d->pause_ns, err);
+	vec_done(&patches);
+	return r;
+}
+
+static void give_up(struct plan *pl, struct patched *d, struct plant **ret, const struct err *err)
+{
+	refuse_all(pl, err);
+	for (size_t i = 0; i < pl->nprobes; i++) {
+		if (ret[i])
+			vec_done(&ret[i]->patches);
+		free(TAKE(ret[i]));
+	}
+	vec_done(&d->plants);
+	if (d->inside)
+		hand_leave(pl->p->hand, d->handle, NULL);
+	if (d->memory)
+		munmap(d->memory, d->bytes);
+	free(d->probes);
+	free(d);
+}
+
+static int keep(struct plan *pl, struct patched *d, struct plant **ret)
+{
+	for (size_t i = 0; i < pl->nprobes; i++) {
+		const struct capture_program *program = pl->probes[i].program;
+
+		if (!ret[i])
+			continue;
+		calls_add_probe(pl->p->calls, pl->probes[i].id, program->role, program->call_group);
+		ret[i]->patched = d;
+		vec_push(&d->plants, ret[i]);
+	}
+	d->next = pl->p->patched;
+	pl->p->patched = d;
+	return (int)d->plants.len;
+}
+
+static int plant_planned(struct plan *pl, struct plant **ret)
+{
+	struct patched *d = xcalloc(1, sizeof(*d));
+	struct err err = {0};
+
+	*d = (struct patched){.target = pl->t->id, .pid = pl->t->pid, .nprobes = (uint32_t)pl->nprobes};
+	d->probes = xcalloc(pl->nprobes, sizeof(*d->probes));
+	for (size_t i = 0; i < pl->nprobes; i++)
+		d->probes[i] = pl->probes[i].id;
+	if (put_in(pl, d, ret, &err)) {
+		give_up(pl, d, ret, &err);
+		return 0;
+	}
+	return keep(pl, d, ret);
+}
+
+static bool observed_already(const struct planter *p, int pid)
+{
+	for (const struct patched *d = p->patched; d; d = d->next)
+		if (d->pid == pid && d->inside)
+			return true;
+	return false;
+}
+
+static int prepare(struct plan *pl, struct err *err)
+{
+	struct hand_target target;
+	int r;
+
+	pl->facts = facts_of(pl->p, pl->t, err);
+	if (!pl->facts)
+		return err->code;
+	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, pl->p->ring_bytes, (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
+	if (r)
+		return r;
+	pl->layout.target = pl->t->id;
+	target = hand_target_of(pl);
+	if (!observed_already(pl->p, pl->t->pid))
+		r = hand_clean(pl->p->hand, &target, err);
+	return r;
+}
+
+int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
+		struct plant **ret, struct err *errs)
+{
+	struct plan pl = {.p = p, .t = t, .probes = probes, .nprobes = n, .errs = errs};
+	struct err err = {0};
+	int planted = 0;
+
+	pl.refused = xcalloc(n + 1, sizeof(bool));
+	memset(ret, 0, n * sizeof(struct plant *));
+	if (!n || prepare(&pl, &err)) {
+		refuse_all(&pl, &err);
+	} else {
+		find_sites(&pl);
+		measure(&pl);
+		if (pl.sites.len)
+			planted = plant_planned(&pl, ret);
+	}
+	for (size_t i = 0; i < pl.sites.len; i++)
+		vec_done(&pl.sites.data[i].probes);
+	vec_done(&pl.sites);
+	map_done(&pl.by_addr);
+	vec_done(&pl.regions);
+	free(pl.trampolines);
+	free(pl.refused);
+	return planted;
+}

@@ -1,0 +1,509 @@
+/*
+ * The steps in a process. Each begins with a check that the process is still the program it was: exec leaves the
+ * PID and all else alike, but /proc/PID/mem, opened before, no longer reads. What is about to be written is compared
+ * with what is expected there, always.
+ */
+#include "plant/patch/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#define LEAVE_TRIES 200
+#define LEAVE_PAUSE_US 3000
+#define BEAT_WAIT_US 250000
+
+/* ---- memory ---- */
+
+bool remote_read(const struct remote *r, uint64_t addr, void *p, size_t n)
+{
+	return pread(r->mem, p, n, (off_t)addr) == (ssize_t)n;
+}
+
+/* Since Linux 6.12 writing to what is mapped read-only may be left to ptrace (proc_mem.force_override). */
+static int poke(const struct remote *r, uint64_t addr, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < r->stopped.threads.len; i++) {
+		const struct tracee *t = &r->stopped.threads.data[i];
+		uint8_t word[16];
+
+		if (t->gone)
+			continue;
+		if (!remote_read(r, addr & ~7ull, word, sizeof(word)))
+			return -EIO;
+		memcpy(word + (addr & 7), p, n);
+		for (size_t k = 0; k < sizeof(word); k += 8) {
+			long v;
+
+			memcpy(&v, word + k, sizeof(v));
+			if (ptrace(PTRACE_POKETEXT, t->tid, (void *)((addr & ~7ull) + k), (void *)v) < 0)
+				return -errno;
+		}
+		return 0;
+	}
+	return -ESRCH;
+}
+
+static int write_code(const struct remote *r, uint64_t addr, const uint8_t *p, size_t n)
+{
+	if (pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n)
+		return 0;
+	return poke(r, addr, p, n);
+}
+
+bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n)
+{
+	return pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n;
+}
+
+uint64_t remote_own(const struct remote *r)
+{
+	return r->page.maps[0].addr;
+}
+
+/* But for beat, which is not ours. */
+bool remote_publish(const struct remote *r)
+{
+	const size_t from = offsetof(struct remote_page, npatches);
+
+	return remote_write(r, remote_own(r) + from, (const char *)&r->page + from, sizeof(r->page) - from);
+}
+
+/* Whether it is still the program we know. */
+static bool same_program(const struct remote *r)
+{
+	uint64_t magic;
+
+	return remote_read(r, remote_own(r), &magic, sizeof(magic)) && magic == REMOTE_MAGIC;
+}
+
+/* ---- stop and go ---- */
+
+int remote_hold(struct remote *r, struct err *err)
+{
+	int code;
+
+	if (r->held)
+		return 0;
+	code = threads_stop(r->target.pid, &r->stopped, err);
+	if (code)
+		return code;
+	r->held = true;
+	r->held_since = clock_monotonic_ns();
+	return 0;
+}
+
+void remote_release(struct remote *r)
+{
+	if (!r->held)
+		return;
+	threads_resume(&r->stopped);
+	r->held = false;
+	r->held_ns += clock_monotonic_ns() - r->held_since;
+}
+
+int remote_gone(const struct remote *r, struct err *err)
+{
+	return err_set(err, -ESRCH, "process %d is gone, or runs another program now", r->target.pid);
+}
+
+/* A field of /proc/PID/status, as text. */
+bool remote_status(int pid, const char *name, char *ret, size_t size)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[64];
+	const char *p;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (file_read(path, &b, 0) < 0 || !b.data)
+		return false;
+	p = strstr(b.data, name);
+	if (!p)
+		return false;
+	p += strlen(name);
+	p += strspn(p, " \t");
+	snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
+	return true;
+}
+
+static int refuse_seccomp(int pid, struct err *err)
+{
+	char mode[16] = "0";
+
+	if (!remote_status(pid, "\nSeccomp:", mode, sizeof(mode)) || !strcmp(mode, "0"))
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has "
+		       "it make; use --planter uprobe",
+		       pid);
+}
+
+int remote_open(const struct hand_target *t, struct remote *ret, struct err *err)
+{
+	struct remote r = {.target = *t, .shared = -1, .mem = -1};
+	char path[64];
+	int code = refuse_seccomp(t->pid, err);
+
+	if (code)
+		return code;
+	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
+	r.mem = open(path, O_RDWR | O_CLOEXEC);
+	if (r.mem < 0)
+		return err_set(err, -errno,
+			       "the memory of process %d cannot be opened (%s): it needs the same user, or "
+			       "CAP_SYS_PTRACE",
+			       t->pid, strerror(errno));
+	*ret = r;
+	return 0;
+}
+
+void remote_done(struct remote *r)
+{
+	remote_release(r);
+	close_fd(r->mem);
+	close_fd(r->shared);
+	vec_done(&r->patches);
+}
+
+/* ---- system calls ---- */
+
+int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err)
+{
+	return threads_call(&r->stopped, r->target.syscall_insn, calls, n, err);
+}
+
+struct call remote_unmap_call(uint64_t addr, uint64_t len)
+{
+	return (struct call){SYS_munmap, {addr, len}, 0};
+}
+
+/* ---- patches ---- */
+
+static int check_bytes(const struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint8_t now[HAND_PATCH_MAX];
+
+		if (p[i].n > HAND_PATCH_MAX || !remote_read(r, p[i].addr, now, p[i].n))
+			return err_set(err, -EFAULT, "the code of process %d at %#" PRIx64 " cannot be read",
+				       r->target.pid, p[i].addr);
+		if (memcmp(now, p[i].old, p[i].n))
+			return err_set(err, -EBUSY,
+				       "the code of process %d at %#" PRIx64
+				       " is not that of its file: something else (a uprobe, a debugger) has changed it",
+				       r->target.pid, p[i].addr);
+	}
+	return 0;
+}
+
+/*
+ * Restores what is ours: what someone changed since is left alone. But a uprobe may have come over the first byte; it puts
+ * back the byte of the file when it goes, so the others must be the file's by then.
+ */
+static void restore_bytes(const struct remote *r, const struct hand_patch *p, size_t n)
+{
+	const uint8_t trap = 0xcc;
+
+	for (size_t i = 0; i < n; i++) {
+		uint8_t now[HAND_PATCH_MAX];
+		size_t from;
+
+		if (!p[i].n || p[i].n > HAND_PATCH_MAX || !remote_read(r, p[i].addr, now, p[i].n))
+			continue;
+		from = now[0] == trap;
+		if (!memcmp(now + from, p[i].new + from, p[i].n - from))
+			write_code(r, p[i].addr + from, p[i].old + from, p[i].n - from);
+	}
+}
+
+/* The list is in the process before the patches are. */
+static bool publish_list(struct remote *r)
+{
+	size_t bytes = r->patches.len * sizeof(*r->patches.data);
+
+	r->page.npatches = r->patches.len;
+	return (!bytes || remote_write(r, remote_own(r) + HAND_PAGE, r->patches.data, bytes)) && remote_publish(r);
+}
+
+static int write_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+{
+	size_t before = r->patches.len;
+
+	if (before + n > HAND_PATCHES_MAX)
+		return err_set(err, -E2BIG, "process %d would get %zu patches; %d is the limit", r->target.pid, before + n,
+			       HAND_PATCHES_MAX);
+	for (size_t i = 0; i < n; i++)
+		vec_push(&r->patches, p[i]);
+	if (!publish_list(r))
+		return remote_gone(r, err);
+	for (size_t i = 0; i < n; i++) {
+		int code = write_code(r, p[i].addr, p[i].new, p[i].n);
+
+		if (!code)
+			continue;
+		restore_bytes(r, p, i);
+		r->patches.len = before;
+		publish_list(r);
+		return err_set(err, code, "the code of process %d cannot be written (%s)", r->target.pid, strerror(-code));
+	}
+	return 0;
+}
+
+int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
+		 uint64_t *ret_pause_ns, struct err *err)
+{
+	int code = remote_hold(r, err);
+
+	if (!code && !same_program(r))
+		code = remote_gone(r, err);
+	if (!code)
+		code = check_bytes(r, patches, n, err);
+	if (!code)
+		code = remote_install_handlers(r, handlers, err);
+	if (!code)
+		code = write_patches(r, patches, n, err);
+	remote_release(r);
+	*ret_pause_ns = r->held_ns;
+	return code;
+}
+
+static bool listed(const struct hand_patch *p, size_t n, uint64_t addr)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i].addr == addr)
+			return true;
+	return false;
+}
+
+int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err)
+{
+	size_t kept = 0;
+	int code = remote_hold(r, err);
+
+	if (!code && !same_program(r))
+		code = remote_gone(r, err);
+	if (!code) {
+		restore_bytes(r, patches, n);
+		for (size_t i = 0; i < r->patches.len; i++)
+			if (!listed(patches, n, r->patches.data[i].addr))
+				r->patches.data[kept++] = r->patches.data[i];
+		r->patches.len = kept;
+		publish_list(r);
+	}
+	remote_release(r);
+	return code;
+}
+
+/* ---- leaving ---- */
+
+static bool in_our_code(const struct remote *r, const struct tracee *t)
+{
+	struct user_regs_struct regs;
+
+	if (t->gone)
+		return false;
+	if (thread_registers(t, &regs) < 0)
+		return true;
+	for (size_t i = 0; i < r->page.nmaps; i++)
+		if (regs.rip - r->page.maps[i].addr < r->page.maps[i].len)
+			return true;
+	return false;
+}
+
+/*
+ * A thread that is in our code, or may be: in a signal handler that interrupted it. Go's handlers block all signals
+ * while they run, and its threads block SIGURG at no other time for long.
+ */
+static bool may_be_inside(const struct remote *r, const struct tracee *t)
+{
+	uint64_t mask;
+
+	if (t->gone)
+		return false;
+	return in_our_code(r, t) || thread_signal_mask(t, &mask) < 0 || (mask >> (SIGURG - 1) & 1);
+}
+
+typedef VEC(pid_t) tid_vec;
+
+/* Nobody can enter once the bytes are restored, so those seen outside are done with. */
+static void still_inside(const struct remote *r, tid_vec *inside, bool first)
+{
+	tid_vec now = {0};
+
+	for (size_t i = 0; i < r->stopped.threads.len; i++) {
+		const struct tracee *t = &r->stopped.threads.data[i];
+		bool known = first;
+
+		for (size_t k = 0; k < inside->len; k++)
+			known |= inside->data[k] == t->tid;
+		if (known && may_be_inside(r, t))
+			vec_push(&now, t->tid);
+	}
+	vec_done(inside);
+	*inside = now;
+}
+
+static int unmap_all(struct remote *r, struct err *err)
+{
+	struct call calls[HAND_MAPS_MAX];
+
+	for (size_t i = 0; i < r->page.nmaps; i++)
+		calls[i] = remote_unmap_call(r->page.maps[i].addr, r->page.maps[i].len);
+	return remote_calls(r, calls, r->page.nmaps, err);
+}
+
+/* Lets the process run for a moment. */
+static int let_run(struct remote *r, struct err *err)
+{
+	int code;
+
+	remote_release(r);
+	usleep(LEAVE_PAUSE_US);
+	code = remote_hold(r, err);
+	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
+}
+
+static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
+{
+	return err_set(err, -EBUSY,
+		       "thread %d of process %d could not be seen outside of the probes' code, which stays mapped, unused",
+		       tid, r->target.pid);
+}
+
+/* Held on success. */
+static int wait_outside(struct remote *r, struct err *err)
+{
+	tid_vec inside = {0};
+	int code = 0;
+
+	for (int i = 0; i < LEAVE_TRIES && !code; i++) {
+		still_inside(r, &inside, i == 0);
+		if (!inside.len)
+			return 0;
+		code = let_run(r, err);
+	}
+	if (!code)
+		code = stays_mapped(r, inside.data[0], err);
+	vec_done(&inside);
+	return code;
+}
+
+/*
+ * Until the handlers were given back, any thread could come into ours by a fault of its own, also one that was outside
+ * before. It blocks all signals there, so its program counter tells. Held on success.
+ */
+static int wait_out_of_handlers(struct remote *r, struct err *err)
+{
+	for (int i = 0;; i++) {
+		const struct tracee *inside = NULL;
+		int code;
+
+		for (size_t k = 0; k < r->stopped.threads.len && !inside; k++)
+			if (in_our_code(r, &r->stopped.threads.data[k]))
+				inside = &r->stopped.threads.data[k];
+		if (!inside)
+			return 0;
+		if (i == LEAVE_TRIES)
+			return stays_mapped(r, inside->tid, err);
+		code = let_run(r, err);
+		if (code)
+			return code;
+	}
+}
+
+int remote_leave(struct remote *r, struct err *err)
+{
+	int code = remote_hold(r, err);
+
+	if (!code && (!r->page.nmaps || !same_program(r)))
+		code = r->page.nmaps ? remote_gone(r, err) : -ENOENT;
+	if (!code) {
+		restore_bytes(r, r->patches.data, r->patches.len);
+		r->patches.len = 0;
+		publish_list(r);
+		code = wait_outside(r, err);
+	}
+	if (!code)
+		code = remote_remove_handlers(r, err);
+	if (!code)
+		code = wait_out_of_handlers(r, err);
+	if (!code)
+		code = unmap_all(r, err);
+	remote_release(r);
+	return code == -ENOENT || code == -ESRCH ? 0 : code;
+}
+
+/* ---- what was left ---- */
+
+static uint64_t find_left(int pid)
+{
+	_cleanup_(buf_done) struct buf maps = {0};
+	char path[64], *save = NULL;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
+		return 0;
+	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		uint64_t start, off;
+
+		if (strstr(line, "/memfd:" REMOTE_NAME) &&
+		    sscanf(line, "%" SCNx64 "-%*x %*s %" SCNx64, &start, &off) == 2 && !off)
+			return start;
+	}
+	return 0;
+}
+
+static int check_left(struct remote *r, uint64_t at, struct err *err)
+{
+	uint64_t beat;
+
+	if (r->page.magic != REMOTE_MAGIC || !r->page.nmaps || r->page.nmaps > HAND_MAPS_MAX ||
+	    r->page.npatches > HAND_PATCHES_MAX || r->page.maps[0].addr != at)
+		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);
+	usleep(BEAT_WAIT_US);
+	if (remote_read(r, at + HAND_BEAT_OFF, &beat, sizeof(beat)) && beat != r->page.beat)
+		return err_set(err, -EBUSY,
+			       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
+			       "use --planter uprobe",
+			       r->target.pid);
+	for (uint64_t i = 0; i < r->page.npatches; i++)
+		remote_read(r, at + HAND_PAGE + i * sizeof(struct hand_patch), vec_add(&r->patches),
+			 sizeof(struct hand_patch));
+	return 0;
+}
+
+int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err)
+{
+	uint64_t at = find_left(t->pid);
+	struct remote r;
+	int code;
+
+	*ret_found = false;
+	if (!at)
+		return 0;
+	code = remote_open(t, &r, err);
+	if (code)
+		return code;
+	if (!remote_read(&r, at, &r.page, sizeof(r.page)))
+		code = remote_gone(&r, err);
+	if (!code)
+		code = check_left(&r, at, err);
+	if (code) {
+		remote_done(&r);
+		return code;
+	}
+	*ret = r;
+	*ret_found = true;
+	return 0;
+}

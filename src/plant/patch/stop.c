@@ -1,0 +1,422 @@
+/*
+ * Threads are seized, not attached to: no signal is involved, and a stop that has not ended by the time
+ * the tracer dies is undone by the kernel.
+ *
+ * A system call made for us: signals are blocked, registers set, and the thread runs from the call's
+ * entry stop to its exit stop. When it was stopped inside a system call of its own, the kernel restarts that one
+ * only on its way through the signal code; so the thread is interrupted once more with its own registers back, and
+ * let go from there.
+ */
+#include "plant/patch/stop.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define STOP_TIMEOUT_NS 2000000000ull
+#define START_TIMEOUT_NS 10000000000ull
+#define YIELDS 200
+#define SYSCALL_STOP (SIGTRAP | 0x80)
+#define OPTIONS PTRACE_O_TRACESYSGOOD
+
+/* A stop usually takes microseconds, in which a program stands still: a sleep would be the longest part of it. */
+static int wait_tid(pid_t tid, int *ret_status, uint64_t deadline)
+{
+	useconds_t pause = 20;
+
+	for (int tries = 0;; tries++) {
+		pid_t r = waitpid(tid, ret_status, __WALL | WNOHANG);
+
+		if (r == tid)
+			return 0;
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (clock_monotonic_ns() > deadline)
+			return -ETIMEDOUT;
+		if (tries < YIELDS) {
+			sched_yield();
+			continue;
+		}
+		usleep(pause);
+		pause = MIN(2 * pause, 1000u);
+	}
+}
+
+/* The signal that was about to be delivered; 0 when the stop is an event of ptrace's own. */
+static int stop_signal(int status)
+{
+	return status >> 16 || WSTOPSIG(status) == SYSCALL_STOP ? 0 : WSTOPSIG(status);
+}
+
+static int tracer_of(int tid)
+{
+	char path[64], line[256];
+	int tracer = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "TracerPid: %d", &tracer);
+	if (f)
+		fclose(f);
+	return tracer;
+}
+
+static int cannot_seize(int pid, int e, struct err *err)
+{
+	int tracer = tracer_of(pid);
+
+	if (e == ESRCH)
+		return err_set(err, -ESRCH, "process %d went away while attaching", pid);
+	if (tracer)
+		return err_set(err, -EBUSY, "process %d is being traced by process %d (a debugger?), and only one can", pid,
+			       tracer);
+	return err_set(err, -EPERM,
+		       "process %d may not be traced (%s): it needs the same user and, where "
+		       "kernel.yama.ptrace_scope is 1, that earshot started it; or CAP_SYS_PTRACE",
+		       pid, strerror(e));
+}
+
+static struct tracee *find(struct stopped *s, pid_t tid)
+{
+	for (size_t i = 0; i < s->threads.len; i++)
+		if (s->threads.data[i].tid == tid)
+			return &s->threads.data[i];
+	return NULL;
+}
+
+/* Seizes threads not yet known; how many there were, or a negative errno. */
+static int seize_new(struct stopped *s, struct err *err)
+{
+	char path[64];
+	struct dirent *e;
+	int n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", s->pid);
+	d = opendir(path);
+	if (!d)
+		return err_set(err, -ESRCH, "process %d went away while attaching", s->pid);
+	while ((e = readdir(d))) {
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		if (tid <= 0 || find(s, tid))
+			continue;
+		/* One that a thread of ours has just made is ours already (threads_run_to). */
+		if (ptrace(PTRACE_SEIZE, tid, NULL, OPTIONS) < 0 && tracer_of(tid) != getpid()) {
+			int code = errno;
+
+			if (code == ESRCH || (tid != s->pid && code == EPERM && s->threads.len))
+				continue; /* it is exiting */
+			closedir(d);
+			return cannot_seize(s->pid, code, err);
+		}
+		vec_push(&s->threads, ((struct tracee){.tid = tid}));
+		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+		n++;
+	}
+	closedir(d);
+	return n;
+}
+
+static int wait_stopped(struct stopped *s, struct tracee *t, uint64_t deadline, struct err *err)
+{
+	int status, r;
+
+	if (t->stopped || t->gone)
+		return 0;
+	r = wait_tid(t->tid, &status, deadline);
+	if (r == -ETIMEDOUT)
+		return err_set(err, r, "thread %d of process %d does not stop: it waits in the kernel", t->tid, s->pid);
+	if (r < 0 || !WIFSTOPPED(status)) {
+		t->gone = true;
+		return 0;
+	}
+	t->stopped = true;
+	t->signal = stop_signal(status);
+	return 0;
+}
+
+/* A thread can make another until it stops, so until none is new. */
+static int stop_all(struct stopped *s, struct err *err)
+{
+	uint64_t deadline = clock_monotonic_ns() + STOP_TIMEOUT_NS;
+	int n, r = 0;
+
+	do {
+		n = seize_new(s, err);
+		for (size_t i = 0; n > 0 && i < s->threads.len && !r; i++)
+			r = wait_stopped(s, &s->threads.data[i], deadline, err);
+	} while (n > 0 && !r);
+	return n < 0 ? n : r;
+}
+
+int threads_stop(int pid, struct stopped *ret, struct err *err)
+{
+	struct stopped s = {.pid = pid};
+	int r = stop_all(&s, err);
+
+	if (r < 0) {
+		threads_resume(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+/*
+ * Detaching needs a stop. A thread that cannot be detached is dying, since the first ones that were let go have ended
+ * the program: then it is ours to bury, or the process stays a zombie.
+ */
+static void let_go(struct stopped *s, struct tracee *t)
+{
+	int status;
+
+	if (!t->stopped && wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS) == 0 &&
+	    WIFSTOPPED(status))
+		t->signal = stop_signal(status);
+	if (t->signal && t->moved) {
+		syscall(SYS_tgkill, s->pid, t->tid, t->signal);
+		t->signal = 0;
+	}
+	if (ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal) < 0)
+		wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
+}
+
+void threads_resume(struct stopped *s)
+{
+	for (size_t i = 0; i < s->threads.len; i++)
+		if (!s->threads.data[i].gone)
+			let_go(s, &s->threads.data[i]);
+	vec_done(&s->threads);
+}
+
+int thread_registers(const struct tracee *t, struct user_regs_struct *ret)
+{
+	return ptrace(PTRACE_GETREGS, t->tid, NULL, ret) < 0 ? -errno : 0;
+}
+
+int thread_signal_mask(const struct tracee *t, uint64_t *ret)
+{
+	return ptrace(PTRACE_GETSIGMASK, t->tid, (void *)sizeof(*ret), ret) < 0 ? -errno : 0;
+}
+
+/* ---- system calls ---- */
+
+/* Runs to the next stop at a system call; stops for other reasons are passed by. */
+static int run_to_syscall_stop(struct tracee *t)
+{
+	int status, r;
+
+	for (int i = 0; i < 100; i++) {
+		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
+			return -errno;
+		r = wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
+		if (r < 0)
+			return r;
+		if (!WIFSTOPPED(status))
+			return -ESRCH;
+		if (WSTOPSIG(status) == SYSCALL_STOP)
+			return 0;
+	}
+	return -EIO;
+}
+
+static int call_once(struct tracee *t, const struct user_regs_struct *own, uint64_t insn, struct call *c)
+{
+	struct user_regs_struct regs = *own;
+	int r;
+
+	regs.rip = insn;
+	regs.rax = (uint64_t)c->nr;
+	regs.orig_rax = (uint64_t)-1;
+	regs.rdi = c->args[0];
+	regs.rsi = c->args[1];
+	regs.rdx = c->args[2];
+	regs.r10 = c->args[3];
+	regs.r8 = c->args[4];
+	regs.r9 = c->args[5];
+	if (ptrace(PTRACE_SETREGS, t->tid, NULL, &regs) < 0)
+		return -errno;
+	r = run_to_syscall_stop(t);
+	if (!r)
+		r = run_to_syscall_stop(t);
+	if (!r)
+		r = thread_registers(t, &regs);
+	c->result = (int64_t)regs.rax;
+	return r;
+}
+
+/* Its own registers and mask, at a stop from which the kernel restarts its own system call. */
+static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_t mask)
+{
+	int status, r;
+
+	if (ptrace(PTRACE_SETREGS, t->tid, NULL, own) < 0 || ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
+	    ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
+		return -errno;
+	r = wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
+	if (r < 0)
+		return r;
+	if (!WIFSTOPPED(status))
+		return -ESRCH;
+	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
+}
+
+/*
+ * Best is one that waits in a system call, which is nowhere delicate; worst one with a signal on its way, which would have
+ * to be sent anew (a fault cannot be: it would lose its address).
+ */
+static struct tracee *choose(struct stopped *s, struct user_regs_struct *ret_regs)
+{
+	struct user_regs_struct regs;
+	struct tracee *best = NULL;
+	int best_rank = 3;
+
+	for (size_t i = 0; i < s->threads.len && best_rank; i++) {
+		struct tracee *t = &s->threads.data[i];
+		int rank;
+
+		if (t->gone || t->signal == SIGSEGV || t->signal == SIGBUS || thread_registers(t, &regs) < 0)
+			continue;
+		rank = t->signal ? 2 : (int64_t)regs.orig_rax < 0;
+		if (rank >= best_rank)
+			continue;
+		best = t;
+		best_rank = rank;
+		*ret_regs = regs;
+	}
+	return best;
+}
+
+int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n, struct err *err)
+{
+	struct user_regs_struct own;
+	uint64_t mask, all = ~0ull;
+	struct tracee *t = choose(s, &own);
+	int r;
+
+	if (!t)
+		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; try again",
+			       s->pid);
+	if (thread_signal_mask(t, &mask) < 0 ||
+	    ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0)
+		return err_set(err, -ESRCH, "process %d went away while attaching", s->pid);
+	t->moved = true;
+	r = 0;
+	for (size_t i = 0; i < n && !r; i++)
+		r = call_once(t, &own, insn, &calls[i]);
+	if (restore(t, &own, mask) < 0 || r < 0)
+		return err_set(err, r ? r : -EIO, "process %d did not come back from a system call made for earshot",
+			       s->pid);
+	return 0;
+}
+
+/* ---- the start of a program ---- */
+
+#define START_OPTIONS (OPTIONS | PTRACE_O_TRACECLONE)
+
+/* What a stop means while the program runs on: 1 when it is at the breakpoint. */
+static int at_start_stop(pid_t tid, int status, uint64_t addr)
+{
+	struct user_regs_struct regs;
+	int sig = WSTOPSIG(status);
+
+	if (status >> 16 || sig == SYSCALL_STOP) {
+		ptrace(PTRACE_CONT, tid, NULL, NULL);
+		return 0;
+	}
+	if (sig == SIGTRAP && ptrace(PTRACE_GETREGS, tid, NULL, &regs) == 0 && regs.rip == addr + 1) {
+		regs.rip = addr;
+		return ptrace(PTRACE_SETREGS, tid, NULL, &regs) < 0 ? -errno : 1;
+	}
+	if (sig == SIGCONT) /* ours: it was held stopped */
+		sig = 0;
+	ptrace(PTRACE_CONT, tid, NULL, (void *)(intptr_t)sig);
+	return 0;
+}
+
+static int run_until(struct stopped *s, uint64_t addr, pid_t *ret_tid, struct err *err)
+{
+	uint64_t deadline = clock_monotonic_ns() + START_TIMEOUT_NS;
+
+	for (;;) {
+		int status;
+		pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+
+		if (tid > 0 && WIFSTOPPED(status)) {
+			int r;
+
+			if (!find(s, tid))
+				vec_push(&s->threads, ((struct tracee){.tid = tid}));
+			r = at_start_stop(tid, status, addr);
+			*ret_tid = tid;
+			if (r)
+				return r < 0 ? r : 0;
+		} else if (tid == s->pid || (tid < 0 && errno == ECHILD)) {
+			return err_set(err, -ESRCH, "process %d ended before it came to its main function", s->pid);
+		} else if (clock_monotonic_ns() > deadline) {
+			return err_set(err, -ETIMEDOUT, "process %d did not come to its main function within 10 s", s->pid);
+		} else if (tid <= 0) {
+			usleep(200);
+		}
+	}
+}
+
+/* Interrupts those that run; at is stopped already. */
+static int gather(struct stopped *s, pid_t at, struct err *err)
+{
+	for (size_t i = 0; i < s->threads.len; i++) {
+		struct tracee *t = &s->threads.data[i];
+
+		t->stopped = t->tid == at;
+		t->signal = 0;
+		if (!t->stopped)
+			ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
+	}
+	for (size_t i = 0; i < s->threads.len; i++) {
+		int r = wait_stopped(s, &s->threads.data[i], clock_monotonic_ns() + STOP_TIMEOUT_NS, err);
+
+		if (r < 0)
+			return r;
+	}
+	return stop_all(s, err);
+}
+
+int threads_run_to(struct stopped *s, int mem, uint64_t addr, struct err *err)
+{
+	const unsigned char trap = 0xcc;
+	unsigned char old;
+	pid_t at = 0;
+	int r;
+
+	if (pread(mem, &old, 1, (off_t)addr) != 1 || pwrite(mem, &trap, 1, (off_t)addr) != 1)
+		return err_set(err, -EPERM, "the code of process %d cannot be written (%s); use attach once it runs", s->pid,
+			       strerror(errno));
+	for (size_t i = 0; i < s->threads.len; i++) {
+		ptrace(PTRACE_SETOPTIONS, s->threads.data[i].tid, NULL, START_OPTIONS);
+		ptrace(PTRACE_CONT, s->threads.data[i].tid, NULL, s->threads.data[i].signal);
+	}
+	kill(s->pid, SIGCONT);
+	r = run_until(s, addr, &at, err);
+	if (!r || r == -ETIMEDOUT) {
+		int gathered = gather(s, at, err);
+
+		r = r ? r : gathered;
+	}
+	if (pwrite(mem, &old, 1, (off_t)addr) != 1 && !r)
+		r = err_set(err, -EIO, "process %d went away at its start", s->pid);
+	for (size_t i = 0; i < s->threads.len; i++)
+		ptrace(PTRACE_SETOPTIONS, s->threads.data[i].tid, NULL, OPTIONS);
+	return r;
+}

@@ -1,0 +1,174 @@
+"""Probes from inside the program: numbers without a gap, nothing left behind
+however Earshot ends, no privileges needed."""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from earshot import Earshot, agent, attach, need_earshot
+from probed import changed_text
+from proc import EARSHOT, Skip, public_copy, until
+from privileges import NOBODY, UserHttpd
+from target import Httpd, built, newest
+from testing import Test, scaled
+
+BUILD = os.path.dirname(EARSHOT)
+PATCH = ("--planter", "patch")
+
+
+def _sequence(minor, mode):
+    """tests/unit/patch_sequence_test for longer."""
+    test = os.path.join(BUILD, "tests/unit/patch_sequence_test")
+    if not os.access(test, os.X_OK):
+        raise Skip("tests/unit/patch_sequence_test is not built")
+    cycles = scaled(60, 10, "PATCH_CYCLES")
+    env = {**os.environ, "EARSHOT_PATCH_BINARIES": f"bin/seq-go{minor}-{mode}",
+           "EARSHOT_PATCH_CYCLES": str(cycles), "EARSHOT_PATCH_MS": "30"}
+    done = subprocess.run([test], env=env, capture_output=True, text=True, check=False,
+                          timeout=30 + 3 * cycles)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"\d+ cycles, \d+ events", done.stdout)
+    if not found:
+        raise Skip(f"no seq-go{minor}-{mode}")
+    return found.group()
+
+
+def _left(pid):
+    return open(f"/proc/{pid}/maps").read().count("memfd:earshot-patch")
+
+
+def _hand(pid):
+    """Earshot's own child that patches."""
+    return int(subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True,
+                              check=True).stdout.split()[0])
+
+
+def _spans(httpd, count=5):
+    with attach(httpd.pid, options=PATCH, observe=[httpd.where["http"]]) as e:
+        for i in range(count):
+            httpd.get("/plain", agent=f"n{i}")
+        e.wait_spans(count)
+        spans, _ = e.finish()
+        assert sorted(agent(s) for s in spans) == sorted(f"n{i}" for i in range(count)), e.describe()
+
+
+def _killed_with_hand():
+    """Nobody is there to clean up: the program goes on, the next earshot takes it out."""
+    need_earshot(root=False)
+    with Httpd(newest()) as httpd:
+        e = attach(httpd.pid, options=PATCH, observe=[httpd.where["http"]])
+        hand = _hand(e.pid)
+        os.kill(e.pid, signal.SIGSTOP)
+        os.kill(hand, signal.SIGKILL)
+        os.kill(e.pid, signal.SIGKILL)
+        e.kill()
+        assert changed_text(httpd.pid), "no patch is left: this tests nothing"
+        for _ in range(20000 // 100):  # the rings fill up, and fall silent
+            assert httpd.get("/plain") == (200, b"hello")
+        _spans(httpd)
+        assert not changed_text(httpd.pid) and not _left(httpd.pid)
+        assert httpd.get("/plain") == (200, b"hello")
+
+
+def _killed():
+    """kill -9 at any moment: the hand restores everything."""
+    need_earshot(root=False)
+    rounds, dice, caught = scaled(40, 10, "PATCH_KILLS"), random.Random(5), 0
+    with Httpd(newest()) as httpd:
+        for _ in range(rounds):
+            e = Earshot("attach", *PATCH, "-p", str(httpd.pid), "-o", "json")
+            time.sleep(dice.uniform(0, 0.4))
+            caught += bool(changed_text(httpd.pid))
+            os.kill(e.pid, signal.SIGKILL)
+            e.kill()
+            until("everything is restored", lambda: not changed_text(httpd.pid) and not _left(httpd.pid), 20)
+            assert httpd.get("/plain") == (200, b"hello")
+            shutil.rmtree(e.dir, ignore_errors=True)
+        _spans(httpd)
+        return f"{rounds} kills, {caught} with patches in place"
+
+
+def _unprivileged():
+    """The same user, no capability at all."""
+    need_earshot()
+    with UserHttpd() as httpd:
+        user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+                "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"]
+        with attach(httpd.pid, options=PATCH, observe=[httpd.where["http"]], prefix=user,
+                    binary=public_copy(EARSHOT)) as e:
+            for i in range(5):
+                httpd.get("/plain", agent=f"n{i}")
+            spans = e.wait_spans(5)
+            e.finish()
+            assert len(spans) >= 5, e.describe()
+        assert not changed_text(httpd.pid) and not _left(httpd.pid)
+
+
+def _two():
+    """A second one is refused with the reason, and the first is none the worse."""
+    need_earshot(root=False)
+    with Httpd(newest()) as httpd, attach(httpd.pid, options=PATCH, observe=[httpd.where["http"]]) as first:
+        with Earshot("attach", *PATCH, "-p", str(httpd.pid)) as second:
+            until("the second one ends", lambda: not second.alive(), 10)
+            assert "another earshot" in second.err(), second.describe()
+        httpd.get("/plain", agent="still")
+        first.wait_spans(1)
+        spans, _ = first.finish()
+        assert "still" in [agent(s) for s in spans]
+
+
+_SECCOMP = """
+import ctypes, os, sys
+allow = (ctypes.c_uint64 * 1)(0x7fff000000000006)
+program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(allow))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program)) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def _refused(httpd, word):
+    with Earshot("attach", *PATCH, "-p", str(httpd.pid)) as e:
+        until("earshot ends", lambda: not e.alive(), 10)
+        assert word in e.err() and e.popen.returncode == 3, e.describe()
+    assert not changed_text(httpd.pid) and not _left(httpd.pid)
+    assert httpd.get("/plain") == (200, b"hello")
+
+
+def _seccomp():
+    """A filter may kill a program for a system call: not tried."""
+    need_earshot(root=False)
+    with Httpd(newest(), prefix=["python3", "-c", _SECCOMP]) as httpd:
+        _refused(httpd, "seccomp")
+
+
+def _traced():
+    """Another tracer has it."""
+    need_earshot(root=False)
+    if not shutil.which("gdb") and not shutil.which("strace"):
+        raise Skip("neither strace nor gdb")
+    with Httpd(newest()) as httpd:
+        argv = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(httpd.pid)] if shutil.which("strace") else \
+            ["gdb", "-q", "-batch", "-ex", "continue", "-p", str(httpd.pid)]
+        tracer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            until("it is traced", lambda: "TracerPid:\t0" not in open(f"/proc/{httpd.pid}/status").read(), 10)
+            _refused(httpd, "being traced")
+        finally:
+            tracer.terminate()
+            tracer.wait(10)
+
+
+def tests():
+    for minor, mode in (("1.19", "sw"), ("1.22", "pie"), ("1.27", "sw")):
+        yield Test(f"sequence-go{minor}-{mode}", lambda m=minor, k=mode: _sequence(m, k), 300)
+    yield Test("killed", _killed, 300)
+    yield Test("killed-with-hand", _killed_with_hand, 60)
+    yield Test("unprivileged", _unprivileged, 60)
+    yield Test("two", _two, 60)
+    yield Test("seccomp", _seccomp, 60)
+    yield Test("traced", _traced, 60)
