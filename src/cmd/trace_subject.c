@@ -139,6 +139,46 @@ static double mean_call_price(const struct trace_subject *t, const struct observ
 	return n ? sum / (double)n : 0;
 }
 
+/* "main.reply: arg0, arg2, results cannot be read (shown as ?): the reason of the first". False when all can be. */
+static bool unread_text(const struct call_plan *p, struct buf *out)
+{
+	const char *why = NULL;
+
+	for (size_t i = 0; i < p->nshown; i++) {
+		if (!p->shown[i].why)
+			continue;
+		if (why)
+			buf_printf(out, ", %s", p->shown[i].name);
+		else
+			buf_printf(out, "%s: %s", p->name, p->shown[i].name);
+		why = why ? why : p->shown[i].why;
+	}
+	if (why)
+		buf_printf(out, " cannot be read (shown as ?): %s", why);
+	return why;
+}
+
+static void announce_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	unsigned told = 0, more = 0;
+
+	for (size_t i = 0; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+		_cleanup_(buf_done) struct buf text = {0};
+
+		if (p->why || !p->prints || !unread_text(p, &text))
+			continue;
+		if (told < REFUSALS_TOLD) {
+			note(arg, "%s", text.data);
+			told++;
+		} else {
+			more++;
+		}
+	}
+	if (more)
+		note(arg, "%u more functions have values that cannot be read; --json tells why, value by value", more);
+}
+
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
@@ -157,6 +197,7 @@ void trace_subject_announce(const struct trace_subject *t, const struct observer
 		}
 	if (t->refused > told)
 		note(arg, "%u more functions are not traced; -l tells why", t->refused - told);
+	announce_unread(t, note, arg);
 	if (t->plans.hooks_why)
 		note(arg, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);
 }

@@ -104,7 +104,10 @@ void call_words_make(const struct call_record *c, struct call_words *ret)
 
 		if (call_value_missing(v))
 			continue;
-		value_print(&v->value, &ret->text);
+		if (v->shown->why) /* known before, and told once */
+			buf_char(&ret->text, '?');
+		else
+			value_print(&v->value, &ret->text);
 		w = vec_add(&ret->words);
 		*w = (struct call_word){.kind = v->shown->kind, .style = style_of(&v->value), .name = v->shown->name,
 					.at = at, .len = ret->text.len - at};
