@@ -71,7 +71,7 @@ static void switch_probes(struct budget *b, bool off)
 	for (size_t pos = 0; (o = observer_next(ob, &pos));) {
 		if (off) {
 			observer_unplant(ob, o);
-			ob->ops->drain(ob->arg);
+			observer_drain_all(ob);
 			b->o.paused(b->o.arg, o);
 		} else if (observer_plant(ob, o, NULL) < 0) {
 			b->o.note(b->o.arg, "%s (pid %d) is no longer observed: its probes could not be put back",

@@ -14,7 +14,39 @@
 #include "base/vec.h"
 #include "target/exec.h"
 
+#define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
+#define LAST_DRAINS 64
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
+
+/* ---- the ring ---- */
+
+void observer_drain(struct observer *ob)
+{
+	ob->planting->drain(ob->planter, ob->ops->sample, ob->arg);
+}
+
+void observer_drain_all(struct observer *ob)
+{
+	for (int i = 0; i < LAST_DRAINS && ob->planting->drain(ob->planter, ob->ops->sample, ob->arg) > 0; i++)
+		;
+}
+
+static void on_drain(void *arg, uint32_t events)
+{
+	(void)events;
+	observer_drain(arg);
+}
+
+int observer_start(struct observer *ob, struct err *err)
+{
+	int r = loop_add_timer(ob->loop, DRAIN_NS, DRAIN_NS, on_drain, ob, &ob->drain_timer);
+
+	if (r >= 0)
+		r = loop_add_fd(ob->loop, ob->planting->fd(ob->planter), EPOLLIN, on_drain, ob, &ob->ring);
+	return r < 0 ? err_set(err, r, "cannot wait for events: %s", strerror(-r)) : 0;
+}
+
+/* ---- processes ---- */
 
 static void observed_free(struct observed *o)
 {
@@ -28,7 +60,7 @@ static void observed_free(struct observed *o)
 static void leave(struct observer *ob, struct observed *o, bool exited)
 {
 	observer_unplant(ob, o);
-	ob->ops->drain(ob->arg); /* nothing of it may come after its end */
+	observer_drain_all(ob); /* nothing of it may come after its end */
 	ob->ops->leave(ob->arg, o, exited);
 	ob->planting->forget_target(ob->planter, o->id);
 	loop_remove(ob->loop, o->exit_source);
@@ -295,7 +327,7 @@ void observer_leave_all(struct observer *ob)
 	}
 	ob->planting->remove(ob->planter, plants.data, plants.len);
 	vec_done(&plants);
-	ob->ops->drain(ob->arg);
+	observer_drain_all(ob);
 	for (size_t pos = 0; (o = observer_next(ob, &pos)); pos = 0)
 		leave(ob, o, false);
 }
@@ -304,6 +336,8 @@ void observer_done(struct observer *ob)
 {
 	struct subject *s;
 
+	loop_remove(ob->loop, ob->ring);
+	loop_remove(ob->loop, ob->drain_timer);
 	loop_remove(ob->loop, ob->watching);
 	loop_remove(ob->loop, ob->rescan);
 	exec_watch_free(ob->exec_watch);

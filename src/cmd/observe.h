@@ -45,7 +45,8 @@ struct observer_ops {
 	void (*planted)(void *arg, struct observed *o);
 	/* It is observed. NULL ok. */
 	void (*entered)(void *arg, struct observed *o);
-	void (*drain)(void *arg);
+	/* A sample of the planter's ring (event_decode_sample). */
+	plant_event_fn sample;
 	/* Its probes are out, and what they wrote has been drained. */
 	void (*leave)(void *arg, struct observed *o, bool exited);
 	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -68,8 +69,15 @@ struct observer {
 	uint32_t last_target;
 	const struct target_query *query;
 	struct exec_watch *exec_watch;
-	struct loop_source *watching, *rescan;
+	struct loop_source *watching, *rescan, *ring, *drain_timer;
 };
+
+/* Reads the ring whenever a good deal waits in it, and every 50 ms. Once the planter is open. */
+int observer_start(struct observer *ob, struct err *err);
+/* Reads what waits in the ring now. */
+void observer_drain(struct observer *ob);
+/* Until the ring is seen empty; bounded, since other processes may write as fast as we read. */
+void observer_drain_all(struct observer *ob);
 
 /*
  * Observes process pid. 0; -EALREADY when it is observed already; -ENODATA when nothing can be planted in it, and

@@ -18,7 +18,6 @@
 #include "plant/plant.h"
 #include "span/assemble.h"
 
-#define DRAIN_NS 50000000u    /* how long a span may wait in the ring */
 #define TICK_NS 100000000u
 #define FLUSH_MS 5000
 
@@ -164,14 +163,14 @@ static void note(void *arg, const char *fmt, ...)
 	va_end(ap);
 }
 
-static void drain_all(void *arg);
+static void on_sample(void *arg, const void *sample, size_t size);
 
 static const struct observer_ops observer_ops = {
 	.analyse = analyse,
 	.release = release,
 	.enter = enter,
 	.entered = report_refusals,
-	.drain = drain_all,
+	.sample = on_sample,
 	.leave = leave,
 	.note = note,
 };
@@ -216,31 +215,11 @@ static void on_span(void *arg, const struct span *span)
 	outputs_span(&s->sinks, span);
 }
 
-static void on_record(void *arg, const void *record, size_t size)
+static void on_sample(void *arg, const void *sample, size_t size)
 {
 	struct session *s = arg;
 
-	assembler_event(s->assembler, record, size);
-}
-
-static void drain(struct session *s)
-{
-	s->observer.planting->drain(s->observer.planter, on_record, s);
-}
-
-/* Until the ring is seen empty; bounded, since other processes may write as fast as we read. */
-static void drain_all(void *arg)
-{
-	struct session *s = arg;
-
-	for (int i = 0; i < 64 && s->observer.planting->drain(s->observer.planter, on_record, s) > 0; i++)
-		;
-}
-
-static void on_drain(void *arg, uint32_t events)
-{
-	(void)events;
-	drain(arg);
+	assembler_event(s->assembler, sample, size);
 }
 
 static void on_tick(void *arg, uint32_t events)
@@ -263,12 +242,10 @@ static void on_deadline(void *arg, uint32_t events)
 	loop_quit(s->loop);
 }
 
-static int add_timers(struct session *s)
+static int add_timers(struct session *s, struct err *err)
 {
-	int r = loop_add_timer(s->loop, DRAIN_NS, DRAIN_NS, on_drain, s, next_source(s));
+	int r = observer_start(&s->observer, err);
 
-	if (r >= 0)
-		r = loop_add_fd(s->loop, s->observer.planting->fd(s->observer.planter), EPOLLIN, on_drain, s, next_source(s));
 	if (r >= 0)
 		r = loop_add_timer(s->loop, TICK_NS, TICK_NS, on_tick, s, next_source(s));
 	if (r >= 0 && s->options->for_ns)
@@ -280,7 +257,7 @@ static void session_free(struct session *s)
 {
 	for (size_t i = 0; i < s->nsources; i++)
 		loop_remove(s->loop, s->sources[i]);
-	s->observer.planting->close(s->observer.planter);
+	s->observer.planting->close(s->observer.planter); /* probes and programs outlive it */
 	observer_done(&s->observer);
 	assembler_free(s->assembler);
 	packs_done(&s->packs);
@@ -322,7 +299,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 			.arg = s,
 			.sample = o->sample >= 0 ? o->sample : s->env.sample_ratio,
 			.sample_parent_based = o->sample < 0 && s->env.sample_parent_based});
-		r = add_timers(s);
+		r = add_timers(s, err);
 	}
 	if (r < 0) {
 		session_free(s);

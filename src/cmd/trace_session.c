@@ -2,12 +2,9 @@
 #include "cmd/trace_session.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "cmd/budget.h"
@@ -16,15 +13,11 @@
 #include "cmd/summary.h"
 #include "cmd/trace_groups.h"
 #include "cmd/trace_list.h"
+#include "cmd/trace_outputs.h"
 #include "cmd/trace_subject.h"
 #include "call/value_texts.h"
-#include "sink/call_sinks.h"
 
-#define DRAIN_NS 50000000u /* how long a call may wait in the ring */
 #define TICK_NS 100000000u
-#define RESULTS_KEPT 64    /* batches that a last drain reads at most */
-
-typedef VEC(struct call_sink *) call_sink_list;
 
 struct trace_session {
 	const struct trace_options *options;
@@ -44,78 +37,6 @@ struct trace_session {
 	struct loop_source *sources[8];
 	size_t nsources;
 };
-
-const struct option_def trace_what_defs[] = {
-	{'l', "list", NULL, "only list what would be traced, with signatures and prices", OPT_FLAG,
-	 offsetof(struct trace_options, list)},
-	{0, "depth", "N", "pointers followed within a value (default 1)", OPT_UINT, offsetof(struct trace_options, depth)},
-	{0, "max-string", "N", "bytes shown of a string (default 256, at most 4096)", OPT_UINT,
-	 offsetof(struct trace_options, max_string)},
-	{0, "max-items", "N", "elements shown of a slice, an array, a map (default 16)", OPT_UINT,
-	 offsetof(struct trace_options, max_items)},
-	{0, "packs", "GLOB|FILE", "packs that say how panics end calls and errors are read (repeatable)", OPT_LIST,
-	 offsetof(struct trace_options, packs)},
-	{0},
-};
-
-const struct option_def trace_bound_defs[] = {
-	{0, "for", "DURATION", "stop after this time: 10s, 1m30s", OPT_DURATION, offsetof(struct trace_options, for_ns)},
-	{0, "limit", "N", "stop after N calls", OPT_UINT, offsetof(struct trace_options, limit)},
-	{0, "every", "N", "of the calls that pass the condition take each Nth", OPT_UINT,
-	 offsetof(struct trace_options, every)},
-	{0, "rate", "N", "take at most N calls a second of each function", OPT_UINT, offsetof(struct trace_options, rate)},
-	{0, "budget", "PERCENT", "keep what the probes cost below this share of the program's CPU time: 5%", OPT_STRING,
-	 offsetof(struct trace_options, budget)},
-	{0, "yes", NULL, "plant more than 1,000 sites without asking back", OPT_FLAG, offsetof(struct trace_options, yes)},
-	PLANTER_OPTION(offsetof(struct trace_options, planter)),
-	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB)", OPT_UINT,
-	 offsetof(struct trace_options, ring_bytes)},
-	{0},
-};
-
-const struct option_def trace_output_defs[] = {
-	{0, "json", NULL, "print calls, aggregates and the summary as JSON lines", OPT_FLAG,
-	 offsetof(struct trace_options, json)},
-	{0, "graph", NULL, "print an indented call tree with durations, per goroutine", OPT_FLAG,
-	 offsetof(struct trace_options, graph)},
-	{0, "interval", "DURATION", "print aggregates this often, each time anew", OPT_DURATION,
-	 offsetof(struct trace_options, interval_ns)},
-	{'o', "output", "FILE", "print to this file instead of standard output", OPT_STRING,
-	 offsetof(struct trace_options, output)},
-	{0, "perfetto", "FILE", "write a timeline for ui.perfetto.dev or chrome://tracing, instead of lines", OPT_STRING,
-	 offsetof(struct trace_options, perfetto)},
-	{0, "folded", "FILE", "write the stacks of calls for flame graph tools, instead of lines", OPT_STRING,
-	 offsetof(struct trace_options, folded)},
-	{0, "pprof", "FILE", "write the stacks of calls as a profile for `go tool pprof`, instead of lines", OPT_STRING,
-	 offsetof(struct trace_options, pprof)},
-	{'q', "quiet", NULL, "no notes and no summary on standard error", OPT_FLAG,
-	 offsetof(struct trace_options, quiet)},
-	{0},
-};
-
-static int at_most(const char *name, uint64_t value, uint64_t low, uint64_t high, struct err *err)
-{
-	if (value >= low && value <= high)
-		return 0;
-	return err_set(err, -EINVAL, "--%s expects a number from %llu to %llu, not %llu", name, (unsigned long long)low,
-		       (unsigned long long)high, (unsigned long long)value);
-}
-
-int trace_options_check(const struct trace_options *o, struct err *err)
-{
-	double share;
-	int r = at_most("depth", o->depth, 0, 64, err);
-
-	if (r == 0)
-		r = at_most("max-string", o->max_string, 1, EVENT_MAX_STRING, err);
-	if (r == 0)
-		r = at_most("max-items", o->max_items, 1, 4096, err);
-	if (r == 0 && o->budget)
-		r = budget_parse(o->budget, &share, err);
-	if (r == 0 && o->json && o->graph)
-		r = err_set(err, -EINVAL, "--json and --graph are two forms of the same output: choose one");
-	return r;
-}
 
 static void vnote(const struct trace_session *s, const char *fmt, va_list ap)
 {
@@ -144,8 +65,7 @@ static void on_call(void *arg, const struct call_record *c)
 
 	if (s->stopping)
 		return;
-	for (size_t i = 0; i < s->sinks.len; i++)
-		s->sinks.data[i]->ops->call(s->sinks.data[i], c);
+	trace_outputs_call(&s->sinks, c);
 	s->summary.calls++;
 	if (s->options->limit && s->summary.calls >= s->options->limit) {
 		s->stopping = true;
@@ -158,24 +78,6 @@ static void on_sample(void *arg, const void *sample, size_t size)
 	struct trace_session *s = arg;
 
 	call_decoder_sample(s->decoder, sample, size);
-}
-
-static int drain(struct trace_session *s)
-{
-	return s->observer.planting->drain(s->observer.planter, on_sample, s);
-}
-
-/* Until the ring is seen empty; bounded, since other processes may write as fast as we read. */
-static void drain_all(void *arg)
-{
-	for (int i = 0; i < RESULTS_KEPT && drain(arg) > 0; i++)
-		;
-}
-
-static void on_drain(void *arg, uint32_t events)
-{
-	(void)events;
-	drain(arg);
 }
 
 /* ---- open calls ---- */
@@ -211,17 +113,12 @@ static void tell_running(struct trace_session *s)
 	const struct planter_ops *ops = s->observer.planting;
 	running_list l = {0};
 	struct observed *o;
-	bool wanted = false;
 
-	for (size_t i = 0; i < s->sinks.len; i++)
-		wanted |= s->sinks.data[i]->ops->running != NULL;
-	if (!wanted || !ops->open_calls)
+	if (!ops->open_calls || !trace_outputs_want_running(&s->sinks))
 		return;
 	for (size_t pos = 0; (o = observer_next(&s->observer, &pos));)
 		ops->open_calls(s->observer.planter, o->id, false, on_running, &l);
-	for (size_t i = 0; i < s->sinks.len; i++)
-		if (s->sinks.data[i]->ops->running)
-			s->sinks.data[i]->ops->running(s->sinks.data[i], l.data, l.len);
+	trace_outputs_running(&s->sinks, l.data, l.len);
 	vec_done(&l);
 }
 
@@ -302,7 +199,7 @@ static const struct observer_ops observer_ops = {
 	.release = release,
 	.enter = enter,
 	.planted = planted,
-	.drain = drain_all,
+	.sample = on_sample,
 	.leave = leave,
 	.note = note,
 };
@@ -332,9 +229,7 @@ static void show_aggregates(struct trace_session *s, bool last)
 	if (ops->aggregates)
 		ops->aggregates(s->observer.planter, s->options->interval_ns != 0, on_group, &groups);
 	trace_groups_sort(&groups);
-	for (size_t i = 0; i < s->sinks.len; i++)
-		if (s->sinks.data[i]->ops->groups && (groups.list.len || last))
-			s->sinks.data[i]->ops->groups(s->sinks.data[i], groups.list.data, groups.list.len, last);
+	trace_outputs_groups(&s->sinks, groups.list.data, groups.list.len, last);
 	s->ngroups += groups.list.len;
 	trace_groups_done(&groups);
 }
@@ -347,29 +242,15 @@ static void on_interval(void *arg, uint32_t events)
 
 /* ---- time ---- */
 
-static bool all_gone(const struct trace_session *s)
-{
-	size_t gone = 0;
-
-	for (size_t i = 0; i < s->sinks.len; i++) {
-		const struct call_sink_ops *ops = s->sinks.data[i]->ops;
-
-		gone += ops->gone && ops->gone(s->sinks.data[i]);
-	}
-	return s->sinks.len && gone == s->sinks.len;
-}
-
 static void on_tick(void *arg, uint32_t events)
 {
 	struct trace_session *s = arg;
 
 	(void)events;
-	drain(s); /* the calls that ended before the last list of running ones are in now */
-	for (size_t i = 0; i < s->sinks.len; i++)
-		if (s->sinks.data[i]->ops->tick)
-			s->sinks.data[i]->ops->tick(s->sinks.data[i]);
+	observer_drain(&s->observer); /* the calls that ended before the last list of running ones are in now */
+	trace_outputs_tick(&s->sinks);
 	tell_running(s);
-	if (all_gone(s))
+	if (trace_outputs_gone(&s->sinks))
 		loop_quit(s->loop);
 }
 
@@ -424,87 +305,16 @@ static int start_budget(struct trace_session *s, struct err *err)
 static int add_timers(struct trace_session *s, struct err *err)
 {
 	const struct trace_options *o = s->options;
-	struct observer *ob = &s->observer;
-	int r = loop_add_timer(s->loop, DRAIN_NS, DRAIN_NS, on_drain, s, &s->sources[s->nsources++]);
+	int r = observer_start(&s->observer, err);
 
-	if (r >= 0)
-		r = loop_add_fd(s->loop, ob->planting->fd(ob->planter), EPOLLIN, on_drain, s, &s->sources[s->nsources++]);
-	if (r >= 0)
-		r = loop_add_timer(s->loop, TICK_NS, TICK_NS, on_tick, s, &s->sources[s->nsources++]);
+	if (r < 0)
+		return r;
+	r = loop_add_timer(s->loop, TICK_NS, TICK_NS, on_tick, s, &s->sources[s->nsources++]);
 	if (r >= 0 && o->for_ns)
 		r = loop_add_timer(s->loop, o->for_ns, 0, on_deadline, s, &s->sources[s->nsources++]);
 	if (r >= 0 && o->interval_ns)
 		r = loop_add_timer(s->loop, o->interval_ns, o->interval_ns, on_interval, s, &s->sources[s->nsources++]);
 	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : start_budget(s, err);
-}
-
-/* ---- outputs ---- */
-
-static int open_output(const char *path, struct err *err)
-{
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-
-	if (fd < 0)
-		return err_set(err, -errno, "cannot write to %s: %s", path ? path : "standard output", strerror(errno));
-	return fd;
-}
-
-static bool use_colour(int fd)
-{
-	return isatty(fd) && !getenv("NO_COLOR");
-}
-
-static int add_text(struct trace_session *s, struct err *err)
-{
-	const struct trace_options *o = s->options;
-	struct call_text_options text = {.show_process = o->show_process,
-					 .no_calls = !o->graph && (o->perfetto || o->folded || o->pprof)};
-	struct call_sink **sink = vec_add(&s->sinks);
-	int r, fd = open_output(o->output, err);
-
-	if (fd < 0)
-		r = fd;
-	else if (o->json)
-		r = call_json_new(fd, sink, err);
-	else if ((text.color = use_colour(fd)), o->graph)
-		r = call_graph_new(fd, &text, sink, err);
-	else
-		r = call_line_new(fd, &text, sink, err);
-	if (r < 0)
-		s->sinks.len--;
-	return r;
-}
-
-static int add_file(struct trace_session *s, const char *path,
-		    int (*make)(const char *, struct call_sink **, struct err *), struct err *err)
-{
-	struct call_sink *sink;
-	int r = path ? make(path, &sink, err) : 0;
-
-	if (path && r >= 0)
-		vec_push(&s->sinks, sink);
-	return r;
-}
-
-static int add_outputs(struct trace_session *s, struct err *err)
-{
-	const struct trace_options *o = s->options;
-	int r = add_text(s, err);
-
-	if (r >= 0)
-		r = add_file(s, o->perfetto, call_perfetto_new, err);
-	if (r >= 0)
-		r = add_file(s, o->folded, call_folded_new, err);
-	if (r >= 0)
-		r = add_file(s, o->pprof, call_pprof_new, err);
-	return r;
-}
-
-static void close_outputs(struct trace_session *s)
-{
-	for (size_t i = 0; i < s->sinks.len; i++)
-		s->sinks.data[i]->ops->close(s->sinks.data[i]);
-	vec_done(&s->sinks);
 }
 
 /* ---- listing ---- */
@@ -589,7 +399,7 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 	if (r >= 0)
 		inquire(s, questions, n);
 	if (r >= 0 && !o->list)
-		r = add_outputs(s, err);
+		r = trace_outputs_open(o, &s->sinks, err);
 	s->texts = value_texts_new(s->packs.data, s->packs.len);
 	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s, .texts = s->texts});
 	if (r >= 0 && !o->list)
@@ -606,7 +416,7 @@ void trace_session_cancel(struct trace_session *s)
 {
 	if (!s)
 		return;
-	close_outputs(s);
+	trace_outputs_close(&s->sinks);
 	session_free(s);
 }
 
@@ -644,9 +454,7 @@ static void summarise(struct trace_session *s)
 	s->summary.refused = s->observer.refused;
 	s->observer.planting->losses(s->observer.planter, &s->summary.losses);
 	call_decoder_losses(s->decoder, &s->summary);
-	for (size_t i = 0; i < s->sinks.len; i++)
-		if (s->sinks.data[i]->ops->losses)
-			s->sinks.data[i]->ops->losses(s->sinks.data[i], &s->summary.losses);
+	trace_outputs_losses(&s->sinks, &s->summary.losses);
 }
 
 void trace_session_finish(struct trace_session *s)
@@ -658,17 +466,10 @@ void trace_session_finish(struct trace_session *s)
 	observer_leave_all(&s->observer);
 	show_aggregates(s, true);
 	summarise(s);
-	for (size_t i = 0; i < s->sinks.len; i++)
-		if (s->sinks.data[i]->ops->summary)
-			s->sinks.data[i]->ops->summary(s->sinks.data[i], &s->summary);
-	for (size_t i = 0; i < s->sinks.len; i++) {
-		const struct call_sink_ops *ops = s->sinks.data[i]->ops;
-
-		trouble = ops->trouble ? ops->trouble(s->sinks.data[i]) : NULL;
-		if (trouble)
-			note(s, "%s", trouble);
-	}
+	trace_outputs_summary(&s->sinks, &s->summary);
+	for (size_t pos = 0; (trouble = trace_outputs_trouble(&s->sinks, &pos));)
+		note(s, "%s", trouble);
 	print_summary(s);
-	close_outputs(s);
+	trace_outputs_close(&s->sinks);
 	session_free(s);
 }
