@@ -186,10 +186,11 @@ static void test_shared_stack(void **state)
 {
 	static const struct ir_insn image[] = {
 		{.op = IR_REGION, .slot = 0}, {.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = IR_MAX_REGS - 1},
-		{.op = IR_IMAGE, .slot = 0, .a = IR_NO_REG, .imm = 8},
+		{.op = IR_IMAGE, .slot = 0, .a = IR_NO_REG, .imm = 8, .shape = 1},
 		{.op = IR_IMAGE_PUT, .slot = 0, .a = IR_MAX_REGS - 1, .size = 8}, {.op = IR_END},
 	};
-	static const struct shape_table shapes = {.limits = SHAPE_LIMITS_DEFAULT};
+	static struct shape list[] = {{.size = 1}, {.size = 8}};
+	const struct shape_table shapes = {.limits = SHAPE_LIMITS_DEFAULT, .shapes = {list, 2, 2}};
 	static struct ir_slot slot = {.kind = VALUE_IMAGE};
 
 	for (int role = PROGRAM_POINT; role <= PROGRAM_EXIT; role++) {
