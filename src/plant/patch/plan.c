@@ -7,7 +7,7 @@
  *                entry: the instructions before the record, the stack check's branch, the code of the probe, which
  *                       ends in a jump to the tail
  *
- * The shared memory: the hand's own, the area (ring.h), the regions of code.
+ * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code.
  */
 #include <errno.h>
 #include <string.h>
@@ -42,6 +42,9 @@ struct plan {
 	bool *refused;           /* by probe */
 	const struct facts *facts;
 	VEC(struct planned) sites;
+	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */
+	struct buf shape_bytes;
+	uint64_t shapes_addr;
 	struct map by_addr;      /* address → its index in sites, plus one */
 	struct trampoline *trampolines; /* as many */
 	region_vec regions;
@@ -113,6 +116,14 @@ static void put_tail(const struct patch_site *s, uint64_t addr, uint64_t bias, s
 	put_rel32(b, addr + (b->len - start), s->resume + bias);
 }
 
+/* The address of the table of shapes in the program, 0 when it needs none. */
+static uint64_t shapes_of(const struct plan *pl, const struct capture_program *program)
+{
+	uintptr_t at = (uintptr_t)map_get(&pl->shapes, (uintptr_t)program->shapes);
+
+	return at ? pl->shapes_addr + at - 1 : 0;
+}
+
 static int probe_code(const struct plan *pl, size_t probe, const struct patch_site *site, uint64_t addr, uint64_t back,
 		      struct buf *out, struct err *err)
 {
@@ -125,6 +136,7 @@ static int probe_code(const struct plan *pl, size_t probe, const struct patch_si
 				      .bias = pl->t->bias,
 				      .m_p = pl->facts->m_p,
 				      .p_id = pl->facts->p_id,
+				      .shapes = shapes_of(pl, pl->probes[probe].program),
 				      .tsc_mult = pl->p->clock.mult};
 
 	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
@@ -205,28 +217,41 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 {
 	const struct plant_probe *probe = &pl->probes[i];
 	_cleanup_(cleanup_free) struct patch_site *sites = xcalloc(probe->nsites + 1, sizeof(*sites));
+	int r;
 
 	if (!probe->nsites)
 		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	if (probe->program->naggregates || probe->program->no_record)
-		return err_set(err, -EOPNOTSUPP, "%s: aggregates are not computed inside a program; use --planter uprobe",
-			       probe->label);
-	for (size_t k = 0; k < probe->nsites; k++) {
-		int r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
+	r = aggregates_add(pl->p->aggregates, probe->id, probe->program, err);
+	for (size_t k = 0; k < probe->nsites && !r; k++) {
+		r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
 
 		if (!r && !k)
 			r = try_code(pl, i, &sites[k], err);
-		if (r)
-			return r;
 	}
-	for (size_t k = 0; k < probe->nsites; k++)
+	for (size_t k = 0; k < probe->nsites && !r; k++)
 		add_site(pl, i, &sites[k]);
-	return 0;
+	return r;
+}
+
+static void make_shapes(struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++) {
+		const struct shape_table *t = pl->probes[i].program->shapes;
+
+		if (!t || map_get(&pl->shapes, (uintptr_t)t))
+			continue;
+		while (pl->shape_bytes.len % 8)
+			buf_char(&pl->shape_bytes, 0);
+		map_set(&pl->shapes, (uintptr_t)t, (void *)(uintptr_t)(pl->shape_bytes.len + 1));
+		patch_shapes(t, pl->t->bias, &pl->shape_bytes);
+	}
 }
 
 static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
+	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
+	make_shapes(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
 
@@ -283,7 +308,7 @@ static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
-	uint64_t own = ALIGN_UP(HAND_OWN, PAGE), at;
+	uint64_t own = ALIGN_UP(HAND_OWN, PAGE), area, at;
 	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
 
 	if (r < 0)
@@ -292,12 +317,14 @@ static int lay_out(struct plan *pl, struct err *err)
 	for (size_t i = 0; i < pl->sites.len; i++)
 		pl->trampolines[i].placed = false;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
-	at = free_for_area(&occupied, own + pl->layout.bytes + PAGE + HANDLER_BYTES);
+	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
+	at = free_for_area(&occupied, own + area + PAGE + HANDLER_BYTES);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
-	add_map(pl, at, own + pl->layout.bytes, PROT_READ | PROT_WRITE);
+	add_map(pl, at, own + area, PROT_READ | PROT_WRITE);
 	pl->area_addr = at + own;
+	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
 	for (size_t i = 0; i < pl->regions.len; i++)
@@ -378,6 +405,8 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
+	if (pl->shape_bytes.len)
+		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
 
 static struct hand_target hand_target_of(const struct plan *pl)
@@ -500,7 +529,8 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 
 		if (!ret[i])
 			continue;
-		calls_add_probe(pl->p->calls, pl->probes[i].id, program->role, program->call_group);
+		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
+			       pl->probes[i].sites[0].addr);
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
@@ -572,6 +602,8 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 		vec_done(&pl.sites.data[i].probes);
 	vec_done(&pl.sites);
 	map_done(&pl.by_addr);
+	map_done(&pl.shapes);
+	buf_done(&pl.shape_bytes);
 	vec_done(&pl.regions);
 	free(pl.trampolines);
 	free(pl.refused);
