@@ -392,7 +392,7 @@ static int lay_out(struct plan *pl, struct err *err)
 
 		if (pl->trampolines[i].placed)
 			continue;
-		err_set(&why, -ENOMEM, "%s: there is no free address space where its jump could lead",
+		err_set(&why, -ENOMEM, "%s cannot be patched in the process: there is no free address space where its jump could lead",
 			site_label(pl, &pl->sites.data[i]));
 		refuse_site(pl, &pl->sites.data[i], &why);
 	}
