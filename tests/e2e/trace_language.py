@@ -7,7 +7,7 @@ import time
 
 from calls import (MODES, Calls, Trace, binary, caret_under, compare, newest, no_losses, nothing_left, refused,
                    trace)
-from earshot import Earshot, need_earshot
+from earshot import Earshot, need_earshot, patched, planter
 from govalue import DEFAULT, simple
 from proc import EARSHOT, Process, Skip, run_once, scratch, until
 from testing import Test
@@ -107,8 +107,9 @@ def _selected(path, function, scenario, conditions, options=()):
 
 def _conditions(path, function, scenario, conditions):
     need_earshot()
-    for i in range(0, len(conditions), 10):
-        _selected(path, function, scenario, conditions[i:i + 10])
+    at_once = 1 if planter() == "patch" else 10  # only one can patch a program
+    for i in range(0, len(conditions), at_once):
+        _selected(path, function, scenario, conditions[i:i + at_once])
     return f"{len(conditions)} conditions on {LOGINS} calls"
 
 
