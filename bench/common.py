@@ -111,5 +111,5 @@ class Earshot(Child):
         for _, line in reversed(self.lines):
             m = re.search(r"(\d+) spans? from .*\((\d+) events\); ([^;]*);", line or "")
             if m:
-                return int(m[1]), int(m[2]), "nothing" if m[3] == "none lost" else m[3]
+                return int(m[1]), int(m[2]), "nothing" if m[3] == "none lost" else m[3].removeprefix("none lost ")
         raise Failed(f"earshot printed no summary: {self.said()}")

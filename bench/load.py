@@ -1,4 +1,5 @@
-"""CPU time of a server per request at full load, with earshot and without; and earshot's own, and its memory."""
+"""CPU time of a server per request at full load, without earshot and with each of its planters; and earshot's own, and
+its memory."""
 import glob
 import random
 import re
@@ -6,11 +7,12 @@ import subprocess
 
 from common import Child, Earshot, QUICK, WORK, cpu_seconds, median, memory_kib
 
-SECONDS = 2 if QUICK else 3
-BLOCKS = 3 if QUICK else 8
+SECONDS = 1 if QUICK else 2
+BLOCKS = 3 if QUICK else 7
 CONNECTIONS = 16
 STATS = "/proc/sys/kernel/bpf_stats_enabled"
 PATHS = ("/plain", "/json")
+PLANTERS = {"uprobe": 3, "patch": 1}  # and the goal, in percent, for the first path
 
 
 def wrk(port, path, seconds):
@@ -20,8 +22,8 @@ def wrk(port, path, seconds):
     return int(re.search(r"(\d+) requests in", out)[1]), " ".join(command)
 
 
-def one(server, port, path, attached):
-    e = Earshot(server.pid, "-o", "none") if attached else None
+def one(server, port, path, planter):
+    e = Earshot(server.pid, "-o", "none", "--planter", planter) if planter else None
     before, own_before = cpu_seconds(server.pid), cpu_seconds(e.pid) if e else 0
     requests, command = wrk(port, path, SECONDS)
     us = {"server": (cpu_seconds(server.pid) - before) * 1e6 / requests, "requests": requests, "wrk": command}
@@ -30,20 +32,16 @@ def one(server, port, path, attached):
         us["memory"] = memory_kib(e.pid)
         e.stop()
         us["earshot"] = " ".join(e.command)
-        us["spans"], _, us["lost"] = e.summary()
+        us["spans"], us["events"], us["lost"] = e.summary()
     return us
 
 
-def pairs(server, port, path, rng):
-    """Blocks of one run with and one without, in random order: what drifts hits both."""
+def blocks(server, port, path, rng):
+    """Blocks of a run without and one with each planter, in random order: what drifts hits all."""
+    arms = [None, *PLANTERS]
     wrk(port, path, 1)
-    result = []
-    for _ in range(BLOCKS):
-        block = {}
-        for attached in rng.sample([False, True], 2):
-            block[attached] = one(server, port, path, attached)
-        result.append((block[False], block[True]))
-    return result
+    return [{planter: one(server, port, path, planter) for planter in rng.sample(arms, len(arms))}
+            for _ in range(BLOCKS)]
 
 
 def program_ns(pid):
@@ -76,44 +74,52 @@ def inside_the_kernel(server, port):
     return ("of the server's: in BPF programs (more in traps)", f"{us:.2f} µs", f"a run each: {', '.join(often)} µs", "", None)
 
 
-def rows_of(path, result, goal):
-    ratios = sorted(w["server"] / wo["server"] for wo, w in result)
+def rows_of(path, result, planter):
+    """result: the blocks."""
+    pairs = [(block[None], block[planter]) for block in result]
+    ratios = sorted(w["server"] / wo["server"] for wo, w in pairs)
     percent = (median(ratios) - 1) * 100
-    without = median(wo["server"] for wo, _ in result)
-    observed = median(w["server"] for _, w in result)
-    own = median(w["own"] for _, w in result)
-    spans = sum(w["spans"] for _, w in result)
-    requests = sum(w["requests"] for _, w in result)
-    lost = sorted({w["lost"] for _, w in result} - {"nothing"})
-    row = (f"CPU of the server per request, {path}", f"{observed:.2f} µs", f"without {without:.2f} µs",
-           f"{percent:+.1f} %", ("≤ +3 %", percent <= 3) if goal else None)
-    own_row = (f"CPU of earshot itself per request, {path}", f"{own:.2f} µs", "", f"{own / without * 100:.1f} %", None)
+    without, observed = (median(p[i]["server"] for p in pairs) for i in (0, 1))
+    own = median(w["own"] for _, w in pairs)
+    spans, requests = (sum(w[k] for _, w in pairs) for k in ("spans", "requests"))
+    lost = sorted({w["lost"] for _, w in pairs} - {"nothing"})
+    goal = PLANTERS[planter]
+    rows = [(f"CPU of the server per request, {path}, {planter}", f"{observed:.2f} µs", f"without {without:.2f} µs",
+             f"{percent:+.1f} %", (f"≤ +{goal} %", percent <= goal) if path == PATHS[0] else None),
+            (f"CPU of earshot itself per request, {path}, {planter}", f"{own:.2f} µs", "", f"{own / without * 100:.1f} %", None)]
     spread = ", ".join(f"{(r - 1) * 100:+.1f}" for r in ratios)
-    note = (f"{path}: {BLOCKS} pairs of {SECONDS} s, {requests / BLOCKS / SECONDS:,.0f} requests/s observed, "
-            f"{result[0][0]['requests'] / SECONDS:,.0f} not; paired ratios in %: {spread}; {spans} spans of "
-            f"{requests} requests, lost: {'; '.join(lost) or 'nothing'}")
-    return [row, own_row], note
+    note = (f"{path}, {planter}: {BLOCKS} pairs of {SECONDS} s, {median(w['requests'] for _, w in pairs) / SECONDS:,.0f} requests/s "
+            f"observed, {median(wo['requests'] for wo, _ in pairs) / SECONDS:,.0f} not; paired ratios in %: {spread}; {spans} spans "
+            f"of {requests} requests, {sum(w['events'] for _, w in pairs) / requests:.1f} events each, "
+            f"lost: {'; '.join(lost) or 'nothing'}")
+    return rows, note
+
+
+def memory_row(planter, result):
+    memory = [block[planter]["memory"] for block in result]
+    peak, steady = max(m["VmHWM"] for m in memory) / 1024, median(m["VmRSS"] for m in memory) / 1024
+    anon = median(m["RssAnon"] for m in memory) / 1024
+    return (f"memory of earshot at full load, {planter}", f"peak {peak:.1f} MiB", f"steady {steady:.1f} MiB "
+            f"({anon:.1f} anonymous)", "", ("≤ 40, 15 MiB", peak <= 40 and steady <= 15))
 
 
 def measure():
     rng = random.Random(2)
     server = Child([f"{WORK}/server"], watch="stdout")
     port = int(server.wait_line(r"^\d+$")[1])
-    rows, notes, all_pairs = [], [], []
+    rows, notes, all_blocks = [], [], []
     try:
         for path in PATHS:
-            result = pairs(server, port, path, rng)
-            more, note = rows_of(path, result, goal=path == PATHS[0])
-            rows += more
-            if path == PATHS[0]:
-                rows.append(inside_the_kernel(server, port))
-            notes.append(note)
-            all_pairs += result
+            result = blocks(server, port, path, rng)
+            for planter in PLANTERS:
+                more, note = rows_of(path, result, planter)
+                rows += more
+                notes.append(note)
+                if path == PATHS[0] and planter == "uprobe":
+                    rows.append(inside_the_kernel(server, port))
+            all_blocks += result
     finally:
         server.process.kill()
-    memory = [w["memory"] for _, w in all_pairs]
-    peak, steady = max(m["VmHWM"] for m in memory) / 1024, median(m["VmRSS"] for m in memory) / 1024
-    anon = median(m["RssAnon"] for m in memory) / 1024
-    rows.append(("memory of earshot at full load", f"peak {peak:.1f} MiB", f"steady {steady:.1f} MiB "
-                 f"({anon:.1f} anonymous)", "", ("≤ 40, 15 MiB", peak <= 40 and steady <= 15)))
-    return {"rows": rows, "notes": notes, "commands": [all_pairs[0][1]["earshot"], all_pairs[0][1]["wrk"]]}
+    rows += [memory_row(planter, all_blocks) for planter in PLANTERS]
+    return {"rows": rows, "notes": notes,
+            "commands": [*(all_blocks[0][p]["earshot"] for p in PLANTERS), all_blocks[0][None]["wrk"]]}

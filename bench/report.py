@@ -6,7 +6,8 @@ import sys
 
 from common import QUICK, Failed
 
-PARTS = os.environ.get("BENCH_ONLY", "hit load start trace").split()
+ALL = ("hit", "patch", "load", "start", "trace")
+PARTS = os.environ.get("BENCH_ONLY", "").split() or ALL
 
 
 def print_table(rows):
@@ -20,6 +21,9 @@ def print_table(rows):
 
 def main():
     rows, notes, commands, failed = [], [], [], 0
+    for part in PARTS:
+        if part not in ALL:
+            sys.exit(f"bench: no part {part!r} (there are: {' '.join(ALL)})")
     for part in PARTS:
         print(f"bench: {part} …", file=sys.stderr, flush=True)
         try:

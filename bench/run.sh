@@ -1,12 +1,13 @@
 #!/bin/sh
 # make bench: what Earshot costs, measured here and now (root). See README.md.
-#   BENCH_QUICK=1   fewer repetitions: about three minutes instead of ten
-#   BENCH_ONLY="hit load start trace"   only these parts
+#   BENCH_QUICK=1   fewer repetitions: half the time
+#   sh bench/run.sh patch load   only these of: hit patch load start trace (BENCH_ONLY="patch load" does the same)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${EARSHOT_CACHE:=/var/cache/earshot}"
 : "${EARSHOT:=$here/../build/earshot}"
-export EARSHOT_CACHE EARSHOT
+[ $# = 0 ] || BENCH_ONLY="$*"
+export EARSHOT_CACHE EARSHOT ${BENCH_ONLY+BENCH_ONLY}
 
 die() { echo "bench: $*" >&2; exit 1; }
 
@@ -27,6 +28,7 @@ trap 'exit 130' INT TERM
 export GOCACHE="${GOCACHE:-$EARSHOT_CACHE/gocache}" GOTOOLCHAIN=local GOFLAGS= CGO_ENABLED=0
 (cd "$here/hit" && "$go" build -o "$work/hit" main.go) || die "bench/hit does not build"
 (cd "$here/asked" && "$go" build -o "$work/asked" main.go) || die "bench/asked does not build"
+(cd "$here/edges" && "$go" build -o "$work/edges" main.go) || die "bench/edges does not build"
 (cd "$here/web" && "$go" build -o "$work/web" main.go) || die "bench/web does not build"
 (cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go) || die "bench/server does not build"
 

@@ -688,6 +688,30 @@ static void bench(const char *what, const struct capture_program *p, uint64_t le
 	print_message("# %-44s %6.1f ns, %zu bytes\n", what, ns_per_run(code, &r) - harness, before);
 }
 
+/* A call and its return, in turn. */
+static void bench_pair(const char *what, const struct capture_program *entry, const struct capture_program *ret)
+{
+	const void *begins = compile_ok(entry, 1), *ends = compile_ok(ret, 2);
+	struct patch_slot *s = patch_area_slot(area, 1);
+	struct regs r = text_regs(32);
+	struct timespec a, b;
+	struct frame f;
+	double best = 1e9;
+
+	frame_fill(&f, &r, test_stack);
+	for (int round = 0; round < 100; round++) {
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		for (int i = 0; i < 1000; i++) {
+			call_code(&f, begins);
+			call_code(&f, ends);
+			s->read = s->write;
+		}
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		best = MIN(best, ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 1000);
+	}
+	print_message("# %-44s %6.1f ns\n", what, best);
+}
+
 static void test_bench(void **state)
 {
 	struct ir_insn drop[] = {
@@ -722,6 +746,7 @@ static void test_bench(void **state)
 	entry.call_group = ret.call_group = 1;
 	bench("entry of a call", &entry, 0, harness);
 	bench("return without its entry", &ret, 0, harness);
+	bench_pair("entry and return, the harness twice included", &entry, &ret);
 	patch_setup(1 << 25); /* never full in that time, whatever the other thread's share of the CPU */
 	memset(patch_slot_ring(patch_area_slot(area, 1)), 0, area->ring_bytes);
 	draining = true;

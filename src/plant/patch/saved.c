@@ -77,19 +77,40 @@ static void find_entry(struct code *g, int found)
 	}
 }
 
+/* The words that matter, a bit each: of a call those that the program itself keeps or uses. */
+static unsigned words_of(const struct code *g)
+{
+	unsigned used = 0;
+
+	if (!of_call(g))
+		return (1u << IR_MAX_SAVED) - 1;
+	for (size_t i = 0; i < g->p->ninsns; i++)
+		if (g->p->insns[i].op == IR_SAVE || g->p->insns[i].op == IR_SAVED)
+			used |= 1u << g->p->insns[i].imm;
+	return used;
+}
+
+/* Of a call's words saved_valid alone says whether they are there. */
 static void clear_words(struct code *g)
 {
-	for (unsigned k = 0; k < IR_MAX_SAVED; k++)
+	for (unsigned k = 0; k < IR_MAX_SAVED && !of_call(g); k++)
 		x86_store_imm(&g->x, 8, SLOT_AT(saved, k), 0);
-	x86_store_imm(&g->x, 8, SLOT(saved_valid), 0);
+	if (words_of(g))
+		x86_store_imm(&g->x, 8, SLOT(saved_valid), 0);
 }
 
 static void take_words(struct code *g)
 {
+	unsigned words = words_of(g);
+
 	for (unsigned k = 0; k < IR_MAX_SAVED; k++) {
+		if (!(words & 1u << k))
+			continue;
 		x86_load(&g->x, 8, false, RAX, ENTRY_WORD(RSI, k));
 		x86_store(&g->x, 8, SLOT_AT(saved, k), RAX);
 	}
+	if (!words)
+		return;
 	x86_load(&g->x, 8, false, RAX, ENTRY(RSI, valid));
 	x86_store(&g->x, 8, SLOT(saved_valid), RAX);
 }
@@ -105,8 +126,10 @@ static void take_call(struct code *g)
 	x86_jmp(x, none);
 	x86_label(x, found);
 	take_words(g);
-	x86_load(x, 8, false, RAX, ENTRY(RSI, tsc));
-	x86_store(x, 8, SLOT(call_tsc), RAX);
+	if (code_has(g->p, IR_LATENCY)) {
+		x86_load(x, 8, false, RAX, ENTRY(RSI, tsc));
+		x86_store(x, 8, SLOT(call_tsc), RAX);
+	}
 	x86_mov(x, RAX, RDI);
 	x86_imm(x, RCX, 0);
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
@@ -195,15 +218,22 @@ _Static_assert(offsetof(struct patch_counts, loss) == 0, "count_victim counts th
 static void put_words(struct code *g)
 {
 	struct x86 *x = &g->x;
+	unsigned words = words_of(g);
 
 	x86_load(x, 8, false, RAX, SLOT(now));
 	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
 	for (unsigned k = 0; k < IR_MAX_SAVED; k++) {
+		if (!(words & 1u << k))
+			continue;
 		x86_load(x, 8, false, RAX, SLOT_AT(saved, k));
 		x86_store(x, 8, ENTRY_WORD(RSI, k), RAX);
 	}
-	x86_load(x, 8, false, RAX, SLOT(saved_valid));
-	x86_store(x, 8, ENTRY(RSI, valid), RAX);
+	if (words) {
+		x86_load(x, 8, false, RAX, SLOT(saved_valid));
+		x86_store(x, 8, ENTRY(RSI, valid), RAX);
+	} else {
+		x86_store_imm(x, 8, ENTRY(RSI, valid), 0);
+	}
 	x86_store(x, 8, ENTRY(RSI, key), RDI);
 }
 

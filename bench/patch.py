@@ -1,0 +1,131 @@
+"""What a recorded call costs where the probe is inside the program, beside uprobes on the very same function."""
+import json
+import os
+import random
+import subprocess
+import time
+
+from common import EARSHOT, Child, Failed, QUICK, WORK, median
+
+MS = 200 if QUICK else 300
+BLOCKS = 2 if QUICK else 5
+PLANTERS = ("patch", "uprobe")
+TRIES = 3
+
+# label: (which function, on how many Ps, the question, goal of its cost in ns)
+ARMS = {
+    "entry, an int": ("observed", 1, "main.observed { print(n) }", None),
+    "entry and return, an int each": ("observed", 1, "main.observed", 30),
+    "the same on two Ps at once": ("observed", 2, "main.observed", None),
+    "entry, a string of 32 bytes": ("named", 1, "main.named { print(s) }", None),
+    "entry, a condition on the string that does not match": (
+        "named", 1, f'main.named if s == "{"nobody@example.com":.<32}" {{ print(s) }}', None),
+}
+TIMES_GOAL = 150  # the pair, against uprobes
+
+
+class Target:
+    def __init__(self):
+        self.process = subprocess.Popen([f"{WORK}/edges"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        bufsize=1)
+        self.pid = self.process.pid
+
+    def ask(self, which, procs):
+        """(the least, the median) ns per call over batches, and the calls."""
+        self.process.stdin.write(f"{which} {MS} {procs}\n")
+        least, middle, calls = self.process.stdout.readline().split()
+        return float(least), float(middle), int(calls)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Trace(Child):
+    """earshot trace, its probes in place. What it prints goes nowhere: it is read, formatted and written all the same."""
+
+    def __init__(self, pid, planter, question):
+        with open(f"{WORK}/patch.out", "w") as out:
+            super().__init__([EARSHOT, "trace", "-p", str(pid), "--planter", planter, "--json", question], stdout=out)
+        try:
+            self.wait_line(r"observing .*\(pid ")
+        except Failed:
+            self.process.kill()
+            raise
+        time.sleep(0.05)
+
+    def summary(self):
+        with open(f"{WORK}/patch.out") as f:
+            return json.loads([line for line in f if line.startswith("{")][-1])["summary"]
+
+
+def observed(target, planter, which, procs, question):
+    """A run in which nothing was lost: a record that is dropped would look cheap. A stalled machine may lose some."""
+    for _ in range(TRIES):
+        t = Trace(target.pid, planter, question)
+        try:
+            target.ask(which, procs)  # touches the rings' memory, and the code
+            least, middle, calls = target.ask(which, procs)
+        finally:
+            t.stop()
+        summary = t.summary()
+        lost = {k: n for k, n in summary["losses"].items() if n}
+        if not lost and (" if " in question or summary["calls"] >= calls):
+            return least, middle, " ".join(t.command[:-1]) + f" '{question}'"
+    raise Failed(f"{planter}: {question!r} saw {summary['calls']} of {calls} calls and lost {lost}, {TRIES} times")
+
+
+def interleaved(target):
+    """{(label, planter or None): [(least, median) of each block]}, and the commands."""
+    rng, results, commands = random.Random(4), {}, []
+    for _ in range(BLOCKS):
+        runs = [(label, planter) for label in ARMS for planter in (None, *PLANTERS)]
+        for label, planter in rng.sample(runs, len(runs)):
+            which, procs, question, _ = ARMS[label]
+            if planter:
+                least, middle, command = observed(target, planter, which, procs, question)
+                commands.append(command)
+            else:
+                least, middle, _ = target.ask(which, procs)
+            results.setdefault((label, planter), []).append((least, middle))
+    return results, list(dict.fromkeys(commands))
+
+
+def net(results, label, planter, which):
+    """What a probe adds, block by block; which: 0 of the least batch, 1 of the median one."""
+    return [with_it[which] - without[which] for with_it, without in zip(results[label, planter], results[label, None])]
+
+
+def rows_of(results, label):
+    goal = ARMS[label][3]
+    plain = median(least for least, _ in results[label, None])
+    ours, theirs = (median(net(results, label, planter, 0)) for planter in PLANTERS)
+    times = theirs / ours
+    what = f"inside the program: {label}"
+    rows = [(what, f"{ours:.1f} ns", f"uprobes {theirs:,.0f} ns", f"1/{times:.0f}",
+             ("≤ 1/150", times >= TIMES_GOAL) if goal else None)]
+    if goal:
+        rows.append(("the same against the call itself", f"{ours:.1f} ns", f"the call {plain:.1f} ns",
+                     f"{ours / plain:.1f}", (f"≤ {goal} ns", ours <= goal)))
+    middles = [median(net(results, label, planter, 1)) for planter in PLANTERS]
+    blocks = ", ".join(f"{n:.1f}" for n in net(results, label, "patch", 0))
+    note = (f"{label}: least batch of each block {blocks} ns; median batch {middles[0]:.1f} ns, uprobes {middles[1]:,.0f} ns; "
+            f"the call itself {plain:.1f} ns")
+    return rows, note
+
+
+def measure():
+    if len(os.sched_getaffinity(0)) < 2:
+        raise Failed("one CPU: the reader of the records would run in the time that is measured")
+    target = Target()
+    try:
+        results, commands = interleaved(target)
+    finally:
+        target.stop()
+    rows, notes = [], [f"inside the program: {BLOCKS} blocks in random order of {MS} ms each, batches of 50 calls; "
+                       f"what a call costs without is subtracted; every record was read and printed meanwhile"]
+    for label in ARMS:
+        more, note = rows_of(results, label)
+        rows += more
+        notes.append(note)
+    return {"rows": rows, "notes": notes, "commands": commands}
