@@ -1,7 +1,7 @@
 /*
  * A capture program as x86-64, the shape of it:
  *
- *   off when area.on is 0
+ *   off when area.on is 0, or in a child that was forked: it shares the area, and two threads cannot use one slot
  *   the P's slot (g.m.p.id), or one of the extra slots
  *   the five registers that the code uses itself → slot
  *   the goroutine part and the filter: what does not pass has written nothing but its slot
@@ -162,6 +162,10 @@ static void emit_enter(struct code *g, int have, int extra, int out)
 	struct x86 *x = &g->x;
 
 	x86_imm(x, R12, g->env->area);
+	if (g->env->gate) {
+		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->gate - g->env->area)), 0);
+		x86_jcc(x, CC_E, out);
+	}
 	x86_alu_mem_imm(x, X_CMP, 4, AREA(on), 0);
 	x86_jcc(x, CC_E, out);
 	if (g->p->controlled)

@@ -37,6 +37,11 @@ static void walk_functions(struct facts *f)
 		if (!f->syscall_insn)
 			f->syscall_insn = syscall_in(f->binary, &fn);
 	}
+	if (binary_func_find(f->binary, "runtime.futex", &fn, 1)) { /* see stop.c */
+		uint64_t in_futex = syscall_in(f->binary, &fn);
+
+		f->syscall_insn = in_futex ? in_futex : f->syscall_insn;
+	}
 }
 
 static bool offset_of(struct binary *b, const char *type, const char *field, uint64_t size, uint32_t *ret)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,10 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "plant/patch/fault.h"
 #include "plant/patch/remote.h"
+
+#define STRAYS_MS 10 /* how often we look for a thread that did not stop in time */
 
 enum op { OP_MAP, OP_PATCH, OP_UNPATCH, OP_LEAVE, OP_CLEAN };
 
@@ -113,7 +117,7 @@ static void do_clean(const struct request *q, struct reply *a)
 	remote_done(&r);
 }
 
-static void perform(struct worker *w, const struct request *q, const void *array, struct reply *a, int *ret_fd)
+static void perform(struct worker *w, const struct request *q, void *array, struct reply *a, int *ret_fd)
 {
 	struct remote *r = remote_of(w, q);
 
@@ -124,8 +128,10 @@ static void perform(struct worker *w, const struct request *q, const void *array
 	} else if (!r) {
 		a->code = err_set(&a->err, -EINVAL, "process %d is not known to earshot's hand", q->target.pid);
 	} else if (q->op == OP_PATCH) {
+		remote_sort(array, q->n);
 		a->code = remote_patch(r, array, q->n, q->handlers, &a->pause_ns, &a->err);
 	} else if (q->op == OP_UNPATCH) {
+		remote_sort(array, q->n);
 		a->code = remote_unpatch(r, array, q->n, &a->err);
 	} else {
 		a->code = remote_leave(r, &a->err);
@@ -158,9 +164,12 @@ static bool serve(struct worker *w)
 {
 	_cleanup_(cleanup_free) void *array = NULL;
 	struct request q;
+	struct pollfd readable = {.fd = w->socket, .events = POLLIN};
 	struct reply a = {0};
 	int fd = -1;
 
+	while (threads_let_strays_go() && poll(&readable, 1, STRAYS_MS) == 0)
+		;
 	if (!read_all(w->socket, &q, sizeof(q)))
 		return false;
 	array = xcalloc(q.n + 1, element(q.op));
@@ -199,6 +208,7 @@ static void hand_main(int sock)
 	struct worker w = {.socket = keep_only(sock)};
 
 	setsid();
+	fault_init();
 	prctl(PR_SET_NAME, "earshot-hand");
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);

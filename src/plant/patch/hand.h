@@ -26,11 +26,15 @@ struct hand_target {
 	uint64_t text, etext;  /* run-time: the program's own signal handlers lie there */
 };
 
-/* Part of the shared memory. prot: PROT_* */
+/*
+ * Part of the shared memory; prot: PROT_*. Or, with HAND_GATE, a page of the process alone, whose first word is 1, and 0 in
+ * a child that it forks: a child has all the rest of ours, but must not write there.
+ */
 struct hand_map {
 	uint64_t addr, len, off;
 	uint64_t prot;
 };
+#define HAND_GATE (1u << 16)
 
 #define HAND_PATCH_MAX 8
 struct hand_patch {

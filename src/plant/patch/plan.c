@@ -8,7 +8,8 @@
  *                entry: the instructions before the record, the stack check's branch, the code of the probe, which
  *                       ends in a jump to the tail
  *
- * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code.
+ * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code. Before it, not
+ * shared, is the gate.
  */
 #include <errno.h>
 #include <string.h>
@@ -61,7 +62,7 @@ struct plan {
 	struct patch_area layout;
 	struct hand_map maps[HAND_MAPS_MAX];
 	size_t nmaps;
-	uint64_t area_addr, bytes, handler_addr;
+	uint64_t area_addr, bytes, handler_addr, gate_addr;
 };
 
 static void refuse(struct plan *pl, size_t probe, const struct err *why)
@@ -165,6 +166,7 @@ static int probe_code(const struct plan *pl, size_t probe, const struct patch_si
 	const struct patch_env env = {.code = addr,
 				      .back = back,
 				      .area = pl->area_addr,
+				      .gate = pl->gate_addr,
 				      .layout = &pl->layout,
 				      .counts = (uint32_t)probe,
 				      .sp_delta = site->sp_delta,
@@ -332,6 +334,7 @@ static void make_shapes(struct plan *pl)
 static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
+	pl->gate_addr = pl->area_addr - HAND_OWN - PAGE;
 	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
 	make_shapes(pl);
 	find_calls_apart(pl);
@@ -394,7 +397,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->regions.len = pl->nmaps = pl->bytes = 0;
 	for (size_t i = 0; i < pl->sites.len; i++)
 		pl->trampolines[i].placed = false;
-	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 3, &pl->regions);
 	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
 	at = free_for_area(&occupied, own + area + PAGE + HANDLER_BYTES);
 	vec_done(&occupied);
@@ -405,6 +408,8 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
+	pl->gate_addr = at - PAGE;
+	pl->maps[pl->nmaps++] = (struct hand_map){pl->gate_addr, PAGE, 0, PROT_READ | PROT_WRITE | HAND_GATE};
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
 	for (size_t i = 0; i < pl->sites.len; i++) {

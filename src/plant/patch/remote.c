@@ -19,10 +19,13 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "plant/patch/fault.h"
 
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
 #define BEAT_WAIT_US 250000
+#define HOLD_TRIES 20     /* when something must be taken out, */
+#define HOLD_PAUSE_US 200000
 
 /* ---- memory ---- */
 
@@ -57,14 +60,16 @@ static int poke(const struct remote *r, uint64_t addr, const uint8_t *p, size_t 
 
 static int write_code(const struct remote *r, uint64_t addr, const uint8_t *p, size_t n)
 {
-	if (pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n)
+	if (fault_now("code"))
+		return -EIO;
+	if (!fault_now("forced") && pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n)
 		return 0;
 	return poke(r, addr, p, n);
 }
 
 bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n)
 {
-	return pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n;
+	return !fault_now("write") && pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n;
 }
 
 uint64_t remote_own(const struct remote *r)
@@ -80,12 +85,36 @@ bool remote_publish(const struct remote *r)
 	return remote_write(r, remote_own(r) + from, (const char *)&r->page + from, sizeof(r->page) - from);
 }
 
-/* Whether it is still the program we know. */
+/*
+ * What the process has there now. Its memory as we opened it would read on after an exec if a child shared it (vfork).
+ */
+static bool read_afresh(const struct remote *r, uint64_t addr, void *p, size_t n)
+{
+	char path[64];
+	bool ok;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", r->target.pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ok = fd >= 0 && pread(fd, p, n, (off_t)addr) == (ssize_t)n && remote_read(r, addr, p, n);
+	close_fd(fd);
+	return ok;
+}
+
+/* Whether it is still the program we know. To be asked of a process that is stopped. */
 static bool same_program(const struct remote *r)
 {
 	uint64_t magic;
 
-	return remote_read(r, remote_own(r), &magic, sizeof(magic)) && magic == REMOTE_MAGIC;
+	return read_afresh(r, remote_own(r), &magic, sizeof(magic)) && magic == REMOTE_MAGIC;
+}
+
+bool remote_same_code(const struct remote *r)
+{
+	static const uint8_t insn[2] = {0x0f, 0x05};
+	uint8_t now[2];
+
+	return read_afresh(r, r->target.syscall_insn, now, sizeof(now)) && !memcmp(now, insn, sizeof(insn));
 }
 
 /* ---- stop and go ---- */
@@ -101,7 +130,20 @@ int remote_hold(struct remote *r, struct err *err)
 		return code;
 	r->held = true;
 	r->held_since = clock_monotonic_ns();
+	fault_slow("slow");
 	return 0;
+}
+
+/* For what must be done: a thread may be in the kernel for a while, a debugger may be there. */
+static int hold_at_last(struct remote *r, struct err *err)
+{
+	for (int i = 0;; i++) {
+		int code = remote_hold(r, err);
+
+		if ((code != -ETIMEDOUT && code != -EBUSY) || i == HOLD_TRIES)
+			return code;
+		usleep(HOLD_PAUSE_US);
+	}
 }
 
 void remote_release(struct remote *r)
@@ -111,6 +153,7 @@ void remote_release(struct remote *r)
 	threads_resume(&r->stopped);
 	r->held = false;
 	r->held_ns += clock_monotonic_ns() - r->held_since;
+	fault_slow("running");
 }
 
 int remote_gone(const struct remote *r, struct err *err)
@@ -180,6 +223,10 @@ void remote_done(struct remote *r)
 
 int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err)
 {
+	for (size_t i = 0; i < n; i++)
+		if (fault_now("call"))
+			calls[i].nr = -1;
+	fault_die(r->target.pid);
 	return threads_call(&r->stopped, r->target.syscall_insn, calls, n, err);
 }
 
@@ -190,12 +237,48 @@ struct call remote_unmap_call(uint64_t addr, uint64_t len)
 
 /* ---- patches ---- */
 
+/* Code as it is read: much at a time, since patches lie close together and the process waits. */
+struct window {
+	uint64_t at;
+	size_t n;
+	uint8_t bytes[16384];
+};
+
+static bool window_read(const struct remote *r, struct window *w, uint64_t addr, uint8_t *p, size_t n)
+{
+	if (addr < w->at || addr + n > w->at + w->n) {
+		ssize_t got = pread(r->mem, w->bytes, sizeof(w->bytes), (off_t)addr);
+
+		w->at = addr;
+		w->n = got > 0 ? (size_t)got : 0;
+	}
+	if (n > w->n)
+		return false;
+	memcpy(p, w->bytes + (addr - w->at), n);
+	return true;
+}
+
+static int by_address(const void *pa, const void *pb)
+{
+	const struct hand_patch *a = pa, *b = pb;
+
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+void remote_sort(struct hand_patch *p, size_t n)
+{
+	if (n)
+		qsort(p, n, sizeof(*p), by_address);
+}
+
 static int check_bytes(const struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
 {
+	struct window w = {0};
+
 	for (size_t i = 0; i < n; i++) {
 		uint8_t now[HAND_PATCH_MAX];
 
-		if (p[i].n > HAND_PATCH_MAX || !remote_read(r, p[i].addr, now, p[i].n))
+		if (p[i].n > HAND_PATCH_MAX || !window_read(r, &w, p[i].addr, now, p[i].n))
 			return err_set(err, -EFAULT, "the code of process %d at %#" PRIx64 " cannot be read",
 				       r->target.pid, p[i].addr);
 		if (memcmp(now, p[i].old, p[i].n))
@@ -214,12 +297,13 @@ static int check_bytes(const struct remote *r, const struct hand_patch *p, size_
 static void restore_bytes(const struct remote *r, const struct hand_patch *p, size_t n)
 {
 	const uint8_t trap = 0xcc;
+	struct window w = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		uint8_t now[HAND_PATCH_MAX];
 		size_t from;
 
-		if (!p[i].n || p[i].n > HAND_PATCH_MAX || !remote_read(r, p[i].addr, now, p[i].n))
+		if (!p[i].n || p[i].n > HAND_PATCH_MAX || !window_read(r, &w, p[i].addr, now, p[i].n))
 			continue;
 		from = now[0] == trap;
 		if (!memcmp(now + from, p[i].new + from, p[i].n - from))
@@ -250,6 +334,8 @@ static int write_patches(struct remote *r, const struct hand_patch *p, size_t n,
 	for (size_t i = 0; i < n; i++) {
 		int code = write_code(r, p[i].addr, p[i].new, p[i].n);
 
+		if (i == n / 2)
+			fault_slow("slow");
 		if (!code)
 			continue;
 		restore_bytes(r, p, i);
@@ -280,16 +366,15 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 
 static bool listed(const struct hand_patch *p, size_t n, uint64_t addr)
 {
-	for (size_t i = 0; i < n; i++)
-		if (p[i].addr == addr)
-			return true;
-	return false;
+	const struct hand_patch key = {.addr = addr};
+
+	return n && bsearch(&key, p, n, sizeof(*p), by_address);
 }
 
 int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err)
 {
 	size_t kept = 0;
-	int code = remote_hold(r, err);
+	int code = hold_at_last(r, err);
 
 	if (!code && !same_program(r))
 		code = remote_gone(r, err);
@@ -370,7 +455,7 @@ static int let_run(struct remote *r, struct err *err)
 
 	remote_release(r);
 	usleep(LEAVE_PAUSE_US);
-	code = remote_hold(r, err);
+	code = hold_at_last(r, err);
 	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
 }
 
@@ -424,7 +509,10 @@ static int wait_out_of_handlers(struct remote *r, struct err *err)
 
 int remote_leave(struct remote *r, struct err *err)
 {
-	int code = remote_hold(r, err);
+	int code;
+
+	remote_sort(r->patches.data, r->patches.len);
+	code = hold_at_last(r, err);
 
 	if (!code && (!r->page.nmaps || !same_program(r)))
 		code = r->page.nmaps ? remote_gone(r, err) : -ENOENT;

@@ -46,6 +46,8 @@ struct remote {
 int remote_open(const struct hand_target *t, struct remote *ret, struct err *err);
 void remote_done(struct remote *r); /* lets the process go on when held */
 int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t bytes, struct err *err);
+/* Patches are to be sorted. */
+void remote_sort(struct hand_patch *p, size_t n);
 int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
 		 uint64_t *ret_pause_ns, struct err *err);
 int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err);
@@ -59,6 +61,7 @@ bool remote_read(const struct remote *r, uint64_t addr, void *p, size_t n);
 bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n); /* what is mapped writable */
 uint64_t remote_own(const struct remote *r);     /* the address of the hand's page */
 bool remote_publish(const struct remote *r);     /* puts r->page there */
+bool remote_same_code(const struct remote *r);   /* the instruction to borrow is there, in what the process runs now */
 int remote_hold(struct remote *r, struct err *err);
 void remote_release(struct remote *r);
 int remote_gone(const struct remote *r, struct err *err); /* -ESRCH with the sentence */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,8 +11,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "plant/patch/fault.h"
+
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
 #endif
 
 static const int fault_signals[2] = {SIGSEGV, SIGBUS};
@@ -21,7 +27,7 @@ static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err
 {
 	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	struct call page = {SYS_mmap, {0, HAND_PAGE, PROT_READ | PROT_WRITE, flags, (uint64_t)-1, 0}, 0};
-	struct call calls[2] = {{SYS_memfd_create, {0, MFD_CLOEXEC}, 0}};
+	struct call calls[2] = {{SYS_memfd_create, {0, MFD_CLOEXEC | MFD_ALLOW_SEALING}, 0}};
 	char path[64];
 	int code = remote_calls(r, &page, 1, err);
 
@@ -52,6 +58,18 @@ static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err
 	return code;
 }
 
+static struct call map_call(const struct hand_map *m, int fd)
+{
+	const uint64_t own = PROT_READ | PROT_WRITE;
+
+	if (m->prot & HAND_GATE)
+		return (struct call){SYS_mmap,
+				     {m->addr, m->len, own, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0},
+				     0};
+	return (struct call){
+		SYS_mmap, {m->addr, m->len, m->prot, MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, m->off}, 0};
+}
+
 /* -EEXIST when an address is taken; those that were mapped are unmapped again. */
 static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, int fd, struct err *err)
 {
@@ -59,10 +77,7 @@ static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, in
 	int failed = 0, code;
 
 	for (size_t i = 0; i < n; i++)
-		calls[i] = (struct call){SYS_mmap,
-					 {maps[i].addr, maps[i].len, maps[i].prot, MAP_SHARED | MAP_FIXED_NOREPLACE,
-					  (uint64_t)fd, maps[i].off},
-					 0};
+		calls[i] = map_call(&maps[i], fd);
 	calls[n] = (struct call){SYS_close, {(uint64_t)fd}, 0};
 	code = remote_calls(r, calls, n + 1, err);
 	if (code)
@@ -124,29 +139,76 @@ static int to_main(struct remote *r, struct err *err)
 	return threads_run_to(&r->stopped, r->mem, r->target.main_entry, err);
 }
 
-int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t bytes, struct err *err)
+static int open_gates(struct remote *r, struct err *err)
+{
+	const uint64_t open = 1;
+
+	for (size_t i = 0; i < r->page.nmaps; i++) {
+		const struct hand_map *m = &r->page.maps[i];
+		struct call c = {SYS_madvise, {m->addr, m->len, MADV_WIPEONFORK}, 0};
+		int code;
+
+		if (!(m->prot & HAND_GATE))
+			continue;
+		code = remote_calls(r, &c, 1, err);
+		if (code)
+			return code;
+		if (c.result < 0)
+			return err_set(err, (int)c.result,
+				       "process %d cannot keep its children apart from the probes (madvise: %s)", r->target.pid,
+				       strerror((int)-c.result));
+		if (!remote_write(r, m->addr, &open, sizeof(open)))
+			return remote_gone(r, err);
+	}
+	return 0;
+}
+
+/* All of it exists: there is no signal for want of memory later, in the middle of a function. Nor can it shrink. */
+static int allocate(struct remote *r, uint64_t bytes, struct err *err)
+{
+	int code = fault_now("allocate") ? ENOSPC : posix_fallocate(r->shared, 0, (off_t)bytes);
+
+	if (code)
+		return err_set(err, -code, "there is no memory for the rings (%" PRIu64 " MB): %s", bytes >> 20, strerror(code));
+	fcntl(r->shared, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+	return 0;
+}
+
+/* From when on others can find it. */
+static int sign(struct remote *r, const struct hand_map *maps, size_t n, struct err *err)
 {
 	const uint64_t magic = REMOTE_MAGIC;
+
+	r->page.nmaps = n;
+	memcpy(r->page.maps, maps, n * sizeof(*maps));
+	if (!remote_publish(r) || !remote_write(r, remote_own(r), &magic, sizeof(magic)))
+		return remote_gone(r, err);
+	return 0;
+}
+
+int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t bytes, struct err *err)
+{
 	int fd, code = remote_hold(r, err);
 
+	if (!code && !remote_same_code(r))
+		code = remote_gone(r, err);
 	if (!code)
 		code = to_main(r, err);
 	if (!code)
 		code = make_shared(r, bytes, &fd, err);
 	if (!code)
 		code = map_parts(r, maps, n, fd, err);
-	if (code)
-		return code;
-	r->page.nmaps = n;
-	memcpy(r->page.maps, maps, n * sizeof(*maps));
-	if (!remote_publish(r) || !remote_write(r, remote_own(r), &magic, sizeof(magic)))
-		return remote_gone(r, err);
-	code = read_actions(r, r->page.before, err);
+	if (!code)
+		code = sign(r, maps, n, err);
+	if (!code)
+		code = open_gates(r, err);
+	if (!code)
+		code = read_actions(r, r->page.before, err);
 	if (!code)
 		code = check_actions(r, err);
 	if (!r->at_main) /* else nothing may be missed from here on */
 		remote_release(r);
-	return code;
+	return code ? code : allocate(r, bytes, err);
 }
 
 /* ---- signal handlers ---- */

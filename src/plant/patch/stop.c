@@ -6,6 +6,12 @@
  * entry stop to its exit stop. When it was stopped inside a system call of its own, the kernel restarts that one
  * only on its way through the signal code; so the thread is interrupted once more with its own registers back, and
  * let go from there.
+ *
+ * And when the tracer is killed in the middle of that? The thread runs on behind the `syscall` instruction, with whatever
+ * result. So the best one is a thread that waits in runtime.futex, at the very instruction that is borrowed: what
+ * it finds behind it is its own frame, and the runtime takes any result of a wait for a wake-up that meant nothing. Of
+ * such a thread not even the signals are blocked; those that come meanwhile are sent anew. Others, where no
+ * thread waits so, would not survive it.
  */
 #include "plant/patch/stop.h"
 
@@ -17,12 +23,15 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <linux/futex.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "plant/patch/fault.h"
 
-#define STOP_TIMEOUT_NS 2000000000ull
+#define STOP_TIMEOUT_NS 1000000000ull
+#define STRAY_NS 10000000ull
 #define START_TIMEOUT_NS 10000000000ull
 #define YIELDS 200
 #define SYSCALL_STOP (SIGTRAP | 0x80)
@@ -50,6 +59,8 @@ static int wait_tid(pid_t tid, int *ret_status, uint64_t deadline)
 		pause = MIN(2 * pause, 1000u);
 	}
 }
+
+static VEC(pid_t) strays; /* threads that we trace and that have not stopped yet */
 
 /* The signal that was about to be delivered; 0 when the stop is an event of ptrace's own. */
 static int stop_signal(int status)
@@ -135,9 +146,10 @@ static int wait_stopped(struct stopped *s, struct tracee *t, uint64_t deadline, 
 
 	if (t->stopped || t->gone)
 		return 0;
-	r = wait_tid(t->tid, &status, deadline);
+	r = fault_now("stuck") ? -ETIMEDOUT : wait_tid(t->tid, &status, deadline);
 	if (r == -ETIMEDOUT)
-		return err_set(err, r, "thread %d of process %d does not stop: it waits in the kernel", t->tid, s->pid);
+		return err_set(err, r, "thread %d of process %d does not stop: it waits in the kernel; try again", t->tid,
+			       s->pid);
 	if (r < 0 || !WIFSTOPPED(status)) {
 		t->gone = true;
 		return 0;
@@ -164,8 +176,11 @@ static int stop_all(struct stopped *s, struct err *err)
 int threads_stop(int pid, struct stopped *ret, struct err *err)
 {
 	struct stopped s = {.pid = pid};
-	int r = stop_all(&s, err);
+	int r;
 
+	threads_let_strays_go();
+	r = stop_all(&s, err);
+	fault_die(pid);
 	if (r < 0) {
 		threads_resume(&s);
 		return r;
@@ -182,15 +197,41 @@ static void let_go(struct stopped *s, struct tracee *t)
 {
 	int status;
 
-	if (!t->stopped && wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS) == 0 &&
-	    WIFSTOPPED(status))
-		t->signal = stop_signal(status);
+	if (!t->stopped) {
+		int r = wait_tid(t->tid, &status, clock_monotonic_ns() + STRAY_NS);
+
+		if (r == -ETIMEDOUT)
+			vec_push(&strays, t->tid);
+		if (r < 0)
+			return;
+		t->signal = WIFSTOPPED(status) ? stop_signal(status) : 0;
+	}
 	if (t->signal && t->moved) {
-		syscall(SYS_tgkill, s->pid, t->tid, t->signal);
+		t->came |= 1ull << (t->signal - 1);
 		t->signal = 0;
 	}
+	for (int sig = 1; sig <= 64; sig++)
+		if (t->came >> (sig - 1) & 1)
+			syscall(SYS_tgkill, s->pid, t->tid, sig);
 	if (ptrace(PTRACE_DETACH, t->tid, NULL, (void *)(intptr_t)t->signal) < 0)
 		wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
+}
+
+bool threads_let_strays_go(void)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < strays.len; i++) {
+		pid_t tid = strays.data[i];
+		int status, r = waitpid(tid, &status, __WALL | WNOHANG);
+
+		if (r == 0)
+			strays.data[kept++] = tid;
+		else if (r == tid && WIFSTOPPED(status))
+			ptrace(PTRACE_DETACH, tid, NULL, (void *)(intptr_t)stop_signal(status));
+	}
+	strays.len = kept;
+	return kept;
 }
 
 void threads_resume(struct stopped *s)
@@ -213,6 +254,14 @@ int thread_signal_mask(const struct tracee *t, uint64_t *ret)
 
 /* ---- system calls ---- */
 
+static void note_signal(struct tracee *t, int status)
+{
+	int sig = stop_signal(status);
+
+	if (sig > 0)
+		t->came |= 1ull << (sig - 1);
+}
+
 /* Runs to the next stop at a system call; stops for other reasons are passed by. */
 static int run_to_syscall_stop(struct tracee *t)
 {
@@ -228,6 +277,7 @@ static int run_to_syscall_stop(struct tracee *t)
 			return -ESRCH;
 		if (WSTOPSIG(status) == SYSCALL_STOP)
 			return 0;
+		note_signal(t, status);
 	}
 	return -EIO;
 }
@@ -248,9 +298,12 @@ static int call_once(struct tracee *t, const struct user_regs_struct *own, uint6
 	regs.r9 = c->args[5];
 	if (ptrace(PTRACE_SETREGS, t->tid, NULL, &regs) < 0)
 		return -errno;
+	fault_slow("slow-call");
 	r = run_to_syscall_stop(t);
+	fault_slow("slow-call");
 	if (!r)
 		r = run_to_syscall_stop(t);
+	fault_slow("slow-call");
 	if (!r)
 		r = thread_registers(t, &regs);
 	c->result = (int64_t)regs.rax;
@@ -270,18 +323,26 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 		return r;
 	if (!WIFSTOPPED(status))
 		return -ESRCH;
+	note_signal(t, status);
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
+enum { IN_FUTEX, IN_CALL, RUNNING, SIGNALLED, NONE };
+
+static bool waits_in_futex(const struct user_regs_struct *regs, uint64_t insn)
+{
+	return regs->orig_rax == SYS_futex && regs->rip == insn + 2 && (regs->rsi & FUTEX_CMD_MASK) == FUTEX_WAIT;
+}
+
 /*
- * Best is one that waits in a system call, which is nowhere delicate; worst one with a signal on its way, which would have
- * to be sent anew (a fault cannot be: it would lose its address).
+ * Second best is one that waits in another system call, which is nowhere delicate; worst one with a signal on its way,
+ * which would have to be sent anew (a fault cannot be: it would lose its address).
  */
-static struct tracee *choose(struct stopped *s, struct user_regs_struct *ret_regs)
+static struct tracee *choose(struct stopped *s, uint64_t insn, struct user_regs_struct *ret_regs, int *ret_rank)
 {
 	struct user_regs_struct regs;
 	struct tracee *best = NULL;
-	int best_rank = 3;
+	int best_rank = NONE;
 
 	for (size_t i = 0; i < s->threads.len && best_rank; i++) {
 		struct tracee *t = &s->threads.data[i];
@@ -289,13 +350,17 @@ static struct tracee *choose(struct stopped *s, struct user_regs_struct *ret_reg
 
 		if (t->gone || t->signal == SIGSEGV || t->signal == SIGBUS || thread_registers(t, &regs) < 0)
 			continue;
-		rank = t->signal ? 2 : (int64_t)regs.orig_rax < 0;
+		rank = t->signal			 ? SIGNALLED
+		       : waits_in_futex(&regs, insn)	 ? IN_FUTEX
+		       : (int64_t)regs.orig_rax >= 0	 ? IN_CALL
+							 : RUNNING;
 		if (rank >= best_rank)
 			continue;
 		best = t;
 		best_rank = rank;
 		*ret_regs = regs;
 	}
+	*ret_rank = best_rank;
 	return best;
 }
 
@@ -303,14 +368,14 @@ int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n,
 {
 	struct user_regs_struct own;
 	uint64_t mask, all = ~0ull;
-	struct tracee *t = choose(s, &own);
-	int r;
+	int rank, r;
+	struct tracee *t = choose(s, insn, &own, &rank);
 
 	if (!t)
 		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; try again",
 			       s->pid);
 	if (thread_signal_mask(t, &mask) < 0 ||
-	    ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0)
+	    (rank != IN_FUTEX && ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0))
 		return err_set(err, -ESRCH, "process %d went away while attaching", s->pid);
 	t->moved = true;
 	r = 0;

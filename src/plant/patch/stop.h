@@ -17,7 +17,8 @@ struct tracee {
 	pid_t tid;
 	int signal;    /* that was about to be delivered when it stopped; 0: none */
 	bool stopped, gone;
-	bool moved;    /* it ran for us since: the signal must be sent anew */
+	bool moved;    /* it ran for us since: the signal must be sent anew, */
+	uint64_t came; /* and those that came meanwhile: bit N - 1 for signal N */
 };
 
 struct stopped {
@@ -27,10 +28,13 @@ struct stopped {
 
 /*
  * Stops every thread. -ESRCH gone; -EPERM with who or what forbids it; -EBUSY a debugger has it;
- * -ETIMEDOUT a thread that does not stop (in the kernel): all go on then.
+ * -ETIMEDOUT a thread that does not stop (in the kernel): all go on then, that one as soon as threads_let_strays_go
+ * meets it.
  */
 int threads_stop(int pid, struct stopped *ret, struct err *err);
 void threads_resume(struct stopped *s); /* lets all go on, as they were */
+/* To be called now and then; whether there still is one. */
+bool threads_let_strays_go(void);
 
 int thread_registers(const struct tracee *t, struct user_regs_struct *ret);
 int thread_signal_mask(const struct tracee *t, uint64_t *ret);
@@ -42,7 +46,7 @@ struct call {
 };
 /*
  * One thread makes the system calls, each even when an earlier one failed, from the `syscall` instruction at
- * insn; then it is as it was before. Negative when the process is lost.
+ * insn; then it is as it was before. Negative when the process is lost. insn should be that of runtime.futex: see stop.c.
  */
 int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n, struct err *err);
 
