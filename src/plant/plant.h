@@ -81,6 +81,7 @@ struct planter_ops {
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, enum site_price price);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
+	bool (*loops)(struct planter *p);  /* traced calls and whole structures can be planted (likewise); NULL: always */
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
 	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 
