@@ -500,6 +500,11 @@ static bool uprobe_multi(struct planter *p)
 	return p->means.multi;
 }
 
+static bool uprobe_loops(struct planter *p)
+{
+	return uprobe_loops_work();
+}
+
 static int uprobe_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
 	return traced_open_calls(p->traced, target, take, fn, arg);
@@ -533,6 +538,7 @@ const struct planter_ops planter_uprobe = {
 	.probe_losses = uprobe_probe_losses,
 	.price_ns = uprobe_price_ns,
 	.multi = uprobe_multi,
+	.loops = uprobe_loops,
 	.control = uprobe_control,
 	.hits = uprobe_hits,
 	.aggregates = uprobe_aggregates,

@@ -391,6 +391,11 @@ static bool multi_works(void)
 	       link_multi(prog, "/", &offset, 1, 0, -1) == -EINVAL;
 }
 
+bool uprobe_loops_work(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1;
+}
+
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err)
 {
 	struct uprobe_means m = {.multi = !(flags & MEANS_NO_MULTI) && multi_works(), .pmu = pmu_type()};

@@ -19,6 +19,9 @@ enum { MEANS_NO_MULTI = 1 }; /* use perf events even where uprobe_multi works */
 /* -ENOSYS, -EPERM with what is missing by name. */
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err);
 
+/* Whether programs may have loops (bpf_loop, Linux 5.17). Asks the kernel: not for what runs often. */
+bool uprobe_loops_work(void);
+
 /* -EPERM naming the capabilities that this process lacks for BPF and uprobes. */
 int uprobe_check_caps(struct err *err);
 
