@@ -24,8 +24,9 @@
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
 #define BEAT_WAIT_US 250000
-#define HOLD_TRIES 20     /* when something must be taken out, */
-#define HOLD_PAUSE_US 200000
+#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun */
+#define HOLD_PAUSE_US 100000
+#define AT_LAST_TRIES 20   /* when something must be taken out */
 
 /* ---- memory ---- */
 
@@ -126,6 +127,10 @@ int remote_hold(struct remote *r, struct err *err)
 	if (r->held)
 		return 0;
 	code = threads_stop(r->target.pid, &r->stopped, err);
+	for (int i = 1; i < HOLD_TRIES && code == -ETIMEDOUT; i++) {
+		usleep(HOLD_PAUSE_US);
+		code = threads_stop(r->target.pid, &r->stopped, err);
+	}
 	if (code)
 		return code;
 	r->held = true;
@@ -140,7 +145,7 @@ static int hold_at_last(struct remote *r, struct err *err)
 	for (int i = 0;; i++) {
 		int code = remote_hold(r, err);
 
-		if ((code != -ETIMEDOUT && code != -EBUSY) || i == HOLD_TRIES)
+		if ((code != -ETIMEDOUT && code != -EBUSY) || i == AT_LAST_TRIES)
 			return code;
 		usleep(HOLD_PAUSE_US);
 	}
@@ -511,11 +516,12 @@ int remote_leave(struct remote *r, struct err *err)
 {
 	int code;
 
+	if (!r->page.nmaps)
+		return 0;
 	remote_sort(r->patches.data, r->patches.len);
 	code = hold_at_last(r, err);
-
-	if (!code && (!r->page.nmaps || !same_program(r)))
-		code = r->page.nmaps ? remote_gone(r, err) : -ENOENT;
+	if (!code && !same_program(r))
+		code = remote_gone(r, err);
 	if (!code) {
 		restore_bytes(r, r->patches.data, r->patches.len);
 		r->patches.len = 0;
@@ -529,7 +535,7 @@ int remote_leave(struct remote *r, struct err *err)
 	if (!code)
 		code = unmap_all(r, err);
 	remote_release(r);
-	return code == -ENOENT || code == -ESRCH ? 0 : code;
+	return code == -ESRCH ? 0 : code;
 }
 
 /* ---- what was left ---- */
@@ -552,10 +558,49 @@ static uint64_t find_left(int pid)
 	return 0;
 }
 
+/* Memory that was mapped by one who did not come to write down what: no patch leads there. Held on success. */
+static int take_unsigned(struct remote *r, uint64_t at, struct err *err)
+{
+	_cleanup_(buf_done) struct buf maps = {0};
+	const uint64_t magic = REMOTE_MAGIC;
+	char path[64], *save = NULL;
+	int code = hold_at_last(r, err);
+
+	if (code)
+		return code;
+	if (!remote_read(r, at, &r->page, sizeof(r->page)) || r->page.magic)
+		return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
+	snprintf(path, sizeof(path), "/proc/%d/maps", r->target.pid);
+	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
+		return remote_gone(r, err);
+	r->page = (struct remote_page){.magic = magic};
+	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		struct hand_map *m = &r->page.maps[r->page.nmaps];
+		uint64_t end;
+
+		if (!strstr(line, "/memfd:" REMOTE_NAME) || r->page.nmaps == HAND_MAPS_MAX ||
+		    sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &m->addr, &end, &m->off) != 3)
+			continue;
+		m->len = end - m->addr;
+		if (!m->off) { /* the first is where the list is */
+			struct hand_map own = *m;
+
+			*m = r->page.maps[0];
+			r->page.maps[0] = own;
+		}
+		r->page.nmaps++;
+	}
+	if (!r->page.nmaps || !remote_publish(r) || !remote_write(r, at, &magic, sizeof(magic)))
+		return remote_gone(r, err);
+	return 0;
+}
+
 static int check_left(struct remote *r, uint64_t at, struct err *err)
 {
 	uint64_t beat;
 
+	if (!r->page.magic)
+		return take_unsigned(r, at, err);
 	if (r->page.magic != REMOTE_MAGIC || !r->page.nmaps || r->page.nmaps > HAND_MAPS_MAX ||
 	    r->page.npatches > HAND_PATCHES_MAX || r->page.maps[0].addr != at)
 		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);

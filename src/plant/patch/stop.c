@@ -30,7 +30,8 @@
 #include "base/clock.h"
 #include "plant/patch/fault.h"
 
-#define STOP_TIMEOUT_NS 1000000000ull
+#define STOP_TIMEOUT_NS 500000000ull
+#define CALL_TIMEOUT_NS 2000000000ull
 #define STRAY_NS 10000000ull
 #define START_TIMEOUT_NS 10000000000ull
 #define YIELDS 200
@@ -270,7 +271,7 @@ static int run_to_syscall_stop(struct tracee *t)
 	for (int i = 0; i < 100; i++) {
 		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
 			return -errno;
-		r = wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
+		r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
 		if (r < 0)
 			return r;
 		if (!WIFSTOPPED(status))
@@ -318,7 +319,7 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 	if (ptrace(PTRACE_SETREGS, t->tid, NULL, own) < 0 || ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
 	    ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
 		return -errno;
-	r = wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
+	r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
 	if (r < 0)
 		return r;
 	if (!WIFSTOPPED(status))

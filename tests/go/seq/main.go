@@ -1,7 +1,8 @@
 // Seq calls functions with consecutive numbers, from several goroutines, while
 // everything that could disturb a probe inside of it goes on: garbage
 // collections, profiling signals, growing stacks, panics, nil dereferences,
-// changes of GOMAXPROCS, other programs being started.
+// changes of GOMAXPROCS, other programs being started; with cgo, C code that
+// calls back, and forks.
 package main
 
 import (
@@ -9,9 +10,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -137,6 +140,7 @@ func work(worker uint64, burst int, pause time.Duration) {
 			text(worker, n, words[n%4])
 			choose(worker, n)
 			leaf(worker, n)
+			foreign(worker, n)
 			if n%8 == 0 {
 				failing(worker, d)
 				d++
@@ -172,12 +176,26 @@ func disturb(procs int) {
 	}()
 }
 
+// On SIGUSR1 it becomes itself anew.
+func executing() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	go func() {
+		<-c
+		syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+	}()
+}
+
 func main() {
 	workers := flag.Int("workers", 3, "goroutines that call")
 	burst := flag.Int("burst", 100, "calls between two pauses")
 	pause := flag.Duration("pause", 2*time.Millisecond, "between two bursts")
+	executes := flag.Bool("exec-on-usr1", false, "execute this program anew on SIGUSR1")
 	quiet := flag.Bool("quiet", false, "no disturbances")
 	flag.Parse()
+	if *executes {
+		executing()
+	}
 	if !*quiet {
 		debug.SetGCPercent(5)
 		disturb(6)

@@ -1,0 +1,158 @@
+"""Patching when something goes wrong in the middle of it, by EARSHOT_FAULT
+(src/plant/patch/fault.h): the program lives and counts on, its code is as it
+was, and what could not be done is refused with one sentence."""
+
+import os
+import random
+import re
+import signal
+import time
+
+from earshot import Earshot, need_earshot, one_sentence
+from probed import changed_text
+from proc import BIN, Process, Skip, clean_env, until
+from target import MINORS
+from testing import Test, scaled
+
+FUNCTIONS = ("main.small", "main.large", "main.text", "main.choose", "main.leaf")
+
+
+class Seq(Process):
+    """tests/go/seq: prints how many calls it made."""
+
+    def __init__(self, mode="sw", args=()):
+        found = [p for p in (BIN / f"seq-go{m}-{mode}" for m in MINORS) if os.access(p, os.X_OK)]
+        if not found:
+            raise Skip(f"no seq-go*-{mode} was built")
+        super().__init__([found[-1], *args])
+        until("it runs", lambda: "ready" in self.out(), 20)
+
+    def calls(self):
+        return int(re.findall(r"^\d+$", self.out(), re.M)[-1] if re.search(r"^\d+$", self.out(), re.M) else 0)
+
+    def check_counts_on(self):
+        before = self.calls()
+        until(f"it counts on: {self.describe()}", lambda: not self.alive() or self.calls() > before, 20)
+        assert self.alive(), f"the program died ({self.popen.returncode}): {self.describe()}"
+
+
+def mapped(pid):
+    return open(f"/proc/{pid}/maps").read().count("memfd:earshot-patch")
+
+
+def trace(pid, fault=None, limit=500, functions=FUNCTIONS):
+    env = clean_env(**({"EARSHOT_FAULT": fault} if fault else {}))
+    return Earshot("trace", "--planter", "patch", "-p", str(pid), "--limit", str(limit), "--for", "20s",
+                   *functions, env=env)
+
+
+def children(pid):
+    return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
+
+
+def check_restored(seq):
+    until("its code is restored", lambda: not changed_text(seq.pid), 20)
+    seq.check_counts_on()
+
+
+def check_takes_another(seq):
+    """Nothing that is left keeps the next one out."""
+    with trace(seq.pid) as e:
+        code = e.wait(30)
+        assert code == 0 and len(e.out().splitlines()) >= 500, e.describe()
+    check_restored(seq)
+    until("nothing stays mapped", lambda: not mapped(seq.pid), 10)
+
+
+def _fails(name, counts):
+    """Each of these fails in turn."""
+    need_earshot(root=False)
+    refused = 0
+    with Seq() as seq:
+        for n in counts:
+            with trace(seq.pid, f"{name}:{n}") as e:
+                code = e.wait(40)
+                text = e.err()
+            assert code in (0, 3), f"{name}:{n}: exit code {code}: {e.describe()}"
+            if code == 3:
+                refused += 1
+                assert one_sentence(text) and not re.search(r"\(null\)|Success", text), f"{name}:{n}: {text}"
+            check_restored(seq)
+            check_takes_another(seq)
+    assert refused, "nothing was refused: this tests nothing"
+    return f"{refused} of {len(counts)} refused"
+
+
+def _forced():
+    """Writing to read-only memory is restricted: ptrace does it."""
+    need_earshot(root=False)
+    with Seq() as seq:
+        for _ in range(5):
+            with trace(seq.pid, "forced:0") as e:
+                assert e.wait(30) == 0, e.describe()
+                assert "planted" in e.err(), e.describe()
+            check_restored(seq)
+        assert not mapped(seq.pid)
+
+
+def _dies():
+    """The program is killed at each step."""
+    need_earshot(root=False)
+    for n in range(1, 12):
+        with Seq() as seq, trace(seq.pid, f"die:{n}") as e:
+            until("the program is dead", lambda: not seq.alive(), 20)
+            code = e.wait(30)
+            assert code in (0, 3), f"die:{n}: exit code {code}: {e.describe()}"
+            assert seq.popen.returncode == -signal.SIGKILL, seq.popen.returncode
+
+
+def _executes():
+    """It becomes another program between two stops; that one lives, too."""
+    need_earshot(root=False)
+    for after in (0.1, 0.3, 0.5, 0.7):
+        with Seq(args=["-quiet", "-exec-on-usr1"]) as seq:
+            with trace(seq.pid, "running:300", limit=100000000) as e:
+                time.sleep(after)
+                seq.send_signal(signal.SIGUSR1)
+                until("it is another program", lambda: seq.out().count("ready") == 2 or not seq.alive(), 20)
+                seq.check_counts_on()
+                e.stop(signal.SIGINT, 30)
+            check_restored(seq)
+            assert not mapped(seq.pid)
+
+
+def _killed(fault, both):
+    """kill -9 at random moments, with the windows made wide."""
+    need_earshot(root=False)
+    rounds, dice, caught = scaled(60, 15, "PATCH_FAULT_KILLS"), random.Random(7), 0
+    with Seq() as seq:
+        for _ in range(rounds):
+            e = trace(seq.pid, fault, limit=100000000)
+            time.sleep(dice.uniform(0.05, 0.8))
+            caught += bool(changed_text(seq.pid) or mapped(seq.pid))
+            if both:
+                os.kill(e.pid, signal.SIGSTOP)
+                for pid in children(e.pid):  # the hand
+                    os.kill(pid, signal.SIGKILL)
+            os.kill(e.pid, signal.SIGKILL)
+            e.kill()
+            if not both:
+                until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 30)
+            seq.check_counts_on()
+        check_takes_another(seq)
+    return f"{rounds} kills, {caught} with something in place"
+
+
+def tests():
+    yield Test("calls", lambda: _fails("call", range(1, scaled(24, 14, "PATCH_FAULTS"))), 300)
+    yield Test("writes", lambda: _fails("write", range(1, scaled(16, 8, "PATCH_FAULTS"))), 300)
+    yield Test("code", lambda: _fails("code", (1, 2, 5, 9)), 120)
+    yield Test("allocation", lambda: _fails("allocate", (1,)), 60)
+    yield Test("stuck", lambda: _fails("stuck", (0, 1, 2, 5, 9)), 120)
+    yield Test("forced-write", _forced, 120)
+    yield Test("dies", _dies, 200)
+    yield Test("executes", _executes, 120)
+    yield Test("killed-in-a-step", lambda: _killed("slow:150", False), 400)
+    yield Test("killed-in-a-call", lambda: _killed("slow-call:20", False), 400)
+    yield Test("killed-with-hand", lambda: _killed("slow:150", True), 400)
+    yield Test("killed-with-hand-in-a-call", lambda: _killed("slow-call:20", True), 400)
