@@ -8,7 +8,7 @@ import time
 from common import EARSHOT, Child, Failed, QUICK, WORK, median
 
 MS = 200 if QUICK else 300
-BLOCKS = 2 if QUICK else 5
+BLOCKS = 2 if QUICK else 4
 PLANTERS = ("patch", "uprobe")
 TRIES = 3
 WARM_CALLS = 15000  # with a record of 72 bytes or more each they fill the ring once
