@@ -32,6 +32,18 @@ def memory_kib(pid):
         return {k: int(v) for k, v in re.findall(r"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem):\s+(\d+) kB", f.read(), re.M)}
 
 
+children = []
+
+
+def kill_children():
+    """Those that a part left behind because it failed."""
+    while children:
+        process = children.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 class Child:
     """A process whose lines on stderr (or stdout) are collected as they come."""
 
@@ -47,6 +59,7 @@ class Child:
         self.started = time.time()
         self.process = subprocess.Popen(command, text=True, bufsize=1, **streams)
         self.pid = self.process.pid
+        children.append(self.process)
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self._read, args=(getattr(self.process, watch),), daemon=True)
         self.reader.start()

@@ -8,9 +8,11 @@ import time
 from common import EARSHOT, Child, Failed, QUICK, WORK, median
 
 MS = 200 if QUICK else 300
-BLOCKS = 2 if QUICK else 5
+BLOCKS = 2 if QUICK else 4
 PLANTERS = ("patch", "uprobe")
 TRIES = 3
+WARM_CALLS = 15000  # with a record of 72 bytes or more each they fill the ring once
+RING = (1 << 20) * max(os.cpu_count(), 4)  # 1 MiB for each P: written through, and so in place, before it counts
 
 # label: (which function, on how many Ps, the question, goal of its cost in ns)
 ARMS = {
@@ -46,7 +48,8 @@ class Trace(Child):
 
     def __init__(self, pid, planter, question):
         with open(f"{WORK}/patch.out", "w") as out:
-            super().__init__([EARSHOT, "trace", "-p", str(pid), "--planter", planter, "--json", question], stdout=out)
+            super().__init__([EARSHOT, "trace", "-p", str(pid), "--planter", planter, "--ring-size", str(RING),
+                              "--json", question], stdout=out)
         try:
             self.wait_line(r"observing .*\(pid ")
         except Failed:
@@ -64,7 +67,9 @@ def observed(target, planter, which, procs, question):
     for _ in range(TRIES):
         t = Trace(target.pid, planter, question)
         try:
-            target.ask(which, procs)  # touches the rings' memory, and the code
+            warm = 0
+            while planter == "patch" and warm < WARM_CALLS * procs:
+                warm += target.ask(which, procs)[2]
             least, middle, calls = target.ask(which, procs)
         finally:
             t.stop()

@@ -1,4 +1,4 @@
-"""What `earshot trace` costs: a hit, beside bpftrace's nearest, and a service at 60 % load."""
+"""What `earshot trace` costs: a hit with each planter, beside bpftrace's nearest, and a service at 60 % load."""
 import json
 import os
 import random
@@ -11,11 +11,16 @@ import time
 from common import Child, EARSHOT, Failed, QUICK, WORK, cpu_seconds, median
 
 BURST = 5000  # records of one burst fit the ring, so that none is cheap for being lost
-BURSTS = 6 if QUICK else 16
-BLOCKS = 2 if QUICK else 4
-WEB_SECONDS = 2 if QUICK else 4
-WEB_BLOCKS = 3 if QUICK else 10
+BURSTS = 5 if QUICK else 10
+REST = 0.04  # seconds after a burst, in which its records are read; longer where that was too short
+TRIES = 3
+RING = (4 << 20) * max(os.cpu_count(), 4)  # so that a P has 4 MiB
+BLOCKS = 2 if QUICK else 3
+WEB_SECONDS = 2
+WEB_BLOCKS = 2 if QUICK else 5
+BUDGET_SECONDS = 3  # it measures for a second, and then acts
 LOAD = 0.6
+PLANTERS = ("uprobe", "patch")
 
 FUNC = "main.asked"
 
@@ -73,6 +78,7 @@ class Target:
             if len(cpus) > 1:
                 os.sched_setaffinity(0, {cpus[0]})
 
+        self.rest = REST
         self.process = subprocess.Popen([f"{WORK}/asked"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         bufsize=1, preexec_fn=pin)
         self.pid = self.process.pid
@@ -84,7 +90,7 @@ class Target:
         for _ in range(BURSTS):
             self.process.stdin.write(f"{BURST}\n")
             times.append(float(self.process.stdout.readline()))
-            time.sleep(0.1)
+            time.sleep(self.rest)
         return median(times)
 
     def stop(self):
@@ -106,6 +112,10 @@ class Trace(Child):
             raise
         time.sleep(0.1)
 
+    @property
+    def command_line(self):
+        return " ".join(self.command[:-1]) + f" '{self.question}'"
+
     def end(self):
         """The summary."""
         self.stop()
@@ -114,19 +124,37 @@ class Trace(Child):
         return json.loads(last)["summary"]
 
 
-def with_earshot(target, question):
-    t = Trace(target.pid, question)
+def asked_once(target, question, planter):
+    """(ns, the command line, the summary)."""
+    t = Trace(target.pid, question, "--planter", planter, "--ring-size", str(RING))
     try:
+        if planter == "patch":
+            target.bursts()  # the ring's memory is in place
         ns = target.bursts()
     finally:
         summary = t.end()
-    lost = {k: n for k, n in summary["losses"].items() if n}
+    return ns, t.command_line, summary
+
+
+def with_earshot(target, question, planter):
+    """(ns, the command); None where the planter does not take the question."""
+    for _ in range(TRIES):
+        try:
+            ns, command, summary = asked_once(target, question, planter)
+        except Failed as why:
+            if "--planter uprobe" in str(why):
+                return None
+            raise
+        lost = {k: n for k, n in summary["losses"].items() if n}
+        if not lost:
+            break
+        target.rest *= 2
     if lost:
-        raise Failed(f"earshot lost records of {question!r}: {lost}")
+        raise Failed(f"earshot lost records of {question!r} ({planter}), {TRIES} times: {lost}")
     if "count" not in question and "hist" not in question and "if " not in question \
             and summary["calls"] < BURST * BURSTS:
-        raise Failed(f"earshot saw {summary['calls']} of {BURST * BURSTS} calls")
-    return ns, " ".join(t.command[:-1]) + f" '{question}'"
+        raise Failed(f"earshot saw {summary['calls']} of {BURST * BURSTS} calls ({planter})")
+    return ns, command
 
 
 def end_bpftrace(b):
@@ -168,17 +196,23 @@ def hits():
             plain = target.bursts()
             for name in rng.sample(sorted(questions), len(questions)):
                 question, program = questions[name]
-                ours, command = with_earshot(target, question)
-                theirs, their_command = with_bpftrace(target, program)
-                results.setdefault(name, []).append((ours - plain, theirs - plain))
-                commands += [command, their_command]
+                measured = [with_earshot(target, question, planter) for planter in PLANTERS]
+                measured.append(with_bpftrace(target, program))
+                results.setdefault(name, []).append([m[0] - plain if m else None for m in measured])
+                commands += [m[1] for m in measured if m]
     finally:
         target.stop()
     for name in questions:
-        own, theirs = (median(r[i] for r in results[name]) for i in (0, 1))
-        ratios = [o / t for o, t in results[name]]
-        rows.append((f"trace, a call: {name}", f"{own:.0f} ns", f"bpftrace {theirs:.0f} ns", f"{median(ratios):.2f}", None))
-        notes.append(f"{name}: ratios by block {', '.join(f'{r:.2f}' for r in ratios)}")
+        theirs = median(r[-1] for r in results[name])
+        for i, planter in enumerate(PLANTERS):
+            what = f"trace, a call: {name}, {planter}"
+            if results[name][0][i] is None:
+                notes.append(f"{what}: not with this planter")
+                continue
+            ratios = [r[i] / r[-1] for r in results[name]]
+            rows.append((what, f"{median(r[i] for r in results[name]):,.0f} ns", f"bpftrace {theirs:,.0f} ns",
+                         f"{median(ratios):.3f}", None))
+            notes.append(f"{what}: ratios by block {', '.join(f'{r:.3f}' for r in ratios)}")
     return rows, notes, list(dict.fromkeys(commands))
 
 
@@ -197,30 +231,25 @@ OTHERS = ["taskset", "-c", ",".join(map(str, CPUS[1:]))] if len(CPUS) > 1 else [
 
 
 def one(server, url, rate, question, options):
-    t = Trace(server.pid, question, *options) if question else None
+    """options: of earshot; None: without it."""
+    t = Trace(server.pid, question, *options) if options is not None else None
     try:
-        if "--budget" in options:
-            send(url, rate, 4)  # it measures for a second, and then acts; both arms are treated alike
+        if t and "--budget" in options:
+            send(url, rate, BUDGET_SECONDS)
         before, own = cpu_seconds(server.pid), cpu_seconds(t.pid) if t else 0
         sent = send(url, rate, WEB_SECONDS)
         us = {"server": (cpu_seconds(server.pid) - before) * 1e6 / sent["answered"], **sent}
         if t:
             us["own"] = (cpu_seconds(t.pid) - own) * 1e6 / sent["answered"]
-            us["command"] = " ".join(t.command[:-1]) + f" '{question}'"
-    finally:
-        if t:
+            us["command"] = t.command_line
             us["said"] = [line for _, line in t.lines if line and "budget" in line]
-            us["summary"] = t.end()
+    finally:
+        summary = t.end() if t else None
+    us["summary"] = summary
     return us
 
 
-def service(server, url, rate, label, question, goal, options=()):
-    rng, pairs = random.Random(8), []
-    for _ in range(WEB_BLOCKS):
-        block = {}
-        for asked in rng.sample([None, question], 2):
-            block[asked is not None] = one(server, url, rate, asked, options)
-        pairs.append((block[False], block[True]))
+def service_row(what, goal, rate, pairs):
     ratios = sorted(w["server"] / wo["server"] for wo, w in pairs)
     percent = (median(ratios) - 1) * 100
     without, observed = (median(p[i]["server"] for p in pairs) for i in (0, 1))
@@ -230,15 +259,37 @@ def service(server, url, rate, label, question, goal, options=()):
     for _, w in pairs:
         for k, n in w["summary"]["losses"].items():
             lost[k] = lost.get(k, 0) + n
-    row = (f"service at {LOAD:.0%} load, {label}", f"{observed:.0f} µs a request", f"without {without:.0f} µs",
-           f"{percent:+.1f} %", (f"< {goal} %", percent < goal))
-    own_row = ("of earshot itself", f"{own:.1f} µs a request", "", f"{own / without * 100:+.1f} %", None)
-    note = (f"{label}: {WEB_BLOCKS} pairs of {WEB_SECONDS} s at {rate:.0f} requests/s; ratios in %: "
+    rows = [(f"service at {LOAD:.0%} load, {what}", f"{observed:.0f} µs a request", f"without {without:.0f} µs",
+             f"{percent:+.1f} %", (f"< {goal} %", percent < goal)),
+            ("of earshot itself, likewise", f"{own:.1f} µs a request", "", f"{own / without * 100:+.1f} %", None)]
+    note = (f"{what}: {len(pairs)} pairs of {WEB_SECONDS} s at {rate:.0f} requests/s; ratios in %: "
             f"{', '.join(f'{(r - 1) * 100:+.1f}' for r in ratios)}; p99 {median(w['p99_us'] for _, w in pairs):.0f} µs, without "
             f"{median(wo['p99_us'] for wo, _ in pairs):.0f} µs; answered {sum(w['answered'] for _, w in pairs)} of "
             f"{sum(w['sent'] for _, w in pairs)}; left out: { {k: n for k, n in lost.items() if n} or 'nothing'}"
             f"{'; ' + said[-1] if said else ''}")
-    return [row, own_row], note, pairs[0][1]["command"]
+    return rows, note
+
+
+def service(server, url, rate, label, question, goal, arms):
+    """arms: {planter or other name: options}. Blocks of a run without and one of each, in random order."""
+    rng, rows, notes, blocks = random.Random(8), [], [], []
+    arms = {"": None, **arms}
+    for _ in range(WEB_BLOCKS):
+        blocks.append({})
+        for name in rng.sample(list(arms), len(arms)):
+            try:
+                blocks[-1][name] = one(server, url, rate, question, arms[name])
+            except Failed as why:
+                if "--planter uprobe" not in str(why):
+                    raise
+    for name in arms:
+        if name and name in blocks[0]:
+            more, note = service_row(f"{label}, {name}", goal, rate, [(b[""], b[name]) for b in blocks])
+            rows += more
+            notes.append(note)
+        elif name:
+            notes.append(f"{label}, {name}: not with this planter")
+    return rows, notes, [b["command"] for b in blocks[0].values() if "command" in b]
 
 
 def services():
@@ -251,14 +302,15 @@ def services():
         answered = send(url, 200, 2)["answered"]
         per_request = (cpu_seconds(server.pid) - before) / answered
         rate = LOAD / per_request if len(CPUS) > 1 else LOAD / 2 / per_request
-        for label, question, goal, options in (
-                ("a function called once a request", "main.once", 1, ()),
-                ("a function called 100 times a request, counted", "main.often { count() by user }", 5, ()),
-                ("the same, arguments and results, --budget 5%", "main.often", 5, ("--budget", "5%"))):
-            more, note, command = service(server, url, rate, label, question, goal, options)
+        both = {planter: ("--planter", planter) for planter in PLANTERS}
+        for label, question, goal, arms in (
+                ("a function called once a request", "main.once", 1, both),
+                ("a function called 100 times a request, counted", "main.often { count() by user }", 5, both),
+                ("the same, arguments and results", "main.often", 5, {"--budget 5%": ("--budget", "5%")})):
+            more, more_notes, more_commands = service(server, url, rate, label, question, goal, arms)
             rows += more
-            notes.append(note)
-            commands.append(command)
+            notes += more_notes
+            commands += more_commands
     finally:
         server.process.kill()
     return rows, notes, commands
