@@ -3,7 +3,8 @@
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
  *
- * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code.
+ * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code. Before
+ * it, not shared, is the gate (remote_map.c).
  */
 #include "plant/patch/plan.h"
 
