@@ -189,6 +189,11 @@ static void planted(void *arg, struct observed *o)
 	trace_subject_pair(subject_of(o->subject), &s->observer, o);
 }
 
+static void entered(void *arg, struct observed *o)
+{
+	trace_subject_explain(subject_of(o->subject), note, arg);
+}
+
 static void leave(void *arg, struct observed *o, bool exited)
 {
 	take_open_calls(arg, o, exited ? CALL_EXITED : CALL_OPEN);
@@ -199,6 +204,7 @@ static const struct observer_ops observer_ops = {
 	.release = release,
 	.enter = enter,
 	.planted = planted,
+	.entered = entered,
 	.sample = on_sample,
 	.leave = leave,
 	.note = note,

@@ -158,7 +158,7 @@ static bool unread_text(const struct call_plan *p, struct buf *out)
 	return why;
 }
 
-static void announce_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
+static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	unsigned told = 0, more = 0;
 
@@ -182,14 +182,22 @@ static void announce_unread(const struct trace_subject *t, void (*note)(void *ar
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
-	unsigned told = 0;
 	char price[24];
 
-	if (t->nsites > SITES_TELL) {
-		format_duration((uint64_t)mean_call_price(t, ob), price);
-		note(arg, "planting %zu sites in %zu functions; a call will cost the program about %s more", t->nsites,
-		     t->plans.len - t->refused, price);
-	}
+	if (t->nsites <= SITES_TELL)
+		return;
+	format_duration((uint64_t)mean_call_price(t, ob), price);
+	note(arg, "planting %zu sites in %zu functions; a call will cost the program about %s more", t->nsites,
+	     t->plans.len - t->refused, price);
+}
+
+void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	unsigned told = 0;
+
+	if (t->explained)
+		return;
+	t->explained = true;
 	for (size_t i = 0; i < t->plans.len && told < REFUSALS_TOLD; i++)
 		if (t->plans.data[i].why) {
 			note(arg, "%s is not traced: %s", t->plans.data[i].name, t->plans.data[i].why);
@@ -197,7 +205,7 @@ void trace_subject_announce(const struct trace_subject *t, const struct observer
 		}
 	if (t->refused > told)
 		note(arg, "%u more functions are not traced; -l tells why", t->refused - told);
-	announce_unread(t, note, arg);
+	explain_unread(t, note, arg);
 	if (t->plans.hooks_why)
 		note(arg, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);
 }

@@ -24,6 +24,7 @@ struct trace_subject {
 	const struct call_plan **plan_of_probe; /* NULL for hooks */
 	size_t nsites;
 	unsigned refused;
+	bool explained;
 };
 
 /* Never NULL; the reason is in subject.why when nothing can be traced. */
@@ -33,8 +34,11 @@ void trace_subject_free(struct trace_subject *t); /* NULL ok */
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);
 /* An entry without its return, or the other way round, is of no use: takes the other out too. */
 void trace_subject_pair(const struct trace_subject *t, struct observer *ob, struct observed *o);
-/* Tells what will be planted when it is much, and what is refused. */
+/* Tells the price when much is about to be planted. */
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3), void *arg);
+/* Tells, once, which functions are not traced, and which values cannot be read. */
+void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3),
+			   void *arg);
 
 #endif

@@ -124,7 +124,7 @@ def _executes():
 def _killed(fault, both):
     """kill -9 at random moments, with the windows made wide."""
     need_earshot(root=False)
-    rounds, dice, caught = scaled(60, 15, "PATCH_FAULT_KILLS"), random.Random(7), 0
+    rounds, dice, caught = scaled(15, 8, "PATCH_FAULT_KILLS"), random.Random(7), 0
     with Seq() as seq:
         for _ in range(rounds):
             e = trace(seq.pid, fault, limit=100000000)

@@ -25,7 +25,7 @@ def _sequence(minor, mode):
     test = os.path.join(BUILD, "tests/unit/patch_sequence_test")
     if not os.access(test, os.X_OK):
         raise Skip("tests/unit/patch_sequence_test is not built")
-    cycles = scaled(60, 10, "PATCH_CYCLES")
+    cycles = scaled(30, 10, "PATCH_CYCLES")
     env = {**os.environ, "EARSHOT_PATCH_BINARIES": f"bin/seq-go{minor}-{mode}",
            "EARSHOT_PATCH_CYCLES": str(cycles), "EARSHOT_PATCH_MS": "30"}
     done = subprocess.run([test], env=env, capture_output=True, text=True, check=False,
@@ -77,7 +77,7 @@ def _killed_with_hand():
 def _killed():
     """kill -9 at any moment: the hand restores everything."""
     need_earshot(root=False)
-    rounds, dice, caught = scaled(40, 10, "PATCH_KILLS"), random.Random(5), 0
+    rounds, dice, caught = scaled(20, 10, "PATCH_KILLS"), random.Random(5), 0
     with Httpd(newest()) as httpd:
         for _ in range(rounds):
             e = Earshot("attach", *PATCH, "-p", str(httpd.pid), "-o", "json")
