@@ -162,6 +162,11 @@ static const char *verifier_message(char *log)
 	return "no message";
 }
 
+bool uprobe_loops_work(void)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1;
+}
+
 /* BPF_LOG_STATS (4): messages and statistics, without the trace of every instruction. */
 enum { LOG_STATS = 4, LOG_SIZE = 64 * 1024 };
 
@@ -175,7 +180,7 @@ static int load_failed(const struct uprobe_means *m, int code, const struct code
 	log = xcalloc(1, LOG_SIZE);
 	fd = load(m, "earshot", c, LOG_STATS, log, LOG_SIZE);
 	close_fd(fd < 0 ? -1 : fd);
-	if (c->funcs && strstr(log, "bpf_loop"))
+	if (c->funcs && !uprobe_loops_work())
 		return err_set(err, -ENOSYS,
 			       "this kernel has no loops for BPF programs (bpf_loop, Linux 5.17), which traced calls "
 			       "and whole structures need");
@@ -389,11 +394,6 @@ static bool multi_works(void)
 		return false;
 	return link_multi(prog, "/", &offset, 1, 0, 0) == -EBADF &&
 	       link_multi(prog, "/", &offset, 1, 0, -1) == -EINVAL;
-}
-
-bool uprobe_loops_work(void)
-{
-	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, BPF_FUNC_loop, NULL) == 1;
 }
 
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err)
