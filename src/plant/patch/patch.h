@@ -58,6 +58,8 @@ struct drain {
 
 struct planter {
 	const char *procfs;
+	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3);
+	void *note_arg;
 	uint32_t ring_bytes, procs;
 	struct hand *hand;
 	int timer;
