@@ -5,8 +5,12 @@
 
 int planter_open(struct observer *ob, const char *name, const struct planter_options *o, struct err *err)
 {
+	struct planter_options with_note = *o;
 	struct err why = {0};
 
+	with_note.note = ob->ops->note;
+	with_note.note_arg = ob->arg;
+	o = &with_note;
 	ob->planting = &planter_uprobe;
 	if (!name || !strcmp(name, planter_uprobe.name))
 		return ob->planting->open(o, &ob->planter, err);

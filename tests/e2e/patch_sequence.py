@@ -11,7 +11,7 @@ import time
 
 from earshot import Earshot, agent, attach, need_earshot
 from probed import changed_text
-from proc import EARSHOT, Skip, public_copy, until
+from proc import EARSHOT, ROOT, Skip, public_copy, until
 from privileges import NOBODY, UserHttpd
 from target import Httpd, built, newest
 from testing import Test, scaled
@@ -24,7 +24,7 @@ def _sequence(minor, mode):
     """tests/unit/patch_sequence_test for longer."""
     test = os.path.join(BUILD, "tests/unit/patch_sequence_test")
     if not os.access(test, os.X_OK):
-        raise Skip("tests/unit/patch_sequence_test is not built")
+        subprocess.run(["make", "-s", f"BUILD={BUILD}", test], cwd=ROOT, check=True, capture_output=True)
     cycles = scaled(30, 10, "PATCH_CYCLES")
     env = {**os.environ, "EARSHOT_PATCH_BINARIES": f"bin/seq-go{minor}-{mode}",
            "EARSHOT_PATCH_CYCLES": str(cycles), "EARSHOT_PATCH_MS": "30"}
@@ -164,7 +164,8 @@ def _traced():
 
 
 def tests():
-    for minor, mode in (("1.19", "sw"), ("1.22", "pie"), ("1.27", "sw")):
+    for minor, mode in (("1.19", "sw"), ("1.21", "cgo"), ("1.22", "pie"), ("1.24", "race"), ("1.27", "sw"),
+                        ("1.27", "cgo"), ("1.27", "race")):
         yield Test(f"sequence-go{minor}-{mode}", lambda m=minor, k=mode: _sequence(m, k), 300)
     yield Test("killed", _killed, 300)
     yield Test("killed-with-hand", _killed_with_hand, 60)

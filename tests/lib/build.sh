@@ -10,7 +10,7 @@
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
-#   seq-go1.XX-{sw,pie,dynlink,cgo,race}   calls functions with consecutive numbers
+#   seq-go1.XX-{sw,pie,cgo,race}           calls functions with consecutive numbers
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -99,7 +99,6 @@ build_httpd() { # MINOR
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" seq "seq-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
-	build "$1" seq "seq-go$1-dynlink" -- -ldflags '-s -w' -gcflags all=-dynlink
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" values "values-go$1-pie-sw" -- -ldflags '-s -w' -buildmode=pie
 	build "$1" seq "seq-go$1-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w'

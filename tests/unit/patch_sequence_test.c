@@ -24,7 +24,7 @@
 #include "target/process.h"
 
 enum { SMALL, LARGE, TEXT, CHOOSE, LEAF, FAIL, SMALL_BACK, LARGE_BACK, TEXT_BACK, CHOOSE_BACK, LEAF_BACK, NPROBES };
-#define WORKERS 3
+#define CYCLES_EACH 10 /* of one planter, which analyses the program once */
 static unsigned refused; /* cycles of a program */
 
 static const struct {
@@ -217,6 +217,7 @@ struct counts {
 	struct line lines[NPROBES][64];
 	uint64_t n[NPROBES];
 	uint64_t missing[NPROBES]; /* numbers that were passed over */
+	uint64_t lost[NPROBES];    /* before */
 	uint64_t bad;
 	char first_bad[200];
 };
@@ -292,7 +293,7 @@ static void observe(struct planter *pl, struct counts *c, uint64_t ns)
 	}
 }
 
-static uint64_t lost_of(struct planter *pl, int k)
+static uint64_t lost_altogether(struct planter *pl, int k)
 {
 	struct losses l = {0};
 
@@ -303,36 +304,49 @@ static uint64_t lost_of(struct planter *pl, int k)
 	return l.count[LOSS_RING_FULL];
 }
 
+static uint64_t lost_of(struct planter *pl, const struct counts *c, int k)
+{
+	return lost_altogether(pl, k) - c->lost[k];
+}
+
 /* A machine that is busy elsewhere can let a ring fill up; each number that is missing was counted then. */
 static void compare(struct planter *pl, const struct counts *c)
 {
 	if (c->bad)
 		fail_msg("%" PRIu64 " numbers are wrong, the first: %s", c->bad, c->first_bad);
 	for (int k = 0; k < NPROBES; k++)
-		if (c->missing[k] > lost_of(pl, k))
+		if (c->missing[k] > lost_of(pl, c, k))
 			fail_msg("%s: %" PRIu64 " numbers are missing, %" PRIu64 " were counted as lost", wanted[k].func,
-				 c->missing[k], lost_of(pl, k));
+				 c->missing[k], lost_of(pl, c, k));
 	for (int k = SMALL; k <= LEAF; k++) { /* in flight at the beginning and at the end */
-		uint64_t in = c->n[k] + lost_of(pl, k), out = c->n[SMALL_BACK + k] + lost_of(pl, SMALL_BACK + k);
+		uint64_t in = c->n[k] + lost_of(pl, c, k), out = c->n[SMALL_BACK + k] + lost_of(pl, c, SMALL_BACK + k);
 
 		if (in > out + 8 || out > in + 8)
 			fail_msg("%s: %" PRIu64 " entries, %" PRIu64 " returns", wanted[k].func, in, out);
 	}
 }
 
-static void cycle(struct program *p, uint64_t ns, uint64_t ret_n[NPROBES])
+static struct planter *open_planter(void)
 {
 	const struct planter_options o = {.procfs = "/proc", .ring_bytes = 8u << 20};
+	struct planter *pl;
+	struct err err = {0};
+
+	if (planter_patch.open(&o, &pl, &err))
+		fail_msg("%s", err.text);
+	return pl;
+}
+
+static void cycle(struct program *p, struct planter *pl, uint64_t ns, uint64_t ret_n[NPROBES])
+{
 	struct counts *c = calloc(1, sizeof(*c));
 	struct plant *plants[NPROBES];
 	struct err errs[NPROBES] = {0};
-	struct planter *pl;
 
-	if (planter_patch.open(&o, &pl, &errs[0]))
-		fail_msg("%s", errs[0].text);
+	for (int k = 0; k < NPROBES; k++)
+		c->lost[k] = lost_altogether(pl, k);
 	planter_patch.plant(pl, &p->target, p->probes, NPROBES, plants, errs);
 	if (errs[0].code == -ETIMEDOUT) { /* a program that it starts takes its time, on a busy machine */
-		planter_patch.close(pl);
 		free(c);
 		refused++;
 		return;
@@ -347,7 +361,7 @@ static void cycle(struct program *p, uint64_t ns, uint64_t ret_n[NPROBES])
 	for (int k = 0; k < NPROBES; k++)
 		ret_n[k] += c->n[k];
 	compare(pl, c);
-	planter_patch.close(pl);
+	planter_patch.forget_target(pl, 7);
 	free(c);
 }
 
@@ -367,16 +381,22 @@ static void each_program(const char *path)
 {
 	unsigned long cycles = setting("EARSHOT_PATCH_CYCLES", 4), ms = setting("EARSHOT_PATCH_MS", 100);
 	struct program *p = calloc(1, sizeof(*p));
+	struct planter *pl = NULL;
 	uint64_t n[NPROBES] = {0}, all = 0;
 
 	refused = 0;
 	start(path, p);
 	prepare(p, path);
 	for (unsigned long i = 0; i < cycles; i++) {
-		cycle(p, ms * 1000000, n);
+		if (i % CYCLES_EACH == 0) {
+			planter_patch.close(pl);
+			pl = open_planter();
+		}
+		cycle(p, pl, ms * 1000000, n);
 		assert_true(alive(p));
 		check_clean(p);
 	}
+	planter_patch.close(pl);
 	usleep(50000);
 	assert_true(alive(p));
 	for (int k = 0; k < NPROBES; k++) {

@@ -44,6 +44,8 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	int r;
 
 	p->procfs = o->procfs;
+	p->note = o->note;
+	p->note_arg = o->note_arg;
 	p->timer = -1;
 	p->join = patch_join_new(o->max_calls);
 	p->aggregates = aggregates_new(o->max_groups);
@@ -153,6 +155,15 @@ static size_t unlist(struct patched *d)
 	return before - kept;
 }
 
+static void leave(struct planter *p, struct patched *d)
+{
+	struct err err = {0};
+
+	if (d->inside && hand_leave(p->hand, d->handle, &err) && p->note)
+		p->note(p->note_arg, "%s", err.text);
+	d->inside = false;
+}
+
 /* Those of d among plants, or all of it when nothing else of d is planted. */
 static void remove_from(struct planter *p, struct patched *d, struct plant *const *plants, size_t n)
 {
@@ -161,8 +172,7 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 	if (!unlist(d) || !d->inside)
 		return;
 	if (!d->plants.len) {
-		hand_leave(p->hand, d->handle, NULL);
-		d->inside = false;
+		leave(p, d);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -176,8 +186,7 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 static void patched_free(struct planter *p, struct patched *d)
 {
 	keep_counts(p, d);
-	if (d->inside)
-		hand_leave(p->hand, d->handle, NULL);
+	leave(p, d);
 	munmap(d->memory, d->bytes);
 	vec_done(&d->plants);
 	free(d->probes);

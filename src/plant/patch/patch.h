@@ -66,6 +66,8 @@ struct gone {                     /* a probe, as far as it is planted no more */
 
 struct planter {
 	const char *procfs;
+	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3);
+	void *note_arg;
 	uint32_t ring_bytes, procs;
 	struct hand *hand;
 	int timer;
