@@ -1,4 +1,5 @@
 """What the parts of the benchmark share: processes, their CPU time and memory, earshot itself."""
+import json
 import os
 import re
 import signal
@@ -126,3 +127,35 @@ class Earshot(Child):
             if m:
                 return int(m[1]), int(m[2]), "nothing" if m[3] == "none lost" else m[3].removeprefix("none lost ")
         raise Failed(f"earshot printed no summary: {self.said()}")
+
+
+class Trace(Child):
+    """earshot trace of a process, its probes in place; what it prints goes nowhere."""
+
+    def __init__(self, pid, question, *options):
+        self.question = question
+        self.out = f"{WORK}/trace.out"
+        super().__init__([EARSHOT, "trace", "-p", str(pid), "--json", *options, question], watch="stderr",
+                         stdout=open(self.out, "w"))
+        try:
+            self.wait_line(r"observing .*\(pid ")
+        except Failed:
+            self.process.kill()
+            raise
+        time.sleep(0.1)
+
+    @property
+    def command_line(self):
+        return " ".join(self.command[:-1]) + f" '{self.question}'"
+
+    def end(self):
+        """The summary."""
+        self.stop()
+        with open(self.out) as f:
+            last = [line for line in f if line.startswith("{")][-1]
+        return json.loads(last)["summary"]
+
+
+def refused(planter, why):
+    """Whether the patch planter did not take the question: then there is a note instead of a row."""
+    return planter == "patch" and "ended: " in str(why)
