@@ -21,6 +21,8 @@
 #include "base/file.h"
 #include "plant/patch/fault.h"
 
+#define BATCH 1000         /* patches written in one stop, some microseconds each */
+#define BATCH_PAUSE_US 1000
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
 #define BEAT_WAIT_US 250000
@@ -325,7 +327,7 @@ static bool publish_list(struct remote *r)
 	return (!bytes || remote_write(r, remote_own(r) + HAND_PAGE, r->patches.data, bytes)) && remote_publish(r);
 }
 
-static int write_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+static int list_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
 {
 	size_t before = r->patches.len;
 
@@ -334,21 +336,49 @@ static int write_patches(struct remote *r, const struct hand_patch *p, size_t n,
 			       HAND_PATCHES_MAX);
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->patches, p[i]);
-	if (!publish_list(r))
-		return remote_gone(r, err);
-	for (size_t i = 0; i < n; i++) {
-		int code = write_code(r, p[i].addr, p[i].new, p[i].n);
+	return publish_list(r) ? 0 : remote_gone(r, err);
+}
 
+/* Lets the process run for a moment. */
+static int let_run(struct remote *r, useconds_t us, struct err *err)
+{
+	int code;
+
+	remote_release(r);
+	usleep(us);
+	code = hold_at_last(r, err);
+	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
+}
+
+static int write_batch(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+{
+	int code = check_bytes(r, p, n, err);
+
+	if (code)
+		return code;
+	for (size_t i = 0; i < n; i++) {
+		code = write_code(r, p[i].addr, p[i].new, p[i].n);
 		if (i == n / 2)
 			fault_slow("slow");
-		if (!code)
-			continue;
-		restore_bytes(r, p, i);
-		r->patches.len = before;
-		publish_list(r);
-		return err_set(err, code, "the code of process %d cannot be written (%s)", r->target.pid, strerror(-code));
+		if (code)
+			return err_set(err, code, "the code of process %d cannot be written (%s)", r->target.pid,
+				       strerror(-code));
 	}
 	return 0;
+}
+
+/* On failure some are in place, and listed. A program that has not begun yet waits for all of them. */
+static int write_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+{
+	int code = list_patches(r, p, n, err);
+
+	for (size_t i = 0; i < n && !code; i += BATCH) {
+		if (i && !r->at_main)
+			code = let_run(r, BATCH_PAUSE_US, err);
+		if (!code)
+			code = write_batch(r, p + i, MIN(n - i, (size_t)BATCH), err);
+	}
+	return code;
 }
 
 int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
@@ -360,7 +390,7 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 		code = remote_gone(r, err);
 	if (!code)
 		code = check_bytes(r, patches, n, err);
-	if (!code)
+	if (!code) /* before the code that needs them */
 		code = remote_install_handlers(r, handlers, err);
 	if (!code)
 		code = write_patches(r, patches, n, err);
@@ -453,17 +483,6 @@ static int unmap_all(struct remote *r, struct err *err)
 	return remote_calls(r, calls, r->page.nmaps, err);
 }
 
-/* Lets the process run for a moment. */
-static int let_run(struct remote *r, struct err *err)
-{
-	int code;
-
-	remote_release(r);
-	usleep(LEAVE_PAUSE_US);
-	code = hold_at_last(r, err);
-	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
-}
-
 static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
 {
 	return err_set(err, -EBUSY,
@@ -481,7 +500,7 @@ static int wait_outside(struct remote *r, struct err *err)
 		still_inside(r, &inside, i == 0);
 		if (!inside.len)
 			return 0;
-		code = let_run(r, err);
+		code = let_run(r, LEAVE_PAUSE_US, err);
 	}
 	if (!code)
 		code = stays_mapped(r, inside.data[0], err);
@@ -506,7 +525,7 @@ static int wait_out_of_handlers(struct remote *r, struct err *err)
 			return 0;
 		if (i == LEAVE_TRIES)
 			return stays_mapped(r, inside->tid, err);
-		code = let_run(r, err);
+		code = let_run(r, LEAVE_PAUSE_US, err);
 		if (code)
 			return code;
 	}
@@ -522,8 +541,12 @@ int remote_leave(struct remote *r, struct err *err)
 	code = hold_at_last(r, err);
 	if (!code && !same_program(r))
 		code = remote_gone(r, err);
+	for (size_t i = BATCH; i < r->patches.len && !code; i += BATCH) {
+		restore_bytes(r, r->patches.data + i, MIN(r->patches.len - i, (size_t)BATCH));
+		code = let_run(r, BATCH_PAUSE_US, err);
+	}
 	if (!code) {
-		restore_bytes(r, r->patches.data, r->patches.len);
+		restore_bytes(r, r->patches.data, MIN(r->patches.len, (size_t)BATCH));
 		r->patches.len = 0;
 		publish_list(r);
 		code = wait_outside(r, err);
