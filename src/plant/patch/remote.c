@@ -25,8 +25,7 @@
 #define BATCH_PAUSE_US 1000
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
-#define BEAT_WAIT_US 250000
-#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun */
+#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; a dead earshot's hand is at work */
 #define HOLD_PAUSE_US 100000
 #define AT_LAST_TRIES 20   /* when something must be taken out */
 
@@ -129,7 +128,7 @@ int remote_hold(struct remote *r, struct err *err)
 	if (r->held)
 		return 0;
 	code = threads_stop(r->target.pid, &r->stopped, err);
-	for (int i = 1; i < HOLD_TRIES && code == -ETIMEDOUT; i++) {
+	for (int i = 1; i < HOLD_TRIES && (code == -ETIMEDOUT || code == -EBUSY); i++) {
 		usleep(HOLD_PAUSE_US);
 		code = threads_stop(r->target.pid, &r->stopped, err);
 	}
@@ -141,8 +140,7 @@ int remote_hold(struct remote *r, struct err *err)
 	return 0;
 }
 
-/* For what must be done: a thread may be in the kernel for a while, a debugger may be there. */
-static int hold_at_last(struct remote *r, struct err *err)
+int remote_hold_at_last(struct remote *r, struct err *err)
 {
 	for (int i = 0;; i++) {
 		int code = remote_hold(r, err);
@@ -346,7 +344,7 @@ static int let_run(struct remote *r, useconds_t us, struct err *err)
 
 	remote_release(r);
 	usleep(us);
-	code = hold_at_last(r, err);
+	code = remote_hold_at_last(r, err);
 	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
 }
 
@@ -409,7 +407,7 @@ static bool listed(const struct hand_patch *p, size_t n, uint64_t addr)
 int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err)
 {
 	size_t kept = 0;
-	int code = hold_at_last(r, err);
+	int code = remote_hold_at_last(r, err);
 
 	if (!code && !same_program(r))
 		code = remote_gone(r, err);
@@ -538,7 +536,7 @@ int remote_leave(struct remote *r, struct err *err)
 	if (!r->page.nmaps)
 		return 0;
 	remote_sort(r->patches.data, r->patches.len);
-	code = hold_at_last(r, err);
+	code = remote_hold_at_last(r, err);
 	if (!code && !same_program(r))
 		code = remote_gone(r, err);
 	for (size_t i = BATCH; i < r->patches.len && !code; i += BATCH) {
@@ -559,107 +557,4 @@ int remote_leave(struct remote *r, struct err *err)
 		code = unmap_all(r, err);
 	remote_release(r);
 	return code == -ESRCH ? 0 : code;
-}
-
-/* ---- what was left ---- */
-
-static uint64_t find_left(int pid)
-{
-	_cleanup_(buf_done) struct buf maps = {0};
-	char path[64], *save = NULL;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
-		return 0;
-	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		uint64_t start, off;
-
-		if (strstr(line, "/memfd:" REMOTE_NAME) &&
-		    sscanf(line, "%" SCNx64 "-%*x %*s %" SCNx64, &start, &off) == 2 && !off)
-			return start;
-	}
-	return 0;
-}
-
-/* Memory that was mapped by one who did not come to write down what: no patch leads there. Held on success. */
-static int take_unsigned(struct remote *r, uint64_t at, struct err *err)
-{
-	_cleanup_(buf_done) struct buf maps = {0};
-	const uint64_t magic = REMOTE_MAGIC;
-	char path[64], *save = NULL;
-	int code = hold_at_last(r, err);
-
-	if (code)
-		return code;
-	if (!remote_read(r, at, &r->page, sizeof(r->page)) || r->page.magic)
-		return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
-	snprintf(path, sizeof(path), "/proc/%d/maps", r->target.pid);
-	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
-		return remote_gone(r, err);
-	r->page = (struct remote_page){.magic = magic};
-	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		struct hand_map *m = &r->page.maps[r->page.nmaps];
-		uint64_t end;
-
-		if (!strstr(line, "/memfd:" REMOTE_NAME) || r->page.nmaps == HAND_MAPS_MAX ||
-		    sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &m->addr, &end, &m->off) != 3)
-			continue;
-		m->len = end - m->addr;
-		if (!m->off) { /* the first is where the list is */
-			struct hand_map own = *m;
-
-			*m = r->page.maps[0];
-			r->page.maps[0] = own;
-		}
-		r->page.nmaps++;
-	}
-	if (!r->page.nmaps || !remote_publish(r) || !remote_write(r, at, &magic, sizeof(magic)))
-		return remote_gone(r, err);
-	return 0;
-}
-
-static int check_left(struct remote *r, uint64_t at, struct err *err)
-{
-	uint64_t beat;
-
-	if (!r->page.magic)
-		return take_unsigned(r, at, err);
-	if (r->page.magic != REMOTE_MAGIC || !r->page.nmaps || r->page.nmaps > HAND_MAPS_MAX ||
-	    r->page.npatches > HAND_PATCHES_MAX || r->page.maps[0].addr != at)
-		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);
-	usleep(BEAT_WAIT_US);
-	if (remote_read(r, at + HAND_BEAT_OFF, &beat, sizeof(beat)) && beat != r->page.beat)
-		return err_set(err, -EBUSY,
-			       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
-			       "use --planter uprobe",
-			       r->target.pid);
-	for (uint64_t i = 0; i < r->page.npatches; i++)
-		remote_read(r, at + HAND_PAGE + i * sizeof(struct hand_patch), vec_add(&r->patches),
-			 sizeof(struct hand_patch));
-	return 0;
-}
-
-int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err)
-{
-	uint64_t at = find_left(t->pid);
-	struct remote r;
-	int code;
-
-	*ret_found = false;
-	if (!at)
-		return 0;
-	code = remote_open(t, &r, err);
-	if (code)
-		return code;
-	if (!remote_read(&r, at, &r.page, sizeof(r.page)))
-		code = remote_gone(&r, err);
-	if (!code)
-		code = check_left(&r, at, err);
-	if (code) {
-		remote_done(&r);
-		return code;
-	}
-	*ret = r;
-	*ret_found = true;
-	return 0;
 }
