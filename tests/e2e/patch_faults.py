@@ -57,8 +57,8 @@ def hands():
             stat = open(f"/proc/{pid}/stat").read()
         except OSError:
             continue
-        if "(earshot-hand) " in stat and stat.rsplit(")", 1)[1].split()[:2] not in (["Z", "1"],) \
-                and stat.rsplit(")", 1)[1].split()[1] == "1":
+        state, parent = stat.rsplit(")", 1)[1].split()[:2]
+        if "(earshot-hand) " in stat and parent == "1" and state != "Z":
             yield int(pid)
 
 
