@@ -7,13 +7,15 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 from earshot import Earshot, agent, attach, need_earshot
 from probed import changed_text
 from proc import EARSHOT, ROOT, Skip, public_copy, until
 from privileges import NOBODY, UserHttpd
-from target import Httpd, built, newest
+from services import SERVICES
+from target import Httpd, built, get, newest
 from testing import Test, scaled
 
 BUILD = os.path.dirname(EARSHOT)
@@ -108,6 +110,38 @@ def _unprivileged():
         assert not changed_text(httpd.pid) and not _left(httpd.pid)
 
 
+def _large(release):
+    """Thousands of functions of a stripped server of Debian, under load."""
+    need_earshot(root=False)
+    cycles, stop, failed = scaled(3, 1, "PATCH_LARGE"), threading.Event(), []
+    planted = pauses = ""
+    with SERVICES["prometheus"](release) as service:
+        def load():
+            while not stop.is_set():
+                try:
+                    get(service.port, "/metrics")
+                except OSError as e:
+                    failed.append(e)
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            for _ in range(cycles):
+                with Earshot("trace", *PATCH, "--yes", "-p", str(service.pid), "--for", "1s", "-o", "/dev/null",
+                             "net/http.* if latency > 1000s",
+                             "github.com/prometheus/prometheus/*.* if latency > 1000s") as e:
+                    assert e.wait(200) == 0, e.err()[-2000:]
+                    planted, pauses = (re.search(p, e.err()).group() for p in
+                                       (r"\d+ probes planted", r"stopped for [\d.]+ \S+"))
+                assert not changed_text(service.pid) and not _left(service.pid)
+        finally:
+            stop.set()
+            thread.join()
+        assert not failed, failed[:3]
+        service.unharmed()
+    return f"{cycles} cycles, {planted}, {pauses}"
+
+
 def _two():
     """A second one is refused with the reason, and the first is none the worse."""
     need_earshot(root=False)
@@ -170,6 +204,7 @@ def tests():
     yield Test("killed", _killed, 300)
     yield Test("killed-with-hand", _killed_with_hand, 60)
     yield Test("unprivileged", _unprivileged, 60)
+    yield Test("large", lambda: _large("trixie"), 600)
     yield Test("two", _two, 60)
     yield Test("seccomp", _seccomp, 60)
     yield Test("traced", _traced, 60)

@@ -66,7 +66,10 @@ struct hand_mapped {
 int hand_map(struct hand *h, const struct hand_target *t, const struct hand_map *maps, size_t n, uint64_t bytes,
 	     struct hand_mapped *ret, struct err *err);
 
-/* handlers: for SIGSEGV and SIGBUS; zeros leave what is there. ret: for how long the process was stopped. */
+/*
+ * handlers: for SIGSEGV and SIGBUS; zeros leave what is there. ret: for how long the process was stopped, altogether: many
+ * patches are put in by many short stops. On failure some may be in place: hand_leave is to follow.
+ */
 int hand_patch(struct hand *h, uint32_t handle, const struct hand_patch *patches, size_t n,
 	       const uint64_t handlers[2], uint64_t *ret_pause_ns, struct err *err);
 /* Restores the bytes of some. */

@@ -21,10 +21,11 @@
 #include "base/file.h"
 #include "plant/patch/fault.h"
 
+#define BATCH 1000         /* patches written in one stop, some microseconds each */
+#define BATCH_PAUSE_US 1000
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
-#define BEAT_WAIT_US 250000
-#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun */
+#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; a dead earshot's hand is at work */
 #define HOLD_PAUSE_US 100000
 #define AT_LAST_TRIES 20   /* when something must be taken out */
 
@@ -127,7 +128,7 @@ int remote_hold(struct remote *r, struct err *err)
 	if (r->held)
 		return 0;
 	code = threads_stop(r->target.pid, &r->stopped, err);
-	for (int i = 1; i < HOLD_TRIES && code == -ETIMEDOUT; i++) {
+	for (int i = 1; i < HOLD_TRIES && (code == -ETIMEDOUT || code == -EBUSY); i++) {
 		usleep(HOLD_PAUSE_US);
 		code = threads_stop(r->target.pid, &r->stopped, err);
 	}
@@ -139,8 +140,7 @@ int remote_hold(struct remote *r, struct err *err)
 	return 0;
 }
 
-/* For what must be done: a thread may be in the kernel for a while, a debugger may be there. */
-static int hold_at_last(struct remote *r, struct err *err)
+int remote_hold_at_last(struct remote *r, struct err *err)
 {
 	for (int i = 0;; i++) {
 		int code = remote_hold(r, err);
@@ -325,7 +325,7 @@ static bool publish_list(struct remote *r)
 	return (!bytes || remote_write(r, remote_own(r) + HAND_PAGE, r->patches.data, bytes)) && remote_publish(r);
 }
 
-static int write_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+static int list_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
 {
 	size_t before = r->patches.len;
 
@@ -334,21 +334,49 @@ static int write_patches(struct remote *r, const struct hand_patch *p, size_t n,
 			       HAND_PATCHES_MAX);
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->patches, p[i]);
-	if (!publish_list(r))
-		return remote_gone(r, err);
-	for (size_t i = 0; i < n; i++) {
-		int code = write_code(r, p[i].addr, p[i].new, p[i].n);
+	return publish_list(r) ? 0 : remote_gone(r, err);
+}
 
+/* Lets the process run for a moment. */
+static int let_run(struct remote *r, useconds_t us, struct err *err)
+{
+	int code;
+
+	remote_release(r);
+	usleep(us);
+	code = remote_hold_at_last(r, err);
+	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
+}
+
+static int write_batch(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+{
+	int code = check_bytes(r, p, n, err);
+
+	if (code)
+		return code;
+	for (size_t i = 0; i < n; i++) {
+		code = write_code(r, p[i].addr, p[i].new, p[i].n);
 		if (i == n / 2)
 			fault_slow("slow");
-		if (!code)
-			continue;
-		restore_bytes(r, p, i);
-		r->patches.len = before;
-		publish_list(r);
-		return err_set(err, code, "the code of process %d cannot be written (%s)", r->target.pid, strerror(-code));
+		if (code)
+			return err_set(err, code, "the code of process %d cannot be written (%s)", r->target.pid,
+				       strerror(-code));
 	}
 	return 0;
+}
+
+/* On failure some are in place, and listed. A program that has not begun yet waits for all of them. */
+static int write_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+{
+	int code = list_patches(r, p, n, err);
+
+	for (size_t i = 0; i < n && !code; i += BATCH) {
+		if (i && !r->at_main)
+			code = let_run(r, BATCH_PAUSE_US, err);
+		if (!code)
+			code = write_batch(r, p + i, MIN(n - i, (size_t)BATCH), err);
+	}
+	return code;
 }
 
 int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
@@ -360,7 +388,7 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 		code = remote_gone(r, err);
 	if (!code)
 		code = check_bytes(r, patches, n, err);
-	if (!code)
+	if (!code) /* before the code that needs them */
 		code = remote_install_handlers(r, handlers, err);
 	if (!code)
 		code = write_patches(r, patches, n, err);
@@ -379,7 +407,7 @@ static bool listed(const struct hand_patch *p, size_t n, uint64_t addr)
 int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err)
 {
 	size_t kept = 0;
-	int code = hold_at_last(r, err);
+	int code = remote_hold_at_last(r, err);
 
 	if (!code && !same_program(r))
 		code = remote_gone(r, err);
@@ -453,17 +481,6 @@ static int unmap_all(struct remote *r, struct err *err)
 	return remote_calls(r, calls, r->page.nmaps, err);
 }
 
-/* Lets the process run for a moment. */
-static int let_run(struct remote *r, struct err *err)
-{
-	int code;
-
-	remote_release(r);
-	usleep(LEAVE_PAUSE_US);
-	code = hold_at_last(r, err);
-	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
-}
-
 static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
 {
 	return err_set(err, -EBUSY,
@@ -481,7 +498,7 @@ static int wait_outside(struct remote *r, struct err *err)
 		still_inside(r, &inside, i == 0);
 		if (!inside.len)
 			return 0;
-		code = let_run(r, err);
+		code = let_run(r, LEAVE_PAUSE_US, err);
 	}
 	if (!code)
 		code = stays_mapped(r, inside.data[0], err);
@@ -506,7 +523,7 @@ static int wait_out_of_handlers(struct remote *r, struct err *err)
 			return 0;
 		if (i == LEAVE_TRIES)
 			return stays_mapped(r, inside->tid, err);
-		code = let_run(r, err);
+		code = let_run(r, LEAVE_PAUSE_US, err);
 		if (code)
 			return code;
 	}
@@ -519,11 +536,15 @@ int remote_leave(struct remote *r, struct err *err)
 	if (!r->page.nmaps)
 		return 0;
 	remote_sort(r->patches.data, r->patches.len);
-	code = hold_at_last(r, err);
+	code = remote_hold_at_last(r, err);
 	if (!code && !same_program(r))
 		code = remote_gone(r, err);
+	for (size_t i = BATCH; i < r->patches.len && !code; i += BATCH) {
+		restore_bytes(r, r->patches.data + i, MIN(r->patches.len - i, (size_t)BATCH));
+		code = let_run(r, BATCH_PAUSE_US, err);
+	}
 	if (!code) {
-		restore_bytes(r, r->patches.data, r->patches.len);
+		restore_bytes(r, r->patches.data, MIN(r->patches.len, (size_t)BATCH));
 		r->patches.len = 0;
 		publish_list(r);
 		code = wait_outside(r, err);
@@ -536,107 +557,4 @@ int remote_leave(struct remote *r, struct err *err)
 		code = unmap_all(r, err);
 	remote_release(r);
 	return code == -ESRCH ? 0 : code;
-}
-
-/* ---- what was left ---- */
-
-static uint64_t find_left(int pid)
-{
-	_cleanup_(buf_done) struct buf maps = {0};
-	char path[64], *save = NULL;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
-		return 0;
-	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		uint64_t start, off;
-
-		if (strstr(line, "/memfd:" REMOTE_NAME) &&
-		    sscanf(line, "%" SCNx64 "-%*x %*s %" SCNx64, &start, &off) == 2 && !off)
-			return start;
-	}
-	return 0;
-}
-
-/* Memory that was mapped by one who did not come to write down what: no patch leads there. Held on success. */
-static int take_unsigned(struct remote *r, uint64_t at, struct err *err)
-{
-	_cleanup_(buf_done) struct buf maps = {0};
-	const uint64_t magic = REMOTE_MAGIC;
-	char path[64], *save = NULL;
-	int code = hold_at_last(r, err);
-
-	if (code)
-		return code;
-	if (!remote_read(r, at, &r->page, sizeof(r->page)) || r->page.magic)
-		return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
-	snprintf(path, sizeof(path), "/proc/%d/maps", r->target.pid);
-	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
-		return remote_gone(r, err);
-	r->page = (struct remote_page){.magic = magic};
-	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		struct hand_map *m = &r->page.maps[r->page.nmaps];
-		uint64_t end;
-
-		if (!strstr(line, "/memfd:" REMOTE_NAME) || r->page.nmaps == HAND_MAPS_MAX ||
-		    sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &m->addr, &end, &m->off) != 3)
-			continue;
-		m->len = end - m->addr;
-		if (!m->off) { /* the first is where the list is */
-			struct hand_map own = *m;
-
-			*m = r->page.maps[0];
-			r->page.maps[0] = own;
-		}
-		r->page.nmaps++;
-	}
-	if (!r->page.nmaps || !remote_publish(r) || !remote_write(r, at, &magic, sizeof(magic)))
-		return remote_gone(r, err);
-	return 0;
-}
-
-static int check_left(struct remote *r, uint64_t at, struct err *err)
-{
-	uint64_t beat;
-
-	if (!r->page.magic)
-		return take_unsigned(r, at, err);
-	if (r->page.magic != REMOTE_MAGIC || !r->page.nmaps || r->page.nmaps > HAND_MAPS_MAX ||
-	    r->page.npatches > HAND_PATCHES_MAX || r->page.maps[0].addr != at)
-		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);
-	usleep(BEAT_WAIT_US);
-	if (remote_read(r, at + HAND_BEAT_OFF, &beat, sizeof(beat)) && beat != r->page.beat)
-		return err_set(err, -EBUSY,
-			       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
-			       "use --planter uprobe",
-			       r->target.pid);
-	for (uint64_t i = 0; i < r->page.npatches; i++)
-		remote_read(r, at + HAND_PAGE + i * sizeof(struct hand_patch), vec_add(&r->patches),
-			 sizeof(struct hand_patch));
-	return 0;
-}
-
-int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err)
-{
-	uint64_t at = find_left(t->pid);
-	struct remote r;
-	int code;
-
-	*ret_found = false;
-	if (!at)
-		return 0;
-	code = remote_open(t, &r, err);
-	if (code)
-		return code;
-	if (!remote_read(&r, at, &r.page, sizeof(r.page)))
-		code = remote_gone(&r, err);
-	if (!code)
-		code = check_left(&r, at, err);
-	if (code) {
-		remote_done(&r);
-		return code;
-	}
-	*ret = r;
-	*ret_found = true;
-	return 0;
 }

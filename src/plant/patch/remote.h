@@ -55,7 +55,7 @@ int remote_leave(struct remote *r, struct err *err);
 /* What a dead earshot left in the process, as a remote to be left. */
 int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err);
 
-/* ---- what remote.c and remote_map.c share ---- */
+/* ---- what remote.c, remote_map.c and remote_left.c share ---- */
 
 bool remote_read(const struct remote *r, uint64_t addr, void *p, size_t n);
 bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n); /* what is mapped writable */
@@ -63,6 +63,8 @@ uint64_t remote_own(const struct remote *r);     /* the address of the hand's pa
 bool remote_publish(const struct remote *r);     /* puts r->page there */
 bool remote_same_code(const struct remote *r);   /* the instruction to borrow is there, in what the process runs now */
 int remote_hold(struct remote *r, struct err *err);
+/* For what must be done: a thread may be in the kernel for a while, a debugger may be there. */
+int remote_hold_at_last(struct remote *r, struct err *err);
 void remote_release(struct remote *r);
 int remote_gone(const struct remote *r, struct err *err); /* -ESRCH with the sentence */
 int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err);
