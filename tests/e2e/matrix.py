@@ -5,7 +5,7 @@ the same with probes planted from inside."""
 import subprocess
 
 from cases import expectations, plan
-from earshot import PLANTER, Earshot, attach, losses, need_earshot
+from earshot import Earshot, attach, losses, need_earshot, patched, planter
 from proc import EARSHOT, clean_env
 from spans import check
 from target import MINORS, MODES, Httpd, built, send
@@ -58,8 +58,8 @@ def _run(minor, mode):
     need_earshot()
     path = built(minor, mode)
 
-    planter = ["--planter", PLANTER] if PLANTER else []
-    with Httpd(path, prefix=[EARSHOT, "run", *planter, "-o", "json", "--"],
+    chosen = ["--planter", planter()] if planter() else []
+    with Httpd(path, prefix=[EARSHOT, "run", *chosen, "-o", "json", "--"],
                process=lambda argv, env: Earshot(*argv[1:], env=env)) as httpd:
         earshot = httpd.process
         want = exercise(httpd, earshot)

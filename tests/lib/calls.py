@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from earshot import Earshot, need_earshot
+from earshot import Earshot, need_earshot, planter
 from govalue import ALL, fits
 from probed import changed_text
 from proc import BIN, EARSHOT, Process, Skip, run_once, until
@@ -168,6 +168,10 @@ class Trace(Earshot):
         self.no_sanitizer()
         return self.calls()
 
+    def refused(self):
+        """The functions that could not be patched: what it said of each."""
+        return dict(re.findall(r"(main\.\S+) cannot be patched in the process: (.+)", self.err()))
+
     def no_sanitizer(self):
         assert "Sanitizer" not in self.err() and "runtime error" not in self.err(), self.err()
 
@@ -183,6 +187,8 @@ def trace(path, questions, scenarios, options=(), procs=0, limits=ALL):
                 said += program.ask(name, count)[0]
             seen = t.end()
         nothing_left(program)
+        if planter() == "patch":  # not every function can be: then it says why
+            said = [c for c in said if c["func"] not in t.refused()]
         return said, seen, t
 
 

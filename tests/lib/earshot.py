@@ -6,9 +6,26 @@ import time
 
 from proc import EARSHOT, Process, Skip, clean_env, json_lines, until
 from target import get
+from testing import Test
 
 CANARY = "earshot-canary"
-PLANTER = os.environ.get("EARSHOT_PLANTER")  # for all of run and attach: uprobe, patch, auto
+_planter = [os.environ.get("EARSHOT_PLANTER")]  # for all of run, attach and trace: uprobe, patch, auto
+
+
+def planter():
+    """--planter of what is started now; None: it chooses itself."""
+    return _planter[-1]
+
+
+def patched(test):
+    """The same test with --planter patch; its name says so."""
+    def run():
+        _planter.append("patch")
+        try:
+            return test.run()
+        finally:
+            _planter.pop()
+    return Test(f"{test.name}-patch", run, test.seconds)
 
 
 def need_earshot(root=True):
@@ -28,8 +45,8 @@ class Earshot(Process):
 
     def __init__(self, *args, prefix=(), binary=EARSHOT, env=None, **kw):
         need_earshot(root=False)
-        if PLANTER and args and args[0] in ("run", "attach"):
-            args = (args[0], "--planter", PLANTER, *args[1:])
+        if planter() and args and args[0] in ("run", "attach", "trace"):
+            args = (args[0], "--planter", planter(), *args[1:])
         super().__init__([*prefix, binary, *args], env=env or clean_env(), **kw)
 
     def objects(self):

@@ -28,13 +28,16 @@ static void rings_init(struct rings *r)
 	r->d.area = (struct patch_area *)(void *)(r->d.memory + OWN);
 	*r->d.area = r->d.layout;
 	r->p.patched = &r->d;
-	r->p.calls = calls_new();
-	calls_add_probe(r->p.calls, 1, PROGRAM_POINT, 0);
+	r->d.nprobes = 1;
+	r->p.aggregates = aggregates_new(0);
+	r->p.join = patch_join_new(0);
+	patch_join_add(r->p.join, 1, PROGRAM_POINT, 0, 0);
 }
 
 static void rings_done(struct rings *r)
 {
-	calls_free(r->p.calls);
+	patch_join_free(r->p.join);
+	aggregates_free(r->p.aggregates);
 	drain_done(&r->p.drain);
 	free(r->d.memory);
 }

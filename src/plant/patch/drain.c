@@ -66,6 +66,20 @@ static struct patch_slot *slot_at(const struct patched *d, uint32_t i)
 	return (struct patch_slot *)(void *)((char *)d->area + d->layout.slots_off + (uint64_t)i * d->layout.slot_bytes);
 }
 
+static void look_for_loss(struct planter *p, struct patched *d)
+{
+	const struct patch_counts *counts = (const void *)((const char *)d->area + d->layout.counts_off);
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < d->nprobes; i++)
+		n += __atomic_load_n(&counts[i].loss[LOSS_RING_FULL], __ATOMIC_RELAXED);
+	if (n == d->ring_full)
+		return;
+	d->ring_full = n;
+	p->drain.losing = true;
+	patch_join_lost(p->join, d->target);
+}
+
 void drain_one(struct planter *p, struct patched *d)
 {
 	uint64_t *beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF);
@@ -74,6 +88,7 @@ void drain_one(struct planter *p, struct patched *d)
 	__atomic_store_n(beat, *beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < d->layout.procs + d->layout.extra; i++)
 		drain_slot(p, d, slot_at(d, i));
+	look_for_loss(p, d);
 	if (!__atomic_load_n(&d->area->on, __ATOMIC_ACQUIRE))
 		__atomic_store_n(&d->area->on, 1, __ATOMIC_RELEASE);
 }
@@ -110,9 +125,36 @@ static void keep(struct drain *d, size_t first)
 	}
 }
 
+struct wanting {
+	struct aggregates *aggregates;
+	plant_event_fn fn;
+	void *arg;
+};
+
+static void on_joined(void *arg, const void *sample, size_t size)
+{
+	const struct wanting *w = arg;
+
+	if (aggregates_take(w->aggregates, sample, size))
+		w->fn(w->arg, sample, size);
+}
+
+static void take_waiting(struct planter *p, const struct waiting *at, struct wanting *w)
+{
+	const char *record = p->drain.bytes.data + at->off;
+	struct event e;
+
+	if (event_decode(record, at->size, &e))
+		patch_join_take(p->join, record, on_joined, w);
+	else
+		p->drain.damaged++;
+}
+
 int drain_all(struct planter *p, plant_event_fn fn, void *arg)
 {
+	struct wanting wanting = {p->aggregates, fn, arg};
 	struct drain *d = &p->drain;
+	bool lost_before = TAKE(d->losing);
 	uint64_t until;
 	size_t n;
 
@@ -121,10 +163,11 @@ int drain_all(struct planter *p, plant_event_fn fn, void *arg)
 	for (struct patched *at = p->patched; at; at = at->next)
 		if (at->memory)
 			drain_one(p, at);
+	patch_join_losing(p->join, d->losing || lost_before);
 	if (d->records.len)
 		qsort(d->records.data, d->records.len, sizeof(*d->records.data), by_time);
 	for (n = 0; n < d->records.len && (int64_t)(until - d->records.data[n].tsc) >= 0; n++)
-		calls_record(p->calls, d->bytes.data + d->records.data[n].off, d->records.data[n].size, fn, arg);
+		take_waiting(p, &d->records.data[n], &wanting);
 	keep(d, n);
 	return (int)n;
 }

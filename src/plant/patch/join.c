@@ -7,9 +7,23 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-struct open_call {
-	uint64_t func, order;
+#define OPEN_DEFAULT 65536
+#define SECOND 1000000000u
+
+struct joined {                        /* a probe */
+	bool known;                    /* else only its control is */
+	enum program_role role;
 	uint32_t group;
+	uint64_t func;
+	struct plant_control control;
+	uint64_t passed;               /* of control.every */
+	uint64_t second, in_second;    /* of control.per_second */
+	struct losses losses;
+};
+
+struct open_call {
+	struct joined *of;
+	uint64_t order;
 	bool unsure;                   /* its return may have been lost */
 	struct event_header *record;   /* owned: the whole record */
 };
@@ -21,18 +35,19 @@ struct goroutine {
 };
 
 struct patch_join {
+	struct map probes;             /* id + 1 → struct joined */
 	struct map goroutines;         /* by goroutine_key */
 	size_t open, max_open;
 	uint64_t order;
+	bool losing;
 	struct buf sample;
-	struct losses losses;
 };
 
 struct patch_join *patch_join_new(size_t max_open)
 {
 	struct patch_join *j = xcalloc(1, sizeof(*j));
 
-	j->max_open = max_open;
+	j->max_open = max_open ? max_open : OPEN_DEFAULT;
 	return j;
 }
 
@@ -46,16 +61,69 @@ static void goroutine_free(struct goroutine *g)
 
 void patch_join_free(struct patch_join *j)
 {
-	uint64_t key;
 	void *value;
 
 	if (!j)
 		return;
-	for (size_t i = 0; map_next(&j->goroutines, &i, &key, &value);)
+	for (size_t i = 0; map_next(&j->goroutines, &i, NULL, &value);)
 		goroutine_free(value);
+	for (size_t i = 0; map_next(&j->probes, &i, NULL, &value);)
+		free(value);
 	map_done(&j->goroutines);
+	map_done(&j->probes);
 	buf_done(&j->sample);
 	free(j);
+}
+
+static struct joined *joined_of(struct patch_join *j, uint32_t probe)
+{
+	struct joined *of = map_get(&j->probes, probe + UINT64_C(1));
+
+	if (!of) {
+		of = xcalloc(1, sizeof(*of));
+		map_set(&j->probes, probe + UINT64_C(1), of);
+	}
+	return of;
+}
+
+void patch_join_add(struct patch_join *j, uint32_t probe, enum program_role role, uint32_t group, uint64_t func)
+{
+	struct joined *of = joined_of(j, probe);
+
+	if (of->known)
+		return;
+	of->known = true;
+	of->role = role;
+	of->group = group;
+	of->func = func;
+}
+
+void patch_join_control(struct patch_join *j, uint32_t probe, const struct plant_control *c)
+{
+	joined_of(j, probe)->control = *c;
+}
+
+/* What the control lets through, by the time of the event. */
+static bool admitted(struct joined *of, const struct event_header *h)
+{
+	const struct plant_control *c = &of->control;
+	uint64_t second = h->time_ns / SECOND;
+
+	if (c->every > 1 && of->passed++ % c->every) {
+		of->losses.count[LOSS_EVERY]++;
+		return false;
+	}
+	if (!c->per_second)
+		return true;
+	if (second != of->second)
+		of->in_second = 0;
+	of->second = second;
+	if (of->in_second >= c->per_second) {
+		of->losses.count[LOSS_RATE_LIMITED]++;
+		return false;
+	}
+	of->in_second++;
+	return true;
 }
 
 /* Go counts goroutines up from 1: 2^40 are years of them. */
@@ -111,13 +179,14 @@ static void unwind(struct patch_join *j, struct goroutine *g, size_t i, uint64_t
 		   void *arg)
 {
 	bool unsure = g->calls.data[i].unsure && !said;
+	struct joined *of = g->calls.data[i].of;
 	_cleanup_(cleanup_free) struct event_header *call = remove_call(j, g, i);
 	struct event_header end = {.size = sizeof(end), .version = EVENT_VERSION, .kind = EVENT_UNWOUND,
 				   .probe = call->probe, .target = call->target, .time_ns = time,
 				   .goid = call->goid, .depth = call->depth};
 
 	if (unsure)
-		j->losses.count[LOSS_UNPAIRED_START]++;
+		of->losses.count[LOSS_UNPAIRED_START]++;
 	else
 		give(j, &end, call, fn, arg);
 }
@@ -129,48 +198,46 @@ static void unwind_deeper(struct patch_join *j, struct goroutine *g, const struc
 		unwind(j, g, g->calls.len - 1, h->time_ns, said, fn, arg);
 }
 
-static void call_begins(struct patch_join *j, const struct patch_join_probe *of, const struct event_header *h,
-			plant_event_fn fn, void *arg)
+static void call_begins(struct patch_join *j, struct joined *of, const struct event_header *h, plant_event_fn fn,
+			void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, true);
-	struct event_header *record;
+	bool full;
 
 	unwind_deeper(j, g, h, false, fn, arg);
 	for (size_t i = g->calls.len; i-- && g->calls.data[i].record->depth == h->depth;)
-		if (g->calls.data[i].group == of->group || g->calls.data[i].func != of->func)
+		if (g->calls.data[i].of->group == of->group || g->calls.data[i].of->func != of->func)
 			unwind(j, g, i, h->time_ns, false, fn, arg);
-	if (j->open >= j->max_open) {
-		j->losses.count[LOSS_CALLS_FULL]++;
-		goroutine_put(j, h, g);
-		return;
+	full = j->open >= j->max_open;
+	of->losses.count[LOSS_CALLS_FULL] += full;
+	if (!full && admitted(of, h)) {
+		struct event_header *record = xmalloc(h->size);
+
+		memcpy(record, h, h->size);
+		vec_push(&g->calls, ((struct open_call){.of = of, .order = j->order++, .unsure = j->losing,
+							.record = record}));
+		j->open++;
 	}
-	record = xmalloc(h->size);
-	memcpy(record, h, h->size);
-	vec_push(&g->calls, ((struct open_call){.func = of->func, .order = j->order++, .group = of->group,
-						.record = record}));
-	j->open++;
+	goroutine_put(j, h, g);
 }
 
-static void call_returns(struct patch_join *j, const struct patch_join_probe *of, const struct event_header *h,
+/* A return without its call says nothing: the entry was before us, or left out. */
+static void call_returns(struct patch_join *j, const struct joined *of, const struct event_header *h,
 			 plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, false);
 	size_t i;
 
-	if (!g) {
-		j->losses.count[LOSS_UNPAIRED_END]++;
+	if (!g)
 		return;
-	}
 	unwind_deeper(j, g, h, false, fn, arg);
 	for (i = g->calls.len; i; i--)
-		if (g->calls.data[i - 1].record->depth == h->depth && g->calls.data[i - 1].group == of->group)
+		if (g->calls.data[i - 1].record->depth == h->depth && g->calls.data[i - 1].of->group == of->group)
 			break;
 	if (i) {
 		_cleanup_(cleanup_free) struct event_header *call = remove_call(j, g, i - 1);
 
 		give(j, h, call, fn, arg);
-	} else {
-		j->losses.count[LOSS_UNPAIRED_END]++;
 	}
 	goroutine_put(j, h, g);
 }
@@ -185,24 +252,30 @@ static void calls_unwind(struct patch_join *j, const struct event_header *h, pla
 	goroutine_put(j, h, g);
 }
 
-void patch_join_take(struct patch_join *j, const struct patch_join_probe *of, const void *record,
-		     plant_event_fn fn, void *arg)
+void patch_join_take(struct patch_join *j, const void *record, plant_event_fn fn, void *arg)
 {
+	static const enum event_kind kinds[] = {
+		[PROGRAM_POINT] = EVENT_POINT,	  [PROGRAM_ENTRY] = EVENT_CALL,	  [PROGRAM_RETURN] = EVENT_RETURN,
+		[PROGRAM_UNWIND] = EVENT_UNWOUND, [PROGRAM_EXIT] = EVENT_UNWOUND,
+	};
 	const struct event_header *h = record;
+	struct joined *of = map_get(&j->probes, h->probe + UINT64_C(1));
 
-	switch (h->kind) {
-	case EVENT_CALL:
+	if (!of || !of->known || h->kind != kinds[of->role])
+		return;
+	if (h->kind == EVENT_CALL)
 		call_begins(j, of, h, fn, arg);
-		break;
-	case EVENT_RETURN:
+	else if (h->kind == EVENT_RETURN)
 		call_returns(j, of, h, fn, arg);
-		break;
-	case EVENT_UNWOUND:
+	else if (h->kind == EVENT_UNWOUND)
 		calls_unwind(j, h, fn, arg);
-		break;
-	default:
+	else if (admitted(of, h))
 		fn(arg, record, h->size);
-	}
+}
+
+void patch_join_losing(struct patch_join *j, bool losing)
+{
+	j->losing = losing;
 }
 
 void patch_join_lost(struct patch_join *j, uint32_t target)
@@ -240,7 +313,7 @@ int patch_join_open_calls(struct patch_join *j, uint32_t target, bool take, plan
 	}
 	if (all.len)
 		qsort(all.data, all.len, sizeof(*all.data), by_order);
-	for (size_t i = 0; i < all.len; i++)
+	for (size_t i = 0; i < all.len && fn; i++)
 		fn(arg, all.data[i].record, all.data[i].record->size);
 	n = (int)all.len;
 	vec_done(&all);
@@ -267,8 +340,15 @@ void patch_join_forget(struct patch_join *j, uint32_t target)
 	vec_done(&keys);
 }
 
-void patch_join_losses(const struct patch_join *j, struct losses *ret)
+void patch_join_losses(const struct patch_join *j, uint32_t probe, struct losses *ret)
 {
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		ret->count[i] += j->losses.count[i];
+	uint64_t key;
+	void *value;
+
+	for (size_t i = 0; map_next(&j->probes, &i, &key, &value);) {
+		const struct joined *of = value;
+
+		for (size_t k = 0; k < LOSS_COUNT && (!probe || key == probe + UINT64_C(1)); k++)
+			ret->count[k] += of->losses.count[k];
+	}
 }

@@ -13,27 +13,30 @@
 
 struct patch_join;
 
-/* Of the record's probe. */
-struct patch_join_probe {
-	uint32_t group;  /* call_group */
-	uint64_t func;   /* tells functions apart: the address of the entry site */
-};
-
-struct patch_join *patch_join_new(size_t max_open); /* calls open at once; more are dropped and counted */
+struct patch_join *patch_join_new(size_t max_open); /* calls open at once; more are dropped and counted. 0: the default */
 void patch_join_free(struct patch_join *j);         /* NULL ok */
 
-/* Record: one that event_decode takes. What is handed over is valid during the call. */
-void patch_join_take(struct patch_join *j, const struct patch_join_probe *of, const void *record,
-		     plant_event_fn fn, void *arg);
+/* A probe's part in calls. func tells functions apart (the address of the entry); nothing when the probe is known. */
+void patch_join_add(struct patch_join *j, uint32_t probe, enum program_role role, uint32_t group, uint64_t func);
+/* As planter_ops.control, of a probe that may be added later. Applied to points and entries when they are taken. */
+void patch_join_control(struct patch_join *j, uint32_t probe, const struct plant_control *c);
+
+/*
+ * Record: one that event_decode takes; those of probes that are not known, or of another kind than their role's, are
+ * dropped. What is handed over is valid during the call.
+ */
+void patch_join_take(struct patch_join *j, const void *record, plant_event_fn fn, void *arg);
 /*
  * Records of the process were lost (a ring was full). The calls that are open now may have returned unseen: where
  * nothing says that they were unwound, they are dropped and counted.
  */
 void patch_join_lost(struct patch_join *j, uint32_t target);
+/* Whether records are lost at this time: then it is the same with calls that begin. */
+void patch_join_losing(struct patch_join *j, bool losing);
 /* As planter_ops.open_calls: a lone EVENT_CALL each, oldest first. */
 int patch_join_open_calls(struct patch_join *j, uint32_t target, bool take, plant_event_fn fn, void *arg);
 void patch_join_forget(struct patch_join *j, uint32_t target);
-/* Adds LOSS_CALLS_FULL, LOSS_UNPAIRED_START and LOSS_UNPAIRED_END. */
-void patch_join_losses(const struct patch_join *j, struct losses *ret);
+/* Adds LOSS_CALLS_FULL, LOSS_UNPAIRED_START, LOSS_EVERY and LOSS_RATE_LIMITED; of one probe, or (0) of all. */
+void patch_join_losses(const struct patch_join *j, uint32_t probe, struct losses *ret);
 
 #endif

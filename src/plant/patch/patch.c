@@ -43,7 +43,8 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 
 	p->procfs = o->procfs;
 	p->timer = -1;
-	p->calls = calls_new();
+	p->join = patch_join_new(o->max_calls);
+	p->aggregates = aggregates_new(o->max_groups);
 	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
 	p->ring_bytes = ring_size(o, p->procs);
 	r = tsc_clock_start(p->procfs, &p->clock, err);
@@ -61,6 +62,12 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 
 /* ---- losses ---- */
 
+static void losses_add(struct losses *l, const struct losses *more)
+{
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		l->count[i] += more->count[i];
+}
+
 static void add_counts(struct losses *l, const struct patch_counts *c)
 {
 	for (size_t i = 0; i < PATCH_LOSSES; i++)
@@ -74,10 +81,13 @@ static const struct patch_counts *counts_at(const struct patched *d, uint32_t i)
 
 static void patch_losses(struct planter *p, struct losses *ret)
 {
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		ret->count[i] += p->gone.count[i];
+	void *value;
+
+	for (size_t i = 0; map_next(&p->gone, &i, NULL, &value);)
+		losses_add(ret, &((const struct gone *)value)->losses);
 	ret->count[LOSS_BAD_RECORD] += p->drain.damaged;
-	ret->count[LOSS_CALLS_FULL] += calls_lost(p->calls, 0);
+	ret->count[LOSS_GROUPS_FULL] += aggregates_lost(p->aggregates, 0);
+	patch_join_losses(p->join, 0, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			add_counts(ret, counts_at(d, i));
@@ -85,28 +95,30 @@ static void patch_losses(struct planter *p, struct losses *ret)
 
 static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct losses *ret)
 {
-	const struct losses *gone = map_get(&p->gone_probes, probe_id);
+	const struct gone *gone = map_get(&p->gone, probe_id + UINT64_C(1));
 
-	for (size_t i = 0; gone && i < LOSS_COUNT; i++)
-		ret->count[i] += gone->count[i];
-	ret->count[LOSS_CALLS_FULL] += calls_lost(p->calls, probe_id);
+	if (gone)
+		losses_add(ret, &gone->losses);
+	ret->count[LOSS_GROUPS_FULL] += aggregates_lost(p->aggregates, probe_id);
+	patch_join_losses(p->join, probe_id, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			if (d->probes[i] == probe_id)
 				add_counts(ret, counts_at(d, i));
 }
 
-static void keep_losses(struct planter *p, const struct patched *d)
+static void keep_counts(struct planter *p, const struct patched *d)
 {
 	for (uint32_t i = 0; i < d->nprobes; i++) {
-		struct losses *l = map_get(&p->gone_probes, d->probes[i]);
+		const uint64_t key = d->probes[i] + UINT64_C(1);
+		struct gone *g = map_get(&p->gone, key);
 
-		if (!l) {
-			l = xcalloc(1, sizeof(*l));
-			map_set(&p->gone_probes, d->probes[i], l);
+		if (!g) {
+			g = xcalloc(1, sizeof(*g));
+			map_set(&p->gone, key, g);
 		}
-		add_counts(l, counts_at(d, i));
-		add_counts(&p->gone, counts_at(d, i));
+		add_counts(&g->losses, counts_at(d, i));
+		g->hits += __atomic_load_n(&counts_at(d, i)->hits, __ATOMIC_RELAXED);
 	}
 }
 
@@ -173,7 +185,7 @@ static void patch_remove(struct planter *p, struct plant *const *plants, size_t 
 
 static void patched_free(struct planter *p, struct patched *d)
 {
-	keep_losses(p, d);
+	keep_counts(p, d);
 	if (d->inside)
 		hand_leave(p->hand, d->handle, NULL);
 	munmap(d->memory, d->bytes);
@@ -196,7 +208,7 @@ static void patch_forget_target(struct planter *p, uint32_t target)
 		*at = d->next;
 		patched_free(p, d);
 	}
-	calls_open(p->calls, target, true, NULL, NULL);
+	patch_join_forget(p->join, target);
 }
 
 static void patch_close(struct planter *p)
@@ -216,12 +228,13 @@ static void patch_close(struct planter *p)
 		facts_done(value);
 		free(value);
 	}
-	for (size_t pos = 0; map_next(&p->gone_probes, &pos, NULL, &value);)
+	for (size_t pos = 0; map_next(&p->gone, &pos, NULL, &value);)
 		free(value);
 	map_done(&p->facts);
-	map_done(&p->gone_probes);
+	map_done(&p->gone);
 	drain_done(&p->drain);
-	calls_free(p->calls);
+	patch_join_free(p->join);
+	aggregates_free(p->aggregates);
 	close_fd(p->timer);
 	free(p);
 }
@@ -242,10 +255,10 @@ static int patch_drain(struct planter *p, plant_event_fn fn, void *arg)
 	return drain_all(p, fn, arg);
 }
 
-/* Of processes that are still known. */
 static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
 {
-	uint64_t n = 0;
+	const struct gone *gone = map_get(&p->gone, probe_id + UINT64_C(1));
+	uint64_t n = gone ? gone->hits : 0;
 
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
@@ -256,13 +269,26 @@ static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
 
 static int patch_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
-	return calls_open(p->calls, target, take, fn, arg);
+	return patch_join_open_calls(p->join, target, take, fn, arg);
 }
 
-/* A hit costs some tens of nanoseconds, whatever the instruction was; it is not measured. */
+static int patch_control(struct planter *p, uint32_t probe_id, const struct plant_control *c)
+{
+	patch_join_control(p->join, probe_id, c);
+	return 0;
+}
+
+static int patch_aggregates(struct planter *p, bool clear, plant_group_fn fn, void *arg)
+{
+	return aggregates_read(p->aggregates, clear, fn, arg);
+}
+
+/* The same whatever the instruction was: it becomes a jump. */
 static double patch_price_ns(struct planter *p, enum site_price price)
 {
-	return 0;
+	if (!p->price_ns)
+		p->price_ns = patch_price_measure(p->clock.mult);
+	return p->price_ns;
 }
 
 static bool patch_multi(struct planter *p)
@@ -296,6 +322,8 @@ const struct planter_ops planter_patch = {
 	.price_ns = patch_price_ns,
 	.multi = patch_multi,
 	.pause_ns = patch_pause_ns,
+	.control = patch_control,
 	.hits = patch_hits,
+	.aggregates = patch_aggregates,
 	.open_calls = patch_open_calls,
 };

@@ -4,10 +4,11 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "plant/patch/calls.h"
+#include "plant/aggregate.h"
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
 #include "plant/patch/hand.h"
+#include "plant/patch/join.h"
 #include "plant/plant.h"
 
 /* Time stamps → CLOCK_MONOTONIC. */
@@ -34,6 +35,7 @@ struct patched {
 	struct patch_area layout; /* its settings, as they were made */
 	uint32_t *probes;         /* the probe's id, by index of its counts */
 	uint32_t nprobes;
+	uint64_t ring_full;       /* records lost for want of room, as of the last drain */
 	uint64_t pause_ns;        /* for which the process was stopped to plant it */
 	struct patched *next;
 };
@@ -54,6 +56,12 @@ struct drain {
 	struct buf bytes;
 	VEC(struct waiting) records;
 	uint64_t order, damaged;
+	bool losing;              /* since the drain before this one a ring was full */
+};
+
+struct gone {                     /* a probe, as far as it is planted no more */
+	struct losses losses;
+	uint64_t hits;
 };
 
 struct planter {
@@ -65,14 +73,17 @@ struct planter {
 	struct map facts;         /* binary_key → struct facts */
 	struct patched *patched;  /* list */
 	struct drain drain;
-	struct calls *calls;      /* its probes are all that is planted, or was */
-	struct losses gone;       /* of what is planted no more … */
-	struct map gone_probes;   /* … and by probe id: struct losses */
+	struct patch_join *join;  /* its probes are all that is planted, or was; so are those of the aggregates */
+	struct aggregates *aggregates;
+	struct map gone;          /* probe + 1 → struct gone */
+	double price_ns;          /* 0: not measured yet */
 };
 
 /* plan.c: what plant_ops says of plant. */
 int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
 		struct plant **ret, struct err *errs);
+/* price.c: what a hit costs in the program, as an entry or a return of a call; 0: it cannot be measured. */
+double patch_price_measure(uint64_t tsc_mult);
 /* drain.c */
 int drain_all(struct planter *p, plant_event_fn fn, void *arg);
 void drain_one(struct planter *p, struct patched *d);

@@ -3,11 +3,12 @@
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
  *
- * A trampoline:  tail: the instructions behind the record, and the jump back (or ret)
+ * A trampoline:
+ *		  tail: the instructions behind the record, and the jump back (or ret)
  *                entry: the instructions before the record, the stack check's branch, the code of the probe, which
  *                       ends in a jump to the tail
  *
- * The shared memory: the hand's own, the area (ring.h), the regions of code.
+ * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,10 +27,18 @@
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
 
-/* What lies at one address. Of several probes there the last one runs first, as uprobes do. */
+typedef VEC(size_t) probe_list;
+
+/*
+ * What lies at one address: an entry or a return. In a function of a few instructions one of them can be both: the
+ * return is moved whole then, with the entry in front. Of several probes the last one runs first, as uprobes do.
+ */
 struct planned {
-	VEC(size_t) probes;
-	struct patch_site site;
+	uint64_t addr;
+	struct patch_part {
+		struct patch_site site;
+		probe_list probes;
+	} parts[SITE_RETURN + 1]; /* by enum site_kind */
 	struct trampoline *at;
 };
 
@@ -42,6 +51,9 @@ struct plan {
 	bool *refused;           /* by probe */
 	const struct facts *facts;
 	VEC(struct planned) sites;
+	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */
+	struct buf shape_bytes;
+	uint64_t shapes_addr;
 	struct map by_addr;      /* address → its index in sites, plus one */
 	struct trampoline *trampolines; /* as many */
 	region_vec regions;
@@ -64,9 +76,34 @@ static void refuse_all(struct plan *pl, const struct err *why)
 		refuse(pl, i, why);
 }
 
+/* That its jump is made of: where there are two, they agree in all that matters for that. */
+static const struct patch_site *site_of(const struct planned *s)
+{
+	return &s->parts[s->parts[SITE_ENTRY].probes.len ? SITE_ENTRY : SITE_RETURN].site;
+}
+
+static size_t probes_of(const struct planned *s)
+{
+	return s->parts[SITE_ENTRY].probes.len + s->parts[SITE_RETURN].probes.len;
+}
+
+static size_t probe_of(const struct planned *s, size_t i)
+{
+	const struct patch_part *entry = &s->parts[SITE_ENTRY];
+
+	return i < entry->probes.len ? entry->probes.data[i]
+				     : s->parts[SITE_RETURN].probes.data[i - entry->probes.len];
+}
+
 static const char *site_label(const struct plan *pl, const struct planned *s)
 {
-	return pl->probes[s->probes.data[0]].label;
+	return pl->probes[probe_of(s, 0)].label;
+}
+
+static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
+{
+	for (size_t i = 0; i < probes_of(s); i++)
+		refuse(pl, probe_of(s, i), why);
 }
 
 static const struct facts *facts_of(struct planter *p, const struct plant_target *t, struct err *err)
@@ -113,6 +150,14 @@ static void put_tail(const struct patch_site *s, uint64_t addr, uint64_t bias, s
 	put_rel32(b, addr + (b->len - start), s->resume + bias);
 }
 
+/* The address of the table of shapes in the program, 0 when it needs none. */
+static uint64_t shapes_of(const struct plan *pl, const struct capture_program *program)
+{
+	uintptr_t at = (uintptr_t)map_get(&pl->shapes, (uintptr_t)program->shapes);
+
+	return at ? pl->shapes_addr + at - 1 : 0;
+}
+
 static int probe_code(const struct plan *pl, size_t probe, const struct patch_site *site, uint64_t addr, uint64_t back,
 		      struct buf *out, struct err *err)
 {
@@ -125,6 +170,7 @@ static int probe_code(const struct plan *pl, size_t probe, const struct patch_si
 				      .bias = pl->t->bias,
 				      .m_p = pl->facts->m_p,
 				      .p_id = pl->facts->p_id,
+				      .shapes = shapes_of(pl, pl->probes[probe].program),
 				      .tsc_mult = pl->p->clock.mult};
 
 	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
@@ -148,34 +194,45 @@ static void put_check(const struct patch_site *s, uint64_t addr, uint64_t bias, 
 	put_rel32(out, addr + (out->len - start), s->morestack + bias);
 }
 
-/* Appends the trampoline for address addr; ret_entry: where in it the jump goes. */
-static int make_code(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
-		     struct err *err)
+/* The code of a part's probes, which goes on at *back; that becomes where it begins. */
+static int part_code(const struct plan *pl, const struct patch_part *part, uint64_t addr, size_t start, uint64_t *back,
+		     struct buf *out, struct err *err)
 {
-	const struct patch_site *site = &s->site;
-	uint64_t back = addr;
-	size_t start = out->len;
-
-	if ((site->resume && !near(addr, site->resume + pl->t->bias)) ||
-	    (site->checked && !near(addr, site->morestack + pl->t->bias)))
-		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
-	put_tail(site, addr, pl->t->bias, out);
-	for (size_t i = 0; i < s->probes.len; i++) {
+	for (size_t i = 0; i < part->probes.len; i++) {
 		uint64_t here;
 		int r;
 
 		align_code(out, start);
 		here = addr + (out->len - start);
-		if (i + 1 == s->probes.len) {
-			*ret_entry = (uint32_t)(out->len - start);
-			put_check(site, here, pl->t->bias, out);
-		}
-		r = probe_code(pl, s->probes.data[i], site, addr + (out->len - start), back, out, err);
+		if (i + 1 == part->probes.len)
+			put_check(&part->site, here, pl->t->bias, out);
+		r = probe_code(pl, part->probes.data[i], &part->site, addr + (out->len - start), *back, out, err);
 		if (r)
 			return r;
-		back = here;
+		*back = here;
 	}
 	return 0;
+}
+
+/* Appends the trampoline for address addr; ret_entry: where in it the jump goes. The last to run comes first. */
+static int make_code(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
+		     struct err *err)
+{
+	const struct patch_site *last = &s->parts[s->parts[SITE_RETURN].probes.len ? SITE_RETURN : SITE_ENTRY].site;
+	const struct patch_site *first = site_of(s);
+	uint64_t back = addr;
+	size_t start = out->len;
+	int r;
+
+	if ((last->resume && !near(addr, last->resume + pl->t->bias)) ||
+	    (first->checked && !near(addr, first->morestack + pl->t->bias)))
+		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
+	put_tail(last, addr, pl->t->bias, out);
+	r = part_code(pl, &s->parts[SITE_RETURN], addr, start, &back, out, err);
+	if (!r)
+		r = part_code(pl, &s->parts[SITE_ENTRY], addr, start, &back, out, err);
+	*ret_entry = (uint32_t)(back - addr);
+	return r;
 }
 
 /* ---- sites ---- */
@@ -195,50 +252,76 @@ static void add_site(struct plan *pl, size_t probe, const struct patch_site *sit
 	struct planned *s = i ? &pl->sites.data[i - 1] : vec_add(&pl->sites);
 
 	if (!i) {
-		s->site = *site;
+		*s = (struct planned){.addr = site->addr};
 		map_set(&pl->by_addr, site->addr, (void *)(uintptr_t)pl->sites.len);
 	}
-	vec_push(&s->probes, probe);
+	s->parts[site->kind].site = *site;
+	vec_push(&s->parts[site->kind].probes, probe);
+}
+
+/* The last byte of a punned jump is the first of another's place: that one would change it. */
+static void refuse_overlaps(struct plan *pl)
+{
+	for (size_t i = 0; i < pl->sites.len; i++) {
+		const struct planned *s = &pl->sites.data[i];
+		uintptr_t next = (uintptr_t)map_get(&pl->by_addr, s->addr + site_of(s)->len);
+		struct err why = {0};
+
+		if (!next || !patch_punned(site_of(s)))
+			continue;
+		err_set(&why, -ENOTSUP, "%s cannot be patched in the process: its entry and a return lie too close "
+			"together", site_label(pl, s));
+		refuse_site(pl, s, &why);
+		refuse_site(pl, &pl->sites.data[next - 1], &why);
+	}
 }
 
 static int add_probe(struct plan *pl, size_t i, struct err *err)
 {
 	const struct plant_probe *probe = &pl->probes[i];
 	_cleanup_(cleanup_free) struct patch_site *sites = xcalloc(probe->nsites + 1, sizeof(*sites));
+	int r;
 
 	if (!probe->nsites)
 		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	if (probe->program->naggregates || probe->program->no_record)
-		return err_set(err, -EOPNOTSUPP, "%s: aggregates are not computed inside a program; use --planter uprobe",
-			       probe->label);
-	for (size_t k = 0; k < probe->nsites; k++) {
-		int r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
+	r = aggregates_add(pl->p->aggregates, probe->id, probe->program, err);
+	for (size_t k = 0; k < probe->nsites && !r; k++) {
+		r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
 
 		if (!r && !k)
 			r = try_code(pl, i, &sites[k], err);
-		if (r)
-			return r;
 	}
-	for (size_t k = 0; k < probe->nsites; k++)
+	for (size_t k = 0; k < probe->nsites && !r; k++)
 		add_site(pl, i, &sites[k]);
-	return 0;
+	return r;
+}
+
+static void make_shapes(struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++) {
+		const struct shape_table *t = pl->probes[i].program->shapes;
+
+		if (!t || map_get(&pl->shapes, (uintptr_t)t))
+			continue;
+		while (pl->shape_bytes.len % 8)
+			buf_char(&pl->shape_bytes, 0);
+		map_set(&pl->shapes, (uintptr_t)t, (void *)(uintptr_t)(pl->shape_bytes.len + 1));
+		patch_shapes(t, pl->t->bias, &pl->shape_bytes);
+	}
 }
 
 static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
+	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
+	make_shapes(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
 
 		if (add_probe(pl, i, &err))
 			refuse(pl, i, &err);
 	}
-}
-
-static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
-{
-	for (size_t i = 0; i < s->probes.len; i++)
-		refuse(pl, s->probes.data[i], why);
+	refuse_overlaps(pl);
 }
 
 /* Sizes, from a first generation at a likely place. */
@@ -251,9 +334,9 @@ static void measure(struct plan *pl)
 		struct trampoline *t = &pl->trampolines[i];
 		struct err err = {0};
 
-		*t = (struct trampoline){.site = &s->site};
+		*t = (struct trampoline){.site = site_of(s)};
 		s->at = t;
-		if (make_code(pl, s, s->site.addr + pl->t->bias, &code, &t->entry, &err))
+		if (make_code(pl, s, s->addr + pl->t->bias, &code, &t->entry, &err))
 			refuse_site(pl, s, &err);
 		t->bytes = (uint32_t)code.len + SLACK;
 	}
@@ -283,7 +366,7 @@ static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
-	uint64_t own = ALIGN_UP(HAND_OWN, PAGE), at;
+	uint64_t own = ALIGN_UP(HAND_OWN, PAGE), area, at;
 	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
 
 	if (r < 0)
@@ -292,12 +375,14 @@ static int lay_out(struct plan *pl, struct err *err)
 	for (size_t i = 0; i < pl->sites.len; i++)
 		pl->trampolines[i].placed = false;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
-	at = free_for_area(&occupied, own + pl->layout.bytes + PAGE + HANDLER_BYTES);
+	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
+	at = free_for_area(&occupied, own + area + PAGE + HANDLER_BYTES);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
-	add_map(pl, at, own + pl->layout.bytes, PROT_READ | PROT_WRITE);
+	add_map(pl, at, own + area, PROT_READ | PROT_WRITE);
 	pl->area_addr = at + own;
+	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
 	for (size_t i = 0; i < pl->regions.len; i++)
@@ -307,7 +392,7 @@ static int lay_out(struct plan *pl, struct err *err)
 
 		if (pl->trampolines[i].placed)
 			continue;
-		err_set(&why, -ENOMEM, "%s: there is no free address space where its jump could lead",
+		err_set(&why, -ENOMEM, "%s cannot be patched in the process: there is no free address space where its jump could lead",
 			site_label(pl, &pl->sites.data[i]));
 		refuse_site(pl, &pl->sites.data[i], &why);
 	}
@@ -337,7 +422,7 @@ static void write_trampoline(struct plan *pl, struct patched *d, const struct pl
 	r = make_code(pl, s, s->at->addr, &code, &s->at->entry, &err);
 	if (!r && (code.len > s->at->bytes || s->at->entry != was))
 		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
-	if (!r && !patch_reaches(&s->site, s->at->addr + s->at->entry - pl->t->bias))
+	if (!r && !patch_reaches(site_of(s), s->at->addr + s->at->entry - pl->t->bias))
 		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
 	if (r)
 		refuse_site(pl, s, &err);
@@ -378,6 +463,8 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
+	if (pl->shape_bytes.len)
+		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
 
 static struct hand_target hand_target_of(const struct plan *pl)
@@ -422,11 +509,11 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 
 static struct hand_patch patch_of(const struct plan *pl, const struct planned *s)
 {
-	uint64_t addr = s->site.addr + pl->t->bias;
+	uint64_t addr = s->addr + pl->t->bias;
 	int32_t d = (int32_t)(int64_t)(s->at->addr + s->at->entry - (addr + PATCH_JUMP));
 	struct hand_patch h = {.addr = addr, .n = PATCH_JUMP};
 
-	memcpy(h.old, s->site.old, PATCH_JUMP);
+	memcpy(h.old, site_of(s)->old, PATCH_JUMP);
 	h.new[0] = 0xe9;
 	memcpy(h.new + 1, &d, sizeof(d));
 	return h;
@@ -440,8 +527,8 @@ static bool add_patches(struct plan *pl, const struct planned *s, struct plant *
 {
 	bool any = false;
 
-	for (size_t i = 0; i < s->probes.len; i++) {
-		size_t probe = s->probes.data[i];
+	for (size_t i = 0; i < probes_of(s); i++) {
+		size_t probe = probe_of(s, i);
 
 		if (pl->refused[probe] || !s->at->placed)
 			continue;
@@ -500,7 +587,8 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 
 		if (!ret[i])
 			continue;
-		calls_add_probe(pl->p->calls, pl->probes[i].id, program->role, program->call_group);
+		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
+			       pl->probes[i].sites[0].addr);
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
@@ -569,9 +657,12 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 			planted = plant_planned(&pl, ret);
 	}
 	for (size_t i = 0; i < pl.sites.len; i++)
-		vec_done(&pl.sites.data[i].probes);
+		for (size_t k = 0; k < ARRAY_SIZE(pl.sites.data[i].parts); k++)
+			vec_done(&pl.sites.data[i].parts[k].probes);
 	vec_done(&pl.sites);
 	map_done(&pl.by_addr);
+	map_done(&pl.shapes);
+	buf_done(&pl.shape_bytes);
 	vec_done(&pl.regions);
 	free(pl.trampolines);
 	free(pl.refused);

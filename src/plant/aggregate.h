@@ -1,0 +1,27 @@
+/*
+ * Aggregates, computed from the samples of traced calls where a planter cannot compute them at the event: counts,
+ * sums and histograms by key, exactly as struct ir_aggregate says. An event whose value could not be read counts in
+ * none.
+ */
+#ifndef PLANT_AGGREGATE_H
+#define PLANT_AGGREGATE_H
+
+#include "base/err.h"
+#include "plant/plant.h"
+
+struct aggregates;
+
+struct aggregates *aggregates_new(size_t max_groups); /* of all aggregates together; 0: the default */
+void aggregates_free(struct aggregates *a);           /* NULL ok */
+
+/* A probe's program, with or without aggregates; it outlives a. Nothing when the probe is known. */
+int aggregates_add(struct aggregates *a, uint32_t probe, const struct capture_program *program, struct err *err);
+
+/* A sample goes into the groups. Whether it is wanted as a record too. */
+bool aggregates_take(struct aggregates *a, const void *sample, size_t size);
+
+/* As planter_ops.aggregates. */
+int aggregates_read(struct aggregates *a, bool clear, plant_group_fn fn, void *arg);
+uint64_t aggregates_lost(const struct aggregates *a, uint32_t probe); /* LOSS_GROUPS_FULL; 0: of all probes */
+
+#endif
