@@ -105,6 +105,10 @@ def _upgrade(minor):
 
 def tests():
     short = scaled(0, 1, "MATRIX_SHORT")
+    new = MINORS[-1]
+    for minor, mode in (("1.19", "sw"), ("1.22", "sw"), (new, "sw"), (new, "pie"), (new, "cgo")):
+        yield patched(Test(f"attach-go{minor}-{mode}", lambda m=minor, k=mode: _attach(m, k), 120))
+    yield patched(Test(f"run-go{new}-sw", lambda: _run(new, "sw"), 120))
     for minor in MINORS:
         for mode in MODES:
             if short and mode in ("plain", "trim"):

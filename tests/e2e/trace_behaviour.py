@@ -7,7 +7,7 @@ import signal
 import time
 
 from calls import (MODES, Calls, Trace, binary, compare, newest, no_losses, nothing_left, refused)
-from earshot import need_earshot
+from earshot import and_patched, need_earshot
 from probed import changed_text
 from proc import EARSHOT, json_lines, run_once, until
 from target import MINORS
@@ -387,6 +387,16 @@ def _named_output():
 
 
 def tests():
+    new = MINORS[-1]
+    names = {f"{name}-{label}" for name in ("recursion", "fib", "mutual", "recovers", "nested-panics", "repanics")
+             for label in (*MODES, "go1.19")}
+    names |= {f"{name}-go{minor}" for name in ("deep", "catches", "goexit") for minor in ("1.19", new)}
+    names |= {"deep-sw", "switches-2", "switches-8", "panicked", "open-calls", "entered-before", "latency", "limit",
+              "every", "every-that-passes", "rate", "within-budget", "ended-by-SIGKILL", "ended-by-SIGTERM"}
+    return and_patched(_tests(), names)
+
+
+def _tests():
     paths = [(f"{mode}", lambda m=mode: newest(m)) for mode in MODES] + [("go1.19", lambda: binary("1.19"))]
     for name, run in (("recursion", _recursion), ("fib", _fib), ("mutual", _mutual),
                       ("recovers", _recovers), ("nested-panics", _nested), ("repanics", _repanics),

@@ -7,9 +7,10 @@ import time
 
 from calls import (MODES, Calls, Trace, binary, caret_under, compare, newest, no_losses, nothing_left, refused,
                    trace)
-from earshot import Earshot, need_earshot
+from earshot import Earshot, and_patched, need_earshot, patched, planter
 from govalue import DEFAULT, simple
 from proc import EARSHOT, Process, Skip, run_once, scratch, until
+from target import MINORS
 from testing import Test
 
 LOGINS = 60
@@ -107,8 +108,9 @@ def _selected(path, function, scenario, conditions, options=()):
 
 def _conditions(path, function, scenario, conditions):
     need_earshot()
-    for i in range(0, len(conditions), 10):
-        _selected(path, function, scenario, conditions[i:i + 10])
+    at_once = 1 if planter() == "patch" else 10  # only one can patch a program
+    for i in range(0, len(conditions), at_once):
+        _selected(path, function, scenario, conditions[i:i + at_once])
     return f"{len(conditions)} conditions on {LOGINS} calls"
 
 
@@ -475,11 +477,30 @@ def _without_privileges():
         assert done.code in (1, 3) and "CAP_" in done.err(), done.describe()
 
 
+def _inlined_in_the_middle():
+    """A patch replaces a function's entry: there is none where a call is inlined."""
+    with Calls(newest()) as program:
+        refused(["--planter", "patch", "-p", program.pid, "main.tiny"], codes=(3,),
+                mentions=["main.Tinies cannot be patched", "inlined"])
+        nothing_left(program)
+
+
 def tests():
+    # One after the other, which takes its time: so some on one binary and some on the other.
+    for minor, conditions in ((MINORS[-1], CONDITIONS[::3]), ("1.19", CONDITIONS[1::3])):
+        yield patched(Test(f"conditions-go{minor}",
+                           lambda m=minor, c=conditions: _conditions(binary(m), LOGIN, "login", c), 120))
+    yield from and_patched(_tests(), {"default-prints-all", "positional-names", "built-ins",
+                                  "expressions", "stack", "aggregates", "histograms", "aggregates-at-return",
+                                  "by-stack", "glob-plain", "glob-sw"})
+
+
+def _tests():
     for mode in MODES:
         yield Test(f"conditions-{mode}", lambda m=mode: _conditions(newest(m), LOGIN, "login", CONDITIONS), 120)
         yield Test(f"widths-{mode}", lambda m=mode: _conditions(newest(m), "main.Compared", "compared", COMPARED), 60)
     yield Test("conditions-go1.19", lambda: _conditions(binary("1.19"), LOGIN, "login", CONDITIONS), 120)
+    yield Test("inlined-patch", _inlined_in_the_middle)
     for name, run in (("default-prints-all", _default_prints_all), ("positional-names", _positional_names),
                       ("built-ins", _built_ins), ("expressions", _expressions), ("stack", _stack),
                       ("aggregates", _aggregates), ("histograms", _histograms),

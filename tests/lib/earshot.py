@@ -28,6 +28,14 @@ def patched(test):
     return Test(f"{test.name}-patch", run, test.seconds)
 
 
+def and_patched(tests, names):
+    """The tests, and behind each with one of these names the same with --planter patch."""
+    for test in tests:
+        yield test
+        if test.name in names:
+            yield patched(test)
+
+
 def need_earshot(root=True):
     """Skip unless there is an Earshot, and the right to use it."""
     if root and os.geteuid() != 0:

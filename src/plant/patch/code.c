@@ -55,6 +55,11 @@ int code_drop(struct code *g, unsigned drop)
 	return label_once(g, &g->drop[drop]);
 }
 
+unsigned code_not_passed(const struct code *g)
+{
+	return g->p->role == PROGRAM_RETURN ? DROP_ENDED : DROP_SILENT;
+}
+
 int code_fail(struct code *g, enum slot_status s)
 {
 	if (!g->in_region)
@@ -63,7 +68,7 @@ int code_fail(struct code *g, enum slot_status s)
 		return label_once(g, &g->fail[s]);
 	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
 		return code_drop(g, LOSS_FILTER_UNREADABLE);
-	return code_drop(g, DROP_SILENT);
+	return code_drop(g, code_not_passed(g));
 }
 
 void code_fault(struct code *g, int label)
@@ -215,17 +220,17 @@ static void emit_drops(struct code *g, int leave)
 {
 	struct x86 *x = &g->x;
 
-	for (unsigned d = 0; d < DROP_COUNT; d++) {
+	for (unsigned d = 0; d < DROP_ENDED; d++) {
 		if (g->drop[d] < 0)
 			continue;
 		x86_label(x, g->drop[d]);
-		if (d != DROP_SILENT) {
+		if (d < PATCH_LOSSES) {
 			x86_imm(x, R12, g->env->area);
 			x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * d));
 		}
 		if (d == LOSS_RING_FULL)
 			emit_switch_off(g);
-		x86_jmp(x, leave);
+		x86_jmp(x, d == LOSS_FILTER_UNREADABLE && g->ended >= 0 ? g->ended : leave);
 	}
 }
 
@@ -359,14 +364,13 @@ static enum event_kind record_kind(const struct capture_program *p)
 	return kinds[p->role];
 }
 
-static void emit_header(struct code *g)
+static void emit_header(struct code *g, enum event_kind kind, uint16_t nslots)
 {
 	struct x86 *x = &g->x;
 
-	g->known_size = record_head_size(g->p);
+	g->known_size = (uint32_t)(sizeof(struct event_header) + nslots * sizeof(struct event_slot));
 	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
-	x86_store_imm(x, 4, HEAD(version), (int32_t)(EVENT_VERSION | (uint32_t)record_kind(g->p) << 8 |
-						     (uint32_t)g->p->nslots << 16));
+	x86_store_imm(x, 4, HEAD(version), (int32_t)(EVENT_VERSION | (uint32_t)kind << 8 | (uint32_t)nslots << 16));
 	x86_store_imm(x, 4, HEAD(probe), (int32_t)g->probe_id);
 	x86_store_imm(x, 4, HEAD(target), (int32_t)g->env->layout->target);
 	x86_load(x, 8, false, RAX, SLOT(goid));
@@ -379,7 +383,7 @@ static void emit_header(struct code *g)
 	else
 		emit_now(g);
 	x86_store(x, 8, HEAD(time_ns), RAX);
-	for (uint16_t i = 0; i < g->p->nslots; i++) {
+	for (uint16_t i = 0; i < nslots; i++) {
 		x86_store_imm(x, 8, code_slot(i, 0), SLOT_ABSENT);
 		x86_store_imm(x, 8, code_slot(i, 8), 0);
 	}
@@ -402,7 +406,7 @@ static void emit_record_begin(struct code *g)
 		code_saved_begin(g);
 	}
 	emit_reserve(g);
-	emit_header(g);
+	emit_header(g, record_kind(g->p), g->p->nslots);
 	code_forget(g);
 }
 
@@ -418,6 +422,19 @@ static void emit_commit(struct code *g)
 	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);
 	x86_alu_load(x, X_ADD, RAX, SLOT(write));
 	x86_store(x, 8, SLOT(write), RAX);
+}
+
+/* A record without slots says that the call is over. */
+static void emit_ended(struct code *g, int leave)
+{
+	if (g->p->role != PROGRAM_RETURN || (g->drop[DROP_ENDED] < 0 && g->drop[LOSS_FILTER_UNREADABLE] < 0))
+		return;
+	g->ended = code_drop(g, DROP_ENDED);
+	x86_label(&g->x, g->ended);
+	emit_reserve(g);
+	emit_header(g, EVENT_UNWOUND, 0);
+	emit_commit(g);
+	x86_jmp(&g->x, leave);
 }
 
 /* ---- regions ---- */
@@ -546,6 +563,7 @@ static int generate(struct code *g)
 	x86_label(&g->x, leave);
 	emit_leave(g, out);
 	emit_fails(g);
+	emit_ended(g, leave);
 	emit_drops(g, leave);
 	x86_label(&g->x, extra);
 	emit_extra_slot(g, have, out);
@@ -560,7 +578,7 @@ int patch_compile(const struct capture_program *p, uint32_t probe_id, const stru
 {
 	_cleanup_(cleanup_free) int *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
 	struct code g = {.p = p, .env = env, .probe_id = probe_id, .labels = labels, .fault = -1,
-			.cached = IR_NO_REG, .err = err};
+			.cached = IR_NO_REG, .ended = -1, .err = err};
 	size_t start = out->len;
 	int r = capture_verify(p, err);
 

@@ -29,6 +29,7 @@ struct patch_env {
 	uint64_t bias;            /* load bias, of IR_TYPE */
 	uint32_t m_p, p_id;       /* offsets: p in runtime.m (a word, 0: none), id in runtime.p (int32) */
 	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
+	bool calls_apart;         /* ENTRY, RETURN: the return needs nothing of its entry: see patch_calls_apart */
 	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
 };
 
@@ -36,12 +37,19 @@ struct patch_env {
  * Appends to out. -EINVAL (not a valid capture program), -EOPNOTSUPP (what cannot be done here; err says), -ERANGE
  * (back is too far away, a record could not fit the ring).
  * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
- * the entry left no call); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who drains joins them.
+ * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who drains joins them.
+ * A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots: the call is over.
  * Aggregates, no_record and the control's limits are likewise left to who drains; a controlled program counts
  * its hits.
  */
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
 		  struct err *err);
+
+/*
+ * Whether a return need not look for its call: the entry keeps nothing for it and lets everything pass. Then returns
+ * whose entry was not seen are records too, which the join knows; and there is no limit to open calls here.
+ */
+bool patch_calls_apart(const struct capture_program *entry, const struct capture_program *ret);
 
 /*
  * A table of shapes for the walk over a record's chunks, at any 8-aligned address of the program. Once for each

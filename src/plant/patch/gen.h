@@ -14,7 +14,9 @@ enum { KEPT_RAX, KEPT_RCX, KEPT_RDX, KEPT_RSI, KEPT_RDI, KEPT_COUNT }; /* where 
 #define CHUNK(reg, field) MEM(reg, offsetof(struct event_chunk, field))
 #define HEAD(field) MEM(REG_RECORD, offsetof(struct event_header, field))
 
-enum { DROP_SILENT = PATCH_LOSSES, DROP_COUNT };
+enum { DROP_SILENT = PATCH_LOSSES,
+       DROP_ENDED, /* a call's return that did not pass: its end is told, nothing else */
+       DROP_COUNT };
 
 /* A status that failures of a region set, out of its straight line. */
 struct code_fail {
@@ -32,6 +34,7 @@ struct code {
 	uint16_t slot;                /* of the region */
 	int *labels;                  /* the IR's */
 	int fail[SLOT_STATUS_COUNT];  /* labels of the region, -1: not used yet */
+	int ended;                    /* label of DROP_ENDED; -1: none */
 	int drop[DROP_COUNT];         /* likewise, of the program */
 	VEC(struct code_fail) fails;
 	int fault;                    /* the label that slot.fault holds here, -1: unknown */
@@ -45,6 +48,7 @@ struct code {
 /* The label to jump to when this happens here. */
 int code_fail(struct code *g, enum slot_status s);
 int code_drop(struct code *g, unsigned drop);
+unsigned code_not_passed(const struct code *g); /* the drop of an event whose condition is false */
 /* From here on a read that faults goes to the label. Clobbers RDX. */
 void code_fault(struct code *g, int label);
 /* Control comes together here: nothing is known of slot.fault and RAX. */

@@ -221,9 +221,12 @@ static void call_begins(struct patch_join *j, struct joined *of, const struct ev
 	goroutine_put(j, h, g);
 }
 
-/* A return without its call says nothing: the entry was before us, or left out. */
+/*
+ * A return without its call says nothing: the entry was before us, or left out. end: what is handed on of it, or NULL
+ * when it did not pass its condition.
+ */
 static void call_returns(struct patch_join *j, const struct joined *of, const struct event_header *h,
-			 plant_event_fn fn, void *arg)
+			 const struct event_header *end, plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, false);
 	size_t i;
@@ -237,7 +240,8 @@ static void call_returns(struct patch_join *j, const struct joined *of, const st
 	if (i) {
 		_cleanup_(cleanup_free) struct event_header *call = remove_call(j, g, i - 1);
 
-		give(j, h, call, fn, arg);
+		if (end)
+			give(j, end, call, fn, arg);
 	}
 	goroutine_put(j, h, g);
 }
@@ -261,12 +265,16 @@ void patch_join_take(struct patch_join *j, const void *record, plant_event_fn fn
 	const struct event_header *h = record;
 	struct joined *of = map_get(&j->probes, h->probe + UINT64_C(1));
 
-	if (!of || !of->known || h->kind != kinds[of->role])
+	if (!of || !of->known)
 		return;
-	if (h->kind == EVENT_CALL)
+	if (of->role == PROGRAM_RETURN && h->kind == EVENT_UNWOUND)
+		call_returns(j, of, h, NULL, fn, arg);
+	else if (h->kind != kinds[of->role])
+		return;
+	else if (h->kind == EVENT_CALL)
 		call_begins(j, of, h, fn, arg);
 	else if (h->kind == EVENT_RETURN)
-		call_returns(j, of, h, fn, arg);
+		call_returns(j, of, h, h, fn, arg);
 	else if (h->kind == EVENT_UNWOUND)
 		calls_unwind(j, h, fn, arg);
 	else if (admitted(of, h))

@@ -3,6 +3,8 @@
  * of its own (code.h); whoever drains passes them here in the order of time, and gets samples as the uprobe planter
  * gives them: EVENT_POINT, or EVENT_RETURN or EVENT_UNWOUND with the EVENT_CALL behind it.
  *
+ * An EVENT_UNWOUND of a return's probe is a return that did not pass its condition: the call ends and nothing is said.
+ *
  * An entry, a return or an unwind ends the open calls of its goroutine that lie deeper: they were unwound. An entry
  * also ends those of its own depth, unless they belong to the same invocation (another group, the same function).
  */

@@ -10,7 +10,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define RING_DEFAULT (1u << 20)
+#define RING_DEFAULT (4u << 20)  /* of a P, … */
+#define RINGS_DEFAULT (64u << 20) /* … but of all together about this much at most */
 #define DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
 #define PROCS_MAX 256
 
@@ -18,7 +19,8 @@ static void patch_close(struct planter *p);
 
 static uint32_t ring_size(const struct planter_options *o, uint32_t procs)
 {
-	uint64_t wanted = o->ring_bytes ? o->ring_bytes / procs : RING_DEFAULT, size = PATCH_MIN_RING;
+	uint64_t wanted = o->ring_bytes ? o->ring_bytes / procs : MIN(RING_DEFAULT, RINGS_DEFAULT / procs);
+	uint64_t size = PATCH_MIN_RING;
 
 	while (2 * size <= wanted && size < 1u << 28)
 		size *= 2;

@@ -18,7 +18,7 @@
 #include "plant/patch/place.h"
 
 #define EXTRA_SLOTS 8
-#define SAVED 16384
+#define SAVED 65536
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
 #define STALE_NS 2000000000ull
@@ -49,6 +49,7 @@ struct plan {
 	size_t nprobes;
 	struct err *errs;
 	bool *refused;           /* by probe */
+	bool *apart;             /* by probe: patch_calls_apart */
 	const struct facts *facts;
 	VEC(struct planned) sites;
 	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */
@@ -171,6 +172,7 @@ static int probe_code(const struct plan *pl, size_t probe, const struct patch_si
 				      .m_p = pl->facts->m_p,
 				      .p_id = pl->facts->p_id,
 				      .shapes = shapes_of(pl, pl->probes[probe].program),
+				      .calls_apart = pl->apart[probe],
 				      .tsc_mult = pl->p->clock.mult};
 
 	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
@@ -296,6 +298,23 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 	return r;
 }
 
+static void find_calls_apart(struct plan *pl)
+{
+	struct map entries = {0}; /* call_group → probe, plus one */
+
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (pl->probes[i].program->role == PROGRAM_ENTRY)
+			map_set(&entries, pl->probes[i].program->call_group, (void *)(uintptr_t)(i + 1));
+	for (size_t i = 0; i < pl->nprobes; i++) {
+		const struct capture_program *ret = pl->probes[i].program;
+		uintptr_t entry = (uintptr_t)map_get(&entries, ret->call_group);
+
+		if (ret->role == PROGRAM_RETURN && entry)
+			pl->apart[i] = pl->apart[entry - 1] = patch_calls_apart(pl->probes[entry - 1].program, ret);
+	}
+	map_done(&entries);
+}
+
 static void make_shapes(struct plan *pl)
 {
 	for (size_t i = 0; i < pl->nprobes; i++) {
@@ -315,6 +334,7 @@ static void find_sites(struct plan *pl)
 	pl->area_addr = 0x7f0000000000;
 	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
 	make_shapes(pl);
+	find_calls_apart(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
 
@@ -647,6 +667,7 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 	int planted = 0;
 
 	pl.refused = xcalloc(n + 1, sizeof(bool));
+	pl.apart = xcalloc(n + 1, sizeof(bool));
 	memset(ret, 0, n * sizeof(struct plant *));
 	if (!n || prepare(&pl, &err)) {
 		refuse_all(&pl, &err);
@@ -666,5 +687,6 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 	vec_done(&pl.regions);
 	free(pl.trampolines);
 	free(pl.refused);
+	free(pl.apart);
 	return planted;
 }

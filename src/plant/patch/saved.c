@@ -25,6 +25,15 @@ bool code_saved_early(const struct capture_program *p)
 	return p->role == PROGRAM_RETURN;
 }
 
+bool patch_calls_apart(const struct capture_program *entry, const struct capture_program *ret)
+{
+	for (size_t i = 0; i < entry->ninsns; i++)
+		if (entry->insns[i].op == IR_SAVE || entry->insns[i].op == IR_FILTER ||
+		    (entry->insns[i].op == IR_REGION && entry->insns[i].slot == IR_SLOT_FILTER))
+			return false;
+	return !code_has(ret, IR_SAVED) && !code_has(ret, IR_LATENCY);
+}
+
 static bool of_call(const struct code *g)
 {
 	return g->p->role == PROGRAM_ENTRY || g->p->role == PROGRAM_RETURN;
@@ -146,7 +155,9 @@ static void take_saved(struct code *g)
 
 void code_saved_begin(struct code *g)
 {
-	if (g->p->role == PROGRAM_RETURN)
+	if (of_call(g) && g->env->calls_apart)
+		;
+	else if (g->p->role == PROGRAM_RETURN)
 		take_call(g);
 	else if (code_has(g->p, IR_SAVED))
 		take_saved(g);
@@ -232,6 +243,8 @@ void code_saved_end(struct code *g)
 	int found = x86_label_new(x), claim = x86_label_new(x), write = x86_label_new(x), end = x86_label_new(x);
 	int none = g->p->role == PROGRAM_ENTRY ? code_drop(g, LOSS_CALLS_FULL) : end;
 
+	if (of_call(g) && g->env->calls_apart)
+		return;
 	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !code_has(g->p, IR_SAVE)))
 		return;
 	find_set(g);

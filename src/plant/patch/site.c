@@ -28,7 +28,8 @@
 
 #include "binary/insn.h"
 
-#define RETURN_LINE 4 /* instructions before the ret that may move */
+#define RETURN_LINE 4  /* instructions, with the ret, that are taken gladly … */
+#define RETURN_MAX 16  /* … and at most, where those give no place, or none above the program */
 
 struct analysis {
 	struct binary *b;
@@ -207,6 +208,22 @@ static const char *no_return_site(bool joined, bool indirect)
 	return "no instruction before one of its returns is long enough for a jump and can run elsewhere";
 }
 
+/*
+ * The second instruction of a function cannot become a jump beside the first, when that one's jump ends in its first
+ * byte: then the first is the place of both.
+ */
+static void make_way_for_entry(const struct analysis *a, const struct insn *ret, struct patch_site *s)
+{
+	const struct insn *first = a->code.insns;
+	struct patch_site here = *s;
+
+	if (a->prologue.checked || first->len >= PATCH_JUMP || s->addr != first->addr + first->len ||
+	    !movable(a, first) || jumped_to(a, first->addr, ret->addr))
+		return;
+	if (take_place(a, first, &here) && move(a, first->addr, ret->addr, here.before, &here.nbefore))
+		*s = here;
+}
+
 static int return_of(const struct analysis *a, const struct insn *ret, struct patch_site *s, struct err *err)
 {
 	bool joined = false, indirect = false;
@@ -214,7 +231,8 @@ static int return_of(const struct analysis *a, const struct insn *ret, struct pa
 
 	if (ret->len != 1)
 		return refuse(a, err, "it does not return with a plain ret");
-	for (const struct insn *i = ret; best && i > a->code.insns && ret - i < RETURN_LINE;) {
+	for (const struct insn *i = ret; i > a->code.insns && best > (ret - i < RETURN_LINE ? 0 : 1) &&
+					 ret - i < RETURN_MAX;) {
 		struct patch_site here = *s;
 
 		i--;
@@ -229,6 +247,8 @@ static int return_of(const struct analysis *a, const struct insn *ret, struct pa
 		best = rank_of(&here);
 		*s = here;
 	}
+	if (best < 3)
+		make_way_for_entry(a, ret, s);
 	return best < 3 ? 0 : refuse(a, err, no_return_site(joined, indirect));
 }
 

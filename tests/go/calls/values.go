@@ -95,6 +95,16 @@ func FloatsBehind(p *Geo, list []float32) (n int) { return len(list) }
 func Complexes(n int, a complex64, b complex128) (r complex128) { return complex128(a) + b }
 
 //go:noinline
+func half(f float64) float64 { return f / 2 }
+
+// FloatsThrough has a frame, since it calls something.
+//
+//go:noinline
+func FloatsThrough(n int, a float32, b float64, c complex64) (r float64, s float32, t complex64) {
+	return half(b), a, c
+}
+
+//go:noinline
 func Strings(a string, b string) (joined string, n int) { return a + b, len(a) + len(b) }
 
 //go:noinline
@@ -272,6 +282,10 @@ func floats() {
 		x = given("main.Complexes", "n", &n, "a", &c, "b", &d)
 		s := Complexes(n, c, d)
 		x.gave("r", &s)
+
+		x = given("main.FloatsThrough", "n", &n, "a", &a, "b", &f, "c", &c)
+		h, u, v := FloatsThrough(n, a, f, c)
+		x.gave("r", &h, "s", &u, "t", &v)
 	}
 }
 
