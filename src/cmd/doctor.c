@@ -84,7 +84,8 @@ static void check_exec_events(check_vec *all)
 }
 
 struct prices {
-	double ns[3];
+	double ns[3]; /* of uprobes, by enum site_price */
+	double patch;
 };
 
 /* perf_event_open of a uprobe was seen to want CAP_SYS_ADMIN on 6.1 and 6.18 whatever perf_event_paranoid says. */
@@ -116,6 +117,44 @@ static void check_planter(check_vec *all, struct prices *prices)
 	planter_uprobe.close(p);
 }
 
+/* Who may hold others by ptrace, as the Yama security module has it (its documentation numbers them). */
+static void check_ptrace(check_vec *all)
+{
+	static const char *const texts[] = {
+		"of programs of the same user (kernel.yama.ptrace_scope is 0)",
+		"of programs started by earshot only, without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 1)",
+		"not without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 2)",
+		"nobody may use it until the next boot (kernel.yama.ptrace_scope is 3)",
+	};
+	bool privileged = effective_capabilities() >> 19 & 1;
+	_cleanup_(buf_done) struct buf b = {0};
+	unsigned scope = 0;
+
+	if (file_read("/proc/sys/kernel/yama/ptrace_scope", &b, 0) == 0 && b.data)
+		scope = (unsigned)strtoul(b.data, NULL, 10);
+	scope = MIN(scope, 3u);
+	if (scope < 3 && privileged)
+		add(all, "ptrace", true, false, "of all programs");
+	else
+		add(all, "ptrace", scope < 2, false, texts[scope]);
+}
+
+static void check_patching(check_vec *all, struct prices *prices)
+{
+	struct planter_options o = {.procfs = "/proc"};
+	struct planter *p = NULL;
+	struct err err = {0};
+
+	if (planter_patch.open(&o, &p, &err) < 0) {
+		add(all, "patching", false, false, err.text);
+		return;
+	}
+	add(all, "patching", true, false, "--planter patch has the clock it needs; it uses ptrace:");
+	check_ptrace(all);
+	prices->patch = planter_patch.price_ns(p, PRICE_EMULATED);
+	planter_patch.close(p);
+}
+
 static const char *const price_keys[] = {"nop5", "emulated", "stepped"};
 static const char *const price_texts[] = {"on a 5-byte nop", "on push, jump, call (most entries)",
 					  "on any other instruction (returns)"};
@@ -134,6 +173,8 @@ static void report_text(const check_vec *all, const struct prices *prices, const
 			printf("  %7.2f \xc2\xb5s  %s\n", prices->ns[i] / 1000, price_texts[i]);
 		else
 			printf("  unknown     %s\n", price_texts[i]);
+	if (prices->patch > 0)
+		printf("and with --planter patch, wherever it is:\n  %7.3f \xc2\xb5s\n", prices->patch / 1000);
 }
 
 static void report_json(const check_vec *all, const struct prices *prices, const struct utsname *u)
@@ -168,6 +209,10 @@ static void report_json(const check_vec *all, const struct prices *prices, const
 			json_key(&j, price_keys[i]);
 			json_double(&j, prices->ns[i]);
 		}
+	if (prices->patch > 0) {
+		json_key(&j, "patch");
+		json_double(&j, prices->patch);
+	}
 	json_close(&j, '}');
 	json_close(&j, '}');
 	puts(out.data);
@@ -194,6 +239,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	uname(&u);
 	check_capabilities(&all);
 	check_planter(&all, &prices);
+	check_patching(&all, &prices);
 	check_exec_events(&all);
 	(o.json ? report_json : report_text)(&all, &prices, &u);
 	for (size_t i = 0; i < all.len; i++)

@@ -291,7 +291,7 @@ static int inspect(const char *path, const struct inspect_options *o, const pack
 	size_t n = 0;
 
 	if (binary_open(path, &b, &err) < 0 ||
-	    (!o->functions && join_packs(b, packs->data, packs->len, &joins, &n, &err) < 0))
+	    (!o->functions && join_packs(b, packs->data, packs->len, false, &joins, &n, &err) < 0))
 		return complain(EXIT_FAILED, "%s", err.text);
 	if (o->json)
 		report_json(b, o, joins, n);

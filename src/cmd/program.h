@@ -16,7 +16,8 @@ struct program {
 };
 
 /* Never NULL; the reason is in subject.why when there is nothing to plant. Probe ids count up from *next_probe. */
-struct program *program_new(const struct process *proc, const pack_set *packs, uint32_t *next_probe);
+/* xmm_readable: the planter's. */
+struct program *program_new(const struct process *proc, const pack_set *packs, bool xmm_readable, uint32_t *next_probe);
 void program_free(struct program *p); /* NULL ok */
 
 #endif

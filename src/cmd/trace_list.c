@@ -6,16 +6,11 @@
 #include "base/json.h"
 #include "sink/text.h"
 
-/* "1.25 µs", or "?" where prices are not known. */
-static void price_text(const struct trace_subject *t, size_t probe, const struct observer *ob, struct buf *out)
-{
-	double ns = ob ? trace_subject_price(t, probe, ob) : 0;
-	char text[24] = "?";
-
-	if (ns > 0)
-		format_duration((uint64_t)ns, text);
-	buf_str(out, text);
-}
+struct listing {
+	const char *path;
+	const struct trace_subject *subject;
+	const struct observer *observer; /* NULL: without the planter */
+};
 
 static size_t probe_of(const struct trace_subject *t, const struct call_plan *p)
 {
@@ -26,26 +21,63 @@ static size_t probe_of(const struct trace_subject *t, const struct call_plan *p)
 	return i;
 }
 
-static void list_text(const struct trace_subject *t, const struct call_plan *p, const struct observer *ob)
+/* 0: not known. */
+static double price_ns(const struct listing *l, const struct call_plan *p)
+{
+	return l->observer ? trace_subject_price(l->subject, probe_of(l->subject, p), l->observer) : 0;
+}
+
+/* "1.25 µs", or "?" where prices are not known. */
+static void price_text(const struct listing *l, const struct call_plan *p, struct buf *out)
+{
+	double ns = price_ns(l, p);
+	char text[24] = "?";
+
+	if (ns > 0)
+		format_duration((uint64_t)ns, text);
+	buf_str(out, text);
+}
+
+/* Why it is not traced: what its plan says, or the planter. NULL: it is. */
+static const char *refusal(const struct listing *l, const struct call_plan *p, struct err *err)
+{
+	const struct observer *ob = l->observer;
+	const struct planter_ops *ops = ob ? ob->planting : NULL;
+
+	if (p->why)
+		return p->why;
+	if (!ops || !ops->feasible)
+		return NULL;
+	if (ops->feasible(ob->planter, l->path, p->entry_sites, p->nentry_sites, err) < 0 ||
+	    ops->feasible(ob->planter, l->path, p->return_sites, p->nreturn_sites, err) < 0)
+		return err->text;
+	return NULL;
+}
+
+static void list_text(const struct listing *l, const struct call_plan *p)
 {
 	_cleanup_(buf_done) struct buf signature = {0}, price = {0};
+	struct err err = {0};
+	const char *why = refusal(l, p, &err);
 
 	signature_print(p->name, &p->signature, &signature);
-	if (p->why) {
+	if (why) {
 		printf("%9s  %s  # refused: %s\n", "", p->signature.nparams || p->signature.results_known ? signature.data : p->name,
-		       p->why);
+		       why);
 		return;
 	}
-	price_text(t, probe_of(t, p), ob, &price);
+	price_text(l, p, &price);
 	printf("%9s  %s%s%s  # %zu %s\n", price.data, signature.data, p->inlined ? "  inlined into " : "",
 	       p->inlined ? p->func.name : "", p->nentry_sites + p->nreturn_sites,
 	       p->nentry_sites + p->nreturn_sites == 1 ? "site" : "sites");
 }
 
-static void list_json(const struct trace_subject *t, const struct call_plan *p, const struct observer *ob)
+static void list_json(const struct listing *l, const struct call_plan *p)
 {
 	_cleanup_(buf_done) struct buf signature = {0}, out = {0};
 	struct json j = {.out = &out};
+	struct err err = {0};
+	const char *why = refusal(l, p, &err);
 
 	signature_print(p->name, &p->signature, &signature);
 	json_open(&j, '{');
@@ -57,14 +89,14 @@ static void list_json(const struct trace_subject *t, const struct call_plan *p, 
 		json_key(&j, "inlined_into");
 		json_str(&j, p->func.name);
 	}
-	if (p->why) {
+	if (why) {
 		json_key(&j, "refused");
-		json_str(&j, p->why);
+		json_str(&j, why);
 	} else {
 		json_key(&j, "sites");
 		json_uint(&j, p->nentry_sites + p->nreturn_sites);
 		json_key(&j, "price_ns");
-		json_uint(&j, ob ? (uint64_t)trace_subject_price(t, probe_of(t, p), ob) : 0);
+		json_uint(&j, (uint64_t)price_ns(l, p));
 	}
 	json_close(&j, '}');
 	puts(out.data);
@@ -73,15 +105,16 @@ static void list_json(const struct trace_subject *t, const struct call_plan *p, 
 int trace_list(const char *path, struct trace_inquiry *q, const struct observer *ob, bool json, struct err *err)
 {
 	struct trace_subject *t = trace_subject_new(path, q);
+	const struct listing l = {path, t, ob};
 	int r = 0;
 
 	if (!t->plans.len)
 		r = err_set(err, -ENOENT, "%s", t->subject.why);
 	for (size_t i = 0; i < t->plans.len; i++) {
 		if (json)
-			list_json(t, &t->plans.data[i], ob);
+			list_json(&l, &t->plans.data[i]);
 		else
-			list_text(t, &t->plans.data[i], ob);
+			list_text(&l, &t->plans.data[i]);
 	}
 	trace_subject_free(t);
 	return r;

@@ -80,6 +80,11 @@ struct planter_ops {
 	void (*probe_losses)(struct planter *p, uint32_t probe_id, struct losses *ret);
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, enum site_price price);
+	/*
+	 * Whether probes can be put at these sites of a file, as far as the file alone tells: 0, or why not. NULL: at
+	 * every site there is.
+	 */
+	int (*feasible)(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
 	uint64_t (*pause_ns)(struct planter *p, uint32_t target);

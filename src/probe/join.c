@@ -26,6 +26,7 @@ struct joiner {
 	VEC(struct join) joins;
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
+	bool xmm_readable;
 	uint32_t save_group;
 };
 
@@ -121,6 +122,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .saved = jn->saved.values,
 				      .nsaved = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
+					  .xmm_readable = jn->xmm_readable,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
@@ -274,10 +276,10 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 	vec_done(&names);
 }
 
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
-	       struct err *err)
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
+	       size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b)};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .xmm_readable = xmm_readable};
 
 	(void)err;
 	index_functions(&jn, packs, npacks);

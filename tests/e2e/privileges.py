@@ -93,7 +93,10 @@ def _doctor_names_what_is_missing():
     assert done.code in (0, 1, 3), done.describe()
     for cap in ("CAP_BPF", "CAP_PERFMON"):
         assert cap in text, text
+    assert "ptrace" in text, text
     assert run_once([EARSHOT, "doctor"], 60).code == 0
+    prices = json.loads(run_once([EARSHOT, "doctor", "--json"], 60).out())["price_ns"]
+    assert 0 < prices["patch"] < prices["stepped"], prices
 
 
 def tests():

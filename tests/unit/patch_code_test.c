@@ -490,6 +490,57 @@ static void test_calls(void **state)
 	fake_g.goid = 4711;
 }
 
+static struct ir_insn positive_insns[] = {
+	{.op = IR_REGION, .slot = IR_SLOT_FILTER},
+	{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+	{.op = IR_FILTER, .a = 0},
+	{.op = IR_LOAD, .size = 8, .a = 0, .dst = 1},
+	{.op = IR_END},
+	{.op = IR_REGION, .slot = 0},
+	{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+	{.op = IR_EMIT, .slot = 0, .a = 0},
+	{.op = IR_END},
+};
+
+/* A return whose condition is false, or cannot be tested, is told without its values. */
+static void test_filtered_returns(void **state)
+{
+	struct capture_program ret = NUMBER_PROGRAM(positive_insns), entry = NUMBER_PROGRAM(save_insns);
+	static const uint64_t word = 5;
+	struct regs r = text_regs(0);
+	const void *begins, *ends;
+	struct event e;
+
+	patch_setup(PATCH_MIN_RING);
+	ret.role = PROGRAM_RETURN;
+	entry.role = PROGRAM_ENTRY;
+	entry.call_group = ret.call_group = 9;
+	begins = compile_ok(&entry, 1);
+	ends = compile_ok(&ret, 2);
+	for (int i = 0; i < 3; i++) {
+		const uint64_t arg[] = {0, (uintptr_t)&word, 8 /* not mapped */};
+
+		r.r[0] = 1;
+		run_and_take(begins, &r);
+		r.r[0] = arg[i];
+		e = run_and_take(ends, &r);
+		assert_non_null(e.head);
+		assert_int_equal(e.head->kind, i == 1 ? EVENT_RETURN : EVENT_UNWOUND);
+		assert_int_equal(e.head->slots, i == 1);
+		assert_int_equal(e.head->probe, 2);
+	}
+	assert_int_equal(loss_count(LOSS_FILTER_UNREADABLE), 1);
+	r.r[0] = 0;
+	assert_null(run_and_take(ends, &r).head); /* no call, no word of it */
+	assert_false(patch_calls_apart(&entry, &ret)); /* it keeps a word */
+	entry.insns = ret.insns;
+	entry.ninsns = ret.ninsns;
+	assert_false(patch_calls_apart(&entry, &ret)); /* it has a condition */
+	entry.insns += 5;
+	entry.ninsns -= 5;
+	assert_true(patch_calls_apart(&entry, &ret));
+}
+
 /* ---- several threads ---- */
 
 #define THREADS 6
@@ -817,8 +868,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_fault),
 		cmocka_unit_test(test_xmm),
 		cmocka_unit_test(test_saved),
-		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_calls_apart),
+		cmocka_unit_test(test_calls), cmocka_unit_test(test_calls_apart), cmocka_unit_test(test_filtered_returns),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_fight),
 		cmocka_unit_test(test_refusals),

@@ -213,6 +213,14 @@ static void patch_forget_target(struct planter *p, uint32_t target)
 	patch_join_forget(p->join, target);
 }
 
+static void forget_listed(struct planter *p)
+{
+	if (p->listed)
+		facts_done(p->listed);
+	free(TAKE(p->listed));
+	free(TAKE(p->listed_path));
+}
+
 static void patch_close(struct planter *p)
 {
 	void *value;
@@ -234,6 +242,7 @@ static void patch_close(struct planter *p)
 		free(value);
 	map_done(&p->facts);
 	map_done(&p->gone);
+	forget_listed(p);
 	drain_done(&p->drain);
 	patch_join_free(p->join);
 	aggregates_free(p->aggregates);
@@ -293,6 +302,26 @@ static double patch_price_ns(struct planter *p, enum site_price price)
 	return p->price_ns;
 }
 
+static int patch_feasible(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err)
+{
+	struct patch_site site;
+	int r = 0;
+
+	if (!p->listed_path || strcmp(p->listed_path, path)) {
+		forget_listed(p);
+		p->listed = xcalloc(1, sizeof(*p->listed));
+		r = facts_read(path, p->listed, err);
+		if (r) {
+			free(TAKE(p->listed));
+			return r;
+		}
+		p->listed_path = xstrdup(path);
+	}
+	for (size_t i = 0; i < n && !r; i++)
+		r = facts_site(p->listed, &sites[i], &site, err);
+	return r;
+}
+
 static bool patch_multi(struct planter *p)
 {
 	return true;
@@ -322,6 +351,7 @@ const struct planter_ops planter_patch = {
 	.losses = patch_losses,
 	.probe_losses = patch_probe_losses,
 	.price_ns = patch_price_ns,
+	.feasible = patch_feasible,
 	.multi = patch_multi,
 	.pause_ns = patch_pause_ns,
 	.control = patch_control,

@@ -72,6 +72,8 @@ struct planter {
 	int timer;
 	struct tsc_clock clock;
 	struct map facts;         /* binary_key → struct facts */
+	struct facts *listed;     /* of the file at listed_path, which feasible was asked of last */
+	char *listed_path;
 	struct patched *patched;  /* list */
 	struct drain drain;
 	struct patch_join *join;  /* its probes are all that is planted, or was; so are those of the aggregates */

@@ -3,19 +3,13 @@
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
  *
- * A trampoline:
- *		  tail: the instructions behind the record, and the jump back (or ret)
- *                entry: the instructions before the record, the stack check's branch, the code of the probe, which
- *                       ends in a jump to the tail
- *
  * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code.
  */
+#include "plant/patch/plan.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#include "plant/patch/patch.h"
-#include "plant/patch/place.h"
 
 #define EXTRA_SLOTS 8
 #define SAVED 65536
@@ -26,43 +20,6 @@
 #define AREA_DISTANCE (64u << 20)
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
-
-typedef VEC(size_t) probe_list;
-
-/*
- * What lies at one address: an entry or a return. In a function of a few instructions one of them can be both: the
- * return is moved whole then, with the entry in front. Of several probes the last one runs first, as uprobes do.
- */
-struct planned {
-	uint64_t addr;
-	struct patch_part {
-		struct patch_site site;
-		probe_list probes;
-	} parts[SITE_RETURN + 1]; /* by enum site_kind */
-	struct trampoline *at;
-};
-
-struct plan {
-	struct planter *p;
-	const struct plant_target *t;
-	const struct plant_probe *probes;
-	size_t nprobes;
-	struct err *errs;
-	bool *refused;           /* by probe */
-	bool *apart;             /* by probe: patch_calls_apart */
-	const struct facts *facts;
-	VEC(struct planned) sites;
-	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */
-	struct buf shape_bytes;
-	uint64_t shapes_addr;
-	struct map by_addr;      /* address → its index in sites, plus one */
-	struct trampoline *trampolines; /* as many */
-	region_vec regions;
-	struct patch_area layout;
-	struct hand_map maps[HAND_MAPS_MAX];
-	size_t nmaps;
-	uint64_t area_addr, bytes, handler_addr;
-};
 
 static void refuse(struct plan *pl, size_t probe, const struct err *why)
 {
@@ -75,30 +32,6 @@ static void refuse_all(struct plan *pl, const struct err *why)
 {
 	for (size_t i = 0; i < pl->nprobes; i++)
 		refuse(pl, i, why);
-}
-
-/* That its jump is made of: where there are two, they agree in all that matters for that. */
-static const struct patch_site *site_of(const struct planned *s)
-{
-	return &s->parts[s->parts[SITE_ENTRY].probes.len ? SITE_ENTRY : SITE_RETURN].site;
-}
-
-static size_t probes_of(const struct planned *s)
-{
-	return s->parts[SITE_ENTRY].probes.len + s->parts[SITE_RETURN].probes.len;
-}
-
-static size_t probe_of(const struct planned *s, size_t i)
-{
-	const struct patch_part *entry = &s->parts[SITE_ENTRY];
-
-	return i < entry->probes.len ? entry->probes.data[i]
-				     : s->parts[SITE_RETURN].probes.data[i - entry->probes.len];
-}
-
-static const char *site_label(const struct plan *pl, const struct planned *s)
-{
-	return pl->probes[probe_of(s, 0)].label;
 }
 
 static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
@@ -122,121 +55,6 @@ static const struct facts *facts_of(struct planter *p, const struct plant_target
 	return f;
 }
 
-/* ---- the code of a site ---- */
-
-static void put_rel32(struct buf *b, uint64_t at, uint64_t to)
-{
-	int32_t d = (int32_t)(int64_t)(to - (at + 4));
-
-	buf_append(b, &d, sizeof(d));
-}
-
-static bool near(uint64_t a, uint64_t b)
-{
-	int64_t d = (int64_t)(a - b);
-
-	return d > -0x7fffff00ll && d < 0x7fffff00ll;
-}
-
-static void put_tail(const struct patch_site *s, uint64_t addr, uint64_t bias, struct buf *b)
-{
-	size_t start = b->len;
-
-	buf_append(b, s->after, s->nafter);
-	if (!s->resume) {
-		buf_char(b, (char)0xc3);
-		return;
-	}
-	buf_char(b, (char)0xe9);
-	put_rel32(b, addr + (b->len - start), s->resume + bias);
-}
-
-/* The address of the table of shapes in the program, 0 when it needs none. */
-static uint64_t shapes_of(const struct plan *pl, const struct capture_program *program)
-{
-	uintptr_t at = (uintptr_t)map_get(&pl->shapes, (uintptr_t)program->shapes);
-
-	return at ? pl->shapes_addr + at - 1 : 0;
-}
-
-static int probe_code(const struct plan *pl, size_t probe, const struct patch_site *site, uint64_t addr, uint64_t back,
-		      struct buf *out, struct err *err)
-{
-	const struct patch_env env = {.code = addr,
-				      .back = back,
-				      .area = pl->area_addr,
-				      .layout = &pl->layout,
-				      .counts = (uint32_t)probe,
-				      .sp_delta = site->sp_delta,
-				      .bias = pl->t->bias,
-				      .m_p = pl->facts->m_p,
-				      .p_id = pl->facts->p_id,
-				      .shapes = shapes_of(pl, pl->probes[probe].program),
-				      .calls_apart = pl->apart[probe],
-				      .tsc_mult = pl->p->clock.mult};
-
-	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
-}
-
-static void align_code(struct buf *out, size_t start)
-{
-	while ((out->len - start) % 16)
-		buf_char(out, (char)0xcc);
-}
-
-static void put_check(const struct patch_site *s, uint64_t addr, uint64_t bias, struct buf *out)
-{
-	size_t start = out->len;
-
-	buf_append(out, s->before, s->nbefore);
-	if (!s->checked)
-		return;
-	buf_char(out, 0x0f);
-	buf_char(out, (char)(0x80 | s->cond));
-	put_rel32(out, addr + (out->len - start), s->morestack + bias);
-}
-
-/* The code of a part's probes, which goes on at *back; that becomes where it begins. */
-static int part_code(const struct plan *pl, const struct patch_part *part, uint64_t addr, size_t start, uint64_t *back,
-		     struct buf *out, struct err *err)
-{
-	for (size_t i = 0; i < part->probes.len; i++) {
-		uint64_t here;
-		int r;
-
-		align_code(out, start);
-		here = addr + (out->len - start);
-		if (i + 1 == part->probes.len)
-			put_check(&part->site, here, pl->t->bias, out);
-		r = probe_code(pl, part->probes.data[i], &part->site, addr + (out->len - start), *back, out, err);
-		if (r)
-			return r;
-		*back = here;
-	}
-	return 0;
-}
-
-/* Appends the trampoline for address addr; ret_entry: where in it the jump goes. The last to run comes first. */
-static int make_code(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
-		     struct err *err)
-{
-	const struct patch_site *last = &s->parts[s->parts[SITE_RETURN].probes.len ? SITE_RETURN : SITE_ENTRY].site;
-	const struct patch_site *first = site_of(s);
-	uint64_t back = addr;
-	size_t start = out->len;
-	int r;
-
-	if ((last->resume && !near(addr, last->resume + pl->t->bias)) ||
-	    (first->checked && !near(addr, first->morestack + pl->t->bias)))
-		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
-	put_tail(last, addr, pl->t->bias, out);
-	r = part_code(pl, &s->parts[SITE_RETURN], addr, start, &back, out, err);
-	if (!r)
-		r = part_code(pl, &s->parts[SITE_ENTRY], addr, start, &back, out, err);
-	*ret_entry = (uint32_t)(back - addr);
-	return r;
-}
-
 /* ---- sites ---- */
 
 /* Whether code can be made of the probe's program; where it lies does not matter for that. */
@@ -245,7 +63,7 @@ static int try_code(struct plan *pl, size_t probe, const struct patch_site *site
 	_cleanup_(buf_done) struct buf code = {0};
 	uint64_t addr = site->addr + pl->t->bias;
 
-	return probe_code(pl, probe, site, addr, addr, &code, err);
+	return plan_probe_code(pl, probe, site, addr, addr, &code, err);
 }
 
 static void add_site(struct plan *pl, size_t probe, const struct patch_site *site)
@@ -356,7 +174,7 @@ static void measure(struct plan *pl)
 
 		*t = (struct trampoline){.site = site_of(s)};
 		s->at = t;
-		if (make_code(pl, s, s->addr + pl->t->bias, &code, &t->entry, &err))
+		if (plan_trampoline(pl, s, s->addr + pl->t->bias, &code, &t->entry, &err))
 			refuse_site(pl, s, &err);
 		t->bytes = (uint32_t)code.len + SLACK;
 	}
@@ -439,7 +257,7 @@ static void write_trampoline(struct plan *pl, struct patched *d, const struct pl
 
 	if (!s->at->placed)
 		return;
-	r = make_code(pl, s, s->at->addr, &code, &s->at->entry, &err);
+	r = plan_trampoline(pl, s, s->at->addr, &code, &s->at->entry, &err);
 	if (!r && (code.len > s->at->bytes || s->at->entry != was))
 		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
 	if (!r && !patch_reaches(site_of(s), s->at->addr + s->at->entry - pl->t->bias))

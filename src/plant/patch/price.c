@@ -71,17 +71,18 @@ static void bench_close(struct bench *b)
 }
 
 /* A jump to price_back, then the code, which may lie too far from it to jump there itself. */
-static int put_code(struct bench *b, enum program_role role, uint64_t tsc_mult, size_t *ret)
+static int put_code(struct bench *b, uint64_t tsc_mult)
 {
 	const struct capture_program program = {
-		.role = role,
+		.role = PROGRAM_ENTRY,
 		.call_group = 1,
 		.g = {.goid = offsetof(struct fake_g, goid), .stack_hi = offsetof(struct fake_g, stack_hi),
 		      .m = offsetof(struct fake_g, m)},
 	};
 	const struct patch_env env = {.code = (uintptr_t)b->code + 16, .back = (uintptr_t)b->code, .area = (uintptr_t)b->area,
 				      .layout = &b->layout, .m_p = offsetof(struct fake_m, p),
-				      .p_id = offsetof(struct fake_p, id), .tsc_mult = tsc_mult};
+				      .p_id = offsetof(struct fake_p, id), .calls_apart = true,
+				      .tsc_mult = tsc_mult};
 	_cleanup_(buf_done) struct buf code = {0};
 	const uint64_t back = (uintptr_t)price_back;
 	int r = patch_compile(&program, 1, &env, &code, NULL);
@@ -91,7 +92,6 @@ static int put_code(struct bench *b, enum program_role role, uint64_t tsc_mult, 
 	memcpy(b->code, "\xff\x25\0\0\0\0", 6);
 	memcpy(b->code + 6, &back, sizeof(back));
 	memcpy(b->code + 16, code.data, code.len);
-	*ret = code.len;
 	return mprotect(b->code, CODE_BYTES, PROT_READ | PROT_EXEC);
 }
 
@@ -117,9 +117,8 @@ double patch_price_measure(uint64_t tsc_mult)
 {
 	struct bench b = {0};
 	double ns = 0;
-	size_t size;
 
-	if (!bench_open(&b) && !put_code(&b, PROGRAM_ENTRY, tsc_mult, &size))
+	if (!bench_open(&b) && !put_code(&b, tsc_mult))
 		ns = time_hits(&b, tsc_mult);
 	bench_close(&b);
 	return ns;
