@@ -1,9 +1,10 @@
 """Every kind of value, in every Go version, with DWARF and stripped with declared
 signatures: each call is seen once, each value is what the program says."""
 
-from calls import MODES, SIGNATURES, binary, compare, newest, no_losses, trace
-from earshot import and_patched, planter
+from calls import MODES, SIGNATURES, Calls, binary, compare, newest, no_losses, trace
+from earshot import Earshot, and_patched, patched, planter
 from govalue import ALL, DEFAULT, fits
+from proc import scratch, until
 from target import MINORS
 from testing import Test
 
@@ -109,10 +110,60 @@ def _bounded(procs):
     no_losses(t)
 
 
+PACK = """
+pack: example-floats
+about: floating-point parameters
+packages: [main]
+spans:
+- name: through
+  kind: internal
+  titles: ["through"]
+  points:
+  - name: begin
+    role: start
+    variants:
+    - func: main.FloatsThrough(n int, a float32, b float64, c complex64)
+      capture:
+        example.n: n
+        example.a: {expr: a, optional: true}
+        example.b: {expr: b, optional: true}
+  - name: done
+    role: end
+    variants:
+    - func: main.FloatsThrough
+      at: return
+      capture: {}
+"""
+
+
+def _pack(seen_floats):
+    """A pack's captures in floating-point registers are attributes, where the planter can read those."""
+    pack = scratch() / "floats.yaml"
+    pack.write_text(PACK, encoding="ascii")
+    with Calls(newest()) as program:
+        with Earshot("attach", "-p", str(program.pid), "-o", "json", "--packs", str(pack)) as e:
+            until("the probes are in place", lambda: e.check_alive() and "observing " in e.err())
+            said, _ = program.ask("floats")
+            said = [c for c in said if c["func"] == "main.FloatsThrough"]
+            until("all spans", lambda: len(e.spans("internal")) >= len(said))
+            assert e.stop() == 0, e.describe()
+            spans = [s["attributes"] for s in e.spans("internal")]
+    assert [s["example.n"] for s in spans] == [c["args"]["n"][1] for c in said], spans
+    for name in "ab":
+        if not seen_floats:
+            assert not any(f"example.{name}" in s for s in spans), spans
+            continue
+        wrong = [w for c, s in zip(said, spans) for w in fits(c["args"][name], s.get(f"example.{name}"))]
+        assert not wrong, "\n".join(wrong)
+    return f"{len(spans)} spans"
+
+
 def tests():
+    yield Test("pack", lambda: _pack(False))
+    yield patched(Test("pack", lambda: _pack(True)))
     new = MINORS[-1]
-    return and_patched(_tests(), {"all-go1.19-plain", "all-go1.19-sw", f"all-go{new}-plain", f"all-go{new}-sw",
-                                  "generics-go1.19", "gomaxprocs-2"})
+    yield from and_patched(_tests(), {"all-go1.19-plain", "all-go1.19-sw", f"all-go{new}-plain", f"all-go{new}-sw",
+                                       "generics-go1.19", "gomaxprocs-2"})
 
 
 def _tests():

@@ -254,9 +254,35 @@ static void test_programs(void **state)
 		skip();
 }
 
+/*
+ * movsx rdx, al; movsx rbx, bx; add rdx, rbx; movsxd rcx, ecx; add rcx, rdx; add rcx, rdi; lea rax, [rsi+rcx]; ret:
+ * a jump at the lea would lead below the program, one at the second instruction would share a byte with the entry's.
+ */
+static void test_straight_leaf(void **state)
+{
+	static const unsigned char code[] = {0x48, 0x0f, 0xbe, 0xd0, 0x48, 0x0f, 0xbf, 0xdb, 0x48, 0x01, 0xda, 0x48, 0x63,
+					     0xc9, 0x48, 0x01, 0xd1, 0x48, 0x01, 0xf9, 0x48, 0x8d, 0x04, 0x0e, 0xc3};
+
+	check_entry(code, sizeof(code), (struct want){.at = 0, .len = 4, .after = 4, .resume = 4});
+	check_return(code, sizeof(code), 24, (struct want){.at = 0, .len = 4, .before = 24});
+	/* Without the first: the second is the entry then. */
+	check_return(code + 4, sizeof(code) - 4, 20, (struct want){.at = 0, .len = 4, .before = 20});
+}
+
+/* mov eax, 1; xor ebx, ebx; xor ecx, ecx; ret: one place for both. */
+static void test_entry_and_return(void **state)
+{
+	static const unsigned char code[] = {0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0x31, 0xc9, 0xc3};
+
+	check_entry(code, sizeof(code), (struct want){.at = 0, .len = 5, .after = 5, .resume = 5});
+	check_return(code, sizeof(code), 9, (struct want){.at = 0, .len = 5, .before = 9});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_straight_leaf),
+		cmocka_unit_test(test_entry_and_return),
 		cmocka_unit_test(test_small_frame),    cmocka_unit_test(test_large_frame),
 		cmocka_unit_test(test_no_check),       cmocka_unit_test(test_entries_refused),
 		cmocka_unit_test(test_returns),        cmocka_unit_test(test_returns_refused),

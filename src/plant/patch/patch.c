@@ -173,6 +173,35 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 	vec_done(&patches);
 }
 
+static void patched_free(struct planter *p, struct patched *d)
+{
+	keep_counts(p, d);
+	if (d->inside)
+		hand_leave(p->hand, d->handle, NULL);
+	munmap(d->memory, d->bytes);
+	vec_done(&d->plants);
+	free(d->probes);
+	free(d);
+}
+
+/* Where nothing is planted any more, with what waits in its rings taken out first: a budget comes and goes often. */
+static void drop_empty(struct planter *p)
+{
+	struct patched **at = &p->patched;
+
+	while (*at) {
+		struct patched *d = *at;
+
+		if (d->inside || d->plants.len) {
+			at = &d->next;
+			continue;
+		}
+		drain_one(p, d);
+		*at = d->next;
+		patched_free(p, d);
+	}
+}
+
 static void patch_remove(struct planter *p, struct plant *const *plants, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -183,17 +212,7 @@ static void patch_remove(struct planter *p, struct plant *const *plants, size_t 
 	for (size_t i = 0; i < n; i++)
 		if (plants[i])
 			plant_free(plants[i]);
-}
-
-static void patched_free(struct planter *p, struct patched *d)
-{
-	keep_counts(p, d);
-	if (d->inside)
-		hand_leave(p->hand, d->handle, NULL);
-	munmap(d->memory, d->bytes);
-	vec_done(&d->plants);
-	free(d->probes);
-	free(d);
+	drop_empty(p);
 }
 
 static void patch_forget_target(struct planter *p, uint32_t target)
