@@ -1,4 +1,5 @@
 """What the parts of the benchmark share: processes, their CPU time and memory, earshot itself."""
+import json
 import os
 import re
 import signal
@@ -32,6 +33,18 @@ def memory_kib(pid):
         return {k: int(v) for k, v in re.findall(r"^(VmHWM|VmRSS|RssAnon|RssFile|RssShmem):\s+(\d+) kB", f.read(), re.M)}
 
 
+children = []
+
+
+def kill_children():
+    """Those that a part left behind because it failed."""
+    while children:
+        process = children.pop()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 class Child:
     """A process whose lines on stderr (or stdout) are collected as they come."""
 
@@ -47,6 +60,7 @@ class Child:
         self.started = time.time()
         self.process = subprocess.Popen(command, text=True, bufsize=1, **streams)
         self.pid = self.process.pid
+        children.append(self.process)
         self.changed = threading.Condition()
         self.reader = threading.Thread(target=self._read, args=(getattr(self.process, watch),), daemon=True)
         self.reader.start()
@@ -113,3 +127,35 @@ class Earshot(Child):
             if m:
                 return int(m[1]), int(m[2]), "nothing" if m[3] == "none lost" else m[3].removeprefix("none lost ")
         raise Failed(f"earshot printed no summary: {self.said()}")
+
+
+class Trace(Child):
+    """earshot trace of a process, its probes in place; what it prints goes nowhere."""
+
+    def __init__(self, pid, question, *options):
+        self.question = question
+        self.out = f"{WORK}/trace.out"
+        super().__init__([EARSHOT, "trace", "-p", str(pid), "--json", *options, question], watch="stderr",
+                         stdout=open(self.out, "w"))
+        try:
+            self.wait_line(r"observing .*\(pid ")
+        except Failed:
+            self.process.kill()
+            raise
+        time.sleep(0.1)
+
+    @property
+    def command_line(self):
+        return " ".join(self.command[:-1]) + f" '{self.question}'"
+
+    def end(self):
+        """The summary."""
+        self.stop()
+        with open(self.out) as f:
+            last = [line for line in f if line.startswith("{")][-1]
+        return json.loads(last)["summary"]
+
+
+def refused(planter, why):
+    """Whether the patch planter did not take the question: then there is a note instead of a row."""
+    return planter == "patch" and "ended: " in str(why)

@@ -8,7 +8,7 @@ import subprocess
 from common import Child, Earshot, QUICK, WORK, cpu_seconds, median, memory_kib
 
 SECONDS = 1 if QUICK else 2
-BLOCKS = 3 if QUICK else 7
+BLOCKS = 2 if QUICK else 4
 CONNECTIONS = 16
 STATS = "/proc/sys/kernel/bpf_stats_enabled"
 PATHS = ("/plain", "/json")

@@ -1,16 +1,16 @@
 """What a recorded call costs where the probe is inside the program, beside uprobes on the very same function."""
-import json
 import os
 import random
 import subprocess
-import time
 
-from common import EARSHOT, Child, Failed, QUICK, WORK, median
+from common import Failed, QUICK, Trace, WORK, median
 
 MS = 200 if QUICK else 300
-BLOCKS = 2 if QUICK else 5
+BLOCKS = 2 if QUICK else 4
 PLANTERS = ("patch", "uprobe")
 TRIES = 3
+WARM_CALLS = 15000  # with a record of 72 bytes or more each they fill the ring once
+RING = (1 << 20) * max(os.cpu_count(), 4)  # 1 MiB for each P: written through, and so in place, before it counts
 
 # label: (which function, on how many Ps, the question, goal of its cost in ns)
 ARMS = {
@@ -41,37 +41,20 @@ class Target:
         self.process.wait()
 
 
-class Trace(Child):
-    """earshot trace, its probes in place. What it prints goes nowhere: it is read, formatted and written all the same."""
-
-    def __init__(self, pid, planter, question):
-        with open(f"{WORK}/patch.out", "w") as out:
-            super().__init__([EARSHOT, "trace", "-p", str(pid), "--planter", planter, "--json", question], stdout=out)
-        try:
-            self.wait_line(r"observing .*\(pid ")
-        except Failed:
-            self.process.kill()
-            raise
-        time.sleep(0.05)
-
-    def summary(self):
-        with open(f"{WORK}/patch.out") as f:
-            return json.loads([line for line in f if line.startswith("{")][-1])["summary"]
-
-
 def observed(target, planter, which, procs, question):
     """A run in which nothing was lost: a record that is dropped would look cheap. A stalled machine may lose some."""
     for _ in range(TRIES):
-        t = Trace(target.pid, planter, question)
+        t = Trace(target.pid, question, "--planter", planter, "--ring-size", str(RING))
         try:
-            target.ask(which, procs)  # touches the rings' memory, and the code
+            warm = 0
+            while planter == "patch" and warm < WARM_CALLS * procs:
+                warm += target.ask(which, procs)[2]
             least, middle, calls = target.ask(which, procs)
         finally:
-            t.stop()
-        summary = t.summary()
+            summary = t.end()
         lost = {k: n for k, n in summary["losses"].items() if n}
         if not lost and (" if " in question or summary["calls"] >= calls):
-            return least, middle, " ".join(t.command[:-1]) + f" '{question}'"
+            return least, middle, t.command_line
     raise Failed(f"{planter}: {question!r} saw {summary['calls']} of {calls} calls and lost {lost}, {TRIES} times")
 
 

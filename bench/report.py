@@ -2,11 +2,13 @@
 import importlib
 import os
 import platform
+import signal
 import sys
 
-from common import QUICK, Failed
+from common import QUICK, Failed, kill_children
 
-ALL = ("hit", "patch", "load", "start", "trace")
+ALL = ("hit", "patch", "load", "start", "trace", "service")
+LIMIT = 300  # seconds that a part may take
 PARTS = os.environ.get("BENCH_ONLY", "").split() or ALL
 
 
@@ -19,19 +21,28 @@ def print_table(rows):
         print("  ".join(c[i].ljust(widths[i]) for i in range(5)).rstrip())
 
 
+def too_long(*_):
+    raise Failed(f"it was not done after {LIMIT} s")
+
+
 def main():
+    signal.signal(signal.SIGALRM, too_long)
     rows, notes, commands, failed = [], [], [], 0
     for part in PARTS:
         if part not in ALL:
             sys.exit(f"bench: no part {part!r} (there are: {' '.join(ALL)})")
     for part in PARTS:
         print(f"bench: {part} …", file=sys.stderr, flush=True)
+        signal.alarm(LIMIT)
         try:
             result = importlib.import_module(part).measure()
         except Failed as why:
             failed += 1
             notes.append(f"{part}: NOT MEASURED: {why}")
             continue
+        finally:
+            signal.alarm(0)
+            kill_children()
         rows += result["rows"]
         notes += result["notes"]
         commands += result["commands"]

@@ -1,5 +1,4 @@
-"""What `earshot trace` costs: a hit, beside bpftrace's nearest, and a service at 60 % load."""
-import json
+"""What a call costs that `earshot trace` asks about, with each planter, beside bpftrace's nearest."""
 import os
 import random
 import re
@@ -8,14 +7,15 @@ import struct
 import subprocess
 import time
 
-from common import Child, EARSHOT, Failed, QUICK, WORK, cpu_seconds, median
+from common import Child, Failed, QUICK, Trace, WORK, median, refused
 
 BURST = 5000  # records of one burst fit the ring, so that none is cheap for being lost
-BURSTS = 6 if QUICK else 16
-BLOCKS = 2 if QUICK else 4
-WEB_SECONDS = 2 if QUICK else 4
-WEB_BLOCKS = 3 if QUICK else 10
-LOAD = 0.6
+BURSTS = 5 if QUICK else 10
+REST = 0.04  # seconds after a burst, in which its records are read; longer where that was too short
+TRIES = 3
+RING = (4 << 20) * max(os.cpu_count(), 4)  # so that a P has 4 MiB
+BLOCKS = 2 if QUICK else 3
+PLANTERS = ("uprobe", "patch")
 
 FUNC = "main.asked"
 
@@ -73,6 +73,7 @@ class Target:
             if len(cpus) > 1:
                 os.sched_setaffinity(0, {cpus[0]})
 
+        self.rest = REST
         self.process = subprocess.Popen([f"{WORK}/asked"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         bufsize=1, preexec_fn=pin)
         self.pid = self.process.pid
@@ -84,7 +85,7 @@ class Target:
         for _ in range(BURSTS):
             self.process.stdin.write(f"{BURST}\n")
             times.append(float(self.process.stdout.readline()))
-            time.sleep(0.1)
+            time.sleep(self.rest)
         return median(times)
 
     def stop(self):
@@ -92,41 +93,37 @@ class Target:
         self.process.wait()
 
 
-class Trace(Child):
-    """earshot trace of a process, its probes in place; what it prints goes nowhere."""
-
-    def __init__(self, pid, question, *options):
-        self.question = question
-        super().__init__([EARSHOT, "trace", "-p", str(pid), "--json", *options, question], watch="stderr",
-                         stdout=open(f"{WORK}/trace.out", "w"))
-        try:
-            self.wait_line(r"observing .*\(pid ")
-        except Failed:
-            self.process.kill()
-            raise
-        time.sleep(0.1)
-
-    def end(self):
-        """The summary."""
-        self.stop()
-        with open(f"{WORK}/trace.out") as f:
-            last = [line for line in f if line.startswith("{")][-1]
-        return json.loads(last)["summary"]
-
-
-def with_earshot(target, question):
-    t = Trace(target.pid, question)
+def asked_once(target, question, planter):
+    """(ns, the command line, the summary)."""
+    t = Trace(target.pid, question, "--planter", planter, "--ring-size", str(RING))
     try:
+        if planter == "patch":
+            target.bursts()  # the ring's memory is in place
         ns = target.bursts()
     finally:
         summary = t.end()
-    lost = {k: n for k, n in summary["losses"].items() if n}
+    return ns, t.command_line, summary
+
+
+def with_earshot(target, question, planter):
+    """(ns, the command); None where the planter does not take the question."""
+    for _ in range(TRIES):
+        try:
+            ns, command, summary = asked_once(target, question, planter)
+        except Failed as why:
+            if refused(planter, why):
+                return None
+            raise
+        lost = {k: n for k, n in summary["losses"].items() if n}
+        if not lost:
+            break
+        target.rest *= 2
     if lost:
-        raise Failed(f"earshot lost records of {question!r}: {lost}")
+        raise Failed(f"earshot lost records of {question!r} ({planter}), {TRIES} times: {lost}")
     if "count" not in question and "hist" not in question and "if " not in question \
             and summary["calls"] < BURST * BURSTS:
-        raise Failed(f"earshot saw {summary['calls']} of {BURST * BURSTS} calls")
-    return ns, " ".join(t.command[:-1]) + f" '{question}'"
+        raise Failed(f"earshot saw {summary['calls']} of {BURST * BURSTS} calls ({planter})")
+    return ns, command
 
 
 def end_bpftrace(b):
@@ -168,103 +165,26 @@ def hits():
             plain = target.bursts()
             for name in rng.sample(sorted(questions), len(questions)):
                 question, program = questions[name]
-                ours, command = with_earshot(target, question)
-                theirs, their_command = with_bpftrace(target, program)
-                results.setdefault(name, []).append((ours - plain, theirs - plain))
-                commands += [command, their_command]
+                measured = [with_earshot(target, question, planter) for planter in PLANTERS]
+                measured.append(with_bpftrace(target, program))
+                results.setdefault(name, []).append([m[0] - plain if m else None for m in measured])
+                commands += [m[1] for m in measured if m]
     finally:
         target.stop()
     for name in questions:
-        own, theirs = (median(r[i] for r in results[name]) for i in (0, 1))
-        ratios = [o / t for o, t in results[name]]
-        rows.append((f"trace, a call: {name}", f"{own:.0f} ns", f"bpftrace {theirs:.0f} ns", f"{median(ratios):.2f}", None))
-        notes.append(f"{name}: ratios by block {', '.join(f'{r:.2f}' for r in ratios)}")
+        theirs = median(r[-1] for r in results[name])
+        for i, planter in enumerate(PLANTERS):
+            what = f"trace, a call: {name}, {planter}"
+            if results[name][0][i] is None:
+                notes.append(f"{what}: not with this planter")
+                continue
+            ratios = [r[i] / r[-1] for r in results[name]]
+            rows.append((what, f"{median(r[i] for r in results[name]):,.0f} ns", f"bpftrace {theirs:,.0f} ns",
+                         f"{median(ratios):.3f}", None))
+            notes.append(f"{what}: ratios by block {', '.join(f'{r:.3f}' for r in ratios)}")
     return rows, notes, list(dict.fromkeys(commands))
-
-
-# ---- a service ----
-
-def send(url, rate, seconds):
-    """What the open-loop client says; on another CPU than the server where there are two."""
-    done = subprocess.run([*OTHERS, f"{WORK}/web", "-url", url, "-rate", f"{rate:.1f}", "-seconds", str(seconds)],
-                          capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
-
-CPUS = sorted(os.sched_getaffinity(0))
-SERVER = ["taskset", "-c", str(CPUS[0])] if len(CPUS) > 1 else []
-OTHERS = ["taskset", "-c", ",".join(map(str, CPUS[1:]))] if len(CPUS) > 1 else []
-
-
-def one(server, url, rate, question, options):
-    t = Trace(server.pid, question, *options) if question else None
-    try:
-        if "--budget" in options:
-            send(url, rate, 4)  # it measures for a second, and then acts; both arms are treated alike
-        before, own = cpu_seconds(server.pid), cpu_seconds(t.pid) if t else 0
-        sent = send(url, rate, WEB_SECONDS)
-        us = {"server": (cpu_seconds(server.pid) - before) * 1e6 / sent["answered"], **sent}
-        if t:
-            us["own"] = (cpu_seconds(t.pid) - own) * 1e6 / sent["answered"]
-            us["command"] = " ".join(t.command[:-1]) + f" '{question}'"
-    finally:
-        if t:
-            us["said"] = [line for _, line in t.lines if line and "budget" in line]
-            us["summary"] = t.end()
-    return us
-
-
-def service(server, url, rate, label, question, goal, options=()):
-    rng, pairs = random.Random(8), []
-    for _ in range(WEB_BLOCKS):
-        block = {}
-        for asked in rng.sample([None, question], 2):
-            block[asked is not None] = one(server, url, rate, asked, options)
-        pairs.append((block[False], block[True]))
-    ratios = sorted(w["server"] / wo["server"] for wo, w in pairs)
-    percent = (median(ratios) - 1) * 100
-    without, observed = (median(p[i]["server"] for p in pairs) for i in (0, 1))
-    own = median(w["own"] for _, w in pairs)
-    said = sorted({line for _, w in pairs for line in w["said"]})
-    lost = {}
-    for _, w in pairs:
-        for k, n in w["summary"]["losses"].items():
-            lost[k] = lost.get(k, 0) + n
-    row = (f"service at {LOAD:.0%} load, {label}", f"{observed:.0f} µs a request", f"without {without:.0f} µs",
-           f"{percent:+.1f} %", (f"< {goal} %", percent < goal))
-    own_row = ("of earshot itself", f"{own:.1f} µs a request", "", f"{own / without * 100:+.1f} %", None)
-    note = (f"{label}: {WEB_BLOCKS} pairs of {WEB_SECONDS} s at {rate:.0f} requests/s; ratios in %: "
-            f"{', '.join(f'{(r - 1) * 100:+.1f}' for r in ratios)}; p99 {median(w['p99_us'] for _, w in pairs):.0f} µs, without "
-            f"{median(wo['p99_us'] for wo, _ in pairs):.0f} µs; answered {sum(w['answered'] for _, w in pairs)} of "
-            f"{sum(w['sent'] for _, w in pairs)}; left out: { {k: n for k, n in lost.items() if n} or 'nothing'}"
-            f"{'; ' + said[-1] if said else ''}")
-    return [row, own_row], note, pairs[0][1]["command"]
-
-
-def services():
-    server = Child([*SERVER, f"{WORK}/web"], watch="stdout")
-    rows, notes, commands = [], [], []
-    try:
-        url = f"http://127.0.0.1:{server.wait_line(r'^[0-9]+$')[1]}/?user=alice"
-        send(url, 100, 2)
-        before = cpu_seconds(server.pid)
-        answered = send(url, 200, 2)["answered"]
-        per_request = (cpu_seconds(server.pid) - before) / answered
-        rate = LOAD / per_request if len(CPUS) > 1 else LOAD / 2 / per_request
-        for label, question, goal, options in (
-                ("a function called once a request", "main.once", 1, ()),
-                ("a function called 100 times a request, counted", "main.often { count() by user }", 5, ()),
-                ("the same, arguments and results, --budget 5%", "main.often", 5, ("--budget", "5%"))):
-            more, note, command = service(server, url, rate, label, question, goal, options)
-            rows += more
-            notes.append(note)
-            commands.append(command)
-    finally:
-        server.process.kill()
-    return rows, notes, commands
 
 
 def measure():
     rows, notes, commands = hits()
-    more_rows, more_notes, more_commands = services()
-    return {"rows": rows + more_rows, "notes": notes + more_notes, "commands": commands + more_commands}
+    return {"rows": rows, "notes": notes, "commands": commands}
