@@ -286,7 +286,7 @@ static void test_off(void **state)
 	area->on = 1;
 	run_code(code, &r);
 	assert_int_equal(drain_count(1), 1);
-	assert_int_equal(patch_area_counts(area, 3)->hits, 1);
+	assert_int_equal(patch_area_hits(area, area, 3), 1);
 }
 
 /* What faults elsewhere, or is sent, reaches the handler that was there. */
@@ -402,6 +402,48 @@ static void test_saved(void **state)
 	}
 	fake_g.goid = 4711;
 	fake_g.hi = UINT64_C(0x7fffffffff00);
+}
+
+/* A return needs no entry then. What is dropped shows in the epoch of all that the goroutine does later. */
+static void test_calls_apart(void **state)
+{
+	struct capture_program entry = program_of(NULL, 0), ret = entry;
+	struct patch_slot *slot;
+	struct regs r = text_regs(0);
+	const void *begins, *ends;
+
+	patch_setup(PATCH_MIN_RING);
+	area->stale_tsc = INT64_MAX;
+	calls_apart = true;
+	entry.role = PROGRAM_ENTRY;
+	ret.role = PROGRAM_RETURN;
+	entry.call_group = ret.call_group = 9;
+	entry.controlled = true;
+	begins = compile_ok(&entry, 1);
+	ends = compile_ok(&ret, 2);
+	calls_apart = false;
+	assert_int_equal(run_and_take(ends, &r).head->kind, EVENT_RETURN);
+	assert_int_equal(last_epoch, 0);
+	slot = patch_area_slot(area, 1);
+	slot->read_seen = slot->read = slot->write - area->ring_bytes; /* full */
+	run_code(begins, &r);
+	assert_int_equal(loss_count(LOSS_RING_FULL), 1);
+	slot->read_seen = slot->read = slot->write;
+	assert_int_equal(run_and_take(ends, &r).head->kind, EVENT_RETURN);
+	assert_int_equal(last_epoch, 1);
+	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
+		patch_area_slot(area, i)->busy = 1;
+	run_code(begins, &r);
+	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
+		patch_area_slot(area, i)->busy = 0;
+	assert_int_equal(loss_count(LOSS_BUSY), 1);
+	assert_int_equal(patch_area_hits(area, area, 3), 2);
+	assert_int_equal(run_and_take(begins, &r).head->kind, EVENT_CALL);
+	assert_int_equal(last_epoch, 2);
+	fake_g.goid++; /* another goroutine lost nothing */
+	assert_int_equal(run_and_take(begins, &r).head->kind, EVENT_CALL);
+	assert_int_equal(last_epoch, 0);
+	fake_g.goid--;
 }
 
 static void test_calls(void **state)
@@ -824,7 +866,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_fault),
 		cmocka_unit_test(test_xmm),
 		cmocka_unit_test(test_saved),
-		cmocka_unit_test(test_calls), cmocka_unit_test(test_filtered_returns),
+		cmocka_unit_test(test_calls), cmocka_unit_test(test_calls_apart), cmocka_unit_test(test_filtered_returns),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_fight),
 		cmocka_unit_test(test_refusals),

@@ -25,6 +25,8 @@ static void note(void *arg, const void *sample, size_t size)
 	buf_printf(&got, "%c%u ", kinds[e[0].head->kind], (unsigned)e[n - 1].slots[0].value);
 }
 
+static uint32_t epoch;
+
 /* kind, goroutine, depth, group; the number is its slot. */
 static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint64_t depth, uint32_t group, uint64_t number)
 {
@@ -40,7 +42,7 @@ static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint
 	       .slot = {.status = SLOT_OK, .value = number}};
 
 	patch_join_add(j, probe, roles[kind], group, group / 10);
-	patch_join_take(j, &r, note, NULL);
+	patch_join_take(j, &r, epoch, note, NULL);
 }
 
 static void expect(const char *want)
@@ -198,15 +200,33 @@ static void losing(void **state)
 	patch_join_free(j);
 }
 
+/* Between an entry and a return of the same depth a return and an entry were lost: not one call, but halves of two. */
+static void epochs(void **state)
+{
+	struct patch_join *j = patch_join_new(0);
+
+	take(j, EVENT_CALL, 1, 100, 10, 1);
+	epoch = 2;
+	take(j, EVENT_RETURN, 1, 100, 10, 0);
+	expect("");
+	assert_int_equal(loss(j, LOSS_UNPAIRED_START), 1);
+	take(j, EVENT_CALL, 1, 100, 10, 2);
+	take(j, EVENT_RETURN, 1, 100, 10, 0);
+	take(j, EVENT_RETURN, 1, 100, 10, 0);
+	expect("r2 ");
+	epoch = 0;
+	patch_join_free(j);
+}
+
 /* Of a probe that nobody knows, or of another kind than the probe's. */
 static void strange(void **state)
 {
 	struct patch_join *j = patch_join_new(0);
 	struct event_header h = {.size = sizeof(h), .version = EVENT_VERSION, .kind = EVENT_POINT, .probe = 5};
 
-	patch_join_take(j, &h, note, NULL);
+	patch_join_take(j, &h, 0, note, NULL);
 	patch_join_add(j, 5, PROGRAM_ENTRY, 1, 1);
-	patch_join_take(j, &h, note, NULL);
+	patch_join_take(j, &h, 0, note, NULL);
 	expect("");
 	patch_join_free(j);
 }
@@ -216,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nested), cmocka_unit_test(groups), cmocka_unit_test(unwound), cmocka_unit_test(lost),
 		cmocka_unit_test(open_calls), cmocka_unit_test(control), cmocka_unit_test(losing), cmocka_unit_test(strange),
+		cmocka_unit_test(epochs),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
 

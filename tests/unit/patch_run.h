@@ -166,6 +166,8 @@ static struct patch_env test_env(void)
 				  .tsc_mult = UINT64_C(1) << 31};
 }
 
+static bool calls_apart;
+
 static inline const void *compile_ok(const struct capture_program *p, uint32_t id)
 {
 	struct patch_env env = test_env();
@@ -173,6 +175,7 @@ static inline const void *compile_ok(const struct capture_program *p, uint32_t i
 	struct err err = {0};
 	uint64_t at;
 
+	env.calls_apart = calls_apart;
 	if (patch_compile(p, id, &env, &out, &err) < 0)
 		fail_msg("%s", err.text);
 	at = put_code(out.data, out.len);
@@ -235,6 +238,8 @@ static void run_code(const void *code, const struct regs *r)
 
 typedef void (*record_fn)(void *arg, const void *record, size_t size);
 
+static uint32_t last_epoch; /* of the last record */
+
 static size_t ring_drain(struct patch_slot *s, record_fn fn, void *arg)
 {
 	uint64_t pos = s->read, end = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE);
@@ -244,7 +249,8 @@ static size_t ring_drain(struct patch_slot *s, record_fn fn, void *arg)
 		const struct patch_entry *e = (void *)(patch_slot_ring(s) + (pos & (area->ring_bytes - 1)));
 
 		assert_true(e->size >= 8 && e->size % 8 == 0 && e->size <= end - pos);
-		if (e->kind == PATCH_ENTRY_RECORD) {
+		if ((e->kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD) {
+			last_epoch = e->kind >> 1;
 			fn(arg, e + 1, e->size - sizeof(*e));
 			n++;
 		}

@@ -133,6 +133,13 @@ static struct x86_mem counter(const struct code *g, size_t off)
 	return MEM(R12, g->env->layout->counts_off + g->env->counts * sizeof(struct patch_counts) + off);
 }
 
+/* reg, a goid, becomes the offset of its word in area.lost. */
+static void epoch_of(struct code *g, uint8_t reg)
+{
+	x86_alu_imm(&g->x, X_AND, reg, PATCH_EPOCHS - 1);
+	x86_shift(&g->x, X_SHL, reg, 3);
+}
+
 /* R13 = an extra slot that is ours now, or counted and out. R12 and R13 are all there is. */
 static void emit_extra_slot(struct code *g, int have, int out)
 {
@@ -152,6 +159,15 @@ static void emit_extra_slot(struct code *g, int have, int out)
 	x86_jcc(x, CC_B, again);
 	x86_imm(x, R12, g->env->area);
 	x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * LOSS_BUSY));
+	if (g->p->controlled)
+		x86_lock_inc(x, counter(g, offsetof(struct patch_counts, slotless_hits)));
+	if (g->env->calls_apart) {
+		x86_test(x, R14, R14);
+		x86_jcc(x, CC_E, out);
+		x86_load(x, 8, false, R13, MEM(R14, g->p->g.goid));
+		epoch_of(g, R13);
+		x86_lock_inc(x, MEMX(R12, R13, offsetof(struct patch_area, lost)));
+	}
 	x86_jmp(x, out);
 }
 
@@ -168,8 +184,6 @@ static void emit_enter(struct code *g, int have, int extra, int out)
 	}
 	x86_alu_mem_imm(x, X_CMP, 4, AREA(on), 0);
 	x86_jcc(x, CC_E, out);
-	if (g->p->controlled)
-		x86_lock_inc(x, counter(g, offsetof(struct patch_counts, hits)));
 	x86_test(x, R14, R14);
 	x86_jcc(x, CC_E, extra);
 	x86_load(x, 8, false, R13, MEM(R14, g->p->g.m));
@@ -190,6 +204,8 @@ static void emit_enter(struct code *g, int have, int extra, int out)
 	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
 		x86_store(x, 8, SLOT_AT(gpr, i), used_regs[i]);
 	x86_store_imm(x, 8, SLOT(fault), 0);
+	if (g->p->controlled)
+		x86_alu_mem_imm(x, X_ADD, 8, MEM(REG_SLOT, patch_hits_off(l) + 8 * (uint64_t)g->env->counts), 1);
 }
 
 static void emit_leave(struct code *g, int out)
@@ -231,6 +247,11 @@ static void emit_drops(struct code *g, int leave)
 		if (d < PATCH_LOSSES) {
 			x86_imm(x, R12, g->env->area);
 			x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * d));
+		}
+		if (d == LOSS_RING_FULL && g->env->calls_apart) {
+			x86_load(x, 8, false, RCX, SLOT(goid));
+			epoch_of(g, RCX);
+			x86_lock_inc(x, MEMX(R12, RCX, offsetof(struct patch_area, lost)));
 		}
 		if (d == LOSS_RING_FULL)
 			emit_switch_off(g);
@@ -423,7 +444,16 @@ static void emit_commit(struct code *g)
 	x86_store(x, 4, HEAD(size), RAX);
 	x86_alu_imm(x, X_ADD, RAX, sizeof(struct patch_entry));
 	x86_store(x, 4, MEM(REG_RECORD, -8), RAX);
-	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);
+	if (g->env->calls_apart) {
+		x86_load(x, 8, false, RCX, SLOT(goid));
+		epoch_of(g, RCX);
+		x86_imm(x, RDX, g->env->area);
+		x86_load(x, 8, false, RCX, MEMX(RDX, RCX, offsetof(struct patch_area, lost)));
+		x86_shift(x, X_SHL, RCX, 1);
+		x86_store(x, 4, MEM(REG_RECORD, -4), RCX);
+	} else {
+		x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);
+	}
 	x86_alu_load(x, X_ADD, RAX, SLOT(write));
 	x86_store(x, 8, SLOT(write), RAX);
 }

@@ -48,7 +48,7 @@ int patch_compile(const struct capture_program *p, uint32_t probe_id, const stru
 
 /*
  * Whether a return need not look for its call: the entry keeps nothing for it and lets everything pass. Then returns
- * whose entry was not seen are records too, which the join knows; and there is no limit to open calls here.
+ * whose entry was not seen are records too, which the join tells by their epoch (ring.h); and there is no limit to open calls here.
  */
 bool patch_calls_apart(const struct capture_program *entry, const struct capture_program *ret);
 
@@ -77,6 +77,13 @@ static inline uint8_t *patch_slot_ring(struct patch_slot *s)
 {
 	return (uint8_t *)s + PATCH_RING_OFF;
 }
+/* Of a slot: the hits, a word for each probe. */
+static inline uint64_t patch_hits_off(const struct patch_area *layout)
+{
+	return PATCH_RING_OFF + (uint64_t)layout->ring_bytes;
+}
+/* The hits of a controlled program. The layout is trusted, the area is only read. */
+uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
 static inline struct patch_counts *patch_area_counts(struct patch_area *a, uint32_t i)
 {
 	return (struct patch_counts *)(void *)((char *)a + a->counts_off) + i;

@@ -16,10 +16,10 @@
 static bool damaged(const struct patch_entry *e, uint64_t left, uint64_t ring_left)
 {
 	return e->size < sizeof(*e) || e->size % 8 || e->size > left || e->size > ring_left ||
-	       (e->kind == PATCH_ENTRY_RECORD && e->size < sizeof(*e) + sizeof(struct event_header));
+	       ((e->kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD && e->size < sizeof(*e) + sizeof(struct event_header));
 }
 
-static void take_record(struct planter *p, const uint8_t *record, uint32_t room)
+static void take_record(struct planter *p, const uint8_t *record, uint32_t room, uint32_t epoch)
 {
 	struct drain *d = &p->drain;
 	struct event_header h;
@@ -29,7 +29,7 @@ static void take_record(struct planter *p, const uint8_t *record, uint32_t room)
 		d->damaged++;
 		return;
 	}
-	vec_push(&d->records, ((struct waiting){h.time_ns, d->order++, d->bytes.len, h.size}));
+	vec_push(&d->records, ((struct waiting){h.time_ns, d->order++, d->bytes.len, h.size, epoch}));
 	h.time_ns = tsc_clock_ns(&p->clock, h.time_ns);
 	buf_append(&d->bytes, record, h.size);
 	memcpy(d->bytes.data + d->bytes.len - h.size, &h, sizeof(h));
@@ -54,8 +54,8 @@ static void drain_slot(struct planter *p, const struct patched *d, struct patch_
 			read = write;
 			break;
 		}
-		if (e.kind == PATCH_ENTRY_RECORD)
-			take_record(p, ring + at + sizeof(e), e.size - (uint32_t)sizeof(e));
+		if ((e.kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD)
+			take_record(p, ring + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
 		read += e.size;
 	}
 	__atomic_store_n(&s->read, read, __ATOMIC_RELEASE);
@@ -89,8 +89,11 @@ void drain_one(struct planter *p, struct patched *d)
 	for (uint32_t i = 0; i < d->layout.procs + d->layout.extra; i++)
 		drain_slot(p, d, slot_at(d, i));
 	look_for_loss(p, d);
-	if (!__atomic_load_n(&d->area->on, __ATOMIC_ACQUIRE))
-		__atomic_store_n(&d->area->on, 1, __ATOMIC_RELEASE);
+	if (__atomic_load_n(&d->area->on, __ATOMIC_ACQUIRE))
+		return;
+	for (size_t i = 0; i < PATCH_EPOCHS; i++) /* whoever ran meanwhile wrote nothing */
+		__atomic_add_fetch(&d->area->lost[i], 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&d->area->on, 1, __ATOMIC_RELEASE);
 }
 
 static int by_time(const void *pa, const void *pb)
@@ -145,7 +148,7 @@ static void take_waiting(struct planter *p, const struct waiting *at, struct wan
 	struct event e;
 
 	if (event_decode(record, at->size, &e))
-		patch_join_take(p->join, record, on_joined, w);
+		patch_join_take(p->join, record, at->epoch, on_joined, w);
 	else
 		p->drain.damaged++;
 }

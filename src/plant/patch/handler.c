@@ -83,7 +83,7 @@ int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t ring_bytes, uint3
 		      struct patch_area *ret, struct err *err)
 {
 	struct patch_area a = {.magic = PATCH_MAGIC, .size = sizeof(a), .procs = procs, .extra = extra,
-			       .ring_bytes = ring_bytes, .slot_bytes = PATCH_RING_OFF + ring_bytes,
+			       .ring_bytes = ring_bytes, 			       .slot_bytes = (uint32_t)(PATCH_RING_OFF + ring_bytes + ALIGN_UP(8 * (uint64_t)ncounts, 4096)),
 			       .ncounts = ncounts, .nsaved = nsaved};
 
 	if (!power_of_two(ring_bytes) || ring_bytes < PATCH_MIN_RING || ring_bytes > 1u << 30)
@@ -101,4 +101,18 @@ int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t ring_bytes, uint3
 			       (unsigned long long)a.slots_off);
 	*ret = a;
 	return 0;
+}
+
+uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i)
+{
+	const char *slots = (const char *)a + layout->slots_off;
+	const struct patch_counts *c = (const void *)((const char *)a + layout->counts_off);
+	uint64_t n = __atomic_load_n(&c[i].slotless_hits, __ATOMIC_RELAXED);
+
+	for (uint32_t s = 0; s < layout->procs + layout->extra; s++) {
+		const char *hits = slots + (uint64_t)s * layout->slot_bytes + patch_hits_off(layout);
+
+		n += __atomic_load_n((const uint64_t *)(const void *)hits + i, __ATOMIC_RELAXED);
+	}
+	return n;
 }

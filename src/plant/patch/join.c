@@ -24,6 +24,7 @@ struct joined {                        /* a probe */
 struct open_call {
 	struct joined *of;
 	uint64_t order;
+	uint32_t epoch;
 	bool unsure;                   /* its return may have been lost */
 	struct event_header *record;   /* owned: the whole record */
 };
@@ -198,8 +199,8 @@ static void unwind_deeper(struct patch_join *j, struct goroutine *g, const struc
 		unwind(j, g, g->calls.len - 1, h->time_ns, said, fn, arg);
 }
 
-static void call_begins(struct patch_join *j, struct joined *of, const struct event_header *h, plant_event_fn fn,
-			void *arg)
+static void call_begins(struct patch_join *j, struct joined *of, const struct event_header *h, uint32_t epoch,
+			plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, true);
 	bool full;
@@ -214,8 +215,8 @@ static void call_begins(struct patch_join *j, struct joined *of, const struct ev
 		struct event_header *record = xmalloc(h->size);
 
 		memcpy(record, h, h->size);
-		vec_push(&g->calls, ((struct open_call){.of = of, .order = j->order++, .unsure = j->losing,
-							.record = record}));
+		vec_push(&g->calls, ((struct open_call){.of = of, .order = j->order++, .epoch = epoch,
+							.unsure = j->losing, .record = record}));
 		j->open++;
 	}
 	goroutine_put(j, h, g);
@@ -225,7 +226,7 @@ static void call_begins(struct patch_join *j, struct joined *of, const struct ev
  * A return without its call says nothing: the entry was before us, or left out. end: what is handed on of it, or NULL
  * when it did not pass its condition.
  */
-static void call_returns(struct patch_join *j, const struct joined *of, const struct event_header *h,
+static void call_returns(struct patch_join *j, const struct joined *of, const struct event_header *h, uint32_t epoch,
 			 const struct event_header *end, plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, false);
@@ -238,9 +239,13 @@ static void call_returns(struct patch_join *j, const struct joined *of, const st
 		if (g->calls.data[i - 1].record->depth == h->depth && g->calls.data[i - 1].of->group == of->group)
 			break;
 	if (i) {
+		const struct open_call began = g->calls.data[i - 1];
 		_cleanup_(cleanup_free) struct event_header *call = remove_call(j, g, i - 1);
 
-		if (end)
+		/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
+		if (began.epoch != epoch)
+			began.of->losses.count[LOSS_UNPAIRED_START]++;
+		else if (end)
 			give(j, end, call, fn, arg);
 	}
 	goroutine_put(j, h, g);
@@ -256,7 +261,7 @@ static void calls_unwind(struct patch_join *j, const struct event_header *h, pla
 	goroutine_put(j, h, g);
 }
 
-void patch_join_take(struct patch_join *j, const void *record, plant_event_fn fn, void *arg)
+void patch_join_take(struct patch_join *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
 {
 	static const enum event_kind kinds[] = {
 		[PROGRAM_POINT] = EVENT_POINT,	  [PROGRAM_ENTRY] = EVENT_CALL,	  [PROGRAM_RETURN] = EVENT_RETURN,
@@ -268,13 +273,13 @@ void patch_join_take(struct patch_join *j, const void *record, plant_event_fn fn
 	if (!of || !of->known)
 		return;
 	if (of->role == PROGRAM_RETURN && h->kind == EVENT_UNWOUND)
-		call_returns(j, of, h, NULL, fn, arg);
+		call_returns(j, of, h, epoch, NULL, fn, arg);
 	else if (h->kind != kinds[of->role])
 		return;
 	else if (h->kind == EVENT_CALL)
-		call_begins(j, of, h, fn, arg);
+		call_begins(j, of, h, epoch, fn, arg);
 	else if (h->kind == EVENT_RETURN)
-		call_returns(j, of, h, h, fn, arg);
+		call_returns(j, of, h, epoch, h, fn, arg);
 	else if (h->kind == EVENT_UNWOUND)
 		calls_unwind(j, h, fn, arg);
 	else if (admitted(of, h))

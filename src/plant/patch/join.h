@@ -25,9 +25,9 @@ void patch_join_control(struct patch_join *j, uint32_t probe, const struct plant
 
 /*
  * Record: one that event_decode takes; those of probes that are not known, or of another kind than their role's, are
- * dropped. What is handed over is valid during the call.
+ * dropped. A return ends only a call that began in the same epoch. What is handed over is valid during the call.
  */
-void patch_join_take(struct patch_join *j, const void *record, plant_event_fn fn, void *arg);
+void patch_join_take(struct patch_join *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg);
 /*
  * Records of the process were lost (a ring was full). The calls that are open now may have returned unseen: where
  * nothing says that they were unwound, they are dropped and counted.

@@ -122,7 +122,7 @@ static void keep_counts(struct planter *p, const struct patched *d)
 			map_set(&p->gone, key, g);
 		}
 		add_counts(&g->losses, counts_at(d, i));
-		g->hits += __atomic_load_n(&counts_at(d, i)->hits, __ATOMIC_RELAXED);
+		g->hits += patch_area_hits(d->area, &d->layout, i);
 	}
 }
 
@@ -302,7 +302,7 @@ static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			if (d->probes[i] == probe_id)
-				n += __atomic_load_n(&counts_at(d, i)->hits, __ATOMIC_RELAXED);
+				n += patch_area_hits(d->area, &d->layout, i);
 	return n;
 }
 

@@ -51,6 +51,7 @@ struct waiting {                  /* a record that was read and not handed over 
 	uint64_t order;           /* of reading, for equal time stamps */
 	size_t off;               /* in the bytes of struct drain */
 	uint32_t size;
+	uint32_t epoch;           /* for patch_join_take */
 };
 struct drain {
 	struct buf bytes;

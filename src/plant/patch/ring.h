@@ -30,7 +30,7 @@
 
 struct patch_counts {            /* of one probe */
 	uint64_t loss[PATCH_LOSSES];
-	uint64_t hits;               /* of a controlled program: filtered ones too */
+	uint64_t slotless_hits;      /* of a controlled program, where it found no slot; else behind the slots' rings */
 	uint64_t reserved[7];
 };
 _Static_assert(sizeof(struct patch_counts) == 128, "whole cache lines");
@@ -46,6 +46,8 @@ struct patch_saved {
 _Static_assert(sizeof(struct patch_saved) == 64, "a cache line");
 #define PATCH_SAVED_WAYS 4       /* a key can lie in these, from (hash & (nsaved - 1) & ~3) on */
 
+#define PATCH_EPOCHS 64          /* power of two */
+
 /* A probe's counters lie at counts_off + index * 128: whoever plants gives each probe an index. */
 struct patch_area {
 	uint32_t magic, size;        /* size: of this struct, tells versions apart */
@@ -60,6 +62,7 @@ struct patch_area {
 	uint64_t bytes;              /* of the whole area */
 	uint64_t heartbeat_tsc;      /* the consumer stores rdtsc here, each time it drains */
 	uint64_t stale_tsc;
+	uint64_t lost[PATCH_EPOCHS]; /* by goid: records of calls that are apart that were dropped: see patch_entry.kind */
 	uint64_t ncode;              /* our code, for the fault handler. The entry first, then the number */
 	struct {
 		uint64_t low, high;
@@ -91,15 +94,21 @@ struct patch_slot {
 	uint64_t call_tsc;           /* and of the call that returns */
 	uint64_t regs[IR_MAX_REGS];
 	uint8_t work[PATCH_WORK];
-	/* ring_bytes follow at PATCH_RING_OFF */
+	/* ring_bytes follow at PATCH_RING_OFF; then a word for each probe: hits of its program, filtered ones too */
 };
 #define PATCH_RING_OFF 4096
 _Static_assert(sizeof(struct patch_slot) <= PATCH_RING_OFF, "the ring comes behind");
 
+/*
+ * Of calls that are apart (code.h) the kind has, above its lowest bit, the epoch: area.lost of the goroutine. An entry
+ * and a return of the same epoch belong together, since nothing of the goroutine was dropped between them. Without
+ * that, the entry of one call and the return of a later one could look like one, when what lies between was lost.
+ */
 enum patch_entry_kind { PATCH_ENTRY_RECORD, PATCH_ENTRY_PAD };
+#define PATCH_KIND_MASK 1u
 struct patch_entry {
 	uint32_t size;               /* of the whole entry, this header too; a multiple of 8 */
-	uint32_t kind;               /* enum patch_entry_kind */
+	uint32_t kind;               /* enum patch_entry_kind, and the epoch */
 	/* a record follows (event.h), its time_ns being a time stamp */
 };
 _Static_assert(sizeof(struct patch_entry) == 8, "shared layout");
