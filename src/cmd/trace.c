@@ -217,6 +217,8 @@ static int trace_running(struct tracing *t)
 	code = attach_all(t);
 	if (!code && t->background && background_ready(t->background, t->loop, &err) < 0)
 		code = complain(EXIT_FAILED, "%s", err.text);
+	if (!code && trace_session_begin(t->session, &err) < 0)
+		code = complain(EXIT_FAILED, "%s", err.text);
 	if (code) {
 		trace_session_cancel(TAKE(t->session));
 		return code;
@@ -257,6 +259,8 @@ static int trace_child(struct tracing *t)
 		ob->ops->note(ob->arg, "%s", err.text);
 	ob->idle = maybe_quit;
 	ob->idle_arg = t;
+	if (trace_session_begin(t->session, &err) < 0)
+		ob->ops->note(ob->arg, "%s", err.text);
 	child_go(&t->child);
 	loop_run(t->loop);
 	trace_session_finish(TAKE(t->session));

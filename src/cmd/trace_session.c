@@ -316,11 +316,18 @@ static int add_timers(struct trace_session *s, struct err *err)
 	if (r < 0)
 		return r;
 	r = loop_add_timer(s->loop, TICK_NS, TICK_NS, on_tick, s, &s->sources[s->nsources++]);
-	if (r >= 0 && o->for_ns)
-		r = loop_add_timer(s->loop, o->for_ns, 0, on_deadline, s, &s->sources[s->nsources++]);
 	if (r >= 0 && o->interval_ns)
 		r = loop_add_timer(s->loop, o->interval_ns, o->interval_ns, on_interval, s, &s->sources[s->nsources++]);
 	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : start_budget(s, err);
+}
+
+int trace_session_begin(struct trace_session *s, struct err *err)
+{
+	int r = 0;
+
+	if (s->options->for_ns)
+		r = loop_add_timer(s->loop, s->options->for_ns, 0, on_deadline, s, &s->sources[s->nsources++]);
+	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
 }
 
 /* ---- listing ---- */

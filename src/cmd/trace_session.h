@@ -34,6 +34,11 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 		      struct trace_session **ret, struct err *err);
 /* Where processes are attached and watched. */
 struct observer *trace_session_observer(struct trace_session *s);
+/*
+ * What runs is attached: the time of --for begins. Planting many sites one by one, as kernels before 6.6 want it, may
+ * take longer than that.
+ */
+int trace_session_begin(struct trace_session *s, struct err *err);
 /* Prints what each question would match in process pid, with signatures and prices; plants nothing. */
 int trace_session_list(struct trace_session *s, int pid, struct err *err);
 /* Likewise of an executable file. */

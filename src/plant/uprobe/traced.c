@@ -161,30 +161,72 @@ static struct table *find_table(struct traced *t, const struct shape_table *shap
 	return NULL;
 }
 
+/* In one call: a table has thousands of elements. */
+static int fill(int map, const void *keys, const void *values, size_t n)
+{
+	uint32_t count = (uint32_t)n;
+
+	return n && bpf_map_update_batch(map, keys, values, &count, NULL) < 0 ? -errno : 0;
+}
+
+static int fill_array(int map, const void *values, size_t n)
+{
+	_cleanup_(cleanup_free) uint32_t *keys = xcalloc(n + 1, sizeof(*keys));
+
+	for (uint32_t i = 0; i < n; i++)
+		keys[i] = i;
+	return fill(map, keys, values, n);
+}
+
 static int fill_shapes(const struct table *t)
 {
-	int r = 0;
+	const size_t n = t->shapes->shapes.len;
+	_cleanup_(cleanup_free) struct walk_shape *v = xcalloc(n + 1, sizeof(*v));
 
-	for (uint32_t i = 0; i < t->shapes->shapes.len && r == 0; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct shape *s = &t->shapes->shapes.data[i];
-		const struct walk_shape v = {s->size, s->first_edge, s->nedges, 0};
 
-		r = bpf_map_update_elem(t->shapes_fd, &i, &v, BPF_ANY);
+		v[i] = (struct walk_shape){s->size, s->first_edge, s->nedges, 0};
 	}
-	for (uint32_t i = 0; i < t->shapes->edges.len && r == 0; i++) {
+	return fill_array(t->shapes_fd, v, n);
+}
+
+static int fill_edges(const struct table *t)
+{
+	const size_t n = t->shapes->edges.len;
+	_cleanup_(cleanup_free) struct walk_edge *v = xcalloc(n + 1, sizeof(*v));
+
+	for (size_t i = 0; i < n; i++) {
 		const struct shape_edge *s = &t->shapes->edges.data[i];
-		const struct walk_edge v = {.kind = s->kind, .count = s->count, .costs = s->costs, .offset = s->offset,
-					    .count_off = s->count_off, .shape = s->shape, .max = s->max};
 
-		r = bpf_map_update_elem(t->edges_fd, &i, &v, BPF_ANY);
+		v[i] = (struct walk_edge){.kind = s->kind, .count = s->count, .costs = s->costs, .offset = s->offset,
+					  .count_off = s->count_off, .shape = s->shape, .max = s->max};
 	}
-	for (size_t i = 0; i < t->shapes->dynamic.len && r == 0; i++) {
+	return fill_array(t->edges_fd, v, n);
+}
+
+static int fill_dynamic(const struct table *t)
+{
+	const size_t n = t->shapes->dynamic.len;
+	_cleanup_(cleanup_free) uint64_t *keys = xcalloc(n + 1, sizeof(*keys));
+	_cleanup_(cleanup_free) struct walk_dynamic *v = xcalloc(n + 1, sizeof(*v));
+
+	for (size_t i = 0; i < n; i++) {
 		const struct shape_dynamic *s = &t->shapes->dynamic.data[i];
-		const struct walk_dynamic v = {s->shape, s->direct};
 
-		r = bpf_map_update_elem(t->dynamic_fd, &s->rtype, &v, BPF_ANY);
+		keys[i] = s->rtype;
+		v[i] = (struct walk_dynamic){s->shape, s->direct};
 	}
-	return r < 0 ? -errno : 0;
+	return fill(t->dynamic_fd, keys, v, n);
+}
+
+static int fill_table(const struct table *t)
+{
+	int r = fill_shapes(t);
+
+	if (r == 0)
+		r = fill_edges(t);
+	return r < 0 ? r : fill_dynamic(t);
 }
 
 static uint32_t at_least_one(size_t n)
@@ -204,7 +246,7 @@ static int make_table(struct traced *t, const struct shape_table *shapes, struct
 	n.dynamic_fd = uprobe_hash_create(8, sizeof(struct walk_dynamic), at_least_one(shapes->dynamic.len), err);
 	r = MIN(MIN(n.shapes_fd, n.edges_fd), n.dynamic_fd);
 	if (r >= 0) {
-		r = fill_shapes(&n);
+		r = fill_table(&n);
 		if (r < 0)
 			err_set(err, r, "the shapes of values do not go into a BPF map: %s", strerror(-r));
 	}
