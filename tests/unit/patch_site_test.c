@@ -237,7 +237,7 @@ static void each_program(const char *path)
 	for (size_t i = 0; i < n; i++)
 		if (binary_func(b, i, &f))
 			each_function(b, x, &f, &ok);
-	if (ok < n / 2)
+	if (ok < n / 2 && !strstr(path, "-race")) /* there calls of the race detector stand before the stack check */
 		fail_msg("%s: only %zu of %zu functions can be patched", path, ok, n);
 	/* The hooks of the packs run in no signal handler; what surely does is left alone. */
 	assert_true(binary_func_find(b, "runtime.gopanic", &f, 1));
