@@ -62,15 +62,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	*d.area = d.layout;
 	fill(&d, &h, data + sizeof(h), MIN(size - sizeof(h), 2 * d.layout.ring_bytes));
 	p.patched = &d;
-	p.calls = calls_new();
+	p.join = patch_join_new(0);
+	p.aggregates = aggregates_new(0);
 	for (uint32_t i = 0; i < 4; i++)
-		calls_add_probe(p.calls, i + 1, roles[h.kinds[i] % ARRAY_SIZE(roles)], 1);
+		patch_join_add(p.join, i + 1, roles[h.kinds[i] % ARRAY_SIZE(roles)], 1, 0x1000);
 	for (int i = 0; i < 3; i++)
 		drain_all(&p, on_sample, &total);
 	if (patch_area_slot(d.area, 0)->read != patch_area_slot(d.area, 0)->write)
 		abort();
-	calls_open(p.calls, 0, true, on_sample, &total);
-	calls_free(p.calls);
+	patch_join_open_calls(p.join, 1, true, on_sample, &total);
+	patch_join_free(p.join);
+	aggregates_free(p.aggregates);
 	drain_done(&p.drain);
 	free(d.memory);
 	sink = total;
