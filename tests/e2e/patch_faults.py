@@ -153,8 +153,7 @@ def _killed(fault, both):
             if not both:
                 until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 30)
             seq.check_counts_on()
-        # Killed between two munmaps, pages that nothing leads to stay, and nobody knows of them any more.
-        check_takes_another(seq, rounds * 8 if both else 0)
+        check_takes_another(seq)
     return f"{rounds} kills, {caught} with something in place"
 
 

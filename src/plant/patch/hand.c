@@ -27,7 +27,8 @@ enum op { OP_MAP, OP_PATCH, OP_UNPATCH, OP_LEAVE, OP_CLEAN };
 
 struct request {
 	uint32_t op, handle;
-	uint64_t n, bytes;      /* elements that follow; of the shared memory */
+	uint64_t n;             /* elements that follow */
+	uint64_t bytes, npatches; /* of OP_MAP: struct hand_memory */
 	struct hand_target target;
 	uint64_t handlers[2];
 };
@@ -91,7 +92,7 @@ static void do_map(struct worker *w, const struct request *q, const void *maps, 
 		free(r);
 		return;
 	}
-	a->code = remote_map(r, maps, q->n, q->bytes, &a->err);
+	a->code = remote_map(r, &(struct hand_memory){maps, q->n, q->bytes, q->npatches}, &a->err);
 	if (a->code) {
 		remote_leave(r, NULL);
 		remote_done(r);
@@ -295,17 +296,18 @@ static int ask(struct hand *h, const struct request *q, const void *array, struc
 	return a->code ? err_set(err, a->code, "%s", a->err.text) : 0;
 }
 
-int hand_map(struct hand *h, const struct hand_target *t, const struct hand_map *maps, size_t n, uint64_t bytes,
-	     struct hand_mapped *ret, struct err *err)
+int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memory *m, struct hand_mapped *ret,
+	     struct err *err)
 {
-	const struct request q = {.op = OP_MAP, .n = n, .bytes = bytes, .target = *t};
+	const struct request q = {
+		.op = OP_MAP, .n = m->nmaps, .bytes = m->bytes, .npatches = m->npatches, .target = *t};
 	struct reply a = {0};
 	int fd = -1, code;
 
-	if (n > HAND_MAPS_MAX)
-		return err_set(err, -E2BIG, "the probes of process %d would lie in %zu places; %d is the limit", t->pid, n,
-			       HAND_MAPS_MAX);
-	code = ask(h, &q, maps, &a, &fd, err);
+	if (m->nmaps > HAND_MAPS_MAX)
+		return err_set(err, -E2BIG, "the probes of process %d would lie in %zu places; %d is the limit", t->pid,
+			       m->nmaps, HAND_MAPS_MAX);
+	code = ask(h, &q, m->maps, &a, &fd, err);
 	if (!code)
 		*ret = (struct hand_mapped){fd, a.handle, {a.next[0], a.next[1]}};
 	return code;

@@ -26,15 +26,11 @@ struct hand_target {
 	uint64_t text, etext;  /* run-time: the program's own signal handlers lie there */
 };
 
-/*
- * Part of the shared memory; prot: PROT_*. Or, with HAND_GATE, a page of the process alone, whose first word is 1, and 0 in
- * a child that it forks: a child has all the rest of ours, but must not write there.
- */
+/* Part of the shared memory; prot: PROT_*. */
 struct hand_map {
 	uint64_t addr, len, off;
 	uint64_t prot;
 };
-#define HAND_GATE (1u << 16)
 
 #define HAND_PATCH_MAX 8
 struct hand_patch {
@@ -45,15 +41,23 @@ struct hand_patch {
 _Static_assert(sizeof(struct hand_patch) == 32, "found by other processes");
 #define HAND_MAPS_MAX 64
 #define HAND_PAGE 4096
-#define HAND_PATCHES_MAX 65536
-/* What the hand keeps at the start of the shared memory, before the caller's own. The second word is the caller's
- * sign of life: it must change at least every 100 ms, or another earshot takes this one for dead. */
-#define HAND_OWN (HAND_PAGE + HAND_PATCHES_MAX * sizeof(struct hand_patch))
-#define HAND_BEAT_OFF 8
+/*
+ * What the hand keeps at the start of the shared memory, before the caller's own, when there are to be that many patches:
+ *	a page that is the process's alone, the gate. Its first word is 1, and 0 in a child that the process forks: a child
+ *	has all the rest of ours, but must not write there
+ *	the hand's page, whose second word is the caller's sign of life: it must change at least every 100 ms, or another
+ *	earshot takes this one for dead
+ *	the list of patches
+ */
+static inline uint64_t hand_own(size_t npatches)
+{
+	return 2 * HAND_PAGE + (npatches * sizeof(struct hand_patch) + HAND_PAGE - 1) / HAND_PAGE * HAND_PAGE;
+}
+#define HAND_BEAT_OFF (HAND_PAGE + 8)
 
 /*
- * Makes shared memory of `bytes` in the process and maps its parts there; the first begins at offset 0 and
- * has HAND_OWN bytes that are not the caller's. A program at its very start is run to its main function first. ret_next: the
+ * Makes shared memory of `bytes` in the process and maps its parts there; the first begins at offset 0, can be written,
+ * and has hand_own(npatches) bytes that are not the caller's. A program at its very start is run to its main function first. ret_next: the
  * handlers of SIGSEGV and SIGBUS. -EEXIST: an address is in use by now, choose others.
  * Then the process goes on, but for one at its very start, which stays stopped until hand_patch, hand_leave or the hand's
  * end.
@@ -63,8 +67,14 @@ struct hand_mapped {
 	uint32_t handle;
 	uint64_t next[2];
 };
-int hand_map(struct hand *h, const struct hand_target *t, const struct hand_map *maps, size_t n, uint64_t bytes,
-	     struct hand_mapped *ret, struct err *err);
+struct hand_memory {
+	const struct hand_map *maps;
+	size_t nmaps;        /* HAND_MAPS_MAX at most */
+	uint64_t bytes;
+	size_t npatches;     /* in place at once, at most */
+};
+int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memory *m, struct hand_mapped *ret,
+	     struct err *err);
 
 /*
  * handlers: for SIGSEGV and SIGBUS; zeros leave what is there. ret: for how long the process was stopped, altogether: many

@@ -3,8 +3,7 @@
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
  *
- * The shared memory: the hand's own, the area (ring.h) with the shapes behind it, the regions of code. Before
- * it, not shared, is the gate (remote_map.c).
+ * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code.
  */
 #include "plant/patch/plan.h"
 
@@ -151,7 +150,7 @@ static void make_shapes(struct plan *pl)
 static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
-	pl->gate_addr = pl->area_addr - HAND_OWN - PAGE;
+	pl->gate_addr = pl->area_addr - hand_own(0);
 	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
 	make_shapes(pl);
 	find_calls_apart(pl);
@@ -206,7 +205,7 @@ static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
-	uint64_t own = ALIGN_UP(HAND_OWN, PAGE), area, at;
+	uint64_t own = hand_own(pl->sites.len), area, at;
 	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
 
 	if (r < 0)
@@ -214,9 +213,9 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->regions.len = pl->nmaps = pl->bytes = 0;
 	for (size_t i = 0; i < pl->sites.len; i++)
 		pl->trampolines[i].placed = false;
-	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 3, &pl->regions);
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
 	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
-	at = free_for_area(&occupied, own + area + PAGE + HANDLER_BYTES);
+	at = free_for_area(&occupied, own + area + HANDLER_BYTES);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
@@ -225,8 +224,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
-	pl->gate_addr = at - PAGE;
-	pl->maps[pl->nmaps++] = (struct hand_map){pl->gate_addr, PAGE, 0, PROT_READ | PROT_WRITE | HAND_GATE};
+	pl->gate_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
 	for (size_t i = 0; i < pl->sites.len; i++) {
@@ -330,7 +328,8 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 	for (int i = 0; i < RETRIES && r == -EEXIST; i++) {
 		r = lay_out(pl, err);
 		if (!r)
-			r = hand_map(pl->p->hand, &target, pl->maps, pl->nmaps, pl->bytes, &m, err);
+			r = hand_map(pl->p->hand, &target,
+				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, pl->sites.len}, &m, err);
 	}
 	if (r)
 		return r;

@@ -76,7 +76,7 @@ bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n
 
 uint64_t remote_own(const struct remote *r)
 {
-	return r->page.maps[0].addr;
+	return r->page.maps[0].addr + HAND_PAGE;
 }
 
 /* But for beat, which is not ours. */
@@ -185,26 +185,11 @@ bool remote_status(int pid, const char *name, char *ret, size_t size)
 	return true;
 }
 
-static int refuse_seccomp(int pid, struct err *err)
-{
-	char mode[16] = "0";
-
-	if (!remote_status(pid, "\nSeccomp:", mode, sizeof(mode)) || !strcmp(mode, "0"))
-		return 0;
-	return err_set(err, -ENOTSUP,
-		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has "
-		       "it make; use --planter uprobe",
-		       pid);
-}
-
 int remote_open(const struct hand_target *t, struct remote *ret, struct err *err)
 {
 	struct remote r = {.target = *t, .shared = -1, .mem = -1};
 	char path[64];
-	int code = refuse_seccomp(t->pid, err);
 
-	if (code)
-		return code;
 	snprintf(path, sizeof(path), "/proc/%d/mem", t->pid);
 	r.mem = open(path, O_RDWR | O_CLOEXEC);
 	if (r.mem < 0)
@@ -238,6 +223,12 @@ int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err
 struct call remote_unmap_call(uint64_t addr, uint64_t len)
 {
 	return (struct call){SYS_munmap, {addr, len}, 0};
+}
+
+void remote_unmap_calls(const struct hand_map *maps, size_t n, struct call *ret)
+{
+	for (size_t i = 0; i < n; i++)
+		ret[n - 1 - i] = remote_unmap_call(maps[i].addr, maps[i].len);
 }
 
 /* ---- patches ---- */
@@ -329,9 +320,9 @@ static int list_patches(struct remote *r, const struct hand_patch *p, size_t n, 
 {
 	size_t before = r->patches.len;
 
-	if (before + n > HAND_PATCHES_MAX)
-		return err_set(err, -E2BIG, "process %d would get %zu patches; %d is the limit", r->target.pid, before + n,
-			       HAND_PATCHES_MAX);
+	if (before + n > r->page.npatches_max)
+		return err_set(err, -E2BIG, "process %d would get %zu patches instead of the %" PRIu64 " that were announced",
+			       r->target.pid, before + n, r->page.npatches_max);
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->patches, p[i]);
 	return publish_list(r) ? 0 : remote_gone(r, err);
@@ -476,8 +467,7 @@ static int unmap_all(struct remote *r, struct err *err)
 {
 	struct call calls[HAND_MAPS_MAX];
 
-	for (size_t i = 0; i < r->page.nmaps; i++)
-		calls[i] = remote_unmap_call(r->page.maps[i].addr, r->page.maps[i].len);
+	remote_unmap_calls(r->page.maps, r->page.nmaps, calls);
 	return remote_calls(r, calls, r->page.nmaps, err);
 }
 

@@ -10,20 +10,21 @@
 #include "plant/patch/stop.h"
 
 #define REMOTE_NAME "earshot-patch" /* of the shared memory, as it shows in /proc/PID/maps */
-#define REMOTE_MAGIC 0x3144414548534145ull /* "EASHEAD1" */
+#define REMOTE_MAGIC 0x3244414548534145ull /* "EASHEAD2" */
 
 struct remote_action { /* the kernel's struct sigaction */
 	uint64_t handler, flags, restorer, mask;
 };
 
 /*
- * The hand's own page, at the start of the shared memory, and right behind it the list of the patches in place: so
- * whoever finds this in a process can restore it.
+ * The hand's own page (see hand_own), and right behind it the list of the patches in place: so whoever finds this in a
+ * process can restore it. The gate lies over the first page of the first map, and both are unmapped by one call, after
+ * all others: as long as anything of ours is in a process, this is.
  */
 struct remote_page {
 	uint64_t magic;
 	uint64_t beat;        /* counts up while its earshot lives; the only word that earshot itself writes */
-	uint64_t npatches;
+	uint64_t npatches, npatches_max;
 	uint64_t nmaps;
 	struct hand_map maps[HAND_MAPS_MAX];
 	struct remote_action before[2], scratch;
@@ -45,7 +46,7 @@ struct remote {
 
 int remote_open(const struct hand_target *t, struct remote *ret, struct err *err);
 void remote_done(struct remote *r); /* lets the process go on when held */
-int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t bytes, struct err *err);
+int remote_map(struct remote *r, const struct hand_memory *m, struct err *err);
 /* Patches are to be sorted. */
 void remote_sort(struct hand_patch *p, size_t n);
 int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
@@ -69,6 +70,8 @@ void remote_release(struct remote *r);
 int remote_gone(const struct remote *r, struct err *err); /* -ESRCH with the sentence */
 int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err);
 struct call remote_unmap_call(uint64_t addr, uint64_t len);
+/* The calls that unmap all, n of them: the first map, by which the others are found, comes last. */
+void remote_unmap_calls(const struct hand_map *maps, size_t n, struct call *ret);
 /* A field of /proc/PID/status ("\nName:"), as text. */
 bool remote_status(int pid, const char *name, char *ret, size_t size);
 int remote_install_handlers(struct remote *r, const uint64_t handlers[2], struct err *err);

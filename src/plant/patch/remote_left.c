@@ -12,98 +12,132 @@
 
 #define BEAT_WAIT_US 250000
 
-static uint64_t find_left(int pid)
+struct left_map {
+	struct hand_map map;
+	uint64_t inode;
+};
+typedef VEC(struct left_map) left_vec;
+
+/* A line of /proc/PID/maps that is of our memory. */
+static bool our_map(const char *line, struct left_map *ret)
+{
+	uint64_t end;
+
+	*ret = (struct left_map){0};
+	if (!strstr(line, "/memfd:" REMOTE_NAME) ||
+	    sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %" SCNu64, &ret->map.addr, &end, &ret->map.off,
+		   &ret->inode) != 4)
+		return false;
+	ret->map.len = end - ret->map.addr;
+	return true;
+}
+
+static void read_left(int pid, left_vec *ret)
 {
 	_cleanup_(buf_done) struct buf maps = {0};
 	char path[64], *save = NULL;
+	struct left_map m;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
-		return 0;
-	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		uint64_t start, off;
+		return;
+	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		if (our_map(line, &m))
+			vec_push(ret, m);
+}
 
-		if (strstr(line, "/memfd:" REMOTE_NAME) &&
-		    sscanf(line, "%" SCNx64 "-%*x %*s %" SCNx64, &start, &off) == 2 && !off)
-			return start;
-	}
-	return 0;
+/*
+ * What is mapped now: at an address that is only written down somewhere there may be something else by now. The first is
+ * the one whose first page is the gate's, or is to be. How many; 0 when there is nothing.
+ */
+static size_t find_left(int pid, struct hand_map ret[HAND_MAPS_MAX])
+{
+	const struct left_map *first = NULL;
+	left_vec all = {0};
+	size_t n = 0;
+
+	read_left(pid, &all);
+	for (size_t i = 0; i < all.len && !first; i++)
+		if (all.data[i].map.off <= HAND_PAGE)
+			first = &all.data[i];
+	if (first)
+		ret[n++] = (struct hand_map){.addr = first->map.addr - first->map.off, .len = first->map.len + first->map.off};
+	for (size_t i = 0; first && i < all.len && n < HAND_MAPS_MAX; i++)
+		if (&all.data[i] != first && all.data[i].inode == first->inode)
+			ret[n++] = all.data[i].map;
+	vec_done(&all);
+	return n;
 }
 
 /* Memory that was mapped by one who did not come to write down what: no patch leads there. Held on success. */
-static int take_unsigned(struct remote *r, uint64_t at, struct err *err)
+static int take_unsigned(struct remote *r, struct err *err)
 {
-	_cleanup_(buf_done) struct buf maps = {0};
 	const uint64_t magic = REMOTE_MAGIC;
-	char path[64], *save = NULL;
 	int code = remote_hold_at_last(r, err);
+	uint64_t now;
 
 	if (code)
 		return code;
-	if (!remote_read(r, at, &r->page, sizeof(r->page)) || r->page.magic)
+	if (!remote_read(r, remote_own(r), &now, sizeof(now)) || now)
 		return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
-	snprintf(path, sizeof(path), "/proc/%d/maps", r->target.pid);
-	if (file_read(path, &maps, 64u << 20) < 0 || !maps.data)
-		return remote_gone(r, err);
-	r->page = (struct remote_page){.magic = magic};
-	for (char *line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		struct hand_map *m = &r->page.maps[r->page.nmaps];
-		uint64_t end;
-
-		if (!strstr(line, "/memfd:" REMOTE_NAME) || r->page.nmaps == HAND_MAPS_MAX ||
-		    sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &m->addr, &end, &m->off) != 3)
-			continue;
-		m->len = end - m->addr;
-		if (!m->off) { /* the first is where the list is */
-			struct hand_map own = *m;
-
-			*m = r->page.maps[0];
-			r->page.maps[0] = own;
-		}
-		r->page.nmaps++;
-	}
-	if (!r->page.nmaps || !remote_publish(r) || !remote_write(r, at, &magic, sizeof(magic)))
+	r->page.nmaps = find_left(r->target.pid, r->page.maps);
+	if (!r->page.nmaps || !remote_publish(r) || !remote_write(r, remote_own(r), &magic, sizeof(magic)))
 		return remote_gone(r, err);
 	return 0;
 }
 
-static int check_left(struct remote *r, uint64_t at, struct err *err)
+static bool page_is_sound(const struct remote *r)
 {
+	return r->page.magic == REMOTE_MAGIC && r->page.npatches <= r->page.npatches_max &&
+	       hand_own(r->page.npatches_max) <= r->page.maps[0].len;
+}
+
+static int check_left(struct remote *r, struct err *err)
+{
+	const uint64_t list = remote_own(r) + HAND_PAGE;
 	uint64_t beat;
 
 	if (!r->page.magic)
-		return take_unsigned(r, at, err);
-	if (r->page.magic != REMOTE_MAGIC || !r->page.nmaps || r->page.nmaps > HAND_MAPS_MAX ||
-	    r->page.npatches > HAND_PATCHES_MAX || r->page.maps[0].addr != at)
+		return take_unsigned(r, err);
+	if (!page_is_sound(r))
 		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);
 	usleep(BEAT_WAIT_US);
-	if (remote_read(r, at + HAND_BEAT_OFF, &beat, sizeof(beat)) && beat != r->page.beat)
+	if (remote_read(r, r->page.maps[0].addr + HAND_BEAT_OFF, &beat, sizeof(beat)) && beat != r->page.beat)
 		return err_set(err, -EBUSY,
 			       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
 			       "use --planter uprobe",
 			       r->target.pid);
 	for (uint64_t i = 0; i < r->page.npatches; i++)
-		remote_read(r, at + HAND_PAGE + i * sizeof(struct hand_patch), vec_add(&r->patches),
-			 sizeof(struct hand_patch));
+		remote_read(r, list + i * sizeof(struct hand_patch), vec_add(&r->patches), sizeof(struct hand_patch));
+	return 0;
+}
+
+/* The page as the dead one wrote it, but for the maps, some of which it may have unmapped already. */
+static int read_page(struct remote *r, const struct hand_map *maps, size_t n, struct err *err)
+{
+	if (!remote_read(r, maps[0].addr + HAND_PAGE, &r->page, sizeof(r->page)))
+		return remote_gone(r, err);
+	memcpy(r->page.maps, maps, n * sizeof(*maps));
+	r->page.nmaps = n;
 	return 0;
 }
 
 int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err)
 {
-	uint64_t at = find_left(t->pid);
+	struct hand_map maps[HAND_MAPS_MAX];
+	size_t n = find_left(t->pid, maps);
 	struct remote r;
 	int code;
 
 	*ret_found = false;
-	if (!at)
+	if (!n)
 		return 0;
 	code = remote_open(t, &r, err);
 	if (code)
 		return code;
-	if (!remote_read(&r, at, &r.page, sizeof(r.page)))
-		code = remote_gone(&r, err);
+	code = read_page(&r, maps, n, err);
 	if (!code)
-		code = check_left(&r, at, err);
+		code = check_left(&r, err);
 	if (code) {
 		remote_done(&r);
 		return code;

@@ -60,12 +60,6 @@ static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err
 
 static struct call map_call(const struct hand_map *m, int fd)
 {
-	const uint64_t own = PROT_READ | PROT_WRITE;
-
-	if (m->prot & HAND_GATE)
-		return (struct call){SYS_mmap,
-				     {m->addr, m->len, own, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, (uint64_t)-1, 0},
-				     0};
 	return (struct call){
 		SYS_mmap, {m->addr, m->len, m->prot, MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, m->off}, 0};
 }
@@ -74,6 +68,8 @@ static struct call map_call(const struct hand_map *m, int fd)
 static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, int fd, struct err *err)
 {
 	struct call calls[HAND_MAPS_MAX + 1];
+	struct hand_map mapped[HAND_MAPS_MAX];
+	size_t nmapped = 0;
 	int failed = 0, code;
 
 	for (size_t i = 0; i < n; i++)
@@ -84,15 +80,17 @@ static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, in
 		return code;
 	for (size_t i = 0; i < n; i++) {
 		int64_t at = calls[i].result;
-		bool mapped = at >= 0 || at < -4096;
+		bool is_mapped = at >= 0 || at < -4096;
 
 		if ((uint64_t)at != maps[i].addr)
-			failed = mapped ? -EEXIST : (int)at;
-		calls[i] = mapped ? remote_unmap_call((uint64_t)at, maps[i].len) : (struct call){SYS_getpid, {0}, 0};
+			failed = is_mapped ? -EEXIST : (int)at;
+		if (is_mapped)
+			mapped[nmapped++] = (struct hand_map){.addr = (uint64_t)at, .len = maps[i].len};
 	}
 	if (!failed)
 		return 0;
-	code = remote_calls(r, calls, n, err);
+	remote_unmap_calls(mapped, nmapped, calls);
+	code = remote_calls(r, calls, nmapped, err);
 	return code ? code
 		    : err_set(err, failed, "memory for the probes cannot be mapped in process %d: %s", r->target.pid,
 			      strerror(-failed));
@@ -139,28 +137,23 @@ static int to_main(struct remote *r, struct err *err)
 	return threads_run_to(&r->stopped, r->mem, r->target.main_entry, err);
 }
 
-static int open_gates(struct remote *r, struct err *err)
+static int open_gate(struct remote *r, struct err *err)
 {
-	const uint64_t open = 1;
+	const uint64_t at = r->page.maps[0].addr, open = 1;
+	struct call calls[] = {{SYS_mmap,
+				{at, HAND_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0},
+				0},
+			       {SYS_madvise, {at, HAND_PAGE, MADV_WIPEONFORK}, 0}};
+	int code = remote_calls(r, calls, ARRAY_SIZE(calls), err);
 
-	for (size_t i = 0; i < r->page.nmaps; i++) {
-		const struct hand_map *m = &r->page.maps[i];
-		struct call c = {SYS_madvise, {m->addr, m->len, MADV_WIPEONFORK}, 0};
-		int code;
-
-		if (!(m->prot & HAND_GATE))
-			continue;
-		code = remote_calls(r, &c, 1, err);
-		if (code)
-			return code;
-		if (c.result < 0)
-			return err_set(err, (int)c.result,
-				       "process %d cannot keep its children apart from the probes (madvise: %s)", r->target.pid,
-				       strerror((int)-c.result));
-		if (!remote_write(r, m->addr, &open, sizeof(open)))
-			return remote_gone(r, err);
-	}
-	return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(calls) && !code; i++)
+		if (calls[i].result != (i ? 0 : (int64_t)at))
+			code = err_set(err, calls[i].result < 0 ? (int)calls[i].result : -EIO,
+				       "process %d cannot keep its children apart from the probes (%s: %s)", r->target.pid,
+				       i ? "madvise" : "mmap", strerror((int)-calls[i].result));
+	if (!code && !remote_write(r, at, &open, sizeof(open)))
+		code = remote_gone(r, err);
+	return code;
 }
 
 /* All of it exists: there is no signal for want of memory later, in the middle of a function. Nor can it shrink. */
@@ -175,18 +168,19 @@ static int allocate(struct remote *r, uint64_t bytes, struct err *err)
 }
 
 /* From when on others can find it. */
-static int sign(struct remote *r, const struct hand_map *maps, size_t n, struct err *err)
+static int sign(struct remote *r, const struct hand_memory *m, struct err *err)
 {
 	const uint64_t magic = REMOTE_MAGIC;
 
-	r->page.nmaps = n;
-	memcpy(r->page.maps, maps, n * sizeof(*maps));
+	r->page.nmaps = m->nmaps;
+	r->page.npatches_max = m->npatches;
+	memcpy(r->page.maps, m->maps, m->nmaps * sizeof(*m->maps));
 	if (!remote_publish(r) || !remote_write(r, remote_own(r), &magic, sizeof(magic)))
 		return remote_gone(r, err);
 	return 0;
 }
 
-int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t bytes, struct err *err)
+int remote_map(struct remote *r, const struct hand_memory *m, struct err *err)
 {
 	int fd, code = remote_hold(r, err);
 
@@ -195,20 +189,20 @@ int remote_map(struct remote *r, const struct hand_map *maps, size_t n, uint64_t
 	if (!code)
 		code = to_main(r, err);
 	if (!code)
-		code = make_shared(r, bytes, &fd, err);
+		code = make_shared(r, m->bytes, &fd, err);
 	if (!code)
-		code = map_parts(r, maps, n, fd, err);
+		code = map_parts(r, m->maps, m->nmaps, fd, err);
 	if (!code)
-		code = sign(r, maps, n, err);
+		code = sign(r, m, err);
 	if (!code)
-		code = open_gates(r, err);
+		code = open_gate(r, err);
 	if (!code)
 		code = read_actions(r, r->page.before, err);
 	if (!code)
 		code = check_actions(r, err);
 	if (!r->at_main) /* else nothing may be missed from here on */
 		remote_release(r);
-	return code ? code : allocate(r, bytes, err);
+	return code ? code : allocate(r, m->bytes, err);
 }
 
 /* ---- signal handlers ---- */

@@ -12,6 +12,10 @@
  * it finds behind it is its own frame, and the runtime takes any result of a wait for a wake-up that meant nothing. Of
  * such a thread not even the signals are blocked; those that come meanwhile are sent anew. Others, where no
  * thread waits so, would not survive it.
+ *
+ * A seccomp filter could end the program for a call that it does not make itself. Which ones cannot be asked without
+ * privileges, and with them the kernel suspends the filter for as long as we trace the thread. It acts again when the
+ * tracer is gone: also on the one call that was about to be made then.
  */
 #include "plant/patch/stop.h"
 
@@ -69,18 +73,29 @@ static int stop_signal(int status)
 	return status >> 16 || WSTOPSIG(status) == SYSCALL_STOP ? 0 : WSTOPSIG(status);
 }
 
-static int tracer_of(int tid)
+/* A number in /proc/TID/status; false when it is not there. */
+static bool status_number(int tid, const char *name, int *ret)
 {
 	char path[64], line[256];
-	int tracer = 0;
+	bool found = false;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
 	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "TracerPid: %d", &tracer);
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, name, strlen(name));
 	if (f)
 		fclose(f);
+	if (found)
+		*ret = (int)strtol(line + strlen(name), NULL, 10);
+	return found;
+}
+
+static int tracer_of(int tid)
+{
+	int tracer = 0;
+
+	status_number(tid, "TracerPid:", &tracer);
 	return tracer;
 }
 
@@ -316,7 +331,8 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 {
 	int status, r;
 
-	if (ptrace(PTRACE_SETREGS, t->tid, NULL, own) < 0 || ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
+	if (ptrace(PTRACE_SETREGS, t->tid, NULL, own) < 0 || ptrace(PTRACE_SETOPTIONS, t->tid, NULL, OPTIONS) < 0 ||
+	    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
 	    ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
 		return -errno;
 	r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
@@ -329,6 +345,21 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 }
 
 enum { IN_FUTEX, IN_CALL, RUNNING, SIGNALLED, NONE };
+
+/* For our calls; the thread's own are filtered again from the next SETOPTIONS on. */
+static int suspend_seccomp(const struct stopped *s, const struct tracee *t, struct err *err)
+{
+	const int suspend = OPTIONS | PTRACE_O_SUSPEND_SECCOMP;
+	int mode = 0;
+
+	if (ptrace(PTRACE_SETOPTIONS, t->tid, NULL, suspend) == 0 || !status_number(t->tid, "Seccomp:", &mode) || !mode)
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has it make; "
+		       "only with CAP_SYS_ADMIN, and outside of a filter itself, can earshot have it suspended meanwhile; run it "
+		       "so, or use --planter uprobe",
+		       s->pid);
+}
 
 static bool waits_in_futex(const struct user_regs_struct *regs, uint64_t insn)
 {
@@ -375,11 +406,13 @@ int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n,
 	if (!t)
 		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; try again",
 			       s->pid);
+	r = suspend_seccomp(s, t, err);
+	if (r)
+		return r;
 	if (thread_signal_mask(t, &mask) < 0 ||
 	    (rank != IN_FUTEX && ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0))
 		return err_set(err, -ESRCH, "process %d went away while attaching", s->pid);
 	t->moved = true;
-	r = 0;
 	for (size_t i = 0; i < n && !r; i++)
 		r = call_once(t, &own, insn, &calls[i]);
 	if (restore(t, &own, mask) < 0 || r < 0)
