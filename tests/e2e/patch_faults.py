@@ -157,6 +157,27 @@ def _killed(fault, both):
     return f"{rounds} kills, {caught} with something in place"
 
 
+def _killed_and_next():
+    """The next one comes while the dead one's hand is still at work: it takes over, or waits."""
+    need_earshot(root=False)
+    rounds, dice, met = scaled(15, 8, "PATCH_FAULT_KILLS"), random.Random(9), 0
+    with Seq() as seq:
+        for i in range(rounds):
+            e = trace(seq.pid, ("slow:150", "running:300", "slow-call:20")[i % 3], limit=100000000)
+            time.sleep(dice.uniform(0.05, 0.8))
+            os.kill(e.pid, signal.SIGKILL)
+            e.kill()
+            met += any(hands())
+            with trace(seq.pid, limit=100) as e:
+                code = e.wait(40)
+                # It may have come between two steps of a hand that was to take out all anyway.
+                assert code == 0 or (code == 3 and one_sentence(e.err())), e.describe()
+            seq.check_counts_on()
+        check_takes_another(seq)
+    assert met, "no hand was at work: this tests nothing"
+    return f"{rounds} kills, {met} with a hand at work"
+
+
 def tests():
     yield Test("calls", lambda: _fails("call", range(1, scaled(24, 14, "PATCH_FAULTS"))), 300)
     yield Test("writes", lambda: _fails("write", range(1, scaled(16, 8, "PATCH_FAULTS"))), 300)
@@ -168,5 +189,6 @@ def tests():
     yield Test("executes", _executes, 120)
     yield Test("killed-in-a-step", lambda: _killed("slow:150", False), 400)
     yield Test("killed-in-a-call", lambda: _killed("slow-call:20", False), 400)
+    yield Test("killed-and-next", _killed_and_next, 400)
     yield Test("killed-with-hand", lambda: _killed("slow:150", True), 400)
     yield Test("killed-with-hand-in-a-call", lambda: _killed("slow-call:20", True), 400)

@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "plant/patch/patch.h"
 
-#define OWN 4096 /* before the area: the sign of life lies there */
+#define OWN hand_own(0) /* before the area: the sign of life lies there */
 
 struct rings {
 	struct planter p;

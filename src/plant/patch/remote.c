@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "plant/patch/fault.h"
@@ -82,9 +82,17 @@ uint64_t remote_own(const struct remote *r)
 /* But for beat, which is not ours. */
 bool remote_publish(const struct remote *r)
 {
-	const size_t from = offsetof(struct remote_page, npatches);
+	const size_t from = offsetof(struct remote_page, token);
 
 	return remote_write(r, remote_own(r) + from, (const char *)&r->page + from, sizeof(r->page) - from);
+}
+
+bool remote_sign(struct remote *r)
+{
+	r->page.magic = REMOTE_MAGIC;
+	if (getrandom(&r->page.token, sizeof(r->page.token), 0) != sizeof(r->page.token))
+		r->page.token = clock_monotonic_ns();
+	return remote_publish(r) && remote_write(r, remote_own(r), &r->page.magic, sizeof(r->page.magic));
 }
 
 /*
@@ -103,12 +111,12 @@ static bool read_afresh(const struct remote *r, uint64_t addr, void *p, size_t n
 	return ok;
 }
 
-/* Whether it is still the program we know. To be asked of a process that is stopped. */
-static bool same_program(const struct remote *r)
+bool remote_ours(const struct remote *r)
 {
-	uint64_t magic;
+	struct remote_page now;
 
-	return read_afresh(r, remote_own(r), &magic, sizeof(magic)) && magic == REMOTE_MAGIC;
+	return read_afresh(r, remote_own(r), &now, offsetof(struct remote_page, npatches)) && now.magic == REMOTE_MAGIC &&
+	       now.token == r->page.token;
 }
 
 bool remote_same_code(const struct remote *r)
@@ -164,25 +172,6 @@ void remote_release(struct remote *r)
 int remote_gone(const struct remote *r, struct err *err)
 {
 	return err_set(err, -ESRCH, "process %d is gone, or runs another program now", r->target.pid);
-}
-
-/* A field of /proc/PID/status, as text. */
-bool remote_status(int pid, const char *name, char *ret, size_t size)
-{
-	_cleanup_(buf_done) struct buf b = {0};
-	char path[64];
-	const char *p;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	if (file_read(path, &b, 0) < 0 || !b.data)
-		return false;
-	p = strstr(b.data, name);
-	if (!p)
-		return false;
-	p += strlen(name);
-	p += strspn(p, " \t");
-	snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
-	return true;
 }
 
 int remote_open(const struct hand_target *t, struct remote *ret, struct err *err)
@@ -336,7 +325,7 @@ static int let_run(struct remote *r, useconds_t us, struct err *err)
 	remote_release(r);
 	usleep(us);
 	code = remote_hold_at_last(r, err);
-	return code ? code : same_program(r) ? 0 : remote_gone(r, err);
+	return code ? code : remote_ours(r) ? 0 : remote_gone(r, err);
 }
 
 static int write_batch(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
@@ -375,7 +364,7 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 {
 	int code = remote_hold(r, err);
 
-	if (!code && !same_program(r))
+	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
 	if (!code)
 		code = check_bytes(r, patches, n, err);
@@ -400,7 +389,7 @@ int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n,
 	size_t kept = 0;
 	int code = remote_hold_at_last(r, err);
 
-	if (!code && !same_program(r))
+	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
 	if (!code) {
 		restore_bytes(r, patches, n);
@@ -527,7 +516,7 @@ int remote_leave(struct remote *r, struct err *err)
 		return 0;
 	remote_sort(r->patches.data, r->patches.len);
 	code = remote_hold_at_last(r, err);
-	if (!code && !same_program(r))
+	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
 	for (size_t i = BATCH; i < r->patches.len && !code; i += BATCH) {
 		restore_bytes(r, r->patches.data + i, MIN(r->patches.len - i, (size_t)BATCH));

@@ -24,6 +24,7 @@ struct remote_action { /* the kernel's struct sigaction */
 struct remote_page {
 	uint64_t magic;
 	uint64_t beat;        /* counts up while its earshot lives; the only word that earshot itself writes */
+	uint64_t token;       /* whose it is: two hands of dead earshots can be at work at one time, at the same addresses */
 	uint64_t npatches, npatches_max;
 	uint64_t nmaps;
 	struct hand_map maps[HAND_MAPS_MAX];
@@ -53,7 +54,7 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 		 uint64_t *ret_pause_ns, struct err *err);
 int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err);
 int remote_leave(struct remote *r, struct err *err);
-/* What a dead earshot left in the process, as a remote to be left. */
+/* What a dead earshot left in the process, as a remote to be left: held, since its hand may still be at work. */
 int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_found, struct err *err);
 
 /* ---- what remote.c, remote_map.c and remote_left.c share ---- */
@@ -62,6 +63,8 @@ bool remote_read(const struct remote *r, uint64_t addr, void *p, size_t n);
 bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n); /* what is mapped writable */
 uint64_t remote_own(const struct remote *r);     /* the address of the hand's page */
 bool remote_publish(const struct remote *r);     /* puts r->page there */
+bool remote_sign(struct remote *r);              /* makes it one that others can find, and ours */
+bool remote_ours(const struct remote *r);        /* still the program we know, with our page; to be asked when held */
 bool remote_same_code(const struct remote *r);   /* the instruction to borrow is there, in what the process runs now */
 int remote_hold(struct remote *r, struct err *err);
 /* For what must be done: a thread may be in the kernel for a while, a debugger may be there. */
@@ -72,8 +75,6 @@ int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err
 struct call remote_unmap_call(uint64_t addr, uint64_t len);
 /* The calls that unmap all, n of them: the first map, by which the others are found, comes last. */
 void remote_unmap_calls(const struct hand_map *maps, size_t n, struct call *ret);
-/* A field of /proc/PID/status ("\nName:"), as text. */
-bool remote_status(int pid, const char *name, char *ret, size_t size);
 int remote_install_handlers(struct remote *r, const uint64_t handlers[2], struct err *err);
 /* -EBUSY when someone has put another handler over ours, which may still call it. */
 int remote_remove_handlers(struct remote *r, struct err *err);

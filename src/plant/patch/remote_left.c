@@ -69,20 +69,19 @@ static size_t find_left(int pid, struct hand_map ret[HAND_MAPS_MAX])
 	return n;
 }
 
-/* Memory that was mapped by one who did not come to write down what: no patch leads there. Held on success. */
-static int take_unsigned(struct remote *r, struct err *err)
+static int being_attached_to(const struct remote *r, struct err *err)
 {
-	const uint64_t magic = REMOTE_MAGIC;
-	int code = remote_hold_at_last(r, err);
-	uint64_t now;
+	return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
+}
 
-	if (code)
-		return code;
-	if (!remote_read(r, remote_own(r), &now, sizeof(now)) || now)
-		return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
-	r->page.nmaps = find_left(r->target.pid, r->page.maps);
-	if (!r->page.nmaps || !remote_publish(r) || !remote_write(r, remote_own(r), &magic, sizeof(magic)))
+/* The page as it is now, but for the maps, some of which may be unmapped already. */
+static int read_page(struct remote *r, const struct hand_map *maps, size_t n, struct err *err)
+{
+	r->page = (struct remote_page){0};
+	if (n && !remote_read(r, maps[0].addr + HAND_PAGE, &r->page, sizeof(r->page)))
 		return remote_gone(r, err);
+	memcpy(r->page.maps, maps, n * sizeof(*maps));
+	r->page.nmaps = n;
 	return 0;
 }
 
@@ -92,33 +91,50 @@ static bool page_is_sound(const struct remote *r)
 	       hand_own(r->page.npatches_max) <= r->page.maps[0].len;
 }
 
-static int check_left(struct remote *r, struct err *err)
+static int no_sign_of_life(struct remote *r, struct err *err)
 {
-	const uint64_t list = remote_own(r) + HAND_PAGE;
 	uint64_t beat;
 
-	if (!r->page.magic)
-		return take_unsigned(r, err);
 	if (!page_is_sound(r))
 		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);
 	usleep(BEAT_WAIT_US);
-	if (remote_read(r, r->page.maps[0].addr + HAND_BEAT_OFF, &beat, sizeof(beat)) && beat != r->page.beat)
-		return err_set(err, -EBUSY,
-			       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
-			       "use --planter uprobe",
-			       r->target.pid);
-	for (uint64_t i = 0; i < r->page.npatches; i++)
-		remote_read(r, list + i * sizeof(struct hand_patch), vec_add(&r->patches), sizeof(struct hand_patch));
-	return 0;
+	if (!remote_read(r, r->page.maps[0].addr + HAND_BEAT_OFF, &beat, sizeof(beat)) || beat == r->page.beat)
+		return 0;
+	return err_set(err, -EBUSY,
+		       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
+		       "use --planter uprobe",
+		       r->target.pid);
 }
 
-/* The page as the dead one wrote it, but for the maps, some of which it may have unmapped already. */
-static int read_page(struct remote *r, const struct hand_map *maps, size_t n, struct err *err)
+static void read_list(struct remote *r)
 {
-	if (!remote_read(r, maps[0].addr + HAND_PAGE, &r->page, sizeof(r->page)))
-		return remote_gone(r, err);
-	memcpy(r->page.maps, maps, n * sizeof(*maps));
-	r->page.nmaps = n;
+	const uint64_t list = remote_own(r) + HAND_PAGE;
+
+	for (uint64_t i = 0; i < r->page.npatches; i++)
+		remote_read(r, list + i * sizeof(struct hand_patch), vec_add(&r->patches), sizeof(struct hand_patch));
+}
+
+/*
+ * The hand of the dead one may be alive, and go on whenever the process is not held: so what was found before is looked
+ * at anew. No maps: it is done.
+ */
+static int take(struct remote *r, struct err *err)
+{
+	const uint64_t beat = r->page.beat, token = r->page.token, magic = r->page.magic;
+	struct hand_map maps[HAND_MAPS_MAX];
+	int code = remote_hold_at_last(r, err);
+
+	if (!code)
+		code = read_page(r, maps, find_left(r->target.pid, maps), err);
+	if (code || !r->page.nmaps)
+		return code;
+	if (r->page.magic != magic || r->page.token != token || r->page.beat != beat)
+		return being_attached_to(r, err);
+	if (!magic) /* mapped by one who did not come to write down what: no patch leads there */
+		return remote_sign(r) ? 0 : remote_gone(r, err);
+	if (!page_is_sound(r))
+		return being_attached_to(r, err);
+	read_list(r);
 	return 0;
 }
 
@@ -136,9 +152,11 @@ int remote_adopt(const struct hand_target *t, struct remote *ret, bool *ret_foun
 	if (code)
 		return code;
 	code = read_page(&r, maps, n, err);
+	if (!code && r.page.magic)
+		code = no_sign_of_life(&r, err);
 	if (!code)
-		code = check_left(&r, err);
-	if (code) {
+		code = take(&r, err);
+	if (code || !r.page.nmaps) {
 		remote_done(&r);
 		return code;
 	}

@@ -128,7 +128,7 @@ static int to_main(struct remote *r, struct err *err)
 {
 	char caught[32] = "0";
 
-	if (remote_status(r->target.pid, "\nSigCgt:", caught, sizeof(caught)) &&
+	if (thread_status(r->target.pid, "\nSigCgt:", caught, sizeof(caught)) &&
 	    strtoull(caught, NULL, 16) >> (SIGSEGV - 1) & 1)
 		return 0;
 	if (!r->target.main_entry)
@@ -167,17 +167,12 @@ static int allocate(struct remote *r, uint64_t bytes, struct err *err)
 	return 0;
 }
 
-/* From when on others can find it. */
 static int sign(struct remote *r, const struct hand_memory *m, struct err *err)
 {
-	const uint64_t magic = REMOTE_MAGIC;
-
 	r->page.nmaps = m->nmaps;
 	r->page.npatches_max = m->npatches;
 	memcpy(r->page.maps, m->maps, m->nmaps * sizeof(*m->maps));
-	if (!remote_publish(r) || !remote_write(r, remote_own(r), &magic, sizeof(magic)))
-		return remote_gone(r, err);
-	return 0;
+	return remote_sign(r) ? 0 : remote_gone(r, err);
 }
 
 int remote_map(struct remote *r, const struct hand_memory *m, struct err *err)

@@ -24,6 +24,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "plant/patch/fault.h"
 
 #define STOP_TIMEOUT_NS 500000000ull
@@ -39,6 +41,7 @@
 #define STRAY_NS 10000000ull
 #define START_TIMEOUT_NS 10000000000ull
 #define YIELDS 200
+#define SEIZE_TRIES 3
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define OPTIONS PTRACE_O_TRACESYSGOOD
 
@@ -73,35 +76,41 @@ static int stop_signal(int status)
 	return status >> 16 || WSTOPSIG(status) == SYSCALL_STOP ? 0 : WSTOPSIG(status);
 }
 
-/* A number in /proc/TID/status; false when it is not there. */
-static bool status_number(int tid, const char *name, int *ret)
+bool thread_status(pid_t tid, const char *name, char *ret, size_t size)
 {
-	char path[64], line[256];
-	bool found = false;
-	FILE *f;
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[64];
+	const char *p;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", tid);
-	f = fopen(path, "re");
-	while (f && !found && fgets(line, sizeof(line), f))
-		found = !strncmp(line, name, strlen(name));
-	if (f)
-		fclose(f);
-	if (found)
-		*ret = (int)strtol(line + strlen(name), NULL, 10);
-	return found;
+	if (file_read(path, &b, 0) < 0 || !b.data)
+		return false;
+	p = strstr(b.data, name);
+	if (!p)
+		return false;
+	p += strlen(name);
+	p += strspn(p, " \t");
+	snprintf(ret, size, "%.*s", (int)strcspn(p, "\n"), p);
+	return true;
 }
 
-static int tracer_of(int tid)
+static int tracer_of(pid_t tid)
 {
-	int tracer = 0;
+	char text[32];
 
-	status_number(tid, "TracerPid:", &tracer);
-	return tracer;
+	return thread_status(tid, "\nTracerPid:", text, sizeof(text)) ? (int)strtol(text, NULL, 10) : 0;
 }
 
-static int cannot_seize(int pid, int e, struct err *err)
+static bool is_exiting(pid_t tid)
 {
-	int tracer = tracer_of(pid);
+	char state[32];
+
+	return !thread_status(tid, "\nState:", state, sizeof(state)) || *state == 'Z' || *state == 'X';
+}
+
+static int cannot_seize(int pid, pid_t tid, int e, struct err *err)
+{
+	int tracer = tracer_of(tid);
 
 	if (e == ESRCH)
 		return err_set(err, -ESRCH, "process %d went away while attaching", pid);
@@ -122,12 +131,32 @@ static struct tracee *find(struct stopped *s, pid_t tid)
 	return NULL;
 }
 
+/* Where it may not be traced since someone else traces it, that is seen in its status: unless it was let go just now. */
+static int seize(pid_t tid)
+{
+	int code = 0;
+
+	for (int i = 0; i < SEIZE_TRIES; i++) {
+		int tracer;
+
+		if (ptrace(PTRACE_SEIZE, tid, NULL, OPTIONS) == 0)
+			return 0;
+		code = -errno;
+		tracer = tracer_of(tid);
+		if (tracer == getpid()) /* one that a thread of ours has just made (threads_run_to) */
+			return 0;
+		if (code != -EPERM || tracer)
+			break;
+	}
+	return code;
+}
+
 /* Seizes threads not yet known; how many there were, or a negative errno. */
 static int seize_new(struct stopped *s, struct err *err)
 {
 	char path[64];
 	struct dirent *e;
-	int n = 0;
+	int n = 0, code;
 	DIR *d;
 
 	snprintf(path, sizeof(path), "/proc/%d/task", s->pid);
@@ -139,14 +168,12 @@ static int seize_new(struct stopped *s, struct err *err)
 
 		if (tid <= 0 || find(s, tid))
 			continue;
-		/* One that a thread of ours has just made is ours already (threads_run_to). */
-		if (ptrace(PTRACE_SEIZE, tid, NULL, OPTIONS) < 0 && tracer_of(tid) != getpid()) {
-			int code = errno;
-
-			if (code == ESRCH || (tid != s->pid && code == EPERM && s->threads.len))
-				continue; /* it is exiting */
+		code = seize(tid);
+		if (code == -ESRCH || (code == -EPERM && tid != s->pid && is_exiting(tid)))
+			continue;
+		if (code) {
 			closedir(d);
-			return cannot_seize(s->pid, code, err);
+			return cannot_seize(s->pid, tid, -code, err);
 		}
 		vec_push(&s->threads, ((struct tracee){.tid = tid}));
 		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
@@ -350,9 +377,10 @@ enum { IN_FUTEX, IN_CALL, RUNNING, SIGNALLED, NONE };
 static int suspend_seccomp(const struct stopped *s, const struct tracee *t, struct err *err)
 {
 	const int suspend = OPTIONS | PTRACE_O_SUSPEND_SECCOMP;
-	int mode = 0;
+	char mode[32] = "0";
 
-	if (ptrace(PTRACE_SETOPTIONS, t->tid, NULL, suspend) == 0 || !status_number(t->tid, "Seccomp:", &mode) || !mode)
+	if (ptrace(PTRACE_SETOPTIONS, t->tid, NULL, suspend) == 0 ||
+	    !thread_status(t->tid, "\nSeccomp:", mode, sizeof(mode)) || *mode == '0')
 		return 0;
 	return err_set(err, -ENOTSUP,
 		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has it make; "

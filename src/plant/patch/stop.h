@@ -36,6 +36,8 @@ void threads_resume(struct stopped *s); /* lets all go on, as they were */
 /* To be called now and then; whether there still is one. */
 bool threads_let_strays_go(void);
 
+/* A field of /proc/TID/status ("\nName:"), as text; false when it is not there. */
+bool thread_status(pid_t tid, const char *name, char *ret, size_t size);
 int thread_registers(const struct tracee *t, struct user_regs_struct *ret);
 int thread_signal_mask(const struct tracee *t, uint64_t *ret);
 
