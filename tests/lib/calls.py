@@ -23,6 +23,8 @@ SIGNATURES = {
     "main.Floats": "(n int, a float32, b float64) (r float64)",
     "main.FloatsBehind": "(p *Geo, list []float32) (n int)",
     "main.Complexes": "(n int, a complex64, b complex128) (r complex128)",
+    "main.LeafSum": "(a, b int) (sum int)",
+    "main.LeafHalf": "(f float64) (half float64)",
     "main.FloatsThrough": "(n int, a float32, b float64, c complex64) (r float64, s float32, t complex64)",
     "main.Strings": "(a string, b string) (joined string, n int)",
     "main.Bytes": "(a []byte, b [4]byte) (c []byte)",

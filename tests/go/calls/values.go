@@ -72,36 +72,56 @@ type Rect struct{ W, H int }
 func (s Square) Area() int { return s.Side * s.Side }
 func (r *Rect) Area() int  { return r.W * r.H }
 
+var steps int
+
+// What the functions below call, so that they have a frame and a stack check, as most have in real programs.
+//
+//go:noinline
+func step() { steps++ }
+
 //go:noinline
 func Signed(a int8, b int16, c int32, d int64, e int) (sum int64) {
+	step()
 	return int64(a) + int64(b) + int64(c) + d + int64(e)
 }
 
 //go:noinline
 func Unsigned(a uint8, b uint16, c uint32, d uint64, e uint, f uintptr) (sum uint64) {
+	step()
 	return uint64(a) + uint64(b) + uint64(c) + d + uint64(e) + uint64(f)
 }
 
 //go:noinline
-func Bools(a bool, b bool, c bool) (all bool, none bool) { return a && b && c, !a && !b && !c }
+func Bools(a bool, b bool, c bool) (all bool, none bool) {
+	all, none = a && b && c, !a && !b && !c
+	step() // after it, so that both wait in the frame
+	return all, none
+}
 
 //go:noinline
-func Floats(n int, a float32, b float64) (r float64) { return float64(a) + b + float64(n)*0 }
+func Floats(n int, a float32, b float64) (r float64) {
+	step()
+	return float64(a) + b + float64(n)*0
+}
 
 //go:noinline
-func FloatsBehind(p *Geo, list []float32) (n int) { return len(list) }
+func FloatsBehind(p *Geo, list []float32) (n int) {
+	step()
+	return len(list)
+}
 
 //go:noinline
-func Complexes(n int, a complex64, b complex128) (r complex128) { return complex128(a) + b }
+func Complexes(n int, a complex64, b complex128) (r complex128) {
+	step()
+	return complex128(a) + b
+}
 
 //go:noinline
-func half(f float64) float64 { return f / 2 }
+func halved(f float64) float64 { return f / 2 }
 
-// FloatsThrough has a frame, since it calls something.
-//
 //go:noinline
 func FloatsThrough(n int, a float32, b float64, c complex64) (r float64, s float32, t complex64) {
-	return half(b), a, c
+	return halved(b), a, c
 }
 
 //go:noinline
@@ -112,44 +132,67 @@ func Bytes(a []byte, b [4]byte) (c []byte) { return append([]byte(nil), a...) }
 
 //go:noinline
 func Slices(ints []int, texts []string, points []Point, nested [][]int8) (last []string) {
+	step()
 	return texts[len(texts)/2:]
 }
 
 //go:noinline
-func Arrays(a [3]int, b [2]string, c [1]bool, d [2]Point) (n int) { return a[0] + len(b[0]) }
+func Arrays(a [3]int, b [2]string, c [1]bool, d [2]Point) (n int) {
+	step()
+	return a[0] + len(b[0])
+}
 
 //go:noinline
-func Structs(p Point, person Person, w Wide) (q Point) { return Point{p.Y, p.X} }
+func Structs(p Point, person Person, w Wide) (q Point) {
+	step()
+	return Point{p.Y, p.X}
+}
 
 //go:noinline
-func Pointers(n *int, s *string, p *Person, pp **int) (found bool) { return n != nil }
+func Pointers(n *int, s *string, p *Person, pp **int) (found bool) {
+	step()
+	return n != nil
+}
 
 //go:noinline
 func Cycles(l *Link, t *Tree) (depth int) {
 	for i := 0; l != nil && i < 3; i++ {
 		depth, l = depth+1, l.Next
 	}
+	step()
 	return depth
 }
 
 //go:noinline
 func Maps(a map[string]int, b map[int]string, c map[Point]bool) (n int) {
+	step()
 	return len(a) + len(b) + len(c)
 }
 
 //go:noinline
 func MapsOfMore(a map[string]Person, b map[uint8]*Point, c map[string][]int, d map[interface{}]error) (n int) {
+	step()
 	return len(a) + len(b) + len(c)
 }
 
 //go:noinline
-func Interfaces(n int, a interface{}, s Shape) (b interface{}) { return a }
+func Interfaces(n int, a interface{}, s Shape) (b interface{}) {
+	step()
+	return a
+}
 
 //go:noinline
-func Errors(n int, given error) (err error) { return given }
+func Errors(n int, given error) (err error) {
+	step()
+	return given
+}
 
 //go:noinline
-func Channels(c chan int, d <-chan string, e chan<- struct{}) (n int) { return len(c) }
+func Channels(c chan int, d <-chan string, e chan<- struct{}) (n int) {
+	n = len(c)
+	step()
+	return n
+}
 
 //go:noinline
 func Funcs(n int, f func(int) int, g func()) (r int) { return f(n) }
@@ -160,37 +203,61 @@ func Times(at time.Time, d time.Duration) (later time.Time, half time.Duration) 
 }
 
 //go:noinline
-func Named(l Level, m fs.FileMode) (next Level) { return l + 1 }
+func Named(l Level, m fs.FileMode) (next Level) {
+	step()
+	return l + 1
+}
 
 //go:noinline
-func Variadic(first int, rest ...string) (n int) { return first + len(rest) }
+func Variadic(first int, rest ...string) (n int) {
+	step()
+	return first + len(rest)
+}
 
 //go:noinline
-func (p Point) Moved(by int32) (q Point) { return Point{p.X + by, p.Y + by} }
+func (p Point) Moved(by int32) (q Point) {
+	step()
+	return Point{p.X + by, p.Y + by}
+}
 
 //go:noinline
 func (p *Person) Rename(to string) (before string) {
 	before, p.Name = p.Name, to
+	step()
 	return before
 }
 
 //go:noinline
 func Many(a, b, c, d, e, f, g, h, i, j, k, l int, s, t string, u int8, v *Point) (x, y, z int, w string) {
+	step()
 	return a + l, len(s), int(u), t
 }
 
+// Leaves of a few instructions, without a frame.
+//
 //go:noinline
 func Nothing() {}
 
 //go:noinline
-func Unnamed(int, string) (int, error) { return 1, nil }
+func LeafSum(a, b int) (sum int) { return a + b }
+
+//go:noinline
+func LeafHalf(f float64) (half float64) { return f / 2 }
+
+//go:noinline
+func Unnamed(int, string) (int, error) {
+	step()
+	return 1, nil
+}
 
 //go:noinline
 func Generic[T any](n int, x T, list []T) (y T) {
+	y = x
 	if n < len(list) {
-		return list[n]
+		y = list[n]
 	}
-	return x
+	step()
+	return y
 }
 
 //go:noinline
@@ -210,9 +277,11 @@ func makeAdder(by int, label string) func(int) int {
 //
 //go:noinline
 func makeCounter(start int, name string) func(step int) int {
-	return func(step int) int {
-		start += step
-		return start + len(name)
+	return func(by int) int {
+		start += by
+		sum := start + len(name)
+		step()
+		return sum
 	}
 }
 
@@ -286,6 +355,21 @@ func floats() {
 		x = given("main.FloatsThrough", "n", &n, "a", &a, "b", &f, "c", &c)
 		h, u, v := FloatsThrough(n, a, f, c)
 		x.gave("r", &h, "s", &u, "t", &v)
+	}
+}
+
+func leaves() {
+	for i := 0; i < 10; i++ {
+		a, b, f := i, -2*i, float64(i)
+		x := given("main.LeafSum", "a", &a, "b", &b)
+		sum := LeafSum(a, b)
+		x.gave("sum", &sum)
+
+		x = given("main.LeafHalf", "f", &f)
+		half := LeafHalf(f)
+		x.gave("half", &half)
+
+		given("main.Nothing").call(Nothing)
 	}
 }
 
@@ -487,7 +571,6 @@ func others() {
 		n := Variadic(i, rest...)
 		x.gave("n", &n)
 	}
-	given("main.Nothing").call(Nothing)
 }
 
 func (x *expectation) call(f func()) {
@@ -540,14 +623,14 @@ func generics() {
 func closures() {
 	count := makeCounter(10, "abc")
 	for i := 0; i < 5; i++ {
-		x := given("main.makeCounter.func1", "step", &i)
+		x := given("main.makeCounter.func1", "by", &i)
 		r := count(i)
 		x.gave("ret0", &r)
 	}
 }
 
 func init() {
-	for name, f := range map[string]func(){"integers": integers, "floats": floats, "texts": texts, "lists": lists,
+	for name, f := range map[string]func(){"integers": integers, "floats": floats, "leaves": leaves, "texts": texts, "lists": lists,
 		"structs": structs, "pointers": pointers, "maps": maps, "interfaces": interfaces, "errors": errs, "others": others,
 		"many": many, "generics": generics, "closures": closures} {
 		f := f
