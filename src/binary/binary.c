@@ -53,6 +53,7 @@ void binary_free(struct binary *b)
 {
 	if (!b)
 		return;
+	code_done(&b->last_code);
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
 	map_done(&b->types);

@@ -172,7 +172,11 @@ void code_decode(const unsigned char *bytes, uint64_t size, uint64_t addr, struc
 
 void code_done(struct code *c)
 {
-	free(c->insns);
+	if (!c->users || --*c->users == 0) {
+		free(c->users);
+		free(c->insns);
+	}
+	c->users = NULL;
 	c->insns = NULL;
 	c->n = 0;
 }
@@ -197,8 +201,10 @@ bool code_contains(const struct code *c, uint64_t addr)
 	return addr >= c->addr && addr - c->addr < c->size;
 }
 
+/* The last one is kept: a function's entry, returns and signature are asked for one after the other. */
 int func_code(struct binary *b, const struct func *f, struct code *ret, struct err *err)
 {
+	struct code *last = &b->last_code;
 	const void *p;
 
 	if (f->end <= f->entry || f->end - f->entry > CODE_MAX)
@@ -208,7 +214,14 @@ int func_code(struct binary *b, const struct func *f, struct code *ret, struct e
 	if (!p)
 		return err_set(err, -EPROTO, "the code of %s at %#llx is not in the file", f->name,
 		               (unsigned long long)f->entry);
-	code_decode(p, f->end - f->entry, f->entry, ret);
+	if (!last->users || last->addr != f->entry || last->size != f->end - f->entry) {
+		code_done(last);
+		code_decode(p, f->end - f->entry, f->entry, last);
+		last->users = xcalloc(1, sizeof(*last->users));
+		*last->users = 1;
+	}
+	*ret = *last;
+	++*ret->users;
 	return 0;
 }
 

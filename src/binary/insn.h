@@ -35,6 +35,7 @@ struct code {
 	struct insn *insns;
 	size_t n;
 	uint64_t bad;       /* address of the first byte that does not decode, 0 if all do */
+	size_t *users;      /* of insns, when they are shared (func_code) */
 };
 void code_decode(const unsigned char *bytes, uint64_t size, uint64_t addr, struct code *ret);
 void code_done(struct code *c);

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "binary/binary.h"
+#include "binary/insn.h"
 
 /* ---- pclntab (pclntab.c) ---- */
 
@@ -175,6 +176,7 @@ struct binary {
 	struct map dictionaries;       /* address -> name in the file's string table */
 	bool dictionaries_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
+	struct code last_code;         /* func_code's */
 };
 
 /* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */

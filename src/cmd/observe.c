@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/vec.h"
+#include "cmd/refusals.h"
 #include "target/exec.h"
 
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
@@ -124,18 +125,19 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 	n = count_planted(o, &useful);
 	if (!useful)
 		return no_use(ob, o, errs, err);
-	for (size_t i = 0; i < s->nprobes; i++)
-		if (!o->plants[i] && errs[i].code)
-			ob->ops->note(ob->arg, "%s: %s", s->probes[i].label, errs[i].text);
+	refusals_tell(ob, o, errs);
 	return n;
 }
 
-void observer_remove(struct observer *ob, struct observed *o, size_t probe)
+void observer_remove(struct observer *ob, struct observed *o, const size_t *probes, size_t n)
 {
-	if (o->plants && o->plants[probe])
-		ob->planting->remove(ob->planter, &o->plants[probe], 1);
-	if (o->plants)
-		o->plants[probe] = NULL;
+	VEC(struct plant *) plants = {0};
+
+	for (size_t i = 0; i < n; i++)
+		vec_push(&plants, TAKE(o->plants[probes[i]]));
+	if (n)
+		ob->planting->remove(ob->planter, plants.data, n);
+	vec_done(&plants);
 }
 
 void observer_unplant(struct observer *ob, struct observed *o)

@@ -89,8 +89,8 @@ int observer_watch(struct observer *ob, const struct target_query *q, struct err
 /* Puts an observed process's probes in, or takes them out for a while. Returns the number planted (at least one that
  * is not auxiliary), or -errno. */
 int observer_plant(struct observer *ob, struct observed *o, struct err *err);
-/* Takes one probe out. */
-void observer_remove(struct observer *ob, struct observed *o, size_t probe);
+/* Takes some of its probes out, by index. */
+void observer_remove(struct observer *ob, struct observed *o, const size_t *probes, size_t n);
 void observer_unplant(struct observer *ob, struct observed *o);
 /* for (size_t pos = 0; (o = observer_next(ob, &pos));) … */
 struct observed *observer_next(const struct observer *ob, size_t *pos);

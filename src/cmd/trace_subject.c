@@ -97,14 +97,16 @@ struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *
 
 void trace_subject_pair(const struct trace_subject *t, struct observer *ob, struct observed *o)
 {
+	VEC(size_t) halves = {0};
+
 	for (size_t i = 0; i + 1 < t->subject.nprobes; i++) {
 		const struct call_plan *p = t->plan_of_probe[i];
 
-		if (!p || p != t->plan_of_probe[i + 1] || !o->plants[i] == !o->plants[i + 1])
-			continue;
-		observer_remove(ob, o, i);
-		observer_remove(ob, o, i + 1);
+		if (p && p == t->plan_of_probe[i + 1] && !o->plants[i] != !o->plants[i + 1])
+			vec_push(&halves, o->plants[i] ? i : i + 1);
 	}
+	observer_remove(ob, o, halves.data, halves.len);
+	vec_done(&halves);
 }
 
 static double mean_price(const struct site *sites, size_t n, const struct observer *ob)

@@ -134,13 +134,15 @@ static void plant_free(struct plant *pl)
 	free(pl);
 }
 
-static bool used(const struct patched *d, uint64_t addr)
+/* By address: what the listed plants patch. */
+static struct map used_by(const struct patched *d)
 {
+	struct map used = {0};
+
 	for (size_t i = 0; i < d->plants.len; i++)
 		for (size_t k = 0; k < d->plants.data[i]->patches.len; k++)
-			if (d->plants.data[i]->patches.data[k].addr == addr)
-				return true;
-	return false;
+			map_set(&used, d->plants.data[i]->patches.data[k].addr, d->plants.data[i]);
+	return used;
 }
 
 /* Takes those that leave out of the list; how many it were. */
@@ -168,6 +170,7 @@ static void leave(struct planter *p, struct patched *d)
 static void remove_from(struct planter *p, struct patched *d, struct plant *const *plants, size_t n)
 {
 	VEC(struct hand_patch) patches = {0};
+	struct map used;
 
 	if (!unlist(d) || !d->inside)
 		return;
@@ -175,11 +178,13 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 		leave(p, d);
 		return;
 	}
+	used = used_by(d);
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; plants[i] && plants[i]->patched == d && k < plants[i]->patches.len; k++)
-			if (!used(d, plants[i]->patches.data[k].addr))
+			if (!map_get(&used, plants[i]->patches.data[k].addr))
 				vec_push(&patches, plants[i]->patches.data[k]);
 	hand_unpatch(p->hand, d->handle, patches.data, patches.len, NULL);
+	map_done(&used);
 	vec_done(&patches);
 }
 

@@ -18,7 +18,9 @@
 #define LOWEST (1u << 16)              /* vm.mmap_min_addr */
 #define HIGHEST 0x7ffffffff000ull
 #define REGION_MAX (4u << 20)
+#define FAR_REGION_MAX (1u << 30)
 #define ALIGN 16u
+#define LANDING 8u                     /* bytes, for PATCH_JUMP */
 
 int occupied_read(const char *procfs, int pid, range_vec *ret)
 {
@@ -39,34 +41,43 @@ int occupied_read(const char *procfs, int pid, range_vec *ret)
 	return 0;
 }
 
-/* Where the trampoline may begin, both ends included. False when that is nowhere. */
-static bool window_of(const struct trampoline *t, uint64_t bias, struct range *ret)
+/* What a jump at `from`, and one back, reach; a range of starts, both ends included. False when that is nowhere. */
+static bool reach(int64_t low, int64_t high, struct range *ret)
 {
-	int64_t from = (int64_t)(t->site->addr + bias) + PATCH_JUMP - (int64_t)t->entry, low, high;
-
-	if (patch_punned(t->site)) {
-		low = from + (int64_t)(int8_t)t->site->pun * WINDOW;
-		high = low + WINDOW - 1;
-	} else {
-		low = from - FAR;
-		high = from + FAR;
-	}
 	low = MAX(low, (int64_t)LOWEST);
 	high = MIN(high, (int64_t)HIGHEST);
 	*ret = (struct range){(uint64_t)low, (uint64_t)high};
 	return low <= high;
 }
 
-static bool into_region(const struct range *window, struct trampoline *t, struct region *r)
+/* Where what the site's jump leads to may begin, when that is `entry` bytes into it. */
+static bool window_of(const struct trampoline *t, uint64_t bias, uint32_t entry, struct range *ret)
 {
-	uint64_t at = ALIGN_UP(r->addr + r->used, ALIGN);
+	int64_t from = (int64_t)(t->site->addr + bias) + PATCH_JUMP - (int64_t)entry, low;
 
-	if (at < window->start || at > window->end || at + t->bytes > r->addr + r->size)
-		return false;
-	t->addr = at;
-	t->placed = true;
-	r->used = at + t->bytes - r->addr;
-	return true;
+	if (!patch_punned(t->site))
+		return reach(from - FAR, from + FAR, ret);
+	low = from + (int64_t)(int8_t)t->site->pun * WINDOW;
+	return reach(low, low + WINDOW - 1, ret);
+}
+
+/* Where a trampoline may begin that its landing leads to. */
+static bool window_behind_landing(const struct trampoline *t, uint64_t bias, struct range *ret)
+{
+	int64_t site = (int64_t)(t->site->addr + bias), landing = (int64_t)t->landing;
+
+	return reach(MAX(site, landing) - FAR, MIN(site, landing) + FAR, ret);
+}
+
+/* The place in the region for n bytes; 0: none. */
+static uint64_t into_region(const struct range *window, uint32_t n, uint32_t align, struct region *r)
+{
+	uint64_t at = ALIGN_UP(r->addr + r->used, (uint64_t)align);
+
+	if (at < window->start || at > window->end || at + n > r->addr + r->size)
+		return 0;
+	r->used = at + n - r->addr;
+	return at;
 }
 
 /* The highest start of size free bytes in [low, high + size) outside of what is occupied; 0: none. */
@@ -104,7 +115,7 @@ static void occupy(range_vec *o, uint64_t start, uint64_t end)
 
 static bool new_region(range_vec *o, const struct range *window, uint64_t wanted, struct region *ret)
 {
-	for (uint64_t size = MIN(ALIGN_UP(wanted, PAGE), (uint64_t)REGION_MAX); size >= PAGE;
+	for (uint64_t size = ALIGN_UP(wanted, PAGE); size >= PAGE;
 	     size = ALIGN_UP(size / 2, PAGE)) {
 		uint64_t high = window->end - MIN(size, window->end - window->start), at;
 
@@ -130,40 +141,122 @@ static int by_window(const void *pa, const void *pb)
 	return a->site->addr < b->site->addr ? -1 : a->site->addr > b->site->addr;
 }
 
-static void place(range_vec *o, uint64_t bias, struct trampoline *t, uint64_t wanted, size_t max, region_vec *regions)
-{
-	struct range window;
-	struct region r;
+struct placing {
+	range_vec occupied;
+	uint64_t bias;
+	region_vec *regions;
+	size_t first; /* of the regions, that may be used */
+	size_t max;
+};
 
-	if (!window_of(t, bias, &window))
-		return;
-	for (size_t i = regions->len; i-- > 0 && !t->placed;) {
-		t->region = i;
-		into_region(&window, t, &regions->data[i]);
+/* Room for n bytes that begins in the window; a new region is to have `wanted` bytes. 0: none. */
+static uint64_t place(struct placing *p, const struct range *window, uint32_t n, uint32_t align, uint64_t wanted)
+{
+	struct region r;
+	uint64_t at = 0;
+
+	for (size_t i = p->regions->len; i-- > p->first && !at;)
+		at = into_region(window, n, align, &p->regions->data[i]);
+	if (at || p->regions->len >= p->max || !new_region(&p->occupied, window, MAX(wanted, n + align), &r))
+		return at;
+	vec_push(p->regions, r);
+	return into_region(window, n, align, &p->regions->data[p->regions->len - 1]);
+}
+
+static uint64_t bytes_of(struct trampoline *const *t, size_t n)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += ALIGN_UP(t[i]->bytes, ALIGN);
+	return sum;
+}
+
+/* Each in the window of its site. How many. */
+static size_t place_near(struct placing *p, struct trampoline *const *t, size_t n)
+{
+	const uint64_t wanted = MIN(bytes_of(t, n), (uint64_t)REGION_MAX);
+	size_t placed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct range window;
+
+		t[i]->addr = window_of(t[i], p->bias, t[i]->entry, &window)
+				     ? place(p, &window, t[i]->bytes, ALIGN, wanted)
+				     : 0;
+		t[i]->landing = t[i]->addr + t[i]->entry;
+		t[i]->placed = t[i]->addr;
+		placed += t[i]->placed;
 	}
-	if (t->placed || regions->len >= max || !new_region(o, &window, MAX(wanted, t->bytes + ALIGN), &r))
-		return;
-	t->region = regions->len;
-	vec_push(regions, r);
-	into_region(&window, t, &regions->data[t->region]);
+	return placed;
+}
+
+static size_t place_landings(struct placing *p, struct trampoline *const *t, size_t n)
+{
+	const uint64_t wanted = MIN(n * LANDING, (uint64_t)REGION_MAX);
+	size_t placed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct range window;
+
+		t[i]->landing = patch_punned(t[i]->site) && window_of(t[i], p->bias, 0, &window)
+					? place(p, &window, PATCH_JUMP, LANDING, wanted)
+					: 0;
+		placed += t[i]->landing != 0;
+	}
+	return placed;
+}
+
+/* Landings, and then all trampolines wherever there is room. */
+static size_t place_far(struct placing *p, struct trampoline *const *t, size_t n)
+{
+	uint64_t wanted = bytes_of(t, n);
+	size_t placed = 0;
+
+	place_landings(p, t, n);
+	p->first = p->regions->len;
+	for (size_t i = 0; i < n; i++) {
+		const bool lands = t[i]->landing;
+		struct range window;
+		bool can = lands ? window_behind_landing(t[i], p->bias, &window)
+				 : !patch_punned(t[i]->site) && window_of(t[i], p->bias, t[i]->entry, &window);
+
+		t[i]->addr = can ? place(p, &window, t[i]->bytes, ALIGN, MIN(wanted, (uint64_t)FAR_REGION_MAX)) : 0;
+		t[i]->placed = t[i]->addr;
+		if (!lands)
+			t[i]->landing = t[i]->addr + t[i]->entry;
+		wanted -= ALIGN_UP(t[i]->bytes, ALIGN);
+		placed += t[i]->placed;
+	}
+	return placed;
+}
+
+static void begin(struct placing *p, const range_vec *occupied)
+{
+	p->occupied.len = p->regions->len = p->first = 0;
+	for (size_t i = 0; i < occupied->len; i++)
+		vec_push(&p->occupied, occupied->data[i]);
 }
 
 void trampolines_place(const range_vec *occupied, uint64_t bias, struct trampoline *t, size_t n, size_t max,
 		       region_vec *ret)
 {
 	struct trampoline **order = xcalloc(n + 1, sizeof(struct trampoline *));
-	uint64_t wanted = 0;
-	range_vec o = {0};
+	struct placing p = {.bias = bias, .regions = ret, .max = max};
+	size_t near;
 
-	for (size_t i = 0; i < occupied->len; i++)
-		vec_push(&o, occupied->data[i]);
-	for (size_t i = 0; i < n; i++) {
-		order[i] = &t[i];
-		wanted += ALIGN_UP(t[i].bytes, ALIGN);
-	}
-	qsort(order, n, sizeof(struct trampoline *), by_window);
 	for (size_t i = 0; i < n; i++)
-		place(&o, bias, order[i], wanted, max, ret);
+		order[i] = &t[i];
+	qsort(order, n, sizeof(struct trampoline *), by_window);
+	begin(&p, occupied);
+	near = place_near(&p, order, n);
+	if (near < n) {
+		begin(&p, occupied);
+		if (place_far(&p, order, n) < near) {
+			begin(&p, occupied);
+			place_near(&p, order, n);
+		}
+	}
 	free(order);
-	vec_done(&o);
+	vec_done(&p.occupied);
 }

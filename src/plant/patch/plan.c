@@ -210,9 +210,7 @@ static int lay_out(struct plan *pl, struct err *err)
 
 	if (r < 0)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
-	pl->regions.len = pl->nmaps = pl->bytes = 0;
-	for (size_t i = 0; i < pl->sites.len; i++)
-		pl->trampolines[i].placed = false;
+	pl->nmaps = pl->bytes = 0;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
 	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
 	at = free_for_area(&occupied, own + area + HANDLER_BYTES);
@@ -249,6 +247,15 @@ static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t 
 	return NULL;
 }
 
+/* PATCH_JUMP bytes, for an address that is within reach. */
+static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
+{
+	int32_t d = (int32_t)(int64_t)(to - (from + PATCH_JUMP));
+
+	ret[0] = 0xe9;
+	memcpy(ret + 1, &d, sizeof(d));
+}
+
 /* Refuses the probe when its code does not fit its place. */
 static void write_trampoline(struct plan *pl, struct patched *d, const struct planned *s)
 {
@@ -262,12 +269,15 @@ static void write_trampoline(struct plan *pl, struct patched *d, const struct pl
 	r = plan_trampoline(pl, s, s->at->addr, &code, &s->at->entry, &err);
 	if (!r && (code.len > s->at->bytes || s->at->entry != was))
 		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
-	if (!r && !patch_reaches(site_of(s), s->at->addr + s->at->entry - pl->t->bias))
+	if (!r && !patch_reaches(site_of(s), s->at->landing - pl->t->bias))
 		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
-	if (r)
+	if (r) {
 		refuse_site(pl, s, &err);
-	else
-		memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
+		return;
+	}
+	memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
+	if (s->at->landing != s->at->addr + s->at->entry)
+		make_jump(s->at->landing, s->at->addr + s->at->entry, (uint8_t *)memory_at(pl, d, s->at->landing));
 }
 
 static int write_handlers(struct plan *pl, struct patched *d, const uint64_t next[2], uint64_t ret[2], struct err *err)
@@ -351,12 +361,10 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 static struct hand_patch patch_of(const struct plan *pl, const struct planned *s)
 {
 	uint64_t addr = s->addr + pl->t->bias;
-	int32_t d = (int32_t)(int64_t)(s->at->addr + s->at->entry - (addr + PATCH_JUMP));
 	struct hand_patch h = {.addr = addr, .n = PATCH_JUMP};
 
 	memcpy(h.old, site_of(s)->old, PATCH_JUMP);
-	h.new[0] = 0xe9;
-	memcpy(h.new + 1, &d, sizeof(d));
+	make_jump(addr, s->at->landing, h.new);
 	return h;
 }
 

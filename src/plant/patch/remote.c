@@ -384,15 +384,31 @@ static bool listed(const struct hand_patch *p, size_t n, uint64_t addr)
 	return n && bsearch(&key, p, n, sizeof(*p), by_address);
 }
 
+/* All but the last batch, which is what is to happen with what follows, in one stop. Held on success. */
+static int restore_most(struct remote *r, const struct hand_patch *p, size_t n, size_t *ret_done, struct err *err)
+{
+	int code = 0;
+	size_t i;
+
+	for (i = 0; i + BATCH < n && !code; i += BATCH) {
+		restore_bytes(r, p + i, BATCH);
+		code = let_run(r, BATCH_PAUSE_US, err);
+	}
+	*ret_done = i;
+	return code;
+}
+
 int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err)
 {
-	size_t kept = 0;
+	size_t kept = 0, done = 0;
 	int code = remote_hold_at_last(r, err);
 
 	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
+	if (!code)
+		code = restore_most(r, patches, n, &done, err);
 	if (!code) {
-		restore_bytes(r, patches, n);
+		restore_bytes(r, patches + done, n - done);
 		for (size_t i = 0; i < r->patches.len; i++)
 			if (!listed(patches, n, r->patches.data[i].addr))
 				r->patches.data[kept++] = r->patches.data[i];
@@ -510,6 +526,7 @@ static int wait_out_of_handlers(struct remote *r, struct err *err)
 
 int remote_leave(struct remote *r, struct err *err)
 {
+	size_t done = 0;
 	int code;
 
 	if (!r->page.nmaps)
@@ -518,12 +535,10 @@ int remote_leave(struct remote *r, struct err *err)
 	code = remote_hold_at_last(r, err);
 	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
-	for (size_t i = BATCH; i < r->patches.len && !code; i += BATCH) {
-		restore_bytes(r, r->patches.data + i, MIN(r->patches.len - i, (size_t)BATCH));
-		code = let_run(r, BATCH_PAUSE_US, err);
-	}
+	if (!code)
+		code = restore_most(r, r->patches.data, r->patches.len, &done, err);
 	if (!code) {
-		restore_bytes(r, r->patches.data, MIN(r->patches.len, (size_t)BATCH));
+		restore_bytes(r, r->patches.data + done, r->patches.len - done);
 		r->patches.len = 0;
 		publish_list(r);
 		code = wait_outside(r, err);

@@ -6,9 +6,7 @@
 
 static void byte(struct x86 *x, unsigned b)
 {
-	char c = (char)b;
-
-	buf_append(x->out, &c, 1);
+	buf_char(x->out, (char)b);
 }
 
 static void dword(struct x86 *x, int32_t v)
