@@ -36,7 +36,13 @@ static int read_offsets(struct binary *b, const struct type *t, const char *type
 			const struct wanted *want, size_t n, struct err *err)
 {
 	struct type_field f;
+	struct func fn;
 
+	if (!t && !binary_func_find(b, "runtime.main", &fn, 1))
+		return err_set(err, -ENODATA,
+			       "%s has no Go runtime of its own (it lies in a shared library: go build -linkshared, or a "
+			       "plugin); expected a program that has, built without that",
+			       b->name);
 	if (!t || t->kind != KIND_STRUCT)
 		return err_set(err, -ENODATA, "%s does not describe the runtime's %s", b->name,
 			       type_name);

@@ -235,7 +235,7 @@ def _traced():
 
 def tests():
     for minor, mode in (("1.19", "sw"), ("1.21", "cgo"), ("1.22", "pie"), ("1.24", "race"), ("1.27", "sw"),
-                        ("1.27", "cgo"), ("1.27", "race")):
+                        ("1.27", "cgo"), ("1.27", "race"), ("1.27", "plugin")):
         yield Test(f"sequence-go{minor}-{mode}", lambda m=minor, k=mode: _sequence(m, k), 300)
     yield Test("killed", _killed, 300)
     yield Test("killed-with-hand", _killed_with_hand, 60)

@@ -10,7 +10,8 @@
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
-#   seq-go1.XX-{sw,pie,cgo,race}           calls functions with consecutive numbers
+#   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
+#   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -47,7 +48,7 @@ stamp() {
 
 # fresh OUTPUT STAMP
 fresh() {
-	[ -x "$1" ] && [ "$2" = "$(cat "$1.by" 2>/dev/null)" ]
+	[ -s "$1" ] && [ "$2" = "$(cat "$1.by" 2>/dev/null)" ]
 }
 
 # build MINOR PACKAGE OUTPUT [ENV=VALUE...] -- FLAG...
@@ -96,6 +97,7 @@ build_httpd() { # MINOR
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
+	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" seq "seq-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
@@ -117,6 +119,8 @@ for package in client shop; do
 	build "$newest" "$package" "$package" -- -ldflags '-s -w'
 done
 build "$newest" shop shop-plain --
+build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
+build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
 for minor in ${@:-$GO_MINORS}; do
 	if [ ! -x "$EARSHOT_CACHE/toolchains/go$minor/bin/go" ]; then
 		echo "skip httpd-go$minor: no toolchain"

@@ -2,7 +2,7 @@
 // everything that could disturb a probe inside of it goes on: garbage
 // collections, profiling signals, growing stacks, panics, nil dereferences,
 // changes of GOMAXPROCS, other programs being started; with cgo, C code that
-// calls back, and forks.
+// calls back, and forks; with a plugin, code of another module that calls.
 package main
 
 import (
@@ -203,6 +203,7 @@ func main() {
 	for i := 0; i < *workers; i++ {
 		go work(uint64(i), *burst, *pause)
 	}
+	pluginWork(uint64(*workers), *burst, *pause)
 	fmt.Println("ready", os.Getpid())
 	for range time.Tick(100 * time.Millisecond) {
 		fmt.Println(atomic.LoadUint64(&calls))

@@ -1,0 +1,7 @@
+//go:build !withplugin
+
+package main
+
+import "time"
+
+func pluginWork(worker uint64, burst int, pause time.Duration) {}
