@@ -236,6 +236,20 @@ static void emit_switch_off(struct code *g)
 	x86_label(x, alive);
 }
 
+/* R12 is the area. */
+static void emit_full(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	x86_lock_inc(x, AREA(ring_full));
+	if (g->env->calls_apart) {
+		x86_load(x, 8, false, RCX, SLOT(goid));
+		epoch_of(g, RCX);
+		x86_lock_inc(x, MEMX(R12, RCX, offsetof(struct patch_area, lost)));
+	}
+	emit_switch_off(g);
+}
+
 static void emit_drops(struct code *g, int leave)
 {
 	struct x86 *x = &g->x;
@@ -248,13 +262,8 @@ static void emit_drops(struct code *g, int leave)
 			x86_imm(x, R12, g->env->area);
 			x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * d));
 		}
-		if (d == LOSS_RING_FULL && g->env->calls_apart) {
-			x86_load(x, 8, false, RCX, SLOT(goid));
-			epoch_of(g, RCX);
-			x86_lock_inc(x, MEMX(R12, RCX, offsetof(struct patch_area, lost)));
-		}
 		if (d == LOSS_RING_FULL)
-			emit_switch_off(g);
+			emit_full(g);
 		x86_jmp(x, d == LOSS_FILTER_UNREADABLE && g->ended >= 0 ? g->ended : leave);
 	}
 }

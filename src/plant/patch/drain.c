@@ -68,11 +68,8 @@ static struct patch_slot *slot_at(const struct patched *d, uint32_t i)
 
 static void look_for_loss(struct planter *p, struct patched *d)
 {
-	const struct patch_counts *counts = (const void *)((const char *)d->area + d->layout.counts_off);
-	uint64_t n = 0;
+	uint64_t n = __atomic_load_n(&d->area->ring_full, __ATOMIC_RELAXED);
 
-	for (uint32_t i = 0; i < d->nprobes; i++)
-		n += __atomic_load_n(&counts[i].loss[LOSS_RING_FULL], __ATOMIC_RELAXED);
 	if (n == d->ring_full)
 		return;
 	d->ring_full = n;

@@ -62,6 +62,7 @@ struct patch_area {
 	uint64_t bytes;              /* of the whole area */
 	uint64_t heartbeat_tsc;      /* the consumer stores rdtsc here, each time it drains */
 	uint64_t stale_tsc;
+	uint64_t ring_full;          /* of all probes: the sum of their loss[LOSS_RING_FULL] */
 	uint64_t lost[PATCH_EPOCHS]; /* by goid: records of calls that are apart that were dropped: see patch_entry.kind */
 	uint64_t ncode;              /* our code, for the fault handler. The entry first, then the number */
 	struct {
