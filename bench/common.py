@@ -108,6 +108,27 @@ class Child:
         self.reader.join(2)
 
 
+class Asked:
+    """A program that measures itself: a line to it says what, and one comes back."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.pid = self.process.pid
+        children.append(self.process)
+
+    def ask(self, line):
+        """(the least, the median) ns of one over batches, and how many they were."""
+        self.process.stdin.write(line + "\n")
+        answer = self.process.stdout.readline().split()
+        if len(answer) != 3:
+            raise Failed(f"the program measured ended when it was asked {line!r}")
+        return float(answer[0]), float(answer[1]), int(answer[2])
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Earshot(Child):
     """earshot attached to a process: constructed when the probes are in."""
 

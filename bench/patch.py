@@ -1,9 +1,8 @@
 """What a recorded call costs where the probe is inside the program, beside uprobes on the very same function."""
 import os
 import random
-import subprocess
 
-from common import Failed, QUICK, Trace, WORK, median
+from common import Asked, Failed, QUICK, Trace, WORK, median
 
 MS = 200 if QUICK else 300
 BLOCKS = 2 if QUICK else 4
@@ -24,21 +23,9 @@ ARMS = {
 TIMES_GOAL = 150  # the pair, against uprobes
 
 
-class Target:
-    def __init__(self):
-        self.process = subprocess.Popen([f"{WORK}/edges"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        bufsize=1)
-        self.pid = self.process.pid
-
-    def ask(self, which, procs):
-        """(the least, the median) ns per call over batches, and the calls."""
-        self.process.stdin.write(f"{which} {MS} {procs}\n")
-        least, middle, calls = self.process.stdout.readline().split()
-        return float(least), float(middle), int(calls)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+def ask(target, which, procs):
+    """(the least, the median) ns per call over batches, and the calls."""
+    return target.ask(f"{which} {MS} {procs}")
 
 
 def observed(target, planter, which, procs, question):
@@ -48,8 +35,8 @@ def observed(target, planter, which, procs, question):
         try:
             warm = 0
             while planter == "patch" and warm < WARM_CALLS * procs:
-                warm += target.ask(which, procs)[2]
-            least, middle, calls = target.ask(which, procs)
+                warm += ask(target, which, procs)[2]
+            least, middle, calls = ask(target, which, procs)
         finally:
             summary = t.end()
         lost = {k: n for k, n in summary["losses"].items() if n}
@@ -69,7 +56,7 @@ def interleaved(target):
                 least, middle, command = observed(target, planter, which, procs, question)
                 commands.append(command)
             else:
-                least, middle, _ = target.ask(which, procs)
+                least, middle, _ = ask(target, which, procs)
             results.setdefault((label, planter), []).append((least, middle))
     return results, list(dict.fromkeys(commands))
 
@@ -100,7 +87,7 @@ def rows_of(results, label):
 def measure():
     if len(os.sched_getaffinity(0)) < 2:
         raise Failed("one CPU: the reader of the records would run in the time that is measured")
-    target = Target()
+    target = Asked([f"{WORK}/edges"])
     try:
         results, commands = interleaved(target)
     finally:

@@ -1,7 +1,7 @@
 #!/bin/sh
 # make bench: what Earshot costs, measured here and now (root). See README.md.
 #   BENCH_QUICK=1   fewer repetitions: half the time
-#   sh bench/run.sh patch load   only these of: hit patch load start trace service (BENCH_ONLY="patch load" does the same)
+#   sh bench/run.sh patch load   only these of: hit patch request load start trace service (BENCH_ONLY="patch load" does the same)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${EARSHOT_CACHE:=/var/cache/earshot}"
@@ -30,6 +30,6 @@ export GOCACHE="${GOCACHE:-$EARSHOT_CACHE/gocache}" GOTOOLCHAIN=local GOFLAGS= C
 (cd "$here/asked" && "$go" build -o "$work/asked" main.go) || die "bench/asked does not build"
 (cd "$here/edges" && "$go" build -o "$work/edges" main.go) || die "bench/edges does not build"
 (cd "$here/web" && "$go" build -o "$work/web" main.go) || die "bench/web does not build"
-(cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go) || die "bench/server does not build"
+(cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go memory.go) || die "bench/server does not build"
 
 BENCH_WORK=$work BENCH_GO=$("$go" version | cut -d' ' -f3) python3 -B "$here/report.py"

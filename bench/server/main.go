@@ -1,5 +1,5 @@
 // Command server is what bench/load.py puts under load: net/http with the least a handler can do,
-// and with a handler that does a little work.
+// and with a handler that does a little work. With -memory its client is in memory.go.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"os"
 )
 
 type item struct {
@@ -34,6 +35,10 @@ func main() {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(cart())
 	})
+	if len(os.Args) > 1 && os.Args[1] == "-memory" {
+		serveInMemory(mux)
+		return
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
