@@ -40,9 +40,10 @@ static int read_offsets(struct binary *b, const struct type *t, const char *type
 
 	if (!t && !binary_func_find(b, "runtime.main", &fn, 1))
 		return err_set(err, -ENODATA,
-			       "%s has no Go runtime of its own (it lies in a shared library: go build -linkshared, or a "
-			       "plugin); expected a program that has, built without that",
-			       b->name);
+			       "%s does not describe the runtime's %s and has no runtime.main: its Go "
+			       "runtime lies in a shared library (go build -linkshared, or it is a "
+			       "plugin); expected a program built without that",
+			       b->name, type_name);
 	if (!t || t->kind != KIND_STRUCT)
 		return err_set(err, -ENODATA, "%s does not describe the runtime's %s", b->name,
 			       type_name);

@@ -71,7 +71,8 @@ static int by_start(const void *pa, const void *pb)
 
 static void check_apart(range_vec *r)
 {
-	qsort(r->data, r->len, sizeof(*r->data), by_start);
+	if (r->len) /* qsort may not be given NULL */
+		qsort(r->data, r->len, sizeof(*r->data), by_start);
 	for (size_t i = 1; i < r->len; i++)
 		assert_true(r->data[i].start >= r->data[i - 1].end);
 }
