@@ -432,10 +432,29 @@ static const struct param *write_dictionary(struct work *w)
 	return NULL;
 }
 
+/*
+ * morestack returns to the function's entry, and of the argument registers only those that its
+ * block saved hold what the caller passed. A function that uses no argument saves none: what a
+ * probe finds there is right until the stack grows or the goroutine is preempted.
+ */
+static void refuse_unsaved(struct work *w)
+{
+	if (!w->prologue.checked || w->prologue.nspills)
+		return;
+	for (size_t i = 0; i < w->params.n; i++) {
+		struct slot *s = &w->params.v[i];
+
+		if (!s->why && s->place.registers && s->shape.nwords)
+			s->why = "the function uses none of its arguments, so Go does not keep them "
+			         "when the stack grows";
+	}
+}
+
 static void write_signature(struct work *w, struct signature *ret)
 {
 	struct signature s = {.results_known = w->results_known, .sources = w->sources};
 
+	refuse_unsaved(w);
 	s.params = write_params(w, &w->params, &s.nparams);
 	s.results = write_params(w, &w->results, &s.nresults);
 	s.has_receiver = w->name.receiver && s.nparams;

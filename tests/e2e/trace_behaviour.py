@@ -114,10 +114,18 @@ def _nested(path):
 
 
 def _repanics(path):
-    """Repanics never uses n, so Go does not keep it across morestack (a grown stack, a preemption): once in
-    some hundred runs n is what the register held after that. Only the ends are certain."""
     by, _ = _observe(path, ["main.Repanics"], "repanics", 5)
-    _same("Repanics", [end for _, end in _ends(by["main.Repanics"], "n")], ["panicked"] * 5)
+    _same("Repanics", _ends(by["main.Repanics"], "n"), [(n, "panicked") for n in range(5)])
+
+
+def _ignores(path):
+    """Arguments that the function does not use are not kept when it is restarted: they are refused, the rest is told."""
+    calls = _observe(path, ["main.Ignores"], "ignores", 5)[0]["main.Ignores"]
+    assert len(calls) == 5 and all(c["returns"]["r"] > 1000 for c in calls), calls
+    for value in (c["args"][name] for c in calls for name in ("n", "text")):
+        assert "uses none of its arguments" in value["unreadable"], value
+    with Calls(path) as program:
+        refused(["-p", program.pid, program.question("main.Ignores", "if n == 1")], (2, 3), ["uses none of its arguments"])
 
 
 def _goexit(path):
@@ -390,7 +398,8 @@ def _named_output():
 
 def tests():
     new = MINORS[-1]
-    names = {f"{name}-{label}" for name in ("recursion", "fib", "mutual", "recovers", "nested-panics", "repanics")
+    names = {f"{name}-{label}" for name in ("recursion", "fib", "mutual", "recovers", "nested-panics", "repanics",
+                                         "ignores")
              for label in (*MODES, "go1.19")}
     names |= {f"{name}-go{minor}" for name in ("deep", "catches", "goexit") for minor in ("1.19", new)}
     names |= {"deep-sw", "switches-2", "switches-8", "panicked", "open-calls", "entered-before", "latency", "limit",
@@ -402,7 +411,7 @@ def _tests():
     paths = [(f"{mode}", lambda m=mode: newest(m)) for mode in MODES] + [("go1.19", lambda: binary("1.19"))]
     for name, run in (("recursion", _recursion), ("fib", _fib), ("mutual", _mutual),
                       ("recovers", _recovers), ("nested-panics", _nested), ("repanics", _repanics),
-                      ("wrapper", _wrapper)):
+                      ("ignores", _ignores), ("wrapper", _wrapper)):
         for label, path in paths:
             yield Test(f"{name}-{label}", lambda r=run, p=path: r(p()))
     # How a stack is unwound is the runtime's, and differs by version.

@@ -64,6 +64,7 @@ SIGNATURES = {
     "main.Deferred": "(n int) (r int)",
     "main.NestedPanic": "(n int) (r int)",
     "main.Repanics": "(n int) (r int)",
+    "main.Ignores": "(n int, text string) (r int)",
     "main.Exits": "(n int) (r int)",
     "main.UnderExit": "(n int) (r int)",
     "main.(*Inner).Get": "(by int) (n int)",

@@ -122,8 +122,16 @@ func NestedPanic(n int) (r int) {
 //go:noinline
 func Repanics(n int) (r int) {
 	defer func() { panic(recover()) }()
-	panic("once")
+	panic(n)
 }
+
+// Ignores uses no argument, so its morestack block saves none.
+//
+//go:noinline
+func Ignores(n int, text string) (r int) { return ignored() + 1000 }
+
+//go:noinline
+func ignored() int { return len(scenarios) }
 
 //go:noinline
 func Exits(n int) (r int) {
@@ -300,6 +308,9 @@ func init() {
 	}
 	scenarios["repanics"] = func(count int) map[string]interface{} {
 		return each(count, func(n int) { swallow(func() { Repanics(n) }) })
+	}
+	scenarios["ignores"] = func(count int) map[string]interface{} {
+		return each(count, func(n int) { Ignores(n, "ignored") })
 	}
 	scenarios["exits"] = func(count int) map[string]interface{} {
 		together(count, func(n int) { UnderExit(n) })
