@@ -434,8 +434,8 @@ static const struct param *write_dictionary(struct work *w)
 
 /*
  * morestack returns to the function's entry, and of the argument registers only those that its
- * block saved hold what the caller passed. A function that uses no argument saves none: what a
- * probe finds there is right until the stack grows or the goroutine is preempted.
+ * block saved hold what the caller passed. A function that uses none of those arguments saves none:
+ * what a probe finds there is right until the stack grows or the goroutine is preempted.
  */
 static void refuse_unsaved(struct work *w)
 {
@@ -445,8 +445,8 @@ static void refuse_unsaved(struct work *w)
 		struct slot *s = &w->params.v[i];
 
 		if (!s->why && s->place.registers && s->shape.nwords)
-			s->why = "the function uses none of its arguments, so Go does not keep them "
-			         "when the stack grows";
+			s->why = "the function uses no argument that it gets in a register, so Go "
+			         "does not keep them when the stack grows";
 	}
 }
 

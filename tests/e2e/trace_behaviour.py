@@ -6,7 +6,7 @@ import re
 import signal
 import time
 
-from calls import (MODES, Calls, Trace, binary, compare, newest, no_losses, nothing_left, refused)
+from calls import (MODES, UNSAVED, Calls, Trace, binary, compare, newest, no_losses, nothing_left, refused)
 from earshot import and_patched, need_earshot
 from probed import changed_text
 from proc import EARSHOT, json_lines, run_once, until
@@ -119,13 +119,13 @@ def _repanics(path):
 
 
 def _ignores(path):
-    """Arguments that the function does not use are not kept when it is restarted: they are refused, the rest is told."""
+    """Arguments of a function that uses none are not kept when it is restarted: they are refused, the rest is told."""
     calls = _observe(path, ["main.Ignores"], "ignores", 5)[0]["main.Ignores"]
     assert len(calls) == 5 and all(c["returns"]["r"] > 1000 for c in calls), calls
     for value in (c["args"][name] for c in calls for name in ("n", "text")):
-        assert "uses none of its arguments" in value["unreadable"], value
+        assert UNSAVED in value["unreadable"], value
     with Calls(path) as program:
-        refused(["-p", program.pid, program.question("main.Ignores", "if n == 1")], (2, 3), ["uses none of its arguments"])
+        refused(["-p", program.pid, program.question("main.Ignores", "if n == 1")], (2, 3), [UNSAVED])
 
 
 def _goexit(path):

@@ -73,6 +73,11 @@ SIGNATURES = {
 }
 
 
+# Its parameters have no names, so it uses none of them: what it was given is refused, and says so.
+IGNORING = "main.Unnamed"
+UNSAVED = "uses no argument that it gets in a register"
+
+
 def binary(minor, mode="plain"):
     path = BIN / f"calls-go{minor}-{mode}"
     if not os.access(path, os.X_OK):
@@ -233,6 +238,10 @@ def differences(want, have, limits=ALL):
         if set(values) != set(got):
             wrong.append(f"{part}: {sorted(got)} instead of {sorted(values)}")
         for name in set(values) & set(got):
+            if part == "args" and want["func"] == IGNORING:
+                if not isinstance(got[name], dict) or UNSAVED not in got[name].get("unreadable", ""):
+                    wrong.append(f"{part}.{name}: {got[name]!r} instead of a refusal")
+                continue
             wrong += fits(values[name], got[name], f"{part}.{name}", limits)
     if bool(want.get("panics")) != bool(have.get("panicked")):
         wrong.append(f"panicked: {have.get('panicked')}")

@@ -125,7 +125,7 @@ func Repanics(n int) (r int) {
 	panic(n)
 }
 
-// Ignores uses no argument, so its morestack block saves none.
+// Ignores uses no argument: morestack is called without saving them.
 //
 //go:noinline
 func Ignores(n int, text string) (r int) { return ignored() + 1000 }

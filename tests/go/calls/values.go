@@ -139,7 +139,10 @@ func Slices(ints []int, texts []string, points []Point, nested [][]int8) (last [
 //go:noinline
 func Arrays(a [3]int, b [2]string, c [1]bool, d [2]Point) (n int) {
 	step()
-	return a[0] + len(b[0])
+	if c[0] { // the one that comes in a register: saved for a restart because it is used
+		n++
+	}
+	return n + a[0] + len(b[0])
 }
 
 //go:noinline
