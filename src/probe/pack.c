@@ -85,6 +85,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("const", struct pack_capture, constant, yaml_text),
 	FIELD("when", struct pack_capture, when, read_expr),
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
+	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),

@@ -42,6 +42,7 @@ struct pack_capture {
 	const char *constant;          /* a fixed text, emitted where `when` holds */
 	const char *when;
 	bool optional;
+	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
 	struct transform transform;
 	int line;                      /* in the YAML, for messages */
 };

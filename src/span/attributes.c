@@ -189,6 +189,7 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 				 .key = intern(in, c->name),
 				 .cut_key = intern_cut(in, c->name),
 				 .constant = c->constant,
+				 .may_be_gone = c->may_be_gone,
 				 .slot = slot_of_item[i]};
 
 	if (t->original) {
@@ -527,6 +528,11 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 		set_int(l, r->port_key, v->port);
 }
 
+static bool known(const struct attr_list *l, const struct capture_rule *r)
+{
+	return attr_list_find(l, r->key, strlen(r->key));
+}
+
 static bool unreadable(const struct capture_rule *r, const struct event *e)
 {
 	return r->slot >= 0 && r->slot < e->head->slots &&
@@ -544,7 +550,8 @@ void attributes_capture(struct attr_list *l, const struct capture_rule *rules, s
 		if (read_slot(&rules[i], e, src, &v)) {
 			if (apply_transform(l, &v, rules[i].transform))
 				store(l, &rules[i], &v);
-		} else if (src->unreadable && unreadable(&rules[i], e)) {
+		} else if (src->unreadable && unreadable(&rules[i], e) &&
+			   !(rules[i].may_be_gone && known(l, &rules[i]))) {
 			(*src->unreadable)++;
 		}
 	}

@@ -56,6 +56,7 @@ struct capture_rule {
 	const char *key, *cut_key;             /* cut_key: "earshot.truncated." + key */
 	const char *original_key, *original_cut_key, *port_key;
 	const char *constant;                  /* or NULL */
+	bool may_be_gone;                      /* as in struct pack_capture */
 	int slot;                              /* -1: left out */
 	enum value_kind kind;                  /* of the slot; of a constant: what it stands for */
 };

@@ -47,7 +47,7 @@ static const struct pack_capture end_captures[] = {
 	{.name = "status", .transform = {.default_value = "200"}},
 	{.name = "size"},
 	{.name = "size", .constant = "0"},
-	{.name = "route", .transform = {.from = "/"}},
+	{.name = "route", .may_be_gone = true, .transform = {.from = "/"}},
 };
 static const struct ir_slot end_slots[] = {
 	{.name = "status", .kind = VALUE_INT}, {.name = "size", .kind = VALUE_INT},
@@ -767,6 +767,40 @@ static void notes(void **state)
 	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
 }
 
+static void route_is(uint8_t status, uint32_t probe, size_t slot, size_t slots)
+{
+	record_init(&w.r, probe, 1, 500, 20, slots);
+	if (status == SLOT_OK)
+		record_str(&w.r, slot, "/a");
+	else
+		record_status(&w.r, slot, status, 0, 0);
+	send();
+}
+
+/* What cannot be read is lost, except where it may be gone and the attribute is known. */
+static void gone(void **state)
+{
+	static const struct {
+		uint8_t note, note_again, end;
+		uint64_t lost;
+		const char *span;
+	} cases[] = {
+		{SLOT_OK, SLOT_ABSENT, SLOT_UNREADABLE, 0, "GET /a unset {method=GET path=/x route=/a}"},
+		{SLOT_ABSENT, SLOT_ABSENT, SLOT_UNREADABLE, 1, "GET unset {method=GET path=/x}"},
+		{SLOT_OK, SLOT_UNREADABLE, SLOT_ABSENT, 1, "GET /a unset {method=GET path=/x route=/a}"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		again(1, false, 0);
+		start(1, 500, 10);
+		route_is(cases[i].note, P_NOTE, 0, 1);
+		route_is(cases[i].note_again, P_NOTE, 0, 1);
+		route_is(cases[i].end, P_END, E_ROUTE, E_END);
+		one(cases[i].span);
+		assert_int_equal(lost(LOSS_VALUE_UNREADABLE), cases[i].lost);
+	}
+}
+
 static void prefix_of_another(void **state)
 {
 	static const char *const parts[] = {"/inner", "/outer/inner/more", "/outer/", "/outer/in", "/outer/x",
@@ -1031,7 +1065,7 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
 		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
-		T(error_from_status), T(notes), T(prefix_of_another), T(discard), T(incoming_trace),
+		T(error_from_status), T(notes), T(gone), T(prefix_of_another), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),
 		T(literal_from_the_file), T(speed),

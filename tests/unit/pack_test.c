@@ -64,7 +64,7 @@ static void test_all_keys(void **state)
 		"        b: {expr: [x, y], optional: true, default: \"200\", from: /, min: -1, hidden: true}\n"
 		"        m: {expr: x, map: {\"true\": https}, known: [A, B], other: O, original: orig, "
 		"title_other: T}\n"
-		"        h: {expr: x, port: h.port, keep_empty: true}\n"
+		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true}\n"
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
 		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      capture: *c\n"
@@ -117,7 +117,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(c->transform.title_other, "T");
 	c = capture(v, "h", 0);
 	assert_string_equal(c->transform.port_attribute, "h.port");
-	assert_true(c->transform.keep_empty);
+	assert_true(c->transform.keep_empty && c->may_be_gone);
 	assert_string_equal(capture(v, "s", 0)->when, "y");
 	c = capture(v, "s", 1);
 	assert_string_equal(c->constant, "0");
