@@ -109,6 +109,7 @@ def tests():
     for minor, mode in (("1.19", "sw"), ("1.22", "sw"), (new, "sw"), (new, "pie"), (new, "cgo")):
         yield patched(Test(f"attach-go{minor}-{mode}", lambda m=minor, k=mode: _attach(m, k), 120))
     yield patched(Test(f"run-go{new}-sw", lambda: _run(new, "sw"), 120))
+    yield patched(Test(f"parallel-go{new}", lambda: _parallel(new), 120))
     for minor in MINORS:
         for mode in MODES:
             if short and mode in ("plain", "trim"):
