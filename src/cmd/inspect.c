@@ -8,9 +8,12 @@
 #include "base/json.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
+#include "cmd/without.h"
 #include "plant/patch/site.h"
 #include "probe/call_plan.h"
 #include "probe/join.h"
+
+enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
 	bool json, list_packs, ir;
@@ -209,6 +212,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 
 	for (size_t i = 0; i < binary_func_count(b); i++) {
 		_cleanup_(buf_done) struct buf text = {0};
+		_cleanup_(without_done) struct without without = {0};
 		struct signature sig = {0};
 		struct err err = {0}, why = {0};
 		struct site site;
@@ -219,6 +223,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 			continue;
 		binary_signature(b, &f, NULL, &sig, NULL);
 		signature_print(f.name, &sig, &text);
+		without_signature(&without, &sig);
 		r = binary_entry_site(b, &f, &site, &err);
 		patch = patchable(b, exclusion, &f, &why);
 		if (json) {
@@ -227,6 +232,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 			json_str(json, f.name);
 			json_key(json, "signature");
 			json_strn(json, text.data, text.len);
+			without_json(&without, json);
 			json_sites(json, &site, r < 0 ? 0 : 1);
 			if (r < 0) {
 				json_key(json, "reason");
@@ -242,6 +248,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 		} else {
 			printf("0x%08" PRIx64 "  %-8s  %s%s%s\n", f.entry, r < 0 ? "refused" : price_name[site.price],
 			       text.data, r < 0 ? "  # " : patch ? "" : "  # uprobe only: ", r < 0 ? err.text : why.text);
+			without_print(&without, WITHOUT_INDENT);
 		}
 	}
 	patch_exclusion_free(exclusion);

@@ -4,7 +4,10 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "cmd/without.h"
 #include "sink/text.h"
+
+enum { WITHOUT_INDENT = 11 }; /* under the signatures */
 
 struct listing {
 	const char *path;
@@ -57,6 +60,7 @@ static const char *refusal(const struct listing *l, const struct call_plan *p, s
 static void list_text(const struct listing *l, const struct call_plan *p)
 {
 	_cleanup_(buf_done) struct buf signature = {0}, price = {0};
+	_cleanup_(without_done) struct without without = {0};
 	struct err err = {0};
 	const char *why = refusal(l, p, &err);
 
@@ -70,16 +74,20 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 	printf("%9s  %s%s%s  # %zu %s\n", price.data, signature.data, p->inlined ? "  inlined into " : "",
 	       p->inlined ? p->func.name : "", p->nentry_sites + p->nreturn_sites,
 	       p->nentry_sites + p->nreturn_sites == 1 ? "site" : "sites");
+	without_signature(&without, &p->signature);
+	without_print(&without, WITHOUT_INDENT);
 }
 
 static void list_json(const struct listing *l, const struct call_plan *p)
 {
 	_cleanup_(buf_done) struct buf signature = {0}, out = {0};
+	_cleanup_(without_done) struct without without = {0};
 	struct json j = {.out = &out};
 	struct err err = {0};
 	const char *why = refusal(l, p, &err);
 
 	signature_print(p->name, &p->signature, &signature);
+	without_signature(&without, &p->signature);
 	json_open(&j, '{');
 	json_key(&j, "func");
 	json_str(&j, p->name);
@@ -98,6 +106,7 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_key(&j, "price_ns");
 		json_uint(&j, (uint64_t)price_ns(l, p));
 	}
+	without_json(&without, &j);
 	json_close(&j, '}');
 	puts(out.data);
 }

@@ -95,6 +95,8 @@ int call_plans_make(struct binary *b, const struct question *questions, size_t n
 
 /* Names of all functions that a pattern matches: indexes into the function table, in order; arena's. */
 int functions_match(struct binary *b, const char *pattern, struct arena *arena, uint32_t **ret, size_t *ret_n);
+/* The i-th parameter or result as it is shown: by its name, or prefix and number; maybe the arena's. */
+const char *param_name(struct arena *arena, const struct param *p, const char *prefix, size_t i);
 /* "main.(*Cart).Add(user string, items []main.Item) (err error)": what is known of it, with `?` for what is not. */
 void signature_print(const char *name, const struct signature *s, struct buf *out);
 

@@ -88,7 +88,7 @@ static void show_missing(struct builder *pb, enum shown_kind kind, const char *n
 				     .ref = {.none = true, .at_entry = kind == SHOWN_ARG}}));
 }
 
-static const char *param_name(struct arena *arena, const struct param *p, const char *prefix, size_t i)
+const char *param_name(struct arena *arena, const struct param *p, const char *prefix, size_t i)
 {
 	return p->name && *p->name && strcmp(p->name, "_") ? p->name : arena_printf(arena, "%s%zu", prefix, i);
 }

@@ -1,11 +1,12 @@
 """Each line of the language, and what is said of questions that are wrong."""
 
+import json
 import re
 import shutil
 import signal
 import time
 
-from calls import (MODES, Calls, Trace, binary, caret_under, compare, newest, no_losses, nothing_left, refused,
+from calls import (MODES, UNSAVED, Calls, Trace, binary, caret_under, compare, newest, no_losses, nothing_left, refused,
                    trace)
 from earshot import Earshot, and_patched, need_earshot, patched, planter
 from govalue import DEFAULT, simple
@@ -270,6 +271,24 @@ def _list_stripped():
         assert done.code == 0 and "main.Login" in done.out(), done.describe()
 
 
+def _list_without():
+    """What cannot be read is listed with its reason, by inspect and before anything is planted."""
+    need_earshot()
+    path = binary(MINORS[-1])
+    for argv in (["inspect", path, "--functions", "main.Ignores"], ["trace", "-l", "main.Ignores", "--", path],
+                 ["inspect", path, "--functions", "main.Unnamed"]):
+        done = run_once([EARSHOT, *argv])
+        names = "arg0, arg1" if argv[-1] == "main.Unnamed" else "n, text"
+        assert done.code == 0 and re.search(rf"^ +without {names}: the function {UNSAVED}", done.out(), re.M), done.describe()
+    done = run_once([EARSHOT, "inspect", path, "--json", "--functions", "main.Ignores"])
+    (match,) = json.loads(done.out())["matches"]
+    listed = json.loads(run_once([EARSHOT, "trace", "-l", "--json", "main.Ignores", "--", path]).out())
+    for without in (match["without"], listed["without"]):
+        assert list(without) == ["n", "text"] and all(UNSAVED in why for why in without.values()), without
+    whole = run_once([EARSHOT, "inspect", path, "--functions", "main.Interfaces"]).out()
+    assert "main.Interfaces(" in whole and "without" not in whole, whole
+
+
 def _declared_wins():
     """A declaration may name things as it likes."""
     with Calls(newest("sw")) as program, \
@@ -505,7 +524,8 @@ def _tests():
                       ("built-ins", _built_ins), ("expressions", _expressions), ("stack", _stack),
                       ("aggregates", _aggregates), ("histograms", _histograms),
                       ("aggregates-at-return", _aggregates_at_return), ("by-stack", _by_stack),
-                      ("list", _list), ("list-stripped", _list_stripped), ("declared-wins", _declared_wins),
+                      ("list", _list), ("list-stripped", _list_stripped), ("list-without", _list_without),
+                      ("declared-wins", _declared_wins),
                       ("several-questions", _several_questions), ("command", _command), ("executable", _executable),
                       ("inlined", _inlined), ("inlined-latency", _inlined_result),
                       ("inlined-stripped", _inlined_stripped)):
