@@ -6,8 +6,10 @@
 #ifndef TESTS_PLANT_SELF_H
 #define TESTS_PLANT_SELF_H
 
+#include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/vec.h"
@@ -66,12 +68,33 @@ static inline void self_skip_unprivileged(void)
 	skip();
 }
 
+static inline int self_fault_in_object(struct dl_phdr_info *object, size_t size, void *arg)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &object->dlpi_phdr[i];
+		uint64_t at = object->dlpi_addr + p->p_vaddr, from = at & ~(page - 1);
+
+		if (p->p_type == PT_LOAD && (p->p_flags & PF_R))
+			assert_int_equal(madvise((void *)from, at + p->p_filesz - from, MADV_POPULATE_READ), 0);
+	}
+	return 1; /* the first object is this program: no others */
+}
+
+/* A probe cannot read a literal whose page was not used yet. */
+static inline void self_fault_in(void)
+{
+	dl_iterate_phdr(self_fault_in_object, NULL);
+}
+
 static inline struct planter *self_open(const struct planter_options *o)
 {
 	struct planter *p = NULL;
 	struct err err = {0};
 
 	self_skip_unprivileged();
+	self_fault_in();
 	if (planter_uprobe.open(o, &p, &err) < 0)
 		fail_msg("%s", err.text);
 	return p;
