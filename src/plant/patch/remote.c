@@ -89,9 +89,12 @@ bool remote_publish(const struct remote *r)
 
 bool remote_sign(struct remote *r)
 {
+	uint64_t token;
+
+	if (getrandom(&token, sizeof(token), 0) != sizeof(token))
+		token = clock_monotonic_ns();
 	r->page.magic = REMOTE_MAGIC;
-	if (getrandom(&r->page.token, sizeof(r->page.token), 0) != sizeof(r->page.token))
-		r->page.token = clock_monotonic_ns();
+	r->page.token = token;
 	return remote_publish(r) && remote_write(r, remote_own(r), &r->page.magic, sizeof(r->page.magic));
 }
 
