@@ -4,20 +4,20 @@
 #   tests/lib/toolchains.sh            all minors of GO_MINORS
 #   tests/lib/toolchains.sh 1.19 1.27  only these
 #
-# Each becomes $EARSHOT_CACHE/toolchains/go1.XX (a symlink to a GOROOT).
-# 1.19 is Debian's package. The others are golang.org/toolchain modules from
-# the Go module proxy, fetched by Debian's go, so a machine without any Go
-# needs nothing but apt. What cannot be had is printed on standard output
-# as "skip go1.XX: reason" and is not an error.
+# Each becomes $EARSHOT_CACHE/toolchains/go1.XX (a symlink to a GOROOT): a
+# golang.org/toolchain module from the Go module proxy, fetched by whatever go
+# the Debian release has, so a machine without any Go needs nothing but apt.
+# What cannot be had is printed on standard output as "skip go1.XX: reason"
+# and is not an error.
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/env.sh"
 
-boot=/usr/lib/go-1.19/bin/go
+boot=/usr/lib/go/bin/go # Debian's golang-go
 
 # The patch releases to fall back on when the proxy's list cannot be read.
-pinned="1.21.13 1.22.12 1.23.12 1.24.13 1.25.5 1.26.8 1.27.4"
+pinned="1.19.13 1.20.14 1.21.13 1.22.12 1.23.12 1.24.13 1.25.5 1.26.8 1.27.4"
 
 # proxy_list: the released toolchain versions of this platform, sorted.
 proxy_list() {
@@ -32,7 +32,7 @@ newest_of() { # MINOR
 }
 
 # Files in the module cache carry no executable bit: the go command sets it
-# only when it fetches a toolchain for itself, which go1.19 cannot do.
+# only when it fetches a toolchain for itself.
 mark_executable() { # GOROOT
 	chmod -f +x "$1"/bin/* "$1"/pkg/tool/linux_amd64/* 2>/dev/null
 	chmod -f u+w "$1/bin" "$1/pkg" 2>/dev/null
@@ -71,15 +71,13 @@ for minor in ${@:-$GO_MINORS}; do
 done
 [ ${#todo[@]} = 0 ] && exit 0
 
-apt_need golang-1.19-go ca-certificates curl || say "apt could not install golang-1.19-go"
+apt_need golang-go ca-certificates curl || say "apt could not install golang-go"
 if [ ! -x "$boot" ]; then
-	for minor in "${todo[@]}"; do echo "skip go$minor: golang-1.19-go is not installable"; done
+	for minor in "${todo[@]}"; do echo "skip go$minor: golang-go is not installable"; done
 	exit 0
 fi
-releases=
-case " ${todo[*]} " in *" 1.2"*) releases=$(proxy_list) ;; esac
+releases=$(proxy_list)
 for minor in "${todo[@]}"; do
-	if [ "$minor" = 1.19 ]; then use 1.19 /usr/lib/go-1.19; continue; fi
 	fetch_module "$minor" &
 	# Two at a time: unpacking and checksumming keep a core busy.
 	while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
