@@ -29,6 +29,7 @@ int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *er
 	int r;
 
 	b->name = arena_strdup(&b->arena, name);
+	b->names = xcalloc(1, sizeof(*b->names));
 	r = image_open(fd, b->name, &b->img, err);
 	if (r == 0)
 		r = open_tables(b, err);
@@ -60,6 +61,9 @@ void binary_free(struct binary *b)
 	strmap_done(&b->named);
 	map_done(&b->dictionaries);
 	image_close(&b->img);
+	map_done(&b->names->by_address);
+	arena_done(&b->names->arena);
+	free(b->names);
 	arena_done(&b->arena);
 	free(b);
 }

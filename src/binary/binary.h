@@ -53,11 +53,15 @@ enum func_flags {
 };
 struct func {
 	uint64_t entry, end; /* [entry, end): without the padding to the next function */
-	const char *name;    /* as pclntab has it: "net/http.(*response).finishRequest" */
+	const char *name;    /* as people read it: "net/http.(*response).finishRequest", "gopkg.in/yaml.v3.Marshal" */
+	const char *symbol;  /* as pclntab has it, so that the package can be told: "gopkg.in/yaml%2ev3.Marshal" */
 	uint32_t index;      /* in the function table */
 	uint32_t flags;
 	int32_t frame_size;  /* largest SP delta of the pcsp table: bytes from entry SP down */
 };
+
+/* A copy of the first n characters of a symbol, or of its package, without the linker's escapes: as people read it. */
+char *func_name_unescape(struct arena *a, const char *name, size_t n);
 
 size_t binary_func_count(const struct binary *b);
 /* The i-th function in address order; false if its record is damaged. */

@@ -9,23 +9,26 @@
 
 #include "binary/signature.h"
 
-/* pclntab escapes dots in the last element of an import path: gopkg.in/yaml%2ev3 */
-static char *unescape(struct arena *a, const char *s, size_t n)
+int func_name_escaped(const char *s)
+{
+	char hex[3] = {0};
+
+	if (s[0] != '%' || !isxdigit((unsigned char)s[1]) || !isxdigit((unsigned char)s[2]))
+		return -1;
+	hex[0] = s[1];
+	hex[1] = s[2];
+	return (int)strtol(hex, NULL, 16);
+}
+
+char *func_name_unescape(struct arena *a, const char *s, size_t n)
 {
 	char *out = arena_strndup(a, s, n), *w = out;
 
-	for (size_t i = 0; i < n; i++) {
-		char hex[3] = {0};
+	for (const char *r = out; *r; w++) {
+		int c = func_name_escaped(r);
 
-		if (s[i] == '%' && i + 2 < n && isxdigit((unsigned char)s[i + 1]) &&
-		    isxdigit((unsigned char)s[i + 2])) {
-			hex[0] = s[i + 1];
-			hex[1] = s[i + 2];
-			*w++ = (char)strtol(hex, NULL, 16);
-			i += 2;
-		} else {
-			*w++ = s[i];
-		}
+		*w = c > 0 ? (char)c : *r;
+		r += c > 0 ? 3 : 1;
 	}
 	*w = 0;
 	return out;
@@ -99,7 +102,7 @@ void func_name_split(struct arena *a, const char *name, struct func_name *ret)
 	const char *slash = strrchr(s, '/'), *dot = strchr(slash ? slash : s, '.');
 
 	if (dot && strncmp(s, "type:", 5) && strncmp(s, "type..", 6) && strncmp(s, "go:", 3)) {
-		r.package = unescape(a, s, (size_t)(dot - s));
+		r.package = func_name_unescape(a, s, (size_t)(dot - s));
 		split_method(a, dot + 1, &r);
 	} else {
 		r.closure = true;

@@ -69,6 +69,11 @@ bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint6
  * brackets, and with %2e as a dot. Whether a function named have is meant by the name asked for.
  */
 char func_name_next(const char **s);
+/*
+ * The linker writes some characters of an import path as % and two hex digits: dots of its last element, quotes, what is
+ * not ASCII (cmd/internal/objabi.PathToPrefix). Returns the one written so at s, -1 where none is.
+ */
+int func_name_escaped(const char *s);
 bool func_name_equal(const char *have, const char *asked);
 /* The args word of the _func record: bytes of the argument area, negative when unknown. */
 bool func_args_size(const struct binary *b, const struct func *f, int32_t *ret);
@@ -158,11 +163,18 @@ const struct type *type_builtin(struct binary *b, const char *name);
 
 /* ---- the binary itself (binary.c) ---- */
 
+/* Names that pclntab has escaped, as people read them; grows as they are asked for. */
+struct name_pool {
+	struct arena arena;
+	struct map by_address; /* of the name in the image */
+};
+
 struct binary {
 	struct arena arena;
 	const char *name;
 	struct image img;
 	struct pclntab pcln;
+	struct name_pool *names;
 	struct moduledata md;
 	struct build_info *info;       /* NULL until asked for */
 	struct type_index *index;      /* NULL until the first look-up by name */

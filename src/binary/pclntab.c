@@ -297,17 +297,33 @@ static uint32_t record_flags(const struct pclntab *p, const uint8_t *r)
 	return flags;
 }
 
+/* A name as people read it. Few need a copy, which is made once. */
+static const char *readable(const struct binary *b, const char *name)
+{
+	const char *copy;
+
+	if (!strchr(name, '%'))
+		return name;
+	copy = map_get(&b->names->by_address, (uint64_t)(uintptr_t)name);
+	if (!copy) {
+		copy = func_name_unescape(&b->names->arena, name, strlen(name));
+		map_set(&b->names->by_address, (uint64_t)(uintptr_t)name, (void *)copy);
+	}
+	return copy;
+}
+
 bool binary_func(const struct binary *b, size_t i, struct func *ret)
 {
 	const struct pclntab *p = &b->pcln;
 	const uint8_t *r = i < p->nfunc ? func_record(p, i) : NULL;
-	struct func f = {.name = record_name(p, r), .index = (uint32_t)i};
+	struct func f = {.symbol = record_name(p, r), .index = (uint32_t)i};
 	struct pc_walk w = {0};
 	struct pc_range range;
 	uint64_t next;
 
-	if (!f.name)
+	if (!f.symbol)
 		return false;
+	f.name = readable(b, f.symbol);
 	f.entry = func_entry(p, i);
 	next = func_entry(p, i + 1);
 	if (u32_at(r) != u32_at(p->ftab + i * 8) || next < f.entry)
@@ -357,6 +373,19 @@ bool binary_func_at(const struct binary *b, uint64_t pc, struct func *ret)
 
 /* ---- names ---- */
 
+/* The character at p, which may be written as %2e, and what follows it. */
+static char func_name_char(const char **ret_next, const char *p)
+{
+	int c;
+
+	if (*p == '%' && (c = func_name_escaped(p)) > 0) {
+		*ret_next = p + 3;
+		return (char)c;
+	}
+	*ret_next = *p ? p + 1 : p;
+	return *p;
+}
+
 /*
  * The next character of a name as look-ups see it: 0 at the end; what is in brackets is left out,
  * %2e is a dot.
@@ -374,12 +403,7 @@ char func_name_next(const char **s)
 			p++;
 		} while (depth && *p);
 	}
-	if (p[0] == '%' && p[1] == '2' && p[2] == 'e') {
-		*s = p + 3;
-		return '.';
-	}
-	*s = *p ? p + 1 : p;
-	return *p;
+	return func_name_char(s, p);
 }
 
 bool func_name_equal(const char *have, const char *asked)

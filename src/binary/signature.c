@@ -489,7 +489,7 @@ int binary_signature(struct binary *b, const struct func *f, const struct declar
 	*w = (struct work){.b = b, .f = f, .decl = decl};
 	code_prologue(&c, &w->prologue);
 	code_done(&c);
-	func_name_split(&b->arena, f->name, &w->name);
+	func_name_split(&b->arena, f->symbol, &w->name);
 	if (w->prologue.abi0 || f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA)) {
 		r = refuse_abi0(w, ret, err);
 		goto out;

@@ -18,27 +18,10 @@ static void add_name(struct name_list *l, const char *name)
 		l->names[l->n++] = name;
 }
 
-/* pclntab writes dots of the last path element as %2e: gopkg.in/yaml%2ev3.Unmarshal. */
-static void unescape(char *s)
-{
-	char *out = s;
-
-	for (; *s; s++) {
-		if (!strncmp(s, "%2e", 3)) {
-			*out++ = '.';
-			s += 2;
-		} else {
-			*out++ = *s;
-		}
-	}
-	*out = '\0';
-}
-
 const char *func_package(struct compiler *c)
 {
-	const char *name = c->scope->func->name, *slash = name, *dot;
+	const char *name = c->scope->func->symbol, *slash = name, *dot;
 	size_t n = strcspn(name, "([");
-	char *package;
 
 	for (const char *p = name; p < name + n; p++)
 		if (*p == '/')
@@ -46,9 +29,7 @@ const char *func_package(struct compiler *c)
 	dot = strchr(slash, '.');
 	if (dot && (size_t)(dot - name) < n)
 		n = (size_t)(dot - name);
-	package = arena_strndup(c->arena, name, n);
-	unescape(package);
-	return package;
+	return func_name_unescape(c->arena, name, n);
 }
 
 /* The parameters at an entry, the results at a return; without the receiver. */
@@ -268,9 +249,8 @@ static int latency_value(struct compiler *c, const struct expr *e, struct value 
 
 static int func_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
-	char *name = arena_strdup(c->arena, c->scope->func->name);
+	const char *name = c->scope->func->name;
 
-	unescape(name);
 	*ret = const_value(e, EXPR_STRING, 0);
 	ret->text = name;
 	ret->len = strlen(name);

@@ -107,7 +107,7 @@ static struct world *world_new(const char *path)
 	w->in.entry_sp = allot(w, 512);
 	put(w, w->in.entry_sp, 0x401234, 8);
 	w->in.g = allot(w, 512);
-	w->func.name = "net/http.serverHandler.ServeHTTP";
+	w->func.name = w->func.symbol = "net/http.serverHandler.ServeHTTP";
 	w->signature = (struct signature){.params = w->params, .results = w->results, .results_known = true};
 	return w;
 }
@@ -731,7 +731,7 @@ static void test_goroutine(void **state)
 	struct capture_result r;
 	uint64_t gp = allot(w, 512), panic = allot(w, 128);
 
-	w->func.name = "runtime.recovery";
+	w->func.name = w->func.symbol = "runtime.recovery";
 	add_param(w, in_regs(w, "gp", "*runtime.g", GPR_RAX));
 	w->in.regs[GPR_RAX] = gp;
 	put(w, gp + offset_of(w, "runtime.g", "_panic"), panic, 8);

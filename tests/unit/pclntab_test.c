@@ -82,6 +82,10 @@ static void test_names(void **state)
 		if (want[i] >= 0)
 			assert_int_equal(f.index, want[i]);
 	}
+	/* Shown as people read it; the symbol tells where the package ends. */
+	assert_int_equal(binary_func_find(b, "gopkg.in/yaml.v3.Load", &f, 1), 1);
+	assert_string_equal(f.name, "gopkg.in/yaml.v3.Load");
+	assert_string_equal(f.symbol, "gopkg.in/yaml%2ev3.Load");
 	assert_true(binary_has_package(b, "main"));
 	assert_true(binary_has_package(b, "gopkg.in/yaml.v3"));
 	assert_false(binary_has_package(b, "gopkg.in/yaml"));
@@ -177,7 +181,7 @@ static void compare(const char *path)
 		sym = map_get(&by_addr, f.entry);
 		found += sym != NULL;
 		ends += sym && sym->st_value + sym->st_size == f.end;
-		names += sym && same_name(s.strings + sym->st_name, f.name);
+		names += sym && same_name(s.strings + sym->st_name, f.symbol);
 		if (sym && sym->st_value + sym->st_size != f.end && getenv("VERBOSE"))
 			printf("%s: %llx, symbol %llx\n", f.name, (unsigned long long)f.end,
 			       (unsigned long long)(sym->st_value + sym->st_size));
