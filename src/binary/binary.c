@@ -50,6 +50,22 @@ int binary_open(const char *path, struct binary **ret, struct err *err)
 	return binary_open_fd(fd, path, ret, err);
 }
 
+bool binary_file_is_go(const char *path)
+{
+	static const char *const sections[] = {".gopclntab", ".data.rel.ro.gopclntab", ".go.buildinfo", ".note.go.buildid"};
+	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct image img;
+	struct section s;
+	bool is = false;
+
+	if (fd < 0 || image_open(fd, path, &img, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(sections) && !is; i++)
+		is = image_section(&img, sections[i], &s);
+	image_close(&img);
+	return is;
+}
+
 void binary_free(struct binary *b)
 {
 	if (!b)

@@ -36,6 +36,7 @@ struct module {
 struct build_info {
 	const char *go_version;  /* "go1.26.8"; never NULL */
 	const char *main_package;/* "" if unknown */
+	const char *build_mode;  /* "exe", "pie", "c-shared", "plugin" …; "" if unknown */
 	struct module main;      /* path "" if the build carries no module list (Debian) */
 	const struct module *deps;
 	size_t ndeps;
@@ -62,6 +63,14 @@ struct func {
 
 /* A copy of the first n characters of a symbol, or of its package, without the linker's escapes: as people read it. */
 char *func_name_unescape(struct arena *a, const char *name, size_t n);
+
+/* -ENODATA with the sentence when the program's Go runtime is not in this file. */
+int binary_check_runtime(const struct binary *b, struct err *err);
+/*
+ * Whether the file at path was made by Go's linker, by the names of its sections: a hint, cheap enough for all libraries
+ * of a process.
+ */
+bool binary_file_is_go(const char *path);
 
 size_t binary_func_count(const struct binary *b);
 /* The i-th function in address order; false if its record is damaged. */
@@ -195,6 +204,8 @@ struct declared_signature {
  * receiver comes from f's name. Errors: -ENODATA nothing known (a declaration would help),
  * -EPROTO the sources contradict each other (the sentence says how).
  */
+/* What to say of a function in ABI0 form: "… is X": what it is, and what to probe instead. */
+const char *binary_abi0_text(const struct binary *b, const struct func *f);
 int binary_signature(struct binary *b, const struct func *f, const struct declared_signature *decl,
 		     struct signature *ret, struct err *err);
 

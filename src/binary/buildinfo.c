@@ -138,11 +138,16 @@ typedef VEC(struct module) module_vec;
 
 static void read_line(struct binary *b, struct text line, struct build_info *info, module_vec *deps)
 {
+	static const char mode[] = "-buildmode=";
 	struct text key = next_word(&line), path = next_word(&line), version = next_word(&line);
 	struct module m = {"", ""};
 
 	if (text_is(key, "path")) {
 		info->main_package = text_dup(b, path);
+		return;
+	}
+	if (text_is(key, "build") && path.n > strlen(mode) && !memcmp(path.p, mode, strlen(mode))) {
+		info->build_mode = arena_strndup(&b->arena, path.p + strlen(mode), path.n - strlen(mode));
 		return;
 	}
 	if (!text_is(key, "mod") && !text_is(key, "dep") && !text_is(key, "=>"))
@@ -184,6 +189,7 @@ struct build_info *build_info_read(struct binary *b)
 	*info = (struct build_info){
 		.go_version = "unknown",
 		.main_package = "",
+		.build_mode = "",
 		.main = {"", ""},
 		.has_symtab = image_section(&b->img, ".symtab", &s) && s.size,
 		.has_dwarf = (image_section(&b->img, ".debug_info", &s) ||

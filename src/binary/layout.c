@@ -31,19 +31,24 @@ struct wanted {
 	uint64_t size; /* bytes the field must have, 0: any */
 };
 
+int binary_check_runtime(const struct binary *b, struct err *err)
+{
+	if (binary_func_find(b, "runtime.main", NULL, 0))
+		return 0;
+	return err_set(err, -ENODATA,
+		       "%s has no runtime.main: its Go runtime lies in a shared library (go build -linkshared, or it is a plugin), "
+		       "where probes are not put; expected a program built without that",
+		       b->name);
+}
+
 /* The offsets of fields of the struct named type_name, by their own names. */
 static int read_offsets(struct binary *b, const struct type *t, const char *type_name,
 			const struct wanted *want, size_t n, struct err *err)
 {
 	struct type_field f;
-	struct func fn;
 
-	if (!t && !binary_func_find(b, "runtime.main", &fn, 1))
-		return err_set(err, -ENODATA,
-			       "%s does not describe the runtime's %s and has no runtime.main: its Go "
-			       "runtime lies in a shared library (go build -linkshared, or it is a "
-			       "plugin); expected a program built without that",
-			       b->name, type_name);
+	if (!t && binary_check_runtime(b, err) < 0)
+		return -ENODATA;
 	if (!t || t->kind != KIND_STRUCT)
 		return err_set(err, -ENODATA, "%s does not describe the runtime's %s", b->name,
 			       type_name);

@@ -462,6 +462,18 @@ static void write_signature(struct work *w, struct signature *ret)
 	*ret = s;
 }
 
+/*
+ * A wrapper stands beside the function that it wraps, under the same name. Alone are the stubs that cgo generates, which
+ * hand the address of their arguments to C.
+ */
+const char *binary_abi0_text(const struct binary *b, const struct func *f)
+{
+	return binary_func_find(b, f->symbol, &(struct func){0}, 0) > 1
+		       ? "an ABI0 wrapper: probe the function of the same name that it calls"
+		       : "a stub with its arguments in memory (ABI0), as cgo makes them for C functions: probe the Go function "
+			 "that calls it";
+}
+
 /* Assembly and the wrappers around it take all arguments on the stack, by other rules. */
 static int refuse_abi0(const struct work *w, struct signature *ret, struct err *err)
 {

@@ -178,9 +178,7 @@ static int find_entry(struct binary *b, const struct func *f, const struct code 
 	code_prologue(c, &l.prologue);
 	if (l.prologue.abi0)
 		return err_set(err, -ENOTSUP,
-		               "%s at %#" PRIx64 " is an ABI0 wrapper: probe the function of "
-		               "the same name that it calls",
-		               f->name, f->entry);
+		               "%s at %#" PRIx64 " is %s", f->name, f->entry, binary_abi0_text(b, f));
 	if (!scan_targets(&l))
 		return err_set(err, -ENOTSUP,
 		               "%s jumps back to its own entry, so a probe there would "

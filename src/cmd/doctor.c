@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#include "base/caps.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cmd/verb.h"
@@ -37,36 +38,23 @@ static struct check *add(check_vec *all, const char *name, bool ok, bool needed,
 	return c;
 }
 
-#define CAP_SYS_ADMIN_BIT 21
-
-/* Numbers from linux/capability.h. CAP_SYS_ADMIN holds what BPF and PERFMON were split from in 5.8. */
+/* CAP_SYS_ADMIN holds what BPF and PERFMON were split from in 5.8. */
 static const struct {
 	const char *name, *what;
 	int bit;
 	bool needed;
 } capabilities[] = {
-	{"CAP_BPF", "to load probe programs", 39, true},
-	{"CAP_PERFMON", "to attach them and read user memory", 38, true},
-	{"CAP_SYS_PTRACE", "to observe other users' processes", 19, false},
+	{"CAP_BPF", "to load probe programs", CAP_BPF, true},
+	{"CAP_PERFMON", "to attach them and read user memory", CAP_PERFMON, true},
+	{"CAP_SYS_PTRACE", "to observe other users' processes", CAP_SYS_PTRACE, false},
 };
-
-static uint64_t effective_capabilities(void)
-{
-	_cleanup_(buf_done) struct buf b = {0};
-	uint64_t effective = 0;
-	char *line;
-
-	if (file_read("/proc/self/status", &b, 0) == 0 && (line = strstr(b.data, "CapEff:")))
-		sscanf(line, "CapEff: %" SCNx64, &effective);
-	return effective;
-}
 
 static void check_capabilities(check_vec *all)
 {
-	uint64_t effective = effective_capabilities();
+	uint64_t effective = caps_effective();
 
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
-		bool has = effective >> capabilities[i].bit & 1 || effective >> CAP_SYS_ADMIN_BIT & 1;
+		bool has = caps_have(effective, capabilities[i].bit) || caps_have(effective, CAP_SYS_ADMIN);
 
 		add(all, capabilities[i].name, has, capabilities[i].needed, capabilities[i].what);
 	}
@@ -91,7 +79,7 @@ struct prices {
 /* perf_event_open of a uprobe was seen to want CAP_SYS_ADMIN on 6.1 and 6.18 whatever perf_event_paranoid says. */
 static void explain_per_site(check_vec *all)
 {
-	bool admin = effective_capabilities() >> CAP_SYS_ADMIN_BIT & 1;
+	bool admin = caps_have(caps_effective(), CAP_SYS_ADMIN);
 
 	add(all, "uprobe_multi", false, false, "this kernel links each site by itself; attaching is slower");
 	add(all, "CAP_SYS_ADMIN", admin, true, "to put a probe into a program without uprobe_multi");
@@ -131,7 +119,7 @@ static void check_ptrace(check_vec *all)
 		"not without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 2)",
 		"nobody may use it until the next boot (kernel.yama.ptrace_scope is 3)",
 	};
-	bool privileged = effective_capabilities() >> 19 & 1;
+	bool privileged = caps_have(caps_effective(), CAP_SYS_PTRACE);
 	_cleanup_(buf_done) struct buf b = {0};
 	unsigned scope = 0;
 

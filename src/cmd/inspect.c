@@ -39,9 +39,20 @@ static const char *const role_name[] = {"start", "end", "note", "unwind", "exit"
 
 /* ---- text ---- */
 
+static bool is_library(const struct build_info *info)
+{
+	static const char *const modes[] = {"c-shared", "c-archive", "plugin", "shared"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(info->build_mode, modes[i]))
+			return true;
+	return false;
+}
+
 static void print_facts(struct binary *b)
 {
 	const struct build_info *info = binary_build_info(b);
+	struct err err = {0};
 
 	printf("%s\n  %s, x86-64%s, %s, %s\n", binary_name(b), info->go_version,
 	       binary_image(b)->pie ? ", position-independent" : "",
@@ -51,6 +62,11 @@ static void print_facts(struct binary *b)
 	else
 		printf("  no module list in the build info\n");
 	printf("  %zu functions\n", binary_func_count(b));
+	if (binary_check_runtime(b, &err) < 0)
+		printf("  %s\n", err.text);
+	if (is_library(info))
+		printf("  a library (-buildmode=%s): inspect reads it, but run, attach and trace observe programs, not the "
+		       "libraries in them\n", info->build_mode);
 }
 
 /* A capture that is left out is worth a line when nothing else gives that attribute. */
@@ -122,6 +138,8 @@ static void json_facts(struct json *j, struct binary *b)
 	json_bool(j, info->has_symtab);
 	json_key(j, "dwarf");
 	json_bool(j, info->has_dwarf);
+	json_key(j, "build_mode");
+	json_str(j, info->build_mode[0] ? info->build_mode : NULL);
 	json_key(j, "module");
 	json_str(j, info->main.path[0] ? info->main.path : NULL);
 	json_key(j, "modules");

@@ -14,6 +14,7 @@
 #include "base/vec.h"
 #include "cmd/refusals.h"
 #include "target/exec.h"
+#include "target/foreign.h"
 
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
 #define LAST_DRAINS 64
@@ -214,13 +215,24 @@ static struct subject *subject_of(struct observer *ob, const struct process *pro
 	return s;
 }
 
+static int nothing_in(const struct observer *ob, const struct process *proc, const struct subject *s, struct err *err)
+{
+	_cleanup_(buf_done) struct buf more = {0};
+
+	if (!s->binary)
+		foreign_explain(ob->procfs, proc->pid, &more);
+	return err_set(err, -ENODATA, "%s (pid %d): %s%s", process_name(proc), proc->pid, s->why, more.len ? more.data : "");
+}
+
 int observer_attach(struct observer *ob, int pid, struct err *err)
 {
 	struct observed *old = map_get(&ob->processes, (uint64_t)pid);
 	struct process proc;
 	struct subject *s;
-	int r = process_read(ob->procfs, pid, &proc, err);
+	int r = process_check_id(ob->procfs, pid, err);
 
+	if (r >= 0)
+		r = process_read(ob->procfs, pid, &proc, err);
 	if (r < 0)
 		return r;
 	if (old && old->process.file_key == proc.file_key && old->process.start_ticks == proc.start_ticks) {
@@ -231,7 +243,7 @@ int observer_attach(struct observer *ob, int pid, struct err *err)
 		leave(ob, old, true);
 	s = subject_of(ob, &proc);
 	if (s->why[0])
-		r = err_set(err, -ENODATA, "%s (pid %d): %s", process_name(&proc), pid, s->why);
+		r = nothing_in(ob, &proc, s, err);
 	else
 		r = observe(ob, &proc, s, err);
 	process_done(&proc);
@@ -347,4 +359,6 @@ void observer_done(struct observer *ob)
 		ob->ops->release(s);
 	map_done(&ob->subjects);
 	map_done(&ob->processes);
+	strmap_done(&ob->told);
+	arena_done(&ob->told_texts);
 }

@@ -66,6 +66,8 @@ struct observer {
 	/* its own */
 	struct map subjects;               /* file key → struct subject */
 	struct map processes;              /* pid → struct observed */
+	struct strmap told;                /* refusals that were said, in told_texts */
+	struct arena told_texts;
 	uint32_t last_target;
 	const struct target_query *query;
 	struct exec_watch *exec_watch;

@@ -30,6 +30,7 @@ static void explain_nothing(struct program *p, const pack_set *packs)
 {
 	const struct join *refused = NULL;
 	struct buf names = {0};
+	struct err err = {0};
 
 	for (size_t i = 0; i < p->njoins; i++)
 		if (p->joins[i].span && !p->joins[i].variant && !p->joins[i].point->optional)
@@ -37,7 +38,9 @@ static void explain_nothing(struct program *p, const pack_set *packs)
 	for (size_t i = 0; i < packs->len; i++)
 		if (packs->data[i]->nspans)
 			buf_printf(&names, "%s%s", names.len ? ", " : "", packs->data[i]->name);
-	if (refused)
+	if (binary_check_runtime(p->subject.binary, &err) < 0)
+		snprintf(p->subject.why, sizeof(p->subject.why), "%s", err.text);
+	else if (refused)
 		snprintf(p->subject.why, sizeof(p->subject.why), "nothing can be observed in it: %s", refused->why);
 	else
 		snprintf(p->subject.why, sizeof(p->subject.why), "it uses nothing that the packs know (%s)",

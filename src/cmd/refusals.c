@@ -1,9 +1,11 @@
 /* A sentence usually begins with the probe's label: what follows is the reason that others may share. */
 #include "cmd/refusals.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/vec.h"
 
 #define TOLD_SINGLY 40
@@ -20,17 +22,37 @@ struct reasons {
 	VEC(struct reason) all;
 };
 
+/* How a label and its reason are put together. */
+static const char *joint(const char *reason)
+{
+	return *reason == ' ' || *reason == ':' ? "" : ": ";
+}
+
+/*
+ * A reason that names the label elsewhere than at its start is a whole sentence. The same is said once, though many
+ * processes of one executable meet it.
+ */
+static void tell(struct observer *ob, const char *label, const char *more, const char *reason)
+{
+	struct buf text = {0};
+
+	if (*more || !strstr(reason, label))
+		buf_printf(&text, "%s%s%s", label, more, joint(reason));
+	buf_str(&text, reason);
+	if (!strmap_get(&ob->told, text.data, text.len)) {
+		char *copy = arena_strndup(&ob->told_texts, text.data, text.len);
+
+		strmap_set(&ob->told, copy, text.len, copy);
+		ob->ops->note(ob->arg, "%s", text.data);
+	}
+	buf_done(&text);
+}
+
 static const char *reason_of(const char *label, const char *text)
 {
 	size_t n = strlen(label);
 
 	return strncmp(text, label, n) ? text : text + n;
-}
-
-/* How a label and its reason are put together. */
-static const char *joint(const char *reason)
-{
-	return *reason == ' ' || *reason == ':' ? "" : ": ";
 }
 
 static void add(struct reasons *r, const char *label, const char *text)
@@ -54,8 +76,9 @@ static int most_first(const void *pa, const void *pb)
 	return a->n > b->n ? -1 : a->n < b->n;
 }
 
-static void tell_reasons(const struct observer *ob, struct reasons *r)
+static void tell_reasons(struct observer *ob, struct reasons *r)
 {
+	char others[48];
 	size_t more = 0;
 
 	qsort(r->all.data, r->all.len, sizeof(*r->all.data), most_first);
@@ -65,16 +88,18 @@ static void tell_reasons(const struct observer *ob, struct reasons *r)
 		if (i >= REASONS_TOLD)
 			more += a->n;
 		else if (a->n == 1)
-			ob->ops->note(ob->arg, "%s%s%s", a->label, joint(a->text), a->text);
-		else
-			ob->ops->note(ob->arg, "%s and %zu more probes%s%s", a->label, a->n - 1, joint(a->text), a->text);
+			tell(ob, a->label, "", a->text);
+		else {
+			snprintf(others, sizeof(others), " and %zu more probes", a->n - 1);
+			tell(ob, a->label, others, a->text);
+		}
 	}
 	if (more)
 		ob->ops->note(ob->arg, "%zu more probes are refused; earshot inspect --functions tells why, function by function",
 			      more);
 }
 
-void refusals_tell(const struct observer *ob, const struct observed *o, const struct err *errs)
+void refusals_tell(struct observer *ob, const struct observed *o, const struct err *errs)
 {
 	const struct subject *s = o->subject;
 	struct reasons r = {0};
@@ -90,7 +115,7 @@ void refusals_tell(const struct observer *ob, const struct observed *o, const st
 		if (n > TOLD_SINGLY)
 			add(&r, label, errs[i].text);
 		else
-			ob->ops->note(ob->arg, "%s%s%s", label, joint(reason), reason);
+			tell(ob, label, "", reason);
 	}
 	tell_reasons(ob, &r);
 	strmap_done(&r.by_text);

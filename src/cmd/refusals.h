@@ -4,6 +4,6 @@
 
 #include "cmd/observe.h"
 
-void refusals_tell(const struct observer *ob, const struct observed *o, const struct err *errs); /* by probe */
+void refusals_tell(struct observer *ob, const struct observed *o, const struct err *errs); /* by probe */
 
 #endif

@@ -141,22 +141,32 @@ static double mean_call_price(const struct trace_subject *t, const struct observ
 	return n ? sum / (double)n : 0;
 }
 
+/* text without "NAME…" at its start, where it says so itself. */
+static const char *without_prefix(const char *text, const char *name, const char *more)
+{
+	size_t n = strlen(name), m = strlen(more);
+
+	return !strncmp(text, name, n) && !strncmp(text + n, more, m) ? text + n + m : text;
+}
+
 /* "main.reply: arg0, arg2, results cannot be read (shown as ?): the reason of the first". False when all can be. */
 static bool unread_text(const struct call_plan *p, struct buf *out)
 {
-	const char *why = NULL;
+	const char *why = NULL, *first = NULL;
 
 	for (size_t i = 0; i < p->nshown; i++) {
 		if (!p->shown[i].why)
 			continue;
-		if (why)
+		if (why) {
 			buf_printf(out, ", %s", p->shown[i].name);
-		else
-			buf_printf(out, "%s: %s", p->name, p->shown[i].name);
-		why = why ? why : p->shown[i].why;
+			continue;
+		}
+		why = p->shown[i].why;
+		first = p->shown[i].name;
+		buf_printf(out, "%s: %s", p->name, first);
 	}
 	if (why)
-		buf_printf(out, " cannot be read (shown as ?): %s", why);
+		buf_printf(out, " cannot be read (shown as ?): %s", without_prefix(why, first, " cannot be read: "));
 	return why;
 }
 
@@ -193,6 +203,15 @@ void trace_subject_announce(const struct trace_subject *t, const struct observer
 	     t->plans.len - t->refused, price);
 }
 
+/* Most reasons are sentences about the function by its name. */
+static void explain_untraced(const struct call_plan *p, void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	if (strstr(p->why, p->name))
+		note(arg, "%s", p->why);
+	else
+		note(arg, "%s is not traced: %s", p->name, p->why);
+}
+
 void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	unsigned told = 0;
@@ -202,7 +221,7 @@ void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, cons
 	t->explained = true;
 	for (size_t i = 0; i < t->plans.len && told < REFUSALS_TOLD; i++)
 		if (t->plans.data[i].why) {
-			note(arg, "%s is not traced: %s", t->plans.data[i].name, t->plans.data[i].why);
+			explain_untraced(&t->plans.data[i], note, arg);
 			told++;
 		}
 	if (t->refused > told)

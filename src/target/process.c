@@ -1,12 +1,16 @@
 #include "target/process.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/caps.h"
 #include "base/file.h"
 
 static int proc_file(const char *procfs, int pid, const char *name, struct buf *b)
@@ -62,19 +66,93 @@ bool process_descends(const char *procfs, int pid, int ancestor)
 	return false;
 }
 
+/* A field of /proc/PID/status; false when it is not there. */
+static bool status_field(const char *procfs, const char *who, const char *field, char *ret, size_t size)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[128], *p;
+	size_t n;
+
+	snprintf(path, sizeof(path), "%s/%s/status", procfs, who);
+	if (file_read(path, &b, 0) < 0 || !b.data || !(p = strstr(b.data, field)) || (p > b.data && p[-1] != '\n'))
+		return false;
+	p += strlen(field);
+	p += strspn(p, " \t");
+	n = MIN(strcspn(p, "\n"), size - 1);
+	memcpy(ret, p, n);
+	ret[n] = 0;
+	return true;
+}
+
+static char process_state(const char *procfs, const char *who)
+{
+	char text[64];
+
+	return status_field(procfs, who, "State:", text, sizeof(text)) ? text[0] : 0;
+}
+
+/* Threads that still run though the first one has ended. */
+static unsigned living_threads(const char *procfs, int pid)
+{
+	char path[128], who[300];
+	struct dirent *e;
+	unsigned n = 0;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%d/task", procfs, pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		char state;
+
+		if (!isdigit((unsigned char)e->d_name[0]))
+			continue;
+		snprintf(who, sizeof(who), "%d/task/%s", pid, e->d_name);
+		state = process_state(procfs, who);
+		n += state && state != 'Z' && state != 'X';
+	}
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static int explain_zombie(const char *procfs, int pid, struct err *err)
+{
+	unsigned n = living_threads(procfs, pid);
+
+	if (!n)
+		return err_set(err, -ESRCH, "process %d has ended; its parent has not asked for its exit status yet (a zombie)", pid);
+	return err_set(err, -ENOEXEC,
+		       "the first thread of process %d has ended, and %u others run on: the kernel shows no executable of such a "
+		       "process, so it cannot be observed", pid, n);
+}
+
 static int explain_unreadable(const char *procfs, int pid, int r, struct err *err)
 {
-	char path[128];
+	char path[128], who[16];
 	struct stat st;
 
 	snprintf(path, sizeof(path), "%s/%d", procfs, pid);
+	snprintf(who, sizeof(who), "%d", pid);
 	if (stat(path, &st) < 0)
 		return err_set(err, -ESRCH, "there is no process %d; `pgrep -l NAME` finds the right one", pid);
+	if (process_state(procfs, who) == 'Z')
+		return explain_zombie(procfs, pid, err);
 	if (r == -ENOENT)
 		return err_set(err, -ENOEXEC, "process %d has no executable (a kernel thread, or it is exiting)", pid);
-	return err_set(err, -EACCES,
-		       "process %d belongs to uid %u and may not be looked into; CAP_SYS_PTRACE is missing (run as root)",
-		       pid, st.st_uid);
+	return err_set(err, -EACCES, "process %d belongs to uid %u and may not be looked into: %s", pid, st.st_uid,
+		       caps_ptrace_advice("CAP_SYS_PTRACE is missing (run as root)"));
+}
+
+int process_check_id(const char *procfs, int pid, struct err *err)
+{
+	char who[16], group[32], name[64] = "?";
+
+	snprintf(who, sizeof(who), "%d", pid);
+	if (!status_field(procfs, who, "Tgid:", group, sizeof(group)) || atoi(group) == pid)
+		return 0;
+	status_field(procfs, group, "Name:", name, sizeof(name));
+	return err_set(err, -EINVAL, "%d is a thread of process %s (%s), which -p %s observes with all its threads", pid, group,
+		       name, group);
 }
 
 int process_read(const char *procfs, int pid, struct process *ret, struct err *err)

@@ -19,9 +19,14 @@ struct process {
 	uint64_t start_ticks;    /* tells a reused PID apart */
 };
 
-/* Errors: -ESRCH no such process, -EACCES (whose it is and which capability is missing), kernel threads: -ENOEXEC. */
+/*
+ * Errors: -ESRCH no such process or a zombie, -EACCES (whose it is and what is missing), -ENOEXEC for what has no
+ * executable: kernel threads, processes whose first thread has ended.
+ */
 int process_read(const char *procfs, int pid, struct process *ret, struct err *err);
 void process_done(struct process *p);
+/* -EINVAL, with the sentence that says whose it is, when pid is a thread and no process. */
+int process_check_id(const char *procfs, int pid, struct err *err);
 /* The base name of exe: what a person calls the program. */
 const char *process_name(const struct process *p);
 /* Run-time address minus image address, from PROCFS/PID/maps. -ESRCH gone, -ENODATA not mapped. */

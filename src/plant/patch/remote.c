@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/caps.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "plant/patch/fault.h"
@@ -186,9 +187,8 @@ int remote_open(const struct hand_target *t, struct remote *ret, struct err *err
 	r.mem = open(path, O_RDWR | O_CLOEXEC);
 	if (r.mem < 0)
 		return err_set(err, -errno,
-			       "the memory of process %d cannot be opened (%s): it needs the same user, or "
-			       "CAP_SYS_PTRACE",
-			       t->pid, strerror(errno));
+			       "the memory of process %d cannot be opened (%s): %s", t->pid, strerror(errno),
+			       caps_ptrace_advice("it needs the same user, or CAP_SYS_PTRACE"));
 	*ret = r;
 	return 0;
 }

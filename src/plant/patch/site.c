@@ -279,7 +279,8 @@ static int check_function(struct analysis *a, const struct patch_exclusion *x, s
 		return err_set(err, -EPROTO, "the code of %s does not decode at %#" PRIx64, a->f->name, a->code.bad);
 	code_prologue(&a->code, &a->prologue);
 	if (a->prologue.abi0)
-		return refuse(a, err, "it is an ABI0 wrapper; the function of the same name that it calls can be");
+		return err_set(err, -ENOTSUP, "%s cannot be patched in the process: it is %s", a->f->name,
+			       binary_abi0_text(a->b, a->f));
 	if (runtime_package(a->f->name) && !a->prologue.checked)
 		return refuse(a, err, "it is part of the runtime that runs without a stack check");
 	for (size_t k = 0; k < a->code.n; k++)

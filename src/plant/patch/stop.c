@@ -32,6 +32,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/caps.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "plant/patch/fault.h"
@@ -117,10 +118,9 @@ static int cannot_seize(int pid, pid_t tid, int e, struct err *err)
 	if (tracer)
 		return err_set(err, -EBUSY, "process %d is being traced by process %d (a debugger?), and only one can", pid,
 			       tracer);
-	return err_set(err, -EPERM,
-		       "process %d may not be traced (%s): it needs the same user and, where "
-		       "kernel.yama.ptrace_scope is 1, that earshot started it; or CAP_SYS_PTRACE",
-		       pid, strerror(e));
+	return err_set(err, -EPERM, "process %d may not be traced (%s): %s", pid, strerror(e),
+		       caps_ptrace_advice("it needs the same user and, where kernel.yama.ptrace_scope is 1, that earshot "
+					  "started it; or CAP_SYS_PTRACE"));
 }
 
 static struct tracee *find(struct stopped *s, pid_t tid)

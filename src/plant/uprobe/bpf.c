@@ -7,10 +7,10 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/capability.h>
 #include <linux/perf_event.h>
 #include <sys/syscall.h>
 
+#include "base/caps.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/parallel.h"
@@ -27,21 +27,11 @@
 
 /* ---- privileges ---- */
 
-static uint64_t effective_caps(void)
-{
-	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {0};
-
-	if (syscall(SYS_capget, &head, data) < 0)
-		return 0;
-	return data[0].effective | (uint64_t)data[1].effective << 32;
-}
-
 int uprobe_check_caps(struct err *err)
 {
-	uint64_t caps = effective_caps();
-	bool admin = caps >> CAP_SYS_ADMIN & 1;
-	bool bpf = admin || caps >> CAP_BPF & 1, perfmon = admin || caps >> CAP_PERFMON & 1;
+	uint64_t caps = caps_effective();
+	bool admin = caps_have(caps, CAP_SYS_ADMIN);
+	bool bpf = admin || caps_have(caps, CAP_BPF), perfmon = admin || caps_have(caps, CAP_PERFMON);
 
 	if (bpf && perfmon)
 		return 0;
@@ -292,7 +282,7 @@ static int link_failed(const struct uprobe_means *m, int code, const char *path,
 	case -EPERM:
 	case -EACCES:
 		/* perf_event_open of a uprobe (not uprobe_multi): measured on 6.1.192 and 6.18. */
-		if (!m->multi && !(effective_caps() >> CAP_SYS_ADMIN & 1))
+		if (!m->multi && !(caps_effective() >> CAP_SYS_ADMIN & 1))
 			return err_set(err, -EPERM,
 				       "no permission to put a probe into %s: without uprobe_multi (Linux 6.6) "
 				       "this kernel may want CAP_SYS_ADMIN for it; run as root",
