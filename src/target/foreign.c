@@ -26,6 +26,12 @@ static bool parse_mapping(const char *line, struct mapping *ret)
 	return ret->perms[2] == 'x';
 }
 
+/* Memory that a program has made executable: bare, shared, or of a memfd. The kernel's own pages have names in brackets. */
+static bool is_bare(const struct mapping *m)
+{
+	return m->inode ? !strncmp(m->path, "/memfd:", 7) || !strcmp(m->path, "/dev/zero (deleted)") : m->path[0] != '[';
+}
+
 /* The library as the process sees it, through its own root. */
 static bool is_go_library(const char *procfs, int pid, const char *path)
 {
@@ -50,10 +56,10 @@ void foreign_explain(const char *procfs, int pid, struct buf *out)
 
 		if (!parse_mapping(line, &m))
 			continue;
-		if (!m.inode && m.path[0] != '[')
+		if (is_bare(&m))
 			bare += m.end - m.start;
 		/* The first one is the executable itself. */
-		if (m.inode && !first && is_go_library(procfs, pid, m.path)) {
+		else if (m.inode && !first && is_go_library(procfs, pid, m.path)) {
 			buf_printf(out, "; it has loaded %s, which Go made, but libraries are not observed, only programs", m.path);
 			return;
 		}

@@ -118,12 +118,14 @@ static unsigned living_threads(const char *procfs, int pid)
 static int explain_zombie(const char *procfs, int pid, struct err *err)
 {
 	unsigned n = living_threads(procfs, pid);
+	char others[32];
 
 	if (!n)
 		return err_set(err, -ESRCH, "process %d has ended; its parent has not asked for its exit status yet (a zombie)", pid);
+	snprintf(others, sizeof(others), n == 1 ? "another runs on" : "%u others run on", n);
 	return err_set(err, -ENOEXEC,
-		       "the first thread of process %d has ended, and %u others run on: the kernel shows no executable of such a "
-		       "process, so it cannot be observed", pid, n);
+		       "the first thread of process %d has ended, and %s: the kernel shows no executable of such a process, so it "
+		       "cannot be observed", pid, others);
 }
 
 static int explain_unreadable(const char *procfs, int pid, int r, struct err *err)

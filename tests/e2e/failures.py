@@ -6,8 +6,8 @@ import signal
 import time
 
 from earshot import Earshot, need_earshot, one_sentence
-from proc import EARSHOT, Process, public_copy, run_once
-from target import Httpd, newest
+from proc import BIN, EARSHOT, Process, Skip, public_copy, run_once, until
+from target import MINORS, Httpd, newest
 from testing import Test, scaled
 
 FAILED, USAGE, NOTHING = 1, 2, 3
@@ -72,7 +72,83 @@ def _zombie():
     need_earshot()
     zombie = Process(["/bin/true"])
     time.sleep(0.3)  # not waited for
-    return fails(["attach", "-p", str(zombie.pid)], [NOTHING], [str(zombie.pid)])
+    for planter in ("uprobe", "patch"):
+        fails(["trace", "-p", str(zombie.pid), "main.main", "--planter", planter], [NOTHING], ["has ended", "zombie"])
+    return fails(["attach", "-p", str(zombie.pid)], [NOTHING], [str(zombie.pid), "has ended", "zombie"])
+
+
+def _thread():
+    """The number of a thread: whose it is."""
+    need_earshot()
+    with Httpd(newest()) as httpd:
+        threads = until("the program has threads", lambda: [t for t in os.listdir(f"/proc/{httpd.pid}/task")
+                                                            if t != str(httpd.pid)])
+        return fails(["attach", "-p", threads[0]], [NOTHING], [threads[0], f"thread of process {httpd.pid}"])
+
+
+LEADERLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def _leader_gone():
+    """The first thread has ended, another one runs."""
+    need_earshot()
+    with Process(["python3", "-c", LEADERLESS]) as p:
+        until("the first thread ends", lambda: "State:\tZ" in open(f"/proc/{p.pid}/status").read())
+        return fails(["attach", "-p", str(p.pid)], [NOTHING], ["first thread", "another runs on"])
+
+
+def _go_library():
+    """Go code in a program of another language."""
+    need_earshot()
+    lib = BIN / "golib.so"
+    if not lib.exists():
+        raise Skip("golib.so was not built")
+    script = f"import ctypes, time; print(ctypes.CDLL('{lib}').Twice(21), flush=True); time.sleep(60)"
+    with Process(["python3", "-c", script]) as p:
+        until("the library answers", lambda: "42" in p.out())
+        for planter in ("uprobe", "patch"):
+            fails(["trace", "-p", str(p.pid), "main.work", "--planter", planter], [NOTHING], [f"has loaded {lib}"])
+        text = fails(["attach", "-p", str(p.pid)], [NOTHING], [f"has loaded {lib}"])
+    done = run_once([EARSHOT, "inspect", lib])
+    assert done.code == 0 and "-buildmode=c-shared" in done.out(), done.describe()
+    return text
+
+
+def _code_without_a_file(flags):
+    """A program that makes its code as it runs, as packed ones do."""
+    need_earshot()
+    script = ("import mmap, time; m = mmap.mmap(-1, 1 << 20, flags=mmap.%s, prot=mmap.PROT_READ | mmap.PROT_EXEC); "
+              "print('ready', flush=True); time.sleep(60)" % flags)
+    with Process(["python3", "-c", script]) as p:
+        until("the memory is there", lambda: "ready" in p.out())
+        return fails(["attach", "-p", str(p.pid)], [NOTHING], ["lies in no file", "packed"])
+
+
+def _protected():
+    """Root, whom the kernel does not let look all the same, is not told to become root."""
+    need_earshot()
+    try:
+        os.readlink("/proc/1/exe")
+        return "this machine's first process can be looked into"
+    except OSError:
+        text = fails(["attach", "-p", "1"], [NOTHING], ["CAP_SYS_PTRACE is there"])
+        assert "run as root" not in text, text
+        return text
+
+
+def _stub():
+    """The stub of a C function: no hint at a function that is not there."""
+    need_earshot()
+    binary = BIN / f"seq-go{MINORS[-1]}-cgo"
+    if not binary.exists():
+        raise Skip(f"{binary.name} was not built")
+    done = run_once([EARSHOT, "inspect", binary, "--functions", "main._Cfunc_*"])
+    assert "a stub with its arguments in memory" in done.out(), done.describe()
+    assert "same name" not in done.out(), done.describe()
 
 
 def _run_not_go():
@@ -163,6 +239,13 @@ def tests():
     yield Test("not-a-go-program", _not_go)
     yield Test("kernel-thread", _kernel_thread)
     yield Test("zombie", _zombie)
+    yield Test("thread", _thread)
+    yield Test("first-thread-ended", _leader_gone)
+    yield Test("go-library", _go_library)
+    for flags in ("MAP_PRIVATE", "MAP_SHARED"):
+        yield Test(f"code-without-a-file-{flags[4:].lower()}", lambda f=flags: _code_without_a_file(f))
+    yield Test("protected-process", _protected)
+    yield Test("cgo-stub", _stub)
     yield Test("run-not-a-go-program", _run_not_go)
     yield Test("exits-while-attaching", _exits_while_attaching, 180)
     yield Test("one-of-two", _one_of_two)

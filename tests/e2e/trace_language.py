@@ -10,7 +10,7 @@ from calls import (MODES, UNSAVED, Calls, Trace, binary, caret_under, compare, n
                    trace)
 from earshot import Earshot, and_patched, need_earshot, patched, planter
 from govalue import DEFAULT, simple
-from proc import EARSHOT, Process, Skip, run_once, scratch, until
+from proc import BIN, EARSHOT, Process, Skip, run_once, scratch, until
 from target import MINORS
 from testing import Test
 
@@ -429,6 +429,29 @@ def _unknown_type():
     assert all(not isinstance(c["args"]["p"], dict) or "unreadable" in c["args"]["p"] for c in seen), seen[1]
 
 
+def _dotted(mode):
+    """A package path that the linker escapes reads as its source has it, wherever a function is named."""
+    need_earshot()
+    path = BIN / f"dotted-{mode}"
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    function, folded = "earshot.test/dotted/store.v2.count", scratch() / "folded"
+    with Process([path]) as p:
+        for argv in ([f"{function} {{ print(caller); stack }}", "--limit", "1"],
+                     [f"{function} {{ print(func, caller); stack }}", "--limit", "1", "--json"],
+                     [function.replace("v2", "v2.(*Shelf)").replace("count", "Put"), "--graph", function, "--limit", "2"],
+                     [f"{function} {{ count() by func, caller }}", "--for", "300ms"],
+                     [function.replace(".v2", "%2ev2"), "--limit", "1"],
+                     [f"{function} {{ stack }}", "--limit", "1", "--folded", folded],
+                     [function, "--planter", "patch", "--for", "100ms"],
+                     ["-l", function]):
+            done = run_once([EARSHOT, "trace", "-p", str(p.pid), *argv])
+            text = done.out() + done.err() + (folded.read_text() if folded.exists() else "")
+            assert "store.v2." in text and "%2e" not in text, f"{argv}: {text}"
+    done = run_once([EARSHOT, "inspect", path, "--functions", "*store.v2*"])
+    assert "store.v2.(*Shelf).Put" in done.out() and "%2e" not in done.out(), done.describe()
+
+
 def _not_go():
     with Process(["/bin/sleep", "60"]) as sleeper:
         return refused(["-p", sleeper.pid, "main.main"], (3,), ["Go"])
@@ -520,6 +543,8 @@ def _tests():
         yield Test(f"widths-{mode}", lambda m=mode: _conditions(newest(m), "main.Compared", "compared", COMPARED), 60)
     yield Test("conditions-go1.19", lambda: _conditions(binary("1.19"), LOGIN, "login", CONDITIONS), 120)
     yield Test("inlined-patch", _inlined_in_the_middle)
+    for mode in MODES:
+        yield Test(f"dotted-package-{mode}", lambda m=mode: _dotted(m))
     for name, run in (("default-prints-all", _default_prints_all), ("positional-names", _positional_names),
                       ("built-ins", _built_ins), ("expressions", _expressions), ("stack", _stack),
                       ("aggregates", _aggregates), ("histograms", _histograms),

@@ -13,6 +13,8 @@
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
+#   dotted-{plain,sw}                      a package whose path has a dot at its end
+#   golib.so                               a library for other languages
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -126,6 +128,9 @@ for package in client shop; do
 	build "$newest" "$package" "$package" -- -ldflags '-s -w'
 done
 build "$newest" shop shop-plain --
+build "$newest" dotted dotted-plain --
+build "$newest" dotted dotted-sw -- -ldflags '-s -w'
+build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
 build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
 for minor in ${@:-$GO_MINORS}; do
