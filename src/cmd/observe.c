@@ -176,6 +176,7 @@ static const char *pause_text(const struct observer *ob, const struct observed *
 static int observe(struct observer *ob, struct process *proc, struct subject *s, struct err *err)
 {
 	struct observed *o = xcalloc(1, sizeof(*o));
+	_cleanup_(buf_done) struct buf halted = {0};
 	char pause[80];
 	int r;
 
@@ -198,6 +199,10 @@ static int observe(struct observer *ob, struct process *proc, struct subject *s,
 	ob->entered++;
 	ob->ops->note(ob->arg, "observing %s (pid %d, %s)%s", process_name(&o->process), o->process.pid,
 		      binary_build_info(s->binary)->go_version, pause_text(ob, o, pause, sizeof(pause)));
+	/* What we started ourselves waits for us. */
+	if (!process_descends(ob->procfs, o->process.pid, getpid()) && process_halted(ob->procfs, o->process.pid, &halted))
+		ob->ops->note(ob->arg, "%s (pid %d) %s: until then nothing is seen of it", process_name(&o->process),
+			      o->process.pid, halted.data);
 	if (ob->ops->entered)
 		ob->ops->entered(ob->arg, o);
 	return 0;

@@ -145,6 +145,56 @@ static int explain_unreadable(const char *procfs, int pid, int r, struct err *er
 		       caps_ptrace_advice("CAP_SYS_PTRACE is missing (run as root)"));
 }
 
+/* Whether the file of the control group at path says so. */
+static bool group_says(const char *mount, const char *path, const char *file, const char *word)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char full[4300];
+
+	snprintf(full, sizeof(full), "%s%s/%s", mount, path, file);
+	return file_read(full, &b, 0) == 0 && b.data && strstr(b.data, word);
+}
+
+/* Lines are ID:CONTROLLERS:PATH, of version 2 without controllers. Where a thread waits would not tell: futex does, too. */
+static bool is_frozen(const char *procfs, int pid)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char *save = NULL;
+
+	if (proc_file(procfs, pid, "cgroup", &b) < 0 || !b.data)
+		return false;
+	for (char *line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+
+		if (!path)
+			continue;
+		*path++ = 0;
+		if (!strcmp(controllers, ":freezer") && (group_says("/sys/fs/cgroup/freezer", path, "freezer.state", "FROZEN") ||
+							 group_says("/sys/fs/cgroup/freezer", path, "freezer.state", "FREEZING")))
+			return true;
+		if (!strcmp(controllers, ":") && (group_says("/sys/fs/cgroup", path, "cgroup.events", "frozen 1") ||
+						  group_says("/sys/fs/cgroup/unified", path, "cgroup.events", "frozen 1")))
+			return true;
+	}
+	return false;
+}
+
+bool process_halted(const char *procfs, int pid, struct buf *out)
+{
+	char who[16], state;
+
+	snprintf(who, sizeof(who), "%d", pid);
+	state = process_state(procfs, who);
+	if (state == 'T') {
+		buf_printf(out, "is stopped by a signal; kill -CONT %d lets it go on", pid);
+		return true;
+	}
+	if (!is_frozen(procfs, pid))
+		return false;
+	buf_printf(out, "is frozen with its control group (/proc/%d/cgroup names it)", pid);
+	return true;
+}
+
 int process_check_id(const char *procfs, int pid, struct err *err)
 {
 	char who[16], group[32], name[64] = "?";

@@ -1,6 +1,7 @@
 """What goes wrong is said in one sentence, with the right exit code."""
 
 import os
+import pathlib
 import random
 import signal
 import time
@@ -84,6 +85,49 @@ def _thread():
         threads = until("the program has threads", lambda: [t for t in os.listdir(f"/proc/{httpd.pid}/task")
                                                             if t != str(httpd.pid)])
         return fails(["attach", "-p", threads[0]], [NOTHING], [threads[0], f"thread of process {httpd.pid}"])
+
+
+class Frozen:
+    """The process in a control group of its own that stands still."""
+
+    def __init__(self, pid):
+        self.pid, freezer = pid, pathlib.Path("/sys/fs/cgroup/freezer")
+        if freezer.is_dir():
+            self.top, self.state, self.words = freezer, "freezer.state", ("FROZEN", "THAWED")
+        else:
+            self.top, self.state, self.words = pathlib.Path("/sys/fs/cgroup"), "cgroup.freeze", ("1", "0")
+        self.group = self.top / f"earshot-test-{pid}"
+
+    def __enter__(self):
+        self.group.mkdir()
+        (self.group / "cgroup.procs").write_text(str(self.pid))
+        (self.group / self.state).write_text(self.words[0])
+        until("the program is frozen", lambda: any(word in (self.group / file).read_text() for file, word in (
+            ("freezer.state", "FROZEN"), ("cgroup.events", "frozen 1")) if (self.group / file).exists()))
+
+    def __exit__(self, *_):
+        (self.group / self.state).write_text(self.words[1])
+        (self.top / "cgroup.procs").write_text(str(self.pid))
+        until("the control group is empty", lambda: not (self.group / "cgroup.procs").read_text())
+        self.group.rmdir()
+
+
+def _frozen():
+    """A program that stands still: said, and once it goes on it is observed."""
+    need_earshot()
+    with Httpd(newest()) as httpd:
+        with Frozen(httpd.pid):
+            text = fails(["attach", "-p", str(httpd.pid), "--planter", "patch"], [NOTHING], ["is frozen", "control group"])
+            e = Earshot("attach", "-p", str(httpd.pid), "-o", "json")
+            until("earshot says so", lambda: "is frozen" in e.err(), 20)
+        with e:
+            e.wait_observing(httpd.where["http"])
+        os.kill(httpd.pid, signal.SIGSTOP)
+        with Earshot("attach", "-p", str(httpd.pid), "-o", "json") as e:
+            until("earshot says so", lambda: f"kill -CONT {httpd.pid}" in e.err(), 20)
+            os.kill(httpd.pid, signal.SIGCONT)
+            e.wait_observing(httpd.where["http"])
+    return text
 
 
 LEADERLESS = """
@@ -241,6 +285,7 @@ def tests():
     yield Test("zombie", _zombie)
     yield Test("thread", _thread)
     yield Test("first-thread-ended", _leader_gone)
+    yield Test("frozen", _frozen)
     yield Test("go-library", _go_library)
     for flags in ("MAP_PRIVATE", "MAP_SHARED"):
         yield Test(f"code-without-a-file-{flags[4:].lower()}", lambda f=flags: _code_without_a_file(f))

@@ -36,6 +36,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "plant/patch/fault.h"
+#include "target/process.h"
 
 #define STOP_TIMEOUT_NS 500000000ull
 #define CALL_TIMEOUT_NS 2000000000ull
@@ -183,6 +184,15 @@ static int seize_new(struct stopped *s, struct err *err)
 	return n;
 }
 
+static int does_not_stop(const struct stopped *s, const struct tracee *t, struct err *err)
+{
+	_cleanup_(buf_done) struct buf why = {0};
+
+	if (process_halted("/proc", s->pid, &why))
+		return err_set(err, -ETIMEDOUT, "process %d %s; probes can be put into it once it runs again", s->pid, why.data);
+	return err_set(err, -ETIMEDOUT, "thread %d of process %d does not stop: it waits in the kernel; try again", t->tid, s->pid);
+}
+
 static int wait_stopped(struct stopped *s, struct tracee *t, uint64_t deadline, struct err *err)
 {
 	int status, r;
@@ -191,8 +201,7 @@ static int wait_stopped(struct stopped *s, struct tracee *t, uint64_t deadline, 
 		return 0;
 	r = fault_now("stuck") ? -ETIMEDOUT : wait_tid(t->tid, &status, deadline);
 	if (r == -ETIMEDOUT)
-		return err_set(err, r, "thread %d of process %d does not stop: it waits in the kernel; try again", t->tid,
-			       s->pid);
+		return does_not_stop(s, t, err);
 	if (r < 0 || !WIFSTOPPED(status)) {
 		t->gone = true;
 		return 0;
