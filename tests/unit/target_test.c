@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "target/find.h"
+#include "target/foreign.h"
 #include "target/process.h"
 
 static char root[64];
@@ -104,6 +105,76 @@ static void test_process_read(void **state)
 	assert_non_null(strstr(err.text, "no process 999"));
 }
 
+static void expect_refusal(int pid, int code, const char *words)
+{
+	struct process p;
+	struct err err = {0};
+
+	assert_int_equal(process_read(root, pid, &p, &err), code);
+	if (!strstr(err.text, words))
+		print_error("%s\n", err.text);
+	assert_non_null(strstr(err.text, words));
+}
+
+static void test_without_executable(void **state)
+{
+	put("300/status", "Name:\tgone\nState:\tZ (zombie)\nTgid:\t300\n");
+	put("300/task/300/status", "State:\tZ (zombie)\n");
+	expect_refusal(300, -ESRCH, "process 300 has ended");
+	put("301/status", "Name:\tled\nState:\tZ (zombie)\nTgid:\t301\n");
+	put("301/task/301/status", "State:\tZ (zombie)\n");
+	put("301/task/305/status", "State:\tS (sleeping)\n");
+	expect_refusal(301, -ENOEXEC, "another runs on");
+	put("301/task/306/status", "State:\tR (running)\n");
+	expect_refusal(301, -ENOEXEC, "2 others run on");
+	put("302/status", "Name:\tkthreadd\nState:\tS (sleeping)\nTgid:\t302\n");
+	expect_refusal(302, -ENOEXEC, "kernel thread");
+}
+
+static void test_thread(void **state)
+{
+	struct err err = {0};
+
+	put("310/status", "Name:\tshop\nTgid:\t310\n");
+	put("311/status", "Name:\tshop\nTgid:\t310\n");
+	assert_int_equal(process_check_id(root, 310, &err), 0);
+	assert_int_equal(process_check_id(root, 399, &err), 0); /* process_read says that there is none */
+	assert_int_equal(process_check_id(root, 311, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "311 is a thread of process 310 (shop)"));
+}
+
+static void test_halted(void **state)
+{
+	_cleanup_(buf_done) struct buf why = {0};
+
+	put("320/status", "State:\tS (sleeping)\n");
+	assert_false(process_halted(root, 320, &why));
+	put("320/status", "State:\tT (stopped)\n");
+	assert_true(process_halted(root, 320, &why));
+	assert_non_null(strstr(why.data, "kill -CONT 320"));
+	put("320/status", "State:\tt (tracing stop)\n");
+	assert_false(process_halted(root, 320, &why));
+}
+
+static void test_foreign(void **state)
+{
+	_cleanup_(buf_done) struct buf why = {0};
+
+	put("330/maps", "400000-500000 r-xp 00000000 00:01 7 /bin/other\n"
+			"7f0000000000-7f0000010000 r-xp 00000000 00:01 8 /lib/not there.so\n"
+			"7f0000100000-7f0000108000 r-xp 00000000 00:00 0 \n"
+			"7ffff0000000-7ffff1000000 r-xp 00000000 00:00 0 [vdso]\n");
+	foreign_explain(root, 330, &why);
+	assert_int_equal(why.len, 0); /* 32 KiB are too little to tell anything */
+	put("330/maps", "400000-500000 r-xp 00000000 00:01 7 /bin/other\n"
+			"7f0000100000-7f0000120000 rwxp 00000000 00:00 0 \n"
+			"7f0000200000-7f0000220000 r-xp 00000000 00:05 9 /memfd:code (deleted)\n");
+	foreign_explain(root, 330, &why);
+	assert_non_null(strstr(why.data, "256 KiB of code that lies in no file"));
+	put("330/maps", "nonsense\n-\n400000 r-xp\n");
+	foreign_explain(root, 330, &why);
+}
+
 static void test_descends(void **state)
 {
 	assert_true(process_descends(root, 101, 100));
@@ -178,7 +249,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_process_read), cmocka_unit_test(test_descends), cmocka_unit_test(test_find),
-		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves),
+		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves), cmocka_unit_test(test_without_executable),
+		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
