@@ -30,8 +30,11 @@ int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *er
 
 	b->name = arena_strdup(&b->arena, name);
 	r = image_open(fd, b->name, &b->img, err);
-	if (r == 0)
+	if (r == 0) {
 		r = open_tables(b, err);
+		if (binary_check(b, err) < 0) /* whatever was found in it */
+			r = -ESTALE;
+	}
 	if (r < 0) {
 		binary_free(b);
 		return r;
@@ -57,6 +60,7 @@ void binary_free(struct binary *b)
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
 	map_done(&b->types);
+	vec_done(&b->fresh);
 	strmap_done(&b->named);
 	map_done(&b->dictionaries);
 	image_close(&b->img);
@@ -67,6 +71,21 @@ void binary_free(struct binary *b)
 const char *binary_name(const struct binary *b)
 {
 	return b->name;
+}
+
+bool binary_intact(const struct binary *b)
+{
+	return image_intact(&b->img);
+}
+
+int binary_check(const struct binary *b, struct err *err)
+{
+	return image_check(&b->img, b->name, err);
+}
+
+void binary_func_keep(struct binary *b, struct func *f)
+{
+	f->name = arena_strdup(&b->arena, f->name);
 }
 
 const struct image *binary_image(const struct binary *b)

@@ -27,6 +27,13 @@ DEFINE_CLEANUP(struct binary *, binary, binary_free)
 const char *binary_name(const struct binary *b);
 const struct image *binary_image(const struct binary *b);
 struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
+/*
+ * Others may write to the file, or cut it. What was read of it is right if it is intact afterwards (image_intact): who
+ * has read much checks once at the end (-ESTALE with a sentence). Names of functions and files, and what image_at gives,
+ * lie in the mapped file; types, signatures and sites do not.
+ */
+bool binary_intact(const struct binary *b);
+int binary_check(const struct binary *b, struct err *err);
 
 /* ---- build facts (buildinfo.c) ---- */
 
@@ -59,6 +66,8 @@ struct func {
 	int32_t frame_size;  /* largest SP delta of the pcsp table: bytes from entry SP down */
 };
 
+/* Copies f's name, for who keeps it. */
+void binary_func_keep(struct binary *b, struct func *f);
 size_t binary_func_count(const struct binary *b);
 /* The i-th function in address order; false if its record is damaged. */
 bool binary_func(const struct binary *b, size_t i, struct func *ret);

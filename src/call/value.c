@@ -13,15 +13,19 @@
 
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
-	const char *file = NULL;
+	const char *file = NULL, *name;
 	struct func f;
 	int line = 0;
 
 	if (!c->binary || !binary_func_at(c->binary, pc - c->bias, &f))
-		return arena_printf(c->arena, "0x%" PRIx64, pc);
-	if (!with_line || !binary_pc_line(c->binary, pc - c->bias, &file, &line))
-		return arena_strdup(c->arena, f.name);
-	return arena_printf(c->arena, "%s %s:%d", f.name, file, line);
+		name = arena_printf(c->arena, "0x%" PRIx64, pc);
+	else if (!with_line || !binary_pc_line(c->binary, pc - c->bias, &file, &line))
+		name = arena_strdup(c->arena, f.name);
+	else
+		name = arena_printf(c->arena, "%s %s:%d", f.name, file, line);
+	if (c->binary && !binary_intact(c->binary)) /* since it was analysed: what was just read is of another program */
+		name = arena_printf(c->arena, "0x%" PRIx64 " (its file has changed)", pc);
+	return name;
 }
 
 /* A return address stands behind the call: the line is that of the byte before. */

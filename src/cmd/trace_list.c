@@ -119,7 +119,9 @@ int trace_list(const char *path, struct trace_inquiry *q, const struct observer 
 
 	if (!t->plans.len)
 		r = err_set(err, -ENOENT, "%s", t->subject.why);
-	for (size_t i = 0; i < t->plans.len; i++) {
+	else
+		r = binary_check(t->subject.binary, err);
+	for (size_t i = 0; i < t->plans.len && !r; i++) {
 		if (json)
 			list_json(&l, &t->plans.data[i]);
 		else

@@ -80,7 +80,8 @@ struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *
 	struct err err = {0};
 
 	if (binary_open(path, &s->binary, &err) < 0 ||
-	    call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
+	    call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0 ||
+	    binary_check(s->binary, &err) < 0) {
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}
