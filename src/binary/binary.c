@@ -8,6 +8,7 @@
 #include "binary/internal.h"
 
 #define HEADERS_MAX 32
+#define REMEMBERED_MAX 50000
 
 static int open_tables(struct binary *b, struct err *err)
 {
@@ -63,6 +64,7 @@ void binary_free(struct binary *b)
 	vec_done(&b->fresh);
 	strmap_done(&b->named);
 	map_done(&b->dictionaries);
+	map_done(&b->remembered);
 	image_close(&b->img);
 	arena_done(&b->arena);
 	free(b);
@@ -81,6 +83,17 @@ bool binary_intact(const struct binary *b)
 int binary_check(const struct binary *b, struct err *err)
 {
 	return image_check(&b->img, b->name, err);
+}
+
+const char *binary_remembered(const struct binary *b, uint64_t key)
+{
+	return map_get(&b->remembered, key);
+}
+
+void binary_remember(struct binary *b, uint64_t key, const char *text)
+{
+	if (b->remembered.len < REMEMBERED_MAX)
+		map_set(&b->remembered, key, arena_strdup(&b->arena, text));
 }
 
 void binary_func_keep(struct binary *b, struct func *f)

@@ -66,6 +66,12 @@ struct func {
 	int32_t frame_size;  /* largest SP delta of the pcsp table: bytes from entry SP down */
 };
 
+/*
+ * What was found out about an address in the code stays known when the file has changed: text is copied. key: an address
+ * and what of it, in whatever form the caller likes. NULL: nothing is known. So many are kept, others are found out again.
+ */
+const char *binary_remembered(const struct binary *b, uint64_t key);
+void binary_remember(struct binary *b, uint64_t key, const char *text);
 /* Copies f's name, for who keeps it. */
 void binary_func_keep(struct binary *b, struct func *f);
 size_t binary_func_count(const struct binary *b);

@@ -176,6 +176,7 @@ struct binary {
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
 	struct map dictionaries;       /* address -> name in the file's string table */
+	struct map remembered;         /* key → text */
 	bool dictionaries_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
 	struct code last_code;         /* func_code's */

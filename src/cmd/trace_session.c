@@ -194,9 +194,38 @@ static void entered(void *arg, struct observed *o)
 	trace_subject_explain(subject_of(o->subject), note, arg);
 }
 
+struct resolving {
+	struct trace_groups groups;
+	uint32_t target;
+};
+
+static void resolve_group(void *arg, const struct plant_group *g)
+{
+	struct resolving *r = arg;
+
+	if (g->target == r->target)
+		trace_groups_add(&r->groups, g);
+}
+
+/*
+ * The names in the keys of its groups are asked for as long as its file is what it was: the kernel lets nobody write to it
+ * while it runs, and a deployment may overwrite it right after that. They are remembered (binary_remembered).
+ */
+static void resolve_groups(struct trace_session *s, const struct observed *o)
+{
+	const struct planter_ops *ops = s->observer.planting;
+	struct resolving r = {.groups = {.decoder = s->decoder}, .target = o->id};
+
+	if (ops->aggregates)
+		ops->aggregates(s->observer.planter, false, resolve_group, &r);
+	trace_groups_done(&r.groups);
+}
+
 static void leave(void *arg, struct observed *o, bool exited)
 {
 	take_open_calls(arg, o, exited ? CALL_EXITED : CALL_OPEN);
+	if (exited)
+		resolve_groups(arg, o);
 }
 
 static const struct observer_ops observer_ops = {

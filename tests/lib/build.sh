@@ -12,6 +12,7 @@
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
+#   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -130,6 +131,9 @@ for minor in ${@:-$GO_MINORS}; do
 	build_httpd "$minor"
 	say "go$minor: built in $((SECONDS - started)) s"
 done
+build "$newest" renew renew-sw -- -ldflags '-s -w'
+build "$newest" renew renew-v2 -- -tags v2 -ldflags '-s -w'
+build "$newest" renew renew-pie -- -buildmode=pie -ldflags '-s -w'
 build "$newest" alien alien-arm64 GOARCH=arm64 -- -ldflags '-s -w'
 build "$newest" alien alien-386 GOARCH=386 -- -ldflags '-s -w'
 build_module "$newest" otelcol -ldflags '-s -w'
