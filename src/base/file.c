@@ -34,6 +34,30 @@ int file_read(const char *path, struct buf *b, size_t limit)
 	return fd < 0 ? -errno : file_read_fd(fd, b, limit);
 }
 
+static int64_t ns_of(struct timespec t)
+{
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+struct file_id file_id_of(const struct stat *st)
+{
+	return (struct file_id){.dev = st->st_dev,
+				.ino = st->st_ino,
+				.size = (uint64_t)st->st_size,
+				.modified_ns = ns_of(st->st_mtim),
+				.changed_ns = ns_of(st->st_ctim)};
+}
+
+bool file_id_alike(const struct file_id *a, const struct file_id *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->modified_ns == b->modified_ns;
+}
+
+bool file_id_equal(const struct file_id *a, const struct file_id *b)
+{
+	return file_id_alike(a, b) && a->changed_ns == b->changed_ns;
+}
+
 int write_all(int fd, const void *p, size_t n)
 {
 	const char *s = p;

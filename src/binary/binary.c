@@ -8,6 +8,7 @@
 #include "binary/internal.h"
 
 #define HEADERS_MAX 32
+#define REMEMBERED_MAX 50000
 
 static int open_tables(struct binary *b, struct err *err)
 {
@@ -31,8 +32,11 @@ int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *er
 	b->name = arena_strdup(&b->arena, name);
 	b->names = xcalloc(1, sizeof(*b->names));
 	r = image_open(fd, b->name, &b->img, err);
-	if (r == 0)
+	if (r == 0) {
 		r = open_tables(b, err);
+		if (binary_check(b, err) < 0) /* whatever was found in it */
+			r = -ESTALE;
+	}
 	if (r < 0) {
 		binary_free(b);
 		return r;
@@ -41,13 +45,18 @@ int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *er
 	return 0;
 }
 
-int binary_open(const char *path, struct binary **ret, struct err *err)
+int binary_open_as(const char *path, const char *name, struct binary **ret, struct err *err)
 {
 	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
 	if (fd < 0)
-		return err_set(err, -errno, "%s cannot be opened: %s", path, strerror(errno));
-	return binary_open_fd(fd, path, ret, err);
+		return err_set(err, -errno, "%s cannot be opened: %s", name, strerror(errno));
+	return binary_open_fd(fd, name, ret, err);
+}
+
+int binary_open(const char *path, struct binary **ret, struct err *err)
+{
+	return binary_open_as(path, path, ret, err);
 }
 
 bool binary_file_is_go(const char *path)
@@ -74,8 +83,10 @@ void binary_free(struct binary *b)
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
 	map_done(&b->types);
+	vec_done(&b->fresh);
 	strmap_done(&b->named);
 	map_done(&b->dictionaries);
+	map_done(&b->remembered);
 	image_close(&b->img);
 	map_done(&b->names->by_address);
 	arena_done(&b->names->arena);
@@ -87,6 +98,35 @@ void binary_free(struct binary *b)
 const char *binary_name(const struct binary *b)
 {
 	return b->name;
+}
+
+bool binary_intact(const struct binary *b)
+{
+	return image_intact(&b->img);
+}
+
+int binary_check(const struct binary *b, struct err *err)
+{
+	return image_check(&b->img, b->name, err);
+}
+
+const char *binary_remembered(const struct binary *b, uint64_t key)
+{
+	return map_get(&b->remembered, key);
+}
+
+void binary_remember(struct binary *b, uint64_t key, const char *text)
+{
+	if (b->remembered.len < REMEMBERED_MAX)
+		map_set(&b->remembered, key, arena_strdup(&b->arena, text));
+}
+
+void binary_func_keep(struct binary *b, struct func *f)
+{
+	const char *symbol = arena_strdup(&b->arena, f->symbol);
+
+	f->name = f->name == f->symbol ? symbol : arena_strdup(&b->arena, f->name);
+	f->symbol = symbol;
 }
 
 const struct image *binary_image(const struct binary *b)

@@ -20,6 +20,8 @@ struct binary;
 
 /* name is what messages call the file. Errors: -ENOEXEC (not ELF, not x86-64, not Go, packed…). */
 int binary_open(const char *path, struct binary **ret, struct err *err);
+/* Likewise, but messages say name: path may be one that only we open, such as /proc/PID/exe. */
+int binary_open_as(const char *path, const char *name, struct binary **ret, struct err *err);
 int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *err);
 void binary_free(struct binary *b);
 DEFINE_CLEANUP(struct binary *, binary, binary_free)
@@ -27,6 +29,13 @@ DEFINE_CLEANUP(struct binary *, binary, binary_free)
 const char *binary_name(const struct binary *b);
 const struct image *binary_image(const struct binary *b);
 struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
+/*
+ * Others may write to the file, or cut it. What was read of it is right if it is intact afterwards (image_intact): who
+ * has read much checks once at the end (-ESTALE with a sentence). Names of functions and files, and what image_at gives,
+ * lie in the mapped file; types, signatures and sites do not.
+ */
+bool binary_intact(const struct binary *b);
+int binary_check(const struct binary *b, struct err *err);
 
 /* ---- build facts (buildinfo.c) ---- */
 
@@ -72,6 +81,14 @@ int binary_check_runtime(const struct binary *b, struct err *err);
  */
 bool binary_file_is_go(const char *path);
 
+/*
+ * What was found out about an address in the code stays known when the file has changed: text is copied. key: an address
+ * and what of it, in whatever form the caller likes. NULL: nothing is known. So many are kept, others are found out again.
+ */
+const char *binary_remembered(const struct binary *b, uint64_t key);
+void binary_remember(struct binary *b, uint64_t key, const char *text);
+/* Copies f's name, for who keeps it. */
+void binary_func_keep(struct binary *b, struct func *f);
 size_t binary_func_count(const struct binary *b);
 /* The i-th function in address order; false if its record is damaged. */
 bool binary_func(const struct binary *b, size_t i, struct func *ret);

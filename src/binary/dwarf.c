@@ -257,7 +257,8 @@ struct dwarf *dwarf_get(struct binary *b)
 	d = xcalloc(1, sizeof(*d));
 	d->steps = b->img.size * 4; /* a DIE has a byte at least; sections may be compressed */
 	elf_version(EV_CURRENT);
-	d->elf = elf_memory((char *)b->img.data, b->img.size);
+	/* Not from our mapping: libelf keeps pointers into what it is given, and trusts what it has checked once. */
+	d->elf = elf_begin(image_fd(&b->img), ELF_C_READ, NULL);
 	d->dw = d->elf ? dwarf_begin_elf(d->elf, DWARF_C_READ, NULL) : NULL;
 	if (!d->dw) {
 		dwarf_free(d);

@@ -79,6 +79,7 @@ const char *binary_instance_name(struct binary *b, const struct func *f, uint64_
 	end = name ? strrchr(name, ']') : NULL;
 	if (!from || to < from || !args || end < args)
 		return NULL;
-	return arena_printf(&b->arena, "%.*s%.*s%s", (int)(from - f->name), f->name,
+	name = arena_printf(&b->arena, "%.*s%.*s%s", (int)(from - f->name), f->name,
 	                    (int)(end - args + 1), args, to + 1);
+	return image_intact(&b->img) ? name : NULL;
 }

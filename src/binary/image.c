@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 
 #include "binary/internal.h"
+#include "binary/mapping.h"
 
 #define SEGMENTS_MAX 64 /* real programs have 2 to 6; look-ups are linear */
 
@@ -169,8 +170,9 @@ static void apply_relocations(struct image *img, const Elf64_Phdr *dynamic)
 
 static int map_file(int fd, const char *name, struct image *ret, struct err *err)
 {
+	struct mapping *m = NULL;
 	struct stat st;
-	void *p;
+	int r;
 
 	if (fstat(fd, &st) < 0)
 		return err_set(err, -errno, "%s cannot be read: %s", name, strerror(errno));
@@ -180,10 +182,10 @@ static int map_file(int fd, const char *name, struct image *ret, struct err *err
 	if (st.st_size < EI_NIDENT)
 		return err_set(err, -ENOEXEC, "%s is not an ELF file: it has only %lld bytes", name,
 			       (long long)st.st_size);
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return err_set(err, -errno, "%s cannot be mapped: %s", name, strerror(errno));
-	*ret = (struct image){.data = p, .size = (uint64_t)st.st_size};
+	r = mapping_new(fd, &m);
+	if (r < 0)
+		return err_set(err, r, "%s cannot be mapped: %s", name, strerror(-r));
+	*ret = (struct image){.mapping = m, .data = m->data, .size = m->size};
 	return 0;
 }
 
@@ -221,10 +223,30 @@ void image_trim(const struct image *img)
 		madvise(img->data + to, img->size - to, MADV_DONTNEED);
 }
 
+bool image_intact(const struct image *img)
+{
+	return mapping_intact(img->mapping);
+}
+
+int image_check(const struct image *img, const char *name, struct err *err)
+{
+	return image_intact(img) ? 0 : err_set(err, -ESTALE, "%s was overwritten or cut while it was read; try again",
+					       name);
+}
+
+const struct file_id *image_file_id(const struct image *img)
+{
+	return &img->mapping->id;
+}
+
+int image_fd(const struct image *img)
+{
+	return img->mapping->fd;
+}
+
 void image_close(struct image *img)
 {
-	if (img->data)
-		munmap(img->data, img->size);
+	mapping_free(img->mapping);
 	free(img->segments);
 	*img = (struct image){0};
 }

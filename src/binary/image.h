@@ -1,6 +1,9 @@
 /*
  * An ELF file mapped for reading: addresses are the file's virtual addresses (no load bias).
  * Everything that reads bytes of a Go executable goes through these checked accessors.
+ *
+ * Others may write to the file or cut it while it is mapped (mapping.h). What was read is right when image_intact says
+ * so afterwards; what is to be kept is copied before.
  */
 #ifndef BINARY_IMAGE_H
 #define BINARY_IMAGE_H
@@ -10,13 +13,17 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/file.h"
 
 struct image_segment {
 	uint64_t vaddr, memsz, offset, filesz;
 	uint32_t flags; /* PF_R | PF_W | PF_X */
 };
 
+struct mapping;
+
 struct image {
+	struct mapping *mapping;
 	unsigned char *data; /* the private mapping, RELATIVE relocations applied in place */
 	uint64_t size;
 	struct image_segment *segments;
@@ -32,6 +39,17 @@ struct image {
  */
 int image_open(int fd, const char *name, struct image *ret, struct err *err);
 void image_close(struct image *img);
+/*
+ * Whether the file still is what it was when it was opened, so that all that was read from it until now is right. Once
+ * false, always false. A system call; more where the file was linked or renamed.
+ */
+bool image_intact(const struct image *img);
+/* -ESTALE with a sentence when it is not intact. */
+int image_check(const struct image *img, const char *name, struct err *err);
+/* The file as it was opened. */
+const struct file_id *image_file_id(const struct image *img);
+/* The file, opened for reading; the image's own. */
+int image_fd(const struct image *img);
 /* Gives back the memory of pages that the file holds just so; they come back when they are read again. */
 void image_trim(const struct image *img);
 

@@ -6,6 +6,7 @@
 #define BINARY_INTERNAL_H
 
 #include "base/map.h"
+#include "base/vec.h"
 #include "binary/binary.h"
 #include "binary/insn.h"
 
@@ -180,12 +181,14 @@ struct binary {
 	struct type_index *index;      /* NULL until the first look-up by name */
 	struct map types;              /* descriptor address -> struct type_full * */
 	struct strmap named;           /* types without a descriptor, by full name */
+	VEC(uint64_t) fresh;           /* descriptors read since depth was 0 */
 	unsigned depth;                /* of the type being read: bounds recursion on hostile input */
 	uint64_t type_bytes;           /* spent on type objects: bounds memory on hostile input */
 	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
 	struct map dictionaries;       /* address -> name in the file's string table */
+	struct map remembered;         /* key → text */
 	bool dictionaries_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
 	struct code last_code;         /* func_code's */

@@ -345,6 +345,7 @@ static const struct type *type_new(struct binary *b, const struct rtype_header *
 	};
 	name_type(b, f, h);
 	map_set(&b->types, h->addr, f);
+	vec_push(&b->fresh, h->addr);
 	b->depth++;
 	read_parts(b, f, h);
 	if (!f->t.named)
@@ -353,14 +354,27 @@ static const struct type *type_new(struct binary *b, const struct rtype_header *
 	return &f->t;
 }
 
+/* What was read while the file changed is forgotten. */
+static bool keep_fresh(struct binary *b)
+{
+	bool intact = image_intact(&b->img);
+
+	for (size_t i = 0; i < b->fresh.len && !intact; i++)
+		map_del(&b->types, b->fresh.data[i]);
+	b->fresh.len = 0;
+	return intact;
+}
+
 const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr)
 {
 	const struct type_full *f = map_get(&b->types, rtype_addr);
+	const struct type *t;
 	struct rtype_header h;
 
 	if (f)
 		return &f->t;
-	return rtype_header_at(b, rtype_addr, &h) ? type_new(b, &h) : NULL;
+	t = rtype_header_at(b, rtype_addr, &h) ? type_new(b, &h) : NULL;
+	return !t || b->depth || keep_fresh(b) ? t : NULL;
 }
 
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret)

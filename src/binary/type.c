@@ -36,8 +36,11 @@ struct type_full *type_full(struct binary *b, const struct type *t)
 	void (*load)(struct binary *, struct type_full *) = f->load;
 
 	f->load = NULL;
-	if (load)
-		load(b, f);
+	if (!load)
+		return f;
+	load(b, f);
+	if (!image_intact(&b->img)) /* then it says nothing of its parts */
+		f->nfields = f->nmethods = f->nparams = f->nresults = 0;
 	return f;
 }
 

@@ -11,17 +11,33 @@
 
 /* ---- code ---- */
 
-const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
+static const char *read_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
 	const char *file = NULL;
 	struct func f;
 	int line = 0;
 
-	if (!c->binary || !binary_func_at(c->binary, pc - c->bias, &f))
+	if (!binary_func_at(c->binary, pc - c->bias, &f))
 		return arena_printf(c->arena, "0x%" PRIx64, pc);
 	if (!with_line || !binary_pc_line(c->binary, pc - c->bias, &file, &line))
 		return arena_strdup(c->arena, f.name);
 	return arena_printf(c->arena, "%s %s:%d", f.name, file, line);
+}
+
+const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
+{
+	uint64_t key = (pc - c->bias) << 1 | with_line;
+	const char *name = c->binary ? binary_remembered(c->binary, key) : NULL;
+
+	if (name)
+		return name;
+	if (!c->binary)
+		return arena_printf(c->arena, "0x%" PRIx64, pc);
+	name = read_name(c, pc, with_line);
+	if (!binary_intact(c->binary)) /* what was just read is of another program */
+		return arena_printf(c->arena, "0x%" PRIx64 " (its file has changed)", pc);
+	binary_remember(c->binary, key, name);
+	return name;
 }
 
 /* A return address stands behind the call: the line is that of the byte before. */

@@ -50,7 +50,10 @@ enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, st
 
 const uint8_t *memory_literal(const struct value_context *c, uint64_t addr, uint64_t max, uint64_t *ret_n)
 {
-	return c->binary ? image_constant(binary_image(c->binary), addr - c->bias, max, ret_n) : NULL;
+	const void *p = c->binary ? image_constant(binary_image(c->binary), addr - c->bias, max, ret_n) : NULL;
+	const uint8_t *copy = p ? arena_memdup(c->arena, p, *ret_n) : NULL;
+
+	return copy && binary_intact(c->binary) ? copy : NULL;
 }
 
 const uint8_t *memory_constant(const struct value_context *c, uint64_t addr, uint64_t n)
@@ -65,6 +68,8 @@ const char *memory_why(const struct reader *r, enum found f)
 {
 	if (f == FOUND_UNREADABLE)
 		return slot_status_text(SLOT_UNREADABLE);
+	if (r->c->binary && !binary_intact(r->c->binary))
+		return "its file has changed";
 	return r->e->head->missed ? "the record was full" : "not captured";
 }
 

@@ -223,6 +223,7 @@ static bool patchable(struct binary *b, const struct patch_exclusion *x, const s
 	return !r;
 }
 
+/* As far as the file is what it was: binary_check says so afterwards. */
 static void list_functions(struct binary *b, const char *glob, struct json *json)
 {
 	struct patch_exclusion *exclusion = patch_exclusion_new(b);
@@ -244,6 +245,8 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 		without_signature(&without, &sig);
 		r = binary_entry_site(b, &f, &site, &err);
 		patch = patchable(b, exclusion, &f, &why);
+		if (!binary_intact(b))
+			break;
 		if (json) {
 			json_open(json, '{');
 			json_key(json, "name");
@@ -274,17 +277,23 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 
 /* ---- the verb ---- */
 
-static void report_text(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n)
+static int report_text(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n,
+		       struct err *err)
 {
 	if (o->functions) {
 		list_functions(b, o->functions, NULL);
-		return;
+		return binary_check(b, err);
 	}
+	binary_build_info(b);
+	if (binary_check(b, err) < 0)
+		return err->code;
 	print_facts(b);
 	print_joins(joins, n, o->ir);
+	return 0;
 }
 
-static void report_json(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n)
+static int report_json(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n,
+		       struct err *err)
 {
 	struct buf out = {0};
 	struct json j = {.out = &out};
@@ -304,8 +313,10 @@ static void report_json(struct binary *b, const struct inspect_options *o, const
 		json_close(&j, ']');
 	}
 	json_close(&j, '}');
-	puts(out.data);
+	if (binary_check(b, err) == 0)
+		puts(out.data);
 	buf_done(&out);
+	return err->code;
 }
 
 static int inspect(const char *path, const struct inspect_options *o, const pack_set *packs)
@@ -314,15 +325,13 @@ static int inspect(const char *path, const struct inspect_options *o, const pack
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
+	int r;
 
 	if (binary_open(path, &b, &err) < 0 ||
 	    (!o->functions && join_packs(b, packs->data, packs->len, false, &joins, &n, &err) < 0))
 		return complain(EXIT_FAILED, "%s", err.text);
-	if (o->json)
-		report_json(b, o, joins, n);
-	else
-		report_text(b, o, joins, n);
-	return EXIT_DONE;
+	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
+	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 }
 
 static int run(const struct verb *v, int argc, char **argv)

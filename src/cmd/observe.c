@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/vec.h"
 #include "cmd/refusals.h"
 #include "target/exec.h"
@@ -19,6 +20,7 @@
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
 #define LAST_DRAINS 64
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
+#define LOOK_NS 250000000u    /* likewise for observed processes, where nobody tells of execs */
 
 /* ---- the ring ---- */
 
@@ -115,6 +117,7 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 					    .pid = o->process.pid,
 					    .path = o->process.exe_path,
 					    .bias = o->bias,
+					    .image = binary_image(s->binary),
 					    .binary_key = s->key};
 	bool useful;
 	int n;
@@ -173,14 +176,15 @@ static const char *pause_text(const struct observer *ob, const struct observed *
 	return buf;
 }
 
-static int observe(struct observer *ob, struct process *proc, struct subject *s, struct err *err)
+static int observe(struct observer *ob, struct process *proc, struct subject *s, uint64_t since_ns, struct err *err)
 {
 	struct observed *o = xcalloc(1, sizeof(*o));
 	_cleanup_(buf_done) struct buf halted = {0};
 	char pause[80];
 	int r;
 
-	*o = (struct observed){.observer = ob, .process = *proc, .subject = s, .id = ++ob->last_target};
+	*o = (struct observed){.observer = ob, .process = *proc, .subject = s, .since_ns = since_ns,
+			       .id = ++ob->last_target};
 	*proc = (struct process){0};
 	o->pidfd = (int)syscall(SYS_pidfd_open, o->process.pid, 0);
 	if (o->pidfd < 0) {
@@ -208,30 +212,71 @@ static int observe(struct observer *ob, struct process *proc, struct subject *s,
 	return 0;
 }
 
+/* A subject whose file was only linked or renamed since is still the one. */
+static bool is_of(struct subject *s, const struct file_id *file)
+{
+	if (file_id_alike(&s->file, file) && s->binary && binary_intact(s->binary))
+		s->file = *image_file_id(binary_image(s->binary));
+	return file_id_equal(&s->file, file);
+}
+
 static struct subject *subject_of(struct observer *ob, const struct process *proc)
 {
-	struct subject *s = map_get(&ob->subjects, proc->file_key);
+	struct subject *s;
 
-	if (s)
-		return s;
+	for (size_t pos = 0; (s = observer_next_subject(ob, &pos));)
+		if (is_of(s, &proc->file))
+			return s;
 	s = ob->ops->analyse(ob->arg, proc);
-	s->key = proc->file_key;
+	s->file = s->binary ? *image_file_id(binary_image(s->binary)) : proc->file;
+	s->key = ob->subjects.len + 1;
 	map_set(&ob->subjects, s->key, s);
 	return s;
 }
 
-static int nothing_in(const struct observer *ob, const struct process *proc, const struct subject *s, struct err *err)
+/* What is to be planted in a process. The sentence is what comes after its name. */
+static int find_subject(struct observer *ob, const struct process *proc, struct subject **ret, struct err *err)
 {
+	struct subject *s = subject_of(ob, proc);
 	_cleanup_(buf_done) struct buf more = {0};
 
+	if (!file_id_alike(&s->file, &proc->file))
+		return err_set(err, -ESRCH, "it executed another program while attaching");
+	if (!s->why[0]) {
+		*ret = s;
+		return 0;
+	}
 	if (!s->binary)
 		foreign_explain(ob->procfs, proc->pid, &more);
-	return err_set(err, -ENODATA, "%s (pid %d): %s%s", process_name(proc), proc->pid, s->why, more.len ? more.data : "");
+	return err_set(err, -ENODATA, "%s%s", s->why, more.len ? more.data : "");
 }
+
+/*
+ * An observed process has executed something. Its probes are gone with its memory, or would be given a wrong load bias: it
+ * is a new process for all that we do, of the same number.
+ */
+static void become(struct observer *ob, struct observed *old, struct process *now, uint64_t since_ns)
+{
+	_cleanup_(cleanup_free) char *was = xstrdup(process_name(&old->process)), *path = xstrdup(now->exe);
+	struct err err = {0};
+	struct subject *s;
+	int pid = now->pid;
+
+	leave(ob, old, true);
+	if (find_subject(ob, now, &s, &err) == 0 && observe(ob, now, s, since_ns, &err) == 0)
+		return;
+	if (err.code != -ESRCH)
+		ob->ops->note(ob->arg, "%s (pid %d) has become %s and is no longer observed: %s", was, pid, path, err.text);
+	if (!ob->processes.len && ob->idle)
+		ob->idle(ob->idle_arg);
+}
+
+static void follow(struct observer *ob);
 
 int observer_attach(struct observer *ob, int pid, struct err *err)
 {
 	struct observed *old = map_get(&ob->processes, (uint64_t)pid);
+	uint64_t since_ns = clock_monotonic_ns();
 	struct process proc;
 	struct subject *s;
 	int r = process_check_id(ob->procfs, pid, err);
@@ -240,18 +285,20 @@ int observer_attach(struct observer *ob, int pid, struct err *err)
 		r = process_read(ob->procfs, pid, &proc, err);
 	if (r < 0)
 		return r;
-	if (old && old->process.file_key == proc.file_key && old->process.start_ticks == proc.start_ticks) {
+	if (old && process_same(&old->process, &proc)) {
 		process_done(&proc);
 		return err_set(err, -EALREADY, "process %d is observed already", pid);
 	}
-	if (old) /* it executed another program */
+	if (old) /* it executed another program, or has gone and another has its number */
 		leave(ob, old, true);
-	s = subject_of(ob, &proc);
-	if (s->why[0])
-		r = nothing_in(ob, &proc, s, err);
+	r = find_subject(ob, &proc, &s, err);
+	if (r < 0)
+		err_prefix(err, "%s (pid %d)", process_name(&proc), pid);
 	else
-		r = observe(ob, &proc, s, err);
+		r = observe(ob, &proc, s, since_ns, err);
 	process_done(&proc);
+	if (r == 0)
+		follow(ob);
 	return r;
 }
 
@@ -274,17 +321,22 @@ static void scan(struct observer *ob, bool explain)
 	vec_done(&pids);
 }
 
-static void on_exec(void *arg, int pid)
+/* ---- what processes execute ---- */
+
+static void on_exec(void *arg, int pid, uint64_t at_ns)
 {
 	struct observer *ob = arg;
 	struct observed *old = map_get(&ob->processes, (uint64_t)pid);
+	uint64_t since_ns = clock_monotonic_ns();
 	struct process p;
 
-	if (pid == getpid())
+	if (pid == getpid() || (old && at_ns < old->since_ns))
 		return;
 	if (process_read(ob->procfs, pid, &p, NULL) < 0)
 		return; /* gone already, or in a PID namespace above ours: the rescan finds it */
-	if (old || target_matches(ob->procfs, ob->query, &p))
+	if (old && old->process.start_ticks == p.start_ticks)
+		become(ob, old, &p, since_ns);
+	else if (ob->query && (old || target_matches(ob->procfs, ob->query, &p)))
 		try_attach(ob, pid, ob->query->descendants_of == 0);
 	process_done(&p);
 }
@@ -297,6 +349,49 @@ static void on_exec_ready(void *arg, uint32_t events)
 	exec_watch_drain(ob->exec_watch, on_exec, ob);
 }
 
+/* Whether an observed process is still the program that it was. */
+static void look_at(struct observer *ob, int pid)
+{
+	struct observed *o = map_get(&ob->processes, (uint64_t)pid);
+	uint64_t since_ns = clock_monotonic_ns();
+	struct process now;
+
+	if (!o || process_read(ob->procfs, pid, &now, NULL) < 0)
+		return;
+	if (o->process.start_ticks == now.start_ticks && !process_same(&o->process, &now))
+		become(ob, o, &now, since_ns);
+	process_done(&now);
+}
+
+static void on_look(void *arg, uint32_t events)
+{
+	struct observer *ob = arg;
+	struct observed *o;
+	pid_vec pids = {0};
+
+	(void)events;
+	for (size_t pos = 0; (o = observer_next(ob, &pos));)
+		vec_push(&pids, o->process.pid);
+	for (size_t i = 0; i < pids.len; i++)
+		look_at(ob, pids.data[i]);
+	vec_done(&pids);
+}
+
+/* From the first process on. What is executed before the kernel tells of it, and what it does not tell, is seen by looking. */
+static void follow(struct observer *ob)
+{
+	uint64_t every = RESCAN_NS;
+
+	if (ob->follows)
+		return;
+	ob->follows = true;
+	if (exec_watch_new(&ob->exec_watch, &ob->no_exec_watch) < 0)
+		every = LOOK_NS;
+	else
+		loop_add_fd(ob->loop, exec_watch_fd(ob->exec_watch), EPOLLIN, on_exec_ready, ob, &ob->watching);
+	loop_add_timer(ob->loop, 1, every, on_look, ob, &ob->look);
+}
+
 static void on_rescan(void *arg, uint32_t events)
 {
 	(void)events;
@@ -305,15 +400,12 @@ static void on_rescan(void *arg, uint32_t events)
 
 int observer_watch(struct observer *ob, const struct target_query *q, struct err *err)
 {
-	struct err why = {0};
 	int r;
 
 	ob->query = q;
-	r = exec_watch_new(&ob->exec_watch, &why);
-	if (r < 0)
-		ob->ops->note(ob->arg, "%s; looking for new programs every 2 s instead", why.text);
-	else
-		r = loop_add_fd(ob->loop, exec_watch_fd(ob->exec_watch), EPOLLIN, on_exec_ready, ob, &ob->watching);
+	follow(ob);
+	if (!ob->exec_watch)
+		ob->ops->note(ob->arg, "%s; looking for new programs every 2 s instead", ob->no_exec_watch.text);
 	scan(ob, true);
 	r = loop_add_timer(ob->loop, RESCAN_NS, RESCAN_NS, on_rescan, ob, &ob->rescan);
 	return r < 0 ? err_set(err, r, "cannot make a timer: %s", strerror(-r)) : 0;
@@ -358,6 +450,7 @@ void observer_done(struct observer *ob)
 	loop_remove(ob->loop, ob->ring);
 	loop_remove(ob->loop, ob->drain_timer);
 	loop_remove(ob->loop, ob->watching);
+	loop_remove(ob->loop, ob->look);
 	loop_remove(ob->loop, ob->rescan);
 	exec_watch_free(ob->exec_watch);
 	for (size_t pos = 0; (s = observer_next_subject(ob, &pos));)

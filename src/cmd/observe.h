@@ -18,7 +18,8 @@ struct subject {
 	struct plant_probe *probes;
 	size_t nprobes;
 	char why[600];                     /* why nothing can be planted, or "" */
-	uint64_t key;                      /* process.file_key */
+	struct file_id file;               /* that was analysed */
+	uint64_t key;                      /* its number, from 1 */
 };
 
 struct observer;
@@ -29,6 +30,7 @@ struct observed { /* a process */
 	struct subject *subject;
 	struct plant **plants;             /* subject->nprobes, NULL where refused; NULL while none is planted */
 	uint64_t bias;
+	uint64_t since_ns;                 /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	uint32_t id;                       /* its target number: unique in a run, from 1 */
 	int pidfd;
 	struct loop_source *exit_source;
@@ -64,14 +66,16 @@ struct observer {
 	unsigned planted, refused, entered;/* probes; processes so far */
 
 	/* its own */
-	struct map subjects;               /* file key → struct subject */
+	struct map subjects;               /* key → struct subject */
 	struct map processes;              /* pid → struct observed */
 	struct strmap told;                /* refusals that were said, in told_texts */
 	struct arena told_texts;
 	uint32_t last_target;
 	const struct target_query *query;
-	struct exec_watch *exec_watch;
-	struct loop_source *watching, *rescan, *ring, *drain_timer;
+	bool follows;                      /* it is told of execs, or looks */
+	struct exec_watch *exec_watch;     /* NULL: it looks */
+	struct err no_exec_watch;          /* why */
+	struct loop_source *watching, *look, *rescan, *ring, *drain_timer;
 };
 
 /* Reads the ring whenever a good deal waits in it, and every 50 ms. Once the planter is open. */
@@ -82,7 +86,7 @@ void observer_drain(struct observer *ob);
 void observer_drain_all(struct observer *ob);
 
 /*
- * Observes process pid. 0; -EALREADY when it is observed already; -ENODATA when nothing can be planted in it, and
+ * Observes process pid, and what it becomes by executing another program, or the same again. 0; -EALREADY when it is observed already; -ENODATA when nothing can be planted in it, and
  * other errors, each with a sentence.
  */
 int observer_attach(struct observer *ob, int pid, struct err *err);

@@ -53,8 +53,9 @@ static void analyse(struct program *p, const struct process *proc, const pack_se
 {
 	struct err err = {0};
 
-	if (binary_open(proc->exe_path, &p->subject.binary, &err) < 0 ||
-	    join_packs(p->subject.binary, packs->data, packs->len, xmm_readable, &p->joins, &p->njoins, &err) < 0) {
+	if (binary_open_as(proc->exe_path, proc->exe, &p->subject.binary, &err) < 0 ||
+	    join_packs(p->subject.binary, packs->data, packs->len, xmm_readable, &p->joins, &p->njoins, &err) < 0 ||
+	    binary_check(p->subject.binary, &err) < 0) {
 		snprintf(p->subject.why, sizeof(p->subject.why), "%s", err.text);
 		return;
 	}

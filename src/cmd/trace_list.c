@@ -111,15 +111,18 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 	puts(out.data);
 }
 
-int trace_list(const char *path, struct trace_inquiry *q, const struct observer *ob, bool json, struct err *err)
+int trace_list(const char *path, const char *name, struct trace_inquiry *q, const struct observer *ob, bool json,
+	       struct err *err)
 {
-	struct trace_subject *t = trace_subject_new(path, q);
+	struct trace_subject *t = trace_subject_new(path, name, q);
 	const struct listing l = {path, t, ob};
 	int r = 0;
 
 	if (!t->plans.len)
 		r = err_set(err, -ENOENT, "%s", t->subject.why);
-	for (size_t i = 0; i < t->plans.len; i++) {
+	else
+		r = binary_check(t->subject.binary, err);
+	for (size_t i = 0; i < t->plans.len && !r; i++) {
 		if (json)
 			list_json(&l, &t->plans.data[i]);
 		else

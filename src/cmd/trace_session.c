@@ -148,7 +148,7 @@ static struct trace_subject *subject_of(const struct subject *s)
 static struct subject *analyse(void *arg, const struct process *proc)
 {
 	struct trace_session *s = arg;
-	struct trace_subject *t = trace_subject_new(proc->exe_path, &s->inquiry);
+	struct trace_subject *t = trace_subject_new(proc->exe_path, proc->exe, &s->inquiry);
 	const struct plant_control control = {.every = s->options->every, .per_second = s->options->rate};
 
 	s->observer.refused += t->refused;
@@ -194,9 +194,38 @@ static void entered(void *arg, struct observed *o)
 	trace_subject_explain(subject_of(o->subject), note, arg);
 }
 
+struct resolving {
+	struct trace_groups groups;
+	uint32_t target;
+};
+
+static void resolve_group(void *arg, const struct plant_group *g)
+{
+	struct resolving *r = arg;
+
+	if (g->target == r->target)
+		trace_groups_add(&r->groups, g);
+}
+
+/*
+ * The names in the keys of its groups are asked for as long as its file is what it was: the kernel lets nobody write to it
+ * while it runs, and a deployment may overwrite it right after that. They are remembered (binary_remembered).
+ */
+static void resolve_groups(struct trace_session *s, const struct observed *o)
+{
+	const struct planter_ops *ops = s->observer.planting;
+	struct resolving r = {.groups = {.decoder = s->decoder}, .target = o->id};
+
+	if (ops->aggregates)
+		ops->aggregates(s->observer.planter, false, resolve_group, &r);
+	trace_groups_done(&r.groups);
+}
+
 static void leave(void *arg, struct observed *o, bool exited)
 {
 	take_open_calls(arg, o, exited ? CALL_EXITED : CALL_OPEN);
+	if (exited)
+		resolve_groups(arg, o);
 }
 
 static const struct observer_ops observer_ops = {
@@ -332,6 +361,11 @@ int trace_session_begin(struct trace_session *s, struct err *err)
 
 /* ---- listing ---- */
 
+static int list_file(struct trace_session *s, const char *path, const char *name, struct err *err)
+{
+	return trace_list(path, name, &s->inquiry, s->observer.planter ? &s->observer : NULL, s->options->json, err);
+}
+
 int trace_session_list(struct trace_session *s, int pid, struct err *err)
 {
 	struct process proc;
@@ -339,14 +373,14 @@ int trace_session_list(struct trace_session *s, int pid, struct err *err)
 
 	if (r < 0)
 		return r;
-	r = trace_session_list_file(s, proc.exe_path, err);
+	r = list_file(s, proc.exe_path, proc.exe, err);
 	process_done(&proc);
 	return r;
 }
 
 int trace_session_list_file(struct trace_session *s, const char *path, struct err *err)
 {
-	return trace_list(path, &s->inquiry, s->observer.planter ? &s->observer : NULL, s->options->json, err);
+	return list_file(s, path, path, err);
 }
 
 /* ---- beginning and end ---- */

@@ -73,14 +73,15 @@ static void explain_nothing(struct trace_subject *t)
 			 first->why);
 }
 
-struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *q)
+struct trace_subject *trace_subject_new(const char *path, const char *name, struct trace_inquiry *q)
 {
 	struct trace_subject *t = xcalloc(1, sizeof(*t));
 	struct subject *s = &t->subject;
 	struct err err = {0};
 
-	if (binary_open(path, &s->binary, &err) < 0 ||
-	    call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
+	if (binary_open_as(path, name, &s->binary, &err) < 0 ||
+	    call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0 ||
+	    binary_check(s->binary, &err) < 0) {
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}

@@ -28,7 +28,7 @@ struct trace_subject {
 };
 
 /* Never NULL; the reason is in subject.why when nothing can be traced. */
-struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *q);
+struct trace_subject *trace_subject_new(const char *path, const char *name, struct trace_inquiry *q);
 void trace_subject_free(struct trace_subject *t); /* NULL ok */
 /* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);

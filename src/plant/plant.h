@@ -9,6 +9,7 @@
 #include "event/loss.h"
 #include "probe/ir.h"
 
+struct image;
 struct planter;   /* an instance: owns the ring and everything planted */
 struct plant;     /* one probe in one process */
 
@@ -26,6 +27,7 @@ struct plant_target {
 	int pid;
 	const char *path;      /* a path that opens the very file that is mapped (/proc/PID/map_files/… or root/…) */
 	uint64_t bias;         /* run-time address minus image address */
+	const struct image *image; /* that was analysed: the process's code is compared with it; NULL: it is not */
 	uint64_t binary_key;   /* same for processes that run the same file: programs are shared by it */
 };
 

@@ -119,8 +119,9 @@ static struct call_plan *add_plan(struct planner *pl, const struct progress *p, 
 	struct call_plan *plan = vec_add(&pl->plans);
 
 	plan->question = p->question;
-	plan->name = strchr(name, '[') ? name_as_go(pl->arena, name) : name;
+	plan->name = strchr(name, '[') ? name_as_go(pl->arena, name) : arena_strdup(pl->arena, name);
 	plan->func = *f;
+	binary_func_keep(pl->binary, &plan->func);
 	plan->stack_slot = -1;
 	return plan;
 }

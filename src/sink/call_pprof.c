@@ -125,8 +125,9 @@ static void add_line(struct pprof_output *o, Pprof__Location *l, const char *nam
 static Pprof__Location *add_location(struct pprof_output *o, const struct call_process *p, uint64_t address,
 				     const char *inlined, const char *name)
 {
+	bool known = name;
 	Pprof__Location *l = arena_new(&o->arena, Pprof__Location);
-	char number[24];
+	char number[64];
 	const char *file = "";
 	struct func f;
 	int line = 0;
@@ -139,7 +140,15 @@ static Pprof__Location *add_location(struct pprof_output *o, const struct call_p
 	if (p->binary && !binary_pc_line(p->binary, address - p->bias, &file, &line))
 		file = "";
 	if (!name)
-		name = p->binary && binary_func_at(p->binary, address - p->bias, &f) ? f.name : number;
+		name = arena_strdup(&o->arena,
+				    p->binary && binary_func_at(p->binary, address - p->bias, &f) ? f.name : number);
+	file = arena_strdup(&o->arena, file);
+	if (p->binary && !binary_intact(p->binary)) {
+		snprintf(number, sizeof(number), "0x%" PRIx64 " (its file has changed)", address);
+		file = "";
+		line = 0;
+		name = known ? name : number;
+	}
 	if (inlined)
 		add_line(o, l, inlined, file, line);
 	add_line(o, l, name, inlined ? "" : file, inlined ? 0 : line);

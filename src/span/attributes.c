@@ -334,6 +334,7 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 
 static bool read_literal(const struct event_slot *s, const struct value_source *src, struct value *v)
 {
+	static char literal[EVENT_MAX_STRING]; /* a value is stored before the next is read */
 	size_t len = MIN(s->len, EVENT_MAX_STRING);
 	uint64_t n = 0;
 	const char *bytes = NULL;
@@ -342,7 +343,11 @@ static bool read_literal(const struct event_slot *s, const struct value_source *
 		bytes = image_constant(binary_image(src->binary), s->value - src->bias, len, &n);
 	if (n < len || (len && !bytes))
 		return false;
-	value_string(v, bytes ? bytes : "", len);
+	if (len)
+		memcpy(literal, bytes, len);
+	if (len && !binary_intact(src->binary))
+		return false;
+	value_string(v, literal, len);
 	v->full_len = s->len > len ? s->len : 0;
 	return true;
 }

@@ -2,6 +2,8 @@
 #ifndef TARGET_EXEC_H
 #define TARGET_EXEC_H
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct exec_watch;
@@ -10,7 +12,7 @@ struct exec_watch;
 int exec_watch_new(struct exec_watch **ret, struct err *err);
 void exec_watch_free(struct exec_watch *w);
 int exec_watch_fd(struct exec_watch *w); /* readable when an exec happened */
-/* Calls fn with the PID (in the initial PID namespace) of each process that executed something. */
-void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, int pid), void *arg);
+/* Calls fn with the PID (in the initial PID namespace) of each process that executed something, and when it did. */
+void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, int pid, uint64_t monotonic_ns), void *arg);
 
 #endif

@@ -21,19 +21,33 @@ static int proc_file(const char *procfs, int pid, const char *name, struct buf *
 	return file_read(path, b, 0);
 }
 
-/* The n-th field of stat (from 3 on), after the command, which may hold spaces and brackets. */
+/* The n-th field of what stat holds (from 3 on), after the command, which may hold spaces and brackets. */
+static bool field_of(const struct buf *stat, int n, uint64_t *ret)
+{
+	const char *p = stat->data ? strrchr(stat->data, ')') : NULL;
+
+	for (int i = 2; i < n && p; i++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		*ret = strtoull(p + 1, NULL, 10);
+	return p;
+}
+
 static bool stat_field(const char *procfs, int pid, int n, uint64_t *ret)
 {
 	_cleanup_(buf_done) struct buf b = {0};
-	char *p;
 
-	if (proc_file(procfs, pid, "stat", &b) < 0 || !b.data || !(p = strrchr(b.data, ')')))
-		return false;
-	for (int i = 2; i < n; i++)
-		if (!(p = strchr(p + 1, ' ')))
-			return false;
-	*ret = strtoull(p + 1, NULL, 10);
-	return true;
+	return proc_file(procfs, pid, "stat", &b) == 0 && field_of(&b, n, ret);
+}
+
+static void read_stat(const char *procfs, struct process *p)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+
+	if (proc_file(procfs, p->pid, "stat", &b) < 0)
+		return;
+	field_of(&b, 22, &p->start_ticks);
+	field_of(&b, 28, &p->stack);
 }
 
 uint64_t process_start_ticks(const char *procfs, int pid)
@@ -221,12 +235,17 @@ int process_read(const char *procfs, int pid, struct process *ret, struct err *e
 	link[n] = 0;
 	if (n > 10 && !strcmp(link + n - 10, " (deleted)"))
 		link[n - 10] = 0;
-	p.start_ticks = process_start_ticks(procfs, pid);
-	p.file_key = ((uint64_t)st.st_dev << 40) ^ (uint64_t)st.st_ino ^ ((uint64_t)st.st_mtim.tv_sec << 20) ^
-		     (uint64_t)st.st_mtim.tv_nsec ^ ((uint64_t)st.st_size << 8);
+	read_stat(procfs, &p);
+	p.file = file_id_of(&st);
 	p.exe = xstrdup(link);
 	*ret = p;
 	return 0;
+}
+
+bool process_same(const struct process *a, const struct process *b)
+{
+	return a->pid == b->pid && a->start_ticks == b->start_ticks && a->file.dev == b->file.dev &&
+	       a->file.ino == b->file.ino && (a->stack == b->stack || a->stack <= 1 || b->stack <= 1);
 }
 
 void process_done(struct process *p)

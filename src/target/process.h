@@ -10,14 +10,16 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "binary/image.h"
 
 struct process {
 	int pid;
 	char *exe;               /* as the process sees its path, without " (deleted)" */
 	char exe_path[64];       /* PROCFS/PID/exe: opens the very file, in any mount namespace */
-	uint64_t file_key;       /* the same for processes that run the same file */
+	struct file_id file;     /* the one it runs, as it was when this was read */
 	uint64_t start_ticks;    /* tells a reused PID apart */
+	uint64_t stack;          /* where it began: chosen at random at each exec; 0 or 1 where it may not be known */
 };
 
 /*
@@ -33,6 +35,11 @@ void process_done(struct process *p);
 bool process_halted(const char *procfs, int pid, struct buf *out);
 /* -EINVAL, with the sentence that says whose it is, when pid is a thread and no process. */
 int process_check_id(const char *procfs, int pid, struct err *err);
+/*
+ * Whether both are the same process, which has executed nothing in between as far as can be told: without address space
+ * randomisation it may have executed the same file again.
+ */
+bool process_same(const struct process *a, const struct process *b);
 /* The base name of exe: what a person calls the program. */
 const char *process_name(const struct process *p);
 /* Run-time address minus image address, from PROCFS/PID/maps. -ESRCH gone, -ENODATA not mapped. */

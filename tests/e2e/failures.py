@@ -61,7 +61,10 @@ def _no_such_process():
 def _not_go():
     need_earshot()
     with Process(["/bin/sleep", "60"]) as sleeper:
-        return fails(["attach", "-p", str(sleeper.pid)], [NOTHING], ["Go"])
+        fails(["trace", "-p", str(sleeper.pid), "main.main"], [NOTHING], [os.path.realpath("/bin/sleep")])
+        text = fails(["attach", "-p", str(sleeper.pid)], [NOTHING], ["Go", os.path.realpath("/bin/sleep")])
+        assert "/proc/" not in text, f"a path that only earshot opens: {text}"  # it would be wrong for the next one
+        return text
 
 
 def _kernel_thread():

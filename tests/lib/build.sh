@@ -15,6 +15,7 @@
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
+#   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -142,5 +143,8 @@ for minor in ${@:-$GO_MINORS}; do
 	build_httpd "$minor"
 	say "go$minor: built in $((SECONDS - started)) s"
 done
+build "$newest" renew renew-sw -- -ldflags '-s -w'
+build "$newest" renew renew-v2 -- -tags v2 -ldflags '-s -w'
+build "$newest" renew renew-pie -- -buildmode=pie -ldflags '-s -w'
 build "$newest" alien alien-arm64 GOARCH=arm64 -- -ldflags '-s -w'
 build "$newest" alien alien-386 GOARCH=386 -- -ldflags '-s -w'

@@ -98,7 +98,7 @@ static void test_process_read(void **state)
 	assert_string_equal(process_name(&p), "shop");
 	assert_int_equal(p.start_ticks, 10000);
 	assert_int_equal(process_read(root, 101, &q, &err), 0);
-	assert_int_equal(p.file_key, q.file_key);
+	assert_true(file_id_equal(&p.file, &q.file));
 	process_done(&p);
 	process_done(&q);
 	assert_int_equal(process_read(root, 999, &p, &err), -ESRCH);

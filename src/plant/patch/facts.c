@@ -82,6 +82,8 @@ int facts_read(const char *path, struct facts *ret, struct err *err)
 		r = err_set(err, -EOPNOTSUPP,
 			       "the program has no system call instruction of Go's that could be borrowed; use --planter "
 			       "uprobe");
+	if (!r)
+		r = binary_check(f.binary, err);
 	if (r)
 		facts_done(&f);
 	else

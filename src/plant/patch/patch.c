@@ -352,7 +352,7 @@ static int patch_feasible(struct planter *p, const char *path, const struct site
 	}
 	for (size_t i = 0; i < n && !r; i++)
 		r = facts_site(p->listed, &sites[i], &site, err);
-	return r;
+	return binary_check(p->listed->binary, err) < 0 ? -ESTALE : r;
 }
 
 static bool patch_multi(struct planter *p)

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "plant/code_check.h"
+
 #define EXTRA_SLOTS 8
 #define SAVED 65536
 #define PAGE 4096
@@ -40,6 +42,13 @@ static void refuse_site(struct plan *pl, const struct planned *s, const struct e
 		refuse(pl, probe_of(s, i), why);
 }
 
+/* The path may lead to another file by now than the one that was analysed. */
+static bool is_of(const struct facts *f, const struct plant_target *t)
+{
+	return !t->image || (file_id_alike(image_file_id(binary_image(f->binary)), image_file_id(t->image)) &&
+			     image_intact(t->image));
+}
+
 static const struct facts *facts_of(struct planter *p, const struct plant_target *t, struct err *err)
 {
 	struct facts *f = map_get(&p->facts, t->binary_key);
@@ -49,6 +58,12 @@ static const struct facts *facts_of(struct planter *p, const struct plant_target
 	f = xcalloc(1, sizeof(*f));
 	if (facts_read(t->path, f, err)) {
 		free(f);
+		return NULL;
+	}
+	if (!is_of(f, t)) {
+		facts_done(f);
+		free(f);
+		err_set(err, -ESTALE, "the file of process %d has changed since it was analysed", t->pid);
 		return NULL;
 	}
 	map_set(&p->facts, t->binary_key, f);
@@ -116,6 +131,38 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 	return r;
 }
 
+/*
+ * What is overwritten or moved must be what was analysed: a breakpoint in it would be moved, too, or be put over our jump
+ * when it goes.
+ */
+static void check_code(struct plan *pl)
+{
+	_cleanup_(cleanup_free) bool *refused = xcalloc(pl->nprobes + 1, sizeof(*refused));
+	VEC(struct code_place) places = {0};
+	struct err why = {0};
+
+	for (size_t i = 0; i < pl->sites.len; i++) {
+		const struct planned *s = &pl->sites.data[i];
+		const struct patch_site *site = site_of(s);
+		uint32_t moved = site->nbefore + site->nafter + 1u; /* and the ret */
+		uint32_t strict = site->resume > site->addr ? (uint32_t)(site->resume - site->addr) : moved;
+		const struct code_place place = {.addr = site->addr,
+						 .n = MAX(strict, (uint32_t)CODE_PLACE_BYTES),
+						 .strict = MAX(strict, (uint32_t)PATCH_JUMP)};
+
+		for (size_t k = 0; k < probes_of(s); k++) {
+			vec_push(&places, place);
+			places.data[places.len - 1].probe = probe_of(s, k);
+		}
+	}
+	code_check(pl->t, pl->probes, places.data, places.len, refused, pl->errs);
+	for (size_t i = 0; i < pl->nprobes; i++)
+		pl->refused[i] |= refused[i];
+	vec_done(&places);
+	if (binary_check(pl->facts->binary, &why) < 0)
+		refuse_all(pl, &why);
+}
+
 static void find_calls_apart(struct plan *pl)
 {
 	struct map entries = {0}; /* call_group → probe, plus one */
@@ -161,6 +208,7 @@ static void find_sites(struct plan *pl)
 			refuse(pl, i, &err);
 	}
 	refuse_overlaps(pl);
+	check_code(pl);
 }
 
 /* Sizes, from a first generation at a likely place. */

@@ -1,0 +1,228 @@
+/*
+ * Breakpoints (int3) in the process are no difference where a place says so: the kernel shares its own among all who ask
+ * for them (another earshot, bpftrace, perf), takes the instruction below from the file, and puts it back when the last
+ * has gone. A debugger's looks the same; a uprobe works on top of it, too.
+ */
+#include "plant/code_check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "base/vec.h"
+#include "binary/image.h"
+
+#define BREAKPOINT 0xcc
+#define BREAKPOINTS_MAX 2  /* in one place; what looks like more of them is other code, or the padding between functions */
+#define MERGE_GAP 128      /* places so near are read at once */
+#define PAGE 4096
+#define BATCH 512          /* ranges in a system call; 1024 are allowed */
+
+struct range {
+	uint64_t addr, n;  /* in the image */
+	size_t at;         /* in the bytes read */
+	bool read;
+};
+
+struct check {
+	const struct plant_target *t;
+	VEC(struct range) ranges;
+	unsigned char *bytes;
+	size_t nbytes;
+};
+
+static int by_address(const void *pa, const void *pb)
+{
+	const struct code_place *a = pa, *b = pb;
+
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+/* Places that are near each other in one range; none goes over the end of a page, where memory may end. */
+static void add_range(struct check *c, uint64_t addr, uint64_t n)
+{
+	struct range *last = c->ranges.len ? &c->ranges.data[c->ranges.len - 1] : NULL;
+	uint64_t left = PAGE - addr % PAGE;
+
+	if (n > left) {
+		add_range(c, addr, left);
+		add_range(c, addr + left, n - left);
+		return;
+	}
+	if (last && addr <= last->addr + last->n + MERGE_GAP && addr / PAGE == last->addr / PAGE) {
+		n = MAX(last->addr + last->n, addr + n) - last->addr;
+		c->nbytes += n - last->n;
+		last->n = n;
+		return;
+	}
+	vec_push(&c->ranges, ((struct range){.addr = addr, .n = n, .at = c->nbytes}));
+	c->nbytes += n;
+}
+
+/* Reads ranges from the first on. Returns how many it has dealt with, or -errno when nothing may be read. */
+static int read_batch(struct check *c, size_t first)
+{
+	size_t n = MIN(c->ranges.len - first, (size_t)BATCH), done = 0;
+	struct iovec remote[BATCH] = {0}, local = {.iov_base = c->bytes + c->ranges.data[first].at};
+	ssize_t got;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct range *r = &c->ranges.data[first + i];
+
+		remote[i] = (struct iovec){(void *)(uintptr_t)(r->addr + c->t->bias), r->n};
+		local.iov_len += r->n;
+	}
+	got = process_vm_readv(c->t->pid, &local, 1, remote, n, 0);
+	if (got < 0 && errno != EFAULT)
+		return -errno;
+	for (; done < n && got >= (ssize_t)remote[done].iov_len; done++) {
+		c->ranges.data[first + done].read = true;
+		got -= (ssize_t)remote[done].iov_len;
+	}
+	return (int)(done < n ? done + 1 : done); /* it stops at what is not there: the rest comes next */
+}
+
+static int read_ranges(struct check *c)
+{
+	size_t first = 0;
+
+	c->bytes = xmalloc(c->nbytes + 1);
+	while (first < c->ranges.len) {
+		int n = read_batch(c, first);
+
+		if (n < 0)
+			return n;
+		first += (size_t)n;
+	}
+	return 0;
+}
+
+/* A byte of the process; false when it could not be read. */
+static bool byte_at(const struct check *c, uint64_t addr, unsigned char *ret)
+{
+	size_t lo = 0, hi = c->ranges.len;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct range *r = &c->ranges.data[mid];
+
+		if (addr < r->addr) {
+			hi = mid;
+		} else if (addr - r->addr >= r->n) {
+			lo = mid + 1;
+		} else {
+			*ret = c->bytes[r->at + (addr - r->addr)];
+			return r->read;
+		}
+	}
+	return false;
+}
+
+enum verdict { SAME, UNREADABLE, BREAKPOINT_THERE, DIFFERENT };
+
+/* Five bytes of nop become a call in newer kernels' uprobes. */
+static bool optimised_uprobe(const unsigned char *file, const unsigned char *now, size_t n)
+{
+	static const unsigned char nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+
+	return n >= sizeof(nop5) && !memcmp(file, nop5, sizeof(nop5)) && now[0] == 0xe8;
+}
+
+static enum verdict compare(const struct check *c, const struct code_place *p)
+{
+	const unsigned char *file = image_at(c->t->image, p->addr, p->n);
+	unsigned char now[CODE_PLACE_MAX];
+	unsigned breakpoints = 0;
+
+	for (uint32_t i = 0; i < p->n; i++)
+		if (!byte_at(c, p->addr + i, &now[i]))
+			return UNREADABLE;
+	for (uint32_t i = 0; i < p->n; i++) {
+		if (now[i] == file[i])
+			continue;
+		if (!p->strict && optimised_uprobe(file + i, now + i, p->n - i)) {
+			i += 4;
+			continue;
+		}
+		if (now[i] != BREAKPOINT || ++breakpoints > BREAKPOINTS_MAX)
+			return DIFFERENT;
+		if (i < p->strict)
+			return BREAKPOINT_THERE;
+	}
+	return SAME;
+}
+
+static void refuse(const struct check *c, const struct plant_probe *probe, const struct code_place *p, enum verdict v,
+		   struct err *err)
+{
+	static const char *const texts[] = {
+		[UNREADABLE] = "cannot be read",
+		[BREAKPOINT_THERE] = "has a breakpoint of another tool (a uprobe, a debugger)",
+		[DIFFERENT] = "is not that of the file that was analysed: it is another build, or another tool has changed it",
+	};
+
+	err_set(err, -ESTALE, "%s is not probed: the code of process %d at %#" PRIx64 " %s", probe->label, c->t->pid,
+		p->addr + c->t->bias, texts[v]);
+}
+
+/* Every probe is refused for one reason. */
+static size_t refuse_all(const struct plant_probe *probes, const struct code_place *places, size_t n, const char *why,
+			 bool *refused, struct err *errs)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t k = places[i].probe;
+
+		if (refused[k])
+			continue;
+		refused[k] = true;
+		count++;
+		err_set(errs ? &errs[k] : NULL, -ESTALE, "%s is not probed: %s", probes[k].label, why);
+	}
+	return count;
+}
+
+/* What lies in the file at least; empty where the place is in none of its segments. */
+static void clip(const struct image *img, struct code_place *p)
+{
+	uint64_t have = image_extent(img, p->addr);
+
+	p->n = (uint32_t)MIN(MIN(p->n, (uint32_t)CODE_PLACE_MAX), have);
+	p->strict = MIN(p->strict, p->n);
+}
+
+size_t code_check(const struct plant_target *t, const struct plant_probe *probes, struct code_place *places, size_t n,
+		  bool *refused, struct err *errs)
+{
+	struct check c = {.t = t};
+	size_t count = 0;
+	int r;
+
+	if (!t->image || !n)
+		return 0;
+	qsort(places, n, sizeof(*places), by_address);
+	for (size_t i = 0; i < n; i++) {
+		clip(t->image, &places[i]);
+		if (places[i].n)
+			add_range(&c, places[i].addr, places[i].n);
+	}
+	r = read_ranges(&c);
+	for (size_t i = 0; i < n && !r; i++) {
+		enum verdict v = compare(&c, &places[i]);
+		size_t k = places[i].probe;
+
+		if (v == SAME || refused[k])
+			continue;
+		refused[k] = true;
+		count++;
+		refuse(&c, &probes[k], &places[i], v, errs ? &errs[k] : NULL);
+	}
+	/* Our own view of the file follows what is written to it: only now is it known that it was the one analysed. */
+	if (!image_intact(t->image))
+		count += refuse_all(probes, places, n, "its file has changed since it was analysed", refused, errs);
+	vec_done(&c.ranges);
+	free(c.bytes);
+	return count;
+}
