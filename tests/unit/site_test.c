@@ -144,7 +144,7 @@ static void test_refusals(void **state)
 	             "no instruction at the entry");
 	/* mov r14, fs:[-8] */
 	refuse_entry(CODE(0x64, 0x4c, 0x8b, 0x34, 0x25, 0xf8, 0xff, 0xff, 0xff, 0xc3), 0, -ENOTSUP,
-	             "ABI0 wrapper");
+	             "a stub with its arguments in memory (ABI0)");
 }
 
 static void check_returns(const unsigned char *p, size_t n, int code, size_t count,
