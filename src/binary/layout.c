@@ -47,8 +47,10 @@ static int read_offsets(struct binary *b, const struct type *t, const char *type
 {
 	struct type_field f;
 
-	if (!t && binary_check_runtime(b, err) < 0)
-		return err_prefix(err, "the runtime's %s", type_name);
+	if (!t && binary_check_runtime(b, err) < 0) {
+		err_prefix(err, "the runtime's %s", type_name);
+		return -ENODATA;
+	}
 	if (!t || t->kind != KIND_STRUCT)
 		return err_set(err, -ENODATA, "%s does not describe the runtime's %s", b->name,
 			       type_name);
