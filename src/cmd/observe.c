@@ -16,6 +16,7 @@
 #include "cmd/refusals.h"
 #include "target/exec.h"
 #include "target/foreign.h"
+#include "target/hold.h"
 
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
 #define LAST_DRAINS 64
@@ -302,13 +303,14 @@ int observer_attach(struct observer *ob, int pid, struct err *err)
 	return r;
 }
 
-static void try_attach(struct observer *ob, int pid, bool explain)
+static int try_attach(struct observer *ob, int pid, bool explain)
 {
 	struct err err = {0};
 	int r = observer_attach(ob, pid, &err);
 
 	if (r < 0 && r != -EALREADY && r != -ESRCH && explain)
 		ob->ops->note(ob->arg, "%s", err.text);
+	return r;
 }
 
 static void scan(struct observer *ob, bool explain)
@@ -323,21 +325,38 @@ static void scan(struct observer *ob, bool explain)
 
 /* ---- what processes execute ---- */
 
-static void on_exec(void *arg, int pid, uint64_t at_ns)
+/* What executes is held until its probes are in place, unless the planter itself has to hold it by the same means. */
+static void enter_at_exec(struct observer *ob, struct observed *old, struct process *p, uint64_t since_ns)
+{
+	struct hold hold;
+	bool held = !ob->planting->traces && hold_process(p->pid, &hold);
+
+	if (old && old->process.start_ticks == p->start_ticks)
+		become(ob, old, p, since_ns);
+	else if (try_attach(ob, p->pid, ob->query->descendants_of == 0) == -ESRCH)
+		ob->too_short++;
+	if (held)
+		hold_release(&hold);
+}
+
+static void on_exec(void *arg, const struct exec_event *e)
 {
 	struct observer *ob = arg;
-	struct observed *old = map_get(&ob->processes, (uint64_t)pid);
+	int pid = (int)e->pid;
+	struct observed *old = map_get(&ob->processes, e->pid);
 	uint64_t since_ns = clock_monotonic_ns();
 	struct process p;
 
-	if (pid == getpid() || (old && at_ns < old->since_ns))
+	if (pid == getpid() || (old && e->monotonic_ns < old->since_ns))
 		return;
-	if (process_read(ob->procfs, pid, &p, NULL) < 0)
-		return; /* gone already, or in a PID namespace above ours: the rescan finds it */
-	if (old && old->process.start_ticks == p.start_ticks)
-		become(ob, old, &p, since_ns);
-	else if (ob->query && (old || target_matches(ob->procfs, ob->query, &p)))
-		try_attach(ob, pid, ob->query->descendants_of == 0);
+	/* Gone already, or in a PID namespace above ours: the rescan finds it. */
+	if (process_read(ob->procfs, pid, &p, NULL) < 0) {
+		ob->too_short += ob->query && !ob->query->descendants_of && target_matches_name(ob->query, e->name);
+		return;
+	}
+	if ((old && old->process.start_ticks == p.start_ticks) ||
+	    (ob->query && (old || target_matches(ob->procfs, ob->query, &p))))
+		enter_at_exec(ob, old, &p, since_ns);
 	process_done(&p);
 }
 
@@ -370,6 +389,7 @@ static void on_look(void *arg, uint32_t events)
 	pid_vec pids = {0};
 
 	(void)events;
+	hold_release_late();
 	for (size_t pos = 0; (o = observer_next(ob, &pos));)
 		vec_push(&pids, o->process.pid);
 	for (size_t i = 0; i < pids.len; i++)
@@ -430,6 +450,10 @@ void observer_leave_all(struct observer *ob)
 	VEC(struct plant *) plants = {0};
 	struct observed *o;
 
+	if (ob->too_short)
+		ob->ops->note(ob->arg, "%u %s that matched ended before %s probes were in place, and nothing is known of %s",
+			      ob->too_short, ob->too_short == 1 ? "program" : "programs", ob->too_short == 1 ? "its" : "their",
+			      ob->too_short == 1 ? "it" : "them");
 	for (size_t pos = 0; (o = observer_next(ob, &pos));) {
 		for (size_t i = 0; o->plants && i < o->subject->nprobes; i++)
 			vec_push(&plants, o->plants[i]);

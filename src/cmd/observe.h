@@ -64,6 +64,7 @@ struct observer {
 	void (*idle)(void *arg);           /* the last observed process has gone; NULL ok */
 	void *idle_arg;
 	unsigned planted, refused, entered;/* probes; processes so far */
+	unsigned too_short;                /* programs that matched and ended before their probes were in place */
 
 	/* its own */
 	struct map subjects;               /* key → struct subject */

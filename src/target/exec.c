@@ -13,32 +13,34 @@
 
 #include "base/macro.h"
 
+_Static_assert(sizeof(struct exec_event) == 32, "the program below writes it");
+
 struct exec_watch {
 	int map, prog, link;
 	struct ring_buffer *ring;
-	void (*fn)(void *arg, int pid, uint64_t monotonic_ns);
+	void (*fn)(void *arg, const struct exec_event *e);
 	void *arg;
-};
-
-struct exec_record {
-	uint64_t pid, monotonic_ns;
 };
 
 static int load_program(int map)
 {
 	const struct bpf_insn insns[] = {
-		/* record at fp - 16: bpf_get_current_pid_tgid() >> 32, bpf_ktime_get_ns() */
+		/* struct exec_event at fp - 32: bpf_get_current_pid_tgid() >> 32, bpf_ktime_get_ns(), the name */
 		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_current_pid_tgid},
 		{.code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = BPF_REG_0, .imm = 32},
-		{.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0, .off = -16},
+		{.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0, .off = -32},
 		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ktime_get_ns},
-		{.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0, .off = -8},
-		/* bpf_ringbuf_output(map, fp - 16, 16, 0) */
+		{.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_0, .off = -24},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_1, .src_reg = BPF_REG_10},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_1, .imm = -16},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = 16},
+		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_get_current_comm},
+		/* bpf_ringbuf_output(map, fp - 32, 32, 0) */
 		{.code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = BPF_REG_1, .src_reg = BPF_PSEUDO_MAP_FD, .imm = map},
 		{0},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_2, .src_reg = BPF_REG_10},
-		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = -(int)sizeof(struct exec_record)},
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = sizeof(struct exec_record)},
+		{.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = BPF_REG_2, .imm = -(int)sizeof(struct exec_event)},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3, .imm = sizeof(struct exec_event)},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_4, .imm = 0},
 		{.code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_ringbuf_output},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
@@ -52,11 +54,12 @@ static int load_program(int map)
 static int on_record(void *ctx, void *data, size_t size)
 {
 	struct exec_watch *w = ctx;
-	struct exec_record r;
+	struct exec_event e;
 
-	if (size >= sizeof(r)) {
-		memcpy(&r, data, sizeof(r));
-		w->fn(w->arg, (int)r.pid, r.monotonic_ns);
+	if (size >= sizeof(e)) {
+		memcpy(&e, data, sizeof(e));
+		e.name[sizeof(e.name) - 1] = 0;
+		w->fn(w->arg, &e);
 	}
 	return 0;
 }
@@ -104,7 +107,7 @@ int exec_watch_fd(struct exec_watch *w)
 	return ring_buffer__epoll_fd(w->ring);
 }
 
-void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, int pid, uint64_t monotonic_ns), void *arg)
+void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, const struct exec_event *e), void *arg)
 {
 	w->fn = fn;
 	w->arg = arg;

@@ -12,7 +12,11 @@ struct exec_watch;
 int exec_watch_new(struct exec_watch **ret, struct err *err);
 void exec_watch_free(struct exec_watch *w);
 int exec_watch_fd(struct exec_watch *w); /* readable when an exec happened */
-/* Calls fn with the PID (in the initial PID namespace) of each process that executed something, and when it did. */
-void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, int pid, uint64_t monotonic_ns), void *arg);
+struct exec_event {
+	uint64_t pid; /* in the initial PID namespace */
+	uint64_t monotonic_ns;
+	char name[16]; /* what it executed, cut to 15 bytes */
+};
+void exec_watch_drain(struct exec_watch *w, void (*fn)(void *arg, const struct exec_event *e), void *arg);
 
 #endif

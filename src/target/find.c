@@ -22,6 +22,14 @@ static bool glob_matches(const struct target_query *q, const struct process *p)
 	return false;
 }
 
+bool target_matches_name(const struct target_query *q, const char *name)
+{
+	for (size_t i = 0; i < q->nglobs; i++)
+		if (!strchr(q->globs[i], '/') && fnmatch(q->globs[i], name, 0) == 0)
+			return true;
+	return false;
+}
+
 /* Inodes of the sockets listening on one of the ports (state 0A in /proc/net/tcp). */
 static void listening_inodes(const char *procfs, int pid, const char *table, const struct target_query *q,
 			     struct buf *inodes)

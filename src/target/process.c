@@ -66,16 +66,19 @@ uint64_t process_cpu_ns(const char *procfs, int pid)
 	return (user + system) * (UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
-bool process_descends(const char *procfs, int pid, int ancestor)
+int process_parent(const char *procfs, int pid)
 {
 	uint64_t parent;
 
+	return stat_field(procfs, pid, 4, &parent) ? (int)parent : 0;
+}
+
+bool process_descends(const char *procfs, int pid, int ancestor)
+{
 	for (int i = 0; i < 64 && pid > 1; i++) {
 		if (pid == ancestor)
 			return true;
-		if (!stat_field(procfs, pid, 4, &parent))
-			return false;
-		pid = (int)parent;
+		pid = process_parent(procfs, pid);
 	}
 	return false;
 }

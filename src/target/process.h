@@ -49,6 +49,7 @@ int process_bias(const char *procfs, const struct process *p, const struct image
 uint64_t process_start_ticks(const char *procfs, int pid);
 /* CPU time that the process has used, user and system, to the clock tick; 0 when gone. */
 uint64_t process_cpu_ns(const char *procfs, int pid);
+int process_parent(const char *procfs, int pid); /* 0 when gone */
 /* Whether pid is ancestor or one of its descendants. */
 bool process_descends(const char *procfs, int pid, int ancestor);
 
