@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import time
 import urllib.request
 
-from common import CACHE, Child, EARSHOT, Failed, QUICK, WORK, median, memory_kib
+from common import CACHE, Child, EARSHOT, Failed, HERE, QUICK, WORK, median, memory_kib
 
 RUNS = 3 if QUICK else 7
 
@@ -102,7 +103,8 @@ def one(server, url):
         took = requests.stop()
         e.stop(signal.SIGINT)
     live = json.loads(line)["start_unix_ns"] / 1e9 - e.started
-    return at - e.started - took, live, memory, " ".join(e.command)
+    planted = sum(int(n) for n in re.findall(r"(\d+) probes? planted", e.said()))
+    return at - e.started - took, live, memory, " ".join(e.command), max(planted, 1)
 
 
 def inspect_seconds(binary):
@@ -114,12 +116,31 @@ def inspect_seconds(binary):
     return time.time() - before
 
 
+def code_check_seconds(pid, sites):
+    """For so many sites, read for the first time and compared; the least of a few programs, see code_check.c."""
+    build = os.path.dirname(EARSHOT)
+    tool = f"{WORK}/code_check"
+    if not os.path.exists(tool):
+        r = subprocess.run(["gcc", "-O2", f"-I{HERE}/../src", "-D_GNU_SOURCE", "-o", tool, f"{HERE}/code_check.c",
+                            f"{build}/libearshot.a", "-ldw", "-lelf", "-lZydis"], stderr=subprocess.PIPE, text=True)
+        if r.returncode:
+            raise Failed(f"bench/code_check.c does not build: {r.stderr.strip()}")
+    lines = [subprocess.run([tool, str(pid), str(sites)], check=True, stdout=subprocess.PIPE, text=True).stdout
+             for _ in range(RUNS)]
+    found = [re.match(r"(\d+) sites, (\d+) refused, ([0-9.]+) us the first time", line) for line in lines]
+    if not all(found) or any(int(f[2]) for f in found):
+        raise Failed(f"the code of a program that nobody has changed differs from its file: {lines}")
+    return median(float(f[3]) for f in found) / 1e6
+
+
 def measure():
     binary, server, url = largest()
     mb = os.path.getsize(binary) / 1e6
     goal = 0.3 * max(mb, 100) / 100
     try:
         runs = [one(server, url) for _ in range(RUNS)]
+        planted = runs[0][4]
+        checks = code_check_seconds(server.pid, planted)
     finally:
         server.kill()
         server.wait()
@@ -133,6 +154,8 @@ def measure():
             (f"start to first event ({name})", f"{first:.3f} s", f"probes live after {live:.3f} s", "",
              (f"≤ {goal:.1f} s", first <= goal)),
             (f"analysis alone: inspect ({name})", f"{offline:.3f} s", "", "", None),
+            (f"code compared before planting ({name})", f"{checks * 1e3:.3f} ms",
+             f"{100 * checks / live:.2f} % of the start", "", ("< 5 %", checks < 0.05 * live)),
             (f"memory of earshot ({name})", f"peak {peak:.1f} MiB", f"steady {steady:.1f} MiB ({anon:.1f} anonymous)",
              "", ("≤ 40, 15 MiB", peak <= 40 and steady <= 15)),
         ],

@@ -50,12 +50,13 @@ static void on_bus(int sig, siginfo_t *info, void *context)
 
 static void guard(struct mapping *m)
 {
-	static bool installed;
-	struct sigaction sa = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	const struct sigaction ours = {.sa_sigaction = on_bus, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction now;
 
-	if (!installed)
-		sigaction(SIGBUS, &sa, &former);
-	installed = true;
+	if (sigaction(SIGBUS, NULL, &now) == 0 && now.sa_sigaction != on_bus) {
+		former = now;
+		sigaction(SIGBUS, &ours, NULL);
+	}
 	m->next = mappings;
 	mappings = m;
 }

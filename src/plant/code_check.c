@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/vec.h"
-#include "binary/image.h"
+#include "binary/binary.h"
 
 #define BREAKPOINT 0xcc
 #define BREAKPOINTS_MAX 2  /* in one place; what looks like more of them is other code, or the padding between functions */
@@ -98,8 +98,7 @@ static int read_ranges(struct check *c)
 	return 0;
 }
 
-/* A byte of the process; false when it could not be read. */
-static bool byte_at(const struct check *c, uint64_t addr, unsigned char *ret)
+static const struct range *range_at(const struct check *c, uint64_t addr)
 {
 	size_t lo = 0, hi = c->ranges.len;
 
@@ -107,16 +106,31 @@ static bool byte_at(const struct check *c, uint64_t addr, unsigned char *ret)
 		size_t mid = lo + (hi - lo) / 2;
 		const struct range *r = &c->ranges.data[mid];
 
-		if (addr < r->addr) {
+		if (addr < r->addr)
 			hi = mid;
-		} else if (addr - r->addr >= r->n) {
+		else if (addr - r->addr >= r->n)
 			lo = mid + 1;
-		} else {
-			*ret = c->bytes[r->at + (addr - r->addr)];
-			return r->read;
-		}
+		else
+			return r;
 	}
-	return false;
+	return NULL;
+}
+
+/* Bytes of the process; false when not all could be read. */
+static bool bytes_at(const struct check *c, uint64_t addr, size_t n, unsigned char *ret)
+{
+	while (n) {
+		const struct range *r = range_at(c, addr);
+		size_t part = r ? MIN(n, r->n - (addr - r->addr)) : 0;
+
+		if (!r || !r->read)
+			return false;
+		memcpy(ret, c->bytes + r->at + (addr - r->addr), part);
+		addr += part;
+		ret += part;
+		n -= part;
+	}
+	return true;
 }
 
 enum verdict { SAME, UNREADABLE, BREAKPOINT_THERE, DIFFERENT };
@@ -135,9 +149,10 @@ static enum verdict compare(const struct check *c, const struct code_place *p)
 	unsigned char now[CODE_PLACE_MAX];
 	unsigned breakpoints = 0;
 
-	for (uint32_t i = 0; i < p->n; i++)
-		if (!byte_at(c, p->addr + i, &now[i]))
-			return UNREADABLE;
+	if (!bytes_at(c, p->addr, p->n, now))
+		return UNREADABLE;
+	if (!memcmp(now, file, p->n))
+		return SAME;
 	for (uint32_t i = 0; i < p->n; i++) {
 		if (now[i] == file[i])
 			continue;
@@ -224,5 +239,27 @@ size_t code_check(const struct plant_target *t, const struct plant_probe *probes
 		count += refuse_all(probes, places, n, "its file has changed since it was analysed", refused, errs);
 	vec_done(&c.ranges);
 	free(c.bytes);
+	return count;
+}
+
+/* The bytes from an entry's site on, and those up to a RET: both within the function, as a rule. */
+static struct code_place place_of(const struct site *s, size_t probe)
+{
+	uint64_t back = s->kind == SITE_RETURN ? CODE_PLACE_BYTES - 1 : 0;
+
+	return (struct code_place){.addr = s->addr - back, .n = CODE_PLACE_BYTES, .probe = probe};
+}
+
+size_t code_check_sites(const struct plant_target *t, const struct plant_probe *probes, size_t n, bool *refused,
+			struct err *errs)
+{
+	VEC(struct code_place) places = {0};
+	size_t count;
+
+	for (size_t i = 0; i < n && t->image; i++)
+		for (size_t k = 0; k < probes[i].nsites; k++)
+			vec_push(&places, place_of(&probes[i].sites[k], i));
+	count = code_check(t, probes, places.data, places.len, refused, errs);
+	vec_done(&places);
 	return count;
 }

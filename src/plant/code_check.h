@@ -26,5 +26,8 @@ struct code_place {
  */
 size_t code_check(const struct plant_target *t, const struct plant_probe *probes, struct code_place *places, size_t n,
 		  bool *refused, struct err *errs);
+/* The same at all sites of n probes, where breakpoints may be anybody's. */
+size_t code_check_sites(const struct plant_target *t, const struct plant_probe *probes, size_t n, bool *refused,
+			struct err *errs);
 
 #endif

@@ -286,26 +286,6 @@ static int sort_out(struct planting_job *job, size_t n, struct plant **plants, s
 	return planted;
 }
 
-/* The bytes from an entry's site on, and those up to a RET: both within the function, as a rule. */
-static struct code_place place_of(const struct site *s, size_t probe)
-{
-	uint64_t back = s->kind == SITE_RETURN ? CODE_PLACE_BYTES - 1 : 0;
-
-	return (struct code_place){.addr = s->addr - back, .n = CODE_PLACE_BYTES, .probe = probe};
-}
-
-static void check_code(const struct plant_target *t, const struct plant_probe *probes, size_t n, bool *refused,
-		       struct err *errs)
-{
-	VEC(struct code_place) places = {0};
-
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < probes[i].nsites; k++)
-			vec_push(&places, place_of(&probes[i].sites[k], i));
-	code_check(t, probes, places.data, places.len, refused, errs);
-	vec_done(&places);
-}
-
 static int uprobe_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 			size_t n, struct plant **ret, struct err *errs)
 {
@@ -313,7 +293,7 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 	struct planting_job job = {.p = p, .t = t};
 	int r;
 
-	check_code(t, probes, n, refused, errs);
+	code_check_sites(t, probes, n, refused, errs);
 
 	for (size_t i = 0; i < n; i++)
 		traced_know(p->traced, &probes[i], t->binary_key);
