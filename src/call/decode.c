@@ -180,6 +180,11 @@ static void add_stack(struct decoding *c, struct call_record *r)
 	r->stack_cut = c->entry->slots[slot].status == SLOT_CUT;
 }
 
+static uint64_t since(const struct event *entry, uint64_t end_ns)
+{
+	return end_ns > entry->head->time_ns ? end_ns - entry->head->time_ns : 0;
+}
+
 /* The call of a sample's records, which were found to belong together. */
 static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
 		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
@@ -193,7 +198,7 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		.end = end,
 		.start_ns = h->time_ns,
 		.start_unix_ns = to_wall_clock(d, h->time_ns),
-		.duration_ns = end != CALL_POINT && end_ns > h->time_ns ? end_ns - h->time_ns : 0,
+		.duration_ns = end != CALL_POINT ? since(entry, end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,
 	};
@@ -219,8 +224,9 @@ static bool decode_end(struct call_decoder *d, const struct event *end, const st
 		return false;
 	if (returned && probe_of(d, end) != probe) /* an unwinding has a program of its own */
 		return false;
-	emit(d, probe, process, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
-	     end->head->time_ns);
+	if (returned || plan_ending_holds(probe->plan, &probe->plan->panicked, call, since(call, end->head->time_ns)))
+		emit(d, probe, process, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
+		     end->head->time_ns);
 	return true;
 }
 
@@ -260,7 +266,8 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		d->losses.count[LOSS_BAD_RECORD]++;
 		return;
 	}
-	if (probe->plan->prints) /* else it was kept for the sake of aggregates */
+	if (probe->plan->prints && /* else it was kept for the sake of aggregates */
+	    plan_ending_holds(probe->plan, &probe->plan->open, &e[0], since(&e[0], now_ns)))
 		emit(d, probe, process, &e[0], NULL, open_end, now_ns);
 }
 
