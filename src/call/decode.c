@@ -105,11 +105,6 @@ static struct value_context context_of(const struct call_decoder *d, const struc
 				      .arena = arena, .texts = d->options.texts};
 }
 
-static bool memory_failed(const struct event_slot *s)
-{
-	return s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
-}
-
 static struct value_node text_value(const char *text)
 {
 	return (struct value_node){.form = FORM_TEXT, .text = text, .len = strlen(text)};
@@ -146,8 +141,8 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 		return unreadable(shown->why ? shown->why : "it could not be captured");
 	if ((size_t)shown->slot >= program->nslots || shown->slot >= e->head->slots)
 		return unreadable("it is not in the record");
-	c->d->losses.count[LOSS_VALUE_UNREADABLE] += memory_failed(&e->slots[shown->slot]);
 	value_from_slot(&context, e, (size_t)shown->slot, &program->slots[shown->slot], shown, &v);
+	c->d->losses.count[LOSS_VALUE_UNREADABLE] += value_lost(&v);
 	return shown->instantiated && v.form == FORM_INTERFACE && v.nchildren == 1 ? v.children[0] : v;
 }
 

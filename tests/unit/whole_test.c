@@ -292,15 +292,15 @@ static void test_cut(void **state)
 	assert_string_equal(shown(w, &e, 1), "\"a long t\"…+3");
 	w->in.room = 16 + 24 + 16 + 16; /* for two elements */
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "[5 6 …+98]");
+	assert_string_equal(shown(w, &e, 0), "[5 6 …+98 <unreadable: no room in the record>]");
 	w->in.room = 16 + 24;
 	run(w, &e);
 	assert_int_equal(e.head->missed, 1);
-	assert_string_equal(shown(w, &e, 0), "<unreadable: the record was full>");
+	assert_string_equal(shown(w, &e, 0), "[…+100 <unreadable: the record was full>]");
 	w->in.room = 0;
 	w->in.regs[GPR_RAX] = 0x1000;
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "<unreadable: unreadable memory>");
+	assert_string_equal(shown(w, &e, 0), "[…+100 <unreadable: unreadable memory>]");
 	world_free(w);
 }
 
@@ -327,7 +327,7 @@ static void test_literal(void **state)
 	assert_null(strstr(shown(w, &e, 0), "unreadable"));
 	w->in.regs[GPR_RAX] = 0x10;
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "<unreadable: not captured>");
+	assert_string_equal(shown(w, &e, 0), "…+4 <unreadable: unreadable memory>");
 	world_free(w);
 }
 
