@@ -127,7 +127,7 @@ static void gen_image_copy(struct gen *g, const struct ir_insn *i)
 	const struct pieces p = {.dst = R9, .dst_off = CHUNK_HEAD + (int)i->at, .size = R8, .max = (unsigned)i->imm,
 				 .addr = FP, .addr_off = gen_reg_off(g, i->a), .pages = SCRATCH_WALK(status)};
 	struct emit *e = g->e;
-	int read = emit_label_new(e);
+	int read = emit_label_new(e), none = emit_label_new(e);
 
 	emit_alu(e, BPF_MOV, R9, R1);
 	emit_alu_imm(e, BPF_ADD, R1, p.dst_off);
@@ -143,9 +143,14 @@ static void gen_image_copy(struct gen *g, const struct ir_insn *i)
 	emit_alu_imm(e, BPF_MOV, R8, (int32_t)i->imm);
 	emit_load(e, 1, R1, R9, CHUNK(status));
 	store_walk(g, SCRATCH_WALK(status), R1);
-	gen_read_pieces(g, &p, gen_fail(g, SLOT_UNREADABLE));
+	gen_read_pieces(g, &p, none);
 	load_walk(g, R1, SCRATCH_WALK(status));
 	emit_store(e, 1, R9, CHUNK(status), R1);
+	emit_jump(e, read);
+	emit_label(e, none); /* nobody may take its zeros for what is there */
+	load_walk(g, R1, SCRATCH_WALK(status));
+	emit_store(e, 1, R9, CHUNK(status), R1);
+	emit_jump(e, gen_fail(g, SLOT_UNREADABLE));
 	emit_label(e, read);
 }
 
