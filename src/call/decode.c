@@ -291,6 +291,8 @@ static struct value_node slot_key(const struct value_context *context, const str
 	size_t n = k->bytes ? MIN(k->len, sizeof(r->bytes)) : 0;
 	struct value_node v;
 
+	if (k->status == SLOT_NOT_RESIDENT) /* all such keys are one: what could be read is not told apart */
+		return unreadable(slot_status_text(SLOT_UNREADABLE));
 	r->head = (struct event_header){.size = sizeof(*r), .version = EVENT_VERSION, .kind = EVENT_POINT, .slots = 1};
 	r->slot = (struct event_slot){.status = k->status, .value = k->word};
 	if (what->kind == VALUE_STRING || what->kind == VALUE_STACK) {

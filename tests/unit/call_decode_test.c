@@ -296,6 +296,11 @@ static void groups(void **state)
 		buf_char(&got, ' ');
 	}
 	expect("main.g \"alice\"… 4711 3 ");
+	buf_reset(&got);
+	g.keys[0] = (struct plant_key){.status = SLOT_NOT_RESIDENT};
+	assert_true(call_decoder_group(decoder, &g, &arena, &ret));
+	value_print(&ret.keys[1], &got);
+	expect("<unreadable memory>");
 	assert_ptr_equal(ret.plan, &counting);
 	assert_ptr_equal(ret.aggregate, &aggregate);
 	assert_ptr_equal(ret.process, &process);

@@ -27,7 +27,10 @@ var (
 )
 
 //go:noinline
-func Map(round int, m map[string]pair) int { return len(m) + round }
+func Map(round int, m map[string]pair) int { return same(len(m)) + round }
+
+//go:noinline
+func same(n int) int { return n }
 
 //go:noinline
 func Slice(n int, s []int64) int { return len(s) + n }
