@@ -114,7 +114,9 @@ static void json_map_key(struct json *j, const struct value_node *key)
 
 	while (key->form == FORM_INTERFACE && key->nchildren)
 		key = key->children;
-	if (key->form == FORM_STRING) {
+	if (key->form == FORM_STRING && key->why && !key->len) {
+		buf_printf(&text, "<unreadable: %s>", key->why);
+	} else if (key->form == FORM_STRING) {
 		buf_append(&text, key->text, key->len);
 		if (key->cut)
 			buf_str(&text, "…");
