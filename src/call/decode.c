@@ -105,11 +105,6 @@ static struct value_context context_of(const struct call_decoder *d, const struc
 				      .arena = arena, .texts = d->options.texts};
 }
 
-static bool memory_failed(const struct event_slot *s)
-{
-	return s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
-}
-
 static struct value_node text_value(const char *text)
 {
 	return (struct value_node){.form = FORM_TEXT, .text = text, .len = strlen(text)};
@@ -146,8 +141,8 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 		return unreadable(shown->why ? shown->why : "it could not be captured");
 	if ((size_t)shown->slot >= program->nslots || shown->slot >= e->head->slots)
 		return unreadable("it is not in the record");
-	c->d->losses.count[LOSS_VALUE_UNREADABLE] += memory_failed(&e->slots[shown->slot]);
 	value_from_slot(&context, e, (size_t)shown->slot, &program->slots[shown->slot], shown, &v);
+	c->d->losses.count[LOSS_VALUE_UNREADABLE] += value_lost(&v);
 	return shown->instantiated && v.form == FORM_INTERFACE && v.nchildren == 1 ? v.children[0] : v;
 }
 
@@ -180,6 +175,11 @@ static void add_stack(struct decoding *c, struct call_record *r)
 	r->stack_cut = c->entry->slots[slot].status == SLOT_CUT;
 }
 
+static uint64_t since(const struct event *entry, uint64_t end_ns)
+{
+	return end_ns > entry->head->time_ns ? end_ns - entry->head->time_ns : 0;
+}
+
 /* The call of a sample's records, which were found to belong together. */
 static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
 		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
@@ -193,7 +193,7 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		.end = end,
 		.start_ns = h->time_ns,
 		.start_unix_ns = to_wall_clock(d, h->time_ns),
-		.duration_ns = end != CALL_POINT && end_ns > h->time_ns ? end_ns - h->time_ns : 0,
+		.duration_ns = end != CALL_POINT ? since(entry, end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,
 	};
@@ -219,8 +219,9 @@ static bool decode_end(struct call_decoder *d, const struct event *end, const st
 		return false;
 	if (returned && probe_of(d, end) != probe) /* an unwinding has a program of its own */
 		return false;
-	emit(d, probe, process, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
-	     end->head->time_ns);
+	if (returned || plan_ending_holds(probe->plan, &probe->plan->panicked, call, since(call, end->head->time_ns)))
+		emit(d, probe, process, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
+		     end->head->time_ns);
 	return true;
 }
 
@@ -260,7 +261,8 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		d->losses.count[LOSS_BAD_RECORD]++;
 		return;
 	}
-	if (probe->plan->prints) /* else it was kept for the sake of aggregates */
+	if (probe->plan->prints && /* else it was kept for the sake of aggregates */
+	    plan_ending_holds(probe->plan, &probe->plan->open, &e[0], since(&e[0], now_ns)))
 		emit(d, probe, process, &e[0], NULL, open_end, now_ns);
 }
 
@@ -289,6 +291,8 @@ static struct value_node slot_key(const struct value_context *context, const str
 	size_t n = k->bytes ? MIN(k->len, sizeof(r->bytes)) : 0;
 	struct value_node v;
 
+	if (k->status == SLOT_NOT_RESIDENT) /* all such keys are one: what could be read is not told apart */
+		return unreadable(slot_status_text(SLOT_UNREADABLE));
 	r->head = (struct event_header){.size = sizeof(*r), .version = EVENT_VERSION, .kind = EVENT_POINT, .slots = 1};
 	r->slot = (struct event_slot){.status = k->status, .value = k->word};
 	if (what->kind == VALUE_STRING || what->kind == VALUE_STACK) {

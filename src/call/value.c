@@ -100,6 +100,23 @@ static void read_type(struct reader *r, uint64_t word, struct value_node *ret)
 		ret->text = t ? t->name : arena_printf(r->c->arena, "0x%" PRIx64, word);
 }
 
+/* Not all of it could be read where the probe fired; the file may have it. */
+static void read_part(struct reader *r, size_t slot, enum value_form form, struct value_node *ret)
+{
+	uint64_t addr;
+	size_t n;
+	const char *bytes = event_part(r->e, slot, &n, &addr);
+
+	value_string(r, addr, r->e->slots[slot].len, form, ret);
+	if (!ret->why)
+		return;
+	value_left_out(r, FOUND_UNREADABLE, ret);
+	if (n > ret->len) {
+		ret->text = arena_strndup(r->c->arena, bytes, n);
+		ret->len = n;
+	}
+}
+
 static void read_text(struct reader *r, size_t slot, const struct ir_slot *what, struct value_node *ret)
 {
 	const struct event_slot *s = &r->e->slots[slot];
@@ -108,7 +125,7 @@ static void read_text(struct reader *r, size_t slot, const struct ir_slot *what,
 	size_t len = 0;
 
 	if (s->status == SLOT_NOT_RESIDENT) {
-		value_string(r, s->value, s->len, form, ret);
+		read_part(r, slot, form, ret);
 		return;
 	}
 	bytes = event_bytes(r->e, slot, &len);
@@ -136,7 +153,8 @@ static void read_image(struct reader *r, const struct event_slot *s, const struc
 		value_unreadable(ret, "not captured");
 		return;
 	}
-	value_read(r, what->type, (struct window){event_chunk_bytes(c), c->len, 0, c->depth}, ret);
+	value_read(r, what->type,
+		   (struct window){.p = event_chunk_bytes(c), .n = c->len, .depth = c->depth, .chunk = c}, ret);
 }
 
 static bool is_there(enum slot_status s, enum value_kind kind)
@@ -150,6 +168,7 @@ static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what,
 
 	if (!is_there(s->status, what->kind)) {
 		value_unreadable(ret, slot_status_text(s->status));
+		ret->lost = s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
 		return;
 	}
 	switch (what->kind) {
@@ -172,6 +191,15 @@ static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what,
 		read_word(r, s, what, ret);
 		break;
 	}
+}
+
+uint64_t value_lost(const struct value_node *v)
+{
+	uint64_t n = v->lost;
+
+	for (size_t i = 0; i < v->nchildren; i++)
+		n += value_lost(&v->children[i]);
+	return n;
 }
 
 void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,

@@ -38,6 +38,8 @@ struct value_node {
 	const char *name;          /* of a field; NULL otherwise */
 	const char *type_name;     /* of structs, interfaces, named types; or NULL */
 	bool cut;                  /* there is more than is here */
+	bool lost;                 /* memory could not be read: it is FORM_UNREADABLE, or why says so */
+	const char *why;           /* of what is cut: why it is not here; NULL: no more was wanted */
 	uint8_t bits;
 	uint64_t u;
 	int64_t i;
@@ -61,6 +63,9 @@ struct value_context {
 /* Never fails: what cannot be read is FORM_UNREADABLE with the reason. */
 void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
 		     const struct shown *shown /* or NULL */, struct value_node *ret);
+
+/* How many parts of the value are missing because memory could not be read: as many as say so when it is shown. */
+uint64_t value_lost(const struct value_node *v);
 
 /* As Go people write it: {Name:"alice" Age:3}, [1 2 3], map[a:1], &{…}, 1.5s. One line, no control characters. */
 void value_print(const struct value_node *v, struct buf *out);

@@ -10,7 +10,8 @@
 #include "call/value_texts.h"
 
 /* The descriptor's run-time address; 0 with *ret_why when it was not captured. */
-static uint64_t type_word(const struct reader *r, const struct type *t, uint64_t first, const char **ret_why)
+static uint64_t type_word(const struct reader *r, const struct type *t, uint64_t first, enum found *ret_itab,
+			  const char **ret_why)
 {
 	const struct shape_table *table = r->c->shapes;
 	struct window itab;
@@ -18,12 +19,16 @@ static uint64_t type_word(const struct reader *r, const struct type *t, uint64_t
 	uint64_t word = 0;
 	enum found f;
 
+	*ret_itab = FOUND;
 	*ret_why = "the binary does not say what kind of interface it is";
 	if (t->source == TYPE_FROM_DWARF)
 		return 0;
 	if (!type_method_count(r->c->binary, t))
 		return first;
 	f = table ? memory_find(r, first, shape_find(table, NULL, SHAPE_ITAB), &itab) : FOUND_NOT;
+	if (f == FOUND && window_lost(itab, table->itab_type_off, 8))
+		f = FOUND_UNREADABLE;
+	*ret_itab = f;
 	*ret_why = memory_why(r, f);
 	if (f == FOUND)
 		return window_word(itab, table->itab_type_off);
@@ -107,7 +112,7 @@ static bool error_text(struct reader *r, const struct type *t, const struct valu
 	}
 	pattern = t->named ? value_texts_find(r->c->texts, t->name) : NULL;
 	field = pattern ? child_named(v, pattern) : NULL;
-	if (field && field->form == FORM_STRING) {
+	if (field && field->form == FORM_STRING && (field->len || !field->why)) {
 		*ret = *field;
 		return true;
 	}
@@ -135,14 +140,17 @@ static void make_error(struct reader *r, const struct type *held, const struct v
 	ret->len = text.len;
 	ret->full_len = text.full_len;
 	ret->cut = text.cut;
+	ret->why = text.why;
+	ret->lost = text.lost;
 	ret->nchildren = 0;
 }
 
 /* ---- interfaces ---- */
 
-static void read_held(struct reader *r, const struct type *t, uint64_t rtype, struct window w, struct value_node *ret)
+/* itab: how that was found, without which the planter does not know what the data are. */
+static void read_held(struct reader *r, const struct type *t, enum found itab, struct window w, struct value_node *ret)
 {
-	const struct shape_dynamic *d = r->c->shapes ? shape_dynamic_find(r->c->shapes, rtype) : NULL;
+	const struct shape_dynamic *d = r->c->shapes ? shape_dynamic_find(r->c->shapes, t->rtype) : NULL;
 	uint64_t data = window_word(w, 8);
 	struct window target = {.root = NOT_IN_ROOT};
 	enum found f;
@@ -161,7 +169,7 @@ static void read_held(struct reader *r, const struct type *t, uint64_t rtype, st
 	if (f == FOUND)
 		value_read(r, t, target, ret);
 	else
-		value_unreadable(ret, memory_why(r, f));
+		value_missing(r, f == FOUND_NOT && itab == FOUND_UNREADABLE ? itab : f, ret);
 }
 
 void value_read_interface(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
@@ -169,14 +177,16 @@ void value_read_interface(struct reader *r, const struct type *t, struct window 
 	uint64_t first = window_word(w, 0), word;
 	const struct type *held;
 	struct value_node *c;
+	enum found itab;
 	const char *why;
 
 	ret->form = FORM_NIL;
 	if (!first)
 		return;
-	word = type_word(r, t, first, &why);
+	word = type_word(r, t, first, &itab, &why);
 	if (!word) {
 		value_unreadable(ret, why);
+		ret->lost = itab == FOUND_UNREADABLE;
 		return;
 	}
 	held = binary_type_at(r->c->binary, word - r->c->bias);
@@ -192,6 +202,6 @@ void value_read_interface(struct reader *r, const struct type *t, struct window 
 	c = value_children(r, 1, ret);
 	if (!c)
 		return;
-	read_held(r, held, held->rtype, w, c);
+	read_held(r, held, itab, w, c);
 	make_error(r, held, c, !strcmp(t->name, "error"), ret);
 }

@@ -1,6 +1,6 @@
 /*
  * A value in JSON. What is not all there is {"value":…,"truncated":true,"len":N}, what could not be read
- * {"unreadable":"reason"}; so a reader that meets an object where it expects a text knows that it is one of these.
+ * {"unreadable":"reason"}; both at once where a part could not be read, with "len" wherever it is known; so a reader that meets an object where it expects a text knows that it is one of these.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -114,7 +114,9 @@ static void json_map_key(struct json *j, const struct value_node *key)
 
 	while (key->form == FORM_INTERFACE && key->nchildren)
 		key = key->children;
-	if (key->form == FORM_STRING) {
+	if (key->form == FORM_STRING && key->why && !key->len) {
+		buf_printf(&text, "<unreadable: %s>", key->why);
+	} else if (key->form == FORM_STRING) {
 		buf_append(&text, key->text, key->len);
 		if (key->cut)
 			buf_str(&text, "…");
@@ -168,6 +170,9 @@ static void json_chan(struct json *j, const struct value_node *v)
 		json_int(j, v->i);
 		json_key(j, "cap");
 		json_uint(j, v->full_len);
+	} else if (v->why) {
+		json_key(j, "unreadable");
+		json_str(j, v->why);
 	}
 	json_close(j, '}');
 }
@@ -248,10 +253,16 @@ void value_json(const struct value_node *v, struct json *out)
 		return;
 	}
 	json_open(out, '{');
-	json_key(out, "value");
-	json_whole(v, out);
-	json_key(out, "truncated");
-	json_bool(out, true);
+	if (!v->why || v->len || v->nchildren) {
+		json_key(out, "value");
+		json_whole(v, out);
+		json_key(out, "truncated");
+		json_bool(out, true);
+	}
+	if (v->why) {
+		json_key(out, "unreadable");
+		json_str(out, v->why);
+	}
 	json_key(out, "len");
 	json_uint(out, v->full_len);
 	json_close(out, '}');

@@ -30,6 +30,7 @@ struct map_reader {
 	uint32_t group_shape;
 	VEC(struct entry) entries;
 	unsigned chain;          /* overflow buckets that were followed */
+	bool lost, cut;          /* a part of it could not be read, had no room */
 };
 
 /* ---- entries ---- */
@@ -45,19 +46,34 @@ static struct window side(struct map_reader *m, struct window w, uint64_t at, co
 	return target;
 }
 
+/* As memory_find; what could not be read is noted. */
+static bool find(struct map_reader *m, uint64_t addr, uint32_t shape, struct window *ret)
+{
+	enum found f = memory_find(m->r, addr, shape, ret);
+
+	m->lost |= f == FOUND_UNREADABLE;
+	return f == FOUND;
+}
+
 static void add_entry(struct map_reader *m, struct window group, uint64_t base, unsigned i)
 {
 	const struct map_layout *l = m->l;
 	uint64_t key = base + l->key_off + (uint64_t)i * l->key_stride;
 	uint64_t elem = base + l->elem_off + (uint64_t)i * l->elem_stride;
 
-	if (m->entries.len < ENTRIES_MAX)
+	if (window_lost(group, key, l->key_indirect ? 8 : m->type->key->size))
+		m->lost = true;
+	else if (m->entries.len < ENTRIES_MAX)
 		vec_push(&m->entries, ((struct entry){side(m, group, key, m->type->key, l->key_indirect),
 						      side(m, group, elem, m->type->elem, l->elem_indirect)}));
 }
 
 static void add_group(struct map_reader *m, struct window group)
 {
+	if (window_lost(group, 0, m->l->slots)) {
+		m->lost = true;
+		return;
+	}
 	for (unsigned i = 0; i < m->l->slots && i < group.n; i++)
 		if (m->l->swiss ? !(group.p[i] & CTRL_FREE) : group.p[i] >= TOPHASH_USED)
 			add_entry(m, group, m->l->swiss ? m->l->group_slots_off : 0, i);
@@ -71,8 +87,9 @@ static void add_chain(struct map_reader *m, struct window bucket)
 
 	add_group(m, bucket);
 	while ((next = window_word(bucket, m->l->overflow_off)) && m->chain++ < CHAIN_MAX &&
-	       memory_find(m->r, next, m->group_shape, &bucket) == FOUND)
+	       find(m, next, m->group_shape, &bucket))
 		add_group(m, bucket);
+	m->lost |= window_lost(bucket, m->l->overflow_off, 8);
 }
 
 static bool is_moved(struct window bucket)
@@ -85,8 +102,9 @@ static void add_buckets(struct map_reader *m, uint64_t addr, uint64_t n, bool ol
 	uint64_t size = m->l->bucket_size;
 	struct window all;
 
-	if (!addr || memory_find(m->r, addr, m->group_shape, &all) != FOUND)
+	if (!addr || !find(m, addr, m->group_shape, &all))
 		return;
+	m->cut |= all.n / size < n;
 	for (uint64_t i = 0; i < n && (i + 1) * size <= all.n; i++) {
 		struct window bucket = window_part(all, i * size, size);
 
@@ -113,10 +131,13 @@ static void add_table(struct map_reader *m, uint64_t addr)
 	struct window table, groups;
 	uint64_t n;
 
-	if (memory_find(m->r, addr, shape_find(m->r->c->shapes, m->type, SHAPE_MAP_TABLE), &table) != FOUND ||
-	    memory_find(m->r, window_word(table, l->table_groups_off), m->group_shape, &groups) != FOUND)
+	if (!find(m, addr, shape_find(m->r->c->shapes, m->type, SHAPE_MAP_TABLE), &table))
+		return;
+	m->lost |= window_lost(table, 0, table.n);
+	if (!find(m, window_word(table, l->table_groups_off), m->group_shape, &groups))
 		return;
 	n = window_word(table, l->table_mask_off) + 1;
+	m->cut |= groups.n / l->group_size < n;
 	for (uint64_t i = 0; i < n && (i + 1) * l->group_size <= groups.n; i++)
 		add_group(m, window_part(groups, i * l->group_size, l->group_size));
 }
@@ -129,12 +150,13 @@ static void add_swiss_map(struct map_reader *m, struct window header)
 	if (!directory)
 		return;
 	if (!n) {
-		if (memory_find(m->r, directory, m->group_shape, &w) == FOUND)
+		if (find(m, directory, m->group_shape, &w))
 			add_group(m, w);
 		return;
 	}
-	if (memory_find(m->r, directory, shape_find(m->r->c->shapes, m->type, SHAPE_MAP_TABLES), &w) != FOUND)
+	if (!find(m, directory, shape_find(m->r->c->shapes, m->type, SHAPE_MAP_TABLES), &w))
 		return;
+	m->lost |= window_lost(w, 0, n * 8);
 	for (uint64_t i = 0; i < n && (i + 1) * 8 <= w.n; i++) {
 		uint64_t table = window_word(w, i * 8);
 
@@ -167,6 +189,8 @@ static void make_nodes(struct map_reader *m, uint64_t count, struct value_node *
 	ret->nchildren = 2 * shown;
 	ret->full_len = count;
 	ret->cut = shown < count;
+	if (shown < MIN(count, m->r->c->shapes->limits.max_items))
+		value_left_out(m->r, m->lost ? FOUND_UNREADABLE : m->cut ? FOUND_CUT : FOUND_NOT, ret);
 }
 
 static void read_entries(struct reader *r, const struct type *t, struct window header, struct value_node *ret)
@@ -198,8 +222,10 @@ void value_read_map(struct reader *r, const struct type *t, struct window w, str
 	f = memory_find(r, ret->u, shape, &header);
 	if (map && map->why)
 		value_unreadable(ret, map->why);
+	else if (f == FOUND && window_lost(header, 0, header.n))
+		value_missing(r, FOUND_UNREADABLE, ret);
 	else if (f != FOUND || header.n < r->c->shapes->shapes.data[shape].size)
-		value_unreadable(ret, memory_why(r, f));
+		value_missing(r, f, ret);
 	else if (visit_begin(r, &visit, ret->u, t, ret)) {
 		read_entries(r, t, header, ret);
 		visit_end(r);

@@ -8,13 +8,31 @@
 
 struct window window_part(struct window w, uint64_t offset, uint64_t n)
 {
-	struct window part = {.root = w.root == NOT_IN_ROOT ? NOT_IN_ROOT : w.root + offset, .depth = w.depth};
+	struct window part = {.root = w.root == NOT_IN_ROOT ? NOT_IN_ROOT : w.root + offset, .depth = w.depth,
+			      .chunk = w.chunk};
 
 	if (offset < w.n) {
 		part.p = w.p + offset;
 		part.n = MIN(n, w.n - offset);
 	}
 	return part;
+}
+
+bool window_lost(struct window w, uint64_t offset, uint64_t n)
+{
+	if (!w.chunk || offset >= w.n)
+		return false;
+	return event_chunk_lost(w.chunk, (uint64_t)(w.p - (const uint8_t *)event_chunk_bytes(w.chunk)) + offset,
+				MIN(n, w.n - offset));
+}
+
+uint64_t window_readable(struct window w, uint64_t n)
+{
+	uint64_t at = 0, begin = w.chunk ? w.chunk->addr + (uint64_t)(w.p - (const uint8_t *)event_chunk_bytes(w.chunk)) : 0;
+
+	while (at < n && !window_lost(w, at, 1)) /* page by page */
+		at += EVENT_PAGE - (begin + at) % EVENT_PAGE;
+	return MIN(at, n);
 }
 
 uint64_t window_word(struct window w, uint64_t offset)
@@ -37,14 +55,15 @@ enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, st
 	for (const struct event_chunk *c = event_chunk_next(r->e, NULL); c; c = event_chunk_next(r->e, c)) {
 		if (c->addr != addr || c->shape != shape)
 			continue;
-		if (c->status != SLOT_OK && c->status != SLOT_CUT)
+		if (event_chunk_status(c) != SLOT_OK && event_chunk_status(c) != SLOT_CUT)
 			f = best ? f : FOUND_UNREADABLE;
 		else if (!best || c->len > best->len || (c->len == best->len && c->depth > best->depth))
 			best = c;
 	}
 	if (!best)
 		return f;
-	*ret = (struct window){.p = event_chunk_bytes(best), .n = best->len, .root = NOT_IN_ROOT, .depth = best->depth};
+	*ret = (struct window){.p = event_chunk_bytes(best), .n = best->len, .root = NOT_IN_ROOT, .depth = best->depth,
+			       .chunk = best};
 	return FOUND;
 }
 
@@ -70,6 +89,8 @@ const char *memory_why(const struct reader *r, enum found f)
 		return slot_status_text(SLOT_UNREADABLE);
 	if (r->c->binary && !binary_intact(r->c->binary))
 		return "its file has changed";
+	if (f == FOUND_CUT)
+		return "no room in the record";
 	return r->e->head->missed ? "the record was full" : "not captured";
 }
 

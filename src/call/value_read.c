@@ -8,6 +8,19 @@ void value_unreadable(struct value_node *ret, const char *why)
 	*ret = (struct value_node){.form = FORM_UNREADABLE, .name = ret->name, .text = why};
 }
 
+void value_missing(const struct reader *r, enum found f, struct value_node *ret)
+{
+	value_unreadable(ret, memory_why(r, f));
+	ret->lost = f == FOUND_UNREADABLE;
+}
+
+void value_left_out(const struct reader *r, enum found f, struct value_node *ret)
+{
+	ret->cut = true;
+	ret->why = memory_why(r, f);
+	ret->lost = f == FOUND_UNREADABLE;
+}
+
 struct value_node *value_children(struct reader *r, size_t n, struct value_node *ret)
 {
 	if (n > VALUE_NODES_MAX - r->nodes) {
@@ -87,10 +100,10 @@ static bool is_unread(const struct reader *r, const struct type *t, struct windo
 void value_string(struct reader *r, uint64_t addr, uint64_t len, enum value_form form, struct value_node *ret)
 {
 	const struct shape_table *t = r->c->shapes;
-	uint64_t max = t ? t->limits.max_string : EVENT_MAX_STRING, n = 0;
+	uint64_t max = t ? t->limits.max_string : EVENT_MAX_STRING, n = 0, in_file = 0;
+	const uint8_t *p = NULL, *literal = NULL;
 	struct window w = {0};
-	enum found f = FOUND_NOT;
-	const uint8_t *p = NULL;
+	enum found f;
 
 	ret->form = form;
 	ret->u = addr;
@@ -101,28 +114,43 @@ void value_string(struct reader *r, uint64_t addr, uint64_t len, enum value_form
 	f = t ? memory_find(r, addr, shape_find(t, NULL, SHAPE_BYTES), &w) : FOUND_NOT;
 	if (f == FOUND) {
 		p = w.p;
-		n = MIN(w.n, len);
-	} else {
-		p = memory_literal(r->c, addr, MIN(len, max), &n);
+		n = window_readable(w, MIN(w.n, len));
+		f = n < MIN(w.n, len) ? FOUND_UNREADABLE : FOUND;
 	}
-	if (!p) {
-		value_unreadable(ret, memory_why(r, f));
-		return;
+	if (f != FOUND)
+		literal = memory_literal(r->c, addr, MIN(len, max), &in_file);
+	if (literal && in_file > n) {
+		p = literal;
+		n = in_file;
+		f = FOUND;
 	}
-	ret->text = arena_strndup(r->c->arena, (const char *)p, n);
+	ret->text = n ? arena_strndup(r->c->arena, (const char *)p, n) : "";
 	ret->len = n;
 	ret->cut = n < len;
+	if (f != FOUND || n < MIN(len, max))
+		value_left_out(r, f == FOUND ? FOUND_CUT : f, ret);
 }
 
-/* `have` elements of `all`, one behind the other. */
+/* Whether no byte of the i-th element could be read. */
+static bool element_lost(struct window w, uint64_t i, uint64_t size)
+{
+	return size <= EVENT_PAGE && window_lost(w, i * size, 1) && window_lost(w, i * size + size - 1, 1);
+}
+
+/* `have` elements of `all`, one behind the other; those at the end that could not be read are left out. */
 static void read_elements(struct reader *r, const struct type *elem, struct window w, uint64_t have, uint64_t all,
 			  struct value_node *ret)
 {
+	uint64_t wanted = have;
 	struct value_node *c;
 
+	while (have && elem->size && element_lost(w, have - 1, elem->size))
+		have--;
 	ret->form = FORM_LIST;
 	ret->full_len = all;
 	ret->cut = have < all;
+	if (have < wanted)
+		value_left_out(r, FOUND_UNREADABLE, ret);
 	c = value_children(r, have, ret);
 	for (uint64_t i = 0; c && i < have; i++)
 		value_read(r, elem, window_part(w, i * elem->size, elem->size), &c[i]);
@@ -135,19 +163,17 @@ static unsigned max_items(const struct reader *r)
 
 static void read_items(struct reader *r, const struct type *elem, uint64_t addr, uint64_t len, struct value_node *ret)
 {
-	uint64_t have = MIN(len, (uint64_t)max_items(r));
+	uint64_t wanted = MIN(len, (uint64_t)max_items(r)), have = wanted;
 	struct window w = {.root = NOT_IN_ROOT};
-	enum found f;
+	enum found f = FOUND;
 
-	if (elem->size && have) {
+	if (elem->size && wanted) {
 		f = r->c->shapes ? memory_find(r, addr, shape_find(r->c->shapes, elem, SHAPE_VALUE), &w) : FOUND_NOT;
-		if (f != FOUND) {
-			value_unreadable(ret, memory_why(r, f));
-			return;
-		}
-		have = MIN(have, w.n / elem->size);
+		have = MIN(wanted, w.n / elem->size);
 	}
 	read_elements(r, elem, w, have, len, ret);
+	if (ret->form == FORM_LIST && have < wanted)
+		value_left_out(r, f == FOUND ? FOUND_CUT : f, ret);
 }
 
 static void read_slice(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
@@ -204,7 +230,8 @@ static void read_target(struct reader *r, const struct type *elem, uint64_t addr
 	struct window w = {.root = NOT_IN_ROOT};
 	uint32_t shape = r->c->shapes ? shape_find(r->c->shapes, elem, SHAPE_VALUE) : 0;
 	enum found f = elem->size ? memory_find(r, addr, shape, &w) : FOUND;
-	const uint8_t *p = f == FOUND_UNREADABLE ? memory_constant(r->c, addr, elem->size) : NULL;
+	bool lost = f == FOUND_UNREADABLE || (f == FOUND && elem->size && window_lost(w, 0, elem->size));
+	const uint8_t *p = lost ? memory_constant(r->c, addr, elem->size) : NULL;
 	struct value_node *c;
 
 	if (p)
@@ -217,7 +244,7 @@ static void read_target(struct reader *r, const struct type *elem, uint64_t addr
 	if (f == FOUND || p)
 		value_read(r, elem, w, c);
 	else
-		value_unreadable(c, memory_why(r, f));
+		value_missing(r, f, c);
 }
 
 static void read_pointer(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
@@ -237,12 +264,18 @@ static void read_pointer(struct reader *r, const struct type *t, struct window w
 static void read_chan(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
 {
 	const struct shape_table *table = r->c->shapes;
-	struct window header;
+	struct window header = {0};
+	enum found f;
 
 	ret->u = window_word(w, 0);
 	ret->form = ret->u ? FORM_CHAN : FORM_NIL;
 	ret->cut = true;
-	if (!ret->u || !table || memory_find(r, ret->u, shape_find(table, t, SHAPE_CHAN), &header) != FOUND)
+	if (!ret->u || !table)
+		return;
+	f = memory_find(r, ret->u, shape_find(table, t, SHAPE_CHAN), &header);
+	if (f == FOUND_UNREADABLE || window_lost(header, 0, header.n))
+		value_left_out(r, FOUND_UNREADABLE, ret);
+	if (f != FOUND || ret->why)
 		return;
 	ret->i = (int64_t)window_word(header, table->index->chan_len_off);
 	ret->full_len = window_word(header, table->index->chan_cap_off);
@@ -261,9 +294,11 @@ static void read_func(struct reader *r, const struct type *t, struct window w, s
 	if (!addr)
 		return;
 	f = table ? memory_find(r, addr, shape_find(table, t, SHAPE_FUNC), &closure) : FOUND_NOT;
+	if (f == FOUND && window_lost(closure, 0, 8))
+		f = FOUND_UNREADABLE;
 	p = f == FOUND ? closure.p : memory_constant(r->c, addr, 8);
 	if (!p || (f == FOUND && closure.n < 8)) {
-		value_unreadable(ret, memory_why(r, f));
+		value_missing(r, f, ret);
 		return;
 	}
 	memcpy(&pc, p, 8);
@@ -321,6 +356,8 @@ static void read_kind(struct reader *r, const struct type *t, struct window w, s
 
 void value_read(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
 {
+	bool lost = t->size && window_lost(w, 0, t->size);
+
 	if (r->nesting == VALUE_NESTING_MAX) {
 		value_unreadable(ret, "nested too deeply to be shown");
 		return;
@@ -333,8 +370,12 @@ void value_read(struct reader *r, const struct type *t, struct window w, struct 
 		value_unreadable(ret, "beyond what was captured of it");
 		return;
 	}
+	if (lost && !is_composite(t)) {
+		value_missing(r, FOUND_UNREADABLE, ret);
+		return;
+	}
 	r->nesting++;
-	if (!value_read_time(r, t, w, ret))
+	if (lost || !value_read_time(r, t, w, ret))
 		read_kind(r, t, w, ret);
 	r->nesting--;
 }

@@ -35,7 +35,10 @@ struct window {
 	uint64_t n;
 	uint64_t root;          /* offset in the slot's own image, or NOT_IN_ROOT */
 	unsigned depth;         /* pointers that were followed from here */
+	const struct event_chunk *chunk; /* that they lie in, or NULL */
 };
+
+enum found { FOUND, FOUND_NOT, FOUND_CUT /* less than was wanted */, FOUND_UNREADABLE };
 
 /* ---- value_read.c ---- */
 
@@ -43,14 +46,20 @@ void value_read(struct reader *r, const struct type *t, struct window w, struct 
 /* A child array; NULL when the value has become too large (then *ret says so). */
 struct value_node *value_children(struct reader *r, size_t n, struct value_node *ret);
 void value_unreadable(struct value_node *ret, const char *why);
+/* Likewise, of memory that was looked for in vain. */
+void value_missing(const struct reader *r, enum found f, struct value_node *ret);
+/* Of a text, a list or a map, whose length is known: what is not here could not be had. */
+void value_left_out(const struct reader *r, enum found f, struct value_node *ret);
 /* A string of len bytes at addr: FORM_STRING or FORM_BYTES. */
 void value_string(struct reader *r, uint64_t addr, uint64_t len, enum value_form form, struct value_node *ret);
 
 /* ---- value_memory.c: finding what a pointer leads to ---- */
 
-enum found { FOUND, FOUND_NOT, FOUND_UNREADABLE };
-
 struct window window_part(struct window w, uint64_t offset, uint64_t n);
+/* Whether one of the n bytes at offset could not be read: a zero stands for it. */
+bool window_lost(struct window w, uint64_t offset, uint64_t n);
+/* How many of the first n bytes could be read. */
+uint64_t window_readable(struct window w, uint64_t n);
 /* The copy of memory at addr by that shape; the longest there is. */
 enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, struct window *ret);
 /* The same of the file: NULL unless the n bytes lie where the program cannot write. */

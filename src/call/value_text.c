@@ -46,10 +46,21 @@ static void print_bytes(const char *s, size_t n, struct buf *out)
 	}
 }
 
+static void print_why(const char *why, struct buf *out)
+{
+	buf_str(out, "<unreadable: ");
+	print_bytes(why, strlen(why), out);
+	buf_char(out, '>');
+}
+
 static void print_more(const struct value_node *v, size_t shown, struct buf *out)
 {
 	if (v->cut)
 		buf_printf(out, "…+%zu", v->full_len > shown ? v->full_len - shown : 0);
+	if (v->why) {
+		buf_char(out, ' ');
+		print_why(v->why, out);
+	}
 }
 
 /* A text that was cut in the middle of a character is no reason to call it binary. */
@@ -65,7 +76,9 @@ static bool is_text(const char *s, size_t n, bool cut)
 
 static void print_string(const struct value_node *v, struct buf *out)
 {
-	if (v->form == FORM_BYTES && !is_text(v->text, v->len, v->cut)) {
+	if (v->why && !v->len)
+		; /* nothing of it, which is not nothing */
+	else if (v->form == FORM_BYTES && !is_text(v->text, v->len, v->cut)) {
 		buf_str(out, "0x");
 		for (size_t i = 0; i < v->len; i++)
 			buf_printf(out, "%02x", (unsigned char)v->text[i]);
@@ -179,6 +192,8 @@ static void print_chan(const struct value_node *v, struct buf *out)
 	buf_printf(out, "0x%" PRIx64, v->u);
 	if (!v->cut)
 		buf_printf(out, "(%" PRId64 "/%zu)", v->i, v->full_len);
+	else if (v->why)
+		print_why(v->why, out);
 }
 
 void value_print(const struct value_node *v, struct buf *out)
@@ -234,9 +249,7 @@ void value_print(const struct value_node *v, struct buf *out)
 		buf_printf(out, "<cycle 0x%" PRIx64 ">", v->u);
 		break;
 	case FORM_UNREADABLE:
-		buf_str(out, "<unreadable: ");
-		print_bytes(v->text, strlen(v->text), out);
-		buf_char(out, '>');
+		print_why(v->text, out);
 		break;
 	}
 }

@@ -53,7 +53,7 @@ static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
 			t->refused++;
 			continue;
 		}
-		if (p->has_return) /* before the entry: a call that begins in between is not seen, rather than left open */
+		if (p->nreturn_sites) /* before the entry: a call that begins in between is not seen, rather than left open */
 			t->ids[i].ret = add_probe(t, q, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
 		t->ids[i].entry = add_probe(t, q, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
 	}

@@ -10,7 +10,9 @@ static bool slot_ok(const struct event_header *h, const struct event_slot *s, ui
 		return false;
 	if (!s->copied)
 		return true;
-	return (s->status == SLOT_OK || s->status == SLOT_CUT) && s->copied <= s->len &&
+	if (s->status == SLOT_NOT_RESIDENT) /* the address comes first */
+		data += sizeof(uint64_t);
+	return (s->status == SLOT_OK || s->status == SLOT_CUT || s->status == SLOT_NOT_RESIDENT) && s->copied <= s->len &&
 	       s->value >= data && s->value <= h->size && s->copied <= h->size - s->value;
 }
 
@@ -31,7 +33,8 @@ static bool chunks_ok(const struct event_header *h, uint64_t body)
 	while (at < h->size) {
 		const struct event_chunk *c = (const void *)((const char *)h + at);
 
-		if (h->size - at < sizeof(*c) || h->size - at < chunk_size(c) || c->status >= SLOT_STATUS_COUNT)
+		if (h->size - at < sizeof(*c) || h->size - at < chunk_size(c) ||
+		    event_chunk_status(c) >= SLOT_STATUS_COUNT)
 			return false;
 		at += chunk_size(c);
 	}
@@ -102,6 +105,21 @@ const char *event_bytes(const struct event *e, size_t slot, size_t *ret_len)
 		return NULL;
 	*ret_len = s->copied;
 	return s->copied ? (const char *)e->head + s->value : "";
+}
+
+const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint64_t *ret_addr)
+{
+	const struct event_slot *s = slot < e->head->slots ? &e->slots[slot] : NULL;
+	const char *bytes;
+
+	*ret_len = 0;
+	*ret_addr = s ? s->value : 0;
+	if (!s || s->status != SLOT_NOT_RESIDENT || !s->copied)
+		return "";
+	bytes = (const char *)e->head + s->value;
+	*ret_len = s->copied;
+	memcpy(ret_addr, bytes - sizeof(*ret_addr), sizeof(*ret_addr));
+	return bytes;
 }
 
 const char *slot_status_text(enum slot_status s)

@@ -49,7 +49,7 @@ enum slot_status {
 	SLOT_OK,
 	SLOT_CUT,         /* a string of len bytes, of which copied are here */
 	SLOT_NIL,         /* a nil pointer, interface or map on the way */
-	SLOT_NOT_RESIDENT,/* string bytes the planter could not read: value is their address */
+	SLOT_NOT_RESIDENT,/* string bytes the planter could not read, or only the first `copied` of them (event_part) */
 	SLOT_UNREADABLE,  /* memory on the way could not be read */
 	SLOT_RANGE,       /* index out of range */
 	SLOT_NO_KEY,      /* map without that key */
@@ -64,7 +64,7 @@ struct event_slot {
 	uint16_t copied;  /* bytes in the record */
 	uint32_t len;     /* full length in the program */
 	uint64_t value;   /* scalar; or offset of the bytes from the record's start; or, where none are copied, their
-			   * address (0: of a nil slice) */
+			   * address (0: of a nil slice). SLOT_NOT_RESIDENT with bytes: the address lies before them */
 };
 _Static_assert(sizeof(struct event_slot) == 16, "wire format");
 
@@ -77,10 +77,34 @@ struct event_chunk {
 	uint64_t addr;    /* in the program; 0: put together from registers */
 	uint32_t shape;
 	uint16_t len;     /* bytes that follow, padded to 8: as many elements of the shape as were copied */
-	uint8_t status;   /* enum slot_status: OK, CUT (more elements than were wanted or fitted), UNREADABLE */
+	uint8_t status;   /* enum slot_status: OK, CUT (more elements than were wanted or fitted), UNREADABLE; above
+			   * EVENT_PAGES_SHIFT a bit for each page, from that of addr on, of which nothing could be read */
 	uint8_t depth;    /* pointers that may still be followed from here */
 };
 _Static_assert(sizeof(struct event_chunk) == 16, "wire format");
+
+/*
+ * Memory is there, or not, by pages. Zeros stand for a page that could not be read, in the middle of what could; where
+ * all could not, the chunk has no bytes (UNREADABLE).
+ */
+#define EVENT_PAGE 4096u
+#define EVENT_PAGES_SHIFT 4
+_Static_assert(SLOT_STATUS_COUNT <= 1 << EVENT_PAGES_SHIFT, "a status, and a bit for each of four pages");
+static inline enum slot_status event_chunk_status(const struct event_chunk *c)
+{
+	return (enum slot_status)(c->status & ((1u << EVENT_PAGES_SHIFT) - 1));
+}
+/* Whether one of the n bytes (at least one) from offset on could not be read. */
+static inline bool event_chunk_lost(const struct event_chunk *c, uint64_t offset, uint64_t n)
+{
+	uint64_t from = c->addr % EVENT_PAGE + offset;
+	unsigned pages = (unsigned)c->status >> EVENT_PAGES_SHIFT;
+
+	for (uint64_t page = from / EVENT_PAGE; pages && page <= (from + n - 1) / EVENT_PAGE && page < 4; page++)
+		if (pages & 1u << page)
+			return true;
+	return false;
+}
 
 /* A checked view of a record. Points into it. */
 struct event {
@@ -100,6 +124,8 @@ static inline const void *event_chunk_bytes(const struct event_chunk *c)
 }
 /* The bytes of a string slot (SLOT_OK or SLOT_CUT), NULL otherwise. */
 const char *event_bytes(const struct event *e, size_t slot, size_t *ret_len);
+/* Of a string slot that is SLOT_NOT_RESIDENT: the bytes that could be read (maybe none), and where all of it lies. */
+const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint64_t *ret_addr);
 const char *slot_status_text(enum slot_status s); /* "nil pointer", "not resident" … */
 
 #endif

@@ -38,6 +38,28 @@ static int find_entry(struct planner *pl, struct call_plan *plan, struct err *er
 	return 0;
 }
 
+/*
+ * Whether a function without a return instruction still answers the question: its calls end by a panic, if at all. So
+ * they are not seen where the return is what is asked for.
+ */
+static bool answers_by_panics(struct planner *pl, const struct call_plan *plan)
+{
+	const struct question *q = plan->question;
+	struct split split;
+
+	for (size_t i = 0; i < q->nactions; i++) {
+		const struct action *a = &q->actions[i];
+
+		if (a->kind == ACTION_AGGREGATE)
+			return false;
+		for (size_t k = 0; k < a->nargs; k++)
+			if (expr_side(plan, a->args[k]) == SIDE_RETURN && !is_of_record(plan, a->args[k]))
+				return false;
+	}
+	return condition_split(plan, q->condition, q->text, pl->arena, &split, NULL) == 0 &&
+	       split.panicked.is != END_LEFT_OUT;
+}
+
 /* A return that only the printing of everything wants may be missing: the results then say why. */
 static int find_returns(struct planner *pl, struct call_plan *plan, const char **ret_why, struct err *err)
 {
@@ -50,7 +72,7 @@ static int find_returns(struct planner *pl, struct call_plan *plan, const char *
 	r = binary_returns_complete(pl->binary, &plan->func, &why);
 	if (!r)
 		r = binary_return_sites(pl->binary, &plan->func, &plan->return_sites, &plan->nreturn_sites, &why);
-	if (!r) {
+	if (!r || (r == -ENOENT && answers_by_panics(pl, plan))) {
 		plan->has_return = true;
 		return 0;
 	}
@@ -270,12 +292,41 @@ static bool any_image(const struct planner *pl)
 	return false;
 }
 
+/* A question that cannot be asked, beside others: a plan that is refused, unless its functions are such already. */
+static void refuse_question(struct planner *pl, const struct question *q, size_t before, struct err *err)
+{
+	struct progress p = {.question = q};
+
+	if (pl->plans.len == before)
+		refuse(pl, add_plan(pl, &p, q->pattern, &(struct func){0}), err);
+}
+
+/* Those that can be asked are; where none can, the sentences of all. Returns the first error's code then. */
+static int plan_questions(struct planner *pl, const struct question *questions, size_t n, struct err *err)
+{
+	_cleanup_(buf_done) struct buf all = {0};
+	size_t refused = 0;
+	int code = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t before = pl->plans.len;
+		struct err why = {0};
+		int r = plan_question(pl, &questions[i], &why);
+
+		if (!r)
+			continue;
+		code = code ? code : r;
+		refused++;
+		refuse_question(pl, &questions[i], before, &why);
+		buf_printf(&all, "%s%s", all.len ? "\n" : "", why.text);
+	}
+	return refused && refused == n ? err_set(err, code, "%s", all.data) : 0;
+}
+
 static int make(struct planner *pl, const struct question *questions, size_t n, struct call_plans *ret, struct err *err)
 {
-	int r = 0;
+	int r = plan_questions(pl, questions, n, err);
 
-	for (size_t i = 0; !r && i < n; i++)
-		r = plan_question(pl, &questions[i], err);
 	if (!r && any_return(pl))
 		r = plan_hooks(pl, ret, err);
 	if (r)

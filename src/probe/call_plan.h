@@ -5,6 +5,9 @@
  * A condition is split: what needs the entry only is tested there; what needs results, `latency` or `err` is tested at
  * the return, together with the outcome of entry-only parts, which the entry saves (ir.h, PROGRAM_ENTRY). A question
  * that asks for nothing of the return (counts, entry values, inlined instances) plants no return.
+ *
+ * A call that panicked has no results: a condition on one is not met. Where that is known in advance, its end is told to
+ * nobody (capture_program.unwound_unseen); a condition on `latency` is tested when the end is known (plan_ending_holds).
  */
 #ifndef PROBE_CALL_PLAN_H
 #define PROBE_CALL_PLAN_H
@@ -36,6 +39,18 @@ struct plan_aggregate {
 	bool constant_key[AGG_MAX_KEYS];            /* the key is `func`: known without a slot; keys[] is NULL */
 };
 
+/* What a question says of a call that did not return. */
+enum plan_end {
+	END_SHOWN,
+	END_LEFT_OUT,        /* its condition asks for a result: not met */
+	END_TESTED,          /* its condition asks for `latency`, which is known when the call has ended */
+};
+struct plan_ending {
+	enum plan_end is;
+	/* END_TESTED: a filter over IR_LATENCY and IR_SAVED, which is number plan->kept_slots[imm] of the entry's slots. */
+	struct capture_program test;
+};
+
 struct call_plan {
 	const struct question *question;
 	const char *name;            /* of the function, as the program has it: instances of generics are main.Map[...] */
@@ -44,10 +59,12 @@ struct call_plan {
 	const struct closure_var *captured;         /* variables of a closure: names like parameters */
 	size_t ncaptured;
 	bool inlined;                /* an instance of `name` inlined into func */
-	bool has_return;             /* results and latency are seen */
+	bool has_return;             /* results and latency are seen; without return sites: it only ever panics */
 	const struct site *entry_sites, *return_sites;
 	size_t nentry_sites, nreturn_sites;
 	struct capture_program entry, ret;          /* roles ENTRY and RETURN, or a lone POINT in `entry` */
+	struct plan_ending panicked, open;          /* calls that a panic unwound; that are still running */
+	int kept_slots[IR_MAX_SAVED];
 	const struct shown *shown;
 	size_t nshown;
 	int stack_slot;              /* in the entry's record, -1: none asked for */
@@ -86,12 +103,17 @@ struct call_plans {
 };
 
 /*
- * Plans the questions. Functions of globs that cannot be observed are refused one by one (why); a question that matches
- * nothing, is ambiguous or does not compile for its only function is an error: -ENOENT (nearest names are offered),
- * -EINVAL (caret). Results live in the binary's arena.
+ * Plans the questions. What cannot be observed is refused by itself (why): a function of a glob, or a question beside
+ * others, which is a plan named as its pattern if it matches nothing. It is an error when no question is left: -ENOENT
+ * (nothing matches; nearest names are offered), -EINVAL (caret), with the sentences of all, a line each. Results live in
+ * the binary's arena.
  */
 int call_plans_make(struct binary *b, const struct question *questions, size_t n, const struct call_plan_options *o,
 		    struct call_plans *ret, struct err *err);
+
+/* Whether the condition holds for a call that did not return, by its entry's slots and how long it took. */
+bool plan_ending_holds(const struct call_plan *p, const struct plan_ending *end, const struct event *entry,
+		       uint64_t latency_ns);
 
 /* Names of all functions that a pattern matches: indexes into the function table, in order; arena's. */
 int functions_match(struct binary *b, const char *pattern, struct arena *arena, uint32_t **ret, size_t *ret_n);

@@ -30,12 +30,19 @@ bool mentions_panicked(const struct call_plan *p, const struct expr *e);
 /* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */
 enum call_side expr_side(const struct call_plan *p, const struct expr *e);
 
+struct split_end {
+	enum plan_end is;
+	const struct expr *test;                    /* END_TESTED: of `latency` and what the entry knows */
+};
 struct split {
 	const struct expr *entry, *ret;             /* conditions; NULL: none */
 	const struct expr *saved[IR_MAX_SAVED];     /* parts of ret that the entry evaluates and saves */
 	size_t nsaved;
+	struct split_end panicked, open;            /* what ret says of calls that end so */
+	const struct expr *parts[IR_MAX_SAVED];     /* of their tests, which the entry evaluates */
+	size_t nparts;
 };
-/* Errors: -EINVAL when more than IR_MAX_SAVED values would have to be kept. */
+/* Errors: -EINVAL when more than IR_MAX_SAVED values would have to be kept; misuse of `panicked`. */
 int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
 		    struct split *ret, struct err *err);
 

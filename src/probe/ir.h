@@ -76,7 +76,8 @@ enum ir_op {
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
 		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others */
 	IR_IMAGE_PUT,/* the `size` bytes of a, at offset imm of the slot's image */
-	IR_IMAGE_COPY,/* imm bytes of memory at a, at offset `at` of the slot's image. Fails: unreadable */
+	IR_IMAGE_COPY,/* imm bytes of memory at a, at offset `at` of the slot's image. Fails: unreadable; at 0, which
+		      * is where a is the image's address, only if nothing can be read: see event_chunk.status */
 	IR_GOROUTINE,/* take a as the g whose goid and depth the record carries, instead of the current one;
 		      * depth is then stack.hi - b (b: a stack pointer), or 0 when b is IR_NO_REG. Before
 		      * the first region, once at most */
@@ -162,6 +163,7 @@ struct capture_program {
 	const struct ir_aggregate *aggregates; /* POINT and RETURN: updated with each event that passes */
 	size_t naggregates;
 	bool no_record;             /* only the aggregates are wanted: nothing goes into the ring */
+	bool unwound_unseen;        /* ENTRY: nobody asks for the call if it is unwound: EVENT_UNWOUND may be left out */
 	bool controlled;            /* hits are counted, and plant_control applies (ENTRY and POINT) */
 	const struct shape_table *shapes; /* of the images; NULL without any */
 	struct ir_insn *insns;
@@ -176,6 +178,17 @@ struct capture_program {
 
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
+/* What capture_passes knows: IR_LATENCY and IR_SAVED (bits of valid: those that there are). */
+struct capture_known {
+	uint64_t latency_ns;
+	uint64_t saved[IR_MAX_SAVED];
+	unsigned valid;
+};
+/*
+ * Runs the filter of a program that needs no memory, here: whether the event passes. False also where it needs more than
+ * is known.
+ */
+bool capture_passes(const struct capture_program *p, const struct capture_known *known);
 /* The program as text, an instruction a line, for `inspect --ir` and tests. */
 void capture_print(const struct capture_program *p, struct buf *out);
 

@@ -35,6 +35,7 @@ struct builder {
 	struct err *err;
 	struct func func;        /* named as the plan: the scope of its expressions */
 	struct split split;
+	size_t part_items[IR_MAX_SAVED]; /* of split.parts, among the entry's */
 	struct side entry, ret;
 	struct ref stack;
 	VEC(struct shown_ref) shown;
@@ -194,6 +195,23 @@ static void keep_dictionary(struct builder *pb)
 		pb->split.saved[pb->split.nsaved++] = name_expr(pb->pl->arena, CAPTURE_DICTIONARY);
 }
 
+/* Parts of what is tested when a call has ended: most are saved for the return anyway, and have a slot by that. */
+static void add_parts(struct builder *pb)
+{
+	for (size_t i = 0; i < pb->split.nparts; i++) {
+		size_t at = 0;
+
+		while (at < pb->split.nsaved && !expr_equal(pb->split.saved[at], pb->split.parts[i]))
+			at++;
+		if (at == pb->split.nsaved) {
+			at = pb->entry.items.len;
+			vec_push(&pb->entry.items, ((struct capture_item){.name = arena_printf(pb->pl->arena, "part %zu", i),
+									  .expr = pb->split.parts[i]}));
+		}
+		pb->part_items[i] = at;
+	}
+}
+
 static void add_saved(struct builder *pb)
 {
 	keep_dictionary(pb);
@@ -201,6 +219,7 @@ static void add_saved(struct builder *pb)
 		vec_push(&pb->entry.items,
 			 ((struct capture_item){.name = arena_printf(pb->pl->arena, "kept %zu", i), .expr = pb->split.saved[i],
 						.save = (int)i + 1}));
+	add_parts(pb);
 }
 
 /* ---- compiling ---- */
@@ -259,6 +278,70 @@ static int compile_both(struct builder *pb)
 	if (!r)
 		pb->plan->ret = pb->ret.result.program;
 	return r;
+}
+
+/* ---- calls that do not return ---- */
+
+static int compile_ending(struct builder *pb, const struct split_end *end, struct plan_ending *ret)
+{
+	struct saved_value parts[IR_MAX_SAVED];
+	struct capture_scope scope = {.binary = pb->pl->binary, .func = &pb->func, .signature = &pb->plan->signature,
+				      .at = SITE_RETURN, .saved = parts, .nsaved = pb->split.nparts, .traced = true};
+	struct capture_request request = {.filter_expr = end->test, .text = pb->plan->question->text,
+					  .role = PROGRAM_RETURN, .call_group = pb->pl->next_group};
+	struct capture_result result;
+	int r;
+
+	ret->is = end->is;
+	if (end->is != END_TESTED)
+		return 0;
+	for (size_t i = 0; i < pb->split.nparts; i++)
+		parts[i] = (struct saved_value){.expr = pb->split.parts[i], .number = (unsigned)i,
+						.type = pb->entry.result.types[pb->part_items[i]]};
+	r = capture_compile(&scope, &request, pb->pl->arena, &result, pb->err);
+	if (!r)
+		ret->test = result.program;
+	return r;
+}
+
+static int compile_endings(struct builder *pb)
+{
+	struct call_plan *plan = pb->plan;
+	int r;
+
+	for (size_t i = 0; i < pb->split.nparts; i++) {
+		plan->kept_slots[i] = pb->entry.result.slot_of_item[pb->part_items[i]];
+		if (plan->kept_slots[i] < 0)
+			return err_at_column(pb->err, -EINVAL, plan->question->text, pb->split.parts[i]->column, "%s",
+					     pb->entry.result.why[pb->part_items[i]]);
+	}
+	r = compile_ending(pb, &pb->split.panicked, &plan->panicked);
+	if (!r)
+		r = compile_ending(pb, &pb->split.open, &plan->open);
+	plan->entry.unwound_unseen = plan->panicked.is == END_LEFT_OUT;
+	return r;
+}
+
+static bool run_condition(const struct capture_program *p, const struct call_plan *plan, const struct event *entry,
+			  uint64_t latency_ns)
+{
+	struct capture_known known = {.latency_ns = latency_ns};
+
+	for (size_t i = 0; i < IR_MAX_SAVED; i++) {
+		int slot = plan->kept_slots[i];
+
+		if (slot < 0 || slot >= entry->head->slots || entry->slots[slot].status != SLOT_OK)
+			continue;
+		known.saved[i] = entry->slots[slot].value;
+		known.valid |= 1u << i;
+	}
+	return capture_passes(p, &known);
+}
+
+bool plan_ending_holds(const struct call_plan *p, const struct plan_ending *end, const struct event *entry,
+		       uint64_t latency_ns)
+{
+	return end->is == END_SHOWN || (end->is == END_TESTED && run_condition(&end->test, p, entry, latency_ns));
 }
 
 /* ---- what the slots mean ---- */
@@ -446,6 +529,8 @@ static int build(struct builder *pb)
 	add_saved(pb);
 	add_actions(pb);
 	r = compile_both(pb);
+	if (!r && plan->has_return)
+		r = compile_endings(pb);
 	if (r)
 		return r;
 	set_shown(pb);

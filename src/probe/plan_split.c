@@ -3,6 +3,9 @@
  * return only; a name is looked up as names.c does. A condition is taken apart at its outermost &&: what needs the
  * entry only is tested there. In the rest, the largest parts that need the entry only are evaluated at the entry and
  * kept for the return (IR_SAVE), as Go evaluates them once: when the call begins.
+ *
+ * A call that panicked, or is still open, has no results. What the condition says of it is known in advance, unless it
+ * asks for `latency` (or for kept values beside): then that part is left to be tested when the call has ended.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -155,17 +158,134 @@ bool mentions_panicked(const struct call_plan *p, const struct expr *e)
 	return found || mentions_panicked(p, e->a) || mentions_panicked(p, e->b);
 }
 
-/* Calls that panic pass the return's condition unseen: right only where `panicked` makes it true. */
+/* What a call that does not return makes of the condition is found by and, or and not alone. */
 static const struct expr *misused_panicked(const struct call_plan *p, const struct expr *e)
 {
 	const struct expr *bad;
 
 	if (!mentions_panicked(p, e) || e->op == EXPR_NAME)
 		return NULL;
+	if (e->op == EXPR_NOT)
+		return misused_panicked(p, e->a);
 	if (e->op != EXPR_BINARY || (strcmp(e->text, "&&") && strcmp(e->text, "||")))
 		return e;
 	bad = misused_panicked(p, e->a);
 	return bad ? bad : misused_panicked(p, e->b);
+}
+
+/* ---- calls that do not return ---- */
+
+/* Whether e needs what only a return brings. */
+static bool needs_results(const struct call_plan *p, const struct expr *e)
+{
+	if (!e)
+		return false;
+	if (e->op == EXPR_NAME)
+		return name_side(p, e->text) == SIDE_RETURN &&
+		       (is_taken(p, e->text) || (strcmp(e->text, "latency") && strcmp(e->text, "panicked")));
+	for (size_t i = 0; i < e->nargs; i++)
+		if (needs_results(p, e->args[i]))
+			return true;
+	return needs_results(p, e->a) || needs_results(p, e->b);
+}
+
+struct reducer {
+	const struct call_plan *plan;
+	struct arena *arena;
+	bool panicked;
+};
+
+static struct split_end reduce(const struct reducer *r, const struct expr *e);
+
+static struct split_end reduce_not(const struct reducer *r, const struct expr *e)
+{
+	struct split_end a = reduce(r, e->a);
+	struct expr *not;
+
+	if (a.is == END_SHOWN || needs_results(r->plan, e->a)) /* the opposite of what is not known is not known */
+		return (struct split_end){.is = END_LEFT_OUT};
+	if (a.is == END_LEFT_OUT)
+		return (struct split_end){.is = END_SHOWN};
+	not = arena_new(r->arena, struct expr);
+	*not = *e;
+	not->a = (struct expr *)a.test;
+	return (struct split_end){.is = END_TESTED, .test = not};
+}
+
+static struct split_end reduce_logic(const struct reducer *r, const struct expr *e)
+{
+	struct split_end a = reduce(r, e->a), b = reduce(r, e->b);
+	enum plan_end decides = *e->text == '&' ? END_LEFT_OUT : END_SHOWN;
+	struct expr *both;
+
+	if (a.is == decides || b.is == decides)
+		return (struct split_end){.is = decides};
+	if (a.is != END_TESTED)
+		return b;
+	if (b.is != END_TESTED)
+		return a;
+	both = arena_new(r->arena, struct expr);
+	*both = *e;
+	both->a = (struct expr *)a.test;
+	both->b = (struct expr *)b.test;
+	return (struct split_end){.is = END_TESTED, .test = both};
+}
+
+/* What is left of a condition where there are no results: a part that needs one is not met. */
+static struct split_end reduce(const struct reducer *r, const struct expr *e)
+{
+	if (e->op == EXPR_BINARY && (!strcmp(e->text, "&&") || !strcmp(e->text, "||")))
+		return reduce_logic(r, e);
+	if (e->op == EXPR_NOT)
+		return reduce_not(r, e);
+	if (e->op == EXPR_NAME && mentions_panicked(r->plan, e))
+		return (struct split_end){.is = r->panicked ? END_SHOWN : END_LEFT_OUT};
+	if (needs_results(r->plan, e))
+		return (struct split_end){.is = END_LEFT_OUT};
+	return (struct split_end){.is = END_TESTED, .test = e};
+}
+
+static int keep_part(const struct expr *e, const char *text, struct split *ret, struct err *err)
+{
+	for (size_t i = 0; i < ret->nparts; i++)
+		if (expr_equal(ret->parts[i], e))
+			return 0;
+	if (ret->nparts == IR_MAX_SAVED)
+		return err_at_column(err, -EINVAL, text, e->column,
+				     "the condition needs more than %d values of the entry when the call has ended", IR_MAX_SAVED);
+	ret->parts[ret->nparts++] = e;
+	return 0;
+}
+
+/* The largest parts of e that are known at the entry only. */
+static int find_parts(const struct call_plan *p, const struct expr *e, const char *text, struct split *ret, struct err *err)
+{
+	enum call_side side = e ? expr_side(p, e) : SIDE_NONE;
+	int r = 0;
+
+	if (side == SIDE_NONE)
+		return 0;
+	if (side == SIDE_ENTRY)
+		return keep_part(e, text, ret, err);
+	for (size_t i = 0; !r && i < e->nargs; i++)
+		r = find_parts(p, e->args[i], text, ret, err);
+	if (!r)
+		r = find_parts(p, e->a, text, ret, err);
+	return r ? r : find_parts(p, e->b, text, ret, err);
+}
+
+static int find_ends(const struct call_plan *p, const char *text, struct arena *arena, struct split *ret, struct err *err)
+{
+	struct reducer r = {.plan = p, .arena = arena};
+	int code;
+
+	if (!ret->ret)
+		return 0;
+	ret->open = reduce(&r, ret->ret);
+	r.panicked = true;
+	ret->panicked = reduce(&r, ret->ret);
+	code = find_parts(p, ret->open.test, text, ret, err);
+	return code ? code : find_parts(p, ret->panicked.test, text, ret, err);
 }
 
 int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
@@ -176,12 +296,14 @@ int condition_split(const struct call_plan *p, const struct expr *condition, con
 	int r = 0;
 
 	if (bad)
-		return err_at_column(err, -EINVAL, text, bad->column, "panicked can be one of the parts of && and || only: calls that "
-				     "panic are reported whatever is tested at the return");
+		return err_at_column(err, -EINVAL, text, bad->column,
+				     "panicked can be one of the parts of &&, || and ! only: it is not compared with anything");
 	if (condition)
 		take_apart(p, condition, arena, &split);
 	if (split.ret)
 		r = keep_parts(p, split.ret, text, &split, err);
+	if (!r)
+		r = find_ends(p, text, arena, &split, err);
 	if (!r)
 		*ret = split;
 	return r;

@@ -225,6 +225,7 @@ struct value {
 	enum attr_kind kind;
 	const char *s;
 	size_t len, full_len;        /* full_len: of a string that was cut, else 0 */
+	bool lost;                   /* the rest could not be read */
 	int64_t i;
 	double d;
 	bool b;
@@ -332,7 +333,7 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 	return r->kind != VALUE_STRING;
 }
 
-static bool read_literal(const struct event_slot *s, const struct value_source *src, struct value *v)
+static bool read_literal(const struct event_slot *s, uint64_t addr, const struct value_source *src, struct value *v)
 {
 	static char literal[EVENT_MAX_STRING]; /* a value is stored before the next is read */
 	size_t len = MIN(s->len, EVENT_MAX_STRING);
@@ -340,7 +341,7 @@ static bool read_literal(const struct event_slot *s, const struct value_source *
 	const char *bytes = NULL;
 
 	if (src->binary)
-		bytes = image_constant(binary_image(src->binary), s->value - src->bias, len, &n);
+		bytes = image_constant(binary_image(src->binary), addr - src->bias, len, &n);
 	if (n < len || (len && !bytes))
 		return false;
 	if (len)
@@ -349,6 +350,23 @@ static bool read_literal(const struct event_slot *s, const struct value_source *
 		return false;
 	value_string(v, literal, len);
 	v->full_len = s->len > len ? s->len : 0;
+	return true;
+}
+
+/* A string that could not be read to its end: it is in the file, or else it is cut there. */
+static bool read_part(const struct event *e, size_t slot, const struct value_source *src, struct value *v)
+{
+	uint64_t addr;
+	size_t n;
+	const char *bytes = event_part(e, slot, &n, &addr);
+
+	if (read_literal(&e->slots[slot], addr, src, v))
+		return true;
+	if (!n)
+		return false;
+	value_string(v, bytes, n);
+	v->full_len = e->slots[slot].len;
+	v->lost = true;
 	return true;
 }
 
@@ -367,7 +385,7 @@ static bool read_slot(const struct capture_rule *r, const struct event *e,
 		return s->status == SLOT_OK;
 	}
 	if (s->status == SLOT_NOT_RESIDENT && r->kind == VALUE_STRING)
-		return read_literal(s, src, v);
+		return read_part(e, (size_t)r->slot, src, v);
 	if (s->status != SLOT_OK && s->status != SLOT_CUT)
 		return false;
 	if (r->kind != VALUE_STRING)
@@ -553,6 +571,8 @@ void attributes_capture(struct attr_list *l, const struct capture_rule *rules, s
 		struct value v = {.port = -1};
 
 		if (read_slot(&rules[i], e, src, &v)) {
+			if (v.lost && src->unreadable)
+				(*src->unreadable)++;
 			if (apply_transform(l, &v, rules[i].transform))
 				store(l, &rules[i], &v);
 		} else if (src->unreadable && unreadable(&rules[i], e) &&

@@ -393,7 +393,7 @@ WRONG = [
     ("open-string", "main.Login if user == \"x", ["string"], None),
     ("bad-linear", "main.Login { hist(n, 10, 0, 1) }", ["hist"], None),
     ("empty", "", [], None),
-    ("panicked", "main.Throws if !panicked", ["panicked"], "!panicked"),
+    ("panicked", "main.Throws if panicked == true", ["panicked"], "=="),
     ("no-results", "main.Sleeper if err != nil", ["err"], "err"),
 ]
 
@@ -410,8 +410,23 @@ def _too_large():
 
 
 def _one_bad_of_two():
-    """A wrong question beside a right one: nothing is asked, so that nobody waits for an answer in vain."""
-    return _wrong("main.Login if p.Nme == 1", mentions=["Nme"], options=["main.Bools"])
+    """A question that is refused beside one that is not: it is said and counted, and the other is answered."""
+    for bad, word in (("main.Login if p.Nme == 1", "Nme"), ("main.Nosuch", "main.Nosuch"),
+                      ("main.Signed if sum == true", "sum")):
+        with Calls(newest()) as program, Trace(program.pid, bad, "main.Bools") as t:
+            program.ask("integers")
+            seen = t.end()
+            summary = t.summary()
+        assert [c["func"] for c in seen] == ["main.Bools"] * len(seen) and seen, seen
+        assert word in t.err() and "is not traced" in t.err(), t.err()
+        assert summary["refused"] == 1, summary
+
+
+def _all_bad():
+    """Where no question is left, all reasons are told, and nothing was attached."""
+    with Calls(newest()) as program:
+        refused(["-p", program.pid, "main.Login if p.Nme == 1", "main.Nosuch"], (3,), ["Nme", "main.Nosuch"])
+        nothing_left(program)
 
 
 def _mismatched_declaration():
@@ -534,7 +549,7 @@ def tests():
                            lambda m=minor, c=conditions: _conditions(binary(m), LOGIN, "login", c), 120))
     yield from and_patched(_tests(), {"default-prints-all", "positional-names", "built-ins",
                                   "expressions", "stack", "aggregates", "histograms", "aggregates-at-return",
-                                  "by-stack", "glob-plain", "glob-sw"})
+                                  "by-stack", "glob-plain", "glob-sw", "one-bad-of-two", "all-bad"})
 
 
 def _tests():
@@ -560,6 +575,7 @@ def _tests():
     for name, text, mentions, caret in WRONG:
         yield Test(f"wrong-{name}", lambda t=text, m=mentions, c=caret: _wrong(t, mentions=m, caret=c))
     for name, run in (("condition-too-large", _too_large), ("one-bad-of-two", _one_bad_of_two),
+                      ("all-bad", _all_bad),
                       ("mismatched-declaration", _mismatched_declaration), ("unknown-type", _unknown_type),
                       ("not-go", _not_go), ("unreadable-binary", _unreadable), ("program-gone", _gone),
                       ("program-ends", _vanishes), ("options", _options), ("files", _bad_files),

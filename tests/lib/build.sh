@@ -11,6 +11,7 @@
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
+#   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
@@ -101,6 +102,7 @@ build_httpd() { # MINOR
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
+	build "$1" holes "holes-go$1-plain" --
 	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'

@@ -75,7 +75,7 @@ def size_of(node):
 
 
 def _fits(node, got, place):
-    if isinstance(got, dict) and "unreadable" in got and len(got) == 1:
+    if isinstance(got, dict) and "unreadable" in got and not set(got) - {"unreadable", "len"}:
         return _unreadable(node, got["unreadable"], place)
     return KINDS[node[0]](node, got, place)
 

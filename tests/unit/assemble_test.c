@@ -1018,7 +1018,23 @@ static void literal_from_the_file(void **state)
 	assert_memory_equal(w.spans.data[0].text + want.len, image_at(img, at, 4), 4);
 	assert_non_null(strstr(w.spans.data[0].text, "earshot.truncated.path=#5000"));
 	assert_null(strstr(w.spans.data[0].text, "host="));
+	assert_int_equal(lost(LOSS_VALUE_UNREADABLE), 2);
 	buf_done(&want);
+}
+
+/* Of a string that could be read up to the end of a page that is shown, as one that is cut; and counted. */
+static void part_of_a_string(void **state)
+{
+	start_init(1, 500, 10);
+	record_bytes(&w.r, S_PATH, "\1\2\3\4\5\6\7\0/products", 17, 90);
+	record_slot(&w.r, S_PATH)->status = SLOT_NOT_RESIDENT;
+	record_slot(&w.r, S_PATH)->value += 8;
+	record_slot(&w.r, S_PATH)->copied -= 8;
+	send();
+	end(1, 500, 20, 200);
+	assert_int_equal(w.spans.len, 1);
+	assert_non_null(strstr(w.spans.data[0].text, "path=/products earshot.truncated.path=#90"));
+	assert_int_equal(lost(LOSS_VALUE_UNREADABLE), 1);
 }
 
 /* ---- speed: a figure, not a verdict ---- */
@@ -1068,7 +1084,7 @@ int main(void)
 		T(error_from_status), T(notes), T(gone), T(prefix_of_another), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),
-		T(literal_from_the_file), T(speed),
+		T(literal_from_the_file), T(part_of_a_string), T(speed),
 	};
 
 	return cmocka_run_group_tests_name("assemble", tests, NULL, NULL);

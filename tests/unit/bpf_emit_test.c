@@ -274,7 +274,10 @@ static void test_filter_first(void **state)
 	assert_int_equal(count(&e, 0xb7, 'e'), 1);
 }
 
-/* Pointer and length of a string, and its bytes: two calls; the goroutine is the third. */
+/*
+ * Pointer and length of a string, and its bytes: two calls; the goroutine is the third. The fourth reads the bytes' first
+ * page where all of them could not be read; and where pages can be brought in, each of the first two is done again so.
+ */
 static void test_loads_batched(void **state)
 {
 	struct ir_insn insns[] = {
@@ -287,10 +290,18 @@ static void test_loads_batched(void **state)
 	};
 	struct capture_program p = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = string_slot,
 				    .nslots = 1, .nregs = 3, .g = LAYOUT};
-	_cleanup_(emit_done) struct emit e = {0};
+	_cleanup_(emit_done) struct emit e = {0}, sleeping = {0};
+	struct uprobe_env faults_in = env;
+	struct err err = {0};
 
 	compile(&p, &plain, &e);
-	assert_int_equal(calls(&e, BPF_FUNC_probe_read_user), 3);
+	assert_int_equal(calls(&e, BPF_FUNC_probe_read_user), 4);
+	assert_int_equal(calls(&e, BPF_FUNC_copy_from_user), 0);
+	faults_in.faults_in = true;
+	if (uprobe_compile(&p, 1, &plain, &faults_in, &sleeping, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(calls(&sleeping, BPF_FUNC_probe_read_user), 4);
+	assert_int_equal(calls(&sleeping, BPF_FUNC_copy_from_user), 2);
 }
 
 /* Code that nothing reaches is left out: the verifier refuses it. */

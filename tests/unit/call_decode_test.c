@@ -146,6 +146,45 @@ static void a_call_that_panics(void **state)
 	       "f=<it is in an XMM register> err=- at 1002,1003… |");
 }
 
+/* A condition on a result is not met by a call that has none; one on the latency is tested here. */
+static void a_condition_at_the_end(void **state)
+{
+	static struct ir_insn insns[] = {
+		{.op = IR_REGION, .slot = IR_SLOT_FILTER},
+		{.op = IR_LATENCY, .dst = 0},
+		{.op = IR_SAVED, .dst = 1, .imm = 0},
+		{.op = IR_BIN, .bin = BIN_UGT, .dst = 2, .a = 0, .b = 1},
+		{.op = IR_FILTER, .a = 2},
+		{.op = IR_END},
+	};
+	struct call_plan late = plan, unmet = plan;
+	struct record call = entry_record(EVENT_CALL), end = end_record(EVENT_UNWOUND, HOOK, 0), sample;
+
+	late.panicked = late.open = (struct plan_ending){
+		.is = END_TESTED, .test = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .nregs = 3}};
+	late.kept_slots[0] = 1;
+	unmet.panicked.is = unmet.open.is = END_LEFT_OUT;
+	call_decoder_add_plan(decoder, &late, NULL, 20, 21);
+	call_decoder_add_plan(decoder, &unmet, NULL, 30, 31);
+	record_head(&call)->probe = 30;
+	sample = sample_of(&end, &call);
+	give(&sample);
+	call_decoder_open(decoder, call.bytes, call.size, CALL_OPEN, 5000);
+	expect("");
+	record_head(&call)->probe = 20;
+	record_int(&call, 1, 450);
+	sample = sample_of(&end, &call);
+	give(&sample);
+	expect("");
+	record_int(&call, 1, 449);
+	sample = sample_of(&end, &call);
+	give(&sample);
+	call_decoder_open(decoder, call.bytes, call.size, CALL_OPEN, 1449);
+	expect("main.f shop[4711] panicked start 1000 took 450 goid 17 depth 512 user=\"alice\" n=449 "
+	       "f=<it is in an XMM register> err=- at 1002,1003… |");
+	assert_int_equal(lost(LOSS_BAD_RECORD), 0);
+}
+
 static void a_point(void **state)
 {
 	struct record r = entry_record(EVENT_POINT);
@@ -257,6 +296,11 @@ static void groups(void **state)
 		buf_char(&got, ' ');
 	}
 	expect("main.g \"alice\"… 4711 3 ");
+	buf_reset(&got);
+	g.keys[0] = (struct plant_key){.status = SLOT_NOT_RESIDENT};
+	assert_true(call_decoder_group(decoder, &g, &arena, &ret));
+	value_print(&ret.keys[1], &got);
+	expect("<unreadable memory>");
 	assert_ptr_equal(ret.plan, &counting);
 	assert_ptr_equal(ret.aggregate, &aggregate);
 	assert_ptr_equal(ret.process, &process);
@@ -294,6 +338,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_call_that_returns), TEST(a_call_that_panics),	   TEST(a_point), TEST(open_calls),
+		TEST(a_condition_at_the_end),
 		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot), TEST(open_calls_of_aggregates),
 		TEST(groups), TEST(a_stack_as_key),
 	};

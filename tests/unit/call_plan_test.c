@@ -249,7 +249,7 @@ static void wrong(struct asked *a)
 	refused(a, "main.Login { hist(user) }", -EINVAL, "only integers", "user");
 	refused(a, "main.Login { count() by panicked }", -EINVAL, "cannot be counted", "panicked");
 	refused(a, "main.Login if panicked { count() }", -EINVAL, "cannot be counted", "panicked");
-	refused(a, "main.Login if vip && !panicked", -EINVAL, "parts of && and ||", "!panicked");
+	refused(a, "main.Login if vip && panicked == true", -EINVAL, "parts of &&, || and !", "== true");
 	refused(a, "main.Login if pid == 3", -EINVAL, "-p and -x", "pid");
 	refused(a, "main.Login if err != nil && stack == 1", -EINVAL, "cannot be used as a stack", "1");
 	refused(a, "main.Sleeper if err != nil", -EINVAL, "main.Sleeper has none", "err");
@@ -261,6 +261,104 @@ static void wrong(struct asked *a)
 	a->options.max_functions = 3;
 	refused(a, "main.*", -E2BIG, "matches", NULL);
 	a->options.max_functions = 0;
+}
+
+/* ---- calls that do not return ---- */
+
+/* What the question says of a call that panicked (or is open) after so many ns, with this first entry slot. */
+static bool ends(struct asked *a, const char *text, bool panicked, uint64_t ns, uint64_t kept)
+{
+	const struct call_plan *p = plan(a, text);
+	struct {
+		struct event_header head;
+		struct event_slot slots[EVENT_MAX_SLOTS];
+	} r = {.head = {.slots = (uint16_t)p->entry.nslots}};
+	struct event e = {.head = &r.head, .slots = r.slots};
+
+	for (size_t i = 0; i < p->entry.nslots; i++)
+		r.slots[i] = (struct event_slot){.status = SLOT_OK, .value = kept};
+	if (p->entry.unwound_unseen)
+		assert_false(plan_ending_holds(p, &p->panicked, &e, ns));
+	return plan_ending_holds(p, panicked ? &p->panicked : &p->open, &e, ns);
+}
+
+static void endings(struct asked *a)
+{
+	assert_true(ends(a, "main.Login", true, 0, 0) && ends(a, "main.Login", false, 0, 0));
+	assert_true(ends(a, "main.Login if vip", true, 0, 0));
+	assert_false(ends(a, "main.Login if err != nil", true, 0, 0) || ends(a, "main.Login if err == nil", true, 0, 0));
+	assert_false(ends(a, "main.Login if id == 0", true, 0, 0) || ends(a, "main.Login if !(id == 0)", true, 0, 0));
+	assert_false(ends(a, "main.Login if id == 0", false, 0, 0));
+	assert_true(plan(a, "main.Login if id == 0")->entry.unwound_unseen);
+	assert_true(ends(a, "main.Login if panicked", true, 0, 0));
+	assert_false(ends(a, "main.Login if panicked", false, 0, 0) || ends(a, "main.Login if !panicked", true, 0, 0));
+	assert_true(ends(a, "main.Login if !panicked", false, 0, 0));
+	assert_true(ends(a, "main.Login if err != nil || panicked", true, 0, 0));
+	assert_false(ends(a, "main.Login if !(!panicked || err != nil)", true, 0, 0));
+	assert_true(ends(a, "main.Login if latency > 1us", true, 1001, 0));
+	assert_false(ends(a, "main.Login if latency > 1us", true, 1000, 0));
+	assert_false(plan(a, "main.Login if latency > 1us")->entry.unwound_unseen);
+	assert_true(ends(a, "main.Login if err != nil || latency > 1us", true, 1001, 0));
+	assert_false(ends(a, "main.Login if err != nil && latency > 1us", true, 1001, 0));
+	assert_true(ends(a, "main.Login if !(latency > 1us)", true, 1000, 0));
+	assert_true(ends(a, "main.Login if err != nil || vip", true, 0, 1));
+	assert_false(ends(a, "main.Login if err != nil || vip", true, 0, 0));
+	assert_true(ends(a, "main.Login if err != nil || latency > 1us && goid == 7", true, 1001, 1));
+	assert_false(ends(a, "main.Login if err != nil || latency > 1us && goid == 7", true, 1001, 0));
+	assert_true(ends(a, "main.Sleeper if latency > for_", true, 500, 499));
+	assert_false(ends(a, "main.Sleeper if latency > for_", true, 500, 500));
+}
+
+/* A function without a return instruction: its calls end by a panic, and that may be asked for. */
+static void never_returns(struct asked *a)
+{
+	static const char *const answered[] = {"main.Reject", "main.Reject if panicked", "main.Reject if n > 1 && panicked",
+					       "main.Reject if latency > 1ms", "main.Reject if panicked { print(n, panicked) }",
+					       "main.Reject if ret0 == 1 || panicked"};
+	static const char *const not_answered[] = {"main.Reject if ret0 == 1", "main.Reject { print(ret0) }",
+						   "main.Reject { hist(latency) }", "main.Reject if latency > 1ms { count() }"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(answered); i++) {
+		const struct call_plan *p = plan(a, answered[i]);
+
+		assert_true(p->has_return && !p->nreturn_sites && p->entry.role == PROGRAM_ENTRY && a->plans.nhooks);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(not_answered); i++)
+		refused(a, not_answered[i], -EINVAL, "never returns", NULL);
+	assert_int_equal(plan(a, "main.Reject { count() }")->entry.role, PROGRAM_POINT);
+	a->options.wants_return = true;
+	assert_false(plan(a, "main.Reject { count() }")->has_return);
+	a->options.wants_return = false;
+}
+
+/* ---- several questions ---- */
+
+static int ask_two(struct asked *a, const char *first, const char *second)
+{
+	a->err = (struct err){0};
+	shape_table_free(a->plans.shapes);
+	a->plans = (struct call_plans){0};
+	assert_int_equal(question_parse(first, binary_arena(a->b), &a->questions[0], &a->err), 0);
+	assert_int_equal(question_parse(second, binary_arena(a->b), &a->questions[1], &a->err), 0);
+	return call_plans_make(a->b, a->questions, 2, &a->options, &a->plans, &a->err);
+}
+
+/* One that is refused does not keep the others from being asked. */
+static void refused_beside_others(struct asked *a)
+{
+	assert_int_equal(ask_two(a, "main.Nosuch", "main.Login"), 0);
+	assert_int_equal(a->plans.len, 2);
+	assert_string_equal(a->plans.data[0].name, "main.Nosuch");
+	assert_non_null(strstr(a->plans.data[0].why, "no function main.Nosuch"));
+	assert_null(a->plans.data[1].why);
+	assert_int_equal(ask_two(a, "main.Login", "main.Floats if b > 1.5"), 0);
+	assert_int_equal(a->plans.len, 2);
+	assert_null(a->plans.data[0].why);
+	assert_non_null(strstr(a->plans.data[1].why, "floating-point register"));
+	assert_int_equal(ask_two(a, "main.Floats if b > 1.5", "main.Nosuch"), -ENODATA);
+	assert_non_null(strstr(a->err.text, "floating-point register"));
+	assert_non_null(strstr(a->err.text, "\n"));
+	assert_non_null(strstr(a->err.text, "no function main.Nosuch"));
 }
 
 /* ---- aggregates ---- */
@@ -424,6 +522,9 @@ static void test_unwinding(void **state) { each(PLAIN, unwinding); }
 static void test_entry_only(void **state) { each(PLAIN, entry_only); }
 static void test_unreadable(void **state) { each(PLAIN, what_cannot_be_read); }
 static void test_split(void **state) { each(PLAIN, split); }
+static void test_endings(void **state) { each(PLAIN, endings); }
+static void test_never_returns(void **state) { each("bin/holes-go1.*-plain", never_returns); }
+static void test_refused_beside_others(void **state) { each(PLAIN, refused_beside_others); }
 static void test_wrong(void **state) { each(PLAIN, wrong); }
 static void test_aggregates(void **state) { each(PLAIN, aggregates); }
 static void test_names(void **state) { each(PLAIN, names); }
@@ -438,6 +539,8 @@ int main(void)
 		cmocka_unit_test(test_split),      cmocka_unit_test(test_wrong),      cmocka_unit_test(test_aggregates),
 		cmocka_unit_test(test_names),      cmocka_unit_test(test_inlined),    cmocka_unit_test(test_stripped),
 		cmocka_unit_test(test_floats),     cmocka_unit_test(test_unwinding),
+		cmocka_unit_test(test_endings),    cmocka_unit_test(test_refused_beside_others),
+		cmocka_unit_test(test_never_returns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,52 @@ static void test_empty_string(void **state)
 	assert_null(event_bytes(&e, 1, &n));
 }
 
+/* A string of which a part could be read: its address lies before the bytes. */
+static void test_part(void **state)
+{
+	struct record r = good();
+	const uint64_t at = 0x123456789;
+	struct event e;
+	uint64_t addr;
+	size_t n;
+
+	memcpy(r.data, &at, 8);
+	memcpy(r.data + 8, "part", 4);
+	r.slots[1] = (struct event_slot){.status = SLOT_NOT_RESIDENT, .copied = 4, .len = 90,
+					 .value = offsetof(struct record, data) + 8};
+	assert_true(event_decode(&r, sizeof(r), &e));
+	assert_null(event_bytes(&e, 1, &n));
+	assert_memory_equal(event_part(&e, 1, &n, &addr), "part", 4);
+	assert_int_equal(n, 4);
+	assert_int_equal(addr, at);
+	for (unsigned early = 1; early <= 8; early++) {
+		r.slots[1].value = offsetof(struct record, data) + 8 - early;
+		assert_false(event_decode(&r, sizeof(r), &e));
+	}
+	r.slots[1] = (struct event_slot){.status = SLOT_NOT_RESIDENT, .len = 5, .value = 0x4000};
+	assert_true(event_decode(&r, sizeof(r), &e));
+	event_part(&e, 1, &n, &addr);
+	assert_int_equal(n, 0);
+	assert_int_equal(addr, 0x4000);
+	event_part(&e, 99, &n, &addr);
+	assert_int_equal(n, 0);
+}
+
+static void test_lost_pages(void **state)
+{
+	struct event_chunk c = {.addr = 3 * EVENT_PAGE - 100, .len = 8000, .status = SLOT_CUT | 2 << EVENT_PAGES_SHIFT};
+
+	assert_int_equal(event_chunk_status(&c), SLOT_CUT);
+	assert_false(event_chunk_lost(&c, 0, 100));
+	assert_true(event_chunk_lost(&c, 0, 101));
+	assert_true(event_chunk_lost(&c, 100, 1));
+	assert_true(event_chunk_lost(&c, 100 + EVENT_PAGE - 1, 8));
+	assert_false(event_chunk_lost(&c, 100 + EVENT_PAGE, 8));
+	assert_true(event_chunk_lost(&c, 0, UINT16_MAX));
+	c.status = SLOT_OK;
+	assert_false(event_chunk_lost(&c, 0, UINT16_MAX));
+}
+
 static void test_bad_header(void **state)
 {
 	struct record r = good();
@@ -224,7 +270,8 @@ static void test_samples(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),      cmocka_unit_test(test_empty_string),
+		cmocka_unit_test(test_good),      cmocka_unit_test(test_part), cmocka_unit_test(test_lost_pages),
+		cmocka_unit_test(test_empty_string),
 		cmocka_unit_test(test_bad_header), cmocka_unit_test(test_bad_slots),
 		cmocka_unit_test(test_chunks),    cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_texts),     cmocka_unit_test(test_loss_names_differ),

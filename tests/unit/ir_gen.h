@@ -164,8 +164,14 @@ static void emit_str(struct machine *m, const struct ir_insn *i)
 
 	s->len = MIN(len, UINT32_MAX);
 	if (!mem(m->v[i->a], s->bytes, n)) {
+		uint64_t first = EVENT_PAGE - m->v[i->a] % EVENT_PAGE;
+
 		s->status = SLOT_NOT_RESIDENT;
 		s->value = m->v[i->a];
+		if (first >= n || m->data + 8 + first > EVENT_MAX_DATA || !mem(m->v[i->a], s->bytes, first))
+			return;
+		s->copied = first;
+		m->data += 8 + ((first + 7) & ~(uint64_t)7);
 		return;
 	}
 	s->status = n == len ? SLOT_OK : SLOT_CUT;
@@ -551,7 +557,8 @@ static void check_slot(const struct machine *m, const struct event *e, size_t i)
 {
 	const struct event_slot *s = &e->slots[i];
 	size_t len = 0;
-	const char *bytes = event_bytes(e, i, &len);
+	uint64_t addr = s->value;
+	const char *bytes = s->status == SLOT_NOT_RESIDENT ? event_part(e, i, &len, &addr) : event_bytes(e, i, &len);
 
 	if (s->status != m->slot[i].status || (s->copied && memcmp(bytes, m->slot[i].bytes, len)))
 		print_message("# probe %u slot %zu\n", e->head->probe, i);
@@ -562,8 +569,8 @@ static void check_slot(const struct machine *m, const struct event *e, size_t i)
 		assert_memory_equal(bytes, m->slot[i].bytes, len);
 	else if (s->status == SLOT_OK && !s->len)
 		assert_int_equal(s->value, m->slot[i].value);
-	else if (s->status == SLOT_NOT_RESIDENT)
-		assert_int_equal(s->value, m->slot[i].value);
+	if (s->status == SLOT_NOT_RESIDENT)
+		assert_int_equal(addr, m->slot[i].value);
 }
 
 static void check_record(const struct machine *m, const void *record, uint32_t probe)

@@ -309,8 +309,13 @@ static enum slot_status interp_emit(const struct interp *t, const struct ir_insn
 	n = MIN(t->r[i->b], (uint64_t)i->imm);
 	s->len = t->r[i->b];
 	s->value = t->r[i->a];
-	if (n && !t->in->read(t->in->arg, t->r[i->a], s->bytes, n))
+	if (n && !t->in->read(t->in->arg, t->r[i->a], s->bytes, n)) { /* what lies in the first page */
+		uint64_t first = EVENT_PAGE - t->r[i->a] % EVENT_PAGE;
+
+		if (first < n && t->in->read(t->in->arg, t->r[i->a], s->bytes, first))
+			s->copied = first;
 		return SLOT_NOT_RESIDENT;
+	}
 	s->bytes[n] = '\0';
 	s->copied = n;
 	s->status = n < t->r[i->b] ? SLOT_CUT : SLOT_OK;
@@ -362,6 +367,27 @@ static struct event_chunk *interp_chunk(const struct interp *t, uint64_t addr, u
 	return c;
 }
 
+/* The n bytes behind the chunk, from addr; of pages that cannot be read zeros, and a bit in its status. False: none can. */
+static bool interp_pages(const struct interp *t, struct event_chunk *c, uint64_t addr, size_t n)
+{
+	uint8_t *to = (uint8_t *)(c + 1);
+	bool any = false;
+	size_t size;
+
+	if (t->in->read(t->in->arg, addr, to, n))
+		return true;
+	for (size_t at = 0, page = 0; at < n; at += size, page++) {
+		size = MIN(EVENT_PAGE - (addr + at) % EVENT_PAGE, n - at);
+		if (t->in->read(t->in->arg, addr + at, to + at, size)) {
+			any = true;
+			continue;
+		}
+		memset(to + at, 0, size);
+		c->status |= (uint8_t)(1u << (page + EVENT_PAGES_SHIFT));
+	}
+	return any;
+}
+
 static enum slot_status interp_image(const struct interp *t, const struct ir_insn *i)
 {
 	struct interp_slot *s = &t->out->slots[i->slot];
@@ -383,6 +409,8 @@ static enum slot_status interp_image(const struct interp *t, const struct ir_ins
 		memcpy((uint8_t *)(c + 1) + i->imm, &t->r[i->a], i->size);
 		return SLOT_OK;
 	}
+	if (!i->at)
+		return interp_pages(t, c, t->r[i->a], (size_t)i->imm) ? SLOT_OK : SLOT_UNREADABLE;
 	return t->in->read(t->in->arg, t->r[i->a], (uint8_t *)(c + 1) + i->at, (size_t)i->imm) ? SLOT_OK
 											       : SLOT_UNREADABLE;
 }
@@ -405,7 +433,7 @@ static void interp_copy(const struct interp *t, const struct shape_edge *e, uint
 		return;
 	if (bytes < count * size)
 		c->status = SLOT_CUT;
-	if (t->in->read(t->in->arg, addr, c + 1, (size_t)bytes))
+	if (interp_pages(t, c, addr, (size_t)bytes))
 		return;
 	c->status = SLOT_UNREADABLE;
 	c->len = 0;
@@ -607,8 +635,12 @@ static inline __attribute__((unused)) size_t interp_record(const struct capture_
 		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK;
 
 		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len, .value = s->value};
-		if (!text || (s->status != SLOT_OK && s->status != SLOT_CUT))
+		if (!text || (s->status != SLOT_OK && s->status != SLOT_CUT && !s->copied))
 			continue;
+		if (s->status == SLOT_NOT_RESIDENT) { /* the address before what there is */
+			memcpy((char *)buf + at, &s->value, 8);
+			at += 8;
+		}
 		slots[i].copied = (uint16_t)s->copied;
 		slots[i].value = at;
 		memcpy((char *)buf + at, s->bytes, slots[i].copied);

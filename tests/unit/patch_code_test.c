@@ -174,8 +174,14 @@ static void test_strings(void **state)
 			assert_true(event_decode(l.record, l.size, &e));
 			assert_int_equal(e.slots[0].len, len);
 			if (over && len) {
+				const char *part;
+				uint64_t addr;
+
 				assert_int_equal(e.slots[0].status, SLOT_NOT_RESIDENT);
-				assert_int_equal(e.slots[0].value, r.r[0]);
+				part = event_part(&e, 0, &n, &addr);
+				assert_int_equal(addr, r.r[0]);
+				assert_int_equal(n, len - 1);
+				assert_memory_equal(part, world.hole - len + 1, n);
 				continue;
 			}
 			assert_int_equal(e.slots[0].status, SLOT_OK);

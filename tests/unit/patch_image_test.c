@@ -54,18 +54,6 @@ static const void *compile_image(const struct capture_program *p)
 	return (const void *)(uintptr_t)env.code;
 }
 
-static void show_chunk(const struct event *e, const struct event_chunk *c, char *out, size_t n)
-{
-	static const char *const names[] = {"?", "bytes", "string", "node", "*node", "words", "box", "faces", "itab",
-					    "masked", "int", "wide"};
-	const char *status = c->status == SLOT_OK ? "" : c->status == SLOT_CUT ? " cut" : " unreadable";
-
-	if (c->shape == BYTES)
-		snprintf(out, n, "'%.*s'%s; ", (int)c->len, (const char *)event_chunk_bytes(c), status);
-	else
-		snprintf(out, n, "%s %u%s d%u; ", names[c->shape], c->len, status, c->depth);
-}
-
 struct taken {
 	_Alignas(8) uint8_t record[EVENT_MAX_SIZE];
 	struct event event;
@@ -128,7 +116,7 @@ static void pointers(void **state)
 			    "node 32 d2; 'round'; node 32 d1; 'round'; node 32 d0; 'round'; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, &bad),
 			    "node 32 d2; '' unreadable; node 0 unreadable d1; slot 1 missed 0");
-	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, (void *)8), "node 32 d2; slot 5 missed 0");
+	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, (void *)8), "node 32 -1 d2; slot 5 missed 0");
 }
 
 static void counts(void **state)
@@ -203,6 +191,11 @@ static void limits(void **state)
 	/* 256 strings of 40 bytes each, and 8344 of the 16 KiB are taken */
 	assert_non_null(strstr(got, "slot 1 missed 55"));
 	edges[4].max = 5;
+}
+
+static void holes(void **state)
+{
+	check_holes(walk, forbid);
 }
 
 /* ---- stacks ---- */
@@ -322,7 +315,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pointers), cmocka_unit_test(counts), cmocka_unit_test(interfaces),
-		cmocka_unit_test(limits), cmocka_unit_test(stacks), cmocka_unit_test(latency),
+		cmocka_unit_test(limits), cmocka_unit_test(holes), cmocka_unit_test(stacks), cmocka_unit_test(latency),
 	};
 
 	world_pc_ret = (uintptr_t)call_code_back;

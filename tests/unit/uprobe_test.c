@@ -299,6 +299,124 @@ static void test_generated_perf(void **state)
 	unsetenv("EARSHOT_NO_MULTI");
 }
 
+/* ---- keys in maps that are not all there ---- */
+
+static struct event_slot looked_up(const struct map_layout *layout, const void *map, const char *key)
+{
+	struct ir_insn insns[] = {
+		{.op = IR_REGION, .slot = 0},
+		{.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+		{.op = IR_MAP_STR, .a = 0, .dst = 1, .str = key, .imm = (int64_t)strlen(key), .map = layout},
+		{.op = IR_LOAD, .a = 1, .dst = 2, .size = 8, .imm = 8},
+		{.op = IR_EMIT, .slot = 0, .a = 2},
+		{.op = IR_END},
+	};
+	struct ir_slot slot = {.kind = VALUE_UINT};
+	struct capture_program prog = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &slot, .nslots = 1, .nregs = 3,
+				       .g = FAKE_LAYOUT};
+	struct regs r = {.r = {(uintptr_t)map}, .g = (uintptr_t)&fake_g};
+	struct planter *p = open_planter(0);
+	struct event_slot ret = {0};
+	struct taken t = {0};
+	struct event e;
+
+	plant_ok(p, &prog, 1);
+	call_probed(&r, probed);
+	planter_uprobe.drain(p, take_record, &t);
+	assert_int_equal(t.records.len, 1);
+	assert_true(event_decode(t.records.data[0], ((struct event_header *)(void *)t.records.data[0])->size, &e));
+	ret = e.slots[0];
+	taken_done(&t);
+	planter_uprobe.close(p);
+	return ret;
+}
+
+static void expect_lookup(const struct map_layout *layout, const void *map, const char *key, enum slot_status status,
+			  uint64_t value)
+{
+	struct event_slot s = looked_up(layout, map, key);
+
+	assert_int_equal(s.status, status);
+	if (status == SLOT_OK)
+		assert_int_equal(s.value, value);
+}
+
+static void fill_slot(struct swiss_group *g, unsigned i, const char *key, uint64_t value)
+{
+	g->ctrl[i] = 1;
+	g->slots[i] = (struct swiss_slot){pool_text(key), strlen(key), NULL, value};
+}
+
+static void swiss_holes(uint8_t *at)
+{
+	struct swiss_group *g = (void *)(at + EVENT_PAGE - 100);
+	struct swiss_table table = {.mask = 1, .groups = (void *)(at + 2 * EVENT_PAGE - sizeof(*g))};
+	struct swiss_table *directory = &table;
+	struct swiss_map m = {.used = 3, .dir = g}, two = {.used = 1, .dir = &directory, .dir_len = 1};
+
+	/* what lies beyond is empty: so the answer is certain */
+	memset(g->ctrl, 0x80, sizeof(g->ctrl));
+	fill_slot(g, 0, "first", 17);
+	fill_slot(g, 1, "second", 18);
+	expect_lookup(&swiss_layout, &m, "second", SLOT_OK, 18);
+	expect_lookup(&swiss_layout, &m, "third", SLOT_NO_KEY, 0);
+	/* it is not: an empty key must not be found in its zeros */
+	g->ctrl[5] = 7;
+	expect_lookup(&swiss_layout, &m, "second", SLOT_OK, 18);
+	expect_lookup(&swiss_layout, &m, "third", SLOT_UNREADABLE, 0);
+	expect_lookup(&swiss_layout, &m, "", SLOT_UNREADABLE, 0);
+	m.dir = at + EVENT_PAGE + 100;
+	expect_lookup(&swiss_layout, &m, "second", SLOT_UNREADABLE, 0);
+	expect_lookup(&swiss_layout, &m, "", SLOT_UNREADABLE, 0);
+	/* the group before is not there */
+	g = (void *)(at + 2 * EVENT_PAGE);
+	memset(g->ctrl, 0x80, sizeof(g->ctrl));
+	fill_slot(g, 7, "behind", 19);
+	expect_lookup(&swiss_layout, &two, "behind", SLOT_OK, 19);
+	expect_lookup(&swiss_layout, &two, "third", SLOT_UNREADABLE, 0);
+}
+
+static void old_holes(uint8_t *at)
+{
+	struct old_bucket *b = (void *)(at + EVENT_PAGE - 100);
+	struct old_map m = {.count = 2, .buckets = b}, two = {.count = 2, .b = 1};
+
+	memset(b, 0, 100);
+	b->tophash[1] = 9;
+	b->keys[1].s = pool_text("first");
+	b->keys[1].len = 5;
+	expect_lookup(&old_layout, &m, "first", SLOT_UNREADABLE, 0); /* its element */
+	expect_lookup(&old_layout, &m, "other", SLOT_UNREADABLE, 0); /* others may follow */
+	b = (void *)(at + 2 * EVENT_PAGE);
+	two.buckets = b - 1;
+	memset(b, 0, sizeof(*b));
+	b->tophash[6] = 9;
+	b->keys[6].s = pool_text("behind");
+	b->keys[6].len = 6;
+	b->elems[6].len = 20;
+	expect_lookup(&old_layout, &two, "behind", SLOT_OK, 20);
+	expect_lookup(&old_layout, &two, "other", SLOT_UNREADABLE, 0);
+	expect_lookup(&old_layout, &two, "", SLOT_UNREADABLE, 0);
+}
+
+/* A key that lies where nothing can be read is not said to be absent, and the others are found. */
+static void test_lookup_holes(void **state)
+{
+	uint8_t *at;
+
+	skip_unprivileged();
+	at = mmap(NULL, 3 * EVENT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	assert_int_equal(mprotect(at + EVENT_PAGE, EVENT_PAGE, PROT_NONE), 0);
+	for (int faults = 0; faults < 2; faults++) {
+		swiss_holes(at);
+		old_holes(at);
+		setenv("EARSHOT_NO_FAULTS", "1", 1);
+	}
+	unsetenv("EARSHOT_NO_FAULTS");
+	munmap(at, 3 * EVENT_PAGE);
+}
+
 /* The largest that the IR can express is still within the verifier's patience. */
 static void largest_lookup(struct maker *k, const struct map_layout *map)
 {
@@ -821,7 +939,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generated_multi),
-		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries),
+		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries), cmocka_unit_test(test_lookup_holes),
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_wakeup),

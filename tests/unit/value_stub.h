@@ -21,6 +21,7 @@ void value_from_slot(const struct value_context *c, const struct event *e, size_
 	if (!bytes) {
 		ret->form = s->status == SLOT_NIL ? FORM_NIL : FORM_UNREADABLE;
 		ret->text = slot_status_text(s->status);
+		ret->lost = s->status == SLOT_UNREADABLE;
 	} else if (what->kind == VALUE_STRING) {
 		*ret = (struct value_node){.form = FORM_STRING, .text = arena_strndup(c->arena, bytes, n), .len = n,
 					   .full_len = s->len, .cut = s->len > n};
@@ -39,6 +40,11 @@ void value_from_slot(const struct value_context *c, const struct event *e, size_
 	} else {
 		*ret = (struct value_node){.form = FORM_INT, .i = (int64_t)s->value};
 	}
+}
+
+uint64_t value_lost(const struct value_node *v)
+{
+	return v->lost;
 }
 
 void value_print(const struct value_node *v, struct buf *out)

@@ -77,4 +77,77 @@ static struct shape_table table = {
 	.itab_type_off = offsetof(struct itab, type),
 };
 
+static void show_chunk(const struct event *e, const struct event_chunk *c, char *out, size_t n)
+{
+	static const char *const names[] = {"?", "bytes", "string", "node", "*node", "words", "box", "faces", "itab",
+					    "masked", "int", "wide"};
+	static const char *const statuses[SLOT_STATUS_COUNT] = {[SLOT_CUT] = " cut", [SLOT_UNREADABLE] = " unreadable"};
+	const char *status = statuses[event_chunk_status(c)];
+	char pages[16] = "";
+
+	if (c->status >> EVENT_PAGES_SHIFT)
+		snprintf(pages, sizeof(pages), " -%x", c->status >> EVENT_PAGES_SHIFT);
+	if (c->shape == BYTES)
+		snprintf(out, n, "'%.*s'%s%s; ", (int)c->len, (const char *)event_chunk_bytes(c), status ? status : "", pages);
+	else
+		snprintf(out, n, "%s %u%s%s d%u; ", names[c->shape], c->len, status ? status : "", pages, c->depth);
+}
+
+/* ---- memory that is not all there ---- */
+
+typedef char *(*walk_fn)(enum program_role role, uint32_t shape, uint64_t size, bool in_reg, const void *value);
+
+/* Five pages, of which lose takes the second and the fourth. */
+static uint8_t *pages_new(void (*lose)(uint8_t *page))
+{
+	uint8_t *at = mmap(NULL, 5 * EVENT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static struct node nodes[] = {{"a", 1, NULL, 0}, {"b", 1, NULL, 0}};
+
+	assert_ptr_not_equal(at, MAP_FAILED);
+	assert_int_equal(madvise(at, 5 * EVENT_PAGE, MADV_NOHUGEPAGE), 0);
+	memset(at, 0x11, 5 * EVENT_PAGE);
+	memcpy(at + EVENT_PAGE - 64, nodes, 64);
+	memset(at + 2 * EVENT_PAGE, 0, 96);
+	memcpy(at + 2 * EVENT_PAGE, nodes, 64);
+	lose(at + EVENT_PAGE);
+	lose(at + 3 * EVENT_PAGE);
+	return at;
+}
+
+/* What is there of each is copied, and the status tells the rest, for a page that is lost before, behind and between. */
+static void check_holes(walk_fn walk, void (*lose)(uint8_t *page))
+{
+	uint8_t *at = pages_new(lose);
+	struct box box = {.nodes = (struct node *)(void *)(at + EVENT_PAGE - 64), .nnodes = 5};
+	struct node text = {(const char *)at + EVENT_PAGE - 3, 10, NULL, 0};
+	struct masked m = {999, (uint64_t *)(void *)(at + EVENT_PAGE - 8)};
+
+	assert_string_equal(walk(PROGRAM_POINT, BOX, sizeof(box), false, &box),
+			    "box 56 d2; node 160 -2 d2; 'a'; 'b'; slot 1 missed 0");
+	box.nodes = (struct node *)(void *)(at + 2 * EVENT_PAGE - 64);
+	assert_string_equal(walk(PROGRAM_ENTRY, BOX, sizeof(box), false, &box),
+			    "box 56 d2; node 160 -1 d2; 'a'; 'b'; slot 1 missed 0");
+	box.nodes = (struct node *)(void *)(at + EVENT_PAGE + 64);
+	assert_string_equal(walk(PROGRAM_POINT, BOX, sizeof(box), false, &box),
+			    "box 56 d2; node 0 unreadable d2; slot 1 missed 0");
+	memcpy(at + EVENT_PAGE - 3, "xyz", 3);
+	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(text), false, &text),
+			    "node 32 d2; 'xyz' -2; slot 1 missed 0");
+	assert_string_equal(walk(PROGRAM_POINT, MASKED, sizeof(m), false, &m),
+			    "masked 16 d2; words 8000 -2 d2; slot 1 missed 0");
+	m.words = (uint64_t *)(void *)(at + 2 * EVENT_PAGE - 8);
+	assert_string_equal(walk(PROGRAM_POINT, MASKED, sizeof(m), false, &m),
+			    "masked 16 d2; words 8000 -5 d2; slot 1 missed 0");
+	assert_string_equal(walk(PROGRAM_POINT, WIDE, 4096, false, at + 2048), "wide 4096 cut -2 d2; slot 1 missed 0");
+	assert_string_equal(walk(PROGRAM_POINT, WIDE, 4096, false, at + EVENT_PAGE + 2048),
+			    "wide 4096 cut -1 d2; slot 1 missed 0");
+	assert_string_equal(walk(PROGRAM_POINT, NODE, 32, false, at + EVENT_PAGE), "node 32 -1 d2; slot 5 missed 0");
+	munmap(at, 5 * EVENT_PAGE);
+}
+
+static void forbid(uint8_t *page)
+{
+	assert_int_equal(mprotect(page, EVENT_PAGE, PROT_NONE), 0);
+}
+
 #endif

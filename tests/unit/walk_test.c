@@ -40,18 +40,6 @@ static struct capture_program image_of(enum program_role role, uint32_t shape, u
 					.shapes = &table, .g = SELF_G_LAYOUT};
 }
 
-static void show_chunk(const struct event *e, const struct event_chunk *c, char *out, size_t n)
-{
-	static const char *const names[] = {"?", "bytes", "string", "node", "*node", "words", "box", "faces", "itab",
-					    "masked", "int", "wide"};
-	const char *status = c->status == SLOT_OK ? "" : c->status == SLOT_CUT ? " cut" : " unreadable";
-
-	if (c->shape == BYTES)
-		snprintf(out, n, "'%.*s'%s; ", (int)c->len, (const char *)event_chunk_bytes(c), status);
-	else
-		snprintf(out, n, "%s %u%s d%u; ", names[c->shape], c->len, status, c->depth);
-}
-
 /* The one record as text: its chunks in order, what was missed. */
 static char *walk(enum program_role role, uint32_t shape, uint64_t size, bool in_reg, const void *value)
 {
@@ -104,7 +92,7 @@ static void pointers(void **state)
 			    "node 32 d2; 'round'; node 32 d1; 'round'; node 32 d0; 'round'; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, &bad),
 			    "node 32 d2; '' unreadable; node 0 unreadable d1; slot 1 missed 0");
-	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, (void *)8), "node 32 d2; slot 5 missed 0");
+	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, (void *)8), "node 32 -1 d2; slot 5 missed 0");
 }
 
 static void counts(void **state)
@@ -183,11 +171,44 @@ static void limits(void **state)
 	edges[4].max = 5;
 }
 
+/* As memory is that the program got and has not touched: it has no page. */
+static void untouch(uint8_t *page)
+{
+	assert_int_equal(madvise(page, EVENT_PAGE, MADV_DONTNEED), 0);
+}
+
+/* What nobody may read, and what nobody has touched, where programs cannot bring it in. */
+static void holes(void **state)
+{
+	check_holes(walk, forbid);
+	setenv("EARSHOT_NO_FAULTS", "1", 1);
+	check_holes(walk, forbid);
+	check_holes(walk, untouch);
+	unsetenv("EARSHOT_NO_FAULTS");
+}
+
+static void pages_brought_in(void **state)
+{
+	struct uprobe_means means;
+	struct masked m = {999, NULL};
+	uint8_t *at;
+
+	self_skip_unprivileged();
+	assert_int_equal(uprobe_means_detect(0, &means, NULL), 0);
+	if (!means.faults_in)
+		skip();
+	at = pages_new(untouch);
+	m.words = (uint64_t *)(void *)(at + 2 * EVENT_PAGE - 8);
+	assert_string_equal(walk(PROGRAM_POINT, MASKED, sizeof(m), false, &m),
+			    "masked 16 d2; words 8000 d2; slot 1 missed 0");
+	munmap(at, 5 * EVENT_PAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pointers), cmocka_unit_test(counts), cmocka_unit_test(interfaces),
-		cmocka_unit_test(limits),
+		cmocka_unit_test(limits), cmocka_unit_test(holes), cmocka_unit_test(pages_brought_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

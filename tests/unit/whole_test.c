@@ -27,6 +27,7 @@ struct world {
 	struct arena arena;
 	uint8_t memory[1 << 14];
 	uint64_t next;
+	unsigned lost;             /* bits of its pages that cannot be read */
 	struct interp_input in;
 	struct interp_result out;
 	struct param params[4];
@@ -43,6 +44,9 @@ static bool world_read(void *arg, uint64_t addr, void *out, size_t n)
 
 	if (addr < BASE || addr - BASE > sizeof(w->memory) || n > sizeof(w->memory) - (addr - BASE))
 		return false;
+	for (uint64_t page = (addr - BASE) / EVENT_PAGE; n && page <= (addr - BASE + n - 1) / EVENT_PAGE; page++)
+		if (w->lost & 1u << page)
+			return false;
 	memcpy(out, w->memory + (addr - BASE), n);
 	return true;
 }
@@ -292,15 +296,15 @@ static void test_cut(void **state)
 	assert_string_equal(shown(w, &e, 1), "\"a long t\"…+3");
 	w->in.room = 16 + 24 + 16 + 16; /* for two elements */
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "[5 6 …+98]");
+	assert_string_equal(shown(w, &e, 0), "[5 6 …+98 <unreadable: no room in the record>]");
 	w->in.room = 16 + 24;
 	run(w, &e);
 	assert_int_equal(e.head->missed, 1);
-	assert_string_equal(shown(w, &e, 0), "<unreadable: the record was full>");
+	assert_string_equal(shown(w, &e, 0), "[…+100 <unreadable: the record was full>]");
 	w->in.room = 0;
 	w->in.regs[GPR_RAX] = 0x1000;
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "<unreadable: unreadable memory>");
+	assert_string_equal(shown(w, &e, 0), "[…+100 <unreadable: unreadable memory>]");
 	world_free(w);
 }
 
@@ -327,7 +331,187 @@ static void test_literal(void **state)
 	assert_null(strstr(shown(w, &e, 0), "unreadable"));
 	w->in.regs[GPR_RAX] = 0x10;
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "<unreadable: not captured>");
+	assert_string_equal(shown(w, &e, 0), "…+4 <unreadable: unreadable memory>");
+	world_free(w);
+}
+
+/* ---- memory that is not all there: pages 1 and 3 of four ---- */
+
+#define UNREAD "<unreadable: unreadable memory>"
+
+static struct world *holes_new(void)
+{
+	struct world *w = world_new(limits);
+
+	if (w)
+		w->lost = 2 | 8;
+	return w;
+}
+
+/* Puts n bytes where `before` of them lie before the end of the page. */
+static uint64_t put_at_end(struct world *w, unsigned page, size_t before, const void *p, size_t n)
+{
+	w->next = (page + 1) * EVENT_PAGE - before;
+	return put(w, p, n);
+}
+
+/* The value as text; and that as many losses are counted as are told. */
+static void expect_shown(struct world *w, const struct event *e, size_t item, const char *want)
+{
+	struct value_context c = {.binary = w->b, .shapes = w->shapes, .bias = w->in.bias, .arena = &w->arena};
+	int slot = w->result.slot_of_item[item];
+	struct buf json = {0};
+	struct json j = {.out = &json};
+	struct value_node v;
+	uint64_t told[2] = {0};
+
+	assert_string_equal(shown(w, e, item), want);
+	value_from_slot(&c, e, (size_t)slot, &w->result.program.slots[slot], NULL, &v);
+	value_json(&v, &j);
+	for (const char *at = want; (at = strstr(at, UNREAD)); at++)
+		told[0]++;
+	for (const char *at = json.data; (at = strstr(at, "\"unreadable\":\"unreadable memory\"")); at++)
+		told[1]++;
+	assert_int_equal(value_lost(&v), told[0]);
+	assert_int_equal(value_lost(&v), told[1]);
+	buf_done(&json);
+}
+
+static void expect_list(struct world *w, uint64_t addr, uint64_t len, const char *want)
+{
+	struct event e;
+
+	w->in.regs[GPR_RAX] = addr;
+	w->in.regs[GPR_RBX] = w->in.regs[GPR_RCX] = len;
+	run(w, &e);
+	expect_shown(w, &e, 0, want);
+}
+
+static void test_holes_in_lists(void **state)
+{
+	struct world *w = holes_new();
+	uint64_t numbers[] = {5, 6, 7, 8};
+
+	if (!w)
+		return;
+	add_param(w, "s", "[]int", PIECES(REG(GPR_RAX, 0, 8), REG(GPR_RBX, 8, 8), REG(GPR_RCX, 16, 8)));
+	assert_int_equal(compile(w, (const char *[]){"s"}, 1, false, true), 0);
+	expect_list(w, put_at_end(w, 0, 16, numbers, 32), 100, "[5 6 …+98 " UNREAD "]");
+	expect_list(w, put_at_end(w, 0, 16, numbers, 32), 3, "[5 6 …+1 " UNREAD "]");
+	expect_list(w, put_at_end(w, 0, 16, numbers, 32), 2, "[5 6]");
+	expect_list(w, put_at_end(w, 1, 16, numbers, 32), 4, "[" UNREAD " " UNREAD " 7 8]");
+	expect_list(w, put_at_end(w, 1, 12, numbers, 32), 4, "[" UNREAD " " UNREAD " 7 8]"); /* half of the second */
+	expect_list(w, put_at_end(w, 1, 100, numbers, 32), 100, "[…+100 " UNREAD "]");
+	world_free(w);
+}
+
+static void test_holes_in_texts(void **state)
+{
+	struct world *w = holes_new();
+	uint64_t user[4] = {0, 11, 9, 0};
+	struct event e;
+
+	if (!w)
+		return;
+	add_param(w, "t", "string", PIECES(REG(GPR_RAX, 0, 8), REG(GPR_RBX, 8, 8)));
+	add_param(w, "u", "*User", PIECES(REG(GPR_RCX, 0, 8)));
+	assert_int_equal(compile(w, (const char *[]){"t", "u"}, 2, false, true), 0);
+	w->in.regs[GPR_RAX] = user[0] = put_at_end(w, 0, 4, "a long text", 11);
+	w->in.regs[GPR_RBX] = 11;
+	w->in.regs[GPR_RCX] = put_at_end(w, 2, 64, user, sizeof(user));
+	run(w, &e);
+	expect_shown(w, &e, 0, "\"a lo\"…+7 " UNREAD);
+	expect_shown(w, &e, 1, "&{Name:\"a lo\"…+7 " UNREAD " Age:9 Boss:<nil>}");
+	w->in.regs[GPR_RAX] = user[0] = put_at_end(w, 1, 4, "a long text", 11);
+	w->in.regs[GPR_RCX] = put_at_end(w, 2, 64, user, sizeof(user));
+	run(w, &e);
+	expect_shown(w, &e, 0, "…+11 " UNREAD);
+	expect_shown(w, &e, 1, "&{Name:…+11 " UNREAD " Age:9 Boss:<nil>}");
+	w->in.regs[GPR_RCX] = put_at_end(w, 2, 20, user, sizeof(user)); /* the struct itself */
+	run(w, &e);
+	expect_shown(w, &e, 1, "&{Name:…+11 " UNREAD " Age:9 Boss:" UNREAD "}");
+	w->in.regs[GPR_RCX] = put_at_end(w, 3, 200, user, sizeof(user));
+	run(w, &e);
+	expect_shown(w, &e, 1, "&" UNREAD);
+	world_free(w);
+}
+
+/* A time of which the clock is not there must not be shown as another. */
+static void test_holes_in_times(void **state)
+{
+	struct world *w = holes_new();
+	uint64_t time[3] = {0, 63000000000, 0};
+	struct event e;
+
+	if (!w)
+		return;
+	add_param(w, "t", "*time.Time", PIECES(REG(GPR_RAX, 0, 8)));
+	assert_int_equal(compile(w, (const char *[]){"t"}, 1, false, true), 0);
+	w->in.regs[GPR_RAX] = put_at_end(w, 0, 100, time, sizeof(time));
+	run(w, &e);
+	expect_shown(w, &e, 0, "&1997-05-23T16:00:00Z");
+	w->in.regs[GPR_RAX] = put_at_end(w, 0, 8, time, sizeof(time));
+	run(w, &e);
+	expect_shown(w, &e, 0, "&{wall:0 ext:" UNREAD " loc:" UNREAD "}");
+	world_free(w);
+}
+
+/* ---- maps ---- */
+
+/* A Swiss map of one group, of which `before` bytes lie before the page's end; slots that the mask has are full. */
+static uint64_t put_map(struct world *w, const struct map_layout *l, unsigned page, size_t before, unsigned full,
+			uint64_t count)
+{
+	uint8_t group[512] = {0}, header[128] = {0};
+	uint64_t at;
+
+	assert_true(l->swiss && l->group_size <= sizeof(group));
+	for (unsigned i = 0; i < 8; i++) {
+		uint64_t key[2] = {put(w, &"abcdefgh"[i], 1), 1}, elem = i;
+
+		group[i] = full & 1u << i ? 1 : 0x80;
+		memcpy(group + l->group_slots_off + l->key_off + i * l->key_stride, key, 16);
+		memcpy(group + l->group_slots_off + l->elem_off + i * l->elem_stride, &elem, 8);
+	}
+	at = put_at_end(w, page, before, group, l->group_size);
+	memcpy(header + l->count_off, &count, 8);
+	memcpy(header + l->dir_ptr_off, &at, 8);
+	w->next = 2 * EVENT_PAGE + 512;
+	return put(w, header, sizeof(header));
+}
+
+static void test_holes_in_maps(void **state)
+{
+	struct world *w = holes_new();
+	struct map_layout l;
+	struct event e;
+	size_t two;
+
+	if (!w)
+		return;
+	assert_true(type_map_layout(w->b, type_in(w, "map[string]int"), &l, NULL));
+	add_param(w, "m", "map[string]int", PIECES(REG(GPR_RAX, 0, 8)));
+	assert_int_equal(compile(w, (const char *[]){"m"}, 1, false, true), 0);
+	two = l.group_slots_off + 2 * l.key_stride;
+	w->in.regs[GPR_RAX] = put_map(w, &l, 0, two, 0x03, 2); /* what is not there is empty */
+	run(w, &e);
+	expect_shown(w, &e, 0, "map[\"a\":0 \"b\":1]");
+	w->next = 16;
+	w->in.regs[GPR_RAX] = put_map(w, &l, 0, two, 0x0f, 4);
+	run(w, &e);
+	expect_shown(w, &e, 0, "map[\"a\":0 \"b\":1 …+2 " UNREAD "]");
+	w->next = 16;
+	w->in.regs[GPR_RAX] = put_map(w, &l, 0, two - 8, 0x03, 2); /* the second element */
+	run(w, &e);
+	expect_shown(w, &e, 0, "map[\"a\":0 \"b\":" UNREAD "]");
+	w->next = 16;
+	w->in.regs[GPR_RAX] = put_map(w, &l, 1, two, 0xff, 8); /* zeros for the control bytes: they would say full */
+	run(w, &e);
+	expect_shown(w, &e, 0, "map[…+8 " UNREAD "]");
+	w->next = 16;
+	w->in.regs[GPR_RAX] = put_map(w, &l, 1, 500, 0xff, 8);
+	run(w, &e);
+	expect_shown(w, &e, 0, "map[…+8 " UNREAD "]");
 	world_free(w);
 }
 
@@ -382,7 +566,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_registers), cmocka_unit_test(test_unread), cmocka_unit_test(test_stack_and_memory),
 		cmocka_unit_test(test_depth),	  cmocka_unit_test(test_cut),	 cmocka_unit_test(test_literal),
-		cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_shapes),	  cmocka_unit_test(test_holes_in_lists),
+		cmocka_unit_test(test_holes_in_texts), cmocka_unit_test(test_holes_in_times),
+		cmocka_unit_test(test_holes_in_maps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

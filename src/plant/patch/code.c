@@ -557,8 +557,8 @@ static int emit_body(struct code *g)
 static uint64_t data_of(const struct ir_insn *i)
 {
 	switch (i->op) {
-	case IR_EMIT_STR:
-		return ALIGN_UP((uint64_t)MIN(MAX(i->imm, 0), EVENT_MAX_STRING), 8);
+	case IR_EMIT_STR: /* its address too, where only a part can be read */
+		return ALIGN_UP((uint64_t)MIN(MAX(i->imm, 0), EVENT_MAX_STRING), 8) + 8;
 	case IR_EMIT_STACK:
 		return 8 * (uint64_t)i->imm;
 	case IR_IMAGE: /* and what it leads to */

@@ -138,15 +138,113 @@ void code_image_put(struct code *g, const struct ir_insn *i)
 	x86_store(&g->x, i->size, MEMX(REG_RECORD, RCX, (int64_t)sizeof(struct event_chunk) + i->imm), RAX);
 }
 
-void code_image_copy(struct code *g, const struct ir_insn *i)
+/* Where a copy by pages is: words of the work area, which nothing else uses then. */
+enum { CHUNK_AT, FROM, DONE, TAKEN, BIT, GOT };
+
+static void keep(struct code *g, unsigned word, uint8_t src)
+{
+	x86_store(&g->x, 8, SLOT_AT(work, word), src);
+}
+
+static void kept(struct code *g, uint8_t dst, unsigned word)
+{
+	x86_load(&g->x, 8, false, dst, SLOT_AT(work, word));
+}
+
+/* RDI and RSI: what is copied next, RDX bytes, in one page; to end when all is done. */
+static void next_page(struct code *g, int end)
 {
 	struct x86 *x = &g->x;
 
-	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	kept(g, RDI, CHUNK_AT);
+	kept(g, RCX, DONE);
+	x86_load(x, 2, false, RDX, CHUNK(RDI, len));
+	x86_alu(x, X_SUB, RDX, RCX);
+	x86_jcc(x, CC_BE, end);
+	kept(g, RSI, FROM);
+	x86_alu(x, X_ADD, RSI, RCX);
+	x86_lea(x, RDI, MEMX(RDI, RCX, sizeof(struct event_chunk)));
+	x86_mov(x, RCX, RSI);
+	x86_alu_imm(x, X_AND, RCX, EVENT_PAGE - 1);
+	x86_imm(x, RAX, EVENT_PAGE);
+	x86_alu(x, X_SUB, RAX, RCX);
+	x86_alu(x, X_CMP, RDX, RAX);
+	x86_cmov(x, CC_A, RDX, RAX);
+	keep(g, TAKEN, RDX);
+}
+
+/* What was copied of this page gives way to zeros, and the status says so. */
+static void lose_page(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x);
+
+	kept(g, RDI, CHUNK_AT);
+	kept(g, RAX, BIT);
+	x86_load(x, 1, false, RCX, CHUNK(RDI, status));
+	x86_alu(x, X_OR, RCX, RAX);
+	x86_store(x, 1, CHUNK(RDI, status), RCX);
+	kept(g, RCX, DONE);
+	x86_lea(x, RDI, MEMX(RDI, RCX, sizeof(struct event_chunk)));
+	kept(g, RCX, TAKEN);
+	x86_label(x, again);
+	x86_store_imm(x, 1, MEMX(RDI, RCX, -1), 0);
+	x86_alu_imm(x, X_SUB, RCX, 1);
+	x86_jcc(x, CC_NE, again);
+}
+
+void code_copy_pages(struct code *g, int none)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), lost = x86_label_new(x), next = x86_label_new(x), end = x86_label_new(x);
+
+	keep(g, CHUNK_AT, RDI);
+	keep(g, FROM, RSI);
+	x86_store_imm(x, 8, SLOT_AT(work, DONE), 0);
+	x86_store_imm(x, 8, SLOT_AT(work, GOT), 0);
+	x86_store_imm(x, 8, SLOT_AT(work, BIT), 1 << EVENT_PAGES_SHIFT);
+	code_fault(g, lost);
+	x86_label(x, again);
+	next_page(g, end);
+	code_copy(g, EVENT_PAGE);
+	x86_store_imm(x, 8, SLOT_AT(work, GOT), 1);
+	x86_jmp(x, next);
+	x86_label(x, lost);
+	lose_page(g);
+	x86_label(x, next);
+	kept(g, RAX, BIT);
+	x86_alu(x, X_ADD, RAX, RAX);
+	keep(g, BIT, RAX);
+	kept(g, RAX, DONE);
+	kept(g, RCX, TAKEN);
+	x86_alu(x, X_ADD, RAX, RCX);
+	keep(g, DONE, RAX);
+	x86_jmp(x, again);
+	x86_label(x, end);
+	x86_alu_mem_imm(x, X_CMP, 8, SLOT_AT(work, GOT), 0);
+	x86_jcc(x, CC_E, none);
+}
+
+void code_image_copy(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int unread = x86_label_new(x), done = x86_label_new(x), none = code_fail(g, SLOT_UNREADABLE);
+
+	code_fault(g, i->at ? none : unread);
 	code_get(g, RSI, i->a);
 	code_forget(g);
 	x86_load(x, 8, false, RCX, code_slot(g->slot, 8));
 	x86_lea(x, RDI, MEMX(REG_RECORD, RCX, sizeof(struct event_chunk) + i->at));
 	x86_imm(x, RDX, (uint64_t)i->imm);
 	code_copy(g, i->imm);
+	if (i->at)
+		return;
+	x86_jmp(x, done);
+	code_join(g, unread);
+	code_get(g, RSI, i->a);
+	code_forget(g);
+	x86_load(x, 8, false, RCX, code_slot(g->slot, 8));
+	x86_lea(x, RDI, MEMX(REG_RECORD, RCX, 0));
+	code_copy_pages(g, none);
+	code_join(g, done);
 }

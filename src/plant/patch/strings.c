@@ -240,11 +240,50 @@ static void put_bytes(struct code *g, int64_t max, int done)
 	x86_jmp(x, done);
 }
 
+/*
+ * The bytes could not be read: as many are as lie in the first page, behind their address (event_part). To none when it
+ * is those that cannot be read.
+ */
+static void put_first_page(struct code *g, const struct ir_insn *i, int64_t max, int none, int done)
+{
+	struct x86 *x = &g->x;
+
+	code_fault(g, none);
+	code_get(g, RSI, i->a);
+	x86_load(x, 2, false, RCX, code_slot(i->slot, offsetof(struct event_slot, copied)));
+	x86_mov(x, RAX, RSI);
+	x86_alu_imm(x, X_AND, RAX, EVENT_PAGE - 1);
+	x86_imm(x, RDX, EVENT_PAGE);
+	x86_alu(x, X_SUB, RDX, RAX);
+	x86_alu(x, X_CMP, RDX, RCX);
+	x86_jcc(x, CC_AE, none);
+	code_size(g, RAX);
+	x86_lea(x, RCX, MEMX(RAX, RDX, 8));
+	x86_alu_imm(x, X_CMP, RCX, (int32_t)code_record_limit(g->p));
+	x86_jcc(x, CC_A, none);
+	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 8));
+	x86_alu_imm(x, X_ADD, RAX, 8);
+	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RAX);
+	x86_store(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), RDX);
+	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
+	x86_store(x, 8, MEM(RDI, -8), RSI);
+	x86_lea(x, RCX, MEM(RDX, 7));
+	x86_alu_imm(x, X_AND, RCX, -8);
+	x86_store_imm(x, 8, MEMX(RDI, RCX, -8), 0);
+	code_copy(g, max);
+	x86_alu_imm(x, X_ADD, RDX, 7);
+	x86_alu_imm(x, X_AND, RDX, -8);
+	x86_load(x, 8, false, RAX, code_slot(i->slot, offsetof(struct event_slot, value)));
+	x86_alu(x, X_ADD, RAX, RDX);
+	x86_store(x, 4, SLOT(size), RAX);
+	x86_jmp(x, done);
+}
+
 int code_emit_str(struct code *g, const struct ir_insn *i)
 {
 	int64_t max = MIN(i->imm, EVENT_MAX_STRING);
 	struct x86 *x = &g->x;
-	int missing = x86_label_new(x), done = x86_label_new(x);
+	int missing = x86_label_new(x), done = x86_label_new(x), none = x86_label_new(x);
 
 	code_fault(g, missing);
 	code_get(g, RCX, i->b);
@@ -257,7 +296,9 @@ int code_emit_str(struct code *g, const struct ir_insn *i)
 	copied_size(g, max);
 	put_slot(g, i->slot);
 	put_bytes(g, max, done);
-	x86_label(x, missing);
+	code_join(g, missing);
+	put_first_page(g, i, max, none, done);
+	code_join(g, none);
 	code_get(g, RAX, i->a);
 	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
 	x86_store_imm(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), 0);

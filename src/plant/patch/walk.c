@@ -232,7 +232,7 @@ static void chunk_end(struct walk *w)
 static void emit_copy(struct walk *w)
 {
 	struct x86 *x = w->x;
-	int fits = x86_label_new(x), unreadable = x86_label_new(x);
+	int fits = x86_label_new(x), unreadable = x86_label_new(x), none = x86_label_new(x);
 
 	x86_label(x, w->copy);
 	set(w, TO_SHAPE, RCX);
@@ -252,7 +252,13 @@ static void emit_copy(struct walk *w)
 	x86_alu_imm(x, X_ADD, RDI, sizeof(struct event_chunk));
 	code_copy(w->g, CHUNK_MAX);
 	chunk_end(w);
-	x86_label(x, unreadable);
+	code_join(w->g, unreadable);
+	x86_load(x, 4, false, RAX, SLOT(size));
+	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
+	get(w, RSI, ADDR);
+	code_copy_pages(w->g, none);
+	chunk_end(w);
+	code_join(w->g, none);
 	x86_load(x, 4, false, RAX, SLOT(size));
 	x86_store_imm(x, 2, MEMX(REG_RECORD, RAX, offsetof(struct event_chunk, len)), 0);
 	x86_store_imm(x, 1, MEMX(REG_RECORD, RAX, offsetof(struct event_chunk, status)), SLOT_UNREADABLE);

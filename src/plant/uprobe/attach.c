@@ -334,6 +334,7 @@ static int make_maps(struct planter *p, size_t ring_bytes, struct err *err)
 	struct uprobe_env *e = &p->env;
 
 	e->ring_bytes = ring_bytes;
+	e->faults_in = p->means.faults_in;
 	e->ring = uprobe_map_create(BPF_MAP_TYPE_RINGBUF, "ring buffer", 0, 0, (uint32_t)ring_bytes, err);
 	if (e->ring < 0)
 		return e->ring;
@@ -439,7 +440,9 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	if (r == 0)
 		r = uprobe_check_caps(err);
 	if (r == 0)
-		r = uprobe_means_detect(getenv("EARSHOT_NO_MULTI") ? MEANS_NO_MULTI : 0, &p->means, err);
+		r = uprobe_means_detect((getenv("EARSHOT_NO_MULTI") ? MEANS_NO_MULTI : 0) |
+						(getenv("EARSHOT_NO_FAULTS") ? MEANS_NO_FAULTS : 0),
+					&p->means, err);
 	if (r == 0)
 		r = make_maps(p, ring_bytes, err);
 	if (r == 0)

@@ -120,6 +120,7 @@ static int load(const struct uprobe_means *m, const char *name, const struct cod
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_level = level, .log_buf = log,
 		    .log_size = (uint32_t)log_size,
+		    .prog_flags = m->faults_in ? BPF_F_SLEEPABLE : 0,
 		    .expected_attach_type = m->multi ? UAPI_BPF_TRACE_UPROBE_MULTI : 0);
 	int fd;
 
@@ -386,6 +387,36 @@ static bool multi_works(void)
 	       link_multi(prog, "/", &offset, 1, 0, -1) == -EINVAL;
 }
 
+/*
+ * Whether programs may sleep (uprobes: Linux 6.0) with the maps that we have: until 6.1 a hash map had to be allocated
+ * beforehand for that.
+ */
+static bool sleeping_works(bool multi)
+{
+	_cleanup_(cleanup_fd) int map = uprobe_hash_create(8, 8, 1, NULL);
+	_cleanup_(emit_done) struct emit e = {0};
+	const struct uprobe_means m = {.multi = multi, .faults_in = true};
+	int fd;
+
+	emit_store_imm(&e, 8, BPF_REG_10, -8, 0);
+	emit_map_fd(&e, BPF_REG_1, map);
+	emit_alu(&e, BPF_MOV, BPF_REG_2, BPF_REG_10);
+	emit_alu_imm(&e, BPF_ADD, BPF_REG_2, -8);
+	emit_call(&e, BPF_FUNC_map_lookup_elem);
+	emit_alu(&e, BPF_MOV, BPF_REG_1, BPF_REG_10);
+	emit_alu_imm(&e, BPF_ADD, BPF_REG_1, -8);
+	emit_alu_imm(&e, BPF_MOV, BPF_REG_2, 8);
+	emit_alu_imm(&e, BPF_MOV, BPF_REG_3, 0);
+	emit_call(&e, BPF_FUNC_copy_from_user);
+	emit_alu_imm(&e, BPF_MOV, BPF_REG_0, 0);
+	emit_exit(&e);
+	fd = map < 0 || emit_finish(&e, NULL) < 0
+		     ? -1
+		     : load(&m, "earshot", &(const struct code){.insns = e.code.data, .n = e.code.len}, 0, NULL, 0);
+	close_fd(fd);
+	return fd >= 0;
+}
+
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err)
 {
 	struct uprobe_means m = {.multi = !(flags & MEANS_NO_MULTI) && multi_works(), .pmu = pmu_type()};
@@ -395,6 +426,7 @@ int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *er
 			       "this kernel has no uprobes for BPF: neither uprobe_multi nor %s "
 			       "(CONFIG_UPROBE_EVENTS; is /sys mounted?)",
 			       PMU_TYPE_FILE);
+	m.faults_in = !(flags & MEANS_NO_FAULTS) && sleeping_works(m.multi);
 	*ret = m;
 	return 0;
 }

@@ -11,10 +11,12 @@
 /* How programs are linked to sites here: one link for many (uprobe_multi), or a perf event each. */
 struct uprobe_means {
 	bool multi;
+	bool faults_in; /* programs may sleep, and so bring in a page that is not there: bpf_copy_from_user */
 	int pmu;    /* type number of the uprobe PMU, -1: none */
 };
 
-enum { MEANS_NO_MULTI = 1 }; /* use perf events even where uprobe_multi works */
+enum { MEANS_NO_MULTI = 1,    /* use perf events even where uprobe_multi works */
+       MEANS_NO_FAULTS = 2 }; /* read what is there only */
 
 /* -ENOSYS, -EPERM with what is missing by name. */
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err);

@@ -221,7 +221,7 @@ void calls_enter(struct gen *g)
 
 static uint32_t flags_of(const struct gen *g)
 {
-	return g->p->no_record ? CALL_QUIET : 0;
+	return g->p->no_record || g->p->unwound_unseen ? CALL_QUIET : 0;
 }
 
 /* The element of the small map; R9 has its flags. */

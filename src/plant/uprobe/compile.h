@@ -77,6 +77,7 @@ struct walk_state {
 	uint64_t bias;
 	uint64_t key;               /* in the tables */
 	uint64_t ptr, shape, n, depth, status; /* of the next chunk */
+	uint64_t read;              /* not 0: some piece of it could be read (pieces.c) */
 };
 
 /* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
@@ -96,7 +97,7 @@ struct scratch {
 	struct saved_words saved;     /* taken from the map, or to be put there */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
-	uint64_t words[7];      /* of a map's search */
+	uint64_t words[8];      /* of a map's search */
 	struct {
 		uint64_t key, elem;
 	} candidates[40];
@@ -130,6 +131,7 @@ struct uprobe_env {
 	const struct capture_program *entry; /* whose record at_entry means */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
+	bool faults_in;                   /* programs may bring in a page that is not there (uprobe_means.faults_in) */
 };
 
 /*

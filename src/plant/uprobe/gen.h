@@ -169,13 +169,31 @@ void gen_get(struct gen *g, uint8_t dst, uint16_t vreg);
 void gen_put(struct gen *g, uint16_t vreg, uint8_t src);
 int gen_slot_off(const struct gen *g, uint16_t slot);
 
-/* Reads size bytes at the user address in R3 to the stack; to label when that faults. Clobbers R0–R5. */
+/*
+ * Reads size bytes at the user address in R3 to the stack; to label when that cannot be. Clobbers R0–R5, and R8 where
+ * pages can be brought in: what is not there is read once more.
+ */
 void gen_read_stack(struct gen *g, int off, unsigned size, int fault);
 /* Its parts, for where they are not repeated. */
 void gen_clear_stack(struct gen *g, int off, unsigned size);
 void gen_read_uncleared(struct gen *g, int off, unsigned size, int fault);
 /* Likewise to the work area; the size is in R2. */
 void gen_read_work(struct gen *g, int fault);
+
+/* pieces.c: for what could not be read at once. bpf_probe_read_user reads all of it, or gives zeros for all. */
+struct pieces {
+	uint8_t dst;        /* register, callee-saved: the bytes go behind it + dst_off */
+	int dst_off;
+	uint8_t size;       /* likewise: how many */
+	unsigned max;       /* the most that they can be */
+	uint8_t addr;       /* FP or REG_RECORD: the address is the word behind it + addr_off */
+	int addr_off;
+	int pages;          /* a word behind REG_RECORD: |= event_chunk.status's bits of pages that could not be read */
+};
+/* Reads page by page; to none when nothing could be. Clobbers R0–R5. */
+void gen_read_pieces(struct gen *g, const struct pieces *p, int none);
+/* R0 = the helper's result for R1, R2 and R3: it brings pages in, where this kernel's programs can. */
+void gen_call_reader(struct gen *g);
 
 /* R4 = 0 when the n bytes (at least one) at base + off are str. Clobbers R2, R3. */
 void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n);

@@ -3,7 +3,8 @@
  * had here; instead all groups or buckets are searched, up to a bound that the verifier can walk
  * (SWISS_GROUPS, OLD_BUCKETS, CANDIDATES). A map that is larger says so (SLOT_MAP_BUSY) unless the key is
  * found within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each;
- * slots with a key of the right length are gathered, without a branch; then their bytes are compared.
+ * slots with a key of the right length are gathered, without a branch; then their bytes are compared. What of a block
+ * cannot be read is passed over, and makes a key that is not found elsewhere unreadable, not absent.
  *
  * Swiss maps (Go 1.24 and later, internal/runtime/maps): the header points to one group, or
  * (dirLen > 0) to a directory of tables, each an array of lengthMask + 1 groups. A group is a word of 8
@@ -33,7 +34,8 @@ _Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) 
  * walk the loops once for each combination of them.
  */
 enum { CURRENT, LEFT, MORE, UNREAD, /* both kinds */
-       BASE, OLD, OLD_LEFT };       /* old maps */
+       BASE, OLD, OLD_LEFT,         /* old maps */
+       READ };                      /* both: bytes of a block of which the rest is not there */
 
 struct lookup {
 	struct gen *g;
@@ -129,15 +131,129 @@ static void note_slot(struct lookup *l, uint32_t i)
 	emit_alu(e, BPF_ADD, R8, R1);
 }
 
+/* ---- a block of which a part is not there ---- */
+
+/* None of the block's slots counts, and there is no overflow bucket. */
+static void block_unread(struct lookup *l)
+{
+	struct emit *e = l->g->e;
+
+	set_imm(l, UNREAD, 1);
+	emit_imm(e, R1, l->m->swiss ? (int64_t)UINT64_C(0x8080808080808080) : 0);
+	emit_store(e, 8, REG_RECORD, SCRATCH_WORK_OFF, R1);
+	if (!l->m->swiss)
+		emit_store_imm(e, 8, REG_RECORD, SCRATCH_WORK_OFF + (int)l->m->overflow_off, 0);
+}
+
+/*
+ * What slot i would need lies beyond the READ bytes that are there: then it is no full one any more, and noted if it
+ * was. Without a branch: there are eight of them in a loop.
+ */
+static void drop_unread_slot(struct lookup *l, uint32_t i)
+{
+	uint32_t key = l->key_off + i * l->m->key_stride + 16, elem = l->elem_off + i * l->m->elem_stride + 8;
+	uint32_t need = MAX(key, l->m->elem_indirect ? elem : 0);
+	int at = SCRATCH_WORK_OFF + (int)i;
+	struct emit *e = l->g->e;
+
+	get(l, R2, READ);
+	emit_alu_imm(e, BPF_SUB, R2, (int32_t)need);
+	emit_alu_imm(e, BPF_RSH, R2, 63); /* 1: beyond */
+	emit_load(e, 1, R1, REG_RECORD, at);
+	emit_alu(e, BPF_MOV, R3, R1);
+	if (l->m->swiss) {
+		emit_alu_imm(e, BPF_RSH, R3, 7);
+	} else {
+		emit_alu_imm(e, BPF_SUB, R3, OLD_MIN_TOPHASH);
+		emit_alu_imm(e, BPF_RSH, R3, 63);
+	}
+	emit_alu_imm(e, BPF_XOR, R3, 1); /* 1: full */
+	emit_alu(e, BPF_AND, R3, R2);
+	get(l, R4, UNREAD);
+	emit_alu(e, BPF_OR, R4, R3);
+	set(l, UNREAD, R4);
+	if (l->m->swiss) {
+		emit_alu_imm(e, BPF_LSH, R2, 7);
+		emit_alu(e, BPF_OR, R1, R2);
+	} else {
+		emit_alu_imm(e, BPF_SUB, R2, 1); /* all ones, or 0 where it is beyond */
+		emit_alu(e, BPF_AND, R1, R2);
+	}
+	emit_store(e, 1, REG_RECORD, at, R1);
+}
+
+/* R1 = the work area and R3 = the block, behind what is read of it. */
+static void piece_at(struct lookup *l, uint8_t read)
+{
+	struct emit *e = l->g->e;
+
+	get(l, R3, CURRENT);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, SCRATCH_WORK_OFF);
+	emit_alu(e, BPF_ADD, R1, read);
+	emit_alu(e, BPF_ADD, R3, read);
+}
+
+/*
+ * The block could not be read as a whole: it is, where its pages can be brought in; else its two pages are read one by
+ * one, and the slots that are there count.
+ */
+static void read_again(struct lookup *l, int block)
+{
+	struct emit *e = l->g->e;
+	int unread = emit_label_new(e);
+
+	if (l->g->env->faults_in) {
+		emit_alu_imm(e, BPF_MOV, R4, 0);
+		piece_at(l, R4);
+		emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
+		gen_call_reader(l->g);
+		emit_jump_if_imm(e, BPF_JEQ, R0, 0, block);
+	}
+	get(l, R1, CURRENT);
+	emit_alu_imm(e, BPF_AND, R1, EVENT_PAGE - 1);
+	emit_alu_imm(e, BPF_MOV, R2, EVENT_PAGE);
+	emit_alu(e, BPF_SUB, R2, R1);
+	emit_jump_if_imm(e, BPF_JGE, R2, (int32_t)l->block, unread);
+	set(l, READ, R2);
+	emit_alu_imm(e, BPF_MOV, R4, 0);
+	piece_at(l, R4);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, unread);
+	get(l, R4, READ);
+	emit_jump_if_imm(e, BPF_JGE, R4, (int32_t)l->block, unread); /* for the verifier */
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
+	emit_alu(e, BPF_SUB, R2, R4);
+	piece_at(l, R4);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, block);
+	for (uint32_t i = 0; i < l->m->slots; i++)
+		drop_unread_slot(l, i);
+	if (!l->m->swiss) { /* its last word, where other buckets may follow */
+		get(l, R4, READ);
+		emit_jump_if_imm(e, BPF_JGE, R4, (int32_t)l->m->overflow_off + 8, block);
+		set_imm(l, UNREAD, 1);
+		emit_store_imm(e, 8, REG_RECORD, SCRATCH_WORK_OFF + (int)l->m->overflow_off, 0);
+	}
+	emit_jump(e, block);
+	emit_label(e, unread);
+	block_unread(l);
+}
+
 /* Reads the block at CURRENT and gathers its candidates; to full when there are too many. */
 static void gather(struct lookup *l, int full)
 {
 	struct emit *e = l->g->e;
+	int again = emit_label_new(e), block = emit_label_new(e);
 
 	emit_jump_if_imm(e, BPF_JGT, R8, CANDIDATES * CANDIDATE_SIZE, full);
 	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
 	get(l, R3, CURRENT);
-	gen_read_work(l->g, l->unreadable);
+	gen_read_work(l->g, again);
+	emit_jump(e, block);
+	emit_label(e, again);
+	read_again(l, block);
+	emit_label(e, block);
 	get(l, R4, CURRENT);
 	for (uint32_t i = 0; i < l->m->slots; i++) {
 		is_candidate(l, i);

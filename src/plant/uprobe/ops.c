@@ -56,8 +56,28 @@ void gen_read_uncleared(struct gen *g, int off, unsigned size, int fault)
 
 void gen_read_stack(struct gen *g, int off, unsigned size, int fault)
 {
+	int done = emit_label_new(g->e), again = emit_label_new(g->e);
+
 	gen_clear_stack(g, off, size);
-	gen_read_uncleared(g, off, size, fault);
+	if (g->env->faults_in)
+		emit_alu(g->e, BPF_MOV, R8, R3);
+	gen_read_uncleared(g, off, size, g->env->faults_in ? again : fault);
+	if (!g->env->faults_in)
+		return;
+	emit_jump(g->e, done);
+	emit_label(g->e, again);
+	emit_alu(g->e, BPF_MOV, R1, FP);
+	emit_alu_imm(g->e, BPF_ADD, R1, off);
+	emit_alu_imm(g->e, BPF_MOV, R2, (int32_t)size);
+	emit_alu(g->e, BPF_MOV, R3, R8);
+	gen_call_reader(g);
+	emit_jump_if_imm(g->e, BPF_JNE, R0, 0, fault);
+	emit_label(g->e, done);
+}
+
+void gen_call_reader(struct gen *g)
+{
+	emit_call(g->e, g->env->faults_in ? BPF_FUNC_copy_from_user : BPF_FUNC_probe_read_user);
 }
 
 void gen_read_work(struct gen *g, int fault)
@@ -548,6 +568,62 @@ static void slot_head(struct gen *g)
 	emit_alu(g->e, BPF_OR, R0, R9);
 }
 
+/* reg = the record's end, bounded for the verifier. */
+static void record_end(struct gen *g, uint8_t reg, int full, int none)
+{
+	emit_load(g->e, 4, reg, REG_RECORD, 0);
+	emit_jump_if_imm(g->e, BPF_JGT, reg, full, none);
+	emit_alu(g->e, BPF_ADD, reg, REG_RECORD);
+}
+
+/*
+ * The R8 bytes of the string could not be read at once. To read when they now are; else as many as lie in the first
+ * page, behind their address, or none: R0 the status, R8 how many, and the slot's value is written.
+ */
+static void emit_str_again(struct gen *g, const struct ir_insn *i, int full, int read)
+{
+	int none = emit_label_new(g->e), out = emit_label_new(g->e), value = gen_slot_off(g, i->slot) + 8;
+	struct emit *e = g->e;
+
+	if (g->env->faults_in) {
+		record_end(g, R1, full, none);
+		emit_alu(e, BPF_MOV, R2, R8);
+		gen_get(g, R3, i->a);
+		gen_call_reader(g);
+		emit_jump_if_imm(e, BPF_JEQ, R0, 0, read);
+	}
+	gen_get(g, R3, i->a);
+	emit_alu(e, BPF_MOV, R2, R3);
+	emit_alu_imm(e, BPF_AND, R2, EVENT_PAGE - 1);
+	emit_alu_imm(e, BPF_MOV, R1, EVENT_PAGE);
+	emit_alu(e, BPF_SUB, R1, R2);
+	emit_jump_if(e, BPF_JGE, R1, R8, none);
+	emit_alu(e, BPF_MOV, R8, R1);
+	emit_load(e, 4, R2, REG_RECORD, 0);
+	emit_alu(e, BPF_ADD, R2, R8);
+	emit_jump_if_imm(e, BPF_JGT, R2, full - 8, none);
+	record_end(g, R1, full, none);
+	emit_store(e, 8, R1, 0, R3);
+	emit_alu_imm(e, BPF_ADD, R1, 8);
+	emit_alu(e, BPF_MOV, R2, R8);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, none);
+	emit_load(e, 4, R1, REG_RECORD, 0);
+	emit_alu_imm(e, BPF_ADD, R1, 8);
+	emit_store(e, 8, REG_RECORD, value, R1);
+	emit_alu(e, BPF_ADD, R1, R8);
+	emit_alu_imm(e, BPF_ADD, R1, 7);
+	emit_alu_imm(e, BPF_AND, R1, ~7);
+	emit_store(e, 4, REG_RECORD, 0, R1);
+	emit_jump(e, out);
+	emit_label(e, none);
+	gen_get(g, R3, i->a);
+	emit_store(e, 8, REG_RECORD, value, R3);
+	emit_alu_imm(e, BPF_MOV, R8, 0);
+	emit_label(e, out);
+	emit_alu_imm(e, BPF_MOV, R0, SLOT_NOT_RESIDENT);
+}
+
 /*
  * The record's own size field says where its data end. R9 the length, R8 how much of it is copied.
  * Each of the two is bounded by a constant, which is all that the verifier can follow.
@@ -557,7 +633,7 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 	int off = gen_slot_off(g, i->slot), full = gen_record_limit(g);
 	struct emit *e = g->e;
 	int done = emit_label_new(e), within = emit_label_new(e), room = emit_label_new(e);
-	int missing = emit_label_new(e), whole = emit_label_new(e);
+	int missing = emit_label_new(e), whole = emit_label_new(e), read = emit_label_new(e);
 	int32_t max = (int32_t)MIN(i->imm, EVENT_MAX_STRING);
 
 	gen_get(g, R9, i->b);
@@ -583,6 +659,7 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 	emit_alu(e, BPF_MOV, R2, R8);
 	gen_get(g, R3, i->a);
 	read_user(g, missing);
+	emit_label(e, read);
 	emit_load(e, 8, R1, FP, BK_OFFSET);
 	emit_store(e, 8, REG_RECORD, off + 8, R1);
 	emit_alu(e, BPF_ADD, R1, R8);
@@ -597,10 +674,7 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 	emit_store(e, 8, REG_RECORD, off, R0);
 	emit_jump(e, done);
 	emit_label(e, missing);
-	gen_get(g, R3, i->a);
-	emit_store(e, 8, REG_RECORD, off + 8, R3);
-	emit_alu_imm(e, BPF_MOV, R0, SLOT_NOT_RESIDENT);
-	emit_alu_imm(e, BPF_MOV, R8, 0);
+	emit_str_again(g, i, full, read);
 	slot_head(g);
 	emit_store(e, 8, REG_RECORD, off, R0);
 	emit_label(e, done);

@@ -120,6 +120,40 @@ static void slot_chunk(struct gen *g, uint16_t slot)
 	emit_alu(e, BPF_ADD, R1, R2);
 }
 
+/* The bytes at the address in i->a, behind the chunk in R1. */
+static void gen_image_copy(struct gen *g, const struct ir_insn *i)
+{
+	/* elsewhere than at the image's beginning its address is not that of the bytes */
+	const struct pieces p = {.dst = R9, .dst_off = CHUNK_HEAD + (int)i->at, .size = R8, .max = (unsigned)i->imm,
+				 .addr = FP, .addr_off = gen_reg_off(g, i->a), .pages = SCRATCH_WALK(status)};
+	struct emit *e = g->e;
+	int read = emit_label_new(e), none = emit_label_new(e);
+
+	emit_alu(e, BPF_MOV, R9, R1);
+	emit_alu_imm(e, BPF_ADD, R1, p.dst_off);
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)i->imm);
+	gen_get(g, R3, i->a);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, read);
+	if (i->at) {
+		emit_jump(e, gen_fail(g, SLOT_UNREADABLE));
+		emit_label(e, read);
+		return;
+	}
+	emit_alu_imm(e, BPF_MOV, R8, (int32_t)i->imm);
+	emit_load(e, 1, R1, R9, CHUNK(status));
+	store_walk(g, SCRATCH_WALK(status), R1);
+	gen_read_pieces(g, &p, none);
+	load_walk(g, R1, SCRATCH_WALK(status));
+	emit_store(e, 1, R9, CHUNK(status), R1);
+	emit_jump(e, read);
+	emit_label(e, none); /* nobody may take its zeros for what is there */
+	load_walk(g, R1, SCRATCH_WALK(status));
+	emit_store(e, 1, R9, CHUNK(status), R1);
+	emit_jump(e, gen_fail(g, SLOT_UNREADABLE));
+	emit_label(e, read);
+}
+
 int gen_image(struct gen *g, const struct ir_insn *i)
 {
 	struct emit *e = g->e;
@@ -135,11 +169,7 @@ int gen_image(struct gen *g, const struct ir_insn *i)
 		emit_store(e, i->size, R1, CHUNK_HEAD + (int)i->imm, R3);
 		return 1;
 	}
-	emit_alu_imm(e, BPF_ADD, R1, CHUNK_HEAD + (int)i->at);
-	emit_alu_imm(e, BPF_MOV, R2, (int32_t)i->imm);
-	gen_get(g, R3, i->a);
-	emit_call(e, BPF_FUNC_probe_read_user);
-	emit_jump_if_imm(e, BPF_JNE, R0, 0, gen_fail(g, SLOT_UNREADABLE));
+	gen_image_copy(g, i);
 	return 1;
 }
 
@@ -373,7 +403,10 @@ static void whole_elements(struct gen *g, int none)
 static void copy_chunk(struct gen *g, int skip, int missed)
 {
 	struct emit *e = g->e;
+	const struct pieces pieces = {.dst = R9, .dst_off = CHUNK_HEAD, .size = R6, .max = CHUNK_MAX, .addr = REG_RECORD,
+				      .addr_off = SCRATCH_WALK(ptr), .pages = SCRATCH_WALK(status)};
 	int fits = emit_label_new(e), room = emit_label_new(e), read = emit_label_new(e), partly = emit_label_new(e);
+	int unread = emit_label_new(e), put = emit_label_new(e);
 
 	load_walk(g, R1, SCRATCH_WALK(shape));
 	table_get(g, g->env->shapes, skip);
@@ -398,17 +431,21 @@ static void copy_chunk(struct gen *g, int skip, int missed)
 	chunk_head(g);
 	emit_alu(e, BPF_MOV, R9, R1);
 	emit_store(e, 2, R9, CHUNK(len), R6);
-	load_walk(g, R2, SCRATCH_WALK(status));
-	emit_store(e, 1, R9, CHUNK(status), R2);
 	emit_alu_imm(e, BPF_ADD, R1, CHUNK_HEAD);
 	emit_alu(e, BPF_MOV, R2, R6);
 	load_walk(g, R3, SCRATCH_WALK(ptr));
 	emit_call(e, BPF_FUNC_probe_read_user);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, read);
+	gen_read_pieces(g, &pieces, unread);
+	emit_label(e, read);
+	load_walk(g, R2, SCRATCH_WALK(status));
+	emit_store(e, 1, R9, CHUNK(status), R2);
+	emit_jump(e, put);
+	emit_label(e, unread);
 	emit_store_imm(e, 2, R9, CHUNK(len), 0);
 	emit_store_imm(e, 1, R9, CHUNK(status), SLOT_UNREADABLE);
 	emit_alu_imm(e, BPF_MOV, R6, 0);
-	emit_label(e, read);
+	emit_label(e, put);
 	emit_alu_imm(e, BPF_ADD, R6, CHUNK_HEAD + 7);
 	emit_alu_imm(e, BPF_AND, R6, ~7);
 	emit_alu(e, BPF_ADD, R8, R6);
