@@ -29,7 +29,7 @@ GROUPS = ("client_server", "binaries", "failures", "run_verb", "matrix", "third_
           "containers", "privileges", "otlp_export", "under_load", "attach_cycles",
           "trace_language", "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party",
           "trace_guide", "trace_cycles",
-          "patch_sequence", "patch_faults")
+          "patch_sequence", "patch_whole", "patch_faults")
 
 
 class TimedOut(Exception):

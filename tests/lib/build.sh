@@ -9,6 +9,7 @@
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
+#   burst, halves                          likewise: many calls at once; what can be patched at one end only
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
@@ -119,6 +120,8 @@ for package in client shop; do
 	build "$newest" "$package" "$package" -- -ldflags '-s -w'
 done
 build "$newest" shop shop-plain --
+build "$newest" burst burst --
+build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
 build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
 for minor in ${@:-$GO_MINORS}; do

@@ -1,7 +1,10 @@
 /*
- * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place.
+ * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place. What is
+ * refused on the way takes its group with it, and the rest is planned anew without them, until nothing more is
+ * refused: so no code of a refused probe comes into the process, not even behind that of another.
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
- * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
+ * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
+ * the rings are never read.
  *
  * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code.
  */
@@ -21,23 +24,10 @@
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
 
-static void refuse(struct plan *pl, size_t probe, const struct err *why)
-{
-	if (!pl->refused[probe] && pl->errs)
-		pl->errs[probe] = *why;
-	pl->refused[probe] = true;
-}
-
-static void refuse_all(struct plan *pl, const struct err *why)
-{
-	for (size_t i = 0; i < pl->nprobes; i++)
-		refuse(pl, i, why);
-}
-
 static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
 {
 	for (size_t i = 0; i < probes_of(s); i++)
-		refuse(pl, probe_of(s, i), why);
+		verdict_refuse(&pl->verdicts, probe_of(s, i), why);
 }
 
 static const struct facts *facts_of(struct planter *p, const struct plant_target *t, struct err *err)
@@ -158,14 +148,50 @@ static void find_sites(struct plan *pl)
 		struct err err = {0};
 
 		if (add_probe(pl, i, &err))
-			refuse(pl, i, &err);
+			verdict_refuse(&pl->verdicts, i, &err);
 	}
 	refuse_overlaps(pl);
+}
+
+static void keep_unrefused(const struct plan *pl, probe_list *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->len; i++)
+		if (!pl->verdicts.refused[l->data[i]])
+			l->data[kept++] = l->data[i];
+	l->len = kept;
+}
+
+static void planned_done(struct planned *s)
+{
+	for (size_t k = 0; k < ARRAY_SIZE(s->parts); k++)
+		vec_done(&s->parts[k].probes);
+	buf_done(&s->code);
+}
+
+/* Without the refused probes, and the sites that nobody wants then. */
+static void prune(struct plan *pl)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < pl->sites.len; i++) {
+		struct planned *s = &pl->sites.data[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(s->parts); k++)
+			keep_unrefused(pl, &s->parts[k].probes);
+		if (probes_of(s))
+			pl->sites.data[kept++] = *s;
+		else
+			planned_done(s);
+	}
+	pl->sites.len = kept;
 }
 
 /* Sizes, from a first generation at a likely place. */
 static void measure(struct plan *pl)
 {
+	free(pl->trampolines);
 	pl->trampolines = xcalloc(pl->sites.len + 1, sizeof(struct trampoline));
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		_cleanup_(buf_done) struct buf code = {0};
@@ -237,15 +263,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	return 0;
 }
 
-/* ---- putting it in ---- */
-
-static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t addr)
-{
-	for (size_t i = 0; i < pl->nmaps; i++)
-		if (addr - pl->maps[i].addr < pl->maps[i].len)
-			return d->memory + pl->maps[i].off + (addr - pl->maps[i].addr);
-	return NULL;
-}
+/* ---- code ---- */
 
 /* PATCH_JUMP bytes, for an address that is within reach. */
 static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
@@ -256,26 +274,55 @@ static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
 	memcpy(ret + 1, &d, sizeof(d));
 }
 
-/* Refuses the probe when its code does not fit its place. */
-static void write_trampoline(struct plan *pl, struct patched *d, const struct planned *s)
+static void make_trampoline(struct plan *pl, struct planned *s)
 {
-	_cleanup_(buf_done) struct buf code = {0};
 	const uint32_t was = s->at->entry;
 	struct err err = {0};
 	int r;
 
-	if (!s->at->placed)
-		return;
-	r = plan_trampoline(pl, s, s->at->addr, &code, &s->at->entry, &err);
-	if (!r && (code.len > s->at->bytes || s->at->entry != was))
+	buf_reset(&s->code);
+	r = plan_trampoline(pl, s, s->at->addr, &s->code, &s->at->entry, &err);
+	if (!r && (s->code.len > s->at->bytes || s->at->entry != was))
 		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
 	if (!r && !patch_reaches(site_of(s), s->at->landing - pl->t->bias))
 		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
-	if (r) {
+	if (r)
 		refuse_site(pl, s, &err);
-		return;
-	}
-	memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
+}
+
+/* Places and code for all that is not refused, anew until nobody more is. */
+static int decide(struct plan *pl, struct err *err)
+{
+	size_t before;
+	int r = 0;
+
+	do {
+		before = pl->verdicts.nrefused;
+		if (!verdict_any_useful(&pl->verdicts))
+			return err_set(err, -ENODATA, "none of the probes can be put in");
+		prune(pl);
+		measure(pl);
+		if (pl->verdicts.nrefused == before)
+			r = lay_out(pl, err);
+		for (size_t i = 0; i < pl->sites.len && !r && pl->verdicts.nrefused == before; i++)
+			make_trampoline(pl, &pl->sites.data[i]);
+	} while (!r && pl->verdicts.nrefused != before);
+	return r;
+}
+
+/* ---- putting it in ---- */
+
+static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t addr)
+{
+	for (size_t i = 0; i < pl->nmaps; i++)
+		if (addr - pl->maps[i].addr < pl->maps[i].len)
+			return d->memory + pl->maps[i].off + (addr - pl->maps[i].addr);
+	return NULL;
+}
+
+static void write_trampoline(const struct plan *pl, const struct patched *d, const struct planned *s)
+{
+	memcpy(memory_at(pl, d, s->at->addr), s->code.data, s->code.len);
 	if (s->at->landing != s->at->addr + s->at->entry)
 		make_jump(s->at->landing, s->at->addr + s->at->entry, (uint8_t *)memory_at(pl, d, s->at->landing));
 }
@@ -336,7 +383,7 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 	int r = -EEXIST;
 
 	for (int i = 0; i < RETRIES && r == -EEXIST; i++) {
-		r = lay_out(pl, err);
+		r = decide(pl, err);
 		if (!r)
 			r = hand_map(pl->p->hand, &target,
 				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, pl->sites.len}, &m, err);
@@ -368,25 +415,16 @@ static struct hand_patch patch_of(const struct plan *pl, const struct planned *s
 	return h;
 }
 
-/*
- * Gives the patch to each probe that is not refused; whether there is one. A refused one's code may lie in the chain of
- * another: it is known to nobody then, and its records are dropped.
- */
-static bool add_patches(struct plan *pl, const struct planned *s, struct plant **ret)
+/* Gives the patch to each probe of the site. */
+static void add_patches(const struct plan *pl, const struct planned *s, struct plant **ret)
 {
-	bool any = false;
-
 	for (size_t i = 0; i < probes_of(s); i++) {
 		size_t probe = probe_of(s, i);
 
-		if (pl->refused[probe] || !s->at->placed)
-			continue;
 		if (!ret[probe])
 			ret[probe] = xcalloc(1, sizeof(struct plant));
 		vec_push(&ret[probe]->patches, patch_of(pl, s));
-		any = true;
 	}
-	return any;
 }
 
 static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct err *err)
@@ -401,11 +439,10 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 		write_trampoline(pl, d, &pl->sites.data[i]);
 	fill_area(pl, d);
 	r = write_handlers(pl, d, next, handlers, err);
-	for (size_t i = 0; i < pl->sites.len && !r; i++)
-		if (add_patches(pl, &pl->sites.data[i], ret))
-			vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
-	if (!r && !patches.len)
-		r = err_set(err, -ENOTSUP, "none of the probes can be put in");
+	for (size_t i = 0; i < pl->sites.len && !r; i++) {
+		add_patches(pl, &pl->sites.data[i], ret);
+		vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
+	}
 	if (!r)
 		r = hand_patch(pl->p->hand, d->handle, patches.data, patches.len, handlers, &d->pause_ns, err);
 	vec_done(&patches);
@@ -414,7 +451,7 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 
 static void give_up(struct plan *pl, struct patched *d, struct plant **ret, const struct err *err)
 {
-	refuse_all(pl, err);
+	verdict_refuse_all(&pl->verdicts, err);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		if (ret[i])
 			vec_done(&ret[i]->patches);
@@ -491,31 +528,28 @@ static int prepare(struct plan *pl, struct err *err)
 int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
 		struct plant **ret, struct err *errs)
 {
-	struct plan pl = {.p = p, .t = t, .probes = probes, .nprobes = n, .errs = errs};
+	struct plan pl = {.p = p, .t = t, .probes = probes, .nprobes = n};
 	struct err err = {0};
 	int planted = 0;
 
-	pl.refused = xcalloc(n + 1, sizeof(bool));
+	verdicts_init(&pl.verdicts, probes, n, errs);
 	pl.apart = xcalloc(n + 1, sizeof(bool));
 	memset(ret, 0, n * sizeof(struct plant *));
 	if (!n || prepare(&pl, &err)) {
-		refuse_all(&pl, &err);
+		verdict_refuse_all(&pl.verdicts, &err);
 	} else {
 		find_sites(&pl);
-		measure(&pl);
-		if (pl.sites.len)
-			planted = plant_planned(&pl, ret);
+		planted = plant_planned(&pl, ret);
 	}
 	for (size_t i = 0; i < pl.sites.len; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(pl.sites.data[i].parts); k++)
-			vec_done(&pl.sites.data[i].parts[k].probes);
+		planned_done(&pl.sites.data[i]);
 	vec_done(&pl.sites);
 	map_done(&pl.by_addr);
 	map_done(&pl.shapes);
 	buf_done(&pl.shape_bytes);
 	vec_done(&pl.regions);
 	free(pl.trampolines);
-	free(pl.refused);
+	verdicts_done(&pl.verdicts);
 	free(pl.apart);
 	return planted;
 }
