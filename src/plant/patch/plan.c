@@ -6,7 +6,8 @@
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
  * the rings are never read.
  *
- * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code.
+ * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code, the pool,
+ * of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define EXTRA_SLOTS 8
 #define SAVED 65536
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
@@ -231,15 +231,16 @@ static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
-	uint64_t own = hand_own(pl->sites.len), area, at;
+	uint64_t own = hand_own(pl->sites.len), area, pool, at;
 	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
 
 	if (r < 0)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
-	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 3, &pl->regions);
 	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
-	at = free_for_area(&occupied, own + area + HANDLER_BYTES);
+	pool = (uint64_t)pl->layout.chunks * PATCH_CHUNK;
+	at = free_for_area(&occupied, own + area + 2 * PAGE + HANDLER_BYTES + pool);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
@@ -251,6 +252,8 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->gate_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
+	pl->layout.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
+	add_map(pl, pl->area_addr + pl->layout.pool_off, pool, PROT_READ | PROT_WRITE);
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		struct err why = {0};
 
@@ -312,6 +315,11 @@ static int decide(struct plan *pl, struct err *err)
 
 /* ---- putting it in ---- */
 
+static const struct hand_map *pool_map(const struct plan *pl)
+{
+	return &pl->maps[pl->nmaps - 1];
+}
+
 static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t addr)
 {
 	for (size_t i = 0; i < pl->nmaps; i++)
@@ -360,6 +368,8 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
+	pool_init(&d->pool, d->area, &pl->layout, (uint8_t *)d->memory + pool_map(pl)->off, pl->p->chunks_first);
+	pool_may_grow(&d->pool, d->fd, pool_map(pl)->off, &pl->p->budget);
 	if (pl->shape_bytes.len)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
@@ -376,6 +386,11 @@ static struct hand_target hand_target_of(const struct plan *pl)
 				    .etext = f->etext + bias};
 }
 
+static uint64_t existing(const struct plan *pl)
+{
+	return pool_map(pl)->off + (uint64_t)pl->p->chunks_first * PATCH_CHUNK;
+}
+
 static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
 {
 	const struct hand_target target = hand_target_of(pl);
@@ -386,15 +401,16 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 		r = decide(pl, err);
 		if (!r)
 			r = hand_map(pl->p->hand, &target,
-				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, pl->sites.len}, &m, err);
+				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, existing(pl), pl->sites.len},
+				     &m, err);
 	}
 	if (r)
 		return r;
 	d->handle = m.handle;
 	d->inside = true;
 	d->bytes = pl->bytes;
+	d->fd = m.fd;
 	d->memory = mmap(NULL, d->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 0);
-	close_fd(m.fd);
 	if (d->memory == MAP_FAILED) {
 		d->memory = NULL;
 		return err_set(err, -errno, "the shared memory cannot be mapped: %s", strerror(errno));
@@ -457,13 +473,9 @@ static void give_up(struct plan *pl, struct patched *d, struct plant **ret, cons
 			vec_done(&ret[i]->patches);
 		free(TAKE(ret[i]));
 	}
-	vec_done(&d->plants);
 	if (d->inside)
 		hand_leave(pl->p->hand, d->handle, NULL);
-	if (d->memory)
-		munmap(d->memory, d->bytes);
-	free(d->probes);
-	free(d);
+	patched_done(d);
 }
 
 static int keep(struct plan *pl, struct patched *d, struct plant **ret)
@@ -488,7 +500,7 @@ static int plant_planned(struct plan *pl, struct plant **ret)
 	struct patched *d = xcalloc(1, sizeof(*d));
 	struct err err = {0};
 
-	*d = (struct patched){.target = pl->t->id, .pid = pl->t->pid, .nprobes = (uint32_t)pl->nprobes};
+	*d = (struct patched){.target = pl->t->id, .pid = pl->t->pid, .fd = -1, .nprobes = (uint32_t)pl->nprobes};
 	d->probes = xcalloc(pl->nprobes, sizeof(*d->probes));
 	for (size_t i = 0; i < pl->nprobes; i++)
 		d->probes[i] = pl->probes[i].id;
@@ -515,7 +527,7 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->facts = facts_of(pl->p, pl->t, err);
 	if (!pl->facts)
 		return err->code;
-	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, pl->p->ring_bytes, (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
+	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, pl->p->chunks, (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
 	if (r)
 		return r;
 	pl->layout.target = pl->t->id;

@@ -13,11 +13,17 @@ import (
 )
 
 //go:noinline
-func work(i int, name string, even bool) int {
+func spin(i int) uint64 {
 	h := uint64(14695981039346656037)
 	for k := 0; k < 200; k++ {
 		h = (h ^ uint64(i+k)) * 1099511628211
 	}
+	return h
+}
+
+//go:noinline
+func work(i int, name string, even bool) int {
+	h := spin(i)
 	if even {
 		return i * 2
 	}
