@@ -382,23 +382,34 @@ static void emit_take_chunk(struct code *g, size_t stack, int none)
 	x86_jcc(x, CC_NE, again);
 }
 
-/* The rest of the segment becomes padding, and the next one begins: its chunk is RCX. */
-static void emit_next_segment(struct code *g)
+/*
+ * The rest of the segment becomes padding. Also when there will be no other chunk: this one comes back only once it was
+ * read to its end.
+ */
+static void emit_end_segment(struct code *g)
 {
-	const struct patch_area *l = g->env->layout;
-	int whole = x86_label_new(&g->x);
+	int none = x86_label_new(&g->x);
 	struct x86 *x = &g->x;
 
 	x86_load(x, 8, false, RAX, SLOT(write));
 	x86_load(x, 8, false, RDX, SLOT(limit));
+	x86_mov(x, RCX, RDX);
 	x86_alu(x, X_SUB, RDX, RAX);
-	x86_jcc(x, CC_E, whole);
-	x86_load(x, 8, false, RSI, SLOT(to_chunk));
-	x86_store(x, 4, MEMX(RSI, RAX, offsetof(struct patch_entry, size)), RDX);
-	x86_store_imm(x, 4, MEMX(RSI, RAX, offsetof(struct patch_entry, kind)), PATCH_ENTRY_PAD);
-	x86_alu(x, X_ADD, RAX, RDX);
-	x86_store(x, 8, SLOT(write), RAX);
-	x86_label(x, whole);
+	x86_jcc(x, CC_E, none);
+	x86_alu_load(x, X_ADD, RAX, SLOT(to_chunk));
+	x86_store(x, 4, MEM(RAX, offsetof(struct patch_entry, size)), RDX);
+	x86_store_imm(x, 4, MEM(RAX, offsetof(struct patch_entry, kind)), PATCH_ENTRY_PAD);
+	x86_store(x, 8, SLOT(write), RCX);
+	x86_label(x, none);
+}
+
+/* In chunk number RCX. */
+static void emit_begin_segment(struct code *g)
+{
+	const struct patch_area *l = g->env->layout;
+	struct x86 *x = &g->x;
+
+	x86_load(x, 8, false, RAX, SLOT(write));
 	x86_mov(x, RDX, RAX);
 	x86_shift(x, X_SHR, RDX, PATCH_CHUNK_SHIFT);
 	x86_alu_imm(x, X_AND, RDX, (int32_t)(l->table_len - 1));
@@ -421,13 +432,14 @@ static void emit_refills(struct code *g)
 		struct x86 *x = &g->x;
 
 		x86_label(x, g->refills.data[i].label);
+		emit_end_segment(g);
 		x86_imm(x, R12, g->env->area);
 		emit_take_chunk(g, 0, second);
 		x86_jmp(x, have);
 		x86_label(x, second);
 		emit_take_chunk(g, 1, code_drop(g, LOSS_RING_FULL));
 		x86_label(x, have);
-		emit_next_segment(g);
+		emit_begin_segment(g);
 		x86_jmp(x, g->refills.data[i].resume);
 	}
 }

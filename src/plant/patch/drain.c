@@ -78,7 +78,7 @@ static uint64_t drain_slot(struct planter *p, struct patched *d, struct patch_sl
 		waited = 0;
 	}
 	while (read != write && p->drain.bytes.len < WAITING_MAX) {
-		const uint64_t end = MIN(write, (read / PATCH_CHUNK + 1) * PATCH_CHUNK);
+		const uint64_t end = read + MIN(write - read, PATCH_CHUNK - read % PATCH_CHUNK); /* positions may wrap */
 		const uint8_t *chunk = chunk_at(d, s, slot, read);
 
 		p->drain.damaged += !chunk;

@@ -36,7 +36,7 @@ struct patched {
 	uint64_t bytes;
 	struct patch_area *area;   /* the shared one: only to be read where the program cannot harm us */
 	struct patch_area layout; /* its settings, as they were made */
-	struct pool pool;
+	struct chunk_pool pool;
 	int fd;                   /* of the shared memory */
 	uint32_t *probes;         /* the probe's id, by index of its counts */
 	uint32_t nprobes;

@@ -9,18 +9,18 @@
 
 enum chunk_state { CHUNK_NONE, CHUNK_FREE, CHUNK_USED };
 
-static uint32_t *link_of(const struct pool *p, uint32_t number)
+static uint32_t *link_of(const struct chunk_pool *p, uint32_t number)
 {
 	return (uint32_t *)(void *)((char *)p->area + p->links_off) + (number - 1);
 }
 
-static uint64_t *stack_of(const struct pool *p, uint32_t number)
+static uint64_t *stack_of(const struct chunk_pool *p, uint32_t number)
 {
 	return &p->area->free[number > p->first];
 }
 
 /* The program only takes: between the look at the top and the exchange nothing can be put there. */
-static void push(struct pool *p, uint32_t number)
+static void push(struct chunk_pool *p, uint32_t number)
 {
 	uint64_t *stack = stack_of(p, number), top = __atomic_load_n(stack, __ATOMIC_RELAXED);
 
@@ -32,7 +32,7 @@ static void push(struct pool *p, uint32_t number)
 }
 
 /* Of the second stack. 0: it is empty, or what is there cannot be. */
-static uint32_t pop(struct pool *p)
+static uint32_t pop(struct chunk_pool *p)
 {
 	uint64_t *stack = &p->area->free[1], top = __atomic_load_n(stack, __ATOMIC_ACQUIRE);
 	uint32_t number;
@@ -47,10 +47,10 @@ static uint32_t pop(struct pool *p)
 	return number;
 }
 
-void pool_init(struct pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
+void pool_init(struct chunk_pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
 	       uint32_t first)
 {
-	*p = (struct pool){.area = area,
+	*p = (struct chunk_pool){.area = area,
 			   .memory = memory,
 			   .chunks = layout->chunks,
 			   .links_off = (uint32_t)layout->links_off,
@@ -62,28 +62,28 @@ void pool_init(struct pool *p, struct patch_area *area, const struct patch_area 
 		push(p, i);
 }
 
-void pool_may_grow(struct pool *p, int fd, uint64_t off, uint64_t *budget)
+void pool_may_grow(struct chunk_pool *p, int fd, uint64_t off, uint64_t *budget)
 {
 	p->fd = fd;
 	p->off = off;
 	p->budget = budget;
 }
 
-void pool_done(struct pool *p)
+void pool_done(struct chunk_pool *p)
 {
 	if (p->budget)
 		*p->budget += (uint64_t)p->more * PATCH_CHUNK;
 	free(p->state);
 	free(p->of_slot);
-	*p = (struct pool){.fd = -1};
+	*p = (struct chunk_pool){.fd = -1};
 }
 
-static const uint8_t *address(const struct pool *p, uint32_t number)
+static const uint8_t *address(const struct chunk_pool *p, uint32_t number)
 {
 	return p->memory + (uint64_t)(number - 1) * PATCH_CHUNK;
 }
 
-const uint8_t *pool_enter(struct pool *p, uint32_t slot, uint32_t number)
+const uint8_t *pool_enter(struct chunk_pool *p, uint32_t slot, uint32_t number)
 {
 	if (!number || number > p->chunks || p->state[number - 1] != CHUNK_FREE || p->of_slot[slot])
 		return NULL;
@@ -92,12 +92,12 @@ const uint8_t *pool_enter(struct pool *p, uint32_t slot, uint32_t number)
 	return address(p, number);
 }
 
-const uint8_t *pool_current(const struct pool *p, uint32_t slot)
+const uint8_t *pool_current(const struct chunk_pool *p, uint32_t slot)
 {
 	return p->of_slot[slot] ? address(p, p->of_slot[slot]) : NULL;
 }
 
-void pool_leave(struct pool *p, uint32_t slot)
+void pool_leave(struct chunk_pool *p, uint32_t slot)
 {
 	uint32_t number = p->of_slot[slot];
 
@@ -106,7 +106,7 @@ void pool_leave(struct pool *p, uint32_t slot)
 		push(p, number);
 }
 
-void pool_pass_over(struct pool *p, const struct patch_area *layout, struct patch_slot *s, uint32_t slot)
+void pool_pass_over(struct chunk_pool *p, const struct patch_area *layout, struct patch_slot *s, uint32_t slot)
 {
 	for (s->read -= s->read % PATCH_CHUNK; s->read + PATCH_CHUNK <= s->write; s->read += PATCH_CHUNK) {
 		pool_enter(p, slot, *patch_slot_chunk(s, layout, s->read));
@@ -117,7 +117,7 @@ void pool_pass_over(struct pool *p, const struct patch_area *layout, struct patc
 /* ---- more and less of them ---- */
 
 /* From that number on, as many as follow one another and are not there, of `most`. */
-static uint32_t run_of(const struct pool *p, uint32_t number, uint32_t most)
+static uint32_t run_of(const struct chunk_pool *p, uint32_t number, uint32_t most)
 {
 	uint32_t n = 0;
 
@@ -126,14 +126,14 @@ static uint32_t run_of(const struct pool *p, uint32_t number, uint32_t most)
 	return n;
 }
 
-static bool make_exist(const struct pool *p, uint32_t number, uint32_t n)
+static bool make_exist(const struct chunk_pool *p, uint32_t number, uint32_t n)
 {
 	const uint64_t at = p->off + (uint64_t)(number - 1) * PATCH_CHUNK;
 
 	return fallocate(p->fd, 0, (off_t)at, (off_t)n * PATCH_CHUNK) == 0;
 }
 
-static void grow(struct pool *p, uint32_t wanted)
+static void grow(struct chunk_pool *p, uint32_t wanted)
 {
 	uint32_t number = p->first + 1, n;
 
@@ -151,7 +151,7 @@ static void grow(struct pool *p, uint32_t wanted)
 	}
 }
 
-static void shrink(struct pool *p)
+static void shrink(struct chunk_pool *p)
 {
 	for (uint32_t i = 0; i < SHRINK_CHUNKS && p->more; i++) {
 		uint32_t number = pop(p);
@@ -167,7 +167,7 @@ static void shrink(struct pool *p)
 }
 
 /* Four times as much as waits: it may be as long again until the next look, and then some. */
-void pool_adjust(struct pool *p, uint64_t waited, uint64_t now_ns)
+void pool_adjust(struct chunk_pool *p, uint64_t waited, uint64_t now_ns)
 {
 	const uint64_t wanted = MIN(waited / PATCH_CHUNK * 4, p->chunks), have = p->first + p->more;
 

@@ -11,7 +11,7 @@
 
 #include "plant/patch/code.h"
 
-struct pool {
+struct chunk_pool {
 	struct patch_area *area;       /* the shared one */
 	uint8_t *memory;               /* our mapping of the chunks */
 	uint32_t chunks, links_off;    /* of the layout; offset of the links */
@@ -29,22 +29,22 @@ struct pool {
  * Puts the first chunks, which exist, where the program finds them. fd stays the caller's; budget outlives it. memory and
  * area are our mappings, as is all that is changed; the layout is trusted.
  */
-void pool_init(struct pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
+void pool_init(struct chunk_pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
 	       uint32_t first);
-void pool_may_grow(struct pool *p, int fd, uint64_t off, uint64_t *budget);
-void pool_done(struct pool *p); /* gives its part of the budget back */
+void pool_may_grow(struct chunk_pool *p, int fd, uint64_t off, uint64_t *budget);
+void pool_done(struct chunk_pool *p); /* gives its part of the budget back */
 
 /* The chunk that a slot's segment begins in. NULL: it cannot be that one. */
-const uint8_t *pool_enter(struct pool *p, uint32_t slot, uint32_t number);
+const uint8_t *pool_enter(struct chunk_pool *p, uint32_t slot, uint32_t number);
 /* The one that was entered and not left; NULL: none. */
-const uint8_t *pool_current(const struct pool *p, uint32_t slot);
+const uint8_t *pool_current(const struct chunk_pool *p, uint32_t slot);
 /* It was read to its end, or will not be read: the program may take it again. */
-void pool_leave(struct pool *p, uint32_t slot);
+void pool_leave(struct chunk_pool *p, uint32_t slot);
 
 /* Reads nothing of what the slot has written: its whole segments are the program's again. Where nobody drains. */
-void pool_pass_over(struct pool *p, const struct patch_area *layout, struct patch_slot *s, uint32_t slot);
+void pool_pass_over(struct chunk_pool *p, const struct patch_area *layout, struct patch_slot *s, uint32_t slot);
 
 /* After a look at all slots, in which so many bytes waited: makes more chunks, or takes some away. */
-void pool_adjust(struct pool *p, uint64_t waited, uint64_t now_ns);
+void pool_adjust(struct chunk_pool *p, uint64_t waited, uint64_t now_ns);
 
 #endif

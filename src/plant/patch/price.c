@@ -38,7 +38,7 @@ __asm__(".pushsection .text\n"
 struct bench {
 	struct patch_area layout;
 	struct patch_area *area;
-	struct pool pool;
+	struct chunk_pool pool;
 	uint8_t *code;
 	struct fake_p p;
 	struct fake_m m;
