@@ -2,9 +2,12 @@
 
 import os
 import re
+import signal
 import subprocess
+import time
 
-from earshot import Earshot, need_earshot
+from calls import Trace
+from earshot import Earshot, losses, need_earshot
 from probed import changed_text
 from proc import BIN, EARSHOT, Process, Skip, clean_env, scratch, until
 from testing import Test
@@ -123,6 +126,130 @@ def _ended(verb):
             assert "may not be traced" not in e.err() and "observing" in e.err(), e.err()
 
 
+CALLS = 100000
+
+
+class Burst(Program):
+    def __init__(self, goroutines, **kw):
+        super().__init__("burst", "-goroutines", str(goroutines), **kw)
+        self.ready()
+
+    def call(self, n):
+        before = self.out().count("done ")
+        self.popen.stdin.write(f"{n}\n".encode())
+        self.popen.stdin.flush()
+        until(f"{n} calls are made", lambda: self.out().count("done ") > before, 60)
+
+
+class Held:
+    """Earshot does not come to run: all that is written has to wait where it is."""
+
+    def __init__(self, earshot):
+        self.earshot = earshot
+
+    def __enter__(self):
+        os.kill(self.earshot.pid, signal.SIGSTOP)
+
+    def __exit__(self, *exc):
+        os.kill(self.earshot.pid, signal.SIGCONT)
+
+
+def _burst(goroutines, form):
+    """A burst is there whole, though nobody could read while it lasted, and once more though many were before."""
+    need_earshot()
+    with Burst(goroutines) as program:
+        with Trace(program.pid, "main.work", options=PATCH, json=form == "json") as t:
+            for _ in range(3):
+                with Held(t):
+                    program.call(CALLS)
+                time.sleep(0.1)
+            assert t.stop(signal.SIGINT, 60) == 0, t.describe()
+        assert f"{3 * CALLS} calls from 1 process" in t.err() and "none lost" in t.err(), t.err()
+        lines = t.calls() if form == "json" else re.findall(r"main\.work\(i=(\d+), name=.*\) → ", t.out())
+        assert len(lines) == 3 * CALLS, f"{len(lines)} calls are printed"
+        seen = sorted(c["args"]["i"] for c in lines) if form == "json" else sorted(map(int, lines))
+        assert seen == [i // 3 for i in range(3 * CALLS)], "not each call once a burst"
+        assert program.close() == 0, program.describe()
+
+
+def _lost(form):
+    """What does not fit is counted, one by one."""
+    need_earshot()
+    with Burst(1) as program:
+        options = [*PATCH, "--ring-size", "1048576"]
+        with Trace(program.pid, "main.work { print(i) }", options=options, json=form == "json") as t:
+            with Held(t):
+                program.call(CALLS)
+            assert t.stop(signal.SIGINT, 60) == 0, t.describe()
+        found = re.search(r"(\d+) calls from 1 process in .*; (\d+) ring_full; 1 probe planted", t.err())
+        assert found and int(found.group(2)) > 0, t.err()
+        seen, lost = int(found.group(1)), int(found.group(2))
+        assert seen + lost == CALLS, f"{seen} seen and {lost} lost of {CALLS}"
+        if form == "json":
+            assert losses(t.summary())["ring_full"] == lost and len(t.calls()) == seen, t.describe()
+        assert program.close() == 0, program.describe()
+
+
+def _shared(earshot):
+    """Bytes that exist of the memory that it shares with the program."""
+    for fd in os.listdir(f"/proc/{earshot.pid}/fd"):
+        path = f"/proc/{earshot.pid}/fd/{fd}"
+        if "memfd:earshot-patch" in os.readlink(path):
+            return 512 * os.stat(path).st_blocks
+    raise AssertionError("it shares no memory")
+
+
+def _memory():
+    """While much waits, there is more memory for the next burst; when it is calm it is given back."""
+    need_earshot()
+    with Burst(1) as program:
+        with Trace(program.pid, "main.work", options=PATCH) as t:
+            floor = _shared(t)
+            for i in range(2):
+                program.call(1000)
+                assert _shared(t) == floor, f"{_shared(t) - floor} bytes more, though nothing is hot"
+                with Held(t):
+                    program.call(200000)
+                until("there is more memory", lambda: _shared(t) > floor + (8 << 20), 20, 0.005)
+                until("it is given back", lambda: _shared(t) == floor, 30)
+            assert t.stop(signal.SIGINT, 60) == 0, t.describe()
+        assert "402000 calls from 1 process" in t.err() and "none lost" in t.err(), t.err()
+        assert "memfd:earshot-patch" not in open(f"/proc/{program.pid}/maps").read()
+        assert program.close() == 0, program.describe()
+
+
+def _limited():
+    """Little address space: a burst of the usual size is there all the same."""
+    need_earshot()
+    with Burst(1) as free:
+        size = 1024 * int(re.search(r"VmSize:\s+(\d+) kB", open(f"/proc/{free.pid}/status").read()).group(1))
+        assert free.close() == 0, free.describe()
+    with Burst(1, prefix=["prlimit", f"--as={size + (256 << 20)}"]) as program:
+        with Trace(program.pid, "main.work", options=PATCH) as t:
+            with Held(t):
+                program.call(CALLS)
+            assert t.stop(signal.SIGINT, 60) == 0, t.describe()
+        assert f"{CALLS} calls from 1 process" in t.err() and "none lost" in t.err(), t.err()
+        assert program.close() == 0, program.describe()
+
+
+def _core():
+    """A core of the program has nothing of the rings, and to write it makes nothing exist."""
+    need_earshot()
+    with Burst(1) as program, Trace(program.pid, "main.work", options=PATCH) as t:
+        floor, ours = _shared(t), []
+        for line in open(f"/proc/{program.pid}/smaps"):
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                ours.append([line, ""] if "memfd:earshot-patch" in line and " rw-s " in line else None)
+            elif ours[-1] and line.startswith("VmFlags:"):
+                ours[-1][1] = line
+        ours = [o for o in ours if o]
+        assert len(ours) >= 2 and all(" dd" in flags for _, flags in ours), ours
+        assert _shared(t) == floor
+        assert t.stop(signal.SIGINT, 60) == 0, t.describe()
+        assert program.close() == 0, program.describe()
+
+
 def tests():
     for form in ("text", "json"):
         yield Test(f"half-refused-{form}", lambda f=form: _half_refused(f), 60)
@@ -131,3 +258,10 @@ def tests():
         yield Test(f"half-spans-{verb}", lambda v=verb: _half_spans(v), 60)
     for verb in ("run", "trace"):
         yield Test(f"ended-{verb}", lambda v=verb: _ended(v), 60)
+    for form in ("text", "json"):
+        for goroutines in (1, 4):
+            yield Test(f"burst-{form}-{goroutines}", lambda f=form, g=goroutines: _burst(g, f), 120)
+        yield Test(f"lost-{form}", lambda f=form: _lost(f), 60)
+    yield Test("memory", _memory, 120)
+    yield Test("core", _core, 60)
+    yield Test("limited", _limited, 60)

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define SAVED 65536
 #define PAGE 4096
@@ -519,6 +520,15 @@ static bool observed_already(const struct planter *p, int pid)
 	return false;
 }
 
+/* Address space for chunks that may never be there: not where the program may have only so much. */
+static uint32_t chunks_for(const struct plan *pl)
+{
+	struct rlimit l;
+	bool limited = prlimit(pl->t->pid, RLIMIT_AS, NULL, &l) == 0 && l.rlim_cur != RLIM_INFINITY;
+
+	return limited ? pl->p->chunks_first : pl->p->chunks;
+}
+
 static int prepare(struct plan *pl, struct err *err)
 {
 	struct hand_target target;
@@ -527,7 +537,7 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->facts = facts_of(pl->p, pl->t, err);
 	if (!pl->facts)
 		return err->code;
-	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, pl->p->chunks, (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
+	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, chunks_for(pl), (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
 	if (r)
 		return r;
 	pl->layout.target = pl->t->id;
