@@ -33,7 +33,7 @@ struct plant_target {
 };
 
 struct planter_options {
-	size_t ring_bytes;     /* power of two; 0: the default */
+	size_t ring_bytes;     /* power of two; 0: the default. Of a ring that grows: the most it may */
 	const char *procfs;    /* "/proc" */
 	size_t max_calls;      /* traced calls open at once; 0: the default */
 	size_t max_groups;     /* of aggregates of one form; 0: the default */
