@@ -50,7 +50,6 @@ int main(int argc, char **argv)
 {
 	size_t want = argc > 2 ? strtoul(argv[2], NULL, 10) : 0, n, nsites, refused = 0;
 	struct plant_probe *probes = xcalloc(2 * want + 2, sizeof(*probes));
-	bool *marks = xcalloc(2 * want + 2, sizeof(*marks));
 	struct plant_target t = {0};
 	struct process p;
 	struct binary *b;
@@ -66,10 +65,15 @@ int main(int argc, char **argv)
 	t.image = binary_image(b);
 	n = take_sites(b, want, probes, &nsites);
 	for (int i = 0; i < RUNS; i++) {
-		uint64_t began = clock_monotonic_ns();
+		struct verdicts v;
+		uint64_t began;
 
-		refused += code_check_sites(&t, probes, n, marks, NULL);
+		verdicts_init(&v, probes, n, NULL);
+		began = clock_monotonic_ns();
+		code_check_sites(&t, &v);
 		took[i] = clock_monotonic_ns() - began;
+		refused += v.nrefused;
+		verdicts_done(&v);
 	}
 	first = took[0];
 	qsort(took, RUNS, sizeof(took[0]), compare);

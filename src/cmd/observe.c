@@ -125,24 +125,11 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 
 	o->plants = xcalloc(s->nprobes, sizeof(struct plant *));
 	ob->planting->plant(ob->planter, &target, s->probes, s->nprobes, o->plants, errs);
-	if (ob->ops->planted)
-		ob->ops->planted(ob->arg, o);
 	n = count_planted(o, &useful);
 	if (!useful)
 		return no_use(ob, o, errs, err);
 	refusals_tell(ob, o, errs);
 	return n;
-}
-
-void observer_remove(struct observer *ob, struct observed *o, const size_t *probes, size_t n)
-{
-	VEC(struct plant *) plants = {0};
-
-	for (size_t i = 0; i < n; i++)
-		vec_push(&plants, TAKE(o->plants[probes[i]]));
-	if (n)
-		ob->planting->remove(ob->planter, plants.data, n);
-	vec_done(&plants);
 }
 
 void observer_unplant(struct observer *ob, struct observed *o)
@@ -162,7 +149,10 @@ static int enter(struct observer *ob, struct observed *o, struct err *err)
 	ob->ops->enter(ob->arg, o);
 	r = observer_plant(ob, o, err);
 	ob->planted += (unsigned)MAX(r, 0);
-	ob->refused += (unsigned)o->subject->nprobes - (unsigned)MAX(r, 0);
+	if (r >= 0 || map_get(&ob->failed, (uint64_t)o->process.pid) != o->subject) /* else it is counted already */
+		ob->refused += (unsigned)o->subject->nprobes - (unsigned)MAX(r, 0);
+	if (r < 0)
+		map_set(&ob->failed, (uint64_t)o->process.pid, o->subject);
 	if (r < 0)
 		return r;
 	return loop_add_fd(ob->loop, o->pidfd, EPOLLIN, on_exit_of, o, &o->exit_source);
@@ -483,4 +473,5 @@ void observer_done(struct observer *ob)
 	map_done(&ob->processes);
 	strmap_done(&ob->told);
 	arena_done(&ob->told_texts);
+	map_done(&ob->failed);
 }

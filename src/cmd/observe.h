@@ -43,8 +43,6 @@ struct observer_ops {
 	void (*release)(struct subject *s);
 	/* Events of it may come from now on. */
 	void (*enter)(void *arg, struct observed *o);
-	/* Some of its probes are planted: those without use alone may be removed (observer_remove). NULL ok. */
-	void (*planted)(void *arg, struct observed *o);
 	/* It is observed. NULL ok. */
 	void (*entered)(void *arg, struct observed *o);
 	/* A sample of the planter's ring (event_decode_sample). */
@@ -71,6 +69,7 @@ struct observer {
 	struct map processes;              /* pid → struct observed */
 	struct strmap told;                /* refusals that were said, in told_texts */
 	struct arena told_texts;
+	struct map failed;                 /* pid → the subject of which no probe could be planted in it */
 	uint32_t last_target;
 	const struct target_query *query;
 	bool follows;                      /* it is told of execs, or looks */
@@ -96,8 +95,6 @@ int observer_watch(struct observer *ob, const struct target_query *q, struct err
 /* Puts an observed process's probes in, or takes them out for a while. Returns the number planted (at least one that
  * is not auxiliary), or -errno. */
 int observer_plant(struct observer *ob, struct observed *o, struct err *err);
-/* Takes some of its probes out, by index. */
-void observer_remove(struct observer *ob, struct observed *o, const size_t *probes, size_t n);
 void observer_unplant(struct observer *ob, struct observed *o);
 /* for (size_t pos = 0; (o = observer_next(ob, &pos));) … */
 struct observed *observer_next(const struct observer *ob, size_t *pos);

@@ -22,7 +22,10 @@ static void add_probe(struct program *p, const struct join *j, uint32_t id)
 						       .sites = j->sites,
 						       .nsites = j->nsites,
 						       .program = &j->capture.program,
-						       .auxiliary = !j->span};
+						       .auxiliary = !j->span,
+						       .group = j->span ? j->capture.program.save_group : 0,
+						       .optional = j->point->optional,
+						       .begins = j->point->role == POINT_START};
 	p->nspans += j->point->role == POINT_START;
 }
 

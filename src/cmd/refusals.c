@@ -99,25 +99,39 @@ static void tell_reasons(struct observer *ob, struct reasons *r)
 			      more);
 }
 
+/* A function's probes are refused together, and it may be asked for twice. first: by label, plus one. */
+static bool told(struct strmap *first, const struct subject *s, const struct err *errs, size_t i)
+{
+	const char *label = s->probes[i].label;
+	uintptr_t before = (uintptr_t)strmap_get(first, label, strlen(label));
+
+	if (!before)
+		strmap_set(first, label, strlen(label), (void *)(uintptr_t)(i + 1));
+	return before && !strcmp(errs[before - 1].text, errs[i].text);
+}
+
 void refusals_tell(struct observer *ob, const struct observed *o, const struct err *errs)
 {
 	const struct subject *s = o->subject;
+	VEC(size_t) refused = {0};
+	struct strmap first = {0};
 	struct reasons r = {0};
-	size_t n = 0;
 
 	for (size_t i = 0; i < s->nprobes; i++)
-		n += !o->plants[i] && errs[i].code;
-	for (size_t i = 0; i < s->nprobes; i++) {
-		const char *label = s->probes[i].label, *reason = reason_of(label, errs[i].text);
+		if (!o->plants[i] && errs[i].code && !told(&first, s, errs, i))
+			vec_push(&refused, i);
+	for (size_t i = 0; i < refused.len; i++) {
+		const char *label = s->probes[refused.data[i]].label, *text = errs[refused.data[i]].text;
+		const char *reason = reason_of(label, text);
 
-		if (o->plants[i] || !errs[i].code)
-			continue;
-		if (n > TOLD_SINGLY)
-			add(&r, label, errs[i].text);
+		if (refused.len > TOLD_SINGLY)
+			add(&r, label, text);
 		else
 			tell(ob, label, "", reason);
 	}
 	tell_reasons(ob, &r);
+	strmap_done(&first);
 	strmap_done(&r.by_text);
 	vec_done(&r.all);
+	vec_done(&refused);
 }

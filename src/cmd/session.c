@@ -52,7 +52,7 @@ const struct option_def session_option_defs[] = {
 	{0, "for", "DURATION", "stop after this time: 10s, 1m30s", OPT_DURATION,
 	 offsetof(struct session_options, for_ns)},
 	PLANTER_OPTION(offsetof(struct session_options, planter)),
-	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB)", OPT_UINT,
+	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB); with patch what it may grow to", OPT_UINT,
 	 offsetof(struct session_options, ring_bytes)},
 	{'q', "quiet", NULL, "no notes and no summary on standard error", OPT_FLAG,
 	 offsetof(struct session_options, quiet)},

@@ -28,7 +28,7 @@ const struct option_def trace_bound_defs[] = {
 	 offsetof(struct trace_options, budget)},
 	{0, "yes", NULL, "plant more than 1,000 sites without asking back", OPT_FLAG, offsetof(struct trace_options, yes)},
 	PLANTER_OPTION(offsetof(struct trace_options, planter)),
-	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB)", OPT_UINT,
+	{0, "ring-size", "BYTES", "size of the event ring (default 4 MiB); with patch what it may grow to", OPT_UINT,
 	 offsetof(struct trace_options, ring_bytes)},
 	{0},
 };

@@ -182,13 +182,6 @@ static void enter(void *arg, struct observed *o)
 	call_decoder_add_process(s->decoder, p);
 }
 
-static void planted(void *arg, struct observed *o)
-{
-	struct trace_session *s = arg;
-
-	trace_subject_pair(subject_of(o->subject), &s->observer, o);
-}
-
 static void entered(void *arg, struct observed *o)
 {
 	trace_subject_explain(subject_of(o->subject), note, arg);
@@ -232,7 +225,6 @@ static const struct observer_ops observer_ops = {
 	.analyse = analyse,
 	.release = release,
 	.enter = enter,
-	.planted = planted,
 	.entered = entered,
 	.sample = on_sample,
 	.leave = leave,

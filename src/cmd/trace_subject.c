@@ -28,7 +28,13 @@ static uint32_t add_probe(struct trace_subject *t, struct trace_inquiry *q, cons
 
 	t->plan_of_probe[t->subject.nprobes] = plan;
 	t->subject.probes[t->subject.nprobes++] = (struct plant_probe){
-		.id = id, .label = label, .sites = sites, .nsites = nsites, .program = program};
+		.id = id,
+		.label = label,
+		.sites = sites,
+		.nsites = nsites,
+		.program = program,
+		.group = program->call_group,
+		.begins = program->role == PROGRAM_ENTRY};
 	t->nsites += nsites;
 	return id;
 }
@@ -94,20 +100,6 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 			 t->plans.len - t->refused, t->nsites);
 	image_trim(binary_image(s->binary));
 	return t;
-}
-
-void trace_subject_pair(const struct trace_subject *t, struct observer *ob, struct observed *o)
-{
-	VEC(size_t) halves = {0};
-
-	for (size_t i = 0; i + 1 < t->subject.nprobes; i++) {
-		const struct call_plan *p = t->plan_of_probe[i];
-
-		if (p && p == t->plan_of_probe[i + 1] && !o->plants[i] != !o->plants[i + 1])
-			vec_push(&halves, o->plants[i] ? i : i + 1);
-	}
-	observer_remove(ob, o, halves.data, halves.len);
-	vec_done(&halves);
 }
 
 static double mean_price(const struct site *sites, size_t n, const struct observer *ob)

@@ -133,7 +133,7 @@ static bool bytes_at(const struct check *c, uint64_t addr, size_t n, unsigned ch
 	return true;
 }
 
-enum verdict { SAME, UNREADABLE, BREAKPOINT_THERE, DIFFERENT };
+enum finding { SAME, UNREADABLE, BREAKPOINT_THERE, DIFFERENT };
 
 /* Five bytes of nop become a call in newer kernels' uprobes. */
 static bool optimised_uprobe(const unsigned char *file, const unsigned char *now, size_t n)
@@ -143,7 +143,7 @@ static bool optimised_uprobe(const unsigned char *file, const unsigned char *now
 	return n >= sizeof(nop5) && !memcmp(file, nop5, sizeof(nop5)) && now[0] == 0xe8;
 }
 
-static enum verdict compare(const struct check *c, const struct code_place *p)
+static enum finding compare(const struct check *c, const struct code_place *p)
 {
 	const unsigned char *file = image_at(c->t->image, p->addr, p->n);
 	unsigned char now[CODE_PLACE_MAX];
@@ -168,35 +168,29 @@ static enum verdict compare(const struct check *c, const struct code_place *p)
 	return SAME;
 }
 
-static void refuse(const struct check *c, const struct plant_probe *probe, const struct code_place *p, enum verdict v,
-		   struct err *err)
+static void refuse(const struct check *c, struct verdicts *verdicts, const struct code_place *p, enum finding f)
 {
 	static const char *const texts[] = {
 		[UNREADABLE] = "cannot be read",
 		[BREAKPOINT_THERE] = "has a breakpoint of another tool (a uprobe, a debugger)",
 		[DIFFERENT] = "is not that of the file that was analysed: it is another build, or another tool has changed it",
 	};
+	struct err why;
 
-	err_set(err, -ESTALE, "%s is not probed: the code of process %d at %#" PRIx64 " %s", probe->label, c->t->pid,
-		p->addr + c->t->bias, texts[v]);
+	err_set(&why, -ESTALE, "%s is not probed: the code of process %d at %#" PRIx64 " %s", verdicts->probes[p->probe].label,
+		c->t->pid, p->addr + c->t->bias, texts[f]);
+	verdict_refuse(verdicts, p->probe, &why);
 }
 
 /* Every probe is refused for one reason. */
-static size_t refuse_all(const struct plant_probe *probes, const struct code_place *places, size_t n, const char *why,
-			 bool *refused, struct err *errs)
+static void refuse_all(struct verdicts *verdicts, const struct code_place *places, size_t n, const char *reason)
 {
-	size_t count = 0;
-
 	for (size_t i = 0; i < n; i++) {
-		size_t k = places[i].probe;
+		struct err why;
 
-		if (refused[k])
-			continue;
-		refused[k] = true;
-		count++;
-		err_set(errs ? &errs[k] : NULL, -ESTALE, "%s is not probed: %s", probes[k].label, why);
+		err_set(&why, -ESTALE, "%s is not probed: %s", verdicts->probes[places[i].probe].label, reason);
+		verdict_refuse(verdicts, places[i].probe, &why);
 	}
-	return count;
 }
 
 /* What lies in the file at least; empty where the place is in none of its segments. */
@@ -208,15 +202,13 @@ static void clip(const struct image *img, struct code_place *p)
 	p->strict = MIN(p->strict, p->n);
 }
 
-size_t code_check(const struct plant_target *t, const struct plant_probe *probes, struct code_place *places, size_t n,
-		  bool *refused, struct err *errs)
+void code_check(const struct plant_target *t, struct code_place *places, size_t n, struct verdicts *verdicts)
 {
 	struct check c = {.t = t};
-	size_t count = 0;
 	int r;
 
 	if (!t->image || !n)
-		return 0;
+		return;
 	qsort(places, n, sizeof(*places), by_address);
 	for (size_t i = 0; i < n; i++) {
 		clip(t->image, &places[i]);
@@ -225,21 +217,16 @@ size_t code_check(const struct plant_target *t, const struct plant_probe *probes
 	}
 	r = read_ranges(&c);
 	for (size_t i = 0; i < n && !r; i++) {
-		enum verdict v = compare(&c, &places[i]);
-		size_t k = places[i].probe;
+		enum finding f = compare(&c, &places[i]);
 
-		if (v == SAME || refused[k])
-			continue;
-		refused[k] = true;
-		count++;
-		refuse(&c, &probes[k], &places[i], v, errs ? &errs[k] : NULL);
+		if (f != SAME)
+			refuse(&c, verdicts, &places[i], f);
 	}
 	/* Our own view of the file follows what is written to it: only now is it known that it was the one analysed. */
 	if (!image_intact(t->image))
-		count += refuse_all(probes, places, n, "its file has changed since it was analysed", refused, errs);
+		refuse_all(verdicts, places, n, "its file has changed since it was analysed");
 	vec_done(&c.ranges);
 	free(c.bytes);
-	return count;
 }
 
 /* The bytes from an entry's site on, and those up to a RET: both within the function, as a rule. */
@@ -250,16 +237,13 @@ static struct code_place place_of(const struct site *s, size_t probe)
 	return (struct code_place){.addr = s->addr - back, .n = CODE_PLACE_BYTES, .probe = probe};
 }
 
-size_t code_check_sites(const struct plant_target *t, const struct plant_probe *probes, size_t n, bool *refused,
-			struct err *errs)
+void code_check_sites(const struct plant_target *t, struct verdicts *verdicts)
 {
 	VEC(struct code_place) places = {0};
-	size_t count;
 
-	for (size_t i = 0; i < n && t->image; i++)
-		for (size_t k = 0; k < probes[i].nsites; k++)
-			vec_push(&places, place_of(&probes[i].sites[k], i));
-	count = code_check(t, probes, places.data, places.len, refused, errs);
+	for (size_t i = 0; i < verdicts->n && t->image; i++)
+		for (size_t k = 0; k < verdicts->probes[i].nsites; k++)
+			vec_push(&places, place_of(&verdicts->probes[i].sites[k], i));
+	code_check(t, places.data, places.len, verdicts);
 	vec_done(&places);
-	return count;
 }

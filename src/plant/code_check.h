@@ -6,7 +6,7 @@
 #ifndef PLANT_CODE_CHECK_H
 #define PLANT_CODE_CHECK_H
 
-#include "plant/plant.h"
+#include "plant/verdict.h"
 
 #define CODE_PLACE_BYTES 16 /* what is compared at a site: enough that other code is not taken for it */
 #define CODE_PLACE_MAX 64
@@ -19,15 +19,12 @@ struct code_place {
 };
 
 /*
- * Sorts the places, reads them from the process, many in one system call, and sets refused[probe], with a sentence in
- * errs[probe] (errs NULL ok), where one differs from t->image. Where the process's memory may not be read (that takes more
- * rights than uprobes do) it is only checked that the file has not changed since it was analysed. Returns how many probes
- * were refused. Without t->image nothing is checked.
+ * Sorts the places, reads them from the process, many in one system call, and refuses the probes of those that differ from
+ * t->image. Where the process's memory may not be read (that takes more rights than uprobes do) it is only checked that the
+ * file has not changed since it was analysed. Without t->image nothing is checked.
  */
-size_t code_check(const struct plant_target *t, const struct plant_probe *probes, struct code_place *places, size_t n,
-		  bool *refused, struct err *errs);
-/* The same at all sites of n probes, where breakpoints may be anybody's. */
-size_t code_check_sites(const struct plant_target *t, const struct plant_probe *probes, size_t n, bool *refused,
-			struct err *errs);
+void code_check(const struct plant_target *t, struct code_place *places, size_t n, struct verdicts *verdicts);
+/* The same at all sites of the probes, where breakpoints may be anybody's. */
+void code_check_sites(const struct plant_target *t, struct verdicts *verdicts);
 
 #endif

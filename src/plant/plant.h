@@ -20,6 +20,9 @@ struct plant_probe {
 	size_t nsites;
 	const struct capture_program *program;  /* outlives the planter */
 	bool auxiliary;                         /* of use only beside others: a hook */
+	uint32_t group;                         /* those of one are of use together only; 0: it is alone */
+	bool optional;                          /* the rest of its group does without it */
+	bool begins;                            /* a call, a span: live after the rest of its group, and out before it */
 };
 
 struct plant_target {
@@ -32,7 +35,7 @@ struct plant_target {
 };
 
 struct planter_options {
-	size_t ring_bytes;     /* power of two; 0: the default */
+	size_t ring_bytes;     /* power of two; 0: the default. Of a ring that grows: the most it may */
 	const char *procfs;    /* "/proc" */
 	size_t max_calls;      /* traced calls open at once; 0: the default */
 	size_t max_groups;     /* of aggregates of one form; 0: the default */
@@ -72,7 +75,11 @@ struct planter_ops {
 	/* -EPERM with the missing capability by name, -ENOSYS with what the kernel lacks. */
 	int (*open)(const struct planter_options *o, struct planter **ret, struct err *err);
 	void (*close)(struct planter *p);  /* removes everything; NULL ok */
-	/* Plants n probes into one process as one step. ret[i] is NULL where errs[i] says why. Returns the number planted. */
+	/*
+	 * Plants n probes into one process as one step. ret[i] is NULL where errs[i] says why. Returns the number planted.
+	 * Nothing is live before each group is decided, and a group is planted whole (but for optional probes) or not at
+	 * all; auxiliary probes only beside others. What a probe did before it failed to be planted reaches nobody.
+	 */
 	int (*plant)(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 		     size_t n, struct plant **ret, struct err *errs);
 	void (*remove)(struct planter *p, struct plant *const *plants, size_t n);

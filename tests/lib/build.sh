@@ -10,6 +10,7 @@
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
+#   burst, halves                          likewise: many calls at once; what can be patched at one end only
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
@@ -134,6 +135,8 @@ build "$newest" shop shop-plain --
 build "$newest" dotted dotted-plain --
 build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
+build "$newest" burst burst --
+build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
 build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
 for minor in ${@:-$GO_MINORS}; do

@@ -525,6 +525,105 @@ static void threads(void **state)
 	planter_uprobe.close(p);
 }
 
+/* ---- all of a group, or nothing ---- */
+
+static const struct ir_aggregate counted = {.kind = AGG_COUNT};
+static struct capture_program counts = {
+	.role = PROGRAM_POINT, .insns = begin_code, .ninsns = ARRAY_SIZE(begin_code), .nregs = 6, .g = SELF_G_LAYOUT,
+	.aggregates = &counted, .naggregates = 1, .controlled = true};
+
+enum { RETURN, ENTRY, COUNT, GROUP };
+
+static int plant_group(struct planter *p, struct site sites[GROUP][2], const size_t n[GROUP], struct plant **ret,
+		       struct err *errs)
+{
+	const struct capture_program *programs[GROUP] = {&return1, &entry1, &counts};
+	const struct plant_target t = {
+		.id = 42, .pid = getpid(), .path = "/proc/self/exe", .bias = SELF_BIAS, .binary_key = 1};
+	struct plant_probe probes[GROUP];
+
+	for (uint32_t i = 0; i < GROUP; i++)
+		probes[i] = (struct plant_probe){.id = i + 1, .label = "self", .sites = sites[i], .nsites = n[i],
+						 .program = programs[i], .group = 1, .begins = i != RETURN};
+	return planter_uprobe.plant(p, &t, probes, GROUP, ret, errs);
+}
+
+static void expect_refused(struct plant *const *plants, const struct err *errs)
+{
+	for (size_t i = 0; i < GROUP; i++) {
+		assert_null(plants[i]);
+		assert_int_not_equal(errs[i].code, 0);
+	}
+}
+
+/* The return cannot be planted: the entry is never live. */
+static void refused_return(void **state)
+{
+	struct site sites[GROUP][2] = {{{.offset = 1u << 30}}, {{.offset = self_offset(site_enter)}},
+				       {{.offset = self_offset(site_enter)}}};
+	struct planter *p = self_open(NULL);
+	struct plant *plants[GROUP];
+	struct err errs[GROUP] = {0};
+
+	assert_int_equal(plant_group(p, sites, (size_t[]){1, 1, 1}, plants, errs), 0);
+	expect_refused(plants, errs);
+	hit(site_enter, &g1, 100, 1, "x");
+	expect(p, "");
+	assert_int_equal(planter_uprobe.open_calls(p, 42, true, self_take, &(struct self_samples){0}), 0);
+	planter_uprobe.close(p);
+}
+
+static volatile bool hitting;
+
+static void *hit_on(void *arg)
+{
+	while (__atomic_load_n(&hitting, __ATOMIC_RELAXED))
+		hit(site_enter, &g1, 100, 1, "x");
+	return NULL;
+}
+
+static void count_group(void *arg, const struct plant_group *g)
+{
+	++*(int *)arg;
+}
+
+/* A second site of the entry fails while the first one is hit: what that wrote reaches nobody. */
+static void late_refusal(void **state)
+{
+	struct site sites[GROUP][2] = {{{.offset = self_offset(site_leave)}},
+				       {{.offset = self_offset(site_enter)}, {.offset = 1u << 30, .sp_delta = 8}},
+				       {{.offset = self_offset(site_enter)}, {.offset = 1u << 30, .sp_delta = 8}}};
+	struct planter *p = self_open(NULL);
+	struct self_samples none = {0};
+	struct plant *plants[GROUP];
+	struct err errs[GROUP] = {0};
+	pthread_t thread;
+	int groups = 0;
+
+	hitting = true;
+	assert_int_equal(pthread_create(&thread, NULL, hit_on, NULL), 0);
+	for (int i = 0; i < 100 && planter_uprobe.hits(p, COUNT + 1) < 100; i++)
+		assert_int_equal(plant_group(p, sites, (size_t[]){1, 2, 2}, plants, errs), 0);
+	__atomic_store_n(&hitting, false, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	expect_refused(plants, errs);
+	assert_true(planter_uprobe.hits(p, COUNT + 1) >= 100); /* else this tests nothing */
+	assert_int_equal(self_drain(p, &none), 0);
+	assert_int_equal(planter_uprobe.open_calls(p, 42, true, self_take, &none), 0);
+	assert_int_equal(planter_uprobe.aggregates(p, false, count_group, &groups), 0);
+	assert_int_equal(groups, 0);
+	self_samples_done(&none);
+	sites[ENTRY][1] = sites[ENTRY][0]; /* what is planted later is told */
+	assert_int_equal(plant_group(p, sites, (size_t[]){1, 1, 1}, plants, errs), GROUP);
+	hit(site_enter, &g1, 100, 3, "x");
+	hit(site_leave, &g1, 100, 4, NULL);
+	assert_true(self_drain(p, &none) >= 2);
+	assert_int_equal(planter_uprobe.aggregates(p, false, count_group, &groups), 0);
+	assert_int_equal(groups, 1);
+	self_samples_done(&none);
+	planter_uprobe.close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -533,6 +632,7 @@ int main(void)
 		cmocka_unit_test(two_questions), cmocka_unit_test(long_records),
 		cmocka_unit_test(filter_at_return), cmocka_unit_test(few_calls),
 		cmocka_unit_test(threads), cmocka_unit_test(random_calls),
+		cmocka_unit_test(refused_return), cmocka_unit_test(late_refusal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,11 +54,17 @@ static const struct plant_probe probes[] = {{.label = "one"}, {.label = "two"}, 
 static size_t check(const struct image *image, struct code_place *places, size_t n, bool *refused, struct err *errs)
 {
 	const struct plant_target t = {.pid = getpid(), .bias = bias, .image = image};
+	struct verdicts v;
+	size_t count;
 
 	for (size_t i = 0; i < n; i++)
 		places[i].addr += (uintptr_t)code - bias;
-	memset(refused, 0, ARRAY_SIZE(probes));
-	return code_check(&t, probes, places, n, refused, errs);
+	verdicts_init(&v, probes, ARRAY_SIZE(probes), errs);
+	code_check(&t, places, n, &v);
+	memcpy(refused, v.refused, ARRAY_SIZE(probes) * sizeof(*refused));
+	count = v.nrefused;
+	verdicts_done(&v);
+	return count;
 }
 
 /* How one place of 16 bytes at offset 32 comes out; strict as in struct code_place. */

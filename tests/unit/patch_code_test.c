@@ -102,7 +102,7 @@ static void test_generated(void **state)
 	static struct maker k;
 	unsigned programs = getenv("EARSHOT_TEST_PROGRAMS") ? (unsigned)atoi(getenv("EARSHOT_TEST_PROGRAMS")) : 4000;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	for (uint32_t i = 0; i < programs; i++) {
 		uint64_t start = seed;
 		const void *code;
@@ -162,7 +162,7 @@ static void test_strings(void **state)
 	struct event e;
 	size_t n;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	code = compile_ok(&p, 7);
 	for (uint64_t len = 0; len < 1200; len++) {
 		for (int over = 0; over < 2; over++) {
@@ -198,7 +198,7 @@ static void test_ring_full(void **state)
 	const void *code;
 	uint64_t n = 0;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(1);
 	area->stale_tsc = INT64_MAX;
 	code = compile_ok(&p, 1);
 	for (int round = 0; round < 20; round++) { /* at other positions of the ring each */
@@ -218,6 +218,54 @@ static void test_ring_full(void **state)
 	assert_int_equal(drain_count(1), 0);
 }
 
+/* A ring takes what it needs of the pool, also all of it; nothing that is there is lost, and all comes back. */
+static void test_pool(void **state)
+{
+	struct capture_program p = PROGRAM(string_insns);
+	struct regs r = text_regs(4000);
+	const void *code;
+
+	patch_setup(CHUNKS);
+	area->stale_tsc = INT64_MAX;
+	code = compile_ok(&p, 1);
+	for (int round = 0; round < 100; round++) {
+		uint64_t n = 0;
+
+		for (uint32_t slot = 0; slot < PROCS; slot++) {
+			fake_p.id = (int32_t)slot;
+			for (uint32_t bytes = 0; bytes < (CHUNKS / 2 - 1) * PATCH_CHUNK - 5000; bytes += 4200, n++)
+				run_code(code, &r);
+		}
+		assert_int_equal(loss_count(LOSS_RING_FULL), 0);
+		for (uint32_t slot = 0; slot < PROCS; slot++)
+			n -= drain_count(slot);
+		assert_int_equal(n, 0);
+	}
+	assert_int_equal(area->on, 1);
+}
+
+/* What is on a stack leads nowhere else, whoever wrote there. */
+static void test_pool_damaged(void **state)
+{
+	struct capture_program p = PROGRAM(string_insns);
+	struct regs r = text_regs(100);
+	const void *code;
+
+	patch_setup(CHUNKS);
+	area->stale_tsc = INT64_MAX;
+	code = compile_ok(&p, 1);
+	area->free[0] = CHUNKS + 1;
+	run_code(code, &r);
+	area->free[0] = UINT32_MAX;
+	run_code(code, &r);
+	assert_int_equal(loss_count(LOSS_RING_FULL), 2);
+	assert_int_equal(drain_count(1), 0);
+	area->free[1] = UINT64_C(7) << 32 | CHUNKS; /* the second stack is as good */
+	run_code(code, &r);
+	assert_int_equal(area->free[1], UINT64_C(8) << 32 | *(uint32_t *)(void *)((char *)area + area->links_off + 4 * (CHUNKS - 1)));
+	assert_int_equal(drain_count(1), 1);
+}
+
 /* Full, but somebody is there. */
 static void test_heartbeat(void **state)
 {
@@ -225,7 +273,7 @@ static void test_heartbeat(void **state)
 	struct regs r = text_regs(4000);
 	const void *code;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(1);
 	area->heartbeat_tsc = __rdtsc() + (1 << 20);
 	area->stale_tsc = UINT64_C(1) << 40;
 	code = compile_ok(&p, 1);
@@ -244,7 +292,7 @@ static void test_extra_slots(void **state)
 	struct regs r = text_regs(10);
 	const void *code;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	code = compile_ok(&p, 1);
 	run_code(code, &r);
 	assert_int_equal(drain_count(1), 1);
@@ -284,7 +332,7 @@ static void test_off(void **state)
 	struct regs r = text_regs(10);
 	const void *code;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	p.controlled = true;
 	code = compile_ok(&p, 1);
 	area->on = 0;
@@ -300,7 +348,7 @@ static void test_foreign_fault(void **state)
 {
 	volatile char *hole = world.hole;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	foreign_faults = 0;
 	if (!sigsetjmp(foreign_return, 1))
 		hole[0] = 1;
@@ -333,7 +381,7 @@ static void test_xmm(void **state)
 
 			insns[1].reg = reg;
 			insns[1].size = size;
-			patch_setup(PATCH_MIN_RING);
+			patch_setup(CHUNKS);
 			run_code(compile_ok(&p, 1), &r);
 			assert_int_equal(drain_all(&l), 1);
 			assert_true(event_decode(l.record, l.size, &e));
@@ -375,7 +423,7 @@ static void test_saved(void **state)
 	struct regs r = text_regs(0);
 	const void *saves, *takes, *others;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	save.save_group = saved.save_group = 5;
 	other.save_group = 6;
 	saves = compile_ok(&save, 1);
@@ -417,8 +465,9 @@ static void test_calls_apart(void **state)
 	struct patch_slot *slot;
 	struct regs r = text_regs(0);
 	const void *begins, *ends;
+	uint64_t free_chunks;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(2);
 	area->stale_tsc = INT64_MAX;
 	calls_apart = true;
 	entry.role = PROGRAM_ENTRY;
@@ -431,10 +480,14 @@ static void test_calls_apart(void **state)
 	assert_int_equal(run_and_take(ends, &r).head->kind, EVENT_RETURN);
 	assert_int_equal(last_epoch, 0);
 	slot = patch_area_slot(area, 1);
-	slot->read_seen = slot->read = slot->write - area->ring_bytes; /* full */
+	free_chunks = area->free[0];
+	area->free[0] = 0;
+	while (slot->write + sizeof(struct event_header) + sizeof(struct patch_entry) <= slot->limit)
+		run_code(ends, &r);
 	run_code(begins, &r);
 	assert_int_equal(loss_count(LOSS_RING_FULL), 1);
-	slot->read_seen = slot->read = slot->write;
+	area->free[0] = free_chunks;
+	drain_count(1);
 	assert_int_equal(run_and_take(ends, &r).head->kind, EVENT_RETURN);
 	assert_int_equal(last_epoch, 1);
 	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
@@ -459,7 +512,7 @@ static void test_calls(void **state)
 	const void *begins, *ends;
 	struct event e;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	entry.role = PROGRAM_ENTRY;
 	ret.role = PROGRAM_RETURN;
 	entry.call_group = ret.call_group = 9;
@@ -517,7 +570,7 @@ static void test_filtered_returns(void **state)
 	const void *begins, *ends;
 	struct event e;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	ret.role = PROGRAM_RETURN;
 	entry.role = PROGRAM_ENTRY;
 	entry.call_group = ret.call_group = 9;
@@ -599,7 +652,7 @@ static void test_threads(void **state)
 	uint64_t n = 0;
 	const void *code;
 
-	patch_setup(1 << 20);
+	patch_setup(CHUNKS);
 	area->stale_tsc = INT64_MAX;
 	code = compile_ok(&p, 1);
 	for (uint64_t i = 0; i < THREADS; i++) {
@@ -679,7 +732,7 @@ static void test_fight(void **state)
 	bool joined = false;
 
 	area_nsaved = PATCH_SAVED_WAYS;
-	patch_setup(1 << 24);
+	patch_setup(1024);
 	area_nsaved = 64;
 	area->stale_tsc = INT64_MAX;
 	entry.role = PROGRAM_ENTRY;
@@ -723,7 +776,7 @@ static void test_refusals(void **state)
 	struct buf out = {0};
 	struct err err = {0};
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	env = test_env();
 	buf_str(&out, "before");
 	assert_int_equal(patch_compile(&p, 1, &env, &out, &err), -EOPNOTSUPP);
@@ -736,8 +789,9 @@ static void test_refusals(void **state)
 	env.counts = 64;
 	assert_int_equal(patch_compile(&p, 1, &env, &out, &err), -EINVAL);
 	assert_int_equal(patch_handler_compile(1, area, 0, &out, &err), -EOPNOTSUPP);
-	assert_int_equal(patch_area_layout(1, 1, 100000, 1, 64, &layout, &err), -EINVAL);
-	assert_int_equal(patch_area_layout(1, 1, PATCH_MIN_RING, 1, 63, &layout, &err), -EINVAL);
+	assert_int_equal(patch_area_layout(1, 1, 0, 1, 64, &layout, &err), -EINVAL);
+	assert_int_equal(patch_area_layout(1, 1, PATCH_MAX_CHUNKS + 1, 1, 64, &layout, &err), -EINVAL);
+	assert_int_equal(patch_area_layout(1, 1, 1, 1, 63, &layout, &err), -EINVAL);
 	buf_done(&out);
 }
 
@@ -769,7 +823,7 @@ static double ns_per_run(const void *code, const struct regs *r)
 		for (int i = 0; i < 2000; i++) {
 			call_code(&f, code);
 			if (!draining)
-				s->read = s->write;
+				ring_pass_over(s);
 		}
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		best = MIN(best, ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 2000);
@@ -803,7 +857,7 @@ static void bench_pair(const char *what, const struct capture_program *entry, co
 		for (int i = 0; i < 1000; i++) {
 			call_code(&f, begins);
 			call_code(&f, ends);
-			s->read = s->write;
+			ring_pass_over(s);
 		}
 		clock_gettime(CLOCK_MONOTONIC, &b);
 		best = MIN(best, ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 1000);
@@ -827,7 +881,7 @@ static void test_bench(void **state)
 	pthread_t drainer;
 	double harness;
 
-	patch_setup(1 << 20);
+	patch_setup(CHUNKS);
 	area->stale_tsc = INT64_MAX;
 	never.nslots = 0;
 	harness = ns_per_run(code_memory, &r);
@@ -846,8 +900,8 @@ static void test_bench(void **state)
 	bench("entry of a call", &entry, 0, harness);
 	bench("return without its entry", &ret, 0, harness);
 	bench_pair("entry and return, the harness twice included", &entry, &ret);
-	patch_setup(1 << 25); /* never full in that time, whatever the other thread's share of the CPU */
-	memset(patch_slot_ring(patch_area_slot(area, 1)), 0, area->ring_bytes);
+	patch_setup(256); /* never full in that time, whatever the other thread's share of the CPU */
+	memset((char *)area + area->pool_off, 0, (size_t)area->chunks * PATCH_CHUNK);
 	draining = true;
 	pthread_create(&drainer, NULL, drain_on, NULL);
 	bench("empty program, drained by another thread", &none, 0, harness);
@@ -866,6 +920,8 @@ int main(void)
 		cmocka_unit_test(test_generated),
 		cmocka_unit_test(test_strings),
 		cmocka_unit_test(test_ring_full),
+		cmocka_unit_test(test_pool),
+		cmocka_unit_test(test_pool_damaged),
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_extra_slots),
 		cmocka_unit_test(test_off),

@@ -6,11 +6,16 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "plant/patch/patch.h"
 
 #define OWN hand_own(0) /* before the area: the sign of life lies there */
+#define CHUNKS 6
 
 struct rings {
 	struct planter p;
@@ -22,11 +27,12 @@ static void rings_init(struct rings *r)
 	struct err err = {0};
 
 	memset(r, 0, sizeof(*r));
-	if (patch_area_layout(2, 1, PATCH_MIN_RING, 1, 1024, &r->d.layout, &err) || tsc_clock_start("/proc", &r->p.clock, &err))
+	if (patch_area_layout(2, 1, CHUNKS, 1, 1024, &r->d.layout, &err) || tsc_clock_start("/proc", &r->p.clock, &err))
 		fail_msg("%s", err.text);
-	r->d.memory = calloc(1, OWN + r->d.layout.bytes);
+	r->d.memory = calloc(1, OWN + r->d.layout.pool_off + CHUNKS * PATCH_CHUNK);
 	r->d.area = (struct patch_area *)(void *)(r->d.memory + OWN);
 	*r->d.area = r->d.layout;
+	pool_init(&r->d.pool, r->d.area, &r->d.layout, (uint8_t *)r->d.area + r->d.layout.pool_off, CHUNKS);
 	r->p.patched = &r->d;
 	r->d.nprobes = 1;
 	r->p.aggregates = aggregates_new(0);
@@ -39,6 +45,7 @@ static void rings_done(struct rings *r)
 	patch_join_free(r->p.join);
 	aggregates_free(r->p.aggregates);
 	drain_done(&r->p.drain);
+	pool_done(&r->d.pool);
 	free(r->d.memory);
 }
 
@@ -47,11 +54,33 @@ static struct patch_slot *slot(struct rings *r, uint32_t i)
 	return patch_area_slot(r->d.area, i);
 }
 
+/* As the program does; NULL: none is left. */
+static uint8_t *take_chunk(struct rings *r, struct patch_slot *s)
+{
+	struct patch_area *a = r->d.area;
+	uint32_t n = (uint32_t)a->free[0];
+
+	if (!n)
+		return NULL;
+	a->free[0] = *(uint32_t *)(void *)((char *)a + a->links_off + 4 * (n - 1));
+	*patch_slot_chunk(s, a, s->write) = n;
+	return r->d.pool.memory + (n - 1) * PATCH_CHUNK;
+}
+
+static uint8_t *place_of(struct rings *r, struct patch_slot *s)
+{
+	uint8_t *chunk = s->write % PATCH_CHUNK ? r->d.pool.memory + (*patch_slot_chunk(s, r->d.area, s->write) - 1) * PATCH_CHUNK
+						: take_chunk(r, s);
+
+	assert_non_null(chunk);
+	return chunk + s->write % PATCH_CHUNK;
+}
+
 /* An entry of `size` bytes with a record that says it has `record` bytes. */
 static void write_entry(struct rings *r, uint32_t i, uint32_t size, uint32_t kind, uint32_t record, uint64_t tsc, uint64_t goid)
 {
 	struct patch_slot *s = slot(r, i);
-	uint8_t *at = patch_slot_ring(s) + (s->write & (r->d.layout.ring_bytes - 1));
+	uint8_t *at = place_of(r, s);
 	struct patch_entry e = {size, kind};
 	struct event_header h = {
 		.size = record, .version = EVENT_VERSION, .probe = 1, .time_ns = tsc, .goid = goid};
@@ -64,9 +93,12 @@ static void write_entry(struct rings *r, uint32_t i, uint32_t size, uint32_t kin
 
 static void put(struct rings *r, uint32_t i, uint64_t tsc, uint64_t goid)
 {
-	const uint32_t n = sizeof(struct event_header);
+	const uint32_t n = sizeof(struct event_header), all = n + (uint32_t)sizeof(struct patch_entry);
+	const uint32_t left = PATCH_CHUNK - (uint32_t)(slot(r, i)->write % PATCH_CHUNK);
 
-	write_entry(r, i, n + (uint32_t)sizeof(struct patch_entry), PATCH_ENTRY_RECORD, n, tsc, goid);
+	if (left < all)
+		write_entry(r, i, left, PATCH_ENTRY_PAD, 0, 0, 0);
+	write_entry(r, i, all, PATCH_ENTRY_RECORD, n, tsc, goid);
 }
 
 static void on_event(void *arg, const void *sample, size_t size)
@@ -124,19 +156,57 @@ static void test_later(void **state)
 	rings_done(&r);
 }
 
-/* An entry is never split: padding fills up the end. */
+/* An entry is never split: padding fills up the end. The chunks come back, and come again in another order. */
 static void test_around_the_end(void **state)
 {
+	const uint32_t n = sizeof(struct event_header) + sizeof(struct patch_entry), whole = PATCH_CHUNK / n;
 	struct rings r;
-	uint64_t start;
 
 	rings_init(&r);
-	start = r.d.layout.ring_bytes - 64;
-	slot(&r, 0)->write = slot(&r, 0)->read = start;
-	write_entry(&r, 0, 64, PATCH_ENTRY_PAD, 0, 0, 0);
-	put(&r, 0, tsc_now(), 7);
-	expect(&r, 1, "7 ");
-	assert_int_equal(r.p.drain.damaged, 0);
+	for (int round = 0; round < 5; round++) {
+		struct buf out = {0};
+		uint64_t left;
+
+		for (uint32_t i = 0; i < 2; i++) {
+			for (uint32_t k = 0; k < whole; k++)
+				put(&r, i, tsc_now(), 3);
+			left = PATCH_CHUNK - slot(&r, i)->write % PATCH_CHUNK;
+			if (left != PATCH_CHUNK)
+				write_entry(&r, i, (uint32_t)left, PATCH_ENTRY_PAD, 0, 0, 0);
+			put(&r, i, tsc_now(), 7);
+			write_entry(&r, i, PATCH_CHUNK - n, PATCH_ENTRY_PAD, 0, 0, 0);
+		}
+		assert_int_equal(drain_all(&r.p, on_event, &out), 2 * (whole + 1));
+		assert_int_equal(slot(&r, 0)->read, slot(&r, 0)->write);
+		assert_int_equal(r.p.drain.damaged, 0);
+		buf_done(&out);
+	}
+	for (uint32_t k = 0; k < CHUNKS; k++) /* all of them are there again */
+		assert_non_null(take_chunk(&r, slot(&r, 0)));
+	assert_null(take_chunk(&r, slot(&r, 0)));
+	rings_done(&r);
+}
+
+/* A chunk is one slot's at a time: two that say it is theirs do not get it both, and it comes back once. */
+static void test_chunk_of_two(void **state)
+{
+	uint32_t n;
+	struct rings r;
+
+	rings_init(&r);
+	put(&r, 0, tsc_now(), 1);
+	expect(&r, 1, "1 ");
+	n = *patch_slot_chunk(slot(&r, 0), r.d.area, 0);
+	put(&r, 1, tsc_now(), 2);
+	*patch_slot_chunk(slot(&r, 1), r.d.area, 0) = n;
+	expect(&r, 0, "");
+	assert_int_equal(r.p.drain.damaged, 1);
+	put(&r, 2, tsc_now(), 2);
+	*patch_slot_chunk(slot(&r, 2), r.d.area, 0) = CHUNKS + 1;
+	expect(&r, 0, "");
+	assert_int_equal(r.p.drain.damaged, 2);
+	put(&r, 0, tsc_now(), 4);
+	expect(&r, 1, "4 ");
 	rings_done(&r);
 }
 
@@ -168,13 +238,120 @@ static void test_damaged(void **state)
 	rings_done(&r);
 }
 
+/* Whoever takes the records writes more meanwhile: what is read then waits its turn, and nothing is in disorder. */
+struct slow {
+	struct rings *r;
+	uint64_t next, last, seen;
+};
+
+static void put_next(struct slow *s)
+{
+	s->next++;
+	put(s->r, (uint32_t)s->next % 2, tsc_now(), s->next);
+}
+
+static void on_slow(void *arg, const void *sample, size_t size)
+{
+	struct slow *s = arg;
+	uint64_t began = clock_monotonic_ns();
+	struct event e;
+
+	assert_true(event_decode(sample, size, &e));
+	assert_true(e.head->goid == s->last + 1);
+	s->last = e.head->goid;
+	if (s->seen++ % 1024)
+		return;
+	while (clock_monotonic_ns() - began < 3000000)
+		;
+	for (int i = 0; i < 1500 && s->next < 20000; i++)
+		put_next(s);
+}
+
+static void test_slow_taker(void **state)
+{
+	struct rings r;
+	struct slow s = {.r = &r};
+
+	rings_init(&r);
+	for (int i = 0; i < 2000; i++)
+		put_next(&s);
+	for (int i = 0; i < 100 && s.last < 20000; i++)
+		drain_all(&r.p, on_slow, &s);
+	assert_int_equal(s.last, 20000);
+	assert_int_equal(r.p.drain.damaged, 0);
+	rings_done(&r);
+}
+
+/* ---- chunks that come and go ---- */
+
+static uint64_t blocks_of(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+static uint32_t on_second(const struct patch_area *a)
+{
+	const uint32_t *links = (const void *)((const char *)a + a->links_off);
+	uint32_t n = 0;
+
+	for (uint32_t at = (uint32_t)a->free[1]; at; at = links[at - 1])
+		n++;
+	return n;
+}
+
+static void test_grows(void **state)
+{
+	const uint32_t chunks = 64, first = 4;
+	uint64_t budget = 50 * PATCH_CHUNK, now = 1000000000;
+	int fd = memfd_create("grows", MFD_CLOEXEC);
+	struct patch_area layout, *area;
+	struct chunk_pool pool;
+	struct err err = {0};
+
+	assert_int_equal(patch_area_layout(1, 1, chunks, 1, PATCH_SAVED_WAYS, &layout, &err), 0);
+	area = calloc(1, layout.bytes);
+	*area = layout;
+	assert_int_equal(ftruncate(fd, (off_t)chunks * PATCH_CHUNK), 0);
+	pool_init(&pool, area, &layout, NULL, first);
+	pool_adjust(&pool, chunks * PATCH_CHUNK, now);
+	assert_int_equal(on_second(area), 0); /* nobody said where from */
+	pool_may_grow(&pool, fd, 0, &budget);
+	pool_adjust(&pool, PATCH_CHUNK, now);
+	assert_int_equal(on_second(area), 0); /* it is enough */
+	pool_adjust(&pool, 2 * PATCH_CHUNK, now);
+	assert_int_equal(on_second(area), 4);
+	assert_int_equal(blocks_of(fd), 4 * PATCH_CHUNK);
+	pool_adjust(&pool, 40 * PATCH_CHUNK, now);
+	assert_int_equal(on_second(area), 50); /* the budget */
+	assert_int_equal(budget, 0);
+	pool_adjust(&pool, 0, now + 500000000);
+	assert_int_equal(on_second(area), 50);
+	for (int i = 0; i < 10; i++)
+		pool_adjust(&pool, 0, now + 2000000000);
+	assert_int_equal(on_second(area), 0);
+	assert_int_equal(blocks_of(fd), 0);
+	assert_int_equal(budget, 50 * PATCH_CHUNK);
+	pool_adjust(&pool, 40 * PATCH_CHUNK, now + 3000000000); /* again, in another order */
+	assert_int_equal(on_second(area), 50);
+	pool_done(&pool);
+	assert_int_equal(budget, 50 * PATCH_CHUNK);
+	close(fd);
+	free(area);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_around_the_end),
+		cmocka_unit_test(test_chunk_of_two),
 		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_slow_taker),
+		cmocka_unit_test(test_grows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,7 +73,7 @@ static const struct event *run_once(const struct capture_program *p, const struc
 {
 	static struct taken t;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	run_code(compile_image(p), r);
 	t.n = 0;
 	ring_drain(patch_area_slot(area, 1), take, &t);
@@ -215,7 +215,7 @@ static const struct event *run_stack(int64_t frames, uint64_t rbp)
 	struct frame f;
 	const void *at;
 
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	at = compile_image(&p);
 	stack_fill(test_stack);
 	frame_fill(&f, &r, test_stack);
@@ -295,7 +295,7 @@ static void latency(void **state)
 	ret.role = PROGRAM_RETURN;
 	ret.insns = out;
 	ret.ninsns = ARRAY_SIZE(out);
-	patch_setup(PATCH_MIN_RING);
+	patch_setup(CHUNKS);
 	begins = compile_ok(&entry, 1);
 	ends = compile_ok(&ret, 2);
 	for (uint64_t saved = 0; saved < 4; saved++) {

@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "plant/patch/code.h"
+#include "plant/patch/pool.h"
 #include "unit/ir_world.h"
 
 /* In the order that call_code loads and stores: the registers by their numbers in x86-64. */
@@ -111,23 +111,30 @@ static void frame_check(const struct frame *f, const uint8_t *stack)
 
 #define PROCS 2
 #define EXTRA 2
+#define CHUNKS 8 /* each slot has one, and some more */
 #define CODE_SIZE (4u << 20)
 static struct patch_area *area;
+static struct chunk_pool chunk_pool;
 static uint32_t area_nsaved = 64;
 static uint8_t *code_memory;
 static size_t code_used;
 static uint8_t *test_stack;
 
-static void area_init(uint32_t ring)
+static size_t area_size(const struct patch_area *a)
+{
+	return a->pool_off + (size_t)a->chunks * PATCH_CHUNK;
+}
+
+static void area_init(uint32_t chunks)
 {
 	struct patch_area a;
 	struct err err = {0};
 
 	if (area)
-		munmap(area, area->bytes);
-	if (patch_area_layout(PROCS, EXTRA, ring, 64, area_nsaved, &a, &err) < 0)
+		munmap(area, area_size(area));
+	if (patch_area_layout(PROCS, EXTRA, chunks, 64, area_nsaved, &a, &err) < 0)
 		fail_msg("%s", err.text);
-	area = mmap(NULL, a.bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	area = mmap(NULL, area_size(&a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(area, MAP_FAILED);
 	a.on = 1;
 	a.target = 42;
@@ -135,6 +142,8 @@ static void area_init(uint32_t ring)
 	a.code[0].low = (uintptr_t)code_memory;
 	a.code[0].high = (uintptr_t)code_memory + CODE_SIZE;
 	*area = a;
+	pool_done(&chunk_pool);
+	pool_init(&chunk_pool, area, &a, (uint8_t *)area + a.pool_off, chunks);
 }
 
 static uint64_t put_code(const void *code, size_t n)
@@ -208,7 +217,7 @@ static void install_handler(void)
 }
 
 /* Empty rings, code and counters; the handler is in place. */
-static void patch_setup(uint32_t ring)
+static void patch_setup(uint32_t chunks)
 {
 	if (!code_memory) {
 		code_memory = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -217,7 +226,7 @@ static void patch_setup(uint32_t ring)
 		assert_ptr_not_equal(code_memory, MAP_FAILED);
 	}
 	code_reset();
-	area_init(ring);
+	area_init(chunks);
 	install_handler();
 	fake_g.m = (uintptr_t)&fake_m;
 	fake_m.p = &fake_p;
@@ -240,25 +249,43 @@ typedef void (*record_fn)(void *arg, const void *record, size_t size);
 
 static uint32_t last_epoch; /* of the last record */
 
+static uint32_t slot_index(const struct patch_slot *s)
+{
+	return (uint32_t)(((const char *)s - (const char *)patch_area_slot(area, 0)) / area->slot_bytes);
+}
+
 static size_t ring_drain(struct patch_slot *s, record_fn fn, void *arg)
 {
 	uint64_t pos = s->read, end = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE);
+	uint32_t i = slot_index(s);
 	size_t n = 0;
 
 	while (pos < end) {
-		const struct patch_entry *e = (void *)(patch_slot_ring(s) + (pos & (area->ring_bytes - 1)));
+		const uint8_t *chunk = pos % PATCH_CHUNK ? pool_current(&chunk_pool, i)
+							 : pool_enter(&chunk_pool, i, *patch_slot_chunk(s, area, pos));
+		const struct patch_entry *e = (const void *)(chunk + pos % PATCH_CHUNK);
 
+		assert_non_null(chunk);
 		assert_true(e->size >= 8 && e->size % 8 == 0 && e->size <= end - pos);
+		assert_true(e->size <= PATCH_CHUNK - pos % PATCH_CHUNK);
 		if ((e->kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD) {
 			last_epoch = e->kind >> 1;
 			fn(arg, e + 1, e->size - sizeof(*e));
 			n++;
 		}
 		pos += e->size;
+		if (pos % PATCH_CHUNK == 0)
+			pool_leave(&chunk_pool, i);
 	}
 	assert_int_equal(pos, end);
 	__atomic_store_n(&s->read, pos, __ATOMIC_RELEASE);
 	return n;
+}
+
+/* Nobody reads it. */
+static inline void ring_pass_over(struct patch_slot *s)
+{
+	pool_pass_over(&chunk_pool, area, s, slot_index(s));
 }
 
 static inline uint64_t loss_count(enum loss l)

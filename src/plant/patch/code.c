@@ -343,37 +343,105 @@ uint32_t code_record_limit(const struct capture_program *p)
 /* REG_RECORD = room for the largest record in the ring. */
 static void emit_reserve(struct code *g)
 {
-	uint32_t ring = g->env->layout->ring_bytes;
-	int32_t limit = (int32_t)(ring - (g->max_size + sizeof(struct patch_entry)));
-	int again = x86_label_new(&g->x), room = x86_label_new(&g->x), whole = x86_label_new(&g->x);
+	const int32_t most = (int32_t)(g->max_size + sizeof(struct patch_entry));
+	const struct code_refill refill = {.label = x86_label_new(&g->x), .resume = x86_label_new(&g->x)};
 	struct x86 *x = &g->x;
 
-	x86_label(x, again);
+	x86_label(x, refill.resume);
 	x86_load(x, 8, false, RAX, SLOT(write));
+	x86_lea(x, RCX, MEM(RAX, most));
+	x86_alu_load(x, X_CMP, RCX, SLOT(limit));
+	x86_jcc(x, CC_A, refill.label);
+	x86_alu_load(x, X_ADD, RAX, SLOT(to_chunk));
+	x86_lea(x, REG_RECORD, MEM(RAX, sizeof(struct patch_entry)));
+	vec_push(&g->refills, refill);
+}
+
+/* RCX = the number of a chunk that is ours now, from that stack; to none where it is empty. R12 is the area. */
+static void emit_take_chunk(struct code *g, size_t stack, int none)
+{
+	const struct x86_mem top = MEM(R12, offsetof(struct patch_area, free) + 8 * stack);
+	const struct patch_area *l = g->env->layout;
+	int again = x86_label_new(&g->x);
+	struct x86 *x = &g->x;
+
+	x86_load(x, 8, false, RAX, top);
+	x86_label(x, again);
 	x86_mov(x, RCX, RAX);
-	x86_alu_load(x, X_SUB, RCX, SLOT(read_seen));
-	x86_alu_imm(x, X_CMP, RCX, limit);
-	x86_jcc(x, CC_BE, room);
-	x86_load(x, 8, false, RDX, SLOT(read));
-	x86_store(x, 8, SLOT(read_seen), RDX);
-	x86_mov(x, RCX, RAX);
-	x86_alu(x, X_SUB, RCX, RDX);
-	x86_alu_imm(x, X_CMP, RCX, limit);
-	x86_jcc(x, CC_A, code_drop(g, LOSS_RING_FULL));
-	x86_label(x, room);
-	x86_mov(x, RCX, RAX);
-	x86_alu_imm(x, X_AND, RCX, (int32_t)(ring - 1));
-	x86_lea(x, REG_RECORD, MEMX(REG_SLOT, RCX, PATCH_RING_OFF + sizeof(struct patch_entry)));
-	x86_alu_imm(x, X_CMP, RCX, limit);
-	x86_jcc(x, CC_BE, whole);
-	x86_imm(x, RDX, ring);
-	x86_alu(x, X_SUB, RDX, RCX);
-	x86_store(x, 4, MEM(REG_RECORD, -8), RDX);
-	x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_PAD);
-	x86_alu(x, X_ADD, RAX, RDX);
-	x86_store(x, 8, SLOT(write), RAX);
-	x86_jmp(x, again);
-	x86_label(x, whole);
+	x86_extend(x, 4, false, RCX);
+	x86_lea(x, RSI, MEM(RCX, -1));
+	x86_alu_imm(x, X_CMP, RSI, (int32_t)l->chunks);
+	x86_jcc(x, CC_AE, none); /* 0 is empty; and nothing else may lead out of the pool */
+	x86_mov(x, RDX, RAX);
+	x86_shift(x, X_SHR, RDX, 32);
+	x86_alu_imm(x, X_ADD, RDX, 1);
+	x86_shift(x, X_SHL, RDX, 32);
+	x86_load(x, 4, false, RSI, (struct x86_mem){R12, RSI, 4, (int32_t)l->links_off});
+	x86_alu(x, X_OR, RDX, RSI);
+	x86_lock_cmpxchg(x, top, RDX);
+	x86_jcc(x, CC_NE, again);
+}
+
+/*
+ * The rest of the segment becomes padding. Also when there will be no other chunk: this one comes back only once it was
+ * read to its end.
+ */
+static void emit_end_segment(struct code *g)
+{
+	int none = x86_label_new(&g->x);
+	struct x86 *x = &g->x;
+
+	x86_load(x, 8, false, RAX, SLOT(write));
+	x86_load(x, 8, false, RDX, SLOT(limit));
+	x86_mov(x, RCX, RDX);
+	x86_alu(x, X_SUB, RDX, RAX);
+	x86_jcc(x, CC_E, none);
+	x86_alu_load(x, X_ADD, RAX, SLOT(to_chunk));
+	x86_store(x, 4, MEM(RAX, offsetof(struct patch_entry, size)), RDX);
+	x86_store_imm(x, 4, MEM(RAX, offsetof(struct patch_entry, kind)), PATCH_ENTRY_PAD);
+	x86_store(x, 8, SLOT(write), RCX);
+	x86_label(x, none);
+}
+
+/* In chunk number RCX. */
+static void emit_begin_segment(struct code *g)
+{
+	const struct patch_area *l = g->env->layout;
+	struct x86 *x = &g->x;
+
+	x86_load(x, 8, false, RAX, SLOT(write));
+	x86_mov(x, RDX, RAX);
+	x86_shift(x, X_SHR, RDX, PATCH_CHUNK_SHIFT);
+	x86_alu_imm(x, X_AND, RDX, (int32_t)(l->table_len - 1));
+	x86_store(x, 4, (struct x86_mem){REG_SLOT, RDX, 4, PATCH_TABLE_OFF}, RCX);
+	x86_lea(x, RDX, MEM(RAX, PATCH_CHUNK));
+	x86_store(x, 8, SLOT(limit), RDX);
+	x86_alu_imm(x, X_SUB, RCX, 1);
+	x86_shift(x, X_SHL, RCX, PATCH_CHUNK_SHIFT);
+	x86_alu(x, X_SUB, RCX, RAX);
+	x86_imm(x, RDX, g->env->area + l->pool_off);
+	x86_alu(x, X_ADD, RCX, RDX);
+	x86_store(x, 8, SLOT(to_chunk), RCX);
+}
+
+/* Out of line, since it is rare. */
+static void emit_refills(struct code *g)
+{
+	for (size_t i = 0; i < g->refills.len; i++) {
+		int second = x86_label_new(&g->x), have = x86_label_new(&g->x);
+		struct x86 *x = &g->x;
+
+		x86_label(x, g->refills.data[i].label);
+		emit_end_segment(g);
+		x86_imm(x, R12, g->env->area);
+		emit_take_chunk(g, 0, second);
+		x86_jmp(x, have);
+		x86_label(x, second);
+		emit_take_chunk(g, 1, code_drop(g, LOSS_RING_FULL));
+		x86_label(x, have);
+		emit_begin_segment(g);
+		x86_jmp(x, g->refills.data[i].resume);
+	}
 }
 
 /* RAX = slot.now: the time of this event. */
@@ -583,7 +651,7 @@ static int check_env(const struct code *g)
 {
 	const struct patch_area *l = g->env->layout;
 
-	if (l->ring_bytes < PATCH_MIN_RING || l->ring_bytes & (l->ring_bytes - 1) || !l->extra ||
+	if (!l->chunks || l->table_len < l->chunks || l->table_len & (l->table_len - 1) || !l->extra ||
 	    g->env->counts >= l->ncounts)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
 	if (code_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
@@ -607,6 +675,7 @@ static int generate(struct code *g)
 	emit_leave(g, out);
 	emit_fails(g);
 	emit_ended(g, leave);
+	emit_refills(g);
 	emit_drops(g, leave);
 	x86_label(&g->x, extra);
 	emit_extra_slot(g, have, out);
@@ -638,6 +707,7 @@ int patch_compile(const struct capture_program *p, uint32_t probe_id, const stru
 	if (r < 0)
 		out->len = start;
 	vec_done(&g.fails);
+	vec_done(&g.refills);
 	x86_done(&g.x);
 	return r;
 }

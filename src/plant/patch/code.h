@@ -63,24 +63,26 @@ int patch_handler_compile(uint64_t area, const struct patch_area *layout, uint64
 			  struct err *err);
 
 /*
- * Fills in a layout (offsets and sizes) for that many Ps: ring_bytes a power of two from PATCH_MIN_RING on.
- * ret->bytes is the size to map; a fresh area is that struct at the start, and zeros.
+ * Fills in a layout (offsets and sizes) for that many Ps, and that many chunks for all of them together. ret->bytes is the
+ * size to map; a fresh area is that struct at the start, and zeros. The pool comes right behind it, unless the caller
+ * says otherwise (pool_off); there are no chunks on its stacks yet (pool.h).
  */
-int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t ring_bytes, uint32_t ncounts, uint32_t nsaved,
+int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t ncounts, uint32_t nsaved,
 		      struct patch_area *ret, struct err *err);
 
 static inline struct patch_slot *patch_area_slot(struct patch_area *a, uint32_t i)
 {
 	return (struct patch_slot *)(void *)((char *)a + a->slots_off + (uint64_t)i * a->slot_bytes);
 }
-static inline uint8_t *patch_slot_ring(struct patch_slot *s)
+/* Of a slot: the number of the chunk that a position lies in. */
+static inline uint32_t *patch_slot_chunk(const struct patch_slot *s, const struct patch_area *layout, uint64_t pos)
 {
-	return (uint8_t *)s + PATCH_RING_OFF;
+	return (uint32_t *)(void *)((char *)s + PATCH_TABLE_OFF) + (pos >> PATCH_CHUNK_SHIFT & (layout->table_len - 1));
 }
 /* Of a slot: the hits, a word for each probe. */
 static inline uint64_t patch_hits_off(const struct patch_area *layout)
 {
-	return PATCH_RING_OFF + (uint64_t)layout->ring_bytes;
+	return PATCH_TABLE_OFF + ALIGN_UP(sizeof(uint32_t) * (uint64_t)layout->table_len, 8);
 }
 /* The hits of a controlled program. The layout is trusted, the area is only read. */
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);

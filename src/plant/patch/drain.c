@@ -9,8 +9,12 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "plant/patch/patch.h"
 
+#define KEPT_MAX (4u << 20)     /* bytes of our memory that a burst leaves us with */
+#define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
+#define COLLECT_NS 2000000u
 #define WAITING_MAX (64u << 20) /* bytes a drain takes; more is left in the rings for the next one */
 
 static bool damaged(const struct patch_entry *e, uint64_t left, uint64_t ring_left)
@@ -35,30 +39,56 @@ static void take_record(struct planter *p, const uint8_t *record, uint32_t room,
 	memcpy(d->bytes.data + d->bytes.len - h.size, &h, sizeof(h));
 }
 
-static void drain_slot(struct planter *p, const struct patched *d, struct patch_slot *s)
+/* The chunk in which that position of the slot lies; NULL: there is none that could be it. */
+static const uint8_t *chunk_at(struct patched *d, const struct patch_slot *s, uint32_t slot, uint64_t pos)
 {
-	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, size = d->layout.ring_bytes;
-	const uint8_t *ring = patch_slot_ring(s);
+	if (pos % PATCH_CHUNK)
+		return pool_current(&d->pool, slot);
+	return pool_enter(&d->pool, slot, __atomic_load_n(patch_slot_chunk(s, &d->layout, pos), __ATOMIC_RELAXED));
+}
 
-	if (write - read > size) { /* cannot be */
-		p->drain.damaged++;
-		read = write;
-	}
-	while (read != write && p->drain.bytes.len < WAITING_MAX) {
-		uint64_t at = read & (size - 1);
+/* From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage. */
+static uint64_t read_segment(struct planter *p, const uint8_t *chunk, uint64_t from, uint64_t to)
+{
+	while (from != to && p->drain.bytes.len < WAITING_MAX) {
+		uint64_t at = from % PATCH_CHUNK;
 		struct patch_entry e;
 
-		memcpy(&e, ring + at, sizeof(e));
-		if (damaged(&e, write - read, size - at)) {
+		memcpy(&e, chunk + at, sizeof(e));
+		if (damaged(&e, to - from, PATCH_CHUNK - at)) {
 			p->drain.damaged++;
-			read = write;
-			break;
+			return to;
 		}
 		if ((e.kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD)
-			take_record(p, ring + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
-		read += e.size;
+			take_record(p, chunk + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
+		from += e.size;
+	}
+	return from;
+}
+
+/* How many bytes waited; *all becomes false where some still do. */
+static uint64_t drain_slot(struct planter *p, struct patched *d, struct patch_slot *s, uint32_t slot, bool *all)
+{
+	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
+
+	if (waited > (uint64_t)d->layout.chunks * PATCH_CHUNK) { /* cannot be */
+		p->drain.damaged++;
+		pool_leave(&d->pool, slot);
+		read = write;
+		waited = 0;
+	}
+	while (read != write && p->drain.bytes.len < WAITING_MAX) {
+		const uint64_t end = read + MIN(write - read, PATCH_CHUNK - read % PATCH_CHUNK); /* positions may wrap */
+		const uint8_t *chunk = chunk_at(d, s, slot, read);
+
+		p->drain.damaged += !chunk;
+		read = chunk ? read_segment(p, chunk, read, end) : end;
+		if (read % PATCH_CHUNK == 0)
+			pool_leave(&d->pool, slot);
 	}
 	__atomic_store_n(&s->read, read, __ATOMIC_RELEASE);
+	*all &= read == write;
+	return waited;
 }
 
 static struct patch_slot *slot_at(const struct patched *d, uint32_t i)
@@ -77,20 +107,23 @@ static void look_for_loss(struct planter *p, struct patched *d)
 	patch_join_lost(p->join, d->target);
 }
 
-void drain_one(struct planter *p, struct patched *d)
+bool drain_one(struct planter *p, struct patched *d)
 {
-	uint64_t *beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF);
+	uint64_t *beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF), waited = 0;
+	bool all = true;
 
 	__atomic_store_n(&d->area->heartbeat_tsc, tsc_now(), __ATOMIC_RELEASE);
 	__atomic_store_n(beat, *beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < d->layout.procs + d->layout.extra; i++)
-		drain_slot(p, d, slot_at(d, i));
+		waited += drain_slot(p, d, slot_at(d, i), i, &all);
+	pool_adjust(&d->pool, waited, clock_monotonic_ns());
 	look_for_loss(p, d);
 	if (__atomic_load_n(&d->area->on, __ATOMIC_ACQUIRE))
-		return;
+		return all;
 	for (size_t i = 0; i < PATCH_EPOCHS; i++) /* whoever ran meanwhile wrote nothing */
 		__atomic_add_fetch(&d->area->lost[i], 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&d->area->on, 1, __ATOMIC_RELEASE);
+	return all;
 }
 
 static int by_time(const void *pa, const void *pb)
@@ -117,12 +150,14 @@ static void keep(struct drain *d, size_t first)
 		d->records.data[n++] = w;
 	}
 	d->records.len = n;
-	if (n) {
+	if (n || d->bytes.cap > KEPT_MAX) {
 		buf_done(&d->bytes);
 		d->bytes = bytes;
 	} else {
 		buf_reset(&d->bytes);
 	}
+	if (!n && d->records.cap > KEPT_MAX / sizeof(struct waiting))
+		vec_done(&d->records);
 }
 
 struct wanting {
@@ -150,24 +185,50 @@ static void take_waiting(struct planter *p, const struct waiting *at, struct wan
 		p->drain.damaged++;
 }
 
+/* From the rings of all: those that must wait come behind the records that are there, not in order. */
+static void collect(struct planter *p)
+{
+	for (struct patched *at = p->patched; at; at = at->next)
+		if (at->memory)
+			drain_one(p, at);
+}
+
+/* Whoever takes the records may need long for them: the rings are emptied meanwhile. */
+static size_t hand_over(struct planter *p, size_t n, uint64_t until, bool losing, struct wanting *w)
+{
+	struct drain *d = &p->drain;
+	uint64_t last_ns = clock_monotonic_ns();
+	size_t i;
+
+	for (i = 0; i < n && (int64_t)(until - d->records.data[i].tsc) >= 0; i++) {
+		const struct waiting at = d->records.data[i];
+
+		take_waiting(p, &at, w);
+		if (i % COLLECT_RECORDS || clock_monotonic_ns() - last_ns < COLLECT_NS)
+			continue;
+		collect(p);
+		patch_join_losing(p->join, losing || d->losing);
+		last_ns = clock_monotonic_ns();
+	}
+	return i;
+}
+
 int drain_all(struct planter *p, plant_event_fn fn, void *arg)
 {
 	struct wanting wanting = {p->aggregates, fn, arg};
 	struct drain *d = &p->drain;
-	bool lost_before = TAKE(d->losing);
+	bool lost_before = TAKE(d->losing), losing;
 	uint64_t until;
 	size_t n;
 
 	tsc_clock_tick(&p->clock);
 	until = tsc_now();
-	for (struct patched *at = p->patched; at; at = at->next)
-		if (at->memory)
-			drain_one(p, at);
-	patch_join_losing(p->join, d->losing || lost_before);
+	collect(p);
+	losing = d->losing || lost_before;
+	patch_join_losing(p->join, losing);
 	if (d->records.len)
 		qsort(d->records.data, d->records.len, sizeof(*d->records.data), by_time);
-	for (n = 0; n < d->records.len && (int64_t)(until - d->records.data[n].tsc) >= 0; n++)
-		take_waiting(p, &d->records.data[n], &wanting);
+	n = hand_over(p, d->records.len, until, losing, &wanting);
 	keep(d, n);
 	return (int)n;
 }

@@ -25,6 +25,11 @@ struct code_fail {
 	enum slot_status status;
 };
 
+/* Where the segment has no room, and where to go on once there is another. */
+struct code_refill {
+	int label, resume;
+};
+
 struct code {
 	struct x86 x;
 	const struct capture_program *p;
@@ -37,6 +42,7 @@ struct code {
 	int ended;                    /* label of DROP_ENDED; -1: none */
 	int drop[DROP_COUNT];         /* likewise, of the program */
 	VEC(struct code_fail) fails;
+	VEC(struct code_refill) refills;
 	int fault;                    /* the label that slot.fault holds here, -1: unknown */
 	uint32_t cached;              /* the virtual register that RAX holds too, or IR_NO_REG */
 	uint32_t max_size;            /* of a record */

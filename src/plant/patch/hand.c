@@ -28,7 +28,7 @@ enum op { OP_MAP, OP_PATCH, OP_UNPATCH, OP_LEAVE, OP_CLEAN };
 struct request {
 	uint32_t op, handle;
 	uint64_t n;             /* elements that follow */
-	uint64_t bytes, npatches; /* of OP_MAP: struct hand_memory */
+	uint64_t bytes, existing, npatches; /* of OP_MAP: struct hand_memory */
 	struct hand_target target;
 	uint64_t handlers[2];
 };
@@ -92,7 +92,7 @@ static void do_map(struct worker *w, const struct request *q, const void *maps, 
 		free(r);
 		return;
 	}
-	a->code = remote_map(r, &(struct hand_memory){maps, q->n, q->bytes, q->npatches}, &a->err);
+	a->code = remote_map(r, &(struct hand_memory){maps, q->n, q->bytes, q->existing, q->npatches}, &a->err);
 	if (a->code) {
 		remote_leave(r, NULL);
 		remote_done(r);
@@ -300,7 +300,8 @@ int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memo
 	     struct err *err)
 {
 	const struct request q = {
-		.op = OP_MAP, .n = m->nmaps, .bytes = m->bytes, .npatches = m->npatches, .target = *t};
+		.op = OP_MAP, .n = m->nmaps, .bytes = m->bytes, .existing = m->existing, .npatches = m->npatches,
+		.target = *t};
 	struct reply a = {0};
 	int fd = -1, code;
 

@@ -71,6 +71,7 @@ struct hand_memory {
 	const struct hand_map *maps;
 	size_t nmaps;        /* HAND_MAPS_MAX at most */
 	uint64_t bytes;
+	uint64_t existing;   /* bytes of it that are made to exist at once. The rest the caller does, before they are written to */
 	size_t npatches;     /* in place at once, at most */
 };
 int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memory *m, struct hand_mapped *ret,

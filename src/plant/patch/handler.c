@@ -79,23 +79,25 @@ static bool power_of_two(uint64_t n)
 	return n && !(n & (n - 1));
 }
 
-int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t ring_bytes, uint32_t ncounts, uint32_t nsaved,
+int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t ncounts, uint32_t nsaved,
 		      struct patch_area *ret, struct err *err)
 {
 	struct patch_area a = {.magic = PATCH_MAGIC, .size = sizeof(a), .procs = procs, .extra = extra,
-			       .ring_bytes = ring_bytes, 			       .slot_bytes = (uint32_t)(PATCH_RING_OFF + ring_bytes + ALIGN_UP(8 * (uint64_t)ncounts, 4096)),
-			       .ncounts = ncounts, .nsaved = nsaved};
+			       .chunks = chunks, .table_len = 1, .ncounts = ncounts, .nsaved = nsaved};
 
-	if (!power_of_two(ring_bytes) || ring_bytes < PATCH_MIN_RING || ring_bytes > 1u << 30)
-		return err_set(err, -EINVAL, "a ring of %u bytes (expected a power of two from %u to %u)", ring_bytes,
-			       PATCH_MIN_RING, 1u << 30);
+	if (!chunks || chunks > PATCH_MAX_CHUNKS)
+		return err_set(err, -EINVAL, "a pool of %u chunks (expected 1 to %u)", chunks, PATCH_MAX_CHUNKS);
 	if (!power_of_two(nsaved) || nsaved < PATCH_SAVED_WAYS || !extra || !ncounts)
 		return err_set(err, -EINVAL, "an area with %u extra slots, %u counters and room for %u calls", extra,
 			       ncounts, nsaved);
+	while (a.table_len < chunks)
+		a.table_len *= 2;
+	a.slot_bytes = (uint32_t)ALIGN_UP(patch_hits_off(&a) + 8 * (uint64_t)ncounts, 4096);
 	a.counts_off = ALIGN_UP(sizeof(a), sizeof(struct patch_counts));
 	a.saved_off = a.counts_off + (uint64_t)ncounts * sizeof(struct patch_counts);
-	a.slots_off = ALIGN_UP(a.saved_off + (uint64_t)nsaved * sizeof(struct patch_saved), 4096);
-	a.bytes = a.slots_off + (uint64_t)(procs + extra) * a.slot_bytes;
+	a.links_off = a.saved_off + (uint64_t)nsaved * sizeof(struct patch_saved);
+	a.slots_off = ALIGN_UP(a.links_off + sizeof(uint32_t) * (uint64_t)chunks, 4096);
+	a.bytes = a.pool_off = a.slots_off + (uint64_t)(procs + extra) * a.slot_bytes;
 	if (a.slots_off > INT32_MAX)
 		return err_set(err, -ERANGE, "counters and calls would take %llu bytes (less than 2 GB expected)",
 			       (unsigned long long)a.slots_off);

@@ -10,21 +10,32 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define RING_DEFAULT (4u << 20)  /* of a P, … */
+#define RING_DEFAULT (4u << 20)  /* from the beginning, of a P, … */
 #define RINGS_DEFAULT (64u << 20) /* … but of all together about this much at most */
+#define RINGS_MOST (512ull << 20) /* what a function that is called two million times a second writes in one */
+#define RINGS_SHARE 8            /* … but not more than this part of the machine's memory */
 #define DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
 #define PROCS_MAX 256
 
 static void patch_close(struct planter *p);
 
-static uint32_t ring_size(const struct planter_options *o, uint32_t procs)
+static uint64_t most_by_default(void)
 {
-	uint64_t wanted = o->ring_bytes ? o->ring_bytes / procs : MIN(RING_DEFAULT, RINGS_DEFAULT / procs);
-	uint64_t size = PATCH_MIN_RING;
+	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
 
-	while (2 * size <= wanted && size < 1u << 28)
-		size *= 2;
-	return (uint32_t)size;
+	return pages > 0 && size > 0 ? MIN(RINGS_MOST, (uint64_t)pages * (uint64_t)size / RINGS_SHARE) : 0;
+}
+
+/* A chunk for each slot there must be. */
+static void size_pool(struct planter *p, const struct planter_options *o)
+{
+	const uint64_t slots = p->procs + PATCH_EXTRA_SLOTS, least = slots * PATCH_CHUNK;
+	const uint64_t usual = MAX(least, slots * MIN(RING_DEFAULT, RINGS_DEFAULT / p->procs));
+	const uint64_t most = o->ring_bytes ? MAX(least, o->ring_bytes) : MAX(usual, most_by_default());
+
+	p->chunks = (uint32_t)MIN(most / PATCH_CHUNK, PATCH_MAX_CHUNKS);
+	p->chunks_first = (uint32_t)MIN(usual / PATCH_CHUNK, p->chunks);
+	p->budget = (uint64_t)(p->chunks - p->chunks_first) * PATCH_CHUNK;
 }
 
 static int start_timer(struct planter *p, struct err *err)
@@ -50,7 +61,7 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	p->join = patch_join_new(o->max_calls);
 	p->aggregates = aggregates_new(o->max_groups);
 	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
-	p->ring_bytes = ring_size(o, p->procs);
+	size_pool(p, o);
 	r = tsc_clock_start(p->procfs, &p->clock, err);
 	if (!r)
 		r = start_timer(p, err);
@@ -188,17 +199,25 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 	vec_done(&patches);
 }
 
-static void patched_free(struct planter *p, struct patched *d)
+void patched_done(struct patched *d)
 {
-	keep_counts(p, d);
-	leave(p, d);
-	munmap(d->memory, d->bytes);
+	if (d->memory)
+		munmap(d->memory, d->bytes);
+	pool_done(&d->pool);
+	close_fd(d->fd);
 	vec_done(&d->plants);
 	free(d->probes);
 	free(d);
 }
 
-/* Where nothing is planted any more, with what waits in its rings taken out first: a budget comes and goes often. */
+static void patched_free(struct planter *p, struct patched *d)
+{
+	keep_counts(p, d);
+	leave(p, d);
+	patched_done(d);
+}
+
+/* Where nothing is planted any more, once what waits in its rings was taken out: a budget comes and goes often. */
 static void drop_empty(struct planter *p)
 {
 	struct patched **at = &p->patched;
@@ -206,11 +225,10 @@ static void drop_empty(struct planter *p)
 	while (*at) {
 		struct patched *d = *at;
 
-		if (d->inside || d->plants.len) {
+		if (d->inside || d->plants.len || !drain_one(p, d)) {
 			at = &d->next;
 			continue;
 		}
-		drain_one(p, d);
 		*at = d->next;
 		patched_free(p, d);
 	}
@@ -294,9 +312,13 @@ static int patch_drain(struct planter *p, plant_event_fn fn, void *arg)
 {
 	uint64_t ticks;
 
+	int n;
+
 	while (read(p->timer, &ticks, sizeof(ticks)) > 0)
 		;
-	return drain_all(p, fn, arg);
+	n = drain_all(p, fn, arg);
+	drop_empty(p);
+	return n;
 }
 
 static uint64_t patch_hits(struct planter *p, uint32_t probe_id)

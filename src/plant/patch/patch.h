@@ -9,7 +9,10 @@
 #include "plant/patch/facts.h"
 #include "plant/patch/hand.h"
 #include "plant/patch/join.h"
+#include "plant/patch/pool.h"
 #include "plant/plant.h"
+
+#define PATCH_EXTRA_SLOTS 8
 
 /* Time stamps → CLOCK_MONOTONIC. */
 struct tsc_clock {
@@ -33,6 +36,8 @@ struct patched {
 	uint64_t bytes;
 	struct patch_area *area;   /* the shared one: only to be read where the program cannot harm us */
 	struct patch_area layout; /* its settings, as they were made */
+	struct chunk_pool pool;
+	int fd;                   /* of the shared memory */
 	uint32_t *probes;         /* the probe's id, by index of its counts */
 	uint32_t nprobes;
 	uint64_t ring_full;       /* records lost for want of room, as of the last drain */
@@ -69,7 +74,9 @@ struct planter {
 	const char *procfs;
 	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3);
 	void *note_arg;
-	uint32_t ring_bytes, procs;
+	uint32_t procs;
+	uint32_t chunks_first, chunks; /* of the pool of a process: from the beginning; at most */
+	uint64_t budget;          /* bytes by which the pools of all processes together may still grow */
 	struct hand *hand;
 	int timer;
 	struct tsc_clock clock;
@@ -84,6 +91,8 @@ struct planter {
 	double price_ns;          /* 0: not measured yet */
 };
 
+/* Frees it; nothing of it may be in the process any more. */
+void patched_done(struct patched *d);
 /* plan.c: what plant_ops says of plant. */
 int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
 		struct plant **ret, struct err *errs);
@@ -91,7 +100,7 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 double patch_price_measure(uint64_t tsc_mult);
 /* drain.c */
 int drain_all(struct planter *p, plant_event_fn fn, void *arg);
-void drain_one(struct planter *p, struct patched *d);
+bool drain_one(struct planter *p, struct patched *d); /* whether its rings were empty after it */
 void drain_done(struct drain *d);
 
 #endif

@@ -1,19 +1,23 @@
 /*
- * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place.
+ * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place. What is
+ * refused on the way takes its group with it, and the rest is planned anew without them, until nothing more is
+ * refused: so no code of a refused probe comes into the process, not even behind that of another.
  * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
- * jumps. The process is stopped twice, briefly: to map and to put in the jumps.
+ * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
+ * the rings are never read.
  *
- * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code.
+ * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code, the pool,
+ * of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "plant/code_check.h"
 
-#define EXTRA_SLOTS 8
 #define SAVED 65536
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
@@ -23,23 +27,10 @@
 #define HANDLER_BYTES 1024
 #define SLACK 64  /* code may differ in length by where it lies */
 
-static void refuse(struct plan *pl, size_t probe, const struct err *why)
-{
-	if (!pl->refused[probe] && pl->errs)
-		pl->errs[probe] = *why;
-	pl->refused[probe] = true;
-}
-
-static void refuse_all(struct plan *pl, const struct err *why)
-{
-	for (size_t i = 0; i < pl->nprobes; i++)
-		refuse(pl, i, why);
-}
-
 static void refuse_site(struct plan *pl, const struct planned *s, const struct err *why)
 {
 	for (size_t i = 0; i < probes_of(s); i++)
-		refuse(pl, probe_of(s, i), why);
+		verdict_refuse(&pl->verdicts, probe_of(s, i), why);
 }
 
 /* The path may lead to another file by now than the one that was analysed. */
@@ -137,7 +128,6 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
  */
 static void check_code(struct plan *pl)
 {
-	_cleanup_(cleanup_free) bool *refused = xcalloc(pl->nprobes + 1, sizeof(*refused));
 	VEC(struct code_place) places = {0};
 	struct err why = {0};
 
@@ -155,12 +145,10 @@ static void check_code(struct plan *pl)
 			places.data[places.len - 1].probe = probe_of(s, k);
 		}
 	}
-	code_check(pl->t, pl->probes, places.data, places.len, refused, pl->errs);
-	for (size_t i = 0; i < pl->nprobes; i++)
-		pl->refused[i] |= refused[i];
+	code_check(pl->t, places.data, places.len, &pl->verdicts);
 	vec_done(&places);
 	if (binary_check(pl->facts->binary, &why) < 0)
-		refuse_all(pl, &why);
+		verdict_refuse_all(&pl->verdicts, &why);
 }
 
 static void find_calls_apart(struct plan *pl)
@@ -205,15 +193,51 @@ static void find_sites(struct plan *pl)
 		struct err err = {0};
 
 		if (add_probe(pl, i, &err))
-			refuse(pl, i, &err);
+			verdict_refuse(&pl->verdicts, i, &err);
 	}
 	refuse_overlaps(pl);
 	check_code(pl);
 }
 
+static void keep_unrefused(const struct plan *pl, probe_list *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->len; i++)
+		if (!pl->verdicts.refused[l->data[i]])
+			l->data[kept++] = l->data[i];
+	l->len = kept;
+}
+
+static void planned_done(struct planned *s)
+{
+	for (size_t k = 0; k < ARRAY_SIZE(s->parts); k++)
+		vec_done(&s->parts[k].probes);
+	buf_done(&s->code);
+}
+
+/* Without the refused probes, and the sites that nobody wants then. */
+static void prune(struct plan *pl)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < pl->sites.len; i++) {
+		struct planned *s = &pl->sites.data[i];
+
+		for (size_t k = 0; k < ARRAY_SIZE(s->parts); k++)
+			keep_unrefused(pl, &s->parts[k].probes);
+		if (probes_of(s))
+			pl->sites.data[kept++] = *s;
+		else
+			planned_done(s);
+	}
+	pl->sites.len = kept;
+}
+
 /* Sizes, from a first generation at a likely place. */
 static void measure(struct plan *pl)
 {
+	free(pl->trampolines);
 	pl->trampolines = xcalloc(pl->sites.len + 1, sizeof(struct trampoline));
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		_cleanup_(buf_done) struct buf code = {0};
@@ -253,15 +277,16 @@ static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
-	uint64_t own = hand_own(pl->sites.len), area, at;
+	uint64_t own = hand_own(pl->sites.len), area, pool, at;
 	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
 
 	if (r < 0)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
-	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 2, &pl->regions);
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 3, &pl->regions);
 	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
-	at = free_for_area(&occupied, own + area + HANDLER_BYTES);
+	pool = (uint64_t)pl->layout.chunks * PATCH_CHUNK;
+	at = free_for_area(&occupied, own + area + 2 * PAGE + HANDLER_BYTES + pool);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
@@ -273,6 +298,8 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->gate_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
+	pl->layout.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
+	add_map(pl, pl->area_addr + pl->layout.pool_off, pool, PROT_READ | PROT_WRITE);
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		struct err why = {0};
 
@@ -285,15 +312,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	return 0;
 }
 
-/* ---- putting it in ---- */
-
-static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t addr)
-{
-	for (size_t i = 0; i < pl->nmaps; i++)
-		if (addr - pl->maps[i].addr < pl->maps[i].len)
-			return d->memory + pl->maps[i].off + (addr - pl->maps[i].addr);
-	return NULL;
-}
+/* ---- code ---- */
 
 /* PATCH_JUMP bytes, for an address that is within reach. */
 static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
@@ -304,26 +323,60 @@ static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
 	memcpy(ret + 1, &d, sizeof(d));
 }
 
-/* Refuses the probe when its code does not fit its place. */
-static void write_trampoline(struct plan *pl, struct patched *d, const struct planned *s)
+static void make_trampoline(struct plan *pl, struct planned *s)
 {
-	_cleanup_(buf_done) struct buf code = {0};
 	const uint32_t was = s->at->entry;
 	struct err err = {0};
 	int r;
 
-	if (!s->at->placed)
-		return;
-	r = plan_trampoline(pl, s, s->at->addr, &code, &s->at->entry, &err);
-	if (!r && (code.len > s->at->bytes || s->at->entry != was))
+	buf_reset(&s->code);
+	r = plan_trampoline(pl, s, s->at->addr, &s->code, &s->at->entry, &err);
+	if (!r && (s->code.len > s->at->bytes || s->at->entry != was))
 		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
 	if (!r && !patch_reaches(site_of(s), s->at->landing - pl->t->bias))
 		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
-	if (r) {
+	if (r)
 		refuse_site(pl, s, &err);
-		return;
-	}
-	memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
+}
+
+/* Places and code for all that is not refused, anew until nobody more is. */
+static int decide(struct plan *pl, struct err *err)
+{
+	size_t before;
+	int r = 0;
+
+	do {
+		before = pl->verdicts.nrefused;
+		if (!verdict_any_useful(&pl->verdicts))
+			return err_set(err, -ENODATA, "none of the probes can be put in");
+		prune(pl);
+		measure(pl);
+		if (pl->verdicts.nrefused == before)
+			r = lay_out(pl, err);
+		for (size_t i = 0; i < pl->sites.len && !r && pl->verdicts.nrefused == before; i++)
+			make_trampoline(pl, &pl->sites.data[i]);
+	} while (!r && pl->verdicts.nrefused != before);
+	return r;
+}
+
+/* ---- putting it in ---- */
+
+static const struct hand_map *pool_map(const struct plan *pl)
+{
+	return &pl->maps[pl->nmaps - 1];
+}
+
+static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t addr)
+{
+	for (size_t i = 0; i < pl->nmaps; i++)
+		if (addr - pl->maps[i].addr < pl->maps[i].len)
+			return d->memory + pl->maps[i].off + (addr - pl->maps[i].addr);
+	return NULL;
+}
+
+static void write_trampoline(const struct plan *pl, const struct patched *d, const struct planned *s)
+{
+	memcpy(memory_at(pl, d, s->at->addr), s->code.data, s->code.len);
 	if (s->at->landing != s->at->addr + s->at->entry)
 		make_jump(s->at->landing, s->at->addr + s->at->entry, (uint8_t *)memory_at(pl, d, s->at->landing));
 }
@@ -361,6 +414,8 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
+	pool_init(&d->pool, d->area, &pl->layout, (uint8_t *)d->memory + pool_map(pl)->off, pl->p->chunks_first);
+	pool_may_grow(&d->pool, d->fd, pool_map(pl)->off, &pl->p->budget);
 	if (pl->shape_bytes.len)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
@@ -377,6 +432,11 @@ static struct hand_target hand_target_of(const struct plan *pl)
 				    .etext = f->etext + bias};
 }
 
+static uint64_t existing(const struct plan *pl)
+{
+	return pool_map(pl)->off + (uint64_t)pl->p->chunks_first * PATCH_CHUNK;
+}
+
 static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
 {
 	const struct hand_target target = hand_target_of(pl);
@@ -384,18 +444,19 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 	int r = -EEXIST;
 
 	for (int i = 0; i < RETRIES && r == -EEXIST; i++) {
-		r = lay_out(pl, err);
+		r = decide(pl, err);
 		if (!r)
 			r = hand_map(pl->p->hand, &target,
-				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, pl->sites.len}, &m, err);
+				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, existing(pl), pl->sites.len},
+				     &m, err);
 	}
 	if (r)
 		return r;
 	d->handle = m.handle;
 	d->inside = true;
 	d->bytes = pl->bytes;
+	d->fd = m.fd;
 	d->memory = mmap(NULL, d->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, m.fd, 0);
-	close_fd(m.fd);
 	if (d->memory == MAP_FAILED) {
 		d->memory = NULL;
 		return err_set(err, -errno, "the shared memory cannot be mapped: %s", strerror(errno));
@@ -416,25 +477,16 @@ static struct hand_patch patch_of(const struct plan *pl, const struct planned *s
 	return h;
 }
 
-/*
- * Gives the patch to each probe that is not refused; whether there is one. A refused one's code may lie in the chain of
- * another: it is known to nobody then, and its records are dropped.
- */
-static bool add_patches(struct plan *pl, const struct planned *s, struct plant **ret)
+/* Gives the patch to each probe of the site. */
+static void add_patches(const struct plan *pl, const struct planned *s, struct plant **ret)
 {
-	bool any = false;
-
 	for (size_t i = 0; i < probes_of(s); i++) {
 		size_t probe = probe_of(s, i);
 
-		if (pl->refused[probe] || !s->at->placed)
-			continue;
 		if (!ret[probe])
 			ret[probe] = xcalloc(1, sizeof(struct plant));
 		vec_push(&ret[probe]->patches, patch_of(pl, s));
-		any = true;
 	}
-	return any;
 }
 
 static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct err *err)
@@ -449,11 +501,10 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 		write_trampoline(pl, d, &pl->sites.data[i]);
 	fill_area(pl, d);
 	r = write_handlers(pl, d, next, handlers, err);
-	for (size_t i = 0; i < pl->sites.len && !r; i++)
-		if (add_patches(pl, &pl->sites.data[i], ret))
-			vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
-	if (!r && !patches.len)
-		r = err_set(err, -ENOTSUP, "none of the probes can be put in");
+	for (size_t i = 0; i < pl->sites.len && !r; i++) {
+		add_patches(pl, &pl->sites.data[i], ret);
+		vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
+	}
 	if (!r)
 		r = hand_patch(pl->p->hand, d->handle, patches.data, patches.len, handlers, &d->pause_ns, err);
 	vec_done(&patches);
@@ -462,19 +513,15 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 
 static void give_up(struct plan *pl, struct patched *d, struct plant **ret, const struct err *err)
 {
-	refuse_all(pl, err);
+	verdict_refuse_all(&pl->verdicts, err);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		if (ret[i])
 			vec_done(&ret[i]->patches);
 		free(TAKE(ret[i]));
 	}
-	vec_done(&d->plants);
 	if (d->inside)
 		hand_leave(pl->p->hand, d->handle, NULL);
-	if (d->memory)
-		munmap(d->memory, d->bytes);
-	free(d->probes);
-	free(d);
+	patched_done(d);
 }
 
 static int keep(struct plan *pl, struct patched *d, struct plant **ret)
@@ -499,7 +546,7 @@ static int plant_planned(struct plan *pl, struct plant **ret)
 	struct patched *d = xcalloc(1, sizeof(*d));
 	struct err err = {0};
 
-	*d = (struct patched){.target = pl->t->id, .pid = pl->t->pid, .nprobes = (uint32_t)pl->nprobes};
+	*d = (struct patched){.target = pl->t->id, .pid = pl->t->pid, .fd = -1, .nprobes = (uint32_t)pl->nprobes};
 	d->probes = xcalloc(pl->nprobes, sizeof(*d->probes));
 	for (size_t i = 0; i < pl->nprobes; i++)
 		d->probes[i] = pl->probes[i].id;
@@ -518,6 +565,15 @@ static bool observed_already(const struct planter *p, int pid)
 	return false;
 }
 
+/* Address space for chunks that may never be there: not where the program may have only so much. */
+static uint32_t chunks_for(const struct plan *pl)
+{
+	struct rlimit l;
+	bool limited = prlimit(pl->t->pid, RLIMIT_AS, NULL, &l) == 0 && l.rlim_cur != RLIM_INFINITY;
+
+	return limited ? pl->p->chunks_first : pl->p->chunks;
+}
+
 static int prepare(struct plan *pl, struct err *err)
 {
 	struct hand_target target;
@@ -526,7 +582,7 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->facts = facts_of(pl->p, pl->t, err);
 	if (!pl->facts)
 		return err->code;
-	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, pl->p->ring_bytes, (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
+	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, chunks_for(pl), (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
 	if (r)
 		return r;
 	pl->layout.target = pl->t->id;
@@ -539,31 +595,28 @@ static int prepare(struct plan *pl, struct err *err)
 int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
 		struct plant **ret, struct err *errs)
 {
-	struct plan pl = {.p = p, .t = t, .probes = probes, .nprobes = n, .errs = errs};
+	struct plan pl = {.p = p, .t = t, .probes = probes, .nprobes = n};
 	struct err err = {0};
 	int planted = 0;
 
-	pl.refused = xcalloc(n + 1, sizeof(bool));
+	verdicts_init(&pl.verdicts, probes, n, errs);
 	pl.apart = xcalloc(n + 1, sizeof(bool));
 	memset(ret, 0, n * sizeof(struct plant *));
 	if (!n || prepare(&pl, &err)) {
-		refuse_all(&pl, &err);
+		verdict_refuse_all(&pl.verdicts, &err);
 	} else {
 		find_sites(&pl);
-		measure(&pl);
-		if (pl.sites.len)
-			planted = plant_planned(&pl, ret);
+		planted = plant_planned(&pl, ret);
 	}
 	for (size_t i = 0; i < pl.sites.len; i++)
-		for (size_t k = 0; k < ARRAY_SIZE(pl.sites.data[i].parts); k++)
-			vec_done(&pl.sites.data[i].parts[k].probes);
+		planned_done(&pl.sites.data[i]);
 	vec_done(&pl.sites);
 	map_done(&pl.by_addr);
 	map_done(&pl.shapes);
 	buf_done(&pl.shape_bytes);
 	vec_done(&pl.regions);
 	free(pl.trampolines);
-	free(pl.refused);
+	verdicts_done(&pl.verdicts);
 	free(pl.apart);
 	return planted;
 }

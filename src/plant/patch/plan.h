@@ -4,6 +4,7 @@
 
 #include "plant/patch/patch.h"
 #include "plant/patch/place.h"
+#include "plant/verdict.h"
 
 typedef VEC(size_t) probe_list;
 
@@ -18,6 +19,7 @@ struct planned {
 		probe_list probes;
 	} parts[SITE_RETURN + 1]; /* by enum site_kind */
 	struct trampoline *at;
+	struct buf code;  /* the trampoline's, for where it will lie */
 };
 
 struct plan {
@@ -25,8 +27,7 @@ struct plan {
 	const struct plant_target *t;
 	const struct plant_probe *probes;
 	size_t nprobes;
-	struct err *errs;
-	bool *refused;           /* by probe */
+	struct verdicts verdicts;
 	bool *apart;             /* by probe: patch_calls_apart */
 	const struct facts *facts;
 	VEC(struct planned) sites;

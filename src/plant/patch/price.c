@@ -8,6 +8,7 @@
 #include "plant/patch/patch.h"
 
 #define CODE_BYTES 16384
+#define CHUNKS 2
 #define ROUNDS 5
 #define HITS 2000
 
@@ -37,26 +38,33 @@ __asm__(".pushsection .text\n"
 struct bench {
 	struct patch_area layout;
 	struct patch_area *area;
+	struct chunk_pool pool;
 	uint8_t *code;
 	struct fake_p p;
 	struct fake_m m;
 	struct fake_g g;
 };
 
+static size_t area_bytes(const struct bench *b)
+{
+	return b->layout.pool_off + (size_t)CHUNKS * PATCH_CHUNK;
+}
+
 static int bench_open(struct bench *b)
 {
-	int r = patch_area_layout(1, 1, PATCH_MIN_RING, 1, PATCH_SAVED_WAYS, &b->layout, NULL);
+	int r = patch_area_layout(1, 1, CHUNKS, 1, PATCH_SAVED_WAYS, &b->layout, NULL);
 
 	b->area = MAP_FAILED;
 	b->code = MAP_FAILED;
 	if (r < 0)
 		return r;
-	b->area = mmap(NULL, b->layout.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	b->area = mmap(NULL, area_bytes(b), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	b->code = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (b->area == MAP_FAILED || b->code == MAP_FAILED)
 		return -1;
 	*b->area = b->layout;
 	b->area->on = 1;
+	pool_init(&b->pool, b->area, &b->layout, (uint8_t *)b->area + b->layout.pool_off, CHUNKS);
 	b->m.p = &b->p;
 	b->g = (struct fake_g){.goid = 1, .stack_hi = UINT64_MAX, .m = &b->m};
 	return 0;
@@ -65,7 +73,8 @@ static int bench_open(struct bench *b)
 static void bench_close(struct bench *b)
 {
 	if (b->area != MAP_FAILED)
-		munmap(b->area, b->layout.bytes);
+		munmap(b->area, area_bytes(b));
+	pool_done(&b->pool);
 	if (b->code != MAP_FAILED)
 		munmap(b->code, CODE_BYTES);
 }
@@ -105,7 +114,7 @@ static double time_hits(struct bench *b, uint64_t tsc_mult)
 
 		for (int k = 0; k < HITS / 100; k++) {
 			price_run(&b->g, b->code + 16, 100);
-			slot->read = slot->write;
+			pool_pass_over(&b->pool, &b->layout, slot, 0);
 		}
 		took = tsc_now() - start;
 		best = MIN(best, took);

@@ -156,7 +156,19 @@ static int open_gate(struct remote *r, struct err *err)
 	return code;
 }
 
-/* All of it exists: there is no signal for want of memory later, in the middle of a function. Nor can it shrink. */
+/* A core of the program would have all that is ours, and to read what does not exist yet makes it. */
+static int leave_out_of_cores(struct remote *r, struct err *err)
+{
+	struct call calls[HAND_MAPS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->page.nmaps; i++)
+		if (r->page.maps[i].prot & PROT_WRITE)
+			calls[n++] = (struct call){SYS_madvise, {r->page.maps[i].addr, r->page.maps[i].len, MADV_DONTDUMP}, 0};
+	return remote_calls(r, calls, n, err);
+}
+
+/* What is written to exists: there is no signal for want of memory later, in the middle of a function. Nor can it shrink. */
 static int allocate(struct remote *r, uint64_t bytes, struct err *err)
 {
 	int code = fault_now("allocate") ? ENOSPC : posix_fallocate(r->shared, 0, (off_t)bytes);
@@ -192,12 +204,14 @@ int remote_map(struct remote *r, const struct hand_memory *m, struct err *err)
 	if (!code)
 		code = open_gate(r, err);
 	if (!code)
+		code = leave_out_of_cores(r, err);
+	if (!code)
 		code = read_actions(r, r->page.before, err);
 	if (!code)
 		code = check_actions(r, err);
 	if (!r->at_main) /* else nothing may be missed from here on */
 		remote_release(r);
-	return code ? code : allocate(r, m->bytes, err);
+	return code ? code : allocate(r, m->existing, err);
 }
 
 /* ---- signal handlers ---- */

@@ -1,6 +1,6 @@
 /*
- * The memory that a patched program and earshot share: settings, counters, and a slot for each P with the ring
- * that this P's goroutines write to. Only code made by code.h runs on the program's side.
+ * The memory that a patched program and earshot share: settings, counters, a slot for each P with the ring that this P's
+ * goroutines write to, and the pool of memory that the rings are made of. Only code made by code.h runs on the program's side.
  *
  * A slot is used by one thread at a time. The first `procs` slots belong to Ps: a P runs one goroutine, and our
  * code is never preempted by Go (its pc is not Go code). The `extra` slots behind them are for threads without a
@@ -8,13 +8,20 @@
  * a thread takes one by an atomic exchange of `busy` and gives it back. When all are taken the event is dropped
  * and counted (LOSS_BUSY); nobody ever waits.
  *
- * A ring: positions only grow; a position's place is pos & (ring_bytes - 1). The producer writes entries at
- * `write` and then moves it: all between `read` and `write` is complete. The consumer alone moves `read`. An entry
- * is never split: a PATCH_ENTRY_PAD fills up the end. Records of one goroutine can lie in several rings; their
- * time orders them. header.time_ns holds the time-stamp counter: whoever drains converts it (constant_tsc and
- * nonstop_tsc are required, see /proc/cpuinfo).
+ * A ring: positions only grow, in segments of PATCH_CHUNK bytes. For each segment the slot takes a chunk out of the pool
+ * that all slots share, and writes its number into its table at segment & (table_len - 1). The producer writes entries at
+ * `write` and then moves it: all before `write` is complete. An entry is never split: a PATCH_ENTRY_PAD fills up the end
+ * of a segment. The consumer alone moves `read`, and gives a chunk back when it has read it to its end. So a slot holds
+ * as much of the pool as it needs, a chunk at least; one that is hot can have all of it. Records of one goroutine can lie
+ * in several rings; their time orders them. header.time_ns holds the time-stamp counter: whoever drains converts it
+ * (constant_tsc and nonstop_tsc are required, see /proc/cpuinfo).
  *
- * Nobody listening: a ring that is full looks at the heartbeat. When it is older than stale_tsc, `on` becomes 0,
+ * The pool: chunks that are free lie on two stacks, so that those used last are used next and the rest stay as they are.
+ * Those on the second one are taken when the first is empty; they come and go with what is written (pool.h). A stack's
+ * word has a count of its changes beside the top: whoever takes a chunk does so by one compare-and-exchange, and only
+ * the consumer puts any there.
+ *
+ * Nobody listening: a ring that gets no chunk looks at the heartbeat. When it is older than stale_tsc, `on` becomes 0,
  * and all code takes the short way out from then on, until a consumer sets it to 1 again.
  */
 #ifndef PLANT_PATCH_RING_H
@@ -24,7 +31,7 @@
 #include "event/loss.h"
 #include "probe/ir.h"
 
-#define PATCH_MAGIC 0x32504145u /* "EAP2" */
+#define PATCH_MAGIC 0x33504145u /* "EAP3" */
 #define PATCH_MAX_CODE 128       /* regions of code */
 #define PATCH_LOSSES 8           /* enum loss below this, counted in the program */
 
@@ -55,11 +62,15 @@ struct patch_area {
 	uint32_t target;             /* goes into event_header.target */
 	uint32_t procs, extra;       /* numbers of slots; extra is at least 1 */
 	uint32_t slot_bytes;         /* from one slot to the next */
-	uint32_t ring_bytes;         /* power of two, at least PATCH_MIN_RING */
+	uint32_t chunks;             /* of the pool, those that are not there yet too: the first is number 1 */
+	uint32_t table_len, reserved; /* of a slot's table: a power of two, as many as chunks at least */
 	uint64_t slots_off;          /* of the first slot, from the area's start; a multiple of 4096 */
 	uint64_t counts_off, ncounts;
 	uint64_t saved_off, nsaved;  /* power of two, at least PATCH_SAVED_WAYS */
-	uint64_t bytes;              /* of the whole area */
+	uint64_t links_off;          /* uint32_t for each chunk: the number of the next one on its stack, 0: none */
+	uint64_t bytes;              /* of the whole area, without the pool */
+	uint64_t pool_off;           /* of chunk 1, from the area's start; at bytes or behind, a multiple of 4096 */
+	uint64_t free[2];            /* stacks: the number on top, 0: none; in the upper half the number of changes */
 	uint64_t heartbeat_tsc;      /* the consumer stores rdtsc here, each time it drains */
 	uint64_t stale_tsc;
 	uint64_t ring_full;          /* of all probes: the sum of their loss[LOSS_RING_FULL] */
@@ -70,15 +81,19 @@ struct patch_area {
 	} code[PATCH_MAX_CODE];
 };
 
-#define PATCH_MIN_RING (128u << 10)
+#define PATCH_CHUNK_SHIFT 17
+#define PATCH_CHUNK (1u << PATCH_CHUNK_SHIFT)
+#define PATCH_MAX_CHUNKS (1u << 14)
+_Static_assert(PATCH_CHUNK >= 3 * EVENT_MAX_SIZE, "the end that stays unused is the smaller part");
 #define PATCH_WORK 512
 
 struct patch_slot {
 	/* the producer's */
 	uint64_t write;
-	uint64_t read_seen;          /* the consumer's position as last looked at */
+	uint64_t limit;              /* where the segment ends; 0: there is none yet */
+	uint64_t to_chunk;           /* a position plus this is its address */
 	uint32_t busy, reserved0;
-	uint64_t reserved1[5];
+	uint64_t reserved1[4];
 	/* the consumer's */
 	uint64_t read;
 	uint64_t reserved2[7];
@@ -95,10 +110,10 @@ struct patch_slot {
 	uint64_t call_tsc;           /* and of the call that returns */
 	uint64_t regs[IR_MAX_REGS];
 	uint8_t work[PATCH_WORK];
-	/* ring_bytes follow at PATCH_RING_OFF; then a word for each probe: hits of its program, filtered ones too */
+	/* at PATCH_TABLE_OFF uint32_t table[table_len]; then a word for each probe: hits of its program, filtered ones too */
 };
-#define PATCH_RING_OFF 4096
-_Static_assert(sizeof(struct patch_slot) <= PATCH_RING_OFF, "the ring comes behind");
+#define PATCH_TABLE_OFF 4096
+_Static_assert(sizeof(struct patch_slot) <= PATCH_TABLE_OFF, "the table comes behind");
 
 /*
  * Of calls that are apart (code.h) the kind has, above its lowest bit, the epoch: area.lost of the goroutine. An entry

@@ -110,12 +110,42 @@ static bool is_exiting(pid_t tid)
 	return !thread_status(tid, "\nState:", state, sizeof(state)) || *state == 'Z' || *state == 'X';
 }
 
+static bool any_thread_lives(int pid)
+{
+	bool lives = false;
+	struct dirent *e;
+	char path[64];
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	while (d && !lives && (e = readdir(d))) {
+		pid_t tid = (pid_t)strtol(e->d_name, NULL, 10);
+
+		lives = tid > 0 && !is_exiting(tid);
+	}
+	if (d)
+		closedir(d);
+	return lives;
+}
+
+/* A zombie may be traced by nobody, which is not a matter of rights. Its threads may be about to end as well: -EBUSY. */
+static int has_ended(int pid, struct err *err)
+{
+	if (any_thread_lives(pid))
+		return err_set(err, -EBUSY, "the first thread of process %d has ended: what the others run cannot be reached",
+			       pid);
+	return err_set(err, -ESRCH, "process %d has ended", pid);
+}
+
 static int cannot_seize(int pid, pid_t tid, int e, struct err *err)
 {
 	int tracer = tracer_of(tid);
 
 	if (e == ESRCH)
 		return err_set(err, -ESRCH, "process %d went away while attaching", pid);
+	if (tid == pid && is_exiting(tid))
+		return has_ended(pid, err);
 	if (tracer)
 		return err_set(err, -EBUSY, "process %d is being traced by process %d (a debugger?), and only one can", pid,
 			       tracer);

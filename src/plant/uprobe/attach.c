@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "base/parallel.h"
 #include "base/vec.h"
@@ -22,6 +23,7 @@
 #include "plant/uprobe/compile.h"
 #include "plant/uprobe/price.h"
 #include "plant/uprobe/traced.h"
+#include "plant/verdict.h"
 
 #define SAVED_ENTRIES 16384 /* goroutines with an open span; beyond that the oldest lose theirs */
 #define RING_DEFAULT (4u << 20)
@@ -44,7 +46,7 @@ struct program {
 };
 
 struct attached { /* the sites of one shape */
-	bool entry; /* of calls: linked last and removed first, or their returns are missed */
+	bool begins; /* linked last and removed first, or ends are missed */
 	struct program *program;
 	struct uprobe_links links;
 };
@@ -52,6 +54,12 @@ struct attached { /* the sites of one shape */
 struct plant {
 	VEC(struct attached) parts;
 	struct plant *next, *prev;
+};
+
+/* What a probe that could not be planted whole wrote until then. */
+struct discarded {
+	uint32_t target, probe;
+	uint64_t until_ns; /* CLOCK_MONOTONIC, as in event_header */
 };
 
 struct planter {
@@ -65,6 +73,7 @@ struct planter {
 	uint32_t last_loss_key;
 	struct program *programs;
 	struct plant plants; /* list head */
+	VEC(struct discarded) discarded;
 	plant_event_fn fn;   /* while draining */
 	void *fn_arg;
 	int drained;
@@ -117,13 +126,13 @@ static void plant_free(struct planter *p, struct plant *pl)
 	free(pl);
 }
 
-static void unlink_parts(struct plant *const *plants, size_t n, bool entries)
+static void unlink_parts(struct plant *const *plants, size_t n, bool begins)
 {
 	VEC(struct uprobe_links *) links = {0};
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; plants[i] && k < plants[i]->parts.len; k++)
-			if (plants[i]->parts.data[k].entry == entries)
+			if (plants[i]->parts.data[k].begins == begins)
 				vec_push(&links, &plants[i]->parts.data[k].links);
 	uprobe_links_done_all(links.data, links.len);
 	vec_done(&links);
@@ -156,12 +165,16 @@ static bool shape_seen(const struct plant_probe *probe, size_t i)
  * one thread's own meanwhile. Then they are linked one right after the other: only the first link waits for the
  * kernel's readers, as long as no other work comes between (percpu-rwsem in uprobe_register), and the rest take
  * 20 µs each. Threads would queue for the same locks.
+ *
+ * What fails takes its group with it: before the first link what was not loaded, before the first that begins a call or
+ * a span what could not be linked. Only the links that come last can fail when others of their group are live already;
+ * what those wrote is discarded.
  */
 #define LOAD_THREADS 15 /* at most; one a CPU */
 
 struct planting { /* a part */
-	struct plant *plant;
 	struct attached *part;
+	size_t index;     /* of its probe */
 	const struct plant_probe *probe;
 	size_t first;     /* the first site of its shape */
 	bool loads;       /* its program is new */
@@ -173,6 +186,7 @@ struct planting_job {
 	struct planter *p;
 	const struct plant_target *t;
 	uint64_t cookie;
+	struct verdicts verdicts;
 	VEC(struct planting) parts;
 };
 
@@ -208,8 +222,6 @@ static void link_part(struct planting_job *job, struct planting *pg)
 	int prog = pg->part->program->fd;
 	size_t n = 0;
 
-	if (pg->r < 0)
-		return;
 	for (size_t k = pg->first; k < probe->nsites; k++)
 		if (same_shape(&probe->sites[pg->first], &probe->sites[k]))
 			offsets[n++] = probe->sites[k].offset;
@@ -221,8 +233,9 @@ static void link_part(struct planting_job *job, struct planting *pg)
 }
 
 /* A plant with its parts, none of them in place. */
-static struct plant *plant_new(struct planting_job *job, const struct plant_probe *probe)
+static struct plant *plant_new(struct planting_job *job, size_t index)
 {
+	const struct plant_probe *probe = &job->verdicts.probes[index];
 	struct plant *pl = xcalloc(1, sizeof(*pl));
 	size_t before = job->parts.len;
 
@@ -234,8 +247,8 @@ static struct plant *plant_new(struct planting_job *job, const struct plant_prob
 		if (shape_seen(probe, i))
 			continue;
 		prog = program_ref(job->p, &key);
-		vec_push(&pl->parts, ((struct attached){.entry = probe->program->role == PROGRAM_ENTRY, .program = prog}));
-		vec_push(&job->parts, ((struct planting){.plant = pl, .probe = probe, .first = i,
+		vec_push(&pl->parts, ((struct attached){.begins = probe->begins, .program = prog}));
+		vec_push(&job->parts, ((struct planting){.index = index, .probe = probe, .first = i,
 							 .loads = prog->refs == 1}));
 	}
 	for (size_t i = 0; i < pl->parts.len; i++)
@@ -251,80 +264,114 @@ static void plant_keep(struct planter *p, struct plant *pl)
 	pl->next->prev = p->plants.next = pl;
 }
 
-/* The first part that failed, or NULL. */
-static const struct planting *failed_part(const struct planting_job *job, const struct plant *pl)
+static void refuse_failed(struct planting_job *job)
 {
 	for (size_t i = 0; i < job->parts.len; i++)
-		if (job->parts.data[i].plant == pl && job->parts.data[i].r < 0)
-			return &job->parts.data[i];
-	return NULL;
+		if (job->parts.data[i].r < 0)
+			verdict_refuse(&job->verdicts, job->parts.data[i].index, &job->parts.data[i].err);
 }
 
-/* Keeps what is whole, and takes out again what is not. */
-static int sort_out(struct planting_job *job, size_t n, struct plant **plants, struct err *errs)
+static void link_parts(struct planting_job *job, bool begins)
 {
-	VEC(struct plant *) failed = {0};
-	int planted = 0;
+	if (!verdict_any_useful(&job->verdicts))
+		return;
+	for (size_t i = 0; i < job->parts.len; i++)
+		if (job->parts.data[i].part->begins == begins && !job->verdicts.refused[job->parts.data[i].index])
+			link_part(job, &job->parts.data[i]);
+	refuse_failed(job);
+}
+
+/* Their probes are out: nobody writes any more. */
+static void discard(struct planting_job *job, const size_t *probes, size_t n)
+{
+	struct planter *p = job->p;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct planting *why = plants[i] ? failed_part(job, plants[i]) : NULL;
+		uint32_t id = job->verdicts.probes[probes[i]].id;
 
+		vec_push(&p->discarded, ((struct discarded){job->t->id, id, clock_monotonic_ns()}));
+		traced_discard(p->traced, job->t->id, id);
+	}
+}
+
+/* Keeps what is not refused, and takes out again what is. */
+static int sort_out(struct planting_job *job, struct plant **plants)
+{
+	VEC(struct plant *) failed = {0};
+	VEC(size_t) indexes = {0};
+	int planted = 0;
+
+	for (size_t i = 0; i < job->verdicts.n; i++) {
 		if (!plants[i])
 			continue;
-		if (!why) {
+		if (!job->verdicts.refused[i]) {
 			plant_keep(job->p, plants[i]);
 			planted++;
 			continue;
 		}
-		if (errs)
-			errs[i] = why->err;
-		vec_push(&failed, plants[i]);
-		plants[i] = NULL;
+		vec_push(&failed, TAKE(plants[i]));
+		vec_push(&indexes, i);
 	}
 	uprobe_remove(job->p, failed.data, failed.len);
+	discard(job, indexes.data, indexes.len);
 	vec_done(&failed);
+	vec_done(&indexes);
 	return planted;
+}
+
+static int prepare_probe(struct planting_job *job, const struct plant_probe *probe, struct err *err)
+{
+	struct planter *p = job->p;
+	int r;
+
+	if (!probe->nsites)
+		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
+	r = cookie_pack(job->t->id, job->t->bias, &job->cookie, err);
+	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
 }
 
 static int uprobe_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 			size_t n, struct plant **ret, struct err *errs)
 {
-	_cleanup_(cleanup_free) bool *refused = xcalloc(n + 1, sizeof(*refused));
 	struct planting_job job = {.p = p, .t = t};
 	int r;
 
-	code_check_sites(t, probes, n, refused, errs);
-
+	verdicts_init(&job.verdicts, probes, n, errs);
+	code_check_sites(t, &job.verdicts);
 	for (size_t i = 0; i < n; i++)
 		traced_know(p->traced, &probes[i], t->binary_key);
 	for (size_t i = 0; i < n; i++) {
-		struct err *err = errs ? &errs[i] : NULL;
+		struct err err = {0};
 
 		ret[i] = NULL;
-		if (refused[i])
+		if (job.verdicts.refused[i])
 			continue;
-		if (!probes[i].nsites)
-			err_set(err, -EINVAL, "%s has no site to put a probe at", probes[i].label);
-		else if (cookie_pack(t->id, t->bias, &job.cookie, err) == 0 &&
-			 traced_prepare(p->traced, &p->env, &p->btf, &probes[i], t->binary_key, err) == 0)
-			ret[i] = plant_new(&job, &probes[i]);
+		if (prepare_probe(&job, &probes[i], &err) < 0)
+			verdict_refuse(&job.verdicts, i, &err);
 	}
+	for (size_t i = 0; i < n; i++)
+		if (!job.verdicts.refused[i])
+			ret[i] = plant_new(&job, i);
 	parallel_each(job.parts.len, MIN(LOAD_THREADS, p->cpus - 1), load_part, &job);
-	for (size_t i = 0; i < job.parts.len; i++)
-		if (!job.parts.data[i].part->entry)
-			link_part(&job, &job.parts.data[i]);
-	for (size_t i = 0; i < job.parts.len; i++)
-		if (job.parts.data[i].part->entry)
-			link_part(&job, &job.parts.data[i]);
-	r = sort_out(&job, n, ret, errs);
+	refuse_failed(&job);
+	link_parts(&job, false);
+	link_parts(&job, true);
+	r = sort_out(&job, ret);
+	verdicts_done(&job.verdicts);
 	vec_done(&job.parts);
 	return r;
 }
 
-/* Its number and load bias are in the cookies of its links: only its open calls are kept. */
+/* Its number and load bias are in the cookies of its links: only its open calls, and what is not to be told, are kept. */
 static void uprobe_forget_target(struct planter *p, uint32_t target)
 {
+	size_t kept = 0;
+
 	traced_forget(p->traced, target);
+	for (size_t i = 0; i < p->discarded.len; i++)
+		if (p->discarded.data[i].target != target)
+			p->discarded.data[kept++] = p->discarded.data[i];
+	p->discarded.len = kept;
 }
 
 /* ---- opening and closing ---- */
@@ -351,11 +398,39 @@ static int make_maps(struct planter *p, size_t ring_bytes, struct err *err)
 	return e->saved < 0 ? e->saved : 0;
 }
 
+static bool of_discarded(const struct planter *p, const struct event_header *h)
+{
+	for (size_t i = 0; i < p->discarded.len; i++) {
+		const struct discarded *d = &p->discarded.data[i];
+
+		if (d->probe == h->probe && d->target == h->target && h->time_ns <= d->until_ns)
+			return true;
+	}
+	return false;
+}
+
+/* Of a sample any record: whoever unwinds a call is another probe than its entry. */
+static bool is_discarded(const struct planter *p, const void *sample, size_t size)
+{
+	const char *at = sample;
+	struct event_header h;
+
+	for (; size >= sizeof(h); at += h.size, size -= h.size) {
+		memcpy(&h, at, sizeof(h));
+		if (of_discarded(p, &h))
+			return true;
+		if (h.size < sizeof(h) || h.size > size)
+			break;
+	}
+	return false;
+}
+
 static int on_record(void *arg, void *data, size_t size)
 {
 	struct planter *p = arg;
 
-	p->fn(p->fn_arg, data, size);
+	if (!p->discarded.len || !is_discarded(p, data, size))
+		p->fn(p->fn_arg, data, size);
 	return ++p->drained < DRAIN_MAX ? 0 : -ECANCELED;
 }
 
@@ -410,6 +485,7 @@ static void uprobe_close(struct planter *p)
 	close_fd(p->env.losses);
 	close_fd(p->env.saved);
 	traced_free(p->traced);
+	vec_done(&p->discarded);
 	free(p);
 }
 DEFINE_CLEANUP(struct planter *, planter, uprobe_close)
@@ -514,9 +590,29 @@ static bool uprobe_loops(struct planter *p)
 	return uprobe_loops_work();
 }
 
+struct open_calls {
+	const struct planter *p;
+	plant_event_fn fn;
+	void *arg;
+	int n;
+};
+
+static void on_open_call(void *arg, const void *sample, size_t size)
+{
+	struct open_calls *o = arg;
+
+	if (is_discarded(o->p, sample, size))
+		return;
+	o->fn(o->arg, sample, size);
+	o->n++;
+}
+
 static int uprobe_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
-	return traced_open_calls(p->traced, target, take, fn, arg);
+	struct open_calls o = {p, fn, arg, 0};
+
+	traced_open_calls(p->traced, target, take, fn ? on_open_call : NULL, &o);
+	return o.n;
 }
 
 static int uprobe_control(struct planter *p, uint32_t probe_id, const struct plant_control *c)

@@ -296,3 +296,24 @@ int groups_read(struct groups *g, bool clear, plant_group_fn fn, void *arg)
 	}
 	return 0;
 }
+
+void groups_discard(struct groups *g, uint32_t target, uint32_t probe)
+{
+	_cleanup_(cleanup_free) uint64_t *keys = xcalloc(2, GROUP_KEY_MAX);
+	char *key = (char *)keys, *next = key + GROUP_KEY_MAX;
+
+	for (size_t i = 0; groups_of(g, probe) && i < g->classes.len; i++) {
+		int map = g->classes.data[i].inner;
+		bool more = bpf_map_get_next_key(map, NULL, key) == 0;
+
+		while (more) {
+			const struct group_key_head *h = (const void *)key;
+			bool ours = h->target == target && h->probe == probe;
+
+			more = bpf_map_get_next_key(map, key, next) == 0;
+			if (ours)
+				bpf_map_delete_elem(map, key);
+			memcpy(key, next, GROUP_KEY_MAX);
+		}
+	}
+}

@@ -53,5 +53,7 @@ int groups_add(struct groups *g, uint32_t probe, const struct capture_program *p
 const struct group_maps *groups_of(const struct groups *g, uint32_t probe); /* NULL: none */
 /* As in planter_ops. */
 int groups_read(struct groups *g, bool clear, plant_group_fn fn, void *arg);
+/* Drops the groups of a probe in a target, where it is not planted. */
+void groups_discard(struct groups *g, uint32_t target, uint32_t probe);
 
 #endif

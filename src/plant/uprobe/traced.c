@@ -151,6 +151,11 @@ int traced_aggregates(struct traced *t, bool clear, plant_group_fn fn, void *arg
 	return groups_read(t->groups, clear, fn, arg);
 }
 
+void traced_discard(struct traced *t, uint32_t target, uint32_t probe)
+{
+	groups_discard(t->groups, target, probe);
+}
+
 /* ---- shapes ---- */
 
 static struct table *find_table(struct traced *t, const struct shape_table *shapes)

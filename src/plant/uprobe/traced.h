@@ -25,5 +25,7 @@ int traced_control(struct traced *t, uint32_t probe, const struct plant_control 
 uint64_t traced_hits(struct traced *t, uint32_t probe);
 int traced_aggregates(struct traced *t, bool clear, plant_group_fn fn, void *arg);
 void traced_forget(struct traced *t, uint32_t target);
+/* What the probe has added to aggregates in the target is taken out of them. It is not planted there. */
+void traced_discard(struct traced *t, uint32_t target, uint32_t probe);
 
 #endif
