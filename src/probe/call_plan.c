@@ -295,10 +295,11 @@ static bool any_image(const struct planner *pl)
 /* A question that cannot be asked, beside others: a plan that is refused, unless its functions are such already. */
 static void refuse_question(struct planner *pl, const struct question *q, size_t before, struct err *err)
 {
+	const struct func none = {.name = q->pattern, .symbol = q->pattern};
 	struct progress p = {.question = q};
 
 	if (pl->plans.len == before)
-		refuse(pl, add_plan(pl, &p, q->pattern, &(struct func){0}), err);
+		refuse(pl, add_plan(pl, &p, q->pattern, &none), err);
 }
 
 /* Those that can be asked are; where none can, the sentences of all. Returns the first error's code then. */
