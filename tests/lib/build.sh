@@ -6,6 +6,7 @@
 # Outputs, in $EARSHOT_CACHE/bin:
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
+#   edges-go1.XX-sw                        a server that copies requests, upgrades, breaks limits
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
@@ -92,6 +93,7 @@ build_httpd() { # MINOR
 	build "$1" httpd "$name-plain" --
 	build "$1" httpd "$name-sw" -- -ldflags '-s -w'
 	build "$1" oneshot "oneshot-go$1-sw" -- -ldflags '-s -w'
+	build "$1" edges "edges-go$1-sw" -- -ldflags '-s -w'
 	build "$1" shapes "shapes-go$1-plain" --
 	build "$1" shapes "shapes-go$1-sw" -- -ldflags '-s -w'
 	build "$1" calls "calls-go$1-plain" --
