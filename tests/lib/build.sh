@@ -8,6 +8,7 @@
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
 #   edges-go1.XX-sw                        a server that copies requests, upgrades, breaks limits
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
+#   corners-go1.XX-{plain,cgo}             calls with values at the edges of what can be shown
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
@@ -96,6 +97,8 @@ build_httpd() { # MINOR
 	build "$1" edges "edges-go$1-sw" -- -ldflags '-s -w'
 	build "$1" shapes "shapes-go$1-plain" --
 	build "$1" shapes "shapes-go$1-sw" -- -ldflags '-s -w'
+	build "$1" corners "corners-go$1-plain" --
+	build "$1" corners "corners-go$1-cgo" CGO_ENABLED=1 -- -tags withcgo
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
