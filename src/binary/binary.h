@@ -155,6 +155,8 @@ size_t type_result_count(struct binary *b, const struct type *t);
 const struct type *type_result(struct binary *b, const struct type *t, size_t i);
 /* KIND_MAP: false with a sentence when the layout cannot be verified. */
 bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err);
+/* What of the layout the runtime's own types say of every map: swiss and count_off. False: not described. */
+bool type_map_count(struct binary *b, struct map_layout *ret);
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
 /* Likewise over the types that an interface may hold: those with its methods, all if it has none (functions without a

@@ -227,6 +227,17 @@ bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *
 	return true;
 }
 
+bool type_map_count(struct binary *b, struct map_layout *ret)
+{
+	const struct type *swiss = binary_type(b, "internal/runtime/maps.Map");
+	const struct wanted used = {"used", &ret->count_off, 8}, count = {"count", &ret->count_off, 8};
+
+	ret->swiss = swiss;
+	if (swiss)
+		return !read_offsets(b, swiss, swiss->name, &used, 1, NULL);
+	return !read_offsets(b, binary_type(b, "runtime.hmap"), "runtime.hmap", &count, 1, NULL);
+}
+
 /* ---- goroutines ---- */
 
 int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, struct err *err)

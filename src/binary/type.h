@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <stddef.h>
 
 /* The values are those of Go's internal/abi.Kind (reflect.Kind), which descriptors store. */
@@ -82,6 +83,13 @@ struct type {
 static inline bool type_is_integer(const struct type *t)
 {
 	return t->kind >= KIND_INT && t->kind <= KIND_UINTPTR;
+}
+/* C's char as cgo names it: a pointer to one is a text. */
+static inline bool type_is_c_char(const struct type *t)
+{
+	const char *name = t->name ? strrchr(t->name, '.') : NULL;
+
+	return t->size == 1 && type_is_integer(t) && name && !strcmp(name, "._Ctype_char");
 }
 static inline bool type_is_signed(const struct type *t)
 {

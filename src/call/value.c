@@ -88,6 +88,8 @@ static void read_word(struct reader *r, const struct event_slot *s, const struct
 	const struct type *t = fits_word(what->type) ? what->type : &plain[what->kind];
 	struct window w = {.p = (const uint8_t *)&s->value, .n = 8, .root = NOT_IN_ROOT};
 
+	if (what->type && !what->type->size) /* whatever the word is: struct{}, [0]int */
+		t = what->type;
 	value_read(r, t, w, ret);
 }
 

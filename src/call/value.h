@@ -24,8 +24,9 @@ enum value_form {
 	FORM_LIST,        /* slices, arrays: children; full_len when cut; u is 0 when it is nil */
 	FORM_STRUCT,      /* children with names */
 	FORM_MAP,         /* children in pairs: key, value, …; full_len when cut; u is 0 when it is nil */
-	FORM_POINTER,     /* one child; or none: too deep, u is the address */
-	FORM_INTERFACE,   /* type_name, one child; or none: too deep, u is the data word */
+	FORM_POINTER,     /* u the address; one child; or none: it was not followed */
+	FORM_ADDRESS,     /* u: an unsafe.Pointer, of which nobody knows what it leads to */
+	FORM_INTERFACE,   /* type_name, one child; or none: it was not followed, and u is the data word */
 	FORM_ERROR,       /* an error: text is what it says, type_name its concrete type; children its fields if its
 	                   * text is not known */
 	FORM_CHAN,        /* u the address, i length, full_len capacity (cut: these are not known) */
@@ -37,9 +38,10 @@ struct value_node {
 	enum value_form form;
 	const char *name;          /* of a field; NULL otherwise */
 	const char *type_name;     /* of structs, interfaces, named types; or NULL */
-	bool cut;                  /* there is more than is here */
+	bool cut;                  /* there is more than is here: full_len is how much in all, len where that is unknown */
 	bool lost;                 /* memory could not be read: it is FORM_UNREADABLE, or why says so */
 	const char *why;           /* of what is cut: why it is not here; NULL: no more was wanted */
+	bool indirect;             /* of an interface without a child: the word is where the value lies */
 	uint8_t bits;
 	uint64_t u;
 	int64_t i;

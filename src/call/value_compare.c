@@ -45,6 +45,7 @@ int value_compare(const struct value_node *a, const struct value_node *b)
 	case FORM_BOOL:
 	case FORM_UINT:
 	case FORM_POINTER:
+	case FORM_ADDRESS:
 	case FORM_CHAN:
 	case FORM_CYCLE:
 		return ORDER(a->u, b->u);

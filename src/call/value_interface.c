@@ -172,6 +172,12 @@ static void read_held(struct reader *r, const struct type *t, enum found itab, s
 		value_missing(r, f == FOUND_NOT && itab == FOUND_UNREADABLE ? itab : f, ret);
 }
 
+/* Whether the data word says enough of a value that was not followed: a pointer is one itself, and may be nil. */
+static bool is_at_hand(const struct type *t)
+{
+	return !t->size || (t->direct_iface && t->kind == KIND_POINTER);
+}
+
 void value_read_interface(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
 {
 	uint64_t first = window_word(w, 0), word;
@@ -197,8 +203,10 @@ void value_read_interface(struct reader *r, const struct type *t, struct window 
 	ret->form = FORM_INTERFACE;
 	ret->type_name = held->name;
 	ret->u = window_word(w, 8);
-	if (!w.depth) /* not followed */
+	if (!w.depth && !is_at_hand(held)) { /* not followed */
+		ret->indirect = !held->direct_iface;
 		return;
+	}
 	c = value_children(r, 1, ret);
 	if (!c)
 		return;

@@ -1,6 +1,7 @@
 /*
  * A value in JSON. What is not all there is {"value":…,"truncated":true,"len":N}, what could not be read
- * {"unreadable":"reason"}; both at once where a part could not be read, with "len" wherever it is known; so a reader that meets an object where it expects a text knows that it is one of these.
+ * {"unreadable":"reason"}; both at once where a part could not be read, with "len" wherever it is known. What was not
+ * followed is {"at":"0x…"}. So a reader that meets an object where it expects a text knows that it is one of these.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -15,6 +16,13 @@ static void json_address(struct json *j, uint64_t addr)
 
 	snprintf(text, sizeof(text), "0x%" PRIx64, addr);
 	json_str(j, text);
+}
+
+/* Members of an object. */
+static void json_at(struct json *j, uint64_t addr)
+{
+	json_key(j, "at");
+	json_address(j, addr);
 }
 
 static void json_one(struct json *j, const char *key, const char *text)
@@ -143,6 +151,24 @@ static void json_map(struct json *j, const struct value_node *v)
 	json_close(j, '}');
 }
 
+/* What it leads to, as if it were that itself; where that is not here, where it lies. */
+static void json_pointer(struct json *j, const struct value_node *v)
+{
+	const struct value_node *c = v->nchildren ? v->children : NULL;
+
+	if (c && c->form != FORM_UNREADABLE) {
+		value_json(c, j);
+		return;
+	}
+	json_open(j, '{');
+	if (c) {
+		json_key(j, "unreadable");
+		json_str(j, c->text);
+	}
+	json_at(j, v->u);
+	json_close(j, '}');
+}
+
 static void json_held(struct json *j, const struct value_node *v)
 {
 	if (v->form == FORM_ERROR && v->text) {
@@ -152,11 +178,12 @@ static void json_held(struct json *j, const struct value_node *v)
 	json_open(j, '{');
 	json_key(j, "type");
 	json_str(j, v->type_name);
-	json_key(j, "value");
-	if (v->nchildren)
-		value_json(v->children, j);
-	else
-		json_address(j, v->u);
+	if (v->indirect && !v->nchildren) {
+		json_at(j, v->u);
+	} else {
+		json_key(j, "value");
+		json_pointer(j, v);
+	}
 	json_close(j, '}');
 }
 
@@ -225,10 +252,10 @@ static void json_whole(const struct value_node *v, struct json *j)
 		json_map(j, v);
 		break;
 	case FORM_POINTER:
-		if (v->nchildren)
-			value_json(v->children, j);
-		else
-			json_address(j, v->u);
+		json_pointer(j, v);
+		break;
+	case FORM_ADDRESS:
+		json_address(j, v->u);
 		break;
 	case FORM_INTERFACE:
 	case FORM_ERROR:
@@ -263,7 +290,9 @@ void value_json(const struct value_node *v, struct json *out)
 		json_key(out, "unreadable");
 		json_str(out, v->why);
 	}
-	json_key(out, "len");
-	json_uint(out, v->full_len);
+	if (v->form != FORM_STRING || v->full_len > v->len) {
+		json_key(out, "len");
+		json_uint(out, v->full_len);
+	}
 	json_close(out, '}');
 }

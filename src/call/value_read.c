@@ -77,9 +77,9 @@ static void read_scalar(const struct type *t, struct window w, struct value_node
 		ret->form = FORM_INT;
 		ret->i = (int64_t)number(w, t);
 	} else {
-		ret->form = t->kind == KIND_UNSAFE_POINTER ? FORM_POINTER : FORM_UINT;
+		ret->form = t->kind == KIND_UNSAFE_POINTER ? FORM_ADDRESS : FORM_UINT;
 		ret->u = number(w, t);
-		if (ret->form == FORM_POINTER && !ret->u)
+		if (ret->form == FORM_ADDRESS && !ret->u)
 			ret->form = FORM_NIL;
 	}
 }
@@ -247,12 +247,42 @@ static void read_target(struct reader *r, const struct type *elem, uint64_t addr
 		value_missing(r, f, c);
 }
 
+/* What a pointer to C's char leads to, as far as its end was found. */
+static void read_c_text(struct reader *r, const struct type *elem, uint64_t addr, struct value_node *ret)
+{
+	const struct shape_table *t = r->c->shapes;
+	struct window w = {0};
+	enum found f = t ? memory_find(r, addr, shape_find(t, elem, SHAPE_C_TEXT), &w) : FOUND_NOT;
+	const char *end;
+
+	if (t && f != FOUND)
+		f = memory_find(r, addr, shape_find(t, elem, SHAPE_C_TEXT_START), &w);
+	if (f == FOUND_NOT)
+		return;
+	if (f == FOUND_UNREADABLE) {
+		struct value_node *c = value_children(r, 1, ret);
+
+		if (c)
+			value_unreadable(c, memory_why(r, f));
+		return;
+	}
+	end = memchr(w.p, '\0', w.n);
+	ret->form = FORM_STRING;
+	ret->len = ret->full_len = end ? (size_t)(end - (const char *)w.p) : w.n;
+	ret->cut = !end;
+	ret->text = arena_strndup(r->c->arena, (const char *)w.p, ret->len);
+}
+
 static void read_pointer(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
 {
 	struct visit visit;
 
 	ret->u = window_word(w, 0);
 	ret->form = ret->u ? FORM_POINTER : FORM_NIL;
+	if (ret->u && t->elem && type_is_c_char(t->elem)) {
+		read_c_text(r, t->elem, ret->u, ret);
+		return;
+	}
 	if (!ret->u || !t->elem || t->elem->kind == KIND_INVALID || !visit_begin(r, &visit, ret->u, t, ret))
 		return;
 	read_target(r, t->elem, ret->u, ret);

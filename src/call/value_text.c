@@ -1,7 +1,7 @@
 /*
  * A value on one line, as Go's %+v would have it, with these differences: strings are quoted, pointers are followed
- * (&{…}), interfaces name the type where the value does not show it, and what is not all there says how much more
- * there is: [1 2 …+98].
+ * (&{…}), interfaces name the type where the value does not show it, what is not all there says how much more there is
+ * ([1 2 …+98]), nil is nowhere taken for empty, and an interface that was not followed says so: int(at 0xc000012340).
  */
 #include <inttypes.h>
 #include <string.h>
@@ -55,8 +55,10 @@ static void print_why(const char *why, struct buf *out)
 
 static void print_more(const struct value_node *v, size_t shown, struct buf *out)
 {
-	if (v->cut)
-		buf_printf(out, "…+%zu", v->full_len > shown ? v->full_len - shown : 0);
+	if (v->cut && v->full_len > shown)
+		buf_printf(out, "…+%zu", v->full_len - shown);
+	else if (v->cut)
+		buf_str(out, "…");
 	if (v->why) {
 		buf_char(out, ' ');
 		print_why(v->why, out);
@@ -72,6 +74,12 @@ static bool is_text(const char *s, size_t n, bool cut)
 			return cut && n - i < 4 && (unsigned char)s[i] >= 0xc2;
 	}
 	return true;
+}
+
+/* A nil slice, map or []byte, which Go's fmt shows as if it were empty. */
+static bool is_nil(const struct value_node *v)
+{
+	return !v->u && !v->nchildren && (v->form == FORM_BYTES || v->form == FORM_LIST || v->form == FORM_MAP);
 }
 
 static void print_string(const struct value_node *v, struct buf *out)
@@ -142,7 +150,7 @@ static void print_held(const struct value_node *v, struct buf *out)
 	const char *type = v->type_name ? v->type_name : "?";
 	bool braces;
 
-	while (c && c->form == FORM_POINTER && c->nchildren && *type == '*') {
+	while (c && c->form == FORM_POINTER && c->nchildren && c->children->form != FORM_UNREADABLE && *type == '*') {
 		buf_char(out, '&');
 		type++;
 		c = c->children;
@@ -152,12 +160,12 @@ static void print_held(const struct value_node *v, struct buf *out)
 		return;
 	}
 	print_type(type, out);
-	braces = c && (c->form == FORM_STRUCT || c->form == FORM_LIST || c->form == FORM_MAP);
+	braces = c && !is_nil(c) && (c->form == FORM_STRUCT || c->form == FORM_LIST || c->form == FORM_MAP);
 	if (!braces)
 		buf_char(out, '(');
 	if (!c)
-		buf_printf(out, "0x%" PRIx64, v->u);
-	else if (c->form == FORM_MAP)
+		buf_printf(out, "%s0x%" PRIx64, v->indirect ? "at " : "", v->u);
+	else if (c->form == FORM_MAP && braces)
 		print_children(c, "[", "]", out);
 	else
 		value_print(c, out);
@@ -183,7 +191,10 @@ static void print_pointer(const struct value_node *v, struct buf *out)
 		buf_printf(out, "0x%" PRIx64, v->u);
 		return;
 	}
-	buf_char(out, '&');
+	if (v->children->form == FORM_UNREADABLE)
+		buf_printf(out, "0x%" PRIx64 " ", v->u);
+	else
+		buf_char(out, '&');
 	value_print(v->children, out);
 }
 
@@ -198,6 +209,10 @@ static void print_chan(const struct value_node *v, struct buf *out)
 
 void value_print(const struct value_node *v, struct buf *out)
 {
+	if (is_nil(v)) {
+		buf_str(out, "<nil>");
+		return;
+	}
 	switch (v->form) {
 	case FORM_NIL:
 		buf_str(out, "<nil>");
@@ -235,6 +250,9 @@ void value_print(const struct value_node *v, struct buf *out)
 		break;
 	case FORM_POINTER:
 		print_pointer(v, out);
+		break;
+	case FORM_ADDRESS:
+		buf_printf(out, "0x%" PRIx64, v->u);
 		break;
 	case FORM_INTERFACE:
 		print_held(v, out);

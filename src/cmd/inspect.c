@@ -35,7 +35,7 @@ static const struct option_group inspect_groups[] = {{"options", inspect_defs, 0
 
 static const char *const price_text[] = {"nop, cheapest", "emulated, cheap", "single-stepped, dear"};
 static const char *const price_name[] = {"nop5", "emulated", "stepped"};
-static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic"};
+static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join"};
 
 /* ---- text ---- */
 

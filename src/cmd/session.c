@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "cmd/observe.h"
@@ -29,6 +30,7 @@ struct session {
 	struct assembler *assembler;
 	sink_list sinks;
 	struct otel_env env;
+	struct arena arena;
 	uint32_t next_probe;
 	struct run_summary summary;
 	uint64_t started_ns;
@@ -49,6 +51,8 @@ const struct option_def session_option_defs[] = {
 	 offsetof(struct session_options, packs)},
 	{0, "sample", "RATIO", "keep this share of traces, 0 to 1", OPT_RATIO,
 	 offsetof(struct session_options, sample)},
+	{0, "redact", "NAME,…", "hide the values of these query parameters instead of the usual secrets; \"\" for none",
+	 OPT_LIST, offsetof(struct session_options, redact)},
 	{0, "for", "DURATION", "stop after this time: 10s, 1m30s", OPT_DURATION,
 	 offsetof(struct session_options, for_ns)},
 	PLANTER_OPTION(offsetof(struct session_options, planter)),
@@ -262,6 +266,7 @@ static void session_free(struct session *s)
 	assembler_free(s->assembler);
 	packs_done(&s->packs);
 	otel_env_done(&s->env);
+	arena_done(&s->arena);
 	free(s);
 }
 
@@ -269,6 +274,25 @@ static const char *env_get(void *arg, const char *name)
 {
 	(void)arg;
 	return getenv(name);
+}
+
+/* The names of --redact, which may be given more than once; NULL without it. */
+static const char *const *redact_names(struct session *s)
+{
+	const string_list *given = &s->options->redact;
+	VEC(const char *) names = {0};
+	const char *const *all;
+
+	for (size_t i = 0; i < given->len; i++)
+		for (const char *p = given->data[i], *end; *p; p = end + (*end == ',')) {
+			end = strchrnul(p, ',');
+			if (end > p)
+				vec_push(&names, arena_strndup(&s->arena, p, (size_t)(end - p)));
+		}
+	vec_push(&names, NULL);
+	all = given->len ? arena_memdup(&s->arena, names.data, names.len * sizeof(*names.data)) : NULL;
+	vec_done(&names);
+	return all;
 }
 
 int session_new(const struct session_options *o, struct loop *loop, struct session **ret, struct err *err)
@@ -297,6 +321,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 		s->assembler = assembler_new(&(struct assembler_options){
 			.emit = on_span,
 			.arg = s,
+			.redact = redact_names(s),
 			.sample = o->sample >= 0 ? o->sample : s->env.sample_ratio,
 			.sample_parent_based = o->sample < 0 && s->env.sample_parent_based});
 		r = add_timers(s, err);
@@ -344,6 +369,7 @@ void session_options_done(struct session_options *o)
 {
 	vec_done(&o->packs);
 	vec_done(&o->otlp_headers);
+	vec_done(&o->redact);
 }
 
 /* A start that was not written is a span that nobody will see. */

@@ -11,7 +11,7 @@
 
 struct session_options {
 	const char *output, *otlp, *service, *planter;
-	string_list packs, otlp_headers;
+	string_list packs, otlp_headers, redact;
 	uint64_t for_ns, ring_bytes;
 	double sample;
 	bool quiet;

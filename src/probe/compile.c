@@ -118,6 +118,27 @@ static int emit_scalar(struct compiler *c, const struct value *v, uint16_t slot)
 	return 0;
 }
 
+/* struct{}, [0]T: no bytes, so that there is nothing to be read. */
+static bool is_nothing(const struct compiler *c, const struct value *v)
+{
+	return c->whole && !v->type->size && (v->type->kind == KIND_STRUCT || v->type->kind == KIND_ARRAY);
+}
+
+/* The type says all; the slot has any word. */
+static int emit_nothing(struct compiler *c, const struct value *v, uint16_t slot)
+{
+	uint16_t a = reg_new(c);
+	struct ir_insn *i = emit(c, IR_CONST);
+
+	i->dst = a;
+	i = emit(c, IR_EMIT);
+	i->a = a;
+	i->slot = slot;
+	c->slots.data[slot].kind = VALUE_UINT;
+	c->slots.data[slot].type = v->type;
+	return 0;
+}
+
 static int emit_stack(struct compiler *c, uint16_t slot)
 {
 	struct ir_insn *i = emit(c, IR_EMIT_STACK);
@@ -137,6 +158,8 @@ static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 		return emit_stack(c, slot);
 	if (is_generic_pointer(c, v))
 		return c->images ? emit_generic_pointer(c, v, slot) : -EAGAIN;
+	if (is_nothing(c, v))
+		return emit_nothing(c, v, slot);
 	if (wants_image(c, v))
 		return c->images ? emit_image(c, v, slot) : -EAGAIN;
 	if (v->place == PLACE_CONST || (!is_bytes(v->type) && !scalar_kind(v->type, &s->kind)))

@@ -17,7 +17,7 @@ bool wants_image(const struct compiler *c, const struct value *v)
 {
 	const struct type *t = v->type;
 
-	if (!c->whole || !c->shapes || v->place == PLACE_CONST || t == &type_word_type || is_scalar_like(t))
+	if (!c->whole || !c->shapes || v->place == PLACE_CONST || t == &type_word_type || is_scalar_like(t) || !t->size)
 		return false;
 	if (t->kind == KIND_POINTER) /* what stands for a type parameter is not known to be of that type */
 		return t->elem && t->elem->kind != KIND_INVALID && strncmp(t->elem->name, "go.shape.", 9);
@@ -189,9 +189,6 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot)
 {
 	uint32_t shape = shape_of(c->shapes, v->type);
 
-	if (!v->type->size)
-		return fail_unreadable(c, v->expr, "%s is a %s, which has no bytes: there is nothing to capture",
-			    expr_text(c, v->expr), type_text(c, v));
 	if (!shape)
 		return fail_unreadable(c, v->expr, "the binary does not describe %s, a %s", expr_text(c, v->expr), type_text(c, v));
 	c->unread.n = 0;

@@ -179,6 +179,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_absent);
 	if (v->needs_present && !field_exists(jn->binary, v->needs_present))
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
+	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
+		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
 	r = func_ref_parse(v->func, jn->arena, &ref, err);
 	if (r < 0)
 		return r;
@@ -266,6 +268,8 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 
 				if (func_ref_parse(points[k]->variants[v].func, jn->arena, &ref, NULL) == 0)
 					vec_push(&names, ref.name);
+				if (points[k]->variants[v].needs_func)
+					vec_push(&names, points[k]->variants[v].needs_func);
 			}
 	}
 	found = arena_array(jn->arena, int64_t, names.len);

@@ -83,12 +83,18 @@ static int read_min(struct yaml *y, const yaml_node_t *node, void *into)
 static const struct yaml_key capture_keys[] = {
 	FIELD("expr", struct pack_capture, alternatives, read_exprs),
 	FIELD("const", struct pack_capture, constant, yaml_text),
+	FIELD("number", struct pack_capture, number, yaml_bool),
 	FIELD("when", struct pack_capture, when, read_expr),
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
+	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
+	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
+	FIELD("same", struct pack_capture, transform.same, yaml_texts),
+	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
+	FIELD("redact", struct pack_capture, transform.redact, yaml_texts),
 	FIELD("map", struct pack_capture, transform.map, yaml_text_pairs),
 	FIELD("known", struct pack_capture, transform.known, yaml_texts),
 	FIELD("other", struct pack_capture, transform.other, yaml_text),
@@ -108,10 +114,16 @@ static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_ca
 
 	if (!c->alternatives == !c->constant)
 		return yaml_fail(y, node, "a capture needs either `expr` or `const`");
+	if (c->number && !c->constant)
+		return yaml_fail(y, node, "`number` is said of a `const`; an expression has a type");
 	if (!t->known != !t->other)
 		return yaml_fail(y, node, "`known` and `other` belong together");
 	if ((t->original || t->title_other) && !t->other)
 		return yaml_fail(y, node, "`original` and `title_other` need `known` and `other`");
+	if (t->redact && t->unescape)
+		return yaml_fail(y, node, "`redact` is for a query as it came, and `unescape` decodes it before");
+	if (t->same && (!t->same[0] || !t->same[1] || t->same[2]))
+		return yaml_fail(y, node, "`same` names two attributes: [a, b]");
 	if (!c->alternatives)
 		c->alternatives = none;
 	return 0;
@@ -215,6 +227,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("sp", struct pack_variant, sp, read_expr),
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
+	FIELD("needs_func", struct pack_variant, needs_func, read_func),
 	{"capture", read_captures, 0, false},
 	{0},
 };
@@ -242,7 +255,8 @@ static int read_role(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	static const char *const words[] = {
 		[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
-		[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic", NULL};
+		[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
+		[POINT_JOIN] = "join",	   NULL};
 	int role = 0, r = yaml_word(y, node, words, &role);
 
 	*(enum point_role *)into = (enum point_role)role;
@@ -284,13 +298,18 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 	return r;
 }
 
+static bool is_hook(enum point_role role)
+{
+	return role == POINT_UNWIND || role == POINT_EXIT || role == POINT_PANIC;
+}
+
 static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_point *p = into;
 	int r = read_point(y, node, p);
 
-	if (!r && p->role > POINT_NOTE)
-		r = yaml_fail(y, node, "a point of a span is a start, an end or a note; "
+	if (!r && is_hook(p->role))
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note or a join; "
 				       "this role belongs under `hooks`");
 	return r;
 }
@@ -300,7 +319,7 @@ static int read_hook(struct yaml *y, const yaml_node_t *node, void *into)
 	struct pack_point *p = into;
 	int r = read_point(y, node, p);
 
-	if (!r && p->role <= POINT_NOTE)
+	if (!r && !is_hook(p->role))
 		r = yaml_fail(y, node, "a hook's role is unwind, exit or panic; this one belongs to a "
 				       "span's `points`");
 	return r;
@@ -351,6 +370,7 @@ static const struct yaml_key span_keys[] = {
 	NEEDED("titles", struct pack_span, titles, yaml_texts),
 	{"error", read_error, 0, false},
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
+	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	{"points", read_points, 0, true},
 	{0},
@@ -408,6 +428,20 @@ static int check_title(struct yaml *y, const yaml_node_t *node, const name_vec *
 	return r;
 }
 
+static int check_same(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_point *p)
+{
+	int r = 0;
+
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
+			const char *const *same = p->variants[v].captures[c].transform.same;
+
+			for (; !r && same && *same; same++)
+				r = check_attribute(y, node, names, "`same`", *same);
+		}
+	return r;
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -418,8 +452,12 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	r = check_attribute(y, node, &names, "`error`", s->error_attribute);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
+	if (!r)
+		r = check_attribute(y, node, &names, "`key`", s->key);
 	for (size_t i = 0; !r && i < s->npoints; i++)
 		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		r = check_same(y, node, &names, &s->points[i]);
 	for (size_t i = 0; !r && s->titles[i]; i++)
 		r = check_title(y, node, &names, s->titles[i]);
 	vec_done(&names);
@@ -455,6 +493,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "a span needs at least one title");
 	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))
 		r = yaml_fail(y, node, "a span needs a point with role start and one with role end");
+	if (!r && has_role(s, POINT_JOIN) && !s->key)
+		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
 	return r ? r : check_names(y, node, s);

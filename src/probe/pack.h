@@ -17,13 +17,19 @@ enum point_role {
 	POINT_UNWIND,  /* a panic was recovered: every call deeper than the record's depth ended in it */
 	POINT_EXIT,    /* the goroutine is ending: all its calls end (Goexit) */
 	POINT_PANIC,   /* a panic begins: captures what was panicked with */
+	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
 };
 
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
+	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to its first "{") */
+	const char *const *same;       /* two attributes, known before: keep only when they do not contradict each other */
+	bool unless_known;             /* keep only when the attribute has no value yet */
+	const char *const *redact;     /* parameters of a URL's query whose values become REDACTED, NULL-terminated */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
 	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
 	const char *other;             /* … and the original goes to attribute `original` */
@@ -40,6 +46,7 @@ struct pack_capture {
 	const char *name;              /* the attribute, or a control name (pc, type); may repeat with other `when`s */
 	const char *const *alternatives; /* NULL-terminated expressions; empty with `constant` */
 	const char *constant;          /* a fixed text, emitted where `when` holds */
+	bool number;                   /* … which is a number (beside an expression it is of that one's kind) */
 	const char *when;
 	bool optional;
 	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
@@ -53,6 +60,7 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *when, *goroutine, *sp;
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
 	const char *needs_present;     /* … only where it does */
+	const char *needs_func;        /* only where the binary has that function */
 	const struct pack_capture *captures;
 	size_t ncaptures;
 	int line;
@@ -79,6 +87,7 @@ struct pack_span {
 	const char *error_attribute;   /* an integer attribute … */
 	int64_t error_from;            /* … from which on the span is an error; error.type is its text */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
+	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;
 	size_t npoints;

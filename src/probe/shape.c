@@ -6,7 +6,9 @@
  * A shape's edges are those of its parts, fields and elements, put at their offsets. Two liberties:
  *   - an interface that holds a pointer costs one step of the depth, not two: the pointer lies in the interface's
  *     own data word (variant IN_INTERFACE)
- *   - the location of a time.Time leads to its name only, at no cost
+ *   - the location of a time.Time leads to its name and to the zone that it has in its cache only, at no cost
+ *   - a pointer to C's char is a text, of which nobody knows how long it is: so much as a text may have is copied, and
+ *     a little beside it, in case memory ends before that
  */
 #include "probe/shape.h"
 
@@ -137,7 +139,7 @@ static void add_field(struct expansion *x, const struct type *owner, const struc
 {
 	if (is_time(owner) && !strcmp(f->name, "loc") && f->type->kind == KIND_POINTER && f->type->elem)
 		add_pointer(x, offset + f->offset, 0,
-			    intern(x->t, f->type->elem, SHAPE_NAME_ONLY, f->type->elem->size));
+			    intern(x->t, f->type->elem, SHAPE_LOCATION, f->type->elem->size));
 	else
 		add_value(x, f->type, offset + f->offset, 1);
 }
@@ -170,6 +172,14 @@ static void add_slice(struct expansion *x, const struct type *type, uint64_t off
 			    MAX(x->t->limits.max_items, 1u));
 }
 
+static void add_c_text(struct expansion *x, const struct type *type, uint64_t offset)
+{
+	unsigned max = MAX(x->t->limits.max_string, 1u);
+
+	add_pointer(x, offset, 0, intern(x->t, type, SHAPE_C_TEXT, max));
+	add_pointer(x, offset, 0, intern(x->t, type, SHAPE_C_TEXT_START, MIN(max, 16u)));
+}
+
 /* A value of the type at the offset; costs: of a plain pointer. */
 static void add_value(struct expansion *x, const struct type *type, uint64_t offset, unsigned costs)
 {
@@ -183,7 +193,9 @@ static void add_value(struct expansion *x, const struct type *type, uint64_t off
 		add_slice(x, type, offset);
 		break;
 	case KIND_POINTER:
-		if (type->elem)
+		if (type->elem && type_is_c_char(type->elem))
+			add_c_text(x, type->elem, offset);
+		else if (type->elem)
 			add_pointer(x, offset, costs, shape_of(t, type->elem));
 		break;
 	case KIND_INTERFACE:
@@ -209,13 +221,16 @@ static void add_value(struct expansion *x, const struct type *type, uint64_t off
 	}
 }
 
-static void add_name(struct expansion *x, const struct type *type)
+static void add_location(struct expansion *x, const struct type *type)
 {
 	struct type_field f;
 
-	for (size_t i = 0; type_field(x->t->binary, type, i, &f); i++)
+	for (size_t i = 0; type_field(x->t->binary, type, i, &f); i++) {
 		if (!strcmp(f.name, "name") && f.type->kind == KIND_STRING)
 			add_bytes(x, f.offset);
+		else if (!strcmp(f.name, "cacheZone") && f.type->kind == KIND_POINTER && f.type->elem)
+			add_pointer(x, f.offset, 0, intern(x->t, f.type->elem, SHAPE_ZONE, f.type->elem->size));
+	}
 }
 
 /* ---- maps (binary/layout.c explains them) ---- */
@@ -233,12 +248,13 @@ uint32_t shape_map_header(struct shape_table *t, const struct type *type)
 		struct err why = {0};
 
 		m = arena_new(binary_arena(t->binary), struct shape_map);
-		if (!type_map_layout(t->binary, type, &m->layout, &why))
+		if (!type_map_layout(t->binary, type, &m->layout, &why)) {
 			m->why = arena_strdup(binary_arena(t->binary), why.text);
+			type_map_count(t->binary, &m->layout);
+		}
 		map_set(&t->index->maps, (uintptr_t)type, m);
 	}
-	return m->why ? 0 : intern(t, type, SHAPE_MAP,
-				   m->layout.swiss ? t->index->swiss_size : t->index->hmap_size);
+	return intern(t, type, SHAPE_MAP, m->layout.swiss ? t->index->swiss_size : t->index->hmap_size);
 }
 
 static void add_entry(struct expansion *x, const struct type *type, bool indirect, uint64_t offset)
@@ -266,7 +282,11 @@ static void add_map(struct expansion *x, const struct type *type)
 {
 	const struct map_layout *l = &shape_map_of(x->t, type)->layout;
 	unsigned max = MAX(x->t->limits.max_items, 1u);
-	uint32_t group = intern(x->t, type, SHAPE_MAP_GROUP, l->swiss ? l->group_size : l->bucket_size);
+	uint32_t group;
+
+	if (shape_map_of(x->t, type)->why)
+		return;
+	group = intern(x->t, type, SHAPE_MAP_GROUP, l->swiss ? l->group_size : l->bucket_size);
 
 	if (l->swiss) {
 		add_counted(x, l->dir_ptr_off, group, COUNT_ONE_IF_ZERO, l->dir_len_off, 1);
@@ -296,8 +316,8 @@ static void add_edges(struct expansion *x, const struct type *type, unsigned var
 	case SHAPE_IN_INTERFACE:
 		add_value(x, type, 0, 0);
 		break;
-	case SHAPE_NAME_ONLY:
-		add_name(x, type);
+	case SHAPE_LOCATION:
+		add_location(x, type);
 		break;
 	case SHAPE_MAP:
 		add_map(x, type);

@@ -13,13 +13,15 @@
 /* A type may have several shapes. Its variants are the roles (enum shape_role), and … */
 enum {
 	SHAPE_IN_INTERFACE = SHAPE_ITAB + 1, /* a pointer in an interface's data word: costs nothing more */
-	SHAPE_NAME_ONLY,                     /* of a struct, only its `name` is followed */
+	SHAPE_LOCATION,                      /* a time.Location: only its `name` and `cacheZone` are followed */
+	SHAPE_ZONE,                          /* the zone that this leads to: nothing is followed */
+	SHAPE_C_TEXT, SHAPE_C_TEXT_START,    /* of C's char: as much as a text may have, and what lies in few pages' end */
 	SHAPE_VARIANTS
 };
 
 struct shape_map {
 	struct map_layout layout;
-	const char *why;        /* it cannot be read, or NULL */
+	const char *why;        /* its entries cannot be read, or NULL; there may be a shape of the header all the same */
 };
 
 struct shape_state {

@@ -121,7 +121,11 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 	probe->p = *p;
 	probe->rules = capture_rules_new(&a->interner, p->variant, p->program, p->slot_of_item,
 					 &probe->nrules);
+	for (size_t i = 0; a->o.redact && i < probe->nrules; i++)
+		if (probe->rules[i].redact)
+			probe->rules[i].redact = a->o.redact;
 	probe->traceparent_slot = control_slot(p, p->span ? p->span->traceparent : NULL);
+	probe->key_slot = control_slot(p, p->span ? p->span->key : NULL);
 	probe->type_slot = control_slot(p, p->span ? NULL : "type");
 	probe->pc_slot = control_slot(p, p->span ? NULL : "pc");
 	free(map_set(&a->probes, p->id, probe));
@@ -351,12 +355,21 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	}
 }
 
+static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
+{
+	if (slot < 0 || slot >= in->e.head->slots || in->e.slots[slot].status != SLOT_OK)
+		return false;
+	*ret = in->e.slots[slot].value;
+	return true;
+}
+
 static void on_start(struct assembler *a, const struct arrival *in)
 {
 	const struct event_header *h = in->e.head;
 	struct open_calls *open = &in->target->open;
 	struct goroutine *g;
 	struct call *c;
+	uint64_t key;
 
 	if (h->goid == 0) {
 		a->losses.count[LOSS_NO_GOROUTINE]++;
@@ -374,6 +387,8 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	c = open_calls_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	set_trace(a, c, in);
 	capture(a, in, c);
+	if (control_word(in, in->probe->key_slot, &key) && key)
+		open_calls_set_key(open, c, key);
 }
 
 static bool same_function(const struct probe *start, const struct probe *end)
@@ -440,16 +455,20 @@ static void on_note(struct assembler *a, const struct arrival *in)
 {
 	struct call *c = goroutine_find(goroutine_of(in), in->probe->p.span);
 
-	if (c)
+	if (!c)
+		c = open_calls_joined(&in->target->open, in->e.head->goid);
+	if (c && c->start->p.span == in->probe->p.span)
 		capture(a, in, c);
 }
 
-static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
+static void on_join(struct assembler *a, const struct arrival *in)
 {
-	if (slot < 0 || slot >= in->e.head->slots || in->e.slots[slot].status != SLOT_OK)
-		return false;
-	*ret = in->e.slots[slot].value;
-	return true;
+	uint64_t key;
+
+	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span) &&
+	    control_word(in, in->probe->key_slot, &key))
+		open_calls_join(&in->target->open, in->e.head->goid, key);
+	on_note(a, in);
 }
 
 static void on_panic(struct assembler *a, const struct arrival *in)
@@ -520,6 +539,7 @@ typedef void (*record_fn)(struct assembler *a, const struct arrival *in);
 static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
+	[POINT_JOIN] = on_join,
 };
 
 void assembler_event(struct assembler *a, const void *record, size_t size)

@@ -39,6 +39,8 @@ void attr_list_done(struct attr_list *l)
 {
 	vec_done(&l->values);
 	buf_done(&l->text);
+	buf_done(&l->decoded);
+	buf_done(&l->redacted);
 }
 
 const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len)
@@ -189,6 +191,7 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 				 .key = intern(in, c->name),
 				 .cut_key = intern_cut(in, c->name),
 				 .constant = c->constant,
+				 .redact = t->redact,
 				 .may_be_gone = c->may_be_gone,
 				 .slot = slot_of_item[i]};
 
@@ -201,7 +204,7 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 	if (r.slot < 0 || (size_t)r.slot >= p->nslots)
 		r.slot = -1;
 	else if (c->constant)
-		r.kind = constant_kind(v, p, slot_of_item, c->name);
+		r.kind = c->number ? VALUE_INT : constant_kind(v, p, slot_of_item, c->name);
 	else
 		r.kind = p->slots[r.slot].kind;
 	return r;
@@ -432,9 +435,108 @@ static bool apply_prefix_of(const struct attr_list *l, const struct value *v, co
 	return len <= whole->len && (!len || !memcmp(attr_list_text(l, whole), v->s, len));
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As url.PathUnescape (and, with plus, QueryUnescape) would; what is no escape stays as it is. */
+static void unescape(const char *s, size_t len, bool plus, struct buf *out)
+{
+	buf_reset(out);
+	for (size_t i = 0; i < len; i++) {
+		int high = i + 2 < len && s[i] == '%' ? hex_digit(s[i + 1]) : -1;
+		int low = high >= 0 ? hex_digit(s[i + 2]) : -1;
+
+		if (low < 0) {
+			buf_char(out, plus && s[i] == '+' ? ' ' : s[i]);
+			continue;
+		}
+		buf_char(out, (char)(high << 4 | low));
+		i += 2;
+	}
+}
+
+/* Of a text that was cut, an escape at the end may be half there. */
+static void apply_unescape(struct attr_list *l, struct value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	for (int i = 0; v->full_len && i < 2 && v->len > (size_t)i; i++)
+		if (v->s[v->len - 1 - (size_t)i] == '%')
+			v->len -= (size_t)i + 1;
+	unescape(v->s, v->len, false, &l->decoded);
+	v->s = l->decoded.len ? l->decoded.data : "";
+	v->len = l->decoded.len;
+}
+
+/* Where one of them is not known there is nothing to say against the value. */
+static bool apply_same(const struct attr_list *l, const char *const *names)
+{
+	const struct attr_value *a = attr_list_find(l, names[0], strlen(names[0]));
+	const struct attr_value *b = attr_list_find(l, names[1], strlen(names[1]));
+	size_t len;
+
+	if (!a || !b || a->kind != ATTR_STRING || b->kind != ATTR_STRING)
+		return true;
+	len = MIN(a->len, b->len);
+	if ((a->len > len && !b->cut) || (b->len > len && !a->cut))
+		return false;
+	return !memcmp(attr_list_text(l, a), attr_list_text(l, b), len);
+}
+
 static bool text_equals(const char *s, size_t len, const char *other)
 {
 	return strlen(other) == len && !memcmp(s, other, len);
+}
+
+static bool is_listed(const char *const *list, const char *s, size_t len)
+{
+	for (; *list; list++)
+		if (text_equals(s, len, *list))
+			return true;
+	return false;
+}
+
+/* A name may be percent-encoded as well: %73ig is sig to whoever parses the query. */
+static bool is_secret(struct attr_list *l, const char *const *names, const char *s, size_t len)
+{
+	unescape(s, len, true, &l->decoded);
+	return is_listed(names, l->decoded.len ? l->decoded.data : "", l->decoded.len);
+}
+
+/*
+ * a=1&sig=x → a=1&sig=REDACTED. Some parsers take ; for a separator, others for a part of the value: a name may follow
+ * one, a secret goes on behind it.
+ */
+static void apply_redact(struct attr_list *l, struct value *v, const char *const *names)
+{
+	size_t start = 0, done = 0;
+
+	if (v->kind != ATTR_STRING)
+		return;
+	buf_reset(&l->redacted);
+	for (size_t i = 0; i < v->len; i++) {
+		const char *end;
+
+		if (v->s[i] == '&' || v->s[i] == ';')
+			start = i + 1;
+		if (v->s[i] != '=' || start > i || !is_secret(l, names, v->s + start, i - start))
+			continue;
+		end = memchr(v->s + i, '&', v->len - i);
+		buf_append(&l->redacted, v->s + done, i + 1 - done);
+		buf_str(&l->redacted, "REDACTED");
+		done = end ? (size_t)(end - v->s) : v->len;
+		i = done - 1;
+	}
+	if (!done)
+		return;
+	buf_append(&l->redacted, v->s + done, v->len - done);
+	v->s = l->redacted.data;
+	v->len = l->redacted.len;
 }
 
 static void apply_map(struct value *v, const char *const *map)
@@ -455,10 +557,7 @@ static void apply_known(struct value *v, const struct transform *t)
 	size_t len;
 	const char *s = value_text(v, &len);
 
-	for (const char *const *k = t->known; *k; k++)
-		if (text_equals(s, len, *k))
-			return;
-	if (!t->other)
+	if (is_listed(t->known, s, len) || !t->other)
 		return;
 	v->original = s;
 	v->original_len = len;
@@ -474,7 +573,7 @@ static void apply_port(struct value *v)
 	const char *colon, *end = v->s + v->len, *host_end;
 	int port = 0;
 
-	if (v->kind != ATTR_STRING || !v->len)
+	if (v->kind != ATTR_STRING || !v->len || v->s[0] == '/' || v->s[0] == '@') /* a Unix socket's name */
 		return;
 	colon = memrchr(v->s, ':', v->len);
 	host_end = colon ? colon : end;
@@ -504,16 +603,25 @@ static void apply_port(struct value *v)
 	v->len = (size_t)(host_end - v->s);
 }
 
-static bool apply_transform(const struct attr_list *l, struct value *v, const struct transform *t)
+static bool apply_transform(struct attr_list *l, struct value *v, const struct capture_rule *r)
 {
+	const struct transform *t = r->transform;
 	bool number = v->kind != ATTR_STRING;
 
 	if (t->default_value && value_is_zero(v))
 		value_from_text(v, t->default_value, number);
+	if (t->unescape)
+		apply_unescape(l, v);
+	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
+		return false;
 	if (t->from && !apply_from(v, t->from))
 		return false;
 	if (t->prefix_of && !apply_prefix_of(l, v, t->prefix_of))
 		return false;
+	if (t->same && !apply_same(l, t->same))
+		return false;
+	if (r->redact)
+		apply_redact(l, v, r->redact);
 	if (t->map)
 		apply_map(v, t->map);
 	if (t->known)
@@ -531,6 +639,7 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 
 	a->hidden = r->transform->hidden;
 	a->title = v->title;
+	a->cut = v->full_len != 0;
 	if (v->kind == ATTR_STRING)
 		store_text(l, a, v->s, v->len);
 	else if (v->kind == ATTR_INT)
@@ -570,10 +679,12 @@ void attributes_capture(struct attr_list *l, const struct capture_rule *rules, s
 	for (size_t i = 0; i < n; i++) {
 		struct value v = {.port = -1};
 
+		if (rules[i].transform->unless_known && known(l, &rules[i]))
+			continue;
 		if (read_slot(&rules[i], e, src, &v)) {
 			if (v.lost && src->unreadable)
 				(*src->unreadable)++;
-			if (apply_transform(l, &v, rules[i].transform))
+			if (apply_transform(l, &v, &rules[i]))
 				store(l, &rules[i], &v);
 		} else if (src->unreadable && unreadable(&rules[i], e) &&
 			   !(rules[i].may_be_gone && known(l, &rules[i]))) {

@@ -18,7 +18,7 @@ struct attr_value {
 	const char *key;    /* interned: equal keys are equal pointers */
 	const char *title;  /* how titles write it, or NULL: as it is */
 	enum attr_kind kind;
-	bool hidden;
+	bool hidden, cut;   /* cut: the program's text is longer */
 	uint32_t off, len, room; /* room is kept when the value is replaced */
 	union {
 		int64_t i;
@@ -30,6 +30,7 @@ struct attr_value {
 struct attr_list {
 	VEC(struct attr_value) values;
 	struct buf text;
+	struct buf decoded, redacted; /* of the value that is being set */
 };
 void attr_list_reset(struct attr_list *l); /* empties; keeps the memory unless it is large */
 void attr_list_done(struct attr_list *l);
@@ -56,6 +57,7 @@ struct capture_rule {
 	const char *key, *cut_key;             /* cut_key: "earshot.truncated." + key */
 	const char *original_key, *original_cut_key, *port_key;
 	const char *constant;                  /* or NULL */
+	const char *const *redact;             /* as in struct transform, or the user's own list */
 	bool may_be_gone;                      /* as in struct pack_capture */
 	int slot;                              /* -1: left out */
 	enum value_kind kind;                  /* of the slot; of a constant: what it stands for */

@@ -111,6 +111,35 @@ struct call *open_calls_push(struct open_calls *o, struct call_pool *pool, uint6
 	return c;
 }
 
+void open_calls_set_key(struct open_calls *o, struct call *c, uint64_t key)
+{
+	c->key = key;
+	map_set(&o->keys, key, c);
+}
+
+static void leave(struct open_calls *o, struct call *c)
+{
+	if (c->joined && map_get(&o->joined, c->joined) == c)
+		map_del(&o->joined, c->joined);
+	c->joined = 0;
+}
+
+void open_calls_join(struct open_calls *o, uint64_t goid, uint64_t key)
+{
+	struct call *c = key ? map_get(&o->keys, key) : NULL;
+
+	if (!c || c->goroutine->id == goid)
+		return;
+	leave(o, c);
+	c->joined = goid;
+	map_set(&o->joined, goid, c);
+}
+
+struct call *open_calls_joined(const struct open_calls *o, uint64_t goid)
+{
+	return map_get(&o->joined, goid);
+}
+
 void open_calls_remove(struct open_calls *o, struct call_pool *pool, struct call *c)
 {
 	struct goroutine *g = c->goroutine;
@@ -121,6 +150,9 @@ void open_calls_remove(struct open_calls *o, struct call_pool *pool, struct call
 	*(c->older ? &c->older->newer : &o->oldest) = c->newer;
 	*(c->newer ? &c->newer->older : &o->newest) = c->older;
 	o->len--;
+	leave(o, c);
+	if (c->key && map_get(&o->keys, c->key) == c)
+		map_del(&o->keys, c->key);
 	c->goroutine = NULL;
 	if (!g->innermost) {
 		map_del(&o->goroutines, g->id);
@@ -137,6 +169,8 @@ void open_calls_done(struct open_calls *o, struct call_pool *pool)
 		call_release(pool, c);
 	}
 	map_done(&o->goroutines);
+	map_done(&o->keys);
+	map_done(&o->joined);
 }
 
 /* ---- goroutines ---- */

@@ -14,7 +14,7 @@ struct probe {                       /* what the assembler was told, prepared */
 	struct assembler_probe p;
 	struct capture_rule *rules;
 	size_t nrules;
-	int traceparent_slot, type_slot, pc_slot; /* control captures, -1: none */
+	int traceparent_slot, key_slot, type_slot, pc_slot; /* control captures, -1: none */
 };
 
 struct call {
@@ -26,6 +26,8 @@ struct call {
 	struct trace_context trace;      /* its own ids */
 	uint8_t parent_id[8];
 	bool has_parent, parent_remote;
+	uint64_t key;                    /* what the goroutines that work for it know it by; 0: none */
+	uint64_t joined;                 /* the last of these goroutines; 0: none */
 	struct attr_list attrs;
 };
 
@@ -45,6 +47,7 @@ struct goroutine {
 
 struct open_calls {                      /* of one process; zero-initialised is empty */
 	struct map goroutines;
+	struct map keys, joined;         /* key → call, goid → call */
 	struct call *oldest, *newest;
 	size_t len;
 };
@@ -60,6 +63,11 @@ void call_pool_done(struct call_pool *p);
 struct goroutine *open_calls_goroutine(const struct open_calls *o, uint64_t goid); /* NULL: no calls */
 struct call *open_calls_push(struct open_calls *o, struct call_pool *pool, uint64_t goid,
 			     const struct probe *start, uint64_t depth, uint64_t start_ns);
+/* From now on it is found by that key, until it is removed or a newer call takes the key. */
+void open_calls_set_key(struct open_calls *o, struct call *c, uint64_t key);
+/* The goroutine works for the call with that key, if there is one, until the call is removed. */
+void open_calls_join(struct open_calls *o, uint64_t goid, uint64_t key);
+struct call *open_calls_joined(const struct open_calls *o, uint64_t goid); /* NULL: it works for none */
 /* Takes it out of everything; the goroutine goes too when it was its last. The call is the caller's until
  * call_release. */
 void open_calls_remove(struct open_calls *o, struct call_pool *pool, struct call *c);

@@ -15,16 +15,17 @@
 enum { TEXT, NUMBER, BOOLEAN, REAL, WORD, POINTER, HOST, CONST, SLOTS };
 
 static const char *const known[] = {"GET", NULL}, *const map[] = {"true", "yes", "a", "b", NULL};
+static const char *const same_names[] = {"text", "host", NULL};
 static const struct pack_capture captures[] = {
 	[TEXT] = {.name = "text", .transform = {.default_value = "x", .known = known, .other = "_OTHER",
-						.original = "original", .title_other = "T"}},
+						.original = "original", .title_other = "T", .unescape = true}},
 	[NUMBER] = {.name = "number", .transform = {.default_value = "7", .min_set = true, .min = -5}},
 	[BOOLEAN] = {.name = "boolean", .transform = {.map = map}},
 	[REAL] = {.name = "real", .transform = {.default_value = "0.5"}},
 	[WORD] = {.name = "type"},
-	[POINTER] = {.name = "pc", .transform = {.prefix_of = "text"}},
+	[POINTER] = {.name = "pc", .transform = {.prefix_of = "text", .unless_known = true}},
 	[HOST] = {.name = "host", .transform = {.from = "[", .prefix_of = "text", .port_attribute = "port", .map = map,
-						.keep_empty = true}},
+						.keep_empty = true, .redact = known, .drop = known, .same = same_names}},
 	[CONST] = {.name = "number", .constant = "12"},
 };
 static struct ir_slot slots[SLOTS] = {
@@ -40,16 +41,16 @@ static const char *const titles[] = {"{text} {host", "{original} {type}", "{text
 static const struct pack pack = {.name = "fuzz"};
 static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
 				      .error_attribute = "number", .error_from = 100,
-				      .traceparent = "text", .nested_same = true};
+				      .traceparent = "text", .key = "pc", .nested_same = true};
 static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
 
 static const struct pack_point points[] = {
 	{.role = POINT_START}, {.role = POINT_END, .discard_attribute = "text", .discard_value = "GET"},
 	{.role = POINT_NOTE},  {.role = POINT_START, .recovers = true},
 	{.role = POINT_END, .may_miss = true}, {.role = POINT_UNWIND}, {.role = POINT_EXIT},
-	{.role = POINT_PANIC},
+	{.role = POINT_PANIC}, {.role = POINT_JOIN},
 };
-#define NPROBES 8
+#define NPROBES 9
 
 struct sinks {
 	struct sink *all[3];
@@ -73,7 +74,7 @@ static void add_probes(struct assembler *a)
 					    .program = &program, .slot_of_item = identity,
 					    .func = {.entry = 64, .end = 128, .frame_size = 32}};
 
-		p.span = i < 3 ? &same : i < 5 ? &plain : NULL;
+		p.span = i < 3 || i == 8 ? &same : i < 5 ? &plain : NULL;
 		assembler_add_probe(a, &p);
 	}
 }
@@ -91,7 +92,7 @@ static size_t make_record(const uint8_t **p, const uint8_t *end, uint64_t time, 
 	if ((size_t)(end - *p) < 5 + nslots * sizeof(struct event_slot))
 		return 0;
 	*h = (struct event_header){.version = EVENT_VERSION, .slots = (uint16_t)nslots,
-				   .probe = (*p)[0] % (NPROBES + 1), .target = 1, .time_ns = time,
+				   .probe = (*p)[0] >= 0xf8 ? NPROBES : (*p)[0] % NPROBES, .target = 1, .time_ns = time,
 				   .goid = (*p)[1] % 8, .depth = (*p)[2]};
 	memcpy(h + 1, *p + 4, body - sizeof(*h));
 	*p += 4 + body - sizeof(*h);

@@ -7,7 +7,9 @@
 # Outputs, in $EARSHOT_CACHE/bin:
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
+#   edges-go1.XX-sw                        a server that copies requests, upgrades, breaks limits
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
+#   corners-go1.XX-{plain,cgo}             calls with values at the edges of what can be shown
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   burst, halves                          likewise: many calls at once; what can be patched at one end only
@@ -98,8 +100,11 @@ build_httpd() { # MINOR
 	build "$1" httpd "$name-plain" --
 	build "$1" httpd "$name-sw" -- -ldflags '-s -w'
 	build "$1" oneshot "oneshot-go$1-sw" -- -ldflags '-s -w'
+	build "$1" edges "edges-go$1-sw" -- -ldflags '-s -w'
 	build "$1" shapes "shapes-go$1-plain" --
 	build "$1" shapes "shapes-go$1-sw" -- -ldflags '-s -w'
+	build "$1" corners "corners-go$1-plain" --
+	build "$1" corners "corners-go$1-cgo" CGO_ENABLED=1 -- -tags withcgo
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'

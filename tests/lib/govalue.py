@@ -75,7 +75,7 @@ def size_of(node):
 
 
 def _fits(node, got, place):
-    if isinstance(got, dict) and "unreadable" in got and not set(got) - {"unreadable", "len"}:
+    if isinstance(got, dict) and "unreadable" in got and set(got) <= {"unreadable", "at", "len"}:
         return _unreadable(node, got["unreadable"], place)
     return KINDS[node[0]](node, got, place)
 
@@ -224,11 +224,12 @@ def _key(node):
 
 
 def _address(got):
-    return isinstance(got, str) and re.fullmatch(r"0x[0-9a-f]+", got)
+    """What was not followed: where it lies."""
+    return isinstance(got, dict) and set(got) == {"at"} and re.fullmatch(r"0x[0-9a-f]+", got["at"])
 
 
 def _pointer(node, got, place):
-    if _address(got) and node[1][0] != "string":  # not followed any further; what was followed does not show
+    if _address(got):  # not followed any further; what was followed does not show
         levels, inner = 1, node[1]
         while inner[0] == "ptr":
             levels, inner = levels + 1, inner[1]
@@ -238,9 +239,10 @@ def _pointer(node, got, place):
 
 def _iface(node, got, place):
     _, type_name, inner = node
-    if not isinstance(got, dict) or set(got) != {"type", "value"} or not _same_type(type_name, got["type"]):
+    if not isinstance(got, dict) or set(got) not in ({"type", "value"}, {"type", "at"}) or \
+            not _same_type(type_name, got["type"]):
         return place.wrong(got, f"a {type_name}")
-    if _address(got["value"]) and inner[0] not in ("string", "nil"):
+    if "at" in got or _address(got["value"]):
         return [] if place.depth >= place.limits.depth or place.tight else place.wrong(got, node)
     return _fits(inner, got["value"], place.into("", 1))
 

@@ -17,9 +17,11 @@
 #include <elf.h>
 #include <unistd.h>
 
-enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END };
+enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES, P_JOIN };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
+enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_END };
+enum { J_KEY, J_PART, J_END };
 
 /* ---- the pack ---- */
 
@@ -63,6 +65,26 @@ static const struct ir_slot panic_slots[] = {{.name = "type", .kind = VALUE_TYPE
 static const struct pack_capture unwind_captures[] = {{.name = "pc"}};
 static const struct ir_slot unwind_slots[] = {{.name = "pc", .kind = VALUE_UINT}};
 
+static const char *const same[] = {"escaped", "path", NULL}, *const secret[] = {"sig", "Key", NULL},
+	*const nobody[] = {"@", "none", NULL};
+static const struct pack_capture rule_captures[] = {
+	[R_PATH] = {.name = "escaped", .transform = {.unescape = true}},
+	[R_SAME] = {.name = "same", .transform = {.same = same}},
+	[R_ONCE] = {.name = "once", .transform = {.unless_known = true}},
+	[R_QUERY] = {.name = "query", .transform = {.redact = secret}},
+	[R_PEER] = {.name = "peer", .transform = {.drop = nobody, .port_attribute = "peer.port"}},
+	[R_NUMBER] = {.name = "number", .constant = "431", .number = true},
+};
+static const struct ir_slot rule_slots[R_END] = {
+	[R_PATH] = {.kind = VALUE_STRING},  [R_SAME] = {.kind = VALUE_STRING}, [R_ONCE] = {.kind = VALUE_STRING},
+	[R_QUERY] = {.kind = VALUE_STRING}, [R_PEER] = {.kind = VALUE_STRING}, [R_NUMBER] = {.kind = VALUE_STRING},
+};
+static const struct pack_capture join_captures[] = {[J_KEY] = {.name = "length", .transform = {.hidden = true}},
+						    [J_PART] = {.name = "part"}};
+static const struct ir_slot join_slots[] = {[J_KEY] = {.kind = VALUE_UINT}, [J_PART] = {.kind = VALUE_STRING}};
+
+static const struct pack_variant v_rules = {.captures = rule_captures, .ncaptures = R_END};
+static const struct pack_variant v_join = {.captures = join_captures, .ncaptures = J_END};
 static const struct pack_variant v_start = {.captures = start_captures, .ncaptures = S_START};
 static const struct pack_variant v_end = {.captures = end_captures, .ncaptures = E_END};
 static const struct pack_variant v_note = {.captures = note_captures, .ncaptures = 3};
@@ -73,7 +95,7 @@ static const struct pack_variant v_bare = {0}, v_return = {.at_return = true};
 static const char *const titles[] = {"{method} {route}", "{method}", NULL};
 static struct pack_span request = {.name = "request", .kind = SPAN_SERVER, .titles = titles,
 				   .error_attribute = "status", .error_from = 500,
-				   .traceparent = "parent", .nested_same = true};
+				   .traceparent = "parent", .key = "length", .nested_same = true};
 static const struct pack_span call = {.name = "call", .kind = SPAN_INTERNAL};
 static const struct pack_span own = {.name = "own", .kind = SPAN_INTERNAL};
 static const struct pack pack = {.name = "test"};
@@ -83,13 +105,14 @@ static const struct pack_point start_point = {.role = POINT_START}, end_point = 
 		       .discard_value = "h2c"},
 	note_point = {.role = POINT_NOTE}, panic_point = {.role = POINT_PANIC},
 	unwind_point = {.role = POINT_UNWIND}, exit_point = {.role = POINT_EXIT},
-	own_point = {.role = POINT_START, .recovers = true};
+	own_point = {.role = POINT_START, .recovers = true}, join_point = {.role = POINT_JOIN};
 
 static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7};
 #define PROGRAM(s) {.slots = (struct ir_slot *)(s), .nslots = ARRAY_SIZE(s)}
 static struct capture_program start_program = PROGRAM(start_slots), end_program = PROGRAM(end_slots),
 			      note_program = PROGRAM(note_slots), panic_program = PROGRAM(panic_slots),
-			      unwind_program = PROGRAM(unwind_slots), no_program;
+			      unwind_program = PROGRAM(unwind_slots), rules_program = PROGRAM(rule_slots),
+			      join_program = PROGRAM(join_slots), no_program;
 
 static const struct func call_func = {.entry = 0x1000, .end = 0x1100, .frame_size = 64};
 static const struct func own_func = {.entry = 0x2000, .end = 0x2100, .frame_size = 96};
@@ -109,6 +132,7 @@ struct world {
 	uint64_t next_random;
 	struct resource resource;
 	bool keep_nothing;
+	const char *const *redact;
 };
 static struct world w;
 
@@ -153,12 +177,15 @@ static void add_probes(void)
 	add_probe(P_EXIT, NULL, &exit_point, &v_bare, &no_program, none);
 	add_probe(P_OWN, &own, &own_point, &v_bare, &no_program, own_func);
 	add_probe(P_OWN_END, &own, &end_point, &v_return, &no_program, own_func);
+	add_probe(P_RULES, &request, &note_point, &v_rules, &rules_program, none);
+	add_probe(P_JOIN, &request, &join_point, &v_join, &join_program, none);
 }
 
 static void begin(double sample, bool parent_based, size_t max_open)
 {
 	struct assembler_options o = {.emit = on_span, .sample = sample, .max_open = max_open,
-				      .sample_parent_based = parent_based, .random = counting_random};
+				      .sample_parent_based = parent_based, .random = counting_random,
+				      .redact = w.redact};
 	struct assembler_target t = {.id = 1, .bias = 0x10000, .resource = &w.resource};
 
 	w.resource = (struct resource){.service = "shop", .pid = 42};
@@ -818,6 +845,195 @@ static void prefix_of_another(void **state)
 	one("GET unset {method=GET path=/outer/inner part=/outer/{id} status=#200}");
 }
 
+/* The attribute that a rule makes of a text of which `full` bytes are the program's, or "-". */
+static const char *rule_gives(unsigned rule, const char *text, size_t full, const char *path)
+{
+	static char got[600];
+	const char *at;
+
+	start_init(1, 500, 10);
+	record_str(&w.r, S_PATH, path);
+	send();
+	record_init(&w.r, P_RULES, 1, 600, 15, R_END);
+	if (rule == R_SAME)
+		record_str(&w.r, R_SAME, "kept");
+	record_bytes(&w.r, rule == R_SAME ? R_PATH : rule, text, strlen(text), (uint32_t)full);
+	send();
+	end(1, 500, 20, 0);
+	snprintf(got, sizeof(got), " %s=", rule_captures[rule].name);
+	at = strstr(w.spans.data[w.spans.len - 1].text, got);
+	if (!at)
+		return "-";
+	snprintf(got, sizeof(got), "%s", strchr(at, '=') + 1);
+	got[strcspn(got, " }")] = '\0';
+	return got;
+}
+
+static void unescaped(void **state)
+{
+	static const char *const cases[][2] = {{"/a%20b", "/a"}, {"/%E2%82%AC", "/€"}, {"/%2f%2F%zz%4", "///%zz%4"},
+					       {"/a+b", "/a+b"}, {"", "-"}, {"%", "%"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_PATH, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
+	/* an escape that the cut went through is not there */
+	assert_string_equal(rule_gives(R_PATH, "/a%4", 100, "/x"), "/a");
+	assert_string_equal(rule_gives(R_PATH, "/a%", 100, "/x"), "/a");
+}
+
+static void same_as_another(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t full;
+		const char *path, *want;
+	} cases[] = {
+		{"/x", 2, "/x", "kept"},       {"/y", 2, "/x", "-"},	    {"/x/", 3, "/x", "-"},
+		{"/%78", 4, "/x", "kept"},     {"/long", 900, "/long/er", "kept"}, {"/long", 900, "/lo", "-"},
+		{"/lang", 900, "/long/er", "-"}, {"/x", 2, "", "kept"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_SAME, cases[i].text, cases[i].full, cases[i].path), cases[i].want);
+}
+
+static void unless_known(void **state)
+{
+	start(1, 500, 10);
+	for (int i = 0; i < 2; i++) {
+		record_init(&w.r, P_RULES, 1, 600, 15, R_END);
+		record_str(&w.r, R_ONCE, i ? "second" : "first");
+		send();
+	}
+	end(1, 500, 20, 0);
+	one("GET unset {method=GET path=/x once=first status=#200}");
+}
+
+static void redacted(void **state)
+{
+	static const char *const cases[][2] = {
+		{"sig=1", "sig=REDACTED"}, {"a=1&sig=2&b=3", "a=1&sig=REDACTED&b=3"}, {"sig", "sig"}, {"sig=", "sig=REDACTED"},
+		{"SIG=1&key=2&sigs=3&xsig=4", "SIG=1&key=2&sigs=3&xsig=4"}, {"Key=1&Key=2", "Key=REDACTED&Key=REDACTED"},
+		{"%73%69g=1&s+ig=2&sig%20=3", "%73%69g=REDACTED&s+ig=2&sig%20=3"}, {"a=sig=1", "a=sig=1"},
+		{"sig=a;b=c&d", "sig=REDACTED&d"}, {"a;sig=1;b&c", "a;sig=REDACTED&c"}, {"&&sig=&=&", "&&sig=REDACTED&=&"},
+		{"=sig", "=sig"}, {"a=%", "a=%"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_QUERY, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
+	assert_string_equal(rule_gives(R_QUERY, "a=1&sig=secre", 900, "/x"), "a=1&sig=REDACTED");
+	assert_non_null(strstr(w.spans.data[w.spans.len - 1].text, "earshot.truncated.query=#900"));
+}
+
+static void redacted_by_the_user(void **state)
+{
+	static const char *const chosen[] = {"q", NULL}, *const none[] = {NULL};
+
+	teardown(NULL);
+	memset(&w, 0, sizeof(w));
+	w.redact = chosen;
+	begin(1, false, 0);
+	assert_string_equal(rule_gives(R_QUERY, "q=1&sig=2", 9, "/x"), "q=REDACTED&sig=2");
+	teardown(NULL);
+	memset(&w, 0, sizeof(w));
+	w.redact = none;
+	begin(1, false, 0);
+	assert_string_equal(rule_gives(R_QUERY, "q=1&sig=2", 9, "/x"), "q=1&sig=2");
+}
+
+static void peers(void **state)
+{
+	static const char *const cases[][2] = {{"@", "-"}, {"none", "-"}, {"@a:1", "@a:1"}, {"/tmp/a:80", "/tmp/a:80"},
+					       {"10.0.0.1:80", "10.0.0.1"}, {"[::1]:80", "::1"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_PEER, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
+}
+
+static void constant_number(void **state)
+{
+	start(1, 500, 10);
+	record_init(&w.r, P_RULES, 1, 600, 15, R_END);
+	record_int(&w.r, R_NUMBER, 0);
+	send();
+	end(1, 500, 20, 0);
+	one("GET unset {method=GET path=/x number=#431 status=#200}");
+}
+
+/* ---- goroutines that work for a span ---- */
+
+static void keyed(uint64_t goid, uint64_t key)
+{
+	start_init(goid, 500, 10);
+	record_int(&w.r, S_LENGTH, key);
+	send();
+}
+
+static void join(uint64_t goid, uint64_t key, const char *part)
+{
+	record_init(&w.r, P_JOIN, goid, 100, 12, J_END);
+	record_int(&w.r, J_KEY, key);
+	if (part)
+		record_str(&w.r, J_PART, part);
+	send();
+}
+
+static void route_from(uint64_t goid, const char *route)
+{
+	record_init(&w.r, P_NOTE, goid, 600, 15, 2);
+	record_str(&w.r, 0, route);
+	send();
+}
+
+static void joined(void **state)
+{
+	keyed(1, 77);
+	keyed(2, 78);
+	route_from(9, "/unknown");
+	join(9, 76, "unknown");
+	route_from(9, "/unknown");
+	join(9, 77, "ours");
+	route_from(9, "/ours");
+	end(1, 500, 20, 200);
+	one("GET /ours unset {method=GET path=/x part=ours route=/ours status=#200}");
+	route_from(9, "/late"); /* the span has ended, and its key with it */
+	join(9, 77, "late");
+	route_from(9, "/late");
+	end(2, 500, 20, 200);
+	assert_string_equal(w.spans.data[1].text, "GET unset {method=GET path=/x length=#78 status=#200}");
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
+}
+
+/* A goroutine with a span of its own notes that one; a later goroutine takes the place of an earlier one. */
+static void joined_once(void **state)
+{
+	keyed(1, 77);
+	keyed(2, 78);
+	join(2, 77, NULL);
+	route_from(2, "/two");
+	join(8, 77, NULL);
+	join(9, 77, NULL);
+	route_from(8, "/eight");
+	route_from(9, "/nine");
+	end(2, 500, 20, 200);
+	end(1, 500, 20, 200);
+	assert_string_equal(w.spans.data[0].text, "GET /two unset {method=GET path=/x route=/two status=#200}");
+	assert_string_equal(w.spans.data[1].text, "GET /nine unset {method=GET path=/x route=/nine status=#200}");
+}
+
+/* Of two open spans with one key (the memory behind it was used again) the newer one has it. */
+static void key_used_again(void **state)
+{
+	keyed(1, 77);
+	keyed(2, 77);
+	join(9, 77, NULL);
+	end(1, 500, 20, 200);
+	route_from(9, "/nine");
+	end(2, 500, 20, 200);
+	assert_string_equal(w.spans.data[0].text, "GET unset {method=GET path=/x length=#77 status=#200}");
+	assert_string_equal(w.spans.data[1].text, "GET /nine unset {method=GET path=/x route=/nine status=#200}");
+}
+
 static void discard(void **state)
 {
 	start_init(1, 500, 10);
@@ -1081,7 +1297,9 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
 		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
-		T(error_from_status), T(notes), T(gone), T(prefix_of_another), T(discard), T(incoming_trace),
+		T(error_from_status), T(notes), T(gone), T(prefix_of_another), T(unescaped),
+		T(same_as_another), T(unless_known), T(redacted), T(redacted_by_the_user), T(peers), T(constant_number),
+		T(joined), T(joined_once), T(key_used_again), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),
 		T(literal_from_the_file), T(part_of_a_string), T(speed),

@@ -126,20 +126,23 @@ func texts() {
 	add(strings.Repeat("x", 300), `"`+strings.Repeat("x", 256)+`"…+44`, "")
 	add([]byte("bytes"), `[]uint8("bytes")`, `{"type":"[]uint8","value":"bytes"}`)
 	add([]byte{0xff, 0x00, 0x10}, `[]uint8(0xff0010)`, `{"type":"[]uint8","value":{"hex":"ff0010"}}`)
-	add([]byte(nil), `[]uint8("")`, `{"type":"[]uint8","value":null}`)
+	add([]byte{}, `[]uint8("")`, `{"type":"[]uint8","value":""}`)
+	add([]byte(nil), "[]uint8(<nil>)", `{"type":"[]uint8","value":null}`)
 }
 
 func lists() {
 	add([]int{1, 2, 3}, "[]int[1 2 3]", `{"type":"[]int","value":[1,2,3]}`)
-	add([]int(nil), "[]int[]", `{"type":"[]int","value":null}`)
+	add([]int(nil), "[]int(<nil>)", `{"type":"[]int","value":null}`)
 	add([]int{}, "[]int[]", `{"type":"[]int","value":[]}`)
 	add(make([]int, 100), "[]int["+strings.Repeat("0 ", 64)+"…+36]", "")
 	add([]string{"a", "b"}, `[]string["a" "b"]`, `{"type":"[]string","value":["a","b"]}`)
 	add([3]Color{1, 2, 3}, "[3]main.Color[1 2 3]", "")
-	add([2][]string{{"a"}, nil}, `[2][]string[["a"] []]`, "")
+	add([2][]string{{"a"}, nil}, `[2][]string[["a"] <nil>]`, "")
 	add([][]int{{1}, {2, 3}}, "[][]int[[1] [2 3]]", "")
 	add([]any{1, "x", nil, []int{7}}, `[]interface {}[1 "x" <nil> []int[7]]`, "")
 	add([]empty{{}, {}}, "[]main.empty[{} {}]", "")
+	add([0]int{}, "[0]int[]", `{"type":"[0]int","value":[]}`)
+	add([]any{[0]int{}, empty{}, [3]empty{}}, "[]interface {}[[0]int[] main.empty{} [3]main.empty[{} {} {}]]", "")
 	add(make([]big, 2), `[]main.big[{A:[`+strings.TrimSpace(strings.Repeat("0 ", 20))+`] S:""} {A:[`+
 		strings.TrimSpace(strings.Repeat("0 ", 20))+`] S:""}]`, "")
 }
@@ -178,11 +181,11 @@ func structs() {
 
 func maps() {
 	add(map[string]int{"b": 2, "a": 1}, `map[string]int["a":1 "b":2]`, `{"type":"map[string]int","value":{"a":1,"b":2}}`)
-	add(map[string]int(nil), "map[string]int[]", `{"type":"map[string]int","value":null}`)
+	add(map[string]int(nil), "map[string]int(<nil>)", `{"type":"map[string]int","value":null}`)
 	add(map[string]int{}, "map[string]int[]", `{"type":"map[string]int","value":{}}`)
 	add(map[any]string{1: "i", "s": "t", 2.5: "f"}, "", "")
 	add(map[float64]bool{2.5: true, -1: false, math.Inf(-1): true}, "map[float64]bool[-Inf:true -1:false 2.5:true]", "")
-	add(map[[2]string]Item{{"x", "y"}: {Name: "n"}}, `map[[2]string]main.Item[["x" "y"]:{Name:"n" Price:0 Tags:[] ok:false}]`, "")
+	add(map[[2]string]Item{{"x", "y"}: {Name: "n"}}, `map[[2]string]main.Item[["x" "y"]:{Name:"n" Price:0 Tags:<nil> ok:false}]`, "")
 	add(map[[40]int]big{{}: {S: "large"}}, "map[[40]int]main.big[["+strings.TrimSpace(strings.Repeat("0 ", 40))+"]:{A:["+
 		strings.TrimSpace(strings.Repeat("0 ", 20))+`] S:"large"}]`, "")
 	add(map[bool]empty{true: {}}, "map[bool]main.empty[true:{}]", "")
@@ -246,11 +249,71 @@ func others() {
 	now := time.Now().UTC()
 	add(now, now.Format(time.RFC3339Nano), "")
 	at := time.Date(2024, 7, 1, 12, 0, 0, 0, local)
-	add(at, "2024-07-01T10:00:00Z CEST", "")
+	add(at, "2024-07-01T12:00:00+02:00 CEST", `{"type":"time.Time","value":"2024-07-01T12:00:00+02:00 CEST"}`)
+	add(at.In(time.FixedZone("", -16200)), "2024-07-01T05:30:00-04:30", "")
+	add(time.Date(2024, 1, 1, 0, 10, 0, 5, time.FixedZone("LMT", 1234)), "2024-01-01T00:10:00.000000005+00:20:34 LMT", "")
+	add(at.In(&time.Location{}), "2024-07-01T10:00:00Z", "")
 	add(&now, "&"+now.Format(time.RFC3339Nano), "")
 	for _, d := range []time.Duration{0, 1, 999, 1000, 1500, 1000000, 1234567, 1e9, 1500 * time.Millisecond, time.Minute, time.Hour,
 		90 * time.Minute, 100*time.Hour + 1, -5 * time.Second, math.MinInt64, math.MaxInt64} {
 		add(d, d.String(), "")
+	}
+}
+
+type box struct{ V any }
+
+// boxed puts it into as many boxes as are opened.
+func boxed(v any) (any, string, string) {
+	text, json := "", ""
+	for i := 0; i < 5; i++ {
+		v = box{v}
+		text, json = "main.box{V:"+text, `{"type":"main.box","value":{"V":`+json
+	}
+	return v, text, json
+}
+
+// What is deeper than values are followed, and where there is no memory.
+func unfollowed() {
+	inner := any(70000)
+	at := (*[2]uintptr)(unsafe.Pointer(&inner))[1]
+	v, text, json := boxed(inner)
+	add(v, fmt.Sprintf("%sint(at 0x%x)}}}}}", text, at), fmt.Sprintf(`%s{"type":"int","at":"0x%x"}}}}}}}}}}}`, json, at))
+	n := 5
+	v, text, json = boxed(&n)
+	add(v, fmt.Sprintf("%s*int(%p)}}}}}", text, &n), fmt.Sprintf(`%s{"type":"*int","value":{"at":"%p"}}}}}}}}}}}}`, json, &n))
+	v, text, json = boxed((*int)(nil))
+	add(v, text+"*int(<nil>)}}}}}", json+`{"type":"*int","value":null}}}}}}}}}}}`)
+	v, text, json = boxed(empty{})
+	add(v, text+"main.empty{}}}}}}", json+`{"type":"main.empty","value":{}}}}}}}}}}}}`)
+	nowhere := (*int)(unsafe.Pointer(uintptr(0x10000)))
+	add(nowhere, "*int(0x10000 <unreadable: unreadable memory>)",
+		`{"type":"*int","value":{"unreadable":"unreadable memory","at":"0x10000"}}`)
+	add(struct{ P *int }{nowhere}, "struct { P *int }{P:0x10000 <unreadable: unreadable memory>}", "")
+	add(unsafe.Pointer(nowhere), "unsafe.Pointer(0x10000)", `{"type":"unsafe.Pointer","value":"0x10000"}`)
+}
+
+// As cgo names C's char.
+type _Ctype_char int8
+
+func cText(s string) *_Ctype_char {
+	b := append([]byte(s), 0, 'x')
+	return (*_Ctype_char)(unsafe.Pointer(&b[0]))
+}
+
+func cTexts() {
+	type holder struct{ T *_Ctype_char }
+	add(holder{cText("hällo \"C\"")}, `main.holder{T:"hällo \"C\""}`, `{"type":"main.holder","value":{"T":"hällo \"C\""}}`)
+	add(holder{cText("")}, `main.holder{T:""}`, "")
+	add(holder{nil}, `main.holder{T:<nil>}`, "")
+	add(holder{cText(strings.Repeat("x", 300))}, `main.holder{T:"`+strings.Repeat("x", 256)+`"…}`,
+		`{"type":"main.holder","value":{"T":{"value":"`+strings.Repeat("x", 256)+`","truncated":true}}}`)
+	add(holder{(*_Ctype_char)(unsafe.Pointer(uintptr(0x10000)))}, "main.holder{T:0x10000 <unreadable: unreadable memory>}", "")
+	add(_Ctype_char(65), "main._Ctype_char(65)", "")
+	if page, err := syscall.Mmap(-1, 0, 2*os.Getpagesize(), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE); err == nil {
+		end := os.Getpagesize()
+		syscall.Mprotect(page[end:], syscall.PROT_NONE)
+		copy(page[end-20:], "before an end\x00")
+		add(holder{(*_Ctype_char)(unsafe.Pointer(&page[end-20]))}, `main.holder{T:"before an end"}`, "")
 	}
 }
 
@@ -263,6 +326,8 @@ func main() {
 	maps()
 	interfaces()
 	others()
+	unfollowed()
+	cTexts()
 	out := bufio.NewWriter(os.Stdout)
 	fmt.Fprintf(out, "%d\n", len(all))
 	for i := range all {

@@ -1,0 +1,7 @@
+//go:build withcgo
+
+package main
+
+import "C"
+
+type text = C.char
