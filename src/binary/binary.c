@@ -34,7 +34,7 @@ int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *er
 	r = image_open(fd, b->name, &b->img, err);
 	if (r == 0) {
 		r = open_tables(b, err);
-		if (binary_check(b, err) < 0) /* whatever was found in it */
+		if (image_check(&b->img, b->name, err) < 0) /* whatever was found in it */
 			r = -ESTALE;
 	}
 	if (r < 0) {
@@ -105,8 +105,9 @@ bool binary_intact(const struct binary *b)
 	return image_intact(&b->img);
 }
 
-int binary_check(const struct binary *b, struct err *err)
+int binary_check(struct binary *b, struct err *err)
 {
+	b->checked = true;
 	return image_check(&b->img, b->name, err);
 }
 

@@ -31,11 +31,11 @@ const struct image *binary_image(const struct binary *b);
 struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
 /*
  * Others may write to the file, or cut it. What was read of it is right if it is intact afterwards (image_intact): who
- * has read much checks once at the end (-ESTALE with a sentence). Names of functions and files, and what image_at gives,
+ * has read much checks once at the end (-ESTALE with a sentence); types that are read later check by themselves. Names of functions and files, and what image_at gives,
  * lie in the mapped file; types, signatures and sites do not.
  */
 bool binary_intact(const struct binary *b);
-int binary_check(const struct binary *b, struct err *err);
+int binary_check(struct binary *b, struct err *err);
 
 /* ---- build facts (buildinfo.c) ---- */
 

@@ -181,7 +181,8 @@ struct binary {
 	struct type_index *index;      /* NULL until the first look-up by name */
 	struct map types;              /* descriptor address -> struct type_full * */
 	struct strmap named;           /* types without a descriptor, by full name */
-	VEC(uint64_t) fresh;           /* descriptors read since depth was 0 */
+	bool checked;                  /* the analysis has ended: each type that is read from now on is checked for itself */
+	VEC(uint64_t) fresh;           /* descriptors read since depth was 0, once checked */
 	unsigned depth;                /* of the type being read: bounds recursion on hostile input */
 	uint64_t type_bytes;           /* spent on type objects: bounds memory on hostile input */
 	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */

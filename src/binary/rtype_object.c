@@ -345,7 +345,8 @@ static const struct type *type_new(struct binary *b, const struct rtype_header *
 	};
 	name_type(b, f, h);
 	map_set(&b->types, h->addr, f);
-	vec_push(&b->fresh, h->addr);
+	if (b->checked)
+		vec_push(&b->fresh, h->addr);
 	b->depth++;
 	read_parts(b, f, h);
 	if (!f->t.named)
@@ -374,7 +375,7 @@ const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr)
 	if (f)
 		return &f->t;
 	t = rtype_header_at(b, rtype_addr, &h) ? type_new(b, &h) : NULL;
-	return !t || b->depth || keep_fresh(b) ? t : NULL;
+	return !t || !b->checked || b->depth || keep_fresh(b) ? t : NULL;
 }
 
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret)

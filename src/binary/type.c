@@ -39,7 +39,7 @@ struct type_full *type_full(struct binary *b, const struct type *t)
 	if (!load)
 		return f;
 	load(b, f);
-	if (!image_intact(&b->img)) /* then it says nothing of its parts */
+	if (b->checked && !image_intact(&b->img)) /* then it says nothing of its parts */
 		f->nfields = f->nmethods = f->nparams = f->nresults = 0;
 	return f;
 }

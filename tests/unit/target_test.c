@@ -175,6 +175,39 @@ static void test_foreign(void **state)
 	foreign_explain(root, 330, &why);
 }
 
+/* Each field by itself tells files apart: what they are when added or XORed may be the same. */
+static void test_file_id(void **state)
+{
+	const struct file_id a = {1, 2, 3, 4, 5};
+	const struct file_id others[] = {{2, 2, 3, 4, 5}, {1, 3, 3, 4, 5}, {1, 2, 4, 4, 5}, {1, 2, 3, 5, 5},
+					 {1, 2, 3, 4, 6}, {2, 1, 3, 4, 5}, {1, 2, 3, 5, 4}, {1, 3, 2, 4, 5}};
+
+	assert_true(file_id_equal(&a, &a));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		assert_false(file_id_equal(&a, &others[i]));
+		assert_int_equal(file_id_alike(&a, &others[i]), i == 4);
+	}
+}
+
+/* The file's times do not tell: it may have been renamed, and the same file may have been executed again. */
+static void test_process_same(void **state)
+{
+	const struct process a = {.pid = 7, .start_ticks = 100, .stack = 0x7ffc00001000, .file = {1, 2, 3, 4, 5}};
+	struct process b = a;
+
+	b.file.changed_ns++;
+	assert_true(process_same(&a, &b));
+	b.stack += 16;
+	assert_false(process_same(&a, &b));
+	b.stack = 0; /* we may not know it any more */
+	assert_true(process_same(&a, &b));
+	b.file.ino++;
+	assert_false(process_same(&a, &b));
+	b = a;
+	b.start_ticks++;
+	assert_false(process_same(&a, &b));
+}
+
 static void test_descends(void **state)
 {
 	assert_true(process_descends(root, 101, 100));
@@ -242,12 +275,14 @@ static void test_ourselves(void **state)
 	assert_int_equal(process_read("/proc", getpid(), &p, &err), 0);
 	assert_string_equal(process_name(&p), "target_test");
 	assert_true(p.start_ticks > 0);
+	assert_true(p.stack > 1);
 	process_done(&p);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_file_id),      cmocka_unit_test(test_process_same),
 		cmocka_unit_test(test_process_read), cmocka_unit_test(test_descends), cmocka_unit_test(test_find),
 		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves), cmocka_unit_test(test_without_executable),
 		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
