@@ -21,12 +21,15 @@ static unsigned read_all(const struct event *e)
 
 	for (size_t i = 0; i <= e->head->slots; i++) {
 		size_t n = 0;
-		const char *bytes = event_bytes(e, i, &n);
+		const char *bytes = event_bytes(e, i, &n), *part;
+		uint64_t addr;
 
 		total += bytes ? sum(bytes, n) : 0;
+		part = event_part(e, i, &n, &addr);
+		total += sum(part, n) + (unsigned)addr;
 	}
 	for (const struct event_chunk *c = event_chunk_next(e, NULL); c; c = event_chunk_next(e, c))
-		total += sum(event_chunk_bytes(c), c->len);
+		total += sum(event_chunk_bytes(c), c->len) + event_chunk_lost(c, 0, c->len + 1u);
 	return total;
 }
 

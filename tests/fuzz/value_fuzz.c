@@ -66,6 +66,7 @@ static size_t add_chunk(const uint8_t *data, size_t size, struct buf *record)
 	c = (struct event_chunk){.addr = data[2], .shape = (uint32_t)((data[0] | data[1] << 8) % table->shapes.len),
 				 .status = data[3] % 16 < SLOT_STATUS_COUNT ? data[3] % 16 : SLOT_OK, .len = (uint16_t)n,
 				 .depth = data[3] >> 4};
+	c.status |= (uint8_t)((data[3] >> 6 & 1u) << EVENT_PAGES_SHIFT); /* its page could not be read */
 	buf_append(record, &c, sizeof(c));
 	for (size_t i = 0; i < n; i += 8) {
 		uint64_t word;

@@ -349,7 +349,7 @@ static void fill_slot(struct swiss_group *g, unsigned i, const char *key, uint64
 
 static void swiss_holes(uint8_t *at)
 {
-	struct swiss_group *g = (void *)(at + EVENT_PAGE - 100);
+	struct swiss_group *g = (void *)(at + EVENT_PAGE - 104);
 	struct swiss_table table = {.mask = 1, .groups = (void *)(at + 2 * EVENT_PAGE - sizeof(*g))};
 	struct swiss_table *directory = &table;
 	struct swiss_map m = {.used = 3, .dir = g}, two = {.used = 1, .dir = &directory, .dir_len = 1};
@@ -365,7 +365,7 @@ static void swiss_holes(uint8_t *at)
 	expect_lookup(&swiss_layout, &m, "second", SLOT_OK, 18);
 	expect_lookup(&swiss_layout, &m, "third", SLOT_UNREADABLE, 0);
 	expect_lookup(&swiss_layout, &m, "", SLOT_UNREADABLE, 0);
-	m.dir = at + EVENT_PAGE + 100;
+	m.dir = at + EVENT_PAGE + 104;
 	expect_lookup(&swiss_layout, &m, "second", SLOT_UNREADABLE, 0);
 	expect_lookup(&swiss_layout, &m, "", SLOT_UNREADABLE, 0);
 	/* the group before is not there */
@@ -378,10 +378,10 @@ static void swiss_holes(uint8_t *at)
 
 static void old_holes(uint8_t *at)
 {
-	struct old_bucket *b = (void *)(at + EVENT_PAGE - 100);
+	struct old_bucket *b = (void *)(at + EVENT_PAGE - 104);
 	struct old_map m = {.count = 2, .buckets = b}, two = {.count = 2, .b = 1};
 
-	memset(b, 0, 100);
+	memset(b, 0, 104);
 	b->tophash[1] = 9;
 	b->keys[1].s = pool_text("first");
 	b->keys[1].len = 5;
