@@ -199,21 +199,22 @@ static void find_sites(struct plan *pl)
 	check_code(pl);
 }
 
-static void keep_unrefused(const struct plan *pl, probe_list *l)
+/* Whether any was taken out. */
+static bool keep_unrefused(const struct plan *pl, probe_list *l)
 {
-	size_t kept = 0;
+	size_t kept = 0, before = l->len;
 
-	for (size_t i = 0; i < l->len; i++)
+	for (size_t i = 0; i < before; i++)
 		if (!pl->verdicts.refused[l->data[i]])
 			l->data[kept++] = l->data[i];
 	l->len = kept;
+	return kept != before;
 }
 
 static void planned_done(struct planned *s)
 {
 	for (size_t k = 0; k < ARRAY_SIZE(s->parts); k++)
 		vec_done(&s->parts[k].probes);
-	buf_done(&s->code);
 }
 
 /* Without the refused probes, and the sites that nobody wants then. */
@@ -225,7 +226,8 @@ static void prune(struct plan *pl)
 		struct planned *s = &pl->sites.data[i];
 
 		for (size_t k = 0; k < ARRAY_SIZE(s->parts); k++)
-			keep_unrefused(pl, &s->parts[k].probes);
+			if (keep_unrefused(pl, &s->parts[k].probes))
+				s->bytes = 0;
 		if (probes_of(s))
 			pl->sites.data[kept++] = *s;
 		else
@@ -234,7 +236,7 @@ static void prune(struct plan *pl)
 	pl->sites.len = kept;
 }
 
-/* Sizes, from a first generation at a likely place. */
+/* Sizes, from a first generation at a likely place: of those that are not known. */
 static void measure(struct plan *pl)
 {
 	free(pl->trampolines);
@@ -242,14 +244,14 @@ static void measure(struct plan *pl)
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		_cleanup_(buf_done) struct buf code = {0};
 		struct planned *s = &pl->sites.data[i];
-		struct trampoline *t = &pl->trampolines[i];
 		struct err err = {0};
 
-		*t = (struct trampoline){.site = site_of(s)};
-		s->at = t;
-		if (plan_trampoline(pl, s, s->addr + pl->t->bias, &code, &t->entry, &err))
+		s->at = &pl->trampolines[i];
+		if (!s->bytes && plan_trampoline(pl, s, s->addr + pl->t->bias, &code, &s->entry, &err))
 			refuse_site(pl, s, &err);
-		t->bytes = (uint32_t)code.len + SLACK;
+		if (!s->bytes)
+			s->bytes = (uint32_t)code.len + SLACK;
+		*s->at = (struct trampoline){.site = site_of(s), .bytes = s->bytes, .entry = s->entry};
 	}
 }
 
@@ -312,34 +314,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	return 0;
 }
 
-/* ---- code ---- */
-
-/* PATCH_JUMP bytes, for an address that is within reach. */
-static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
-{
-	int32_t d = (int32_t)(int64_t)(to - (from + PATCH_JUMP));
-
-	ret[0] = 0xe9;
-	memcpy(ret + 1, &d, sizeof(d));
-}
-
-static void make_trampoline(struct plan *pl, struct planned *s)
-{
-	const uint32_t was = s->at->entry;
-	struct err err = {0};
-	int r;
-
-	buf_reset(&s->code);
-	r = plan_trampoline(pl, s, s->at->addr, &s->code, &s->at->entry, &err);
-	if (!r && (s->code.len > s->at->bytes || s->at->entry != was))
-		r = err_set(&err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
-	if (!r && !patch_reaches(site_of(s), s->at->landing - pl->t->bias))
-		r = err_set(&err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
-	if (r)
-		refuse_site(pl, s, &err);
-}
-
-/* Places and code for all that is not refused, anew until nobody more is. */
+/* A place for all that is not refused, anew until nobody more is. */
 static int decide(struct plan *pl, struct err *err)
 {
 	size_t before;
@@ -353,8 +328,6 @@ static int decide(struct plan *pl, struct err *err)
 		measure(pl);
 		if (pl->verdicts.nrefused == before)
 			r = lay_out(pl, err);
-		for (size_t i = 0; i < pl->sites.len && !r && pl->verdicts.nrefused == before; i++)
-			make_trampoline(pl, &pl->sites.data[i]);
 	} while (!r && pl->verdicts.nrefused != before);
 	return r;
 }
@@ -374,11 +347,32 @@ static char *memory_at(const struct plan *pl, const struct patched *d, uint64_t 
 	return NULL;
 }
 
-static void write_trampoline(const struct plan *pl, const struct patched *d, const struct planned *s)
+/* PATCH_JUMP bytes, for an address that is within reach. */
+static void make_jump(uint64_t from, uint64_t to, uint8_t *ret)
 {
-	memcpy(memory_at(pl, d, s->at->addr), s->code.data, s->code.len);
-	if (s->at->landing != s->at->addr + s->at->entry)
-		make_jump(s->at->landing, s->at->addr + s->at->entry, (uint8_t *)memory_at(pl, d, s->at->landing));
+	int32_t d = (int32_t)(int64_t)(to - (from + PATCH_JUMP));
+
+	ret[0] = 0xe9;
+	memcpy(ret + 1, &d, sizeof(d));
+}
+
+/* The code is the measured one, at its place: that it fits is checked, not expected otherwise. */
+static int write_trampoline(const struct plan *pl, const struct patched *d, const struct planned *s, struct err *err)
+{
+	_cleanup_(buf_done) struct buf code = {0};
+	uint32_t entry;
+	int r = plan_trampoline(pl, s, s->at->addr, &code, &entry, err);
+
+	if (!r && (code.len > s->at->bytes || entry != s->at->entry))
+		r = err_set(err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
+	if (!r && !patch_reaches(site_of(s), s->at->landing - pl->t->bias))
+		r = err_set(err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
+	if (r)
+		return r;
+	memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
+	if (s->at->landing != s->at->addr + entry)
+		make_jump(s->at->landing, s->at->addr + entry, (uint8_t *)memory_at(pl, d, s->at->landing));
+	return 0;
 }
 
 static int write_handlers(struct plan *pl, struct patched *d, const uint64_t next[2], uint64_t ret[2], struct err *err)
@@ -497,10 +491,11 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 
 	if (r)
 		return r;
-	for (size_t i = 0; i < pl->sites.len; i++)
-		write_trampoline(pl, d, &pl->sites.data[i]);
+	for (size_t i = 0; i < pl->sites.len && !r; i++)
+		r = write_trampoline(pl, d, &pl->sites.data[i], err);
 	fill_area(pl, d);
-	r = write_handlers(pl, d, next, handlers, err);
+	if (!r)
+		r = write_handlers(pl, d, next, handlers, err);
 	for (size_t i = 0; i < pl->sites.len && !r; i++) {
 		add_patches(pl, &pl->sites.data[i], ret);
 		vec_push(&patches, patch_of(pl, &pl->sites.data[i]));

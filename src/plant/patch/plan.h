@@ -19,7 +19,7 @@ struct planned {
 		probe_list probes;
 	} parts[SITE_RETURN + 1]; /* by enum site_kind */
 	struct trampoline *at;
-	struct buf code;  /* the trampoline's, for where it will lie */
+	uint32_t bytes, entry; /* the trampoline's, as measured; no bytes: not yet */
 };
 
 struct plan {
