@@ -220,7 +220,8 @@ void value_read_map(struct reader *r, const struct type *t, struct window w, str
 	if (!ret->u)
 		return;
 	f = memory_find(r, ret->u, shape, &header);
-	if (map && map->why && f == FOUND && header.n >= map->layout.count_off + 8 && !window_word(header, map->layout.count_off))
+	if (map && map->counted && f == FOUND && header.n >= map->layout.count_off + 8 &&
+	    !window_word(header, map->layout.count_off))
 		return; /* empty: that takes no knowledge of the entries */
 	if (map && map->why)
 		value_unreadable(ret, map->why);

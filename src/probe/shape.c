@@ -250,10 +250,12 @@ uint32_t shape_map_header(struct shape_table *t, const struct type *type)
 		m = arena_new(binary_arena(t->binary), struct shape_map);
 		if (!type_map_layout(t->binary, type, &m->layout, &why)) {
 			m->why = arena_strdup(binary_arena(t->binary), why.text);
-			type_map_count(t->binary, &m->layout);
+			m->counted = type_map_count(t->binary, &m->layout);
 		}
 		map_set(&t->index->maps, (uintptr_t)type, m);
 	}
+	if (m->why && !m->counted)
+		return 0;
 	return intern(t, type, SHAPE_MAP, m->layout.swiss ? t->index->swiss_size : t->index->hmap_size);
 }
 

@@ -21,7 +21,8 @@ enum {
 
 struct shape_map {
 	struct map_layout layout;
-	const char *why;        /* its entries cannot be read, or NULL; there may be a shape of the header all the same */
+	const char *why;        /* its entries cannot be read, or NULL */
+	bool counted;           /* … but how many there are (count_off): the header has a shape all the same */
 };
 
 struct shape_state {
