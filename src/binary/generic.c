@@ -24,6 +24,60 @@ const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsig
 	return binary_type_at(b, at);
 }
 
+/* ---- shapes ---- */
+
+static const char shape_prefix[] = "go.shape.";
+
+/* What follows the prefix, without the number of the type parameter behind it; NULL for other names. */
+static const char *shape_underlying(const char *name, size_t *ret_len)
+{
+	size_t len, digits = 0;
+
+	if (strncmp(name, shape_prefix, strlen(shape_prefix)) != 0)
+		return NULL;
+	name += strlen(shape_prefix);
+	len = strlen(name);
+	while (digits < len && name[len - digits - 1] >= '0' && name[len - digits - 1] <= '9')
+		digits++;
+	if (digits && digits < len && name[len - digits - 1] == '_')
+		len -= digits + 1;
+	*ret_len = len;
+	return name;
+}
+
+static bool text_is(const char *s, size_t len, const char *text)
+{
+	return len == strlen(text) && !memcmp(s, text, len);
+}
+
+bool shape_is_any_pointer(const char *name)
+{
+	size_t len;
+	const char *s = shape_underlying(name, &len);
+
+	return s && text_is(s, len, "*uint8");
+}
+
+/*
+ * Maps and interfaces need a descriptor to be read. That of a type with the same underlying type serves: the names of
+ * shapes are those of underlying types. Other types are read by what DWARF says of the shape itself.
+ */
+const struct type *shape_certain(struct binary *b, const char *name)
+{
+	size_t len;
+	const char *s = shape_underlying(name, &len);
+	const struct type *t;
+
+	if (s && text_is(s, len, "interface {}"))
+		return type_builtin(b, "any");
+	if (s && text_is(s, len, "interface { Error() string }"))
+		return type_builtin(b, "error");
+	if (!s || strncmp(s, "map[", 4) != 0)
+		return NULL;
+	t = binary_type_parse(b, "", arena_strndup(&b->arena, s, len), NULL);
+	return t && t->kind == KIND_MAP && t->rtype ? t : NULL;
+}
+
 /* ---- names ---- */
 
 /* A section that is not loaded; NULL when it does not lie in the file. */

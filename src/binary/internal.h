@@ -140,6 +140,14 @@ const struct type *dwarf_type(struct binary *b, const char *full_name);
 struct dwarf;
 void dwarf_free(struct dwarf *d);
 
+/*
+ * Shapes (generic.c): what the compiler calls the types that stand for type arguments, "go.shape.int", before the unified
+ * IR "go.shape.int_0". All pointers that a type argument may be are "go.shape.*uint8", whatever they lead to.
+ */
+bool shape_is_any_pointer(const char *name);
+/* The type of that shape where the program has one that is as certain: a map, error or any. NULL otherwise. */
+const struct type *shape_certain(struct binary *b, const char *name);
+
 /* Part of a type that cannot be read: KIND_INVALID, size 0. One for each binary. */
 const struct type *type_unknown(struct binary *b);
 

@@ -287,14 +287,31 @@ static int attempt(struct work *w, source_fn source, int hidden, struct err *err
 	return signature_check(w, err);
 }
 
+/* Where DWARF says that the receiver begins: 0 the first integer register, 1 another, -1 unknown. */
+static int receiver_register(const struct work *w)
+{
+	const struct dwarf_param *p;
+	size_t n;
+
+	if (dwarf_function(w->b, w->f, &p, &n) || !n || p[0].result || !p[0].located || !p[0].npieces ||
+	    p[0].pieces[0].where != IN_REG || !strcmp(p[0].name, ".dict"))
+		return -1;
+	return p[0].pieces[0].reg != GPR_RAX;
+}
+
 /* Before the unified IR the dictionary was a uintptr and came first; since, it is a pointer and
- * second. */
+ * second. Of a receiver that is not used the bitmap says nothing. */
 static int usual_hidden(const struct work *w)
 {
+	int at;
+
 	if (!w->name.generic || w->name.closure || w->f->flags & FUNC_WRAPPER)
 		return -1;
 	if (!w->name.receiver)
 		return 0;
+	at = receiver_register(w);
+	if (at >= 0)
+		return !at;
 	return w->has_map && !ptrmap_get(&w->map, 0) && ptrmap_get(&w->map, 8) ? 0 : 1;
 }
 

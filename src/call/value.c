@@ -112,6 +112,15 @@ static const struct event_chunk *chunk_at(const struct event *e, uint64_t offset
 	return NULL;
 }
 
+/* Of a type parameter's type the chunk's shape says which it is (IR_IMAGE_TYPE). */
+static const struct type *image_type(const struct reader *r, const struct event_chunk *c, const struct type *t)
+{
+	const struct shape_table *table = r->c->shapes;
+	const struct shape *s = table && c->shape < table->shapes.len ? &table->shapes.data[c->shape] : NULL;
+
+	return s && s->role == SHAPE_VALUE && s->type && s->type->kind == t->kind && s->type->size == t->size ? s->type : t;
+}
+
 static void read_image(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)
 {
 	const struct event_chunk *c = chunk_at(r->e, s->value);
@@ -120,7 +129,7 @@ static void read_image(struct reader *r, const struct event_slot *s, const struc
 		value_unreadable(ret, "not captured");
 		return;
 	}
-	value_read(r, what->type, (struct window){event_chunk_bytes(c), c->len, 0, c->depth}, ret);
+	value_read(r, image_type(r, c, what->type), (struct window){event_chunk_bytes(c), c->len, 0, c->depth}, ret);
 }
 
 static bool is_there(enum slot_status s, enum value_kind kind)

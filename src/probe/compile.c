@@ -135,8 +135,8 @@ static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 	c->captured = v->type;
 	if (v->type == &stack_type)
 		return emit_stack(c, slot);
-	if (is_generic_pointer(c, v))
-		return c->images ? emit_generic_pointer(c, v, slot) : -EAGAIN;
+	if (is_generic(c, v))
+		return c->images ? emit_generic(c, v, slot) : -EAGAIN;
 	if (wants_image(c, v))
 		return c->images ? emit_image(c, v, slot) : -EAGAIN;
 	if (v->place == PLACE_CONST || (!is_bytes(v->type) && !scalar_kind(v->type, &s->kind)))

@@ -127,6 +127,7 @@ static struct value part(const struct value *v, uint64_t offset, const struct ty
 	struct value p = *v;
 
 	p.offset += offset;
+	p.dict_word = 0;
 	p.type = t;
 	p.expr = e;
 	return p;
