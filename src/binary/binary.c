@@ -58,6 +58,7 @@ void binary_free(struct binary *b)
 	type_index_free(b->index);
 	map_done(&b->types);
 	strmap_done(&b->named);
+	vec_done(&b->declared);
 	map_done(&b->dictionaries);
 	image_close(&b->img);
 	arena_done(&b->arena);

@@ -105,6 +105,31 @@ const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr);
  */
 const struct type *binary_type_parse(struct binary *b, const char *pkg, const char *go_syntax,
 				     struct err *err);
+/*
+ * What a type's name means that no binary describes, as a pack or a user declares it: {"time.Duration", "int64"}. The
+ * type is in Go syntax, written in the package of the name; with "=" before it the name is an alias.
+ */
+struct declared_type {
+	const char *name, *type;
+};
+/* For all types that are parsed in b from now on, after what b itself describes; the first of a name counts. Copied. */
+void binary_declare_types(struct binary *b, const struct declared_type *types, size_t n);
+
+/* What else names mean while a type is parsed. */
+struct type_scope {
+	const struct declared_type *types; /* as above, for this one; what b describes must be the same (-EPROTO). They live
+	                                    * as long as b does */
+	size_t ntypes;
+	const char *const *params;         /* type parameters … */
+	const struct type *const *args;    /* … and what they stand for: of KIND_INVALID where that is not known */
+	size_t nparams;
+};
+/*
+ * As binary_type_parse. Errors: -ENOENT nothing describes a type that is named (the sentence says what to write), -EINVAL
+ * no Go type, -EPROTO a declaration that differs from what the binary describes.
+ */
+const struct type *binary_type_parse_in(struct binary *b, const char *pkg, const struct type_scope *scope,
+					const char *go_syntax, struct err *err);
 const struct type *binary_type_pointer_to(struct binary *b, const struct type *t); /* never NULL */
 
 size_t type_field_count(struct binary *b, const struct type *t);

@@ -6,6 +6,7 @@
 #define BINARY_INTERNAL_H
 
 #include "base/map.h"
+#include "base/vec.h"
 #include "binary/binary.h"
 #include "binary/insn.h"
 
@@ -181,6 +182,7 @@ struct binary {
 	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
+	VEC(struct declared_type) declared; /* binary_declare_types */
 	struct map dictionaries;       /* address -> name in the file's string table */
 	bool dictionaries_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
