@@ -9,6 +9,7 @@
  * table: "main..dict.Map[int,string]".
  */
 #include <elf.h>
+#include <errno.h>
 #include <string.h>
 
 #include "binary/internal.h"
@@ -76,6 +77,63 @@ const struct type *shape_certain(struct binary *b, const char *name)
 		return NULL;
 	t = binary_type_parse(b, "", arena_strndup(&b->arena, s, len), NULL);
 	return t && t->kind == KIND_MAP && t->rtype ? t : NULL;
+}
+
+/* The type arguments in f's name, NULL at the end; *s begins behind the opening bracket. */
+static const char *next_argument(struct binary *b, const char **s)
+{
+	const char *from = *s, *at = from;
+	unsigned depth = 0;
+	bool end;
+
+	for (; *at && (depth || (*at != ',' && *at != ']')); at++) {
+		depth += strchr("[({", *at) != NULL;
+		depth -= strchr("])}", *at) != NULL;
+	}
+	end = at == from;
+	*s = *at == ',' ? at + 1 : at;
+	return end ? NULL : arena_strndup(&b->arena, from, (size_t)(at - from));
+}
+
+static const struct type *argument_type(struct binary *b, const char *name)
+{
+	const struct type *t;
+	const char *s;
+	size_t len;
+
+	if (shape_is_any_pointer(name))
+		return type_compose(b, KIND_POINTER, NULL, NULL, 0, "go.shape.*uint8");
+	s = shape_underlying(name, &len);
+	t = s ? binary_type_parse(b, "", arena_strndup(&b->arena, s, len), NULL) : NULL;
+	return t ? t : type_unknown(b);
+}
+
+int shape_arguments(struct binary *b, const struct func *f, size_t n, const struct type *const **ret, struct err *err)
+{
+	const struct type **args = arena_array(&b->arena, const struct type *, n + 1);
+	const char *s = strchr(f->name, '['), *name;
+	size_t have = 0;
+
+	if (s && !strncmp(s, "[...]", 5)) {
+		for (; have < n; have++)
+			args[have] = type_unknown(b);
+	} else if (s) {
+		for (s++; (name = next_argument(b, &s)); have++)
+			if (have < n)
+				args[have] = argument_type(b, name);
+	}
+	if (have != n)
+		return err_set(err, -EPROTO, "%s was declared with %zu type parameter%s, but has %zu", f->name, n,
+			       n == 1 ? "" : "s", have);
+	*ret = args;
+	return 0;
+}
+
+bool shape_is_instance(const struct func *f)
+{
+	const char *s = strchr(f->name, '[');
+
+	return s && !strstr(s, "go.shape.*uint8") && !strstr(s, "[...]");
 }
 
 /* ---- names ---- */

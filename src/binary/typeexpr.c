@@ -92,7 +92,9 @@ struct parser {
 	unsigned nest;
 	unsigned indirect; /* pointers, slices, maps, channels and funcs around: what lies in them needs no size */
 	const struct pending *pending;
+	bool syntax_only; /* any name is a type */
 	bool failed;	  /* the sentence is set */
+	size_t failed_at; /* in the text */
 	const char *name; /* of the last Name that was not found, NULL otherwise */
 };
 
@@ -103,6 +105,8 @@ static const struct type *fail_as(struct parser *p, const char *sentence)
 	if (!p->failed)
 		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: %s at \"%.20s\"", p->text, sentence,
 			*p->p ? p->p : "the end");
+	if (!p->failed)
+		p->failed_at = (size_t)(p->p - p->text);
 	p->failed = true;
 	return NULL;
 }
@@ -315,9 +319,24 @@ static const struct type *parse_declared(struct parser *p, const struct declared
 	return alias ? t : t ? &f->t : NULL;
 }
 
+/* No type is named so. What a declaration means depends on those that were made with it. */
+static const char *declaration_key(struct parser *p, const struct declared_type *d, const char *full)
+{
+	const struct type_scope *s = p->scope;
+	struct buf key = {0};
+	const char *text;
+
+	buf_printf(&key, "%s %s", full, d->type);
+	for (size_t i = 0; s && d >= s->types && d < s->types + s->ntypes && i < s->ntypes; i++)
+		buf_printf(&key, "; type %s %s", s->types[i].name, s->types[i].type);
+	text = arena_strdup(&p->b->arena, key.data);
+	buf_done(&key);
+	return text;
+}
+
 static const struct type *declared_type(struct parser *p, const struct declared_type *d, const char *full)
 {
-	const char *key = arena_printf(&p->b->arena, "%p %s", (const void *)d, full);
+	const char *key = declaration_key(p, d, full);
 	const struct type *t = type_cached(p->b, key);
 	struct type_full *f;
 
@@ -385,12 +404,33 @@ static const struct type *unknown_name(struct parser *p, const char *full)
 	return NULL;
 }
 
+/* Builtin types matter to the syntax of a few: what can be embedded, a map's key. */
+static const struct type *syntax_name(struct parser *p, const char *name)
+{
+	const struct type *t = is_qualified(name) ? NULL : type_builtin(p->b, name);
+
+	if (t)
+		return t;
+	t = type_cached(p->b, "a name");
+	if (!t) {
+		struct type_full *f = type_full_new(p->b);
+
+		f->t = (struct type){.name = "a name", .kind = KIND_INTERFACE, .source = TYPE_COMPOSED, .named = true,
+				     .align = 8, .size = 16};
+		type_cache(p->b, &f->t);
+		t = &f->t;
+	}
+	return t;
+}
+
 static const struct type *look_up(struct parser *p, const char *name, const char *full)
 {
 	const struct type_scope *s = p->scope;
 	const struct declared_type *d = s ? find_declared(s->types, s->ntypes, name, full) : NULL;
 	const struct type *t;
 
+	if (p->syntax_only)
+		return syntax_name(p, name);
 	for (const struct pending *x = p->pending; d && x; x = x->up)
 		if (x->declared == d)
 			return declared_type(p, d, full);
@@ -1246,6 +1286,26 @@ const struct type *binary_type_parse_in(struct binary *b, const char *pkg, const
 const struct type *binary_type_parse(struct binary *b, const char *pkg, const char *go_syntax, struct err *err)
 {
 	return binary_type_parse_in(b, pkg, NULL, go_syntax, err);
+}
+
+int type_syntax_check(const char *go_syntax, size_t *ret_at, struct err *err)
+{
+	struct binary b = {0}; /* without any type */
+	struct err local = {0};
+	struct parser p = {.b = &b, .package = "", .text = go_syntax, .p = go_syntax, .err = &local, .syntax_only = true};
+	const struct type *t = parse_type(&p);
+
+	skip_space(&p);
+	if (t && *p.p)
+		t = fail(&p, "the end of the type");
+	type_index_free(b.index);
+	strmap_done(&b.named);
+	map_done(&b.types);
+	arena_done(&b.arena);
+	if (t)
+		return 0;
+	*ret_at = p.failed_at;
+	return err_set(err, -EINVAL, "%s", local.text);
 }
 
 void binary_declare_types(struct binary *b, const struct declared_type *types, size_t n)

@@ -115,6 +115,8 @@ static const struct type *unsigned_of(unsigned size)
 static int param_value(struct compiler *c, const struct expr *e, const struct param *p,
 		       struct value *ret)
 {
+	if (p->untyped)
+		return fail_unreadable(c, e, "%s", p->untyped);
 	if (p->why)
 		return fail_unreadable(c, e, "%s cannot be read: %s", e->text, p->why);
 	*ret = (struct value){.place = PLACE_PARAM, .type = p->type, .expr = e, .param = p, .dict_word = p->dict_word};

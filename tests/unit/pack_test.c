@@ -154,7 +154,7 @@ static const struct bad bads[] = {
 	{"pack: *nowhere\n", "1:7: the YAML cannot be read: found undefined alias"},
 	{HEAD "spans: []\n---\npack: q\n", "6:1: a second document begins here"},
 	{"pack: p\npackages: [m]\n", "1:1: a pack needs the key `about`"},
-	{HEAD, "1:1: a pack needs `spans`, `hooks` or `texts`"},
+	{HEAD, "1:1: a pack needs `spans`, `hooks`, `texts` or `types`"},
 	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
 	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
 	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
