@@ -59,6 +59,41 @@ bool shape_is_any_pointer(const char *name)
 	return s && text_is(s, len, "*uint8");
 }
 
+/* "map[go.shape.string]go.shape.*uint8" */
+static bool has_any_pointer(const char *s)
+{
+	static const char pointer[] = "go.shape.*uint8";
+
+	for (s = strstr(s, pointer); s; s = strstr(s, pointer)) {
+		s += strlen(pointer);
+		if (!*s || strchr("],_ })", *s))
+			return true;
+	}
+	return false;
+}
+
+/* "map[string]int" of "map[go.shape.string_0]go.shape.int_1". */
+static const char *without_shapes(struct binary *b, const char *s, size_t len)
+{
+	char *out = arena_alloc(&b->arena, len + 1), *w = out;
+	const char *end = s + len;
+	bool shape = false;
+
+	while (s < end) {
+		if (!strncmp(s, shape_prefix, strlen(shape_prefix))) {
+			s += strlen(shape_prefix);
+			shape = true;
+		} else if (shape && *s == '_' && s[1] >= '0' && s[1] <= '9') {
+			s += 1 + strspn(s + 1, "0123456789");
+			shape = false;
+		} else {
+			*w++ = *s++;
+		}
+	}
+	*w = '\0';
+	return out;
+}
+
 /*
  * Maps and interfaces need a descriptor to be read. That of a type with the same underlying type serves: the names of
  * shapes are those of underlying types. Other types are read by what DWARF says of the shape itself.
@@ -73,9 +108,13 @@ const struct type *shape_certain(struct binary *b, const char *name)
 		return type_builtin(b, "any");
 	if (s && text_is(s, len, "interface { Error() string }"))
 		return type_builtin(b, "error");
-	if (!s || strncmp(s, "map[", 4) != 0)
+	if (!s && strstr(name, shape_prefix)) { /* a composite of shapes */
+		s = name;
+		len = strlen(name);
+	}
+	if (!s || strncmp(s, "map[", 4) != 0 || has_any_pointer(s))
 		return NULL;
-	t = binary_type_parse(b, "", arena_strndup(&b->arena, s, len), NULL);
+	t = binary_type_parse(b, "", without_shapes(b, s, len), NULL);
 	return t && t->kind == KIND_MAP && t->rtype ? t : NULL;
 }
 

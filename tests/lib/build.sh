@@ -8,6 +8,7 @@
 #   oneshot-go1.XX-sw                      three requests to itself, exit 7
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   calls-go1.XX-{plain,sw}                tells what it called
+#   typed-go1.XX-{plain,sw}                calls with types that only a dictionary or a declaration tells
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
@@ -96,6 +97,8 @@ build_httpd() { # MINOR
 	build "$1" shapes "shapes-go$1-sw" -- -ldflags '-s -w'
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
+	build "$1" typed "typed-go$1-plain" --
+	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "base/buf.h"
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
 #include "unit/open.h"
@@ -199,6 +200,129 @@ static void test_errors(void **state)
 	binary_free(b);
 }
 
+static void describe_type(struct binary *b, const struct type *t, struct buf *s)
+{
+	struct type_field f;
+
+	buf_printf(s, "%s %s %llu", t->name, type_kind_name(t->kind), (unsigned long long)t->size);
+	for (size_t i = 0; type_field(b, t, i, &f); i++)
+		buf_printf(s, " %s@%llu:%s", f.name, (unsigned long long)f.offset, f.type->name);
+}
+
+/* The type, or the sentence. */
+static const char *declared(struct binary *b, const struct declared_type *types, size_t n, const char *text)
+{
+	static char out[2000];
+	const struct type_scope scope = {.types = types, .ntypes = n};
+	struct err err = {0};
+	struct buf s = {0};
+	const struct type *t = binary_type_parse_in(b, "main", &scope, text, &err);
+
+	if (t)
+		describe_type(b, t, &s);
+	snprintf(out, sizeof(out), "%s", t ? s.data : err.text);
+	buf_done(&s);
+	assert_int_equal(t == NULL, err.code != 0);
+	return out;
+}
+
+static void test_declared(void **state)
+{
+	static const struct declared_type types[] = {
+		{"Order", "struct { ID int8; Name string; at time.Time }"},
+		{"time.Time", "struct { wall uint64; ext int64; loc *Location }"},
+		{"time.Duration", "int64"},
+		{"Node", "struct { kids []Node; next *Node; m map[string]Node; f func(Node) Node }"},
+		{"Bad", "struct { b Bad }"},
+		{"Left", "struct { r [2]Right }"},
+		{"Right", "struct { l Left }"},
+		{"D", "= time.Duration"},
+		{"net/http.Header", "map[string][]string"},
+		{"Point", "struct { X int }"},
+		{"Wrong", "struct { a int, b int }"},
+		{"Half", "struct { a Nowhere }"},
+	}, others[] = {{"Order", "int"}};
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
+	const struct type_scope scope = {.types = types, .ntypes = ARRAY_SIZE(types)};
+	const struct type *t;
+
+#define DECLARED(text) declared(b, types, ARRAY_SIZE(types), text)
+	assert_string_equal(DECLARED("Order"), "main.Order struct 48 ID@0:int8 Name@8:string at@24:time.Time");
+	assert_string_equal(DECLARED("*main.Order"), "*main.Order ptr 8");
+	assert_string_equal(DECLARED("time.Duration"), "time.Duration int64 8");
+	assert_string_equal(DECLARED("D"), "time.Duration int64 8");
+	assert_string_equal(DECLARED("http.Header"), "net/http.Header map 8");
+	assert_string_equal(DECLARED("Node"), "main.Node struct 48 kids@0:[]main.Node next@24:*main.Node "
+					      "m@32:map[string]main.Node f@40:func(main.Node) main.Node");
+	t = binary_type_parse_in(b, "main", &scope, "*Node", NULL);
+	assert_int_equal(t->elem->size, 48); /* what refers to a type while it is read sees all of it later */
+	assert_non_null(strstr(DECLARED("Bad"), "contains itself, without a pointer"));
+	assert_non_null(strstr(DECLARED("Left"), "contains itself, without a pointer"));
+	assert_non_null(strstr(DECLARED("[2]Right"), "contains itself, without a pointer"));
+	assert_non_null(strstr(DECLARED("Wrong"), "separated by \";\""));
+	assert_non_null(strstr(DECLARED("Half"), "no \"main.Nowhere\""));
+	assert_non_null(strstr(DECLARED("Half"), "`type Nowhere int32; …`"));
+	assert_non_null(strstr(DECLARED("other/pkg.T"), "`type other/pkg.T int32; …`"));
+	assert_non_null(strstr(DECLARED("Point"), "the binary describes it, and otherwise (struct, 24 bytes)"));
+	/* another declaration of the same name, with other company */
+	assert_string_equal(declared(b, others, 1, "Order"), "main.Order int 8");
+	assert_string_equal(DECLARED("Order"), "main.Order struct 48 ID@0:int8 Name@8:string at@24:time.Time");
+	binary_free(b);
+#undef DECLARED
+}
+
+/* What packs declare comes last, and a program's own description goes before it without a word. */
+static void test_declared_for_all(void **state)
+{
+	static const struct declared_type types[] = {{"time.Duration", "int64"}, {"main.Point", "int"}, {"io.Reader",
+		"interface { Read(p []byte) (n int, err error) }"}};
+	static const struct declared_type own[] = {{"time.Duration", "int32"}};
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
+	const struct type *t;
+
+	assert_null(binary_type_parse(b, "main", "time.Duration", NULL));
+	binary_declare_types(b, types, ARRAY_SIZE(types));
+	assert_string_equal(declared(b, NULL, 0, "time.Duration"), "time.Duration int64 8");
+	assert_string_equal(declared(b, own, 1, "time.Duration"), "time.Duration int32 4");
+	t = binary_type_parse(b, "main", "Point", NULL);
+	assert_int_equal(t->kind, KIND_STRUCT);
+	t = binary_type_parse(b, "", "io.Reader", NULL);
+	assert_int_equal(type_method_count(b, t), 1);
+	assert_true(t->named);
+	binary_free(b);
+}
+
+/* Type parameters: of a known type, of any pointer's, of an unknown one. */
+static void test_type_parameters(void **state)
+{
+	static const char *const names[] = {"T", "P", "U"};
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
+	const struct type *args[] = {binary_type_parse(b, "main", "Point", NULL),
+				     binary_type_parse(b, "main", "*Missing", NULL), type_unknown(b)};
+	const struct type_scope scope = {.params = names, .args = args, .nparams = 3};
+	struct err err = {0};
+
+	assert_ptr_equal(binary_type_parse_in(b, "main", &scope, "T", NULL), args[0]);
+	assert_string_equal(binary_type_parse_in(b, "main", &scope, "map[string][]T", NULL)->name, "map[string][]main.Point");
+	assert_ptr_equal(binary_type_parse_in(b, "main", &scope, "[]P", NULL)->elem, args[1]);
+	assert_int_equal(binary_type_parse_in(b, "main", &scope, "[]U", NULL)->elem->kind, KIND_INVALID);
+	assert_null(binary_type_parse_in(b, "main", &scope, "*U", NULL)->elem);
+	assert_null(binary_type_parse_in(b, "main", &scope, "[2]U", &err));
+	assert_non_null(strstr(err.text, "the size of a type"));
+	binary_free(b);
+}
+
+static void test_syntax(void **state)
+{
+	struct err err = {0};
+	size_t at = 0;
+
+	assert_int_equal(type_syntax_check("struct { a Any; b map[Thing]other/path.Name[X, []Y] }", &at, &err), 0);
+	assert_int_equal(type_syntax_check("struct { a Any, b int }", &at, &err), -EINVAL);
+	assert_int_equal(at, 14);
+	assert_int_equal(type_syntax_check("", &at, NULL), -EINVAL);
+}
+
 static void test_nesting(void **state)
 {
 	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
@@ -256,7 +380,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_examples), cmocka_unit_test(test_struct_layout),
 		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_nesting),
-		cmocka_unit_test(test_servers),
+		cmocka_unit_test(test_servers),	 cmocka_unit_test(test_declared),
+		cmocka_unit_test(test_declared_for_all), cmocka_unit_test(test_type_parameters),
+		cmocka_unit_test(test_syntax),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
