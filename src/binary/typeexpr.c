@@ -359,11 +359,14 @@ static const struct type *check_declared(struct parser *p, const struct type *kn
 {
 	const struct type *t = declared_type(p, d, known->name);
 	struct type_field a, b;
+	struct type_method m, n;
 	bool same = t && (t == known || (t->kind == known->kind && t->size == known->size));
 
 	for (size_t i = 0; same && type_field(p->b, known, i, &a); i++)
 		same = type_field(p->b, t, i, &b) && a.offset == b.offset && !strcmp(a.name, b.name) &&
 		       a.type->kind == b.type->kind && a.type->size == b.type->size;
+	for (size_t i = 0; same && known->kind == KIND_INTERFACE && type_method(p->b, known, i, &m); i++)
+		same = type_method(p->b, t, i, &n) && !strcmp(m.name, n.name);
 	if (t && !same && !p->failed)
 		err_set(p->err, -EPROTO, "type %s was declared as %.200s, but the binary describes it, and otherwise (%s, "
 					 "%llu bytes): leave the declaration out",

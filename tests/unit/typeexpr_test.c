@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
+#include "probe/pack.h"
 #include "unit/open.h"
 
 static struct tiny tiny;
@@ -312,6 +313,50 @@ static void test_type_parameters(void **state)
 	binary_free(b);
 }
 
+static void check_arguments(struct binary *b, const char *function, size_t n, const char *names)
+{
+	const struct func f = {.name = function};
+	const struct type *const *args;
+	struct buf s = {0};
+
+	assert_int_equal(shape_arguments(b, &f, n, &args, NULL), 0);
+	for (size_t i = 0; i < n; i++)
+		buf_printf(&s, "%s%s", i ? " | " : "", args[i]->name);
+	assert_string_equal(s.data, names);
+	buf_done(&s);
+}
+
+/* The names of generic functions' instances. */
+static void test_shapes(void **state)
+{
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
+	const struct type *const *args;
+	struct err err = {0};
+
+	assert_true(shape_is_any_pointer("go.shape.*uint8"));
+	assert_true(shape_is_any_pointer("go.shape.*uint8_1"));
+	assert_false(shape_is_any_pointer("go.shape.*uint8_"));
+	assert_false(shape_is_any_pointer("go.shape.*uint8x"));
+	assert_false(shape_is_any_pointer("*uint8"));
+	check_arguments(b, "main.F[go.shape.string]", 1, "string");
+	check_arguments(b, "main.(*T[go.shape.map[string]int,go.shape.*uint8]).Do", 2, "map[string]int | go.shape.*uint8");
+	check_arguments(b, "main.F[go.shape.struct { X int; Y func(a, b int) },go.shape.[]main.Point]", 2,
+			"struct { X int; Y func(int, int) } | []main.Point");
+	check_arguments(b, "main.F[go.shape.0123456789abcdef]", 1, "unknown");
+	check_arguments(b, "main.F[...]", 3, "unknown | unknown | unknown");
+	assert_int_equal(shape_arguments(b, &(struct func){.name = "main.F[go.shape.int]"}, 2, &args, &err), -EPROTO);
+	assert_int_equal(shape_arguments(b, &(struct func){.name = "main.F"}, 1, &args, &err), -EPROTO);
+	assert_int_equal(shape_arguments(b, &(struct func){.name = "main.F[go.shape.int,"}, 2, &args, &err), -EPROTO);
+	assert_ptr_equal(shape_certain(b, "go.shape.map[string]int"), binary_type(b, "map[string]int"));
+	assert_ptr_equal(shape_certain(b, "map[go.shape.string_0]go.shape.int_1"), binary_type(b, "map[string]int"));
+	assert_ptr_equal(shape_certain(b, "go.shape.interface {}"), type_builtin(b, "any"));
+	assert_null(shape_certain(b, "map[go.shape.string]go.shape.*uint8"));
+	assert_null(shape_certain(b, "go.shape.map[string]*gone.T"));
+	assert_null(shape_certain(b, "map[string]int"));
+	assert_null(shape_certain(b, "go.shape.int"));
+	binary_free(b);
+}
+
 static void test_syntax(void **state)
 {
 	struct err err = {0};
@@ -339,6 +384,37 @@ static void test_nesting(void **state)
 	binary_free(b);
 }
 
+/* What the packs declare: all of it is a type, and the same as what a binary describes itself. */
+static size_t check_packs(struct binary *b)
+{
+	size_t described = 0;
+
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		struct err err = {0};
+		struct pack *p;
+
+		if (pack_parse(s->file, s->text, s->len, &p, &err))
+			fail_msg("%s", err.text);
+		for (size_t i = 0; i < p->ntypes; i++) {
+			const struct type_scope scope = {.types = p->types, .ntypes = p->ntypes};
+
+			described += rtype_by_name(b, p->types[i].name) != NULL;
+			if (!binary_type_parse_in(b, "", &scope, p->types[i].name, &err))
+				fail_msg("%s: %s", p->types[i].name, err.text);
+		}
+		pack_free(p);
+	}
+	return described;
+}
+
+static void test_packs(void **state)
+{
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
+
+	assert_int_equal(check_packs(b), 0);
+	binary_free(b);
+}
+
 static void check_server(const char *path)
 {
 	static const struct example examples[] = {
@@ -360,6 +436,7 @@ static void check_server(const char *path)
 		fail_msg("%s", err.text);
 	for (size_t i = 0; i < ARRAY_SIZE(examples); i++)
 		check(b, "net/http", &examples[i]);
+	assert_true(check_packs(b) > 20);
 	binary_free(b);
 }
 
@@ -382,7 +459,8 @@ int main(void)
 		cmocka_unit_test(test_errors),	 cmocka_unit_test(test_nesting),
 		cmocka_unit_test(test_servers),	 cmocka_unit_test(test_declared),
 		cmocka_unit_test(test_declared_for_all), cmocka_unit_test(test_type_parameters),
-		cmocka_unit_test(test_syntax),
+		cmocka_unit_test(test_syntax),	 cmocka_unit_test(test_shapes),
+		 cmocka_unit_test(test_packs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
