@@ -124,8 +124,8 @@ struct type_scope {
 	size_t nparams;
 };
 /*
- * As binary_type_parse. Errors: -ENOENT nothing describes a type that is named (the sentence says what to write), -EINVAL
- * no Go type, -EPROTO a declaration that differs from what the binary describes.
+ * As binary_type_parse. Errors: -ENOENT nothing describes a type that is named (the sentence says what to write),
+ * -EINVAL no Go type, -EPROTO a declaration that differs from what the binary describes.
  */
 const struct type *binary_type_parse_in(struct binary *b, const char *pkg, const struct type_scope *scope,
 					const char *go_syntax, struct err *err);

@@ -143,7 +143,8 @@ static const struct type *argument_type(struct binary *b, const char *name)
 	if (shape_is_any_pointer(name))
 		return type_compose(b, KIND_POINTER, NULL, NULL, 0, "go.shape.*uint8");
 	s = shape_underlying(name, &len);
-	t = s ? binary_type_parse(b, "", arena_strndup(&b->arena, s, len), NULL) : NULL;
+	/* the names of wrappers have the types themselves */
+	t = binary_type_parse(b, "", s ? arena_strndup(&b->arena, s, len) : name, NULL);
 	return t ? t : type_unknown(b);
 }
 

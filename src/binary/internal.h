@@ -142,16 +142,16 @@ struct dwarf;
 void dwarf_free(struct dwarf *d);
 
 /*
- * Shapes (generic.c): what the compiler calls the types that stand for type arguments, "go.shape.int", before the unified
- * IR "go.shape.int_0". All pointers that a type argument may be are "go.shape.*uint8", whatever they lead to.
+ * Shapes (generic.c): what the compiler calls the types that stand for type arguments, "go.shape.int", before the
+ * unified IR "go.shape.int_0". All pointers that a type argument may be are "go.shape.*uint8", whatever they lead to.
  */
 bool shape_is_any_pointer(const char *name);
 /* The type of that shape where the program has one that is as certain: a map, error or any. NULL otherwise. */
 const struct type *shape_certain(struct binary *b, const char *name);
 
 /*
- * What the type parameters of f's instance stand for, n of them: by the shapes in its name. KIND_INVALID where these do not
- * tell (in Go 1.19 none are there), a pointer without elem for any pointer. -EPROTO when f has another number of them.
+ * What the type parameters of f's instance stand for, n of them: by the shapes in its name. KIND_INVALID where these do
+ * not tell (in Go 1.19 none are there), a pointer without elem for any pointer. -EPROTO when f has another number of them.
  */
 int shape_arguments(struct binary *b, const struct func *f, size_t n, const struct type *const **ret, struct err *err);
 /* Whether all shapes in f's name tell the whole type. */

@@ -226,9 +226,11 @@ static int check_generic(struct work *w, struct err *err)
 	if (!w->name.generic || w->name.closure || d->ntype_params || !(d->nparams || d->nresults) ||
 	    (d->instance && shape_is_instance(w->f)))
 		return 0;
-	return err_set(err, -EPROTO, "%s is generic: one body serves all types of a shape, so that a stripped binary does not "
-				     "tell which a call has. Name its type parameters in the declaration, as in "
-				     "main.Map[K, V](m map[K]V): they are shown as far as the shape tells", w->f->name);
+	return err_set(err, -EPROTO,
+		       "%s is generic: one body serves all types of a shape, so that a stripped binary does not tell which a "
+		       "call has. Name its type parameters in the declaration, as in main.Map[K, V](m map[K]V): they are "
+		       "shown as far as the shape tells",
+		       w->f->name);
 }
 
 static bool from_declaration(struct work *w)
@@ -527,8 +529,8 @@ static void refuse_unordered(struct work *w)
 		return;
 	for (size_t i = 0; i < w->params.n && i < 2; i++)
 		if (!w->params.v[i].why)
-			w->params.v[i].why = "the binary does not tell whether the receiver or the dictionary of type arguments "
-					     "comes first";
+			w->params.v[i].why = "the binary does not tell whether the receiver or the dictionary of "
+					     "type arguments comes first";
 }
 
 static void write_signature(struct work *w, struct signature *ret)

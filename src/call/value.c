@@ -118,7 +118,9 @@ static const struct type *image_type(const struct reader *r, const struct event_
 	const struct shape_table *table = r->c->shapes;
 	const struct shape *s = table && c->shape < table->shapes.len ? &table->shapes.data[c->shape] : NULL;
 
-	return s && s->role == SHAPE_VALUE && s->type && s->type->kind == t->kind && s->type->size == t->size ? s->type : t;
+	bool known = s && s->role == SHAPE_VALUE && s->type;
+
+	return known && s->type->kind == t->kind && s->type->size == t->size ? s->type : t;
 }
 
 static void read_image(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)

@@ -362,8 +362,8 @@ static const char *type_parameter(struct cursor *c, const char *s, size_t n)
 }
 
 /*
- * "main.Map[K, V any]" with a declaration: the names in the brackets are type parameters, unless they are types: then it
- * is that one instance. Instances are named by shapes, so of named types there are only builtin ones.
+ * "main.Map[K, V any]" with a declaration: the names in the brackets are type parameters, unless they are types: then
+ * it is that one instance. Instances are named by shapes, so of named types there are only builtin ones.
  */
 static void take_type_parameters(struct cursor *c, struct func_ref *ret)
 {
@@ -476,7 +476,8 @@ static int parse_declaration(struct cursor *c, struct declared_type *ret)
 	if (c->text[c->pos] == '[')
 		return fail_at(c, c->pos, "a declared type has no type parameters; write the struct of the instance");
 	if (c->pos == start)
-		return fail_at(c, start, "a type's name is expected, as in `type time.Duration int64; main.F(d time.Duration)`");
+		return fail_at(c, start, "a type's name is expected, as in `type time.Duration int64; "
+					 "main.F(d time.Duration)`");
 	ret->name = arena_strndup(c->arena, c->text + start, (size_t)(c->pos - start));
 	skip_blanks(c);
 	start = c->pos;
@@ -486,7 +487,8 @@ static int parse_declaration(struct cursor *c, struct declared_type *ret)
 	for (end = c->pos; end > start && strchr(" \t\r\n", c->text[end - 1]); end--)
 		;
 	if (end == start)
-		return fail_at(c, start, "the type is missing, as in `type time.Duration int64; main.F(d time.Duration)`");
+		return fail_at(c, start, "the type is missing, as in `type time.Duration int64; "
+					 "main.F(d time.Duration)`");
 	if (!c->text[c->pos])
 		return fail_at(c, c->pos, "a ; and the function are expected behind a declared type");
 	c->pos++;

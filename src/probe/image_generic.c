@@ -1,8 +1,8 @@
 /*
- * Values of types that depend on type parameters. All instances of a function for pointer types share one body, in which
- * every such type is "go.shape.*uint8", and one for each other shape. The real type is a word of the dictionary that each
- * call is given: the image is of that type's shape, where the word tells it, and of the instance's shape otherwise. For
- * results the entry keeps the dictionary's address.
+ * Values of types that depend on type parameters. All instances of a function for pointer types share one body, in
+ * which every such type is "go.shape.*uint8", and one for each other shape. The real type is a word of the dictionary
+ * that each call is given: the image is of that type's shape, where the word tells it, and of the instance's shape
+ * otherwise. For results the entry keeps the dictionary's address.
  */
 #include <string.h>
 

@@ -259,6 +259,8 @@ static int latency_value(struct compiler *c, const struct expr *e, struct value 
 	const struct type *duration = binary_type(c->binary, "time.Duration");
 	uint16_t ns;
 
+	if (!duration) /* as the packs declare it */
+		duration = binary_type_parse(c->binary, "", "time.Duration", NULL);
 	if (c->scope->at != SITE_RETURN)
 		return fail(c, e, "latency is known only where the function returns");
 	ns = reg_new(c);

@@ -14,7 +14,7 @@ void shape_want_dynamic(struct shape_table *t, const struct type *interface, uns
 	vec_push(&x->wanted, ((struct shape_wanted){interface, level, false}));
 }
 
-/* A pointer's descriptor stands for the pointer itself, as in an interface (SHAPE_IN_INTERFACE): its target is a level on. */
+/* A pointer's descriptor stands for the pointer itself (SHAPE_IN_INTERFACE): its target is a level on. */
 void shape_want_instances(struct shape_table *t, const struct type *shape)
 {
 	struct shape_index *x = t->index;

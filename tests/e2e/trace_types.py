@@ -69,13 +69,13 @@ CALLS = [
     _all(5, False, c=NO_CHAN, arr=[1, 2], held={"type": "main.level", "value": 1}),
     ("main.Keeper[...]", {"keep": DEEP}, {"ret0": ANY}), ("main.Keeper[...]", {"keep": TWO}, {"ret0": ANY}),
     # before Go 1.23 DWARF does not mark what a closure captured, its dictionary neither
-    ("main.Keeper[...].func1", {"x": Either(DEEP, ADDRESS), "keep": Either(DEEP, ADDRESS)}, {"ret0": Either(DEEP, ADDRESS)}),
-    ("main.Keeper[...].func1", {"x": Either(TWO, ADDRESS), "keep": Either(TWO, ADDRESS)}, {"ret0": Either(TWO, ADDRESS)}),
+    *(("main.Keeper[...].func1", {"x": Either(v, ADDRESS), "keep": Either(v, ADDRESS)}, {"ret0": Either(v, ADDRESS)})
+      for v in (DEEP, TWO)),
     ("main.Outer[...]", {"xs": [DEEP]}, {"ret0": ANY}), ("main.Outer[...]", {"xs": [TWO]}, {"ret0": ANY}),
     ("main.Inlined[...]", {"xs": [Either(DEEP, ADDRESS)], "one": Either(DEEP, ADDRESS)}, {"ret0": ANY}),
 ]
-PLAIN = ["main.Arg", "main.List", "main.MapOf", "main.ChanOf", "main.PtrTo", "main.Variadic", "main.*.Put", "main.*.Get",
-         "main.Keeper*", "main.Outer", "main.Inlined"]
+PLAIN = ["main.Arg", "main.List", "main.MapOf", "main.ChanOf", "main.PtrTo", "main.Variadic", "main.*.Put",
+         "main.*.Get", "main.Keeper*", "main.Outer", "main.Inlined"]
 # The same of a stripped program: the shapes in the functions' names tell what they tell.
 STRIPPED = ["main.Arg[T any](id int, a T) T", "main.List[T](xs []T) int", "main.MapOf[K, V](m map[K]V) int",
             "main.ChanOf[T](c chan T) int", "main.PtrTo[T](p *T) T", "main.(*tree[V]).Put(v V) V",
@@ -189,8 +189,8 @@ def _generics_refused():
 
 ORDER = {"N": 7, "S": "seven"}
 TYPES = "type spot struct { i, j int }; type order struct { N int; S string }; type node struct { V int; Next *node }; "
-MIXED = ("type mixed struct { spot; *order; At time.Time; D []time.Duration; F func(int) string; C <-chan int; A [2]spot; "
-         "M map[string]int; E error; X interface{ Get() int } }; ")
+MIXED = ("type mixed struct { spot; *order; At time.Time; D []time.Duration; F func(int) string; C <-chan int; "
+         "A [2]spot; M map[string]int; E error; X interface{ Get() int } }; ")
 DECLARED = [
     ("main.Take(r struct{ N int; S string }) struct{ N int; S string }", {"r": ORDER}, {"ret0": ORDER}),
     ("type order struct { N int; S string }; main.Take(r order) order", {"r": ORDER}, {"ret0": ORDER}),
@@ -235,9 +235,11 @@ WRONG = [
     ("main.Take(r map[string)", 2, "closes a different one"),
     ("main.Take(r [n]int)", 2, "an array's length is written as a number"),
     ("type order struct { N int, S string }; main.Take(r order)", 2, "separated by"),
-    ("type order struct { N int }; main.Take(r order)", 0, "should be {8} bytes at offset 0, but the binary shows {8+8+8}"),
+    ("type order struct { N int }; main.Take(r order)", 0,
+     "should be {8} bytes at offset 0, but the binary shows {8+8+8}"),
     ("type order struct { N [3]order }; main.Take(r order)", 0, "it contains itself, without a pointer between"),
-    ("type time.Duration int32; main.Wait(d time.Duration, l int8)", 0, "the binary describes it, and otherwise (int64, 8 bytes)"),
+    ("type time.Duration int32; main.Wait(d time.Duration, l int8)", 0,
+     "the binary describes it, and otherwise (int64, 8 bytes)"),
     ("type order int; main.Take", 2, "a type is declared for a signature"),
 ]
 

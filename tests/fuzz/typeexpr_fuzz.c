@@ -1,4 +1,4 @@
-/* Declared types, then a type in Go syntax, in a binary that describes some. What is accepted is a type by its syntax, too. */
+/* Declared types, then a type in Go syntax, in a binary that describes some. What it accepts has a type's syntax, too. */
 #include "fuzz/replay.h"
 
 #include <stdlib.h>
@@ -19,7 +19,8 @@ static struct binary *open_tiny(size_t size)
 static void parse(struct binary *b, const char *text, const struct declared_type *types, size_t n)
 {
 	const char *const params[] = {"T", "K"};
-	const struct type *args[] = {binary_type_parse(b, "", "string", NULL), binary_type_parse(b, "", "*Missing", NULL)};
+	const struct type *args[] = {binary_type_parse(b, "", "string", NULL),
+				     binary_type_parse(b, "", "*Missing", NULL)};
 	struct type_scope scope = {.types = types, .ntypes = n, .params = params, .args = args, .nparams = 2};
 	struct err err = {0};
 	const struct type *t;

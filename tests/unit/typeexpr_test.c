@@ -304,7 +304,8 @@ static void test_type_parameters(void **state)
 	struct err err = {0};
 
 	assert_ptr_equal(binary_type_parse_in(b, "main", &scope, "T", NULL), args[0]);
-	assert_string_equal(binary_type_parse_in(b, "main", &scope, "map[string][]T", NULL)->name, "map[string][]main.Point");
+	assert_string_equal(binary_type_parse_in(b, "main", &scope, "map[string][]T", NULL)->name,
+			    "map[string][]main.Point");
 	assert_ptr_equal(binary_type_parse_in(b, "main", &scope, "[]P", NULL)->elem, args[1]);
 	assert_int_equal(binary_type_parse_in(b, "main", &scope, "[]U", NULL)->elem->kind, KIND_INVALID);
 	assert_null(binary_type_parse_in(b, "main", &scope, "*U", NULL)->elem);
@@ -339,10 +340,12 @@ static void test_shapes(void **state)
 	assert_false(shape_is_any_pointer("go.shape.*uint8x"));
 	assert_false(shape_is_any_pointer("*uint8"));
 	check_arguments(b, "main.F[go.shape.string]", 1, "string");
-	check_arguments(b, "main.(*T[go.shape.map[string]int,go.shape.*uint8]).Do", 2, "map[string]int | go.shape.*uint8");
+	check_arguments(b, "main.(*T[go.shape.map[string]int,go.shape.*uint8]).Do", 2,
+			"map[string]int | go.shape.*uint8");
 	check_arguments(b, "main.F[go.shape.struct { X int; Y func(a, b int) },go.shape.[]main.Point]", 2,
 			"struct { X int; Y func(int, int) } | []main.Point");
 	check_arguments(b, "main.F[go.shape.0123456789abcdef]", 1, "unknown");
+	check_arguments(b, "main.(*T[int,*main.Point]).Do", 2, "int | *main.Point");
 	check_arguments(b, "main.F[...]", 3, "unknown | unknown | unknown");
 	assert_int_equal(shape_arguments(b, &(struct func){.name = "main.F[go.shape.int]"}, 2, &args, &err), -EPROTO);
 	assert_int_equal(shape_arguments(b, &(struct func){.name = "main.F"}, 1, &args, &err), -EPROTO);

@@ -213,7 +213,8 @@ static void limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pointers), cmocka_unit_test(typed), cmocka_unit_test(counts), cmocka_unit_test(interfaces),
+		cmocka_unit_test(pointers), cmocka_unit_test(typed), cmocka_unit_test(counts),
+		cmocka_unit_test(interfaces),
 		cmocka_unit_test(limits),
 	};
 
