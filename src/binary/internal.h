@@ -151,7 +151,7 @@ const struct type *shape_certain(struct binary *b, const char *name);
 
 /*
  * What the type parameters of f's instance stand for, n of them: by the shapes in its name. KIND_INVALID where these do
- * not tell (in Go 1.19 none are there), a pointer without elem for any pointer. -EPROTO when f has another number of them.
+ * not tell (in Go 1.19 none are there), a pointer without elem for any pointer. -EPROTO when f has another number.
  */
 int shape_arguments(struct binary *b, const struct func *f, size_t n, const struct type *const **ret, struct err *err);
 /* Whether all shapes in f's name tell the whole type. */

@@ -227,9 +227,9 @@ static int check_generic(struct work *w, struct err *err)
 	    (d->instance && shape_is_instance(w->f)))
 		return 0;
 	return err_set(err, -EPROTO,
-		       "%s is generic: one body serves all types of a shape, so that a stripped binary does not tell which a "
-		       "call has. Name its type parameters in the declaration, as in main.Map[K, V](m map[K]V): they are "
-		       "shown as far as the shape tells",
+		       "%s is generic: one body serves all types of a shape, so that a stripped binary does not tell which "
+		       "a call has. Name its type parameters in the declaration, as in main.Map[K, V](m map[K]V): they "
+		       "are shown as far as the shape tells",
 		       w->f->name);
 }
 

@@ -53,7 +53,7 @@ bool tx_accept_word(struct type_parser *p, const char *word); /* a keyword not f
 bool tx_is_name_char(char c);
 size_t tx_ident_length(const char *s);
 bool tx_is_keyword(const char *s, size_t n);
-/* Moves behind the string, the bracket that closes the one at s; NULL when there is none, or another is in its place. */
+/* Moves behind the string, behind the bracket that closes the one at s; NULL when there is none, or another kind. */
 const char *tx_skip_string(const char *s);
 const char *tx_skip_brackets(const char *s);
 /* An array's length; level 0. Not negative at any step: lengths have no use for that. */

@@ -389,6 +389,11 @@ static bool has_method(const method_vec *v, const char *name)
 	return false;
 }
 
+static const struct type *fail_constraint(struct type_parser *p)
+{
+	return tx_fail_as(p, "an interface of types is a constraint, no value has it; expected methods");
+}
+
 static bool embed_interface(struct type_parser *p, method_vec *v)
 {
 	const struct type *t = tx_sized(p);
@@ -397,7 +402,7 @@ static bool embed_interface(struct type_parser *p, method_vec *v)
 	if (!t)
 		return false;
 	if (t->kind != KIND_INTERFACE)
-		return tx_fail_as(p, "an interface of types is a constraint, no value has it; expected methods");
+		return fail_constraint(p);
 	for (size_t i = 0; type_method(p->b, t, i, &m); i++)
 		if (!has_method(v, m.name))
 			vec_push(v, m);
@@ -412,7 +417,7 @@ static bool parse_methods(struct type_parser *p, method_vec *v)
 		bool ok;
 
 		if (*p->p == '~' || *p->p == '|')
-			return tx_fail_as(p, "an interface of types is a constraint, no value has it; expected methods");
+			return fail_constraint(p);
 		if (n && p->p[n + strspn(p->p + n, " \t")] == '(') {
 			struct type_method m = {.name = arena_strndup(&p->b->arena, p->p, n)};
 
@@ -427,7 +432,7 @@ static bool parse_methods(struct type_parser *p, method_vec *v)
 			ok = embed_interface(p, v);
 		}
 		if (ok && *p->p == '|')
-			return tx_fail_as(p, "an interface of types is a constraint, no value has it; expected methods");
+			return fail_constraint(p);
 		if (!ok || !parse_field_end(p))
 			return false;
 	}

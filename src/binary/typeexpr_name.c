@@ -87,6 +87,11 @@ static void define(struct binary *b, struct type_full *f, const struct type *und
 	f->pointer_to = NULL;
 }
 
+static const struct type *fail_itself(struct type_parser *p)
+{
+	return tx_fail_as(p, "it contains itself, without a pointer between,");
+}
+
 static const struct type *parse_declared(struct type_parser *p, const struct declared_type *d, struct type_full *f)
 {
 	struct type_parser outer = *p;
@@ -103,7 +108,7 @@ static const struct type *parse_declared(struct type_parser *p, const struct dec
 	if (t && *p->p)
 		t = tx_fail(p, "the end of the type");
 	if (t && !t->kind)
-		t = tx_fail_as(p, "it contains itself, without a pointer between,");
+		t = fail_itself(p);
 	p->text = outer.text;
 	p->p = outer.p;
 	p->package = outer.package;
@@ -138,8 +143,7 @@ static const struct type *declared_type(struct type_parser *p, const struct decl
 		return t;
 	for (const struct pending *x = p->pending; x; x = x->up)
 		if (x->declared == d)
-			return p->indirect > x->indirect ? &x->f->t
-							 : tx_fail_as(p, "it contains itself, without a pointer between,");
+			return p->indirect > x->indirect ? &x->f->t : fail_itself(p);
 	f = type_full_new(p->b);
 	f->t = (struct type){.name = full, .package = package_of(p, full), .source = TYPE_COMPOSED, .named = true};
 	t = parse_declared(p, d, f);
@@ -163,8 +167,8 @@ static const struct type *check_declared(struct type_parser *p, const struct typ
 		same = type_method(p->b, t, i, &n) && !strcmp(m.name, n.name);
 	if (t && !same && !p->failed)
 		err_set(p->err, -EPROTO,
-			"type %s was declared as %.200s, but the binary describes it, and otherwise (%s, %llu bytes): leave "
-			"the declaration out",
+			"type %s was declared as %.200s, but the binary describes it, and otherwise (%s, %llu bytes): "
+			"leave the declaration out",
 			known->name, d->type, type_kind_name(known->kind), (unsigned long long)known->size);
 	p->failed |= t && !same;
 	return same ? known : NULL;
@@ -191,14 +195,14 @@ static const struct type *unknown_name(struct type_parser *p, const char *full)
 	p->name = full;
 	if (!p->err->code && strchr(full, '['))
 		err_set(p->err, -ENOENT,
-			"\"%.100s\" names an instance of a generic type that the program does not describe: no \"%.200s\" "
-			"is among its type descriptors or in its DWARF; write the struct instead",
+			"\"%.100s\" names an instance of a generic type that the program does not describe: no "
+			"\"%.200s\" is among its type descriptors or in its DWARF; write the struct instead",
 			p->text, full);
 	else if (!p->err->code)
 		err_set(p->err, -ENOENT,
 			"\"%.100s\" names a type that the program does not describe: no \"%.200s\" is among its type "
-			"descriptors or in its DWARF; write before the function what it is, as in `type %.200s int32; …` "
-			"or `type %.200s struct { … }; …`",
+			"descriptors or in its DWARF; write before the function what it is, as in `type %.200s int32; "
+			"…` or `type %.200s struct { … }; …`",
 			p->text, full, short_name, short_name);
 	return NULL;
 }
@@ -349,7 +353,8 @@ const struct type *tx_sized(struct type_parser *p)
 	p->name = "";
 	if (!p->err->code)
 		err_set(p->err, -ENOENT,
-			"the size of a type in \"%.100s\" is not known: the binary does not tell what it stands for", p->text);
+			"the size of a type in \"%.100s\" is not known: the binary does not tell what it stands "
+			"for", p->text);
 	return NULL;
 }
 

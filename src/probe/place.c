@@ -147,7 +147,8 @@ int value_deref(struct compiler *c, const struct value *v, const struct expr *e,
 		return fail(c, e, "%s is a %s, not a pointer", expr_text(c, v->expr), type_text(c, v));
 	if (!v->type->elem || v->type->elem->kind == KIND_INVALID)
 		return fail(c, e, "the binary does not say what %s (%s) points to%s", expr_text(c, v->expr),
-			    type_text(c, v), strncmp(v->type->name, "go.shape.", 9) ? "" : ": its type is a type argument of the call");
+			    type_text(c, v),
+			    strncmp(v->type->name, "go.shape.", 9) ? "" : ": its type is a type argument of the call");
 	r = value_word(c, v, 0, 8, false, &base);
 	if (!r)
 		*ret = memory(base, v->type->elem, e);

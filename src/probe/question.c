@@ -309,8 +309,8 @@ static int parse_function(struct reader *q, struct question *ret)
 	s->ntypes = ntypes;
 	if (ntypes && !ret->ref.declared)
 		return err_at_column(q->err, -EINVAL, q->text, 0,
-				     "a type is declared for a signature: write the function's, too, as in `type Order struct "
-				     "{ … }; main.F(o Order) (err error)`");
+				     "a type is declared for a signature: write the function's, too, as in `type Order "
+				     "struct { … }; main.F(o Order) (err error)`");
 	ret->pattern = ret->ref.name;
 	ret->glob = name_is_glob(ret->pattern);
 	if (ret->glob && ret->ref.declared)

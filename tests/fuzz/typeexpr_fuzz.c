@@ -1,4 +1,4 @@
-/* Declared types, then a type in Go syntax, in a binary that describes some. What it accepts has a type's syntax, too. */
+/* Declared types, then a type in Go syntax, in a binary that describes some. What it accepts has the syntax, too. */
 #include "fuzz/replay.h"
 
 #include <stdlib.h>
