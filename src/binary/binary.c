@@ -85,6 +85,7 @@ void binary_free(struct binary *b)
 	map_done(&b->types);
 	vec_done(&b->fresh);
 	strmap_done(&b->named);
+	vec_done(&b->declared);
 	map_done(&b->dictionaries);
 	map_done(&b->remembered);
 	image_close(&b->img);

@@ -135,6 +135,32 @@ const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr);
  */
 const struct type *binary_type_parse(struct binary *b, const char *pkg, const char *go_syntax,
 				     struct err *err);
+/*
+ * What a type's name means that no binary describes, as a pack or a user declares it: {"time.Duration", "int64"}. The
+ * type is in Go syntax, written in the package of the name; with "=" before it the name is an alias.
+ */
+struct declared_type {
+	const char *name, *type;
+};
+/* For all types that are parsed in b from now on, after what b itself describes; the first of a name counts. Copied. */
+void binary_declare_types(struct binary *b, const struct declared_type *types, size_t n);
+
+/* What else names mean while a type is parsed. */
+struct type_scope {
+	const struct declared_type *types; /* as above, for this one; what b describes must be the same (-EPROTO) */
+	size_t ntypes;
+	const char *const *params;         /* type parameters … */
+	const struct type *const *args;    /* … and what they stand for: of KIND_INVALID where that is not known */
+	size_t nparams;
+};
+/*
+ * As binary_type_parse. Errors: -ENOENT nothing describes a type that is named (the sentence says what to write),
+ * -EINVAL no Go type, -EPROTO a declaration that differs from what the binary describes.
+ */
+const struct type *binary_type_parse_in(struct binary *b, const char *pkg, const struct type_scope *scope,
+					const char *go_syntax, struct err *err);
+/* Whether the text is a type in Go syntax, whatever its names mean. -EINVAL: the sentence, and where in the text. */
+int type_syntax_check(const char *go_syntax, size_t *ret_at, struct err *err);
 const struct type *binary_type_pointer_to(struct binary *b, const struct type *t); /* never NULL */
 
 size_t type_field_count(struct binary *b, const struct type *t);
@@ -184,6 +210,7 @@ struct param {
 	const struct piece *pieces;
 	size_t npieces;             /* 0 with why set, or a zero-sized type */
 	const char *why;            /* why this parameter cannot be located, or NULL */
+	const char *untyped;        /* a type was declared, but is not known: which, and what to write; or NULL */
 	/*
 	 * In a generic function, where type is a shape ("go.shape.int", "[]go.shape.string"): which
 	 * word of the dictionary leads to the real type (binary_dictionary_type), counted from 1; 0
@@ -216,6 +243,16 @@ struct declared_signature {
 	const struct declared_param *results;
 	size_t nresults;
 	bool has_results; /* results were declared (possibly none) */
+	const struct declared_type *types; /* declared with it, as in struct type_scope */
+	size_t ntypes;
+	/*
+	 * Of a generic function. One body serves all type arguments of a shape, so a declaration either names the type
+	 * parameters, which then stand for what the instance's shapes tell, or it is of one instance, named by its type
+	 * arguments, none of which may be a pointer.
+	 */
+	const char *const *type_params;
+	size_t ntype_params;
+	bool instance;
 };
 
 /*

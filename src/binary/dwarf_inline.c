@@ -157,6 +157,7 @@ int binary_inlined_signature(struct binary *b, const struct inlined *i, struct s
                              struct err *err)
 {
 	Dwarf_Die instance, origin, die;
+	const struct param *dictionary = NULL;
 	VEC(struct param) v = {0};
 	int r = instance_dies(b, i, &instance, &origin, err);
 
@@ -164,12 +165,19 @@ int binary_inlined_signature(struct binary *b, const struct inlined *i, struct s
 		return r;
 	if (!dwarf_child(&origin, &die)) {
 		do {
-			if (dwarf_tag(&die) == DW_TAG_formal_parameter &&
-			    !attr_flag(&die, DW_AT_variable_parameter))
-				inlined_param(b, i, &die, &instance, vec_add(&v));
+			struct param p;
+
+			if (dwarf_tag(&die) != DW_TAG_formal_parameter ||
+			    attr_flag(&die, DW_AT_variable_parameter))
+				continue;
+			inlined_param(b, i, &die, &instance, &p);
+			if (strcmp(p.name, ".dict"))
+				vec_push(&v, p);
+			else
+				dictionary = arena_memdup(&b->arena, &p, sizeof(p));
 		} while (v.len < SLOTS_MAX && !dwarf_siblingof(&die, &die));
 	}
-	*ret = (struct signature){.nparams = v.len, .sources = SIG_DWARF};
+	*ret = (struct signature){.nparams = v.len, .sources = SIG_DWARF, .dictionary = dictionary};
 	if (v.len) {
 		ret->params = arena_memdup(&b->arena, v.data, v.len * sizeof(*v.data));
 		ret->has_receiver = is_receiver(b, &v.data[0], own_name(&origin));

@@ -197,6 +197,8 @@ static void fill_parts(struct binary *b, Dwarf_Die *die, Dwarf_Die *target, stru
 	} else if (chain_die(die, AT_GO_ELEM, &part)) {
 		t->elem = die_type(b, &part);
 	}
+	if (t->kind == KIND_POINTER && shape_is_any_pointer(t->name))
+		t->elem = NULL;
 	if ((t->kind == KIND_ARRAY || t->kind == KIND_SLICE || t->kind == KIND_POINTER) && !t->elem)
 		t->elem = type_unknown(b);
 }
@@ -259,6 +261,8 @@ const struct type *die_type(struct binary *b, Dwarf_Die *die)
 		return NULL;
 	d->depth++;
 	t = die_descriptor(b, die);
+	if (!t && own_name(die))
+		t = shape_certain(b, own_name(die));
 	if (!t)
 		t = new_type(b, die, &target);
 	d->depth--;

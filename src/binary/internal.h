@@ -146,6 +146,22 @@ const struct type *dwarf_type(struct binary *b, const char *full_name);
 struct dwarf;
 void dwarf_free(struct dwarf *d);
 
+/*
+ * Shapes (generic.c): what the compiler calls the types that stand for type arguments, "go.shape.int", before the
+ * unified IR "go.shape.int_0". All pointers that a type argument may be are "go.shape.*uint8", whatever they lead to.
+ */
+bool shape_is_any_pointer(const char *name);
+/* The type of that shape where the program has one that is as certain: a map, error or any. NULL otherwise. */
+const struct type *shape_certain(struct binary *b, const char *name);
+
+/*
+ * What the type parameters of f's instance stand for, n of them: by the shapes in its name. KIND_INVALID where these do
+ * not tell (in Go 1.19 none are there), a pointer without elem for any pointer. -EPROTO when f has another number.
+ */
+int shape_arguments(struct binary *b, const struct func *f, size_t n, const struct type *const **ret, struct err *err);
+/* Whether all shapes in f's name tell the whole type. */
+bool shape_is_instance(const struct func *f);
+
 /* Part of a type that cannot be read: KIND_INVALID, size 0. One for each binary. */
 const struct type *type_unknown(struct binary *b);
 
@@ -188,6 +204,7 @@ struct binary {
 	const struct type *unknown;    /* stands for a part that cannot be read: KIND_INVALID */
 	struct dwarf *dwarf;           /* dwarf.c's own; NULL until it is asked */
 	bool dwarf_tried;
+	VEC(struct declared_type) declared; /* binary_declare_types */
 	struct map dictionaries;       /* address -> name in the file's string table */
 	struct map remembered;         /* key → text */
 	bool dictionaries_read;

@@ -207,7 +207,8 @@ bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *
 		err_set(err, -EINVAL, "%s is not a map", t->name);
 		return false;
 	}
-	holder = t->rtype ? binary_type_at(b, type_full(b, t)->private_addr) : NULL;
+	/* a type that was declared as a map has its descriptor's address, too */
+	holder = t->source == TYPE_FROM_DWARF ? NULL : binary_type_at(b, type_full(b, t)->private_addr);
 	if (!holder || holder->kind != KIND_STRUCT) {
 		err_set(err, -ENODATA,
 			"%s has no descriptor of %s, which would say how it keeps its entries",

@@ -32,6 +32,19 @@ static bool read_interface(const struct binary *b, uint64_t rtype, struct names 
 	return p;
 }
 
+/* Likewise of an interface that was composed. */
+static bool read_composed(struct binary *b, const struct type *interface, struct names *ret)
+{
+	struct type_method m;
+
+	for (ret->n = 0; type_method(b, interface, ret->n, &m); ret->n++) {
+		if (ret->n == METHODS_MAX)
+			return false;
+		ret->v[ret->n] = (struct text){m.name, strlen(m.name)};
+	}
+	return true;
+}
+
 static bool text_is(struct text a, struct text b)
 {
 	return a.n == b.n && !memcmp(a.p, b.p, a.n);
@@ -72,7 +85,7 @@ bool binary_type_holdable_next(struct binary *b, const struct type *interface, s
 	struct rtype_header h;
 	uint64_t at = *pos;
 
-	if (interface->rtype && !read_interface(b, interface->rtype, &want))
+	if (interface->rtype ? !read_interface(b, interface->rtype, &want) : !read_composed(b, interface, &want))
 		return false;
 	while (rtype_header_before(b, b->md.etypes - b->md.types, &at, &h)) {
 		*pos = at;

@@ -204,7 +204,7 @@ static void read_parts(struct binary *b, struct type_full *f, const struct rtype
 
 	switch (h->kind) {
 	case KIND_POINTER:
-		t->elem = binary_type_at(b, word);
+		t->elem = t->named && shape_is_any_pointer(t->name) ? NULL : binary_type_at(b, word);
 		break;
 	case KIND_ARRAY:
 		t->len = u64_at(h->p + 64);

@@ -174,7 +174,7 @@ static const struct type *declared_type(struct work *w, const char *text, struct
 {
 	if (!strncmp(text, "...", 3))
 		text = arena_printf(&w->b->arena, "[]%s", text + 3);
-	return binary_type_parse(w->b, w->name.package, text, err);
+	return binary_type_parse_in(w->b, w->name.package, &w->scope, text, err);
 }
 
 static void add_declared(struct work *w, struct slots *s, const struct declared_param *p, size_t n)
@@ -186,7 +186,51 @@ static void add_declared(struct work *w, struct slots *s, const struct declared_
 		x->text = p[i].type;
 		if (p[i].type)
 			x->type = declared_type(w, p[i].type, &e);
+		if (p[i].type && !x->type)
+			x->untyped = arena_strdup(&w->b->arena, e.text);
 	}
+}
+
+static int check_declared_syntax(struct work *w, const struct declared_param *p, size_t n, struct err *err)
+{
+	struct err e = {0};
+
+	for (size_t i = 0; i < n; i++, e = (struct err){0})
+		if (p[i].type && !declared_type(w, p[i].type, &e) && e.code != -ENOENT)
+			return err_set(err, e.code, "%s", e.text);
+	return 0;
+}
+
+/* Binds the names of the declaration; what is wrong in it is wrong whatever the binary says itself. */
+static int check_declaration(struct work *w, struct err *err)
+{
+	const struct declared_signature *d = w->decl;
+	int r = 0;
+
+	if (!d)
+		return 0;
+	w->scope = (struct type_scope){.types = d->types, .ntypes = d->ntypes, .params = d->type_params};
+	if (d->ntype_params)
+		r = shape_arguments(w->b, w->f, d->ntype_params, &w->scope.args, err);
+	w->scope.nparams = r ? 0 : d->ntype_params;
+	if (!r)
+		r = check_declared_syntax(w, d->params, d->nparams, err);
+	return r ? r : check_declared_syntax(w, d->results, d->nresults, err);
+}
+
+/* Nothing but the declaration tells the types. */
+static int check_generic(struct work *w, struct err *err)
+{
+	const struct declared_signature *d = w->decl;
+
+	if (!w->name.generic || w->name.closure || d->ntype_params || !(d->nparams || d->nresults) ||
+	    (d->instance && shape_is_instance(w->f)))
+		return 0;
+	return err_set(err, -EPROTO,
+		       "%s is generic: one body serves all types of a shape, so that a stripped binary does not tell which "
+		       "a call has. Name its type parameters in the declaration, as in main.Map[K, V](m map[K]V): they "
+		       "are shown as far as the shape tells",
+		       w->f->name);
 }
 
 static bool from_declaration(struct work *w)
@@ -220,6 +264,8 @@ static int check_declared_types(struct work *w, const struct slots *have, size_t
 		const struct type *known = have->v[first + i].type, *t;
 		struct err e = {0};
 
+		if (known && strstr(known->name, "go.shape.")) /* the declaration has what it stands for */
+			continue;
 		t = p[i].type && known ? declared_type(w, p[i].type, &e) : NULL;
 		if (t && t != known && strcmp(t->name, known->name))
 			return err_set(err, -EPROTO,
@@ -287,14 +333,33 @@ static int attempt(struct work *w, source_fn source, int hidden, struct err *err
 	return signature_check(w, err);
 }
 
+/* Where DWARF says that the receiver begins: 0 the first integer register, 1 another, -1 unknown. */
+static int receiver_register(const struct work *w)
+{
+	const struct dwarf_param *p;
+	size_t n;
+
+	if (dwarf_function(w->b, w->f, &p, &n) || !n || p[0].result || !p[0].located || !p[0].npieces ||
+	    p[0].pieces[0].where != IN_REG || !strcmp(p[0].name, ".dict"))
+		return -1;
+	return p[0].pieces[0].reg != GPR_RAX;
+}
+
 /* Before the unified IR the dictionary was a uintptr and came first; since, it is a pointer and
- * second. */
+ * second. Of a receiver that is not used the bitmap says nothing. */
 static int usual_hidden(const struct work *w)
 {
+	int at;
+
 	if (!w->name.generic || w->name.closure || w->f->flags & FUNC_WRAPPER)
 		return -1;
 	if (!w->name.receiver)
 		return 0;
+	at = receiver_register(w);
+	if (at >= 0)
+		return !at;
+	if (!strstr(w->f->name, "[...]")) /* since Go 1.21 names tell the shapes: this is the unified IR's */
+		return 1;
 	return w->has_map && !ptrmap_get(&w->map, 0) && ptrmap_get(&w->map, 8) ? 0 : 1;
 }
 
@@ -360,8 +425,11 @@ static int resolve(struct work *w, struct err *err)
 	    !attempt_generic(w, from_dwarf_params, &e) ||
 	    (!w->decl && !attempt(w, from_dwarf_places, -1, &e)))
 		return w->decl ? resolve_declared(w, err) : 0;
-	if (w->decl)
-		return attempt_generic(w, from_declaration, err);
+	if (w->decl) {
+		int r = check_generic(w, err);
+
+		return r ? r : attempt_generic(w, from_declaration, err);
+	}
 	if (attempt(w, from_arginfo, -1, &e)) {
 		w->params.n = w->results.n = 0;
 		w->results_known = false;
@@ -390,6 +458,7 @@ static void write_param(struct work *w, const struct slot *s, struct param *ret)
 
 	ret->name = arena_strdup(&w->b->arena, s->name);
 	ret->type = s->type;
+	ret->untyped = s->untyped;
 	ret->why = s->why;
 	ret->dict_word = s->dict_word;
 	if (s->why || !s->shape.size)
@@ -450,11 +519,26 @@ static void refuse_unsaved(struct work *w)
 	}
 }
 
+/* Neither DWARF nor the bitmap tells which of a method's first two words is the dictionary. */
+static void refuse_unordered(struct work *w)
+{
+	bool told = receiver_register(w) >= 0 || !strstr(w->f->name, "[...]") ||
+		    (w->has_map && (ptrmap_get(&w->map, 0) || ptrmap_get(&w->map, 8)));
+
+	if (told || !w->name.generic || !w->name.receiver || w->name.closure)
+		return;
+	for (size_t i = 0; i < w->params.n && i < 2; i++)
+		if (!w->params.v[i].why)
+			w->params.v[i].why = "the binary does not tell whether the receiver or the dictionary of "
+					     "type arguments comes first";
+}
+
 static void write_signature(struct work *w, struct signature *ret)
 {
 	struct signature s = {.results_known = w->results_known, .sources = w->sources};
 
 	refuse_unsaved(w);
+	refuse_unordered(w);
 	s.params = write_params(w, &w->params, &s.nparams);
 	s.results = write_params(w, &w->results, &s.nresults);
 	s.has_receiver = w->name.receiver && s.nparams;
@@ -508,7 +592,9 @@ int binary_signature(struct binary *b, const struct func *f, const struct declar
 	}
 	w->has_info = func_arginfo(b, f, &w->info);
 	w->has_map = func_ptrmap(b, f, &w->map);
-	r = resolve(w, err);
+	r = check_declaration(w, err);
+	if (!r)
+		r = resolve(w, err);
 	if (!r)
 		write_signature(w, ret);
 out:

@@ -15,6 +15,7 @@ struct slot { /* a parameter or a result while it is worked out */
 	const char *name;
 	const struct type *type; /* NULL: unknown */
 	const char *text;        /* as declared, NULL */
+	const char *untyped;     /* as in struct param */
 	bool hidden;             /* the dictionary */
 	unsigned dict_word;      /* as in struct param */
 	bool shaped;             /* shape and place are known */
@@ -42,6 +43,7 @@ struct work {
 	struct binary *b;
 	const struct func *f;
 	const struct declared_signature *decl;
+	struct type_scope scope; /* of the declaration's types */
 	struct func_name name;
 	struct prologue prologue;
 	struct arginfo info;

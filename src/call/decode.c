@@ -143,7 +143,7 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 		return unreadable("it is not in the record");
 	value_from_slot(&context, e, (size_t)shown->slot, &program->slots[shown->slot], shown, &v);
 	c->d->losses.count[LOSS_VALUE_UNREADABLE] += value_lost(&v);
-	return shown->instantiated && v.form == FORM_INTERFACE && v.nchildren == 1 ? v.children[0] : v;
+	return v;
 }
 
 static void add_values(struct decoding *c, struct call_record *r)

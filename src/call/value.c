@@ -147,6 +147,17 @@ static const struct event_chunk *chunk_at(const struct event *e, uint64_t offset
 	return NULL;
 }
 
+/* Of a type parameter's type the chunk's shape says which it is (IR_IMAGE_TYPE). */
+static const struct type *image_type(const struct reader *r, const struct event_chunk *c, const struct type *t)
+{
+	const struct shape_table *table = r->c->shapes;
+	const struct shape *s = table && c->shape < table->shapes.len ? &table->shapes.data[c->shape] : NULL;
+
+	bool known = s && s->role == SHAPE_VALUE && s->type;
+
+	return known && s->type->kind == t->kind && s->type->size == t->size ? s->type : t;
+}
+
 static void read_image(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)
 {
 	const struct event_chunk *c = chunk_at(r->e, s->value);
@@ -155,7 +166,7 @@ static void read_image(struct reader *r, const struct event_slot *s, const struc
 		value_unreadable(ret, "not captured");
 		return;
 	}
-	value_read(r, what->type,
+	value_read(r, image_type(r, c, what->type),
 		   (struct window){.p = event_chunk_bytes(c), .n = c->len, .depth = c->depth, .chunk = c}, ret);
 }
 

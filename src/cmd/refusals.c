@@ -81,7 +81,8 @@ static void tell_reasons(struct observer *ob, struct reasons *r)
 	char others[48];
 	size_t more = 0;
 
-	qsort(r->all.data, r->all.len, sizeof(*r->all.data), most_first);
+	if (r->all.len)
+		qsort(r->all.data, r->all.len, sizeof(*r->all.data), most_first);
 	for (size_t i = 0; i < r->all.len; i++) {
 		const struct reason *a = &r->all.data[i];
 

@@ -349,6 +349,7 @@ int call_plans_make(struct binary *b, const struct question *questions, size_t n
 	struct err why = {0};
 	int r;
 
+	packs_declare_types(b, o->packs, o->npacks);
 	if (shape_table_new(b, &o->limits, &pl.shapes, &why))
 		pl.shapes_why = arena_strdup(pl.arena, why.text);
 	r = make(&pl, questions, n, &plans, err);

@@ -24,7 +24,6 @@ struct shown {               /* a value that the question prints */
 	bool at_entry;       /* in which record its slot is */
 	int slot;            /* -1: see why. Without a why: `func`, `pid` or `panicked` (name), known of the call */
 	const struct type *type;
-	bool instantiated;   /* of a type parameter's type: captured as an interface that holds it, to be shown as what it holds */
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
 	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
 	struct { uint32_t offset, size; } unread[4];

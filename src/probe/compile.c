@@ -156,8 +156,8 @@ static int emit_value(struct compiler *c, const struct value *v, uint16_t slot)
 	c->captured = v->type;
 	if (v->type == &stack_type)
 		return emit_stack(c, slot);
-	if (is_generic_pointer(c, v))
-		return c->images ? emit_generic_pointer(c, v, slot) : -EAGAIN;
+	if (is_generic(c, v))
+		return c->images ? emit_generic(c, v, slot) : -EAGAIN;
 	if (is_nothing(c, v))
 		return emit_nothing(c, v, slot);
 	if (wants_image(c, v))

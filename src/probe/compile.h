@@ -38,6 +38,8 @@ struct capture_scope {
 
 /* As a name in an expression: the address of a generic function's dictionary. No question can contain it. */
 #define CAPTURE_DICTIONARY ".dict"
+/* Whether it is known at the entry: an argument, or, of a closure, a captured variable. */
+bool scope_has_dictionary(const struct signature *s, const struct closure_var *captured, size_t ncaptured);
 
 struct capture_item {
 	const char *name;                /* what the slot is called */

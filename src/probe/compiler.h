@@ -23,6 +23,7 @@ struct compiler {
 	struct shape_table *shapes;
 	bool whole, images;     /* of the item at work; images: it is the turn of those */
 	bool has_images;
+	unsigned depth_used;    /* by the image at work: ir.h, IR_IMAGE */
 	struct unread unread;   /* of the item at work */
 	uint32_t max_bytes;
 	const struct type *captured; /* of the value that was emitted last */
@@ -46,6 +47,7 @@ struct value {
 	uint16_t reg;
 	uint64_t offset;
 	const struct param *param;
+	unsigned dict_word;          /* of all of a parameter or captured variable: as in struct param */
 	enum expr_op constant;       /* EXPR_INT, _FLOAT, _STRING, _BOOL, _NIL */
 	int64_t number;
 	bool big;                    /* EXPR_INT: a uint64 above the largest int64 */
@@ -130,9 +132,9 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot);
 
 /* ---- image_generic.c ---- */
 
-/* A pointer of which only the dictionary knows to what; where the dictionary is known. */
-bool is_generic_pointer(const struct compiler *c, const struct value *v);
-int emit_generic_pointer(struct compiler *c, const struct value *v, uint16_t slot);
+/* A whole value whose real type the dictionary knows; where the dictionary is known. */
+bool is_generic(const struct compiler *c, const struct value *v);
+int emit_generic(struct compiler *c, const struct value *v, uint16_t slot);
 
 /* ---- eval.c ---- */
 

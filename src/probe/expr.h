@@ -70,10 +70,16 @@ struct func_ref {
 };
 int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err);
 /*
- * Likewise at the beginning of a question: ends at the word `if`, a `{` or the end, and the name may hold * and ?.
- * *ret_pos is where it ended.
+ * Likewise in a question, from byte *pos on: ends at the word `if`, a `{` or the end, and the name may hold * and ?.
+ * *pos becomes where it ended.
  */
-int func_ref_parse_at(const char *text, struct arena *arena, struct func_ref *ret, int *ret_pos, struct err *err);
+int func_ref_parse_at(const char *text, int *pos, struct arena *arena, struct func_ref *ret, struct err *err);
+/*
+ * What stands before the function: "type NAME TYPE;", any number of them, each ended by a semicolon or a line's end.
+ * *ret_pos is behind them. TYPE is not read further here (binary_type_parse_in does).
+ */
+int declared_types_parse(const char *text, struct arena *arena, const struct declared_type **ret, size_t *ret_n,
+			 int *ret_pos, struct err *err);
 
 /* Writes "sentence\n  text\n     ^" into err: the one way columns are pointed at. Returns code. */
 int err_at_column(struct err *err, int code, const char *text, int column, const char *fmt, ...)

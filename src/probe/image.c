@@ -19,8 +19,8 @@ bool wants_image(const struct compiler *c, const struct value *v)
 
 	if (!c->whole || !c->shapes || v->place == PLACE_CONST || t == &type_word_type || is_scalar_like(t) || !t->size)
 		return false;
-	if (t->kind == KIND_POINTER) /* what stands for a type parameter is not known to be of that type */
-		return t->elem && t->elem->kind != KIND_INVALID && strncmp(t->elem->name, "go.shape.", 9);
+	if (t->kind == KIND_POINTER)
+		return t->elem && t->elem->kind != KIND_INVALID;
 	return t->kind != KIND_STRING && !(t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_UINT8);
 }
 
@@ -38,6 +38,7 @@ static void emit_begin(struct compiler *c, const struct value *v, uint16_t slot,
 	struct ir_insn *i = emit_image_insn(c, IR_IMAGE, slot, addr);
 
 	i->shape = shape;
+	i->at = c->depth_used;
 	i->imm = (int64_t)MIN(v->type->size, (uint64_t)IR_MAX_IMAGE);
 }
 
@@ -194,6 +195,7 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot)
 	c->unread.n = 0;
 	c->slots.data[slot].kind = VALUE_IMAGE;
 	c->slots.data[slot].type = v->type;
+	c->depth_used = is_generic(c, v) && v->type->kind == KIND_POINTER;
 	c->has_images = true;
 	switch (v->place) {
 	case PLACE_MEMORY:

@@ -48,6 +48,7 @@ static const struct {
 	[IR_IMAGE] = {"image", 0},
 	[IR_IMAGE_PUT] = {"image_put", USES_A | SIZED},
 	[IR_IMAGE_COPY] = {"image_copy", USES_A},
+	[IR_IMAGE_TYPE] = {"image_type", USES_A},
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
@@ -232,6 +233,8 @@ static int check_image(struct verifier *v, const struct ir_insn *i)
 		return bad(v, "it has no bytes or too many");
 	if (!t || !i->shape || i->shape >= t->shapes.len)
 		return bad(v, "there is no such shape");
+	if (i->at > t->limits.depth)
+		return bad(v, "it uses up more than the depth");
 	v->image = i->imm;
 	return i->a == IR_NO_REG ? 0 : check_use(v, i->a);
 }
@@ -255,6 +258,8 @@ static int check_fill(struct verifier *v, const struct ir_insn *i)
 
 	if (!v->in_region || v->slot != i->slot || !v->image)
 		return bad(v, "there is no image");
+	if (i->op == IR_IMAGE_TYPE)
+		return i->imm < 0 || i->imm > INT16_MAX ? bad(v, "its word is out of reach") : 0;
 	if (at < 0 || n < 1 || at > v->image || n > v->image - at)
 		return bad(v, "it writes outside the image");
 	return 0;
@@ -296,6 +301,7 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 		return check_emit(v, i);
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
+	case IR_IMAGE_TYPE:
 		return check_fill(v, i);
 	case IR_LATENCY:
 		return v->p->role == PROGRAM_RETURN ? 0 : bad(v, "there is no latency before the return");
@@ -487,6 +493,8 @@ static void print_image(const struct ir_insn *i, struct buf *out)
 		buf_printf(out, "image[%lld:] = r%u u%u", (long long)i->imm, i->a, i->size * 8u);
 	} else if (i->op == IR_IMAGE_COPY) {
 		buf_printf(out, "image[%u:] = [r%u] %lld bytes", i->at, i->a, (long long)i->imm);
+	} else if (i->op == IR_IMAGE_TYPE) {
+		buf_printf(out, "image of type [r%u + %lld]", i->a, (long long)i->imm);
 	} else {
 		buf_printf(out, "image %lld bytes shape %u", (long long)i->imm, i->shape);
 		if (i->a != IR_NO_REG)
@@ -524,6 +532,7 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
+	case IR_IMAGE_TYPE:
 		print_image(i, out);
 		break;
 	case IR_SAVE:

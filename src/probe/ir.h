@@ -74,10 +74,14 @@ enum ir_op {
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers on amd64, and R14/RBP are the site's */
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
-		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others */
+		      * (IR_NO_REG: none, it lies in registers). `at` pointers of the depth are used up already.
+		      * Slots with images come behind all others */
 	IR_IMAGE_PUT,/* the `size` bytes of a, at offset imm of the slot's image */
 	IR_IMAGE_COPY,/* imm bytes of memory at a, at offset `at` of the slot's image. Fails: unreadable; at 0, which
 		      * is where a is the image's address, only if nothing can be read: see event_chunk.status */
+	IR_IMAGE_TYPE,/* the slot's image is of the type whose descriptor's run-time address is the word at a + imm:
+		      * of its shape (shape_table.dynamic). Where that word cannot be read, or the table does not
+		      * have it, the image stays as it is. Never fails */
 	IR_GOROUTINE,/* take a as the g whose goid and depth the record carries, instead of the current one;
 		      * depth is then stack.hi - b (b: a stack pointer), or 0 when b is IR_NO_REG. Before
 		      * the first region, once at most */
@@ -104,7 +108,7 @@ struct ir_insn {
 	uint8_t reg;     /* IR_ARG_REG */
 	uint16_t dst, a, b, c;
 	uint16_t slot, label;
-	uint32_t shape, at; /* IR_IMAGE; IR_IMAGE_COPY */
+	uint32_t shape, at; /* IR_IMAGE; IR_IMAGE, IR_IMAGE_COPY */
 	int64_t imm;
 	const char *str; /* strlen equals imm: no NUL inside */
 	const struct map_layout *map;

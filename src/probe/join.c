@@ -281,12 +281,19 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 	vec_done(&names);
 }
 
+void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npacks)
+{
+	for (size_t i = 0; i < npacks; i++)
+		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
+}
+
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
 	       size_t *ret_n, struct err *err)
 {
 	struct joiner jn = {.binary = b, .arena = binary_arena(b), .xmm_readable = xmm_readable};
 
 	(void)err;
+	packs_declare_types(b, packs, npacks);
 	index_functions(&jn, packs, npacks);
 	for (size_t i = 0; i < npacks; i++) {
 		const struct pack_span **spans;

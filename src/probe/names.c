@@ -96,9 +96,11 @@ static const struct type *unsigned_of(unsigned size)
 static int param_value(struct compiler *c, const struct expr *e, const struct param *p,
 		       struct value *ret)
 {
+	if (p->untyped)
+		return fail_unreadable(c, e, "%s", p->untyped);
 	if (p->why)
 		return fail_unreadable(c, e, "%s cannot be read: %s", e->text, p->why);
-	*ret = (struct value){.place = PLACE_PARAM, .type = p->type, .expr = e, .param = p};
+	*ret = (struct value){.place = PLACE_PARAM, .type = p->type, .expr = e, .param = p, .dict_word = p->dict_word};
 	if (p->type)
 		return 0;
 	/* all that is known is where it lies: a number is the honest reading of one register */
@@ -137,7 +139,8 @@ static void list_visible(const struct capture_scope *s, struct arena *arena, str
 		side.at = SITE_ENTRY;
 		list_side(&side, arena, l);
 		for (size_t i = 0; i < s->ncaptured; i++)
-			add_name(l, s->captured[i].name);
+			if (strcmp(s->captured[i].name, CAPTURE_DICTIONARY))
+				add_name(l, s->captured[i].name);
 		side.at = SITE_RETURN;
 		list_side(&side, arena, l);
 	}
@@ -237,6 +240,8 @@ static int latency_value(struct compiler *c, const struct expr *e, struct value 
 	const struct type *duration = binary_type(c->binary, "time.Duration");
 	uint16_t ns;
 
+	if (!duration) /* as the packs declare it */
+		duration = binary_type_parse(c->binary, "", "time.Duration", NULL);
 	if (c->scope->at != SITE_RETURN)
 		return fail(c, e, "latency is known only where the function returns");
 	ns = reg_new(c);
@@ -291,10 +296,12 @@ static int captured_value(struct compiler *c, const struct expr *e, const struct
 	i = emit(c, IR_ARG_REG);
 	i->dst = reg;
 	i->reg = GPR_RDX;
-	*ret = (struct value){.place = PLACE_MEMORY, .type = v->type, .expr = e, .reg = reg, .offset = v->offset};
-	if (v->by_reference) {
+	*ret = (struct value){.place = PLACE_MEMORY, .type = v->type, .expr = e, .reg = reg, .offset = v->offset,
+			      .dict_word = v->dict_word};
+	if (v->by_reference) { /* then it is the pointer's type that the dictionary has */
 		ret->reg = ir_emit_load(c, reg, v->offset, 8, false);
 		ret->offset = 0;
+		ret->dict_word = 0;
 	}
 	return 0;
 }

@@ -523,6 +523,30 @@ static int read_hooks(struct yaml *y, const yaml_node_t *node, void *into)
 	return r ? r : check_points(y, node, "the pack", p->hooks, p->nhooks);
 }
 
+static int read_types(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack *p = into;
+	const char *const *pairs;
+	struct declared_type *types;
+	struct err why = {0};
+	size_t at;
+	int r = yaml_text_pairs(y, node, &pairs);
+
+	if (r)
+		return r;
+	p->ntypes = yaml_pair_count(node);
+	p->types = types = arena_array(y->arena, struct declared_type, p->ntypes + 1);
+	for (size_t i = 0; i < p->ntypes; i++) {
+		types[i] = (struct declared_type){pairs[2 * i], pairs[2 * i + 1]};
+		if (!strchr(types[i].name, '.'))
+			return yaml_fail(y, node, "the type %.60s is written with its package, as in time.Duration",
+					 types[i].name);
+		if (type_syntax_check(types[i].type + strspn(types[i].type, "= "), &at, &why))
+			return yaml_fail(y, node, "%.60s: %.200s", types[i].name, why.text);
+	}
+	return 0;
+}
+
 static const struct yaml_key pack_keys[] = {
 	NEEDED("pack", struct pack, name, yaml_text),
 	NEEDED("about", struct pack, about, yaml_text),
@@ -530,6 +554,7 @@ static const struct yaml_key pack_keys[] = {
 	{"spans", read_spans, 0, false},
 	{"hooks", read_hooks, 0, false},
 	{"texts", yaml_text_pairs, offsetof(struct pack, texts), false},
+	{"types", read_types, 0, false},
 	{0},
 };
 
@@ -544,8 +569,8 @@ static int read_pack(struct yaml *y, struct pack *p)
 	r = yaml_map(y, root, "a pack", pack_keys, p);
 	if (!r && !p->packages[0])
 		r = yaml_fail(y, root, "`packages` names none; say which import path the pack is for");
-	if (!r && !p->nspans && !p->nhooks && !p->texts)
-		r = yaml_fail(y, root, "a pack needs `spans`, `hooks` or `texts`");
+	if (!r && !p->nspans && !p->nhooks && !p->texts && !p->ntypes)
+		r = yaml_fail(y, root, "a pack needs `spans`, `hooks`, `texts` or `types`");
 	return r;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "binary/binary.h"
 
 enum point_role {
 	POINT_START,   /* opens a span on its goroutine */
@@ -101,6 +102,8 @@ struct pack {
 	const struct pack_point *hooks;/* UNWIND, EXIT, PANIC: of the runtime, not of a span */
 	size_t nhooks;
 	const char *const *texts;      /* pairs: an error's type, the field that is its text or a pattern; or NULL */
+	const struct declared_type *types; /* that binaries may not describe, for all declared signatures */
+	size_t ntypes;
 	struct arena arena;
 };
 

@@ -127,6 +127,7 @@ static struct value part(const struct value *v, uint64_t offset, const struct ty
 	struct value p = *v;
 
 	p.offset += offset;
+	p.dict_word = 0;
 	p.type = t;
 	p.expr = e;
 	return p;
@@ -144,8 +145,10 @@ int value_deref(struct compiler *c, const struct value *v, const struct expr *e,
 
 	if (!v->type || v->type->kind != KIND_POINTER)
 		return fail(c, e, "%s is a %s, not a pointer", expr_text(c, v->expr), type_text(c, v));
-	if (!v->type->elem)
-		return fail(c, e, "the binary does not say what %s points to", expr_text(c, v->expr));
+	if (!v->type->elem || v->type->elem->kind == KIND_INVALID)
+		return fail(c, e, "the binary does not say what %s (%s) points to%s", expr_text(c, v->expr),
+			    type_text(c, v),
+			    strncmp(v->type->name, "go.shape.", 9) ? "" : ": its type is a type argument of the call");
 	r = value_word(c, v, 0, 8, false, &base);
 	if (!r)
 		*ret = memory(base, v->type->elem, e);
@@ -204,8 +207,8 @@ int value_field(struct compiler *c, const struct value *v, const struct expr *e,
 	struct field_path path;
 	int r = 0;
 
-	if (v->type && v->type->kind == KIND_POINTER && v->type->elem &&
-	    v->type->elem->kind == KIND_STRUCT)
+	if (v->type && v->type->kind == KIND_POINTER &&
+	    (!v->type->elem || v->type->elem->kind == KIND_STRUCT || v->type->elem->kind == KIND_INVALID))
 		r = value_deref(c, v, e, &at);
 	if (r)
 		return r;

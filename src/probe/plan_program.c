@@ -113,7 +113,8 @@ static void show_all(struct builder *pb)
 	for (size_t i = skip; i < s->nparams; i++)
 		show_param(pb, SHOWN_ARG, param_name(arena, &s->params[i], "arg", i - skip), &s->params[i]);
 	for (size_t i = 0; i < pb->plan->ncaptured; i++)
-		show_captured(pb, &pb->plan->captured[i]);
+		if (strcmp(pb->plan->captured[i].name, CAPTURE_DICTIONARY))
+			show_captured(pb, &pb->plan->captured[i]);
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
 							    ? "DWARF does not say where the parameters of this instance are"
@@ -183,15 +184,16 @@ static void add_actions(struct builder *pb)
 	}
 }
 
-/* Results that are pointers to a type parameter need the dictionary, if there is still room for it. */
+/* Results of a type parameter's type need the dictionary, if there is still room for it. */
 static void keep_dictionary(struct builder *pb)
 {
 	const struct signature *s = &pb->plan->signature;
 	bool needed = false;
 
 	for (size_t i = 0; i < s->nresults; i++)
-		needed |= s->results[i].dict_word && s->results[i].type && s->results[i].type->kind == KIND_POINTER;
-	if (needed && s->dictionary && pb->plan->has_return && pb->plan->prints && pb->split.nsaved < IR_MAX_SAVED)
+		needed |= s->results[i].dict_word != 0;
+	if (needed && scope_has_dictionary(s, pb->plan->captured, pb->plan->ncaptured) && pb->plan->has_return &&
+	    pb->plan->prints && pb->split.nsaved < IR_MAX_SAVED)
 		pb->split.saved[pb->split.nsaved++] = name_expr(pb->pl->arena, CAPTURE_DICTIONARY);
 }
 
@@ -388,7 +390,6 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		s.why = why_missing(pb, &s, c->why[item]);
 		return s;
 	}
-	s.instantiated = ref->shown.type && ref->shown.type != s.type;
 	s.nunread = MIN(c->unread[item].n, ARRAY_SIZE(s.unread));
 	for (size_t i = 0; i < s.nunread; i++) {
 		s.unread[i].offset = c->unread[item].ranges[i].offset;

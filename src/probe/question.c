@@ -296,10 +296,21 @@ static int parse_actions(struct reader *q, struct question *ret)
 
 static int parse_function(struct reader *q, struct question *ret)
 {
-	int pos, r = func_ref_parse_at(q->text, q->arena, &ret->ref, &pos, q->err);
+	struct declared_signature *s = &ret->ref.signature;
+	const struct declared_type *types;
+	size_t ntypes;
+	int pos, r = declared_types_parse(q->text, q->arena, &types, &ntypes, &pos, q->err);
 
+	if (!r)
+		r = func_ref_parse_at(q->text, &pos, q->arena, &ret->ref, q->err);
 	if (r)
 		return r;
+	s->types = types;
+	s->ntypes = ntypes;
+	if (ntypes && !ret->ref.declared)
+		return err_at_column(q->err, -EINVAL, q->text, 0,
+				     "a type is declared for a signature: write the function's, too, as in `type Order "
+				     "struct { … }; main.F(o Order) (err error)`");
 	ret->pattern = ret->ref.name;
 	ret->glob = name_is_glob(ret->pattern);
 	if (ret->glob && ret->ref.declared)

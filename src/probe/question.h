@@ -1,13 +1,15 @@
 /*
  * A question of `earshot trace`, as text:
  *
- *   FUNCTION[(params) [results]] [if CONDITION] [{ ACTION; … }]
+ *   [type NAME TYPE; …] FUNCTION[(params) [results]] [if CONDITION] [{ ACTION; … }]
  *
  *   main.SetInfo
  *   main.(*Cart).Add if user.Name == "alice" && len(items) > 3
  *   net/http.(*Transport).roundTrip { hist(latency) by req.URL.Host }
  *   main.SetInfo(user string, addr *Address, vip bool) (id int, err error)
  *   main.* { count() by func }
+ *   type Order struct { ID int; Name string }; main.(*Cart).Add(o Order) (err error)
+ *   main.Map[K, V](m map[K]V) (n int)
  *   main.Login if err != nil { print(user, err); stack }
  *
  * FUNCTION may be a glob: * matches within and across path elements, ? one character; a * right behind "(" is

@@ -89,6 +89,8 @@ int shape_table_new(struct binary *b, const struct shape_limits *limits, struct 
 void shape_table_free(struct shape_table *t); /* NULL ok */
 /* The shape of a type; 0 when its size is 0 or it cannot be described. Adds what it leads to. */
 uint32_t shape_of(struct shape_table *t, const struct type *type);
+/* A value of the type may be of any other of its kind and size: only its descriptor, where the probe fires, tells. */
+void shape_want_instances(struct shape_table *t, const struct type *shape);
 /*
  * Adds the types that the interfaces among the shapes may hold (those with the methods; for an interface without
  * any, all of the binary), sorts. Called once, after the last shape_of and before planting.

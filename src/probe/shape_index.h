@@ -31,9 +31,10 @@ struct shape_state {
 	bool dynamic;           /* it is a dynamic type's */
 };
 
-struct shape_wanted {           /* an interface whose dynamic types are needed */
+struct shape_wanted {           /* an interface whose dynamic types are needed, or a shape of a type parameter's */
 	const struct type *type;
 	unsigned level;
+	bool instances;
 };
 
 struct shape_index {

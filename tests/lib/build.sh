@@ -11,6 +11,7 @@
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   corners-go1.XX-{plain,cgo}             calls with values at the edges of what can be shown
 #   calls-go1.XX-{plain,sw}                tells what it called
+#   typed-go1.XX-{plain,sw}                calls with types that only a dictionary or a declaration tells
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   burst, halves                          likewise: many calls at once; what can be patched at one end only
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
@@ -107,6 +108,8 @@ build_httpd() { # MINOR
 	build "$1" corners "corners-go$1-cgo" CGO_ENABLED=1 -- -tags withcgo
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
+	build "$1" typed "typed-go$1-plain" --
+	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
 	build "$1" seq "seq-go$1-plain" --

@@ -30,6 +30,11 @@ static const char *parsed(struct arena *a, const char *text)
 	if (func_ref_parse(text, a, &f, &err) < 0)
 		return arena_printf(a, "error: %s", err.text);
 	buf_str(&b, f.name);
+	for (size_t i = 0; i < f.signature.ntype_params; i++)
+		buf_printf(&b, "%s%s%s", i ? "," : "<", f.signature.type_params[i],
+			   i + 1 == f.signature.ntype_params ? ">" : "");
+	if (f.signature.instance)
+		buf_char(&b, '!');
 	if (f.declared)
 		print_list(&b, f.signature.params, f.signature.nparams);
 	if (f.signature.has_results)
@@ -59,8 +64,17 @@ static void test_parse(void **state)
 		{"main.f(_ int, x ?)", "main.f(:int,x:NULL)"},
 		{"main.f(?, string)", "main.f(:NULL,:string)"},
 		{"main.Map[...](x int)", "main.Map[...](x:int)"},
+		{"main.Map[K, V](m map[K]V) (v V)", "main.Map<K,V>(m:map[K]V)(v:V)"},
+		{"main.Map[K comparable, V interface{ Get() []int }](m map[K]V)", "main.Map<K,V>(m:map[K]V)"},
+		{"main.(*Tree[V]).Put(v V)", "main.(*Tree).Put<V>(v:V)"},
+		{"main.Map[string](x string)", "main.Map[string]!(x:string)"},
+		{"main.Map[K, int](x K)", "main.Map[K, int]!(x:K)"},
+		{"main.Map[*T](x int)", "main.Map[*T]!(x:int)"},
+		{"main.f(s struct{ a, b int `x:\"}\"`; *T }, i interface{ M(a, b int); error })",
+		 "main.f(s:struct{ a, b int `x:\"}\"`; *T },i:interface{ M(a, b int); error })"},
+		{"main.f(a [2*3]T, b ...struct{ c int })", "main.f(a:[2*3]T,b:[]struct{ c int })"},
 		{"main.Map[go.shape.struct { X int; Y func(int) }](x int)",
-		 "main.Map[go.shape.struct { X int; Y func(int) }](x:int)"},
+		 "main.Map[go.shape.struct { X int; Y func(int) }]!(x:int)"},
 		{"main.(*T[...]).Do(x List[int])", "main.(*T[...]).Do(x:List[int])"},
 		{"main.(*T).Do-fm", "main.(*T).Do-fm"},
 		{"gopkg.in/yaml%2ev3.Unmarshal(in []byte, out any,) error",
@@ -90,6 +104,12 @@ static void test_errors(void **state)
 		{"main.f if x", "should end here"},
 		{"main.(*T", "the bracket that closes this is missing"},
 		{"main.f(x int])", "this bracket closes nothing"},
+		{"main.f(r struct{ N int, S string })", "the fields of a struct are separated by \";\""},
+		{"main.f(a int) struct{ i, j }", "the type of the field"},
+		{"main.f(a ...int, b int)", "only the last parameter"},
+		{"main.f(a int) (b ...int)", "a result has no"},
+		{"main.f(a map[string])", "is not a Go type"},
+		{"main.f(s struct{ a int `x })", "the quote that closes this is missing"},
 	};
 	struct arena a = {0};
 

@@ -395,7 +395,8 @@ static enum slot_status interp_image(const struct interp *t, const struct ir_ins
 	struct event_chunk *c;
 
 	if (i->op == IR_IMAGE) {
-		c = interp_chunk(t, i->a == IR_NO_REG ? 0 : t->r[i->a], i->shape, (size_t)i->imm, shapes->limits.depth);
+		c = interp_chunk(t, i->a == IR_NO_REG ? 0 : t->r[i->a], i->shape, (size_t)i->imm,
+				 shapes->limits.depth - i->at);
 		if (!c)
 			return SLOT_UNREADABLE;
 		if (i->imm < shapes->shapes.data[i->shape].size)
@@ -405,6 +406,16 @@ static enum slot_status interp_image(const struct interp *t, const struct ir_ins
 		return SLOT_OK;
 	}
 	c = (void *)(t->out->chunks + s->value);
+	if (i->op == IR_IMAGE_TYPE) {
+		const struct shape_dynamic *d;
+		uint64_t type;
+
+		if (interp_load(t, t->r[i->a] + (uint64_t)i->imm, 8, false, &type) != SLOT_OK)
+			return SLOT_OK;
+		d = shape_dynamic_find(shapes, type - t->in->bias);
+		c->shape = d && d->shape ? d->shape : c->shape;
+		return SLOT_OK;
+	}
 	if (i->op == IR_IMAGE_PUT) {
 		memcpy((uint8_t *)(c + 1) + i->imm, &t->r[i->a], i->size);
 		return SLOT_OK;
@@ -572,6 +583,7 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
+	case IR_IMAGE_TYPE:
 		return interp_image(t, i);
 	case IR_SAVE:
 		t->out->saved[i->imm] = t->r[i->a];

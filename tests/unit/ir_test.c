@@ -125,14 +125,18 @@ static void test_images(void **state)
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 9), END), "outside the image");
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_COPY, .a = 0, .imm = 9, .at = 8), END),
 	       "outside the image");
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), I(IR_IMAGE_TYPE, .a = 0), END), "there is no image");
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_TYPE, .a = 0, .imm = -8), END), "out of reach");
+	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = IR_NO_REG, .shape = 1, .imm = 16, .at = 3), END),
+	       "more than the depth");
 	refuse(IMAGE_PROGRAM(2, REGION(0), IMAGE, END, REGION(1), I(IR_EMIT_STACK, .slot = 1, .imm = 9), END),
 	       "behind an image");
 	p = IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 8),
-			  I(IR_IMAGE_COPY, .a = 0, .imm = 8), END);
+			  I(IR_IMAGE_COPY, .a = 0, .imm = 8), I(IR_IMAGE_TYPE, .a = 0, .imm = 24), END);
 	assert_int_equal(capture_verify(&p, NULL), 0);
 	capture_print(&p, &b);
 	assert_string_equal(b.data, "slot 0 v {\n\tr0 = 1\n\timage 16 bytes shape 1\n\timage[8:] = r0 u64\n"
-				    "\timage[0:] = [r0] 8 bytes\n}\n");
+				    "\timage[0:] = [r0] 8 bytes\n\timage of type [r0 + 24]\n}\n");
 	buf_done(&b);
 }
 

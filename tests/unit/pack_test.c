@@ -142,6 +142,17 @@ static void test_texts(void **state)
 	pack_free(p);
 }
 
+static void test_types(void **state)
+{
+	struct pack *p = load(HEAD "types:\n  time.Duration: int64\n  a/b.T: 'struct { i, j int }'\n  a/b.U: = T\n");
+
+	assert_int_equal(p->ntypes, 3);
+	assert_string_equal(p->types[1].name, "a/b.T");
+	assert_string_equal(p->types[1].type, "struct { i, j int }");
+	assert_string_equal(p->types[2].type, "= T");
+	pack_free(p);
+}
+
 struct bad {
 	const char *text, *sentence; /* sentence: what the message begins with, behind the file's name */
 };
@@ -154,7 +165,7 @@ static const struct bad bads[] = {
 	{"pack: *nowhere\n", "1:7: the YAML cannot be read: found undefined alias"},
 	{HEAD "spans: []\n---\npack: q\n", "6:1: a second document begins here"},
 	{"pack: p\npackages: [m]\n", "1:1: a pack needs the key `about`"},
-	{HEAD, "1:1: a pack needs `spans`, `hooks` or `texts`"},
+	{HEAD, "1:1: a pack needs `spans`, `hooks`, `texts` or `types`"},
 	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
 	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
 	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
@@ -165,6 +176,8 @@ static const struct bad bads[] = {
 	{HEAD "zzzzzzzzz: []\n", "4:1: a pack has no key `zzzzzzzzz`; it may have pack, about, packages, "
 				 "spans, hooks, texts"},
 	{HEAD "texts: [a.T]\n", "4:8: "},
+	{HEAD "types: {Order: int}\n", "4:8: the type Order is written with its package"},
+	{HEAD "types: {a.T: 'struct { a int, b int }'}\n", "4:8: a.T: \"struct { a int, b int }\" is not a Go type"},
 	{HEAD "texts: {a.T: s, a.T: t}\n", "4:17: `a.T` is here twice"},
 	{SPAN "  colour: red\n", "8:3: a span has no key `colour`; it may have name, kind"},
 	{HEAD "spans:\n- {name: s, kind: sever}\n", "5:19: \"sever\" is not one of: internal, server, "
@@ -283,7 +296,7 @@ static void test_aliases(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_texts), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_builtin),
 		cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_errors),

@@ -19,14 +19,21 @@
 static struct ir_insn code[16];
 static struct ir_slot slots[] = {{.kind = VALUE_IMAGE}};
 
+static uint64_t type_word_at; /* 0: the image is not given another type */
+static unsigned depth_used;
+
 /* The value at RBX, size bytes of a shape: in memory, or (a pointer) the register itself. */
 static struct capture_program image_of(enum program_role role, uint32_t shape, uint64_t size, bool in_reg)
 {
 	const struct ir_insn in[] = {
 		{.op = IR_REGION, .slot = 0}, {.op = IR_ARG_REG, .reg = GPR_RBX, .size = 8, .dst = 0},
-		{.op = IR_IMAGE, .slot = 0, .a = in_reg ? IR_NO_REG : 0, .imm = (int64_t)size, .shape = shape},
+		{.op = IR_IMAGE, .slot = 0, .a = in_reg ? IR_NO_REG : 0, .imm = (int64_t)size, .shape = shape,
+		 .at = depth_used},
 		in_reg ? (struct ir_insn){.op = IR_IMAGE_PUT, .slot = 0, .a = 0, .size = 8}
 		       : (struct ir_insn){.op = IR_IMAGE_COPY, .slot = 0, .a = 0, .imm = (int64_t)size},
+		{.op = IR_CONST, .dst = 1, .imm = (int64_t)type_word_at - 8},
+		type_word_at ? (struct ir_insn){.op = IR_IMAGE_TYPE, .slot = 0, .a = 1, .imm = 8}
+			     : (struct ir_insn){.op = IR_CONST, .dst = 2},
 		{.op = IR_END},
 	};
 
@@ -117,6 +124,26 @@ static void pointers(void **state)
 	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, &bad),
 			    "node 32 d2; '' unreadable; node 0 unreadable d1; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(bad), false, (void *)8), "node 32 -1 d2; slot 5 missed 0");
+}
+
+/* Of an image whose type only a word in memory tells. */
+static void typed(void **state)
+{
+	uint64_t word = TYPE_NODE + SELF_BIAS, pointer = TYPE_NODE_PTR + SELF_BIAS, other = TYPE_NODE;
+
+	type_word_at = (uintptr_t)&word;
+	assert_string_equal(walk(PROGRAM_POINT, WORDS, sizeof(c2), false, &c2),
+			    "node 32 d2; 'two'; node 32 d1; 'three'; slot 1 missed 0");
+	type_word_at = (uintptr_t)&pointer;
+	depth_used = 1;
+	assert_string_equal(walk(PROGRAM_ENTRY, INT, 8, true, &c2),
+			    "*node 8 d1; node 32 d0; 'two'; slot 1 missed 0");
+	depth_used = 0;
+	type_word_at = (uintptr_t)&other;
+	assert_string_equal(walk(PROGRAM_POINT, INT, 8, true, &c2), "int 8 d2; slot 1 missed 0");
+	type_word_at = 64; /* no memory is there */
+	assert_string_equal(walk(PROGRAM_POINT, STRING, 16, false, &c2), "string 16 d2; 'two'; slot 1 missed 0");
+	type_word_at = 0;
 }
 
 static void counts(void **state)
@@ -314,8 +341,9 @@ static void latency(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(pointers), cmocka_unit_test(counts), cmocka_unit_test(interfaces),
-		cmocka_unit_test(limits), cmocka_unit_test(holes), cmocka_unit_test(stacks), cmocka_unit_test(latency),
+		cmocka_unit_test(pointers), cmocka_unit_test(typed), cmocka_unit_test(counts),
+		cmocka_unit_test(interfaces), cmocka_unit_test(limits), cmocka_unit_test(holes), cmocka_unit_test(stacks),
+		cmocka_unit_test(latency),
 	};
 
 	world_pc_ret = (uintptr_t)call_code_back;

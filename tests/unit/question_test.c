@@ -44,6 +44,8 @@ static const char *parsed(struct arena *a, const char *text)
 
 	if (question_parse(text, a, &q, &err) < 0)
 		return arena_printf(a, "error: %s", err.text);
+	for (size_t i = 0; i < q.ref.signature.ntypes; i++)
+		buf_printf(&b, "type %s = %s; ", q.ref.signature.types[i].name, q.ref.signature.types[i].type);
 	buf_printf(&b, "%s%s", q.pattern, q.glob ? " glob" : "");
 	if (q.ref.declared)
 		buf_printf(&b, " (%zu)", q.ref.signature.nparams);
@@ -100,6 +102,10 @@ static void test_functions(void **state)
 		{"main.F() map[string]func(int) error if n == 1", "main.F (0) (1) if n == 1"},
 		{"main.F() interface{} { count() }", "main.F (0) (1) {count }"},
 		{"main.F(v struct{ x int }) struct{} {stack}", "main.F (1) (1) {stack }"},
+		{"type Order struct { a, b int; c string }; main.F(o Order) if o.a > 1",
+		 "type Order = struct { a, b int; c string }; main.F (1) if o.a > 1"},
+		{"\ntype time.Duration int64\ntype D = time.Duration\n\nmain.F(d D) ()",
+		 "type time.Duration = int64; type D = = time.Duration; main.F (1) (0)"},
 	};
 
 	check(cases, ARRAY_SIZE(cases));
@@ -168,6 +174,17 @@ static void test_errors(void **state)
 		{"main.f }", "error: this bracket closes nothing\n  main.f }\n         ^"},
 		{"main.*(a int)", "error: main.* stands for several functions, a signature can be declared for one only\n"
 				  "  main.*(a int)\n  ^"},
+		{"type Order int; main.f", "error: a type is declared for a signature: write the function's, too, as in `type "
+					   "Order struct { … }; main.F(o Order) (err error)`\n  type Order int; main.f\n  ^"},
+		{"type Order int", "error: a ; and the function are expected behind a declared type\n  type Order int\n"
+				   "                ^"},
+		{"type Order; main.f(o Order)", "error: the type is missing, as in `type time.Duration int64; main.F(d "
+						"time.Duration)`\n  type Order; main.f(o Order)\n            ^"},
+		{"type L[T] []T; main.f(l L)", "error: a declared type has no type parameters; write the struct of the "
+					       "instance\n  type L[T] []T; main.f(l L)\n        ^"},
+		{"type O struct{ a int, b int }; main.f(o O)",
+		 "error: \"struct{ a int, b int }\" is not a Go type: the fields of a struct are separated by \";\", not by \",\", "
+		 "at \", b int }\"\n  type O struct{ a int, b int }; main.f(o O)\n                      ^"},
 		{"main.f(a int", "error: the ) that closes this is missing\n  main.f(a int\n        ^"},
 		{"main.f if \"x", "error: this string has no closing \"\n  main.f if \"x\n            ^"},
 	};

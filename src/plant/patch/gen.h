@@ -93,6 +93,7 @@ void code_emit_stack(struct code *g, const struct ir_insn *i);
 void code_image(struct code *g, const struct ir_insn *i);
 void code_image_put(struct code *g, const struct ir_insn *i);
 void code_image_copy(struct code *g, const struct ir_insn *i);
+void code_image_type(struct code *g, const struct ir_insn *i);
 void code_walk(struct code *g);   /* all regions are done */
 
 /* saved.c: what one program keeps for another. */

@@ -209,6 +209,7 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 	case IR_IMAGE: code_image(g, i); return true;
 	case IR_IMAGE_PUT: code_image_put(g, i); return true;
 	case IR_IMAGE_COPY: code_image_copy(g, i); return true;
+	case IR_IMAGE_TYPE: code_image_type(g, i); return true;
 	case IR_LATENCY: code_latency(g, i); return true;
 	case IR_GOROUTINE: code_goroutine(g, i); return true;
 	}

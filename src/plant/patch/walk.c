@@ -270,17 +270,18 @@ static void emit_copy(struct walk *w)
 	x86_jmp(x, w->edge_next);
 }
 
-/* RSI = the entry of the type RDI; to edge_next when there is none. */
-static void find_dynamic(struct walk *w)
+/* RSI = the entry of the type RDI; to none when there is none. Clobbers RAX, RCX and RDX. */
+static void find_dynamic(struct code *g, int none)
 {
-	struct x86 *x = w->x;
+	const struct shape_table *t = g->p->shapes;
+	struct x86 *x = &g->x;
 	int again = x86_label_new(x), left = x86_label_new(x), hit = x86_label_new(x);
 
-	x86_imm(x, RAX, w->g->env->shapes + dynamic_off(w->t));
-	x86_imm(x, RCX, w->t->dynamic.len);
+	x86_imm(x, RAX, g->env->shapes + dynamic_off(t));
+	x86_imm(x, RCX, t->dynamic.len);
 	x86_label(x, again);
 	x86_test(x, RCX, RCX);
-	x86_jcc(x, CC_E, w->edge_next);
+	x86_jcc(x, CC_E, none);
 	x86_mov(x, RDX, RCX);
 	x86_shift(x, X_SHR, RDX, 1);
 	x86_mov(x, RSI, RDX);
@@ -299,6 +300,24 @@ static void find_dynamic(struct walk *w)
 	x86_label(x, hit);
 }
 
+void code_image_type(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int stays = x86_label_new(x);
+
+	code_fault(g, stays);
+	code_get(g, RDI, i->a);
+	code_forget(g);
+	x86_load(x, 8, false, RDI, MEM(RDI, i->imm));
+	find_dynamic(g, stays);
+	x86_load(x, 4, false, RCX, FIELD(RSI, table_dynamic, shape));
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, stays);
+	x86_load(x, 8, false, RDX, code_slot(i->slot, 8));
+	x86_store(x, 4, MEMX(REG_RECORD, RDX, offsetof(struct event_chunk, shape)), RCX);
+	code_join(g, stays);
+}
+
 /* An interface: RDI its first word, RAX its offset in the element at RSI, RCX the kind of edge. */
 static void emit_interface(struct walk *w)
 {
@@ -313,7 +332,7 @@ static void emit_interface(struct walk *w)
 	x86_store(x, 8, SLOT(fault), RAX);
 	x86_load(x, 8, false, RDI, MEM(RDI, w->t->itab_type_off));
 	x86_label(x, type);
-	find_dynamic(w);
+	find_dynamic(w->g, w->edge_next);
 	x86_load(x, 4, false, RCX, FIELD(RSI, table_dynamic, shape));
 	x86_test(x, RCX, RCX);
 	x86_jcc(x, CC_E, w->edge_next);

@@ -758,6 +758,7 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
+	case IR_IMAGE_TYPE:
 		return gen_image(g, i);
 	case IR_GOROUTINE:
 		return gen_goroutine(g, i);

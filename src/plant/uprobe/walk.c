@@ -102,7 +102,7 @@ static int gen_image_begin(struct gen *g, const struct ir_insn *i)
 	emit_store_imm(e, 4, R1, CHUNK(shape), (int32_t)i->shape);
 	emit_store_imm(e, 2, R1, CHUNK(len), (int32_t)i->imm);
 	emit_store_imm(e, 1, R1, CHUNK(status), image_status(g, i));
-	emit_store_imm(e, 1, R1, CHUNK(depth), (int32_t)MIN(g->p->shapes->limits.depth, 255u));
+	emit_store_imm(e, 1, R1, CHUNK(depth), (int32_t)MIN(g->p->shapes->limits.depth - i->at, 255u));
 	emit_alu_imm(e, BPF_ADD, R2, CHUNK_HEAD + bytes);
 	emit_store(e, 4, REG_RECORD, HEAD(size), R2);
 	clear(g, CHUNK_HEAD, bytes);
@@ -154,6 +154,42 @@ static void gen_image_copy(struct gen *g, const struct ir_insn *i)
 	emit_label(e, read);
 }
 
+static void table_get(struct gen *g, int map, int none);
+
+/* R0 = the process's load bias. */
+static void load_bias(struct gen *g)
+{
+	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
+	emit_call(g->e, BPF_FUNC_get_attach_cookie);
+	emit_alu_imm(g->e, BPF_ARSH, R0, COOKIE_TARGET_BITS);
+	emit_alu_imm(g->e, BPF_LSH, R0, 12);
+}
+
+/* The type word is read to where the look-up's key is. */
+static int gen_image_type(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+	int stays = emit_label_new(e);
+
+	gen_get(g, R3, i->a);
+	emit_alu_imm(e, BPF_ADD, R3, (int32_t)i->imm);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, SCRATCH_WALK(key));
+	emit_alu_imm(e, BPF_MOV, R2, 8);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, stays);
+	load_bias(g);
+	load_walk(g, R1, SCRATCH_WALK(key));
+	emit_alu(e, BPF_SUB, R1, R0);
+	table_get(g, g->env->dynamic, stays);
+	emit_load(e, 4, R3, R0, (int)offsetof(struct walk_dynamic, shape));
+	emit_jump_if_imm(e, BPF_JEQ, R3, 0, stays);
+	slot_chunk(g, i->slot);
+	emit_store(e, 4, R1, CHUNK(shape), R3);
+	emit_label(e, stays);
+	return 1;
+}
+
 int gen_image(struct gen *g, const struct ir_insn *i)
 {
 	struct emit *e = g->e;
@@ -163,6 +199,8 @@ int gen_image(struct gen *g, const struct ir_insn *i)
 			       (long long)i->imm, i->at, IR_MAX_IMAGE);
 	if (i->op == IR_IMAGE)
 		return gen_image_begin(g, i);
+	if (i->op == IR_IMAGE_TYPE)
+		return gen_image_type(g, i);
 	slot_chunk(g, i->slot);
 	if (i->op == IR_IMAGE_PUT) {
 		gen_get(g, R3, i->a);
@@ -189,10 +227,7 @@ void walk_chunks(struct gen *g)
 	store_walk(g, SCRATCH_WALK(chunk), R1);
 	for (size_t i = 0; i < ARRAY_SIZE(zero); i++)
 		emit_store_imm(e, 8, REG_RECORD, zero[i], 0);
-	emit_alu(e, BPF_MOV, R1, REG_CTX);
-	emit_call(e, BPF_FUNC_get_attach_cookie);
-	emit_alu_imm(e, BPF_ARSH, R0, COOKIE_TARGET_BITS);
-	emit_alu_imm(e, BPF_LSH, R0, 12);
+	load_bias(g);
 	store_walk(g, SCRATCH_WALK(bias), R0);
 	emit_store(e, 8, FP, BK_KEY, REG_RECORD);
 	emit_alu_imm(e, BPF_MOV, R1, STEPS_MAX);
