@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "binary/inline.h"
 #include "binary/internal.h"
 
 #define HEADERS_MAX 32
@@ -53,12 +54,15 @@ void binary_free(struct binary *b)
 {
 	if (!b)
 		return;
+	inline_host_free(b->inline_host);
+	inline_index_free(b->inline_index);
 	code_done(&b->last_code);
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
 	map_done(&b->types);
 	strmap_done(&b->named);
 	map_done(&b->dictionaries);
+	map_done(&b->never_returns);
 	image_close(&b->img);
 	arena_done(&b->arena);
 	free(b);

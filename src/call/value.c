@@ -7,21 +7,38 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/vec.h"
 #include "call/value_reader.h"
 
 /* ---- code ---- */
 
+static const char *frame_text(const struct value_context *c, const struct pc_frame *f, bool with_line)
+{
+	return with_line && *f->file ? arena_printf(c->arena, "%s %s:%d", f->function, f->file, f->line)
+				     : arena_strdup(c->arena, f->function);
+}
+
+size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max)
+{
+	struct pc_frame frames[CODE_FRAMES_MAX];
+	size_t n = c->binary ? binary_pc_frames(c->binary, pc - c->bias, frames, ARRAY_SIZE(frames)) : 0;
+
+	if (!n && max) {
+		ret[0] = arena_printf(c->arena, "0x%" PRIx64, pc);
+		return 1;
+	}
+	n = MIN(n, max);
+	for (size_t i = 0; i < n; i++)
+		ret[i] = frame_text(c, &frames[i], with_line);
+	return n;
+}
+
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
-	const char *file = NULL;
-	struct func f;
-	int line = 0;
+	const char *name = "";
 
-	if (!c->binary || !binary_func_at(c->binary, pc - c->bias, &f))
-		return arena_printf(c->arena, "0x%" PRIx64, pc);
-	if (!with_line || !binary_pc_line(c->binary, pc - c->bias, &file, &line))
-		return arena_strdup(c->arena, f.name);
-	return arena_printf(c->arena, "%s %s:%d", f.name, file, line);
+	code_frames(c, pc, with_line, &name, 1);
+	return name;
 }
 
 /* A return address stands behind the call: the line is that of the byte before. */
@@ -32,22 +49,42 @@ static void read_code(const struct value_context *c, uint64_t pc, bool is_return
 	ret->text = code_name(c, is_return && pc ? pc - 1 : pc, true);
 }
 
+typedef VEC(const char *) frame_list;
+
+static void add_frames(const struct value_context *c, uint64_t pc, frame_list *l)
+{
+	const char *names[CODE_FRAMES_MAX];
+	size_t n = code_frames(c, pc, true, names, ARRAY_SIZE(names));
+
+	for (size_t i = 0; i < n; i++)
+		vec_push(l, names[i]);
+}
+
+/* Return addresses, each with the calls that were inlined there. */
 static void read_stack(struct reader *r, size_t slot, struct value_node *ret)
 {
 	size_t len = 0;
 	const char *bytes = event_bytes(r->e, slot, &len);
+	frame_list l = {0};
 	struct value_node *c;
 
-	ret->form = FORM_LIST;
-	ret->u = 1;
-	ret->full_len = len / 8;
-	c = bytes ? value_children(r, len / 8, ret) : NULL;
-	for (size_t i = 0; c && i < len / 8; i++) {
+	if (r->c->call_pc)
+		add_frames(r->c, r->c->call_pc, &l);
+	for (size_t i = 0; bytes && i < len / 8; i++) {
 		uint64_t pc;
 
 		memcpy(&pc, bytes + i * 8, 8);
-		read_code(r->c, pc, true, &c[i]);
+		add_frames(r->c, pc ? pc - 1 : pc, &l);
 	}
+	ret->form = FORM_LIST;
+	ret->u = 1;
+	ret->full_len = l.len;
+	c = l.len ? value_children(r, l.len, ret) : NULL;
+	for (size_t i = 0; c && i < l.len; i++) {
+		c[i].form = FORM_TEXT;
+		c[i].text = l.data[i];
+	}
+	vec_done(&l);
 }
 
 /* ---- slots ---- */

@@ -74,6 +74,8 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 	printf("%9s  %s%s%s  # %zu %s\n", price.data, signature.data, p->inlined ? "  inlined into " : "",
 	       p->inlined ? p->func.name : "", p->nentry_sites + p->nreturn_sites,
 	       p->nentry_sites + p->nreturn_sites == 1 ? "site" : "sites");
+	if (p->approximate)
+		printf("%*sapproximate: %s\n", WITHOUT_INDENT, "", p->approximate);
 	without_signature(&without, &p->signature);
 	without_print(&without, WITHOUT_INDENT);
 }
@@ -105,6 +107,10 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_uint(&j, p->nentry_sites + p->nreturn_sites);
 		json_key(&j, "price_ns");
 		json_uint(&j, (uint64_t)price_ns(l, p));
+	}
+	if (p->approximate && !why) {
+		json_key(&j, "approximate");
+		json_str(&j, p->approximate);
 	}
 	without_json(&without, &j);
 	json_close(&j, '}');

@@ -95,10 +95,23 @@ struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *
 	return t;
 }
 
-void trace_subject_pair(const struct trace_subject *t, struct observer *ob, struct observed *o)
+/* An inlined call that this planter cannot observe makes the number of the function's calls too small. */
+static void mark_unplanted(struct trace_subject *t, const struct observed *o)
+{
+	for (size_t i = 0; i < t->subject.nprobes; i++) {
+		const struct call_plan *p = t->plan_of_probe[i];
+
+		for (size_t k = 0; p && p->inlined && !o->plants[i] && !p->inexact && k < t->plans.len; k++)
+			if (t->plans.data[k].question == p->question && !strcmp(t->plans.data[k].name, p->name))
+				t->plans.data[k].inexact = true;
+	}
+}
+
+void trace_subject_pair(struct trace_subject *t, struct observer *ob, struct observed *o)
 {
 	VEC(size_t) halves = {0};
 
+	mark_unplanted(t, o);
 	for (size_t i = 0; i + 1 < t->subject.nprobes; i++) {
 		const struct call_plan *p = t->plan_of_probe[i];
 
@@ -160,6 +173,64 @@ static bool unread_text(const struct call_plan *p, struct buf *out)
 	return why;
 }
 
+/* How many plans from i on are of the same name and question and satisfy is. */
+static size_t alike(const struct trace_subject *t, size_t i, bool (*is)(const struct call_plan *p))
+{
+	const struct call_plan *first = &t->plans.data[i];
+	size_t n = 0;
+
+	for (; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+
+		n += p->question == first->question && !strcmp(p->name, first->name) && is(p);
+	}
+	return n;
+}
+
+static bool is_unseen(const struct call_plan *p)
+{
+	return p->inlined && p->why;
+}
+
+static bool is_approximate(const struct call_plan *p)
+{
+	return !p->why && p->approximate;
+}
+
+/* Plans of a name come one after the other: whether the one before is told already. */
+static bool told_before(const struct trace_subject *t, size_t i, bool (*is)(const struct call_plan *p))
+{
+	const struct call_plan *p = &t->plans.data[i];
+
+	while (i > 0 && t->plans.data[i - 1].question == p->question && !strcmp(t->plans.data[i - 1].name, p->name))
+		if (is(&t->plans.data[--i]))
+			return true;
+	return false;
+}
+
+/* Which inlined calls are not seen at all, and which are not counted one by one: for each function in one line. */
+static void explain_inlined(const struct trace_subject *t, bool (*is)(const struct call_plan *p), const char *what,
+			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	unsigned told = 0, more = 0;
+
+	for (size_t i = 0; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+		size_t n;
+
+		if (!is(p) || told_before(t, i, is))
+			continue;
+		n = alike(t, i, is);
+		if (told++ < REFUSALS_TOLD)
+			note(arg, "%zu inlined %s of %s %s: %s", n, n == 1 ? "call" : "calls", p->name, what,
+			     p->why ? p->why : p->approximate);
+		else
+			more++;
+	}
+	if (more)
+		note(arg, "inlined calls of %u more functions %s; -l tells why", more, what);
+}
+
 static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	unsigned told = 0, more = 0;
@@ -200,13 +271,18 @@ void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, cons
 	if (t->explained)
 		return;
 	t->explained = true;
-	for (size_t i = 0; i < t->plans.len && told < REFUSALS_TOLD; i++)
-		if (t->plans.data[i].why) {
-			note(arg, "%s is not traced: %s", t->plans.data[i].name, t->plans.data[i].why);
-			told++;
-		}
-	if (t->refused > told)
-		note(arg, "%u more functions are not traced; -l tells why", t->refused - told);
+	for (size_t i = 0; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+
+		if (!p->why || p->inlined)
+			continue;
+		if (told++ < REFUSALS_TOLD)
+			note(arg, "%s is not traced: %s", p->name, p->why);
+	}
+	if (told > REFUSALS_TOLD)
+		note(arg, "%u more functions are not traced; -l tells why", told - REFUSALS_TOLD);
+	explain_inlined(t, is_unseen, "are not seen", note, arg);
+	explain_inlined(t, is_approximate, "may not be counted exactly", note, arg);
 	explain_unread(t, note, arg);
 	if (t->plans.hooks_why)
 		note(arg, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);

@@ -32,8 +32,11 @@ struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *
 void trace_subject_free(struct trace_subject *t); /* NULL ok */
 /* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);
-/* An entry without its return, or the other way round, is of no use: takes the other out too. */
-void trace_subject_pair(const struct trace_subject *t, struct observer *ob, struct observed *o);
+/*
+ * Once probes are planted: an entry without its return, or the other way round, is of no use, so takes the other out too;
+ * and what is not planted of a function's inlined calls makes its numbers inexact.
+ */
+void trace_subject_pair(struct trace_subject *t, struct observer *ob, struct observed *o);
 /* Tells the price when much is about to be planted. */
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3), void *arg);

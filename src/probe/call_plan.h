@@ -19,7 +19,7 @@ struct shown {               /* a value that the question prints */
 	const char *name;
 	enum shown_kind kind;
 	bool at_entry;       /* in which record its slot is */
-	int slot;            /* -1: see why. Without a why: `func`, `pid` or `panicked` (name), known of the call */
+	int slot;            /* -1: see why. Without a why: `func`, `pid`, `panicked`, `caller` (name), known of the call */
 	const struct type *type;
 	bool instantiated;   /* of a type parameter's type: captured as an interface that holds it, to be shown as what it holds */
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
@@ -44,6 +44,11 @@ struct call_plan {
 	const struct closure_var *captured;         /* variables of a closure: names like parameters */
 	size_t ncaptured;
 	bool inlined;                /* an instance of `name` inlined into func */
+	uint64_t call_pc;            /* then: binary_pc_frames() of it are its callers, func the last */
+	const char *approximate;     /* then: why the hits of its site need not be as many as the calls; NULL: they are */
+	/* Of this question, some calls of `name` are not counted one by one: of an inlined instance that is approximate
+	 * or refused. All plans of the name and question have it. */
+	bool inexact;
 	bool has_return;             /* results and latency are seen */
 	const struct site *entry_sites, *return_sites;
 	size_t nentry_sites, nreturn_sites;

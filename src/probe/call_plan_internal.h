@@ -24,7 +24,7 @@ void inlined_match(struct binary *b, const char *pattern, struct arena *arena, c
 
 enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };
 
-/* `func`, `pid`, `panicked` standing alone: known of a call without a slot. */
+/* `func`, `pid`, `panicked`, the `caller` of an inlined call, standing alone: known of a call without a slot. */
 bool is_of_record(const struct call_plan *p, const struct expr *e);
 bool mentions_panicked(const struct call_plan *p, const struct expr *e);
 /* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */

@@ -442,8 +442,7 @@ int match_nothing(struct binary *b, const struct question *q, struct err *err)
 	print_offer(&o, &list);
 	err_set(err, -ENOENT, "%s has no function %s%s%.300s%s%s", binary_name(b), q->pattern,
 		o.n ? "; did you mean " : ", and none with a similar name", o.n ? list.data : "", o.n ? "?" : "",
-		binary_build_info(b)->has_dwarf ? "" : " (If the compiler inlined it everywhere, only DWARF would tell, and this "
-						       "binary has none)");
+		" (Where the compiler inlined it and nothing is left of it, nothing tells)");
 	buf_done(&list);
 	arena_done(&arena);
 	return -ENOENT;
