@@ -221,6 +221,16 @@ struct closure_var {
 int binary_closure_vars(struct binary *b, const struct func *f, const struct closure_var **ret,
 			size_t *ret_n, struct err *err);
 
+/* ---- calls (callees.c) ---- */
+
+/* What f calls directly, or leaves for by a jump, each address once, in the order of its code; and how many calls (and such
+ * jumps) go through a register or memory, so that the code does not say where to. In b's arena. */
+struct callees {
+	const uint64_t *targets;
+	size_t n, indirect;
+};
+int binary_callees(struct binary *b, const struct func *f, struct callees *ret, struct err *err);
+
 /* ---- probe sites (site.c, insn.c) ---- */
 
 enum site_kind { SITE_ENTRY, SITE_RETURN };

@@ -71,9 +71,12 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 		return;
 	}
 	price_text(l, p, &price);
-	printf("%9s  %s%s%s  # %zu %s\n", price.data, signature.data, p->inlined ? "  inlined into " : "",
+	printf("%9s  %s%s%s  # %zu %s", price.data, signature.data, p->inlined ? "  inlined into " : "",
 	       p->inlined ? p->func.name : "", p->nentry_sites + p->nreturn_sites,
 	       p->nentry_sites + p->nreturn_sites == 1 ? "site" : "sites");
+	if (p->followed)
+		printf(", %u %s down", p->followed, p->followed == 1 ? "level" : "levels");
+	putchar('\n');
 	if (p->approximate)
 		printf("%*sapproximate: %s\n", WITHOUT_INDENT, "", p->approximate);
 	without_signature(&without, &p->signature);
@@ -99,6 +102,10 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_key(&j, "inlined_into");
 		json_str(&j, p->func.name);
 	}
+	if (p->followed) {
+		json_key(&j, "followed");
+		json_uint(&j, p->followed);
+	}
 	if (why) {
 		json_key(&j, "refused");
 		json_str(&j, why);
@@ -117,6 +124,35 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 	puts(out.data);
 }
 
+static void follow_json(const struct trace_subject *t)
+{
+	const struct call_follow *f = &t->plans.follow;
+	const struct { const char *key; size_t n; } counts[] = {{"functions", f->functions}, {"indirect", f->indirect},
+								{"runtime", f->runtime}, {"assembly", f->assembly},
+								{"too_many", f->too_many}};
+	_cleanup_(buf_done) struct buf out = {0};
+	struct json j = {.out = &out};
+
+	json_open(&j, '{');
+	json_key(&j, "follow");
+	json_open(&j, '{');
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		json_key(&j, counts[i].key);
+		json_uint(&j, counts[i].n);
+	}
+	json_close(&j, '}');
+	json_close(&j, '}');
+	puts(out.data);
+}
+
+static void follow_text(const struct trace_subject *t, const struct observer *ob)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	trace_subject_follow_text(t, ob, &text);
+	printf("# %s\n", text.data);
+}
+
 int trace_list(const char *path, struct trace_inquiry *q, const struct observer *ob, bool json, struct err *err)
 {
 	struct trace_subject *t = trace_subject_new(path, q);
@@ -131,6 +167,10 @@ int trace_list(const char *path, struct trace_inquiry *q, const struct observer 
 		else
 			list_text(&l, &t->plans.data[i]);
 	}
+	if (t->plans.len && t->follows && json)
+		follow_json(t);
+	else if (t->plans.len && t->follows)
+		follow_text(t, ob);
 	trace_subject_free(t);
 	return r;
 }

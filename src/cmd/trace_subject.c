@@ -8,6 +8,7 @@
 #define SITES_ASK 1000     /* more than this want --yes */
 #define SITES_TELL 100     /* more than this are announced with their price */
 #define REFUSALS_TOLD 5
+#define FOLLOW_ASK_NS 1000000 /* what one call of each function that is followed may cost without --yes */
 
 void trace_subject_free(struct trace_subject *t)
 {
@@ -84,6 +85,7 @@ struct trace_subject *trace_subject_new(const char *path, struct trace_inquiry *
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}
+	t->follows = q->plan.follow > 0;
 	add_probes(t, q);
 	if (t->refused == t->plans.len)
 		explain_nothing(t);
@@ -252,11 +254,70 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 		note(arg, "%u more functions have values that cannot be read; --json tells why, value by value", more);
 }
 
+/* What one call of each function that was found in the code of others costs the program. */
+static double follow_price(const struct trace_subject *t, const struct observer *ob)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < t->subject.nprobes; i++)
+		if (t->plan_of_probe[i] && t->plan_of_probe[i]->followed)
+			sum += trace_subject_price(t, i, ob);
+	return sum;
+}
+
+static void add_left_out(struct buf *out, bool *first, size_t n, const char *one, const char *many)
+{
+	if (!n)
+		return;
+	buf_printf(out, "%s%zu %s", *first ? "; not followed: " : ", ", n, n == 1 ? one : many);
+	*first = false;
+}
+
+void trace_subject_follow_text(const struct trace_subject *t, const struct observer *ob, struct buf *out)
+{
+	const struct call_follow *f = &t->plans.follow;
+	char price[24];
+	bool first = true;
+
+	buf_printf(out, "following the calls finds %zu more %s", f->functions, f->functions == 1 ? "function" : "functions");
+	if (ob && f->functions) {
+		format_duration((uint64_t)follow_price(t, ob), price);
+		buf_printf(out, "; one call of each costs the program about %s", price);
+	}
+	add_left_out(out, &first, f->indirect, "call through an interface or a closure", "calls through interfaces and closures");
+	add_left_out(out, &first, f->runtime, "function of the runtime", "functions of the runtime");
+	add_left_out(out, &first, f->assembly, "in assembly or C", "in assembly or C");
+	add_left_out(out, &first, f->too_many, "function beyond the first 2,000", "functions beyond the first 2,000");
+}
+
+void trace_subject_check_price(struct trace_subject *t, const struct observer *ob, bool yes)
+{
+	char price[24];
+
+	if (t->subject.why[0] || yes || follow_price(t, ob) <= FOLLOW_ASK_NS)
+		return;
+	format_duration((uint64_t)follow_price(t, ob), price);
+	snprintf(t->subject.why, sizeof(t->subject.why),
+		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow fewer levels (-l "
+		 "lists them), or say --yes", t->plans.follow.functions, price);
+}
+
+static void announce_follow(const struct trace_subject *t, const struct observer *ob,
+			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	trace_subject_follow_text(t, ob, &text);
+	note(arg, "%s", text.data);
+}
+
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	char price[24];
 
+	if (t->follows)
+		announce_follow(t, ob, note, arg);
 	if (t->nsites <= SITES_TELL)
 		return;
 	format_duration((uint64_t)mean_call_price(t, ob), price);

@@ -25,6 +25,7 @@ struct trace_subject {
 	size_t nsites;
 	unsigned refused;
 	bool explained;
+	bool follows;                    /* calls are followed: plans.follow says what was found */
 };
 
 /* Never NULL; the reason is in subject.why when nothing can be traced. */
@@ -37,7 +38,11 @@ double trace_subject_price(const struct trace_subject *t, size_t probe, const st
  * and what is not planted of a function's inlined calls makes its numbers inexact.
  */
 void trace_subject_pair(struct trace_subject *t, struct observer *ob, struct observed *o);
-/* Tells the price when much is about to be planted. */
+/* Where the calls that are followed cost too much to plant them unasked, subject.why says so. */
+void trace_subject_check_price(struct trace_subject *t, const struct observer *ob, bool yes);
+/* What following found and left out, as a sentence. ob: where prices come from, or NULL. */
+void trace_subject_follow_text(const struct trace_subject *t, const struct observer *ob, struct buf *out);
+/* Tells what was found by following calls, and the price when much is about to be planted. */
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3), void *arg);
 /* Tells, once, which functions are not traced, and which values cannot be read. */

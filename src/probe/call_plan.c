@@ -203,6 +203,16 @@ static void note(struct planner *pl, struct progress *p, struct call_plan *plan,
 		p->first = *err;
 }
 
+void plan_found(struct planner *pl, const struct question *q, const struct func *f, unsigned level)
+{
+	struct progress p = {.question = q};
+	struct call_plan *plan = add_plan(pl, &p, f->name, f);
+	struct err err = {0};
+
+	note(pl, &p, plan, plan_function(pl, plan, &err), &err);
+	plan->followed = level;
+}
+
 static void plan_functions(struct planner *pl, struct progress *p, const struct matches *m)
 {
 	for (size_t i = 0; i < m->nfound; i++) {
@@ -343,6 +353,8 @@ static int make(struct planner *pl, const struct question *questions, size_t n, 
 
 	for (size_t i = 0; !r && i < n; i++)
 		r = plan_question(pl, &questions[i], err);
+	if (!r && pl->o->follow)
+		plan_follow(pl, pl->o->follow, &ret->follow);
 	if (!r && any_return(pl))
 		r = plan_hooks(pl, ret, err);
 	if (r)

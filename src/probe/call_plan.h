@@ -49,6 +49,7 @@ struct call_plan {
 	/* Of this question, some calls of `name` are not counted one by one: of an inlined instance that is approximate
 	 * or refused. All plans of the name and question have it. */
 	bool inexact;
+	unsigned followed;           /* found in the code of a function that is traced, so many levels below a named one; 0: named */
 	bool has_return;             /* results and latency are seen */
 	const struct site *entry_sites, *return_sites;
 	size_t nentry_sites, nreturn_sites;
@@ -77,6 +78,15 @@ struct call_plan_options {
 	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
 	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */
+	unsigned follow;             /* levels of calls that are found in the code of what is named; 0: none */
+};
+
+/* What following found, and what it left out. */
+struct call_follow {
+	size_t functions;            /* found; each has a plan */
+	size_t indirect;             /* calls through interfaces and closures: the code does not say of what */
+	size_t runtime, assembly;    /* functions that are called, but are these */
+	size_t too_many;             /* functions beyond those that are followed at most */
 };
 
 struct call_plans {
@@ -87,6 +97,7 @@ struct call_plans {
 	 * plan has a return. */
 	struct call_hook *hooks;
 	size_t nhooks;
+	struct call_follow follow;
 	const char *hooks_why;       /* a hook that is not optional cannot be planted: the reason, or NULL */
 };
 

@@ -56,4 +56,11 @@ int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_
 /* Whether anything that is asked needs the return; soft: only because everything is printed. */
 bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, bool *ret_soft);
 
+/* ---- plan_follow.c: calls of calls ---- */
+
+/* Plans what the functions that are planned call, and so on. */
+void plan_follow(struct planner *pl, unsigned levels, struct call_follow *report);
+/* call_plan.c: plans a function that was found so; one that cannot be observed is refused like any other. */
+void plan_found(struct planner *pl, const struct question *q, const struct func *f, unsigned level);
+
 #endif
