@@ -12,6 +12,7 @@
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
+#   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -99,9 +100,16 @@ build_httpd() { # MINOR
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
+	build "$1" inlined "inlined-go$1-plain" --
+	build "$1" inlined "inlined-go$1-sw" -- -ldflags '-s -w'
+	build "$1" inlined "inlined-go$1-l" -- -gcflags=-l
+	case $1 in 1.19|1.2[0-2]) ;; *) # a profile as text
+		build "$1" inlined "inlined-go$1-pgo" -- -pgo=off -gcflags=-pgoprofile=inlined/profile.txt ;;
+	esac
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" seq "seq-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
+	build "$1" inlined "inlined-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" values "values-go$1-pie-sw" -- -ldflags '-s -w' -buildmode=pie
 	build "$1" seq "seq-go$1-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w'
 	build "$1" seq "seq-go$1-race" CGO_ENABLED=1 -- -race -ldflags '-s -w'
