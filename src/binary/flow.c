@@ -129,7 +129,7 @@ static bool leaves_never(struct binary *b, const struct func *f, unsigned depth)
 		return false;
 	code_decode(bytes, f->end - f->entry, f->entry, &c);
 	never = !c.bad && c.n && is_endless(b, &c, depth);
-	free(c.insns);
+	code_done(&c);
 	return never;
 }
 
