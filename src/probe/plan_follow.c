@@ -3,6 +3,7 @@
  * called through an interface or a closure no code names; the runtime and assembly are left out. What is left out is
  * counted. Wrappers, which only pass a call on, stand for what they call.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "base/map.h"
@@ -29,6 +30,16 @@ static bool has_prefix(const char *s, const char *prefix)
 	return !strncmp(s, prefix, strlen(prefix));
 }
 
+/* What other packages use of the runtime bears their names (internal/sync.runtime_nanotime): its file tells. */
+static bool is_lent_by_runtime(const struct binary *b, const struct func *f)
+{
+	const char *dot = strrchr(f->name, '.'), *file;
+	int line;
+
+	return dot && islower((unsigned char)dot[1]) && binary_pc_line(b, f->entry, &file, &line) &&
+	       (has_prefix(file, "runtime/") || strstr(file, "/src/runtime/"));
+}
+
 static bool is_runtime(const char *name)
 {
 	return has_prefix(name, "runtime.") || has_prefix(name, "runtime/") || has_prefix(name, "internal/runtime/") ||
@@ -52,7 +63,7 @@ static void add_callee(struct follower *fo, const struct found *from, uint64_t t
 		return;
 	if (!binary_func_at(fo->pl->binary, target, &f) || f.entry != target || f.flags & FUNC_NO_FUNCDATA) {
 		fo->report->assembly++;
-	} else if (is_runtime(f.name)) {
+	} else if (is_runtime(f.name) || is_lent_by_runtime(fo->pl->binary, &f)) {
 		fo->report->runtime++;
 	} else if (f.flags & FUNC_ASM) {
 		fo->report->assembly++;
