@@ -15,7 +15,8 @@ enum {
 
 static inline void tiny_copy(struct tiny *t, size_t at, size_t room, const void *p, size_t n)
 {
-	memcpy(t->data + at, p, n < room ? n : room);
+	if (n)
+		memcpy(t->data + at, p, n < room ? n : room);
 }
 
 /* All parts may be shorter than what has room. */
