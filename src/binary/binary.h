@@ -223,8 +223,8 @@ int binary_closure_vars(struct binary *b, const struct func *f, const struct clo
 
 /* ---- calls (callees.c) ---- */
 
-/* What f calls directly, or leaves for by a jump, each address once, in the order of its code; and how many calls (and such
- * jumps) go through a register or memory, so that the code does not say where to. In b's arena. */
+/* What f calls directly, or leaves for by a jump, each address once, in the order of its code; and how many calls (and
+ * such jumps) go through a register or memory, so that the code does not say where to. In b's arena. */
 struct callees {
 	const uint64_t *targets;
 	size_t n, indirect;
@@ -278,8 +278,12 @@ struct inlined {
 size_t binary_inlined(struct binary *b, const char *name, struct inlined *ret, size_t max);
 /* Iterates over the names of functions that were inlined somewhere (names may come twice). */
 bool binary_inlined_next(struct binary *b, size_t *pos, const char **ret_name);
-/* Those that were inlined into f (entry, host, call, index are set), with their names. Fills up to max, returns how many. */
-size_t binary_inlined_into(struct binary *b, const struct func *f, struct inlined *ret, const char **ret_names, size_t max);
+/*
+ * Those that were inlined into f (entry, host, call, index are set), with their names. Fills up to max, returns how
+ * many.
+ */
+size_t binary_inlined_into(struct binary *b, const struct func *f, struct inlined *ret, const char **ret_names,
+			   size_t max);
 /*
  * The parameters of one instance where DWARF says they are when control comes to its site; those
  * that the compiler does not keep there have a why. Nothing is known of results. Stack pieces count

@@ -1,4 +1,6 @@
-/* Which functions a function calls, as far as its code names them: direct calls, and jumps that leave it for another. */
+/*
+ * Which functions a function calls, as far as its code names them: direct calls, and jumps that leave it for another.
+ */
 #include <errno.h>
 
 #include "base/map.h"

@@ -7,9 +7,9 @@
  * far away only; so words are taken as long as they lead into the function. If those of the next table are among them,
  * there are more ways than in truth, which can make nothing seem certain that is not.
  *
- * Behind a call that never returns (a panic) the compiler puts the next block, whatever that is. So it matters which these
- * are: functions in which no way leads to a RET or out, but for another such, and those few of the runtime of which only
- * the name tells. To take one for a function that returns is the safe side again.
+ * Behind a call that never returns (a panic) the compiler puts the next block, whatever that is. So it matters which
+ * these are: functions in which no way leads to a RET or out, but for another such, and those few of the runtime of
+ * which only the name tells. To take one for a function that returns is the safe side again.
  */
 #include "binary/flow.h"
 

@@ -2,20 +2,20 @@
  * Where a probe stands for an inlined call.
  *
  * Go writes no entry address, and the lowest address of an inlined body is not its entry: blocks are laid out by how
- * likely they are, what does not change is computed before a loop (since Go 1.27), and cheap bodies are computed whether
- * they are called or not, the result then being chosen with a CMOV (cmd/compile/internal/ssa: layout, licm, branchelim).
- * What cannot move is a branch, a call, a store, and the mark: where a body begins the compiler puts an instruction that
- * stands at the position of the call, which tracebacks need (ssagen: OpInlMark; the tree's parentPc). It is a NOP of its
- * own, or any other instruction of that line that there is anyway.
+ * likely they are, what does not change is computed before a loop (since Go 1.27), and cheap bodies are computed
+ * whether they are called or not, the result then being chosen with a CMOV (cmd/compile/internal/ssa: layout, licm,
+ * branchelim). What cannot move is a branch, a call, a store, and the mark: where a body begins the compiler puts an
+ * instruction that stands at the position of the call, which tracebacks need (ssagen: OpInlMark; the tree's parentPc).
+ * It is a NOP of its own, or any other instruction of that line that there is anyway.
  *
  * So a site is proved when its basic block D
  *  - comes before everything that is left of the body, but for what was moved out of the loop that D lies in; and
- *  - runs once a call. Either D holds the mark, as a NOP. Or D holds something of the body that cannot move, and no loop
- *    around D is the body's own: each way round it passes a branch or a call that is not of the body.
- * With a NOP for its mark a body may still be one that is computed without being called: then D must hold something of it
- * that cannot move, or no CMOV of anybody else. And where nothing of the body itself cannot move, a branch, a call or a
- * store at the call's own line, in the same block, will do, if there is no such CMOV and D does not lead into a loop, out
- * of which the body might have been moved.
+ *  - runs once a call. Either D holds the mark, as a NOP. Or D holds something of the body that cannot move, and no
+ *    loop around D is the body's own: each way round it passes a branch or a call that is not of the body. With a NOP
+ *    for its mark a body may still be one that is computed without being called: then D must hold something of it
+ *    that cannot move, or no CMOV of anybody else. And where nothing of the body itself cannot move, a branch, a call
+ *    or a store at the call's own line, in the same block, will do, if there is no such CMOV and D does not lead into
+ *    a loop, out of which the body might have been moved.
  *
  * All else is approximate, and is said to be. tests/e2e/inlined.py compares with what was really called.
  */
@@ -138,7 +138,8 @@ static bool calls_deferreturn(struct binary *b, const struct insn *i)
 {
 	struct func f;
 
-	return i->kind == INSN_CALL && i->target && binary_func_at(b, i->target, &f) && !strcmp(f.name, "runtime.deferreturn");
+	return i->kind == INSN_CALL && i->target && binary_func_at(b, i->target, &f) &&
+	       !strcmp(f.name, "runtime.deferreturn");
 }
 
 /* The mark, where it is a NOP of its own. */
@@ -191,7 +192,8 @@ static bool is_line_anchor(const struct inquest *q, uint32_t k)
 
 	return q->what->call && h->call_of[k] == h->tree.calls.data[q->what->index].parent &&
 	       cannot_move(&h->code, k) && binary_pc_line(q->binary, h->code.insns[k].addr, &file, &line) &&
-	       binary_pc_line(q->binary, q->what->call, &call_file, &call_line) && line == call_line && file == call_file;
+	       binary_pc_line(q->binary, q->what->call, &call_file, &call_line) && line == call_line &&
+	       file == call_file;
 }
 
 /* Whether control can come from block d back to it without passing a witness: then the loop may be the body's own. */
@@ -246,12 +248,15 @@ static uint32_t block_behind(const struct inquest *q, uint32_t d)
 
 	if (next == FLOW_NONE || f->blocks[next].npred == 1)
 		return next;
-	return f->blocks[next].loop == next && !flow_in_loop(f, d, next) && flow_dominates(f, d, next) && is_own_loop(q, next)
-		       ? next
-		       : FLOW_NONE;
+	if (f->blocks[next].loop != next || flow_in_loop(f, d, next) || !flow_dominates(f, d, next))
+		return FLOW_NONE;
+	return is_own_loop(q, next) ? next : FLOW_NONE;
 }
 
-/* Whether the body has something that cannot move in block d, or in one that runs just as often (a loop: at least once). */
+/*
+ * Whether the body has something that cannot move in block d, or in one that runs just as often (a loop: at least
+ * once).
+ */
 static bool has_anchor(const struct inquest *q, uint32_t d)
 {
 	for (size_t steps = 0; d != FLOW_NONE && steps < q->host->flow.nblocks; steps++) {
@@ -329,7 +334,8 @@ static bool all_reached(const struct inquest *q)
 	const struct inline_host *h = q->host;
 
 	for (uint32_t k = 0; k < h->code.n; k++)
-		if (h->flow.blocks[h->flow.block_of[k]].order == FLOW_NONE && is_body(q, k) && !does_nothing(&h->code, k))
+		if (h->flow.blocks[h->flow.block_of[k]].order == FLOW_NONE && is_body(q, k) &&
+		    !does_nothing(&h->code, k))
 			return false;
 	return true;
 }
@@ -382,8 +388,9 @@ static const char *call_text(struct binary *b, const struct inlined *i)
 	struct pc_frame at[2] = {0};
 	size_t n = i->call ? binary_pc_frames(b, i->call, at, 1) : 0;
 
-	return n && at[0].line ? arena_printf(&b->arena, "inlined into %s at %s:%d", at[0].function, at[0].file, at[0].line)
-			       : arena_printf(&b->arena, "inlined into %s at %#" PRIx64, i->host.name, i->entry);
+	if (n && at[0].line)
+		return arena_printf(&b->arena, "inlined into %s at %s:%d", at[0].function, at[0].file, at[0].line);
+	return arena_printf(&b->arena, "inlined into %s at %#" PRIx64, i->host.name, i->entry);
 }
 
 static int decide(struct inquest *q, uint32_t *ret, const char **ret_approximate, struct err *err)
@@ -404,8 +411,9 @@ static int decide(struct inquest *q, uint32_t *ret, const char **ret_approximate
 			       call_text(b, q->what));
 	*ret = k == FLOW_NONE ? q->lowest : k;
 	if (!proved && f->why)
-		*ret_approximate = arena_printf(&b->arena, "%s: %s, so that no instruction is proved to run once a call",
-						call_text(b, q->what), f->why);
+		*ret_approximate =
+			arena_printf(&b->arena, "%s: %s, so that no instruction is proved to run once a call",
+				     call_text(b, q->what), f->why);
 	else if (!proved)
 		*ret_approximate = arena_printf(&b->arena, "%s: the compiler moved its code, so that no instruction is "
 						"proved to run once a call", call_text(b, q->what));

@@ -26,7 +26,8 @@ static bool instance_of(const struct inline_tree *t, const struct func *host, in
 	return ret->entry;
 }
 
-size_t binary_inlined_into(struct binary *b, const struct func *f, struct inlined *ret, const char **ret_names, size_t max)
+size_t binary_inlined_into(struct binary *b, const struct func *f, struct inlined *ret, const char **ret_names,
+			   size_t max)
 {
 	struct inline_tree t;
 	size_t n = 0;

@@ -40,7 +40,10 @@ struct call_record {
 	                                  * results are left out where there are none to show (ret value form
 	                                  * FORM_UNREADABLE with text NULL) */
 	size_t nvalues;
-	/* Return addresses, run-time; NULL if not asked for. Of an inlined call the first lies in the function it is in. */
+	/*
+	 * Return addresses, run-time; NULL if not asked for. Of an inlined call the first lies in the function it is
+	 * in.
+	 */
 	const uint64_t *stack;
 	size_t nstack;
 	bool stack_cut;

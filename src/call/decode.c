@@ -122,7 +122,10 @@ static struct value_node text_value(const char *text)
 	return (struct value_node){.form = FORM_TEXT, .text = text, .len = strlen(text)};
 }
 
-/* What is known of a call without a slot: `func`, `pid`, `panicked`, who made an inlined one. False: it is none of them. */
+/*
+ * What is known of a call without a slot: `func`, `pid`, `panicked`, who made an inlined one. False: it is none of
+ * them.
+ */
 static bool known_value(const struct value_context *c, const char *name, const struct call_plan *plan,
 			const struct call_process *process, enum call_end end, struct value_node *ret)
 {

@@ -69,8 +69,9 @@ void value_print(const struct value_node *v, struct buf *out);
 void value_json(const struct value_node *v, struct json *out);
 
 /*
- * The functions that the instruction at a run-time address belongs to, the innermost inlined one first, each by name and,
- * where known, file:line; "0x…" if there is none. Fills up to max (CODE_FRAMES_MAX: all), returns how many. Arena's.
+ * The functions that the instruction at a run-time address belongs to, the innermost inlined one first, each by name
+ * and, where known, file:line; "0x…" if there is none. Fills up to max (CODE_FRAMES_MAX: all), returns how many.
+ * Arena's.
  */
 #define CODE_FRAMES_MAX 64
 size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max);

@@ -279,12 +279,14 @@ void trace_subject_follow_text(const struct trace_subject *t, const struct obser
 	char price[24];
 	bool first = true;
 
-	buf_printf(out, "following the calls finds %zu more %s", f->functions, f->functions == 1 ? "function" : "functions");
+	buf_printf(out, "following the calls finds %zu more %s", f->functions,
+		   f->functions == 1 ? "function" : "functions");
 	if (ob && f->functions) {
 		format_duration((uint64_t)follow_price(t, ob), price);
 		buf_printf(out, "; one call of each costs the program about %s", price);
 	}
-	add_left_out(out, &first, f->indirect, "call through an interface or a closure", "calls through interfaces and closures");
+	add_left_out(out, &first, f->indirect, "call through an interface or a closure",
+		     "calls through interfaces and closures");
 	add_left_out(out, &first, f->runtime, "function of the runtime", "functions of the runtime");
 	add_left_out(out, &first, f->assembly, "in assembly or C", "in assembly or C");
 	add_left_out(out, &first, f->too_many, "function beyond the first 2,000", "functions beyond the first 2,000");
@@ -298,8 +300,8 @@ void trace_subject_check_price(struct trace_subject *t, const struct observer *o
 		return;
 	format_duration((uint64_t)follow_price(t, ob), price);
 	snprintf(t->subject.why, sizeof(t->subject.why),
-		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow fewer levels (-l "
-		 "lists them), or say --yes", t->plans.follow.functions, price);
+		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow fewer "
+		 "levels (-l lists them), or say --yes", t->plans.follow.functions, price);
 }
 
 static void announce_follow(const struct trace_subject *t, const struct observer *ob,

@@ -34,8 +34,8 @@ void trace_subject_free(struct trace_subject *t); /* NULL ok */
 /* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);
 /*
- * Once probes are planted: an entry without its return, or the other way round, is of no use, so takes the other out too;
- * and what is not planted of a function's inlined calls makes its numbers inexact.
+ * Once probes are planted: an entry without its return, or the other way round, is of no use, so takes the other out
+ * too; and what is not planted of a function's inlined calls makes its numbers inexact.
  */
 void trace_subject_pair(struct trace_subject *t, struct observer *ob, struct observed *o);
 /* Where the calls that are followed cost too much to plant them unasked, subject.why says so. */

@@ -126,8 +126,9 @@ static int find_arguments(struct planner *pl, struct call_plan *plan, const stru
 	if (!binary_inlined_signature(pl->binary, i, plan->entry_sites->addr, &plan->signature, &why))
 		return 0;
 	plan->signature = (struct signature){0};
-	return question_needs_argument(plan->question) ? err_set(err, -EINVAL, "inlined into %s: %s", plan->func.name, why.text)
-						       : 0;
+	if (!question_needs_argument(plan->question))
+		return 0;
+	return err_set(err, -EINVAL, "inlined into %s: %s", plan->func.name, why.text);
 }
 
 static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)

@@ -49,7 +49,7 @@ struct call_plan {
 	/* Of this question, some calls of `name` are not counted one by one: of an inlined instance that is approximate
 	 * or refused. All plans of the name and question have it. */
 	bool inexact;
-	unsigned followed;           /* found in the code of a function that is traced, so many levels below a named one; 0: named */
+	unsigned followed;           /* found in the code of traced functions, so many levels below a named one; 0: named */
 	bool has_return;             /* results and latency are seen */
 	const struct site *entry_sites, *return_sites;
 	size_t nentry_sites, nreturn_sites;

@@ -73,7 +73,8 @@ static void add_callee(struct follower *fo, const struct found *from, uint64_t t
 		fo->report->too_many++;
 	} else {
 		fo->report->functions++;
-		vec_push(&fo->queue, ((struct found){.func = f, .level = from->level + 1, .question = question_of(fo->pl, &f)}));
+		vec_push(&fo->queue, ((struct found){.func = f, .level = from->level + 1,
+						     .question = question_of(fo->pl, &f)}));
 	}
 }
 

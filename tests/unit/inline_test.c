@@ -1,4 +1,7 @@
-/* binary/flow, binary/inline_site: where control goes, and which site stands for an inlined call, on code made by hand. */
+/*
+ * binary/flow, binary/inline_site: where control goes, and which site stands for an inlined call, on code made by
+ * hand.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
