@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "binary/inline.h"
 #include "binary/internal.h"
 
 #define HEADERS_MAX 32
@@ -79,6 +80,8 @@ void binary_free(struct binary *b)
 {
 	if (!b)
 		return;
+	inline_host_free(b->inline_host);
+	inline_index_free(b->inline_index);
 	code_done(&b->last_code);
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
@@ -88,6 +91,7 @@ void binary_free(struct binary *b)
 	vec_done(&b->declared);
 	map_done(&b->dictionaries);
 	map_done(&b->remembered);
+	map_done(&b->never_returns);
 	image_close(&b->img);
 	map_done(&b->names->by_address);
 	arena_done(&b->names->arena);

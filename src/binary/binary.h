@@ -292,6 +292,16 @@ struct closure_var {
 int binary_closure_vars(struct binary *b, const struct func *f, const struct closure_var **ret,
 			size_t *ret_n, struct err *err);
 
+/* ---- calls (callees.c) ---- */
+
+/* What f calls directly, or leaves for by a jump, each address once, in the order of its code; and how many calls (and
+ * such jumps) go through a register or memory, so that the code does not say where to. In b's arena. */
+struct callees {
+	const uint64_t *targets;
+	size_t n, indirect;
+};
+int binary_callees(struct binary *b, const struct func *f, struct callees *ret, struct err *err);
+
 /* ---- probe sites (site.c, insn.c) ---- */
 
 enum site_kind { SITE_ENTRY, SITE_RETURN };
@@ -317,31 +327,48 @@ int binary_return_sites(struct binary *b, const struct func *f, const struct sit
 int binary_returns_complete(struct binary *b, const struct func *f, struct err *err);
 /*
  * The instruction of f that begins at pc, as an entry site that always fires: for places that other
- * sources name, e.g. an inlined instance's entry. Refuses a pc where no instruction begins.
+ * sources name, e.g. an inlined call's. Refuses a pc where no instruction begins.
  */
 int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct site *ret,
 		   struct err *err);
 
-/* ---- inlined instances (dwarf_inline.c) ---- */
+/* ---- inlined calls (inlined.c, inline_site.c, dwarf_inline.c) ---- */
 
 struct inlined {
-	uint64_t entry;       /* first address of the instance */
+	uint64_t entry;       /* lowest address of what is left of the call's body: not where that begins */
 	struct func host;     /* the function it was inlined into, at whatever depth */
+	uint64_t call;        /* an instruction of the host at the position of the call: binary_pc_frames() of it
+	                       * are the call's callers, the host last. 0: not known */
 	uint64_t die;         /* private: for the functions below */
+	int32_t index;        /* likewise */
 };
-/* Names match as in binary_func_find. Fills up to max, returns how many; 0 without DWARF. */
+/*
+ * Names match as in binary_func_find. Fills up to max, returns how many. Stripped binaries have them, too. A call of
+ * whose body nothing is left in the code is not among them: nothing in the binary tells of it.
+ */
 size_t binary_inlined(struct binary *b, const char *name, struct inlined *ret, size_t max);
 /* Iterates over the names of functions that were inlined somewhere (names may come twice). */
 bool binary_inlined_next(struct binary *b, size_t *pos, const char **ret_name);
 /*
- * The parameters of one instance where DWARF says they are when control comes to its entry; those
- * that the compiler does not keep there have a why. Nothing is known of results. Stack pieces count
- * from SP at the entry of the host.
+ * Those that were inlined into f (entry, host, call, index are set), with their names. Fills up to max, returns how
+ * many.
  */
-int binary_inlined_signature(struct binary *b, const struct inlined *i, struct signature *ret,
+size_t binary_inlined_into(struct binary *b, const struct func *f, struct inlined *ret, const char **ret_names,
+			   size_t max);
+/*
+ * The parameters of one instance where DWARF says they are when control comes to its site; those
+ * that the compiler does not keep there have a why. Nothing is known of results. Stack pieces count
+ * from SP at the entry of the host. -ENODATA without DWARF.
+ */
+int binary_inlined_signature(struct binary *b, const struct inlined *i, uint64_t site, struct signature *ret,
 			     struct err *err);
-/* The site at its entry; refused where that would fire more than once a call. */
-int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *ret, struct err *err);
+/*
+ * The site that stands for the call. *ret_approximate is NULL where it is proved to be passed once for each call and by
+ * nothing else; otherwise the sentence that says why the number of its hits is not that of the calls for certain.
+ * -ENOTSUP where it is certain that a probe would fire more than once a call.
+ */
+int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *ret, const char **ret_approximate,
+			struct err *err);
 
 /* ---- where a goroutine's facts lie ---- */
 

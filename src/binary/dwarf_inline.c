@@ -4,9 +4,9 @@
  *
  * The parameters' names and types are the abstract function's; an instance lists those of them that
  * have a place somewhere, by DW_AT_abstract_origin. There is no call, so nothing ties their places
- * to a calling convention: DWARF is believed, at the entry's pc and no other. The scheduler moves
- * instructions of an instance up between those that compute its arguments; a parameter that is
- * computed later has no place at the entry yet.
+ * to a calling convention: DWARF is believed, at the site's pc (inline_site.c) and no other. The
+ * scheduler moves instructions of an instance up between those that compute its arguments; a
+ * parameter that is computed later has no place at the site yet.
  *
  * An instance has no return.
  */
@@ -16,9 +16,10 @@
 
 #include "binary/dwarf.h"
 #include "binary/dwarf_die.h"
+#include "binary/inline.h"
 #include "binary/signature.h"
 
-#define RANGES_MAX 4096
+#define PARAMETERS_MAX 4096
 
 /* ---- which there are ---- */
 
@@ -51,13 +52,13 @@ static size_t instances(struct binary *b, Dwarf_Off origin, struct inlined *ret,
 		if (!binary_func_at(b, x->entry, &host))
 			continue;
 		if (n < max)
-			ret[n] = (struct inlined){x->entry, host, x->off};
+			ret[n] = (struct inlined){.entry = x->entry, .host = host, .die = x->off, .index = INLINE_NONE};
 		n++;
 	}
 	return n;
 }
 
-size_t binary_inlined(struct binary *b, const char *name, struct inlined *ret, size_t max)
+size_t dwarf_inlined(struct binary *b, const char *name, struct inlined *ret, size_t max)
 {
 	struct dwarf *d = dwarf_get(b);
 	size_t n = 0;
@@ -71,7 +72,7 @@ size_t binary_inlined(struct binary *b, const char *name, struct inlined *ret, s
 	return n;
 }
 
-bool binary_inlined_next(struct binary *b, size_t *pos, const char **ret_name)
+bool dwarf_inlined_next(struct binary *b, size_t *pos, const char **ret_name)
 {
 	struct dwarf *d = dwarf_get(b);
 
@@ -89,6 +90,9 @@ static int instance_dies(struct binary *b, const struct inlined *i, Dwarf_Die *r
 	struct dwarf *d = dwarf_get(b);
 	Dwarf_Attribute a;
 
+	if (!i->die)
+		return err_set(err, -ENODATA,
+		               "the binary does not say where the arguments of an inlined call are");
 	if (!d || !dwarf_offdie(d->dw, i->die, ret) ||
 	    dwarf_tag(ret) != DW_TAG_inlined_subroutine ||
 	    !dwarf_attr(ret, DW_AT_abstract_origin, &a) || !dwarf_formref_die(&a, ret_origin) ||
@@ -105,7 +109,7 @@ static bool counterpart(Dwarf_Die *instance, Dwarf_Die *abstract, Dwarf_Die *ret
 {
 	Dwarf_Die die, origin;
 	Dwarf_Attribute a;
-	unsigned left = RANGES_MAX;
+	unsigned left = PARAMETERS_MAX;
 
 	if (dwarf_child(instance, &die))
 		return false;
@@ -121,13 +125,13 @@ static bool counterpart(Dwarf_Die *instance, Dwarf_Die *abstract, Dwarf_Die *ret
 	return false;
 }
 
-static void inlined_param(struct binary *b, const struct inlined *i, Dwarf_Die *abstract,
-                          Dwarf_Die *instance, struct param *ret)
+static void inlined_param(struct binary *b, Dwarf_Die *abstract,
+                          Dwarf_Die *instance, uint64_t site, struct param *ret)
 {
 	struct dwarf_param p;
 	Dwarf_Die own;
 
-	die_param(b, abstract, counterpart(instance, abstract, &own) ? &own : NULL, i->entry, &p);
+	die_param(b, abstract, counterpart(instance, abstract, &own) ? &own : NULL, site, &p);
 	*ret = (struct param){.name = p.name, .type = p.type, .dict_word = p.dict_word};
 	if (!p.type)
 		ret->why = "its type is not in the binary";
@@ -153,8 +157,8 @@ static bool is_receiver(struct binary *b, const struct param *p, const char *fun
 	       !strncmp(type + package + 1, n.receiver, strlen(n.receiver));
 }
 
-int binary_inlined_signature(struct binary *b, const struct inlined *i, struct signature *ret,
-                             struct err *err)
+int binary_inlined_signature(struct binary *b, const struct inlined *i, uint64_t site,
+                             struct signature *ret, struct err *err)
 {
 	Dwarf_Die instance, origin, die;
 	const struct param *dictionary = NULL;
@@ -170,7 +174,7 @@ int binary_inlined_signature(struct binary *b, const struct inlined *i, struct s
 			if (dwarf_tag(&die) != DW_TAG_formal_parameter ||
 			    attr_flag(&die, DW_AT_variable_parameter))
 				continue;
-			inlined_param(b, i, &die, &instance, &p);
+			inlined_param(b, &die, &instance, site, &p);
 			if (strcmp(p.name, ".dict"))
 				vec_push(&v, p);
 			else
@@ -184,55 +188,4 @@ int binary_inlined_signature(struct binary *b, const struct inlined *i, struct s
 	}
 	vec_done(&v);
 	return 0;
-}
-
-/* ---- its site ---- */
-
-/* The end of the instance's last range. */
-static uint64_t instance_end(Dwarf_Die *die, uint64_t entry)
-{
-	Dwarf_Addr base, start, end;
-	uint64_t last = entry;
-	ptrdiff_t at = 0;
-
-	for (unsigned i = 0; i < RANGES_MAX; i++) {
-		at = dwarf_ranges(die, at, &base, &start, &end);
-		if (at <= 0)
-			break;
-		last = MAX(last, end);
-	}
-	return last;
-}
-
-/* A loop of the inlined function that begins at its first instruction. */
-static bool loops_to_entry(const struct code *c, uint64_t entry, uint64_t end)
-{
-	for (size_t k = 0; k < c->n; k++) {
-		const struct insn *i = &c->insns[k];
-
-		if (i->target == entry && i->addr >= entry && i->addr < end && i->kind != INSN_CALL)
-			return true;
-	}
-	return false;
-}
-
-int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *ret, struct err *err)
-{
-	Dwarf_Die instance, origin;
-	struct code c;
-	bool loops;
-	int r = instance_dies(b, i, &instance, &origin, err);
-
-	if (!r)
-		r = func_code(b, &i->host, &c, err);
-	if (r)
-		return r;
-	loops = loops_to_entry(&c, i->entry, instance_end(&instance, i->entry));
-	code_done(&c);
-	if (loops)
-		return err_set(err, -ENOTSUP,
-		               "%s, inlined into %s at %#" PRIx64 ", jumps back to its own entry, "
-		               "so a probe there would fire more than once a call",
-		               own_name(&origin), i->host.name, i->entry);
-	return binary_site_at(b, &i->host, i->entry, ret, err);
 }

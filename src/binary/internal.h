@@ -65,6 +65,7 @@ uint32_t func_pcsp(const struct binary *b, const struct func *f);
 bool func_sp_delta(const struct binary *b, const struct func *f, uint64_t pc, int32_t *ret);
 /* PCDATA table i of f at pc; false when there is none. */
 bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc, int32_t *ret);
+uint32_t func_pcdata_table(const struct binary *b, const struct func *f, unsigned i); /* for pc_walk; 0: none */
 /*
  * The next character of a function's name as look-ups see it, 0 at the end: without what is in
  * brackets, and with %2e as a dot. Whether a function named have is meant by the name asked for.
@@ -210,6 +211,9 @@ struct binary {
 	bool dictionaries_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
 	struct code last_code;         /* func_code's */
+	struct inline_index *inline_index; /* inltree.c's; NULL until it is asked */
+	struct map never_returns;      /* flow.c's: of functions that were called, 2 if so, 1 if not */
+	struct inline_host *inline_host;   /* inline_site.c's: the function looked at last */
 };
 
 /* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */

@@ -582,11 +582,15 @@ uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned 
 bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc,
 		 int32_t *ret)
 {
-	const uint8_t *r = record_of(b, f);
-	uint32_t table;
+	return pc_value(&b->pcln, func_pcdata_table(b, f, i), f->entry, pc, ret);
+}
 
-	return r && i < u32_at(r + FUNC_NPCDATA) && record_word(&b->pcln, r, i, &table) &&
-	       pc_value(&b->pcln, table, f->entry, pc, ret);
+uint32_t func_pcdata_table(const struct binary *b, const struct func *f, unsigned i)
+{
+	const uint8_t *r = record_of(b, f);
+	uint32_t table = 0;
+
+	return r && i < u32_at(r + FUNC_NPCDATA) && record_word(&b->pcln, r, i, &table) ? table : 0;
 }
 
 uint32_t func_pcsp(const struct binary *b, const struct func *f)

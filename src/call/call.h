@@ -40,7 +40,11 @@ struct call_record {
 	                                  * results are left out where there are none to show (ret value form
 	                                  * FORM_UNREADABLE with text NULL) */
 	size_t nvalues;
-	const uint64_t *stack;           /* return addresses, run-time; NULL if not asked for */
+	/*
+	 * Return addresses, run-time; NULL if not asked for. Of an inlined call the first lies in the function it is
+	 * in.
+	 */
+	const uint64_t *stack;
 	size_t nstack;
 	bool stack_cut;
 };
@@ -56,6 +60,7 @@ struct call_group {
 	int64_t sum, min, max;
 	const uint64_t *buckets;
 	size_t nbuckets;
+	bool inexact;                    /* plan->inexact, or that of another plan that belongs to the group */
 };
 
 struct call_summary {

@@ -98,11 +98,18 @@ static struct value_node unreadable(const char *why)
 	return (struct value_node){.form = FORM_UNREADABLE, .text = why};
 }
 
+/* Of an inlined call, at run time; 0 for others. */
+static uint64_t call_pc(const struct call_plan *plan, const struct call_process *process)
+{
+	return plan->inlined ? plan->call_pc + process->bias : 0;
+}
+
 static struct value_context context_of(const struct call_decoder *d, const struct probe_plan *p,
 				       const struct call_process *process, struct arena *arena)
 {
 	return (struct value_context){.binary = process->binary, .shapes = p->shapes, .bias = process->bias,
-				      .arena = arena, .texts = d->options.texts};
+				      .arena = arena, .texts = d->options.texts,
+				      .call_pc = call_pc(p->plan, process)};
 }
 
 static struct value_node text_value(const char *text)
@@ -110,14 +117,19 @@ static struct value_node text_value(const char *text)
 	return (struct value_node){.form = FORM_TEXT, .text = text, .len = strlen(text)};
 }
 
-/* What is known of a call without a slot: `func`, `pid`, `panicked`. False: it is none of them. */
-static bool known_value(const char *name, const struct call_plan *plan, const struct call_process *process,
-			enum call_end end, struct value_node *ret)
+/*
+ * What is known of a call without a slot: `func`, `pid`, `panicked`, who made an inlined one. False: it is none of
+ * them.
+ */
+static bool known_value(const struct value_context *c, const char *name, const struct call_plan *plan,
+			const struct call_process *process, enum call_end end, struct value_node *ret)
 {
 	if (!strcmp(name, "func"))
 		*ret = text_value(plan->name);
 	else if (!strcmp(name, "pid"))
 		*ret = (struct value_node){.form = FORM_INT, .i = process->pid};
+	else if (!strcmp(name, "caller") && plan->inlined)
+		*ret = text_value(code_name(c, c->call_pc, true));
 	else if (!strcmp(name, "panicked"))
 		*ret = (struct value_node){.form = FORM_BOOL, .u = end == CALL_PANICKED};
 	else
@@ -133,7 +145,7 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 	struct value_context context = context_of(c->d, c->probe, c->process, &c->arena);
 	struct value_node v;
 
-	if (shown->slot < 0 && !shown->why && known_value(shown->name, plan, c->process, c->end, &v))
+	if (shown->slot < 0 && !shown->why && known_value(&context, shown->name, plan, c->process, c->end, &v))
 		return v;
 	if (!e)
 		return unreadable(NULL);
@@ -159,6 +171,7 @@ static void add_values(struct decoding *c, struct call_record *r)
 
 static void add_stack(struct decoding *c, struct call_record *r)
 {
+	uint64_t within = call_pc(c->probe->plan, c->process), *stack;
 	int slot = c->probe->plan->stack_slot;
 	const char *bytes;
 	size_t n = 0;
@@ -170,8 +183,12 @@ static void add_stack(struct decoding *c, struct call_record *r)
 		c->d->losses.count[LOSS_VALUE_UNREADABLE]++;
 		return;
 	}
-	r->nstack = n / sizeof(uint64_t);
-	r->stack = arena_memdup(&c->arena, bytes, r->nstack * sizeof(uint64_t));
+	stack = arena_alloc(&c->arena, n + sizeof(*stack));
+	if (within)
+		stack[r->nstack++] = within + 1; /* as if it were a return address */
+	memcpy(stack + r->nstack, bytes, n);
+	r->nstack += n / sizeof(uint64_t);
+	r->stack = stack;
 	r->stack_cut = c->entry->slots[slot].status == SLOT_CUT;
 }
 
@@ -308,12 +325,12 @@ static struct value_node slot_key(const struct value_context *context, const str
 	return v;
 }
 
-static struct value_node constant_key(const struct call_plan *plan, const struct expr *by,
+static struct value_node constant_key(const struct value_context *c, const struct call_plan *plan, const struct expr *by,
 				      const struct call_process *process)
 {
 	struct value_node v;
 
-	return known_value(by->text, plan, process, CALL_RETURNED, &v) ? v : unreadable("it could not be captured");
+	return known_value(c, by->text, plan, process, CALL_RETURNED, &v) ? v : unreadable("it could not be captured");
 }
 
 static const struct plan_aggregate *aggregate_of(const struct call_plan *plan, size_t index)
@@ -337,11 +354,11 @@ bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, str
 	context = context_of(d, probe, process, arena);
 	*ret = (struct call_group){.plan = probe->plan, .aggregate = a, .process = process, .nkeys = a->action->nby,
 				   .count = g->count, .sum = g->sum, .min = g->min, .max = g->max,
-				   .nbuckets = g->nbuckets};
+				   .nbuckets = g->nbuckets, .inexact = probe->plan->inexact};
 	ret->buckets = arena_memdup(arena, g->buckets, g->nbuckets * sizeof(*g->buckets));
 	for (size_t i = 0; i < ret->nkeys; i++)
 		ret->keys[i] = a->constant_key[i]
-				       ? constant_key(probe->plan, a->action->by[i], process)
+				       ? constant_key(&context, probe->plan, a->action->by[i], process)
 				       : slot_key(&context, &g->keys[captured++], a->keys[i]);
 	return true;
 }

@@ -7,36 +7,62 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/vec.h"
 #include "call/value_reader.h"
 
 /* ---- code ---- */
 
-static const char *read_name(const struct value_context *c, uint64_t pc, bool with_line)
+/* The frames at pc, the innermost first, a line each; "" where none is known. */
+static const char *read_frames(const struct value_context *c, uint64_t pc, bool with_line)
 {
-	const char *file = NULL;
-	struct func f;
-	int line = 0;
+	struct pc_frame frames[CODE_FRAMES_MAX];
+	size_t n = binary_pc_frames(c->binary, pc - c->bias, frames, ARRAY_SIZE(frames));
+	_cleanup_(buf_done) struct buf text = {0};
 
-	if (!binary_func_at(c->binary, pc - c->bias, &f))
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(&text, "%s%s", i ? "\n" : "", frames[i].function);
+		if (with_line && *frames[i].file)
+			buf_printf(&text, " %s:%d", frames[i].file, frames[i].line);
+	}
+	return arena_strdup(c->arena, text.len ? text.data : "");
+}
+
+/* What was found out before is still right when the file has changed; what is read then is of another program. */
+static const char *frames_at(const struct value_context *c, uint64_t pc, bool with_line)
+{
+	uint64_t key = (pc - c->bias) << 1 | with_line;
+	const char *text = c->binary ? binary_remembered(c->binary, key) : NULL;
+
+	if (text)
+		return text;
+	text = c->binary ? read_frames(c, pc, with_line) : "";
+	if (c->binary && !binary_intact(c->binary))
+		return arena_printf(c->arena, "0x%" PRIx64 " (its file has changed)", pc);
+	if (!*text)
 		return arena_printf(c->arena, "0x%" PRIx64, pc);
-	if (!with_line || !binary_pc_line(c->binary, pc - c->bias, &file, &line))
-		return arena_strdup(c->arena, f.name);
-	return arena_printf(c->arena, "%s %s:%d", f.name, file, line);
+	binary_remember(c->binary, key, text);
+	return text;
+}
+
+size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max)
+{
+	const char *text = frames_at(c, pc, with_line);
+	size_t n = 0;
+
+	while (*text && n < max) {
+		size_t len = strcspn(text, "\n");
+
+		ret[n++] = arena_strndup(c->arena, text, len);
+		text += len + (text[len] == '\n');
+	}
+	return n;
 }
 
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
-	uint64_t key = (pc - c->bias) << 1 | with_line;
-	const char *name = c->binary ? binary_remembered(c->binary, key) : NULL;
+	const char *name = "";
 
-	if (name)
-		return name;
-	if (!c->binary)
-		return arena_printf(c->arena, "0x%" PRIx64, pc);
-	name = read_name(c, pc, with_line);
-	if (!binary_intact(c->binary)) /* what was just read is of another program */
-		return arena_printf(c->arena, "0x%" PRIx64 " (its file has changed)", pc);
-	binary_remember(c->binary, key, name);
+	code_frames(c, pc, with_line, &name, 1);
 	return name;
 }
 
@@ -48,22 +74,42 @@ static void read_code(const struct value_context *c, uint64_t pc, bool is_return
 	ret->text = code_name(c, is_return && pc ? pc - 1 : pc, true);
 }
 
+typedef VEC(const char *) frame_list;
+
+static void add_frames(const struct value_context *c, uint64_t pc, frame_list *l)
+{
+	const char *names[CODE_FRAMES_MAX];
+	size_t n = code_frames(c, pc, true, names, ARRAY_SIZE(names));
+
+	for (size_t i = 0; i < n; i++)
+		vec_push(l, names[i]);
+}
+
+/* Return addresses, each with the calls that were inlined there. */
 static void read_stack(struct reader *r, size_t slot, struct value_node *ret)
 {
 	size_t len = 0;
 	const char *bytes = event_bytes(r->e, slot, &len);
+	frame_list l = {0};
 	struct value_node *c;
 
-	ret->form = FORM_LIST;
-	ret->u = 1;
-	ret->full_len = len / 8;
-	c = bytes ? value_children(r, len / 8, ret) : NULL;
-	for (size_t i = 0; c && i < len / 8; i++) {
+	if (r->c->call_pc)
+		add_frames(r->c, r->c->call_pc, &l);
+	for (size_t i = 0; bytes && i < len / 8; i++) {
 		uint64_t pc;
 
 		memcpy(&pc, bytes + i * 8, 8);
-		read_code(r->c, pc, true, &c[i]);
+		add_frames(r->c, pc ? pc - 1 : pc, &l);
 	}
+	ret->form = FORM_LIST;
+	ret->u = 1;
+	ret->full_len = l.len;
+	c = l.len ? value_children(r, l.len, ret) : NULL;
+	for (size_t i = 0; c && i < l.len; i++) {
+		c[i].form = FORM_TEXT;
+		c[i].text = l.data[i];
+	}
+	vec_done(&l);
 }
 
 /* ---- slots ---- */

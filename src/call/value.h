@@ -60,6 +60,7 @@ struct value_context {
 	uint64_t bias;                    /* of the process */
 	struct arena *arena;              /* nodes live there */
 	const struct value_texts *texts;  /* which field is the text of which error type; NULL: the built-in ones */
+	uint64_t call_pc;                 /* of an inlined call: plan->call_pc, at run time; 0: none */
 };
 
 /* Never fails: what cannot be read is FORM_UNREADABLE with the reason. */
@@ -74,7 +75,14 @@ void value_print(const struct value_node *v, struct buf *out);
 /* As design.md has it: {"value":…,"truncated":true,"len":N} where cut, {"unreadable":"reason"}. */
 void value_json(const struct value_node *v, struct json *out);
 
-/* The name of the function at a run-time address and, where known, file:line; "0x…" if there is none. Arena's. */
+/*
+ * The functions that the instruction at a run-time address belongs to, the innermost inlined one first, each by name
+ * and, where known, file:line; "0x…" if there is none. Fills up to max (CODE_FRAMES_MAX: all), returns how many.
+ * Arena's.
+ */
+#define CODE_FRAMES_MAX 64
+size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max);
+/* The first of them. */
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line);
 
 #endif

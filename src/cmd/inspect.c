@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/map.h"
+#include "base/vec.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
@@ -223,23 +225,155 @@ static bool patchable(struct binary *b, const struct patch_exclusion *x, const s
 	return !r;
 }
 
+/* The calls of one function that were inlined: how many there are, and of how many the number is not certain. */
+struct inlined_tally {
+	const char *name;
+	size_t calls, approximate, refused;
+	bool listed;
+};
+struct inlined_tallies {
+	struct strmap by_name;
+	struct arena arena;
+};
+
+static struct inlined_tally *tally_of(const struct inlined_tallies *t, const char *name)
+{
+	return strmap_get(&t->by_name, name, strlen(name));
+}
+
+static void tally(struct inlined_tallies *t, struct binary *b, const struct inlined *i, const char *name)
+{
+	struct inlined_tally *x = tally_of(t, name);
+	const char *approximate;
+	struct site site;
+
+	if (!x) {
+		x = arena_new(&t->arena, struct inlined_tally);
+		x->name = name;
+		strmap_set(&t->by_name, name, strlen(name), x);
+	}
+	x->calls++;
+	if (binary_inlined_site(b, i, &site, &approximate, NULL))
+		x->refused++;
+	else
+		x->approximate += approximate != NULL;
+}
+
+/* Function by function into which others were inlined: so each is looked at once. */
+static void tally_inlined(struct binary *b, const char *glob, struct inlined_tallies *ret)
+{
+	VEC(struct inlined) calls = {0};
+	VEC(const char *) names = {0};
+	struct func f;
+
+	for (size_t i = 0; i < binary_func_count(b); i++) {
+		size_t n = binary_func(b, i, &f) ? binary_inlined_into(b, &f, NULL, NULL, 0) : 0;
+
+		while (calls.len < n) {
+			vec_add(&calls);
+			vec_add(&names);
+		}
+		n = n ? binary_inlined_into(b, &f, calls.data, names.data, n) : 0;
+		for (size_t k = 0; k < n; k++)
+			if (!fnmatch(glob, names.data[k], 0))
+				tally(ret, b, &calls.data[k], names.data[k]);
+	}
+	vec_done(&calls);
+	vec_done(&names);
+}
+
+static void print_inlined(const struct inlined_tally *t)
+{
+	if (!t)
+		return;
+	printf("%*sinlined %zu %s", WITHOUT_INDENT, "", t->calls, t->calls == 1 ? "time" : "times");
+	if (t->approximate)
+		printf(", %zu not counted exactly", t->approximate);
+	if (t->refused)
+		printf(", %zu not seen", t->refused);
+	putchar('\n');
+}
+
+static void json_inlined(struct json *j, const struct inlined_tally *t)
+{
+	if (!t)
+		return;
+	json_key(j, "inlined");
+	json_open(j, '{');
+	json_key(j, "calls");
+	json_uint(j, t->calls);
+	json_key(j, "approximate");
+	json_uint(j, t->approximate);
+	json_key(j, "refused");
+	json_uint(j, t->refused);
+	json_close(j, '}');
+}
+
+/* A function that was inlined wherever it is called. */
+static void list_bodiless(const struct inlined_tally *t, struct json *json)
+{
+	static const char *const why = "it has no code of its own: it is inlined wherever it is called";
+
+	if (!json) {
+		printf("%-10s  %-8s  %s  # %s\n", "-", "inlined", t->name, why);
+		print_inlined(t);
+		return;
+	}
+	json_open(json, '{');
+	json_key(json, "name");
+	json_str(json, t->name);
+	json_inlined(json, t);
+	json_sites(json, NULL, 0);
+	json_key(json, "reason");
+	json_str(json, why);
+	json_key(json, "patch");
+	json_bool(json, false);
+	json_key(json, "patch_reason");
+	json_str(json, why);
+	json_close(json, '}');
+}
+
+static void list_rest(struct binary *b, struct inlined_tallies *t, struct json *json)
+{
+	const char *name;
+	size_t pos = 0;
+
+	while (binary_inlined_next(b, &pos, &name)) {
+		struct inlined_tally *x = tally_of(t, name);
+
+		if (x && !x->listed)
+			list_bodiless(x, json);
+		if (x)
+			x->listed = true;
+	}
+	strmap_done(&t->by_name);
+	arena_done(&t->arena);
+}
+
 /* As far as the file is what it was: binary_check says so afterwards. */
 static void list_functions(struct binary *b, const char *glob, struct json *json)
 {
 	struct patch_exclusion *exclusion = patch_exclusion_new(b);
+	struct inlined_tallies inlined = {0};
 	struct func f;
+
+	tally_inlined(b, glob, &inlined);
 
 	for (size_t i = 0; i < binary_func_count(b); i++) {
 		_cleanup_(buf_done) struct buf text = {0};
 		_cleanup_(without_done) struct without without = {0};
 		struct signature sig = {0};
 		struct err err = {0}, why = {0};
+		struct inlined_tally *t;
 		struct site site;
 		bool patch;
 		int r;
 
 		if (!binary_func(b, i, &f) || fnmatch(glob, f.name, 0))
 			continue;
+		t = tally_of(&inlined, f.name);
+		if (t)
+			t->listed = true;
 		binary_signature(b, &f, NULL, &sig, NULL);
 		signature_print(f.name, &sig, &text);
 		without_signature(&without, &sig);
@@ -254,6 +388,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 			json_key(json, "signature");
 			json_strn(json, text.data, text.len);
 			without_json(&without, json);
+			json_inlined(json, t);
 			json_sites(json, &site, r < 0 ? 0 : 1);
 			if (r < 0) {
 				json_key(json, "reason");
@@ -270,8 +405,10 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 			printf("0x%08" PRIx64 "  %-8s  %s%s%s\n", f.entry, r < 0 ? "refused" : price_name[site.price],
 			       text.data, r < 0 ? "  # " : patch ? "" : "  # uprobe only: ", r < 0 ? err.text : why.text);
 			without_print(&without, WITHOUT_INDENT);
+			print_inlined(t);
 		}
 	}
+	list_rest(b, &inlined, json);
 	patch_exclusion_free(exclusion);
 }
 

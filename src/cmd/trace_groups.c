@@ -6,6 +6,7 @@ static void merge(struct call_group *into, const struct call_group *g)
 {
 	uint64_t *buckets = (uint64_t *)into->buckets; /* the arena's, made by the decoder for this group alone */
 
+	into->inexact |= g->inexact;
 	into->count += g->count;
 	into->sum += g->sum;
 	into->min = MIN(into->min, g->min);
@@ -49,7 +50,7 @@ void trace_groups_add(struct trace_groups *t, const struct plant_group *g)
 static bool by_function(const struct call_group *g)
 {
 	for (size_t i = 0; i < g->nkeys; i++)
-		if (g->aggregate->constant_key[i])
+		if (g->aggregate->constant_key[i] && strcmp(g->aggregate->action->by_texts[i], "caller") != 0)
 			return true;
 	return false;
 }

@@ -71,9 +71,14 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 		return;
 	}
 	price_text(l, p, &price);
-	printf("%9s  %s%s%s  # %zu %s\n", price.data, signature.data, p->inlined ? "  inlined into " : "",
+	printf("%9s  %s%s%s  # %zu %s", price.data, signature.data, p->inlined ? "  inlined into " : "",
 	       p->inlined ? p->func.name : "", p->nentry_sites + p->nreturn_sites,
 	       p->nentry_sites + p->nreturn_sites == 1 ? "site" : "sites");
+	if (p->followed)
+		printf(", %u %s down", p->followed, p->followed == 1 ? "level" : "levels");
+	putchar('\n');
+	if (p->approximate)
+		printf("%*sapproximate: %s\n", WITHOUT_INDENT, "", p->approximate);
 	without_signature(&without, &p->signature);
 	without_print(&without, WITHOUT_INDENT);
 }
@@ -97,6 +102,10 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_key(&j, "inlined_into");
 		json_str(&j, p->func.name);
 	}
+	if (p->followed) {
+		json_key(&j, "followed");
+		json_uint(&j, p->followed);
+	}
 	if (why) {
 		json_key(&j, "refused");
 		json_str(&j, why);
@@ -106,9 +115,42 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_key(&j, "price_ns");
 		json_uint(&j, (uint64_t)price_ns(l, p));
 	}
+	if (p->approximate && !why) {
+		json_key(&j, "approximate");
+		json_str(&j, p->approximate);
+	}
 	without_json(&without, &j);
 	json_close(&j, '}');
 	puts(out.data);
+}
+
+static void follow_json(const struct trace_subject *t)
+{
+	const struct call_follow *f = &t->plans.follow;
+	const struct { const char *key; size_t n; } counts[] = {{"functions", f->functions}, {"indirect", f->indirect},
+								{"runtime", f->runtime}, {"assembly", f->assembly},
+								{"too_many", f->too_many}};
+	_cleanup_(buf_done) struct buf out = {0};
+	struct json j = {.out = &out};
+
+	json_open(&j, '{');
+	json_key(&j, "follow");
+	json_open(&j, '{');
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		json_key(&j, counts[i].key);
+		json_uint(&j, counts[i].n);
+	}
+	json_close(&j, '}');
+	json_close(&j, '}');
+	puts(out.data);
+}
+
+static void follow_text(const struct trace_subject *t, const struct observer *ob)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	trace_subject_follow_text(t, ob, &text);
+	printf("# %s\n", text.data);
 }
 
 int trace_list(const char *path, const char *name, struct trace_inquiry *q, const struct observer *ob, bool json,
@@ -128,6 +170,10 @@ int trace_list(const char *path, const char *name, struct trace_inquiry *q, cons
 		else
 			list_text(&l, &t->plans.data[i]);
 	}
+	if (t->plans.len && t->follows && json)
+		follow_json(t);
+	else if (t->plans.len && t->follows)
+		follow_text(t, ob);
 	trace_subject_free(t);
 	return r;
 }

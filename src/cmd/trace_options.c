@@ -38,6 +38,8 @@ const struct option_def trace_output_defs[] = {
 	 offsetof(struct trace_options, json)},
 	{0, "graph", NULL, "print an indented call tree with durations, per goroutine", OPT_FLAG,
 	 offsetof(struct trace_options, graph)},
+	{0, "follow", "N", "with --graph: also what the functions call, found in their code, N levels down", OPT_UINT,
+	 offsetof(struct trace_options, follow)},
 	{0, "interval", "DURATION", "print aggregates this often, each time anew", OPT_DURATION,
 	 offsetof(struct trace_options, interval_ns)},
 	{'o', "output", "FILE", "print to this file instead of standard output", OPT_STRING,
@@ -72,7 +74,11 @@ int trace_options_check(const struct trace_options *o, struct err *err)
 		r = at_most("max-items", o->max_items, 1, 4096, err);
 	if (r == 0 && o->budget)
 		r = budget_parse(o->budget, &share, err);
-	if (r == 0 && o->json && o->graph)
+	if (r == 0)
+		r = at_most("follow", o->follow, 0, 64, err);
+	if (r == 0 && o->follow && !o->graph)
+		r = err_set(err, -EINVAL, "--follow goes with --graph");
+	if (r == 0 && o->json && o->graph && !o->list)
 		r = err_set(err, -EINVAL, "--json and --graph are two forms of the same output: choose one");
 	return r;
 }

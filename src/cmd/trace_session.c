@@ -31,6 +31,7 @@ struct trace_session {
 	struct budget *budget;
 	struct arena arena;            /* processes, which outlive their calls */
 	struct call_summary summary;
+	uint64_t named_calls;          /* of the calls shown, those that --limit is about */
 	uint64_t ngroups;              /* shown */
 	uint64_t started_ns;
 	bool stopping;                 /* --limit is reached: what still comes is not shown */
@@ -67,7 +68,8 @@ static void on_call(void *arg, const struct call_record *c)
 		return;
 	trace_outputs_call(&s->sinks, c);
 	s->summary.calls++;
-	if (s->options->limit && s->summary.calls >= s->options->limit) {
+	s->named_calls += !c->plan->followed;
+	if (s->options->limit && s->named_calls >= s->options->limit) {
 		s->stopping = true;
 		loop_quit(s->loop);
 	}
@@ -159,6 +161,7 @@ static struct subject *analyse(void *arg, const struct process *proc)
 	for (size_t i = 0; i < t->subject.nprobes && (control.every || control.per_second); i++)
 		if (t->subject.probes[i].program->controlled)
 			s->observer.planting->control(s->observer.planter, t->subject.probes[i].id, &control);
+	trace_subject_check_price(t, &s->observer, s->options->yes);
 	if (!t->subject.why[0])
 		trace_subject_announce(t, &s->observer, note, s);
 	return &t->subject;
@@ -184,6 +187,7 @@ static void enter(void *arg, struct observed *o)
 
 static void entered(void *arg, struct observed *o)
 {
+	trace_subject_mark_unplanted(subject_of(o->subject), o);
 	trace_subject_explain(subject_of(o->subject), note, arg);
 }
 
@@ -405,6 +409,7 @@ static void inquire(struct trace_session *s, const struct question *questions, s
 				    .max_string = (unsigned)o->max_string,
 				    .max_items = (unsigned)o->max_items},
 			 .xmm_readable = s->observer.planting->xmm_readable,
+			 .follow = (unsigned)o->follow,
 			 .wants_return = o->graph || o->perfetto || o->pprof,
 			 .wants_stack = o->folded || o->pprof},
 	};

@@ -14,6 +14,7 @@ struct trace_options {
 	string_list packs;
 	bool json, graph, yes, quiet, list;
 	uint64_t depth, max_string, max_items;
+	uint64_t follow;
 	uint64_t for_ns, limit, every, rate, interval_ns, ring_bytes;
 	const char *planter;
 	const char *budget;          /* "5%" */

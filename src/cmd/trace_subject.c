@@ -8,6 +8,7 @@
 #define SITES_ASK 1000     /* more than this want --yes */
 #define SITES_TELL 100     /* more than this are announced with their price */
 #define REFUSALS_TOLD 5
+#define FOLLOW_ASK_NS 1000000 /* what one call of each function that is followed may cost without --yes */
 
 void trace_subject_free(struct trace_subject *t)
 {
@@ -91,6 +92,7 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}
+	t->follows = q->plan.follow > 0;
 	add_probes(t, q);
 	if (t->refused == t->plans.len)
 		explain_nothing(t);
@@ -100,6 +102,18 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 			 t->plans.len - t->refused, t->nsites);
 	image_trim(binary_image(s->binary));
 	return t;
+}
+
+/* An inlined call that this planter cannot observe makes the number of the function's calls too small. */
+void trace_subject_mark_unplanted(struct trace_subject *t, const struct observed *o)
+{
+	for (size_t i = 0; i < t->subject.nprobes; i++) {
+		const struct call_plan *p = t->plan_of_probe[i];
+
+		for (size_t k = 0; p && p->inlined && !o->plants[i] && !p->inexact && k < t->plans.len; k++)
+			if (t->plans.data[k].question == p->question && !strcmp(t->plans.data[k].name, p->name))
+				t->plans.data[k].inexact = true;
+	}
 }
 
 static double mean_price(const struct site *sites, size_t n, const struct observer *ob)
@@ -163,6 +177,64 @@ static bool unread_text(const struct call_plan *p, struct buf *out)
 	return why;
 }
 
+/* How many plans from i on are of the same name and question and satisfy is. */
+static size_t alike(const struct trace_subject *t, size_t i, bool (*is)(const struct call_plan *p))
+{
+	const struct call_plan *first = &t->plans.data[i];
+	size_t n = 0;
+
+	for (; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+
+		n += p->question == first->question && !strcmp(p->name, first->name) && is(p);
+	}
+	return n;
+}
+
+static bool is_unseen(const struct call_plan *p)
+{
+	return p->inlined && p->why;
+}
+
+static bool is_approximate(const struct call_plan *p)
+{
+	return !p->why && p->approximate;
+}
+
+/* Plans of a name come one after the other: whether the one before is told already. */
+static bool told_before(const struct trace_subject *t, size_t i, bool (*is)(const struct call_plan *p))
+{
+	const struct call_plan *p = &t->plans.data[i];
+
+	while (i > 0 && t->plans.data[i - 1].question == p->question && !strcmp(t->plans.data[i - 1].name, p->name))
+		if (is(&t->plans.data[--i]))
+			return true;
+	return false;
+}
+
+/* Which inlined calls are not seen at all, and which are not counted one by one: for each function in one line. */
+static void explain_inlined(const struct trace_subject *t, bool (*is)(const struct call_plan *p), const char *what,
+			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	unsigned told = 0, more = 0;
+
+	for (size_t i = 0; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+		size_t n;
+
+		if (!is(p) || told_before(t, i, is))
+			continue;
+		n = alike(t, i, is);
+		if (told++ < REFUSALS_TOLD)
+			note(arg, "%zu inlined %s of %s %s: %s", n, n == 1 ? "call" : "calls", p->name, what,
+			     p->why ? p->why : p->approximate);
+		else
+			more++;
+	}
+	if (more)
+		note(arg, "inlined calls of %u more functions %s; -l tells why", more, what);
+}
+
 static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	unsigned told = 0, more = 0;
@@ -184,11 +256,72 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 		note(arg, "%u more functions have values that cannot be read; --json tells why, value by value", more);
 }
 
+/* What one call of each function that was found in the code of others costs the program. */
+static double follow_price(const struct trace_subject *t, const struct observer *ob)
+{
+	double sum = 0;
+
+	for (size_t i = 0; i < t->subject.nprobes; i++)
+		if (t->plan_of_probe[i] && t->plan_of_probe[i]->followed)
+			sum += trace_subject_price(t, i, ob);
+	return sum;
+}
+
+static void add_left_out(struct buf *out, bool *first, size_t n, const char *one, const char *many)
+{
+	if (!n)
+		return;
+	buf_printf(out, "%s%zu %s", *first ? "; not followed: " : ", ", n, n == 1 ? one : many);
+	*first = false;
+}
+
+void trace_subject_follow_text(const struct trace_subject *t, const struct observer *ob, struct buf *out)
+{
+	const struct call_follow *f = &t->plans.follow;
+	char price[24];
+	bool first = true;
+
+	buf_printf(out, "following the calls finds %zu more %s", f->functions,
+		   f->functions == 1 ? "function" : "functions");
+	if (ob && f->functions) {
+		format_duration((uint64_t)follow_price(t, ob), price);
+		buf_printf(out, "; one call of each costs the program about %s", price);
+	}
+	add_left_out(out, &first, f->indirect, "call through an interface or a closure",
+		     "calls through interfaces and closures");
+	add_left_out(out, &first, f->runtime, "function of the runtime", "functions of the runtime");
+	add_left_out(out, &first, f->assembly, "in assembly or C", "in assembly or C");
+	add_left_out(out, &first, f->too_many, "function beyond the first 2,000", "functions beyond the first 2,000");
+}
+
+void trace_subject_check_price(struct trace_subject *t, const struct observer *ob, bool yes)
+{
+	char price[24];
+
+	if (t->subject.why[0] || yes || follow_price(t, ob) <= FOLLOW_ASK_NS)
+		return;
+	format_duration((uint64_t)follow_price(t, ob), price);
+	snprintf(t->subject.why, sizeof(t->subject.why),
+		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow fewer "
+		 "levels (-l lists them), or say --yes", t->plans.follow.functions, price);
+}
+
+static void announce_follow(const struct trace_subject *t, const struct observer *ob,
+			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	trace_subject_follow_text(t, ob, &text);
+	note(arg, "%s", text.data);
+}
+
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
 	char price[24];
 
+	if (t->follows)
+		announce_follow(t, ob, note, arg);
 	if (t->nsites <= SITES_TELL)
 		return;
 	format_duration((uint64_t)mean_call_price(t, ob), price);
@@ -212,13 +345,18 @@ void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, cons
 	if (t->explained)
 		return;
 	t->explained = true;
-	for (size_t i = 0; i < t->plans.len && told < REFUSALS_TOLD; i++)
-		if (t->plans.data[i].why) {
-			explain_untraced(&t->plans.data[i], note, arg);
-			told++;
-		}
-	if (t->refused > told)
-		note(arg, "%u more functions are not traced; -l tells why", t->refused - told);
+	for (size_t i = 0; i < t->plans.len; i++) {
+		const struct call_plan *p = &t->plans.data[i];
+
+		if (!p->why || p->inlined)
+			continue;
+		if (told++ < REFUSALS_TOLD)
+			explain_untraced(p, note, arg);
+	}
+	if (told > REFUSALS_TOLD)
+		note(arg, "%u more functions are not traced; -l tells why", told - REFUSALS_TOLD);
+	explain_inlined(t, is_unseen, "are not seen", note, arg);
+	explain_inlined(t, is_approximate, "may not be counted exactly", note, arg);
 	explain_unread(t, note, arg);
 	if (t->plans.hooks_why)
 		note(arg, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);

@@ -25,6 +25,7 @@ struct trace_subject {
 	size_t nsites;
 	unsigned refused;
 	bool explained;
+	bool follows;                    /* calls are followed: plans.follow says what was found */
 };
 
 /* Never NULL; the reason is in subject.why when nothing can be traced. */
@@ -32,7 +33,13 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 void trace_subject_free(struct trace_subject *t); /* NULL ok */
 /* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);
-/* Tells the price when much is about to be planted. */
+/* Once probes are planted: what is not planted of a function's inlined calls makes its numbers inexact. */
+void trace_subject_mark_unplanted(struct trace_subject *t, const struct observed *o);
+/* Where the calls that are followed cost too much to plant them unasked, subject.why says so. */
+void trace_subject_check_price(struct trace_subject *t, const struct observer *ob, bool yes);
+/* What following found and left out, as a sentence. ob: where prices come from, or NULL. */
+void trace_subject_follow_text(const struct trace_subject *t, const struct observer *ob, struct buf *out);
+/* Tells what was found by following calls, and the price when much is about to be planted. */
 void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
 			    void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3), void *arg);
 /* Tells, once, which functions are not traced, and which values cannot be read. */

@@ -1,8 +1,10 @@
 #include "probe/call_plan.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
+#include "base/map.h"
 #include "probe/call_plan_internal.h"
 #include "probe/join.h"
 
@@ -106,22 +108,88 @@ static void refuse(struct planner *pl, struct call_plan *plan, const struct err 
 	*plan = refused;
 }
 
+static bool is_declared_name(const struct declared_signature *s, const char *name)
+{
+	for (size_t i = 0; i < s->nparams; i++)
+		if (s->params[i].name && !strcmp(s->params[i].name, name))
+			return true;
+	return !strcmp(name, "recv") || (!strncmp(name, "arg", 3) && isdigit((unsigned char)name[3]));
+}
+
+/* Whether e needs an argument that the question declares. */
+static bool needs_argument(const struct declared_signature *s, const struct expr *e)
+{
+	bool needs = e && (needs_argument(s, e->a) || needs_argument(s, e->b));
+
+	for (size_t i = 0; e && i < e->nargs; i++)
+		needs |= needs_argument(s, e->args[i]);
+	return needs || (e && e->op == EXPR_NAME && is_declared_name(s, e->text));
+}
+
+static bool question_needs_argument(const struct question *q)
+{
+	const struct declared_signature *s = &q->ref.signature;
+	bool needs = needs_argument(s, q->condition);
+
+	for (size_t i = 0; i < q->nactions; i++) {
+		for (size_t k = 0; k < q->actions[i].nargs; k++)
+			needs |= needs_argument(s, q->actions[i].args[k]);
+		for (size_t k = 0; k < q->actions[i].nby; k++)
+			needs |= needs_argument(s, q->actions[i].by[k]);
+	}
+	return needs;
+}
+
+/* What a question declares are the places of a call's arguments, which an inlined one does not have. */
+static int find_arguments(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
+{
+	struct err why = {0};
+
+	if (!binary_inlined_signature(pl->binary, i, plan->entry_sites->addr, &plan->signature, &why))
+		return 0;
+	plan->signature = (struct signature){0};
+	if (!question_needs_argument(plan->question))
+		return 0;
+	return err_set(err, -EINVAL, "inlined into %s: %s", plan->func.name, why.text);
+}
+
 static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
 {
 	struct site *site = arena_new(pl->arena, struct site);
-	int r = binary_inlined_site(pl->binary, i, site, err);
+	int r = binary_inlined_site(pl->binary, i, site, &plan->approximate, err);
 
 	if (r)
 		return r;
 	plan->entry_sites = site;
 	plan->nentry_sites = 1;
-	if (binary_inlined_signature(pl->binary, i, &plan->signature, NULL))
-		plan->signature = (struct signature){0};
+	plan->call_pc = i->call ? i->call : i->host.entry;
+	r = find_arguments(pl, plan, i, err);
+	if (r)
+		return r;
 	return plan_compile(pl, plan, arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
 						   "neither results nor latency are known", plan->name, plan->func.name), err);
 }
 
 /* ---- one question ---- */
+
+/* Where some calls of a function are not counted one by one, all numbers of it say so. */
+static void mark_inexact(struct planner *pl, size_t first)
+{
+	struct strmap names = {0};
+
+	for (size_t i = first; i < pl->plans.len; i++) {
+		const struct call_plan *p = &pl->plans.data[i];
+
+		if (p->inlined && (p->why || p->approximate))
+			strmap_set(&names, p->name, strlen(p->name), (void *)p->name);
+	}
+	for (size_t i = first; names.len && i < pl->plans.len; i++) {
+		struct call_plan *p = &pl->plans.data[i];
+
+		p->inexact = strmap_get(&names, p->name, strlen(p->name));
+	}
+	strmap_done(&names);
+}
 
 /* What a question matches. */
 struct matches {
@@ -157,6 +225,16 @@ static void note(struct planner *pl, struct progress *p, struct call_plan *plan,
 	refuse(pl, plan, err);
 	if (!p->first.code)
 		p->first = *err;
+}
+
+void plan_found(struct planner *pl, const struct question *q, const struct func *f, unsigned level)
+{
+	struct progress p = {.question = q};
+	struct call_plan *plan = add_plan(pl, &p, f->name, f);
+	struct err err = {0};
+
+	note(pl, &p, plan, plan_function(pl, plan, &err), &err);
+	plan->followed = level;
 }
 
 static void plan_functions(struct planner *pl, struct progress *p, const struct matches *m)
@@ -217,8 +295,7 @@ static int find_matches(struct planner *pl, const struct question *q, struct mat
 	m.found = found;
 	if (!q->glob && m.nfound && !strchr(pattern, '[') && binary_func(pl->binary, found[0], &f))
 		pattern = name_readable(pl->arena, f.name);
-	if (q->glob || !q->ref.declared)
-		inlined_match(pl->binary, pattern, pl->arena, &m.inlined, &m.ninlined);
+	inlined_match(pl->binary, pattern, pl->arena, &m.inlined, &m.ninlined);
 	*ret = m;
 	return 0;
 }
@@ -226,6 +303,7 @@ static int find_matches(struct planner *pl, const struct question *q, struct mat
 static int plan_question(struct planner *pl, const struct question *q, struct err *err)
 {
 	struct progress p = {.question = q};
+	size_t first = pl->plans.len;
 	const char *const *names;
 	struct matches m;
 	size_t n;
@@ -244,6 +322,7 @@ static int plan_question(struct planner *pl, const struct question *q, struct er
 	plan_functions(pl, &p, &m);
 	for (size_t i = 0; i < m.ninlined; i++)
 		plan_instances(pl, &p, m.inlined[i]);
+	mark_inexact(pl, first);
 	if (!p.good && (!q->glob || n == 1))
 		return err_set(err, p.first.code ? p.first.code : -ENOENT, "%s",
 			       p.first.code ? p.first.text : "no instance of this function has code");
@@ -328,6 +407,8 @@ static int make(struct planner *pl, const struct question *questions, size_t n, 
 {
 	int r = plan_questions(pl, questions, n, err);
 
+	if (!r && pl->o->follow)
+		plan_follow(pl, pl->o->follow, &ret->follow);
 	if (!r && any_return(pl))
 		r = plan_hooks(pl, ret, err);
 	if (r)

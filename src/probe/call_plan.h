@@ -22,7 +22,7 @@ struct shown {               /* a value that the question prints */
 	const char *name;
 	enum shown_kind kind;
 	bool at_entry;       /* in which record its slot is */
-	int slot;            /* -1: see why. Without a why: `func`, `pid` or `panicked` (name), known of the call */
+	int slot;            /* -1: see why. Without a why: `func`, `pid`, `panicked`, `caller` (name), known of the call */
 	const struct type *type;
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
 	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
@@ -58,6 +58,12 @@ struct call_plan {
 	const struct closure_var *captured;         /* variables of a closure: names like parameters */
 	size_t ncaptured;
 	bool inlined;                /* an instance of `name` inlined into func */
+	uint64_t call_pc;            /* then: binary_pc_frames() of it are its callers, func the last */
+	const char *approximate;     /* then: why the hits of its site need not be as many as the calls; NULL: they are */
+	/* Of this question, some calls of `name` are not counted one by one: of an inlined instance that is approximate
+	 * or refused. All plans of the name and question have it. */
+	bool inexact;
+	unsigned followed;           /* found in the code of traced functions, so many levels below a named one; 0: named */
 	bool has_return;             /* results and latency are seen; without return sites: it only ever panics */
 	const struct site *entry_sites, *return_sites;
 	size_t nentry_sites, nreturn_sites;
@@ -88,6 +94,15 @@ struct call_plan_options {
 	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
 	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */
+	unsigned follow;             /* levels of calls that are found in the code of what is named; 0: none */
+};
+
+/* What following found, and what it left out. */
+struct call_follow {
+	size_t functions;            /* found; each has a plan */
+	size_t indirect;             /* calls through interfaces and closures: the code does not say of what */
+	size_t runtime, assembly;    /* functions that are called, but are these */
+	size_t too_many;             /* functions beyond those that are followed at most */
 };
 
 struct call_plans {
@@ -98,6 +113,7 @@ struct call_plans {
 	 * plan has a return. */
 	struct call_hook *hooks;
 	size_t nhooks;
+	struct call_follow follow;
 	const char *hooks_why;       /* a hook that is not optional cannot be planted: the reason, or NULL */
 };
 

@@ -24,7 +24,7 @@ void inlined_match(struct binary *b, const char *pattern, struct arena *arena, c
 
 enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };
 
-/* `func`, `pid`, `panicked` standing alone: known of a call without a slot. */
+/* `func`, `pid`, `panicked`, the `caller` of an inlined call, standing alone: known of a call without a slot. */
 bool is_of_record(const struct call_plan *p, const struct expr *e);
 bool mentions_panicked(const struct call_plan *p, const struct expr *e);
 /* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */
@@ -62,5 +62,12 @@ struct planner {
 int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_why, struct err *err);
 /* Whether anything that is asked needs the return; soft: only because everything is printed. */
 bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, bool *ret_soft);
+
+/* ---- plan_follow.c: calls of calls ---- */
+
+/* Plans what the functions that are planned call, and so on. */
+void plan_follow(struct planner *pl, unsigned levels, struct call_follow *report);
+/* call_plan.c: plans a function that was found so; one that cannot be observed is refused like any other. */
+void plan_found(struct planner *pl, const struct question *q, const struct func *f, unsigned level);
 
 #endif

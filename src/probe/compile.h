@@ -26,6 +26,7 @@ struct capture_scope {
 	const struct closure_var *captured; /* variables of a closure, known at its entry */
 	size_t ncaptured;
 	bool traced;            /* an entry or a return of one call: also `latency` (return), `stack`, `func` */
+	bool inlined;           /* at an inlined call: func, the host, is not its caller */
 };
 /* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
  * `err` is the last result of type error. typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a

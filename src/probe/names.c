@@ -226,8 +226,11 @@ const struct type stack_type = {.name = "stack", .kind = KIND_INVALID};
 
 static int caller_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
-	uint16_t pc = reg_new(c);
+	uint16_t pc;
 
+	if (c->scope->inlined)
+		return fail(c, e, "this call was inlined, so its caller can be printed and grouped by only");
+	pc = reg_new(c);
 	emit(c, IR_PC_RET)->dst = pc;
 	*ret = reg_value(e, pc, KIND_UNSAFE_POINTER);
 	if (c->scope->traced)

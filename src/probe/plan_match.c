@@ -30,7 +30,7 @@ static size_t left_out(const char *s, unsigned form)
 {
 	size_t n = 0, depth = 0;
 
-	if (!strncmp(s, shape_prefix, strlen(shape_prefix)))
+	if (*s == shape_prefix[0] && !strncmp(s, shape_prefix, strlen(shape_prefix)))
 		return strlen(shape_prefix);
 	if ((form & NAME_NO_STARS) && (!strncmp(s, "(*", 2) || *s == ')'))
 		return *s == '(' ? 2 : 1;
@@ -54,7 +54,7 @@ static const char *write_name(const char *name, unsigned form, char out[MAX_NAME
 
 		if (skip) {
 			name += skip;
-		} else if (!strncmp(name, "%2e", 3)) {
+		} else if (*name == '%' && !strncmp(name, "%2e", 3)) {
 			out[n++] = '.';
 			name += 3;
 		} else {
@@ -442,8 +442,7 @@ int match_nothing(struct binary *b, const struct question *q, struct err *err)
 	print_offer(&o, &list);
 	err_set(err, -ENOENT, "%s has no function %s%s%.300s%s%s", binary_name(b), q->pattern,
 		o.n ? "; did you mean " : ", and none with a similar name", o.n ? list.data : "", o.n ? "?" : "",
-		binary_build_info(b)->has_dwarf ? "" : " (If the compiler inlined it everywhere, only DWARF would tell, and this "
-						       "binary has none)");
+		" (Where the compiler inlined it and nothing is left of it, nothing tells)");
 	buf_done(&list);
 	arena_done(&arena);
 	return -ENOENT;

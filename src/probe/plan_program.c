@@ -117,7 +117,7 @@ static void show_all(struct builder *pb)
 			show_captured(pb, &pb->plan->captured[i]);
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
-							    ? "DWARF does not say where the parameters of this instance are"
+							    ? "the binary does not say where the arguments of an inlined call are"
 							    : "the binary does not tell this function's parameters; declare them, as "
 							      "in main.F(user string, n int) (err error)");
 	if (pb->plan->inlined)
@@ -240,7 +240,8 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 				      .nsaved = nsaved,
 				      .captured = pb->plan->captured,
 				      .ncaptured = pb->plan->ncaptured,
-				      .traced = true};
+				      .traced = true,
+				      .inlined = plan->inlined};
 	struct capture_request request = {.filter_expr = filter,
 					  .text = plan->question->text,
 					  .role = role,

@@ -56,7 +56,8 @@ static enum call_side name_side(const struct call_plan *p, const char *name)
 bool is_of_record(const struct call_plan *p, const struct expr *e)
 {
 	return e->op == EXPR_NAME && !is_taken(p, e->text) &&
-	       (!strcmp(e->text, "func") || !strcmp(e->text, "pid") || !strcmp(e->text, "panicked"));
+	       (!strcmp(e->text, "func") || !strcmp(e->text, "pid") || !strcmp(e->text, "panicked") ||
+		(p->inlined && !strcmp(e->text, "caller")));
 }
 
 enum call_side expr_side(const struct call_plan *p, const struct expr *e)

@@ -8,12 +8,17 @@
 
 struct code_names {
 	struct arena arena;
-	struct map names;  /* of (process, address) */
+	struct map names;  /* (process, address) → struct frame_names */
 	bool with_line;
 };
 
-/* The function, and with_line its file:line, of a frame of a call's stack. Valid until the next call. */
-const char *frame_name(struct code_names *n, const struct call_process *p, uint64_t return_address);
+/* The functions, and with_line their file:line, of a frame of a call's stack: the innermost inlined one first. */
+struct frame_names {
+	size_t n;
+	const char *names[];
+};
+/* Valid until the next call. */
+const struct frame_names *frame_names(struct code_names *n, const struct call_process *p, uint64_t return_address);
 void code_names_done(struct code_names *n);
 
 #endif

@@ -135,6 +135,8 @@ static void show_trees(struct graph_output *o, struct goroutine *g, const struct
 	for (size_t i = 0; i < n; i++) {
 		while (outer.len && !encloses(outer.data[outer.len - 1], &calls[i]))
 			outer.len--;
+		if (!outer.len && !in_part && calls[i].words.plan->followed) /* called by something else */
+			continue;
 		if (!outer.len) {
 			if (!in_part || !i)
 				show_head(o, g, &calls[i], in_part);

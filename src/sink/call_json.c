@@ -89,8 +89,12 @@ static void write_stack(struct json_output *o, struct json *j, const struct call
 {
 	json_key(j, "stack");
 	json_open(j, '[');
-	for (size_t i = 0; i < c->nstack; i++)
-		json_str(j, frame_name(&o->names, c->process, c->stack[i]));
+	for (size_t i = 0; i < c->nstack; i++) {
+		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i]);
+
+		for (size_t k = 0; k < f->n; k++)
+			json_str(j, f->names[k]);
+	}
 	json_close(j, ']');
 	if (c->stack_cut)
 		write_true(j, "stack_truncated");
@@ -124,6 +128,8 @@ static void json_call(struct call_sink *s, const struct call_record *c)
 	write_string(&j, "func", c->plan->name);
 	if (c->plan->inlined)
 		write_string(&j, "inlined_into", c->plan->func.name);
+	if (c->plan->approximate)
+		write_true(&j, "approximate");
 	write_values(&j, "args", c, SHOWN_ARG);
 	write_end(&j, c);
 	if (c->stack)
@@ -212,6 +218,8 @@ static void json_groups(struct call_sink *s, const struct call_group *groups, si
 		write_string(&j, "func", g->plan->name);
 		write_keys(&j, g);
 		write_result(&j, g);
+		if (g->inexact)
+			write_true(&j, "approximate");
 		line_finish(o, &j);
 	}
 }

@@ -125,8 +125,12 @@ static void write_stack(struct perfetto_output *o, struct json *j, const struct 
 {
 	json_key(j, "stack");
 	json_open(j, '[');
-	for (size_t i = 0; i < c->nstack; i++)
-		json_str(j, frame_name(&o->names, c->process, c->stack[i]));
+	for (size_t i = 0; i < c->nstack; i++) {
+		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i]);
+
+		for (size_t k = 0; k < f->n; k++)
+			json_str(j, f->names[k]);
+	}
 	json_close(j, ']');
 }
 
@@ -147,6 +151,10 @@ static void write_details(struct perfetto_output *o, struct json *j, const struc
 	if (c->plan->inlined) {
 		json_key(j, "inlined_into");
 		json_str(j, c->plan->func.name);
+	}
+	if (c->plan->approximate) {
+		json_key(j, "approximate");
+		json_bool(j, true);
 	}
 	if (c->stack)
 		write_stack(o, j, c);

@@ -121,37 +121,32 @@ static void add_line(struct pprof_output *o, Pprof__Location *l, const char *nam
 	l->line[l->n_line++] = new;
 }
 
-/* The function of an address and its line; before them `inlined`, when that is not NULL. */
+/* The functions at an address with their lines, the innermost inlined one first; if name is not NULL that alone. */
 static Pprof__Location *add_location(struct pprof_output *o, const struct call_process *p, uint64_t address,
-				     const char *inlined, const char *name)
+				     const char *name)
 {
-	bool known = name;
 	Pprof__Location *l = arena_new(&o->arena, Pprof__Location);
+	struct pc_frame f[CODE_FRAMES_MAX];
+	size_t n = p->binary ? binary_pc_frames(p->binary, address - p->bias, f, ARRAY_SIZE(f)) : 0;
 	char number[64];
-	const char *file = "";
-	struct func f;
-	int line = 0;
 
 	pprof__location__init(l);
-	l->line = arena_array(&o->arena, Pprof__Line *, 2);
+	l->line = arena_array(&o->arena, Pprof__Line *, n + 1);
 	l->address = address;
 	l->mapping_id = mapping_of(o, p);
 	snprintf(number, sizeof(number), "0x%" PRIx64, address);
-	if (p->binary && !binary_pc_line(p->binary, address - p->bias, &file, &line))
-		file = "";
-	if (!name)
-		name = arena_strdup(&o->arena,
-				    p->binary && binary_func_at(p->binary, address - p->bias, &f) ? f.name : number);
-	file = arena_strdup(&o->arena, file);
+	for (size_t i = 0; i < n; i++) {
+		f[i].function = arena_strdup(&o->arena, f[i].function);
+		f[i].file = arena_strdup(&o->arena, f[i].file);
+	}
 	if (p->binary && !binary_intact(p->binary)) {
 		snprintf(number, sizeof(number), "0x%" PRIx64 " (its file has changed)", address);
-		file = "";
-		line = 0;
-		name = known ? name : number;
+		n = 0;
 	}
-	if (inlined)
-		add_line(o, l, inlined, file, line);
-	add_line(o, l, name, inlined ? "" : file, inlined ? 0 : line);
+	if (name || !n)
+		add_line(o, l, name ? name : number, n ? f[0].file : "", n ? f[0].line : 0);
+	for (size_t i = 0; i < n && !name; i++)
+		add_line(o, l, f[i].function, f[i].file, f[i].line);
 	vec_push(&o->locations, l);
 	l->id = o->locations.len;
 	return l;
@@ -164,7 +159,7 @@ static uint64_t frame_location(struct pprof_output *o, const struct call_process
 	Pprof__Location *l = map_get(&o->location_index, key);
 
 	if (!l) {
-		l = add_location(o, p, address, NULL, NULL);
+		l = add_location(o, p, address, NULL);
 		map_set(&o->location_index, key, l);
 	}
 	return l->id;
@@ -178,8 +173,7 @@ static uint64_t call_location(struct pprof_output *o, const struct call_record *
 	Pprof__Location *l = map_get(&o->call_index, key);
 
 	if (!l) {
-		l = add_location(o, c->process, address + c->process->bias, c->plan->inlined ? c->plan->name : NULL,
-				 c->plan->inlined ? c->plan->func.name : c->plan->name);
+		l = add_location(o, c->process, address + c->process->bias, c->plan->name);
 		map_set(&o->call_index, key, l);
 	}
 	return l->id;

@@ -144,13 +144,19 @@ static void put_text(struct cell **c, const char *text)
 	buf_str(&(*c)++->text, text);
 }
 
-static void put_number(struct cell **c, int64_t v, bool duration)
+/* What is put before a number that some inlined calls make uncertain. */
+static const char *about(const struct call_group *g)
+{
+	return g->inexact ? "≈" : "";
+}
+
+static void put_number(struct cell **c, const struct call_group *g, int64_t v, bool duration)
 {
 	char text[32];
 
 	format_number(v, duration, text);
 	(*c)->number = true;
-	put_text(c, text);
+	buf_printf(&(*c)++->text, "%s%s", about(g), text);
 }
 
 static void fill_head(struct cell *c, const struct action *a, struct group_columns columns)
@@ -182,18 +188,18 @@ static void fill_row(struct cell *c, const struct call_group *g, struct group_co
 		print_process(g->process, &c++->text);
 	for (size_t i = 0; i < g->nkeys; i++)
 		value_print(&g->keys[i], &c++->text);
-	put_number(&c, (int64_t)g->count, false);
+	put_number(&c, g, (int64_t)g->count, false);
 	if (kind == AGG_SUM)
-		put_number(&c, g->sum, duration);
+		put_number(&c, g, g->sum, duration);
 	else if (kind == AGG_MIN)
-		put_number(&c, g->min, duration);
+		put_number(&c, g, g->min, duration);
 	else if (kind == AGG_MAX)
-		put_number(&c, g->max, duration);
+		put_number(&c, g, g->max, duration);
 	else if (kind == AGG_AVG && duration)
-		put_number(&c, (int64_t)average(g), true);
+		put_number(&c, g, (int64_t)average(g), true);
 	else if (kind == AGG_AVG) {
 		c->number = true;
-		buf_printf(&c->text, "%.6g", average(g));
+		buf_printf(&c->text, "%s%.6g", about(g), average(g));
 	}
 }
 
@@ -378,7 +384,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 	enum aggregate_kind kind = g->aggregate->action->aggregate;
 	char text[32];
 
-	buf_printf(out, "count %" PRIu64, g->count);
+	buf_printf(out, "count %s%" PRIu64, about(g), g->count);
 	if (kind == AGG_COUNT)
 		return;
 	if (kind == AGG_SUM || kind == AGG_MIN || kind == AGG_MAX || duration)
@@ -389,7 +395,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 			      duration, text);
 	else
 		snprintf(text, sizeof(text), "%.6g", average(g));
-	buf_printf(out, ", %s %s", names[kind], text);
+	buf_printf(out, ", %s %s%s", names[kind], about(g), text);
 }
 
 /* A group that takes several lines: a histogram, or one that is told apart by a stack. */

@@ -74,10 +74,14 @@ void show_stack(struct call_text *t, struct buf *out, const struct call_record *
 	struct row r;
 
 	for (size_t i = 0; i < c->nstack; i++) {
-		r = call_text_row(t, out);
-		row_spaces(&r, indent);
-		row_str(&r, STYLE_DIM, frame_name(&t->names, c->process, c->stack[i]));
-		row_end(&r);
+		const struct frame_names *f = frame_names(&t->names, c->process, c->stack[i]);
+
+		for (size_t k = 0; k < f->n; k++) {
+			r = call_text_row(t, out);
+			row_spaces(&r, indent);
+			row_str(&r, STYLE_DIM, f->names[k]);
+			row_end(&r);
+		}
 	}
 	if (!c->stack_cut)
 		return;
@@ -187,6 +191,8 @@ static void show_call(const struct call_words *w, struct row *r, struct limits l
 	if (w->plan->inlined) {
 		row_str(r, STYLE_DIM, " in ");
 		row_str(r, STYLE_DIM, w->plan->func.name);
+		if (w->plan->approximate)
+			row_str(r, STYLE_DIM, " (approximate)");
 	}
 	if (has_word(w, SHOWN_EXPR)) {
 		row_spaces(r, 2);

@@ -329,9 +329,9 @@ def _executable():
     assert pids == {first.pid, second.pid}, pids
 
 
-def _inlined():
-    """Inlined instances are counted where DWARF tells of them; nothing is made up of their ends."""
-    with Calls(newest()) as program, Trace(program.pid, "main.tiny") as t:
+def _inlined(mode):
+    """Inlined instances are counted; nothing is made up of their ends."""
+    with Calls(newest(mode)) as program, Trace(program.pid, "main.tiny") as t:
         said, _ = program.ask("tiny", 6)
         seen = t.end()
     assert all(c.get("inlined_into") == "main.Tinies" for c in seen), seen[:2]
@@ -346,9 +346,10 @@ def _inlined_result():
         return refused(["-p", program.pid, "main.tiny if latency > 1ms"], (2, 3), ["inlined"])
 
 
-def _inlined_stripped():
+def _inlined_stripped_arguments():
     with Calls(newest("sw")) as program:
-        return refused(["-p", program.pid, "main.tiny"], (2, 3), ["tiny"])
+        return refused(["-p", program.pid, "main.tiny(n int) (int) if n == 1"], (2, 3),
+                       ["inlined into main.Tinies", "arguments of an inlined call"])
 
 
 # ---- wrong questions ----
@@ -567,8 +568,9 @@ def _tests():
                       ("list", _list), ("list-stripped", _list_stripped), ("list-without", _list_without),
                       ("declared-wins", _declared_wins),
                       ("several-questions", _several_questions), ("command", _command), ("executable", _executable),
-                      ("inlined", _inlined), ("inlined-latency", _inlined_result),
-                      ("inlined-stripped", _inlined_stripped)):
+                      ("inlined", lambda: _inlined("plain")), ("inlined-stripped", lambda: _inlined("sw")),
+                      ("inlined-latency", _inlined_result),
+                      ("inlined-stripped-arguments", _inlined_stripped_arguments)):
         yield Test(name, run)
     for mode in MODES:
         yield Test(f"glob-{mode}", lambda m=mode: _glob(m))

@@ -21,6 +21,7 @@
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
+#   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -114,9 +115,16 @@ build_httpd() { # MINOR
 	build "$1" holes "holes-go$1-plain" --
 	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
+	build "$1" inlined "inlined-go$1-plain" --
+	build "$1" inlined "inlined-go$1-sw" -- -ldflags '-s -w'
+	build "$1" inlined "inlined-go$1-l" -- -gcflags=-l
+	case $1 in 1.19|1.2[0-2]) ;; *) # a profile as text
+		build "$1" inlined "inlined-go$1-pgo" -- -pgo=off -gcflags=-pgoprofile=inlined/profile.txt ;;
+	esac
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
 	build "$1" seq "seq-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" httpd "$name-pie" -- -buildmode=pie -ldflags '-s -w'
+	build "$1" inlined "inlined-go$1-pie" -- -buildmode=pie -ldflags '-s -w'
 	build "$1" values "values-go$1-pie-sw" -- -ldflags '-s -w' -buildmode=pie
 	build "$1" seq "seq-go$1-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w'
 	build "$1" seq "seq-go$1-race" CGO_ENABLED=1 -- -race -ldflags '-s -w'

@@ -45,6 +45,7 @@ static inline void touch_inlined(struct binary *b, size_t step)
 {
 	const char *name;
 	struct inlined in[4];
+	const char *approximate;
 	struct signature sig;
 	struct site site;
 	size_t pos = 0;
@@ -53,8 +54,11 @@ static inline void touch_inlined(struct binary *b, size_t step)
 		size_t n = pos % step ? 0 : binary_inlined(b, name, in, 4);
 
 		for (size_t i = 0; i < (n < 4 ? n : 4); i++) {
-			binary_inlined_site(b, &in[i], &site, NULL);
-			if (binary_inlined_signature(b, &in[i], &sig, NULL))
+			if (binary_inlined_site(b, &in[i], &site, &approximate, NULL))
+				continue;
+			if (site.addr < in[i].host.entry || site.addr >= in[i].host.end)
+				__builtin_trap();
+			if (binary_inlined_signature(b, &in[i], site.addr, &sig, NULL))
 				continue;
 			for (size_t k = 0; k < sig.nparams; k++)
 				if (!sig.params[k].name)

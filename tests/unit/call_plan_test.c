@@ -422,7 +422,12 @@ static void inlined(struct asked *a)
 		assert_true(p[i].inlined && !p[i].has_return && p[i].entry.role == PROGRAM_POINT);
 		assert_string_equal(p[i].name, "main.tiny");
 		assert_string_equal(p[i].func.name, "main.Tinies");
+		assert_true(p[i].call_pc >= p[i].func.entry && p[i].call_pc < p[i].func.end);
+		assert_true(p[i].inexact || !p[i].approximate);
 	}
+	p = plan(a, "main.tiny { count() by caller }");
+	assert_true(p->aggregates[0].constant_key[0] && !p->aggregates[0].keys[0]);
+	refused(a, "main.tiny if caller == 7", -EINVAL, "its caller can be printed and grouped by only", "caller");
 	refused(a, "main.tiny if latency > 1ms", -EINVAL, "inlined into main.Tinies", "> 1ms");
 }
 
@@ -437,7 +442,14 @@ static void stripped(struct asked *a)
 		assert_true(p->shown[i].slot >= 0 || p->shown[i].why);
 	refused(a, "main.Login if user == \"x\"", -EINVAL, "Declare them", "user");
 	refused(a, "main.Login if err != nil", -EINVAL, "declare it", "err");
-	refused(a, "main.tiny", -ENOENT, "only DWARF would tell", NULL);
+	refused(a, "main.tinyy", -ENOENT, "nothing tells", NULL);
+	p = plan(a, "main.tiny(n int) (int) { count() by caller; stack }");
+	assert_true(p->inlined && p->aggregates[0].constant_key[0] && p->stack_slot >= 0);
+	assert_string_equal(p->func.name, "main.Tinies");
+	refused(a, "main.tiny if latency > 1ms", -EINVAL, "inlined into main.Tinies", "> 1ms");
+	refused(a, "main.tiny(n int) if n == 1", -EINVAL, "does not say where the arguments of an inlined call are", NULL);
+	p = plan(a, "main.tiny(n int)");
+	assert_true(p->inlined && p->shown[0].why && strstr(p->shown[0].why, "arguments of an inlined call"));
 	assert_true(plan(a, "main.Login if latency > 1ms { hist(latency) by caller }")->has_return);
 	p = plan(a, "main.Signed(first int8, second int16, ?, ?, ?) (total int64) if first == 1");
 	assert_true(shown(p, "first")->slot >= 0 && shown(p, "total")->slot >= 0);

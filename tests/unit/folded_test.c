@@ -35,12 +35,12 @@ static void stacks_are_counted(void **state)
 	for (int i = 0; i < 3; i++)
 		give(&add_plan, stack, 3, false);
 	give(&add_plan, stack, 2, true);
-	give(&inlined, stack, 1, false);
+	give(&inlined, stack, 2, false); /* the first frame lies in the function it is in */
 	give(&add_plan, NULL, 0, false);
 	sink->ops->close(sink);
 	assert_string_equal(file_text(), "[more frames];main.f2;main.f1;main.(*Cart).Add 1\n"
 					 "main.(*Cart).Add 1\n"
-					 "main.f1;main.host;main.tiny[struct{a int: b int}] 1\n"
+					 "main.f2;main.f1;main.tiny[struct{a int: b int}] 1\n"
 					 "main.f3;main.f2;main.f1;main.(*Cart).Add 3\n");
 }
 

@@ -74,14 +74,14 @@ static void stacks_and_values(void **state)
 	give(&add_plan, &shop, stack, 2, 100);
 	give(&add_plan, &shop, stack, 2, 11);
 	give(&add_plan, &shop, stack, 1, 5);
-	give(&inlined, &shop, stack, 1, 0);
+	give(&inlined, &shop, stack, 2, 0); /* the first frame lies in the function it is in */
 	give(&add_plan, &cart, NULL, 0, 7);
 	sink->ops->close(sink);
 	p = profile_read();
 	print_profile(p, &out);
 	assert_string_equal(out.data, "0x1002;0x1001;main.(*Cart).Add 2 111\n"
 				      "0x1001;main.(*Cart).Add 1 5\n"
-				      "0x1001;main.host;main.tiny 1 0\n"
+				      "0x1002;0x1001;main.tiny 1 0\n"
 				      "main.(*Cart).Add 1 7\n");
 	assert_string_equal(p->string_table[0], "");
 	assert_int_equal(p->n_sample_type, 2);

@@ -86,6 +86,13 @@ void value_json(const struct value_node *v, struct json *out)
 		json_strn(out, v->text, v->len);
 }
 
+size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max)
+{
+	if (max)
+		ret[0] = code_name(c, pc, with_line);
+	return max ? 1 : 0;
+}
+
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
 	unsigned n = (unsigned)((pc - c->bias) & 0xfff);
