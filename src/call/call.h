@@ -53,7 +53,7 @@ struct call_group {
 	struct value_node keys[AGG_MAX_KEYS];
 	size_t nkeys;
 	uint64_t count;
-	int64_t sum, min, max;
+	wide sum, min, max;
 	const uint64_t *buckets;
 	size_t nbuckets;
 };

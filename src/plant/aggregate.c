@@ -28,7 +28,7 @@ struct group_head {            /* the key begins with it */
 
 struct group {
 	uint64_t count;
-	int64_t sum, min, max;
+	wide sum, min, max;
 	uint64_t *buckets;
 	size_t nbuckets;
 	size_t key_size;
@@ -177,7 +177,7 @@ static struct group *group_of(struct aggregates *a, const struct ir_aggregate *a
 		return NULL;
 	}
 	g = xcalloc(1, sizeof(*g) + a->key.len);
-	*g = (struct group){.min = INT64_MAX, .max = INT64_MIN, .nbuckets = bucket_count(ag), .key_size = a->key.len};
+	*g = (struct group){.min = WIDE_MAX, .max = WIDE_MIN, .nbuckets = bucket_count(ag), .key_size = a->key.len};
 	if (g->nbuckets)
 		g->buckets = xcalloc(g->nbuckets, sizeof(*g->buckets));
 	memcpy(g->key, a->key.data, a->key.len);
@@ -185,7 +185,7 @@ static struct group *group_of(struct aggregates *a, const struct ir_aggregate *a
 	return g;
 }
 
-static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, int64_t v)
+static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, wide v)
 {
 	if (a->kind == AGG_HIST)
 		return v <= 0 ? v == 0 : 65u - (size_t)__builtin_clzll((uint64_t)v);
@@ -202,7 +202,7 @@ static void update(struct aggregates *a, const struct subject *s, struct summed 
 	const struct event_slot *value = ag->kind == AGG_COUNT ? NULL : slot_of(s, &ag->value);
 	const struct group_head head = {s->event[0]->head->probe, s->event[0]->head->target, n};
 	struct group *g;
-	int64_t v;
+	wide v;
 
 	if (ag->kind != AGG_COUNT && (!value || value->status != SLOT_OK))
 		return;
@@ -216,8 +216,8 @@ static void update(struct aggregates *a, const struct subject *s, struct summed 
 	g->count++;
 	if (!value)
 		return;
-	v = (int64_t)value->value;
-	g->sum = (int64_t)((uint64_t)g->sum + (uint64_t)v);
+	v = wide_of(value->value, ag->is_unsigned);
+	g->sum += v;
 	g->min = MIN(g->min, v);
 	g->max = MAX(g->max, v);
 	if (g->nbuckets)

@@ -5,6 +5,7 @@
 #ifndef PLANT_PLANT_H
 #define PLANT_PLANT_H
 
+#include "base/wide.h"
 #include "event/event.h"
 #include "event/loss.h"
 #include "probe/ir.h"
@@ -57,7 +58,7 @@ struct plant_group {
 		const void *bytes;
 	} keys[AGG_MAX_KEYS];
 	uint64_t count;
-	int64_t sum, min, max;
+	wide sum, min, max;      /* min > max: not known */
 	const uint64_t *buckets; /* AGG_BUCKETS of them for AGG_HIST; linear: 2 + (high - low) / step */
 	size_t nbuckets;
 };

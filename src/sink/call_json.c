@@ -48,6 +48,12 @@ static void write_signed(struct json *j, const char *key, int64_t value)
 	json_int(j, value);
 }
 
+static void write_wide(struct json *j, const char *key, wide value)
+{
+	json_key(j, key);
+	json_number(j, wide_text(value, (char[WIDE_TEXT]){0}));
+}
+
 static void write_string(struct json *j, const char *key, const char *value)
 {
 	json_key(j, key);
@@ -144,10 +150,10 @@ static void write_keys(struct json *j, const struct call_group *g)
 	json_close(j, '}');
 }
 
-static void write_bound(struct json *j, const char *key, int64_t bound)
+static void write_bound(struct json *j, const char *key, wide bound)
 {
-	if (bound != INT64_MIN && bound != INT64_MAX) /* else open on that side */
-		write_signed(j, key, bound);
+	if (bound != WIDE_MIN && bound != WIDE_MAX) /* else open on that side */
+		write_wide(j, key, bound);
 }
 
 /* Those that are not empty: [from, to). */
@@ -176,22 +182,22 @@ static void write_result(struct json *j, const struct call_group *g)
 	case AGG_COUNT:
 		break;
 	case AGG_MIN:
-		write_signed(j, "min", g->min);
+		write_wide(j, "min", g->min);
 		break;
 	case AGG_MAX:
-		write_signed(j, "max", g->max);
+		write_wide(j, "max", g->max);
 		break;
 	case AGG_AVG:
-		write_signed(j, "sum", g->sum);
+		write_wide(j, "sum", g->sum);
 		json_key(j, "avg");
 		json_double(j, g->count ? (double)g->sum / (double)g->count : 0);
 		break;
 	case AGG_SUM:
-		write_signed(j, "sum", g->sum);
+		write_wide(j, "sum", g->sum);
 		break;
 	case AGG_HIST:
 	case AGG_LINEAR:
-		write_signed(j, "sum", g->sum);
+		write_wide(j, "sum", g->sum);
 		write_buckets(j, g);
 		break;
 	}

@@ -36,16 +36,16 @@ static void empty_line(struct call_text *t)
 	line_finish(t, &r);
 }
 
-static void format_number(int64_t v, bool duration, char ret[32])
+static void format_number(wide v, bool duration, char ret[WIDE_TEXT])
 {
 	char text[24];
 
 	if (!duration) {
-		snprintf(ret, 32, "%" PRId64, v);
+		wide_text(v, ret);
 		return;
 	}
-	format_duration(v < 0 ? (uint64_t)-v : (uint64_t)v, text);
-	snprintf(ret, 32, "%s%s", v < 0 ? "-" : "", text);
+	format_duration((uint64_t)MIN(v < 0 ? -v : v, (wide)UINT64_MAX), text);
+	snprintf(ret, WIDE_TEXT, "%s%s", v < 0 ? "-" : "", text);
 }
 
 static double average(const struct call_group *g)
@@ -144,9 +144,9 @@ static void put_text(struct cell **c, const char *text)
 	buf_str(&(*c)++->text, text);
 }
 
-static void put_number(struct cell **c, int64_t v, bool duration)
+static void put_number(struct cell **c, wide v, bool duration)
 {
-	char text[32];
+	char text[WIDE_TEXT];
 
 	format_number(v, duration, text);
 	(*c)->number = true;
@@ -182,7 +182,7 @@ static void fill_row(struct cell *c, const struct call_group *g, struct group_co
 		print_process(g->process, &c++->text);
 	for (size_t i = 0; i < g->nkeys; i++)
 		value_print(&g->keys[i], &c++->text);
-	put_number(&c, (int64_t)g->count, false);
+	put_number(&c, g->count, false);
 	if (kind == AGG_SUM)
 		put_number(&c, g->sum, duration);
 	else if (kind == AGG_MIN)
@@ -190,7 +190,7 @@ static void fill_row(struct cell *c, const struct call_group *g, struct group_co
 	else if (kind == AGG_MAX)
 		put_number(&c, g->max, duration);
 	else if (kind == AGG_AVG && duration)
-		put_number(&c, (int64_t)average(g), true);
+		put_number(&c, (wide)average(g), true);
 	else if (kind == AGG_AVG) {
 		c->number = true;
 		buf_printf(&c->text, "%.6g", average(g));
@@ -259,7 +259,7 @@ static void scaled(double v, double step, const char *const *units, size_t nunit
 }
 
 /* Powers of two are shown rounded: 1024 ns is "1µs", as 2^30 is "1G". */
-static void print_bound(int64_t v, bool log2, bool duration, struct buf *out)
+static void print_bound(wide v, bool log2, bool duration, struct buf *out)
 {
 	static const char *const times[] = {"ns", "µs", "ms", "s"};
 	static const char *const sizes[] = {"", "K", "M", "G", "T", "P", "E"};
@@ -269,7 +269,7 @@ static void print_bound(int64_t v, bool log2, bool duration, struct buf *out)
 	else if (log2 && !duration)
 		scaled((double)v, 1024, sizes, ARRAY_SIZE(sizes), true, out);
 	else
-		buf_printf(out, "%" PRId64, v);
+		buf_str(out, wide_text(v, (char[WIDE_TEXT]){0}));
 }
 
 static void print_range(const struct call_group *g, size_t bucket, struct buf *out)
@@ -278,15 +278,15 @@ static void print_range(const struct call_group *g, size_t bucket, struct buf *o
 	struct bucket_range b = bucket_range(a, bucket, g->nbuckets);
 	bool log2 = a->aggregate == AGG_HIST, duration = aggregate_is_duration(g->aggregate);
 
-	if (b.from == INT64_MIN)
+	if (b.from == WIDE_MIN)
 		buf_str(out, "< ");
-	else if (b.to == INT64_MAX)
+	else if (b.to == WIDE_MAX)
 		buf_str(out, "≥ ");
-	if (b.from != INT64_MIN)
+	if (b.from != WIDE_MIN)
 		print_bound(b.from, log2, duration, out);
-	if (b.from != INT64_MIN && b.to != INT64_MAX && b.to - b.from > 1)
+	if (b.from != WIDE_MIN && b.to != WIDE_MAX && b.to - b.from > 1)
 		buf_str(out, "…");
-	if (b.to != INT64_MAX && (b.from == INT64_MIN || b.to - b.from > 1))
+	if (b.to != WIDE_MAX && (b.from == WIDE_MIN || b.to - b.from > 1))
 		print_bound(b.to, log2, duration, out);
 }
 
@@ -376,7 +376,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 	static const char *const names[] = {[AGG_SUM] = "sum", [AGG_MIN] = "min", [AGG_MAX] = "max", [AGG_AVG] = "avg",
 					    [AGG_HIST] = "avg", [AGG_LINEAR] = "avg"};
 	enum aggregate_kind kind = g->aggregate->action->aggregate;
-	char text[32];
+	char text[WIDE_TEXT];
 
 	buf_printf(out, "count %" PRIu64, g->count);
 	if (kind == AGG_COUNT)
@@ -385,7 +385,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 		format_number(kind == AGG_SUM   ? g->sum
 			      : kind == AGG_MIN ? g->min
 			      : kind == AGG_MAX ? g->max
-						: (int64_t)average(g),
+						: (wide)average(g),
 			      duration, text);
 	else
 		snprintf(text, sizeof(text), "%.6g", average(g));
