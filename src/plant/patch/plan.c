@@ -13,6 +13,7 @@
 
 #define EXTRA_SLOTS 8
 #define SAVED 65536
+#define SAVED_SUMS (4 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
 #define STALE_NS 2000000000ull
@@ -104,7 +105,7 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 
 	if (!probe->nsites)
 		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	r = aggregates_add(pl->p->aggregates, probe->id, probe->program, err);
+	r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->aggregates, probe->id, probe->program, err);
 	for (size_t k = 0; k < probe->nsites && !r; k++) {
 		r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
 
@@ -128,7 +129,8 @@ static void find_calls_apart(struct plan *pl)
 		uintptr_t entry = (uintptr_t)map_get(&entries, ret->call_group);
 
 		if (ret->role == PROGRAM_RETURN && entry)
-			pl->apart[i] = pl->apart[entry - 1] = patch_calls_apart(pl->probes[entry - 1].program, ret);
+			pl->apart[i] = pl->apart[entry - 1] =
+				!pl->forms.of[i] && patch_calls_apart(pl->probes[entry - 1].program, ret);
 	}
 	map_done(&entries);
 }
@@ -313,6 +315,7 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
+	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
 	if (pl->shape_bytes.len)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
@@ -425,6 +428,8 @@ static void give_up(struct plan *pl, struct patched *d, struct plant **ret, cons
 		hand_leave(pl->p->hand, d->handle, NULL);
 	if (d->memory)
 		munmap(d->memory, d->bytes);
+	patch_forms_done(&d->forms);
+	free(d->counted);
 	free(d->probes);
 	free(d);
 }
@@ -434,10 +439,14 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		const struct capture_program *program = pl->probes[i].program;
 
+		if (!ret[i] && d->forms.of[i])
+			d->forms.of[i]->refused = true;
 		if (!ret[i])
 			continue;
 		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
 			       pl->probes[i].sites[0].addr);
+		if (d->forms.of[i]) /* it has its limits in its code */
+			patch_join_control(pl->p->join, pl->probes[i].id, &(struct plant_control){0});
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
@@ -455,10 +464,13 @@ static int plant_planned(struct plan *pl, struct plant **ret)
 	d->probes = xcalloc(pl->nprobes, sizeof(*d->probes));
 	for (size_t i = 0; i < pl->nprobes; i++)
 		d->probes[i] = pl->probes[i].id;
+	d->counted = xcalloc(pl->nprobes, sizeof(*d->counted));
 	if (put_in(pl, d, ret, &err)) {
 		give_up(pl, d, ret, &err);
 		return 0;
 	}
+	d->forms = pl->forms;
+	pl->forms = (struct patch_forms){0};
 	return keep(pl, d, ret);
 }
 
@@ -470,6 +482,21 @@ static bool observed_already(const struct planter *p, int pid)
 	return false;
 }
 
+static const struct plant_control *control_of(void *arg, uint32_t probe)
+{
+	const struct planter *p = arg;
+
+	return map_get(&p->controls, probe + UINT64_C(1));
+}
+
+static uint32_t saved_calls(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (pl->forms.of[i] && pl->probes[i].program->role == PROGRAM_RETURN)
+			return SAVED_SUMS;
+	return SAVED;
+}
+
 static int prepare(struct plan *pl, struct err *err)
 {
 	struct hand_target target;
@@ -478,10 +505,15 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->facts = facts_of(pl->p, pl->t, err);
 	if (!pl->facts)
 		return err->code;
-	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, pl->p->ring_bytes, (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
+	r = patch_forms_make(pl->probes, pl->nprobes, control_of, pl->p, &pl->forms, err);
+	if (r)
+		return r;
+	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, pl->p->ring_bytes, (uint32_t)pl->nprobes, saved_calls(pl),
+			      &pl->layout, err);
 	if (r)
 		return r;
 	pl->layout.target = pl->t->id;
+	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
 	target = hand_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
 		r = hand_clean(pl->p->hand, &target, err);
@@ -514,6 +546,7 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 	map_done(&pl.shapes);
 	buf_done(&pl.shape_bytes);
 	vec_done(&pl.regions);
+	patch_forms_done(&pl.forms);
 	free(pl.trampolines);
 	free(pl.refused);
 	free(pl.apart);

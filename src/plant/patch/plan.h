@@ -28,6 +28,7 @@ struct plan {
 	struct err *errs;
 	bool *refused;           /* by probe */
 	bool *apart;             /* by probe: patch_calls_apart */
+	struct patch_forms forms; /* of their aggregates */
 	const struct facts *facts;
 	VEC(struct planned) sites;
 	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */
