@@ -6,7 +6,9 @@
 #include "plant/patch/code.h"
 
 #define GROUPS_DEFAULT 16384
-#define TABLES_BYTES (512u << 20) /* of all slots together; of which memory is taken as groups come */
+#define TABLES_BYTES (32u << 20)   /* of all Ps together, or more where that is less than */
+#define TABLE_BYTES (512u << 10)   /* a table */
+#define EXTRA_BYTES (128u << 10)   /* groups of an extra slot */
 #define PAGE 4096
 
 /* ---- forms ---- */
@@ -218,36 +220,63 @@ void patch_forms_done(struct patch_forms *f)
 
 /* ---- memory ---- */
 
+/* The groups, the index and the bytes of a table with keys. */
+static void lay_out_table(const struct patch_forms *f, size_t max_groups, struct patch_area *layout)
+{
+	uint64_t room = MAX(TABLES_BYTES / 2 / layout->procs, TABLE_BYTES), groups;
+
+	groups = MIN(max_groups ? max_groups : GROUPS_DEFAULT, room / PATCH_COUNT_BYTES / 2);
+	layout->max_groups = (uint32_t)groups;
+	layout->nindex = 16;
+	while (layout->nindex < 2 * groups)
+		layout->nindex *= 2;
+	layout->entries_off = ALIGN_UP(sizeof(struct patch_table) + 4 * (uint64_t)layout->nindex, 64);
+	layout->table_bytes = layout->entries_off + f->fixed_bytes + MAX(MIN(groups * f->largest, room), f->largest);
+	layout->extra_table_bytes = layout->entries_off + f->fixed_bytes + MAX(MIN(groups * f->largest, EXTRA_BYTES), f->largest);
+}
+
 void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct patch_area *layout)
 {
 	uint32_t slots = layout->procs + layout->extra;
-	uint64_t room = TABLES_BYTES / 2 / slots, groups;
 
 	if (!f->list.len)
 		return;
-	layout->max_groups = f->keyed ? (uint32_t)MIN(max_groups ? max_groups : GROUPS_DEFAULT, 1u << 20) : 0;
-	layout->nindex = f->keyed ? 16 : 0;
-	while (layout->nindex < 2 * layout->max_groups)
-		layout->nindex *= 2;
-	groups = (uint64_t)layout->max_groups * f->largest;
-	layout->entries_off = ALIGN_UP(sizeof(struct patch_table) + 4 * (uint64_t)layout->nindex, 64);
-	layout->table_bytes = ALIGN_UP(layout->entries_off + f->fixed_bytes + MIN(groups, MAX(room, f->largest)), PAGE);
+	layout->entries_off = sizeof(struct patch_table);
+	layout->table_bytes = layout->extra_table_bytes = layout->entries_off + f->fixed_bytes;
+	if (f->keyed)
+		lay_out_table(f, max_groups, layout);
+	layout->table_bytes = ALIGN_UP(layout->table_bytes, PAGE);
+	layout->extra_table_bytes = ALIGN_UP(layout->extra_table_bytes, PAGE);
 	layout->scratch_bytes = ALIGN_UP((uint64_t)PATCH_SCRATCH_RECORD(f->kept_bytes) + f->scratch_bytes, PAGE);
 	layout->kept_bytes = f->kept_bytes;
 	layout->kept_off = ALIGN_UP(layout->bytes, PAGE);
 	layout->scratch_off = ALIGN_UP(layout->kept_off + layout->nsaved * layout->kept_bytes, PAGE);
 	layout->tables_off = layout->scratch_off + slots * layout->scratch_bytes;
-	layout->bytes = layout->tables_off + 2 * slots * layout->table_bytes;
+	layout->bytes = layout->tables_off +
+			2 * (layout->procs * layout->table_bytes + layout->extra * layout->extra_table_bytes);
+}
+
+static uint64_t table_bytes(const struct patch_area *layout, uint32_t slot)
+{
+	return slot < layout->procs ? layout->table_bytes : layout->extra_table_bytes;
 }
 
 static uint64_t table_off(const struct patch_area *layout, uint32_t slot, uint32_t turn)
 {
-	return layout->tables_off + (2 * (uint64_t)slot + turn) * layout->table_bytes;
+	uint64_t before = 2 * (MIN(slot, layout->procs) * layout->table_bytes +
+			       (MAX(slot, layout->procs) - layout->procs) * layout->extra_table_bytes);
+
+	return layout->tables_off + before + turn * table_bytes(layout, slot);
 }
 
 static struct patch_table *table_at(struct patch_area *area, const struct patch_area *layout, uint32_t slot, uint32_t turn)
 {
 	return (struct patch_table *)(void *)((char *)area + table_off(layout, slot, turn));
+}
+
+static uint64_t table_room(const struct patch_area *layout, uint32_t slot)
+{
+	return table_bytes(layout, slot) - layout->entries_off;
 }
 
 void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout, uint64_t addr)
@@ -259,8 +288,11 @@ void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, con
 		s->patience = PATCH_PATIENCE;
 		s->scratch = addr + layout->scratch_off + i * layout->scratch_bytes;
 		for (uint32_t turn = 0; turn < 2; turn++) {
+			struct patch_table *t = table_at(area, layout, i, turn);
+
 			s->table[turn] = addr + table_off(layout, i, turn);
-			table_at(area, layout, i, turn)->used = f->fixed_bytes;
+			t->used = f->fixed_bytes;
+			t->room = table_room(layout, i);
 		}
 	}
 }
@@ -317,7 +349,7 @@ void patch_table_take(const struct patch_forms *f, struct patch_area *area, cons
 		      uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged)
 {
 	struct patch_table *t = table_at(area, layout, slot, turn);
-	uint64_t room = layout->table_bytes - layout->entries_off, used = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);
+	uint64_t room = table_room(layout, slot), used = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);
 	char *entries = (char *)t + layout->entries_off;
 	uint64_t at = f->fixed_bytes, ngroups = t->ngroups;
 

@@ -20,8 +20,8 @@
 
 struct patch_table {
 	uint64_t used;           /* bytes of groups, the free ones come then; from entries_off on */
-	uint64_t ngroups;
-	uint64_t reserved[6];
+	uint64_t ngroups, room;  /* room: bytes for groups */
+	uint64_t reserved[5];
 	uint32_t index[];        /* nindex of them (power of two), by hash: the group's offset in the table / 8; 0: free */
 };
 struct patch_group {             /* made of zeros when it is new */
@@ -90,7 +90,10 @@ int patch_forms_make(const struct plant_probe *probes, size_t n, const struct pl
 		     void *arg, struct patch_forms *ret, struct err *err);
 void patch_forms_done(struct patch_forms *f);
 
-/* Room for them, behind all else: adds to the layout. max_groups: of a table; 0: the default. */
+/*
+ * Room for them, behind all else: adds to the layout. max_groups: of a table; 0: the default. There are fewer where they
+ * are large: a table has some MiB, that of an extra slot much less, since all memory is allocated beforehand.
+ */
 void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct patch_area *layout);
 /* Into an area that is otherwise ready, which lies at addr in the program. */
 void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout, uint64_t addr);

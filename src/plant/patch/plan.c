@@ -13,7 +13,7 @@
 
 #define EXTRA_SLOTS 8
 #define SAVED 65536
-#define SAVED_SUMS (4 * SAVED) /* with aggregates at returns: all calls that are open lie there */
+#define SAVED_SUMS (2 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
 #define STALE_NS 2000000000ull
@@ -489,6 +489,15 @@ static const struct plant_control *control_of(void *arg, uint32_t probe)
 	return map_get(&p->controls, probe + UINT64_C(1));
 }
 
+/* Where only aggregates are wanted, there are hardly any records: those of the runtime's hooks. */
+static uint32_t ring_bytes(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (!pl->probes[i].auxiliary && (!pl->forms.of[i] || !pl->probes[i].program->no_record))
+			return pl->p->ring_bytes;
+	return PATCH_MIN_RING;
+}
+
 static uint32_t saved_calls(const struct plan *pl)
 {
 	for (size_t i = 0; i < pl->nprobes; i++)
@@ -508,7 +517,7 @@ static int prepare(struct plan *pl, struct err *err)
 	r = patch_forms_make(pl->probes, pl->nprobes, control_of, pl->p, &pl->forms, err);
 	if (r)
 		return r;
-	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, pl->p->ring_bytes, (uint32_t)pl->nprobes, saved_calls(pl),
+	r = patch_area_layout(pl->p->procs, EXTRA_SLOTS, ring_bytes(pl), (uint32_t)pl->nprobes, saved_calls(pl),
 			      &pl->layout, err);
 	if (r)
 		return r;

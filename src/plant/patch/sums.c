@@ -282,7 +282,7 @@ static void new_group(struct code *g, const struct patch_form *f, int full)
 	x86_load(x, 8, false, RDI, TABLE(used));
 	x86_load(x, 4, false, RCX, WORD(WORD_FORM));
 	x86_alu(x, X_ADD, RCX, RDI);
-	x86_alu_imm(x, X_CMP, RCX, (int32_t)(l->table_bytes - l->entries_off));
+	x86_alu_load(x, X_CMP, RCX, TABLE(room));
 	x86_jcc(x, CC_A, full);
 	x86_lea(x, RDI, (struct x86_mem){.base = RSI, .index = RDI, .scale = 1, .disp = (int32_t)l->entries_off});
 	x86_store(x, 8, GROUP(hash), RAX);
