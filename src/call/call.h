@@ -56,6 +56,7 @@ struct call_group {
 	wide sum, min, max;
 	const uint64_t *buckets;
 	size_t nbuckets;
+	const struct losses *lost; /* of its function, in the same time; NULL: nothing */
 };
 
 struct call_summary {
@@ -78,6 +79,8 @@ struct call_sink_ops {
 	void (*call)(struct call_sink *s, const struct call_record *c); /* in the order in which calls end */
 	/* Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with --interval. NULL ok. */
 	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
+	/* Behind groups: what else was lost meanwhile, whatever it would have counted in. NULL ok. */
+	void (*lost)(struct call_sink *s, const struct losses *l);
 	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
 	/*
 	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it ends,

@@ -66,6 +66,16 @@ static void write_true(struct json *j, const char *key)
 	json_bool(j, true);
 }
 
+static void write_losses(struct json *j, const char *key, const struct losses *l, bool all)
+{
+	json_key(j, key);
+	json_open(j, '{');
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		if (loss_name((enum loss)i) && (all || l->count[i]))
+			write_number(j, loss_name((enum loss)i), l->count[i]);
+	json_close(j, '}');
+}
+
 /* ---- calls ---- */
 
 static bool has_kind(const struct call_record *c, enum shown_kind kind)
@@ -218,21 +228,23 @@ static void json_groups(struct call_sink *s, const struct call_group *groups, si
 		write_string(&j, "func", g->plan->name);
 		write_keys(&j, g);
 		write_result(&j, g);
+		if (g->lost)
+			write_losses(&j, "lost", g->lost, false);
 		line_finish(o, &j);
 	}
 }
 
-/* ---- the summary ---- */
-
-static void write_losses(struct json *j, const struct losses *l)
+static void json_lost(struct call_sink *s, const struct losses *l)
 {
-	json_key(j, "losses");
-	json_open(j, '{');
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		if (loss_name((enum loss)i))
-			write_number(j, loss_name((enum loss)i), l->count[i]);
-	json_close(j, '}');
+	struct json_output *o = self(s);
+	struct json j = line_begin(o);
+
+	write_losses(&j, "lost", l, false);
+	write_number(&j, "ts_unix_ns", clock_realtime_ns());
+	line_finish(o, &j);
 }
+
+/* ---- the summary ---- */
 
 static void json_summary(struct call_sink *s, const struct call_summary *sum)
 {
@@ -248,7 +260,7 @@ static void json_summary(struct call_sink *s, const struct call_summary *sum)
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);
-	write_losses(&j, &sum->losses);
+	write_losses(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
 	line_finish(o, &j);
 }
@@ -290,6 +302,7 @@ static const struct call_sink_ops json_ops = {
 	.name = "json",
 	.call = json_call,
 	.groups = json_groups,
+	.lost = json_lost,
 	.tick = json_tick,
 	.summary = json_summary,
 	.gone = json_gone,

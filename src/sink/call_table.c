@@ -423,6 +423,46 @@ static void show_block(struct call_text *t, const struct call_group *g, struct g
 	show_buckets(t, g);
 }
 
+/* ---- losses ---- */
+
+void show_lost(struct call_text *t, const struct losses *l)
+{
+	char text[160];
+	struct row r;
+
+	for (int i = 0; i < LOSS_COUNT; i++) {
+		if (!l->count[i] || !loss_name((enum loss)i))
+			continue;
+		snprintf(text, sizeof(text), "lost: %" PRIu64 " %s (%s)", l->count[i], loss_name((enum loss)i),
+			 loss_text((enum loss)i));
+		line_begin(t, &r);
+		row_spaces(&r, 2);
+		row_str(&r, STYLE_RED, text);
+		line_finish(t, &r);
+	}
+}
+
+/* Of all functions of the table; those of one share what was lost of it. */
+static void show_lost_of(struct call_text *t, const group_list *l)
+{
+	VEC(const struct losses *) seen = {0};
+	struct losses all = {0};
+
+	for (size_t i = 0; i < l->len; i++) {
+		const struct losses *lost = l->data[i]->lost;
+		size_t k = 0;
+
+		while (k < seen.len && seen.data[k] != lost)
+			k++;
+		if (!lost || k < seen.len)
+			continue;
+		vec_push(&seen, lost);
+		losses_add(&all, lost);
+	}
+	show_lost(t, &all);
+	vec_done(&seen);
+}
+
 /* ---- all of them ---- */
 
 static bool one_function(const group_list *l)
@@ -463,6 +503,7 @@ static void show_action(struct call_text *t, group_list *l, size_t max_rows)
 		show_more(t, l->len, max_rows);
 	else
 		show_table(t, l, max_rows);
+	show_lost_of(t, l);
 }
 
 static void show_round(struct call_text *t)

@@ -67,12 +67,6 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 
 /* ---- losses ---- */
 
-static void losses_add(struct losses *l, const struct losses *more)
-{
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		l->count[i] += more->count[i];
-}
-
 static void add_counts(struct losses *l, const struct patch_counts *c)
 {
 	for (size_t i = 0; i < PATCH_LOSSES; i++)
