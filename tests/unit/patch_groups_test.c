@@ -23,7 +23,7 @@ enum { N_SLOT, TEXT_SLOT, WORD_SLOT, STACK_SLOT, NSLOTS };
 static struct ir_insn insns[] = {
 	{.op = IR_REGION, .slot = N_SLOT}, REG(0, GPR_RAX), {.op = IR_EMIT, .slot = N_SLOT, .a = 0}, {.op = IR_END},
 	{.op = IR_REGION, .slot = TEXT_SLOT}, REG(0, GPR_RBX), REG(1, GPR_RCX),
-	{.op = IR_EMIT_STR, .slot = TEXT_SLOT, .a = 0, .b = 1, .imm = 80}, {.op = IR_END},
+	{.op = IR_EMIT_STR, .slot = TEXT_SLOT, .a = 0, .b = 1, .imm = AGG_KEY_STR}, {.op = IR_END},
 	{.op = IR_REGION, .slot = WORD_SLOT}, REG(0, GPR_RDI), {.op = IR_LOAD, .dst = 1, .a = 0, .size = 8},
 	{.op = IR_EMIT, .slot = WORD_SLOT, .a = 1}, {.op = IR_END},
 	{.op = IR_REGION, .slot = STACK_SLOT}, {.op = IR_EMIT_STACK, .slot = STACK_SLOT, .imm = 1}, {.op = IR_END},
@@ -181,7 +181,7 @@ static struct input random_input(void)
 {
 	static const uint64_t numbers[] = {0, 1, 5, UINT64_C(1) << 63, UINT64_MAX, INT64_MAX, 100, 7, (uint64_t)-9};
 	static uint64_t words[] = {3, UINT64_C(1) << 63, UINT64_MAX, 12};
-	static const uint64_t lens[] = {0, 5, 3, 64, 65, 70, 80, 8};
+	const uint64_t lens[] = {0, 5, 3, 64, 65, 80, 8, (uint64_t)(rand() % 66)};
 	const uint64_t addresses[] = {0, 8 /* not mapped */, (uintptr_t)&words[rand() % 4], (uintptr_t)&words[rand() % 4]};
 
 	return (struct input){numbers[rand() % ARRAY_SIZE(numbers)], (uintptr_t)many_texts + (uint64_t)(rand() % 3) * 5,
@@ -202,11 +202,11 @@ struct record {
 
 static struct record record_of(uint32_t probe, enum event_kind kind, const struct input *in)
 {
-	uint64_t n = MIN(in->len, 80);
+	uint64_t n = MIN(in->len, AGG_KEY_STR);
 	struct record r = {.head = {.size = sizeof(r), .version = EVENT_VERSION, .kind = (uint8_t)kind, .slots = NSLOTS,
 				    .probe = probe, .target = 42, .goid = 4711, .depth = 1},
 			   .slots = {{.status = SLOT_OK, .value = in->n},
-				     {.status = SLOT_OK, .copied = (uint16_t)n, .len = (uint32_t)in->len,
+				     {.status = n < in->len ? SLOT_CUT : SLOT_OK, .copied = (uint16_t)n, .len = (uint32_t)in->len,
 				      .value = offsetof(struct record, bytes)},
 				     {.status = in->word == 0 ? SLOT_NIL : in->word == 8 ? SLOT_UNREADABLE : SLOT_OK,
 				      .value = in->word > 8 ? *(const uint64_t *)(uintptr_t)in->word : 0},

@@ -498,8 +498,10 @@ static void emit_scratch(struct code *g)
 	code_scratch_record(g);
 	g->known_size = record_head_size(g->p);
 	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
-	for (uint16_t i = 0; i < g->p->nslots; i++)
+	for (uint16_t i = 0; i < g->p->nslots; i++) {
 		x86_store_imm(x, 8, code_slot(i, 0), SLOT_ABSENT);
+		x86_store_imm(x, 8, code_slot(i, 8), 0);
+	}
 	if (g->p->role == PROGRAM_ENTRY)
 		emit_now(g);
 }

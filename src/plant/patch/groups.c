@@ -77,7 +77,8 @@ static int add_form(struct patch_forms *fs, size_t probe, size_t aggregate, cons
 	f.key_off = a->kind == AGG_COUNT ? (uint32_t)PATCH_COUNT_BYTES : (uint32_t)sizeof(struct patch_group) + 8 * f.nbuckets;
 	if (a->nkeys) {
 		fs->keyed = true;
-		fs->largest = MAX(fs->largest, f.key_off + longest_key(&f));
+		f.longest = f.key_off + longest_key(&f);
+		fs->largest = MAX(fs->largest, f.longest);
 	} else {
 		f.fixed = fs->fixed_bytes; /* from the first group on */
 		fs->fixed_bytes += f.key_off;
@@ -115,6 +116,30 @@ static const struct plant_probe *entry_of(const struct plant_probe *probes, size
 		if (probes[i].program->role == PROGRAM_ENTRY && probes[i].program->call_group == ret->call_group)
 			return &probes[i];
 	return NULL;
+}
+
+/* Texts that are keys are captured for that alone, so they are no longer; then they are compared where they are. */
+static bool is_short(const struct capture_program *p, uint16_t slot)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == IR_EMIT_STR && p->insns[i].slot == slot && p->insns[i].imm > AGG_KEY_STR)
+			return false;
+	return true;
+}
+
+/* Else its aggregates are made of records. */
+static bool can_keep(const struct capture_program *p, const struct capture_program *entry)
+{
+	bool can = true, keyed = false;
+
+	for (size_t i = 0; i < p->naggregates; i++) {
+		const struct ir_aggregate *a = &p->aggregates[i];
+
+		keyed |= a->nkeys > 0;
+		for (size_t k = 0; k < a->nkeys; k++)
+			can &= is_short(a->keys[k].at_entry && entry ? entry : p, a->keys[k].slot);
+	}
+	return can && (!keyed || __builtin_cpu_supports("sse4.2"));
 }
 
 static bool has_filter(const struct capture_program *p)
@@ -155,7 +180,7 @@ static int add_probe(struct patch_forms *fs, const struct plant_probe *probes, s
 	struct patch_sums *sums;
 	int r = 0;
 
-	if (p->role == PROGRAM_RETURN && !entry)
+	if ((p->role == PROGRAM_RETURN && !entry) || !can_keep(p, entry ? entry->program : NULL))
 		return 0;
 	sums = sums_of(fs, i);
 	for (size_t k = 0; k < p->naggregates && !r; k++)

@@ -25,13 +25,13 @@ struct patch_table {
 	uint32_t index[];        /* nindex of them (power of two), by hash: the group's offset in the table / 8; 0: free */
 };
 struct patch_group {             /* made of zeros when it is new */
-	uint64_t hash;
+	uint64_t hash;           /* checksum of the key, and the form above it */
 	uint32_t size, form;     /* size: of all of it, the key too */
 	uint64_t count;
 	uint64_t sum, sum_high;  /* 128 bits; not for AGG_COUNT, as what follows */
 	uint64_t min, max;       /* in an order that begins with 0: see patch_extreme */
-	uint64_t buckets[];      /* then the key: of each of its parts the first word of the slot (for texts that are not
-	                          * there the status alone), then the slot's value or, padded, the bytes of the text */
+	uint64_t buckets[];      /* then the key: of each of its parts the first word of the slot, then the slot's value
+	                          * or, padded, the bytes of the text */
 };
 #define PATCH_COUNT_BYTES offsetof(struct patch_group, sum)
 
@@ -42,10 +42,8 @@ static inline uint64_t patch_extreme(uint64_t v, bool is_unsigned, bool is_min)
 	return is_min ? ~v : v;
 }
 
-/* The scratch memory of a slot: a key, what was kept of the call, and a record that is not for the ring. */
-#define PATCH_KEY_MAX 2112
-#define PATCH_SCRATCH_RECORD(kept_bytes) (PATCH_KEY_MAX + ALIGN_UP(kept_bytes, 64))
-_Static_assert(AGG_MAX_KEYS * (8 + 8 * IR_MAX_STACK) <= PATCH_KEY_MAX && 8 * IR_MAX_STACK >= AGG_KEY_STR, "a key fits");
+/* The scratch memory of a slot: what was kept of the call, then a record that is not for the ring. */
+#define PATCH_SCRATCH_RECORD(kept_bytes) ALIGN_UP(kept_bytes, 64)
 
 struct patch_form {              /* an aggregate of a probe */
 	uint32_t counts, aggregate; /* the probe's index, and of its program */
@@ -53,7 +51,7 @@ struct patch_form {              /* an aggregate of a probe */
 	const struct capture_program *program, *entry; /* entry: where it is of a return */
 	uint32_t number;
 	uint32_t nbuckets;
-	uint32_t key_off;        /* in a group */
+	uint32_t key_off, longest; /* of the key in a group, of a group */
 	uint32_t fixed;          /* without keys: the offset of its group in the table */
 };
 

@@ -1,9 +1,10 @@
 /*
- * Aggregates, in the code: what groups.h describes. A key is put together in the scratch memory and looked up in the
- * slot's table by open addressing; a group that is new is made of the zeros that lie there. Nobody else writes to the
- * table, so these are plain additions.
+ * Aggregates, in the code: what groups.h describes. A key is looked up in the slot's table by open addressing, by the
+ * checksum (crc32) of its parts, which stay where they are; a group that is new is made of the zeros that lie there.
+ * Nobody else writes to the table, so these are plain additions.
  *
- * Here RDI is where a key goes or the group, RSI the table; slot.words keeps what has no register.
+ * Here RDI is the group, or where parts go, and RSI the table, or the bytes of a text; slot.words keeps what has no
+ * register.
  */
 #include "plant/patch/gen.h"
 
@@ -15,13 +16,10 @@
 #define GROUP(field) MEM(RDI, offsetof(struct patch_group, field))
 #define INDEX ((struct x86_mem){.base = RSI, .index = RDX, .scale = 4, .disp = offsetof(struct patch_table, index)})
 #define BUCKET ((struct x86_mem){.base = RDI, .index = RCX, .scale = 8, .disp = offsetof(struct patch_group, buckets)})
-enum { WORD_VALUE, WORD_HASH, WORD_FORM, WORD_RECORD, WORD_TRIES, WORD_RSI, WORD_RDI };
+enum { WORD_VALUE, WORD_HASH, WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI, WORD_RDI };
 #define WORD(n) SLOT_AT(words, n)
 
 #define TRIES 256 /* groups that are looked at before the table counts as full */
-#define SEED UINT64_C(0x9e3779b97f4a7c15)
-#define MIX UINT64_C(0xd6e8feb86659fd93)
-#define UNROLLED 24 /* words that are copied one by one */
 
 /* ---- the scratch memory ---- */
 
@@ -41,25 +39,19 @@ static void count_loss(struct code *g, enum loss l)
 
 /* ---- parts of keys ---- */
 
-/* Where a slot is: in the record, or as it was kept. Its bytes lie in it, or behind its first word. */
+/*
+ * Where a slot is: in the record, or as it was kept. What tells keys apart is the slot's first word (of texts it has
+ * the length, too), then its value, or the bytes of the text, which are padded with zeros to whole words.
+ */
 struct source {
 	struct x86_mem first, value;
 	bool kept;
-	uint32_t text, most;  /* most: bytes that may have been copied */
+	bool text;
 };
-
-static uint32_t copied_at_most(const struct capture_program *p, uint16_t slot)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].slot == slot && p->insns[i].op == IR_EMIT_STR)
-			return (uint32_t)MIN(MAX(p->insns[i].imm, 0), EVENT_MAX_STRING);
-	return patch_text_bytes(p, slot);
-}
 
 static struct source own_slot(const struct code *g, uint16_t slot)
 {
-	return (struct source){code_slot(slot, 0), code_slot(slot, 8), false, patch_text_bytes(g->p, slot),
-			       copied_at_most(g->p, slot)};
+	return (struct source){code_slot(slot, 0), code_slot(slot, 8), false, patch_text_bytes(g->p, slot)};
 }
 
 /* Loads RSI. */
@@ -71,8 +63,8 @@ static struct source kept_slot(struct code *g, uint16_t slot)
 	while (i + 1 < kept->n && kept->part[i].slot != slot)
 		i++;
 	x86_load(&g->x, 8, false, RSI, SLOT(scratch));
-	return (struct source){MEM(RSI, PATCH_KEY_MAX + kept->part[i].off), MEM(RSI, PATCH_KEY_MAX + kept->part[i].off + 8),
-			       true, kept->part[i].text, kept->part[i].text};
+	return (struct source){MEM(RSI, kept->part[i].off), MEM(RSI, kept->part[i].off + 8),
+			       true, kept->part[i].text};
 }
 
 static struct source source_of(struct code *g, const struct ir_slot_ref *ref)
@@ -80,57 +72,109 @@ static struct source source_of(struct code *g, const struct ir_slot_ref *ref)
 	return ref->at_entry ? kept_slot(g, ref->slot) : own_slot(g, ref->slot);
 }
 
-static void put_scalar(struct code *g, const struct source *s)
+/* RSI = the bytes of a text, RCX = their number; to none when there are none. */
+static void get_text(struct code *g, const struct source *s, int none)
 {
+	struct x86_mem copied = s->first;
 	struct x86 *x = &g->x;
 
-	x86_load(x, 8, false, RCX, s->value);
-	x86_load(x, 1, false, RAX, s->first);
-	x86_imm(x, RDX, 0);
-	x86_alu_imm(x, X_CMP, RAX, SLOT_OK);
-	x86_cmov(x, CC_NE, RCX, RDX);
-	x86_store(x, 8, MEM(RDI, 0), RAX);
-	x86_store(x, 8, MEM(RDI, 8), RCX);
-	x86_alu_imm(x, X_ADD, RDI, 16);
-}
-
-/* Texts are padded with zeros, in records too, so whole words are copied. Clobbers RSI. */
-static void put_text(struct code *g, const struct source *s)
-{
-	struct x86 *x = &g->x;
-	int text = x86_label_new(x), again = x86_label_new(x), done = x86_label_new(x), within = x86_label_new(x);
-
-	x86_load(x, 1, false, RAX, s->first);
-	x86_lea(x, RCX, MEM(RAX, -SLOT_OK));
-	x86_alu_imm(x, X_CMP, RCX, SLOT_CUT - SLOT_OK);
-	x86_jcc(x, CC_BE, text);
-	x86_store(x, 8, MEM(RDI, 0), RAX);
-	x86_alu_imm(x, X_ADD, RDI, 8);
-	x86_jmp(x, done);
-	x86_label(x, text);
-	x86_load(x, 8, false, RAX, s->first);
-	x86_mov(x, RCX, RAX);
-	x86_shift(x, X_SHR, RCX, 16);
-	x86_alu_imm(x, X_AND, RCX, 0xffff);
-	if (s->most > s->text) {
-		x86_alu_imm(x, X_CMP, RCX, (int32_t)s->text);
-		x86_jcc(x, CC_BE, within);
-		x86_imm(x, RCX, s->text);
-		x86_imm(x, RDX, ~(UINT64_C(0xffff) << 16));
-		x86_alu(x, X_AND, RAX, RDX);
-		x86_alu_imm(x, X_OR, RAX, (int32_t)(s->text << 16));
-	}
-	x86_label(x, within);
-	x86_store(x, 8, MEM(RDI, 0), RAX);
-	x86_alu_imm(x, X_ADD, RDI, 8);
+	copied.disp += (int32_t)offsetof(struct event_slot, copied);
+	x86_load(x, 2, false, RCX, copied);
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, none);
 	if (s->kept) {
 		x86_lea(x, RSI, s->value);
 	} else {
 		x86_load(x, 8, false, RSI, s->value);
 		x86_alu(x, X_ADD, RSI, REG_RECORD);
 	}
-	x86_test(x, RCX, RCX);
-	x86_jcc(x, CC_E, done);
+}
+
+/* Adds the part to the checksum in RDX. */
+static void hash_part(struct code *g, const struct source *s)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	x86_crc32(x, RDX, s->first);
+	if (!s->text) {
+		x86_crc32(x, RDX, s->value);
+		return;
+	}
+	get_text(g, s, done);
+	x86_label(x, again);
+	x86_crc32(x, RDX, MEM(RSI, 0));
+	x86_alu_imm(x, X_ADD, RSI, 8);
+	x86_alu_imm(x, X_SUB, RCX, 8);
+	x86_jcc(x, CC_G, again);
+	x86_label(x, done);
+}
+
+static void round_up(struct code *g)
+{
+	x86_alu_imm(&g->x, X_ADD, RCX, 7);
+	x86_alu_imm(&g->x, X_AND, RCX, -8);
+}
+
+/* Compares with what is at off of RDI, which goes on behind it. last: nothing comes behind, RDI stays. */
+static void compare_part(struct code *g, const struct source *s, int32_t off, bool last, int differs)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	x86_load(x, 8, false, RAX, s->first);
+	x86_alu_load(x, X_CMP, RAX, MEM(RDI, off));
+	x86_jcc(x, CC_NE, differs);
+	if (!s->text) {
+		x86_load(x, 8, false, RAX, s->value);
+		x86_alu_load(x, X_CMP, RAX, MEM(RDI, off + 8));
+		x86_jcc(x, CC_NE, differs);
+		if (!last)
+			x86_alu_imm(x, X_ADD, RDI, 16);
+		return;
+	}
+	if (!last)
+		x86_alu_imm(x, X_ADD, RDI, 8);
+	get_text(g, s, done);
+	if (last)
+		off += 8;
+	x86_alu_imm(x, X_SUB, RCX, 8); /* the last word of a text of one byte begins with it */
+	round_up(g);
+	x86_label(x, again);
+	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
+	x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, off));
+	x86_jcc(x, CC_NE, differs);
+	x86_alu_imm(x, X_SUB, RCX, 8);
+	x86_jcc(x, CC_NS, again);
+	if (!last) {
+		struct x86_mem copied = s->first;
+
+		copied.disp += (int32_t)offsetof(struct event_slot, copied);
+		if (s->kept)
+			x86_load(x, 8, false, RSI, SLOT(scratch));
+		x86_load(x, 2, false, RCX, copied);
+		round_up(g);
+		x86_alu(x, X_ADD, RDI, RCX);
+	}
+	x86_label(x, done);
+}
+
+/* Copies it to RDI, which goes on behind it. */
+static void put_part(struct code *g, const struct source *s)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	x86_load(x, 8, false, RAX, s->first);
+	x86_store(x, 8, MEM(RDI, 0), RAX);
+	if (!s->text) {
+		x86_load(x, 8, false, RAX, s->value);
+		x86_store(x, 8, MEM(RDI, 8), RAX);
+		x86_alu_imm(x, X_ADD, RDI, 16);
+		return;
+	}
+	x86_alu_imm(x, X_ADD, RDI, 8);
+	get_text(g, s, done);
 	x86_label(x, again);
 	x86_load(x, 8, false, RAX, MEM(RSI, 0));
 	x86_store(x, 8, MEM(RDI, 0), RAX);
@@ -139,17 +183,6 @@ static void put_text(struct code *g, const struct source *s)
 	x86_alu_imm(x, X_SUB, RCX, 8);
 	x86_jcc(x, CC_G, again);
 	x86_label(x, done);
-}
-_Static_assert(offsetof(struct event_slot, status) == 0 && offsetof(struct event_slot, copied) == 2 &&
-		       SLOT_CUT == SLOT_OK + 1,
-	       "put_text takes the slot's first word apart");
-
-static void put_part(struct code *g, const struct source *s)
-{
-	if (s->text)
-		put_text(g, s);
-	else
-		put_scalar(g, s);
 }
 
 /* ---- what a call keeps ---- */
@@ -191,6 +224,7 @@ void code_keep_parts(struct code *g)
 	x86_load(x, 8, false, RDI, WORD(WORD_RDI));
 }
 
+/* Keeps RDI and RSI; R12 is not in use yet. */
 void code_take_parts(struct code *g)
 {
 	const struct patch_sums *sums = g->env->sums;
@@ -199,22 +233,31 @@ void code_take_parts(struct code *g)
 	if (!sums || !sums->kept.n)
 		return;
 	kept_at(g, RDX);
-	x86_load(x, 8, false, RCX, SLOT(scratch));
-	if (sums->kept.bytes / 8 <= UNROLLED) {
-		for (uint32_t i = 0; i < sums->kept.bytes; i += 8) {
-			x86_load(x, 8, false, RAX, MEM(RDX, i));
-			x86_store(x, 8, MEM(RCX, PATCH_KEY_MAX + i), RAX);
+	x86_load(x, 8, false, R12, SLOT(scratch));
+	for (uint32_t i = 0; i < sums->kept.n; i++) {
+		int32_t off = (int32_t)sums->kept.part[i].off, to = off;
+		int again = x86_label_new(x), done = x86_label_new(x);
+
+		x86_load(x, 8, false, RAX, MEM(RDX, off));
+		x86_store(x, 8, MEM(R12, to), RAX);
+		if (!sums->kept.part[i].text) {
+			x86_load(x, 8, false, RAX, MEM(RDX, off + 8));
+			x86_store(x, 8, MEM(R12, to + 8), RAX);
+			continue;
 		}
-		return;
+		x86_load(x, 2, false, RCX, MEM(RDX, off + (int32_t)offsetof(struct event_slot, copied)));
+		x86_imm(x, RAX, sums->kept.part[i].text); /* another call may be written there meanwhile */
+		x86_alu(x, X_CMP, RCX, RAX);
+		x86_cmov(x, CC_A, RCX, RAX);
+		round_up(g);
+		x86_jcc(x, CC_E, done);
+		x86_label(x, again);
+		x86_load(x, 8, false, RAX, MEMX(RDX, RCX, off));
+		x86_store(x, 8, MEMX(R12, RCX, to), RAX);
+		x86_alu_imm(x, X_SUB, RCX, 8);
+		x86_jcc(x, CC_NE, again);
+		x86_label(x, done);
 	}
-	x86_store(x, 8, WORD(WORD_RSI), RSI);
-	x86_store(x, 8, WORD(WORD_RDI), RDI);
-	x86_mov(x, RSI, RDX);
-	x86_lea(x, RDI, MEM(RCX, PATCH_KEY_MAX));
-	x86_imm(x, RCX, sums->kept.bytes);
-	x86_rep_movsb(x);
-	x86_load(x, 8, false, RSI, WORD(WORD_RSI));
-	x86_load(x, 8, false, RDI, WORD(WORD_RDI));
 }
 
 /* ---- the group ---- */
@@ -230,96 +273,84 @@ static void get_table(struct code *g)
 						    .disp = offsetof(struct patch_slot, table)});
 }
 
-/* The key, into the scratch memory; RAX = its hash; WORD_FORM as the group has size and form. */
-static void make_key(struct code *g, const struct patch_form *f)
+/* RDI = a group at the end of what is used, with its key, at RDX of the index. To full when it may not fit. */
+static void new_group(struct code *g, const struct patch_form *f, int full)
 {
+	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
-	int again = x86_label_new(x);
 
-	x86_load(x, 8, false, RDI, SLOT(scratch));
+	x86_alu_mem_imm(x, X_CMP, 8, TABLE(ngroups), (int32_t)l->max_groups);
+	x86_jcc(x, CC_AE, full);
+	x86_load(x, 8, false, RDI, TABLE(used));
+	x86_lea(x, RCX, MEM(RDI, f->longest));
+	x86_alu_load(x, X_CMP, RCX, TABLE(room));
+	x86_jcc(x, CC_A, full);
+	x86_lea(x, RDI, (struct x86_mem){.base = RSI, .index = RDI, .scale = 1, .disp = (int32_t)l->entries_off});
+	x86_store(x, 8, WORD(WORD_GROUP), RDI);
+	x86_store(x, 8, GROUP(hash), RAX);
+	x86_alu_imm(x, X_ADD, RDI, (int32_t)f->key_off);
 	for (size_t i = 0; i < f->a->nkeys; i++) {
 		const struct source s = source_of(g, &f->a->keys[i]);
 
 		put_part(g, &s);
 	}
-	x86_load(x, 8, false, RSI, SLOT(scratch));
 	x86_mov(x, RCX, RDI);
-	x86_alu(x, X_SUB, RCX, RSI);
-	x86_alu_imm(x, X_ADD, RCX, (int32_t)f->key_off);
-	x86_imm(x, RAX, (uint64_t)f->number << 32);
-	x86_alu(x, X_OR, RCX, RAX);
-	x86_store(x, 8, WORD(WORD_FORM), RCX);
-	x86_imm(x, RAX, SEED * (f->number + UINT64_C(1)));
-	x86_imm(x, RDX, MIX);
-	x86_label(x, again);
-	x86_alu_load(x, X_XOR, RAX, MEM(RSI, 0));
-	x86_imul(x, RAX, RDX);
-	x86_mov(x, RCX, RAX);
-	x86_shift(x, X_SHR, RCX, 32);
-	x86_alu(x, X_XOR, RAX, RCX);
-	x86_alu_imm(x, X_ADD, RSI, 8);
-	x86_alu(x, X_CMP, RSI, RDI);
-	x86_jcc(x, CC_B, again);
-}
-_Static_assert(offsetof(struct patch_group, form) == offsetof(struct patch_group, size) + 4, "make_key makes both");
-
-/* RCX = bytes of the key. */
-static void key_bytes(struct code *g, const struct patch_form *f)
-{
-	x86_load(&g->x, 4, false, RCX, WORD(WORD_FORM));
-	x86_alu_imm(&g->x, X_SUB, RCX, (int32_t)f->key_off);
-}
-
-/* RDI = the group at the end of what is used, with its key, at RDX of the index. To full when it does not fit. */
-static void new_group(struct code *g, const struct patch_form *f, int full)
-{
-	const struct patch_area *l = g->env->layout;
-	struct x86 *x = &g->x;
-	int again = x86_label_new(x);
-
-	x86_alu_mem_imm(x, X_CMP, 8, TABLE(ngroups), (int32_t)l->max_groups);
-	x86_jcc(x, CC_AE, full);
-	x86_load(x, 8, false, RDI, TABLE(used));
-	x86_load(x, 4, false, RCX, WORD(WORD_FORM));
-	x86_alu(x, X_ADD, RCX, RDI);
-	x86_alu_load(x, X_CMP, RCX, TABLE(room));
-	x86_jcc(x, CC_A, full);
-	x86_lea(x, RDI, (struct x86_mem){.base = RSI, .index = RDI, .scale = 1, .disp = (int32_t)l->entries_off});
-	x86_store(x, 8, GROUP(hash), RAX);
-	x86_load(x, 8, false, RAX, WORD(WORD_FORM));
-	x86_store(x, 8, GROUP(size), RAX);
-	x86_load(x, 8, false, R12, SLOT(scratch));
-	key_bytes(g, f);
-	x86_label(x, again);
-	x86_load(x, 8, false, RAX, MEMX(R12, RCX, -8));
-	x86_store(x, 8, MEMX(RDI, RCX, f->key_off - 8), RAX);
-	x86_alu_imm(x, X_SUB, RCX, 8);
-	x86_jcc(x, CC_NE, again);
+	x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
+	x86_alu(x, X_SUB, RCX, RDI);
+	x86_store(x, 4, GROUP(size), RCX);
+	x86_store_imm(x, 4, GROUP(form), (int32_t)f->number);
+	x86_mov(x, RAX, RCX);
+	get_table(g);
+	x86_load(x, 8, false, RCX, TABLE(used));
+	x86_alu(x, X_ADD, RCX, RAX);
 	x86_mov(x, RAX, RDI);
 	x86_alu(x, X_SUB, RAX, RSI);
 	x86_shift(x, X_SHR, RAX, 3);
 	x86_store(x, 4, INDEX, RAX);
-	x86_load(x, 4, false, RCX, WORD(WORD_FORM));
-	x86_alu_load(x, X_ADD, RCX, TABLE(used));
 	x86_store(x, 8, TABLE(used), RCX);
 	x86_alu_mem_imm(x, X_ADD, 8, TABLE(ngroups), 1);
+}
+
+/* RAX = the checksum of the key, and the form above it; RDX = where the index is looked at first. */
+static void hash_key(struct code *g, const struct patch_form *f)
+{
+	struct x86 *x = &g->x;
+
+	x86_imm(x, RDX, f->number);
+	for (size_t i = 0; i < f->a->nkeys; i++) {
+		const struct source s = source_of(g, &f->a->keys[i]);
+
+		hash_part(g, &s);
+	}
+	x86_mov(x, RAX, RDX);
+	if (f->number) {
+		x86_imm(x, RCX, (uint64_t)f->number << 32);
+		x86_alu(x, X_OR, RAX, RCX);
+	}
+	x86_alu_imm(x, X_AND, RDX, (int32_t)(g->env->layout->nindex - 1));
+}
+
+/* RDI is a group of the same checksum and form. */
+static void compare_key(struct code *g, const struct patch_form *f, int differs)
+{
+	for (size_t i = 0; i < f->a->nkeys; i++) {
+		const struct source s = source_of(g, &f->a->keys[i]);
+
+		compare_part(g, &s, (int32_t)f->key_off, i + 1 == f->a->nkeys, differs);
+	}
 }
 
 /* RDI = the group of the key; to skip where there is no room for one, which is counted. */
 static void find_group(struct code *g, const struct patch_form *f, int skip)
 {
-	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
-	int probe = x86_label_new(x), next = x86_label_new(x), same = x86_label_new(x), fresh = x86_label_new(x);
+	int probe = x86_label_new(x), next = x86_label_new(x), fresh = x86_label_new(x);
 	int differs = x86_label_new(x), full = x86_label_new(x), found = x86_label_new(x);
 
-	make_key(g, f);
+	hash_key(g, f);
 	get_table(g);
 	x86_store(x, 8, WORD(WORD_HASH), RAX);
-	x86_store(x, 8, WORD(WORD_RECORD), REG_RECORD);
 	x86_store_imm(x, 8, WORD(WORD_TRIES), TRIES);
-	x86_mov(x, RDX, RAX);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)(l->nindex - 1));
 	x86_label(x, probe);
 	x86_load(x, 4, false, RDI, INDEX);
 	x86_test(x, RDI, RDI);
@@ -327,33 +358,28 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 	x86_lea(x, RDI, (struct x86_mem){.base = RSI, .index = RDI, .scale = 8});
 	x86_alu_load(x, X_CMP, RAX, GROUP(hash));
 	x86_jcc(x, CC_NE, next);
-	x86_load(x, 8, false, RCX, WORD(WORD_FORM));
-	x86_alu_load(x, X_CMP, RCX, GROUP(size));
-	x86_jcc(x, CC_NE, next);
-	x86_load(x, 8, false, R12, SLOT(scratch));
-	key_bytes(g, f);
-	x86_label(x, same);
-	x86_load(x, 8, false, RAX, MEMX(R12, RCX, -8));
-	x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, f->key_off - 8));
-	x86_jcc(x, CC_NE, differs);
-	x86_alu_imm(x, X_SUB, RCX, 8);
-	x86_jcc(x, CC_NE, same);
+	if (f->a->nkeys > 1)
+		x86_store(x, 8, WORD(WORD_GROUP), RDI);
+	compare_key(g, f, differs);
+	if (f->a->nkeys > 1)
+		x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
 	x86_jmp(x, found);
 	x86_label(x, differs);
+	get_table(g);
 	x86_load(x, 8, false, RAX, WORD(WORD_HASH));
 	x86_label(x, next);
 	x86_alu_imm(x, X_ADD, RDX, 1);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)(l->nindex - 1));
+	x86_alu_imm(x, X_AND, RDX, (int32_t)(g->env->layout->nindex - 1));
 	x86_alu_mem_imm(x, X_SUB, 8, WORD(WORD_TRIES), 1);
 	x86_jcc(x, CC_NE, probe);
 	x86_label(x, full);
+	x86_store(x, 8, WORD(WORD_RECORD), REG_RECORD);
 	count_loss(g, LOSS_GROUPS_FULL);
 	x86_load(x, 8, false, REG_RECORD, WORD(WORD_RECORD));
 	x86_jmp(x, skip);
 	x86_label(x, fresh);
 	new_group(g, f, full);
 	x86_label(x, found);
-	x86_load(x, 8, false, REG_RECORD, WORD(WORD_RECORD));
 }
 
 /* ---- its values ---- */
