@@ -785,10 +785,13 @@ static int generate(struct code *g)
 		return finish(g);
 	}
 	emit_enter(g, have, extra, out);
+	if (code_holds_call(g))
+		x86_store_imm(&g->x, 8, SLOT(held), 0);
 	r = emit_body(g);
 	if (r < 0)
 		return r;
 	x86_label(&g->x, leave);
+	code_saved_release(g);
 	emit_leave(g, out);
 	emit_fails(g);
 	emit_ended(g, leave);

@@ -94,13 +94,15 @@ void code_saved(struct code *g, const struct ir_insn *i);
 void code_save(struct code *g, const struct ir_insn *i);
 void code_latency(struct code *g, const struct ir_insn *i);
 bool code_saved_early(const struct capture_program *p); /* before the filter */
+void code_saved_release(struct code *g); /* a return is through */
 void code_saved_erase(struct code *g);  /* an entry that did not pass: no return may find what an earlier call left */
 
 /* sums.c: aggregates. */
 void code_admit(struct code *g);        /* the event passed its filter */
 void code_sums(struct code *g);           /* the record is complete */
-void code_keep_parts(struct code *g);     /* of an entry, with the call at RSI. Keeps RSI and RDI, as the next */
-void code_take_parts(struct code *g);
+void code_keep_parts(struct code *g);     /* of an entry, with the call at RSI. Keeps RSI and RDI */
+bool code_holds_call(const struct code *g); /* a return stays the owner of what its call keeps until it is through */
+void code_hold_call(struct code *g);       /* the call at RSI is ours */
 void code_scratch_record(struct code *g); /* REG_RECORD = room outside of the ring */
 
 #endif

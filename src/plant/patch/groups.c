@@ -272,7 +272,7 @@ void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct p
 		lay_out_table(f, max_groups, layout);
 	layout->table_bytes = ALIGN_UP(layout->table_bytes, PAGE);
 	layout->extra_table_bytes = ALIGN_UP(layout->extra_table_bytes, PAGE);
-	layout->scratch_bytes = ALIGN_UP((uint64_t)PATCH_SCRATCH_RECORD(f->kept_bytes) + f->scratch_bytes, PAGE);
+	layout->scratch_bytes = ALIGN_UP(f->scratch_bytes, PAGE);
 	layout->kept_bytes = f->kept_bytes;
 	layout->kept_off = ALIGN_UP(layout->bytes, PAGE);
 	layout->scratch_off = ALIGN_UP(layout->kept_off + layout->nsaved * layout->kept_bytes, PAGE);

@@ -42,9 +42,6 @@ static inline uint64_t patch_extreme(uint64_t v, bool is_unsigned, bool is_min)
 	return is_min ? ~v : v;
 }
 
-/* The scratch memory of a slot: what was kept of the call, then a record that is not for the ring. */
-#define PATCH_SCRATCH_RECORD(kept_bytes) ALIGN_UP(kept_bytes, 64)
-
 struct patch_form {              /* an aggregate of a probe */
 	uint32_t counts, aggregate; /* the probe's index, and of its program */
 	const struct ir_aggregate *a;

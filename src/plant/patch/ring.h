@@ -101,6 +101,7 @@ struct patch_slot {
 	uint64_t now;                /* time stamp of this event, */
 	uint64_t call_tsc;           /* and of the call that returns */
 	uint64_t table[2], scratch;  /* run-time addresses (groups.h) */
+	uint64_t held, held_parts;   /* the call that returns, 0: none; what was kept of its entry's slots */
 	uint32_t patience;           /* hits until it looks whether somebody listens, */
 	uint32_t spilled;            /* and whether the record lies in the scratch memory: the ring had no room */
 	uint64_t regs[IR_MAX_REGS];

@@ -126,15 +126,33 @@ static void take_call(struct code *g)
 	x86_jmp(x, none);
 	x86_label(x, found);
 	take_words(g);
-	code_take_parts(g);
 	if (code_has(g->p, IR_LATENCY)) {
 		x86_load(x, 8, false, RAX, ENTRY(RSI, tsc));
 		x86_store(x, 8, SLOT(call_tsc), RAX);
 	}
 	x86_mov(x, RAX, RDI);
-	x86_imm(x, RCX, 0);
+	if (code_holds_call(g))
+		x86_lea(x, RCX, MEM(RDI, BUSY));
+	else
+		x86_imm(x, RCX, 0);
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_jcc(x, CC_NE, none);
+	if (code_holds_call(g))
+		code_hold_call(g);
+}
+
+void code_saved_release(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int none = x86_label_new(x);
+
+	if (!code_holds_call(g))
+		return;
+	x86_load(x, 8, false, RSI, SLOT(held));
+	x86_test(x, RSI, RSI);
+	x86_jcc(x, CC_E, none);
+	x86_store_imm(x, 8, ENTRY(RSI, key), 0);
+	x86_label(x, none);
 }
 
 static void take_saved(struct code *g)

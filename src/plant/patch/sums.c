@@ -26,7 +26,6 @@ enum { WORD_VALUE, WORD_HASH, WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI, WOR
 void code_scratch_record(struct code *g)
 {
 	x86_load(&g->x, 8, false, REG_RECORD, SLOT(scratch));
-	x86_alu_imm(&g->x, X_ADD, REG_RECORD, (int32_t)PATCH_SCRATCH_RECORD(g->env->layout->kept_bytes));
 }
 
 /* Of the area; clobbers R12 like all that counts. */
@@ -62,7 +61,7 @@ static struct source kept_slot(struct code *g, uint16_t slot)
 
 	while (i + 1 < kept->n && kept->part[i].slot != slot)
 		i++;
-	x86_load(&g->x, 8, false, RSI, SLOT(scratch));
+	x86_load(&g->x, 8, false, RSI, SLOT(held_parts));
 	return (struct source){MEM(RSI, kept->part[i].off), MEM(RSI, kept->part[i].off + 8),
 			       true, kept->part[i].text};
 }
@@ -151,7 +150,7 @@ static void compare_part(struct code *g, const struct source *s, int32_t off, bo
 
 		copied.disp += (int32_t)offsetof(struct event_slot, copied);
 		if (s->kept)
-			x86_load(x, 8, false, RSI, SLOT(scratch));
+			x86_load(x, 8, false, RSI, SLOT(held_parts));
 		x86_load(x, 2, false, RCX, copied);
 		round_up(g);
 		x86_alu(x, X_ADD, RDI, RCX);
@@ -224,40 +223,16 @@ void code_keep_parts(struct code *g)
 	x86_load(x, 8, false, RDI, WORD(WORD_RDI));
 }
 
-/* Keeps RDI and RSI; R12 is not in use yet. */
-void code_take_parts(struct code *g)
+bool code_holds_call(const struct code *g)
 {
-	const struct patch_sums *sums = g->env->sums;
-	struct x86 *x = &g->x;
+	return g->p->role == PROGRAM_RETURN && g->env->sums && g->env->sums->kept.n;
+}
 
-	if (!sums || !sums->kept.n)
-		return;
+void code_hold_call(struct code *g)
+{
+	x86_store(&g->x, 8, SLOT(held), RSI);
 	kept_at(g, RDX);
-	x86_load(x, 8, false, R12, SLOT(scratch));
-	for (uint32_t i = 0; i < sums->kept.n; i++) {
-		int32_t off = (int32_t)sums->kept.part[i].off, to = off;
-		int again = x86_label_new(x), done = x86_label_new(x);
-
-		x86_load(x, 8, false, RAX, MEM(RDX, off));
-		x86_store(x, 8, MEM(R12, to), RAX);
-		if (!sums->kept.part[i].text) {
-			x86_load(x, 8, false, RAX, MEM(RDX, off + 8));
-			x86_store(x, 8, MEM(R12, to + 8), RAX);
-			continue;
-		}
-		x86_load(x, 2, false, RCX, MEM(RDX, off + (int32_t)offsetof(struct event_slot, copied)));
-		x86_imm(x, RAX, sums->kept.part[i].text); /* another call may be written there meanwhile */
-		x86_alu(x, X_CMP, RCX, RAX);
-		x86_cmov(x, CC_A, RCX, RAX);
-		round_up(g);
-		x86_jcc(x, CC_E, done);
-		x86_label(x, again);
-		x86_load(x, 8, false, RAX, MEMX(RDX, RCX, off));
-		x86_store(x, 8, MEMX(R12, RCX, to), RAX);
-		x86_alu_imm(x, X_SUB, RCX, 8);
-		x86_jcc(x, CC_NE, again);
-		x86_label(x, done);
-	}
+	x86_store(&g->x, 8, SLOT(held_parts), RDX);
 }
 
 /* ---- the group ---- */
