@@ -28,7 +28,7 @@ from proc import Skip, kill_all  # noqa: E402
 GROUPS = ("client_server", "binaries", "failures", "run_verb", "matrix", "third_party",
           "containers", "privileges", "otlp_export", "under_load", "attach_cycles",
           "trace_language", "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party",
-          "trace_guide", "trace_cycles",
+          "trace_guide", "trace_cycles", "trace_aggregates",
           "patch_sequence", "patch_faults")
 
 
