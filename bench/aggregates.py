@@ -24,7 +24,7 @@ FULL_QUESTIONS = ("main.observed { count() }", "main.observed { hist(n) by goid 
 
 
 def run(target, earshot, which, procs, question):
-    """(the least ns of a batch, the calls, aggregates, the command) of a run that lost nothing."""
+    """(the least ns of a batch, the calls, the Trace) of a run that lost nothing; its rate: million calls a second."""
     for _ in range(TRIES):
         t = Trace(target.pid, question, "--planter", "patch", "--ring-size", str(RING), earshot=earshot)
         try:
@@ -33,6 +33,7 @@ def run(target, earshot, which, procs, question):
                 calls += ask(target, which, procs)[2]
             least, _, more = ask(target, which, procs)
             calls += more
+            t.rate = more / MS / 1e3
         finally:
             summary = t.end()
         lost = {k: n for k, n in summary["losses"].items() if n}
@@ -65,12 +66,12 @@ def interleaved(target):
 
 
 def full_speed(target):
-    """Two goroutines without rests, on both CPUs: (a row, a note) for each question."""
+    """Two goroutines without rests, on both CPUs: a row for each question."""
     rows = []
     for question in FULL_QUESTIONS:
-        least, calls, t = run(target, EARSHOT, "full", 2, question)
+        _, calls, t = run(target, EARSHOT, "full", 2, question)
         rows.append((f"two Ps at full speed: {question}", f"{counted(t):,}", f"calls {calls:,}",
-                     f"{2e3 / least:.0f} M/s at most", ("exact", counted(t) == calls)))
+                     f"{t.rate:.0f} M/s", ("exact", counted(t) == calls)))
     return rows
 
 
