@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-char *wide_text(wide v, char ret[WIDE_TEXT])
+char *wide_text(int128 v, char ret[WIDE_TEXT])
 {
 	unsigned __int128 left = v < 0 ? -(unsigned __int128)v : (unsigned __int128)v;
 	char *at = ret + WIDE_TEXT - 1;

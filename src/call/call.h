@@ -53,7 +53,7 @@ struct call_group {
 	struct value_node keys[AGG_MAX_KEYS];
 	size_t nkeys;
 	uint64_t count;
-	wide sum, min, max;
+	int128 sum, min, max;
 	const uint64_t *buckets;
 	size_t nbuckets;
 	const struct losses *lost; /* of its function, in the same time; NULL: nothing */

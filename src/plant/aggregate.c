@@ -29,7 +29,7 @@ struct group_head {            /* the key begins with it */
 
 struct group {
 	uint64_t count;
-	wide sum, min, max;
+	int128 sum, min, max;
 	uint64_t *buckets;
 	size_t nbuckets;
 	size_t key_size;
@@ -203,7 +203,7 @@ static struct group *group_of(struct aggregates *a, const struct ir_aggregate *a
 	return g;
 }
 
-static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, wide v)
+static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, int128 v)
 {
 	if (a->kind == AGG_HIST)
 		return v <= 0 ? v == 0 : 65u - (size_t)__builtin_clzll((uint64_t)v);
@@ -220,7 +220,7 @@ static void update(struct aggregates *a, const struct subject *s, struct summed 
 	const struct event_slot *value = ag->kind == AGG_COUNT ? NULL : slot_of(s, &ag->value);
 	const struct group_head head = {s->event[0]->head->probe, s->event[0]->head->target, n};
 	struct group *g;
-	wide v;
+	int128 v;
 
 	if (ag->kind != AGG_COUNT && (!value || value->status != SLOT_OK))
 		return;

@@ -61,7 +61,7 @@ struct plant_group {
 		const void *bytes;
 	} keys[AGG_MAX_KEYS];
 	uint64_t count;
-	wide sum, min, max;      /* min > max: not known */
+	int128 sum, min, max;      /* min > max: not known */
 	const uint64_t *buckets; /* AGG_BUCKETS of them for AGG_HIST; linear: 2 + (high - low) / step */
 	size_t nbuckets;
 };

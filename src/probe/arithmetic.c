@@ -93,7 +93,7 @@ uint16_t emit_narrow(struct compiler *c, uint16_t reg, const struct type *t)
 	return emit_bin(c, BIN_SUB, emit_bin(c, BIN_XOR, reg, sign), sign);
 }
 
-static wide wide_const(const struct value *v)
+static int128 wide_const(const struct value *v)
 {
 	return wide_of((uint64_t)v->number, v->big);
 }
@@ -102,7 +102,7 @@ static wide wide_const(const struct value *v)
 static int fold_int(struct compiler *c, const struct expr *e, const struct value *a,
 		    const struct value *b, struct value *ret)
 {
-	wide x = wide_const(a), y = wide_const(b), out = 0;
+	int128 x = wide_const(a), y = wide_const(b), out = 0;
 	bool overflow = false;
 
 	switch (arithmetic_bin(e)) {
@@ -125,14 +125,14 @@ static int fold_int(struct compiler *c, const struct expr *e, const struct value
 		out = x ^ y;
 		break;
 	case BIN_SHL:
-		overflow = y < 0 || y > 63 || __builtin_mul_overflow(x, (wide)1 << (y & 63), &out);
+		overflow = y < 0 || y > 63 || __builtin_mul_overflow(x, (int128)1 << (y & 63), &out);
 		break;
 	default:
 		overflow = y < 0;
 		out = x >> (int)MIN(y & 0x7fffffff, 127);
 		break;
 	}
-	if (overflow || out < INT64_MIN || out > (wide)UINT64_MAX)
+	if (overflow || out < INT64_MIN || out > (int128)UINT64_MAX)
 		return fail(c, e, "this constant does not fit into 64 bits");
 	*ret = const_value(e, EXPR_INT, (int64_t)out);
 	ret->big = out > INT64_MAX;

@@ -10,12 +10,12 @@ static struct bucket_range log2_range(size_t bucket)
 		return (struct bucket_range){WIDE_MIN, 0};
 	if (bucket == 1)
 		return (struct bucket_range){0, 1};
-	return (struct bucket_range){(wide)1 << k, (wide)2 << k};
+	return (struct bucket_range){(int128)1 << k, (int128)2 << k};
 }
 
 struct bucket_range bucket_range(const struct action *a, size_t bucket, size_t nbuckets)
 {
-	wide from;
+	int128 from;
 
 	if (a->aggregate == AGG_HIST)
 		return log2_range(bucket);
@@ -23,7 +23,7 @@ struct bucket_range bucket_range(const struct action *a, size_t bucket, size_t n
 		return (struct bucket_range){WIDE_MIN, a->low};
 	if (bucket + 1 == nbuckets)
 		return (struct bucket_range){a->high, WIDE_MAX};
-	from = a->low + (wide)(bucket - 1) * a->step;
+	from = a->low + (int128)(bucket - 1) * a->step;
 	return (struct bucket_range){from, MIN(from + a->step, a->high)};
 }
 

@@ -6,7 +6,7 @@
 #include "probe/call_plan.h"
 
 struct bucket_range {
-	wide from, to;     /* [from, to); WIDE_MIN, WIDE_MAX: open on that side */
+	int128 from, to;     /* [from, to); WIDE_MIN, WIDE_MAX: open on that side */
 };
 struct bucket_range bucket_range(const struct action *a, size_t bucket, size_t nbuckets);
 

@@ -48,7 +48,7 @@ static void write_signed(struct json *j, const char *key, int64_t value)
 	json_int(j, value);
 }
 
-static void write_wide(struct json *j, const char *key, wide value)
+static void write_wide(struct json *j, const char *key, int128 value)
 {
 	json_key(j, key);
 	json_number(j, wide_text(value, (char[WIDE_TEXT]){0}));
@@ -160,7 +160,7 @@ static void write_keys(struct json *j, const struct call_group *g)
 	json_close(j, '}');
 }
 
-static void write_bound(struct json *j, const char *key, wide bound)
+static void write_bound(struct json *j, const char *key, int128 bound)
 {
 	if (bound != WIDE_MIN && bound != WIDE_MAX) /* else open on that side */
 		write_wide(j, key, bound);

@@ -36,7 +36,7 @@ static void empty_line(struct call_text *t)
 	line_finish(t, &r);
 }
 
-static void format_number(wide v, bool duration, char ret[WIDE_TEXT])
+static void format_number(int128 v, bool duration, char ret[WIDE_TEXT])
 {
 	char text[24];
 
@@ -44,7 +44,7 @@ static void format_number(wide v, bool duration, char ret[WIDE_TEXT])
 		wide_text(v, ret);
 		return;
 	}
-	format_duration((uint64_t)MIN(v < 0 ? -v : v, (wide)UINT64_MAX), text);
+	format_duration((uint64_t)MIN(v < 0 ? -v : v, (int128)UINT64_MAX), text);
 	snprintf(ret, WIDE_TEXT, "%s%s", v < 0 ? "-" : "", text);
 }
 
@@ -144,7 +144,7 @@ static void put_text(struct cell **c, const char *text)
 	buf_str(&(*c)++->text, text);
 }
 
-static void put_number(struct cell **c, wide v, bool duration)
+static void put_number(struct cell **c, int128 v, bool duration)
 {
 	char text[WIDE_TEXT];
 
@@ -190,7 +190,7 @@ static void fill_row(struct cell *c, const struct call_group *g, struct group_co
 	else if (kind == AGG_MAX)
 		put_number(&c, g->max, duration);
 	else if (kind == AGG_AVG && duration)
-		put_number(&c, (wide)average(g), true);
+		put_number(&c, (int128)average(g), true);
 	else if (kind == AGG_AVG) {
 		c->number = true;
 		buf_printf(&c->text, "%.6g", average(g));
@@ -259,7 +259,7 @@ static void scaled(double v, double step, const char *const *units, size_t nunit
 }
 
 /* Powers of two are shown rounded: 1024 ns is "1µs", as 2^30 is "1G". */
-static void print_bound(wide v, bool log2, bool duration, struct buf *out)
+static void print_bound(int128 v, bool log2, bool duration, struct buf *out)
 {
 	static const char *const times[] = {"ns", "µs", "ms", "s"};
 	static const char *const sizes[] = {"", "K", "M", "G", "T", "P", "E"};
@@ -385,7 +385,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 		format_number(kind == AGG_SUM   ? g->sum
 			      : kind == AGG_MIN ? g->min
 			      : kind == AGG_MAX ? g->max
-						: (wide)average(g),
+						: (int128)average(g),
 			      duration, text);
 	else
 		snprintf(text, sizeof(text), "%.6g", average(g));

@@ -47,7 +47,7 @@ static struct capture_program program(enum program_role role, const struct ir_ag
 struct seen {
 	char text[8192];
 	uint64_t count;
-	wide sum, min, max;
+	int128 sum, min, max;
 	uint64_t buckets[AGG_BUCKETS];
 };
 
@@ -97,7 +97,7 @@ static void kinds(void **state)
 		struct planter *p = self_open(NULL);
 		struct self_samples t = {0};
 		struct seen s = {0};
-		wide sum = 0;
+		int128 sum = 0;
 
 		self_plant(p, &prog, 1, site_point);
 		for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -138,7 +138,7 @@ static void unsigned_kinds(void **state)
 		struct capture_program prog = program(PROGRAM_POINT, &all[k], 1, true);
 		struct planter *p = self_open(NULL);
 		struct seen s = {0};
-		wide sum = 0;
+		int128 sum = 0;
 
 		self_plant(p, &prog, 1, site_point);
 		for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -147,11 +147,11 @@ static void unsigned_kinds(void **state)
 		}
 		planter_uprobe.aggregates(p, false, see, &s);
 		assert_int_equal(s.count, ARRAY_SIZE(values));
-		assert_true(s.sum == sum && sum > (wide)UINT64_MAX);
+		assert_true(s.sum == sum && sum > (int128)UINT64_MAX);
 		if (all[k].kind == AGG_MIN || k > 3)
 			assert_true(s.min == 5);
 		if (all[k].kind == AGG_MAX || k > 3)
-			assert_true(s.max == (wide)UINT64_MAX);
+			assert_true(s.max == (int128)UINT64_MAX);
 		if (all[k].kind == AGG_HIST)
 			assert_memory_equal(s.buckets, hist, sizeof(hist));
 		if (all[k].kind == AGG_LINEAR)
@@ -167,7 +167,7 @@ static void sums_carry(void **state)
 	struct capture_program prog = program(PROGRAM_POINT, &a, 1, true);
 	static const int64_t values[] = {INT64_MAX, INT64_MAX, INT64_MAX, -1, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, -7};
 	struct planter *p = self_open(NULL);
-	wide sum = 0;
+	int128 sum = 0;
 
 	self_plant(p, &prog, 1, site_point);
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -292,7 +292,7 @@ static void threads(void **state)
 	pthread_t ids[THREADS];
 	struct seen s = {0};
 	uint64_t in_buckets = 0;
-	wide max = 0;
+	int128 max = 0;
 
 	prog.controlled = true;
 	self_plant(p, &prog, 1, site_point);

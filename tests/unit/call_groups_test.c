@@ -94,9 +94,9 @@ static void large_numbers(void **state)
 	const uint64_t buckets[AGG_BUCKETS] = {[64] = 1, [65] = 2};
 	const struct call_group g[] = {
 		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
-		GROUP(&add_plan, &sum_size, .count = 4, .sum = (wide)UINT64_MAX * 4),
-		GROUP(&add_plan, &sum_size, .count = 4, .sum = (wide)INT64_MIN * 4),
-		GROUP(&add_plan, &hist_size, .count = 3, .sum = (wide)UINT64_MAX * 3, .buckets = buckets,
+		GROUP(&add_plan, &sum_size, .count = 4, .sum = (int128)UINT64_MAX * 4),
+		GROUP(&add_plan, &sum_size, .count = 4, .sum = (int128)INT64_MIN * 4),
+		GROUP(&add_plan, &hist_size, .count = 3, .sum = (int128)UINT64_MAX * 3, .buckets = buckets,
 		      .nbuckets = AGG_BUCKETS),
 	};
 

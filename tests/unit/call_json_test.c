@@ -107,7 +107,7 @@ static void aggregates(void **state)
 		      .buckets = buckets, .nbuckets = AGG_BUCKETS),
 		GROUP(&add_plan, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
 		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
-		GROUP(&add_plan, &hist_size, .count = 1, .sum = (wide)UINT64_MAX * 2, .buckets = large, .nbuckets = AGG_BUCKETS),
+		GROUP(&add_plan, &hist_size, .count = 1, .sum = (int128)UINT64_MAX * 2, .buckets = large, .nbuckets = AGG_BUCKETS),
 	};
 
 	begin();

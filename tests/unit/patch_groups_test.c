@@ -337,7 +337,7 @@ static void calls(void **state)
 /* ---- what is left out ---- */
 
 static uint64_t sum_of_counts; /* of all groups read */
-static wide sum_of_sums;
+static int128 sum_of_sums;
 static void add_counts(void *arg, const struct plant_group *g)
 {
 	sum_of_counts += g->count;
@@ -541,7 +541,7 @@ static void *call_often(void *arg)
 
 struct whole {
 	uint64_t counts[2];
-	wide sum, min, max;
+	int128 sum, min, max;
 };
 
 /* What is read at once belongs together. */
@@ -592,7 +592,7 @@ static void threads(void **state)
 	assert_int_equal(w.counts[0], w.counts[1]);
 	assert_int_equal(w.counts[0] + lost(0, LOSS_BUSY), THREADS * CALLS);
 	if (!lost(0, LOSS_BUSY))
-		assert_true(w.sum == (wide)THREADS * CALLS * (CALLS - 1) / 2);
+		assert_true(w.sum == (int128)THREADS * CALLS * (CALLS - 1) / 2);
 	assert_true(w.min == 0 && w.max == CALLS - 1);
 	assert_int_equal(planter.drain.damaged, 0);
 	unplant();

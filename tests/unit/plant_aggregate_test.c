@@ -246,11 +246,11 @@ static void test_unreadable(void **state)
 static void test_bounds(void **state)
 {
 	static const struct ir_aggregate by_n = {.kind = AGG_COUNT, .keys = {{.slot = 0}}, .nkeys = 1},
-					 wide_one = {.kind = AGG_LINEAR, .high = 1 << 20, .step = 1},
+					 wide = {.kind = AGG_LINEAR, .high = 1 << 20, .step = 1},
 					 none = {.kind = AGG_LINEAR, .high = 5},
 					 whole = {.kind = AGG_LINEAR, .low = INT64_MIN, .high = INT64_MAX, .step = 1},
 					 keys = {.kind = AGG_COUNT, .nkeys = AGG_MAX_KEYS + 1};
-	const struct ir_aggregate *const bad[] = {&wide_one, &none, &whole, &keys};
+	const struct ir_aggregate *const bad[] = {&wide, &none, &whole, &keys};
 	const struct capture_program p = program_of(PROGRAM_POINT, &by_n, 1);
 	struct aggregates *a = aggregates_new(2);
 

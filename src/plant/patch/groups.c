@@ -359,7 +359,7 @@ static bool give(const struct patch_forms *fs, const struct patch_form *f, const
 				  .buckets = f->nbuckets ? g->buckets : NULL};
 
 	if (valued) {
-		out.sum = (wide)((unsigned __int128)g->sum_high << 64 | g->sum);
+		out.sum = (int128)((unsigned __int128)g->sum_high << 64 | g->sum);
 		out.min = wide_of(patch_extreme(g->min, is_unsigned, true), is_unsigned);
 		out.max = wide_of(patch_extreme(g->max, is_unsigned, false), is_unsigned);
 	}

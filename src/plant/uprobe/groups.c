@@ -245,7 +245,7 @@ static void hand_over(const struct groups *g, const char *key, const struct grou
 	if (!c || h->aggregate >= c->program->naggregates || !v->count)
 		return;
 	is_unsigned = c->program->aggregates[h->aggregate].is_unsigned;
-	out.sum = (wide)((unsigned __int128)v->sum_high << 64 | v->sum);
+	out.sum = (int128)((unsigned __int128)v->sum_high << 64 | v->sum);
 	out.min = wide_of(v->min, is_unsigned);
 	out.max = wide_of(v->max, is_unsigned);
 	out.nbuckets = c->layouts[h->aggregate].nbuckets;
