@@ -29,7 +29,8 @@ static void add(struct trace_losses *t, const struct call_plan *plan, const stru
 	losses_add(sum, l);
 }
 
-static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct planter_ops *ops, struct planter *planter)
+static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct planter_ops *ops,
+		    struct planter *planter)
 {
 	struct losses now = {0}, since;
 

@@ -42,8 +42,8 @@ struct planter_options {
 typedef void (*plant_event_fn)(void *arg, const void *sample, size_t size); /* event_decode_sample */
 
 /*
- * What applies to a controlled program, from its next hit on; where the program itself keeps aggregates, from the next time
- * it is planted on. Zero: no limit.
+ * What applies to a controlled program, from its next hit on; where the program itself keeps aggregates, from the next
+ * time it is planted on. Zero: no limit.
  */
 struct plant_control {
 	uint64_t every;        /* of the events that pass, each so manyth counts (LOSS_EVERY) */

@@ -34,8 +34,8 @@ struct patch_env {
 	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
 	bool calls_apart;         /* ENTRY, RETURN: the return needs nothing of its entry: see patch_calls_apart */
 	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
-	const struct patch_sums *sums; /* aggregates are kept in the program (groups.h): no record is written where no_record
-	                           * says so; NULL: they are left to who drains */
+	const struct patch_sums *sums; /* aggregates are kept in the program (groups.h), and no record is written where
+	                           * no_record says so; NULL: they are left to who drains */
 };
 
 /*

@@ -42,8 +42,8 @@ static int check(const struct patch_form *f, struct err *err)
 		const struct capture_program *of = ref->at_entry ? f->entry : f->program;
 
 		if (!of || ref->slot >= of->nslots || of->slots[ref->slot].kind == VALUE_IMAGE)
-			return err_set(err, -EINVAL, "an aggregate asks for slot %u of %s, which it cannot have", ref->slot,
-				       ref->at_entry ? "the call's entry" : "its program");
+			return err_set(err, -EINVAL, "an aggregate asks for slot %u of %s, which it cannot have",
+				       ref->slot, ref->at_entry ? "the call's entry" : "its program");
 	}
 	return 0;
 }
@@ -74,7 +74,8 @@ static int add_form(struct patch_forms *fs, size_t probe, size_t aggregate, cons
 
 	if (r < 0)
 		return r;
-	f.key_off = a->kind == AGG_COUNT ? (uint32_t)PATCH_COUNT_BYTES : (uint32_t)sizeof(struct patch_group) + 8 * f.nbuckets;
+	f.key_off = a->kind == AGG_COUNT ? (uint32_t)PATCH_COUNT_BYTES
+					 : (uint32_t)sizeof(struct patch_group) + 8 * f.nbuckets;
 	if (a->nkeys) {
 		fs->keyed = true;
 		f.longest = f.key_off + longest_key(&f);
@@ -152,7 +153,8 @@ static bool has_filter(const struct capture_program *p)
 
 static bool counts_hits(const struct capture_program *p, const struct plant_control *c)
 {
-	if (p->role != PROGRAM_POINT || !p->no_record || !p->controlled || has_filter(p) || c->every > 1 || c->per_second)
+	if (p->role != PROGRAM_POINT || !p->no_record || !p->controlled || has_filter(p) || c->every > 1 ||
+	    c->per_second)
 		return false;
 	for (size_t i = 0; i < p->naggregates; i++)
 		if (p->aggregates[i].kind != AGG_COUNT || p->aggregates[i].nkeys)
@@ -212,8 +214,9 @@ static void finish(struct patch_forms *fs, const struct plant_probe *probes,
 		fs->of[fs->list.data[i].counts]->forms = &fs->list.data[i];
 }
 
-int patch_forms_make(const struct plant_probe *probes, size_t n, const struct plant_control *(*control)(void *, uint32_t),
-		     void *arg, struct patch_forms *ret, struct err *err)
+int patch_forms_make(const struct plant_probe *probes, size_t n,
+		     const struct plant_control *(*control)(void *, uint32_t), void *arg, struct patch_forms *ret,
+		     struct err *err)
 {
 	struct patch_forms fs = {.of = xcalloc(n + 1, sizeof(*fs.of)), .nprobes = n};
 	int r = 0;
@@ -257,7 +260,8 @@ static void lay_out_table(const struct patch_forms *f, size_t max_groups, struct
 		layout->nindex *= 2;
 	layout->entries_off = ALIGN_UP(sizeof(struct patch_table) + 4 * (uint64_t)layout->nindex, 64);
 	layout->table_bytes = layout->entries_off + f->fixed_bytes + MAX(MIN(groups * f->largest, room), f->largest);
-	layout->extra_table_bytes = layout->entries_off + f->fixed_bytes + MAX(MIN(groups * f->largest, EXTRA_BYTES), f->largest);
+	layout->extra_table_bytes = layout->entries_off + f->fixed_bytes +
+				    MAX(MIN(groups * f->largest, EXTRA_BYTES), f->largest);
 }
 
 void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct patch_area *layout)
@@ -294,7 +298,8 @@ static uint64_t table_off(const struct patch_area *layout, uint32_t slot, uint32
 	return layout->tables_off + before + turn * table_bytes(layout, slot);
 }
 
-static struct patch_table *table_at(struct patch_area *area, const struct patch_area *layout, uint32_t slot, uint32_t turn)
+static struct patch_table *table_at(struct patch_area *area, const struct patch_area *layout, uint32_t slot,
+				    uint32_t turn)
 {
 	return (struct patch_table *)(void *)((char *)area + table_off(layout, slot, turn));
 }
@@ -304,11 +309,12 @@ static uint64_t table_room(const struct patch_area *layout, uint32_t slot)
 	return table_bytes(layout, slot) - layout->entries_off;
 }
 
-void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout, uint64_t addr)
+void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
+		       uint64_t addr)
 {
 	for (uint32_t i = 0; f->list.len && i < layout->procs + layout->extra; i++) {
-		struct patch_slot *s =
-			(struct patch_slot *)(void *)((char *)area + layout->slots_off + (uint64_t)i * layout->slot_bytes);
+		uint64_t off = layout->slots_off + (uint64_t)i * layout->slot_bytes;
+		struct patch_slot *s = (struct patch_slot *)(void *)((char *)area + off);
 
 		s->patience = PATCH_PATIENCE;
 		s->scratch = addr + layout->scratch_off + i * layout->scratch_bytes;
@@ -354,8 +360,8 @@ static bool give(const struct patch_forms *fs, const struct patch_form *f, const
 		 const uint32_t *ids, uint32_t target, struct aggregates *into)
 {
 	bool valued = f->a->kind != AGG_COUNT, is_unsigned = f->a->is_unsigned;
-	struct plant_group out = {.probe = ids[f->counts], .target = target, .aggregate = f->aggregate, .count = g->count,
-				  .min = WIDE_MAX, .max = WIDE_MIN, .nbuckets = f->nbuckets,
+	struct plant_group out = {.probe = ids[f->counts], .target = target, .aggregate = f->aggregate,
+				  .count = g->count, .min = WIDE_MAX, .max = WIDE_MIN, .nbuckets = f->nbuckets,
 				  .buckets = f->nbuckets ? g->buckets : NULL};
 
 	if (valued) {
@@ -370,8 +376,8 @@ static bool give(const struct patch_forms *fs, const struct patch_form *f, const
 	return true;
 }
 
-void patch_table_take(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout, uint32_t slot,
-		      uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged)
+void patch_table_take(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
+		      uint32_t slot, uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged)
 {
 	struct patch_table *t = table_at(area, layout, slot, turn);
 	uint64_t room = table_room(layout, slot), used = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);
@@ -395,7 +401,8 @@ void patch_table_take(const struct patch_forms *f, struct patch_area *area, cons
 		const struct patch_form *form = g->form < f->list.len ? &f->list.data[g->form] : NULL;
 		uint32_t size = g->size;
 
-		if (!form || size < form->key_off || size > used - at || size % 8 || !give(f, form, g, ids, target, into)) {
+		if (!form || size < form->key_off || size > used - at || size % 8 ||
+		    !give(f, form, g, ids, target, into)) {
 			*damaged += 1;
 			break;
 		}

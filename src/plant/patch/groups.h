@@ -22,7 +22,8 @@ struct patch_table {
 	uint64_t used;           /* bytes of groups, the free ones come then; from entries_off on */
 	uint64_t ngroups, room;  /* room: bytes for groups */
 	uint64_t reserved[5];
-	uint32_t index[];        /* nindex of them (power of two), by hash: the group's offset in the table / 8; 0: free */
+	uint32_t index[];        /* nindex of them (power of two), by hash: the group's offset in the table / 8;
+	                          * 0: free */
 };
 struct patch_group {             /* made of zeros when it is new */
 	uint64_t hash;           /* checksum of the key, and the form above it */
@@ -80,27 +81,29 @@ struct patch_forms {
 	bool keyed;
 };
 
-/* refused: by probe; control: NULL or what applies. -EINVAL: an aggregate refers to a slot that cannot be had. */
-int patch_forms_make(const struct plant_probe *probes, size_t n, const struct plant_control *(*control)(void *, uint32_t),
-		     void *arg, struct patch_forms *ret, struct err *err);
+/* control: what applies to a probe, or NULL. -EINVAL: an aggregate refers to a slot that cannot be had. */
+int patch_forms_make(const struct plant_probe *probes, size_t n,
+		     const struct plant_control *(*control)(void *, uint32_t), void *arg, struct patch_forms *ret,
+		     struct err *err);
 void patch_forms_done(struct patch_forms *f);
 
 /*
- * Room for them, behind all else: adds to the layout. max_groups: of a table; 0: the default. There are fewer where they
- * are large: a table has some MiB, that of an extra slot much less, since all memory is allocated beforehand.
+ * Room for them, behind all else: adds to the layout. max_groups: of a table; 0: the default. There are fewer where
+ * they are large: a table has some MiB, that of an extra slot much less, since all memory is allocated beforehand.
  */
 void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct patch_area *layout);
 /* Into an area that is otherwise ready, which lies at addr in the program. */
-void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout, uint64_t addr);
+void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
+		       uint64_t addr);
 
 /* Bytes of the text of a part of a key; 0: a scalar. */
 uint32_t patch_text_bytes(const struct capture_program *p, uint16_t slot);
 
 /*
- * Reads the groups of table `turn` of a slot and empties it. ids: of the probes, by index. damaged grows by what made no
- * sense.
+ * Reads the groups of table `turn` of a slot and empties it. ids: of the probes, by index. damaged grows by what made
+ * no sense.
  */
-void patch_table_take(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout, uint32_t slot,
-		      uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged);
+void patch_table_take(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
+		      uint32_t slot, uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged);
 
 #endif

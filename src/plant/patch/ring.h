@@ -65,7 +65,7 @@ struct patch_area {
 	uint64_t stale_tsc;
 	uint64_t ring_full;          /* of all probes: the sum of their loss[LOSS_RING_FULL] */
 	uint64_t lost[PATCH_EPOCHS]; /* by goid: records of calls that are apart that were dropped: see patch_entry.kind */
-	uint32_t turn, nindex;       /* aggregates (groups.h): which of a slot's tables; offsets and sizes, 0: there are none */
+	uint32_t turn, nindex;       /* aggregates (groups.h): which of a slot's tables; offsets and sizes, 0: none */
 	uint32_t max_groups, reserved0;
 	uint64_t tables_off, table_bytes, extra_table_bytes, entries_off;
 	uint64_t scratch_off, scratch_bytes;

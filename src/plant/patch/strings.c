@@ -88,8 +88,8 @@ static void load_small(struct code *g)
 }
 
 /*
- * Copies RDX bytes, not 0, from RSI to RDI, padded with zeros to whole words, and each of these in one store: where they
- * are read as words at once. Clobbers RAX, RCX and RSI.
+ * Copies RDX bytes, not 0, from RSI to RDI, padded with zeros to whole words, and each of these in one store: where
+ * they are read as words at once. Clobbers RAX, RCX and RSI.
  */
 static void copy_words(struct code *g)
 {
@@ -258,8 +258,8 @@ static void copied_size(struct code *g, int64_t max)
 }
 
 /*
- * The slot: status, lengths (RDX of RCX bytes) and where the bytes are. Its first word in one: aggregates read it so, at
- * once, and several stores could not be forwarded to one load. Clobbers RAX and RCX.
+ * The slot: status, lengths (RDX of RCX bytes) and where the bytes are. Its first word in one: aggregates read it so,
+ * at once, and several stores could not be forwarded to one load. Clobbers RAX and RCX.
  */
 static void put_slot(struct code *g, uint16_t slot)
 {

@@ -1,6 +1,6 @@
 /*
- * From the tables of all processes to the planter's aggregates (groups.h). A thread that may be in the code with a table
- * that was turned over has marked its slot before it looked which one is in use. Its mark is to be seen once every
+ * From the tables of all processes to the planter's aggregates (groups.h). A thread that may be in the code with a
+ * table that was turned over has marked its slot before it looked which one is in use. Its mark is to be seen once every
  * processor has stood at a barrier after we turned it over: then a slot that is free, now, stays away from that table.
  */
 #include <linux/membarrier.h>
@@ -36,16 +36,18 @@ static void tally_hits(struct planter *p, struct patched *d)
 			continue;
 		hits = patch_area_hits(d->area, &d->layout, i);
 		for (size_t k = 0; k < sums->forms->program->naggregates && hits != d->counted[i]; k++)
-			aggregates_merge(p->aggregates, &(struct plant_group){.probe = d->probes[i], .target = d->target,
-									     .aggregate = k, .count = hits - d->counted[i],
-									     .min = WIDE_MAX, .max = WIDE_MIN});
+			aggregates_merge(p->aggregates,
+					 &(struct plant_group){.probe = d->probes[i], .target = d->target, .aggregate = k,
+							       .count = hits - d->counted[i], .min = WIDE_MAX,
+							       .max = WIDE_MIN});
 		d->counted[i] = hits;
 	}
 }
 
 static void take(struct planter *p, struct patched *d, uint32_t slot, uint32_t turn)
 {
-	patch_table_take(&d->forms, d->area, &d->layout, slot, turn, d->probes, d->target, p->aggregates, &p->drain.damaged);
+	patch_table_take(&d->forms, d->area, &d->layout, slot, turn, d->probes, d->target, p->aggregates,
+			 &p->drain.damaged);
 }
 
 static bool comes_free(const struct patch_slot *s)
