@@ -153,10 +153,10 @@ class Earshot(Child):
 class Trace(Child):
     """earshot trace of a process, its probes in place; what it prints goes nowhere."""
 
-    def __init__(self, pid, question, *options):
+    def __init__(self, pid, question, *options, earshot=EARSHOT):
         self.question = question
         self.out = f"{WORK}/trace.out"
-        super().__init__([EARSHOT, "trace", "-p", str(pid), "--json", *options, question], watch="stderr",
+        super().__init__([earshot, "trace", "-p", str(pid), "--json", *options, question], watch="stderr",
                          stdout=open(self.out, "w"))
         try:
             self.wait_line(r"observing .*\(pid ")

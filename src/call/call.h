@@ -57,10 +57,11 @@ struct call_group {
 	struct value_node keys[AGG_MAX_KEYS];
 	size_t nkeys;
 	uint64_t count;
-	int64_t sum, min, max;
+	int128 sum, min, max;
 	const uint64_t *buckets;
 	size_t nbuckets;
 	bool inexact;                    /* plan->inexact, or that of another plan that belongs to the group */
+	const struct losses *lost; /* of its function, in the same time; NULL: nothing */
 };
 
 struct call_summary {
@@ -83,6 +84,8 @@ struct call_sink_ops {
 	void (*call)(struct call_sink *s, const struct call_record *c); /* in the order in which calls end */
 	/* Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with --interval. NULL ok. */
 	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
+	/* Behind groups: what else was lost meanwhile, whatever it would have counted in. NULL ok. */
+	void (*lost)(struct call_sink *s, const struct losses *l);
 	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
 	/*
 	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it ends,

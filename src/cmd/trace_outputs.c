@@ -85,6 +85,15 @@ void trace_outputs_groups(const call_sink_list *l, const struct call_group *g, s
 			s->ops->groups(s, g, n, last);
 }
 
+void trace_outputs_lost(const call_sink_list *l, const struct losses *lost)
+{
+	struct call_sink *s;
+
+	for_sinks(s, l)
+		if (s->ops->lost)
+			s->ops->lost(s, lost);
+}
+
 void trace_outputs_tick(const call_sink_list *l)
 {
 	struct call_sink *s;

@@ -11,6 +11,8 @@ typedef VEC(struct call_sink *) call_sink_list;
 int trace_outputs_open(const struct trace_options *o, call_sink_list *ret, struct err *err);
 void trace_outputs_call(const call_sink_list *l, const struct call_record *c);
 void trace_outputs_groups(const call_sink_list *l, const struct call_group *g, size_t n, bool last);
+/* Behind groups. */
+void trace_outputs_lost(const call_sink_list *l, const struct losses *lost);
 void trace_outputs_tick(const call_sink_list *l);
 /* Whether an output wants to know which calls are open; then tells it. */
 bool trace_outputs_want_running(const call_sink_list *l);

@@ -13,6 +13,7 @@
 #include "cmd/summary.h"
 #include "cmd/trace_groups.h"
 #include "cmd/trace_list.h"
+#include "cmd/trace_losses.h"
 #include "cmd/trace_outputs.h"
 #include "cmd/trace_subject.h"
 #include "call/value_texts.h"
@@ -33,6 +34,8 @@ struct trace_session {
 	struct call_summary summary;
 	uint64_t named_calls;          /* of the calls shown, those that --limit is about */
 	uint64_t ngroups;              /* shown */
+	bool counts;                   /* a plan has aggregates */
+	struct trace_losses losses;
 	uint64_t started_ns;
 	bool stopping;                 /* --limit is reached: what still comes is not shown */
 	struct loop_source *sources[8];
@@ -147,6 +150,14 @@ static struct trace_subject *subject_of(const struct subject *s)
 	return (struct trace_subject *)s; /* the subject is its first member */
 }
 
+static void add_plan(struct trace_session *s, const struct call_plan *plan, const struct shape_table *shapes,
+		     const struct plan_ids *ids)
+{
+	call_decoder_add_plan(s->decoder, plan, shapes, ids->entry, ids->ret);
+	trace_losses_add(&s->losses, plan, ids);
+	s->counts |= plan->naggregates > 0;
+}
+
 static struct subject *analyse(void *arg, const struct process *proc)
 {
 	struct trace_session *s = arg;
@@ -156,8 +167,7 @@ static struct subject *analyse(void *arg, const struct process *proc)
 	s->observer.refused += t->refused;
 	for (size_t i = 0; i < t->plans.len; i++)
 		if (!t->plans.data[i].why)
-			call_decoder_add_plan(s->decoder, &t->plans.data[i], t->plans.shapes, t->ids[i].entry,
-					      t->ids[i].ret);
+			add_plan(s, &t->plans.data[i], t->plans.shapes, &t->ids[i]);
 	for (size_t i = 0; i < t->subject.nprobes && (control.every || control.per_second); i++)
 		if (t->subject.probes[i].program->controlled)
 			s->observer.planting->control(s->observer.planter, t->subject.probes[i].id, &control);
@@ -252,6 +262,26 @@ static void on_group(void *arg, const struct plant_group *g)
 	trace_groups_add(arg, g);
 }
 
+/* Of functions of which there is no number to put it beside, and of none. */
+static void tell_other_losses(struct trace_session *s, const struct trace_groups *shown)
+{
+	struct losses others = s->losses.rest;
+	struct map told = {0};
+
+	for (size_t i = 0; i < shown->list.len; i++)
+		if (shown->list.data[i].lost)
+			map_set(&told, (uintptr_t)shown->list.data[i].lost, &others);
+	for (size_t i = 0; i < s->losses.by_name.cap; i++) {
+		const struct losses *l = s->losses.by_name.entries[i].key ? s->losses.by_name.entries[i].value : NULL;
+
+		if (l && !map_get(&told, (uintptr_t)l))
+			losses_add(&others, l);
+	}
+	map_done(&told);
+	if (s->counts && losses_any(&others))
+		trace_outputs_lost(&s->sinks, &others);
+}
+
 static void show_aggregates(struct trace_session *s, bool last)
 {
 	const struct planter_ops *ops = s->observer.planting;
@@ -260,7 +290,11 @@ static void show_aggregates(struct trace_session *s, bool last)
 	if (ops->aggregates)
 		ops->aggregates(s->observer.planter, s->options->interval_ns != 0, on_group, &groups);
 	trace_groups_sort(&groups);
+	trace_losses_round(&s->losses, ops, s->observer.planter, s->decoder);
+	for (size_t i = 0; i < groups.list.len; i++)
+		groups.list.data[i].lost = trace_losses_of(&s->losses, groups.list.data[i].plan);
 	trace_outputs_groups(&s->sinks, groups.list.data, groups.list.len, last);
+	tell_other_losses(s, &groups);
 	s->ngroups += groups.list.len;
 	trace_groups_done(&groups);
 }
@@ -389,6 +423,7 @@ static void session_free(struct trace_session *s)
 	s->observer.planting->close(s->observer.planter);
 	call_decoder_free(s->decoder);
 	value_texts_free(s->texts);
+	trace_losses_done(&s->losses);
 	observer_done(&s->observer);
 	packs_done(&s->packs);
 	arena_done(&s->arena);

@@ -2,6 +2,7 @@
 #ifndef EVENT_LOSS_H
 #define EVENT_LOSS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LOSS_TABLE(X)                                                                              \
@@ -36,6 +37,9 @@ struct losses {
 	uint64_t count[LOSS_COUNT];
 };
 
+void losses_add(struct losses *l, const struct losses *more);
+void losses_subtract(struct losses *l, const struct losses *less); /* of which they are a part */
+bool losses_any(const struct losses *l);
 const char *loss_name(enum loss l); /* NULL for unused numbers */
 const char *loss_text(enum loss l);
 

@@ -11,6 +11,7 @@
 
 struct summed {                /* a program */
 	const struct capture_program *program;
+	bool kept;             /* elsewhere */
 	uint64_t lost;
 };
 
@@ -28,7 +29,7 @@ struct group_head {            /* the key begins with it */
 
 struct group {
 	uint64_t count;
-	int64_t sum, min, max;
+	int128 sum, min, max;
 	uint64_t *buckets;
 	size_t nbuckets;
 	size_t key_size;
@@ -103,7 +104,7 @@ static int check(const struct ir_aggregate *a, struct err *err)
 	return 0;
 }
 
-int aggregates_add(struct aggregates *a, uint32_t probe, const struct capture_program *program, struct err *err)
+static int add(struct aggregates *a, uint32_t probe, const struct capture_program *program, bool kept, struct err *err)
 {
 	struct summed *s;
 
@@ -117,8 +118,19 @@ int aggregates_add(struct aggregates *a, uint32_t probe, const struct capture_pr
 	}
 	s = xcalloc(1, sizeof(*s));
 	s->program = program;
+	s->kept = kept;
 	map_set(&a->programs, probe + UINT64_C(1), s);
 	return 0;
+}
+
+int aggregates_add(struct aggregates *a, uint32_t probe, const struct capture_program *program, struct err *err)
+{
+	return add(a, probe, program, false, err);
+}
+
+int aggregates_add_kept(struct aggregates *a, uint32_t probe, const struct capture_program *program, struct err *err)
+{
+	return add(a, probe, program, true, err);
 }
 
 /* ---- one sample ---- */
@@ -140,6 +152,15 @@ static const struct event_slot *slot_of(const struct subject *s, const struct ir
 		       : NULL;
 }
 
+static void put_part(struct aggregates *a, const struct group_part *part, const void *bytes)
+{
+	buf_append(&a->key, part, sizeof(*part));
+	if (bytes)
+		buf_append(&a->key, bytes, part->len);
+	while (a->key.len % sizeof(part->word))
+		buf_char(&a->key, 0);
+}
+
 static void add_key(struct aggregates *a, const struct subject *s, const struct ir_slot_ref *ref)
 {
 	const struct event_slot *slot = slot_of(s, ref);
@@ -159,25 +180,22 @@ static void add_key(struct aggregates *a, const struct subject *s, const struct 
 			part.word = slot->value;
 		}
 	}
-	buf_append(&a->key, &part, sizeof(part));
-	if (bytes)
-		buf_append(&a->key, bytes, n);
-	while (a->key.len % sizeof(part.word))
-		buf_char(&a->key, 0);
+	put_part(a, &part, bytes);
 }
 
-static struct group *group_of(struct aggregates *a, const struct ir_aggregate *ag, struct summed *of)
+/* n: events that there is no group for. */
+static struct group *group_of(struct aggregates *a, const struct ir_aggregate *ag, struct summed *of, uint64_t n)
 {
 	struct group *g = strmap_get(&a->groups, a->key.data, a->key.len);
 
 	if (g)
 		return g;
 	if (a->groups.len >= a->max) {
-		of->lost++;
+		of->lost += n;
 		return NULL;
 	}
 	g = xcalloc(1, sizeof(*g) + a->key.len);
-	*g = (struct group){.min = INT64_MAX, .max = INT64_MIN, .nbuckets = bucket_count(ag), .key_size = a->key.len};
+	*g = (struct group){.min = WIDE_MAX, .max = WIDE_MIN, .nbuckets = bucket_count(ag), .key_size = a->key.len};
 	if (g->nbuckets)
 		g->buckets = xcalloc(g->nbuckets, sizeof(*g->buckets));
 	memcpy(g->key, a->key.data, a->key.len);
@@ -185,7 +203,7 @@ static struct group *group_of(struct aggregates *a, const struct ir_aggregate *a
 	return g;
 }
 
-static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, int64_t v)
+static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, int128 v)
 {
 	if (a->kind == AGG_HIST)
 		return v <= 0 ? v == 0 : 65u - (size_t)__builtin_clzll((uint64_t)v);
@@ -202,7 +220,7 @@ static void update(struct aggregates *a, const struct subject *s, struct summed 
 	const struct event_slot *value = ag->kind == AGG_COUNT ? NULL : slot_of(s, &ag->value);
 	const struct group_head head = {s->event[0]->head->probe, s->event[0]->head->target, n};
 	struct group *g;
-	int64_t v;
+	int128 v;
 
 	if (ag->kind != AGG_COUNT && (!value || value->status != SLOT_OK))
 		return;
@@ -210,18 +228,44 @@ static void update(struct aggregates *a, const struct subject *s, struct summed 
 	buf_append(&a->key, &head, sizeof(head));
 	for (size_t i = 0; i < ag->nkeys; i++)
 		add_key(a, s, &ag->keys[i]);
-	g = group_of(a, ag, of);
+	g = group_of(a, ag, of, 1);
 	if (!g)
 		return;
 	g->count++;
 	if (!value)
 		return;
-	v = (int64_t)value->value;
-	g->sum = (int64_t)((uint64_t)g->sum + (uint64_t)v);
+	v = wide_of(value->value, ag->is_unsigned);
+	g->sum += v;
 	g->min = MIN(g->min, v);
 	g->max = MAX(g->max, v);
 	if (g->nbuckets)
 		g->buckets[bucket_of(ag, g->nbuckets, v)]++;
+}
+
+void aggregates_merge(struct aggregates *a, const struct plant_group *from)
+{
+	struct summed *of = summed_of(a, from->probe);
+	const struct ir_aggregate *ag = of ? &of->program->aggregates[from->aggregate] : NULL;
+	struct group *g;
+
+	if (!ag)
+		return;
+	buf_reset(&a->key);
+	buf_append(&a->key, &(struct group_head){from->probe, from->target, from->aggregate}, sizeof(struct group_head));
+	for (size_t i = 0; i < ag->nkeys; i++) {
+		const struct plant_key *k = &from->keys[i];
+
+		put_part(a, &(struct group_part){.status = k->status, .len = k->len, .word = k->word}, k->bytes);
+	}
+	g = group_of(a, ag, of, from->count);
+	if (!g)
+		return;
+	g->count += from->count;
+	g->sum += from->sum;
+	g->min = MIN(g->min, from->min);
+	g->max = MAX(g->max, from->max);
+	for (size_t i = 0; i < MIN(g->nbuckets, from->nbuckets); i++)
+		g->buckets[i] += from->buckets[i];
 }
 
 bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
@@ -241,7 +285,7 @@ bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
 		s.program[1] = entry ? entry->program : NULL;
 	}
 	if (e[0].head->kind == EVENT_POINT || e[0].head->kind == EVENT_RETURN)
-		for (size_t i = 0; i < of->program->naggregates; i++)
+		for (size_t i = 0; i < of->program->naggregates && !of->kept; i++)
 			update(a, &s, of, i);
 	return !of->program->no_record;
 }

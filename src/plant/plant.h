@@ -5,6 +5,7 @@
 #ifndef PLANT_PLANT_H
 #define PLANT_PLANT_H
 
+#include "base/wide.h"
 #include "event/event.h"
 #include "event/loss.h"
 #include "probe/ir.h"
@@ -45,7 +46,10 @@ struct planter_options {
 
 typedef void (*plant_event_fn)(void *arg, const void *sample, size_t size); /* event_decode_sample */
 
-/* What applies to a controlled program, from its next hit on. Zero: no limit. */
+/*
+ * What applies to a controlled program, from its next hit on; where the program itself keeps aggregates, from the next
+ * time it is planted on. Zero: no limit.
+ */
 struct plant_control {
 	uint64_t every;        /* of the events that pass, each so manyth counts (LOSS_EVERY) */
 	uint64_t per_second;   /* at most (LOSS_RATE_LIMITED) */
@@ -62,7 +66,7 @@ struct plant_group {
 		const void *bytes;
 	} keys[AGG_MAX_KEYS];
 	uint64_t count;
-	int64_t sum, min, max;
+	int128 sum, min, max;      /* min > max: not known */
 	const uint64_t *buckets; /* AGG_BUCKETS of them for AGG_HIST; linear: 2 + (high - low) / step */
 	size_t nbuckets;
 };

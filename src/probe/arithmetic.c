@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/wide.h"
+
 /* ---- constants ---- */
 
 struct value const_value(const struct expr *e, enum expr_op op, int64_t number)
@@ -91,21 +93,27 @@ uint16_t emit_narrow(struct compiler *c, uint16_t reg, const struct type *t)
 	return emit_bin(c, BIN_SUB, emit_bin(c, BIN_XOR, reg, sign), sign);
 }
 
+static int128 wide_const(const struct value *v)
+{
+	return wide_of((uint64_t)v->number, v->big);
+}
+
+/* Constants are those of int64 and of uint64. Two of them cannot overflow 128 bits, but by a product or a shift. */
 static int fold_int(struct compiler *c, const struct expr *e, const struct value *a,
 		    const struct value *b, struct value *ret)
 {
-	int64_t x = a->number, y = b->number, out = 0;
-	bool overflow = a->big || b->big;
+	int128 x = wide_const(a), y = wide_const(b), out = 0;
+	bool overflow = false;
 
 	switch (arithmetic_bin(e)) {
 	case BIN_ADD:
-		overflow |= __builtin_add_overflow(x, y, &out);
+		out = x + y;
 		break;
 	case BIN_SUB:
-		overflow |= __builtin_sub_overflow(x, y, &out);
+		out = x - y;
 		break;
 	case BIN_MUL:
-		overflow |= __builtin_mul_overflow(x, y, &out);
+		overflow = __builtin_mul_overflow(x, y, &out);
 		break;
 	case BIN_AND:
 		out = x & y;
@@ -117,16 +125,17 @@ static int fold_int(struct compiler *c, const struct expr *e, const struct value
 		out = x ^ y;
 		break;
 	case BIN_SHL:
-		overflow |= y < 0 || y > 62 || __builtin_mul_overflow(x, 1ll << (y & 63), &out);
+		overflow = y < 0 || y > 63 || __builtin_mul_overflow(x, (int128)1 << (y & 63), &out);
 		break;
 	default:
-		overflow |= y < 0;
-		out = x >> MIN(y & 0x7fffffff, 63);
+		overflow = y < 0;
+		out = x >> (int)MIN(y & 0x7fffffff, 127);
 		break;
 	}
-	if (overflow)
+	if (overflow || out < INT64_MIN || out > (int128)UINT64_MAX)
 		return fail(c, e, "this constant does not fit into 64 bits");
-	*ret = const_value(e, EXPR_INT, out);
+	*ret = const_value(e, EXPR_INT, (int64_t)out);
+	ret->big = out > INT64_MAX;
 	ret->type = a->type ? a->type : b->type;
 	return ret->type ? const_convert(c, ret, ret->type, ret) : 0;
 }

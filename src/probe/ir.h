@@ -155,10 +155,12 @@ struct ir_slot_ref {
 };
 struct ir_aggregate {
 	enum aggregate_kind kind;
+	bool is_unsigned;                       /* the value's 64 bits: no sign */
 	struct ir_slot_ref value;               /* VALUE_INT, UINT or BOOL; not for AGG_COUNT */
 	struct ir_slot_ref keys[AGG_MAX_KEYS];  /* scalars, strings, VALUE_STACK */
 	size_t nkeys;
-	int64_t low, high, step;                /* AGG_LINEAR: bucket 0 is below low, the last from high on */
+	int64_t low, high, step;                /* AGG_LINEAR: bucket 0 is below low, the last from high on,
+	                                         * and so all unsigned values from 1<<63 on */
 };
 
 struct capture_program {

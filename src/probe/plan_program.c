@@ -459,6 +459,7 @@ static int set_aggregate(struct builder *pb, const struct aggregate_ref *ref, st
 		if (r)
 			return r;
 		ret->value = slot_of(pb, ref->value);
+		ir->is_unsigned = ret->value->kind == VALUE_UINT;
 		r = check_value(pb, ret->value, a->args[0]);
 	}
 	for (size_t i = 0; !r && i < a->nby; i++) {

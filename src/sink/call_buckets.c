@@ -7,23 +7,23 @@ static struct bucket_range log2_range(size_t bucket)
 	unsigned k = (unsigned)bucket - 2;
 
 	if (bucket == 0)
-		return (struct bucket_range){INT64_MIN, 0};
+		return (struct bucket_range){WIDE_MIN, 0};
 	if (bucket == 1)
 		return (struct bucket_range){0, 1};
-	return (struct bucket_range){k < 63 ? INT64_C(1) << k : INT64_MAX, k < 62 ? INT64_C(2) << k : INT64_MAX};
+	return (struct bucket_range){(int128)1 << k, (int128)2 << k};
 }
 
 struct bucket_range bucket_range(const struct action *a, size_t bucket, size_t nbuckets)
 {
-	int64_t from;
+	int128 from;
 
 	if (a->aggregate == AGG_HIST)
 		return log2_range(bucket);
 	if (bucket == 0)
-		return (struct bucket_range){INT64_MIN, a->low};
+		return (struct bucket_range){WIDE_MIN, a->low};
 	if (bucket + 1 == nbuckets)
-		return (struct bucket_range){a->high, INT64_MAX};
-	from = a->low + (int64_t)(bucket - 1) * a->step;
+		return (struct bucket_range){a->high, WIDE_MAX};
+	from = a->low + (int128)(bucket - 1) * a->step;
 	return (struct bucket_range){from, MIN(from + a->step, a->high)};
 }
 

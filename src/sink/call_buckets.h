@@ -2,10 +2,11 @@
 #ifndef SINK_CALL_BUCKETS_H
 #define SINK_CALL_BUCKETS_H
 
+#include "base/wide.h"
 #include "probe/call_plan.h"
 
 struct bucket_range {
-	int64_t from, to;  /* [from, to); INT64_MIN, INT64_MAX: open on that side */
+	int128 from, to;     /* [from, to); WIDE_MIN, WIDE_MAX: open on that side */
 };
 struct bucket_range bucket_range(const struct action *a, size_t bucket, size_t nbuckets);
 

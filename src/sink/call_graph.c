@@ -295,6 +295,11 @@ static void graph_groups(struct call_sink *s, const struct call_group *g, size_t
 	show_groups(&o->text, g, n, last);
 }
 
+static void graph_lost(struct call_sink *s, const struct losses *l)
+{
+	show_lost(&self(s)->text, l);
+}
+
 static void graph_summary(struct call_sink *s, const struct call_summary *sum)
 {
 	show_everything(self(s), false);
@@ -337,6 +342,7 @@ static const struct call_sink_ops graph_ops = {
 	.name = "graph",
 	.call = graph_call,
 	.groups = graph_groups,
+	.lost = graph_lost,
 	.tick = graph_tick,
 	.running = graph_running,
 	.summary = graph_summary,

@@ -48,6 +48,12 @@ static void write_signed(struct json *j, const char *key, int64_t value)
 	json_int(j, value);
 }
 
+static void write_wide(struct json *j, const char *key, int128 value)
+{
+	json_key(j, key);
+	json_number(j, wide_text(value, (char[WIDE_TEXT]){0}));
+}
+
 static void write_string(struct json *j, const char *key, const char *value)
 {
 	json_key(j, key);
@@ -58,6 +64,16 @@ static void write_true(struct json *j, const char *key)
 {
 	json_key(j, key);
 	json_bool(j, true);
+}
+
+static void write_losses(struct json *j, const char *key, const struct losses *l, bool all)
+{
+	json_key(j, key);
+	json_open(j, '{');
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		if (loss_name((enum loss)i) && (all || l->count[i]))
+			write_number(j, loss_name((enum loss)i), l->count[i]);
+	json_close(j, '}');
 }
 
 /* ---- calls ---- */
@@ -150,10 +166,10 @@ static void write_keys(struct json *j, const struct call_group *g)
 	json_close(j, '}');
 }
 
-static void write_bound(struct json *j, const char *key, int64_t bound)
+static void write_bound(struct json *j, const char *key, int128 bound)
 {
-	if (bound != INT64_MIN && bound != INT64_MAX) /* else open on that side */
-		write_signed(j, key, bound);
+	if (bound != WIDE_MIN && bound != WIDE_MAX) /* else open on that side */
+		write_wide(j, key, bound);
 }
 
 /* Those that are not empty: [from, to). */
@@ -182,22 +198,22 @@ static void write_result(struct json *j, const struct call_group *g)
 	case AGG_COUNT:
 		break;
 	case AGG_MIN:
-		write_signed(j, "min", g->min);
+		write_wide(j, "min", g->min);
 		break;
 	case AGG_MAX:
-		write_signed(j, "max", g->max);
+		write_wide(j, "max", g->max);
 		break;
 	case AGG_AVG:
-		write_signed(j, "sum", g->sum);
+		write_wide(j, "sum", g->sum);
 		json_key(j, "avg");
 		json_double(j, g->count ? (double)g->sum / (double)g->count : 0);
 		break;
 	case AGG_SUM:
-		write_signed(j, "sum", g->sum);
+		write_wide(j, "sum", g->sum);
 		break;
 	case AGG_HIST:
 	case AGG_LINEAR:
-		write_signed(j, "sum", g->sum);
+		write_wide(j, "sum", g->sum);
 		write_buckets(j, g);
 		break;
 	}
@@ -220,21 +236,23 @@ static void json_groups(struct call_sink *s, const struct call_group *groups, si
 		write_result(&j, g);
 		if (g->inexact)
 			write_true(&j, "approximate");
+		if (g->lost)
+			write_losses(&j, "lost", g->lost, false);
 		line_finish(o, &j);
 	}
 }
 
-/* ---- the summary ---- */
-
-static void write_losses(struct json *j, const struct losses *l)
+static void json_lost(struct call_sink *s, const struct losses *l)
 {
-	json_key(j, "losses");
-	json_open(j, '{');
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		if (loss_name((enum loss)i))
-			write_number(j, loss_name((enum loss)i), l->count[i]);
-	json_close(j, '}');
+	struct json_output *o = self(s);
+	struct json j = line_begin(o);
+
+	write_losses(&j, "lost", l, false);
+	write_number(&j, "ts_unix_ns", clock_realtime_ns());
+	line_finish(o, &j);
 }
+
+/* ---- the summary ---- */
 
 static void json_summary(struct call_sink *s, const struct call_summary *sum)
 {
@@ -250,7 +268,7 @@ static void json_summary(struct call_sink *s, const struct call_summary *sum)
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);
-	write_losses(&j, &sum->losses);
+	write_losses(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
 	line_finish(o, &j);
 }
@@ -292,6 +310,7 @@ static const struct call_sink_ops json_ops = {
 	.name = "json",
 	.call = json_call,
 	.groups = json_groups,
+	.lost = json_lost,
 	.tick = json_tick,
 	.summary = json_summary,
 	.gone = json_gone,

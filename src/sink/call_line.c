@@ -49,6 +49,11 @@ static void line_groups(struct call_sink *s, const struct call_group *g, size_t 
 	show_groups(&self(s)->text, g, n, last);
 }
 
+static void line_lost(struct call_sink *s, const struct losses *l)
+{
+	show_lost(&self(s)->text, l);
+}
+
 static void line_tick(struct call_sink *s)
 {
 	call_text_tick(&self(s)->text);
@@ -83,6 +88,7 @@ static const struct call_sink_ops line_ops = {
 	.name = "line",
 	.call = line_call,
 	.groups = line_groups,
+	.lost = line_lost,
 	.tick = line_tick,
 	.gone = line_gone,
 	.trouble = line_trouble,

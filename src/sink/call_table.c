@@ -36,16 +36,16 @@ static void empty_line(struct call_text *t)
 	line_finish(t, &r);
 }
 
-static void format_number(int64_t v, bool duration, char ret[32])
+static void format_number(int128 v, bool duration, char ret[WIDE_TEXT])
 {
 	char text[24];
 
 	if (!duration) {
-		snprintf(ret, 32, "%" PRId64, v);
+		wide_text(v, ret);
 		return;
 	}
-	format_duration(v < 0 ? (uint64_t)-v : (uint64_t)v, text);
-	snprintf(ret, 32, "%s%s", v < 0 ? "-" : "", text);
+	format_duration((uint64_t)MIN(v < 0 ? -v : v, (int128)UINT64_MAX), text);
+	snprintf(ret, WIDE_TEXT, "%s%s", v < 0 ? "-" : "", text);
 }
 
 static double average(const struct call_group *g)
@@ -150,9 +150,9 @@ static const char *about(const struct call_group *g)
 	return g->inexact ? "≈" : "";
 }
 
-static void put_number(struct cell **c, const struct call_group *g, int64_t v, bool duration)
+static void put_number(struct cell **c, const struct call_group *g, int128 v, bool duration)
 {
-	char text[32];
+	char text[WIDE_TEXT];
 
 	format_number(v, duration, text);
 	(*c)->number = true;
@@ -188,7 +188,7 @@ static void fill_row(struct cell *c, const struct call_group *g, struct group_co
 		print_process(g->process, &c++->text);
 	for (size_t i = 0; i < g->nkeys; i++)
 		value_print(&g->keys[i], &c++->text);
-	put_number(&c, g, (int64_t)g->count, false);
+	put_number(&c, g, g->count, false);
 	if (kind == AGG_SUM)
 		put_number(&c, g, g->sum, duration);
 	else if (kind == AGG_MIN)
@@ -196,7 +196,7 @@ static void fill_row(struct cell *c, const struct call_group *g, struct group_co
 	else if (kind == AGG_MAX)
 		put_number(&c, g, g->max, duration);
 	else if (kind == AGG_AVG && duration)
-		put_number(&c, g, (int64_t)average(g), true);
+		put_number(&c, g, (int128)average(g), true);
 	else if (kind == AGG_AVG) {
 		c->number = true;
 		buf_printf(&c->text, "%s%.6g", about(g), average(g));
@@ -265,7 +265,7 @@ static void scaled(double v, double step, const char *const *units, size_t nunit
 }
 
 /* Powers of two are shown rounded: 1024 ns is "1µs", as 2^30 is "1G". */
-static void print_bound(int64_t v, bool log2, bool duration, struct buf *out)
+static void print_bound(int128 v, bool log2, bool duration, struct buf *out)
 {
 	static const char *const times[] = {"ns", "µs", "ms", "s"};
 	static const char *const sizes[] = {"", "K", "M", "G", "T", "P", "E"};
@@ -275,7 +275,7 @@ static void print_bound(int64_t v, bool log2, bool duration, struct buf *out)
 	else if (log2 && !duration)
 		scaled((double)v, 1024, sizes, ARRAY_SIZE(sizes), true, out);
 	else
-		buf_printf(out, "%" PRId64, v);
+		buf_str(out, wide_text(v, (char[WIDE_TEXT]){0}));
 }
 
 static void print_range(const struct call_group *g, size_t bucket, struct buf *out)
@@ -284,15 +284,15 @@ static void print_range(const struct call_group *g, size_t bucket, struct buf *o
 	struct bucket_range b = bucket_range(a, bucket, g->nbuckets);
 	bool log2 = a->aggregate == AGG_HIST, duration = aggregate_is_duration(g->aggregate);
 
-	if (b.from == INT64_MIN)
+	if (b.from == WIDE_MIN)
 		buf_str(out, "< ");
-	else if (b.to == INT64_MAX)
+	else if (b.to == WIDE_MAX)
 		buf_str(out, "≥ ");
-	if (b.from != INT64_MIN)
+	if (b.from != WIDE_MIN)
 		print_bound(b.from, log2, duration, out);
-	if (b.from != INT64_MIN && b.to != INT64_MAX && b.to - b.from > 1)
+	if (b.from != WIDE_MIN && b.to != WIDE_MAX && b.to - b.from > 1)
 		buf_str(out, "…");
-	if (b.to != INT64_MAX && (b.from == INT64_MIN || b.to - b.from > 1))
+	if (b.to != WIDE_MAX && (b.from == WIDE_MIN || b.to - b.from > 1))
 		print_bound(b.to, log2, duration, out);
 }
 
@@ -382,7 +382,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 	static const char *const names[] = {[AGG_SUM] = "sum", [AGG_MIN] = "min", [AGG_MAX] = "max", [AGG_AVG] = "avg",
 					    [AGG_HIST] = "avg", [AGG_LINEAR] = "avg"};
 	enum aggregate_kind kind = g->aggregate->action->aggregate;
-	char text[32];
+	char text[WIDE_TEXT];
 
 	buf_printf(out, "count %s%" PRIu64, about(g), g->count);
 	if (kind == AGG_COUNT)
@@ -391,7 +391,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 		format_number(kind == AGG_SUM   ? g->sum
 			      : kind == AGG_MIN ? g->min
 			      : kind == AGG_MAX ? g->max
-						: (int64_t)average(g),
+						: (int128)average(g),
 			      duration, text);
 	else
 		snprintf(text, sizeof(text), "%.6g", average(g));
@@ -427,6 +427,46 @@ static void show_block(struct call_text *t, const struct call_group *g, struct g
 		if (is_stack(g, i))
 			show_frames(t, &g->keys[i]);
 	show_buckets(t, g);
+}
+
+/* ---- losses ---- */
+
+void show_lost(struct call_text *t, const struct losses *l)
+{
+	char text[160];
+	struct row r;
+
+	for (int i = 0; i < LOSS_COUNT; i++) {
+		if (!l->count[i] || !loss_name((enum loss)i))
+			continue;
+		snprintf(text, sizeof(text), "lost: %" PRIu64 " %s (%s)", l->count[i], loss_name((enum loss)i),
+			 loss_text((enum loss)i));
+		line_begin(t, &r);
+		row_spaces(&r, 2);
+		row_str(&r, STYLE_RED, text);
+		line_finish(t, &r);
+	}
+}
+
+/* Of all functions of the table; those of one share what was lost of it. */
+static void show_lost_of(struct call_text *t, const group_list *l)
+{
+	VEC(const struct losses *) seen = {0};
+	struct losses all = {0};
+
+	for (size_t i = 0; i < l->len; i++) {
+		const struct losses *lost = l->data[i]->lost;
+		size_t k = 0;
+
+		while (k < seen.len && seen.data[k] != lost)
+			k++;
+		if (!lost || k < seen.len)
+			continue;
+		vec_push(&seen, lost);
+		losses_add(&all, lost);
+	}
+	show_lost(t, &all);
+	vec_done(&seen);
 }
 
 /* ---- all of them ---- */
@@ -469,6 +509,7 @@ static void show_action(struct call_text *t, group_list *l, size_t max_rows)
 		show_more(t, l->len, max_rows);
 	else
 		show_table(t, l, max_rows);
+	show_lost_of(t, l);
 }
 
 static void show_round(struct call_text *t)

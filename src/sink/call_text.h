@@ -53,5 +53,6 @@ void call_words_show(const struct call_words *w, struct row *r);
 
 /* All groups, a table or histograms an aggregate (call_table.c). */
 void show_groups(struct call_text *t, const struct call_group *g, size_t n, bool last);
+void show_lost(struct call_text *t, const struct losses *l); /* a line for each cause */
 
 #endif

@@ -47,7 +47,7 @@ static struct capture_program program(enum program_role role, const struct ir_ag
 struct seen {
 	char text[8192];
 	uint64_t count;
-	int64_t sum, min, max;
+	int128 sum, min, max;
 	uint64_t buckets[AGG_BUCKETS];
 };
 
@@ -97,16 +97,16 @@ static void kinds(void **state)
 		struct planter *p = self_open(NULL);
 		struct self_samples t = {0};
 		struct seen s = {0};
-		int64_t sum = 0;
+		int128 sum = 0;
 
 		self_plant(p, &prog, 1, site_point);
 		for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
 			hit(site_point, &g1, values[i], "x");
-			sum = (int64_t)((uint64_t)sum + (uint64_t)values[i]);
+			sum += values[i];
 		}
 		planter_uprobe.aggregates(p, false, see, &s);
 		assert_int_equal(s.count, ARRAY_SIZE(values));
-		assert_int_equal(s.sum, k ? sum : 0);
+		assert_true(s.sum == (k ? sum : 0));
 		if (all[k].kind == AGG_MIN || k > 4)
 			assert_true(s.min == INT64_MIN);
 		if (all[k].kind == AGG_MAX || k > 4)
@@ -119,6 +119,66 @@ static void kinds(void **state)
 		assert_int_equal(self_losses(p, LOSS_COUNT), 0);
 		planter_uprobe.close(p);
 	}
+}
+
+/* What is unsigned has no negative values; sums go beyond 64 bits. */
+static void unsigned_kinds(void **state)
+{
+	const struct ir_aggregate all[] = {
+		{.kind = AGG_SUM, .is_unsigned = true},	 {.kind = AGG_MIN, .is_unsigned = true},
+		{.kind = AGG_MAX, .is_unsigned = true},	 {.kind = AGG_AVG, .is_unsigned = true},
+		{.kind = AGG_HIST, .is_unsigned = true},
+		{.kind = AGG_LINEAR, .low = 0, .high = 20, .step = 10, .is_unsigned = true},
+	};
+	static const uint64_t values[] = {UINT64_C(1) << 63, 5, UINT64_MAX, UINT64_MAX, 12};
+	static const uint64_t linear[] = {0, 1, 1, 3};
+	uint64_t hist[AGG_BUCKETS] = {[4] = 1, [5] = 1, [65] = 3};
+
+	for (size_t k = 0; k < ARRAY_SIZE(all); k++) {
+		struct capture_program prog = program(PROGRAM_POINT, &all[k], 1, true);
+		struct planter *p = self_open(NULL);
+		struct seen s = {0};
+		int128 sum = 0;
+
+		self_plant(p, &prog, 1, site_point);
+		for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+			hit(site_point, &g1, (int64_t)values[i], "x");
+			sum += values[i];
+		}
+		planter_uprobe.aggregates(p, false, see, &s);
+		assert_int_equal(s.count, ARRAY_SIZE(values));
+		assert_true(s.sum == sum && sum > (int128)UINT64_MAX);
+		if (all[k].kind == AGG_MIN || k > 3)
+			assert_true(s.min == 5);
+		if (all[k].kind == AGG_MAX || k > 3)
+			assert_true(s.max == (int128)UINT64_MAX);
+		if (all[k].kind == AGG_HIST)
+			assert_memory_equal(s.buckets, hist, sizeof(hist));
+		if (all[k].kind == AGG_LINEAR)
+			assert_memory_equal(s.buckets, linear, sizeof(linear));
+		planter_uprobe.close(p);
+	}
+}
+
+/* A sum that carries from one word of it into the other, and back. */
+static void sums_carry(void **state)
+{
+	const struct ir_aggregate a = {.kind = AGG_SUM};
+	struct capture_program prog = program(PROGRAM_POINT, &a, 1, true);
+	static const int64_t values[] = {INT64_MAX, INT64_MAX, INT64_MAX, -1, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, -7};
+	struct planter *p = self_open(NULL);
+	int128 sum = 0;
+
+	self_plant(p, &prog, 1, site_point);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		struct seen s = {0};
+
+		hit(site_point, &g1, values[i], "x");
+		sum += values[i];
+		planter_uprobe.aggregates(p, false, see, &s);
+		assert_true(s.sum == sum);
+	}
+	planter_uprobe.close(p);
 }
 
 static void keys(void **state)
@@ -232,7 +292,7 @@ static void threads(void **state)
 	pthread_t ids[THREADS];
 	struct seen s = {0};
 	uint64_t in_buckets = 0;
-	int64_t max = 0;
+	int128 max = 0;
 
 	prog.controlled = true;
 	self_plant(p, &prog, 1, site_point);
@@ -319,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kinds),       cmocka_unit_test(keys),    cmocka_unit_test(at_entry),
+		cmocka_unit_test(unsigned_kinds), cmocka_unit_test(sums_carry),
 		cmocka_unit_test(many_groups), cmocka_unit_test(threads), cmocka_unit_test(controls),
 	};
 

@@ -86,6 +86,38 @@ static void averages_have_units(void **state)
 	       "      2   -7\n");
 }
 
+/* Unsigned values from 1<<63 on, and sums beyond 64 bits. */
+static void large_numbers(void **state)
+{
+	static const struct action sum_size = {.kind = ACTION_AGGREGATE, .text = "sum(size)", .aggregate = AGG_SUM,
+					       .args = (const struct expr **)size_args, .nargs = 1};
+	const uint64_t buckets[AGG_BUCKETS] = {[64] = 1, [65] = 2};
+	const struct call_group g[] = {
+		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
+		GROUP(&add_plan, &sum_size, .count = 4, .sum = (int128)UINT64_MAX * 4),
+		GROUP(&add_plan, &sum_size, .count = 4, .sum = (int128)INT64_MIN * 4),
+		GROUP(&add_plan, &hist_size, .count = 3, .sum = (int128)UINT64_MAX * 3, .buckets = buckets,
+		      .nbuckets = AGG_BUCKETS),
+	};
+
+	begin((struct call_text_options){0});
+	give(g, ARRAY_SIZE(g));
+	expect("\n"
+	       "max(size)  main.(*Cart).Add\n"
+	       "  count                   max\n"
+	       "      2  18446744073709551615\n"
+	       "\n"
+	       "sum(size)  main.(*Cart).Add\n"
+	       "  count                    sum\n"
+	       "      4   73786976294838206460\n"
+	       "      4  -36893488147419103232\n"
+	       "\n"
+	       "hist(size)  main.(*Cart).Add\n"
+	       "  count 3, avg 1.84467e+19\n"
+	       "     4E…8E  1  ████████████████████\n"
+	       "    8E…16E  2  ████████████████████████████████████████\n");
+}
+
 static void a_histogram_of_latency(void **state)
 {
 	const uint64_t buckets[AGG_BUCKETS] = {[11] = 1, [12] = 80, [14] = 20};
@@ -189,7 +221,7 @@ int main(void)
 		cmocka_unit_test(counts_by_func),
 		cmocka_unit_test(what_the_question_does_not_name_is_shown),
 		cmocka_unit_test(averages_have_units),
-		cmocka_unit_test(a_histogram_of_latency),
+		cmocka_unit_test(a_histogram_of_latency), cmocka_unit_test(large_numbers),
 		cmocka_unit_test(histograms_of_numbers),
 		cmocka_unit_test(stacks_as_keys),
 		cmocka_unit_test(rounds),

@@ -98,7 +98,7 @@ static void expect_groups(const char *text)
 static void aggregates(void **state)
 {
 	const uint64_t buckets[AGG_BUCKETS] = {[0] = 1, [1] = 2, [11] = 3};
-	const uint64_t linear[6] = {[0] = 1, [4] = 4, [5] = 1};
+	const uint64_t linear[6] = {[0] = 1, [4] = 4, [5] = 1}, large[AGG_BUCKETS] = {[65] = 1};
 	const struct call_group g[] = {
 		GROUP(&add_plan, &count_by_func, .keys = {a_text("main.(*Cart).Add")}, .nkeys = 1, .count = 88),
 		GROUP(&add_plan, &avg_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 4, .sum = 10),
@@ -106,6 +106,8 @@ static void aggregates(void **state)
 		GROUP(&add_plan, &hist_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 6, .sum = 1800,
 		      .buckets = buckets, .nbuckets = AGG_BUCKETS),
 		GROUP(&add_plan, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
+		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
+		GROUP(&add_plan, &hist_size, .count = 1, .sum = (int128)UINT64_MAX * 2, .buckets = large, .nbuckets = AGG_BUCKETS),
 	};
 
 	begin();
@@ -121,7 +123,12 @@ static void aggregates(void **state)
 		"{\"from\":0,\"to\":1,\"count\":2},{\"from\":512,\"to\":1024,\"count\":3}]}\n"
 		"{\"aggregate\":\"hist(size, 0, 100, 25)\",\"pid\":4711,\"func\":\"main.(*Cart).Add\",\"key\":{},"
 		"\"count\":6,\"sum\":30,\"buckets\":[{\"to\":0,\"count\":1},{\"from\":75,\"to\":100,\"count\":4},"
-		"{\"from\":100,\"count\":1}]}\n");
+		"{\"from\":100,\"count\":1}]}\n"
+		"{\"aggregate\":\"max(size)\",\"pid\":4711,\"func\":\"main.(*Cart).Add\",\"key\":{},\"count\":2,"
+		"\"max\":18446744073709551615}\n"
+		"{\"aggregate\":\"hist(size)\",\"pid\":4711,\"func\":\"main.(*Cart).Add\",\"key\":{},\"count\":1,"
+		"\"sum\":36893488147419103230,\"buckets\":[{\"from\":9223372036854775808,"
+		"\"to\":18446744073709551616,\"count\":1}]}\n");
 }
 
 static void summary(void **state)

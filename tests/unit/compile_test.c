@@ -456,6 +456,23 @@ static void test_comparisons(void **state)
 	world_free(w);
 }
 
+/* Constants above the largest int64 are those of uint64. */
+static void test_unsigned_constants(void **state)
+{
+	static const char *const kept[] = {
+		"uintptr(p) < 1<<63", "uintptr(p) < 1<<63 + 5", "uintptr(p) != 0xffffffffffffffff - 1", "1<<63 > 5",
+		"1<<63 - 1 == 9223372036854775807", "uintptr(p) | 1<<63 >= 1<<63", "-1<<63 < n",
+	};
+	static const char *const dropped[] = {"uintptr(p) >= 1<<63", "1<<63 == 1<<62", "uintptr(p) & (1<<63) != 0"};
+	struct world *w = language_world();
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		expect_filter(w, kept[i], KEPT);
+	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
+		expect_filter(w, dropped[i], DROPPED);
+	world_free(w);
+}
+
 static void test_kinds(void **state)
 {
 	static const struct {
@@ -540,7 +557,11 @@ static void test_errors(void **state)
 		{"int8(300)", "300 does not fit"},
 		{"int(s)", "a string cannot be converted to int"},
 		{"string(n)", "only strings and []byte"},
-		{"9223372036854775807 + 1 == n", "does not fit into 64 bits"},
+		{"9223372036854775807 + 1 == n", "does not fit into a int"},
+		{"1<<63 == n", "does not fit into a int"},
+		{"1<<64 == n", "does not fit into 64 bits"},
+		{"1<<63 + 1<<63 == n", "does not fit into 64 bits"},
+		{"-1 - 1<<63 == n", "does not fit into 64 bits"},
 		{"a b", "an operator or the end"},
 	};
 	struct world *w = language_world();
@@ -870,7 +891,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request),	   cmocka_unit_test(test_integers),
-		cmocka_unit_test(test_comparisons), cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_comparisons), cmocka_unit_test(test_kinds), cmocka_unit_test(test_unsigned_constants),
 		cmocka_unit_test(test_errors),	   cmocka_unit_test(test_results),
 		cmocka_unit_test(test_interfaces),  cmocka_unit_test(test_locations),
 		cmocka_unit_test(test_items),	   cmocka_unit_test(test_goroutine),

@@ -39,15 +39,15 @@ static struct constant {
 #define HOLE_OFF (512u << 10)
 _Static_assert(sizeof(struct constant) < HOLE_OFF - 16384, "the hole comes behind");
 #define fake_g (constant->g)
-#define pool (constant->pool)
+#define world_pool (constant->pool)
 #define world (constant->world)
 static size_t pool_used;
 static void *pool_alloc(size_t n)
 {
-	void *ret = pool + pool_used;
+	void *ret = world_pool + pool_used;
 
 	pool_used += (n + 15) & ~(size_t)15;
-	if (pool_used + 8192 > sizeof(pool))
+	if (pool_used + 8192 > sizeof(world_pool))
 		abort();
 	return ret;
 }

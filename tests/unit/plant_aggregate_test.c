@@ -78,9 +78,9 @@ static void on_group(void *arg, const struct plant_group *g)
 		else
 			buf_printf(&b, " %" PRIu64 "!%u", key->word, key->status);
 	}
-	buf_printf(&b, " = %" PRIu64 " %" PRId64, g->count, g->sum);
+	buf_printf(&b, " = %" PRIu64 " %s", g->count, wide_text(g->sum, (char[WIDE_TEXT]){0}));
 	if (g->min <= g->max)
-		buf_printf(&b, " %" PRId64 "..%" PRId64, g->min, g->max);
+		buf_printf(&b, " %s..%s", wide_text(g->min, (char[WIDE_TEXT]){0}), wide_text(g->max, (char[WIDE_TEXT]){0}));
 	for (size_t k = 0; k < g->nbuckets; k++)
 		if (g->buckets[k])
 			buf_printf(&b, " %zu:%" PRIu64, k, g->buckets[k]);
@@ -148,13 +148,34 @@ static void test_kinds(void **state)
 			"4 = 7 28 -11..20 0:1 1:1 2:3 3:1 4:1\n");
 	expect(a, false, "");
 	take_point(a, INT64_MAX, "x");
-	take_point(a, 1, "x"); /* a sum wraps, as in the kernel */
-	expect(a, false, "0 = 2 0\n1 = 2 -9223372036854775808 1..9223372036854775807\n"
-			 "2 = 2 -9223372036854775808 1..9223372036854775807\n"
-			 "3 = 2 -9223372036854775808 1..9223372036854775807 2:1 64:1\n"
-			 "4 = 2 -9223372036854775808 1..9223372036854775807 2:1 4:1\n");
+	take_point(a, 1, "x"); /* a sum does not wrap */
+	expect(a, false, "0 = 2 0\n1 = 2 9223372036854775808 1..9223372036854775807\n"
+			 "2 = 2 9223372036854775808 1..9223372036854775807\n"
+			 "3 = 2 9223372036854775808 1..9223372036854775807 2:1 64:1\n"
+			 "4 = 2 9223372036854775808 1..9223372036854775807 2:1 4:1\n");
 	aggregates_free(a);
 	aggregates_free(NULL);
+}
+
+/* Unsigned values from 1<<63 on are no negative ones. */
+static void test_unsigned(void **state)
+{
+	static const struct ir_aggregate all[] = {
+		{.kind = AGG_SUM, .is_unsigned = true},
+		{.kind = AGG_HIST, .is_unsigned = true},
+		{.kind = AGG_LINEAR, .low = 0, .high = 20, .step = 10, .is_unsigned = true},
+	};
+	const struct capture_program p = program_of(PROGRAM_POINT, all, ARRAY_SIZE(all));
+	struct aggregates *a = aggregates_new(0);
+
+	add(a, POINT, &p);
+	take_point(a, INT64_MIN, "x");
+	take_point(a, -1, "x");
+	take_point(a, 5, "x");
+	expect(a, false, "0 = 3 27670116110564327428 5..18446744073709551615\n"
+			 "1 = 3 27670116110564327428 5..18446744073709551615 4:1 65:2\n"
+			 "2 = 3 27670116110564327428 5..18446744073709551615 1:1 3:2\n");
+	aggregates_free(a);
 }
 
 static void test_keys(void **state)
@@ -256,7 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),	   cmocka_unit_test(test_keys),	  cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_unreadable), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_unreadable), cmocka_unit_test(test_bounds),	  cmocka_unit_test(test_unsigned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

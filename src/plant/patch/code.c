@@ -55,9 +55,20 @@ int code_drop(struct code *g, unsigned drop)
 	return label_once(g, &g->drop[drop]);
 }
 
+static bool writes_record(const struct code *g)
+{
+	return !g->env->sums || !g->p->no_record;
+}
+
+/* Whether something is left to do for an event that goes no further. */
+static bool ends(const struct code *g)
+{
+	return g->p->role == PROGRAM_RETURN ? writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
+}
+
 unsigned code_not_passed(const struct code *g)
 {
-	return g->p->role == PROGRAM_RETURN ? DROP_ENDED : DROP_SILENT;
+	return ends(g) ? DROP_ENDED : DROP_SILENT;
 }
 
 int code_fail(struct code *g, enum slot_status s)
@@ -171,8 +182,8 @@ static void emit_extra_slot(struct code *g, int have, int out)
 	x86_jmp(x, out);
 }
 
-/* What begins the code; the way to the extra slots comes later, out of line. */
-static void emit_enter(struct code *g, int have, int extra, int out)
+/* What begins the code: R13 = the slot of the P, which may be in use. */
+static void emit_find_slot(struct code *g, int extra, int out)
 {
 	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
@@ -197,6 +208,15 @@ static void emit_enter(struct code *g, int have, int extra, int out)
 	x86_jcc(x, CC_AE, extra);
 	x86_imul_imm(x, R13, R13, (int32_t)l->slot_bytes);
 	x86_lea(x, R13, MEMX(R13, R12, l->slots_off));
+}
+
+/* The way to the extra slots comes later, out of line. */
+static void emit_enter(struct code *g, int have, int extra, int out)
+{
+	const struct patch_area *l = g->env->layout;
+	struct x86 *x = &g->x;
+
+	emit_find_slot(g, extra, out);
 	x86_alu_mem_imm(x, X_CMP, 4, SLOT(busy), 0);
 	x86_jcc(x, CC_NE, extra);
 	x86_store_imm(x, 4, SLOT(busy), 1);
@@ -250,6 +270,53 @@ static void emit_full(struct code *g)
 	emit_switch_off(g);
 }
 
+/*
+ * Aggregates fill no ring that would show that nobody reads. So the time is looked at now and then, and after a good
+ * while (a reader that was only stopped comes back sooner) all falls silent. That something was missed is counted.
+ */
+static void emit_impatient(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	if (g->impatient < 0)
+		return;
+	x86_label(x, g->impatient);
+	x86_store_imm(x, 4, SLOT(patience), PATCH_PATIENCE);
+	x86_imm(x, RDI, g->env->area);
+	x86_rdtsc(x);
+	x86_shift(x, X_SHL, RDX, 32);
+	x86_alu(x, X_OR, RAX, RDX);
+	x86_alu_load(x, X_SUB, RAX, MEM(RDI, offsetof(struct patch_area, heartbeat_tsc)));
+	x86_shift(x, X_SAR, RAX, 5);
+	x86_alu_load(x, X_CMP, RAX, MEM(RDI, offsetof(struct patch_area, stale_tsc)));
+	x86_jcc(x, CC_LE, g->patient);
+	x86_store_imm(x, 4, MEM(RDI, offsetof(struct patch_area, on)), 0);
+	x86_lock_inc(x, MEM(RDI, g->env->layout->counts_off + g->env->counts * sizeof(struct patch_counts) +
+					 offsetof(struct patch_counts, loss) + 8 * LOSS_RING_FULL));
+	x86_jmp(x, g->patient);
+}
+
+/* What the ring has no room for still counts. */
+static void emit_spill(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	if (g->spill < 0)
+		return;
+	x86_label(x, g->spill);
+	x86_imm(x, R12, g->env->area);
+	x86_lock_inc(x, counter(g, offsetof(struct patch_counts, loss) + 8 * LOSS_RING_FULL));
+	emit_full(g);
+	x86_store_imm(x, 4, SLOT(spilled), 1);
+	code_scratch_record(g);
+	x86_jmp(x, g->spilled);
+}
+
+static bool ends_the_same(unsigned drop)
+{
+	return drop == LOSS_FILTER_UNREADABLE || drop == LOSS_EVERY || drop == LOSS_RATE_LIMITED;
+}
+
 static void emit_drops(struct code *g, int leave)
 {
 	struct x86 *x = &g->x;
@@ -264,7 +331,7 @@ static void emit_drops(struct code *g, int leave)
 		}
 		if (d == LOSS_RING_FULL)
 			emit_full(g);
-		x86_jmp(x, d == LOSS_FILTER_UNREADABLE && g->ended >= 0 ? g->ended : leave);
+		x86_jmp(x, ends_the_same(d) && g->ended >= 0 ? g->ended : leave);
 	}
 }
 
@@ -340,11 +407,11 @@ uint32_t code_record_limit(const struct capture_program *p)
 	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : record_head_size(p) + EVENT_MAX_DATA;
 }
 
-/* REG_RECORD = room for the largest record in the ring. */
-static void emit_reserve(struct code *g)
+/* REG_RECORD = room for the largest record in the ring; to full when there is none. */
+static void emit_reserve(struct code *g, int full)
 {
 	const int32_t most = (int32_t)(g->max_size + sizeof(struct patch_entry));
-	const struct code_refill refill = {.label = x86_label_new(&g->x), .resume = x86_label_new(&g->x)};
+	const struct code_refill refill = {.label = x86_label_new(&g->x), .resume = x86_label_new(&g->x), .full = full};
 	struct x86 *x = &g->x;
 
 	x86_label(x, refill.resume);
@@ -437,7 +504,7 @@ static void emit_refills(struct code *g)
 		emit_take_chunk(g, 0, second);
 		x86_jmp(x, have);
 		x86_label(x, second);
-		emit_take_chunk(g, 1, code_drop(g, LOSS_RING_FULL));
+		emit_take_chunk(g, 1, g->refills.data[i].full);
 		x86_label(x, have);
 		emit_begin_segment(g);
 		x86_jmp(x, g->refills.data[i].resume);
@@ -491,11 +558,28 @@ static void emit_header(struct code *g, enum event_kind kind, uint16_t nslots)
 	}
 }
 
+/* A record that only the aggregates see: its slots. */
+static void emit_scratch(struct code *g)
+{
+	struct x86 *x = &g->x;
+
+	code_scratch_record(g);
+	g->known_size = record_head_size(g->p);
+	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
+	for (uint16_t i = 0; i < g->p->nslots; i++) {
+		x86_store_imm(x, 8, code_slot(i, 0), SLOT_ABSENT);
+		x86_store_imm(x, 8, code_slot(i, 8), 0);
+	}
+	if (g->p->role == PROGRAM_ENTRY)
+		emit_now(g);
+}
+
 static void emit_early(struct code *g)
 {
 	emit_goroutine(g);
 	code_saved_begin(g);
-	emit_now(g);
+	if (writes_record(g) || code_has(g->p, IR_LATENCY))
+		emit_now(g);
 	code_forget(g);
 	g->fault = -1;
 }
@@ -503,12 +587,25 @@ static void emit_early(struct code *g)
 static void emit_record_begin(struct code *g)
 {
 	g->in_region = g->in_filter = false;
-	if (!code_saved_early(g->p)) {
+	code_admit(g);
+	if (!code_saved_early(g->p) && (writes_record(g) || g->p->role == PROGRAM_ENTRY || code_has(g->p, IR_SAVED) ||
+					    code_has(g->p, IR_SAVE))) {
 		emit_goroutine(g);
 		code_saved_begin(g);
 	}
-	emit_reserve(g);
-	emit_header(g, record_kind(g->p), g->p->nslots);
+	if (!writes_record(g)) {
+		emit_scratch(g);
+	} else if (g->env->sums) {
+		g->spill = x86_label_new(&g->x);
+		g->spilled = x86_label_new(&g->x);
+		x86_store_imm(&g->x, 4, SLOT(spilled), 0);
+		emit_reserve(g, g->spill);
+		x86_label(&g->x, g->spilled);
+		emit_header(g, record_kind(g->p), g->p->nslots);
+	} else {
+		emit_reserve(g, code_drop(g, LOSS_RING_FULL));
+		emit_header(g, record_kind(g->p), g->p->nslots);
+	}
 	code_forget(g);
 }
 
@@ -535,16 +632,46 @@ static void emit_commit(struct code *g)
 	x86_store(x, 8, SLOT(write), RAX);
 }
 
-/* A record without slots says that the call is over. */
+static void emit_end(struct code *g)
+{
+	int end = x86_label_new(&g->x);
+
+	if (!writes_record(g))
+		return;
+	if (g->spill >= 0) {
+		x86_alu_mem_imm(&g->x, X_CMP, 4, SLOT(spilled), 0);
+		x86_jcc(&g->x, CC_NE, end);
+	}
+	emit_commit(g);
+	x86_label(&g->x, end);
+}
+
+static bool may_end(const struct code *g)
+{
+	bool any = g->drop[DROP_ENDED] >= 0;
+
+	for (unsigned d = 0; d < PATCH_LOSSES; d++)
+		any |= ends_the_same(d) && g->drop[d] >= 0;
+	return ends(g) && any;
+}
+
+/* A record without slots says that the call is over. An entry that goes no further only leaves no call behind. */
 static void emit_ended(struct code *g, int leave)
 {
-	if (g->p->role != PROGRAM_RETURN || (g->drop[DROP_ENDED] < 0 && g->drop[LOSS_FILTER_UNREADABLE] < 0))
+	if (!may_end(g))
 		return;
 	g->ended = code_drop(g, DROP_ENDED);
 	x86_label(&g->x, g->ended);
-	emit_reserve(g);
-	emit_header(g, EVENT_UNWOUND, 0);
-	emit_commit(g);
+	if (g->p->role == PROGRAM_ENTRY) {
+		g->in_region = g->in_filter = false;
+		g->fault = -1;
+		emit_goroutine(g);
+		code_saved_erase(g);
+	} else {
+		emit_reserve(g, code_drop(g, LOSS_RING_FULL));
+		emit_header(g, EVENT_UNWOUND, 0);
+		emit_commit(g);
+	}
 	x86_jmp(&g->x, leave);
 }
 
@@ -614,8 +741,9 @@ static int emit_body(struct code *g)
 	if (!begun)
 		emit_record_begin(g);
 	code_walk(g);
+	code_sums(g);
 	code_saved_end(g);
-	emit_commit(g);
+	emit_end(g);
 	return 0;
 }
 
@@ -636,15 +764,24 @@ static uint64_t data_of(const struct ir_insn *i)
 	}
 }
 
+static uint64_t wanted_bytes(const struct capture_program *p)
+{
+	uint64_t data = record_head_size(p);
+
+	for (size_t i = 0; i < p->ninsns; i++)
+		data += data_of(&p->insns[i]);
+	return data;
+}
+
+uint32_t patch_record_bytes(const struct capture_program *p)
+{
+	return (uint32_t)MIN(wanted_bytes(p), code_record_limit(p));
+}
+
 static void measure(struct code *g)
 {
-	uint64_t data = 0;
-
-	for (size_t i = 0; i < g->p->ninsns; i++)
-		data += data_of(&g->p->insns[i]);
-	data += record_head_size(g->p);
-	g->may_overflow = data > code_record_limit(g->p);
-	g->max_size = (uint32_t)MIN(data, code_record_limit(g->p));
+	g->may_overflow = wanted_bytes(g->p) > code_record_limit(g->p);
+	g->max_size = patch_record_bytes(g->p);
 }
 
 static int check_env(const struct code *g)
@@ -661,28 +798,78 @@ static int check_env(const struct code *g)
 	return 0;
 }
 
+/*
+ * A program that counts its hits, all of them, needs no slot to itself: one instruction counts. Threads without a slot
+ * count together. Now and then it is looked whether somebody listens, as above; that takes a slot.
+ */
+static void emit_counter(struct code *g)
+{
+	const struct x86_mem hits = MEM(REG_SLOT, patch_hits_off(g->env->layout) + 8 * (uint64_t)g->env->counts);
+	struct x86 *x = &g->x;
+	int extra = x86_label_new(x), out = x86_label_new(x), look = x86_label_new(x);
+
+	emit_find_slot(g, extra, out);
+	x86_alu_mem_imm(x, X_ADD, 8, hits, 1);
+	x86_test_mem8(x, hits, 0xff);
+	x86_jcc(x, CC_E, look);
+	x86_label(x, out);
+	x86_imm(x, R13, 0);
+	x86_jmp_to(x, g->env->back);
+	x86_label(x, extra);
+	x86_lock_inc(x, counter(g, offsetof(struct patch_counts, slotless_hits)));
+	x86_jmp(x, out);
+	x86_label(x, look);
+	x86_alu_mem_imm(x, X_CMP, 4, SLOT(busy), 0);
+	x86_jcc(x, CC_NE, out);
+	x86_store_imm(x, 4, SLOT(busy), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
+		x86_store(x, 8, SLOT_AT(gpr, i), used_regs[i]);
+	g->impatient = x86_label_new(x);
+	g->patient = x86_label_new(x);
+	emit_impatient(g);
+	x86_label(x, g->patient);
+	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
+		x86_load(x, 8, false, used_regs[i], SLOT_AT(gpr, i));
+	x86_store_imm(x, 4, SLOT(busy), 0);
+	x86_jmp(x, out);
+}
+
+static int finish(struct code *g)
+{
+	if (x86_finish(&g->x) < 0)
+		return err_set(g->err, -ERANGE, "the code at %#llx is more than 2 GB from the function at %#llx",
+			       (unsigned long long)g->env->code, (unsigned long long)g->env->back);
+	return 0;
+}
+
 static int generate(struct code *g)
 {
 	int have = x86_label_new(&g->x), extra = x86_label_new(&g->x), out = x86_label_new(&g->x);
 	int leave = x86_label_new(&g->x);
 	int r;
 
+	if (g->env->sums && g->env->sums->hits) {
+		emit_counter(g);
+		return finish(g);
+	}
 	emit_enter(g, have, extra, out);
+	if (code_holds_call(g))
+		x86_store_imm(&g->x, 8, SLOT(held), 0);
 	r = emit_body(g);
 	if (r < 0)
 		return r;
 	x86_label(&g->x, leave);
+	code_saved_release(g);
 	emit_leave(g, out);
 	emit_fails(g);
 	emit_ended(g, leave);
 	emit_refills(g);
+	emit_impatient(g);
+	emit_spill(g);
 	emit_drops(g, leave);
 	x86_label(&g->x, extra);
 	emit_extra_slot(g, have, out);
-	if (x86_finish(&g->x) < 0)
-		return err_set(g->err, -ERANGE, "the code at %#llx is more than 2 GB from the function at %#llx",
-			       (unsigned long long)g->env->code, (unsigned long long)g->env->back);
-	return 0;
+	return finish(g);
 }
 
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
@@ -690,7 +877,7 @@ int patch_compile(const struct capture_program *p, uint32_t probe_id, const stru
 {
 	_cleanup_(cleanup_free) int *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
 	struct code g = {.p = p, .env = env, .probe_id = probe_id, .labels = labels, .fault = -1,
-			.cached = IR_NO_REG, .ended = -1, .err = err};
+			.cached = IR_NO_REG, .ended = -1, .impatient = -1, .spill = -1, .err = err};
 	size_t start = out->len;
 	int r = capture_verify(p, err);
 

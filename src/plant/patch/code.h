@@ -19,6 +19,8 @@
 #include "base/buf.h"
 #include "plant/patch/ring.h"
 
+struct patch_sums;
+
 struct patch_env {
 	uint64_t code;            /* run-time address of the first byte that is appended */
 	uint64_t back;            /* where to go on, within 2 GB of the code */
@@ -32,6 +34,8 @@ struct patch_env {
 	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
 	bool calls_apart;         /* ENTRY, RETURN: the return needs nothing of its entry: see patch_calls_apart */
 	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
+	const struct patch_sums *sums; /* aggregates are kept in the program (groups.h), and no record is written where
+	                           * no_record says so; NULL: they are left to who drains */
 };
 
 /*
@@ -40,11 +44,14 @@ struct patch_env {
  * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
  * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who drains joins them.
  * A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots: the call is over.
- * Aggregates, no_record and the control's limits are likewise left to who drains; a controlled program counts
- * its hits.
+ * Without env->sums aggregates, no_record and the control's limits are likewise left to who drains. A controlled
+ * program counts its hits.
  */
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
 		  struct err *err);
+
+/* Bytes of the largest record that the program can make. */
+uint32_t patch_record_bytes(const struct capture_program *p);
 
 /*
  * Whether a return need not look for its call: the entry keeps nothing for it and lets everything pass. Then returns

@@ -3,6 +3,7 @@
 #define PLANT_PATCH_GEN_H
 
 #include "plant/patch/code.h"
+#include "plant/patch/groups.h"
 #include "plant/patch/x86.h"
 
 /* Registers with a fixed meaning. RAX, RCX, RDX, RSI and RDI are each construct's own (the site's are saved). */
@@ -15,7 +16,7 @@ enum { KEPT_RAX, KEPT_RCX, KEPT_RDX, KEPT_RSI, KEPT_RDI, KEPT_COUNT }; /* where 
 #define HEAD(field) MEM(REG_RECORD, offsetof(struct event_header, field))
 
 enum { DROP_SILENT = PATCH_LOSSES,
-       DROP_ENDED, /* a call's return that did not pass: its end is told, nothing else */
+       DROP_ENDED, /* a call's return that did not pass: its end is told, nothing else; or an entry that did not */
        DROP_COUNT };
 
 /* A status that failures of a region set, out of its straight line. */
@@ -27,7 +28,7 @@ struct code_fail {
 
 /* Where the segment has no room, and where to go on once there is another. */
 struct code_refill {
-	int label, resume;
+	int label, resume, full; /* labels: where a chunk is taken; on with it; there is none */
 };
 
 struct code {
@@ -48,6 +49,8 @@ struct code {
 	uint32_t max_size;            /* of a record */
 	uint32_t known_size;          /* what slot.size is here, 0: that depends on strings */
 	bool may_overflow;            /* strings could exceed EVENT_MAX_DATA */
+	int impatient, patient;       /* labels: it is time to look whether somebody listens, and on; -1: none */
+	int spill, spilled;           /* labels: the ring has no room, but aggregates want the record; and on */
 	struct err *err;
 };
 
@@ -103,5 +106,15 @@ void code_saved(struct code *g, const struct ir_insn *i);
 void code_save(struct code *g, const struct ir_insn *i);
 void code_latency(struct code *g, const struct ir_insn *i);
 bool code_saved_early(const struct capture_program *p); /* before the filter */
+void code_saved_release(struct code *g); /* a return is through */
+void code_saved_erase(struct code *g);  /* an entry that did not pass: no return may find what an earlier call left */
+
+/* sums.c: aggregates. */
+void code_admit(struct code *g);        /* the event passed its filter */
+void code_sums(struct code *g);           /* the record is complete */
+void code_keep_parts(struct code *g);     /* of an entry, with the call at RSI. Keeps RSI and RDI */
+bool code_holds_call(const struct code *g); /* a return stays the owner of what its call keeps until it is through */
+void code_hold_call(struct code *g);       /* the call at RSI is ours */
+void code_scratch_record(struct code *g); /* REG_RECORD = room outside of the ring */
 
 #endif

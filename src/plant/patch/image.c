@@ -69,9 +69,12 @@ void code_emit_stack(struct code *g, const struct ir_insn *i)
 	x86_alu(x, X_SUB, RCX, RAX);
 	x86_jcc(x, CC_E, code_fail(g, SLOT_UNREADABLE));
 	x86_store(x, 4, SLOT(size), RDI);
-	x86_store_imm(x, 2, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_OK);
-	x86_store(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), RCX);
-	x86_store(x, 4, code_slot(i->slot, offsetof(struct event_slot, len)), RCX);
+	x86_mov(x, RDX, RCX);
+	x86_shift(x, X_SHL, RDX, 16);
+	x86_shift(x, X_SHL, RCX, 32);
+	x86_alu(x, X_OR, RCX, RDX);
+	x86_alu_imm(x, X_OR, RCX, SLOT_OK);
+	x86_store(x, 8, code_slot(i->slot, 0), RCX); /* status, copied, len: in one, as put_slot does */
 	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RAX);
 }
 

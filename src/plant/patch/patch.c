@@ -60,6 +60,7 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	p->timer = -1;
 	p->join = patch_join_new(o->max_calls);
 	p->aggregates = aggregates_new(o->max_groups);
+	p->max_groups = o->max_groups;
 	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
 	size_pool(p, o);
 	r = tsc_clock_start(p->procfs, &p->clock, err);
@@ -76,12 +77,6 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 }
 
 /* ---- losses ---- */
-
-static void losses_add(struct losses *l, const struct losses *more)
-{
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		l->count[i] += more->count[i];
-}
 
 static void add_counts(struct losses *l, const struct patch_counts *c)
 {
@@ -206,14 +201,17 @@ void patched_done(struct patched *d)
 	pool_done(&d->pool);
 	close_fd(d->fd);
 	vec_done(&d->plants);
+	patch_forms_done(&d->forms);
+	free(d->counted);
 	free(d->probes);
 	free(d);
 }
 
 static void patched_free(struct planter *p, struct patched *d)
 {
-	keep_counts(p, d);
 	leave(p, d);
+	keep_counts(p, d);
+	tally_gone(p, d);
 	patched_done(d);
 }
 
@@ -292,6 +290,9 @@ static void patch_close(struct planter *p)
 	for (size_t pos = 0; map_next(&p->gone, &pos, NULL, &value);)
 		free(value);
 	map_done(&p->facts);
+	for (size_t pos = 0; map_next(&p->controls, &pos, NULL, &value);)
+		free(value);
+	map_done(&p->controls);
 	map_done(&p->gone);
 	forget_listed(p);
 	drain_done(&p->drain);
@@ -338,14 +339,23 @@ static int patch_open_calls(struct planter *p, uint32_t target, bool take, plant
 	return patch_join_open_calls(p->join, target, take, fn, arg);
 }
 
+/* Where aggregates are kept in the program: from the next time on that the probe is planted. */
 static int patch_control(struct planter *p, uint32_t probe_id, const struct plant_control *c)
 {
+	struct plant_control *kept = map_get(&p->controls, probe_id + UINT64_C(1));
+
+	if (!kept) {
+		kept = xcalloc(1, sizeof(*kept));
+		map_set(&p->controls, probe_id + UINT64_C(1), kept);
+	}
+	*kept = *c;
 	patch_join_control(p->join, probe_id, c);
 	return 0;
 }
 
 static int patch_aggregates(struct planter *p, bool clear, plant_group_fn fn, void *arg)
 {
+	tally_all(p);
 	return aggregates_read(p->aggregates, clear, fn, arg);
 }
 

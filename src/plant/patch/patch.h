@@ -7,6 +7,7 @@
 #include "plant/aggregate.h"
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
+#include "plant/patch/groups.h"
 #include "plant/patch/hand.h"
 #include "plant/patch/join.h"
 #include "plant/patch/pool.h"
@@ -40,6 +41,9 @@ struct patched {
 	int fd;                   /* of the shared memory */
 	uint32_t *probes;         /* the probe's id, by index of its counts */
 	uint32_t nprobes;
+	struct patch_forms forms;  /* of its aggregates */
+	uint64_t *counted;        /* by probe: hits that are in planter.aggregates (patch_sums.hits) */
+	uint32_t turn;            /* as in the area */
 	uint64_t ring_full;       /* records lost for want of room, as of the last drain */
 	uint64_t pause_ns;        /* for which the process was stopped to plant it */
 	struct patched *next;
@@ -87,6 +91,8 @@ struct planter {
 	struct drain drain;
 	struct patch_join *join;  /* its probes are all that is planted, or was; so are those of the aggregates */
 	struct aggregates *aggregates;
+	size_t max_groups;        /* as in planter_options */
+	struct map controls;      /* probe + 1 → struct plant_control */
 	struct map gone;          /* probe + 1 → struct gone */
 	double price_ns;          /* 0: not measured yet */
 };
@@ -102,5 +108,8 @@ double patch_price_measure(uint64_t tsc_mult);
 int drain_all(struct planter *p, plant_event_fn fn, void *arg);
 bool drain_one(struct planter *p, struct patched *d); /* whether its rings were empty after it */
 void drain_done(struct drain *d);
+/* tally.c: what the programs counted goes to planter.aggregates: of all that run, or of one that runs no more. */
+void tally_all(struct planter *p);
+void tally_gone(struct planter *p, struct patched *d);
 
 #endif

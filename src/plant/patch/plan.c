@@ -19,6 +19,7 @@
 #include "plant/code_check.h"
 
 #define SAVED 65536
+#define SAVED_SUMS (2 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
 #define STALE_NS 2000000000ull
@@ -110,7 +111,7 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 
 	if (!probe->nsites)
 		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	r = aggregates_add(pl->p->aggregates, probe->id, probe->program, err);
+	r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->aggregates, probe->id, probe->program, err);
 	for (size_t k = 0; k < probe->nsites && !r; k++) {
 		r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
 
@@ -163,7 +164,8 @@ static void find_calls_apart(struct plan *pl)
 		uintptr_t entry = (uintptr_t)map_get(&entries, ret->call_group);
 
 		if (ret->role == PROGRAM_RETURN && entry)
-			pl->apart[i] = pl->apart[entry - 1] = patch_calls_apart(pl->probes[entry - 1].program, ret);
+			pl->apart[i] = pl->apart[entry - 1] =
+				!pl->forms.of[i] && patch_calls_apart(pl->probes[entry - 1].program, ret);
 	}
 	map_done(&entries);
 }
@@ -395,6 +397,32 @@ static int write_handlers(struct plan *pl, struct patched *d, const uint64_t nex
 	return 0;
 }
 
+/* Where only aggregates are wanted, there are hardly any records: those of the runtime's hooks. */
+static uint32_t chunks_first(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (!pl->probes[i].auxiliary && (!pl->forms.of[i] || !pl->probes[i].program->no_record))
+			return pl->p->chunks_first;
+	return MIN(pl->p->procs + PATCH_EXTRA_SLOTS, pl->p->chunks_first);
+}
+
+/* Address space for chunks that may never be there: not where the program may have only so much. */
+static uint32_t chunks_for(const struct plan *pl)
+{
+	struct rlimit l;
+	bool limited = prlimit(pl->t->pid, RLIMIT_AS, NULL, &l) == 0 && l.rlim_cur != RLIM_INFINITY;
+
+	return limited ? chunks_first(pl) : pl->p->chunks;
+}
+
+static uint32_t saved_calls(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (pl->forms.of[i] && pl->probes[i].program->role == PROGRAM_RETURN)
+			return SAVED_SUMS;
+	return SAVED;
+}
+
 static void fill_area(const struct plan *pl, struct patched *d)
 {
 	struct patch_area a = pl->layout;
@@ -408,8 +436,9 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
-	pool_init(&d->pool, d->area, &pl->layout, (uint8_t *)d->memory + pool_map(pl)->off, pl->p->chunks_first);
+	pool_init(&d->pool, d->area, &pl->layout, (uint8_t *)d->memory + pool_map(pl)->off, chunks_first(pl));
 	pool_may_grow(&d->pool, d->fd, pool_map(pl)->off, &pl->p->budget);
+	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
 	if (pl->shape_bytes.len)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
@@ -428,7 +457,7 @@ static struct hand_target hand_target_of(const struct plan *pl)
 
 static uint64_t existing(const struct plan *pl)
 {
-	return pool_map(pl)->off + (uint64_t)pl->p->chunks_first * PATCH_CHUNK;
+	return pool_map(pl)->off + (uint64_t)chunks_first(pl) * PATCH_CHUNK;
 }
 
 static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
@@ -524,10 +553,14 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		const struct capture_program *program = pl->probes[i].program;
 
+		if (!ret[i] && d->forms.of[i])
+			d->forms.of[i]->refused = true;
 		if (!ret[i])
 			continue;
 		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
 			       pl->probes[i].sites[0].addr);
+		if (d->forms.of[i]) /* it has its limits in its code */
+			patch_join_control(pl->p->join, pl->probes[i].id, &(struct plant_control){0});
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
@@ -545,10 +578,13 @@ static int plant_planned(struct plan *pl, struct plant **ret)
 	d->probes = xcalloc(pl->nprobes, sizeof(*d->probes));
 	for (size_t i = 0; i < pl->nprobes; i++)
 		d->probes[i] = pl->probes[i].id;
+	d->counted = xcalloc(pl->nprobes, sizeof(*d->counted));
 	if (put_in(pl, d, ret, &err)) {
 		give_up(pl, d, ret, &err);
 		return 0;
 	}
+	d->forms = pl->forms;
+	pl->forms = (struct patch_forms){0};
 	return keep(pl, d, ret);
 }
 
@@ -560,13 +596,11 @@ static bool observed_already(const struct planter *p, int pid)
 	return false;
 }
 
-/* Address space for chunks that may never be there: not where the program may have only so much. */
-static uint32_t chunks_for(const struct plan *pl)
+static const struct plant_control *control_of(void *arg, uint32_t probe)
 {
-	struct rlimit l;
-	bool limited = prlimit(pl->t->pid, RLIMIT_AS, NULL, &l) == 0 && l.rlim_cur != RLIM_INFINITY;
+	const struct planter *p = arg;
 
-	return limited ? pl->p->chunks_first : pl->p->chunks;
+	return map_get(&p->controls, probe + UINT64_C(1));
 }
 
 static int prepare(struct plan *pl, struct err *err)
@@ -577,10 +611,15 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->facts = facts_of(pl->p, pl->t, err);
 	if (!pl->facts)
 		return err->code;
-	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, chunks_for(pl), (uint32_t)pl->nprobes, SAVED, &pl->layout, err);
+	r = patch_forms_make(pl->probes, pl->nprobes, control_of, pl->p, &pl->forms, err);
+	if (r)
+		return r;
+	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, chunks_for(pl), (uint32_t)pl->nprobes, saved_calls(pl), &pl->layout,
+			      err);
 	if (r)
 		return r;
 	pl->layout.target = pl->t->id;
+	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
 	target = hand_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
 		r = hand_clean(pl->p->hand, &target, err);
@@ -610,6 +649,7 @@ int patch_plant(struct planter *p, const struct plant_target *t, const struct pl
 	map_done(&pl.shapes);
 	buf_done(&pl.shape_bytes);
 	vec_done(&pl.regions);
+	patch_forms_done(&pl.forms);
 	free(pl.trampolines);
 	verdicts_done(&pl.verdicts);
 	free(pl.apart);

@@ -29,6 +29,7 @@ struct plan {
 	size_t nprobes;
 	struct verdicts verdicts;
 	bool *apart;             /* by probe: patch_calls_apart */
+	struct patch_forms forms; /* of their aggregates */
 	const struct facts *facts;
 	VEC(struct planned) sites;
 	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */

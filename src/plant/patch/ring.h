@@ -38,7 +38,8 @@
 struct patch_counts {            /* of one probe */
 	uint64_t loss[PATCH_LOSSES];
 	uint64_t slotless_hits;      /* of a controlled program, where it found no slot; else behind the slots' rings */
-	uint64_t reserved[7];
+	uint64_t passed, window;     /* of the control, where the program applies it (groups.h) */
+	uint64_t reserved[5];
 };
 _Static_assert(sizeof(struct patch_counts) == 128, "whole cache lines");
 
@@ -75,6 +76,11 @@ struct patch_area {
 	uint64_t stale_tsc;
 	uint64_t ring_full;          /* of all probes: the sum of their loss[LOSS_RING_FULL] */
 	uint64_t lost[PATCH_EPOCHS]; /* by goid: records of calls that are apart that were dropped: see patch_entry.kind */
+	uint32_t turn, nindex;       /* aggregates (groups.h): which of a slot's tables; offsets and sizes, 0: none */
+	uint32_t max_groups, reserved0;
+	uint64_t tables_off, table_bytes, extra_table_bytes, entries_off;
+	uint64_t scratch_off, scratch_bytes;
+	uint64_t kept_off, kept_bytes;
 	uint64_t ncode;              /* our code, for the fault handler. The entry first, then the number */
 	struct {
 		uint64_t low, high;
@@ -86,6 +92,7 @@ struct patch_area {
 #define PATCH_MAX_CHUNKS (1u << 14)
 _Static_assert(PATCH_CHUNK >= 3 * EVENT_MAX_SIZE, "the end that stays unused is the smaller part");
 #define PATCH_WORK 512
+#define PATCH_PATIENCE 65536
 
 struct patch_slot {
 	/* the producer's */
@@ -108,6 +115,10 @@ struct patch_slot {
 	uint64_t size;               /* of the record so far */
 	uint64_t now;                /* time stamp of this event, */
 	uint64_t call_tsc;           /* and of the call that returns */
+	uint64_t table[2], scratch;  /* run-time addresses (groups.h) */
+	uint64_t held, held_parts;   /* the call that returns, 0: none; what was kept of its entry's slots */
+	uint32_t patience;           /* hits until it looks whether somebody listens, */
+	uint32_t spilled;            /* and whether the record lies in the scratch memory: the ring had no room */
 	uint64_t regs[IR_MAX_REGS];
 	uint8_t work[PATCH_WORK];
 	/* at PATCH_TABLE_OFF uint32_t table[table_len]; then a word for each probe: hits of its program, filtered ones too */

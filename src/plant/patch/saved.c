@@ -131,9 +131,28 @@ static void take_call(struct code *g)
 		x86_store(x, 8, SLOT(call_tsc), RAX);
 	}
 	x86_mov(x, RAX, RDI);
-	x86_imm(x, RCX, 0);
+	if (code_holds_call(g))
+		x86_lea(x, RCX, MEM(RDI, BUSY));
+	else
+		x86_imm(x, RCX, 0);
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_jcc(x, CC_NE, none);
+	if (code_holds_call(g))
+		code_hold_call(g);
+}
+
+void code_saved_release(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int none = x86_label_new(x);
+
+	if (!code_holds_call(g))
+		return;
+	x86_load(x, 8, false, RSI, SLOT(held));
+	x86_test(x, RSI, RSI);
+	x86_jcc(x, CC_E, none);
+	x86_store_imm(x, 8, ENTRY(RSI, key), 0);
+	x86_label(x, none);
 }
 
 static void take_saved(struct code *g)
@@ -234,6 +253,7 @@ static void put_words(struct code *g)
 	} else {
 		x86_store_imm(x, 8, ENTRY(RSI, valid), 0);
 	}
+	code_keep_parts(g);
 	x86_store(x, 8, ENTRY(RSI, key), RDI);
 }
 
@@ -263,6 +283,21 @@ void code_saved_end(struct code *g)
 	x86_jcc(x, CC_NE, none);
 	x86_label(x, write);
 	put_words(g);
+	x86_label(x, end);
+}
+
+void code_saved_erase(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int found = x86_label_new(x), end = x86_label_new(x);
+
+	find_set(g);
+	find_entry(g, found);
+	x86_jmp(x, end);
+	x86_label(x, found);
+	x86_mov(x, RAX, RDI);
+	x86_imm(x, RCX, 0);
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_label(x, end);
 }
 

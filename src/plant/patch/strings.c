@@ -63,6 +63,63 @@ void code_copy(struct code *g, int64_t max)
 	x86_label(x, end);
 }
 
+/* RAX = RDX bytes, 1 to 7 of them, at RSI, zeros above. Clobbers RCX and RSI. */
+static void load_small(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int end = x86_label_new(x);
+
+	for (unsigned size = 4; size > 1; size /= 2) {
+		int smaller = x86_label_new(x);
+
+		x86_test_imm8(x, RDX, (uint8_t)size);
+		x86_jcc(x, CC_E, smaller);
+		x86_lea(x, RCX, (struct x86_mem){.base = RDX, .index = RDX, .scale = 1, .disp = -2 * (int)size});
+		x86_shift(x, X_SHL, RCX, 2);
+		x86_load(x, size, false, RAX, MEM(RSI, 0));
+		x86_load(x, size, false, RSI, MEMX(RSI, RDX, -(int)size));
+		x86_shift_cl(x, X_SHL, RSI);
+		x86_alu(x, X_OR, RAX, RSI);
+		x86_jmp(x, end);
+		x86_label(x, smaller);
+	}
+	x86_load(x, 1, false, RAX, MEM(RSI, 0));
+	x86_label(x, end);
+}
+
+/*
+ * Copies RDX bytes, not 0, from RSI to RDI, padded with zeros to whole words, and each of these in one store: where
+ * they are read as words at once. Clobbers RAX, RCX and RSI.
+ */
+static void copy_words(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int small = x86_label_new(x), end = x86_label_new(x), again = x86_label_new(x);
+
+	x86_alu_imm(x, X_CMP, RDX, 8);
+	x86_jcc(x, CC_B, small);
+	x86_imm(x, RCX, 8);
+	x86_label(x, again);
+	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, -8));
+	x86_store(x, 8, MEMX(RDI, RCX, -8), RAX);
+	x86_alu_imm(x, X_ADD, RCX, 8);
+	x86_alu(x, X_CMP, RCX, RDX);
+	x86_jcc(x, CC_BE, again);
+	x86_alu(x, X_SUB, RCX, RDX);
+	x86_alu_imm(x, X_CMP, RCX, 8); /* bytes that the last word does not have */
+	x86_jcc(x, CC_E, end);
+	x86_load(x, 8, false, RAX, MEMX(RSI, RDX, -8));
+	x86_lea(x, RSI, MEMX(RCX, RDX, -8));
+	x86_shift(x, X_SHL, RCX, 3);
+	x86_shift_cl(x, X_SHR, RAX);
+	x86_store(x, 8, MEMX(RDI, RSI, 0), RAX);
+	x86_jmp(x, end);
+	x86_label(x, small);
+	load_small(g);
+	x86_store(x, 8, MEM(RDI, 0), RAX);
+	x86_label(x, end);
+}
+
 /* The pieces that n bytes are compared by. */
 static size_t piece(size_t at, size_t n, size_t *ret_at)
 {
@@ -200,7 +257,10 @@ static void copied_size(struct code *g, int64_t max)
 	x86_cmov(x, CC_A, RDX, RDI);
 }
 
-/* The slot: status, lengths (RDX of RCX bytes) and where the bytes are. Clobbers RAX. */
+/*
+ * The slot: status, lengths (RDX of RCX bytes) and where the bytes are. Its first word in one: aggregates read it so,
+ * at once, and several stores could not be forwarded to one load. Clobbers RAX and RCX.
+ */
 static void put_slot(struct code *g, uint16_t slot)
 {
 	struct x86 *x = &g->x;
@@ -208,17 +268,21 @@ static void put_slot(struct code *g, uint16_t slot)
 	x86_alu(x, X_CMP, RDX, RCX);
 	x86_set(x, CC_NE, RAX);
 	x86_alu_imm(x, X_ADD, RAX, SLOT_OK);
-	x86_store(x, 1, code_slot(slot, offsetof(struct event_slot, status)), RAX);
-	x86_store(x, 2, code_slot(slot, offsetof(struct event_slot, copied)), RDX);
-	x86_imm(x, RAX, UINT32_MAX);
-	x86_alu(x, X_CMP, RCX, RAX);
-	x86_cmov(x, CC_A, RCX, RAX);
-	x86_store(x, 4, code_slot(slot, offsetof(struct event_slot, len)), RCX);
+	x86_imm(x, RDI, UINT32_MAX);
+	x86_alu(x, X_CMP, RCX, RDI);
+	x86_cmov(x, CC_A, RCX, RDI);
+	x86_shift(x, X_SHL, RCX, 32);
+	x86_alu(x, X_OR, RAX, RCX);
+	x86_mov(x, RCX, RDX);
+	x86_shift(x, X_SHL, RCX, 16);
+	x86_alu(x, X_OR, RAX, RCX);
+	x86_store(x, 8, code_slot(slot, 0), RAX);
 	code_size(g, RAX);
 	x86_store(x, 8, code_slot(slot, offsetof(struct event_slot, value)), RAX);
 	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
 }
 _Static_assert(SLOT_CUT == SLOT_OK + 1, "put_slot adds");
+_Static_assert(offsetof(struct event_slot, copied) == 2 && offsetof(struct event_slot, len) == 4, "put_slot shifts");
 
 /* slot.size says where the record's data end: the new size is stored when the bytes are there. */
 static void put_bytes(struct code *g, int64_t max, int done)
@@ -227,10 +291,14 @@ static void put_bytes(struct code *g, int64_t max, int done)
 
 	x86_test(x, RDX, RDX);
 	x86_jcc(x, CC_E, done);
-	x86_lea(x, RAX, MEM(RDX, 7));
-	x86_alu_imm(x, X_AND, RAX, -8);
-	x86_store_imm(x, 8, MEMX(RDI, RAX, -8), 0);
-	code_copy(g, max);
+	if (g->env->sums && max <= AGG_KEY_STR) {
+		copy_words(g);
+	} else {
+		x86_lea(x, RAX, MEM(RDX, 7));
+		x86_alu_imm(x, X_AND, RAX, -8);
+		x86_store_imm(x, 8, MEMX(RDI, RAX, -8), 0);
+		code_copy(g, max);
+	}
 	x86_alu_imm(x, X_ADD, RDX, 7);
 	x86_alu_imm(x, X_AND, RDX, -8);
 	code_size(g, RAX);

@@ -270,6 +270,24 @@ void x86_div(struct x86 *x, uint8_t src)
 	modrm_regs(x, 6, src);
 }
 
+void x86_crc32(struct x86 *x, uint8_t dst, struct x86_mem m)
+{
+	byte(x, 0xf2);
+	rex_mem(x, true, dst, m, false);
+	byte(x, 0x0f);
+	byte(x, 0x38);
+	byte(x, 0xf1);
+	modrm_mem(x, dst, m);
+}
+
+void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src)
+{
+	rex(x, true, dst, 0, src, false);
+	byte(x, 0x0f);
+	byte(x, 0xbd);
+	modrm_regs(x, dst, src);
+}
+
 void x86_shift(struct x86 *x, enum x86_shift op, uint8_t reg, uint8_t n)
 {
 	rex(x, true, 0, 0, reg, false);

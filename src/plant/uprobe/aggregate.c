@@ -107,11 +107,11 @@ static void make_key(struct gen *g, size_t n, const struct group_layout *l, int 
 	}
 }
 
-static void array_get(struct gen *g, int map, int none)
+static void array_get(struct gen *g, int map, int index, int none)
 {
 	struct emit *e = g->e;
 
-	emit_store_imm(e, 8, FP, BK_KEY, 0);
+	emit_store_imm(e, 8, FP, BK_KEY, index);
 	emit_map_fd(e, R1, map);
 	emit_alu(e, BPF_MOV, R2, FP);
 	emit_alu_imm(e, BPF_ADD, R2, BK_KEY);
@@ -136,11 +136,11 @@ static void find_group(struct gen *g, size_t n, int skip)
 	struct emit *e = g->e;
 	int found = emit_label_new(e);
 
-	array_get(g, maps->outer[n], skip);
+	array_get(g, maps->outer[n], 0, skip);
 	emit_alu(e, BPF_MOV, R9, R0);
 	group_get(g);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, found);
-	array_get(g, maps->init, skip);
+	array_get(g, maps->init, g->p->aggregates[n].is_unsigned ? GROUP_UNSIGNED : GROUP_SIGNED, skip);
 	emit_alu(e, BPF_MOV, R3, R0);
 	emit_alu(e, BPF_MOV, R1, R9);
 	emit_alu(e, BPF_MOV, R2, REG_RECORD);
@@ -154,7 +154,7 @@ static void find_group(struct gen *g, size_t n, int skip)
 	emit_label(e, found);
 }
 
-/* The word at off of R9 becomes R8, unless R8 is `worse` (a signed jump) or the same. */
+/* The word at off of R9 becomes R8, unless R8 is `worse` (a jump) or the same. */
 static void update_extreme(struct gen *g, int off, uint8_t worse)
 {
 	struct emit *e = g->e;
@@ -171,14 +171,39 @@ static void update_extreme(struct gen *g, int off, uint8_t worse)
 	emit_label(e, done);
 }
 
+/*
+ * R8 is added to the 128 bits of the sum. Two CPUs may each carry into the upper word, in any order: it comes out right
+ * when both are done, which is when user space reads it.
+ */
+static void update_sum(struct gen *g, bool is_unsigned)
+{
+	struct emit *e = g->e;
+	int carried = emit_label_new(e);
+
+	emit_alu(e, BPF_MOV, R1, R8);
+	emit_atomic(e, BPF_ADD | BPF_FETCH, R9, VALUE(sum), R1);
+	emit_alu(e, BPF_MOV, R2, R8);
+	if (is_unsigned)
+		emit_alu_imm(e, BPF_MOV, R2, 0);
+	else
+		emit_alu_imm(e, BPF_ARSH, R2, 63);
+	emit_alu(e, BPF_MOV, R3, R1);
+	emit_alu(e, BPF_ADD, R3, R8);
+	emit_jump_if(e, BPF_JGE, R3, R1, carried);
+	emit_alu_imm(e, BPF_ADD, R2, 1);
+	emit_label(e, carried);
+	emit_atomic(e, BPF_ADD, R9, VALUE(sum_high), R2);
+}
+
 /* R1 = 2 + log2 of R8, without a branch: 0 is for negative values, 1 for 0. */
-static void log2_bucket(struct gen *g)
+static void log2_bucket(struct gen *g, bool is_unsigned)
 {
 	struct emit *e = g->e;
 	int done = emit_label_new(e);
 
 	emit_alu_imm(e, BPF_MOV, R1, 0);
-	emit_jump_if_imm(e, BPF_JSLT, R8, 0, done);
+	if (!is_unsigned)
+		emit_jump_if_imm(e, BPF_JSLT, R8, 0, done);
 	emit_alu_imm(e, BPF_MOV, R1, 1);
 	emit_jump_if_imm(e, BPF_JEQ, R8, 0, done);
 	emit_alu(e, BPF_MOV, R2, R8);
@@ -202,6 +227,10 @@ static void linear_bucket(struct gen *g, const struct ir_aggregate *a, size_t nb
 	struct emit *e = g->e;
 	int done = emit_label_new(e);
 
+	if (a->is_unsigned) {
+		emit_alu_imm(e, BPF_MOV, R1, (int32_t)nbuckets - 1);
+		emit_jump_if_imm(e, BPF_JSLT, R8, 0, done);
+	}
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	emit_imm(e, R2, a->low);
 	emit_jump_if(e, BPF_JSLT, R8, R2, done);
@@ -221,7 +250,7 @@ static void update_bucket(struct gen *g, const struct ir_aggregate *a, size_t nb
 	struct emit *e = g->e;
 
 	if (a->kind == AGG_HIST)
-		log2_bucket(g);
+		log2_bucket(g, a->is_unsigned);
 	else
 		linear_bucket(g, a, nbuckets);
 	emit_jump_if_imm(e, BPF_JGE, R1, (int32_t)nbuckets, skip);
@@ -254,11 +283,11 @@ static int update(struct gen *g, size_t n)
 	emit_alu_imm(e, BPF_MOV, R1, 1);
 	emit_atomic(e, BPF_ADD, R9, VALUE(count), R1);
 	if (a->kind != AGG_COUNT)
-		emit_atomic(e, BPF_ADD, R9, VALUE(sum), R8);
+		update_sum(g, a->is_unsigned);
 	if (a->kind == AGG_MIN || l.nbuckets)
-		update_extreme(g, VALUE(min), BPF_JSGE);
+		update_extreme(g, VALUE(min), a->is_unsigned ? BPF_JGE : BPF_JSGE);
 	if (a->kind == AGG_MAX || l.nbuckets)
-		update_extreme(g, VALUE(max), BPF_JSLE);
+		update_extreme(g, VALUE(max), a->is_unsigned ? BPF_JLE : BPF_JSLE);
 	if (l.nbuckets)
 		update_bucket(g, a, l.nbuckets, skip);
 	emit_label(e, skip);

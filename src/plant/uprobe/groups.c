@@ -142,17 +142,24 @@ void groups_free(struct groups *g)
 /* What a new group begins with, so that BPF programs need not write it. */
 static int make_init(struct groups *g, struct err *err)
 {
-	uint32_t size = (uint32_t)sizeof(struct group_value) + 8 * GROUP_BUCKETS_MAX, zero = 0;
+	static const struct group_value values[GROUP_INITS] = {
+		[GROUP_SIGNED] = {.min = (uint64_t)INT64_MAX, .max = (uint64_t)INT64_MIN},
+		[GROUP_UNSIGNED] = {.min = UINT64_MAX},
+	};
+	uint32_t size = (uint32_t)sizeof(struct group_value) + 8 * GROUP_BUCKETS_MAX;
 	_cleanup_(cleanup_free) struct group_value *v = xcalloc(1, size);
 
 	if (g->init >= 0)
 		return 0;
-	v->min = INT64_MAX;
-	v->max = INT64_MIN;
-	g->init = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, size, 1, err);
+	g->init = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, size, GROUP_INITS, err);
 	if (g->init < 0)
 		return g->init;
-	return bpf_map_update_elem(g->init, &zero, v, BPF_ANY) < 0 ? -errno : 0;
+	for (uint32_t i = 0; i < GROUP_INITS; i++) {
+		*v = values[i];
+		if (bpf_map_update_elem(g->init, &i, v, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 static int make_class(struct groups *g, const struct group_layout *l, struct err *err)
@@ -232,11 +239,15 @@ static void hand_over(const struct groups *g, const char *key, const struct grou
 {
 	const struct group_key_head *h = (const void *)key;
 	const struct counted *c = map_get(&g->programs, h->probe + UINT64_C(1));
-	struct plant_group out = {.probe = h->probe, .target = h->target, .aggregate = h->aggregate, .count = v->count,
-				  .sum = v->sum, .min = v->min, .max = v->max};
+	struct plant_group out = {.probe = h->probe, .target = h->target, .aggregate = h->aggregate, .count = v->count};
+	bool is_unsigned;
 
 	if (!c || h->aggregate >= c->program->naggregates || !v->count)
 		return;
+	is_unsigned = c->program->aggregates[h->aggregate].is_unsigned;
+	out.sum = (int128)((unsigned __int128)v->sum_high << 64 | v->sum);
+	out.min = wide_of(v->min, is_unsigned);
+	out.max = wide_of(v->max, is_unsigned);
 	out.nbuckets = c->layouts[h->aggregate].nbuckets;
 	out.buckets = out.nbuckets ? v->buckets : NULL;
 	for (size_t i = 0; i < c->program->aggregates[h->aggregate].nkeys; i++) {

@@ -21,9 +21,12 @@ struct group_part {          /* of the key; behind it the bytes of a text */
 };
 struct group_value {
 	uint64_t count;
-	int64_t sum, min, max;
+	uint64_t sum, sum_high;  /* 128 bits */
+	uint64_t min, max;       /* signed or not, as the aggregate says */
 	uint64_t buckets[];
 };
+
+enum group_init { GROUP_SIGNED, GROUP_UNSIGNED, GROUP_INITS };
 
 struct group_layout {
 	uint32_t key_size, value_size;
@@ -40,7 +43,7 @@ int group_layout_of(const struct ir_aggregate *a, const struct capture_program *
 
 /* What a program with aggregates is compiled with. */
 struct group_maps {
-	int init;            /* array map: a new group's value */
+	int init;            /* array map: a new group's value, by enum group_init */
 	int outer[];         /* for each aggregate an array of one map, the hash map of groups */
 };
 
