@@ -59,6 +59,7 @@ void binary_free(struct binary *b)
 	map_done(&b->types);
 	strmap_done(&b->named);
 	map_done(&b->dictionaries);
+	strmap_done(&b->variables);
 	image_close(&b->img);
 	arena_done(&b->arena);
 	free(b);

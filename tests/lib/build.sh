@@ -9,6 +9,7 @@
 #   shapes-go1.XX-{plain,sw}               calls of every kind, to be read, not run
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   client, shop, shop-plain               built once, by the newest toolchain
+#   conditions-go1.XX-{plain,w,sw}         knows which conditions hold for which of its calls; w: no DWARF
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
@@ -97,6 +98,9 @@ build_httpd() { # MINOR
 	build "$1" calls "calls-go$1-plain" --
 	build "$1" calls "calls-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
+	build "$1" conditions "conditions-go$1-plain" --
+	build "$1" conditions "conditions-go$1-w" -- -ldflags '-w'
+	build "$1" conditions "conditions-go$1-sw" -- -ldflags '-s -w'
 	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" httpd "$name-trim" -- -trimpath -ldflags '-s -w'
