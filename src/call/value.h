@@ -39,6 +39,7 @@ struct value_node {
 	const char *type_name;     /* of structs, interfaces, named types; or NULL */
 	bool cut;                  /* there is more than is here */
 	uint8_t bits;
+	const char *constant;      /* FORM_INT, FORM_UINT: what the program calls a value of this type that is so; or NULL */
 	uint64_t u;
 	int64_t i;
 	double f, imag;

@@ -38,6 +38,7 @@ static void emit_begin(struct compiler *c, const struct value *v, uint16_t slot,
 	struct ir_insn *i = emit_image_insn(c, IR_IMAGE, slot, addr);
 
 	i->shape = shape;
+	i->at = c->depth;
 	i->imm = (int64_t)MIN(v->type->size, (uint64_t)IR_MAX_IMAGE);
 }
 
@@ -65,7 +66,7 @@ static int image_of_memory(struct compiler *c, const struct value *v, uint16_t s
 static int image_of_reg(struct compiler *c, const struct value *v, uint16_t slot, uint32_t shape)
 {
 	if (v->type->size > 8)
-		return fail_unreadable(c, v->expr, "%s is a %s, which cannot be captured", expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "%s is %s, which cannot be captured", expr_text(c, v->expr), type_with_article(c, v));
 	emit_begin(c, v, slot, IR_NO_REG, shape);
 	emit_put(c, slot, v->reg, 0, (unsigned)v->type->size);
 	return 0;
@@ -190,10 +191,10 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot)
 	uint32_t shape = shape_of(c->shapes, v->type);
 
 	if (!v->type->size)
-		return fail_unreadable(c, v->expr, "%s is a %s, which has no bytes: there is nothing to capture",
-			    expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "%s is %s, which has no bytes: there is nothing to capture",
+			    expr_text(c, v->expr), type_with_article(c, v));
 	if (!shape)
-		return fail_unreadable(c, v->expr, "the binary does not describe %s, a %s", expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "the binary does not describe %s, %s", expr_text(c, v->expr), type_with_article(c, v));
 	c->unread.n = 0;
 	c->slots.data[slot].kind = VALUE_IMAGE;
 	c->slots.data[slot].type = v->type;

@@ -46,6 +46,7 @@ int emit_generic_pointer(struct compiler *c, const struct value *v, uint16_t slo
 	i->slot = slot;
 	i->a = IR_NO_REG;
 	i->shape = shape;
+	i->at = c->depth;
 	i->imm = 16;
 	emit_put(c, slot, type, 0);
 	emit_put(c, slot, pointer, 8);

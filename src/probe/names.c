@@ -19,7 +19,7 @@ static void add_name(struct name_list *l, const char *name)
 }
 
 /* pclntab writes dots of the last path element as %2e: gopkg.in/yaml%2ev3.Unmarshal. */
-static void unescape(char *s)
+void name_unescape(char *s)
 {
 	char *out = s;
 
@@ -36,7 +36,12 @@ static void unescape(char *s)
 
 const char *func_package(struct compiler *c)
 {
-	const char *name = c->scope->func->name, *slash = name, *dot;
+	return package_of(c->arena, c->scope->func->name);
+}
+
+const char *package_of(struct arena *arena, const char *name)
+{
+	const char *slash = name, *dot;
 	size_t n = strcspn(name, "([");
 	char *package;
 
@@ -46,8 +51,8 @@ const char *func_package(struct compiler *c)
 	dot = strchr(slash, '.');
 	if (dot && (size_t)(dot - name) < n)
 		n = (size_t)(dot - name);
-	package = arena_strndup(c->arena, name, n);
-	unescape(package);
+	package = arena_strndup(arena, name, n);
+	name_unescape(package);
 	return package;
 }
 
@@ -270,7 +275,7 @@ static int func_value(struct compiler *c, const struct expr *e, struct value *re
 {
 	char *name = arena_strdup(c->arena, c->scope->func->name);
 
-	unescape(name);
+	name_unescape(name);
 	*ret = const_value(e, EXPR_STRING, 0);
 	ret->text = name;
 	ret->len = strlen(name);
@@ -334,6 +339,22 @@ static const struct {
 } of_call[] = {{"latency", latency_value}, {"stack", stack_value}, {"func", func_value}, {"pid", pid_value},
 	       {"panicked", panicked_value}};
 
+bool name_is_known(const struct compiler *c, const char *name)
+{
+	struct capture_scope side = *c->scope;
+
+	side.at = SITE_ENTRY;
+	if (find_param(&side, name) || find_captured(&side, name))
+		return true;
+	side.at = SITE_RETURN;
+	if (find_param(&side, name) || !strcmp(name, "goid") || !strcmp(name, "caller"))
+		return true;
+	for (size_t i = 0; c->scope->traced && i < ARRAY_SIZE(of_call); i++)
+		if (!strcmp(name, of_call[i].name))
+			return true;
+	return false;
+}
+
 int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	const struct param *p = find_param(c->scope, e->text);
@@ -355,7 +376,7 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 	for (size_t i = 0; c->scope->traced && i < ARRAY_SIZE(of_call); i++)
 		if (!strcmp(e->text, of_call[i].name))
 			return of_call[i].value(c, e, ret);
-	return unknown_name(c, e);
+	return is_global(c, e) ? global_value(c, e, ret) : unknown_name(c, e);
 }
 
 static const struct saved_value *find_kept(const struct compiler *c, const struct expr *e)

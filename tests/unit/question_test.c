@@ -168,6 +168,8 @@ static void test_errors(void **state)
 		{"main.f }", "error: this bracket closes nothing\n  main.f }\n         ^"},
 		{"main.*(a int)", "error: main.* stands for several functions, a signature can be declared for one only\n"
 				  "  main.*(a int)\n  ^"},
+		{"main.(*Ca*", "error: this receiver is not closed; all methods of a type are main.(*Cart).*, of all types whose names begin so "
+			       "main.(*Ca*).*\n  main.(*Ca*\n       ^"},
 		{"main.f(a int", "error: the ) that closes this is missing\n  main.f(a int\n        ^"},
 		{"main.f if \"x", "error: this string has no closing \"\n  main.f if \"x\n            ^"},
 	};
