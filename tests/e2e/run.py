@@ -27,7 +27,7 @@ from proc import Skip, kill_all  # noqa: E402
 # Quick ones first: what is broken altogether shows early.
 GROUPS = ("client_server", "binaries", "failures", "run_verb", "matrix", "third_party",
           "containers", "privileges", "otlp_export", "under_load", "attach_cycles",
-          "trace_language", "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party",
+          "trace_language", "trace_conditions", "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party",
           "trace_guide", "trace_cycles",
           "patch_sequence", "patch_faults")
 
