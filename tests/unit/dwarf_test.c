@@ -426,6 +426,12 @@ static void check_globals(const char *path)
 
 	assert_int_equal(global(b, "main.limits", &g), -ENOENT);
 	assert_int_equal(global(b, "threshold", &g), -ENOENT);
+	if (!has_dwarf && !binary_build_info(b)->has_symtab) {
+		assert_int_equal(global(b, "main.threshold", &g), -ENOENT);
+		assert_null(binary_constant_name(b, t, 2));
+		binary_free(b);
+		return;
+	}
 	assert_int_equal(global(b, "main.threshold", &g), 0);
 	assert_true(g.is_variable && g.size == 8 && image_offset(&b->img, g.addr, &(uint64_t){0}));
 	assert_int_equal(g.type != NULL, has_dwarf);
