@@ -92,6 +92,7 @@ void binary_free(struct binary *b)
 	map_done(&b->dictionaries);
 	map_done(&b->remembered);
 	map_done(&b->never_returns);
+	strmap_done(&b->variables);
 	image_close(&b->img);
 	map_done(&b->names->by_address);
 	arena_done(&b->names->arena);

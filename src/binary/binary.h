@@ -163,6 +163,14 @@ const struct type *binary_type_parse_in(struct binary *b, const char *pkg, const
 int type_syntax_check(const char *go_syntax, size_t *ret_at, struct err *err);
 const struct type *binary_type_pointer_to(struct binary *b, const struct type *t); /* never NULL */
 
+/*
+ * What a descriptor has where it begins, for those who read one in a process; the same in all versions (rtype.c). A value
+ * is held directly in an interface when either of the two bytes has DIRECT; REGULAR, of tflag: values are equal just where
+ * their bytes are.
+ */
+enum { DESCRIPTOR_SIZE = 0, DESCRIPTOR_TFLAG = 20, DESCRIPTOR_KIND = 23, /* offsets: 8 bytes, 1, 1 */
+       DESCRIPTOR_KIND_MASK = 31, DESCRIPTOR_DIRECT = 32, DESCRIPTOR_REGULAR = 8 };
+
 size_t type_field_count(struct binary *b, const struct type *t);
 bool type_field(struct binary *b, const struct type *t, size_t i, struct type_field *ret);
 /* By name, through embedded structs as Go's selector does; offset is from t, pointers are not crossed:
@@ -188,6 +196,23 @@ bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
 /* Likewise over the types that an interface may hold: those with its methods, all if it has none (functions without a
  * name are left out). */
 bool binary_type_holdable_next(struct binary *b, const struct type *interface, size_t *pos, const struct type **ret);
+
+/* ---- constants and variables of packages (global.c) ---- */
+
+struct global {
+	bool is_variable;
+	const struct type *type; /* NULL if unknown: a variable that only the symbol table names */
+	int64_t number;          /* of a constant: its bits */
+	uint64_t addr, size;     /* of a variable, in the image */
+};
+/*
+ * By name: "net/http.StatusOK", or with the last element of the path alone, "http.StatusOK", where only one package ends
+ * so. Integer constants that DWARF has, variables that DWARF or the symbol table has. -ENOENT, without a sentence: there is
+ * none. -EINVAL: more than one package has it, or its type cannot be read.
+ */
+int binary_global(struct binary *b, const char *name, struct global *ret, struct err *err);
+/* The name, without its package, of a constant of the named type t that has this value; NULL if there is none. */
+const char *binary_constant_name(struct binary *b, const struct type *t, int64_t number);
 
 /* ---- signatures and argument locations (signature.c) ---- */
 

@@ -164,7 +164,9 @@ static void index_die(struct dwarf *d, Dwarf_Die *die)
 		index_name(&d->types, die);
 		return;
 	}
-	if (tag == DW_TAG_subprogram)
+	if (d->depth == 1 && (tag == DW_TAG_constant || tag == DW_TAG_variable))
+		vec_push(&d->global_offs, dwarf_dieoffset(die));
+	else if (tag == DW_TAG_subprogram)
 		index_function(d, die);
 	else if (tag == DW_TAG_inlined_subroutine)
 		index_inlined(d, die);
@@ -231,6 +233,10 @@ void dwarf_free(struct dwarf *d)
 	strmap_done(&d->types);
 	vec_done(&d->abstracts);
 	strmap_done(&d->by_plain_name);
+	vec_done(&d->global_offs);
+	vec_done(&d->globals);
+	strmap_done(&d->globals_by_name);
+	strmap_done(&d->constant_names);
 	arena_done(&d->names);
 	map_done(&d->by_offset);
 	dwarf_end(d->dw);

@@ -41,6 +41,13 @@ struct abstract_die {
 	size_t next; /* the one before it with the same plain name, index + 1 */
 };
 
+/* A constant or a variable of a package. */
+struct global_die {
+	const char *name;
+	Dwarf_Off off;
+	size_t next; /* the one before it whose name has the same last path element, index + 1 */
+};
+
 struct dwarf {
 	Elf *elf;
 	Dwarf *dw;
@@ -49,6 +56,11 @@ struct dwarf {
 	struct strmap types;            /* name -> offset + 1 */
 	VEC(struct abstract_die) abstracts;
 	struct strmap by_plain_name;    /* without brackets -> index in abstracts + 1 */
+	VEC(Dwarf_Off) global_offs;     /* of all constants and variables; what follows is made of them at the first need */
+	VEC(struct global_die) globals;
+	struct strmap globals_by_name;  /* "http.StatusOK" -> index in globals + 1 */
+	struct strmap constant_names;   /* type, NUL, value -> name */
+	bool globals_read;
 	struct arena names;
 	struct map by_offset;           /* type DIE offset + 1 -> struct type_full * */
 	uint64_t steps;                 /* DIEs that may still be looked at */

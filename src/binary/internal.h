@@ -209,6 +209,8 @@ struct binary {
 	struct map dictionaries;       /* address -> name in the file's string table */
 	struct map remembered;         /* key → text */
 	bool dictionaries_read;
+	struct strmap variables; /* of the symbol table, by the name behind the last slash -> number + 1 */
+	bool variables_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
 	struct code last_code;         /* func_code's */
 	struct inline_index *inline_index; /* inltree.c's; NULL until it is asked */

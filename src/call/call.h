@@ -109,6 +109,7 @@ struct call_decoder_options {
 	void (*emit)(void *arg, const struct call_record *c);
 	void *arg;
 	const struct value_texts *texts; /* of value_context */
+	struct plant_control control;    /* for plans whose condition at the entry is tested here (call_plan.late_at_entry) */
 };
 struct call_decoder *call_decoder_new(const struct call_decoder_options *o);
 void call_decoder_free(struct call_decoder *d); /* NULL ok */
@@ -121,6 +122,8 @@ void call_decoder_sample(struct call_decoder *d, const void *sample, size_t size
 void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, enum call_end open_end, uint64_t now_ns);
 /* A planter's group → call_group, in arena. False when its probe is not known. */
 bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena, struct call_group *ret);
+/* As planter_ops.aggregates, of the plans whose condition is tested here (call_plan.counted). */
+int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg);
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret); /* adds events and losses */
 
 #endif

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "call/call.h"
+#include "call/late.h"
+#include "plant/aggregate.h"
 
 #define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
 
@@ -14,6 +16,7 @@ struct probe_plan {
 	const struct call_plan *plan;
 	const struct shape_table *shapes;
 	struct probe_plan *next; /* all of them, to be freed */
+	uint64_t passed, second, in_second; /* of a late_at_entry: what the control lets through */
 };
 
 struct call_decoder {
@@ -24,6 +27,7 @@ struct call_decoder {
 	int64_t wall_offset;     /* wall-clock minus monotonic, read again now and then: clocks are adjusted */
 	uint64_t wall_offset_at;
 	uint64_t events;
+	struct aggregates *late; /* of the plans whose condition is tested here */
 	struct losses losses;
 };
 
@@ -55,6 +59,7 @@ void call_decoder_free(struct call_decoder *d)
 		next = p->next;
 		free(p);
 	}
+	aggregates_free(d->late);
 	map_done(&d->probes);
 	map_done(&d->processes);
 	free(d);
@@ -70,6 +75,18 @@ void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan,
 	map_set(&d->probes, entry_id, p);
 	if (ret_id)
 		map_set(&d->probes, ret_id, p);
+	if (!plan->counted)
+		return;
+	if (!d->late)
+		d->late = aggregates_new(0);
+	if (ret_id)
+		aggregates_add(d->late, entry_id, &plan->entry, NULL);
+	aggregates_add(d->late, ret_id ? ret_id : entry_id, plan->counted, NULL);
+}
+
+int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg)
+{
+	return d->late ? aggregates_read(d->late, clear, fn, arg) : 0;
 }
 
 void call_decoder_add_process(struct call_decoder *d, const struct call_process *p)
@@ -197,8 +214,49 @@ static uint64_t since(const struct event *entry, uint64_t end_ns)
 	return end_ns > entry->head->time_ns ? end_ns - entry->head->time_ns : 0;
 }
 
-/* The call of a sample's records, which were found to belong together. */
+/* --every and --rate, where they come behind a condition that is tested here. */
+static bool control_passes(struct call_decoder *d, struct probe_plan *p, const struct event *entry)
+{
+	const struct plant_control *c = &d->options.control;
+	uint64_t second = entry->head->time_ns / UINT64_C(1000000000);
+
+	if (!p->plan->late_at_entry)
+		return true;
+	if (c->every > 1 && p->passed++ % c->every) {
+		d->losses.count[LOSS_EVERY]++;
+		return false;
+	}
+	if (p->second != second) {
+		p->second = second;
+		p->in_second = 0;
+	}
+	if (c->per_second && p->in_second++ >= c->per_second) {
+		d->losses.count[LOSS_RATE_LIMITED]++;
+		return false;
+	}
+	return true;
+}
+
+/* Whether the part of the condition that could not be tested in the probe holds; c has no values yet. */
+static bool passes(struct decoding *c, const void *sample, size_t size)
+{
+	const struct call_plan *plan = c->probe->plan;
+	struct value_context context = context_of(c->d, c->probe, c->process, &c->arena);
+	const struct late_call call = {.plan = plan, .entry = c->entry, .ret = c->ret, .end = c->end, .context = &context};
+	enum late_verdict v;
+
+	if (!plan->late)
+		return true;
+	v = late_test(&call, plan->late);
+	c->d->losses.count[LOSS_FILTER_UNREADABLE] += v == LATE_UNREADABLE;
+	if (v != LATE_TRUE || !control_passes(c->d, (struct probe_plan *)c->probe, c->entry))
+		return false;
+	return plan->counted && sample ? aggregates_take(c->d->late, sample, size) : plan->prints;
+}
+
+/* The call of a sample's records, which were found to belong together. sample NULL: it is not over. */
 static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
+		 const void *sample, size_t size,
 		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
 {
 	const struct event_header *h = entry->head;
@@ -215,9 +273,11 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		.depth = h->depth,
 	};
 
-	add_values(&c, &r);
-	add_stack(&c, &r);
-	d->options.emit(d->options.arg, &r);
+	if (passes(&c, sample, size)) {
+		add_values(&c, &r);
+		add_stack(&c, &r);
+		d->options.emit(d->options.arg, &r);
+	}
 	arena_done(&c.arena);
 }
 
@@ -226,7 +286,8 @@ static const struct probe_plan *probe_of(const struct call_decoder *d, const str
 	return map_get(&d->probes, e->head->probe);
 }
 
-static bool decode_end(struct call_decoder *d, const struct event *end, const struct event *call)
+static bool decode_end(struct call_decoder *d, const void *sample, size_t size, const struct event *end,
+		       const struct event *call)
 {
 	const struct probe_plan *probe = probe_of(d, call);
 	const struct call_process *process = process_of(d, call->head->target);
@@ -237,19 +298,19 @@ static bool decode_end(struct call_decoder *d, const struct event *end, const st
 	if (returned && probe_of(d, end) != probe) /* an unwinding has a program of its own */
 		return false;
 	if (returned || plan_ending_holds(probe->plan, &probe->plan->panicked, call, since(call, end->head->time_ns)))
-		emit(d, probe, process, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
+		emit(d, probe, process, sample, size, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
 		     end->head->time_ns);
 	return true;
 }
 
-static bool decode_point(struct call_decoder *d, const struct event *e)
+static bool decode_point(struct call_decoder *d, const void *sample, size_t size, const struct event *e)
 {
 	const struct probe_plan *probe = probe_of(d, e);
 	const struct call_process *process = process_of(d, e->head->target);
 
 	if (e->head->kind != EVENT_POINT || !probe || !process)
 		return false;
-	emit(d, probe, process, e, NULL, CALL_POINT, 0);
+	emit(d, probe, process, sample, size, e, NULL, CALL_POINT, 0);
 	return true;
 }
 
@@ -261,7 +322,7 @@ void call_decoder_sample(struct call_decoder *d, const void *sample, size_t size
 
 	d->events++;
 	if (ok)
-		ok = n == 2 ? decode_end(d, &e[0], &e[1]) : decode_point(d, &e[0]);
+		ok = n == 2 ? decode_end(d, sample, size, &e[0], &e[1]) : decode_point(d, sample, size, &e[0]);
 	d->losses.count[LOSS_BAD_RECORD] += !ok;
 }
 
@@ -280,7 +341,7 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 	}
 	if (probe->plan->prints && /* else it was kept for the sake of aggregates */
 	    plan_ending_holds(probe->plan, &probe->plan->open, &e[0], since(&e[0], now_ns)))
-		emit(d, probe, process, &e[0], NULL, open_end, now_ns);
+		emit(d, probe, process, NULL, 0, &e[0], NULL, open_end, now_ns);
 }
 
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
@@ -288,6 +349,8 @@ void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
 	ret->events += d->events;
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		ret->losses.count[i] += d->losses.count[i];
+	if (d->late)
+		ret->losses.count[LOSS_GROUPS_FULL] += aggregates_lost(d->late, 0);
 }
 
 /* ---- groups of aggregates ---- */

@@ -43,6 +43,7 @@ struct value_node {
 	const char *why;           /* of what is cut: why it is not here; NULL: no more was wanted */
 	bool indirect;             /* of an interface without a child: the word is where the value lies */
 	uint8_t bits;
+	const char *constant;      /* FORM_INT, FORM_UINT: what the program calls a value of this type that is so; or NULL */
 	uint64_t u;
 	int64_t i;
 	double f, imag;

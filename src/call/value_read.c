@@ -57,7 +57,14 @@ static double real(const uint8_t *p, unsigned bytes)
 	return d;
 }
 
-static void read_scalar(const struct type *t, struct window w, struct value_node *ret)
+/* A number of a type that has a name may have one itself: busy, of main.State. */
+static void name_number(struct reader *r, const struct type *t, int64_t number, struct value_node *ret)
+{
+	if (t->named && r->c->binary)
+		ret->constant = binary_constant_name(r->c->binary, t, number);
+}
+
+static void read_scalar(struct reader *r, const struct type *t, struct window w, struct value_node *ret)
 {
 	unsigned half = (unsigned)t->size / 2;
 
@@ -76,11 +83,14 @@ static void read_scalar(const struct type *t, struct window w, struct value_node
 	} else if (type_is_signed(t)) {
 		ret->form = FORM_INT;
 		ret->i = (int64_t)number(w, t);
+		name_number(r, t, ret->i, ret);
 	} else {
 		ret->form = t->kind == KIND_UNSAFE_POINTER ? FORM_ADDRESS : FORM_UINT;
 		ret->u = number(w, t);
 		if (ret->form == FORM_ADDRESS && !ret->u)
 			ret->form = FORM_NIL;
+		if (ret->form == FORM_UINT)
+			name_number(r, t, (int64_t)ret->u, ret);
 	}
 }
 
@@ -379,7 +389,7 @@ static void read_kind(struct reader *r, const struct type *t, struct window w, s
 		value_unreadable(ret, "the binary does not describe its type");
 		break;
 	default:
-		read_scalar(t, w, ret);
+		read_scalar(r, t, w, ret);
 		break;
 	}
 }

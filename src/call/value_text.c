@@ -221,10 +221,10 @@ void value_print(const struct value_node *v, struct buf *out)
 		buf_str(out, v->u ? "true" : "false");
 		break;
 	case FORM_INT:
-		buf_printf(out, "%" PRId64, v->i);
+		buf_printf(out, v->constant ? "%s (%" PRId64 ")" : "%s%" PRId64, v->constant ? v->constant : "", v->i);
 		break;
 	case FORM_UINT:
-		buf_printf(out, "%" PRIu64, v->u);
+		buf_printf(out, v->constant ? "%s (%" PRIu64 ")" : "%s%" PRIu64, v->constant ? v->constant : "", v->u);
 		break;
 	case FORM_FLOAT:
 		float_print(v->f, v->bits, out);

@@ -158,6 +158,15 @@ static void add_plan(struct trace_session *s, const struct call_plan *plan, cons
 	s->counts |= plan->naggregates > 0;
 }
 
+/* Whether --every and --rate apply to what passed a condition that the decoder tests: it also applies them. */
+static bool is_late(const struct trace_subject *t, uint32_t probe)
+{
+	for (size_t i = 0; i < t->plans.len; i++)
+		if (t->ids[i].entry == probe)
+			return t->plans.data[i].late_at_entry;
+	return false;
+}
+
 static struct subject *analyse(void *arg, const struct process *proc)
 {
 	struct trace_session *s = arg;
@@ -169,7 +178,7 @@ static struct subject *analyse(void *arg, const struct process *proc)
 		if (!t->plans.data[i].why)
 			add_plan(s, &t->plans.data[i], t->plans.shapes, &t->ids[i]);
 	for (size_t i = 0; i < t->subject.nprobes && (control.every || control.per_second); i++)
-		if (t->subject.probes[i].program->controlled)
+		if (t->subject.probes[i].program->controlled && !is_late(t, t->subject.probes[i].id))
 			s->observer.planting->control(s->observer.planter, t->subject.probes[i].id, &control);
 	trace_subject_check_price(t, &s->observer, s->options->yes);
 	if (!t->subject.why[0])
@@ -289,6 +298,7 @@ static void show_aggregates(struct trace_session *s, bool last)
 
 	if (ops->aggregates)
 		ops->aggregates(s->observer.planter, s->options->interval_ns != 0, on_group, &groups);
+	call_decoder_aggregates(s->decoder, s->options->interval_ns != 0, on_group, &groups);
 	trace_groups_sort(&groups);
 	trace_losses_round(&s->losses, ops, s->observer.planter, s->decoder);
 	for (size_t i = 0; i < groups.list.len; i++)
@@ -480,7 +490,8 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 	if (r >= 0 && !o->list)
 		r = trace_outputs_open(o, &s->sinks, err);
 	s->texts = value_texts_new(s->packs.data, s->packs.len);
-	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s, .texts = s->texts});
+	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s, .texts = s->texts,
+								 .control = {.every = o->every, .per_second = o->rate}});
 	if (r >= 0 && !o->list)
 		r = add_timers(s, err);
 	if (r < 0) {

@@ -35,16 +35,16 @@ static int len_of_map(struct compiler *c, const struct expr *e, const struct val
 }
 
 static int len_of_chan(struct compiler *c, const struct expr *e, const struct value *v,
-		       struct value *ret)
+		       bool capacity, struct value *ret)
 {
 	const struct type *hchan = binary_type(c->binary, "runtime.hchan");
 	struct field_path path;
 	uint16_t header;
 	int r;
 
-	if (!hchan || !type_field_find(c->binary, hchan, "qcount", &path) || path.n != 1)
-		return fail(c, e, "the length of a channel cannot be read: the binary does not describe "
-				  "runtime.hchan");
+	if (!hchan || !type_field_find(c->binary, hchan, capacity ? "dataqsiz" : "qcount", &path) || path.n != 1)
+		return fail(c, e, "the %s of a channel cannot be read: the binary does not describe "
+				  "runtime.hchan", capacity ? "capacity" : "length");
 	r = value_word(c, v, 0, 8, false, &header);
 	if (!r)
 		*ret = count_behind(c, e, header, path.steps[0].offset);
@@ -70,10 +70,10 @@ static int length(struct compiler *c, const struct expr *e, const struct value *
 	}
 	if (t && t->kind == KIND_MAP && !capacity)
 		return len_of_map(c, e, v, ret);
-	if (t && t->kind == KIND_CHAN && !capacity)
-		return len_of_chan(c, e, v, ret);
+	if (t && t->kind == KIND_CHAN)
+		return len_of_chan(c, e, v, capacity, ret);
 	if (!t || (t->kind != KIND_SLICE && (t->kind != KIND_STRING || capacity)))
-		return fail(c, e, "%s is a %s, which has no %s", expr_text(c, v->expr), type_text(c, v),
+		return fail(c, e, "%s is %s, which has no %s", expr_text(c, v->expr), type_with_article(c, v),
 			    capacity ? "capacity" : "length");
 	r = value_word(c, v, capacity ? 16 : 8, 8, true, &reg);
 	if (!r)
@@ -88,8 +88,8 @@ static int convert_string(struct compiler *c, const struct expr *e, const struct
 
 	if (!t || (t->kind != KIND_STRING &&
 		   (t->kind != KIND_SLICE || !t->elem || t->elem->kind != KIND_UINT8)))
-		return fail(c, e, "only strings and []byte can be seen as a string; %s is a %s",
-			    expr_text(c, v->expr), type_text(c, v));
+		return fail(c, e, "only strings and []byte can be seen as a string; %s is %s",
+			    expr_text(c, v->expr), type_with_article(c, v));
 	*ret = *v;
 	ret->type = basic_type(KIND_STRING);
 	return 0;
@@ -104,10 +104,13 @@ static int convert(struct compiler *c, const struct expr *e, const struct value 
 
 	if (kind == KIND_STRING)
 		return convert_string(c, e, v, ret);
+	if (type_is_float(to) ? !v->type || type_is_integer(v->type) || type_is_float(v->type)
+			      : v->type && type_is_float(v->type))
+		return convert_float(c, e, v, to, ret);
 	if (v->place == PLACE_CONST && !v->type)
 		return const_convert(c, v, to, ret);
 	if (!v->type || !(type_is_integer(v->type) || (kind == KIND_UINTPTR && is_pointer_shaped(v->type))))
-		return fail(c, e, "a %s cannot be converted to %s here", type_text(c, v), to->name);
+		return fail(c, e, "%s cannot be converted to %s here", type_with_article(c, v), to->name);
 	if (v->place == PLACE_CONST) {
 		*ret = *v;
 		ret->type = NULL;
@@ -140,7 +143,7 @@ static const struct conversion conversions[] = {
 	{"int", KIND_INT},       {"int8", KIND_INT8},     {"int16", KIND_INT16},   {"int32", KIND_INT32},
 	{"int64", KIND_INT64},   {"uint", KIND_UINT},     {"uint8", KIND_UINT8},   {"uint16", KIND_UINT16},
 	{"uint32", KIND_UINT32}, {"uint64", KIND_UINT64}, {"byte", KIND_UINT8},    {"rune", KIND_INT32},
-	{"uintptr", KIND_UINTPTR}, {"string", KIND_STRING}};
+	{"uintptr", KIND_UINTPTR}, {"string", KIND_STRING}, {"float32", KIND_FLOAT32}, {"float64", KIND_FLOAT64}};
 
 static const struct conversion *find_conversion(const char *name)
 {
@@ -153,7 +156,7 @@ static const struct conversion *find_conversion(const char *name)
 static int call_one(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	static const char *const known[] = {"len", "cap", "typeof", "hasprefix", "hassuffix",
-					    "contains", "uintptr", "string", "int64", "uint64"};
+					    "contains", "uintptr", "string", "int64", "uint64", "float64"};
 	const struct conversion *to = find_conversion(e->text);
 	bool lengths = !strcmp(e->text, "len") || !strcmp(e->text, "cap");
 	bool typeof_ = !strcmp(e->text, "typeof");

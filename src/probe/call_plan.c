@@ -8,6 +8,8 @@
 #include "probe/call_plan_internal.h"
 #include "probe/join.h"
 
+enum { LATE_DEPTH = 3 }; /* an error within an error within an error: net.OpError, os.SyscallError, syscall.Errno */
+
 /* ---- one function ---- */
 
 /* The signature, or none with which to go on: what depends on it then says why. */
@@ -101,7 +103,7 @@ static int plan_function(struct planner *pl, struct call_plan *plan, struct err 
 
 static void refuse(struct planner *pl, struct call_plan *plan, const struct err *err)
 {
-	struct call_plan refused = {.question = plan->question, .name = plan->name, .func = plan->func,
+	struct call_plan refused = {.question = plan->question, .binary = plan->binary, .name = plan->name, .func = plan->func,
 				    .signature = plan->signature, .inlined = plan->inlined, .stack_slot = -1,
 				    .why = arena_strdup(pl->arena, err->text)};
 
@@ -209,6 +211,7 @@ static struct call_plan *add_plan(struct planner *pl, const struct progress *p, 
 	struct call_plan *plan = vec_add(&pl->plans);
 
 	plan->question = p->question;
+	plan->binary = pl->binary;
 	plan->name = strchr(name, '[') ? name_as_go(pl->arena, name) : arena_strdup(pl->arena, name);
 	plan->func = *f;
 	binary_func_keep(pl->binary, &plan->func);
@@ -403,6 +406,14 @@ static int plan_questions(struct planner *pl, const struct question *questions, 
 	return refused && refused == n ? err_set(err, code, "%s", all.data) : 0;
 }
 
+static bool any_late(const struct planner *pl)
+{
+	for (size_t i = 0; i < pl->plans.len; i++)
+		if (pl->plans.data[i].late)
+			return true;
+	return false;
+}
+
 static int make(struct planner *pl, const struct question *questions, size_t n, struct call_plans *ret, struct err *err)
 {
 	int r = plan_questions(pl, questions, n, err);
@@ -414,6 +425,8 @@ static int make(struct planner *pl, const struct question *questions, size_t n, 
 	if (r)
 		return r;
 	if (any_image(pl)) {
+		if (any_late(pl))
+			pl->shapes->limits.depth = pl->late_depth;
 		shape_table_finish(pl->shapes);
 		ret->shapes = pl->shapes;
 	}
@@ -425,7 +438,8 @@ static int make(struct planner *pl, const struct question *questions, size_t n, 
 int call_plans_make(struct binary *b, const struct question *questions, size_t n, const struct call_plan_options *o,
 		    struct call_plans *ret, struct err *err)
 {
-	struct planner pl = {.binary = b, .arena = binary_arena(b), .o = o};
+	struct planner pl = {.binary = b, .arena = binary_arena(b), .o = o,
+			     .late_depth = MAX(o->limits.depth, (unsigned)LATE_DEPTH)};
 	struct call_plans plans = {0};
 	struct err why = {0};
 	int r;

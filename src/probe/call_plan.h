@@ -30,6 +30,25 @@ struct shown {               /* a value that the question prints */
 	size_t nunread;
 };
 
+/*
+ * The part of a condition that asks for the text of an error. What an error says is put together by the packs' rules from
+ * what was captured of it, which no probe can do; so that part is tested where the call's record is read, and the record is
+ * written for all calls that pass the rest.
+ */
+enum late_op {
+	LATE_AND, LATE_OR, LATE_NOT, /* a, b */
+	LATE_BOOL,                   /* value: a bool, tested where the probe fired */
+	LATE_PANICKED,
+	LATE_EQUAL, LATE_PREFIX, LATE_SUFFIX, LATE_CONTAINS, /* the text of the error `value`, and `text` */
+};
+struct late {
+	enum late_op op;
+	const struct late *a, *b;
+	struct shown value;
+	const char *text;
+	size_t len;
+};
+
 struct plan_aggregate {
 	const struct action *action;
 	size_t index;        /* in the program's aggregates */
@@ -52,6 +71,7 @@ struct plan_ending {
 
 struct call_plan {
 	const struct question *question;
+	struct binary *binary;
 	const char *name;            /* of the function, as the program has it: instances of generics are main.Map[...] */
 	struct func func;            /* for an inlined instance: the host */
 	struct signature signature;
@@ -75,6 +95,9 @@ struct call_plan {
 	int stack_slot;              /* in the entry's record, -1: none asked for */
 	const struct plan_aggregate *aggregates;
 	size_t naggregates;
+	const struct late *late;     /* NULL: none. Of the records that come only those count for which it holds */
+	bool late_at_entry;          /* it asks for nothing of the return: so --every and --rate come behind it */
+	const struct capture_program *counted; /* with late: the program with the aggregates, kept by who reads the records */
 	bool prints;                 /* calls are shown, not only aggregated */
 	const char *why;             /* refused: the reason; NULL otherwise */
 };

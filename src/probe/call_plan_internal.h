@@ -36,6 +36,7 @@ struct split_end {
 };
 struct split {
 	const struct expr *entry, *ret;             /* conditions; NULL: none */
+	const struct expr *late;                    /* likewise, of what asks for an error's text */
 	const struct expr *saved[IR_MAX_SAVED];     /* parts of ret that the entry evaluates and saves */
 	size_t nsaved;
 	struct split_end panicked, open;            /* what ret says of calls that end so */
@@ -46,6 +47,14 @@ struct split {
 int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
 		    struct split *ret, struct err *err);
 
+/* ---- plan_late.c: what is tested where records are read ---- */
+
+/* Whether any part of e asks for the text of an error. */
+bool asks_for_text(const struct call_plan *p, const struct expr *e, struct arena *arena);
+/* e asks for the text of the error *ret_error and nothing else: the operation, and the constant text that it takes. */
+bool is_text_of_error(const struct call_plan *p, const struct expr *e, struct arena *arena, enum late_op *ret,
+		      const struct expr **ret_error, const struct expr **ret_text);
+
 /* ---- plan_program.c: capture programs ---- */
 
 struct planner {
@@ -55,6 +64,7 @@ struct planner {
 	struct shape_table *shapes; /* NULL: see shapes_why */
 	const char *shapes_why;
 	uint32_t next_group;
+	unsigned late_depth; /* how deep errors are followed whose text is asked for */
 	VEC(struct call_plan) plans;
 };
 

@@ -26,9 +26,10 @@ static int constant_order(struct compiler *c, const struct value *v, const struc
 	uint32_t bits32;
 
 	if (v->constant != EXPR_FLOAT && v->constant != EXPR_INT)
-		return fail(c, v->expr, "a %s cannot be used as a %s", type_text(c, v), t->name);
+		return fail(c, v->expr, "%s cannot be used as %s", type_with_article(c, v),
+			    with_article(c->arena, t->name));
 	if (t->kind == KIND_FLOAT32 && isinf(narrow))
-		return fail(c, v->expr, "%s does not fit into a %s", expr_text(c, v->expr), t->name);
+		return fail(c, v->expr, "%s does not fit into %s", expr_text(c, v->expr), with_article(c->arena, t->name));
 	memcpy(&bits, &real, sizeof(bits));
 	memcpy(&bits32, &narrow, sizeof(bits32));
 	*ret = emit_const(c, order_of(t->kind == KIND_FLOAT32 ? (uint64_t)bits32 << 32 : bits));
@@ -56,7 +57,7 @@ static int emit_order(struct compiler *c, const struct value *v, uint16_t *ret, 
 
 static int one_side(struct compiler *c, const struct value *v, const struct type *t, uint16_t *ret, uint16_t *ret_nan)
 {
-	if (v->type)
+	if (v->place != PLACE_CONST)
 		return emit_order(c, v, ret, ret_nan);
 	*ret_nan = emit_const(c, 0);
 	return constant_order(c, v, t, ret);

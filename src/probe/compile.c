@@ -51,10 +51,10 @@ static int no_single_value(struct compiler *c, const struct value *v)
 		return fail(c, v->expr, "%s is a struct (%s): capture one of its fields", text, type);
 	case KIND_SLICE:
 	case KIND_ARRAY:
-		return fail(c, v->expr, "%s is a %s: capture an element, as in %s[0], or len(%s)", text,
-			    type, text, text);
+		return fail(c, v->expr, "%s is %s: capture an element, as in %s[0], or len(%s)", text,
+			    type_with_article(c, v), text, text);
 	default:
-		return fail(c, v->expr, "%s is a %s, which cannot be captured yet", text, type);
+		return fail(c, v->expr, "%s is %s, which cannot be captured", text, type_with_article(c, v));
 	}
 }
 
@@ -266,6 +266,7 @@ static int compile_item(struct compiler *c, const struct capture_item *item, str
 
 	c->whole = item->whole;
 	c->max_bytes = item->max_bytes;
+	c->depth = item->depth;
 	c->unread.n = 0;
 	r = try_alternative(c, item, a ? *a : NULL, why);
 	while (r && r != -EAGAIN && a && *a && *++a)
@@ -333,7 +334,7 @@ static int compile_address(struct compiler *c, const char *text, const char *wha
 		r = eval(c, e, &v);
 	if (!r && (!v.type || (!is_pointer_shaped(v.type) &&
 			       !(type_is_integer(v.type) && v.type->size == 8))))
-		r = fail(c, e, "%s is a %s; %s is expected here", expr_text(c, e), type_text(c, &v), what);
+		r = fail(c, e, "%s is %s; %s is expected here", expr_text(c, e), type_with_article(c, &v), what);
 	return r ? r : value_scalar(c, &v, ret);
 }
 
@@ -430,4 +431,17 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 	if (!r)
 		*ret = result;
 	return r;
+}
+
+const struct type *capture_type(const struct capture_scope *scope, const struct expr *e, struct arena *arena)
+{
+	struct compiler c = {.scope = scope, .binary = scope->binary, .arena = arena, .text = "", .xmm_readable = true};
+	const struct type *t = NULL;
+	struct value v;
+
+	if (!binary_goroutine_layout(scope->binary, &c.g, NULL) && !eval(&c, e, &v))
+		t = v.type;
+	vec_done(&c.insns);
+	vec_done(&c.slots);
+	return t;
 }

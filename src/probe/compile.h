@@ -52,6 +52,7 @@ struct capture_item {
 	bool whole;                      /* capture the whole value: as an image where a slot cannot hold it */
 	const struct expr *expr;         /* instead of alternatives: parsed already, part of capture_request.text.
 	                                  * Left out also if it lies where nothing can read it (-ENODATA) */
+	uint32_t depth;                  /* 1 + how deep an image is followed; 0: as deep as the shapes go */
 	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };
 
@@ -91,5 +92,12 @@ struct capture_result {
  */
 int capture_compile(const struct capture_scope *scope, const struct capture_request *request,
 		    struct arena *arena, struct capture_result *ret, struct err *err);
+
+/* The type of a value, NULL if it has none or does not compile. */
+const struct type *capture_type(const struct capture_scope *scope, const struct expr *e, struct arena *arena);
+/* Whether e is a constant or a variable of a package, as the function of that symbol would call it. */
+bool expr_is_global(struct binary *b, const char *symbol, const struct expr *e);
+/* The import path in a function's symbol. */
+const char *package_of(struct arena *arena, const char *symbol);
 
 #endif

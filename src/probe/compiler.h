@@ -23,9 +23,9 @@ struct compiler {
 	struct shape_table *shapes;
 	bool whole, images;     /* of the item at work; images: it is the turn of those */
 	bool has_images;
-	unsigned depth_used;    /* by the image at work: ir.h, IR_IMAGE */
 	struct unread unread;   /* of the item at work */
 	uint32_t max_bytes;
+	uint32_t depth;         /* of the item at work: as in capture_item */
 	const struct type *captured; /* of the value that was emitted last */
 	struct goroutine_layout g;
 	VEC(struct ir_insn) insns;
@@ -38,6 +38,8 @@ enum place {
 	PLACE_REG,    /* register `reg` holds all of it */
 	PLACE_MEMORY, /* at register `reg` + offset */
 	PLACE_PARAM,  /* in `param`, from offset on */
+	PLACE_WORDS,  /* a part of a string or slice: address, length, capacity in words[] */
+	PLACE_LITERAL,/* a struct or an array of constants and values: see literal.c. It has no bytes */
 };
 
 struct value {
@@ -46,6 +48,7 @@ struct value {
 	const struct expr *expr;     /* where it came from, for messages */
 	uint16_t reg;
 	uint64_t offset;
+	uint16_t words[3];
 	const struct param *param;
 	unsigned dict_word;          /* of all of a parameter or captured variable: as in struct param */
 	enum expr_op constant;       /* EXPR_INT, _FLOAT, _STRING, _BOOL, _NIL */
@@ -61,6 +64,8 @@ int fail(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_
 /* Likewise, -ENODATA: nothing is wrong with the expression, but its value cannot be had. */
 int fail_unreadable(struct compiler *c, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 const char *type_text(struct compiler *c, const struct value *v); /* for messages */
+const char *type_with_article(struct compiler *c, const struct value *v); /* "an int", "a string" */
+const char *with_article(struct arena *arena, const char *noun);
 const char *expr_text(struct compiler *c, const struct expr *e);
 
 /* ---- emit.c: instructions, registers, labels ---- */
@@ -98,6 +103,7 @@ bool is_kept(const struct compiler *c, const struct expr *e);
 void kept_value(struct compiler *c, const struct expr *e, struct value *ret);
 extern const struct type code_address_type, stack_type; /* of `caller`, `stack` */
 const char *func_package(struct compiler *c); /* import path of the probed function */
+bool name_is_known(const struct compiler *c, const char *name); /* a parameter, a result, a name of ours */
 
 /* ---- place.c: from a value to its parts ---- */
 
@@ -120,8 +126,30 @@ int value_type_word(struct compiler *c, const struct value *v, const struct expr
 /* x.(T): the type word, whether it is T's (1 or 0), and x's value as a T, to be used where it is only. */
 int value_assert(struct compiler *c, const struct value *v, const struct expr *e, uint16_t *ret_word,
 		 uint16_t *ret_matches, struct value *ret);
+/* The part of v at offset that has type t. */
+struct value value_part(const struct value *v, uint64_t offset, const struct type *t, const struct expr *e);
+struct value value_memory(uint16_t base, const struct type *t, const struct expr *e);
+int eval_slice(struct compiler *c, const struct expr *e, struct value *ret); /* a[low:high] */
 int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uint16_t *ret,
 	      const struct type **ret_type);
+
+/* ---- map_key.c ---- */
+
+/* m[key]: the element's place. */
+int index_map(struct compiler *c, const struct value *v, const struct value *key, const struct expr *e, struct value *ret);
+
+/* ---- literal.c: Point{1, 2} ---- */
+
+int literal_value(struct compiler *c, const struct expr *e, struct value *ret);
+/* Element i of an array, or the field of a struct: what was written for it, or its zero. */
+int literal_element(struct compiler *c, const struct value *v, size_t i, struct value *ret);
+int literal_field(struct compiler *c, const struct value *v, size_t i, const struct type_field *f, struct value *ret);
+
+/* ---- global.c: constants and variables of packages ---- */
+
+/* Whether e, a name or pkg.Name, is one; that nothing else has the name is the caller's to see. */
+bool is_global(struct compiler *c, const struct expr *e);
+int global_value(struct compiler *c, const struct expr *e, struct value *ret);
 
 /* ---- image.c: whole values ---- */
 
@@ -153,6 +181,8 @@ struct value const_value(const struct expr *e, enum expr_op op, int64_t number);
 uint16_t emit_narrow(struct compiler *c, uint16_t reg, const struct type *t); /* to t's width, as Go wraps */
 int eval_arithmetic(struct compiler *c, const struct expr *e, struct value *ret); /* a + b … */
 int eval_negation(struct compiler *c, const struct expr *e, struct value *ret);   /* -a */
+int eval_plus(struct compiler *c, const struct expr *e, struct value *ret);       /* +a */
+int eval_complement(struct compiler *c, const struct expr *e, struct value *ret); /* ^a */
 
 /* ---- call.c ---- */
 
@@ -164,6 +194,43 @@ bool is_comparison(const struct expr *e);
 /* e is a comparison; the result (0 or 1) goes to dst. A constant result is in *ret instead. */
 int compare(struct compiler *c, const struct expr *e, uint16_t dst, struct value *ret);
 int compare_text(struct compiler *c, const struct expr *call, uint16_t dst); /* hasprefix & co. */
+int compare_values(struct compiler *c, const struct expr *e, struct value *a, struct value *b, uint16_t dst,
+		   struct value *ret);
+int only_equality(struct compiler *c, const struct expr *e, const struct value *v);
+bool is_const(const struct value *v, enum expr_op op);
+bool is_text(const struct value *v);
+enum ir_bin comparison_bin(const struct expr *e, bool is_signed);
+bool is_equality(const struct expr *e);
+bool is_equal(const struct expr *e);
+
+/* ---- text.c: texts, of which one may be a constant ---- */
+
+/* dst = a `bin` b, of texts. */
+int compare_texts(struct compiler *c, const struct expr *e, const struct value *a, const struct value *b, uint16_t dst);
+/* dst = whether v begins (or ends) with part, neither a constant. */
+int text_affix(struct compiler *c, const struct value *v, const struct value *part, bool suffix, uint16_t dst);
+
+/* ---- equal.c: what has parts, and interfaces ---- */
+
+bool has_parts(const struct value *v); /* structs, arrays, complex numbers */
+int compare_parts(struct compiler *c, const struct expr *e, const struct value *a, const struct value *b, uint16_t dst);
+int compare_interface(struct compiler *c, const struct expr *e, const struct value *a, const struct value *b,
+		      uint16_t dst);
+/* Whether values of t are equal just where their bytes are. */
+bool is_plain_memory(struct compiler *c, const struct type *t);
+
+/* ---- caller.c ---- */
+
+/* dst = whether `caller`, an address, lies in a function of which test(name, text) holds. */
+int compare_caller(struct compiler *c, const struct expr *e, const struct value *caller, const struct value *text,
+		   bool (*test)(const char *name, const char *text, size_t len), uint16_t dst);
+bool name_equals(const char *name, const char *text, size_t len);
+
+/* ---- convert_float.c ---- */
+
+/* Between numbers, at least one of the types a float. */
+int convert_float(struct compiler *c, const struct expr *e, const struct value *v, const struct type *to,
+		  struct value *ret);
 
 /* ---- compare_float.c ---- */
 

@@ -58,6 +58,19 @@ const char *type_text(struct compiler *c, const struct value *v)
 					    : "constant number";
 }
 
+/* The first letter decides; the u of uint is spoken as a consonant. */
+const char *with_article(struct arena *arena, const char *noun)
+{
+	bool vowel = *noun && strchr("aeioAEIO", *noun);
+
+	return arena_printf(arena, "%s %s", vowel ? "an" : "a", noun);
+}
+
+const char *type_with_article(struct compiler *c, const struct value *v)
+{
+	return !v->type && v->constant == EXPR_NIL ? "nil" : with_article(c->arena, type_text(c, v));
+}
+
 static struct value literal(const struct expr *e)
 {
 	struct value v = const_value(e, e->op, e->number);
@@ -86,8 +99,8 @@ static int logic_to(struct compiler *c, const struct expr *e, uint16_t dst)
 	if ((!is_logic(e, "&&") && !is_logic(e, "||")) || is_kept(c, e)) {
 		r = is_comparison(e) && !is_kept(c, e) ? compare(c, e, dst, &v) : eval(c, e, &v);
 		if (!r && (v.type ? v.type->kind != KIND_BOOL : v.constant != EXPR_BOOL))
-			r = fail(c, e, "%s is a %s; a condition is expected here, a bool", expr_text(c, e),
-				 type_text(c, &v));
+			r = fail(c, e, "%s is %s; a condition is expected here, a bool", expr_text(c, e),
+				 type_with_article(c, &v));
 		if (!r && v.place == PLACE_CONST)
 			emit_const_to(c, dst, v.number);
 		else if (!r)
@@ -239,6 +252,8 @@ int eval(struct compiler *c, const struct expr *e, struct value *ret)
 	case EXPR_FIELD:
 		if (is_saved_name(c, e))
 			return saved_value(c, e, ret);
+		if (e->a->op == EXPR_NAME && !is_kept(c, e->a) && !name_is_known(c, e->a->text) && is_global(c, e))
+			return global_value(c, e, ret);
 		r = eval(c, e->a, &v);
 		return r ? r : value_field(c, &v, e, ret);
 	case EXPR_DEREF:
@@ -254,6 +269,16 @@ int eval(struct compiler *c, const struct expr *e, struct value *ret)
 		return not_value(c, e, ret);
 	case EXPR_NEG:
 		return eval_negation(c, e, ret);
+	case EXPR_POS:
+		return eval_plus(c, e, ret);
+	case EXPR_COMPLEMENT:
+		return eval_complement(c, e, ret);
+	case EXPR_SLICE:
+		return eval_slice(c, e, ret);
+	case EXPR_LITERAL:
+		return literal_value(c, e, ret);
+	case EXPR_ELEMENT: /* its literal looks at it */
+		break;
 	case EXPR_BINARY:
 		return binary(c, e, ret);
 	}

@@ -19,13 +19,15 @@ struct parser {
 	struct arena *arena;
 	struct err *err;
 	int nodes, nesting;
+	int brackets; /* open ones: within them, a { behind a name begins a literal's values, as in Go */
 };
 
 static const struct {
 	const char *text;
 	int level;
 } binaries[] = {{"||", 1}, {"&&", 2}, {"==", 3}, {"!=", 3}, {"<", 3}, {"<=", 3}, {">", 3}, {">=", 3},
-		{"+", 4},  {"-", 4},  {"|", 4},  {"^", 4},  {"*", 5}, {"<<", 5}, {">>", 5}, {"&", 5}};
+		{"+", 4},  {"-", 4},  {"|", 4},  {"^", 4},  {"*", 5}, {"/", 5}, {"%", 5}, {"<<", 5},
+		{">>", 5}, {"&", 5},  {"&^", 5}};
 
 enum { LEVEL_UNARY = 6, LEVEL_PRIMARY = 7 };
 
@@ -128,9 +130,74 @@ static int parse_literal(struct parser *p, enum expr_op op, struct expr **ret)
 	return advance(p);
 }
 
+/* Within brackets: `{` may only be a literal's. Returns how many were open. */
+static int open_bracket(struct parser *p)
+{
+	return p->brackets++;
+}
+
+/* {x, y} or {Field: x}; the brace is the current token. */
+static int parse_elements(struct parser *p, struct expr *literal)
+{
+	int opened = p->lexer.token.column, r = advance(p);
+	struct expr **end = &literal->a;
+
+	while (!r && !lexer_is(&p->lexer, "}")) {
+		struct expr *n = node_new(p, EXPR_ELEMENT, p->lexer.token.column);
+
+		*end = n;
+		end = &n->b;
+		if (p->nodes >= MAX_NODES)
+			return fail_at(p, p->lexer.token.column, "the expression is too large");
+		r = parse_level(p, 1, &n->a);
+		if (!r && lexer_is(&p->lexer, ":")) {
+			if (n->a->op != EXPR_NAME)
+				return fail_at(p, n->a->column, "only fields are named in a literal, as in Point{X: 1}");
+			n->text = n->a->text;
+			n->len = n->a->len;
+			r = advance(p);
+			if (!r)
+				r = parse_level(p, 1, &n->a);
+		}
+		if (r || !lexer_is(&p->lexer, ","))
+			break;
+		r = advance(p);
+	}
+	return r ? r : expect(p, "}", opened);
+}
+
+static int parse_values(struct parser *p, const char *type, int column, struct expr **ret)
+{
+	struct expr *e = node_new(p, EXPR_LITERAL, column);
+	int before = open_bracket(p), r;
+
+	e->text = type;
+	e->len = strlen(type);
+	r = parse_elements(p, e);
+	p->brackets = before;
+	*ret = e;
+	return r;
+}
+
+/* [2]int{1, 2}: the text up to the brace is the type. */
+static int parse_array_literal(struct parser *p, struct expr **ret)
+{
+	int column = p->lexer.token.column, r = 0;
+	const char *text = p->lexer.text + column;
+	size_t n = strcspn(text, "{=!<>&|+-,;\"`'");
+
+	if (text[n] != '{')
+		return fail_at(p, column, "a value is expected here; an array is written with its type, as in [2]int{1, 2}");
+	while (!r && !lexer_is(&p->lexer, "{") && p->lexer.token.kind != TOKEN_END)
+		r = advance(p);
+	while (n && strchr(" \t", text[n - 1]))
+		n--;
+	return r ? r : parse_values(p, arena_strndup(p->arena, text, n), column, ret);
+}
+
 static int parse_operand(struct parser *p, struct expr **ret)
 {
-	int column = p->lexer.token.column, r;
+	int column = p->lexer.token.column, before, r;
 
 	switch (p->lexer.token.kind) {
 	case TOKEN_NAME:
@@ -146,29 +213,51 @@ static int parse_operand(struct parser *p, struct expr **ret)
 	case TOKEN_OPERATOR:
 		break;
 	}
+	if (lexer_is(&p->lexer, "["))
+		return parse_array_literal(p, ret);
 	if (!lexer_is(&p->lexer, "("))
 		return fail_at(p, column, "a value is expected here");
+	before = open_bracket(p);
 	r = advance(p);
 	if (!r)
 		r = parse_level(p, 1, ret);
+	p->brackets = before;
 	return r ? r : expect(p, ")", column);
+}
+
+/* len, hasprefix … by their names; those of package strings by Go's. NULL: it cannot be called. */
+static const char *called_name(struct parser *p, const struct expr *e)
+{
+	static const char *const of_strings[][2] = {
+		{"HasPrefix", "hasprefix"}, {"HasSuffix", "hassuffix"}, {"Contains", "contains"}};
+
+	if (e->op == EXPR_NAME)
+		return e->text;
+	if (e->op != EXPR_FIELD || e->a->op != EXPR_NAME)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(of_strings); i++)
+		if (!strcmp(e->a->text, "strings") && !strcmp(e->text, of_strings[i][0]))
+			return of_strings[i][1];
+	return NULL;
 }
 
 static int parse_call(struct parser *p, struct expr **e)
 {
+	const char *name = called_name(p, *e);
 	struct expr *call;
-	int opened = p->lexer.token.column, r;
+	int opened = p->lexer.token.column, before, r;
 
-	if ((*e)->op == EXPR_FIELD)
+	if (!name && (*e)->op == EXPR_FIELD)
 		return fail_at(p, (*e)->column,
 			       "functions and methods of the program cannot be called; there are len, cap, "
 			       "hasprefix, hassuffix, contains, typeof and conversions such as uintptr");
-	if ((*e)->op != EXPR_NAME)
+	if (!name)
 		return fail_at(p, opened, "only functions can be called: len(x), hasprefix(s, \"a\")");
 	call = node_new(p, EXPR_CALL, (*e)->column);
-	call->text = (*e)->text;
-	call->len = (*e)->len;
+	call->text = name;
+	call->len = strlen(name);
 	*e = call;
+	before = open_bracket(p);
 	r = advance(p);
 	while (!r && !lexer_is(&p->lexer, ")")) {
 		if (call->nargs == ARRAY_SIZE(call->args))
@@ -178,6 +267,7 @@ static int parse_call(struct parser *p, struct expr **e)
 			break;
 		r = advance(p);
 	}
+	p->brackets = before;
 	return r ? r : expect(p, ")", opened);
 }
 
@@ -210,16 +300,44 @@ static int parse_selector(struct parser *p, struct expr **e)
 	return advance(p);
 }
 
+/* a[i], or a[i:j], of which both may be missing. */
 static int parse_index(struct parser *p, struct expr **e)
 {
-	int opened = p->lexer.token.column, r = advance(p);
+	int opened = p->lexer.token.column, before = open_bracket(p), r = advance(p);
 	struct expr *n = node_new(p, EXPR_INDEX, opened);
 
 	n->a = *e;
 	*e = n;
-	if (!r)
+	if (!r && !lexer_is(&p->lexer, ":"))
 		r = parse_level(p, 1, &n->b);
+	if (!r && lexer_is(&p->lexer, ":")) {
+		n->op = EXPR_SLICE;
+		n->args[0] = n->b;
+		n->b = NULL;
+		n->nargs = 2;
+		r = advance(p);
+		if (!r && !lexer_is(&p->lexer, "]"))
+			r = parse_level(p, 1, &n->args[1]);
+		if (!r && lexer_is(&p->lexer, ":"))
+			r = fail_at(p, p->lexer.token.column, "a slice's capacity has no meaning here: s[low:high]");
+	}
+	p->brackets = before;
 	return r ? r : expect(p, "]", opened);
+}
+
+/* Point{…} or pkg.Point{…} */
+static bool begins_literal(const struct parser *p, const struct expr *e)
+{
+	return p->brackets && lexer_is(&p->lexer, "{") &&
+	       (e->op == EXPR_NAME || (e->op == EXPR_FIELD && e->a->op == EXPR_NAME));
+}
+
+static int parse_struct_literal(struct parser *p, struct expr **e)
+{
+	const char *type = (*e)->op == EXPR_NAME ? (*e)->text
+						 : arena_printf(p->arena, "%s.%s", (*e)->a->text, (*e)->text);
+
+	return parse_values(p, type, (*e)->column, e);
 }
 
 static int parse_postfix(struct parser *p, struct expr **ret)
@@ -233,6 +351,8 @@ static int parse_postfix(struct parser *p, struct expr **ret)
 			r = parse_index(p, ret);
 		else if (lexer_is(&p->lexer, "("))
 			r = parse_call(p, ret);
+		else if (begins_literal(p, *ret))
+			r = parse_struct_literal(p, ret);
 		else
 			break;
 	}
@@ -244,7 +364,7 @@ static int parse_unary(struct parser *p, struct expr **ret)
 	static const struct {
 		const char *text;
 		enum expr_op op;
-	} unary[] = {{"!", EXPR_NOT}, {"-", EXPR_NEG}, {"*", EXPR_DEREF}};
+	} unary[] = {{"!", EXPR_NOT}, {"-", EXPR_NEG}, {"*", EXPR_DEREF}, {"+", EXPR_POS}, {"^", EXPR_COMPLEMENT}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(unary); i++) {
 		struct expr *e;
@@ -375,9 +495,7 @@ static int level_of(const struct expr *e)
 		for (size_t i = 0; i < ARRAY_SIZE(binaries); i++)
 			if (!strcmp(binaries[i].text, e->text))
 				return binaries[i].level;
-	if (e->op == EXPR_NOT || e->op == EXPR_NEG || e->op == EXPR_DEREF)
-		return LEVEL_UNARY;
-	return LEVEL_PRIMARY;
+	return e->op >= EXPR_NOT && e->op <= EXPR_DEREF ? LEVEL_UNARY : LEVEL_PRIMARY;
 }
 
 static void print_at(const struct expr *e, int level, struct buf *out)
@@ -429,6 +547,33 @@ static void print_call(const struct expr *e, struct buf *out)
 	buf_char(out, ')');
 }
 
+static void print_slice(const struct expr *e, struct buf *out)
+{
+	print_at(e->a, LEVEL_PRIMARY, out);
+	buf_char(out, '[');
+	if (e->args[0])
+		expr_print(e->args[0], out);
+	buf_char(out, ':');
+	if (e->args[1])
+		expr_print(e->args[1], out);
+	buf_char(out, ']');
+}
+
+/* A struct's literal stands in brackets, which a whole expression has to bring. */
+static void print_literal(const struct expr *e, struct buf *out)
+{
+	bool brackets = *e->text != '[';
+
+	buf_printf(out, "%s%s{", brackets ? "(" : "", e->text);
+	for (const struct expr *n = e->a; n; n = n->b) {
+		if (n->text)
+			buf_printf(out, "%s: ", n->text);
+		expr_print(n->a, out);
+		buf_str(out, n->b ? ", " : "");
+	}
+	buf_str(out, brackets ? "})" : "}");
+}
+
 static void print_unary(char operator, const struct expr *e, struct buf *out)
 {
 	buf_char(out, operator);
@@ -466,8 +611,22 @@ void expr_print(const struct expr *e, struct buf *out)
 		expr_print(e->b, out);
 		buf_char(out, ']');
 		break;
+	case EXPR_SLICE:
+		print_slice(e, out);
+		break;
 	case EXPR_CALL:
 		print_call(e, out);
+		break;
+	case EXPR_LITERAL:
+		print_literal(e, out);
+		break;
+	case EXPR_ELEMENT:
+		break;
+	case EXPR_POS:
+		print_unary('+', e, out);
+		break;
+	case EXPR_COMPLEMENT:
+		print_unary('^', e, out);
 		break;
 	case EXPR_NOT:
 		print_unary('!', e, out);

@@ -4,6 +4,7 @@
  *
  *   req.URL.Path   rw.(*response).status   len(items) > 3   h["User-Agent"][0]   *p   x.y[2].z
  *   a == "x" && !b || n >= 10   hasprefix(s, "GET ")   nil true false 0x1f -1 'c' 10ms
+ *   n % 8 == 0   s[:3] == t[1:4]   m[id]   m[Point{1, 2}]   http.StatusOK
  *
  * Columns are 0-based byte offsets into the source text; the column of an operator node is the operator's.
  */
@@ -25,9 +26,12 @@ enum expr_op {
 	EXPR_FIELD,   /* a.text */
 	EXPR_ASSERT,  /* a.(text): text is a type in Go syntax */
 	EXPR_INDEX,   /* a[b] */
+	EXPR_SLICE,   /* a[args[0]:args[1]], either may be NULL */
 	EXPR_CALL,    /* text(args…): len, hasprefix, uintptr, … */
-	EXPR_NOT, EXPR_NEG, EXPR_DEREF, /* !a -a *a */
-	EXPR_BINARY,  /* a text b, text one of + - * & | ^ << >> == != < <= > >= && || */
+	EXPR_LITERAL, /* text{a}: text is a type, a the first EXPR_ELEMENT or NULL */
+	EXPR_ELEMENT, /* text: a, text the field's name or NULL; b the next one or NULL */
+	EXPR_NOT, EXPR_NEG, EXPR_POS, EXPR_COMPLEMENT, EXPR_DEREF, /* !a -a +a ^a *a */
+	EXPR_BINARY,  /* a text b, text one of + - * / % & | ^ &^ << >> == != < <= > >= && || */
 };
 
 struct expr {

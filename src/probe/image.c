@@ -33,12 +33,23 @@ static struct ir_insn *emit_image_insn(struct compiler *c, enum ir_op op, uint16
 	return i;
 }
 
+/*
+ * See IR_IMAGE. A pointer whose type only a dictionary tells is one of those that are followed, though it is the image
+ * itself.
+ */
+static uint32_t image_depth(const struct compiler *c, const struct value *v)
+{
+	unsigned depth = c->depth ? c->depth - 1 : c->shapes->limits.depth;
+
+	return depth && is_generic(c, v) && v->type->kind == KIND_POINTER ? depth : c->depth;
+}
+
 static void emit_begin(struct compiler *c, const struct value *v, uint16_t slot, uint16_t addr, uint32_t shape)
 {
 	struct ir_insn *i = emit_image_insn(c, IR_IMAGE, slot, addr);
 
 	i->shape = shape;
-	i->at = c->depth_used;
+	i->at = image_depth(c, v);
 	i->imm = (int64_t)MIN(v->type->size, (uint64_t)IR_MAX_IMAGE);
 }
 
@@ -66,7 +77,7 @@ static int image_of_memory(struct compiler *c, const struct value *v, uint16_t s
 static int image_of_reg(struct compiler *c, const struct value *v, uint16_t slot, uint32_t shape)
 {
 	if (v->type->size > 8)
-		return fail_unreadable(c, v->expr, "%s is a %s, which cannot be captured", expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "%s is %s, which cannot be captured", expr_text(c, v->expr), type_with_article(c, v));
 	emit_begin(c, v, slot, IR_NO_REG, shape);
 	emit_put(c, slot, v->reg, 0, (unsigned)v->type->size);
 	return 0;
@@ -191,11 +202,10 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot)
 	uint32_t shape = shape_of(c->shapes, v->type);
 
 	if (!shape)
-		return fail_unreadable(c, v->expr, "the binary does not describe %s, a %s", expr_text(c, v->expr), type_text(c, v));
+		return fail_unreadable(c, v->expr, "the binary does not describe %s, %s", expr_text(c, v->expr), type_with_article(c, v));
 	c->unread.n = 0;
 	c->slots.data[slot].kind = VALUE_IMAGE;
 	c->slots.data[slot].type = v->type;
-	c->depth_used = is_generic(c, v) && v->type->kind == KIND_POINTER;
 	c->has_images = true;
 	switch (v->place) {
 	case PLACE_MEMORY:

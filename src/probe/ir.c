@@ -25,12 +25,15 @@ static const struct {
 	[IR_INDEX] = {"index", SETS_DST | USES_A | USES_B | USES_C},
 	[IR_TYPE] = {"type", SETS_DST},
 	[IR_MAP_STR] = {"map_str", SETS_DST | USES_A | TEXT},
+	[IR_MAP_KEY] = {"map_key", SETS_DST | USES_A},
 	[IR_BIN] = {"bin", SETS_DST | USES_A | USES_B},
 	[IR_NOT] = {"not", SETS_DST | USES_A},
 	[IR_STR_EQ] = {"str_eq", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_PREFIX] = {"str_prefix", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_SUFFIX] = {"str_suffix", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_CONTAINS] = {"str_contains", SETS_DST | USES_A | USES_B | TEXT},
+	[IR_STR_ORDER] = {"str_order", SETS_DST | USES_A | USES_B | TEXT},
+	[IR_MEM_ORDER] = {"mem_order", SETS_DST | USES_A | USES_B | USES_C},
 	[IR_SAVED] = {"saved", SETS_DST},
 	[IR_LATENCY] = {"latency", SETS_DST},
 	[IR_MOVE] = {"move", SETS_DST | USES_A},
@@ -54,7 +57,7 @@ static const struct {
 
 static const char *const bins[] = {"+",  "-",  "*",  "&", "|",  "^", "<<", ">>",
 				   "==", "!=", "<",  "<=", ">", ">=",
-				   "u<", "u<=", "u>", "u>="};
+				   "u<", "u<=", "u>", "u>=", "/", "%"};
 
 /* ---- verify ---- */
 
@@ -118,6 +121,30 @@ static int check_operands(struct verifier *v, const struct ir_insn *i)
 	return 0;
 }
 
+static int check_key(struct verifier *v, const struct ir_insn *i)
+{
+	const struct ir_key *k = i->key;
+	unsigned texts = 0;
+	uint16_t reg = i->b;
+
+	if (!k || !i->map || !k->n || k->n > IR_MAX_KEY)
+		return bad(v, "it has no layout, or no key");
+	for (size_t n = 0; n < k->n; n++) {
+		const struct ir_key_part *p = &k->parts[n];
+		unsigned words = p->size ? 1 : 2;
+
+		texts += !p->size;
+		if (p->size > 8 || p->size & (p->size - 1) || p->offset + (p->size ? p->size : 16u) > i->map->key_size)
+			return bad(v, "a part of its key is none");
+		for (; words; words--, reg++)
+			if (check_use(v, reg))
+				return -EINVAL;
+			else if (reg == i->dst)
+				return bad(v, "its result is one of its operands");
+	}
+	return texts > 1 ? bad(v, "its key has more than one text") : 0;
+}
+
 static int check_details(struct verifier *v, const struct ir_insn *i)
 {
 	switch (i->op) {
@@ -133,7 +160,10 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:
 	case IR_STR_CONTAINS:
+	case IR_STR_ORDER:
 		return i->imm ? 0 : bad(v, "its text is empty");
+	case IR_MAP_KEY:
+		return check_key(v, i);
 	case IR_INDEX:
 		return i->imm < 0 ? bad(v, "its elements have no size") : 0;
 	case IR_REQUIRE:
@@ -452,6 +482,12 @@ static void print_value(const struct ir_insn *i, struct buf *out)
 	case IR_MAP_STR:
 		buf_printf(out, "r%u[\"%s\"]", i->a, i->str);
 		break;
+	case IR_MAP_KEY:
+		buf_printf(out, "r%u[%zu parts from r%u]", i->a, i->key->n, i->b);
+		break;
+	case IR_MEM_ORDER:
+		buf_printf(out, "mem_order(r%u, r%u, r%u bytes)", i->a, i->b, i->c);
+		break;
 	case IR_BIN:
 		buf_printf(out, "r%u %s r%u", i->a, i->bin < ARRAY_SIZE(bins) ? bins[i->bin] : "?", i->b);
 		break;
@@ -468,6 +504,7 @@ static void print_value(const struct ir_insn *i, struct buf *out)
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:
 	case IR_STR_CONTAINS:
+	case IR_STR_ORDER:
 		buf_printf(out, "%s(r%u:r%u, \"%s\")", ops[i->op].name, i->a, i->b, i->str);
 		break;
 	default:

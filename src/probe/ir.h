@@ -44,12 +44,18 @@ enum ir_op {
 	IR_MAP_STR,  /* address of the value of key `str` (strlen imm) in the map whose header address is a
 		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, busy,
 		      * unreadable */
+	IR_MAP_KEY,  /* likewise, of a key whose parts (`key`) are in registers from b on: a word for each part, of a
+		      * text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
 	IR_BIN,      /* a `bin` b (64-bit): arithmetic, and comparisons that give 0 or 1. Shift counts are
-		      * 0…63; SHR shifts zeros in */
+		      * 0…63; SHR shifts zeros in. DIV and MOD are unsigned. They fail: b == 0 → unreadable */
 	IR_NOT,      /* a == 0 */
 	IR_STR_EQ,   /* 1 when the b bytes at a equal `str` (strlen imm, 1…IR_MAX_STR), else 0. When the
 		      * length b alone decides, nothing is read. Fails: unreadable */
-	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes */
+	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes, and fails
+		      * (unreadable) where it finds nothing in these and there are more */
+	IR_STR_ORDER,/* -1, 0 or 1: how the b bytes at a are ordered to `str`, as Go orders strings. Fails: unreadable */
+	IR_MEM_ORDER,/* likewise the c bytes at a to as many at b. Fails: unreadable, also where the first
+		      * IR_MAX_ORDER are equal and there are more */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
 		      * Fails: absent, when there is none */
@@ -74,8 +80,8 @@ enum ir_op {
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers on amd64, and R14/RBP are the site's */
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
-		      * (IR_NO_REG: none, it lies in registers). `at` pointers of the depth are used up already.
-		      * Slots with images come behind all others */
+		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others. `at`: 1 +
+		      * how deep it is followed; 0: as deep as the table of shapes goes */
 	IR_IMAGE_PUT,/* the `size` bytes of a, at offset imm of the slot's image */
 	IR_IMAGE_COPY,/* imm bytes of memory at a, at offset `at` of the slot's image. Fails: unreadable; at 0, which
 		      * is where a is the image's address, only if nothing can be read: see event_chunk.status */
@@ -93,10 +99,23 @@ enum ir_op {
 #define IR_NO_REG 0xffff
 #define IR_SLOT_FILTER 0xffff
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
+#define IR_MAX_ORDER 1024 /* bytes that are compared of two texts */
+#define IR_MAX_KEY 8     /* parts of a map's key */
 
 enum ir_bin { BIN_ADD, BIN_SUB, BIN_MUL, BIN_AND, BIN_OR, BIN_XOR, BIN_SHL, BIN_SHR,
 	      BIN_EQ, BIN_NE, BIN_LT, BIN_LE, BIN_GT, BIN_GE,       /* signed */
-	      BIN_ULT, BIN_ULE, BIN_UGT, BIN_UGE };
+	      BIN_ULT, BIN_ULE, BIN_UGT, BIN_UGE,
+	      BIN_DIV, BIN_MOD };
+
+/* A map's key as what is compared of it: padding and blank fields are not. */
+struct ir_key_part {
+	uint32_t offset;
+	uint8_t size;    /* 1, 2, 4, 8: a word; 0: a text, address and length */
+};
+struct ir_key {
+	struct ir_key_part parts[IR_MAX_KEY];
+	size_t n;        /* 1 at least; of texts there is one at most */
+};
 
 enum { IR_SIGNED = 1 }; /* flags */
 
@@ -112,6 +131,7 @@ struct ir_insn {
 	int64_t imm;
 	const char *str; /* strlen equals imm: no NUL inside */
 	const struct map_layout *map;
+	const struct ir_key *key; /* IR_MAP_KEY */
 };
 
 enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT64, VALUE_POINTER,
@@ -181,6 +201,11 @@ struct capture_program {
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };
+
+static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shape_table *t)
+{
+	return i->at ? i->at - 1 : t->limits.depth;
+}
 
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);

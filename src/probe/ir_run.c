@@ -51,6 +51,10 @@ static uint64_t compute(enum ir_bin op, uint64_t a, uint64_t b)
 		return a > b;
 	case BIN_UGE:
 		return a >= b;
+	case BIN_DIV:
+		return a / b;
+	case BIN_MOD:
+		return a % b;
 	}
 	return 0;
 }
@@ -90,6 +94,8 @@ static bool step(struct run *t, size_t *at)
 		r[i->dst] = !r[i->a];
 		return true;
 	case IR_BIN:
+		if ((i->bin == BIN_DIV || i->bin == BIN_MOD) && !r[i->b])
+			return false;
 		r[i->dst] = compute(i->bin, r[i->a], r[i->b]);
 		return true;
 	case IR_JUMP:

@@ -269,10 +269,10 @@ static int lex_number(struct lexer *l, struct err *err)
 
 static int lex_operator(struct lexer *l, struct err *err)
 {
-	static const char *const operators[] = {"&&", "||", "==", "!=", "<=", ">=", "<<", ">>",
-						"+",  "-",  "*",  "&",  "|",  "^",  "<",  ">",
-						"!",  "(",  ")",  "[",  "]",  ".",  ",",  "=",
-						"{",  "}",  ";"};
+	static const char *const operators[] = {"&&", "||", "==", "!=", "<=", ">=", "<<", ">>", "&^",
+						"+",  "-",  "*",  "/",  "%",  "&",  "|",  "^",  "<",
+						">",  "!",  "(",  ")",  "[",  "]",  ".",  ",",  ":",
+						"=",  "{",  "}",  ";"};
 	const char *p = l->text + l->pos;
 
 	for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {

@@ -20,7 +20,12 @@ static void add_name(struct name_list *l, const char *name)
 
 const char *func_package(struct compiler *c)
 {
-	const char *name = c->scope->func->symbol, *slash = name, *dot;
+	return package_of(c->arena, c->scope->func->symbol);
+}
+
+const char *package_of(struct arena *arena, const char *name)
+{
+	const char *slash = name, *dot;
 	size_t n = strcspn(name, "([");
 
 	for (const char *p = name; p < name + n; p++)
@@ -29,7 +34,7 @@ const char *func_package(struct compiler *c)
 	dot = strchr(slash, '.');
 	if (dot && (size_t)(dot - name) < n)
 		n = (size_t)(dot - name);
-	return func_name_unescape(c->arena, name, n);
+	return func_name_unescape(arena, name, n);
 }
 
 /* The parameters at an entry, the results at a return; without the receiver. */
@@ -324,6 +329,22 @@ static const struct {
 } of_call[] = {{"latency", latency_value}, {"stack", stack_value}, {"func", func_value}, {"pid", pid_value},
 	       {"panicked", panicked_value}};
 
+bool name_is_known(const struct compiler *c, const char *name)
+{
+	struct capture_scope side = *c->scope;
+
+	side.at = SITE_ENTRY;
+	if (find_param(&side, name) || find_captured(&side, name))
+		return true;
+	side.at = SITE_RETURN;
+	if (find_param(&side, name) || !strcmp(name, "goid") || !strcmp(name, "caller"))
+		return true;
+	for (size_t i = 0; c->scope->traced && i < ARRAY_SIZE(of_call); i++)
+		if (!strcmp(name, of_call[i].name))
+			return true;
+	return false;
+}
+
 int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	const struct param *p = find_param(c->scope, e->text);
@@ -345,7 +366,7 @@ int name_value(struct compiler *c, const struct expr *e, struct value *ret)
 	for (size_t i = 0; c->scope->traced && i < ARRAY_SIZE(of_call); i++)
 		if (!strcmp(e->text, of_call[i].name))
 			return of_call[i].value(c, e, ret);
-	return unknown_name(c, e);
+	return is_global(c, e) ? global_value(c, e, ret) : unknown_name(c, e);
 }
 
 static const struct saved_value *find_kept(const struct compiler *c, const struct expr *e)

@@ -18,6 +18,7 @@ static const struct type basics[] = {
 	BASIC(KIND_UINT, "uint", 8),     BASIC(KIND_UINT8, "uint8", 1),
 	BASIC(KIND_UINT16, "uint16", 2), BASIC(KIND_UINT32, "uint32", 4),
 	BASIC(KIND_UINT64, "uint64", 8), BASIC(KIND_UINTPTR, "uintptr", 8),
+	BASIC(KIND_FLOAT32, "float32", 4), BASIC(KIND_FLOAT64, "float64", 8),
 	BASIC(KIND_STRING, "string", 16),
 	BASIC(KIND_UNSAFE_POINTER, "unsafe.Pointer", 8),
 };
@@ -108,6 +109,11 @@ int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsig
 		return 0;
 	case PLACE_PARAM:
 		return param_word(c, v, v->offset + offset, size, is_signed, ret);
+	case PLACE_WORDS:
+		*ret = v->words[MIN(offset / 8, ARRAY_SIZE(v->words) - 1)];
+		return 0;
+	case PLACE_LITERAL:
+		return fail(c, v->expr, "a literal can be compared with == and !=, or be a map's key");
 	}
 	return -EINVAL;
 }
@@ -115,14 +121,12 @@ int value_word(struct compiler *c, const struct value *v, uint64_t offset, unsig
 int value_scalar(struct compiler *c, const struct value *v, uint16_t *ret)
 {
 	if (v->type->size > 8 || !v->type->size)
-		return fail(c, v->expr, "%s is a %s: a single value is expected here",
-			    expr_text(c, v->expr), type_text(c, v));
+		return fail(c, v->expr, "%s is %s: a single value is expected here",
+			    expr_text(c, v->expr), type_with_article(c, v));
 	return value_word(c, v, 0, (unsigned)v->type->size, type_is_signed(v->type), ret);
 }
 
-/* The part of v at offset that has type t. */
-static struct value part(const struct value *v, uint64_t offset, const struct type *t,
-			 const struct expr *e)
+struct value value_part(const struct value *v, uint64_t offset, const struct type *t, const struct expr *e)
 {
 	struct value p = *v;
 
@@ -133,7 +137,7 @@ static struct value part(const struct value *v, uint64_t offset, const struct ty
 	return p;
 }
 
-static struct value memory(uint16_t base, const struct type *t, const struct expr *e)
+struct value value_memory(uint16_t base, const struct type *t, const struct expr *e)
 {
 	return (struct value){.place = PLACE_MEMORY, .type = t, .expr = e, .reg = base};
 }
@@ -144,14 +148,14 @@ int value_deref(struct compiler *c, const struct value *v, const struct expr *e,
 	int r;
 
 	if (!v->type || v->type->kind != KIND_POINTER)
-		return fail(c, e, "%s is a %s, not a pointer", expr_text(c, v->expr), type_text(c, v));
+		return fail(c, e, "%s is %s, not a pointer", expr_text(c, v->expr), type_with_article(c, v));
 	if (!v->type->elem || v->type->elem->kind == KIND_INVALID)
 		return fail(c, e, "the binary does not say what %s (%s) points to%s", expr_text(c, v->expr),
 			    type_text(c, v),
 			    strncmp(v->type->name, "go.shape.", 9) ? "" : ": its type is a type argument of the call");
 	r = value_word(c, v, 0, 8, false, &base);
 	if (!r)
-		*ret = memory(base, v->type->elem, e);
+		*ret = value_memory(base, v->type->elem, e);
 	return r;
 }
 
@@ -196,9 +200,9 @@ static int not_a_struct(struct compiler *c, const struct value *v, const struct 
 		return fail(c, e, "%s is an interface (%s); say which type it holds: %s.(*T).%s", what,
 			    type_text(c, v), what, e->text);
 	if (v->type && v->type->kind == KIND_POINTER)
-		return fail(c, e, "%s is a %s; only one pointer is followed by itself: (*%s).%s", what,
-			    type_text(c, v), what, e->text);
-	return fail(c, e, "%s is a %s, which has no fields", what, type_text(c, v));
+		return fail(c, e, "%s is %s; only one pointer is followed by itself: (*%s).%s", what,
+			    type_with_article(c, v), what, e->text);
+	return fail(c, e, "%s is %s, which has no fields", what, type_with_article(c, v));
 }
 
 int value_field(struct compiler *c, const struct value *v, const struct expr *e, struct value *ret)
@@ -221,7 +225,7 @@ int value_field(struct compiler *c, const struct value *v, const struct expr *e,
 
 		if (at.type->kind == KIND_POINTER)
 			r = value_deref(c, &pointer, e, &at);
-		at = part(&at, path.steps[i].offset, path.steps[i].type, e);
+		at = value_part(&at, path.steps[i].offset, path.steps[i].type, e);
 	}
 	if (!r && !at.type)
 		r = fail(c, e, "the binary does not describe the type of field %s", e->text);
@@ -239,8 +243,8 @@ static int index_reg(struct compiler *c, const struct value *index, uint16_t *re
 
 	if (index->place != PLACE_CONST) {
 		if (!type_is_integer(index->type))
-			return fail(c, index->expr, "an index is an integer; this is a %s",
-				    type_text(c, index));
+			return fail(c, index->expr, "an index is an integer; this is %s",
+				    type_with_article(c, index));
 		return value_scalar(c, index, ret);
 	}
 	r = const_convert(c, index, basic_type(KIND_INT), &as_int);
@@ -262,7 +266,7 @@ static void emit_index(struct compiler *c, uint16_t base, uint16_t index, uint16
 	i->b = index;
 	i->c = length;
 	i->imm = (int64_t)elem->size;
-	*ret = memory(dst, elem, e);
+	*ret = value_memory(dst, elem, e);
 }
 
 /* Slices and strings: pointer, length. */
@@ -296,7 +300,7 @@ static int index_array(struct compiler *c, const struct value *v, const struct v
 		if (index->big || index->number < 0 || (uint64_t)index->number >= t->len)
 			return fail(c, index->expr, "the array has %llu elements: this index is out of range",
 				    (unsigned long long)t->len);
-		*ret = part(v, (uint64_t)index->number * t->elem->size, t->elem, e);
+		*ret = value_part(v, (uint64_t)index->number * t->elem->size, t->elem, e);
 		return 0;
 	}
 	if (v->place != PLACE_MEMORY)
@@ -313,36 +317,111 @@ static int index_array(struct compiler *c, const struct value *v, const struct v
 	return 0;
 }
 
-static int index_map(struct compiler *c, const struct value *v, const struct value *key,
-		     const struct expr *e, struct value *ret)
+/* ---- parts of strings and slices ---- */
+
+/* A bound in a register; none: the default. */
+static int bound(struct compiler *c, const struct expr *e, uint16_t none, uint16_t *ret)
 {
-	struct map_layout *layout = arena_new(c->arena, struct map_layout);
-	struct err why = {0};
-	struct ir_insn *i;
-	uint16_t header, dst;
+	struct value v;
 	int r;
 
-	if (!v->type->key || v->type->key->kind != KIND_STRING)
-		return fail(c, e, "only maps with string keys can be looked into; this is a %s",
-			    type_text(c, v));
-	if (key->place != PLACE_CONST || key->constant != EXPR_STRING)
-		return fail(c, key->expr, "a map's key is a constant text here, as in m[\"key\"]");
-	if (strlen(key->text) != key->len || key->len > IR_MAX_STR)
-		return fail(c, key->expr, "a key has at most %d bytes and none is 0", IR_MAX_STR);
-	if (!type_map_layout(c->binary, v->type, layout, &why))
-		return fail(c, e, "%s cannot be looked into: %s", expr_text(c, v->expr), why.text);
-	r = value_word(c, v, 0, 8, false, &header);
+	*ret = none;
+	if (!e)
+		return 0;
+	r = eval(c, e, &v);
+	return r ? r : index_reg(c, &v, ret);
+}
+
+/* Of a string or slice, or of an array in memory: address, length, capacity. */
+static int slice_words(struct compiler *c, struct value *v, const struct expr *e, uint16_t words[3],
+		       const struct type **ret_elem)
+{
+	const struct type *t = v->type;
+	struct value array;
+	struct ir_insn *i;
+	int r = 0;
+
+	if (t && t->kind == KIND_POINTER && t->elem && t->elem->kind == KIND_ARRAY) {
+		r = value_deref(c, v, e, &array);
+		*v = array;
+		t = v->type;
+	}
 	if (r)
 		return r;
-	dst = reg_new(c);
-	i = emit(c, IR_MAP_STR);
-	i->dst = dst;
-	i->a = header;
-	i->str = key->text;
-	i->imm = (int64_t)key->len;
-	i->map = layout;
-	*ret = memory(dst, v->type->elem, e);
+	if (t && t->kind == KIND_ARRAY && t->elem && v->place == PLACE_MEMORY) {
+		words[0] = reg_new(c);
+		i = emit(c, IR_ADDR);
+		i->dst = words[0];
+		i->a = v->reg;
+		i->imm = (int64_t)v->offset;
+		words[1] = words[2] = emit_const(c, (int64_t)t->len);
+		*ret_elem = t->elem;
+		return 0;
+	}
+	if (!t || (t->kind != KIND_STRING && (t->kind != KIND_SLICE || !t->elem)))
+		return fail(c, e, "%s is %s, of which no part can be taken: that is for strings and slices", expr_text(c, v->expr),
+			    type_with_article(c, v));
+	*ret_elem = t->kind == KIND_STRING ? basic_type(KIND_UINT8) : t->elem;
+	r = value_word(c, v, 0, 8, false, &words[0]);
+	if (!r)
+		r = value_word(c, v, 8, 8, true, &words[1]);
+	words[2] = words[1];
+	if (!r && t->kind == KIND_SLICE)
+		r = value_word(c, v, 16, 8, true, &words[2]);
+	return r;
+}
+
+static int slice_constant(struct compiler *c, const struct expr *e, const struct value *v, struct value *ret)
+{
+	struct value bounds[2] = {const_value(e, EXPR_INT, 0), const_value(e, EXPR_INT, (int64_t)v->len)};
+
+	for (int i = 0; i < 2; i++) {
+		int r = e->args[i] ? eval(c, e->args[i], &bounds[i]) : 0;
+
+		if (r)
+			return r;
+		if (bounds[i].place != PLACE_CONST || bounds[i].constant != EXPR_INT || bounds[i].number < 0 ||
+		    (uint64_t)bounds[i].number > v->len)
+			return fail(c, e, "of a constant text, constant bounds within it are expected");
+	}
+	if (bounds[0].number > bounds[1].number)
+		return fail(c, e, "the part ends before it begins");
+	*ret = *v;
+	ret->expr = e;
+	ret->len = (size_t)(bounds[1].number - bounds[0].number);
+	ret->text = arena_strndup(c->arena, v->text + bounds[0].number, ret->len);
 	return 0;
+}
+
+/* Bounds as Go checks them; what is out of range is no part. The address of an empty part is of no use, and not moved. */
+int eval_slice(struct compiler *c, const struct expr *e, struct value *ret)
+{
+	const struct type *elem = NULL;
+	uint16_t words[3], zero, low, high, moved;
+	struct value v;
+	int r = eval(c, e->a, &v);
+
+	if (!r && v.place == PLACE_CONST && v.constant == EXPR_STRING)
+		return slice_constant(c, e, &v, ret);
+	if (!r)
+		r = slice_words(c, &v, e, words, &elem);
+	if (r)
+		return r;
+	zero = emit_const(c, 0);
+	r = bound(c, e->args[0], zero, &low);
+	if (!r)
+		r = bound(c, e->args[1], words[1], &high);
+	if (r)
+		return r;
+	emit_require(c, emit_bin(c, BIN_ULE, high, words[2]), SLOT_RANGE);
+	emit_require(c, emit_bin(c, BIN_ULE, low, high), SLOT_RANGE);
+	moved = emit_bin(c, BIN_MUL, low, emit_const(c, (int64_t)elem->size));
+	*ret = (struct value){.place = PLACE_WORDS, .type = v.type, .expr = e,
+			      .words = {emit_bin(c, BIN_ADD, words[0], moved), emit_bin(c, BIN_SUB, high, low),
+					emit_bin(c, BIN_SUB, words[2], low)}};
+	if (v.type->kind == KIND_ARRAY)
+		ret->type = binary_type_parse(c->binary, "", arena_printf(c->arena, "[]%s", elem->name), NULL);
+	return ret->type ? 0 : fail(c, e, "the binary does not describe the slices of %s", elem->name);
 }
 
 int value_index(struct compiler *c, const struct value *v, const struct value *index,
@@ -364,7 +443,7 @@ int value_index(struct compiler *c, const struct value *v, const struct value *i
 		r = value_deref(c, v, e, &array);
 		return r ? r : index_array(c, &array, index, e, ret);
 	}
-	return fail(c, e, "%s is a %s, which cannot be indexed", expr_text(c, v->expr), type_text(c, v));
+	return fail(c, e, "%s is %s, which cannot be indexed", expr_text(c, v->expr), type_with_article(c, v));
 }
 
 /* ---- interfaces ---- */
@@ -381,7 +460,7 @@ int value_type_word(struct compiler *c, const struct value *v, const struct expr
 	int r;
 
 	if (!v->type || v->type->kind != KIND_INTERFACE)
-		return fail(c, e, "%s is a %s, not an interface", expr_text(c, v->expr), type_text(c, v));
+		return fail(c, e, "%s is %s, not an interface", expr_text(c, v->expr), type_with_article(c, v));
 	r = value_word(c, v, 0, 8, false, &word);
 	if (r)
 		return r;
@@ -413,7 +492,8 @@ int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uin
 	if (t->kind == KIND_INTERFACE)
 		return fail(c, e, "%s is an interface; only a concrete type can be asked for", go_type);
 	if (!t->rtype)
-		return fail(c, e, "no interface holds a %s: the binary has no descriptor of it", go_type);
+		return fail(c, e, "no interface holds %s: the binary has no descriptor of it",
+			    with_article(c->arena, go_type));
 	dst = reg_new(c);
 	i = emit(c, IR_TYPE);
 	i->dst = dst;
@@ -438,7 +518,7 @@ int value_assert(struct compiler *c, const struct value *v, const struct expr *e
 		return r;
 	*ret_word = word;
 	*ret_matches = emit_bin(c, BIN_EQ, word, wanted);
-	*ret = memory(data, t, e);
+	*ret = value_memory(data, t, e);
 	if (t->direct_iface)
 		ret->place = PLACE_REG;
 	return 0;

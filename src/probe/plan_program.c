@@ -23,6 +23,10 @@ struct shown_ref {
 	struct shown shown;
 	struct ref ref;
 };
+struct late_ref {
+	struct late *late;
+	struct shown_ref value;
+};
 struct aggregate_ref {
 	const struct action *action;
 	struct ref value, keys[AGG_MAX_KEYS];
@@ -40,6 +44,7 @@ struct builder {
 	struct ref stack;
 	VEC(struct shown_ref) shown;
 	VEC(struct aggregate_ref) aggregates;
+	VEC(struct late_ref) late;
 };
 
 static const char *const no_return = "its return is not observed";
@@ -70,7 +75,7 @@ static struct ref add_item(struct builder *pb, struct capture_item item)
 static struct capture_item shown_item(const struct builder *pb, const char *name, const struct expr *e, bool optional)
 {
 	return (struct capture_item){.name = name, .expr = e, .optional = optional, .whole = true,
-				     .max_bytes = pb->pl->o->limits.max_string};
+				     .depth = pb->pl->o->limits.depth + 1, .max_bytes = pb->pl->o->limits.max_string};
 }
 
 static void show_param(struct builder *pb, enum shown_kind kind, const char *name, const struct param *p)
@@ -224,6 +229,75 @@ static void add_saved(struct builder *pb)
 	add_parts(pb);
 }
 
+/* ---- what is tested where records are read ---- */
+
+static int fail_at(struct builder *pb, const struct expr *e, const char *sentence)
+{
+	return err_at_column(pb->err, -EINVAL, pb->plan->question->text, e->column, "%s", sentence);
+}
+
+static int late_value(struct builder *pb, struct late *l, struct capture_item item)
+{
+	struct late_ref r = {.late = l, .value = {.shown = {.name = item.name, .kind = SHOWN_EXPR}}};
+
+	r.value.ref = add_item(pb, item);
+	if (r.value.ref.none)
+		return fail_at(pb, item.expr, pb->return_why ? pb->return_why : no_return);
+	vec_push(&pb->late, r);
+	return 0;
+}
+
+static int make_late(struct builder *pb, const struct expr *e, const struct late **ret);
+
+static int make_late_operator(struct builder *pb, const struct expr *e, struct late *l)
+{
+	bool both = e->op == EXPR_BINARY && *e->text == '&', either = e->op == EXPR_BINARY && *e->text == '|';
+	int r;
+
+	if (e->op != EXPR_NOT && (e->len != 2 || (!both && !either)))
+		return fail_at(pb, e, "whether an error says something can be a part of &&, || and ! only");
+	l->op = e->op == EXPR_NOT ? LATE_NOT : both ? LATE_AND : LATE_OR;
+	r = make_late(pb, e->a, &l->a);
+	return r || e->op == EXPR_NOT ? r : make_late(pb, e->b, &l->b);
+}
+
+static int make_late(struct builder *pb, const struct expr *e, const struct late **ret)
+{
+	struct late *l = arena_new(pb->pl->arena, struct late), *not = NULL;
+	const struct expr *error, *text;
+	struct capture_item item;
+
+	*ret = l;
+	if (is_of_record(pb->plan, e) && !strcmp(e->text, "panicked")) {
+		l->op = LATE_PANICKED;
+		return 0;
+	}
+	if (!asks_for_text(pb->plan, e, pb->pl->arena)) {
+		l->op = LATE_BOOL;
+		return late_value(pb, l, (struct capture_item){.name = "condition", .expr = e});
+	}
+	if (!is_text_of_error(pb->plan, e, pb->pl->arena, &l->op, &error, &text))
+		return make_late_operator(pb, e, l);
+	if (e->op == EXPR_BINARY && *e->text == '!') {
+		not = arena_new(pb->pl->arena, struct late);
+		*not = (struct late){.op = LATE_NOT, .a = l};
+		*ret = not;
+	}
+	l->text = text->text;
+	l->len = text->len;
+	item = shown_item(pb, "error", error, false);
+	item.depth = pb->pl->late_depth + 1;
+	return late_value(pb, l, item);
+}
+
+static int add_late(struct builder *pb)
+{
+	if (!pb->split.late)
+		return 0;
+	pb->plan->late_at_entry = expr_side(pb->plan, pb->split.late) != SIDE_RETURN;
+	return make_late(pb, pb->split.late, &pb->plan->late);
+}
+
 /* ---- compiling ---- */
 
 static int compile_side(struct builder *pb, enum program_role role, const struct expr *filter,
@@ -255,7 +329,7 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 	if (r)
 		return r;
 	side->result.program.controlled = !at_return;
-	side->result.program.no_record = !plan->prints;
+	side->result.program.no_record = !plan->prints && !pb->split.late;
 	return 0;
 }
 
@@ -405,17 +479,14 @@ static void set_shown(struct builder *pb)
 
 	for (size_t i = 0; i < pb->shown.len; i++)
 		shown[i] = finish_shown(pb, &pb->shown.data[i]);
+	for (size_t i = 0; i < pb->late.len; i++)
+		pb->late.data[i].late->value = finish_shown(pb, &pb->late.data[i].value);
 	pb->plan->shown = shown;
 	pb->plan->nshown = pb->shown.len;
 	pb->plan->stack_slot = pb->stack.none ? -1 : pb->entry.result.slot_of_item[pb->stack.item];
 }
 
 /* ---- aggregates ---- */
-
-static int fail_at(struct builder *pb, const struct expr *e, const char *sentence)
-{
-	return err_at_column(pb->err, -EINVAL, pb->plan->question->text, e->column, "%s", sentence);
-}
 
 static int refer(struct builder *pb, struct ref r, const struct expr *e, struct ir_slot_ref *ret)
 {
@@ -475,6 +546,16 @@ static int set_aggregate(struct builder *pb, const struct aggregate_ref *ref, st
 	return r;
 }
 
+/* The planter makes records and no aggregates; who reads the records makes those, of this copy of the program. */
+static struct capture_program *count_late(struct builder *pb, const struct capture_program *p)
+{
+	struct capture_program *counted = arena_memdup(pb->pl->arena, p, sizeof(*p));
+
+	counted->no_record = !pb->plan->prints;
+	pb->plan->counted = counted;
+	return counted;
+}
+
 static int set_aggregates(struct builder *pb)
 {
 	size_t n = pb->aggregates.len;
@@ -489,6 +570,8 @@ static int set_aggregates(struct builder *pb)
 			return r;
 		list[i].index = i;
 	}
+	if (pb->plan->late && n)
+		p = count_late(pb, p);
 	p->aggregates = ir;
 	p->naggregates = n;
 	pb->plan->aggregates = list;
@@ -531,7 +614,9 @@ static int build(struct builder *pb)
 		return fail_at(pb, pb->split.ret, pb->return_why ? pb->return_why : no_return);
 	add_saved(pb);
 	add_actions(pb);
-	r = compile_both(pb);
+	r = add_late(pb);
+	if (!r)
+		r = compile_both(pb);
 	if (!r && plan->has_return)
 		r = compile_endings(pb);
 	if (r)
@@ -556,5 +641,6 @@ int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_
 	vec_done(&pb.ret.items);
 	vec_done(&pb.shown);
 	vec_done(&pb.aggregates);
+	vec_done(&pb.late);
 	return r;
 }

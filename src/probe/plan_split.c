@@ -37,9 +37,31 @@ static bool is_taken(const struct call_plan *p, const char *name)
 	return is_named(s->params, s->nparams, name) || is_named(s->results, s->nresults, name) || is_captured(p, name);
 }
 
-static enum call_side name_side(const struct call_plan *p, const char *name)
+/* A parameter, a result, or what the language itself calls so. */
+static bool is_name_of_call(const struct call_plan *p, const char *name)
+{
+	static const char *const ours[] = {"latency", "panicked", "err", "func", "pid", "goid", "caller", "stack", "recv",
+					   "saved", CAPTURE_DICTIONARY};
+	bool numbered = (!strncmp(name, "arg", 3) || !strncmp(name, "ret", 3)) && isdigit((unsigned char)name[3]);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (!strcmp(name, ours[i]))
+			return true;
+	return numbered || is_taken(p, name);
+}
+
+/* What no name of the call is, and the program has: a constant, or a variable, which is read where the rest is tested. */
+static bool is_global(const struct call_plan *p, const struct expr *e)
+{
+	const char *name = e->op == EXPR_FIELD && e->a->op == EXPR_NAME ? e->a->text : e->op == EXPR_NAME ? e->text : NULL;
+
+	return name && !is_name_of_call(p, name) && expr_is_global(p->binary, p->func.symbol, e);
+}
+
+static enum call_side name_side(const struct call_plan *p, const struct expr *e)
 {
 	const struct signature *s = &p->signature;
+	const char *name = e->text;
 
 	if (is_named(s->params, s->nparams, name))
 		return SIDE_ENTRY;
@@ -50,7 +72,7 @@ static enum call_side name_side(const struct call_plan *p, const char *name)
 	if (!strcmp(name, "latency") || !strcmp(name, "panicked") || !strcmp(name, "err") ||
 	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
 		return SIDE_RETURN;
-	return strcmp(name, "func") ? SIDE_ENTRY : SIDE_NONE;
+	return strcmp(name, "func") && !is_global(p, e) ? SIDE_ENTRY : SIDE_NONE;
 }
 
 bool is_of_record(const struct call_plan *p, const struct expr *e)
@@ -67,7 +89,9 @@ enum call_side expr_side(const struct call_plan *p, const struct expr *e)
 	if (!e)
 		return SIDE_NONE;
 	if (e->op == EXPR_NAME)
-		return name_side(p, e->text);
+		return name_side(p, e);
+	if (e->op == EXPR_FIELD && is_global(p, e))
+		return SIDE_NONE;
 	for (size_t i = 0; i < e->nargs; i++)
 		side = MAX(side, expr_side(p, e->args[i]));
 	side = MAX(side, expr_side(p, e->a));
@@ -88,11 +112,30 @@ static void add_conjunct(struct arena *arena, const struct expr **all, const str
 	*all = both;
 }
 
+/* No error has no text: what asks for nothing but that can be tested for it where the probe fires, and spares records. */
+static void exclude_nil(const struct call_plan *p, const struct expr *e, struct arena *arena, struct split *ret)
+{
+	struct expr *nil = arena_new(arena, struct expr), *test = arena_new(arena, struct expr);
+	const struct expr *error, *text;
+	enum late_op op;
+
+	if (e->op == EXPR_NOT)
+		e = e->a;
+	if (!is_text_of_error(p, e, arena, &op, &error, &text))
+		return;
+	*nil = (struct expr){.op = EXPR_NIL, .column = e->column, .text = "nil", .len = 3};
+	*test = (struct expr){.op = EXPR_BINARY, .column = e->column, .text = "!=", .len = 2, .a = (struct expr *)error, .b = nil};
+	add_conjunct(arena, expr_side(p, error) == SIDE_RETURN ? &ret->ret : &ret->entry, test);
+}
+
 static void take_apart(const struct call_plan *p, const struct expr *e, struct arena *arena, struct split *ret)
 {
 	if (e->op == EXPR_BINARY && !strcmp(e->text, "&&")) {
 		take_apart(p, e->a, arena, ret);
 		take_apart(p, e->b, arena, ret);
+	} else if (asks_for_text(p, e, arena)) {
+		add_conjunct(arena, &ret->late, e);
+		exclude_nil(p, e, arena, ret);
 	} else if (expr_side(p, e) == SIDE_RETURN) {
 		add_conjunct(arena, &ret->ret, e);
 	} else {
@@ -104,6 +147,8 @@ static void take_apart(const struct call_plan *p, const struct expr *e, struct a
 static bool is_same_at_return(const struct call_plan *p, const struct expr *e)
 {
 	if (!e)
+		return true;
+	if (expr_side(p, e) == SIDE_NONE)
 		return true;
 	if (e->op == EXPR_NAME)
 		return !is_taken(p, e->text) &&
@@ -135,7 +180,7 @@ static int keep_parts(const struct call_plan *p, const struct expr *e, const cha
 
 	if (side == SIDE_NONE || is_same_at_return(p, e))
 		return 0;
-	if (side == SIDE_ENTRY)
+	if (side == SIDE_ENTRY && e->op != EXPR_LITERAL && e->op != EXPR_ELEMENT)
 		return keep(e, text, ret, err);
 	for (size_t i = 0; !r && i < e->nargs; i++)
 		r = keep_parts(p, e->args[i], text, ret, err);
@@ -182,7 +227,7 @@ static bool needs_results(const struct call_plan *p, const struct expr *e)
 	if (!e)
 		return false;
 	if (e->op == EXPR_NAME)
-		return name_side(p, e->text) == SIDE_RETURN &&
+		return name_side(p, e) == SIDE_RETURN &&
 		       (is_taken(p, e->text) || (strcmp(e->text, "latency") && strcmp(e->text, "panicked")));
 	for (size_t i = 0; i < e->nargs; i++)
 		if (needs_results(p, e->args[i]))

@@ -260,11 +260,22 @@ static bool on_new_line(const struct reader *q)
 	return false;
 }
 
+static bool begins_action(const struct reader *q)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
+		if (is_word(q, actions[i].name))
+			return true;
+	return is(q, "}") || q->lexer.token.kind == TOKEN_END;
+}
+
 static int parse_actions(struct reader *q, struct question *ret)
 {
 	VEC(struct action) list = {0};
 	int opened = column(q), r = advance(q);
 
+	if (!r && !list.len && opened && name_part(q->text[opened - 1]) && !begins_action(q))
+		return fail_at(q, opened, "a { behind a name begins the actions; a struct's values stand in brackets, as in Go: "
+					  "(p == Point{1, 2})");
 	while (!r && !is(q, "}")) {
 		struct action a;
 

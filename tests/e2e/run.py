@@ -29,7 +29,8 @@ GROUPS = ("client_server", "binaries", "failures", "run_verb", "matrix", "third_
           "changed_files", "privileges", "otlp_export", "under_load", "attach_cycles", "trace_language",
           "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",
           "trace_guide", "trace_cycles", "http_edges", "trace_corners", "trace_types", "inlined",
-          "follow", "trace_aggregates", "patch_sequence", "patch_faults", "patch_whole")
+          "follow", "trace_aggregates", "trace_conditions", "patch_sequence", "patch_faults",
+          "patch_whole")
 
 
 class TimedOut(Exception):

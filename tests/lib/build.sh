@@ -15,6 +15,7 @@
 #   client, shop, shop-plain               built once, by the newest toolchain
 #   burst, halves                          likewise: many calls at once; what can be patched at one end only
 #   tally-go1.XX-plain                     calls at full speed, and says how often
+#   conditions-go1.XX-{plain,w,sw}         knows which conditions hold for which of its calls; w: no DWARF
 #   values-go1.XX-{sw,pie-sw}              values of every kind, for tests/unit/value_test.c
 #   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
@@ -115,6 +116,9 @@ build_httpd() { # MINOR
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
 	build "$1" tally "tally-go$1-plain" --
+	build "$1" conditions "conditions-go$1-plain" --
+	build "$1" conditions "conditions-go$1-w" -- -ldflags '-w'
+	build "$1" conditions "conditions-go$1-sw" -- -ldflags '-s -w'
 	build "$1" seq "seq-go$1-plain" --
 	build "$1" seq "seq-go$1-sw" -- -ldflags '-s -w'
 	build "$1" inlined "inlined-go$1-plain" --

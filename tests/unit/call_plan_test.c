@@ -227,6 +227,29 @@ static void split(struct asked *a)
 	assert_non_null(strstr(text, "saved 0"));
 	p = plan(a, "main.Login if user == \"x\" || err != nil { count() }");
 	assert_non_null(strstr(ir(a, &p->entry), "save "));
+	plan(a, "main.Login if user == \"a\" && id == len(user) && err == nil || p.Name == user");
+	p = plan(a, "main.Login if contains(err, \"x\") && vip { count() }");
+	assert_non_null(p->late);
+	assert_int_equal(p->late->op, LATE_CONTAINS);
+	assert_false(p->late_at_entry);
+	assert_true(p->counted && p->counted->naggregates == 1 && p->counted->no_record);
+	assert_int_equal(p->ret.naggregates, 0);
+	assert_false(p->ret.no_record);
+	assert_non_null(strstr(ir(a, &p->ret), "filter")); /* a call without an error is no record */
+	p = plan(a, "main.Login if vip && (n > 3 || err == \"x\" || panicked) { print(n) }");
+	assert_int_equal(p->late->op, LATE_OR);
+	assert_int_equal(p->late->a->op, LATE_OR);
+	assert_int_equal(p->late->a->a->op, LATE_BOOL);
+	assert_true(p->late->a->a->value.at_entry);
+	assert_int_equal(p->late->a->b->op, LATE_EQUAL);
+	assert_int_equal(p->late->b->op, LATE_PANICKED);
+	assert_null(p->counted);
+	p = plan(a, "main.Errors if given != \"x\" { print(n) }");
+	assert_int_equal(p->late->op, LATE_NOT);
+	assert_true(p->late_at_entry);
+	assert_false(p->has_return);
+	assert_null(plan(a, "main.Login if user == \"x\" && err != nil { print(n) }")->late);
+	refused(a, "main.Login if (err == \"x\") == vip", -EINVAL, "part of &&, || and ! only", "==");
 	p = plan(a, "main.Login if goid == 7 || err != nil || func == \"main.Login\" { count() }");
 	assert_null(strstr(ir(a, &p->entry), "save "));
 }
@@ -242,7 +265,7 @@ static void wrong(struct asked *a)
 	refused(a, "main.Login if p.Nme == \"x\"", -EINVAL, "did you mean Name?", "Nme");
 	refused(a, "main.Login if usr == \"x\"", -EINVAL, "did you mean user?", "usr");
 	refused(a, "main.Login if user == \"x\" && er != nil", -EINVAL, "did you mean err?", "er ");
-	refused(a, "main.Login if n == \"x\"", -EINVAL, "n is a int, it cannot be compared with a text", "== \"x\"");
+	refused(a, "main.Login if n == \"x\"", -EINVAL, "n is an int, it cannot be compared with a text", "== \"x\"");
 	refused(a, "main.Login if vip && n", -EINVAL, "a condition is expected here", "n");
 	refused(a, "main.Login { print(user, p.Nme) }", -EINVAL, "did you mean Name?", "Nme");
 	refused(a, "main.Login { count() by p.Nme }", -EINVAL, "did you mean Name?", "Nme");
@@ -253,7 +276,6 @@ static void wrong(struct asked *a)
 	refused(a, "main.Login if pid == 3", -EINVAL, "-p and -x", "pid");
 	refused(a, "main.Login if err != nil && stack == 1", -EINVAL, "cannot be used as a stack", "1");
 	refused(a, "main.Sleeper if err != nil", -EINVAL, "main.Sleeper has none", "err");
-	refused(a, "main.Login if user == \"a\" && id == len(user) && err == nil || p.Name == user", -EINVAL, "constant", "==");
 	refused(a, "main.Errors if err == given", -EINVAL, "", NULL);
 	refused(a, "main.Strings if joined == a", -EINVAL, "of the entry", "a");
 	refused(a, "main.Login if id == n || id == n+1 || id == n+2 || id == n+3 || id == n+4", -EINVAL, "more than 4 values", "+4");

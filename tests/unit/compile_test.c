@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <glob.h>
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -396,6 +397,7 @@ static struct world *language_world(void)
 		put(w, w->in.entry_sp + 8 + i * 4, (uint64_t)(10 - 20 * (int)(i & 1) + (int)i), 4);
 	put(w, w->in.entry_sp + 24, put_text(w, "{\"a\":1}"), 8);
 	put(w, w->in.entry_sp + 32, 7, 8);
+	put(w, w->in.entry_sp + 40, 7, 8);
 	return w;
 }
 
@@ -423,6 +425,162 @@ static void test_integers(void **state)
 	expect_int(w, "uint8(n)", 251);
 	expect_int(w, "int(big)", -1);
 	expect_int(w, "len(array)+n", -1);
+	expect_int(w, "n / 2", -2);
+	expect_int(w, "n % 2", -1);
+	expect_int(w, "7 / n", -1);
+	expect_int(w, "7 % n", 2);
+	expect_int(w, "small / -1", -128);
+	expect_int(w, "small % 100", -28);
+	expect_int(w, "u / 2", 1);
+	expect_int(w, "big / 10 * 10 + big % 10", -1);
+	expect_int(w, "-7 / 2 + n", -8);
+	expect_int(w, "n &^ 4", -5 & ~4);
+	expect_int(w, "u &^ 1", 2);
+	expect_int(w, "+n", -5);
+	expect_int(w, "^n", 4);
+	expect_int(w, "^u", 65532);
+	expect_int(w, "^7 + n", -13);
+	expect_int(w, "1 << u", 8);
+	expect_int(w, "n << u", -40);
+	expect_int(w, "n >> u", -1);
+	expect_int(w, "n >> big", -1);
+	expect_int(w, "u << big", 0);
+	expect_int(w, "n << 64", 0);
+	expect_int(w, "len(s[u:8])", 5);
+	expect_int(w, "len(ss[1:])", 1);
+	expect_int(w, "cap(ss[1:])", 3);
+	expect_status(w, "n / int(u - 3)", SLOT_UNREADABLE);
+	expect_status(w, "1 << n", SLOT_RANGE);
+	expect_status(w, "len(s[u:2])", SLOT_RANGE);
+	expect_status(w, "len(s[:16])", SLOT_RANGE);
+	expect_status(w, "len(s[n:])", SLOT_RANGE);
+	expect_text(w, "s[4:9]", "/inde");
+	expect_text(w, "body[:4]", "{\"a\"");
+	world_free(w);
+}
+
+/* ---- numbers of the other kind, against the compiler's own ---- */
+
+static uint64_t random_state = 1;
+
+static uint64_t random_bits(void)
+{
+	static const uint64_t corners[] = {0, 1, 1ull << 63, UINT64_MAX, INT64_MAX, 0x7ff0000000000000, 0xfff0000000000000,
+					   0x7ff8000000000001, 0x3ff0000000000000, 0x36a0000000000000, 0x380fffffe0000000,
+					   0x47efffffe0000000, 0x47effffff0000000, 0x47efffffefffffff, 0x43e0000000000000,
+					   0x0000000000000001, 0x000fffffffffffff, 1ull << 53, (1ull << 53) + 1, (1ull << 24) + 1};
+	uint64_t v;
+
+	random_state = random_state * 6364136223846793005 + 1442695040888963407;
+	v = random_state ^ random_state >> 29;
+	switch (v % 5) {
+	case 0:
+		return corners[v / 5 % ARRAY_SIZE(corners)];
+	case 1: /* an exponent near 1, or near the ends of float32 */
+		return (v & 0x800fffffffffffff) | ((uint64_t)(1023 - 160 + (v >> 52) % 320) << 52);
+	case 2:
+		return v >> (v >> 58);
+	case 3:
+		return (uint64_t)-(int64_t)(v >> (v >> 58));
+	default:
+		return v;
+	}
+}
+
+static double as_double(uint64_t bits)
+{
+	double d;
+
+	memcpy(&d, &bits, 8);
+	return d;
+}
+
+static float as_float(uint32_t bits)
+{
+	float f;
+
+	memcpy(&f, &bits, 4);
+	return f;
+}
+
+static void expect_double(struct world *w, const char *expression, double want)
+{
+	const struct interp_slot *s = capture_at(w, expression, SITE_ENTRY, NULL);
+	double have;
+
+	if (!s)
+		fail_msg("%s", w->error);
+	have = as_double(s->value);
+	if (s->status != SLOT_OK || (isnan(want) ? !isnan(have) : memcmp(&have, &want, 8)))
+		fail_msg("%s: %.17g (%a), not %.17g (%a)", expression, have, have, want, want);
+}
+
+static void expect_float(struct world *w, const char *expression, float want)
+{
+	const struct interp_slot *s = capture_at(w, expression, SITE_ENTRY, NULL);
+	float have;
+
+	if (!s)
+		fail_msg("%s", w->error);
+	have = as_float((uint32_t)s->value);
+	if (s->status != SLOT_OK || s->value >> 32 || (isnan(want) ? !isnan(have) : memcmp(&have, &want, 4)))
+		fail_msg("%s: %.9g (%a), not %.9g (%a)", expression, (double)have, (double)have, (double)want, (double)want);
+}
+
+/* Without its fraction; what does not fit has no value. */
+static void expect_whole(struct world *w, const char *expression, double d, double low, double high)
+{
+	if (trunc(d) >= low && trunc(d) < high)
+		expect_int(w, expression, high > 9.3e18 ? (int64_t)(uint64_t)d : (int64_t)d);
+	else
+		expect_status(w, expression, SLOT_UNREADABLE);
+}
+
+static void expect_compared(struct world *w, double d, float f, int64_t i)
+{
+	expect_int(w, "d < 1.5", d < 1.5);
+	expect_int(w, "d == d", !isnan(d));
+	expect_int(w, "d != d", isnan(d));
+	expect_int(w, "d >= float64(i)", d >= (double)i);
+	expect_int(w, "float64(f) <= d", (double)f <= d);
+	expect_int(w, "f > float32(d)", f > (float)d);
+	expect_int(w, "f == 0.1", f == 0.1f);
+	expect_int(w, "-d < 0.0", -d < 0);
+}
+
+static void test_conversions(void **state)
+{
+	struct world *w = newest();
+
+	add_param(w, on_stack(w, "d", "float64", 8));
+	add_param(w, on_stack(w, "f", "float32", 16));
+	add_param(w, on_stack(w, "i", "int64", 24));
+	add_param(w, on_stack(w, "u", "uint64", 32));
+	for (unsigned k = 0; k < 4000; k++) {
+		uint64_t bits = random_bits(), number = random_bits();
+		uint32_t bits32 = (uint32_t)(k % 3 ? random_bits() >> 32 : random_bits());
+		double d = as_double(bits);
+		float f = as_float(bits32);
+
+		put(w, w->in.entry_sp + 8, bits, 8);
+		put(w, w->in.entry_sp + 16, bits32, 4);
+		put(w, w->in.entry_sp + 24, number, 8);
+		put(w, w->in.entry_sp + 32, number, 8);
+		expect_double(w, "float64(i)", (double)(int64_t)number);
+		expect_double(w, "float64(u)", (double)number);
+		expect_double(w, "float64(f)", (double)f);
+		expect_float(w, "float32(i)", (float)(int64_t)number);
+		expect_float(w, "float32(u)", (float)number);
+		expect_float(w, "float32(d)", (float)d);
+		expect_double(w, "-d", -d);
+		expect_whole(w, "int64(d)", d, -0x1p63, 0x1p63);
+		expect_whole(w, "uint64(d)", d, 0, 0x1p64);
+		expect_whole(w, "int32(d)", d, -0x1p31, 0x1p31);
+		expect_whole(w, "int8(f)", (double)f, -128, 128);
+		expect_whole(w, "uint16(f)", (double)f, 0, 65536);
+		if (k % 4 == 0)
+			expect_compared(w, d, f, (int64_t)number);
+	}
 	world_free(w);
 }
 
@@ -438,12 +596,20 @@ static void test_comparisons(void **state)
 		"s[0] == 'G'", "p == nil", "nil == p", "ss != nil", "uintptr(p) == 0", "3 < 4", "\"a\" < \"b\"",
 		"n * -1 == 5 && (u == 9 || small == -128) && !(len(ss) == 3)", "array[1] < 0 && array[0] == 1e1",
 		"n < 10ms", "1 + 2 == 3 && true != false", "goid == 77", "caller != nil",
+		"s == s", "s <= s", "s >= \"GET\"", "s < \"GET0\"", "\"GET \" < s", "s > ss[0][:0]", "ss[0] < ss[1]", "ss[1] != ss[0]",
+		"s > \"\"", "hasprefix(s, s[:3])", "hassuffix(s, s[4:])", "s[:3] == \"GET\"", "s[u:u+1] == \" \"", "s[:] == s",
+		"string(body[1:4]) == `\"a\"`", "\"a\" + \"b\" == \"ab\"", "len(\"abc\"[1:]) == 2", "1.5 < 2", "1.5 * 2 == 3.0", "2.5 > 1.5 && 0x10 == 16.0",
+		"n % 2 == -1 && n / 2 == -2", "ss[1:][0] == \"two\"", "strings.HasPrefix(s, \"GET\")", "array == [4]int32{10, -9, 12, -7}",
+		"array != [4]int32{10}",
 	};
 	static const char *const dropped[] = {
 		"n > 0", "big < 5", "!ok", "false", "s == \"GET\"", "hasprefix(s, \"POST\")", "hassuffix(s, \"x\")",
 		"contains(s, \"zzz\")", "s == \"\"", "p != nil", "p.Method == \"\"", "ss[2] == \"x\"", "ss[n] == \"x\"",
 		"n == 3 && p.Method == \"\"", "p.Method == \"GET\" || true",
+		"s != s", "s < s", "s < \"GET\"", "s == ss[0]", "s[:2] == \"GET\"", "s[3:2] == \"\"", "s[20:] == \"\"", "ss[5:][0] == \"x\"",
+		"hasprefix(ss[0], s)", "array == [4]int32{10, -9, 12}", "1 << n == 1",
 	};
+	static const char *const lost[] = {"n / int(u - 3) == 1", "7 % (u - 3) == 0 || true"};
 	struct goroutine_layout layout;
 	struct world *w = language_world();
 
@@ -453,6 +619,8 @@ static void test_comparisons(void **state)
 		expect_filter(w, kept[i], KEPT);
 	for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
 		expect_filter(w, dropped[i], DROPPED);
+	for (size_t i = 0; i < ARRAY_SIZE(lost); i++)
+		expect_filter(w, lost[i], LOST);
 	world_free(w);
 }
 
@@ -506,48 +674,58 @@ static void test_errors(void **state)
 		{"p.URL.Zzzzzzz", "net/url.URL has no field Zzzzzzz; it has Scheme"},
 		{"p.URL.Zzzzzzz", "\n  p.URL.Zzzzzzz\n        ^"},
 		{"p.Body.x", "p.Body is an interface (io.ReadCloser); say which type it holds: p.Body.(*T).x"},
-		{"n.x", "n is a int, which has no fields"},
-		{"*n", "n is a int, not a pointer"},
+		{"n.x", "n is an int, which has no fields"},
+		{"*n", "n is an int, not a pointer"},
 		{"p == 3", "a constant number cannot be used as a *net/http.Request"},
-		{"n == \"a\"", "n is a int, it cannot be compared with a text"},
+		{"n == \"a\"", "n is an int, it cannot be compared with a text"},
 		{"s == 3", "3 is a constant number, it cannot be compared with a text"},
-		{"s == s", "a text can be compared with a constant only"},
-		{"s < \"a\"", "texts can be compared with == and != only"},
-		{"small == 300", "300 does not fit into a int8\n  small == 300\n           ^"},
+		{"body == \"a\"", "to compare it with a text write string(body)"},
+		{"small == 300", "300 does not fit into an int8\n  small == 300\n           ^"},
 		{"u == -1", "-1 does not fit into a uint16"},
 		{"n == 1.5", "1.5 is no int"},
 		{"n == u", "mismatched types int and uint16; convert one"},
 		{"n + u", "mismatched types int and uint16"},
-		{"s + \"a\"", "`+` works on integers"},
+		{"s + \"a\"", "texts cannot be joined"},
 		{"ok + 1", "a constant number cannot be used as a bool"},
-		{"n << u", "a shift count is a constant"},
+		{"n << s", "a shift count is an integer"},
 		{"ok > true", "it can be compared with == and != only"},
 		{"ok == 1", "a constant number cannot be used as a bool"},
-		{"n && ok", "n is a int; a condition is expected here"},
+		{"n && ok", "n is an int; a condition is expected here"},
 		{"!n", "a condition is expected here"},
-		{"-s", "`-` works on integers"},
-		{"n == nil", "n is a int, which is never nil"},
+		{"-s", "`-` works on numbers"},
+		{"+s", "`+` works on numbers; s is a string"},
+		{"^s", "`^` works on integers"},
+		{"n % 0", "this divides by zero"},
+		{"1 / 0 == n", "this divides by zero"},
+		{"float64(n) + 1.5 > 2.0", "floating-point values can be compared and converted, not calculated"},
+		{"n[1:2]", "n is an int, of which no part can be taken"},
+		{"\"abc\"[2:1] == s", "the part ends before it begins"},
+		{"float32(1e300) > 1.0", "does not fit into a float32"},
+		{"caller == n", "cannot be compared"},
+		{"n == nil", "n is an int, which is never nil"},
 		{"s == nil", "s is a string, which is never nil"},
 		{"nil == nil", "cannot be compared"},
 		{"array[4]", "the array has 4 elements: this index is out of range\n  array[4]\n        ^"},
 		{"array[n]", "an array that is passed by value can be indexed by a constant only"},
 		{"ss[-1]", "an index cannot be negative"},
-		{"ss[\"a\"]", "cannot be used as a int"},
+		{"ss[\"a\"]", "cannot be used as an int"},
 		{"ss[s]", "an index is an integer"},
-		{"n[0]", "n is a int, which cannot be indexed"},
-		{"p.Header[3]", "a map's key is a constant text"},
-		{"p.Header[s]", "a map's key is a constant text"},
-		{"len(n)", "n is a int, which has no length"},
+		{"n[0]", "n is an int, which cannot be indexed"},
+		{"p.Header[3]", "a constant number cannot be used as a string"},
+		{"p.Header[n]", "n is an int; the map's keys are of type string"},
+		{"len(n)", "n is an int, which has no length"},
 		{"cap(s)", "s is a string, which has no capacity"},
 		{"len(s, s)", "len takes one argument, not 2"},
 		{"length(s)", "there is no function length"},
 		{"haspefix(s, \"a\")", "there is no function haspefix, did you mean hasprefix"},
 		{"hasprefix(s)", "hasprefix takes two arguments"},
-		{"hasprefix(s, s)", "a constant text is expected here"},
-		{"hasprefix(n, \"a\")", "n is a int; hasprefix looks into strings"},
+		{"contains(s, s)", "contains looks for a constant text"},
+		{"hasprefix(s, n)", "n is an int; a text is expected here"},
+		{"hasprefix(\"abc\", s)", "is a constant: what is looked into comes first"},
+		{"hasprefix(n, \"a\")", "n is an int; hasprefix looks into strings"},
 		{"contains(s, \"a\\x00b\")", "none is 0"},
-		{"typeof(n)", "n is a int, not an interface"},
-		{"n.(*Request)", "n is a int, not an interface"},
+		{"typeof(n)", "n is an int, not an interface"},
+		{"n.(*Request)", "n is an int, not an interface"},
 		{"p.Body.(*NoSuchType)", "NoSuchType"},
 		{"p.Body.(io.Reader)", "only a concrete type can be asked for"},
 		{"p.Body", "p.Body is an interface (io.ReadCloser): capture typeof(p.Body)"},
@@ -891,7 +1069,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_request),	   cmocka_unit_test(test_integers),
-		cmocka_unit_test(test_comparisons), cmocka_unit_test(test_kinds), cmocka_unit_test(test_unsigned_constants),
+		cmocka_unit_test(test_comparisons), cmocka_unit_test(test_conversions), cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_unsigned_constants),
 		cmocka_unit_test(test_errors),	   cmocka_unit_test(test_results),
 		cmocka_unit_test(test_interfaces),  cmocka_unit_test(test_locations),
 		cmocka_unit_test(test_items),	   cmocka_unit_test(test_goroutine),

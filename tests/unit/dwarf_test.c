@@ -409,12 +409,71 @@ static void test_damage(void **state)
 		skip();
 }
 
+/* ---- constants and variables ---- */
+
+static int global(struct binary *b, const char *name, struct global *ret)
+{
+	struct err err = {0};
+	int r = binary_global(b, name, ret, &err);
+
+	assert_true(r == 0 || r == -ENOENT || err.text[0]);
+	return r;
+}
+
+static void check_globals(const char *path)
+{
+	struct binary *b = open_program(path);
+	bool has_dwarf = binary_build_info(b)->has_dwarf;
+	const struct type *t = binary_type(b, "main.State");
+	struct global g;
+
+	assert_int_equal(global(b, "main.limits", &g), -ENOENT);
+	assert_int_equal(global(b, "threshold", &g), -ENOENT);
+	if (!has_dwarf && !binary_build_info(b)->has_symtab) {
+		assert_int_equal(global(b, "main.threshold", &g), -ENOENT);
+		assert_null(binary_constant_name(b, t, 2));
+		binary_free(b);
+		return;
+	}
+	assert_int_equal(global(b, "main.threshold", &g), 0);
+	assert_true(g.is_variable && g.size == 8 && image_offset(&b->img, g.addr, &(uint64_t){0}));
+	assert_int_equal(g.type != NULL, has_dwarf);
+	assert_int_equal(global(b, "io.EOF", &g), 0);
+	assert_int_equal(g.size, 16);
+	assert_int_equal(global(b, "other/io.EOF", &g), -ENOENT);
+	assert_int_equal(global(b, "main.limit", &g), has_dwarf ? 0 : -ENOENT);
+	if (has_dwarf) {
+		assert_true(!g.is_variable && g.number == 40);
+		assert_int_equal(global(b, "main.narrow", &g), 0);
+		assert_int_equal(g.number, -7);
+		assert_string_equal(g.type->name, "int16");
+		assert_int_equal(global(b, "fs.ModeDir", &g), 0); /* io/fs */
+		assert_int_equal(g.number, INT64_C(1) << 31);
+	}
+	assert_non_null(t);
+	if (has_dwarf)
+		assert_string_equal(binary_constant_name(b, t, 2), "busy");
+	else
+		assert_null(binary_constant_name(b, t, 2));
+	assert_null(binary_constant_name(b, t, 9));
+	binary_free(b);
+}
+
+static void test_globals(void **state)
+{
+	size_t n = go_binaries_each("bin/conditions-go1.*-*", check_globals);
+
+	if (!n)
+		skip();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_locations), cmocka_unit_test(test_types),
 	    cmocka_unit_test(test_layouts),   cmocka_unit_test(test_inlined),
 	    cmocka_unit_test(test_stripped),  cmocka_unit_test(test_damage),
+	    cmocka_unit_test(test_globals),
 	};
 
 	return cmocka_run_group_tests_name("dwarf", tests, NULL, NULL);

@@ -63,6 +63,16 @@ static void test_print(void **state)
 		{"\"a\\\"b\\\\\\t\\x00é\\377\"", "\"a\\\"b\\\\\\x09\\x00é\\xff\""},
 		{"`raw\\n\"x`", "\"raw\\\\n\\\"x\""},
 		{"größe.x", "größe.x"},
+		{"a%b/c", "a % b / c"},
+		{"a % (b / c)", "a % (b / c)"},
+		{"+a&^-b ^ ^c", "+a &^ -b ^ ^c"},
+		{"s[:2]+s[ 1 : ]+s[:]+s[a:b+1]", "s[:2] + s[1:] + s[:] + s[a:b + 1]"},
+		{"strings.HasSuffix(s, t[:3])", "hassuffix(s, t[:3])"},
+		{"(p == Point{1, -2})", "p == (Point{1, -2})"},
+		{"m[pkg.Key{ID: 5, Name: s}].x", "m[(pkg.Key{ID: 5, Name: s})].x"},
+		{"a == [2]int{1, 2}", "a == [2]int{1, 2}"},
+		{"m[[4]byte{}] == [ 2 ]string{\"a\"} [0]", "m[[4]byte{}] == [ 2 ]string{\"a\"}[0]"},
+		{"(a == T{T{1}, T{}})", "a == (T{(T{1}), (T{})})"},
 	};
 	struct arena a = {0};
 
@@ -121,6 +131,11 @@ static void test_errors(void **state)
 		{"0x", "this is not a number as Go writes them\n  0x\n  ^"},
 		{"18446744073709551616", "this number does not fit into 64 bits\n"
 					 "  18446744073709551616\n  ^"},
+		{"p == T{1}", "an operator or the end of the expression is expected here\n  p == T{1}\n        ^"},
+		{"(p == T{1)", "the } that closes this is missing\n  (p == T{1)\n         ^"},
+		{"(p == T{a.b: 1})", "only fields are named in a literal, as in Point{X: 1}\n  (p == T{a.b: 1})\n            ^"},
+		{"s[1:2:3]", "a slice's capacity has no meaning here: s[low:high]\n  s[1:2:3]\n       ^"},
+		{"[3] == 1", "a value is expected here; an array is written with its type, as in [2]int{1, 2}\n  [3] == 1\n  ^"},
 		{"1 + 12abc", "this is not a number as Go writes them\n  1 + 12abc\n      ^"},
 	};
 	struct arena a = {0};
@@ -142,7 +157,7 @@ static void test_method_call(void **state)
 {
 	struct arena a = {0};
 
-	assert_non_null(strstr(round_trip(&a, "strings.HasPrefix(s, \"x\")"), "cannot be called"));
+	assert_non_null(strstr(round_trip(&a, "strings.Title(s)"), "cannot be called"));
 	assert_non_null(strstr(round_trip(&a, "3(x)"), "only functions can be called"));
 	arena_done(&a);
 }

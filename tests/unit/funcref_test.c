@@ -102,7 +102,7 @@ static void test_errors(void **state)
 		{"main.f(,)", "a parameter is expected here"},
 		{"main.f() x, y", "should end here"},
 		{"main.f if x", "should end here"},
-		{"main.(*T", "the bracket that closes this is missing"},
+		{"main.(*T", "this receiver is not closed; all methods of a type are"},
 		{"main.f(x int])", "this bracket closes nothing"},
 		{"main.f(r struct{ N int, S string })", "the fields of a struct are separated by \";\""},
 		{"main.f(a int) struct{ i, j }", "the type of the field"},

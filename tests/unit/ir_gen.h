@@ -40,7 +40,36 @@ static uint64_t extended(uint64_t v, unsigned size, bool sign)
 	return sign ? (uint64_t)((int64_t)(v << shift) >> shift) : v << shift >> shift;
 }
 
-static int swiss_find(const struct ir_insn *i, uint64_t at, uint64_t *ret)
+/* Whether the key, a string header, is the one that is looked for; SLOT_MAP_BUSY: that text is too long. */
+static int key_is(const struct machine *m, const struct ir_insn *i, const void *key)
+{
+	uint16_t reg = i->b;
+	uint64_t text[2], word, len;
+	bool has_text = false;
+
+	memcpy(text, key, sizeof(text));
+	if (i->op == IR_MAP_STR)
+		return text[1] == (uint64_t)i->imm && !memcmp((void *)(uintptr_t)text[0], i->str, text[1]) ? SLOT_OK : SLOT_NO_KEY;
+	for (size_t k = 0; k < i->key->n; k++) {
+		const struct ir_key_part *p = &i->key->parts[k];
+
+		word = 0;
+		memcpy(&word, (const char *)key + p->offset + (p->size ? 0 : 8), p->size ? p->size : 8);
+		if (word != m->v[reg + (p->size ? 0 : 1)])
+			return SLOT_NO_KEY;
+		has_text |= !p->size;
+		reg = (uint16_t)(reg + (p->size ? 1 : 2));
+	}
+	reg = i->b;
+	for (size_t k = 0; has_text && i->key->parts[k].size; k++)
+		reg++;
+	len = text[1];
+	if (has_text && len > IR_MAX_STR)
+		return SLOT_MAP_BUSY;
+	return !has_text || !memcmp((void *)(uintptr_t)text[0], (void *)(uintptr_t)m->v[reg], len) ? SLOT_OK : SLOT_NO_KEY;
+}
+
+static int swiss_find(const struct machine *machine, const struct ir_insn *i, uint64_t at, uint64_t *ret)
 {
 	struct swiss_map m;
 	struct swiss_table t = {.mask = 0};
@@ -61,8 +90,7 @@ static int swiss_find(const struct ir_insn *i, uint64_t at, uint64_t *ret)
 		for (unsigned s = 0; s < 8; s++) {
 			struct swiss_slot *sl = &t.groups[g].slots[s];
 
-			if (!(t.groups[g].ctrl[s] & 0x80) && sl->key_len == (uint64_t)i->imm &&
-			    !memcmp(sl->key, i->str, sl->key_len)) {
+			if (!(t.groups[g].ctrl[s] & 0x80) && key_is(machine, i, sl) == SLOT_OK) {
 				*ret = (uintptr_t)&sl->elem;
 				return SLOT_OK;
 			}
@@ -71,7 +99,7 @@ static int swiss_find(const struct ir_insn *i, uint64_t at, uint64_t *ret)
 	return more ? SLOT_MAP_BUSY : SLOT_NO_KEY;
 }
 
-static int old_find(const struct ir_insn *i, uint64_t at, uint64_t *ret)
+static int old_find(const struct machine *machine, const struct ir_insn *i, uint64_t at, uint64_t *ret)
 {
 	struct old_map m;
 	unsigned seen = 0;
@@ -91,8 +119,7 @@ static int old_find(const struct ir_insn *i, uint64_t at, uint64_t *ret)
 				if (seen++ == 20)
 					return SLOT_MAP_BUSY;
 				for (unsigned s = 0; s < 8; s++)
-					if (b->tophash[s] >= 5 && b->keys[s].len == (uint64_t)i->imm &&
-					    !memcmp(b->keys[s].s, i->str, b->keys[s].len)) {
+					if (b->tophash[s] >= 5 && key_is(machine, i, &b->keys[s]) == SLOT_OK) {
 						*ret = (uintptr_t)&b->elems[s];
 						return SLOT_OK;
 					}
@@ -121,6 +148,30 @@ static int str_op(struct machine *m, const struct ir_insn *i)
 	for (; start <= last; start++)
 		if (!memcmp(buf + start, i->str, n))
 			m->v[i->dst] = 1;
+	if (i->op == IR_STR_CONTAINS && !m->v[i->dst] && len > 256)
+		return SLOT_UNREADABLE;
+	return SLOT_OK;
+}
+
+static uint64_t sign_of(int order)
+{
+	return order < 0 ? UINT64_MAX : order > 0;
+}
+
+static int order_op(struct machine *m, const struct ir_insn *i)
+{
+	uint64_t a = m->v[i->a], b = m->v[i->b], n = i->op == IR_STR_ORDER ? MIN(b, (uint64_t)i->imm) : MIN(m->v[i->c], IR_MAX_ORDER);
+	char x[IR_MAX_ORDER], y[IR_MAX_ORDER];
+	int order;
+
+	if (!mem(a, x, n) || (i->op == IR_MEM_ORDER && !mem(b, y, n)))
+		return SLOT_UNREADABLE;
+	order = n ? memcmp(x, i->op == IR_STR_ORDER ? i->str : y, n) : 0;
+	if (i->op == IR_MEM_ORDER && !order && m->v[i->c] > IR_MAX_ORDER)
+		return SLOT_UNREADABLE;
+	if (i->op == IR_STR_ORDER && !order)
+		order = b < (uint64_t)i->imm ? -1 : b > (uint64_t)i->imm;
+	m->v[i->dst] = sign_of(order);
 	return SLOT_OK;
 }
 
@@ -147,6 +198,8 @@ static uint64_t bin(unsigned op, uint64_t a, uint64_t b)
 	case BIN_ULE: return a <= b;
 	case BIN_UGT: return a > b;
 	case BIN_UGE: return a >= b;
+	case BIN_DIV: return a / b;
+	case BIN_MOD: return a % b;
 	}
 	return 0;
 }
@@ -216,11 +269,16 @@ static int step(struct machine *m, const struct ir_insn *i, size_t *pos)
 		*d = a + b * (uint64_t)i->imm;
 		break;
 	case IR_TYPE: *d = (uint64_t)i->imm + BIAS; break;
-	case IR_MAP_STR:
+	case IR_MAP_STR: case IR_MAP_KEY:
 		if (!a)
 			return SLOT_NIL;
-		return i->map->swiss ? swiss_find(i, a, d) : old_find(i, a, d);
-	case IR_BIN: *d = bin(i->bin, a, b); break;
+		return i->map->swiss ? swiss_find(m, i, a, d) : old_find(m, i, a, d);
+	case IR_STR_ORDER: case IR_MEM_ORDER:
+		return order_op(m, i);
+	case IR_BIN:
+		if ((i->bin == BIN_DIV || i->bin == BIN_MOD) && !b)
+			return SLOT_UNREADABLE;
+		*d = bin(i->bin, a, b); break;
 	case IR_NOT: *d = !a; break;
 	case IR_STR_EQ: case IR_STR_PREFIX: case IR_STR_SUFFIX: case IR_STR_CONTAINS:
 		return str_op(m, i);
@@ -416,13 +474,13 @@ static void some_insn(struct maker *k, bool in_filter)
 		break;
 	case 11: case 12:
 		i = put(k, IR_BIN);
-		i->bin = (uint8_t)rnd(BIN_UGE + 1);
+		i->bin = (uint8_t)rnd(BIN_MOD + 1);
 		break;
 	case 13:
 		i = put(k, IR_NOT);
 		break;
 	case 14: case 15:
-		i = put(k, (enum ir_op)(IR_STR_EQ + rnd(4)));
+		i = put(k, rnd(5) ? (enum ir_op)(IR_STR_EQ + rnd(4)) : IR_STR_ORDER);
 		i->str = needles[rnd(ARRAY_SIZE(needles))];
 		i->imm = (int64_t)strlen(i->str);
 		break;
@@ -459,18 +517,54 @@ static void begin_region(struct maker *k, uint16_t slot)
 		arg(k, 1, (uint8_t)rnd(9));
 }
 
-/* header["key"]: the map in R9 or R10. */
+static void put_const(struct maker *k, uint16_t dst, uint64_t number)
+{
+	struct ir_insn *i = put(k, IR_CONST);
+
+	i->dst = dst;
+	i->imm = (int64_t)number;
+	k->live[dst] = true;
+}
+
+/* A key in registers 3 and 4: its text, its length alone, one of its bytes, or two parts of it. */
+static const struct ir_key *variable_key(struct maker *k, size_t which_text, uint16_t *ret_reg)
+{
+	static const struct ir_key keys[] = {
+		{.parts = {{.offset = 0, .size = 0}}, .n = 1},
+		{.parts = {{.offset = 8, .size = 8}}, .n = 1},
+		{.parts = {{.offset = 8, .size = 1}}, .n = 1},
+		{.parts = {{.offset = 8, .size = 2}, {.offset = 12, .size = 4}}, .n = 2},
+	};
+	static const char *texts[ARRAY_SIZE(header_keys)];
+	size_t which = rnd(ARRAY_SIZE(keys));
+	const char *text = header_keys[which_text];
+
+	if (!texts[which_text])
+		texts[which_text] = pool_text(text);
+	put_const(k, 3, which == 3 ? strlen(text) : (uintptr_t)texts[which_text]);
+	put_const(k, 4, which == 3 ? 0 : strlen(text));
+	*ret_reg = which == 0 || which == 3 ? 3 : 4;
+	return &keys[which];
+}
+
+/* header["key"] or header[key]: the map in R9 or R10. */
 static void map_lookup(struct maker *k)
 {
-	bool swiss = rnd(2);
+	bool swiss = rnd(2), variable = rnd(2);
+	size_t text = rnd(ARRAY_SIZE(header_keys));
+	const struct ir_key *key;
 	struct ir_insn *i;
+	uint16_t reg = 0;
 
 	arg(k, 1, swiss ? GPR_R9 : GPR_R10);
-	i = put(k, IR_MAP_STR);
+	key = variable ? variable_key(k, text, &reg) : NULL;
+	i = put(k, variable ? IR_MAP_KEY : IR_MAP_STR);
 	i->a = 1;
+	i->b = reg;
 	i->dst = 2;
-	i->str = rnd(8) ? header_keys[rnd(ARRAY_SIZE(header_keys))] : "Absent";
-	i->imm = (int64_t)strlen(i->str);
+	i->key = key;
+	i->str = variable ? NULL : rnd(8) ? header_keys[text] : "Absent";
+	i->imm = variable ? 0 : (int64_t)strlen(i->str);
 	i->map = swiss ? &swiss_layout : &old_layout;
 	k->live[2] = true;
 }
@@ -487,9 +581,25 @@ static void load_string(struct maker *k, uint16_t base, int64_t at)
 	}
 }
 
+/* How the text in registers 3 and 4 is ordered to as many bytes at another one's address, in register 2. */
+static void order_texts(struct maker *k)
+{
+	struct ir_insn *i = put(k, IR_LOAD);
+
+	i->a = 0;
+	i->imm = (int64_t)(16 * rnd(WORLD_WORDS / 2));
+	i->dst = 1;
+	i = put(k, IR_MEM_ORDER);
+	i->a = 3;
+	i->b = 1;
+	i->c = 4;
+	i->dst = 2;
+	k->live[1] = k->live[2] = true;
+}
+
 static void capture_region(struct maker *k, uint16_t slot)
 {
-	uint64_t kind = rnd(4);
+	uint64_t kind = rnd(5);
 	struct ir_insn *i;
 
 	begin_region(k, slot);
@@ -498,6 +608,9 @@ static void capture_region(struct maker *k, uint16_t slot)
 		load_string(k, 2, 0);
 	} else if (kind == 1) {
 		load_string(k, 0, (int64_t)(16 * rnd(WORLD_WORDS / 2)));
+	} else if (kind == 4) {
+		load_string(k, 0, (int64_t)(16 * rnd(WORLD_WORDS / 2)));
+		order_texts(k);
 	} else {
 		for (uint64_t n = rnd(8); n; n--)
 			some_insn(k, false);
@@ -505,7 +618,7 @@ static void capture_region(struct maker *k, uint16_t slot)
 	k->slots[slot].kind = kind < 3 ? VALUE_STRING : VALUE_INT;
 	i = put(k, kind < 3 ? IR_EMIT_STR : IR_EMIT);
 	i->slot = slot;
-	i->a = kind < 2 ? 3 : pick(k);
+	i->a = kind < 2 ? 3 : kind == 4 ? 2 : pick(k);
 	i->b = kind < 2 ? 4 : pick(k);
 	i->imm = rnd(2) ? 4096 : (int64_t)(1 + rnd(200));
 	put(k, IR_END);

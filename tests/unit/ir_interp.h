@@ -98,14 +98,42 @@ static uint64_t interp_bin(enum ir_bin op, uint64_t a, uint64_t b)
 	case BIN_ULE: return a <= b;
 	case BIN_UGT: return a > b;
 	case BIN_UGE: return a >= b;
+	case BIN_DIV: return b ? a / b : 0;
+	case BIN_MOD: return b ? a % b : 0;
 	}
 	return 0;
+}
+
+/* The parts of a key, in the registers from b on. */
+static bool interp_parts_are(const struct interp *t, uint64_t at, const struct ir_insn *i)
+{
+	char have[IR_MAX_STR], want[IR_MAX_STR];
+	uint16_t reg = i->b;
+
+	for (size_t k = 0; k < i->key->n; k++) {
+		const struct ir_key_part *p = &i->key->parts[k];
+		uint64_t word, addr;
+
+		if (interp_load(t, at + p->offset + (p->size ? 0 : 8), p->size ? p->size : 8, false, &word) != SLOT_OK)
+			return false;
+		if (word != t->r[reg + (p->size ? 0 : 1)])
+			return false;
+		if (!p->size && (word > sizeof(have) || interp_load(t, at + p->offset, 8, false, &addr) != SLOT_OK ||
+				 !t->in->read(t->in->arg, addr, have, word) ||
+				 !t->in->read(t->in->arg, t->r[reg], want, word) || memcmp(have, want, word)))
+			return false;
+		reg = (uint16_t)(reg + (p->size ? 1 : 2));
+	}
+	return true;
 }
 
 static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_insn *i)
 {
 	char text[IR_MAX_STR];
 	uint64_t addr, len;
+
+	if (i->op == IR_MAP_KEY)
+		return interp_parts_are(t, at, i);
 
 	if (i->map->key_indirect && interp_load(t, at, 8, false, &at))
 		return false;
@@ -229,6 +257,27 @@ static enum slot_status interp_text(const struct interp *t, const struct ir_insn
 	if (!t->in->read(t->in->arg, at, text, len))
 		return SLOT_UNREADABLE;
 	*ret = memmem(text, len, i->str, want) != NULL;
+	if (i->op == IR_STR_CONTAINS && !*ret && t->r[i->b] > 256)
+		return SLOT_UNREADABLE;
+	return SLOT_OK;
+}
+
+static enum slot_status interp_order(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	uint64_t len = i->op == IR_STR_ORDER ? t->r[i->b] : t->r[i->c];
+	uint64_t n = MIN(len, i->op == IR_STR_ORDER ? (uint64_t)i->imm : IR_MAX_ORDER);
+	char a[IR_MAX_ORDER], b[IR_MAX_ORDER];
+	int order;
+
+	if (!t->in->read(t->in->arg, t->r[i->a], a, n) ||
+	    (i->op == IR_MEM_ORDER && !t->in->read(t->in->arg, t->r[i->b], b, n)))
+		return SLOT_UNREADABLE;
+	order = memcmp(a, i->op == IR_STR_ORDER ? i->str : b, n);
+	if (!order && i->op == IR_STR_ORDER)
+		order = len < (uint64_t)i->imm ? -1 : len > (uint64_t)i->imm;
+	else if (!order && len > n)
+		return SLOT_UNREADABLE;
+	*ret = order < 0 ? UINT64_MAX : order > 0;
 	return SLOT_OK;
 }
 
@@ -268,10 +317,16 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		*ret = (uint64_t)i->imm + in->bias;
 		return SLOT_OK;
 	case IR_MAP_STR:
+	case IR_MAP_KEY:
 		if (!t->r[i->a])
 			return SLOT_NIL;
 		return i->map->swiss ? interp_swiss(t, i, ret) : interp_old_map(t, i, ret);
+	case IR_STR_ORDER:
+	case IR_MEM_ORDER:
+		return interp_order(t, i, ret);
 	case IR_BIN:
+		if ((i->bin == BIN_DIV || i->bin == BIN_MOD) && !t->r[i->b])
+			return SLOT_UNREADABLE;
 		*ret = interp_bin(i->bin, t->r[i->a], t->r[i->b]);
 		return SLOT_OK;
 	case IR_NOT:
@@ -396,7 +451,7 @@ static enum slot_status interp_image(const struct interp *t, const struct ir_ins
 
 	if (i->op == IR_IMAGE) {
 		c = interp_chunk(t, i->a == IR_NO_REG ? 0 : t->r[i->a], i->shape, (size_t)i->imm,
-				 shapes->limits.depth - i->at);
+				 ir_image_depth(i, shapes));
 		if (!c)
 			return SLOT_UNREADABLE;
 		if (i->imm < shapes->shapes.data[i->shape].size)

@@ -185,6 +185,8 @@ static void test_errors(void **state)
 		{"type O struct{ a int, b int }; main.f(o O)",
 		 "error: \"struct{ a int, b int }\" is not a Go type: the fields of a struct are separated by \";\", not by \",\", "
 		 "at \", b int }\"\n  type O struct{ a int, b int }; main.f(o O)\n                      ^"},
+		{"main.(*Ca*", "error: this receiver is not closed; all methods of a type are main.(*Cart).*, of all types whose names begin so "
+			       "main.(*Ca*).*\n  main.(*Ca*\n       ^"},
 		{"main.f(a int", "error: the ) that closes this is missing\n  main.f(a int\n        ^"},
 		{"main.f if \"x", "error: this string has no closing \"\n  main.f if \"x\n            ^"},
 	};

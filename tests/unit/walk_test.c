@@ -32,7 +32,7 @@ static struct capture_program image_of(enum program_role role, uint32_t shape, u
 		{.op = IR_GOROUTINE, .a = 0, .b = 1},
 		{.op = IR_REGION, .slot = 0}, {.op = IR_ARG_REG, .reg = GPR_RBX, .size = 8, .dst = 0},
 		{.op = IR_IMAGE, .slot = 0, .a = in_reg ? IR_NO_REG : 0, .imm = (int64_t)size, .shape = shape,
-		 .at = depth_used},
+		 .at = depth_used ? 1 + table.limits.depth - depth_used : 0},
 		in_reg ? (struct ir_insn){.op = IR_IMAGE_PUT, .slot = 0, .a = 0, .size = 8}
 		       : (struct ir_insn){.op = IR_IMAGE_COPY, .slot = 0, .a = 0, .imm = (int64_t)size},
 		{.op = IR_CONST, .dst = 1, .imm = (int64_t)type_word_at - 8},

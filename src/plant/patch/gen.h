@@ -88,8 +88,10 @@ void code_copy_pages(struct code *g, int none);
 void code_size(struct code *g, uint8_t reg);
 /* Bytes that a record may have, in all. */
 uint32_t code_record_limit(const struct capture_program *p);
+void code_str_order(struct code *g, const struct ir_insn *i);
+void code_mem_order(struct code *g, const struct ir_insn *i);
 /* mapstr.c */
-int code_map_str(struct code *g, const struct ir_insn *i);
+int code_map(struct code *g, const struct ir_insn *i);
 
 /* image.c: stacks and images; walk.c: what images lead to. */
 void code_emit_stack(struct code *g, const struct ir_insn *i);

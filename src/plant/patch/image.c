@@ -126,8 +126,7 @@ void code_image(struct code *g, const struct ir_insn *i)
 		code_get(g, RCX, i->a);
 	x86_store(x, 8, CHUNK(RDI, addr), RCX);
 	x86_store_imm(x, 4, CHUNK(RDI, shape), (int32_t)i->shape);
-	x86_store_imm(x, 4, CHUNK(RDI, len),
-		      (int32_t)((uint32_t)i->imm | status << 16 | (t->limits.depth - i->at) << 24));
+	x86_store_imm(x, 4, CHUNK(RDI, len), (int32_t)((uint32_t)i->imm | status << 16 | ir_image_depth(i, t) << 24));
 	clear_chunk(g, bytes);
 	x86_store_imm(x, 8, code_slot(i->slot, 0), SLOT_OK);
 	x86_store(x, 8, code_slot(i->slot, 8), RDX);

@@ -1,5 +1,5 @@
 /*
- * Looking up a constant string in a Go map: what plant/uprobe/mapstr.c does, with the same bounds, so that both
+ * Looking up a key in a Go map: what plant/uprobe/mapstr.c does, with the same bounds, so that both
  * planters give the same answers. The hash is seeded and uses AES; so groups or buckets are searched in order, up
  * to a bound. A map that is larger says so (SLOT_MAP_BUSY) unless the key is found within it: an answer is never
  * wrong. The layouts of both kinds of maps are explained there.
@@ -18,13 +18,14 @@
 #define BLOCK_MAX (64 << 10)
 
 /* Words of the slot. RSI is the current block, RCX the place in it. */
-enum { LEFT, MORE, UNREAD, BOUND, BASE, OLD, OLD_LEFT };
+enum { LEFT, MORE, UNREAD, BOUND, BASE, OLD, OLD_LEFT, REST };
 
 struct lookup {
 	struct code *g;
 	struct x86 *x;
 	const struct ir_insn *insn;
 	const struct map_layout *m;
+	const struct ir_key *key;   /* in registers; NULL: the constant text of the instruction */
 	int no_key, unreadable, found;
 	uint32_t block;             /* bytes of a group or bucket */
 	uint32_t key_off, elem_off; /* of the first place, from the block's start */
@@ -51,6 +52,70 @@ static void fault(struct lookup *l, int label)
 	x86_store(l->x, 8, SLOT(fault), RDX);
 }
 
+/* To no when the bytes at RDI, as many as the register behind reg says, are not those at reg. RAX, RDX; RDI moves. */
+static void match_variable(struct lookup *l, uint16_t reg, int no)
+{
+	int again = x86_label_new(l->x), equal = x86_label_new(l->x);
+
+	x86_load(l->x, 8, false, RAX, SLOT_AT(regs, reg + 1));
+	x86_alu_imm(l->x, X_CMP, RAX, IR_MAX_STR);
+	x86_jcc(l->x, CC_A, code_fail(l->g, SLOT_MAP_BUSY));
+	set(l, REST, RAX);
+	x86_test(l->x, RAX, RAX);
+	x86_jcc(l->x, CC_E, equal);
+	x86_load(l->x, 8, false, RDX, SLOT_AT(regs, reg));
+	x86_alu(l->x, X_ADD, RDX, RAX); /* the last bytes are read, too: what cannot be is noticed */
+	x86_load(l->x, 1, false, RDX, MEM(RDX, -1));
+	x86_load(l->x, 1, false, RDX, MEMX(RDI, RAX, -1));
+	x86_load(l->x, 8, false, RDX, SLOT_AT(regs, reg));
+	x86_label(l->x, again);
+	x86_alu_mem_imm(l->x, X_CMP, 8, SLOT_AT(words, REST), 0);
+	x86_jcc(l->x, CC_E, equal);
+	x86_load(l->x, 1, false, RAX, MEM(RDI, 0));
+	x86_store(l->x, 8, SLOT(work), RAX);
+	x86_load(l->x, 1, false, RAX, MEM(RDX, 0));
+	x86_alu_load(l->x, X_CMP, RAX, SLOT(work));
+	x86_jcc(l->x, CC_NE, no);
+	x86_alu_imm(l->x, X_ADD, RDI, 1);
+	x86_alu_imm(l->x, X_ADD, RDX, 1);
+	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, REST), 1);
+	x86_jmp(l->x, again);
+	x86_label(l->x, equal);
+}
+
+/* Likewise, of a key in registers: the words first. RDI is the place's key. */
+static void match_parts(struct lookup *l, int no)
+{
+	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x), text = -1;
+	uint16_t reg = l->insn->b, text_reg = 0;
+
+	for (size_t k = 0; k < l->key->n; k++) {
+		const struct ir_key_part *p = &l->key->parts[k];
+
+		x86_load(l->x, p->size ? p->size : 8, false, RAX, MEM(RDI, p->offset + (p->size ? 0 : 8)));
+		x86_alu_load(l->x, X_CMP, RAX, SLOT_AT(regs, reg + (p->size ? 0 : 1)));
+		x86_jcc(l->x, CC_NE, no);
+		if (!p->size) {
+			text = (int)k;
+			text_reg = reg;
+		}
+		reg = (uint16_t)(reg + (p->size ? 1 : 2));
+	}
+	if (text < 0)
+		return;
+	x86_load(l->x, 8, false, RDI, MEM(RDI, l->key->parts[text].offset));
+	fault(l, unread);
+	match_variable(l, text_reg, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, equal);
+	x86_label(l->x, unread);
+	set_imm(l, UNREAD, 1);
+	x86_label(l->x, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, no);
+	x86_label(l->x, equal);
+}
+
 /* RCX is a full place of the block at RSI: to no when its key is not ours. Keys that cannot be read are noted. */
 static void match_key(struct lookup *l, int no)
 {
@@ -59,6 +124,10 @@ static void match_key(struct lookup *l, int no)
 	x86_imul_imm(l->x, RAX, RCX, (int32_t)l->m->key_stride);
 	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->key_off);
 	x86_lea(l->x, RDI, MEMX(RSI, RAX, 0));
+	if (l->key) {
+		match_parts(l, no);
+		return;
+	}
 	x86_alu_mem_imm(l->x, X_CMP, 8, MEM(RDI, 8), (int32_t)l->insn->imm);
 	x86_jcc(l->x, CC_NE, no);
 	if (!l->insn->imm)
@@ -240,10 +309,10 @@ static int check_layout(const struct lookup *l)
 {
 	const struct map_layout *m = l->m;
 
-	if (m->key_size != 16 || m->key_indirect)
+	if ((!l->key && m->key_size != 16) || m->key_indirect)
 		return err_set(l->g->err, -EOPNOTSUPP,
 			       "the map's keys are not strings of 16 bytes in place (they have %u)", m->key_size);
-	if (l->insn->imm > IR_MAX_STR)
+	if (!l->key && l->insn->imm > IR_MAX_STR)
 		return err_set(l->g->err, -EOPNOTSUPP, "a map key of %lld bytes (at most %d)",
 			       (long long)l->insn->imm, IR_MAX_STR);
 	if (l->block > BLOCK_MAX || m->slots < 1 || m->slots > 8 || !within(l, l->key_off, m->key_stride, 16) ||
@@ -255,9 +324,9 @@ static int check_layout(const struct lookup *l)
 	return 0;
 }
 
-int code_map_str(struct code *g, const struct ir_insn *i)
+int code_map(struct code *g, const struct ir_insn *i)
 {
-	struct lookup l = {.g = g, .x = &g->x, .insn = i, .m = i->map};
+	struct lookup l = {.g = g, .x = &g->x, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL};
 	int done, r;
 
 	set_strides(&l);

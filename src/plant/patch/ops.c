@@ -129,6 +129,16 @@ static void code_bin(struct code *g, const struct ir_insn *i)
 	code_get(g, RCX, i->b);
 	code_get(g, RAX, i->a);
 	code_forget(g);
+	if (i->bin == BIN_DIV || i->bin == BIN_MOD) {
+		x86_test(x, RCX, RCX);
+		x86_jcc(x, CC_E, code_fail(g, SLOT_UNREADABLE));
+		x86_imm(x, RDX, 0);
+		x86_div(x, RCX);
+		if (i->bin == BIN_MOD)
+			x86_mov(x, RAX, RDX);
+		code_put(g, i->dst);
+		return;
+	}
 	switch (i->bin) {
 	case BIN_ADD: x86_alu(x, X_ADD, RAX, RCX); break;
 	case BIN_SUB: x86_alu(x, X_SUB, RAX, RCX); break;
@@ -241,7 +251,14 @@ int code_insn(struct code *g, const struct ir_insn *i)
 	case IR_PC_RET:
 		return code_arg_stack(g, i);
 	case IR_MAP_STR:
-		return code_map_str(g, i);
+	case IR_MAP_KEY:
+		return code_map(g, i);
+	case IR_STR_ORDER:
+		code_str_order(g, i);
+		return 0;
+	case IR_MEM_ORDER:
+		code_mem_order(g, i);
+		return 0;
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:

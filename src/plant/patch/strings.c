@@ -220,9 +220,125 @@ static void code_str_contains(struct code *g, const struct ir_insn *i)
 	x86_alu_imm(x, X_ADD, RSI, 1);
 	x86_alu(x, X_CMP, RSI, RDI);
 	x86_jcc(x, CC_BE, again);
+	code_get(g, RDX, i->b);
+	x86_alu_imm(x, X_CMP, RDX, CONTAINS_WINDOW);
+	x86_jcc(x, CC_A, code_fail(g, SLOT_UNREADABLE));
 	x86_label(x, no);
 	x86_imm(x, RAX, 0);
 	x86_label(x, end);
+	code_put(g, i->dst);
+}
+
+/* ---- order ---- */
+
+/* RAX = -1 or 1 by the flags of an unsigned comparison, whose sides differ. */
+static void put_order(struct code *g)
+{
+	x86_set(&g->x, CC_A, RAX);
+	x86_shift(&g->x, X_SHL, RAX, 1);
+	x86_alu_imm(&g->x, X_SUB, RAX, 1);
+}
+
+/*
+ * The work area is filled with zeros, which no text has, and what the string has of the text's length: a shorter one is less
+ * word by word. Where all words are equal the length decides.
+ */
+void code_str_order(struct code *g, const struct ir_insn *i)
+{
+	size_t n = (size_t)i->imm;
+	struct x86 *x = &g->x;
+	int differ = x86_label_new(x), end = x86_label_new(x);
+
+	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	code_get(g, RCX, i->b);
+	code_get(g, RSI, i->a);
+	code_forget(g);
+	for (size_t at = 0; at < n; at += 8)
+		x86_store_imm(x, 8, SLOT_AT(work, at / 8), 0);
+	x86_imm(x, RDX, n);
+	x86_alu(x, X_CMP, RCX, RDX);
+	x86_cmov(x, CC_B, RDX, RCX);
+	x86_lea(x, RDI, SLOT(work));
+	x86_mov(x, RCX, RDX);
+	x86_rep_movsb(x);
+	for (size_t at = 0; at < n; at += 8) {
+		uint64_t want = 0;
+
+		memcpy(&want, i->str + at, MIN(n - at, 8));
+		x86_load(x, 8, false, RAX, SLOT_AT(work, at / 8));
+		x86_imm(x, RCX, want);
+		x86_alu(x, X_CMP, RAX, RCX);
+		x86_jcc(x, CC_NE, differ);
+	}
+	code_get(g, RCX, i->b);
+	x86_imm(x, RAX, 0);
+	x86_alu_imm(x, X_CMP, RCX, (int32_t)n);
+	x86_jcc(x, CC_BE, end);
+	x86_imm(x, RAX, 1);
+	x86_jmp(x, end);
+	x86_label(x, differ);
+	x86_swap(x, RAX);
+	x86_swap(x, RCX);
+	x86_alu(x, X_CMP, RAX, RCX);
+	put_order(g);
+	x86_label(x, end);
+	code_forget(g);
+	code_put(g, i->dst);
+}
+
+/* By words while both have one, then by bytes, which also tell the order of words that differ. */
+void code_mem_order(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int words = x86_label_new(x), bytes = x86_label_new(x), equal = x86_label_new(x), differ = x86_label_new(x);
+	int end = x86_label_new(x);
+
+	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	code_get(g, RSI, i->a);
+	code_get(g, RDI, i->b);
+	code_get(g, RCX, i->c);
+	code_forget(g);
+	x86_imm(x, RDX, IR_MAX_ORDER);
+	x86_alu(x, X_CMP, RCX, RDX);
+	x86_cmov(x, CC_A, RCX, RDX);
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, equal);
+	/* all are read, which are of two pages at most, so that a part that cannot be is noticed */
+	x86_load(x, 1, false, RAX, MEMX(RSI, RCX, -1));
+	x86_load(x, 1, false, RAX, MEMX(RDI, RCX, -1));
+	x86_load(x, 1, false, RAX, MEM(RSI, 0));
+	x86_load(x, 1, false, RAX, MEM(RDI, 0));
+	x86_label(x, words);
+	x86_alu_imm(x, X_CMP, RCX, 8);
+	x86_jcc(x, CC_B, bytes);
+	x86_load(x, 8, false, RAX, MEM(RSI, 0));
+	x86_alu_load(x, X_CMP, RAX, MEM(RDI, 0));
+	x86_jcc(x, CC_NE, bytes);
+	x86_alu_imm(x, X_ADD, RSI, 8);
+	x86_alu_imm(x, X_ADD, RDI, 8);
+	x86_alu_imm(x, X_SUB, RCX, 8);
+	x86_jmp(x, words);
+	x86_label(x, bytes);
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, equal);
+	x86_load(x, 1, false, RAX, MEM(RSI, 0));
+	x86_load(x, 1, false, RDX, MEM(RDI, 0));
+	x86_alu(x, X_CMP, RAX, RDX);
+	x86_jcc(x, CC_NE, differ);
+	x86_alu_imm(x, X_ADD, RSI, 1);
+	x86_alu_imm(x, X_ADD, RDI, 1);
+	x86_alu_imm(x, X_SUB, RCX, 1);
+	x86_jmp(x, bytes);
+	x86_label(x, differ);
+	put_order(g);
+	x86_jmp(x, end);
+	x86_label(x, equal);
+	code_get(g, RAX, i->c);
+	x86_alu_imm(x, X_CMP, RAX, IR_MAX_ORDER);
+	x86_jcc(x, CC_A, code_fail(g, SLOT_UNREADABLE));
+	x86_imm(x, RAX, 0);
+	x86_label(x, end);
+	code_forget(g);
 	code_put(g, i->dst);
 }
 

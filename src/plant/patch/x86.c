@@ -317,6 +317,13 @@ void x86_extend(struct x86 *x, unsigned size, bool sign, uint8_t reg)
 	modrm_regs(x, reg, reg);
 }
 
+void x86_swap(struct x86 *x, uint8_t reg)
+{
+	rex(x, true, 0, 0, reg, false);
+	byte(x, 0x0f);
+	byte(x, 0xc8u + (reg & 7));
+}
+
 void x86_cmov(struct x86 *x, enum x86_cc cc, uint8_t dst, uint8_t src)
 {
 	rex(x, true, dst, 0, src, false);

@@ -71,6 +71,7 @@ void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src); /* the highest bit's numb
 void x86_shift(struct x86 *x, enum x86_shift op, uint8_t reg, uint8_t n);
 void x86_shift_cl(struct x86 *x, enum x86_shift op, uint8_t reg);
 void x86_extend(struct x86 *x, unsigned size, bool sign, uint8_t reg);
+void x86_swap(struct x86 *x, uint8_t reg); /* its 8 bytes the other way round */
 void x86_cmov(struct x86 *x, enum x86_cc cc, uint8_t dst, uint8_t src);
 void x86_set(struct x86 *x, enum x86_cc cc, uint8_t reg); /* 0 or 1, all 64 bits */
 void x86_from_xmm(struct x86 *x, unsigned size, uint8_t dst, uint8_t xmm); /* size 4, 8 */

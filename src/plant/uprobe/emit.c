@@ -54,6 +54,11 @@ void emit_neg(struct emit *e, uint8_t dst)
 	add(e, BPF_ALU64 | BPF_NEG, dst, 0, 0, 0);
 }
 
+void emit_swap(struct emit *e, uint8_t dst)
+{
+	add(e, BPF_ALU | BPF_END | BPF_TO_BE, dst, 0, 0, 64);
+}
+
 static void imm64(struct emit *e, uint8_t dst, uint8_t pseudo, uint64_t v)
 {
 	add(e, BPF_LD | BPF_DW | BPF_IMM, dst, pseudo, 0, (int32_t)v);

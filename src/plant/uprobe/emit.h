@@ -32,6 +32,7 @@ void emit_label(struct emit *e, int label); /* places it here */
 void emit_alu(struct emit *e, uint8_t alu, uint8_t dst, uint8_t src);
 void emit_alu_imm(struct emit *e, uint8_t alu, uint8_t dst, int32_t imm);
 void emit_neg(struct emit *e, uint8_t dst);
+void emit_swap(struct emit *e, uint8_t dst); /* its 8 bytes the other way round */
 void emit_imm(struct emit *e, uint8_t dst, int64_t imm); /* the shortest form */
 void emit_map_fd(struct emit *e, uint8_t dst, int fd);
 

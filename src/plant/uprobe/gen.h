@@ -202,7 +202,7 @@ void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
 
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);
-int gen_map_str(struct gen *g, const struct ir_insn *i);
+int gen_map(struct gen *g, const struct ir_insn *i);
 
 /* Whether an instruction needs the scratch element (rather than the stack alone). */
 bool ir_needs_scratch(const struct ir_insn *i);

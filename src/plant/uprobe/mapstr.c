@@ -1,10 +1,10 @@
 /*
- * Looking up a constant string in a Go map, from BPF. The hash is seeded and uses AES, so it cannot be
- * had here; instead all groups or buckets are searched, up to a bound that the verifier can walk
- * (SWISS_GROUPS, OLD_BUCKETS, CANDIDATES). A map that is larger says so (SLOT_MAP_BUSY) unless the key is
- * found within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each;
- * slots with a key of the right length are gathered, without a branch; then their bytes are compared. What of a block
- * cannot be read is passed over, and makes a key that is not found elsewhere unreadable, not absent.
+ * Looking up a key in a Go map, from BPF: a constant string, or parts that lie in virtual registers. The hash is
+ * seeded and uses AES, so it cannot be had here; instead all groups or buckets are searched, up to a bound that the
+ * verifier can walk (SWISS_GROUPS, OLD_BUCKETS, CANDIDATES). A map that is larger says so (SLOT_MAP_BUSY) unless the
+ * key is found within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each; slots
+ * with a key of the right length (with the same words) are gathered, without a branch; then texts are compared. What of
+ * a block cannot be read is passed over, and makes a key that is not found elsewhere unreadable, not absent.
  *
  * Swiss maps (Go 1.24 and later, internal/runtime/maps): the header points to one group, or
  * (dirLen > 0) to a directory of tables, each an array of lengthMask + 1 groups. A group is a word of 8
@@ -41,7 +41,9 @@ struct lookup {
 	struct gen *g;
 	const struct ir_insn *insn;
 	const struct map_layout *m;
-	size_t len;                 /* of the key */
+	const struct ir_key *key;   /* in registers; NULL: the constant text of the instruction */
+	int text;                   /* the key's part that is a text; -1: none */
+	size_t len;                 /* of a constant text */
 	int no_key, unreadable;
 	uint32_t block;             /* bytes of a group or bucket */
 	uint32_t key_off, elem_off; /* of the first slot, from the block's start */
@@ -92,10 +94,38 @@ static void get(struct lookup *l, uint8_t dst, unsigned word)
 	emit_load(l->g->e, 8, dst, REG_RECORD, word_off(word));
 }
 
+/* The register that a part of the key begins with. */
+static uint16_t part_reg(const struct lookup *l, size_t part)
+{
+	uint16_t reg = l->insn->b;
+
+	for (size_t k = 0; k < part; k++)
+		reg = (uint16_t)(reg + (l->key->parts[k].size ? 1 : 2));
+	return reg;
+}
+
+/* R1 = 0 when the words of the key at off in the work area are ours, of a text the length. Clobbers R3, R5. */
+static void compare_parts(struct lookup *l, int off)
+{
+	struct emit *e = l->g->e;
+
+	for (size_t k = 0; k < l->key->n; k++) {
+		const struct ir_key_part *p = &l->key->parts[k];
+		uint8_t reg = k ? R3 : R1;
+
+		emit_load(e, p->size ? p->size : 8, reg, REG_RECORD, off + (int)p->offset + (p->size ? 0 : 8));
+		gen_get(l->g, R5, (uint16_t)(part_reg(l, k) + (p->size ? 0 : 1)));
+		emit_alu(e, BPF_XOR, reg, R5);
+		if (k)
+			emit_alu(e, BPF_OR, R1, R3);
+	}
+}
+
 /* R1 = 1 when slot i of the block in the work area is full and its key as long as ours, else 0. */
 static void is_candidate(struct lookup *l, uint32_t i)
 {
 	struct emit *e = l->g->e;
+	int key = SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride);
 
 	emit_load(e, 1, R2, REG_RECORD, SCRATCH_WORK_OFF + (int)i);
 	if (l->m->swiss) {
@@ -104,10 +134,19 @@ static void is_candidate(struct lookup *l, uint32_t i)
 		emit_alu_imm(e, BPF_SUB, R2, OLD_MIN_TOPHASH);
 		emit_alu_imm(e, BPF_RSH, R2, 63);
 	}
-	emit_load(e, 8, R1, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride) + 8);
-	emit_alu_imm(e, BPF_XOR, R1, (int32_t)l->len);
+	if (l->key) {
+		compare_parts(l, key);
+	} else {
+		emit_load(e, 8, R1, REG_RECORD, key + 8);
+		emit_alu_imm(e, BPF_XOR, R1, (int32_t)l->len);
+	}
 	emit_alu(e, BPF_OR, R1, R2);
 	gen_is_zero(l->g, R1, R2);
+}
+
+static uint32_t text_off(const struct lookup *l)
+{
+	return l->key ? l->key->parts[l->text].offset : 0;
 }
 
 /* Notes slot i behind the candidates (R8: their size in bytes); it counts only if it is one. R4: CURRENT. */
@@ -118,8 +157,10 @@ static void note_slot(struct lookup *l, uint32_t i)
 
 	emit_alu(e, BPF_MOV, R5, REG_RECORD);
 	emit_alu(e, BPF_ADD, R5, R8);
-	emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride));
-	emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF, R3);
+	if (l->text >= 0) { /* where the text is */
+		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride + text_off(l)));
+		emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF, R3);
+	}
 	if (l->m->elem_indirect) { /* a pointer that we have read already */
 		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)elem);
 	} else {
@@ -288,6 +329,77 @@ static void compare_candidates(struct lookup *l, int found)
 		emit_alu(e, BPF_OR, R1, R0);
 		set(l, UNREAD, R1);
 		gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len);
+		emit_jump_if_imm(e, BPF_JEQ, R4, 0, equal);
+		emit_alu_imm(e, BPF_ADD, R9, CANDIDATE_SIZE);
+		emit_jump_if_imm(e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
+		emit_jump(e, end);
+	}
+	emit_label(e, equal);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu(e, BPF_ADD, R1, R9);
+	emit_load(e, 8, R1, R1, SCRATCH_CANDIDATES_OFF + 8);
+	emit_jump(e, found);
+	emit_label(e, end);
+}
+
+/* R4 = 0 when the text in the work area, filled up with zeros, is the one behind it. Clobbers R2, R3. */
+static void compare_work(struct lookup *l)
+{
+	struct emit *e = l->g->e;
+
+	emit_alu_imm(e, BPF_MOV, R4, 0);
+	for (int at = 0; at < IR_MAX_STR; at += 8) {
+		emit_load(e, 8, R2, REG_RECORD, SCRATCH_WORK_OFF + at);
+		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + IR_MAX_STR + at);
+		emit_alu(e, BPF_XOR, R2, R3);
+		emit_alu(e, BPF_OR, R4, R2);
+	}
+}
+
+static void clear_work(struct lookup *l, int off)
+{
+	for (int at = 0; at < IR_MAX_STR; at += 8)
+		emit_store_imm(l->g->e, 8, REG_RECORD, SCRATCH_WORK_OFF + off + at, 0);
+}
+
+/* R0 = 0 when the length in the register of our text and bytes at R3 were read to off in the work area. */
+static void read_text(struct lookup *l, int off)
+{
+	struct emit *e = l->g->e;
+
+	gen_get(l->g, R2, (uint16_t)(part_reg(l, (size_t)l->text) + 1));
+	emit_jump_if_imm(e, BPF_JGT, R2, IR_MAX_STR, gen_fail(l->g, SLOT_MAP_BUSY));
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, SCRATCH_WORK_OFF + off);
+	emit_call(e, BPF_FUNC_probe_read_user);
+}
+
+/* Likewise, of a text that is in registers: ours is read once. Without a text, the first candidate is it. */
+static void compare_variables(struct lookup *l, int found)
+{
+	struct emit *e = l->g->e;
+	int again = emit_label_new(e), equal = emit_label_new(e), end = emit_label_new(e);
+
+	emit_alu_imm(e, BPF_MOV, R9, 0);
+	emit_jump_if_imm(e, BPF_JEQ, R8, 0, end);
+	if (l->text >= 0) {
+		clear_work(l, IR_MAX_STR);
+		gen_get(l->g, R3, part_reg(l, (size_t)l->text));
+		read_text(l, IR_MAX_STR);
+		emit_jump_if_imm(e, BPF_JNE, R0, 0, l->unreadable);
+		emit_checkpoint(e);
+		emit_label(e, again);
+		emit_jump_if(e, BPF_JGE, R9, R8, end);
+		clear_work(l, 0);
+		emit_alu(e, BPF_MOV, R3, REG_RECORD);
+		emit_alu(e, BPF_ADD, R3, R9);
+		emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
+		read_text(l, 0);
+		get(l, R1, UNREAD);
+		emit_alu(e, BPF_OR, R1, R0);
+		set(l, UNREAD, R1);
+		compare_work(l);
+		emit_alu(e, BPF_OR, R4, R0);
 		emit_jump_if_imm(e, BPF_JEQ, R4, 0, equal);
 		emit_alu_imm(e, BPF_ADD, R9, CANDIDATE_SIZE);
 		emit_jump_if_imm(e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
@@ -476,7 +588,7 @@ static int check_layout(const struct lookup *l)
 {
 	const struct map_layout *m = l->m;
 
-	if (m->key_size != 16 || m->key_indirect)
+	if ((!l->key && m->key_size != 16) || m->key_indirect)
 		return err_set(l->g->err, -EOPNOTSUPP,
 			       "the map's keys are not strings of 16 bytes in place (they have %u)",
 			       m->key_size);
@@ -484,7 +596,7 @@ static int check_layout(const struct lookup *l)
 		return err_set(l->g->err, -EOPNOTSUPP, "a map key of %zu bytes (at most %d)", l->len,
 			       IR_MAX_STR);
 	if (l->block > SCRATCH_WORK_SIZE || m->slots < 1 || m->slots > 8 ||
-	    !within(l, l->key_off, m->key_stride, 16) ||
+	    !within(l, l->key_off, m->key_stride, m->key_size) ||
 	    !within(l, l->elem_off, m->elem_stride, m->elem_indirect ? 8 : m->elem_size) ||
 	    (!m->swiss && (m->overflow_off & 7 || m->overflow_off + 8 > l->block)))
 		return err_set(l->g->err, -EOPNOTSUPP,
@@ -493,11 +605,15 @@ static int check_layout(const struct lookup *l)
 	return 0;
 }
 
-int gen_map_str(struct gen *g, const struct ir_insn *i)
+int gen_map(struct gen *g, const struct ir_insn *i)
 {
-	struct lookup l = {.g = g, .insn = i, .m = i->map, .len = (size_t)i->imm};
+	struct lookup l = {.g = g, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL, .len = (size_t)i->imm};
 	int found, done, r;
 
+	l.text = l.key ? -1 : 0;
+	for (size_t k = 0; l.key && k < l.key->n; k++)
+		if (!l.key->parts[k].size)
+			l.text = (int)k;
 	set_strides(&l);
 	r = check_layout(&l);
 	if (r < 0)
@@ -513,7 +629,10 @@ int gen_map_str(struct gen *g, const struct ir_insn *i)
 	if (r < 0)
 		return r;
 	emit_label(g->e, done);
-	compare_candidates(&l, found);
+	if (l.key)
+		compare_variables(&l, found);
+	else
+		compare_candidates(&l, found);
 	exhausted(&l);
 	emit_label(g->e, found);
 	gen_put(g, i->dst, R1);

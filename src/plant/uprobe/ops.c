@@ -359,6 +359,7 @@ static int gen_bin(struct gen *g, const struct ir_insn *i)
 		[BIN_GT] = {true, BPF_JSGT},  [BIN_GE] = {true, BPF_JSGE},
 		[BIN_ULT] = {true, BPF_JLT},  [BIN_ULE] = {true, BPF_JLE},
 		[BIN_UGT] = {true, BPF_JGT},  [BIN_UGE] = {true, BPF_JGE},
+		[BIN_DIV] = {false, BPF_DIV}, [BIN_MOD] = {false, BPF_MOD},
 	};
 	struct emit *e = g->e;
 
@@ -378,6 +379,8 @@ static int gen_bin(struct gen *g, const struct ir_insn *i)
 	}
 	if (i->bin == BIN_SHL || i->bin == BIN_SHR)
 		emit_alu_imm(e, BPF_AND, R2, 63);
+	if (i->bin == BIN_DIV || i->bin == BIN_MOD)
+		emit_jump_if_imm(e, BPF_JEQ, R2, 0, gen_fail(g, SLOT_UNREADABLE));
 	emit_alu(e, ops[i->bin].op, R1, R2);
 	gen_put(g, i->dst, R1);
 	return 1;
@@ -480,7 +483,7 @@ static void read_window(struct gen *g, const struct ir_insn *i, int no)
 static int gen_str_contains(struct gen *g, const struct ir_insn *i)
 {
 	struct emit *e = g->e;
-	int no = emit_label_new(e), yes = emit_label_new(e), again = emit_label_new(e);
+	int no = emit_label_new(e), yes = emit_label_new(e), again = emit_label_new(e), none = emit_label_new(e);
 
 	read_window(g, i, no);
 	emit_alu_imm(e, BPF_MOV, R8, 0);
@@ -493,9 +496,129 @@ static int gen_str_contains(struct gen *g, const struct ir_insn *i)
 		check_start(g, i, k);
 	emit_jump_if_imm(e, BPF_JNE, R5, 0, yes);
 	emit_alu_imm(e, BPF_ADD, R8, 8);
-	emit_jump_if(e, BPF_JGT, R8, R9, no);
+	emit_jump_if(e, BPF_JGT, R8, R9, none);
 	emit_jump_if_imm(e, BPF_JLE, R8, CONTAINS_WINDOW - (int32_t)i->imm, again);
+	emit_label(e, none);
+	gen_get(g, R1, i->b);
+	emit_jump_if_imm(e, BPF_JGT, R1, CONTAINS_WINDOW, gen_fail(g, SLOT_UNREADABLE));
 	put_verdict(g, i->dst, no, yes);
+	return 1;
+}
+
+/* ---- order ---- */
+
+/* dst = -1 or 1, as the words R1 and R2, which differ, are ordered byte by byte. */
+static void put_order(struct gen *g, uint16_t dst)
+{
+	int less = emit_label_new(g->e);
+
+	emit_swap(g->e, R1);
+	emit_swap(g->e, R2);
+	emit_alu_imm(g->e, BPF_MOV, R0, -1);
+	emit_jump_if(g->e, BPF_JLT, R1, R2, less);
+	emit_alu_imm(g->e, BPF_MOV, R0, 1);
+	emit_label(g->e, less);
+	gen_put(g, dst, R0);
+}
+
+/*
+ * What the string has of the text's length is read into a buffer of zeros, which no text has: so a string that is shorter
+ * is less, word by word, and where all are equal the length decides.
+ */
+static int gen_str_order(struct gen *g, const struct ir_insn *i)
+{
+	size_t n = (size_t)i->imm;
+	struct emit *e = g->e;
+	int differ = emit_label_new(e), done = emit_label_new(e), within = emit_label_new(e), compare = emit_label_new(e);
+
+	gen_clear_stack(g, STACK_BUF, (unsigned)ALIGN_UP(n, 8));
+	gen_get(g, R2, i->b);
+	emit_jump_if_imm(e, BPF_JEQ, R2, 0, compare);
+	emit_jump_if_imm(e, BPF_JLE, R2, (int32_t)n, within);
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)n);
+	emit_label(e, within);
+	gen_get(g, R3, i->a);
+	emit_alu(e, BPF_MOV, R1, FP);
+	emit_alu_imm(e, BPF_ADD, R1, STACK_BUF);
+	read_user(g, gen_fail(g, SLOT_UNREADABLE));
+	emit_label(e, compare);
+	for (size_t at = 0; at < n; at += 8) {
+		uint64_t want = 0;
+
+		memcpy(&want, i->str + at, MIN(n - at, 8));
+		emit_load(e, 8, R1, FP, STACK_BUF + (int)at);
+		emit_imm(e, R2, (int64_t)want);
+		emit_jump_if(e, BPF_JNE, R1, R2, differ);
+	}
+	gen_get(g, R1, i->b);
+	emit_alu_imm(e, BPF_MOV, R0, 0);
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)n);
+	emit_alu(e, BPF_SUB, R2, R1); /* negative: it is longer */
+	emit_alu_imm(e, BPF_RSH, R2, 63);
+	emit_alu(e, BPF_OR, R0, R2);
+	gen_put(g, i->dst, R0);
+	emit_jump(e, done);
+	emit_label(e, differ);
+	put_order(g, i->dst);
+	emit_label(e, done);
+	return 1;
+}
+
+#define ORDER_OFF IR_MAX_ORDER /* in the work area: the second one's bytes */
+_Static_assert(2 * IR_MAX_ORDER <= SCRATCH_WORK_SIZE && IR_MAX_ORDER == 1 << 10, "both are read into the work area");
+
+/* R9 bytes at the address in vreg, to off in the work area. */
+static void read_ordered(struct gen *g, uint16_t vreg, int off)
+{
+	struct emit *e = g->e;
+
+	gen_get(g, R3, vreg);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, SCRATCH_WORK_OFF + off);
+	emit_alu(e, BPF_MOV, R2, R9);
+	read_user(g, gen_fail(g, SLOT_UNREADABLE));
+}
+
+/* The bytes of both, the last word of each filled up with zeros; a bounded loop looks for the first word that differs. */
+static int gen_mem_order(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+	int equal = emit_label_new(e), differ = emit_label_new(e), done = emit_label_new(e), again = emit_label_new(e);
+	int within = emit_label_new(e);
+
+	gen_get(g, R9, i->c);
+	emit_jump_if_imm(e, BPF_JEQ, R9, 0, equal);
+	emit_jump_if_imm(e, BPF_JLE, R9, IR_MAX_ORDER, within);
+	emit_alu_imm(e, BPF_MOV, R9, IR_MAX_ORDER);
+	emit_label(e, within);
+	emit_alu(e, BPF_MOV, R1, R9);
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	emit_alu_imm(e, BPF_AND, R1, IR_MAX_ORDER - 8);
+	emit_alu(e, BPF_ADD, R1, REG_RECORD);
+	emit_store_imm(e, 8, R1, SCRATCH_WORK_OFF, 0);
+	emit_store_imm(e, 8, R1, SCRATCH_WORK_OFF + ORDER_OFF, 0);
+	read_ordered(g, i->a, 0);
+	read_ordered(g, i->b, ORDER_OFF);
+	emit_alu_imm(e, BPF_MOV, R8, 0);
+	emit_checkpoint(e);
+	emit_label(e, again);
+	emit_alu(e, BPF_MOV, R3, REG_RECORD);
+	emit_alu(e, BPF_ADD, R3, R8);
+	emit_load(e, 8, R1, R3, SCRATCH_WORK_OFF);
+	emit_load(e, 8, R2, R3, SCRATCH_WORK_OFF + ORDER_OFF);
+	emit_jump_if(e, BPF_JNE, R1, R2, differ);
+	emit_alu_imm(e, BPF_ADD, R8, 8);
+	emit_jump_if(e, BPF_JGE, R8, R9, equal);
+	emit_jump_if_imm(e, BPF_JLT, R8, IR_MAX_ORDER, again);
+	emit_label(e, equal);
+	gen_get(g, R1, i->c);
+	emit_jump_if_imm(e, BPF_JGT, R1, IR_MAX_ORDER, gen_fail(g, SLOT_UNREADABLE));
+	emit_alu_imm(e, BPF_MOV, R0, 0);
+	gen_put(g, i->dst, R0);
+	emit_jump(e, done);
+	emit_label(e, differ);
+	put_order(g, i->dst);
+	emit_label(e, done);
 	return 1;
 }
 
@@ -685,7 +808,8 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 
 bool ir_needs_scratch(const struct ir_insn *i)
 {
-	return i->op == IR_MAP_STR || i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
+	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_MEM_ORDER ||
+	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
 	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK;
 }
 
@@ -716,7 +840,12 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 	case IR_TYPE:
 		return gen_type(g, i);
 	case IR_MAP_STR:
-		return gen_map_str(g, i);
+	case IR_MAP_KEY:
+		return gen_map(g, i);
+	case IR_STR_ORDER:
+		return gen_str_order(g, i);
+	case IR_MEM_ORDER:
+		return gen_mem_order(g, i);
 	case IR_BIN:
 		return gen_bin(g, i);
 	case IR_NOT:

@@ -102,7 +102,7 @@ static int gen_image_begin(struct gen *g, const struct ir_insn *i)
 	emit_store_imm(e, 4, R1, CHUNK(shape), (int32_t)i->shape);
 	emit_store_imm(e, 2, R1, CHUNK(len), (int32_t)i->imm);
 	emit_store_imm(e, 1, R1, CHUNK(status), image_status(g, i));
-	emit_store_imm(e, 1, R1, CHUNK(depth), (int32_t)MIN(g->p->shapes->limits.depth - i->at, 255u));
+	emit_store_imm(e, 1, R1, CHUNK(depth), (int32_t)MIN(ir_image_depth(i, g->p->shapes), 255u));
 	emit_alu_imm(e, BPF_ADD, R2, CHUNK_HEAD + bytes);
 	emit_store(e, 4, REG_RECORD, HEAD(size), R2);
 	clear(g, CHUNK_HEAD, bytes);
