@@ -6,6 +6,7 @@
 
 #include "base/macro.h"
 #include "base/vec.h"
+#include "probe/shape_index.h"
 
 enum { USES_A = 1, USES_B = 2, USES_C = 4, SETS_DST = 8, SIZED = 16, TEXT = 32, ANYWHERE = 64 };
 enum { MAX_LABELS = 4096 };
@@ -263,8 +264,8 @@ static int check_image(struct verifier *v, const struct ir_insn *i)
 		return bad(v, "it has no bytes or too many");
 	if (!t || !i->shape || i->shape >= t->shapes.len)
 		return bad(v, "there is no such shape");
-	if (i->at > t->limits.depth)
-		return bad(v, "it uses up more than the depth");
+	if (i->at > SHAPE_DEPTH_MAX + 1)
+		return bad(v, "it is followed deeper than is possible");
 	v->image = i->imm;
 	return i->a == IR_NO_REG ? 0 : check_use(v, i->a);
 }

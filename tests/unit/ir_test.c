@@ -127,8 +127,8 @@ static void test_images(void **state)
 	       "outside the image");
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), I(IR_IMAGE_TYPE, .a = 0), END), "there is no image");
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_TYPE, .a = 0, .imm = -8), END), "out of reach");
-	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = IR_NO_REG, .shape = 1, .imm = 16, .at = 3), END),
-	       "more than the depth");
+	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = IR_NO_REG, .shape = 1, .imm = 16, .at = 17), END),
+	       "deeper than is possible");
 	refuse(IMAGE_PROGRAM(2, REGION(0), IMAGE, END, REGION(1), I(IR_EMIT_STACK, .slot = 1, .imm = 9), END),
 	       "behind an image");
 	p = IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 8),
