@@ -329,10 +329,10 @@ void trace_subject_announce(const struct trace_subject *t, const struct observer
 	     t->plans.len - t->refused, price);
 }
 
-/* Most reasons are sentences about the function by its name. */
+/* Many reasons are sentences about the function by its name; the question may be quoted below them. */
 static void explain_untraced(const struct call_plan *p, void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
-	if (strstr(p->why, p->name))
+	if (memmem(p->why, strcspn(p->why, "\n"), p->name, strlen(p->name)))
 		note(arg, "%s", p->why);
 	else
 		note(arg, "%s is not traced: %s", p->name, p->why);
