@@ -21,6 +21,7 @@
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
 #define LAST_DRAINS 64
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
+#define ENDING_MS 100         /* what has begun to end has ended by then */
 #define LOOK_NS 250000000u    /* likewise for observed processes, where nobody tells of execs */
 
 /* ---- the ring ---- */
@@ -140,6 +141,13 @@ void observer_unplant(struct observer *ob, struct observed *o)
 	o->plants = NULL;
 }
 
+/* What goes wrong with a process that ends meanwhile is its end, whatever it looks like. */
+static bool is_gone(const struct observer *ob, const struct observed *o)
+{
+	return process_start_ticks(ob->procfs, o->process.pid) != o->process.start_ticks ||
+	       process_ended(ob->procfs, o->process.pid, ENDING_MS);
+}
+
 static int enter(struct observer *ob, struct observed *o, struct err *err)
 {
 	int r = process_bias(ob->procfs, &o->process, binary_image(o->subject->binary), &o->bias, err);
@@ -148,6 +156,8 @@ static int enter(struct observer *ob, struct observed *o, struct err *err)
 		return r;
 	ob->ops->enter(ob->arg, o);
 	r = observer_plant(ob, o, err);
+	if (r < 0 && is_gone(ob, o))
+		return err_set(err, -ESRCH, "process %d exited while attaching", o->process.pid);
 	ob->planted += (unsigned)MAX(r, 0);
 	if (r >= 0 || map_get(&ob->failed, (uint64_t)o->process.pid) != o->subject) /* else it is counted already */
 		ob->refused += (unsigned)o->subject->nprobes - (unsigned)MAX(r, 0);
@@ -186,8 +196,6 @@ static int observe(struct observer *ob, struct process *proc, struct subject *s,
 	r = enter(ob, o, err);
 	map_set(&ob->processes, (uint64_t)o->process.pid, o);
 	if (r < 0) {
-		if (process_start_ticks(ob->procfs, o->process.pid) != o->process.start_ticks)
-			r = err_set(err, -ESRCH, "process %d exited while attaching", o->process.pid);
 		leave(ob, o, true);
 		return r;
 	}
@@ -225,8 +233,12 @@ static struct subject *subject_of(struct observer *ob, const struct process *pro
 	return s;
 }
 
-/* What is to be planted in a process. The sentence is what comes after its name. */
-static int find_subject(struct observer *ob, const struct process *proc, struct subject **ret, struct err *err)
+/*
+ * What is to be planted in a process. The sentence is what comes after its name; where the file is the reason, it is
+ * in ret_refused, too.
+ */
+static int find_subject(struct observer *ob, const struct process *proc, struct subject **ret, struct subject **ret_refused,
+			struct err *err)
 {
 	struct subject *s = subject_of(ob, proc);
 	_cleanup_(buf_done) struct buf more = {0};
@@ -239,6 +251,7 @@ static int find_subject(struct observer *ob, const struct process *proc, struct 
 	}
 	if (!s->binary)
 		foreign_explain(ob->procfs, proc->pid, &more);
+	*ret_refused = s;
 	return err_set(err, -ENODATA, "%s%s", s->why, more.len ? more.data : "");
 }
 
@@ -250,11 +263,11 @@ static void become(struct observer *ob, struct observed *old, struct process *no
 {
 	_cleanup_(cleanup_free) char *was = xstrdup(process_name(&old->process)), *path = xstrdup(now->exe);
 	struct err err = {0};
-	struct subject *s;
+	struct subject *s, *refused;
 	int pid = now->pid;
 
 	leave(ob, old, true);
-	if (find_subject(ob, now, &s, &err) == 0 && observe(ob, now, s, since_ns, &err) == 0)
+	if (find_subject(ob, now, &s, &refused, &err) == 0 && observe(ob, now, s, since_ns, &err) == 0)
 		return;
 	if (err.code != -ESRCH)
 		ob->ops->note(ob->arg, "%s (pid %d) has become %s and is no longer observed: %s", was, pid, path, err.text);
@@ -264,7 +277,8 @@ static void become(struct observer *ob, struct observed *old, struct process *no
 
 static void follow(struct observer *ob);
 
-int observer_attach(struct observer *ob, int pid, struct err *err)
+/* ret_refused: as of find_subject. */
+static int attach(struct observer *ob, int pid, struct subject **ret_refused, struct err *err)
 {
 	struct observed *old = map_get(&ob->processes, (uint64_t)pid);
 	uint64_t since_ns = clock_monotonic_ns();
@@ -282,7 +296,7 @@ int observer_attach(struct observer *ob, int pid, struct err *err)
 	}
 	if (old) /* it executed another program, or has gone and another has its number */
 		leave(ob, old, true);
-	r = find_subject(ob, &proc, &s, err);
+	r = find_subject(ob, &proc, &s, ret_refused, err);
 	if (r < 0)
 		err_prefix(err, "%s (pid %d)", process_name(&proc), pid);
 	else
@@ -293,14 +307,48 @@ int observer_attach(struct observer *ob, int pid, struct err *err)
 	return r;
 }
 
+int observer_attach(struct observer *ob, int pid, struct err *err)
+{
+	struct subject *refused;
+
+	return attach(ob, pid, &refused, err);
+}
+
+void observer_tell(struct observer *ob, const char *text)
+{
+	size_t n = strlen(text);
+	char *copy;
+
+	if (strmap_get(&ob->told, text, n))
+		return;
+	copy = arena_strndup(&ob->told_texts, text, n);
+	strmap_set(&ob->told, copy, n, copy);
+	ob->ops->note(ob->arg, "%s", text);
+}
+
+/* What is the file's fault is told of its first process. explain: also of processes that are no Go programs. */
 static int try_attach(struct observer *ob, int pid, bool explain)
 {
+	struct subject *refused = NULL;
 	struct err err = {0};
-	int r = observer_attach(ob, pid, &err);
+	int r = attach(ob, pid, &refused, &err);
 
-	if (r < 0 && r != -EALREADY && r != -ESRCH && explain)
-		ob->ops->note(ob->arg, "%s", err.text);
+	if (r >= 0 || r == -EALREADY)
+		return r;
+	if (!refused && r != -ESRCH && process_ended(ob->procfs, pid, ENDING_MS))
+		r = -ESRCH;
+	if (r == -ESRCH || !(explain || (refused && refused->binary)) || (refused && refused->told))
+		return r;
+	if (refused)
+		refused->told = true;
+	observer_tell(ob, err.text);
 	return r;
+}
+
+void observer_attach_child(struct observer *ob, int pid)
+{
+	if (try_attach(ob, pid, true) < 0)
+		ob->ops->note(ob->arg, "what the command starts is observed");
 }
 
 static void scan(struct observer *ob, bool explain)

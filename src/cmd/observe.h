@@ -18,6 +18,7 @@ struct subject {
 	struct plant_probe *probes;
 	size_t nprobes;
 	char why[600];                     /* why nothing can be planted, or "" */
+	bool told;                         /* the user was told why */
 	struct file_id file;               /* that was analysed */
 	uint64_t key;                      /* its number, from 1 */
 };
@@ -86,10 +87,14 @@ void observer_drain(struct observer *ob);
 void observer_drain_all(struct observer *ob);
 
 /*
- * Observes process pid, and what it becomes by executing another program, or the same again. 0; -EALREADY when it is observed already; -ENODATA when nothing can be planted in it, and
- * other errors, each with a sentence.
+ * Observes process pid, and what it becomes by executing another program, or the same again. 0; -EALREADY when it is
+ * observed already; -ENODATA when nothing can be planted in it, and other errors, each with a sentence.
  */
 int observer_attach(struct observer *ob, int pid, struct err *err);
+/* Likewise the command that we have started; what cannot be observed of it is told. */
+void observer_attach_child(struct observer *ob, int pid);
+/* A note that is given once, however many processes meet it. */
+void observer_tell(struct observer *ob, const char *text);
 /* Goes on finding processes that match q, now and later. q outlives the observer. */
 int observer_watch(struct observer *ob, const struct target_query *q, struct err *err);
 /* Puts an observed process's probes in, or takes them out for a while. Returns the number planted (at least one that

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/vec.h"
+#include "cmd/summary.h"
 
 #define TOLD_SINGLY 40
 #define REASONS_TOLD 20
@@ -39,12 +40,7 @@ static void tell(struct observer *ob, const char *label, const char *more, const
 	if (*more || !strstr(reason, label))
 		buf_printf(&text, "%s%s%s", label, more, joint(reason));
 	buf_str(&text, reason);
-	if (!strmap_get(&ob->told, text.data, text.len)) {
-		char *copy = arena_strndup(&ob->told_texts, text.data, text.len);
-
-		strmap_set(&ob->told, copy, text.len, copy);
-		ob->ops->note(ob->arg, "%s", text.data);
-	}
+	observer_tell(ob, text.data);
 	buf_done(&text);
 }
 
@@ -91,13 +87,13 @@ static void tell_reasons(struct observer *ob, struct reasons *r)
 		else if (a->n == 1)
 			tell(ob, a->label, "", a->text);
 		else {
-			snprintf(others, sizeof(others), " and %zu more probes", a->n - 1);
+			snprintf(others, sizeof(others), " and %zu more %s", a->n - 1, plural(a->n - 1, "probe", "probes"));
 			tell(ob, a->label, others, a->text);
 		}
 	}
 	if (more)
-		ob->ops->note(ob->arg, "%zu more probes are refused; earshot inspect --functions tells why, function by function",
-			      more);
+		ob->ops->note(ob->arg, "%zu more %s refused; earshot inspect --functions tells why, function by function",
+			      more, plural(more, "probe is", "probes are"));
 }
 
 /* A function's probes are refused together, and it may be asked for twice. first: by label, plus one. */

@@ -39,8 +39,7 @@ static int observe_child(struct runner *r, char **argv)
 	}
 	if (session_traces(r->session))
 		child_hand_over(&r->child);
-	if (session_attach(r->session, r->child.pid, &err) < 0)
-		session_note(r->session, "%s; what it starts is observed", err.text);
+	session_attach_child(r->session, r->child.pid);
 	r->query.descendants_of = r->child.pid;
 	if (session_watch(r->session, &r->query, &err) < 0)
 		session_note(r->session, "%s", err.text);

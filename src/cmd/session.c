@@ -184,6 +184,11 @@ int session_attach(struct session *s, int pid, struct err *err)
 	return observer_attach(&s->observer, pid, err);
 }
 
+void session_attach_child(struct session *s, int pid)
+{
+	observer_attach_child(&s->observer, pid);
+}
+
 int session_watch(struct session *s, const struct target_query *q, struct err *err)
 {
 	return observer_watch(&s->observer, q, err);

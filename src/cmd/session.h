@@ -30,6 +30,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
  * knows, and other errors, each with a sentence.
  */
 int session_attach(struct session *s, int pid, struct err *err);
+void session_attach_child(struct session *s, int pid); /* observer_attach_child */
 
 /* Goes on finding processes that match q, now and later. q outlives the session. */
 int session_watch(struct session *s, const struct target_query *q, struct err *err);

@@ -252,8 +252,7 @@ static int trace_child(struct tracing *t)
 	}
 	if (ob->planting->traces)
 		child_hand_over(&t->child);
-	if (observer_attach(ob, t->child.pid, &err) < 0)
-		ob->ops->note(ob->arg, "%s; what it starts is observed", err.text);
+	observer_attach_child(ob, t->child.pid);
 	t->descendants.descendants_of = t->child.pid;
 	if (observer_watch(ob, &t->descendants, &err) < 0)
 		ob->ops->note(ob->arg, "%s", err.text);

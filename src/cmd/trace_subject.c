@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd/summary.h"
 #include "sink/text.h"
 
 #define SITES_ASK 1000     /* more than this want --yes */
@@ -86,9 +87,16 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 	struct subject *s = &t->subject;
 	struct err err = {0};
 
-	if (binary_open_as(path, name, &s->binary, &err) < 0 ||
-	    call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0 ||
-	    binary_check(s->binary, &err) < 0) {
+	if (binary_open_as(path, name, &s->binary, &err) < 0) {
+		snprintf(s->why, sizeof(s->why), "%s", err.text);
+		return t;
+	}
+	if (call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
+		t->refused = q->nquestions;
+		snprintf(s->why, sizeof(s->why), "%s", err.text);
+		return t;
+	}
+	if (binary_check(s->binary, &err) < 0) {
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}
@@ -232,7 +240,7 @@ static void explain_inlined(const struct trace_subject *t, bool (*is)(const stru
 			more++;
 	}
 	if (more)
-		note(arg, "inlined calls of %u more functions %s; -l tells why", more, what);
+		note(arg, "inlined calls of %u more %s %s; -l tells why", more, plural(more, "function", "functions"), what);
 }
 
 static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
@@ -253,7 +261,8 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 		}
 	}
 	if (more)
-		note(arg, "%u more functions have values that cannot be read; --json tells why, value by value", more);
+		note(arg, "%u more %s values that cannot be read; --json tells why, value by value", more,
+		     plural(more, "function has", "functions have"));
 }
 
 /* What one call of each function that was found in the code of others costs the program. */
@@ -354,7 +363,8 @@ void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, cons
 			explain_untraced(p, note, arg);
 	}
 	if (told > REFUSALS_TOLD)
-		note(arg, "%u more functions are not traced; -l tells why", told - REFUSALS_TOLD);
+		note(arg, "%u more %s not traced; -l tells why", told - REFUSALS_TOLD,
+		     plural(told - REFUSALS_TOLD, "function is", "functions are"));
 	explain_inlined(t, is_unseen, "are not seen", note, arg);
 	explain_inlined(t, is_approximate, "may not be counted exactly", note, arg);
 	explain_unread(t, note, arg);

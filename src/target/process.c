@@ -4,14 +4,18 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/caps.h"
 #include "base/file.h"
+
+#define PF_EXITING 4 /* include/linux/sched.h: the thread has begun to end */
 
 static int proc_file(const char *procfs, int pid, const char *name, struct buf *b)
 {
@@ -55,6 +59,24 @@ uint64_t process_start_ticks(const char *procfs, int pid)
 	uint64_t t;
 
 	return stat_field(procfs, pid, 22, &t) ? t : 0;
+}
+
+bool process_ended(const char *procfs, int pid, int wait_ms)
+{
+	struct pollfd p = {.events = POLLIN};
+	uint64_t flags;
+	int r;
+
+	if (!stat_field(procfs, pid, 9, &flags))
+		return true;
+	if (!(flags & PF_EXITING)) /* of the first thread, whose memory what we read is */
+		return false;
+	p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (p.fd < 0)
+		return errno == ESRCH;
+	r = poll(&p, 1, wait_ms);
+	close(p.fd);
+	return r > 0;
 }
 
 uint64_t process_cpu_ns(const char *procfs, int pid)

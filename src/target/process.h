@@ -47,6 +47,11 @@ int process_bias(const char *procfs, const struct process *p, const struct image
 		 struct err *err);
 /* Field 22 of PROCFS/PID/stat; 0 when gone. */
 uint64_t process_start_ticks(const char *procfs, int pid);
+/*
+ * Whether the process has ended, all its threads. What has begun to end is waited for, at most wait_ms: what /proc then
+ * shows of it is no longer the program. It may be a zombie.
+ */
+bool process_ended(const char *procfs, int pid, int wait_ms);
 /* CPU time that the process has used, user and system, to the clock tick; 0 when gone. */
 uint64_t process_cpu_ns(const char *procfs, int pid);
 int process_parent(const char *procfs, int pid); /* 0 when gone */

@@ -7,7 +7,7 @@ import shutil
 import time
 
 from cases import expectations, plan
-from earshot import Earshot, agent, attach, need_earshot
+from earshot import Earshot, agent, attach, need_earshot, patched
 from proc import BIN, Process, Skip, free_port, listener_pid, run_once, scratch, session_pids, until
 from services import ROOT, SERVICES
 from spans import check
@@ -197,6 +197,9 @@ def _too_short():
         seen = len(re.findall(r"observing blink \(pid", e.err()))
         short = re.search(r"(\d+) programs? that matched ended before", e.err())
         assert seen + (int(short[1]) if short else 0) == rounds, e.err()
+        others = [line for line in e.err().splitlines() if not re.search("blink|waiting for|ended before|spans? from", line)]
+        assert not others, others  # their end is no fault of theirs
+        assert "refused" not in e.err(), e.err()
     return f"{seen} of {rounds} observed"
 
 
@@ -238,5 +241,6 @@ def tests():
         yield Test(f"starts-later-by-{by}", lambda b=by: _later(b))
     yield Test("from-the-start-by-name", _at_once)
     yield Test("too-short", _too_short)
+    yield patched(Test("too-short", _too_short))
     yield Test("two-earshots", _twice)
     yield Test("ends-with-the-program", _ends)

@@ -225,6 +225,21 @@ def _exits_while_attaching():
     return f"exit codes {codes}"
 
 
+def _refused_command():
+    """What a command, or what it starts, is refused for is told once; and counted, though nothing is planted."""
+    need_earshot()
+    program = BIN / f"holes-go{MINORS[-1]}-plain"
+    if not program.exists():
+        raise Skip(f"{program.name} was not built")
+    cause = "main.Reject never returns"
+    for planter in ("uprobe", "patch"):
+        for command in (['exec "$0" < /dev/null'], ['"$0" < /dev/null; "$0" < /dev/null']):
+            done = run_once([EARSHOT, "trace", "--planter", planter, "main.Reject if ret0 == 1", "--", "/bin/sh", "-c", *command,
+                             program])
+            assert done.code == 0 and done.err().count(cause) == 1, done.describe()
+            assert "0 probes planted, 1 refused" in done.err(), done.describe()
+
+
 def _one_of_two():
     """One pid is good, the other is not: the good one is observed."""
     need_earshot()
@@ -297,6 +312,7 @@ def tests():
     yield Test("run-not-a-go-program", _run_not_go)
     yield Test("exits-while-attaching", _exits_while_attaching, 180)
     yield Test("one-of-two", _one_of_two)
+    yield Test("refused-command", _refused_command)
     yield Test("without-capabilities", _without_privileges)
     yield Test("as-nobody", _as_nobody)
     for cap in ("bpf", "perfmon"):

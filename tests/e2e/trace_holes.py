@@ -165,7 +165,7 @@ def _not_brought_in(minor):
 
 def _fresh(minor, env=None):
     """Fresh maps and a fresh slice: no entry is missing without a reason, none is wrong, and the count is always told."""
-    question = 'main.Map { print(round, len(m), m, m["k5"].A, m["k9"].B) }'
+    question = 'main.Map { print(round, len(m), m, m["k5"].A, m["k9"].B, m["k41"].A, m["k59"].B) }'
     seen, t = _observe(minor, "maps", question, options=["--max-items", "60"], env=env)
     assert [c["values"]["round"] for c in seen] == list(range(400)), len(seen)
     whole = 0
@@ -175,7 +175,7 @@ def _fresh(minor, env=None):
         assert v["len(m)"] == 60 and (not partly or (m["len"] == 60 and m["unreadable"] == UNREADABLE)), v
         assert all(e == {"A": int(k[1:]), "B": n} for k, e in entries.items()), entries
         assert partly or len(entries) == 60, (len(entries), v)
-        for got, want in ((v['m["k5"].A'], 5), (v['m["k9"].B'], n)):
+        for got, want in ((v['m["k5"].A'], 5), (v['m["k9"].B'], n), (v['m["k41"].A'], 41), (v['m["k59"].B'], n)):
             assert got == want or got == NOT_THERE, v
         whole += not partly
     lost = sum(t.summary()["losses"].values())

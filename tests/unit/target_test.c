@@ -9,9 +9,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -279,6 +283,46 @@ static void test_ourselves(void **state)
 	process_done(&p);
 }
 
+static void *wait_for_kill(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* A child whose first thread has ended: with or without another that runs on. */
+static int start_ending(bool another)
+{
+	int pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		pthread_t t;
+
+		if (another && pthread_create(&t, NULL, wait_for_kill, NULL) == 0)
+			syscall(SYS_exit, 0);
+		_exit(0);
+	}
+	return pid;
+}
+
+/* What has begun to end is waited for; a thread that runs on is the process. */
+static void test_ended(void **state)
+{
+	int ended = start_ending(false), led = start_ending(true), status;
+
+	assert_true(process_ended("/proc", 1 << 30, 0));
+	assert_false(process_ended("/proc", getpid(), 0));
+	assert_int_equal(waitid(P_PID, (id_t)ended, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	assert_true(process_ended("/proc", ended, 0));
+	assert_false(process_ended("/proc", led, 1));
+	assert_int_equal(kill(led, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)led, &(siginfo_t){0}, WEXITED | WNOWAIT), 0);
+	assert_true(process_ended("/proc", led, 0));
+	assert_int_equal(waitpid(ended, &status, 0), ended);
+	assert_int_equal(waitpid(led, &status, 0), led);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +330,7 @@ int main(void)
 		cmocka_unit_test(test_process_read), cmocka_unit_test(test_descends), cmocka_unit_test(test_find),
 		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves), cmocka_unit_test(test_without_executable),
 		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_ended),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -417,6 +417,30 @@ static void test_lookup_holes(void **state)
 	munmap(at, 3 * EVENT_PAGE);
 }
 
+/* Many keys of one length, in as many groups as are searched: each is found, and what is not there is known not to be. */
+static void test_lookup_full(void **state)
+{
+	struct swiss_group groups[16];
+	struct swiss_table table = {.mask = 15, .groups = (void *)groups};
+	struct swiss_table *directory = &table;
+	struct swiss_map m = {.used = 80, .dir = &directory, .dir_len = 1};
+	char key[8];
+
+	skip_unprivileged();
+	memset(groups, 0x80, sizeof(groups));
+	for (unsigned i = 0; i < 80; i++) {
+		snprintf(key, sizeof(key), "k%03u", i);
+		fill_slot(&groups[i / 5], i % 5, key, 1000 + i);
+	}
+	expect_lookup(&swiss_layout, &m, "k000", SLOT_OK, 1000);
+	expect_lookup(&swiss_layout, &m, "k041", SLOT_OK, 1041);
+	expect_lookup(&swiss_layout, &m, "k079", SLOT_OK, 1079);
+	expect_lookup(&swiss_layout, &m, "k080", SLOT_NO_KEY, 0);
+	table.mask = 31; /* more than are searched */
+	expect_lookup(&swiss_layout, &m, "k079", SLOT_OK, 1079);
+	expect_lookup(&swiss_layout, &m, "k080", SLOT_MAP_BUSY, 0);
+}
+
 /* The largest that the IR can express is still within the verifier's patience. */
 static void largest_lookup(struct maker *k, const struct map_layout *map)
 {
@@ -939,7 +963,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generated_multi),
-		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries), cmocka_unit_test(test_lookup_holes),
+		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries), cmocka_unit_test(test_lookup_full), cmocka_unit_test(test_lookup_holes),
 		cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_wakeup),

@@ -100,7 +100,7 @@ struct scratch {
 	uint64_t words[8];      /* of a map's search */
 	struct {
 		uint64_t key, elem;
-	} candidates[40];
+	} candidates[88];
 	uint8_t work[SCRATCH_WORK_SIZE];
 	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */
 	struct walk_state walk;

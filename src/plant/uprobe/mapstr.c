@@ -23,7 +23,7 @@
 
 #define SWISS_GROUPS 16
 #define OLD_BUCKETS 20
-#define CANDIDATES 32       /* keys of the same length; then there is room for those of one more block */
+#define CANDIDATES 80       /* keys of the same length; then there is room for those of one more block */
 #define CANDIDATE_SIZE ((int)sizeof(((struct scratch *)NULL)->candidates[0]))
 _Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) * 16, "a block has 8 slots");
 #define OLD_MIN_TOPHASH 5
@@ -35,7 +35,8 @@ _Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) 
  */
 enum { CURRENT, LEFT, MORE, UNREAD, /* both kinds */
        BASE, OLD, OLD_LEFT,         /* old maps */
-       READ };                      /* both: bytes of a block of which the rest is not there */
+       READ,                        /* both: bytes of a block of which the rest is not there */
+       FOUND = BASE };              /* both, once all is gathered: the element's address */
 
 struct lookup {
 	struct gen *g;
@@ -303,6 +304,53 @@ static void gather(struct lookup *l, int full)
 }
 
 /*
+ * R4 = 0: the candidate at R9 is it. Then FOUND is its element, and none is left to be compared (R8). Without a branch: the
+ * verifier would remember one for each candidate of each lookup.
+ */
+static void note_equal(struct lookup *l)
+{
+	struct emit *e = l->g->e;
+
+	emit_alu_imm(e, BPF_MOV, R1, 0);
+	emit_alu(e, BPF_SUB, R1, R4);
+	emit_alu(e, BPF_OR, R1, R4);
+	emit_alu_imm(e, BPF_RSH, R1, 63); /* 1: it differs */
+	emit_alu_imm(e, BPF_SUB, R1, 1);
+	emit_alu(e, BPF_MOV, R5, REG_RECORD);
+	emit_alu(e, BPF_ADD, R5, R9);
+	emit_load(e, 8, R2, R5, SCRATCH_CANDIDATES_OFF + 8);
+	emit_alu(e, BPF_AND, R2, R1);
+	set(l, FOUND, R2);
+	emit_alu_imm(e, BPF_XOR, R1, -1);
+	emit_alu(e, BPF_AND, R8, R1);
+}
+
+/* The candidate behind the one at R9; to again while there is room for one. */
+static void next_candidate(struct lookup *l, int again)
+{
+	emit_alu_imm(l->g->e, BPF_ADD, R9, CANDIDATE_SIZE);
+	emit_jump_if_imm(l->g->e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
+}
+
+/* To found with the element's address in R1; falls out where there is none. */
+static void take_found(struct lookup *l, int found)
+{
+	get(l, R1, FOUND);
+	emit_jump_if_imm(l->g->e, BPF_JNE, R1, 0, found);
+}
+
+/* Without a text to compare, the first candidate is it. */
+static void take_first(struct lookup *l, int found)
+{
+	int none = emit_label_new(l->g->e);
+
+	emit_jump_if_imm(l->g->e, BPF_JEQ, R8, 0, none);
+	emit_load(l->g->e, 8, R1, REG_RECORD, SCRATCH_CANDIDATES_OFF + 8);
+	emit_jump(l->g->e, found);
+	emit_label(l->g->e, none);
+}
+
+/*
  * R1 = the address of the element whose key it is, of the candidates; falls out where none is. Bytes that
  * are not resident may be the key's or not: noted, in case that nothing else matches. The helper fills
  * with zeros then, and no key of ours has one.
@@ -310,36 +358,33 @@ static void gather(struct lookup *l, int full)
 static void compare_candidates(struct lookup *l, int found)
 {
 	struct emit *e = l->g->e;
-	int again = emit_label_new(e), equal = emit_label_new(e), end = emit_label_new(e);
+	int again = emit_label_new(e), end = emit_label_new(e);
 
+	if (!l->len) {
+		take_first(l, found);
+		return;
+	}
 	gen_clear_stack(l->g, STACK_BUF, (unsigned)l->len);
+	set_imm(l, FOUND, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
 	emit_checkpoint(e);
 	emit_label(e, again);
 	emit_jump_if(e, BPF_JGE, R9, R8, end);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
 	emit_alu(e, BPF_ADD, R3, R9);
-	if (l->len) {
-		emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
-		emit_alu(e, BPF_MOV, R1, FP);
-		emit_alu_imm(e, BPF_ADD, R1, STACK_BUF);
-		emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->len);
-		emit_call(e, BPF_FUNC_probe_read_user);
-		get(l, R1, UNREAD);
-		emit_alu(e, BPF_OR, R1, R0);
-		set(l, UNREAD, R1);
-		gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len);
-		emit_jump_if_imm(e, BPF_JEQ, R4, 0, equal);
-		emit_alu_imm(e, BPF_ADD, R9, CANDIDATE_SIZE);
-		emit_jump_if_imm(e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
-		emit_jump(e, end);
-	}
-	emit_label(e, equal);
-	emit_alu(e, BPF_MOV, R1, REG_RECORD);
-	emit_alu(e, BPF_ADD, R1, R9);
-	emit_load(e, 8, R1, R1, SCRATCH_CANDIDATES_OFF + 8);
-	emit_jump(e, found);
+	emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
+	emit_alu(e, BPF_MOV, R1, FP);
+	emit_alu_imm(e, BPF_ADD, R1, STACK_BUF);
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->len);
+	emit_call(e, BPF_FUNC_probe_read_user);
+	get(l, R1, UNREAD);
+	emit_alu(e, BPF_OR, R1, R0);
+	set(l, UNREAD, R1);
+	gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len);
+	note_equal(l);
+	next_candidate(l, again);
 	emit_label(e, end);
+	take_found(l, found);
 }
 
 /* R4 = 0 when the text in the work area, filled up with zeros, is the one behind it. Clobbers R2, R3. */
@@ -374,43 +419,40 @@ static void read_text(struct lookup *l, int off)
 	emit_call(e, BPF_FUNC_probe_read_user);
 }
 
-/* Likewise, of a text that is in registers: ours is read once. Without a text, the first candidate is it. */
+/* Likewise, of a text that is in registers: ours is read once. */
 static void compare_variables(struct lookup *l, int found)
 {
 	struct emit *e = l->g->e;
-	int again = emit_label_new(e), equal = emit_label_new(e), end = emit_label_new(e);
+	int again = emit_label_new(e), end = emit_label_new(e);
 
-	emit_alu_imm(e, BPF_MOV, R9, 0);
-	emit_jump_if_imm(e, BPF_JEQ, R8, 0, end);
-	if (l->text >= 0) {
-		clear_work(l, IR_MAX_STR);
-		gen_get(l->g, R3, part_reg(l, (size_t)l->text));
-		read_text(l, IR_MAX_STR);
-		emit_jump_if_imm(e, BPF_JNE, R0, 0, l->unreadable);
-		emit_checkpoint(e);
-		emit_label(e, again);
-		emit_jump_if(e, BPF_JGE, R9, R8, end);
-		clear_work(l, 0);
-		emit_alu(e, BPF_MOV, R3, REG_RECORD);
-		emit_alu(e, BPF_ADD, R3, R9);
-		emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
-		read_text(l, 0);
-		get(l, R1, UNREAD);
-		emit_alu(e, BPF_OR, R1, R0);
-		set(l, UNREAD, R1);
-		compare_work(l);
-		emit_alu(e, BPF_OR, R4, R0);
-		emit_jump_if_imm(e, BPF_JEQ, R4, 0, equal);
-		emit_alu_imm(e, BPF_ADD, R9, CANDIDATE_SIZE);
-		emit_jump_if_imm(e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
-		emit_jump(e, end);
+	if (l->text < 0) {
+		take_first(l, found);
+		return;
 	}
-	emit_label(e, equal);
-	emit_alu(e, BPF_MOV, R1, REG_RECORD);
-	emit_alu(e, BPF_ADD, R1, R9);
-	emit_load(e, 8, R1, R1, SCRATCH_CANDIDATES_OFF + 8);
-	emit_jump(e, found);
+	emit_alu_imm(e, BPF_MOV, R9, 0);
+	set_imm(l, FOUND, 0);
+	emit_jump_if_imm(e, BPF_JEQ, R8, 0, end);
+	clear_work(l, IR_MAX_STR);
+	gen_get(l->g, R3, part_reg(l, (size_t)l->text));
+	read_text(l, IR_MAX_STR);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, l->unreadable);
+	emit_checkpoint(e);
+	emit_label(e, again);
+	emit_jump_if(e, BPF_JGE, R9, R8, end);
+	clear_work(l, 0);
+	emit_alu(e, BPF_MOV, R3, REG_RECORD);
+	emit_alu(e, BPF_ADD, R3, R9);
+	emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
+	read_text(l, 0);
+	get(l, R1, UNREAD);
+	emit_alu(e, BPF_OR, R1, R0);
+	set(l, UNREAD, R1);
+	compare_work(l);
+	emit_alu(e, BPF_OR, R4, R0);
+	note_equal(l);
+	next_candidate(l, again);
 	emit_label(e, end);
+	take_found(l, found);
 }
 
 /* Everything was searched, unless MORE or UNREAD says otherwise. */
