@@ -55,7 +55,7 @@ int code_drop(struct code *g, unsigned drop)
 	return label_once(g, &g->drop[drop]);
 }
 
-static bool writes_record(const struct code *g)
+bool code_writes_record(const struct code *g)
 {
 	return !g->env->sums || !g->p->no_record;
 }
@@ -63,7 +63,7 @@ static bool writes_record(const struct code *g)
 /* Whether something is left to do for an event that goes no further. */
 static bool ends(const struct code *g)
 {
-	return g->p->role == PROGRAM_RETURN ? writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
+	return g->p->role == PROGRAM_RETURN ? code_writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
 }
 
 unsigned code_not_passed(const struct code *g)
@@ -563,22 +563,25 @@ static void emit_scratch(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	code_scratch_record(g);
-	g->known_size = record_head_size(g->p);
-	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
+	if (code_keeps_directly(g)) {
+		code_saved_claim(g);
+		code_kept_record(g);
+	} else if (g->p->nslots) {
+		code_scratch_record(g);
+		g->known_size = record_head_size(g->p);
+		x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
+	}
 	for (uint16_t i = 0; i < g->p->nslots; i++) {
 		x86_store_imm(x, 8, code_slot(i, 0), SLOT_ABSENT);
 		x86_store_imm(x, 8, code_slot(i, 8), 0);
 	}
-	if (g->p->role == PROGRAM_ENTRY)
-		emit_now(g);
 }
 
 static void emit_early(struct code *g)
 {
 	emit_goroutine(g);
 	code_saved_begin(g);
-	if (writes_record(g) || code_has(g->p, IR_LATENCY))
+	if (code_writes_record(g) || code_has(g->p, IR_LATENCY))
 		emit_now(g);
 	code_forget(g);
 	g->fault = -1;
@@ -588,12 +591,12 @@ static void emit_record_begin(struct code *g)
 {
 	g->in_region = g->in_filter = false;
 	code_admit(g);
-	if (!code_saved_early(g->p) && (writes_record(g) || g->p->role == PROGRAM_ENTRY || code_has(g->p, IR_SAVED) ||
+	if (!code_saved_early(g->p) && (code_writes_record(g) || g->p->role == PROGRAM_ENTRY || code_has(g->p, IR_SAVED) ||
 					    code_has(g->p, IR_SAVE))) {
 		emit_goroutine(g);
 		code_saved_begin(g);
 	}
-	if (!writes_record(g)) {
+	if (!code_writes_record(g)) {
 		emit_scratch(g);
 	} else if (g->env->sums) {
 		g->spill = x86_label_new(&g->x);
@@ -636,7 +639,7 @@ static void emit_end(struct code *g)
 {
 	int end = x86_label_new(&g->x);
 
-	if (!writes_record(g))
+	if (!code_writes_record(g))
 		return;
 	if (g->spill >= 0) {
 		x86_alu_mem_imm(&g->x, X_CMP, 4, SLOT(spilled), 0);

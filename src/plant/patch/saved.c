@@ -239,7 +239,13 @@ static void put_words(struct code *g)
 	struct x86 *x = &g->x;
 	unsigned words = words_of(g);
 
-	x86_load(x, 8, false, RAX, SLOT(now));
+	if (code_writes_record(g)) {
+		x86_load(x, 8, false, RAX, SLOT(now));
+	} else {
+		x86_rdtsc(x);
+		x86_shift(x, X_SHL, RDX, 32);
+		x86_alu(x, X_OR, RAX, RDX);
+	}
 	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
 	for (unsigned k = 0; k < IR_MAX_SAVED; k++) {
 		if (!(words & 1u << k))
@@ -253,20 +259,15 @@ static void put_words(struct code *g)
 	} else {
 		x86_store_imm(x, 8, ENTRY(RSI, valid), 0);
 	}
-	code_keep_parts(g);
-	x86_store(x, 8, ENTRY(RSI, key), RDI);
+	x86_alu_mem_imm(x, X_SUB, 8, ENTRY(RSI, key), BUSY);
 }
 
-void code_saved_end(struct code *g)
+/* RSI = the entry of the key, or that gives way, with the key and BUSY; to none where all are being written. */
+static void claim_entry(struct code *g, int none)
 {
 	struct x86 *x = &g->x;
-	int found = x86_label_new(x), claim = x86_label_new(x), write = x86_label_new(x), end = x86_label_new(x);
-	int none = g->p->role == PROGRAM_ENTRY ? code_drop(g, LOSS_CALLS_FULL) : end;
+	int found = x86_label_new(x), claim = x86_label_new(x), write = x86_label_new(x);
 
-	if (of_call(g) && g->env->calls_apart)
-		return;
-	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !code_has(g->p, IR_SAVE)))
-		return;
 	find_set(g);
 	find_entry(g, found);
 	choose_victim(g, claim, none);
@@ -282,8 +283,30 @@ void code_saved_end(struct code *g)
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_jcc(x, CC_NE, none);
 	x86_label(x, write);
+}
+
+void code_saved_claim(struct code *g)
+{
+	claim_entry(g, code_drop(g, LOSS_CALLS_FULL));
+	x86_store(&g->x, 8, SLOT(held), RSI);
+}
+
+void code_saved_end(struct code *g)
+{
+	int end = x86_label_new(&g->x);
+
+	if (of_call(g) && g->env->calls_apart)
+		return;
+	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !code_has(g->p, IR_SAVE)))
+		return;
+	if (code_keeps_directly(g)) {
+		x86_load(&g->x, 8, false, RSI, SLOT(held));
+	} else {
+		claim_entry(g, g->p->role == PROGRAM_ENTRY ? code_drop(g, LOSS_CALLS_FULL) : end);
+		code_keep_parts(g);
+	}
 	put_words(g);
-	x86_label(x, end);
+	x86_label(&g->x, end);
 }
 
 void code_saved_erase(struct code *g)

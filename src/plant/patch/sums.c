@@ -16,7 +16,7 @@
 #define GROUP(field) MEM(RDI, offsetof(struct patch_group, field))
 #define INDEX ((struct x86_mem){.base = RSI, .index = RDX, .scale = 4, .disp = offsetof(struct patch_table, index)})
 #define BUCKET ((struct x86_mem){.base = RDI, .index = RCX, .scale = 8, .disp = offsetof(struct patch_group, buckets)})
-enum { WORD_VALUE, WORD_HASH, WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI, WORD_RDI };
+enum { WORD_VALUE, WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI };
 #define WORD(n) SLOT_AT(words, n)
 
 #define TRIES 256 /* groups that are looked at before the table counts as full */
@@ -43,27 +43,35 @@ static void count_loss(struct code *g, enum loss l)
  * the length, too), then its value, or the bytes of the text, which are padded with zeros to whole words.
  */
 struct source {
-	struct x86_mem first, value;
+	struct x86_mem first, value, bytes; /* bytes: if kept */
 	bool kept;
 	bool text;
 };
 
 static struct source own_slot(const struct code *g, uint16_t slot)
 {
-	return (struct source){code_slot(slot, 0), code_slot(slot, 8), false, patch_text_bytes(g->p, slot)};
+	return (struct source){.first = code_slot(slot, 0), .value = code_slot(slot, 8),
+			       .text = patch_text_bytes(g->p, slot)};
 }
 
-/* Loads RSI. */
-static struct source kept_slot(struct code *g, uint16_t slot)
+static uint32_t part_of(const struct code *g, uint16_t slot)
 {
 	const struct patch_parts *kept = &g->env->sums->kept;
 	uint32_t i = 0;
 
 	while (i + 1 < kept->n && kept->part[i].slot != slot)
 		i++;
+	return i;
+}
+
+/* Loads RSI. */
+static struct source kept_slot(struct code *g, uint16_t slot)
+{
+	uint32_t i = part_of(g, slot), off = i * (uint32_t)sizeof(struct event_slot);
+	const struct patch_kept *part = &g->env->sums->kept.part[i];
+
 	x86_load(&g->x, 8, false, RSI, SLOT(held_parts));
-	return (struct source){MEM(RSI, kept->part[i].off), MEM(RSI, kept->part[i].off + 8),
-			       true, kept->part[i].text};
+	return (struct source){MEM(RSI, off), MEM(RSI, off + 8), MEM(RSI, part->text), true, part->bytes};
 }
 
 static struct source source_of(struct code *g, const struct ir_slot_ref *ref)
@@ -82,7 +90,7 @@ static void get_text(struct code *g, const struct source *s, int none)
 	x86_test(x, RCX, RCX);
 	x86_jcc(x, CC_E, none);
 	if (s->kept) {
-		x86_lea(x, RSI, s->value);
+		x86_lea(x, RSI, s->bytes);
 	} else {
 		x86_load(x, 8, false, RSI, s->value);
 		x86_alu(x, X_ADD, RSI, REG_RECORD);
@@ -95,6 +103,10 @@ static void hash_part(struct code *g, const struct source *s)
 	struct x86 *x = &g->x;
 	int again = x86_label_new(x), done = x86_label_new(x);
 
+	if (s->kept && s->text) {
+		x86_crc32(x, RDX, s->value);
+		return;
+	}
 	x86_crc32(x, RDX, s->first);
 	if (!s->text) {
 		x86_crc32(x, RDX, s->value);
@@ -137,8 +149,8 @@ static void compare_part(struct code *g, const struct source *s, int32_t off, bo
 	get_text(g, s, done);
 	if (last)
 		off += 8;
-	x86_alu_imm(x, X_SUB, RCX, 8); /* the last word of a text of one byte begins with it */
-	round_up(g);
+	x86_alu_imm(x, X_SUB, RCX, 1); /* where the last word is */
+	x86_alu_imm(x, X_AND, RCX, -8);
 	x86_label(x, again);
 	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
 	x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, off));
@@ -199,8 +211,48 @@ static void kept_at(struct code *g, uint8_t reg)
 	x86_imul_imm(x, reg, reg, (int32_t)l->kept_bytes);
 	x86_imm(x, RAX, g->env->area + l->kept_off);
 	x86_alu(x, X_ADD, reg, RAX);
+	x86_store(x, 8, MEM(RSI, offsetof(struct patch_saved, kept)), reg);
 }
 _Static_assert(sizeof(struct patch_saved) == 1 << 6, "kept_at shifts");
+
+bool code_keeps_directly(const struct code *g)
+{
+	const struct patch_sums *sums = g->env->sums;
+
+	return g->p->role == PROGRAM_ENTRY && sums && !code_writes_record(g) && sums->kept.n &&
+	       sums->kept.n == g->p->nslots && !code_has(g->p, IR_EMIT_STACK);
+}
+
+void code_kept_record(struct code *g)
+{
+	kept_at(g, REG_RECORD);
+	x86_alu_imm(&g->x, X_SUB, REG_RECORD, sizeof(struct event_header));
+}
+
+int32_t code_kept_text(const struct code *g, uint16_t slot)
+{
+	return (int32_t)(sizeof(struct event_header) + g->env->sums->kept.part[part_of(g, slot)].text);
+}
+
+/* A text's slot at RDI, its bytes at off from there. Keeps RDI. */
+static void keep_text(struct code *g, const struct source *s, int32_t off)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	x86_imm(x, RDX, 0);
+	hash_part(g, s);
+	x86_store(x, 8, MEM(RDI, 8), RDX);
+	get_text(g, s, done);
+	x86_imm(x, RDX, 0);
+	x86_label(x, again);
+	x86_load(x, 8, false, RAX, MEMX(RSI, RDX, 0));
+	x86_store(x, 8, MEMX(RDI, RDX, off), RAX);
+	x86_alu_imm(x, X_ADD, RDX, 8);
+	x86_alu(x, X_CMP, RDX, RCX);
+	x86_jcc(x, CC_B, again);
+	x86_label(x, done);
+}
 
 void code_keep_parts(struct code *g)
 {
@@ -210,17 +262,24 @@ void code_keep_parts(struct code *g)
 	if (!sums || !sums->kept.n)
 		return;
 	x86_store(x, 8, WORD(WORD_RSI), RSI);
-	x86_store(x, 8, WORD(WORD_RDI), RDI);
+	kept_at(g, RDI);
 	for (uint32_t i = 0; i < sums->kept.n; i++) {
-		const struct source s = own_slot(g, sums->kept.part[i].slot);
+		const struct patch_kept *part = &sums->kept.part[i];
+		const struct source s = own_slot(g, part->slot);
+		const int32_t off = (int32_t)(i * sizeof(struct event_slot));
 
-		x86_load(x, 8, false, RSI, WORD(WORD_RSI));
-		kept_at(g, RDI);
-		x86_alu_imm(x, X_ADD, RDI, (int32_t)sums->kept.part[i].off);
-		put_part(g, &s);
+		x86_load(x, 8, false, RAX, s.first);
+		x86_store(x, 8, MEM(RDI, off), RAX);
+		if (part->bytes) {
+			x86_alu_imm(x, X_ADD, RDI, off);
+			keep_text(g, &s, (int32_t)part->text - off);
+			x86_alu_imm(x, X_SUB, RDI, off);
+		} else {
+			x86_load(x, 8, false, RAX, s.value);
+			x86_store(x, 8, MEM(RDI, off + 8), RAX);
+		}
 	}
 	x86_load(x, 8, false, RSI, WORD(WORD_RSI));
-	x86_load(x, 8, false, RDI, WORD(WORD_RDI));
 }
 
 bool code_holds_call(const struct code *g)
@@ -231,7 +290,7 @@ bool code_holds_call(const struct code *g)
 void code_hold_call(struct code *g)
 {
 	x86_store(&g->x, 8, SLOT(held), RSI);
-	kept_at(g, RDX);
+	x86_load(&g->x, 8, false, RDX, MEM(RSI, offsetof(struct patch_saved, kept)));
 	x86_store(&g->x, 8, SLOT(held_parts), RDX);
 }
 
@@ -324,7 +383,6 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 
 	hash_key(g, f);
 	get_table(g);
-	x86_store(x, 8, WORD(WORD_HASH), RAX);
 	x86_store_imm(x, 8, WORD(WORD_TRIES), TRIES);
 	x86_label(x, probe);
 	x86_load(x, 4, false, RDI, INDEX);
@@ -340,8 +398,10 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 		x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
 	x86_jmp(x, found);
 	x86_label(x, differs);
+	if (f->a->nkeys > 1)
+		x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
+	x86_load(x, 8, false, RAX, GROUP(hash));
 	get_table(g);
-	x86_load(x, 8, false, RAX, WORD(WORD_HASH));
 	x86_label(x, next);
 	x86_alu_imm(x, X_ADD, RDX, 1);
 	x86_alu_imm(x, X_AND, RDX, (int32_t)(g->env->layout->nindex - 1));

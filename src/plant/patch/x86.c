@@ -280,6 +280,16 @@ void x86_crc32(struct x86 *x, uint8_t dst, struct x86_mem m)
 	modrm_mem(x, dst, m);
 }
 
+void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src)
+{
+	byte(x, 0xf2);
+	rex(x, true, dst, 0, src, false);
+	byte(x, 0x0f);
+	byte(x, 0x38);
+	byte(x, 0xf1);
+	modrm_regs(x, dst, src);
+}
+
 void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src)
 {
 	rex(x, true, dst, 0, src, false);
