@@ -356,6 +356,35 @@ static const struct ir_insn *find_goroutine(const struct capture_program *p)
 	return NULL;
 }
 
+/* Only the table of calls wants them, once: they need not be in the slot. */
+static bool knows_goroutine(const struct code *g)
+{
+	return (g->p->role == PROGRAM_ENTRY || g->p->role == PROGRAM_RETURN) && !code_writes_record(g) &&
+	       !find_goroutine(g->p);
+}
+
+void code_goid(struct code *g, uint8_t reg)
+{
+	x86_load(&g->x, 8, false, reg, knows_goroutine(g) ? MEM(R14, g->p->g.goid) : SLOT(goid));
+}
+
+/* reg = the depth of the stack pointer at the function's entry. */
+static void depth_below(struct code *g, struct x86_mem stack_hi, uint8_t reg)
+{
+	x86_load(&g->x, 8, false, reg, stack_hi);
+	x86_alu(&g->x, X_SUB, reg, RSP);
+	if (g->env->sp_delta)
+		x86_alu_imm(&g->x, X_SUB, reg, g->env->sp_delta);
+}
+
+void code_depth(struct code *g, uint8_t reg)
+{
+	if (knows_goroutine(g))
+		depth_below(g, MEM(R14, g->p->g.stack_hi), reg);
+	else
+		x86_load(&g->x, 8, false, reg, SLOT(depth));
+}
+
 /* slot.goid, slot.depth. */
 static void emit_goroutine(struct code *g)
 {
@@ -366,6 +395,11 @@ static void emit_goroutine(struct code *g)
 
 	code_fault(g, no);
 	code_forget(g);
+	if (knows_goroutine(g)) {
+		x86_test(x, R14, R14);
+		x86_jcc(x, CC_E, no);
+		return;
+	}
 	if (given)
 		x86_load(x, 8, false, RCX, SLOT(given_g));
 	else
@@ -378,13 +412,11 @@ static void emit_goroutine(struct code *g)
 		x86_store_imm(x, 8, SLOT(depth), 0);
 		return;
 	}
-	x86_load(x, 8, false, RAX, MEM(RCX, l->stack_hi));
 	if (given) {
+		x86_load(x, 8, false, RAX, MEM(RCX, l->stack_hi));
 		x86_alu_load(x, X_SUB, RAX, SLOT(given_sp));
 	} else {
-		x86_alu(x, X_SUB, RAX, RSP);
-		if (g->env->sp_delta)
-			x86_alu_imm(x, X_SUB, RAX, g->env->sp_delta);
+		depth_below(g, MEM(RCX, l->stack_hi), RAX);
 	}
 	x86_store(x, 8, SLOT(depth), RAX);
 }
@@ -511,15 +543,18 @@ static void emit_refills(struct code *g)
 	}
 }
 
+void code_now(struct code *g)
+{
+	x86_rdtsc(&g->x);
+	x86_shift(&g->x, X_SHL, RDX, 32);
+	x86_alu(&g->x, X_OR, RAX, RDX);
+}
+
 /* RAX = slot.now: the time of this event. */
 static void emit_now(struct code *g)
 {
-	struct x86 *x = &g->x;
-
-	x86_rdtsc(x);
-	x86_shift(x, X_SHL, RDX, 32);
-	x86_alu(x, X_OR, RAX, RDX);
-	x86_store(x, 8, SLOT(now), RAX);
+	code_now(g);
+	x86_store(&g->x, 8, SLOT(now), RAX);
 }
 
 static enum event_kind record_kind(const struct capture_program *p)

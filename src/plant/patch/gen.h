@@ -68,7 +68,12 @@ void code_join(struct code *g, int label);
 void code_get(struct code *g, uint8_t dst, uint16_t vreg);
 void code_put(struct code *g, uint16_t vreg);
 void code_forget(struct code *g); /* RAX is about to change */
+void code_now(struct code *g);    /* RAX = the time-stamp counter. Clobbers RDX */
 struct x86_mem code_slot(uint16_t slot, unsigned off);
+
+/* reg = slot.goid, slot.depth: of this call, which are known. */
+void code_goid(struct code *g, uint8_t reg);
+void code_depth(struct code *g, uint8_t reg);
 
 bool code_has(const struct capture_program *p, enum ir_op op);
 int code_insn(struct code *g, const struct ir_insn *i);

@@ -45,11 +45,11 @@ static void find_set(struct code *g)
 	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
 
-	x86_load(x, 8, false, RDI, SLOT(goid));
+	code_goid(g, RDI);
 	x86_imm(x, RDX, MIX_GOID);
 	x86_imul(x, RDI, RDX);
 	if (of_call(g)) {
-		x86_load(x, 8, false, RCX, SLOT(depth));
+		code_depth(g, RCX);
 		x86_imm(x, RDX, MIX_DEPTH);
 		x86_imul(x, RCX, RDX);
 		x86_alu(x, X_ADD, RDI, RCX);
@@ -59,13 +59,11 @@ static void find_set(struct code *g)
 	x86_alu_imm(x, X_AND, RDI, ~BUSY);
 	x86_alu_imm(x, X_OR, RDI, 2); /* never 0 */
 	x86_mov(x, RDX, RDI);
-	x86_shift(x, X_SHR, RDX, 32);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nsaved - 1) & ~(uint64_t)(PATCH_SAVED_WAYS - 1)));
-	x86_shift(x, X_SHL, RDX, 6);
+	x86_shift(x, X_SHR, RDX, 26);
+	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nsaved - PATCH_SAVED_WAYS) * sizeof(struct patch_saved)));
 	x86_imm(x, RCX, g->env->area + l->saved_off);
 	x86_alu(x, X_ADD, RDX, RCX);
 }
-_Static_assert(sizeof(struct patch_saved) == 1 << 6, "find_set shifts");
 
 /* RSI = the entry of the key, to found; falls out where there is none. */
 static void find_entry(struct code *g, int found)
@@ -239,14 +237,6 @@ static void put_words(struct code *g)
 	struct x86 *x = &g->x;
 	unsigned words = words_of(g);
 
-	if (code_writes_record(g)) {
-		x86_load(x, 8, false, RAX, SLOT(now));
-	} else {
-		x86_rdtsc(x);
-		x86_shift(x, X_SHL, RDX, 32);
-		x86_alu(x, X_OR, RAX, RDX);
-	}
-	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
 	for (unsigned k = 0; k < IR_MAX_SAVED; k++) {
 		if (!(words & 1u << k))
 			continue;
@@ -256,8 +246,6 @@ static void put_words(struct code *g)
 	if (words) {
 		x86_load(x, 8, false, RAX, SLOT(saved_valid));
 		x86_store(x, 8, ENTRY(RSI, valid), RAX);
-	} else {
-		x86_store_imm(x, 8, ENTRY(RSI, valid), 0);
 	}
 	x86_alu_mem_imm(x, X_SUB, 8, ENTRY(RSI, key), BUSY);
 }
@@ -283,6 +271,11 @@ static void claim_entry(struct code *g, int none)
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_jcc(x, CC_NE, none);
 	x86_label(x, write);
+	if (code_writes_record(g))
+		x86_load(x, 8, false, RAX, SLOT(now));
+	else
+		code_now(g); /* it waits for all before, as the exchange does: here it waits once */
+	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
 }
 
 void code_saved_claim(struct code *g)

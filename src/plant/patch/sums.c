@@ -16,7 +16,7 @@
 #define GROUP(field) MEM(RDI, offsetof(struct patch_group, field))
 #define INDEX ((struct x86_mem){.base = RSI, .index = RDX, .scale = 4, .disp = offsetof(struct patch_table, index)})
 #define BUCKET ((struct x86_mem){.base = RDI, .index = RCX, .scale = 8, .disp = offsetof(struct patch_group, buckets)})
-enum { WORD_VALUE, WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI };
+enum { WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI };
 #define WORD(n) SLOT_AT(words, n)
 
 #define TRIES 256 /* groups that are looked at before the table counts as full */
@@ -204,16 +204,12 @@ static void kept_at(struct code *g, uint8_t reg)
 	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
 
-	x86_imm(x, RAX, g->env->area + l->saved_off);
-	x86_mov(x, reg, RSI);
-	x86_alu(x, X_SUB, reg, RAX);
-	x86_shift(x, X_SHR, reg, 6);
-	x86_imul_imm(x, reg, reg, (int32_t)l->kept_bytes);
-	x86_imm(x, RAX, g->env->area + l->kept_off);
+	x86_imul_imm(x, reg, RSI, (int32_t)(l->kept_bytes / sizeof(struct patch_saved)));
+	x86_imm(x, RAX, g->env->area + l->kept_off -
+				(g->env->area + l->saved_off) * (l->kept_bytes / sizeof(struct patch_saved)));
 	x86_alu(x, X_ADD, reg, RAX);
 	x86_store(x, 8, MEM(RSI, offsetof(struct patch_saved, kept)), reg);
 }
-_Static_assert(sizeof(struct patch_saved) == 1 << 6, "kept_at shifts");
 
 bool code_keeps_directly(const struct code *g)
 {
@@ -424,32 +420,40 @@ static void add_sum(struct code *g, bool is_unsigned)
 {
 	struct x86 *x = &g->x;
 
-	x86_imm(x, RCX, 0);
-	if (!is_unsigned) {
+	if (is_unsigned) {
+		x86_imm(x, RCX, 0);
+	} else {
 		x86_mov(x, RCX, RAX);
 		x86_shift(x, X_SAR, RCX, 63);
 	}
-	x86_load(x, 8, false, RDX, GROUP(sum));
-	x86_alu(x, X_ADD, RDX, RAX);
-	x86_store(x, 8, GROUP(sum), RDX);
-	x86_load(x, 8, false, RDX, GROUP(sum_high));
-	x86_alu(x, X_ADC, RDX, RCX);
-	x86_store(x, 8, GROUP(sum_high), RDX);
+	x86_alu_store(x, X_ADD, GROUP(sum), RAX);
+	x86_alu_store(x, X_ADC, GROUP(sum_high), RCX);
 }
 
-static void set_extreme(struct code *g, bool is_unsigned, bool is_min)
+/* RCX is how the value is compared (patch_extreme). */
+static void grow(struct code *g, struct x86_mem at)
 {
-	const struct x86_mem at = is_min ? GROUP(min) : GROUP(max);
 	struct x86 *x = &g->x;
 	int keep = x86_label_new(x);
 
-	x86_mov(x, RCX, RAX);
-	x86_imm(x, RDX, patch_extreme(0, is_unsigned, is_min));
-	x86_alu(x, X_XOR, RCX, RDX);
 	x86_alu_load(x, X_CMP, RCX, at);
 	x86_jcc(x, CC_BE, keep);
 	x86_store(x, 8, at, RCX);
 	x86_label(x, keep);
+}
+
+static void set_extremes(struct code *g, bool is_unsigned, bool is_min, bool is_max)
+{
+	struct x86 *x = &g->x;
+
+	x86_imm(x, RCX, patch_extreme(0, is_unsigned, is_min));
+	x86_alu(x, X_XOR, RCX, RAX);
+	if (is_min)
+		grow(g, GROUP(min));
+	if (is_min && is_max)
+		x86_alu_imm(x, X_XOR, RCX, -1);
+	if (is_max)
+		grow(g, GROUP(max));
 }
 
 /* RCX = the bucket. */
@@ -497,16 +501,21 @@ static void linear_bucket(struct code *g, const struct patch_form *f)
 	x86_label(x, done);
 }
 
-/* The value, to WORD_VALUE; what has none counts nowhere. */
-static void get_value(struct code *g, const struct patch_form *f, int skip)
+/* What has no value counts nowhere. */
+static void check_value(struct code *g, const struct patch_form *f, int skip)
 {
 	const struct source s = source_of(g, &f->a->value);
-	struct x86 *x = &g->x;
 
-	x86_alu_mem_imm(x, X_CMP, 1, s.first, SLOT_OK);
-	x86_jcc(x, CC_NE, skip);
-	x86_load(x, 8, false, RAX, s.value);
-	x86_store(x, 8, WORD(WORD_VALUE), RAX);
+	x86_alu_mem_imm(&g->x, X_CMP, 1, s.first, SLOT_OK);
+	x86_jcc(&g->x, CC_NE, skip);
+}
+
+/* RAX = the value. */
+static void get_value(struct code *g, const struct patch_form *f)
+{
+	const struct source s = source_of(g, &f->a->value);
+
+	x86_load(&g->x, 8, false, RAX, s.value);
 }
 
 static void update(struct code *g, const struct patch_form *f)
@@ -516,7 +525,7 @@ static void update(struct code *g, const struct patch_form *f)
 	int skip = x86_label_new(x);
 
 	if (f->a->kind != AGG_COUNT)
-		get_value(g, f, skip);
+		check_value(g, f, skip);
 	if (f->a->nkeys) {
 		find_group(g, f, skip);
 	} else {
@@ -525,13 +534,11 @@ static void update(struct code *g, const struct patch_form *f)
 	}
 	x86_alu_mem_imm(x, X_ADD, 8, GROUP(count), 1);
 	if (f->a->kind != AGG_COUNT) {
-		x86_load(x, 8, false, RAX, WORD(WORD_VALUE));
+		get_value(g, f);
 		add_sum(g, is_unsigned);
 	}
-	if (f->a->kind == AGG_MIN || f->nbuckets)
-		set_extreme(g, is_unsigned, true);
-	if (f->a->kind == AGG_MAX || f->nbuckets)
-		set_extreme(g, is_unsigned, false);
+	if (f->a->kind == AGG_MIN || f->a->kind == AGG_MAX || f->nbuckets)
+		set_extremes(g, is_unsigned, f->a->kind != AGG_MAX, f->a->kind != AGG_MIN);
 	if (f->a->kind == AGG_HIST)
 		log2_bucket(g, is_unsigned);
 	else if (f->nbuckets)

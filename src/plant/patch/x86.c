@@ -204,6 +204,13 @@ void x86_alu_load(struct x86 *x, enum x86_alu op, uint8_t dst, struct x86_mem m)
 	modrm_mem(x, dst, m);
 }
 
+void x86_alu_store(struct x86 *x, enum x86_alu op, struct x86_mem m, uint8_t src)
+{
+	rex_mem(x, true, src, m, false);
+	byte(x, (unsigned)op << 3 | 1);
+	modrm_mem(x, src, m);
+}
+
 void x86_alu_mem_imm(struct x86 *x, enum x86_alu op, unsigned size, struct x86_mem m, int32_t imm)
 {
 	bool small = size == 1 || (imm >= -128 && imm <= 127);

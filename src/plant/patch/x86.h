@@ -57,6 +57,7 @@ void x86_lea_label(struct x86 *x, uint8_t dst, int label);
 void x86_alu(struct x86 *x, enum x86_alu op, uint8_t dst, uint8_t src);
 void x86_alu_imm(struct x86 *x, enum x86_alu op, uint8_t dst, int32_t imm);
 void x86_alu_load(struct x86 *x, enum x86_alu op, uint8_t dst, struct x86_mem m);
+void x86_alu_store(struct x86 *x, enum x86_alu op, struct x86_mem m, uint8_t src);
 /* op [m], imm with size 1, 4 or 8. */
 void x86_alu_mem_imm(struct x86 *x, enum x86_alu op, unsigned size, struct x86_mem m, int32_t imm);
 void x86_test(struct x86 *x, uint8_t a, uint8_t b);
