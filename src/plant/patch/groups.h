@@ -55,7 +55,7 @@ struct patch_form {              /* an aggregate of a probe */
 
 /*
  * A slot of an entry, as it is kept: the parts' slots, in order, then the texts, padded, each with room for the longest.
- * Instead of a text's place the slot has its checksum, of the slot's first word and the bytes.
+ * Instead of a text's place the slot has a checksum.
  */
 struct patch_kept {
 	uint16_t slot;

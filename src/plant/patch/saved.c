@@ -250,6 +250,23 @@ static void put_words(struct code *g)
 	x86_alu_mem_imm(x, X_SUB, 8, ENTRY(RSI, key), BUSY);
 }
 
+/* What most calls find: their set is empty. RSI = its first entry, as claim_entry gives it, to claimed; else it falls out. */
+static void claim_of_empty(struct code *g, int claimed)
+{
+	struct x86 *x = &g->x;
+	int used = x86_label_new(x);
+
+	x86_load(x, 8, false, RAX, WAY(0));
+	for (unsigned w = 1; w < PATCH_SAVED_WAYS; w++)
+		x86_alu_load(x, X_OR, RAX, WAY(w));
+	x86_jcc(x, CC_NE, used);
+	x86_mov(x, RSI, RDX);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_E, claimed);
+	x86_label(x, used);
+}
+
 /* RSI = the entry of the key, or that gives way, with the key and BUSY; to none where all are being written. */
 static void claim_entry(struct code *g, int none)
 {
@@ -257,6 +274,8 @@ static void claim_entry(struct code *g, int none)
 	int found = x86_label_new(x), claim = x86_label_new(x), write = x86_label_new(x);
 
 	find_set(g);
+	if (g->p->role == PROGRAM_ENTRY)
+		claim_of_empty(g, write);
 	find_entry(g, found);
 	choose_victim(g, claim, none);
 	x86_label(x, claim);

@@ -512,8 +512,7 @@ static void keep_str(struct code *g, const struct ir_insn *i)
 	x86_test(x, RDX, RDX);
 	x86_jcc(x, CC_E, done);
 	x86_label(x, copy);
-	x86_imm(x, RDI, 0);
-	x86_crc32(x, RDI, code_slot(i->slot, 0));
+	x86_mov(x, RDI, RDX);
 	copy_words(g, MEM(REG_RECORD, code_kept_text(g, i->slot)), true);
 	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RDI);
 	x86_jmp(x, done);
