@@ -467,10 +467,16 @@ static void log2_bucket(struct code *g, bool is_unsigned)
 		x86_imm(x, RCX, 0);
 		x86_jcc(x, CC_S, done);
 	}
-	x86_imm(x, RCX, 1);
-	x86_jcc(x, CC_E, done);
-	x86_bsr(x, RCX, RAX);
-	x86_alu_imm(x, X_ADD, RCX, 2);
+	if (__builtin_cpu_supports("lzcnt")) { /* BSR is slow on some processors */
+		x86_lzcnt(x, RDX, RAX);
+		x86_imm(x, RCX, 65);
+		x86_alu(x, X_SUB, RCX, RDX);
+	} else {
+		x86_imm(x, RCX, 1);
+		x86_jcc(x, CC_E, done);
+		x86_bsr(x, RCX, RAX);
+		x86_alu_imm(x, X_ADD, RCX, 2);
+	}
 	x86_label(x, done);
 }
 

@@ -297,6 +297,15 @@ void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src)
 	modrm_regs(x, dst, src);
 }
 
+void x86_lzcnt(struct x86 *x, uint8_t dst, uint8_t src)
+{
+	byte(x, 0xf3);
+	rex(x, true, dst, 0, src, false);
+	byte(x, 0x0f);
+	byte(x, 0xbd);
+	modrm_regs(x, dst, src);
+}
+
 void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src)
 {
 	rex(x, true, dst, 0, src, false);
