@@ -94,19 +94,20 @@ static void load_small(struct code *g)
 static void copy_words(struct code *g, struct x86_mem to, bool hash)
 {
 	struct x86 *x = &g->x;
-	int small = x86_label_new(x), end = x86_label_new(x), again = x86_label_new(x);
+	int small = x86_label_new(x), end = x86_label_new(x), rest = x86_label_new(x);
 
 	x86_alu_imm(x, X_CMP, RDX, 8);
 	x86_jcc(x, CC_B, small);
-	x86_imm(x, RCX, 8);
-	x86_label(x, again);
-	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, -8));
-	x86_store(x, 8, MEMX(to.base, RCX, to.disp - 8), RAX);
-	if (hash)
-		x86_crc32_reg(x, RDI, RAX);
-	x86_alu_imm(x, X_ADD, RCX, 8);
-	x86_alu(x, X_CMP, RCX, RDX);
-	x86_jcc(x, CC_BE, again);
+	for (int32_t at = 0; at < AGG_KEY_STR; at += 8) { /* in a row: it is a few words, most often */
+		x86_load(x, 8, false, RAX, MEM(RSI, at));
+		x86_store(x, 8, MEM(to.base, to.disp + at), RAX);
+		if (hash)
+			x86_crc32_reg(x, RDI, RAX);
+		x86_imm(x, RCX, (uint64_t)at + 16);
+		x86_alu(x, X_CMP, RCX, RDX);
+		x86_jcc(x, CC_A, rest);
+	}
+	x86_label(x, rest);
 	x86_alu(x, X_SUB, RCX, RDX);
 	x86_alu_imm(x, X_CMP, RCX, 8); /* bytes that the last word does not have */
 	x86_jcc(x, CC_E, end);

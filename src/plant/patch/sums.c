@@ -45,7 +45,7 @@ static void count_loss(struct code *g, enum loss l)
 struct source {
 	struct x86_mem first, value, bytes; /* bytes: if kept */
 	bool kept;
-	bool text;
+	uint32_t text; /* room for the bytes of a text; 0: a scalar */
 };
 
 static struct source own_slot(const struct code *g, uint16_t slot)
@@ -127,11 +127,39 @@ static void round_up(struct code *g)
 	x86_alu_imm(&g->x, X_AND, RCX, -8);
 }
 
+/* Those of RCX bytes, not 0, at RSI, with those at off of RDI. Clobbers RAX and RCX. */
+static void compare_words(struct code *g, uint32_t most, int32_t off, int differs)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	for (int32_t at = 0; most <= AGG_KEY_STR && at < (int32_t)most; at += 8) {
+		if (at) {
+			x86_alu_imm(x, X_CMP, RCX, at);
+			x86_jcc(x, CC_BE, done);
+		}
+		x86_load(x, 8, false, RAX, MEM(RSI, at));
+		x86_alu_load(x, X_CMP, RAX, MEM(RDI, off + at));
+		x86_jcc(x, CC_NE, differs);
+	}
+	if (most > AGG_KEY_STR) {
+		x86_alu_imm(x, X_SUB, RCX, 1); /* where the last word is */
+		x86_alu_imm(x, X_AND, RCX, -8);
+		x86_label(x, again);
+		x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
+		x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, off));
+		x86_jcc(x, CC_NE, differs);
+		x86_alu_imm(x, X_SUB, RCX, 8);
+		x86_jcc(x, CC_NS, again);
+	}
+	x86_label(x, done);
+}
+
 /* Compares with what is at off of RDI, which goes on behind it. last: nothing comes behind, RDI stays. */
 static void compare_part(struct code *g, const struct source *s, int32_t off, bool last, int differs)
 {
 	struct x86 *x = &g->x;
-	int again = x86_label_new(x), done = x86_label_new(x);
+	int done = x86_label_new(x);
 
 	x86_load(x, 8, false, RAX, s->first);
 	x86_alu_load(x, X_CMP, RAX, MEM(RDI, off));
@@ -147,16 +175,7 @@ static void compare_part(struct code *g, const struct source *s, int32_t off, bo
 	if (!last)
 		x86_alu_imm(x, X_ADD, RDI, 8);
 	get_text(g, s, done);
-	if (last)
-		off += 8;
-	x86_alu_imm(x, X_SUB, RCX, 1); /* where the last word is */
-	x86_alu_imm(x, X_AND, RCX, -8);
-	x86_label(x, again);
-	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
-	x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, off));
-	x86_jcc(x, CC_NE, differs);
-	x86_alu_imm(x, X_SUB, RCX, 8);
-	x86_jcc(x, CC_NS, again);
+	compare_words(g, s->text, last ? off + 8 : off, differs);
 	if (!last) {
 		struct x86_mem copied = s->first;
 
