@@ -557,19 +557,21 @@ static void update(struct code *g, const struct patch_form *f)
 		get_table(g);
 		x86_lea(x, RDI, MEM(RSI, g->env->layout->entries_off + f->fixed));
 	}
-	x86_alu_mem_imm(x, X_ADD, 8, GROUP(count), 1);
-	if (f->a->kind != AGG_COUNT) {
+	if (f->a->kind != AGG_COUNT)
 		get_value(g, f);
-		add_sum(g, is_unsigned);
-	}
-	if (f->a->kind == AGG_MIN || f->a->kind == AGG_MAX || f->nbuckets)
-		set_extremes(g, is_unsigned, f->a->kind != AGG_MAX, f->a->kind != AGG_MIN);
 	if (f->a->kind == AGG_HIST)
 		log2_bucket(g, is_unsigned);
 	else if (f->nbuckets)
 		linear_bucket(g, f);
-	if (f->nbuckets)
+	if (f->nbuckets) /* first: what comes next waits longest for it */
 		x86_alu_mem_imm(x, X_ADD, 8, BUCKET, 1);
+	if (f->a->kind == AGG_LINEAR)
+		get_value(g, f); /* RAX again, and RDI stays */
+	x86_alu_mem_imm(x, X_ADD, 8, GROUP(count), 1);
+	if (f->a->kind != AGG_COUNT)
+		add_sum(g, is_unsigned);
+	if (f->a->kind == AGG_MIN || f->a->kind == AGG_MAX || f->nbuckets)
+		set_extremes(g, is_unsigned, f->a->kind != AGG_MAX, f->a->kind != AGG_MIN);
 	x86_label(x, skip);
 }
 
