@@ -55,7 +55,7 @@ int code_drop(struct code *g, unsigned drop)
 	return label_once(g, &g->drop[drop]);
 }
 
-static bool writes_record(const struct code *g)
+bool code_writes_record(const struct code *g)
 {
 	return !g->env->sums || !g->p->no_record;
 }
@@ -63,7 +63,7 @@ static bool writes_record(const struct code *g)
 /* Whether something is left to do for an event that goes no further. */
 static bool ends(const struct code *g)
 {
-	return g->p->role == PROGRAM_RETURN ? writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
+	return g->p->role == PROGRAM_RETURN ? code_writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
 }
 
 unsigned code_not_passed(const struct code *g)
@@ -356,6 +356,35 @@ static const struct ir_insn *find_goroutine(const struct capture_program *p)
 	return NULL;
 }
 
+/* Only the table of calls wants them, once: they need not be in the slot. */
+static bool knows_goroutine(const struct code *g)
+{
+	return (g->p->role == PROGRAM_ENTRY || g->p->role == PROGRAM_RETURN) && !code_writes_record(g) &&
+	       !find_goroutine(g->p);
+}
+
+void code_goid(struct code *g, uint8_t reg)
+{
+	x86_load(&g->x, 8, false, reg, knows_goroutine(g) ? MEM(R14, g->p->g.goid) : SLOT(goid));
+}
+
+/* reg = the depth of the stack pointer at the function's entry. */
+static void depth_below(struct code *g, struct x86_mem stack_hi, uint8_t reg)
+{
+	x86_load(&g->x, 8, false, reg, stack_hi);
+	x86_alu(&g->x, X_SUB, reg, RSP);
+	if (g->env->sp_delta)
+		x86_alu_imm(&g->x, X_SUB, reg, g->env->sp_delta);
+}
+
+void code_depth(struct code *g, uint8_t reg)
+{
+	if (knows_goroutine(g))
+		depth_below(g, MEM(R14, g->p->g.stack_hi), reg);
+	else
+		x86_load(&g->x, 8, false, reg, SLOT(depth));
+}
+
 /* slot.goid, slot.depth. */
 static void emit_goroutine(struct code *g)
 {
@@ -366,6 +395,11 @@ static void emit_goroutine(struct code *g)
 
 	code_fault(g, no);
 	code_forget(g);
+	if (knows_goroutine(g)) {
+		x86_test(x, R14, R14);
+		x86_jcc(x, CC_E, no);
+		return;
+	}
 	if (given)
 		x86_load(x, 8, false, RCX, SLOT(given_g));
 	else
@@ -378,13 +412,11 @@ static void emit_goroutine(struct code *g)
 		x86_store_imm(x, 8, SLOT(depth), 0);
 		return;
 	}
-	x86_load(x, 8, false, RAX, MEM(RCX, l->stack_hi));
 	if (given) {
+		x86_load(x, 8, false, RAX, MEM(RCX, l->stack_hi));
 		x86_alu_load(x, X_SUB, RAX, SLOT(given_sp));
 	} else {
-		x86_alu(x, X_SUB, RAX, RSP);
-		if (g->env->sp_delta)
-			x86_alu_imm(x, X_SUB, RAX, g->env->sp_delta);
+		depth_below(g, MEM(RCX, l->stack_hi), RAX);
 	}
 	x86_store(x, 8, SLOT(depth), RAX);
 }
@@ -511,15 +543,18 @@ static void emit_refills(struct code *g)
 	}
 }
 
+void code_now(struct code *g)
+{
+	x86_rdtsc(&g->x);
+	x86_shift(&g->x, X_SHL, RDX, 32);
+	x86_alu(&g->x, X_OR, RAX, RDX);
+}
+
 /* RAX = slot.now: the time of this event. */
 static void emit_now(struct code *g)
 {
-	struct x86 *x = &g->x;
-
-	x86_rdtsc(x);
-	x86_shift(x, X_SHL, RDX, 32);
-	x86_alu(x, X_OR, RAX, RDX);
-	x86_store(x, 8, SLOT(now), RAX);
+	code_now(g);
+	x86_store(&g->x, 8, SLOT(now), RAX);
 }
 
 static enum event_kind record_kind(const struct capture_program *p)
@@ -563,22 +598,25 @@ static void emit_scratch(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	code_scratch_record(g);
-	g->known_size = record_head_size(g->p);
-	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
+	if (code_keeps_directly(g)) {
+		code_saved_claim(g);
+		code_kept_record(g);
+	} else if (g->p->nslots) {
+		code_scratch_record(g);
+		g->known_size = record_head_size(g->p);
+		x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
+	}
 	for (uint16_t i = 0; i < g->p->nslots; i++) {
 		x86_store_imm(x, 8, code_slot(i, 0), SLOT_ABSENT);
 		x86_store_imm(x, 8, code_slot(i, 8), 0);
 	}
-	if (g->p->role == PROGRAM_ENTRY)
-		emit_now(g);
 }
 
 static void emit_early(struct code *g)
 {
 	emit_goroutine(g);
 	code_saved_begin(g);
-	if (writes_record(g) || code_has(g->p, IR_LATENCY))
+	if (code_writes_record(g) || code_has(g->p, IR_LATENCY))
 		emit_now(g);
 	code_forget(g);
 	g->fault = -1;
@@ -588,12 +626,12 @@ static void emit_record_begin(struct code *g)
 {
 	g->in_region = g->in_filter = false;
 	code_admit(g);
-	if (!code_saved_early(g->p) && (writes_record(g) || g->p->role == PROGRAM_ENTRY || code_has(g->p, IR_SAVED) ||
+	if (!code_saved_early(g->p) && (code_writes_record(g) || g->p->role == PROGRAM_ENTRY || code_has(g->p, IR_SAVED) ||
 					    code_has(g->p, IR_SAVE))) {
 		emit_goroutine(g);
 		code_saved_begin(g);
 	}
-	if (!writes_record(g)) {
+	if (!code_writes_record(g)) {
 		emit_scratch(g);
 	} else if (g->env->sums) {
 		g->spill = x86_label_new(&g->x);
@@ -636,7 +674,7 @@ static void emit_end(struct code *g)
 {
 	int end = x86_label_new(&g->x);
 
-	if (!writes_record(g))
+	if (!code_writes_record(g))
 		return;
 	if (g->spill >= 0) {
 		x86_alu_mem_imm(&g->x, X_CMP, 4, SLOT(spilled), 0);

@@ -57,6 +57,7 @@ struct code {
 /* The label to jump to when this happens here. */
 int code_fail(struct code *g, enum slot_status s);
 int code_drop(struct code *g, unsigned drop);
+bool code_writes_record(const struct code *g);
 unsigned code_not_passed(const struct code *g); /* the drop of an event whose condition is false */
 /* From here on a read that faults goes to the label. Clobbers RDX. */
 void code_fault(struct code *g, int label);
@@ -67,7 +68,12 @@ void code_join(struct code *g, int label);
 void code_get(struct code *g, uint8_t dst, uint16_t vreg);
 void code_put(struct code *g, uint16_t vreg);
 void code_forget(struct code *g); /* RAX is about to change */
+void code_now(struct code *g);    /* RAX = the time-stamp counter. Clobbers RDX */
 struct x86_mem code_slot(uint16_t slot, unsigned off);
+
+/* reg = slot.goid, slot.depth: of this call, which are known. */
+void code_goid(struct code *g, uint8_t reg);
+void code_depth(struct code *g, uint8_t reg);
 
 bool code_has(const struct capture_program *p, enum ir_op op);
 int code_insn(struct code *g, const struct ir_insn *i);
@@ -103,6 +109,7 @@ void code_walk(struct code *g);   /* all regions are done */
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */
+void code_saved_claim(struct code *g);  /* the captures begin: RSI = the entry's place for this call, ours, as slot.held */
 void code_saved_end(struct code *g);    /* the record is complete, but not handed over */
 void code_saved(struct code *g, const struct ir_insn *i);
 void code_save(struct code *g, const struct ir_insn *i);
@@ -114,7 +121,11 @@ void code_saved_erase(struct code *g);  /* an entry that did not pass: no return
 /* sums.c: aggregates. */
 void code_admit(struct code *g);        /* the event passed its filter */
 void code_sums(struct code *g);           /* the record is complete */
-void code_keep_parts(struct code *g);     /* of an entry, with the call at RSI. Keeps RSI and RDI */
+void code_keep_parts(struct code *g);     /* of an entry, from its record, with the call at RSI, which it keeps */
+/* Whether an entry's slots are captured where they are kept: they are all kept, and no record wants them. */
+bool code_keeps_directly(const struct code *g);
+void code_kept_record(struct code *g);    /* then, with the call at RSI: REG_RECORD so that code_slot is right */
+int32_t code_kept_text(const struct code *g, uint16_t slot); /* where the text's bytes are from there */
 bool code_holds_call(const struct code *g); /* a return stays the owner of what its call keeps until it is through */
 void code_hold_call(struct code *g);       /* the call at RSI is ours */
 void code_scratch_record(struct code *g); /* REG_RECORD = room outside of the ring */

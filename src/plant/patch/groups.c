@@ -88,26 +88,27 @@ static int add_form(struct patch_forms *fs, size_t probe, size_t aggregate, cons
 	return 0;
 }
 
-static void keep_slot(struct patch_parts *parts, const struct capture_program *entry, uint16_t slot)
+static bool wants_of_entry(const struct capture_program *ret, uint16_t slot)
 {
-	struct patch_kept *p = &parts->part[parts->n];
-
-	for (uint32_t i = 0; i < parts->n; i++)
-		if (parts->part[i].slot == slot)
-			return;
-	*p = (struct patch_kept){slot, parts->bytes, patch_text_bytes(entry, slot)};
-	parts->bytes += p->text ? 8 + p->text : 16;
-	parts->n++;
+	for (size_t i = 0; i < ret->naggregates; i++)
+		for (size_t k = 0; k < nrefs(&ret->aggregates[i]); k++)
+			if (ref_at(&ret->aggregates[i], k)->at_entry && ref_at(&ret->aggregates[i], k)->slot == slot)
+				return true;
+	return false;
 }
 
 static struct patch_parts parts_of(const struct capture_program *ret, const struct capture_program *entry)
 {
 	struct patch_parts parts = {0};
 
-	for (size_t i = 0; i < ret->naggregates; i++)
-		for (size_t k = 0; k < nrefs(&ret->aggregates[i]); k++)
-			if (ref_at(&ret->aggregates[i], k)->at_entry)
-				keep_slot(&parts, entry, ref_at(&ret->aggregates[i], k)->slot);
+	for (uint16_t slot = 0; slot < entry->nslots; slot++)
+		if (wants_of_entry(ret, slot))
+			parts.part[parts.n++] = (struct patch_kept){slot, 0, patch_text_bytes(entry, slot)};
+	parts.bytes = parts.n * (uint32_t)sizeof(struct event_slot);
+	for (uint32_t i = 0; i < parts.n; i++) {
+		parts.part[i].text = parts.bytes;
+		parts.bytes += parts.part[i].bytes;
+	}
 	return parts;
 }
 
@@ -277,7 +278,7 @@ void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct p
 	layout->table_bytes = ALIGN_UP(layout->table_bytes, PAGE);
 	layout->extra_table_bytes = ALIGN_UP(layout->extra_table_bytes, PAGE);
 	layout->scratch_bytes = ALIGN_UP(f->scratch_bytes, PAGE);
-	layout->kept_bytes = f->kept_bytes;
+	layout->kept_bytes = ALIGN_UP(f->kept_bytes, sizeof(struct patch_saved)); /* a multiple, and whole cache lines */
 	layout->kept_off = ALIGN_UP(layout->bytes, PAGE);
 	layout->scratch_off = ALIGN_UP(layout->kept_off + layout->nsaved * layout->kept_bytes, PAGE);
 	layout->tables_off = layout->scratch_off + slots * layout->scratch_bytes;

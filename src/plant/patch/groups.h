@@ -53,10 +53,13 @@ struct patch_form {              /* an aggregate of a probe */
 	uint32_t fixed;          /* without keys: the offset of its group in the table */
 };
 
-/* A slot of an entry, as it is kept: laid out like a part of a key, with room for the longest text. */
+/*
+ * A slot of an entry, as it is kept: the parts' slots, in order, then the texts, padded, each with room for the longest.
+ * Instead of a text's place the slot has a checksum.
+ */
 struct patch_kept {
 	uint16_t slot;
-	uint32_t off, text;      /* text: bytes; 0 for scalars */
+	uint32_t text, bytes;    /* of a text: where it is, room; 0 for scalars */
 };
 struct patch_parts {
 	struct patch_kept part[EVENT_MAX_SLOTS];

@@ -74,7 +74,7 @@ void code_emit_stack(struct code *g, const struct ir_insn *i)
 	x86_shift(x, X_SHL, RCX, 32);
 	x86_alu(x, X_OR, RCX, RDX);
 	x86_alu_imm(x, X_OR, RCX, SLOT_OK);
-	x86_store(x, 8, code_slot(i->slot, 0), RCX); /* status, copied, len: in one, as put_slot does */
+	x86_store(x, 8, code_slot(i->slot, 0), RCX); /* status, copied, len: in one, as put_first does */
 	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RAX);
 }
 

@@ -49,7 +49,7 @@ struct patch_saved {
 	uint64_t tsc;                /* of the last write: the oldest of a set gives way */
 	uint64_t word[IR_MAX_SAVED];
 	uint64_t valid;              /* bit k: word[k] was kept (of calls; else a word of 0 is none) */
-	uint64_t reserved;
+	uint64_t kept;               /* run-time address of what aggregates keep of the entry's slots (groups.h) */
 };
 _Static_assert(sizeof(struct patch_saved) == 64, "a cache line");
 #define PATCH_SAVED_WAYS 4       /* a key can lie in these, from (hash & (nsaved - 1) & ~3) on */

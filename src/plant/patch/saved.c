@@ -45,11 +45,11 @@ static void find_set(struct code *g)
 	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
 
-	x86_load(x, 8, false, RDI, SLOT(goid));
+	code_goid(g, RDI);
 	x86_imm(x, RDX, MIX_GOID);
 	x86_imul(x, RDI, RDX);
 	if (of_call(g)) {
-		x86_load(x, 8, false, RCX, SLOT(depth));
+		code_depth(g, RCX);
 		x86_imm(x, RDX, MIX_DEPTH);
 		x86_imul(x, RCX, RDX);
 		x86_alu(x, X_ADD, RDI, RCX);
@@ -59,13 +59,11 @@ static void find_set(struct code *g)
 	x86_alu_imm(x, X_AND, RDI, ~BUSY);
 	x86_alu_imm(x, X_OR, RDI, 2); /* never 0 */
 	x86_mov(x, RDX, RDI);
-	x86_shift(x, X_SHR, RDX, 32);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nsaved - 1) & ~(uint64_t)(PATCH_SAVED_WAYS - 1)));
-	x86_shift(x, X_SHL, RDX, 6);
+	x86_shift(x, X_SHR, RDX, 26);
+	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nsaved - PATCH_SAVED_WAYS) * sizeof(struct patch_saved)));
 	x86_imm(x, RCX, g->env->area + l->saved_off);
 	x86_alu(x, X_ADD, RDX, RCX);
 }
-_Static_assert(sizeof(struct patch_saved) == 1 << 6, "find_set shifts");
 
 /* RSI = the entry of the key, to found; falls out where there is none. */
 static void find_entry(struct code *g, int found)
@@ -239,8 +237,6 @@ static void put_words(struct code *g)
 	struct x86 *x = &g->x;
 	unsigned words = words_of(g);
 
-	x86_load(x, 8, false, RAX, SLOT(now));
-	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
 	for (unsigned k = 0; k < IR_MAX_SAVED; k++) {
 		if (!(words & 1u << k))
 			continue;
@@ -250,24 +246,36 @@ static void put_words(struct code *g)
 	if (words) {
 		x86_load(x, 8, false, RAX, SLOT(saved_valid));
 		x86_store(x, 8, ENTRY(RSI, valid), RAX);
-	} else {
-		x86_store_imm(x, 8, ENTRY(RSI, valid), 0);
 	}
-	code_keep_parts(g);
-	x86_store(x, 8, ENTRY(RSI, key), RDI);
+	x86_alu_mem_imm(x, X_SUB, 8, ENTRY(RSI, key), BUSY);
 }
 
-void code_saved_end(struct code *g)
+/* What most calls find: their set is empty. RSI = its first entry, as claim_entry gives it, to claimed; else it falls out. */
+static void claim_of_empty(struct code *g, int claimed)
 {
 	struct x86 *x = &g->x;
-	int found = x86_label_new(x), claim = x86_label_new(x), write = x86_label_new(x), end = x86_label_new(x);
-	int none = g->p->role == PROGRAM_ENTRY ? code_drop(g, LOSS_CALLS_FULL) : end;
+	int used = x86_label_new(x);
 
-	if (of_call(g) && g->env->calls_apart)
-		return;
-	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !code_has(g->p, IR_SAVE)))
-		return;
+	x86_load(x, 8, false, RAX, WAY(0));
+	for (unsigned w = 1; w < PATCH_SAVED_WAYS; w++)
+		x86_alu_load(x, X_OR, RAX, WAY(w));
+	x86_jcc(x, CC_NE, used);
+	x86_mov(x, RSI, RDX);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_E, claimed);
+	x86_label(x, used);
+}
+
+/* RSI = the entry of the key, or that gives way, with the key and BUSY; to none where all are being written. */
+static void claim_entry(struct code *g, int none)
+{
+	struct x86 *x = &g->x;
+	int found = x86_label_new(x), claim = x86_label_new(x), write = x86_label_new(x);
+
 	find_set(g);
+	if (g->p->role == PROGRAM_ENTRY)
+		claim_of_empty(g, write);
 	find_entry(g, found);
 	choose_victim(g, claim, none);
 	x86_label(x, claim);
@@ -282,8 +290,35 @@ void code_saved_end(struct code *g)
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_jcc(x, CC_NE, none);
 	x86_label(x, write);
+	if (code_writes_record(g))
+		x86_load(x, 8, false, RAX, SLOT(now));
+	else
+		code_now(g); /* it waits for all before, as the exchange does: here it waits once */
+	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
+}
+
+void code_saved_claim(struct code *g)
+{
+	claim_entry(g, code_drop(g, LOSS_CALLS_FULL));
+	x86_store(&g->x, 8, SLOT(held), RSI);
+}
+
+void code_saved_end(struct code *g)
+{
+	int end = x86_label_new(&g->x);
+
+	if (of_call(g) && g->env->calls_apart)
+		return;
+	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !code_has(g->p, IR_SAVE)))
+		return;
+	if (code_keeps_directly(g)) {
+		x86_load(&g->x, 8, false, RSI, SLOT(held));
+	} else {
+		claim_entry(g, g->p->role == PROGRAM_ENTRY ? code_drop(g, LOSS_CALLS_FULL) : end);
+		code_keep_parts(g);
+	}
 	put_words(g);
-	x86_label(x, end);
+	x86_label(&g->x, end);
 }
 
 void code_saved_erase(struct code *g)

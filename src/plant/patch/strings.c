@@ -88,23 +88,26 @@ static void load_small(struct code *g)
 }
 
 /*
- * Copies RDX bytes, not 0, from RSI to RDI, padded with zeros to whole words, and each of these in one store: where
- * they are read as words at once. Clobbers RAX, RCX and RSI.
+ * Copies RDX bytes, not 0, from RSI to `to`, padded with zeros to whole words, and each of these in one store: where
+ * they are read as words at once. hash: adds them to the checksum in RDI. Clobbers RAX, RCX and RSI.
  */
-static void copy_words(struct code *g)
+static void copy_words(struct code *g, struct x86_mem to, bool hash)
 {
 	struct x86 *x = &g->x;
-	int small = x86_label_new(x), end = x86_label_new(x), again = x86_label_new(x);
+	int small = x86_label_new(x), end = x86_label_new(x), rest = x86_label_new(x);
 
 	x86_alu_imm(x, X_CMP, RDX, 8);
 	x86_jcc(x, CC_B, small);
-	x86_imm(x, RCX, 8);
-	x86_label(x, again);
-	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, -8));
-	x86_store(x, 8, MEMX(RDI, RCX, -8), RAX);
-	x86_alu_imm(x, X_ADD, RCX, 8);
-	x86_alu(x, X_CMP, RCX, RDX);
-	x86_jcc(x, CC_BE, again);
+	for (int32_t at = 0; at < AGG_KEY_STR; at += 8) { /* in a row: it is a few words, most often */
+		x86_load(x, 8, false, RAX, MEM(RSI, at));
+		x86_store(x, 8, MEM(to.base, to.disp + at), RAX);
+		if (hash)
+			x86_crc32_reg(x, RDI, RAX);
+		x86_imm(x, RCX, (uint64_t)at + 16);
+		x86_alu(x, X_CMP, RCX, RDX);
+		x86_jcc(x, CC_A, rest);
+	}
+	x86_label(x, rest);
 	x86_alu(x, X_SUB, RCX, RDX);
 	x86_alu_imm(x, X_CMP, RCX, 8); /* bytes that the last word does not have */
 	x86_jcc(x, CC_E, end);
@@ -112,11 +115,15 @@ static void copy_words(struct code *g)
 	x86_lea(x, RSI, MEMX(RCX, RDX, -8));
 	x86_shift(x, X_SHL, RCX, 3);
 	x86_shift_cl(x, X_SHR, RAX);
-	x86_store(x, 8, MEMX(RDI, RSI, 0), RAX);
+	x86_store(x, 8, MEMX(to.base, RSI, to.disp), RAX);
+	if (hash)
+		x86_crc32_reg(x, RDI, RAX);
 	x86_jmp(x, end);
 	x86_label(x, small);
 	load_small(g);
-	x86_store(x, 8, MEM(RDI, 0), RAX);
+	x86_store(x, 8, to, RAX);
+	if (hash)
+		x86_crc32_reg(x, RDI, RAX);
 	x86_label(x, end);
 }
 
@@ -374,10 +381,10 @@ static void copied_size(struct code *g, int64_t max)
 }
 
 /*
- * The slot: status, lengths (RDX of RCX bytes) and where the bytes are. Its first word in one: aggregates read it so,
- * at once, and several stores could not be forwarded to one load. Clobbers RAX and RCX.
+ * The slot's first word, and RAX: status, lengths (RDX of RCX bytes). In one store: aggregates read it so, at once, and several
+ * stores could not be forwarded to one load. Clobbers RCX and RDI.
  */
-static void put_slot(struct code *g, uint16_t slot)
+static void put_first(struct code *g, uint16_t slot)
 {
 	struct x86 *x = &g->x;
 
@@ -393,12 +400,20 @@ static void put_slot(struct code *g, uint16_t slot)
 	x86_shift(x, X_SHL, RCX, 16);
 	x86_alu(x, X_OR, RAX, RCX);
 	x86_store(x, 8, code_slot(slot, 0), RAX);
+}
+_Static_assert(SLOT_CUT == SLOT_OK + 1, "put_first adds");
+_Static_assert(offsetof(struct event_slot, copied) == 2 && offsetof(struct event_slot, len) == 4, "put_first shifts");
+
+/* And where the bytes are, which is RDI, too. */
+static void put_slot(struct code *g, uint16_t slot)
+{
+	struct x86 *x = &g->x;
+
+	put_first(g, slot);
 	code_size(g, RAX);
 	x86_store(x, 8, code_slot(slot, offsetof(struct event_slot, value)), RAX);
 	x86_lea(x, RDI, MEMX(REG_RECORD, RAX, 0));
 }
-_Static_assert(SLOT_CUT == SLOT_OK + 1, "put_slot adds");
-_Static_assert(offsetof(struct event_slot, copied) == 2 && offsetof(struct event_slot, len) == 4, "put_slot shifts");
 
 /* slot.size says where the record's data end: the new size is stored when the bytes are there. */
 static void put_bytes(struct code *g, int64_t max, int done)
@@ -408,7 +423,7 @@ static void put_bytes(struct code *g, int64_t max, int done)
 	x86_test(x, RDX, RDX);
 	x86_jcc(x, CC_E, done);
 	if (g->env->sums && max <= AGG_KEY_STR) {
-		copy_words(g);
+		copy_words(g, MEM(RDI, 0), false);
 	} else {
 		x86_lea(x, RAX, MEM(RDX, 7));
 		x86_alu_imm(x, X_AND, RAX, -8);
@@ -463,12 +478,64 @@ static void put_first_page(struct code *g, const struct ir_insn *i, int64_t max,
 	x86_jmp(x, done);
 }
 
+/* The slot says what of the text is in its first page, and RDX too. To none when it is that which cannot be read. */
+static void cut_to_first_page(struct code *g, const struct ir_insn *i, int none)
+{
+	struct x86 *x = &g->x;
+
+	code_fault(g, none);
+	code_get(g, RSI, i->a);
+	x86_load(x, 2, false, RCX, code_slot(i->slot, offsetof(struct event_slot, copied)));
+	x86_mov(x, RAX, RSI);
+	x86_alu_imm(x, X_AND, RAX, EVENT_PAGE - 1);
+	x86_imm(x, RDX, EVENT_PAGE);
+	x86_alu(x, X_SUB, RDX, RAX);
+	x86_alu(x, X_CMP, RDX, RCX);
+	x86_jcc(x, CC_AE, none);
+	x86_store(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), RDX);
+	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
+}
+
+/* Where the call keeps it (groups.h), with its checksum. */
+static void keep_str(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int missing = x86_label_new(x), done = x86_label_new(x), none = x86_label_new(x), copy = x86_label_new(x);
+
+	code_fault(g, missing);
+	code_get(g, RCX, i->b);
+	code_get(g, RSI, i->a);
+	code_forget(g);
+	x86_imm(x, RDX, (uint64_t)i->imm);
+	x86_alu(x, X_CMP, RCX, RDX);
+	x86_cmov(x, CC_B, RDX, RCX);
+	put_first(g, i->slot);
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, done);
+	x86_label(x, copy);
+	x86_mov(x, RDI, RDX);
+	copy_words(g, MEM(REG_RECORD, code_kept_text(g, i->slot)), true);
+	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RDI);
+	x86_jmp(x, done);
+	code_join(g, missing);
+	cut_to_first_page(g, i, none);
+	x86_jmp(x, copy);
+	code_join(g, none);
+	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
+	x86_store_imm(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), 0);
+	code_join(g, done);
+}
+
 int code_emit_str(struct code *g, const struct ir_insn *i)
 {
 	int64_t max = MIN(i->imm, EVENT_MAX_STRING);
 	struct x86 *x = &g->x;
 	int missing = x86_label_new(x), done = x86_label_new(x), none = x86_label_new(x);
 
+	if (code_keeps_directly(g)) {
+		keep_str(g, i);
+		return 0;
+	}
 	code_fault(g, missing);
 	code_get(g, RCX, i->b);
 	code_get(g, RSI, i->a);

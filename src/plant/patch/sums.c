@@ -16,7 +16,7 @@
 #define GROUP(field) MEM(RDI, offsetof(struct patch_group, field))
 #define INDEX ((struct x86_mem){.base = RSI, .index = RDX, .scale = 4, .disp = offsetof(struct patch_table, index)})
 #define BUCKET ((struct x86_mem){.base = RDI, .index = RCX, .scale = 8, .disp = offsetof(struct patch_group, buckets)})
-enum { WORD_VALUE, WORD_HASH, WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI, WORD_RDI };
+enum { WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI };
 #define WORD(n) SLOT_AT(words, n)
 
 #define TRIES 256 /* groups that are looked at before the table counts as full */
@@ -43,27 +43,35 @@ static void count_loss(struct code *g, enum loss l)
  * the length, too), then its value, or the bytes of the text, which are padded with zeros to whole words.
  */
 struct source {
-	struct x86_mem first, value;
+	struct x86_mem first, value, bytes; /* bytes: if kept */
 	bool kept;
-	bool text;
+	uint32_t text; /* room for the bytes of a text; 0: a scalar */
 };
 
 static struct source own_slot(const struct code *g, uint16_t slot)
 {
-	return (struct source){code_slot(slot, 0), code_slot(slot, 8), false, patch_text_bytes(g->p, slot)};
+	return (struct source){.first = code_slot(slot, 0), .value = code_slot(slot, 8),
+			       .text = patch_text_bytes(g->p, slot)};
 }
 
-/* Loads RSI. */
-static struct source kept_slot(struct code *g, uint16_t slot)
+static uint32_t part_of(const struct code *g, uint16_t slot)
 {
 	const struct patch_parts *kept = &g->env->sums->kept;
 	uint32_t i = 0;
 
 	while (i + 1 < kept->n && kept->part[i].slot != slot)
 		i++;
+	return i;
+}
+
+/* Loads RSI. */
+static struct source kept_slot(struct code *g, uint16_t slot)
+{
+	uint32_t i = part_of(g, slot), off = i * (uint32_t)sizeof(struct event_slot);
+	const struct patch_kept *part = &g->env->sums->kept.part[i];
+
 	x86_load(&g->x, 8, false, RSI, SLOT(held_parts));
-	return (struct source){MEM(RSI, kept->part[i].off), MEM(RSI, kept->part[i].off + 8),
-			       true, kept->part[i].text};
+	return (struct source){MEM(RSI, off), MEM(RSI, off + 8), MEM(RSI, part->text), true, part->bytes};
 }
 
 static struct source source_of(struct code *g, const struct ir_slot_ref *ref)
@@ -82,7 +90,7 @@ static void get_text(struct code *g, const struct source *s, int none)
 	x86_test(x, RCX, RCX);
 	x86_jcc(x, CC_E, none);
 	if (s->kept) {
-		x86_lea(x, RSI, s->value);
+		x86_lea(x, RSI, s->bytes);
 	} else {
 		x86_load(x, 8, false, RSI, s->value);
 		x86_alu(x, X_ADD, RSI, REG_RECORD);
@@ -95,6 +103,10 @@ static void hash_part(struct code *g, const struct source *s)
 	struct x86 *x = &g->x;
 	int again = x86_label_new(x), done = x86_label_new(x);
 
+	if (s->kept && s->text) {
+		x86_crc32(x, RDX, s->value);
+		return;
+	}
 	x86_crc32(x, RDX, s->first);
 	if (!s->text) {
 		x86_crc32(x, RDX, s->value);
@@ -115,11 +127,39 @@ static void round_up(struct code *g)
 	x86_alu_imm(&g->x, X_AND, RCX, -8);
 }
 
+/* Those of RCX bytes, not 0, at RSI, with those at off of RDI. Clobbers RAX and RCX. */
+static void compare_words(struct code *g, uint32_t most, int32_t off, int differs)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	for (int32_t at = 0; most <= AGG_KEY_STR && at < (int32_t)most; at += 8) {
+		if (at) {
+			x86_alu_imm(x, X_CMP, RCX, at);
+			x86_jcc(x, CC_BE, done);
+		}
+		x86_load(x, 8, false, RAX, MEM(RSI, at));
+		x86_alu_load(x, X_CMP, RAX, MEM(RDI, off + at));
+		x86_jcc(x, CC_NE, differs);
+	}
+	if (most > AGG_KEY_STR) {
+		x86_alu_imm(x, X_SUB, RCX, 1); /* where the last word is */
+		x86_alu_imm(x, X_AND, RCX, -8);
+		x86_label(x, again);
+		x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
+		x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, off));
+		x86_jcc(x, CC_NE, differs);
+		x86_alu_imm(x, X_SUB, RCX, 8);
+		x86_jcc(x, CC_NS, again);
+	}
+	x86_label(x, done);
+}
+
 /* Compares with what is at off of RDI, which goes on behind it. last: nothing comes behind, RDI stays. */
 static void compare_part(struct code *g, const struct source *s, int32_t off, bool last, int differs)
 {
 	struct x86 *x = &g->x;
-	int again = x86_label_new(x), done = x86_label_new(x);
+	int done = x86_label_new(x);
 
 	x86_load(x, 8, false, RAX, s->first);
 	x86_alu_load(x, X_CMP, RAX, MEM(RDI, off));
@@ -135,16 +175,7 @@ static void compare_part(struct code *g, const struct source *s, int32_t off, bo
 	if (!last)
 		x86_alu_imm(x, X_ADD, RDI, 8);
 	get_text(g, s, done);
-	if (last)
-		off += 8;
-	x86_alu_imm(x, X_SUB, RCX, 8); /* the last word of a text of one byte begins with it */
-	round_up(g);
-	x86_label(x, again);
-	x86_load(x, 8, false, RAX, MEMX(RSI, RCX, 0));
-	x86_alu_load(x, X_CMP, RAX, MEMX(RDI, RCX, off));
-	x86_jcc(x, CC_NE, differs);
-	x86_alu_imm(x, X_SUB, RCX, 8);
-	x86_jcc(x, CC_NS, again);
+	compare_words(g, s->text, last ? off + 8 : off, differs);
 	if (!last) {
 		struct x86_mem copied = s->first;
 
@@ -192,15 +223,51 @@ static void kept_at(struct code *g, uint8_t reg)
 	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
 
-	x86_imm(x, RAX, g->env->area + l->saved_off);
-	x86_mov(x, reg, RSI);
-	x86_alu(x, X_SUB, reg, RAX);
-	x86_shift(x, X_SHR, reg, 6);
-	x86_imul_imm(x, reg, reg, (int32_t)l->kept_bytes);
-	x86_imm(x, RAX, g->env->area + l->kept_off);
+	x86_imul_imm(x, reg, RSI, (int32_t)(l->kept_bytes / sizeof(struct patch_saved)));
+	x86_imm(x, RAX, g->env->area + l->kept_off -
+				(g->env->area + l->saved_off) * (l->kept_bytes / sizeof(struct patch_saved)));
 	x86_alu(x, X_ADD, reg, RAX);
+	x86_store(x, 8, MEM(RSI, offsetof(struct patch_saved, kept)), reg);
 }
-_Static_assert(sizeof(struct patch_saved) == 1 << 6, "kept_at shifts");
+
+bool code_keeps_directly(const struct code *g)
+{
+	const struct patch_sums *sums = g->env->sums;
+
+	return g->p->role == PROGRAM_ENTRY && sums && !code_writes_record(g) && sums->kept.n &&
+	       sums->kept.n == g->p->nslots && !code_has(g->p, IR_EMIT_STACK);
+}
+
+void code_kept_record(struct code *g)
+{
+	kept_at(g, REG_RECORD);
+	x86_alu_imm(&g->x, X_SUB, REG_RECORD, sizeof(struct event_header));
+}
+
+int32_t code_kept_text(const struct code *g, uint16_t slot)
+{
+	return (int32_t)(sizeof(struct event_header) + g->env->sums->kept.part[part_of(g, slot)].text);
+}
+
+/* A text's slot at RDI, its bytes at off from there. Keeps RDI. */
+static void keep_text(struct code *g, const struct source *s, int32_t off)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), done = x86_label_new(x);
+
+	x86_imm(x, RDX, 0);
+	hash_part(g, s);
+	x86_store(x, 8, MEM(RDI, 8), RDX);
+	get_text(g, s, done);
+	x86_imm(x, RDX, 0);
+	x86_label(x, again);
+	x86_load(x, 8, false, RAX, MEMX(RSI, RDX, 0));
+	x86_store(x, 8, MEMX(RDI, RDX, off), RAX);
+	x86_alu_imm(x, X_ADD, RDX, 8);
+	x86_alu(x, X_CMP, RDX, RCX);
+	x86_jcc(x, CC_B, again);
+	x86_label(x, done);
+}
 
 void code_keep_parts(struct code *g)
 {
@@ -210,17 +277,24 @@ void code_keep_parts(struct code *g)
 	if (!sums || !sums->kept.n)
 		return;
 	x86_store(x, 8, WORD(WORD_RSI), RSI);
-	x86_store(x, 8, WORD(WORD_RDI), RDI);
+	kept_at(g, RDI);
 	for (uint32_t i = 0; i < sums->kept.n; i++) {
-		const struct source s = own_slot(g, sums->kept.part[i].slot);
+		const struct patch_kept *part = &sums->kept.part[i];
+		const struct source s = own_slot(g, part->slot);
+		const int32_t off = (int32_t)(i * sizeof(struct event_slot));
 
-		x86_load(x, 8, false, RSI, WORD(WORD_RSI));
-		kept_at(g, RDI);
-		x86_alu_imm(x, X_ADD, RDI, (int32_t)sums->kept.part[i].off);
-		put_part(g, &s);
+		x86_load(x, 8, false, RAX, s.first);
+		x86_store(x, 8, MEM(RDI, off), RAX);
+		if (part->bytes) {
+			x86_alu_imm(x, X_ADD, RDI, off);
+			keep_text(g, &s, (int32_t)part->text - off);
+			x86_alu_imm(x, X_SUB, RDI, off);
+		} else {
+			x86_load(x, 8, false, RAX, s.value);
+			x86_store(x, 8, MEM(RDI, off + 8), RAX);
+		}
 	}
 	x86_load(x, 8, false, RSI, WORD(WORD_RSI));
-	x86_load(x, 8, false, RDI, WORD(WORD_RDI));
 }
 
 bool code_holds_call(const struct code *g)
@@ -231,7 +305,7 @@ bool code_holds_call(const struct code *g)
 void code_hold_call(struct code *g)
 {
 	x86_store(&g->x, 8, SLOT(held), RSI);
-	kept_at(g, RDX);
+	x86_load(&g->x, 8, false, RDX, MEM(RSI, offsetof(struct patch_saved, kept)));
 	x86_store(&g->x, 8, SLOT(held_parts), RDX);
 }
 
@@ -324,7 +398,6 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 
 	hash_key(g, f);
 	get_table(g);
-	x86_store(x, 8, WORD(WORD_HASH), RAX);
 	x86_store_imm(x, 8, WORD(WORD_TRIES), TRIES);
 	x86_label(x, probe);
 	x86_load(x, 4, false, RDI, INDEX);
@@ -340,8 +413,10 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 		x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
 	x86_jmp(x, found);
 	x86_label(x, differs);
+	if (f->a->nkeys > 1)
+		x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
+	x86_load(x, 8, false, RAX, GROUP(hash));
 	get_table(g);
-	x86_load(x, 8, false, RAX, WORD(WORD_HASH));
 	x86_label(x, next);
 	x86_alu_imm(x, X_ADD, RDX, 1);
 	x86_alu_imm(x, X_AND, RDX, (int32_t)(g->env->layout->nindex - 1));
@@ -364,32 +439,40 @@ static void add_sum(struct code *g, bool is_unsigned)
 {
 	struct x86 *x = &g->x;
 
-	x86_imm(x, RCX, 0);
-	if (!is_unsigned) {
+	if (is_unsigned) {
+		x86_imm(x, RCX, 0);
+	} else {
 		x86_mov(x, RCX, RAX);
 		x86_shift(x, X_SAR, RCX, 63);
 	}
-	x86_load(x, 8, false, RDX, GROUP(sum));
-	x86_alu(x, X_ADD, RDX, RAX);
-	x86_store(x, 8, GROUP(sum), RDX);
-	x86_load(x, 8, false, RDX, GROUP(sum_high));
-	x86_alu(x, X_ADC, RDX, RCX);
-	x86_store(x, 8, GROUP(sum_high), RDX);
+	x86_alu_store(x, X_ADD, GROUP(sum), RAX);
+	x86_alu_store(x, X_ADC, GROUP(sum_high), RCX);
 }
 
-static void set_extreme(struct code *g, bool is_unsigned, bool is_min)
+/* RCX is how the value is compared (patch_extreme). */
+static void grow(struct code *g, struct x86_mem at)
 {
-	const struct x86_mem at = is_min ? GROUP(min) : GROUP(max);
 	struct x86 *x = &g->x;
 	int keep = x86_label_new(x);
 
-	x86_mov(x, RCX, RAX);
-	x86_imm(x, RDX, patch_extreme(0, is_unsigned, is_min));
-	x86_alu(x, X_XOR, RCX, RDX);
 	x86_alu_load(x, X_CMP, RCX, at);
 	x86_jcc(x, CC_BE, keep);
 	x86_store(x, 8, at, RCX);
 	x86_label(x, keep);
+}
+
+static void set_extremes(struct code *g, bool is_unsigned, bool is_min, bool is_max)
+{
+	struct x86 *x = &g->x;
+
+	x86_imm(x, RCX, patch_extreme(0, is_unsigned, is_min));
+	x86_alu(x, X_XOR, RCX, RAX);
+	if (is_min)
+		grow(g, GROUP(min));
+	if (is_min && is_max)
+		x86_alu_imm(x, X_XOR, RCX, -1);
+	if (is_max)
+		grow(g, GROUP(max));
 }
 
 /* RCX = the bucket. */
@@ -403,10 +486,16 @@ static void log2_bucket(struct code *g, bool is_unsigned)
 		x86_imm(x, RCX, 0);
 		x86_jcc(x, CC_S, done);
 	}
-	x86_imm(x, RCX, 1);
-	x86_jcc(x, CC_E, done);
-	x86_bsr(x, RCX, RAX);
-	x86_alu_imm(x, X_ADD, RCX, 2);
+	if (__builtin_cpu_supports("lzcnt")) { /* BSR is slow on some processors */
+		x86_lzcnt(x, RDX, RAX);
+		x86_imm(x, RCX, 65);
+		x86_alu(x, X_SUB, RCX, RDX);
+	} else {
+		x86_imm(x, RCX, 1);
+		x86_jcc(x, CC_E, done);
+		x86_bsr(x, RCX, RAX);
+		x86_alu_imm(x, X_ADD, RCX, 2);
+	}
 	x86_label(x, done);
 }
 
@@ -437,16 +526,21 @@ static void linear_bucket(struct code *g, const struct patch_form *f)
 	x86_label(x, done);
 }
 
-/* The value, to WORD_VALUE; what has none counts nowhere. */
-static void get_value(struct code *g, const struct patch_form *f, int skip)
+/* What has no value counts nowhere. */
+static void check_value(struct code *g, const struct patch_form *f, int skip)
 {
 	const struct source s = source_of(g, &f->a->value);
-	struct x86 *x = &g->x;
 
-	x86_alu_mem_imm(x, X_CMP, 1, s.first, SLOT_OK);
-	x86_jcc(x, CC_NE, skip);
-	x86_load(x, 8, false, RAX, s.value);
-	x86_store(x, 8, WORD(WORD_VALUE), RAX);
+	x86_alu_mem_imm(&g->x, X_CMP, 1, s.first, SLOT_OK);
+	x86_jcc(&g->x, CC_NE, skip);
+}
+
+/* RAX = the value. */
+static void get_value(struct code *g, const struct patch_form *f)
+{
+	const struct source s = source_of(g, &f->a->value);
+
+	x86_load(&g->x, 8, false, RAX, s.value);
 }
 
 static void update(struct code *g, const struct patch_form *f)
@@ -456,28 +550,28 @@ static void update(struct code *g, const struct patch_form *f)
 	int skip = x86_label_new(x);
 
 	if (f->a->kind != AGG_COUNT)
-		get_value(g, f, skip);
+		check_value(g, f, skip);
 	if (f->a->nkeys) {
 		find_group(g, f, skip);
 	} else {
 		get_table(g);
 		x86_lea(x, RDI, MEM(RSI, g->env->layout->entries_off + f->fixed));
 	}
-	x86_alu_mem_imm(x, X_ADD, 8, GROUP(count), 1);
-	if (f->a->kind != AGG_COUNT) {
-		x86_load(x, 8, false, RAX, WORD(WORD_VALUE));
-		add_sum(g, is_unsigned);
-	}
-	if (f->a->kind == AGG_MIN || f->nbuckets)
-		set_extreme(g, is_unsigned, true);
-	if (f->a->kind == AGG_MAX || f->nbuckets)
-		set_extreme(g, is_unsigned, false);
+	if (f->a->kind != AGG_COUNT)
+		get_value(g, f);
 	if (f->a->kind == AGG_HIST)
 		log2_bucket(g, is_unsigned);
 	else if (f->nbuckets)
 		linear_bucket(g, f);
-	if (f->nbuckets)
+	if (f->nbuckets) /* first: what comes next waits longest for it */
 		x86_alu_mem_imm(x, X_ADD, 8, BUCKET, 1);
+	if (f->a->kind == AGG_LINEAR)
+		get_value(g, f); /* RAX again, and RDI stays */
+	x86_alu_mem_imm(x, X_ADD, 8, GROUP(count), 1);
+	if (f->a->kind != AGG_COUNT)
+		add_sum(g, is_unsigned);
+	if (f->a->kind == AGG_MIN || f->a->kind == AGG_MAX || f->nbuckets)
+		set_extremes(g, is_unsigned, f->a->kind != AGG_MAX, f->a->kind != AGG_MIN);
 	x86_label(x, skip);
 }
 

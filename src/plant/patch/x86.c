@@ -204,6 +204,13 @@ void x86_alu_load(struct x86 *x, enum x86_alu op, uint8_t dst, struct x86_mem m)
 	modrm_mem(x, dst, m);
 }
 
+void x86_alu_store(struct x86 *x, enum x86_alu op, struct x86_mem m, uint8_t src)
+{
+	rex_mem(x, true, src, m, false);
+	byte(x, (unsigned)op << 3 | 1);
+	modrm_mem(x, src, m);
+}
+
 void x86_alu_mem_imm(struct x86 *x, enum x86_alu op, unsigned size, struct x86_mem m, int32_t imm)
 {
 	bool small = size == 1 || (imm >= -128 && imm <= 127);
@@ -278,6 +285,25 @@ void x86_crc32(struct x86 *x, uint8_t dst, struct x86_mem m)
 	byte(x, 0x38);
 	byte(x, 0xf1);
 	modrm_mem(x, dst, m);
+}
+
+void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src)
+{
+	byte(x, 0xf2);
+	rex(x, true, dst, 0, src, false);
+	byte(x, 0x0f);
+	byte(x, 0x38);
+	byte(x, 0xf1);
+	modrm_regs(x, dst, src);
+}
+
+void x86_lzcnt(struct x86 *x, uint8_t dst, uint8_t src)
+{
+	byte(x, 0xf3);
+	rex(x, true, dst, 0, src, false);
+	byte(x, 0x0f);
+	byte(x, 0xbd);
+	modrm_regs(x, dst, src);
 }
 
 void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src)

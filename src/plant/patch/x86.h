@@ -57,6 +57,7 @@ void x86_lea_label(struct x86 *x, uint8_t dst, int label);
 void x86_alu(struct x86 *x, enum x86_alu op, uint8_t dst, uint8_t src);
 void x86_alu_imm(struct x86 *x, enum x86_alu op, uint8_t dst, int32_t imm);
 void x86_alu_load(struct x86 *x, enum x86_alu op, uint8_t dst, struct x86_mem m);
+void x86_alu_store(struct x86 *x, enum x86_alu op, struct x86_mem m, uint8_t src);
 /* op [m], imm with size 1, 4 or 8. */
 void x86_alu_mem_imm(struct x86 *x, enum x86_alu op, unsigned size, struct x86_mem m, int32_t imm);
 void x86_test(struct x86 *x, uint8_t a, uint8_t b);
@@ -67,7 +68,9 @@ void x86_imul_imm(struct x86 *x, uint8_t dst, uint8_t src, int32_t imm);
 void x86_mul(struct x86 *x, uint8_t src);  /* RDX:RAX = RAX * src */
 void x86_div(struct x86 *x, uint8_t src);  /* RAX, RDX = RDX:RAX / src */
 void x86_crc32(struct x86 *x, uint8_t dst, struct x86_mem m); /* of 64 bits, into 32; needs SSE 4.2 */
+void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src);  /* likewise */
 void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src); /* the highest bit's number; src is not 0 */
+void x86_lzcnt(struct x86 *x, uint8_t dst, uint8_t src); /* zeros above, 64 of 0; needs LZCNT, else it is another instruction */
 void x86_shift(struct x86 *x, enum x86_shift op, uint8_t reg, uint8_t n);
 void x86_shift_cl(struct x86 *x, enum x86_shift op, uint8_t reg);
 void x86_extend(struct x86 *x, unsigned size, bool sign, uint8_t reg);
