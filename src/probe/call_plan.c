@@ -155,10 +155,40 @@ static int find_arguments(struct planner *pl, struct call_plan *plan, const stru
 	return err_set(err, -EINVAL, "inlined into %s: %s", plan->func.name, why.text);
 }
 
+static bool needs_end(const struct expr *e)
+{
+	bool needs = e && (needs_end(e->a) || needs_end(e->b));
+
+	for (size_t i = 0; e && i < e->nargs; i++)
+		needs |= needs_end(e->args[i]);
+	return needs || (e && e->op == EXPR_NAME && (!strcmp(e->text, "latency") || !strcmp(e->text, "panicked")));
+}
+
+/*
+ * Whether it is certain without a look at any instance that the question wants what only a return tells. With DWARF a
+ * parameter may have such a name.
+ */
+static bool question_needs_end(struct planner *pl, const struct question *q)
+{
+	bool needs = needs_end(q->condition);
+
+	for (size_t i = 0; i < q->nactions; i++)
+		for (size_t k = 0; k < q->actions[i].nargs; k++)
+			needs |= needs_end(q->actions[i].args[k]);
+	return needs && !binary_build_info(pl->binary)->has_dwarf;
+}
+
 static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
 {
-	struct site *site = arena_new(pl->arena, struct site);
-	int r = binary_inlined_site(pl->binary, i, site, &plan->approximate, err);
+	const char *no_return = arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so neither "
+					     "results nor latency are known", plan->name, plan->func.name);
+	struct site *site;
+	int r;
+
+	if (question_needs_end(pl, plan->question))
+		return err_set(err, -EINVAL, "%s", no_return);
+	site = arena_new(pl->arena, struct site);
+	r = binary_inlined_site(pl->binary, i, site, &plan->approximate, err);
 
 	if (r)
 		return r;
@@ -168,8 +198,7 @@ static int plan_instance(struct planner *pl, struct call_plan *plan, const struc
 	r = find_arguments(pl, plan, i, err);
 	if (r)
 		return r;
-	return plan_compile(pl, plan, arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
-						   "neither results nor latency are known", plan->name, plan->func.name), err);
+	return plan_compile(pl, plan, no_return, err);
 }
 
 /* ---- one question ---- */
