@@ -13,7 +13,10 @@ die() { echo "bench: $*" >&2; exit 1; }
 
 [ "$(id -u)" = 0 ] || die "needs root: probes cannot be planted without"
 [ -x "$EARSHOT" ] || die "$EARSHOT is not there; run make first"
-for tool in python3 wrk bpftrace objdump taskset; do
+tools="python3 objdump taskset"
+case " ${BENCH_ONLY:-load} " in *" load "*) tools="$tools wrk" ;; esac
+case " ${BENCH_ONLY:-hit} " in *" hit "* | *" trace "*) tools="$tools bpftrace" ;; esac
+for tool in $tools; do
 	command -v $tool >/dev/null || die "needs $tool (apt-get install $tool)"
 done
 

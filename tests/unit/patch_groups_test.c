@@ -336,6 +336,93 @@ static void calls(void **state)
 	}
 }
 
+/* Of the entry's slots the first `nslots`, which are all kept, so that they are captured there. */
+static void take_slots(struct capture_program *p, uint16_t nslots)
+{
+	for (p->ninsns = 0, p->nslots = 0; p->nslots < nslots; p->ninsns++)
+		p->nslots += insns[p->ninsns].op == IR_END;
+}
+
+static void call_once(const struct input *in, const struct input *out)
+{
+	const struct regs at_entry = regs_of(in), at_return = regs_of(out);
+
+	run_code(codes[0], &at_entry);
+	run_code(codes[1], &at_return);
+}
+
+static void all_is_kept(void **state)
+{
+	srand(13);
+	for (int i = 0; i < 60; i++) {
+		const uint16_t n = (uint16_t)(1 + i % 3);
+		struct ir_aggregate all[] = {random_aggregate(true), {.nkeys = n}};
+		struct capture_program entry = program(PROGRAM_ENTRY, NULL, 0), ret = program(PROGRAM_RETURN, all, 2);
+		struct aggregates *reference = aggregates_new(0);
+		struct err err = {0};
+
+		for (uint16_t k = 0; k < n; k++)
+			all[1].keys[k] = (struct ir_slot_ref){true, k};
+		for (size_t k = 0; k < all[0].nkeys; k++)
+			all[0].keys[k].slot %= n;
+		all[0].value.slot = all[0].value.at_entry ? N_SLOT : all[0].value.slot;
+		take_slots(&entry, n);
+		plant((const struct capture_program *[]){&entry, &ret}, 2, 0);
+		aggregates_add(reference, 1, &entry, &err);
+		aggregates_add(reference, 2, &ret, &err);
+		for (int k = 0; k < 200; k++) {
+			const struct input in = random_input(), out = random_input();
+			const struct record both[] = {record_of(2, EVENT_RETURN, &out), record_of(1, EVENT_CALL, &in)};
+
+			call_once(&in, &out);
+			aggregates_take(reference, both, sizeof(both));
+		}
+		compare(reference);
+		aggregates_free(reference);
+		unplant();
+	}
+}
+
+/* Calls by their text, which ends in a page that is not there; as groups. */
+static char *cut_texts(bool no_record)
+{
+	const struct ir_aggregate a = {.keys = {{true, TEXT_SLOT}, {true, N_SLOT}}, .nkeys = 2};
+	struct capture_program entry = program(PROGRAM_ENTRY, NULL, 0), ret = program(PROGRAM_RETURN, &a, 1);
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *got;
+
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	for (int i = 0; i < 4096; i++)
+		pages[i] = (char)('a' + i % 23);
+	assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	entry.no_record = ret.no_record = no_record;
+	take_slots(&entry, 2);
+	plant((const struct capture_program *[]){&entry, &ret}, 2, 0);
+	for (uint64_t more = 0; more <= 20; more++) {
+		for (uint64_t there = 0; there <= 70; there++) { /* so that a place has had another text before */
+			const struct input in = {there, (uintptr_t)pages + 4096 - there, there + more, 0};
+
+			call_once(&in, &in);
+			for (uint32_t s = 0; s < PROCS + EXTRA; s++)
+				ring_drain(patch_area_slot(area, s), check_record, NULL);
+		}
+	}
+	tally_all(&planter);
+	got = groups_of(planter.aggregates);
+	unplant();
+	munmap(pages, 8192);
+	return got;
+}
+
+static void cut_texts_are_kept(void **state)
+{
+	char *direct = cut_texts(true), *copied = cut_texts(false);
+
+	assert_string_equal(direct, copied);
+	assert_non_null(strstr(direct, ":62 ")); /* the page's last byte, of longer texts */
+	free(direct);
+	free(copied);
+}
+
 /* ---- what is left out ---- */
 
 static uint64_t sum_of_counts; /* of all groups read */
@@ -640,7 +727,7 @@ int main(void)
 		cmocka_unit_test(points),      cmocka_unit_test(calls), cmocka_unit_test(filtered_entries),
 		cmocka_unit_test(full_tables), cmocka_unit_test(full_ring), cmocka_unit_test(hits),
 		cmocka_unit_test(nobody_reads), cmocka_unit_test(limits), cmocka_unit_test(threads),
-		cmocka_unit_test(damaged),
+		cmocka_unit_test(damaged),     cmocka_unit_test(all_is_kept), cmocka_unit_test(cut_texts_are_kept),
 	};
 
 	world_init();

@@ -109,7 +109,7 @@ void code_walk(struct code *g);   /* all regions are done */
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */
-void code_saved_claim(struct code *g);  /* the captures begin: RSI = the entry's place for this call, ours, as slot.held */
+void code_saved_claim(struct code *g);  /* the captures begin: RSI and slot.held = the call's place, ours */
 void code_saved_end(struct code *g);    /* the record is complete, but not handed over */
 void code_saved(struct code *g, const struct ir_insn *i);
 void code_save(struct code *g, const struct ir_insn *i);

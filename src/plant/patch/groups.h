@@ -54,8 +54,9 @@ struct patch_form {              /* an aggregate of a probe */
 };
 
 /*
- * A slot of an entry, as it is kept: the parts' slots, in order, then the texts, padded, each with room for the longest.
- * Instead of a text's place the slot has a checksum.
+ * A slot of an entry, as it is kept: the parts' slots, in order, then the texts, padded, each with room for the
+ * longest. Instead of a text's place the slot has a checksum of it. Where all slots of an entry are parts, and no
+ * record wants them, they are captured there at once.
  */
 struct patch_kept {
 	uint16_t slot;

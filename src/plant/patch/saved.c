@@ -250,7 +250,7 @@ static void put_words(struct code *g)
 	x86_alu_mem_imm(x, X_SUB, 8, ENTRY(RSI, key), BUSY);
 }
 
-/* What most calls find: their set is empty. RSI = its first entry, as claim_entry gives it, to claimed; else it falls out. */
+/* What most calls find: an empty set. RSI = its first entry, as claim_entry gives it, to claimed; else it falls out. */
 static void claim_of_empty(struct code *g, int claimed)
 {
 	struct x86 *x = &g->x;

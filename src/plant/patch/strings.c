@@ -381,8 +381,8 @@ static void copied_size(struct code *g, int64_t max)
 }
 
 /*
- * The slot's first word, and RAX: status, lengths (RDX of RCX bytes). In one store: aggregates read it so, at once, and several
- * stores could not be forwarded to one load. Clobbers RCX and RDI.
+ * The slot's first word, and RAX: status, lengths (RDX of RCX bytes). In one store: aggregates read it so, at once,
+ * and several stores could not be forwarded to one load. Clobbers RCX and RDI.
  */
 static void put_first(struct code *g, uint16_t slot)
 {
@@ -496,7 +496,7 @@ static void cut_to_first_page(struct code *g, const struct ir_insn *i, int none)
 	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
 }
 
-/* Where the call keeps it (groups.h), with its checksum. */
+/* Where the call keeps it (groups.h), with a checksum of its bytes that begins with their number. */
 static void keep_str(struct code *g, const struct ir_insn *i)
 {
 	struct x86 *x = &g->x;

@@ -70,7 +70,7 @@ void x86_div(struct x86 *x, uint8_t src);  /* RAX, RDX = RDX:RAX / src */
 void x86_crc32(struct x86 *x, uint8_t dst, struct x86_mem m); /* of 64 bits, into 32; needs SSE 4.2 */
 void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src);  /* likewise */
 void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src); /* the highest bit's number; src is not 0 */
-void x86_lzcnt(struct x86 *x, uint8_t dst, uint8_t src); /* zeros above, 64 of 0; needs LZCNT, else it is another instruction */
+void x86_lzcnt(struct x86 *x, uint8_t dst, uint8_t src); /* zeros above; needs LZCNT, else it is BSR */
 void x86_shift(struct x86 *x, enum x86_shift op, uint8_t reg, uint8_t n);
 void x86_shift_cl(struct x86 *x, enum x86_shift op, uint8_t reg);
 void x86_extend(struct x86 *x, unsigned size, bool sign, uint8_t reg);
