@@ -355,20 +355,20 @@ static int read_nested(struct yaml *y, const yaml_node_t *node, void *into)
 
 static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	static const struct yaml_key keys[] = {
-		NEEDED("attribute", struct pack_span, error_attribute, yaml_text),
-		NEEDED("from", struct pack_span, error_from, yaml_int),
-		{0},
-	};
+	struct err why = {0};
+	const char *text;
+	int r = yaml_text(y, node, &text);
 
-	return yaml_map(y, node, "`error`", keys, into);
+	if (!r && condition_parse(text, y->arena, into, &why) < 0)
+		r = yaml_fail(y, node, "%s", why.text);
+	return r;
 }
 
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
 	NEEDED("titles", struct pack_span, titles, yaml_texts),
-	{"error", read_error, 0, false},
+	FIELD("error", struct pack_span, error, read_error),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
@@ -442,6 +442,19 @@ static int check_same(struct yaml *y, const yaml_node_t *node, const name_vec *n
 	return r;
 }
 
+static int check_condition(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+			   const struct condition *c)
+{
+	int r;
+
+	if (!c)
+		return 0;
+	if (c->op == CONDITION_ATTRIBUTE)
+		return check_attribute(y, node, names, where, c->text);
+	r = check_condition(y, node, names, where, c->a);
+	return r ? r : check_condition(y, node, names, where, c->b);
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -449,7 +462,7 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 
 	for (size_t i = 0; i < s->npoints; i++)
 		names_of_point(&s->points[i], &names);
-	r = check_attribute(y, node, &names, "`error`", s->error_attribute);
+	r = check_condition(y, node, &names, "`error`", s->error);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)

@@ -19,11 +19,11 @@
 #include "span/assemble.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "span/condition.h"
 #include "span/pair.h"
 
 #define WALL_OFFSET_AGE_NS 2000000000u /* clocks are adjusted: measured again after this */
@@ -224,34 +224,28 @@ static uint64_t wall_clock(struct assembler *a, uint64_t monotonic_ns)
 	return monotonic_ns + (uint64_t)a->wall_offset;
 }
 
-/* The integer attribute that makes it an error, or NULL. */
-static const struct attr_value *error_attribute(const struct call *c)
+/* What error.type becomes where nothing captured says it: the value that made it an error. */
+static void set_error_type(struct assembler *a, struct call *c, const char *ended_by, const struct attr_value *cause)
 {
-	const struct pack_span *def = c->start->p.span;
-	const struct attr_value *v;
-
-	if (!def->error_attribute)
-		return NULL;
-	v = attr_list_find(&c->attrs, def->error_attribute, strlen(def->error_attribute));
-	return v && v->kind == ATTR_INT && v->i >= def->error_from ? v : NULL;
+	buf_reset(&a->name);
+	if (ended_by)
+		buf_str(&a->name, ended_by);
+	else if (cause && cause->kind != ATTR_BOOL)
+		attr_list_print(&c->attrs, cause, &a->name);
+	if (!a->name.len)
+		buf_str(&a->name, "_OTHER"); /* the conventions' word for an error without a type */
+	attr_list_set_string(&c->attrs, a->error_type, a->name.data, a->name.len);
 }
 
 static enum span_status set_error(struct assembler *a, struct call *c, const struct ending *end)
 {
-	const struct attr_value *v = error_attribute(c);
-	bool known = attr_list_find(&c->attrs, a->error_type, strlen(a->error_type));
-	char text[24];
+	const struct condition *error = c->start->p.span->error;
+	const struct attr_value *cause = NULL;
 
-	if (!v && !end->error_type)
+	if (!(error && condition_holds(error, &c->attrs, &cause)) && !end->error_type)
 		return SPAN_STATUS_UNSET;
-	if (!known && end->error_type)
-		attr_list_set_string(&c->attrs, a->error_type, end->error_type,
-				     strlen(end->error_type));
-	else if (!known) {
-		int n = snprintf(text, sizeof(text), "%" PRId64, v->i);
-
-		attr_list_set_string(&c->attrs, a->error_type, text, (size_t)n);
-	}
+	if (!attr_list_find(&c->attrs, a->error_type, strlen(a->error_type)))
+		set_error_type(a, c, end->error_type, cause);
 	return SPAN_STATUS_ERROR;
 }
 

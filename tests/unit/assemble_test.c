@@ -94,9 +94,15 @@ static const struct pack_variant v_unwind = {.captures = unwind_captures, .ncapt
 static const struct pack_variant v_bare = {0}, v_return = {.at_return = true};
 
 static const char *const titles[] = {"{method} {route}", "{method}", NULL};
+static const struct condition its_status = {.op = CONDITION_ATTRIBUTE, .text = "status", .len = 6},
+	five_hundred = {.op = CONDITION_INT, .number = 500},
+	its_note = {.op = CONDITION_ATTRIBUTE, .text = "note", .len = 4},
+	too_high = {.op = CONDITION_COMPARE, .orders = ORDER_GREATER | ORDER_EQUAL, .a = &its_status,
+		    .b = &five_hundred},
+	failed = {.op = CONDITION_OR, .a = &too_high, .b = &its_note};
 static struct pack_span request = {.name = "request", .kind = SPAN_SERVER, .titles = titles,
-				   .error_attribute = "status", .error_from = 500,
-				   .traceparent = "parent", .key = "length", .nested_same = true};
+				   .error = &failed, .traceparent = "parent", .key = "length",
+				   .nested_same = true};
 static const struct pack_span call = {.name = "call", .kind = SPAN_INTERNAL};
 static const struct pack_span own = {.name = "own", .kind = SPAN_INTERNAL};
 static const struct pack pack = {.name = "test"};
@@ -771,6 +777,16 @@ static void error_from_status(void **state)
 	assert_null(w.spans.data[1].span.status_text);
 }
 
+/* Without a value of its own, error.type is what made it an error. */
+static void error_from_another(void **state)
+{
+	start_init(1, 500, 10);
+	record_str(&w.r, S_EMPTY, "broken");
+	send();
+	end(1, 500, 20, 204);
+	one("GET error {method=GET path=/x note=broken status=#204 error.type=broken}");
+}
+
 static void notes(void **state)
 {
 	double ratio = 0.25;
@@ -1298,7 +1314,7 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
 		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
-		T(error_from_status), T(notes), T(gone), T(prefix_of_another), T(unescaped),
+		T(error_from_status), T(error_from_another), T(notes), T(gone), T(prefix_of_another), T(unescaped),
 		T(same_as_another), T(unless_known), T(redacted), T(redacted_by_the_user), T(peers), T(constant_number),
 		T(joined), T(joined_once), T(key_used_again), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
