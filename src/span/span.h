@@ -26,7 +26,8 @@ struct attr {
 	};
 };
 
-enum span_status { SPAN_STATUS_UNSET, SPAN_STATUS_OK, SPAN_STATUS_ERROR }; /* OTLP's numbers */
+/* OTLP's numbers. Its 1, ok, is for the program's own developers to say; nothing here does. */
+enum span_status { SPAN_STATUS_UNSET = 0, SPAN_STATUS_ERROR = 2 };
 
 /* What one process's spans have in common. Outlives its spans (refcounted by who holds it). */
 struct resource {
@@ -54,7 +55,7 @@ struct span {
 };
 
 const char *span_kind_text(enum span_kind k);     /* "server" … */
-const char *span_status_text(enum span_status s); /* "unset", "ok", "error" */
+const char *span_status_text(enum span_status s); /* "unset", "error" */
 const struct attr *span_attr(const struct span *s, const char *key); /* NULL if absent */
 
 /* ---- what a sink is ---- */
