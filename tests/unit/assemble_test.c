@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
-       P_JOIN };
+       P_JOIN, P_AGAIN };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
 enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_END };
@@ -185,6 +185,7 @@ static void add_probes(void)
 	add_probe(P_OWN, &own, &own_point, &v_bare, &no_program, own_func);
 	add_probe(P_OWN_END, &own, &end_point, &v_return, &no_program, own_func);
 	add_probe(P_RULES, &request, &note_point, &v_rules, &rules_program, none);
+	add_probe(P_AGAIN, &request, &note_point, &v_start, &start_program, none);
 	add_probe(P_JOIN, &request, &join_point, &v_join, &join_program, none);
 }
 
@@ -765,6 +766,25 @@ static void cut_to_nothing(void **state)
 	    "earshot.truncated.path=#90 status=#200}");
 }
 
+/* What a value brought along goes with it: how long it was, what it was before it became another, its port. */
+static void replaced_whole(void **state)
+{
+	start_init(1, 500, 10);
+	record_bytes(&w.r, S_METHOD, "BREWBREW", 8, 6000);
+	record_bytes(&w.r, S_PATH, "/long", 5, 70000);
+	record_str(&w.r, S_HOST, "shop:8080");
+	send();
+	for (unsigned i = 0; i < 3; i++) {
+		record_init(&w.r, P_AGAIN, 1, 600, 15, S_START);
+		record_bytes(&w.r, S_METHOD, "BREWBREWBREW", 12, i == 1 ? 6000 : 12);
+		record_bytes(&w.r, S_PATH, "/long/er", 8, i == 1 ? 70000 : 8);
+		record_str(&w.r, S_HOST, i == 1 ? "shop:8080" : "store");
+		send();
+	}
+	end(1, 500, 20, 200);
+	one("HTTP unset {method=_OTHER method_original=BREWBREWBREW path=/long/er host=store status=#200}");
+}
+
 static void error_from_status(void **state)
 {
 	start(1, 500, 10);
@@ -1314,7 +1334,7 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
 		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
-		T(error_from_status), T(error_from_another), T(notes), T(gone), T(prefix_of_another), T(unescaped),
+		T(replaced_whole), T(error_from_status), T(error_from_another), T(notes), T(gone), T(prefix_of_another), T(unescaped),
 		T(same_as_another), T(unless_known), T(redacted), T(redacted_by_the_user), T(peers), T(constant_number),
 		T(joined), T(joined_once), T(key_used_again), T(discard), T(incoming_trace),
 		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
