@@ -370,6 +370,7 @@ static const struct yaml_key span_keys[] = {
 	NEEDED("titles", struct pack_span, titles, yaml_texts),
 	FIELD("error", struct pack_span, error, read_error),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
+	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	{"points", read_points, 0, true},
@@ -466,6 +467,8 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)
+		r = check_attribute(y, node, &names, "`tracestate`", s->tracestate);
+	if (!r)
 		r = check_attribute(y, node, &names, "`key`", s->key);
 	for (size_t i = 0; !r && i < s->npoints; i++)
 		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
@@ -508,6 +511,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "a span needs a point with role start and one with role end");
 	if (!r && has_role(s, POINT_JOIN) && !s->key)
 		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
+	if (!r && s->tracestate && !s->traceparent)
+		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
 	return r ? r : check_names(y, node, s);

@@ -88,6 +88,7 @@ struct pack_span {
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
 	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
+	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;

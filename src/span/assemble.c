@@ -125,6 +125,7 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 		if (probe->rules[i].redact)
 			probe->rules[i].redact = a->o.redact;
 	probe->traceparent_slot = control_slot(p, p->span ? p->span->traceparent : NULL);
+	probe->tracestate_slot = control_slot(p, p->span ? p->span->tracestate : NULL);
 	probe->key_slot = control_slot(p, p->span ? p->span->key : NULL);
 	probe->type_slot = control_slot(p, p->span ? NULL : "type");
 	probe->pc_slot = control_slot(p, p->span ? NULL : "pc");
@@ -179,31 +180,50 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 		ret[words * sizeof(any) - 1] = 1;
 }
 
-static bool incoming_context(const struct arrival *in, struct trace_context *ret)
+/* What the request's header says of the parent: remote (then it is in *ret), none or unknown. */
+static enum span_parent incoming_parent(const struct arrival *in, struct trace_context *ret)
 {
+	int slot = in->probe->traceparent_slot;
 	const char *s;
 	size_t len;
 
-	if (in->probe->traceparent_slot < 0 || in->probe->traceparent_slot >= in->e.head->slots)
-		return false;
-	s = event_bytes(&in->e, (size_t)in->probe->traceparent_slot, &len);
-	return s && traceparent_parse(s, len, ret);
+	if (slot < 0 || slot >= in->e.head->slots)
+		return SPAN_PARENT_UNKNOWN;
+	s = event_bytes(&in->e, (size_t)slot, &len);
+	if (s && traceparent_parse(s, len, ret))
+		return SPAN_PARENT_REMOTE;
+	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+}
+
+static void incoming_state(const struct arrival *in, struct buf *out)
+{
+	int slot = in->probe->tracestate_slot;
+	const char *s = NULL;
+	size_t len;
+
+	if (slot >= 0 && slot < in->e.head->slots)
+		s = event_bytes(&in->e, (size_t)slot, &len);
+	if (s)
+		tracestate_read(s, len, in->e.slots[slot].status == SLOT_CUT, out);
 }
 
 static void set_trace(struct assembler *a, struct call *c, const struct arrival *in)
 {
 	struct trace_context remote;
 
-	if (incoming_context(in, &remote)) {
+	c->parent = incoming_parent(in, &remote);
+	if (c->parent == SPAN_PARENT_REMOTE) {
 		c->trace = remote;
-		c->has_parent = c->parent_remote = true;
 		memcpy(c->parent_id, remote.span_id, sizeof(c->parent_id));
+		incoming_state(in, &c->trace_state);
 		if (!a->o.sample_parent_based)
 			c->trace.sampled = trace_sampled(c->trace.trace_id, a->o.sample);
 	} else if (c->outer) {
 		c->trace = c->outer->trace;
-		c->has_parent = true;
+		c->parent = SPAN_PARENT_LOCAL;
 		memcpy(c->parent_id, c->outer->trace.span_id, sizeof(c->parent_id));
+		if (c->outer->trace_state.len)
+			buf_append(&c->trace_state, c->outer->trace_state.data, c->outer->trace_state.len);
 	} else {
 		random_id(a, c->trace.trace_id, 2);
 		c->trace.sampled = trace_sampled(c->trace.trace_id, a->o.sample);
@@ -254,8 +274,8 @@ static void emit(struct assembler *a, const struct target *t, struct call *c,
 {
 	const struct pack_span *def = c->start->p.span;
 	struct span s = {
-		.has_parent = c->has_parent,
-		.parent_remote = c->parent_remote,
+		.parent = c->parent,
+		.trace_state = c->trace_state.len ? c->trace_state.data : NULL,
 		.pack = c->start->p.pack->name,
 		.kind = def->kind,
 		.status = set_error(a, c, end),

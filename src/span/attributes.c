@@ -689,10 +689,7 @@ static bool known(const struct attr_list *l, const struct capture_rule *r)
 
 static bool unreadable(const struct capture_rule *r, const struct event *e)
 {
-	return r->slot >= 0 && r->slot < e->head->slots &&
-	       (e->slots[r->slot].status == SLOT_UNREADABLE ||
-		e->slots[r->slot].status == SLOT_NOT_RESIDENT ||
-		e->slots[r->slot].status == SLOT_MAP_BUSY);
+	return r->slot >= 0 && r->slot < e->head->slots && slot_lost(e->slots[r->slot].status);
 }
 
 void attributes_capture(struct attr_list *l, const struct capture_rule *rules, size_t n,

@@ -47,7 +47,7 @@ static const struct condition its_number = {.op = CONDITION_ATTRIBUTE, .text = "
 	before = {.op = CONDITION_COMPARE, .orders = ORDER_LESS, .a = &its_text, .b = &its_host},
 	error = {.op = CONDITION_OR, .a = &high, .b = &before};
 static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
-				      .error = &error, .traceparent = "text", .key = "pc",
+				      .error = &error, .traceparent = "text", .tracestate = "host", .key = "pc",
 				      .nested_same = true};
 static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
 

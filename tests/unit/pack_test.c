@@ -58,7 +58,7 @@ static void test_all_keys(void **state)
 {
 	static const char text[] =
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
-		"  error: b >= 400 || m\n  traceparent: tp\n  nested: same\n  points:\n"
+		"  error: b >= 400 || m\n  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -90,6 +90,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(s->error->a->b->number, 400);
 	assert_string_equal(s->error->b->text, "m");
 	assert_string_equal(s->traceparent, "tp");
+	assert_string_equal(s->tracestate, "h.port");
 	assert_true(s->nested_same);
 	assert_int_equal(s->npoints, 2);
 	assert_int_equal(s->points[0].role, POINT_START);
@@ -105,7 +106,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 19);
+	assert_int_equal(c->line, 20);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -269,6 +270,8 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x}\n" END_POINT END_POINT, "5:3: the span has two points named `e` (lines 14 and 15)"},
 	{POINTS START "{a: x}\n" END_POINT "  traceparent: traceparnt\n",
 	 "5:3: `traceparent` names `traceparnt`"},
+	{POINTS START "{a: x}\n" END_POINT "  traceparent: a\n  tracestate: b\n", "5:3: `tracestate` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  tracestate: a\n", "5:3: `tracestate` belongs to a `traceparent`"},
 	{POINTS START "{a: x}\n" END_POINT "  error: 'a || !(c == 1)'\n", "5:3: `error` names `c`"},
 	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: a, from: 500}\n",
 	 "15:10: a text is expected here, not a mapping"},
