@@ -59,7 +59,8 @@ static void errors_and_parents(void **state)
 	begin();
 	sink->ops->span(sink, &s);
 	expect("{\"trace_id\":\"4bf92f00000000000000000000000036\",\"span_id\":\"01000000000000ab\","
-	       "\"parent_span_id\":\"0000000000000031\",\"trace_state\":\"a=1\",\"name\":\"GET\",\"kind\":\"consumer\","
+	       "\"parent_span_id\":\"0000000000000031\",\"trace_state\":\"a=1\",\"name\":\"GET\","
+	       "\"kind\":\"consumer\","
 	       "\"service\":\"\",\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,"
 	       "\"status\":\"error\",\"status_text\":\"panic\","
 	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\"},"
