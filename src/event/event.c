@@ -122,6 +122,11 @@ const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint
 	return bytes;
 }
 
+bool slot_lost(enum slot_status s)
+{
+	return s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY;
+}
+
 const char *slot_status_text(enum slot_status s)
 {
 	static const char *const texts[SLOT_STATUS_COUNT] = {

@@ -126,6 +126,7 @@ static inline const void *event_chunk_bytes(const struct event_chunk *c)
 const char *event_bytes(const struct event *e, size_t slot, size_t *ret_len);
 /* Of a string slot that is SLOT_NOT_RESIDENT: the bytes that could be read (maybe none), and where all of it lies. */
 const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint64_t *ret_addr);
+bool slot_lost(enum slot_status s);           /* there may be a value, but it could not be read */
 const char *slot_status_text(enum slot_status s); /* "nil pointer", "not resident" … */
 
 #endif

@@ -355,21 +355,22 @@ static int read_nested(struct yaml *y, const yaml_node_t *node, void *into)
 
 static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	static const struct yaml_key keys[] = {
-		NEEDED("attribute", struct pack_span, error_attribute, yaml_text),
-		NEEDED("from", struct pack_span, error_from, yaml_int),
-		{0},
-	};
+	struct err why = {0};
+	const char *text;
+	int r = yaml_text(y, node, &text);
 
-	return yaml_map(y, node, "`error`", keys, into);
+	if (!r && condition_parse(text, y->arena, into, &why) < 0)
+		r = yaml_fail(y, node, "%s", why.text);
+	return r;
 }
 
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
 	NEEDED("titles", struct pack_span, titles, yaml_texts),
-	{"error", read_error, 0, false},
+	FIELD("error", struct pack_span, error, read_error),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
+	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	{"points", read_points, 0, true},
@@ -442,6 +443,19 @@ static int check_same(struct yaml *y, const yaml_node_t *node, const name_vec *n
 	return r;
 }
 
+static int check_condition(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+			   const struct condition *c)
+{
+	int r;
+
+	if (!c)
+		return 0;
+	if (c->op == CONDITION_ATTRIBUTE)
+		return check_attribute(y, node, names, where, c->text);
+	r = check_condition(y, node, names, where, c->a);
+	return r ? r : check_condition(y, node, names, where, c->b);
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -449,9 +463,11 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 
 	for (size_t i = 0; i < s->npoints; i++)
 		names_of_point(&s->points[i], &names);
-	r = check_attribute(y, node, &names, "`error`", s->error_attribute);
+	r = check_condition(y, node, &names, "`error`", s->error);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
+	if (!r)
+		r = check_attribute(y, node, &names, "`tracestate`", s->tracestate);
 	if (!r)
 		r = check_attribute(y, node, &names, "`key`", s->key);
 	for (size_t i = 0; !r && i < s->npoints; i++)
@@ -495,6 +511,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "a span needs a point with role start and one with role end");
 	if (!r && has_role(s, POINT_JOIN) && !s->key)
 		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
+	if (!r && s->tracestate && !s->traceparent)
+		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
 	return r ? r : check_names(y, node, s);

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "binary/binary.h"
+#include "probe/pack_condition.h"
 
 enum point_role {
 	POINT_START,   /* opens a span on its goroutine */
@@ -85,9 +86,9 @@ struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
-	const char *error_attribute;   /* an integer attribute … */
-	int64_t error_from;            /* … from which on the span is an error; error.type is its text */
+	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
+	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;

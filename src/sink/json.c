@@ -62,7 +62,9 @@ static void write_span(struct json *j, const struct span *s)
 {
 	write_hex(j, "trace_id", s->trace_id, sizeof(s->trace_id));
 	write_hex(j, "span_id", s->span_id, sizeof(s->span_id));
-	write_hex(j, "parent_span_id", s->parent_id, s->has_parent ? sizeof(s->parent_id) : 0);
+	write_hex(j, "parent_span_id", s->parent_id, span_has_parent(s) ? sizeof(s->parent_id) : 0);
+	if (s->trace_state)
+		write_text(j, "trace_state", s->trace_state);
 	write_text(j, "name", s->name);
 	write_text(j, "kind", span_kind_text(s->kind));
 	write_text(j, "service", s->resource ? s->resource->service : NULL);

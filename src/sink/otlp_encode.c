@@ -152,9 +152,9 @@ void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *
 
 	m.trace_id = (ProtobufCBinaryData){sizeof(s->trace_id), (uint8_t *)s->trace_id};
 	m.span_id = (ProtobufCBinaryData){sizeof(s->span_id), (uint8_t *)s->span_id};
-	if (s->has_parent) {
+	if (span_has_parent(s)) {
 		m.parent_span_id = (ProtobufCBinaryData){sizeof(s->parent_id), (uint8_t *)s->parent_id};
-		m.flags = FLAG_REMOTE_KNOWN | (s->parent_remote ? FLAG_REMOTE : 0);
+		m.flags = FLAG_REMOTE_KNOWN | (s->parent == SPAN_PARENT_REMOTE ? FLAG_REMOTE : 0);
 	}
 	m.trace_state = text(&e->repaired, s->trace_state);
 	m.name = text(&e->repaired, s->name);

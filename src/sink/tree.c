@@ -92,6 +92,7 @@ static struct held *hold(const struct span *s)
 	h->resource.pid = s->resource ? s->resource->pid : 0;
 	h->resource.service = keep_str(&at, s->resource ? s->resource->service : NULL);
 	h->span.resource = &h->resource;
+	h->span.trace_state = NULL; /* not shown */
 	h->span.name = keep_str(&at, s->name);
 	h->span.status_text = keep_str(&at, s->status_text);
 	h->span.pack = h->span.trace_state = NULL;
@@ -165,7 +166,7 @@ static void link_children(struct trace *tr)
 		map_set(&by_id, id_key(tr->spans.data[i]->span.span_id), tr->spans.data[i]);
 	for (size_t i = 0; i < tr->spans.len; i++) {
 		struct held *h = tr->spans.data[i];
-		struct held *p = h->span.has_parent ? map_get(&by_id, id_key(h->span.parent_id)) : NULL;
+		struct held *p = span_has_parent(&h->span) ? map_get(&by_id, id_key(h->span.parent_id)) : NULL;
 
 		if (!p || p == h)
 			continue;
@@ -267,7 +268,7 @@ static void tree_span(struct sink *s, const struct span *span)
 
 	vec_push(&tr->spans, h);
 	t->bytes += h->bytes;
-	if ((!span->has_parent || span->parent_remote) && tr->due_ns == NOT_DUE)
+	if (span->parent != SPAN_PARENT_LOCAL && tr->due_ns == NOT_DUE)
 		tr->due_ns = t->clock() + GRACE_NS;
 	if (tr->spans.len >= MAX_TRACE_SPANS)
 		finish_trace(t, tr);

@@ -19,11 +19,11 @@
 #include "span/assemble.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "span/condition.h"
 #include "span/pair.h"
 
 #define WALL_OFFSET_AGE_NS 2000000000u /* clocks are adjusted: measured again after this */
@@ -125,6 +125,7 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 		if (probe->rules[i].redact)
 			probe->rules[i].redact = a->o.redact;
 	probe->traceparent_slot = control_slot(p, p->span ? p->span->traceparent : NULL);
+	probe->tracestate_slot = control_slot(p, p->span ? p->span->tracestate : NULL);
 	probe->key_slot = control_slot(p, p->span ? p->span->key : NULL);
 	probe->type_slot = control_slot(p, p->span ? NULL : "type");
 	probe->pc_slot = control_slot(p, p->span ? NULL : "pc");
@@ -179,31 +180,50 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 		ret[words * sizeof(any) - 1] = 1;
 }
 
-static bool incoming_context(const struct arrival *in, struct trace_context *ret)
+/* What the request's header says of the parent: remote (then it is in *ret), none or unknown. */
+static enum span_parent incoming_parent(const struct arrival *in, struct trace_context *ret)
 {
+	int slot = in->probe->traceparent_slot;
 	const char *s;
 	size_t len;
 
-	if (in->probe->traceparent_slot < 0 || in->probe->traceparent_slot >= in->e.head->slots)
-		return false;
-	s = event_bytes(&in->e, (size_t)in->probe->traceparent_slot, &len);
-	return s && traceparent_parse(s, len, ret);
+	if (slot < 0 || slot >= in->e.head->slots)
+		return SPAN_PARENT_UNKNOWN;
+	s = event_bytes(&in->e, (size_t)slot, &len);
+	if (s && traceparent_parse(s, len, ret))
+		return SPAN_PARENT_REMOTE;
+	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+}
+
+static void incoming_state(const struct arrival *in, struct buf *out)
+{
+	int slot = in->probe->tracestate_slot;
+	const char *s = NULL;
+	size_t len;
+
+	if (slot >= 0 && slot < in->e.head->slots)
+		s = event_bytes(&in->e, (size_t)slot, &len);
+	if (s)
+		tracestate_read(s, len, in->e.slots[slot].status == SLOT_CUT, out);
 }
 
 static void set_trace(struct assembler *a, struct call *c, const struct arrival *in)
 {
 	struct trace_context remote;
 
-	if (incoming_context(in, &remote)) {
+	c->parent = incoming_parent(in, &remote);
+	if (c->parent == SPAN_PARENT_REMOTE) {
 		c->trace = remote;
-		c->has_parent = c->parent_remote = true;
 		memcpy(c->parent_id, remote.span_id, sizeof(c->parent_id));
+		incoming_state(in, &c->trace_state);
 		if (!a->o.sample_parent_based)
 			c->trace.sampled = trace_sampled(c->trace.trace_id, a->o.sample);
 	} else if (c->outer) {
 		c->trace = c->outer->trace;
-		c->has_parent = true;
+		c->parent = SPAN_PARENT_LOCAL;
 		memcpy(c->parent_id, c->outer->trace.span_id, sizeof(c->parent_id));
+		if (c->outer->trace_state.len)
+			buf_append(&c->trace_state, c->outer->trace_state.data, c->outer->trace_state.len);
 	} else {
 		random_id(a, c->trace.trace_id, 2);
 		c->trace.sampled = trace_sampled(c->trace.trace_id, a->o.sample);
@@ -224,34 +244,28 @@ static uint64_t wall_clock(struct assembler *a, uint64_t monotonic_ns)
 	return monotonic_ns + (uint64_t)a->wall_offset;
 }
 
-/* The integer attribute that makes it an error, or NULL. */
-static const struct attr_value *error_attribute(const struct call *c)
+/* What error.type becomes where nothing captured says it: the value that made it an error. */
+static void set_error_type(struct assembler *a, struct call *c, const char *ended_by, const struct attr_value *cause)
 {
-	const struct pack_span *def = c->start->p.span;
-	const struct attr_value *v;
-
-	if (!def->error_attribute)
-		return NULL;
-	v = attr_list_find(&c->attrs, def->error_attribute, strlen(def->error_attribute));
-	return v && v->kind == ATTR_INT && v->i >= def->error_from ? v : NULL;
+	buf_reset(&a->name);
+	if (ended_by)
+		buf_str(&a->name, ended_by);
+	else if (cause && cause->kind != ATTR_BOOL)
+		attr_list_print(&c->attrs, cause, &a->name);
+	if (!a->name.len)
+		buf_str(&a->name, "_OTHER"); /* the conventions' word for an error without a type */
+	attr_list_set_string(&c->attrs, a->error_type, a->name.data, a->name.len);
 }
 
 static enum span_status set_error(struct assembler *a, struct call *c, const struct ending *end)
 {
-	const struct attr_value *v = error_attribute(c);
-	bool known = attr_list_find(&c->attrs, a->error_type, strlen(a->error_type));
-	char text[24];
+	const struct condition *error = c->start->p.span->error;
+	const struct attr_value *cause = NULL;
 
-	if (!v && !end->error_type)
+	if (!(error && condition_holds(error, &c->attrs, &cause)) && !end->error_type)
 		return SPAN_STATUS_UNSET;
-	if (!known && end->error_type)
-		attr_list_set_string(&c->attrs, a->error_type, end->error_type,
-				     strlen(end->error_type));
-	else if (!known) {
-		int n = snprintf(text, sizeof(text), "%" PRId64, v->i);
-
-		attr_list_set_string(&c->attrs, a->error_type, text, (size_t)n);
-	}
+	if (!attr_list_find(&c->attrs, a->error_type, strlen(a->error_type)))
+		set_error_type(a, c, end->error_type, cause);
 	return SPAN_STATUS_ERROR;
 }
 
@@ -260,8 +274,8 @@ static void emit(struct assembler *a, const struct target *t, struct call *c,
 {
 	const struct pack_span *def = c->start->p.span;
 	struct span s = {
-		.has_parent = c->has_parent,
-		.parent_remote = c->parent_remote,
+		.parent = c->parent,
+		.trace_state = c->trace_state.len ? c->trace_state.data : NULL,
 		.pack = c->start->p.pack->name,
 		.kind = def->kind,
 		.status = set_error(a, c, end),

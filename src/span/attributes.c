@@ -12,7 +12,8 @@
  * What is not there (a nil pointer, a missing key, a condition that did not hold, unreadable memory)
  * stays away: a default is for values that are known to be nothing.
  *
- * A string that was cut on the way gets a second attribute, earshot.truncated.KEY, with its full length.
+ * A string that was cut on the way gets a second attribute, earshot.truncated.KEY, with its full length. It and the
+ * other attributes that a value brings along (its port, what became "other") go when a later point gives another value.
  * A literal of the program may not be resident, so that the planter could not read it; its bytes are in
  * the file, provided the address lies in a segment that the program cannot write.
  */
@@ -46,10 +47,10 @@ void attr_list_done(struct attr_list *l)
 const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len)
 {
 	for (size_t i = 0; i < l->values.len; i++) {
-		const char *k = l->values.data[i].key;
+		const struct attr_value *v = &l->values.data[i];
 
-		if (!strncmp(k, key, len) && !k[len])
-			return &l->values.data[i];
+		if (!strncmp(v->key, key, len) && !v->key[len])
+			return v->gone ? NULL : v;
 	}
 	return NULL;
 }
@@ -81,7 +82,7 @@ bool attr_list_get(const struct attr_list *l, size_t i, struct attr *ret)
 {
 	const struct attr_value *v = &l->values.data[i];
 
-	if (v->hidden)
+	if (v->hidden || v->gone)
 		return false;
 	*ret = (struct attr){.key = v->key, .kind = v->kind};
 	switch (v->kind) {
@@ -138,9 +139,28 @@ void attr_list_set_string(struct attr_list *l, const char *key, const char *s, s
 	store_text(l, slot_for(l, key, ATTR_STRING), s, len);
 }
 
-static void set_int(struct attr_list *l, const char *key, int64_t i)
+/* What a value brings along, when that is a number. */
+static void bring_int(struct attr_list *l, const char *about, const char *key, int64_t i)
 {
-	slot_for(l, key, ATTR_INT)->i = i;
+	struct attr_value *v = slot_for(l, key, ATTR_INT);
+
+	v->about = about;
+	v->i = i;
+}
+
+static void bring_string(struct attr_list *l, const char *about, const char *key, const char *s, size_t len)
+{
+	struct attr_value *v = slot_for(l, key, ATTR_STRING);
+
+	v->about = about;
+	store_text(l, v, s, len);
+}
+
+static void forget_brought(struct attr_list *l, const char *about)
+{
+	for (size_t i = 0; i < l->values.len; i++)
+		if (l->values.data[i].about == about)
+			l->values.data[i].gone = true;
 }
 
 /* ---- rules ---- */
@@ -635,8 +655,10 @@ static bool apply_transform(struct attr_list *l, struct value *v, const struct c
 
 static void store(struct attr_list *l, const struct capture_rule *r, const struct value *v)
 {
-	struct attr_value *a = slot_for(l, r->key, v->kind);
+	struct attr_value *a;
 
+	forget_brought(l, r->key);
+	a = slot_for(l, r->key, v->kind);
 	a->hidden = r->transform->hidden;
 	a->title = v->title;
 	a->cut = v->full_len != 0;
@@ -651,13 +673,13 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 	if (r->transform->hidden)
 		return;
 	if (v->original && r->original_key)
-		attr_list_set_string(l, r->original_key, v->original, v->original_len);
+		bring_string(l, r->key, r->original_key, v->original, v->original_len);
 	if (v->full_len && !v->original)
-		set_int(l, r->cut_key, (int64_t)v->full_len);
+		bring_int(l, r->key, r->cut_key, (int64_t)v->full_len);
 	else if (v->full_len && r->original_key)
-		set_int(l, r->original_cut_key, (int64_t)v->full_len);
+		bring_int(l, r->key, r->original_cut_key, (int64_t)v->full_len);
 	if (v->port >= 0 && r->port_key)
-		set_int(l, r->port_key, v->port);
+		bring_int(l, r->key, r->port_key, v->port);
 }
 
 static bool known(const struct attr_list *l, const struct capture_rule *r)
@@ -667,10 +689,7 @@ static bool known(const struct attr_list *l, const struct capture_rule *r)
 
 static bool unreadable(const struct capture_rule *r, const struct event *e)
 {
-	return r->slot >= 0 && r->slot < e->head->slots &&
-	       (e->slots[r->slot].status == SLOT_UNREADABLE ||
-		e->slots[r->slot].status == SLOT_NOT_RESIDENT ||
-		e->slots[r->slot].status == SLOT_MAP_BUSY);
+	return r->slot >= 0 && r->slot < e->head->slots && slot_lost(e->slots[r->slot].status);
 }
 
 void attributes_capture(struct attr_list *l, const struct capture_rule *rules, size_t n,

@@ -15,14 +15,21 @@ static struct call *take_call(struct call_pool *p)
 	return c;
 }
 
+static void call_free(struct call *c)
+{
+	attr_list_done(&c->attrs);
+	buf_done(&c->trace_state);
+	free(c);
+}
+
 void call_release(struct call_pool *p, struct call *c)
 {
 	if (p->ncalls >= POOL_KEEP) {
-		attr_list_done(&c->attrs);
-		free(c);
+		call_free(c);
 		return;
 	}
 	attr_list_reset(&c->attrs);
+	buf_reset(&c->trace_state);
 	c->outer = p->calls;
 	p->calls = c;
 	p->ncalls++;
@@ -55,12 +62,8 @@ static void release_goroutine(struct call_pool *p, struct goroutine *g)
 
 void call_pool_done(struct call_pool *p)
 {
-	while (p->calls) {
-		struct call *c = take_call(p);
-
-		attr_list_done(&c->attrs);
-		free(c);
-	}
+	while (p->calls)
+		call_free(take_call(p));
 	while (p->goroutines) {
 		struct goroutine *g = p->goroutines;
 
@@ -101,6 +104,7 @@ struct call *open_calls_push(struct open_calls *o, struct call_pool *pool, uint6
 			   .start = start,
 			   .depth = depth,
 			   .start_ns = start_ns,
+			   .trace_state = c->trace_state,
 			   .attrs = c->attrs};
 	if (g->innermost)
 		g->innermost->inner = c;

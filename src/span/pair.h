@@ -14,7 +14,7 @@ struct probe {                       /* what the assembler was told, prepared */
 	struct assembler_probe p;
 	struct capture_rule *rules;
 	size_t nrules;
-	int traceparent_slot, key_slot, type_slot, pc_slot; /* control captures, -1: none */
+	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot; /* control captures, -1: none */
 };
 
 struct call {
@@ -24,8 +24,9 @@ struct call {
 	const struct probe *start;
 	uint64_t depth, start_ns;
 	struct trace_context trace;      /* its own ids */
+	struct buf trace_state;          /* that came with its trace */
+	enum span_parent parent;
 	uint8_t parent_id[8];
-	bool has_parent, parent_remote;
 	uint64_t key;                    /* what the goroutines that work for it know it by; 0: none */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
 	struct attr_list attrs;

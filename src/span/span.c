@@ -17,7 +17,12 @@ const char *span_kind_text(enum span_kind k)
 
 const char *span_status_text(enum span_status s)
 {
-	return s == SPAN_STATUS_ERROR ? "error" : s == SPAN_STATUS_OK ? "ok" : "unset";
+	return s == SPAN_STATUS_ERROR ? "error" : "unset";
+}
+
+bool span_has_parent(const struct span *s)
+{
+	return s->parent == SPAN_PARENT_LOCAL || s->parent == SPAN_PARENT_REMOTE;
 }
 
 const struct attr *span_attr(const struct span *s, const char *key)

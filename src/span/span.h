@@ -26,7 +26,8 @@ struct attr {
 	};
 };
 
-enum span_status { SPAN_STATUS_UNSET, SPAN_STATUS_OK, SPAN_STATUS_ERROR }; /* OTLP's numbers */
+/* OTLP's numbers. Its 1, ok, is for the program's own developers to say; nothing here does. */
+enum span_status { SPAN_STATUS_UNSET = 0, SPAN_STATUS_ERROR = 2 };
 
 /* What one process's spans have in common. Outlives its spans (refcounted by who holds it). */
 struct resource {
@@ -37,10 +38,19 @@ struct resource {
 	uint32_t id;                     /* small number, unique in this run */
 };
 
+/* Where a span's parent is. Known or unknown, never a guess. */
+enum span_parent {
+	SPAN_PARENT_NONE,    /* the request says that it has none */
+	SPAN_PARENT_LOCAL,   /* a span of this process */
+	SPAN_PARENT_REMOTE,  /* it came with the request, in another process's words */
+	SPAN_PARENT_UNKNOWN, /* nothing was looked at that would tell, or it could not be read */
+};
+
 struct span {
-	uint8_t trace_id[16], span_id[8], parent_id[8];
-	bool has_parent, parent_remote;  /* remote: it came with the request, in another process's words */
-	const char *trace_state;         /* or NULL */
+	uint8_t trace_id[16], span_id[8];
+	enum span_parent parent;
+	uint8_t parent_id[8];            /* of a parent that is local or remote */
+	const char *trace_state;         /* the W3C tracestate that came with the trace, or NULL */
 	const char *name;
 	const char *pack;                /* instrumentation scope: the pack's name */
 	enum span_kind kind;
@@ -53,8 +63,9 @@ struct span {
 	const struct resource *resource;
 };
 
+bool span_has_parent(const struct span *s);       /* one whose id is known */
 const char *span_kind_text(enum span_kind k);     /* "server" … */
-const char *span_status_text(enum span_status s); /* "unset", "ok", "error" */
+const char *span_status_text(enum span_status s); /* "unset", "error" */
 const struct attr *span_attr(const struct span *s, const char *key); /* NULL if absent */
 
 /* ---- what a sink is ---- */

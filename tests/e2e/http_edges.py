@@ -296,6 +296,30 @@ def _queries(minor, names, column):
     return _observe(minor, exchanges, {}, () if names is None else ("--redact", names))
 
 
+# ---- the trace that a request belongs to ----
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def _trace_context(minor):
+    """A valid traceparent is the parent, with the tracestate beside it; what is invalid is as if it were not there."""
+    def exchanges(edges, want):
+        valid = f"traceparent: 00-{TRACE}-{PARENT}-01\r\n"
+        full = ",".join(f"k{i:02}={'v' * 20}" for i in range(32))  # 24 bytes a member, 20 of which are kept
+        for agent, headers, state in (
+                ("alone", valid, ABSENT),
+                ("with", valid + "tracestate: rojo=1 , congo@x=t 61\r\n", "rojo=1,congo@x=t 61"),
+                ("wrong", valid + "tracestate: Rojo=1\r\n", ABSENT),
+                ("long", valid + f"Tracestate: {full}\r\n", full[:499])):
+            edges.exchange(_request("/direct/x", agent, extra=headers))
+            want[agent] = {"trace_id": TRACE, "parent_span_id": PARENT, "trace_state": state}
+        for agent, headers in (("state", ""), ("broken", f"traceparent: 00-{TRACE}-{PARENT}-0\r\n")):
+            edges.exchange(_request("/direct/x", agent, extra=headers + "tracestate: rojo=1\r\n"))
+            want[agent] = {"parent_span_id": "", "trace_state": ABSENT}
+        return want
+    return _observe(minor, exchanges, {})
+
+
 def tests():
     new = MINORS[-1]
     everywhere = []
@@ -309,6 +333,7 @@ def tests():
             Test(f"refused-go{minor}", lambda m=minor: _refused(m)),
             Test(f"refused-h2-go{minor}", lambda m=minor: _refused_h2(m)),
             Test(f"unix-go{minor}", lambda m=minor: _unix(m)),
+            Test(f"trace-context-go{minor}", lambda m=minor: _trace_context(m)),
         ]
     for minor in ("1.19", new):
         everywhere += [

@@ -79,6 +79,8 @@ def _real(scheme, env=None):
             earshot.wait_spans(len(planned))
             printed, summary = earshot.finish()
         _same(printed, collector.spans())
+        states = {s["span_id"]: s["trace_state"] for s in collector.spans() if s["trace_state"]}
+        assert states and states == {s["span_id"]: s["trace_state"] for s in printed if "trace_state" in s}, states
         assert not losses(summary).get("sink_refused"), summary
         resource = collector.spans()[0]["resource"]
         assert resource.get("process.pid") == httpd.pid, resource

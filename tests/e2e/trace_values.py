@@ -137,6 +137,47 @@ spans:
 """
 
 
+ERRORS = """
+pack: example-errors
+about: the error of a call
+packages: [main]
+spans:
+- name: call
+  kind: internal
+  titles: ["call"]
+  error: error.type
+  points:
+  - name: begin
+    role: start
+    variants: [{func: "main.Errors(n int, given error) (err error)"}]
+  - name: done
+    role: end
+    variants:
+    - func: main.Errors(n int, given error) (err error)
+      at: return
+      capture:
+        error.type: {expr: typeof(err), optional: true}
+"""
+
+
+def _pack_error():
+    """A pack's `error` over an attribute: the spans of calls that returned one, and no others."""
+    pack = scratch() / "errors.yaml"
+    pack.write_text(ERRORS, encoding="ascii")
+    with Calls(newest()) as program:
+        with Earshot("attach", "-p", str(program.pid), "-o", "json", "--packs", str(pack)) as e:
+            until("the probes are in place", lambda: e.check_alive() and "observing " in e.err())
+            said, _ = program.ask("errors")
+            said = [c["returns"]["err"] for c in said if c["func"] == "main.Errors"]
+            until("all spans", lambda: len(e.spans("internal")) >= len(said))
+            assert e.stop() == 0, e.describe()
+            got = [(s["status"], s["attributes"].get("error.type")) for s in e.spans("internal")]
+    got = [(s, t and t.replace("io/fs.", "fs.")) for s, t in got]  # reflect writes no paths
+    want = [("unset", None) if c == ["nil"] else ("error", c[2]) for c in said]
+    assert got == want and {s for s, _ in want} == {"unset", "error"}, f"{got} instead of {want}"
+    return f"{len(got)} spans"
+
+
 def _pack():
     """A pack's captures in floating-point registers are attributes, where the planter can read those."""
     pack = scratch() / "floats.yaml"
@@ -167,6 +208,7 @@ def tests():
 
 def _tests():
     yield Test("pack", _pack)
+    yield Test("pack-error", _pack_error)
     assert all(f in SIGNATURES for functions, _ in GROUPS.values() for f in functions)
     for mode in MODES:
         for name in GROUPS:

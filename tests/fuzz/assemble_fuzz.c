@@ -39,9 +39,16 @@ static const struct pack_variant entry = {.captures = captures, .ncaptures = SLO
 				 at_return = {.captures = captures, .ncaptures = 2, .at_return = true};
 static const char *const titles[] = {"{text} {host", "{original} {type}", "{text}{number}", "{", NULL};
 static const struct pack pack = {.name = "fuzz"};
+static const struct condition its_number = {.op = CONDITION_ATTRIBUTE, .text = "number", .len = 6},
+	hundred = {.op = CONDITION_INT, .number = 100},
+	its_text = {.op = CONDITION_ATTRIBUTE, .text = "text", .len = 4},
+	its_host = {.op = CONDITION_ATTRIBUTE, .text = "host", .len = 4},
+	high = {.op = CONDITION_COMPARE, .orders = ORDER_GREATER | ORDER_EQUAL, .a = &its_number, .b = &hundred},
+	before = {.op = CONDITION_COMPARE, .orders = ORDER_LESS, .a = &its_text, .b = &its_host},
+	error = {.op = CONDITION_OR, .a = &high, .b = &before};
 static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
-				      .error_attribute = "number", .error_from = 100,
-				      .traceparent = "text", .key = "pc", .nested_same = true};
+				      .error = &error, .traceparent = "text", .tracestate = "host", .key = "pc",
+				      .nested_same = true};
 static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
 
 static const struct pack_point points[] = {

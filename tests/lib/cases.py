@@ -176,6 +176,10 @@ CASES = [
     Case("traceparent", route="/plain", request={"header": {
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}},
         span={"trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_span_id": "b7ad6b7169203331"}),
+    Case("tracestate", route="/plain", request={"header": {
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "rojo=1, congo=2"}},
+        span={"trace_id": "0af7651916cd43dd8448eb211c80319c", "parent_span_id": "b7ad6b7169203331",
+              "trace_state": "rojo=1,congo=2"}),
     Case("traceparent-bad", route="/plain", request={"header": {
         "traceparent": "00-00000000000000000000000000000000-b7ad6b7169203331-01"}}),
     Case("options-star", "*", "OPTIONS", protos=("h1",), status=200, size=0,

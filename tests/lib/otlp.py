@@ -108,6 +108,7 @@ def decode_json(line):
                 yield {
                     "trace_id": s["traceId"], "span_id": s["spanId"],
                     "parent_span_id": s.get("parentSpanId", ""), "name": s["name"],
+                    "trace_state": s.get("traceState", ""),
                     "kind": KINDS.get(s.get("kind")),
                     "status": STATUSES[s.get("status", {}).get("code", 0)],
                     "start_unix_ns": int(s["startTimeUnixNano"]),

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
-       P_JOIN };
-enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_START };
+       P_JOIN, P_AGAIN };
+enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
 enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_END };
 enum { J_KEY, J_PART, J_END };
@@ -39,12 +39,14 @@ static const struct pack_capture start_captures[] = {
 	{.name = "parent", .transform = {.hidden = true}},
 	{.name = "upgrade", .transform = {.hidden = true}},
 	{.name = "note", .transform = {.keep_empty = true}},
+	{.name = "state", .transform = {.hidden = true}},
 };
 static const struct ir_slot start_slots[] = {
 	{.name = "method", .kind = VALUE_STRING}, {.name = "path", .kind = VALUE_STRING},
 	{.name = "scheme", .kind = VALUE_BOOL},   {.name = "host", .kind = VALUE_STRING},
 	{.name = "length", .kind = VALUE_INT},    {.name = "parent", .kind = VALUE_STRING},
 	{.name = "upgrade", .kind = VALUE_STRING}, {.name = "note", .kind = VALUE_STRING},
+	{.name = "state", .kind = VALUE_STRING},
 };
 static const struct pack_capture end_captures[] = {
 	{.name = "status", .transform = {.default_value = "200"}},
@@ -94,9 +96,15 @@ static const struct pack_variant v_unwind = {.captures = unwind_captures, .ncapt
 static const struct pack_variant v_bare = {0}, v_return = {.at_return = true};
 
 static const char *const titles[] = {"{method} {route}", "{method}", NULL};
+static const struct condition its_status = {.op = CONDITION_ATTRIBUTE, .text = "status", .len = 6},
+	five_hundred = {.op = CONDITION_INT, .number = 500},
+	its_note = {.op = CONDITION_ATTRIBUTE, .text = "note", .len = 4},
+	too_high = {.op = CONDITION_COMPARE, .orders = ORDER_GREATER | ORDER_EQUAL, .a = &its_status,
+		    .b = &five_hundred},
+	failed = {.op = CONDITION_OR, .a = &too_high, .b = &its_note};
 static struct pack_span request = {.name = "request", .kind = SPAN_SERVER, .titles = titles,
-				   .error_attribute = "status", .error_from = 500,
-				   .traceparent = "parent", .key = "length", .nested_same = true};
+				   .error = &failed, .traceparent = "parent", .tracestate = "state", .key = "length",
+				   .nested_same = true};
 static const struct pack_span call = {.name = "call", .kind = SPAN_INTERNAL};
 static const struct pack_span own = {.name = "own", .kind = SPAN_INTERNAL};
 static const struct pack pack = {.name = "test"};
@@ -108,7 +116,7 @@ static const struct pack_point start_point = {.role = POINT_START}, end_point = 
 	unwind_point = {.role = POINT_UNWIND}, exit_point = {.role = POINT_EXIT},
 	own_point = {.role = POINT_START, .recovers = true}, join_point = {.role = POINT_JOIN};
 
-static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7};
+static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 #define PROGRAM(s) {.slots = (struct ir_slot *)(s), .nslots = ARRAY_SIZE(s)}
 static struct capture_program start_program = PROGRAM(start_slots), end_program = PROGRAM(end_slots),
 			      note_program = PROGRAM(note_slots), panic_program = PROGRAM(panic_slots),
@@ -121,7 +129,7 @@ static const struct func own_func = {.entry = 0x2000, .end = 0x2100, .frame_size
 /* ---- what came out ---- */
 
 struct seen {
-	char *text, *name;
+	char *text, *name, *trace_state;
 	struct span span;
 };
 
@@ -146,6 +154,7 @@ static void on_span(void *arg, const struct span *s)
 		return;
 	span_print(s, &b);
 	seen.text = buf_take(&b);
+	seen.trace_state = s->trace_state ? xstrdup(s->trace_state) : NULL;
 	vec_push(&w.spans, seen);
 }
 
@@ -179,6 +188,7 @@ static void add_probes(void)
 	add_probe(P_OWN, &own, &own_point, &v_bare, &no_program, own_func);
 	add_probe(P_OWN_END, &own, &end_point, &v_return, &no_program, own_func);
 	add_probe(P_RULES, &request, &note_point, &v_rules, &rules_program, none);
+	add_probe(P_AGAIN, &request, &note_point, &v_start, &start_program, none);
 	add_probe(P_JOIN, &request, &join_point, &v_join, &join_program, none);
 }
 
@@ -205,7 +215,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	for (size_t i = 0; i < w.spans.len; i++)
-		free(w.spans.data[i].text);
+		free(w.spans.data[i].text), free(w.spans.data[i].trace_state);
 	vec_done(&w.spans);
 	assembler_free(w.a);
 	return 0;
@@ -299,7 +309,7 @@ static void pairs(void **state)
 	assert_int_equal(s->kind, SPAN_SERVER);
 	assert_string_equal(s->pack, "test");
 	assert_ptr_equal(s->resource, &w.resource);
-	assert_false(s->has_parent);
+	assert_int_equal(s->parent, SPAN_PARENT_NONE);
 	skew = (int64_t)(s->start_unix_ns - clock_realtime_ns());
 	assert_true(skew < 0 && skew > -INT64_C(5000000000));
 	assert_int_equal(still_open(), 0);
@@ -341,8 +351,8 @@ static void recursion(void **state)
 	assert_memory_equal(w.spans.data[0].span.parent_id, w.spans.data[1].span.span_id, 8);
 	assert_memory_equal(w.spans.data[1].span.parent_id, w.spans.data[2].span.span_id, 8);
 	assert_memory_equal(w.spans.data[0].span.trace_id, w.spans.data[2].span.trace_id, 16);
-	assert_false(w.spans.data[2].span.has_parent);
-	assert_false(w.spans.data[0].span.parent_remote);
+	assert_int_equal(w.spans.data[2].span.parent, SPAN_PARENT_UNKNOWN);
+	assert_int_equal(w.spans.data[0].span.parent, SPAN_PARENT_LOCAL);
 }
 
 /* A return whose start we never saw must not end the caller's call. */
@@ -759,6 +769,25 @@ static void cut_to_nothing(void **state)
 	    "earshot.truncated.path=#90 status=#200}");
 }
 
+/* What a value brought along goes with it: how long it was, what it was before it became another, its port. */
+static void replaced_whole(void **state)
+{
+	start_init(1, 500, 10);
+	record_bytes(&w.r, S_METHOD, "BREWBREW", 8, 6000);
+	record_bytes(&w.r, S_PATH, "/long", 5, 70000);
+	record_str(&w.r, S_HOST, "shop:8080");
+	send();
+	for (unsigned i = 0; i < 3; i++) {
+		record_init(&w.r, P_AGAIN, 1, 600, 15, S_START);
+		record_bytes(&w.r, S_METHOD, "BREWBREWBREW", 12, i == 1 ? 6000 : 12);
+		record_bytes(&w.r, S_PATH, "/long/er", 8, i == 1 ? 70000 : 8);
+		record_str(&w.r, S_HOST, i == 1 ? "shop:8080" : "store");
+		send();
+	}
+	end(1, 500, 20, 200);
+	one("HTTP unset {method=_OTHER method_original=BREWBREWBREW path=/long/er host=store status=#200}");
+}
+
 static void error_from_status(void **state)
 {
 	start(1, 500, 10);
@@ -769,6 +798,16 @@ static void error_from_status(void **state)
 	assert_string_equal(w.spans.data[1].text,
 			    "GET error {method=GET path=/x status=#500 error.type=500}");
 	assert_null(w.spans.data[1].span.status_text);
+}
+
+/* Without a value of its own, error.type is what made it an error. */
+static void error_from_another(void **state)
+{
+	start_init(1, 500, 10);
+	record_str(&w.r, S_EMPTY, "broken");
+	send();
+	end(1, 500, 20, 204);
+	one("GET error {method=GET path=/x note=broken status=#204 error.type=broken}");
 }
 
 static void notes(void **state)
@@ -1071,7 +1110,8 @@ static void incoming_trace(void **state)
 	bare(P_RETURN, 1, 900, 30);
 	end(1, 500, 40, 200);
 	s = &w.spans.data[1].span;
-	assert_true(s->has_parent && s->parent_remote);
+	assert_int_equal(s->parent, SPAN_PARENT_REMOTE);
+	assert_null(s->trace_state);
 	assert_memory_equal(s->parent_id, parent, 8);
 	assert_int_equal(s->trace_id[0], 0x0a);
 	assert_memory_equal(w.spans.data[0].span.trace_id, s->trace_id, 16);
@@ -1079,11 +1119,74 @@ static void incoming_trace(void **state)
 	assert_string_equal(w.spans.data[1].text, "GET unset {method=GET path=/x status=#200}");
 }
 
+/* It goes with its trace, to the spans inside as well, and not without one. */
+static void incoming_state(void **state)
+{
+	static const struct {
+		const char *parent, *state, *want;
+	} cases[] = {
+		{TRACEPARENT "01", "vendor=1 ,\tother@v=a b", "vendor=1,other@v=a b"},
+		{TRACEPARENT "01", "vendor=1,,", "vendor=1"},
+		{TRACEPARENT "01", "Vendor=1", NULL},
+		{TRACEPARENT "01", "", NULL},
+		{TRACEPARENT, "vendor=1", NULL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		again(1, false, 0);
+		start_init(1, 500, 10);
+		record_str(&w.r, S_PARENT, cases[i].parent);
+		record_str(&w.r, S_STATE, cases[i].state);
+		send();
+		bare(P_CALL, 1, 900, 20);
+		bare(P_RETURN, 1, 900, 30);
+		end(1, 500, 40, 200);
+		start(1, 500, 50); /* what is used again starts empty */
+		end(1, 500, 60, 200);
+		assert_int_equal(w.spans.len, 3);
+		for (size_t k = 0; k < 2 && cases[i].want; k++)
+			assert_string_equal(w.spans.data[k].trace_state, cases[i].want);
+		for (size_t k = cases[i].want ? 2 : 0; k < 3; k++)
+			assert_null(w.spans.data[k].trace_state);
+	}
+}
+
+/* Of a header that no record has room for the members that are there to their end. */
+static void incoming_state_cut(void **state)
+{
+	start_init(1, 500, 10);
+	record_str(&w.r, S_PARENT, TRACEPARENT "01");
+	record_bytes(&w.r, S_STATE, "vendor=1,other=22", 17, 5000);
+	send();
+	end(1, 500, 40, 200);
+	assert_string_equal(w.spans.data[0].trace_state, "vendor=1");
+}
+
+/* A header that could not be read may have named a parent: that is not the same as none. */
+static void parent_not_read(void **state)
+{
+	static const struct {
+		uint8_t status;
+		enum span_parent want;
+	} cases[] = {{SLOT_NO_KEY, SPAN_PARENT_NONE},	     {SLOT_NIL, SPAN_PARENT_NONE},
+		     {SLOT_UNREADABLE, SPAN_PARENT_UNKNOWN}, {SLOT_MAP_BUSY, SPAN_PARENT_UNKNOWN},
+		     {SLOT_NOT_RESIDENT, SPAN_PARENT_UNKNOWN}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		again(1, false, 0);
+		start_init(1, 500, 10);
+		record_status(&w.r, S_PARENT, cases[i].status, 0, 0);
+		send();
+		end(1, 500, 40, 200);
+		assert_int_equal(w.spans.data[0].span.parent, cases[i].want);
+	}
+}
+
 static void invalid_incoming_trace(void **state)
 {
 	start_traced("00-nonsense");
 	end(1, 500, 40, 200);
-	assert_false(w.spans.data[0].span.has_parent);
+	assert_int_equal(w.spans.data[0].span.parent, SPAN_PARENT_NONE);
 }
 
 static void sampling_follows_the_parent(void **state)
@@ -1298,10 +1401,12 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(attributes),
 		T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string), T(cut_to_nothing),
-		T(error_from_status), T(notes), T(gone), T(prefix_of_another), T(unescaped),
+		T(replaced_whole), T(error_from_status), T(error_from_another), T(notes), T(gone), T(prefix_of_another),
+		T(unescaped),
 		T(same_as_another), T(unless_known), T(redacted), T(redacted_by_the_user), T(peers), T(constant_number),
 		T(joined), T(joined_once), T(key_used_again), T(discard), T(incoming_trace),
-		T(invalid_incoming_trace), T(sampling_follows_the_parent), T(sampling_none),
+		T(incoming_state), T(incoming_state_cut), T(parent_not_read), T(invalid_incoming_trace),
+		T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),
 		T(literal_from_the_file), T(part_of_a_string), T(speed),
 	};

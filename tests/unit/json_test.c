@@ -49,7 +49,8 @@ static void errors_and_parents(void **state)
 	const struct attr a[] = {STR("url.path", "/\"\\\n\033\xff\xc3\xa9\0x")};
 	struct span s = span_make("GET", 1500, a, 1);
 
-	s.has_parent = true;
+	s.parent = SPAN_PARENT_LOCAL;
+	s.trace_state = "a=1";
 	s.parent_id[7] = 0x31;
 	s.status = SPAN_STATUS_ERROR;
 	s.status_text = "panic";
@@ -58,7 +59,8 @@ static void errors_and_parents(void **state)
 	begin();
 	sink->ops->span(sink, &s);
 	expect("{\"trace_id\":\"4bf92f00000000000000000000000036\",\"span_id\":\"01000000000000ab\","
-	       "\"parent_span_id\":\"0000000000000031\",\"name\":\"GET\",\"kind\":\"consumer\","
+	       "\"parent_span_id\":\"0000000000000031\",\"trace_state\":\"a=1\",\"name\":\"GET\","
+	       "\"kind\":\"consumer\","
 	       "\"service\":\"\",\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,"
 	       "\"status\":\"error\",\"status_text\":\"panic\","
 	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\"},"

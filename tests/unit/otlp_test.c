@@ -257,6 +257,7 @@ static void test_bytes(void **state)
 	static const uint8_t expected[] = {
 		0x0a, 16, 1, 2, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* trace_id */
 		0x12, 8, 9, 0, 0, 0, 0, 0, 0, 0,                          /* span_id */
+		0x1a, 7, 'a', '=', '1', ',', 'b', '=', '2',               /* trace_state */
 		0x22, 8, 5, 0, 0, 0, 0, 0, 0, 0,                          /* parent_span_id */
 		0x2a, 1, 'x',                                             /* name */
 		0x30, 2,                                                  /* kind server */
@@ -269,8 +270,8 @@ static void test_bytes(void **state)
 	};
 	const struct attr a[] = {{.key = "k", .kind = ATTR_STRING, .s = "v", .len = 1},
 				 {.key = "i", .kind = ATTR_INT, .i = 5}};
-	struct span s = {.trace_id = {1, 2, 3}, .span_id = {9}, .parent_id = {5}, .has_parent = true,
-			 .parent_remote = true, .name = "x", .pack = "p", .kind = SPAN_SERVER,
+	struct span s = {.trace_id = {1, 2, 3}, .span_id = {9}, .parent_id = {5}, .parent = SPAN_PARENT_REMOTE,
+			 .trace_state = "a=1,b=2", .name = "x", .pack = "p", .kind = SPAN_SERVER,
 			 .status = SPAN_STATUS_ERROR, .start_unix_ns = 1, .duration_ns = 2,
 			 .attrs = a, .nattrs = 2, .resource = &shop};
 	struct otlp_encoder e = {0};

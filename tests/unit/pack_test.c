@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "probe/pack.h"
+#include "span/condition.h"
 
 static struct pack *load(const char *text)
 {
@@ -57,7 +58,7 @@ static void test_all_keys(void **state)
 {
 	static const char text[] =
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
-		"  error: {attribute: b, from: 400}\n  traceparent: tp\n  nested: same\n  points:\n"
+		"  error: b >= 400 || m\n  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -84,9 +85,12 @@ static void test_all_keys(void **state)
 	assert_int_equal(s->kind, SPAN_CLIENT);
 	assert_string_equal(s->titles[1], "{a}");
 	assert_null(s->titles[2]);
-	assert_string_equal(s->error_attribute, "b");
-	assert_int_equal(s->error_from, 400);
+	assert_int_equal(s->error->op, CONDITION_OR);
+	assert_string_equal(s->error->a->a->text, "b");
+	assert_int_equal(s->error->a->b->number, 400);
+	assert_string_equal(s->error->b->text, "m");
 	assert_string_equal(s->traceparent, "tp");
+	assert_string_equal(s->tracestate, "h.port");
 	assert_true(s->nested_same);
 	assert_int_equal(s->npoints, 2);
 	assert_int_equal(s->points[0].role, POINT_START);
@@ -102,7 +106,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 19);
+	assert_int_equal(c->line, 20);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -127,6 +131,37 @@ static void test_all_keys(void **state)
 	assert_int_equal(p->nhooks, 1);
 	assert_string_equal(p->hooks[0].variants[0].goroutine, "gp");
 	assert_string_equal(p->hooks[0].variants[0].sp, "gp.sp");
+	pack_free(p);
+}
+
+/* The smallest pack of docs/packs.md, between the first ```yaml there and the next ```. */
+static char *smallest_pack(void)
+{
+	static char page[64 * 1024];
+	FILE *f = fopen("docs/packs.md", "r");
+	char *begin, *end;
+
+	assert_non_null(f); /* tests run in the project's folder */
+	page[fread(page, 1, sizeof(page) - 1, f)] = '\0';
+	fclose(f);
+	begin = strstr(page, "```yaml\n");
+	end = begin ? strstr(begin + 8, "```") : NULL;
+	assert_non_null(end);
+	*end = '\0';
+	return begin + 8;
+}
+
+static void test_smallest(void **state)
+{
+	struct pack *p = load(smallest_pack());
+	struct attr_list attributes = {0};
+	const struct attr_value *cause;
+
+	attr_list_set_string(&attributes, "job.name", "mail", 4);
+	assert_false(condition_holds(p->spans[0].error, &attributes, &cause));
+	attr_list_set_string(&attributes, "error.type", "*errors.errorString", 19);
+	assert_true(condition_holds(p->spans[0].error, &attributes, &cause));
+	attr_list_done(&attributes);
 	pack_free(p);
 }
 
@@ -235,8 +270,15 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x}\n" END_POINT END_POINT, "5:3: the span has two points named `e` (lines 14 and 15)"},
 	{POINTS START "{a: x}\n" END_POINT "  traceparent: traceparnt\n",
 	 "5:3: `traceparent` names `traceparnt`"},
-	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: c, from: 1}\n", "5:3: `error` names `c`"},
-	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: a}\n", "15:10: `error` needs the key `from`"},
+	{POINTS START "{a: x}\n" END_POINT "  traceparent: a\n  tracestate: b\n", "5:3: `tracestate` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  tracestate: a\n", "5:3: `tracestate` belongs to a `traceparent`"},
+	{POINTS START "{a: x}\n" END_POINT "  error: 'a || !(c == 1)'\n", "5:3: `error` names `c`"},
+	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: a, from: 500}\n",
+	 "15:10: a text is expected here, not a mapping"},
+	{POINTS START "{a: x}\n" END_POINT "  error: a >= 500 || \n",
+	 "15:10: a value is expected here, but the expression ends\n  a >= 500 ||\n             ^"},
+	{POINTS START "{a: x}\n" END_POINT "  error: a || a + 1\n",
+	 "15:10: a condition over attributes has no arithmetic\n  a || a + 1\n         ^"},
 	{HEAD "spans:\n- {name: s, kind: client, titles: ['{a'], points: [{name: b, role: start, variants: "
 	      "[{func: m.f}]}, {name: e, role: end, variants: [{func: m.f}]}]}\n",
 	 "5:3: the title \"{a\" has a { without its }"},
@@ -296,7 +338,7 @@ static void test_aliases(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_texts), cmocka_unit_test(test_types),
+		cmocka_unit_test(test_texts), cmocka_unit_test(test_smallest), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_builtin),
 		cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_errors),

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -96,12 +97,98 @@ static void ratio(void **state)
 	assert_in_range(kept, 9500, 10500);
 }
 
+/* What tracestate_read makes of the text, "-" where that is no list. */
+static const char *state_of(const char *s, bool cut)
+{
+	static struct buf b;
+
+	buf_reset(&b);
+	if (!tracestate_read(s, strlen(s), cut, &b)) {
+		assert_int_equal(b.len, 0);
+		return "-";
+	}
+	return b.data;
+}
+
+static void states(void **state)
+{
+	static const char *const cases[][2] = {
+		{"a=1", "a=1"},
+		{"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"},
+		{" a=1\t, ,b=2 ,", "a=1,b=2"},
+		{"0tenant@system=x", "0tenant@system=x"},
+		{"a_-*/@9=~!<>", "a_-*/@9=~!<>"},
+		{"a= b c", "a= b c"},
+		{"", "-"},
+		{", ,\t", "-"},
+		{"a", "-"},
+		{"a=", "-"},
+		{"a= ", "-"},
+		{"=1", "-"},
+		{"A=1", "-"},
+		{"_a=1", "-"},
+		{"a b=1", "-"},
+		{"a =1", "-"},
+		{"a=1=2", "-"},
+		{"a=\x7f", "-"},
+		{"a=\xc3\xa4", "-"},
+		{"a=1;b", "a=1;b"},
+		{"a=1\tb", "-"},
+		{"a=1,B=2", "-"}, /* one wrong member, and all of it goes */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(state_of(cases[i][0], false), cases[i][1]);
+	assert_string_equal(state_of("a=1,b=2", true), "a=1");
+	assert_string_equal(state_of("a=1,", true), "a=1");
+	assert_string_equal(state_of("a=1", true), "-");
+}
+
+/* n members k00=vvv…, each of so many bytes. */
+static char *members(unsigned n, int bytes)
+{
+	static char text[20000];
+	char *at = text;
+
+	for (unsigned i = 0; i < n; i++)
+		at += sprintf(at, "%sk%02u=%0*d", i ? "," : "", i, bytes - 4, 0);
+	return text;
+}
+
+static void states_that_are_long(void **state)
+{
+	char both[600], key[300], value[300];
+
+	assert_int_equal(strlen(state_of(members(32, 8), false)), 32 * 8 + 31);
+	assert_string_equal(state_of(members(33, 8), false), "-");
+	/* from the end … */
+	assert_int_equal(strlen(state_of(members(32, 16), false)), 30 * 16 + 29);
+	assert_int_equal(strlen(state_of(members(4, 127), false)), 4 * 127 + 3);
+	/* … but members of more than 128 bytes first */
+	snprintf(both, sizeof(both), "first=1,%.520s,last=2", members(3, 170));
+	assert_int_equal(strlen(state_of(both, false)), 8 + 170 * 2 + 1 + 7);
+	assert_string_equal(state_of(both, false) + 8 + 170 * 2 + 1, ",last=2");
+	/* the longest key and value: one byte more than what is kept */
+	snprintf(key, sizeof(key), "k%0255d", 0);
+	snprintf(value, sizeof(value), "%0256d", 0);
+	snprintf(both, sizeof(both), "%s=%s", key, value);
+	assert_string_equal(state_of(both, false), "-");
+	snprintf(both, sizeof(both), "%s=%.255s", key, value);
+	assert_string_equal(state_of(both, false), both);
+	snprintf(both, sizeof(both), "a=%s0", value);
+	assert_string_equal(state_of(both, false), "-");
+	snprintf(both, sizeof(both), "%s0=1", key);
+	assert_string_equal(state_of(both, false), "-");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(ratio),
+		cmocka_unit_test(states),
+		cmocka_unit_test(states_that_are_long),
 	};
 
 	return cmocka_run_group_tests_name("trace_context", tests, NULL, NULL);

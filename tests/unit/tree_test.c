@@ -36,7 +36,7 @@ static void give(uint8_t trace, uint8_t id, uint8_t parent, const char *name, un
 
 	s.trace_id[0] = trace;
 	s.span_id[0] = id;
-	s.has_parent = parent;
+	s.parent = parent ? SPAN_PARENT_LOCAL : SPAN_PARENT_UNKNOWN;
 	s.parent_id[0] = parent;
 	s.parent_id[7] = parent ? 0xab : 0;
 	s.start_unix_ns += start * UINT64_C(1000000);
@@ -115,7 +115,7 @@ static void remote_parent_is_a_root(void **state)
 	struct span s = span_make("remote", 1000000, NULL, 0);
 
 	begin();
-	s.has_parent = s.parent_remote = true;
+	s.parent = SPAN_PARENT_REMOTE;
 	s.parent_id[0] = 0x77;
 	sink->ops->span(sink, &s);
 	now_ns += 1000000000;
