@@ -1,4 +1,7 @@
 #!/bin/sh
+# What can be checked of the code without running it: the include rule, no calls that run up, 120 columns, no library and no
+# Go version in generic code, options in manual pages.
+#
 # The include rule of ARCHITECTURE.md: a folder of src/ includes only itself and the folders listed for it.
 cd "$(dirname "$0")/.." || exit 2
 rc=0
@@ -63,6 +66,14 @@ done | xargs -r nm -A -g -P | awk -v rules="$rules" -v prefix="${BUILD:-build}/s
 		}
 		exit bad
 	}' || rc=1
+# No line is longer than 120 columns: a tab goes to the next multiple of 8, a character of UTF-8 is one column. .clang-format
+# has the same number.
+grep -q '^ColumnLimit: 120$' .clang-format || { echo ".clang-format has another limit than 120 columns"; rc=1; }
+for f in $(find src tests/unit tests/fuzz -name '*.[ch]'); do
+	if expand -t 8 "$f" | LC_ALL=C.UTF-8 grep -nE '^.{121}' | sed "s|^\([0-9]*\):.*|$f:\1: longer than 120 columns|" | grep .; then
+		rc=1
+	fi
+done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
 if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
 	echo "library-specific text above belongs into a pack"

@@ -30,7 +30,8 @@ struct observed { /* a process */
 	struct subject *subject;
 	struct plant **plants;             /* subject->nprobes, NULL where refused; NULL while none is planted */
 	uint64_t bias;
-	uint64_t since_ns;                 /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
+	uint64_t since_ns;                 /* CLOCK_MONOTONIC: what it executed after that is not this
+					    * program any more */
 	uint32_t id;                       /* its target number: unique in a run, from 1 */
 	int pidfd;
 	struct loop_source *exit_source;
@@ -86,8 +87,8 @@ void observer_drain(struct observer *ob);
 void observer_drain_all(struct observer *ob);
 
 /*
- * Observes process pid, and what it becomes by executing another program, or the same again. 0; -EALREADY when it is observed already; -ENODATA when nothing can be planted in it, and
- * other errors, each with a sentence.
+ * Observes process pid, and what it becomes by executing another program, or the same again. 0; -EALREADY when it is
+ * observed already; -ENODATA when nothing can be planted in it, and other errors, each with a sentence.
  */
 int observer_attach(struct observer *ob, int pid, struct err *err);
 /* Goes on finding processes that match q, now and later. q outlives the observer. */

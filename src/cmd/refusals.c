@@ -96,7 +96,8 @@ static void tell_reasons(struct observer *ob, struct reasons *r)
 		}
 	}
 	if (more)
-		ob->ops->note(ob->arg, "%zu more probes are refused; earshot inspect --functions tells why, function by function",
+		ob->ops->note(ob->arg, "%zu more probes are refused; earshot inspect --functions tells why, function "
+				       "by function",
 			      more);
 }
 

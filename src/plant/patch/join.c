@@ -242,7 +242,9 @@ static void call_returns(struct patch_join *j, const struct joined *of, const st
 		const struct open_call began = g->calls.data[i - 1];
 		_cleanup_(cleanup_free) struct event_header *call = remove_call(j, g, i - 1);
 
-		/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
+		/*
+		 * In another epoch it may be the return of a later call, whose entry was lost with this one's return.
+		 */
 		if (began.epoch != epoch)
 			began.of->losses.count[LOSS_UNPAIRED_START]++;
 		else if (end)

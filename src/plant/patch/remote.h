@@ -24,7 +24,8 @@ struct remote_action { /* the kernel's struct sigaction */
 struct remote_page {
 	uint64_t magic;
 	uint64_t beat;        /* counts up while its earshot lives; the only word that earshot itself writes */
-	uint64_t token;       /* whose it is: two hands of dead earshots can be at work at one time, at the same addresses */
+	uint64_t token;       /* whose it is: two hands of dead earshots can be at work at one time, at
+			       * the same addresses */
 	uint64_t npatches, npatches_max;
 	uint64_t nmaps;
 	struct hand_map maps[HAND_MAPS_MAX];

@@ -117,8 +117,8 @@ static int check_actions(const struct remote *r, struct err *err)
 	for (int i = 0; i < 2; i++)
 		if (r->page.before[i].handler < r->target.text || r->page.before[i].handler >= r->target.etext)
 			return err_set(err, -ENOTSUP,
-				       "process %d has a handler of SIG%s that is not the Go runtime's, so that reading its "
-				       "memory from inside is not safe",
+				       "process %d has a handler of SIG%s that is not the Go runtime's, so that "
+				       "reading its memory from inside is not safe",
 				       r->target.pid, i ? "BUS" : "SEGV");
 	return 0;
 }
@@ -132,7 +132,8 @@ static int to_main(struct remote *r, struct err *err)
 	    strtoull(caught, NULL, 16) >> (SIGSEGV - 1) & 1)
 		return 0;
 	if (!r->target.main_entry)
-		return err_set(err, -ENOTSUP, "process %d is just starting and has no main.main to wait for", r->target.pid);
+		return err_set(err, -ENOTSUP, "process %d is just starting and has no main.main to wait for",
+			       r->target.pid);
 	r->at_main = true;
 	return threads_run_to(&r->stopped, r->mem, r->target.main_entry, err);
 }
@@ -141,7 +142,8 @@ static int open_gate(struct remote *r, struct err *err)
 {
 	const uint64_t at = r->page.maps[0].addr, open = 1;
 	struct call calls[] = {{SYS_mmap,
-				{at, HAND_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0},
+				{at, HAND_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+				 (uint64_t)-1, 0},
 				0},
 			       {SYS_madvise, {at, HAND_PAGE, MADV_WIPEONFORK}, 0}};
 	int code = remote_calls(r, calls, ARRAY_SIZE(calls), err);
@@ -149,8 +151,8 @@ static int open_gate(struct remote *r, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(calls) && !code; i++)
 		if (calls[i].result != (i ? 0 : (int64_t)at))
 			code = err_set(err, calls[i].result < 0 ? (int)calls[i].result : -EIO,
-				       "process %d cannot keep its children apart from the probes (%s: %s)", r->target.pid,
-				       i ? "madvise" : "mmap", strerror((int)-calls[i].result));
+				       "process %d cannot keep its children apart from the probes (%s: %s)",
+				       r->target.pid, i ? "madvise" : "mmap", strerror((int)-calls[i].result));
 	if (!code && !remote_write(r, at, &open, sizeof(open)))
 		code = remote_gone(r, err);
 	return code;
@@ -164,17 +166,22 @@ static int leave_out_of_cores(struct remote *r, struct err *err)
 
 	for (size_t i = 0; i < r->page.nmaps; i++)
 		if (r->page.maps[i].prot & PROT_WRITE)
-			calls[n++] = (struct call){SYS_madvise, {r->page.maps[i].addr, r->page.maps[i].len, MADV_DONTDUMP}, 0};
+			calls[n++] = (struct call){SYS_madvise,
+						   {r->page.maps[i].addr, r->page.maps[i].len, MADV_DONTDUMP}, 0};
 	return remote_calls(r, calls, n, err);
 }
 
-/* What is written to exists: there is no signal for want of memory later, in the middle of a function. Nor can it shrink. */
+/*
+ * What is written to exists: there is no signal for want of memory later, in the middle of a function. Nor
+ * can it shrink.
+ */
 static int allocate(struct remote *r, uint64_t bytes, struct err *err)
 {
 	int code = fault_now("allocate") ? ENOSPC : posix_fallocate(r->shared, 0, (off_t)bytes);
 
 	if (code)
-		return err_set(err, -code, "there is no memory for the rings (%" PRIu64 " MB): %s", bytes >> 20, strerror(code));
+		return err_set(err, -code, "there is no memory for the rings (%" PRIu64 " MB): %s", bytes >> 20,
+			       strerror(code));
 	fcntl(r->shared, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	return 0;
 }
@@ -260,8 +267,8 @@ int remote_remove_handlers(struct remote *r, struct err *err)
 			continue;
 		if (now[i].handler != r->page.handlers[i])
 			code = err_set(err, -EBUSY,
-				       "process %d has changed a signal handler meanwhile, so that earshot's stays mapped "
-				       "behind it",
+				       "process %d has changed a signal handler meanwhile, so that earshot's stays "
+				       "mapped behind it",
 				       r->target.pid);
 		else
 			code = set_action(r, i, &r->page.before[i], err);

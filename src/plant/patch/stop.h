@@ -48,7 +48,8 @@ struct call {
 };
 /*
  * One thread makes the system calls, each even when an earlier one failed, from the `syscall` instruction at
- * insn; then it is as it was before. Negative when the process is lost. insn should be that of runtime.futex: see stop.c.
+ * insn; then it is as it was before. Negative when the process is lost. insn should be that of runtime.futex: see
+ * stop.c.
  */
 int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n, struct err *err);
 
