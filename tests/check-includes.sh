@@ -1,6 +1,6 @@
 #!/bin/sh
-# What can be checked of the code without running it: the include rule, no calls that run up, 120 columns, no library and no
-# Go version in generic code, options in manual pages.
+# What can be checked of the code without running it: the include rule, no calls that run up, 120 columns, unique tags, no
+# library and no Go version in generic code, options in manual pages.
 #
 # The include rule of ARCHITECTURE.md: a folder of src/ includes only itself and the folders listed for it.
 cd "$(dirname "$0")/.." || exit 2
@@ -73,6 +73,18 @@ for f in $(find src tests/unit tests/fuzz -name '*.[ch]'); do
 	if expand -t 8 "$f" | LC_ALL=C.UTF-8 grep -nE '^.{121}' | sed "s|^\([0-9]*\):.*|$f:\1: longer than 120 columns|" | grep .; then
 		rc=1
 	fi
+done
+# A tag (struct, union or enum with a body) stands for one thing in all headers, so that a search for it finds one definition.
+# Two that are still there, since either has more than a dozen files:
+#	code    binary/insn.h: decoded instructions; plant/patch/gen.h: the code that is being made
+shared_tags=" code "
+for tag in $(find src -name '*.h' -exec sed -nE 's/^[[:space:]]*(typedef )?(struct|union|enum) ([A-Za-z_0-9]+) \{.*/\3/p' {} + | sort | uniq -d); do
+	case "$shared_tags" in
+	*" $tag "*) continue ;;
+	esac
+	echo "the tag $tag is defined more than once:"
+	grep -rnE --include='*.h' "^[[:space:]]*(typedef )?(struct|union|enum) $tag \{" src
+	rc=1
 done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
 if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then

@@ -204,7 +204,7 @@ void remote_done(struct remote *r)
 
 /* ---- system calls ---- */
 
-int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err)
+int remote_calls(struct remote *r, struct system_call *calls, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		if (fault_now("call"))
@@ -213,12 +213,12 @@ int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err
 	return threads_call(&r->stopped, r->target.syscall_insn, calls, n, err);
 }
 
-struct call remote_unmap_call(uint64_t addr, uint64_t len)
+struct system_call remote_unmap_call(uint64_t addr, uint64_t len)
 {
-	return (struct call){SYS_munmap, {addr, len}, 0};
+	return (struct system_call){SYS_munmap, {addr, len}, 0};
 }
 
-void remote_unmap_calls(const struct hand_map *maps, size_t n, struct call *ret)
+void remote_unmap_calls(const struct hand_map *maps, size_t n, struct system_call *ret)
 {
 	for (size_t i = 0; i < n; i++)
 		ret[n - 1 - i] = remote_unmap_call(maps[i].addr, maps[i].len);
@@ -475,7 +475,7 @@ static void still_inside(const struct remote *r, tid_vec *inside, bool first)
 
 static int unmap_all(struct remote *r, struct err *err)
 {
-	struct call calls[HAND_MAPS_MAX];
+	struct system_call calls[HAND_MAPS_MAX];
 
 	remote_unmap_calls(r->page.maps, r->page.nmaps, calls);
 	return remote_calls(r, calls, r->page.nmaps, err);

@@ -371,7 +371,7 @@ static int run_to_syscall_stop(struct tracee *t)
 	return -EIO;
 }
 
-static int call_once(struct tracee *t, const struct user_regs_struct *own, uint64_t insn, struct call *c)
+static int call_once(struct tracee *t, const struct user_regs_struct *own, uint64_t insn, struct system_call *c)
 {
 	struct user_regs_struct regs = *own;
 	int r;
@@ -470,7 +470,7 @@ static struct tracee *choose(struct stopped *s, uint64_t insn, struct user_regs_
 	return best;
 }
 
-int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n, struct err *err)
+int threads_call(struct stopped *s, uint64_t insn, struct system_call *calls, size_t n, struct err *err)
 {
 	struct user_regs_struct own;
 	uint64_t mask, all = ~0ull;
