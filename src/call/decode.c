@@ -348,8 +348,7 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
 {
 	ret->events += d->events;
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		ret->losses.count[i] += d->losses.count[i];
+	losses_add(&ret->losses, &d->losses);
 	if (d->late)
 		ret->losses.count[LOSS_GROUPS_FULL] += aggregates_lost(d->late, 0);
 }

@@ -363,7 +363,7 @@ void patch_join_losses(const struct patch_join *j, uint32_t probe, struct losses
 	for (size_t i = 0; map_next(&j->probes, &i, &key, &value);) {
 		const struct joined *of = value;
 
-		for (size_t k = 0; k < LOSS_COUNT && (!probe || key == probe + UINT64_C(1)); k++)
-			ret->count[k] += of->losses.count[k];
+		if (!probe || key == probe + UINT64_C(1))
+			losses_add(ret, &of->losses);
 	}
 }
