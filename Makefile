@@ -3,7 +3,7 @@
 #   make unit                 build and run the unit tests (no root needed)
 #   make fuzz                 run every fuzz target over its seeds
 #   make tests                build both, run none
-#   make lint                 the include rule and the docs checks
+#   make lint                 the include rule, the form of the code and the docs checks
 #   make bench                what is measured (root)
 #   make soak                 thousands of cycles of patching; ./demo and the unit tests on each Debian release
 #   make SAN=address,undefined BUILD=build-san unit fuzz

@@ -1,10 +1,15 @@
 #!/bin/sh
+# What can be checked of the code without running it: the include rule, no calls that run up, 120 columns, unique tags, no
+# library and no Go version in generic code, options in manual pages.
+#
 # The include rule of ARCHITECTURE.md: a folder of src/ includes only itself and the folders listed for it.
 cd "$(dirname "$0")/.." || exit 2
 rc=0
+rules=
 check() {
 	dir=$1
 	allowed=" $1 $2 "
+	rules="$rules$dir$allowed|"
 	for f in $(find src/"$dir" -name '*.[ch]'); do
 		for inc in $(sed -n 's/^#include "\([a-z_]*\)\/.*/\1/p' "$f" | sort -u); do
 			case "$allowed" in
@@ -27,6 +32,60 @@ check span "base event binary probe target plant"
 check call "base event binary probe target plant"
 check sink "base event binary probe plant span call"
 check cmd "base event binary probe target plant span call sink"
+# A call can run up where no include does: through a declaration of the folder's own for a function that a folder above it
+# defines. So the objects are held to the same rule, where they are built: main.o is above all, what is generated is nobody's.
+for f in $(find src -name '*.c'); do
+	o=${BUILD:-build}/${f%.c}.o
+	[ -e "$o" ] && echo "$o"
+done | xargs -r nm -A -g -P | awk -v rules="$rules" -v prefix="${BUILD:-build}/src/" '
+	BEGIN {
+		for (n = split(rules, rule, "|"); n > 0; n--)
+			for (k = split(rule[n], word, " "); k > 0; k--)
+				may[word[1], word[k]] = 1
+	}
+	{
+		object = substr($1, length(prefix) + 1)
+		sub(/:$/, "", object)
+		folder = object
+		sub(/[\/.].*/, "", folder)
+		if ($3 == "U")
+			needs[object " " $2] = folder
+		else
+			definer[$2] = folder
+	}
+	END {
+		for (need in needs) {
+			split(need, part, " ")
+			to = definer[part[2]]
+			if (to == "" || needs[need] == "main" || (needs[need], to) in may)
+				continue
+			source = part[1]
+			sub(/o$/, "c", source)
+			print "src/" source " needs " part[2] " of " to "/, which " needs[need] "/ may not (ARCHITECTURE.md)"
+			bad = 1
+		}
+		exit bad
+	}' || rc=1
+# No line is longer than 120 columns: a tab goes to the next multiple of 8, a character of UTF-8 is one column. .clang-format
+# has the same number.
+grep -q '^ColumnLimit: 120$' .clang-format || { echo ".clang-format has another limit than 120 columns"; rc=1; }
+for f in $(find src tests/unit tests/fuzz -name '*.[ch]'); do
+	if expand -t 8 "$f" | LC_ALL=C.UTF-8 grep -nE '^.{121}' | sed "s|^\([0-9]*\):.*|$f:\1: longer than 120 columns|" | grep .; then
+		rc=1
+	fi
+done
+# A tag (struct, union or enum with a body) stands for one thing in all headers, so that a search for it finds one definition.
+# Two that are still there, since either has more than a dozen files:
+#	code    binary/insn.h: decoded instructions; plant/patch/gen.h: the code that is being made
+shared_tags=" code "
+for tag in $(find src -name '*.h' -exec sed -nE 's/^[[:space:]]*(typedef )?(struct|union|enum) ([A-Za-z_0-9]+) \{.*/\3/p' {} + | sort | uniq -d); do
+	case "$shared_tags" in
+	*" $tag "*) continue ;;
+	esac
+	echo "the tag $tag is defined more than once:"
+	grep -rnE --include='*.h' "^[[:space:]]*(typedef )?(struct|union|enum) $tag \{" src
+	rc=1
+done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
 if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
 	echo "library-specific text above belongs into a pack"

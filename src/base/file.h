@@ -12,8 +12,8 @@ int file_read(const char *path, struct buf *b, size_t limit);
 int file_read_fd(int fd, struct buf *b, size_t limit);
 
 /*
- * One state of one file. Whoever writes to a file moves its change time, which nobody can set (the modification time can
- * be set: `cp -p`, reproducible images). Links and renames move it, too.
+ * One state of one file. Whoever writes to a file moves its change time, which nobody can set (the modification time
+ * can be set: `cp -p`, reproducible images). Links and renames move it, too.
  */
 struct file_id {
 	uint64_t dev, ino, size;

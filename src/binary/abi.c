@@ -19,13 +19,13 @@ static const uint8_t int_regs[] = {GPR_RAX, GPR_RBX, GPR_RCX, GPR_RDI, GPR_RSI,
 
 struct flatten {
 	struct binary *b;
-	struct shape *s;
+	struct abi_shape *s;
 	unsigned depth, steps;
 };
 
 static void add_word(struct flatten *x, uint64_t offset, unsigned size, enum word_class class)
 {
-	struct shape *s = x->s;
+	struct abi_shape *s = x->s;
 
 	if (s->nwords == SHAPE_WORDS || offset > UINT32_MAX) {
 		s->cut = s->memory = true;
@@ -118,9 +118,9 @@ static bool flatten(struct flatten *x, const struct type *t, uint64_t offset)
 	return ok;
 }
 
-bool type_shape(struct binary *b, const struct type *t, struct shape *ret)
+bool type_shape(struct binary *b, const struct type *t, struct abi_shape *ret)
 {
-	struct shape s = {.size = t->size, .align = t->align ? t->align : 1};
+	struct abi_shape s = {.size = t->size, .align = t->align ? t->align : 1};
 	struct flatten x = {.b = b, .s = &s};
 
 	if (t->size > INT32_MAX / 4 || s.align > 4096 || !flatten(&x, t, 0))
@@ -129,13 +129,13 @@ bool type_shape(struct binary *b, const struct type *t, struct shape *ret)
 	return true;
 }
 
-void shape_word(struct shape *ret, unsigned size, enum word_class class)
+void shape_word(struct abi_shape *ret, unsigned size, enum word_class class)
 {
-	*ret = (struct shape){.nwords = 1, .size = size, .align = size};
+	*ret = (struct abi_shape){.nwords = 1, .size = size, .align = size};
 	ret->words[0] = (struct word){0, (uint8_t)size, (uint8_t) class};
 }
 
-static uint64_t next_slot(uint64_t *at, const struct shape *s)
+static uint64_t next_slot(uint64_t *at, const struct abi_shape *s)
 {
 	uint64_t offset = ALIGN_UP(*at, (uint64_t)MAX(s->align, 1u));
 
@@ -143,7 +143,7 @@ static uint64_t next_slot(uint64_t *at, const struct shape *s)
 	return offset;
 }
 
-static bool fits(const struct assign *a, const struct shape *s)
+static bool fits(const struct assign *a, const struct abi_shape *s)
 {
 	unsigned ints = a->ints, floats = a->floats;
 
@@ -157,9 +157,9 @@ static bool fits(const struct assign *a, const struct shape *s)
 	return ints <= ARRAY_SIZE(int_regs) && floats <= FLOAT_REGS;
 }
 
-void abi_assign(struct assign *a, const struct shape *s, bool is_result, struct place *ret)
+void abi_assign(struct assign *a, const struct abi_shape *s, bool is_result, struct abi_place *ret)
 {
-	struct place p = {.registers = fits(a, s)};
+	struct abi_place p = {.registers = fits(a, s)};
 
 	if (!p.registers) {
 		p.offset = next_slot(&a->stack, s);

@@ -18,7 +18,7 @@ struct word {
 };
 
 /* A value as the calling convention sees it. */
-struct shape {
+struct abi_shape {
 	struct word words[SHAPE_WORDS];
 	size_t nwords;
 	uint64_t size;
@@ -27,11 +27,11 @@ struct shape {
 	bool cut;          /* has more words than are listed */
 };
 /* False when some part of t is unknown. */
-bool type_shape(struct binary *b, const struct type *t, struct shape *ret);
-void shape_word(struct shape *ret, unsigned size, enum word_class class); /* a single word */
+bool type_shape(struct binary *b, const struct type *t, struct abi_shape *ret);
+void shape_word(struct abi_shape *ret, unsigned size, enum word_class class); /* a single word */
 
 /* Where one value was put. */
-struct place {
+struct abi_place {
 	bool registers;
 	uint8_t regs[SHAPE_WORDS]; /* of each word */
 	uint64_t offset;           /* in the stack arguments, or in the spill area for registers */
@@ -41,7 +41,7 @@ struct assign {
 	unsigned ints, floats;
 	uint64_t stack, spill;
 };
-void abi_assign(struct assign *a, const struct shape *s, bool is_result, struct place *ret);
+void abi_assign(struct assign *a, const struct abi_shape *s, bool is_result, struct abi_place *ret);
 
 /* The ArgInfo that the compiler writes for a value of type t at offset: appended to ret. */
 void arginfo_expect(struct binary *b, const struct type *t, uint64_t offset, struct arginfo *ret);

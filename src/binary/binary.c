@@ -62,7 +62,8 @@ int binary_open(const char *path, struct binary **ret, struct err *err)
 
 bool binary_file_is_go(const char *path)
 {
-	static const char *const sections[] = {".gopclntab", ".data.rel.ro.gopclntab", ".go.buildinfo", ".note.go.buildid"};
+	static const char *const sections[] = {".gopclntab", ".data.rel.ro.gopclntab", ".go.buildinfo",
+					       ".note.go.buildid"};
 	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct image img;
 	struct section s;

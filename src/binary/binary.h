@@ -31,8 +31,8 @@ const struct image *binary_image(const struct binary *b);
 struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
 /*
  * Others may write to the file, or cut it. What was read of it is right if it is intact afterwards (image_intact): who
- * has read much checks once at the end (-ESTALE with a sentence); types that are read later check by themselves. Names of functions and files, and what image_at gives,
- * lie in the mapped file; types, signatures and sites do not.
+ * has read much checks once at the end (-ESTALE with a sentence); types that are read later check by themselves. Names
+ * of functions and files, and what image_at gives, lie in the mapped file; types, signatures and sites do not.
  */
 bool binary_intact(const struct binary *b);
 int binary_check(struct binary *b, struct err *err);
@@ -76,14 +76,15 @@ char *func_name_unescape(struct arena *a, const char *name, size_t n);
 /* -ENODATA with the sentence when the program's Go runtime is not in this file. */
 int binary_check_runtime(const struct binary *b, struct err *err);
 /*
- * Whether the file at path was made by Go's linker, by the names of its sections: a hint, cheap enough for all libraries
- * of a process.
+ * Whether the file at path was made by Go's linker, by the names of its sections: a hint, cheap enough for all
+ * libraries of a process.
  */
 bool binary_file_is_go(const char *path);
 
 /*
- * What was found out about an address in the code stays known when the file has changed: text is copied. key: an address
- * and what of it, in whatever form the caller likes. NULL: nothing is known. So many are kept, others are found out again.
+ * What was found out about an address in the code stays known when the file has changed: text is copied. key: an
+ * address and what of it, in whatever form the caller likes. NULL: nothing is known. So many are kept, others are found
+ * out again.
  */
 const char *binary_remembered(const struct binary *b, uint64_t key);
 void binary_remember(struct binary *b, uint64_t key, const char *text);
@@ -164,9 +165,9 @@ int type_syntax_check(const char *go_syntax, size_t *ret_at, struct err *err);
 const struct type *binary_type_pointer_to(struct binary *b, const struct type *t); /* never NULL */
 
 /*
- * What a descriptor has where it begins, for those who read one in a process; the same in all versions (rtype.c). A value
- * is held directly in an interface when either of the two bytes has DIRECT; REGULAR, of tflag: values are equal just where
- * their bytes are.
+ * What a descriptor has where it begins, for those who read one in a process; the same in all versions (rtype.c). A
+ * value is held directly in an interface when either of the two bytes has DIRECT; REGULAR, of tflag: values are equal
+ * just where their bytes are.
  */
 enum { DESCRIPTOR_SIZE = 0, DESCRIPTOR_TFLAG = 20, DESCRIPTOR_KIND = 23, /* offsets: 8 bytes, 1, 1 */
        DESCRIPTOR_KIND_MASK = 31, DESCRIPTOR_DIRECT = 32, DESCRIPTOR_REGULAR = 8 };
@@ -206,9 +207,9 @@ struct global {
 	uint64_t addr, size;     /* of a variable, in the image */
 };
 /*
- * By name: "net/http.StatusOK", or with the last element of the path alone, "http.StatusOK", where only one package ends
- * so. Integer constants that DWARF has, variables that DWARF or the symbol table has. -ENOENT, without a sentence: there is
- * none. -EINVAL: more than one package has it, or its type cannot be read.
+ * By name: "net/http.StatusOK", or with the last element of the path alone, "http.StatusOK", where only one package
+ * ends so. Integer constants that DWARF has, variables that DWARF or the symbol table has. -ENOENT, without a sentence:
+ * there is none. -EINVAL: more than one package has it, or its type cannot be read.
  */
 int binary_global(struct binary *b, const char *name, struct global *ret, struct err *err);
 /* The name, without its package, of a constant of the named type t that has this value; NULL if there is none. */

@@ -56,7 +56,8 @@ struct dwarf {
 	struct strmap types;            /* name -> offset + 1 */
 	VEC(struct abstract_die) abstracts;
 	struct strmap by_plain_name;    /* without brackets -> index in abstracts + 1 */
-	VEC(Dwarf_Off) global_offs;     /* of all constants and variables; what follows is made of them at the first need */
+	VEC(Dwarf_Off) global_offs;     /* of all constants and variables; what follows is made of them at
+					 * the first need */
 	VEC(struct global_die) globals;
 	struct strmap globals_by_name;  /* "http.StatusOK" -> index in globals + 1 */
 	struct strmap constant_names;   /* type, NUL, value -> name */

@@ -1,8 +1,8 @@
 /*
- * Constants and variables of packages. Go writes a DW_TAG_constant for each integer constant of a package, with its type
- * (those without one have the predeclared type they would get), and a DW_TAG_variable with its address for each
- * variable (cmd/compile dumpGlobalConst, cmd/link dwarf.go). Names have the whole import path. Without DWARF, the symbol
- * table still has the variables' names, addresses and sizes.
+ * Constants and variables of packages. Go writes a DW_TAG_constant for each integer constant of a package, with its
+ * type (those without one have the predeclared type they would get), and a DW_TAG_variable with its address for each
+ * variable (cmd/compile dumpGlobalConst, cmd/link dwarf.go). Names have the whole import path. Without DWARF, the
+ * symbol table still has the variables' names, addresses and sizes.
  */
 #include <elf.h>
 #include <errno.h>
@@ -84,7 +84,8 @@ static void name_constant(struct dwarf *d, Dwarf_Die *die)
 	int64_t number;
 	size_t len;
 
-	if (!dot || dwarf_tag(die) != DW_TAG_constant || !die_constant(die, &number) || !attr_die(die, DW_AT_type, &type))
+	if (!dot || dwarf_tag(die) != DW_TAG_constant || !die_constant(die, &number) ||
+	    !attr_die(die, DW_AT_type, &type))
 		return;
 	type_name = own_name(&type);
 	if (!type_name || !strchr(type_name, '.'))
@@ -107,7 +108,8 @@ static void read_globals(struct dwarf *d)
 	d->globals_read = true;
 }
 
-static int read_global(struct binary *b, struct dwarf *d, const struct global_die *g, struct global *ret, struct err *err)
+static int read_global(struct binary *b, struct dwarf *d, const struct global_die *g, struct global *ret,
+		       struct err *err)
 {
 	struct global out = {0};
 	Dwarf_Die die, type;
@@ -118,7 +120,8 @@ static int read_global(struct binary *b, struct dwarf *d, const struct global_di
 		out.type = die_type(b, &type);
 	out.is_variable = dwarf_tag(&die) == DW_TAG_variable;
 	if (out.is_variable ? !die_address(&die, &out.addr) : !die_constant(&die, &out.number))
-		return err_set(err, -EINVAL, "DWARF does not say %s of %s", out.is_variable ? "the address" : "the value", g->name);
+		return err_set(err, -EINVAL, "DWARF does not say %s of %s",
+			       out.is_variable ? "the address" : "the value", g->name);
 	if (!out.type)
 		return err_set(err, -EINVAL, "the type of %s cannot be read from DWARF", g->name);
 	out.size = out.type->size;
@@ -143,7 +146,8 @@ static int find_in_dwarf(struct binary *b, struct dwarf *d, const char *name, st
 		if (key != name)
 			continue;
 		if (hit && strcmp(hit->name, g->name))
-			return err_set(err, -EINVAL, "there are %s and %s: which one %s means is not clear", hit->name, g->name, name);
+			return err_set(err, -EINVAL, "there are %s and %s: which one %s means is not clear", hit->name,
+				       g->name, name);
 		hit = g;
 	}
 	return hit ? read_global(b, d, hit, ret, err) : -ENOENT;

@@ -102,7 +102,7 @@ static void location_op(struct location *l, const Dwarf_Op *op)
 /* Pieces come without the padding between them: the offsets are those of the value's words. */
 static const char *place_pieces(struct binary *b, struct dwarf_param *p)
 {
-	struct shape s;
+	struct abi_shape s;
 
 	if (p->npieces == 1 && p->pieces[0].where == ON_STACK)
 		return NULL;

@@ -81,7 +81,8 @@ static struct inline_call *call_at(struct inline_tree *t, const struct func *f, 
 }
 
 /* The record and those of the calls around it. A record that cannot be read leaves its call without a name. */
-static void read_calls(const struct binary *b, const struct func *f, uint64_t tree, int32_t index, struct inline_tree *t)
+static void read_calls(const struct binary *b, const struct func *f, uint64_t tree, int32_t index,
+		       struct inline_tree *t)
 {
 	struct inline_call *c;
 	struct inlined_call r;

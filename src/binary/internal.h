@@ -72,8 +72,8 @@ uint32_t func_pcdata_table(const struct binary *b, const struct func *f, unsigne
  */
 char func_name_next(const char **s);
 /*
- * The linker writes some characters of an import path as % and two hex digits: dots of its last element, quotes, what is
- * not ASCII (cmd/internal/objabi.PathToPrefix). Returns the one written so at s, -1 where none is.
+ * The linker writes some characters of an import path as % and two hex digits: dots of its last element, quotes, what
+ * is not ASCII (cmd/internal/objabi.PathToPrefix). Returns the one written so at s, -1 where none is.
  */
 int func_name_escaped(const char *s);
 bool func_name_equal(const char *have, const char *asked);
@@ -198,7 +198,8 @@ struct binary {
 	struct type_index *index;      /* NULL until the first look-up by name */
 	struct map types;              /* descriptor address -> struct type_full * */
 	struct strmap named;           /* types without a descriptor, by full name */
-	bool checked;                  /* the analysis has ended: each type that is read from now on is checked for itself */
+	bool checked;                  /* the analysis has ended: each type that is read from now on is
+					* checked for itself */
 	VEC(uint64_t) fresh;           /* descriptors read since depth was 0, once checked */
 	unsigned depth;                /* of the type being read: bounds recursion on hostile input */
 	uint64_t type_bytes;           /* spent on type objects: bounds memory on hostile input */

@@ -36,8 +36,8 @@ int binary_check_runtime(const struct binary *b, struct err *err)
 	if (binary_func_find(b, "runtime.main", NULL, 0))
 		return 0;
 	return err_set(err, -ENODATA,
-		       "%s has no runtime.main: its Go runtime lies in a shared library (go build -linkshared, or it is a plugin), "
-		       "where probes are not put; expected a program built without that",
+		       "%s has no runtime.main: its Go runtime lies in a shared library (go build -linkshared, or it "
+		       "is a plugin), where probes are not put; expected a program built without that",
 		       b->name);
 }
 

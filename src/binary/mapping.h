@@ -3,11 +3,11 @@
  *
  * A copy would be immune to that, and costs what it is for: an executable has up to some hundred megabytes, of which a
  * tenth is looked at. So the pages stay the file's, and three things make that safe:
- *	- Behind the end of a file that was cut there are no pages, not even those that were written to here; reading them
- *	  raises SIGBUS. The handler puts zeros there for good and the reader goes on: parsers stand any bytes.
+ *	- Behind the end of a file that was cut there are no pages, not even those that were written to here; reading
+ *	  them raises SIGBUS. The handler puts zeros there for good and the reader goes on: parsers stand any bytes.
  *	- mapping_intact, asked after reading, tells whether all that was read was the file as it was opened.
- *	- Who keeps something for later copies it. (Behind the mapping there is a page of zeros, so that a text whose end was
- *	  overwritten ends there.)
+ *	- Who keeps something for later copies it. (Behind the mapping there is a page of zeros, so that a text whose
+ *	  end was overwritten ends there.)
  */
 #ifndef BINARY_MAPPING_H
 #define BINARY_MAPPING_H

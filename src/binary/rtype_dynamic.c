@@ -157,8 +157,8 @@ int binary_itab_type_offset(struct binary *b, uint32_t *ret, struct err *err)
 		uint32_t at = ITAB_TYPE;
 
 		if (!itab_by_name(b, &at) && !itab_by_content(b))
-			return err_set(err, -ENODATA, "%s neither describes the runtime's itab nor has one, so that it is not "
-						      "known how its interfaces say what they hold", b->name);
+			return err_set(err, -ENODATA, "%s neither describes the runtime's itab nor has one, so that it "
+						      "is not known how its interfaces say what they hold", b->name);
 		b->itab_type_end = at + 8;
 	}
 	*ret = b->itab_type_end - 8;

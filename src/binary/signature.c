@@ -227,9 +227,9 @@ static int check_generic(struct work *w, struct err *err)
 	    (d->instance && shape_is_instance(w->f)))
 		return 0;
 	return err_set(err, -EPROTO,
-		       "%s is generic: one body serves all types of a shape, so that a stripped binary does not tell which "
-		       "a call has. Name its type parameters in the declaration, as in main.Map[K, V](m map[K]V): they "
-		       "are shown as far as the shape tells",
+		       "%s is generic: one body serves all types of a shape, so that a stripped binary does not tell "
+		       "which a call has. Name its type parameters in the declaration, as in main.Map[K, V](m "
+		       "map[K]V): they are shown as far as the shape tells",
 		       w->f->name);
 }
 
@@ -547,15 +547,15 @@ static void write_signature(struct work *w, struct signature *ret)
 }
 
 /*
- * A wrapper stands beside the function that it wraps, under the same name. Alone are the stubs that cgo generates, which
- * hand the address of their arguments to C.
+ * A wrapper stands beside the function that it wraps, under the same name. Alone are the stubs that cgo generates,
+ * which hand the address of their arguments to C.
  */
 const char *binary_abi0_text(const struct binary *b, const struct func *f)
 {
 	return binary_func_find(b, f->symbol, &(struct func){0}, 0) > 1
 		       ? "an ABI0 wrapper: probe the function of the same name that it calls"
-		       : "a stub with its arguments in memory (ABI0), as cgo makes them for C functions: probe the Go function "
-			 "that calls it";
+		       : "a stub with its arguments in memory (ABI0), as cgo makes them for C functions: probe the Go "
+			 "function that calls it";
 }
 
 /* Assembly and the wrappers around it take all arguments on the stack, by other rules. */

@@ -20,8 +20,8 @@ struct slot { /* a parameter or a result while it is worked out */
 	unsigned dict_word;      /* as in struct param */
 	bool shaped;             /* shape and place are known */
 	const char *why;         /* … or why not */
-	struct shape shape;
-	struct place place;
+	struct abi_shape shape;
+	struct abi_place place;
 };
 
 struct slots {

@@ -37,10 +37,10 @@ static bool guess_class(const struct work *w, const struct arg_component *c, boo
 	return ret->size < 4 || aggregate || (w->has_map && ptrmap_get(&w->map, c->offset));
 }
 
-static const char *shape_from_item(struct work *w, const struct arg_item *it, struct shape *ret)
+static const char *shape_from_item(struct work *w, const struct arg_item *it, struct abi_shape *ret)
 {
 	const struct arg_component *c = &w->info.components[it->first];
-	struct shape s = {.align = 1};
+	struct abi_shape s = {.align = 1};
 
 	if (it->cut)
 		return "its type is not in the binary and it has more parts than the binary lists";

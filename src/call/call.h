@@ -82,14 +82,17 @@ struct call_sink;
 struct call_sink_ops {
 	const char *name;
 	void (*call)(struct call_sink *s, const struct call_record *c); /* in the order in which calls end */
-	/* Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with --interval. NULL ok. */
+	/*
+	 * Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with
+	 * --interval. NULL ok.
+	 */
 	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
 	/* Behind groups: what else was lost meanwhile, whatever it would have counted in. NULL ok. */
 	void (*lost)(struct call_sink *s, const struct losses *l);
 	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
 	/*
-	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it ends,
-	 * after those of the calls it made: only so is it known that nothing is to come above them.) NULL ok.
+	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it
+	 * ends, after those of the calls it made: only so is it known that nothing is to come above them.) NULL ok.
 	 */
 	void (*running)(struct call_sink *s, const struct call_running *r, size_t n);
 	void (*summary)(struct call_sink *s, const struct call_summary *sum); /* NULL ok */
@@ -109,7 +112,8 @@ struct call_decoder_options {
 	void (*emit)(void *arg, const struct call_record *c);
 	void *arg;
 	const struct value_texts *texts; /* of value_context */
-	struct plant_control control;    /* for plans whose condition at the entry is tested here (call_plan.late_at_entry) */
+	struct plant_control control;    /* for plans whose condition at the entry is tested here
+					  * (call_plan.late_at_entry) */
 };
 struct call_decoder *call_decoder_new(const struct call_decoder_options *o);
 void call_decoder_free(struct call_decoder *d); /* NULL ok */
@@ -119,9 +123,11 @@ void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan,
 void call_decoder_add_process(struct call_decoder *d, const struct call_process *p);
 /* A sample from the planter. open_end: what a lone EVENT_CALL means (CALL_OPEN or CALL_EXITED; its end is now). */
 void call_decoder_sample(struct call_decoder *d, const void *sample, size_t size);
-void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, enum call_end open_end, uint64_t now_ns);
+void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, enum call_end open_end,
+		       uint64_t now_ns);
 /* A planter's group → call_group, in arena. False when its probe is not known. */
-bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena, struct call_group *ret);
+bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena,
+			struct call_group *ret);
 /* As planter_ops.aggregates, of the plans whose condition is tested here (call_plan.counted). */
 int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg);
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret); /* adds events and losses */

@@ -242,7 +242,8 @@ static bool passes(struct decoding *c, const void *sample, size_t size)
 {
 	const struct call_plan *plan = c->probe->plan;
 	struct value_context context = context_of(c->d, c->probe, c->process, &c->arena);
-	const struct late_call call = {.plan = plan, .entry = c->entry, .ret = c->ret, .end = c->end, .context = &context};
+	const struct late_call call = {.plan = plan, .entry = c->entry, .ret = c->ret, .end = c->end,
+				       .context = &context};
 	enum late_verdict v;
 
 	if (!plan->late)
@@ -298,8 +299,8 @@ static bool decode_end(struct call_decoder *d, const void *sample, size_t size, 
 	if (returned && probe_of(d, end) != probe) /* an unwinding has a program of its own */
 		return false;
 	if (returned || plan_ending_holds(probe->plan, &probe->plan->panicked, call, since(call, end->head->time_ns)))
-		emit(d, probe, process, sample, size, call, returned ? end : NULL, returned ? CALL_RETURNED : CALL_PANICKED,
-		     end->head->time_ns);
+		emit(d, probe, process, sample, size, call, returned ? end : NULL,
+		     returned ? CALL_RETURNED : CALL_PANICKED, end->head->time_ns);
 	return true;
 }
 
@@ -347,8 +348,7 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
 {
 	ret->events += d->events;
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		ret->losses.count[i] += d->losses.count[i];
+	losses_add(&ret->losses, &d->losses);
 	if (d->late)
 		ret->losses.count[LOSS_GROUPS_FULL] += aggregates_lost(d->late, 0);
 }
@@ -388,8 +388,8 @@ static struct value_node slot_key(const struct value_context *context, const str
 	return v;
 }
 
-static struct value_node constant_key(const struct value_context *c, const struct call_plan *plan, const struct expr *by,
-				      const struct call_process *process)
+static struct value_node constant_key(const struct value_context *c, const struct call_plan *plan,
+				      const struct expr *by, const struct call_process *process)
 {
 	struct value_node v;
 
@@ -404,7 +404,8 @@ static const struct plan_aggregate *aggregate_of(const struct call_plan *plan, s
 	return NULL;
 }
 
-bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena, struct call_group *ret)
+bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena,
+			struct call_group *ret)
 {
 	const struct probe_plan *probe = map_get(&d->probes, g->probe);
 	const struct call_process *process = process_of(d, g->target);

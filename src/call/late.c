@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-static const struct event_slot *slot_of(const struct late_call *c, const struct shown *s, const struct event **ret_event)
+static const struct event_slot *slot_of(const struct late_call *c, const struct shown *s,
+					const struct event **ret_event)
 {
 	const struct event *e = s->at_entry ? c->entry : c->ret;
 

@@ -1,6 +1,6 @@
 /*
- * The slots of a record as values. A slot holds a scalar, a text or the offset of a chunk; an image and what it leads to
- * are read by value_read and its neighbours.
+ * The slots of a record as values. A slot holds a scalar, a text or the offset of a chunk; an image and what it leads
+ * to are read by value_read and its neighbours.
  */
 #include "call/value.h"
 
@@ -227,7 +227,8 @@ static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what,
 
 	if (!is_there(s->status, what->kind)) {
 		value_unreadable(ret, slot_status_text(s->status));
-		ret->lost = s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
+		ret->lost =
+		    s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
 		return;
 	}
 	switch (what->kind) {

@@ -38,12 +38,14 @@ struct value_node {
 	enum value_form form;
 	const char *name;          /* of a field; NULL otherwise */
 	const char *type_name;     /* of structs, interfaces, named types; or NULL */
-	bool cut;                  /* there is more than is here: full_len is how much in all, len where that is unknown */
+	bool cut;                  /* there is more than is here: full_len is how much in all, len where
+				    * that is unknown */
 	bool lost;                 /* memory could not be read: it is FORM_UNREADABLE, or why says so */
 	const char *why;           /* of what is cut: why it is not here; NULL: no more was wanted */
 	bool indirect;             /* of an interface without a child: the word is where the value lies */
 	uint8_t bits;
-	const char *constant;      /* FORM_INT, FORM_UINT: what the program calls a value of this type that is so; or NULL */
+	const char *constant;      /* FORM_INT, FORM_UINT: what the program calls a value of this type that is
+				    * so; or NULL */
 	uint64_t u;
 	int64_t i;
 	double f, imag;

@@ -144,7 +144,8 @@ static void add_table(struct map_reader *m, uint64_t addr)
 
 static void add_swiss_map(struct map_reader *m, struct window header)
 {
-	uint64_t directory = window_word(header, m->l->dir_ptr_off), n = window_word(header, m->l->dir_len_off), last = 0;
+	uint64_t directory = window_word(header, m->l->dir_ptr_off), n = window_word(header, m->l->dir_len_off),
+		 last = 0;
 	struct window w;
 
 	if (!directory)

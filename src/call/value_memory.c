@@ -28,7 +28,8 @@ bool window_lost(struct window w, uint64_t offset, uint64_t n)
 
 uint64_t window_readable(struct window w, uint64_t n)
 {
-	uint64_t at = 0, begin = w.chunk ? w.chunk->addr + (uint64_t)(w.p - (const uint8_t *)event_chunk_bytes(w.chunk)) : 0;
+	uint64_t at = 0,
+		 begin = w.chunk ? w.chunk->addr + (uint64_t)(w.p - (const uint8_t *)event_chunk_bytes(w.chunk)) : 0;
 
 	while (at < n && !window_lost(w, at, 1)) /* page by page */
 		at += EVENT_PAGE - (begin + at) % EVENT_PAGE;

@@ -136,7 +136,8 @@ static void print_children(const struct value_node *v, const char *open, const c
 /* Whether the value shows its type by itself: "x", 3, true are taken for string, int, bool. */
 static bool is_plain(const char *type)
 {
-	static const char *const plain[] = {"string", "int", "bool", "float64", "complex128", "time.Time", "time.Duration"};
+	static const char *const plain[] = {"string", "int", "bool", "float64", "complex128", "time.Time",
+					    "time.Duration"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		if (!strcmp(type, plain[i]))

@@ -3,9 +3,10 @@
  * wall set, wall has 33 bits of seconds since 1885 and 30 of nanoseconds (and ext is the monotonic clock); otherwise
  * ext has the seconds since the year 1. Source: time/time.go.
  *
- * A location has a table of zones and of the moments when they begin, too large to be copied for each time, and the zone
- * of a span of time around the program's start as a cache (one without changes has its only zone there for all times).
- * A time in that span is shown by the location's clock, with its offset and the location's name; another one in UTC.
+ * A location has a table of zones and of the moments when they begin, too large to be copied for each time, and the
+ * zone of a span of time around the program's start as a cache (one without changes has its only zone there for all
+ * times). A time in that span is shown by the location's clock, with its offset and the location's name; another one in
+ * UTC.
  */
 #include <string.h>
 
@@ -123,7 +124,8 @@ static void put_time(struct buf *out, int64_t s, uint64_t ns, int64_t offset)
 		buf_char(out, 'Z');
 		return;
 	}
-	buf_printf(out, "%c%02lld:%02lld", offset < 0 ? '-' : '+', (long long)(ahead / 3600), (long long)(ahead / 60 % 60));
+	buf_printf(out, "%c%02lld:%02lld", offset < 0 ? '-' : '+', (long long)(ahead / 3600),
+		   (long long)(ahead / 60 % 60));
 	if (ahead % 60)
 		buf_printf(out, ":%02lld", (long long)(ahead % 60));
 }

@@ -33,8 +33,8 @@ int background_extend(const char *name, const char *definition, uint64_t ttl_ns,
 	if (named_read(name, &n, NULL) < 0)
 		return 1;
 	if (strcmp(n.definition, definition)) {
-		r = err_set(err, -EEXIST, "%s asks something else already: %s; `earshot probes remove %s` ends it", name,
-			    n.definition, name);
+		r = err_set(err, -EEXIST, "%s asks something else already: %s; `earshot probes remove %s` ends it",
+			    name, n.definition, name);
 	} else {
 		n.until = MAX(n.until, end_of(ttl_ns));
 		r = named_write(&n, err);
@@ -118,8 +118,8 @@ int background_ready(struct background *b, struct loop *loop, struct err *err)
 		r = loop_add_timer(loop, LOOK_NS, LOOK_NS, on_look, b, NULL);
 	if (r < 0)
 		return r;
-	fprintf(stderr, "earshot: %s goes on in the background (pid %d) and writes to %s\n", b->named.name, b->named.pid,
-		b->named.output);
+	fprintf(stderr, "earshot: %s goes on in the background (pid %d) and writes to %s\n", b->named.name,
+		b->named.pid, b->named.output);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		dup2(null, fd);

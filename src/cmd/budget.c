@@ -30,8 +30,8 @@ int budget_parse(const char *text, double *ret, struct err *err)
 	double v = strtod(text, &end);
 
 	if (end == text || strcmp(end, "%") || !(v > 0 && v <= 100))
-		return err_set(err, -EINVAL, "--budget expects a share of CPU time from above 0%% to 100%%, such as 5%%, "
-					     "not \"%s\"", text);
+		return err_set(err, -EINVAL, "--budget expects a share of CPU time from above 0%% to 100%%, such as "
+					     "5%%, not \"%s\"", text);
 	*ret = v / 100;
 	return 0;
 }
@@ -102,8 +102,8 @@ static void end_period(struct budget *b)
 	else if (b->duty < 1 && b->last < b->o.share / 2)
 		b->duty = MIN(1, b->duty * 1.5);
 	if (b->duty < before)
-		b->o.note(b->o.arg, "the probes take %.1f %% of the program's CPU time (budget %.3g %%): observing %.0f %% "
-				    "of the time", 100 * b->last, 100 * b->o.share, 100 * b->duty);
+		b->o.note(b->o.arg, "the probes take %.1f %% of the program's CPU time (budget %.3g %%): observing "
+				    "%.0f %% of the time", 100 * b->last, 100 * b->o.share, 100 * b->duty);
 	else if (b->periods % REPORT_PERIODS == 0)
 		b->o.note(b->o.arg, "the probes take %.1f %% of the program's CPU time (budget %.3g %%)", 100 * b->last,
 			  100 * b->o.share);
@@ -136,8 +136,8 @@ static void on_timer(void *arg, uint32_t events)
 	end_period(b);
 	if (b->duty < LEAST_DUTY) {
 		switch_probes(b, true);
-		b->o.note(b->o.arg, "even a fiftieth of the time would cost more than the budget: the probes are taken out; "
-				    "ask for a function that is called less often, or raise --budget");
+		b->o.note(b->o.arg, "even a fiftieth of the time would cost more than the budget: the probes are taken "
+				    "out; ask for a function that is called less often, or raise --budget");
 		b->o.exhausted(b->o.arg);
 		return;
 	}

@@ -21,7 +21,10 @@ struct child {
 void child_watch(struct child *c);
 /* Returns with the program stopped at its exec. -errno with a sentence. */
 int child_start(struct child *c, char **argv, struct err *err);
-/* For a planter that traces by itself: nobody traces the child now, a stop signal holds it before its first instruction. */
+/*
+ * For a planter that traces by itself: nobody traces the child now, a stop signal holds it before
+ * its first instruction.
+ */
 void child_hand_over(struct child *c);
 /* Lets it run its first instruction. */
 void child_go(struct child *c);

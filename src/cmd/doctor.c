@@ -104,7 +104,8 @@ static void check_planter(check_vec *all, struct prices *prices)
 		add(all, "bpf_loop", true, false, "calls can be traced, and whole structures read");
 	else
 		add(all, "bpf_loop", false, false,
-		    "not here (Linux 5.17): `earshot trace` needs it to pair calls and to read structures; spans do without");
+		    "not here (Linux 5.17): `earshot trace` needs it to pair calls and to read structures; spans do "
+		    "without");
 	for (int i = 0; i < 3; i++)
 		prices->ns[i] = planter_uprobe.price_ns(p, (enum site_price)i);
 	planter_uprobe.close(p);

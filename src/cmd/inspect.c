@@ -67,8 +67,8 @@ static void print_facts(struct binary *b)
 	if (binary_check_runtime(b, &err) < 0)
 		printf("  %s\n", err.text);
 	if (is_library(info))
-		printf("  a library (-buildmode=%s): inspect reads it, but run, attach and trace observe programs, not the "
-		       "libraries in them\n", info->build_mode);
+		printf("  a library (-buildmode=%s): inspect reads it, but run, attach and trace observe programs, not "
+		       "the libraries in them\n", info->build_mode);
 }
 
 /* A capture that is left out is worth a line when nothing else gives that attribute. */
@@ -403,7 +403,8 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 			json_close(json, '}');
 		} else {
 			printf("0x%08" PRIx64 "  %-8s  %s%s%s\n", f.entry, r < 0 ? "refused" : price_name[site.price],
-			       text.data, r < 0 ? "  # " : patch ? "" : "  # uprobe only: ", r < 0 ? err.text : why.text);
+			       text.data, r < 0 ? "  # " : patch ? "" : "  # uprobe only: ",
+			       r < 0 ? err.text : why.text);
 			without_print(&without, WITHOUT_INDENT);
 			print_inlined(t);
 		}

@@ -126,8 +126,8 @@ int named_write(const struct named *n, struct err *err)
 
 	if (r < 0)
 		return r;
-	buf_printf(&text, "pid %d\nstart %" PRIu64 "\nbegan %" PRIu64 "\nuntil %" PRIu64 "\noutput %s\ndefinition %s\n", n->pid,
-		   n->start_ticks, n->began, n->until, n->output, n->definition);
+	buf_printf(&text, "pid %d\nstart %" PRIu64 "\nbegan %" PRIu64 "\nuntil %" PRIu64 "\noutput %s\ndefinition %s\n",
+		   n->pid, n->start_ticks, n->began, n->until, n->output, n->definition);
 	temporary = xasprintf("%s.%d", path, getpid());
 	f = fopen(temporary, "we");
 	if (!f)
@@ -192,7 +192,8 @@ int named_stop(const struct named *n, struct err *err)
 	if (syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) < 0)
 		return err_set(err, -errno, "cannot end %s (pid %d): %s", n->name, n->pid, strerror(errno));
 	if (poll(&p, 1, STOP_MS) != 1)
-		return err_set(err, -ETIMEDOUT, "%s (pid %d) has not ended after %d s; its probes may still be in place", n->name,
+		return err_set(err, -ETIMEDOUT,
+			       "%s (pid %d) has not ended after %d s; its probes may still be in place", n->name,
 			       n->pid, STOP_MS / 1000);
 	return 0;
 }

@@ -203,7 +203,8 @@ static int observe(struct observer *ob, struct process *proc, struct subject *s,
 	ob->ops->note(ob->arg, "observing %s (pid %d, %s)%s", process_name(&o->process), o->process.pid,
 		      binary_build_info(s->binary)->go_version, pause_text(ob, o, pause, sizeof(pause)));
 	/* What we started ourselves waits for us. */
-	if (!process_descends(ob->procfs, o->process.pid, getpid()) && process_halted(ob->procfs, o->process.pid, &halted))
+	if (!process_descends(ob->procfs, o->process.pid, getpid()) &&
+	    process_halted(ob->procfs, o->process.pid, &halted))
 		ob->ops->note(ob->arg, "%s (pid %d) %s: until then nothing is seen of it", process_name(&o->process),
 			      o->process.pid, halted.data);
 	if (ob->ops->entered)
@@ -256,8 +257,8 @@ static int find_subject(struct observer *ob, const struct process *proc, struct 
 }
 
 /*
- * An observed process has executed something. Its probes are gone with its memory, or would be given a wrong load bias: it
- * is a new process for all that we do, of the same number.
+ * An observed process has executed something. Its probes are gone with its memory, or would be given a wrong load bias:
+ * it is a new process for all that we do, of the same number.
  */
 static void become(struct observer *ob, struct observed *old, struct process *now, uint64_t since_ns)
 {
@@ -270,7 +271,8 @@ static void become(struct observer *ob, struct observed *old, struct process *no
 	if (find_subject(ob, now, &s, &refused, &err) == 0 && observe(ob, now, s, since_ns, &err) == 0)
 		return;
 	if (err.code != -ESRCH)
-		ob->ops->note(ob->arg, "%s (pid %d) has become %s and is no longer observed: %s", was, pid, path, err.text);
+		ob->ops->note(ob->arg, "%s (pid %d) has become %s and is no longer observed: %s", was, pid, path,
+			      err.text);
 	if (!ob->processes.len && ob->idle)
 		ob->idle(ob->idle_arg);
 }
@@ -435,7 +437,10 @@ static void on_look(void *arg, uint32_t events)
 	vec_done(&pids);
 }
 
-/* From the first process on. What is executed before the kernel tells of it, and what it does not tell, is seen by looking. */
+/*
+ * From the first process on. What is executed before the kernel tells of it, and what it does not tell, is
+ * seen by looking.
+ */
 static void follow(struct observer *ob)
 {
 	uint64_t every = RESCAN_NS;
@@ -489,9 +494,10 @@ void observer_leave_all(struct observer *ob)
 	struct observed *o;
 
 	if (ob->too_short)
-		ob->ops->note(ob->arg, "%u %s that matched ended before %s probes were in place, and nothing is known of %s",
-			      ob->too_short, ob->too_short == 1 ? "program" : "programs", ob->too_short == 1 ? "its" : "their",
-			      ob->too_short == 1 ? "it" : "them");
+		ob->ops->note(ob->arg, "%u %s that matched ended before %s probes were in place, and nothing is known "
+				       "of %s",
+			      ob->too_short, ob->too_short == 1 ? "program" : "programs",
+			      ob->too_short == 1 ? "its" : "their", ob->too_short == 1 ? "it" : "them");
 	for (size_t pos = 0; (o = observer_next(ob, &pos));) {
 		for (size_t i = 0; o->plants && i < o->subject->nprobes; i++)
 			vec_push(&plants, o->plants[i]);

@@ -31,7 +31,8 @@ struct observed { /* a process */
 	struct subject *subject;
 	struct plant **plants;             /* subject->nprobes, NULL where refused; NULL while none is planted */
 	uint64_t bias;
-	uint64_t since_ns;                 /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
+	uint64_t since_ns;                 /* CLOCK_MONOTONIC: what it executed after that is not this
+					    * program any more */
 	uint32_t id;                       /* its target number: unique in a run, from 1 */
 	int pidfd;
 	struct loop_source *exit_source;

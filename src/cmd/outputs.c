@@ -42,7 +42,8 @@ static int make_headers(const string_list *given, struct otel_env *env, const ch
 			vec_done(&all);
 			return err_set(err, -EINVAL, "--otlp-header expects NAME=VALUE, not \"%s\"", given->data[i]);
 		}
-		vec_push(&all, arena_printf(&env->arena, "%.*s: %s", (int)(eq - given->data[i]), given->data[i], eq + 1));
+		vec_push(&all, arena_printf(&env->arena, "%.*s: %s", (int)(eq - given->data[i]), given->data[i],
+					    eq + 1));
 	}
 	vec_push(&all, NULL);
 	*ret = arena_memdup(&env->arena, all.data, all.len * sizeof(char *));

@@ -15,7 +15,8 @@ struct probes_options {
 };
 
 static const struct option_def probes_defs[] = {
-	{0, "ttl", "DURATION", "extend: how long from now (default 10m)", OPT_DURATION, offsetof(struct probes_options, ttl_ns)},
+	{0, "ttl", "DURATION", "extend: how long from now (default 10m)", OPT_DURATION,
+	 offsetof(struct probes_options, ttl_ns)},
 	{0, "json", NULL, "list as JSON lines", OPT_FLAG, offsetof(struct probes_options, json)},
 	{0},
 };
@@ -32,8 +33,8 @@ static void print_text(const struct named *n)
 {
 	uint64_t left = seconds_left(n);
 
-	printf("%-16s  pid %-7d  %" PRIu64 "m%02" PRIu64 "s left  %s  > %s\n", n->name, n->pid, left / 60, left % 60, n->definition,
-	       n->output);
+	printf("%-16s  pid %-7d  %" PRIu64 "m%02" PRIu64 "s left  %s  > %s\n", n->name, n->pid, left / 60, left % 60,
+	       n->definition, n->output);
 }
 
 static void print_json(const struct named *n)
@@ -68,7 +69,8 @@ static int list(const struct probes_options *o)
 		named_done(&all.data[i]);
 	}
 	if (!all.len && !o->json)
-		fputs("earshot: no question goes on in the background; `earshot trace --name N …` starts one\n", stderr);
+		fputs("earshot: no question goes on in the background; `earshot trace --name N …` starts one\n",
+		      stderr);
 	vec_done(&all);
 	return EXIT_DONE;
 }
@@ -102,7 +104,8 @@ static int remove_one(const char *name, const struct probes_options *o)
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 }
 
-static int each(int argc, char **argv, const struct probes_options *o, int (*fn)(const char *, const struct probes_options *))
+static int each(int argc, char **argv, const struct probes_options *o,
+		int (*fn)(const char *, const struct probes_options *))
 {
 	int code = EXIT_DONE;
 

@@ -39,7 +39,8 @@ int target_plan_make(const struct target_options *o, struct target_plan *ret, st
 	}
 	for (size_t i = 0; i < o->globs.len; i++)
 		if (!*o->globs.data[i])
-			return err_set(err, -EINVAL, "-x expects the name of a program, or a glob over names, not nothing");
+			return err_set(err, -EINVAL, "-x expects the name of a program, or a glob over names, not "
+						     "nothing");
 	ret->query = (struct target_query){.globs = o->globs.data,
 					   .nglobs = o->globs.len,
 					   .ports = ret->ports.data,

@@ -22,8 +22,8 @@ struct trace_verb_options {
 static const struct option_def named_defs[] = {
 	{0, "name", "NAME", "go on in the background under this name (see `earshot probes`)", OPT_STRING,
 	 offsetof(struct trace_verb_options, name)},
-	{0, "ttl", "DURATION", "with --name: how long (default 10m); the same question again only extends it", OPT_DURATION,
-	 offsetof(struct trace_verb_options, ttl_ns)},
+	{0, "ttl", "DURATION", "with --name: how long (default 10m); the same question again only extends it",
+	 OPT_DURATION, offsetof(struct trace_verb_options, ttl_ns)},
 	{0},
 };
 static const struct option_group trace_groups[] = {
@@ -88,9 +88,11 @@ static int check(struct tracing *t, struct err *err)
 	if (r == 0 && t->command && !*t->command)
 		r = err_set(err, -EINVAL, "say which program to start behind --");
 	if (r == 0 && t->command && !target_plan_empty(&t->plan))
-		r = err_set(err, -EINVAL, "either observe what runs (-p, -x, --port) or start a program (-- CMD), not both");
+		r = err_set(err, -EINVAL, "either observe what runs (-p, -x, --port) or start a program "
+					  "(-- CMD), not both");
 	if (r == 0 && !t->command && target_plan_empty(&t->plan))
-		r = err_set(err, -EINVAL, "say what to observe: -p PID, -x GLOB, --port N, or a program to start: -- CMD");
+		r = err_set(err, -EINVAL, "say what to observe: -p PID, -x GLOB, --port N, or a program to "
+					  "start: -- CMD");
 	if (r == 0 && o->name && (t->command || o->trace.list))
 		r = err_set(err, -EINVAL, "--name goes with -p, -x or --port only");
 	if (r == 0 && o->ttl_ns && !o->name)
@@ -296,7 +298,8 @@ static int go_background(struct tracing *t, const char *definition, int *ret_cod
 	if (r > 0)
 		r = background_start(t->o.name, definition, ttl, &t->o.trace.output, &t->background, ret_code, &err);
 	else
-		*ret_code = r < 0 ? complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_FAILED, "%s", err.text) : EXIT_DONE;
+		*ret_code = r < 0 ? complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_FAILED, "%s", err.text)
+				  : EXIT_DONE;
 	return t->background ? 0 : 1;
 }
 

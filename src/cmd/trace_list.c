@@ -66,8 +66,8 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 
 	signature_print(p->name, &p->signature, &signature);
 	if (why) {
-		printf("%9s  %s  # refused: %s\n", "", p->signature.nparams || p->signature.results_known ? signature.data : p->name,
-		       why);
+		printf("%9s  %s  # refused: %s\n", "", p->signature.nparams ||
+		       p->signature.results_known ? signature.data : p->name, why);
 		return;
 	}
 	price_text(l, p, &price);

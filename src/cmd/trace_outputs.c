@@ -12,7 +12,8 @@
 
 static int open_output(const char *path, struct err *err)
 {
-	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)
+		      : fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
 
 	if (fd < 0)
 		return err_set(err, -errno, "cannot write to %s: %s", path ? path : "standard output", strerror(errno));

@@ -224,8 +224,8 @@ static void resolve_group(void *arg, const struct plant_group *g)
 }
 
 /*
- * The names in the keys of its groups are asked for as long as its file is what it was: the kernel lets nobody write to it
- * while it runs, and a deployment may overwrite it right after that. They are remembered (binary_remembered).
+ * The names in the keys of its groups are asked for as long as its file is what it was: the kernel lets nobody write to
+ * it while it runs, and a deployment may overwrite it right after that. They are remembered (binary_remembered).
  */
 static void resolve_groups(struct trace_session *s, const struct observed *o)
 {
@@ -491,7 +491,8 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 		r = trace_outputs_open(o, &s->sinks, err);
 	s->texts = value_texts_new(s->packs.data, s->packs.len);
 	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s, .texts = s->texts,
-								 .control = {.every = o->every, .per_second = o->rate}});
+								 .control = {.every = o->every,
+									     .per_second = o->rate}});
 	if (r >= 0 && !o->list)
 		r = add_timers(s, err);
 	if (r < 0) {

@@ -30,7 +30,9 @@ int trace_options_check(const struct trace_options *o, struct err *err);
 
 struct trace_session;
 
-/* Questions and options stay the caller's and must outlive the session. Errors as planter, packs and files give them. */
+/*
+ * Questions and options stay the caller's and must outlive the session. Errors as planter, packs and files give them.
+ */
 int trace_session_new(const struct trace_options *o, const struct question *questions, size_t n, struct loop *loop,
 		      struct trace_session **ret, struct err *err);
 /* Where processes are attached and watched. */

@@ -61,7 +61,8 @@ static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
 			t->refused++;
 			continue;
 		}
-		if (p->nreturn_sites) /* before the entry: a call that begins in between is not seen, rather than left open */
+		if (p->nreturn_sites) /* before the entry: a call that begins in between is not seen, rather
+				       * than left open */
 			t->ids[i].ret = add_probe(t, q, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
 		t->ids[i].entry = add_probe(t, q, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
 	}
@@ -106,7 +107,8 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 		explain_nothing(t);
 	else if (t->nsites > SITES_ASK && !q->yes)
 		snprintf(s->why, sizeof(s->why),
-			 "%zu functions match, with %zu sites to plant: narrow the pattern (-l lists them), or say --yes",
+			 "%zu functions match, with %zu sites to plant: narrow the pattern (-l lists them), or say "
+			 "--yes",
 			 t->plans.len - t->refused, t->nsites);
 	image_trim(binary_image(s->binary));
 	return t;
@@ -311,8 +313,8 @@ void trace_subject_check_price(struct trace_subject *t, const struct observer *o
 		return;
 	format_duration((uint64_t)follow_price(t, ob), price);
 	snprintf(t->subject.why, sizeof(t->subject.why),
-		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow fewer "
-		 "levels (-l lists them), or say --yes", t->plans.follow.functions, price);
+		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow "
+		 "fewer levels (-l lists them), or say --yes", t->plans.follow.functions, price);
 }
 
 static void announce_follow(const struct trace_subject *t, const struct observer *ob,

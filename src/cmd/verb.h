@@ -15,6 +15,7 @@ struct verb {
 
 extern const struct verb verb_run, verb_attach, verb_trace, verb_probes, verb_inspect, verb_doctor;
 
+/* Prints usage, summary and options of v to standard output. */
 void verb_help(const struct verb *v);
 /* "earshot: sentence" on standard error; returns code. */
 int complain(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);

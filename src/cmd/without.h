@@ -14,7 +14,10 @@ struct without {
 	struct arena arena; /* the names that were made up */
 	VEC(struct missing_value) values;
 };
-/* What the signature says, which must outlive w; named as `earshot trace` names them (arg0, ret0, … for want of a name). */
+/*
+ * What the signature says, which must outlive w; named as `earshot trace` names them (arg0, ret0, … for
+ * want of a name).
+ */
 void without_signature(struct without *w, const struct signature *s);
 void without_done(struct without *w);
 

@@ -12,8 +12,8 @@ static bool slot_ok(const struct event_header *h, const struct event_slot *s, ui
 		return true;
 	if (s->status == SLOT_NOT_RESIDENT) /* the address comes first */
 		data += sizeof(uint64_t);
-	return (s->status == SLOT_OK || s->status == SLOT_CUT || s->status == SLOT_NOT_RESIDENT) && s->copied <= s->len &&
-	       s->value >= data && s->value <= h->size && s->copied <= h->size - s->value;
+	return (s->status == SLOT_OK || s->status == SLOT_CUT || s->status == SLOT_NOT_RESIDENT) &&
+	       s->copied <= s->len && s->value >= data && s->value <= h->size && s->copied <= h->size - s->value;
 }
 
 static size_t chunk_size(const struct event_chunk *c)
@@ -61,8 +61,8 @@ bool event_decode(const void *data, size_t size, struct event *ret)
 	if (!data || (uintptr_t)data & 7 || size < sizeof(*h))
 		return false;
 	body = sizeof(*h) + (uint64_t)h->slots * sizeof(*slots);
-	if (h->version != EVENT_VERSION || h->kind >= EVENT_KIND_COUNT || h->slots > EVENT_MAX_SLOTS || h->size != size ||
-	    size > EVENT_MAX_SIZE || size < body)
+	if (h->version != EVENT_VERSION || h->kind >= EVENT_KIND_COUNT || h->slots > EVENT_MAX_SLOTS ||
+	    h->size != size || size > EVENT_MAX_SIZE || size < body)
 		return false;
 	slots = (const struct event_slot *)(h + 1);
 	for (unsigned i = 0; i < h->slots; i++)

@@ -78,7 +78,8 @@ struct event_chunk {
 	uint32_t shape;
 	uint16_t len;     /* bytes that follow, padded to 8: as many elements of the shape as were copied */
 	uint8_t status;   /* enum slot_status: OK, CUT (more elements than were wanted or fitted), UNREADABLE; above
-			   * EVENT_PAGES_SHIFT a bit for each page, from that of addr on, of which nothing could be read */
+			   * EVENT_PAGES_SHIFT a bit for each page, from that of addr on, of which nothing
+			   * could be read */
 	uint8_t depth;    /* pointers that may still be followed from here */
 };
 _Static_assert(sizeof(struct event_chunk) == 16, "wire format");

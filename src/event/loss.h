@@ -20,7 +20,7 @@
 	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start: lost, or before us")    \
 	X(LOSS_UNPAIRED_START, 18, "unpaired_start", "a start whose end was lost")            \
 	X(LOSS_OPEN_LIMIT, 19, "open_limit", "too many calls open at once")                        \
-	X(LOSS_VALUE_UNREADABLE, 20, "value_unreadable", "a value, or a part of one, whose memory could not be read")	\
+	X(LOSS_VALUE_UNREADABLE, 20, "value_unreadable", "a value, or a part of one, whose memory could not be read") \
 	/* counted by span/ and sinks */                                                           \
 	X(LOSS_SAMPLED_OUT, 32, "sampled_out", "left out by --sample")                             \
 	X(LOSS_SINK_QUEUE, 33, "sink_queue_full", "the sink's queue was full")                     \

@@ -251,7 +251,8 @@ void aggregates_merge(struct aggregates *a, const struct plant_group *from)
 	if (!ag)
 		return;
 	buf_reset(&a->key);
-	buf_append(&a->key, &(struct group_head){from->probe, from->target, from->aggregate}, sizeof(struct group_head));
+	buf_append(&a->key, &(struct group_head){from->probe, from->target, from->aggregate},
+		   sizeof(struct group_head));
 	for (size_t i = 0; i < ag->nkeys; i++) {
 		const struct plant_key *k = &from->keys[i];
 

@@ -1,7 +1,7 @@
 /*
- * Breakpoints (int3) in the process are no difference where a place says so: the kernel shares its own among all who ask
- * for them (another earshot, bpftrace, perf), takes the instruction below from the file, and puts it back when the last
- * has gone. A debugger's looks the same; a uprobe works on top of it, too.
+ * Breakpoints (int3) in the process are no difference where a place says so: the kernel shares its own among all who
+ * ask for them (another earshot, bpftrace, perf), takes the instruction below from the file, and puts it back when the
+ * last has gone. A debugger's looks the same; a uprobe works on top of it, too.
  */
 #include "plant/code_check.h"
 
@@ -14,7 +14,8 @@
 #include "binary/binary.h"
 
 #define BREAKPOINT 0xcc
-#define BREAKPOINTS_MAX 2  /* in one place; what looks like more of them is other code, or the padding between functions */
+#define BREAKPOINTS_MAX 2  /* in one place; what looks like more of them is other code, or the
+			    * padding between functions */
 #define MERGE_GAP 128      /* places so near are read at once */
 #define PAGE 4096
 #define BATCH 512          /* ranges in a system call; 1024 are allowed */
@@ -173,12 +174,13 @@ static void refuse(const struct check *c, struct verdicts *verdicts, const struc
 	static const char *const texts[] = {
 		[UNREADABLE] = "cannot be read",
 		[BREAKPOINT_THERE] = "has a breakpoint of another tool (a uprobe, a debugger)",
-		[DIFFERENT] = "is not that of the file that was analysed: it is another build, or another tool has changed it",
+		[DIFFERENT] = "is not that of the file that was analysed: it is another build, or another tool has "
+			      "changed it",
 	};
 	struct err why;
 
-	err_set(&why, -ESTALE, "%s is not probed: the code of process %d at %#" PRIx64 " %s", verdicts->probes[p->probe].label,
-		c->t->pid, p->addr + c->t->bias, texts[f]);
+	err_set(&why, -ESTALE, "%s is not probed: the code of process %d at %#" PRIx64 " %s",
+		verdicts->probes[p->probe].label, c->t->pid, p->addr + c->t->bias, texts[f]);
 	verdict_refuse(verdicts, p->probe, &why);
 }
 

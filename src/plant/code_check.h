@@ -1,7 +1,7 @@
 /*
- * Whether a process runs the code that was analysed, at the places where it is going to be changed. A file may have been
- * overwritten between the two, and two builds may look alike from outside (same size, same time); another tool may have
- * changed the code in memory.
+ * Whether a process runs the code that was analysed, at the places where it is going to be changed. A file may have
+ * been overwritten between the two, and two builds may look alike from outside (same size, same time); another tool may
+ * have changed the code in memory.
  */
 #ifndef PLANT_CODE_CHECK_H
 #define PLANT_CODE_CHECK_H
@@ -19,9 +19,9 @@ struct code_place {
 };
 
 /*
- * Sorts the places, reads them from the process, many in one system call, and refuses the probes of those that differ from
- * t->image. Where the process's memory may not be read (that takes more rights than uprobes do) it is only checked that the
- * file has not changed since it was analysed. Without t->image nothing is checked.
+ * Sorts the places, reads them from the process, many in one system call, and refuses the probes of those that differ
+ * from t->image. Where the process's memory may not be read (that takes more rights than uprobes do) it is only checked
+ * that the file has not changed since it was analysed. Without t->image nothing is checked.
  */
 void code_check(const struct plant_target *t, struct code_place *places, size_t n, struct verdicts *verdicts);
 /* The same at all sites of the probes, where breakpoints may be anybody's. */

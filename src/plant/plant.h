@@ -23,7 +23,8 @@ struct plant_probe {
 	bool auxiliary;                         /* of use only beside others: a hook */
 	uint32_t group;                         /* those of one are of use together only; 0: it is alone */
 	bool optional;                          /* the rest of its group does without it */
-	bool begins;                            /* a call, a span: live after the rest of its group, and out before it */
+	bool begins;                            /* a call, a span: live after the rest of its group, and
+						 * out before it */
 };
 
 struct plant_target {
@@ -80,9 +81,10 @@ struct planter_ops {
 	int (*open)(const struct planter_options *o, struct planter **ret, struct err *err);
 	void (*close)(struct planter *p);  /* removes everything; NULL ok */
 	/*
-	 * Plants n probes into one process as one step. ret[i] is NULL where errs[i] says why. Returns the number planted.
-	 * Nothing is live before each group is decided, and a group is planted whole (but for optional probes) or not at
-	 * all; auxiliary probes only beside others. What a probe did before it failed to be planted reaches nobody.
+	 * Plants n probes into one process as one step. ret[i] is NULL where errs[i] says why. Returns the number
+	 * planted. Nothing is live before each group is decided, and a group is planted whole (but for optional probes)
+	 * or not at all; auxiliary probes only beside others. What a probe did before it failed to be planted reaches
+	 * nobody.
 	 */
 	int (*plant)(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 		     size_t n, struct plant **ret, struct err *errs);
@@ -101,7 +103,8 @@ struct planter_ops {
 	 */
 	int (*feasible)(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
-	bool (*loops)(struct planter *p);  /* traced calls and whole structures can be planted (likewise); NULL: always */
+	bool (*loops)(struct planter *p);  /* traced calls and whole structures can be planted
+					    * (likewise); NULL: always */
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
 	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 

@@ -259,7 +259,10 @@ static uint16_t with_sign(struct compiler *c, uint16_t x, uint16_t sign)
 	return emit_bin(c, BIN_SUB, emit_bin(c, BIN_XOR, x, sign), sign);
 }
 
-/* Signed division by the unsigned one, rounded to zero; the remainder has the sign of x. The least number by -1 is itself. */
+/*
+ * Signed division by the unsigned one, rounded to zero; the remainder has the sign of x. The least number
+ * by -1 is itself.
+ */
 static uint16_t divide(struct compiler *c, enum ir_bin bin, const struct value *a, uint16_t x, uint16_t y)
 {
 	uint16_t sign_x, sign_y, out;
@@ -302,11 +305,11 @@ static int not_integers(struct compiler *c, const struct expr *e, const struct v
 	const struct value *v = is_float(a) || is_text_value(a) ? a : b;
 
 	if (is_float(v))
-		return fail(c, e, "%s is %s: where the probe fires, floating-point values can be compared and converted, not "
-				  "calculated with", expr_text(c, v->expr), type_with_article(c, v));
+		return fail(c, e, "%s is %s: where the probe fires, floating-point values can be compared and "
+				  "converted, not calculated with", expr_text(c, v->expr), type_with_article(c, v));
 	if (is_text_value(v) && is_operator(e, "+"))
-		return fail(c, e, "texts cannot be joined where the probe fires; compare the parts: hasprefix(s, \"a\") && "
-				  "hassuffix(s, \"b\")");
+		return fail(c, e, "texts cannot be joined where the probe fires; compare the parts: hasprefix(s, "
+				  "\"a\") && hassuffix(s, \"b\")");
 	return 0;
 }
 
@@ -314,8 +317,8 @@ static int not_integers(struct compiler *c, const struct expr *e, const struct v
 static bool join_constants(struct compiler *c, const struct expr *e, const struct value *a, const struct value *b,
 			   struct value *ret)
 {
-	if (a->place != PLACE_CONST || b->place != PLACE_CONST || a->constant != EXPR_STRING || b->constant != EXPR_STRING ||
-	    !is_operator(e, "+"))
+	if (a->place != PLACE_CONST || b->place != PLACE_CONST || a->constant != EXPR_STRING ||
+	    b->constant != EXPR_STRING || !is_operator(e, "+"))
 		return false;
 	*ret = const_value(e, EXPR_STRING, 0);
 	ret->len = a->len + b->len;

@@ -16,7 +16,8 @@ enum { LATE_DEPTH = 3 }; /* an error within an error within an error: net.OpErro
 static int find_signature(struct planner *pl, struct call_plan *plan, struct err *err)
 {
 	const struct func_ref *ref = &plan->question->ref;
-	int r = binary_signature(pl->binary, &plan->func, ref->declared ? &ref->signature : NULL, &plan->signature, err);
+	int r = binary_signature(pl->binary, &plan->func, ref->declared ? &ref->signature : NULL, &plan->signature,
+				 err);
 
 	if (r && !ref->declared) {
 		plan->signature = (struct signature){0};
@@ -81,8 +82,8 @@ static int find_returns(struct planner *pl, struct call_plan *plan, const char *
 		return 0;
 	}
 	if (!soft)
-		return err_set(err, -EINVAL, "the question needs the return of %s, which cannot be observed: %s", plan->name,
-			       why.text);
+		return err_set(err, -EINVAL, "the question needs the return of %s, which cannot be observed: %s",
+			       plan->name, why.text);
 	*ret_why = arena_strdup(pl->arena, why.text);
 	return 0;
 }
@@ -103,7 +104,8 @@ static int plan_function(struct planner *pl, struct call_plan *plan, struct err 
 
 static void refuse(struct planner *pl, struct call_plan *plan, const struct err *err)
 {
-	struct call_plan refused = {.question = plan->question, .binary = plan->binary, .name = plan->name, .func = plan->func,
+	struct call_plan refused = {.question = plan->question, .binary = plan->binary, .name = plan->name,
+				    .func = plan->func,
 				    .signature = plan->signature, .inlined = plan->inlined, .stack_slot = -1,
 				    .why = arena_strdup(pl->arena, err->text)};
 
@@ -349,8 +351,8 @@ static int plan_question(struct planner *pl, const struct question *q, struct er
 	if (!n)
 		return match_nothing(pl->binary, q, err);
 	if (pl->o->max_functions && n > pl->o->max_functions)
-		return err_set(err, -E2BIG, "%s matches %zu functions, more than the %zu that are allowed at once", q->pattern, n,
-			       pl->o->max_functions);
+		return err_set(err, -E2BIG, "%s matches %zu functions, more than the %zu that are allowed at once",
+			       q->pattern, n, pl->o->max_functions);
 	plan_functions(pl, &p, &m);
 	for (size_t i = 0; i < m.ninlined; i++)
 		plan_instances(pl, &p, m.inlined[i]);
@@ -374,8 +376,8 @@ static int plan_hooks(struct planner *pl, struct call_plans *ret, struct err *er
 		const struct join *j = &joins[i];
 
 		if (j->variant)
-			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .sites = j->sites, .nsites = j->nsites,
-							     .program = j->capture.program}));
+			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .sites = j->sites,
+							     .nsites = j->nsites, .program = j->capture.program}));
 		else if (!j->point->optional && !ret->hooks_why)
 			ret->hooks_why = j->why;
 	}

@@ -6,8 +6,9 @@
  * the return, together with the outcome of entry-only parts, which the entry saves (ir.h, PROGRAM_ENTRY). A question
  * that asks for nothing of the return (counts, entry values, inlined instances) plants no return.
  *
- * A call that panicked has no results: a condition on one is not met. Where that is known in advance, its end is told to
- * nobody (capture_program.unwound_unseen); a condition on `latency` is tested when the end is known (plan_ending_holds).
+ * A call that panicked has no results: a condition on one is not met. Where that is known in advance, its end is told
+ * to nobody (capture_program.unwound_unseen); a condition on `latency` is tested when the end is known
+ * (plan_ending_holds).
  */
 #ifndef PROBE_CALL_PLAN_H
 #define PROBE_CALL_PLAN_H
@@ -22,7 +23,8 @@ struct shown {               /* a value that the question prints */
 	const char *name;
 	enum shown_kind kind;
 	bool at_entry;       /* in which record its slot is */
-	int slot;            /* -1: see why. Without a why: `func`, `pid`, `panicked`, `caller` (name), known of the call */
+	int slot;            /* -1: see why. Without a why: `func`, `pid`, `panicked`, `caller` (name),
+			      * known of the call */
 	const struct type *type;
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
 	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
@@ -31,9 +33,9 @@ struct shown {               /* a value that the question prints */
 };
 
 /*
- * The part of a condition that asks for the text of an error. What an error says is put together by the packs' rules from
- * what was captured of it, which no probe can do; so that part is tested where the call's record is read, and the record is
- * written for all calls that pass the rest.
+ * The part of a condition that asks for the text of an error. What an error says is put together by the packs' rules
+ * from what was captured of it, which no probe can do; so that part is tested where the call's record is read, and the
+ * record is written for all calls that pass the rest.
  */
 enum late_op {
 	LATE_AND, LATE_OR, LATE_NOT, /* a, b */
@@ -65,25 +67,31 @@ enum plan_end {
 };
 struct plan_ending {
 	enum plan_end is;
-	/* END_TESTED: a filter over IR_LATENCY and IR_SAVED, which is number plan->kept_slots[imm] of the entry's slots. */
+	/*
+	 * END_TESTED: a filter over IR_LATENCY and IR_SAVED, which is number plan->kept_slots[imm] of
+	 * the entry's slots.
+	 */
 	struct capture_program test;
 };
 
 struct call_plan {
 	const struct question *question;
 	struct binary *binary;
-	const char *name;            /* of the function, as the program has it: instances of generics are main.Map[...] */
+	const char *name;            /* of the function, as the program has it: instances of
+				      * generics are main.Map[...] */
 	struct func func;            /* for an inlined instance: the host */
 	struct signature signature;
 	const struct closure_var *captured;         /* variables of a closure: names like parameters */
 	size_t ncaptured;
 	bool inlined;                /* an instance of `name` inlined into func */
 	uint64_t call_pc;            /* then: binary_pc_frames() of it are its callers, func the last */
-	const char *approximate;     /* then: why the hits of its site need not be as many as the calls; NULL: they are */
+	const char *approximate;     /* then: why the hits of its site need not be as many as the calls;
+				      * NULL: they are */
 	/* Of this question, some calls of `name` are not counted one by one: of an inlined instance that is approximate
 	 * or refused. All plans of the name and question have it. */
 	bool inexact;
-	unsigned followed;           /* found in the code of traced functions, so many levels below a named one; 0: named */
+	unsigned followed;           /* found in the code of traced functions, so many levels below a named
+				      * one; 0: named */
 	bool has_return;             /* results and latency are seen; without return sites: it only ever panics */
 	const struct site *entry_sites, *return_sites;
 	size_t nentry_sites, nreturn_sites;
@@ -97,7 +105,8 @@ struct call_plan {
 	size_t naggregates;
 	const struct late *late;     /* NULL: none. Of the records that come only those count for which it holds */
 	bool late_at_entry;          /* it asks for nothing of the return: so --every and --rate come behind it */
-	const struct capture_program *counted; /* with late: the program with the aggregates, kept by who reads the records */
+	const struct capture_program *counted; /* with late: the program with the aggregates, kept by who
+						* reads the records */
 	bool prints;                 /* calls are shown, not only aggregated */
 	const char *why;             /* refused: the reason; NULL otherwise */
 };
@@ -143,8 +152,8 @@ struct call_plans {
 /*
  * Plans the questions. What cannot be observed is refused by itself (why): a function of a glob, or a question beside
  * others, which is a plan named as its pattern if it matches nothing. It is an error when no question is left: -ENOENT
- * (nothing matches; nearest names are offered), -EINVAL (caret), with the sentences of all, a line each. Results live in
- * the binary's arena.
+ * (nothing matches; nearest names are offered), -EINVAL (caret), with the sentences of all, a line each. Results live
+ * in the binary's arena.
  */
 int call_plans_make(struct binary *b, const struct question *questions, size_t n, const struct call_plan_options *o,
 		    struct call_plans *ret, struct err *err);

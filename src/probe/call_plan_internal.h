@@ -1,4 +1,6 @@
-/* Inside the planning of calls (call_plan.c, plan_match.c, plan_split.c, plan_program.c): nothing else includes this. */
+/*
+ * Inside the planning of calls (call_plan.c, plan_match.c, plan_split.c, plan_program.c): nothing else includes this.
+ */
 #ifndef PROBE_CALL_PLAN_INTERNAL_H
 #define PROBE_CALL_PLAN_INTERNAL_H
 

@@ -1,7 +1,7 @@
 /*
- * Asking for the caller by name. Names are in the binary, addresses in the probe: the functions whose names fit are found
- * beforehand, and the probe tells whether the return address lies in one of them. Functions that lie side by side make one
- * range, so that a whole package is a few.
+ * Asking for the caller by name. Names are in the binary, addresses in the probe: the functions whose names fit are
+ * found beforehand, and the probe tells whether the return address lies in one of them. Functions that lie side by side
+ * make one range, so that a whole package is a few.
  */
 #include "probe/compiler.h"
 
@@ -25,8 +25,8 @@ bool name_equals(const char *name, const char *text, size_t len)
 	return strlen(name) == len && !memcmp(name, text, len);
 }
 
-static size_t find_ranges(struct compiler *c, const struct value *text, bool (*test)(const char *, const char *, size_t),
-			  struct range *out)
+static size_t find_ranges(struct compiler *c, const struct value *text,
+			  bool (*test)(const char *, const char *, size_t), struct range *out)
 {
 	size_t n = 0, count = binary_func_count(c->binary);
 	bool before = false;
@@ -80,10 +80,12 @@ int compare_caller(struct compiler *c, const struct expr *e, const struct value 
 		return fail(c, e, "a caller is compared with the name of a function: caller == \"main.handle\"");
 	n = find_ranges(c, text, test, NULL);
 	if (!n)
-		return fail(c, e, "no function of %s has such a name; names look like main.SetInfo, net/http.(*conn).serve",
+		return fail(c, e, "no function of %s has such a name; names look like main.SetInfo, "
+				  "net/http.(*conn).serve",
 			    binary_name(c->binary));
 	if (n > MAX_RANGES)
-		return fail(c, e, "such names have functions at %zu places of the program, %d are possible", n, MAX_RANGES);
+		return fail(c, e, "such names have functions at %zu places of the program, %d are possible", n,
+			    MAX_RANGES);
 	ranges = arena_array(c->arena, struct range, n);
 	find_ranges(c, text, test, ranges);
 	r = value_scalar(c, caller, &pc);

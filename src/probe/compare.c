@@ -252,11 +252,12 @@ static int emit_text_call(struct compiler *c, const struct expr *call, enum ir_o
 		return fail(c, call->args[1], "%s is %s; a text is expected here", expr_text(c, call->args[1]),
 			    type_with_article(c, text));
 	if (v->place == PLACE_CONST)
-		return fail(c, call->args[0], "%s is a constant: what is looked into comes first, as in %s(s, \"text\")",
+		return fail(c, call->args[0], "%s is a constant: what is looked into comes first, as in %s(s, "
+					      "\"text\")",
 			    expr_text(c, call->args[0]), call->text);
 	if (!is_const(text, EXPR_STRING) && op == IR_STR_CONTAINS)
-		return fail(c, call->args[1], "contains looks for a constant text: where the probe fires, a search for any text would "
-					      "take too long");
+		return fail(c, call->args[1], "contains looks for a constant text: where the probe fires, a search for "
+					      "any text would take too long");
 	if (!is_const(text, EXPR_STRING))
 		return text_affix(c, v, text, op == IR_STR_SUFFIX, dst);
 	r = text_constant(c, text, &constant);
@@ -388,7 +389,8 @@ static int caller_is(struct compiler *c, const struct expr *e, const struct valu
 	int r;
 
 	if (!is_equality(e))
-		return fail(c, e, "caller can be compared with == and != only, and with hasprefix, hassuffix and contains");
+		return fail(c, e, "caller can be compared with == and != only, and with hasprefix, hassuffix and "
+				  "contains");
 	r = compare_caller(c, e, caller, text, name_equals, equal);
 	if (!r && equal != dst)
 		emit_not_to(c, dst, equal);

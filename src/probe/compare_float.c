@@ -1,7 +1,7 @@
 /*
  * Comparisons of floating-point values without floating-point arithmetic, which the kernel has not: the bits of a
- * float, read as an integer, are in the order of the numbers except that negative ones run backwards, that there are two
- * zeros, and that NaNs are equal to nothing. A float32 is widened to 64 bits by a shift, which keeps all of that.
+ * float, read as an integer, are in the order of the numbers except that negative ones run backwards, that there are
+ * two zeros, and that NaNs are equal to nothing. A float32 is widened to 64 bits by a shift, which keeps all of that.
  */
 #include <math.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static int constant_order(struct compiler *c, const struct value *v, const struc
 		return fail(c, v->expr, "%s cannot be used as %s", type_with_article(c, v),
 			    with_article(c->arena, t->name));
 	if (t->kind == KIND_FLOAT32 && isinf(narrow))
-		return fail(c, v->expr, "%s does not fit into %s", expr_text(c, v->expr), with_article(c->arena, t->name));
+		return fail(c, v->expr, "%s does not fit into %s", expr_text(c, v->expr),
+			    with_article(c->arena, t->name));
 	memcpy(&bits, &real, sizeof(bits));
 	memcpy(&bits32, &narrow, sizeof(bits32));
 	*ret = emit_const(c, order_of(t->kind == KIND_FLOAT32 ? (uint64_t)bits32 << 32 : bits));
@@ -63,8 +64,8 @@ static int one_side(struct compiler *c, const struct value *v, const struct type
 	return constant_order(c, v, t, ret);
 }
 
-int compare_floats(struct compiler *c, const struct expr *e, enum ir_bin bin, const struct value *a, const struct value *b,
-		   uint16_t dst)
+int compare_floats(struct compiler *c, const struct expr *e, enum ir_bin bin, const struct value *a,
+		   const struct value *b, uint16_t dst)
 {
 	const struct type *t = a->type ? a->type : b->type;
 	uint16_t x, y, nan_x, nan_y, order, nan;

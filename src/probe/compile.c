@@ -97,7 +97,8 @@ static int emit_bytes(struct compiler *c, const struct value *v, uint16_t slot)
 	i->a = pointer;
 	i->b = len;
 	i->slot = slot;
-	i->imm = c->whole && c->shapes ? MIN(MAX(c->shapes->limits.max_string, 1u), EVENT_MAX_STRING) : EVENT_MAX_STRING;
+	i->imm =
+	    c->whole && c->shapes ? MIN(MAX(c->shapes->limits.max_string, 1u), EVENT_MAX_STRING) : EVENT_MAX_STRING;
 	if (c->max_bytes)
 		i->imm = MIN(i->imm, (int64_t)c->max_bytes);
 	c->slots.data[slot].kind = VALUE_STRING;
@@ -177,8 +178,9 @@ static int emit_save(struct compiler *c, const struct value *v, int number)
 	struct ir_insn *i;
 
 	if (last->op != IR_EMIT && c->scope->traced)
-		return fail(c, v->expr, "%s (%s) is of the entry, and this condition is tested at the return: only a number, "
-			    "a bool or a pointer can be kept till then", expr_text(c, v->expr), type_text(c, v));
+		return fail(c, v->expr, "%s (%s) is of the entry, and this condition is tested at the return: only a "
+			    "number, a bool or a pointer can be kept till then", expr_text(c, v->expr),
+			    type_text(c, v));
 	if (last->op != IR_EMIT)
 		return err_at_column(c->err, -EINVAL, c->text, 0, "only a pointer or a number can be saved");
 	i = emit(c, IR_SAVE);

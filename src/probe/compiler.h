@@ -136,7 +136,8 @@ int emit_type(struct compiler *c, const struct expr *e, const char *go_type, uin
 /* ---- map_key.c ---- */
 
 /* m[key]: the element's place. */
-int index_map(struct compiler *c, const struct value *v, const struct value *key, const struct expr *e, struct value *ret);
+int index_map(struct compiler *c, const struct value *v, const struct value *key, const struct expr *e,
+	      struct value *ret);
 
 /* ---- literal.c: Point{1, 2} ---- */
 
@@ -235,7 +236,7 @@ int convert_float(struct compiler *c, const struct expr *e, const struct value *
 /* ---- compare_float.c ---- */
 
 /* dst = a `bin` b, one of them a float, the other a float or a constant. */
-int compare_floats(struct compiler *c, const struct expr *e, enum ir_bin bin, const struct value *a, const struct value *b,
-		   uint16_t dst);
+int compare_floats(struct compiler *c, const struct expr *e, enum ir_bin bin, const struct value *a,
+		   const struct value *b, uint16_t dst);
 
 #endif

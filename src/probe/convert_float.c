@@ -1,8 +1,8 @@
 /*
  * Conversions between integers and floating-point numbers, and of these among themselves, by integer operations alone:
  * the kernel has no others, and a patched program's floating-point registers are not ours. Rounding is to nearest, ties
- * to even, as the CPU does it for Go. What Go leaves to the implementation (a NaN, a number that does not fit) has no value
- * here: the condition is counted as unreadable.
+ * to even, as the CPU does it for Go. What Go leaves to the implementation (a NaN, a number that does not fit) has no
+ * value here: the condition is counted as unreadable.
  */
 #include <float.h>
 #include <math.h>
@@ -41,7 +41,8 @@ static uint16_t settle(struct compiler *c, uint16_t dst, uint16_t value)
 /* The number of the highest bit of x, which is not 0. */
 static uint16_t emit_log2(struct compiler *c, uint16_t x)
 {
-	uint16_t sum = emit_const(c, 0), rest = reg_new(c), k = reg_new(c), next = reg_new(c), n = reg_new(c), big = reg_new(c);
+	uint16_t sum = emit_const(c, 0), rest = reg_new(c), k = reg_new(c), next = reg_new(c), n = reg_new(c),
+		 big = reg_new(c);
 
 	emit_move(c, rest, x);
 	for (int step = 32; step; step /= 2) {
@@ -104,7 +105,8 @@ static uint16_t widen(struct compiler *c, uint16_t x)
 	rest = bin_imm(c, BIN_AND, x, 0x7fffffff);
 	emit_jump_if0(c, bin_imm(c, BIN_ULT, rest, 0x800000), normal);
 	out = emit_from_magnitude(c, rest, &format64);
-	out = emit_bin(c, BIN_SUB, out, bin_imm(c, BIN_MUL, bin_imm(c, BIN_NE, rest, 0), 149ll << 52)); /* units of 2^-149 */
+	/* units of 2^-149 */
+	out = emit_bin(c, BIN_SUB, out, bin_imm(c, BIN_MUL, bin_imm(c, BIN_NE, rest, 0), 149ll << 52));
 	emit_bin_to(c, dst, BIN_OR, out, sign);
 	ir_emit_jump(c, end);
 	ir_emit_label(c, normal);
@@ -121,7 +123,8 @@ static uint16_t widen(struct compiler *c, uint16_t x)
 /* x >> n, rounded. n is 1 to 63. */
 static uint16_t shift_rounded(struct compiler *c, uint16_t x, uint16_t n)
 {
-	uint16_t kept = emit_bin(c, BIN_SHR, x, n), one = emit_const(c, 1), bit = emit_bin(c, BIN_SHL, one, n), rest, half;
+	uint16_t kept = emit_bin(c, BIN_SHR, x, n), one = emit_const(c, 1), bit = emit_bin(c, BIN_SHL, one, n), rest,
+		 half;
 
 	rest = emit_bin(c, BIN_AND, x, emit_bin(c, BIN_SUB, bit, one));
 	half = emit_bin(c, BIN_SHR, bit, one);
@@ -148,7 +151,8 @@ static uint16_t narrow(struct compiler *c, uint16_t x)
 	ir_emit_label(c, small);
 	c->next_reg = (uint16_t)(rest + 1);
 	emit_move(c, dst, sign);
-	n = emit_bin(c, BIN_SUB, emit_const(c, 926), bin_imm(c, BIN_SHR, rest, 52)); /* 29 for 897, one more for each below */
+	/* 29 for 897, one more for each below */
+	n = emit_bin(c, BIN_SUB, emit_const(c, 926), bin_imm(c, BIN_SHR, rest, 52));
 	emit_jump_if0(c, bin_imm(c, BIN_GT, n, 54), cut);
 	ir_emit_jump(c, end);
 	ir_emit_label(c, cut);
@@ -187,7 +191,8 @@ static int constant(struct compiler *c, const struct value *v, const struct type
 	if (v->constant != EXPR_INT && v->constant != EXPR_FLOAT)
 		return fail(c, v->expr, "%s cannot be converted to %s", type_with_article(c, v), to->name);
 	if (to->kind == KIND_FLOAT32 && fabs(real) > FLT_MAX)
-		return fail(c, v->expr, "%s does not fit into %s", expr_text(c, v->expr), with_article(c->arena, to->name));
+		return fail(c, v->expr, "%s does not fit into %s", expr_text(c, v->expr),
+			    with_article(c->arena, to->name));
 	*ret = *v;
 	ret->constant = EXPR_FLOAT;
 	ret->real = to->kind == KIND_FLOAT32 ? (float)real : real;

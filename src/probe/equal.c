@@ -339,7 +339,8 @@ static bool is_interface(const struct value *v)
 	return v->type && v->type->kind == KIND_INTERFACE;
 }
 
-int compare_interface(struct compiler *c, const struct expr *e, const struct value *a, const struct value *b, uint16_t dst)
+int compare_interface(struct compiler *c, const struct expr *e, const struct value *a, const struct value *b,
+		      uint16_t dst)
 {
 	const struct expr *equal = as_equal(c, e);
 	uint16_t held = is_equal(e) ? dst : reg_new(c);
@@ -350,7 +351,8 @@ int compare_interface(struct compiler *c, const struct expr *e, const struct val
 	if (!is_equality(e))
 		return only_equality(c, e, v);
 	if (v->type && !strcmp(v->type->name, "error") && is_text(&other))
-		return fail(c, e, "the text of an error can be asked for in the condition of a traced call only, with a constant");
+		return fail(c, e, "the text of an error can be asked for in the condition of a traced call only, with "
+				  "a constant");
 	if (is_interface(a) && is_interface(b))
 		r = same_interfaces(c, e, a, b, held);
 	else

@@ -152,7 +152,8 @@ static int parse_elements(struct parser *p, struct expr *literal)
 		r = parse_level(p, 1, &n->a);
 		if (!r && lexer_is(&p->lexer, ":")) {
 			if (n->a->op != EXPR_NAME)
-				return fail_at(p, n->a->column, "only fields are named in a literal, as in Point{X: 1}");
+				return fail_at(p, n->a->column,
+					       "only fields are named in a literal, as in Point{X: 1}");
 			n->text = n->a->text;
 			n->len = n->a->len;
 			r = advance(p);
@@ -187,7 +188,8 @@ static int parse_array_literal(struct parser *p, struct expr **ret)
 	size_t n = strcspn(text, "{=!<>&|+-,;\"`'");
 
 	if (text[n] != '{')
-		return fail_at(p, column, "a value is expected here; an array is written with its type, as in [2]int{1, 2}");
+		return fail_at(p, column, "a value is expected here; an array is written with its type, as in "
+					  "[2]int{1, 2}");
 	while (!r && !lexer_is(&p->lexer, "{") && p->lexer.token.kind != TOKEN_END)
 		r = advance(p);
 	while (n && strchr(" \t", text[n - 1]))

@@ -61,8 +61,8 @@ static int skip_bracket(struct cursor *c)
 		char b = c->text[c->pos];
 
 		if (!b && c->text[opened] == '(' && c->text[opened + 1] == '*' && opened && c->text[opened - 1] == '.')
-			return fail_at(c, opened, "this receiver is not closed; all methods of a type are main.(*Cart).*, of all types "
-						  "whose names begin so main.(*Ca*).*");
+			return fail_at(c, opened, "this receiver is not closed; all methods of a type are "
+						  "main.(*Cart).*, of all types whose names begin so main.(*Ca*).*");
 		if (!b)
 			return fail_at(c, opened, "the bracket that closes this is missing");
 		if (b == '"' || b == '`') {

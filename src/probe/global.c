@@ -1,6 +1,6 @@
 /*
- * Constants and variables of packages by name, as the program's source writes them: `limit` in the function's own package,
- * `http.StatusOK` in another. DWARF knows both with their types; a symbol table knows where variables are.
+ * Constants and variables of packages by name, as the program's source writes them: `limit` in the function's own
+ * package, `http.StatusOK` in another. DWARF knows both with their types; a symbol table knows where variables are.
  */
 #include "probe/compiler.h"
 
@@ -68,8 +68,8 @@ int global_value(struct compiler *c, const struct expr *e, struct value *ret)
 	if (!g.type)
 		g.type = unsigned_of_size(g.size);
 	if (!g.type)
-		return fail(c, e, "%s is a variable of %llu bytes, and the binary, which has a symbol table but no DWARF, does not say of "
-				  "what type", name, (unsigned long long)g.size);
+		return fail(c, e, "%s is a variable of %llu bytes, and the binary, which has a symbol table but no "
+				  "DWARF, does not say of what type", name, (unsigned long long)g.size);
 	*ret = (struct value){.place = PLACE_MEMORY, .type = g.type, .expr = e, .reg = reg_new(c)};
 	i = emit(c, IR_TYPE);
 	i->dst = ret->reg;

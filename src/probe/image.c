@@ -77,7 +77,8 @@ static int image_of_memory(struct compiler *c, const struct value *v, uint16_t s
 static int image_of_reg(struct compiler *c, const struct value *v, uint16_t slot, uint32_t shape)
 {
 	if (v->type->size > 8)
-		return fail_unreadable(c, v->expr, "%s is %s, which cannot be captured", expr_text(c, v->expr), type_with_article(c, v));
+		return fail_unreadable(c, v->expr, "%s is %s, which cannot be captured", expr_text(c, v->expr),
+				       type_with_article(c, v));
 	emit_begin(c, v, slot, IR_NO_REG, shape);
 	emit_put(c, slot, v->reg, 0, (unsigned)v->type->size);
 	return 0;
@@ -95,8 +96,8 @@ static int note_unread(struct compiler *c, const struct value *v, uint64_t at, u
 		return 0;
 	}
 	if (u->n == ARRAY_SIZE(u->ranges))
-		return fail_unreadable(c, v->expr, "%s has more than %zu parts in floating-point registers, which a uprobe cannot "
-					"read", expr_text(c, v->expr), ARRAY_SIZE(u->ranges));
+		return fail_unreadable(c, v->expr, "%s has more than %zu parts in floating-point registers, which a "
+					"uprobe cannot read", expr_text(c, v->expr), ARRAY_SIZE(u->ranges));
 	u->ranges[u->n++] = (struct unread_range){(uint32_t)at, size};
 	return 0;
 }
@@ -188,7 +189,8 @@ static int image_of_param(struct compiler *c, const struct value *v, uint16_t sl
 	if (!there)
 		return fail_unreadable(c, v->expr, "where %s lies is not known", text);
 	if (there == unread)
-		return fail_unreadable(c, v->expr, "%s is passed in a floating-point register, which a uprobe cannot read", text);
+		return fail_unreadable(c, v->expr,
+				       "%s is passed in a floating-point register, which a uprobe cannot read", text);
 	emit_begin(c, v, slot, IR_NO_REG, shape);
 	if (v->type->size > IMAGE_STACK_MAX)
 		c->insns.data[c->insns.len - 1].imm = IMAGE_STACK_MAX;
@@ -202,7 +204,8 @@ int emit_image(struct compiler *c, const struct value *v, uint16_t slot)
 	uint32_t shape = shape_of(c->shapes, v->type);
 
 	if (!shape)
-		return fail_unreadable(c, v->expr, "the binary does not describe %s, %s", expr_text(c, v->expr), type_with_article(c, v));
+		return fail_unreadable(c, v->expr, "the binary does not describe %s, %s", expr_text(c, v->expr),
+				       type_with_article(c, v));
 	c->unread.n = 0;
 	c->slots.data[slot].kind = VALUE_IMAGE;
 	c->slots.data[slot].type = v->type;

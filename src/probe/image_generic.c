@@ -8,7 +8,8 @@
 
 #include "probe/compiler.h"
 
-static const struct expr dictionary = {.op = EXPR_NAME, .text = CAPTURE_DICTIONARY, .len = sizeof(CAPTURE_DICTIONARY) - 1};
+static const struct expr dictionary = {.op = EXPR_NAME, .text = CAPTURE_DICTIONARY,
+				       .len = sizeof(CAPTURE_DICTIONARY) - 1};
 
 bool scope_has_dictionary(const struct signature *s, const struct closure_var *captured, size_t ncaptured)
 {

@@ -400,8 +400,8 @@ static int check_role(const struct capture_program *p, struct err *err)
 		return err_set(err, -EINVAL, "the capture program is damaged: its role has no aggregates");
 	for (size_t i = 0; i < p->naggregates; i++)
 		if (!aggregate_ok(p, &p->aggregates[i]))
-			return err_set(err, -EINVAL, "the capture program is damaged: aggregate %zu refers to slots that "
-						     "it has not", i);
+			return err_set(err, -EINVAL, "the capture program is damaged: aggregate %zu refers to slots "
+						     "that it has not", i);
 	return 0;
 }
 

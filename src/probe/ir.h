@@ -53,7 +53,8 @@ enum ir_op {
 		      * length b alone decides, nothing is read. Fails: unreadable */
 	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes, and fails
 		      * (unreadable) where it finds nothing in these and there are more */
-	IR_STR_ORDER,/* -1, 0 or 1: how the b bytes at a are ordered to `str`, as Go orders strings. Fails: unreadable */
+	IR_STR_ORDER,/* -1, 0 or 1: how the b bytes at a are ordered to `str`, as Go orders strings. Fails:
+		      * unreadable */
 	IR_MEM_ORDER,/* likewise the c bytes at a to as many at b. Fails: unreadable, also where the first
 		      * IR_MAX_ORDER are equal and there are more */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
@@ -189,7 +190,8 @@ struct capture_program {
 	const struct ir_aggregate *aggregates; /* POINT and RETURN: updated with each event that passes */
 	size_t naggregates;
 	bool no_record;             /* only the aggregates are wanted: nothing goes into the ring */
-	bool unwound_unseen;        /* ENTRY: nobody asks for the call if it is unwound: EVENT_UNWOUND may be left out */
+	bool unwound_unseen;        /* ENTRY: nobody asks for the call if it is unwound: EVENT_UNWOUND may
+				     * be left out */
 	bool controlled;            /* hits are counted, and plant_control applies (ENTRY and POINT) */
 	const struct shape_table *shapes; /* of the images; NULL without any */
 	struct ir_insn *insns;
@@ -216,8 +218,8 @@ struct capture_known {
 	unsigned valid;
 };
 /*
- * Runs the filter of a program that needs no memory, here: whether the event passes. False also where it needs more than
- * is known.
+ * Runs the filter of a program that needs no memory, here: whether the event passes. False also where it needs more
+ * than is known.
  */
 bool capture_passes(const struct capture_program *p, const struct capture_known *known);
 /* The program as text, an instruction a line, for `inspect --ir` and tests. */

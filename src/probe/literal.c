@@ -1,6 +1,6 @@
 /*
- * Literals of structs and arrays: Point{1, 2}, Point{X: 1}, [2]int{1, 2}. They are never made: who compares with one asks
- * for each part of it, which is a constant, a value, or the zero of its type.
+ * Literals of structs and arrays: Point{1, 2}, Point{X: 1}, [2]int{1, 2}. They are never made: who compares with one
+ * asks for each part of it, which is a constant, a value, or the zero of its type.
  */
 #include "probe/compiler.h"
 

@@ -18,8 +18,9 @@ struct key_builder {
 
 static int unfit(struct key_builder *b, const struct type *t)
 {
-	return fail(b->c, b->key->expr, "maps whose keys have %s in them cannot be looked into: what can are integers, bools, pointers, "
-					"a text, and small arrays and structs of these", with_article(b->c->arena, t->name));
+	return fail(b->c, b->key->expr, "maps whose keys have %s in them cannot be looked into: what can are integers, "
+					"bools, pointers, a text, and small arrays and structs of these",
+					with_article(b->c->arena, t->name));
 }
 
 static int add_word(struct key_builder *b, const struct value *v, uint64_t offset, unsigned size)
@@ -44,7 +45,8 @@ static int add_text(struct key_builder *b, const struct value *v, uint64_t offse
 	if (b->text)
 		return fail(b->c, b->key->expr, "a key with more than one text cannot be looked for");
 	if (v->place == PLACE_CONST)
-		return fail(b->c, b->key->expr, "a constant text within a key cannot be looked for; take a parameter or a field");
+		return fail(b->c, b->key->expr,
+			    "a constant text within a key cannot be looked for; take a parameter or a field");
 	if (b->out->n == IR_MAX_KEY)
 		return fail(b->c, b->key->expr, "a key has at most %d parts here", IR_MAX_KEY);
 	b->text = true;
@@ -172,7 +174,8 @@ static int constant_text(struct compiler *c, const struct value *key, uint16_t h
 	return 0;
 }
 
-int index_map(struct compiler *c, const struct value *v, const struct value *key, const struct expr *e, struct value *ret)
+int index_map(struct compiler *c, const struct value *v, const struct value *key, const struct expr *e,
+	      struct value *ret)
 {
 	struct map_layout *layout = arena_new(c->arena, struct map_layout);
 	struct key_builder b = {.c = c, .out = arena_new(c->arena, struct ir_key)};
@@ -189,8 +192,8 @@ int index_map(struct compiler *c, const struct value *v, const struct value *key
 	if (!type_map_layout(c->binary, v->type, layout, &why))
 		return fail(c, e, "%s cannot be looked into: %s", expr_text(c, v->expr), why.text);
 	if (layout->key_indirect)
-		return fail(c, e, "%s cannot be looked into: keys of %llu bytes are kept apart from the map", expr_text(c, v->expr),
-			    (unsigned long long)v->type->key->size);
+		return fail(c, e, "%s cannot be looked into: keys of %llu bytes are kept apart from the map",
+			    expr_text(c, v->expr), (unsigned long long)v->type->key->size);
 	r = value_word(c, v, 0, 8, false, &header);
 	if (r)
 		return r;

@@ -206,8 +206,8 @@ static int unknown_name(struct compiler *c, const struct expr *e)
 	if (c->scope->traced && c->scope->signature->results_known && !strcmp(e->text, "err"))
 		return fail(c, e, "err is the result of type error, and %s has none", c->scope->func->name);
 	if (c->scope->traced && has_unnamed(c->scope->signature))
-		return fail(c, e, "%s is not known here: the binary does not name the parameters of %s. Declare them, as in "
-				  "main.F(user string, n int) (err error), or use arg0, arg1, …", e->text,
+		return fail(c, e, "%s is not known here: the binary does not name the parameters of %s. Declare them, "
+				  "as in main.F(user string, n int) (err error), or use arg0, arg1, …", e->text,
 			    c->scope->func->name);
 	list_visible(c->scope, c->arena, &l);
 	near = nearest_name(e->text, l.names, l.n);

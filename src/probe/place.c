@@ -359,8 +359,8 @@ static int slice_words(struct compiler *c, struct value *v, const struct expr *e
 		return 0;
 	}
 	if (!t || (t->kind != KIND_STRING && (t->kind != KIND_SLICE || !t->elem)))
-		return fail(c, e, "%s is %s, of which no part can be taken: that is for strings and slices", expr_text(c, v->expr),
-			    type_with_article(c, v));
+		return fail(c, e, "%s is %s, of which no part can be taken: that is for strings and slices",
+			    expr_text(c, v->expr), type_with_article(c, v));
 	*ret_elem = t->kind == KIND_STRING ? basic_type(KIND_UINT8) : t->elem;
 	r = value_word(c, v, 0, 8, false, &words[0]);
 	if (!r)
@@ -393,7 +393,9 @@ static int slice_constant(struct compiler *c, const struct expr *e, const struct
 	return 0;
 }
 
-/* Bounds as Go checks them; what is out of range is no part. The address of an empty part is of no use, and not moved. */
+/*
+ * Bounds as Go checks them; what is out of range is no part. The address of an empty part is of no use, and not moved.
+ */
 int eval_slice(struct compiler *c, const struct expr *e, struct value *ret)
 {
 	const struct type *elem = NULL;

@@ -33,7 +33,8 @@ bool is_text_of_error(const struct call_plan *p, const struct expr *e, struct ar
 		a = e->a->op == EXPR_STRING ? e->b : e->a;
 		b = e->a->op == EXPR_STRING ? e->a : e->b;
 		*ret = LATE_EQUAL;
-	} else if (e->op == EXPR_CALL && e->nargs == 2 && (!strcmp(e->text, "hasprefix") || !strcmp(e->text, "hassuffix") ||
+	} else if (e->op == EXPR_CALL && e->nargs == 2 &&
+		   (!strcmp(e->text, "hasprefix") || !strcmp(e->text, "hassuffix") ||
 							  !strcmp(e->text, "contains"))) {
 		a = e->args[0];
 		b = e->args[1];
@@ -55,5 +56,6 @@ bool asks_for_text(const struct call_plan *p, const struct expr *e, struct arena
 		return false;
 	if (is_text_of_error(p, e, arena, &op, &error, &text))
 		return true;
-	return (e->op == EXPR_NOT || e->op == EXPR_BINARY) && (asks_for_text(p, e->a, arena) || asks_for_text(p, e->b, arena));
+	return (e->op == EXPR_NOT || e->op == EXPR_BINARY) &&
+	       (asks_for_text(p, e->a, arena) || asks_for_text(p, e->b, arena));
 }

@@ -346,7 +346,8 @@ int match_ambiguous(struct binary *b, const struct question *q, const char *cons
 			if (is_main(list[i]) != others)
 				offer(&o, name_readable(binary_arena(b), list[i]));
 	print_offer(&o, &text);
-	r = err_set(err, -EINVAL, "%s is ambiguous: %.400s; write one of them, or *%s for all", q->pattern, text.data, q->pattern);
+	r = err_set(err, -EINVAL, "%s is ambiguous: %.400s; write one of them, or *%s for all", q->pattern, text.data,
+		    q->pattern);
 	buf_done(&text);
 	return r;
 }
@@ -368,8 +369,8 @@ static const char **all_names(struct binary *b, struct arena *arena, size_t *ret
 	for (size_t i = 0; i < n; i++) {
 		struct func f;
 
-		if (binary_func(b, i, &f) && !(f.flags & (FUNC_WRAPPER | FUNC_NO_FUNCDATA)) && !strstr(f.name, ".func") &&
-		    strncmp(f.name, "type:", 5) && strncmp(f.name, "go:", 3))
+		if (binary_func(b, i, &f) && !(f.flags & (FUNC_WRAPPER | FUNC_NO_FUNCDATA)) &&
+		    !strstr(f.name, ".func") && strncmp(f.name, "type:", 5) && strncmp(f.name, "go:", 3))
 			names[k++] = name_readable(arena, f.name);
 	}
 	*ret_n = k;
@@ -377,7 +378,8 @@ static const char **all_names(struct binary *b, struct arena *arena, size_t *ret
 }
 
 /* The same last element in another package or of another type; upper and lower case apart only if there is none. */
-static void offer_elsewhere(struct offer *o, struct arena *arena, const char *pattern, const char *const *names, size_t n)
+static void offer_elsewhere(struct offer *o, struct arena *arena, const char *pattern, const char *const *names,
+			    size_t n)
 {
 	const char *last = last_element(pattern);
 
@@ -386,7 +388,8 @@ static void offer_elsewhere(struct offer *o, struct arena *arena, const char *pa
 			for (size_t i = 0; i < n; i++) {
 				const char *have = last_element(plain(arena, names[i]));
 
-				if (is_main(names[i]) != others && !(any_case ? strcasecmp(have, last) : strcmp(have, last)))
+				if (is_main(names[i]) != others &&
+				    !(any_case ? strcasecmp(have, last) : strcmp(have, last)))
 					offer(o, names[i]);
 			}
 }

@@ -49,7 +49,8 @@ struct builder {
 
 static const char *const no_return = "its return is not observed";
 static const char *const no_aggregate =
-	"panicked cannot be counted, only printed: a call that panics never comes to its return, where aggregates are computed";
+	"panicked cannot be counted, only printed: a call that panics never comes to its return, where aggregates are "
+	"computed";
 
 static const struct expr *name_expr(struct arena *arena, const char *name)
 {
@@ -90,7 +91,8 @@ static void show_param(struct builder *pb, enum shown_kind kind, const char *nam
 static void show_missing(struct builder *pb, enum shown_kind kind, const char *name, const char *why)
 {
 	vec_push(&pb->shown, ((struct shown_ref){
-				     .shown = {.name = name, .kind = kind, .at_entry = kind == SHOWN_ARG, .slot = -1, .why = why},
+				     .shown = {.name = name, .kind = kind, .at_entry = kind == SHOWN_ARG, .slot = -1,
+					       .why = why},
 				     .ref = {.none = true, .at_entry = kind == SHOWN_ARG}}));
 }
 
@@ -114,7 +116,8 @@ static void show_all(struct builder *pb)
 	size_t skip = s->has_receiver && s->nparams ? 1 : 0;
 
 	if (skip)
-		show_param(pb, SHOWN_ARG, s->params[0].name && *s->params[0].name ? s->params[0].name : "recv", &s->params[0]);
+		show_param(pb, SHOWN_ARG, s->params[0].name && *s->params[0].name ? s->params[0].name : "recv",
+			   &s->params[0]);
 	for (size_t i = skip; i < s->nparams; i++)
 		show_param(pb, SHOWN_ARG, param_name(arena, &s->params[i], "arg", i - skip), &s->params[i]);
 	for (size_t i = 0; i < pb->plan->ncaptured; i++)
@@ -122,16 +125,18 @@ static void show_all(struct builder *pb)
 			show_captured(pb, &pb->plan->captured[i]);
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
-							    ? "the binary does not say where the arguments of an inlined call are"
-							    : "the binary does not tell this function's parameters; declare them, as "
-							      "in main.F(user string, n int) (err error)");
+							    ? "the binary does not say where the arguments of an "
+							      "inlined call are"
+							    : "the binary does not tell this function's parameters; "
+							      "declare them, as in main.F(user string, n int) (err "
+							      "error)");
 	if (pb->plan->inlined)
 		return;
 	for (size_t i = 0; s->results_known && i < s->nresults; i++)
 		show_param(pb, SHOWN_RESULT, param_name(arena, &s->results[i], "ret", i), &s->results[i]);
 	if (!s->results_known)
-		show_missing(pb, SHOWN_RESULT, "results", "the binary does not tell this function's results; declare them, as "
-							  "in main.F(user string) (n int, err error)");
+		show_missing(pb, SHOWN_RESULT, "results", "the binary does not tell this function's results; declare "
+							  "them, as in main.F(user string) (n int, err error)");
 }
 
 static void show_printed(struct builder *pb, const struct action *a)
@@ -165,7 +170,8 @@ static void add_aggregate(struct builder *pb, const struct action *a)
 static void add_stack(struct builder *pb)
 {
 	if (pb->stack.none)
-		pb->stack = add_item(pb, (struct capture_item){.name = "stack", .expr = name_expr(pb->pl->arena, "stack")});
+		pb->stack = add_item(pb, (struct capture_item){.name = "stack",
+							       .expr = name_expr(pb->pl->arena, "stack")});
 }
 
 static void add_actions(struct builder *pb)
@@ -212,7 +218,8 @@ static void add_parts(struct builder *pb)
 			at++;
 		if (at == pb->split.nsaved) {
 			at = pb->entry.items.len;
-			vec_push(&pb->entry.items, ((struct capture_item){.name = arena_printf(pb->pl->arena, "part %zu", i),
+			vec_push(&pb->entry.items, ((struct capture_item){.name = arena_printf(pb->pl->arena,
+											       "part %zu", i),
 									  .expr = pb->split.parts[i]}));
 		}
 		pb->part_items[i] = at;
@@ -224,8 +231,8 @@ static void add_saved(struct builder *pb)
 	keep_dictionary(pb);
 	for (size_t i = 0; i < pb->split.nsaved; i++)
 		vec_push(&pb->entry.items,
-			 ((struct capture_item){.name = arena_printf(pb->pl->arena, "kept %zu", i), .expr = pb->split.saved[i],
-						.save = (int)i + 1}));
+			 ((struct capture_item){.name = arena_printf(pb->pl->arena, "kept %zu", i),
+						.expr = pb->split.saved[i], .save = (int)i + 1}));
 	add_parts(pb);
 }
 
@@ -343,8 +350,8 @@ static int compile_both(struct builder *pb)
 		return r;
 	for (size_t i = 0; i < pb->split.nsaved; i++) {
 		if (pb->entry.result.slot_of_item[i] < 0)
-			return err_at_column(pb->err, -EINVAL, pb->plan->question->text, pb->split.saved[i]->column, "%s",
-					     pb->entry.result.why[i]);
+			return err_at_column(pb->err, -EINVAL, pb->plan->question->text, pb->split.saved[i]->column,
+					     "%s", pb->entry.result.why[i]);
 		saved[i] = (struct saved_value){.expr = pb->split.saved[i], .number = (unsigned)i,
 						.type = pb->entry.result.types[i]};
 	}
@@ -438,8 +445,9 @@ static const struct ir_slot *slot_of(const struct builder *pb, struct ref r)
 /* Without images, a reason better than the compiler's: why there are none. */
 static const char *why_missing(const struct builder *pb, const struct shown *s, const char *why)
 {
-	bool composite = s->type && (s->type->kind == KIND_STRUCT || s->type->kind == KIND_INTERFACE ||
-				     s->type->kind == KIND_ARRAY || s->type->kind == KIND_MAP || s->type->kind == KIND_SLICE);
+	bool composite =
+	    s->type && (s->type->kind == KIND_STRUCT || s->type->kind == KIND_INTERFACE ||
+			s->type->kind == KIND_ARRAY || s->type->kind == KIND_MAP || s->type->kind == KIND_SLICE);
 
 	return composite && !pb->pl->shapes && pb->pl->shapes_why ? pb->pl->shapes_why : why;
 }
@@ -510,10 +518,11 @@ static int check_value(struct builder *pb, const struct ir_slot *slot, const str
 		return 0;
 	case VALUE_FLOAT32:
 	case VALUE_FLOAT64:
-		return fail_at(pb, e, "floating-point values can be printed, but not aggregated: where the probe fires there is "
-				      "no floating-point arithmetic");
+		return fail_at(pb, e, "floating-point values can be printed, but not aggregated: where the probe fires "
+				      "there is no floating-point arithmetic");
 	default:
-		return fail_at(pb, e, "only integers, durations and bools can be aggregated; of a text or a slice take len(x)");
+		return fail_at(pb, e, "only integers, durations and bools can be aggregated; of a text or a slice take "
+				      "len(x)");
 	}
 }
 
@@ -608,7 +617,8 @@ static int build(struct builder *pb)
 	if (r)
 		return r;
 	for (size_t i = 0; i < plan->question->nactions; i++)
-		if (plan->question->actions[i].kind == ACTION_AGGREGATE && mentions_panicked(plan, plan->question->condition))
+		if (plan->question->actions[i].kind == ACTION_AGGREGATE &&
+		    mentions_panicked(plan, plan->question->condition))
 			return fail_at(pb, plan->question->condition, no_aggregate);
 	if (pb->split.ret && !plan->has_return)
 		return fail_at(pb, pb->split.ret, pb->return_why ? pb->return_why : no_return);

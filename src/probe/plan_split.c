@@ -40,7 +40,8 @@ static bool is_taken(const struct call_plan *p, const char *name)
 /* A parameter, a result, or what the language itself calls so. */
 static bool is_name_of_call(const struct call_plan *p, const char *name)
 {
-	static const char *const ours[] = {"latency", "panicked", "err", "func", "pid", "goid", "caller", "stack", "recv",
+	static const char *const ours[] = {"latency", "panicked", "err", "func", "pid", "goid", "caller", "stack",
+					   "recv",
 					   "saved", CAPTURE_DICTIONARY};
 	bool numbered = (!strncmp(name, "arg", 3) || !strncmp(name, "ret", 3)) && isdigit((unsigned char)name[3]);
 
@@ -50,10 +51,14 @@ static bool is_name_of_call(const struct call_plan *p, const char *name)
 	return numbered || is_taken(p, name);
 }
 
-/* What no name of the call is, and the program has: a constant, or a variable, which is read where the rest is tested. */
+/*
+ * What no name of the call is, and the program has: a constant, or a variable, which is read where the rest is tested.
+ */
 static bool is_global(const struct call_plan *p, const struct expr *e)
 {
-	const char *name = e->op == EXPR_FIELD && e->a->op == EXPR_NAME ? e->a->text : e->op == EXPR_NAME ? e->text : NULL;
+	const char *name = e->op == EXPR_FIELD && e->a->op == EXPR_NAME ? e->a->text
+			   : e->op == EXPR_NAME                         ? e->text
+									: NULL;
 
 	return name && !is_name_of_call(p, name) && expr_is_global(p->binary, p->func.symbol, e);
 }
@@ -112,7 +117,9 @@ static void add_conjunct(struct arena *arena, const struct expr **all, const str
 	*all = both;
 }
 
-/* No error has no text: what asks for nothing but that can be tested for it where the probe fires, and spares records. */
+/*
+ * No error has no text: what asks for nothing but that can be tested for it where the probe fires, and spares records.
+ */
 static void exclude_nil(const struct call_plan *p, const struct expr *e, struct arena *arena, struct split *ret)
 {
 	struct expr *nil = arena_new(arena, struct expr), *test = arena_new(arena, struct expr);
@@ -124,7 +131,8 @@ static void exclude_nil(const struct call_plan *p, const struct expr *e, struct 
 	if (!is_text_of_error(p, e, arena, &op, &error, &text))
 		return;
 	*nil = (struct expr){.op = EXPR_NIL, .column = e->column, .text = "nil", .len = 3};
-	*test = (struct expr){.op = EXPR_BINARY, .column = e->column, .text = "!=", .len = 2, .a = (struct expr *)error, .b = nil};
+	*test = (struct expr){.op = EXPR_BINARY, .column = e->column, .text = "!=", .len = 2,
+			       .a = (struct expr *)error, .b = nil};
 	add_conjunct(arena, expr_side(p, error) == SIDE_RETURN ? &ret->ret : &ret->entry, test);
 }
 
@@ -298,13 +306,15 @@ static int keep_part(const struct expr *e, const char *text, struct split *ret, 
 			return 0;
 	if (ret->nparts == IR_MAX_SAVED)
 		return err_at_column(err, -EINVAL, text, e->column,
-				     "the condition needs more than %d values of the entry when the call has ended", IR_MAX_SAVED);
+				     "the condition needs more than %d values of the entry when the call has ended",
+				     IR_MAX_SAVED);
 	ret->parts[ret->nparts++] = e;
 	return 0;
 }
 
 /* The largest parts of e that are known at the entry only. */
-static int find_parts(const struct call_plan *p, const struct expr *e, const char *text, struct split *ret, struct err *err)
+static int find_parts(const struct call_plan *p, const struct expr *e, const char *text, struct split *ret,
+		      struct err *err)
 {
 	enum call_side side = e ? expr_side(p, e) : SIDE_NONE;
 	int r = 0;
@@ -320,7 +330,8 @@ static int find_parts(const struct call_plan *p, const struct expr *e, const cha
 	return r ? r : find_parts(p, e->b, text, ret, err);
 }
 
-static int find_ends(const struct call_plan *p, const char *text, struct arena *arena, struct split *ret, struct err *err)
+static int find_ends(const struct call_plan *p, const char *text, struct arena *arena, struct split *ret,
+		     struct err *err)
 {
 	struct reducer r = {.plan = p, .arena = arena};
 	int code;
@@ -343,7 +354,8 @@ int condition_split(const struct call_plan *p, const struct expr *condition, con
 
 	if (bad)
 		return err_at_column(err, -EINVAL, text, bad->column,
-				     "panicked can be one of the parts of &&, || and ! only: it is not compared with anything");
+				     "panicked can be one of the parts of &&, || and ! only: it is not compared with "
+				     "anything");
 	if (condition)
 		take_apart(p, condition, arena, &split);
 	if (split.ret)

@@ -119,8 +119,8 @@ static int unknown_action(struct reader *q)
 	if (near)
 		return err_at_column(q->err, -EINVAL, q->text, column(q), "there is no action %s; did you mean %s?",
 				     q->lexer.token.text, near);
-	return fail_at(q, column(q), "an action is expected here: print(x, …), stack, count(), sum(x), min(x), max(x), avg(x), "
-				     "hist(x) or hist(x, low, high, step)");
+	return fail_at(q, column(q), "an action is expected here: print(x, …), stack, count(), sum(x), min(x), max(x), "
+				     "avg(x), hist(x) or hist(x, low, high, step)");
 }
 
 static bool constant(const struct expr *e, int64_t *ret)
@@ -164,8 +164,8 @@ static int check_args(struct reader *q, const struct arg_list *l, const char *na
 	if (a->kind == ACTION_STACK && n)
 		return fail_at(q, a->column, "stack takes no arguments");
 	if (a->kind == ACTION_PRINT && !n)
-		return fail_at(q, a->column, "print what? As in print(user, err); without actions all arguments and results are "
-					     "printed");
+		return fail_at(q, a->column, "print what? As in print(user, err); without actions all arguments and "
+					     "results are printed");
 	if (a->kind != ACTION_AGGREGATE)
 		return 0;
 	if (a->aggregate == AGG_COUNT && n)
@@ -175,7 +175,8 @@ static int check_args(struct reader *q, const struct arg_list *l, const char *na
 	if (a->aggregate == AGG_HIST && n != 1)
 		return fail_at(q, a->column, "hist takes a value, as in hist(latency), or hist(x, low, high, step)");
 	if (a->aggregate != AGG_COUNT && n != 1)
-		return err_at_column(q->err, -EINVAL, q->text, a->column, "%s takes one value, as in %s(len(items))", name, name);
+		return err_at_column(q->err, -EINVAL, q->text, a->column, "%s takes one value, as in %s(len(items))",
+				     name, name);
 	return 0;
 }
 
@@ -274,8 +275,8 @@ static int parse_actions(struct reader *q, struct question *ret)
 	int opened = column(q), r = advance(q);
 
 	if (!r && !list.len && opened && name_part(q->text[opened - 1]) && !begins_action(q))
-		return fail_at(q, opened, "a { behind a name begins the actions; a struct's values stand in brackets, as in Go: "
-					  "(p == Point{1, 2})");
+		return fail_at(q, opened, "a { behind a name begins the actions; a struct's values stand in brackets, "
+					  "as in Go: (p == Point{1, 2})");
 	while (!r && !is(q, "}")) {
 		struct action a;
 
@@ -292,7 +293,8 @@ static int parse_actions(struct reader *q, struct question *ret)
 			r = fail_at(q, column(q), "a ; or a } is expected here");
 	}
 	if (!r && !list.len)
-		r = fail_at(q, opened, "there are no actions in these braces; without them all arguments and results are printed");
+		r = fail_at(q, opened, "there are no actions in these braces; without them all arguments and results "
+				       "are printed");
 	if (!r)
 		r = advance(q);
 	if (!r) {
@@ -326,7 +328,8 @@ static int parse_function(struct reader *q, struct question *ret)
 	ret->glob = name_is_glob(ret->pattern);
 	if (ret->glob && ret->ref.declared)
 		return err_at_column(q->err, -EINVAL, q->text, 0,
-				     "%s stands for several functions, a signature can be declared for one only", ret->pattern);
+				     "%s stands for several functions, a signature can be declared for one only",
+				     ret->pattern);
 	return lexer_init_at(&q->lexer, q->text, pos, q->arena, q->err);
 }
 

@@ -17,12 +17,13 @@
  * hist(x, low, high, step) (linear); each aggregate may be followed by `by expr, …` (at most AGG_MAX_KEYS). Separated
  * by ; or a newline. Without actions all arguments and results are printed.
  *
- * Conditions are Go's expressions (expr.h). What asks for the text of an error (err == "x") is tested on the call's record.
+ * Conditions are Go's expressions (expr.h). What asks for the text of an error (err == "x") is tested on the call's
+ * record.
  *
- * A name that is no glob may leave out its package (SetInfo, Cart.Add), where only one function's name ends so. Names in
- * expressions: parameters, the receiver, results, a closure's variables, arg0…, ret0…, recv, and goid, caller, latency,
- * err, func, stack, pid (printed or grouped by only), panicked (printed, or a part of && and || in a condition: calls
- * that panic are reported whatever is tested at the return).
+ * A name that is no glob may leave out its package (SetInfo, Cart.Add), where only one function's name ends so. Names
+ * in expressions: parameters, the receiver, results, a closure's variables, arg0…, ret0…, recv, and goid, caller,
+ * latency, err, func, stack, pid (printed or grouped by only), panicked (printed, or a part of && and || in a
+ * condition: calls that panic are reported whatever is tested at the return).
  */
 #ifndef PROBE_QUESTION_H
 #define PROBE_QUESTION_H

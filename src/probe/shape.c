@@ -292,7 +292,8 @@ static void add_map(struct expansion *x, const struct type *type)
 
 	if (l->swiss) {
 		add_counted(x, l->dir_ptr_off, group, COUNT_ONE_IF_ZERO, l->dir_len_off, 1);
-		add_counted(x, l->dir_ptr_off, intern(x->t, type, SHAPE_MAP_TABLES, 8), COUNT_WORD, l->dir_len_off, max);
+		add_counted(x, l->dir_ptr_off, intern(x->t, type, SHAPE_MAP_TABLES, 8), COUNT_WORD, l->dir_len_off,
+			    max);
 		return;
 	}
 	add_counted(x, l->buckets_off, group, COUNT_SHIFT, l->b_off, max);

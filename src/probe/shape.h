@@ -31,7 +31,8 @@ enum shape_role {       /* how the bytes are to be read: for rendering */
 
 enum edge_kind {
 	EDGE_POINTER,   /* one word */
-	EDGE_IFACE,     /* two words: itab and data. The data's shape is that of the dynamic type (shape_table.dynamic) */
+	EDGE_IFACE,     /* two words: itab and data. The data's shape is that of the dynamic type
+			 * (shape_table.dynamic) */
 	EDGE_EFACE,     /* two words: type and data */
 };
 enum edge_count {       /* how many elements the pointer leads to, from the same element as the edge */

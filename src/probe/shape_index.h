@@ -15,7 +15,8 @@ enum {
 	SHAPE_IN_INTERFACE = SHAPE_ITAB + 1, /* a pointer in an interface's data word: costs nothing more */
 	SHAPE_LOCATION,                      /* a time.Location: only its `name` and `cacheZone` are followed */
 	SHAPE_ZONE,                          /* the zone that this leads to: nothing is followed */
-	SHAPE_C_TEXT, SHAPE_C_TEXT_START,    /* of C's char: as much as a text may have, and what lies in few pages' end */
+	SHAPE_C_TEXT, SHAPE_C_TEXT_START,    /* of C's char: as much as a text may have, and what lies in
+					      * few pages' end */
 	SHAPE_VARIANTS
 };
 

@@ -117,7 +117,8 @@ static const char *folded_trouble(struct call_sink *s)
 	if (trouble || !o->left_out)
 		return trouble;
 	snprintf(o->trouble, sizeof(o->trouble),
-		 "the folded stacks lack %" PRIu64 " calls: there were more than %d different stacks", o->left_out, MAX_STACKS);
+		 "the folded stacks lack %" PRIu64 " calls: there were more than %d different stacks", o->left_out,
+		 MAX_STACKS);
 	return o->trouble;
 }
 

@@ -9,6 +9,7 @@
 #include "sink/call_code.h"
 #include "sink/call_sinks.h"
 #include "sink/call_stream.h"
+#include "sink/losses_json.h"
 
 struct json_output {
 	struct call_sink sink;
@@ -64,16 +65,6 @@ static void write_true(struct json *j, const char *key)
 {
 	json_key(j, key);
 	json_bool(j, true);
-}
-
-static void write_losses(struct json *j, const char *key, const struct losses *l, bool all)
-{
-	json_key(j, key);
-	json_open(j, '{');
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		if (loss_name((enum loss)i) && (all || l->count[i]))
-			write_number(j, loss_name((enum loss)i), l->count[i]);
-	json_close(j, '}');
 }
 
 /* ---- calls ---- */
@@ -237,7 +228,7 @@ static void json_groups(struct call_sink *s, const struct call_group *groups, si
 		if (g->inexact)
 			write_true(&j, "approximate");
 		if (g->lost)
-			write_losses(&j, "lost", g->lost, false);
+			losses_json(&j, "lost", g->lost, false);
 		line_finish(o, &j);
 	}
 }
@@ -247,7 +238,7 @@ static void json_lost(struct call_sink *s, const struct losses *l)
 	struct json_output *o = self(s);
 	struct json j = line_begin(o);
 
-	write_losses(&j, "lost", l, false);
+	losses_json(&j, "lost", l, false);
 	write_number(&j, "ts_unix_ns", clock_realtime_ns());
 	line_finish(o, &j);
 }
@@ -268,7 +259,7 @@ static void json_summary(struct call_sink *s, const struct call_summary *sum)
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);
-	write_losses(&j, "losses", &sum->losses, true);
+	losses_json(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
 	line_finish(o, &j);
 }

@@ -1,8 +1,8 @@
 /*
- * `--perfetto FILE`: the calls on a timeline, a track for each goroutine, in the Trace Event Format that ui.perfetto.dev
- * and chrome://tracing open. The file is an array that is written as calls end; its readers do without the closing
- * bracket, so what was written before we were killed is of use. Times are the monotonic clock's: those of the epoch, in
- * microseconds, lose their nanoseconds in a double.
+ * `--perfetto FILE`: the calls on a timeline, a track for each goroutine, in the Trace Event Format that
+ * ui.perfetto.dev and chrome://tracing open. The file is an array that is written as calls end; its readers do without
+ * the closing bracket, so what was written before we were killed is of use. Times are the monotonic clock's: those of
+ * the epoch, in microseconds, lose their nanoseconds in a double.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -113,7 +113,8 @@ static struct group_columns columns_of(const struct call_text *t, const group_li
 	struct group_columns c = {.process = t->options.show_process && !asks_for(a, "pid")};
 
 	for (size_t i = 1; i < l->len && !asks_for(a, "func"); i++)
-		c.func |= l->data[i]->plan != l->data[0]->plan && strcmp(l->data[i]->plan->name, l->data[0]->plan->name);
+		c.func |=
+		    l->data[i]->plan != l->data[0]->plan && strcmp(l->data[i]->plan->name, l->data[0]->plan->name);
 	return c;
 }
 

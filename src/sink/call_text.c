@@ -154,7 +154,8 @@ static void show_words(const struct call_words *w, struct row *r, enum shown_kin
 		first = false;
 		row_str(r, STYLE_DIM, word->name);
 		row_str(r, STYLE_DIM, "=");
-		row_field(r, word->style, w->text.data ? w->text.data + word->at : "", word->len, word->columns > limits.small ? limit : 0, 0);
+		row_field(r, word->style, w->text.data ? w->text.data + word->at : "", word->len,
+			  word->columns > limits.small ? limit : 0, 0);
 	}
 }
 
@@ -226,7 +227,9 @@ static void find_limit(const struct call_words *w, struct limits *limits, unsign
 	*limit = low;
 }
 
-/* Results say more than large arguments: these are shortened first. What is too much even so is cut at the row's end. */
+/*
+ * Results say more than large arguments: these are shortened first. What is too much even so is cut at the row's end.
+ */
 static struct limits limits_for(const struct call_words *w, unsigned room)
 {
 	struct limits limits = {0};

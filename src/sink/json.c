@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "sink/losses_json.h"
 #include "sink/output.h"
 #include "sink/sinks.h"
 
@@ -91,16 +92,6 @@ static void json_sink_span(struct sink *s, const struct span *span)
 	output_end(&js->out);
 }
 
-static void write_losses(struct json *j, const struct losses *l)
-{
-	json_key(j, "losses");
-	json_open(j, '{');
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		if (loss_name((enum loss)i))
-			write_number(j, loss_name((enum loss)i), l->count[i]);
-	json_close(j, '}');
-}
-
 static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 {
 	struct json_sink *js = (struct json_sink *)s;
@@ -117,7 +108,7 @@ static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);
-	write_losses(&j, &sum->losses);
+	losses_json(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
 	json_close(&j, '}');
 	buf_char(j.out, '\n');

@@ -15,7 +15,8 @@ struct line_options {
 	uint64_t (*clock)(void);/* monotonic ns; NULL: the system's */
 };
 struct sink *sink_line_new(const struct line_options *o);  /* `-o line` */
-struct sink *sink_tree_new(const struct line_options *o);  /* `-o tree`: spans of a trace, indented, when its root ends */
+struct sink *sink_tree_new(const struct line_options *o);  /* `-o tree`: spans of a trace, indented, when
+							    * its root ends */
 struct sink *sink_json_new(FILE *out);                     /* `-o json`; the shape is a contract (design.md) */
 
 struct otlp_options {

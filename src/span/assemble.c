@@ -623,6 +623,5 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
 		ret->open += ((struct target *)v)->open.len;
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		ret->losses.count[i] += a->losses.count[i];
+	losses_add(&ret->losses, &a->losses);
 }

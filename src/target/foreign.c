@@ -19,17 +19,21 @@ static bool parse_mapping(const char *line, struct mapping *ret)
 {
 	int at = 0;
 
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*x %*s %" SCNu64 "%n", &ret->start, &ret->end, ret->perms, &ret->inode,
-		   &at) != 4)
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %*x %*s %" SCNu64 "%n", &ret->start, &ret->end, ret->perms,
+		   &ret->inode, &at) != 4)
 		return false;
 	ret->path = line + at + strspn(line + at, " ");
 	return ret->perms[2] == 'x';
 }
 
-/* Memory that a program has made executable: bare, shared, or of a memfd. The kernel's own pages have names in brackets. */
+/*
+ * Memory that a program has made executable: bare, shared, or of a memfd. The kernel's own pages have
+ * names in brackets.
+ */
 static bool is_bare(const struct mapping *m)
 {
-	return m->inode ? !strncmp(m->path, "/memfd:", 7) || !strcmp(m->path, "/dev/zero (deleted)") : m->path[0] != '[';
+	return m->inode ? !strncmp(m->path, "/memfd:", 7) || !strcmp(m->path, "/dev/zero (deleted)")
+			: m->path[0] != '[';
 }
 
 /* The library as the process sees it, through its own root. */
@@ -60,12 +64,14 @@ void foreign_explain(const char *procfs, int pid, struct buf *out)
 			bare += m.end - m.start;
 		/* The first one is the executable itself. */
 		else if (m.inode && !first && is_go_library(procfs, pid, m.path)) {
-			buf_printf(out, "; it has loaded %s, which Go made, but libraries are not observed, only programs", m.path);
+			buf_printf(out, "; it has loaded %s, which Go made, but libraries are not observed, only "
+					"programs", m.path);
 			return;
 		}
 		first &= !m.inode;
 	}
 	if (bare >= LEAST_CODE)
-		buf_printf(out, "; it runs %" PRIu64 " KiB of code that lies in no file: it is packed, or makes code as it runs",
+		buf_printf(out, "; it runs %" PRIu64 " KiB of code that lies in no file: it is packed, or makes code "
+						     "as it runs",
 			   bare / 1024);
 }

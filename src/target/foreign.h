@@ -5,8 +5,8 @@
 #include "base/buf.h"
 
 /*
- * Appends to out what the mappings of process pid tell: that a library made by Go is loaded ("; but it has loaded …"), or
- * that it runs code that lies in no file (packed, or made while it runs). Nothing when there is neither.
+ * Appends to out what the mappings of process pid tell: that a library made by Go is loaded ("; but it has loaded …"),
+ * or that it runs code that lies in no file (packed, or made while it runs). Nothing when there is neither.
  */
 void foreign_explain(const char *procfs, int pid, struct buf *out);
 

@@ -11,9 +11,9 @@ struct hold {
 };
 
 /*
- * Stops the first thread of process pid, which has just executed a program and has no other yet. False when it cannot be
- * had: no privileges, a debugger has it, it is gone, or it is a child of ours, whose exit status this would take away. If we
- * are killed the kernel lets it go.
+ * Stops the first thread of process pid, which has just executed a program and has no other yet. False when it cannot
+ * be had: no privileges, a debugger has it, it is gone, or it is a child of ours, whose exit status this would take
+ * away. If we are killed the kernel lets it go.
  */
 bool hold_process(pid_t pid, struct hold *ret);
 void hold_release(const struct hold *h);

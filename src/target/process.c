@@ -160,11 +160,12 @@ static int explain_zombie(const char *procfs, int pid, struct err *err)
 	char others[32];
 
 	if (!n)
-		return err_set(err, -ESRCH, "process %d has ended; its parent has not asked for its exit status yet (a zombie)", pid);
+		return err_set(err, -ESRCH, "process %d has ended; its parent has not asked for its exit status yet (a "
+					    "zombie)", pid);
 	snprintf(others, sizeof(others), n == 1 ? "another runs on" : "%u others run on", n);
 	return err_set(err, -ENOEXEC,
-		       "the first thread of process %d has ended, and %s: the kernel shows no executable of such a process, so it "
-		       "cannot be observed", pid, others);
+		       "the first thread of process %d has ended, and %s: the kernel shows no executable of such a "
+		       "process, so it cannot be observed", pid, others);
 }
 
 static int explain_unreadable(const char *procfs, int pid, int r, struct err *err)
@@ -194,7 +195,10 @@ static bool group_says(const char *mount, const char *path, const char *file, co
 	return file_read(full, &b, 0) == 0 && b.data && strstr(b.data, word);
 }
 
-/* Lines are ID:CONTROLLERS:PATH, of version 2 without controllers. Where a thread waits would not tell: futex does, too. */
+/*
+ * Lines are ID:CONTROLLERS:PATH, of version 2 without controllers. Where a thread waits would not tell:
+ * futex does, too.
+ */
 static bool is_frozen(const char *procfs, int pid)
 {
 	_cleanup_(buf_done) struct buf b = {0};
@@ -208,11 +212,13 @@ static bool is_frozen(const char *procfs, int pid)
 		if (!path)
 			continue;
 		*path++ = 0;
-		if (!strcmp(controllers, ":freezer") && (group_says("/sys/fs/cgroup/freezer", path, "freezer.state", "FROZEN") ||
-							 group_says("/sys/fs/cgroup/freezer", path, "freezer.state", "FREEZING")))
+		if (!strcmp(controllers, ":freezer") &&
+		    (group_says("/sys/fs/cgroup/freezer", path, "freezer.state", "FROZEN") ||
+		     group_says("/sys/fs/cgroup/freezer", path, "freezer.state", "FREEZING")))
 			return true;
 		if (!strcmp(controllers, ":") && (group_says("/sys/fs/cgroup", path, "cgroup.events", "frozen 1") ||
-						  group_says("/sys/fs/cgroup/unified", path, "cgroup.events", "frozen 1")))
+						  group_says("/sys/fs/cgroup/unified", path, "cgroup.events",
+							     "frozen 1")))
 			return true;
 	}
 	return false;
@@ -242,8 +248,8 @@ int process_check_id(const char *procfs, int pid, struct err *err)
 	if (!status_field(procfs, who, "Tgid:", group, sizeof(group)) || atoi(group) == pid)
 		return 0;
 	status_field(procfs, group, "Name:", name, sizeof(name));
-	return err_set(err, -EINVAL, "%d is a thread of process %s (%s), which -p %s observes with all its threads", pid, group,
-		       name, group);
+	return err_set(err, -EINVAL, "%d is a thread of process %s (%s), which -p %s observes with all its threads",
+		       pid, group, name, group);
 }
 
 int process_read(const char *procfs, int pid, struct process *ret, struct err *err)

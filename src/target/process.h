@@ -29,8 +29,8 @@ struct process {
 int process_read(const char *procfs, int pid, struct process *ret, struct err *err);
 void process_done(struct process *p);
 /*
- * Whether the process stands still by somebody's will, so that nothing will be seen of it: stopped by a signal, or frozen by
- * its control group. Appends to out which of them, and what lets it go on: "is frozen …".
+ * Whether the process stands still by somebody's will, so that nothing will be seen of it: stopped by a signal, or
+ * frozen by its control group. Appends to out which of them, and what lets it go on: "is frozen …".
  */
 bool process_halted(const char *procfs, int pid, struct buf *out);
 /* -EINVAL, with the sentence that says whose it is, when pid is a thread and no process. */

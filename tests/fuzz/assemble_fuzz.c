@@ -25,7 +25,8 @@ static const struct pack_capture captures[] = {
 	[WORD] = {.name = "type"},
 	[POINTER] = {.name = "pc", .transform = {.prefix_of = "text", .unless_known = true}},
 	[HOST] = {.name = "host", .transform = {.from = "[", .prefix_of = "text", .port_attribute = "port", .map = map,
-						.keep_empty = true, .redact = known, .drop = known, .same = same_names}},
+						.keep_empty = true, .redact = known, .drop = known,
+						.same = same_names}},
 	[CONST] = {.name = "number", .constant = "12"},
 };
 static struct ir_slot slots[SLOTS] = {

@@ -65,7 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&t->ngroups, data + 8, 8);
 	if (*data % 2)
 		t->used = MIN(size - 16, layout.extra_table_bytes - layout.entries_off);
-	memcpy((char *)t + layout.entries_off, data + 16, MIN(size - 16, layout.extra_table_bytes - layout.entries_off));
+	memcpy((char *)t + layout.entries_off, data + 16,
+	       MIN(size - 16, layout.extra_table_bytes - layout.entries_off));
 	patch_table_take(&forms, area, &layout, 1, 1, &id, 7, into, &damaged);
 	aggregates_read(into, true, on_group, &total);
 	damaged = 0;

@@ -48,7 +48,8 @@ static void fill(struct patched *d, const struct head *h, const uint8_t *data, s
 			*patch_slot_chunk(s, &d->layout, (uint64_t)k * PATCH_CHUNK) =
 				table ? from[half - table + k % table] % (CHUNKS + 2) : 0;
 		for (size_t k = 0; k < half; k++)
-			pool[(i * CHUNKS / 2 * PATCH_CHUNK + s->read % PATCH_CHUNK + k) % (CHUNKS * PATCH_CHUNK)] = from[k];
+			pool[(i * CHUNKS / 2 * PATCH_CHUNK + s->read % PATCH_CHUNK + k) % (CHUNKS * PATCH_CHUNK)] =
+			    from[k];
 		if (h->reserved[i] % 2) /* it was in the middle of one */
 			pool_enter(&d->pool, i, h->reserved[i + 2] % (CHUNKS + 2));
 	}

@@ -1,7 +1,8 @@
 /*
- * Records of any content rendered against the shapes of a real program. The input is the type of the slot (a byte), then
- * chunks: shape (2 bytes), address (a byte), status (a byte), bytes that follow (a byte, in words). Words that are below
- * 256 are addresses by themselves; words whose low byte is 0xee become type words, so that interfaces hold something.
+ * Records of any content rendered against the shapes of a real program. The input is the type of the slot (a byte),
+ * then chunks: shape (2 bytes), address (a byte), status (a byte), bytes that follow (a byte, in words). Words that are
+ * below 256 are addresses by themselves; words whose low byte is 0xee become type words, so that interfaces hold
+ * something.
  */
 #include "fuzz/replay.h"
 
@@ -64,8 +65,8 @@ static size_t add_chunk(const uint8_t *data, size_t size, struct buf *record)
 	if (n > size - 5)
 		n = (size - 5) & ~(size_t)7;
 	c = (struct event_chunk){.addr = data[2], .shape = (uint32_t)((data[0] | data[1] << 8) % table->shapes.len),
-				 .status = data[3] % 16 < SLOT_STATUS_COUNT ? data[3] % 16 : SLOT_OK, .len = (uint16_t)n,
-				 .depth = data[3] >> 4};
+				 .status = data[3] % 16 < SLOT_STATUS_COUNT ? data[3] % 16 : SLOT_OK,
+				 .len = (uint16_t)n, .depth = data[3] >> 4};
 	c.status |= (uint8_t)((data[3] >> 6 & 1u) << EVENT_PAGES_SHIFT); /* its page could not be read */
 	buf_append(record, &c, sizeof(c));
 	for (size_t i = 0; i < n; i += 8) {

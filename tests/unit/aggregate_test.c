@@ -165,7 +165,8 @@ static void sums_carry(void **state)
 {
 	const struct ir_aggregate a = {.kind = AGG_SUM};
 	struct capture_program prog = program(PROGRAM_POINT, &a, 1, true);
-	static const int64_t values[] = {INT64_MAX, INT64_MAX, INT64_MAX, -1, INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, -7};
+	static const int64_t values[] = {INT64_MAX, INT64_MAX, INT64_MAX, -1, INT64_MIN, INT64_MIN, INT64_MIN,
+					 INT64_MIN, -7};
 	struct planter *p = self_open(NULL);
 	int128 sum = 0;
 
@@ -219,7 +220,8 @@ static void keys(void **state)
 static void at_entry(void **state)
 {
 	const struct ir_aggregate a = {.kind = AGG_SUM, .value = {.slot = 0},
-				       .keys = {{.at_entry = true, .slot = 1}, {.at_entry = true, .slot = 0}}, .nkeys = 2};
+				       .keys = {{.at_entry = true, .slot = 1}, {.at_entry = true, .slot = 0}},
+				       .nkeys = 2};
 
 	for (int quiet = 0; quiet < 2; quiet++) {
 		struct capture_program entry = program(PROGRAM_ENTRY, NULL, 0, quiet);
@@ -324,7 +326,8 @@ static void threads(void **state)
 static void controls(void **state)
 {
 	struct capture_program prog = program(PROGRAM_POINT, NULL, 0, false);
-	struct capture_program entry = program(PROGRAM_ENTRY, NULL, 0, false), ret = program(PROGRAM_RETURN, NULL, 0, false);
+	struct capture_program entry = program(PROGRAM_ENTRY, NULL, 0, false),
+			       ret = program(PROGRAM_RETURN, NULL, 0, false);
 	struct planter *p = self_open(NULL);
 	struct self_samples t = {0};
 	uint64_t begin;
@@ -332,7 +335,8 @@ static void controls(void **state)
 
 	prog.controlled = entry.controlled = true;
 	assert_int_equal(planter_uprobe.control(p, 1u << 20, &(struct plant_control){.every = 3}), -ENOENT);
-	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 30}), 0); /* before it is there */
+	/* before it is there */
+	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 30}), 0);
 	self_plant(p, &prog, 1, site_point);
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i, "x");

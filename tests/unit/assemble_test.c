@@ -952,10 +952,13 @@ static void unless_known(void **state)
 static void redacted(void **state)
 {
 	static const char *const cases[][2] = {
-		{"sig=1", "sig=REDACTED"}, {"a=1&sig=2&b=3", "a=1&sig=REDACTED&b=3"}, {"sig", "sig"}, {"sig=", "sig=REDACTED"},
-		{"SIG=1&key=2&sigs=3&xsig=4", "SIG=1&key=2&sigs=3&xsig=4"}, {"Key=1&Key=2", "Key=REDACTED&Key=REDACTED"},
+		{"sig=1", "sig=REDACTED"}, {"a=1&sig=2&b=3", "a=1&sig=REDACTED&b=3"}, {"sig", "sig"},
+		{"sig=", "sig=REDACTED"},
+		{"SIG=1&key=2&sigs=3&xsig=4", "SIG=1&key=2&sigs=3&xsig=4"},
+		{"Key=1&Key=2", "Key=REDACTED&Key=REDACTED"},
 		{"%73%69g=1&s+ig=2&sig%20=3", "%73%69g=REDACTED&s+ig=2&sig%20=3"}, {"a=sig=1", "a=sig=1"},
-		{"sig=a;b=c&d", "sig=REDACTED&d"}, {"a;sig=1;b&c", "a;sig=REDACTED&c"}, {"&&sig=&=&", "&&sig=REDACTED&=&"},
+		{"sig=a;b=c&d", "sig=REDACTED&d"}, {"a;sig=1;b&c", "a;sig=REDACTED&c"},
+		{"&&sig=&=&", "&&sig=REDACTED&=&"},
 		{"=sig", "=sig"}, {"a=%", "a=%"},
 	};
 

@@ -275,8 +275,9 @@ static void test_filter_first(void **state)
 }
 
 /*
- * Pointer and length of a string, and its bytes: two calls; the goroutine is the third. The fourth reads the bytes' first
- * page where all of them could not be read; and where pages can be brought in, each of the first two is done again so.
+ * Pointer and length of a string, and its bytes: two calls; the goroutine is the third. The fourth reads the bytes'
+ * first page where all of them could not be read; and where pages can be brought in, each of the first two is done
+ * again so.
  */
 static void test_loads_batched(void **state)
 {
@@ -370,8 +371,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_encodings),    cmocka_unit_test(test_constants),
 		cmocka_unit_test(test_labels),       cmocka_unit_test(test_bad_labels),
-		cmocka_unit_test(test_cookie),       cmocka_unit_test(test_header_only), cmocka_unit_test(test_subprograms),
-		cmocka_unit_test(test_shared_stack),
+		cmocka_unit_test(test_cookie),       cmocka_unit_test(test_header_only),
+		cmocka_unit_test(test_subprograms), cmocka_unit_test(test_shared_stack),
 		cmocka_unit_test(test_far_goroutine_fields), cmocka_unit_test(test_flags_skip),
 		cmocka_unit_test(test_filter_first), cmocka_unit_test(test_loads_batched),
 		cmocka_unit_test(test_dead_code),    cmocka_unit_test(test_refusals),

@@ -14,7 +14,8 @@
 enum { ENTRY = 10, RETURN = 11, COUNT = 12, STRANGER = 99, HOOK = 50 };
 
 static const struct ir_slot entry_slots[] = {
-	{.name = "user", .kind = VALUE_STRING}, {.name = "n", .kind = VALUE_INT}, {.name = "stack", .kind = VALUE_STACK}};
+	{.name = "user", .kind = VALUE_STRING}, {.name = "n", .kind = VALUE_INT},
+	{.name = "stack", .kind = VALUE_STACK}};
 static const struct ir_slot ret_slots[] = {{.name = "err", .kind = VALUE_INT}};
 static const struct shown shown[] = {
 	{.name = "user", .kind = SHOWN_ARG, .at_entry = true, .slot = 0},
@@ -39,7 +40,8 @@ static void print_call(void *arg, const struct call_record *c)
 
 	assert_true(start > -1000000000 && start < 1000000000); /* clocks are adjusted meanwhile */
 	assert_ptr_equal(arg, &got);
-	buf_printf(&got, "%s %s[%d] %s start %" PRIu64 " took %" PRIu64 " goid %" PRIu64 " depth %" PRIu64, c->plan->name,
+	buf_printf(&got, "%s %s[%d] %s start %" PRIu64 " took %" PRIu64 " goid %" PRIu64 " depth %" PRIu64,
+		   c->plan->name,
 		   c->process->name, c->process->pid, ends[c->end], c->start_ns, c->duration_ns, c->goid, c->depth);
 	for (size_t i = 0; i < c->nvalues; i++) {
 		buf_printf(&got, " %s=", c->values[i].shown->name);
@@ -258,7 +260,8 @@ static void known_without_a_slot(void **state)
 {
 	static const struct shown of_record[] = {{.name = "func", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1},
 						 {.name = "pid", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1},
-						 {.name = "panicked", .kind = SHOWN_EXPR, .at_entry = true, .slot = -1}};
+						 {.name = "panicked", .kind = SHOWN_EXPR, .at_entry = true,
+						  .slot = -1}};
 	const struct call_plan printing = {.name = "main.g", .stack_slot = -1, .shown = of_record, .nshown = 3};
 	struct record call, end = end_record(EVENT_UNWOUND, ENTRY, 0), sample;
 
@@ -279,7 +282,8 @@ static void groups(void **state)
 	static const struct plan_aggregate aggregate = {
 		.action = &action, .index = 1, .keys = {NULL, &entry_slots[0], NULL, &entry_slots[1]},
 		.constant_key = {true, false, true, false}};
-	const struct call_plan counting = {.name = "main.g", .stack_slot = -1, .aggregates = &aggregate, .naggregates = 1};
+	const struct call_plan counting = {.name = "main.g", .stack_slot = -1, .aggregates = &aggregate,
+					   .naggregates = 1};
 	const uint64_t buckets[] = {1, 2, 3};
 	struct plant_group g = {.probe = COUNT, .target = 1, .aggregate = 1, .count = 6, .sum = 20, .min = 1, .max = 9,
 				.buckets = buckets, .nbuckets = 3,
@@ -316,9 +320,11 @@ static void groups(void **state)
 static void a_stack_as_key(void **state)
 {
 	static const struct expr by_stack = {.op = EXPR_NAME, .text = "stack"};
-	static const struct action action = {.kind = ACTION_AGGREGATE, .aggregate = AGG_COUNT, .nby = 1, .by = {&by_stack}};
+	static const struct action action = {.kind = ACTION_AGGREGATE, .aggregate = AGG_COUNT, .nby = 1,
+					     .by = {&by_stack}};
 	static const struct plan_aggregate aggregate = {.action = &action, .keys = {&entry_slots[2]}};
-	const struct call_plan counting = {.name = "main.g", .stack_slot = -1, .aggregates = &aggregate, .naggregates = 1};
+	const struct call_plan counting = {.name = "main.g", .stack_slot = -1, .aggregates = &aggregate,
+					   .naggregates = 1};
 	const uint64_t stack[] = {0x1002, 0x1003};
 	struct plant_group g = {.probe = COUNT, .target = 1, .count = 6,
 				.keys = {{.status = SLOT_OK, .len = 16, .bytes = stack}}};
@@ -339,7 +345,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_call_that_returns), TEST(a_call_that_panics),	   TEST(a_point), TEST(open_calls),
 		TEST(a_condition_at_the_end),
-		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot), TEST(open_calls_of_aggregates),
+		TEST(records_that_do_not_fit), TEST(fewer_slots_than_planned), TEST(known_without_a_slot),
+		TEST(open_calls_of_aggregates),
 		TEST(groups), TEST(a_stack_as_key),
 	};
 	call_decoder_free(NULL);

@@ -69,7 +69,8 @@ static void unreadable_stacks_inlined_expressions(void **state)
 	};
 	const struct call_plan plan = {.name = "main.f", .shown = shown, .nshown = 2, .stack_slot = 0,
 				       .inlined = true, .func = {.name = "main.g"}};
-	struct call_value e[] = {{&shown[0], {.form = FORM_UNREADABLE, .text = "not resident"}}, {&shown[1], an_int(5)}};
+	struct call_value e[] = {{&shown[0], {.form = FORM_UNREADABLE, .text = "not resident"}},
+				 {&shown[1], an_int(5)}};
 
 	begin();
 	give((struct call_record){.plan = &plan, .process = &shop, .end = CALL_POINT, .start_unix_ns = CALL_START,
@@ -107,7 +108,8 @@ static void aggregates(void **state)
 		      .buckets = buckets, .nbuckets = AGG_BUCKETS),
 		GROUP(&add_plan, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
 		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
-		GROUP(&add_plan, &hist_size, .count = 1, .sum = (int128)UINT64_MAX * 2, .buckets = large, .nbuckets = AGG_BUCKETS),
+		GROUP(&add_plan, &hist_size, .count = 1, .sum = (int128)UINT64_MAX * 2, .buckets = large,
+		      .nbuckets = AGG_BUCKETS),
 	};
 
 	begin();
@@ -117,7 +119,8 @@ static void aggregates(void **state)
 		"\"key\":{\"func\":\"main.(*Cart).Add\"},\"count\":88}\n"
 		"{\"aggregate\":\"avg(latency) by user\",\"pid\":4711,\"func\":\"main.(*Cart).Add\","
 		"\"key\":{\"user\":\"al\"},\"count\":4,\"sum\":10,\"avg\":2.5}\n"
-		"{\"aggregate\":\"max(size)\",\"pid\":4711,\"func\":\"main.(*Cart).Add\",\"key\":{},\"count\":2,\"max\":-7}\n"
+		"{\"aggregate\":\"max(size)\",\"pid\":4711,\"func\":\"main.(*Cart).Add\",\"key\":{},\"count\":2,"
+		"\"max\":-7}\n"
 		"{\"aggregate\":\"hist(latency) by user\",\"pid\":4711,\"func\":\"main.(*Cart).Add\","
 		"\"key\":{\"user\":\"al\"},\"count\":6,\"sum\":1800,\"buckets\":[{\"to\":0,\"count\":1},"
 		"{\"from\":0,\"to\":1,\"count\":2},{\"from\":512,\"to\":1024,\"count\":3}]}\n"
@@ -134,7 +137,8 @@ static void aggregates(void **state)
 static void summary(void **state)
 {
 	struct call_summary sum = {.events = 20, .calls = 9, .planted = 8, .refused = 2, .processes = 3};
-	const char *text, *begins = "{\"summary\":{\"events\":20,\"calls\":9,\"processes\":3,\"planted\":8,\"refused\":2,"
+	const char *text, *begins = "{\"summary\":{\"events\":20,\"calls\":9,\"processes\":3,\"planted\":8,"
+				    "\"refused\":2,"
 				    "\"losses\":{\"ring_full\":5,\"scratch_busy\":0,";
 
 	sum.losses.count[LOSS_RING_FULL] = 5;

@@ -140,14 +140,17 @@ static void a_narrow_terminal(void **state)
 	c = a_call(v, "a name that is much longer than what a line has room for", 3, 412000);
 	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "not in stock any more", .len = 21};
 	sink->ops->call(sink, &c);
-	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "a reason as long as the one that nobody ever reads", .len = 50};
+	v[2].value = (struct value_node){.form = FORM_ERROR,
+					 .text = "a reason as long as the one that nobody ever reads", .len = 50};
 	sink->ops->call(sink, &c);
 	sink->ops->close(sink);
-	while (n < sizeof(text) - 1 && !(strchr(text, '\n') && strchr(strchr(text, '\n') + 1, '\n')) && (got = read(master, text + n, sizeof(text) - 1 - n)) > 0)
+	while (n < sizeof(text) - 1 && !(strchr(text, '\n') && strchr(strchr(text, '\n') + 1, '\n')) &&
+	       (got = read(master, text + n, sizeof(text) - 1 - n)) > 0)
 		text[n += (size_t)got] = 0;
 	close(master);
 	assert_string_equal(text, "22:13:20.123   412 µs  main.(*Cart).Add(user=…, n=3) → err=not in stock any more\r\n"
-				  "22:13:20.123   412 µs  main.(*Cart).Add(user=…, n=3) → err=a reason as long as …\r\n");
+				  "22:13:20.123   412 µs  main.(*Cart).Add(user=…, n=3) → err=a reason as long as "
+				  "…\r\n");
 }
 
 static void calls_go_elsewhere(void **state)

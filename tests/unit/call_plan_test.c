@@ -1,4 +1,6 @@
-/* Questions against real programs (tests/go/calls, every Go version): what is planted, what is said where it cannot be. */
+/*
+ * Questions against real programs (tests/go/calls, every Go version): what is planted, what is said where it cannot be.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +68,8 @@ static const struct call_plan *plan(struct asked *a, const char *text)
 	for (size_t i = 0; i < a->plans.len; i++) {
 		const struct call_plan *p = &a->plans.data[i];
 
-		if (!p->why && (capture_verify(&p->entry, &a->err) || (p->has_return && capture_verify(&p->ret, &a->err))))
+		if (!p->why && (capture_verify(&p->entry, &a->err) ||
+				(p->has_return && capture_verify(&p->ret, &a->err))))
 			fail_msg("%s: %s", text, a->err.text);
 	}
 	return &a->plans.data[0];
@@ -278,7 +281,8 @@ static void wrong(struct asked *a)
 	refused(a, "main.Sleeper if err != nil", -EINVAL, "main.Sleeper has none", "err");
 	refused(a, "main.Errors if err == given", -EINVAL, "", NULL);
 	refused(a, "main.Strings if joined == a", -EINVAL, "of the entry", "a");
-	refused(a, "main.Login if id == n || id == n+1 || id == n+2 || id == n+3 || id == n+4", -EINVAL, "more than 4 values", "+4");
+	refused(a, "main.Login if id == n || id == n+1 || id == n+2 || id == n+3 || id == n+4", -EINVAL,
+		"more than 4 values", "+4");
 	refused(a, "main.Signed(a string) (b string)", -EPROTO, "main.Signed", NULL);
 	a->options.max_functions = 3;
 	refused(a, "main.*", -E2BIG, "matches", NULL);
@@ -308,7 +312,8 @@ static void endings(struct asked *a)
 {
 	assert_true(ends(a, "main.Login", true, 0, 0) && ends(a, "main.Login", false, 0, 0));
 	assert_true(ends(a, "main.Login if vip", true, 0, 0));
-	assert_false(ends(a, "main.Login if err != nil", true, 0, 0) || ends(a, "main.Login if err == nil", true, 0, 0));
+	assert_false(ends(a, "main.Login if err != nil", true, 0, 0) ||
+		     ends(a, "main.Login if err == nil", true, 0, 0));
 	assert_false(ends(a, "main.Login if id == 0", true, 0, 0) || ends(a, "main.Login if !(id == 0)", true, 0, 0));
 	assert_false(ends(a, "main.Login if id == 0", false, 0, 0));
 	assert_true(plan(a, "main.Login if id == 0")->entry.unwound_unseen);
@@ -334,11 +339,14 @@ static void endings(struct asked *a)
 /* A function without a return instruction: its calls end by a panic, and that may be asked for. */
 static void never_returns(struct asked *a)
 {
-	static const char *const answered[] = {"main.Reject", "main.Reject if panicked", "main.Reject if n > 1 && panicked",
-					       "main.Reject if latency > 1ms", "main.Reject if panicked { print(n, panicked) }",
+	static const char *const answered[] = {"main.Reject", "main.Reject if panicked",
+					       "main.Reject if n > 1 && panicked",
+					       "main.Reject if latency > 1ms",
+					       "main.Reject if panicked { print(n, panicked) }",
 					       "main.Reject if ret0 == 1 || panicked"};
 	static const char *const not_answered[] = {"main.Reject if ret0 == 1", "main.Reject { print(ret0) }",
-						   "main.Reject { hist(latency) }", "main.Reject if latency > 1ms { count() }"};
+						   "main.Reject { hist(latency) }",
+						   "main.Reject if latency > 1ms { count() }"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(answered); i++) {
 		const struct call_plan *p = plan(a, answered[i]);
@@ -387,14 +395,16 @@ static void refused_beside_others(struct asked *a)
 
 static void aggregates(struct asked *a)
 {
-	const struct call_plan *p = plan(a, "main.Login { count() by user, func, vip; sum(n) by pid; hist(n, 0, 50, 10) }");
+	const struct call_plan *p = plan(a, "main.Login { count() by user, func, vip; sum(n) by pid; hist(n, 0, 50, "
+					    "10) }");
 	const struct ir_aggregate *g = p->entry.aggregates;
 
 	assert_true(!p->prints && p->entry.no_record && !p->has_return);
 	assert_int_equal(p->naggregates, 3);
 	assert_int_equal(p->entry.naggregates, 3);
 	assert_int_equal(g[0].nkeys, 2);
-	assert_true(!p->aggregates[0].constant_key[0] && p->aggregates[0].constant_key[1] && !p->aggregates[0].constant_key[2]);
+	assert_true(!p->aggregates[0].constant_key[0] && p->aggregates[0].constant_key[1] &&
+		    !p->aggregates[0].constant_key[2]);
 	assert_int_equal(p->aggregates[0].keys[0]->kind, VALUE_STRING);
 	assert_int_equal(p->entry.slots[g[0].keys[1].slot].kind, VALUE_BOOL);
 	assert_int_equal(g[1].nkeys, 0);
@@ -469,20 +479,23 @@ static void stripped(struct asked *a)
 	assert_true(p->inlined && p->aggregates[0].constant_key[0] && p->stack_slot >= 0);
 	assert_string_equal(p->func.name, "main.Tinies");
 	refused(a, "main.tiny if latency > 1ms", -EINVAL, "inlined into main.Tinies", "> 1ms");
-	refused(a, "main.tiny(n int) if n == 1", -EINVAL, "does not say where the arguments of an inlined call are", NULL);
+	refused(a, "main.tiny(n int) if n == 1", -EINVAL, "does not say where the arguments of an inlined call are",
+		NULL);
 	p = plan(a, "main.tiny(n int)");
 	assert_true(p->inlined && p->shown[0].why && strstr(p->shown[0].why, "arguments of an inlined call"));
 	assert_true(plan(a, "main.Login if latency > 1ms { hist(latency) by caller }")->has_return);
 	p = plan(a, "main.Signed(first int8, second int16, ?, ?, ?) (total int64) if first == 1");
 	assert_true(shown(p, "first")->slot >= 0 && shown(p, "total")->slot >= 0);
-	p = plan(a, "main.Login(n int, user string, vip bool, p *Person, items []Item, attrs map[string]string, any any) "
-		    "(id int, err error) if p.Name == \"alice\" && err != nil");
+	p = plan(a, "main.Login(n int, user string, vip bool, p *Person, items []Item, attrs map[string]string, any "
+		    "any) (id int, err error) if p.Name == \"alice\" && err != nil");
 	assert_int_equal(p->nshown, 9);
 	for (size_t i = 0; i < p->nshown; i++)
 		assert_true(p->shown[i].slot >= 0);
-	p = plan(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any any)");
+	p = plan(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any "
+		    "any)");
 	assert_true(shown(p, "user")->slot >= 0);
-	refused(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any any) if p.X == 1",
+	refused(a, "main.Login(n int, user string, vip bool, p *Nowhere, items []Item, attrs map[string]string, any "
+		   "any) if p.X == 1",
 		-EINVAL, "Nowhere", "X");
 	plan(a, "main.* { count() by func }");
 }
@@ -523,15 +536,16 @@ static bool holds(struct asked *a, const struct call_plan *p, double f64, float 
 
 static void floats(struct asked *a)
 {
-	static const double values[] = {0.0, -0.0, 1.5, -1.5, 2.25, -2.25, 1e300, -1e300, DBL_MIN, -DBL_MIN, 4.9e-324, INFINITY,
-					-INFINITY, NAN};
+	static const double values[] = {0.0, -0.0, 1.5, -1.5, 2.25, -2.25, 1e300, -1e300, DBL_MIN, -DBL_MIN, 4.9e-324,
+					INFINITY, -INFINITY, NAN};
 	static const char *const operators[] = {"==", "!=", "<", "<=", ">", ">="};
 	static const double constants[] = {0, 1.5, -1.5, 2.25};
 
 	for (size_t o = 0; o < ARRAY_SIZE(operators); o++)
 		for (size_t k = 0; k < ARRAY_SIZE(constants); k++)
 			for (unsigned narrow = 0; narrow < 2; narrow++) {
-				const char *text = arena_printf(binary_arena(a->b), "main.Compared if w.F%s %s %g { count() }",
+				const char *text = arena_printf(binary_arena(a->b),
+								"main.Compared if w.F%s %s %g { count() }",
 								narrow ? "32" : "64", operators[o], constants[k]);
 				const struct call_plan *p = plan(a, text);
 

@@ -369,8 +369,8 @@ static uint64_t rnd(uint64_t n)
 
 static void want(char kind, const struct model_call *c, uint64_t value)
 {
-	wanted_len += (size_t)snprintf(wanted + wanted_len, sizeof(wanted) - wanted_len, "%s%c%d", wanted_len ? " " : "",
-				       kind, (int)c->value);
+	wanted_len += (size_t)snprintf(wanted + wanted_len, sizeof(wanted) - wanted_len, "%s%c%d",
+				       wanted_len ? " " : "", kind, (int)c->value);
 	if (kind == 'R')
 		wanted_len += (size_t)snprintf(wanted + wanted_len, sizeof(wanted) - wanted_len, "=%d", (int)value);
 }

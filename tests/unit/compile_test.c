@@ -465,10 +465,14 @@ static uint64_t random_state = 1;
 
 static uint64_t random_bits(void)
 {
-	static const uint64_t corners[] = {0, 1, 1ull << 63, UINT64_MAX, INT64_MAX, 0x7ff0000000000000, 0xfff0000000000000,
-					   0x7ff8000000000001, 0x3ff0000000000000, 0x36a0000000000000, 0x380fffffe0000000,
-					   0x47efffffe0000000, 0x47effffff0000000, 0x47efffffefffffff, 0x43e0000000000000,
-					   0x0000000000000001, 0x000fffffffffffff, 1ull << 53, (1ull << 53) + 1, (1ull << 24) + 1};
+	static const uint64_t corners[] = {0, 1, 1ull << 63, UINT64_MAX, INT64_MAX, 0x7ff0000000000000,
+					   0xfff0000000000000,
+					   0x7ff8000000000001, 0x3ff0000000000000, 0x36a0000000000000,
+					   0x380fffffe0000000,
+					   0x47efffffe0000000, 0x47effffff0000000, 0x47efffffefffffff,
+					   0x43e0000000000000,
+					   0x0000000000000001, 0x000fffffffffffff, 1ull << 53, (1ull << 53) + 1,
+					   (1ull << 24) + 1};
 	uint64_t v;
 
 	random_state = random_state * 6364136223846793005 + 1442695040888963407;
@@ -524,7 +528,8 @@ static void expect_float(struct world *w, const char *expression, float want)
 		fail_msg("%s", w->error);
 	have = as_float((uint32_t)s->value);
 	if (s->status != SLOT_OK || s->value >> 32 || (isnan(want) ? !isnan(have) : memcmp(&have, &want, 4)))
-		fail_msg("%s: %.9g (%a), not %.9g (%a)", expression, (double)have, (double)have, (double)want, (double)want);
+		fail_msg("%s: %.9g (%a), not %.9g (%a)", expression, (double)have, (double)have, (double)want,
+			 (double)want);
 }
 
 /* Without its fraction; what does not fit has no value. */
@@ -596,17 +601,22 @@ static void test_comparisons(void **state)
 		"s[0] == 'G'", "p == nil", "nil == p", "ss != nil", "uintptr(p) == 0", "3 < 4", "\"a\" < \"b\"",
 		"n * -1 == 5 && (u == 9 || small == -128) && !(len(ss) == 3)", "array[1] < 0 && array[0] == 1e1",
 		"n < 10ms", "1 + 2 == 3 && true != false", "goid == 77", "caller != nil",
-		"s == s", "s <= s", "s >= \"GET\"", "s < \"GET0\"", "\"GET \" < s", "s > ss[0][:0]", "ss[0] < ss[1]", "ss[1] != ss[0]",
-		"s > \"\"", "hasprefix(s, s[:3])", "hassuffix(s, s[4:])", "s[:3] == \"GET\"", "s[u:u+1] == \" \"", "s[:] == s",
-		"string(body[1:4]) == `\"a\"`", "\"a\" + \"b\" == \"ab\"", "len(\"abc\"[1:]) == 2", "1.5 < 2", "1.5 * 2 == 3.0", "2.5 > 1.5 && 0x10 == 16.0",
-		"n % 2 == -1 && n / 2 == -2", "ss[1:][0] == \"two\"", "strings.HasPrefix(s, \"GET\")", "array == [4]int32{10, -9, 12, -7}",
+		"s == s", "s <= s", "s >= \"GET\"", "s < \"GET0\"", "\"GET \" < s", "s > ss[0][:0]", "ss[0] < ss[1]",
+		"ss[1] != ss[0]",
+		"s > \"\"", "hasprefix(s, s[:3])", "hassuffix(s, s[4:])", "s[:3] == \"GET\"", "s[u:u+1] == \" \"",
+		"s[:] == s",
+		"string(body[1:4]) == `\"a\"`", "\"a\" + \"b\" == \"ab\"", "len(\"abc\"[1:]) == 2", "1.5 < 2",
+		"1.5 * 2 == 3.0", "2.5 > 1.5 && 0x10 == 16.0",
+		"n % 2 == -1 && n / 2 == -2", "ss[1:][0] == \"two\"", "strings.HasPrefix(s, \"GET\")",
+		"array == [4]int32{10, -9, 12, -7}",
 		"array != [4]int32{10}",
 	};
 	static const char *const dropped[] = {
 		"n > 0", "big < 5", "!ok", "false", "s == \"GET\"", "hasprefix(s, \"POST\")", "hassuffix(s, \"x\")",
 		"contains(s, \"zzz\")", "s == \"\"", "p != nil", "p.Method == \"\"", "ss[2] == \"x\"", "ss[n] == \"x\"",
 		"n == 3 && p.Method == \"\"", "p.Method == \"GET\" || true",
-		"s != s", "s < s", "s < \"GET\"", "s == ss[0]", "s[:2] == \"GET\"", "s[3:2] == \"\"", "s[20:] == \"\"", "ss[5:][0] == \"x\"",
+		"s != s", "s < s", "s < \"GET\"", "s == ss[0]", "s[:2] == \"GET\"", "s[3:2] == \"\"", "s[20:] == \"\"",
+		"ss[5:][0] == \"x\"",
 		"hasprefix(ss[0], s)", "array == [4]int32{10, -9, 12}", "1 << n == 1",
 	};
 	static const char *const lost[] = {"n / int(u - 3) == 1", "7 % (u - 3) == 0 || true"};
@@ -1005,7 +1015,8 @@ static void generate_binary(struct buf *b, unsigned depth)
 
 static void generate_call(struct buf *b, unsigned depth)
 {
-	static const char *const calls[] = {"len(", "cap(", "typeof(", "uintptr(", "string(", "uint8(", "int(", "!(", "-("};
+	static const char *const calls[] = {"len(", "cap(", "typeof(", "uintptr(", "string(", "uint8(", "int(", "!(",
+					    "-("};
 
 	buf_str(b, calls[pick(ARRAY_SIZE(calls))]);
 	generate(b, depth - 1);

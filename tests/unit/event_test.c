@@ -190,8 +190,8 @@ struct chunked {
 static struct chunked chunked(void)
 {
 	return (struct chunked){
-		.head = {.size = sizeof(struct chunked), .version = EVENT_VERSION, .kind = EVENT_CALL, .slots = 1, .goid = 7,
-			 .chunks = offsetof(struct chunked, first)},
+		.head = {.size = sizeof(struct chunked), .version = EVENT_VERSION, .kind = EVENT_CALL, .slots = 1,
+			 .goid = 7, .chunks = offsetof(struct chunked, first)},
 		.slot = {.status = SLOT_OK, .value = offsetof(struct chunked, first)},
 		.first = {.addr = 4096, .shape = 3, .len = 11, .status = SLOT_OK},
 		.bytes = "hello world",

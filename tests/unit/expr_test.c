@@ -133,9 +133,11 @@ static void test_errors(void **state)
 					 "  18446744073709551616\n  ^"},
 		{"p == T{1}", "an operator or the end of the expression is expected here\n  p == T{1}\n        ^"},
 		{"(p == T{1)", "the } that closes this is missing\n  (p == T{1)\n         ^"},
-		{"(p == T{a.b: 1})", "only fields are named in a literal, as in Point{X: 1}\n  (p == T{a.b: 1})\n            ^"},
+		{"(p == T{a.b: 1})",
+		 "only fields are named in a literal, as in Point{X: 1}\n  (p == T{a.b: 1})\n            ^"},
 		{"s[1:2:3]", "a slice's capacity has no meaning here: s[low:high]\n  s[1:2:3]\n       ^"},
-		{"[3] == 1", "a value is expected here; an array is written with its type, as in [2]int{1, 2}\n  [3] == 1\n  ^"},
+		{"[3] == 1",
+		 "a value is expected here; an array is written with its type, as in [2]int{1, 2}\n  [3] == 1\n  ^"},
 		{"1 + 12abc", "this is not a number as Go writes them\n  1 + 12abc\n      ^"},
 	};
 	struct arena a = {0};

@@ -53,9 +53,9 @@ static uint32_t block_at(const struct flowing *f, uint64_t offset)
 	return f->flow.block_of[i - f->code.insns];
 }
 
-#define FLOW(f, b, ...)                                                                                                     \
-	static const unsigned char f##_bytes[] = {__VA_ARGS__};                                                             \
-	struct flowing f;                                                                                                   \
+#define FLOW(f, b, ...)                                                                                                \
+	static const unsigned char f##_bytes[] = {__VA_ARGS__};                                                        \
+	struct flowing f;                                                                                              \
 	flow_of(&f, b, f##_bytes, sizeof(f##_bytes))
 
 static void test_branches(void **state)
@@ -168,15 +168,15 @@ static void test_endless_call(void **state)
 /* ---- sites ---- */
 
 /* The one inlined call's body is [from, to) of the code; parent is where its mark stands. */
-static int site_of(const unsigned char *code, size_t n, unsigned from, unsigned to, uint32_t parent, uint64_t *ret_offset,
-		   bool *ret_proved)
+static int site_of(const unsigned char *code, size_t n, unsigned from, unsigned to, uint32_t parent,
+		   uint64_t *ret_offset, bool *ret_proved)
 {
 	const uint32_t tree[] = {0, TINY_INLINED_NAME, parent, 7};
 	/* the index of the call: -1 to from, 0 to to, -1 behind; without a body before it the table begins with 0 */
 	const uint8_t before[] = {0, (uint8_t)from, 2, (uint8_t)(to - from), 1, (uint8_t)(TINY_CODE_SIZE - to), 0};
 	const uint8_t at_once[] = {2, (uint8_t)to, 1, (uint8_t)(TINY_CODE_SIZE - to), 0};
-	struct binary *b = tiny_open_inlined(tree, sizeof(tree), from ? before : at_once, from ? sizeof(before) : sizeof(at_once),
-					     code, n);
+	struct binary *b = tiny_open_inlined(tree, sizeof(tree), from ? before : at_once,
+					     from ? sizeof(before) : sizeof(at_once), code, n);
 	const char *approximate;
 	struct inlined in;
 	struct site site;
@@ -195,20 +195,19 @@ static int site_of(const unsigned char *code, size_t n, unsigned from, unsigned 
 	return r;
 }
 
-#define SITE(want_r, want_offset, want_proved, from, to, parent, ...)                                                       \
-	do {                                                                                                                \
-		static const unsigned char bytes_[] = {__VA_ARGS__};                                                        \
-		uint64_t offset_ = 0;                                                                                       \
-		bool proved_ = false;                                                                                       \
-		assert_int_equal(site_of(bytes_, sizeof(bytes_), from, to, parent, &offset_, &proved_), want_r);            \
-		assert_int_equal(offset_, want_offset);                                                                     \
-		assert_int_equal(proved_, want_proved);                                                                     \
+#define SITE(want_r, want_offset, want_proved, from, to, parent, ...)                                                  \
+	do {                                                                                                           \
+		static const unsigned char bytes_[] = {__VA_ARGS__};                                                   \
+		uint64_t offset_ = 0;                                                                                  \
+		bool proved_ = false;                                                                                  \
+		assert_int_equal(site_of(bytes_, sizeof(bytes_), from, to, parent, &offset_, &proved_), want_r);       \
+		assert_int_equal(offset_, want_offset);                                                                \
+		assert_int_equal(proved_, want_proved);                                                                \
 	} while (0)
 
 /* The rest of the function is filled up with int3. */
-#define END 0xc3, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, \
-	    0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc,     \
-	    0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc
+#define INT3_8 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc
+#define END 0xc3, INT3_8, INT3_8, INT3_8, INT3_8, INT3_8, INT3_8, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc, 0xcc
 
 static void test_sites(void **state)
 {

@@ -233,8 +233,8 @@ static void test_bad_arginfo(void **state)
 static void test_assignment(void **state)
 {
 	struct assign a = {0};
-	struct shape word, slice = {.nwords = 3, .size = 24, .align = 8}, real, pair = {.size = 16};
-	struct place p;
+	struct abi_shape word, slice = {.nwords = 3, .size = 24, .align = 8}, real, pair = {.size = 16};
+	struct abi_place p;
 
 	shape_word(&word, 8, WORD_INT);
 	shape_word(&real, 8, WORD_FLOAT);

@@ -49,7 +49,9 @@ static int key_is(const struct machine *m, const struct ir_insn *i, const void *
 
 	memcpy(text, key, sizeof(text));
 	if (i->op == IR_MAP_STR)
-		return text[1] == (uint64_t)i->imm && !memcmp((void *)(uintptr_t)text[0], i->str, text[1]) ? SLOT_OK : SLOT_NO_KEY;
+		return text[1] == (uint64_t)i->imm && !memcmp((void *)(uintptr_t)text[0], i->str, text[1])
+			   ? SLOT_OK
+			   : SLOT_NO_KEY;
 	for (size_t k = 0; k < i->key->n; k++) {
 		const struct ir_key_part *p = &i->key->parts[k];
 
@@ -66,7 +68,8 @@ static int key_is(const struct machine *m, const struct ir_insn *i, const void *
 	len = text[1];
 	if (has_text && len > IR_MAX_STR)
 		return SLOT_MAP_BUSY;
-	return !has_text || !memcmp((void *)(uintptr_t)text[0], (void *)(uintptr_t)m->v[reg], len) ? SLOT_OK : SLOT_NO_KEY;
+	return !has_text || !memcmp((void *)(uintptr_t)text[0], (void *)(uintptr_t)m->v[reg], len) ? SLOT_OK
+												   : SLOT_NO_KEY;
 }
 
 static int swiss_find(const struct machine *machine, const struct ir_insn *i, uint64_t at, uint64_t *ret)
@@ -160,7 +163,8 @@ static uint64_t sign_of(int order)
 
 static int order_op(struct machine *m, const struct ir_insn *i)
 {
-	uint64_t a = m->v[i->a], b = m->v[i->b], n = i->op == IR_STR_ORDER ? MIN(b, (uint64_t)i->imm) : MIN(m->v[i->c], IR_MAX_ORDER);
+	uint64_t a = m->v[i->a], b = m->v[i->b],
+		 n = i->op == IR_STR_ORDER ? MIN(b, (uint64_t)i->imm) : MIN(m->v[i->c], IR_MAX_ORDER);
 	char x[IR_MAX_ORDER], y[IR_MAX_ORDER];
 	int order;
 

@@ -406,7 +406,8 @@ static size_t interp_room(const struct interp *t)
 }
 
 /* A new chunk with room for its bytes, cleared; NULL: missed. */
-static struct event_chunk *interp_chunk(const struct interp *t, uint64_t addr, uint32_t shape, size_t len, unsigned depth)
+static struct event_chunk *interp_chunk(const struct interp *t, uint64_t addr, uint32_t shape, size_t len,
+					unsigned depth)
 {
 	struct interp_result *out = t->out;
 	struct event_chunk *c = (void *)(out->chunks + out->chunk_bytes);
@@ -422,7 +423,10 @@ static struct event_chunk *interp_chunk(const struct interp *t, uint64_t addr, u
 	return c;
 }
 
-/* The n bytes behind the chunk, from addr; of pages that cannot be read zeros, and a bit in its status. False: none can. */
+/*
+ * The n bytes behind the chunk, from addr; of pages that cannot be read zeros, and a bit in its status.
+ * False: none can.
+ */
 static bool interp_pages(const struct interp *t, struct event_chunk *c, uint64_t addr, size_t n)
 {
 	uint8_t *to = (uint8_t *)(c + 1);
@@ -525,7 +529,8 @@ static uint64_t interp_count(const struct shape_edge *e, const uint8_t *element)
 	}
 }
 
-static void interp_interface(const struct interp *t, const struct shape_edge *e, const uint64_t words[2], unsigned depth)
+static void interp_interface(const struct interp *t, const struct shape_edge *e, const uint64_t words[2],
+			     unsigned depth)
 {
 	const struct shape_table *shapes = t->p->shapes;
 	const struct shape_dynamic *d;
@@ -689,8 +694,8 @@ static void interp_run(const struct capture_program *p, const struct interp_inpu
 }
 
 /* The record that a planter would have written; returns its size. buf has EVENT_MAX_SIZE bytes, 8-aligned. */
-static inline __attribute__((unused)) size_t interp_record(const struct capture_program *p, const struct interp_result *out,
-							   void *buf)
+static inline __attribute__((unused)) size_t interp_record(const struct capture_program *p,
+							   const struct interp_result *out, void *buf)
 {
 	struct event_header *h = buf;
 	struct event_slot *slots = (void *)(h + 1);
@@ -701,7 +706,8 @@ static inline __attribute__((unused)) size_t interp_record(const struct capture_
 		const struct interp_slot *s = &out->slots[i];
 		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK;
 
-		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len, .value = s->value};
+		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len,
+					       .value = s->value};
 		if (!text || (s->status != SLOT_OK && s->status != SLOT_CUT && !s->copied))
 			continue;
 		if (s->status == SLOT_NOT_RESIDENT) { /* the address before what there is */

@@ -122,7 +122,8 @@ static void test_images(void **state)
 	refuse(IMAGE_PROGRAM(1, REGION(0), I(IR_IMAGE, .a = 3, .shape = 1, .imm = 16), END), "not set on every path");
 	refuse(IMAGE_PROGRAM(1, REGION(0), IMAGE, IMAGE, END), "an image already");
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), I(IR_IMAGE_PUT, .a = 0), END), "there is no image");
-	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 9), END), "outside the image");
+	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_PUT, .a = 0, .imm = 9), END),
+	       "outside the image");
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), IMAGE, I(IR_IMAGE_COPY, .a = 0, .imm = 9, .at = 8), END),
 	       "outside the image");
 	refuse(IMAGE_PROGRAM(1, REGION(0), K(0, 1), I(IR_IMAGE_TYPE, .a = 0), END), "there is no image");
@@ -191,8 +192,8 @@ static void test_print(void **state)
 	struct buf b = {0};
 	struct capture_program p = PROGRAM(
 		2, REGION(IR_SLOT_FILTER), {.op = IR_ARG_REG, .dst = 0, .reg = GPR_RBX, .size = 4, .flags = IR_SIGNED},
-		{.op = IR_LOAD, .dst = 1, .a = 0, .imm = -8, .size = 1}, I(IR_BIN, .dst = 2, .a = 0, .b = 1, .bin = BIN_ULE),
-		I(IR_FILTER, .a = 2), END, REGION(0),
+		{.op = IR_LOAD, .dst = 1, .a = 0, .imm = -8, .size = 1},
+		I(IR_BIN, .dst = 2, .a = 0, .b = 1, .bin = BIN_ULE), I(IR_FILTER, .a = 2), END, REGION(0),
 		I(IR_STR_EQ, .dst = 3, .a = 1, .b = 2, .str = "GET", .imm = 3), I(IR_EMIT, .a = 3), END);
 
 	capture_print(&p, &b);

@@ -79,7 +79,8 @@ static void summary(void **state)
 	assert_memory_equal(w.text,
 			    "{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,\"processes\":3,"
 			    "\"planted\":8,\"refused\":2,\"losses\":{\"ring_full\":5,",
-			    strlen("{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,\"processes\":3,"
+			    strlen("{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,"
+				   "\"processes\":3,"
 				   "\"planted\":8,\"refused\":2,\"losses\":{\"ring_full\":5,"));
 	assert_string_equal(w.text + w.len - 4, "}}}\n");
 	assert_non_null(strstr(w.text, "\"sink_refused\":0"));

@@ -18,7 +18,8 @@ void value_from_slot(const struct value_context *c, const struct event *e, size_
 
 	(void)c;
 	(void)shown;
-	*ret = (struct value_node){.form = FORM_ERROR, .text = n ? bytes : NULL, .len = n, .full_len = e->slots[slot].len,
+	*ret = (struct value_node){.form = FORM_ERROR, .text = n ? bytes : NULL, .len = n,
+				   .full_len = e->slots[slot].len,
 				   .cut = e->slots[slot].len > n};
 	if (what->kind == VALUE_INT)
 		ret->form = FORM_NIL;
@@ -107,7 +108,8 @@ static void test_logic(void **state)
 static void test_missing(void **state)
 {
 	struct late is = text_is(LATE_EQUAL, "a"), nil = is, panicked = {.op = LATE_PANICKED};
-	struct late flag = {.op = LATE_BOOL, .value = {.slot = BOOL}}, behind = {.op = LATE_OR, .a = &panicked, .b = &is};
+	struct late flag = {.op = LATE_BOOL, .value = {.slot = BOOL}},
+		    behind = {.op = LATE_OR, .a = &panicked, .b = &is};
 	struct late_call unwound = {.plan = &plan, .end = CALL_PANICKED};
 	struct record r;
 	struct event e;

@@ -92,7 +92,8 @@ static void hostile(void **state)
 
 	begin((struct line_options){.colour = false});
 	give(span_make("GET\033[2J", 1000, a, 2));
-	expect("22:13:20.123  GET\\x1b[2J                 1.00 µs  /\\x1b]0;owned\\x07\\n\\x9b\\xff\\x7f\\u{9b}\\u{202e}?a\\tb\\r\n");
+	expect("22:13:20.123  GET\\x1b[2J                 1.00 µs  /\\x1b]0;owned\\x07\\n"
+	       "\\x9b\\xff\\x7f\\u{9b}\\u{202e}?a\\tb\\r\n");
 }
 
 static void services(void **state)

@@ -319,7 +319,8 @@ static void test_round_trip(void **state)
 	static const struct {
 		const struct resource *r;
 		const char *pack;
-	} from[] = {{&cart, "net-http"}, {&shop, "net-http"}, {&shop, "redis"}, {&cart, "net-http"}, {&shop, "net-http"}};
+	} from[] = {{&cart, "net-http"}, {&shop, "net-http"}, {&shop, "redis"}, {&cart, "net-http"},
+		    {&shop, "net-http"}};
 	struct otlp_queue *q = otlp_queue_new(10, 1 << 20);
 	const struct otlp_item *items[ARRAY_SIZE(from)];
 	Otlp__ExportTraceServiceRequest *m;

@@ -68,8 +68,8 @@ static void test_all_keys(void **state)
 		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true}\n"
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
-		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      capture: *c\n"
-		"  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
+		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
+		"capture: *c\n  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
 		"hooks:\n- name: u\n  role: unwind\n  variants:\n"
 		"  - {func: runtime.r(gp *g), goroutine: gp, sp: gp.sp}\n";
@@ -222,7 +222,8 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
 	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
 	 "9:5: a point of a span is a start, an end, a note or a join"},
-	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n", "5:3: a hook's role is unwind, exit or panic"},
+	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n",
+	 "5:3: a hook's role is unwind, exit or panic"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_func: 'm.f('}]}\n", "9:63: "},
 	{POINTS "  - {name: a, role: end, recovers: true, variants: [{func: m.f}]}\n",
 	 "9:5: `recovers` belongs to a point with role start"},

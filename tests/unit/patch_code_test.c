@@ -166,7 +166,8 @@ static void test_strings(void **state)
 	code = compile_ok(&p, 7);
 	for (uint64_t len = 0; len < 1200; len++) {
 		for (int over = 0; over < 2; over++) {
-			struct regs r = {.r = {(uintptr_t)world.hole - len + (uint64_t)over, len}, .g = (uintptr_t)&fake_g};
+			struct regs r = {.r = {(uintptr_t)world.hole - len + (uint64_t)over, len},
+					 .g = (uintptr_t)&fake_g};
 
 			memset(world.hole - len - 1, (int)len | 1, len + 1);
 			run_code(code, &r);
@@ -262,7 +263,8 @@ static void test_pool_damaged(void **state)
 	assert_int_equal(drain_count(1), 0);
 	area->free[1] = UINT64_C(7) << 32 | CHUNKS; /* the second stack is as good */
 	run_code(code, &r);
-	assert_int_equal(area->free[1], UINT64_C(8) << 32 | *(uint32_t *)(void *)((char *)area + area->links_off + 4 * (CHUNKS - 1)));
+	assert_int_equal(area->free[1],
+			 UINT64_C(8) << 32 | *(uint32_t *)(void *)((char *)area + area->links_off + 4 * (CHUNKS - 1)));
 	assert_int_equal(drain_count(1), 1);
 }
 
@@ -658,8 +660,8 @@ static void test_threads(void **state)
 	for (uint64_t i = 0; i < THREADS; i++) {
 		struct caller *c = &callers[i];
 
-		*c = (struct caller){.g = {.m = (uintptr_t)&c->m, .goid = i + 1}, .p = {.id = (int)i}, .m = {.p = &c->p},
-				     .code = code};
+		*c = (struct caller){.g = {.m = (uintptr_t)&c->m, .goid = i + 1}, .p = {.id = (int)i},
+				     .m = {.p = &c->p}, .code = code};
 		memset(c->text, 'a' + (int)i + 1, sizeof(c->text));
 		assert_int_equal(pthread_create(&c->thread, NULL, call_much, c), 0);
 	}
@@ -743,8 +745,11 @@ static void test_fight(void **state)
 	for (uint64_t i = 0; i < PROCS; i++) {
 		struct fighter *t = &fighters[i];
 
-		*t = (struct fighter){.caller = {.g = {.m = (uintptr_t)&t->caller.m, .goid = i + 1}, .p = {.id = (int)i},
-						 .m = {.p = &t->caller.p}, .code = begins}, .ends = ends};
+		*t = (struct fighter){.caller = {.g = {.m = (uintptr_t)&t->caller.m, .goid = i + 1},
+						 .p = {.id = (int)i},
+						 .m = {.p = &t->caller.p},
+						 .code = begins},
+				      .ends = ends};
 		assert_int_equal(pthread_create(&t->caller.thread, NULL, fight, t), 0);
 	}
 	for (int round = 0; round < 2; round++) {
@@ -928,8 +933,8 @@ int main(void)
 		cmocka_unit_test(test_foreign_fault),
 		cmocka_unit_test(test_xmm),
 		cmocka_unit_test(test_saved),
-		cmocka_unit_test(test_calls), cmocka_unit_test(test_calls_apart), cmocka_unit_test(test_filtered_returns),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_calls), cmocka_unit_test(test_calls_apart),
+		cmocka_unit_test(test_filtered_returns), cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_fight),
 		cmocka_unit_test(test_refusals),
 	};

@@ -69,15 +69,17 @@ static uint8_t *take_chunk(struct rings *r, struct patch_slot *s)
 
 static uint8_t *place_of(struct rings *r, struct patch_slot *s)
 {
-	uint8_t *chunk = s->write % PATCH_CHUNK ? r->d.pool.memory + (*patch_slot_chunk(s, r->d.area, s->write) - 1) * PATCH_CHUNK
-						: take_chunk(r, s);
+	uint8_t *chunk = s->write % PATCH_CHUNK
+			     ? r->d.pool.memory + (*patch_slot_chunk(s, r->d.area, s->write) - 1) * PATCH_CHUNK
+			     : take_chunk(r, s);
 
 	assert_non_null(chunk);
 	return chunk + s->write % PATCH_CHUNK;
 }
 
 /* An entry of `size` bytes with a record that says it has `record` bytes. */
-static void write_entry(struct rings *r, uint32_t i, uint32_t size, uint32_t kind, uint32_t record, uint64_t tsc, uint64_t goid)
+static void write_entry(struct rings *r, uint32_t i, uint32_t size, uint32_t kind, uint32_t record, uint64_t tsc,
+			uint64_t goid)
 {
 	struct patch_slot *s = slot(r, i);
 	uint8_t *at = place_of(r, s);

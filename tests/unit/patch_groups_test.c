@@ -143,7 +143,8 @@ static void add_line(void *arg, const struct plant_group *g)
 	}
 	buf_printf(&b, " = %" PRIu64 " %s", g->count, wide_text(g->sum, (char[WIDE_TEXT]){0}));
 	if (g->nbuckets)
-		buf_printf(&b, " %s..%s", wide_text(g->min, (char[WIDE_TEXT]){0}), wide_text(g->max, (char[WIDE_TEXT]){0}));
+		buf_printf(&b, " %s..%s", wide_text(g->min, (char[WIDE_TEXT]){0}),
+			   wide_text(g->max, (char[WIDE_TEXT]){0}));
 	for (size_t i = 0; i < g->nbuckets; i++)
 		if (g->buckets[i])
 			buf_printf(&b, " %zu=%" PRIu64, i, g->buckets[i]);
@@ -177,14 +178,16 @@ struct input {
 	uint64_t n, text, len, word;  /* text: an address; word: an address, nil or unmapped */
 };
 
-static const char many_texts[] = "alicebobcarolalicealicealicealicealicealicealicealicealicealicealicealicealicealicealiceend";
+static const char many_texts[] =
+	"alicebobcarolalicealicealicealicealicealicealicealicealicealicealicealicealicealicealiceend";
 
 static struct input random_input(void)
 {
 	static const uint64_t numbers[] = {0, 1, 5, UINT64_C(1) << 63, UINT64_MAX, INT64_MAX, 100, 7, (uint64_t)-9};
 	static uint64_t words[] = {3, UINT64_C(1) << 63, UINT64_MAX, 12};
 	const uint64_t lens[] = {0, 5, 3, 64, 65, 80, 8, (uint64_t)(rand() % 66)};
-	const uint64_t addresses[] = {0, 8 /* not mapped */, (uintptr_t)&words[rand() % 4], (uintptr_t)&words[rand() % 4]};
+	const uint64_t addresses[] = {0, 8 /* not mapped */, (uintptr_t)&words[rand() % 4],
+				      (uintptr_t)&words[rand() % 4]};
 
 	return (struct input){numbers[rand() % ARRAY_SIZE(numbers)], (uintptr_t)many_texts + (uint64_t)(rand() % 3) * 5,
 			      lens[rand() % ARRAY_SIZE(lens)], addresses[rand() % ARRAY_SIZE(addresses)]};
@@ -208,11 +211,12 @@ static struct record record_of(uint32_t probe, enum event_kind kind, const struc
 	struct record r = {.head = {.size = sizeof(r), .version = EVENT_VERSION, .kind = (uint8_t)kind, .slots = NSLOTS,
 				    .probe = probe, .target = 42, .goid = 4711, .depth = 1},
 			   .slots = {{.status = SLOT_OK, .value = in->n},
-				     {.status = n < in->len ? SLOT_CUT : SLOT_OK, .copied = (uint16_t)n, .len = (uint32_t)in->len,
-				      .value = offsetof(struct record, bytes)},
+				     {.status = n < in->len ? SLOT_CUT : SLOT_OK, .copied = (uint16_t)n,
+				      .len = (uint32_t)in->len, .value = offsetof(struct record, bytes)},
 				     {.status = in->word == 0 ? SLOT_NIL : in->word == 8 ? SLOT_UNREADABLE : SLOT_OK,
 				      .value = in->word > 8 ? *(const uint64_t *)(uintptr_t)in->word : 0},
-				     {.status = SLOT_OK, .copied = 8, .len = 8, .value = offsetof(struct record, stack)}},
+				     {.status = SLOT_OK, .copied = 8, .len = 8,
+				      .value = offsetof(struct record, stack)}},
 			   .stack = world_pc_ret};
 
 	memcpy(r.bytes, (const void *)(uintptr_t)in->text, n);
@@ -656,7 +660,8 @@ static void threads(void **state)
 {
 	static struct caller callers[THREADS];
 	const struct ir_aggregate all[] = {
-		{.kind = AGG_HIST, .is_unsigned = true, .value = {.slot = N_SLOT}, .keys = {{.slot = TEXT_SLOT}}, .nkeys = 1},
+		{.kind = AGG_HIST, .is_unsigned = true, .value = {.slot = N_SLOT}, .keys = {{.slot = TEXT_SLOT}},
+		 .nkeys = 1},
 		{.kind = AGG_COUNT},
 	};
 	const struct capture_program p = program(PROGRAM_POINT, all, 2);
@@ -667,7 +672,8 @@ static void threads(void **state)
 	for (uint64_t i = 0; i < THREADS; i++) {
 		struct caller *c = &callers[i];
 
-		*c = (struct caller){.g = {.m = (uintptr_t)&c->m, .goid = i + 1}, .p = {.id = (int)i}, .m = {.p = &c->p}};
+		*c = (struct caller){.g = {.m = (uintptr_t)&c->m, .goid = i + 1}, .p = {.id = (int)i},
+				     .m = {.p = &c->p}};
 		assert_int_equal(pthread_create(&c->thread, NULL, call_often, c), 0);
 	}
 	do {

@@ -17,7 +17,8 @@ static uint64_t now;
 /* Each sample: kind, the call's number (its slot), goroutine. */
 static void note(void *arg, const void *sample, size_t size)
 {
-	static const char kinds[] = {[EVENT_POINT] = 'p', [EVENT_CALL] = 'c', [EVENT_RETURN] = 'r', [EVENT_UNWOUND] = 'u'};
+	static const char kinds[] = {[EVENT_POINT] = 'p', [EVENT_CALL] = 'c', [EVENT_RETURN] = 'r',
+				     [EVENT_UNWOUND] = 'u'};
 	struct event e[2];
 	size_t n;
 
@@ -28,7 +29,8 @@ static void note(void *arg, const void *sample, size_t size)
 static uint32_t epoch;
 
 /* kind, goroutine, depth, group; the number is its slot. */
-static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint64_t depth, uint32_t group, uint64_t number)
+static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint64_t depth, uint32_t group,
+		 uint64_t number)
 {
 	static const enum program_role roles[] = {[EVENT_POINT] = PROGRAM_POINT, [EVENT_CALL] = PROGRAM_ENTRY,
 						  [EVENT_RETURN] = PROGRAM_RETURN, [EVENT_UNWOUND] = PROGRAM_UNWIND};
@@ -37,8 +39,8 @@ static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint
 		struct event_header head;
 		struct event_slot slot;
 	} r = {.head = {.size = kind == EVENT_UNWOUND ? sizeof(r.head) : sizeof(r), .version = EVENT_VERSION,
-			.kind = (uint8_t)kind, .slots = kind != EVENT_UNWOUND, .target = 3, .time_ns = ++now, .goid = goid,
-			.depth = depth, .probe = probe},
+			.kind = (uint8_t)kind, .slots = kind != EVENT_UNWOUND, .target = 3, .time_ns = ++now,
+			.goid = goid, .depth = depth, .probe = probe},
 	       .slot = {.status = SLOT_OK, .value = number}};
 
 	patch_join_add(j, probe, roles[kind], group, group / 10);
@@ -235,8 +237,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nested), cmocka_unit_test(groups), cmocka_unit_test(unwound), cmocka_unit_test(lost),
-		cmocka_unit_test(open_calls), cmocka_unit_test(control), cmocka_unit_test(losing), cmocka_unit_test(strange),
-		cmocka_unit_test(epochs),
+		cmocka_unit_test(open_calls), cmocka_unit_test(control), cmocka_unit_test(losing),
+		cmocka_unit_test(strange), cmocka_unit_test(epochs),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
 

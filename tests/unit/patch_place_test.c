@@ -103,7 +103,8 @@ static size_t check(const struct world *w)
 	for (size_t i = 0; i < w->occupied.len; i++)
 		vec_push(&regions, w->occupied.data[i]);
 	for (size_t i = 0; i < w->regions.len; i++)
-		vec_push(&regions, ((struct range){w->regions.data[i].addr, w->regions.data[i].addr + w->regions.data[i].size}));
+		vec_push(&regions, ((struct range){w->regions.data[i].addr,
+						   w->regions.data[i].addr + w->regions.data[i].size}));
 	check_apart(&regions);
 	vec_done(&used);
 	vec_done(&regions);

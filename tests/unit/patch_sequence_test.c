@@ -316,8 +316,8 @@ static void compare(struct planter *pl, const struct counts *c)
 		fail_msg("%" PRIu64 " numbers are wrong, the first: %s", c->bad, c->first_bad);
 	for (int k = 0; k < NPROBES; k++)
 		if (c->missing[k] > lost_of(pl, c, k))
-			fail_msg("%s: %" PRIu64 " numbers are missing, %" PRIu64 " were counted as lost", wanted[k].func,
-				 c->missing[k], lost_of(pl, c, k));
+			fail_msg("%s: %" PRIu64 " numbers are missing, %" PRIu64 " were counted as lost",
+				 wanted[k].func, c->missing[k], lost_of(pl, c, k));
 	for (int k = SMALL; k <= LEAF; k++) { /* in flight at the beginning and at the end */
 		uint64_t in = c->n[k] + lost_of(pl, c, k), out = c->n[SMALL_BACK + k] + lost_of(pl, c, SMALL_BACK + k);
 

@@ -91,7 +91,8 @@ static void refuse(const unsigned char *p, size_t n, size_t ret_at, uint32_t fla
 	int r;
 
 	f.flags = flags;
-	r = ret_at ? patch_return_site(b, NULL, &f, f.entry + ret_at, &s, &err) : patch_entry_site(b, NULL, &f, &s, &err);
+	r = ret_at ? patch_return_site(b, NULL, &f, f.entry + ret_at, &s, &err)
+		   : patch_entry_site(b, NULL, &f, &s, &err);
 	assert_int_equal(r, -ENOTSUP);
 	if (!strstr(err.text, words))
 		fail_msg("\"%s\" does not say \"%s\"", err.text, words);
@@ -99,12 +100,13 @@ static void refuse(const unsigned char *p, size_t n, size_t ret_at, uint32_t fla
 }
 
 /* cmp rsp, [r14+16]; jbe M; sub rsp, 24; add rsp, 24; ret; M: call; jmp entry */
-#define SMALL CODE(0x49, 0x3b, 0x66, 0x10, 0x76, 0x09, 0x48, 0x83, 0xec, 0x18, 0x48, 0x83, 0xc4, 0x18, 0xc3, 0xe8, 0, 0, \
-		   0, 0, 0xeb, 0xea)
+#define SMALL CODE(0x49, 0x3b, 0x66, 0x10, 0x76, 0x09, 0x48, 0x83, 0xec, 0x18, 0x48, 0x83, 0xc4, 0x18, 0xc3, 0xe8, 0, \
+		   0, 0, 0, 0xeb, 0xea)
 
 static void test_small_frame(void **state)
 {
-	check_entry(SMALL, (struct want){.at = 0, .len = 4, .before = 4, .checked = true, .morestack = 15, .resume = 6});
+	check_entry(SMALL, (struct want){.at = 0, .len = 4, .before = 4, .checked = true, .morestack = 15,
+					 .resume = 6});
 }
 
 /* lea r12, [rsp-32]; cmp r12, [r14+16]; jbe M; ret; M: call; jmp entry */
@@ -143,7 +145,8 @@ static void test_returns(void **state)
 	check_return(CODE(0x48, 0x8b, 0x6c, 0x24, 0x10, 0x48, 0x83, 0xc4, 0x18, 0xc3), 9,
 		     (struct want){.at = 0, .len = 5, .before = 9});
 	/* add rsp, 0x118; pop rbp; ret */
-	check_return(CODE(0x48, 0x81, 0xc4, 0x18, 1, 0, 0, 0x5d, 0xc3), 8, (struct want){.at = 0, .len = 7, .before = 8});
+	check_return(CODE(0x48, 0x81, 0xc4, 0x18, 1, 0, 0, 0x5d, 0xc3), 8,
+		     (struct want){.at = 0, .len = 7, .before = 8});
 }
 
 static void test_returns_refused(void **state)
@@ -155,7 +158,8 @@ static void test_returns_refused(void **state)
 	/* jmp rax; mov eax, 1; ret: the table may lead to the ret itself */
 	refuse(CODE(0xff, 0xe0, 0xb8, 1, 0, 0, 0, 0xc3), 7, 0, "jump table");
 	/* … but not into an epilogue */
-	check_return(CODE(0xff, 0xe0, 0x48, 0x83, 0xc4, 0x18, 0x5d, 0xc3), 7, (struct want){.at = 2, .len = 4, .before = 5});
+	check_return(CODE(0xff, 0xe0, 0x48, 0x83, 0xc4, 0x18, 0x5d, 0xc3), 7,
+		     (struct want){.at = 2, .len = 4, .before = 5});
 }
 
 /* ---- where it goes ---- */
@@ -260,7 +264,8 @@ static void test_programs(void **state)
  */
 static void test_straight_leaf(void **state)
 {
-	static const unsigned char code[] = {0x48, 0x0f, 0xbe, 0xd0, 0x48, 0x0f, 0xbf, 0xdb, 0x48, 0x01, 0xda, 0x48, 0x63,
+	static const unsigned char code[] = {0x48, 0x0f, 0xbe, 0xd0, 0x48, 0x0f, 0xbf, 0xdb, 0x48, 0x01, 0xda, 0x48,
+					     0x63,
 					     0xc9, 0x48, 0x01, 0xd1, 0x48, 0x01, 0xf9, 0x48, 0x8d, 0x04, 0x0e, 0xc3};
 
 	check_entry(code, sizeof(code), (struct want){.at = 0, .len = 4, .after = 4, .resume = 4});

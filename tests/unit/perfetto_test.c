@@ -30,7 +30,8 @@ static void give(struct call_record c)
 	"{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":4711,\"tid\":17,\"args\":{\"name\":\"shop\"}},\n"             \
 	"{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":4711,\"tid\":17,\"args\":{\"name\":\"goroutine 17\"}},\n"
 #define ADD(duration, end)                                                                                             \
-	"{\"ph\":\"X\",\"name\":\"main.(*Cart).Add\",\"pid\":4711,\"tid\":17,\"ts\":5000000.000,\"dur\":" duration end "}"
+	"{\"ph\":\"X\",\"name\":\"main.(*Cart).Add\",\"pid\":4711,\"tid\":17,\"ts\":5000000.000,\"dur\":" duration end \
+	"}"
 #define ARGS "\"args\":{\"args\":{\"user\":\"alice\",\"n\":3}"
 
 static void calls_on_a_timeline(void **state)
@@ -50,14 +51,19 @@ static void calls_on_a_timeline(void **state)
 	call_ended(&c, v, CALL_POINT);
 	give(c);
 	sink->ops->close(sink);
-	assert_string_equal(file_text(),
-		NAMES
-		ADD("412.007,", ARGS ",\"returns\":{\"err\":null}}") ",\n"
-		"{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":4711,\"tid\":18,\"args\":{\"name\":\"goroutine 18\"}},\n"
-		"{\"ph\":\"X\",\"name\":\"main.(*Cart).Add\",\"pid\":4711,\"tid\":18,\"ts\":5000000.000,\"dur\":0.005,"
-		"\"cname\":\"terrible\"," ARGS ",\"end\":\"panicked\",\"stack\":[\"main.f1 /src/f1.go:10\"]}},\n"
-		"{\"ph\":\"i\",\"name\":\"main.(*Cart).Add\",\"pid\":4711,\"tid\":18,\"ts\":5000000.000,\"s\":\"t\"," ARGS "}}"
-		"\n]\n");
+	assert_string_equal(
+	    file_text(),
+	    NAMES ADD("412.007,", ARGS
+		      ",\"returns\":{\"err\":null}}") ",\n"
+						      "{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":4711,\"tid\":18,"
+						      "\"args\":{\"name\":\"goroutine 18\"}},\n"
+						      "{\"ph\":\"X\",\"name\":\"main.(*Cart).Add\",\"pid\":4711,"
+						      "\"tid\":18,\"ts\":5000000.000,\"dur\":0.005,"
+						      "\"cname\":\"terrible\"," ARGS
+						      ",\"end\":\"panicked\",\"stack\":[\"main.f1 /src/f1.go:10\"]}},\n"
+						      "{\"ph\":\"i\",\"name\":\"main.(*Cart).Add\",\"pid\":4711,"
+						      "\"tid\":18,\"ts\":5000000.000,\"s\":\"t\"," ARGS "}}"
+						      "\n]\n");
 }
 
 static void no_calls(void **state)

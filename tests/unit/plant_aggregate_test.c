@@ -16,7 +16,8 @@
 enum { POINT = 1, ENTRY, RETURN };
 
 static const struct ir_slot slots[] = {
-	{.name = "n", .kind = VALUE_INT}, {.name = "text", .kind = VALUE_STRING}, {.name = "stack", .kind = VALUE_STACK}};
+	{.name = "n", .kind = VALUE_INT}, {.name = "text", .kind = VALUE_STRING},
+	{.name = "stack", .kind = VALUE_STACK}};
 
 struct record {
 	struct event_header head;
@@ -31,8 +32,8 @@ static struct record record_of(uint32_t probe, enum event_kind kind, int64_t n, 
 	const uint64_t frames[] = {0x1000, 0x2000 + strlen(text)};
 
 	r.slots[0] = (struct event_slot){.status = SLOT_OK, .value = (uint64_t)n};
-	r.slots[1] = (struct event_slot){.status = SLOT_OK, .copied = (uint16_t)strlen(text), .len = (uint32_t)strlen(text),
-					 .value = offsetof(struct record, bytes)};
+	r.slots[1] = (struct event_slot){.status = SLOT_OK, .copied = (uint16_t)strlen(text),
+					 .len = (uint32_t)strlen(text), .value = offsetof(struct record, bytes)};
 	r.slots[2] = (struct event_slot){.status = SLOT_OK, .copied = 16, .len = 16,
 					 .value = offsetof(struct record, bytes) + 112};
 	memcpy(r.bytes, text, strlen(text));
@@ -80,7 +81,8 @@ static void on_group(void *arg, const struct plant_group *g)
 	}
 	buf_printf(&b, " = %" PRIu64 " %s", g->count, wide_text(g->sum, (char[WIDE_TEXT]){0}));
 	if (g->min <= g->max)
-		buf_printf(&b, " %s..%s", wide_text(g->min, (char[WIDE_TEXT]){0}), wide_text(g->max, (char[WIDE_TEXT]){0}));
+		buf_printf(&b, " %s..%s", wide_text(g->min, (char[WIDE_TEXT]){0}),
+			   wide_text(g->max, (char[WIDE_TEXT]){0}));
 	for (size_t k = 0; k < g->nbuckets; k++)
 		if (g->buckets[k])
 			buf_printf(&b, " %zu:%" PRIu64, k, g->buckets[k]);
@@ -277,7 +279,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),	   cmocka_unit_test(test_keys),	  cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_unreadable), cmocka_unit_test(test_bounds),	  cmocka_unit_test(test_unsigned),
+		cmocka_unit_test(test_unreadable),
+		cmocka_unit_test(test_bounds),	  cmocka_unit_test(test_unsigned),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -139,7 +139,8 @@ static void go_tool_pprof_reads_it(void **state)
 	f = popen(command, "r");
 	while (fgets(line, sizeof(line), f))
 		buf_str(&out, line);
-	if (pclose(f) != 0 || !strstr(out.data, "Type: duration") || !strstr(out.data, "7ms   100%   100%        7ms   100%  main.main /") ||
+	if (pclose(f) != 0 || !strstr(out.data, "Type: duration") ||
+	    !strstr(out.data, "7ms   100%   100%        7ms   100%  main.main /") ||
 	    !strstr(out.data, "runtime.main /") || !strstr(out.data, "proc.go:"))
 		fail_msg("%s", out.data);
 	buf_done(&out);

@@ -146,16 +146,23 @@ static void test_errors(void **state)
 {
 	static const struct example cases[] = {
 		{"", "error: a function's name is expected, as in net/http.(*conn).serve\n  \n  ^"},
-		{"main.f when x", "error: `if CONDITION`, `{ ACTIONS }` or the end is expected here\n  main.f when x\n         ^"},
+		{"main.f when x",
+		 "error: `if CONDITION`, `{ ACTIONS }` or the end is expected here\n  main.f when x\n         ^"},
 		{"main.f if", "error: a value is expected here, but the expression ends\n  main.f if\n           ^"},
 		{"main.f if a = 1", "error: = assigns in Go; to compare, write ==\n  main.f if a = 1\n              ^"},
-		{"main.f if a == { count() }", "error: a value is expected here\n  main.f if a == { count() }\n                 ^"},
-		{"main.f { cnt() }", "error: there is no action cnt; did you mean count?\n  main.f { cnt() }\n           ^"},
-		{"main.f { prnt(x) }", "error: there is no action prnt; did you mean print?\n  main.f { prnt(x) }\n           ^"},
-		{"main.f { count() by }", "error: a value is expected here\n  main.f { count() by }\n                      ^"},
+		{"main.f if a == { count() }",
+		 "error: a value is expected here\n  main.f if a == { count() }\n                 ^"},
+		{"main.f { cnt() }",
+		 "error: there is no action cnt; did you mean count?\n  main.f { cnt() }\n           ^"},
+		{"main.f { prnt(x) }",
+		 "error: there is no action prnt; did you mean print?\n  main.f { prnt(x) }\n           ^"},
+		{"main.f { count() by }",
+		 "error: a value is expected here\n  main.f { count() by }\n                      ^"},
 		{"main.f { count() ", "error: the } that closes this is missing\n  main.f { count() \n         ^"},
-		{"main.f { count() stack }", "error: a ; or a } is expected here\n  main.f { count() stack }\n                   ^"},
-		{"main.f { sum() }", "error: sum takes one value, as in sum(len(items))\n  main.f { sum() }\n           ^"},
+		{"main.f { count() stack }",
+		 "error: a ; or a } is expected here\n  main.f { count() stack }\n                   ^"},
+		{"main.f { sum() }",
+		 "error: sum takes one value, as in sum(len(items))\n  main.f { sum() }\n           ^"},
 		{"main.f { count(x) }", "error: count takes no arguments; groups are made with by: count() by user\n"
 					"  main.f { count(x) }\n           ^"},
 		{"main.f { print(x) by y }", "error: only count, sum, min, max, avg and hist can be grouped with by\n"
@@ -167,15 +174,16 @@ static void test_errors(void **state)
 						 "  main.f { hist(n, 10, 0, 1) }\n                       ^"},
 		{"main.f { hist(n, 0, 10, 3) }", "error: high - low must be a multiple of the step\n"
 						 "  main.f { hist(n, 0, 10, 3) }\n                          ^"},
-		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant integers or durations\n"
-						"  main.f { hist(n, 0, x, 3) }\n                      ^"},
-		{"main.f { }", "error: there are no actions in these braces; without them all arguments and results are "
-			       "printed\n  main.f { }\n         ^"},
+		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant integers or "
+						"durations\n  main.f { hist(n, 0, x, 3) }\n                      ^"},
+		{"main.f { }", "error: there are no actions in these braces; without them all arguments and results "
+			       "are printed\n  main.f { }\n         ^"},
 		{"main.f }", "error: this bracket closes nothing\n  main.f }\n         ^"},
-		{"main.*(a int)", "error: main.* stands for several functions, a signature can be declared for one only\n"
-				  "  main.*(a int)\n  ^"},
-		{"type Order int; main.f", "error: a type is declared for a signature: write the function's, too, as in `type "
-					   "Order struct { … }; main.F(o Order) (err error)`\n  type Order int; main.f\n  ^"},
+		{"main.*(a int)", "error: main.* stands for several functions, a signature can be declared for one "
+				  "only\n  main.*(a int)\n  ^"},
+		{"type Order int; main.f", "error: a type is declared for a signature: write the function's, too, as "
+					   "in `type Order struct { … }; main.F(o Order) (err error)`\n"
+					   "  type Order int; main.f\n  ^"},
 		{"type Order int", "error: a ; and the function are expected behind a declared type\n  type Order int\n"
 				   "                ^"},
 		{"type Order; main.f(o Order)", "error: the type is missing, as in `type time.Duration int64; main.F(d "
@@ -183,10 +191,11 @@ static void test_errors(void **state)
 		{"type L[T] []T; main.f(l L)", "error: a declared type has no type parameters; write the struct of the "
 					       "instance\n  type L[T] []T; main.f(l L)\n        ^"},
 		{"type O struct{ a int, b int }; main.f(o O)",
-		 "error: \"struct{ a int, b int }\" is not a Go type: the fields of a struct are separated by \";\", not by \",\", "
-		 "at \", b int }\"\n  type O struct{ a int, b int }; main.f(o O)\n                      ^"},
-		{"main.(*Ca*", "error: this receiver is not closed; all methods of a type are main.(*Cart).*, of all types whose names begin so "
-			       "main.(*Ca*).*\n  main.(*Ca*\n       ^"},
+		 "error: \"struct{ a int, b int }\" is not a Go type: the fields of a struct are separated by \";\", "
+		 "not by \",\", at \", b int }\"\n"
+		 "  type O struct{ a int, b int }; main.f(o O)\n                      ^"},
+		{"main.(*Ca*", "error: this receiver is not closed; all methods of a type are main.(*Cart).*, of all "
+			       "types whose names begin so main.(*Ca*).*\n  main.(*Ca*\n       ^"},
 		{"main.f(a int", "error: the ) that closes this is missing\n  main.f(a int\n        ^"},
 		{"main.f if \"x", "error: this string has no closing \"\n  main.f if \"x\n            ^"},
 	};
@@ -208,7 +217,8 @@ static void test_limits(void **state)
 	assert_int_equal(question_parse(text, &a, &q, &err), -EINVAL);
 	memcpy(text, "f if ", 5);
 	assert_int_equal(question_parse(text, &a, &q, &err), -EINVAL);
-	assert_int_equal(question_parse("f { hist(n, -9223372036854775808, 9223372036854775807, 1) }", &a, &q, &err), -EINVAL);
+	assert_int_equal(question_parse("f { hist(n, -9223372036854775808, 9223372036854775807, 1) }", &a, &q, &err),
+			 -EINVAL);
 	assert_int_equal(question_parse("f { hist(n, 0, 1000, 1) }", &a, &q, &err), -EINVAL);
 	assert_non_null(strstr(err.text, "1000 buckets"));
 	free(text);

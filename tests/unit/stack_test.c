@@ -129,7 +129,8 @@ static void by_stack(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(frames), cmocka_unit_test(deep), cmocka_unit_test(by_stack)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(frames), cmocka_unit_test(deep),
+					   cmocka_unit_test(by_stack)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -328,7 +328,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_file_id),      cmocka_unit_test(test_process_same),
 		cmocka_unit_test(test_process_read), cmocka_unit_test(test_descends), cmocka_unit_test(test_find),
-		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves), cmocka_unit_test(test_without_executable),
+		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves),
+		cmocka_unit_test(test_without_executable),
 		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
 		cmocka_unit_test(test_ended),
 	};

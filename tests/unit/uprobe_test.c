@@ -312,8 +312,8 @@ static struct event_slot looked_up(const struct map_layout *layout, const void *
 		{.op = IR_END},
 	};
 	struct ir_slot slot = {.kind = VALUE_UINT};
-	struct capture_program prog = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &slot, .nslots = 1, .nregs = 3,
-				       .g = FAKE_LAYOUT};
+	struct capture_program prog = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &slot, .nslots = 1,
+				       .nregs = 3, .g = FAKE_LAYOUT};
 	struct regs r = {.r = {(uintptr_t)map}, .g = (uintptr_t)&fake_g};
 	struct planter *p = open_planter(0);
 	struct event_slot ret = {0};
@@ -963,8 +963,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_generated_multi),
-		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries), cmocka_unit_test(test_lookup_full), cmocka_unit_test(test_lookup_holes),
-		cmocka_unit_test(test_largest),
+		cmocka_unit_test(test_generated_perf), cmocka_unit_test(test_generated_entries),
+		cmocka_unit_test(test_lookup_full), cmocka_unit_test(test_lookup_holes), cmocka_unit_test(test_largest),
 		cmocka_unit_test(test_ring_full),
 		cmocka_unit_test(test_wakeup),
 		cmocka_unit_test(test_detach),

@@ -93,8 +93,8 @@ static void capture(struct world *w, uint64_t addr, struct event *ret)
 		{.op = IR_IMAGE_COPY, .imm = 16},
 		{.op = IR_END},
 	};
-	struct capture_program p = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &image_slot, .nslots = 1, .nregs = 1,
-				    .shapes = w->shapes};
+	struct capture_program p = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &image_slot, .nslots = 1,
+				    .nregs = 1, .shapes = w->shapes};
 	struct err err = {0};
 	size_t n;
 

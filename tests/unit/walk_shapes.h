@@ -88,7 +88,8 @@ static void show_chunk(const struct event *e, const struct event_chunk *c, char 
 	if (c->status >> EVENT_PAGES_SHIFT)
 		snprintf(pages, sizeof(pages), " -%x", c->status >> EVENT_PAGES_SHIFT);
 	if (c->shape == BYTES)
-		snprintf(out, n, "'%.*s'%s%s; ", (int)c->len, (const char *)event_chunk_bytes(c), status ? status : "", pages);
+		snprintf(out, n, "'%.*s'%s%s; ", (int)c->len, (const char *)event_chunk_bytes(c), status ? status : "",
+			 pages);
 	else
 		snprintf(out, n, "%s %u%s%s d%u; ", names[c->shape], c->len, status ? status : "", pages, c->depth);
 }
@@ -114,7 +115,9 @@ static uint8_t *pages_new(void (*lose)(uint8_t *page))
 	return at;
 }
 
-/* What is there of each is copied, and the status tells the rest, for a page that is lost before, behind and between. */
+/*
+ * What is there of each is copied, and the status tells the rest, for a page that is lost before, behind and between.
+ */
 static void check_holes(walk_fn walk, void (*lose)(uint8_t *page))
 {
 	uint8_t *at = pages_new(lose);

@@ -89,7 +89,8 @@ static void pointers(void **state)
 	struct node cycle = {"round", 5, &cycle, 1}, bad = {(const char *)8, 5, (struct node *)16, 0};
 
 	assert_string_equal(walk(PROGRAM_POINT, NODE, sizeof(c1), false, &c1),
-			    "node 32 d2; 'one, which is long a' cut; node 32 d1; 'two'; node 32 d0; 'three'; slot 1 missed 0");
+			    "node 32 d2; 'one, which is long a' cut; node 32 d1; 'two'; node 32 d0; 'three'; slot 1 "
+			    "missed 0");
 	assert_string_equal(walk(PROGRAM_ENTRY, NODE_PTR, 8, true, &c1),
 			    "*node 8 d2; node 32 d1; 'one, which is long a' cut; node 32 d0; 'two'; slot 1 missed 0");
 	assert_string_equal(walk(PROGRAM_RETURN, NODE_PTR, 8, true, &c2),

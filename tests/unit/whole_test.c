@@ -104,7 +104,8 @@ static const struct type *type_in(struct world *w, const char *text)
 	return t;
 }
 
-static struct param *add_param(struct world *w, const char *name, const char *type, const struct piece *pieces, size_t n)
+static struct param *add_param(struct world *w, const char *name, const char *type, const struct piece *pieces,
+			       size_t n)
 {
 	w->params[w->nparams] = (struct param){.name = name, .type = type_in(w, type), .pieces = pieces, .npieces = n};
 	return &w->params[w->nparams++];
@@ -128,7 +129,8 @@ static int compile(struct world *w, const char *const *expressions, size_t n, bo
 
 	for (size_t i = 0; i < n; i++) {
 		alternatives[i][0] = expressions[i];
-		items[i] = (struct capture_item){.name = expressions[i], .alternatives = alternatives[i], .whole = true};
+		items[i] = (struct capture_item){.name = expressions[i], .alternatives = alternatives[i],
+						 .whole = true};
 	}
 	return capture_compile(&scope, &request, &w->arena, &w->result, &w->err);
 }
@@ -166,7 +168,8 @@ static const char *shown(struct world *w, const struct event *e, size_t item)
 /* main.Item{"pen", 1.5, ["red"], true} in registers: Name RAX RBX, Price X0, Tags RCX RDI RSI, ok R8. */
 static void add_item(struct world *w)
 {
-	static const struct piece pieces[] = {REG(GPR_RAX, 0, 8),  REG(GPR_RBX, 8, 8),	XMM(0, 16),	      REG(GPR_RCX, 24, 8),
+	static const struct piece pieces[] = {REG(GPR_RAX, 0, 8),
+					      REG(GPR_RBX, 8, 8),	XMM(0, 16),	      REG(GPR_RCX, 24, 8),
 					      REG(GPR_RDI, 32, 8), REG(GPR_RSI, 40, 8), REG(GPR_R8, 48, 1)};
 	uint64_t red = put(w, "red", 3), tags[] = {red, 3};
 	double price = 1.5;
@@ -219,8 +222,8 @@ static void test_unread(void **state)
 	add_param(w, "f", "float64", PIECES(XMM(3, 0)));
 	assert_int_equal(compile(w, (const char *[]){"item"}, 1, false, true), 0);
 	run(w, &e);
-	assert_string_equal(shown(w, &e, 0), "{Name:\"pen\" Price:<unreadable: in a floating-point register, which a uprobe "
-					     "cannot read> Tags:[\"red\"] ok:true}");
+	assert_string_equal(shown(w, &e, 0), "{Name:\"pen\" Price:<unreadable: in a floating-point register, which a "
+					     "uprobe cannot read> Tags:[\"red\"] ok:true}");
 	assert_int_equal(compile(w, (const char *[]){"c"}, 1, false, true), -ENODATA);
 	assert_non_null(strstr(w->err.text, "c is passed in a floating-point register, which a uprobe cannot read"));
 	assert_int_equal(compile(w, (const char *[]){"f"}, 1, false, true), -ENODATA);
@@ -567,7 +570,8 @@ static void test_shapes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_registers), cmocka_unit_test(test_unread), cmocka_unit_test(test_stack_and_memory),
+		cmocka_unit_test(test_registers), cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_stack_and_memory),
 		cmocka_unit_test(test_depth),	  cmocka_unit_test(test_cut),	 cmocka_unit_test(test_literal),
 		cmocka_unit_test(test_shapes),	  cmocka_unit_test(test_holes_in_lists),
 		cmocka_unit_test(test_holes_in_texts), cmocka_unit_test(test_holes_in_times),

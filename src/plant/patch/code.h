@@ -25,7 +25,8 @@ struct patch_env {
 	uint64_t code;            /* run-time address of the first byte that is appended */
 	uint64_t back;            /* where to go on, within 2 GB of the code */
 	uint64_t area;            /* run-time address of the struct patch_area */
-	uint64_t gate;            /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked child); 0: none */
+	uint64_t gate;            /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked
+				   * child); 0: none */
 	const struct patch_area *layout; /* its settings: procs … saved_off, target are baked in */
 	uint32_t counts;          /* index of the probe's patch_counts */
 	int32_t sp_delta;
@@ -42,10 +43,10 @@ struct patch_env {
  * Appends to out. -EINVAL (not a valid capture program), -EOPNOTSUPP (what cannot be done here; err says), -ERANGE
  * (back is too far away, a record could not fit the ring).
  * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
- * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who drains joins them.
- * A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots: the call is over.
- * Without env->sums aggregates, no_record and the control's limits are likewise left to who drains. A controlled
- * program counts its hits.
+ * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who
+ * drains joins them. A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots:
+ * the call is over. Without env->sums aggregates, no_record and the control's limits are likewise left to who drains. A
+ * controlled program counts its hits.
  */
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,
 		  struct err *err);
@@ -55,7 +56,8 @@ uint32_t patch_record_bytes(const struct capture_program *p);
 
 /*
  * Whether a return need not look for its call: the entry keeps nothing for it and lets everything pass. Then returns
- * whose entry was not seen are records too, which the join tells by their epoch (ring.h); and there is no limit to open calls here.
+ * whose entry was not seen are records too, which the join tells by their epoch (ring.h); and there is no limit to open
+ * calls here.
  */
 bool patch_calls_apart(const struct capture_program *entry, const struct capture_program *ret);
 
@@ -70,9 +72,9 @@ int patch_handler_compile(uint64_t area, const struct patch_area *layout, uint64
 			  struct err *err);
 
 /*
- * Fills in a layout (offsets and sizes) for that many Ps, and that many chunks for all of them together. ret->bytes is the
- * size to map; a fresh area is that struct at the start, and zeros. The pool comes right behind it, unless the caller
- * says otherwise (pool_off); there are no chunks on its stacks yet (pool.h).
+ * Fills in a layout (offsets and sizes) for that many Ps, and that many chunks for all of them together. ret->bytes is
+ * the size to map; a fresh area is that struct at the start, and zeros. The pool comes right behind it, unless the
+ * caller says otherwise (pool_off); there are no chunks on its stacks yet (pool.h).
  */
 int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t ncounts, uint32_t nsaved,
 		      struct patch_area *ret, struct err *err);

@@ -20,7 +20,8 @@
 static bool damaged(const struct patch_entry *e, uint64_t left, uint64_t ring_left)
 {
 	return e->size < sizeof(*e) || e->size % 8 || e->size > left || e->size > ring_left ||
-	       ((e->kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD && e->size < sizeof(*e) + sizeof(struct event_header));
+	       ((e->kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD &&
+		e->size < sizeof(*e) + sizeof(struct event_header));
 }
 
 static void take_record(struct planter *p, const uint8_t *record, uint32_t room, uint32_t epoch)
@@ -47,7 +48,9 @@ static const uint8_t *chunk_at(struct patched *d, const struct patch_slot *s, ui
 	return pool_enter(&d->pool, slot, __atomic_load_n(patch_slot_chunk(s, &d->layout, pos), __ATOMIC_RELAXED));
 }
 
-/* From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage. */
+/*
+ * From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage.
+ */
 static uint64_t read_segment(struct planter *p, const uint8_t *chunk, uint64_t from, uint64_t to)
 {
 	while (from != to && p->drain.bytes.len < WAITING_MAX) {
@@ -78,7 +81,8 @@ static uint64_t drain_slot(struct planter *p, struct patched *d, struct patch_sl
 		waited = 0;
 	}
 	while (read != write && p->drain.bytes.len < WAITING_MAX) {
-		const uint64_t end = read + MIN(write - read, PATCH_CHUNK - read % PATCH_CHUNK); /* positions may wrap */
+		/* positions may wrap */
+		const uint64_t end = read + MIN(write - read, PATCH_CHUNK - read % PATCH_CHUNK);
 		const uint8_t *chunk = chunk_at(d, s, slot, read);
 
 		p->drain.damaged += !chunk;
@@ -93,7 +97,8 @@ static uint64_t drain_slot(struct planter *p, struct patched *d, struct patch_sl
 
 static struct patch_slot *slot_at(const struct patched *d, uint32_t i)
 {
-	return (struct patch_slot *)(void *)((char *)d->area + d->layout.slots_off + (uint64_t)i * d->layout.slot_bytes);
+	return (struct patch_slot *)(void *)((char *)d->area + d->layout.slots_off +
+					     (uint64_t)i * d->layout.slot_bytes);
 }
 
 static void look_for_loss(struct planter *p, struct patched *d)

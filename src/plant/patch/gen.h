@@ -86,8 +86,9 @@ void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *
 /* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
 void code_copy(struct code *g, int64_t max);
 /*
- * For a chunk of which the bytes could not be copied: RDI is its place, RSI where they lie. They are copied page by page,
- * with zeros and a bit of its status for those that cannot be read. To none when all are such. Clobbers RAX, RCX, RDX.
+ * For a chunk of which the bytes could not be copied: RDI is its place, RSI where they lie. They are copied page by
+ * page, with zeros and a bit of its status for those that cannot be read. To none when all are such. Clobbers RAX, RCX,
+ * RDX.
  */
 void code_copy_pages(struct code *g, int none);
 /* reg = the record's size so far. */

@@ -379,7 +379,8 @@ static bool give(const struct patch_forms *fs, const struct patch_form *f, const
 }
 
 void patch_table_take(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
-		      uint32_t slot, uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged)
+		      uint32_t slot, uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into,
+		      uint64_t *damaged)
 {
 	struct patch_table *t = table_at(area, layout, slot, turn);
 	uint64_t room = table_room(layout, slot), used = __atomic_load_n(&t->used, __ATOMIC_ACQUIRE);

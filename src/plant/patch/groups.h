@@ -108,6 +108,7 @@ uint32_t patch_text_bytes(const struct capture_program *p, uint16_t slot);
  * no sense.
  */
 void patch_table_take(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
-		      uint32_t slot, uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into, uint64_t *damaged);
+		      uint32_t slot, uint32_t turn, const uint32_t *ids, uint32_t target, struct aggregates *into,
+		      uint64_t *damaged);
 
 #endif

@@ -287,8 +287,8 @@ static int ask(struct hand *h, const struct request *q, const void *array, struc
 	if (write_all(h->socket, q, sizeof(*q)) < 0 || write_all(h->socket, array, q->n * element(q->op)) < 0 ||
 	    receive(h, a, &fd) < 0)
 		return err_set(err, -EPIPE,
-			       "earshot's own child that patches programs is gone (was it killed?); what it left is taken "
-			       "out by the next earshot that attaches");
+			       "earshot's own child that patches programs is gone (was it killed?); what it left is "
+			       "taken out by the next earshot that attaches");
 	if (ret_fd)
 		*ret_fd = fd;
 	else

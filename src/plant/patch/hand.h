@@ -42,11 +42,12 @@ _Static_assert(sizeof(struct hand_patch) == 32, "found by other processes");
 #define HAND_MAPS_MAX 64
 #define HAND_PAGE 4096
 /*
- * What the hand keeps at the start of the shared memory, before the caller's own, when there are to be that many patches:
- *	a page that is the process's alone, the gate. Its first word is 1, and 0 in a child that the process forks: a child
- *	has all the rest of ours, but must not write there
- *	the hand's page, whose second word is the caller's sign of life: it must change at least every 100 ms, or another
- *	earshot takes this one for dead
+ * What the hand keeps at the start of the shared memory, before the caller's own, when there are to be that many
+ * patches:
+ *	a page that is the process's alone, the gate. Its first word is 1, and 0 in a child that the process forks: a
+ *	child has all the rest of ours, but must not write there
+ *	the hand's page, whose second word is the caller's sign of life: it must change at least every 100 ms, or
+ *	another earshot takes this one for dead
  *	the list of patches
  */
 static inline uint64_t hand_own(size_t npatches)
@@ -57,10 +58,10 @@ static inline uint64_t hand_own(size_t npatches)
 
 /*
  * Makes shared memory of `bytes` in the process and maps its parts there; the first begins at offset 0, can be written,
- * and has hand_own(npatches) bytes that are not the caller's. A program at its very start is run to its main function first. ret_next: the
- * handlers of SIGSEGV and SIGBUS. -EEXIST: an address is in use by now, choose others.
- * Then the process goes on, but for one at its very start, which stays stopped until hand_patch, hand_leave or the hand's
- * end.
+ * and has hand_own(npatches) bytes that are not the caller's. A program at its very start is run to its main function
+ * first. ret_next: the handlers of SIGSEGV and SIGBUS. -EEXIST: an address is in use by now, choose others.
+ * Then the process goes on, but for one at its very start, which stays stopped until hand_patch, hand_leave or the
+ * hand's end.
  */
 struct hand_mapped {
 	int fd;              /* the shared memory, the caller's */
@@ -71,15 +72,16 @@ struct hand_memory {
 	const struct hand_map *maps;
 	size_t nmaps;        /* HAND_MAPS_MAX at most */
 	uint64_t bytes;
-	uint64_t existing;   /* bytes of it that are made to exist at once. The rest the caller does, before they are written to */
+	uint64_t existing;   /* bytes of it that are made to exist at once. The rest the caller does, before they
+			      * are written to */
 	size_t npatches;     /* in place at once, at most */
 };
 int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memory *m, struct hand_mapped *ret,
 	     struct err *err);
 
 /*
- * handlers: for SIGSEGV and SIGBUS; zeros leave what is there. ret: for how long the process was stopped, altogether: many
- * patches are put in by many short stops. On failure some may be in place: hand_leave is to follow.
+ * handlers: for SIGSEGV and SIGBUS; zeros leave what is there. ret: for how long the process was stopped, altogether:
+ * many patches are put in by many short stops. On failure some may be in place: hand_leave is to follow.
  */
 int hand_patch(struct hand *h, uint32_t handle, const struct hand_patch *patches, size_t n,
 	       const uint64_t handlers[2], uint64_t *ret_pause_ns, struct err *err);

@@ -242,7 +242,9 @@ static void call_returns(struct patch_join *j, const struct joined *of, const st
 		const struct open_call began = g->calls.data[i - 1];
 		_cleanup_(cleanup_free) struct event_header *call = remove_call(j, g, i - 1);
 
-		/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
+		/*
+		 * In another epoch it may be the return of a later call, whose entry was lost with this one's return.
+		 */
 		if (began.epoch != epoch)
 			began.of->losses.count[LOSS_UNPAIRED_START]++;
 		else if (end)
@@ -361,7 +363,7 @@ void patch_join_losses(const struct patch_join *j, uint32_t probe, struct losses
 	for (size_t i = 0; map_next(&j->probes, &i, &key, &value);) {
 		const struct joined *of = value;
 
-		for (size_t k = 0; k < LOSS_COUNT && (!probe || key == probe + UINT64_C(1)); k++)
-			ret->count[k] += of->losses.count[k];
+		if (!probe || key == probe + UINT64_C(1))
+			losses_add(ret, &of->losses);
 	}
 }

@@ -15,7 +15,8 @@
 
 struct patch_join;
 
-struct patch_join *patch_join_new(size_t max_open); /* calls open at once; more are dropped and counted. 0: the default */
+struct patch_join *patch_join_new(size_t max_open); /* calls open at once; more are dropped and counted.
+						     * 0: the default */
 void patch_join_free(struct patch_join *j);         /* NULL ok */
 
 /* A probe's part in calls. func tells functions apart (the address of the entry); nothing when the probe is known. */

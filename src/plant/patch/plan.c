@@ -6,8 +6,8 @@
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
  * the rings are never read.
  *
- * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code, the pool,
- * of which only the first chunks exist.
+ * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code, the
+ * pool, of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 
@@ -124,8 +124,8 @@ static int add_probe(struct plan *pl, size_t i, struct err *err)
 }
 
 /*
- * What is overwritten or moved must be what was analysed: a breakpoint in it would be moved, too, or be put over our jump
- * when it goes.
+ * What is overwritten or moved must be what was analysed: a breakpoint in it would be moved, too, or be put over our
+ * jump when it goes.
  */
 static void check_code(struct plan *pl)
 {
@@ -309,7 +309,8 @@ static int lay_out(struct plan *pl, struct err *err)
 
 		if (pl->trampolines[i].placed)
 			continue;
-		err_set(&why, -ENOMEM, "%s cannot be patched in the process: there is no free address space where its jump could lead",
+		err_set(&why, -ENOMEM, "%s cannot be patched in the process: there is no free address space where its "
+				       "jump could lead",
 			site_label(pl, &pl->sites.data[i]));
 		refuse_site(pl, &pl->sites.data[i], &why);
 	}
@@ -614,8 +615,8 @@ static int prepare(struct plan *pl, struct err *err)
 	r = patch_forms_make(pl->probes, pl->nprobes, control_of, pl->p, &pl->forms, err);
 	if (r)
 		return r;
-	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, chunks_for(pl), (uint32_t)pl->nprobes, saved_calls(pl), &pl->layout,
-			      err);
+	r = patch_area_layout(pl->p->procs, PATCH_EXTRA_SLOTS, chunks_for(pl), (uint32_t)pl->nprobes, saved_calls(pl),
+			      &pl->layout, err);
 	if (r)
 		return r;
 	pl->layout.target = pl->t->id;

@@ -42,7 +42,8 @@ static uint32_t pop(struct chunk_pool *p)
 		if (number <= p->first || number > p->chunks || p->state[number - 1] != CHUNK_FREE)
 			return 0;
 	} while (!__atomic_compare_exchange_n(stack, &top,
-					      ((top >> 32) + 1) << 32 | __atomic_load_n(link_of(p, number), __ATOMIC_RELAXED),
+					      ((top >> 32) + 1) << 32 | __atomic_load_n(link_of(p, number),
+											__ATOMIC_RELAXED),
 					      false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE));
 	return number;
 }

@@ -1,8 +1,8 @@
 /*
  * The consumer's side of the chunks that rings are made of (ring.h). So many exist from the beginning, which is enough
- * for a burst of some hundred thousand records; while more is written than is read, there come to be more, until a bound
- * is reached, and they go again when it is calm. The consumer makes each exist before the program can take it: there is
- * never a signal for want of memory in the program, and the memory is on the consumer's account.
+ * for a burst of some hundred thousand records; while more is written than is read, there come to be more, until a
+ * bound is reached, and they go again when it is calm. The consumer makes each exist before the program can take it:
+ * there is never a signal for want of memory in the program, and the memory is on the consumer's account.
  *
  * What comes from the program's side is checked: a chunk is in one place at a time, or it counts as damaged.
  */
@@ -26,8 +26,8 @@ struct chunk_pool {
 };
 
 /*
- * Puts the first chunks, which exist, where the program finds them. fd stays the caller's; budget outlives it. memory and
- * area are our mappings, as is all that is changed; the layout is trusted.
+ * Puts the first chunks, which exist, where the program finds them. fd stays the caller's; budget outlives it. memory
+ * and area are our mappings, as is all that is changed; the layout is trusted.
  */
 void pool_init(struct chunk_pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
 	       uint32_t first);

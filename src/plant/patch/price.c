@@ -88,7 +88,8 @@ static int put_code(struct bench *b, uint64_t tsc_mult)
 		.g = {.goid = offsetof(struct fake_g, goid), .stack_hi = offsetof(struct fake_g, stack_hi),
 		      .m = offsetof(struct fake_g, m)},
 	};
-	const struct patch_env env = {.code = (uintptr_t)b->code + 16, .back = (uintptr_t)b->code, .area = (uintptr_t)b->area,
+	const struct patch_env env = {.code = (uintptr_t)b->code + 16, .back = (uintptr_t)b->code,
+				      .area = (uintptr_t)b->area,
 				      .layout = &b->layout, .m_p = offsetof(struct fake_m, p),
 				      .p_id = offsetof(struct fake_p, id), .calls_apart = true,
 				      .tsc_mult = tsc_mult};

@@ -26,7 +26,8 @@
 #define BATCH_PAUSE_US 1000
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
-#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; a dead earshot's hand is at work */
+#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; a dead earshot's
+			    * hand is at work */
 #define HOLD_PAUSE_US 100000
 #define AT_LAST_TRIES 20   /* when something must be taken out */
 
@@ -119,8 +120,8 @@ bool remote_ours(const struct remote *r)
 {
 	struct remote_page now;
 
-	return read_afresh(r, remote_own(r), &now, offsetof(struct remote_page, npatches)) && now.magic == REMOTE_MAGIC &&
-	       now.token == r->page.token;
+	return read_afresh(r, remote_own(r), &now, offsetof(struct remote_page, npatches)) &&
+	       now.magic == REMOTE_MAGIC && now.token == r->page.token;
 }
 
 bool remote_same_code(const struct remote *r)
@@ -203,7 +204,7 @@ void remote_done(struct remote *r)
 
 /* ---- system calls ---- */
 
-int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err)
+int remote_calls(struct remote *r, struct system_call *calls, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++)
 		if (fault_now("call"))
@@ -212,12 +213,12 @@ int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err
 	return threads_call(&r->stopped, r->target.syscall_insn, calls, n, err);
 }
 
-struct call remote_unmap_call(uint64_t addr, uint64_t len)
+struct system_call remote_unmap_call(uint64_t addr, uint64_t len)
 {
-	return (struct call){SYS_munmap, {addr, len}, 0};
+	return (struct system_call){SYS_munmap, {addr, len}, 0};
 }
 
-void remote_unmap_calls(const struct hand_map *maps, size_t n, struct call *ret)
+void remote_unmap_calls(const struct hand_map *maps, size_t n, struct system_call *ret)
 {
 	for (size_t i = 0; i < n; i++)
 		ret[n - 1 - i] = remote_unmap_call(maps[i].addr, maps[i].len);
@@ -279,8 +280,8 @@ static int check_bytes(const struct remote *r, const struct hand_patch *p, size_
 }
 
 /*
- * Restores what is ours: what someone changed since is left alone. But a uprobe may have come over the first byte; it puts
- * back the byte of the file when it goes, so the others must be the file's by then.
+ * Restores what is ours: what someone changed since is left alone. But a uprobe may have come over the first byte; it
+ * puts back the byte of the file when it goes, so the others must be the file's by then.
  */
 static void restore_bytes(const struct remote *r, const struct hand_patch *p, size_t n)
 {
@@ -313,7 +314,8 @@ static int list_patches(struct remote *r, const struct hand_patch *p, size_t n, 
 	size_t before = r->patches.len;
 
 	if (before + n > r->page.npatches_max)
-		return err_set(err, -E2BIG, "process %d would get %zu patches instead of the %" PRIu64 " that were announced",
+		return err_set(err, -E2BIG,
+			       "process %d would get %zu patches instead of the %" PRIu64 " that were announced",
 			       r->target.pid, before + n, r->page.npatches_max);
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->patches, p[i]);
@@ -473,7 +475,7 @@ static void still_inside(const struct remote *r, tid_vec *inside, bool first)
 
 static int unmap_all(struct remote *r, struct err *err)
 {
-	struct call calls[HAND_MAPS_MAX];
+	struct system_call calls[HAND_MAPS_MAX];
 
 	remote_unmap_calls(r->page.maps, r->page.nmaps, calls);
 	return remote_calls(r, calls, r->page.nmaps, err);
@@ -482,7 +484,8 @@ static int unmap_all(struct remote *r, struct err *err)
 static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
 {
 	return err_set(err, -EBUSY,
-		       "thread %d of process %d could not be seen outside of the probes' code, which stays mapped, unused",
+		       "thread %d of process %d could not be seen outside of the probes' code, which stays mapped, "
+		       "unused",
 		       tid, r->target.pid);
 }
 

@@ -24,7 +24,8 @@ struct remote_action { /* the kernel's struct sigaction */
 struct remote_page {
 	uint64_t magic;
 	uint64_t beat;        /* counts up while its earshot lives; the only word that earshot itself writes */
-	uint64_t token;       /* whose it is: two hands of dead earshots can be at work at one time, at the same addresses */
+	uint64_t token;       /* whose it is: two hands of dead earshots can be at work at one time, at
+			       * the same addresses */
 	uint64_t npatches, npatches_max;
 	uint64_t nmaps;
 	struct hand_map maps[HAND_MAPS_MAX];
@@ -71,10 +72,10 @@ int remote_hold(struct remote *r, struct err *err);
 int remote_hold_at_last(struct remote *r, struct err *err);
 void remote_release(struct remote *r);
 int remote_gone(const struct remote *r, struct err *err); /* -ESRCH with the sentence */
-int remote_calls(struct remote *r, struct call *calls, size_t n, struct err *err);
-struct call remote_unmap_call(uint64_t addr, uint64_t len);
+int remote_calls(struct remote *r, struct system_call *calls, size_t n, struct err *err);
+struct system_call remote_unmap_call(uint64_t addr, uint64_t len);
 /* The calls that unmap all, n of them: the first map, by which the others are found, comes last. */
-void remote_unmap_calls(const struct hand_map *maps, size_t n, struct call *ret);
+void remote_unmap_calls(const struct hand_map *maps, size_t n, struct system_call *ret);
 int remote_install_handlers(struct remote *r, const uint64_t handlers[2], struct err *err);
 /* -EBUSY when someone has put another handler over ours, which may still call it. */
 int remote_remove_handlers(struct remote *r, struct err *err);

@@ -47,8 +47,8 @@ static void read_left(int pid, left_vec *ret)
 }
 
 /*
- * What is mapped now: at an address that is only written down somewhere there may be something else by now. The first is
- * the one whose first page is the gate's, or is to be. How many; 0 when there is nothing.
+ * What is mapped now: at an address that is only written down somewhere there may be something else by now. The first
+ * is the one whose first page is the gate's, or is to be. How many; 0 when there is nothing.
  */
 static size_t find_left(int pid, struct hand_map ret[HAND_MAPS_MAX])
 {
@@ -61,7 +61,8 @@ static size_t find_left(int pid, struct hand_map ret[HAND_MAPS_MAX])
 		if (all.data[i].map.off <= HAND_PAGE)
 			first = &all.data[i];
 	if (first)
-		ret[n++] = (struct hand_map){.addr = first->map.addr - first->map.off, .len = first->map.len + first->map.off};
+		ret[n++] = (struct hand_map){.addr = first->map.addr - first->map.off,
+					     .len = first->map.len + first->map.off};
 	for (size_t i = 0; first && i < all.len && n < HAND_MAPS_MAX; i++)
 		if (&all.data[i] != first && all.data[i].inode == first->inode)
 			ret[n++] = all.data[i].map;
@@ -96,7 +97,8 @@ static int no_sign_of_life(struct remote *r, struct err *err)
 	uint64_t beat;
 
 	if (!page_is_sound(r))
-		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped", r->target.pid);
+		return err_set(err, -EBUSY, "process %d has memory of another version of earshot mapped",
+			       r->target.pid);
 	usleep(BEAT_WAIT_US);
 	if (!remote_read(r, r->page.maps[0].addr + HAND_BEAT_OFF, &beat, sizeof(beat)) || beat == r->page.beat)
 		return 0;

@@ -26,8 +26,8 @@ static const int fault_signals[2] = {SIGSEGV, SIGBUS};
 static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err *err)
 {
 	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	struct call page = {SYS_mmap, {0, HAND_PAGE, PROT_READ | PROT_WRITE, flags, (uint64_t)-1, 0}, 0};
-	struct call calls[2] = {{SYS_memfd_create, {0, MFD_CLOEXEC | MFD_ALLOW_SEALING}, 0}};
+	struct system_call page = {SYS_mmap, {0, HAND_PAGE, PROT_READ | PROT_WRITE, flags, (uint64_t)-1, 0}, 0};
+	struct system_call calls[2] = {{SYS_memfd_create, {0, MFD_CLOEXEC | MFD_ALLOW_SEALING}, 0}};
 	char path[64];
 	int code = remote_calls(r, &page, 1, err);
 
@@ -53,28 +53,28 @@ static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err
 		return 0;
 	code = err_set(err, -errno, "the shared memory of process %d cannot be opened: %s", r->target.pid,
 		       strerror(errno));
-	calls[0] = (struct call){SYS_close, {(uint64_t)*ret_fd}, 0};
+	calls[0] = (struct system_call){SYS_close, {(uint64_t)*ret_fd}, 0};
 	remote_calls(r, calls, 1, NULL);
 	return code;
 }
 
-static struct call map_call(const struct hand_map *m, int fd)
+static struct system_call map_call(const struct hand_map *m, int fd)
 {
-	return (struct call){
+	return (struct system_call){
 		SYS_mmap, {m->addr, m->len, m->prot, MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, m->off}, 0};
 }
 
 /* -EEXIST when an address is taken; those that were mapped are unmapped again. */
 static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, int fd, struct err *err)
 {
-	struct call calls[HAND_MAPS_MAX + 1];
+	struct system_call calls[HAND_MAPS_MAX + 1];
 	struct hand_map mapped[HAND_MAPS_MAX];
 	size_t nmapped = 0;
 	int failed = 0, code;
 
 	for (size_t i = 0; i < n; i++)
 		calls[i] = map_call(&maps[i], fd);
-	calls[n] = (struct call){SYS_close, {(uint64_t)fd}, 0};
+	calls[n] = (struct system_call){SYS_close, {(uint64_t)fd}, 0};
 	code = remote_calls(r, calls, n + 1, err);
 	if (code)
 		return code;
@@ -101,7 +101,7 @@ static int read_actions(struct remote *r, struct remote_action ret[2], struct er
 	const uint64_t scratch = remote_own(r) + offsetof(struct remote_page, scratch);
 
 	for (int i = 0; i < 2; i++) {
-		struct call c = {SYS_rt_sigaction, {(uint64_t)fault_signals[i], 0, scratch, 8}, 0};
+		struct system_call c = {SYS_rt_sigaction, {(uint64_t)fault_signals[i], 0, scratch, 8}, 0};
 		int code = remote_calls(r, &c, 1, err);
 
 		if (code)
@@ -117,8 +117,8 @@ static int check_actions(const struct remote *r, struct err *err)
 	for (int i = 0; i < 2; i++)
 		if (r->page.before[i].handler < r->target.text || r->page.before[i].handler >= r->target.etext)
 			return err_set(err, -ENOTSUP,
-				       "process %d has a handler of SIG%s that is not the Go runtime's, so that reading its "
-				       "memory from inside is not safe",
+				       "process %d has a handler of SIG%s that is not the Go runtime's, so that "
+				       "reading its memory from inside is not safe",
 				       r->target.pid, i ? "BUS" : "SEGV");
 	return 0;
 }
@@ -132,7 +132,8 @@ static int to_main(struct remote *r, struct err *err)
 	    strtoull(caught, NULL, 16) >> (SIGSEGV - 1) & 1)
 		return 0;
 	if (!r->target.main_entry)
-		return err_set(err, -ENOTSUP, "process %d is just starting and has no main.main to wait for", r->target.pid);
+		return err_set(err, -ENOTSUP, "process %d is just starting and has no main.main to wait for",
+			       r->target.pid);
 	r->at_main = true;
 	return threads_run_to(&r->stopped, r->mem, r->target.main_entry, err);
 }
@@ -140,17 +141,17 @@ static int to_main(struct remote *r, struct err *err)
 static int open_gate(struct remote *r, struct err *err)
 {
 	const uint64_t at = r->page.maps[0].addr, open = 1;
-	struct call calls[] = {{SYS_mmap,
-				{at, HAND_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0},
-				0},
-			       {SYS_madvise, {at, HAND_PAGE, MADV_WIPEONFORK}, 0}};
+	struct system_call calls[] = {
+		{SYS_mmap,
+		 {at, HAND_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0}, 0},
+		{SYS_madvise, {at, HAND_PAGE, MADV_WIPEONFORK}, 0}};
 	int code = remote_calls(r, calls, ARRAY_SIZE(calls), err);
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls) && !code; i++)
 		if (calls[i].result != (i ? 0 : (int64_t)at))
 			code = err_set(err, calls[i].result < 0 ? (int)calls[i].result : -EIO,
-				       "process %d cannot keep its children apart from the probes (%s: %s)", r->target.pid,
-				       i ? "madvise" : "mmap", strerror((int)-calls[i].result));
+				       "process %d cannot keep its children apart from the probes (%s: %s)",
+				       r->target.pid, i ? "madvise" : "mmap", strerror((int)-calls[i].result));
 	if (!code && !remote_write(r, at, &open, sizeof(open)))
 		code = remote_gone(r, err);
 	return code;
@@ -159,22 +160,27 @@ static int open_gate(struct remote *r, struct err *err)
 /* A core of the program would have all that is ours, and to read what does not exist yet makes it. */
 static int leave_out_of_cores(struct remote *r, struct err *err)
 {
-	struct call calls[HAND_MAPS_MAX];
+	struct system_call calls[HAND_MAPS_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->page.nmaps; i++)
 		if (r->page.maps[i].prot & PROT_WRITE)
-			calls[n++] = (struct call){SYS_madvise, {r->page.maps[i].addr, r->page.maps[i].len, MADV_DONTDUMP}, 0};
+			calls[n++] = (struct system_call){
+				SYS_madvise, {r->page.maps[i].addr, r->page.maps[i].len, MADV_DONTDUMP}, 0};
 	return remote_calls(r, calls, n, err);
 }
 
-/* What is written to exists: there is no signal for want of memory later, in the middle of a function. Nor can it shrink. */
+/*
+ * What is written to exists: there is no signal for want of memory later, in the middle of a function. Nor
+ * can it shrink.
+ */
 static int allocate(struct remote *r, uint64_t bytes, struct err *err)
 {
 	int code = fault_now("allocate") ? ENOSPC : posix_fallocate(r->shared, 0, (off_t)bytes);
 
 	if (code)
-		return err_set(err, -code, "there is no memory for the rings (%" PRIu64 " MB): %s", bytes >> 20, strerror(code));
+		return err_set(err, -code, "there is no memory for the rings (%" PRIu64 " MB): %s", bytes >> 20,
+			       strerror(code));
 	fcntl(r->shared, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	return 0;
 }
@@ -219,7 +225,7 @@ int remote_map(struct remote *r, const struct hand_memory *m, struct err *err)
 static int set_action(struct remote *r, int i, const struct remote_action *a, struct err *err)
 {
 	const uint64_t scratch = remote_own(r) + offsetof(struct remote_page, scratch);
-	struct call c = {SYS_rt_sigaction, {(uint64_t)fault_signals[i], scratch, 0, 8}, 0};
+	struct system_call c = {SYS_rt_sigaction, {(uint64_t)fault_signals[i], scratch, 0, 8}, 0};
 	int code;
 
 	if (!remote_write(r, scratch, a, sizeof(*a)))
@@ -260,8 +266,8 @@ int remote_remove_handlers(struct remote *r, struct err *err)
 			continue;
 		if (now[i].handler != r->page.handlers[i])
 			code = err_set(err, -EBUSY,
-				       "process %d has changed a signal handler meanwhile, so that earshot's stays mapped "
-				       "behind it",
+				       "process %d has changed a signal handler meanwhile, so that earshot's stays "
+				       "mapped behind it",
 				       r->target.pid);
 		else
 			code = set_action(r, i, &r->page.before[i], err);

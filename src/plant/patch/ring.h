@@ -1,6 +1,7 @@
 /*
- * The memory that a patched program and earshot share: settings, counters, a slot for each P with the ring that this P's
- * goroutines write to, and the pool of memory that the rings are made of. Only code made by code.h runs on the program's side.
+ * The memory that a patched program and earshot share: settings, counters, a slot for each P with the ring that this
+ * P's goroutines write to, and the pool of memory that the rings are made of. Only code made by code.h runs on the
+ * program's side.
  *
  * A slot is used by one thread at a time. The first `procs` slots belong to Ps: a P runs one goroutine, and our
  * code is never preempted by Go (its pc is not Go code). The `extra` slots behind them are for threads without a
@@ -8,18 +9,18 @@
  * a thread takes one by an atomic exchange of `busy` and gives it back. When all are taken the event is dropped
  * and counted (LOSS_BUSY); nobody ever waits.
  *
- * A ring: positions only grow, in segments of PATCH_CHUNK bytes. For each segment the slot takes a chunk out of the pool
- * that all slots share, and writes its number into its table at segment & (table_len - 1). The producer writes entries at
- * `write` and then moves it: all before `write` is complete. An entry is never split: a PATCH_ENTRY_PAD fills up the end
- * of a segment. The consumer alone moves `read`, and gives a chunk back when it has read it to its end. So a slot holds
- * as much of the pool as it needs, a chunk at least; one that is hot can have all of it. Records of one goroutine can lie
- * in several rings; their time orders them. header.time_ns holds the time-stamp counter: whoever drains converts it
- * (constant_tsc and nonstop_tsc are required, see /proc/cpuinfo).
+ * A ring: positions only grow, in segments of PATCH_CHUNK bytes. For each segment the slot takes a chunk out of the
+ * pool that all slots share, and writes its number into its table at segment & (table_len - 1). The producer writes
+ * entries at `write` and then moves it: all before `write` is complete. An entry is never split: a PATCH_ENTRY_PAD
+ * fills up the end of a segment. The consumer alone moves `read`, and gives a chunk back when it has read it to its
+ * end. So a slot holds as much of the pool as it needs, a chunk at least; one that is hot can have all of it. Records
+ * of one goroutine can lie in several rings; their time orders them. header.time_ns holds the time-stamp counter:
+ * whoever drains converts it (constant_tsc and nonstop_tsc are required, see /proc/cpuinfo).
  *
- * The pool: chunks that are free lie on two stacks, so that those used last are used next and the rest stay as they are.
- * Those on the second one are taken when the first is empty; they come and go with what is written (pool.h). A stack's
- * word has a count of its changes beside the top: whoever takes a chunk does so by one compare-and-exchange, and only
- * the consumer puts any there.
+ * The pool: chunks that are free lie on two stacks, so that those used last are used next and the rest stay as they
+ * are. Those on the second one are taken when the first is empty; they come and go with what is written (pool.h). A
+ * stack's word has a count of its changes beside the top: whoever takes a chunk does so by one compare-and-exchange,
+ * and only the consumer puts any there.
  *
  * Nobody listening: a ring that gets no chunk looks at the heartbeat. When it is older than stale_tsc, `on` becomes 0,
  * and all code takes the short way out from then on, until a consumer sets it to 1 again.
@@ -75,7 +76,8 @@ struct patch_area {
 	uint64_t heartbeat_tsc;      /* the consumer stores rdtsc here, each time it drains */
 	uint64_t stale_tsc;
 	uint64_t ring_full;          /* of all probes: the sum of their loss[LOSS_RING_FULL] */
-	uint64_t lost[PATCH_EPOCHS]; /* by goid: records of calls that are apart that were dropped: see patch_entry.kind */
+	uint64_t lost[PATCH_EPOCHS]; /* by goid: records of calls that are apart that were dropped: see
+				      * patch_entry.kind */
 	uint32_t turn, nindex;       /* aggregates (groups.h): which of a slot's tables; offsets and sizes, 0: none */
 	uint32_t max_groups, reserved0;
 	uint64_t tables_off, table_bytes, extra_table_bytes, entries_off;
@@ -121,7 +123,10 @@ struct patch_slot {
 	uint32_t spilled;            /* and whether the record lies in the scratch memory: the ring had no room */
 	uint64_t regs[IR_MAX_REGS];
 	uint8_t work[PATCH_WORK];
-	/* at PATCH_TABLE_OFF uint32_t table[table_len]; then a word for each probe: hits of its program, filtered ones too */
+	/*
+	 * at PATCH_TABLE_OFF uint32_t table[table_len]; then a word for each probe: hits of its program,
+	 * filtered ones too
+	 */
 };
 #define PATCH_TABLE_OFF 4096
 _Static_assert(sizeof(struct patch_slot) <= PATCH_TABLE_OFF, "the table comes behind");

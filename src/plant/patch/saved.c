@@ -202,7 +202,8 @@ static void choose_victim(struct code *g, int claim, int none)
 		x86_label(x, used);
 		x86_test_imm8(x, RAX, BUSY);
 		x86_jcc(x, CC_NE, next);
-		x86_load(x, 8, false, RAX, MEM(RDX, w * sizeof(struct patch_saved) + offsetof(struct patch_saved, tsc)));
+		x86_load(x, 8, false, RAX, MEM(RDX,
+					       w * sizeof(struct patch_saved) + offsetof(struct patch_saved, tsc)));
 		x86_alu(x, X_CMP, RAX, RCX);
 		x86_jcc(x, CC_AE, next);
 		x86_mov(x, RCX, RAX);

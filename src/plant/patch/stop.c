@@ -7,10 +7,10 @@
  * only on its way through the signal code; so the thread is interrupted once more with its own registers back, and
  * let go from there.
  *
- * And when the tracer is killed in the middle of that? The thread runs on behind the `syscall` instruction, with whatever
- * result. So the best one is a thread that waits in runtime.futex, at the very instruction that is borrowed: what
- * it finds behind it is its own frame, and the runtime takes any result of a wait for a wake-up that meant nothing. Of
- * such a thread not even the signals are blocked; those that come meanwhile are sent anew. Others, where no
+ * And when the tracer is killed in the middle of that? The thread runs on behind the `syscall` instruction, with
+ * whatever result. So the best one is a thread that waits in runtime.futex, at the very instruction that is borrowed:
+ * what it finds behind it is its own frame, and the runtime takes any result of a wait for a wake-up that meant
+ * nothing. Of such a thread not even the signals are blocked; those that come meanwhile are sent anew. Others, where no
  * thread waits so, would not survive it.
  *
  * A seccomp filter could end the program for a call that it does not make itself. Which ones cannot be asked without
@@ -129,11 +129,14 @@ static bool any_thread_lives(int pid)
 	return lives;
 }
 
-/* A zombie may be traced by nobody, which is not a matter of rights. Its threads may be about to end as well: -EBUSY. */
+/*
+ * A zombie may be traced by nobody, which is not a matter of rights. Its threads may be about to end as well: -EBUSY.
+ */
 static int has_ended(int pid, struct err *err)
 {
 	if (any_thread_lives(pid))
-		return err_set(err, -EBUSY, "the first thread of process %d has ended: what the others run cannot be reached",
+		return err_set(err, -EBUSY, "the first thread of process %d has ended: what the others run cannot be "
+					    "reached",
 			       pid);
 	return err_set(err, -ESRCH, "process %d has ended", pid);
 }
@@ -147,11 +150,11 @@ static int cannot_seize(int pid, pid_t tid, int e, struct err *err)
 	if (tid == pid && is_exiting(tid))
 		return has_ended(pid, err);
 	if (tracer)
-		return err_set(err, -EBUSY, "process %d is being traced by process %d (a debugger?), and only one can", pid,
-			       tracer);
+		return err_set(err, -EBUSY, "process %d is being traced by process %d (a debugger?), and only one can",
+			       pid, tracer);
 	return err_set(err, -EPERM, "process %d may not be traced (%s): %s", pid, strerror(e),
-		       caps_ptrace_advice("it needs the same user and, where kernel.yama.ptrace_scope is 1, that earshot "
-					  "started it; or CAP_SYS_PTRACE"));
+		       caps_ptrace_advice("it needs the same user and, where kernel.yama.ptrace_scope is 1, that "
+					  "earshot started it; or CAP_SYS_PTRACE"));
 }
 
 static struct tracee *find(struct stopped *s, pid_t tid)
@@ -162,7 +165,9 @@ static struct tracee *find(struct stopped *s, pid_t tid)
 	return NULL;
 }
 
-/* Where it may not be traced since someone else traces it, that is seen in its status: unless it was let go just now. */
+/*
+ * Where it may not be traced since someone else traces it, that is seen in its status: unless it was let go just now.
+ */
 static int seize(pid_t tid)
 {
 	int code = 0;
@@ -219,8 +224,10 @@ static int does_not_stop(const struct stopped *s, const struct tracee *t, struct
 	_cleanup_(buf_done) struct buf why = {0};
 
 	if (process_halted("/proc", s->pid, &why))
-		return err_set(err, -ETIMEDOUT, "process %d %s; probes can be put into it once it runs again", s->pid, why.data);
-	return err_set(err, -ETIMEDOUT, "thread %d of process %d does not stop: it waits in the kernel; try again", t->tid, s->pid);
+		return err_set(err, -ETIMEDOUT, "process %d %s; probes can be put into it once it runs again", s->pid,
+			       why.data);
+	return err_set(err, -ETIMEDOUT, "thread %d of process %d does not stop: it waits in the kernel; try again",
+		       t->tid, s->pid);
 }
 
 static int wait_stopped(struct stopped *s, struct tracee *t, uint64_t deadline, struct err *err)
@@ -364,7 +371,7 @@ static int run_to_syscall_stop(struct tracee *t)
 	return -EIO;
 }
 
-static int call_once(struct tracee *t, const struct user_regs_struct *own, uint64_t insn, struct call *c)
+static int call_once(struct tracee *t, const struct user_regs_struct *own, uint64_t insn, struct system_call *c)
 {
 	struct user_regs_struct regs = *own;
 	int r;
@@ -422,9 +429,9 @@ static int suspend_seccomp(const struct stopped *s, const struct tracee *t, stru
 	    !thread_status(t->tid, "\nSeccomp:", mode, sizeof(mode)) || *mode == '0')
 		return 0;
 	return err_set(err, -ENOTSUP,
-		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has it make; "
-		       "only with CAP_SYS_ADMIN, and outside of a filter itself, can earshot have it suspended meanwhile; run it "
-		       "so, or use --planter uprobe",
+		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has "
+		       "it make; only with CAP_SYS_ADMIN, and outside of a filter itself, can earshot have it "
+		       "suspended meanwhile; run it so, or use --planter uprobe",
 		       s->pid);
 }
 
@@ -463,7 +470,7 @@ static struct tracee *choose(struct stopped *s, uint64_t insn, struct user_regs_
 	return best;
 }
 
-int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n, struct err *err)
+int threads_call(struct stopped *s, uint64_t insn, struct system_call *calls, size_t n, struct err *err)
 {
 	struct user_regs_struct own;
 	uint64_t mask, all = ~0ull;
@@ -471,7 +478,8 @@ int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n,
 	struct tracee *t = choose(s, insn, &own, &rank);
 
 	if (!t)
-		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; try again",
+		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; "
+					    "try again",
 			       s->pid);
 	r = suspend_seccomp(s, t, err);
 	if (r)
@@ -532,7 +540,8 @@ static int run_until(struct stopped *s, uint64_t addr, pid_t *ret_tid, struct er
 		} else if (tid == s->pid || (tid < 0 && errno == ECHILD)) {
 			return err_set(err, -ESRCH, "process %d ended before it came to its main function", s->pid);
 		} else if (clock_monotonic_ns() > deadline) {
-			return err_set(err, -ETIMEDOUT, "process %d did not come to its main function within 10 s", s->pid);
+			return err_set(err, -ETIMEDOUT, "process %d did not come to its main function within 10 s",
+				       s->pid);
 		} else if (tid <= 0) {
 			usleep(200);
 		}
@@ -567,8 +576,8 @@ int threads_run_to(struct stopped *s, int mem, uint64_t addr, struct err *err)
 	int r;
 
 	if (pread(mem, &old, 1, (off_t)addr) != 1 || pwrite(mem, &trap, 1, (off_t)addr) != 1)
-		return err_set(err, -EPERM, "the code of process %d cannot be written (%s); use attach once it runs", s->pid,
-			       strerror(errno));
+		return err_set(err, -EPERM, "the code of process %d cannot be written (%s); use attach once it runs",
+			       s->pid, strerror(errno));
 	for (size_t i = 0; i < s->threads.len; i++) {
 		ptrace(PTRACE_SETOPTIONS, s->threads.data[i].tid, NULL, START_OPTIONS);
 		ptrace(PTRACE_CONT, s->threads.data[i].tid, NULL, s->threads.data[i].signal);

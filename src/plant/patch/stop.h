@@ -41,16 +41,17 @@ bool thread_status(pid_t tid, const char *name, char *ret, size_t size);
 int thread_registers(const struct tracee *t, struct user_regs_struct *ret);
 int thread_signal_mask(const struct tracee *t, uint64_t *ret);
 
-struct call {
+struct system_call {
 	long nr;
 	uint64_t args[6];
 	int64_t result; /* as the kernel gives it: -errno */
 };
 /*
  * One thread makes the system calls, each even when an earlier one failed, from the `syscall` instruction at
- * insn; then it is as it was before. Negative when the process is lost. insn should be that of runtime.futex: see stop.c.
+ * insn; then it is as it was before. Negative when the process is lost. insn should be that of runtime.futex: see
+ * stop.c.
  */
-int threads_call(struct stopped *s, uint64_t insn, struct call *calls, size_t n, struct err *err);
+int threads_call(struct stopped *s, uint64_t insn, struct system_call *calls, size_t n, struct err *err);
 
 /*
  * Runs a process that is one thread, stopped early in its start, until it executes the instruction at addr,

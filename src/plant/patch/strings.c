@@ -247,8 +247,8 @@ static void put_order(struct code *g)
 }
 
 /*
- * The work area is filled with zeros, which no text has, and what the string has of the text's length: a shorter one is less
- * word by word. Where all words are equal the length decides.
+ * The work area is filled with zeros, which no text has, and what the string has of the text's length: a shorter one is
+ * less word by word. Where all words are equal the length decides.
  */
 void code_str_order(struct code *g, const struct ir_insn *i)
 {

@@ -1,7 +1,8 @@
 /*
  * From the tables of all processes to the planter's aggregates (groups.h). A thread that may be in the code with a
- * table that was turned over has marked its slot before it looked which one is in use. Its mark is to be seen once every
- * processor has stood at a barrier after we turned it over: then a slot that is free, now, stays away from that table.
+ * table that was turned over has marked its slot before it looked which one is in use. Its mark is to be seen once
+ * every processor has stood at a barrier after we turned it over: then a slot that is free, now, stays away from that
+ * table.
  */
 #include <linux/membarrier.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static void tally_hits(struct planter *p, struct patched *d)
 		hits = patch_area_hits(d->area, &d->layout, i);
 		for (size_t k = 0; k < sums->forms->program->naggregates && hits != d->counted[i]; k++)
 			aggregates_merge(p->aggregates,
-					 &(struct plant_group){.probe = d->probes[i], .target = d->target, .aggregate = k,
+					 &(struct plant_group){.probe = d->probes[i], .target = d->target,
+							       .aggregate = k,
 							       .count = hits - d->counted[i], .min = WIDE_MAX,
 							       .max = WIDE_MIN});
 		d->counted[i] = hits;

@@ -362,7 +362,9 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 	return r;
 }
 
-/* Its number and load bias are in the cookies of its links: only its open calls, and what is not to be told, are kept. */
+/*
+ * Its number and load bias are in the cookies of its links: only its open calls, and what is not to be told, are kept.
+ */
 static void uprobe_forget_target(struct planter *p, uint32_t target)
 {
 	size_t kept = 0;

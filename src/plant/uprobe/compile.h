@@ -72,7 +72,8 @@ struct walk_dynamic {           /* by the descriptor's image address */
 	uint32_t shape, direct;
 };
 struct walk_state {
-	uint64_t chunk, elem, edge; /* where the walk is: offset of the chunk, of the element in it, number of the edge */
+	uint64_t chunk, elem, edge; /* where the walk is: offset of the chunk, of the element in it, number
+				     * of the edge */
 	uint64_t made;              /* chunks */
 	uint64_t bias;
 	uint64_t key;               /* in the tables */

@@ -58,18 +58,18 @@ struct gen_label {
 };
 
 /* Part of a struct that is read ahead (windows.c). */
-struct window {
+struct load_window {
 	uint16_t base;               /* which pointer, in the analysis's numbers */
 	uint8_t reg;                 /* it is this argument register … */
-	const struct window *parent; /* … or, not NULL, the word at `field` of that pointer */
+	const struct load_window *parent; /* … or, not NULL, the word at `field` of that pointer */
 	int64_t field, low;          /* low: the window's first byte, from the pointer */
 	uint32_t size, off;          /* off: in scratch.window */
 };
 struct windows {
-	struct window list[WINDOWS_MAX];
+	struct load_window list[WINDOWS_MAX];
 	unsigned n;
 	uint32_t used;
-	const struct window **of_insn; /* for each IR_LOAD that a window serves */
+	const struct load_window **of_insn; /* for each IR_LOAD that a window serves */
 };
 
 struct gen {

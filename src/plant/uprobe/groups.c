@@ -29,7 +29,8 @@ static int slot_text(const struct ir_slot_ref *ref, const struct capture_program
 			       ref->at_entry ? "the call's entry" : "its program");
 	switch (of->slots[ref->slot].kind) {
 	case VALUE_IMAGE:
-		return err_set(err, -EINVAL, "an aggregate cannot be grouped by a whole structure (slot %u)", ref->slot);
+		return err_set(err, -EINVAL, "an aggregate cannot be grouped by a whole structure (slot %u)",
+			       ref->slot);
 	case VALUE_STRING:
 		*ret = AGG_KEY_STR;
 		return 0;
@@ -47,7 +48,8 @@ static size_t bucket_count(const struct ir_aggregate *a)
 	if (a->kind == AGG_HIST)
 		return AGG_BUCKETS;
 	if (a->kind == AGG_LINEAR)
-		return a->step > 0 && a->high >= a->low ? 2 + (uint64_t)(a->high - a->low) / (uint64_t)a->step : SIZE_MAX;
+		return a->step > 0 && a->high >= a->low ? 2 + (uint64_t)(a->high - a->low) / (uint64_t)a->step
+							: SIZE_MAX;
 	return 0;
 }
 

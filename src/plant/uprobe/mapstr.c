@@ -50,7 +50,10 @@ struct lookup {
 	uint32_t key_off, elem_off; /* of the first slot, from the block's start */
 };
 
-/* Reads the words at offsets offs[n] behind R3, which lie near each other; field i is then at STACK_BUF + offs[i] - *ret_low. */
+/*
+ * Reads the words at offsets offs[n] behind R3, which lie near each other; field i is then at STACK_BUF +
+ * offs[i] - *ret_low.
+ */
 static int read_fields(struct lookup *l, const uint32_t *offs, size_t n, uint32_t *ret_low)
 {
 	uint32_t low = UINT32_MAX, high = 0;
@@ -159,7 +162,8 @@ static void note_slot(struct lookup *l, uint32_t i)
 	emit_alu(e, BPF_MOV, R5, REG_RECORD);
 	emit_alu(e, BPF_ADD, R5, R8);
 	if (l->text >= 0) { /* where the text is */
-		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride + text_off(l)));
+		emit_load(e, 8, R3, REG_RECORD,
+			  SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride + text_off(l)));
 		emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF, R3);
 	}
 	if (l->m->elem_indirect) { /* a pointer that we have read already */
@@ -649,7 +653,8 @@ static int check_layout(const struct lookup *l)
 
 int gen_map(struct gen *g, const struct ir_insn *i)
 {
-	struct lookup l = {.g = g, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL, .len = (size_t)i->imm};
+	struct lookup l = {.g = g, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL,
+			   .len = (size_t)i->imm};
 	int found, done, r;
 
 	l.text = l.key ? -1 : 0;

@@ -522,14 +522,15 @@ static void put_order(struct gen *g, uint16_t dst)
 }
 
 /*
- * What the string has of the text's length is read into a buffer of zeros, which no text has: so a string that is shorter
- * is less, word by word, and where all are equal the length decides.
+ * What the string has of the text's length is read into a buffer of zeros, which no text has: so a string that is
+ * shorter is less, word by word, and where all are equal the length decides.
  */
 static int gen_str_order(struct gen *g, const struct ir_insn *i)
 {
 	size_t n = (size_t)i->imm;
 	struct emit *e = g->e;
-	int differ = emit_label_new(e), done = emit_label_new(e), within = emit_label_new(e), compare = emit_label_new(e);
+	int differ = emit_label_new(e), done = emit_label_new(e), within = emit_label_new(e),
+	    compare = emit_label_new(e);
 
 	gen_clear_stack(g, STACK_BUF, (unsigned)ALIGN_UP(n, 8));
 	gen_get(g, R2, i->b);
@@ -579,7 +580,9 @@ static void read_ordered(struct gen *g, uint16_t vreg, int off)
 	read_user(g, gen_fail(g, SLOT_UNREADABLE));
 }
 
-/* The bytes of both, the last word of each filled up with zeros; a bounded loop looks for the first word that differs. */
+/*
+ * The bytes of both, the last word of each filled up with zeros; a bounded loop looks for the first word that differs.
+ */
 static int gen_mem_order(struct gen *g, const struct ir_insn *i)
 {
 	struct emit *e = g->e;

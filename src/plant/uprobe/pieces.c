@@ -3,8 +3,8 @@
  * helper that never sleeps gives nothing at all of what touches one. So it is read again, page by page.
  *
  * From Linux 6.1 on our programs may sleep: they are loaded so (it costs nothing that can be measured), and the second
- * reading is by bpf_copy_from_user, which brings the page in as the program's own read would. What is still missing then
- * is nobody's to read. It comes second because it is the slower one, and a page fault is the program's time.
+ * reading is by bpf_copy_from_user, which brings the page in as the program's own read would. What is still missing
+ * then is nobody's to read. It comes second because it is the slower one, and a page fault is the program's time.
  */
 #include "plant/uprobe/gen.h"
 

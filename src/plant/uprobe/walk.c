@@ -438,8 +438,8 @@ static void whole_elements(struct gen *g, int none)
 static void copy_chunk(struct gen *g, int skip, int missed)
 {
 	struct emit *e = g->e;
-	const struct pieces pieces = {.dst = R9, .dst_off = CHUNK_HEAD, .size = R6, .max = CHUNK_MAX, .addr = REG_RECORD,
-				      .addr_off = SCRATCH_WALK(ptr), .pages = SCRATCH_WALK(status)};
+	const struct pieces pieces = {.dst = R9, .dst_off = CHUNK_HEAD, .size = R6, .max = CHUNK_MAX,
+				      .addr = REG_RECORD, .addr_off = SCRATCH_WALK(ptr), .pages = SCRATCH_WALK(status)};
 	int fits = emit_label_new(e), room = emit_label_new(e), read = emit_label_new(e), partly = emit_label_new(e);
 	int unread = emit_label_new(e), put = emit_label_new(e);
 

@@ -84,10 +84,10 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 	}
 }
 
-static const struct window *window_of(const struct windows *w, uint16_t base, int64_t imm, unsigned size)
+static const struct load_window *window_of(const struct windows *w, uint16_t base, int64_t imm, unsigned size)
 {
 	for (unsigned k = 0; k < w->n; k++) {
-		const struct window *win = &w->list[k];
+		const struct load_window *win = &w->list[k];
 
 		if (win->base == base && imm >= win->low && imm + size <= win->low + win->size)
 			return win;
@@ -127,7 +127,7 @@ static bool next_low(const struct analysis *a, uint16_t base, int64_t from, int6
 static void choose_for(struct windows *w, const struct analysis *a, uint16_t base)
 {
 	const struct value *v = &a->values[base - 1];
-	const struct window *parent = v->parent ? window_of(w, v->parent, v->imm, 8) : NULL;
+	const struct load_window *parent = v->parent ? window_of(w, v->parent, v->imm, 8) : NULL;
 	int64_t low = 0, high, from = INT64_MIN;
 
 	if (v->parent && !parent)
@@ -138,8 +138,8 @@ static void choose_for(struct windows *w, const struct analysis *a, uint16_t bas
 
 		if (calls < 2 || w->n == WINDOWS_MAX || w->used + ALIGN_UP(size, 8) > WINDOWS_SIZE)
 			continue;
-		w->list[w->n++] = (struct window){.base = base, .reg = v->reg, .low = low, .size = size,
-						  .off = w->used, .field = v->imm, .parent = parent};
+		w->list[w->n++] = (struct load_window){.base = base, .reg = v->reg, .low = low, .size = size,
+						       .off = w->used, .field = v->imm, .parent = parent};
 		w->used += ALIGN_UP(size, 8);
 	}
 }
@@ -162,23 +162,23 @@ void windows_done(struct windows *w)
 	free(w->of_insn);
 }
 
-static int valid_off(const struct windows *w, const struct window *win)
+static int valid_off(const struct windows *w, const struct load_window *win)
 {
 	return SCRATCH_VALID_OFF + (int)(8 * (win - w->list));
 }
 
-static int field_off(const struct window *win, int64_t imm)
+static int field_off(const struct load_window *win, int64_t imm)
 {
 	return SCRATCH_WINDOW_OFF + (int)(win->off + (imm - win->low));
 }
 
-static void jump_unless_valid(struct gen *g, const struct window *win, int label)
+static void jump_unless_valid(struct gen *g, const struct load_window *win, int label)
 {
 	emit_load(g->e, 8, R1, REG_RECORD, valid_off(&g->windows, win));
 	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0, label);
 }
 
-static void read_window(struct gen *g, const struct window *win)
+static void read_window(struct gen *g, const struct load_window *win)
 {
 	struct emit *e = g->e;
 	int skip = emit_label_new(e);
@@ -210,7 +210,7 @@ void windows_read(struct gen *g)
 
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow)
 {
-	const struct window *win = g->windows.of_insn ? g->windows.of_insn[i - g->p->insns] : NULL;
+	const struct load_window *win = g->windows.of_insn ? g->windows.of_insn[i - g->p->insns] : NULL;
 
 	if (!win)
 		return false;
