@@ -350,7 +350,7 @@ void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		ret->losses.count[i] += d->losses.count[i];
 	if (d->late)
-		ret->losses.count[LOSS_GROUPS_FULL] += aggregates_lost(d->late, 0);
+		aggregates_losses(d->late, 0, &ret->losses);
 }
 
 /* ---- groups of aggregates ---- */
