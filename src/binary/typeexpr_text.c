@@ -8,9 +8,10 @@
 
 const struct type *tx_fail_as(struct type_parser *p, const char *sentence)
 {
-	if (!p->failed)
-		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: %s at \"%.20s\"", p->text, sentence,
-			*p->p ? p->p : "the end");
+	if (!p->failed && *p->p)
+		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: %s at \"%.20s\"", p->text, sentence, p->p);
+	else if (!p->failed)
+		err_set(p->err, -EINVAL, "\"%.100s\" is not a Go type: %s at the end", p->text, sentence);
 	if (!p->failed)
 		p->failed_at = (size_t)(p->p - p->text);
 	p->failed = true;

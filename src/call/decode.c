@@ -350,7 +350,7 @@ void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
 	ret->events += d->events;
 	losses_add(&ret->losses, &d->losses);
 	if (d->late)
-		ret->losses.count[LOSS_GROUPS_FULL] += aggregates_lost(d->late, 0);
+		aggregates_losses(d->late, 0, &ret->losses);
 }
 
 /* ---- groups of aggregates ---- */

@@ -238,8 +238,8 @@ static struct subject *subject_of(struct observer *ob, const struct process *pro
  * What is to be planted in a process. The sentence is what comes after its name; where the file is the reason, it is
  * in ret_refused, too.
  */
-static int find_subject(struct observer *ob, const struct process *proc, struct subject **ret, struct subject **ret_refused,
-			struct err *err)
+static int find_subject(struct observer *ob, const struct process *proc, struct subject **ret,
+			struct subject **ret_refused, struct err *err)
 {
 	struct subject *s = subject_of(ob, proc);
 	_cleanup_(buf_done) struct buf more = {0};

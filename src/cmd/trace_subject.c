@@ -247,6 +247,7 @@ static void explain_inlined(const struct trace_subject *t, bool (*is)(const stru
 
 static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
 {
+	_cleanup_(buf_done) struct buf before = {0};
 	unsigned told = 0, more = 0;
 
 	for (size_t i = 0; i < t->plans.len; i++) {
@@ -255,12 +256,17 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 
 		if (p->why || !p->prints || !unread_text(p, &text))
 			continue;
+		if (before.data && !strcmp(before.data, text.data)) /* instances and inlined calls of a function follow each other */
+			continue;
 		if (told < REFUSALS_TOLD) {
 			note(arg, "%s", text.data);
 			told++;
 		} else {
 			more++;
 		}
+		buf_done(&before);
+		before = text;
+		text = (struct buf){0};
 	}
 	if (more)
 		note(arg, "%u more %s values that cannot be read; --json tells why, value by value", more,

@@ -12,7 +12,8 @@
 struct summed {                /* a program */
 	const struct capture_program *program;
 	bool kept;             /* elsewhere */
-	uint64_t lost;
+	uint64_t lost;         /* had no room in a group */
+	uint64_t unread;       /* were not there to be added up */
 };
 
 struct group_part {            /* of a group's key; the bytes follow */
@@ -222,8 +223,11 @@ static void update(struct aggregates *a, const struct subject *s, struct summed 
 	struct group *g;
 	int128 v;
 
-	if (ag->kind != AGG_COUNT && (!value || value->status != SLOT_OK))
+	if (ag->kind != AGG_COUNT && (!value || value->status != SLOT_OK)) {
+		of->unread += value && (value->status == SLOT_UNREADABLE || value->status == SLOT_NOT_RESIDENT ||
+					value->status == SLOT_MAP_BUSY);
 		return;
+	}
 	buf_reset(&a->key);
 	buf_append(&a->key, &head, sizeof(head));
 	for (size_t i = 0; i < ag->nkeys; i++)
@@ -322,13 +326,19 @@ int aggregates_read(struct aggregates *a, bool clear, plant_group_fn fn, void *a
 	return 0;
 }
 
-uint64_t aggregates_lost(const struct aggregates *a, uint32_t probe)
+static void add_losses(struct losses *to, const struct summed *of)
+{
+	to->count[LOSS_GROUPS_FULL] += of->lost;
+	to->count[LOSS_AGGREGATE_UNREADABLE] += of->unread;
+}
+
+void aggregates_losses(const struct aggregates *a, uint32_t probe, struct losses *to)
 {
 	const struct summed *one = probe ? summed_of(a, probe) : NULL;
-	uint64_t n = one ? one->lost : 0;
 	void *value;
 
+	if (one)
+		add_losses(to, one);
 	for (size_t i = 0; !probe && map_next(&a->programs, &i, NULL, &value);)
-		n += ((const struct summed *)value)->lost;
-	return n;
+		add_losses(to, value);
 }

@@ -27,6 +27,7 @@ bool aggregates_take(struct aggregates *a, const void *sample, size_t size);
 
 /* As planter_ops.aggregates. */
 int aggregates_read(struct aggregates *a, bool clear, plant_group_fn fn, void *arg);
-uint64_t aggregates_lost(const struct aggregates *a, uint32_t probe); /* LOSS_GROUPS_FULL; 0: of all probes */
+/* Adds what was lost of a probe, 0: of all. */
+void aggregates_losses(const struct aggregates *a, uint32_t probe, struct losses *to);
 
 #endif

@@ -1,6 +1,7 @@
 /* Comparisons: what can be compared with what, and how it looks as instructions. */
 #include "probe/compiler.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const struct {
@@ -317,6 +318,15 @@ int compare_text(struct compiler *c, const struct expr *call, uint16_t dst)
 
 /* ---- numbers, bools, pointers, types ---- */
 
+/* A type of which the linker left out the descriptor, or all: no interface of this program holds it. */
+static bool is_held_by_none(struct compiler *c, const char *go_type)
+{
+	struct err why = {0};
+	const struct type *t = binary_type_parse(c->binary, func_package(c), go_type, &why);
+
+	return t ? t->kind != KIND_INTERFACE && !t->rtype : why.code == -ENOENT;
+}
+
 static int compare_type(struct compiler *c, const struct expr *e, const struct value *v,
 			const struct value *name, uint16_t dst)
 {
@@ -332,6 +342,11 @@ static int compare_type(struct compiler *c, const struct expr *e, const struct v
 	}
 	if (!is_const(name, EXPR_STRING))
 		return fail(c, name->expr, "a type is compared with its name: typeof(x) == \"*pkg.T\"");
+	/* A question is told so: it would be answered by nothing. A pack is made for all programs of a library. */
+	if (!c->scope->traced && is_held_by_none(c, name->text)) {
+		emit_const_to(c, dst, !is_equal(e));
+		return 0;
+	}
 	r = emit_type(c, name->expr, name->text, &wanted, &t);
 	if (!r)
 		emit_bin_to(c, dst, is_equal(e) ? BIN_EQ : BIN_NE, v->reg, wanted);

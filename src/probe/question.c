@@ -123,16 +123,31 @@ static int unknown_action(struct reader *q)
 				     "avg(x), hist(x) or hist(x, low, high, step)");
 }
 
+static bool is_operator(const struct expr *e, const char *text)
+{
+	return e->len == strlen(text) && !memcmp(e->text, text, e->len);
+}
+
+/* A number, or a calculation with such: -10, 1<<20, 64*1024. False also where it does not fit into an int64. */
 static bool constant(const struct expr *e, int64_t *ret)
 {
-	bool negative = e->op == EXPR_NEG;
+	int64_t a, b;
 
-	if (negative)
-		e = e->a;
-	if (e->op != EXPR_INT || e->big)
+	if (e->op == EXPR_INT) {
+		*ret = e->number;
+		return !e->big;
+	}
+	if (e->op == EXPR_NEG)
+		return constant(e->a, &a) && !__builtin_sub_overflow(0, a, ret);
+	if (e->op != EXPR_BINARY || !constant(e->a, &a) || !constant(e->b, &b))
 		return false;
-	*ret = negative ? -e->number : e->number;
-	return true;
+	if (is_operator(e, "<<"))
+		return b >= 0 && b < 63 && !__builtin_mul_overflow(a, INT64_C(1) << b, ret);
+	if (is_operator(e, "*"))
+		return !__builtin_mul_overflow(a, b, ret);
+	if (is_operator(e, "+"))
+		return !__builtin_add_overflow(a, b, ret);
+	return is_operator(e, "-") && !__builtin_sub_overflow(a, b, ret);
 }
 
 /* hist(x, low, high, step) */
@@ -144,7 +159,7 @@ static int set_linear(struct reader *q, const struct arg_list *l, struct action 
 	for (size_t i = 1; i < 4; i++)
 		if (!constant(l->exprs.data[i], bounds[i - 1]))
 			return fail_at(q, l->exprs.data[i]->column,
-				       "low, high and step of a histogram are constant integers or durations");
+				       "low, high and step of a histogram are constant integers below 1<<63, or durations");
 	if (a->high <= a->low || __builtin_sub_overflow(a->high, a->low, &span))
 		return fail_at(q, l->exprs.data[2]->column, "high must be larger than low: hist(x, low, high, step)");
 	if (a->step <= 0 || span % a->step)

@@ -110,8 +110,11 @@ static bool asks_for(const struct action *a, const char *name)
 static struct group_columns columns_of(const struct call_text *t, const group_list *l)
 {
 	const struct action *a = l->data[0]->aggregate->action;
-	struct group_columns c = {.process = t->options.show_process && !asks_for(a, "pid")};
+	struct group_columns c = {.process = t->options.show_process};
 
+	for (size_t i = 1; i < l->len; i++) /* one that executed something is another one from then on */
+		c.process |= l->data[i]->process != l->data[0]->process;
+	c.process &= !asks_for(a, "pid");
 	for (size_t i = 1; i < l->len && !asks_for(a, "func"); i++)
 		c.func |=
 		    l->data[i]->plan != l->data[0]->plan && strcmp(l->data[i]->plan->name, l->data[0]->plan->name);

@@ -136,11 +136,22 @@ def _third_party(release):
     return f"{seen} programs"
 
 
+def _small_server():
+    """A server of which the linker left out what it does not use: nothing of net-http is refused for that."""
+    need_earshot(root=False)
+    for name in ("shop", "shop-plain"):
+        if not (BIN / name).exists():
+            raise Skip(f"{name} was not built")
+        done = run_once([EARSHOT, "inspect", BIN / name], 20)
+        assert done.code == 0 and "net-http" in done.out() and "refused: " not in done.out(), done.describe()
+
+
 def tests():
     for minor in MINORS:
         yield Test(f"httpd-go{minor}", lambda m=minor: _httpd(m))
     for release in RELEASES:
         yield Test(f"third-party-{release}", lambda r=release: _third_party(r), 120)
+    yield Test("small-server", _small_server)
     yield Test("arm64", lambda: _not_ours("alien-arm64", ["x86-64"]))
     yield Test("32-bit", lambda: _not_ours("alien-386", ["x86-64"]))
     yield Test("not-executables", _garbage)

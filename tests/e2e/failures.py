@@ -233,7 +233,7 @@ def _refused_command():
         raise Skip(f"{program.name} was not built")
     cause = "main.Reject never returns"
     for planter in ("uprobe", "patch"):
-        for command in (['exec "$0" < /dev/null'], ['"$0" < /dev/null; "$0" < /dev/null']):
+        for command in (['sleep 1 | "$0"'], ['sleep 1 | "$0"; sleep 1 | "$0"']):
             done = run_once([EARSHOT, "trace", "--planter", planter, "main.Reject if ret0 == 1", "--", "/bin/sh", "-c", *command,
                              program])
             assert done.code == 0 and done.err().count(cause) == 1, done.describe()

@@ -146,6 +146,18 @@ def _forbidden(minor):
     _values(minor, "forbidden", UNREAD)
 
 
+def _not_added_up(minor):
+    """What cannot be read is in no sum, and counted beside it; a count needs no value."""
+    asked = "main.Slice { sum(s[0]); count() }"
+    _, t = _observe(minor, "forbidden", asked)
+    if planter() == "patch" and t.refused():
+        return
+    told = {o["aggregate"]: o for o in t.aggregates()}
+    assert (told["count()"]["count"], told["sum(s[0])"]["count"]) == (4, 2), told
+    assert all(o["lost"] == {"aggregate_unreadable": 2} for o in told.values()), told
+    assert t.summary()["losses"]["aggregate_unreadable"] == 2, t.summary()
+
+
 def _brings_in():
     """Whether programs may bring pages in: the kernel's release, of which this is known."""
     return tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2]) >= (6, 6)
@@ -192,7 +204,7 @@ def _fresh_brought_in(minor):
 
 def tests():
     new = MINORS[-1]
-    names = {f"{name}-go{minor}" for name in ("panics", "no-result", "open", "forbidden", "untouched", "fresh")
+    names = {f"{name}-go{minor}" for name in ("panics", "no-result", "open", "forbidden", "untouched", "fresh", "not-added-up")
              for minor in ("1.19", new)}
     return and_patched(_tests(), names)
 
@@ -203,7 +215,7 @@ def _tests():
             if minor in ("1.19", MINORS[-1]) or name == "panics":
                 yield Test(f"{name}-go{minor}", lambda r=run, m=minor: r(m))
     for minor in ("1.19", "1.23", MINORS[-1]):  # two kinds of maps
-        for name, run in (("forbidden", _forbidden), ("untouched", _untouched), ("not-brought-in", _not_brought_in),
+        for name, run in (("forbidden", _forbidden), ("not-added-up", _not_added_up), ("untouched", _untouched), ("not-brought-in", _not_brought_in),
                           ("fresh", _fresh_brought_in),
                           ("fresh-not-brought-in", lambda m: _fresh(m, clean_env(EARSHOT_NO_FAULTS="1")))):
             yield Test(f"{name}-go{minor}", lambda r=run, m=minor: r(m))

@@ -65,6 +65,25 @@ static void what_the_question_does_not_name_is_shown(void **state)
 	       "  main.(*Cart).Total  cart[80]    \"alice\"      1\n");
 }
 
+/* One process that executed something else is two programs. */
+static void programs_of_one_process_are_told_apart(void **state)
+{
+	static const struct call_process became = {.target = 3, .pid = 4711, .name = "store", .bias = 0};
+	struct call_group g[] = {
+		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 3),
+		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 2),
+	};
+
+	g[1].process = &became;
+	begin((struct call_text_options){0});
+	give(g, 2);
+	expect("\n"
+	       "count() by user  main.(*Cart).Add\n"
+	       "  process      user     count\n"
+	       "  shop[4711]   \"alice\"      3\n"
+	       "  store[4711]  \"alice\"      2\n");
+}
+
 static void averages_have_units(void **state)
 {
 	const struct call_group g[] = {
@@ -220,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(counts_by_func),
 		cmocka_unit_test(what_the_question_does_not_name_is_shown),
+		cmocka_unit_test(programs_of_one_process_are_told_apart),
 		cmocka_unit_test(averages_have_units),
 		cmocka_unit_test(a_histogram_of_latency), cmocka_unit_test(large_numbers),
 		cmocka_unit_test(histograms_of_numbers),

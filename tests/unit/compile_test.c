@@ -817,6 +817,9 @@ static void test_interfaces(void **state)
 	expect_filter(w, "rw.(*Request) == nil", DROPPED);
 	expect_filter(w, "typeof(e) == \"*response\"", KEPT);
 	expect_filter(w, "typeof(rw) != \"*net/http.Request\"", KEPT);
+	expect_filter(w, "typeof(e) == \"[5]*response\" || typeof(e) == \"gone/away.T\"", DROPPED); /* no descriptor */
+	expect_filter(w, "typeof(e) != \"[5]*response\" && typeof(e) != \"gone/away.T\"", KEPT);
+	expect_filter(w, "typeof(e) == \"[5*response\"", REFUSED);
 	expect_filter(w, "rw != nil && e != nil", KEPT);
 	expect_status(w, "rw.(*Request).Method", SLOT_OTHER_TYPE);
 	expect_filter(w, "e.(*Request).Method == \"GET\"", DROPPED);

@@ -128,6 +128,14 @@ static void add(struct aggregates *a, uint32_t probe, const struct capture_progr
 		fail_msg("%s", err.text);
 }
 
+static uint64_t lost(const struct aggregates *a, uint32_t probe, enum loss why)
+{
+	struct losses l = {0};
+
+	aggregates_losses(a, probe, &l);
+	return l.count[why];
+}
+
 static void test_kinds(void **state)
 {
 	static const struct ir_aggregate all[] = {
@@ -242,6 +250,11 @@ static void test_unreadable(void **state)
 	r.head.probe = 99;
 	assert_true(aggregates_take(a, &r, sizeof(r)));
 	expect(a, false, "1 0!3 0!5 = 1 0\n");
+	assert_int_equal(lost(a, POINT, LOSS_AGGREGATE_UNREADABLE), 0); /* nil is what it is */
+	r.head.probe = POINT;
+	r.slots[0].status = SLOT_MAP_BUSY;
+	assert_true(aggregates_take(a, &r, sizeof(r)));
+	assert_int_equal(lost(a, POINT, LOSS_AGGREGATE_UNREADABLE), 1);
 	aggregates_free(a);
 }
 
@@ -259,9 +272,9 @@ static void test_bounds(void **state)
 	add(a, POINT, &p);
 	for (int i = 1; i <= 6; i++)
 		take_point(a, i % 3 + 1, "x");
-	assert_int_equal(aggregates_lost(a, POINT), 2);
-	assert_int_equal(aggregates_lost(a, 0), 2);
-	assert_int_equal(aggregates_lost(a, ENTRY), 0);
+	assert_int_equal(lost(a, POINT, LOSS_GROUPS_FULL), 2);
+	assert_int_equal(lost(a, 0, LOSS_GROUPS_FULL), 2);
+	assert_int_equal(lost(a, ENTRY, LOSS_GROUPS_FULL), 0);
 	expect(a, true, "0 2!1 = 2 0\n0 3!1 = 2 0\n");
 	take_point(a, 1, "x"); /* there is room again */
 	expect(a, false, "0 1!1 = 1 0\n");

@@ -127,6 +127,8 @@ static void test_conditions_and_actions(void **state)
 		 "f {print <a.b>a.b,<len( x )>len(x)} {stack } {sum <n>n by <a>a,<b[0]>b[0]}"},
 		{"f { hist(n, -10, 10, 5); min(n);max(n) ; avg(n); }",
 		 "f {linear <n>n -10..10/5} {min <n>n} {max <n>n} {avg <n>n}"},
+		{"f { hist(n, -1<<62, 3*4 - 12, 1<<60 + 1<<60) }",
+		 "f {linear <n>n -4611686018427387904..0/2305843009213693952}"},
 		{"f { hist(latency, 0, 1s, 100ms) }", "f {linear <latency>latency 0..1000000000/100000000}"},
 		{"f if x { stack }", "f if x {stack }"},
 		{"f if s == \"if { }\"", "f if s == \"if { }\""},
@@ -174,8 +176,8 @@ static void test_errors(void **state)
 						 "  main.f { hist(n, 10, 0, 1) }\n                       ^"},
 		{"main.f { hist(n, 0, 10, 3) }", "error: high - low must be a multiple of the step\n"
 						 "  main.f { hist(n, 0, 10, 3) }\n                          ^"},
-		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant integers or "
-						"durations\n  main.f { hist(n, 0, x, 3) }\n                      ^"},
+		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant integers below "
+						"1<<63, or durations\n  main.f { hist(n, 0, x, 3) }\n                      ^"},
 		{"main.f { }", "error: there are no actions in these braces; without them all arguments and results "
 			       "are printed\n  main.f { }\n         ^"},
 		{"main.f }", "error: this bracket closes nothing\n  main.f }\n         ^"},

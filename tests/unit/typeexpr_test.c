@@ -185,7 +185,7 @@ static void test_errors(void **state)
 		{"-1", "expected a type"},
 		{"3", "expected a type"},
 		{"interface{", "expected \"{\""},
-		{"*", "expected a type"},
+		{"*", "expected a type at the end"},
 		{"(int", "expected \")\""},
 	};
 	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});

@@ -96,7 +96,7 @@ static void patch_losses(struct planter *p, struct losses *ret)
 	for (size_t i = 0; map_next(&p->gone, &i, NULL, &value);)
 		losses_add(ret, &((const struct gone *)value)->losses);
 	ret->count[LOSS_BAD_RECORD] += p->drain.damaged;
-	ret->count[LOSS_GROUPS_FULL] += aggregates_lost(p->aggregates, 0);
+	aggregates_losses(p->aggregates, 0, ret);
 	patch_join_losses(p->join, 0, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
@@ -109,7 +109,7 @@ static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct loss
 
 	if (gone)
 		losses_add(ret, &gone->losses);
-	ret->count[LOSS_GROUPS_FULL] += aggregates_lost(p->aggregates, probe_id);
+	aggregates_losses(p->aggregates, probe_id, ret);
 	patch_join_losses(p->join, probe_id, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)

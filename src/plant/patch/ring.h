@@ -34,13 +34,13 @@
 
 #define PATCH_MAGIC 0x33504145u /* "EAP3" */
 #define PATCH_MAX_CODE 128       /* regions of code */
-#define PATCH_LOSSES 8           /* enum loss below this, counted in the program */
+#define PATCH_LOSSES 9           /* enum loss below this, counted in the program */
 
 struct patch_counts {            /* of one probe */
 	uint64_t loss[PATCH_LOSSES];
 	uint64_t slotless_hits;      /* of a controlled program, where it found no slot; else behind the slots' rings */
 	uint64_t passed, window;     /* of the control, where the program applies it (groups.h) */
-	uint64_t reserved[5];
+	uint64_t reserved[4];
 };
 _Static_assert(sizeof(struct patch_counts) == 128, "whole cache lines");
 

@@ -36,6 +36,14 @@ static void count_loss(struct code *g, enum loss l)
 					     offsetof(struct patch_counts, loss) + 8 * (size_t)l));
 }
 
+/* Likewise, where the record goes on to be needed. */
+static void count_loss_beside(struct code *g, enum loss l)
+{
+	x86_store(&g->x, 8, WORD(WORD_RECORD), REG_RECORD);
+	count_loss(g, l);
+	x86_load(&g->x, 8, false, REG_RECORD, WORD(WORD_RECORD));
+}
+
 /* ---- parts of keys ---- */
 
 /*
@@ -423,9 +431,7 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 	x86_alu_mem_imm(x, X_SUB, 8, WORD(WORD_TRIES), 1);
 	x86_jcc(x, CC_NE, probe);
 	x86_label(x, full);
-	x86_store(x, 8, WORD(WORD_RECORD), REG_RECORD);
-	count_loss(g, LOSS_GROUPS_FULL);
-	x86_load(x, 8, false, REG_RECORD, WORD(WORD_RECORD));
+	count_loss_beside(g, LOSS_GROUPS_FULL);
 	x86_jmp(x, skip);
 	x86_label(x, fresh);
 	new_group(g, f, full);
@@ -526,13 +532,25 @@ static void linear_bucket(struct code *g, const struct patch_form *f)
 	x86_label(x, done);
 }
 
-/* What has no value counts nowhere. */
+/* What has no value counts nowhere, but as a loss where memory is the reason. */
 static void check_value(struct code *g, const struct patch_form *f, int skip)
 {
+	static const enum slot_status unread[] = {SLOT_UNREADABLE, SLOT_NOT_RESIDENT, SLOT_MAP_BUSY};
 	const struct source s = source_of(g, &f->a->value);
+	struct x86 *x = &g->x;
+	int ok = x86_label_new(x), lost = x86_label_new(x);
 
-	x86_alu_mem_imm(&g->x, X_CMP, 1, s.first, SLOT_OK);
-	x86_jcc(&g->x, CC_NE, skip);
+	x86_alu_mem_imm(x, X_CMP, 1, s.first, SLOT_OK);
+	x86_jcc(x, CC_E, ok);
+	for (size_t i = 0; i < ARRAY_SIZE(unread); i++) {
+		x86_alu_mem_imm(x, X_CMP, 1, s.first, (int32_t)unread[i]);
+		x86_jcc(x, CC_E, lost);
+	}
+	x86_jmp(x, skip);
+	x86_label(x, lost);
+	count_loss_beside(g, LOSS_AGGREGATE_UNREADABLE);
+	x86_jmp(x, skip);
+	x86_label(x, ok);
 }
 
 /* RAX = the value. */

@@ -260,12 +260,25 @@ static void update_bucket(struct gen *g, const struct ir_aggregate *a, size_t nb
 	emit_atomic(e, BPF_ADD, R9, VALUE(buckets), R1);
 }
 
+/* R1 is the status of a value that is none: counted where memory is the reason, and not what the program holds. */
+static void count_unread(struct gen *g, int skip)
+{
+	struct emit *e = g->e;
+	int unread = emit_label_new(e);
+
+	emit_jump_if_imm(e, BPF_JEQ, R1, SLOT_UNREADABLE, unread);
+	emit_jump_if_imm(e, BPF_JEQ, R1, SLOT_NOT_RESIDENT, unread);
+	emit_jump_if_imm(e, BPF_JNE, R1, SLOT_MAP_BUSY, skip);
+	emit_label(e, unread);
+	gen_count_loss(g, LOSS_AGGREGATE_UNREADABLE);
+}
+
 static int update(struct gen *g, size_t n)
 {
 	const struct ir_aggregate *a = &g->p->aggregates[n];
 	struct emit *e = g->e;
 	struct group_layout l;
-	int skip = emit_label_new(e), slot = gen_slot_off(g, a->value.slot);
+	int skip = emit_label_new(e), none = emit_label_new(e), slot = gen_slot_off(g, a->value.slot);
 	int r = group_layout_of(a, g->p, g->env->entry, &l, g->err);
 
 	if (r < 0)
@@ -274,7 +287,7 @@ static int update(struct gen *g, size_t n)
 	if (a->kind != AGG_COUNT) {
 		record_of(g, &a->value, skip);
 		emit_load(e, 1, R1, R9, slot);
-		emit_jump_if_imm(e, BPF_JNE, R1, SLOT_OK, skip);
+		emit_jump_if_imm(e, BPF_JNE, R1, SLOT_OK, none);
 		emit_load(e, 8, R8, R9, slot + SLOT(value));
 	}
 	make_key(g, n, &l, skip);
@@ -290,6 +303,11 @@ static int update(struct gen *g, size_t n)
 		update_extreme(g, VALUE(max), a->is_unsigned ? BPF_JLE : BPF_JSLE);
 	if (l.nbuckets)
 		update_bucket(g, a, l.nbuckets, skip);
+	if (a->kind != AGG_COUNT) {
+		emit_jump(e, skip);
+		emit_label(e, none);
+		count_unread(g, skip);
+	}
 	emit_label(e, skip);
 	emit_checkpoint(e);
 	return 0;

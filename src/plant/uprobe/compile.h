@@ -139,7 +139,7 @@ struct uprobe_env {
  * The losses that BPF programs count: an array by probe, a value has LOSS_KERNEL_COUNT words. What probes with
  * higher ids lose is counted together, at 0.
  */
-#define LOSS_KERNEL_COUNT 8
+#define LOSS_KERNEL_COUNT 9
 #define LOSS_PROBES 8192
 uint32_t loss_key(uint32_t probe_id);
 
