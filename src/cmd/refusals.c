@@ -87,13 +87,14 @@ static void tell_reasons(struct observer *ob, struct reasons *r)
 		else if (a->n == 1)
 			tell(ob, a->label, "", a->text);
 		else {
-			snprintf(others, sizeof(others), " and %zu more %s", a->n - 1, plural(a->n - 1, "probe", "probes"));
+			snprintf(others, sizeof(others), " and %zu more %s", a->n - 1,
+				 plural(a->n - 1, "probe", "probes"));
 			tell(ob, a->label, others, a->text);
 		}
 	}
 	if (more)
-		ob->ops->note(ob->arg, "%zu more %s refused; earshot inspect --functions tells why, function by function",
-			      more, plural(more, "probe is", "probes are"));
+		ob->ops->note(ob->arg, "%zu more %s refused; earshot inspect --functions tells why, function by "
+				       "function", more, plural(more, "probe is", "probes are"));
 }
 
 /* A function's probes are refused together, and it may be asked for twice. first: by label, plus one. */

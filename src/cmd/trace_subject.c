@@ -242,7 +242,8 @@ static void explain_inlined(const struct trace_subject *t, bool (*is)(const stru
 			more++;
 	}
 	if (more)
-		note(arg, "inlined calls of %u more %s %s; -l tells why", more, plural(more, "function", "functions"), what);
+		note(arg, "inlined calls of %u more %s %s; -l tells why", more, plural(more, "function", "functions"),
+		     what);
 }
 
 static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
@@ -256,7 +257,8 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 
 		if (p->why || !p->prints || !unread_text(p, &text))
 			continue;
-		if (before.data && !strcmp(before.data, text.data)) /* instances and inlined calls of a function follow each other */
+		/* Instances and inlined calls of a function follow each other. */
+		if (before.data && !strcmp(before.data, text.data))
 			continue;
 		if (told < REFUSALS_TOLD) {
 			note(arg, "%s", text.data);

@@ -417,7 +417,9 @@ static void test_lookup_holes(void **state)
 	munmap(at, 3 * EVENT_PAGE);
 }
 
-/* Many keys of one length, in as many groups as are searched: each is found, and what is not there is known not to be. */
+/*
+ * Many keys of one length, in as many groups as are searched: each is found, and what is not there is known not to be.
+ */
 static void test_lookup_full(void **state)
 {
 	struct swiss_group groups[16];

@@ -278,7 +278,8 @@ void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct p
 	layout->table_bytes = ALIGN_UP(layout->table_bytes, PAGE);
 	layout->extra_table_bytes = ALIGN_UP(layout->extra_table_bytes, PAGE);
 	layout->scratch_bytes = ALIGN_UP(f->scratch_bytes, PAGE);
-	layout->kept_bytes = ALIGN_UP(f->kept_bytes, sizeof(struct patch_saved)); /* a multiple, and whole cache lines */
+	/* A multiple, and whole cache lines. */
+	layout->kept_bytes = ALIGN_UP(f->kept_bytes, sizeof(struct patch_saved));
 	layout->kept_off = ALIGN_UP(layout->bytes, PAGE);
 	layout->scratch_off = ALIGN_UP(layout->kept_off + layout->nsaved * layout->kept_bytes, PAGE);
 	layout->tables_off = layout->scratch_off + slots * layout->scratch_bytes;
