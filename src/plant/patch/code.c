@@ -626,8 +626,8 @@ static void emit_record_begin(struct code *g)
 {
 	g->in_region = g->in_filter = false;
 	code_admit(g);
-	if (!code_saved_early(g->p) && (code_writes_record(g) || g->p->role == PROGRAM_ENTRY || code_has(g->p, IR_SAVED) ||
-					    code_has(g->p, IR_SAVE))) {
+	if (!code_saved_early(g->p) && (code_writes_record(g) || g->p->role == PROGRAM_ENTRY ||
+					code_has(g->p, IR_SAVED) || code_has(g->p, IR_SAVE))) {
 		emit_goroutine(g);
 		code_saved_begin(g);
 	}
