@@ -176,8 +176,9 @@ static void test_errors(void **state)
 						 "  main.f { hist(n, 10, 0, 1) }\n                       ^"},
 		{"main.f { hist(n, 0, 10, 3) }", "error: high - low must be a multiple of the step\n"
 						 "  main.f { hist(n, 0, 10, 3) }\n                          ^"},
-		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant "
-						"integers below 1<<63, or durations\n  main.f { hist(n, 0, x, 3) }\n                      ^"},
+		{"main.f { hist(n, 0, x, 3) }", "error: low, high and step of a histogram are constant integers "
+						"below 1<<63, or durations\n"
+						"  main.f { hist(n, 0, x, 3) }\n                      ^"},
 		{"main.f { }", "error: there are no actions in these braces; without them all arguments and results "
 			       "are printed\n  main.f { }\n         ^"},
 		{"main.f }", "error: this bracket closes nothing\n  main.f }\n         ^"},
