@@ -182,8 +182,8 @@ static bool question_needs_end(struct planner *pl, const struct question *q)
 
 static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
 {
-	const char *no_return = arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so neither "
-					     "results nor latency are known", plan->name, plan->func.name);
+	const char *no_return = arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
+					     "neither results nor latency are known", plan->name, plan->func.name);
 	struct site *site;
 	int r;
 

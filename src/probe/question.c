@@ -159,7 +159,8 @@ static int set_linear(struct reader *q, const struct arg_list *l, struct action 
 	for (size_t i = 1; i < 4; i++)
 		if (!constant(l->exprs.data[i], bounds[i - 1]))
 			return fail_at(q, l->exprs.data[i]->column,
-				       "low, high and step of a histogram are constant integers below 1<<63, or durations");
+				       "low, high and step of a histogram are constant integers below 1<<63, or "
+				       "durations");
 	if (a->high <= a->low || __builtin_sub_overflow(a->high, a->low, &span))
 		return fail_at(q, l->exprs.data[2]->column, "high must be larger than low: hist(x, low, high, step)");
 	if (a->step <= 0 || span % a->step)

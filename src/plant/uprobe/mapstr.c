@@ -308,8 +308,8 @@ static void gather(struct lookup *l, int full)
 }
 
 /*
- * R4 = 0: the candidate at R9 is it. Then FOUND is its element, and none is left to be compared (R8). Without a branch: the
- * verifier would remember one for each candidate of each lookup.
+ * R4 = 0: the candidate at R9 is it. Then FOUND is its element, and none is left to be compared (R8). Without a
+ * branch: the verifier would remember one for each candidate of each lookup.
  */
 static void note_equal(struct lookup *l)
 {
