@@ -157,38 +157,53 @@ static int find_arguments(struct planner *pl, struct call_plan *plan, const stru
 	return err_set(err, -EINVAL, "inlined into %s: %s", plan->func.name, why.text);
 }
 
-static bool needs_end(const struct expr *e)
+static bool mentions_end(const struct expr *e)
 {
-	bool needs = e && (needs_end(e->a) || needs_end(e->b));
+	bool found = e && (mentions_end(e->a) || mentions_end(e->b));
 
 	for (size_t i = 0; e && i < e->nargs; i++)
-		needs |= needs_end(e->args[i]);
-	return needs || (e && e->op == EXPR_NAME && (!strcmp(e->text, "latency") || !strcmp(e->text, "panicked")));
+		found |= mentions_end(e->args[i]);
+	return found || (e && e->op == EXPR_NAME && (!strcmp(e->text, "latency") || !strcmp(e->text, "panicked")));
+}
+
+/* The first part of a condition that only a return tells, by its name; NULL: none. */
+static const struct expr *needs_end(const struct expr *e)
+{
+	const struct expr *found = NULL;
+
+	if (e && e->op == EXPR_BINARY && (!strcmp(e->text, "&&") || !strcmp(e->text, "||"))) {
+		found = needs_end(e->a);
+		return found ? found : needs_end(e->b);
+	}
+	return mentions_end(e) ? e : NULL;
 }
 
 /*
- * Whether it is certain without a look at any instance that the question wants what only a return tells. With DWARF a
- * parameter may have such a name.
+ * What of the question is certain to need a return without a look at any instance. With DWARF a parameter may have
+ * such a name.
  */
-static bool question_needs_end(struct planner *pl, const struct question *q)
+static const struct expr *question_needs_end(struct planner *pl, const struct question *q)
 {
-	bool needs = needs_end(q->condition);
+	const struct expr *found = needs_end(q->condition);
 
+	if (binary_build_info(pl->binary)->has_dwarf)
+		return NULL;
 	for (size_t i = 0; i < q->nactions; i++)
-		for (size_t k = 0; k < q->actions[i].nargs; k++)
-			needs |= needs_end(q->actions[i].args[k]);
-	return needs && !binary_build_info(pl->binary)->has_dwarf;
+		for (size_t k = 0; k < q->actions[i].nargs && !found; k++)
+			found = needs_end(q->actions[i].args[k]);
+	return found;
 }
 
 static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
 {
 	const char *no_return = arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
 					     "neither results nor latency are known", plan->name, plan->func.name);
+	const struct expr *end = question_needs_end(pl, plan->question);
 	struct site *site;
 	int r;
 
-	if (question_needs_end(pl, plan->question))
-		return err_set(err, -EINVAL, "%s", no_return);
+	if (end)
+		return err_at_column(err, -EINVAL, plan->question->text, end->column, "%s", no_return);
 	site = arena_new(pl->arena, struct site);
 	r = binary_inlined_site(pl->binary, i, site, &plan->approximate, err);
 

@@ -32,7 +32,7 @@ run() { # RELEASE COMMAND...
 	[ -e "$root/.complete" ] || { echo "no root of that release: tests/lib/release.sh fetch makes it" >&2; return 1; }
 	rm -rf "$root/earshot"
 	mkdir -p "$root/earshot" "$root$EARSHOT_CACHE"
-	(cd "$tree" && git ls-files -z | tar --null --files-from=- --create) | tar --extract --directory="$root/earshot"
+	tar --create --directory="$tree" --exclude='./build*' --exclude=./.git . | tar --extract --directory="$root/earshot"
 	cp -f /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 	cp -f /etc/resolv.conf /etc/hosts "$root/etc/"
 	# The mounts end with the namespace, and what runs in it with its first process.
