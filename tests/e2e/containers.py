@@ -4,6 +4,7 @@ one binary, and programs that start later."""
 import os
 import re
 import shutil
+import signal
 import time
 
 from cases import expectations, plan
@@ -193,8 +194,9 @@ def _too_short():
         for _ in range(rounds):
             assert run_once([copy]).code == 7
         time.sleep(1)
-        e.finish()
+        code = e.stop(signal.SIGINT, 20)
         seen = len(re.findall(r"observing blink \(pid", e.err()))
+        assert code == (0 if seen else 3), e.describe()
         short = re.search(r"(\d+) programs? that matched ended before", e.err())
         assert seen + (int(short[1]) if short else 0) == rounds, e.err()
         others = [line for line in e.err().splitlines() if not re.search("blink|waiting for|ended before|spans? from", line)]
