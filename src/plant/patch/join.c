@@ -357,13 +357,11 @@ void patch_join_forget(struct patch_join *j, uint32_t target)
 
 void patch_join_losses(const struct patch_join *j, uint32_t probe, struct losses *ret)
 {
-	uint64_t key;
+	const struct joined *one = probe ? map_get(&j->probes, probe + UINT64_C(1)) : NULL;
 	void *value;
 
-	for (size_t i = 0; map_next(&j->probes, &i, &key, &value);) {
-		const struct joined *of = value;
-
-		if (!probe || key == probe + UINT64_C(1))
-			losses_add(ret, &of->losses);
-	}
+	if (one)
+		losses_add(ret, &one->losses);
+	for (size_t i = 0; !probe && map_next(&j->probes, &i, NULL, &value);)
+		losses_add(ret, &((const struct joined *)value)->losses);
 }

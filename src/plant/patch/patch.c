@@ -103,6 +103,22 @@ static void patch_losses(struct planter *p, struct losses *ret)
 			add_counts(ret, counts_at(d, i));
 }
 
+/*
+ * nprobes where the probe is none of d's. A file's probes are numbered one after the other: where the number tells the
+ * place, nothing is searched, or asking for each of many thousand would take a minute.
+ */
+static uint32_t index_of(const struct patched *d, uint32_t probe_id)
+{
+	uint32_t guess = d->nprobes ? probe_id - d->probes[0] : 0;
+
+	if (guess < d->nprobes && d->probes[guess] == probe_id)
+		return guess;
+	for (uint32_t i = 0; i < d->nprobes; i++)
+		if (d->probes[i] == probe_id)
+			return i;
+	return d->nprobes;
+}
+
 static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct losses *ret)
 {
 	const struct gone *gone = map_get(&p->gone, probe_id + UINT64_C(1));
@@ -111,10 +127,12 @@ static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct loss
 		losses_add(ret, &gone->losses);
 	aggregates_losses(p->aggregates, probe_id, ret);
 	patch_join_losses(p->join, probe_id, ret);
-	for (const struct patched *d = p->patched; d; d = d->next)
-		for (uint32_t i = 0; i < d->nprobes; i++)
-			if (d->probes[i] == probe_id)
-				add_counts(ret, counts_at(d, i));
+	for (const struct patched *d = p->patched; d; d = d->next) {
+		uint32_t i = index_of(d, probe_id);
+
+		if (i < d->nprobes)
+			add_counts(ret, counts_at(d, i));
+	}
 }
 
 static void keep_counts(struct planter *p, const struct patched *d)
@@ -327,10 +345,12 @@ static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
 	const struct gone *gone = map_get(&p->gone, probe_id + UINT64_C(1));
 	uint64_t n = gone ? gone->hits : 0;
 
-	for (const struct patched *d = p->patched; d; d = d->next)
-		for (uint32_t i = 0; i < d->nprobes; i++)
-			if (d->probes[i] == probe_id)
-				n += patch_area_hits(d->area, &d->layout, i);
+	for (const struct patched *d = p->patched; d; d = d->next) {
+		uint32_t i = index_of(d, probe_id);
+
+		if (i < d->nprobes)
+			n += patch_area_hits(d->area, &d->layout, i);
+	}
 	return n;
 }
 
