@@ -158,7 +158,7 @@ def _run_killed():
 
 
 def tests():
-    yield Test("attach-detach", lambda: _cycles(newest(), scaled(150, 60, "CYCLES")), 900)
+    yield Test("attach-detach", lambda: _cycles(newest(), scaled(100, 60, "CYCLES")), 900)
     yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(40, 20, "CYCLES")), 300)
     yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(40, 20, "CYCLES")), 300)
     yield Test("programs-come-and-go", _comes_and_goes, 300)
