@@ -40,6 +40,7 @@ void observer_drain_all(struct observer *ob)
 static void on_drain(void *arg, uint32_t events)
 {
 	(void)events;
+	hold_release_late(); /* a program that stopped too late for us stands still no longer than this takes */
 	observer_drain(arg);
 }
 
@@ -429,7 +430,6 @@ static void on_look(void *arg, uint32_t events)
 	pid_vec pids = {0};
 
 	(void)events;
-	hold_release_late();
 	for (size_t pos = 0; (o = observer_next(ob, &pos));)
 		vec_push(&pids, o->process.pid);
 	for (size_t i = 0; i < pids.len; i++)
