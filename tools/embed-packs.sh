@@ -1,7 +1,7 @@
 #!/bin/sh
-# Prints a C file that holds the given pack files as arrays of bytes (see src/probe/pack.h).
+# Prints a C file that holds the given pack files as arrays of bytes (see src/probe/pack/pack.h).
 set -eu
-echo '#include "probe/pack.h"'
+echo '#include "probe/pack/pack.h"'
 i=0
 for f in "$@"; do
 	echo "static const unsigned char pack_$i[] = {"

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "event/event.h"
-#include "probe/call_plan.h"
+#include "probe/plan/call_plan.h"
 
 enum value_form {
 	FORM_NIL,

@@ -2,7 +2,7 @@
 #ifndef CALL_VALUE_TEXTS_H
 #define CALL_VALUE_TEXTS_H
 
-#include "probe/pack.h"
+#include "probe/pack/pack.h"
 
 struct value_texts;
 

@@ -12,8 +12,8 @@
 #include "cmd/verb.h"
 #include "cmd/without.h"
 #include "plant/patch/site.h"
-#include "probe/call_plan.h"
-#include "probe/join.h"
+#include "probe/plan/call_plan.h"
+#include "probe/pack/join.h"
 
 enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 

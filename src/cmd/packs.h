@@ -3,7 +3,7 @@
 #define CMD_PACKS_H
 
 #include "cmd/options.h"
-#include "probe/pack.h"
+#include "probe/pack/pack.h"
 
 typedef VEC(struct pack *) pack_set;
 

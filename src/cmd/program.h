@@ -4,7 +4,7 @@
 
 #include "cmd/observe.h"
 #include "cmd/packs.h"
-#include "probe/join.h"
+#include "probe/pack/join.h"
 
 struct program {
 	struct subject subject;            /* first: the observer knows it by this */

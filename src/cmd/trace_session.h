@@ -8,7 +8,7 @@
 #include "base/loop.h"
 #include "cmd/observe.h"
 #include "cmd/options.h"
-#include "probe/question.h"
+#include "probe/lang/question.h"
 
 struct trace_options {
 	string_list packs;

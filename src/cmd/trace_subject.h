@@ -3,7 +3,7 @@
 #define CMD_TRACE_SUBJECT_H
 
 #include "cmd/observe.h"
-#include "probe/call_plan.h"
+#include "probe/plan/call_plan.h"
 
 struct trace_inquiry {
 	const struct question *questions;

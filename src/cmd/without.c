@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "probe/call_plan.h"
+#include "probe/plan/call_plan.h"
 
 static void add_params(struct without *w, const struct param *p, size_t n, size_t skip, const char *prefix)
 {

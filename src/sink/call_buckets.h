@@ -3,7 +3,7 @@
 #define SINK_CALL_BUCKETS_H
 
 #include "base/wide.h"
-#include "probe/call_plan.h"
+#include "probe/plan/call_plan.h"
 
 struct bucket_range {
 	int128 from, to;     /* [from, to); WIDE_MIN, WIDE_MAX: open on that side */

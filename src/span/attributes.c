@@ -1,5 +1,5 @@
 /*
- * A captured value becomes an attribute in these steps, each optional (struct transform, probe/pack.h):
+ * A captured value becomes an attribute in these steps, each optional (struct transform, probe/pack/pack.h):
  *
  *   default     0 or "" is replaced           status 0 → 200
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left

@@ -1,8 +1,8 @@
-/* Whether a pack's condition (probe/pack_condition.h) holds for the attributes that a span has. */
+/* Whether a pack's condition (probe/pack/pack_condition.h) holds for the attributes that a span has. */
 #ifndef SPAN_CONDITION_H
 #define SPAN_CONDITION_H
 
-#include "probe/pack_condition.h"
+#include "probe/pack/pack_condition.h"
 #include "span/attributes.h"
 
 /*

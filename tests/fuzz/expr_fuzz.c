@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "probe/expr.h"
+#include "probe/lang/expr.h"
 
 static void check_expr(const char *text, struct arena *a)
 {

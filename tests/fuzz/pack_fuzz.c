@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "probe/pack.h"
+#include "probe/pack/pack.h"
 #include "span/condition.h"
 
 static void evaluate(const struct condition *c)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "probe/question.h"
+#include "probe/lang/question.h"
 
 static void check_expr(const struct expr *e, const char *text)
 {

@@ -6,7 +6,7 @@
 
 #include "lib/tiny_binary.h"
 #include "lib/touch.h"
-#include "probe/expr.h"
+#include "probe/lang/expr.h"
 
 static struct binary *open_tiny(size_t size)
 {

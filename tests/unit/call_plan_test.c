@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "lib/go_binaries.h"
-#include "probe/call_plan.h"
+#include "probe/plan/call_plan.h"
 #include "unit/ir_interp.h"
 
 /* ---- asking ---- */

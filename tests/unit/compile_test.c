@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "probe/compile.h"
-#include "probe/pack.h"
+#include "probe/lower/compile.h"
+#include "probe/pack/pack.h"
 #include "unit/ir_interp.h"
 
 /* ---- binaries ---- */

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "probe/expr.h"
-#include "probe/nearest.h"
+#include "probe/lang/expr.h"
+#include "probe/lang/nearest.h"
 
 static const char *round_trip(struct arena *a, const char *text)
 {

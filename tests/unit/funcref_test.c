@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "probe/expr.h"
+#include "probe/lang/expr.h"
 
 static void print_list(struct buf *b, const struct declared_param *p, size_t n)
 {

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "probe/pack.h"
+#include "probe/pack/pack.h"
 #include "span/condition.h"
 
 static struct pack *load(const char *text)

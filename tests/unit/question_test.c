@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "probe/question.h"
+#include "probe/lang/question.h"
 
 static void print_exprs(struct buf *b, const struct expr *const *e, const char *const *texts, size_t n)
 {

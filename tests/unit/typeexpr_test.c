@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
-#include "probe/pack.h"
+#include "probe/pack/pack.h"
 #include "unit/open.h"
 
 static struct tiny tiny;

@@ -1,0 +1,341 @@
+/*
+ * Packs × a binary. Function names of all packs are looked up in one pass over the function table, since
+ * that pass is what start-up costs on a large binary. A variant is tried to the end (signature, captures,
+ * sites) before the next one is: what decides between variants is whether the binary has what they name.
+ */
+#include "probe/pack/join.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/vec.h"
+
+#define SAVED_PREFIX "saved."
+
+/* What the starts of one span definition save, in the order of first mention. */
+struct saved_table {
+	struct saved_value values[IR_MAX_SAVED];
+	size_t n;
+};
+
+struct joiner {
+	struct binary *binary;
+	struct arena *arena;
+	struct strmap func_index; /* function name → index + 1 */
+	VEC(struct join) joins;
+	struct saved_table saved;  /* of the span at work */
+	bool ends_only;            /* hooks of calls: what they capture is of spans */
+	bool xmm_readable;
+	uint32_t save_group;
+};
+
+static const struct pack_point *const *pack_points(const struct pack *p, struct arena *arena, size_t *ret_n,
+						   const struct pack_span ***ret_spans)
+{
+	size_t n = p->nhooks, k = 0;
+	const struct pack_point **points;
+
+	for (size_t i = 0; i < p->nspans; i++)
+		n += p->spans[i].npoints;
+	points = arena_array(arena, const struct pack_point *, n);
+	*ret_spans = arena_array(arena, const struct pack_span *, n);
+	for (size_t i = 0; i < p->nspans; i++)
+		for (size_t j = 0; j < p->spans[i].npoints; j++) {
+			(*ret_spans)[k] = &p->spans[i];
+			points[k++] = &p->spans[i].points[j];
+		}
+	for (size_t j = 0; j < p->nhooks; j++)
+		points[k++] = &p->hooks[j];
+	*ret_n = n;
+	return points;
+}
+
+bool pack_applies(struct binary *b, const struct pack *p)
+{
+	for (const char *const *pkg = p->packages; pkg && *pkg; pkg++)
+		if (binary_has_package(b, *pkg))
+			return true;
+	return false;
+}
+
+/* "net/http.Request.pat" names a field that must, or must not, exist. */
+static bool field_exists(struct binary *b, const char *path)
+{
+	const char *dot = strrchr(path, '.');
+	struct field_path found;
+	const struct type *t;
+	char name[256];
+
+	if (!dot || (size_t)(dot - path) >= sizeof(name))
+		return false;
+	memcpy(name, path, (size_t)(dot - path));
+	name[dot - path] = 0;
+	t = binary_type(b, name);
+	return t && type_field_find(b, t, dot + 1, &found);
+}
+
+/* Captures named saved.X of a start are kept for the other points: gives X its number. */
+static int number_saved(struct joiner *jn, const char *capture, int *ret, struct err *err)
+{
+	struct saved_table *t = &jn->saved;
+	const char *name = capture + strlen(SAVED_PREFIX);
+
+	for (size_t i = 0; i < t->n; i++)
+		if (!strcmp(t->values[i].name, name)) {
+			*ret = (int)i + 1;
+			return 0;
+		}
+	if (t->n == IR_MAX_SAVED)
+		return err_set(err, -E2BIG, "a span can save %d values, %s is one more", IR_MAX_SAVED, name);
+	t->values[t->n++].name = name;
+	*ret = (int)t->n;
+	return 0;
+}
+
+/* The types of what was saved, as the start's program has them. */
+static int type_saved(struct joiner *jn, const struct capture_item *items, size_t n,
+		      const struct capture_result *result, struct err *err)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct saved_value *v = items[i].save ? &jn->saved.values[items[i].save - 1] : NULL;
+		const struct type *t;
+
+		if (!v || result->slot_of_item[i] < 0)
+			continue;
+		t = result->program.slots[result->slot_of_item[i]].type;
+		if (v->type && v->type != t)
+			return err_set(err, -EINVAL, "saved.%s has another type in another start of this span",
+				       v->name);
+		v->type = t;
+	}
+	return 0;
+}
+
+static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
+{
+	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
+	struct capture_scope scope = {.binary = jn->binary,
+				      .func = &j->func,
+				      .signature = &j->signature,
+				      .at = v->at_return ? SITE_RETURN : SITE_ENTRY,
+				      .saved = jn->saved.values,
+				      .nsaved = jn->saved.n};
+	struct capture_request request = {.filter = v->when,
+					  .xmm_readable = jn->xmm_readable,
+					  .goroutine = v->goroutine,
+					  .sp = v->sp,
+					  .items = items,
+					  .nitems = v->ncaptures};
+	bool start = j->point->role == POINT_START;
+	int r = 0;
+
+	for (size_t i = 0; i < v->ncaptures; i++)
+		items[i] = (struct capture_item){.name = v->captures[i].name,
+						 .alternatives = v->captures[i].alternatives,
+						 .when = v->captures[i].when,
+						 .optional = v->captures[i].optional};
+	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
+		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
+			r = number_saved(jn, items[i].name, &items[i].save, err);
+	if (r >= 0)
+		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
+	if (r >= 0)
+		r = type_saved(jn, items, v->ncaptures, &j->capture, err);
+	/* what it captures belongs to spans, but whether that is there has told this variant from others */
+	if (r >= 0 && jn->ends_only) {
+		request.role = j->point->role == POINT_UNWIND ? PROGRAM_UNWIND : PROGRAM_EXIT;
+		request.nitems = 0;
+		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
+	}
+	j->capture.program.save_group = jn->save_group;
+	return r;
+}
+
+static int find_sites(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
+{
+	struct site *site;
+	int r;
+
+	if (v->at_return)
+		return binary_return_sites(jn->binary, &j->func, &j->sites, &j->nsites, err);
+	site = arena_new(jn->arena, struct site);
+	r = binary_entry_site(jn->binary, &j->func, site, err);
+	if (r < 0)
+		return r;
+	j->sites = site;
+	j->nsites = 1;
+	return 0;
+}
+
+/* 0 when v can be used, -ENOENT when its function is not there, another error when it is but does not fit. */
+static int try_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
+{
+	struct func_ref ref;
+	uintptr_t index;
+	int r;
+
+	if (v->needs_absent && field_exists(jn->binary, v->needs_absent))
+		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_absent);
+	if (v->needs_present && !field_exists(jn->binary, v->needs_present))
+		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
+	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
+		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
+	r = func_ref_parse(v->func, jn->arena, &ref, err);
+	if (r < 0)
+		return r;
+	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
+	if (!index || !binary_func(jn->binary, index - 1, &j->func))
+		return err_set(err, -ENOENT, "no function %s in this binary", ref.name);
+	binary_func_keep(jn->binary, &j->func);
+	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
+	if (r >= 0)
+		r = compile_variant(jn, v, j, err);
+	if (r >= 0)
+		r = find_sites(jn, v, j, err);
+	if (r < 0)
+		err_prefix(err, "%s", ref.name);
+	return r == -ENOENT ? -EINVAL : r;
+}
+
+static void join_point(struct joiner *jn, struct join *j)
+{
+	struct err err = {0}, first = {0};
+	bool present = false;
+
+	for (size_t i = 0; i < j->point->nvariants; i++) {
+		int r = try_variant(jn, &j->point->variants[i], j, &err);
+
+		if (r >= 0) {
+			j->variant = &j->point->variants[i];
+			return;
+		}
+		if (!first.code || (r != -ENOENT && !present))
+			first = err;
+		present |= r != -ENOENT;
+	}
+	j->absent = !present;
+	j->why = arena_strdup(jn->arena, first.text);
+}
+
+/* The points of one span definition (or the hooks of a pack): the starts first, since they say what is saved. */
+static void join_span(struct joiner *jn, struct join *joins, size_t n)
+{
+	size_t last = 0;
+
+	jn->saved = (struct saved_table){0};
+	jn->save_group++;
+	while (last < n && joins[last].span == joins[0].span)
+		last++;
+	for (int starts = 1; starts >= 0; starts--)
+		for (size_t i = 0; i < last; i++)
+			if ((joins[i].point->role == POINT_START) == starts)
+				join_point(jn, &joins[i]);
+}
+
+/* A span without its required points would be a guess: all its points are refused with that reason. */
+static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const char *why;
+
+		if (!joins[i].span || joins[i].variant || joins[i].point->optional)
+			continue;
+		why = arena_printf(jn->arena, "the span needs its point \"%s\", and %s",
+				   joins[i].point->name, joins[i].why);
+		for (size_t k = 0; k < n; k++) {
+			if (joins[k].span != joins[i].span || !joins[k].variant)
+				continue;
+			joins[k].variant = NULL;
+			joins[k].why = why;
+		}
+	}
+}
+
+static void index_functions(struct joiner *jn, struct pack *const *packs, size_t npacks)
+{
+	VEC(const char *) names = {0};
+	int64_t *found;
+
+	for (size_t i = 0; i < npacks; i++) {
+		const struct pack_span **spans;
+		size_t n;
+		const struct pack_point *const *points = pack_points(packs[i], jn->arena, &n, &spans);
+
+		for (size_t k = 0; k < n; k++)
+			for (size_t v = 0; v < points[k]->nvariants; v++) {
+				struct func_ref ref;
+
+				if (func_ref_parse(points[k]->variants[v].func, jn->arena, &ref, NULL) == 0)
+					vec_push(&names, ref.name);
+				if (points[k]->variants[v].needs_func)
+					vec_push(&names, points[k]->variants[v].needs_func);
+			}
+	}
+	found = arena_array(jn->arena, int64_t, names.len);
+	binary_func_find_all(jn->binary, names.data, names.len, found);
+	for (size_t i = 0; i < names.len; i++)
+		if (found[i] >= 0)
+			strmap_set(&jn->func_index, names.data[i], strlen(names.data[i]),
+				   (void *)(uintptr_t)(found[i] + 1));
+	vec_done(&names);
+}
+
+void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npacks)
+{
+	for (size_t i = 0; i < npacks; i++)
+		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
+}
+
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
+	       size_t *ret_n, struct err *err)
+{
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .xmm_readable = xmm_readable};
+
+	(void)err;
+	packs_declare_types(b, packs, npacks);
+	index_functions(&jn, packs, npacks);
+	for (size_t i = 0; i < npacks; i++) {
+		const struct pack_span **spans;
+		const struct pack_point *const *points;
+		size_t n, first = jn.joins.len;
+
+		if (!pack_applies(b, packs[i]))
+			continue;
+		points = pack_points(packs[i], jn.arena, &n, &spans);
+		for (size_t k = 0; k < n; k++)
+			*vec_add(&jn.joins) = (struct join){.pack = packs[i], .span = spans[k], .point = points[k]};
+		for (size_t k = 0; k < n; k++)
+			if (!k || spans[k] != spans[k - 1])
+				join_span(&jn, &jn.joins.data[first + k], n - k);
+		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
+	}
+	*ret_n = jn.joins.len;
+	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
+	vec_done(&jn.joins);
+	strmap_done(&jn.func_index);
+	return 0;
+}
+
+int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
+	       struct err *err)
+{
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .ends_only = true};
+
+	(void)err;
+	index_functions(&jn, packs, npacks);
+	for (size_t i = 0; i < npacks; i++)
+		for (size_t k = 0; k < packs[i]->nhooks && pack_applies(b, packs[i]); k++) {
+			const struct pack_point *point = &packs[i]->hooks[k];
+
+			if (point->role == POINT_UNWIND || point->role == POINT_EXIT)
+				*vec_add(&jn.joins) = (struct join){.pack = packs[i], .point = point};
+		}
+	for (size_t i = 0; i < jn.joins.len; i++)
+		join_point(&jn, &jn.joins.data[i]);
+	*ret_n = jn.joins.len;
+	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
+	vec_done(&jn.joins);
+	strmap_done(&jn.func_index);
+	return 0;
+}

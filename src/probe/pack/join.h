@@ -1,0 +1,42 @@
+/*
+ * Packs × a binary → probes: for each point of each pack that applies, the function, its sites and its
+ * compiled capture program, or the reason why not. Needs no running process and no privileges.
+ */
+#ifndef PROBE_JOIN_H
+#define PROBE_JOIN_H
+
+#include "probe/lower/compile.h"
+#include "probe/pack/pack.h"
+
+struct join {
+	const struct pack *pack;
+	const struct pack_span *span;        /* NULL for hooks */
+	const struct pack_point *point;
+	const struct pack_variant *variant;  /* the one used; NULL when refused or not in this binary */
+	struct func func;
+	struct signature signature;
+	const struct site *sites;
+	size_t nsites;
+	struct capture_result capture;
+	bool absent;                         /* no variant's function is in the binary (and that may be fine) */
+	const char *why;                     /* the reason when variant is NULL */
+};
+
+/*
+ * Joins every pack that applies. ret is in the binary's arena. Spans whose required points are refused have
+ * all their points refused with that reason; other spans go on. xmm_readable: see struct capture_request. 0, or
+ * -ENOMEM-class errors only.
+ */
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
+	       size_t *ret_n, struct err *err);
+/*
+ * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer
+ * and sites. Each call joins anew.
+ */
+int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
+	       struct err *err);
+bool pack_applies(struct binary *b, const struct pack *p);
+/* The types that the packs declare, for signatures that are declared for b from now on (join_packs does it itself). */
+void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npacks);
+
+#endif

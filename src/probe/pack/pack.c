@@ -1,0 +1,620 @@
+#include "probe/pack/pack.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/vec.h"
+#include "probe/lang/expr.h"
+#include "probe/lang/nearest.h"
+#include "probe/pack/pack_yaml.h"
+
+#define FIELD(key, T, field, read) {key, read, offsetof(T, field), false}
+#define NEEDED(key, T, field, read) {key, read, offsetof(T, field), true}
+
+/* ---- expressions and function references, checked for their syntax ---- */
+
+static int check_expr(struct yaml *y, const yaml_node_t *node, const char *text)
+{
+	struct err why = {0};
+	struct expr *e;
+	int r = expr_parse(text, y->arena, &e, &why);
+
+	return r ? yaml_fail(y, node, "%s", why.text) : 0;
+}
+
+static int read_expr(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	int r = yaml_text(y, node, into);
+
+	return r ? r : check_expr(y, node, *(const char **)into);
+}
+
+static int read_exprs(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	int r = yaml_text_or_texts(y, node, into);
+	const char *const *all = r ? NULL : *(const char *const **)into;
+
+	if (!r && !*all)
+		r = yaml_fail(y, node, "an expression is expected here, but the list is empty");
+	for (; !r && *all; all++)
+		r = check_expr(y, node, *all);
+	return r;
+}
+
+static int read_func(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct err why = {0};
+	struct func_ref f;
+	int r = yaml_text(y, node, into);
+
+	if (!r && func_ref_parse(*(const char **)into, y->arena, &f, &why) < 0)
+		r = yaml_fail(y, node, "%s", why.text);
+	return r;
+}
+
+/* "pkg/path.Type.field" */
+static int read_field_name(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	const char *s, *base;
+	int r = yaml_text(y, node, into);
+
+	if (r)
+		return r;
+	s = *(const char **)into;
+	base = strrchr(s, '/');
+	base = strchr(base ? base : s, '.');
+	if (!base || base == s || !strchr(base + 1, '.') || strchr(s, ' '))
+		return yaml_fail(y, node, "\"%.80s\" is no field's name; it is written "
+					  "path/package.Type.field", s);
+	return 0;
+}
+
+/* ---- captures ---- */
+
+static int read_min(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct transform *t = into;
+	int r = yaml_int(y, node, &t->min);
+
+	t->min_set = !r;
+	return r;
+}
+
+static const struct yaml_key capture_keys[] = {
+	FIELD("expr", struct pack_capture, alternatives, read_exprs),
+	FIELD("const", struct pack_capture, constant, yaml_text),
+	FIELD("number", struct pack_capture, number, yaml_bool),
+	FIELD("when", struct pack_capture, when, read_expr),
+	FIELD("optional", struct pack_capture, optional, yaml_bool),
+	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
+	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
+	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
+	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
+	FIELD("from", struct pack_capture, transform.from, yaml_text),
+	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
+	FIELD("same", struct pack_capture, transform.same, yaml_texts),
+	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
+	FIELD("redact", struct pack_capture, transform.redact, yaml_texts),
+	FIELD("map", struct pack_capture, transform.map, yaml_text_pairs),
+	FIELD("known", struct pack_capture, transform.known, yaml_texts),
+	FIELD("other", struct pack_capture, transform.other, yaml_text),
+	FIELD("title_other", struct pack_capture, transform.title_other, yaml_text),
+	FIELD("original", struct pack_capture, transform.original, yaml_text),
+	FIELD("port", struct pack_capture, transform.port_attribute, yaml_text),
+	FIELD("keep_empty", struct pack_capture, transform.keep_empty, yaml_bool),
+	FIELD("min", struct pack_capture, transform, read_min),
+	FIELD("hidden", struct pack_capture, transform.hidden, yaml_bool),
+	{0},
+};
+
+static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_capture *c)
+{
+	static const char *const none[] = {NULL};
+	const struct transform *t = &c->transform;
+
+	if (!c->alternatives == !c->constant)
+		return yaml_fail(y, node, "a capture needs either `expr` or `const`");
+	if (c->number && !c->constant)
+		return yaml_fail(y, node, "`number` is said of a `const`; an expression has a type");
+	if (!t->known != !t->other)
+		return yaml_fail(y, node, "`known` and `other` belong together");
+	if ((t->original || t->title_other) && !t->other)
+		return yaml_fail(y, node, "`original` and `title_other` need `known` and `other`");
+	if (t->redact && t->unescape)
+		return yaml_fail(y, node, "`redact` is for a query as it came, and `unescape` decodes it before");
+	if (t->same && (!t->same[0] || !t->same[1] || t->same[2]))
+		return yaml_fail(y, node, "`same` names two attributes: [a, b]");
+	if (!c->alternatives)
+		c->alternatives = none;
+	return 0;
+}
+
+static int read_capture(struct yaml *y, const yaml_node_t *node, struct pack_capture *c)
+{
+	int r;
+
+	c->line = yaml_line(node);
+	if (node->type == YAML_SCALAR_NODE)
+		return read_exprs(y, node, &c->alternatives);
+	r = yaml_map(y, node, "a capture", capture_keys, c);
+	return r ? r : check_capture(y, node, c);
+}
+
+typedef VEC(struct pack_capture) capture_vec;
+
+/* Several captures of one attribute: at most one of them should hold, so all but the last say when. */
+static int read_capture_list(struct yaml *y, const yaml_node_t *node, const char *name,
+			     capture_vec *out)
+{
+	const yaml_node_item_t *item = node->data.sequence.items.start;
+	const yaml_node_item_t *end = node->data.sequence.items.top;
+	int r = 0;
+
+	if (item == end)
+		return yaml_fail(y, node, "the list of captures is empty");
+	for (; item < end && !r; item++) {
+		const yaml_node_t *n = yaml_node(y, *item);
+		struct pack_capture *c = vec_add(out);
+
+		c->name = name;
+		if (n->type != YAML_MAPPING_NODE)
+			return yaml_fail(y, n, "each capture of a list is a mapping with `when`; "
+					       "alternatives go into {expr: [a, b]}");
+		r = read_capture(y, n, c);
+		if (!r && !c->when && c->constant && item + 1 < end)
+			r = yaml_fail(y, n, "this capture needs `when`: another one of `%.60s` follows",
+				      name);
+	}
+	return r;
+}
+
+static int read_capture_pairs(struct yaml *y, const yaml_node_t *node, capture_vec *out)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < yaml_pair_count(node) && !r; i++) {
+		const yaml_node_t *value;
+		const char *key;
+
+		r = yaml_pair(y, node, i, &key, &value);
+		if (r)
+			break;
+		key = arena_strdup(y->arena, key);
+		if (value->type == YAML_SEQUENCE_NODE) {
+			r = read_capture_list(y, value, key, out);
+		} else {
+			struct pack_capture *c = vec_add(out);
+
+			c->name = key;
+			r = read_capture(y, value, c);
+		}
+	}
+	return r;
+}
+
+static int read_captures(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_variant *v = into;
+	capture_vec all = {0};
+	int r = yaml_mapping(y, node, "`attribute: expression`");
+
+	if (!r)
+		r = read_capture_pairs(y, node, &all);
+	if (!r) {
+		v->captures = arena_memdup(y->arena, all.data, all.len * sizeof(*all.data));
+		v->ncaptures = all.len;
+	}
+	vec_done(&all);
+	return r;
+}
+
+/* ---- variants and points ---- */
+
+static int read_at(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const words[] = {"entry", "return", NULL};
+	int word = 0, r = yaml_word(y, node, words, &word);
+
+	*(bool *)into = word;
+	return r;
+}
+
+static const struct yaml_key variant_keys[] = {
+	NEEDED("func", struct pack_variant, func, read_func),
+	FIELD("at", struct pack_variant, at_return, read_at),
+	FIELD("when", struct pack_variant, when, read_expr),
+	FIELD("goroutine", struct pack_variant, goroutine, read_expr),
+	FIELD("sp", struct pack_variant, sp, read_expr),
+	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
+	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
+	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	{"capture", read_captures, 0, false},
+	{0},
+};
+
+static int read_variant(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_variant *v = into;
+
+	v->line = yaml_line(node);
+	return yaml_map(y, node, "a variant", variant_keys, v);
+}
+
+static int read_variants(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_point *p = into;
+	int r = yaml_list(y, node, "variants", sizeof(*p->variants), read_variant,
+			  (void **)&p->variants, &p->nvariants);
+
+	if (!r && !p->nvariants)
+		r = yaml_fail(y, node, "a point needs at least one variant");
+	return r;
+}
+
+static int read_role(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const words[] = {
+		[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
+		[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
+		[POINT_JOIN] = "join",	   NULL};
+	int role = 0, r = yaml_word(y, node, words, &role);
+
+	*(enum point_role *)into = (enum point_role)role;
+	return r;
+}
+
+static int read_discard(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("attribute", struct pack_point, discard_attribute, yaml_text),
+		NEEDED("equals", struct pack_point, discard_value, yaml_text),
+		{0},
+	};
+
+	return yaml_map(y, node, "`discard`", keys, into);
+}
+
+static const struct yaml_key point_keys[] = {
+	NEEDED("name", struct pack_point, name, yaml_text),
+	NEEDED("role", struct pack_point, role, read_role),
+	FIELD("optional", struct pack_point, optional, yaml_bool),
+	FIELD("recovers", struct pack_point, recovers, yaml_bool),
+	FIELD("may_miss", struct pack_point, may_miss, yaml_bool),
+	{"discard", read_discard, 0, false},
+	{"variants", read_variants, 0, true},
+	{0},
+};
+
+static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
+{
+	int r;
+
+	p->line = yaml_line(node);
+	r = yaml_map(y, node, "a point", point_keys, p);
+	if (!r && p->recovers && p->role != POINT_START)
+		r = yaml_fail(y, node, "`recovers` belongs to a point with role start");
+	if (!r && (p->discard_attribute || p->may_miss) && p->role != POINT_END)
+		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
+	return r;
+}
+
+static bool is_hook(enum point_role role)
+{
+	return role == POINT_UNWIND || role == POINT_EXIT || role == POINT_PANIC;
+}
+
+static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_point *p = into;
+	int r = read_point(y, node, p);
+
+	if (!r && is_hook(p->role))
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note or a join; "
+				       "this role belongs under `hooks`");
+	return r;
+}
+
+static int read_hook(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_point *p = into;
+	int r = read_point(y, node, p);
+
+	if (!r && !is_hook(p->role))
+		r = yaml_fail(y, node, "a hook's role is unwind, exit or panic; this one belongs to a "
+				       "span's `points`");
+	return r;
+}
+
+/* ---- spans ---- */
+
+static int read_points(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_span *s = into;
+
+	return yaml_list(y, node, "points", sizeof(*s->points), read_span_point,
+			 (void **)&s->points, &s->npoints);
+}
+
+static int read_kind(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const words[] = {"internal", "server", "client", "producer", "consumer", NULL};
+	int word = 0, r = yaml_word(y, node, words, &word);
+
+	*(enum span_kind *)into = (enum span_kind)(SPAN_INTERNAL + word);
+	return r;
+}
+
+static int read_nested(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const words[] = {"new", "same", NULL};
+	int word = 0, r = yaml_word(y, node, words, &word);
+
+	*(bool *)into = word;
+	return r;
+}
+
+static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct err why = {0};
+	const char *text;
+	int r = yaml_text(y, node, &text);
+
+	if (!r && condition_parse(text, y->arena, into, &why) < 0)
+		r = yaml_fail(y, node, "%s", why.text);
+	return r;
+}
+
+static const struct yaml_key span_keys[] = {
+	NEEDED("name", struct pack_span, name, yaml_text),
+	NEEDED("kind", struct pack_span, kind, read_kind),
+	NEEDED("titles", struct pack_span, titles, yaml_texts),
+	FIELD("error", struct pack_span, error, read_error),
+	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
+	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
+	FIELD("key", struct pack_span, key, yaml_text),
+	FIELD("nested", struct pack_span, nested_same, read_nested),
+	{"points", read_points, 0, true},
+	{0},
+};
+
+typedef VEC(const char *) name_vec;
+
+static void names_of_point(const struct pack_point *p, name_vec *out)
+{
+	for (size_t v = 0; v < p->nvariants; v++) {
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
+			const struct pack_capture *cap = &p->variants[v].captures[c];
+
+			vec_push(out, cap->name);
+			if (cap->transform.port_attribute)
+				vec_push(out, cap->transform.port_attribute);
+			if (cap->transform.original)
+				vec_push(out, cap->transform.original);
+		}
+	}
+}
+
+/* A rule that names an attribute which nothing captures is a slip of the pen. */
+static int check_attribute(struct yaml *y, const yaml_node_t *node, const name_vec *names,
+			   const char *where, const char *attribute)
+{
+	const char *near;
+
+	if (!attribute)
+		return 0;
+	for (size_t i = 0; i < names->len; i++)
+		if (!strcmp(names->data[i], attribute))
+			return 0;
+	near = nearest_name(attribute, names->data, names->len);
+	if (near)
+		return yaml_fail(y, node, "%s names `%.80s`, which no point captures; did you mean "
+					  "`%.80s`?", where, attribute, near);
+	return yaml_fail(y, node, "%s names `%.80s`, which no point of this span captures", where,
+			 attribute);
+}
+
+static int check_title(struct yaml *y, const yaml_node_t *node, const name_vec *names,
+		       const char *title)
+{
+	const char *open, *close;
+	int r = 0;
+
+	for (open = strchr(title, '{'); open && !r; open = strchr(close, '{')) {
+		close = strchr(open, '}');
+		if (!close)
+			return yaml_fail(y, node, "the title \"%.80s\" has a { without its }", title);
+		r = check_attribute(y, node, names, "a title",
+				    arena_strndup(y->arena, open + 1, (size_t)(close - open - 1)));
+	}
+	return r;
+}
+
+static int check_same(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_point *p)
+{
+	int r = 0;
+
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
+			const char *const *same = p->variants[v].captures[c].transform.same;
+
+			for (; !r && same && *same; same++)
+				r = check_attribute(y, node, names, "`same`", *same);
+		}
+	return r;
+}
+
+static int check_condition(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+			   const struct condition *c)
+{
+	int r;
+
+	if (!c)
+		return 0;
+	if (c->op == CONDITION_ATTRIBUTE)
+		return check_attribute(y, node, names, where, c->text);
+	r = check_condition(y, node, names, where, c->a);
+	return r ? r : check_condition(y, node, names, where, c->b);
+}
+
+static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
+{
+	name_vec names = {0};
+	int r;
+
+	for (size_t i = 0; i < s->npoints; i++)
+		names_of_point(&s->points[i], &names);
+	r = check_condition(y, node, &names, "`error`", s->error);
+	if (!r)
+		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
+	if (!r)
+		r = check_attribute(y, node, &names, "`tracestate`", s->tracestate);
+	if (!r)
+		r = check_attribute(y, node, &names, "`key`", s->key);
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		r = check_same(y, node, &names, &s->points[i]);
+	for (size_t i = 0; !r && s->titles[i]; i++)
+		r = check_title(y, node, &names, s->titles[i]);
+	vec_done(&names);
+	return r;
+}
+
+static int check_points(struct yaml *y, const yaml_node_t *node, const char *what,
+			const struct pack_point *points, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(points[i].name, points[j].name))
+				return yaml_fail(y, node, "%s has two points named `%.60s` (lines %d "
+							  "and %d)", what, points[i].name,
+						 points[j].line, points[i].line);
+	return 0;
+}
+
+static bool has_role(const struct pack_span *s, enum point_role role)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		if (s->points[i].role == role)
+			return true;
+	return false;
+}
+
+static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_span *s = into;
+	int r = yaml_map(y, node, "a span", span_keys, s);
+
+	if (!r && !s->titles[0])
+		r = yaml_fail(y, node, "a span needs at least one title");
+	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))
+		r = yaml_fail(y, node, "a span needs a point with role start and one with role end");
+	if (!r && has_role(s, POINT_JOIN) && !s->key)
+		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
+	if (!r && s->tracestate && !s->traceparent)
+		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
+	if (!r)
+		r = check_points(y, node, "the span", s->points, s->npoints);
+	return r ? r : check_names(y, node, s);
+}
+
+/* ---- the pack ---- */
+
+static int read_spans(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack *p = into;
+	int r = yaml_list(y, node, "spans", sizeof(*p->spans), read_span, (void **)&p->spans, &p->nspans);
+
+	for (size_t i = 0; !r && i < p->nspans; i++)
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(p->spans[i].name, p->spans[j].name))
+				return yaml_fail(y, node, "two spans are named `%.60s`",
+						 p->spans[i].name);
+	return r;
+}
+
+static int read_hooks(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack *p = into;
+	int r = yaml_list(y, node, "hooks", sizeof(*p->hooks), read_hook, (void **)&p->hooks, &p->nhooks);
+
+	return r ? r : check_points(y, node, "the pack", p->hooks, p->nhooks);
+}
+
+static int read_types(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack *p = into;
+	const char *const *pairs;
+	struct declared_type *types;
+	struct err why = {0};
+	size_t at;
+	int r = yaml_text_pairs(y, node, &pairs);
+
+	if (r)
+		return r;
+	p->ntypes = yaml_pair_count(node);
+	p->types = types = arena_array(y->arena, struct declared_type, p->ntypes + 1);
+	for (size_t i = 0; i < p->ntypes; i++) {
+		types[i] = (struct declared_type){pairs[2 * i], pairs[2 * i + 1]};
+		if (!strchr(types[i].name, '.'))
+			return yaml_fail(y, node, "the type %.60s is written with its package, as in time.Duration",
+					 types[i].name);
+		if (type_syntax_check(types[i].type + strspn(types[i].type, "= "), &at, &why))
+			return yaml_fail(y, node, "%.60s: %.200s", types[i].name, why.text);
+	}
+	return 0;
+}
+
+static const struct yaml_key pack_keys[] = {
+	NEEDED("pack", struct pack, name, yaml_text),
+	NEEDED("about", struct pack, about, yaml_text),
+	NEEDED("packages", struct pack, packages, yaml_texts),
+	{"spans", read_spans, 0, false},
+	{"hooks", read_hooks, 0, false},
+	{"texts", yaml_text_pairs, offsetof(struct pack, texts), false},
+	{"types", read_types, 0, false},
+	{0},
+};
+
+static int read_pack(struct yaml *y, struct pack *p)
+{
+	const yaml_node_t *root = yaml_root(y);
+	int r;
+
+	if (!root)
+		return err_set(y->err, -EINVAL, "%s:1:1: the file is empty; a pack begins with "
+						"`pack: name`", y->file);
+	r = yaml_map(y, root, "a pack", pack_keys, p);
+	if (!r && !p->packages[0])
+		r = yaml_fail(y, root, "`packages` names none; say which import path the pack is for");
+	if (!r && !p->nspans && !p->nhooks && !p->texts && !p->ntypes)
+		r = yaml_fail(y, root, "a pack needs `spans`, `hooks`, `texts` or `types`");
+	return r;
+}
+
+int pack_parse(const char *file, const char *text, size_t len, struct pack **ret, struct err *err)
+{
+	struct pack *p = xcalloc(1, sizeof(*p));
+	struct yaml y = {.arena = &p->arena, .err = err};
+	int r;
+
+	p->file = arena_strdup(&p->arena, file);
+	r = yaml_load(&y, p->file, text, len);
+	if (!r) {
+		r = read_pack(&y, p);
+		yaml_done(&y);
+	}
+	if (r)
+		pack_free(p);
+	else
+		*ret = p;
+	return r;
+}
+
+void pack_free(struct pack *p)
+{
+	if (!p)
+		return;
+	arena_done(&p->arena);
+	free(p);
+}

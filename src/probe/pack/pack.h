@@ -1,0 +1,123 @@
+/*
+ * A pack: what to observe in one library, read from a YAML file under packs/ (the format is explained in
+ * docs/packs.md and at the top of packs/net-http.yaml). Pure description: nothing here knows a binary.
+ */
+#ifndef PROBE_PACK_H
+#define PROBE_PACK_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "binary/binary.h"
+#include "probe/pack/pack_condition.h"
+
+enum point_role {
+	POINT_START,   /* opens a span on its goroutine */
+	POINT_END,     /* closes the innermost open span of its definition on its goroutine */
+	POINT_NOTE,    /* adds attributes to that span */
+	POINT_UNWIND,  /* a panic was recovered: every call deeper than the record's depth ended in it */
+	POINT_EXIT,    /* the goroutine is ending: all its calls end (Goexit) */
+	POINT_PANIC,   /* a panic begins: captures what was panicked with */
+	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
+};
+
+/* How a captured value becomes an attribute (all optional; applied in this order). */
+struct transform {
+	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
+	const char *const *drop;       /* values that are no attribute, NULL-terminated */
+	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
+	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to
+					* its first "{") */
+	const char *const *same;       /* two attributes, known before: keep only when they do not
+					* contradict each other */
+	bool unless_known;             /* keep only when the attribute has no value yet */
+	const char *const *redact;     /* parameters of a URL's query whose values become REDACTED, NULL-terminated */
+	const char *const *map;        /* pairs value, replacement, …, NULL */
+	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
+	const char *other;             /* … and the original goes to attribute `original` */
+	const char *original;
+	const char *title_other;       /* how titles write a value that became `other` */
+	const char *port_attribute;    /* the value is host:port: the host stays, the port goes there */
+	bool keep_empty;               /* emit "" too (default: an empty string is no attribute) */
+	bool min_set;
+	int64_t min;                   /* integers below are no attribute (ContentLength -1) */
+	bool hidden;                   /* for rules and names only, not emitted */
+};
+
+struct pack_capture {
+	const char *name;              /* the attribute, or a control name (pc, type); may repeat with other `when`s */
+	const char *const *alternatives; /* NULL-terminated expressions; empty with `constant` */
+	const char *constant;          /* a fixed text, emitted where `when` holds */
+	bool number;                   /* … which is a number (beside an expression it is of that one's kind) */
+	const char *when;
+	bool optional;
+	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
+	struct transform transform;
+	int line;                      /* in the YAML, for messages */
+};
+
+struct pack_variant {              /* one way to find a join point; the first that resolves is used */
+	const char *func;              /* as func_ref_parse takes it */
+	bool at_return;
+	const char *when, *goroutine, *sp;
+	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
+	const char *needs_present;     /* … only where it does */
+	const char *needs_func;        /* only where the binary has that function */
+	const struct pack_capture *captures;
+	size_t ncaptures;
+	int line;
+};
+
+struct pack_point {
+	enum point_role role;
+	const char *name;              /* unique within the span definition, for messages */
+	const struct pack_variant *variants;
+	size_t nvariants;
+	bool optional;                 /* its absence is no refusal of the span */
+	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
+	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
+	const char *discard_attribute, *discard_value; /* END: drop the span when that attribute equals this */
+	int line;
+};
+
+enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER, SPAN_CLIENT, SPAN_PRODUCER, SPAN_CONSUMER }; /* OTLP's numbers */
+
+struct pack_span {
+	const char *name;              /* of the definition */
+	enum span_kind kind;
+	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
+	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
+	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
+	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
+	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
+	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
+	const struct pack_point *points;
+	size_t npoints;
+};
+
+struct pack {
+	const char *name, *about, *file;
+	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated */
+	const struct pack_span *spans;
+	size_t nspans;
+	const struct pack_point *hooks;/* UNWIND, EXIT, PANIC: of the runtime, not of a span */
+	size_t nhooks;
+	const char *const *texts;      /* pairs: an error's type, the field that is its text or a pattern; or NULL */
+	const struct declared_type *types; /* that binaries may not describe, for all declared signatures */
+	size_t ntypes;
+	struct arena arena;
+};
+
+struct pack_source {
+	const char *file, *text;
+	size_t len;
+};
+extern const struct pack_source pack_builtin[]; /* generated from packs/, ends with a NULL file */
+
+/* Errors: -EINVAL "file:line:column: sentence" (1-based). Expressions and func refs are syntax-checked too. */
+int pack_parse(const char *file, const char *text, size_t len, struct pack **ret, struct err *err);
+void pack_free(struct pack *p);
+
+#endif

@@ -1,0 +1,149 @@
+/* The syntax is that of expressions (probe/lang/expr.h); what has no meaning for attributes is refused here. */
+#include "probe/pack/pack_condition.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "probe/lang/expr.h"
+
+struct converter {
+	const char *text;
+	struct arena *arena;
+	struct err *err;
+};
+
+static const struct {
+	const char *text;
+	unsigned orders;
+} comparisons[] = {{"==", ORDER_EQUAL},	   {"!=", ORDER_LESS | ORDER_GREATER},
+		   {"<", ORDER_LESS},	   {"<=", ORDER_LESS | ORDER_EQUAL},
+		   {">", ORDER_GREATER}, {">=", ORDER_GREATER | ORDER_EQUAL}};
+
+static int refuse(struct converter *c, const struct expr *e, const char *sentence)
+{
+	return err_at_column(c->err, -EINVAL, c->text, e->column, "%s", sentence);
+}
+
+/* http.response.status_code came as fields of fields of a name. */
+static bool attribute_name(const struct expr *e, struct buf *out)
+{
+	if (e->op == EXPR_NAME) {
+		buf_append(out, e->text, e->len);
+		return true;
+	}
+	if (e->op != EXPR_FIELD || !attribute_name(e->a, out))
+		return false;
+	buf_printf(out, ".%s", e->text);
+	return true;
+}
+
+static int convert_name(struct converter *c, const struct expr *e, struct condition *ret)
+{
+	struct buf name = {0};
+	bool ok = attribute_name(e, &name);
+
+	if (ok)
+		*ret = (struct condition){.op = CONDITION_ATTRIBUTE, .len = name.len,
+					  .text = arena_strndup(c->arena, name.data, name.len)};
+	buf_done(&name);
+	return ok ? 0 : refuse(c, e, "an attribute is written as a name with dots in it, as in error.type");
+}
+
+static int convert_number(const struct expr *e, bool negative, struct condition *ret)
+{
+	double real = e->op == EXPR_FLOAT ? e->real : (double)(uint64_t)e->number;
+
+	if (e->op == EXPR_INT && !e->big)
+		*ret = (struct condition){.op = CONDITION_INT, .number = negative ? -e->number : e->number};
+	else
+		*ret = (struct condition){.op = CONDITION_REAL, .real = negative ? -real : real};
+	return 0;
+}
+
+static int convert_operand(struct converter *c, const struct expr *e, const struct condition **ret)
+{
+	struct condition *n = arena_new(c->arena, struct condition);
+	bool negative = e->op == EXPR_NEG;
+	const struct expr *value = negative ? e->a : e;
+
+	*ret = n;
+	if (value->op == EXPR_INT || value->op == EXPR_FLOAT)
+		return convert_number(value, negative, n);
+	if (e->op == EXPR_NAME || e->op == EXPR_FIELD)
+		return convert_name(c, e, n);
+	if (e->op == EXPR_STRING)
+		*n = (struct condition){.op = CONDITION_TEXT, .text = e->text, .len = e->len};
+	else if (e->op == EXPR_BOOL)
+		*n = (struct condition){.op = CONDITION_BOOL, .number = e->number};
+	else
+		return refuse(c, e, "a comparison is one of an attribute with a number, a text, true, false or another "
+				    "attribute");
+	return 0;
+}
+
+static unsigned orders_of(const char *operator)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(comparisons); i++)
+		if (!strcmp(operator, comparisons[i].text))
+			return comparisons[i].orders;
+	return 0;
+}
+
+static int convert_comparison(struct converter *c, const struct expr *e, struct condition *n)
+{
+	int r;
+
+	n->op = CONDITION_COMPARE;
+	n->orders = orders_of(e->text);
+	if (!n->orders)
+		return refuse(c, e, "a condition over attributes has no arithmetic");
+	r = convert_operand(c, e->a, &n->a);
+	if (!r)
+		r = convert_operand(c, e->b, &n->b);
+	if (r)
+		return r;
+	if (n->a->op != CONDITION_ATTRIBUTE && n->b->op != CONDITION_ATTRIBUTE)
+		return refuse(c, e, "one side of a comparison is an attribute, but both are constants here");
+	if ((n->a->op == CONDITION_BOOL || n->b->op == CONDITION_BOOL) && n->orders != ORDER_EQUAL &&
+	    n->orders != (ORDER_LESS | ORDER_GREATER))
+		return refuse(c, e, "true and false are compared with == and != only");
+	return 0;
+}
+
+static int convert(struct converter *c, const struct expr *e, const struct condition **ret);
+
+static int convert_logic(struct converter *c, const struct expr *e, enum condition_op op, struct condition *n)
+{
+	int r;
+
+	n->op = op;
+	r = convert(c, e->a, &n->a);
+	return r || op == CONDITION_NOT ? r : convert(c, e->b, &n->b);
+}
+
+static int convert(struct converter *c, const struct expr *e, const struct condition **ret)
+{
+	struct condition *n = arena_new(c->arena, struct condition);
+
+	*ret = n;
+	if (e->op == EXPR_NAME || e->op == EXPR_FIELD)
+		return convert_name(c, e, n);
+	if (e->op == EXPR_NOT)
+		return convert_logic(c, e, CONDITION_NOT, n);
+	if (e->op != EXPR_BINARY)
+		return refuse(c, e, "an attribute or a comparison is expected here");
+	if (!strcmp(e->text, "||"))
+		return convert_logic(c, e, CONDITION_OR, n);
+	if (!strcmp(e->text, "&&"))
+		return convert_logic(c, e, CONDITION_AND, n);
+	return convert_comparison(c, e, n);
+}
+
+int condition_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err)
+{
+	struct converter c = {text, arena, err};
+	struct expr *e;
+	int r = expr_parse(text, arena, &e, err);
+
+	return r ? r : convert(&c, e, ret);
+}
