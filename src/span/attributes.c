@@ -23,7 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TEXT_KEEP (16 * 1024) /* a larger buffer is not kept for the next call */
+#define TEXT_KEEP (16 * 1024) /* a larger buffer is not kept for the next span */
 
 /* ---- the list ---- */
 

@@ -1,6 +1,6 @@
 /*
- * From the slots of a record to attributes, by a pack's rules. The attributes of an open call are kept
- * in a list that is reused from call to call: no allocation once it has its size.
+ * From the slots of a record to attributes, by a pack's rules. The attributes of an open span are kept
+ * in a list that is reused from span to span: no allocation once it has its size.
  */
 #ifndef SPAN_ATTRIBUTES_H
 #define SPAN_ATTRIBUTES_H
@@ -13,7 +13,7 @@
 #include "probe/ir.h"
 #include "span/span.h"
 
-/* An attribute of an open call. Strings lie in the list's text, which may move: at off. */
+/* An attribute of an open span. Strings lie in the list's text, which may move: at off. */
 struct attr_value {
 	const char *key;    /* interned: equal keys are equal pointers */
 	const char *title;  /* how titles write it, or NULL: as it is */
