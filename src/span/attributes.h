@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "event/event.h"
 #include "probe/ir.h"
+#include "probe/pack/pack.h"
 #include "span/span.h"
 
 /* An attribute of an open span. Strings lie in the list's text, which may move: at off. */

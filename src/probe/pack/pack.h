@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "binary/binary.h"
 #include "probe/pack/pack_condition.h"
+#include "probe/pack/span_kind.h"
 
 enum point_role {
 	POINT_START,   /* opens a span on its goroutine */
@@ -81,8 +82,6 @@ struct pack_point {
 	const char *discard_attribute, *discard_value; /* END: drop the span when that attribute equals this */
 	int line;
 };
-
-enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER, SPAN_CLIENT, SPAN_PRODUCER, SPAN_CONSUMER }; /* OTLP's numbers */
 
 struct pack_span {
 	const char *name;              /* of the definition */
