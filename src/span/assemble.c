@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "span/condition.h"
 #include "span/open_span.h"
+#include "span/title.h"
 
 #define DEFAULT_MAX_OPEN 100000
 
@@ -330,12 +331,19 @@ static struct ending ending_of(const struct open_span *s, uint64_t time_ns)
 
 /* ---- records ---- */
 
+static struct slot_source slot_source_of(const struct arrival *in, struct arena *arena)
+{
+	return (struct slot_source){.binary = in->probe->p.binary, .bias = in->target->t.bias,
+				    .max_text = EVENT_MAX_STRING, .arena = arena};
+}
+
 static void capture(struct assembler *a, const struct arrival *in, struct open_span *s)
 {
-	struct value_source src = {in->probe->p.binary, in->target->t.bias,
-				   &a->losses.count[LOSS_VALUE_UNREADABLE]};
+	_cleanup_(arena_done) struct arena arena = {0};
+	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src);
+	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
+			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
 }
 
 static struct goroutine *goroutine_of(const struct arrival *in)
@@ -477,7 +485,7 @@ static void on_join(struct assembler *a, const struct arrival *in)
 
 static void on_panic(struct assembler *a, const struct arrival *in)
 {
-	struct value_source src = {in->probe->p.binary, in->target->t.bias, NULL};
+	struct slot_source src = slot_source_of(in, NULL);
 	struct goroutine *g = goroutine_of(in);
 	const char *type = NULL;
 	uint64_t word;
@@ -485,7 +493,7 @@ static void on_panic(struct assembler *a, const struct arrival *in)
 	if (!g)
 		return;
 	if (control_word(in, in->probe->type_slot, &word))
-		type = type_word_name(&src, word);
+		type = slot_type_name(&src, word);
 	goroutine_panic(g, type, in->e.head->depth);
 }
 
