@@ -101,16 +101,23 @@ void assembler_free(struct assembler *a)
 	free(a);
 }
 
-static int control_slot(const struct assembler_probe *p, const char *name)
+/* The slot of the first capture of that use (and name, unless NULL) that has one; else -1. */
+static int slot_for(const struct assembler_probe *p, enum capture_use use, const char *name)
 {
-	for (size_t i = 0; name && i < p->variant->ncaptures; i++) {
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		const struct pack_capture *c = &p->variant->captures[i];
 		int slot = p->slot_of_item[i];
 
-		if (!strcmp(p->variant->captures[i].name, name) && slot >= 0 &&
+		if (c->use == use && (!name || !strcmp(c->name, name)) && slot >= 0 &&
 		    (size_t)slot < p->program->nslots)
 			return slot;
 	}
 	return -1;
+}
+
+static int slot_of_attribute(const struct assembler_probe *p, const char *name)
+{
+	return name ? slot_for(p, USE_ATTRIBUTE, name) : -1;
 }
 
 void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
@@ -123,11 +130,11 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 	for (size_t i = 0; a->o.redact && i < probe->nrules; i++)
 		if (probe->rules[i].redact)
 			probe->rules[i].redact = a->o.redact;
-	probe->traceparent_slot = control_slot(p, p->span ? p->span->traceparent : NULL);
-	probe->tracestate_slot = control_slot(p, p->span ? p->span->tracestate : NULL);
-	probe->key_slot = control_slot(p, p->span ? p->span->key : NULL);
-	probe->type_slot = control_slot(p, p->span ? NULL : "type");
-	probe->pc_slot = control_slot(p, p->span ? NULL : "pc");
+	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
+	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
+	probe->key_slot = slot_of_attribute(p, p->span ? p->span->key : NULL);
+	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
+	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
 	free(map_set(&a->probes, p->id, probe));
 }
 

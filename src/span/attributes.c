@@ -28,7 +28,8 @@ static enum value_kind constant_kind(const struct pack_variant *v, const struct 
 		const struct pack_capture *c = &v->captures[i];
 		int slot = slot_of_item[i];
 
-		if (!c->constant && !strcmp(c->name, name) && slot >= 0 && (size_t)slot < p->nslots)
+		if (c->use == USE_ATTRIBUTE && !c->constant && !strcmp(c->name, name) && slot >= 0 &&
+		    (size_t)slot < p->nslots)
 			return p->slots[slot].kind;
 	}
 	return VALUE_STRING;
@@ -67,10 +68,12 @@ struct capture_rule *capture_rules_new(struct interner *in, const struct pack_va
 				       size_t *ret_n)
 {
 	struct capture_rule *rules = arena_array(&in->arena, struct capture_rule, v->ncaptures);
+	size_t n = 0;
 
 	for (size_t i = 0; i < v->ncaptures; i++)
-		rules[i] = rule_of(in, v, p, slot_of_item, i);
-	*ret_n = v->ncaptures;
+		if (v->captures[i].use == USE_ATTRIBUTE)
+			rules[n++] = rule_of(in, v, p, slot_of_item, i);
+	*ret_n = n;
 	return rules;
 }
 

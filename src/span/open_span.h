@@ -14,7 +14,7 @@ struct probe {                       /* what the assembler was told, prepared */
 	struct assembler_probe p;
 	struct capture_rule *rules;
 	size_t nrules;
-	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot; /* control captures, -1: none */
+	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot; /* -1: none */
 };
 
 struct open_span {
