@@ -273,6 +273,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.parent = s->parent,
 		.trace_state = s->trace_state.len ? s->trace_state.data : NULL,
 		.pack = s->start->p.pack->name,
+		.summary = def->summary,
 		.kind = def->kind,
 		.status = set_error(a, s, end),
 		.status_text = end->status_text,

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "binary/binary.h"
 #include "probe/pack/pack_condition.h"
+#include "probe/pack/pack_summary.h"
 #include "probe/pack/span_kind.h"
 
 enum point_role {
@@ -97,6 +98,7 @@ struct pack_span {
 	enum span_kind kind;
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
 	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
+	const struct summary *summary; /* what a row of the terminal shows of it; or NULL */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
