@@ -83,7 +83,7 @@ void binary_free(struct binary *b)
 		return;
 	inline_host_free(b->inline_host);
 	inline_index_free(b->inline_index);
-	code_done(&b->last_code);
+	disasm_done(&b->last_code);
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
 	map_done(&b->types);

@@ -29,7 +29,7 @@
 /* The function that was looked at last: a question asks of all calls that were inlined into it, one after the other. */
 struct inline_host {
 	struct func func;
-	struct code code;
+	struct disasm code;
 	struct flow flow;
 	struct inline_tree tree;
 	int32_t *call_of;     /* of each instruction: the innermost call */
@@ -51,7 +51,7 @@ void inline_host_free(struct inline_host *h)
 	if (!h)
 		return;
 	flow_done(&h->flow);
-	code_done(&h->code);
+	disasm_done(&h->code);
 	inline_tree_done(&h->tree);
 	free(h->call_of);
 	free(h);
@@ -84,7 +84,7 @@ static int host_get(struct binary *b, const struct func *f, const struct inline_
 	b->inline_host = h = xcalloc(1, sizeof(*h));
 	h->func = *f;
 	h->func.index = UINT32_MAX; /* until it is whole */
-	r = func_code(b, f, &h->code, err);
+	r = func_disasm(b, f, &h->code, err);
 	if (r)
 		return r;
 	inline_tree_read(b, f, &h->tree);
@@ -102,12 +102,12 @@ static bool is_body(const struct inquest *q, uint32_t k)
 	return inline_tree_covers(&q->host->tree, q->host->call_of[k], q->what->index);
 }
 
-static const unsigned char *bytes_of(const struct code *c, uint32_t k)
+static const unsigned char *bytes_of(const struct disasm *c, uint32_t k)
 {
 	return c->bytes + (c->insns[k].addr - c->addr);
 }
 
-static bool is_cmov(const struct code *c, uint32_t k)
+static bool is_cmov(const struct disasm *c, uint32_t k)
 {
 	const unsigned char *p = bytes_of(c, k), *end = p + c->insns[k].len;
 
@@ -117,7 +117,7 @@ static bool is_cmov(const struct code *c, uint32_t k)
 }
 
 /* The compiler computes neither earlier nor later than the program says: a branch, a call, a store that is no spill. */
-static bool cannot_move(const struct code *c, uint32_t k)
+static bool cannot_move(const struct disasm *c, uint32_t k)
 {
 	const struct insn *i = &c->insns[k];
 	struct insn_effect e;
@@ -128,7 +128,7 @@ static bool cannot_move(const struct code *c, uint32_t k)
 	       (e.mem_base != GPR_RSP || e.mem_indexed);
 }
 
-static bool is_nop_byte(const struct code *c, uint32_t k)
+static bool is_nop_byte(const struct disasm *c, uint32_t k)
 {
 	return c->insns[k].len == 1 && *bytes_of(c, k) == 0x90;
 }
@@ -145,7 +145,7 @@ static bool calls_deferreturn(struct binary *b, const struct insn *i)
 /* The mark, where it is a NOP of its own. */
 static uint32_t find_mark(struct binary *b, const struct inline_host *h, const struct inlined *i)
 {
-	const struct insn *at = i->call ? code_at(&h->code, i->call) : NULL;
+	const struct insn *at = i->call ? disasm_at(&h->code, i->call) : NULL;
 	uint32_t k = at ? (uint32_t)(at - h->code.insns) : FLOW_NONE;
 
 	if (!at || !is_nop_byte(&h->code, k) || (k + 1 < h->code.n && calls_deferreturn(b, at + 1)))
@@ -229,7 +229,7 @@ static bool may_repeat(const struct inquest *q, uint32_t d)
 static bool is_own_loop(const struct inquest *q, uint32_t header)
 {
 	const struct flow *f = &q->host->flow;
-	const struct insn *call = q->what->call ? code_at(&q->host->code, q->what->call) : NULL;
+	const struct insn *call = q->what->call ? disasm_at(&q->host->code, q->what->call) : NULL;
 
 	if (!call || flow_in_loop(f, f->block_of[call - q->host->code.insns], header))
 		return false;
@@ -321,7 +321,7 @@ static void find_blocks(struct inquest *q)
 }
 
 /* The compiler ends a function whose last instruction is a call with one. */
-static bool does_nothing(const struct code *c, uint32_t k)
+static bool does_nothing(const struct disasm *c, uint32_t k)
 {
 	struct insn_effect e;
 
@@ -375,7 +375,7 @@ static uint32_t choose(const struct inquest *q, bool *ret_proved)
 /* A loop of the inlined function that begins at its lowest instruction. */
 static bool loops_to_lowest(const struct inquest *q)
 {
-	const struct code *c = &q->host->code;
+	const struct disasm *c = &q->host->code;
 
 	for (uint32_t k = 0; k < c->n; k++)
 		if (c->insns[k].target == c->insns[q->lowest].addr && c->insns[k].kind != INSN_CALL && is_body(q, k))
@@ -431,7 +431,7 @@ int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *
 
 	if (r)
 		return r;
-	lowest = code_at(&h->code, i->entry);
+	lowest = disasm_at(&h->code, i->entry);
 	if (!lowest || (i->index != INLINE_NONE && (size_t)i->index >= h->tree.calls.len))
 		return err_set(err, -EINVAL, "no instruction of %s begins at %#" PRIx64, i->host.name, i->entry);
 	q.host = h;

@@ -131,7 +131,7 @@ static enum insn_kind branch_kind(const ZydisDecodedInstruction *z, bool relativ
 	return INSN_PLAIN;
 }
 
-static bool decode_one(const struct code *c, uint64_t off, struct insn *ret)
+static bool decode_one(const struct disasm *c, uint64_t off, struct insn *ret)
 {
 	ZydisDecodedInstruction z;
 	bool relative;
@@ -152,9 +152,9 @@ static bool decode_one(const struct code *c, uint64_t off, struct insn *ret)
 	return true;
 }
 
-void code_decode(const unsigned char *bytes, uint64_t size, uint64_t addr, struct code *ret)
+void disasm_make(const unsigned char *bytes, uint64_t size, uint64_t addr, struct disasm *ret)
 {
-	struct code c = {.bytes = bytes, .addr = addr, .size = size};
+	struct disasm c = {.bytes = bytes, .addr = addr, .size = size};
 	VEC(struct insn) v = {0};
 	struct insn i;
 
@@ -170,7 +170,7 @@ void code_decode(const unsigned char *bytes, uint64_t size, uint64_t addr, struc
 	*ret = c;
 }
 
-void code_done(struct code *c)
+void disasm_done(struct disasm *c)
 {
 	if (!c->users || --*c->users == 0) {
 		free(c->users);
@@ -181,7 +181,7 @@ void code_done(struct code *c)
 	c->n = 0;
 }
 
-const struct insn *code_at(const struct code *c, uint64_t addr)
+const struct insn *disasm_at(const struct disasm *c, uint64_t addr)
 {
 	size_t lo = 0, hi = c->n;
 
@@ -196,15 +196,15 @@ const struct insn *code_at(const struct code *c, uint64_t addr)
 	return lo < c->n && c->insns[lo].addr == addr ? &c->insns[lo] : NULL;
 }
 
-bool code_contains(const struct code *c, uint64_t addr)
+bool disasm_contains(const struct disasm *c, uint64_t addr)
 {
 	return addr >= c->addr && addr - c->addr < c->size;
 }
 
 /* The last one is kept: a function's entry, returns and signature are asked for one after the other. */
-int func_code(struct binary *b, const struct func *f, struct code *ret, struct err *err)
+int func_disasm(struct binary *b, const struct func *f, struct disasm *ret, struct err *err)
 {
-	struct code *last = &b->last_code;
+	struct disasm *last = &b->last_code;
 	const void *p;
 
 	if (f->end <= f->entry || f->end - f->entry > CODE_MAX)
@@ -215,8 +215,8 @@ int func_code(struct binary *b, const struct func *f, struct code *ret, struct e
 		return err_set(err, -EPROTO, "the code of %s at %#llx is not in the file", f->name,
 		               (unsigned long long)f->entry);
 	if (!last->users || last->addr != f->entry || last->size != f->end - f->entry) {
-		code_done(last);
-		code_decode(p, f->end - f->entry, f->entry, last);
+		disasm_done(last);
+		disasm_make(p, f->end - f->entry, f->entry, last);
 		last->users = xcalloc(1, sizeof(*last->users));
 		*last->users = 1;
 	}
@@ -335,7 +335,7 @@ static void effect_sp(const ZydisDecodedInstruction *z, struct insn_effect *e)
 	}
 }
 
-bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect *ret)
+bool insn_effect(const struct disasm *c, const struct insn *i, struct insn_effect *ret)
 {
 	struct insn_effect e = {.reg = 0xff, .reg2 = 0xff, .mem_base = 0xff};
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
@@ -358,7 +358,7 @@ bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect 
 	return true;
 }
 
-void insn_text(const struct code *c, const struct insn *i, char *buf, size_t size)
+void insn_text(const struct disasm *c, const struct insn *i, char *buf, size_t size)
 {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction z;
@@ -389,7 +389,7 @@ struct check_state {
 };
 
 /* Takes one instruction before the branch; false when it cannot belong to a stack check. */
-static bool check_step(const struct code *c, const struct insn *i, struct check_state *s,
+static bool check_step(const struct disasm *c, const struct insn *i, struct check_state *s,
                        bool *ret_abi0)
 {
 	struct insn_effect e;
@@ -420,7 +420,7 @@ static bool check_step(const struct code *c, const struct insn *i, struct check_
 	return false;
 }
 
-static bool is_spill(const struct code *c, const struct insn *i, struct spill *ret)
+static bool is_spill(const struct disasm *c, const struct insn *i, struct spill *ret)
 {
 	struct insn_effect e;
 
@@ -433,7 +433,7 @@ static bool is_spill(const struct code *c, const struct insn *i, struct spill *r
 	return true;
 }
 
-static bool is_nop(const struct code *c, const struct insn *i)
+static bool is_nop(const struct disasm *c, const struct insn *i)
 {
 	struct insn_effect e;
 
@@ -441,9 +441,9 @@ static bool is_nop(const struct code *c, const struct insn *i)
 }
 
 /* Stores, a call, as many loads, a jump to the entry. */
-static bool morestack_block(const struct code *c, uint64_t addr, struct prologue *p)
+static bool morestack_block(const struct disasm *c, uint64_t addr, struct prologue *p)
 {
-	const struct insn *i = code_at(c, addr), *end = c->insns + c->n;
+	const struct insn *i = disasm_at(c, addr), *end = c->insns + c->n;
 	struct spill s;
 	size_t n = 0;
 
@@ -468,7 +468,7 @@ static bool morestack_block(const struct code *c, uint64_t addr, struct prologue
 }
 
 /* ABI0 wrappers without a check load g before they call; look a little further for it. */
-static bool loads_goroutine(const struct code *c)
+static bool loads_goroutine(const struct disasm *c)
 {
 	struct insn_effect e;
 
@@ -483,7 +483,7 @@ static bool loads_goroutine(const struct code *c)
 	return false;
 }
 
-void code_prologue(const struct code *c, struct prologue *ret)
+void disasm_prologue(const struct disasm *c, struct prologue *ret)
 {
 	struct check_state s = {.from_sp = 1u << GPR_RSP};
 	struct prologue p = {0};

@@ -29,19 +29,19 @@ struct insn {
 };
 
 /* All instructions of [addr, addr + size), by linear sweep: Go puts no data between them. */
-struct code {
+struct disasm {
 	const unsigned char *bytes;
 	uint64_t addr, size;
 	struct insn *insns;
 	size_t n;
 	uint64_t bad;       /* address of the first byte that does not decode, 0 if all do */
-	size_t *users;      /* of insns, when they are shared (func_code) */
+	size_t *users;      /* of insns, when they are shared (func_disasm) */
 };
-void code_decode(const unsigned char *bytes, uint64_t size, uint64_t addr, struct code *ret);
-void code_done(struct code *c);
+void disasm_make(const unsigned char *bytes, uint64_t size, uint64_t addr, struct disasm *ret);
+void disasm_done(struct disasm *c);
 /* The instruction that begins at addr, NULL if none does. */
-const struct insn *code_at(const struct code *c, uint64_t addr);
-bool code_contains(const struct code *c, uint64_t addr);
+const struct insn *disasm_at(const struct disasm *c, uint64_t addr);
+bool disasm_contains(const struct disasm *c, uint64_t addr);
 
 /* What an instruction does to registers and memory. */
 struct insn_effect {
@@ -64,10 +64,10 @@ struct insn_effect {
 	enum { EFFECT_OTHER, EFFECT_MOVE, EFFECT_LEA, EFFECT_CMP, EFFECT_SUB, EFFECT_PUSH,
 	       EFFECT_NOP } what;
 };
-bool insn_effect(const struct code *c, const struct insn *i, struct insn_effect *ret);
+bool insn_effect(const struct disasm *c, const struct insn *i, struct insn_effect *ret);
 
 /* Intel syntax, e.g. "jbe 0x65a8f4". */
-void insn_text(const struct code *c, const struct insn *i, char *buf, size_t size);
+void insn_text(const struct disasm *c, const struct insn *i, char *buf, size_t size);
 
 /* Price of a uprobe on the instruction in these bytes (len of them). */
 uint8_t insn_price(const unsigned char *p, size_t len);
@@ -89,10 +89,10 @@ struct prologue {
 	size_t nspills;
 };
 /* Never fails: what is not recognised is no stack check. */
-void code_prologue(const struct code *c, struct prologue *ret);
+void disasm_prologue(const struct disasm *c, struct prologue *ret);
 
 /* The decoded body of f; -EPROTO with a sentence when it is outside of the file or too large. */
-int func_code(struct binary *b, const struct func *f, struct code *ret, struct err *err);
+int func_disasm(struct binary *b, const struct func *f, struct disasm *ret, struct err *err);
 
 /* ---- argmeta.c: what FUNCDATA says about a function's arguments ---- */
 

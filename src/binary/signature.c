@@ -577,14 +577,14 @@ int binary_signature(struct binary *b, const struct func *f, const struct declar
                      struct signature *ret, struct err *err)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		goto out;
 	*w = (struct work){.b = b, .f = f, .decl = decl};
-	code_prologue(&c, &w->prologue);
-	code_done(&c);
+	disasm_prologue(&c, &w->prologue);
+	disasm_done(&c);
 	func_name_split(&b->arena, f->symbol, &w->name);
 	if (w->prologue.abi0 || f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA)) {
 		r = refuse_abi0(w, ret, err);

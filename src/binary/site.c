@@ -29,7 +29,7 @@
 #define LIVE_XMM 0x7fffu
 
 struct line {
-	const struct code *code;
+	const struct disasm *code;
 	struct prologue prologue;
 	uint64_t first_target; /* lowest address after the entry that a jump leads to */
 	int32_t sp_delta;      /* at the instruction looked at */
@@ -38,7 +38,7 @@ struct line {
 	int32_t best_delta;
 };
 
-static int write_site(struct binary *b, const struct code *c, const struct insn *i,
+static int write_site(struct binary *b, const struct disasm *c, const struct insn *i,
                       enum site_kind kind, struct site *ret)
 {
 	struct site s = {.addr = i->addr, .kind = kind, .price = (enum site_price)i->price};
@@ -71,13 +71,13 @@ static uint8_t taken_flags(uint8_t cond)
  * again. */
 static bool scan_targets(struct line *l)
 {
-	const struct code *c = l->code;
+	const struct disasm *c = l->code;
 
 	l->first_target = UINT64_MAX;
 	for (size_t k = 0; k < c->n; k++) {
 		const struct insn *i = &c->insns[k];
 
-		if (!i->target || i->kind == INSN_CALL || !code_contains(c, i->target))
+		if (!i->target || i->kind == INSN_CALL || !disasm_contains(c, i->target))
 			continue;
 		if (i->target == c->addr &&
 		    !(l->prologue.checked && i->addr == l->prologue.restart))
@@ -139,7 +139,7 @@ static bool passes(struct line *l, size_t k)
  */
 static void walk(struct line *l)
 {
-	const struct code *c = l->code;
+	const struct disasm *c = l->code;
 	size_t end = MIN(c->n, (l->prologue.checked ? l->prologue.check + 1 : 0) + LINE_MAX_INSNS);
 
 	for (size_t k = 0; k < end; k++) {
@@ -151,7 +151,7 @@ static void walk(struct line *l)
 	}
 }
 
-static int refuse_code(const struct func *f, const struct code *c, struct err *err)
+static int refuse_code(const struct func *f, const struct disasm *c, struct err *err)
 {
 	if (f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA))
 		return err_set(err, -ENOTSUP,
@@ -166,7 +166,7 @@ static int refuse_code(const struct func *f, const struct code *c, struct err *e
 	return 0;
 }
 
-static int find_entry(struct binary *b, const struct func *f, const struct code *c,
+static int find_entry(struct binary *b, const struct func *f, const struct disasm *c,
                       struct site *ret, struct err *err)
 {
 	struct line l = {.code = c, .rank = UINT32_MAX};
@@ -175,7 +175,7 @@ static int find_entry(struct binary *b, const struct func *f, const struct code 
 
 	if (r)
 		return r;
-	code_prologue(c, &l.prologue);
+	disasm_prologue(c, &l.prologue);
 	if (l.prologue.abi0)
 		return err_set(err, -ENOTSUP,
 		               "%s at %#" PRIx64 " is %s", f->name, f->entry, binary_abi0_text(b, f));
@@ -202,13 +202,13 @@ static int find_entry(struct binary *b, const struct func *f, const struct code 
 
 int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, struct err *err)
 {
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		return r;
 	r = find_entry(b, f, &c, ret, err);
-	code_done(&c);
+	disasm_done(&c);
 	return r;
 }
 
@@ -216,14 +216,14 @@ int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct s
                    struct err *err)
 {
 	const struct insn *i;
-	struct code c;
+	struct disasm c;
 	struct site s;
-	int r = func_code(b, f, &c, err);
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		return r;
 	r = refuse_code(f, &c, err);
-	i = r ? NULL : code_at(&c, pc);
+	i = r ? NULL : disasm_at(&c, pc);
 	if (!r && !i)
 		r = err_set(err, -EINVAL, "no instruction of %s begins at %#" PRIx64, f->name, pc);
 	else if (!r && i->price == INSN_REFUSED)
@@ -232,7 +232,7 @@ int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct s
 		            f->name);
 	else if (!r && write_site(b, &c, i, SITE_ENTRY, &s))
 		r = err_set(err, -EPROTO, "%#" PRIx64 " in %s is not in the file", pc, f->name);
-	code_done(&c);
+	disasm_done(&c);
 	if (r)
 		return r;
 	if (!func_sp_delta(b, f, pc, &s.sp_delta))
@@ -253,17 +253,17 @@ struct exits {
  * An indirect jump goes through a jump table, which the compiler reads with an index, or to the
  * function whose address a register or a field holds.
  */
-static bool is_tail(const struct code *c, const struct insn *i)
+static bool is_tail(const struct disasm *c, const struct insn *i)
 {
 	struct insn_effect e;
 
 	if (i->kind == INSN_JUMP || i->kind == INSN_BRANCH)
-		return !code_contains(c, i->target);
+		return !disasm_contains(c, i->target);
 	return i->kind == INSN_JUMP_INDIRECT &&
 	       (!insn_effect(c, i, &e) || !(e.has_mem && e.mem_indexed));
 }
 
-static struct exits count_exits(const struct code *c)
+static struct exits count_exits(const struct disasm *c)
 {
 	struct exits x = {0};
 
@@ -315,19 +315,19 @@ static int refuse_exits(const struct binary *b, const struct func *f, const stru
 int binary_returns_complete(struct binary *b, const struct func *f, struct err *err)
 {
 	struct exits x = {0};
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		return r;
 	r = refuse_code(f, &c, err);
 	if (!r)
 		x = count_exits(&c);
-	code_done(&c);
+	disasm_done(&c);
 	return x.tails ? refuse_tails(b, f, &x, err) : r;
 }
 
-static int find_returns(struct binary *b, const struct func *f, const struct code *c,
+static int find_returns(struct binary *b, const struct func *f, const struct disasm *c,
                         const struct site **ret, size_t *ret_n, struct err *err)
 {
 	struct exits x = count_exits(c);
@@ -352,12 +352,12 @@ static int find_returns(struct binary *b, const struct func *f, const struct cod
 int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret,
                         size_t *ret_n, struct err *err)
 {
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		return r;
 	r = find_returns(b, f, &c, ret, ret_n, err);
-	code_done(&c);
+	disasm_done(&c);
 	return r;
 }

@@ -9,9 +9,9 @@
 static uint64_t syscall_in(struct binary *b, const struct func *f)
 {
 	uint64_t found = 0;
-	struct code c;
+	struct disasm c;
 
-	if (!(f->flags & FUNC_ASM) || f->flags & FUNC_NO_FUNCDATA || func_code(b, f, &c, NULL))
+	if (!(f->flags & FUNC_ASM) || f->flags & FUNC_NO_FUNCDATA || func_disasm(b, f, &c, NULL))
 		return 0;
 	for (size_t k = 0; k < c.n && !found; k++) {
 		const unsigned char *p = c.bytes + (c.insns[k].addr - c.addr);
@@ -19,7 +19,7 @@ static uint64_t syscall_in(struct binary *b, const struct func *f)
 		if (c.insns[k].len == 2 && p[0] == 0x0f && p[1] == 0x05)
 			found = c.insns[k].addr;
 	}
-	code_done(&c);
+	disasm_done(&c);
 	return found;
 }
 
