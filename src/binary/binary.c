@@ -142,6 +142,11 @@ const struct image *binary_image(const struct binary *b)
 	return &b->img;
 }
 
+const struct arch *binary_arch(const struct binary *b)
+{
+	return b->img.arch;
+}
+
 struct arena *binary_arena(struct binary *b)
 {
 	return &b->arena;

@@ -47,7 +47,7 @@ static uint64_t loaded_address(const struct disasm *c, uint32_t k, uint8_t reg, 
 			return 0;
 		if (!(e.written & 1u << reg))
 			continue;
-		return e.what == EFFECT_LEA && e.has_mem && e.mem_base == 0xff && !e.mem_indexed
+		return e.what == EFFECT_LEA && e.has_mem && e.mem_base == REG_NONE && !e.mem_indexed
 			       ? i->addr + i->len + (uint64_t)e.mem_disp
 			       : 0;
 	}
@@ -63,7 +63,7 @@ static bool table_targets(const struct image *img, const struct disasm *c, uint3
 	ret->len = 0;
 	if (!insn_effect(c, &c->insns[k], &e) || !e.has_mem || e.mem_size != 8 || e.mem_disp)
 		return false;
-	table = e.mem_base < XMM_0 ? loaded_address(c, k, e.mem_base, leader) : 0;
+	table = e.mem_base < REG_FLOAT ? loaded_address(c, k, e.mem_base, leader) : 0;
 	while (table && ret->len < TABLE_MAX && image_u64(img, table + ret->len * 8, &word)) {
 		uint32_t to = insn_index(c, word);
 
@@ -125,9 +125,9 @@ static bool leaves_never(struct binary *b, const struct func *f, unsigned depth)
 	struct disasm c;
 	bool never;
 
-	if (!bytes || (!is_for_panics(f->name) && memchr(bytes, 0xc3, f->end - f->entry)))
+	if (!bytes || (!is_for_panics(f->name) && b->img.arch->may_return(bytes, f->end - f->entry)))
 		return false;
-	disasm_make(bytes, f->end - f->entry, f->entry, &c);
+	disasm_make(b->img.arch, bytes, f->end - f->entry, f->entry, &c);
 	never = !c.bad && c.n && is_endless(b, &c, depth);
 	disasm_done(&c);
 	return never;

@@ -21,16 +21,20 @@
 
 #define LINE_MAX_INSNS 24
 
-/* Registers that carry arguments, the closure's context (RDX) and the goroutine. */
-#define LIVE_AT_ENTRY                                                                              \
-	(1u << GPR_RAX | 1u << GPR_RBX | 1u << GPR_RCX | 1u << GPR_RDI | 1u << GPR_RSI |           \
-	 1u << GPR_R8 | 1u << GPR_R9 | 1u << GPR_R10 | 1u << GPR_R11 | 1u << GPR_RDX |             \
-	 1u << GPR_R14)
-#define LIVE_XMM 0x7fffu
+/* General registers that carry arguments, the closure's context and the goroutine, and the return address. */
+static uint32_t live_at_entry(const struct arch *a)
+{
+	uint32_t live = 1u << a->context | 1u << a->g;
+
+	for (size_t i = 0; i < a->nint_args; i++)
+		live |= 1u << a->int_args[i];
+	return a->link == REG_NONE ? live : live | 1u << a->link;
+}
 
 struct line {
 	const struct disasm *code;
 	struct prologue prologue;
+	uint32_t live, live_float; /* registers that must keep what they hold */
 	uint64_t first_target; /* lowest address after the entry that a jump leads to */
 	int32_t sp_delta;      /* at the instruction looked at */
 	uint32_t rank;         /* of the best so far */
@@ -48,23 +52,6 @@ static int write_site(struct binary *b, const struct disasm *c, const struct ins
 	insn_text(c, i, s.insn, sizeof(s.insn));
 	*ret = s;
 	return 0;
-}
-
-/* Bits of the low flags byte of which any set makes the branch taken; 0 for other conditions. */
-static uint8_t taken_flags(uint8_t cond)
-{
-	switch (cond) {
-	case 2:
-		return 0x01; /* below: CF */
-	case 4:
-		return 0x40; /* equal: ZF */
-	case 6:
-		return 0x41; /* below or equal */
-	case 8:
-		return 0x80; /* negative: SF */
-	default:
-		return 0;
-	}
 }
 
 /* Where jumps lead to. False when one other than morestack's goes to the entry: it would fire
@@ -98,7 +85,7 @@ static void consider(struct line *l, size_t k)
 
 	if (i->price == INSN_REFUSED || i->kind == INSN_TRAP)
 		return;
-	if (check && (k != l->prologue.check || !taken_flags(i->cond)))
+	if (check && (k != l->prologue.check || !l->code->arch->taken_flags(i->cond)))
 		return;
 	if (check)
 		rank += 1;
@@ -121,12 +108,12 @@ static bool passes(struct line *l, size_t k)
 		return true;
 	if (i->kind != INSN_PLAIN || !insn_effect(l->code, i, &e))
 		return false;
-	if ((e.written & LIVE_AT_ENTRY) || (e.written_xmm & LIVE_XMM))
+	if ((e.written & l->live) || (e.written_float & l->live_float))
 		return false;
 	if (e.may_fault || !e.sp_known)
 		return false;
 	if (e.stores && e.what != EFFECT_PUSH &&
-	    (!e.has_mem || e.mem_base != GPR_RSP || e.mem_indexed || e.mem_disp < 0 ||
+	    (!e.has_mem || e.mem_base != l->code->arch->sp || e.mem_indexed || e.mem_disp < 0 ||
 	     e.mem_disp + e.mem_size > l->sp_delta))
 		return false;
 	l->sp_delta -= e.sp_change;
@@ -153,11 +140,14 @@ static void walk(struct line *l)
 
 static int refuse_code(const struct func *f, const struct disasm *c, struct err *err)
 {
+	char g[ARCH_REGISTER_TEXT];
+
+	arch_register_text(c->arch, c->arch->g, g);
 	if (f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA))
 		return err_set(err, -ENOTSUP,
-		               "%s is written in assembly or not in Go: R14 need not hold "
+		               "%s is written in assembly or not in Go: %s need not hold "
 		               "the goroutine there; probe a Go function that calls it",
-		               f->name);
+		               f->name, g);
 	if (c->bad)
 		return err_set(err, -EPROTO,
 		               "the code of %s does not decode at %#" PRIx64
@@ -169,7 +159,8 @@ static int refuse_code(const struct func *f, const struct disasm *c, struct err 
 static int find_entry(struct binary *b, const struct func *f, const struct disasm *c,
                       struct site *ret, struct err *err)
 {
-	struct line l = {.code = c, .rank = UINT32_MAX};
+	struct line l = {.code = c, .rank = UINT32_MAX, .live = live_at_entry(c->arch),
+			 .live_float = (1u << c->arch->nfloat_args) - 1};
 	struct site s;
 	int r = refuse_code(f, c, err);
 
@@ -194,7 +185,7 @@ static int find_entry(struct binary *b, const struct func *f, const struct disas
 	if (r)
 		return err_set(err, r, "the entry of %s is not in the file", f->name);
 	if (l.prologue.checked && l.best == l.prologue.check)
-		s.flags_skip = taken_flags(c->insns[l.best].cond);
+		s.flags_skip = c->arch->taken_flags(c->insns[l.best].cond);
 	s.sp_delta = l.best_delta;
 	*ret = s;
 	return 0;

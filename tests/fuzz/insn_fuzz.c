@@ -1,5 +1,6 @@
 /* The input is the body of a function: decoded, its prologue read, sites chosen, effects and text
  * asked. */
+#include "binary/arch_x86_64.h"
 #include "fuzz/replay.h"
 
 #include "binary/insn.h"
@@ -14,7 +15,7 @@ static void ask_code(const uint8_t *data, size_t size)
 	struct disasm c;
 	char text[24];
 
-	disasm_make(data, size, 0x1000, &c);
+	disasm_make(&arch_x86_64, data, size, 0x1000, &c);
 	disasm_prologue(&c, &p);
 	if (p.checked && (!disasm_at(&c, p.morestack) || p.check >= c.n))
 		__builtin_trap();

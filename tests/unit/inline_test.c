@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/flow.h"
 #include "lib/tiny_inline.h"
 
@@ -25,7 +26,7 @@ struct flowing {
 static void flow_of(struct flowing *f, struct binary *b, const unsigned char *bytes, size_t n)
 {
 	f->binary = b;
-	disasm_make(bytes, n, AT, &f->code);
+	disasm_make(&arch_x86_64, bytes, n, AT, &f->code);
 	assert_int_equal(f->code.bad, 0);
 	flow_make(b, &f->code, &f->flow);
 }

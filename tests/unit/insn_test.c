@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/abi.h"
 #include "binary/insn.h"
 
@@ -65,7 +66,7 @@ static void check_prologue(const unsigned char *p, size_t n, size_t check, bool 
 	struct prologue pro;
 	struct disasm c;
 
-	disasm_make(p, n, 0x1000, &c);
+	disasm_make(&arch_x86_64, p, n, 0x1000, &c);
 	assert_int_equal(c.bad, 0);
 	disasm_prologue(&c, &pro);
 	assert_true(pro.checked);
@@ -126,7 +127,7 @@ static void test_no_check(void **state)
 	struct prologue pro;
 	struct disasm c;
 
-	disasm_make(p, sizeof(p), 0x1000, &c);
+	disasm_make(&arch_x86_64, p, sizeof(p), 0x1000, &c);
 	disasm_prologue(&c, &pro);
 	assert_false(pro.checked);
 	disasm_done(&c);
@@ -141,7 +142,7 @@ static void test_sweep(void **state)
 	struct disasm c;
 	char text[48];
 
-	disasm_make(p, sizeof(p), 0x1000, &c);
+	disasm_make(&arch_x86_64, p, sizeof(p), 0x1000, &c);
 	assert_int_equal(c.n, sizeof(kinds));
 	for (size_t i = 0; i < c.n; i++)
 		assert_int_equal(c.insns[i].kind, kinds[i]);
@@ -162,7 +163,7 @@ static void effect_of(const unsigned char *p, size_t n, struct insn_effect *ret)
 {
 	struct disasm c;
 
-	disasm_make(p, n, 0x1000, &c);
+	disasm_make(&arch_x86_64, p, n, 0x1000, &c);
 	assert_int_equal(c.n, 1);
 	assert_true(insn_effect(&c, &c.insns[0], ret));
 	disasm_done(&c);
@@ -188,7 +189,7 @@ static void test_effects(void **state)
 	assert_false(e.loads);
 	assert_false(e.may_fault);
 	effect_of((const unsigned char[]){0x0f, 0x57, 0xc0}, 3, &e); /* xorps xmm0, xmm0 */
-	assert_int_equal(e.written_xmm, 1);
+	assert_int_equal(e.written_float, 1);
 	effect_of((const unsigned char[]){0x48, 0x83, 0xe4, 0xf0}, 4, &e); /* and rsp, -16 */
 	assert_false(e.sp_known);
 }
@@ -232,7 +233,7 @@ static void test_bad_arginfo(void **state)
 /* What does not fit goes to the stack whole, and what comes after it may still take registers. */
 static void test_assignment(void **state)
 {
-	struct assign a = {0};
+	struct assign a = {.arch = &arch_x86_64};
 	struct abi_shape word, slice = {.nwords = 3, .size = 24, .align = 8}, real, pair = {.size = 16};
 	struct abi_place p;
 

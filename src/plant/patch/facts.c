@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/insn.h"
 
 /* Assembly only: there it is a whole instruction of a function that Go's own system calls go through. */
@@ -65,6 +66,15 @@ static int read_offsets(struct facts *f, struct err *err)
 		       "their P; use --planter uprobe");
 }
 
+/* Sites are found, and code is made, byte by byte. */
+static int check_arch(const struct facts *f, struct err *err)
+{
+	const struct arch *a = binary_arch(f->binary);
+
+	return a == &arch_x86_64 ? 0 : err_set(err, -EOPNOTSUPP, "patching makes code for %s alone, and the program is "
+					       "%s; use --planter uprobe", arch_x86_64.name, a->name);
+}
+
 int facts_read(const char *path, struct facts *ret, struct err *err)
 {
 	struct facts f = {0};
@@ -73,6 +83,11 @@ int facts_read(const char *path, struct facts *ret, struct err *err)
 
 	if (r)
 		return r;
+	r = check_arch(&f, err);
+	if (r) {
+		facts_done(&f);
+		return r;
+	}
 	f.exclusion = patch_exclusion_new(f.binary);
 	walk_functions(&f);
 	r = read_offsets(&f, err);

@@ -26,6 +26,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/insn.h"
 
 #define RETURN_LINE 4  /* instructions, with the ret, that are taken gladly … */
@@ -76,7 +77,7 @@ static bool movable(const struct analysis *a, const struct insn *i)
 	if (i->kind != INSN_PLAIN || !insn_effect(&a->code, i, &e) || e.may_fault ||
 	    divides(a, i))
 		return false;
-	return !e.mem_fs && !(e.has_mem && e.mem_base == 0xff);
+	return !e.mem_tls && !(e.has_mem && e.mem_base == 0xff);
 }
 
 /* Whether a direct jump of the function leads into (from, to], other than morestack's return. */

@@ -1,6 +1,8 @@
 /* IR instructions → BPF. Every virtual register lives in its own word of the BPF stack. */
 #include "plant/uprobe/gen.h"
 
+#include "binary/arch_x86_64.h"
+
 #include <asm/ptrace.h>
 #include <errno.h>
 #include <string.h>
