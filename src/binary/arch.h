@@ -36,10 +36,10 @@ struct arch {
 	uint8_t sp, fp;              /* stack and frame pointer */
 	uint8_t g;                   /* the goroutine, wherever Go code of the register convention runs */
 	uint8_t context;             /* the closure object, at a closure's entry */
-	uint8_t link;                /* the return address, at an entry and at a return; REG_NONE: it is at [sp] there */
+	uint8_t link;                /* the return address at an entry and a return; REG_NONE: it is at [sp] there */
 
 	/* ---- arguments (Go's ABIInternal) ---- */
-	const uint8_t *int_args;     /* the registers of integers and pointers, in order, of arguments and of results */
+	const uint8_t *int_args;     /* of integers and pointers, in order, of arguments and of results */
 	uint8_t nint_args;
 	uint8_t nfloat_args;         /* floats have REG_FLOAT … REG_FLOAT + nfloat_args - 1 */
 	uint8_t stack_args;          /* at a function's entry: the first stack argument, from SP */
@@ -47,9 +47,9 @@ struct arch {
 	/* ---- DWARF ---- */
 	const uint8_t *dwarf_registers; /* register by DWARF's number; REG_NONE: one that holds no value of Go's */
 	uint8_t ndwarf_registers;
-	uint8_t frame_address;       /* at a function's entry: the address of its call frame (DW_OP_call_frame_cfa), from SP */
+	uint8_t frame_address;       /* at a function's entry: its call frame (DW_OP_call_frame_cfa), from SP */
 
-	/* ---- what the kernel hands to a uprobe's program: offsets in its registers (user_pt_regs), a word each ---- */
+	/* ---- what the kernel hands to a uprobe's program: offsets in its registers, a word each ---- */
 	const uint16_t *saved_registers; /* of the general registers */
 	uint16_t saved_pc, saved_flags;
 
@@ -61,11 +61,11 @@ struct arch {
 	bool (*effect)(const struct disasm *c, const struct insn *i, struct insn_effect *ret);
 	void (*text)(const struct disasm *c, const struct insn *i, char *buf, size_t size);
 	void (*prologue)(const struct disasm *c, struct prologue *ret);
-	/* Bits of the flags' low byte: if any is set a branch with this insn.cond is taken. 0: it is not that simple. */
+	/* Bits of the flags' low byte: if any is set a branch of this insn.cond is taken. 0: not that simple. */
 	uint8_t (*taken_flags)(uint8_t cond);
 	/* False when no return instruction is in the bytes; a quick look, which may be true for nothing. */
 	bool (*may_return)(const unsigned char *code, size_t size);
-	/* Whether it chooses between two values without a branch; whether it is a NOP as the compiler itself puts one. */
+	/* Whether it chooses between two values without a branch; is a NOP as the compiler itself puts one. */
 	bool (*is_select)(const struct disasm *c, const struct insn *i);
 	bool (*is_mark)(const struct disasm *c, const struct insn *i);
 };

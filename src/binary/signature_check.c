@@ -133,7 +133,8 @@ static bool spill_matches(const struct work *w, const struct slot *s, size_t k)
 			continue;
 		return p->size == s->shape.words[k].size &&
 		       (!w->spill_base_known ||
-		        (uint64_t)p->stack == w->b->img.arch->stack_args + slot_offset(w, s) + s->shape.words[k].offset);
+		        (uint64_t)p->stack ==
+		            w->b->img.arch->stack_args + slot_offset(w, s) + s->shape.words[k].offset);
 	}
 	return false;
 }

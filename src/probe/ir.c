@@ -148,11 +148,13 @@ static int check_key(struct verifier *v, const struct ir_insn *i)
 
 static int check_details(struct verifier *v, const struct ir_insn *i)
 {
+	const struct arch *arch = capture_arch(v->p);
+
 	switch (i->op) {
 	case IR_ARG_REG:
-		return i->reg >= capture_arch(v->p)->nregisters ? bad(v, "there is no such register") : 0;
+		return i->reg >= arch->nregisters ? bad(v, "there is no such register") : 0;
 	case IR_ARG_XMM:
-		return i->reg >= capture_arch(v->p)->nfloat_args || i->size < 4 ? bad(v, "there is no such register") : 0;
+		return i->reg >= arch->nfloat_args || i->size < 4 ? bad(v, "there is no such register") : 0;
 	case IR_BIN:
 		return i->bin >= ARRAY_SIZE(bins) ? bad(v, "there is no such operator") : 0;
 	case IR_MAP_STR:

@@ -292,7 +292,7 @@ static int panicked_value(struct compiler *c, const struct expr *e, struct value
 	return 0;
 }
 
-/* A closure's variable: in the closure object, to which a register points at the entry, or behind a pointer that is there. */
+/* A closure's variable: in the closure object, to which arch.context points at the entry, or behind a pointer in it. */
 static int captured_value(struct compiler *c, const struct expr *e, const struct closure_var *v, struct value *ret)
 {
 	uint16_t reg;
