@@ -56,7 +56,7 @@ static void print_facts(struct binary *b)
 	const struct build_info *info = binary_build_info(b);
 	struct err err = {0};
 
-	printf("%s\n  %s, x86-64%s, %s, %s\n", binary_name(b), info->go_version,
+	printf("%s\n  %s, %s%s, %s, %s\n", binary_name(b), info->go_version, binary_arch(b)->name,
 	       binary_image(b)->pie ? ", position-independent" : "",
 	       info->has_symtab ? "symbols" : "no symbols (stripped)", info->has_dwarf ? "DWARF" : "no DWARF");
 	if (info->main.path[0])

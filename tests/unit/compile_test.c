@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "binary/arch_x86_64.h"
 #include "probe/lower/compile.h"
 #include "probe/pack/pack.h"
 #include "unit/ir_interp.h"

@@ -14,6 +14,7 @@
 #include <glob.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "call/value.h"
 #include "probe/shape_index.h"
 #include "unit/ir_interp.h"

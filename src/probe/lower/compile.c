@@ -391,6 +391,7 @@ static int finish(struct compiler *c, const struct capture_request *request, str
 {
 	struct capture_program p = {
 		.role = request->role,
+		.arch = binary_arch(c->binary),
 		.call_group = request->call_group,
 		.insns = arena_memdup(c->arena, c->insns.data, c->insns.len * sizeof(*c->insns.data)),
 		.ninsns = c->insns.len,
