@@ -189,8 +189,8 @@ static void emit_find_slot(struct code *g, int extra, int out)
 	struct x86 *x = &g->x;
 
 	x86_imm(x, R12, g->env->area);
-	if (g->env->gate) {
-		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->gate - g->env->area)), 0);
+	if (g->env->fork_guard) {
+		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->fork_guard - g->env->area)), 0);
 		x86_jcc(x, CC_E, out);
 	}
 	x86_alu_mem_imm(x, X_CMP, 4, AREA(on), 0);
