@@ -213,6 +213,14 @@ static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shap
 
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
+/* The first instruction of this kind, or NULL. */
+const struct ir_insn *capture_find(const struct capture_program *p, enum ir_op op);
+bool capture_has(const struct capture_program *p, enum ir_op op);
+bool capture_has_filter(const struct capture_program *p);
+/* Bytes of a record before its data: the header and the slots. */
+uint32_t capture_head_bytes(const struct capture_program *p);
+/* The most bytes of the stack in this slot; 0 where it is none. */
+uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot);
 /* What capture_passes knows: IR_LATENCY and IR_SAVED (bits of valid: those that there are). */
 struct capture_known {
 	uint64_t latency_ns;

@@ -343,12 +343,19 @@ int thread_signal_mask(const struct tracee *t, uint64_t *ret)
 
 /* ---- system calls ---- */
 
-static void note_signal(struct tracee *t, int status)
+/* Waits until the thread that runs for us stops; a signal that it stops for is kept, to be sent anew. */
+static int wait_for_stop(struct tracee *t, int *ret_status)
 {
-	int sig = stop_signal(status);
+	int sig, r = wait_tid(t->tid, ret_status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
 
+	if (r < 0)
+		return r;
+	if (!WIFSTOPPED(*ret_status))
+		return -ESRCH;
+	sig = stop_signal(*ret_status);
 	if (sig > 0)
 		t->came |= 1ull << (sig - 1);
+	return 0;
 }
 
 /* Runs to the next stop at a system call; stops for other reasons are passed by. */
@@ -359,14 +366,9 @@ static int run_to_syscall_stop(struct tracee *t)
 	for (int i = 0; i < 100; i++) {
 		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
 			return -errno;
-		r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
-		if (r < 0)
+		r = wait_for_stop(t, &status);
+		if (r < 0 || WSTOPSIG(status) == SYSCALL_STOP)
 			return r;
-		if (!WIFSTOPPED(status))
-			return -ESRCH;
-		if (WSTOPSIG(status) == SYSCALL_STOP)
-			return 0;
-		note_signal(t, status);
 	}
 	return -EIO;
 }
@@ -408,12 +410,9 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 	    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
 	    ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
 		return -errno;
-	r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
+	r = wait_for_stop(t, &status);
 	if (r < 0)
 		return r;
-	if (!WIFSTOPPED(status))
-		return -ESRCH;
-	note_signal(t, status);
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
