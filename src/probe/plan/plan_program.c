@@ -473,11 +473,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		s.why = why_missing(pb, &s, c->why[item]);
 		return s;
 	}
-	s.nunread = MIN(c->unread[item].n, ARRAY_SIZE(s.unread));
-	for (size_t i = 0; i < s.nunread; i++) {
-		s.unread[i].offset = c->unread[item].ranges[i].offset;
-		s.unread[i].size = c->unread[item].ranges[i].size;
-	}
+	s.unread = c->unread[item];
 	return s;
 }
 
