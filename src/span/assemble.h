@@ -7,6 +7,7 @@
 
 #include "event/event.h"
 #include "probe/ir.h"
+#include "probe/pack/pack.h"
 #include "span/span.h"
 
 struct assembler;

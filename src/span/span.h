@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "event/loss.h"
-#include "probe/pack/pack.h"
+#include "probe/pack/span_kind.h"
 
 enum attr_kind { ATTR_STRING, ATTR_INT, ATTR_DOUBLE, ATTR_BOOL };
 struct attr {

@@ -11,8 +11,6 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-#define SAVED_PREFIX "saved."
-
 /* What the starts of one span definition save, in the order of first mention. */
 struct saved_table {
 	struct saved_value values[IR_MAX_SAVED];
@@ -75,11 +73,10 @@ static bool field_exists(struct binary *b, const char *path)
 	return t && type_field_find(b, t, dot + 1, &found);
 }
 
-/* Captures named saved.X of a start are kept for the other points: gives X its number. */
-static int number_saved(struct joiner *jn, const char *capture, int *ret, struct err *err)
+/* What a start saves for the other points has a number. */
+static int number_saved(struct joiner *jn, const char *name, int *ret, struct err *err)
 {
 	struct saved_table *t = &jn->saved;
-	const char *name = capture + strlen(SAVED_PREFIX);
 
 	for (size_t i = 0; i < t->n; i++)
 		if (!strcmp(t->values[i].name, name)) {
@@ -127,17 +124,16 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .sp = v->sp,
 					  .items = items,
 					  .nitems = v->ncaptures};
-	bool start = j->point->role == POINT_START;
 	int r = 0;
 
-	for (size_t i = 0; i < v->ncaptures; i++)
-		items[i] = (struct capture_item){.name = v->captures[i].name,
-						 .alternatives = v->captures[i].alternatives,
-						 .when = v->captures[i].when,
-						 .optional = v->captures[i].optional};
-	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
-		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
-			r = number_saved(jn, items[i].name, &items[i].save, err);
+	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
+		const struct pack_capture *c = &v->captures[i];
+
+		items[i] = (struct capture_item){.name = c->name, .alternatives = c->alternatives, .when = c->when,
+						 .optional = c->optional};
+		if (c->use == USE_SAVED)
+			r = number_saved(jn, c->saved_as, &items[i].save, err);
+	}
 	if (r >= 0)
 		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
 	if (r >= 0)
