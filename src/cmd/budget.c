@@ -55,7 +55,7 @@ static double cost_of_all(const struct budget *b)
 	for (size_t pos = 0; (s = observer_next_subject(ob, &pos));)
 		for (size_t i = 0; i < s->nprobes; i++)
 			if (s->probes[i].program->controlled)
-				sum += (double)ob->planting->hits(ob->planter, s->probes[i].id) *
+				sum += (double)sources_hits(&ob->sources, s->probes[i].id) *
 				       b->o.price_ns(b->o.arg, s, i);
 	return sum;
 }

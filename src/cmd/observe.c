@@ -24,16 +24,21 @@
 #define ENDING_MS 100         /* what has begun to end has ended by then */
 #define LOOK_NS 250000000u    /* likewise for observed processes, where nobody tells of execs */
 
-/* ---- the ring ---- */
+/* ---- the sources ---- */
+
+void observer_add_source(struct observer *ob, struct event_source *s)
+{
+	vec_push(&ob->sources, s);
+}
 
 void observer_drain(struct observer *ob)
 {
-	ob->planting->drain(ob->planter, ob->ops->sample, ob->arg);
+	sources_drain(&ob->sources, ob->ops->sample, ob->arg);
 }
 
 void observer_drain_all(struct observer *ob)
 {
-	for (int i = 0; i < LAST_DRAINS && ob->planting->drain(ob->planter, ob->ops->sample, ob->arg) > 0; i++)
+	for (int i = 0; i < LAST_DRAINS && sources_drain(&ob->sources, ob->ops->sample, ob->arg) > 0; i++)
 		;
 }
 
@@ -46,10 +51,17 @@ static void on_drain(void *arg, uint32_t events)
 
 int observer_start(struct observer *ob, struct err *err)
 {
-	int r = loop_add_timer(ob->loop, DRAIN_NS, DRAIN_NS, on_drain, ob, &ob->drain_timer);
+	struct loop_source *added = NULL;
+	int r = loop_add_timer(ob->loop, DRAIN_NS, DRAIN_NS, on_drain, ob, &added);
 
+	for (size_t i = 0; i < ob->sources.len && r >= 0; i++) {
+		struct event_source *s = ob->sources.data[i];
+
+		vec_push(&ob->draining, added);
+		r = loop_add_fd(ob->loop, s->ops->fd(s), EPOLLIN, on_drain, ob, &added);
+	}
 	if (r >= 0)
-		r = loop_add_fd(ob->loop, ob->planting->fd(ob->planter), EPOLLIN, on_drain, ob, &ob->ring);
+		vec_push(&ob->draining, added);
 	return r < 0 ? err_set(err, r, "cannot wait for events: %s", strerror(-r)) : 0;
 }
 
@@ -69,7 +81,7 @@ static void leave(struct observer *ob, struct observed *o, bool exited)
 	observer_unplant(ob, o);
 	observer_drain_all(ob); /* nothing of it may come after its end */
 	ob->ops->leave(ob->arg, o, exited);
-	ob->planting->forget_target(ob->planter, o->id);
+	sources_forget_target(&ob->sources, o->id);
 	loop_remove(ob->loop, o->exit_source);
 	map_del(&ob->processes, (uint64_t)o->process.pid);
 	observed_free(o);
@@ -125,8 +137,10 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 	bool useful;
 	int n;
 
+	if (!ob->planter)
+		return 0;
 	o->plants = xcalloc(s->nprobes, sizeof(struct plant *));
-	ob->planting->plant(ob->planter, &target, s->probes, s->nprobes, o->plants, errs);
+	ob->planter->ops->plant(ob->planter, &target, s->probes, s->nprobes, o->plants, errs);
 	n = count_planted(o, &useful);
 	if (!useful)
 		return no_use(ob, o, errs, err);
@@ -137,7 +151,7 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 void observer_unplant(struct observer *ob, struct observed *o)
 {
 	if (o->plants)
-		ob->planting->remove(ob->planter, o->plants, o->subject->nprobes);
+		ob->planter->ops->remove(ob->planter, o->plants, o->subject->nprobes);
 	free(o->plants);
 	o->plants = NULL;
 }
@@ -172,9 +186,9 @@ static int enter(struct observer *ob, struct observed *o, struct err *err)
 static const char *pause_text(const struct observer *ob, const struct observed *o, char *buf, size_t size)
 {
 	buf[0] = 0;
-	if (ob->planting->pause_ns)
+	if (ob->planter && ob->planter->ops->pause_ns)
 		snprintf(buf, size, ", which was stopped for %.1f ms to put the probes in",
-			 (double)ob->planting->pause_ns(ob->planter, o->id) / 1e6);
+			 (double)ob->planter->ops->pause_ns(ob->planter, o->id) / 1e6);
 	return buf;
 }
 
@@ -370,7 +384,8 @@ static void scan(struct observer *ob, bool explain)
 static void enter_at_exec(struct observer *ob, struct observed *old, struct process *p, uint64_t since_ns)
 {
 	struct hold hold;
-	bool held = !ob->planting->traces && hold_process(p->pid, &hold);
+	bool by_planter = ob->planter && ob->planter->ops->caps.needs_ptrace;
+	bool held = !by_planter && hold_process(p->pid, &hold);
 
 	if (old && old->process.start_ticks == p->start_ticks)
 		become(ob, old, p, since_ns);
@@ -504,7 +519,8 @@ void observer_leave_all(struct observer *ob)
 		free(o->plants);
 		o->plants = NULL;
 	}
-	ob->planting->remove(ob->planter, plants.data, plants.len);
+	if (ob->planter)
+		ob->planter->ops->remove(ob->planter, plants.data, plants.len);
 	vec_done(&plants);
 	observer_drain_all(ob);
 	for (size_t pos = 0; (o = observer_next(ob, &pos)); pos = 0)
@@ -515,8 +531,10 @@ void observer_done(struct observer *ob)
 {
 	struct subject *s;
 
-	loop_remove(ob->loop, ob->ring);
-	loop_remove(ob->loop, ob->drain_timer);
+	for (size_t i = 0; i < ob->draining.len; i++)
+		loop_remove(ob->loop, ob->draining.data[i]);
+	vec_done(&ob->draining);
+	vec_done(&ob->sources);
 	loop_remove(ob->loop, ob->watching);
 	loop_remove(ob->loop, ob->look);
 	loop_remove(ob->loop, ob->rescan);

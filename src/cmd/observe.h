@@ -47,7 +47,7 @@ struct observer_ops {
 	void (*enter)(void *arg, struct observed *o);
 	/* It is observed. NULL ok. */
 	void (*entered)(void *arg, struct observed *o);
-	/* A sample of the planter's ring (event_decode_sample). */
+	/* A sample of a source (event_decode_sample). */
 	plant_event_fn sample;
 	/* Its probes are out, and what they wrote has been drained. */
 	void (*leave)(void *arg, struct observed *o, bool exited);
@@ -59,8 +59,8 @@ struct observer {
 	void *arg;
 	struct loop *loop;
 	const char *procfs;
-	const struct planter_ops *planting;
-	struct planter *planter;
+	struct planter *planter;           /* NULL: nothing is planted */
+	source_list sources;               /* that of the planter too; nobody's but the observer's to drain */
 	void (*idle)(void *arg);           /* the last observed process has gone; NULL ok */
 	void *idle_arg;
 	unsigned planted, refused, entered;/* probes; processes so far */
@@ -77,14 +77,17 @@ struct observer {
 	bool follows;                      /* it is told of execs, or looks */
 	struct exec_watch *exec_watch;     /* NULL: it looks */
 	struct err no_exec_watch;          /* why */
-	struct loop_source *watching, *look, *rescan, *ring, *drain_timer;
+	VEC(struct loop_source *) draining;
+	struct loop_source *watching, *look, *rescan;
 };
 
-/* Reads the ring whenever a good deal waits in it, and every 50 ms. Once the planter is open. */
+/* Events of it are read, too. The source outlives the observer's last drain. Before observer_start. */
+void observer_add_source(struct observer *ob, struct event_source *s);
+/* Reads the sources whenever a good deal waits in one, and every 50 ms. Once all are added. */
 int observer_start(struct observer *ob, struct err *err);
-/* Reads what waits in the ring now. */
+/* Reads what waits in the sources now. */
 void observer_drain(struct observer *ob);
-/* Until the ring is seen empty; bounded, since other processes may write as fast as we read. */
+/* Until they are seen empty; bounded, since other processes may write as fast as we read. */
 void observer_drain_all(struct observer *ob);
 
 /*

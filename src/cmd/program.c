@@ -51,13 +51,13 @@ static void explain_nothing(struct program *p, const pack_set *packs)
 	buf_done(&names);
 }
 
-static void analyse(struct program *p, const struct process *proc, const pack_set *packs, bool xmm_readable,
-		    uint32_t *next_probe)
+static void analyse(struct program *p, const struct process *proc, const pack_set *packs,
+		    const struct planter_caps *caps, uint32_t *next_probe)
 {
 	struct err err = {0};
 
 	if (binary_open_as(proc->exe_path, proc->exe, &p->subject.binary, &err) < 0 ||
-	    join_packs(p->subject.binary, packs->data, packs->len, xmm_readable, &p->joins, &p->njoins, &err) < 0 ||
+	    join_packs(p->subject.binary, packs->data, packs->len, caps, &p->joins, &p->njoins, &err) < 0 ||
 	    binary_check(p->subject.binary, &err) < 0) {
 		snprintf(p->subject.why, sizeof(p->subject.why), "%s", err.text);
 		return;
@@ -75,10 +75,11 @@ static void analyse(struct program *p, const struct process *proc, const pack_se
 	image_trim(binary_image(p->subject.binary));
 }
 
-struct program *program_new(const struct process *proc, const pack_set *packs, bool xmm_readable, uint32_t *next_probe)
+struct program *program_new(const struct process *proc, const pack_set *packs, const struct planter_caps *caps,
+			    uint32_t *next_probe)
 {
 	struct program *p = xcalloc(1, sizeof(*p));
 
-	analyse(p, proc, packs, xmm_readable, next_probe);
+	analyse(p, proc, packs, caps, next_probe);
 	return p;
 }

@@ -37,7 +37,7 @@ static int observe_child(struct runner *r, char **argv)
 		session_cancel(r->session);
 		return complain(child_start_exit_code(&err), "%s", err.text);
 	}
-	if (session_traces(r->session))
+	if (session_needs_ptrace(r->session))
 		child_hand_over(&r->child);
 	session_attach_child(r->session, r->child.pid);
 	r->query.descendants_of = r->child.pid;

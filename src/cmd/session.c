@@ -113,7 +113,7 @@ static void register_probes(struct session *s, const struct program *p)
 static struct subject *analyse(void *arg, const struct process *proc)
 {
 	struct session *s = arg;
-	struct program *p = program_new(proc, &s->packs, s->observer.planting->xmm_readable, &s->next_probe);
+	struct program *p = program_new(proc, &s->packs, &s->observer.planter->ops->caps, &s->next_probe);
 
 	register_probes(s, p);
 	s->observer.refused += p->refused;
@@ -194,9 +194,9 @@ int session_watch(struct session *s, const struct target_query *q, struct err *e
 	return observer_watch(&s->observer, q, err);
 }
 
-bool session_traces(const struct session *s)
+bool session_needs_ptrace(const struct session *s)
 {
-	return s->observer.planting->traces;
+	return s->observer.planter->ops->caps.needs_ptrace;
 }
 
 size_t session_processes(const struct session *s)
@@ -266,7 +266,7 @@ static void session_free(struct session *s)
 {
 	for (size_t i = 0; i < s->nsources; i++)
 		loop_remove(s->loop, s->sources[i]);
-	s->observer.planting->close(s->observer.planter); /* probes and programs outlive it */
+	planter_close(s->observer.planter); /* probes and programs outlive it */
 	observer_done(&s->observer);
 	assembler_free(s->assembler);
 	packs_done(&s->packs);
@@ -304,6 +304,7 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 	struct planter_options planter = {.ring_bytes = o->ring_bytes, .procfs = "/proc"};
+	const struct planter_ops *which;
 	int r;
 
 	*s = (struct session){.options = o,
@@ -311,15 +312,14 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 			      .observer = {.ops = &observer_ops,
 					   .arg = s,
 					   .loop = loop,
-					   .procfs = "/proc",
-					   .planting = &planter_uprobe},
+					   .procfs = "/proc"},
 			      .next_probe = 1,
 			      .started_ns = clock_monotonic_ns()};
 	r = otel_env_read(&s->env, env_get, NULL, err);
 	if (r >= 0)
 		r = packs_load(&o->packs, &s->packs, err);
 	if (r >= 0)
-		r = planter_open(&s->observer, o->planter, &planter, err);
+		r = planter_open(&s->observer, o->planter, &planter, &which, err);
 	if (r >= 0)
 		r = outputs_open(o, &s->env, &s->sinks, err);
 	if (r >= 0) {
@@ -384,7 +384,7 @@ static void count_lost_starts(struct session *s, const struct program *p)
 
 	for (size_t i = 0; i < p->subject.nprobes; i++)
 		if (p->join_of_probe[i]->point->role == POINT_START)
-			s->observer.planting->probe_losses(s->observer.planter, p->subject.probes[i].id, &lost);
+			sources_probe_losses(&s->observer.sources, p->subject.probes[i].id, &lost);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		s->summary.spans_lost += lost.count[i];
 }
@@ -396,7 +396,7 @@ static void summarise(struct session *s)
 	s->summary.processes = s->observer.entered;
 	s->summary.planted = s->observer.planted;
 	s->summary.refused = s->observer.refused;
-	s->observer.planting->losses(s->observer.planter, &s->summary.losses);
+	sources_losses(&s->observer.sources, &s->summary.losses);
 	assembler_summary(s->assembler, &s->summary);
 	for (size_t pos = 0; (subject = observer_next_subject(&s->observer, &pos));)
 		count_lost_starts(s, program_of(subject));

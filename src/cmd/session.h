@@ -36,7 +36,7 @@ void session_attach_child(struct session *s, int pid); /* observer_attach_child 
 int session_watch(struct session *s, const struct target_query *q, struct err *err);
 
 /* Whether it must be able to ptrace a process that it attaches to. */
-bool session_traces(const struct session *s);
+bool session_needs_ptrace(const struct session *s);
 size_t session_processes(const struct session *s);     /* observed now */
 size_t session_ever_attached(const struct session *s); /* observed so far */
 /* Called when the last observed process has gone. */

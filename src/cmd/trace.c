@@ -252,7 +252,7 @@ static int trace_child(struct tracing *t)
 		trace_session_cancel(TAKE(t->session));
 		return complain(child_start_exit_code(&err), "%s", err.text);
 	}
-	if (ob->planting->traces)
+	if (ob->planter->ops->caps.needs_ptrace)
 		child_hand_over(&t->child);
 	observer_attach_child(ob, t->child.pid);
 	t->descendants.descendants_of = t->child.pid;

@@ -45,7 +45,7 @@ static void price_text(const struct listing *l, const struct call_plan *p, struc
 static const char *refusal(const struct listing *l, const struct call_plan *p, struct err *err)
 {
 	const struct observer *ob = l->observer;
-	const struct planter_ops *ops = ob ? ob->planting : NULL;
+	const struct planter_ops *ops = ob ? ob->planter->ops : NULL;
 
 	if (p->why)
 		return p->why;

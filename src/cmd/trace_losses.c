@@ -29,15 +29,14 @@ static void add(struct trace_losses *t, const struct call_plan *plan, const stru
 	losses_add(sum, l);
 }
 
-static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct planter_ops *ops,
-		    struct planter *planter)
+static void look_at(struct trace_losses *t, struct lossy_plan *p, const source_list *sources)
 {
 	struct losses now = {0}, since;
 
 	if (p->ids.entry)
-		ops->probe_losses(planter, p->ids.entry, &now);
+		sources_probe_losses(sources, p->ids.entry, &now);
 	if (p->ids.ret)
-		ops->probe_losses(planter, p->ids.ret, &now);
+		sources_probe_losses(sources, p->ids.ret, &now);
 	since = now;
 	losses_subtract(&since, &p->told);
 	p->told = now;
@@ -47,14 +46,13 @@ static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct p
 }
 
 /* Plans are asked only where there is something: there may be thousands. */
-void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, struct planter *planter,
-			const struct call_decoder *d)
+void trace_losses_round(struct trace_losses *t, const source_list *sources, const struct call_decoder *d)
 {
 	struct call_summary seen = {0};
 
 	strmap_done(&t->by_name);
 	arena_done(&t->arena);
-	ops->losses(planter, &seen.losses);
+	sources_losses(sources, &seen.losses);
 	call_decoder_losses(d, &seen);
 	t->rest = seen.losses;
 	losses_subtract(&t->rest, &t->told);
@@ -62,7 +60,7 @@ void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, s
 	if (!losses_any(&t->rest))
 		return;
 	for (size_t i = 0; i < t->plans.len; i++)
-		look_at(t, &t->plans.data[i], ops, planter);
+		look_at(t, &t->plans.data[i], sources);
 }
 
 const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_plan *plan)

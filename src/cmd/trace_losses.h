@@ -23,8 +23,7 @@ struct trace_losses {            /* zero is empty */
 /* The plan outlives t. */
 void trace_losses_add(struct trace_losses *t, const struct call_plan *plan, const struct plan_ids *ids);
 /* A round: what was lost since the one before. */
-void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, struct planter *p,
-			const struct call_decoder *d);
+void trace_losses_round(struct trace_losses *t, const source_list *sources, const struct call_decoder *d);
 /* What this round lost of the plan's function, NULL: nothing; until the next round. */
 const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_plan *plan);
 void trace_losses_done(struct trace_losses *t);

@@ -27,6 +27,7 @@ struct trace_session {
 	pack_set packs;
 	struct value_texts *texts;     /* which the packs tell */
 	struct observer observer;
+	const struct planter_ops *planter_ops; /* also where a list does without the planter itself */
 	struct call_decoder *decoder;
 	call_sink_list sinks;
 	struct budget *budget;
@@ -115,14 +116,13 @@ static void on_running(void *arg, const void *sample, size_t size)
 /* For the outputs that show a call only once nothing can come above it. */
 static void tell_running(struct trace_session *s)
 {
-	const struct planter_ops *ops = s->observer.planting;
 	running_list l = {0};
 	struct observed *o;
 
-	if (!ops->open_calls || !trace_outputs_want_running(&s->sinks))
+	if (!trace_outputs_want_running(&s->sinks))
 		return;
 	for (size_t pos = 0; (o = observer_next(&s->observer, &pos));)
-		ops->open_calls(s->observer.planter, o->id, false, on_running, &l);
+		sources_open_calls(&s->observer.sources, o->id, false, on_running, &l);
 	trace_outputs_running(&s->sinks, l.data, l.len);
 	vec_done(&l);
 }
@@ -130,10 +130,8 @@ static void tell_running(struct trace_session *s)
 static void take_open_calls(struct trace_session *s, const struct observed *o, enum call_end end)
 {
 	struct open_calls open = {s, end, clock_monotonic_ns()};
-	const struct planter_ops *ops = s->observer.planting;
 
-	if (ops->open_calls)
-		ops->open_calls(s->observer.planter, o->id, true, on_open_call, &open);
+	sources_open_calls(&s->observer.sources, o->id, true, on_open_call, &open);
 }
 
 static void discard_open_call(void *arg, const void *sample, size_t size)
@@ -179,7 +177,7 @@ static struct subject *analyse(void *arg, const struct process *proc)
 			add_plan(s, &t->plans.data[i], t->plans.shapes, &t->ids[i]);
 	for (size_t i = 0; i < t->subject.nprobes && (control.every || control.per_second); i++)
 		if (t->subject.probes[i].program->controlled && !is_late(t, t->subject.probes[i].id))
-			s->observer.planting->control(s->observer.planter, t->subject.probes[i].id, &control);
+			sources_control(&s->observer.sources, t->subject.probes[i].id, &control);
 	trace_subject_check_price(t, &s->observer, s->options->yes);
 	if (!t->subject.why[0])
 		trace_subject_announce(t, &s->observer, note, s);
@@ -229,11 +227,9 @@ static void resolve_group(void *arg, const struct plant_group *g)
  */
 static void resolve_groups(struct trace_session *s, const struct observed *o)
 {
-	const struct planter_ops *ops = s->observer.planting;
 	struct resolving r = {.groups = {.decoder = s->decoder}, .target = o->id};
 
-	if (ops->aggregates)
-		ops->aggregates(s->observer.planter, false, resolve_group, &r);
+	sources_aggregates(&s->observer.sources, false, resolve_group, &r);
 	trace_groups_done(&r.groups);
 }
 
@@ -293,14 +289,12 @@ static void tell_other_losses(struct trace_session *s, const struct trace_groups
 
 static void show_aggregates(struct trace_session *s, bool last)
 {
-	const struct planter_ops *ops = s->observer.planting;
 	struct trace_groups groups = {.decoder = s->decoder};
 
-	if (ops->aggregates)
-		ops->aggregates(s->observer.planter, s->options->interval_ns != 0, on_group, &groups);
+	sources_aggregates(&s->observer.sources, s->options->interval_ns != 0, on_group, &groups);
 	call_decoder_aggregates(s->decoder, s->options->interval_ns != 0, on_group, &groups);
 	trace_groups_sort(&groups);
-	trace_losses_round(&s->losses, ops, s->observer.planter, s->decoder);
+	trace_losses_round(&s->losses, &s->observer.sources, s->decoder);
 	for (size_t i = 0; i < groups.list.len; i++)
 		groups.list.data[i].lost = trace_losses_of(&s->losses, groups.list.data[i].plan);
 	trace_outputs_groups(&s->sinks, groups.list.data, groups.list.len, last);
@@ -347,10 +341,8 @@ static double event_price(void *arg, const struct subject *subject, size_t probe
 static void on_paused(void *arg, struct observed *o)
 {
 	struct trace_session *s = arg;
-	const struct planter_ops *ops = s->observer.planting;
 
-	if (ops->open_calls)
-		ops->open_calls(s->observer.planter, o->id, true, discard_open_call, s);
+	sources_open_calls(&s->observer.sources, o->id, true, discard_open_call, s);
 }
 
 static void on_exhausted(void *arg)
@@ -371,7 +363,7 @@ static int start_budget(struct trace_session *s, struct err *err)
 
 	if (!s->options->budget)
 		return 0;
-	if (!s->observer.planting->hits)
+	if (!sources_count_hits(&s->observer.sources))
 		return err_set(err, -ENOSYS, "--budget: this planter does not count hits");
 	budget_parse(s->options->budget, &b.share, NULL);
 	return budget_new(&b, s->loop, &s->budget, err);
@@ -430,7 +422,7 @@ static void session_free(struct trace_session *s)
 	budget_free(s->budget);
 	for (size_t i = 0; i < s->nsources; i++)
 		loop_remove(s->loop, s->sources[i]);
-	s->observer.planting->close(s->observer.planter);
+	planter_close(s->observer.planter);
 	call_decoder_free(s->decoder);
 	value_texts_free(s->texts);
 	trace_losses_done(&s->losses);
@@ -453,7 +445,7 @@ static void inquire(struct trace_session *s, const struct question *questions, s
 			 .limits = {.depth = (unsigned)o->depth,
 				    .max_string = (unsigned)o->max_string,
 				    .max_items = (unsigned)o->max_items},
-			 .xmm_readable = s->observer.planting->xmm_readable,
+			 .caps = &s->planter_ops->caps,
 			 .follow = (unsigned)o->follow,
 			 .wants_return = o->graph || o->perfetto || o->pprof,
 			 .wants_stack = o->folded || o->pprof},
@@ -463,9 +455,9 @@ static void inquire(struct trace_session *s, const struct question *questions, s
 static int open_planter(struct trace_session *s, struct err *err)
 {
 	const struct planter_options planter = {.ring_bytes = s->options->ring_bytes, .procfs = s->observer.procfs};
-	int r = planter_open(&s->observer, s->options->planter, &planter, err);
+	int r = planter_open(&s->observer, s->options->planter, &planter, &s->planter_ops, err);
 
-	return s->options->list ? 0 : r; /* a list needs no privileges: it has no prices then */
+	return s->options->list && s->planter_ops ? 0 : r; /* a list needs no privileges: it has no prices then */
 }
 
 int trace_session_new(const struct trace_options *o, const struct question *questions, size_t n, struct loop *loop,
@@ -479,8 +471,7 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 				    .observer = {.ops = &observer_ops,
 						 .arg = s,
 						 .loop = loop,
-						 .procfs = "/proc",
-						 .planting = &planter_uprobe},
+						 .procfs = "/proc"},
 				    .started_ns = clock_monotonic_ns()};
 	r = packs_load(&o->packs, &s->packs, err);
 	if (r >= 0)
@@ -543,7 +534,7 @@ static void summarise(struct trace_session *s)
 	s->summary.processes = s->observer.entered;
 	s->summary.planted = s->observer.planted;
 	s->summary.refused = s->observer.refused;
-	s->observer.planting->losses(s->observer.planter, &s->summary.losses);
+	sources_losses(&s->observer.sources, &s->summary.losses);
 	call_decoder_losses(s->decoder, &s->summary);
 	trace_outputs_losses(&s->sinks, &s->summary.losses);
 }

@@ -117,7 +117,7 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 /* An inlined call that this planter cannot observe makes the number of the function's calls too small. */
 void trace_subject_mark_unplanted(struct trace_subject *t, const struct observed *o)
 {
-	for (size_t i = 0; i < t->subject.nprobes; i++) {
+	for (size_t i = 0; o->plants && i < t->subject.nprobes; i++) {
 		const struct call_plan *p = t->plan_of_probe[i];
 
 		for (size_t k = 0; p && p->inlined && !o->plants[i] && !p->inexact && k < t->plans.len; k++)
@@ -131,7 +131,7 @@ static double mean_price(const struct site *sites, size_t n, const struct observ
 	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += ob->planting->price_ns(ob->planter, sites[i].price);
+		sum += ob->planter->ops->price_ns(ob->planter, sites[i].price);
 	return n ? sum / (double)n : 0;
 }
 
