@@ -50,7 +50,7 @@ static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct p
 void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, struct planter *planter,
 			const struct call_decoder *d)
 {
-	struct call_summary seen = {0};
+	struct run_summary seen = {0};
 
 	strmap_done(&t->by_name);
 	arena_done(&t->arena);
