@@ -12,8 +12,9 @@ struct attach_options {
 };
 
 static const struct option_group attach_groups[] = {
-	{"what to observe", target_option_defs, offsetof(struct attach_options, targets)},
-	{"what comes out", session_option_defs, offsetof(struct attach_options, session)},
+	{"what to observe", target_option_defs, offsetof(struct attach_options, targets), NULL},
+	{"what comes out", NULL, offsetof(struct attach_options, session.out), outputs_span_rows},
+	{"what comes out", session_option_defs, offsetof(struct attach_options, session), NULL},
 	{0},
 };
 
@@ -87,12 +88,11 @@ static int run(const struct verb *v, int argc, char **argv)
 		return complain(EXIT_USAGE, "%s", err.text);
 	if (loop_new(&loop) < 0)
 		return complain(EXIT_FAILED, "cannot make an event loop");
-	o.session.show_service = plan.watches || plan.pids.len > 1;
+	o.session.show_process = plan.watches || plan.pids.len > 1;
 	code = attach(&o, &plan, loop);
 	loop_free(loop);
 	target_plan_done(&plan);
-	target_options_done(&o.targets);
-	session_options_done(&o.session);
+	options_done(v->groups, &o);
 	return code;
 }
 

@@ -33,7 +33,7 @@ static const struct option_def inspect_defs[] = {
 	{0, "ir", NULL, "show the capture program of each probe", OPT_FLAG, offsetof(struct inspect_options, ir)},
 	{0},
 };
-static const struct option_group inspect_groups[] = {{"options", inspect_defs, 0}, {0}};
+static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
 static const char *const price_text[] = {"nop, cheapest", "emulated, cheap", "single-stepped, dear"};
 static const char *const price_name[] = {"nop5", "emulated", "stepped"};

@@ -10,7 +10,8 @@ struct run_options {
 };
 
 static const struct option_group run_groups[] = {
-	{"what comes out", session_option_defs, offsetof(struct run_options, session)},
+	{"what comes out", NULL, offsetof(struct run_options, session.out), outputs_span_rows},
+	{"what comes out", session_option_defs, offsetof(struct run_options, session), NULL},
 	{0},
 };
 
@@ -71,13 +72,13 @@ static int run(const struct verb *v, int argc, char **argv)
 		return complain(EXIT_FAILED, "cannot make an event loop");
 	r.child = (struct child){.loop = r.loop, .exited = maybe_quit, .arg = &r};
 	child_watch(&r.child);
-	o.session.show_service = true;
+	o.session.show_process = true;
 	if (session_new(&o.session, r.loop, &r.session, &err) < 0)
 		code = complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	else
 		code = observe_child(&r, argv + rest);
 	loop_free(r.loop);
-	session_options_done(&o.session);
+	options_done(v->groups, &o);
 	return code;
 }
 

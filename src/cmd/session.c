@@ -15,6 +15,7 @@
 #include "cmd/planter.h"
 #include "cmd/program.h"
 #include "cmd/resource.h"
+#include "sink/otel_env.h"
 #include "cmd/summary.h"
 #include "plant/plant.h"
 #include "span/assemble.h"
@@ -39,12 +40,6 @@ struct session {
 };
 
 const struct option_def session_option_defs[] = {
-	{'o', "output", "FORM", "what to print of each span: line (default), tree, json, none", OPT_STRING,
-	 offsetof(struct session_options, output)},
-	{0, "otlp", "URL", "send spans to a collector: http://host:4318 or grpc://host:4317", OPT_STRING,
-	 offsetof(struct session_options, otlp)},
-	{0, "otlp-header", "NAME=VALUE", "add a header to what is sent (repeatable)", OPT_LIST,
-	 offsetof(struct session_options, otlp_headers)},
 	{0, "service", "NAME", "service.name (default: OTEL_SERVICE_NAME, else the program's name)", OPT_STRING,
 	 offsetof(struct session_options, service)},
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
@@ -321,7 +316,10 @@ int session_new(const struct session_options *o, struct loop *loop, struct sessi
 	if (r >= 0)
 		r = planter_open(&s->observer, o->planter, &planter, &which, err);
 	if (r >= 0)
-		r = outputs_open(o, &s->env, &s->sinks, err);
+		r = outputs_open(&o->out,
+				 &(struct sink_setup){
+					 .gives = SINK_SPANS, .show_process = o->show_process, .env = &s->env},
+				 &s->sinks, err);
 	if (r >= 0) {
 		s->assembler = assembler_new(&(struct assembler_options){
 			.emit = on_span,
@@ -368,13 +366,6 @@ void session_cancel(struct session *s)
 		return;
 	outputs_close(&s->sinks, 0);
 	session_free(s);
-}
-
-void session_options_done(struct session_options *o)
-{
-	vec_done(&o->packs);
-	vec_done(&o->otlp_headers);
-	vec_done(&o->redact);
 }
 
 /* A start that was not written is a span that nobody will see. */

@@ -6,16 +6,18 @@
 #define CMD_SESSION_H
 
 #include "base/loop.h"
-#include "cmd/options.h"
+#include "base/options.h"
+#include "cmd/outputs.h"
 #include "target/find.h"
 
 struct session_options {
-	const char *output, *otlp, *service, *planter;
-	string_list packs, otlp_headers, redact;
+	struct output_options out;
+	const char *service, *planter;
+	string_list packs, redact;
 	uint64_t for_ns, ring_bytes;
 	double sample;
 	bool quiet;
-	bool show_service; /* several processes may be observed: name them in each line */
+	bool show_process; /* several processes may be observed: name them in each line */
 };
 #define SESSION_DEFAULTS {.sample = -1}
 extern const struct option_def session_option_defs[];
@@ -45,7 +47,6 @@ void session_note(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3); /*
 
 /* Ends a session that never attached, without a summary. NULL ok. */
 void session_cancel(struct session *s);
-void session_options_done(struct session_options *o);
 
 /* Takes everything out of the programs, flushes, prints the summary. NULL ok. */
 void session_finish(struct session *s);

@@ -27,11 +27,12 @@ static const struct option_def named_defs[] = {
 	{0},
 };
 static const struct option_group trace_groups[] = {
-	{"what to observe", target_option_defs, offsetof(struct trace_verb_options, targets)},
-	{"what is captured", trace_what_defs, offsetof(struct trace_verb_options, trace)},
-	{"how much", trace_bound_defs, offsetof(struct trace_verb_options, trace)},
-	{"what comes out", trace_output_defs, offsetof(struct trace_verb_options, trace)},
-	{"in the background", named_defs, 0},
+	{"what to observe", target_option_defs, offsetof(struct trace_verb_options, targets), NULL},
+	{"what is captured", trace_what_defs, offsetof(struct trace_verb_options, trace), NULL},
+	{"how much", trace_bound_defs, offsetof(struct trace_verb_options, trace), NULL},
+	{"what comes out", NULL, offsetof(struct trace_verb_options, trace.out), outputs_call_rows},
+	{"what comes out", trace_output_defs, offsetof(struct trace_verb_options, trace), NULL},
+	{"in the background", named_defs, 0, NULL},
 	{0},
 };
 
@@ -296,7 +297,7 @@ static int go_background(struct tracing *t, const char *definition, int *ret_cod
 	if (r == 0)
 		fprintf(stderr, "earshot: %s was there already; it goes on longer\n", t->o.name);
 	if (r > 0)
-		r = background_start(t->o.name, definition, ttl, &t->o.trace.output, &t->background, ret_code, &err);
+		r = background_start(t->o.name, definition, ttl, &t->o.trace.out.file, &t->background, ret_code, &err);
 	else
 		*ret_code = r < 0 ? complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_FAILED, "%s", err.text)
 				  : EXIT_DONE;
@@ -325,8 +326,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	loop_free(t.loop);
 	arena_done(&t.arena);
 	target_plan_done(&t.plan);
-	target_options_done(&t.o.targets);
-	vec_done(&t.o.trace.packs);
+	options_done(v->groups, &t.o);
 	free(definition);
 	return code;
 }

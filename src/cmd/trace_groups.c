@@ -20,7 +20,7 @@ static const char *identity(struct trace_groups *t, const struct call_group *g, 
 {
 	_cleanup_(buf_done) struct buf b = {0};
 
-	buf_printf(&b, "%p %u %s", (const void *)g->aggregate->action, g->process->target, g->plan->name);
+	buf_printf(&b, "%p %u %s", (const void *)g->aggregate->action, g->process->resource->id, g->plan->name);
 	for (size_t i = 0; i < g->nkeys; i++) {
 		buf_char(&b, '\0');
 		value_print(&g->keys[i], &b);

@@ -48,7 +48,7 @@ static void look_at(struct trace_losses *t, struct lossy_plan *p, const source_l
 /* Plans are asked only where there is something: there may be thousands. */
 void trace_losses_round(struct trace_losses *t, const source_list *sources, const struct call_decoder *d)
 {
-	struct call_summary seen = {0};
+	struct run_summary seen = {0};
 
 	strmap_done(&t->by_name);
 	arena_done(&t->arena);

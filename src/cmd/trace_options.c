@@ -38,22 +38,10 @@ const struct option_def trace_bound_defs[] = {
 };
 
 const struct option_def trace_output_defs[] = {
-	{0, "json", NULL, "print calls, aggregates and the summary as JSON lines", OPT_FLAG,
-	 offsetof(struct trace_options, json)},
-	{0, "graph", NULL, "print an indented call tree with durations, per goroutine", OPT_FLAG,
-	 offsetof(struct trace_options, graph)},
 	{0, "follow", "N", "with --graph: also what the functions call, found in their code, N levels down", OPT_UINT,
 	 offsetof(struct trace_options, follow)},
 	{0, "interval", "DURATION", "print aggregates this often, each time anew", OPT_DURATION,
 	 offsetof(struct trace_options, interval_ns)},
-	{'o', "output", "FILE", "print to this file instead of standard output", OPT_STRING,
-	 offsetof(struct trace_options, output)},
-	{0, "perfetto", "FILE", "write a timeline for ui.perfetto.dev or chrome://tracing, instead of lines",
-	 OPT_STRING, offsetof(struct trace_options, perfetto)},
-	{0, "folded", "FILE", "write the stacks of calls for flame graph tools, instead of lines", OPT_STRING,
-	 offsetof(struct trace_options, folded)},
-	{0, "pprof", "FILE", "write the stacks of calls as a profile for `go tool pprof`, instead of lines", OPT_STRING,
-	 offsetof(struct trace_options, pprof)},
 	{'q', "quiet", NULL, "no notes and no summary on standard error", OPT_FLAG,
 	 offsetof(struct trace_options, quiet)},
 	{0},
@@ -80,9 +68,9 @@ int trace_options_check(const struct trace_options *o, struct err *err)
 		r = budget_parse(o->budget, &share, err);
 	if (r == 0)
 		r = at_most("follow", o->follow, 0, 64, err);
-	if (r == 0 && o->follow && !o->graph)
+	if (r == 0 && o->follow && !outputs_ask_for(&o->out, "tree"))
 		r = err_set(err, -EINVAL, "--follow goes with --graph");
-	if (r == 0 && o->json && o->graph && !o->list)
-		r = err_set(err, -EINVAL, "--json and --graph are two forms of the same output: choose one");
+	if (r == 0 && !o->list)
+		r = outputs_check(&o->out, err);
 	return r;
 }

@@ -14,11 +14,11 @@
 #include "cmd/trace_groups.h"
 #include "cmd/trace_list.h"
 #include "cmd/trace_losses.h"
-#include "cmd/trace_outputs.h"
 #include "cmd/trace_subject.h"
 #include "call/value_texts.h"
 
 #define TICK_NS 100000000u
+#define FLUSH_MS 2000
 
 struct trace_session {
 	const struct trace_options *options;
@@ -29,10 +29,10 @@ struct trace_session {
 	struct observer observer;
 	const struct planter_ops *planter_ops; /* also where a list does without the planter itself */
 	struct call_decoder *decoder;
-	call_sink_list sinks;
+	sink_list sinks;
 	struct budget *budget;
 	struct arena arena;            /* processes, which outlive their calls */
-	struct call_summary summary;
+	struct run_summary summary;
 	uint64_t named_calls;          /* of the calls shown, those that --limit is about */
 	uint64_t ngroups;              /* shown */
 	bool counts;                   /* a plan has aggregates */
@@ -70,7 +70,7 @@ static void on_call(void *arg, const struct call_record *c)
 
 	if (s->stopping)
 		return;
-	trace_outputs_call(&s->sinks, c);
+	outputs_call(&s->sinks, c);
 	s->summary.calls++;
 	s->named_calls += !c->plan->followed;
 	if (s->options->limit && s->named_calls >= s->options->limit) {
@@ -119,11 +119,11 @@ static void tell_running(struct trace_session *s)
 	running_list l = {0};
 	struct observed *o;
 
-	if (!trace_outputs_want_running(&s->sinks))
+	if (!outputs_want_running(&s->sinks))
 		return;
 	for (size_t pos = 0; (o = observer_next(&s->observer, &pos));)
 		sources_open_calls(&s->observer.sources, o->id, false, on_running, &l);
-	trace_outputs_running(&s->sinks, l.data, l.len);
+	outputs_running(&s->sinks, l.data, l.len);
 	vec_done(&l);
 }
 
@@ -193,12 +193,12 @@ static void enter(void *arg, struct observed *o)
 {
 	struct trace_session *s = arg;
 	struct call_process *p = arena_new(&s->arena, struct call_process);
+	struct resource *resource = arena_new(&s->arena, struct resource);
 
-	*p = (struct call_process){.target = o->id,
-				   .pid = o->process.pid,
-				   .name = arena_strdup(&s->arena, process_name(&o->process)),
-				   .bias = o->bias,
-				   .binary = o->subject->binary};
+	*resource = (struct resource){.id = o->id,
+				      .pid = o->process.pid,
+				      .name = arena_strdup(&s->arena, process_name(&o->process))};
+	*p = (struct call_process){.resource = resource, .bias = o->bias, .binary = o->subject->binary};
 	call_decoder_add_process(s->decoder, p);
 }
 
@@ -284,7 +284,7 @@ static void tell_other_losses(struct trace_session *s, const struct trace_groups
 	}
 	map_done(&told);
 	if (s->counts && losses_any(&others))
-		trace_outputs_lost(&s->sinks, &others);
+		outputs_lost(&s->sinks, &others);
 }
 
 static void show_aggregates(struct trace_session *s, bool last)
@@ -297,7 +297,7 @@ static void show_aggregates(struct trace_session *s, bool last)
 	trace_losses_round(&s->losses, &s->observer.sources, s->decoder);
 	for (size_t i = 0; i < groups.list.len; i++)
 		groups.list.data[i].lost = trace_losses_of(&s->losses, groups.list.data[i].plan);
-	trace_outputs_groups(&s->sinks, groups.list.data, groups.list.len, last);
+	outputs_groups(&s->sinks, groups.list.data, groups.list.len, last);
 	tell_other_losses(s, &groups);
 	s->ngroups += groups.list.len;
 	trace_groups_done(&groups);
@@ -317,9 +317,9 @@ static void on_tick(void *arg, uint32_t events)
 
 	(void)events;
 	observer_drain(&s->observer); /* the calls that ended before the last list of running ones are in now */
-	trace_outputs_tick(&s->sinks);
+	outputs_tick(&s->sinks);
 	tell_running(s);
-	if (trace_outputs_gone(&s->sinks))
+	if (outputs_gone(&s->sinks))
 		loop_quit(s->loop);
 }
 
@@ -395,7 +395,8 @@ int trace_session_begin(struct trace_session *s, struct err *err)
 
 static int list_file(struct trace_session *s, const char *path, const char *name, struct err *err)
 {
-	return trace_list(path, name, &s->inquiry, s->observer.planter ? &s->observer : NULL, s->options->json, err);
+	return trace_list(path, name, &s->inquiry, s->observer.planter ? &s->observer : NULL,
+			  outputs_ask_for(&s->options->out, "json"), err);
 }
 
 int trace_session_list(struct trace_session *s, int pid, struct err *err)
@@ -447,8 +448,8 @@ static void inquire(struct trace_session *s, const struct question *questions, s
 				    .max_items = (unsigned)o->max_items},
 			 .caps = &s->planter_ops->caps,
 			 .follow = (unsigned)o->follow,
-			 .wants_return = o->graph || o->perfetto || o->pprof,
-			 .wants_stack = o->folded || o->pprof},
+			 .wants_return = outputs_needs(&o->out) & SINK_NEEDS_RETURN,
+			 .wants_stack = outputs_needs(&o->out) & SINK_NEEDS_STACK},
 	};
 }
 
@@ -479,7 +480,8 @@ int trace_session_new(const struct trace_options *o, const struct question *ques
 	if (r >= 0)
 		inquire(s, questions, n);
 	if (r >= 0 && !o->list)
-		r = trace_outputs_open(o, &s->sinks, err);
+		r = outputs_open(&o->out, &(struct sink_setup){.gives = SINK_CALLS, .show_process = o->show_process},
+				 &s->sinks, err);
 	s->texts = value_texts_new(s->packs.data, s->packs.len);
 	s->decoder = call_decoder_new(&(struct call_decoder_options){.emit = on_call, .arg = s, .texts = s->texts,
 								 .control = {.every = o->every,
@@ -498,13 +500,13 @@ void trace_session_cancel(struct trace_session *s)
 {
 	if (!s)
 		return;
-	trace_outputs_close(&s->sinks);
+	outputs_close(&s->sinks, FLUSH_MS);
 	session_free(s);
 }
 
 static void print_summary(struct trace_session *s)
 {
-	const struct call_summary *sum = &s->summary;
+	const struct run_summary *sum = &s->summary;
 	_cleanup_(buf_done) struct buf b = {0};
 	double share, duty;
 
@@ -536,7 +538,7 @@ static void summarise(struct trace_session *s)
 	s->summary.refused = s->observer.refused;
 	sources_losses(&s->observer.sources, &s->summary.losses);
 	call_decoder_losses(s->decoder, &s->summary);
-	trace_outputs_losses(&s->sinks, &s->summary.losses);
+	outputs_finish(&s->sinks, FLUSH_MS, &s->summary.losses);
 }
 
 void trace_session_finish(struct trace_session *s)
@@ -548,10 +550,10 @@ void trace_session_finish(struct trace_session *s)
 	observer_leave_all(&s->observer);
 	show_aggregates(s, true);
 	summarise(s);
-	trace_outputs_summary(&s->sinks, &s->summary);
-	for (size_t pos = 0; (trouble = trace_outputs_trouble(&s->sinks, &pos));)
+	outputs_summary(&s->sinks, &s->summary);
+	for (size_t pos = 0; (trouble = outputs_trouble(&s->sinks, &pos));)
 		note(s, "%s", trouble);
 	print_summary(s);
-	trace_outputs_close(&s->sinks);
+	outputs_close(&s->sinks, FLUSH_MS);
 	session_free(s);
 }

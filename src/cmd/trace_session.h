@@ -6,20 +6,20 @@
 #define CMD_TRACE_SESSION_H
 
 #include "base/loop.h"
+#include "base/options.h"
 #include "cmd/observe.h"
-#include "cmd/options.h"
+#include "cmd/outputs.h"
 #include "probe/lang/question.h"
 
 struct trace_options {
 	string_list packs;
-	bool json, graph, yes, quiet, list;
+	struct output_options out;
+	bool yes, quiet, list;
 	uint64_t depth, max_string, max_items;
 	uint64_t follow;
 	uint64_t for_ns, limit, every, rate, interval_ns, ring_bytes;
 	const char *planter;
 	const char *budget;          /* "5%" */
-	const char *output;          /* a file instead of standard output */
-	const char *perfetto, *folded, *pprof;
 	bool show_process;           /* several processes may be observed: name them */
 };
 #define TRACE_DEFAULTS {.depth = 1, .max_string = 256, .max_items = 16}
