@@ -88,7 +88,7 @@ int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn f
 
 void call_decoder_add_process(struct call_decoder *d, const struct call_process *p)
 {
-	map_set(&d->processes, (uint64_t)p->target + 1, (void *)p);
+	map_set(&d->processes, (uint64_t)p->resource->id + 1, (void *)p);
 }
 
 static const struct call_process *process_of(const struct call_decoder *d, uint32_t target)
@@ -130,7 +130,7 @@ static bool known_value(const struct value_context *c, const char *name, const s
 	if (!strcmp(name, "func"))
 		*ret = text_value(plan->name);
 	else if (!strcmp(name, "pid"))
-		*ret = (struct value_node){.form = FORM_INT, .i = process->pid};
+		*ret = (struct value_node){.form = FORM_INT, .i = process->resource->pid};
 	else if (!strcmp(name, "caller") && plan->inlined)
 		*ret = text_value(code_name(c, c->call_pc, true));
 	else if (!strcmp(name, "panicked"))
@@ -331,7 +331,7 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		emit(d, probe, process, NULL, 0, &e[0], NULL, open_end, now_ns);
 }
 
-void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
+void call_decoder_losses(const struct call_decoder *d, struct run_summary *ret)
 {
 	ret->events += d->events;
 	losses_add(&ret->losses, &d->losses);

@@ -239,12 +239,9 @@ uint64_t value_lost(const struct value_node *v)
 void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
 		     const struct shown *shown, struct value_node *ret)
 {
-	struct unread_range unread[ARRAY_SIZE(shown->unread)];
-	struct reader r = {.c = c, .e = e, .unread = unread};
+	struct reader r = {.c = c, .e = e, .unread = shown ? &shown->unread : NULL};
 
 	memset(ret, 0, sizeof(*ret));
-	for (size_t i = 0; shown && i < shown->nunread; i++)
-		unread[r.nunread++] = (struct unread_range){shown->unread[i].offset, shown->unread[i].size};
 	if (slot < e->head->slots)
 		read_slot(&r, slot, what, ret);
 	else

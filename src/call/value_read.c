@@ -96,8 +96,8 @@ static void read_scalar(struct reader *r, const struct type *t, struct window w,
 
 static bool is_unread(const struct reader *r, const struct type *t, struct window w)
 {
-	for (size_t i = 0; w.root != NOT_IN_ROOT && i < r->nunread; i++) {
-		const struct unread_range *u = &r->unread[i];
+	for (size_t i = 0; r->unread && w.root != NOT_IN_ROOT && i < r->unread->n; i++) {
+		const struct unread_range *u = &r->unread->ranges[i];
 
 		if (w.root < u->offset + (uint64_t)u->size && u->offset < w.root + t->size)
 			return true;

@@ -21,8 +21,7 @@ struct visit {
 struct reader {
 	const struct value_context *c;
 	const struct event *e;
-	const struct unread_range *unread;
-	size_t nunread;
+	const struct unread *unread; /* NULL: none */
 	size_t nodes;           /* made so far */
 	unsigned nesting;
 	const struct visit *visits;

@@ -24,7 +24,7 @@ struct joiner {
 	VEC(struct join) joins;
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
-	bool xmm_readable;
+	const struct planter_caps *caps;
 	uint32_t save_group;
 };
 
@@ -119,7 +119,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .saved = jn->saved.values,
 				      .nsaved = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
-					  .xmm_readable = jn->xmm_readable,
+					  .caps = jn->caps,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
@@ -283,10 +283,10 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
 }
 
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
-	       size_t *ret_n, struct err *err)
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct planter_caps *caps,
+	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .xmm_readable = xmm_readable};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = caps};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);
