@@ -53,6 +53,9 @@ enum capture_use {
 	USE_SAVED,       /* kept for the other points of the span, where it is called saved.NAME */
 	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
 	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
+	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
+	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
+	USE_PARENT,      /* its parent's; NIL: it has none */
 };
 
 struct pack_capture {
