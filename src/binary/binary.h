@@ -192,6 +192,12 @@ size_t type_result_count(struct binary *b, const struct type *t);
 const struct type *type_result(struct binary *b, const struct type *t, size_t i);
 /* KIND_MAP: false with a sentence when the layout cannot be verified. */
 bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err);
+/*
+ * The blocks (buckets or groups) of a map whose keys lie in place. -EOPNOTSUPP: a block has more than max bytes, an
+ * entry does not lie within it, keys lie behind pointers, or have other than key_size bytes (0: any).
+ */
+int map_layout_block(const struct map_layout *l, uint32_t key_size, uint32_t max, struct map_block *ret,
+		     struct err *err);
 /* What of the layout the runtime's own types say of every map: swiss and count_off. False: not described. */
 bool type_map_count(struct binary *b, struct map_layout *ret);
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */

@@ -35,7 +35,7 @@ enum ir_op {
 	IR_ARG_REG,  /* the general register `reg` (of arch.h) at the site, `size` bytes, sign- or zero-extended */
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, likewise. Fails: unreadable */
 	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
-		      * extended. Only where capture_request.xmm_readable says that the planter can */
+		      * extended. Only for a planter that can (planter_caps.reads_xmm) */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
 	IR_LOAD,     /* memory at a + imm, `size` bytes, likewise. Fails: a == 0 → nil; unreadable */
@@ -43,8 +43,8 @@ enum ir_op {
 	IR_INDEX,    /* a + b * imm, after b < c unsigned. Fails: range. (a base, b index, c length) */
 	IR_TYPE,     /* run-time address of the descriptor at image address imm (load bias added) */
 	IR_MAP_STR,  /* address of the value of key `str` (strlen imm) in the map whose header address is a
-		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, busy,
-		      * unreadable */
+		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, unreadable,
+		      * busy (not among the first IR_MAP_GROUPS or IR_MAP_BUCKETS, and there are more) */
 	IR_MAP_KEY,  /* likewise, of a key whose parts (`key`) are in registers from b on: a word for each part, of a
 		      * text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
 	IR_BIN,      /* a `bin` b (64-bit): arithmetic, and comparisons that give 0 or 1. Shift counts are
@@ -103,6 +103,8 @@ enum ir_op {
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
 #define IR_MAX_ORDER 1024 /* bytes that are compared of two texts */
 #define IR_MAX_KEY 8     /* parts of a map's key */
+#define IR_MAP_GROUPS 16 /* that are searched of a Swiss map; of an old one so many buckets: */
+#define IR_MAP_BUCKETS 20
 
 enum ir_bin { BIN_ADD, BIN_SUB, BIN_MUL, BIN_AND, BIN_OR, BIN_XOR, BIN_SHL, BIN_SHR,
 	      BIN_EQ, BIN_NE, BIN_LT, BIN_LE, BIN_GT, BIN_GE,       /* signed */
@@ -220,6 +222,14 @@ static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shap
 bool ir_has_result(const struct ir_insn *i);
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
+/* The first instruction of this kind, or NULL. */
+const struct ir_insn *capture_find(const struct capture_program *p, enum ir_op op);
+bool capture_has(const struct capture_program *p, enum ir_op op);
+bool capture_has_filter(const struct capture_program *p);
+/* Bytes of a record before its data: the header and the slots. */
+uint32_t capture_head_bytes(const struct capture_program *p);
+/* The most bytes of the stack in this slot; 0 where it is none. */
+uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot);
 /* What capture_passes knows: IR_LATENCY and IR_SAVED (bits of valid: those that there are). */
 struct capture_known {
 	uint64_t latency_ns;

@@ -76,7 +76,6 @@ struct x86_mem code_slot(uint16_t slot, unsigned off);
 void code_goid(struct code *g, uint8_t reg);
 void code_depth(struct code *g, uint8_t reg);
 
-bool code_has(const struct capture_program *p, enum ir_op op);
 int code_insn(struct code *g, const struct ir_insn *i);
 
 /* strings.c */

@@ -137,7 +137,7 @@ static void emit_drops(struct gen *g)
 			if (held)
 				gen_release(g);
 			else if (d == LOSS_BUSY)
-				calls_busy(g);
+				calls_return_dropped(g);
 			if (d < LOSS_KERNEL_COUNT)
 				gen_count_loss(g, d);
 			gen_return(g);
@@ -194,19 +194,11 @@ void gen_take_scratch(struct gen *g)
 	g->holds_scratch = true;
 }
 
-static const struct ir_insn *find_goroutine(const struct capture_program *p)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_GOROUTINE)
-			return &p->insns[i];
-	return NULL;
-}
-
 /* R8 = goid, R9 = depth; both fields in one read where they lie near. No virtual register lives here. */
 static void emit_goroutine(struct gen *g)
 {
 	const struct goroutine_layout *l = &g->p->g;
-	const struct ir_insn *given = find_goroutine(g->p);
+	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	uint32_t low = MIN(l->goid, l->stack_hi), high = MAX(l->goid, l->stack_hi);
 	bool near = high + 8 - low <= 256;
 	struct emit *e = g->e;
@@ -236,11 +228,6 @@ static void emit_goroutine(struct gen *g)
 		gen_entry_sp(g, R1, 0);
 	}
 	emit_alu(e, BPF_SUB, R9, R1);
-}
-
-static uint32_t record_head_size(const struct capture_program *p)
-{
-	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
 static unsigned kind_of(const struct capture_program *p)
@@ -274,7 +261,7 @@ static void emit_target_and_time(struct gen *g)
 
 int gen_record_limit(const struct gen *g)
 {
-	return g->p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : (int)(record_head_size(g->p) + EVENT_MAX_DATA);
+	return g->p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : (int)(capture_head_bytes(g->p) + EVENT_MAX_DATA);
 }
 
 /* goid in R8, depth in R9, or in the state of a program with calls. */
@@ -282,7 +269,7 @@ static void emit_header(struct gen *g)
 {
 	struct emit *e = g->e;
 
-	emit_store_imm(e, 4, REG_RECORD, HEAD(size), (int32_t)record_head_size(g->p));
+	emit_store_imm(e, 4, REG_RECORD, HEAD(size), (int32_t)capture_head_bytes(g->p));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(version),
 		       (int32_t)(EVENT_VERSION | kind_of(g->p) << 8 | g->p->nslots << 16));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
@@ -335,7 +322,7 @@ static void emit_sample(struct gen *g)
 	int full = gen_drop(g, LOSS_RING_FULL);
 
 	if (g->on_stack) {
-		emit_alu_imm(e, BPF_MOV, R9, (int32_t)record_head_size(g->p));
+		emit_alu_imm(e, BPF_MOV, R9, (int32_t)capture_head_bytes(g->p));
 	} else if (g->in_call) {
 		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(size));
 		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE + EVENT_MAX_CALL, full);
@@ -395,7 +382,7 @@ static bool needs_scratch(const struct capture_program *p, bool filter)
 static bool fits_stack(const struct capture_program *p)
 {
 	return !calls_used(p) && !p->naggregates && !needs_scratch(p, true) && !needs_scratch(p, false) &&
-	       8 * p->nregs + record_head_size(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
+	       8 * p->nregs + capture_head_bytes(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
 }
 
 static bool is_capture(const struct ir_insn *i)
@@ -411,7 +398,7 @@ static void emit_record_begin(struct gen *g)
 	if (g->on_stack) {
 		emit_alu(g->e, BPF_MOV, REG_RECORD, FP);
 		emit_alu_imm(g->e, BPF_ADD, REG_RECORD,
-			     STACK_BUF - (int32_t)record_head_size(g->p));
+			     STACK_BUF - (int32_t)capture_head_bytes(g->p));
 	} else if (!g->holds_scratch) {
 		gen_take_scratch(g);
 	}
