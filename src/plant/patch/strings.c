@@ -352,7 +352,7 @@ void code_mem_order(struct code *g, const struct ir_insn *i)
 int code_str(struct code *g, const struct ir_insn *i)
 {
 	if (i->imm < 1 || i->imm > IR_MAX_STR)
-		return err_set(g->err, -EINVAL, "a text of %lld bytes is compared with (1 to %d)", (long long)i->imm,
+		return err_set(g->err, -EINVAL, "a constant text has %lld bytes (expected 1 to %d)", (long long)i->imm,
 			       IR_MAX_STR);
 	if (i->op == IR_STR_CONTAINS)
 		code_str_contains(g, i);
