@@ -110,7 +110,7 @@ static bool is_unread(const struct reader *r, const struct type *t, struct windo
 void value_string(struct reader *r, uint64_t addr, uint64_t len, enum value_form form, struct value_node *ret)
 {
 	const struct shape_table *t = r->c->shapes;
-	uint64_t max = t ? t->limits.max_string : EVENT_MAX_STRING, n = 0, in_file = 0;
+	uint64_t max = slot_source_of(r->c).max_text, n = 0, in_file = 0;
 	const uint8_t *p = NULL, *literal = NULL;
 	struct window w = {0};
 	enum found f;

@@ -22,6 +22,7 @@
 #define PROBE_IR_H
 
 #include "base/buf.h"
+#include "binary/arch.h"
 #include "binary/binary.h"
 #include "event/event.h"
 #include "probe/shape.h"
@@ -31,11 +32,11 @@
 enum ir_op {
 	/* dst = ... */
 	IR_CONST,    /* imm */
-	IR_ARG_REG,  /* the general register `reg` (GPR_*) at the site, `size` bytes, sign- or zero-extended */
+	IR_ARG_REG,  /* the general register `reg` (of arch.h) at the site, `size` bytes, sign- or zero-extended */
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, likewise. Fails: unreadable */
-	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of XMM register `reg` (0…14) at the site: raw bits, zero-
-		      * extended. Only where capture_request.xmm_readable says that the planter can */
-	IR_G,        /* address of the current g (planter knows: R14 at the site) */
+	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
+		      * extended. Only for a planter that can (planter_caps.reads_xmm) */
+	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
 	IR_LOAD,     /* memory at a + imm, `size` bytes, likewise. Fails: a == 0 → nil; unreadable */
 	IR_ADDR,     /* a + imm. Fails: a == 0 → nil. (address of a field or a header) */
@@ -79,7 +80,7 @@ enum ir_op {
 		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
-		      * known); Go keeps frame pointers on amd64, and R14/RBP are the site's */
+		      * known); Go keeps frame pointers, and the frame pointer is the site's */
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
 		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others. `at`: 1 +
 		      * how deep it is followed; 0: as deep as the table of shapes goes */
@@ -188,6 +189,7 @@ struct ir_aggregate {
 
 struct capture_program {
 	enum program_role role;
+	const struct arch *arch;    /* of the registers; NULL: arch_host() */
 	uint32_t call_group;        /* ENTRY and RETURN of one function and question: the same, never 0 */
 	const struct ir_aggregate *aggregates; /* POINT and RETURN: updated with each event that passes */
 	size_t naggregates;
@@ -205,6 +207,11 @@ struct capture_program {
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };
+
+static inline const struct arch *capture_arch(const struct capture_program *p)
+{
+	return p->arch ? p->arch : arch_host();
+}
 
 static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shape_table *t)
 {

@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const enum program_role roles[] = {PROGRAM_POINT, PROGRAM_ENTRY, PROGRAM_RETURN, PROGRAM_UNWIND};
 	static struct tsc_clock clock;
 	static bool started;
-	struct planter p = {0};
+	struct patch_planter p = {0};
 	struct patched d = {.target = 1};
 	volatile unsigned sink;
 	unsigned total = 0;

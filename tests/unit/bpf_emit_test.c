@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "plant/uprobe/compile.h"
 #include "event/loss.h"
 

@@ -18,7 +18,7 @@
 #define CHUNKS 6
 
 struct rings {
-	struct planter p;
+	struct patch_planter p;
 	struct patched d;
 };
 

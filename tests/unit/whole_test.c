@@ -14,6 +14,7 @@
 #include <glob.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "call/value.h"
 #include "probe/shape_index.h"
 #include "unit/ir_interp.h"
@@ -124,7 +125,7 @@ static int compile(struct world *w, const char *const *expressions, size_t n, bo
 	struct capture_scope scope = {.binary = w->b, .func = &func, .signature = &signature, .at = SITE_ENTRY};
 	struct capture_item items[4] = {0};
 	const char *alternatives[4][2] = {0};
-	struct capture_request request = {.items = items, .nitems = n, .xmm_readable = xmm,
+	struct capture_request request = {.items = items, .nitems = n, .caps = &(struct planter_caps){.reads_xmm = xmm},
 					  .shapes = shapes ? w->shapes : NULL};
 
 	for (size_t i = 0; i < n; i++) {

@@ -805,6 +805,9 @@ static int check_env(const struct code *g)
 {
 	const struct patch_area *l = g->env->layout;
 
+	if (capture_arch(g->p) != &arch_x86_64)
+		return err_set(g->err, -EOPNOTSUPP, "patching makes code for %s alone, and the program is %s",
+			       arch_x86_64.name, capture_arch(g->p)->name);
 	if (!l->chunks || l->table_len < l->chunks || l->table_len & (l->table_len - 1) || !l->extra ||
 	    g->env->counts >= l->ncounts)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");

@@ -2,6 +2,7 @@
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
 
+#include "binary/arch_x86_64.h"
 #include "plant/patch/code.h"
 #include "plant/patch/groups.h"
 #include "plant/patch/x86.h"

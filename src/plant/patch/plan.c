@@ -41,7 +41,7 @@ static bool is_of(const struct facts *f, const struct plant_target *t)
 			     image_intact(t->image));
 }
 
-static const struct facts *facts_of(struct planter *p, const struct plant_target *t, struct err *err)
+static const struct facts *facts_of(struct patch_planter *p, const struct plant_target *t, struct err *err)
 {
 	struct facts *f = map_get(&p->facts, t->binary_key);
 
@@ -595,7 +595,7 @@ static int plant_planned(struct plan *pl, struct plant **ret)
 	return keep(pl, d, ret);
 }
 
-static bool observed_already(const struct planter *p, int pid)
+static bool observed_already(const struct patch_planter *p, int pid)
 {
 	for (const struct patched *d = p->patched; d; d = d->next)
 		if (d->pid == pid && d->inside)
@@ -605,7 +605,7 @@ static bool observed_already(const struct planter *p, int pid)
 
 static const struct plant_control *control_of(void *arg, uint32_t probe)
 {
-	const struct planter *p = arg;
+	const struct patch_planter *p = arg;
 
 	return map_get(&p->controls, probe + UINT64_C(1));
 }
@@ -633,9 +633,10 @@ static int prepare(struct plan *pl, struct err *err)
 	return r;
 }
 
-int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
+int patch_plant(struct planter *planter, const struct plant_target *t, const struct plant_probe *probes, size_t n,
 		struct plant **ret, struct err *errs)
 {
+	struct patch_planter *p = CONTAINER_OF(planter, struct patch_planter, planter);
 	struct plan pl = {.p = p, .t = t, .probes = probes, .nprobes = n};
 	struct err err = {0};
 	int planted = 0;

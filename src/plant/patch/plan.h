@@ -23,7 +23,7 @@ struct planned {
 };
 
 struct plan {
-	struct planter *p;
+	struct patch_planter *p;
 	const struct plant_target *t;
 	const struct plant_probe *probes;
 	size_t nprobes;

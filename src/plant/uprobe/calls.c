@@ -20,12 +20,9 @@
  */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
-
 #include "event/loss.h"
 
 #define HEAD(field) ((int)offsetof(struct event_header, field))
-#define REGS(field) ((int)offsetof(struct pt_regs, field))
 #define CALL(field) ((int)offsetof(struct open_call_head, field))
 #define RECORD(field) ((int)offsetof(struct open_call, record) + HEAD(field))
 #define KEY(field) (STACK_BUF + (int)offsetof(struct call_key, field))
@@ -189,7 +186,7 @@ void calls_enter(struct gen *g)
 	lookup_base(g);
 	emit_store(e, 8, FP, BK_BASE, R0);
 	begin_state(g);
-	emit_load(e, 8, R1, REG_CTX, REGS(rip));
+	emit_load(e, 8, R1, REG_CTX, g->arch->saved_pc);
 	state_store(g, SCRATCH_CALL(ip), R1);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(valid), 0);
 	emit_alu_imm(e, BPF_MOV, R1, 0);

@@ -40,7 +40,6 @@
  */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
 #include <errno.h>
 #include <string.h>
 
@@ -52,7 +51,6 @@ _Static_assert(LOSS_RING_FULL < LOSS_KERNEL_COUNT && LOSS_BUSY < LOSS_KERNEL_COU
 	       "they index the losses map");
 
 #define HEAD(field) ((int)offsetof(struct event_header, field))
-#define REGS(field) ((int)offsetof(struct pt_regs, field))
 
 int cookie_pack(uint32_t target, uint64_t bias, uint64_t *ret, struct err *err)
 {
@@ -169,7 +167,7 @@ static void emit_prologue(struct gen *g)
 
 	emit_alu(e, BPF_MOV, REG_CTX, R1);
 	if (g->shape.flags_skip) {
-		emit_load(e, 8, R0, REG_CTX, REGS(eflags));
+		emit_load(e, 8, R0, REG_CTX, g->arch->saved_flags);
 		emit_alu_imm(e, BPF_AND, R0, g->shape.flags_skip);
 		emit_jump_if_imm(e, BPF_JEQ, R0, 0, go);
 		gen_return(g);
@@ -222,7 +220,7 @@ static void emit_goroutine(struct gen *g)
 	if (given)
 		emit_load(e, 8, R3, FP, BK_G);
 	else
-		emit_load(e, 8, R3, REG_CTX, REGS(r14));
+		gen_site_reg(g, R3, g->arch->g);
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, no);
 	if (!near)
 		emit_alu(e, BPF_MOV, R8, R3);
@@ -240,9 +238,7 @@ static void emit_goroutine(struct gen *g)
 	} else if (given) {
 		emit_load(e, 8, R1, FP, BK_SP);
 	} else {
-		emit_load(e, 8, R1, REG_CTX, REGS(rsp));
-		if (g->shape.sp_delta)
-			emit_alu_imm(e, BPF_ADD, R1, g->shape.sp_delta);
+		gen_entry_sp(g, R1, 0);
 	}
 	emit_alu(e, BPF_SUB, R9, R1);
 }
@@ -506,7 +502,7 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 		   const struct uprobe_env *env, struct emit *out, struct err *err)
 {
 	_cleanup_(cleanup_free) struct gen_label *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
-	struct gen g = {.e = out, .p = p, .env = env, .shape = *shape, .probe_id = probe_id,
+	struct gen g = {.e = out, .p = p, .arch = capture_arch(p), .env = env, .shape = *shape, .probe_id = probe_id,
 			.labels = labels, .on_stack = fits_stack(p), .unwind = -1, .err = err};
 	int r = capture_verify(p, err);
 

@@ -75,6 +75,7 @@ struct windows {
 struct gen {
 	struct emit *e;
 	const struct capture_program *p;
+	const struct arch *arch;    /* the program's */
 	const struct uprobe_env *env;
 	struct site_shape shape;
 	uint32_t probe_id;
@@ -166,8 +167,9 @@ int gen_record_limit(const struct gen *g); /* bytes */
 /* R9 bytes at R7 go into the ring; to full when there is no room. */
 void gen_output(struct gen *g, int full);
 
-/* Offset of a general register (GPR_*) in pt_regs, -1 if it is none. */
-int gen_regs_offset(uint8_t reg);
+/* dst = a general register of the site; SP at the function's entry + off. */
+void gen_site_reg(struct gen *g, uint8_t dst, uint8_t reg);
+void gen_entry_sp(struct gen *g, uint8_t dst, int64_t off);
 
 /* Virtual registers. */
 int gen_reg_off(const struct gen *g, uint16_t vreg);

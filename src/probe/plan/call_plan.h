@@ -120,7 +120,7 @@ struct call_plan_options {
 	struct pack *const *packs;   /* for their hooks */
 	size_t npacks;
 	struct shape_limits limits;
-	bool xmm_readable;           /* the planter can read XMM registers */
+	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
 	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
 	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */

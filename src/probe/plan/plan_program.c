@@ -329,7 +329,7 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 					  .call_group = plan->has_return ? pb->pl->next_group : 0,
 					  .items = side->items.data,
 					  .nitems = side->items.len,
-					  .xmm_readable = pb->pl->o->xmm_readable,
+					  .caps = pb->pl->o->caps,
 					  .shapes = pb->pl->shapes};
 	int r = capture_compile(&scope, &request, pb->pl->arena, &side->result, pb->err);
 

@@ -1,4 +1,4 @@
-#include "cmd/options.h"
+#include "base/options.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -17,11 +17,25 @@ struct flat {
 
 typedef VEC(struct flat) flat_vec;
 
+static void add_rows(void *arg, const struct option_def *defs, size_t base)
+{
+	flat_vec *all = arg;
+
+	for (const struct option_def *d = defs; d && d->name; d++)
+		vec_push(all, ((struct flat){d, base + d->offset}));
+}
+
+static void flatten_group(const struct option_group *g, flat_vec *ret)
+{
+	add_rows(ret, g->defs, g->base);
+	if (g->rows)
+		g->rows(g->base, add_rows, ret);
+}
+
 static void flatten(const struct option_group *groups, flat_vec *ret)
 {
 	for (const struct option_group *g = groups; g->title; g++)
-		for (const struct option_def *d = g->defs; d->name; d++)
-			vec_push(ret, ((struct flat){d, g->base + d->offset}));
+		flatten_group(g, ret);
 }
 
 static int parse_number(const struct option_def *d, const char *value, void *into, struct err *err)
@@ -129,18 +143,37 @@ int options_parse(const struct option_group *groups, enum options_flags flags, v
 	return r;
 }
 
+static void print_row(const struct option_def *d, FILE *out)
+{
+	char left[64];
+
+	snprintf(left, sizeof(left), "%c%c%s--%s%s%s", d->letter ? '-' : ' ', d->letter ? d->letter : ' ',
+		 d->letter ? ", " : "  ", d->name, d->arg ? " " : "", d->arg ? d->arg : "");
+	fprintf(out, "  %-28s %s\n", left, d->help);
+}
+
 void options_print(const struct option_group *groups, FILE *out)
 {
 	for (const struct option_group *g = groups; g->title; g++) {
-		fprintf(out, "\n%s:\n", g->title);
-		for (const struct option_def *d = g->defs; d->name; d++) {
-			char left[64];
+		flat_vec rows = {0};
 
-			snprintf(left, sizeof(left), "%c%c%s--%s%s%s", d->letter ? '-' : ' ',
-				 d->letter ? d->letter : ' ', d->letter ? ", " : "  ", d->name, d->arg ? " " : "",
-				 d->arg ? d->arg : "");
-			fprintf(out, "  %-28s %s\n", left, d->help);
-		}
+		flatten_group(g, &rows);
+		if (g == groups || strcmp(g->title, g[-1].title) != 0)
+			fprintf(out, "\n%s:\n", g->title);
+		for (size_t i = 0; i < rows.len; i++)
+			print_row(rows.data[i].def, out);
+		vec_done(&rows);
 	}
 	fprintf(out, "  %-28s %s\n", "-h, --help", "this text");
+}
+
+void options_done(const struct option_group *groups, void *into)
+{
+	flat_vec all = {0};
+
+	flatten(groups, &all);
+	for (size_t i = 0; i < all.len; i++)
+		if (all.data[i].def->kind == OPT_LIST)
+			vec_done((string_list *)((char *)into + all.data[i].offset));
+	vec_done(&all);
 }

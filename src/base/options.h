@@ -1,6 +1,6 @@
 /* Command-line options as data: parsing, --help and completion all read the same rows. */
-#ifndef CMD_OPTIONS_H
-#define CMD_OPTIONS_H
+#ifndef BASE_OPTIONS_H
+#define BASE_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -19,10 +19,13 @@ struct option_def {
 	enum option_kind kind;
 	size_t offset;          /* of bool, const char *, string_list, uint64_t, uint64_t (ns), double */
 };
+/* Takes rows (the last has a NULL name) of a struct that lies at base. */
+typedef void (*option_rows_fn)(void *arg, const struct option_def *defs, size_t base);
 struct option_group {
-	const char *title;
-	const struct option_def *defs; /* ends with a NULL name */
+	const char *title;             /* groups of one title that follow each other are shown as one */
+	const struct option_def *defs; /* ends with a NULL name; NULL: none */
 	size_t base;                   /* added to the offsets: groups are embedded in the verb's struct */
+	void (*rows)(size_t base, option_rows_fn give, void *arg); /* NULL, or: gives more rows, those of a table */
 };
 
 /*
@@ -34,5 +37,7 @@ enum options_flags { OPTIONS_STOP_AT_OPERAND = 1 /* what follows the first opera
 int options_parse(const struct option_group *groups, enum options_flags flags, void *into, int argc, char **argv,
 		  int *ret_rest, struct err *err);
 void options_print(const struct option_group *groups, FILE *out);
+/* Frees the lists. */
+void options_done(const struct option_group *groups, void *into);
 
 #endif
