@@ -438,7 +438,7 @@ static void find_loops(struct flow *f, const struct predecessors *p)
 	indexes work = {0};
 
 	if (!is_reducible(f))
-		f->why = "control comes to a loop of it from several sides";
+		f->why = "one of its loops can be entered at several places";
 	for (size_t i = f->nrpo; !f->why && i-- > 0;)
 		collect_loop(f, p, f->rpo[i], &work);
 	vec_done(&work);
