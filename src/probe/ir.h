@@ -142,7 +142,9 @@ enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT6
 		  VALUE_STRING, VALUE_TYPE, /* a type word: the descriptor's run-time address */
 		  VALUE_PC,                 /* a code address, run-time */
 		  VALUE_STACK,              /* return addresses (IR_EMIT_STACK) */
-		  VALUE_IMAGE               /* a chunk (IR_IMAGE) of `type` */ };
+		  VALUE_IMAGE,              /* a chunk (IR_IMAGE) of `type` */
+		  VALUE_CONTEXT             /* struct event_context. No instruction writes it: that is for planters
+					     * that make ids where the probe fires */ };
 
 struct ir_slot {
 	const char *name;           /* the capture's name */

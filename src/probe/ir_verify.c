@@ -197,6 +197,8 @@ static enum ir_op emit_op_of(enum value_kind kind)
 		return IR_EMIT_STACK;
 	case VALUE_IMAGE:
 		return IR_IMAGE;
+	case VALUE_CONTEXT:
+		return IR_END; /* none that emits */
 	default:
 		return IR_EMIT;
 	}
