@@ -2,24 +2,24 @@
 
 #include <stdio.h>
 
-void trace_losses_add(struct trace_losses *t, const struct call_plan *plan, const struct plan_ids *ids)
+void trace_losses_add(struct trace_losses *t, const struct call_function *function, const struct plan_ids *ids)
 {
-	vec_push(&t->plans, ((struct lossy_plan){.plan = plan, .ids = *ids}));
+	vec_push(&t->plans, ((struct lossy_plan){.function = function, .ids = *ids}));
 }
 
-static const char *name_of(const struct call_plan *plan, char ret[1024], size_t *ret_len)
+static const char *name_of(const struct call_function *function, char ret[1024], size_t *ret_len)
 {
-	int n = snprintf(ret, 1024, "%p %s", (const void *)plan->question, plan->name);
+	int n = snprintf(ret, 1024, "%p %s", (const void *)function->question, function->name);
 
 	*ret_len = (size_t)MIN(n, 1023);
 	return ret;
 }
 
-static void add(struct trace_losses *t, const struct call_plan *plan, const struct losses *l)
+static void add(struct trace_losses *t, const struct call_function *function, const struct losses *l)
 {
 	char name[1024];
 	size_t len;
-	const char *key = name_of(plan, name, &len);
+	const char *key = name_of(function, name, &len);
 	struct losses *sum = strmap_get(&t->by_name, key, len);
 
 	if (!sum) {
@@ -43,7 +43,7 @@ static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct p
 	p->told = now;
 	losses_subtract(&t->rest, &since);
 	if (losses_any(&since))
-		add(t, p->plan, &since);
+		add(t, p->function, &since);
 }
 
 /* Plans are asked only where there is something: there may be thousands. */
@@ -65,11 +65,11 @@ void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, s
 		look_at(t, &t->plans.data[i], ops, planter);
 }
 
-const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_plan *plan)
+const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_function *function)
 {
 	char name[1024];
 	size_t len;
-	const char *key = name_of(plan, name, &len);
+	const char *key = name_of(function, name, &len);
 
 	return strmap_get(&t->by_name, key, len);
 }

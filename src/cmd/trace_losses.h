@@ -4,11 +4,11 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "call/call.h"
+#include "call/decode.h"
 #include "cmd/trace_subject.h"
 
 struct lossy_plan {
-	const struct call_plan *plan;
+	const struct call_function *function;
 	struct plan_ids ids;
 	struct losses told;
 };
@@ -20,13 +20,13 @@ struct trace_losses {            /* zero is empty */
 	struct losses rest;      /* of the round: those of no plan */
 };
 
-/* The plan outlives t. */
-void trace_losses_add(struct trace_losses *t, const struct call_plan *plan, const struct plan_ids *ids);
+/* The function outlives t. */
+void trace_losses_add(struct trace_losses *t, const struct call_function *function, const struct plan_ids *ids);
 /* A round: what was lost since the one before. */
 void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, struct planter *p,
 			const struct call_decoder *d);
-/* What this round lost of the plan's function, NULL: nothing; until the next round. */
-const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_plan *plan);
+/* What this round lost of the function, NULL: nothing; until the next round. */
+const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_function *function);
 void trace_losses_done(struct trace_losses *t);
 
 #endif

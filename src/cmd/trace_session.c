@@ -15,6 +15,7 @@
 #include "cmd/trace_list.h"
 #include "cmd/trace_losses.h"
 #include "cmd/trace_subject.h"
+#include "call/symbolize.h"
 #include "call/value_texts.h"
 
 #define TICK_NS 100000000u
@@ -71,7 +72,7 @@ static void on_call(void *arg, const struct call_record *c)
 		return;
 	outputs_call(&s->sinks, c);
 	s->summary.calls++;
-	s->named_calls += !c->plan->followed;
+	s->named_calls += !c->function->followed;
 	if (s->options->limit && s->named_calls >= s->options->limit) {
 		s->stopping = true;
 		loop_quit(s->loop);
@@ -153,8 +154,9 @@ static struct trace_subject *subject_of(const struct subject *s)
 static void add_plan(struct trace_session *s, const struct call_plan *plan, const struct shape_table *shapes,
 		     const struct plan_ids *ids)
 {
-	call_decoder_add_plan(s->decoder, plan, shapes, ids->entry, ids->ret);
-	trace_losses_add(&s->losses, plan, ids);
+	const struct call_function *f = call_decoder_add_plan(s->decoder, plan, shapes, ids->entry, ids->ret);
+
+	trace_losses_add(&s->losses, f, ids);
 	s->counts |= plan->naggregates > 0;
 }
 
@@ -200,6 +202,7 @@ static void enter(void *arg, struct observed *o)
 	*resource = (struct resource){.id = o->id,
 				      .pid = o->process.pid,
 				      .name = arena_strdup(&s->arena, process_name(&o->process))};
+	resource->symbolizer = symbolizer_new(&s->arena, o->subject->binary, o->bias, resource->name);
 	*p = (struct call_process){.resource = resource, .bias = o->bias, .binary = o->subject->binary};
 	call_decoder_add_process(s->decoder, p);
 }
@@ -302,7 +305,7 @@ static void show_aggregates(struct trace_session *s, bool last)
 	trace_groups_sort(&groups);
 	trace_losses_round(&s->losses, ops, s->observer.planter, s->decoder);
 	for (size_t i = 0; i < groups.list.len; i++)
-		groups.list.data[i].lost = trace_losses_of(&s->losses, groups.list.data[i].plan);
+		groups.list.data[i].lost = trace_losses_of(&s->losses, groups.list.data[i].function);
 	outputs_groups(&s->sinks, groups.list.data, groups.list.len, last);
 	tell_other_losses(s, &groups);
 	s->ngroups += groups.list.len;
