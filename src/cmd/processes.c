@@ -219,8 +219,8 @@ static const struct resource *make_resource(const struct observation *ob, struct
 	const struct observation_options *o = ob->options;
 	const char *service = o->service || !o->env ? o->service : o->env->service_name;
 
-	return resource_new(&t->p.arena, &t->p.process, t->p.executable->binary, service,
-			    o->env ? o->env->resource_attrs : NULL, o->env ? o->env->nresource_attrs : 0, t->p.id);
+	return resource_new(&t->p, service, o->env ? o->env->resource_attrs : NULL,
+			    o->env ? o->env->nresource_attrs : 0);
 }
 
 static int enter(struct observation *ob, struct tracked *t, struct err *err)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "call/symbolize.h"
+
 #define MAX_NAMES 50000 /* then it begins anew */
 
 void code_names_done(struct code_names *n)
@@ -12,22 +14,24 @@ void code_names_done(struct code_names *n)
 	n->arena = (struct arena){0};
 }
 
-static struct frame_names *make_names(struct code_names *n, const struct call_process *p, uint64_t pc)
+static struct frame_names *make_names(struct code_names *n, const struct resource *p, uint64_t pc)
 {
-	struct value_context context = {.binary = p->binary, .bias = p->bias, .arena = &n->arena};
-	const char *names[CODE_FRAMES_MAX];
-	size_t count = code_frames(&context, pc, n->with_line, names, ARRAY_SIZE(names));
-	struct frame_names *f = arena_alloc(&n->arena, sizeof(*f) + count * sizeof(names[0]));
+	struct code_frame frames[CODE_FRAMES_MAX];
+	struct arena scratch = {0};
+	size_t count = code_frames(p, pc, &scratch, frames, ARRAY_SIZE(frames));
+	struct frame_names *f = arena_alloc(&n->arena, sizeof(*f) + count * sizeof(f->names[0]));
 
 	f->n = count;
-	memcpy(f->names, names, count * sizeof(names[0]));
+	for (size_t i = 0; i < count; i++)
+		f->names[i] = arena_strdup(&n->arena, code_frame_text(&frames[i], n->with_line, &scratch));
+	arena_done(&scratch);
 	return f;
 }
 
-const struct frame_names *frame_names(struct code_names *n, const struct call_process *p, uint64_t return_address)
+const struct frame_names *frame_names(struct code_names *n, const struct resource *p, uint64_t return_address)
 {
 	uint64_t pc = return_address - 1; /* within the call, which is what the line is wanted of */
-	uint64_t key = pc ^ (uint64_t)p->resource->id << 48; /* user addresses have 47 bits */
+	uint64_t key = pc ^ (uint64_t)p->id << 48; /* user addresses have 47 bits */
 	struct frame_names *names = map_get(&n->names, key);
 
 	if (names)

@@ -18,7 +18,7 @@ struct frame_names {
 	const char *names[];
 };
 /* Valid until the next call. */
-const struct frame_names *frame_names(struct code_names *n, const struct call_process *p, uint64_t return_address);
+const struct frame_names *frame_names(struct code_names *n, const struct resource *p, uint64_t return_address);
 void code_names_done(struct code_names *n);
 
 #endif

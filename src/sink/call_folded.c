@@ -55,12 +55,12 @@ static void fold(struct folded_output *o, const struct call_record *c)
 	if (c->stack_cut)
 		add_frame(&o->line, "[more frames]");
 	for (size_t i = c->nstack; i > 0; i--) {
-		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i - 1]);
+		const struct frame_names *f = frame_names(&o->names, c->resource, c->stack[i - 1]);
 
 		for (size_t k = f->n; k > 0; k--)
 			add_frame(&o->line, f->names[k - 1]);
 	}
-	add_frame(&o->line, c->plan->name);
+	add_frame(&o->line, c->function->name);
 	o->line.data[--o->line.len] = 0;
 }
 

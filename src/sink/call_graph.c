@@ -32,7 +32,7 @@ struct held {
 };
 
 struct goroutine {
-	const struct call_process *process;
+	const struct resource *resource;
 	uint64_t goid;
 	VEC(struct held) calls;
 	uint64_t outermost_ns;  /* when its outermost open call began, by the last list; UINT64_MAX: none is open */
@@ -98,7 +98,7 @@ static void show_head(struct graph_output *o, const struct goroutine *g, const s
 	snprintf(text, sizeof(text), "  goroutine %" PRIu64, g->goid);
 	row_str(&r, STYLE_CYAN, text);
 	row_spaces(&r, t->options.show_process ? 2 : 0);
-	show_process(t, &r, g->process, "");
+	show_process(t, &r, g->resource, "");
 	if (in_part)
 		row_str(&r, STYLE_YELLOW, "  in part: an outer call may still be running");
 	else if (g->partial)
@@ -112,7 +112,7 @@ static void show_held(struct graph_output *o, const struct goroutine *g, const s
 	struct call_text *t = &o->text;
 	struct buf *out = output_begin(&t->stream.out);
 	const struct call_record stack = {
-		.process = g->process, .stack = h->stack, .nstack = h->nstack, .stack_cut = h->stack_cut};
+		.resource = g->resource, .stack = h->stack, .nstack = h->nstack, .stack_cut = h->stack_cut};
 	unsigned indent = 2 + 2 * (unsigned)MIN(level, MAX_INDENT);
 	struct row r = call_text_row(t, out);
 	char text[24] = "";
@@ -135,7 +135,7 @@ static void show_trees(struct graph_output *o, struct goroutine *g, const struct
 	for (size_t i = 0; i < n; i++) {
 		while (outer.len && !encloses(outer.data[outer.len - 1], &calls[i]))
 			outer.len--;
-		if (!outer.len && !in_part && calls[i].words.plan->followed) /* called by something else */
+		if (!outer.len && !in_part && calls[i].words.function->followed) /* called by something else */
 			continue;
 		if (!outer.len) {
 			if (!in_part || !i)
@@ -253,13 +253,13 @@ static void graph_running(struct sink *s, const struct call_running *r, size_t n
 
 static struct goroutine *goroutine_of(struct graph_output *o, const struct call_record *c)
 {
-	uint64_t key = key_of(c->process->resource->id, c->goid);
+	uint64_t key = key_of(c->resource->id, c->goid);
 	struct goroutine *g = map_get(&o->goroutines, key);
 
 	if (g)
 		return g;
 	g = xcalloc(1, sizeof(*g));
-	g->process = c->process;
+	g->resource = c->resource;
 	g->goid = c->goid;
 	g->outermost_ns = UINT64_MAX;
 	map_set(&o->goroutines, key, g);

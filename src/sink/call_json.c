@@ -69,24 +69,24 @@ static void write_true(struct json *j, const char *key)
 
 /* ---- calls ---- */
 
-static bool has_kind(const struct call_record *c, enum shown_kind kind)
+static bool has_kind(const struct call_record *c, enum call_value_kind kind)
 {
 	for (size_t i = 0; i < c->nvalues; i++)
-		if (c->values[i].shown->kind == kind)
+		if (c->values[i].kind == kind)
 			return true;
 	return false;
 }
 
-static void write_values(struct json *j, const char *key, const struct call_record *c, enum shown_kind kind)
+static void write_values(struct json *j, const char *key, const struct call_record *c, enum call_value_kind kind)
 {
 	json_key(j, key);
 	json_open(j, '{');
 	for (size_t i = 0; i < c->nvalues; i++) {
 		const struct call_value *v = &c->values[i];
 
-		if (v->shown->kind != kind || call_value_missing(v))
+		if (v->kind != kind || call_value_missing(v))
 			continue;
-		json_key(j, v->shown->name);
+		json_key(j, v->name);
 		value_json(&v->value, j);
 	}
 	json_close(j, '}');
@@ -97,7 +97,7 @@ static void write_stack(struct json_output *o, struct json *j, const struct call
 	json_key(j, "stack");
 	json_open(j, '[');
 	for (size_t i = 0; i < c->nstack; i++) {
-		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i]);
+		const struct frame_names *f = frame_names(&o->names, c->resource, c->stack[i]);
 
 		for (size_t k = 0; k < f->n; k++)
 			json_str(j, f->names[k]);
@@ -110,9 +110,9 @@ static void write_stack(struct json_output *o, struct json *j, const struct call
 static void write_end(struct json *j, const struct call_record *c)
 {
 	if (c->end == CALL_RETURNED)
-		write_values(j, "returns", c, SHOWN_RESULT);
-	if (has_kind(c, SHOWN_EXPR))
-		write_values(j, "values", c, SHOWN_EXPR);
+		write_values(j, "returns", c, CALL_RESULT);
+	if (has_kind(c, CALL_EXPR))
+		write_values(j, "values", c, CALL_EXPR);
 	if (c->end == CALL_POINT)
 		return;
 	write_number(j, "duration_ns", c->duration_ns);
@@ -130,14 +130,14 @@ static void json_call(struct sink *s, const struct call_record *c)
 	struct json j = line_begin(o);
 
 	write_number(&j, "ts_unix_ns", c->start_unix_ns);
-	write_signed(&j, "pid", c->process->resource->pid);
+	write_signed(&j, "pid", c->resource->pid);
 	write_number(&j, "goid", c->goid);
-	write_string(&j, "func", c->plan->name);
-	if (c->plan->inlined)
-		write_string(&j, "inlined_into", c->plan->func.name);
-	if (c->plan->approximate)
+	write_string(&j, "func", c->function->name);
+	if (c->function->inlined_into)
+		write_string(&j, "inlined_into", c->function->inlined_into);
+	if (c->function->approximate)
 		write_true(&j, "approximate");
-	write_values(&j, "args", c, SHOWN_ARG);
+	write_values(&j, "args", c, CALL_ARG);
 	write_end(&j, c);
 	if (c->stack)
 		write_stack(o, &j, c);
@@ -151,7 +151,7 @@ static void write_keys(struct json *j, const struct call_group *g)
 	json_key(j, "key");
 	json_open(j, '{');
 	for (size_t i = 0; i < g->nkeys; i++) {
-		json_key(j, g->aggregate->action->by_texts[i]);
+		json_key(j, g->aggregate->keys[i].text);
 		value_json(&g->keys[i], j);
 	}
 	json_close(j, '}');
@@ -169,7 +169,7 @@ static void write_buckets(struct json *j, const struct call_group *g)
 	json_key(j, "buckets");
 	json_open(j, '[');
 	for (size_t i = 0; i < g->nbuckets; i++) {
-		struct bucket_range r = bucket_range(g->aggregate->action, i, g->nbuckets);
+		struct bucket_range r = bucket_range(g->aggregate, i, g->nbuckets);
 
 		if (!g->buckets[i])
 			continue;
@@ -185,7 +185,7 @@ static void write_buckets(struct json *j, const struct call_group *g)
 static void write_result(struct json *j, const struct call_group *g)
 {
 	write_number(j, "count", g->count);
-	switch (g->aggregate->action->aggregate) {
+	switch (g->aggregate->kind) {
 	case AGG_COUNT:
 		break;
 	case AGG_MIN:
@@ -219,10 +219,10 @@ static void json_groups(struct sink *s, const struct call_group *groups, size_t 
 		const struct call_group *g = &groups[i];
 		struct json j = line_begin(o);
 
-		write_string(&j, "aggregate", g->aggregate->action->text);
+		write_string(&j, "aggregate", g->aggregate->text);
 		write_number(&j, "ts_unix_ns", now);
-		write_signed(&j, "pid", g->process->resource->pid);
-		write_string(&j, "func", g->plan->name);
+		write_signed(&j, "pid", g->resource->pid);
+		write_string(&j, "func", g->function->name);
 		write_keys(&j, g);
 		write_result(&j, g);
 		if (g->inexact)

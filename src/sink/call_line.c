@@ -27,7 +27,7 @@ static void show_call(struct call_text *t, const struct call_record *c)
 	row_spaces(&r, GAP);
 	row_right(&r, STYLE_PLAIN, text, DURATION_COLUMNS);
 	row_spaces(&r, GAP);
-	show_process(t, &r, c->process, "  ");
+	show_process(t, &r, c->resource, "  ");
 	call_words_make(c, &w);
 	call_words_show(&w, &r);
 	call_words_done(&w);

@@ -62,7 +62,7 @@ static void write_micros(struct json *j, const char *key, uint64_t ns)
 
 static void write_track(struct json *j, const struct call_record *c)
 {
-	write_int(j, "pid", c->process->resource->pid);
+	write_int(j, "pid", c->resource->pid);
 	write_int(j, "tid", (int64_t)c->goid);
 }
 
@@ -83,12 +83,12 @@ static void name_track(struct perfetto_output *o, const struct call_record *c, c
 
 static void name_tracks(struct perfetto_output *o, const struct call_record *c)
 {
-	uint64_t track = c->goid ^ (uint64_t)c->process->resource->id << 40;
+	uint64_t track = c->goid ^ (uint64_t)c->resource->id << 40;
 	char text[48] = "no goroutine";
 
-	if (!map_get(&o->processes, c->process->resource->id)) {
-		map_set(&o->processes, c->process->resource->id, o);
-		name_track(o, c, "process_name", c->process->resource->name);
+	if (!map_get(&o->processes, c->resource->id)) {
+		map_set(&o->processes, c->resource->id, o);
+		name_track(o, c, "process_name", c->resource->name);
 	}
 	if (map_get(&o->tracks, track) || o->tracks.len >= MAX_TRACKS)
 		return;
@@ -100,21 +100,21 @@ static void name_tracks(struct perfetto_output *o, const struct call_record *c)
 
 /* ---- calls ---- */
 
-static void write_values(struct json *j, const char *key, const struct call_record *c, enum shown_kind kind)
+static void write_values(struct json *j, const char *key, const struct call_record *c, enum call_value_kind kind)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < c->nvalues; i++) {
 		const struct call_value *v = &c->values[i];
 
-		if (v->shown->kind != kind || call_value_missing(v))
+		if (v->kind != kind || call_value_missing(v))
 			continue;
 		if (!any) {
 			json_key(j, key);
 			json_open(j, '{');
 		}
 		any = true;
-		json_key(j, v->shown->name);
+		json_key(j, v->name);
 		value_json(&v->value, j);
 	}
 	if (any)
@@ -126,7 +126,7 @@ static void write_stack(struct perfetto_output *o, struct json *j, const struct 
 	json_key(j, "stack");
 	json_open(j, '[');
 	for (size_t i = 0; i < c->nstack; i++) {
-		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i]);
+		const struct frame_names *f = frame_names(&o->names, c->resource, c->stack[i]);
 
 		for (size_t k = 0; k < f->n; k++)
 			json_str(j, f->names[k]);
@@ -141,18 +141,18 @@ static void write_details(struct perfetto_output *o, struct json *j, const struc
 
 	json_key(j, "args");
 	json_open(j, '{');
-	write_values(j, "args", c, SHOWN_ARG);
-	write_values(j, "returns", c, SHOWN_RESULT);
-	write_values(j, "values", c, SHOWN_EXPR);
+	write_values(j, "args", c, CALL_ARG);
+	write_values(j, "returns", c, CALL_RESULT);
+	write_values(j, "values", c, CALL_EXPR);
 	if (c->end == CALL_PANICKED || c->end == CALL_OPEN || c->end == CALL_EXITED) {
 		json_key(j, "end");
 		json_str(j, ends[c->end]);
 	}
-	if (c->plan->inlined) {
+	if (c->function->inlined_into) {
 		json_key(j, "inlined_into");
-		json_str(j, c->plan->func.name);
+		json_str(j, c->function->inlined_into);
 	}
-	if (c->plan->approximate) {
+	if (c->function->approximate) {
 		json_key(j, "approximate");
 		json_bool(j, true);
 	}
@@ -167,7 +167,7 @@ static void perfetto_call(struct sink *s, const struct call_record *c)
 	struct json j;
 
 	name_tracks(o, c);
-	j = event_begin(o, c->end == CALL_POINT ? "i" : "X", c->plan->name);
+	j = event_begin(o, c->end == CALL_POINT ? "i" : "X", c->function->name);
 	write_track(&j, c);
 	write_micros(&j, "ts", c->start_ns);
 	if (c->end == CALL_POINT) {

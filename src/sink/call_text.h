@@ -29,19 +29,19 @@ void call_text_tick(struct call_text *t);
 struct row call_text_row(struct call_text *t, struct buf *out);
 
 void show_clock(struct call_text *t, struct row *r, uint64_t unix_ns);   /* 21:04:11.203 */
-void show_process(struct call_text *t, struct row *r, const struct call_process *p, const char *gap); /* if wanted */
+void show_process(struct call_text *t, struct row *r, const struct resource *p, const char *gap); /* if wanted */
 void show_stack(struct call_text *t, struct buf *out, const struct call_record *c, unsigned indent);
 
 /* A call as words, kept apart from the record, which does not last. */
 struct call_word {
-	enum shown_kind kind;
+	enum call_value_kind kind;
 	enum style style;
 	const char *name;
 	size_t at, len;         /* in text */
 	unsigned columns;
 };
 struct call_words {
-	const struct call_plan *plan;
+	const struct call_function *function;
 	enum call_end end;
 	struct buf text;
 	VEC(struct call_word) words;

@@ -21,13 +21,13 @@ static void begin(struct call_text_options o)
 
 static void give_end(const char *name, uint64_t start, uint64_t end, uint64_t depth, uint64_t goid, enum call_end how)
 {
-	static struct call_plan plans[50];
+	static struct call_function functions[50];
 	static size_t n;
-	struct call_plan *plan = &plans[n++ % 50];
+	struct call_function *function = &functions[n++ % 50];
 
-	*plan = (struct call_plan){.name = name, .stack_slot = -1};
+	*function = (struct call_function){.name = name, .takes_all = true};
 	sink->ops->call(sink, &(struct call_record){
-				      .plan = plan, .process = &shop, .end = how, .goid = goid,
+				      .function = function, .resource = &shop, .end = how, .goid = goid,
 				      .start_ns = start, .start_unix_ns = CALL_START + start,
 				      .duration_ns = end - start, .depth = depth});
 }

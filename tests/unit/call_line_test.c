@@ -76,7 +76,7 @@ static void stacks_processes_control_characters(void **state)
 	c.stack_cut = true;
 	give(c);
 	c = a_call(v, "bob", 3, 900);
-	c.process = &cart;
+	c.resource = &cart;
 	give(c);
 	expect("22:13:20.123   900 ns  shop[4711]  main.(*Cart).Add(user=\"al\\x1b[31mice\", n=3) → err=nil\n"
 	       "                           main.f1 /src/f1.go:10\n"
@@ -87,22 +87,18 @@ static void stacks_processes_control_characters(void **state)
 
 static void printed_expressions_and_inlined(void **state)
 {
-	static const struct shown shown[] = {
-		{.name = "user.Name", .kind = SHOWN_EXPR, .at_entry = true},
-		{.name = "len(items)", .kind = SHOWN_EXPR, .at_entry = true},
-	};
-	struct call_plan plan = {.name = "main.f", .shown = shown, .nshown = 2, .stack_slot = -1};
-	struct call_value e[] = {{&shown[0], a_string("al")}, {&shown[1], an_int(5)}};
-	struct call_record c = {.plan = &plan, .process = &shop, .end = CALL_POINT, .start_unix_ns = CALL_START,
-				.values = e, .nvalues = 2};
+	struct call_function function = {.name = "main.f", .takes_all = true};
+	struct call_value e[] = {{.kind = CALL_EXPR, .name = "user.Name", .value = a_string("al")},
+				 {.kind = CALL_EXPR, .name = "len(items)", .value = an_int(5)}};
+	struct call_record c = {.function = &function, .resource = &shop, .end = CALL_POINT,
+				.start_unix_ns = CALL_START, .values = e, .nvalues = 2};
 
 	begin((struct call_text_options){0});
 	give(c);
-	plan.inlined = true;
-	plan.func.name = "main.g";
+	function.inlined_into = "main.g";
 	c.nvalues = 0;
 	give(c);
-	plan.question = &(struct question){.nactions = 1}; /* { stack } */
+	function.takes_all = false; /* { stack } */
 	give(c);
 	expect("22:13:20.123           main.f  user.Name=\"al\"  len(items)=5\n"
 	       "22:13:20.123           main.f() in main.g\n"

@@ -14,7 +14,7 @@
 #include <glob.h>
 #include <string.h>
 
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 #include "unit/ir_interp.h"
 
