@@ -261,7 +261,8 @@ static void summaries(void **state)
 	sum.refused = 4;
 	expect_summary(&sum, &calls, "1 call from 1 process in 2.0 s; 3 ring_full; 9 probes planted, 4 refused");
 	expect_summary(&sum, &spans,
-		       "12 spans from 1 process in 2.0 s (60 events); none lost (3 ring_full); 9 probes planted, 4 refused");
+		       "12 spans from 1 process in 2.0 s (60 events); none lost (3 ring_full); 9 probes planted, "
+		       "4 refused");
 	sum.spans_lost = 2;
 	sum.open = 1;
 	sum.calls = 0;
