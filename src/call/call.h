@@ -38,6 +38,11 @@ struct call_value {
 				    * did not return) */
 };
 
+static inline bool call_value_missing(const struct call_value *v)
+{
+	return v->value.form == FORM_UNREADABLE && !v->value.text;
+}
+
 struct call_record {
 	const struct call_function *function;
 	const struct resource *resource;

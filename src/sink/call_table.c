@@ -2,13 +2,14 @@
  * Aggregates for people. The groups of one action are shown together, whichever functions and processes they are of: a
  * table, the largest first, or a histogram each. Columns tell them apart that the question does not name itself.
  */
+#include "sink/call_table.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "sink/call_buckets.h"
-#include "sink/call_text.h"
 
 #define MAX_COLUMNS (AGG_MAX_KEYS + 4)
 #define KEY_BOUND 60     /* columns of a key on a terminal */
@@ -17,18 +18,18 @@
 
 typedef VEC(const struct call_group *) group_list;
 
-static void line_begin(struct call_text *t, struct row *ret)
+static void line_begin(struct text_sink *t, struct row *ret)
 {
-	*ret = call_text_row(t, output_begin(&t->stream.out));
+	*ret = text_sink_row(t, output_begin(&t->file.out));
 }
 
-static void line_finish(struct call_text *t, struct row *r)
+static void line_finish(struct text_sink *t, struct row *r)
 {
 	row_end(r);
-	output_end(&t->stream.out);
+	output_end(&t->file.out);
 }
 
-static void empty_line(struct call_text *t)
+static void empty_line(struct text_sink *t)
 {
 	struct row r;
 
@@ -80,7 +81,7 @@ static int by_size(const void *a, const void *b)
 	return x > y ? -1 : x < y;
 }
 
-static void show_more(struct call_text *t, size_t n, size_t shown)
+static void show_more(struct text_sink *t, size_t n, size_t shown)
 {
 	char text[64];
 	struct row r;
@@ -107,10 +108,10 @@ static bool asks_for(const struct call_aggregate *a, const char *name)
 	return false;
 }
 
-static struct group_columns columns_of(const struct call_text *t, const group_list *l)
+static struct group_columns columns_of(const struct text_sink *t, const group_list *l)
 {
 	const struct call_aggregate *a = l->data[0]->aggregate;
-	struct group_columns c = {.process = t->options.show_process};
+	struct group_columns c = {.process = t->show_process};
 
 	for (size_t i = 1; i < l->len; i++) /* one that executed something is another one from then on */
 		c.process |= l->data[i]->resource != l->data[0]->resource;
@@ -217,7 +218,7 @@ static void measure(struct table *tb, unsigned bound)
 	}
 }
 
-static void show_cells(struct call_text *t, struct table *tb, size_t row)
+static void show_cells(struct text_sink *t, struct table *tb, size_t row)
 {
 	enum style style = row ? STYLE_PLAIN : STYLE_DIM;
 	struct row r;
@@ -236,7 +237,7 @@ static void show_cells(struct call_text *t, struct table *tb, size_t row)
 	line_finish(t, &r);
 }
 
-static void show_table(struct call_text *t, const group_list *l, size_t max_rows)
+static void show_table(struct text_sink *t, const group_list *l, size_t max_rows)
 {
 	const struct call_aggregate *a = l->data[0]->aggregate;
 	struct group_columns columns = columns_of(t, l);
@@ -311,7 +312,7 @@ static void show_bar(struct row *r, uint64_t n, uint64_t most)
 	row_str(r, STYLE_CYAN, parts[eighths % 8]);
 }
 
-static void show_bucket(struct call_text *t, const struct call_group *g, size_t bucket, const unsigned columns[2],
+static void show_bucket(struct text_sink *t, const struct call_group *g, size_t bucket, const unsigned columns[2],
 			uint64_t most)
 {
 	struct buf range = {0};
@@ -332,7 +333,7 @@ static void show_bucket(struct call_text *t, const struct call_group *g, size_t 
 }
 
 /* From the first bucket that has something to the last one. */
-static void show_buckets(struct call_text *t, const struct call_group *g)
+static void show_buckets(struct text_sink *t, const struct call_group *g)
 {
 	size_t first = g->nbuckets, last = 0;
 	unsigned columns[2] = {0};
@@ -363,7 +364,7 @@ static bool is_stack(const struct call_group *g, size_t key)
 }
 
 /* A stack that is a key: a frame a line. */
-static void show_frames(struct call_text *t, const struct value_node *stack)
+static void show_frames(struct text_sink *t, const struct value_node *stack)
 {
 	struct buf text = {0};
 	struct row r;
@@ -402,7 +403,7 @@ static void print_result(const struct call_group *g, struct buf *out)
 }
 
 /* A group that takes several lines: a histogram, or one that is told apart by a stack. */
-static void show_block(struct call_text *t, const struct call_group *g, struct group_columns columns)
+static void show_block(struct text_sink *t, const struct call_group *g, struct group_columns columns)
 {
 	struct buf head = {0};
 	struct row r;
@@ -434,7 +435,7 @@ static void show_block(struct call_text *t, const struct call_group *g, struct g
 
 /* ---- losses ---- */
 
-void show_lost(struct call_text *t, const struct losses *l)
+void show_lost(struct text_sink *t, const struct losses *l)
 {
 	char text[160];
 	struct row r;
@@ -452,7 +453,7 @@ void show_lost(struct call_text *t, const struct losses *l)
 }
 
 /* Of all functions of the table; those of one share what was lost of it. */
-static void show_lost_of(struct call_text *t, const group_list *l)
+static void show_lost_of(struct text_sink *t, const group_list *l)
 {
 	VEC(const struct losses *) seen = {0};
 	struct losses all = {0};
@@ -482,7 +483,7 @@ static bool one_function(const group_list *l)
 	return true;
 }
 
-static void show_title(struct call_text *t, const group_list *l)
+static void show_title(struct text_sink *t, const group_list *l)
 {
 	struct row r;
 
@@ -496,7 +497,7 @@ static void show_title(struct call_text *t, const group_list *l)
 	line_finish(t, &r);
 }
 
-static void show_action(struct call_text *t, group_list *l, size_t max_rows)
+static void show_action(struct text_sink *t, group_list *l, size_t max_rows)
 {
 	enum aggregate_kind kind = l->data[0]->aggregate->kind;
 	struct group_columns columns = columns_of(t, l);
@@ -515,17 +516,17 @@ static void show_action(struct call_text *t, group_list *l, size_t max_rows)
 	show_lost_of(t, l);
 }
 
-static void show_round(struct call_text *t)
+static void show_round(struct text_sink *t)
 {
 	struct row r;
 
 	empty_line(t);
 	line_begin(t, &r);
-	show_clock(t, &r, clock_realtime_ns());
+	row_clock(&r, &t->clock, clock_realtime_ns());
 	line_finish(t, &r);
 }
 
-void show_groups(struct call_text *t, const struct call_group *g, size_t n, bool last)
+void show_groups(struct text_sink *t, const struct call_group *g, size_t n, bool last)
 {
 	bool *done = xcalloc(n + 1, sizeof(*done));
 

@@ -9,14 +9,14 @@
 #include "unit/value_stub.h"
 
 #include "unit/groups.h"
+#include "unit/written.h"
 
 static struct sink *sink;
 
-static void begin(struct call_text_options o)
+static void begin(struct sink_setup setup)
 {
-	struct err err = {0};
-
-	assert_int_equal(call_line_new(written_fd(), &o, &sink, &err), 0);
+	setup.gives = SINK_CALLS;
+	sink = written_open(&sink_line, setup);
 }
 
 static void give(const struct call_group *g, size_t n)
@@ -38,7 +38,7 @@ static void counts_by_func(void **state)
 		      .count = 1204),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 2);
 	expect("\n"
 	       "count() by func\n"
@@ -56,7 +56,7 @@ static void what_the_question_does_not_name_is_shown(void **state)
 	};
 
 	g[2].resource = &cart;
-	begin((struct call_text_options){.show_process = true});
+	begin((struct sink_setup){.show_process = true});
 	give(g, 3);
 	expect("\n"
 	       "count() by user\n"
@@ -76,7 +76,7 @@ static void programs_of_one_process_are_told_apart(void **state)
 	};
 
 	g[1].resource = &store;
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 2);
 	expect("\n"
 	       "count() by user  main.(*Cart).Add\n"
@@ -93,7 +93,7 @@ static void averages_have_units(void **state)
 		GROUP(&add_function, &max_size, .count = 2, .max = -7),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 3);
 	expect("\n"
 	       "avg(latency) by user  main.(*Cart).Add\n"
@@ -119,7 +119,7 @@ static void large_numbers(void **state)
 		      .nbuckets = AGG_BUCKETS),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, ARRAY_SIZE(g));
 	expect("\n"
 	       "max(size)  main.(*Cart).Add\n"
@@ -143,7 +143,7 @@ static void a_histogram_of_latency(void **state)
 	const struct call_group g[] = {GROUP(&add_function, &hist_latency, .keys = {a_string("al")}, .nkeys = 1,
 					     .count = 101, .sum = 202000, .buckets = buckets, .nbuckets = AGG_BUCKETS)};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 1);
 	expect("\n"
 	       "hist(latency) by user  main.(*Cart).Add\n"
@@ -163,7 +163,7 @@ static void histograms_of_numbers(void **state)
 		GROUP(&add_function, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 2);
 	expect("\n"
 	       "hist(size)  main.(*Cart).Add\n"
@@ -201,7 +201,7 @@ static void stacks_as_keys(void **state)
 	struct call_group g = GROUP(&add_function, &by_stack, .nkeys = 1, .count = 5,
 				    .keys = {{.form = FORM_LIST, .children = frames, .nchildren = 2}});
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(&g, 1);
 	expect("\n"
 	       "count() by stack  main.(*Cart).Add\n"
@@ -216,7 +216,7 @@ static void rounds(void **state)
 	const struct call_group g[] = {GROUP(&add_function, &max_size, .count = 2, .max = 7)};
 	const char *text, *round = "\n\nmax(size)  main.(*Cart).Add\n  count  max\n      2    7\n";
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	sink->ops->groups(sink, g, 1, false);
 	sink->ops->groups(sink, g, 0, false);
 	sink->ops->groups(sink, g, 1, true);

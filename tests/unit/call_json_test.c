@@ -10,15 +10,19 @@
 #include "unit/value_stub.h"
 
 #include "unit/groups.h"
+#include "unit/written.h"
 
 static struct sink *sink;
 static struct call_value v[3];
 
+static void begin_to(int fd)
+{
+	sink = written_open(&sink_json, (struct sink_setup){.fd = fd, .gives = SINK_CALLS});
+}
+
 static void begin(void)
 {
-	struct err err = {0};
-
-	assert_int_equal(call_json_new(written_fd(), &sink, &err), 0);
+	begin_to(0);
 }
 
 static void give(struct call_record c)
@@ -150,11 +154,10 @@ static void summary(void **state)
 static void a_slow_reader(void **state)
 {
 	struct losses l = {0};
-	struct err err = {0};
 	int fds[2];
 
 	assert_int_equal(pipe(fds), 0);
-	assert_int_equal(call_json_new(fds[1], &sink, &err), 0);
+	begin_to(fds[1]);
 	for (int i = 0; i < 70000; i++)
 		give(a_call(v, "alice", 3, 412000));
 	sink->ops->losses(sink, &l);

@@ -1,18 +1,11 @@
-/* Calls and groups made by hand, and what an output of trace wrote for them. For tests of sink/call_*. */
+/* Calls made by hand. */
 #ifndef TESTS_UNIT_CALLS_H
 #define TESTS_UNIT_CALLS_H
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "call/call.h"
 #include "call/symbolize.h"
-#include "sink/call_sinks.h"
 
 #define CALL_START UINT64_C(1700000000123456789) /* 22:13:20.123 UTC */
 
@@ -64,40 +57,6 @@ static inline void call_ended(struct call_record *c, struct call_value *values, 
 	c->end = end;
 	c->duration_ns = end == CALL_POINT ? 0 : c->duration_ns;
 	values[2].value = (struct value_node){.form = FORM_UNREADABLE};
-}
-
-/* ---- what was written ---- */
-
-static int kept_fd;
-
-static inline int written_fd(void)
-{
-	int fd = memfd_create("written", 0);
-
-	setenv("TZ", "UTC", 1);
-	tzset();
-	kept_fd = dup(fd);
-	return fd;
-}
-
-/* The whole text; the next call frees it. */
-static inline const char *written_so_far(void)
-{
-	static char text[1 << 20];
-	ssize_t n = pread(kept_fd, text, sizeof(text) - 1, 0);
-
-	text[n > 0 ? n : 0] = 0;
-	return text;
-}
-
-static inline const char *written_close(struct sink *s)
-{
-	const char *text;
-
-	s->ops->close(s, 2000);
-	text = written_so_far();
-	close(kept_fd);
-	return text;
 }
 
 #endif

@@ -22,7 +22,7 @@ static void begin(void)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_folded_new(file_new(), &sink, &err), 0);
+	assert_int_equal(open_file(&sink_folded, file_new(), &sink, &err), 0);
 }
 
 static void stacks_are_counted(void **state)
@@ -67,7 +67,7 @@ static void a_full_disk(void **state)
 	struct run_summary sum = {0};
 	struct err err = {0};
 
-	assert_int_equal(call_folded_new("/dev/full", &sink, &err), 0);
+	assert_int_equal(open_file(&sink_folded, "/dev/full", &sink, &err), 0);
 	give(&add_function, NULL, 0, false);
 	sink->ops->summary(sink, &sum);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");

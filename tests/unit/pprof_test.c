@@ -23,7 +23,7 @@ static void begin(void)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_pprof_new(file_new(), &sink, &err), 0);
+	assert_int_equal(open_file(&sink_pprof, file_new(), &sink, &err), 0);
 }
 
 static void give_at(const struct call_function *function, const struct resource *p, uint64_t address,
@@ -165,7 +165,7 @@ static void a_full_disk(void **state)
 	struct run_summary sum = {0};
 	struct err err = {0};
 
-	assert_int_equal(call_pprof_new("/dev/full", &sink, &err), 0);
+	assert_int_equal(open_file(&sink_pprof, "/dev/full", &sink, &err), 0);
 	give(&add_function, &shop, NULL, 0, 1);
 	assert_null(sink->ops->trouble(sink));
 	sink->ops->summary(sink, &sum);

@@ -1,83 +1,17 @@
-#include "sink/call_text.h"
+#include "sink/call_words.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#define PROCESS_BOUND 24
 #define RESULT_COLUMNS 32 /* of a result, while arguments can still be shortened */
 #define SMALL_COLUMNS 8   /* a value that has no more is not shortened, while others can be */
 
-int call_text_open(int fd, const struct call_text_options *o, struct call_text *ret, struct err *err)
-{
-	int r;
-
-	*ret = (struct call_text){.options = *o, .names.with_line = true};
-	r = call_stream_open(fd, &ret->stream, err);
-	if (r >= 0)
-		call_text_tick(ret);
-	return r;
-}
-
-void call_text_close(struct call_text *t, unsigned timeout_ms)
-{
-	call_stream_close(&t->stream, timeout_ms);
-	code_names_done(&t->names);
-}
-
-void call_text_tick(struct call_text *t)
-{
-	struct winsize w = {0};
-
-	output_flush(&t->stream.out, 0);
-	if (isatty(t->stream.out.fd) && ioctl(t->stream.out.fd, TIOCGWINSZ, &w) == 0) /* it may have been resized */
-		t->width = w.ws_col;
-}
-
-struct row call_text_row(struct call_text *t, struct buf *out)
-{
-	return row_begin(out, t->width, t->options.color);
-}
-
-void show_clock(struct call_text *t, struct row *r, uint64_t unix_ns)
-{
-	time_t second = (time_t)(unix_ns / 1000000000u);
-	char ms[16];
-	struct tm tm;
-
-	if (second != t->second || !t->clock[0]) {
-		localtime_r(&second, &tm);
-		strftime(t->clock, sizeof(t->clock), "%H:%M:%S", &tm);
-		t->second = second;
-	}
-	snprintf(ms, sizeof(ms), ".%03u", (unsigned)(unix_ns / 1000000u % 1000u));
-	row_str(r, STYLE_DIM, t->clock);
-	row_str(r, STYLE_DIM, ms);
-}
-
-void show_process(struct call_text *t, struct row *r, const struct resource *p, const char *gap)
-{
-	char text[80];
-	int n;
-
-	if (!t->options.show_process)
-		return;
-	n = snprintf(text, sizeof(text), "%.60s[%d]", p->name ? p->name : "?", p->pid);
-	t->process_columns = MAX(t->process_columns, MIN(text_columns(text, (size_t)n), PROCESS_BOUND));
-	row_field(r, STYLE_CYAN, text, (size_t)n, PROCESS_BOUND, t->process_columns);
-	row_str(r, STYLE_PLAIN, gap);
-}
-
-void show_stack(struct call_text *t, struct buf *out, const struct call_record *c, unsigned indent)
+void show_stack(struct text_sink *t, struct buf *out, const struct call_record *c, unsigned indent)
 {
 	struct row r;
 
 	for (size_t i = 0; i < c->nstack; i++) {
-		const struct frame_names *f = frame_names(&t->names, c->resource, c->stack[i]);
+		const struct frame_texts *f = frame_names_at(&t->names, c->resource, c->stack[i]);
 
 		for (size_t k = 0; k < f->n; k++) {
-			r = call_text_row(t, out);
+			r = text_sink_row(t, out);
 			row_spaces(&r, indent);
 			row_str(&r, STYLE_DIM, f->names[k]);
 			row_end(&r);
@@ -85,7 +19,7 @@ void show_stack(struct call_text *t, struct buf *out, const struct call_record *
 	}
 	if (!c->stack_cut)
 		return;
-	r = call_text_row(t, out);
+	r = text_sink_row(t, out);
 	row_spaces(&r, indent);
 	row_str(&r, STYLE_DIM, "… (more frames)");
 	row_end(&r);

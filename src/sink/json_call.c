@@ -1,47 +1,8 @@
-/* `trace --json`: one object a line. Keys may be added; none may go or change its meaning. */
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
+/* Calls and groups of aggregates as JSON. */
 #include "base/clock.h"
 #include "sink/call_buckets.h"
-#include "sink/call_code.h"
-#include "sink/call_sinks.h"
-#include "sink/call_stream.h"
+#include "sink/json_sink.h"
 #include "sink/losses_json.h"
-
-struct json_output {
-	struct sink sink;
-	struct call_stream stream;
-	struct code_names names;
-};
-
-static struct json_output *self(struct sink *s)
-{
-	return (struct json_output *)s;
-}
-
-static struct json line_begin(struct json_output *o)
-{
-	struct json j = {.out = output_begin(&o->stream.out)};
-
-	json_open(&j, '{');
-	return j;
-}
-
-static void line_finish(struct json_output *o, struct json *j)
-{
-	json_close(j, '}');
-	buf_char(j->out, '\n');
-	output_end(&o->stream.out);
-}
-
-static void write_number(struct json *j, const char *key, uint64_t value)
-{
-	json_key(j, key);
-	json_uint(j, value);
-}
 
 static void write_signed(struct json *j, const char *key, int64_t value)
 {
@@ -53,12 +14,6 @@ static void write_wide(struct json *j, const char *key, int128 value)
 {
 	json_key(j, key);
 	json_number(j, wide_text(value, (char[WIDE_TEXT]){0}));
-}
-
-static void write_string(struct json *j, const char *key, const char *value)
-{
-	json_key(j, key);
-	json_str(j, value);
 }
 
 static void write_true(struct json *j, const char *key)
@@ -92,21 +47,6 @@ static void write_values(struct json *j, const char *key, const struct call_reco
 	json_close(j, '}');
 }
 
-static void write_stack(struct json_output *o, struct json *j, const struct call_record *c)
-{
-	json_key(j, "stack");
-	json_open(j, '[');
-	for (size_t i = 0; i < c->nstack; i++) {
-		const struct frame_names *f = frame_names(&o->names, c->resource, c->stack[i]);
-
-		for (size_t k = 0; k < f->n; k++)
-			json_str(j, f->names[k]);
-	}
-	json_close(j, ']');
-	if (c->stack_cut)
-		write_true(j, "stack_truncated");
-}
-
 static void write_end(struct json *j, const struct call_record *c)
 {
 	if (c->end == CALL_RETURNED)
@@ -124,10 +64,10 @@ static void write_end(struct json *j, const struct call_record *c)
 		write_true(j, "exited");
 }
 
-static void json_call(struct sink *s, const struct call_record *c)
+void json_sink_call(struct sink *s, const struct call_record *c)
 {
-	struct json_output *o = self(s);
-	struct json j = line_begin(o);
+	struct json_sink *o = (struct json_sink *)s;
+	struct json j = json_line_begin(o);
 
 	write_number(&j, "ts_unix_ns", c->start_unix_ns);
 	write_signed(&j, "pid", c->resource->pid);
@@ -140,8 +80,10 @@ static void json_call(struct sink *s, const struct call_record *c)
 	write_values(&j, "args", c, CALL_ARG);
 	write_end(&j, c);
 	if (c->stack)
-		write_stack(o, &j, c);
-	line_finish(o, &j);
+		frame_names_json(&o->names, c, &j);
+	if (c->stack && c->stack_cut)
+		write_true(&j, "stack_truncated");
+	json_line_end(o, &j);
 }
 
 /* ---- aggregates ---- */
@@ -210,14 +152,14 @@ static void write_result(struct json *j, const struct call_group *g)
 	}
 }
 
-static void json_groups(struct sink *s, const struct call_group *groups, size_t n, bool last)
+void json_sink_groups(struct sink *s, const struct call_group *groups, size_t n, bool last)
 {
 	uint64_t now = clock_realtime_ns();
-	struct json_output *o = self(s);
+	struct json_sink *o = (struct json_sink *)s;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct call_group *g = &groups[i];
-		struct json j = line_begin(o);
+		struct json j = json_line_begin(o);
 
 		write_string(&j, "aggregate", g->aggregate->text);
 		write_number(&j, "ts_unix_ns", now);
@@ -229,98 +171,16 @@ static void json_groups(struct sink *s, const struct call_group *groups, size_t 
 			write_true(&j, "approximate");
 		if (g->lost)
 			losses_json(&j, "lost", g->lost, false);
-		line_finish(o, &j);
+		json_line_end(o, &j);
 	}
 }
 
-static void json_lost(struct sink *s, const struct losses *l)
+void json_sink_lost(struct sink *s, const struct losses *l)
 {
-	struct json_output *o = self(s);
-	struct json j = line_begin(o);
+	struct json_sink *o = (struct json_sink *)s;
+	struct json j = json_line_begin(o);
 
 	losses_json(&j, "lost", l, false);
 	write_number(&j, "ts_unix_ns", clock_realtime_ns());
-	line_finish(o, &j);
-}
-
-/* ---- the summary ---- */
-
-static void json_summary(struct sink *s, const struct run_summary *sum)
-{
-	struct json_output *o = self(s);
-	struct json j;
-
-	o->stream.out.limit = SIZE_MAX; /* the last line is always let in */
-	j = line_begin(o);
-	json_key(&j, "summary");
-	json_open(&j, '{');
-	write_number(&j, "events", sum->events);
-	write_number(&j, "calls", sum->calls);
-	write_number(&j, "processes", sum->processes);
-	write_number(&j, "planted", sum->planted);
-	write_number(&j, "refused", sum->refused);
-	losses_json(&j, "losses", &sum->losses, true);
-	json_close(&j, '}');
-	line_finish(o, &j);
-}
-
-/* ---- the sink ---- */
-
-static void json_tick(struct sink *s)
-{
-	output_flush(&self(s)->stream.out, 0);
-}
-
-static bool json_gone(struct sink *s)
-{
-	return self(s)->stream.out.gone;
-}
-
-static const char *json_trouble(struct sink *s)
-{
-	return call_stream_trouble(&self(s)->stream);
-}
-
-static void json_losses(struct sink *s, struct losses *ret)
-{
-	output_losses(&self(s)->stream.out, ret);
-}
-
-static void json_close_sink(struct sink *s, unsigned timeout_ms)
-{
-	struct json_output *o = self(s);
-
-	if (!o)
-		return;
-	call_stream_close(&o->stream, timeout_ms);
-	code_names_done(&o->names);
-	free(o);
-}
-
-static const struct sink_ops json_ops = {
-	.name = "json",
-	.call = json_call,
-	.groups = json_groups,
-	.lost = json_lost,
-	.tick = json_tick,
-	.summary = json_summary,
-	.gone = json_gone,
-	.trouble = json_trouble,
-	.losses = json_losses,
-	.close = json_close_sink,
-};
-
-int call_json_new(int fd, struct sink **ret, struct err *err)
-{
-	struct json_output *o = xcalloc(1, sizeof(*o));
-	int r = call_stream_open(fd, &o->stream, err);
-
-	if (r < 0) {
-		free(o);
-		return r;
-	}
-	o->sink.ops = &json_ops;
-	o->names.with_line = true;
-	*ret = &o->sink;
-	return 0;
+	json_line_end(o, &j);
 }
