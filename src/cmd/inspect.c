@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/inspect_questions.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
@@ -19,7 +20,7 @@ enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
 	bool json, list_packs, ir;
-	const char *functions;
+	const char *functions, *planter;
 	string_list packs;
 };
 
@@ -30,7 +31,10 @@ static const struct option_def inspect_defs[] = {
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, packs)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
-	{0, "ir", NULL, "show the capture program of each probe", OPT_FLAG, offsetof(struct inspect_options, ir)},
+	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
+	 offsetof(struct inspect_options, ir)},
+	{0, "planter", "NAME", "with --ir: programs as uprobe (default) or patch gets them", OPT_STRING,
+	 offsetof(struct inspect_options, planter)},
 	{0},
 };
 static const struct option_group inspect_groups[] = {{"options", inspect_defs, 0}, {0}};
@@ -457,16 +461,23 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 	return err->code;
 }
 
-static int inspect(const char *path, const struct inspect_options *o, const pack_set *packs)
+/* argv: the executable, and questions. */
+static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
+	bool xmm_readable = o->planter && !strcmp(o->planter, "patch");
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
 	int r;
 
-	if (binary_open(path, &b, &err) < 0 ||
-	    (!o->functions && join_packs(b, packs->data, packs->len, false, &joins, &n, &err) < 0))
+	if (binary_open(argv[0], &b, &err) < 0)
+		return complain(EXIT_FAILED, "%s", err.text);
+	if (nquestions) {
+		inspect_questions(b, packs, xmm_readable, argv + 1, nquestions);
+		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
+	}
+	if (!o->functions && join_packs(b, packs->data, packs->len, xmm_readable, &joins, &n, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
@@ -483,7 +494,9 @@ static int run(const struct verb *v, int argc, char **argv)
 		verb_help(v);
 		return EXIT_DONE;
 	}
-	if (r >= 0 && rest + 1 != argc && !o.list_packs)
+	if (r >= 0 && o.planter && strcmp(o.planter, "uprobe") && strcmp(o.planter, "patch"))
+		r = err_set(&err, -EINVAL, "there is no planter %s; there are uprobe and patch", o.planter);
+	if (r >= 0 && (o.ir ? rest + 1 > argc : rest + 1 != argc) && !o.list_packs)
 		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
 	if (r >= 0)
 		r = packs_load(&o.packs, &packs, &err);
@@ -492,7 +505,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
 		printf("%-16s %s\n", packs.data[i]->name, packs.data[i]->about ? packs.data[i]->about : "");
 	if (rest < argc)
-		code = inspect(argv[rest], &o, &packs);
+		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);
 	packs_done(&packs);
 	vec_done(&o.packs);
 	return code;
@@ -500,7 +513,7 @@ static int run(const struct verb *v, int argc, char **argv)
 
 const struct verb verb_inspect = {
 	.name = "inspect",
-	.synopsis = "BINARY [--json] [--functions GLOB]",
+	.synopsis = "BINARY [--json] [--functions GLOB] | BINARY --ir [QUESTION…]",
 	.summary = "say what can be observed in an executable; offline, without root",
 	.groups = inspect_groups,
 	.run = run,

@@ -1,0 +1,13 @@
+/* What questions become in an executable: `inspect BINARY --ir QUESTION…`. */
+#ifndef CMD_INSPECT_QUESTIONS_H
+#define CMD_INSPECT_QUESTIONS_H
+
+#include "cmd/packs.h"
+
+/*
+ * Prints for each question the capture programs of the functions it matches, what its slots mean, and what is refused
+ * with the reason. xmm_readable: of the planter that the programs are for.
+ */
+void inspect_questions(struct binary *b, const pack_set *packs, bool xmm_readable, char *const *questions, size_t n);
+
+#endif
