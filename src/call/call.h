@@ -1,13 +1,14 @@
 /*
- * The waist of trace: planters end here, its outputs begin here. A call as every output gets it, groups of aggregates,
- * and the output's side. (span/span.h is the same for spans.)
+ * The waist of trace: planters end here, sinks begin here. A call and a group of an aggregate as every sink gets them.
+ * (span/span.h is the same for spans.)
  */
 #ifndef CALL_CALL_H
 #define CALL_CALL_H
 
 #include "call/value.h"
-#include "event/loss.h"
+#include "event/run_summary.h"
 #include "plant/plant.h"
+#include "target/resource.h"
 
 enum call_end {
 	CALL_RETURNED,
@@ -18,9 +19,7 @@ enum call_end {
 };
 
 struct call_process {      /* outlives its calls */
-	uint32_t target;
-	int pid;
-	const char *name;
+	const struct resource *resource; /* its id is the target's */
 	uint64_t bias;
 	struct binary *binary;
 };
@@ -64,45 +63,10 @@ struct call_group {
 	const struct losses *lost; /* of its function, in the same time; NULL: nothing */
 };
 
-struct call_summary {
-	uint64_t events, calls;          /* samples seen, calls shown */
-	uint32_t planted, refused, processes;
-	struct losses losses;
-};
-
 /* A call that is open, as a planter's open_calls tells: from its record's header. */
 struct call_running {
 	uint32_t target;
 	uint64_t goid, start_ns;
-};
-
-/* ---- what an output is ---- */
-
-struct call_sink;
-struct call_sink_ops {
-	const char *name;
-	void (*call)(struct call_sink *s, const struct call_record *c); /* in the order in which calls end */
-	/*
-	 * Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with
-	 * --interval. NULL ok.
-	 */
-	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
-	/* Behind groups: what else was lost meanwhile, whatever it would have counted in. NULL ok. */
-	void (*lost)(struct call_sink *s, const struct losses *l);
-	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
-	/*
-	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it
-	 * ends, after those of the calls it made: only so is it known that nothing is to come above them.) NULL ok.
-	 */
-	void (*running)(struct call_sink *s, const struct call_running *r, size_t n);
-	void (*summary)(struct call_sink *s, const struct call_summary *sum); /* NULL ok */
-	bool (*gone)(struct call_sink *s);                              /* nobody can receive it any more. NULL ok */
-	const char *(*trouble)(struct call_sink *s);                    /* a sentence, or NULL. NULL ok */
-	void (*losses)(struct call_sink *s, struct losses *ret);        /* adds what it could not write. NULL ok */
-	void (*close)(struct call_sink *s);                             /* writes what is left, frees. */
-};
-struct call_sink {
-	const struct call_sink_ops *ops;
 };
 
 /* ---- from samples to calls (decode.c) ---- */
@@ -130,6 +94,6 @@ bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, str
 			struct call_group *ret);
 /* As planter_ops.aggregates, of the plans whose condition is tested here (call_plan.counted). */
 int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg);
-void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret); /* adds events and losses */
+void call_decoder_losses(const struct call_decoder *d, struct run_summary *ret); /* adds events and losses */
 
 #endif

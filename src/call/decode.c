@@ -10,8 +10,6 @@
 #include "call/late.h"
 #include "plant/aggregate.h"
 
-#define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
-
 struct probe_plan {
 	const struct call_plan *plan;
 	const struct shape_table *shapes;
@@ -24,8 +22,7 @@ struct call_decoder {
 	struct map probes;       /* id → struct probe_plan */
 	struct map processes;    /* target + 1 → struct call_process */
 	struct probe_plan *plans;
-	int64_t wall_offset;     /* wall-clock minus monotonic, read again now and then: clocks are adjusted */
-	uint64_t wall_offset_at;
+	struct wall_clock wall;
 	uint64_t events;
 	struct aggregates *late; /* of the plans whose condition is tested here */
 	struct losses losses;
@@ -91,23 +88,12 @@ int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn f
 
 void call_decoder_add_process(struct call_decoder *d, const struct call_process *p)
 {
-	map_set(&d->processes, (uint64_t)p->target + 1, (void *)p);
+	map_set(&d->processes, (uint64_t)p->resource->id + 1, (void *)p);
 }
 
 static const struct call_process *process_of(const struct call_decoder *d, uint32_t target)
 {
 	return map_get(&d->processes, (uint64_t)target + 1);
-}
-
-static uint64_t to_wall_clock(struct call_decoder *d, uint64_t monotonic_ns)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	if (!d->wall_offset_at || now - d->wall_offset_at > WALL_OFFSET_AGE_NS) {
-		d->wall_offset = clock_wall_offset_ns();
-		d->wall_offset_at = now;
-	}
-	return monotonic_ns + (uint64_t)d->wall_offset;
 }
 
 static struct value_node unreadable(const char *why)
@@ -144,7 +130,7 @@ static bool known_value(const struct value_context *c, const char *name, const s
 	if (!strcmp(name, "func"))
 		*ret = text_value(plan->name);
 	else if (!strcmp(name, "pid"))
-		*ret = (struct value_node){.form = FORM_INT, .i = process->pid};
+		*ret = (struct value_node){.form = FORM_INT, .i = process->resource->pid};
 	else if (!strcmp(name, "caller") && plan->inlined)
 		*ret = text_value(code_name(c, c->call_pc, true));
 	else if (!strcmp(name, "panicked"))
@@ -268,7 +254,7 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		.process = process,
 		.end = end,
 		.start_ns = h->time_ns,
-		.start_unix_ns = to_wall_clock(d, h->time_ns),
+		.start_unix_ns = wall_clock_ns(&d->wall, h->time_ns),
 		.duration_ns = end != CALL_POINT ? since(entry, end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,
@@ -345,7 +331,7 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		emit(d, probe, process, NULL, 0, &e[0], NULL, open_end, now_ns);
 }
 
-void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
+void call_decoder_losses(const struct call_decoder *d, struct run_summary *ret)
 {
 	ret->events += d->events;
 	losses_add(&ret->losses, &d->losses);

@@ -13,6 +13,7 @@
 #include "cmd/verb.h"
 #include "cmd/without.h"
 #include "plant/patch/site.h"
+#include "plant/planters.h"
 #include "probe/plan/call_plan.h"
 #include "probe/pack/join.h"
 
@@ -33,11 +34,11 @@ static const struct option_def inspect_defs[] = {
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
 	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
 	 offsetof(struct inspect_options, ir)},
-	{0, "planter", "NAME", "with --ir: programs as uprobe (default) or patch gets them", OPT_STRING,
+	{0, "planter", "NAME", "with --ir: for which planter, " PLANTER_NAMES, OPT_STRING,
 	 offsetof(struct inspect_options, planter)},
 	{0},
 };
-static const struct option_group inspect_groups[] = {{"options", inspect_defs, 0}, {0}};
+static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
 static const char *const price_text[] = {"nop, cheapest", "emulated, cheap", "single-stepped, dear"};
 static const char *const price_name[] = {"nop5", "emulated", "stepped"};
@@ -60,7 +61,7 @@ static void print_facts(struct binary *b)
 	const struct build_info *info = binary_build_info(b);
 	struct err err = {0};
 
-	printf("%s\n  %s, x86-64%s, %s, %s\n", binary_name(b), info->go_version,
+	printf("%s\n  %s, %s%s, %s, %s\n", binary_name(b), info->go_version, binary_arch(b)->name,
 	       binary_image(b)->pie ? ", position-independent" : "",
 	       info->has_symtab ? "symbols" : "no symbols (stripped)", info->has_dwarf ? "DWARF" : "no DWARF");
 	if (info->main.path[0])
@@ -464,7 +465,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 /* argv: the executable, and questions. */
 static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
-	bool xmm_readable = o->planter && !strcmp(o->planter, "patch");
+	const struct planter_caps *caps = o->planter ? &planter_named(o->planter)->caps : NULL;
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
@@ -474,10 +475,10 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 	if (binary_open(argv[0], &b, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	if (nquestions) {
-		inspect_questions(b, packs, xmm_readable, argv + 1, nquestions);
+		inspect_questions(b, packs, caps, argv + 1, nquestions);
 		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 	}
-	if (!o->functions && join_packs(b, packs->data, packs->len, xmm_readable, &joins, &n, &err) < 0)
+	if (!o->functions && join_packs(b, packs->data, packs->len, caps, &joins, &n, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
@@ -494,8 +495,8 @@ static int run(const struct verb *v, int argc, char **argv)
 		verb_help(v);
 		return EXIT_DONE;
 	}
-	if (r >= 0 && o.planter && strcmp(o.planter, "uprobe") && strcmp(o.planter, "patch"))
-		r = err_set(&err, -EINVAL, "there is no planter %s; there are uprobe and patch", o.planter);
+	if (r >= 0 && o.planter && !planter_named(o.planter))
+		r = err_set(&err, -EINVAL, "--planter expects " PLANTER_NAMES ", not \"%s\"", o.planter);
 	if (r >= 0 && (o.ir ? rest + 1 > argc : rest + 1 != argc) && !o.list_packs)
 		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
 	if (r >= 0)

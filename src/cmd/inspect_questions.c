@@ -21,8 +21,9 @@ static void print_shown(const char *what, const struct shown *s)
 	printf("  %s %s (%s):", what, s->name, s->type ? s->type->name : "?");
 	if (s->slot >= 0)
 		printf(" slot %d of the %s", s->slot, s->at_entry ? "entry" : "return");
-	for (size_t i = 0; i < s->nunread; i++)
-		printf(", bytes %u to %u unreadable", s->unread[i].offset, s->unread[i].offset + s->unread[i].size);
+	for (size_t i = 0; i < s->unread.n; i++)
+		printf(", bytes %u to %u unreadable", s->unread.ranges[i].offset,
+		       s->unread.ranges[i].offset + s->unread.ranges[i].size);
 	printf("%s%s\n", s->slot >= 0 ? "" : s->why ? " without: " : " known of the call",
 	       s->slot < 0 && s->why ? s->why : "");
 }
@@ -109,10 +110,11 @@ static int print_question(struct binary *b, const struct call_plan_options *o, c
 	return 0;
 }
 
-void inspect_questions(struct binary *b, const pack_set *packs, bool xmm_readable, char *const *questions, size_t n)
+void inspect_questions(struct binary *b, const pack_set *packs, const struct planter_caps *caps, char *const *questions,
+		       size_t n)
 {
 	const struct call_plan_options options = {.packs = packs->data, .npacks = packs->len,
-						  .limits = SHAPE_LIMITS_DEFAULT, .xmm_readable = xmm_readable};
+						  .limits = SHAPE_LIMITS_DEFAULT, .caps = caps};
 
 	for (size_t i = 0; i < n; i++) {
 		struct arena arena = {0};

@@ -27,12 +27,13 @@ const struct resource *resource_new(struct arena *arena, const struct process *p
 	size_t n = 0;
 
 	gethostname(host, sizeof(host) - 1);
-	r->service = arena_strdup(arena, service ? service : process_name(p));
+	r->name = arena_strdup(arena, process_name(p));
+	r->service = service ? arena_strdup(arena, service) : r->name;
 	add_string(attrs, &n, "service.name", r->service);
 	if (!given(extra, nextra, "service.version") && strcmp(info->main.version, "(devel)"))
 		add_string(attrs, &n, "service.version", arena_strdup(arena, info->main.version));
 	attrs[n++] = (struct attr){.key = "process.pid", .kind = ATTR_INT, .i = p->pid};
-	add_string(attrs, &n, "process.executable.name", arena_strdup(arena, process_name(p)));
+	add_string(attrs, &n, "process.executable.name", r->name);
 	add_string(attrs, &n, "process.executable.path", arena_strdup(arena, p->exe));
 	add_string(attrs, &n, "process.runtime.name", "go");
 	add_string(attrs, &n, "process.runtime.version", arena_strdup(arena, info->go_version));

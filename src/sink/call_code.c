@@ -27,7 +27,7 @@ static struct frame_names *make_names(struct code_names *n, const struct call_pr
 const struct frame_names *frame_names(struct code_names *n, const struct call_process *p, uint64_t return_address)
 {
 	uint64_t pc = return_address - 1; /* within the call, which is what the line is wanted of */
-	uint64_t key = pc ^ (uint64_t)p->target << 48; /* user addresses have 47 bits */
+	uint64_t key = pc ^ (uint64_t)p->resource->id << 48; /* user addresses have 47 bits */
 	struct frame_names *names = map_get(&n->names, key);
 
 	if (names)

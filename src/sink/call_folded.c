@@ -20,7 +20,7 @@ struct stack_count {
 };
 
 struct folded_output {
-	struct call_sink sink;
+	struct sink sink;
 	struct call_stream stream;
 	struct code_names names;
 	struct arena arena;
@@ -32,7 +32,7 @@ struct folded_output {
 	char trouble[120];
 };
 
-static struct folded_output *self(struct call_sink *s)
+static struct folded_output *self(struct sink *s)
 {
 	return (struct folded_output *)s;
 }
@@ -64,7 +64,7 @@ static void fold(struct folded_output *o, const struct call_record *c)
 	o->line.data[--o->line.len] = 0;
 }
 
-static void folded_call(struct call_sink *s, const struct call_record *c)
+static void folded_call(struct sink *s, const struct call_record *c)
 {
 	struct folded_output *o = self(s);
 	struct stack_count *n;
@@ -104,12 +104,12 @@ static void write_file(struct folded_output *o)
 	output_flush(&o->stream.out, 0);
 }
 
-static void folded_summary(struct call_sink *s, const struct call_summary *sum)
+static void folded_summary(struct sink *s, const struct run_summary *sum)
 {
 	write_file(self(s));
 }
 
-static const char *folded_trouble(struct call_sink *s)
+static const char *folded_trouble(struct sink *s)
 {
 	struct folded_output *o = self(s);
 	const char *trouble = call_stream_trouble(&o->stream);
@@ -122,7 +122,7 @@ static const char *folded_trouble(struct call_sink *s)
 	return o->trouble;
 }
 
-static void folded_losses(struct call_sink *s, struct losses *ret)
+static void folded_losses(struct sink *s, struct losses *ret)
 {
 	struct folded_output *o = self(s);
 
@@ -130,14 +130,14 @@ static void folded_losses(struct call_sink *s, struct losses *ret)
 	ret->count[LOSS_SINK_QUEUE] += o->left_out;
 }
 
-static void folded_close(struct call_sink *s)
+static void folded_close(struct sink *s, unsigned timeout_ms)
 {
 	struct folded_output *o = self(s);
 
 	if (!o)
 		return;
 	write_file(o);
-	call_stream_close(&o->stream);
+	call_stream_close(&o->stream, timeout_ms);
 	code_names_done(&o->names);
 	strmap_done(&o->index);
 	vec_done(&o->stacks);
@@ -146,7 +146,7 @@ static void folded_close(struct call_sink *s)
 	free(o);
 }
 
-static const struct call_sink_ops folded_ops = {
+static const struct sink_ops folded_ops = {
 	.name = "folded",
 	.call = folded_call,
 	.summary = folded_summary,
@@ -155,7 +155,7 @@ static const struct call_sink_ops folded_ops = {
 	.close = folded_close,
 };
 
-int call_folded_new(const char *path, struct call_sink **ret, struct err *err)
+int call_folded_new(const char *path, struct sink **ret, struct err *err)
 {
 	struct folded_output *o = xcalloc(1, sizeof(*o));
 	int r = call_stream_create(path, &o->stream, err);

@@ -40,7 +40,7 @@ struct goroutine {
 };
 
 struct graph_output {
-	struct call_sink sink;
+	struct sink sink;
 	struct call_text text;
 	struct map goroutines;
 	size_t ncalls;
@@ -48,7 +48,7 @@ struct graph_output {
 	bool began;
 };
 
-static struct graph_output *self(struct call_sink *s)
+static struct graph_output *self(struct sink *s)
 {
 	return (struct graph_output *)s;
 }
@@ -211,7 +211,7 @@ static void forget_goroutine(struct graph_output *o, uint64_t key, struct gorout
 	free(g);
 }
 
-static void graph_tick(struct call_sink *s)
+static void graph_tick(struct sink *s)
 {
 	struct graph_output *o = self(s);
 	VEC(uint64_t) empty = {0};
@@ -233,7 +233,7 @@ static void graph_tick(struct call_sink *s)
 	call_text_tick(&o->text);
 }
 
-static void graph_running(struct call_sink *s, const struct call_running *r, size_t n)
+static void graph_running(struct sink *s, const struct call_running *r, size_t n)
 {
 	struct graph_output *o = self(s);
 	struct goroutine *g;
@@ -253,7 +253,7 @@ static void graph_running(struct call_sink *s, const struct call_running *r, siz
 
 static struct goroutine *goroutine_of(struct graph_output *o, const struct call_record *c)
 {
-	uint64_t key = key_of(c->process->target, c->goid);
+	uint64_t key = key_of(c->process->resource->id, c->goid);
 	struct goroutine *g = map_get(&o->goroutines, key);
 
 	if (g)
@@ -266,7 +266,7 @@ static struct goroutine *goroutine_of(struct graph_output *o, const struct call_
 	return g;
 }
 
-static void graph_call(struct call_sink *s, const struct call_record *c)
+static void graph_call(struct sink *s, const struct call_record *c)
 {
 	struct graph_output *o = self(s);
 	struct goroutine *g = goroutine_of(o, c);
@@ -286,7 +286,7 @@ static void graph_call(struct call_sink *s, const struct call_record *c)
 		show_everything(o, true);
 }
 
-static void graph_groups(struct call_sink *s, const struct call_group *g, size_t n, bool last)
+static void graph_groups(struct sink *s, const struct call_group *g, size_t n, bool last)
 {
 	struct graph_output *o = self(s);
 
@@ -295,32 +295,32 @@ static void graph_groups(struct call_sink *s, const struct call_group *g, size_t
 	show_groups(&o->text, g, n, last);
 }
 
-static void graph_lost(struct call_sink *s, const struct losses *l)
+static void graph_lost(struct sink *s, const struct losses *l)
 {
 	show_lost(&self(s)->text, l);
 }
 
-static void graph_summary(struct call_sink *s, const struct call_summary *sum)
+static void graph_summary(struct sink *s, const struct run_summary *sum)
 {
 	show_everything(self(s), false);
 }
 
-static bool graph_gone(struct call_sink *s)
+static bool graph_gone(struct sink *s)
 {
 	return self(s)->text.stream.out.gone;
 }
 
-static const char *graph_trouble(struct call_sink *s)
+static const char *graph_trouble(struct sink *s)
 {
 	return call_stream_trouble(&self(s)->text.stream);
 }
 
-static void graph_losses(struct call_sink *s, struct losses *ret)
+static void graph_losses(struct sink *s, struct losses *ret)
 {
 	output_losses(&self(s)->text.stream.out, ret);
 }
 
-static void graph_close(struct call_sink *s)
+static void graph_close(struct sink *s, unsigned timeout_ms)
 {
 	struct graph_output *o = self(s);
 	uint64_t key;
@@ -334,11 +334,11 @@ static void graph_close(struct call_sink *s)
 		free(value);
 	}
 	map_done(&o->goroutines);
-	call_text_close(&o->text);
+	call_text_close(&o->text, timeout_ms);
 	free(o);
 }
 
-static const struct call_sink_ops graph_ops = {
+static const struct sink_ops graph_ops = {
 	.name = "graph",
 	.call = graph_call,
 	.groups = graph_groups,
@@ -352,7 +352,7 @@ static const struct call_sink_ops graph_ops = {
 	.close = graph_close,
 };
 
-int call_graph_new(int fd, const struct call_text_options *o, struct call_sink **ret, struct err *err)
+int call_graph_new(int fd, const struct call_text_options *o, struct sink **ret, struct err *err)
 {
 	struct graph_output *g = xcalloc(1, sizeof(*g));
 	int r = call_text_open(fd, o, &g->text, err);

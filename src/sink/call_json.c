@@ -12,12 +12,12 @@
 #include "sink/losses_json.h"
 
 struct json_output {
-	struct call_sink sink;
+	struct sink sink;
 	struct call_stream stream;
 	struct code_names names;
 };
 
-static struct json_output *self(struct call_sink *s)
+static struct json_output *self(struct sink *s)
 {
 	return (struct json_output *)s;
 }
@@ -124,13 +124,13 @@ static void write_end(struct json *j, const struct call_record *c)
 		write_true(j, "exited");
 }
 
-static void json_call(struct call_sink *s, const struct call_record *c)
+static void json_call(struct sink *s, const struct call_record *c)
 {
 	struct json_output *o = self(s);
 	struct json j = line_begin(o);
 
 	write_number(&j, "ts_unix_ns", c->start_unix_ns);
-	write_signed(&j, "pid", c->process->pid);
+	write_signed(&j, "pid", c->process->resource->pid);
 	write_number(&j, "goid", c->goid);
 	write_string(&j, "func", c->plan->name);
 	if (c->plan->inlined)
@@ -210,7 +210,7 @@ static void write_result(struct json *j, const struct call_group *g)
 	}
 }
 
-static void json_groups(struct call_sink *s, const struct call_group *groups, size_t n, bool last)
+static void json_groups(struct sink *s, const struct call_group *groups, size_t n, bool last)
 {
 	uint64_t now = clock_realtime_ns();
 	struct json_output *o = self(s);
@@ -221,7 +221,7 @@ static void json_groups(struct call_sink *s, const struct call_group *groups, si
 
 		write_string(&j, "aggregate", g->aggregate->action->text);
 		write_number(&j, "ts_unix_ns", now);
-		write_signed(&j, "pid", g->process->pid);
+		write_signed(&j, "pid", g->process->resource->pid);
 		write_string(&j, "func", g->plan->name);
 		write_keys(&j, g);
 		write_result(&j, g);
@@ -233,7 +233,7 @@ static void json_groups(struct call_sink *s, const struct call_group *groups, si
 	}
 }
 
-static void json_lost(struct call_sink *s, const struct losses *l)
+static void json_lost(struct sink *s, const struct losses *l)
 {
 	struct json_output *o = self(s);
 	struct json j = line_begin(o);
@@ -245,7 +245,7 @@ static void json_lost(struct call_sink *s, const struct losses *l)
 
 /* ---- the summary ---- */
 
-static void json_summary(struct call_sink *s, const struct call_summary *sum)
+static void json_summary(struct sink *s, const struct run_summary *sum)
 {
 	struct json_output *o = self(s);
 	struct json j;
@@ -266,38 +266,38 @@ static void json_summary(struct call_sink *s, const struct call_summary *sum)
 
 /* ---- the sink ---- */
 
-static void json_tick(struct call_sink *s)
+static void json_tick(struct sink *s)
 {
 	output_flush(&self(s)->stream.out, 0);
 }
 
-static bool json_gone(struct call_sink *s)
+static bool json_gone(struct sink *s)
 {
 	return self(s)->stream.out.gone;
 }
 
-static const char *json_trouble(struct call_sink *s)
+static const char *json_trouble(struct sink *s)
 {
 	return call_stream_trouble(&self(s)->stream);
 }
 
-static void json_losses(struct call_sink *s, struct losses *ret)
+static void json_losses(struct sink *s, struct losses *ret)
 {
 	output_losses(&self(s)->stream.out, ret);
 }
 
-static void json_close_sink(struct call_sink *s)
+static void json_close_sink(struct sink *s, unsigned timeout_ms)
 {
 	struct json_output *o = self(s);
 
 	if (!o)
 		return;
-	call_stream_close(&o->stream);
+	call_stream_close(&o->stream, timeout_ms);
 	code_names_done(&o->names);
 	free(o);
 }
 
-static const struct call_sink_ops json_ops = {
+static const struct sink_ops json_ops = {
 	.name = "json",
 	.call = json_call,
 	.groups = json_groups,
@@ -310,7 +310,7 @@ static const struct call_sink_ops json_ops = {
 	.close = json_close_sink,
 };
 
-int call_json_new(int fd, struct call_sink **ret, struct err *err)
+int call_json_new(int fd, struct sink **ret, struct err *err)
 {
 	struct json_output *o = xcalloc(1, sizeof(*o));
 	int r = call_stream_open(fd, &o->stream, err);

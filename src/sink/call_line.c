@@ -5,11 +5,11 @@
 #define STACK_INDENT (12 + GAP + DURATION_COLUMNS + GAP + 4)
 
 struct line_output {
-	struct call_sink sink;
+	struct sink sink;
 	struct call_text text;
 };
 
-static struct line_output *self(struct call_sink *s)
+static struct line_output *self(struct sink *s)
 {
 	return (struct line_output *)s;
 }
@@ -36,7 +36,7 @@ static void show_call(struct call_text *t, const struct call_record *c)
 	output_end(&t->stream.out);
 }
 
-static void line_call(struct call_sink *s, const struct call_record *c)
+static void line_call(struct sink *s, const struct call_record *c)
 {
 	struct call_text *t = &self(s)->text;
 
@@ -44,47 +44,47 @@ static void line_call(struct call_sink *s, const struct call_record *c)
 		show_call(t, c);
 }
 
-static void line_groups(struct call_sink *s, const struct call_group *g, size_t n, bool last)
+static void line_groups(struct sink *s, const struct call_group *g, size_t n, bool last)
 {
 	show_groups(&self(s)->text, g, n, last);
 }
 
-static void line_lost(struct call_sink *s, const struct losses *l)
+static void line_lost(struct sink *s, const struct losses *l)
 {
 	show_lost(&self(s)->text, l);
 }
 
-static void line_tick(struct call_sink *s)
+static void line_tick(struct sink *s)
 {
 	call_text_tick(&self(s)->text);
 }
 
-static bool line_gone(struct call_sink *s)
+static bool line_gone(struct sink *s)
 {
 	return self(s)->text.stream.out.gone;
 }
 
-static const char *line_trouble(struct call_sink *s)
+static const char *line_trouble(struct sink *s)
 {
 	return call_stream_trouble(&self(s)->text.stream);
 }
 
-static void line_losses(struct call_sink *s, struct losses *ret)
+static void line_losses(struct sink *s, struct losses *ret)
 {
 	output_losses(&self(s)->text.stream.out, ret);
 }
 
-static void line_close(struct call_sink *s)
+static void line_close(struct sink *s, unsigned timeout_ms)
 {
 	struct line_output *o = self(s);
 
 	if (!o)
 		return;
-	call_text_close(&o->text);
+	call_text_close(&o->text, timeout_ms);
 	free(o);
 }
 
-static const struct call_sink_ops line_ops = {
+static const struct sink_ops line_ops = {
 	.name = "line",
 	.call = line_call,
 	.groups = line_groups,
@@ -96,7 +96,7 @@ static const struct call_sink_ops line_ops = {
 	.close = line_close,
 };
 
-int call_line_new(int fd, const struct call_text_options *o, struct call_sink **ret, struct err *err)
+int call_line_new(int fd, const struct call_text_options *o, struct sink **ret, struct err *err)
 {
 	struct line_output *l = xcalloc(1, sizeof(*l));
 	int r = call_text_open(fd, o, &l->text, err);

@@ -15,14 +15,14 @@
 #define MAX_TRACKS 200000 /* that get a name */
 
 struct perfetto_output {
-	struct call_sink sink;
+	struct sink sink;
 	struct call_stream stream;
 	struct code_names names;
 	struct map tracks, processes;  /* named */
 	bool began;
 };
 
-static struct perfetto_output *self(struct call_sink *s)
+static struct perfetto_output *self(struct sink *s)
 {
 	return (struct perfetto_output *)s;
 }
@@ -62,7 +62,7 @@ static void write_micros(struct json *j, const char *key, uint64_t ns)
 
 static void write_track(struct json *j, const struct call_record *c)
 {
-	write_int(j, "pid", c->process->pid);
+	write_int(j, "pid", c->process->resource->pid);
 	write_int(j, "tid", (int64_t)c->goid);
 }
 
@@ -83,12 +83,12 @@ static void name_track(struct perfetto_output *o, const struct call_record *c, c
 
 static void name_tracks(struct perfetto_output *o, const struct call_record *c)
 {
-	uint64_t track = c->goid ^ (uint64_t)c->process->target << 40;
+	uint64_t track = c->goid ^ (uint64_t)c->process->resource->id << 40;
 	char text[48] = "no goroutine";
 
-	if (!map_get(&o->processes, c->process->target)) {
-		map_set(&o->processes, c->process->target, o);
-		name_track(o, c, "process_name", c->process->name);
+	if (!map_get(&o->processes, c->process->resource->id)) {
+		map_set(&o->processes, c->process->resource->id, o);
+		name_track(o, c, "process_name", c->process->resource->name);
 	}
 	if (map_get(&o->tracks, track) || o->tracks.len >= MAX_TRACKS)
 		return;
@@ -161,7 +161,7 @@ static void write_details(struct perfetto_output *o, struct json *j, const struc
 	json_close(j, '}');
 }
 
-static void perfetto_call(struct call_sink *s, const struct call_record *c)
+static void perfetto_call(struct sink *s, const struct call_record *c)
 {
 	struct perfetto_output *o = self(s);
 	struct json j;
@@ -184,36 +184,36 @@ static void perfetto_call(struct call_sink *s, const struct call_record *c)
 	event_finish(o, &j);
 }
 
-static void perfetto_tick(struct call_sink *s)
+static void perfetto_tick(struct sink *s)
 {
 	output_flush(&self(s)->stream.out, 0);
 }
 
-static const char *perfetto_trouble(struct call_sink *s)
+static const char *perfetto_trouble(struct sink *s)
 {
 	return call_stream_trouble(&self(s)->stream);
 }
 
-static void perfetto_losses(struct call_sink *s, struct losses *ret)
+static void perfetto_losses(struct sink *s, struct losses *ret)
 {
 	output_losses(&self(s)->stream.out, ret);
 }
 
-static void perfetto_close(struct call_sink *s)
+static void perfetto_close(struct sink *s, unsigned timeout_ms)
 {
 	struct perfetto_output *o = self(s);
 
 	if (!o)
 		return;
 	buf_str(output_begin(&o->stream.out), "\n]\n");
-	call_stream_close(&o->stream);
+	call_stream_close(&o->stream, timeout_ms);
 	code_names_done(&o->names);
 	map_done(&o->tracks);
 	map_done(&o->processes);
 	free(o);
 }
 
-static const struct call_sink_ops perfetto_ops = {
+static const struct sink_ops perfetto_ops = {
 	.name = "perfetto",
 	.call = perfetto_call,
 	.tick = perfetto_tick,
@@ -222,7 +222,7 @@ static const struct call_sink_ops perfetto_ops = {
 	.close = perfetto_close,
 };
 
-int call_perfetto_new(const char *path, struct call_sink **ret, struct err *err)
+int call_perfetto_new(const char *path, struct sink **ret, struct err *err)
 {
 	struct perfetto_output *o = xcalloc(1, sizeof(*o));
 	int r = call_stream_create(path, &o->stream, err);

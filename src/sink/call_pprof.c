@@ -21,7 +21,7 @@
 #define PAGE UINT64_C(4096)
 
 struct pprof_output {
-	struct call_sink sink;
+	struct sink sink;
 	struct call_stream stream;
 	struct arena arena;             /* all of the profile's parts */
 	struct strmap string_index, function_index, sample_index;
@@ -37,7 +37,7 @@ struct pprof_output {
 	char trouble[120];
 };
 
-static struct pprof_output *self(struct call_sink *s)
+static struct pprof_output *self(struct sink *s)
 {
 	return (struct pprof_output *)s;
 }
@@ -81,14 +81,14 @@ static const char *file_of(const struct call_process *p)
 {
 	const char *name = binary_name(p->binary);
 
-	return p->name && !strncmp(name, "/proc/", 6) ? p->name : name;
+	return p->resource->name && !strncmp(name, "/proc/", 6) ? p->resource->name : name;
 }
 
 /* The binary's code, where the process has it; 0 when it has none. */
 static uint64_t mapping_of(struct pprof_output *o, const struct call_process *p)
 {
 	const struct image *image = p->binary ? binary_image(p->binary) : NULL;
-	Pprof__Mapping *m = map_get(&o->mapping_index, p->target);
+	Pprof__Mapping *m = map_get(&o->mapping_index, p->resource->id);
 
 	if (m || !image)
 		return m ? m->id : 0;
@@ -107,7 +107,7 @@ static uint64_t mapping_of(struct pprof_output *o, const struct call_process *p)
 	m->has_functions = m->has_filenames = m->has_line_numbers = m->has_inline_frames = true;
 	vec_push(&o->mappings, m);
 	m->id = o->mappings.len;
-	map_set(&o->mapping_index, p->target, m);
+	map_set(&o->mapping_index, p->resource->id, m);
 	return m->id;
 }
 
@@ -155,7 +155,7 @@ static Pprof__Location *add_location(struct pprof_output *o, const struct call_p
 static uint64_t frame_location(struct pprof_output *o, const struct call_process *p, uint64_t return_address)
 {
 	uint64_t address = return_address - 1; /* in the call */
-	uint64_t key = address ^ (uint64_t)p->target << 48;
+	uint64_t key = address ^ (uint64_t)p->resource->id << 48;
 	Pprof__Location *l = map_get(&o->location_index, key);
 
 	if (!l) {
@@ -168,7 +168,7 @@ static uint64_t frame_location(struct pprof_output *o, const struct call_process
 /* The traced function itself: one for each of a process's plans. */
 static uint64_t call_location(struct pprof_output *o, const struct call_record *c)
 {
-	uint64_t key = (uintptr_t)c->plan ^ (uint64_t)c->process->target << 48;
+	uint64_t key = (uintptr_t)c->plan ^ (uint64_t)c->process->resource->id << 48;
 	uint64_t address = c->plan->nentry_sites ? c->plan->entry_sites[0].addr : c->plan->func.entry;
 	Pprof__Location *l = map_get(&o->call_index, key);
 
@@ -196,7 +196,7 @@ static Pprof__Sample *add_sample(struct pprof_output *o)
 	return s;
 }
 
-static void pprof_call(struct call_sink *s, const struct call_record *c)
+static void pprof_call(struct sink *s, const struct call_record *c)
 {
 	struct pprof_output *o = self(s);
 	Pprof__Sample *sample;
@@ -273,12 +273,12 @@ static void write_file(struct pprof_output *o)
 	buf_done(&packed);
 }
 
-static void pprof_summary(struct call_sink *s, const struct call_summary *sum)
+static void pprof_summary(struct sink *s, const struct run_summary *sum)
 {
 	write_file(self(s));
 }
 
-static const char *pprof_trouble(struct call_sink *s)
+static const char *pprof_trouble(struct sink *s)
 {
 	struct pprof_output *o = self(s);
 	const char *trouble = call_stream_trouble(&o->stream);
@@ -292,7 +292,7 @@ static const char *pprof_trouble(struct call_sink *s)
 	return o->trouble[0] ? o->trouble : NULL;
 }
 
-static void pprof_losses(struct call_sink *s, struct losses *ret)
+static void pprof_losses(struct sink *s, struct losses *ret)
 {
 	struct pprof_output *o = self(s);
 
@@ -300,14 +300,14 @@ static void pprof_losses(struct call_sink *s, struct losses *ret)
 	ret->count[LOSS_SINK_REFUSED] += o->stream.out.error != 0;
 }
 
-static void pprof_close(struct call_sink *s)
+static void pprof_close(struct sink *s, unsigned timeout_ms)
 {
 	struct pprof_output *o = self(s);
 
 	if (!o)
 		return;
 	write_file(o);
-	call_stream_close(&o->stream);
+	call_stream_close(&o->stream, timeout_ms);
 	strmap_done(&o->string_index);
 	strmap_done(&o->function_index);
 	strmap_done(&o->sample_index);
@@ -324,7 +324,7 @@ static void pprof_close(struct call_sink *s)
 	free(o);
 }
 
-static const struct call_sink_ops pprof_ops = {
+static const struct sink_ops pprof_ops = {
 	.name = "pprof",
 	.call = pprof_call,
 	.summary = pprof_summary,
@@ -333,7 +333,7 @@ static const struct call_sink_ops pprof_ops = {
 	.close = pprof_close,
 };
 
-int call_pprof_new(const char *path, struct call_sink **ret, struct err *err)
+int call_pprof_new(const char *path, struct sink **ret, struct err *err)
 {
 	struct pprof_output *o = xcalloc(1, sizeof(*o));
 	int r = call_stream_create(path, &o->stream, err);

@@ -2,8 +2,7 @@
 #ifndef SINK_CALL_SINKS_H
 #define SINK_CALL_SINKS_H
 
-#include "base/err.h"
-#include "call/call.h"
+#include "sink/sink.h"
 
 struct call_text_options {
 	bool color;
@@ -12,14 +11,14 @@ struct call_text_options {
 };
 
 /* Aligned lines; aggregates as tables and histograms. */
-int call_line_new(int fd, const struct call_text_options *o, struct call_sink **ret, struct err *err);
+int call_line_new(int fd, const struct call_text_options *o, struct sink **ret, struct err *err);
 /* JSON lines (design.md); aggregates as {"aggregate":…}; the summary as the last line. */
-int call_json_new(int fd, struct call_sink **ret, struct err *err);
+int call_json_new(int fd, struct sink **ret, struct err *err);
 /* Indented call tree with durations, per goroutine: printed when the outermost call has ended. */
-int call_graph_new(int fd, const struct call_text_options *o, struct call_sink **ret, struct err *err);
+int call_graph_new(int fd, const struct call_text_options *o, struct sink **ret, struct err *err);
 /* Files: a timeline for ui.perfetto.dev and chrome://tracing (Trace Event Format); folded stacks; a pprof profile. */
-int call_perfetto_new(const char *path, struct call_sink **ret, struct err *err);
-int call_folded_new(const char *path, struct call_sink **ret, struct err *err);
-int call_pprof_new(const char *path, struct call_sink **ret, struct err *err);
+int call_perfetto_new(const char *path, struct sink **ret, struct err *err);
+int call_folded_new(const char *path, struct sink **ret, struct err *err);
+int call_pprof_new(const char *path, struct sink **ret, struct err *err);
 
 #endif

@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CLOSE_TIMEOUT_MS 2000
-
 int call_stream_open(int fd, struct call_stream *ret, struct err *err)
 {
 	FILE *f = fdopen(fd, "w");
@@ -41,9 +39,9 @@ const char *call_stream_trouble(struct call_stream *s)
 	return output_trouble(&s->out);
 }
 
-void call_stream_close(struct call_stream *s)
+void call_stream_close(struct call_stream *s, unsigned timeout_ms)
 {
-	output_flush(&s->out, CLOSE_TIMEOUT_MS);
+	output_flush(&s->out, timeout_ms);
 	output_done(&s->out);
 	fclose(s->file);
 	free(s->path);

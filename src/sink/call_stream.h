@@ -15,7 +15,7 @@ struct call_stream {
 int call_stream_open(int fd, struct call_stream *ret, struct err *err);   /* takes over fd, also where it fails */
 int call_stream_create(const char *path, struct call_stream *ret, struct err *err);
 const char *call_stream_trouble(struct call_stream *s); /* tries to write what waits; a sentence, or NULL */
-void call_stream_close(struct call_stream *s); /* writes what is left; does not wait long for a slow reader */
+void call_stream_close(struct call_stream *s, unsigned timeout_ms); /* writes what is left */
 
 /* Left out: there is none to show. */
 static inline bool call_value_missing(const struct call_value *v)

@@ -123,7 +123,7 @@ static struct group_columns columns_of(const struct call_text *t, const group_li
 
 static void print_process(const struct call_process *p, struct buf *out)
 {
-	buf_printf(out, "%s[%d]", p->name ? p->name : "?", p->pid);
+	buf_printf(out, "%s[%d]", p->resource->name ? p->resource->name : "?", p->resource->pid);
 }
 
 /* ---- tables ---- */

@@ -20,9 +20,9 @@ int call_text_open(int fd, const struct call_text_options *o, struct call_text *
 	return r;
 }
 
-void call_text_close(struct call_text *t)
+void call_text_close(struct call_text *t, unsigned timeout_ms)
 {
-	call_stream_close(&t->stream);
+	call_stream_close(&t->stream, timeout_ms);
 	code_names_done(&t->names);
 }
 
@@ -63,7 +63,7 @@ void show_process(struct call_text *t, struct row *r, const struct call_process 
 
 	if (!t->options.show_process)
 		return;
-	n = snprintf(text, sizeof(text), "%.60s[%d]", p->name ? p->name : "?", p->pid);
+	n = snprintf(text, sizeof(text), "%.60s[%d]", p->resource->name ? p->resource->name : "?", p->resource->pid);
 	t->process_columns = MAX(t->process_columns, MIN(text_columns(text, (size_t)n), PROCESS_BOUND));
 	row_field(r, STYLE_CYAN, text, (size_t)n, PROCESS_BOUND, t->process_columns);
 	row_str(r, STYLE_PLAIN, gap);

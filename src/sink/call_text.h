@@ -24,7 +24,7 @@ struct call_text {
 };
 
 int call_text_open(int fd, const struct call_text_options *o, struct call_text *ret, struct err *err);
-void call_text_close(struct call_text *t);
+void call_text_close(struct call_text *t, unsigned timeout_ms);
 void call_text_tick(struct call_text *t);
 struct row call_text_row(struct call_text *t, struct buf *out);
 

@@ -1,11 +1,10 @@
-/* The sinks there are: one file each, all behind struct sink_ops (span/span.h). */
+/* The sinks there are: one file each, all behind struct sink_ops (sink/sink.h). */
 #ifndef SINK_SINKS_H
 #define SINK_SINKS_H
 
 #include <stdio.h>
 
-#include "base/err.h"
-#include "span/span.h"
+#include "sink/sink.h"
 
 struct line_options {
 	FILE *out;

@@ -28,7 +28,8 @@ static const struct call_plan plan = {
 	.entry = {.slots = (struct ir_slot *)entry_slots, .nslots = 3},
 	.ret = {.slots = (struct ir_slot *)ret_slots, .nslots = 1},
 };
-static const struct call_process process = {.target = 1, .pid = 4711, .name = "shop"};
+static const struct resource shop = {.id = 1, .pid = 4711, .name = "shop"};
+static const struct call_process process = {.resource = &shop};
 
 static struct call_decoder *decoder;
 static struct buf got;
@@ -41,8 +42,8 @@ static void print_call(void *arg, const struct call_record *c)
 	assert_true(start > -1000000000 && start < 1000000000); /* clocks are adjusted meanwhile */
 	assert_ptr_equal(arg, &got);
 	buf_printf(&got, "%s %s[%d] %s start %" PRIu64 " took %" PRIu64 " goid %" PRIu64 " depth %" PRIu64,
-		   c->plan->name,
-		   c->process->name, c->process->pid, ends[c->end], c->start_ns, c->duration_ns, c->goid, c->depth);
+		   c->plan->name, c->process->resource->name, c->process->resource->pid, ends[c->end], c->start_ns,
+		   c->duration_ns, c->goid, c->depth);
 	for (size_t i = 0; i < c->nvalues; i++) {
 		buf_printf(&got, " %s=", c->values[i].shown->name);
 		if (c->values[i].value.form == FORM_UNREADABLE && !c->values[i].value.text)
@@ -73,7 +74,7 @@ static int tear_down(void **state)
 
 static uint64_t lost(enum loss l)
 {
-	struct call_summary sum = {0};
+	struct run_summary sum = {0};
 
 	call_decoder_losses(decoder, &sum);
 	return sum.losses.count[l];
@@ -127,7 +128,7 @@ static void a_call_that_returns(void **state)
 {
 	struct record call = entry_record(EVENT_CALL), end = end_record(EVENT_RETURN, RETURN, 1);
 	struct record sample = sample_of(&end, &call);
-	struct call_summary sum = {.events = 5};
+	struct run_summary sum = {.events = 5};
 
 	give(&sample);
 	expect("main.f shop[4711] returned start 1000 took 450 goid 17 depth 512 user=\"alice\" n=3 "

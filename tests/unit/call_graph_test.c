@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "unit/groups.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 
 static void begin(struct call_text_options o)
 {

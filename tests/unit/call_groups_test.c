@@ -10,7 +10,7 @@
 
 #include "unit/groups.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 
 static void begin(struct call_text_options o)
 {
@@ -68,7 +68,8 @@ static void what_the_question_does_not_name_is_shown(void **state)
 /* One process that executed something else is two programs. */
 static void programs_of_one_process_are_told_apart(void **state)
 {
-	static const struct call_process became = {.target = 3, .pid = 4711, .name = "store", .bias = 0};
+	static const struct resource store = {.id = 3, .pid = 4711, .name = "store"};
+	static const struct call_process became = {.resource = &store};
 	struct call_group g[] = {
 		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 3),
 		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 2),

@@ -11,7 +11,7 @@
 
 #include "unit/groups.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 static struct call_value v[3];
 
 static void begin(void)
@@ -136,7 +136,7 @@ static void aggregates(void **state)
 
 static void summary(void **state)
 {
-	struct call_summary sum = {.events = 20, .calls = 9, .planted = 8, .refused = 2, .processes = 3};
+	struct run_summary sum = {.events = 20, .calls = 9, .planted = 8, .refused = 2, .processes = 3};
 	const char *text, *begins = "{\"summary\":{\"events\":20,\"calls\":9,\"processes\":3,\"planted\":8,"
 				    "\"refused\":2,"
 				    "\"losses\":{\"ring_full\":5,\"scratch_busy\":0,";
@@ -165,7 +165,7 @@ static void a_slow_reader(void **state)
 	assert_string_equal(sink->ops->trouble(sink),
 			    "the reader of the output was too slow; some calls were not written");
 	close(fds[0]);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

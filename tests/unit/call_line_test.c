@@ -13,7 +13,7 @@
 
 #include "unit/calls.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 static struct call_value v[3];
 
 static void begin(struct call_text_options o)
@@ -143,7 +143,7 @@ static void a_narrow_terminal(void **state)
 	v[2].value = (struct value_node){.form = FORM_ERROR,
 					 .text = "a reason as long as the one that nobody ever reads", .len = 50};
 	sink->ops->call(sink, &c);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	while (n < sizeof(text) - 1 && !(strchr(text, '\n') && strchr(strchr(text, '\n') + 1, '\n')) &&
 	       (got = read(master, text + n, sizeof(text) - 1 - n)) > 0)
 		text[n += (size_t)got] = 0;
@@ -176,7 +176,7 @@ static void nobody_reads(void **state)
 	assert_true(sink->ops->gone(sink));
 	assert_string_equal(sink->ops->trouble(sink),
 			    "the reader of the output has closed it; calls after that were not written");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 static void a_full_disk(void **state)
@@ -192,7 +192,7 @@ static void a_full_disk(void **state)
 	assert_string_equal(sink->ops->trouble(sink), "the output cannot be written: No space left on device");
 	sink->ops->losses(sink, &l);
 	assert_int_equal(l.count[LOSS_SINK_REFUSED], 1);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

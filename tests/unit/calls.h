@@ -15,8 +15,9 @@
 
 #define CALL_START UINT64_C(1700000000123456789) /* 22:13:20.123 UTC */
 
-static const struct call_process shop = {.target = 1, .pid = 4711, .name = "shop", .bias = 0};
-static const struct call_process cart = {.target = 2, .pid = 80, .name = "cart", .bias = 0};
+static const struct resource shop_resource = {.id = 1, .pid = 4711, .name = "shop"};
+static const struct resource cart_resource = {.id = 2, .pid = 80, .name = "cart"};
+static const struct call_process shop = {.resource = &shop_resource}, cart = {.resource = &cart_resource};
 
 static const struct shown add_shown[] = {
 	{.name = "user", .kind = SHOWN_ARG, .at_entry = true, .slot = 0},
@@ -85,11 +86,11 @@ static inline const char *written_so_far(void)
 	return text;
 }
 
-static inline const char *written_close(struct call_sink *s)
+static inline const char *written_close(struct sink *s)
 {
 	const char *text;
 
-	s->ops->close(s);
+	s->ops->close(s, 2000);
 	text = written_so_far();
 	close(kept_fd);
 	return text;

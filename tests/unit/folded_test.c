@@ -10,7 +10,7 @@
 #include "unit/calls.h"
 #include "unit/written_file.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 
 static void give(const struct call_plan *plan, const uint64_t *stack, size_t n, bool cut)
 {
@@ -37,7 +37,7 @@ static void stacks_are_counted(void **state)
 	give(&add_plan, stack, 2, true);
 	give(&inlined, stack, 2, false); /* the first frame lies in the function it is in */
 	give(&add_plan, NULL, 0, false);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	assert_string_equal(file_text(), "[more frames];main.f2;main.f1;main.(*Cart).Add 1\n"
 					 "main.(*Cart).Add 1\n"
 					 "main.f2;main.f1;main.tiny[struct{a int: b int}] 1\n"
@@ -59,20 +59,20 @@ static void too_many_stacks(void **state)
 	assert_int_equal(l.count[LOSS_SINK_QUEUE], 2);
 	assert_string_equal(sink->ops->trouble(sink),
 			    "the folded stacks lack 2 calls: there were more than 100000 different stacks");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 /* What cannot be written is known at the summary, when one can still say so. */
 static void a_full_disk(void **state)
 {
-	struct call_summary sum = {0};
+	struct run_summary sum = {0};
 	struct err err = {0};
 
 	assert_int_equal(call_folded_new("/dev/full", &sink, &err), 0);
 	give(&add_plan, NULL, 0, false);
 	sink->ops->summary(sink, &sum);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

@@ -10,7 +10,7 @@
 #include "unit/calls.h"
 #include "unit/written_file.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 static struct call_value v[3];
 
 static void begin(void)
@@ -50,7 +50,7 @@ static void calls_on_a_timeline(void **state)
 	c.stack = NULL;
 	call_ended(&c, v, CALL_POINT);
 	give(c);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	assert_string_equal(
 	    file_text(),
 	    NAMES ADD("412.007,", ARGS
@@ -69,7 +69,7 @@ static void calls_on_a_timeline(void **state)
 static void no_calls(void **state)
 {
 	begin();
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	assert_string_equal(file_text(), "[\n\n]\n");
 }
 
@@ -80,7 +80,7 @@ static void what_is_written_meanwhile(void **state)
 	give(a_call(v, "alice", 3, 412007));
 	sink->ops->tick(sink);
 	assert_string_equal(file_text(), NAMES ADD("412.007,", ARGS ",\"returns\":{\"err\":null}}"));
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 static void cannot_be_written(void **state)
@@ -93,7 +93,7 @@ static void cannot_be_written(void **state)
 	give(a_call(v, "alice", 3, 412007));
 	sink->ops->tick(sink);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

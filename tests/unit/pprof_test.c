@@ -15,7 +15,7 @@
 #include "unit/open.h"
 #include "unit/written_file.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 
 static void begin(void)
 {
@@ -76,7 +76,7 @@ static void stacks_and_values(void **state)
 	give(&add_plan, &shop, stack, 1, 5);
 	give(&inlined, &shop, stack, 2, 0); /* the first frame lies in the function it is in */
 	give(&add_plan, &cart, NULL, 0, 7);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	p = profile_read();
 	print_profile(p, &out);
 	assert_string_equal(out.data, "0x1002;0x1001;main.(*Cart).Add 2 111\n"
@@ -114,7 +114,8 @@ static void go_tool_pprof_reads_it(void **state)
 	glob_t tools = {0}, programs = {0};
 	const char *tool = first_of(in_cache("toolchains/go*/pkg/tool/linux_amd64/pprof", path), &tools);
 	const char *program = first_of(in_cache("bin/calls-go*-plain", path), &programs);
-	struct call_process process = {.target = 1, .pid = 4711, .name = "calls", .bias = 0x10000};
+	const struct resource resource = {.id = 1, .pid = 4711, .name = "calls"};
+	struct call_process process = {.resource = &resource, .bias = 0x10000};
 	struct call_plan plan = {.name = "main.main", .stack_slot = -1};
 	struct func caller;
 	struct buf out = {0};
@@ -134,7 +135,7 @@ static void go_tool_pprof_reads_it(void **state)
 	begin();
 	give(&plan, &process, stack, 1, 3000000);
 	give(&plan, &process, stack, 1, 4000000);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	snprintf(command, sizeof(command), "%s -symbolize=none -top -lines %s 2>&1", tool, file_path);
 	f = popen(command, "r");
 	while (fgets(line, sizeof(line), f))
@@ -151,7 +152,7 @@ static void go_tool_pprof_reads_it(void **state)
 
 static void a_full_disk(void **state)
 {
-	struct call_summary sum = {0};
+	struct run_summary sum = {0};
 	struct err err = {0};
 
 	assert_int_equal(call_pprof_new("/dev/full", &sink, &err), 0);
@@ -159,7 +160,7 @@ static void a_full_disk(void **state)
 	assert_null(sink->ops->trouble(sink));
 	sink->ops->summary(sink, &sum);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

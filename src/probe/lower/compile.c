@@ -86,7 +86,7 @@ static struct bind_request bind_part(const struct capture_request *r)
 
 static struct lower_options lower_part(const struct capture_request *r)
 {
-	return (struct lower_options){.xmm_readable = r->xmm_readable, .role = r->role, .call_group = r->call_group,
+	return (struct lower_options){.caps = r->caps, .role = r->role, .call_group = r->call_group,
 				      .shapes = r->shapes};
 }
 

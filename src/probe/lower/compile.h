@@ -29,7 +29,7 @@ struct capture_request {
 	const char *goroutine, *sp;
 	const struct capture_item *items;
 	size_t nitems;
-	bool xmm_readable;
+	const struct planter_caps *caps;
 	enum program_role role;
 	uint32_t call_group;
 	const char *text;

@@ -56,14 +56,14 @@ static struct value of_param(const struct bound *n, const struct param *p)
 	    .place = PLACE_PARAM, .type = n->type, .expr = n->expr, .param = p, .dict_word = p->dict_word};
 }
 
-/* A closure's variable: in the closure object, to which RDX points at the entry, or behind a pointer that is there. */
+/* A closure's variable: in the closure object, to which arch.context points at the entry, or behind a pointer in it. */
 static void of_captured(struct lowerer *l, const struct bound *n, const struct closure_var *v, struct value *ret)
 {
 	uint16_t reg = reg_new(l);
 	struct ir_insn *i = emit(l, IR_ARG_REG);
 
 	i->dst = reg;
-	i->reg = GPR_RDX;
+	i->reg = binary_arch(l->binary)->context;
 	*ret = value_memory(reg, n->type, n->expr);
 	ret->offset = v->offset;
 	ret->dict_word = v->dict_word;

@@ -6,6 +6,7 @@
 
 #include "probe/bind/bound.h"
 #include "probe/ir.h"
+#include "probe/planter_caps.h"
 
 /* Where the values of a bound program's names lie. */
 struct places {
@@ -15,7 +16,7 @@ struct places {
 };
 
 struct lower_options {
-	bool xmm_readable;               /* the planter has IR_ARG_XMM (a uprobe has not) */
+	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
 	enum program_role role;          /* which instructions the program may have */
 	uint32_t call_group;
 	struct shape_table *shapes;      /* for captures of whole values; NULL: images are refused */

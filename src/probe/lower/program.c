@@ -359,6 +359,7 @@ static int finish(struct lowerer *l, const struct lower_options *o, struct captu
 {
 	struct capture_program p = {
 		.role = o->role,
+		.arch = binary_arch(l->binary),
 		.call_group = o->call_group,
 		.insns = arena_memdup(l->arena, l->insns.data, l->insns.len * sizeof(*l->insns.data)),
 		.ninsns = l->insns.len,
@@ -383,7 +384,7 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 		  struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
-			    .xmm_readable = o->xmm_readable, .shapes = o->shapes};
+			    .xmm_readable = o->caps && o->caps->reads_xmm, .shapes = o->shapes};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 
