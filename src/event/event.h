@@ -138,7 +138,10 @@ struct event {
 
 /* False when the bytes are not one whole, consistent record of this version, and nothing else. */
 bool event_decode(const void *data, size_t size, struct event *ret);
-/* Likewise of a sample: ret_n is 1 or 2 (RETURN or UNWOUND, then CALL, of the same probe group and goroutine). */
+/*
+ * Decodes a sample: ret_n is 1 or 2 (RETURN or UNWOUND, then CALL, of the same probe group and goroutine). False when
+ * the bytes are not whole, consistent records of this version, and nothing else.
+ */
 bool event_decode_sample(const void *data, size_t size, struct event ret[2], size_t *ret_n);
 /* The record's chunks in order: NULL begins, NULL ends. Safe on any record that decoded. */
 const struct event_chunk *event_chunk_next(const struct event *e, const struct event_chunk *c);

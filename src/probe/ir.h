@@ -220,6 +220,8 @@ static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shap
 	return i->at ? i->at - 1 : t->limits.depth;
 }
 
+/* Whether the instruction sets its register dst. */
+bool ir_has_result(const struct ir_insn *i);
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
 /* The first instruction of this kind, or NULL. */
