@@ -1,4 +1,4 @@
-/* plant/source, cmd/observation: sources of events that no planter stands behind, as a program with a ring of its own. */
+/* plant/source, cmd/observation: sources of events that no planter stands behind, as of a program with its own ring. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
