@@ -1,8 +1,8 @@
 #!/bin/sh
 # binutils 2.40 finds no line of a program that Go 1.25 or later has built, and elfutils 0.188 none of any Go program.
 #
-# One would guess that addr2line and objdump -l (Debian 12) tell the lines of a Go 1.27 program: they read the DWARF 5 of
-# gcc, and readelf of the same package decodes the very line table. But neither tells any: addr2line gives the name
+# One would guess that addr2line and objdump -l (Debian 12) tell the lines of a Go 1.27 program: they read the DWARF 5
+# of gcc, and readelf of the same package decodes the very line table. But neither tells any: addr2line gives the name
 # of the symbol and go.go:?, which is no file but what Go's linker puts into the symbol table, and no inlined
 # frame. It ends with 0. With GOEXPERIMENT=nodwarf5 the same compiler writes DWARF 4, as Go up to 1.24 does, and all is
 # there. (Go's DWARF 5 has ranges that begin with DW_RLE_base_addressx; whether that is the cause was not tried.)
