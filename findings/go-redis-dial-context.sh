@@ -2,11 +2,11 @@
 # go-redis from 9.17 on dials for a command with none of the caller's context, but shakes hands with all of it.
 #
 # One would guess that a DialHook (a tracer's, or one that takes a credential from the context) gets the context of the
-# command that needs the connection, as it does up to 9.16. From
-# 9.17.0 on a command's connection is dialed on another goroutine with a context of its own: neither the caller's values
-# nor its span are in it, though the command waits for it. What follows on the same new connection, HELLO and the rest
-# of the handshake, goes through the ProcessHook on the caller's goroutine with the caller's context. And where the
-# connection is for a subscription, it is dialed as ever: on the caller's goroutine, with its context.
+# command that needs the connection, as it does up to 9.16. From 9.17.0 on a command's connection is dialed on another
+# goroutine with a context of its own: neither the caller's values nor its span are in it, though the command waits for
+# it. What follows on the same new connection, HELLO and the rest of the handshake, goes through the ProcessHook on the
+# caller's goroutine with the caller's context. And where the connection is for a subscription, it is dialed as ever: on
+# the caller's goroutine, with its context.
 #
 # Output:
 #
