@@ -1,8 +1,8 @@
 #!/bin/sh
 # In Go's execution traces who calls next of an iter.Pull waits for no reason, and for no time between the switches.
 #
-# One would guess that the goroutine that calls next shows as waiting for a coroutine while the iterator's body runs on a
-# goroutine of its own: so it stands in a stack dump, with the reason "coroutine". In an execution trace the same wait
+# One would guess that the goroutine that calls next shows as waiting for a coroutine while the iterator's body runs on
+# a goroutine of its own: so it stands in a stack dump, with the reason "coroutine". In an execution trace the same wait
 # has an empty reason, so that a sum of waits by reason has work of the body under no name. One would also guess that
 # the caller stops first, and that the body then waits for a processor for a measured time. The file has one event for
 # all of it, of which the reader in golang.org/x/exp/trace makes three changes of state, the body's being made ready
