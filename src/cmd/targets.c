@@ -59,10 +59,3 @@ void target_plan_done(struct target_plan *p)
 	vec_done(&p->pids);
 	vec_done(&p->ports);
 }
-
-void target_options_done(struct target_options *o)
-{
-	vec_done(&o->pids);
-	vec_done(&o->globs);
-	vec_done(&o->ports);
-}
