@@ -154,22 +154,22 @@ static int measure(const struct arm *a, double *best, struct err *err)
 
 	if (r < 0)
 		return r;
-	if (planter_uprobe.plant(p, &t, probes, (size_t)n, plants, errs) != n) {
+	if (p->ops->plant(p, &t, probes, (size_t)n, plants, errs) != n) {
 		*err = errs[errs[0].code ? 0 : 1];
-		planter_uprobe.close(p);
+		planter_close(p);
 		return err->code;
 	}
 	for (int i = 0; i < ROUNDS; i++) {
 		double ns = pair_ns();
 
 		*best = MIN(*best, ns);
-		planter_uprobe.drain(p, ignore, NULL);
+		p->source->ops->drain(p->source, ignore, NULL);
 	}
-	planter_uprobe.losses(p, &lost);
+	p->source->ops->losses(p->source, &lost);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		if (lost.count[i])
 			printf("invalid: %llu %s\n", (unsigned long long)lost.count[i], loss_name((enum loss)i));
-	planter_uprobe.close(p);
+	planter_close(p);
 	return 0;
 }
 

@@ -160,12 +160,12 @@ static int measure_arm(struct planter *p, const void *site, int arm, double *bes
 	struct plant *pl;
 	double ns;
 
-	if (planter_uprobe.plant(p, &t, &probe, 1, &pl, err) != 1)
+	if (p->ops->plant(p, &t, &probe, 1, &pl, err) != 1)
 		return err->code;
 	ns = calls_ns(site);
 	*best = MIN(*best, ns);
-	planter_uprobe.remove(p, &pl, 1);
-	planter_uprobe.drain(p, ignore, NULL);
+	p->ops->remove(p, &pl, 1);
+	p->source->ops->drain(p->source, ignore, NULL);
 	return 0;
 }
 
@@ -226,10 +226,10 @@ int main(void)
 		return 1;
 	}
 	print(best, without);
-	planter_uprobe.losses(p, &lost);
+	p->source->ops->losses(p->source, &lost);
 	if (lost.count[LOSS_RING_FULL] || lost.count[LOSS_NO_GOROUTINE])
 		printf("invalid: %llu hits were lost, which is cheap\n",
 		       (unsigned long long)(lost.count[LOSS_RING_FULL] + lost.count[LOSS_NO_GOROUTINE]));
-	planter_uprobe.close(p);
+	planter_close(p);
 	return 0;
 }

@@ -11,6 +11,9 @@
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #define ALIGN_UP(x, n) (((x) + (n) - 1) / (n) * (n))
 
+/* The T whose member `member` p points to. */
+#define CONTAINER_OF(p, T, member) ((T *)(void *)((char *)(p) - offsetof(T, member)))
+
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 /* _cleanup_(f): f(&variable) runs when the variable leaves its scope. */
 #define _cleanup_(f) __attribute__((cleanup(f)))

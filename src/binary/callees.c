@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "binary/internal.h"
 
-static bool calls_indirectly(const struct code *c, const struct insn *i)
+static bool calls_indirectly(const struct disasm *c, const struct insn *i)
 {
 	struct insn_effect e;
 
@@ -20,8 +20,8 @@ int binary_callees(struct binary *b, const struct func *f, struct callees *ret, 
 {
 	VEC(uint64_t) targets = {0};
 	struct map seen = {0};
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		return r;
@@ -31,7 +31,7 @@ int binary_callees(struct binary *b, const struct func *f, struct callees *ret, 
 		bool leaves = i->kind == INSN_CALL || i->kind == INSN_JUMP || i->kind == INSN_BRANCH;
 
 		ret->indirect += calls_indirectly(&c, i);
-		if (!leaves || !i->target || (i->kind != INSN_CALL && code_contains(&c, i->target)) ||
+		if (!leaves || !i->target || (i->kind != INSN_CALL && disasm_contains(&c, i->target)) ||
 		    map_set(&seen, i->target, &seen))
 			continue;
 		vec_push(&targets, i->target);
@@ -40,6 +40,6 @@ int binary_callees(struct binary *b, const struct func *f, struct callees *ret, 
 	ret->n = targets.len;
 	map_done(&seen);
 	vec_done(&targets);
-	code_done(&c);
+	disasm_done(&c);
 	return 0;
 }

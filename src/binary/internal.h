@@ -213,7 +213,7 @@ struct binary {
 	struct strmap variables; /* of the symbol table, by the name behind the last slash -> number + 1 */
 	bool variables_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
-	struct code last_code;         /* func_code's */
+	struct disasm last_code;         /* func_disasm's */
 	struct inline_index *inline_index; /* inltree.c's; NULL until it is asked */
 	struct map never_returns;      /* flow.c's: of functions that were called, 2 if so, 1 if not */
 	struct inline_host *inline_host;   /* inline_site.c's: the function looked at last */

@@ -64,6 +64,18 @@ struct map_layout {
 	uint32_t b_off, buckets_off, oldbuckets_off, nevacuate_off, flags_off;
 	uint32_t overflow_off, bucket_size; /* tophash[8] at 0 of a bucket */
 };
+enum {
+	MAP_SLOTS = 8,          /* entries in a bucket or group, in every Go so far: others are refused */
+	MAP_CTRL_FREE = 0x80,   /* swiss: set in the control byte of a slot without an entry */
+	MAP_TOPHASH_MOVED_FIRST = 2, MAP_TOPHASH_MOVED_LAST = 4, /* old: evacuatedX … evacuatedEmpty */
+	MAP_TOPHASH_USED = 5,   /* old: tophash of a full slot, or more (minTopHash) */
+	MAP_SAME_SIZE_GROW = 8, /* old: in the header's flags (sameSizeGrow) */
+};
+
+/* A bucket or a group, to be searched: its size in bytes, and where its first key and its first element lie. */
+struct map_block {
+	uint32_t size, key_off, elem_off;
+};
 
 struct type {
 	const char *name;    /* full: "*net/url.URL", "map[string][]string", "net/http.Request" */

@@ -96,19 +96,19 @@ static void check_planter(check_vec *all, struct prices *prices)
 		return;
 	}
 	add(all, "uprobes", true, true, "probe programs load, the event ring works");
-	if (planter_uprobe.multi(p))
+	if (p->ops->multi(p))
 		add(all, "uprobe_multi", true, false, "one link plants all sites of a probe");
 	else
 		explain_per_site(all);
-	if (planter_uprobe.loops(p))
+	if (p->ops->loops(p))
 		add(all, "bpf_loop", true, false, "calls can be traced, and whole structures read");
 	else
 		add(all, "bpf_loop", false, false,
 		    "not here (Linux 5.17): `earshot trace` needs it to pair calls and to read structures; spans do "
 		    "without");
 	for (int i = 0; i < 3; i++)
-		prices->ns[i] = planter_uprobe.price_ns(p, (enum site_price)i);
-	planter_uprobe.close(p);
+		prices->ns[i] = p->ops->price_ns(p, (enum site_price)i);
+	planter_close(p);
 }
 
 /* Who may hold others by ptrace, as the Yama security module has it (its documentation numbers them). */
@@ -145,8 +145,8 @@ static void check_patching(check_vec *all, struct prices *prices)
 	}
 	add(all, "patching", true, false, "--planter patch has the clock it needs; it uses ptrace:");
 	check_ptrace(all);
-	prices->patch = planter_patch.price_ns(p, PRICE_EMULATED);
-	planter_patch.close(p);
+	prices->patch = p->ops->price_ns(p, PRICE_EMULATED);
+	planter_close(p);
 }
 
 static const char *const price_keys[] = {"nop5", "emulated", "stepped"};

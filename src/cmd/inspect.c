@@ -56,7 +56,7 @@ static void print_facts(struct binary *b)
 	const struct build_info *info = binary_build_info(b);
 	struct err err = {0};
 
-	printf("%s\n  %s, x86-64%s, %s, %s\n", binary_name(b), info->go_version,
+	printf("%s\n  %s, %s%s, %s, %s\n", binary_name(b), info->go_version, binary_arch(b)->name,
 	       binary_image(b)->pie ? ", position-independent" : "",
 	       info->has_symtab ? "symbols" : "no symbols (stripped)", info->has_dwarf ? "DWARF" : "no DWARF");
 	if (info->main.path[0])
@@ -466,7 +466,7 @@ static int inspect(const char *path, const struct inspect_options *o, const pack
 	int r;
 
 	if (binary_open(path, &b, &err) < 0 ||
-	    (!o->functions && join_packs(b, packs->data, packs->len, false, &joins, &n, &err) < 0))
+	    (!o->functions && join_packs(b, packs->data, packs->len, NULL, &joins, &n, &err) < 0))
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;

@@ -127,7 +127,8 @@ unsigned outputs_needs(const struct output_options *o)
 	unsigned needs = 0;
 
 	for_kinds(k)
-		needs |= asked_for(o, k) ? k->needs : 0;
+		if (asked_for(o, k) || (k->prints && o->form && !strcmp(k->name, o->form)))
+			needs |= k->needs;
 	return needs;
 }
 

@@ -3,24 +3,44 @@
 #include <errno.h>
 #include <string.h>
 
-int planter_open(struct observer *ob, const char *name, const struct planter_options *o, struct err *err)
-{
-	struct planter_options with_note = *o;
-	struct err why = {0};
+#include "base/buf.h"
 
-	with_note.note = ob->ops->note;
-	with_note.note_arg = ob->arg;
-	o = &with_note;
-	ob->planting = &planter_uprobe;
-	if (!name || !strcmp(name, planter_uprobe.name))
-		return ob->planting->open(o, &ob->planter, err);
-	if (!strcmp(name, "auto")) {
-		if (ob->planting->open(o, &ob->planter, &why) >= 0)
-			return 0;
-		ob->ops->note(ob->arg, "patching programs from inside, since uprobes cannot be used: %s", why.text);
-	} else if (strcmp(name, planter_patch.name)) {
-		return err_set(err, -EINVAL, "--planter expects uprobe, patch or auto, not \"%s\"", name);
+/* The first that can be opened. */
+static int open_any(const struct planter_options *o, struct planter **ret, const struct planter_ops **ret_ops,
+		    struct err *err)
+{
+	int r = -ENOSYS;
+
+	for (size_t i = 0; planters[i]; i++) {
+		struct err why = {0};
+
+		*ret_ops = planters[i];
+		r = planters[i]->open(o, ret, &why);
+		if (r >= 0)
+			return r;
+		if (!planters[i + 1])
+			err_set(err, r, "%s", why.text);
+		else if (o->note)
+			o->note(o->note_arg, "%s, since %s cannot be used: %s", planters[i + 1]->doing,
+				planters[i]->means, why.text);
 	}
-	ob->planting = &planter_patch;
-	return ob->planting->open(o, &ob->planter, err);
+	return r;
+}
+
+static int bad_name(const char *name, struct err *err)
+{
+	_cleanup_(buf_done) struct buf names = {0};
+
+	for (size_t i = 0; planters[i]; i++)
+		buf_printf(&names, "%s%s", i ? ", " : "", planters[i]->name);
+	return err_set(err, -EINVAL, "--planter expects %s or auto, not \"%s\"", names.data, name);
+}
+
+int planter_open(const char *name, const struct planter_options *o, struct planter **ret,
+		 const struct planter_ops **ret_ops, struct err *err)
+{
+	*ret_ops = name ? planter_named(name) : planters[0];
+	if (name && !strcmp(name, "auto"))
+		return open_any(o, ret, ret_ops, err);
+	return *ret_ops ? (*ret_ops)->open(o, ret, err) : bad_name(name, err);
 }

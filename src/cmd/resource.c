@@ -17,8 +17,8 @@ static bool given(const struct attr *extra, size_t n, const char *key)
 	return false;
 }
 
-const struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
-				    const char *service, const struct attr *extra, size_t nextra, uint32_t id)
+struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
+			      const char *service, const struct attr *extra, size_t nextra, uint32_t id)
 {
 	const struct build_info *info = binary_build_info(b);
 	struct attr *attrs = arena_array(arena, struct attr, nextra + 16);

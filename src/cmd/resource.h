@@ -8,7 +8,7 @@
 #include "target/process.h"
 
 /* Everything returned lives in arena. service: NULL to name it after the executable. */
-const struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
-				    const char *service, const struct attr *extra, size_t nextra, uint32_t id);
+struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
+			      const char *service, const struct attr *extra, size_t nextra, uint32_t id);
 
 #endif

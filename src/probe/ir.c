@@ -148,11 +148,13 @@ static int check_key(struct verifier *v, const struct ir_insn *i)
 
 static int check_details(struct verifier *v, const struct ir_insn *i)
 {
+	const struct arch *arch = capture_arch(v->p);
+
 	switch (i->op) {
 	case IR_ARG_REG:
-		return i->reg > GPR_RSP ? bad(v, "there is no such register") : 0;
+		return i->reg >= arch->nregisters ? bad(v, "there is no such register") : 0;
 	case IR_ARG_XMM:
-		return i->reg > 14 || i->size < 4 ? bad(v, "there is no such register") : 0;
+		return i->reg >= arch->nfloat_args || i->size < 4 ? bad(v, "there is no such register") : 0;
 	case IR_BIN:
 		return i->bin >= ARRAY_SIZE(bins) ? bad(v, "there is no such operator") : 0;
 	case IR_MAP_STR:
@@ -439,26 +441,25 @@ int capture_verify(const struct capture_program *p, struct err *err)
 
 /* ---- print ---- */
 
-static const char *const reg_names[] = {"rax", "rbx", "rcx", "rdi", "rsi", "r8",  "r9",  "r10",
-					"r11", "rdx", "r12", "r13", "r14", "r15", "rbp", "rsp"};
-
 static void print_offset(int64_t offset, struct buf *out)
 {
 	if (offset)
 		buf_printf(out, "%+lld", (long long)offset);
 }
 
-static void print_value(const struct ir_insn *i, struct buf *out)
+static void print_value(const struct capture_program *p, const struct ir_insn *i, struct buf *out)
 {
+	const struct arch *arch = capture_arch(p);
+
 	switch (i->op) {
 	case IR_CONST:
 		buf_printf(out, "%lld", (long long)i->imm);
 		break;
 	case IR_ARG_REG:
-		buf_str(out, i->reg < ARRAY_SIZE(reg_names) ? reg_names[i->reg] : "?");
+		buf_str(out, i->reg < arch->nregisters ? arch->registers[i->reg] : "?");
 		break;
 	case IR_ARG_XMM:
-		buf_printf(out, "xmm%u", i->reg);
+		buf_printf(out, "%s%u", arch->float_name, i->reg);
 		break;
 	case IR_ARG_STACK:
 		buf_str(out, "[sp");
@@ -614,7 +615,7 @@ void capture_print(const struct capture_program *p, struct buf *out)
 			buf_printf(out, "? %u", i->op);
 		} else if (ops[i->op].uses & SETS_DST) {
 			buf_printf(out, "r%u = ", i->dst);
-			print_value(i, out);
+			print_value(p, i, out);
 		} else {
 			print_action(p, i, out);
 		}

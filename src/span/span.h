@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "probe/pack/pack.h"
+#include "probe/pack/span_kind.h"
 #include "target/resource.h"
 
 enum attr_kind { ATTR_STRING, ATTR_INT, ATTR_DOUBLE, ATTR_BOOL };

@@ -23,8 +23,8 @@ static const struct pack_capture captures[] = {
 	[NUMBER] = {.name = "number", .transform = {.default_value = "7", .min_set = true, .min = -5}},
 	[BOOLEAN] = {.name = "boolean", .transform = {.map = map}},
 	[REAL] = {.name = "real", .transform = {.default_value = "0.5"}},
-	[WORD] = {.name = "type"},
-	[POINTER] = {.name = "pc", .transform = {.prefix_of = "text", .unless_known = true}},
+	[WORD] = {.name = "word"},
+	[POINTER] = {.name = "pointer", .transform = {.prefix_of = "text", .unless_known = true}},
 	[HOST] = {.name = "host", .transform = {.from = "[", .prefix_of = "text", .port_attribute = "port", .map = map,
 						.keep_empty = true, .redact = known, .drop = known,
 						.same = same_names}},
@@ -36,10 +36,13 @@ static struct ir_slot slots[SLOTS] = {
 	[HOST] = {.kind = VALUE_STRING},   [CONST] = {.kind = VALUE_INT},
 };
 static const struct capture_program program = {.slots = slots, .nslots = SLOTS};
-static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7};
+static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7}, of_hook[] = {WORD, POINTER};
+static const struct pack_capture hook_captures[] = {{.use = USE_PANIC_TYPE, .name = "type"},
+						    {.use = USE_RECOVERY_PC, .name = "pc"}};
+static const struct pack_variant of_hooks = {.captures = hook_captures, .ncaptures = 2};
 static const struct pack_variant entry = {.captures = captures, .ncaptures = SLOTS},
 				 at_return = {.captures = captures, .ncaptures = 2, .at_return = true};
-static const char *const titles[] = {"{text} {host", "{original} {type}", "{text}{number}", "{", NULL};
+static const char *const titles[] = {"{text} {host", "{original} {word}", "{text}{number}", "{", NULL};
 static const struct pack pack = {.name = "fuzz"};
 static const struct condition its_number = {.op = CONDITION_ATTRIBUTE, .text = "number", .len = 6},
 	hundred = {.op = CONDITION_INT, .number = 100},
@@ -49,7 +52,7 @@ static const struct condition its_number = {.op = CONDITION_ATTRIBUTE, .text = "
 	before = {.op = CONDITION_COMPARE, .orders = ORDER_LESS, .a = &its_text, .b = &its_host},
 	error = {.op = CONDITION_OR, .a = &high, .b = &before};
 static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
-				      .error = &error, .traceparent = "text", .tracestate = "host", .key = "pc",
+				      .error = &error, .traceparent = "text", .tracestate = "host", .key = "pointer",
 				      .nested_same = true};
 static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
 
@@ -84,6 +87,10 @@ static void add_probes(struct assembler *a)
 					    .func = {.entry = 64, .end = 128, .frame_size = 32}};
 
 		p.span = i < 3 || i == 8 ? &same : i < 5 ? &plain : NULL;
+		if (!p.span) {
+			p.variant = &of_hooks;
+			p.slot_of_item = of_hook;
+		}
 		assembler_add_probe(a, &p);
 	}
 }

@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "plant/patch/patch.h"
 
-#define OWN hand_own(0)
+#define OWN shared_head_bytes(0)
 #define CHUNKS 8
 
 struct head {
@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const enum program_role roles[] = {PROGRAM_POINT, PROGRAM_ENTRY, PROGRAM_RETURN, PROGRAM_UNWIND};
 	static struct tsc_clock clock;
 	static bool started;
-	struct planter p = {0};
+	struct patch_planter p = {0};
 	struct patched d = {.target = 1};
 	volatile unsigned sink;
 	unsigned total = 0;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/clock.h"
 #include "unit/plant_self.h"
 
@@ -78,7 +79,7 @@ static const char *read_all(struct planter *p, bool clear)
 	static struct seen s;
 
 	s = (struct seen){0};
-	assert_int_equal(planter_uprobe.aggregates(p, clear, see, &s), 0);
+	assert_int_equal(p->source->ops->aggregates(p->source, clear, see, &s), 0);
 	return s.text;
 }
 
@@ -104,7 +105,7 @@ static void kinds(void **state)
 			hit(site_point, &g1, values[i], "x");
 			sum += values[i];
 		}
-		planter_uprobe.aggregates(p, false, see, &s);
+		p->source->ops->aggregates(p->source, false, see, &s);
 		assert_int_equal(s.count, ARRAY_SIZE(values));
 		assert_true(s.sum == (k ? sum : 0));
 		if (all[k].kind == AGG_MIN || k > 4)
@@ -117,7 +118,7 @@ static void kinds(void **state)
 			assert_memory_equal(s.buckets, linear, sizeof(linear));
 		assert_int_equal(self_drain(p, &t), 0);
 		assert_int_equal(self_losses(p, LOSS_COUNT), 0);
-		planter_uprobe.close(p);
+		planter_close(p);
 	}
 }
 
@@ -145,7 +146,7 @@ static void unsigned_kinds(void **state)
 			hit(site_point, &g1, (int64_t)values[i], "x");
 			sum += values[i];
 		}
-		planter_uprobe.aggregates(p, false, see, &s);
+		p->source->ops->aggregates(p->source, false, see, &s);
 		assert_int_equal(s.count, ARRAY_SIZE(values));
 		assert_true(s.sum == sum && sum > (int128)UINT64_MAX);
 		if (all[k].kind == AGG_MIN || k > 3)
@@ -156,7 +157,7 @@ static void unsigned_kinds(void **state)
 			assert_memory_equal(s.buckets, hist, sizeof(hist));
 		if (all[k].kind == AGG_LINEAR)
 			assert_memory_equal(s.buckets, linear, sizeof(linear));
-		planter_uprobe.close(p);
+		planter_close(p);
 	}
 }
 
@@ -176,10 +177,10 @@ static void sums_carry(void **state)
 
 		hit(site_point, &g1, values[i], "x");
 		sum += values[i];
-		planter_uprobe.aggregates(p, false, see, &s);
+		p->source->ops->aggregates(p->source, false, see, &s);
 		assert_true(s.sum == sum);
 	}
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void keys(void **state)
@@ -214,7 +215,7 @@ static void keys(void **state)
 	hit(site_point, &g1, 1, "alice");
 	assert_non_null(strstr(read_all(p, false), "alice/5 #0 n1 s1; "));
 	self_samples_done(&t);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void at_entry(void **state)
@@ -248,7 +249,7 @@ static void at_entry(void **state)
 		assert_int_equal(self_drain(p, &t), !quiet);
 		assert_null(strstr(read_all(p, false), "x/1"));
 		self_samples_done(&t);
-		planter_uprobe.close(p);
+		planter_close(p);
 	}
 }
 
@@ -262,10 +263,10 @@ static void many_groups(void **state)
 	self_plant(p, &prog, 1, site_point);
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i % 15, "x");
-	planter_uprobe.aggregates(p, false, see, &s);
+	p->source->ops->aggregates(p->source, false, see, &s);
 	assert_int_equal(s.count, 20);
 	assert_int_equal(self_losses(p, LOSS_GROUPS_FULL), 10);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* ---- threads ---- */
@@ -303,22 +304,22 @@ static void threads(void **state)
 		assert_int_equal(pthread_create(&ids[i], NULL, hit_often, (void *)(i + 1)), 0);
 	do {
 		*s.text = '\0';
-		planter_uprobe.aggregates(p, true, see, &s);
+		p->source->ops->aggregates(p->source, true, see, &s);
 		max = MAX(max, s.max);
 	} while (atomic_load(&running));
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(ids[i], NULL);
 	*s.text = '\0';
-	planter_uprobe.aggregates(p, true, see, &s);
+	p->source->ops->aggregates(p->source, true, see, &s);
 	for (size_t i = 0; i < AGG_BUCKETS; i++)
 		in_buckets += s.buckets[i];
 	assert_int_equal(s.count + self_losses(p, LOSS_BUSY), THREADS * HITS);
 	assert_int_equal(in_buckets, s.count);
-	assert_int_equal(planter_uprobe.hits(p, 1), THREADS * HITS);
+	assert_int_equal(p->source->ops->hits(p->source, 1), THREADS * HITS);
 	if (!self_losses(p, LOSS_BUSY))
 		assert_int_equal(s.sum, (int64_t)HITS * (HITS - 1) / 2 * (1 + 2 + 3 + 4));
 	assert_int_equal(self_losses(p, LOSS_GROUPS_FULL), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* ---- controls ---- */
@@ -334,41 +335,41 @@ static void controls(void **state)
 	size_t n;
 
 	prog.controlled = entry.controlled = true;
-	assert_int_equal(planter_uprobe.control(p, 1u << 20, &(struct plant_control){.every = 3}), -ENOENT);
+	assert_int_equal(p->source->ops->control(p->source, 1u << 20, &(struct plant_control){.every = 3}), -ENOENT);
 	/* before it is there */
-	assert_int_equal(planter_uprobe.control(p, 1, &(struct plant_control){.every = 30}), 0);
+	assert_int_equal(p->source->ops->control(p->source, 1, &(struct plant_control){.every = 30}), 0);
 	self_plant(p, &prog, 1, site_point);
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i, "x");
 	assert_int_equal(self_drain(p, &t), 1);
-	planter_uprobe.control(p, 1, &(struct plant_control){0});
+	p->source->ops->control(p->source, 1, &(struct plant_control){0});
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i, "x");
 	assert_int_equal(self_drain(p, &t), 30);
-	planter_uprobe.control(p, 1, &(struct plant_control){.every = 3});
+	p->source->ops->control(p->source, 1, &(struct plant_control){.every = 3});
 	for (int i = 0; i < 30; i++)
 		hit(site_point, &g1, i, "x");
 	assert_int_equal(self_drain(p, &t), 10);
 	assert_int_equal(self_losses(p, LOSS_EVERY), 29 + 20);
-	planter_uprobe.control(p, 1, &(struct plant_control){.per_second = 5});
+	p->source->ops->control(p->source, 1, &(struct plant_control){.per_second = 5});
 	begin = clock_monotonic_ns() / 1000000000;
 	for (int i = 0; i < 200; i++)
 		hit(site_point, &g1, i, "x");
 	n = self_drain(p, &t);
 	assert_in_range(n, 5, 5 * (1 + clock_monotonic_ns() / 1000000000 - begin));
 	assert_int_equal(self_losses(p, LOSS_RATE_LIMITED), 200 - n);
-	planter_uprobe.control(p, 1, &(struct plant_control){0});
+	p->source->ops->control(p->source, 1, &(struct plant_control){0});
 	hit(site_point, &g1, 1, "x");
 	assert_int_equal(self_drain(p, &t), 1);
-	assert_int_equal(planter_uprobe.hits(p, 1), 291);
-	assert_int_equal(planter_uprobe.hits(p, 2), 0);
-	planter_uprobe.close(p);
+	assert_int_equal(p->source->ops->hits(p->source, 1), 291);
+	assert_int_equal(p->source->ops->hits(p->source, 2), 0);
+	planter_close(p);
 
 	/* an entry that is left out has no return */
 	p = self_open(NULL);
 	self_plant(p, &entry, 1, site_point);
 	self_plant(p, &ret, 2, site_leave);
-	planter_uprobe.control(p, 1, &(struct plant_control){.every = 4});
+	p->source->ops->control(p->source, 1, &(struct plant_control){.every = 4});
 	for (int i = 0; i < 20; i++) {
 		hit(site_point, &g1, i, "x");
 		hit(site_leave, &g1, i, "x");
@@ -376,7 +377,7 @@ static void controls(void **state)
 	assert_int_equal(self_drain(p, &t), 5);
 	assert_int_equal(t.all.data[1].e[1].slots[0].value, 4);
 	self_samples_done(&t);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 int main(void)

@@ -63,9 +63,9 @@ static const struct pack_capture note_captures[] = {
 static const struct ir_slot note_slots[] = {{.name = "route", .kind = VALUE_STRING},
 					    {.name = "ratio", .kind = VALUE_FLOAT64},
 					    {.name = "part", .kind = VALUE_STRING}};
-static const struct pack_capture panic_captures[] = {{.name = "type"}};
+static const struct pack_capture panic_captures[] = {{.use = USE_PANIC_TYPE, .name = "type"}};
 static const struct ir_slot panic_slots[] = {{.name = "type", .kind = VALUE_TYPE}};
-static const struct pack_capture unwind_captures[] = {{.name = "pc"}};
+static const struct pack_capture unwind_captures[] = {{.use = USE_RECOVERY_PC, .name = "pc"}};
 static const struct ir_slot unwind_slots[] = {{.name = "pc", .kind = VALUE_UINT}};
 
 static const char *const same[] = {"escaped", "path", NULL}, *const secret[] = {"sig", "Key", NULL},

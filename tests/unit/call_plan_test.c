@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "lib/go_binaries.h"
 #include "probe/plan/call_plan.h"
 #include "unit/ir_interp.h"
@@ -199,10 +200,10 @@ static void what_cannot_be_read(struct asked *a)
 
 	assert_non_null(strstr(shown(p, "a")->why, "floating-point register"));
 	assert_true(shown(p, "n")->slot >= 0 && shown(p, "r")->why);
-	a->options.xmm_readable = true;
+	a->options.caps = &(struct planter_caps){.reads_xmm = true};
 	p = plan(a, "main.Floats if b > 1.5 { print(a, r) }");
 	assert_true(shown(p, "a")->slot >= 0 && shown(p, "r")->slot >= 0);
-	a->options.xmm_readable = false;
+	a->options.caps = NULL;
 	p = plan(a, "main.Floats { print(a) }");
 	assert_non_null(shown(p, "a")->why);
 	refused(a, "main.Floats if b > 1.5", -ENODATA, "floating-point register", "b > 1.5");

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/plant_self.h"
 
 SELF_SITE(site_enter);
@@ -129,7 +130,7 @@ static void pairs(void **state)
 	hit(site_leave, &g1, 100, 9, NULL);
 	expect(p, "R0=9");
 	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void recursion(void **state)
@@ -152,7 +153,7 @@ static void recursion(void **state)
 	hit(site_leave2, &g1, 100 + 16, 1, NULL);
 	hit(site_leave, &g1, 100, 0, NULL);
 	expect(p, "R2=2 R1=1 R0=0");
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void unwinding(void **state)
@@ -193,7 +194,7 @@ static void unwinding(void **state)
 	hit(site_leave, &g1, 100, 7, NULL);
 	expect(p, "");
 	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void deep_unwind(void **state)
@@ -213,7 +214,7 @@ static void deep_unwind(void **state)
 	hit(site_leave, &g1, 100, 1, NULL);
 	expect(p, "R0=1");
 	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* Two questions for one function: two programs at one site, whose calls lie at one depth. */
@@ -250,8 +251,8 @@ static void two_questions(void **state)
 	hit(site_leave, &g1, 100, 7, NULL);
 	hit(site_leave2, &g1, 100, 7, NULL);
 	expect(p, "");
-	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &(struct self_samples){0}), 0);
-	planter_uprobe.close(p);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, false, self_take, &(struct self_samples){0}), 0);
+	planter_close(p);
 }
 
 static void long_records(void **state)
@@ -279,7 +280,7 @@ static void long_records(void **state)
 		assert_memory_equal(s, text, len);
 	}
 	self_samples_done(&t);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* Only what both the entry's value and the return's say passes; the rest ends silently. */
@@ -309,10 +310,10 @@ static void filter_at_return(void **state)
 	assert_int_equal(self_drain(p, &t), 8);
 	for (size_t i = 0; i < t.all.len; i++)
 		assert_int_equal(t.all.data[i].e[0].slots[0].value, 6 + i / 2);
-	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &t), 0);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, false, self_take, &t), 0);
 	self_samples_done(&t);
 	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void few_calls(void **state)
@@ -330,8 +331,8 @@ static void few_calls(void **state)
 	hit(site_enter, &g2, 100, 7, "b");
 	hit(site_enter, &g1, 100, 8, "a");
 	hit(site_enter, &g1, 200, 9, "a");
-	assert_int_equal(planter_uprobe.open_calls(p, 41, true, self_take, &t), 0);
-	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &t), 3);
+	assert_int_equal(p->source->ops->open_calls(p->source, 41, true, self_take, &t), 0);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, false, self_take, &t), 3);
 	for (size_t i = 0; i < 3; i++) {
 		assert_int_equal(t.all.data[i].n, 1);
 		assert_int_equal(t.all.data[i].e[0].head->kind, EVENT_CALL);
@@ -339,12 +340,12 @@ static void few_calls(void **state)
 	}
 	hit(site_leave, &g1, 200, 1, NULL);
 	expect(p, "R9=1");
-	assert_int_equal(planter_uprobe.open_calls(p, 42, true, self_take, &t), 2);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, true, self_take, &t), 2);
 	hit(site_leave, &g1, 100, 1, NULL);
 	hit(site_leave, &g2, 100, 1, NULL);
 	expect(p, "");
 	self_samples_done(&t);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* ---- random calls against a model ---- */
@@ -463,7 +464,7 @@ static void random_calls(void **state)
 		wanted_len = 0;
 	}
 	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* System stacks have no number; they are told apart by their threads. */
@@ -521,8 +522,8 @@ static void threads(void **state)
 
 	run_threads(p, system_stack, 0, 4 * 500 * 2);
 	run_threads(p, goroutine, 100, 4 * 200 * 5);
-	assert_int_equal(planter_uprobe.open_calls(p, 42, false, self_take, &(struct self_samples){0}), 0);
-	planter_uprobe.close(p);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, false, self_take, &(struct self_samples){0}), 0);
+	planter_close(p);
 }
 
 /* ---- all of a group, or nothing ---- */
@@ -545,7 +546,7 @@ static int plant_group(struct planter *p, struct site sites[GROUP][2], const siz
 	for (uint32_t i = 0; i < GROUP; i++)
 		probes[i] = (struct plant_probe){.id = i + 1, .label = "self", .sites = sites[i], .nsites = n[i],
 						 .program = programs[i], .group = 1, .begins = i != RETURN};
-	return planter_uprobe.plant(p, &t, probes, GROUP, ret, errs);
+	return p->ops->plant(p, &t, probes, GROUP, ret, errs);
 }
 
 static void expect_refused(struct plant *const *plants, const struct err *errs)
@@ -569,8 +570,8 @@ static void refused_return(void **state)
 	expect_refused(plants, errs);
 	hit(site_enter, &g1, 100, 1, "x");
 	expect(p, "");
-	assert_int_equal(planter_uprobe.open_calls(p, 42, true, self_take, &(struct self_samples){0}), 0);
-	planter_uprobe.close(p);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, true, self_take, &(struct self_samples){0}), 0);
+	planter_close(p);
 }
 
 static volatile bool hitting;
@@ -602,15 +603,15 @@ static void late_refusal(void **state)
 
 	hitting = true;
 	assert_int_equal(pthread_create(&thread, NULL, hit_on, NULL), 0);
-	for (int i = 0; i < 100 && planter_uprobe.hits(p, COUNT + 1) < 100; i++)
+	for (int i = 0; i < 100 && p->source->ops->hits(p->source, COUNT + 1) < 100; i++)
 		assert_int_equal(plant_group(p, sites, (size_t[]){1, 2, 2}, plants, errs), 0);
 	__atomic_store_n(&hitting, false, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	expect_refused(plants, errs);
-	assert_true(planter_uprobe.hits(p, COUNT + 1) >= 100); /* else this tests nothing */
+	assert_true(p->source->ops->hits(p->source, COUNT + 1) >= 100); /* else this tests nothing */
 	assert_int_equal(self_drain(p, &none), 0);
-	assert_int_equal(planter_uprobe.open_calls(p, 42, true, self_take, &none), 0);
-	assert_int_equal(planter_uprobe.aggregates(p, false, count_group, &groups), 0);
+	assert_int_equal(p->source->ops->open_calls(p->source, 42, true, self_take, &none), 0);
+	assert_int_equal(p->source->ops->aggregates(p->source, false, count_group, &groups), 0);
 	assert_int_equal(groups, 0);
 	self_samples_done(&none);
 	sites[ENTRY][1] = sites[ENTRY][0]; /* what is planted later is told */
@@ -618,10 +619,10 @@ static void late_refusal(void **state)
 	hit(site_enter, &g1, 100, 3, "x");
 	hit(site_leave, &g1, 100, 4, NULL);
 	assert_true(self_drain(p, &none) >= 2);
-	assert_int_equal(planter_uprobe.aggregates(p, false, count_group, &groups), 0);
+	assert_int_equal(p->source->ops->aggregates(p->source, false, count_group, &groups), 0);
 	assert_int_equal(groups, 1);
 	self_samples_done(&none);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 int main(void)

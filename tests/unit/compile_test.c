@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "binary/arch_x86_64.h"
 #include "probe/lower/compile.h"
 #include "probe/pack/pack.h"
 #include "unit/ir_interp.h"
@@ -842,7 +843,8 @@ static void test_locations(void **state)
 	struct world *w = newest();
 	const char *alternatives[] = {"f", NULL};
 	struct capture_item item = {.name = "f", .alternatives = alternatives};
-	struct capture_request request = {.items = &item, .nitems = 1, .xmm_readable = true};
+	struct capture_request request = {.items = &item, .nitems = 1,
+					  .caps = &(struct planter_caps){.reads_xmm = true}};
 	struct capture_result result;
 	struct piece xmm = {.where = IN_XMM, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
 

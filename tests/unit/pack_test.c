@@ -68,6 +68,7 @@ static void test_all_keys(void **state)
 		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true}\n"
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
+		"      save:\n        k: x.y\n        l: {expr: [x, y], when: x, optional: true}\n"
 		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
 		"capture: *c\n  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
@@ -98,8 +99,15 @@ static void test_all_keys(void **state)
 	assert_int_equal(s->points[0].nvariants, 2);
 	assert_string_equal(v->func, "m.f(x int)");
 	assert_string_equal(v->when, "x > 3");
-	assert_int_equal(v->ncaptures, 7);
+	assert_int_equal(v->ncaptures, 9); /* what is captured, then what is saved */
 	assert_int_equal(w->ncaptures, 7);
+	for (size_t i = 0; i < v->ncaptures; i++)
+		assert_int_equal(v->captures[i].use, i < 7 ? USE_ATTRIBUTE : USE_SAVED);
+	c = capture(v, "saved.k", 0);
+	assert_string_equal(c->alternatives[0], "x.y");
+	assert_string_equal(c->saved_as, "k");
+	c = capture(v, "saved.l", 0);
+	assert_true(c->optional && !strcmp(c->alternatives[1], "y") && !strcmp(c->when, "x"));
 	assert_true(w->at_return);
 	assert_string_equal(w->needs_absent, "a/b.T.f");
 	assert_string_equal(w->needs_present, "c.T.g");
@@ -264,6 +272,19 @@ static const struct bad bads[] = {
 	{POINTS START "{a: {expr: x, captrue: y}}\n", "13:30: a capture has no key `captrue`"},
 	{POINTS START "{a: {expr: x, prot: y}}\n", "13:30: a capture has no key `prot`; did you mean "
 						   "`port`?"},
+	{POINTS START "{a: x, saved.b: y}\n",
+	 "13:32: `saved.b` is no attribute's name; what is saved stands beside `capture`, under `save`: {b: …}"},
+	{POINTS START "{a: x}\n      sav: {b: x}\n", "14:7: a variant has no key `sav`; did you mean `save`?"},
+	{POINTS START "{a: x}\n      save: {b: {expr: x, hidden: true}}\n", "14:27: a saved value has no key `hidden`"},
+	{POINTS START "{a: x}\n      save: {b: 'x +'}\n", "14:17: a value is expected here"},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, save: {b: x}}]}\n",
+	 "9:5: `save` belongs to a point with role start"},
+	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",
+	 "5:3: a hook with this role captures `type` only, not `typ`"},
+	{HEAD "hooks:\n- {name: a, role: unwind, variants: [{func: m.f, capture: {type: x}}]}\n",
+	 "5:3: a hook with this role captures `pc` only, not `type`"},
+	{HEAD "hooks:\n- {name: a, role: exit, variants: [{func: m.f, capture: {pc: x}}]}\n",
+	 "5:3: a hook with role exit captures nothing"},
 	{POINTS START "{a: x, a: y}\n", "13:23: `a` is here twice"},
 	{POINTS START "{[a]: x}\n", "13:17: a name is expected here, not a list"},
 	{POINTS START "{b: x}\n" END_POINT, "5:3: a title names `a`, which no point of this span captures"},

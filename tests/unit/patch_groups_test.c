@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/patch_run.h"
 
 #include "plant/patch/patch.h"
@@ -46,7 +47,7 @@ static struct capture_program program(enum program_role role, const struct ir_ag
 
 /* ---- what is planted: as planter and process, but in this process ---- */
 
-static struct planter planter;
+static struct patch_planter planter;
 static struct patched patched;
 static const void *codes[4];
 static struct plant_control control;
@@ -95,7 +96,7 @@ static void plant(const struct capture_program *const *programs, size_t n, size_
 	map_area(max_groups);
 	patched.area = area;
 	patched.memory = (char *)area;
-	planter = (struct planter){.patched = &patched, .aggregates = aggregates_new(0)};
+	planter = (struct patch_planter){.patched = &patched, .aggregates = aggregates_new(0)};
 	for (size_t i = 0; i < n; i++) {
 		struct patch_env env = test_env();
 		struct buf out = {0};

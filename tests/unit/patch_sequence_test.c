@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "binary/image.h"
@@ -288,7 +289,7 @@ static void observe(struct planter *pl, struct counts *c, uint64_t ns)
 	uint64_t until = clock_monotonic_ns() + ns;
 
 	while (clock_monotonic_ns() < until) {
-		planter_patch.drain(pl, on_event, c);
+		pl->source->ops->drain(pl->source, on_event, c);
 		usleep(1000);
 	}
 }
@@ -297,7 +298,7 @@ static uint64_t lost_altogether(struct planter *pl, int k)
 {
 	struct losses l = {0};
 
-	planter_patch.probe_losses(pl, (uint32_t)k + 1, &l);
+	pl->source->ops->probe_losses(pl->source, (uint32_t)k + 1, &l);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		if (l.count[i] && i != LOSS_RING_FULL)
 			fail_msg("%s: %" PRIu64 " %s", wanted[k].func, l.count[i], loss_name((enum loss)i));
@@ -345,7 +346,7 @@ static void cycle(struct program *p, struct planter *pl, uint64_t ns, uint64_t r
 
 	for (int k = 0; k < NPROBES; k++)
 		c->lost[k] = lost_altogether(pl, k);
-	planter_patch.plant(pl, &p->target, p->probes, NPROBES, plants, errs);
+	pl->ops->plant(pl, &p->target, p->probes, NPROBES, plants, errs);
 	if (errs[0].code == -ETIMEDOUT) { /* a program that it starts takes its time, on a busy machine */
 		free(c);
 		refused++;
@@ -355,13 +356,13 @@ static void cycle(struct program *p, struct planter *pl, uint64_t ns, uint64_t r
 		if (!plants[k])
 			fail_msg("%s%s", errs[k].text, fate(p));
 	observe(pl, c, ns);
-	planter_patch.remove(pl, plants, NPROBES);
-	while (planter_patch.drain(pl, on_event, c) > 0)
+	pl->ops->remove(pl, plants, NPROBES);
+	while (pl->source->ops->drain(pl->source, on_event, c) > 0)
 		;
 	for (int k = 0; k < NPROBES; k++)
 		ret_n[k] += c->n[k];
 	compare(pl, c);
-	planter_patch.forget_target(pl, 7);
+	pl->source->ops->forget_target(pl->source, 7);
 	free(c);
 }
 
@@ -389,14 +390,14 @@ static void each_program(const char *path)
 	prepare(p, path);
 	for (unsigned long i = 0; i < cycles; i++) {
 		if (i % CYCLES_EACH == 0) {
-			planter_patch.close(pl);
+			planter_close(pl);
 			pl = open_planter();
 		}
 		cycle(p, pl, ms * 1000000, n);
 		assert_true(alive(p));
 		check_clean(p);
 	}
-	planter_patch.close(pl);
+	planter_close(pl);
 	usleep(50000);
 	assert_true(alive(p));
 	for (int k = 0; k < NPROBES; k++) {

@@ -110,7 +110,7 @@ static inline struct plant *self_plant_at(struct planter *p, const struct captur
 	struct plant *ret = NULL;
 	struct err err = {0};
 
-	if (planter_uprobe.plant(p, &t, &probe, 1, &ret, &err) != 1)
+	if (p->ops->plant(p, &t, &probe, 1, &ret, &err) != 1)
 		fail_msg("%s", err.text);
 	return ret;
 }
@@ -157,7 +157,7 @@ static inline void self_samples_done(struct self_samples *t)
 static inline size_t self_drain(struct planter *p, struct self_samples *t)
 {
 	self_samples_done(t);
-	while (planter_uprobe.drain(p, self_take, t) > 0)
+	while (p->source->ops->drain(p->source, self_take, t) > 0)
 		;
 	assert_int_equal(t->bad, 0);
 	return t->all.len;
@@ -169,7 +169,7 @@ static inline uint64_t self_losses(struct planter *p, unsigned which)
 	struct losses all = {0};
 	uint64_t n = 0;
 
-	planter_uprobe.losses(p, &all);
+	p->source->ops->losses(p->source, &all);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		n += which == i || which == LOSS_COUNT ? all.count[i] : 0;
 	return n;

@@ -54,7 +54,7 @@ static void stack_at(const void *site, int32_t sp_delta, unsigned max, unsigned 
 	assert_int_equal(len, 8 * n);
 	assert_memory_equal(bytes, want, len);
 	self_samples_done(&got);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void frames(void **state)
@@ -120,11 +120,11 @@ static void by_stack(void **state)
 	self_plant(p, &prog, 1, chain_push);
 	for (int i = 0; i < 10; i++)
 		self_call(&(struct self_regs){.rbx = 20, .rcx = (uintptr_t)leaf, .g = &g1}, chain_start);
-	assert_int_equal(planter_uprobe.aggregates(p, false, see, &s), 0);
+	assert_int_equal(p->source->ops->aggregates(p->source, false, see, &s), 0);
 	assert_int_equal(s.total, 210);
 	assert_int_equal(s.groups, 17); /* 1 to 16 frames, and 16 without the bottom */
 	assert_int_equal(s.deepest, 16);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 int main(void)

@@ -22,6 +22,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "binary/arch_x86_64.h"
 #include "plant/plant.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
@@ -116,7 +117,7 @@ static int plant_at(struct planter *p, const struct capture_program *prog, uint3
 	struct plant_target t = {.id = 42, .pid = getpid(), .path = "/proc/self/exe", .bias = BIAS,
 				 .binary_key = 1};
 
-	return planter_uprobe.plant(p, &t, &probe, 1, ret, err);
+	return p->ops->plant(p, &t, &probe, 1, ret, err);
 }
 
 static struct plant *plant_ok(struct planter *p, const struct capture_program *prog, uint32_t id)
@@ -158,7 +159,7 @@ static uint64_t loss_of(struct planter *p, enum loss l)
 {
 	struct losses all = {0};
 
-	planter_uprobe.losses(p, &all);
+	p->source->ops->losses(p->source, &all);
 	return all.count[l];
 }
 
@@ -220,9 +221,9 @@ static void call_batch(struct planter *p, struct maker *k)
 		interpret(&m);
 	}
 	call_probed(&r, probed);
-	planter_uprobe.drain(p, take_record, &t);
+	p->source->ops->drain(p->source, take_record, &t);
 	if (as_entries)
-		planter_uprobe.open_calls(p, 42, true, take_record, &t);
+		p->source->ops->open_calls(p->source, 42, true, take_record, &t);
 	assert_int_equal(t.bad, 0);
 	for (uint32_t i = 0; i < BATCH; i++) {
 		const void *record = record_of(&t, i);
@@ -258,7 +259,7 @@ static void run_batch(struct planter *p)
 	}
 	for (int call = 0; call < 6; call++)
 		call_batch(p, k);
-	planter_uprobe.remove(p, plants, BATCH);
+	p->ops->remove(p, plants, BATCH);
 	for (uint32_t i = 0; i < BATCH; i++)
 		vec_done(&k[i].code);
 }
@@ -270,11 +271,11 @@ static void generated(unsigned batches)
 
 	if (given)
 		batches = (unsigned)atoi(given);
-	else if (!planter_uprobe.multi(p)) /* each site's removal takes 0.1 s then */
+	else if (!p->ops->multi(p)) /* each site's removal takes 0.1 s then */
 		batches = 1;
 	for (unsigned i = 0; i < batches; i++)
 		run_batch(p);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void test_generated_multi(void **state)
@@ -322,12 +323,12 @@ static struct event_slot looked_up(const struct map_layout *layout, const void *
 
 	plant_ok(p, &prog, 1);
 	call_probed(&r, probed);
-	planter_uprobe.drain(p, take_record, &t);
+	p->source->ops->drain(p->source, take_record, &t);
 	assert_int_equal(t.records.len, 1);
 	assert_true(event_decode(t.records.data[0], ((struct event_header *)(void *)t.records.data[0])->size, &e));
 	ret = e.slots[0];
 	taken_done(&t);
-	planter_uprobe.close(p);
+	planter_close(p);
 	return ret;
 }
 
@@ -507,10 +508,10 @@ static void test_largest(void **state)
 
 		make_largest(&k, kind);
 		pl = plant_ok(p, &k.p, (uint32_t)kind);
-		planter_uprobe.remove(p, &pl, 1);
+		p->ops->remove(p, &pl, 1);
 		vec_done(&k.code);
 	}
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* ---- behaviour ---- */
@@ -527,7 +528,7 @@ static uint64_t drain_count(struct planter *p)
 {
 	uint64_t n = 0;
 
-	assert_true(planter_uprobe.drain(p, count_record, &n) >= 0);
+	assert_true(p->source->ops->drain(p->source, count_record, &n) >= 0);
 	return n;
 }
 
@@ -575,8 +576,8 @@ static void test_ring_full(void **state)
 		call_probed(&r, probed);
 	assert_true(loss_of(p, LOSS_RING_FULL) > 0);
 	assert_int_equal(drain_count(p) + loss_of(p, LOSS_RING_FULL), 3000);
-	planter_uprobe.remove(p, &pl, 1);
-	planter_uprobe.close(p);
+	p->ops->remove(p, &pl, 1);
+	planter_close(p);
 }
 
 static void test_wakeup(void **state)
@@ -591,7 +592,7 @@ static void test_wakeup(void **state)
 	skip_unprivileged();
 	p = open_planter(64 << 10);
 	pl = plant_ok(p, &prog, 1);
-	fd.fd = planter_uprobe.fd(p);
+	fd.fd = p->source->ops->fd(p->source);
 	for (int round = 0; round < 3; round++) {
 		call_probed(&r, probed);
 		assert_int_equal(poll(&fd, 1, 20), 0);
@@ -601,9 +602,9 @@ static void test_wakeup(void **state)
 		assert_in_range(calls, 1, 2 * 16384 / 320 + 1);
 		assert_int_equal(drain_count(p), calls);
 	}
-	planter_uprobe.remove(p, &pl, 1);
+	p->ops->remove(p, &pl, 1);
 	assert_int_equal(poll(&fd, 1, 0), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void test_detach(void **state)
@@ -619,12 +620,12 @@ static void test_detach(void **state)
 
 		call_probed(&r, probed);
 		assert_int_equal(drain_count(p), 1);
-		planter_uprobe.remove(p, &pl, 1);
+		p->ops->remove(p, &pl, 1);
 		call_probed(&r, probed);
 		assert_int_equal(drain_count(p), 0);
 	}
 	plant_ok(p, &prog, 1); /* closing removes it */
-	planter_uprobe.close(p);
+	planter_close(p);
 	call_probed(&r, probed);
 }
 
@@ -646,7 +647,7 @@ static void test_flags_skip(void **state)
 	assert_int_equal(drain_count(p), 0);
 	call_probed(&above, checked);
 	assert_int_equal(drain_count(p), 1);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* Sites at different depths of the frame tell the same depth of the call. */
@@ -666,16 +667,16 @@ static void several_sites(void)
 	if (plant_at(p, &prog, 1, s, ARRAY_SIZE(s), &pl, &err) != 1)
 		fail_msg("%s", err.text);
 	call_probed(&r, probed);
-	planter_uprobe.drain(p, take_record, &t);
+	p->source->ops->drain(p->source, take_record, &t);
 	assert_int_equal(t.records.len, 4);
 	for (size_t i = 0; i < t.records.len; i++)
 		assert_int_equal(((struct event_header *)(void *)t.records.data[i])->depth,
 				 ((struct event_header *)(void *)t.records.data[0])->depth);
 	taken_done(&t);
-	planter_uprobe.remove(p, &pl, 1);
+	p->ops->remove(p, &pl, 1);
 	call_probed(&r, probed);
 	assert_int_equal(drain_count(p), 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void test_several_sites(void **state)
@@ -702,7 +703,7 @@ static void test_no_goroutine(void **state)
 	call_probed(&r, probed);
 	assert_int_equal(drain_count(p), 0);
 	assert_int_equal(loss_of(p, LOSS_NO_GOROUTINE), 2);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* A process of its own that calls the function when told to. */
@@ -741,7 +742,7 @@ static void one_process(void)
 	char c = 0;
 
 	t.pid = start_caller(&fd);
-	if (planter_uprobe.plant(p, &t, &probe, 1, &pl, &err) != 1)
+	if (p->ops->plant(p, &t, &probe, 1, &pl, &err) != 1)
 		fail_msg("%s", err.text);
 	call_probed(&r, probed);
 	assert_int_equal(write(fd, &c, 1), 1);
@@ -751,10 +752,10 @@ static void one_process(void)
 	assert_int_equal(n + drain_count(p), 1);
 	close(fd);
 	waitpid(t.pid, NULL, 0);
-	planter_uprobe.remove(p, &pl, 1);
-	assert_int_equal(planter_uprobe.plant(p, &t, &probe, 1, &pl, &err), 0);
+	p->ops->remove(p, &pl, 1);
+	assert_int_equal(p->ops->plant(p, &t, &probe, 1, &pl, &err), 0);
 	assert_non_null(strstr(err.text, "gone"));
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void test_one_process(void **state)
@@ -885,17 +886,17 @@ static void test_threads(void **state)
 		assert_int_equal(pthread_create(&c->thread, NULL, call_much, c), 0);
 	}
 	while (t.events < want)
-		assert_true(planter_uprobe.drain(p, check_own, &t) >= 0);
+		assert_true(p->source->ops->drain(p->source, check_own, &t) >= 0);
 	atomic_store(&calling, false);
 	for (size_t i = 0; i < THREADS; i++) {
 		pthread_join(callers[i].thread, NULL);
 		calls += callers[i].calls;
 	}
-	planter_uprobe.drain(p, check_own, &t);
-	planter_uprobe.losses(p, &lost);
+	p->source->ops->drain(p->source, check_own, &t);
+	p->source->ops->losses(p->source, &lost);
 	assert_int_equal(t.wrong, 0);
 	assert_int_equal(t.events + lost.count[LOSS_RING_FULL] + lost.count[LOSS_BUSY], calls);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 /* ---- what cannot be ---- */
@@ -923,7 +924,7 @@ static void test_refusals(void **state)
 	s.offset = 1 << 30;
 	assert_int_equal(plant_at(p, &prog, 1, &s, 1, &pl, &err), 0);
 	assert_true(strlen(err.text) > 0);
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 static void test_unprivileged(void **state)
@@ -952,13 +953,13 @@ static void test_price(void **state)
 	skip_unprivileged();
 	p = open_planter(0);
 	for (int i = PRICE_NOP5; i <= PRICE_STEPPED; i++) {
-		double ns = planter_uprobe.price_ns(p, (enum site_price)i);
+		double ns = p->ops->price_ns(p, (enum site_price)i);
 
 		print_message("# price of class %d: %.0f ns\n", i, ns);
 		assert_true(ns > 0 && ns < 1e6);
-		assert_true(ns == planter_uprobe.price_ns(p, (enum site_price)i));
+		assert_true(ns == p->ops->price_ns(p, (enum site_price)i));
 	}
-	planter_uprobe.close(p);
+	planter_close(p);
 }
 
 int main(void)

@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/plant_self.h"
 
 SELF_SITE(site_value);
@@ -78,7 +79,7 @@ static char *walk(enum program_role role, uint32_t shape, uint64_t size, bool in
 	snprintf(text + at, sizeof(text) - at, "slot %u missed %u", e->slots[0].status, e->head->missed);
 	assert_int_equal(self_losses(p, LOSS_COUNT), 0);
 	self_samples_done(&t);
-	planter_uprobe.close(p);
+	planter_close(p);
 	return text;
 }
 

@@ -24,7 +24,7 @@ static bool damaged(const struct patch_entry *e, uint64_t left, uint64_t ring_le
 		e->size < sizeof(*e) + sizeof(struct event_header));
 }
 
-static void take_record(struct planter *p, const uint8_t *record, uint32_t room, uint32_t epoch)
+static void take_record(struct patch_planter *p, const uint8_t *record, uint32_t room, uint32_t epoch)
 {
 	struct drain *d = &p->drain;
 	struct event_header h;
@@ -51,7 +51,7 @@ static const uint8_t *chunk_at(struct patched *d, const struct patch_slot *s, ui
 /*
  * From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage.
  */
-static uint64_t read_segment(struct planter *p, const uint8_t *chunk, uint64_t from, uint64_t to)
+static uint64_t read_segment(struct patch_planter *p, const uint8_t *chunk, uint64_t from, uint64_t to)
 {
 	while (from != to && p->drain.bytes.len < WAITING_MAX) {
 		uint64_t at = from % PATCH_CHUNK;
@@ -70,7 +70,7 @@ static uint64_t read_segment(struct planter *p, const uint8_t *chunk, uint64_t f
 }
 
 /* How many bytes waited; *all becomes false where some still do. */
-static uint64_t drain_slot(struct planter *p, struct patched *d, struct patch_slot *s, uint32_t slot, bool *all)
+static uint64_t drain_slot(struct patch_planter *p, struct patched *d, struct patch_slot *s, uint32_t slot, bool *all)
 {
 	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
 
@@ -101,7 +101,7 @@ static struct patch_slot *slot_at(const struct patched *d, uint32_t i)
 					     (uint64_t)i * d->layout.slot_bytes);
 }
 
-static void look_for_loss(struct planter *p, struct patched *d)
+static void look_for_loss(struct patch_planter *p, struct patched *d)
 {
 	uint64_t n = __atomic_load_n(&d->area->ring_full, __ATOMIC_RELAXED);
 
@@ -112,9 +112,9 @@ static void look_for_loss(struct planter *p, struct patched *d)
 	patch_join_lost(p->join, d->target);
 }
 
-bool drain_one(struct planter *p, struct patched *d)
+bool drain_one(struct patch_planter *p, struct patched *d)
 {
-	uint64_t *beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF), waited = 0;
+	uint64_t *beat = (uint64_t *)(void *)(d->memory + SHARED_HEARTBEAT_OFF), waited = 0;
 	bool all = true;
 
 	__atomic_store_n(&d->area->heartbeat_tsc, tsc_now(), __ATOMIC_RELEASE);
@@ -179,7 +179,7 @@ static void on_joined(void *arg, const void *sample, size_t size)
 		w->fn(w->arg, sample, size);
 }
 
-static void take_waiting(struct planter *p, const struct waiting *at, struct wanting *w)
+static void take_waiting(struct patch_planter *p, const struct waiting *at, struct wanting *w)
 {
 	const char *record = p->drain.bytes.data + at->off;
 	struct event e;
@@ -191,7 +191,7 @@ static void take_waiting(struct planter *p, const struct waiting *at, struct wan
 }
 
 /* From the rings of all: those that must wait come behind the records that are there, not in order. */
-static void collect(struct planter *p)
+static void collect(struct patch_planter *p)
 {
 	for (struct patched *at = p->patched; at; at = at->next)
 		if (at->memory)
@@ -199,7 +199,7 @@ static void collect(struct planter *p)
 }
 
 /* Whoever takes the records may need long for them: the rings are emptied meanwhile. */
-static size_t hand_over(struct planter *p, size_t n, uint64_t until, bool losing, struct wanting *w)
+static size_t hand_over(struct patch_planter *p, size_t n, uint64_t until, bool losing, struct wanting *w)
 {
 	struct drain *d = &p->drain;
 	uint64_t last_ns = clock_monotonic_ns();
@@ -218,7 +218,7 @@ static size_t hand_over(struct planter *p, size_t n, uint64_t until, bool losing
 	return i;
 }
 
-int drain_all(struct planter *p, plant_event_fn fn, void *arg)
+int drain_all(struct patch_planter *p, plant_event_fn fn, void *arg)
 {
 	struct wanting wanting = {p->aggregates, fn, arg};
 	struct drain *d = &p->drain;

@@ -2,6 +2,7 @@
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
 
+#include "binary/arch_x86_64.h"
 #include "plant/patch/code.h"
 #include "plant/patch/groups.h"
 #include "plant/patch/x86.h"
@@ -75,7 +76,6 @@ struct x86_mem code_slot(uint16_t slot, unsigned off);
 void code_goid(struct code *g, uint8_t reg);
 void code_depth(struct code *g, uint8_t reg);
 
-bool code_has(const struct capture_program *p, enum ir_op op);
 int code_insn(struct code *g, const struct ir_insn *i);
 
 /* strings.c */

@@ -1,5 +1,5 @@
 /*
- * The planter that patches. See site.c for what it may patch, plan.c for how it does, hand.h for who stops the
+ * The planter that patches. See site.c for what it may patch, plan.c for how it does, helper.h for who stops the
  * process, ring.h for what program and earshot share.
  */
 #include "plant/patch/patch.h"
@@ -17,7 +17,15 @@
 #define DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
 #define PROCS_MAX 256
 
-static void patch_close(struct planter *p);
+static struct patch_planter *of_planter(struct planter *p)
+{
+	return CONTAINER_OF(p, struct patch_planter, planter);
+}
+
+static struct patch_planter *of_source(struct event_source *s)
+{
+	return CONTAINER_OF(s, struct patch_planter, source);
+}
 
 static uint64_t most_by_default(void)
 {
@@ -27,7 +35,7 @@ static uint64_t most_by_default(void)
 }
 
 /* A chunk for each slot there must be. */
-static void size_pool(struct planter *p, const struct planter_options *o)
+static void size_pool(struct patch_planter *p, const struct planter_options *o)
 {
 	const uint64_t slots = p->procs + PATCH_EXTRA_SLOTS, least = slots * PATCH_CHUNK;
 	const uint64_t usual = MAX(least, slots * MIN(RING_DEFAULT, RINGS_DEFAULT / p->procs));
@@ -38,41 +46,13 @@ static void size_pool(struct planter *p, const struct planter_options *o)
 	p->budget = (uint64_t)(p->chunks - p->chunks_first) * PATCH_CHUNK;
 }
 
-static int start_timer(struct planter *p, struct err *err)
+static int start_timer(struct patch_planter *p, struct err *err)
 {
 	const struct itimerspec each = {{0, DRAIN_NS}, {0, DRAIN_NS}};
 
 	p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (p->timer < 0 || timerfd_settime(p->timer, 0, &each, NULL) < 0)
 		return err_set(err, -errno, "cannot make a timer: %s", strerror(errno));
-	return 0;
-}
-
-static int patch_open(const struct planter_options *o, struct planter **ret, struct err *err)
-{
-	struct planter *p = xcalloc(1, sizeof(*p));
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	int r;
-
-	p->procfs = o->procfs;
-	p->note = o->note;
-	p->note_arg = o->note_arg;
-	p->timer = -1;
-	p->join = patch_join_new(o->max_calls);
-	p->aggregates = aggregates_new(o->max_groups);
-	p->max_groups = o->max_groups;
-	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
-	size_pool(p, o);
-	r = tsc_clock_start(p->procfs, &p->clock, err);
-	if (!r)
-		r = start_timer(p, err);
-	if (!r)
-		r = hand_start(&p->hand, err);
-	if (r) {
-		patch_close(p);
-		return r;
-	}
-	*ret = p;
 	return 0;
 }
 
@@ -89,8 +69,9 @@ static const struct patch_counts *counts_at(const struct patched *d, uint32_t i)
 	return (const struct patch_counts *)(const void *)((const char *)d->area + d->layout.counts_off) + i;
 }
 
-static void patch_losses(struct planter *p, struct losses *ret)
+static void patch_losses(struct event_source *s, struct losses *ret)
 {
+	struct patch_planter *p = of_source(s);
 	void *value;
 
 	for (size_t i = 0; map_next(&p->gone, &i, NULL, &value);)
@@ -119,8 +100,9 @@ static uint32_t index_of(const struct patched *d, uint32_t probe_id)
 	return d->nprobes;
 }
 
-static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct losses *ret)
+static void patch_probe_losses(struct event_source *s, uint32_t probe_id, struct losses *ret)
 {
+	struct patch_planter *p = of_source(s);
 	const struct gone *gone = map_get(&p->gone, probe_id + UINT64_C(1));
 
 	if (gone)
@@ -135,7 +117,7 @@ static void patch_probe_losses(struct planter *p, uint32_t probe_id, struct loss
 	}
 }
 
-static void keep_counts(struct planter *p, const struct patched *d)
+static void keep_counts(struct patch_planter *p, const struct patched *d)
 {
 	for (uint32_t i = 0; i < d->nprobes; i++) {
 		const uint64_t key = d->probes[i] + UINT64_C(1);
@@ -181,19 +163,19 @@ static size_t unlist(struct patched *d)
 	return before - kept;
 }
 
-static void leave(struct planter *p, struct patched *d)
+static void leave(struct patch_planter *p, struct patched *d)
 {
 	struct err err = {0};
 
-	if (d->inside && hand_leave(p->hand, d->handle, &err) && p->note)
+	if (d->inside && helper_leave(p->helper, d->handle, &err) && p->note)
 		p->note(p->note_arg, "%s", err.text);
 	d->inside = false;
 }
 
 /* Those of d among plants, or all of it when nothing else of d is planted. */
-static void remove_from(struct planter *p, struct patched *d, struct plant *const *plants, size_t n)
+static void remove_from(struct patch_planter *p, struct patched *d, struct plant *const *plants, size_t n)
 {
-	VEC(struct hand_patch) patches = {0};
+	VEC(struct shared_patch) patches = {0};
 	struct map used;
 
 	if (!unlist(d) || !d->inside)
@@ -207,7 +189,7 @@ static void remove_from(struct planter *p, struct patched *d, struct plant *cons
 		for (size_t k = 0; plants[i] && plants[i]->patched == d && k < plants[i]->patches.len; k++)
 			if (!map_get(&used, plants[i]->patches.data[k].addr))
 				vec_push(&patches, plants[i]->patches.data[k]);
-	hand_unpatch(p->hand, d->handle, patches.data, patches.len, NULL);
+	helper_unpatch(p->helper, d->handle, patches.data, patches.len, NULL);
 	map_done(&used);
 	vec_done(&patches);
 }
@@ -225,7 +207,7 @@ void patched_done(struct patched *d)
 	free(d);
 }
 
-static void patched_free(struct planter *p, struct patched *d)
+static void patched_free(struct patch_planter *p, struct patched *d)
 {
 	leave(p, d);
 	keep_counts(p, d);
@@ -234,7 +216,7 @@ static void patched_free(struct planter *p, struct patched *d)
 }
 
 /* Where nothing is planted any more, once what waits in its rings was taken out: a budget comes and goes often. */
-static void drop_empty(struct planter *p)
+static void drop_empty(struct patch_planter *p)
 {
 	struct patched **at = &p->patched;
 
@@ -250,8 +232,10 @@ static void drop_empty(struct planter *p)
 	}
 }
 
-static void patch_remove(struct planter *p, struct plant *const *plants, size_t n)
+static void patch_remove(struct planter *planter, struct plant *const *plants, size_t n)
 {
+	struct patch_planter *p = of_planter(planter);
+
 	for (size_t i = 0; i < n; i++)
 		if (plants[i])
 			plants[i]->leaving = true;
@@ -263,8 +247,9 @@ static void patch_remove(struct planter *p, struct plant *const *plants, size_t 
 	drop_empty(p);
 }
 
-static void patch_forget_target(struct planter *p, uint32_t target)
+static void patch_forget_target(struct event_source *s, uint32_t target)
 {
+	struct patch_planter *p = of_source(s);
 	struct patched **at = &p->patched;
 
 	while (*at) {
@@ -280,7 +265,7 @@ static void patch_forget_target(struct planter *p, uint32_t target)
 	patch_join_forget(p->join, target);
 }
 
-static void forget_listed(struct planter *p)
+static void forget_listed(struct patch_planter *p)
 {
 	if (p->listed)
 		facts_done(p->listed);
@@ -288,19 +273,18 @@ static void forget_listed(struct planter *p)
 	free(TAKE(p->listed_path));
 }
 
-static void patch_close(struct planter *p)
+static void patch_close(struct planter *planter)
 {
+	struct patch_planter *p = of_planter(planter);
 	void *value;
 
-	if (!p)
-		return;
 	while (p->patched) {
 		struct patched *d = p->patched;
 
 		p->patched = d->next;
 		patched_free(p, d);
 	}
-	hand_stop(p->hand);
+	helper_stop(p->helper);
 	for (size_t pos = 0; map_next(&p->facts, &pos, NULL, &value);) {
 		facts_done(value);
 		free(value);
@@ -322,13 +306,16 @@ static void patch_close(struct planter *p)
 
 /* ---- events ---- */
 
-static int patch_fd(struct planter *p)
+static int patch_fd(struct event_source *s)
 {
+	struct patch_planter *p = of_source(s);
+
 	return p->timer;
 }
 
-static int patch_drain(struct planter *p, plant_event_fn fn, void *arg)
+static int patch_drain(struct event_source *s, plant_event_fn fn, void *arg)
 {
+	struct patch_planter *p = of_source(s);
 	uint64_t ticks;
 
 	int n;
@@ -340,8 +327,9 @@ static int patch_drain(struct planter *p, plant_event_fn fn, void *arg)
 	return n;
 }
 
-static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
+static uint64_t patch_hits(struct event_source *s, uint32_t probe_id)
 {
+	struct patch_planter *p = of_source(s);
 	const struct gone *gone = map_get(&p->gone, probe_id + UINT64_C(1));
 	uint64_t n = gone ? gone->hits : 0;
 
@@ -354,14 +342,17 @@ static uint64_t patch_hits(struct planter *p, uint32_t probe_id)
 	return n;
 }
 
-static int patch_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
+static int patch_open_calls(struct event_source *s, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
+	struct patch_planter *p = of_source(s);
+
 	return patch_join_open_calls(p->join, target, take, fn, arg);
 }
 
 /* Where aggregates are kept in the program: from the next time on that the probe is planted. */
-static int patch_control(struct planter *p, uint32_t probe_id, const struct plant_control *c)
+static int patch_control(struct event_source *s, uint32_t probe_id, const struct plant_control *c)
 {
+	struct patch_planter *p = of_source(s);
 	struct plant_control *kept = map_get(&p->controls, probe_id + UINT64_C(1));
 
 	if (!kept) {
@@ -373,22 +364,28 @@ static int patch_control(struct planter *p, uint32_t probe_id, const struct plan
 	return 0;
 }
 
-static int patch_aggregates(struct planter *p, bool clear, plant_group_fn fn, void *arg)
+static int patch_aggregates(struct event_source *s, bool clear, plant_group_fn fn, void *arg)
 {
+	struct patch_planter *p = of_source(s);
+
 	tally_all(p);
 	return aggregates_read(p->aggregates, clear, fn, arg);
 }
 
 /* The same whatever the instruction was: it becomes a jump. */
-static double patch_price_ns(struct planter *p, enum site_price price)
+static double patch_price_ns(struct planter *planter, enum site_price price)
 {
+	struct patch_planter *p = of_planter(planter);
+
 	if (!p->price_ns)
 		p->price_ns = patch_price_measure(p->clock.mult);
 	return p->price_ns;
 }
 
-static int patch_feasible(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err)
+static int patch_feasible(struct planter *planter, const char *path, const struct site *sites, size_t n,
+			  struct err *err)
 {
+	struct patch_planter *p = of_planter(planter);
 	struct patch_site site;
 	int r = 0;
 
@@ -407,13 +404,14 @@ static int patch_feasible(struct planter *p, const char *path, const struct site
 	return binary_check(p->listed->binary, err) < 0 ? -ESTALE : r;
 }
 
-static bool patch_multi(struct planter *p)
+static bool patch_multi(struct planter *planter)
 {
 	return true;
 }
 
-static uint64_t patch_pause_ns(struct planter *p, uint32_t target)
+static uint64_t patch_pause_ns(struct planter *planter, uint32_t target)
 {
+	struct patch_planter *p = of_planter(planter);
 	uint64_t ns = 0;
 
 	for (const struct patched *d = p->patched; d; d = d->next)
@@ -422,25 +420,59 @@ static uint64_t patch_pause_ns(struct planter *p, uint32_t target)
 	return ns;
 }
 
-const struct planter_ops planter_patch = {
-	.name = "patch",
-	.traces = true,
-	.xmm_readable = true,
-	.open = patch_open,
-	.close = patch_close,
-	.plant = patch_plant,
-	.remove = patch_remove,
-	.forget_target = patch_forget_target,
+static const struct event_source_ops patch_source = {
 	.fd = patch_fd,
 	.drain = patch_drain,
 	.losses = patch_losses,
 	.probe_losses = patch_probe_losses,
-	.price_ns = patch_price_ns,
-	.feasible = patch_feasible,
-	.multi = patch_multi,
-	.pause_ns = patch_pause_ns,
+	.forget_target = patch_forget_target,
 	.control = patch_control,
 	.hits = patch_hits,
 	.aggregates = patch_aggregates,
 	.open_calls = patch_open_calls,
+};
+
+static int patch_open(const struct planter_options *o, struct planter **ret, struct err *err)
+{
+	struct patch_planter *p = xcalloc(1, sizeof(*p));
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	int r;
+
+	p->planter = (struct planter){&planter_patch, &p->source};
+	p->source.ops = &patch_source;
+	p->procfs = o->procfs;
+	p->note = o->note;
+	p->note_arg = o->note_arg;
+	p->timer = -1;
+	p->join = patch_join_new(o->max_calls);
+	p->aggregates = aggregates_new(o->max_groups);
+	p->max_groups = o->max_groups;
+	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
+	size_pool(p, o);
+	r = tsc_clock_start(p->procfs, &p->clock, err);
+	if (!r)
+		r = start_timer(p, err);
+	if (!r)
+		r = helper_start(&p->helper, err);
+	if (r) {
+		patch_close(&p->planter);
+		return r;
+	}
+	*ret = &p->planter;
+	return 0;
+}
+
+const struct planter_ops planter_patch = {
+	.name = "patch",
+	.means = "patches",
+	.doing = "patching programs from inside",
+	.caps = {.reads_xmm = true, .needs_ptrace = true, .in_process = true},
+	.open = patch_open,
+	.close = patch_close,
+	.plant = patch_plant,
+	.remove = patch_remove,
+	.price_ns = patch_price_ns,
+	.feasible = patch_feasible,
+	.multi = patch_multi,
+	.pause_ns = patch_pause_ns,
 };

@@ -8,7 +8,7 @@
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
 #include "plant/patch/groups.h"
-#include "plant/patch/hand.h"
+#include "plant/patch/helper.h"
 #include "plant/patch/join.h"
 #include "plant/patch/pool.h"
 #include "plant/plant.h"
@@ -30,7 +30,7 @@ uint64_t tsc_now(void);
 struct patched {
 	uint32_t target;
 	int pid;
-	uint32_t handle;          /* the hand's */
+	uint32_t handle;          /* the helper's */
 	bool inside;              /* the handle is valid */
 	VEC(struct plant *) plants; /* that are still planted */
 	char *memory;             /* our mapping of the shared memory */
@@ -52,7 +52,7 @@ struct patched {
 struct plant {
 	struct patched *patched;
 	bool leaving;
-	VEC(struct hand_patch) patches;
+	VEC(struct shared_patch) patches;
 };
 
 struct waiting {                  /* a record that was read and not handed over yet */
@@ -74,14 +74,16 @@ struct gone {                     /* a probe, as far as it is planted no more */
 	uint64_t hits;
 };
 
-struct planter {
+struct patch_planter {
+	struct planter planter;
+	struct event_source source;
 	const char *procfs;
 	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3);
 	void *note_arg;
 	uint32_t procs;
 	uint32_t chunks_first, chunks; /* of the pool of a process: from the beginning; at most */
 	uint64_t budget;          /* bytes by which the pools of all processes together may still grow */
-	struct hand *hand;
+	struct helper *helper;
 	int timer;
 	struct tsc_clock clock;
 	struct map facts;         /* binary_key → struct facts */
@@ -99,17 +101,17 @@ struct planter {
 
 /* Frees it; nothing of it may be in the process any more. */
 void patched_done(struct patched *d);
-/* plan.c: what plant_ops says of plant. */
-int patch_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes, size_t n,
+/* plan.c: what planter_ops says of plant. */
+int patch_plant(struct planter *planter, const struct plant_target *t, const struct plant_probe *probes, size_t n,
 		struct plant **ret, struct err *errs);
 /* price.c: what a hit costs in the program, as an entry or a return of a call; 0: it cannot be measured. */
 double patch_price_measure(uint64_t tsc_mult);
 /* drain.c */
-int drain_all(struct planter *p, plant_event_fn fn, void *arg);
-bool drain_one(struct planter *p, struct patched *d); /* whether its rings were empty after it */
+int drain_all(struct patch_planter *p, plant_event_fn fn, void *arg);
+bool drain_one(struct patch_planter *p, struct patched *d); /* whether its rings were empty after it */
 void drain_done(struct drain *d);
 /* tally.c: what the programs counted goes to planter.aggregates: of all that run, or of one that runs no more. */
-void tally_all(struct planter *p);
-void tally_gone(struct planter *p, struct patched *d);
+void tally_all(struct patch_planter *p);
+void tally_gone(struct patch_planter *p, struct patched *d);
 
 #endif

@@ -243,7 +243,7 @@ bool code_keeps_directly(const struct code *g)
 	const struct patch_sums *sums = g->env->sums;
 
 	return g->p->role == PROGRAM_ENTRY && sums && !code_writes_record(g) && sums->kept.n &&
-	       sums->kept.n == g->p->nslots && !code_has(g->p, IR_EMIT_STACK);
+	       sums->kept.n == g->p->nslots && !capture_has(g->p, IR_EMIT_STACK);
 }
 
 void code_kept_record(struct code *g)

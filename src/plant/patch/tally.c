@@ -27,7 +27,7 @@ static const struct patch_slot *slot_at(const struct patched *d, uint32_t i)
 }
 
 /* The programs that count nothing but their hits. */
-static void tally_hits(struct planter *p, struct patched *d)
+static void tally_hits(struct patch_planter *p, struct patched *d)
 {
 	for (uint32_t i = 0; i < d->nprobes; i++) {
 		const struct patch_sums *sums = d->forms.of ? d->forms.of[i] : NULL;
@@ -46,7 +46,7 @@ static void tally_hits(struct planter *p, struct patched *d)
 	}
 }
 
-static void take(struct planter *p, struct patched *d, uint32_t slot, uint32_t turn)
+static void take(struct patch_planter *p, struct patched *d, uint32_t slot, uint32_t turn)
 {
 	patch_table_take(&d->forms, d->area, &d->layout, slot, turn, d->probes, d->target, p->aggregates,
 			 &p->drain.damaged);
@@ -81,7 +81,7 @@ static bool has_tables(const struct patched *d)
 	return d->memory && d->layout.table_bytes;
 }
 
-void tally_all(struct planter *p)
+void tally_all(struct patch_planter *p)
 {
 	bool any = false;
 
@@ -101,7 +101,7 @@ void tally_all(struct planter *p)
 				take(p, d, i, !d->turn);
 }
 
-void tally_gone(struct planter *p, struct patched *d)
+void tally_gone(struct patch_planter *p, struct patched *d)
 {
 	if (!d->memory)
 		return;

@@ -51,7 +51,7 @@ int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site
 	const struct patch_env env = {.code = addr,
 				      .back = back,
 				      .area = pl->area_addr,
-				      .gate = pl->gate_addr,
+				      .fork_guard = pl->fork_guard_addr,
 				      .layout = &pl->layout,
 				      .counts = (uint32_t)probe,
 				      .sp_delta = site->sp_delta,

@@ -62,7 +62,9 @@ struct discarded {
 	uint64_t until_ns; /* CLOCK_MONOTONIC, as in event_header */
 };
 
-struct planter {
+struct uprobe_planter {
+	struct planter planter;
+	struct event_source source;
 	struct uprobe_means means;
 	struct uprobe_env env;
 	struct uprobe_btf btf;
@@ -81,9 +83,19 @@ struct planter {
 	double price[PRICE_STEPPED + 1];
 };
 
+static struct uprobe_planter *of_planter(struct planter *p)
+{
+	return CONTAINER_OF(p, struct uprobe_planter, planter);
+}
+
+static struct uprobe_planter *of_source(struct event_source *s)
+{
+	return CONTAINER_OF(s, struct uprobe_planter, source);
+}
+
 /* ---- programs ---- */
 
-static void program_unref(struct planter *p, struct program *prog)
+static void program_unref(struct uprobe_planter *p, struct program *prog)
 {
 	struct program **at = &p->programs;
 
@@ -97,7 +109,7 @@ static void program_unref(struct planter *p, struct program *prog)
 }
 
 /* Of the planter's programs, or a new one without code (fd is -1). */
-static struct program *program_ref(struct planter *p, const struct program_key *key)
+static struct program *program_ref(struct uprobe_planter *p, const struct program_key *key)
 {
 	struct program *prog = p->programs;
 
@@ -114,7 +126,7 @@ static struct program *program_ref(struct planter *p, const struct program_key *
 
 /* ---- plants ---- */
 
-static void plant_free(struct planter *p, struct plant *pl)
+static void plant_free(struct uprobe_planter *p, struct plant *pl)
 {
 	for (size_t i = 0; i < pl->parts.len; i++)
 		program_unref(p, pl->parts.data[i].program);
@@ -138,8 +150,10 @@ static void unlink_parts(struct plant *const *plants, size_t n, bool begins)
 	vec_done(&links);
 }
 
-static void uprobe_remove(struct planter *p, struct plant *const *plants, size_t n)
+static void uprobe_remove(struct planter *planter, struct plant *const *plants, size_t n)
 {
+	struct uprobe_planter *p = of_planter(planter);
+
 	unlink_parts(plants, n, true);
 	unlink_parts(plants, n, false);
 	for (size_t i = 0; i < n; i++)
@@ -183,7 +197,7 @@ struct planting { /* a part */
 };
 
 struct planting_job {
-	struct planter *p;
+	struct uprobe_planter *p;
 	const struct plant_target *t;
 	uint64_t cookie;
 	struct verdicts verdicts;
@@ -257,7 +271,7 @@ static struct plant *plant_new(struct planting_job *job, size_t index)
 	return pl;
 }
 
-static void plant_keep(struct planter *p, struct plant *pl)
+static void plant_keep(struct uprobe_planter *p, struct plant *pl)
 {
 	pl->next = p->plants.next;
 	pl->prev = &p->plants;
@@ -284,7 +298,7 @@ static void link_parts(struct planting_job *job, bool begins)
 /* Their probes are out: nobody writes any more. */
 static void discard(struct planting_job *job, const size_t *probes, size_t n)
 {
-	struct planter *p = job->p;
+	struct uprobe_planter *p = job->p;
 
 	for (size_t i = 0; i < n; i++) {
 		uint32_t id = job->verdicts.probes[probes[i]].id;
@@ -312,7 +326,7 @@ static int sort_out(struct planting_job *job, struct plant **plants)
 		vec_push(&failed, TAKE(plants[i]));
 		vec_push(&indexes, i);
 	}
-	uprobe_remove(job->p, failed.data, failed.len);
+	uprobe_remove(&job->p->planter, failed.data, failed.len);
 	discard(job, indexes.data, indexes.len);
 	vec_done(&failed);
 	vec_done(&indexes);
@@ -321,7 +335,7 @@ static int sort_out(struct planting_job *job, struct plant **plants)
 
 static int prepare_probe(struct planting_job *job, const struct plant_probe *probe, struct err *err)
 {
-	struct planter *p = job->p;
+	struct uprobe_planter *p = job->p;
 	int r;
 
 	if (!probe->nsites)
@@ -330,9 +344,10 @@ static int prepare_probe(struct planting_job *job, const struct plant_probe *pro
 	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
 }
 
-static int uprobe_plant(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
+static int uprobe_plant(struct planter *planter, const struct plant_target *t, const struct plant_probe *probes,
 			size_t n, struct plant **ret, struct err *errs)
 {
+	struct uprobe_planter *p = of_planter(planter);
 	struct planting_job job = {.p = p, .t = t};
 	int r;
 
@@ -365,8 +380,9 @@ static int uprobe_plant(struct planter *p, const struct plant_target *t, const s
 /*
  * Its number and load bias are in the cookies of its links: only its open calls, and what is not to be told, are kept.
  */
-static void uprobe_forget_target(struct planter *p, uint32_t target)
+static void uprobe_forget_target(struct event_source *s, uint32_t target)
 {
+	struct uprobe_planter *p = of_source(s);
 	size_t kept = 0;
 
 	traced_forget(p->traced, target);
@@ -378,7 +394,7 @@ static void uprobe_forget_target(struct planter *p, uint32_t target)
 
 /* ---- opening and closing ---- */
 
-static int make_maps(struct planter *p, size_t ring_bytes, struct err *err)
+static int make_maps(struct uprobe_planter *p, size_t ring_bytes, struct err *err)
 {
 	struct uprobe_env *e = &p->env;
 
@@ -400,7 +416,7 @@ static int make_maps(struct planter *p, size_t ring_bytes, struct err *err)
 	return e->saved < 0 ? e->saved : 0;
 }
 
-static bool of_discarded(const struct planter *p, const struct event_header *h)
+static bool of_discarded(const struct uprobe_planter *p, const struct event_header *h)
 {
 	for (size_t i = 0; i < p->discarded.len; i++) {
 		const struct discarded *d = &p->discarded.data[i];
@@ -412,7 +428,7 @@ static bool of_discarded(const struct planter *p, const struct event_header *h)
 }
 
 /* Of a sample any record: whoever unwinds a call is another probe than its entry. */
-static bool is_discarded(const struct planter *p, const void *sample, size_t size)
+static bool is_discarded(const struct uprobe_planter *p, const void *sample, size_t size)
 {
 	const char *at = sample;
 	struct event_header h;
@@ -429,7 +445,7 @@ static bool is_discarded(const struct planter *p, const void *sample, size_t siz
 
 static int on_record(void *arg, void *data, size_t size)
 {
-	struct planter *p = arg;
+	struct uprobe_planter *p = arg;
 
 	if (!p->discarded.len || !is_discarded(p, data, size))
 		p->fn(p->fn_arg, data, size);
@@ -440,7 +456,7 @@ static int on_record(void *arg, void *data, size_t size)
  * Edge-triggered, in an epoll instance of its own: a ring with anything in it counts as readable, so the
  * caller's loop would spin from the first wakeup on until the ring is seen empty.
  */
-static int open_ring(struct planter *p, struct err *err)
+static int open_ring(struct uprobe_planter *p, struct err *err)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
 
@@ -465,17 +481,17 @@ static void raise_file_limit(void)
 	}
 }
 
-static void remove_all(struct planter *p)
+static void remove_all(struct uprobe_planter *p)
 {
 	VEC(struct plant *) all = {0};
 
 	for (struct plant *pl = p->plants.next; pl != &p->plants; pl = pl->next)
 		vec_push(&all, pl);
-	uprobe_remove(p, all.data, all.len);
+	uprobe_remove(&p->planter, all.data, all.len);
 	vec_done(&all);
 }
 
-static void uprobe_close(struct planter *p)
+static void planter_free(struct uprobe_planter *p)
 {
 	if (!p)
 		return;
@@ -490,7 +506,12 @@ static void uprobe_close(struct planter *p)
 	vec_done(&p->discarded);
 	free(p);
 }
-DEFINE_CLEANUP(struct planter *, planter, uprobe_close)
+DEFINE_CLEANUP(struct uprobe_planter *, planter, planter_free)
+
+static void uprobe_close(struct planter *p)
+{
+	planter_free(of_planter(p));
+}
 
 static int ring_size(size_t asked, size_t *ret, struct err *err)
 {
@@ -503,13 +524,147 @@ static int ring_size(size_t asked, size_t *ret, struct err *err)
 	return 0;
 }
 
+/* ---- what comes back ---- */
+
+static int uprobe_fd(struct event_source *s)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	return p->epoll;
+}
+
+static int uprobe_drain(struct event_source *s, plant_event_fn fn, void *arg)
+{
+	struct uprobe_planter *p = of_source(s);
+	struct epoll_event ev;
+	int r;
+
+	p->fn = fn;
+	p->fn_arg = arg;
+	p->drained = 0;
+	(void)epoll_wait(p->epoll, &ev, 1, 0); /* takes the edge */
+	r = ring_buffer__consume(p->ring);
+	return r < 0 && r != -ECANCELED ? r : p->drained;
+}
+
+static void add_losses(const struct uprobe_planter *p, uint32_t key, struct losses *ret)
+{
+	uint64_t v[LOSS_KERNEL_COUNT];
+
+	if (bpf_map_lookup_elem(p->env.losses, &key, v) < 0)
+		return;
+	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
+		ret->count[i] += v[i];
+}
+
+static void uprobe_losses(struct event_source *s, struct losses *ret)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	for (uint32_t key = 0; key <= p->last_loss_key; key++)
+		add_losses(p, key, ret);
+}
+
+static void uprobe_probe_losses(struct event_source *s, uint32_t probe_id, struct losses *ret)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	if (loss_key(probe_id))
+		add_losses(p, loss_key(probe_id), ret);
+}
+
+static double uprobe_price_ns(struct planter *planter, enum site_price price)
+{
+	struct uprobe_planter *p = of_planter(planter);
+
+	if (!p->priced)
+		price_measure(&p->means, p->price);
+	p->priced = true;
+	return price <= PRICE_STEPPED ? p->price[price] : 0;
+}
+
+static bool uprobe_multi(struct planter *planter)
+{
+	struct uprobe_planter *p = of_planter(planter);
+
+	return p->means.multi;
+}
+
+static bool uprobe_loops(struct planter *planter)
+{
+	return uprobe_loops_work();
+}
+
+struct open_calls {
+	const struct uprobe_planter *p;
+	plant_event_fn fn;
+	void *arg;
+	int n;
+};
+
+static void on_open_call(void *arg, const void *sample, size_t size)
+{
+	struct open_calls *o = arg;
+
+	if (is_discarded(o->p, sample, size))
+		return;
+	o->fn(o->arg, sample, size);
+	o->n++;
+}
+
+static int uprobe_open_calls(struct event_source *s, uint32_t target, bool take, plant_event_fn fn, void *arg)
+{
+	struct uprobe_planter *p = of_source(s);
+	struct open_calls o = {p, fn, arg, 0};
+
+	traced_open_calls(p->traced, target, take, fn ? on_open_call : NULL, &o);
+	return o.n;
+}
+
+static int uprobe_control(struct event_source *s, uint32_t probe_id, const struct plant_control *c)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	return traced_control(p->traced, probe_id, c);
+}
+
+static uint64_t uprobe_hits(struct event_source *s, uint32_t probe_id)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	return traced_hits(p->traced, probe_id);
+}
+
+static int uprobe_aggregates(struct event_source *s, bool clear, plant_group_fn fn, void *arg)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	return traced_aggregates(p->traced, clear, fn, arg);
+}
+
+static const struct event_source_ops uprobe_source = {
+	.fd = uprobe_fd,
+	.drain = uprobe_drain,
+	.losses = uprobe_losses,
+	.probe_losses = uprobe_probe_losses,
+	.forget_target = uprobe_forget_target,
+	.control = uprobe_control,
+	.hits = uprobe_hits,
+	.aggregates = uprobe_aggregates,
+	.open_calls = uprobe_open_calls,
+};
+
+/* ---- the planter ---- */
+
 static int uprobe_open(const struct planter_options *o, struct planter **ret, struct err *err)
 {
-	_cleanup_(cleanup_planter) struct planter *p = xcalloc(1, sizeof(*p));
+	_cleanup_(cleanup_planter) struct uprobe_planter *p = xcalloc(1, sizeof(*p));
 	size_t ring_bytes = 0;
 	int cpus = libbpf_num_possible_cpus();
 	int r = ring_size(o ? o->ring_bytes : 0, &ring_bytes, err);
 
+	p->planter = (struct planter){&planter_uprobe, &p->source};
+	p->source.ops = &uprobe_source;
 	p->plants.next = p->plants.prev = &p->plants;
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
 	p->env.calls = p->env.big_calls = p->btf.fd = -1;
@@ -528,126 +683,19 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	if (r < 0)
 		return r;
 	raise_file_limit();
-	*ret = TAKE(p);
+	*ret = &TAKE(p)->planter;
 	return 0;
-}
-
-/* ---- what comes back ---- */
-
-static int uprobe_fd(struct planter *p)
-{
-	return p->epoll;
-}
-
-static int uprobe_drain(struct planter *p, plant_event_fn fn, void *arg)
-{
-	struct epoll_event ev;
-	int r;
-
-	p->fn = fn;
-	p->fn_arg = arg;
-	p->drained = 0;
-	(void)epoll_wait(p->epoll, &ev, 1, 0); /* takes the edge */
-	r = ring_buffer__consume(p->ring);
-	return r < 0 && r != -ECANCELED ? r : p->drained;
-}
-
-static void add_losses(const struct planter *p, uint32_t key, struct losses *ret)
-{
-	uint64_t v[LOSS_KERNEL_COUNT];
-
-	if (bpf_map_lookup_elem(p->env.losses, &key, v) < 0)
-		return;
-	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
-		ret->count[i] += v[i];
-}
-
-static void uprobe_losses(struct planter *p, struct losses *ret)
-{
-	for (uint32_t key = 0; key <= p->last_loss_key; key++)
-		add_losses(p, key, ret);
-}
-
-static void uprobe_probe_losses(struct planter *p, uint32_t probe_id, struct losses *ret)
-{
-	if (loss_key(probe_id))
-		add_losses(p, loss_key(probe_id), ret);
-}
-
-static double uprobe_price_ns(struct planter *p, enum site_price price)
-{
-	if (!p->priced)
-		price_measure(&p->means, p->price);
-	p->priced = true;
-	return price <= PRICE_STEPPED ? p->price[price] : 0;
-}
-
-static bool uprobe_multi(struct planter *p)
-{
-	return p->means.multi;
-}
-
-static bool uprobe_loops(struct planter *p)
-{
-	return uprobe_loops_work();
-}
-
-struct open_calls {
-	const struct planter *p;
-	plant_event_fn fn;
-	void *arg;
-	int n;
-};
-
-static void on_open_call(void *arg, const void *sample, size_t size)
-{
-	struct open_calls *o = arg;
-
-	if (is_discarded(o->p, sample, size))
-		return;
-	o->fn(o->arg, sample, size);
-	o->n++;
-}
-
-static int uprobe_open_calls(struct planter *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
-{
-	struct open_calls o = {p, fn, arg, 0};
-
-	traced_open_calls(p->traced, target, take, fn ? on_open_call : NULL, &o);
-	return o.n;
-}
-
-static int uprobe_control(struct planter *p, uint32_t probe_id, const struct plant_control *c)
-{
-	return traced_control(p->traced, probe_id, c);
-}
-
-static uint64_t uprobe_hits(struct planter *p, uint32_t probe_id)
-{
-	return traced_hits(p->traced, probe_id);
-}
-
-static int uprobe_aggregates(struct planter *p, bool clear, plant_group_fn fn, void *arg)
-{
-	return traced_aggregates(p->traced, clear, fn, arg);
 }
 
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
+	.means = "uprobes",
+	.doing = "planting uprobes",
 	.open = uprobe_open,
 	.close = uprobe_close,
 	.plant = uprobe_plant,
 	.remove = uprobe_remove,
-	.forget_target = uprobe_forget_target,
-	.fd = uprobe_fd,
-	.drain = uprobe_drain,
-	.losses = uprobe_losses,
-	.probe_losses = uprobe_probe_losses,
 	.price_ns = uprobe_price_ns,
 	.multi = uprobe_multi,
 	.loops = uprobe_loops,
-	.control = uprobe_control,
-	.hits = uprobe_hits,
-	.aggregates = uprobe_aggregates,
-	.open_calls = uprobe_open_calls,
 };

@@ -23,10 +23,7 @@ _Static_assert(EVENT_MAX_SIZE + CHUNK_HEAD + CHUNK_MAX + 16 <= EVENT_MAX_SIZE + 
 
 bool walk_used(const struct capture_program *p)
 {
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_IMAGE)
-			return true;
-	return false;
+	return capture_has(p, IR_IMAGE);
 }
 
 static void load_walk(struct gen *g, uint8_t reg, int off)

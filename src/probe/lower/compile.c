@@ -391,6 +391,7 @@ static int finish(struct compiler *c, const struct capture_request *request, str
 {
 	struct capture_program p = {
 		.role = request->role,
+		.arch = binary_arch(c->binary),
 		.call_group = request->call_group,
 		.insns = arena_memdup(c->arena, c->insns.data, c->insns.len * sizeof(*c->insns.data)),
 		.ninsns = c->insns.len,
@@ -415,7 +416,7 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 		    struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct compiler c = {.scope = scope, .binary = scope->binary, .arena = arena, .err = err,
-			     .xmm_readable = request->xmm_readable, .shapes = request->shapes};
+			     .xmm_readable = request->caps && request->caps->reads_xmm, .shapes = request->shapes};
 	struct capture_result result = {0};
 	int r;
 

@@ -7,6 +7,7 @@
 
 #include "probe/lang/expr.h"
 #include "probe/ir.h"
+#include "probe/planter_caps.h"
 
 /* A value that the start of a span keeps for the other points of its definition: saved.NAME there. */
 struct saved_value {
@@ -61,7 +62,7 @@ struct capture_request {
 	const char *goroutine, *sp;      /* NULL, or expressions for IR_GOROUTINE */
 	const struct capture_item *items;
 	size_t nitems;
-	bool xmm_readable;               /* the planter has IR_ARG_XMM (a uprobe has not) */
+	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
 	enum program_role role;          /* which instructions the program may have */
 	uint32_t call_group;
 	const char *text;                /* what the trees were parsed from, for columns */

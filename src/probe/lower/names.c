@@ -292,7 +292,7 @@ static int panicked_value(struct compiler *c, const struct expr *e, struct value
 	return 0;
 }
 
-/* A closure's variable: in the closure object, to which RDX points at the entry, or behind a pointer that is there. */
+/* A closure's variable: in the closure object, to which arch.context points at the entry, or behind a pointer in it. */
 static int captured_value(struct compiler *c, const struct expr *e, const struct closure_var *v, struct value *ret)
 {
 	uint16_t reg;
@@ -303,7 +303,7 @@ static int captured_value(struct compiler *c, const struct expr *e, const struct
 	reg = reg_new(c);
 	i = emit(c, IR_ARG_REG);
 	i->dst = reg;
-	i->reg = GPR_RDX;
+	i->reg = binary_arch(c->binary)->context;
 	*ret = (struct value){.place = PLACE_MEMORY, .type = v->type, .expr = e, .reg = reg, .offset = v->offset,
 			      .dict_word = v->dict_word};
 	if (v->by_reference) { /* then it is the pointer's type that the dictionary has */

@@ -75,7 +75,7 @@ static int piece_word(struct compiler *c, const struct value *v, const struct pi
 	if (!c->xmm_readable)
 		return fail_unreadable(c, v->expr, "%s is passed in a floating-point register, which a uprobe "
 				       "cannot read", expr_text(c, v->expr));
-	*ret = emit_arg(c, IR_ARG_XMM, p->reg - XMM_0, 0, size, false);
+	*ret = emit_arg(c, IR_ARG_XMM, p->reg - REG_FLOAT, 0, size, false);
 	return 0;
 }
 

@@ -11,8 +11,6 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-#define SAVED_PREFIX "saved."
-
 /* What the starts of one span definition save, in the order of first mention. */
 struct saved_table {
 	struct saved_value values[IR_MAX_SAVED];
@@ -26,7 +24,7 @@ struct joiner {
 	VEC(struct join) joins;
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
-	bool xmm_readable;
+	const struct planter_caps *caps;
 	uint32_t save_group;
 };
 
@@ -75,11 +73,10 @@ static bool field_exists(struct binary *b, const char *path)
 	return t && type_field_find(b, t, dot + 1, &found);
 }
 
-/* Captures named saved.X of a start are kept for the other points: gives X its number. */
-static int number_saved(struct joiner *jn, const char *capture, int *ret, struct err *err)
+/* What a start saves for the other points has a number. */
+static int number_saved(struct joiner *jn, const char *name, int *ret, struct err *err)
 {
 	struct saved_table *t = &jn->saved;
-	const char *name = capture + strlen(SAVED_PREFIX);
 
 	for (size_t i = 0; i < t->n; i++)
 		if (!strcmp(t->values[i].name, name)) {
@@ -122,22 +119,21 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .saved = jn->saved.values,
 				      .nsaved = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
-					  .xmm_readable = jn->xmm_readable,
+					  .caps = jn->caps,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
 					  .nitems = v->ncaptures};
-	bool start = j->point->role == POINT_START;
 	int r = 0;
 
-	for (size_t i = 0; i < v->ncaptures; i++)
-		items[i] = (struct capture_item){.name = v->captures[i].name,
-						 .alternatives = v->captures[i].alternatives,
-						 .when = v->captures[i].when,
-						 .optional = v->captures[i].optional};
-	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
-		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
-			r = number_saved(jn, items[i].name, &items[i].save, err);
+	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
+		const struct pack_capture *c = &v->captures[i];
+
+		items[i] = (struct capture_item){.name = c->name, .alternatives = c->alternatives, .when = c->when,
+						 .optional = c->optional};
+		if (c->use == USE_SAVED)
+			r = number_saved(jn, c->saved_as, &items[i].save, err);
+	}
 	if (r >= 0)
 		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
 	if (r >= 0)
@@ -287,10 +283,10 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
 }
 
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
-	       size_t *ret_n, struct err *err)
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct planter_caps *caps,
+	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .xmm_readable = xmm_readable};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = caps};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);

@@ -24,11 +24,11 @@ struct join {
 
 /*
  * Joins every pack that applies. ret is in the binary's arena. Spans whose required points are refused have
- * all their points refused with that reason; other spans go on. xmm_readable: see struct capture_request. 0, or
- * -ENOMEM-class errors only.
+ * all their points refused with that reason; other spans go on. caps: the planter's, or NULL for what every
+ * planter can do. 0, or -ENOMEM-class errors only.
  */
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, bool xmm_readable, struct join **ret,
-	       size_t *ret_n, struct err *err);
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct planter_caps *caps,
+	       struct join **ret, size_t *ret_n, struct err *err);
 /*
  * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer
  * and sites. Each call joins anew.

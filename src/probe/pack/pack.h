@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "binary/binary.h"
 #include "probe/pack/pack_condition.h"
+#include "probe/pack/span_kind.h"
 
 enum point_role {
 	POINT_START,   /* opens a span on its goroutine */
@@ -46,8 +47,17 @@ struct transform {
 	bool hidden;                   /* for rules and names only, not emitted */
 };
 
+enum capture_use {
+	USE_ATTRIBUTE,
+	USE_SAVED,       /* kept for the other points of the span, where it is called saved.NAME */
+	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
+	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
+};
+
 struct pack_capture {
-	const char *name;              /* the attribute, or a control name (pc, type); may repeat with other `when`s */
+	enum capture_use use;
+	const char *name;              /* of the attribute (may repeat with other `when`s); "saved.NAME" */
+	const char *saved_as;          /* USE_SAVED: NAME */
 	const char *const *alternatives; /* NULL-terminated expressions; empty with `constant` */
 	const char *constant;          /* a fixed text, emitted where `when` holds */
 	bool number;                   /* … which is a number (beside an expression it is of that one's kind) */
@@ -81,8 +91,6 @@ struct pack_point {
 	const char *discard_attribute, *discard_value; /* END: drop the span when that attribute equals this */
 	int line;
 };
-
-enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER, SPAN_CLIENT, SPAN_PRODUCER, SPAN_CONSUMER }; /* OTLP's numbers */
 
 struct pack_span {
 	const char *name;              /* of the definition */

@@ -27,9 +27,7 @@ struct shown {               /* a value that the question prints */
 			      * known of the call */
 	const struct type *type;
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
-	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
-	struct { uint32_t offset, size; } unread[4];
-	size_t nunread;
+	struct unread unread; /* of its image: these fields read as unreadable */
 };
 
 /*
@@ -122,7 +120,7 @@ struct call_plan_options {
 	struct pack *const *packs;   /* for their hooks */
 	size_t npacks;
 	struct shape_limits limits;
-	bool xmm_readable;           /* the planter can read XMM registers */
+	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
 	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
 	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */

@@ -329,7 +329,7 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 					  .call_group = plan->has_return ? pb->pl->next_group : 0,
 					  .items = side->items.data,
 					  .nitems = side->items.len,
-					  .xmm_readable = pb->pl->o->xmm_readable,
+					  .caps = pb->pl->o->caps,
 					  .shapes = pb->pl->shapes};
 	int r = capture_compile(&scope, &request, pb->pl->arena, &side->result, pb->err);
 
@@ -473,11 +473,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		s.why = why_missing(pb, &s, c->why[item]);
 		return s;
 	}
-	s.nunread = MIN(c->unread[item].n, ARRAY_SIZE(s.unread));
-	for (size_t i = 0; i < s.nunread; i++) {
-		s.unread[i].offset = c->unread[item].ranges[i].offset;
-		s.unread[i].size = c->unread[item].ranges[i].size;
-	}
+	s.unread = c->unread[item];
 	return s;
 }
 

@@ -1,4 +1,4 @@
-#include "cmd/trace_groups.h"
+#include "cmd/call_groups.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static void merge(struct call_group *into, const struct call_group *g)
 }
 
 /* What tells groups apart, as text; lives in the arena. */
-static const char *identity(struct trace_groups *t, const struct call_group *g, size_t *ret_len)
+static const char *identity(struct call_groups *t, const struct call_group *g, size_t *ret_len)
 {
 	_cleanup_(buf_done) struct buf b = {0};
 
@@ -30,7 +30,7 @@ static const char *identity(struct trace_groups *t, const struct call_group *g, 
 	return arena_memdup(&t->arena, b.data, b.len);
 }
 
-void trace_groups_add(struct trace_groups *t, const struct plant_group *g)
+void call_groups_add(struct call_groups *t, const struct plant_group *g)
 {
 	struct call_group group;
 	const char *key;
@@ -69,13 +69,13 @@ static int compare(const void *a, const void *b)
 	return x->count != y->count ? (x->count > y->count ? -1 : 1) : names;
 }
 
-void trace_groups_sort(struct trace_groups *t)
+void call_groups_sort(struct call_groups *t)
 {
 	if (t->list.len)
 		qsort(t->list.data, t->list.len, sizeof(t->list.data[0]), compare);
 }
 
-void trace_groups_done(struct trace_groups *t)
+void call_groups_done(struct call_groups *t)
 {
 	vec_done(&t->list);
 	strmap_done(&t->index);

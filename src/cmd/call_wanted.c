@@ -1,4 +1,4 @@
-#include "cmd/trace_subject.h"
+#include "cmd/call_wanted.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,26 +11,23 @@
 #define REFUSALS_TOLD 5
 #define FOLLOW_ASK_NS 1000000 /* what one call of each function that is followed may cost without --yes */
 
-void trace_subject_free(struct trace_subject *t)
+void call_wanted_free(struct call_wanted *t)
 {
 	if (!t)
 		return;
 	shape_table_free(t->plans.shapes);
-	binary_free(t->subject.binary);
-	free(t->subject.probes);
+	free(t->wanted.probes);
 	free(t->plan_of_probe);
-	free(t->ids);
+	free(t->probes_of_plan);
 	free(t);
 }
 
-static uint32_t add_probe(struct trace_subject *t, struct trace_inquiry *q, const char *label, const struct site *sites,
-			  size_t nsites, const struct capture_program *program, const struct call_plan *plan)
+/* Returns which one it is, from 1. */
+static size_t add_probe(struct call_wanted *t, const char *label, const struct site *sites, size_t nsites,
+			const struct capture_program *program, const struct call_plan *plan)
 {
-	uint32_t id = ++q->last_probe;
-
-	t->plan_of_probe[t->subject.nprobes] = plan;
-	t->subject.probes[t->subject.nprobes++] = (struct plant_probe){
-		.id = id,
+	t->plan_of_probe[t->wanted.nprobes] = plan;
+	t->wanted.probes[t->wanted.nprobes++] = (struct plant_probe){
 		.label = label,
 		.sites = sites,
 		.nsites = nsites,
@@ -38,119 +35,122 @@ static uint32_t add_probe(struct trace_subject *t, struct trace_inquiry *q, cons
 		.group = program->call_group,
 		.begins = program->role == PROGRAM_ENTRY};
 	t->nsites += nsites;
-	return id;
+	return t->wanted.nprobes;
 }
 
-static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
+static void add_probes(struct call_wanted *t)
 {
 	size_t most = 2 * t->plans.len + t->plans.nhooks;
 
-	t->subject.probes = xcalloc(most, sizeof(*t->subject.probes));
+	t->wanted.probes = xcalloc(most, sizeof(*t->wanted.probes));
 	t->plan_of_probe = xcalloc(most, sizeof(*t->plan_of_probe));
-	t->ids = xcalloc(t->plans.len, sizeof(*t->ids));
+	t->probes_of_plan = xcalloc(t->plans.len, sizeof(*t->probes_of_plan));
 	for (size_t i = 0; i < t->plans.nhooks; i++) {
 		const struct call_hook *h = &t->plans.hooks[i];
 
-		add_probe(t, q, h->name, h->sites, h->nsites, &h->program, NULL);
-		t->subject.probes[i].auxiliary = true;
+		add_probe(t, h->name, h->sites, h->nsites, &h->program, NULL);
+		t->wanted.probes[i].auxiliary = true;
 	}
 	for (size_t i = 0; i < t->plans.len; i++) {
 		const struct call_plan *p = &t->plans.data[i];
+		struct plan_probes *probes = &t->probes_of_plan[i];
 
 		if (p->why) {
-			t->refused++;
+			t->wanted.refused++;
 			continue;
 		}
 		if (p->nreturn_sites) /* before the entry: a call that begins in between is not seen, rather
 				       * than left open */
-			t->ids[i].ret = add_probe(t, q, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
-		t->ids[i].entry = add_probe(t, q, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
+			probes->ret = add_probe(t, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
+		probes->entry = add_probe(t, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
 	}
 }
 
-static void explain_nothing(struct trace_subject *t)
+struct plan_ids call_wanted_ids(const struct call_wanted *t, size_t plan)
+{
+	const struct plan_probes *p = &t->probes_of_plan[plan];
+
+	return (struct plan_ids){.entry = p->entry ? t->wanted.probes[p->entry - 1].id : 0,
+				 .ret = p->ret ? t->wanted.probes[p->ret - 1].id : 0};
+}
+
+static void explain_nothing(struct call_wanted *t)
 {
 	const struct call_plan *first = t->plans.len ? &t->plans.data[0] : NULL;
 
 	if (!first)
-		snprintf(t->subject.why, sizeof(t->subject.why), "no function matches");
+		snprintf(t->wanted.why, sizeof(t->wanted.why), "no function matches");
 	else if (t->plans.len == 1)
-		snprintf(t->subject.why, sizeof(t->subject.why), "%s cannot be traced: %s", first->name, first->why);
+		snprintf(t->wanted.why, sizeof(t->wanted.why), "%s cannot be traced: %s", first->name, first->why);
 	else
-		snprintf(t->subject.why, sizeof(t->subject.why),
+		snprintf(t->wanted.why, sizeof(t->wanted.why),
 			 "none of the %zu functions that match can be traced; %s: %s", t->plans.len, first->name,
 			 first->why);
 }
 
-struct trace_subject *trace_subject_new(const char *path, const char *name, struct trace_inquiry *q)
+struct call_wanted *call_wanted_new(struct binary *b, const struct inquiry *q)
 {
-	struct trace_subject *t = xcalloc(1, sizeof(*t));
-	struct subject *s = &t->subject;
+	struct call_wanted *t = xcalloc(1, sizeof(*t));
+	struct wanted *w = &t->wanted;
 	struct err err = {0};
 
-	if (binary_open_as(path, name, &s->binary, &err) < 0) {
-		snprintf(s->why, sizeof(s->why), "%s", err.text);
+	t->inquiry = q;
+	if (call_plans_make(b, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
+		w->refused = (unsigned)q->nquestions;
+		snprintf(w->why, sizeof(w->why), "%s", err.text);
 		return t;
 	}
-	if (call_plans_make(s->binary, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
-		t->refused = q->nquestions;
-		snprintf(s->why, sizeof(s->why), "%s", err.text);
-		return t;
-	}
-	if (binary_check(s->binary, &err) < 0) {
-		snprintf(s->why, sizeof(s->why), "%s", err.text);
-		return t;
-	}
-	t->follows = q->plan.follow > 0;
-	add_probes(t, q);
-	if (t->refused == t->plans.len)
+	add_probes(t);
+	if (w->refused == t->plans.len)
 		explain_nothing(t);
 	else if (t->nsites > SITES_ASK && !q->yes)
-		snprintf(s->why, sizeof(s->why),
-			 "%zu functions match, with %zu sites to plant: narrow the pattern (-l lists them), or say "
+		snprintf(w->why, sizeof(w->why),
+			 "%zu functions match, with %zu sites to plant: narrow the pattern (%s lists them), or say "
 			 "--yes",
-			 t->plans.len - t->refused, t->nsites);
-	image_trim(binary_image(s->binary));
+			 t->plans.len - w->refused, t->nsites, q->list_option);
 	return t;
 }
 
 /* An inlined call that this planter cannot observe makes the number of the function's calls too small. */
-void trace_subject_mark_unplanted(struct trace_subject *t, const struct observed *o)
+void call_wanted_mark_unplanted(struct call_wanted *t, const struct observed_process *process)
 {
-	for (size_t i = 0; i < t->subject.nprobes; i++) {
+	struct plant *const *plants = process->plants + t->wanted.first;
+
+	for (size_t i = 0; i < t->wanted.nprobes; i++) {
 		const struct call_plan *p = t->plan_of_probe[i];
 
-		for (size_t k = 0; p && p->inlined && !o->plants[i] && !p->inexact && k < t->plans.len; k++)
+		for (size_t k = 0; p && p->inlined && !plants[i] && !p->inexact && k < t->plans.len; k++)
 			if (t->plans.data[k].question == p->question && !strcmp(t->plans.data[k].name, p->name))
 				t->plans.data[k].inexact = true;
 	}
 }
 
-static double mean_price(const struct site *sites, size_t n, const struct observer *ob)
+static double mean_price(const struct site *sites, size_t n, struct planter *planter)
 {
 	double sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += ob->planting->price_ns(ob->planter, sites[i].price);
+		sum += planter->ops->price_ns(planter, sites[i].price);
 	return n ? sum / (double)n : 0;
 }
 
-double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob)
+double call_wanted_price(const struct call_wanted *t, size_t probe, struct planter *planter)
 {
 	const struct call_plan *p = t->plan_of_probe[probe];
 
-	if (!p || t->subject.probes[probe].program != &p->entry)
+	if (!p || t->wanted.probes[probe].program != &p->entry)
 		return 0;
-	return mean_price(p->entry_sites, p->nentry_sites, ob) + mean_price(p->return_sites, p->nreturn_sites, ob);
+	return mean_price(p->entry_sites, p->nentry_sites, planter) +
+	       mean_price(p->return_sites, p->nreturn_sites, planter);
 }
 
-static double mean_call_price(const struct trace_subject *t, const struct observer *ob)
+static double mean_call_price(const struct call_wanted *t, struct planter *planter)
 {
 	double sum = 0;
 	size_t n = 0;
 
-	for (size_t i = 0; i < t->subject.nprobes; i++) {
-		double price = trace_subject_price(t, i, ob);
+	for (size_t i = 0; i < t->wanted.nprobes; i++) {
+		double price = call_wanted_price(t, i, planter);
 
 		sum += price;
 		n += price > 0;
@@ -188,7 +188,7 @@ static bool unread_text(const struct call_plan *p, struct buf *out)
 }
 
 /* How many plans from i on are of the same name and question and satisfy is. */
-static size_t alike(const struct trace_subject *t, size_t i, bool (*is)(const struct call_plan *p))
+static size_t alike(const struct call_wanted *t, size_t i, bool (*is)(const struct call_plan *p))
 {
 	const struct call_plan *first = &t->plans.data[i];
 	size_t n = 0;
@@ -212,7 +212,7 @@ static bool is_approximate(const struct call_plan *p)
 }
 
 /* Plans of a name come one after the other: whether the one before is told already. */
-static bool told_before(const struct trace_subject *t, size_t i, bool (*is)(const struct call_plan *p))
+static bool told_before(const struct call_wanted *t, size_t i, bool (*is)(const struct call_plan *p))
 {
 	const struct call_plan *p = &t->plans.data[i];
 
@@ -223,8 +223,8 @@ static bool told_before(const struct trace_subject *t, size_t i, bool (*is)(cons
 }
 
 /* Which inlined calls are not seen at all, and which are not counted one by one: for each function in one line. */
-static void explain_inlined(const struct trace_subject *t, bool (*is)(const struct call_plan *p), const char *what,
-			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+static void explain_inlined(const struct call_wanted *t, bool (*is)(const struct call_plan *p), const char *what,
+			    struct observation *ob)
 {
 	unsigned told = 0, more = 0;
 
@@ -236,17 +236,17 @@ static void explain_inlined(const struct trace_subject *t, bool (*is)(const stru
 			continue;
 		n = alike(t, i, is);
 		if (told++ < REFUSALS_TOLD)
-			note(arg, "%zu inlined %s of %s %s: %s", n, n == 1 ? "call" : "calls", p->name, what,
-			     p->why ? p->why : p->approximate);
+			observation_note(ob, "%zu inlined %s of %s %s: %s", n, n == 1 ? "call" : "calls", p->name,
+					 what, p->why ? p->why : p->approximate);
 		else
 			more++;
 	}
 	if (more)
-		note(arg, "inlined calls of %u more %s %s; -l tells why", more, plural(more, "function", "functions"),
-		     what);
+		observation_note(ob, "inlined calls of %u more %s %s; %s tells why", more,
+				 plural(more, "function", "functions"), what, t->inquiry->list_option);
 }
 
-static void explain_unread(const struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
+static void explain_unread(const struct call_wanted *t, struct observation *ob)
 {
 	_cleanup_(buf_done) struct buf before = {0};
 	unsigned told = 0, more = 0;
@@ -261,7 +261,7 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 		if (before.data && !strcmp(before.data, text.data))
 			continue;
 		if (told < REFUSALS_TOLD) {
-			note(arg, "%s", text.data);
+			observation_note(ob, "%s", text.data);
 			told++;
 		} else {
 			more++;
@@ -271,18 +271,18 @@ static void explain_unread(const struct trace_subject *t, void (*note)(void *arg
 		text = (struct buf){0};
 	}
 	if (more)
-		note(arg, "%u more %s values that cannot be read; --json tells why, value by value", more,
-		     plural(more, "function has", "functions have"));
+		observation_note(ob, "%u more %s values that cannot be read; %s tells why, value by value", more,
+				 plural(more, "function has", "functions have"), t->inquiry->json_option);
 }
 
 /* What one call of each function that was found in the code of others costs the program. */
-static double follow_price(const struct trace_subject *t, const struct observer *ob)
+static double follow_price(const struct call_wanted *t, struct planter *planter)
 {
 	double sum = 0;
 
-	for (size_t i = 0; i < t->subject.nprobes; i++)
+	for (size_t i = 0; i < t->wanted.nprobes; i++)
 		if (t->plan_of_probe[i] && t->plan_of_probe[i]->followed)
-			sum += trace_subject_price(t, i, ob);
+			sum += call_wanted_price(t, i, planter);
 	return sum;
 }
 
@@ -294,7 +294,7 @@ static void add_left_out(struct buf *out, bool *first, size_t n, const char *one
 	*first = false;
 }
 
-void trace_subject_follow_text(const struct trace_subject *t, const struct observer *ob, struct buf *out)
+void call_wanted_follow_text(const struct call_wanted *t, struct planter *planter, struct buf *out)
 {
 	const struct call_follow *f = &t->plans.follow;
 	char price[24];
@@ -302,8 +302,8 @@ void trace_subject_follow_text(const struct trace_subject *t, const struct obser
 
 	buf_printf(out, "following the calls finds %zu more %s", f->functions,
 		   f->functions == 1 ? "function" : "functions");
-	if (ob && f->functions) {
-		format_duration((uint64_t)follow_price(t, ob), price);
+	if (planter && f->functions) {
+		format_duration((uint64_t)follow_price(t, planter), price);
 		buf_printf(out, "; one call of each costs the program about %s", price);
 	}
 	add_left_out(out, &first, f->indirect, "call through an interface or a closure",
@@ -313,51 +313,49 @@ void trace_subject_follow_text(const struct trace_subject *t, const struct obser
 	add_left_out(out, &first, f->too_many, "function beyond the first 2,000", "functions beyond the first 2,000");
 }
 
-void trace_subject_check_price(struct trace_subject *t, const struct observer *ob, bool yes)
+void call_wanted_check_price(struct call_wanted *t, struct planter *planter, bool yes)
 {
 	char price[24];
 
-	if (t->subject.why[0] || yes || follow_price(t, ob) <= FOLLOW_ASK_NS)
+	if (t->wanted.why[0] || yes || follow_price(t, planter) <= FOLLOW_ASK_NS)
 		return;
-	format_duration((uint64_t)follow_price(t, ob), price);
-	snprintf(t->subject.why, sizeof(t->subject.why),
+	format_duration((uint64_t)follow_price(t, planter), price);
+	snprintf(t->wanted.why, sizeof(t->wanted.why),
 		 "following the calls finds %zu functions, and one call of each would cost the program %s: follow "
 		 "fewer levels (-l lists them), or say --yes", t->plans.follow.functions, price);
 }
 
-static void announce_follow(const struct trace_subject *t, const struct observer *ob,
-			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+static void announce_follow(const struct call_wanted *t, struct observation *ob)
 {
 	_cleanup_(buf_done) struct buf text = {0};
 
-	trace_subject_follow_text(t, ob, &text);
-	note(arg, "%s", text.data);
+	call_wanted_follow_text(t, observation_planter(ob), &text);
+	observation_note(ob, "%s", text.data);
 }
 
-void trace_subject_announce(const struct trace_subject *t, const struct observer *ob,
-			    void (*note)(void *arg, const char *fmt, ...), void *arg)
+void call_wanted_announce(const struct call_wanted *t, struct observation *ob)
 {
 	char price[24];
 
-	if (t->follows)
-		announce_follow(t, ob, note, arg);
+	if (t->inquiry->plan.follow)
+		announce_follow(t, ob);
 	if (t->nsites <= SITES_TELL)
 		return;
-	format_duration((uint64_t)mean_call_price(t, ob), price);
-	note(arg, "planting %zu sites in %zu functions; a call will cost the program about %s more", t->nsites,
-	     t->plans.len - t->refused, price);
+	format_duration((uint64_t)mean_call_price(t, observation_planter(ob)), price);
+	observation_note(ob, "planting %zu sites in %zu functions; a call will cost the program about %s more",
+			 t->nsites, t->plans.len - t->wanted.refused, price);
 }
 
 /* Many reasons are sentences about the function by its name; the question may be quoted below them. */
-static void explain_untraced(const struct call_plan *p, void (*note)(void *arg, const char *fmt, ...), void *arg)
+static void explain_untraced(const struct call_plan *p, struct observation *ob)
 {
 	if (memmem(p->why, strcspn(p->why, "\n"), p->name, strlen(p->name)))
-		note(arg, "%s", p->why);
+		observation_note(ob, "%s", p->why);
 	else
-		note(arg, "%s is not traced: %s", p->name, p->why);
+		observation_note(ob, "%s is not traced: %s", p->name, p->why);
 }
 
-void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, const char *fmt, ...), void *arg)
+void call_wanted_explain(struct call_wanted *t, struct observation *ob)
 {
 	unsigned told = 0;
 
@@ -370,14 +368,14 @@ void trace_subject_explain(struct trace_subject *t, void (*note)(void *arg, cons
 		if (!p->why || p->inlined)
 			continue;
 		if (told++ < REFUSALS_TOLD)
-			explain_untraced(p, note, arg);
+			explain_untraced(p, ob);
 	}
 	if (told > REFUSALS_TOLD)
-		note(arg, "%u more %s not traced; -l tells why", told - REFUSALS_TOLD,
-		     plural(told - REFUSALS_TOLD, "function is", "functions are"));
-	explain_inlined(t, is_unseen, "are not seen", note, arg);
-	explain_inlined(t, is_approximate, "may not be counted exactly", note, arg);
-	explain_unread(t, note, arg);
+		observation_note(ob, "%u more %s not traced; %s tells why", told - REFUSALS_TOLD,
+				 plural(told - REFUSALS_TOLD, "function is", "functions are"), t->inquiry->list_option);
+	explain_inlined(t, is_unseen, "are not seen", ob);
+	explain_inlined(t, is_approximate, "may not be counted exactly", ob);
+	explain_unread(t, ob);
 	if (t->plans.hooks_why)
-		note(arg, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);
+		observation_note(ob, "calls that a panic ends are noticed late: %s", t->plans.hooks_why);
 }

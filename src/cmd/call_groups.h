@@ -1,12 +1,12 @@
 /* The groups of all aggregates, as outputs get them: together where they belong together, sorted. */
-#ifndef CMD_TRACE_GROUPS_H
-#define CMD_TRACE_GROUPS_H
+#ifndef CMD_CALL_GROUPS_H
+#define CMD_CALL_GROUPS_H
 
 #include "base/map.h"
 #include "base/vec.h"
 #include "call/decode.h"
 
-struct trace_groups {            /* but for the decoder, zero is empty */
+struct call_groups {            /* but for the decoder, zero is empty */
 	struct call_decoder *decoder;
 	struct arena arena;      /* the groups' keys */
 	struct strmap index;
@@ -17,9 +17,9 @@ struct trace_groups {            /* but for the decoder, zero is empty */
  * Adds a planter's group. A function can have several plans (out of line, and each place where it was inlined): their
  * groups with the same keys are one.
  */
-void trace_groups_add(struct trace_groups *t, const struct plant_group *g);
+void call_groups_add(struct call_groups *t, const struct plant_group *g);
 /* Aggregates in the order of the questions; within one the largest count first. */
-void trace_groups_sort(struct trace_groups *t);
-void trace_groups_done(struct trace_groups *t);
+void call_groups_sort(struct call_groups *t);
+void call_groups_done(struct call_groups *t);
 
 #endif

@@ -1,8 +1,8 @@
-#include "cmd/trace_losses.h"
+#include "cmd/call_losses.h"
 
 #include <stdio.h>
 
-void trace_losses_add(struct trace_losses *t, const struct call_function *function, const struct plan_ids *ids)
+void call_losses_add(struct call_losses *t, const struct call_function *function, const struct plan_ids *ids)
 {
 	vec_push(&t->plans, ((struct lossy_plan){.function = function, .ids = *ids}));
 }
@@ -15,7 +15,7 @@ static const char *name_of(const struct call_function *function, char ret[1024],
 	return ret;
 }
 
-static void add(struct trace_losses *t, const struct call_function *function, const struct losses *l)
+static void add(struct call_losses *t, const struct call_function *function, const struct losses *l)
 {
 	char name[1024];
 	size_t len;
@@ -29,15 +29,14 @@ static void add(struct trace_losses *t, const struct call_function *function, co
 	losses_add(sum, l);
 }
 
-static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct planter_ops *ops,
-		    struct planter *planter)
+static void look_at(struct call_losses *t, struct lossy_plan *p, const source_list *sources)
 {
 	struct losses now = {0}, since;
 
 	if (p->ids.entry)
-		ops->probe_losses(planter, p->ids.entry, &now);
+		sources_probe_losses(sources, p->ids.entry, &now);
 	if (p->ids.ret)
-		ops->probe_losses(planter, p->ids.ret, &now);
+		sources_probe_losses(sources, p->ids.ret, &now);
 	since = now;
 	losses_subtract(&since, &p->told);
 	p->told = now;
@@ -47,25 +46,20 @@ static void look_at(struct trace_losses *t, struct lossy_plan *p, const struct p
 }
 
 /* Plans are asked only where there is something: there may be thousands. */
-void trace_losses_round(struct trace_losses *t, const struct planter_ops *ops, struct planter *planter,
-			const struct call_decoder *d)
+void call_losses_round(struct call_losses *t, const struct losses *now, const source_list *sources)
 {
-	struct run_summary seen = {0};
-
 	strmap_done(&t->by_name);
 	arena_done(&t->arena);
-	ops->losses(planter, &seen.losses);
-	call_decoder_losses(d, &seen);
-	t->rest = seen.losses;
+	t->rest = *now;
 	losses_subtract(&t->rest, &t->told);
-	t->told = seen.losses;
+	t->told = *now;
 	if (!losses_any(&t->rest))
 		return;
 	for (size_t i = 0; i < t->plans.len; i++)
-		look_at(t, &t->plans.data[i], ops, planter);
+		look_at(t, &t->plans.data[i], sources);
 }
 
-const struct losses *trace_losses_of(const struct trace_losses *t, const struct call_function *function)
+const struct losses *call_losses_of(const struct call_losses *t, const struct call_function *function)
 {
 	char name[1024];
 	size_t len;
@@ -74,7 +68,7 @@ const struct losses *trace_losses_of(const struct trace_losses *t, const struct 
 	return strmap_get(&t->by_name, key, len);
 }
 
-void trace_losses_done(struct trace_losses *t)
+void call_losses_done(struct call_losses *t)
 {
 	vec_done(&t->plans);
 	strmap_done(&t->by_name);

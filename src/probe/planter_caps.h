@@ -1,0 +1,14 @@
+/* What a planter can do, as far as capture programs and whoever starts processes have to know it. */
+#ifndef PROBE_PLANTER_CAPS_H
+#define PROBE_PLANTER_CAPS_H
+
+#include <stdbool.h>
+
+struct planter_caps {
+	bool reads_xmm;      /* it has IR_ARG_XMM */
+	bool writes;         /* capture programs may change the program's memory */
+	bool needs_ptrace;   /* it uses ptrace on processes, so nobody else may hold them by it */
+	bool in_process;     /* its probes run as code of the program: they need no kernel, and end with the process */
+};
+
+#endif
