@@ -99,4 +99,8 @@ if [ -x "${BUILD:-build}/earshot" ]; then
 		done
 	done
 fi
+# Those of sinks are the sinks' own text.
+if [ -x "${BUILD:-build}/tools/manual-outputs" ]; then
+	"${BUILD:-build}/tools/manual-outputs" --check docs/man/*.1 || rc=1
+fi
 exit $rc
