@@ -145,7 +145,7 @@ static void print_forms(struct buf *out)
 		if (k->form)
 			buf_printf(out, "\n.B %s\n(%s%s)%s", k->name, k->form, first ? ", the default" : "", end);
 		else
-			buf_printf(out, "\n.BR %s %s", k->name, end);
+			buf_printf(out, k == before ? "\n.B %s\n%s" : "\n.BR %s %s", k->name, end + (*end == ' '));
 		first = false;
 	}
 }

@@ -169,7 +169,8 @@ static const struct option_def rows[] = {
 	{0},
 };
 static const char *const manual[] = {
-	"write the stacks of calls, one line each, as flame graph tools read them. Calls are then not printed, as with\n"
+	"write the stacks of calls, one line each, as flame graph tools read them.\n"
+	"Calls are then not printed, as with\n"
 	".BR \\-\\-perfetto .",
 };
 

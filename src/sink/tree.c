@@ -94,7 +94,8 @@ static const struct option_def rows[] = {
 	{0},
 };
 static const char *const manual[] = {
-	"an indented call tree with durations, per goroutine, printed when the outermost of the traced calls has ended.",
+	"an indented call tree with durations, per goroutine, printed when the outermost of the traced calls has "
+	"ended.",
 };
 
 const struct sink_kind sink_tree = {

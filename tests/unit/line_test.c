@@ -165,7 +165,7 @@ static void summaries(void **state)
 
 		s.status = SPAN_STATUS_ERROR;
 		snprintf(want, sizeof(want), "22:13:20.123  GET /                 ERR  1.00 µs  %s\n", cases[i].shown);
-		begin((struct line_options){0});
+		begin((struct sink_setup){0});
 		give(s);
 		expect(want);
 		arena_done(&arena);
@@ -179,10 +179,9 @@ static void dim_summaries(void **state)
 	const struct attr a[] = {STR("a", "x")};
 	struct arena arena = {0};
 
-	begin((struct line_options){.colour = true});
+	begin((struct sink_setup){.colour = true});
 	give(with_summary(span_make("GET", 1000, a, 1), parts, &arena));
-	assert_non_null(strstr(written_close(&w, sink), "  <x>  \033[2m<\033[0m\033[2mx\033[0m>?x\n"));
-	free(w.text);
+	assert_non_null(strstr(written_close(sink), "  <x>  \033[2m<\033[0m\033[2mx\033[0m>?x\n"));
 	arena_done(&arena);
 }
 
