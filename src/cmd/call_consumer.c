@@ -133,10 +133,8 @@ static void add_plan(struct call_consumer *s, const struct call_wanted *t, size_
 	const struct call_plan *plan = &t->plans.data[i];
 	const struct plan_ids ids = call_wanted_ids(t, i);
 	const struct plant_control control = {.every = s->options->every, .per_second = s->options->rate};
-	const struct call_function *f;
 
-	f = call_decoder_add_plan(s->decoder, plan, t->plans.shapes, ids.entry, ids.ret);
-	call_losses_add(&s->losses, f, &ids);
+	call_losses_add(&s->losses, call_decoder_add_plan(s->decoder, plan, t->plans.shapes, ids.entry, ids.ret), &ids);
 	s->counts |= plan->naggregates > 0;
 	/* Behind a condition that the decoder tests, the decoder also applies --every and --rate. */
 	if ((control.every || control.per_second) && plan->entry.controlled && !plan->late_at_entry)

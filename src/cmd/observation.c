@@ -103,6 +103,7 @@ void observation_losses(const struct observation *ob, const struct consumer *c, 
 {
 	struct losses others = {0};
 
+	/* The whole before the parts: what is lost in between is then told a round later, not twice. */
 	sources_losses(&ob->sources, ret);
 	for (uint32_t i = 0; i < ob->owners.len && ob->consumers.len > 1; i++)
 		if (ob->owners.data[i] && ob->owners.data[i] != c)

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "probe/pack/pack_summary.h"
-
 #define WHEN_COLUMNS 12      /* 19:36:48.123 */
 #define STATUS_COLUMNS 3
 #define NAME_START 20
