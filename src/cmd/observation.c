@@ -171,7 +171,7 @@ static int open_planter(struct observation *ob, struct err *err)
 	int r = planter_open(ob->options->planter, &o, &ob->planter, &ob->planter_ops, err);
 
 	if (r >= 0)
-		vec_push(&ob->sources, ob->planter->source);
+		observation_add_source(ob, ob->planter->source);
 	return ob->options->offline && ob->planter_ops ? 0 : r;
 }
 
@@ -191,6 +191,11 @@ int observation_new(const struct observation_options *o, struct loop *loop, stru
 	}
 	*ret = ob;
 	return 0;
+}
+
+void observation_add_source(struct observation *ob, struct event_source *s)
+{
+	vec_push(&ob->sources, s);
 }
 
 void observation_add(struct observation *ob, struct consumer *c)

@@ -571,7 +571,8 @@ static void unplant_all(struct observation *ob)
 		free(tracked_of(p)->plants);
 		p->plants = tracked_of(p)->plants = NULL;
 	}
-	ob->planter->ops->remove(ob->planter, plants.data, plants.len);
+	if (ob->planter)
+		ob->planter->ops->remove(ob->planter, plants.data, plants.len);
 	vec_done(&plants);
 }
 
