@@ -127,7 +127,7 @@ unsigned outputs_needs(const struct output_options *o)
 	unsigned needs = 0;
 
 	for_kinds(k)
-		needs |= asked_for(o, k) ? k->needs : 0;
+		needs |= asked_for(o, k) || (k->prints && o->form && !strcmp(k->name, o->form)) ? k->needs : 0;
 	return needs;
 }
 
