@@ -11,8 +11,6 @@
 #include "call/value_slot.h"
 #include "plant/aggregate.h"
 
-#define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
-
 struct probe_plan {
 	const struct call_plan *plan;
 	struct call_function function;
@@ -27,8 +25,7 @@ struct call_decoder {
 	struct map probes;       /* id → struct probe_plan */
 	struct map processes;    /* target + 1 → struct call_process */
 	struct probe_plan *plans;
-	int64_t wall_offset;     /* wall-clock minus monotonic, read again now and then: clocks are adjusted */
-	uint64_t wall_offset_at;
+	struct wall_clock wall;
 	uint64_t events;
 	struct aggregates *late; /* of the plans whose condition is tested here */
 	struct losses losses;
@@ -148,17 +145,6 @@ void call_decoder_add_process(struct call_decoder *d, const struct call_process 
 static const struct call_process *process_of(const struct call_decoder *d, uint32_t target)
 {
 	return map_get(&d->processes, (uint64_t)target + 1);
-}
-
-static uint64_t to_wall_clock(struct call_decoder *d, uint64_t monotonic_ns)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	if (!d->wall_offset_at || now - d->wall_offset_at > WALL_OFFSET_AGE_NS) {
-		d->wall_offset = clock_wall_offset_ns();
-		d->wall_offset_at = now;
-	}
-	return monotonic_ns + (uint64_t)d->wall_offset;
 }
 
 static struct value_node unreadable(const char *why)
@@ -333,7 +319,7 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 		.address = code_address(probe->plan) + process->bias,
 		.end = end,
 		.start_ns = h->time_ns,
-		.start_unix_ns = to_wall_clock(d, h->time_ns),
+		.start_unix_ns = wall_clock_ns(&d->wall, h->time_ns),
 		.duration_ns = end != CALL_POINT ? since(entry, end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,

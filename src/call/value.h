@@ -20,7 +20,7 @@ enum value_form {
 	FORM_FLOAT,       /* f; bits: 32 or 64 of precision */
 	FORM_COMPLEX,     /* f, imag */
 	FORM_STRING,      /* text, len; full_len when cut */
-	FORM_BYTES,       /* []byte: likewise; u is 0 when it is nil */
+	FORM_BYTES,       /* []byte: text, len; full_len when cut; u is 0 when it is nil */
 	FORM_TEXT,        /* ready to be shown as it is: a time, a duration, a function's name, a type's name */
 	FORM_LIST,        /* slices, arrays: children; full_len when cut; u is 0 when it is nil */
 	FORM_STRUCT,      /* children with names */

@@ -8,6 +8,7 @@
 #include "event/event.h"
 #include "event/run_summary.h"
 #include "probe/ir.h"
+#include "probe/pack/pack.h"
 #include "span/span.h"
 
 struct assembler;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "plant/uprobe/compile.h"
 #include "event/loss.h"
 
@@ -354,7 +355,7 @@ static void test_refusals(void **state)
 	refused((struct ir_insn){.op = IR_ARG_XMM, .dst = 2, .size = 8}, -EOPNOTSUPP, "XMM");
 	refused((struct ir_insn){.op = 200}, -EINVAL, "damaged");
 	refused((struct ir_insn){.op = IR_MAP_STR, .dst = 2, .a = 0, .str = "k", .imm = 1, .map = &ints},
-		-EOPNOTSUPP, "keys are not strings");
+		-EOPNOTSUPP, "keys have 8 bytes (expected 16)");
 	huge.key_size = 16;
 	huge.key_stride = huge.elem_stride = 4096;
 	huge.group_size = 8 * 4096 + 8;

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "lib/go_binaries.h"
 #include "probe/plan/call_plan.h"
 #include "unit/ir_interp.h"

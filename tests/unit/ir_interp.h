@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "event/event.h"
 #include "event/loss.h"
 #include "probe/ir.h"

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/ir_interp.h"
 
 static struct ir_slot two_slots[] = {{.name = "n", .kind = VALUE_INT}, {.name = "s", .kind = VALUE_STRING}};

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/ir_gen.h"
 #include "unit/patch_run.h"
 

@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "plant/patch/patch.h"
 
-#define OWN hand_own(0) /* before the area: the sign of life lies there */
+#define OWN shared_head_bytes(0) /* before the area: the sign of life lies there */
 #define CHUNKS 6
 
 struct rings {

@@ -13,6 +13,7 @@
 #include <gelf.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/buf.h"
 #include "binary/dwarf.h"
 #include "binary/insn.h"

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/buf.h"
 #include "binary/binary.h"
 #include "lib/go_binaries.h"

@@ -22,6 +22,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "binary/arch_x86_64.h"
 #include "plant/plant.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"

@@ -25,7 +25,7 @@ struct patch_env {
 	uint64_t code;            /* run-time address of the first byte that is appended */
 	uint64_t back;            /* where to go on, within 2 GB of the code */
 	uint64_t area;            /* run-time address of the struct patch_area */
-	uint64_t gate;            /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked
+	uint64_t fork_guard;      /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked
 				   * child); 0: none */
 	const struct patch_area *layout; /* its settings: procs … saved_off, target are baked in */
 	uint32_t counts;          /* index of the probe's patch_counts */

@@ -114,7 +114,7 @@ static void look_for_loss(struct patch_planter *p, struct patched *d)
 
 bool drain_one(struct patch_planter *p, struct patched *d)
 {
-	uint64_t *beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF), waited = 0;
+	uint64_t *beat = (uint64_t *)(void *)(d->memory + SHARED_HEARTBEAT_OFF), waited = 0;
 	bool all = true;
 
 	__atomic_store_n(&d->area->heartbeat_tsc, tsc_now(), __ATOMIC_RELEASE);

@@ -2,6 +2,7 @@
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
 
+#include "binary/arch_x86_64.h"
 #include "plant/patch/code.h"
 #include "plant/patch/groups.h"
 #include "plant/patch/x86.h"
@@ -41,7 +42,7 @@ struct code {
 	int *labels;                  /* the IR's */
 	int fail[SLOT_STATUS_COUNT];  /* labels of the region, -1: not used yet */
 	int ended;                    /* label of DROP_ENDED; -1: none */
-	int drop[DROP_COUNT];         /* likewise, of the program */
+	int drop[DROP_COUNT];         /* labels of the program, -1: not used yet */
 	VEC(struct code_fail) fails;
 	VEC(struct code_refill) refills;
 	int fault;                    /* the label that slot.fault holds here, -1: unknown */
@@ -75,7 +76,6 @@ struct x86_mem code_slot(uint16_t slot, unsigned off);
 void code_goid(struct code *g, uint8_t reg);
 void code_depth(struct code *g, uint8_t reg);
 
-bool code_has(const struct capture_program *p, enum ir_op op);
 int code_insn(struct code *g, const struct ir_insn *i);
 
 /* strings.c */

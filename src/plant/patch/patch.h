@@ -8,7 +8,7 @@
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
 #include "plant/patch/groups.h"
-#include "plant/patch/hand.h"
+#include "plant/patch/helper.h"
 #include "plant/patch/join.h"
 #include "plant/patch/pool.h"
 #include "plant/plant.h"
@@ -30,7 +30,7 @@ uint64_t tsc_now(void);
 struct patched {
 	uint32_t target;
 	int pid;
-	uint32_t handle;          /* the hand's */
+	uint32_t handle;          /* the helper's */
 	bool inside;              /* the handle is valid */
 	VEC(struct plant *) plants; /* that are still planted */
 	char *memory;             /* our mapping of the shared memory */
@@ -52,7 +52,7 @@ struct patched {
 struct plant {
 	struct patched *patched;
 	bool leaving;
-	VEC(struct hand_patch) patches;
+	VEC(struct shared_patch) patches;
 };
 
 struct waiting {                  /* a record that was read and not handed over yet */
@@ -83,7 +83,7 @@ struct patch_planter {
 	uint32_t procs;
 	uint32_t chunks_first, chunks; /* of the pool of a process: from the beginning; at most */
 	uint64_t budget;          /* bytes by which the pools of all processes together may still grow */
-	struct hand *hand;
+	struct helper *helper;
 	int timer;
 	struct tsc_clock clock;
 	struct map facts;         /* binary_key → struct facts */

@@ -1,8 +1,8 @@
 /*
- * Messages between earshot and its hand, over a stream socket: a request with an array behind it, then a reply,
- * to which hand_map's attaches the descriptor of the shared memory. One request at a time.
+ * Messages between earshot and its helper, over a stream socket: a request with an array behind it, then a reply,
+ * to which helper_map's attaches the descriptor of the shared memory. One request at a time.
  */
-#include "plant/patch/hand.h"
+#include "plant/patch/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,15 +21,15 @@
 #include "plant/patch/fault.h"
 #include "plant/patch/remote.h"
 
-#define STRAYS_MS 10 /* how often we look for a thread that did not stop in time */
+#define PENDING_MS 10 /* how often we look for a thread that did not stop in time */
 
 enum op { OP_MAP, OP_PATCH, OP_UNPATCH, OP_LEAVE, OP_CLEAN };
 
 struct request {
 	uint32_t op, handle;
 	uint64_t n;             /* elements that follow */
-	uint64_t bytes, existing, npatches; /* of OP_MAP: struct hand_memory */
-	struct hand_target target;
+	uint64_t bytes, existing, npatches; /* of OP_MAP: struct helper_memory */
+	struct helper_target target;
 	uint64_t handlers[2];
 };
 
@@ -40,7 +40,7 @@ struct reply {
 	struct err err;
 };
 
-struct hand {
+struct helper {
 	int socket;
 	pid_t pid;
 };
@@ -62,7 +62,7 @@ static bool read_all(int fd, void *p, size_t n)
 	return true;
 }
 
-/* ---- the hand's side ---- */
+/* ---- the helper's side ---- */
 
 struct worker {
 	int socket;
@@ -92,7 +92,7 @@ static void do_map(struct worker *w, const struct request *q, const void *maps, 
 		free(r);
 		return;
 	}
-	a->code = remote_map(r, &(struct hand_memory){maps, q->n, q->bytes, q->existing, q->npatches}, &a->err);
+	a->code = remote_map(r, &(struct helper_memory){maps, q->n, q->bytes, q->existing, q->npatches}, &a->err);
 	if (a->code) {
 		remote_leave(r, NULL);
 		remote_done(r);
@@ -111,7 +111,7 @@ static void do_clean(const struct request *q, struct reply *a)
 	struct remote r;
 	bool found;
 
-	a->code = remote_adopt(&q->target, &r, &found, &a->err);
+	a->code = remote_take_over(&q->target, &r, &found, &a->err);
 	if (a->code || !found)
 		return;
 	a->code = remote_leave(&r, &a->err);
@@ -127,7 +127,7 @@ static void perform(struct worker *w, const struct request *q, void *array, stru
 	} else if (q->op == OP_CLEAN) {
 		do_clean(q, a);
 	} else if (!r) {
-		a->code = err_set(&a->err, -EINVAL, "process %d is not known to earshot's hand", q->target.pid);
+		a->code = err_set(&a->err, -EINVAL, "earshot's helper does not know process %d", q->target.pid);
 	} else if (q->op == OP_PATCH) {
 		remote_sort(array, q->n);
 		a->code = remote_patch(r, array, q->n, q->handlers, &a->pause_ns, &a->err);
@@ -158,7 +158,7 @@ static bool send_reply(int sock, const struct reply *a, int fd)
 
 static size_t element(uint32_t op)
 {
-	return op == OP_MAP ? sizeof(struct hand_map) : sizeof(struct hand_patch);
+	return op == OP_MAP ? sizeof(struct shared_map) : sizeof(struct shared_patch);
 }
 
 static bool serve(struct worker *w)
@@ -169,7 +169,7 @@ static bool serve(struct worker *w)
 	struct reply a = {0};
 	int fd = -1;
 
-	while (threads_let_strays_go() && poll(&readable, 1, STRAYS_MS) == 0)
+	while (threads_detach_pending() && poll(&readable, 1, PENDING_MS) == 0)
 		;
 	if (!read_all(w->socket, &q, sizeof(q)))
 		return false;
@@ -192,8 +192,11 @@ static void leave_all(struct worker *w)
 	vec_done(&w->remotes);
 }
 
-/* Nothing of earshot's is kept open: who reads its output must see the end of it. */
-static int keep_only(int sock)
+/*
+ * Nothing of earshot's stays open but the socket, which becomes descriptor 3: whoever reads earshot's output must see
+ * its end.
+ */
+static int close_other_fds(int sock)
 {
 	int null = open("/dev/null", O_RDWR);
 
@@ -203,14 +206,14 @@ static int keep_only(int sock)
 	return 3;
 }
 
-static void hand_main(int sock)
+static void helper_main(int sock)
 {
 	static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
-	struct worker w = {.socket = keep_only(sock)};
+	struct worker w = {.socket = close_other_fds(sock)};
 
 	setsid();
 	fault_init();
-	prctl(PR_SET_NAME, "earshot-hand");
+	prctl(PR_SET_NAME, "earshot-helper");
 	for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
 		signal(ignored[i], SIG_IGN);
 	setpriority(PRIO_PROCESS, 0, -20); /* where allowed: a program waits whenever we work */
@@ -224,9 +227,9 @@ static void hand_main(int sock)
 
 /* ---- our side ---- */
 
-int hand_start(struct hand **ret, struct err *err)
+int helper_start(struct helper **ret, struct err *err)
 {
-	struct hand *h;
+	struct helper *h;
 	int pair[2];
 	pid_t pid;
 
@@ -236,7 +239,7 @@ int hand_start(struct hand **ret, struct err *err)
 	pid = fork();
 	if (pid == 0) {
 		close(pair[0]);
-		hand_main(pair[1]);
+		helper_main(pair[1]);
 	}
 	close_fd(pair[1]);
 	if (pid < 0) {
@@ -244,12 +247,12 @@ int hand_start(struct hand **ret, struct err *err)
 		return err_set(err, -errno, "cannot start a process: %s", strerror(errno));
 	}
 	h = xcalloc(1, sizeof(*h));
-	*h = (struct hand){pair[0], pid};
+	*h = (struct helper){pair[0], pid};
 	*ret = h;
 	return 0;
 }
 
-void hand_stop(struct hand *h)
+void helper_stop(struct helper *h)
 {
 	if (!h)
 		return;
@@ -259,7 +262,7 @@ void hand_stop(struct hand *h)
 	free(h);
 }
 
-static int receive(struct hand *h, struct reply *a, int *ret_fd)
+static int receive(struct helper *h, struct reply *a, int *ret_fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] = {0};
 	struct iovec iov = {a, sizeof(*a)};
@@ -279,7 +282,7 @@ static int receive(struct hand *h, struct reply *a, int *ret_fd)
 	return read_all(h->socket, (char *)a + n, sizeof(*a) - (size_t)n) ? 0 : -EPIPE;
 }
 
-static int ask(struct hand *h, const struct request *q, const void *array, struct reply *a, int *ret_fd,
+static int ask(struct helper *h, const struct request *q, const void *array, struct reply *a, int *ret_fd,
 	       struct err *err)
 {
 	int fd = -1;
@@ -287,8 +290,8 @@ static int ask(struct hand *h, const struct request *q, const void *array, struc
 	if (write_all(h->socket, q, sizeof(*q)) < 0 || write_all(h->socket, array, q->n * element(q->op)) < 0 ||
 	    receive(h, a, &fd) < 0)
 		return err_set(err, -EPIPE,
-			       "earshot's own child that patches programs is gone (was it killed?); what it left is "
-			       "taken out by the next earshot that attaches");
+			       "earshot's helper process is gone (was it killed?); the next earshot that attaches "
+			       "with --planter patch takes out what it left in programs");
 	if (ret_fd)
 		*ret_fd = fd;
 	else
@@ -296,8 +299,8 @@ static int ask(struct hand *h, const struct request *q, const void *array, struc
 	return a->code ? err_set(err, a->code, "%s", a->err.text) : 0;
 }
 
-int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memory *m, struct hand_mapped *ret,
-	     struct err *err)
+int helper_map(struct helper *h, const struct helper_target *t, const struct helper_memory *m,
+	       struct helper_mapped *ret, struct err *err)
 {
 	const struct request q = {
 		.op = OP_MAP, .n = m->nmaps, .bytes = m->bytes, .existing = m->existing, .npatches = m->npatches,
@@ -305,17 +308,17 @@ int hand_map(struct hand *h, const struct hand_target *t, const struct hand_memo
 	struct reply a = {0};
 	int fd = -1, code;
 
-	if (m->nmaps > HAND_MAPS_MAX)
+	if (m->nmaps > SHARED_MAPS_MAX)
 		return err_set(err, -E2BIG, "the probes of process %d would lie in %zu places; %d is the limit", t->pid,
-			       m->nmaps, HAND_MAPS_MAX);
+			       m->nmaps, SHARED_MAPS_MAX);
 	code = ask(h, &q, m->maps, &a, &fd, err);
 	if (!code)
-		*ret = (struct hand_mapped){fd, a.handle, {a.next[0], a.next[1]}};
+		*ret = (struct helper_mapped){fd, a.handle, {a.next[0], a.next[1]}};
 	return code;
 }
 
-int hand_patch(struct hand *h, uint32_t handle, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
-	       uint64_t *ret_pause_ns, struct err *err)
+int helper_patch(struct helper *h, uint32_t handle, const struct shared_patch *patches, size_t n,
+		 const uint64_t handlers[2], uint64_t *ret_pause_ns, struct err *err)
 {
 	const struct request q = {
 		.op = OP_PATCH, .handle = handle, .n = n, .handlers = {handlers[0], handlers[1]}};
@@ -327,7 +330,7 @@ int hand_patch(struct hand *h, uint32_t handle, const struct hand_patch *patches
 	return code;
 }
 
-int hand_unpatch(struct hand *h, uint32_t handle, const struct hand_patch *patches, size_t n, struct err *err)
+int helper_unpatch(struct helper *h, uint32_t handle, const struct shared_patch *patches, size_t n, struct err *err)
 {
 	const struct request q = {.op = OP_UNPATCH, .handle = handle, .n = n};
 	struct reply a = {0};
@@ -335,7 +338,7 @@ int hand_unpatch(struct hand *h, uint32_t handle, const struct hand_patch *patch
 	return ask(h, &q, patches, &a, NULL, err);
 }
 
-int hand_leave(struct hand *h, uint32_t handle, struct err *err)
+int helper_leave(struct helper *h, uint32_t handle, struct err *err)
 {
 	const struct request q = {.op = OP_LEAVE, .handle = handle};
 	struct reply a = {0};
@@ -343,7 +346,7 @@ int hand_leave(struct hand *h, uint32_t handle, struct err *err)
 	return ask(h, &q, NULL, &a, NULL, err);
 }
 
-int hand_clean(struct hand *h, const struct hand_target *t, struct err *err)
+int helper_clean(struct helper *h, const struct helper_target *t, struct err *err)
 {
 	const struct request q = {.op = OP_CLEAN, .target = *t};
 	struct reply a = {0};
