@@ -81,7 +81,7 @@ for tag in $(find src -name '*.h' -exec sed -nE 's/^[[:space:]]*(typedef )?(stru
 	rc=1
 done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
-if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
+if grep -rniE 'net/http|"(http|url|db|rpc|messaging|client|server)\.|ServeHTTP' src/event src/span src/plant src/sink; then
 	echo "library-specific text above belongs into a pack"
 	rc=1
 fi
