@@ -50,7 +50,7 @@ void call_groups_add(struct call_groups *t, const struct plant_group *g)
 static bool by_function(const struct call_group *g)
 {
 	for (size_t i = 0; i < g->nkeys; i++)
-		if (g->aggregate->constant_key[i] && strcmp(g->aggregate->action->by_texts[i], "caller") != 0)
+		if (g->aggregate->constant_key[i] && !builtin_is(g->aggregate->action->by_texts[i], BUILTIN_CALLER))
 			return true;
 	return false;
 }

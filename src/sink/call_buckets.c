@@ -32,6 +32,6 @@ bool aggregate_is_duration(const struct plan_aggregate *a)
 	const struct expr *e = a->action->nargs ? a->action->args[0] : NULL;
 	const struct type *t = a->value ? a->value->type : NULL;
 
-	return (e && e->op == EXPR_NAME && !strcmp(e->text, "latency")) ||
+	return (e && e->op == EXPR_NAME && builtin_is(e->text, BUILTIN_LATENCY)) ||
 	       (t && t->name && !strcmp(t->name, "time.Duration"));
 }
