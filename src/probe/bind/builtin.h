@@ -56,6 +56,11 @@ struct builtin {
 const struct builtin *builtin_find(const char *name);
 /* The table, for listings: i from 0 on, NULL behind the last. */
 const struct builtin *builtin_at(unsigned i);
+/* Whether it needs no slot where it stands alone. */
+static inline bool builtin_is_of_record(const struct builtin *t, bool of_inlined_call)
+{
+	return t->flags & (BUILTIN_OF_RECORD | (of_inlined_call ? BUILTIN_OF_INLINED : 0u));
+}
 /* Whether name is that of id. */
 bool builtin_is(const char *name, enum builtin_name id);
 

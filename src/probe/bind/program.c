@@ -237,8 +237,8 @@ static int bind_filter(struct binder *b, const struct bind_request *request, str
 
 static bool knows_dictionary(const struct bind_scope *s, const struct expr *dictionary)
 {
-	for (size_t i = 0; s->at == SIDE_ENTRY && i < s->ncaptured; i++)
-		if (builtin_is(s->captured[i].name, BUILTIN_DICTIONARY))
+	for (size_t i = 0; s->at == SIDE_ENTRY && i < s->variables.ncaptured; i++)
+		if (builtin_is(s->variables.captured[i].name, BUILTIN_DICTIONARY))
 			return true;
 	for (size_t i = 0; i < s->ncarried; i++)
 		if (expr_equal(s->carried[i].expr, dictionary))
@@ -269,7 +269,7 @@ int bind_program(const struct bind_scope *scope, const struct bind_request *requ
 	struct binder b = {
 	    .scope = scope, .types = scope->types, .arena = arena, .err = err, .images = request->images};
 	struct bound_capture *captures = arena_array(arena, struct bound_capture, request->nitems + 1);
-	struct bound_program p = {.side = scope->at,
+	struct bound_program p = {.side = scope->at, .variables = scope->variables,
 				  .func = scope->func,
 				  .symbol = scope->symbol,
 				  .traced = scope->traced,
