@@ -475,7 +475,7 @@ static void stripped(struct asked *a)
 		assert_true(p->shown[i].slot >= 0 || p->shown[i].why);
 	refused(a, "main.Login if user == \"x\"", -EINVAL, "Declare them", "user");
 	refused(a, "main.Login if err != nil", -EINVAL, "declare it", "err");
-	refused(a, "main.tinyy", -ENOENT, "nothing tells", NULL);
+	refused(a, "main.tinyy", -ENOENT, "may have left no trace", NULL);
 	p = plan(a, "main.tiny(n int) (int) { count() by caller; stack }");
 	assert_true(p->inlined && p->aggregates[0].constant_key[0] && p->stack_slot >= 0);
 	assert_string_equal(p->func.name, "main.Tinies");
