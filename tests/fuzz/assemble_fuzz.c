@@ -2,7 +2,8 @@
  * Records through the assembler and on through the sinks that write text. The input is a list of
  * steps: probe, goroutine, depth, number of slots (a byte each), then 16 bytes a slot as they are, then
  * a byte that says how many bytes of text follow. Slots that point into the record are moved to the
- * text, so that many of them are valid.
+ * text, so that many of them are valid. A step with a probe from LINKS on is a link: goroutine, its creator, the time
+ * of the epoch.
  */
 #include "fuzz/replay.h"
 
@@ -12,7 +13,9 @@
 #include "sink/sinks.h"
 #include "span/assemble.h"
 
-enum { TEXT, NUMBER, BOOLEAN, REAL, WORD, POINTER, HOST, CONST, SLOTS };
+enum { TEXT, NUMBER, BOOLEAN, REAL, WORD, POINTER, HOST, CONST, CONTEXT, PARENT, SLOTS };
+#define LINKS 0xf0
+#define NO_PROBE 0xf8
 
 static const char *const known[] = {"GET", NULL}, *const map[] = {"true", "yes", "a", "b", NULL};
 static const char *const same_names[] = {"text", "host", NULL};
@@ -28,14 +31,17 @@ static const struct pack_capture captures[] = {
 						.keep_empty = true, .redact = known, .drop = known,
 						.same = same_names}},
 	[CONST] = {.name = "number", .constant = "12"},
+	[CONTEXT] = {.use = USE_CONTEXT},
+	[PARENT] = {.use = USE_PARENT},
 };
 static struct ir_slot slots[SLOTS] = {
 	[TEXT] = {.kind = VALUE_STRING},   [NUMBER] = {.kind = VALUE_INT}, [BOOLEAN] = {.kind = VALUE_BOOL},
 	[REAL] = {.kind = VALUE_FLOAT64},  [WORD] = {.kind = VALUE_TYPE},  [POINTER] = {.kind = VALUE_UINT},
 	[HOST] = {.kind = VALUE_STRING},   [CONST] = {.kind = VALUE_INT},
+	[CONTEXT] = {.kind = VALUE_CONTEXT}, [PARENT] = {.kind = VALUE_CONTEXT},
 };
 static const struct capture_program program = {.slots = slots, .nslots = SLOTS};
-static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7}, of_hook[] = {WORD, POINTER};
+static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, of_hook[] = {WORD, POINTER};
 static const struct pack_capture hook_captures[] = {{.use = USE_PANIC_TYPE, .name = "type"},
 						    {.use = USE_RECOVERY_PC, .name = "pc"}};
 static const struct pack_variant of_hooks = {.captures = hook_captures, .ncaptures = 2};
@@ -94,6 +100,20 @@ static void add_probes(struct assembler *a)
 	}
 }
 
+static size_t make_link(const uint8_t **p, uint64_t time, char *out)
+{
+	struct event_header *h = (struct event_header *)out;
+	struct event_slot *s = (struct event_slot *)(h + 1);
+
+	*h = (struct event_header){.size = sizeof(*h) + LINK_SLOTS * sizeof(*s), .version = EVENT_VERSION,
+				   .kind = EVENT_LINK, .slots = LINK_SLOTS, .target = 1, .time_ns = time,
+				   .goid = (*p)[1] % 8};
+	s[LINK_PARENT] = (struct event_slot){.status = SLOT_OK, .value = (*p)[2] % 8};
+	s[LINK_EPOCH] = (struct event_slot){.status = SLOT_OK, .value = (*p)[3]};
+	*p += 5;
+	return h->size;
+}
+
 /* One step as a record; 0: the input is used up. */
 static size_t make_record(const uint8_t **p, const uint8_t *end, uint64_t time, char *out)
 {
@@ -102,12 +122,15 @@ static size_t make_record(const uint8_t **p, const uint8_t *end, uint64_t time, 
 
 	if (end - *p < 5)
 		return 0;
+	if ((*p)[0] >= LINKS && (*p)[0] < NO_PROBE)
+		return make_link(p, time, out);
 	nslots = (*p)[3] % (SLOTS + 2);
 	body = sizeof(*h) + nslots * sizeof(struct event_slot);
 	if ((size_t)(end - *p) < 5 + nslots * sizeof(struct event_slot))
 		return 0;
 	*h = (struct event_header){.version = EVENT_VERSION, .slots = (uint16_t)nslots,
-				   .probe = (*p)[0] >= 0xf8 ? NPROBES : (*p)[0] % NPROBES, .target = 1, .time_ns = time,
+				   .probe = (*p)[0] >= NO_PROBE ? NPROBES : (*p)[0] % NPROBES,
+				   .target = 1, .time_ns = time,
 				   .goid = (*p)[1] % 8, .depth = (*p)[2]};
 	memcpy(h + 1, *p + 4, body - sizeof(*h));
 	*p += 4 + body - sizeof(*h);
@@ -121,6 +144,8 @@ static size_t make_record(const uint8_t **p, const uint8_t *end, uint64_t time, 
 		s->status %= SLOT_STATUS_COUNT + 1;
 		if (s->copied) {
 			s->copied = (uint16_t)(s->copied % (text + 2));
+			if (i >= CONTEXT && s->copied && text >= sizeof(struct event_context))
+				s->copied = sizeof(struct event_context);
 			s->len = s->status == SLOT_OK ? s->copied : s->len;
 			s->value = body;
 		}

@@ -111,6 +111,15 @@ static void services(void **state)
 	       "22:13:20.123  shop              GET /a                     1.00 µs\n");
 }
 
+static struct span with_summary(struct span s, const char *const *parts, struct arena *arena)
+{
+	struct err err = {0};
+
+	if (summary_parse(parts, arena, &s.summary, &err) < 0)
+		fail_msg("%s", err.text);
+	return s;
+}
+
 static void other_libraries(void **state)
 {
 	const struct attr db[] = {STR("db.query.text", "SELECT 1"), STR("server.address", "db"),
@@ -118,16 +127,68 @@ static void other_libraries(void **state)
 	const struct attr rpc[] = {STR("rpc.method", "Get"), INT("rpc.grpc.status_code", 14)};
 	const struct attr own[] = {STR("a", "x"), INT("b", 2), {.key = "c", .kind = ATTR_BOOL, .b = true},
 				   {.key = "d", .kind = ATTR_DOUBLE, .d = 0.5}, STR("e", "too many")};
+	static const char *const of_db[] = {"{db.query.text}", "{server.address:dim}[:{server.port:dim}]", NULL};
+	static const char *const of_rpc[] = {"{rpc.grpc.status_code:status}", "{rpc.method}", NULL};
 	struct span s = span_make("SELECT", 1000, db, 3);
+	struct arena arena = {0};
 
 	begin((struct line_options){0});
 	s.kind = SPAN_CLIENT;
+	give(with_summary(s, of_db, &arena));
+	give(with_summary(span_make("shop.Cart/Add", 1000, rpc, 2), of_rpc, &arena));
+	s = span_make("work", 1000, own, 5);
+	s.summary = NULL;
 	give(s);
-	give(span_make("shop.Cart/Add", 1000, rpc, 2));
-	give(span_make("work", 1000, own, 5));
+	arena_done(&arena);
 	expect("22:13:20.123  → SELECT                   1.00 µs  SELECT 1  db:5432\n"
 	       "22:13:20.123  shop.Cart/Add          14  1.00 µs  Get\n"
 	       "22:13:20.123  work                       1.00 µs  a=x  b=2  c=true  d=0.5\n");
+}
+
+static void summaries(void **state)
+{
+	const struct attr a[] = {STR("a", "x"), INT("n", 1500), INT("zero", 0), STR("empty", ""), STR("word", "GET"),
+				 STR("part", "GE"), {.key = "b", .kind = ATTR_BOOL, .b = true},
+				 STR("error.type", "eof")};
+	static const struct {
+		const char *parts[4], *shown;
+	} cases[] = {
+		{{"{a} → {n}"}, "eof  x → 1500"},
+		{{"{a}", "{error}", "{b}"}, "x  eof  true"},
+		{{"{a}{gone}", "{a}[{gone}]", "{a}[-{n}][+{b}]"}, "eof  x  x-1500+true"},
+		{{"{zero}", "{zero:size}", "{n:size}"}, "eof  0  1.5 kB"},
+		{{"{a:size}", "{empty}", "<{empty}>"}, "eof"},
+		{{"{word}", "{word:dim}", "{word}!"}, "eof  GET  GET!"},
+		{{"{word}[?{empty}]", "{word}[?{a}]", "{part}"}, "eof  GET?x  GE"},
+		{{"{gone}"}, "eof"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct arena arena = {0};
+		struct span s = with_summary(span_make("GET /", 1000, a, ARRAY_SIZE(a)), cases[i].parts, &arena);
+		char want[200];
+
+		s.status = SPAN_STATUS_ERROR;
+		snprintf(want, sizeof(want), "22:13:20.123  GET /                 ERR  1.00 µs  %s\n", cases[i].shown);
+		begin((struct line_options){0});
+		give(s);
+		expect(want);
+		arena_done(&arena);
+	}
+}
+
+/* A text is drawn like the attribute that it belongs to. */
+static void dim_summaries(void **state)
+{
+	static const char *const parts[] = {"<{a}>", "<{a:dim}>[?{a}]", NULL};
+	const struct attr a[] = {STR("a", "x")};
+	struct arena arena = {0};
+
+	begin((struct line_options){.colour = true});
+	give(with_summary(span_make("GET", 1000, a, 1), parts, &arena));
+	assert_non_null(strstr(written_close(&w, sink), "  <x>  \033[2m<\033[0m\033[2mx\033[0m>?x\n"));
+	free(w.text);
+	arena_done(&arena);
 }
 
 static unsigned widest(const char *text)
@@ -227,7 +288,8 @@ int main(void)
 		cmocka_unit_test(colours),	     cmocka_unit_test(hostile),
 		cmocka_unit_test(services),	     cmocka_unit_test(other_libraries),
 		cmocka_unit_test(fits_the_terminal), cmocka_unit_test(cut_in_colour),
-		cmocka_unit_test(durations),
+		cmocka_unit_test(durations),	     cmocka_unit_test(summaries),
+		cmocka_unit_test(dim_summaries),
 	};
 
 	return cmocka_run_group_tests_name("line", tests, NULL, NULL);
