@@ -30,7 +30,7 @@ check target "base event binary probe"
 check plant "base event binary probe target"
 check span "base event binary probe target plant"
 check call "base event binary probe target plant"
-check sink "base event binary probe target plant span call"
+check sink "base event target span call"
 check cmd "base event binary probe target plant span call sink"
 # A call can run up where no include does: through a declaration of the folder's own for a function that a folder above it
 # defines. So the objects are held to the same rule, where they are built: main.o is above all, what is generated is nobody's.

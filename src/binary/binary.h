@@ -176,12 +176,6 @@ enum { DESCRIPTOR_SIZE = 0, DESCRIPTOR_TFLAG = 20, DESCRIPTOR_KIND = 23, /* offs
 
 size_t type_field_count(struct binary *b, const struct type *t);
 bool type_field(struct binary *b, const struct type *t, size_t i, struct type_field *ret);
-/* By name, through embedded structs as Go's selector does; offset is from t, pointers are not crossed:
- * *ret_path lists the steps when an embedded pointer lies between (usually one step). */
-struct field_path {
-	struct type_field steps[4];
-	size_t n;
-};
 bool type_field_find(struct binary *b, const struct type *t, const char *name, struct field_path *ret);
 size_t type_method_count(struct binary *b, const struct type *t);
 bool type_method(struct binary *b, const struct type *t, size_t i, struct type_method *ret);
@@ -210,12 +204,6 @@ bool binary_type_holdable_next(struct binary *b, const struct type *interface, s
 
 /* ---- constants and variables of packages (global.c) ---- */
 
-struct global {
-	bool is_variable;
-	const struct type *type; /* NULL if unknown: a variable that only the symbol table names */
-	int64_t number;          /* of a constant: its bits */
-	uint64_t addr, size;     /* of a variable, in the image */
-};
 /*
  * By name: "net/http.StatusOK", or with the last element of the path alone, "http.StatusOK", where only one package
  * ends so. Integer constants that DWARF has, variables that DWARF or the symbol table has. -ENOENT, without a sentence:

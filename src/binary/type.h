@@ -20,7 +20,7 @@ enum type_kind {
 	KIND_STRING, KIND_STRUCT, KIND_UNSAFE_POINTER,
 };
 
-enum type_source { TYPE_FROM_RTYPE, TYPE_FROM_DWARF, TYPE_COMPOSED };
+enum type_origin { TYPE_FROM_RTYPE, TYPE_FROM_DWARF, TYPE_COMPOSED };
 
 struct type;
 
@@ -29,6 +29,20 @@ struct type_field {
 	const struct type *type;
 	uint64_t offset;
 	bool embedded;
+};
+
+/* By name, through embedded structs as Go's selector does; offset is from t, pointers are not crossed:
+ * *ret_path lists the steps when an embedded pointer lies between (usually one step). */
+struct field_path {
+	struct type_field steps[4];
+	size_t n;
+};
+
+struct global {              /* a constant or a variable of a package */
+	bool is_variable;
+	const struct type *type; /* NULL if unknown: a variable that only the symbol table names */
+	int64_t number;          /* of a constant: its bits */
+	uint64_t addr, size;     /* of a variable, in the image */
 };
 
 struct type_method {        /* of a named type (concrete) or of an interface */
@@ -81,7 +95,7 @@ struct type {
 	const char *name;    /* full: "*net/url.URL", "map[string][]string", "net/http.Request" */
 	const char *package; /* import path for named types, else NULL */
 	enum type_kind kind;
-	enum type_source source;
+	enum type_origin source;
 	bool named;
 	bool direct_iface;   /* held directly in an interface's data word */
 	uint32_t align;

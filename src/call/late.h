@@ -3,6 +3,7 @@
 #define CALL_LATE_H
 
 #include "call/call.h"
+#include "call/value_slot.h"
 
 enum late_verdict {
 	LATE_FALSE,

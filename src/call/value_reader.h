@@ -5,7 +5,7 @@
 #ifndef CALL_VALUE_READER_H
 #define CALL_VALUE_READER_H
 
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 #include "probe/slot.h"
 

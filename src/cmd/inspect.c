@@ -8,10 +8,12 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/inspect_questions.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
 #include "plant/patch/site.h"
+#include "plant/planters.h"
 #include "probe/plan/call_plan.h"
 #include "probe/pack/join.h"
 
@@ -19,7 +21,7 @@ enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
 	bool json, list_packs, ir;
-	const char *functions;
+	const char *functions, *planter;
 	string_list packs;
 };
 
@@ -30,7 +32,10 @@ static const struct option_def inspect_defs[] = {
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, packs)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
-	{0, "ir", NULL, "show the capture program of each probe", OPT_FLAG, offsetof(struct inspect_options, ir)},
+	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
+	 offsetof(struct inspect_options, ir)},
+	{0, "planter", "NAME", "with --ir: for which planter, " PLANTER_NAMES, OPT_STRING,
+	 offsetof(struct inspect_options, planter)},
 	{0},
 };
 static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
@@ -457,16 +462,23 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 	return err->code;
 }
 
-static int inspect(const char *path, const struct inspect_options *o, const pack_set *packs)
+/* argv: the executable, and questions. */
+static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
+	const struct planter_caps *caps = o->planter ? &planter_named(o->planter)->caps : NULL;
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
 	int r;
 
-	if (binary_open(path, &b, &err) < 0 ||
-	    (!o->functions && join_packs(b, packs->data, packs->len, NULL, &joins, &n, &err) < 0))
+	if (binary_open(argv[0], &b, &err) < 0)
+		return complain(EXIT_FAILED, "%s", err.text);
+	if (nquestions) {
+		inspect_questions(b, packs, caps, argv + 1, nquestions);
+		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
+	}
+	if (!o->functions && join_packs(b, packs->data, packs->len, caps, &joins, &n, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
@@ -483,7 +495,9 @@ static int run(const struct verb *v, int argc, char **argv)
 		verb_help(v);
 		return EXIT_DONE;
 	}
-	if (r >= 0 && rest + 1 != argc && !o.list_packs)
+	if (r >= 0 && o.planter && !planter_named(o.planter))
+		r = err_set(&err, -EINVAL, "--planter expects " PLANTER_NAMES ", not \"%s\"", o.planter);
+	if (r >= 0 && (o.ir ? rest + 1 > argc : rest + 1 != argc) && !o.list_packs)
 		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
 	if (r >= 0)
 		r = packs_load(&o.packs, &packs, &err);
@@ -492,7 +506,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
 		printf("%-16s %s\n", packs.data[i]->name, packs.data[i]->about ? packs.data[i]->about : "");
 	if (rest < argc)
-		code = inspect(argv[rest], &o, &packs);
+		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);
 	packs_done(&packs);
 	vec_done(&o.packs);
 	return code;
@@ -500,7 +514,7 @@ static int run(const struct verb *v, int argc, char **argv)
 
 const struct verb verb_inspect = {
 	.name = "inspect",
-	.synopsis = "BINARY [--json] [--functions GLOB]",
+	.synopsis = "BINARY [--json] [--functions GLOB] | BINARY --ir [QUESTION…]",
 	.summary = "say what can be observed in an executable; offline, without root",
 	.groups = inspect_groups,
 	.run = run,

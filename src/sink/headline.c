@@ -7,13 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#include "probe/pack/pack_summary.h"
 
 #define WHEN_COLUMNS 12      /* 19:36:48.123 */
 #define STATUS_COLUMNS 3
-#define DURATION_COLUMNS 7   /* 12.3 µs */
 #define NAME_START 20
 #define NAME_BOUND 44
 #define SERVICE_BOUND 16
@@ -215,24 +211,6 @@ static void show_details(struct row *r, const struct span *s)
 
 /* ---- columns ---- */
 
-/* When it ended: that is when the row appears. */
-static void show_clock(struct headline_layout *l, struct row *r, const struct span *s)
-{
-	uint64_t ns = s->start_unix_ns + s->duration_ns;
-	time_t second = (time_t)(ns / 1000000000u);
-	char ms[16];
-	struct tm tm;
-
-	if (second != l->second || !l->clock[0]) {
-		localtime_r(&second, &tm);
-		strftime(l->clock, sizeof(l->clock), "%H:%M:%S", &tm);
-		l->second = second;
-	}
-	snprintf(ms, sizeof(ms), ".%03u", (unsigned)(ns / 1000000u % 1000u));
-	row_str(r, STYLE_DIM, l->clock);
-	row_str(r, STYLE_DIM, ms);
-}
-
 static const char *service_of(const struct span *s)
 {
 	return s->resource && s->resource->service ? s->resource->service : "";
@@ -304,8 +282,8 @@ void headline_row(struct headline_layout *l, struct buf *out, const struct span 
 	headline_fit(l, s, branch);
 	if (when)
 		row_right(&r, STYLE_DIM, when, WHEN_COLUMNS);
-	else
-		show_clock(l, &r, s);
+	else /* when it ended: that is when the row appears */
+		row_clock(&r, &l->clock, s->start_unix_ns + s->duration_ns);
 	if (l->show_service)
 		show_service(l, &r, s);
 	show_name(l, &r, s, branch);

@@ -65,6 +65,7 @@ struct sink_setup {
 	unsigned gives;              /* SINK_SPANS | SINK_CALLS */
 	int fd;                      /* of a kind that prints: where to; the sink's to close, also when open fails */
 	bool colour;                 /* fd is a terminal that wants colours */
+	unsigned width;              /* columns to fit in; 0: those of the terminal, if it is one */
 	bool show_process;           /* several processes may be observed: name them */
 	bool calls_elsewhere;        /* another sink was asked for to take the calls: print what is left, aggregates */
 	const struct otel_env *env;  /* OpenTelemetry's variables; NULL: they do not count */

@@ -7,10 +7,11 @@
  */
 #include "fuzz/replay.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sink/sinks.h"
+#include "sink/kinds.h"
 #include "span/assemble.h"
 
 enum { TEXT, NUMBER, BOOLEAN, REAL, WORD, POINTER, HOST, CONST, CONTEXT, PARENT, SLOTS };
@@ -154,17 +155,23 @@ static size_t make_record(const uint8_t **p, const uint8_t *end, uint64_t time, 
 	return h->size;
 }
 
-static struct sinks open_sinks(FILE *out)
+static struct sinks open_sinks(void)
 {
-	struct line_options o = {.out = out, .colour = true, .show_service = true, .width = 70};
+	static const struct sink_kind *const kinds[] = {&sink_line, &sink_tree, &sink_json};
+	struct sink_setup setup = {.gives = SINK_SPANS, .colour = true, .show_process = true, .width = 70};
+	struct sinks sinks = {0};
 
-	return (struct sinks){.all = {sink_line_new(&o), sink_tree_new(&o), sink_json_new(out)}};
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		setup.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+		if (kinds[i]->open(&setup, &sinks.all[i], NULL) < 0)
+			abort();
+	}
+	return sinks;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static _Alignas(8) char record[EVENT_MAX_SIZE];
-	static FILE *null;
 	struct resource resource = {.service = "fuzz"};
 	struct assembler_target t = {.id = 1, .bias = 4096, .resource = &resource};
 	const uint8_t *end = data + size;
@@ -174,8 +181,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t time = 0, records = 0;
 	size_t n;
 
-	null = null ? null : fopen("/dev/null", "w");
-	sinks = open_sinks(null);
+	sinks = open_sinks();
 	a = assembler_new(&(struct assembler_options){.emit = on_span, .arg = &sinks, .sample = 1,
 						      .max_open = 20});
 	add_probes(a);

@@ -55,8 +55,8 @@ struct world {
 	struct func func;
 	struct signature signature;
 	struct param params[16], results[4];
-	const struct saved_value *saved;
-	size_t nsaved;
+	const struct carried_value *carried;
+	size_t ncarried;
 	const char *error;
 };
 
@@ -171,7 +171,7 @@ static int compile(struct world *w, const struct capture_request *request, enum 
 		   struct capture_result *ret)
 {
 	struct capture_scope scope = {.binary = w->b, .func = &w->func, .signature = &w->signature, .at = at,
-				      .saved = w->saved, .nsaved = w->nsaved};
+				      .carried = w->carried, .ncarried = w->ncarried};
 	struct err err = {0};
 	int r = capture_compile(&scope, request, &w->arena, ret, &err);
 
@@ -909,10 +909,11 @@ static void test_items(void **state)
 static void test_saved(void **state)
 {
 	const char *value[] = {"req", NULL}, *text[] = {"req.Host", NULL};
-	struct capture_item item = {.name = "saved.req", .alternatives = value, .save = 2};
+	struct capture_item item = {.name = "saved.req", .alternatives = value, .carry = 2};
 	struct capture_request request = {.items = &item, .nitems = 1};
 	struct world *w = newest();
-	struct saved_value saved[2] = {{.name = "other"}, {.name = "req"}};
+	struct carried_value saved[2] = {{.number = 0}, {.number = 1}};
+	struct expr *other, *of_req;
 	struct capture_result r;
 	uint64_t req;
 
@@ -926,9 +927,13 @@ static void test_saved(void **state)
 	assert_int_equal(compile(w, &request, SITE_ENTRY, &r), -EINVAL);
 	assert_non_null(strstr(w->error, "only a pointer or a number can be saved"));
 
+	assert_int_equal(expr_parse("saved.other", &w->arena, &other, NULL), 0);
+	assert_int_equal(expr_parse("saved.req", &w->arena, &of_req, NULL), 0);
+	saved[0].expr = other;
+	saved[1].expr = of_req;
 	saved[0].type = saved[1].type = binary_type_parse(w->b, "net/http", "*Request", NULL);
-	w->saved = saved;
-	w->nsaved = 2;
+	w->carried = saved;
+	w->ncarried = 2;
 	w->in.saved[1] = req;
 	expect_text(w, "saved.req.URL.Path", "/cart");
 	expect_status(w, "saved.other.Method", SLOT_ABSENT);

@@ -1,11 +1,6 @@
-/* Spans made by hand, and what a sink wrote for them. For tests of sink/. */
+/* Spans made by hand. */
 #ifndef TESTS_UNIT_SPANS_H
 #define TESTS_UNIT_SPANS_H
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #include "base/macro.h"
 #include "probe/pack/pack.h"
@@ -43,29 +38,6 @@ static inline struct span span_make(const char *name, uint64_t duration_ns, cons
 			     .attrs = attrs,
 			     .nattrs = nattrs,
 			     .resource = &shop};
-}
-
-/* A memory stream for the sink; taken when the sink is closed. */
-struct written {
-	FILE *file;
-	char *text;
-	size_t len;
-};
-
-static inline void written_open(struct written *w)
-{
-	setenv("TZ", "UTC", 1);
-	tzset();
-	*w = (struct written){0};
-	w->file = open_memstream(&w->text, &w->len);
-}
-
-static inline const char *written_close(struct written *w, struct sink *s)
-{
-	if (s)
-		s->ops->close(s, 100);
-	fclose(w->file);
-	return w->text;
 }
 
 #endif

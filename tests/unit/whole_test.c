@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "binary/arch_x86_64.h"
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 #include "unit/ir_interp.h"
 
