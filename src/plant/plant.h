@@ -74,7 +74,7 @@ struct planter_ops {
 	int (*feasible)(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
 	bool (*loops)(struct planter *p);  /* traced calls and whole structures can be planted
-					    * (likewise); NULL: always */
+					    * (for doctor); NULL: always */
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
 	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 };

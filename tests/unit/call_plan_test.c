@@ -460,7 +460,7 @@ static void inlined(struct asked *a)
 	}
 	p = plan(a, "main.tiny { count() by caller }");
 	assert_true(p->aggregates[0].constant_key[0] && !p->aggregates[0].keys[0]);
-	refused(a, "main.tiny if caller == 7", -EINVAL, "its caller can be printed and grouped by only", "caller");
+	refused(a, "main.tiny if caller == 7", -EINVAL, "its caller can only be printed and grouped by", "caller");
 	refused(a, "main.tiny if latency > 1ms", -EINVAL, "inlined into main.Tinies", "> 1ms");
 }
 
