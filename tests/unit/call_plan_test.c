@@ -281,7 +281,7 @@ static void wrong(struct asked *a)
 	refused(a, "main.Login if err != nil && stack == 1", -EINVAL, "cannot be used as a stack", "1");
 	refused(a, "main.Sleeper if err != nil", -EINVAL, "main.Sleeper has none", "err");
 	refused(a, "main.Errors if err == given", -EINVAL, "", NULL);
-	refused(a, "main.Strings if joined == a", -EINVAL, "of the entry", "a");
+	refused(a, "main.Strings if joined == a", -EINVAL, "known at the entry", "a");
 	refused(a, "main.Login if id == n || id == n+1 || id == n+2 || id == n+3 || id == n+4", -EINVAL,
 		"more than 4 values", "+4");
 	refused(a, "main.Signed(a string) (b string)", -EPROTO, "main.Signed", NULL);
