@@ -30,7 +30,7 @@ check target "base event binary probe"
 check plant "base event binary probe target"
 check span "base event binary probe target plant"
 check call "base event binary probe target plant"
-check sink "base event target span call"
+check sink "base event probe target span call"
 check cmd "base event binary probe target plant span call sink"
 # A call can run up where no include does: through a declaration of the folder's own for a function that a folder above it
 # defines. So the objects are held to the same rule, where they are built: main.o is above all, what is generated is nobody's.
@@ -81,7 +81,7 @@ for tag in $(find src -name '*.h' -exec sed -nE 's/^[[:space:]]*(typedef )?(stru
 	rc=1
 done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
-if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
+if grep -rniE 'net/http|"(http|url|db|rpc|messaging|client|server)\.|ServeHTTP' src/event src/span src/plant src/sink; then
 	echo "library-specific text above belongs into a pack"
 	rc=1
 fi
@@ -98,5 +98,9 @@ if [ -x "${BUILD:-build}/earshot" ]; then
 			grep -q -- "$(echo "\\-\\-$o" | sed 's/-/\\\\-/g')\|--$o" "$m" || { echo "$m lacks --$o"; rc=1; }
 		done
 	done
+fi
+# Those of sinks are the sinks' own text.
+if [ -x "${BUILD:-build}/tools/manual-outputs" ]; then
+	"${BUILD:-build}/tools/manual-outputs" --check docs/man/*.1 || rc=1
 fi
 exit $rc

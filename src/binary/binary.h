@@ -215,7 +215,7 @@ const char *binary_constant_name(struct binary *b, const struct type *t, int64_t
 
 /* ---- signatures and argument locations (signature.c) ---- */
 
-enum piece_where { IN_REG, IN_XMM, ON_STACK };
+enum piece_where { IN_REG, IN_FLOAT_REG, ON_STACK };
 struct piece {               /* a part of a value that lies in one place */
 	enum piece_where where;
 	uint8_t reg;         /* arch.h */
