@@ -732,7 +732,7 @@ static void test_errors(void **state)
 		{"hasprefix(s)", "hasprefix takes two arguments"},
 		{"contains(s, s)", "contains looks for a constant text"},
 		{"hasprefix(s, n)", "n is an int; a text is expected here"},
-		{"hasprefix(\"abc\", s)", "is a constant: what is looked into comes first"},
+		{"hasprefix(\"abc\", s)", "is a constant: the text to search comes first"},
 		{"hasprefix(n, \"a\")", "n is an int; hasprefix looks into strings"},
 		{"contains(s, \"a\\x00b\")", "none is 0"},
 		{"typeof(n)", "n is an int, not an interface"},

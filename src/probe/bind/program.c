@@ -92,8 +92,8 @@ static int check_carry(struct binder *b, const struct bound *n, enum capture_for
 	if (form == CAPTURE_WORD)
 		return 0;
 	if (b->scope->traced)
-		return fail(b, n->expr, "%s (%s) is of the entry, and this condition is tested at the return: only a "
-			    "number, a bool or a pointer can be kept till then", text_of(b, n), type_text(n));
+		return fail(b, n->expr, "%s (%s) is known at the entry, and this condition is tested at the return: "
+			    "only a number, a bool or a pointer can be kept until then", text_of(b, n), type_text(n));
 	return err_at_column(b->err, -EINVAL, b->text, 0, "only a pointer or a number can be saved");
 }
 
