@@ -168,6 +168,11 @@ static const struct option_def rows[] = {
 	FILE_OPTION("folded", "write the stacks of calls for flame graph tools, instead of lines"),
 	{0},
 };
+static const char *const manual[] = {
+	"write the stacks of calls, one line each, as flame graph tools read them.\n"
+	"Calls are then not printed, as with\n"
+	".BR \\-\\-perfetto .",
+};
 
 const struct sink_kind sink_folded = {
 	.name = "folded",
@@ -175,5 +180,6 @@ const struct sink_kind sink_folded = {
 	.needs = SINK_NEEDS_STACK,
 	.options = rows,
 	.options_size = sizeof(struct file_options),
+	.manual = manual,
 	.open = folded_open,
 };

@@ -93,12 +93,33 @@ static const struct option_def rows[] = {
 	{0, "json", NULL, "print calls, aggregates and the summary as JSON lines", OPT_FLAG, 0},
 	{0},
 };
+static const char *const manual[] = {
+	"calls, aggregates and the summary as JSON lines. A value that is cut is\n"
+	".BR {\\(dqvalue\\(dq:...,\\(dqtruncated\\(dq:true,\\(dqlen\\(dq:N}\n"
+	"(without len where that is not known), one that cannot be read\n"
+	".B {\\(dqunreadable\\(dq:\\(dqreason\\(dq}\n"
+	"(with \\(dqat\\(dq where it is known where it should lie); a text, a list or a map "
+	"of which a part cannot be read has all of\n"
+	"these keys (without\n"
+	".B value\n"
+	"and\n"
+	".B truncated\n"
+	"where it is none). What was not followed is\n"
+	".BR {\\(dqat\\(dq:\\(dq0x...\\(dq} ,\n"
+	"in an interface\n"
+	".BR {\\(dqtype\\(dq:\\(dqint\\(dq,\\(dqat\\(dq:\\(dq0x...\\(dq} .\n"
+	"An aggregate from whose function something was lost has these losses by name under\n"
+	".BR lost ;\n"
+	"what concerns no aggregate that is shown is a line of its own.",
+};
 
 const struct sink_kind sink_json = {
 	.name = "json",
+	.form = "one object a line",
 	.takes = SINK_SPANS | SINK_CALLS,
 	.prints = true,
 	.options = rows,
 	.options_size = sizeof(bool),
+	.manual = manual,
 	.open = json_sink_open,
 };

@@ -90,4 +90,9 @@ static int line_open(const struct sink_setup *setup, struct sink **ret, struct e
 }
 
 const struct sink_kind sink_line = {
-	.name = "line", .takes = SINK_SPANS | SINK_CALLS, .prints = true, .open = line_open};
+	.name = "line",
+	.form = "one aligned line",
+	.takes = SINK_SPANS | SINK_CALLS,
+	.prints = true,
+	.open = line_open,
+};

@@ -209,6 +209,13 @@ static const struct option_def rows[] = {
 	FILE_OPTION("perfetto", "write a timeline for ui.perfetto.dev or chrome://tracing, instead of lines"),
 	{0},
 };
+static const char *const manual[] = {
+	"write a timeline that ui.perfetto.dev and chrome://tracing open. Calls are then not printed, unless\n"
+	".B \\-\\-json\n"
+	"or\n"
+	".B \\-\\-graph\n"
+	"asks for it.",
+};
 
 const struct sink_kind sink_perfetto = {
 	.name = "perfetto",
@@ -216,5 +223,6 @@ const struct sink_kind sink_perfetto = {
 	.needs = SINK_NEEDS_RETURN,
 	.options = rows,
 	.options_size = sizeof(struct file_options),
+	.manual = manual,
 	.open = perfetto_open,
 };

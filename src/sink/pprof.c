@@ -322,6 +322,12 @@ static const struct option_def rows[] = {
 	FILE_OPTION("pprof", "write the stacks of calls as a profile for `go tool pprof`, instead of lines"),
 	{0},
 };
+static const char *const manual[] = {
+	"write the stacks of calls as a profile for\n"
+	".BR \"go tool pprof\" .\n"
+	"Calls are then not printed, as with\n"
+	".BR \\-\\-perfetto .",
+};
 
 const struct sink_kind sink_pprof = {
 	.name = "pprof",
@@ -329,5 +335,6 @@ const struct sink_kind sink_pprof = {
 	.needs = SINK_NEEDS_RETURN | SINK_NEEDS_STACK,
 	.options = rows,
 	.options_size = sizeof(struct file_options),
+	.manual = manual,
 	.open = pprof_open,
 };

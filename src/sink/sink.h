@@ -18,7 +18,7 @@ struct sink_ops {
 	const char *name;
 	/* A span that has ended. Valid during the call only, but for its resource. */
 	void (*span)(struct sink *s, const struct span *span);
-	/* A call, in the order in which calls end. Likewise. */
+	/* A call, in the order in which calls end. Valid during this only, but for its resource. */
 	void (*call)(struct sink *s, const struct call_record *c);
 	/*
 	 * Groups of all aggregates, sorted by question, aggregate, then size; at the end (last) and with --interval.
@@ -74,6 +74,7 @@ struct sink_setup {
 
 struct sink_kind {
 	const char *name;
+	const char *form;            /* of a kind that prints: what, for the manual page: "whole traces, indented" */
 	unsigned takes;              /* SINK_SPANS | SINK_CALLS */
 	/*
 	 * One of the kinds that print does, to standard output or a file: of run and attach by -o NAME, of trace by
@@ -89,6 +90,7 @@ struct sink_kind {
 	 */
 	const struct option_def *options;
 	size_t options_size;
+	const char *const *manual;   /* for each of them: what the manual page says, in roff; NULL: as help */
 	/* *ret may stay NULL: there is nothing to give to. -errno with a sentence. */
 	int (*open)(const struct sink_setup *setup, struct sink **ret, struct err *err);
 };

@@ -93,13 +93,19 @@ static const struct option_def rows[] = {
 	{0, "graph", NULL, "print an indented call tree with durations, per goroutine", OPT_FLAG, 0},
 	{0},
 };
+static const char *const manual[] = {
+	"an indented call tree with durations, per goroutine, printed when the outermost of the traced calls has "
+	"ended.",
+};
 
 const struct sink_kind sink_tree = {
 	.name = "tree",
+	.form = "whole traces, indented",
 	.takes = SINK_SPANS | SINK_CALLS,
 	.prints = true,
 	.needs = SINK_NEEDS_RETURN,
 	.options = rows,
 	.options_size = sizeof(bool),
+	.manual = manual,
 	.open = tree_open,
 };
