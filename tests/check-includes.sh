@@ -32,6 +32,29 @@ check span "base event binary probe target plant"
 check call "base event binary probe target plant"
 check sink "base event probe target span call"
 check cmd "base event binary probe target plant span call sink"
+# Inside probe/, likewise: what is asked, what it means (without a binary), where that lies, what is planted.
+check_probe() {
+	for f in $(find src/probe/"$1" -name '*.[ch]'); do
+		for inc in $(sed -n 's/^#include "probe\/\([a-z_]*\)\/.*/\1/p' "$f" | sort -u); do
+			case " $1 $2 " in
+			*" $inc "*) ;;
+			*)
+				echo "$f includes probe/$inc/, which probe/$1/ may not (ARCHITECTURE.md)"
+				rc=1
+				;;
+			esac
+		done
+	done
+}
+check_probe lang ""
+check_probe bind "lang"
+check_probe lower "lang bind"
+check_probe pack "lang bind lower"
+check_probe plan "lang bind lower pack"
+if grep -nE '#include "(binary/(binary|image|arch|internal)|probe/(ir|shape))' src/probe/bind/*.[ch]; then
+	echo "bind/ knows names and types, but no binary, no registers and no instructions (ARCHITECTURE.md)"
+	rc=1
+fi
 # A call can run up where no include does: through a declaration of the folder's own for a function that a folder above it
 # defines. So the objects are held to the same rule, where they are built: main.o is above all, what is generated is nobody's.
 for f in $(find src -name '*.c'); do
@@ -81,7 +104,7 @@ for tag in $(find src -name '*.h' -exec sed -nE 's/^[[:space:]]*(typedef )?(stru
 	rc=1
 done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
-if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
+if grep -rniE 'net/http|"(http|url|db|rpc|messaging|client|server)\.|ServeHTTP' src/event src/span src/plant src/sink; then
 	echo "library-specific text above belongs into a pack"
 	rc=1
 fi

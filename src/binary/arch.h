@@ -34,7 +34,7 @@ struct arch {
 	const char *const *registers;/* names of the general ones, in lower case */
 	uint8_t nregisters;
 	const char *float_name;      /* … and of the floating-point ones: what their numbers follow */
-	const char *go_float_name;   /* likewise, in Go's assembler */
+	const char *go_float_name;   /* … and in Go's assembler */
 	uint8_t sp, fp;              /* stack and frame pointer */
 	uint8_t g;                   /* the goroutine, wherever Go code of the register convention runs */
 	uint8_t context;             /* the closure object, at a closure's entry */

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "binary/arch.h"
 #include "binary/image.h"
+#include "binary/symbol.h"
 #include "binary/type.h"
 
 struct binary;
@@ -72,8 +73,6 @@ struct func {
 	int32_t frame_size;  /* largest SP delta of the pcsp table: bytes from entry SP down */
 };
 
-/* A copy of the first n characters of a symbol, or of its package, without the linker's escapes: as people read it. */
-char *func_name_unescape(struct arena *a, const char *name, size_t n);
 
 /* -ENODATA with the sentence when the program's Go runtime is not in this file. */
 int binary_check_runtime(const struct binary *b, struct err *err);
@@ -138,13 +137,6 @@ const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr);
  */
 const struct type *binary_type_parse(struct binary *b, const char *pkg, const char *go_syntax,
 				     struct err *err);
-/*
- * What a type's name means that no binary describes, as a pack or a user declares it: {"time.Duration", "int64"}. The
- * type is in Go syntax, written in the package of the name; with "=" before it the name is an alias.
- */
-struct declared_type {
-	const char *name, *type;
-};
 /* For all types that are parsed in b from now on, after what b itself describes; the first of a name counts. Copied. */
 void binary_declare_types(struct binary *b, const struct declared_type *types, size_t n);
 
@@ -215,7 +207,7 @@ const char *binary_constant_name(struct binary *b, const struct type *t, int64_t
 
 /* ---- signatures and argument locations (signature.c) ---- */
 
-enum piece_where { IN_REG, IN_XMM, ON_STACK };
+enum piece_where { IN_REG, IN_FLOAT_REG, ON_STACK };
 struct piece {               /* a part of a value that lies in one place */
 	enum piece_where where;
 	uint8_t reg;         /* arch.h */
@@ -251,28 +243,6 @@ struct signature {
 	bool results_known;
 	uint32_t sources;           /* what it was derived from and checked against */
 	const struct param *dictionary; /* generic: where the pointer to the dictionary is; or NULL */
-};
-
-/* A signature as a pack or a user declares it, in Go syntax. */
-struct declared_param {
-	const char *name, *type; /* type as text; NULL: unknown, position only */
-};
-struct declared_signature {
-	const struct declared_param *params; /* without the receiver */
-	size_t nparams;
-	const struct declared_param *results;
-	size_t nresults;
-	bool has_results; /* results were declared (possibly none) */
-	const struct declared_type *types; /* declared with it, as in struct type_scope */
-	size_t ntypes;
-	/*
-	 * Of a generic function. One body serves all type arguments of a shape, so a declaration either names the type
-	 * parameters, which then stand for what the instance's shapes tell, or it is of one instance, named by its type
-	 * arguments, none of which may be a pointer.
-	 */
-	const char *const *type_params;
-	size_t ntype_params;
-	bool instance;
 };
 
 /*

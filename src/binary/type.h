@@ -126,6 +126,35 @@ static inline bool type_is_float(const struct type *t)
 	return t->kind == KIND_FLOAT32 || t->kind == KIND_FLOAT64;
 }
 
+/*
+ * What a type's name means that no binary describes, as a pack or a user declares it: {"time.Duration", "int64"}. The
+ * type is in Go syntax, written in the package of the name; with "=" before it the name is an alias.
+ */
+struct declared_type {
+	const char *name, *type;
+};
+/* A signature as a pack or a user declares it, in Go syntax. */
+struct declared_param {
+	const char *name, *type; /* type as text; NULL: unknown, position only */
+};
+struct declared_signature {
+	const struct declared_param *params; /* without the receiver */
+	size_t nparams;
+	const struct declared_param *results;
+	size_t nresults;
+	bool has_results; /* results were declared (possibly none) */
+	const struct declared_type *types; /* declared with it, as in struct type_scope */
+	size_t ntypes;
+	/*
+	 * Of a generic function. One body serves all type arguments of a shape, so a declaration either names the type
+	 * parameters, which then stand for what the instance's shapes tell, or it is of one instance, named by its type
+	 * arguments, none of which may be a pointer.
+	 */
+	const char *const *type_params;
+	size_t ntype_params;
+	bool instance;
+};
+
 const char *type_kind_name(enum type_kind k); /* "int", "ptr", "struct" … */
 
 #endif

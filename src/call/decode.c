@@ -10,6 +10,7 @@
 #include "call/late.h"
 #include "call/value_slot.h"
 #include "plant/aggregate.h"
+#include "probe/bind/builtin.h"
 
 struct probe_plan {
 	const struct call_plan *plan;
@@ -84,7 +85,7 @@ static bool is_duration(const struct plan_aggregate *a)
 	const struct expr *e = a->action->nargs ? a->action->args[0] : NULL;
 	const struct type *t = a->value ? a->value->type : NULL;
 
-	return (e && e->op == EXPR_NAME && !strcmp(e->text, "latency")) ||
+	return (e && e->op == EXPR_NAME && builtin_is(e->text, BUILTIN_LATENCY)) ||
 	       (t && t->name && !strcmp(t->name, "time.Duration"));
 }
 
@@ -178,16 +179,18 @@ static struct value_node text_value(const char *text)
 static bool known_value(const struct value_context *c, const char *name, const struct call_plan *plan,
 			const struct call_process *process, enum call_end end, struct value_node *ret)
 {
-	if (!strcmp(name, "func"))
-		*ret = text_value(plan->name);
-	else if (!strcmp(name, "pid"))
-		*ret = (struct value_node){.form = FORM_INT, .i = process->resource->pid};
-	else if (!strcmp(name, "caller") && plan->inlined)
-		*ret = text_value(code_name(c, c->call_pc, true));
-	else if (!strcmp(name, "panicked"))
-		*ret = (struct value_node){.form = FORM_BOOL, .u = end == CALL_PANICKED};
-	else
+	const struct builtin *builtin = builtin_find(name);
+
+	if (!builtin || !builtin_is_of_record(builtin, plan->inlined))
 		return false;
+	if (builtin->id == BUILTIN_FUNC)
+		*ret = text_value(plan->name);
+	else if (builtin->id == BUILTIN_PID)
+		*ret = (struct value_node){.form = FORM_INT, .i = process->resource->pid};
+	else if (builtin->id == BUILTIN_CALLER)
+		*ret = text_value(code_name(c, c->call_pc, true));
+	else
+		*ret = (struct value_node){.form = FORM_BOOL, .u = end == CALL_PANICKED};
 	return true;
 }
 

@@ -220,18 +220,18 @@ static void on_group(void *arg, const struct plant_group *g)
 static void tell_other_losses(struct call_consumer *s, const struct call_groups *shown)
 {
 	struct losses others = s->losses.rest;
-	struct map told = {0};
+	struct map reported = {0};
 
 	for (size_t i = 0; i < shown->list.len; i++)
 		if (shown->list.data[i].lost)
-			map_set(&told, (uintptr_t)shown->list.data[i].lost, &others);
+			map_set(&reported, (uintptr_t)shown->list.data[i].lost, &others);
 	for (size_t i = 0; i < s->losses.by_name.cap; i++) {
 		const struct losses *l = s->losses.by_name.entries[i].key ? s->losses.by_name.entries[i].value : NULL;
 
-		if (l && !map_get(&told, (uintptr_t)l))
+		if (l && !map_get(&reported, (uintptr_t)l))
 			losses_add(&others, l);
 	}
-	map_done(&told);
+	map_done(&reported);
 	if (s->counts && losses_any(&others))
 		outputs_lost(sinks_of(s), &others);
 }

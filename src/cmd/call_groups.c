@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "probe/bind/builtin.h"
+
 static void merge(struct call_group *into, const struct call_group *g)
 {
 	uint64_t *buckets = (uint64_t *)into->buckets; /* the arena's, made by the decoder for this group alone */
@@ -51,7 +53,7 @@ void call_groups_add(struct call_groups *t, const struct plant_group *g)
 static bool by_function(const struct call_group *g)
 {
 	for (size_t i = 0; i < g->nkeys; i++)
-		if (g->aggregate->keys[i].constant && strcmp(g->aggregate->keys[i].text, "caller") != 0)
+		if (g->aggregate->keys[i].constant && !builtin_is(g->aggregate->keys[i].text, BUILTIN_CALLER))
 			return true;
 	return false;
 }

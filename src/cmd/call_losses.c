@@ -38,8 +38,8 @@ static void look_at(struct call_losses *t, struct lossy_plan *p, const source_li
 	if (p->ids.ret)
 		sources_probe_losses(sources, p->ids.ret, &now);
 	since = now;
-	losses_subtract(&since, &p->told);
-	p->told = now;
+	losses_subtract(&since, &p->reported);
+	p->reported = now;
 	losses_subtract(&t->rest, &since);
 	if (losses_any(&since))
 		add(t, p->function, &since);
@@ -51,8 +51,8 @@ void call_losses_round(struct call_losses *t, const struct losses *now, const so
 	strmap_done(&t->by_name);
 	arena_done(&t->arena);
 	t->rest = *now;
-	losses_subtract(&t->rest, &t->told);
-	t->told = *now;
+	losses_subtract(&t->rest, &t->reported);
+	t->reported = *now;
 	if (!losses_any(&t->rest))
 		return;
 	for (size_t i = 0; i < t->plans.len; i++)

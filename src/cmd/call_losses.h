@@ -10,11 +10,11 @@
 struct lossy_plan {
 	const struct call_function *function;
 	struct plan_ids ids;
-	struct losses told;
+	struct losses reported;
 };
 struct call_losses {            /* zero is empty */
 	VEC(struct lossy_plan) plans;
-	struct losses told;      /* of all calls */
+	struct losses reported;  /* of all calls */
 	struct arena arena;      /* of the round */
 	struct strmap by_name;   /* question and function → its losses, of all plans */
 	struct losses rest;      /* of the round: those of no plan */

@@ -16,11 +16,11 @@ const struct option_def call_value_defs[] = {
 };
 
 const struct option_def call_bound_defs[] = {
-	{0, "every", "N", "of the calls that pass the condition take each Nth", OPT_UINT,
+	{0, "every", "N", "take every Nth of the calls that pass the condition", OPT_UINT,
 	 offsetof(struct call_options, every)},
 	{0, "rate", "N", "take at most N calls a second of each function", OPT_UINT,
 	 offsetof(struct call_options, rate)},
-	{0, "yes", NULL, "plant more than 1,000 sites without asking back", OPT_FLAG,
+	{0, "yes", NULL, "allow more than 1,000 sites", OPT_FLAG,
 	 offsetof(struct call_options, yes)},
 	{0},
 };
@@ -39,7 +39,7 @@ const struct option_def call_follow_defs[] = {
 };
 
 const struct option_def call_interval_defs[] = {
-	{0, "interval", "DURATION", "print aggregates this often, each time anew", OPT_DURATION,
+	{0, "interval", "DURATION", "print aggregates at this interval, each time from zero", OPT_DURATION,
 	 offsetof(struct call_options, interval_ns)},
 	{0},
 };

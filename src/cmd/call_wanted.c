@@ -8,7 +8,7 @@
 
 #define SITES_ASK 1000     /* more than this want --yes */
 #define SITES_TELL 100     /* more than this are announced with their price */
-#define REFUSALS_TOLD 5
+#define REFUSALS_SHOWN 5
 #define FOLLOW_ASK_NS 1000000 /* what one call of each function that is followed may cost without --yes */
 
 void call_wanted_free(struct call_wanted *t)
@@ -211,7 +211,7 @@ static bool is_approximate(const struct call_plan *p)
 	return !p->why && p->approximate;
 }
 
-/* Plans of a name come one after the other: whether the one before is told already. */
+/* Plans of a name come one after the other: whether the one before is shown already. */
 static bool told_before(const struct call_wanted *t, size_t i, bool (*is)(const struct call_plan *p))
 {
 	const struct call_plan *p = &t->plans.data[i];
@@ -226,7 +226,7 @@ static bool told_before(const struct call_wanted *t, size_t i, bool (*is)(const 
 static void explain_inlined(const struct call_wanted *t, bool (*is)(const struct call_plan *p), const char *what,
 			    struct observation *ob)
 {
-	unsigned told = 0, more = 0;
+	unsigned shown = 0, more = 0;
 
 	for (size_t i = 0; i < t->plans.len; i++) {
 		const struct call_plan *p = &t->plans.data[i];
@@ -235,7 +235,7 @@ static void explain_inlined(const struct call_wanted *t, bool (*is)(const struct
 		if (!is(p) || told_before(t, i, is))
 			continue;
 		n = alike(t, i, is);
-		if (told++ < REFUSALS_TOLD)
+		if (shown++ < REFUSALS_SHOWN)
 			observation_note(ob, "%zu inlined %s of %s %s: %s", n, n == 1 ? "call" : "calls", p->name,
 					 what, p->why ? p->why : p->approximate);
 		else
@@ -249,7 +249,7 @@ static void explain_inlined(const struct call_wanted *t, bool (*is)(const struct
 static void explain_unread(const struct call_wanted *t, struct observation *ob)
 {
 	_cleanup_(buf_done) struct buf before = {0};
-	unsigned told = 0, more = 0;
+	unsigned shown = 0, more = 0;
 
 	for (size_t i = 0; i < t->plans.len; i++) {
 		const struct call_plan *p = &t->plans.data[i];
@@ -260,9 +260,9 @@ static void explain_unread(const struct call_wanted *t, struct observation *ob)
 		/* Instances and inlined calls of a function follow each other. */
 		if (before.data && !strcmp(before.data, text.data))
 			continue;
-		if (told < REFUSALS_TOLD) {
+		if (shown < REFUSALS_SHOWN) {
 			observation_note(ob, "%s", text.data);
-			told++;
+			shown++;
 		} else {
 			more++;
 		}
@@ -357,7 +357,7 @@ static void explain_untraced(const struct call_plan *p, struct observation *ob)
 
 void call_wanted_explain(struct call_wanted *t, struct observation *ob)
 {
-	unsigned told = 0;
+	unsigned shown = 0;
 
 	if (t->explained)
 		return;
@@ -367,12 +367,13 @@ void call_wanted_explain(struct call_wanted *t, struct observation *ob)
 
 		if (!p->why || p->inlined)
 			continue;
-		if (told++ < REFUSALS_TOLD)
+		if (shown++ < REFUSALS_SHOWN)
 			explain_untraced(p, ob);
 	}
-	if (told > REFUSALS_TOLD)
-		observation_note(ob, "%u more %s not traced; %s tells why", told - REFUSALS_TOLD,
-				 plural(told - REFUSALS_TOLD, "function is", "functions are"), t->inquiry->list_option);
+	if (shown > REFUSALS_SHOWN)
+		observation_note(ob, "%u more %s not traced; %s tells why", shown - REFUSALS_SHOWN,
+				 plural(shown - REFUSALS_SHOWN, "function is", "functions are"),
+				 t->inquiry->list_option);
 	explain_inlined(t, is_unseen, "are not seen", ob);
 	explain_inlined(t, is_approximate, "may not be counted exactly", ob);
 	explain_unread(t, ob);

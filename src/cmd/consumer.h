@@ -35,7 +35,7 @@ struct executable {
 	/* the observation's own */
 	struct file_id file;        /* that was analysed */
 	uint64_t key;               /* its number, from 1 */
-	bool told;                  /* the user was told why nothing can be planted */
+	bool reported;              /* the user was told why nothing can be planted */
 	bool explained;             /* or why one of the consumers wants nothing */
 };
 

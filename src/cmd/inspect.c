@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/inspect_go.h"
 #include "cmd/inspect_questions.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
@@ -20,7 +21,7 @@
 enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
-	bool json, list_packs, ir;
+	bool json, list_packs, ir, go_probe;
 	const char *functions, *planter;
 	string_list packs;
 };
@@ -34,6 +35,8 @@ static const struct option_def inspect_defs[] = {
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
 	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
 	 offsetof(struct inspect_options, ir)},
+	{0, "go-probe", NULL, "show what each probe captures as Go source", OPT_FLAG,
+	 offsetof(struct inspect_options, go_probe)},
 	{0, "planter", "NAME", "with --ir: for which planter, " PLANTER_NAMES, OPT_STRING,
 	 offsetof(struct inspect_options, planter)},
 	{0},
@@ -430,6 +433,10 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	binary_build_info(b);
 	if (binary_check(b, err) < 0)
 		return err->code;
+	if (o->go_probe) {
+		inspect_go(joins, n);
+		return 0;
+	}
 	print_facts(b);
 	print_joins(joins, n, o->ir);
 	return 0;

@@ -11,8 +11,8 @@ struct processes {                 /* of an observation; processes.c's own */
 	struct map observed;       /* pid → struct tracked */
 	VEC(struct arena) kept;    /* of processes that are gone */
 	struct map failed;         /* pid → the executable of which no probe could be planted in it */
-	struct strmap told;        /* notes that are given once, in told_texts */
-	struct arena told_texts;
+	struct strmap reported;    /* notes that are given once, in reported_texts */
+	struct arena reported_texts;
 	uint32_t last_target;
 	const struct target_query *query;
 	bool follows;              /* it is told of execs, or looks */

@@ -379,10 +379,10 @@ void observation_note_once(struct observation *ob, const char *text)
 	size_t n = strlen(text);
 	char *copy;
 
-	if (strmap_get(&all->told, text, n))
+	if (strmap_get(&all->reported, text, n))
 		return;
-	copy = arena_strndup(&all->told_texts, text, n);
-	strmap_set(&all->told, copy, n, copy);
+	copy = arena_strndup(&all->reported_texts, text, n);
+	strmap_set(&all->reported, copy, n, copy);
 	observation_note(ob, "%s", text);
 }
 
@@ -397,10 +397,10 @@ static int try_attach(struct observation *ob, int pid, bool explain)
 		return r;
 	if (!refused && r != -ESRCH && process_ended(ob->procfs, pid, ENDING_MS))
 		r = -ESRCH;
-	if (r == -ESRCH || !(explain || (refused && refused->binary)) || (refused && refused->told))
+	if (r == -ESRCH || !(explain || (refused && refused->binary)) || (refused && refused->reported))
 		return r;
 	if (refused)
-		refused->told = true;
+		refused->reported = true;
 	observation_note_once(ob, err.text);
 	return r;
 }
@@ -604,8 +604,8 @@ void processes_done(struct observation *ob)
 		executable_free(ob, x);
 	map_done(&all->executables);
 	map_done(&all->observed);
-	strmap_done(&all->told);
-	arena_done(&all->told_texts);
+	strmap_done(&all->reported);
+	arena_done(&all->reported_texts);
 	map_done(&all->failed);
 	for (size_t i = 0; i < all->kept.len; i++)
 		arena_done(&all->kept.data[i]);

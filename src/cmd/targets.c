@@ -7,7 +7,7 @@ const struct option_def target_option_defs[] = {
 	{'p', "pid", "PID", "observe this process (repeatable)", OPT_LIST, offsetof(struct target_options, pids)},
 	{'x', "exec", "GLOB", "observe programs whose name (or path, with a /) matches, now and later", OPT_LIST,
 	 offsetof(struct target_options, globs)},
-	{0, "port", "N", "observe whoever listens on this TCP port (repeatable)", OPT_LIST,
+	{0, "port", "N", "observe the program that listens on this TCP port (repeatable)", OPT_LIST,
 	 offsetof(struct target_options, ports)},
 	{0},
 };

@@ -24,8 +24,8 @@ struct plant_probe {
 	const struct site *sites;
 	size_t nsites;
 	const struct capture_program *program;  /* outlives the planter */
-	bool auxiliary;                         /* of use only beside others: a hook */
-	uint32_t group;                         /* those of one are of use together only; 0: it is alone */
+	bool auxiliary;                         /* has no value on its own: a hook */
+	uint32_t group;                         /* those of one have no value without each other; 0: it is alone */
 	bool optional;                          /* the rest of its group does without it */
 	bool begins;                            /* a call, a span: live after the rest of its group, and
 						 * out before it */
@@ -74,7 +74,7 @@ struct planter_ops {
 	int (*feasible)(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err);
 	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
 	bool (*loops)(struct planter *p);  /* traced calls and whole structures can be planted
-					    * (likewise); NULL: always */
+					    * (for doctor); NULL: always */
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
 	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 };

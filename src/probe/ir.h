@@ -33,30 +33,30 @@ enum ir_op {
 	/* dst = ... */
 	IR_CONST,    /* imm */
 	IR_ARG_REG,  /* the general register `reg` (of arch.h) at the site, `size` bytes, sign- or zero-extended */
-	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, likewise. Fails: unreadable */
-	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
+	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, extended. Fails: unreadable */
+	IR_ARG_FLOAT,/* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
 		      * extended. Only for a planter that can (planter_caps.reads_xmm) */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
-	IR_LOAD,     /* memory at a + imm, `size` bytes, likewise. Fails: a == 0 → nil; unreadable */
+	IR_LOAD,     /* memory at a + imm, `size` bytes, extended. Fails: a == 0 → nil; unreadable */
 	IR_ADDR,     /* a + imm. Fails: a == 0 → nil. (address of a field or a header) */
 	IR_INDEX,    /* a + b * imm, after b < c unsigned. Fails: range. (a base, b index, c length) */
 	IR_TYPE,     /* run-time address of the descriptor at image address imm (load bias added) */
 	IR_MAP_STR,  /* address of the value of key `str` (strlen imm) in the map whose header address is a
 		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, unreadable,
 		      * busy (not among the first IR_MAP_GROUPS or IR_MAP_BUCKETS, and there are more) */
-	IR_MAP_KEY,  /* likewise, of a key whose parts (`key`) are in registers from b on: a word for each part, of a
-		      * text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
+	IR_MAP_KEY,  /* IR_MAP_STR for a key whose parts (`key`) are in registers from b on: a word for each part, of
+		      * a text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
 	IR_BIN,      /* a `bin` b (64-bit): arithmetic, and comparisons that give 0 or 1. Shift counts are
 		      * 0…63; SHR shifts zeros in. DIV and MOD are unsigned. They fail: b == 0 → unreadable */
 	IR_NOT,      /* a == 0 */
 	IR_STR_EQ,   /* 1 when the b bytes at a equal `str` (strlen imm, 1…IR_MAX_STR), else 0. When the
 		      * length b alone decides, nothing is read. Fails: unreadable */
-	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes, and fails
+	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* as IR_STR_EQ; CONTAINS looks at the first 256 bytes, and fails
 		      * (unreadable) where it finds nothing in these and there are more */
 	IR_STR_ORDER,/* -1, 0 or 1: how the b bytes at a are ordered to `str`, as Go orders strings. Fails:
 		      * unreadable */
-	IR_MEM_ORDER,/* likewise the c bytes at a to as many at b. Fails: unreadable, also where the first
+	IR_MEM_ORDER,/* IR_STR_ORDER of the c bytes at a to as many at b. Fails: unreadable, also where the first
 		      * IR_MAX_ORDER are equal and there are more */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.

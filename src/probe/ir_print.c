@@ -19,7 +19,7 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 	case IR_ARG_REG:
 		buf_str(out, i->reg < arch->nregisters ? arch->registers[i->reg] : "?");
 		break;
-	case IR_ARG_XMM:
+	case IR_ARG_FLOAT:
 		buf_printf(out, "%s%u", arch->float_name, i->reg);
 		break;
 	case IR_ARG_STACK:

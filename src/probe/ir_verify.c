@@ -99,7 +99,7 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 	switch (i->op) {
 	case IR_ARG_REG:
 		return i->reg >= arch->nregisters ? bad(v, "there is no such register") : 0;
-	case IR_ARG_XMM:
+	case IR_ARG_FLOAT:
 		return i->reg >= arch->nfloat_args || i->size < 4 ? bad(v, "there is no such register") : 0;
 	case IR_BIN:
 		return i->bin >= IR_BINS ? bad(v, "there is no such operator") : 0;

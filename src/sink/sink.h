@@ -18,7 +18,7 @@ struct sink_ops {
 	const char *name;
 	/* A span that has ended. Valid during the call only, but for its resource. */
 	void (*span)(struct sink *s, const struct span *span);
-	/* A call, in the order in which calls end. Likewise. */
+	/* A call, in the order in which calls end. Valid during this only, but for its resource. */
 	void (*call)(struct sink *s, const struct call_record *c);
 	/*
 	 * Groups of all aggregates, sorted by question, aggregate, then size; at the end (last) and with --interval.

@@ -285,7 +285,9 @@ static struct parent find_parent(const struct arrival *in, const struct open_spa
 	p.in_header = is_known(incoming);
 	if (p.in_header)
 		return p;
-	p.open = s->outer ? s->outer : open_spans_creator(&in->target->open, s->goroutine->id);
+	p.open = open_span_outer(s);
+	if (!p.open)
+		p.open = open_spans_creator(&in->target->open, in->e.head->goid);
 	p.where = p.open ? SPAN_PARENT_LOCAL : no_parent(in->probe, given, incoming);
 	if (p.open)
 		p.trace = p.open->trace;
@@ -393,9 +395,9 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	uint64_t goid = s->goroutine->id;
+	uint64_t goid = s->item.goroutine->key;
 
-	open_spans_remove(&t->open, &a->pool, s, end->time_ns);
+	open_spans_remove(&t->open, s, end->time_ns);
 	if (s->trace.sampled)
 		emit(a, t, s, end, goid);
 	else
@@ -405,7 +407,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 
 static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
 {
-	open_spans_remove(&t->open, &a->pool, s, time_ns);
+	open_spans_remove(&t->open, s, time_ns);
 	open_span_release(&a->pool, s);
 }
 
@@ -456,11 +458,11 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 		       uint64_t depth)
 {
 	struct goroutine *g = goroutine_of(in);
-	struct open_span *s = g ? g->innermost : NULL, *outer;
+	struct open_span *s = goroutine_innermost(g), *outer;
 
 	for (; s && s != until; s = outer) {
-		outer = s->outer;
-		if (s->depth >= depth)
+		outer = open_span_outer(s);
+		if (s->item.depth >= depth)
 			lose(a, in, s, LOSS_UNPAIRED_START);
 	}
 }
@@ -492,7 +494,7 @@ static void on_start(struct assembler *a, const struct arrival *in)
 		goroutine_forget_panics(g, h->depth);
 	if (in->probe->p.span->nested_same && goroutine_find(g, in->probe->p.span))
 		return;
-	if (open->len >= a->o.max_open)
+	if (open->stacks.len >= a->o.max_open)
 		lose(a, in, open->oldest, LOSS_OPEN_LIMIT);
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	set_trace(a, s, in);
@@ -535,11 +537,11 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	*ret_same = false;
 	if (!s || !same_function(s->start, in->probe))
 		return s;
-	if (span->nested_same && s->depth < depth)
+	if (span->nested_same && s->item.depth < depth)
 		*ret_same = true;
-	while (s && (s->start->p.span != span || s->depth > depth))
-		s = s->outer;
-	return s && s->depth == depth ? s : NULL;
+	while (s && (s->start->p.span != span || s->item.depth > depth))
+		s = open_span_outer(s);
+	return s && s->item.depth == depth ? s : NULL;
 }
 
 static void on_end(struct assembler *a, const struct arrival *in)
@@ -606,8 +608,8 @@ static bool recovered_itself(const struct open_span *s, const struct arrival *in
 	if (!s->start->p.point->recovers || !control_word(in, in->probe->pc_slot, &pc))
 		return false;
 	pc -= in->target->t.bias;
-	return pc >= f->entry && pc < f->end && s->depth < depth &&
-	       depth - s->depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
+	return pc >= f->entry && pc < f->end && s->item.depth < depth &&
+	       depth - s->item.depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
 }
 
 /* A recovery that no panic was seen for (the hook is optional) is one all the same. */
@@ -624,13 +626,13 @@ static void on_unwind(struct assembler *a, const struct arrival *in)
 {
 	const struct event_header *h = in->e.head;
 	struct goroutine *g = goroutine_of(in);
-	struct open_span *s = g ? g->innermost : NULL, *outer;
+	struct open_span *s = goroutine_innermost(g), *outer;
 
 	for (; s; s = outer) {
 		struct ending end = unwound(s, h->time_ns);
 
-		outer = s->outer;
-		if (s->depth > h->depth || recovered_itself(s, in))
+		outer = open_span_outer(s);
+		if (s->item.depth > h->depth || recovered_itself(s, in))
 			finish(a, in->target, s, &end);
 	}
 	g = goroutine_of(in); /* gone with its last span */
@@ -644,7 +646,7 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 	struct goroutine *g;
 
 	while ((g = goroutine_of(in)))
-		finish(a, in->target, g->innermost, &end);
+		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
 /* A link is of the process, whichever probe wrote it. */
@@ -690,9 +692,12 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 
 static const char *fatal_panic(const struct target *t)
 {
-	for (const struct open_span *s = t->open.oldest; s; s = s->newer)
-		if (s->goroutine->npanics)
-			return s->goroutine->panics[s->goroutine->npanics - 1].type;
+	for (const struct open_span *s = t->open.oldest; s; s = s->newer) {
+		const struct goroutine *g = open_span_goroutine(s);
+
+		if (g->npanics)
+			return g->panics[g->npanics - 1].type;
+	}
 	return NULL;
 }
 
@@ -720,7 +725,7 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 		return;
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
-	a->left_open += t->open.len;
+	a->left_open += t->open.stacks.len;
 	target_free(a, t);
 }
 
@@ -733,6 +738,6 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 	ret->spans_lost += a->spans_lost;
 	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
-		ret->open += ((struct target *)v)->open.len;
+		ret->open += ((struct target *)v)->open.stacks.len;
 	losses_add(&ret->losses, &a->losses);
 }

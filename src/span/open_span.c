@@ -10,8 +10,8 @@ static struct open_span *take_span(struct open_span_pool *p)
 
 	if (!s)
 		return xcalloc(1, sizeof(*s));
-	p->spans = s->outer;
-	p->nspans--;
+	p->spans = s->newer;
+	p->n--;
 	return s;
 }
 
@@ -24,53 +24,21 @@ static void open_span_free(struct open_span *s)
 
 void open_span_release(struct open_span_pool *p, struct open_span *s)
 {
-	if (p->nspans >= POOL_KEEP) {
+	if (p->n >= POOL_KEEP) {
 		open_span_free(s);
 		return;
 	}
 	attr_list_reset(&s->attrs);
 	buf_reset(&s->trace_state);
-	s->outer = p->spans;
+	s->newer = p->spans;
 	p->spans = s;
-	p->nspans++;
-}
-
-static struct goroutine *take_goroutine(struct open_span_pool *p, uint64_t id)
-{
-	struct goroutine *g = p->goroutines;
-
-	if (g) {
-		p->goroutines = g->next_free;
-		p->ngoroutines--;
-	} else {
-		g = xmalloc(sizeof(*g));
-	}
-	*g = (struct goroutine){.id = id};
-	return g;
-}
-
-static void release_goroutine(struct open_span_pool *p, struct goroutine *g)
-{
-	if (p->ngoroutines >= POOL_KEEP) {
-		free(g);
-		return;
-	}
-	g->next_free = p->goroutines;
-	p->goroutines = g;
-	p->ngoroutines++;
+	p->n++;
 }
 
 void open_span_pool_done(struct open_span_pool *p)
 {
 	while (p->spans)
 		open_span_free(take_span(p));
-	while (p->goroutines) {
-		struct goroutine *g = p->goroutines;
-
-		p->goroutines = g->next_free;
-		free(g);
-	}
-	*p = (struct open_span_pool){0};
 }
 
 /* ---- open spans ---- */
@@ -78,41 +46,24 @@ void open_span_pool_done(struct open_span_pool *p)
 /* A goid is never 0 here, and a map takes any key. */
 struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid)
 {
-	return map_get(&o->goroutines, goid);
-}
-
-static struct goroutine *goroutine_of(struct open_spans *o, struct open_span_pool *pool, uint64_t goid)
-{
-	struct goroutine *g = open_spans_goroutine(o, goid);
-
-	if (!g) {
-		g = take_goroutine(pool, goid);
-		map_set(&o->goroutines, goid, g);
-	}
-	return g;
+	return (struct goroutine *)open_stacks_find(&o->stacks, goid);
 }
 
 struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
 				  const struct probe *start, uint64_t depth, uint64_t start_ns)
 {
-	struct goroutine *g = goroutine_of(o, pool, goid);
 	struct open_span *s = take_span(pool);
 
-	*s = (struct open_span){.outer = g->innermost,
-				.older = o->newest,
-				.goroutine = g,
+	*s = (struct open_span){.older = o->newest,
 				.start = start,
-				.depth = depth,
 				.start_ns = start_ns,
 				.trace_state = s->trace_state,
 				.attrs = s->attrs};
-	if (g->innermost)
-		g->innermost->inner = s;
-	g->innermost = s;
-	g->since_ns = start_ns;
+	o->stacks.goroutine_size = sizeof(struct goroutine);
+	open_stacks_push(&o->stacks, goid, &s->item, depth);
+	open_span_goroutine(s)->since_ns = start_ns;
 	*(o->newest ? &o->newest->newer : &o->oldest) = s;
 	o->newest = s;
-	o->len++;
 	return s;
 }
 
@@ -133,7 +84,7 @@ void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key)
 {
 	struct open_span *s = key ? map_get(&o->keys, key) : NULL;
 
-	if (!s || s->goroutine->id == goid)
+	if (!s || s->item.goroutine->key == goid)
 		return;
 	leave(o, s);
 	s->joined = goid;
@@ -148,6 +99,7 @@ struct open_span *open_spans_joined(const struct open_spans *o, uint64_t goid)
 bool open_spans_link(struct open_spans *o, const struct event_link *l, size_t max)
 {
 	struct goroutine *g = open_spans_goroutine(o, l->parent);
+	struct open_span *s = goroutine_innermost(g);
 	struct created *c;
 
 	if (!g || g->since_ns > l->epoch_ns || map_get(&o->creators, l->goid))
@@ -155,9 +107,9 @@ bool open_spans_link(struct open_spans *o, const struct event_link *l, size_t ma
 	if (o->ncreated >= max)
 		return false;
 	c = xmalloc(sizeof(*c));
-	*c = (struct created){l->goid, g->innermost->created};
-	g->innermost->created = c;
-	map_set(&o->creators, l->goid, g->innermost);
+	*c = (struct created){l->goid, s->created};
+	s->created = c;
+	map_set(&o->creators, l->goid, s);
 	o->ncreated++;
 	return true;
 }
@@ -179,27 +131,19 @@ static void forget_created(struct open_spans *o, struct open_span *s)
 	}
 }
 
-void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct open_span *s, uint64_t time_ns)
+void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_ns)
 {
-	struct goroutine *g = s->goroutine;
+	struct goroutine *g = open_span_goroutine(s);
 
-	if (g->innermost == s)
+	if (goroutine_innermost(g) == s)
 		g->since_ns = time_ns;
-	*(s->inner ? &s->inner->outer : &g->innermost) = s->outer;
-	if (s->outer)
-		s->outer->inner = s->inner;
 	*(s->older ? &s->older->newer : &o->oldest) = s->newer;
 	*(s->newer ? &s->newer->older : &o->newest) = s->older;
-	o->len--;
 	leave(o, s);
 	forget_created(o, s);
 	if (s->key && map_get(&o->keys, s->key) == s)
 		map_del(&o->keys, s->key);
-	s->goroutine = NULL;
-	if (!g->innermost) {
-		map_del(&o->goroutines, g->id);
-		release_goroutine(pool, g);
-	}
+	open_stacks_remove(&o->stacks, &s->item);
 }
 
 void open_spans_done(struct open_spans *o, struct open_span_pool *pool)
@@ -207,10 +151,10 @@ void open_spans_done(struct open_spans *o, struct open_span_pool *pool)
 	while (o->oldest) {
 		struct open_span *s = o->oldest;
 
-		open_spans_remove(o, pool, s, 0);
+		open_spans_remove(o, s, 0);
 		open_span_release(pool, s);
 	}
-	map_done(&o->goroutines);
+	open_stacks_done(&o->stacks);
 	map_done(&o->keys);
 	map_done(&o->joined);
 	map_done(&o->creators);
@@ -220,10 +164,10 @@ void open_spans_done(struct open_spans *o, struct open_span_pool *pool)
 
 struct open_span *goroutine_find(const struct goroutine *g, const struct pack_span *span)
 {
-	struct open_span *s = g ? g->innermost : NULL;
+	struct open_span *s = goroutine_innermost(g);
 
 	while (s && s->start->p.span != span)
-		s = s->outer;
+		s = open_span_outer(s);
 	return s;
 }
 
@@ -244,8 +188,8 @@ void goroutine_forget_panics(struct goroutine *g, uint64_t depth)
 /* Deferred functions run on top of the panic, so the spans that they open are deeper than it. */
 const struct pending_panic *open_span_panic(const struct open_span *s)
 {
-	const struct goroutine *g = s->goroutine;
+	const struct goroutine *g = open_span_goroutine(s);
 	const struct pending_panic *p = g && g->npanics ? &g->panics[g->npanics - 1] : NULL;
 
-	return p && p->depth > s->depth ? p : NULL;
+	return p && p->depth > s->item.depth ? p : NULL;
 }

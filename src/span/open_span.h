@@ -5,7 +5,7 @@
 #ifndef SPAN_OPEN_SPAN_H
 #define SPAN_OPEN_SPAN_H
 
-#include "base/map.h"
+#include "event/open_stack.h"
 #include "span/assemble.h"
 #include "span/attributes.h"
 #include "span/trace_context.h"
@@ -19,11 +19,10 @@ struct probe {                       /* what the assembler was told, prepared */
 };
 
 struct open_span {
-	struct open_span *outer, *inner; /* of the same goroutine */
+	struct open_item item;           /* its place on its goroutine (struct goroutine) */
 	struct open_span *older, *newer; /* of the same process */
-	struct goroutine *goroutine;
 	const struct probe *start;
-	uint64_t depth, start_ns;
+	uint64_t start_ns;
 	struct trace_context trace;      /* its own ids */
 	struct buf trace_state;          /* that came with its trace */
 	enum span_parent parent;
@@ -46,30 +45,40 @@ struct pending_panic {
 #define MAX_PENDING_PANICS 4             /* deeper nesting forgets the one before the last */
 
 struct goroutine {
-	uint64_t id;
-	struct open_span *innermost;
-	uint64_t since_ns;               /* when that became the innermost */
+	struct open_goroutine open;      /* its key is the goid */
+	uint64_t since_ns;               /* when its innermost span became that */
 	struct pending_panic panics[MAX_PENDING_PANICS];
 	unsigned npanics;
-	struct goroutine *next_free;
 };
 
 struct open_spans {                     /* of one process; zero-initialised is empty */
-	struct map goroutines;
+	struct open_stacks stacks;
 	struct map keys, joined;         /* key → open span, goid → open span */
 	struct map creators;             /* goid → the open span within which the goroutine was created */
 	size_t ncreated;
 	struct open_span *oldest, *newest;
-	size_t len;
 };
 
-/* Objects that are used again; shared by all processes. */
+/* Spans that are used again, with their memory; shared by all processes. */
 struct open_span_pool {
-	struct open_span *spans;         /* linked by outer */
-	struct goroutine *goroutines;
-	size_t nspans, ngoroutines;
+	struct open_span *spans;         /* linked by newer */
+	size_t n;
 };
 void open_span_pool_done(struct open_span_pool *p);
+
+static inline struct open_span *open_span_outer(const struct open_span *s)
+{
+	return (struct open_span *)s->item.outer;
+}
+static inline struct goroutine *open_span_goroutine(const struct open_span *s)
+{
+	return (struct goroutine *)s->item.goroutine;
+}
+/* g: or NULL */
+static inline struct open_span *goroutine_innermost(const struct goroutine *g)
+{
+	return g ? (struct open_span *)g->open.innermost : NULL;
+}
 
 struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid); /* NULL: no spans */
 struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
@@ -89,7 +98,7 @@ struct open_span *open_spans_creator(const struct open_spans *o, uint64_t goid);
  * Takes it out of everything; the goroutine goes too when it was its last. The span is the caller's until
  * open_span_release. time_ns: of the record that says so.
  */
-void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct open_span *s, uint64_t time_ns);
+void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_ns);
 void open_span_release(struct open_span_pool *pool, struct open_span *s);
 /* Frees all; nothing is counted or emitted. */
 void open_spans_done(struct open_spans *o, struct open_span_pool *pool);

@@ -103,14 +103,15 @@ def _forms():
     """-o line and -o tree: rows of both kinds in one output."""
     need_earshot()
     with Httpd(built("1.27", "plain")) as httpd:
-        for form in ("line", "tree"):
-            e = _observing("attach", "-p", str(httpd.pid), "-o", form, *_flags(("main.alloc",)))
+        # A tree shows durations, also where the question asks for nothing of the return.
+        for form, question in (("line", "main.alloc"), ("tree", "main.alloc { print(r.Method) }")):
+            e = _observing("attach", "-p", str(httpd.pid), "-o", form, *_flags((question,)))
             for _ in range(5):
                 get(httpd.where["http"], "/alloc", agent="test")
             e.finish()
             out = e.out()
             assert len(re.findall(r"GET /alloc\b.* 200 ", out)) == 5, f"{form}: {out}"
-            assert len(re.findall(r"main\.alloc\(", out)) == 5, f"{form}: {out}"
+            assert len(re.findall(r"[0-9] .?s  main\.alloc", out)) == 5, f"{form}: {out}"
 
 
 def _one_refused():

@@ -436,7 +436,7 @@ static void test_printed_and_refused(void **state)
 	struct arch small = other;
 	static struct ir_insn insns[] = {
 		{.op = IR_REGION, .slot = 0}, {.op = IR_ARG_REG, .dst = 0, .reg = 3, .size = 8},
-		{.op = IR_ARG_XMM, .dst = 1, .reg = 2, .size = 8}, {.op = IR_EMIT, .a = 0}, {.op = IR_END},
+		{.op = IR_ARG_FLOAT, .dst = 1, .reg = 2, .size = 8}, {.op = IR_EMIT, .a = 0}, {.op = IR_END},
 	};
 	static struct ir_slot slot = {.kind = VALUE_INT, .name = "n"};
 	struct capture_program p = {.arch = &other, .insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &slot,

@@ -267,7 +267,7 @@ static const struct bad bads[] = {
 	{POINTS START "{a: {expr: x, const: y}}\n", "13:20: a capture needs either `expr` or `const`"},
 	{POINTS START "{a: {expr: []}}\n", "13:27: an expression is expected here, but the list is empty"},
 	{POINTS START "{a: {expr: x, other: y}}\n", "13:20: `known` and `other` belong together"},
-	{POINTS START "{a: {expr: x, number: true}}\n", "13:20: `number` is said of a `const`"},
+	{POINTS START "{a: {expr: x, number: true}}\n", "13:20: `number` belongs to a `const`"},
 	{POINTS START "{a: {expr: x, same: [a]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b, c]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b]}}\n" END_POINT, "5:3: `same` names `b`"},

@@ -45,7 +45,7 @@ struct patch_env {
  * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
  * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who
  * drains joins them. A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots:
- * the call is over. Without env->sums aggregates, no_record and the control's limits are likewise left to who drains. A
+ * the call is over. Without env->sums the aggregates, no_record and the control's limits are left to who drains, too. A
  * controlled program counts its hits.
  */
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,

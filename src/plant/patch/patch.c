@@ -172,7 +172,7 @@ static void leave(struct patch_planter *p, struct patched *d)
 	d->inside = false;
 }
 
-/* Those of d among plants, or all of it when nothing else of d is planted. */
+/* Removes those of the plants that are in d; when d has no others, takes everything out of the process. */
 static void remove_from(struct patch_planter *p, struct patched *d, struct plant *const *plants, size_t n)
 {
 	VEC(struct shared_patch) patches = {0};

@@ -822,7 +822,7 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_arg_stack(g, i);
 	case IR_PC_RET:
 		return gen_return_address(g, i);
-	case IR_ARG_XMM:
+	case IR_ARG_FLOAT:
 		return err_set(g->err, -EOPNOTSUPP,
 			       "a uprobe sees no XMM registers, so this float argument cannot be read "
 			       "(an in-process probe can)");

@@ -8,15 +8,6 @@
 #include "probe/bind/bound.h"
 #include "probe/bind/type_lookup.h"
 
-/* A parameter, a result, or a variable of a closure. */
-struct bind_variable {
-	const char *name;        /* NULL or "": it has none */
-	const struct type *type; /* NULL: not known */
-	bool as_word;            /* not known, but it is one word, which is read as a number of that type */
-	const char *untyped;     /* a type was declared, but is not known: what to write; or NULL */
-	const char *why;         /* it cannot be had at all: why; or NULL */
-};
-
 /*
  * A value that an earlier program carries over: from a span's start to its other points (where the expression is
  * saved.NAME), or from a call's entry to its return (any expression of the question). It stands wherever that
@@ -31,9 +22,7 @@ struct carried_value {
 struct bind_scope {
 	struct type_lookup *types;
 	const char *func, *symbol; /* the function's name, as people read it and as the linker has it */
-	const struct bind_variable *params, *results, *captured;
-	size_t nparams, nresults, ncaptured;
-	bool has_receiver;       /* params[0] */
+	struct bound_variables variables;
 	bool results_known;
 	bool known;              /* anything is known of the signature */
 	bool dictionary;         /* at the entry: there is one, and where it is is known */

@@ -22,7 +22,7 @@ struct binder {
 
 /* Reports at e's column; returns -EINVAL. */
 int fail(struct binder *b, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Likewise, -ENODATA: nothing is wrong with the expression, but its value cannot be had. */
+/* Reports at e's column that nothing is wrong with the expression, but its value cannot be had; returns -ENODATA. */
 int fail_unreadable(struct binder *b, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 const char *text_of(struct binder *b, const struct bound *n);     /* its expression */
 const char *type_text(const struct bound *n);

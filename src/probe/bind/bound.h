@@ -69,6 +69,14 @@ struct constant {
 	size_t len;
 };
 
+struct bound;
+
+/* What a literal says of a field or an element. */
+struct bound_element {
+	const char *name;                /* of the field; NULL: of an array */
+	const struct bound *value;       /* NULL: its zero */
+};
+
 struct bound {
 	enum bound_op op;
 	const struct type *type;         /* NULL: an untyped constant */
@@ -81,8 +89,7 @@ struct bound {
 		const struct global *global;
 		enum text_function text;
 		enum compare_how how;
-		const struct bound *const
-		    *elements; /* in the order of the type; NULL, and all from nelements on: zero */
+		const struct bound_element *elements; /* in the order of the type; from nelements on: zero */
 	};
 	size_t nelements;
 	const struct type *held;         /* the type that it has in an interface, where it is compared with one */
@@ -129,8 +136,25 @@ struct bound_capture {
 	uint32_t depth, max_bytes;
 };
 
+/* A parameter, a result, or a variable of a closure. */
+struct bound_variable {
+	const char *name;        /* NULL or "": it has none */
+	const struct type *type; /* NULL: not known */
+	bool as_word;            /* not known, but it is one word, which is read as a number of that type */
+	const char *untyped;     /* a type was declared, but is not known: what to write; or NULL */
+	const char *why;         /* it cannot be had at all: why; or NULL */
+};
+
+/* Of one function: what BOUND_PARAM, BOUND_RESULT and BOUND_CAPTURED count. */
+struct bound_variables {
+	const struct bound_variable *params, *results, *captured;
+	size_t nparams, nresults, ncaptured;
+	bool has_receiver;       /* params[0] */
+};
+
 struct bound_program {
 	enum call_side side;
+	struct bound_variables variables;
 	const char *func, *symbol;       /* the function's name, as people read it and as the linker has it */
 	bool traced;
 	struct bound_text goroutine, sp; /* whose values they are, instead of the current goroutine's; addresses */

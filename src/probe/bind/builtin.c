@@ -13,7 +13,7 @@ static int bind_goid(struct binder *b, const struct expr *e, struct bound **ret)
 static int bind_caller(struct binder *b, const struct expr *e, struct bound **ret)
 {
 	if (b->scope->inlined)
-		return fail(b, e, "this call was inlined, so its caller can be printed and grouped by only");
+		return fail(b, e, "this call was inlined, so its caller can only be printed and grouped by");
 	*ret = bound_new(b, BOUND_CALLER, b->scope->traced ? &code_address_type : basic_type(KIND_UNSAFE_POINTER), e);
 	return 0;
 }
@@ -48,7 +48,7 @@ static int bind_stack(struct binder *b, const struct expr *e, struct bound **ret
 static int bind_pid(struct binder *b, const struct expr *e, struct bound **ret)
 {
 	(void)ret;
-	return fail(b, e, "pid can be printed and grouped by only; processes are chosen with -p and -x");
+	return fail(b, e, "pid can only be printed and grouped by; processes are chosen with -p and -x");
 }
 
 /* Calls that panic never come to their return, and are reported whatever is tested there: here it is false. */

@@ -33,7 +33,7 @@ enum builtin_flags {
 	BUILTIN_NUMBERED = 1 << 0,    /* a number follows the name */
 	BUILTIN_TRACED = 1 << 1,      /* of traced calls only */
 	BUILTIN_OF_RECORD = 1 << 2,   /* standing alone it needs no slot: who reads the record knows it */
-	BUILTIN_OF_INLINED = 1 << 3,  /* likewise, of an inlined call only */
+	BUILTIN_OF_INLINED = 1 << 3,  /* known of the record, too, but of an inlined call only */
 	BUILTIN_SAME = 1 << 4,        /* the same at the return as at the entry */
 	BUILTIN_NO_RESULT = 1 << 5,   /* of the return, but known as well of a call that did not return */
 	BUILTIN_OF_SIGNATURE = 1 << 6,/* stands for a parameter or a result */
@@ -56,6 +56,11 @@ struct builtin {
 const struct builtin *builtin_find(const char *name);
 /* The table, for listings: i from 0 on, NULL behind the last. */
 const struct builtin *builtin_at(unsigned i);
+/* Whether it needs no slot where it stands alone. */
+static inline bool builtin_is_of_record(const struct builtin *t, bool of_inlined_call)
+{
+	return t->flags & (BUILTIN_OF_RECORD | (of_inlined_call ? BUILTIN_OF_INLINED : 0u));
+}
 /* Whether name is that of id. */
 bool builtin_is(const char *name, enum builtin_name id);
 

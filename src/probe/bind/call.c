@@ -109,14 +109,14 @@ static const struct conversion *find_conversion(const char *name)
 
 /* ---- hasprefix, hassuffix, contains ---- */
 
-/* a: what is looked into, as a text. */
+/* a: the text to search. */
 static int check_text_call(struct binder *b, const struct expr *e, const struct bound *a, const struct bound *text)
 {
 	if (!is_const(text, EXPR_STRING) && !holds_bytes(text->type))
 		return fail(b, e->args[1], "%s is %s; a text is expected here", expr_short(b->arena, e->args[1]),
 			    type_with_article(b, text));
 	if (a->constant)
-		return fail(b, e->args[0], "%s is a constant: what is looked into comes first, as in %s(s, "
+		return fail(b, e->args[0], "%s is a constant: the text to search comes first, as in %s(s, "
 					   "\"text\")", expr_short(b->arena, e->args[0]), e->text);
 	if (!is_const(text, EXPR_STRING) && *e->text == 'c')
 		return fail(b, e->args[1], "contains looks for a constant text: where the probe fires, a search for "

@@ -261,8 +261,8 @@ struct part {
 
 static const struct bound *part_of(const struct bound *whole, size_t i, const struct type *t, struct part *room)
 {
-	if (whole->op == BOUND_LITERAL && i < whole->nelements && whole->elements[i])
-		return whole->elements[i];
+	if (whole->op == BOUND_LITERAL && i < whole->nelements && whole->elements[i].value)
+		return whole->elements[i].value;
 	room->node = whole->op == BOUND_LITERAL ? bound_zero(t, whole->expr, &room->zero)
 						: (struct bound){.op = BOUND_FIELD, .type = t, .expr = whole->expr};
 	return &room->node;

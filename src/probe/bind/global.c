@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "binary/symbol.h"
+
 const char *package_of(struct arena *arena, const char *symbol)
 {
 	const char *slash = symbol, *dot;

@@ -44,7 +44,7 @@ static int bind_written(struct binder *b, const struct expr *x, const struct typ
 static int bind_fields(struct binder *b, const struct expr *e, const struct type *t, struct bound *n)
 {
 	size_t written = element_count(e), fields = b->types->ops->field_count(b->types, t), next = 0;
-	const struct bound **elements = arena_array(b->arena, const struct bound *, fields + 1);
+	struct bound_element *elements = arena_array(b->arena, struct bound_element, fields + 1);
 	bool named = e->a && e->a->text;
 	int r = 0;
 
@@ -61,7 +61,8 @@ static int bind_fields(struct binder *b, const struct expr *e, const struct type
 		struct type_field f = {0};
 
 		b->types->ops->field(b->types, t, i, &f);
-		r = elements[i] ? 0 : bind_written(b, x, f.type, &elements[i]);
+		r = elements[i].value ? 0 : bind_written(b, x, f.type, &elements[i].value);
+		elements[i].name = f.name;
 	}
 	n->elements = elements;
 	n->nelements = fields;
@@ -71,7 +72,7 @@ static int bind_fields(struct binder *b, const struct expr *e, const struct type
 static int bind_elements(struct binder *b, const struct expr *e, const struct type *t, struct bound *n)
 {
 	size_t written = element_count(e), next = 0;
-	const struct bound **elements = arena_array(b->arena, const struct bound *, written + 1);
+	struct bound_element *elements = arena_array(b->arena, struct bound_element, written + 1);
 	int r = 0;
 
 	if (written > t->len)
@@ -81,7 +82,7 @@ static int bind_elements(struct binder *b, const struct expr *e, const struct ty
 		if (x->text)
 			return fail(b, x, "elements of an array have no names");
 	for (const struct expr *x = e->a; !r && x; x = x->b)
-		r = bind_written(b, x, t->elem, &elements[next++]);
+		r = bind_written(b, x, t->elem, &elements[next++].value);
 	n->elements = elements;
 	n->nelements = written;
 	return r;

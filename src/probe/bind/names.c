@@ -26,19 +26,19 @@ const char *binder_package(struct binder *b)
 }
 
 /* The parameters at an entry, the results at a return; without the receiver. */
-static const struct bind_variable *visible(const struct bind_scope *s, enum call_side at, size_t *ret_n)
+static const struct bound_variable *visible(const struct bind_scope *s, enum call_side at, size_t *ret_n)
 {
-	size_t skip = s->has_receiver ? 1 : 0;
+	size_t skip = s->variables.has_receiver ? 1 : 0;
 
 	if (at == SIDE_RETURN) {
-		*ret_n = s->nresults;
-		return s->results;
+		*ret_n = s->variables.nresults;
+		return s->variables.results;
 	}
-	*ret_n = s->nparams > skip ? s->nparams - skip : 0;
-	return s->params + skip;
+	*ret_n = s->variables.nparams > skip ? s->variables.nparams - skip : 0;
+	return s->variables.params + skip;
 }
 
-static const struct bind_variable *find_named(const struct bind_variable *v, size_t n, const char *name)
+static const struct bound_variable *find_named(const struct bound_variable *v, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i].name && *v[i].name && !strcmp(v[i].name, name))
@@ -47,7 +47,7 @@ static const struct bind_variable *find_named(const struct bind_variable *v, siz
 }
 
 /* arg0…, ret0… */
-static const struct bind_variable *find_numbered(const struct bind_variable *v, size_t n, enum builtin_name id,
+static const struct bound_variable *find_numbered(const struct bound_variable *v, size_t n, enum builtin_name id,
 						 const char *name)
 {
 	const struct builtin *t = builtin_find(name);
@@ -60,9 +60,9 @@ static const struct bind_variable *find_numbered(const struct bind_variable *v, 
 	return !*end && i < n ? &v[i] : NULL;
 }
 
-static const struct bind_variable *last_error(const struct bind_variable *v, size_t n)
+static const struct bound_variable *last_error(const struct bound_variable *v, size_t n)
 {
-	const struct bind_variable *hit = NULL;
+	const struct bound_variable *hit = NULL;
 
 	for (size_t i = 0; i < n; i++)
 		if (v[i].type && !strcmp(v[i].type->name, "error"))
@@ -70,16 +70,16 @@ static const struct bind_variable *last_error(const struct bind_variable *v, siz
 	return hit;
 }
 
-static const struct bind_variable *find_variable(const struct bind_scope *s, enum call_side at, const char *name)
+static const struct bound_variable *find_variable(const struct bind_scope *s, enum call_side at, const char *name)
 {
 	bool at_return = at == SIDE_RETURN;
 	size_t n;
-	const struct bind_variable *v = visible(s, at, &n), *hit;
+	const struct bound_variable *v = visible(s, at, &n), *hit;
 
 	hit = find_named(v, n, name);
-	if (!hit && !at_return && s->has_receiver && s->nparams &&
-	    (builtin_is(name, BUILTIN_RECV) || find_named(s->params, 1, name)))
-		hit = &s->params[0];
+	if (!hit && !at_return && s->variables.has_receiver && s->variables.nparams &&
+	    (builtin_is(name, BUILTIN_RECV) || find_named(s->variables.params, 1, name)))
+		hit = &s->variables.params[0];
 	if (!hit)
 		hit = find_numbered(v, n, at_return ? BUILTIN_RET : BUILTIN_ARG, name);
 	if (!hit && at_return && builtin_is(name, BUILTIN_ERR))
@@ -87,7 +87,7 @@ static const struct bind_variable *find_variable(const struct bind_scope *s, enu
 	return hit;
 }
 
-static int bind_variable(struct binder *b, const struct expr *e, const struct bind_variable *v, struct bound **ret)
+static int bind_variable(struct binder *b, const struct expr *e, const struct bound_variable *v, struct bound **ret)
 {
 	bool at_return = b->scope->at == SIDE_RETURN;
 	struct bound *n;
@@ -100,24 +100,24 @@ static int bind_variable(struct binder *b, const struct expr *e, const struct bi
 		return fail_unreadable(b, e, "the type of %s is not known; declare the function's parameters, "
 				       "as in %s(name type, …)", e->text, b->scope->func);
 	n = bound_new(b, at_return ? BOUND_RESULT : BOUND_PARAM, v->type, e);
-	n->index = (size_t)(v - (at_return ? b->scope->results : b->scope->params));
+	n->index = (size_t)(v - (at_return ? b->scope->variables.results : b->scope->variables.params));
 	*ret = n;
 	return 0;
 }
 
-static const struct bind_variable *find_captured(const struct bind_scope *s, enum call_side at, const char *name)
+static const struct bound_variable *find_captured(const struct bind_scope *s, enum call_side at, const char *name)
 {
-	return at == SIDE_ENTRY ? find_named(s->captured, s->ncaptured, name) : NULL;
+	return at == SIDE_ENTRY ? find_named(s->variables.captured, s->variables.ncaptured, name) : NULL;
 }
 
-static int bind_captured(struct binder *b, const struct expr *e, const struct bind_variable *v, struct bound **ret)
+static int bind_captured(struct binder *b, const struct expr *e, const struct bound_variable *v, struct bound **ret)
 {
 	struct bound *n;
 
 	if (!v->type)
 		return fail_unreadable(b, e, "%s is a variable of the closure whose type is not known", e->text);
 	n = bound_new(b, BOUND_CAPTURED, v->type, e);
-	n->index = (size_t)(v - b->scope->captured);
+	n->index = (size_t)(v - b->scope->variables.captured);
 	*ret = n;
 	return 0;
 }
@@ -128,10 +128,10 @@ static void list_side(const struct bind_scope *s, enum call_side at, struct aren
 {
 	bool at_return = at == SIDE_RETURN;
 	size_t n;
-	const struct bind_variable *v = visible(s, at, &n);
+	const struct bound_variable *v = visible(s, at, &n);
 
-	if (!at_return && s->has_receiver) {
-		add_name(l, s->params[0].name ? s->params[0].name : "");
+	if (!at_return && s->variables.has_receiver) {
+		add_name(l, s->variables.params[0].name ? s->variables.params[0].name : "");
 		add_name(l, "recv");
 	}
 	for (size_t i = 0; i < n; i++)
@@ -147,9 +147,9 @@ static void list_visible(const struct bind_scope *s, struct arena *arena, struct
 		list_side(s, s->at, arena, l);
 	} else {
 		list_side(s, SIDE_ENTRY, arena, l);
-		for (size_t i = 0; i < s->ncaptured; i++)
-			if (!builtin_is(s->captured[i].name, BUILTIN_DICTIONARY))
-				add_name(l, s->captured[i].name);
+		for (size_t i = 0; i < s->variables.ncaptured; i++)
+			if (!builtin_is(s->variables.captured[i].name, BUILTIN_DICTIONARY))
+				add_name(l, s->variables.captured[i].name);
 		list_side(s, SIDE_RETURN, arena, l);
 	}
 	for (unsigned i = 0; (t = builtin_at(i)); i++)
@@ -186,8 +186,9 @@ static int wrong_side(struct binder *b, const struct expr *e)
 /* Parameters that are told by position only (the binary is stripped). */
 static bool has_unnamed(const struct bind_scope *s)
 {
-	for (size_t i = s->has_receiver ? 1 : 0; i < s->nparams; i++)
-		if ((!s->params[i].type || s->params[i].as_word) && (!s->params[i].name || !*s->params[i].name))
+	for (size_t i = s->variables.has_receiver ? 1 : 0; i < s->variables.nparams; i++)
+		if ((!s->variables.params[i].type || s->variables.params[i].as_word) &&
+		    (!s->variables.params[i].name || !*s->variables.params[i].name))
 			return true;
 	return !s->known;
 }
@@ -239,8 +240,8 @@ bool name_is_known(struct binder *b, const char *name)
 
 int bind_name(struct binder *b, const struct expr *e, struct bound **ret)
 {
-	const struct bind_variable *v = find_variable(b->scope, b->scope->at, e->text);
-	const struct bind_variable *captured = find_captured(b->scope, b->scope->at, e->text);
+	const struct bound_variable *v = find_variable(b->scope, b->scope->at, e->text);
+	const struct bound_variable *captured = find_captured(b->scope, b->scope->at, e->text);
 	const struct builtin *builtin = find_builtin(b->scope, e->text);
 
 	if (v)

@@ -92,8 +92,8 @@ static int check_carry(struct binder *b, const struct bound *n, enum capture_for
 	if (form == CAPTURE_WORD)
 		return 0;
 	if (b->scope->traced)
-		return fail(b, n->expr, "%s (%s) is of the entry, and this condition is tested at the return: only a "
-			    "number, a bool or a pointer can be kept till then", text_of(b, n), type_text(n));
+		return fail(b, n->expr, "%s (%s) is known at the entry, and this condition is tested at the return: "
+			    "only a number, a bool or a pointer can be kept until then", text_of(b, n), type_text(n));
 	return err_at_column(b->err, -EINVAL, b->text, 0, "only a pointer or a number can be saved");
 }
 
@@ -237,8 +237,8 @@ static int bind_filter(struct binder *b, const struct bind_request *request, str
 
 static bool knows_dictionary(const struct bind_scope *s, const struct expr *dictionary)
 {
-	for (size_t i = 0; s->at == SIDE_ENTRY && i < s->ncaptured; i++)
-		if (builtin_is(s->captured[i].name, BUILTIN_DICTIONARY))
+	for (size_t i = 0; s->at == SIDE_ENTRY && i < s->variables.ncaptured; i++)
+		if (builtin_is(s->variables.captured[i].name, BUILTIN_DICTIONARY))
 			return true;
 	for (size_t i = 0; i < s->ncarried; i++)
 		if (expr_equal(s->carried[i].expr, dictionary))
@@ -269,7 +269,7 @@ int bind_program(const struct bind_scope *scope, const struct bind_request *requ
 	struct binder b = {
 	    .scope = scope, .types = scope->types, .arena = arena, .err = err, .images = request->images};
 	struct bound_capture *captures = arena_array(arena, struct bound_capture, request->nitems + 1);
-	struct bound_program p = {.side = scope->at,
+	struct bound_program p = {.side = scope->at, .variables = scope->variables,
 				  .func = scope->func,
 				  .symbol = scope->symbol,
 				  .traced = scope->traced,

@@ -14,7 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "binary/binary.h"
+#include "binary/type.h"
 
 enum expr_op {
 	EXPR_NAME,    /* text */

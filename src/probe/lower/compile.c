@@ -12,7 +12,7 @@ static const struct type *word_type(const struct param *p)
 {
 	unsigned size;
 
-	if (p->npieces != 1 || p->pieces[0].where == IN_XMM)
+	if (p->npieces != 1 || p->pieces[0].where == IN_FLOAT_REG)
 		return NULL;
 	size = p->pieces[0].where == ON_STACK ? p->pieces[0].bytes : p->pieces[0].size;
 	return basic_type(size == 1   ? KIND_UINT8
@@ -21,12 +21,12 @@ static const struct type *word_type(const struct param *p)
 				      : KIND_UINT64);
 }
 
-static const struct bind_variable *variables(struct arena *arena, const struct param *params, size_t n)
+static const struct bound_variable *variables(struct arena *arena, const struct param *params, size_t n)
 {
-	struct bind_variable *v = arena_array(arena, struct bind_variable, n + 1);
+	struct bound_variable *v = arena_array(arena, struct bound_variable, n + 1);
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = (struct bind_variable){.name = params[i].name,
+		v[i] = (struct bound_variable){.name = params[i].name,
 					      .type = params[i].type ? params[i].type : word_type(&params[i]),
 					      .as_word = !params[i].type,
 					      .untyped = params[i].untyped,
@@ -34,12 +34,13 @@ static const struct bind_variable *variables(struct arena *arena, const struct p
 	return v;
 }
 
-static const struct bind_variable *captured_variables(struct arena *arena, const struct closure_var *captured, size_t n)
+static const struct bound_variable *captured_variables(struct arena *arena, const struct closure_var *captured,
+						       size_t n)
 {
-	struct bind_variable *v = arena_array(arena, struct bind_variable, n + 1);
+	struct bound_variable *v = arena_array(arena, struct bound_variable, n + 1);
 
 	for (size_t i = 0; i < n; i++)
-		v[i] = (struct bind_variable){.name = captured[i].name, .type = captured[i].type};
+		v[i] = (struct bound_variable){.name = captured[i].name, .type = captured[i].type};
 	return v;
 }
 
@@ -58,13 +59,13 @@ static struct bind_scope scope_of(const struct capture_scope *s, struct type_loo
 	return (struct bind_scope){.types = types,
 				   .func = s->func->name,
 				   .symbol = s->func->symbol,
-				   .params = variables(arena, sig->params, sig->nparams),
-				   .nparams = sig->nparams,
-				   .results = variables(arena, sig->results, sig->nresults),
-				   .nresults = sig->nresults,
-				   .captured = captured_variables(arena, s->captured, s->ncaptured),
-				   .ncaptured = s->ncaptured,
-				   .has_receiver = sig->has_receiver,
+				   .variables = {.params = variables(arena, sig->params, sig->nparams),
+						 .nparams = sig->nparams,
+						 .results = variables(arena, sig->results, sig->nresults),
+						 .nresults = sig->nresults,
+						 .captured = captured_variables(arena, s->captured, s->ncaptured),
+						 .ncaptured = s->ncaptured,
+						 .has_receiver = sig->has_receiver},
 				   .results_known = sig->results_known,
 				   .known = sig->sources,
 				   .dictionary = sig->dictionary && !sig->dictionary->why,

@@ -6,7 +6,7 @@
 
 int literal_part(struct lowerer *l, const struct value *v, size_t i, const struct type *t, struct value *ret)
 {
-	const struct bound *written = i < v->literal->nelements ? v->literal->elements[i] : NULL;
+	const struct bound *written = i < v->literal->nelements ? v->literal->elements[i].value : NULL;
 	struct constant k;
 	struct bound *zero;
 

@@ -55,7 +55,7 @@ struct value {
 
 /* Reports at e's column; returns -EINVAL. */
 int lower_fail(struct lowerer *l, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* Likewise, -ENODATA: nothing is wrong with the expression, but its value cannot be had. */
+/* Reports at e's column that nothing is wrong with the expression, but its value cannot be had; returns -ENODATA. */
 int lower_fail_unreadable(struct lowerer *l, const struct expr *e, const char *fmt, ...) PRINTF_LIKE(3, 4);
 const char *value_with_article(struct lowerer *l, const struct value *v); /* "an int", "a string" */
 const char *expr_text(struct lowerer *l, const struct expr *e);

@@ -115,7 +115,7 @@ static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_ca
 	if (!c->alternatives == !c->constant)
 		return yaml_fail(y, node, "a capture needs either `expr` or `const`");
 	if (c->number && !c->constant)
-		return yaml_fail(y, node, "`number` is said of a `const`; an expression has a type");
+		return yaml_fail(y, node, "`number` belongs to a `const`; an expression has a type");
 	if (!t->known != !t->other)
 		return yaml_fail(y, node, "`known` and `other` belong together");
 	if ((t->original || t->title_other) && !t->other)

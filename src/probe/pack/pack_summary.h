@@ -23,7 +23,7 @@
 enum summary_op {
 	SUMMARY_TEXT,      /* text, as it is */
 	SUMMARY_ATTRIBUTE, /* text: its name */
-	SUMMARY_SIZE,      /* likewise: "1.2 kB"; 0 and less say nothing */
+	SUMMARY_SIZE,      /* text: the name of an attribute, shown as "1.2 kB"; 0 and less say nothing */
 };
 
 struct summary_item {

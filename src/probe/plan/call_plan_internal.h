@@ -37,7 +37,7 @@ struct split_end {
 };
 struct split {
 	const struct expr *entry, *ret;             /* conditions; NULL: none */
-	const struct expr *late;                    /* likewise, of what asks for an error's text */
+	const struct expr *late;                    /* the condition of what asks for an error's text; NULL: none */
 	const struct expr *saved[IR_MAX_SAVED];     /* parts of ret that the entry evaluates and saves */
 	size_t nsaved;
 	struct split_end panicked, open;            /* what ret says of calls that end so */

@@ -77,7 +77,7 @@ bool is_of_record(const struct call_plan *p, const struct expr *e)
 {
 	const struct builtin *builtin = builtin_of(p, e);
 
-	return builtin && builtin->flags & (BUILTIN_OF_RECORD | (p->inlined ? BUILTIN_OF_INLINED : 0u));
+	return builtin && builtin_is_of_record(builtin, p->inlined);
 }
 
 bool is_panicked(const struct call_plan *p, const struct expr *e)
