@@ -30,7 +30,7 @@ check target "base event binary probe"
 check plant "base event binary probe target"
 check span "base event binary probe target plant"
 check call "base event binary probe target plant"
-check sink "base event binary probe target plant span call"
+check sink "base event probe target span call"
 check cmd "base event binary probe target plant span call sink"
 # Inside probe/, likewise: what is asked, what it means (without a binary), where that lies, what is planted.
 check_probe() {
@@ -121,5 +121,9 @@ if [ -x "${BUILD:-build}/earshot" ]; then
 			grep -q -- "$(echo "\\-\\-$o" | sed 's/-/\\\\-/g')\|--$o" "$m" || { echo "$m lacks --$o"; rc=1; }
 		done
 	done
+fi
+# Those of sinks are the sinks' own text.
+if [ -x "${BUILD:-build}/tools/manual-outputs" ]; then
+	"${BUILD:-build}/tools/manual-outputs" --check docs/man/*.1 || rc=1
 fi
 exit $rc

@@ -28,6 +28,8 @@ struct arch {
 	uint16_t elf_machine;        /* EM_… */
 	uint32_t elf_relative;       /* R_…_RELATIVE: a word becomes the load bias and an addend */
 
+	uint8_t pc_unit;             /* bytes of the smallest instruction: what pclntab counts in */
+
 	/* ---- registers ---- */
 	const char *const *registers;/* names of the general ones, in lower case */
 	uint8_t nregisters;

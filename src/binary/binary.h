@@ -22,7 +22,7 @@ struct binary;
 
 /* name is what messages call the file. Errors: -ENOEXEC (not ELF, not of this architecture, not Go, packed…). */
 int binary_open(const char *path, struct binary **ret, struct err *err);
-/* Likewise, but messages say name: path may be one that only we open, such as /proc/PID/exe. */
+/* Opens path as binary_open does, but messages say name: path may be one for us only, such as /proc/PID/exe. */
 int binary_open_as(const char *path, const char *name, struct binary **ret, struct err *err);
 int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *err);
 void binary_free(struct binary *b);
@@ -107,7 +107,7 @@ size_t binary_func_find(const struct binary *b, const char *name, struct func *r
 void binary_func_find_all(const struct binary *b, const char *const *names, size_t n, int64_t *ret);
 /* Whether any function name begins with prefix, e.g. "github.com/gin-gonic/gin." */
 bool binary_has_package(const struct binary *b, const char *import_path);
-/* FUNCDATA blob i of f (address), 0 if absent; PCDATA likewise through the accessor below. */
+/* The address of FUNCDATA blob i of f, 0 if absent. */
 uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned i);
 /* Source position of a pc: file name and line; false if unknown. */
 bool binary_pc_line(const struct binary *b, uint64_t pc, const char **ret_file, int *ret_line);
@@ -188,8 +188,10 @@ int map_layout_block(const struct map_layout *l, uint32_t key_size, uint32_t max
 bool type_map_count(struct binary *b, struct map_layout *ret);
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
-/* Likewise over the types that an interface may hold: those with its methods, all if it has none (functions without a
- * name are left out). */
+/*
+ * Iterates over the types that an interface may hold: those with its methods, all if it has none (functions without a
+ * name are left out). False at the end.
+ */
 bool binary_type_holdable_next(struct binary *b, const struct type *interface, size_t *pos, const struct type **ret);
 
 /* ---- constants and variables of packages (global.c) ---- */
@@ -205,7 +207,7 @@ const char *binary_constant_name(struct binary *b, const struct type *t, int64_t
 
 /* ---- signatures and argument locations (signature.c) ---- */
 
-enum piece_where { IN_REG, IN_XMM, ON_STACK };
+enum piece_where { IN_REG, IN_FLOAT_REG, ON_STACK };
 struct piece {               /* a part of a value that lies in one place */
 	enum piece_where where;
 	uint8_t reg;         /* arch.h */
@@ -328,7 +330,7 @@ struct inlined {
 	uint64_t call;        /* an instruction of the host at the position of the call: binary_pc_frames() of it
 	                       * are the call's callers, the host last. 0: not known */
 	uint64_t die;         /* private: for the functions below */
-	int32_t index;        /* likewise */
+	int32_t index;        /* private, too */
 };
 /*
  * Names match as in binary_func_find. Fills up to max, returns how many. Stripped binaries have them, too. A call of

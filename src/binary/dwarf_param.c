@@ -46,7 +46,7 @@ static void end_piece(struct location *l, uint64_t size)
 {
 	struct piece *x = &l->p->pieces[l->p->npieces];
 	uint64_t most = l->piece.where == IN_REG    ? 8
-	                : l->piece.where == IN_XMM ? 16
+	                : l->piece.where == IN_FLOAT_REG ? 16
 	                                           : INT32_MAX / 2;
 
 	if (!l->have || size > most) {
@@ -80,7 +80,7 @@ static void location_op(struct location *l, const Dwarf_Op *op)
 	} else if ((op->atom >= DW_OP_reg0 && op->atom <= DW_OP_reg31) || op->atom == DW_OP_regx) {
 		r = arch_dwarf_register(l->arch, op->atom == DW_OP_regx ? op->number
 									: (Dwarf_Word)op->atom - DW_OP_reg0);
-		l->piece = (struct piece){.where = r >= REG_FLOAT ? IN_XMM : IN_REG, .reg = r};
+		l->piece = (struct piece){.where = r >= REG_FLOAT ? IN_FLOAT_REG : IN_REG, .reg = r};
 		l->have = r != REG_NONE;
 	} else if (op->atom != DW_OP_plus) {
 		l->why = WHY_STRANGE;

@@ -163,13 +163,6 @@ struct builder {
 	indexes table;
 };
 
-static bool is_tail_jump(const struct disasm *c, const struct insn *i)
-{
-	struct insn_effect e;
-
-	return i->kind == INSN_JUMP_INDIRECT && insn_effect(c, i, &e) && !(e.has_mem && e.mem_indexed);
-}
-
 static bool ends_block(struct builder *b, const struct insn *i)
 {
 	return i->kind == INSN_CALL ? never_returns(b->binary, i->target, 0) : i->kind != INSN_PLAIN;
@@ -189,7 +182,7 @@ static void find_leaders(struct builder *b)
 		if (ends_block(b, i) && k + 1 < c->n)
 			b->leader[k + 1] = true;
 		b->table.len = 0;
-		if (i->kind == INSN_JUMP_INDIRECT && !is_tail_jump(c, i) &&
+		if (i->kind == INSN_JUMP_INDIRECT && !insn_is_tail(c, i) &&
 		    !table_targets(&b->binary->img, c, k, b->leader, &b->table))
 			b->f->why = no_table;
 		for (size_t t = 0; t < b->table.len; t++)
@@ -216,7 +209,7 @@ static void add_edges(struct builder *b, struct flow_block *x)
 	bool jumps = last->kind == INSN_JUMP || last->kind == INSN_BRANCH;
 
 	x->succ = (uint32_t)b->edges.len;
-	x->leaves = last->kind == INSN_RET || is_tail_jump(c, last) || (jumps && !disasm_contains(c, last->target));
+	x->leaves = last->kind == INSN_RET || insn_is_tail(c, last);
 	b->table.len = 0;
 	if (last->kind == INSN_JUMP_INDIRECT && !x->leaves &&
 	    !table_targets(&b->binary->img, c, x->end - 1, b->leader, &b->table)) /* now that all leaders are known */
@@ -445,7 +438,7 @@ static void find_loops(struct flow *f, const struct predecessors *p)
 	indexes work = {0};
 
 	if (!is_reducible(f))
-		f->why = "control comes to a loop of it from several sides";
+		f->why = "one of its loops can be entered at several places";
 	for (size_t i = f->nrpo; !f->why && i-- > 0;)
 		collect_loop(f, p, f->rpo[i], &work);
 	vec_done(&work);

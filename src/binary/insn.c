@@ -169,6 +169,15 @@ bool insn_effect(const struct disasm *c, const struct insn *i, struct insn_effec
 	return c->arch->effect(c, i, ret);
 }
 
+bool insn_is_tail(const struct disasm *c, const struct insn *i)
+{
+	struct insn_effect e;
+
+	if (i->kind == INSN_JUMP || i->kind == INSN_BRANCH)
+		return !disasm_contains(c, i->target);
+	return i->kind == INSN_JUMP_INDIRECT && insn_effect(c, i, &e) && !(e.has_mem && e.mem_indexed);
+}
+
 void insn_text(const struct disasm *c, const struct insn *i, char *buf, size_t size)
 {
 	c->arch->text(c, i, buf, size);

@@ -68,6 +68,12 @@ struct insn_effect {
 };
 bool insn_effect(const struct disasm *c, const struct insn *i, struct insn_effect *ret);
 
+/*
+ * Whether control leaves the function at i for another function, which then returns for it: by a jump out of its code,
+ * or an indirect jump. A jump table, which the compiler reads with an index, is not such a one.
+ */
+bool insn_is_tail(const struct disasm *c, const struct insn *i);
+
 /* In the usual syntax of the architecture, e.g. "jbe 0x65a8f4". */
 void insn_text(const struct disasm *c, const struct insn *i, char *buf, size_t size);
 

@@ -15,6 +15,7 @@
 struct pclntab {
 	uint64_t addr;         /* of the header */
 	uint32_t func_size;    /* bytes of a _func record before its pcdata and funcdata arrays */
+	uint32_t pc_unit;      /* bytes: what pc-value tables count in */
 	uint64_t nfunc;
 	uint64_t text;         /* what function offsets count from (moduledata.text) */
 	uint64_t gofunc;       /* what funcdata offsets count from, 0 when it could not be verified */

@@ -444,7 +444,7 @@ static void register_pieces(const struct slot *s, struct piece *ret)
 {
 	for (size_t k = 0; k < s->shape.nwords; k++)
 		ret[k] = (struct piece){
-		    .where = s->place.regs[k] >= REG_FLOAT ? IN_XMM : IN_REG,
+		    .where = s->place.regs[k] >= REG_FLOAT ? IN_FLOAT_REG : IN_REG,
 		    .reg = s->place.regs[k],
 		    .size = s->shape.words[k].size,
 		    .bytes = s->shape.words[k].size,

@@ -240,20 +240,6 @@ struct exits {
 	uint64_t target; /* of a direct jump out, 0 if all are indirect */
 };
 
-/*
- * An indirect jump goes through a jump table, which the compiler reads with an index, or to the
- * function whose address a register or a field holds.
- */
-static bool is_tail(const struct disasm *c, const struct insn *i)
-{
-	struct insn_effect e;
-
-	if (i->kind == INSN_JUMP || i->kind == INSN_BRANCH)
-		return !disasm_contains(c, i->target);
-	return i->kind == INSN_JUMP_INDIRECT &&
-	       (!insn_effect(c, i, &e) || !(e.has_mem && e.mem_indexed));
-}
-
 static struct exits count_exits(const struct disasm *c)
 {
 	struct exits x = {0};
@@ -265,7 +251,7 @@ static struct exits count_exits(const struct disasm *c)
 			x.rets++;
 		if (i->kind == INSN_RET && i->price == INSN_REFUSED)
 			x.refused++;
-		if (!is_tail(c, i))
+		if (!insn_is_tail(c, i))
 			continue;
 		x.tails++;
 		if (i->target)

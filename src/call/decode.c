@@ -6,12 +6,15 @@
 
 #include "base/clock.h"
 #include "base/map.h"
-#include "call/call.h"
+#include "call/decode.h"
 #include "call/late.h"
+#include "call/value_slot.h"
 #include "plant/aggregate.h"
 
 struct probe_plan {
 	const struct call_plan *plan;
+	struct call_function function;
+	struct call_aggregate *aggregates; /* of plan->aggregates */
 	const struct shape_table *shapes;
 	struct probe_plan *next; /* all of them, to be freed */
 	uint64_t passed, second, in_second; /* of a late_at_entry: what the control lets through */
@@ -54,6 +57,7 @@ void call_decoder_free(struct call_decoder *d)
 		return;
 	for (struct probe_plan *p = d->plans; p; p = next) {
 		next = p->next;
+		free(p->aggregates);
 		free(p);
 	}
 	aggregates_free(d->late);
@@ -62,23 +66,70 @@ void call_decoder_free(struct call_decoder *d)
 	free(d);
 }
 
-void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan, const struct shape_table *shapes,
-			   uint32_t entry_id, uint32_t ret_id)
+/* ---- what a plan is to sinks ---- */
+
+static struct call_function describe_function(const struct call_plan *plan)
+{
+	return (struct call_function){.question = plan->question ? plan->question->text : NULL,
+				      .name = plan->name,
+				      .inlined_into = plan->inlined ? plan->func.name : NULL,
+				      .approximate = plan->approximate,
+				      .followed = plan->followed,
+				      .takes_all = !plan->question || !plan->question->nactions};
+}
+
+/* `latency`, or of type time.Duration. */
+static bool is_duration(const struct plan_aggregate *a)
+{
+	const struct expr *e = a->action->nargs ? a->action->args[0] : NULL;
+	const struct type *t = a->value ? a->value->type : NULL;
+
+	return (e && e->op == EXPR_NAME && builtin_is(e->text, BUILTIN_LATENCY)) ||
+	       (t && t->name && !strcmp(t->name, "time.Duration"));
+}
+
+static struct call_aggregate describe_aggregate(const struct plan_aggregate *a)
+{
+	const struct action *action = a->action;
+	struct call_aggregate c = {.action = (uintptr_t)action,
+				   .text = action->text,
+				   .kind = action->aggregate,
+				   .duration = is_duration(a),
+				   .low = action->low,
+				   .high = action->high,
+				   .step = action->step,
+				   .nkeys = action->nby};
+
+	for (size_t i = 0; i < c.nkeys; i++) {
+		c.keys[i].text = action->by_texts[i];
+		c.keys[i].constant = a->constant_key[i];
+		c.keys[i].stack = a->keys[i] && a->keys[i]->kind == VALUE_STACK;
+	}
+	return c;
+}
+
+const struct call_function *call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan,
+						  const struct shape_table *shapes, uint32_t entry_id, uint32_t ret_id)
 {
 	struct probe_plan *p = xcalloc(1, sizeof(*p));
 
-	*p = (struct probe_plan){.plan = plan, .shapes = shapes, .next = d->plans};
+	*p = (struct probe_plan){
+		.plan = plan, .function = describe_function(plan), .shapes = shapes, .next = d->plans};
+	p->aggregates = xcalloc(plan->naggregates, sizeof(*p->aggregates));
+	for (size_t i = 0; i < plan->naggregates; i++)
+		p->aggregates[i] = describe_aggregate(&plan->aggregates[i]);
 	d->plans = p;
 	map_set(&d->probes, entry_id, p);
 	if (ret_id)
 		map_set(&d->probes, ret_id, p);
 	if (!plan->counted)
-		return;
+		return &p->function;
 	if (!d->late)
 		d->late = aggregates_new(0);
 	if (ret_id)
 		aggregates_add(d->late, entry_id, &plan->entry, NULL);
 	aggregates_add(d->late, ret_id ? ret_id : entry_id, plan->counted, NULL);
+	return &p->function;
 }
 
 int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg)
@@ -165,11 +216,19 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 
 static void add_values(struct decoding *c, struct call_record *r)
 {
+	static const enum call_value_kind kinds[] = {
+		[SHOWN_ARG] = CALL_ARG, [SHOWN_RESULT] = CALL_RESULT, [SHOWN_EXPR] = CALL_EXPR};
 	const struct call_plan *plan = c->probe->plan;
 	struct call_value *values = arena_array(&c->arena, struct call_value, plan->nshown);
 
-	for (size_t i = 0; i < plan->nshown; i++)
-		values[i] = (struct call_value){.shown = &plan->shown[i], .value = make_value(c, &plan->shown[i])};
+	for (size_t i = 0; i < plan->nshown; i++) {
+		const struct shown *shown = &plan->shown[i];
+
+		values[i] = (struct call_value){.kind = kinds[shown->kind],
+						.name = shown->name,
+						.never_read = shown->why,
+						.value = make_value(c, shown)};
+	}
 	r->values = values;
 	r->nvalues = plan->nshown;
 }
@@ -243,6 +302,11 @@ static bool passes(struct decoding *c, const void *sample, size_t size)
 	return plan->counted && sample ? aggregates_take(c->d->late, sample, size) : plan->prints;
 }
 
+static uint64_t code_address(const struct call_plan *plan)
+{
+	return plan->nentry_sites ? plan->entry_sites[0].addr : plan->func.entry;
+}
+
 /* The call of a sample's records, which were found to belong together. sample NULL: it is not over. */
 static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
 		 const void *sample, size_t size,
@@ -252,8 +316,9 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret,
 			     .end = end};
 	struct call_record r = {
-		.plan = probe->plan,
-		.process = process,
+		.function = &probe->function,
+		.resource = process->resource,
+		.address = code_address(probe->plan) + process->bias,
 		.end = end,
 		.start_ns = h->time_ns,
 		.start_unix_ns = wall_clock_ns(&d->wall, h->time_ns),
@@ -384,12 +449,14 @@ static struct value_node constant_key(const struct value_context *c, const struc
 	return known_value(c, by->text, plan, process, CALL_RETURNED, &v) ? v : unreadable("it could not be captured");
 }
 
-static const struct plan_aggregate *aggregate_of(const struct call_plan *plan, size_t index)
+/* Its number among the plan's; plan->naggregates: there is none. */
+static size_t aggregate_of(const struct call_plan *plan, size_t index)
 {
-	for (size_t i = 0; i < plan->naggregates; i++)
-		if (plan->aggregates[i].index == index)
-			return &plan->aggregates[i];
-	return NULL;
+	size_t i = 0;
+
+	while (i < plan->naggregates && plan->aggregates[i].index != index)
+		i++;
+	return i;
 }
 
 bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena,
@@ -397,14 +464,17 @@ bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, str
 {
 	const struct probe_plan *probe = map_get(&d->probes, g->probe);
 	const struct call_process *process = process_of(d, g->target);
-	const struct plan_aggregate *a = probe ? aggregate_of(probe->plan, g->aggregate) : NULL;
+	const struct plan_aggregate *a;
 	struct value_context context;
 	size_t captured = 0; /* the planter knows of the keys that have a slot only */
+	size_t n;
 
-	if (!a || !process)
+	if (!probe || !process || (n = aggregate_of(probe->plan, g->aggregate)) == probe->plan->naggregates)
 		return false;
+	a = &probe->plan->aggregates[n];
 	context = context_of(d, probe, process, arena);
-	*ret = (struct call_group){.plan = probe->plan, .aggregate = a, .process = process, .nkeys = a->action->nby,
+	*ret = (struct call_group){.function = &probe->function, .aggregate = &probe->aggregates[n],
+				   .resource = process->resource, .nkeys = a->action->nby,
 				   .count = g->count, .sum = g->sum, .min = g->min, .max = g->max,
 				   .nbuckets = g->nbuckets, .inexact = probe->plan->inexact};
 	ret->buckets = arena_memdup(arena, g->buckets, g->nbuckets * sizeof(*g->buckets));

@@ -2,68 +2,23 @@
  * The slots of a record as values. A slot holds a scalar, a text or the offset of a chunk; an image and what it leads
  * to are read by value_read and its neighbours.
  */
-#include "call/value.h"
+#include "call/value_slot.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/vec.h"
+#include "call/symbolize.h"
 #include "call/value_reader.h"
 
 /* ---- code ---- */
 
-/* The frames at pc, the innermost first, a line each; "" where none is known. */
-static const char *read_frames(const struct value_context *c, uint64_t pc, bool with_line)
-{
-	struct pc_frame frames[CODE_FRAMES_MAX];
-	size_t n = binary_pc_frames(c->binary, pc - c->bias, frames, ARRAY_SIZE(frames));
-	_cleanup_(buf_done) struct buf text = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		buf_printf(&text, "%s%s", i ? "\n" : "", frames[i].function);
-		if (with_line && *frames[i].file)
-			buf_printf(&text, " %s:%d", frames[i].file, frames[i].line);
-	}
-	return arena_strdup(c->arena, text.len ? text.data : "");
-}
-
-/* What was found out before is still right when the file has changed; what is read then is of another program. */
-static const char *frames_at(const struct value_context *c, uint64_t pc, bool with_line)
-{
-	uint64_t key = (pc - c->bias) << 1 | with_line;
-	const char *text = c->binary ? binary_remembered(c->binary, key) : NULL;
-
-	if (text)
-		return text;
-	text = c->binary ? read_frames(c, pc, with_line) : "";
-	if (c->binary && !binary_intact(c->binary))
-		return arena_printf(c->arena, "0x%" PRIx64 " (its file has changed)", pc);
-	if (!*text)
-		return arena_printf(c->arena, "0x%" PRIx64, pc);
-	binary_remember(c->binary, key, text);
-	return text;
-}
-
-size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max)
-{
-	const char *text = frames_at(c, pc, with_line);
-	size_t n = 0;
-
-	while (*text && n < max) {
-		size_t len = strcspn(text, "\n");
-
-		ret[n++] = arena_strndup(c->arena, text, len);
-		text += len + (text[len] == '\n');
-	}
-	return n;
-}
-
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
-	const char *name = "";
+	struct code_frame f;
 
-	code_frames(c, pc, with_line, &name, 1);
-	return name;
+	symbolize(c->binary, c->bias, pc, c->arena, &f, 1);
+	return code_frame_text(&f, with_line, c->arena);
 }
 
 /* A return address stands behind the call: the line is that of the byte before. */
@@ -78,11 +33,11 @@ typedef VEC(const char *) frame_list;
 
 static void add_frames(const struct value_context *c, uint64_t pc, frame_list *l)
 {
-	const char *names[CODE_FRAMES_MAX];
-	size_t n = code_frames(c, pc, true, names, ARRAY_SIZE(names));
+	struct code_frame frames[CODE_FRAMES_MAX];
+	size_t n = symbolize(c->binary, c->bias, pc, c->arena, frames, ARRAY_SIZE(frames));
 
 	for (size_t i = 0; i < n; i++)
-		vec_push(l, names[i]);
+		vec_push(l, code_frame_text(&frames[i], true, c->arena));
 }
 
 /* Return addresses, each with the calls that were inlined there. */
@@ -220,6 +175,9 @@ static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what,
 		break;
 	case VALUE_IMAGE:
 		read_image(r, &s, what, ret);
+		break;
+	case VALUE_CONTEXT: /* no plan asks for one */
+		value_unreadable(ret, "not captured");
 		break;
 	default:
 		read_word(r, &s, what, ret);

@@ -5,7 +5,7 @@
 #ifndef CALL_VALUE_READER_H
 #define CALL_VALUE_READER_H
 
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 #include "probe/slot.h"
 
@@ -46,7 +46,7 @@ void value_read(struct reader *r, const struct type *t, struct window w, struct 
 /* A child array; NULL when the value has become too large (then *ret says so). */
 struct value_node *value_children(struct reader *r, size_t n, struct value_node *ret);
 void value_unreadable(struct value_node *ret, const char *why);
-/* Likewise, of memory that was looked for in vain. */
+/* Makes it unreadable, for the reason why memory was not found. */
 void value_missing(const struct reader *r, enum found f, struct value_node *ret);
 /* Of a text, a list or a map, whose length is known: what is not here could not be had. */
 void value_left_out(const struct reader *r, enum found f, struct value_node *ret);

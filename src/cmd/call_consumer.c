@@ -51,7 +51,7 @@ static void on_call(void *arg, const struct call_record *call)
 		return;
 	outputs_call(sinks_of(s), call);
 	s->calls++;
-	s->named_calls += !call->plan->followed;
+	s->named_calls += !call->function->followed;
 	if (s->options->limit && s->named_calls >= s->options->limit) {
 		s->stopping = true;
 		observation_quit(s->consumer.observation);
@@ -134,8 +134,7 @@ static void add_plan(struct call_consumer *s, const struct call_wanted *t, size_
 	const struct plan_ids ids = call_wanted_ids(t, i);
 	const struct plant_control control = {.every = s->options->every, .per_second = s->options->rate};
 
-	call_decoder_add_plan(s->decoder, plan, t->plans.shapes, ids.entry, ids.ret);
-	call_losses_add(&s->losses, plan, &ids);
+	call_losses_add(&s->losses, call_decoder_add_plan(s->decoder, plan, t->plans.shapes, ids.entry, ids.ret), &ids);
 	s->counts |= plan->naggregates > 0;
 	/* Behind a condition that the decoder tests, the decoder also applies --every and --rate. */
 	if ((control.every || control.per_second) && plan->entry.controlled && !plan->late_at_entry)
@@ -257,7 +256,7 @@ static void show_aggregates(struct call_consumer *s, bool last)
 	call_groups_sort(&groups);
 	look_at_losses(s);
 	for (size_t i = 0; i < groups.list.len; i++)
-		groups.list.data[i].lost = call_losses_of(&s->losses, groups.list.data[i].plan);
+		groups.list.data[i].lost = call_losses_of(&s->losses, groups.list.data[i].function);
 	outputs_groups(sinks_of(s), groups.list.data, groups.list.len, last);
 	tell_other_losses(s, &groups);
 	s->ngroups += groups.list.len;

@@ -1,6 +1,9 @@
 #include "cmd/call_groups.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#include "probe/bind/builtin.h"
 
 static void merge(struct call_group *into, const struct call_group *g)
 {
@@ -20,7 +23,7 @@ static const char *identity(struct call_groups *t, const struct call_group *g, s
 {
 	_cleanup_(buf_done) struct buf b = {0};
 
-	buf_printf(&b, "%p %u %s", (const void *)g->aggregate->action, g->process->resource->id, g->plan->name);
+	buf_printf(&b, "%" PRIxPTR " %u %s", g->aggregate->action, g->resource->id, g->function->name);
 	for (size_t i = 0; i < g->nkeys; i++) {
 		buf_char(&b, '\0');
 		value_print(&g->keys[i], &b);
@@ -50,7 +53,7 @@ void call_groups_add(struct call_groups *t, const struct plant_group *g)
 static bool by_function(const struct call_group *g)
 {
 	for (size_t i = 0; i < g->nkeys; i++)
-		if (g->aggregate->constant_key[i] && !builtin_is(g->aggregate->action->by_texts[i], BUILTIN_CALLER))
+		if (g->aggregate->keys[i].constant && !builtin_is(g->aggregate->keys[i].text, BUILTIN_CALLER))
 			return true;
 	return false;
 }
@@ -58,8 +61,8 @@ static bool by_function(const struct call_group *g)
 static int compare(const void *a, const void *b)
 {
 	const struct call_group *x = a, *y = b;
-	const struct action *ax = x->aggregate->action, *ay = y->aggregate->action;
-	int names = strcmp(x->plan->name, y->plan->name);
+	uintptr_t ax = x->aggregate->action, ay = y->aggregate->action;
+	int names = strcmp(x->function->name, y->function->name);
 
 	if (ax != ay)
 		return ax < ay ? -1 : 1;

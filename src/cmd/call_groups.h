@@ -4,7 +4,7 @@
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "call/call.h"
+#include "call/decode.h"
 
 struct call_groups {            /* but for the decoder, zero is empty */
 	struct call_decoder *decoder;

@@ -2,24 +2,24 @@
 
 #include <stdio.h>
 
-void call_losses_add(struct call_losses *t, const struct call_plan *plan, const struct plan_ids *ids)
+void call_losses_add(struct call_losses *t, const struct call_function *function, const struct plan_ids *ids)
 {
-	vec_push(&t->plans, ((struct lossy_plan){.plan = plan, .ids = *ids}));
+	vec_push(&t->plans, ((struct lossy_plan){.function = function, .ids = *ids}));
 }
 
-static const char *name_of(const struct call_plan *plan, char ret[1024], size_t *ret_len)
+static const char *name_of(const struct call_function *function, char ret[1024], size_t *ret_len)
 {
-	int n = snprintf(ret, 1024, "%p %s", (const void *)plan->question, plan->name);
+	int n = snprintf(ret, 1024, "%p %s", (const void *)function->question, function->name);
 
 	*ret_len = (size_t)MIN(n, 1023);
 	return ret;
 }
 
-static void add(struct call_losses *t, const struct call_plan *plan, const struct losses *l)
+static void add(struct call_losses *t, const struct call_function *function, const struct losses *l)
 {
 	char name[1024];
 	size_t len;
-	const char *key = name_of(plan, name, &len);
+	const char *key = name_of(function, name, &len);
 	struct losses *sum = strmap_get(&t->by_name, key, len);
 
 	if (!sum) {
@@ -42,7 +42,7 @@ static void look_at(struct call_losses *t, struct lossy_plan *p, const source_li
 	p->told = now;
 	losses_subtract(&t->rest, &since);
 	if (losses_any(&since))
-		add(t, p->plan, &since);
+		add(t, p->function, &since);
 }
 
 /* Plans are asked only where there is something: there may be thousands. */
@@ -59,11 +59,11 @@ void call_losses_round(struct call_losses *t, const struct losses *now, const so
 		look_at(t, &t->plans.data[i], sources);
 }
 
-const struct losses *call_losses_of(const struct call_losses *t, const struct call_plan *plan)
+const struct losses *call_losses_of(const struct call_losses *t, const struct call_function *function)
 {
 	char name[1024];
 	size_t len;
-	const char *key = name_of(plan, name, &len);
+	const char *key = name_of(function, name, &len);
 
 	return strmap_get(&t->by_name, key, len);
 }

@@ -31,6 +31,12 @@ struct executable {
 	struct plant_probe *probes; /* of all consumers */
 	size_t nprobes;
 	char why[1300];             /* why nothing can be planted, or "" */
+
+	/* the observation's own */
+	struct file_id file;        /* that was analysed */
+	uint64_t key;               /* its number, from 1 */
+	bool told;                  /* the user was told why nothing can be planted */
+	bool explained;             /* or why one of the consumers wants nothing */
 };
 
 /* A running process under observation. What it becomes by executing something is another. */

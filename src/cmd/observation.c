@@ -103,6 +103,7 @@ void observation_losses(const struct observation *ob, const struct consumer *c, 
 {
 	struct losses others = {0};
 
+	/* The whole before the parts: what is lost in between is then told a round later, not twice. */
 	sources_losses(&ob->sources, ret);
 	for (uint32_t i = 0; i < ob->owners.len && ob->consumers.len > 1; i++)
 		if (ob->owners.data[i] && ob->owners.data[i] != c)
@@ -170,7 +171,7 @@ static int open_planter(struct observation *ob, struct err *err)
 	int r = planter_open(ob->options->planter, &o, &ob->planter, &ob->planter_ops, err);
 
 	if (r >= 0)
-		vec_push(&ob->sources, ob->planter->source);
+		observation_add_source(ob, ob->planter->source);
 	return ob->options->offline && ob->planter_ops ? 0 : r;
 }
 
@@ -190,6 +191,11 @@ int observation_new(const struct observation_options *o, struct loop *loop, stru
 	}
 	*ret = ob;
 	return 0;
+}
+
+void observation_add_source(struct observation *ob, struct event_source *s)
+{
+	vec_push(&ob->sources, s);
 }
 
 void observation_add(struct observation *ob, struct consumer *c)

@@ -32,6 +32,8 @@ int observation_new(const struct observation_options *o, struct loop *loop, stru
 sink_list *observation_sinks(struct observation *ob);
 /* c is freed with it. Before it starts. */
 void observation_add(struct observation *ob, struct consumer *c);
+/* Events of it are read, too. It outlives the observation. Before it starts. */
+void observation_add_source(struct observation *ob, struct event_source *s);
 /* Reads events from now on: whenever a good deal waits, and every 50 ms. */
 int observation_start(struct observation *ob, struct err *err);
 /*
@@ -75,7 +77,7 @@ void observation_quit(struct observation *ob); /* its loop */
 struct loop *observation_loop(const struct observation *ob);
 const char *observation_procfs(const struct observation *ob);
 const pack_set *observation_packs(const struct observation *ob);
-struct planter *observation_planter(const struct observation *ob); /* NULL: it could not be opened */
+struct planter *observation_planter(const struct observation *ob); /* NULL: nothing is planted */
 const struct planter_caps *observation_caps(const struct observation *ob);
 const source_list *observation_sources(const struct observation *ob);
 /* Hands over what waits now. */

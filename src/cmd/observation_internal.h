@@ -1,4 +1,4 @@
-/* What observation.c and processes.c share. */
+/* What observation.c, executables.c and processes.c share. */
 #ifndef CMD_OBSERVATION_INTERNAL_H
 #define CMD_OBSERVATION_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #include "target/exec.h"
 
 struct processes {                 /* of an observation; processes.c's own */
-	struct map executables;    /* key → struct analysed */
+	struct map executables;    /* key → struct executable */
 	struct map observed;       /* pid → struct tracked */
 	VEC(struct arena) kept;    /* of processes that are gone */
 	struct map failed;         /* pid → the executable of which no probe could be planted in it */
@@ -51,6 +51,12 @@ struct observation {
 uint32_t observation_number(struct observation *ob, struct consumer *c);
 /* Until the sources are seen empty; bounded, since other processes may write as fast as we read. */
 void observation_drain_all(struct observation *ob);
+
+/* That of a process's file, analysed now or before. Never NULL: its why may say that there is nothing to observe. */
+struct executable *executable_of(struct observation *ob, const struct process *proc);
+/* Puts the probes of all consumers together and numbers them. Groups of different consumers are different groups. */
+void executable_collect(struct observation *ob, struct executable *x);
+void executable_free(struct observation *ob, struct executable *x);
 
 /* Leaves every process: all probes are taken out at once, since that waits for the kernel. */
 void processes_leave_all(struct observation *ob);

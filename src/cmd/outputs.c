@@ -74,30 +74,99 @@ static const char *forms(const char *behind_first, const char *before_last)
 	return text;
 }
 
+static char form_help[200];
+static const struct option_def form_row[] = {
+	{'o', "output", "FORM", form_help, OPT_STRING, offsetof(struct output_options, form)},
+	{0},
+};
+static const struct option_def file_row[] = {
+	{'o', "output", "FILE", "print to this file instead of standard output", OPT_STRING,
+	 offsetof(struct output_options, file)},
+	{0},
+};
+
 void outputs_span_rows(size_t base, option_rows_fn give, void *arg)
 {
-	static char help[200];
-	static const struct option_def row[] = {
-		{'o', "output", "FORM", help, OPT_STRING, offsetof(struct output_options, form)},
-		{0},
-	};
-
-	snprintf(help, sizeof(help), "what to print of each span: %s", forms(" (default)", ", "));
-	give(arg, row, base);
+	snprintf(form_help, sizeof(form_help), "what to print of each span: %s", forms(" (default)", ", "));
+	give(arg, form_row, base);
 	kind_rows(SINK_SPANS, true, base, give, arg);
 }
 
 void outputs_call_rows(size_t base, option_rows_fn give, void *arg)
 {
-	static const struct option_def row[] = {
-		{'o', "output", "FILE", "print to this file instead of standard output", OPT_STRING,
-		 offsetof(struct output_options, file)},
-		{0},
-	};
-
-	give(arg, row, base);
+	give(arg, file_row, base);
 	kind_rows(SINK_CALLS, false, base, give, arg);
 }
+
+/* ---- the manual pages ---- */
+
+static void print_roff(const char *text, struct buf *out)
+{
+	for (; *text; text++) {
+		if (*text == '-')
+			buf_char(out, '\\');
+		buf_char(out, *text);
+	}
+}
+
+static void print_option(const struct option_def *d, const char *manual, struct buf *out)
+{
+	buf_str(out, d->letter || d->arg ? ".TP\n.BR " : ".TP\n.B ");
+	if (d->letter)
+		buf_printf(out, "\\-%c \", \" ", d->letter);
+	buf_str(out, "\\-\\-");
+	print_roff(d->name, out);
+	if (d->arg)
+		buf_printf(out, " \" \" \\fI%s\\fR", d->arg);
+	buf_printf(out, "\n%s\n", manual);
+}
+
+static void kinds_manual(unsigned takes, bool skip_choice, struct buf *out)
+{
+	for_kinds(k)
+		for (size_t i = skip_choice && k->prints; k->options && k->takes & takes && k->options[i].name; i++)
+			print_option(&k->options[i], k->manual ? k->manual[i] : k->options[i].help, out);
+}
+
+/* "line (one aligned line, the default), tree (whole traces, indented) or none." */
+static void print_forms(struct buf *out)
+{
+	const struct sink_kind *last = NULL, *before = NULL;
+	bool first = true;
+
+	for_kinds(k)
+		if (k->prints)
+			before = last, last = k;
+	for_kinds(k) {
+		const char *end = k == last ? "." : k == before ? " or" : ",";
+
+		if (!k->prints)
+			continue;
+		if (k->form)
+			buf_printf(out, "\n.B %s\n(%s%s)%s", k->name, k->form, first ? ", the default" : "", end);
+		else
+			buf_printf(out, k == before ? "\n.B %s\n%s" : "\n.BR %s %s", k->name, end + (*end == ' '));
+		first = false;
+	}
+}
+
+void outputs_span_manual(struct buf *out)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	buf_str(&text, "what to print of each span:");
+	print_forms(&text);
+	print_option(form_row, text.data, out);
+	kinds_manual(SINK_SPANS, true, out);
+}
+
+void outputs_call_manual(struct buf *out)
+{
+	print_option(file_row, "print to this file instead of standard output.", out);
+	kinds_manual(SINK_CALLS, false, out);
+}
+
+/* ---- what is asked for ---- */
 
 bool outputs_ask_for(const struct output_options *o, const char *name)
 {
@@ -127,7 +196,8 @@ unsigned outputs_needs(const struct output_options *o)
 	unsigned needs = 0;
 
 	for_kinds(k)
-		needs |= asked_for(o, k) ? k->needs : 0;
+		if (asked_for(o, k) || (k->prints && o->form && !strcmp(k->name, o->form)))
+			needs |= k->needs;
 	return needs;
 }
 

@@ -20,6 +20,10 @@ struct output_options {
 void outputs_span_rows(size_t base, option_rows_fn give, void *arg);
 void outputs_call_rows(size_t base, option_rows_fn give, void *arg);
 
+/* What outputs_span_rows, or outputs_call_rows, offer, as the manual pages have it: a .TP each. */
+void outputs_span_manual(struct buf *out);
+void outputs_call_manual(struct buf *out);
+
 /* Whether the kind of this name is asked for by its own option. */
 bool outputs_ask_for(const struct output_options *o, const char *name);
 /* -EINVAL: two forms of the same output. */

@@ -23,14 +23,6 @@
 #define ENDING_MS 100         /* what has begun to end has ended by then */
 #define LOOK_NS 250000000u    /* how often observed processes are looked at, where nobody tells of execs */
 
-struct analysed {             /* an executable, with what only this file needs of it */
-	struct executable x;
-	struct file_id file;  /* that was analysed */
-	uint64_t key;         /* its number, from 1 */
-	bool told;            /* the user was told why nothing can be planted */
-	bool explained;       /* or why one of the consumers wants nothing */
-};
-
 struct tracked {              /* an observed process */
 	struct observed_process p;
 	struct observation *observation;
@@ -43,146 +35,6 @@ struct tracked {              /* an observed process */
 static struct tracked *tracked_of(const struct observed_process *p)
 {
 	return (struct tracked *)p;
-}
-
-static struct analysed *analysed_of(const struct executable *x)
-{
-	return (struct analysed *)x;
-}
-
-/* ---- executables ---- */
-
-static void release(struct observation *ob, struct executable *x)
-{
-	struct consumer *c;
-
-	for_consumers(c, ob)
-		if (wanted_of(x, c))
-			c->ops->release(wanted_of(x, c));
-	binary_free(x->binary);
-	free(x->wanted);
-	free(x->probes);
-	free(x);
-}
-
-/* Why nobody wants anything of it: what each consumer says. x->why stays "" where somebody does. */
-static void explain_nothing(struct observation *ob, struct executable *x)
-{
-	_cleanup_(buf_done) struct buf all = {0};
-	struct consumer *c;
-
-	for_consumers(c, ob) {
-		if (!wanted_of(x, c)->why[0])
-			return;
-		buf_printf(&all, "%s%s", all.len ? "; " : "", wanted_of(x, c)->why);
-	}
-	snprintf(x->why, sizeof(x->why), "%s", all.data);
-}
-
-/* The probes of all consumers, numbered. Groups of different consumers are different groups. */
-static void collect_probes(struct observation *ob, struct executable *x)
-{
-	uint32_t groups = 0, last;
-	struct consumer *c;
-	size_t n = 0;
-
-	for_consumers(c, ob)
-		n += wanted_of(x, c)->nprobes;
-	x->probes = xcalloc(n, sizeof(*x->probes));
-	for_consumers(c, ob) {
-		struct wanted *w = wanted_of(x, c);
-
-		w->first = x->nprobes;
-		last = groups;
-		for (size_t i = 0; i < w->nprobes && !w->why[0]; i++) {
-			w->probes[i].id = observation_number(ob, c);
-			w->probes[i].group += w->probes[i].group ? groups : 0;
-			last = MAX(last, w->probes[i].group);
-			x->probes[x->nprobes++] = w->probes[i];
-		}
-		groups = last;
-	}
-}
-
-static void analyse(struct observation *ob, struct executable *x)
-{
-	struct consumer *c;
-	struct err err = {0};
-
-	x->wanted = xcalloc(ob->consumers.len, sizeof(struct wanted *));
-	for_consumers(c, ob)
-		x->wanted[c->index] = c->ops->analyse(c, x);
-	explain_nothing(ob, x);
-	if (binary_check(x->binary, &err) < 0) { /* what was read of it is worth nothing */
-		snprintf(x->why, sizeof(x->why), "%s", err.text);
-		return;
-	}
-	for_consumers(c, ob)
-		ob->processes.refused += wanted_of(x, c)->refused;
-	if (!x->why[0])
-		collect_probes(ob, x);
-	for_consumers(c, ob)
-		if (!wanted_of(x, c)->why[0] && c->ops->numbered)
-			c->ops->numbered(c, x, wanted_of(x, c));
-	image_trim(binary_image(x->binary));
-}
-
-static struct executable *executable_new(struct observation *ob, const struct process *proc)
-{
-	struct analysed *a = xcalloc(1, sizeof(*a));
-	struct executable *x = &a->x;
-	struct err err = {0};
-
-	if (binary_open_as(proc->exe_path, proc->exe, &x->binary, &err) < 0)
-		snprintf(x->why, sizeof(x->why), "%s", err.text);
-	else
-		analyse(ob, x);
-	a->file = x->binary ? *image_file_id(binary_image(x->binary)) : proc->file;
-	a->key = ob->processes.executables.len + 1;
-	map_set(&ob->processes.executables, a->key, x);
-	return x;
-}
-
-/* One whose file was only linked or renamed since is still the one. */
-static bool is_of(struct executable *x, const struct file_id *file)
-{
-	struct analysed *a = analysed_of(x);
-
-	if (file_id_alike(&a->file, file) && x->binary && binary_intact(x->binary))
-		a->file = *image_file_id(binary_image(x->binary));
-	return file_id_equal(&a->file, file);
-}
-
-static struct executable *executable_of(struct observation *ob, const struct process *proc)
-{
-	struct executable *x;
-
-	for (size_t pos = 0; (x = observation_next_executable(ob, &pos));)
-		if (is_of(x, &proc->file))
-			return x;
-	return executable_new(ob, proc);
-}
-
-/*
- * What is to be planted in a process. The sentence is what comes after its name; where the file is the reason, it is
- * in ret_refused, too.
- */
-static int find_executable(struct observation *ob, const struct process *proc, struct executable **ret,
-			   struct executable **ret_refused, struct err *err)
-{
-	struct executable *x = executable_of(ob, proc);
-	_cleanup_(buf_done) struct buf more = {0};
-
-	if (!file_id_alike(&analysed_of(x)->file, &proc->file))
-		return err_set(err, -ESRCH, "it executed another program while attaching");
-	if (!x->why[0]) {
-		*ret = x;
-		return 0;
-	}
-	if (!x->binary)
-		foreign_explain(ob->procfs, proc->pid, &more);
-	*ret_refused = x;
-	return err_set(err, -ENODATA, "%s%s", x->why, more.len ? more.data : "");
 }
 
 /* ---- probes in and out ---- */
@@ -232,7 +84,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 					    .path = t->p.process.exe_path,
 					    .bias = t->p.bias,
 					    .image = binary_image(x->binary),
-					    .binary_key = analysed_of(x)->key};
+					    .binary_key = x->key};
 	bool useful;
 	int n;
 
@@ -265,6 +117,28 @@ void observation_resume(struct observation *ob)
 }
 
 /* ---- processes ---- */
+
+/*
+ * What is to be planted in a process. The sentence is what comes after its name; where the file is the reason, it is
+ * in ret_refused, too.
+ */
+static int find_executable(struct observation *ob, const struct process *proc, struct executable **ret,
+			   struct executable **ret_refused, struct err *err)
+{
+	struct executable *x = executable_of(ob, proc);
+	_cleanup_(buf_done) struct buf more = {0};
+
+	if (!file_id_alike(&x->file, &proc->file))
+		return err_set(err, -ESRCH, "it executed another program while attaching");
+	if (!x->why[0]) {
+		*ret = x;
+		return 0;
+	}
+	if (!x->binary)
+		foreign_explain(ob->procfs, proc->pid, &more);
+	*ret_refused = x;
+	return err_set(err, -ENODATA, "%s%s", x->why, more.len ? more.data : "");
+}
 
 static bool keeps_processes(const struct observation *ob)
 {
@@ -345,8 +219,8 @@ static const struct resource *make_resource(const struct observation *ob, struct
 	const struct observation_options *o = ob->options;
 	const char *service = o->service || !o->env ? o->service : o->env->service_name;
 
-	return resource_new(&t->p.arena, &t->p.process, t->p.executable->binary, service,
-			    o->env ? o->env->resource_attrs : NULL, o->env ? o->env->nresource_attrs : 0, t->p.id);
+	return resource_new(&t->p, service, o->env ? o->env->resource_attrs : NULL,
+			    o->env ? o->env->nresource_attrs : 0);
 }
 
 static int enter(struct observation *ob, struct tracked *t, struct err *err)
@@ -383,14 +257,14 @@ static const char *pause_text(const struct observation *ob, const struct tracked
 /* What one consumer wants nothing of, though another does: told once of each executable. */
 static void explain_unwanted(struct observation *ob, const struct observed_process *p)
 {
-	struct analysed *a = analysed_of(p->executable);
+	struct executable *x = p->executable;
 	struct consumer *c;
 
 	for_consumers(c, ob)
-		if (!a->explained && wanted_of(&a->x, c)->why[0])
+		if (!x->explained && wanted_of(x, c)->why[0])
 			observation_note(ob, "%s (pid %d): %s", process_name(&p->process), p->process.pid,
-					 wanted_of(&a->x, c)->why);
-	a->explained = true;
+					 wanted_of(x, c)->why);
+	x->explained = true;
 }
 
 static void tell_entered(struct observation *ob, struct tracked *t)
@@ -523,10 +397,10 @@ static int try_attach(struct observation *ob, int pid, bool explain)
 		return r;
 	if (!refused && r != -ESRCH && process_ended(ob->procfs, pid, ENDING_MS))
 		r = -ESRCH;
-	if (r == -ESRCH || !(explain || (refused && refused->binary)) || (refused && analysed_of(refused)->told))
+	if (r == -ESRCH || !(explain || (refused && refused->binary)) || (refused && refused->told))
 		return r;
 	if (refused)
-		analysed_of(refused)->told = true;
+		refused->told = true;
 	observation_note_once(ob, err.text);
 	return r;
 }
@@ -685,13 +559,6 @@ struct observed_process *observation_next_process(const struct observation *ob, 
 	return map_next(&ob->processes.observed, pos, NULL, &p) ? p : NULL;
 }
 
-struct executable *observation_next_executable(const struct observation *ob, size_t *pos)
-{
-	void *x;
-
-	return map_next(&ob->processes.executables, pos, NULL, &x) ? x : NULL;
-}
-
 /* All at once, since a removal waits for the kernel. */
 static void unplant_all(struct observation *ob)
 {
@@ -704,7 +571,8 @@ static void unplant_all(struct observation *ob)
 		free(tracked_of(p)->plants);
 		p->plants = tracked_of(p)->plants = NULL;
 	}
-	ob->planter->ops->remove(ob->planter, plants.data, plants.len);
+	if (ob->planter)
+		ob->planter->ops->remove(ob->planter, plants.data, plants.len);
 	vec_done(&plants);
 }
 
@@ -733,7 +601,7 @@ void processes_done(struct observation *ob)
 	loop_remove(ob->loop, all->rescan);
 	exec_watch_free(all->exec_watch);
 	for (size_t pos = 0; (x = observation_next_executable(ob, &pos));)
-		release(ob, x);
+		executable_free(ob, x);
 	map_done(&all->executables);
 	map_done(&all->observed);
 	strmap_done(&all->told);

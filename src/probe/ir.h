@@ -34,7 +34,7 @@ enum ir_op {
 	IR_CONST,    /* imm */
 	IR_ARG_REG,  /* the general register `reg` (of arch.h) at the site, `size` bytes, sign- or zero-extended */
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, likewise. Fails: unreadable */
-	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
+	IR_ARG_FLOAT,/* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
 		      * extended. Only for a planter that can (planter_caps.reads_xmm) */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
@@ -142,7 +142,9 @@ enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT6
 		  VALUE_STRING, VALUE_TYPE, /* a type word: the descriptor's run-time address */
 		  VALUE_PC,                 /* a code address, run-time */
 		  VALUE_STACK,              /* return addresses (IR_EMIT_STACK) */
-		  VALUE_IMAGE               /* a chunk (IR_IMAGE) of `type` */ };
+		  VALUE_IMAGE,              /* a chunk (IR_IMAGE) of `type` */
+		  VALUE_CONTEXT             /* struct event_context. No instruction writes it: that is for planters
+					     * that make ids where the probe fires */ };
 
 struct ir_slot {
 	const char *name;           /* the capture's name */
@@ -218,6 +220,8 @@ static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shap
 	return i->at ? i->at - 1 : t->limits.depth;
 }
 
+/* Whether the instruction sets its register dst. */
+bool ir_has_result(const struct ir_insn *i);
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
 /* The first instruction of this kind, or NULL. */

@@ -347,6 +347,15 @@ static const struct option_def rows[] = {
 	{0},
 };
 
+static const char *const manual[] = {
+	"send spans to an OpenTelemetry collector:\n"
+	".I http://host:4318\n"
+	"(protobuf over HTTP) or\n"
+	".I grpc://host:4317\n"
+	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.",
+	"add a header to what is sent; repeatable.",
+};
+
 /* "--otlp-header NAME=VALUE" → "NAME: VALUE", after those of the environment. NULL: one is none. */
 static const char *const *make_headers(const string_list *given, const char *const *of_env, struct arena *arena,
 				       struct err *err)
@@ -398,5 +407,6 @@ const struct sink_kind sink_otlp = {
 	.by_env = true,
 	.options = rows,
 	.options_size = sizeof(struct otlp_asked),
+	.manual = manual,
 	.open = otlp_open,
 };

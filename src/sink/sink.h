@@ -65,6 +65,7 @@ struct sink_setup {
 	unsigned gives;              /* SINK_SPANS | SINK_CALLS */
 	int fd;                      /* of a kind that prints: where to; the sink's to close, also when open fails */
 	bool colour;                 /* fd is a terminal that wants colours */
+	unsigned width;              /* columns to fit in; 0: those of the terminal, if it is one */
 	bool show_process;           /* several processes may be observed: name them */
 	bool calls_elsewhere;        /* another sink was asked for to take the calls: print what is left, aggregates */
 	const struct otel_env *env;  /* OpenTelemetry's variables; NULL: they do not count */
@@ -73,6 +74,7 @@ struct sink_setup {
 
 struct sink_kind {
 	const char *name;
+	const char *form;            /* of a kind that prints: what, for the manual page: "whole traces, indented" */
 	unsigned takes;              /* SINK_SPANS | SINK_CALLS */
 	/*
 	 * One of the kinds that print does, to standard output or a file: of run and attach by -o NAME, of trace by
@@ -88,6 +90,7 @@ struct sink_kind {
 	 */
 	const struct option_def *options;
 	size_t options_size;
+	const char *const *manual;   /* for each of them: what the manual page says, in roff; NULL: as help */
 	/* *ret may stay NULL: there is nothing to give to. -errno with a sentence. */
 	int (*open)(const struct sink_setup *setup, struct sink **ret, struct err *err);
 };

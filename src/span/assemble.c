@@ -14,7 +14,7 @@
  * the runtime cuts the stack back to a frame: all spans deeper than that have ended, the frame's own too
  * if the pack says that it is one that recovers. Goexit ends all spans of its goroutine.
  *
- * Ids and the sampling decision are made at the start, since children need them.
+ * Ids and the sampling decision are made at the start, since children need them: here, unless the record has them.
  */
 #include "span/assemble.h"
 
@@ -120,6 +120,13 @@ static int slot_of_attribute(const struct assembler_probe *p, const char *name)
 	return name ? slot_for(p, USE_ATTRIBUTE, name) : -1;
 }
 
+static int slot_of_context(const struct assembler_probe *p, enum capture_use use)
+{
+	int slot = slot_for(p, use, NULL);
+
+	return slot >= 0 && p->program->slots[slot].kind == VALUE_CONTEXT ? slot : -1;
+}
+
 void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = xcalloc(1, sizeof(*probe));
@@ -135,6 +142,8 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 	probe->key_slot = slot_of_attribute(p, p->span ? p->span->key : NULL);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
+	probe->context_slot = slot_of_context(p, USE_CONTEXT);
+	probe->parent_slot = slot_of_context(p, USE_PARENT);
 	free(map_set(&a->probes, p->id, probe));
 }
 
@@ -186,19 +195,52 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 		ret[words * sizeof(any) - 1] = 1;
 }
 
-/* What the request's header says of the parent: remote (then it is in *ret), none or unknown. */
+/* Where a span's parent is, and what it says of the trace. */
+struct parent {
+	enum span_parent where;
+	struct trace_context trace;    /* of one that is local or remote */
+	bool in_header;
+	const struct open_span *open;  /* a local one that was found by its span, else NULL */
+};
+
+static bool is_slot(const struct arrival *in, int slot)
+{
+	return slot >= 0 && slot < in->e.head->slots;
+}
+
+/* Of a parent that the slot does not name: whether the probe could see that there is none. */
+static enum span_parent unnamed_parent(const struct arrival *in, int slot)
+{
+	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+}
+
+/* The parent whose context the probe found. */
+static enum span_parent given_parent(const struct arrival *in, struct trace_context *ret)
+{
+	int slot = in->probe->parent_slot;
+	struct event_context c;
+
+	if (!is_slot(in, slot))
+		return SPAN_PARENT_UNKNOWN;
+	if (!event_context(&in->e, (size_t)slot, &c))
+		return in->e.slots[slot].status == SLOT_OK ? SPAN_PARENT_UNKNOWN : unnamed_parent(in, slot);
+	*ret = trace_context_of(&c);
+	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
+}
+
+/* The parent that came with the request in a header. */
 static enum span_parent incoming_parent(const struct arrival *in, struct trace_context *ret)
 {
 	int slot = in->probe->traceparent_slot;
 	const char *text;
 	size_t len;
 
-	if (slot < 0 || slot >= in->e.head->slots)
+	if (!is_slot(in, slot))
 		return SPAN_PARENT_UNKNOWN;
 	text = event_bytes(&in->e, (size_t)slot, &len);
 	if (text && traceparent_parse(text, len, ret))
 		return SPAN_PARENT_REMOTE;
-	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+	return unnamed_parent(in, slot);
 }
 
 static void incoming_state(const struct arrival *in, struct buf *out)
@@ -207,34 +249,84 @@ static void incoming_state(const struct arrival *in, struct buf *out)
 	const char *text = NULL;
 	size_t len;
 
-	if (slot >= 0 && slot < in->e.head->slots)
+	if (is_slot(in, slot))
 		text = event_bytes(&in->e, (size_t)slot, &len);
 	if (text)
 		tracestate_read(text, len, in->e.slots[slot].status == SLOT_CUT, out);
 }
 
+static bool is_known(enum span_parent where)
+{
+	return where == SPAN_PARENT_LOCAL || where == SPAN_PARENT_REMOTE;
+}
+
+/* Nothing names a parent: there is none if it was looked for wherever this start could have one. */
+static enum span_parent no_parent(const struct probe *p, enum span_parent given, enum span_parent incoming)
+{
+	bool looked = p->parent_slot >= 0 || p->traceparent_slot >= 0;
+
+	if (p->parent_slot >= 0)
+		looked &= given == SPAN_PARENT_NONE;
+	if (p->traceparent_slot >= 0)
+		looked &= incoming == SPAN_PARENT_NONE;
+	return looked ? SPAN_PARENT_NONE : SPAN_PARENT_UNKNOWN;
+}
+
+/* The surest first: what a probe or a header names, the span around it, the span that its goroutine was created in. */
+static struct parent find_parent(const struct arrival *in, const struct open_span *s)
+{
+	struct parent p = {.open = NULL};
+	enum span_parent given = given_parent(in, &p.trace), incoming;
+
+	p.where = given;
+	if (is_known(given))
+		return p;
+	p.where = incoming = incoming_parent(in, &p.trace);
+	p.in_header = is_known(incoming);
+	if (p.in_header)
+		return p;
+	p.open = s->outer ? s->outer : open_spans_creator(&in->target->open, s->goroutine->id);
+	p.where = p.open ? SPAN_PARENT_LOCAL : no_parent(in->probe, given, incoming);
+	if (p.open)
+		p.trace = p.open->trace;
+	return p;
+}
+
+/* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */
+static bool keeps_trace(const struct assembler *a, const struct parent *p)
+{
+	if (p->where == SPAN_PARENT_LOCAL || (p->where == SPAN_PARENT_REMOTE && a->o.sample_parent_based))
+		return p->trace.sampled;
+	return trace_sampled(p->trace.trace_id, a->o.sample);
+}
+
+/*
+ * Its ids, and its parent's. A probe that made the ids may have sent them on, with its decision on keeping the trace,
+ * so they stay; what is in another trace is no parent of this span.
+ */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
-	struct trace_context remote;
+	struct parent p = find_parent(in, s);
+	bool known = is_known(p.where);
+	struct event_context own;
 
-	s->parent = incoming_parent(in, &remote);
-	if (s->parent == SPAN_PARENT_REMOTE) {
-		s->trace = remote;
-		memcpy(s->parent_id, remote.span_id, sizeof(s->parent_id));
-		incoming_state(in, &s->trace_state);
-		if (!a->o.sample_parent_based)
-			s->trace.sampled = trace_sampled(s->trace.trace_id, a->o.sample);
-	} else if (s->outer) {
-		s->trace = s->outer->trace;
-		s->parent = SPAN_PARENT_LOCAL;
-		memcpy(s->parent_id, s->outer->trace.span_id, sizeof(s->parent_id));
-		if (s->outer->trace_state.len)
-			buf_append(&s->trace_state, s->outer->trace_state.data, s->outer->trace_state.len);
+	if (!known)
+		random_id(a, p.trace.trace_id, 2);
+	s->trace = p.trace;
+	if (is_slot(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
+		s->trace = trace_context_of(&own);
+		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
+			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
 	} else {
-		random_id(a, s->trace.trace_id, 2);
-		s->trace.sampled = trace_sampled(s->trace.trace_id, a->o.sample);
+		s->trace.sampled = keeps_trace(a, &p);
+		random_id(a, s->trace.span_id, 1);
 	}
-	random_id(a, s->trace.span_id, 1);
+	s->parent = p.where;
+	memcpy(s->parent_id, p.trace.span_id, sizeof(s->parent_id));
+	if (p.in_header)
+		incoming_state(in, &s->trace_state);
+	else if (p.open && p.open->trace_state.len)
+		buf_append(&s->trace_state, p.open->trace_state.data, p.open->trace_state.len);
 }
 
 /* ---- from an open span to a span ---- */
@@ -273,6 +365,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.parent = s->parent,
 		.trace_state = s->trace_state.len ? s->trace_state.data : NULL,
 		.pack = s->start->p.pack->name,
+		.summary = def->summary,
 		.kind = def->kind,
 		.status = set_error(a, s, end),
 		.status_text = end->status_text,
@@ -302,7 +395,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 {
 	uint64_t goid = s->goroutine->id;
 
-	open_spans_remove(&t->open, &a->pool, s);
+	open_spans_remove(&t->open, &a->pool, s, end->time_ns);
 	if (s->trace.sampled)
 		emit(a, t, s, end, goid);
 	else
@@ -310,17 +403,17 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 	open_span_release(&a->pool, s);
 }
 
-static void drop(struct assembler *a, struct target *t, struct open_span *s)
+static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
 {
-	open_spans_remove(&t->open, &a->pool, s);
+	open_spans_remove(&t->open, &a->pool, s, time_ns);
 	open_span_release(&a->pool, s);
 }
 
-static void lose(struct assembler *a, struct target *t, struct open_span *s, enum loss why)
+static void lose(struct assembler *a, const struct arrival *in, struct open_span *s, enum loss why)
 {
 	a->losses.count[why]++;
 	a->spans_lost++;
-	drop(a, t, s);
+	drop(a, in->target, s, in->e.head->time_ns);
 }
 
 /* How s ended, if it ends while a panic is under way. */
@@ -368,13 +461,13 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	for (; s && s != until; s = outer) {
 		outer = s->outer;
 		if (s->depth >= depth)
-			lose(a, in->target, s, LOSS_UNPAIRED_START);
+			lose(a, in, s, LOSS_UNPAIRED_START);
 	}
 }
 
 static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
 {
-	if (slot < 0 || slot >= in->e.head->slots || in->e.slots[slot].status != SLOT_OK)
+	if (!is_slot(in, slot) || in->e.slots[slot].status != SLOT_OK)
 		return false;
 	*ret = in->e.slots[slot].value;
 	return true;
@@ -400,7 +493,7 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	if (in->probe->p.span->nested_same && goroutine_find(g, in->probe->p.span))
 		return;
 	if (open->len >= a->o.max_open)
-		lose(a, in->target, open->oldest, LOSS_OPEN_LIMIT);
+		lose(a, in, open->oldest, LOSS_OPEN_LIMIT);
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	set_trace(a, s, in);
 	capture(a, in, s);
@@ -465,7 +558,7 @@ static void on_end(struct assembler *a, const struct arrival *in)
 	capture(a, in, s);
 	end = ending_of(s, in->e.head->time_ns);
 	if (discarded(s, in->probe->p.point, &a->name))
-		drop(a, in->target, s);
+		drop(a, in->target, s, in->e.head->time_ns);
 	else
 		finish(a, in->target, s, &end);
 }
@@ -554,6 +647,15 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, g->innermost, &end);
 }
 
+/* A link is of the process, whichever probe wrote it. */
+static void on_link(struct assembler *a, struct target *t, const struct event *e)
+{
+	struct event_link link;
+
+	if (event_link(e, &link) && !open_spans_link(&t->open, &link, a->o.max_open))
+		a->losses.count[LOSS_OPEN_LIMIT]++;
+}
+
 typedef void (*record_fn)(struct assembler *a, const struct arrival *in);
 static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
@@ -570,6 +672,10 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 	if (event_decode(record, size, &in.e)) {
 		in.probe = map_get(&a->probes, in.e.head->probe);
 		in.target = map_get(&a->targets, in.e.head->target);
+	}
+	if (in.target && in.e.head->kind == EVENT_LINK) {
+		on_link(a, in.target, &in.e);
+		return;
 	}
 	if (!in.probe || !in.target) {
 		a->losses.count[LOSS_BAD_RECORD]++;

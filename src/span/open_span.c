@@ -109,6 +109,7 @@ struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *p
 	if (g->innermost)
 		g->innermost->inner = s;
 	g->innermost = s;
+	g->since_ns = start_ns;
 	*(o->newest ? &o->newest->newer : &o->oldest) = s;
 	o->newest = s;
 	o->len++;
@@ -144,10 +145,46 @@ struct open_span *open_spans_joined(const struct open_spans *o, uint64_t goid)
 	return map_get(&o->joined, goid);
 }
 
-void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct open_span *s)
+bool open_spans_link(struct open_spans *o, const struct event_link *l, size_t max)
+{
+	struct goroutine *g = open_spans_goroutine(o, l->parent);
+	struct created *c;
+
+	if (!g || g->since_ns > l->epoch_ns || map_get(&o->creators, l->goid))
+		return true;
+	if (o->ncreated >= max)
+		return false;
+	c = xmalloc(sizeof(*c));
+	*c = (struct created){l->goid, g->innermost->created};
+	g->innermost->created = c;
+	map_set(&o->creators, l->goid, g->innermost);
+	o->ncreated++;
+	return true;
+}
+
+struct open_span *open_spans_creator(const struct open_spans *o, uint64_t goid)
+{
+	return map_get(&o->creators, goid);
+}
+
+static void forget_created(struct open_spans *o, struct open_span *s)
+{
+	while (s->created) {
+		struct created *c = s->created;
+
+		s->created = c->next;
+		map_del(&o->creators, c->goid);
+		o->ncreated--;
+		free(c);
+	}
+}
+
+void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct open_span *s, uint64_t time_ns)
 {
 	struct goroutine *g = s->goroutine;
 
+	if (g->innermost == s)
+		g->since_ns = time_ns;
 	*(s->inner ? &s->inner->outer : &g->innermost) = s->outer;
 	if (s->outer)
 		s->outer->inner = s->inner;
@@ -155,6 +192,7 @@ void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct
 	*(s->newer ? &s->newer->older : &o->newest) = s->older;
 	o->len--;
 	leave(o, s);
+	forget_created(o, s);
 	if (s->key && map_get(&o->keys, s->key) == s)
 		map_del(&o->keys, s->key);
 	s->goroutine = NULL;
@@ -169,12 +207,13 @@ void open_spans_done(struct open_spans *o, struct open_span_pool *pool)
 	while (o->oldest) {
 		struct open_span *s = o->oldest;
 
-		open_spans_remove(o, pool, s);
+		open_spans_remove(o, pool, s, 0);
 		open_span_release(pool, s);
 	}
 	map_done(&o->goroutines);
 	map_done(&o->keys);
 	map_done(&o->joined);
+	map_done(&o->creators);
 }
 
 /* ---- goroutines ---- */

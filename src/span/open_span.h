@@ -14,7 +14,8 @@ struct probe {                       /* what the assembler was told, prepared */
 	struct assembler_probe p;
 	struct capture_rule *rules;
 	size_t nrules;
-	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot; /* -1: none */
+	/* -1: none */
+	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot, context_slot, parent_slot;
 };
 
 struct open_span {
@@ -29,7 +30,13 @@ struct open_span {
 	uint8_t parent_id[8];
 	uint64_t key;                    /* what the goroutines that work for it know it by; 0: none */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
+	struct created *created;         /* goroutines that were created within it */
 	struct attr_list attrs;
+};
+
+struct created {
+	uint64_t goid;
+	struct created *next;
 };
 
 struct pending_panic {
@@ -41,6 +48,7 @@ struct pending_panic {
 struct goroutine {
 	uint64_t id;
 	struct open_span *innermost;
+	uint64_t since_ns;               /* when that became the innermost */
 	struct pending_panic panics[MAX_PENDING_PANICS];
 	unsigned npanics;
 	struct goroutine *next_free;
@@ -49,6 +57,8 @@ struct goroutine {
 struct open_spans {                     /* of one process; zero-initialised is empty */
 	struct map goroutines;
 	struct map keys, joined;         /* key → open span, goid → open span */
+	struct map creators;             /* goid → the open span within which the goroutine was created */
+	size_t ncreated;
 	struct open_span *oldest, *newest;
 	size_t len;
 };
@@ -70,10 +80,16 @@ void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key)
 void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key);
 struct open_span *open_spans_joined(const struct open_spans *o, uint64_t goid); /* NULL: it works for none */
 /*
- * Takes it out of everything; the goroutine goes too when it was its last. The span is the caller's until
- * open_span_release.
+ * The goroutine was created within the span that is innermost in another, if that is certain: that span has been the
+ * innermost from the epoch on. False when there would be more than max such goroutines.
  */
-void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct open_span *s);
+bool open_spans_link(struct open_spans *o, const struct event_link *l, size_t max);
+struct open_span *open_spans_creator(const struct open_spans *o, uint64_t goid); /* NULL: not known, or not open */
+/*
+ * Takes it out of everything; the goroutine goes too when it was its last. The span is the caller's until
+ * open_span_release. time_ns: of the record that says so.
+ */
+void open_spans_remove(struct open_spans *o, struct open_span_pool *pool, struct open_span *s, uint64_t time_ns);
 void open_span_release(struct open_span_pool *pool, struct open_span *s);
 /* Frees all; nothing is counted or emitted. */
 void open_spans_done(struct open_spans *o, struct open_span_pool *pool);

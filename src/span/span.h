@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probe/pack/pack_summary.h"
 #include "probe/pack/span_kind.h"
 #include "target/resource.h"
 
@@ -44,6 +45,7 @@ struct span {
 	const char *trace_state;         /* the W3C tracestate that came with the trace, or NULL */
 	const char *name;
 	const char *pack;                /* instrumentation scope: the pack's name */
+	const struct summary *summary;   /* what a row of text shows of it, or NULL */
 	enum span_kind kind;
 	enum span_status status;
 	const char *status_text;         /* or NULL */

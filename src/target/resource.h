@@ -5,7 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct attr;
+struct attr;       /* span/span.h */
+struct symbolizer; /* call/symbolize.h */
 
 /* Outlives its spans and calls. Who makes it owns it. */
 struct resource {
@@ -15,6 +16,7 @@ struct resource {
 	const char *service;             /* service.name */
 	const struct attr *attrs;        /* all, service.name and process.* included */
 	size_t nattrs;
+	const struct symbolizer *symbolizer; /* what its addresses mean; NULL: nobody knows */
 };
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "unit/value_stub.h"
 
-#include "call/call.h"
+#include "call/decode.h"
 
 static const struct ir_slot slots[] = {
 	{.name = "a", .kind = VALUE_STRING}, {.name = "b", .kind = VALUE_INT}, {.name = "c", .kind = VALUE_STACK}};

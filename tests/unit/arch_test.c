@@ -251,6 +251,33 @@ static void test_programs(void **state)
 	go_binaries_each("bin/calls-go1.19-plain", same_program);
 }
 
+/* A machine whose instructions have four bytes each: tables of pcs count these, and the header says so. */
+static void test_pc_unit(void **state)
+{
+	struct arch other = make_up();
+	static struct tiny tiny;
+	struct binary *b = open_tiny(&tiny, (struct tiny_options){0});
+	struct pclntab_header h;
+	struct pc_walk w = {0};
+	struct pc_range by_1, by_4;
+	uint64_t pos = 0;
+	struct func f;
+
+	assert_true(binary_func(b, 0, &f));
+	w.table = func_pcsp(b, &f);
+	assert_true(pc_walk_next(b, &w, &by_1));
+	b->pcln.pc_unit = 4;
+	w = (struct pc_walk){.table = w.table};
+	assert_true(pc_walk_next(b, &w, &by_4));
+	assert_int_equal(by_4.end, 4 * by_1.end);
+	assert_true(pclntab_next(&b->img, &pos, &h));
+	other.pc_unit = 4;
+	b->img.arch = &other;
+	pos = 0;
+	assert_false(pclntab_next(&b->img, &pos, &h));
+	binary_free(b);
+}
+
 /* A register that is saved where the declaration says something else: the machine's own name is in the sentence. */
 static void test_sentence(void **state)
 {
@@ -409,7 +436,7 @@ static void test_printed_and_refused(void **state)
 	struct arch small = other;
 	static struct ir_insn insns[] = {
 		{.op = IR_REGION, .slot = 0}, {.op = IR_ARG_REG, .dst = 0, .reg = 3, .size = 8},
-		{.op = IR_ARG_XMM, .dst = 1, .reg = 2, .size = 8}, {.op = IR_EMIT, .a = 0}, {.op = IR_END},
+		{.op = IR_ARG_FLOAT, .dst = 1, .reg = 2, .size = 8}, {.op = IR_EMIT, .a = 0}, {.op = IR_END},
 	};
 	static struct ir_slot slot = {.kind = VALUE_INT, .name = "n"};
 	struct capture_program p = {.arch = &other, .insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = &slot,
@@ -434,6 +461,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kernel),	    cmocka_unit_test(test_found),
 		cmocka_unit_test(test_programs),    cmocka_unit_test(test_sentence),
+		cmocka_unit_test(test_pc_unit),
 		cmocka_unit_test(test_uprobe_code), cmocka_unit_test(test_link_register),
 		cmocka_unit_test(test_not_patched), cmocka_unit_test(test_printed_and_refused),
 	};

@@ -8,7 +8,7 @@
 #include "unit/value_stub.h"
 
 #include "base/clock.h"
-#include "call/call.h"
+#include "call/decode.h"
 #include "unit/records.h"
 
 enum { ENTRY = 10, RETURN = 11, COUNT = 12, STRANGER = 99, HOOK = 50 };
@@ -42,10 +42,10 @@ static void print_call(void *arg, const struct call_record *c)
 	assert_true(start > -1000000000 && start < 1000000000); /* clocks are adjusted meanwhile */
 	assert_ptr_equal(arg, &got);
 	buf_printf(&got, "%s %s[%d] %s start %" PRIu64 " took %" PRIu64 " goid %" PRIu64 " depth %" PRIu64,
-		   c->plan->name, c->process->resource->name, c->process->resource->pid, ends[c->end], c->start_ns,
+		   c->function->name, c->resource->name, c->resource->pid, ends[c->end], c->start_ns,
 		   c->duration_ns, c->goid, c->depth);
 	for (size_t i = 0; i < c->nvalues; i++) {
-		buf_printf(&got, " %s=", c->values[i].shown->name);
+		buf_printf(&got, " %s=", c->values[i].name);
 		if (c->values[i].value.form == FORM_UNREADABLE && !c->values[i].value.text)
 			buf_str(&got, "-");
 		else
@@ -165,7 +165,7 @@ static void a_condition_at_the_end(void **state)
 
 	late.panicked = late.open = (struct plan_ending){
 		.is = END_TESTED, .test = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .nregs = 3}};
-	late.kept_slots[0] = 1;
+	late.carried_slots[0] = 1;
 	unmet.panicked.is = unmet.open.is = END_LEFT_OUT;
 	call_decoder_add_plan(decoder, &late, NULL, 20, 21);
 	call_decoder_add_plan(decoder, &unmet, NULL, 30, 31);
@@ -277,9 +277,13 @@ static void known_without_a_slot(void **state)
 static void groups(void **state)
 {
 	static const struct expr by_func = {.op = EXPR_NAME, .text = "func"}, by_pid = {.op = EXPR_NAME, .text = "pid"},
-				 by_user = {.op = EXPR_NAME, .text = "user"}, by_n = {.op = EXPR_NAME, .text = "n"};
+				 by_user = {.op = EXPR_NAME, .text = "user"}, by_n = {.op = EXPR_NAME, .text = "n"},
+				 latency = {.op = EXPR_NAME, .text = "latency"};
+	static const struct expr *args[] = {&latency};
 	static const struct action action = {.kind = ACTION_AGGREGATE, .aggregate = AGG_HIST, .nby = 4,
-					     .by = {&by_func, &by_user, &by_pid, &by_n}};
+					     .text = "hist(latency) by func, user, pid, n", .args = args, .nargs = 1,
+					     .by = {&by_func, &by_user, &by_pid, &by_n},
+					     .by_texts = {"func", "user", "pid", "n"}};
 	static const struct plan_aggregate aggregate = {
 		.action = &action, .index = 1, .keys = {NULL, &entry_slots[0], NULL, &entry_slots[1]},
 		.constant_key = {true, false, true, false}};
@@ -306,9 +310,13 @@ static void groups(void **state)
 	assert_true(call_decoder_group(decoder, &g, &arena, &ret));
 	value_print(&ret.keys[1], &got);
 	expect("<unreadable memory>");
-	assert_ptr_equal(ret.plan, &counting);
-	assert_ptr_equal(ret.aggregate, &aggregate);
-	assert_ptr_equal(ret.process, &process);
+	assert_string_equal(ret.function->name, "main.g");
+	assert_string_equal(ret.aggregate->text, "hist(latency) by func, user, pid, n");
+	assert_int_equal(ret.aggregate->kind, AGG_HIST);
+	assert_true(ret.aggregate->duration);
+	assert_string_equal(ret.aggregate->keys[1].text, "user");
+	assert_true(ret.aggregate->keys[0].constant && !ret.aggregate->keys[1].constant);
+	assert_ptr_equal(ret.resource, &shop);
 	assert_true(ret.count == 6 && ret.sum == 20 && ret.min == 1 && ret.max == 9 && ret.nbuckets == 3);
 	assert_memory_equal(ret.buckets, buckets, sizeof(buckets));
 	g.aggregate = 0;

@@ -846,7 +846,7 @@ static void test_locations(void **state)
 	struct capture_request request = {.items = &item, .nitems = 1,
 					  .caps = &(struct planter_caps){.reads_xmm = true}};
 	struct capture_result result;
-	struct piece xmm = {.where = IN_XMM, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
+	struct piece xmm = {.where = IN_FLOAT_REG, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
 
 	add_param(w, (struct param){.name = "f", .type = type_in(w, "float64"), .pieces = &xmm, .npieces = 1});
 	add_param(w, (struct param){.name = "lost", .type = type_in(w, "int"), .why = "its shape is unknown"});

@@ -105,7 +105,7 @@ static void test_unclear(void **state)
 	/* a jump into an instruction */
 	FLOW(h, b, 0xeb, 0x01, 0x48, 0x89, 0xc8, 0xc3);
 
-	assert_non_null(strstr(f.flow.why, "several sides"));
+	assert_non_null(strstr(f.flow.why, "at several places"));
 	assert_non_null(strstr(g.flow.why, "jump table"));
 	assert_non_null(strstr(h.flow.why, "into an instruction"));
 	flow_end(&f);

@@ -58,7 +58,8 @@ static void test_all_keys(void **state)
 {
 	static const char text[] =
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
-		"  error: b >= 400 || m\n  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
+		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
+		"  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -90,6 +91,13 @@ static void test_all_keys(void **state)
 	assert_string_equal(s->error->a->a->text, "b");
 	assert_int_equal(s->error->a->b->number, 400);
 	assert_string_equal(s->error->b->text, "m");
+	assert_string_equal(s->summary->status, "b");
+	assert_int_equal(s->summary->n, 2);
+	assert_int_equal(s->summary->parts[0].n, 3);
+	assert_string_equal(s->summary->parts[0].items[0].text, "a");
+	assert_string_equal(s->summary->parts[0].items[1].text, ":");
+	assert_true(s->summary->parts[0].items[1].dim && s->summary->parts[0].items[1].group == 1);
+	assert_true(s->summary->parts[1].is_error);
 	assert_string_equal(s->traceparent, "tp");
 	assert_string_equal(s->tracestate, "h.port");
 	assert_true(s->nested_same);
@@ -114,7 +122,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 20);
+	assert_int_equal(c->line, 21);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -301,6 +309,35 @@ static const struct bad bads[] = {
 	 "15:10: a value is expected here, but the expression ends\n  a >= 500 ||\n             ^"},
 	{POINTS START "{a: x}\n" END_POINT "  error: a || a + 1\n",
 	 "15:10: a condition over attributes has no arithmetic\n  a || a + 1\n         ^"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{b}'\n", "5:3: `summary` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{a}', '{b:status}']\n", "5:3: `summary` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{a}', '/{a}[:{a']\n",
+	 "15:12: this { has no } behind its attribute\n  /{a}[:{a\n        ^"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a:bold}'\n",
+	 "15:12: after the colon one of dim, size and status"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{}'\n",
+	 "15:12: the name of an attribute is expected here"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: a\n",
+	 "15:12: without an attribute outside of [ ], nothing says"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ''\n",
+	 "15:12: without an attribute outside of [ ], nothing says"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '[{a}]'\n", "15:12: without an attribute outside of [ ]"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[b]'\n",
+	 "15:12: without an attribute in the [ ], nothing says"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[{a}[{a}]]'\n", "15:12: a [ cannot stand within [ ]"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[{a}'\n", "15:12: the ] that closes a [ is missing"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}]'\n", "15:12: this ] has no [ before it"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '}'\n", "15:12: this } has no { before it"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[{a}][{a}][{a}][{a}][{a}]'\n",
+	 "15:12: a part has no more than four [ ]"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a:status} x'\n",
+	 "15:12: an {error} or a status is a part of its own"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['x {error}']\n",
+	 "15:12: an {error} or a status is a part of its own"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{error}', '{a}', '{error}']\n",
+	 "15:12: another part is {error} already"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{a:status}', '{a:status}']\n",
+	 "15:12: the status column shows one attribute"},
 	{HEAD "spans:\n- {name: s, kind: client, titles: ['{a'], points: [{name: b, role: start, variants: "
 	      "[{func: m.f}]}, {name: e, role: end, variants: [{func: m.f}]}]}\n",
 	 "5:3: the title \"{a\" has a { without its }"},

@@ -369,7 +369,7 @@ static void test_xmm(void **state)
 {
 	struct ir_insn insns[] = {
 		{.op = IR_REGION, .slot = 0},
-		{.op = IR_ARG_XMM, .size = 8, .dst = 0},
+		{.op = IR_ARG_FLOAT, .size = 8, .dst = 0},
 		{.op = IR_EMIT, .slot = 0, .a = 0},
 		{.op = IR_END},
 	};

@@ -17,7 +17,7 @@ static void begin(void)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_perfetto_new(file_new(), &sink, &err), 0);
+	assert_int_equal(open_file(&sink_perfetto, file_new(), &sink, &err), 0);
 }
 
 static void give(struct call_record c)
@@ -87,9 +87,9 @@ static void cannot_be_written(void **state)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_perfetto_new("/nonexistent/x", &sink, &err), -ENOENT);
+	assert_int_equal(open_file(&sink_perfetto, "/nonexistent/x", &sink, &err), -ENOENT);
 	assert_string_equal(err.text, "/nonexistent/x cannot be written: No such file or directory");
-	assert_int_equal(call_perfetto_new("/dev/full", &sink, &err), 0);
+	assert_int_equal(open_file(&sink_perfetto, "/dev/full", &sink, &err), 0);
 	give(a_call(v, "alice", 3, 412007));
 	sink->ops->tick(sink);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");

@@ -58,7 +58,7 @@ static void print_params(struct buf *s, const struct param *p, size_t n)
 
 			if (x->where == ON_STACK)
 				buf_printf(s, " [%d]", x->stack);
-			else if (x->where == IN_XMM)
+			else if (x->where == IN_FLOAT_REG)
 				buf_printf(s, " x%d", x->reg - XMM_0);
 			else
 				buf_printf(s, " r%d", x->reg);
@@ -445,7 +445,7 @@ static void check_generics(struct binary *b)
 	assert_null(binary_instance_name(b, &f, dict + 1));
 	check_real_type(b, symbol(b, "main..dict.Max[int]"), &s.params[1], "int");
 	s = instance(b, "main.Max", 0, KIND_FLOAT64);
-	assert_int_equal(s.params[0].pieces[0].where, IN_XMM);
+	assert_int_equal(s.params[0].pieces[0].where, IN_FLOAT_REG);
 	s = instance(b, "main.Map", 0, KIND_SLICE);
 	dict = symbol(b, strstr(s.params[1].type->name, "float64") ? "main..dict.Map[main.MyInt,float64]"
 	                                                           : "main..dict.Map[int,string]");

@@ -903,7 +903,7 @@ static void test_threads(void **state)
 
 static void test_refusals(void **state)
 {
-	struct ir_insn xmm[] = {{.op = IR_REGION}, {.op = IR_ARG_XMM, .size = 8}, {.op = IR_EMIT}, {.op = IR_END}};
+	struct ir_insn xmm[] = {{.op = IR_REGION}, {.op = IR_ARG_FLOAT, .size = 8}, {.op = IR_EMIT}, {.op = IR_END}};
 	struct ir_slot slot = {.kind = VALUE_FLOAT64};
 	struct capture_program prog = {.insns = xmm, .ninsns = 4, .slots = &slot, .nslots = 1, .nregs = 1,
 				       .g = FAKE_LAYOUT};

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "binary/arch_x86_64.h"
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 #include "unit/ir_interp.h"
 
@@ -114,7 +114,7 @@ static struct param *add_param(struct world *w, const char *name, const char *ty
 
 #define PIECES(...) ((const struct piece[]){__VA_ARGS__}), ARRAY_SIZE(((const struct piece[]){__VA_ARGS__}))
 #define REG(r, o, n) {.where = IN_REG, .reg = r, .size = n, .offset = o}
-#define XMM(r, o) {.where = IN_XMM, .reg = XMM_0 + r, .size = 8, .offset = o}
+#define XMM(r, o) {.where = IN_FLOAT_REG, .reg = XMM_0 + r, .size = 8, .offset = o}
 #define STACK(at, o, n) {.where = ON_STACK, .stack = at, .offset = o, .bytes = n}
 
 /* Compiles captures of the expressions, all of them whole. */

@@ -62,8 +62,8 @@ static int read_offsets(struct facts *f, struct err *err)
 	if (offset_of(f->binary, "runtime.m", "p", 8, &f->m_p) && offset_of(f->binary, "runtime.p", "id", 4, &f->p_id))
 		return 0;
 	return err_set(err, -EOPNOTSUPP,
-		       "the program does not describe the runtime's m and p, so that probes inside could not tell "
-		       "their P; use --planter uprobe");
+		       "the program does not describe the runtime's m and p, so probes inside it cannot tell which P "
+		       "they run on; use --planter uprobe");
 }
 
 /* Sites are found, and code is made, byte by byte. */
@@ -95,7 +95,7 @@ int facts_read(const char *path, struct facts *ret, struct err *err)
 		f.main_entry = main_fn.entry;
 	if (!r && !f.syscall_insn)
 		r = err_set(err, -EOPNOTSUPP,
-			       "the program has no system call instruction of Go's that could be borrowed; use "
+			       "the program has no `syscall` instruction of the Go runtime that earshot could use; use "
 			       "--planter uprobe");
 	if (!r)
 		r = binary_check(f.binary, err);

@@ -42,7 +42,7 @@ struct code {
 	int *labels;                  /* the IR's */
 	int fail[SLOT_STATUS_COUNT];  /* labels of the region, -1: not used yet */
 	int ended;                    /* label of DROP_ENDED; -1: none */
-	int drop[DROP_COUNT];         /* likewise, of the program */
+	int drop[DROP_COUNT];         /* labels of the program, -1: not used yet */
 	VEC(struct code_fail) fails;
 	VEC(struct code_refill) refills;
 	int fault;                    /* the label that slot.fault holds here, -1: unknown */

@@ -290,8 +290,8 @@ static int ask(struct helper *h, const struct request *q, const void *array, str
 	if (write_all(h->socket, q, sizeof(*q)) < 0 || write_all(h->socket, array, q->n * element(q->op)) < 0 ||
 	    receive(h, a, &fd) < 0)
 		return err_set(err, -EPIPE,
-			       "earshot's own child that patches programs is gone (was it killed?); what it left is "
-			       "taken out by the next earshot that attaches");
+			       "earshot's helper process is gone (was it killed?); the next earshot that attaches "
+			       "with --planter patch takes out what it left in programs");
 	if (ret_fd)
 		*ret_fd = fd;
 	else

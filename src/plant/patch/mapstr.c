@@ -78,11 +78,34 @@ static void match_variable(struct lookup *l, uint16_t reg, int no)
 	x86_label(l->x, equal);
 }
 
+/*
+ * To no when the text at RDI is not ours: the one that begins with register reg, or the instruction's. One that cannot
+ * be read is noted, and taken for another. RAX, RDX; RDI moves.
+ */
+static void match_text(struct lookup *l, uint16_t reg, int no)
+{
+	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x);
+
+	fault(l, unread);
+	if (l->key)
+		match_variable(l, reg, differs);
+	else
+		code_match(l->g, RDI, RDX, l->insn, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, equal);
+	x86_label(l->x, unread);
+	set_imm(l, UNREAD, 1);
+	x86_label(l->x, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, no);
+	x86_label(l->x, equal);
+}
+
 /* To no when the key at RDI is not that in registers. The words are compared first. RAX, RDX; RDI moves. */
 static void match_parts(struct lookup *l, int no)
 {
-	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x), text = -1;
 	uint16_t reg = l->insn->b, text_reg = 0;
+	int text = -1;
 
 	for (size_t k = 0; k < l->key->n; k++) {
 		const struct ir_key_part *p = &l->key->parts[k];
@@ -99,23 +122,12 @@ static void match_parts(struct lookup *l, int no)
 	if (text < 0)
 		return;
 	x86_load(l->x, 8, false, RDI, MEM(RDI, l->key->parts[text].offset));
-	fault(l, unread);
-	match_variable(l, text_reg, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, equal);
-	x86_label(l->x, unread);
-	set_imm(l, UNREAD, 1);
-	x86_label(l->x, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, no);
-	x86_label(l->x, equal);
+	match_text(l, text_reg, no);
 }
 
 /* RCX is a full place of the block at RSI: to no when its key is not ours. Keys that cannot be read are noted. */
 static void match_key(struct lookup *l, int no)
 {
-	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x);
-
 	x86_imul_imm(l->x, RAX, RCX, (int32_t)l->m->key_stride);
 	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->block.key_off);
 	x86_lea(l->x, RDI, MEMX(RSI, RAX, 0));
@@ -128,16 +140,7 @@ static void match_key(struct lookup *l, int no)
 	if (!l->insn->imm)
 		return;
 	x86_load(l->x, 8, false, RDI, MEM(RDI, 0));
-	fault(l, unread);
-	code_match(l->g, RDI, RDX, l->insn, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, equal);
-	x86_label(l->x, unread);
-	set_imm(l, UNREAD, 1);
-	x86_label(l->x, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, no);
-	x86_label(l->x, equal);
+	match_text(l, IR_NO_REG, no);
 }
 
 /* Searches the block at RSI, to found with the element's address in RAX. */

@@ -326,7 +326,7 @@ static int decide(struct plan *pl, struct err *err)
 	do {
 		before = pl->verdicts.nrefused;
 		if (!verdict_any_useful(&pl->verdicts))
-			return err_set(err, -ENODATA, "none of the probes can be put in");
+			return err_set(err, -ENODATA, "none of the probes can be put into the process");
 		prune(pl);
 		measure(pl);
 		if (pl->verdicts.nrefused == before)
@@ -367,9 +367,14 @@ static int write_trampoline(const struct plan *pl, const struct patched *d, cons
 	int r = plan_trampoline(pl, s, s->at->addr, &code, &entry, err);
 
 	if (!r && (code.len > s->at->bytes || entry != s->at->entry))
-		r = err_set(err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
+		r = err_set(err, -EIO,
+			    "%s cannot be patched in the process: the code of its probes has become longer than its "
+			    "place",
+			    site_label(pl, s));
 	if (!r && !patch_reaches(site_of(s), s->at->landing_pad - pl->t->bias))
-		r = err_set(err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
+		r = err_set(err, -EIO,
+			    "%s cannot be patched in the process: its jump does not reach the code of its probes",
+			    site_label(pl, s));
 	if (r)
 		return r;
 	memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);

@@ -70,9 +70,9 @@ static size_t find_leftovers(int pid, struct shared_map ret[SHARED_MAPS_MAX])
 	return n;
 }
 
-static int being_attached_to(const struct remote *r, struct err *err)
+static int another_attaches(const struct remote *r, struct err *err)
 {
-	return err_set(err, -EBUSY, "process %d is being attached to by another earshot; try again", r->target.pid);
+	return err_set(err, -EBUSY, "another earshot is attaching to process %d; try again", r->target.pid);
 }
 
 /* The page as it is now, but for the maps, some of which may be unmapped already. */
@@ -104,8 +104,8 @@ static int check_abandoned(struct remote *r, struct err *err)
 	    heartbeat == r->page.heartbeat)
 		return 0;
 	return err_set(err, -EBUSY,
-		       "process %d is observed from inside by another earshot, and only one can; stop that one, or "
-		       "use --planter uprobe",
+		       "another earshot has patched process %d, and only one can at a time; stop that one, or use "
+		       "--planter uprobe",
 		       r->target.pid);
 }
 
@@ -133,11 +133,11 @@ static int hold_and_check(struct remote *r, struct err *err)
 	if (code || !r->page.nmaps)
 		return code;
 	if (r->page.magic != magic || r->page.token != token || r->page.heartbeat != heartbeat)
-		return being_attached_to(r, err);
+		return another_attaches(r, err);
 	if (!magic) /* mapped by a helper that was killed before it wrote its page: no patch leads there */
 		return remote_claim(r) ? 0 : remote_gone(r, err);
 	if (!page_is_sound(r))
-		return being_attached_to(r, err);
+		return another_attaches(r, err);
 	read_list(r);
 	return 0;
 }

@@ -265,8 +265,8 @@ int remote_remove_handlers(struct remote *r, struct err *err)
 			continue;
 		if (now[i].handler != r->page.handlers[i])
 			code = err_set(err, -EBUSY,
-				       "process %d has changed a signal handler meanwhile, so that earshot's stays "
-				       "mapped behind it",
+				       "process %d has replaced earshot's signal handler, which the new one may still "
+				       "call: its code stays mapped",
 				       r->target.pid);
 		else
 			code = set_action(r, i, &r->page.before[i], err);

@@ -135,8 +135,7 @@ static bool any_thread_lives(int pid)
 static int has_ended(int pid, struct err *err)
 {
 	if (any_thread_lives(pid))
-		return err_set(err, -EBUSY, "the first thread of process %d has ended: what the others run cannot be "
-					    "reached",
+		return err_set(err, -EBUSY, "the first thread of process %d has ended: the others cannot be traced",
 			       pid);
 	return err_set(err, -ESRCH, "process %d has ended", pid);
 }
@@ -428,9 +427,9 @@ static int suspend_seccomp(const struct stopped *s, const struct tracee *t, stru
 	    !thread_status(t->tid, "\nSeccomp:", mode, sizeof(mode)) || *mode == '0')
 		return 0;
 	return err_set(err, -ENOTSUP,
-		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has "
-		       "it make; only with CAP_SYS_ADMIN, and outside of a filter itself, can earshot have it "
-		       "suspended meanwhile; run it so, or use --planter uprobe",
+		       "process %d runs under a seccomp filter, which might end it for a system call that earshot "
+		       "makes in it; earshot can suspend the filter meanwhile only if it has CAP_SYS_ADMIN and is "
+		       "under no filter itself; run it so, or use --planter uprobe",
 		       s->pid);
 }
 

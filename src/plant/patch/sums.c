@@ -36,7 +36,7 @@ static void count_loss(struct code *g, enum loss l)
 					     offsetof(struct patch_counts, loss) + 8 * (size_t)l));
 }
 
-/* Likewise, where the record goes on to be needed. */
+/* Counts a loss where the record is still needed. */
 static void count_loss_beside(struct code *g, enum loss l)
 {
 	x86_store(&g->x, 8, WORD(WORD_RECORD), REG_RECORD);

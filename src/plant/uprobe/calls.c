@@ -165,13 +165,7 @@ static void clean(struct gen *g)
 	emit_load(e, 8, R2, R1, CALL(limit));
 	state_store(g, SCRATCH_STATE(limit), R2);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(found), 0);
-	emit_store(e, 8, FP, BK_CALL, REG_RECORD);
-	emit_alu_imm(e, BPF_MOV, R1, LOOPS);
-	emit_subprog_addr(e, R2, g->unwind);
-	emit_alu(e, BPF_MOV, R3, FP);
-	emit_alu_imm(e, BPF_ADD, R3, BK_CALL);
-	emit_alu_imm(e, BPF_MOV, R4, 0);
-	emit_call(e, BPF_FUNC_loop);
+	gen_loop(g, g->unwind, LOOPS, BK_CALL);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, gone);

@@ -118,6 +118,19 @@ void gen_count_loss(struct gen *g, unsigned loss)
 	emit_label(e, out);
 }
 
+void gen_loop(struct gen *g, int callback, int max, int word)
+{
+	struct emit *e = g->e;
+
+	emit_store(e, 8, FP, word, REG_RECORD);
+	emit_alu_imm(e, BPF_MOV, R1, max);
+	emit_subprog_addr(e, R2, callback);
+	emit_alu(e, BPF_MOV, R3, FP);
+	emit_alu_imm(e, BPF_ADD, R3, word);
+	emit_alu_imm(e, BPF_MOV, R4, 0);
+	emit_call(e, BPF_FUNC_loop);
+}
+
 void gen_return(struct gen *g)
 {
 	emit_alu_imm(g->e, BPF_MOV, R0, 0);

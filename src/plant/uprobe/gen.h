@@ -158,6 +158,11 @@ void gen_release(struct gen *g);   /* the scratch element is anyone's again */
 void gen_count_loss(struct gen *g, unsigned loss);
 void gen_take_scratch(struct gen *g);
 void gen_return(struct gen *g);
+/*
+ * R0 = how often the callback at the label ran: until it gives 1, at most max times. It finds R7 at *R2; word: where on
+ * the stack that lies meanwhile.
+ */
+void gen_loop(struct gen *g, int callback, int max, int word);
 int gen_record_limit(const struct gen *g); /* bytes */
 /* R9 bytes at R7 go into the ring; to full when there is no room. */
 void gen_output(struct gen *g, int full);

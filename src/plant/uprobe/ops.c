@@ -621,7 +621,7 @@ static int gen_mem_order(struct gen *g, const struct ir_insn *i)
 static int gen_str(struct gen *g, const struct ir_insn *i)
 {
 	if (i->imm < 1 || i->imm > IR_MAX_STR)
-		return err_set(g->err, -EINVAL, "a text of %lld bytes is compared with (1 to %d)",
+		return err_set(g->err, -EINVAL, "a constant text has %lld bytes (expected 1 to %d)",
 			       (long long)i->imm, IR_MAX_STR);
 	return i->op == IR_STR_CONTAINS ? gen_str_contains(g, i) : gen_str_match(g, i);
 }
@@ -822,7 +822,7 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_arg_stack(g, i);
 	case IR_PC_RET:
 		return gen_return_address(g, i);
-	case IR_ARG_XMM:
+	case IR_ARG_FLOAT:
 		return err_set(g->err, -EOPNOTSUPP,
 			       "a uprobe sees no XMM registers, so this float argument cannot be read "
 			       "(an in-process probe can)");

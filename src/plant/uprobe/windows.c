@@ -73,7 +73,7 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 			memset(of_reg, 0, sizeof(of_reg));
 			capture = i->slot != IR_SLOT_FILTER;
 		}
-		if (!capture || i->op > IR_MOVE) /* those up to IR_MOVE have a result */
+		if (!capture || !ir_has_result(i))
 			continue;
 		if (i->op == IR_LOAD)
 			note_load(a, p->insns, n, of_reg);

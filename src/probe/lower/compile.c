@@ -12,7 +12,7 @@ static const struct type *word_type(const struct param *p)
 {
 	unsigned size;
 
-	if (p->npieces != 1 || p->pieces[0].where == IN_XMM)
+	if (p->npieces != 1 || p->pieces[0].where == IN_FLOAT_REG)
 		return NULL;
 	size = p->pieces[0].where == ON_STACK ? p->pieces[0].bytes : p->pieces[0].size;
 	return basic_type(size == 1   ? KIND_UINT8

@@ -36,7 +36,7 @@ static int piece_word(struct lowerer *l, const struct value *v, const struct pie
 	if (!l->xmm_readable)
 		return lower_fail_unreadable(l, v->expr, "%s is passed in a floating-point register, which a uprobe "
 				       "cannot read", expr_text(l, v->expr));
-	*ret = emit_arg(l, IR_ARG_XMM, p->reg - REG_FLOAT, 0, size, false);
+	*ret = emit_arg(l, IR_ARG_FLOAT, p->reg - REG_FLOAT, 0, size, false);
 	return 0;
 }
 

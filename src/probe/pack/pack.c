@@ -453,11 +453,23 @@ static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+static int read_summary(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct err why = {0};
+	const char *const *texts;
+	int r = yaml_text_or_texts(y, node, &texts);
+
+	if (!r && summary_parse(texts, y->arena, into, &why) < 0)
+		r = yaml_fail(y, node, "%s", why.text);
+	return r;
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
 	NEEDED("titles", struct pack_span, titles, yaml_texts),
 	FIELD("error", struct pack_span, error, read_error),
+	FIELD("summary", struct pack_span, summary, read_summary),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
 	FIELD("key", struct pack_span, key, yaml_text),
@@ -546,6 +558,20 @@ static int check_condition(struct yaml *y, const yaml_node_t *node, const name_v
 	return r ? r : check_condition(y, node, names, where, c->b);
 }
 
+static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct summary *s)
+{
+	int r = s ? check_attribute(y, node, names, "`summary`", s->status) : 0;
+
+	for (size_t i = 0; s && i < s->n; i++)
+		for (size_t k = 0; !r && k < s->parts[i].n; k++) {
+			const struct summary_item *item = &s->parts[i].items[k];
+
+			if (item->op != SUMMARY_TEXT)
+				r = check_attribute(y, node, names, "`summary`", item->text);
+		}
+	return r;
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -554,6 +580,8 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	for (size_t i = 0; i < s->npoints; i++)
 		names_of_point(&s->points[i], &names);
 	r = check_condition(y, node, &names, "`error`", s->error);
+	if (!r)
+		r = check_summary(y, node, &names, s->summary);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "binary/binary.h"
 #include "probe/pack/pack_condition.h"
+#include "probe/pack/pack_summary.h"
 #include "probe/pack/span_kind.h"
 
 enum point_role {
@@ -52,6 +53,9 @@ enum capture_use {
 	USE_SAVED,       /* kept for the other points of the span, where it is called saved.NAME */
 	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
 	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
+	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
+	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
+	USE_PARENT,      /* its parent's; NIL: it has none */
 };
 
 struct pack_capture {
@@ -97,6 +101,7 @@ struct pack_span {
 	enum span_kind kind;
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
 	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
+	const struct summary *summary; /* what a row of the terminal shows of it; or NULL */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */

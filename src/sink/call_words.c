@@ -1,83 +1,17 @@
-#include "sink/call_text.h"
+#include "sink/call_words.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#define PROCESS_BOUND 24
 #define RESULT_COLUMNS 32 /* of a result, while arguments can still be shortened */
 #define SMALL_COLUMNS 8   /* a value that has no more is not shortened, while others can be */
 
-int call_text_open(int fd, const struct call_text_options *o, struct call_text *ret, struct err *err)
-{
-	int r;
-
-	*ret = (struct call_text){.options = *o, .names.with_line = true};
-	r = call_stream_open(fd, &ret->stream, err);
-	if (r >= 0)
-		call_text_tick(ret);
-	return r;
-}
-
-void call_text_close(struct call_text *t, unsigned timeout_ms)
-{
-	call_stream_close(&t->stream, timeout_ms);
-	code_names_done(&t->names);
-}
-
-void call_text_tick(struct call_text *t)
-{
-	struct winsize w = {0};
-
-	output_flush(&t->stream.out, 0);
-	if (isatty(t->stream.out.fd) && ioctl(t->stream.out.fd, TIOCGWINSZ, &w) == 0) /* it may have been resized */
-		t->width = w.ws_col;
-}
-
-struct row call_text_row(struct call_text *t, struct buf *out)
-{
-	return row_begin(out, t->width, t->options.color);
-}
-
-void show_clock(struct call_text *t, struct row *r, uint64_t unix_ns)
-{
-	time_t second = (time_t)(unix_ns / 1000000000u);
-	char ms[16];
-	struct tm tm;
-
-	if (second != t->second || !t->clock[0]) {
-		localtime_r(&second, &tm);
-		strftime(t->clock, sizeof(t->clock), "%H:%M:%S", &tm);
-		t->second = second;
-	}
-	snprintf(ms, sizeof(ms), ".%03u", (unsigned)(unix_ns / 1000000u % 1000u));
-	row_str(r, STYLE_DIM, t->clock);
-	row_str(r, STYLE_DIM, ms);
-}
-
-void show_process(struct call_text *t, struct row *r, const struct call_process *p, const char *gap)
-{
-	char text[80];
-	int n;
-
-	if (!t->options.show_process)
-		return;
-	n = snprintf(text, sizeof(text), "%.60s[%d]", p->resource->name ? p->resource->name : "?", p->resource->pid);
-	t->process_columns = MAX(t->process_columns, MIN(text_columns(text, (size_t)n), PROCESS_BOUND));
-	row_field(r, STYLE_CYAN, text, (size_t)n, PROCESS_BOUND, t->process_columns);
-	row_str(r, STYLE_PLAIN, gap);
-}
-
-void show_stack(struct call_text *t, struct buf *out, const struct call_record *c, unsigned indent)
+void show_stack(struct text_sink *t, struct buf *out, const struct call_record *c, unsigned indent)
 {
 	struct row r;
 
 	for (size_t i = 0; i < c->nstack; i++) {
-		const struct frame_names *f = frame_names(&t->names, c->process, c->stack[i]);
+		const struct frame_texts *f = frame_names_at(&t->names, c->resource, c->stack[i]);
 
 		for (size_t k = 0; k < f->n; k++) {
-			r = call_text_row(t, out);
+			r = text_sink_row(t, out);
 			row_spaces(&r, indent);
 			row_str(&r, STYLE_DIM, f->names[k]);
 			row_end(&r);
@@ -85,7 +19,7 @@ void show_stack(struct call_text *t, struct buf *out, const struct call_record *
 	}
 	if (!c->stack_cut)
 		return;
-	r = call_text_row(t, out);
+	r = text_sink_row(t, out);
 	row_spaces(&r, indent);
 	row_str(&r, STYLE_DIM, "… (more frames)");
 	row_end(&r);
@@ -100,7 +34,7 @@ static enum style style_of(const struct value_node *v)
 
 void call_words_make(const struct call_record *c, struct call_words *ret)
 {
-	*ret = (struct call_words){.plan = c->plan, .end = c->end};
+	*ret = (struct call_words){.function = c->function, .end = c->end};
 	for (size_t i = 0; i < c->nvalues; i++) {
 		const struct call_value *v = &c->values[i];
 		size_t at = ret->text.len;
@@ -108,12 +42,12 @@ void call_words_make(const struct call_record *c, struct call_words *ret)
 
 		if (call_value_missing(v))
 			continue;
-		if (v->shown->why) /* known before, and told once */
+		if (v->never_read)
 			buf_char(&ret->text, '?');
 		else
 			value_print(&v->value, &ret->text);
 		w = vec_add(&ret->words);
-		*w = (struct call_word){.kind = v->shown->kind, .style = style_of(&v->value), .name = v->shown->name,
+		*w = (struct call_word){.kind = v->kind, .style = style_of(&v->value), .name = v->name,
 					.at = at, .len = ret->text.len - at};
 		w->columns = w->len ? text_columns(ret->text.data + at, w->len) : 0;
 	}
@@ -130,7 +64,7 @@ struct limits {
 	unsigned args, results, small;
 };
 
-static bool has_word(const struct call_words *w, enum shown_kind kind)
+static bool has_word(const struct call_words *w, enum call_value_kind kind)
 {
 	for (size_t i = 0; i < w->words.len; i++)
 		if (w->words.data[i].kind == kind)
@@ -138,10 +72,10 @@ static bool has_word(const struct call_words *w, enum shown_kind kind)
 	return false;
 }
 
-static void show_words(const struct call_words *w, struct row *r, enum shown_kind kind, const char *between,
+static void show_words(const struct call_words *w, struct row *r, enum call_value_kind kind, const char *between,
 		       struct limits limits)
 {
-	unsigned limit = kind == SHOWN_RESULT ? limits.results : limits.args;
+	unsigned limit = kind == CALL_RESULT ? limits.results : limits.args;
 	bool first = true;
 
 	for (size_t i = 0; i < w->words.len; i++) {
@@ -161,9 +95,9 @@ static void show_words(const struct call_words *w, struct row *r, enum shown_kin
 
 static void show_end(const struct call_words *w, struct row *r, struct limits limits)
 {
-	if (has_word(w, SHOWN_RESULT)) {
+	if (has_word(w, CALL_RESULT)) {
 		row_str(r, STYLE_DIM, " → ");
-		show_words(w, r, SHOWN_RESULT, ", ", limits);
+		show_words(w, r, CALL_RESULT, ", ", limits);
 	}
 	if (w->end == CALL_PANICKED)
 		row_str(r, STYLE_RED, " → panicked");
@@ -176,28 +110,26 @@ static void show_end(const struct call_words *w, struct row *r, struct limits li
 /* Where a question has actions, nothing is known of the arguments. */
 static bool shows_arguments(const struct call_words *w)
 {
-	const struct question *q = w->plan->question;
-
-	return has_word(w, SHOWN_ARG) || (!has_word(w, SHOWN_EXPR) && !(q && q->nactions));
+	return has_word(w, CALL_ARG) || (!has_word(w, CALL_EXPR) && w->function->takes_all);
 }
 
 static void show_call(const struct call_words *w, struct row *r, struct limits limits)
 {
-	row_str(r, STYLE_BOLD, w->plan->name);
+	row_str(r, STYLE_BOLD, w->function->name);
 	if (shows_arguments(w)) {
 		row_str(r, STYLE_PLAIN, "(");
-		show_words(w, r, SHOWN_ARG, ", ", limits);
+		show_words(w, r, CALL_ARG, ", ", limits);
 		row_str(r, STYLE_PLAIN, ")");
 	}
-	if (w->plan->inlined) {
+	if (w->function->inlined_into) {
 		row_str(r, STYLE_DIM, " in ");
-		row_str(r, STYLE_DIM, w->plan->func.name);
-		if (w->plan->approximate)
+		row_str(r, STYLE_DIM, w->function->inlined_into);
+		if (w->function->approximate)
 			row_str(r, STYLE_DIM, " (approximate)");
 	}
-	if (has_word(w, SHOWN_EXPR)) {
+	if (has_word(w, CALL_EXPR)) {
 		row_spaces(r, 2);
-		show_words(w, r, SHOWN_EXPR, "  ", limits);
+		show_words(w, r, CALL_EXPR, "  ", limits);
 	}
 	show_end(w, r, limits);
 }

@@ -8,9 +8,8 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/vec.h"
-#include "sink/call_code.h"
-#include "sink/call_sinks.h"
-#include "sink/call_stream.h"
+#include "sink/frame_names.h"
+#include "sink/file_sink.h"
 
 #define MAX_STACKS 100000
 
@@ -19,10 +18,9 @@ struct stack_count {
 	uint64_t calls;
 };
 
-struct folded_output {
-	struct sink sink;
-	struct call_stream stream;
-	struct code_names names;
+struct folded_sink {
+	struct file_sink file;  /* first */
+	struct frame_names names;
 	struct arena arena;
 	struct strmap index;            /* line → struct stack_count */
 	VEC(struct stack_count *) stacks;
@@ -32,9 +30,9 @@ struct folded_output {
 	char trouble[120];
 };
 
-static struct folded_output *self(struct sink *s)
+static struct folded_sink *self(struct sink *s)
 {
-	return (struct folded_output *)s;
+	return (struct folded_sink *)s;
 }
 
 /* A ";" within a name would be taken for the next frame. */
@@ -49,24 +47,24 @@ static void add_frame(struct buf *line, const char *name)
 	buf_char(line, ';');
 }
 
-static void fold(struct folded_output *o, const struct call_record *c)
+static void fold(struct folded_sink *o, const struct call_record *c)
 {
 	buf_reset(&o->line);
 	if (c->stack_cut)
 		add_frame(&o->line, "[more frames]");
 	for (size_t i = c->nstack; i > 0; i--) {
-		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i - 1]);
+		const struct frame_texts *f = frame_names_at(&o->names, c->resource, c->stack[i - 1]);
 
 		for (size_t k = f->n; k > 0; k--)
 			add_frame(&o->line, f->names[k - 1]);
 	}
-	add_frame(&o->line, c->plan->name);
+	add_frame(&o->line, c->function->name);
 	o->line.data[--o->line.len] = 0;
 }
 
 static void folded_call(struct sink *s, const struct call_record *c)
 {
-	struct folded_output *o = self(s);
+	struct folded_sink *o = self(s);
 	struct stack_count *n;
 
 	fold(o, c);
@@ -89,7 +87,7 @@ static int by_line(const void *a, const void *b)
 	return strcmp((*(struct stack_count *const *)a)->line, (*(struct stack_count *const *)b)->line);
 }
 
-static void write_file(struct folded_output *o)
+static void write_file(struct folded_sink *o)
 {
 	if (o->written)
 		return;
@@ -97,11 +95,11 @@ static void write_file(struct folded_output *o)
 	if (o->stacks.len)
 		qsort(o->stacks.data, o->stacks.len, sizeof(*o->stacks.data), by_line);
 	for (size_t i = 0; i < o->stacks.len; i++) {
-		buf_printf(output_begin(&o->stream.out), "%s %" PRIu64 "\n", o->stacks.data[i]->line,
+		buf_printf(output_begin(&o->file.out), "%s %" PRIu64 "\n", o->stacks.data[i]->line,
 			   o->stacks.data[i]->calls);
-		output_end(&o->stream.out);
+		output_end(&o->file.out);
 	}
-	output_flush(&o->stream.out, 0);
+	output_flush(&o->file.out, 0);
 }
 
 static void folded_summary(struct sink *s, const struct run_summary *sum)
@@ -111,8 +109,8 @@ static void folded_summary(struct sink *s, const struct run_summary *sum)
 
 static const char *folded_trouble(struct sink *s)
 {
-	struct folded_output *o = self(s);
-	const char *trouble = call_stream_trouble(&o->stream);
+	struct folded_sink *o = self(s);
+	const char *trouble = file_sink_trouble(s);
 
 	if (trouble || !o->left_out)
 		return trouble;
@@ -124,21 +122,19 @@ static const char *folded_trouble(struct sink *s)
 
 static void folded_losses(struct sink *s, struct losses *ret)
 {
-	struct folded_output *o = self(s);
+	struct folded_sink *o = self(s);
 
-	output_losses(&o->stream.out, ret);
+	output_losses(&o->file.out, ret);
 	ret->count[LOSS_SINK_QUEUE] += o->left_out;
 }
 
 static void folded_close(struct sink *s, unsigned timeout_ms)
 {
-	struct folded_output *o = self(s);
+	struct folded_sink *o = self(s);
 
-	if (!o)
-		return;
 	write_file(o);
-	call_stream_close(&o->stream, timeout_ms);
-	code_names_done(&o->names);
+	file_sink_done(&o->file, timeout_ms);
+	frame_names_done(&o->names);
 	strmap_done(&o->index);
 	vec_done(&o->stacks);
 	buf_done(&o->line);
@@ -155,16 +151,35 @@ static const struct sink_ops folded_ops = {
 	.close = folded_close,
 };
 
-int call_folded_new(const char *path, struct sink **ret, struct err *err)
+static int folded_open(const struct sink_setup *setup, struct sink **ret, struct err *err)
 {
-	struct folded_output *o = xcalloc(1, sizeof(*o));
-	int r = call_stream_create(path, &o->stream, err);
+	struct folded_sink *o = xcalloc(1, sizeof(*o));
+	int r = file_sink_create(&o->file, &folded_ops, setup, err);
 
 	if (r < 0) {
 		free(o);
 		return r;
 	}
-	o->sink.ops = &folded_ops;
-	*ret = &o->sink;
+	*ret = &o->file.sink;
 	return 0;
 }
+
+static const struct option_def rows[] = {
+	FILE_OPTION("folded", "write the stacks of calls for flame graph tools, instead of lines"),
+	{0},
+};
+static const char *const manual[] = {
+	"write the stacks of calls, one line each, as flame graph tools read them.\n"
+	"Calls are then not printed, as with\n"
+	".BR \\-\\-perfetto .",
+};
+
+const struct sink_kind sink_folded = {
+	.name = "folded",
+	.takes = SINK_CALLS,
+	.needs = SINK_NEEDS_STACK,
+	.options = rows,
+	.options_size = sizeof(struct file_options),
+	.manual = manual,
+	.open = folded_open,
+};

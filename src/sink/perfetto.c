@@ -8,28 +8,26 @@
 #include <stdio.h>
 
 #include "base/map.h"
-#include "sink/call_code.h"
-#include "sink/call_sinks.h"
-#include "sink/call_stream.h"
+#include "sink/frame_names.h"
+#include "sink/file_sink.h"
 
 #define MAX_TRACKS 200000 /* that get a name */
 
-struct perfetto_output {
-	struct sink sink;
-	struct call_stream stream;
-	struct code_names names;
+struct perfetto_sink {
+	struct file_sink file;  /* first */
+	struct frame_names names;
 	struct map tracks, processes;  /* named */
 	bool began;
 };
 
-static struct perfetto_output *self(struct sink *s)
+static struct perfetto_sink *self(struct sink *s)
 {
-	return (struct perfetto_output *)s;
+	return (struct perfetto_sink *)s;
 }
 
-static struct json event_begin(struct perfetto_output *o, const char *phase, const char *name)
+static struct json event_begin(struct perfetto_sink *o, const char *phase, const char *name)
 {
-	struct json j = {.out = output_begin(&o->stream.out)};
+	struct json j = {.out = output_begin(&o->file.out)};
 
 	buf_str(j.out, o->began ? ",\n" : "");
 	o->began = true;
@@ -41,10 +39,10 @@ static struct json event_begin(struct perfetto_output *o, const char *phase, con
 	return j;
 }
 
-static void event_finish(struct perfetto_output *o, struct json *j)
+static void event_finish(struct perfetto_sink *o, struct json *j)
 {
 	json_close(j, '}');
-	output_end(&o->stream.out);
+	output_end(&o->file.out);
 }
 
 static void write_int(struct json *j, const char *key, int64_t v)
@@ -62,13 +60,13 @@ static void write_micros(struct json *j, const char *key, uint64_t ns)
 
 static void write_track(struct json *j, const struct call_record *c)
 {
-	write_int(j, "pid", c->process->resource->pid);
+	write_int(j, "pid", c->resource->pid);
 	write_int(j, "tid", (int64_t)c->goid);
 }
 
 /* ---- names of tracks ---- */
 
-static void name_track(struct perfetto_output *o, const struct call_record *c, const char *what, const char *name)
+static void name_track(struct perfetto_sink *o, const struct call_record *c, const char *what, const char *name)
 {
 	struct json j = event_begin(o, "M", what);
 
@@ -81,14 +79,14 @@ static void name_track(struct perfetto_output *o, const struct call_record *c, c
 	event_finish(o, &j);
 }
 
-static void name_tracks(struct perfetto_output *o, const struct call_record *c)
+static void name_tracks(struct perfetto_sink *o, const struct call_record *c)
 {
-	uint64_t track = c->goid ^ (uint64_t)c->process->resource->id << 40;
+	uint64_t track = c->goid ^ (uint64_t)c->resource->id << 40;
 	char text[48] = "no goroutine";
 
-	if (!map_get(&o->processes, c->process->resource->id)) {
-		map_set(&o->processes, c->process->resource->id, o);
-		name_track(o, c, "process_name", c->process->resource->name);
+	if (!map_get(&o->processes, c->resource->id)) {
+		map_set(&o->processes, c->resource->id, o);
+		name_track(o, c, "process_name", c->resource->name);
 	}
 	if (map_get(&o->tracks, track) || o->tracks.len >= MAX_TRACKS)
 		return;
@@ -100,74 +98,61 @@ static void name_tracks(struct perfetto_output *o, const struct call_record *c)
 
 /* ---- calls ---- */
 
-static void write_values(struct json *j, const char *key, const struct call_record *c, enum shown_kind kind)
+static void write_values(struct json *j, const char *key, const struct call_record *c, enum call_value_kind kind)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < c->nvalues; i++) {
 		const struct call_value *v = &c->values[i];
 
-		if (v->shown->kind != kind || call_value_missing(v))
+		if (v->kind != kind || call_value_missing(v))
 			continue;
 		if (!any) {
 			json_key(j, key);
 			json_open(j, '{');
 		}
 		any = true;
-		json_key(j, v->shown->name);
+		json_key(j, v->name);
 		value_json(&v->value, j);
 	}
 	if (any)
 		json_close(j, '}');
 }
 
-static void write_stack(struct perfetto_output *o, struct json *j, const struct call_record *c)
-{
-	json_key(j, "stack");
-	json_open(j, '[');
-	for (size_t i = 0; i < c->nstack; i++) {
-		const struct frame_names *f = frame_names(&o->names, c->process, c->stack[i]);
-
-		for (size_t k = 0; k < f->n; k++)
-			json_str(j, f->names[k]);
-	}
-	json_close(j, ']');
-}
-
-static void write_details(struct perfetto_output *o, struct json *j, const struct call_record *c)
+static void write_details(struct perfetto_sink *o, struct json *j, const struct call_record *c)
 {
 	static const char *const ends[] = {
 		[CALL_PANICKED] = "panicked", [CALL_OPEN] = "still running", [CALL_EXITED] = "the process exited"};
 
 	json_key(j, "args");
 	json_open(j, '{');
-	write_values(j, "args", c, SHOWN_ARG);
-	write_values(j, "returns", c, SHOWN_RESULT);
-	write_values(j, "values", c, SHOWN_EXPR);
+	write_values(j, "args", c, CALL_ARG);
+	write_values(j, "returns", c, CALL_RESULT);
+	write_values(j, "values", c, CALL_EXPR);
 	if (c->end == CALL_PANICKED || c->end == CALL_OPEN || c->end == CALL_EXITED) {
 		json_key(j, "end");
 		json_str(j, ends[c->end]);
 	}
-	if (c->plan->inlined) {
+	if (c->function->inlined_into) {
 		json_key(j, "inlined_into");
-		json_str(j, c->plan->func.name);
+		json_str(j, c->function->inlined_into);
 	}
-	if (c->plan->approximate) {
+	if (c->function->approximate) {
 		json_key(j, "approximate");
 		json_bool(j, true);
 	}
 	if (c->stack)
-		write_stack(o, j, c);
+		frame_names_json(&o->names, c, j);
 	json_close(j, '}');
 }
 
 static void perfetto_call(struct sink *s, const struct call_record *c)
 {
-	struct perfetto_output *o = self(s);
+	struct perfetto_sink *o = self(s);
 	struct json j;
 
 	name_tracks(o, c);
-	j = event_begin(o, c->end == CALL_POINT ? "i" : "X", c->plan->name);
+	j = event_begin(o, c->end == CALL_POINT ? "i" : "X", c->function->name);
 	write_track(&j, c);
 	write_micros(&j, "ts", c->start_ns);
 	if (c->end == CALL_POINT) {
@@ -184,30 +169,13 @@ static void perfetto_call(struct sink *s, const struct call_record *c)
 	event_finish(o, &j);
 }
 
-static void perfetto_tick(struct sink *s)
-{
-	output_flush(&self(s)->stream.out, 0);
-}
-
-static const char *perfetto_trouble(struct sink *s)
-{
-	return call_stream_trouble(&self(s)->stream);
-}
-
-static void perfetto_losses(struct sink *s, struct losses *ret)
-{
-	output_losses(&self(s)->stream.out, ret);
-}
-
 static void perfetto_close(struct sink *s, unsigned timeout_ms)
 {
-	struct perfetto_output *o = self(s);
+	struct perfetto_sink *o = self(s);
 
-	if (!o)
-		return;
-	buf_str(output_begin(&o->stream.out), "\n]\n");
-	call_stream_close(&o->stream, timeout_ms);
-	code_names_done(&o->names);
+	buf_str(output_begin(&o->file.out), "\n]\n");
+	file_sink_done(&o->file, timeout_ms);
+	frame_names_done(&o->names);
 	map_done(&o->tracks);
 	map_done(&o->processes);
 	free(o);
@@ -216,24 +184,45 @@ static void perfetto_close(struct sink *s, unsigned timeout_ms)
 static const struct sink_ops perfetto_ops = {
 	.name = "perfetto",
 	.call = perfetto_call,
-	.tick = perfetto_tick,
-	.trouble = perfetto_trouble,
-	.losses = perfetto_losses,
+	.tick = file_sink_tick,
+	.trouble = file_sink_trouble,
+	.losses = file_sink_losses,
 	.close = perfetto_close,
 };
 
-int call_perfetto_new(const char *path, struct sink **ret, struct err *err)
+static int perfetto_open(const struct sink_setup *setup, struct sink **ret, struct err *err)
 {
-	struct perfetto_output *o = xcalloc(1, sizeof(*o));
-	int r = call_stream_create(path, &o->stream, err);
+	struct perfetto_sink *o = xcalloc(1, sizeof(*o));
+	int r = file_sink_create(&o->file, &perfetto_ops, setup, err);
 
 	if (r < 0) {
 		free(o);
 		return r;
 	}
-	o->sink.ops = &perfetto_ops;
 	o->names.with_line = true;
-	buf_str(output_begin(&o->stream.out), "[\n");
-	*ret = &o->sink;
+	buf_str(output_begin(&o->file.out), "[\n");
+	*ret = &o->file.sink;
 	return 0;
 }
+
+static const struct option_def rows[] = {
+	FILE_OPTION("perfetto", "write a timeline for ui.perfetto.dev or chrome://tracing, instead of lines"),
+	{0},
+};
+static const char *const manual[] = {
+	"write a timeline that ui.perfetto.dev and chrome://tracing open. Calls are then not printed, unless\n"
+	".B \\-\\-json\n"
+	"or\n"
+	".B \\-\\-graph\n"
+	"asks for it.",
+};
+
+const struct sink_kind sink_perfetto = {
+	.name = "perfetto",
+	.takes = SINK_CALLS,
+	.needs = SINK_NEEDS_RETURN,
+	.options = rows,
+	.options_size = sizeof(struct file_options),
+	.manual = manual,
+	.open = perfetto_open,
+};

@@ -1,5 +1,5 @@
 /*
- * `--graph`: what a goroutine did as a tree of calls. Calls arrive as they end, children first, so they are held until
+ * Calls arrive as they end, children first, so they are held until
  * nothing can come above them: `running` lists the calls that are open, and what began before the outermost of its
  * goroutine is whole. A call that ended between the last records and that list is in neither; it is among the next
  * records, so only what arrived before a list is shown, and at the tick after it. Where nobody tells what is running,
@@ -7,13 +7,15 @@
  *
  * Memory is bounded: a goroutine (or all of them) with too many calls is shown in part.
  */
+#include "sink/call_tree.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/map.h"
-#include "sink/call_text.h"
+#include "sink/call_words.h"
 
 #define GRACE_NS UINT64_C(1000000000)
 #define MAX_CALLS 10000         /* held of a goroutine */
@@ -32,26 +34,20 @@ struct held {
 };
 
 struct goroutine {
-	const struct call_process *process;
+	const struct resource *resource;
 	uint64_t goid;
 	VEC(struct held) calls;
 	uint64_t outermost_ns;  /* when its outermost open call began, by the last list; UINT64_MAX: none is open */
 	bool partial;           /* some of the tree was shown before */
 };
 
-struct graph_output {
-	struct sink sink;
-	struct call_text text;
+struct call_tree {
+	struct text_sink *text;
 	struct map goroutines;
 	size_t ncalls;
 	uint64_t list;          /* how many there have been */
 	bool began;
 };
-
-static struct graph_output *self(struct sink *s)
-{
-	return (struct graph_output *)s;
-}
 
 static uint64_t key_of(uint32_t target, uint64_t goid)
 {
@@ -83,38 +79,38 @@ static bool encloses(const struct held *outer, const struct held *c)
 	return c->words.end == CALL_POINT ? c->depth >= outer->depth : c->depth > outer->depth;
 }
 
-static void show_head(struct graph_output *o, const struct goroutine *g, const struct held *first, bool in_part)
+static void show_head(struct call_tree *o, const struct goroutine *g, const struct held *first, bool in_part)
 {
-	struct call_text *t = &o->text;
-	struct buf *out = output_begin(&t->stream.out);
+	struct text_sink *t = o->text;
+	struct buf *out = output_begin(&t->file.out);
 	char text[48];
 	struct row r;
 
 	if (o->began)
 		buf_char(out, '\n');
 	o->began = true;
-	r = call_text_row(t, out);
-	show_clock(t, &r, first->start_unix_ns);
+	r = text_sink_row(t, out);
+	row_clock(&r, &t->clock, first->start_unix_ns);
 	snprintf(text, sizeof(text), "  goroutine %" PRIu64, g->goid);
 	row_str(&r, STYLE_CYAN, text);
-	row_spaces(&r, t->options.show_process ? 2 : 0);
-	show_process(t, &r, g->process, "");
+	row_spaces(&r, t->show_process ? 2 : 0);
+	show_process(t, &r, g->resource, "");
 	if (in_part)
 		row_str(&r, STYLE_YELLOW, "  in part: an outer call may still be running");
 	else if (g->partial)
 		row_str(&r, STYLE_YELLOW, "  the rest of what was shown in part");
 	row_end(&r);
-	output_end(&t->stream.out);
+	output_end(&t->file.out);
 }
 
-static void show_held(struct graph_output *o, const struct goroutine *g, const struct held *h, size_t level)
+static void show_held(struct call_tree *o, const struct goroutine *g, const struct held *h, size_t level)
 {
-	struct call_text *t = &o->text;
-	struct buf *out = output_begin(&t->stream.out);
+	struct text_sink *t = o->text;
+	struct buf *out = output_begin(&t->file.out);
 	const struct call_record stack = {
-		.process = g->process, .stack = h->stack, .nstack = h->nstack, .stack_cut = h->stack_cut};
+		.resource = g->resource, .stack = h->stack, .nstack = h->nstack, .stack_cut = h->stack_cut};
 	unsigned indent = 2 + 2 * (unsigned)MIN(level, MAX_INDENT);
-	struct row r = call_text_row(t, out);
+	struct row r = text_sink_row(t, out);
 	char text[24] = "";
 
 	if (h->words.end != CALL_POINT)
@@ -124,18 +120,18 @@ static void show_held(struct graph_output *o, const struct goroutine *g, const s
 	call_words_show(&h->words, &r);
 	row_end(&r);
 	show_stack(t, out, &stack, CLOCK_COLUMNS + indent + STACK_INDENT);
-	output_end(&t->stream.out);
+	output_end(&t->file.out);
 }
 
 /* calls are in the order in which they began. */
-static void show_trees(struct graph_output *o, struct goroutine *g, const struct held *calls, size_t n, bool in_part)
+static void show_trees(struct call_tree *o, struct goroutine *g, const struct held *calls, size_t n, bool in_part)
 {
 	VEC(const struct held *) outer = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		while (outer.len && !encloses(outer.data[outer.len - 1], &calls[i]))
 			outer.len--;
-		if (!outer.len && !in_part && calls[i].words.plan->followed) /* called by something else */
+		if (!outer.len && !in_part && calls[i].words.function->followed) /* called by something else */
 			continue;
 		if (!outer.len) {
 			if (!in_part || !i)
@@ -150,7 +146,7 @@ static void show_trees(struct graph_output *o, struct goroutine *g, const struct
 }
 
 /* Shows those of the goroutine's calls that began before a time, and forgets them. */
-static void show_until(struct graph_output *o, struct goroutine *g, uint64_t until, bool in_part)
+static void show_until(struct call_tree *o, struct goroutine *g, uint64_t until, bool in_part)
 {
 	size_t n = 0;
 
@@ -166,7 +162,7 @@ static void show_until(struct graph_output *o, struct goroutine *g, uint64_t unt
 	o->ncalls -= n;
 }
 
-static void show_everything(struct graph_output *o, bool in_part)
+static void show_everything(struct call_tree *o, bool in_part)
 {
 	uint64_t key;
 	void *value;
@@ -178,7 +174,7 @@ static void show_everything(struct graph_output *o, bool in_part)
 
 /* ---- what is whole ---- */
 
-static bool settled(const struct graph_output *o, const struct goroutine *g, const struct held *h, uint64_t now)
+static bool settled(const struct call_tree *o, const struct goroutine *g, const struct held *h, uint64_t now)
 {
 	if (!o->list)
 		return h->end_ns + GRACE_NS < now;
@@ -186,7 +182,7 @@ static bool settled(const struct graph_output *o, const struct goroutine *g, con
 }
 
 /* The time before which the goroutine's calls are whole: up to the end of those above the settled ones. */
-static uint64_t whole_until(const struct graph_output *o, const struct goroutine *g)
+static uint64_t whole_until(const struct call_tree *o, const struct goroutine *g)
 {
 	uint64_t now = clock_monotonic_ns(), until = 0, before;
 
@@ -202,7 +198,7 @@ static uint64_t whole_until(const struct graph_output *o, const struct goroutine
 	return until;
 }
 
-static void forget_goroutine(struct graph_output *o, uint64_t key, struct goroutine *g)
+static void forget_goroutine(struct call_tree *o, uint64_t key, struct goroutine *g)
 {
 	map_del(&o->goroutines, key);
 	for (size_t i = 0; i < g->calls.len; i++)
@@ -211,9 +207,8 @@ static void forget_goroutine(struct graph_output *o, uint64_t key, struct gorout
 	free(g);
 }
 
-static void graph_tick(struct sink *s)
+void call_tree_tick(struct call_tree *o)
 {
-	struct graph_output *o = self(s);
 	VEC(uint64_t) empty = {0};
 	uint64_t key;
 	void *value;
@@ -230,12 +225,10 @@ static void graph_tick(struct sink *s)
 	for (size_t i = 0; i < empty.len; i++)
 		forget_goroutine(o, empty.data[i], map_get(&o->goroutines, empty.data[i]));
 	vec_done(&empty);
-	call_text_tick(&o->text);
 }
 
-static void graph_running(struct sink *s, const struct call_running *r, size_t n)
+void call_tree_running(struct call_tree *o, const struct call_running *r, size_t n)
 {
-	struct graph_output *o = self(s);
 	struct goroutine *g;
 	void *value;
 
@@ -249,26 +242,25 @@ static void graph_running(struct sink *s, const struct call_running *r, size_t n
 	o->list++;
 }
 
-/* ---- the sink ---- */
+/* ---- from outside ---- */
 
-static struct goroutine *goroutine_of(struct graph_output *o, const struct call_record *c)
+static struct goroutine *goroutine_of(struct call_tree *o, const struct call_record *c)
 {
-	uint64_t key = key_of(c->process->resource->id, c->goid);
+	uint64_t key = key_of(c->resource->id, c->goid);
 	struct goroutine *g = map_get(&o->goroutines, key);
 
 	if (g)
 		return g;
 	g = xcalloc(1, sizeof(*g));
-	g->process = c->process;
+	g->resource = c->resource;
 	g->goid = c->goid;
 	g->outermost_ns = UINT64_MAX;
 	map_set(&o->goroutines, key, g);
 	return g;
 }
 
-static void graph_call(struct sink *s, const struct call_record *c)
+void call_tree_add(struct call_tree *o, const struct call_record *c)
 {
-	struct graph_output *o = self(s);
 	struct goroutine *g = goroutine_of(o, c);
 	struct held *h = vec_add(&g->calls);
 
@@ -286,82 +278,29 @@ static void graph_call(struct sink *s, const struct call_record *c)
 		show_everything(o, true);
 }
 
-static void graph_groups(struct sink *s, const struct call_group *g, size_t n, bool last)
+void call_tree_flush(struct call_tree *o)
 {
-	struct graph_output *o = self(s);
-
-	if (last)
-		show_everything(o, false);
-	show_groups(&o->text, g, n, last);
+	show_everything(o, false);
 }
 
-static void graph_lost(struct sink *s, const struct losses *l)
+struct call_tree *call_tree_new(struct text_sink *text)
 {
-	show_lost(&self(s)->text, l);
+	struct call_tree *o = xcalloc(1, sizeof(*o));
+
+	o->text = text;
+	return o;
 }
 
-static void graph_summary(struct sink *s, const struct run_summary *sum)
+void call_tree_free(struct call_tree *o)
 {
-	show_everything(self(s), false);
-}
-
-static bool graph_gone(struct sink *s)
-{
-	return self(s)->text.stream.out.gone;
-}
-
-static const char *graph_trouble(struct sink *s)
-{
-	return call_stream_trouble(&self(s)->text.stream);
-}
-
-static void graph_losses(struct sink *s, struct losses *ret)
-{
-	output_losses(&self(s)->text.stream.out, ret);
-}
-
-static void graph_close(struct sink *s, unsigned timeout_ms)
-{
-	struct graph_output *o = self(s);
 	uint64_t key;
 	void *value;
 
-	if (!o)
-		return;
 	show_everything(o, false);
 	for (size_t i = 0; map_next(&o->goroutines, &i, &key, &value);) {
 		vec_done(&((struct goroutine *)value)->calls);
 		free(value);
 	}
 	map_done(&o->goroutines);
-	call_text_close(&o->text, timeout_ms);
 	free(o);
-}
-
-static const struct sink_ops graph_ops = {
-	.name = "graph",
-	.call = graph_call,
-	.groups = graph_groups,
-	.lost = graph_lost,
-	.tick = graph_tick,
-	.running = graph_running,
-	.summary = graph_summary,
-	.gone = graph_gone,
-	.trouble = graph_trouble,
-	.losses = graph_losses,
-	.close = graph_close,
-};
-
-int call_graph_new(int fd, const struct call_text_options *o, struct sink **ret, struct err *err)
-{
-	struct graph_output *g = xcalloc(1, sizeof(*g));
-	int r = call_text_open(fd, o, &g->text, err);
-
-	if (r < 0) {
-		free(g);
-		return r;
-	}
-	g->sink.ops = &graph_ops;
-	*ret = &g->sink;
-	return 0;
 }

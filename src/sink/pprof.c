@@ -11,18 +11,15 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/vec.h"
-#include "binary/binary.h"
+#include "call/symbolize.h"
 #include "profile.pb-c.h"
-#include "sink/call_sinks.h"
-#include "sink/call_stream.h"
+#include "sink/file_sink.h"
 
 #define MAX_STACKS 100000
 #define NVALUES 2 /* calls, duration */
-#define PAGE UINT64_C(4096)
 
-struct pprof_output {
-	struct sink sink;
-	struct call_stream stream;
+struct pprof_sink {
+	struct file_sink file;  /* first */
 	struct arena arena;             /* all of the profile's parts */
 	struct strmap string_index, function_index, sample_index;
 	struct map location_index, call_index, mapping_index;
@@ -37,14 +34,14 @@ struct pprof_output {
 	char trouble[120];
 };
 
-static struct pprof_output *self(struct sink *s)
+static struct pprof_sink *self(struct sink *s)
 {
-	return (struct pprof_output *)s;
+	return (struct pprof_sink *)s;
 }
 
 /* ---- the tables ---- */
 
-static int64_t string_of(struct pprof_output *o, const char *text)
+static int64_t string_of(struct pprof_sink *o, const char *text)
 {
 	size_t len = strlen(text);
 	uintptr_t index = (uintptr_t)strmap_get(&o->string_index, text, len);
@@ -59,7 +56,7 @@ static int64_t string_of(struct pprof_output *o, const char *text)
 	return (int64_t)o->strings.len - 1;
 }
 
-static uint64_t function_of(struct pprof_output *o, const char *name, const char *file)
+static uint64_t function_of(struct pprof_sink *o, const char *name, const char *file)
 {
 	char *key = arena_printf(&o->arena, "%s\n%s", name, file);
 	Pprof__Function *f = strmap_get(&o->function_index, key, strlen(key));
@@ -76,42 +73,28 @@ static uint64_t function_of(struct pprof_output *o, const char *name, const char
 	return f->id;
 }
 
-/* What the binary is called: not by the link of a process that will have ended when the profile is read. */
-static const char *file_of(const struct call_process *p)
+/* The process's code, where it has it; 0 when that is not known. */
+static uint64_t mapping_of(struct pprof_sink *o, const struct resource *p)
 {
-	const char *name = binary_name(p->binary);
+	const struct symbolizer *code = p->symbolizer;
+	Pprof__Mapping *m = map_get(&o->mapping_index, p->id);
 
-	return p->resource->name && !strncmp(name, "/proc/", 6) ? p->resource->name : name;
-}
-
-/* The binary's code, where the process has it; 0 when it has none. */
-static uint64_t mapping_of(struct pprof_output *o, const struct call_process *p)
-{
-	const struct image *image = p->binary ? binary_image(p->binary) : NULL;
-	Pprof__Mapping *m = map_get(&o->mapping_index, p->resource->id);
-
-	if (m || !image)
+	if (m || !code || !code->end)
 		return m ? m->id : 0;
 	m = arena_new(&o->arena, Pprof__Mapping);
 	pprof__mapping__init(m);
-	for (size_t i = 0; i < image->nsegments; i++) {
-		const struct image_segment *s = &image->segments[i];
-
-		if (!(s->flags & 1) || m->memory_limit) /* PF_X */
-			continue;
-		m->memory_start = (s->vaddr + p->bias) & ~(PAGE - 1);
-		m->memory_limit = ALIGN_UP(s->vaddr + s->memsz + p->bias, PAGE);
-		m->file_offset = s->offset & ~(PAGE - 1);
-	}
-	m->filename = string_of(o, file_of(p));
+	m->memory_start = code->start;
+	m->memory_limit = code->end;
+	m->file_offset = code->offset;
+	m->filename = string_of(o, code->file);
 	m->has_functions = m->has_filenames = m->has_line_numbers = m->has_inline_frames = true;
 	vec_push(&o->mappings, m);
 	m->id = o->mappings.len;
-	map_set(&o->mapping_index, p->resource->id, m);
+	map_set(&o->mapping_index, p->id, m);
 	return m->id;
 }
 
-static void add_line(struct pprof_output *o, Pprof__Location *l, const char *name, const char *file, int line)
+static void add_line(struct pprof_sink *o, Pprof__Location *l, const char *name, const char *file, int line)
 {
 	Pprof__Line *new = arena_new(&o->arena, Pprof__Line);
 
@@ -122,40 +105,30 @@ static void add_line(struct pprof_output *o, Pprof__Location *l, const char *nam
 }
 
 /* The functions at an address with their lines, the innermost inlined one first; if name is not NULL that alone. */
-static Pprof__Location *add_location(struct pprof_output *o, const struct call_process *p, uint64_t address,
+static Pprof__Location *add_location(struct pprof_sink *o, const struct resource *p, uint64_t address,
 				     const char *name)
 {
 	Pprof__Location *l = arena_new(&o->arena, Pprof__Location);
-	struct pc_frame f[CODE_FRAMES_MAX];
-	size_t n = p->binary ? binary_pc_frames(p->binary, address - p->bias, f, ARRAY_SIZE(f)) : 0;
-	char number[64];
+	struct code_frame f[CODE_FRAMES_MAX];
+	struct arena scratch = {0};
+	size_t n = code_frames(p, address, &scratch, f, ARRAY_SIZE(f));
 
 	pprof__location__init(l);
-	l->line = arena_array(&o->arena, Pprof__Line *, n + 1);
+	l->line = arena_array(&o->arena, Pprof__Line *, n);
 	l->address = address;
 	l->mapping_id = mapping_of(o, p);
-	snprintf(number, sizeof(number), "0x%" PRIx64, address);
-	for (size_t i = 0; i < n; i++) {
-		f[i].function = arena_strdup(&o->arena, f[i].function);
-		f[i].file = arena_strdup(&o->arena, f[i].file);
-	}
-	if (p->binary && !binary_intact(p->binary)) {
-		snprintf(number, sizeof(number), "0x%" PRIx64 " (its file has changed)", address);
-		n = 0;
-	}
-	if (name || !n)
-		add_line(o, l, name ? name : number, n ? f[0].file : "", n ? f[0].line : 0);
-	for (size_t i = 0; i < n && !name; i++)
-		add_line(o, l, f[i].function, f[i].file, f[i].line);
+	for (size_t i = 0; i < (name ? 1 : n); i++)
+		add_line(o, l, name ? name : f[i].function, f[i].file, f[i].line);
+	arena_done(&scratch);
 	vec_push(&o->locations, l);
 	l->id = o->locations.len;
 	return l;
 }
 
-static uint64_t frame_location(struct pprof_output *o, const struct call_process *p, uint64_t return_address)
+static uint64_t frame_location(struct pprof_sink *o, const struct resource *p, uint64_t return_address)
 {
 	uint64_t address = return_address - 1; /* in the call */
-	uint64_t key = address ^ (uint64_t)p->resource->id << 48;
+	uint64_t key = address ^ (uint64_t)p->id << 48;
 	Pprof__Location *l = map_get(&o->location_index, key);
 
 	if (!l) {
@@ -165,15 +138,14 @@ static uint64_t frame_location(struct pprof_output *o, const struct call_process
 	return l->id;
 }
 
-/* The traced function itself: one for each of a process's plans. */
-static uint64_t call_location(struct pprof_output *o, const struct call_record *c)
+/* The traced function itself: one for each process, and for each question about it. */
+static uint64_t call_location(struct pprof_sink *o, const struct call_record *c)
 {
-	uint64_t key = (uintptr_t)c->plan ^ (uint64_t)c->process->resource->id << 48;
-	uint64_t address = c->plan->nentry_sites ? c->plan->entry_sites[0].addr : c->plan->func.entry;
+	uint64_t key = (uintptr_t)c->function ^ (uint64_t)c->resource->id << 48;
 	Pprof__Location *l = map_get(&o->call_index, key);
 
 	if (!l) {
-		l = add_location(o, c->process, address + c->process->bias, c->plan->name);
+		l = add_location(o, c->resource, c->address, c->function->name);
 		map_set(&o->call_index, key, l);
 	}
 	return l->id;
@@ -181,7 +153,7 @@ static uint64_t call_location(struct pprof_output *o, const struct call_record *
 
 /* ---- calls ---- */
 
-static Pprof__Sample *add_sample(struct pprof_output *o)
+static Pprof__Sample *add_sample(struct pprof_sink *o)
 {
 	size_t size = o->stack.len * sizeof(uint64_t);
 	Pprof__Sample *s = arena_new(&o->arena, Pprof__Sample);
@@ -198,13 +170,13 @@ static Pprof__Sample *add_sample(struct pprof_output *o)
 
 static void pprof_call(struct sink *s, const struct call_record *c)
 {
-	struct pprof_output *o = self(s);
+	struct pprof_sink *o = self(s);
 	Pprof__Sample *sample;
 
 	o->stack.len = 0;
 	vec_push(&o->stack, call_location(o, c));
 	for (size_t i = 0; i < c->nstack; i++)
-		vec_push(&o->stack, frame_location(o, c->process, c->stack[i]));
+		vec_push(&o->stack, frame_location(o, c->resource, c->stack[i]));
 	sample = strmap_get(&o->sample_index, (const char *)o->stack.data, o->stack.len * sizeof(uint64_t));
 	if (!sample && o->samples.len >= MAX_STACKS) {
 		o->left_out++;
@@ -218,7 +190,7 @@ static void pprof_call(struct sink *s, const struct call_record *c)
 
 /* ---- the file ---- */
 
-static void pack_profile(struct pprof_output *o, struct buf *ret)
+static void pack_profile(struct pprof_sink *o, struct buf *ret)
 {
 	Pprof__ValueType types[NVALUES] = {PPROF__VALUE_TYPE__INIT, PPROF__VALUE_TYPE__INIT}, *pointers[NVALUES];
 	Pprof__Profile p = PPROF__PROFILE__INIT;
@@ -259,7 +231,7 @@ static bool append_gzip(const struct buf *in, struct buf *out)
 	return ok;
 }
 
-static void write_file(struct pprof_output *o)
+static void write_file(struct pprof_sink *o)
 {
 	struct buf packed = {0};
 
@@ -267,9 +239,9 @@ static void write_file(struct pprof_output *o)
 		return;
 	o->written = true;
 	pack_profile(o, &packed);
-	if (!append_gzip(&packed, output_begin(&o->stream.out)))
+	if (!append_gzip(&packed, output_begin(&o->file.out)))
 		snprintf(o->trouble, sizeof(o->trouble), "the profile could not be compressed");
-	output_flush(&o->stream.out, 0);
+	output_flush(&o->file.out, 0);
 	buf_done(&packed);
 }
 
@@ -280,8 +252,8 @@ static void pprof_summary(struct sink *s, const struct run_summary *sum)
 
 static const char *pprof_trouble(struct sink *s)
 {
-	struct pprof_output *o = self(s);
-	const char *trouble = call_stream_trouble(&o->stream);
+	struct pprof_sink *o = self(s);
+	const char *trouble = file_sink_trouble(s);
 
 	if (trouble)
 		return trouble;
@@ -294,20 +266,18 @@ static const char *pprof_trouble(struct sink *s)
 
 static void pprof_losses(struct sink *s, struct losses *ret)
 {
-	struct pprof_output *o = self(s);
+	struct pprof_sink *o = self(s);
 
 	ret->count[LOSS_SINK_QUEUE] += o->left_out;
-	ret->count[LOSS_SINK_REFUSED] += o->stream.out.error != 0;
+	ret->count[LOSS_SINK_REFUSED] += o->file.out.error != 0;
 }
 
 static void pprof_close(struct sink *s, unsigned timeout_ms)
 {
-	struct pprof_output *o = self(s);
+	struct pprof_sink *o = self(s);
 
-	if (!o)
-		return;
 	write_file(o);
-	call_stream_close(&o->stream, timeout_ms);
+	file_sink_done(&o->file, timeout_ms);
 	strmap_done(&o->string_index);
 	strmap_done(&o->function_index);
 	strmap_done(&o->sample_index);
@@ -333,18 +303,38 @@ static const struct sink_ops pprof_ops = {
 	.close = pprof_close,
 };
 
-int call_pprof_new(const char *path, struct sink **ret, struct err *err)
+static int pprof_open(const struct sink_setup *setup, struct sink **ret, struct err *err)
 {
-	struct pprof_output *o = xcalloc(1, sizeof(*o));
-	int r = call_stream_create(path, &o->stream, err);
+	struct pprof_sink *o = xcalloc(1, sizeof(*o));
+	int r = file_sink_create(&o->file, &pprof_ops, setup, err);
 
 	if (r < 0) {
 		free(o);
 		return r;
 	}
-	o->sink.ops = &pprof_ops;
 	o->began_unix_ns = clock_realtime_ns();
 	string_of(o, "");
-	*ret = &o->sink;
+	*ret = &o->file.sink;
 	return 0;
 }
+
+static const struct option_def rows[] = {
+	FILE_OPTION("pprof", "write the stacks of calls as a profile for `go tool pprof`, instead of lines"),
+	{0},
+};
+static const char *const manual[] = {
+	"write the stacks of calls as a profile for\n"
+	".BR \"go tool pprof\" .\n"
+	"Calls are then not printed, as with\n"
+	".BR \\-\\-perfetto .",
+};
+
+const struct sink_kind sink_pprof = {
+	.name = "pprof",
+	.takes = SINK_CALLS,
+	.needs = SINK_NEEDS_RETURN | SINK_NEEDS_STACK,
+	.options = rows,
+	.options_size = sizeof(struct file_options),
+	.manual = manual,
+	.open = pprof_open,
+};
