@@ -275,6 +275,8 @@ static void wrong(struct asked *a)
 	refused(a, "main.Login { count() by p.Nme }", -EINVAL, "did you mean Name?", "Nme");
 	refused(a, "main.Login { hist(user) }", -EINVAL, "only integers", "user");
 	refused(a, "main.Login { count() by panicked }", -EINVAL, "cannot be counted", "panicked");
+	refused(a, "main.Login { print(1) }", -EINVAL, "1 is a constant; there is nothing to capture", "1)");
+	refused(a, "main.Login { print(nil) }", -EINVAL, "nil is a constant", "nil");
 	refused(a, "main.Login if panicked { count() }", -EINVAL, "cannot be counted", "panicked");
 	refused(a, "main.Login if vip && panicked == true", -EINVAL, "parts of &&, || and !", "== true");
 	refused(a, "main.Login if pid == 3", -EINVAL, "-p and -x", "pid");
