@@ -132,6 +132,7 @@ int observer_plant(struct observer *ob, struct observed *o, struct err *err)
 					    .pid = o->process.pid,
 					    .path = o->process.exe_path,
 					    .bias = o->bias,
+					    .binary = s->binary,
 					    .image = binary_image(s->binary),
 					    .binary_key = s->key};
 	bool useful;

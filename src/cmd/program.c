@@ -14,18 +14,19 @@ void program_free(struct program *p)
 	free(p);
 }
 
-static void add_probe(struct program *p, const struct join *j, uint32_t id)
+static void add_probe(struct program *p, const struct join *j, const struct planter_ops *planter, uint32_t id)
 {
-	p->join_of_probe[p->subject.nprobes] = j;
-	p->subject.probes[p->subject.nprobes++] = (struct plant_probe){.id = id,
-						       .label = j->func.name,
-						       .sites = j->sites,
-						       .nsites = j->nsites,
-						       .program = &j->capture.program,
-						       .auxiliary = !j->span,
-						       .group = j->span ? j->capture.program.save_group : 0,
-						       .optional = j->point->optional,
-						       .begins = j->point->role == POINT_START};
+	struct plant_probe *probe = &p->subject.probes[p->subject.nprobes];
+
+	*probe = (struct plant_probe){.id = id,
+				      .label = j->func.name,
+				      .program = &j->capture.program,
+				      .auxiliary = !j->span,
+				      .group = j->span ? j->capture.program.save_group : 0,
+				      .optional = j->point->optional,
+				      .begins = j->point->role == POINT_START};
+	plant_probe_locate(probe, planter, p->subject.binary, &j->at);
+	p->join_of_probe[p->subject.nprobes++] = j;
 	p->nspans += j->point->role == POINT_START;
 }
 
@@ -51,35 +52,45 @@ static void explain_nothing(struct program *p, const pack_set *packs)
 	buf_done(&names);
 }
 
-static void analyse(struct program *p, const struct process *proc, const pack_set *packs,
-		    const struct planter_caps *caps, uint32_t *next_probe)
+static void make_probes(struct program *p, const struct planter_ops *planter, uint32_t *next_probe)
 {
-	struct err err = {0};
-
-	if (binary_open_as(proc->exe_path, proc->exe, &p->subject.binary, &err) < 0 ||
-	    join_packs(p->subject.binary, packs->data, packs->len, caps, &p->joins, &p->njoins, &err) < 0 ||
-	    binary_check(p->subject.binary, &err) < 0) {
-		snprintf(p->subject.why, sizeof(p->subject.why), "%s", err.text);
-		return;
-	}
 	p->subject.probes = xcalloc(p->njoins, sizeof(*p->subject.probes));
 	p->join_of_probe = xcalloc(p->njoins, sizeof(*p->join_of_probe));
 	for (size_t i = 0; i < p->njoins; i++) {
 		if (p->joins[i].variant)
-			add_probe(p, &p->joins[i], (*next_probe)++);
+			add_probe(p, &p->joins[i], planter, (*next_probe)++);
 		else if (!p->joins[i].absent)
 			p->refused++;
 	}
-	if (!p->nspans)
-		explain_nothing(p, packs);
-	image_trim(binary_image(p->subject.binary));
 }
 
-struct program *program_new(const struct process *proc, const pack_set *packs, const struct planter_caps *caps,
+static void analyse(struct program *p, const struct process *proc, const pack_set *packs,
+		    const struct planter_ops *planter, uint32_t *next_probe)
+{
+	struct subject *s = &p->subject;
+	struct err err = {0};
+	int r = binary_open_as(proc->exe_path, proc->exe, &s->binary, &err);
+
+	if (r >= 0)
+		r = join_packs(s->binary, packs->data, packs->len, &planter->caps, &p->joins, &p->njoins, &err);
+	if (r >= 0)
+		make_probes(p, planter, next_probe);
+	if (r >= 0)
+		r = binary_check(s->binary, &err);
+	if (r < 0) {
+		snprintf(s->why, sizeof(s->why), "%s", err.text);
+		return;
+	}
+	if (!p->nspans)
+		explain_nothing(p, packs);
+	image_trim(binary_image(s->binary));
+}
+
+struct program *program_new(const struct process *proc, const pack_set *packs, const struct planter_ops *planter,
 			    uint32_t *next_probe)
 {
 	struct program *p = xcalloc(1, sizeof(*p));
 
-	analyse(p, proc, packs, caps, next_probe);
+	analyse(p, proc, packs, planter, next_probe);
 	return p;
 }

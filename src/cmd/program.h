@@ -4,7 +4,6 @@
 
 #include "cmd/observe.h"
 #include "cmd/packs.h"
-#include "probe/planter_caps.h"
 #include "probe/pack/join.h"
 
 struct program {
@@ -17,8 +16,7 @@ struct program {
 };
 
 /* Never NULL; the reason is in subject.why when there is nothing to plant. Probe ids count up from *next_probe. */
-/* caps: the planter's. */
-struct program *program_new(const struct process *proc, const pack_set *packs, const struct planter_caps *caps,
+struct program *program_new(const struct process *proc, const pack_set *packs, const struct planter_ops *planter,
 			    uint32_t *next_probe);
 void program_free(struct program *p); /* NULL ok */
 

@@ -113,7 +113,7 @@ static void register_probes(struct session *s, const struct program *p)
 static struct subject *analyse(void *arg, const struct process *proc)
 {
 	struct session *s = arg;
-	struct program *p = program_new(proc, &s->packs, &s->observer.planter->ops->caps, &s->next_probe);
+	struct program *p = program_new(proc, &s->packs, s->observer.planter->ops, &s->next_probe);
 
 	register_probes(s, p);
 	s->observer.refused += p->refused;

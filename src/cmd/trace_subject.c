@@ -23,21 +23,21 @@ void trace_subject_free(struct trace_subject *t)
 	free(t);
 }
 
-static uint32_t add_probe(struct trace_subject *t, struct trace_inquiry *q, const char *label, const struct site *sites,
-			  size_t nsites, const struct capture_program *program, const struct call_plan *plan)
+static uint32_t add_probe(struct trace_subject *t, struct trace_inquiry *q, const char *label,
+			  const struct join_point *at, const struct capture_program *program,
+			  const struct call_plan *plan)
 {
+	struct plant_probe *probe = &t->subject.probes[t->subject.nprobes];
 	uint32_t id = ++q->last_probe;
 
-	t->plan_of_probe[t->subject.nprobes] = plan;
-	t->subject.probes[t->subject.nprobes++] = (struct plant_probe){
-		.id = id,
-		.label = label,
-		.sites = sites,
-		.nsites = nsites,
-		.program = program,
-		.group = program->call_group,
-		.begins = program->role == PROGRAM_ENTRY};
-	t->nsites += nsites;
+	*probe = (struct plant_probe){.id = id,
+				      .label = label,
+				      .program = program,
+				      .group = program->call_group,
+				      .begins = program->role == PROGRAM_ENTRY};
+	plant_probe_locate(probe, q->planter, t->subject.binary, at);
+	t->plan_of_probe[t->subject.nprobes++] = plan;
+	t->nsites += join_point_probes(at);
 	return id;
 }
 
@@ -51,7 +51,7 @@ static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
 	for (size_t i = 0; i < t->plans.nhooks; i++) {
 		const struct call_hook *h = &t->plans.hooks[i];
 
-		add_probe(t, q, h->name, h->sites, h->nsites, &h->program, NULL);
+		add_probe(t, q, h->name, &h->at, &h->program, NULL);
 		t->subject.probes[i].auxiliary = true;
 	}
 	for (size_t i = 0; i < t->plans.len; i++) {
@@ -61,10 +61,10 @@ static void add_probes(struct trace_subject *t, struct trace_inquiry *q)
 			t->refused++;
 			continue;
 		}
-		if (p->nreturn_sites) /* before the entry: a call that begins in between is not seen, rather
+		if (p->at_return.nspots) /* before the entry: a call that begins in between is not seen, rather
 				       * than left open */
-			t->ids[i].ret = add_probe(t, q, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
-		t->ids[i].entry = add_probe(t, q, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
+			t->ids[i].ret = add_probe(t, q, p->name, &p->at_return, &p->ret, p);
+		t->ids[i].entry = add_probe(t, q, p->name, &p->at_entry, &p->entry, p);
 	}
 }
 
@@ -97,12 +97,12 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}
+	add_probes(t, q);
 	if (binary_check(s->binary, &err) < 0) {
 		snprintf(s->why, sizeof(s->why), "%s", err.text);
 		return t;
 	}
 	t->follows = q->plan.follow > 0;
-	add_probes(t, q);
 	if (t->refused == t->plans.len)
 		explain_nothing(t);
 	else if (t->nsites > SITES_ASK && !q->yes)
@@ -126,22 +126,32 @@ void trace_subject_mark_unplanted(struct trace_subject *t, const struct observed
 	}
 }
 
-static double mean_price(const struct site *sites, size_t n, const struct observer *ob)
+/* The probe of the plan's return, whose id is known; NULL: it has none. */
+static const struct plant_probe *return_of(const struct trace_subject *t, size_t probe)
 {
-	double sum = 0;
+	const struct call_plan *p = t->plan_of_probe[probe];
+	const struct plant_probe *before = probe ? &t->subject.probes[probe - 1] : NULL;
 
-	for (size_t i = 0; i < n; i++)
-		sum += ob->planter->ops->price_ns(ob->planter, sites[i].price);
-	return n ? sum / (double)n : 0;
+	return before && before->program == &p->ret ? before : NULL; /* as add_probes puts them */
 }
 
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob)
 {
 	const struct call_plan *p = t->plan_of_probe[probe];
+	const struct plant_probe *ret;
 
 	if (!p || t->subject.probes[probe].program != &p->entry)
 		return 0;
-	return mean_price(p->entry_sites, p->nentry_sites, ob) + mean_price(p->return_sites, p->nreturn_sites, ob);
+	ret = return_of(t, probe);
+	return sites_price_ns(ob->planter, t->subject.probes[probe].sites) +
+	       (ret ? sites_price_ns(ob->planter, ret->sites) : 0);
+}
+
+const char *trace_subject_refusal(const struct trace_subject *t, size_t probe)
+{
+	const struct plant_probe *ret = return_of(t, probe);
+
+	return t->subject.probes[probe].why ? t->subject.probes[probe].why : ret ? ret->why : NULL;
 }
 
 static double mean_call_price(const struct trace_subject *t, const struct observer *ob)

@@ -9,6 +9,7 @@ struct trace_inquiry {
 	const struct question *questions;
 	size_t nquestions;
 	struct call_plan_options plan;
+	const struct planter_ops *planter;
 	bool yes;                        /* any number of sites */
 	uint32_t last_probe;             /* ids given so far */
 };
@@ -33,6 +34,9 @@ struct trace_subject *trace_subject_new(const char *path, const char *name, stru
 void trace_subject_free(struct trace_subject *t); /* NULL ok */
 /* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
 double trace_subject_price(const struct trace_subject *t, size_t probe, const struct observer *ob);
+/* Why the planter cannot put the probes of a plan in, of which this is the entry's. NULL: as far as the file tells it
+ * can. */
+const char *trace_subject_refusal(const struct trace_subject *t, size_t probe);
 /* Once probes are planted: what is not planted of a function's inlined calls makes its numbers inexact. */
 void trace_subject_mark_unplanted(struct trace_subject *t, const struct observed *o);
 /* Where the calls that are followed cost too much to plant them unasked, subject.why says so. */

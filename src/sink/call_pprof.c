@@ -169,7 +169,7 @@ static uint64_t frame_location(struct pprof_output *o, const struct call_process
 static uint64_t call_location(struct pprof_output *o, const struct call_record *c)
 {
 	uint64_t key = (uintptr_t)c->plan ^ (uint64_t)c->process->target << 48;
-	uint64_t address = c->plan->nentry_sites ? c->plan->entry_sites[0].addr : c->plan->func.entry;
+	uint64_t address = c->plan->pc ? c->plan->pc : c->plan->func.entry;
 	Pprof__Location *l = map_get(&o->call_index, key);
 
 	if (!l) {

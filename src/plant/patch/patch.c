@@ -5,10 +5,15 @@
 #include "plant/patch/patch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "base/buf.h"
+#include "base/caps.h"
+#include "base/file.h"
 
 #define RING_DEFAULT (4u << 20)  /* from the beginning, of a P, … */
 #define RINGS_DEFAULT (64u << 20) /* … but of all together about this much at most */
@@ -265,14 +270,6 @@ static void patch_forget_target(struct event_source *s, uint32_t target)
 	patch_join_forget(p->join, target);
 }
 
-static void forget_listed(struct patch_planter *p)
-{
-	if (p->listed)
-		facts_done(p->listed);
-	free(TAKE(p->listed));
-	free(TAKE(p->listed_path));
-}
-
 static void patch_close(struct planter *planter)
 {
 	struct patch_planter *p = of_planter(planter);
@@ -285,18 +282,12 @@ static void patch_close(struct planter *planter)
 		patched_free(p, d);
 	}
 	hand_stop(p->hand);
-	for (size_t pos = 0; map_next(&p->facts, &pos, NULL, &value);) {
-		facts_done(value);
-		free(value);
-	}
 	for (size_t pos = 0; map_next(&p->gone, &pos, NULL, &value);)
 		free(value);
-	map_done(&p->facts);
 	for (size_t pos = 0; map_next(&p->controls, &pos, NULL, &value);)
 		free(value);
 	map_done(&p->controls);
 	map_done(&p->gone);
-	forget_listed(p);
 	drain_done(&p->drain);
 	patch_join_free(p->join);
 	aggregates_free(p->aggregates);
@@ -373,40 +364,13 @@ static int patch_aggregates(struct event_source *s, bool clear, plant_group_fn f
 }
 
 /* The same whatever the instruction was: it becomes a jump. */
-static double patch_price_ns(struct planter *planter, enum site_price price)
+static double patch_price_ns(struct planter *planter, unsigned price)
 {
 	struct patch_planter *p = of_planter(planter);
 
 	if (!p->price_ns)
 		p->price_ns = patch_price_measure(p->clock.mult);
 	return p->price_ns;
-}
-
-static int patch_feasible(struct planter *planter, const char *path, const struct site *sites, size_t n,
-			  struct err *err)
-{
-	struct patch_planter *p = of_planter(planter);
-	struct patch_site site;
-	int r = 0;
-
-	if (!p->listed_path || strcmp(p->listed_path, path)) {
-		forget_listed(p);
-		p->listed = xcalloc(1, sizeof(*p->listed));
-		r = facts_read(path, p->listed, err);
-		if (r) {
-			free(TAKE(p->listed));
-			return r;
-		}
-		p->listed_path = xstrdup(path);
-	}
-	for (size_t i = 0; i < n && !r; i++)
-		r = facts_site(p->listed, &sites[i], &site, err);
-	return binary_check(p->listed->binary, err) < 0 ? -ESTALE : r;
-}
-
-static bool patch_multi(struct planter *planter)
-{
-	return true;
 }
 
 static uint64_t patch_pause_ns(struct planter *planter, uint32_t target)
@@ -462,17 +426,62 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	return 0;
 }
 
+/* ---- what this machine allows ---- */
+
+static const struct price_class patch_prices[] = {{"patch", "a jump", ""}};
+
+/* Who may hold others by ptrace, as the Yama security module has it (its documentation numbers them). */
+static void check_ptrace(const struct planter_report *r)
+{
+	static const char *const texts[] = {
+		"of programs of the same user (kernel.yama.ptrace_scope is 0)",
+		"of programs started by earshot only, without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 1)",
+		"not without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 2)",
+		"nobody may use it until the next boot (kernel.yama.ptrace_scope is 3)",
+	};
+	bool privileged = caps_have(caps_effective(), CAP_SYS_PTRACE);
+	_cleanup_(buf_done) struct buf b = {0};
+	unsigned scope = 0;
+
+	if (file_read("/proc/sys/kernel/yama/ptrace_scope", &b, 0) == 0 && b.data)
+		scope = (unsigned)strtoul(b.data, NULL, 10);
+	scope = MIN(scope, 3u);
+	if (scope < 3 && privileged)
+		r->check(r->arg, "ptrace", true, false, "of all programs");
+	else
+		r->check(r->arg, "ptrace", scope < 2, false, texts[scope]);
+}
+
+static void patch_check(const struct planter_report *r)
+{
+	struct planter_options o = {.procfs = "/proc"};
+	struct planter *p = NULL;
+	struct err err = {0};
+
+	if (patch_open(&o, &p, &err) < 0) {
+		r->check(r->arg, "patching", false, false, err.text);
+		return;
+	}
+	r->check(r->arg, "patching", true, false, "--planter patch has the clock it needs; it uses ptrace:");
+	check_ptrace(r);
+	if (patch_price_ns(p, 0) > 0)
+		r->price(r->arg, &patch_prices[0], patch_price_ns(p, 0));
+	planter_close(p);
+}
+
 const struct planter_ops planter_patch = {
 	.name = "patch",
 	.means = "patches",
 	.doing = "patching programs from inside",
+	.prices = patch_prices,
+	.prices_title = "and with --planter patch, wherever it is",
 	.caps = {.reads_xmm = true, .needs_ptrace = true, .in_process = true},
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,
 	.remove = patch_remove,
 	.price_ns = patch_price_ns,
-	.feasible = patch_feasible,
-	.multi = patch_multi,
+	.locate = patch_locate,
+	.check = patch_check,
 	.pause_ns = patch_pause_ns,
 };

@@ -10,8 +10,8 @@
 #include "plant/patch/groups.h"
 #include "plant/patch/hand.h"
 #include "plant/patch/join.h"
+#include "plant/patch/planter.h"
 #include "plant/patch/pool.h"
-#include "plant/plant.h"
 
 #define PATCH_EXTRA_SLOTS 8
 
@@ -86,9 +86,6 @@ struct patch_planter {
 	struct hand *hand;
 	int timer;
 	struct tsc_clock clock;
-	struct map facts;         /* binary_key → struct facts */
-	struct facts *listed;     /* of the file at listed_path, which feasible was asked of last */
-	char *listed_path;
 	struct patched *patched;  /* list */
 	struct drain drain;
 	struct patch_join *join;  /* its probes are all that is planted, or was; so are those of the aggregates */

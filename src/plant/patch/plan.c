@@ -34,34 +34,6 @@ static void refuse_site(struct plan *pl, const struct planned *s, const struct e
 		verdict_refuse(&pl->verdicts, probe_of(s, i), why);
 }
 
-/* The path may lead to another file by now than the one that was analysed. */
-static bool is_of(const struct facts *f, const struct plant_target *t)
-{
-	return !t->image || (file_id_alike(image_file_id(binary_image(f->binary)), image_file_id(t->image)) &&
-			     image_intact(t->image));
-}
-
-static const struct facts *facts_of(struct patch_planter *p, const struct plant_target *t, struct err *err)
-{
-	struct facts *f = map_get(&p->facts, t->binary_key);
-
-	if (f)
-		return f;
-	f = xcalloc(1, sizeof(*f));
-	if (facts_read(t->path, f, err)) {
-		free(f);
-		return NULL;
-	}
-	if (!is_of(f, t)) {
-		facts_done(f);
-		free(f);
-		err_set(err, -ESTALE, "the file of process %d has changed since it was analysed", t->pid);
-		return NULL;
-	}
-	map_set(&p->facts, t->binary_key, f);
-	return f;
-}
-
 /* ---- sites ---- */
 
 /* Whether code can be made of the probe's program; where it lies does not matter for that. */
@@ -82,7 +54,7 @@ static void add_site(struct plan *pl, size_t probe, const struct patch_site *sit
 		*s = (struct planned){.addr = site->addr};
 		map_set(&pl->by_addr, site->addr, (void *)(uintptr_t)pl->sites.len);
 	}
-	s->parts[site->kind].site = *site;
+	s->parts[site->kind].site = site;
 	vec_push(&s->parts[site->kind].probes, probe);
 }
 
@@ -106,20 +78,13 @@ static void refuse_overlaps(struct plan *pl)
 static int add_probe(struct plan *pl, size_t i, struct err *err)
 {
 	const struct plant_probe *probe = &pl->probes[i];
-	_cleanup_(cleanup_free) struct patch_site *sites = xcalloc(probe->nsites + 1, sizeof(*sites));
-	int r;
+	int r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->aggregates, probe->id, probe->program,
+									  err);
 
-	if (!probe->nsites)
-		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->aggregates, probe->id, probe->program, err);
-	for (size_t k = 0; k < probe->nsites && !r; k++) {
-		r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
-
-		if (!r && !k)
-			r = try_code(pl, i, &sites[k], err);
-	}
-	for (size_t k = 0; k < probe->nsites && !r; k++)
-		add_site(pl, i, &sites[k]);
+	if (!r)
+		r = try_code(pl, i, patch_site_of(probe->sites), err);
+	for (const struct site *s = probe->sites; s && !r; s = s->next)
+		add_site(pl, i, patch_site_of(s));
 	return r;
 }
 
@@ -148,7 +113,7 @@ static void check_code(struct plan *pl)
 	}
 	code_check(pl->t, places.data, places.len, &pl->verdicts);
 	vec_done(&places);
-	if (binary_check(pl->facts->binary, &why) < 0)
+	if (binary_check(pl->t->binary, &why) < 0)
 		verdict_refuse_all(&pl->verdicts, &why);
 }
 
@@ -194,7 +159,7 @@ static void find_sites(struct plan *pl)
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
 
-		if (add_probe(pl, i, &err))
+		if (!pl->verdicts.refused[i] && add_probe(pl, i, &err))
 			verdict_refuse(&pl->verdicts, i, &err);
 	}
 	refuse_overlaps(pl);
@@ -559,7 +524,7 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 		if (!ret[i])
 			continue;
 		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
-			       pl->probes[i].sites[0].addr);
+			       pl->probes[i].sites->addr);
 		if (d->forms.of[i]) /* it has its limits in its code */
 			patch_join_control(pl->p->join, pl->probes[i].id, &(struct plant_control){0});
 		ret[i]->patched = d;
@@ -609,7 +574,9 @@ static int prepare(struct plan *pl, struct err *err)
 	struct hand_target target;
 	int r;
 
-	pl->facts = facts_of(pl->p, pl->t, err);
+	if (!pl->t->binary)
+		return err_set(err, -EINVAL, "the executable of process %d was not analysed", pl->t->pid);
+	pl->facts = facts_of(pl->t->binary, err);
 	if (!pl->facts)
 		return err->code;
 	r = patch_forms_make(pl->probes, pl->nprobes, control_of, pl->p, &pl->forms, err);
@@ -641,6 +608,7 @@ int patch_plant(struct planter *planter, const struct plant_target *t, const str
 	if (!n || prepare(&pl, &err)) {
 		verdict_refuse_all(&pl.verdicts, &err);
 	} else {
+		verdicts_refuse_unlocated(&pl.verdicts);
 		find_sites(&pl);
 		planted = plant_planned(&pl, ret);
 	}

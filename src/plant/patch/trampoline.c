@@ -95,8 +95,8 @@ static int part_code(const struct plan *pl, const struct patch_part *part, uint6
 		align_code(out, start);
 		here = addr + (out->len - start);
 		if (i + 1 == part->probes.len)
-			put_check(&part->site, here, pl->t->bias, out);
-		r = plan_probe_code(pl, part->probes.data[i], &part->site, addr + (out->len - start), *back, out, err);
+			put_check(part->site, here, pl->t->bias, out);
+		r = plan_probe_code(pl, part->probes.data[i], part->site, addr + (out->len - start), *back, out, err);
 		if (r)
 			return r;
 		*back = here;
@@ -108,7 +108,7 @@ static int part_code(const struct plan *pl, const struct patch_part *part, uint6
 int plan_trampoline(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
 		    struct err *err)
 {
-	const struct patch_site *last = &s->parts[s->parts[SITE_RETURN].probes.len ? SITE_RETURN : SITE_ENTRY].site;
+	const struct patch_site *last = s->parts[s->parts[SITE_RETURN].probes.len ? SITE_RETURN : SITE_ENTRY].site;
 	const struct patch_site *first = site_of(s);
 	uint64_t back = addr;
 	size_t start = out->len;

@@ -31,18 +31,6 @@ static int find_signature(struct planner *pl, struct call_plan *plan, struct err
 	return 0;
 }
 
-static int find_entry(struct planner *pl, struct call_plan *plan, struct err *err)
-{
-	struct site *site = arena_new(pl->arena, struct site);
-	int r = binary_entry_site(pl->binary, &plan->func, site, err);
-
-	if (r)
-		return r;
-	plan->entry_sites = site;
-	plan->nentry_sites = 1;
-	return 0;
-}
-
 /*
  * Whether a function without a return instruction still answers the question: its calls end by a panic, if at all. So
  * they are not seen where the return is what is asked for.
@@ -76,7 +64,7 @@ static int find_returns(struct planner *pl, struct call_plan *plan, const char *
 		return 0;
 	r = binary_returns_complete(pl->binary, &plan->func, &why);
 	if (!r)
-		r = binary_return_sites(pl->binary, &plan->func, &plan->return_sites, &plan->nreturn_sites, &why);
+		r = join_point_returns(pl->binary, &plan->func, &plan->at_return, &why);
 	if (!r || (r == -ENOENT && answers_by_panics(pl, plan))) {
 		plan->has_return = true;
 		return 0;
@@ -96,7 +84,7 @@ static int plan_function(struct planner *pl, struct call_plan *plan, struct err 
 	if (!r && binary_closure_vars(pl->binary, &plan->func, &plan->captured, &plan->ncaptured, NULL))
 		plan->ncaptured = 0;
 	if (!r)
-		r = find_entry(pl, plan, err);
+		r = join_point_entry(pl->binary, &plan->func, &plan->at_entry, err);
 	if (!r)
 		r = find_returns(pl, plan, &return_why, err);
 	return r ? r : plan_compile(pl, plan, return_why, err);
@@ -149,7 +137,7 @@ static int find_arguments(struct planner *pl, struct call_plan *plan, const stru
 {
 	struct err why = {0};
 
-	if (!binary_inlined_signature(pl->binary, i, plan->entry_sites->addr, &plan->signature, &why))
+	if (!binary_inlined_signature(pl->binary, i, plan->pc, &plan->signature, &why))
 		return 0;
 	plan->signature = (struct signature){0};
 	if (!question_needs_argument(plan->question))
@@ -199,18 +187,18 @@ static int plan_instance(struct planner *pl, struct call_plan *plan, const struc
 	const char *no_return = arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
 					     "neither results nor latency are known", plan->name, plan->func.name);
 	const struct expr *end = question_needs_end(pl, plan->question);
-	struct site *site;
+	const struct site *site = NULL;
 	int r;
 
 	if (end)
 		return err_at_column(err, -EINVAL, plan->question->text, end->column, "%s", no_return);
-	site = arena_new(pl->arena, struct site);
-	r = binary_inlined_site(pl->binary, i, site, &plan->approximate, err);
-
+	r = join_point_inlined(pl->binary, i, &plan->at_entry, err);
+	if (!r && pl->o->locate)
+		r = pl->o->locate(pl->binary, &plan->at_entry, &site, err);
 	if (r)
 		return r;
-	plan->entry_sites = site;
-	plan->nentry_sites = 1;
+	plan->pc = site ? site->addr : i->host.entry + plan->at_entry.spots->offset;
+	plan->approximate = plan->at_entry.approximate;
 	plan->call_pc = i->call ? i->call : i->host.entry;
 	r = find_arguments(pl, plan, i, err);
 	if (r)
@@ -391,8 +379,8 @@ static int plan_hooks(struct planner *pl, struct call_plans *ret, struct err *er
 		const struct join *j = &joins[i];
 
 		if (j->variant)
-			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .sites = j->sites,
-							     .nsites = j->nsites, .program = j->capture.program}));
+			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .at = j->at,
+							     .program = j->capture.program}));
 		else if (!j->point->optional && !ret->hooks_why)
 			ret->hooks_why = j->why;
 	}
