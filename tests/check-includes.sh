@@ -1,6 +1,6 @@
 #!/bin/sh
-# What can be checked of the code without running it: the include rule, no calls that run up, 120 columns, unique tags, no
-# library and no Go version in generic code, options in manual pages.
+# What can be checked of the code without running it: the include rule, no verb that knows one planter, no calls that run up,
+# 120 columns, unique tags, no library and no Go version in generic code, options in manual pages.
 #
 # The include rule of ARCHITECTURE.md: a folder of src/ includes only itself and the folders listed for it.
 cd "$(dirname "$0")/.." || exit 2
@@ -32,6 +32,11 @@ check span "base event binary probe target plant"
 check call "base event binary probe target plant"
 check sink "base event binary probe plant span call"
 check cmd "base event binary probe target plant span call sink"
+# A verb knows planters by their table (plant/planters.h), and none by its own header.
+if grep -rnE '^#include "plant/[a-z_]+/' src/cmd src/main.c; then
+	echo "a verb includes a header of one planter (ARCHITECTURE.md)"
+	rc=1
+fi
 # A call can run up where no include does: through a declaration of the folder's own for a function that a folder above it
 # defines. So the objects are held to the same rule, where they are built: main.o is above all, what is generated is nobody's.
 for f in $(find src -name '*.c'); do

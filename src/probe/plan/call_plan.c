@@ -188,22 +188,23 @@ static int plan_instance(struct planner *pl, struct call_plan *plan, const struc
 					     "neither results nor latency are known", plan->name, plan->func.name);
 	const struct expr *end = question_needs_end(pl, plan->question);
 	const struct site *site = NULL;
-	int r;
+	struct err why = {0};
+	int r, located = 0;
 
 	if (end)
 		return err_at_column(err, -EINVAL, plan->question->text, end->column, "%s", no_return);
 	r = join_point_inlined(pl->binary, i, &plan->at_entry, err);
-	if (!r && pl->o->locate)
-		r = pl->o->locate(pl->binary, &plan->at_entry, &site, err);
 	if (r)
 		return r;
+	if (pl->o->locate)
+		located = pl->o->locate(pl->binary, &plan->at_entry, &site, &why);
 	plan->pc = site ? site->addr : i->host.entry + plan->at_entry.spots->offset;
 	plan->approximate = plan->at_entry.approximate;
 	plan->call_pc = i->call ? i->call : i->host.entry;
 	r = find_arguments(pl, plan, i, err);
-	if (r)
-		return r;
-	return plan_compile(pl, plan, no_return, err);
+	if (located) /* only now, so that the signature is shown beside the reason */
+		return err_set(err, located, "%s", why.text);
+	return r ? r : plan_compile(pl, plan, no_return, err);
 }
 
 /* ---- one question ---- */
