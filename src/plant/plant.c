@@ -13,7 +13,7 @@ void plant_probe_locate(struct plant_probe *probe, const struct planter_ops *ops
 
 	probe->sites = NULL;
 	probe->why = NULL;
-	if (ops->locate(b, at, &probe->sites, &err))
+	if ((ops->suits && ops->suits(b, &err)) || ops->locate(b, at, &probe->sites, &err))
 		probe->why = arena_strdup(binary_arena(b), err.text);
 }
 

@@ -83,6 +83,8 @@ struct planter_ops {
 	int (*plant)(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 		     size_t n, struct plant **ret, struct err *errs);
 	void (*remove)(struct planter *p, struct plant *const *plants, size_t n);
+	/* Whether the program has what the planter needs, as far as the file tells: 0, or the reason. NULL: any has. */
+	int (*suits)(struct binary *b, struct err *err);
 	/*
 	 * Where the planter puts probes for a join point, in b's arena: as far as the file alone tells, so without a
 	 * process or privileges. 0, or the reason why it puts none there.
@@ -98,7 +100,7 @@ struct planter_ops {
 
 void planter_close(struct planter *p); /* NULL ok */
 
-/* Sets sites or why. The reason is in b's arena. */
+/* Sets sites or why, also where the planter does not suit the program. The reason is in b's arena. */
 void plant_probe_locate(struct plant_probe *probe, const struct planter_ops *ops, struct binary *b,
 			const struct join_point *at);
 /* Of one hit, the mean of the sites, in ns; 0: not known. */

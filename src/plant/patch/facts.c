@@ -103,14 +103,25 @@ static void kept_free(void *data)
 	free(k);
 }
 
-const struct facts *facts_of(struct binary *b, struct err *err)
+static const struct kept_facts *kept_of(struct binary *b)
 {
 	static const char key;
-	const struct kept_facts *k = binary_keep(b, &key, kept_new, kept_free);
+
+	return binary_keep(b, &key, kept_new, kept_free);
+}
+
+const struct facts *facts_of(struct binary *b, struct err *err)
+{
+	const struct kept_facts *k = kept_of(b);
 
 	if (k->why.code)
 		err_set(err, k->why.code, "%s", k->why.text);
 	return k->why.code ? NULL : &k->facts;
+}
+
+int patch_suits(struct binary *b, struct err *err)
+{
+	return facts_of(b, err) ? 0 : -EOPNOTSUPP;
 }
 
 /* ---- sites ---- */
@@ -145,13 +156,11 @@ static int locate_returns(struct binary *b, const struct facts *f, const struct 
 
 int patch_locate(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err)
 {
-	const struct facts *f = facts_of(b, err);
+	const struct facts *f = &kept_of(b)->facts;
 	struct patch_located *entry;
 	struct func fn;
 	int r;
 
-	if (!f)
-		return -EOPNOTSUPP;
 	if (!binary_func(b, at->func, &fn))
 		return err_set(err, -EINVAL, "there is no such function");
 	if (at->kind == JOIN_RETURN)

@@ -18,6 +18,8 @@ struct facts {
  */
 const struct facts *facts_of(struct binary *b, struct err *err);
 
+/* planter_ops.suits: as facts_of. */
+int patch_suits(struct binary *b, struct err *err);
 /* planter_ops.locate: the sites are struct patch_located. */
 int patch_locate(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
 

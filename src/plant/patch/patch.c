@@ -42,13 +42,13 @@ static uint64_t most_by_default(void)
 /* A chunk for each slot there must be. */
 static void size_pool(struct patch_planter *p, const struct planter_options *o)
 {
-	const uint64_t slots = p->procs + PATCH_EXTRA_SLOTS, least = slots * PATCH_CHUNK;
+	const uint64_t slots = p->procs + PATCH_EXTRA_SLOTS, least = slots * RING_CHUNK;
 	const uint64_t usual = MAX(least, slots * MIN(RING_DEFAULT, RINGS_DEFAULT / p->procs));
 	const uint64_t most = o->ring_bytes ? MAX(least, o->ring_bytes) : MAX(usual, most_by_default());
 
-	p->chunks = (uint32_t)MIN(most / PATCH_CHUNK, PATCH_MAX_CHUNKS);
-	p->chunks_first = (uint32_t)MIN(usual / PATCH_CHUNK, p->chunks);
-	p->budget = (uint64_t)(p->chunks - p->chunks_first) * PATCH_CHUNK;
+	p->chunks = (uint32_t)MIN(most / RING_CHUNK, RING_MAX_CHUNKS);
+	p->chunks_first = (uint32_t)MIN(usual / RING_CHUNK, p->chunks);
+	p->budget = (uint64_t)(p->chunks - p->chunks_first) * RING_CHUNK;
 }
 
 static int start_timer(struct patch_planter *p, struct err *err)
@@ -81,9 +81,9 @@ static void patch_losses(struct event_source *s, struct losses *ret)
 
 	for (size_t i = 0; map_next(&p->gone, &i, NULL, &value);)
 		losses_add(ret, &((const struct gone *)value)->losses);
-	ret->count[LOSS_BAD_RECORD] += p->drain.damaged;
-	aggregates_losses(p->aggregates, 0, ret);
-	patch_join_losses(p->join, 0, ret);
+	ret->count[LOSS_BAD_RECORD] += p->reader.damaged;
+	aggregates_losses(p->reader.aggregates, 0, ret);
+	pairing_losses(p->reader.pairing, 0, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			add_counts(ret, counts_at(d, i));
@@ -112,8 +112,8 @@ static void patch_probe_losses(struct event_source *s, uint32_t probe_id, struct
 
 	if (gone)
 		losses_add(ret, &gone->losses);
-	aggregates_losses(p->aggregates, probe_id, ret);
-	patch_join_losses(p->join, probe_id, ret);
+	aggregates_losses(p->reader.aggregates, probe_id, ret);
+	pairing_losses(p->reader.pairing, probe_id, ret);
 	for (const struct patched *d = p->patched; d; d = d->next) {
 		uint32_t i = index_of(d, probe_id);
 
@@ -203,7 +203,7 @@ void patched_done(struct patched *d)
 {
 	if (d->memory)
 		munmap(d->memory, d->bytes);
-	pool_done(&d->pool);
+	pool_done(&d->ring.pool);
 	close_fd(d->fd);
 	vec_done(&d->plants);
 	patch_forms_done(&d->forms);
@@ -228,7 +228,7 @@ static void drop_empty(struct patch_planter *p)
 	while (*at) {
 		struct patched *d = *at;
 
-		if (d->inside || d->plants.len || !drain_one(p, d)) {
+		if (d->inside || d->plants.len || !ring_read(&p->reader, &d->ring)) {
 			at = &d->next;
 			continue;
 		}
@@ -267,7 +267,7 @@ static void patch_forget_target(struct event_source *s, uint32_t target)
 		*at = d->next;
 		patched_free(p, d);
 	}
-	patch_join_forget(p->join, target);
+	pairing_forget(p->reader.pairing, target);
 }
 
 static void patch_close(struct planter *planter)
@@ -288,9 +288,9 @@ static void patch_close(struct planter *planter)
 		free(value);
 	map_done(&p->controls);
 	map_done(&p->gone);
-	drain_done(&p->drain);
-	patch_join_free(p->join);
-	aggregates_free(p->aggregates);
+	ring_reader_done(&p->reader);
+	pairing_free(p->reader.pairing);
+	aggregates_free(p->reader.aggregates);
 	close_fd(p->timer);
 	free(p);
 }
@@ -307,13 +307,16 @@ static int patch_fd(struct event_source *s)
 static int patch_drain(struct event_source *s, plant_event_fn fn, void *arg)
 {
 	struct patch_planter *p = of_source(s);
+	VEC(struct ring *) rings = {0};
 	uint64_t ticks;
-
 	int n;
 
 	while (read(p->timer, &ticks, sizeof(ticks)) > 0)
 		;
-	n = drain_all(p, fn, arg);
+	for (struct patched *d = p->patched; d; d = d->next)
+		vec_push(&rings, &d->ring);
+	n = ring_drain(&p->reader, rings.data, rings.len, fn, arg);
+	vec_done(&rings);
 	drop_empty(p);
 	return n;
 }
@@ -337,7 +340,7 @@ static int patch_open_calls(struct event_source *s, uint32_t target, bool take, 
 {
 	struct patch_planter *p = of_source(s);
 
-	return patch_join_open_calls(p->join, target, take, fn, arg);
+	return pairing_open_calls(p->reader.pairing, target, take, fn, arg);
 }
 
 /* Where aggregates are kept in the program: from the next time on that the probe is planted. */
@@ -351,7 +354,7 @@ static int patch_control(struct event_source *s, uint32_t probe_id, const struct
 		map_set(&p->controls, probe_id + UINT64_C(1), kept);
 	}
 	*kept = *c;
-	patch_join_control(p->join, probe_id, c);
+	pairing_control(p->reader.pairing, probe_id, c);
 	return 0;
 }
 
@@ -360,7 +363,7 @@ static int patch_aggregates(struct event_source *s, bool clear, plant_group_fn f
 	struct patch_planter *p = of_source(s);
 
 	tally_all(p);
-	return aggregates_read(p->aggregates, clear, fn, arg);
+	return aggregates_read(p->reader.aggregates, clear, fn, arg);
 }
 
 /* The same whatever the instruction was: it becomes a jump. */
@@ -369,7 +372,7 @@ static double patch_price_ns(struct planter *planter, unsigned price)
 	struct patch_planter *p = of_planter(planter);
 
 	if (!p->price_ns)
-		p->price_ns = patch_price_measure(p->clock.mult);
+		p->price_ns = patch_price_measure(p->reader.clock.mult);
 	return p->price_ns;
 }
 
@@ -408,12 +411,12 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	p->note = o->note;
 	p->note_arg = o->note_arg;
 	p->timer = -1;
-	p->join = patch_join_new(o->max_calls);
-	p->aggregates = aggregates_new(o->max_groups);
+	p->reader.pairing = pairing_new(o->max_calls);
+	p->reader.aggregates = aggregates_new(o->max_groups);
 	p->max_groups = o->max_groups;
 	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
 	size_pool(p, o);
-	r = tsc_clock_start(p->procfs, &p->clock, err);
+	r = tsc_clock_start(p->procfs, &p->reader.clock, err);
 	if (!r)
 		r = start_timer(p, err);
 	if (!r)
@@ -481,6 +484,7 @@ const struct planter_ops planter_patch = {
 	.plant = patch_plant,
 	.remove = patch_remove,
 	.price_ns = patch_price_ns,
+	.suits = patch_suits,
 	.locate = patch_locate,
 	.check = patch_check,
 	.pause_ns = patch_pause_ns,

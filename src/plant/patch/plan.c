@@ -78,8 +78,8 @@ static void refuse_overlaps(struct plan *pl)
 static int add_probe(struct plan *pl, size_t i, struct err *err)
 {
 	const struct plant_probe *probe = &pl->probes[i];
-	int r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->aggregates, probe->id, probe->program,
-									  err);
+	int r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->reader.aggregates, probe->id,
+									  probe->program, err);
 
 	if (!r)
 		r = try_code(pl, i, patch_site_of(probe->sites), err);
@@ -153,7 +153,7 @@ static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
 	pl->gate_addr = pl->area_addr - hand_own(0);
-	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
+	pl->shapes_addr = pl->area_addr + pl->layout.ring.bytes;
 	make_shapes(pl);
 	find_calls_apart(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
@@ -253,22 +253,22 @@ static int lay_out(struct plan *pl, struct err *err)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 3, &pl->regions);
-	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
-	pool = (uint64_t)pl->layout.chunks * PATCH_CHUNK;
+	area = ALIGN_UP(pl->layout.ring.bytes, 8) + pl->shape_bytes.len;
+	pool = (uint64_t)pl->layout.ring.chunks * RING_CHUNK;
 	at = free_for_area(&occupied, own + area + 2 * PAGE + HANDLER_BYTES + pool);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
 	add_map(pl, at, own + area, PROT_READ | PROT_WRITE);
 	pl->area_addr = at + own;
-	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.bytes, 8);
+	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.ring.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
 	pl->gate_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
-	pl->layout.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
-	add_map(pl, pl->area_addr + pl->layout.pool_off, pool, PROT_READ | PROT_WRITE);
+	pl->layout.ring.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
+	add_map(pl, pl->area_addr + pl->layout.ring.pool_off, pool, PROT_READ | PROT_WRITE);
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		struct err why = {0};
 
@@ -393,17 +393,18 @@ static void fill_area(const struct plan *pl, struct patched *d)
 {
 	struct patch_area a = pl->layout;
 
-	a.on = 1;
-	a.heartbeat_tsc = tsc_now();
-	a.stale_tsc = (uint64_t)(((unsigned __int128)STALE_NS << 32) / pl->p->clock.mult);
+	a.ring.on = 1;
+	a.ring.heartbeat_tsc = tsc_now();
+	a.ring.stale_tsc = (uint64_t)(((unsigned __int128)STALE_NS << 32) / pl->p->reader.clock.mult);
 	for (size_t i = 0; i < pl->regions.len; i++) {
 		a.code[i].low = pl->regions.data[i].addr;
 		a.code[i].high = a.code[i].low + pl->regions.data[i].used;
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
-	pool_init(&d->pool, d->area, &pl->layout, (uint8_t *)d->memory + pool_map(pl)->off, chunks_first(pl));
-	pool_may_grow(&d->pool, d->fd, pool_map(pl)->off, &pl->p->budget);
+	pool_init(&d->ring.pool, &d->area->ring, &pl->layout.ring, (uint8_t *)d->memory + pool_map(pl)->off,
+		  chunks_first(pl));
+	pool_may_grow(&d->ring.pool, d->fd, pool_map(pl)->off, &pl->p->budget);
 	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
 	if (pl->shape_bytes.len)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
@@ -423,7 +424,7 @@ static struct hand_target hand_target_of(const struct plan *pl)
 
 static uint64_t existing(const struct plan *pl)
 {
-	return pool_map(pl)->off + (uint64_t)chunks_first(pl) * PATCH_CHUNK;
+	return pool_map(pl)->off + (uint64_t)chunks_first(pl) * RING_CHUNK;
 }
 
 static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
@@ -452,6 +453,9 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 	}
 	d->area = (struct patch_area *)(void *)(d->memory + (pl->area_addr - pl->maps[0].addr));
 	d->layout = pl->layout;
+	d->ring.area = &d->area->ring;
+	d->ring.layout = &d->layout.ring;
+	d->ring.beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF);
 	memcpy(ret_next, m.next, sizeof(m.next));
 	return 0;
 }
@@ -523,10 +527,10 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 			d->forms.of[i]->refused = true;
 		if (!ret[i])
 			continue;
-		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
+		pairing_add(pl->p->reader.pairing, pl->probes[i].id, program->role, program->call_group,
 			       pl->probes[i].sites->addr);
 		if (d->forms.of[i]) /* it has its limits in its code */
-			patch_join_control(pl->p->join, pl->probes[i].id, &(struct plant_control){0});
+			pairing_control(pl->p->reader.pairing, pl->probes[i].id, &(struct plant_control){0});
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
@@ -586,7 +590,7 @@ static int prepare(struct plan *pl, struct err *err)
 			      &pl->layout, err);
 	if (r)
 		return r;
-	pl->layout.target = pl->t->id;
+	pl->layout.ring.target = pl->t->id;
 	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
 	target = hand_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))

@@ -60,7 +60,7 @@ int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site
 				      .p_id = pl->facts->p_id,
 				      .shapes = shapes_of(pl, pl->probes[probe].program),
 				      .calls_apart = pl->apart[probe],
-				      .tsc_mult = pl->p->clock.mult,
+				      .tsc_mult = pl->p->reader.clock.mult,
 				      .sums = pl->forms.of[probe]};
 
 	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);

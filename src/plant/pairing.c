@@ -1,4 +1,4 @@
-#include "plant/patch/join.h"
+#include "plant/pairing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,7 @@ struct goroutine {
 	VEC(struct open_call) calls;
 };
 
-struct patch_join {
+struct pairing {
 	struct map probes;             /* id + 1 → struct joined */
 	struct map goroutines;         /* by goroutine_key */
 	size_t open, max_open;
@@ -44,9 +44,9 @@ struct patch_join {
 	struct buf sample;
 };
 
-struct patch_join *patch_join_new(size_t max_open)
+struct pairing *pairing_new(size_t max_open)
 {
-	struct patch_join *j = xcalloc(1, sizeof(*j));
+	struct pairing *j = xcalloc(1, sizeof(*j));
 
 	j->max_open = max_open ? max_open : OPEN_DEFAULT;
 	return j;
@@ -60,7 +60,7 @@ static void goroutine_free(struct goroutine *g)
 	free(g);
 }
 
-void patch_join_free(struct patch_join *j)
+void pairing_free(struct pairing *j)
 {
 	void *value;
 
@@ -76,7 +76,7 @@ void patch_join_free(struct patch_join *j)
 	free(j);
 }
 
-static struct joined *joined_of(struct patch_join *j, uint32_t probe)
+static struct joined *joined_of(struct pairing *j, uint32_t probe)
 {
 	struct joined *of = map_get(&j->probes, probe + UINT64_C(1));
 
@@ -87,7 +87,7 @@ static struct joined *joined_of(struct patch_join *j, uint32_t probe)
 	return of;
 }
 
-void patch_join_add(struct patch_join *j, uint32_t probe, enum program_role role, uint32_t group, uint64_t func)
+void pairing_add(struct pairing *j, uint32_t probe, enum program_role role, uint32_t group, uint64_t func)
 {
 	struct joined *of = joined_of(j, probe);
 
@@ -99,7 +99,7 @@ void patch_join_add(struct patch_join *j, uint32_t probe, enum program_role role
 	of->func = func;
 }
 
-void patch_join_control(struct patch_join *j, uint32_t probe, const struct plant_control *c)
+void pairing_control(struct pairing *j, uint32_t probe, const struct plant_control *c)
 {
 	joined_of(j, probe)->control = *c;
 }
@@ -133,7 +133,7 @@ static uint64_t goroutine_key(uint32_t target, uint64_t goid)
 	return (uint64_t)target << 40 ^ goid;
 }
 
-static struct goroutine *goroutine_get(struct patch_join *j, const struct event_header *h, bool make)
+static struct goroutine *goroutine_get(struct pairing *j, const struct event_header *h, bool make)
 {
 	uint64_t key = goroutine_key(h->target, h->goid);
 	struct goroutine *g = map_get(&j->goroutines, key);
@@ -147,7 +147,7 @@ static struct goroutine *goroutine_get(struct patch_join *j, const struct event_
 }
 
 /* Goroutines without calls take no memory. */
-static void goroutine_put(struct patch_join *j, const struct event_header *h, struct goroutine *g)
+static void goroutine_put(struct pairing *j, const struct event_header *h, struct goroutine *g)
 {
 	if (g->calls.len)
 		return;
@@ -156,7 +156,7 @@ static void goroutine_put(struct patch_join *j, const struct event_header *h, st
 }
 
 /* Takes the call out of its goroutine; the record is the caller's. */
-static struct event_header *remove_call(struct patch_join *j, struct goroutine *g, size_t i)
+static struct event_header *remove_call(struct pairing *j, struct goroutine *g, size_t i)
 {
 	struct event_header *record = g->calls.data[i].record;
 
@@ -166,7 +166,7 @@ static struct event_header *remove_call(struct patch_join *j, struct goroutine *
 	return record;
 }
 
-static void give(struct patch_join *j, const struct event_header *end, const struct event_header *call,
+static void give(struct pairing *j, const struct event_header *end, const struct event_header *call,
 		 plant_event_fn fn, void *arg)
 {
 	buf_reset(&j->sample);
@@ -176,7 +176,7 @@ static void give(struct patch_join *j, const struct event_header *end, const str
 }
 
 /* It ends without its return. said: something else than the next call says so. */
-static void unwind(struct patch_join *j, struct goroutine *g, size_t i, uint64_t time, bool said, plant_event_fn fn,
+static void unwind(struct pairing *j, struct goroutine *g, size_t i, uint64_t time, bool said, plant_event_fn fn,
 		   void *arg)
 {
 	bool unsure = g->calls.data[i].unsure && !said;
@@ -192,14 +192,14 @@ static void unwind(struct patch_join *j, struct goroutine *g, size_t i, uint64_t
 		give(j, &end, call, fn, arg);
 }
 
-static void unwind_deeper(struct patch_join *j, struct goroutine *g, const struct event_header *h, bool said,
+static void unwind_deeper(struct pairing *j, struct goroutine *g, const struct event_header *h, bool said,
 			  plant_event_fn fn, void *arg)
 {
 	while (g->calls.len && g->calls.data[g->calls.len - 1].record->depth > h->depth)
 		unwind(j, g, g->calls.len - 1, h->time_ns, said, fn, arg);
 }
 
-static void call_begins(struct patch_join *j, struct joined *of, const struct event_header *h, uint32_t epoch,
+static void call_begins(struct pairing *j, struct joined *of, const struct event_header *h, uint32_t epoch,
 			plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, true);
@@ -226,7 +226,7 @@ static void call_begins(struct patch_join *j, struct joined *of, const struct ev
  * A return without its call says nothing: the entry was before us, or left out. end: what is handed on of it, or NULL
  * when it did not pass its condition.
  */
-static void call_returns(struct patch_join *j, const struct joined *of, const struct event_header *h, uint32_t epoch,
+static void call_returns(struct pairing *j, const struct joined *of, const struct event_header *h, uint32_t epoch,
 			 const struct event_header *end, plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, false);
@@ -253,7 +253,7 @@ static void call_returns(struct patch_join *j, const struct joined *of, const st
 	goroutine_put(j, h, g);
 }
 
-static void calls_unwind(struct patch_join *j, const struct event_header *h, plant_event_fn fn, void *arg)
+static void calls_unwind(struct pairing *j, const struct event_header *h, plant_event_fn fn, void *arg)
 {
 	struct goroutine *g = goroutine_get(j, h, false);
 
@@ -263,7 +263,7 @@ static void calls_unwind(struct patch_join *j, const struct event_header *h, pla
 	goroutine_put(j, h, g);
 }
 
-void patch_join_take(struct patch_join *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
+void pairing_take(struct pairing *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
 {
 	static const enum event_kind kinds[] = {
 		[PROGRAM_POINT] = EVENT_POINT,	  [PROGRAM_ENTRY] = EVENT_CALL,	  [PROGRAM_RETURN] = EVENT_RETURN,
@@ -288,12 +288,12 @@ void patch_join_take(struct patch_join *j, const void *record, uint32_t epoch, p
 		fn(arg, record, h->size);
 }
 
-void patch_join_losing(struct patch_join *j, bool losing)
+void pairing_losing(struct pairing *j, bool losing)
 {
 	j->losing = losing;
 }
 
-void patch_join_lost(struct patch_join *j, uint32_t target)
+void pairing_lost(struct pairing *j, uint32_t target)
 {
 	uint64_t key;
 	void *value;
@@ -313,7 +313,7 @@ static int by_order(const void *pa, const void *pb)
 	return a->order < b->order ? -1 : a->order > b->order;
 }
 
-int patch_join_open_calls(struct patch_join *j, uint32_t target, bool take, plant_event_fn fn, void *arg)
+int pairing_open_calls(struct pairing *j, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
 	VEC(struct open_call) all = {0};
 	uint64_t key;
@@ -333,11 +333,11 @@ int patch_join_open_calls(struct patch_join *j, uint32_t target, bool take, plan
 	n = (int)all.len;
 	vec_done(&all);
 	if (take)
-		patch_join_forget(j, target);
+		pairing_forget(j, target);
 	return n;
 }
 
-void patch_join_forget(struct patch_join *j, uint32_t target)
+void pairing_forget(struct pairing *j, uint32_t target)
 {
 	VEC(uint64_t) keys = {0};
 	uint64_t key;
@@ -355,7 +355,7 @@ void patch_join_forget(struct patch_join *j, uint32_t target)
 	vec_done(&keys);
 }
 
-void patch_join_losses(const struct patch_join *j, uint32_t probe, struct losses *ret)
+void pairing_losses(const struct pairing *j, uint32_t probe, struct losses *ret)
 {
 	const struct joined *one = probe ? map_get(&j->probes, probe + UINT64_C(1)) : NULL;
 	void *value;
