@@ -1,0 +1,57 @@
+#include "event/open_stack.h"
+
+#include "base/macro.h"
+
+struct open_entry *open_stacks_innermost(const struct open_stacks *o, uint64_t key)
+{
+	const struct open_goroutine *g = map_get(&o->goroutines, key);
+
+	return g ? g->innermost : NULL;
+}
+
+static struct open_goroutine *goroutine_of(struct open_stacks *o, uint64_t key)
+{
+	struct open_goroutine *g = map_get(&o->goroutines, key);
+
+	if (!g) {
+		g = xcalloc(1, sizeof(*g));
+		g->key = key;
+		map_set(&o->goroutines, key, g);
+	}
+	return g;
+}
+
+void open_stacks_push(struct open_stacks *o, uint64_t key, struct open_entry *e, uint64_t depth)
+{
+	struct open_goroutine *g = goroutine_of(o, key);
+
+	*e = (struct open_entry){.outer = g->innermost, .older = o->newest, .goroutine = g, .depth = depth};
+	if (g->innermost)
+		g->innermost->inner = e;
+	g->innermost = e;
+	*(o->newest ? &o->newest->newer : &o->oldest) = e;
+	o->newest = e;
+	o->len++;
+}
+
+void open_stacks_remove(struct open_stacks *o, struct open_entry *e)
+{
+	struct open_goroutine *g = e->goroutine;
+
+	*(e->inner ? &e->inner->outer : &g->innermost) = e->outer;
+	if (e->outer)
+		e->outer->inner = e->inner;
+	*(e->older ? &e->older->newer : &o->oldest) = e->newer;
+	*(e->newer ? &e->newer->older : &o->newest) = e->older;
+	e->goroutine = NULL;
+	o->len--;
+	if (g->innermost)
+		return;
+	map_del(&o->goroutines, g->key);
+	free(g);
+}
+
+void open_stacks_done(struct open_stacks *o)
+{
+	map_done(&o->goroutines);
+}
