@@ -41,97 +41,6 @@ _Static_assert(KEPT_COUNT <= ARRAY_SIZE(((struct patch_slot *)NULL)->gpr), "all 
 
 #define AREA(field) MEM(R12, offsetof(struct patch_area, field))
 
-/* ---- what the other files use ---- */
-
-static int label_once(struct code *g, int *label)
-{
-	if (*label < 0)
-		*label = x86_label_new(&g->x);
-	return *label;
-}
-
-int code_drop(struct code *g, unsigned drop)
-{
-	return label_once(g, &g->drop[drop]);
-}
-
-bool code_writes_record(const struct code *g)
-{
-	return !g->env->sums || !g->p->no_record;
-}
-
-/* Whether something is left to do for an event that goes no further. */
-static bool ends(const struct code *g)
-{
-	return g->p->role == PROGRAM_RETURN ? code_writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
-}
-
-unsigned code_not_passed(const struct code *g)
-{
-	return ends(g) ? DROP_ENDED : DROP_SILENT;
-}
-
-int code_fail(struct code *g, enum slot_status s)
-{
-	if (!g->in_region)
-		return code_drop(g, LOSS_NO_GOROUTINE);
-	if (!g->in_filter)
-		return label_once(g, &g->fail[s]);
-	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
-		return code_drop(g, LOSS_FILTER_UNREADABLE);
-	return code_drop(g, code_not_passed(g));
-}
-
-void code_fault(struct code *g, int label)
-{
-	if (g->fault == label)
-		return;
-	x86_lea_label(&g->x, RDX, label);
-	x86_store(&g->x, 8, SLOT(fault), RDX);
-	g->fault = label;
-}
-
-void code_join(struct code *g, int label)
-{
-	x86_label(&g->x, label);
-	g->fault = -1;
-	g->cached = IR_NO_REG;
-}
-
-void code_get(struct code *g, uint8_t dst, uint16_t vreg)
-{
-	if (g->cached != vreg)
-		x86_load(&g->x, 8, false, dst, SLOT_AT(regs, vreg));
-	else if (dst != RAX)
-		x86_mov(&g->x, dst, RAX);
-	if (dst == RAX)
-		g->cached = vreg;
-}
-
-void code_put(struct code *g, uint16_t vreg)
-{
-	x86_store(&g->x, 8, SLOT_AT(regs, vreg), RAX);
-	g->cached = vreg;
-}
-
-void code_forget(struct code *g)
-{
-	g->cached = IR_NO_REG;
-}
-
-struct x86_mem code_slot(uint16_t slot, unsigned off)
-{
-	return MEM(REG_RECORD, sizeof(struct event_header) + slot * sizeof(struct event_slot) + off);
-}
-
-bool code_has(const struct capture_program *p, enum ir_op op)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == op)
-			return true;
-	return false;
-}
-
 /* ---- in and out ---- */
 
 static uint64_t slot_addr(const struct code *g, uint32_t n)
@@ -439,110 +348,6 @@ uint32_t code_record_limit(const struct capture_program *p)
 	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : record_head_size(p) + EVENT_MAX_DATA;
 }
 
-/* REG_RECORD = room for the largest record in the ring; to full when there is none. */
-static void emit_reserve(struct code *g, int full)
-{
-	const int32_t most = (int32_t)(g->max_size + sizeof(struct ring_entry));
-	const struct code_refill refill = {.label = x86_label_new(&g->x), .resume = x86_label_new(&g->x), .full = full};
-	struct x86 *x = &g->x;
-
-	x86_label(x, refill.resume);
-	x86_load(x, 8, false, RAX, SLOT(ring.write));
-	x86_lea(x, RCX, MEM(RAX, most));
-	x86_alu_load(x, X_CMP, RCX, SLOT(ring.limit));
-	x86_jcc(x, CC_A, refill.label);
-	x86_alu_load(x, X_ADD, RAX, SLOT(ring.to_chunk));
-	x86_lea(x, REG_RECORD, MEM(RAX, sizeof(struct ring_entry)));
-	vec_push(&g->refills, refill);
-}
-
-/* RCX = the number of a chunk that is ours now, from that stack; to none where it is empty. R12 is the area. */
-static void emit_take_chunk(struct code *g, size_t stack, int none)
-{
-	const struct x86_mem top = MEM(R12, offsetof(struct patch_area, ring.free) + 8 * stack);
-	const struct patch_area *l = g->env->layout;
-	int again = x86_label_new(&g->x);
-	struct x86 *x = &g->x;
-
-	x86_load(x, 8, false, RAX, top);
-	x86_label(x, again);
-	x86_mov(x, RCX, RAX);
-	x86_extend(x, 4, false, RCX);
-	x86_lea(x, RSI, MEM(RCX, -1));
-	x86_alu_imm(x, X_CMP, RSI, (int32_t)l->ring.chunks);
-	x86_jcc(x, CC_AE, none); /* 0 is empty; and nothing else may lead out of the pool */
-	x86_mov(x, RDX, RAX);
-	x86_shift(x, X_SHR, RDX, 32);
-	x86_alu_imm(x, X_ADD, RDX, 1);
-	x86_shift(x, X_SHL, RDX, 32);
-	x86_load(x, 4, false, RSI, (struct x86_mem){R12, RSI, 4, (int32_t)l->ring.links_off});
-	x86_alu(x, X_OR, RDX, RSI);
-	x86_lock_cmpxchg(x, top, RDX);
-	x86_jcc(x, CC_NE, again);
-}
-
-/*
- * The rest of the segment becomes padding. Also when there will be no other chunk: this one comes back only once it was
- * read to its end.
- */
-static void emit_end_segment(struct code *g)
-{
-	int none = x86_label_new(&g->x);
-	struct x86 *x = &g->x;
-
-	x86_load(x, 8, false, RAX, SLOT(ring.write));
-	x86_load(x, 8, false, RDX, SLOT(ring.limit));
-	x86_mov(x, RCX, RDX);
-	x86_alu(x, X_SUB, RDX, RAX);
-	x86_jcc(x, CC_E, none);
-	x86_alu_load(x, X_ADD, RAX, SLOT(ring.to_chunk));
-	x86_store(x, 4, MEM(RAX, offsetof(struct ring_entry, size)), RDX);
-	x86_store_imm(x, 4, MEM(RAX, offsetof(struct ring_entry, kind)), RING_ENTRY_PAD);
-	x86_store(x, 8, SLOT(ring.write), RCX);
-	x86_label(x, none);
-}
-
-/* In chunk number RCX. */
-static void emit_begin_segment(struct code *g)
-{
-	const struct patch_area *l = g->env->layout;
-	struct x86 *x = &g->x;
-
-	x86_load(x, 8, false, RAX, SLOT(ring.write));
-	x86_mov(x, RDX, RAX);
-	x86_shift(x, X_SHR, RDX, RING_CHUNK_SHIFT);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)(l->ring.table_len - 1));
-	x86_store(x, 4, (struct x86_mem){REG_SLOT, RDX, 4, RING_TABLE_OFF}, RCX);
-	x86_lea(x, RDX, MEM(RAX, RING_CHUNK));
-	x86_store(x, 8, SLOT(ring.limit), RDX);
-	x86_alu_imm(x, X_SUB, RCX, 1);
-	x86_shift(x, X_SHL, RCX, RING_CHUNK_SHIFT);
-	x86_alu(x, X_SUB, RCX, RAX);
-	x86_imm(x, RDX, g->env->area + l->ring.pool_off);
-	x86_alu(x, X_ADD, RCX, RDX);
-	x86_store(x, 8, SLOT(ring.to_chunk), RCX);
-}
-
-/* Out of line, since it is rare. */
-static void emit_refills(struct code *g)
-{
-	for (size_t i = 0; i < g->refills.len; i++) {
-		int second = x86_label_new(&g->x), have = x86_label_new(&g->x);
-		struct x86 *x = &g->x;
-
-		x86_label(x, g->refills.data[i].label);
-		emit_end_segment(g);
-		x86_imm(x, R12, g->env->area);
-		emit_take_chunk(g, 0, second);
-		x86_jmp(x, have);
-		x86_label(x, second);
-		emit_take_chunk(g, 1, g->refills.data[i].full);
-		x86_label(x, have);
-		emit_begin_segment(g);
-		x86_jmp(x, g->refills.data[i].resume);
-	}
-}
-
 void code_now(struct code *g)
 {
 	x86_rdtsc(&g->x);
@@ -637,11 +442,11 @@ static void emit_record_begin(struct code *g)
 		g->spill = x86_label_new(&g->x);
 		g->spilled = x86_label_new(&g->x);
 		x86_store_imm(&g->x, 4, SLOT(spilled), 0);
-		emit_reserve(g, g->spill);
+		code_reserve(g, g->spill);
 		x86_label(&g->x, g->spilled);
 		emit_header(g, record_kind(g->p), g->p->nslots);
 	} else {
-		emit_reserve(g, code_drop(g, LOSS_RING_FULL));
+		code_reserve(g, code_drop(g, LOSS_RING_FULL));
 		emit_header(g, record_kind(g->p), g->p->nslots);
 	}
 	code_forget(g);
@@ -690,7 +495,7 @@ static bool may_end(const struct code *g)
 
 	for (unsigned d = 0; d < PATCH_LOSSES; d++)
 		any |= ends_the_same(d) && g->drop[d] >= 0;
-	return ends(g) && any;
+	return code_not_passed(g) == DROP_ENDED && any;
 }
 
 /* A record without slots says that the call is over. An entry that goes no further only leaves no call behind. */
@@ -706,7 +511,7 @@ static void emit_ended(struct code *g, int leave)
 		emit_goroutine(g);
 		code_saved_erase(g);
 	} else {
-		emit_reserve(g, code_drop(g, LOSS_RING_FULL));
+		code_reserve(g, code_drop(g, LOSS_RING_FULL));
 		emit_header(g, EVENT_UNWOUND, 0);
 		emit_commit(g);
 	}
@@ -901,7 +706,7 @@ static int generate(struct code *g)
 	emit_leave(g, out);
 	emit_fails(g);
 	emit_ended(g, leave);
-	emit_refills(g);
+	code_refills(g);
 	emit_impatient(g);
 	emit_spill(g);
 	emit_drops(g, leave);
