@@ -4,6 +4,7 @@
 #   make fuzz                 run every fuzz target over its seeds
 #   make tests                build both, run none
 #   make lint                 the include rule, the form of the code and the docs checks
+#   make man                  put the options of sinks into the manual pages
 #   make bench                what is measured (root)
 #   make soak                 thousands of cycles of patching; ./demo and the unit tests on each Debian release
 #   make SAN=address,undefined BUILD=build-san unit fuzz
@@ -88,12 +89,19 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.h $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
-tests: $(UNITS) $(FUZZERS)
+tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs
 fuzz: $(FUZZERS)
 	@sh tests/run-fuzz.sh $(FUZZERS)
 
 lint:
 	sh tests/check-includes.sh
+
+$(BUILD)/tools/%: tools/%.c $(BUILD)/libearshot.a
+	@mkdir -p $(@D)
+	$(call say,TOOL,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
+man: $(BUILD)/tools/manual-outputs
+	$< --write docs/man/*.1
 
 # What takes longer than ./check may. The patch planter on programs that count their own calls: SOAK is the number of
 # cycles for each, PROGRAMS which (all there are: some 40). Then ./demo and the unit tests on each Debian release.
@@ -117,6 +125,6 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests unit fuzz lint bench soak soak-patch soak-releases install format clean
+.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-releases install format clean
 .SECONDARY:
--include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d)
+-include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d

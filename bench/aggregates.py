@@ -3,12 +3,11 @@ import json
 import os
 import random
 
-from common import EARSHOT, Asked, Failed, QUICK, Trace, WORK, median
+from common import BEFORE, EARSHOT, Asked, Failed, QUICK, Trace, WORK, median
 from patch import RING, TRIES, WARM_CALLS, ask
 
 MS = 200 if QUICK else 300
 BLOCKS = 3 if QUICK else 6
-BEFORE = os.environ.get("EARSHOT_BEFORE")  # a build whose aggregates are made of records
 
 # label: (which function, on how many Ps, the question, what writes a record of the same values)
 ARMS = {

@@ -1,5 +1,6 @@
 """What the parts of the benchmark share: processes, their CPU time and memory, earshot itself."""
 import json
+import math
 import os
 import re
 import signal
@@ -10,9 +11,12 @@ import threading
 import time
 
 EARSHOT = os.environ["EARSHOT"]
+BEFORE = os.environ.get("EARSHOT_BEFORE")  # another build to compare with
+BUILDS = {"": EARSHOT, " before": BEFORE} if BEFORE else {"": EARSHOT}
 CACHE = os.environ["EARSHOT_CACHE"]
 WORK = os.environ["BENCH_WORK"]
 QUICK = bool(os.environ.get("BENCH_QUICK"))
+BEFORE_GOAL = 1.03
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 median = statistics.median
@@ -20,6 +24,27 @@ median = statistics.median
 
 class Failed(Exception):
     """A part cannot be measured; the text says why."""
+
+
+def blocks_of(quick, full):
+    """How many blocks to measure; twice as many where what two builds differ by is to be seen."""
+    return quick if QUICK else full * len(BUILDS)
+
+
+def arms_of(planters):
+    """{arm: (planter, the earshot to run)}: each planter, and that and " before" where there is such a build."""
+    return {planter + of: (planter, build) for planter in planters for of, build in BUILDS.items()}
+
+
+def against_before(what, now, before, unit, digits=0):
+    """The row and the note of what this build costs beside the one before, both paired by block. Where noise has left
+    the build before nothing that it costs, this one counts as dearer."""
+    ratios = sorted(n / b if b > 0 else math.inf for n, b in zip(now, before))
+    ratio = median(ratios)
+    told = [f"{median(ns):,.{digits}f} {unit}" for ns in (now, before)]
+    row = (f"now and before: {what}", told[0], f"before {told[1]}",
+           f"{ratio:.3f} ({ratios[0]:.2f} to {ratios[-1]:.2f})", (f"≤ {BEFORE_GOAL}", ratio <= BEFORE_GOAL))
+    return row, f"now / before, {what}: by block {', '.join(f'{r:.3f}' for r in ratios)}"
 
 
 def cpu_seconds(pid):
@@ -132,8 +157,8 @@ class Asked:
 class Earshot(Child):
     """earshot attached to a process: constructed when the probes are in."""
 
-    def __init__(self, pid, *options):
-        super().__init__([EARSHOT, "attach", *options, "-p", str(pid)])
+    def __init__(self, pid, *options, earshot=EARSHOT):
+        super().__init__([earshot, "attach", *options, "-p", str(pid)])
         try:
             self.wait_line(r"observing .*\(pid ")
             time.sleep(0.1)

@@ -1,14 +1,15 @@
 """What one hit costs: a probe that makes a record, against bpftrace counting at the function's first byte."""
+import functools
 import os
 import random
 import subprocess
 import time
 
-from common import Child, Earshot, Failed, HERE, QUICK, WORK, median
+from common import BUILDS, Child, Earshot, Failed, HERE, QUICK, WORK, against_before, blocks_of, median
 
 BURST = 10000  # records of one burst fit the ring, so that none is cheap for being lost
 BURSTS = 8 if QUICK else 20
-BLOCKS = 2 if QUICK else 4
+BLOCKS = blocks_of(2, 4)
 
 
 class Target:
@@ -42,8 +43,8 @@ def with_nothing(target):
     return target.bursts(), {}
 
 
-def with_earshot(target):
-    e = Earshot(target.pid, "-o", "none", "--packs", f"{HERE}/hit/pack.yaml")
+def with_earshot(target, build):
+    e = Earshot(target.pid, "-o", "none", "--packs", f"{HERE}/hit/pack.yaml", earshot=build)
     try:
         ns = target.bursts()
     finally:
@@ -51,7 +52,7 @@ def with_earshot(target):
     _, events, lost = e.summary()
     if events < BURST * BURSTS:
         raise Failed(f"earshot saw {events} of {BURST * BURSTS} calls (lost: {lost})")
-    return ns, {"earshot": " ".join(e.command)}
+    return ns, {build: " ".join(e.command)}
 
 
 def with_bpftrace(target):
@@ -71,7 +72,8 @@ def with_bpftrace(target):
 
 
 def measure():
-    arms = {"none": with_nothing, "earshot": with_earshot, "bpftrace": with_bpftrace}
+    arms = {"none": with_nothing, "bpftrace": with_bpftrace}
+    arms |= {"earshot" + of: functools.partial(with_earshot, build=build) for of, build in BUILDS.items()}
     rng = random.Random(1)
     target = Target()
     results = {arm: [] for arm in arms}
@@ -84,16 +86,19 @@ def measure():
                 commands.update(made_by)
     finally:
         target.stop()
-    own = [e - n for e, n in zip(results["earshot"], results["none"])]
-    theirs = [b - n for b, n in zip(results["bpftrace"], results["none"])]
+    net = {arm: [ns - n for ns, n in zip(results[arm], results["none"])] for arm in arms}
+    own, theirs = net["earshot"], net["bpftrace"]
     ratio = median(o / t for o, t in zip(own, theirs))
+    compared = [against_before("a hit", own, net[arm], "ns") for arm in net if arm == "earshot before"]
     return {
         "rows": [
             ("a call without a probe", f"{median(results['none']):.1f} ns", "", "", None),
             ("a hit, one record with goroutine and argument", f"{median(own):.0f} ns",
              f"bpftrace count() at the first byte {median(theirs):.0f} ns", f"{ratio:.2f}", ("≤ 0.2", ratio <= 0.2)),
+            *(row for row, _ in compared),
         ],
         "commands": list(commands.values()),
         "notes": [f"hit: median of {BURSTS} bursts of {BURST} calls, {BLOCKS} blocks in random order, "
-                  f"ratios paired by block: {', '.join(f'{o / t:.2f}' for o, t in zip(own, theirs))}"],
+                  f"ratios paired by block: {', '.join(f'{o / t:.2f}' for o, t in zip(own, theirs))}",
+                  *(note for _, note in compared)],
     }

@@ -5,14 +5,16 @@ import random
 import re
 import subprocess
 
-from common import Child, Earshot, QUICK, WORK, cpu_seconds, median, memory_kib
+from common import (BEFORE, BUILDS, Child, Earshot, QUICK, WORK, against_before, arms_of, blocks_of, cpu_seconds, median,
+                    memory_kib)
 
 SECONDS = 1 if QUICK else 2
-BLOCKS = 2 if QUICK else 4
+BLOCKS = blocks_of(2, 4)
 CONNECTIONS = 16
 STATS = "/proc/sys/kernel/bpf_stats_enabled"
 PATHS = ("/plain", "/json")
 PLANTERS = {"uprobe": 3, "patch": 1}  # and the goal, in percent, for the first path
+ARMS = {None: None, **arms_of(PLANTERS)}
 
 
 def wrk(port, path, seconds):
@@ -22,8 +24,9 @@ def wrk(port, path, seconds):
     return int(re.search(r"(\d+) requests in", out)[1]), " ".join(command)
 
 
-def one(server, port, path, planter):
-    e = Earshot(server.pid, "-o", "none", "--planter", planter) if planter else None
+def one(server, port, path, arm):
+    planter, build = ARMS[arm] or (None, None)
+    e = Earshot(server.pid, "-o", "none", "--planter", planter, earshot=build) if arm else None
     before, own_before = cpu_seconds(server.pid), cpu_seconds(e.pid) if e else 0
     requests, command = wrk(port, path, SECONDS)
     us = {"server": (cpu_seconds(server.pid) - before) * 1e6 / requests, "requests": requests, "wrk": command}
@@ -38,10 +41,8 @@ def one(server, port, path, planter):
 
 def blocks(server, port, path, rng):
     """Blocks of a run without and one with each planter, in random order: what drifts hits all."""
-    arms = [None, *PLANTERS]
     wrk(port, path, 1)
-    return [{planter: one(server, port, path, planter) for planter in rng.sample(arms, len(arms))}
-            for _ in range(BLOCKS)]
+    return [{arm: one(server, port, path, arm) for arm in rng.sample(list(ARMS), len(ARMS))} for _ in range(BLOCKS)]
 
 
 def program_ns(pid):
@@ -115,6 +116,11 @@ def measure():
                 more, note = rows_of(path, result, planter)
                 rows += more
                 notes.append(note)
+                if BEFORE:
+                    pair = ([b[planter + of]["server"] for b in result] for of in BUILDS)
+                    row, note = against_before(f"CPU of the server per request, {path}, {planter}", *pair, "µs", 2)
+                    rows.append(row)
+                    notes.append(note)
                 if path == PATHS[0] and planter == "uprobe":
                     rows.append(inside_the_kernel(server, port))
             all_blocks += result
@@ -122,4 +128,4 @@ def measure():
         server.process.kill()
     rows += [memory_row(planter, all_blocks) for planter in PLANTERS]
     return {"rows": rows, "notes": notes,
-            "commands": [*(all_blocks[0][p]["earshot"] for p in PLANTERS), all_blocks[0][None]["wrk"]]}
+            "commands": [*(all_blocks[0][arm]["earshot"] for arm in ARMS if arm), all_blocks[0][None]["wrk"]]}

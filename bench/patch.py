@@ -2,11 +2,12 @@
 import os
 import random
 
-from common import Asked, Failed, QUICK, Trace, WORK, median
+from common import BEFORE, Asked, Failed, QUICK, Trace, WORK, against_before, arms_of, blocks_of, median
 
 MS = 200 if QUICK else 300
-BLOCKS = 2 if QUICK else 4
+BLOCKS = blocks_of(2, 4)
 PLANTERS = ("patch", "uprobe")
+RUNS = {None: None, **arms_of(PLANTERS)}
 TRIES = 3
 WARM_CALLS = 15000  # with a record of 72 bytes or more each they fill the ring once
 RING = (1 << 20) * max(os.cpu_count(), 4)  # 1 MiB for each P: written through, and so in place, before it counts
@@ -28,10 +29,10 @@ def ask(target, which, procs):
     return target.ask(f"{which} {MS} {procs}")
 
 
-def observed(target, planter, which, procs, question):
+def observed(target, planter, build, which, procs, question):
     """A run in which nothing was lost: a record that is dropped would look cheap. A stalled machine may lose some."""
     for _ in range(TRIES):
-        t = Trace(target.pid, question, "--planter", planter, "--ring-size", str(RING))
+        t = Trace(target.pid, question, "--planter", planter, "--ring-size", str(RING), earshot=build)
         try:
             warm = 0
             while planter == "patch" and warm < WARM_CALLS * procs:
@@ -46,24 +47,24 @@ def observed(target, planter, which, procs, question):
 
 
 def interleaved(target):
-    """{(label, planter or None): [(least, median) of each block]}, and the commands."""
+    """{(label, arm or None): [(least, median) of each block]}, and the commands."""
     rng, results, commands = random.Random(4), {}, []
     for _ in range(BLOCKS):
-        runs = [(label, planter) for label in ARMS for planter in (None, *PLANTERS)]
-        for label, planter in rng.sample(runs, len(runs)):
+        runs = [(label, arm) for label in ARMS for arm in RUNS]
+        for label, arm in rng.sample(runs, len(runs)):
             which, procs, question, _ = ARMS[label]
-            if planter:
-                least, middle, command = observed(target, planter, which, procs, question)
+            if arm:
+                least, middle, command = observed(target, *RUNS[arm], which, procs, question)
                 commands.append(command)
             else:
                 least, middle, _ = ask(target, which, procs)
-            results.setdefault((label, planter), []).append((least, middle))
+            results.setdefault((label, arm), []).append((least, middle))
     return results, list(dict.fromkeys(commands))
 
 
-def net(results, label, planter, which):
+def net(results, label, arm, which):
     """What a probe adds, block by block; which: 0 of the least batch, 1 of the median one."""
-    return [with_it[which] - without[which] for with_it, without in zip(results[label, planter], results[label, None])]
+    return [with_it[which] - without[which] for with_it, without in zip(results[label, arm], results[label, None])]
 
 
 def rows_of(results, label):
@@ -81,7 +82,13 @@ def rows_of(results, label):
     blocks = ", ".join(f"{n:.1f}" for n in net(results, label, "patch", 0))
     note = (f"{label}: least batch of each block {blocks} ns; median batch {middles[0]:.1f} ns, uprobes {middles[1]:,.0f} ns; "
             f"the call itself {plain:.1f} ns")
-    return rows, note
+    notes = [note]
+    for planter in PLANTERS if BEFORE else ():
+        row, note = against_before(f"{label}, {planter}", net(results, label, planter, 0),
+                                   net(results, label, planter + " before", 0), "ns", 1)
+        rows.append(row)
+        notes.append(note)
+    return rows, notes
 
 
 def measure():
@@ -95,7 +102,7 @@ def measure():
     rows, notes = [], [f"inside the program: {BLOCKS} blocks in random order of {MS} ms each, batches of 50 calls; "
                        f"what a call costs without is subtracted; every record was read and printed meanwhile"]
     for label in ARMS:
-        more, note = rows_of(results, label)
+        more, told = rows_of(results, label)
         rows += more
-        notes.append(note)
+        notes += told
     return {"rows": rows, "notes": notes, "commands": commands}

@@ -3,18 +3,20 @@ from what they do to each other on a full machine (load.py)."""
 import os
 import random
 
-from common import Asked, Earshot, Failed, QUICK, WORK, median
+from common import BEFORE, BUILDS, Asked, Earshot, Failed, QUICK, WORK, against_before, arms_of, blocks_of, median
 
 MS = 200 if QUICK else 300
-BLOCKS = 4 if QUICK else 10
+BLOCKS = blocks_of(4, 10)
 PLANTERS = ("patch", "uprobe")
 PATHS = ("/plain", "/json")
+ARMS = {None: None, **arms_of(PLANTERS)}
 
 
-def one(target, path, planter):
-    if not planter:
+def one(target, path, arm):
+    if not arm:
         return target.ask(f"{path} {MS}")[:2]
-    e = Earshot(target.pid, "-o", "none", "--planter", planter)
+    planter, build = ARMS[arm]
+    e = Earshot(target.pid, "-o", "none", "--planter", planter, earshot=build)
     try:
         target.ask(f"{path} 100")  # the rings' pages are there from then on
         return target.ask(f"{path} {MS}")[:2]
@@ -33,8 +35,7 @@ def measure():
         target.process.stdout.readline()
         rng, rows, notes = random.Random(5), [], []
         for path in PATHS:
-            blocks = [{p: one(target, path, p) for p in rng.sample((None, *PLANTERS), 1 + len(PLANTERS))}
-                      for _ in range(BLOCKS)]
+            blocks = [{arm: one(target, path, arm) for arm in rng.sample(list(ARMS), len(ARMS))} for _ in range(BLOCKS)]
             plain = median(b[None][0] for b in blocks)
             added = {p: [sorted(b[p][i] - b[None][i] for b in blocks) for i in (0, 1)] for p in PLANTERS}
             ours, theirs = (median(added[p][0]) for p in PLANTERS)
@@ -44,6 +45,11 @@ def measure():
             notes.append(f"{path}, in memory: a request {plain:,.0f} ns without (least batch of 100); added by patch in each of "
                          f"{BLOCKS} pairs of {MS} ms: {spread} ns; to the median batch {median(added['patch'][1]):.0f} ns, by "
                          f"uprobes {median(added['uprobe'][1]):,.0f} ns")
+            for planter in PLANTERS if BEFORE else ():
+                row, note = against_before(f"a request inside the program, {path}, {planter}",
+                                           *([b[planter + of][0] for b in blocks] for of in BUILDS), "ns")
+                rows.append(row)
+                notes.append(note)
         target.stop()
     finally:
         os.sched_setaffinity(0, cpus)

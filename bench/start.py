@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -10,9 +11,10 @@ import threading
 import time
 import urllib.request
 
-from common import CACHE, Child, EARSHOT, Failed, HERE, QUICK, WORK, median, memory_kib
+from common import (BEFORE, BUILDS, CACHE, Child, EARSHOT, Failed, HERE, WORK, against_before, blocks_of, median,
+                    memory_kib)
 
-RUNS = 3 if QUICK else 7
+RUNS = blocks_of(3, 7)
 
 
 def free_port():
@@ -91,10 +93,10 @@ class Requests:
         return median(self.times)
 
 
-def one(server, url):
+def one(server, url, earshot):
     """Seconds to the first span as a line, seconds to its request's start, and the memory 2 s later."""
     requests = Requests(url)
-    e = Child([EARSHOT, "attach", "-o", "json", "-p", str(server.pid)], watch="stdout")
+    e = Child([earshot, "attach", "-o", "json", "-p", str(server.pid)], watch="stdout")
     try:
         at, line = e.wait_line("^{")
         time.sleep(1)
@@ -107,12 +109,12 @@ def one(server, url):
     return at - e.started - took, live, memory, " ".join(e.command), max(planted, 1)
 
 
-def inspect_seconds(binary):
+def inspect_seconds(binary, earshot):
     before = time.time()
-    r = subprocess.run([EARSHOT, "inspect", "--json", binary], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    r = subprocess.run([earshot, "inspect", "--json", binary], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                        text=True)
     if r.returncode:
-        raise Failed(f"earshot inspect {binary} failed: {r.stderr.strip()}")
+        raise Failed(f"{earshot} inspect {binary} failed: {r.stderr.strip()}")
     return time.time() - before
 
 
@@ -133,18 +135,32 @@ def code_check_seconds(pid, sites):
     return median(float(f[3]) for f in found) / 1e6
 
 
+def interleaved(run):
+    """{"" or " before": [what run(earshot) gave in each of RUNS blocks]}, the builds in random order within a block."""
+    rng, results = random.Random(3), {of: [] for of in BUILDS}
+    for _ in range(RUNS):
+        for of in rng.sample(list(BUILDS), len(BUILDS)):
+            results[of].append(run(BUILDS[of]))
+    return results
+
+
 def measure():
     binary, server, url = largest()
     mb = os.path.getsize(binary) / 1e6
     goal = 0.3 * max(mb, 100) / 100
     try:
-        runs = [one(server, url) for _ in range(RUNS)]
+        blocks = interleaved(lambda build: one(server, url, build))
+        runs = blocks[""]
         planted = runs[0][4]
         checks = code_check_seconds(server.pid, planted)
     finally:
         server.kill()
         server.wait()
-    offline = median(inspect_seconds(binary) for _ in range(RUNS))
+    offline = interleaved(lambda build: inspect_seconds(binary, build))
+    compared = []
+    if BEFORE:
+        compared.append(against_before("start to first event", *([r[0] for r in blocks[of]] for of in BUILDS), "s", 3))
+        compared.append(against_before("inspect", *offline.values(), "s", 3))
     first, live = median(r[0] for r in runs), median(r[1] for r in runs)
     peak = max(r[2]["VmHWM"] for r in runs) / 1024
     steady, anon = (median(r[2][k] for r in runs) / 1024 for k in ("VmRSS", "RssAnon"))
@@ -153,13 +169,14 @@ def measure():
         "rows": [
             (f"start to first event ({name})", f"{first:.3f} s", f"probes live after {live:.3f} s", "",
              (f"≤ {goal:.1f} s", first <= goal)),
-            (f"analysis alone: inspect ({name})", f"{offline:.3f} s", "", "", None),
+            (f"analysis alone: inspect ({name})", f"{median(offline['']):.3f} s", "", "", None),
             (f"code compared before planting ({name})", f"{checks * 1e3:.3f} ms",
              f"{100 * checks / live:.2f} % of the start", "", ("< 5 %", checks < 0.05 * live)),
             (f"memory of earshot ({name})", f"peak {peak:.1f} MiB", f"steady {steady:.1f} MiB ({anon:.1f} anonymous)",
              "", ("≤ 40, 15 MiB", peak <= 40 and steady <= 15)),
+            *(row for row, _ in compared),
         ],
         "notes": [f"start: {RUNS} runs, file in the page cache, first events after "
-                  f"{', '.join(f'{r[0]:.3f}' for r in runs)} s; {binary}"],
+                  f"{', '.join(f'{r[0]:.3f}' for r in runs)} s; {binary}", *(note for _, note in compared)],
         "commands": [runs[0][3], f"{EARSHOT} inspect --json {binary}"],
     }

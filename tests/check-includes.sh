@@ -30,11 +30,34 @@ check target "base event binary probe"
 check plant "base event binary probe target"
 check span "base event binary probe target plant"
 check call "base event binary probe target plant"
-check sink "base event binary probe plant span call"
+check sink "base event probe target span call"
 check cmd "base event binary probe target plant span call sink"
 # A verb knows planters by their table (plant/planters.h), and none by its own header.
 if grep -rnE '^#include "plant/[a-z_]+/' src/cmd src/main.c; then
 	echo "a verb includes a header of one planter (ARCHITECTURE.md)"
+	rc=1
+fi
+# Inside probe/, likewise: what is asked, what it means (without a binary), where that lies, what is planted.
+check_probe() {
+	for f in $(find src/probe/"$1" -name '*.[ch]'); do
+		for inc in $(sed -n 's/^#include "probe\/\([a-z_]*\)\/.*/\1/p' "$f" | sort -u); do
+			case " $1 $2 " in
+			*" $inc "*) ;;
+			*)
+				echo "$f includes probe/$inc/, which probe/$1/ may not (ARCHITECTURE.md)"
+				rc=1
+				;;
+			esac
+		done
+	done
+}
+check_probe lang ""
+check_probe bind "lang"
+check_probe lower "lang bind"
+check_probe pack "lang bind lower"
+check_probe plan "lang bind lower pack"
+if grep -nE '#include "(binary/(binary|image|arch|internal)|probe/(ir|shape))' src/probe/bind/*.[ch]; then
+	echo "bind/ knows names and types, but no binary, no registers and no instructions (ARCHITECTURE.md)"
 	rc=1
 fi
 # A call can run up where no include does: through a declaration of the folder's own for a function that a folder above it
@@ -80,19 +103,13 @@ for f in $(find src tests/unit tests/fuzz -name '*.[ch]'); do
 	fi
 done
 # A tag (struct, union or enum with a body) stands for one thing in all headers, so that a search for it finds one definition.
-# Two that are still there, since either has more than a dozen files:
-#	code    binary/insn.h: decoded instructions; plant/patch/gen.h: the code that is being made
-shared_tags=" code "
 for tag in $(find src -name '*.h' -exec sed -nE 's/^[[:space:]]*(typedef )?(struct|union|enum) ([A-Za-z_0-9]+) \{.*/\3/p' {} + | sort | uniq -d); do
-	case "$shared_tags" in
-	*" $tag "*) continue ;;
-	esac
 	echo "the tag $tag is defined more than once:"
 	grep -rnE --include='*.h' "^[[:space:]]*(typedef )?(struct|union|enum) $tag \{" src
 	rc=1
 done
 # Nothing of one library or protocol may sit in the generic machinery: that is what packs are for.
-if grep -rniE 'net/http|"http\.|ServeHTTP' src/event src/span src/plant; then
+if grep -rniE 'net/http|"(http|url|db|rpc|messaging|client|server)\.|ServeHTTP' src/event src/span src/plant src/sink; then
 	echo "library-specific text above belongs into a pack"
 	rc=1
 fi
@@ -109,5 +126,9 @@ if [ -x "${BUILD:-build}/earshot" ]; then
 			grep -q -- "$(echo "\\-\\-$o" | sed 's/-/\\\\-/g')\|--$o" "$m" || { echo "$m lacks --$o"; rc=1; }
 		done
 	done
+fi
+# Those of sinks are the sinks' own text.
+if [ -x "${BUILD:-build}/tools/manual-outputs" ]; then
+	"${BUILD:-build}/tools/manual-outputs" --check docs/man/*.1 || rc=1
 fi
 exit $rc

@@ -16,7 +16,7 @@ uint64_t caps_effective(void)
 const char *caps_ptrace_advice(const char *otherwise)
 {
 	return caps_have(caps_effective(), CAP_SYS_PTRACE)
-		       ? "CAP_SYS_PTRACE is there, so it lies in another user namespace, or a security module protects "
-			 "it"
+		       ? "earshot has CAP_SYS_PTRACE, so the process is in another user namespace, or a security "
+			 "module protects it"
 		       : otherwise;
 }

@@ -13,10 +13,6 @@
 #define FLATTEN_DEPTH 32
 #define FLATTEN_STEPS 4096
 
-static const uint8_t int_regs[] = {GPR_RAX, GPR_RBX, GPR_RCX, GPR_RDI, GPR_RSI,
-                                   GPR_R8,  GPR_R9,  GPR_R10, GPR_R11};
-#define FLOAT_REGS 15
-
 struct flatten {
 	struct binary *b;
 	struct abi_shape *s;
@@ -154,7 +150,7 @@ static bool fits(const struct assign *a, const struct abi_shape *s)
 			floats++;
 		else
 			ints++;
-	return ints <= ARRAY_SIZE(int_regs) && floats <= FLOAT_REGS;
+	return ints <= a->arch->nint_args && floats <= a->arch->nfloat_args;
 }
 
 void abi_assign(struct assign *a, const struct abi_shape *s, bool is_result, struct abi_place *ret)
@@ -167,8 +163,8 @@ void abi_assign(struct assign *a, const struct abi_shape *s, bool is_result, str
 		return;
 	}
 	for (size_t i = 0; i < s->nwords; i++)
-		p.regs[i] = s->words[i].class == WORD_FLOAT ? (uint8_t)(XMM_0 + a->floats++)
-		                                            : int_regs[a->ints++];
+		p.regs[i] = s->words[i].class == WORD_FLOAT ? (uint8_t)(REG_FLOAT + a->floats++)
+		                                            : a->arch->int_args[a->ints++];
 	if (!is_result)
 		p.offset = next_slot(&a->spill, s);
 	*ret = p;

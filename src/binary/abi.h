@@ -1,6 +1,6 @@
 /*
- * Go's register calling convention on amd64 (ABIInternal), computed from types: which words a value is
- * made of and where each lies when a function begins or returns.
+ * Go's register calling convention (ABIInternal), computed from types: which words a value is made of and where each
+ * lies when a function begins or returns. Which registers these are is the architecture's (arch.h).
  */
 #ifndef BINARY_ABI_H
 #define BINARY_ABI_H
@@ -36,8 +36,9 @@ struct abi_place {
 	uint8_t regs[SHAPE_WORDS]; /* of each word */
 	uint64_t offset;           /* in the stack arguments, or in the spill area for registers */
 };
-/* One sequence of parameters or of results. Zero it; set stack to where the stack part begins. */
+/* One sequence of parameters or of results. Zero it; set arch, and stack to where the stack part begins. */
 struct assign {
+	const struct arch *arch;
 	unsigned ints, floats;
 	uint64_t stack, spill;
 };

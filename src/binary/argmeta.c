@@ -5,7 +5,7 @@
  * string of bytes: an (offset, size) pair for each word-sized component of each parameter in order,
  * receiver included, and operators: 0xfe { 0xfd } around the components of an aggregate, 0xfc "…"
  * more follow, 0xfb a component too far to be listed, 0xff the end. At most ten components, at most
- * five levels. Offsets count from the first stack argument (SP at entry + 8); register arguments
+ * five levels. Offsets count from the first stack argument (arch.stack_args from SP at entry); register arguments
  * are listed at the place in the caller's frame where morestack would save them. Functions without
  * parameters have none.
  *

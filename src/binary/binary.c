@@ -86,7 +86,7 @@ void binary_free(struct binary *b)
 	vec_done(&b->kept);
 	inline_host_free(b->inline_host);
 	inline_index_free(b->inline_index);
-	code_done(&b->last_code);
+	disasm_done(&b->last_code);
 	dwarf_free(b->dwarf);
 	type_index_free(b->index);
 	map_done(&b->types);
@@ -155,6 +155,11 @@ void binary_func_keep(struct binary *b, struct func *f)
 const struct image *binary_image(const struct binary *b)
 {
 	return &b->img;
+}
+
+const struct arch *binary_arch(const struct binary *b)
+{
+	return b->img.arch;
 }
 
 struct arena *binary_arena(struct binary *b)

@@ -13,14 +13,16 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "binary/arch.h"
 #include "binary/image.h"
+#include "binary/symbol.h"
 #include "binary/type.h"
 
 struct binary;
 
-/* name is what messages call the file. Errors: -ENOEXEC (not ELF, not x86-64, not Go, packed…). */
+/* name is what messages call the file. Errors: -ENOEXEC (not ELF, not of this architecture, not Go, packed…). */
 int binary_open(const char *path, struct binary **ret, struct err *err);
-/* Likewise, but messages say name: path may be one that only we open, such as /proc/PID/exe. */
+/* Opens path as binary_open does, but messages say name: path may be one for us only, such as /proc/PID/exe. */
 int binary_open_as(const char *path, const char *name, struct binary **ret, struct err *err);
 int binary_open_fd(int fd, const char *name, struct binary **ret, struct err *err);
 void binary_free(struct binary *b);
@@ -28,6 +30,7 @@ DEFINE_CLEANUP(struct binary *, binary, binary_free)
 
 const char *binary_name(const struct binary *b);
 const struct image *binary_image(const struct binary *b);
+const struct arch *binary_arch(const struct binary *b);
 struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
 /*
  * What a user of b has found out about it and keeps with it: made at the first call for a key (the address of something
@@ -61,7 +64,7 @@ const struct build_info *binary_build_info(struct binary *b);
 /* ---- functions (pclntab.c) ---- */
 
 enum func_flags {
-	FUNC_ASM = 1 << 0,        /* assembly: ABI0, no goroutine in R14 */
+	FUNC_ASM = 1 << 0,        /* assembly: ABI0, no goroutine in its register */
 	FUNC_WRAPPER = 1 << 1,    /* compiler-made wrapper (funcID_wrapper) */
 	FUNC_NO_FUNCDATA = 1 << 2,/* cgo's C code and the like: not Go, not probed */
 	FUNC_SPWRITE = 1 << 3,
@@ -75,8 +78,6 @@ struct func {
 	int32_t frame_size;  /* largest SP delta of the pcsp table: bytes from entry SP down */
 };
 
-/* A copy of the first n characters of a symbol, or of its package, without the linker's escapes: as people read it. */
-char *func_name_unescape(struct arena *a, const char *name, size_t n);
 
 /* -ENODATA with the sentence when the program's Go runtime is not in this file. */
 int binary_check_runtime(const struct binary *b, struct err *err);
@@ -111,7 +112,7 @@ size_t binary_func_find(const struct binary *b, const char *name, struct func *r
 void binary_func_find_all(const struct binary *b, const char *const *names, size_t n, int64_t *ret);
 /* Whether any function name begins with prefix, e.g. "github.com/gin-gonic/gin." */
 bool binary_has_package(const struct binary *b, const char *import_path);
-/* FUNCDATA blob i of f (address), 0 if absent; PCDATA likewise through the accessor below. */
+/* The address of FUNCDATA blob i of f, 0 if absent. */
 uint64_t binary_funcdata(const struct binary *b, const struct func *f, unsigned i);
 /* Source position of a pc: file name and line; false if unknown. */
 bool binary_pc_line(const struct binary *b, uint64_t pc, const char **ret_file, int *ret_line);
@@ -141,13 +142,6 @@ const struct type *binary_type_at(struct binary *b, uint64_t rtype_addr);
  */
 const struct type *binary_type_parse(struct binary *b, const char *pkg, const char *go_syntax,
 				     struct err *err);
-/*
- * What a type's name means that no binary describes, as a pack or a user declares it: {"time.Duration", "int64"}. The
- * type is in Go syntax, written in the package of the name; with "=" before it the name is an alias.
- */
-struct declared_type {
-	const char *name, *type;
-};
 /* For all types that are parsed in b from now on, after what b itself describes; the first of a name counts. Copied. */
 void binary_declare_types(struct binary *b, const struct declared_type *types, size_t n);
 
@@ -179,12 +173,6 @@ enum { DESCRIPTOR_SIZE = 0, DESCRIPTOR_TFLAG = 20, DESCRIPTOR_KIND = 23, /* offs
 
 size_t type_field_count(struct binary *b, const struct type *t);
 bool type_field(struct binary *b, const struct type *t, size_t i, struct type_field *ret);
-/* By name, through embedded structs as Go's selector does; offset is from t, pointers are not crossed:
- * *ret_path lists the steps when an embedded pointer lies between (usually one step). */
-struct field_path {
-	struct type_field steps[4];
-	size_t n;
-};
 bool type_field_find(struct binary *b, const struct type *t, const char *name, struct field_path *ret);
 size_t type_method_count(struct binary *b, const struct type *t);
 bool type_method(struct binary *b, const struct type *t, size_t i, struct type_method *ret);
@@ -195,22 +183,24 @@ size_t type_result_count(struct binary *b, const struct type *t);
 const struct type *type_result(struct binary *b, const struct type *t, size_t i);
 /* KIND_MAP: false with a sentence when the layout cannot be verified. */
 bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *ret, struct err *err);
+/*
+ * The blocks (buckets or groups) of a map whose keys lie in place. -EOPNOTSUPP: a block has more than max bytes, an
+ * entry does not lie within it, keys lie behind pointers, or have other than key_size bytes (0: any).
+ */
+int map_layout_block(const struct map_layout *l, uint32_t key_size, uint32_t max, struct map_block *ret,
+		     struct err *err);
 /* What of the layout the runtime's own types say of every map: swiss and count_off. False: not described. */
 bool type_map_count(struct binary *b, struct map_layout *ret);
 /* Iterates over all descriptors in the binary (for listings and tests); false at the end. */
 bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
-/* Likewise over the types that an interface may hold: those with its methods, all if it has none (functions without a
- * name are left out). */
+/*
+ * Iterates over the types that an interface may hold: those with its methods, all if it has none (functions without a
+ * name are left out). False at the end.
+ */
 bool binary_type_holdable_next(struct binary *b, const struct type *interface, size_t *pos, const struct type **ret);
 
 /* ---- constants and variables of packages (global.c) ---- */
 
-struct global {
-	bool is_variable;
-	const struct type *type; /* NULL if unknown: a variable that only the symbol table names */
-	int64_t number;          /* of a constant: its bits */
-	uint64_t addr, size;     /* of a variable, in the image */
-};
 /*
  * By name: "net/http.StatusOK", or with the last element of the path alone, "http.StatusOK", where only one package
  * ends so. Integer constants that DWARF has, variables that DWARF or the symbol table has. -ENOENT, without a sentence:
@@ -222,18 +212,14 @@ const char *binary_constant_name(struct binary *b, const struct type *t, int64_t
 
 /* ---- signatures and argument locations (signature.c) ---- */
 
-enum { GPR_RAX, GPR_RBX, GPR_RCX, GPR_RDI, GPR_RSI, GPR_R8, GPR_R9, GPR_R10, GPR_R11,
-       GPR_RDX, GPR_R12, GPR_R13, GPR_R14, GPR_R15, GPR_RBP, GPR_RSP, /* general registers */
-       XMM_0 = 32 };                                                 /* XMM: XMM_0 + n */
-
-enum piece_where { IN_REG, IN_XMM, ON_STACK };
+enum piece_where { IN_REG, IN_FLOAT_REG, ON_STACK };
 struct piece {               /* a part of a value that lies in one place */
 	enum piece_where where;
-	uint8_t reg;         /* enum above */
+	uint8_t reg;         /* arch.h */
 	uint8_t size;        /* 1, 2, 4, 8 (stack pieces may be any size: see bytes) */
 	uint32_t bytes;      /* ON_STACK: size of the whole piece */
 	uint32_t offset;     /* within the value */
-	int32_t stack;       /* ON_STACK: offset from SP at function entry (return address at 0) */
+	int32_t stack;       /* ON_STACK: offset from SP at function entry */
 };
 struct param {
 	const char *name;           /* "" if unknown */
@@ -264,28 +250,6 @@ struct signature {
 	const struct param *dictionary; /* generic: where the pointer to the dictionary is; or NULL */
 };
 
-/* A signature as a pack or a user declares it, in Go syntax. */
-struct declared_param {
-	const char *name, *type; /* type as text; NULL: unknown, position only */
-};
-struct declared_signature {
-	const struct declared_param *params; /* without the receiver */
-	size_t nparams;
-	const struct declared_param *results;
-	size_t nresults;
-	bool has_results; /* results were declared (possibly none) */
-	const struct declared_type *types; /* declared with it, as in struct type_scope */
-	size_t ntypes;
-	/*
-	 * Of a generic function. One body serves all type arguments of a shape, so a declaration either names the type
-	 * parameters, which then stand for what the instance's shapes tell, or it is of one instance, named by its type
-	 * arguments, none of which may be a pointer.
-	 */
-	const char *const *type_params;
-	size_t ntype_params;
-	bool instance;
-};
-
 /*
  * The signature of f from every source there is, checked against each other; decl may be NULL. The
  * receiver comes from f's name. Errors: -ENODATA nothing known (a declaration would help),
@@ -309,7 +273,7 @@ const struct type *binary_dictionary_type(struct binary *b, uint64_t dict, unsig
 const char *binary_instance_name(struct binary *b, const struct func *f, uint64_t dict);
 
 /*
- * A variable that a closure captured. RDX points to the closure object at function entry. Names that
+ * A variable that a closure captured. arch.context points to the closure object at function entry. Names that
  * begin with a dot are the compiler's: ".this" is the receiver of a method value ("-fm").
  */
 struct closure_var {
@@ -399,7 +363,7 @@ struct inlined {
 	uint64_t call;        /* an instruction of the host at the position of the call: binary_pc_frames() of it
 	                       * are the call's callers, the host last. 0: not known */
 	uint64_t die;         /* private: for the functions below */
-	int32_t index;        /* likewise */
+	int32_t index;        /* private, too */
 };
 /*
  * Names match as in binary_func_find. Fills up to max, returns how many. Stripped binaries have them, too. A call of

@@ -29,24 +29,12 @@
 
 /* ---- locations ---- */
 
-/* DWARF's numbers of the registers, x86-64 psABI. */
-static uint8_t dwarf_register(uint64_t n)
-{
-	static const uint8_t numbers[16] = {
-	    GPR_RAX, GPR_RDX, GPR_RCX, GPR_RBX, GPR_RSI, GPR_RDI, GPR_RBP, GPR_RSP,
-	    GPR_R8,  GPR_R9,  GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
-	};
-
-	if (n < ARRAY_SIZE(numbers))
-		return numbers[n];
-	return n >= 17 && n < 33 ? (uint8_t)(XMM_0 + n - 17) : 0xff;
-}
-
 #define WHY_NOWHERE "the compiler keeps it nowhere at this place in the code"
 #define WHY_PARTLY  "the compiler keeps only a part of it at this place in the code"
 #define WHY_STRANGE "DWARF gives its place in a way that is not understood"
 
 struct location {
+	const struct arch *arch;
 	struct dwarf_param *p;
 	uint32_t offset; /* of the next piece within the value */
 	struct piece piece;
@@ -58,7 +46,7 @@ static void end_piece(struct location *l, uint64_t size)
 {
 	struct piece *x = &l->p->pieces[l->p->npieces];
 	uint64_t most = l->piece.where == IN_REG    ? 8
-	                : l->piece.where == IN_XMM ? 16
+	                : l->piece.where == IN_FLOAT_REG ? 16
 	                                           : INT32_MAX / 2;
 
 	if (!l->have || size > most) {
@@ -83,17 +71,17 @@ static void location_op(struct location *l, const Dwarf_Op *op)
 	if (op->atom == DW_OP_piece) {
 		end_piece(l, op->number);
 	} else if (op->atom == DW_OP_call_frame_cfa || op->atom == DW_OP_fbreg) {
-		l->piece = (struct piece){.where = ON_STACK, .stack = 8};
+		l->piece = (struct piece){.where = ON_STACK, .stack = l->arch->frame_address};
 		if (op->atom == DW_OP_fbreg)
 			l->piece.stack += (int32_t)op->number;
 		l->have = true;
 	} else if (op->atom == DW_OP_consts || op->atom == DW_OP_plus_uconst) {
 		l->piece.stack += (int32_t)op->number;
 	} else if ((op->atom >= DW_OP_reg0 && op->atom <= DW_OP_reg31) || op->atom == DW_OP_regx) {
-		r = dwarf_register(op->atom == DW_OP_regx ? op->number
-		                                          : (Dwarf_Word)op->atom - DW_OP_reg0);
-		l->piece = (struct piece){.where = r >= XMM_0 ? IN_XMM : IN_REG, .reg = r};
-		l->have = r != 0xff;
+		r = arch_dwarf_register(l->arch, op->atom == DW_OP_regx ? op->number
+									: (Dwarf_Word)op->atom - DW_OP_reg0);
+		l->piece = (struct piece){.where = r >= REG_FLOAT ? IN_FLOAT_REG : IN_REG, .reg = r};
+		l->have = r != REG_NONE;
 	} else if (op->atom != DW_OP_plus) {
 		l->why = WHY_STRANGE;
 	}
@@ -121,7 +109,7 @@ static const char *place_pieces(struct binary *b, struct dwarf_param *p)
 static const char *read_location(struct binary *b, Dwarf_Die *die, uint64_t pc,
                                  struct dwarf_param *p)
 {
-	struct location l = {.p = p};
+	struct location l = {.arch = b->img.arch, .p = p};
 	Dwarf_Attribute a;
 	Dwarf_Op *ops;
 	size_t n;

@@ -24,9 +24,9 @@ typedef VEC(uint32_t) indexes;
 
 static const char *const too_large = "it is too large";
 
-static uint32_t insn_index(const struct code *c, uint64_t addr)
+static uint32_t insn_index(const struct disasm *c, uint64_t addr)
 {
-	const struct insn *i = code_at(c, addr);
+	const struct insn *i = disasm_at(c, addr);
 
 	return i ? (uint32_t)(i - c->insns) : FLOW_NONE;
 }
@@ -37,7 +37,7 @@ static uint32_t insn_index(const struct code *c, uint64_t addr)
  * The address that the register holds before instruction k, where a LEA on the straight line to it says so; 0 if not.
  * leader: where control may come from elsewhere, as far as it is known.
  */
-static uint64_t loaded_address(const struct code *c, uint32_t k, uint8_t reg, const bool *leader)
+static uint64_t loaded_address(const struct disasm *c, uint32_t k, uint8_t reg, const bool *leader)
 {
 	for (uint32_t back = 0; k > 0 && !leader[k] && back < TABLE_LOOK_BACK; back++) {
 		const struct insn *i = &c->insns[--k];
@@ -47,7 +47,7 @@ static uint64_t loaded_address(const struct code *c, uint32_t k, uint8_t reg, co
 			return 0;
 		if (!(e.written & 1u << reg))
 			continue;
-		return e.what == EFFECT_LEA && e.has_mem && e.mem_base == 0xff && !e.mem_indexed
+		return e.what == EFFECT_LEA && e.has_mem && e.mem_base == REG_NONE && !e.mem_indexed
 			       ? i->addr + i->len + (uint64_t)e.mem_disp
 			       : 0;
 	}
@@ -55,7 +55,7 @@ static uint64_t loaded_address(const struct code *c, uint32_t k, uint8_t reg, co
 }
 
 /* The targets of the indirect jump k; false when they are not known. */
-static bool table_targets(const struct image *img, const struct code *c, uint32_t k, const bool *leader, indexes *ret)
+static bool table_targets(const struct image *img, const struct disasm *c, uint32_t k, const bool *leader, indexes *ret)
 {
 	struct insn_effect e;
 	uint64_t table, word;
@@ -63,7 +63,7 @@ static bool table_targets(const struct image *img, const struct code *c, uint32_
 	ret->len = 0;
 	if (!insn_effect(c, &c->insns[k], &e) || !e.has_mem || e.mem_size != 8 || e.mem_disp)
 		return false;
-	table = e.mem_base < XMM_0 ? loaded_address(c, k, e.mem_base, leader) : 0;
+	table = e.mem_base < REG_FLOAT ? loaded_address(c, k, e.mem_base, leader) : 0;
 	while (table && ret->len < TABLE_MAX && image_u64(img, table + ret->len * 8, &word)) {
 		uint32_t to = insn_index(c, word);
 
@@ -79,16 +79,16 @@ static bool table_targets(const struct image *img, const struct code *c, uint32_
 static bool never_returns(struct binary *b, uint64_t target, unsigned depth);
 
 /* Whether control may leave the function at instruction i, other than for a function that never returns. */
-static bool may_leave(struct binary *b, const struct code *c, const struct insn *i, unsigned depth)
+static bool may_leave(struct binary *b, const struct disasm *c, const struct insn *i, unsigned depth)
 {
 	if (i->kind == INSN_RET || i->kind == INSN_JUMP_INDIRECT)
 		return true;
-	return (i->kind == INSN_JUMP || i->kind == INSN_BRANCH) && !code_contains(c, i->target) &&
+	return (i->kind == INSN_JUMP || i->kind == INSN_BRANCH) && !disasm_contains(c, i->target) &&
 	       !never_returns(b, i->target, depth + 1);
 }
 
 /* Whether no way from the first instruction leads out. */
-static bool is_endless(struct binary *b, const struct code *c, unsigned depth)
+static bool is_endless(struct binary *b, const struct disasm *c, unsigned depth)
 {
 	_cleanup_(cleanup_free) bool *seen = xcalloc(c->n + 1, sizeof(*seen));
 	indexes work = {0};
@@ -122,14 +122,14 @@ static bool is_for_panics(const char *name)
 static bool leaves_never(struct binary *b, const struct func *f, unsigned depth)
 {
 	const void *bytes = f->end - f->entry <= ENDLESS_MAX ? image_at(&b->img, f->entry, f->end - f->entry) : NULL;
-	struct code c;
+	struct disasm c;
 	bool never;
 
-	if (!bytes || (!is_for_panics(f->name) && memchr(bytes, 0xc3, f->end - f->entry)))
+	if (!bytes || (!is_for_panics(f->name) && b->img.arch->may_return(bytes, f->end - f->entry)))
 		return false;
-	code_decode(bytes, f->end - f->entry, f->entry, &c);
+	disasm_make(b->img.arch, bytes, f->end - f->entry, f->entry, &c);
 	never = !c.bad && c.n && is_endless(b, &c, depth);
-	code_done(&c);
+	disasm_done(&c);
 	return never;
 }
 
@@ -156,19 +156,12 @@ static bool never_returns(struct binary *b, uint64_t target, unsigned depth)
 
 struct builder {
 	struct binary *binary;
-	const struct code *c;
+	const struct disasm *c;
 	struct flow *f;
 	bool *leader;
 	indexes edges;
 	indexes table;
 };
-
-static bool is_tail_jump(const struct code *c, const struct insn *i)
-{
-	struct insn_effect e;
-
-	return i->kind == INSN_JUMP_INDIRECT && insn_effect(c, i, &e) && !(e.has_mem && e.mem_indexed);
-}
 
 static bool ends_block(struct builder *b, const struct insn *i)
 {
@@ -180,7 +173,7 @@ static const char *const no_table = "a jump table of it cannot be read";
 /* Marks where blocks begin; why, when a jump cannot be followed. */
 static void find_leaders(struct builder *b)
 {
-	const struct code *c = b->c;
+	const struct disasm *c = b->c;
 
 	b->leader[0] = true;
 	for (uint32_t k = 0; k < c->n; k++) {
@@ -189,12 +182,12 @@ static void find_leaders(struct builder *b)
 		if (ends_block(b, i) && k + 1 < c->n)
 			b->leader[k + 1] = true;
 		b->table.len = 0;
-		if (i->kind == INSN_JUMP_INDIRECT && !is_tail_jump(c, i) &&
+		if (i->kind == INSN_JUMP_INDIRECT && !insn_is_tail(c, i) &&
 		    !table_targets(&b->binary->img, c, k, b->leader, &b->table))
 			b->f->why = no_table;
 		for (size_t t = 0; t < b->table.len; t++)
 			b->leader[b->table.data[t]] = true;
-		if ((i->kind != INSN_JUMP && i->kind != INSN_BRANCH) || !code_contains(c, i->target))
+		if ((i->kind != INSN_JUMP && i->kind != INSN_BRANCH) || !disasm_contains(c, i->target))
 			continue;
 		if (insn_index(c, i->target) == FLOW_NONE)
 			b->f->why = "a jump of it leads into an instruction";
@@ -211,19 +204,19 @@ static void add_edge(struct builder *b, struct flow_block *from, uint32_t to_ins
 
 static void add_edges(struct builder *b, struct flow_block *x)
 {
-	const struct code *c = b->c;
+	const struct disasm *c = b->c;
 	const struct insn *last = &c->insns[x->end - 1];
 	bool jumps = last->kind == INSN_JUMP || last->kind == INSN_BRANCH;
 
 	x->succ = (uint32_t)b->edges.len;
-	x->leaves = last->kind == INSN_RET || is_tail_jump(c, last) || (jumps && !code_contains(c, last->target));
+	x->leaves = last->kind == INSN_RET || insn_is_tail(c, last);
 	b->table.len = 0;
 	if (last->kind == INSN_JUMP_INDIRECT && !x->leaves &&
 	    !table_targets(&b->binary->img, c, x->end - 1, b->leader, &b->table)) /* now that all leaders are known */
 		b->f->why = no_table;
 	for (size_t t = 0; t < b->table.len; t++)
 		add_edge(b, x, b->table.data[t]);
-	if (jumps && code_contains(c, last->target))
+	if (jumps && disasm_contains(c, last->target))
 		add_edge(b, x, insn_index(c, last->target));
 	if ((!ends_block(b, last) || last->kind == INSN_BRANCH) && x->end < c->n)
 		add_edge(b, x, x->end);
@@ -445,7 +438,7 @@ static void find_loops(struct flow *f, const struct predecessors *p)
 	indexes work = {0};
 
 	if (!is_reducible(f))
-		f->why = "control comes to a loop of it from several sides";
+		f->why = "one of its loops can be entered at several places";
 	for (size_t i = f->nrpo; !f->why && i-- > 0;)
 		collect_loop(f, p, f->rpo[i], &work);
 	vec_done(&work);
@@ -477,7 +470,7 @@ static void analyse(struct flow *f)
 	free(p.from);
 }
 
-void flow_make(struct binary *b, const struct code *code, struct flow *ret)
+void flow_make(struct binary *b, const struct disasm *code, struct flow *ret)
 {
 	struct flow f = {.code = code};
 	struct builder bu = {.binary = b, .c = code, .f = &f};

@@ -22,7 +22,7 @@ struct flow_block {
 };
 
 struct flow {
-	const struct code *code;
+	const struct disasm *code;
 	struct flow_block *blocks;
 	size_t nblocks;
 	uint32_t *edges;
@@ -33,7 +33,7 @@ struct flow {
 };
 
 /* code must outlive ret. Never fails: see why. */
-void flow_make(struct binary *b, const struct code *code, struct flow *ret);
+void flow_make(struct binary *b, const struct disasm *code, struct flow *ret);
 void flow_done(struct flow *f);
 
 /* Whether every way from the entry to block b leads through block a (a block dominates itself). */

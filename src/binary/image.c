@@ -3,10 +3,10 @@
  * are only ever a hint (image_section) because strippers and packers zero them.
  *
  * A position-independent Go binary keeps nearly all its pointers (pclntab, type descriptors,
- * moduledata) as R_X86_64_RELATIVE relocations: without applying them the file holds zeroes there.
+ * moduledata) as relocations (R_…_RELATIVE): without applying them the file holds zeroes there.
  * They are applied with load base 0, so that pointers read back as file addresses. DT_RELR needs no
- * work: its addends lie in the file already, which is right for base 0. Only x86-64 psABI types
- * with an addend and no symbol are of interest.
+ * work: its addends lie in the file already, which is right for base 0. Only types with an addend
+ * and no symbol are of interest.
  *
  * A segment is cut to what the file really holds, so that no access past its end can be
  * constructed.
@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "binary/arch.h"
 #include "binary/internal.h"
 #include "binary/mapping.h"
 
@@ -45,10 +46,11 @@ static const void *file_at(const struct image *img, uint64_t off, uint64_t n)
 	return off <= img->size && n <= img->size - off ? img->data + off : NULL;
 }
 
-static int check_ident(const struct image *img, const char *name, Elf64_Ehdr *ret, struct err *err)
+static int check_ident(struct image *img, const char *name, Elf64_Ehdr *ret, struct err *err)
 {
 	const unsigned char *id = file_at(img, 0, EI_NIDENT + 4);
 	const void *header = file_at(img, 0, sizeof(*ret));
+	const struct arch *arch;
 	uint16_t machine;
 
 	if (!id || memcmp(id, ELFMAG, SELFMAG))
@@ -58,12 +60,13 @@ static int check_ident(const struct image *img, const char *name, Elf64_Ehdr *re
 	if (id[EI_CLASS] != ELFCLASS64)
 		return err_set(
 			err, -ENOEXEC,
-			"%s is a 32-bit program (%s): Earshot observes 64-bit x86-64 programs",
-			name, machine_name(machine));
-	if (id[EI_DATA] != ELFDATA2LSB || machine != EM_X86_64)
+			"%s is a 32-bit program (%s): Earshot observes 64-bit %s programs",
+			name, machine_name(machine), arch_host()->name);
+	arch = arch_of_machine(machine);
+	if (id[EI_DATA] != ELFDATA2LSB || !arch)
 		return err_set(err, -ENOEXEC,
-			       "%s is built for %s: Earshot observes x86-64 programs", name,
-			       machine_name(machine));
+			       "%s is built for %s: Earshot observes %s programs", name,
+			       machine_name(machine), arch_host()->name);
 	if (!header)
 		return err_set(err, -ENOEXEC, "%s is cut short: its ELF header is incomplete",
 			       name);
@@ -72,6 +75,7 @@ static int check_ident(const struct image *img, const char *name, Elf64_Ehdr *re
 		return err_set(err, -ENOEXEC,
 			       "%s is not an executable (ELF type %u): expected a linked program",
 			       name, ret->e_type);
+	img->arch = arch;
 	return 0;
 }
 
@@ -136,7 +140,7 @@ static void relocate(struct image *img, uint64_t rela, uint64_t size)
 		char *where;
 
 		memcpy(&r, at, sizeof(r));
-		if (ELF64_R_TYPE(r.r_info) != R_X86_64_RELATIVE)
+		if (ELF64_R_TYPE(r.r_info) != img->arch->elf_relative)
 			continue;
 		where = (char *)image_at(img, r.r_offset, 8);
 		if (where &&

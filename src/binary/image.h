@@ -20,10 +20,12 @@ struct image_segment {
 	uint32_t flags; /* PF_R | PF_W | PF_X */
 };
 
+struct arch;
 struct mapping;
 
 struct image {
 	struct mapping *mapping;
+	const struct arch *arch;
 	unsigned char *data; /* the private mapping, RELATIVE relocations applied in place */
 	uint64_t size;
 	struct image_segment *segments;
@@ -35,7 +37,7 @@ struct image {
 
 /*
  * Maps fd (kept open by the caller, may be closed afterwards). Refuses what is not a 64-bit
- * little-endian x86-64 ET_EXEC/ET_DYN: -ENOEXEC with a sentence. name is for messages.
+ * little-endian ET_EXEC/ET_DYN of an architecture that arch.c has: -ENOEXEC with a sentence. name is for messages.
  */
 int image_open(int fd, const char *name, struct image *ret, struct err *err);
 void image_close(struct image *img);

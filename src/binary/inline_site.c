@@ -3,18 +3,18 @@
  *
  * Go writes no entry address, and the lowest address of an inlined body is not its entry: blocks are laid out by how
  * likely they are, what does not change is computed before a loop (since Go 1.27), and cheap bodies are computed
- * whether they are called or not, the result then being chosen with a CMOV (cmd/compile/internal/ssa: layout, licm,
- * branchelim). What cannot move is a branch, a call, a store, and the mark: where a body begins the compiler puts an
- * instruction that stands at the position of the call, which tracebacks need (ssagen: OpInlMark; the tree's parentPc).
- * It is a NOP of its own, or any other instruction of that line that there is anyway.
+ * whether they are called or not, the result then being chosen by a select (x86's CMOV; cmd/compile/internal/ssa:
+ * layout, licm, branchelim). What cannot move is a branch, a call, a store, and the mark: where a body begins the
+ * compiler puts an instruction that stands at the position of the call, which tracebacks need (ssagen: OpInlMark; the
+ * tree's parentPc). It is a NOP of its own, or any other instruction of that line that there is anyway.
  *
  * So a site is proved when its basic block D
  *  - comes before everything that is left of the body, but for what was moved out of the loop that D lies in; and
  *  - runs once a call. Either D holds the mark, as a NOP. Or D holds something of the body that cannot move, and no
  *    loop around D is the body's own: each way round it passes a branch or a call that is not of the body. With a NOP
  *    for its mark a body may still be one that is computed without being called: then D must hold something of it
- *    that cannot move, or no CMOV of anybody else. And where nothing of the body itself cannot move, a branch, a call
- *    or a store at the call's own line, in the same block, will do, if there is no such CMOV and D does not lead into
+ *    that cannot move, or no select of anybody else. And where nothing of the body itself cannot move, a branch, a call
+ *    or a store at the call's own line, in the same block, will do, if there is no such select and D does not lead into
  *    a loop, out of which the body might have been moved.
  *
  * All else is approximate, and is said to be. tests/e2e/inlined.py compares with what was really called.
@@ -31,7 +31,7 @@
 /* The function that was looked at last: a question asks of all calls that were inlined into it, one after the other. */
 struct inline_host {
 	struct func func;
-	struct code code;
+	struct disasm code;
 	struct flow flow;
 	struct inline_tree tree;
 	int32_t *call_of;     /* of each instruction: the innermost call */
@@ -55,7 +55,7 @@ void inline_host_free(struct inline_host *h)
 	if (!h)
 		return;
 	flow_done(&h->flow);
-	code_done(&h->code);
+	disasm_done(&h->code);
 	inline_tree_done(&h->tree);
 	free(h->call_of);
 	free(h);
@@ -88,7 +88,7 @@ static int host_get(struct binary *b, const struct func *f, const struct inline_
 	b->inline_host = h = xcalloc(1, sizeof(*h));
 	h->func = *f;
 	h->func.index = UINT32_MAX; /* until it is whole */
-	r = func_code(b, f, &h->code, err);
+	r = func_disasm(b, f, &h->code, err);
 	if (r)
 		return r;
 	inline_tree_read(b, f, &h->tree);
@@ -106,22 +106,8 @@ static bool is_body(const struct inquest *q, uint32_t k)
 	return inline_tree_covers(&q->host->tree, q->host->call_of[k], q->what->index);
 }
 
-static const unsigned char *bytes_of(const struct code *c, uint32_t k)
-{
-	return c->bytes + (c->insns[k].addr - c->addr);
-}
-
-static bool is_cmov(const struct code *c, uint32_t k)
-{
-	const unsigned char *p = bytes_of(c, k), *end = p + c->insns[k].len;
-
-	while (p < end && (*p == 0x66 || (*p & 0xf0) == 0x40))
-		p++;
-	return end - p >= 2 && p[0] == 0x0f && (p[1] & 0xf0) == 0x40;
-}
-
 /* The compiler computes neither earlier nor later than the program says: a branch, a call, a store that is no spill. */
-static bool cannot_move(const struct code *c, uint32_t k)
+static bool cannot_move(const struct disasm *c, uint32_t k)
 {
 	const struct insn *i = &c->insns[k];
 	struct insn_effect e;
@@ -129,12 +115,7 @@ static bool cannot_move(const struct code *c, uint32_t k)
 	if (i->kind == INSN_BRANCH || i->kind == INSN_CALL)
 		return true;
 	return i->kind == INSN_PLAIN && insn_effect(c, i, &e) && e.stores && e.has_mem &&
-	       (e.mem_base != GPR_RSP || e.mem_indexed);
-}
-
-static bool is_nop_byte(const struct code *c, uint32_t k)
-{
-	return c->insns[k].len == 1 && *bytes_of(c, k) == 0x90;
+	       (e.mem_base != c->arch->sp || e.mem_indexed);
 }
 
 /* The compiler puts a NOP before this call, too. */
@@ -149,10 +130,10 @@ static bool calls_deferreturn(struct binary *b, const struct insn *i)
 /* The mark, where it is a NOP of its own. */
 static uint32_t find_mark(struct binary *b, const struct inline_host *h, const struct inlined *i)
 {
-	const struct insn *at = i->call ? code_at(&h->code, i->call) : NULL;
+	const struct insn *at = i->call ? disasm_at(&h->code, i->call) : NULL;
 	uint32_t k = at ? (uint32_t)(at - h->code.insns) : FLOW_NONE;
 
-	if (!at || !is_nop_byte(&h->code, k) || (k + 1 < h->code.n && calls_deferreturn(b, at + 1)))
+	if (!at || !h->code.arch->is_mark(&h->code, at) || (k + 1 < h->code.n && calls_deferreturn(b, at + 1)))
 		return FLOW_NONE;
 	return k;
 }
@@ -174,9 +155,11 @@ static bool is_anchor(const struct inquest *q, uint32_t k)
 	return is_body(q, k) && cannot_move(&q->host->code, k);
 }
 
-static bool is_foreign_cmov(const struct inquest *q, uint32_t k)
+static bool is_foreign_select(const struct inquest *q, uint32_t k)
 {
-	return !is_body(q, k) && is_cmov(&q->host->code, k);
+	const struct disasm *c = &q->host->code;
+
+	return !is_body(q, k) && c->arch->is_select(c, &c->insns[k]);
 }
 
 /* Shows that a loop is not the body's own. */
@@ -233,7 +216,7 @@ static bool may_repeat(const struct inquest *q, uint32_t d)
 static bool is_own_loop(const struct inquest *q, uint32_t header)
 {
 	const struct flow *f = &q->host->flow;
-	const struct insn *call = q->what->call ? code_at(&q->host->code, q->what->call) : NULL;
+	const struct insn *call = q->what->call ? disasm_at(&q->host->code, q->what->call) : NULL;
 
 	if (!call || flow_in_loop(f, f->block_of[call - q->host->code.insns], header))
 		return false;
@@ -308,9 +291,9 @@ static uint32_t block_of_mark(const struct inquest *q)
 static bool runs_once(const struct inquest *q, uint32_t d)
 {
 	if (d == block_of_mark(q))
-		return has_anchor(q, d) || !block_has(q, d, is_foreign_cmov);
+		return has_anchor(q, d) || !block_has(q, d, is_foreign_select);
 	return has_anchor(q, d) ||
-	       (block_has(q, d, is_line_anchor) && !block_has(q, d, is_foreign_cmov) && !leads_into_loop(q, d));
+	       (block_has(q, d, is_line_anchor) && !block_has(q, d, is_foreign_select) && !leads_into_loop(q, d));
 }
 
 /* ---- the decision ---- */
@@ -325,7 +308,7 @@ static void find_blocks(struct inquest *q)
 }
 
 /* The compiler ends a function whose last instruction is a call with one. */
-static bool does_nothing(const struct code *c, uint32_t k)
+static bool does_nothing(const struct disasm *c, uint32_t k)
 {
 	struct insn_effect e;
 
@@ -382,7 +365,7 @@ static bool choose(struct inquest *q, bool *ret_proved)
 /* A loop of the inlined function that begins at its lowest instruction. */
 static bool loops_to_lowest(const struct inquest *q)
 {
-	const struct code *c = &q->host->code;
+	const struct disasm *c = &q->host->code;
 
 	for (uint32_t k = 0; k < c->n; k++)
 		if (c->insns[k].target == c->insns[q->lowest].addr && c->insns[k].kind != INSN_CALL && is_body(q, k))
@@ -450,7 +433,7 @@ int join_point_inlined(struct binary *b, const struct inlined *i, struct join_po
 	*ret = (struct join_point){.kind = JOIN_INLINED, .func = i->host.index};
 	if (r)
 		return r;
-	lowest = code_at(&h->code, i->entry);
+	lowest = disasm_at(&h->code, i->entry);
 	if (!lowest || (i->index != INLINE_NONE && (size_t)i->index >= h->tree.calls.len))
 		return err_set(err, -EINVAL, "no instruction of %s begins at %#" PRIx64, i->host.name, i->entry);
 	q.host = h;
@@ -459,7 +442,7 @@ int join_point_inlined(struct binary *b, const struct inlined *i, struct join_po
 	q.seen = xcalloc(h->flow.nblocks + 1, 1);
 	r = decide(&q, &ret->approximate, err);
 	if (!r)
-		r = code_refused(&i->host, &h->code, err);
+		r = disasm_refused(&i->host, &h->code, err);
 	if (!r)
 		write_spots(&q, ret);
 	vec_done(&q.blocks);

@@ -15,6 +15,7 @@
 struct pclntab {
 	uint64_t addr;         /* of the header */
 	uint32_t func_size;    /* bytes of a _func record before its pcdata and funcdata arrays */
+	uint32_t pc_unit;      /* bytes: what pc-value tables count in */
 	uint64_t nfunc;
 	uint64_t text;         /* what function offsets count from (moduledata.text) */
 	uint64_t gofunc;       /* what funcdata offsets count from, 0 when it could not be verified */
@@ -217,7 +218,7 @@ struct binary {
 	struct strmap variables; /* of the symbol table, by the name behind the last slash -> number + 1 */
 	bool variables_read;
 	uint32_t itab_type_end;        /* end of an itab's type word; 0: not asked for yet */
-	struct code last_code;         /* func_code's */
+	struct disasm last_code;         /* func_disasm's */
 	struct inline_index *inline_index; /* inltree.c's; NULL until it is asked */
 	struct map never_returns;      /* flow.c's: of functions that were called, 2 if so, 1 if not */
 	struct inline_host *inline_host;   /* inline_site.c's: the function looked at last */

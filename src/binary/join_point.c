@@ -20,50 +20,37 @@
 
 #define LINE_MAX_INSNS 24
 
-/* Registers that carry arguments, the closure's context (RDX) and the goroutine. */
-#define LIVE_AT_ENTRY                                                                              \
-	(1u << GPR_RAX | 1u << GPR_RBX | 1u << GPR_RCX | 1u << GPR_RDI | 1u << GPR_RSI |           \
-	 1u << GPR_R8 | 1u << GPR_R9 | 1u << GPR_R10 | 1u << GPR_R11 | 1u << GPR_RDX |             \
-	 1u << GPR_R14)
-#define LIVE_XMM 0x7fffu
+/* General registers that carry arguments, the closure's context and the goroutine, and the return address. */
+static uint32_t live_at_entry(const struct arch *a)
+{
+	uint32_t live = 1u << a->context | 1u << a->g;
+
+	for (size_t i = 0; i < a->nint_args; i++)
+		live |= 1u << a->int_args[i];
+	return a->link == REG_NONE ? live : live | 1u << a->link;
+}
 
 struct line {
-	const struct code *code;
+	const struct disasm *code;
 	struct prologue prologue;
+	uint32_t live, live_float; /* registers that must keep what they hold */
 	uint64_t first_target; /* lowest address after the entry that a jump leads to */
 	int32_t sp_delta;      /* at the instruction looked at */
 	struct spot spots[LINE_MAX_INSNS + 1];
 	size_t n;
 };
 
-/* Bits of the low flags byte of which any set makes the branch taken; 0 for other conditions. */
-static uint8_t taken_flags(uint8_t cond)
-{
-	switch (cond) {
-	case 2:
-		return 0x01; /* below: CF */
-	case 4:
-		return 0x40; /* equal: ZF */
-	case 6:
-		return 0x41; /* below or equal */
-	case 8:
-		return 0x80; /* negative: SF */
-	default:
-		return 0;
-	}
-}
-
 /* Where jumps lead to. False when one other than morestack's goes to the entry: it would fire
  * again. */
 static bool scan_targets(struct line *l)
 {
-	const struct code *c = l->code;
+	const struct disasm *c = l->code;
 
 	l->first_target = UINT64_MAX;
 	for (size_t k = 0; k < c->n; k++) {
 		const struct insn *i = &c->insns[k];
 
-		if (!i->target || i->kind == INSN_CALL || !code_contains(c, i->target))
+		if (!i->target || i->kind == INSN_CALL || !disasm_contains(c, i->target))
 			continue;
 		if (i->target == c->addr &&
 		    !(l->prologue.checked && i->addr == l->prologue.restart))
@@ -81,12 +68,12 @@ static void consider(struct line *l, size_t k)
 	bool check = l->prologue.checked && k <= l->prologue.check;
 	size_t after = l->prologue.checked ? l->prologue.check + 1 : 0;
 
-	if (i->kind == INSN_TRAP || (check && (k != l->prologue.check || !taken_flags(i->cond))))
+	if (i->kind == INSN_TRAP || (check && (k != l->prologue.check || !l->code->arch->taken_flags(i->cond))))
 		return;
 	l->spots[l->n++] = (struct spot){.offset = (uint32_t)(i->addr - l->code->addr),
 					 .sp_delta = l->sp_delta,
 					 .len = i->len,
-					 .flags_skip = check ? taken_flags(i->cond) : 0,
+					 .flags_skip = check ? l->code->arch->taken_flags(i->cond) : 0,
 					 .rank = check ? 1 : k == after ? 0 : 2};
 }
 
@@ -100,12 +87,12 @@ static bool passes(struct line *l, size_t k)
 		return true;
 	if (i->kind != INSN_PLAIN || !insn_effect(l->code, i, &e))
 		return false;
-	if ((e.written & LIVE_AT_ENTRY) || (e.written_xmm & LIVE_XMM))
+	if ((e.written & l->live) || (e.written_float & l->live_float))
 		return false;
 	if (e.may_fault || !e.sp_known)
 		return false;
 	if (e.stores && e.what != EFFECT_PUSH &&
-	    (!e.has_mem || e.mem_base != GPR_RSP || e.mem_indexed || e.mem_disp < 0 ||
+	    (!e.has_mem || e.mem_base != l->code->arch->sp || e.mem_indexed || e.mem_disp < 0 ||
 	     e.mem_disp + e.mem_size > l->sp_delta))
 		return false;
 	l->sp_delta -= e.sp_change;
@@ -118,7 +105,7 @@ static bool passes(struct line *l, size_t k)
  */
 static void walk(struct line *l)
 {
-	const struct code *c = l->code;
+	const struct disasm *c = l->code;
 	size_t end = MIN(c->n, (l->prologue.checked ? l->prologue.check + 1 : 0) + LINE_MAX_INSNS);
 
 	for (size_t k = 0; k < end; k++) {
@@ -130,13 +117,16 @@ static void walk(struct line *l)
 	}
 }
 
-int code_refused(const struct func *f, const struct code *c, struct err *err)
+int disasm_refused(const struct func *f, const struct disasm *c, struct err *err)
 {
+	char g[ARCH_REGISTER_TEXT];
+
+	arch_register_text(c->arch, c->arch->g, g);
 	if (f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA))
 		return err_set(err, -ENOTSUP,
-		               "%s is written in assembly or not in Go: R14 need not hold "
+		               "%s is written in assembly or not in Go: %s need not hold "
 		               "the goroutine there; probe a Go function that calls it",
-		               f->name);
+		               f->name, g);
 	if (c->bad)
 		return err_set(err, -EPROTO,
 		               "the code of %s does not decode at %#" PRIx64
@@ -145,15 +135,15 @@ int code_refused(const struct func *f, const struct code *c, struct err *err)
 	return 0;
 }
 
-static int find_entry(struct binary *b, const struct func *f, const struct code *c, struct join_point *ret,
+static int find_entry(struct binary *b, const struct func *f, const struct disasm *c, struct join_point *ret,
 		      struct err *err)
 {
-	struct line l = {.code = c};
-	int r = code_refused(f, c, err);
+	struct line l = {.code = c, .live = live_at_entry(c->arch), .live_float = (1u << c->arch->nfloat_args) - 1};
+	int r = disasm_refused(f, c, err);
 
 	if (r)
 		return r;
-	code_prologue(c, &l.prologue);
+	disasm_prologue(c, &l.prologue);
 	if (l.prologue.abi0)
 		return err_set(err, -ENOTSUP,
 		               "%s at %#" PRIx64 " is %s", f->name, f->entry, binary_abi0_text(b, f));
@@ -174,14 +164,14 @@ static int find_entry(struct binary *b, const struct func *f, const struct code 
 
 int join_point_entry(struct binary *b, const struct func *f, struct join_point *ret, struct err *err)
 {
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	*ret = (struct join_point){.kind = JOIN_ENTRY, .func = f->index};
 	if (r)
 		return r;
 	r = find_entry(b, f, &c, ret, err);
-	code_done(&c);
+	disasm_done(&c);
 	return r;
 }
 
@@ -192,21 +182,7 @@ struct exits {
 	uint64_t target; /* of a direct jump out, 0 if all are indirect */
 };
 
-/*
- * An indirect jump goes through a jump table, which the compiler reads with an index, or to the
- * function whose address a register or a field holds.
- */
-static bool is_tail(const struct code *c, const struct insn *i)
-{
-	struct insn_effect e;
-
-	if (i->kind == INSN_JUMP || i->kind == INSN_BRANCH)
-		return !code_contains(c, i->target);
-	return i->kind == INSN_JUMP_INDIRECT &&
-	       (!insn_effect(c, i, &e) || !(e.has_mem && e.mem_indexed));
-}
-
-static struct exits count_exits(const struct code *c)
+static struct exits count_exits(const struct disasm *c)
 {
 	struct exits x = {0};
 
@@ -215,7 +191,7 @@ static struct exits count_exits(const struct code *c)
 
 		if (i->kind == INSN_RET)
 			x.rets++;
-		if (!is_tail(c, i))
+		if (!insn_is_tail(c, i))
 			continue;
 		x.tails++;
 		if (i->target)
@@ -253,25 +229,25 @@ static int refuse_exits(const struct binary *b, const struct func *f, const stru
 int binary_returns_complete(struct binary *b, const struct func *f, struct err *err)
 {
 	struct exits x = {0};
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		return r;
-	r = code_refused(f, &c, err);
+	r = disasm_refused(f, &c, err);
 	if (!r)
 		x = count_exits(&c);
-	code_done(&c);
+	disasm_done(&c);
 	return x.tails ? refuse_tails(b, f, &x, err) : r;
 }
 
-static int find_returns(struct binary *b, const struct func *f, const struct code *c, struct join_point *ret,
+static int find_returns(struct binary *b, const struct func *f, const struct disasm *c, struct join_point *ret,
 			struct err *err)
 {
 	struct exits x = count_exits(c);
 	struct spot *spots;
 	uint32_t n = 0;
-	int r = code_refused(f, c, err);
+	int r = disasm_refused(f, c, err);
 
 	if (!r)
 		r = refuse_exits(b, f, &x, err);
@@ -289,14 +265,14 @@ static int find_returns(struct binary *b, const struct func *f, const struct cod
 
 int join_point_returns(struct binary *b, const struct func *f, struct join_point *ret, struct err *err)
 {
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	*ret = (struct join_point){.kind = JOIN_RETURN, .func = f->index};
 	if (r)
 		return r;
 	r = find_returns(b, f, &c, ret, err);
-	code_done(&c);
+	disasm_done(&c);
 	return r;
 }
 
@@ -306,13 +282,13 @@ bool binary_insn_text(struct binary *b, uint64_t addr, char *buf, size_t size)
 {
 	const struct insn *i;
 	struct func f;
-	struct code c;
+	struct disasm c;
 
-	if (!binary_func_at(b, addr, &f) || func_code(b, &f, &c, NULL))
+	if (!binary_func_at(b, addr, &f) || func_disasm(b, &f, &c, NULL))
 		return false;
-	i = code_at(&c, addr);
+	i = disasm_at(&c, addr);
 	if (i)
 		insn_text(&c, i, buf, size);
-	code_done(&c);
+	disasm_done(&c);
 	return i;
 }

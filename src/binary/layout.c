@@ -215,7 +215,7 @@ bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *
 			b->name, t->name);
 		return false;
 	}
-	if (!read_entries(b, t, holder, &l) || l.slots != 8) {
+	if (!read_entries(b, t, holder, &l) || l.slots != MAP_SLOTS) {
 		err_set(err, -ENODATA,
 			"%s keeps the entries of %s in a way that is not known here (%s has "
 			"unknown fields)",
@@ -226,6 +226,39 @@ bool type_map_layout(struct binary *b, const struct type *t, struct map_layout *
 		return false;
 	*ret = l;
 	return true;
+}
+
+/* Whether size bytes at off, and as many of each further slot, lie within the block. */
+static bool within(const struct map_layout *l, const struct map_block *b, uint32_t off, uint32_t stride, uint32_t size)
+{
+	return off <= b->size && (uint64_t)off + (uint64_t)stride * (l->slots - 1) + size <= b->size;
+}
+
+static bool can_be_searched(const struct map_layout *l, const struct map_block *b, uint32_t max)
+{
+	return b->size <= max && l->slots >= 1 && l->slots <= MAP_SLOTS &&
+	       within(l, b, b->key_off, l->key_stride, l->key_size) &&
+	       within(l, b, b->elem_off, l->elem_stride, l->elem_indirect ? 8 : l->elem_size) &&
+	       (l->swiss || (!(l->overflow_off & 7) && within(l, b, l->overflow_off, 0, 8)));
+}
+
+int map_layout_block(const struct map_layout *l, uint32_t key_size, uint32_t max, struct map_block *ret,
+		     struct err *err)
+{
+	uint32_t first = l->swiss ? l->group_slots_off : 0;
+	struct map_block b = {.size = l->swiss ? l->group_size : l->bucket_size,
+			      .key_off = first + l->key_off, .elem_off = first + l->elem_off};
+
+	if (key_size && key_size != l->key_size)
+		return err_set(err, -EOPNOTSUPP, "the map's keys have %u bytes (expected %u)", l->key_size, key_size);
+	if (l->key_indirect)
+		return err_set(err, -EOPNOTSUPP, "the map keeps its keys, of %u bytes, behind pointers", l->key_size);
+	if (!can_be_searched(l, &b, max))
+		return err_set(err, -EOPNOTSUPP,
+			       "the map's layout is not one that can be searched (%u slots in %u bytes)", l->slots,
+			       b.size);
+	*ret = b;
+	return 0;
 }
 
 bool type_map_count(struct binary *b, struct map_layout *ret)

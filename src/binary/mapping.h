@@ -28,7 +28,7 @@ struct mapping {
 /* fd stays the caller's. Errors are those of fstat, fcntl, mmap; -ENOEXEC: not a regular file, or an empty one. */
 int mapping_new(int fd, struct mapping **ret);
 void mapping_free(struct mapping *m); /* NULL ok */
-/* Likewise image_intact. */
+/* Whether the file is still the one that was opened, unchanged: what was read from the mapping is then true. */
 bool mapping_intact(struct mapping *m);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * pclntab: Go's table of functions, present in every Go binary because the runtime unwinds with it.
  *
- * Header (64-bit): u32 magic, 00 00, u8 minimal instruction size (1), u8 pointer size (8), then
+ * Header (64-bit): u32 magic, 00 00, u8 minimal instruction size (arch.pc_unit), u8 pointer size (8), then
  * words: nfunc, nfiles, textStart (0 since it would need a relocation), and the offsets of the
  * sub-tables from the header: function names, compilation units, files, pc-value tables, functions.
  * Magic 0xfffffff0 goes with _func records of 40 bytes, 0xfffffff1 with 44 (startLine came in); the
@@ -15,8 +15,9 @@
  * offsets from moduledata.gofunc (~0: none).
  *
  * A pc-value table is a run of (zig-zag value delta, pc delta) varints that starts from value -1 at
- * the function's entry and ends at a zero value delta. The entry of the next function includes
- * padding; the last pc of the pcsp table does not, so that is where a function ends.
+ * the function's entry and ends at a zero value delta; pc deltas count minimal instructions. The
+ * entry of the next function includes padding; the last pc of the pcsp table does not, so that is
+ * where a function ends.
  *
  * funcIDs are renumbered from release to release. All but one belong to single runtime functions,
  * so the one that many functions share is that of the compiler's wrappers.
@@ -28,12 +29,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch.h"
 #include "binary/internal.h"
 
 #define HEADER_SIZE   72
-#define MAGIC_FAMILY  0x08010000fffffff1u /* magic, 00 00 01 08; bit 0 tells the two apart */
-#define MAGIC_1_2     0x08010000fffffffbu
-#define MAGIC_1_16    0x08010000fffffffau
+#define MAGIC_FAMILY  0x08000000fffffff1u /* magic, 00 00 00 08; bit 0 tells the two apart */
+#define MAGIC_1_2     0x08000000fffffffbu
+#define MAGIC_1_16    0x08000000fffffffau
+#define PC_UNIT       6
+#define ANY_PC_UNIT   (0xffull << (8 * PC_UNIT))
 #define FUNC_NAMEOFF  4
 #define FUNC_ARGS     8
 #define FUNC_PCSP     16
@@ -46,13 +50,24 @@
 
 /* ---- finding and opening ---- */
 
+static bool is_magic(uint64_t word)
+{
+	return ((word & ~ANY_PC_UNIT) | 1) == MAGIC_FAMILY;
+}
+
+static bool is_old_magic(uint64_t word)
+{
+	word &= ~ANY_PC_UNIT;
+	return word == MAGIC_1_2 || word == MAGIC_1_16;
+}
+
 static bool header_at(const struct image *img, uint64_t addr, struct pclntab_header *ret)
 {
 	const uint8_t *p = addr % 8 ? NULL : image_at(img, addr, HEADER_SIZE);
 	struct pclntab_header h = {.addr = addr};
 	uint64_t extent = image_extent(img, addr), last = HEADER_SIZE - 1;
 
-	if (!p || (u64_at(p) | 1) != MAGIC_FAMILY)
+	if (!p || !is_magic(u64_at(p)) || p[PC_UNIT] != img->arch->pc_unit)
 		return false;
 	h.func_size = p[0] & 1 ? 44 : 40;
 	h.nfunc = u64_at(p + 8);
@@ -90,16 +105,6 @@ static bool scan_words(const struct image *img, uint64_t *pos, bool (*match)(uin
 	}
 	*pos = base;
 	return false;
-}
-
-static bool is_magic(uint64_t word)
-{
-	return (word | 1) == MAGIC_FAMILY;
-}
-
-static bool is_old_magic(uint64_t word)
-{
-	return word == MAGIC_1_2 || word == MAGIC_1_16;
 }
 
 bool pclntab_next(const struct image *img, uint64_t *pos, struct pclntab_header *ret)
@@ -159,7 +164,8 @@ static uint64_t trim_strings(const uint8_t *p, uint64_t n)
 int pclntab_open(const struct image *img, const struct pclntab_header *h, const uint64_t lens[5],
 		 struct pclntab *ret)
 {
-	struct pclntab p = {.addr = h->addr, .func_size = h->func_size, .nfunc = h->nfunc};
+	struct pclntab p = {.addr = h->addr, .func_size = h->func_size, .pc_unit = img->arch->pc_unit,
+			    .nfunc = h->nfunc};
 	const uint8_t **tables[] = {&p.names, &p.cus, &p.files, &p.pcs, &p.funcs};
 	uint64_t *sizes[] = {&p.names_len, &p.cus_len, &p.files_len, &p.pcs_len, &p.funcs_len};
 
@@ -253,8 +259,8 @@ static bool walk_next(const struct pclntab *p, struct pc_walk *w, struct pc_rang
 		return false;
 	w->started = true;
 	w->value = (int32_t)((uint32_t)w->value + (-(delta & 1) ^ (delta >> 1)));
-	*ret = (struct pc_range){w->pc, w->pc + step, w->value};
-	w->pc += step;
+	*ret = (struct pc_range){w->pc, w->pc + (uint64_t)step * p->pc_unit, w->value};
+	w->pc = ret->end;
 	return true;
 }
 

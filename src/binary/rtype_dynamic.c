@@ -32,7 +32,7 @@ static bool read_interface(const struct binary *b, uint64_t rtype, struct names 
 	return p;
 }
 
-/* Likewise of an interface that was composed. */
+/* The names of the methods of an interface that was composed. */
 static bool read_composed(struct binary *b, const struct type *interface, struct names *ret)
 {
 	struct type_method m;

@@ -95,12 +95,12 @@ static bool from_dwarf(struct work *w)
 	return true;
 }
 
-static bool lies_at(const struct slot *s, const struct piece *x)
+static bool lies_at(const struct work *w, const struct slot *s, const struct piece *x)
 {
 	if (!s->shaped)
 		return false;
 	if (x->where == ON_STACK)
-		return !s->place.registers && (int32_t)(8 + s->place.offset) == x->stack;
+		return !s->place.registers && (int32_t)(w->b->img.arch->stack_args + s->place.offset) == x->stack;
 	return s->place.registers && s->place.regs[0] == x->reg;
 }
 
@@ -120,7 +120,7 @@ static bool from_dwarf_places(struct work *w)
 		if (p[i].result)
 			continue;
 		while (p[i].located && at < w->params.n &&
-		       !lies_at(&w->params.v[at], &p[i].pieces[0]))
+		       !lies_at(w, &w->params.v[at], &p[i].pieces[0]))
 			at++;
 		if (!p[i].located || !p[i].npieces || at == w->params.n)
 			return false;
@@ -342,7 +342,7 @@ static int receiver_register(const struct work *w)
 	if (dwarf_function(w->b, w->f, &p, &n) || !n || p[0].result || !p[0].located || !p[0].npieces ||
 	    p[0].pieces[0].where != IN_REG || !strcmp(p[0].name, ".dict"))
 		return -1;
-	return p[0].pieces[0].reg != GPR_RAX;
+	return p[0].pieces[0].reg != w->b->img.arch->int_args[0];
 }
 
 /* Before the unified IR the dictionary was a uintptr and came first; since, it is a pointer and
@@ -444,7 +444,7 @@ static void register_pieces(const struct slot *s, struct piece *ret)
 {
 	for (size_t k = 0; k < s->shape.nwords; k++)
 		ret[k] = (struct piece){
-		    .where = s->place.regs[k] >= XMM_0 ? IN_XMM : IN_REG,
+		    .where = s->place.regs[k] >= REG_FLOAT ? IN_FLOAT_REG : IN_REG,
 		    .reg = s->place.regs[k],
 		    .size = s->shape.words[k].size,
 		    .bytes = s->shape.words[k].size,
@@ -471,7 +471,7 @@ static void write_param(struct work *w, const struct slot *s, struct param *ret)
 		pieces[0] = (struct piece){.where = ON_STACK,
 		                           .size = (uint8_t)MIN(s->shape.size, 255u),
 		                           .bytes = (uint32_t)s->shape.size,
-		                           .stack = (int32_t)(8 + s->place.offset)};
+		                           .stack = (int32_t)(w->b->img.arch->stack_args + s->place.offset)};
 	ret->pieces = pieces;
 }
 
@@ -577,14 +577,14 @@ int binary_signature(struct binary *b, const struct func *f, const struct declar
                      struct signature *ret, struct err *err)
 {
 	struct work *w = xcalloc(1, sizeof(*w));
-	struct code c;
-	int r = func_code(b, f, &c, err);
+	struct disasm c;
+	int r = func_disasm(b, f, &c, err);
 
 	if (r)
 		goto out;
 	*w = (struct work){.b = b, .f = f, .decl = decl};
-	code_prologue(&c, &w->prologue);
-	code_done(&c);
+	disasm_prologue(&c, &w->prologue);
+	disasm_done(&c);
 	func_name_split(&b->arena, f->symbol, &w->name);
 	if (w->prologue.abi0 || f->flags & (FUNC_ASM | FUNC_NO_FUNCDATA)) {
 		r = refuse_abi0(w, ret, err);

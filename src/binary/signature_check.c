@@ -103,16 +103,12 @@ static int check_items(struct work *w, struct err *err)
 	return 0;
 }
 
-static const char *register_name(uint8_t r)
+static const char *register_name(const struct work *w, uint8_t reg)
 {
-	static const char *const names[] = {"RAX", "RBX", "RCX", "RDI", "RSI", "R8",  "R9",  "R10",
-	                                    "R11", "RDX", "R12", "R13", "R14", "R15", "RBP", "RSP"};
-	static const char *const xmm[] = {"X0", "X1", "X2",  "X3",  "X4",  "X5",  "X6",  "X7",
-	                                  "X8", "X9", "X10", "X11", "X12", "X13", "X14", "X15"};
+	char name[ARCH_REGISTER_TEXT];
 
-	if (r < ARRAY_SIZE(names))
-		return names[r];
-	return r >= XMM_0 && r < XMM_0 + ARRAY_SIZE(xmm) ? xmm[r - XMM_0] : "?";
+	arch_register_text(w->b->img.arch, reg, name);
+	return arena_strdup(&w->b->arena, name);
 }
 
 static const char *spills_text(struct work *w)
@@ -121,7 +117,7 @@ static const char *spills_text(struct work *w)
 	const char *text;
 
 	for (size_t i = 0; i < w->prologue.nspills; i++)
-		buf_printf(&s, "%s%s:%u", i ? " " : "", register_name(w->prologue.spills[i].reg),
+		buf_printf(&s, "%s%s:%u", i ? " " : "", register_name(w, w->prologue.spills[i].reg),
 		           w->prologue.spills[i].size);
 	text = arena_strdup(&w->b->arena, s.data ? s.data : "none");
 	buf_done(&s);
@@ -137,7 +133,8 @@ static bool spill_matches(const struct work *w, const struct slot *s, size_t k)
 			continue;
 		return p->size == s->shape.words[k].size &&
 		       (!w->spill_base_known ||
-		        (uint64_t)p->stack == 8 + slot_offset(w, s) + s->shape.words[k].offset);
+		        (uint64_t)p->stack ==
+		            w->b->img.arch->stack_args + slot_offset(w, s) + s->shape.words[k].offset);
 	}
 	return false;
 }
@@ -160,7 +157,7 @@ static int check_spills(struct work *w, struct err *err)
 				    "%s of %s should have %u bytes in %s, but the binary saves "
 				    "these argument registers (with their bytes): %s",
 				    slot_label(w, i), w->f->name, s->shape.words[k].size,
-				    register_name(s->place.regs[k]), spills_text(w));
+				    register_name(w, s->place.regs[k]), spills_text(w));
 	}
 	if (!all || expected == w->prologue.nspills)
 		return 0;

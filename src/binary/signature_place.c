@@ -12,7 +12,7 @@
 static bool pieces_saved(const struct work *w, uint32_t frame_offset, uint8_t *ret_reg)
 {
 	for (size_t i = 0; i < w->prologue.nspills; i++)
-		if (w->prologue.spills[i].stack == (int32_t)frame_offset + 8) {
+		if (w->prologue.spills[i].stack == (int32_t)frame_offset + w->b->img.arch->stack_args) {
 			*ret_reg = w->prologue.spills[i].reg;
 			return true;
 		}
@@ -26,7 +26,7 @@ static bool guess_class(const struct work *w, const struct arg_component *c, boo
 	uint8_t reg;
 
 	if (pieces_saved(w, c->offset, &reg)) {
-		ret->class = reg >= XMM_0 ? WORD_FLOAT : WORD_UNKNOWN;
+		ret->class = reg >= REG_FLOAT ? WORD_FLOAT : WORD_UNKNOWN;
 		return true;
 	}
 	ret->class = WORD_UNKNOWN;
@@ -151,7 +151,7 @@ static void find_spill_base(struct work *w, const struct assign *a)
 
 void signature_place(struct work *w)
 {
-	struct assign in = {0}, out = {0};
+	struct assign in = {.arch = w->b->img.arch}, out = in;
 
 	place_params(w, &in);
 	out.stack = ALIGN_UP(in.stack, (uint64_t)8);

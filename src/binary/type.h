@@ -20,7 +20,7 @@ enum type_kind {
 	KIND_STRING, KIND_STRUCT, KIND_UNSAFE_POINTER,
 };
 
-enum type_source { TYPE_FROM_RTYPE, TYPE_FROM_DWARF, TYPE_COMPOSED };
+enum type_origin { TYPE_FROM_RTYPE, TYPE_FROM_DWARF, TYPE_COMPOSED };
 
 struct type;
 
@@ -29,6 +29,20 @@ struct type_field {
 	const struct type *type;
 	uint64_t offset;
 	bool embedded;
+};
+
+/* By name, through embedded structs as Go's selector does; offset is from t, pointers are not crossed:
+ * *ret_path lists the steps when an embedded pointer lies between (usually one step). */
+struct field_path {
+	struct type_field steps[4];
+	size_t n;
+};
+
+struct global {              /* a constant or a variable of a package */
+	bool is_variable;
+	const struct type *type; /* NULL if unknown: a variable that only the symbol table names */
+	int64_t number;          /* of a constant: its bits */
+	uint64_t addr, size;     /* of a variable, in the image */
 };
 
 struct type_method {        /* of a named type (concrete) or of an interface */
@@ -64,12 +78,24 @@ struct map_layout {
 	uint32_t b_off, buckets_off, oldbuckets_off, nevacuate_off, flags_off;
 	uint32_t overflow_off, bucket_size; /* tophash[8] at 0 of a bucket */
 };
+enum {
+	MAP_SLOTS = 8,          /* entries in a bucket or group, in every Go so far: others are refused */
+	MAP_CTRL_FREE = 0x80,   /* swiss: set in the control byte of a slot without an entry */
+	MAP_TOPHASH_MOVED_FIRST = 2, MAP_TOPHASH_MOVED_LAST = 4, /* old: evacuatedX … evacuatedEmpty */
+	MAP_TOPHASH_USED = 5,   /* old: tophash of a full slot, or more (minTopHash) */
+	MAP_SAME_SIZE_GROW = 8, /* old: in the header's flags (sameSizeGrow) */
+};
+
+/* A bucket or a group, to be searched: its size in bytes, and where its first key and its first element lie. */
+struct map_block {
+	uint32_t size, key_off, elem_off;
+};
 
 struct type {
 	const char *name;    /* full: "*net/url.URL", "map[string][]string", "net/http.Request" */
 	const char *package; /* import path for named types, else NULL */
 	enum type_kind kind;
-	enum type_source source;
+	enum type_origin source;
 	bool named;
 	bool direct_iface;   /* held directly in an interface's data word */
 	uint32_t align;
@@ -99,6 +125,35 @@ static inline bool type_is_float(const struct type *t)
 {
 	return t->kind == KIND_FLOAT32 || t->kind == KIND_FLOAT64;
 }
+
+/*
+ * What a type's name means that no binary describes, as a pack or a user declares it: {"time.Duration", "int64"}. The
+ * type is in Go syntax, written in the package of the name; with "=" before it the name is an alias.
+ */
+struct declared_type {
+	const char *name, *type;
+};
+/* A signature as a pack or a user declares it, in Go syntax. */
+struct declared_param {
+	const char *name, *type; /* type as text; NULL: unknown, position only */
+};
+struct declared_signature {
+	const struct declared_param *params; /* without the receiver */
+	size_t nparams;
+	const struct declared_param *results;
+	size_t nresults;
+	bool has_results; /* results were declared (possibly none) */
+	const struct declared_type *types; /* declared with it, as in struct type_scope */
+	size_t ntypes;
+	/*
+	 * Of a generic function. One body serves all type arguments of a shape, so a declaration either names the type
+	 * parameters, which then stand for what the instance's shapes tell, or it is of one instance, named by its type
+	 * arguments, none of which may be a pointer.
+	 */
+	const char *const *type_params;
+	size_t ntype_params;
+	bool instance;
+};
 
 const char *type_kind_name(enum type_kind k); /* "int", "ptr", "struct" … */
 

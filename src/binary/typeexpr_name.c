@@ -167,7 +167,7 @@ static const struct type *check_declared(struct type_parser *p, const struct typ
 		same = type_method(p->b, t, i, &n) && !strcmp(m.name, n.name);
 	if (t && !same && !p->failed)
 		err_set(p->err, -EPROTO,
-			"type %s was declared as %.200s, but the binary describes it, and otherwise (%s, %llu bytes): "
+			"type %s was declared as %.200s, but the binary describes it differently (%s, %llu bytes): "
 			"leave the declaration out",
 			known->name, d->type, type_kind_name(known->kind), (unsigned long long)known->size);
 	p->failed |= t && !same;

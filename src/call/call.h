@@ -1,13 +1,15 @@
 /*
- * The waist of trace: planters end here, its outputs begin here. A call as every output gets it, groups of aggregates,
- * and the output's side. (span/span.h is the same for spans.)
+ * The waist of trace: planters end here, sinks begin here. A call and a group of an aggregate as every sink gets them:
+ * data, with all the texts that it takes to show them. (span/span.h is the same for spans; call/decode.h makes these.)
  */
 #ifndef CALL_CALL_H
 #define CALL_CALL_H
 
+#include "base/wide.h"
 #include "call/value.h"
 #include "event/loss.h"
-#include "plant/plant.h"
+#include "probe/ir.h"
+#include "target/resource.h"
 
 enum call_end {
 	CALL_RETURNED,
@@ -17,28 +19,38 @@ enum call_end {
 	CALL_POINT,        /* only its entry was observed */
 };
 
-struct call_process {      /* outlives its calls */
-	uint32_t target;
-	int pid;
-	const char *name;
-	uint64_t bias;
-	struct binary *binary;
+/* A function that a question asks about, or an instance of it that was inlined. Outlives its calls and groups. */
+struct call_function {
+	const char *question;      /* as it was asked: one text for all functions of a question */
+	const char *name;          /* as the program has it: "main.(*Cart).Add" */
+	const char *inlined_into;  /* of an inlined instance: the function it is in; NULL: it is none */
+	const char *approximate;   /* why an inlined instance's hits need not be as many as its calls; or NULL */
+	unsigned followed;         /* found in the code of traced ones, so many levels below; 0: asked for itself */
+	bool takes_all;            /* the question names no values: so all arguments and results are there */
 };
 
+enum call_value_kind { CALL_ARG, CALL_RESULT, CALL_EXPR };
 struct call_value {
-	const struct shown *shown;
-	struct value_node value;
+	enum call_value_kind kind;
+	const char *name;          /* of the parameter or result; an expression as it was written */
+	bool never_read;           /* known before any call: it was told then, and value says why */
+	struct value_node value;   /* FORM_UNREADABLE without a text: there is none to show (a result of a call that
+				    * did not return) */
 };
+
+static inline bool call_value_missing(const struct call_value *v)
+{
+	return v->value.form == FORM_UNREADABLE && !v->value.text;
+}
 
 struct call_record {
-	const struct call_plan *plan;
-	const struct call_process *process;
+	const struct call_function *function;
+	const struct resource *resource;
+	uint64_t address;          /* of its code, run-time */
 	enum call_end end;
 	uint64_t start_unix_ns, start_ns /* monotonic */, duration_ns; /* 0 for CALL_POINT */
 	uint64_t goid, depth;
-	const struct call_value *values; /* plan->nshown: args, results, printed expressions, in the question's order;
-	                                  * results are left out where there are none to show (ret value form
-	                                  * FORM_UNREADABLE with text NULL) */
+	const struct call_value *values; /* args, results, printed expressions, in the question's order */
 	size_t nvalues;
 	/*
 	 * Return addresses, run-time; NULL if not asked for. Of an inlined call the first lies in the function it is
@@ -49,87 +61,40 @@ struct call_record {
 	bool stack_cut;
 };
 
+/* An aggregate of a question, for one function. Outlives its groups. */
+struct call_aggregate {
+	uintptr_t action;          /* the same for all functions of the question; orders as the question does */
+	const char *text;          /* as written: "hist(latency) by user" */
+	enum aggregate_kind kind;
+	bool duration;             /* its value is a time in ns */
+	int64_t low, high, step;   /* AGG_LINEAR */
+	struct {
+		const char *text;  /* as written: "user" */
+		bool constant;     /* the same for all calls of the function: `func`, `pid` */
+		bool stack;
+	} keys[AGG_MAX_KEYS];
+	size_t nkeys;
+};
+
 /* A group of an aggregate, with its keys as values. */
 struct call_group {
-	const struct call_plan *plan;
-	const struct plan_aggregate *aggregate;
-	const struct call_process *process;
+	const struct call_function *function;
+	const struct call_aggregate *aggregate;
+	const struct resource *resource;
 	struct value_node keys[AGG_MAX_KEYS];
 	size_t nkeys;
 	uint64_t count;
 	int128 sum, min, max;
 	const uint64_t *buckets;
 	size_t nbuckets;
-	bool inexact;                    /* plan->inexact, or that of another plan that belongs to the group */
+	bool inexact;              /* some calls of the function are not counted one by one */
 	const struct losses *lost; /* of its function, in the same time; NULL: nothing */
-};
-
-struct call_summary {
-	uint64_t events, calls;          /* samples seen, calls shown */
-	uint32_t planted, refused, processes;
-	struct losses losses;
 };
 
 /* A call that is open, as a planter's open_calls tells: from its record's header. */
 struct call_running {
-	uint32_t target;
+	uint32_t target;           /* resource.id */
 	uint64_t goid, start_ns;
 };
-
-/* ---- what an output is ---- */
-
-struct call_sink;
-struct call_sink_ops {
-	const char *name;
-	void (*call)(struct call_sink *s, const struct call_record *c); /* in the order in which calls end */
-	/*
-	 * Groups of all aggregates, sorted by plan, aggregate, then size; at the end (last) and with
-	 * --interval. NULL ok.
-	 */
-	void (*groups)(struct call_sink *s, const struct call_group *g, size_t n, bool last);
-	/* Behind groups: what else was lost meanwhile, whatever it would have counted in. NULL ok. */
-	void (*lost)(struct call_sink *s, const struct losses *l);
-	void (*tick)(struct call_sink *s);                              /* about every 100 ms. NULL ok */
-	/*
-	 * All calls that are open now; behind every tick, where an output has this. (A call's record comes when it
-	 * ends, after those of the calls it made: only so is it known that nothing is to come above them.) NULL ok.
-	 */
-	void (*running)(struct call_sink *s, const struct call_running *r, size_t n);
-	void (*summary)(struct call_sink *s, const struct call_summary *sum); /* NULL ok */
-	bool (*gone)(struct call_sink *s);                              /* nobody can receive it any more. NULL ok */
-	const char *(*trouble)(struct call_sink *s);                    /* a sentence, or NULL. NULL ok */
-	void (*losses)(struct call_sink *s, struct losses *ret);        /* adds what it could not write. NULL ok */
-	void (*close)(struct call_sink *s);                             /* writes what is left, frees. */
-};
-struct call_sink {
-	const struct call_sink_ops *ops;
-};
-
-/* ---- from samples to calls (decode.c) ---- */
-
-struct call_decoder;
-struct call_decoder_options {
-	void (*emit)(void *arg, const struct call_record *c);
-	void *arg;
-	const struct value_texts *texts; /* of value_context */
-	struct plant_control control;    /* for plans whose condition at the entry is tested here
-					  * (call_plan.late_at_entry) */
-};
-struct call_decoder *call_decoder_new(const struct call_decoder_options *o);
-void call_decoder_free(struct call_decoder *d); /* NULL ok */
-/* Probe ids of a plan's programs (ret_id 0: none). Plans outlive the decoder. */
-void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan, const struct shape_table *shapes,
-			   uint32_t entry_id, uint32_t ret_id);
-void call_decoder_add_process(struct call_decoder *d, const struct call_process *p);
-/* A sample from the planter. open_end: what a lone EVENT_CALL means (CALL_OPEN or CALL_EXITED; its end is now). */
-void call_decoder_sample(struct call_decoder *d, const void *sample, size_t size);
-void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, enum call_end open_end,
-		       uint64_t now_ns);
-/* A planter's group → call_group, in arena. False when its probe is not known. */
-bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena,
-			struct call_group *ret);
-/* As planter_ops.aggregates, of the plans whose condition is tested here (call_plan.counted). */
-int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg);
-void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret); /* adds events and losses */
 
 #endif

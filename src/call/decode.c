@@ -6,14 +6,16 @@
 
 #include "base/clock.h"
 #include "base/map.h"
-#include "call/call.h"
+#include "call/decode.h"
 #include "call/late.h"
+#include "call/value_slot.h"
 #include "plant/aggregate.h"
-
-#define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
+#include "probe/bind/builtin.h"
 
 struct probe_plan {
 	const struct call_plan *plan;
+	struct call_function function;
+	struct call_aggregate *aggregates; /* of plan->aggregates */
 	const struct shape_table *shapes;
 	struct probe_plan *next; /* all of them, to be freed */
 	uint64_t passed, second, in_second; /* of a late_at_entry: what the control lets through */
@@ -24,8 +26,7 @@ struct call_decoder {
 	struct map probes;       /* id → struct probe_plan */
 	struct map processes;    /* target + 1 → struct call_process */
 	struct probe_plan *plans;
-	int64_t wall_offset;     /* wall-clock minus monotonic, read again now and then: clocks are adjusted */
-	uint64_t wall_offset_at;
+	struct wall_clock wall;
 	uint64_t events;
 	struct aggregates *late; /* of the plans whose condition is tested here */
 	struct losses losses;
@@ -57,6 +58,7 @@ void call_decoder_free(struct call_decoder *d)
 		return;
 	for (struct probe_plan *p = d->plans; p; p = next) {
 		next = p->next;
+		free(p->aggregates);
 		free(p);
 	}
 	aggregates_free(d->late);
@@ -65,23 +67,70 @@ void call_decoder_free(struct call_decoder *d)
 	free(d);
 }
 
-void call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan, const struct shape_table *shapes,
-			   uint32_t entry_id, uint32_t ret_id)
+/* ---- what a plan is to sinks ---- */
+
+static struct call_function describe_function(const struct call_plan *plan)
+{
+	return (struct call_function){.question = plan->question ? plan->question->text : NULL,
+				      .name = plan->name,
+				      .inlined_into = plan->inlined ? plan->func.name : NULL,
+				      .approximate = plan->approximate,
+				      .followed = plan->followed,
+				      .takes_all = !plan->question || !plan->question->nactions};
+}
+
+/* `latency`, or of type time.Duration. */
+static bool is_duration(const struct plan_aggregate *a)
+{
+	const struct expr *e = a->action->nargs ? a->action->args[0] : NULL;
+	const struct type *t = a->value ? a->value->type : NULL;
+
+	return (e && e->op == EXPR_NAME && builtin_is(e->text, BUILTIN_LATENCY)) ||
+	       (t && t->name && !strcmp(t->name, "time.Duration"));
+}
+
+static struct call_aggregate describe_aggregate(const struct plan_aggregate *a)
+{
+	const struct action *action = a->action;
+	struct call_aggregate c = {.action = (uintptr_t)action,
+				   .text = action->text,
+				   .kind = action->aggregate,
+				   .duration = is_duration(a),
+				   .low = action->low,
+				   .high = action->high,
+				   .step = action->step,
+				   .nkeys = action->nby};
+
+	for (size_t i = 0; i < c.nkeys; i++) {
+		c.keys[i].text = action->by_texts[i];
+		c.keys[i].constant = a->constant_key[i];
+		c.keys[i].stack = a->keys[i] && a->keys[i]->kind == VALUE_STACK;
+	}
+	return c;
+}
+
+const struct call_function *call_decoder_add_plan(struct call_decoder *d, const struct call_plan *plan,
+						  const struct shape_table *shapes, uint32_t entry_id, uint32_t ret_id)
 {
 	struct probe_plan *p = xcalloc(1, sizeof(*p));
 
-	*p = (struct probe_plan){.plan = plan, .shapes = shapes, .next = d->plans};
+	*p = (struct probe_plan){
+		.plan = plan, .function = describe_function(plan), .shapes = shapes, .next = d->plans};
+	p->aggregates = xcalloc(plan->naggregates, sizeof(*p->aggregates));
+	for (size_t i = 0; i < plan->naggregates; i++)
+		p->aggregates[i] = describe_aggregate(&plan->aggregates[i]);
 	d->plans = p;
 	map_set(&d->probes, entry_id, p);
 	if (ret_id)
 		map_set(&d->probes, ret_id, p);
 	if (!plan->counted)
-		return;
+		return &p->function;
 	if (!d->late)
 		d->late = aggregates_new(0);
 	if (ret_id)
 		aggregates_add(d->late, entry_id, &plan->entry, NULL);
 	aggregates_add(d->late, ret_id ? ret_id : entry_id, plan->counted, NULL);
+	return &p->function;
 }
 
 int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn fn, void *arg)
@@ -91,23 +140,12 @@ int call_decoder_aggregates(struct call_decoder *d, bool clear, plant_group_fn f
 
 void call_decoder_add_process(struct call_decoder *d, const struct call_process *p)
 {
-	map_set(&d->processes, (uint64_t)p->target + 1, (void *)p);
+	map_set(&d->processes, (uint64_t)p->resource->id + 1, (void *)p);
 }
 
 static const struct call_process *process_of(const struct call_decoder *d, uint32_t target)
 {
 	return map_get(&d->processes, (uint64_t)target + 1);
-}
-
-static uint64_t to_wall_clock(struct call_decoder *d, uint64_t monotonic_ns)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	if (!d->wall_offset_at || now - d->wall_offset_at > WALL_OFFSET_AGE_NS) {
-		d->wall_offset = clock_wall_offset_ns();
-		d->wall_offset_at = now;
-	}
-	return monotonic_ns + (uint64_t)d->wall_offset;
 }
 
 static struct value_node unreadable(const char *why)
@@ -141,16 +179,18 @@ static struct value_node text_value(const char *text)
 static bool known_value(const struct value_context *c, const char *name, const struct call_plan *plan,
 			const struct call_process *process, enum call_end end, struct value_node *ret)
 {
-	if (!strcmp(name, "func"))
-		*ret = text_value(plan->name);
-	else if (!strcmp(name, "pid"))
-		*ret = (struct value_node){.form = FORM_INT, .i = process->pid};
-	else if (!strcmp(name, "caller") && plan->inlined)
-		*ret = text_value(code_name(c, c->call_pc, true));
-	else if (!strcmp(name, "panicked"))
-		*ret = (struct value_node){.form = FORM_BOOL, .u = end == CALL_PANICKED};
-	else
+	const struct builtin *builtin = builtin_find(name);
+
+	if (!builtin || !builtin_is_of_record(builtin, plan->inlined))
 		return false;
+	if (builtin->id == BUILTIN_FUNC)
+		*ret = text_value(plan->name);
+	else if (builtin->id == BUILTIN_PID)
+		*ret = (struct value_node){.form = FORM_INT, .i = process->resource->pid};
+	else if (builtin->id == BUILTIN_CALLER)
+		*ret = text_value(code_name(c, c->call_pc, true));
+	else
+		*ret = (struct value_node){.form = FORM_BOOL, .u = end == CALL_PANICKED};
 	return true;
 }
 
@@ -177,11 +217,19 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 
 static void add_values(struct decoding *c, struct call_record *r)
 {
+	static const enum call_value_kind kinds[] = {
+		[SHOWN_ARG] = CALL_ARG, [SHOWN_RESULT] = CALL_RESULT, [SHOWN_EXPR] = CALL_EXPR};
 	const struct call_plan *plan = c->probe->plan;
 	struct call_value *values = arena_array(&c->arena, struct call_value, plan->nshown);
 
-	for (size_t i = 0; i < plan->nshown; i++)
-		values[i] = (struct call_value){.shown = &plan->shown[i], .value = make_value(c, &plan->shown[i])};
+	for (size_t i = 0; i < plan->nshown; i++) {
+		const struct shown *shown = &plan->shown[i];
+
+		values[i] = (struct call_value){.kind = kinds[shown->kind],
+						.name = shown->name,
+						.never_read = shown->why,
+						.value = make_value(c, shown)};
+	}
 	r->values = values;
 	r->nvalues = plan->nshown;
 }
@@ -255,6 +303,11 @@ static bool passes(struct decoding *c, const void *sample, size_t size)
 	return plan->counted && sample ? aggregates_take(c->d->late, sample, size) : plan->prints;
 }
 
+static uint64_t code_address(const struct call_plan *plan)
+{
+	return plan->pc ? plan->pc : plan->func.entry;
+}
+
 /* The call of a sample's records, which were found to belong together. sample NULL: it is not over. */
 static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
 		 const void *sample, size_t size,
@@ -264,11 +317,12 @@ static void emit(struct call_decoder *d, const struct probe_plan *probe, const s
 	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret,
 			     .end = end};
 	struct call_record r = {
-		.plan = probe->plan,
-		.process = process,
+		.function = &probe->function,
+		.resource = process->resource,
+		.address = code_address(probe->plan) + process->bias,
 		.end = end,
 		.start_ns = h->time_ns,
-		.start_unix_ns = to_wall_clock(d, h->time_ns),
+		.start_unix_ns = wall_clock_ns(&d->wall, h->time_ns),
 		.duration_ns = end != CALL_POINT ? since(entry, end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,
@@ -345,7 +399,7 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 		emit(d, probe, process, NULL, 0, &e[0], NULL, open_end, now_ns);
 }
 
-void call_decoder_losses(const struct call_decoder *d, struct call_summary *ret)
+void call_decoder_losses(const struct call_decoder *d, struct run_summary *ret)
 {
 	ret->events += d->events;
 	losses_add(&ret->losses, &d->losses);
@@ -396,12 +450,14 @@ static struct value_node constant_key(const struct value_context *c, const struc
 	return known_value(c, by->text, plan, process, CALL_RETURNED, &v) ? v : unreadable("it could not be captured");
 }
 
-static const struct plan_aggregate *aggregate_of(const struct call_plan *plan, size_t index)
+/* Its number among the plan's; plan->naggregates: there is none. */
+static size_t aggregate_of(const struct call_plan *plan, size_t index)
 {
-	for (size_t i = 0; i < plan->naggregates; i++)
-		if (plan->aggregates[i].index == index)
-			return &plan->aggregates[i];
-	return NULL;
+	size_t i = 0;
+
+	while (i < plan->naggregates && plan->aggregates[i].index != index)
+		i++;
+	return i;
 }
 
 bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, struct arena *arena,
@@ -409,14 +465,17 @@ bool call_decoder_group(struct call_decoder *d, const struct plant_group *g, str
 {
 	const struct probe_plan *probe = map_get(&d->probes, g->probe);
 	const struct call_process *process = process_of(d, g->target);
-	const struct plan_aggregate *a = probe ? aggregate_of(probe->plan, g->aggregate) : NULL;
+	const struct plan_aggregate *a;
 	struct value_context context;
 	size_t captured = 0; /* the planter knows of the keys that have a slot only */
+	size_t n;
 
-	if (!a || !process)
+	if (!probe || !process || (n = aggregate_of(probe->plan, g->aggregate)) == probe->plan->naggregates)
 		return false;
+	a = &probe->plan->aggregates[n];
 	context = context_of(d, probe, process, arena);
-	*ret = (struct call_group){.plan = probe->plan, .aggregate = a, .process = process, .nkeys = a->action->nby,
+	*ret = (struct call_group){.function = &probe->function, .aggregate = &probe->aggregates[n],
+				   .resource = process->resource, .nkeys = a->action->nby,
 				   .count = g->count, .sum = g->sum, .min = g->min, .max = g->max,
 				   .nbuckets = g->nbuckets, .inexact = probe->plan->inexact};
 	ret->buckets = arena_memdup(arena, g->buckets, g->nbuckets * sizeof(*g->buckets));

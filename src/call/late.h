@@ -3,12 +3,13 @@
 #define CALL_LATE_H
 
 #include "call/call.h"
+#include "call/value_slot.h"
 
 enum late_verdict {
 	LATE_FALSE,
 	LATE_TRUE,
 	LATE_FAILED,     /* a part cannot be followed (no error, no record of the return): all of it is false */
-	LATE_UNREADABLE, /* likewise, and counted: memory that could not be read, an error whose text is not known */
+	LATE_UNREADABLE, /* failed, and to be counted: memory could not be read, the text of an error is not known */
 };
 
 struct late_call {

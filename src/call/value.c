@@ -2,68 +2,23 @@
  * The slots of a record as values. A slot holds a scalar, a text or the offset of a chunk; an image and what it leads
  * to are read by value_read and its neighbours.
  */
-#include "call/value.h"
+#include "call/value_slot.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/vec.h"
+#include "call/symbolize.h"
 #include "call/value_reader.h"
 
 /* ---- code ---- */
 
-/* The frames at pc, the innermost first, a line each; "" where none is known. */
-static const char *read_frames(const struct value_context *c, uint64_t pc, bool with_line)
-{
-	struct pc_frame frames[CODE_FRAMES_MAX];
-	size_t n = binary_pc_frames(c->binary, pc - c->bias, frames, ARRAY_SIZE(frames));
-	_cleanup_(buf_done) struct buf text = {0};
-
-	for (size_t i = 0; i < n; i++) {
-		buf_printf(&text, "%s%s", i ? "\n" : "", frames[i].function);
-		if (with_line && *frames[i].file)
-			buf_printf(&text, " %s:%d", frames[i].file, frames[i].line);
-	}
-	return arena_strdup(c->arena, text.len ? text.data : "");
-}
-
-/* What was found out before is still right when the file has changed; what is read then is of another program. */
-static const char *frames_at(const struct value_context *c, uint64_t pc, bool with_line)
-{
-	uint64_t key = (pc - c->bias) << 1 | with_line;
-	const char *text = c->binary ? binary_remembered(c->binary, key) : NULL;
-
-	if (text)
-		return text;
-	text = c->binary ? read_frames(c, pc, with_line) : "";
-	if (c->binary && !binary_intact(c->binary))
-		return arena_printf(c->arena, "0x%" PRIx64 " (its file has changed)", pc);
-	if (!*text)
-		return arena_printf(c->arena, "0x%" PRIx64, pc);
-	binary_remember(c->binary, key, text);
-	return text;
-}
-
-size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max)
-{
-	const char *text = frames_at(c, pc, with_line);
-	size_t n = 0;
-
-	while (*text && n < max) {
-		size_t len = strcspn(text, "\n");
-
-		ret[n++] = arena_strndup(c->arena, text, len);
-		text += len + (text[len] == '\n');
-	}
-	return n;
-}
-
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)
 {
-	const char *name = "";
+	struct code_frame f;
 
-	code_frames(c, pc, with_line, &name, 1);
-	return name;
+	symbolize(c->binary, c->bias, pc, c->arena, &f, 1);
+	return code_frame_text(&f, with_line, c->arena);
 }
 
 /* A return address stands behind the call: the line is that of the byte before. */
@@ -78,27 +33,25 @@ typedef VEC(const char *) frame_list;
 
 static void add_frames(const struct value_context *c, uint64_t pc, frame_list *l)
 {
-	const char *names[CODE_FRAMES_MAX];
-	size_t n = code_frames(c, pc, true, names, ARRAY_SIZE(names));
+	struct code_frame frames[CODE_FRAMES_MAX];
+	size_t n = symbolize(c->binary, c->bias, pc, c->arena, frames, ARRAY_SIZE(frames));
 
 	for (size_t i = 0; i < n; i++)
-		vec_push(l, names[i]);
+		vec_push(l, code_frame_text(&frames[i], true, c->arena));
 }
 
 /* Return addresses, each with the calls that were inlined there. */
-static void read_stack(struct reader *r, size_t slot, struct value_node *ret)
+static void read_stack(struct reader *r, const struct slot_value *s, struct value_node *ret)
 {
-	size_t len = 0;
-	const char *bytes = event_bytes(r->e, slot, &len);
 	frame_list l = {0};
 	struct value_node *c;
 
 	if (r->c->call_pc)
 		add_frames(r->c, r->c->call_pc, &l);
-	for (size_t i = 0; bytes && i < len / 8; i++) {
+	for (size_t i = 0; i < s->len / 8; i++) {
 		uint64_t pc;
 
-		memcpy(&pc, bytes + i * 8, 8);
+		memcpy(&pc, s->text + i * 8, 8);
 		add_frames(r->c, pc ? pc - 1 : pc, &l);
 	}
 	ret->form = FORM_LIST;
@@ -129,60 +82,35 @@ static bool fits_word(const struct type *t)
 	       (type_is_integer(t) || type_is_float(t) || t->kind == KIND_BOOL || t->kind == KIND_UNSAFE_POINTER);
 }
 
-static void read_word(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)
+static void read_word(struct reader *r, const struct slot_value *s, const struct ir_slot *what, struct value_node *ret)
 {
 	const struct type *t = fits_word(what->type) ? what->type : &plain[what->kind];
-	struct window w = {.p = (const uint8_t *)&s->value, .n = 8, .root = NOT_IN_ROOT};
+	struct window w = {.p = (const uint8_t *)&s->word, .n = 8, .root = NOT_IN_ROOT};
 
 	if (what->type && !what->type->size) /* whatever the word is: struct{}, [0]int */
 		t = what->type;
 	value_read(r, t, w, ret);
 }
 
-static void read_type(struct reader *r, uint64_t word, struct value_node *ret)
+static void read_type(struct reader *r, const struct slot_source *src, uint64_t word, struct value_node *ret)
 {
-	const struct type *t = word && r->c->binary ? binary_type_at(r->c->binary, word - r->c->bias) : NULL;
+	const char *name = slot_type_name(src, word);
 
 	ret->form = word ? FORM_TEXT : FORM_NIL;
 	if (word)
-		ret->text = t ? t->name : arena_printf(r->c->arena, "0x%" PRIx64, word);
+		ret->text = name ? name : arena_printf(r->c->arena, "0x%" PRIx64, word);
 }
 
-/* Not all of it could be read where the probe fired; the file may have it. */
-static void read_part(struct reader *r, size_t slot, enum value_form form, struct value_node *ret)
+static void read_text(struct reader *r, const struct slot_value *s, const struct ir_slot *what, struct value_node *ret)
 {
-	uint64_t addr;
-	size_t n;
-	const char *bytes = event_part(r->e, slot, &n, &addr);
-
-	value_string(r, addr, r->e->slots[slot].len, form, ret);
-	if (!ret->why)
-		return;
-	value_left_out(r, FOUND_UNREADABLE, ret);
-	if (n > ret->len) {
-		ret->text = arena_strndup(r->c->arena, bytes, n);
-		ret->len = n;
-	}
-}
-
-static void read_text(struct reader *r, size_t slot, const struct ir_slot *what, struct value_node *ret)
-{
-	const struct event_slot *s = &r->e->slots[slot];
-	enum value_form form = what->type && what->type->kind == KIND_SLICE ? FORM_BYTES : FORM_STRING;
-	const char *bytes;
-	size_t len = 0;
-
-	if (s->status == SLOT_NOT_RESIDENT) {
-		read_part(r, slot, form, ret);
-		return;
-	}
-	bytes = event_bytes(r->e, slot, &len);
-	ret->form = form;
-	ret->u = s->copied || s->value; /* 0: nil */
-	ret->text = bytes ? arena_strndup(r->c->arena, bytes, len) : "";
-	ret->len = len;
-	ret->full_len = s->len;
-	ret->cut = s->status == SLOT_CUT;
+	ret->form = what->type && what->type->kind == KIND_SLICE ? FORM_BYTES : FORM_STRING;
+	ret->u = s->word; /* 0: nil */
+	ret->text = arena_strndup(r->c->arena, s->text, s->len);
+	ret->len = s->len;
+	ret->full_len = s->full_len;
+	ret->cut = s->status != SLOT_OK;
+	if (s->lost)
+		value_left_out(r, FOUND_UNREADABLE, ret);
 }
 
 static const struct event_chunk *chunk_at(const struct event *e, uint64_t offset)
@@ -204,9 +132,9 @@ static const struct type *image_type(const struct reader *r, const struct event_
 	return known && s->type->kind == t->kind && s->type->size == t->size ? s->type : t;
 }
 
-static void read_image(struct reader *r, const struct event_slot *s, const struct ir_slot *what, struct value_node *ret)
+static void read_image(struct reader *r, const struct slot_value *s, const struct ir_slot *what, struct value_node *ret)
 {
-	const struct event_chunk *c = chunk_at(r->e, s->value);
+	const struct event_chunk *c = chunk_at(r->e, s->word);
 
 	if (!c || !what->type || !r->c->binary) {
 		value_unreadable(ret, "not captured");
@@ -223,32 +151,36 @@ static bool is_there(enum slot_status s, enum value_kind kind)
 
 static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what, struct value_node *ret)
 {
-	const struct event_slot *s = &r->e->slots[slot];
+	struct slot_source src = slot_source_of(r->c);
+	struct slot_value s;
 
-	if (!is_there(s->status, what->kind)) {
-		value_unreadable(ret, slot_status_text(s->status));
-		ret->lost =
-		    s->status == SLOT_UNREADABLE || s->status == SLOT_NOT_RESIDENT || s->status == SLOT_MAP_BUSY;
+	slot_read(r->e, slot, what->kind, &src, &s);
+	if (!is_there(s.status, what->kind)) {
+		value_unreadable(ret, slot_status_text(s.status));
+		ret->lost = s.lost;
 		return;
 	}
 	switch (what->kind) {
 	case VALUE_STRING:
-		read_text(r, slot, what, ret);
+		read_text(r, &s, what, ret);
 		break;
 	case VALUE_TYPE:
-		read_type(r, s->value, ret);
+		read_type(r, &src, s.word, ret);
 		break;
 	case VALUE_PC:
-		read_code(r->c, s->value, true, ret);
+		read_code(r->c, s.word, true, ret);
 		break;
 	case VALUE_STACK:
-		read_stack(r, slot, ret);
+		read_stack(r, &s, ret);
 		break;
 	case VALUE_IMAGE:
-		read_image(r, s, what, ret);
+		read_image(r, &s, what, ret);
+		break;
+	case VALUE_CONTEXT: /* no plan asks for one */
+		value_unreadable(ret, "not captured");
 		break;
 	default:
-		read_word(r, s, what, ret);
+		read_word(r, &s, what, ret);
 		break;
 	}
 }
@@ -265,12 +197,9 @@ uint64_t value_lost(const struct value_node *v)
 void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
 		     const struct shown *shown, struct value_node *ret)
 {
-	struct unread_range unread[ARRAY_SIZE(shown->unread)];
-	struct reader r = {.c = c, .e = e, .unread = unread};
+	struct reader r = {.c = c, .e = e, .unread = shown ? &shown->unread : NULL};
 
 	memset(ret, 0, sizeof(*ret));
-	for (size_t i = 0; shown && i < shown->nunread; i++)
-		unread[r.nunread++] = (struct unread_range){shown->unread[i].offset, shown->unread[i].size};
 	if (slot < e->head->slots)
 		read_slot(&r, slot, what, ret);
 	else

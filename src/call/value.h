@@ -1,15 +1,16 @@
 /*
- * A captured value as a tree that every output draws in its own way. Built from a record's slots and chunks and the
- * binary's types; nothing here reads a process.
+ * A captured value as a tree that every sink draws in its own way: plain data. (call/value_slot.h makes it from a
+ * record's slots and chunks and the binary's types; nothing reads a process.)
  */
 #ifndef CALL_VALUE_H
 #define CALL_VALUE_H
 
-#include "base/arena.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/buf.h"
 #include "base/json.h"
-#include "event/event.h"
-#include "probe/plan/call_plan.h"
 
 enum value_form {
 	FORM_NIL,
@@ -19,7 +20,7 @@ enum value_form {
 	FORM_FLOAT,       /* f; bits: 32 or 64 of precision */
 	FORM_COMPLEX,     /* f, imag */
 	FORM_STRING,      /* text, len; full_len when cut */
-	FORM_BYTES,       /* []byte: likewise; u is 0 when it is nil */
+	FORM_BYTES,       /* []byte: text, len; full_len when cut; u is 0 when it is nil */
 	FORM_TEXT,        /* ready to be shown as it is: a time, a duration, a function's name, a type's name */
 	FORM_LIST,        /* slices, arrays: children; full_len when cut; u is 0 when it is nil */
 	FORM_STRUCT,      /* children with names */
@@ -55,21 +56,6 @@ struct value_node {
 	size_t nchildren;
 };
 
-struct value_texts; /* value_texts.h */
-
-struct value_context {
-	struct binary *binary;
-	const struct shape_table *shapes; /* or NULL */
-	uint64_t bias;                    /* of the process */
-	struct arena *arena;              /* nodes live there */
-	const struct value_texts *texts;  /* which field is the text of which error type; NULL: the built-in ones */
-	uint64_t call_pc;                 /* of an inlined call: plan->call_pc, at run time; 0: none */
-};
-
-/* Never fails: what cannot be read is FORM_UNREADABLE with the reason. */
-void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
-		     const struct shown *shown /* or NULL */, struct value_node *ret);
-
 /* How many parts of the value are missing because memory could not be read: as many as say so when it is shown. */
 uint64_t value_lost(const struct value_node *v);
 
@@ -77,15 +63,5 @@ uint64_t value_lost(const struct value_node *v);
 void value_print(const struct value_node *v, struct buf *out);
 /* As design.md has it: {"value":…,"truncated":true,"len":N} where cut, {"unreadable":"reason"}. */
 void value_json(const struct value_node *v, struct json *out);
-
-/*
- * The functions that the instruction at a run-time address belongs to, the innermost inlined one first, each by name
- * and, where known, file:line; "0x…" if there is none. Fills up to max (CODE_FRAMES_MAX: all), returns how many.
- * Arena's.
- */
-#define CODE_FRAMES_MAX 64
-size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max);
-/* The first of them. */
-const char *code_name(const struct value_context *c, uint64_t pc, bool with_line);
 
 #endif

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "call/value.h"
+
+#include <stdio.h>
 #include "call/value_float.h"
 
 static void json_address(struct json *j, uint64_t addr)

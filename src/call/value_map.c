@@ -1,5 +1,5 @@
 /*
- * Maps, from the chunks of their headers, tables and groups (binary/layout.h says how each kind is built).
+ * Maps, from the chunks of their headers, tables and groups (struct map_layout says how each kind is built).
  *
  * An old map that grows has two arrays of buckets. What of the old one was moved is marked in its first tophash byte;
  * the other old buckets still hold their entries, and the new buckets that these will go to are empty. So the entries
@@ -12,12 +12,7 @@
 #include "base/vec.h"
 #include "call/value_reader.h"
 
-enum {
-	TOPHASH_MOVED_FIRST = 2, TOPHASH_MOVED_LAST = 4, TOPHASH_USED = 5, /* evacuatedX … evacuatedEmpty, minTopHash */
-	FLAG_SAME_SIZE_GROW = 8,
-	CTRL_FREE = 0x80,
-	ENTRIES_MAX = 4096, CHAIN_MAX = 1024,
-};
+enum { ENTRIES_MAX = 4096, CHAIN_MAX = 1024 };
 
 struct entry {
 	struct window key, elem;
@@ -75,7 +70,7 @@ static void add_group(struct map_reader *m, struct window group)
 		return;
 	}
 	for (unsigned i = 0; i < m->l->slots && i < group.n; i++)
-		if (m->l->swiss ? !(group.p[i] & CTRL_FREE) : group.p[i] >= TOPHASH_USED)
+		if (m->l->swiss ? !(group.p[i] & MAP_CTRL_FREE) : group.p[i] >= MAP_TOPHASH_USED)
 			add_entry(m, group, m->l->swiss ? m->l->group_slots_off : 0, i);
 }
 
@@ -94,7 +89,7 @@ static void add_chain(struct map_reader *m, struct window bucket)
 
 static bool is_moved(struct window bucket)
 {
-	return bucket.n && bucket.p[0] >= TOPHASH_MOVED_FIRST && bucket.p[0] <= TOPHASH_MOVED_LAST;
+	return bucket.n && bucket.p[0] >= MAP_TOPHASH_MOVED_FIRST && bucket.p[0] <= MAP_TOPHASH_MOVED_LAST;
 }
 
 static void add_buckets(struct map_reader *m, uint64_t addr, uint64_t n, bool old)
@@ -117,7 +112,7 @@ static void add_old_map(struct map_reader *m, struct window header)
 {
 	const struct map_layout *l = m->l;
 	unsigned bits = MIN(header.p[l->b_off], 20);
-	bool same = header.p[l->flags_off] & FLAG_SAME_SIZE_GROW;
+	bool same = header.p[l->flags_off] & MAP_SAME_SIZE_GROW;
 
 	add_buckets(m, window_word(header, l->buckets_off), 1ull << bits, false);
 	add_buckets(m, window_word(header, l->oldbuckets_off), 1ull << (same || !bits ? bits : bits - 1), true);

@@ -68,12 +68,17 @@ enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, st
 	return FOUND;
 }
 
+struct slot_source slot_source_of(const struct value_context *c)
+{
+	return (struct slot_source){.binary = c->binary, .bias = c->bias, .arena = c->arena,
+				    .max_text = c->shapes ? c->shapes->limits.max_string : EVENT_MAX_STRING};
+}
+
 const uint8_t *memory_literal(const struct value_context *c, uint64_t addr, uint64_t max, uint64_t *ret_n)
 {
-	const void *p = c->binary ? image_constant(binary_image(c->binary), addr - c->bias, max, ret_n) : NULL;
-	const uint8_t *copy = p ? arena_memdup(c->arena, p, *ret_n) : NULL;
+	struct slot_source src = slot_source_of(c);
 
-	return copy && binary_intact(c->binary) ? copy : NULL;
+	return slot_constant(&src, addr, max, ret_n);
 }
 
 const uint8_t *memory_constant(const struct value_context *c, uint64_t addr, uint64_t n)

@@ -96,8 +96,8 @@ static void read_scalar(struct reader *r, const struct type *t, struct window w,
 
 static bool is_unread(const struct reader *r, const struct type *t, struct window w)
 {
-	for (size_t i = 0; w.root != NOT_IN_ROOT && i < r->nunread; i++) {
-		const struct unread_range *u = &r->unread[i];
+	for (size_t i = 0; r->unread && w.root != NOT_IN_ROOT && i < r->unread->n; i++) {
+		const struct unread_range *u = &r->unread->ranges[i];
 
 		if (w.root < u->offset + (uint64_t)u->size && u->offset < w.root + t->size)
 			return true;
@@ -110,7 +110,7 @@ static bool is_unread(const struct reader *r, const struct type *t, struct windo
 void value_string(struct reader *r, uint64_t addr, uint64_t len, enum value_form form, struct value_node *ret)
 {
 	const struct shape_table *t = r->c->shapes;
-	uint64_t max = t ? t->limits.max_string : EVENT_MAX_STRING, n = 0, in_file = 0;
+	uint64_t max = slot_source_of(r->c).max_text, n = 0, in_file = 0;
 	const uint8_t *p = NULL, *literal = NULL;
 	struct window w = {0};
 	enum found f;

@@ -5,8 +5,9 @@
 #ifndef CALL_VALUE_READER_H
 #define CALL_VALUE_READER_H
 
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
+#include "probe/slot.h"
 
 enum { VALUE_NODES_MAX = 20000, VALUE_NESTING_MAX = 100 };
 
@@ -20,8 +21,7 @@ struct visit {
 struct reader {
 	const struct value_context *c;
 	const struct event *e;
-	const struct unread_range *unread;
-	size_t nunread;
+	const struct unread *unread; /* NULL: none */
 	size_t nodes;           /* made so far */
 	unsigned nesting;
 	const struct visit *visits;
@@ -46,7 +46,7 @@ void value_read(struct reader *r, const struct type *t, struct window w, struct 
 /* A child array; NULL when the value has become too large (then *ret says so). */
 struct value_node *value_children(struct reader *r, size_t n, struct value_node *ret);
 void value_unreadable(struct value_node *ret, const char *why);
-/* Likewise, of memory that was looked for in vain. */
+/* Makes it unreadable, for the reason why memory was not found. */
 void value_missing(const struct reader *r, enum found f, struct value_node *ret);
 /* Of a text, a list or a map, whose length is known: what is not here could not be had. */
 void value_left_out(const struct reader *r, enum found f, struct value_node *ret);
@@ -62,6 +62,8 @@ bool window_lost(struct window w, uint64_t offset, uint64_t n);
 uint64_t window_readable(struct window w, uint64_t n);
 /* The copy of memory at addr by that shape; the longest there is. */
 enum found memory_find(const struct reader *r, uint64_t addr, uint32_t shape, struct window *ret);
+/* Where the file has what the record may lack. */
+struct slot_source slot_source_of(const struct value_context *c);
 /* The same of the file: NULL unless the n bytes lie where the program cannot write. */
 const uint8_t *memory_constant(const struct value_context *c, uint64_t addr, uint64_t n);
 /* As many of at most `max` bytes as the file has. */

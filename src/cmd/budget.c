@@ -38,45 +38,25 @@ int budget_parse(const char *text, double *ret, struct err *err)
 
 static uint64_t cpu_of_all(const struct budget *b)
 {
-	const struct observed *o;
+	const struct observation *ob = b->o.observation;
+	const struct observed_process *p;
 	uint64_t sum = 0;
 
-	for (size_t pos = 0; (o = observer_next(b->o.observer, &pos));)
-		sum += process_cpu_ns(b->o.observer->procfs, o->process.pid);
-	return sum;
-}
-
-static double cost_of_all(const struct budget *b)
-{
-	const struct observer *ob = b->o.observer;
-	const struct subject *s;
-	double sum = 0;
-
-	for (size_t pos = 0; (s = observer_next_subject(ob, &pos));)
-		for (size_t i = 0; i < s->nprobes; i++)
-			if (s->probes[i].program->controlled)
-				sum += (double)sources_hits(&ob->sources, s->probes[i].id) *
-				       b->o.price_ns(b->o.arg, s, i);
+	for (size_t pos = 0; (p = observation_next_process(ob, &pos));)
+		sum += process_cpu_ns(observation_procfs(ob), p->process.pid);
 	return sum;
 }
 
 static void switch_probes(struct budget *b, bool off)
 {
-	struct observer *ob = b->o.observer;
-	struct observed *o;
-
 	if (b->off == off)
 		return;
 	b->off = off;
-	for (size_t pos = 0; (o = observer_next(ob, &pos));) {
-		if (off) {
-			observer_unplant(ob, o);
-			observer_drain_all(ob);
-			b->o.paused(b->o.arg, o);
-		} else if (observer_plant(ob, o, NULL) < 0) {
-			b->o.note(b->o.arg, "%s (pid %d) is no longer observed: its probes could not be put back",
-				  process_name(&o->process), o->process.pid);
-		}
+	if (off) {
+		observation_pause(b->o.observation);
+		b->o.paused(b->o.arg);
+	} else {
+		observation_resume(b->o.observation);
 	}
 }
 
@@ -84,7 +64,7 @@ static void begin_period(struct budget *b)
 {
 	b->began_ns = clock_monotonic_ns();
 	b->cpu_ns = cpu_of_all(b);
-	b->cost_ns = cost_of_all(b);
+	b->cost_ns = b->o.cost_ns(b->o.arg);
 }
 
 /* What a period cost, and what follows from it for the next one. */
@@ -92,7 +72,7 @@ static void end_period(struct budget *b)
 {
 	uint64_t cpu = cpu_of_all(b);
 	double used = cpu > b->cpu_ns ? (double)(cpu - b->cpu_ns) : 0;
-	double cost = cost_of_all(b) - b->cost_ns, before = b->duty;
+	double cost = b->o.cost_ns(b->o.arg) - b->cost_ns, before = b->duty;
 
 	b->last = cost / MAX(used, (double)IDLE_NS); /* what a probe costs is part of what the program uses */
 	b->highest = MAX(b->highest, b->last);
@@ -102,11 +82,13 @@ static void end_period(struct budget *b)
 	else if (b->duty < 1 && b->last < b->o.share / 2)
 		b->duty = MIN(1, b->duty * 1.5);
 	if (b->duty < before)
-		b->o.note(b->o.arg, "the probes take %.1f %% of the program's CPU time (budget %.3g %%): observing "
-				    "%.0f %% of the time", 100 * b->last, 100 * b->o.share, 100 * b->duty);
+		observation_note(b->o.observation,
+				 "the probes take %.1f %% of the program's CPU time (budget %.3g %%): observing "
+				 "%.0f %% of the time", 100 * b->last, 100 * b->o.share, 100 * b->duty);
 	else if (b->periods % REPORT_PERIODS == 0)
-		b->o.note(b->o.arg, "the probes take %.1f %% of the program's CPU time (budget %.3g %%)", 100 * b->last,
-			  100 * b->o.share);
+		observation_note(b->o.observation,
+				 "the probes take %.1f %% of the program's CPU time (budget %.3g %%)", 100 * b->last,
+				 100 * b->o.share);
 }
 
 static void on_timer(void *arg, uint32_t events);
@@ -136,9 +118,10 @@ static void on_timer(void *arg, uint32_t events)
 	end_period(b);
 	if (b->duty < LEAST_DUTY) {
 		switch_probes(b, true);
-		b->o.note(b->o.arg, "even a fiftieth of the time would cost more than the budget: the probes are taken "
-				    "out; ask for a function that is called less often, or raise --budget");
-		b->o.exhausted(b->o.arg);
+		observation_note(b->o.observation,
+				 "even a fiftieth of the time would cost more than the budget: the probes are taken "
+				 "out; ask for a function that is called less often, or raise --budget");
+		observation_quit(b->o.observation);
 		return;
 	}
 	switch_probes(b, false);

@@ -6,20 +6,17 @@
 #ifndef CMD_BUDGET_H
 #define CMD_BUDGET_H
 
-#include "cmd/observe.h"
+#include "cmd/observation.h"
 
 struct budget;
 
 struct budget_options {
 	double share;                    /* of the programs' own CPU time: 0.05 */
-	struct observer *observer;
-	/* What one event of the probe costs the program, its return included, in ns. */
-	double (*price_ns)(void *arg, const struct subject *s, size_t probe);
-	/* The probes of o were taken out for a while: calls that are open will not be seen to end. */
-	void (*paused)(void *arg, struct observed *o);
-	/* Nothing can be observed within the budget. */
-	void (*exhausted)(void *arg);
-	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3);
+	struct observation *observation;
+	/* What all events so far cost the programs, in ns. */
+	double (*cost_ns)(void *arg);
+	/* The probes were taken out for a while: calls that are open will not be seen to end. */
+	void (*paused)(void *arg);
 	void *arg;
 };
 

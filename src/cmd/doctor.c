@@ -17,7 +17,7 @@ static const struct option_def doctor_defs[] = {
 	{0, "json", NULL, "one JSON object instead of text", OPT_FLAG, offsetof(struct doctor_options, json)},
 	{0},
 };
-static const struct option_group doctor_groups[] = {{"options", doctor_defs, 0}, {0}};
+static const struct option_group doctor_groups[] = {{.title = "options", .defs = doctor_defs}, {0}};
 
 struct check {
 	const char *name;

@@ -8,6 +8,8 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/inspect_go.h"
+#include "cmd/inspect_questions.h"
 #include "cmd/packs.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
@@ -18,8 +20,8 @@
 enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
-	bool json, list_packs, ir;
-	const char *functions;
+	bool json, list_packs, ir, go_probe;
+	const char *functions, *planter;
 	string_list packs;
 };
 
@@ -30,24 +32,29 @@ static const struct option_def inspect_defs[] = {
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, packs)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
-	{0, "ir", NULL, "show the capture program of each probe", OPT_FLAG, offsetof(struct inspect_options, ir)},
+	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
+	 offsetof(struct inspect_options, ir)},
+	{0, "go-probe", NULL, "show what each probe captures as Go source", OPT_FLAG,
+	 offsetof(struct inspect_options, go_probe)},
+	{0, "planter", "NAME", "with --ir: for which planter, " PLANTER_NAMES, OPT_STRING,
+	 offsetof(struct inspect_options, planter)},
 	{0},
 };
-static const struct option_group inspect_groups[] = {{"options", inspect_defs, 0}, {0}};
+static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
 static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join"};
 
 /* ---- sites ---- */
 
-/* Those of the planter that is used where nobody says which. */
-static int locate(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err)
+/* Whose sites are shown: that of the option, else the default. */
+static const struct planter_ops *planter_of(const struct inspect_options *o)
 {
-	return planters[0]->locate(b, at, ret, err);
+	return o->planter ? planter_named(o->planter) : planters[0];
 }
 
-static const struct price_class *price_of(const struct site *s)
+static const struct price_class *price_of(const struct planter_ops *planter, const struct site *s)
 {
-	return &planters[0]->prices[s->price];
+	return &planter->prices[s->price];
 }
 
 struct insn_buf {
@@ -76,7 +83,7 @@ static void print_facts(struct binary *b)
 	const struct build_info *info = binary_build_info(b);
 	struct err err = {0};
 
-	printf("%s\n  %s, x86-64%s, %s, %s\n", binary_name(b), info->go_version,
+	printf("%s\n  %s, %s%s, %s, %s\n", binary_name(b), info->go_version, binary_arch(b)->name,
 	       binary_image(b)->pie ? ", position-independent" : "",
 	       info->has_symtab ? "symbols" : "no symbols (stripped)", info->has_dwarf ? "DWARF" : "no DWARF");
 	if (info->main.path[0])
@@ -104,7 +111,7 @@ static bool worth_telling(const struct join *j, size_t item)
 	return true;
 }
 
-static void print_join(struct binary *b, const struct join *j, bool ir)
+static void print_join(struct binary *b, const struct planter_ops *planter, const struct join *j, bool ir)
 {
 	const struct site *sites = NULL;
 	struct err err = {0};
@@ -117,14 +124,14 @@ static void print_join(struct binary *b, const struct join *j, bool ir)
 		       j->why);
 		return;
 	}
-	if (locate(b, &j->at, &sites, &err)) {
+	if (planter->locate(b, &j->at, &sites, &err)) {
 		printf("  %-22s %-6s refused: %s\n", name, role_name[j->point->role], err.text);
 		return;
 	}
 	printf("  %-22s %-6s %s\n", name, role_name[j->point->role], j->func.name);
 	for (const struct site *s = sites; s; s = s->next)
 		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", s->addr, insn_at(b, s, &insn),
-		       price_of(s)->text);
+		       price_of(planter, s)->text);
 	for (size_t i = 0; i < j->variant->ncaptures; i++)
 		if (worth_telling(j, i))
 			printf("  %-22s        without %s: %.*s\n", "", j->variant->captures[i].name,
@@ -137,7 +144,8 @@ static void print_join(struct binary *b, const struct join *j, bool ir)
 	}
 }
 
-static void print_joins(struct binary *b, const struct join *joins, size_t n, bool ir)
+static void print_joins(struct binary *b, const struct planter_ops *planter, const struct join *joins, size_t n,
+			bool ir)
 {
 	const struct pack *last = NULL;
 
@@ -145,7 +153,7 @@ static void print_joins(struct binary *b, const struct join *joins, size_t n, bo
 		if (joins[i].pack != last)
 			printf("\n%s: %s\n", joins[i].pack->name, joins[i].pack->about ? joins[i].pack->about : "");
 		last = joins[i].pack;
-		print_join(b, &joins[i], ir);
+		print_join(b, planter, &joins[i], ir);
 	}
 	if (!n)
 		printf("\nNo pack applies to it.\n");
@@ -186,7 +194,7 @@ static void json_facts(struct json *j, struct binary *b)
 	json_uint(j, binary_func_count(b));
 }
 
-static void json_sites(struct json *j, struct binary *b, const struct site *sites)
+static void json_sites(struct json *j, struct binary *b, const struct planter_ops *planter, const struct site *sites)
 {
 	struct insn_buf insn;
 
@@ -199,7 +207,7 @@ static void json_sites(struct json *j, struct binary *b, const struct site *site
 		json_key(j, "instruction");
 		json_str(j, insn_at(b, s, &insn));
 		json_key(j, "price");
-		json_str(j, price_of(s)->name);
+		json_str(j, price_of(planter, s)->name);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
@@ -217,13 +225,13 @@ static void json_without(struct json *j, const struct join *join)
 	json_close(j, '}');
 }
 
-static void json_join(struct json *j, struct binary *b, const struct join *join)
+static void json_join(struct json *j, struct binary *b, const struct planter_ops *planter, const struct join *join)
 {
 	const struct site *sites = NULL;
 	const char *why = join->why;
 	struct err err = {0};
 
-	if (join->variant && locate(b, &join->at, &sites, &err))
+	if (join->variant && planter->locate(b, &join->at, &sites, &err))
 		why = err.text;
 	json_open(j, '{');
 	json_key(j, "pack");
@@ -239,7 +247,7 @@ static void json_join(struct json *j, struct binary *b, const struct join *join)
 	if (sites) {
 		json_key(j, "function");
 		json_str(j, join->func.name);
-		json_sites(j, b, sites);
+		json_sites(j, b, planter, sites);
 		json_without(j, join);
 	} else {
 		json_key(j, "reason");
@@ -292,7 +300,7 @@ static void tally(struct inlined_tallies *t, struct binary *b, const struct inli
 		strmap_set(&t->by_name, name, strlen(name), x);
 	}
 	x->calls++;
-	if (join_point_inlined(b, i, &at, NULL) || locate(b, &at, &sites, NULL))
+	if (join_point_inlined(b, i, &at, NULL) || planters[0]->locate(b, &at, &sites, NULL))
 		x->refused++;
 	else
 		x->approximate += at.approximate != NULL;
@@ -376,7 +384,7 @@ static void list_bodiless(const struct inlined_tally *t, struct json *json)
 	json_key(json, "name");
 	json_str(json, t->name);
 	json_inlined(json, t);
-	json_sites(json, NULL, NULL);
+	json_sites(json, NULL, NULL, NULL);
 	json_key(json, "reason");
 	json_str(json, why);
 	for (size_t i = 1; planters[i]; i++)
@@ -426,7 +434,7 @@ static void look_at(struct binary *b, struct listed *l)
 	signature_print(l->func.name, &sig, &l->signature);
 	without_signature(&l->without, &sig);
 	if (!join_point_entry(b, &l->func, &at, &l->why))
-		locate(b, &at, &l->site, &l->why);
+		planters[0]->locate(b, &at, &l->site, &l->why);
 }
 
 static void list_json(struct binary *b, const struct listed *l, struct json *j)
@@ -438,7 +446,7 @@ static void list_json(struct binary *b, const struct listed *l, struct json *j)
 	json_strn(j, l->signature.data, l->signature.len);
 	without_json(&l->without, j);
 	json_inlined(j, l->inlined);
-	json_sites(j, b, l->site);
+	json_sites(j, b, planters[0], l->site);
 	if (!l->site) {
 		json_key(j, "reason");
 		json_str(j, l->why.text);
@@ -472,7 +480,7 @@ static void print_others(struct binary *b, const struct func *f)
 
 static void list_text(struct binary *b, const struct listed *l)
 {
-	printf("0x%08" PRIx64 "  %-8s  %s", l->func.entry, l->site ? price_of(l->site)->name : "refused",
+	printf("0x%08" PRIx64 "  %-8s  %s", l->func.entry, l->site ? price_of(planters[0], l->site)->name : "refused",
 	       l->signature.data);
 	if (l->site)
 		print_others(b, &l->func);
@@ -522,8 +530,12 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	binary_build_info(b);
 	if (binary_check(b, err) < 0)
 		return err->code;
+	if (o->go_probe) {
+		inspect_go(joins, n);
+		return 0;
+	}
 	print_facts(b);
-	print_joins(b, joins, n, o->ir);
+	print_joins(b, planter_of(o), joins, n, o->ir);
 	return 0;
 }
 
@@ -544,7 +556,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 		json_key(&j, "probes");
 		json_open(&j, '[');
 		for (size_t i = 0; i < n; i++)
-			json_join(&j, b, &joins[i]);
+			json_join(&j, b, planter_of(o), &joins[i]);
 		json_close(&j, ']');
 	}
 	json_close(&j, '}');
@@ -554,16 +566,23 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 	return err->code;
 }
 
-static int inspect(const char *path, const struct inspect_options *o, const pack_set *packs)
+/* argv: the executable, and questions. */
+static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
+	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
 	int r;
 
-	if (binary_open(path, &b, &err) < 0 ||
-	    (!o->functions && join_packs(b, packs->data, packs->len, NULL, &joins, &n, &err) < 0))
+	if (binary_open(argv[0], &b, &err) < 0)
+		return complain(EXIT_FAILED, "%s", err.text);
+	if (nquestions) {
+		inspect_questions(b, packs, planter, argv + 1, nquestions);
+		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
+	}
+	if (!o->functions && join_packs(b, packs->data, packs->len, &planter->caps, &joins, &n, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
@@ -580,7 +599,9 @@ static int run(const struct verb *v, int argc, char **argv)
 		verb_help(v);
 		return EXIT_DONE;
 	}
-	if (r >= 0 && rest + 1 != argc && !o.list_packs)
+	if (r >= 0 && o.planter && !planter_named(o.planter))
+		r = err_set(&err, -EINVAL, "--planter expects " PLANTER_NAMES ", not \"%s\"", o.planter);
+	if (r >= 0 && (o.ir ? rest + 1 > argc : rest + 1 != argc) && !o.list_packs)
 		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
 	if (r >= 0)
 		r = packs_load(&o.packs, &packs, &err);
@@ -589,7 +610,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
 		printf("%-16s %s\n", packs.data[i]->name, packs.data[i]->about ? packs.data[i]->about : "");
 	if (rest < argc)
-		code = inspect(argv[rest], &o, &packs);
+		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);
 	packs_done(&packs);
 	vec_done(&o.packs);
 	return code;
@@ -597,7 +618,7 @@ static int run(const struct verb *v, int argc, char **argv)
 
 const struct verb verb_inspect = {
 	.name = "inspect",
-	.synopsis = "BINARY [--json] [--functions GLOB]",
+	.synopsis = "BINARY [--json] [--functions GLOB] | BINARY --ir [QUESTION…]",
 	.summary = "say what can be observed in an executable; offline, without root",
 	.groups = inspect_groups,
 	.run = run,

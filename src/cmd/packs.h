@@ -2,7 +2,7 @@
 #ifndef CMD_PACKS_H
 #define CMD_PACKS_H
 
-#include "cmd/options.h"
+#include "base/options.h"
 #include "probe/pack/pack.h"
 
 typedef VEC(struct pack *) pack_set;

@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
+
 /* The first that can be opened. */
-static int open_any(struct observer *ob, const struct planter_options *o, const struct planter_ops **ret_ops,
+static int open_any(const struct planter_options *o, struct planter **ret, const struct planter_ops **ret_ops,
 		    struct err *err)
 {
 	int r = -ENOSYS;
@@ -13,14 +15,14 @@ static int open_any(struct observer *ob, const struct planter_options *o, const 
 		struct err why = {0};
 
 		*ret_ops = planters[i];
-		r = planters[i]->open(o, &ob->planter, &why);
+		r = planters[i]->open(o, ret, &why);
 		if (r >= 0)
 			return r;
-		if (planters[i + 1])
-			ob->ops->note(ob->arg, "%s, since %s cannot be used: %s", planters[i + 1]->doing,
-				      planters[i]->means, why.text);
-		else
+		if (!planters[i + 1])
 			err_set(err, r, "%s", why.text);
+		else if (o->note)
+			o->note(o->note_arg, "%s, since %s cannot be used: %s", planters[i + 1]->doing,
+				planters[i]->means, why.text);
 	}
 	return r;
 }
@@ -34,22 +36,11 @@ static int bad_name(const char *name, struct err *err)
 	return err_set(err, -EINVAL, "--planter expects %s or auto, not \"%s\"", names.data, name);
 }
 
-int planter_open(struct observer *ob, const char *name, const struct planter_options *o,
+int planter_open(const char *name, const struct planter_options *o, struct planter **ret,
 		 const struct planter_ops **ret_ops, struct err *err)
 {
-	struct planter_options with_note = *o;
-	int r;
-
-	with_note.note = ob->ops->note;
-	with_note.note_arg = ob->arg;
 	*ret_ops = name ? planter_named(name) : planters[0];
 	if (name && !strcmp(name, "auto"))
-		r = open_any(ob, &with_note, ret_ops, err);
-	else if (!*ret_ops)
-		return bad_name(name, err);
-	else
-		r = (*ret_ops)->open(&with_note, &ob->planter, err);
-	if (r >= 0)
-		observer_add_source(ob, ob->planter->source);
-	return r;
+		return open_any(o, ret, ret_ops, err);
+	return *ret_ops ? (*ret_ops)->open(o, ret, err) : bad_name(name, err);
 }

@@ -2,20 +2,18 @@
 #ifndef CMD_PLANTER_H
 #define CMD_PLANTER_H
 
-#include "cmd/observe.h"
 #include "plant/planters.h"
 
 /* One row for every verb that plants. */
 #define PLANTER_OPTION(member)                                                                                         \
-	{0, "planter", "NAME", "how probes get in: " PLANTER_NAMES ", auto",           \
-	 OPT_STRING, member}
+	{0, "planter", "NAME", "how probes get in: " PLANTER_NAMES ", auto", OPT_STRING, member}
 
 /*
- * name: of a planter (NULL: the first), or auto: the first that the kernel and the privileges allow. Opens it into the
- * observer, whose ops must be set: auto says why it takes another. ret_ops is what it is or would have been, or NULL.
- * -EINVAL for another name; other errors as the planter gives them.
+ * name: of a planter (NULL: the first), or auto: the first that the kernel and the privileges allow; o->note is told
+ * why it is another. ret_ops is what it is or would have been, or NULL. -EINVAL for another name; other errors as the
+ * planter gives them.
  */
-int planter_open(struct observer *ob, const char *name, const struct planter_options *o,
+int planter_open(const char *name, const struct planter_options *o, struct planter **ret,
 		 const struct planter_ops **ret_ops, struct err *err);
 
 #endif

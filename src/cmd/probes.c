@@ -20,7 +20,7 @@ static const struct option_def probes_defs[] = {
 	{0, "json", NULL, "list as JSON lines", OPT_FLAG, offsetof(struct probes_options, json)},
 	{0},
 };
-static const struct option_group probes_groups[] = {{"options", probes_defs, 0}, {0}};
+static const struct option_group probes_groups[] = {{.title = "options", .defs = probes_defs}, {0}};
 
 static uint64_t seconds_left(const struct named *n)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/vec.h"
 #include "cmd/summary.h"
 
@@ -33,14 +34,14 @@ static const char *joint(const char *reason)
  * A reason that names the label elsewhere than at its start is a whole sentence. The same is said once, though many
  * processes of one executable meet it.
  */
-static void tell(struct observer *ob, const char *label, const char *more, const char *reason)
+static void tell(struct observation *ob, const char *label, const char *more, const char *reason)
 {
 	struct buf text = {0};
 
 	if (*more || !strstr(reason, label))
 		buf_printf(&text, "%s%s%s", label, more, joint(reason));
 	buf_str(&text, reason);
-	observer_tell(ob, text.data);
+	observation_note_once(ob, text.data);
 	buf_done(&text);
 }
 
@@ -72,7 +73,7 @@ static int most_first(const void *pa, const void *pb)
 	return a->n > b->n ? -1 : a->n < b->n;
 }
 
-static void tell_reasons(struct observer *ob, struct reasons *r)
+static void tell_reasons(struct observation *ob, struct reasons *r)
 {
 	char others[48];
 	size_t more = 0;
@@ -93,14 +94,14 @@ static void tell_reasons(struct observer *ob, struct reasons *r)
 		}
 	}
 	if (more)
-		ob->ops->note(ob->arg, "%zu more %s refused; earshot inspect --functions tells why, function by "
-				       "function", more, plural(more, "probe is", "probes are"));
+		observation_note(ob, "%zu more %s refused; earshot inspect --functions tells why, function by "
+				     "function", more, plural(more, "probe is", "probes are"));
 }
 
 /* A function's probes are refused together, and it may be asked for twice. first: by label, plus one. */
-static bool told(struct strmap *first, const struct subject *s, const struct err *errs, size_t i)
+static bool told(struct strmap *first, const struct executable *x, const struct err *errs, size_t i)
 {
-	const char *label = s->probes[i].label;
+	const char *label = x->probes[i].label;
 	uintptr_t before = (uintptr_t)strmap_get(first, label, strlen(label));
 
 	if (!before)
@@ -108,18 +109,18 @@ static bool told(struct strmap *first, const struct subject *s, const struct err
 	return before && !strcmp(errs[before - 1].text, errs[i].text);
 }
 
-void refusals_tell(struct observer *ob, const struct observed *o, const struct err *errs)
+void refusals_tell(struct observation *ob, const struct observed_process *p, const struct err *errs)
 {
-	const struct subject *s = o->subject;
+	const struct executable *x = p->executable;
 	VEC(size_t) refused = {0};
 	struct strmap first = {0};
 	struct reasons r = {0};
 
-	for (size_t i = 0; i < s->nprobes; i++)
-		if (!o->plants[i] && errs[i].code && !told(&first, s, errs, i))
+	for (size_t i = 0; i < x->nprobes; i++)
+		if (!p->plants[i] && errs[i].code && !told(&first, x, errs, i))
 			vec_push(&refused, i);
 	for (size_t i = 0; i < refused.len; i++) {
-		const char *label = s->probes[refused.data[i]].label, *text = errs[refused.data[i]].text;
+		const char *label = x->probes[refused.data[i]].label, *text = errs[refused.data[i]].text;
 		const char *reason = reason_of(label, text);
 
 		if (refused.len > TOLD_SINGLY)

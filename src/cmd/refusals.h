@@ -2,8 +2,8 @@
 #ifndef CMD_REFUSALS_H
 #define CMD_REFUSALS_H
 
-#include "cmd/observe.h"
+#include "cmd/observation.h"
 
-void refusals_tell(struct observer *ob, const struct observed *o, const struct err *errs); /* by probe */
+void refusals_tell(struct observation *ob, const struct observed_process *p, const struct err *errs); /* by probe */
 
 #endif

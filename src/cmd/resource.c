@@ -3,6 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "binary/binary.h"
+#include "call/symbolize.h"
+
 static void add_string(struct attr *attrs, size_t *n, const char *key, const char *value)
 {
 	if (value && *value)
@@ -17,23 +20,26 @@ static bool given(const struct attr *extra, size_t n, const char *key)
 	return false;
 }
 
-const struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
-				    const char *service, const struct attr *extra, size_t nextra, uint32_t id)
+const struct resource *resource_new(struct observed_process *p, const char *service, const struct attr *extra,
+				    size_t nextra)
 {
-	const struct build_info *info = binary_build_info(b);
+	const struct build_info *info = binary_build_info(p->executable->binary);
+	const struct process *proc = &p->process;
+	struct arena *arena = &p->arena;
 	struct attr *attrs = arena_array(arena, struct attr, nextra + 16);
 	struct resource *r = arena_new(arena, struct resource);
 	char host[256] = "";
 	size_t n = 0;
 
 	gethostname(host, sizeof(host) - 1);
-	r->service = arena_strdup(arena, service ? service : process_name(p));
+	r->name = arena_strdup(arena, process_name(proc));
+	r->service = service ? arena_strdup(arena, service) : r->name;
 	add_string(attrs, &n, "service.name", r->service);
 	if (!given(extra, nextra, "service.version") && strcmp(info->main.version, "(devel)"))
 		add_string(attrs, &n, "service.version", arena_strdup(arena, info->main.version));
-	attrs[n++] = (struct attr){.key = "process.pid", .kind = ATTR_INT, .i = p->pid};
-	add_string(attrs, &n, "process.executable.name", arena_strdup(arena, process_name(p)));
-	add_string(attrs, &n, "process.executable.path", arena_strdup(arena, p->exe));
+	attrs[n++] = (struct attr){.key = "process.pid", .kind = ATTR_INT, .i = proc->pid};
+	add_string(attrs, &n, "process.executable.name", r->name);
+	add_string(attrs, &n, "process.executable.path", arena_strdup(arena, proc->exe));
 	add_string(attrs, &n, "process.runtime.name", "go");
 	add_string(attrs, &n, "process.runtime.version", arena_strdup(arena, info->go_version));
 	if (!given(extra, nextra, "host.name"))
@@ -45,9 +51,10 @@ const struct resource *resource_new(struct arena *arena, const struct process *p
 	for (size_t i = 0; i < nextra; i++)
 		if (strcmp(extra[i].key, "service.name"))
 			attrs[n++] = extra[i];
-	r->pid = p->pid;
+	r->pid = proc->pid;
 	r->attrs = attrs;
 	r->nattrs = n;
-	r->id = id;
+	r->id = p->id;
+	r->symbolizer = symbolizer_new(arena, p->executable->binary, p->bias, r->name);
 	return r;
 }

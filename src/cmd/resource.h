@@ -2,13 +2,11 @@
 #ifndef CMD_RESOURCE_H
 #define CMD_RESOURCE_H
 
-#include "base/arena.h"
-#include "binary/binary.h"
+#include "cmd/consumer.h"
 #include "span/span.h"
-#include "target/process.h"
 
-/* Everything returned lives in arena. service: NULL to name it after the executable. */
-const struct resource *resource_new(struct arena *arena, const struct process *p, struct binary *b,
-				    const char *service, const struct attr *extra, size_t nextra, uint32_t id);
+/* Everything returned lives in p's arena. service: NULL to name it after the executable. extra: attributes to add. */
+const struct resource *resource_new(struct observed_process *p, const char *service, const struct attr *extra,
+				    size_t nextra);
 
 #endif

@@ -17,3 +17,46 @@ bool losses_list(const struct losses *l, struct buf *out)
 	}
 	return any;
 }
+
+static void print_counts(const struct run_summary *sum, const struct summary_text *text, struct buf *out)
+{
+	if (text->spans)
+		buf_printf(out, "%llu %s", (unsigned long long)sum->spans, plural(sum->spans, "span", "spans"));
+	if (text->calls && (sum->calls || !text->groups))
+		buf_printf(out, "%s%llu %s", out->len ? ", " : "", (unsigned long long)sum->calls,
+			   plural(sum->calls, "call", "calls"));
+	if (text->groups)
+		buf_printf(out, "%s%llu %s", out->len ? ", " : "", (unsigned long long)text->groups,
+			   plural(text->groups, "group", "groups"));
+}
+
+static void print_losses(const struct run_summary *sum, const struct summary_text *text, struct buf *out)
+{
+	_cleanup_(buf_done) struct buf losses = {0};
+	bool any = losses_list(&sum->losses, &losses);
+
+	if (text->spans && sum->spans_lost)
+		buf_printf(out, "%llu lost", (unsigned long long)sum->spans_lost);
+	else if (text->spans || !any)
+		buf_str(out, "none lost");
+	if (any)
+		buf_printf(out, text->spans ? " (%s)" : "%s", losses.data);
+	if (sum->open)
+		buf_printf(out, ", %llu still open", (unsigned long long)sum->open);
+}
+
+void summary_print(const struct run_summary *sum, const struct summary_text *text, struct buf *out)
+{
+	print_counts(sum, text, out);
+	buf_printf(out, " from %u %s in %.1f s", sum->processes, plural(sum->processes, "process", "processes"),
+		   text->seconds);
+	if (text->spans)
+		buf_printf(out, " (%llu events)", (unsigned long long)sum->events);
+	buf_str(out, "; ");
+	print_losses(sum, text, out);
+	buf_printf(out, "; %u %s planted", sum->planted, plural(sum->planted, "probe", "probes"));
+	if (sum->refused)
+		buf_printf(out, ", %u refused", sum->refused);
+	if (text->more.len)
+		buf_append(out, text->more.data, text->more.len);
+}

@@ -7,7 +7,7 @@ const struct option_def target_option_defs[] = {
 	{'p', "pid", "PID", "observe this process (repeatable)", OPT_LIST, offsetof(struct target_options, pids)},
 	{'x', "exec", "GLOB", "observe programs whose name (or path, with a /) matches, now and later", OPT_LIST,
 	 offsetof(struct target_options, globs)},
-	{0, "port", "N", "observe whoever listens on this TCP port (repeatable)", OPT_LIST,
+	{0, "port", "N", "observe the program that listens on this TCP port (repeatable)", OPT_LIST,
 	 offsetof(struct target_options, ports)},
 	{0},
 };
@@ -58,11 +58,4 @@ void target_plan_done(struct target_plan *p)
 {
 	vec_done(&p->pids);
 	vec_done(&p->ports);
-}
-
-void target_options_done(struct target_options *o)
-{
-	vec_done(&o->pids);
-	vec_done(&o->globs);
-	vec_done(&o->ports);
 }

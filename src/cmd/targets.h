@@ -2,7 +2,7 @@
 #ifndef CMD_TARGETS_H
 #define CMD_TARGETS_H
 
-#include "cmd/options.h"
+#include "base/options.h"
 #include "target/find.h"
 
 struct target_options {
@@ -21,6 +21,5 @@ struct target_plan {
 int target_plan_make(const struct target_options *o, struct target_plan *ret, struct err *err);
 bool target_plan_empty(const struct target_plan *p);
 void target_plan_done(struct target_plan *p);
-void target_options_done(struct target_options *o);
 
 #endif

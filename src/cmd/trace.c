@@ -1,51 +1,69 @@
 /* earshot trace: ask a running program, or one that is started for it, any question about its functions. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "cmd/background.h"
-#include "cmd/child.h"
-#include "cmd/targets.h"
-#include "cmd/trace_session.h"
+#include "cmd/call_consumer.h"
+#include "cmd/observe.h"
+#include "cmd/trace_list.h"
 #include "cmd/verb.h"
 
-struct trace_verb_options {
+struct trace_options {
 	struct target_options targets;
-	struct trace_options trace;
+	struct observation_options observation;
+	struct output_options out;
+	struct call_options calls;
+	bool list;
 	const char *name;
 	uint64_t ttl_ns;
 };
 
+static const struct option_def list_defs[] = {
+	{'l', "list", NULL, "only list what would be traced, with signatures and prices", OPT_FLAG,
+	 offsetof(struct trace_options, list)},
+	{0},
+};
+static const struct option_def packs_defs[] = {
+	{0, "packs", "GLOB|FILE", "packs that say how panics end calls and errors are read (repeatable)", OPT_LIST,
+	 offsetof(struct trace_options, observation.packs)},
+	{0},
+};
 static const struct option_def named_defs[] = {
 	{0, "name", "NAME", "go on in the background under this name (see `earshot probes`)", OPT_STRING,
-	 offsetof(struct trace_verb_options, name)},
+	 offsetof(struct trace_options, name)},
 	{0, "ttl", "DURATION", "with --name: how long (default 10m); the same question again only extends it",
-	 OPT_DURATION, offsetof(struct trace_verb_options, ttl_ns)},
+	 OPT_DURATION, offsetof(struct trace_options, ttl_ns)},
 	{0},
 };
 static const struct option_group trace_groups[] = {
-	{"what to observe", target_option_defs, offsetof(struct trace_verb_options, targets)},
-	{"what is captured", trace_what_defs, offsetof(struct trace_verb_options, trace)},
-	{"how much", trace_bound_defs, offsetof(struct trace_verb_options, trace)},
-	{"what comes out", trace_output_defs, offsetof(struct trace_verb_options, trace)},
-	{"in the background", named_defs, 0},
+	{"what to observe", target_option_defs, offsetof(struct trace_options, targets), NULL},
+	{"what is captured", list_defs, 0, NULL},
+	{"what is captured", call_value_defs, offsetof(struct trace_options, calls), NULL},
+	{"what is captured", packs_defs, 0, NULL},
+	{"how much", observation_for_defs, offsetof(struct trace_options, observation), NULL},
+	{"how much", call_limit_defs, offsetof(struct trace_options, calls), NULL},
+	{"how much", call_bound_defs, offsetof(struct trace_options, calls), NULL},
+	{"how much", observation_planter_defs, offsetof(struct trace_options, observation), NULL},
+	{"what comes out", NULL, offsetof(struct trace_options, out), outputs_call_rows},
+	{"what comes out", call_follow_defs, offsetof(struct trace_options, calls), NULL},
+	{"what comes out", call_interval_defs, offsetof(struct trace_options, calls), NULL},
+	{"what comes out", observation_quiet_defs, offsetof(struct trace_options, observation), NULL},
+	{"in the background", named_defs, 0, NULL},
 	{0},
 };
 
 struct tracing {
-	struct trace_verb_options o;
+	struct trace_options o;
 	struct target_plan plan;
-	struct target_query descendants;
 	char **command;              /* behind --, or NULL */
-	struct question *questions;
+	const struct question *questions;
 	size_t nquestions;
 	struct arena arena;
 	struct loop *loop;
-	struct trace_session *session;
-	struct child child;
+	struct observation *observation;
+	struct inquiry inquiry;
 	struct background *background;
 };
 
@@ -67,24 +85,26 @@ static int parse_questions(struct tracing *t, char **texts, int n, struct err *e
 {
 	if (n < 1)
 		return err_set(err, -EINVAL, "say which function: earshot trace -p PID 'main.Login if err != nil'");
-	t->questions = arena_array(&t->arena, struct question, (size_t)n);
-	for (int i = 0; i < n; i++) {
-		int r = question_parse(texts[i], &t->arena, &t->questions[i], err);
-
-		if (r < 0)
-			return r;
-	}
 	t->nquestions = (size_t)n;
-	return 0;
+	return questions_parse((const char *const *)texts, t->nquestions, &t->arena, &t->questions, err);
+}
+
+static int check_forms(const struct trace_options *o, struct err *err)
+{
+	if (o->calls.follow && !outputs_ask_for(&o->out, "tree"))
+		return err_set(err, -EINVAL, "--follow goes with --graph");
+	return o->list ? 0 : outputs_check(&o->out, err);
 }
 
 static int check(struct tracing *t, struct err *err)
 {
-	const struct trace_verb_options *o = &t->o;
+	const struct trace_options *o = &t->o;
 	int r = target_plan_make(&o->targets, &t->plan, err);
 
 	if (r == 0)
-		r = trace_options_check(&o->trace, err);
+		r = call_options_check(&o->calls, err);
+	if (r == 0)
+		r = check_forms(o, err);
 	if (r == 0 && t->command && !*t->command)
 		r = err_set(err, -EINVAL, "say which program to start behind --");
 	if (r == 0 && t->command && !target_plan_empty(&t->plan))
@@ -93,7 +113,7 @@ static int check(struct tracing *t, struct err *err)
 	if (r == 0 && !t->command && target_plan_empty(&t->plan))
 		r = err_set(err, -EINVAL, "say what to observe: -p PID, -x GLOB, --port N, or a program to "
 					  "start: -- CMD");
-	if (r == 0 && o->name && (t->command || o->trace.list))
+	if (r == 0 && o->name && (t->command || o->list))
 		r = err_set(err, -EINVAL, "--name goes with -p, -x or --port only");
 	if (r == 0 && o->ttl_ns && !o->name)
 		r = err_set(err, -EINVAL, "--ttl goes with --name");
@@ -123,19 +143,38 @@ static char *definition_of(int argc, char **argv)
 
 /* ---- listing ---- */
 
+/* Prints what each question would match in it, with signatures and prices; plants nothing. */
+static int list_file(struct tracing *t, const char *path, const char *name, struct err *err)
+{
+	return trace_list(path, name, &t->inquiry, observation_planter(t->observation),
+			  outputs_ask_for(&t->o.out, "json"), err);
+}
+
+static int list_process(struct tracing *t, int pid, struct err *err)
+{
+	struct process proc;
+	int r = process_read(observation_procfs(t->observation), pid, &proc, err);
+
+	if (r < 0)
+		return r;
+	r = list_file(t, proc.exe_path, proc.exe, err);
+	process_done(&proc);
+	return r;
+}
+
 static int list_of_running(struct tracing *t, struct err *err)
 {
 	pid_vec found = {0};
 	int r = 0;
 
 	for (size_t i = 0; i < t->plan.pids.len && r >= 0; i++)
-		r = trace_session_list(t->session, t->plan.pids.data[i], err);
+		r = list_process(t, t->plan.pids.data[i], err);
 	if (r >= 0 && t->plan.watches) {
-		r = target_find("/proc", &t->plan.query, &found, err);
+		r = target_find(observation_procfs(t->observation), &t->plan.query, &found, err);
 		if (r >= 0 && !found.len)
 			r = err_set(err, -ESRCH, "nothing that runs matches");
 		if (r >= 0 && found.len)
-			r = trace_session_list(t->session, found.data[0], err);
+			r = list_process(t, found.data[0], err);
 		vec_done(&found);
 	}
 	return r;
@@ -161,129 +200,65 @@ static const char *find_command(const char *name, char *path, size_t size)
 
 static int list(struct tracing *t)
 {
+	const char *file = NULL;
 	struct err err = {0};
 	char path[4096];
 	int r;
 
 	if (t->command)
-		r = trace_session_list_file(t->session, find_command(t->command[0], path, sizeof(path)), &err);
-	else
-		r = list_of_running(t, &err);
-	trace_session_cancel(TAKE(t->session));
+		file = find_command(t->command[0], path, sizeof(path));
+	r = file ? list_file(t, file, file, &err) : list_of_running(t, &err);
+	observation_cancel(TAKE(t->observation));
 	return r < 0 ? complain(EXIT_NOTHING, "%s", err.text) : EXIT_DONE;
-}
-
-/* ---- tracing what runs ---- */
-
-static void on_quit(void *arg, uint32_t sig)
-{
-	(void)sig;
-	loop_quit(arg);
-}
-
-static void stop(void *arg)
-{
-	loop_quit(arg);
-}
-
-/* 0, or the exit code when there is nothing to wait for. */
-static int attach_all(struct tracing *t)
-{
-	struct observer *ob = trace_session_observer(t->session);
-	struct err err = {0};
-
-	for (size_t i = 0; i < t->plan.pids.len; i++)
-		if (observer_attach(ob, t->plan.pids.data[i], &err) < 0 && err.code != -EALREADY)
-			complain(0, "%s", err.text);
-	if (t->plan.watches && observer_watch(ob, &t->plan.query, &err) < 0)
-		return complain(EXIT_FAILED, "%s", err.text);
-	if (!ob->entered && !t->plan.watches)
-		return EXIT_NOTHING;
-	if (!ob->entered)
-		ob->ops->note(ob->arg, "nothing that runs matches yet; waiting for it to start (Ctrl-C ends)");
-	if (!t->plan.watches) {
-		ob->idle = stop;
-		ob->idle_arg = t->loop;
-	}
-	return 0;
-}
-
-static int trace_running(struct tracing *t)
-{
-	struct err err = {0};
-	int code;
-
-	loop_add_signal(t->loop, SIGINT, on_quit, t->loop);
-	loop_add_signal(t->loop, SIGTERM, on_quit, t->loop);
-	loop_add_signal(t->loop, SIGHUP, on_quit, t->loop);
-	code = attach_all(t);
-	if (!code && t->background && background_ready(t->background, t->loop, &err) < 0)
-		code = complain(EXIT_FAILED, "%s", err.text);
-	if (!code && trace_session_begin(t->session, &err) < 0)
-		code = complain(EXIT_FAILED, "%s", err.text);
-	if (code) {
-		trace_session_cancel(TAKE(t->session));
-		return code;
-	}
-	loop_run(t->loop);
-	code = trace_session_observer(t->session)->entered ? EXIT_DONE : EXIT_NOTHING;
-	trace_session_finish(TAKE(t->session));
-	return code;
-}
-
-/* ---- tracing what we start ---- */
-
-static void maybe_quit(void *arg)
-{
-	struct tracing *t = arg;
-
-	if (t->child.gone && (!t->session || !trace_session_observer(t->session)->processes.len))
-		loop_quit(t->loop);
-}
-
-static int trace_child(struct tracing *t)
-{
-	struct observer *ob = trace_session_observer(t->session);
-	struct err err = {0};
-
-	t->child = (struct child){.loop = t->loop, .exited = maybe_quit, .arg = t};
-	child_watch(&t->child);
-	if (child_start(&t->child, t->command, &err) < 0) {
-		trace_session_cancel(TAKE(t->session));
-		return complain(child_start_exit_code(&err), "%s", err.text);
-	}
-	if (ob->planter->ops->caps.needs_ptrace)
-		child_hand_over(&t->child);
-	observer_attach_child(ob, t->child.pid);
-	t->descendants.descendants_of = t->child.pid;
-	if (observer_watch(ob, &t->descendants, &err) < 0)
-		ob->ops->note(ob->arg, "%s", err.text);
-	ob->idle = maybe_quit;
-	ob->idle_arg = t;
-	if (trace_session_begin(t->session, &err) < 0)
-		ob->ops->note(ob->arg, "%s", err.text);
-	child_go(&t->child);
-	loop_run(t->loop);
-	trace_session_finish(TAKE(t->session));
-	if (!t->child.gone) /* --for or --limit ended the observation; the program goes on */
-		loop_run(t->loop);
-	return child_exit_code(&t->child);
 }
 
 /* ---- the verb ---- */
 
+/* A list needs no privileges: without them it has no prices. */
+static int open_observation(struct tracing *t, struct err *err)
+{
+	struct trace_options *o = &t->o;
+	int r;
+
+	o->observation.offline = o->list;
+	r = observation_new(&o->observation, t->loop, &t->observation, err);
+	if (r < 0)
+		return r;
+	inquiry_make(&o->calls, t->questions, t->nquestions, outputs_needs(&o->out), t->observation, &t->inquiry);
+	t->inquiry.yes |= o->list;
+	t->inquiry.list_option = "-l";
+	t->inquiry.json_option = "--json";
+	return 0;
+}
+
+static int start(struct tracing *t, struct err *err)
+{
+	const struct sink_setup with = {.gives = SINK_CALLS,
+					.show_process = t->command || t->plan.watches || t->plan.pids.len > 1};
+	int r = outputs_open(&t->o.out, &with, observation_sinks(t->observation), err);
+
+	call_consumer_new(t->observation, &t->o.calls, &t->inquiry);
+	return r < 0 ? r : observation_start(t->observation, err);
+}
+
 static int trace(struct tracing *t)
 {
 	struct err err = {0};
+	int r;
 
-	t->o.trace.show_process = t->command || t->plan.watches || t->plan.pids.len > 1;
 	if (loop_new(&t->loop) < 0)
 		return complain(EXIT_FAILED, "cannot make an event loop");
-	if (trace_session_new(&t->o.trace, t->questions, t->nquestions, t->loop, &t->session, &err) < 0)
-		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
-	if (t->o.trace.list)
+	r = open_observation(t, &err);
+	if (r >= 0 && t->o.list)
 		return list(t);
-	return t->command ? trace_child(t) : trace_running(t);
+	if (r >= 0)
+		r = start(t, &err);
+	if (r < 0) {
+		observation_cancel(TAKE(t->observation));
+		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
+	}
+	return t->command ? observe_command(TAKE(t->observation), t->command, t->loop)
+			  : observe_running(TAKE(t->observation), &t->plan, t->loop, t->background);
 }
 
 /* In the background: 0 where the tracing goes on, 1 when there is nothing more to do here. */
@@ -296,7 +271,7 @@ static int go_background(struct tracing *t, const char *definition, int *ret_cod
 	if (r == 0)
 		fprintf(stderr, "earshot: %s was there already; it goes on longer\n", t->o.name);
 	if (r > 0)
-		r = background_start(t->o.name, definition, ttl, &t->o.trace.output, &t->background, ret_code, &err);
+		r = background_start(t->o.name, definition, ttl, &t->o.out.file, &t->background, ret_code, &err);
 	else
 		*ret_code = r < 0 ? complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_FAILED, "%s", err.text)
 				  : EXIT_DONE;
@@ -305,7 +280,7 @@ static int go_background(struct tracing *t, const char *definition, int *ret_cod
 
 static int run(const struct verb *v, int argc, char **argv)
 {
-	struct tracing t = {.o = {.trace = TRACE_DEFAULTS}};
+	struct tracing t = {.o = {.calls = CALL_DEFAULTS}};
 	struct err err = {0};
 	int before = split_command(argc, argv, &t.command), rest, code = EXIT_DONE;
 	char *definition = definition_of(before, argv);
@@ -325,8 +300,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	loop_free(t.loop);
 	arena_done(&t.arena);
 	target_plan_done(&t.plan);
-	target_options_done(&t.o.targets);
-	vec_done(&t.o.trace.packs);
+	options_done(v->groups, &t.o);
 	free(definition);
 	return code;
 }

@@ -10,15 +10,15 @@
 enum { WITHOUT_INDENT = 11 }; /* under the signatures */
 
 struct listing {
-	const struct trace_subject *subject;
-	const struct observer *observer; /* NULL: without the planter */
+	const struct call_wanted *wanted;
+	struct planter *planter; /* or NULL */
 };
 
-static size_t probe_of(const struct trace_subject *t, const struct call_plan *p)
+static size_t probe_of(const struct call_wanted *t, const struct call_plan *p)
 {
 	size_t i = 0;
 
-	while (i < t->subject.nprobes && t->subject.probes[i].program != &p->entry)
+	while (i < t->wanted.nprobes && t->wanted.probes[i].program != &p->entry)
 		i++;
 	return i;
 }
@@ -26,7 +26,7 @@ static size_t probe_of(const struct trace_subject *t, const struct call_plan *p)
 /* 0: not known. */
 static double price_ns(const struct listing *l, const struct call_plan *p)
 {
-	return l->observer ? trace_subject_price(l->subject, probe_of(l->subject, p), l->observer) : 0;
+	return l->planter ? call_wanted_price(l->wanted, probe_of(l->wanted, p), l->planter) : 0;
 }
 
 /* "1.25 µs", or "?" where prices are not known. */
@@ -43,7 +43,7 @@ static void price_text(const struct listing *l, const struct call_plan *p, struc
 /* Why it is not traced: what its plan says, or the planter. NULL: it is. */
 static const char *refusal(const struct listing *l, const struct call_plan *p)
 {
-	return p->why ? p->why : trace_subject_refusal(l->subject, probe_of(l->subject, p));
+	return p->why ? p->why : call_wanted_refusal(l->wanted, probe_of(l->wanted, p));
 }
 
 static size_t sites_of(const struct call_plan *p)
@@ -116,7 +116,7 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 	puts(out.data);
 }
 
-static void follow_json(const struct trace_subject *t)
+static void follow_json(const struct call_wanted *t)
 {
 	const struct call_follow *f = &t->plans.follow;
 	const struct { const char *key; size_t n; } counts[] = {{"functions", f->functions}, {"indirect", f->indirect},
@@ -137,35 +137,45 @@ static void follow_json(const struct trace_subject *t)
 	puts(out.data);
 }
 
-static void follow_text(const struct trace_subject *t, const struct observer *ob)
+static void follow_text(const struct call_wanted *t, struct planter *planter)
 {
 	_cleanup_(buf_done) struct buf text = {0};
 
-	trace_subject_follow_text(t, ob, &text);
+	call_wanted_follow_text(t, planter, &text);
 	printf("# %s\n", text.data);
 }
 
-int trace_list(const char *path, const char *name, struct trace_inquiry *q, const struct observer *ob, bool json,
+static void list(const struct listing *l, bool json)
+{
+	const struct call_wanted *t = l->wanted;
+
+	for (size_t i = 0; i < t->plans.len; i++)
+		(json ? list_json : list_text)(l, &t->plans.data[i]);
+	if (t->inquiry->plan.follow && json)
+		follow_json(t);
+	else if (t->inquiry->plan.follow)
+		follow_text(t, l->planter);
+}
+
+int trace_list(const char *path, const char *name, const struct inquiry *q, struct planter *planter, bool json,
 	       struct err *err)
 {
-	struct trace_subject *t = trace_subject_new(path, name, q);
-	const struct listing l = {t, ob};
-	int r = 0;
+	struct listing l = {.planter = planter};
+	struct call_wanted *t;
+	struct binary *b;
+	int r = binary_open_as(path, name, &b, err);
 
+	if (r < 0)
+		return r;
+	t = call_wanted_new(b, q);
+	l.wanted = t;
 	if (!t->plans.len)
-		r = err_set(err, -ENOENT, "%s", t->subject.why);
+		r = err_set(err, -ENOENT, "%s", t->wanted.why);
 	else
-		r = binary_check(t->subject.binary, err);
-	for (size_t i = 0; i < t->plans.len && !r; i++) {
-		if (json)
-			list_json(&l, &t->plans.data[i]);
-		else
-			list_text(&l, &t->plans.data[i]);
-	}
-	if (t->plans.len && t->follows && json)
-		follow_json(t);
-	else if (t->plans.len && t->follows)
-		follow_text(t, ob);
-	trace_subject_free(t);
+		r = binary_check(b, err);
+	if (r == 0)
+		list(&l, json);
+	call_wanted_free(t);
+	binary_free(b);
 	return r;
 }

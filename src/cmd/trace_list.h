@@ -2,13 +2,13 @@
 #ifndef CMD_TRACE_LIST_H
 #define CMD_TRACE_LIST_H
 
-#include "cmd/trace_subject.h"
+#include "cmd/call_wanted.h"
 
 /*
- * path is what we open, name what people call it. ob: where prices come from, or NULL. Prints to standard output.
+ * path is what we open, name what people call it. planter: where prices come from, or NULL. Prints to standard output.
  * Errors: -ENOENT and others as call_plans_make.
  */
-int trace_list(const char *path, const char *name, struct trace_inquiry *q, const struct observer *ob, bool json,
+int trace_list(const char *path, const char *name, const struct inquiry *q, struct planter *planter, bool json,
 	       struct err *err);
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef CMD_VERB_H
 #define CMD_VERB_H
 
-#include "cmd/options.h"
+#include "base/options.h"
 
 /* Exit codes: a contract with scripts (docs/man/earshot.1). */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_NOTHING = 3 };

@@ -52,6 +52,17 @@ const struct event_chunk *event_chunk_next(const struct event *e, const struct e
 	return next < start + e->head->size ? (const void *)next : NULL;
 }
 
+/* Two numbers and nothing else: two goroutines of which one is the other's creator. */
+static bool link_ok(const struct event_header *h, const struct event_slot *slots)
+{
+	if (h->slots != LINK_SLOTS || h->size != sizeof(*h) + LINK_SLOTS * sizeof(*slots) || h->chunks)
+		return false;
+	for (unsigned i = 0; i < LINK_SLOTS; i++)
+		if (slots[i].status != SLOT_OK || slots[i].copied)
+			return false;
+	return h->goid && slots[LINK_PARENT].value && slots[LINK_PARENT].value != h->goid;
+}
+
 bool event_decode(const void *data, size_t size, struct event *ret)
 {
 	const struct event_header *h = data;
@@ -68,7 +79,7 @@ bool event_decode(const void *data, size_t size, struct event *ret)
 	for (unsigned i = 0; i < h->slots; i++)
 		if (!slot_ok(h, &slots[i], body))
 			return false;
-	if (!chunks_ok(h, body))
+	if (!chunks_ok(h, body) || (h->kind == EVENT_LINK && !link_ok(h, slots)))
 		return false;
 	*ret = (struct event){.head = h, .slots = slots};
 	return true;
@@ -120,6 +131,32 @@ const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint
 	*ret_len = s->copied;
 	memcpy(ret_addr, bytes - sizeof(*ret_addr), sizeof(*ret_addr));
 	return bytes;
+}
+
+bool event_context(const struct event *e, size_t slot, struct event_context *ret)
+{
+	const struct event_slot *s = slot < e->head->slots ? &e->slots[slot] : NULL;
+	struct event_context c;
+	uint64_t id[3];
+
+	if (!s || s->status != SLOT_OK || s->copied != sizeof(c) || s->len != sizeof(c))
+		return false;
+	memcpy(&c, (const char *)e->head + s->value, sizeof(c));
+	memcpy(id, &c, sizeof(id));
+	if (!(id[0] | id[1]) || !id[2])
+		return false;
+	*ret = c;
+	return true;
+}
+
+bool event_link(const struct event *e, struct event_link *ret)
+{
+	if (e->head->kind != EVENT_LINK)
+		return false;
+	*ret = (struct event_link){.goid = e->head->goid,
+				   .parent = e->slots[LINK_PARENT].value,
+				   .epoch_ns = e->slots[LINK_EPOCH].value};
+	return true;
 }
 
 bool slot_lost(enum slot_status s)

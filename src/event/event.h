@@ -1,5 +1,5 @@
 /*
- * The record that every planter writes and every consumer reads, version 2. Little-endian, 8-byte
+ * The record that every planter writes and every consumer reads, version 3. Little-endian, 8-byte
  * aligned: header, then `slots` slots, then the bytes that slots refer to, then chunks (copies of the
  * program's memory). Nothing outside event/ decodes it by hand, and the planters write it from these
  * definitions only.
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EVENT_VERSION 2
+#define EVENT_VERSION 3
 #define EVENT_MAX_SLOTS 48
 #define EVENT_MAX_STRING 4096          /* a value longer than this is cut, and says so */
 #define EVENT_MAX_DATA (32 * 1024)     /* all string bytes of one record */
@@ -26,6 +26,7 @@ enum event_kind {
 	EVENT_CALL,       /* the entry of a call; alone only when asked for the calls that are open */
 	EVENT_RETURN,     /* the call returned; its slots are what was captured there */
 	EVENT_UNWOUND,    /* the call ended otherwise: a panic, Goexit. No slots */
+	EVENT_LINK,       /* which goroutine created this one: see event_link */
 	EVENT_KIND_COUNT
 };
 
@@ -85,6 +86,28 @@ struct event_chunk {
 _Static_assert(sizeof(struct event_chunk) == 16, "wire format");
 
 /*
+ * A trace context as bytes of a slot: a span's own ids where the probe made them, or its parent's. The ids are in the
+ * order in which W3C's traceparent has them. All zeros is no id.
+ */
+struct event_context {
+	uint8_t trace_id[16], span_id[8];
+	uint32_t flags;   /* OTLP's: W3C's, and whether it came from another process */
+};
+enum { EVENT_CONTEXT_SAMPLED = 1, EVENT_CONTEXT_REMOTE = 0x200 };
+_Static_assert(sizeof(struct event_context) == 28, "wire format");
+
+/*
+ * Lineage: the header's goroutine was created by another one of its process, not before the epoch. Who writes it knows
+ * that much; where it is written as the goroutine is created, the epoch is the record's time. In the record these are
+ * two slots.
+ */
+struct event_link {
+	uint64_t goid, parent;
+	uint64_t epoch_ns; /* CLOCK_MONOTONIC */
+};
+enum { LINK_PARENT, LINK_EPOCH, LINK_SLOTS };
+
+/*
  * Memory is there, or not, by pages. Zeros stand for a page that could not be read, in the middle of what could; where
  * all could not, the chunk has no bytes (UNREADABLE).
  */
@@ -115,7 +138,10 @@ struct event {
 
 /* False when the bytes are not one whole, consistent record of this version, and nothing else. */
 bool event_decode(const void *data, size_t size, struct event *ret);
-/* Likewise of a sample: ret_n is 1 or 2 (RETURN or UNWOUND, then CALL, of the same probe group and goroutine). */
+/*
+ * Decodes a sample: ret_n is 1 or 2 (RETURN or UNWOUND, then CALL, of the same probe group and goroutine). False when
+ * the bytes are not whole, consistent records of this version, and nothing else.
+ */
 bool event_decode_sample(const void *data, size_t size, struct event ret[2], size_t *ret_n);
 /* The record's chunks in order: NULL begins, NULL ends. Safe on any record that decoded. */
 const struct event_chunk *event_chunk_next(const struct event *e, const struct event_chunk *c);
@@ -127,6 +153,10 @@ static inline const void *event_chunk_bytes(const struct event_chunk *c)
 const char *event_bytes(const struct event *e, size_t slot, size_t *ret_len);
 /* Of a string slot that is SLOT_NOT_RESIDENT: the bytes that could be read (maybe none), and where all of it lies. */
 const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint64_t *ret_addr);
+/* False where the slot holds no context. */
+bool event_context(const struct event *e, size_t slot, struct event_context *ret);
+/* False unless it is an EVENT_LINK. */
+bool event_link(const struct event *e, struct event_link *ret);
 bool slot_lost(enum slot_status s);           /* there may be a value, but it could not be read */
 const char *slot_status_text(enum slot_status s); /* "nil pointer", "not resident" … */
 

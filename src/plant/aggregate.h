@@ -17,7 +17,7 @@ void aggregates_free(struct aggregates *a);           /* NULL ok */
 /* A probe's program, with or without aggregates; it outlives a. Nothing when the probe is known. */
 int aggregates_add(struct aggregates *a, uint32_t probe, const struct capture_program *program, struct err *err);
 
-/* Likewise of a program whose groups are kept elsewhere, and merged: its samples are not for them. */
+/* Adds a program whose groups are kept elsewhere, and merged here: its samples are not counted. */
 int aggregates_add_kept(struct aggregates *a, uint32_t probe, const struct capture_program *program, struct err *err);
 /* What was counted of a group meanwhile, of a probe that was added. */
 void aggregates_merge(struct aggregates *a, const struct plant_group *g);

@@ -25,8 +25,8 @@ struct plant_probe {
 	const struct site *sites;               /* where the planter puts it (plant_probe_locate), or NULL … */
 	const char *why;                        /* … and why it is refused, if that is known */
 	const struct capture_program *program;  /* outlives the planter */
-	bool auxiliary;                         /* of use only beside others: a hook */
-	uint32_t group;                         /* those of one are of use together only; 0: it is alone */
+	bool auxiliary;                         /* has no value on its own: a hook */
+	uint32_t group;                         /* those of one have no value without each other; 0: it is alone */
 	bool optional;                          /* the rest of its group does without it */
 	bool begins;                            /* a call, a span: live after the rest of its group, and
 						 * out before it */

@@ -22,7 +22,7 @@ typedef void (*plant_event_fn)(void *arg, const void *sample, size_t size); /* e
  * time it is planted on. Zero: no limit.
  */
 struct plant_control {
-	uint64_t every;        /* of the events that pass, each so manyth counts (LOSS_EVERY) */
+	uint64_t every;        /* every Nth of the events that pass counts (LOSS_EVERY) */
 	uint64_t per_second;   /* at most (LOSS_RATE_LIMITED) */
 };
 

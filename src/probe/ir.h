@@ -22,6 +22,7 @@
 #define PROBE_IR_H
 
 #include "base/buf.h"
+#include "binary/arch.h"
 #include "binary/binary.h"
 #include "event/event.h"
 #include "probe/shape.h"
@@ -31,31 +32,31 @@
 enum ir_op {
 	/* dst = ... */
 	IR_CONST,    /* imm */
-	IR_ARG_REG,  /* the general register `reg` (GPR_*) at the site, `size` bytes, sign- or zero-extended */
-	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, likewise. Fails: unreadable */
-	IR_ARG_XMM,  /* the low `size` (4, 8) bytes of XMM register `reg` (0…14) at the site: raw bits, zero-
+	IR_ARG_REG,  /* the general register `reg` (of arch.h) at the site, `size` bytes, sign- or zero-extended */
+	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, extended. Fails: unreadable */
+	IR_ARG_FLOAT,/* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
 		      * extended. Only for a planter that can (planter_caps.reads_xmm) */
-	IR_G,        /* address of the current g (planter knows: R14 at the site) */
+	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
-	IR_LOAD,     /* memory at a + imm, `size` bytes, likewise. Fails: a == 0 → nil; unreadable */
+	IR_LOAD,     /* memory at a + imm, `size` bytes, extended. Fails: a == 0 → nil; unreadable */
 	IR_ADDR,     /* a + imm. Fails: a == 0 → nil. (address of a field or a header) */
 	IR_INDEX,    /* a + b * imm, after b < c unsigned. Fails: range. (a base, b index, c length) */
 	IR_TYPE,     /* run-time address of the descriptor at image address imm (load bias added) */
 	IR_MAP_STR,  /* address of the value of key `str` (strlen imm) in the map whose header address is a
-		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, busy,
-		      * unreadable */
-	IR_MAP_KEY,  /* likewise, of a key whose parts (`key`) are in registers from b on: a word for each part, of a
-		      * text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
+		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, unreadable,
+		      * busy (not among the first IR_MAP_GROUPS or IR_MAP_BUCKETS, and there are more) */
+	IR_MAP_KEY,  /* IR_MAP_STR for a key whose parts (`key`) are in registers from b on: a word for each part, of
+		      * a text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
 	IR_BIN,      /* a `bin` b (64-bit): arithmetic, and comparisons that give 0 or 1. Shift counts are
 		      * 0…63; SHR shifts zeros in. DIV and MOD are unsigned. They fail: b == 0 → unreadable */
 	IR_NOT,      /* a == 0 */
 	IR_STR_EQ,   /* 1 when the b bytes at a equal `str` (strlen imm, 1…IR_MAX_STR), else 0. When the
 		      * length b alone decides, nothing is read. Fails: unreadable */
-	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* likewise; CONTAINS looks at the first 256 bytes, and fails
+	IR_STR_PREFIX, IR_STR_SUFFIX, IR_STR_CONTAINS, /* as IR_STR_EQ; CONTAINS looks at the first 256 bytes, and fails
 		      * (unreadable) where it finds nothing in these and there are more */
 	IR_STR_ORDER,/* -1, 0 or 1: how the b bytes at a are ordered to `str`, as Go orders strings. Fails:
 		      * unreadable */
-	IR_MEM_ORDER,/* likewise the c bytes at a to as many at b. Fails: unreadable, also where the first
+	IR_MEM_ORDER,/* IR_STR_ORDER of the c bytes at a to as many at b. Fails: unreadable, also where the first
 		      * IR_MAX_ORDER are equal and there are more */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
@@ -79,7 +80,7 @@ enum ir_op {
 		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
-		      * known); Go keeps frame pointers on amd64, and R14/RBP are the site's */
+		      * known); Go keeps frame pointers, and the frame pointer is the site's */
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
 		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others. `at`: 1 +
 		      * how deep it is followed; 0: as deep as the table of shapes goes */
@@ -102,6 +103,8 @@ enum ir_op {
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
 #define IR_MAX_ORDER 1024 /* bytes that are compared of two texts */
 #define IR_MAX_KEY 8     /* parts of a map's key */
+#define IR_MAP_GROUPS 16 /* that are searched of a Swiss map; of an old one so many buckets: */
+#define IR_MAP_BUCKETS 20
 
 enum ir_bin { BIN_ADD, BIN_SUB, BIN_MUL, BIN_AND, BIN_OR, BIN_XOR, BIN_SHL, BIN_SHR,
 	      BIN_EQ, BIN_NE, BIN_LT, BIN_LE, BIN_GT, BIN_GE,       /* signed */
@@ -139,7 +142,9 @@ enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT6
 		  VALUE_STRING, VALUE_TYPE, /* a type word: the descriptor's run-time address */
 		  VALUE_PC,                 /* a code address, run-time */
 		  VALUE_STACK,              /* return addresses (IR_EMIT_STACK) */
-		  VALUE_IMAGE               /* a chunk (IR_IMAGE) of `type` */ };
+		  VALUE_IMAGE,              /* a chunk (IR_IMAGE) of `type` */
+		  VALUE_CONTEXT             /* struct event_context. No instruction writes it: that is for planters
+					     * that make ids where the probe fires */ };
 
 struct ir_slot {
 	const char *name;           /* the capture's name */
@@ -186,6 +191,7 @@ struct ir_aggregate {
 
 struct capture_program {
 	enum program_role role;
+	const struct arch *arch;    /* of the registers; NULL: arch_host() */
 	uint32_t call_group;        /* ENTRY and RETURN of one function and question: the same, never 0 */
 	const struct ir_aggregate *aggregates; /* POINT and RETURN: updated with each event that passes */
 	size_t naggregates;
@@ -204,13 +210,28 @@ struct capture_program {
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };
 
+static inline const struct arch *capture_arch(const struct capture_program *p)
+{
+	return p->arch ? p->arch : arch_host();
+}
+
 static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shape_table *t)
 {
 	return i->at ? i->at - 1 : t->limits.depth;
 }
 
+/* Whether the instruction sets its register dst. */
+bool ir_has_result(const struct ir_insn *i);
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
 int capture_verify(const struct capture_program *p, struct err *err);
+/* The first instruction of this kind, or NULL. */
+const struct ir_insn *capture_find(const struct capture_program *p, enum ir_op op);
+bool capture_has(const struct capture_program *p, enum ir_op op);
+bool capture_has_filter(const struct capture_program *p);
+/* Bytes of a record before its data: the header and the slots. */
+uint32_t capture_head_bytes(const struct capture_program *p);
+/* The most bytes of the stack in this slot; 0 where it is none. */
+uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot);
 /* What capture_passes knows: IR_LATENCY and IR_SAVED (bits of valid: those that there are). */
 struct capture_known {
 	uint64_t latency_ns;

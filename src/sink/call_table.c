@@ -2,13 +2,14 @@
  * Aggregates for people. The groups of one action are shown together, whichever functions and processes they are of: a
  * table, the largest first, or a histogram each. Columns tell them apart that the question does not name itself.
  */
+#include "sink/call_table.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "sink/call_buckets.h"
-#include "sink/call_text.h"
 
 #define MAX_COLUMNS (AGG_MAX_KEYS + 4)
 #define KEY_BOUND 60     /* columns of a key on a terminal */
@@ -17,18 +18,18 @@
 
 typedef VEC(const struct call_group *) group_list;
 
-static void line_begin(struct call_text *t, struct row *ret)
+static void line_begin(struct text_sink *t, struct row *ret)
 {
-	*ret = call_text_row(t, output_begin(&t->stream.out));
+	*ret = text_sink_row(t, output_begin(&t->file.out));
 }
 
-static void line_finish(struct call_text *t, struct row *r)
+static void line_finish(struct text_sink *t, struct row *r)
 {
 	row_end(r);
-	output_end(&t->stream.out);
+	output_end(&t->file.out);
 }
 
-static void empty_line(struct call_text *t)
+static void empty_line(struct text_sink *t)
 {
 	struct row r;
 
@@ -56,7 +57,7 @@ static double average(const struct call_group *g)
 /* What the groups are sorted by, largest first: what the question asks for. */
 static double size_of(const struct call_group *g)
 {
-	switch (g->aggregate->action->aggregate) {
+	switch (g->aggregate->kind) {
 	case AGG_SUM:
 		return (double)g->sum;
 	case AGG_MIN:
@@ -80,7 +81,7 @@ static int by_size(const void *a, const void *b)
 	return x > y ? -1 : x < y;
 }
 
-static void show_more(struct call_text *t, size_t n, size_t shown)
+static void show_more(struct text_sink *t, size_t n, size_t shown)
 {
 	char text[64];
 	struct row r;
@@ -99,29 +100,28 @@ struct group_columns {
 	bool func, process;  /* before the question's own keys */
 };
 
-static bool asks_for(const struct action *a, const char *name)
+static bool asks_for(const struct call_aggregate *a, const char *name)
 {
-	for (size_t i = 0; i < a->nby; i++)
-		if (!strcmp(a->by_texts[i], name))
+	for (size_t i = 0; i < a->nkeys; i++)
+		if (!strcmp(a->keys[i].text, name))
 			return true;
 	return false;
 }
 
-static struct group_columns columns_of(const struct call_text *t, const group_list *l)
+static struct group_columns columns_of(const struct text_sink *t, const group_list *l)
 {
-	const struct action *a = l->data[0]->aggregate->action;
-	struct group_columns c = {.process = t->options.show_process};
+	const struct call_aggregate *a = l->data[0]->aggregate;
+	struct group_columns c = {.process = t->show_process};
 
 	for (size_t i = 1; i < l->len; i++) /* one that executed something is another one from then on */
-		c.process |= l->data[i]->process != l->data[0]->process;
+		c.process |= l->data[i]->resource != l->data[0]->resource;
 	c.process &= !asks_for(a, "pid");
 	for (size_t i = 1; i < l->len && !asks_for(a, "func"); i++)
-		c.func |=
-		    l->data[i]->plan != l->data[0]->plan && strcmp(l->data[i]->plan->name, l->data[0]->plan->name);
+		c.func |= strcmp(l->data[i]->function->name, l->data[0]->function->name) != 0;
 	return c;
 }
 
-static void print_process(const struct call_process *p, struct buf *out)
+static void print_process(const struct resource *p, struct buf *out)
 {
 	buf_printf(out, "%s[%d]", p->name ? p->name : "?", p->pid);
 }
@@ -163,7 +163,7 @@ static void put_number(struct cell **c, const struct call_group *g, int128 v, bo
 	buf_printf(&(*c)++->text, "%s%s", about(g), text);
 }
 
-static void fill_head(struct cell *c, const struct action *a, struct group_columns columns)
+static void fill_head(struct cell *c, const struct call_aggregate *a, struct group_columns columns)
 {
 	static const char *const heads[] = {[AGG_SUM] = "sum", [AGG_MIN] = "min", [AGG_MAX] = "max", [AGG_AVG] = "avg"};
 
@@ -171,25 +171,25 @@ static void fill_head(struct cell *c, const struct action *a, struct group_colum
 		put_text(&c, "func");
 	if (columns.process)
 		put_text(&c, "process");
-	for (size_t i = 0; i < a->nby; i++)
-		put_text(&c, a->by_texts[i]);
+	for (size_t i = 0; i < a->nkeys; i++)
+		put_text(&c, a->keys[i].text);
 	c->number = true;
 	put_text(&c, "count");
-	if (a->aggregate == AGG_COUNT)
+	if (a->kind == AGG_COUNT)
 		return;
 	c->number = true;
-	put_text(&c, heads[a->aggregate]);
+	put_text(&c, heads[a->kind]);
 }
 
 static void fill_row(struct cell *c, const struct call_group *g, struct group_columns columns)
 {
-	enum aggregate_kind kind = g->aggregate->action->aggregate;
-	bool duration = aggregate_is_duration(g->aggregate);
+	enum aggregate_kind kind = g->aggregate->kind;
+	bool duration = g->aggregate->duration;
 
 	if (columns.func)
-		put_text(&c, g->plan->name);
+		put_text(&c, g->function->name);
 	if (columns.process)
-		print_process(g->process, &c++->text);
+		print_process(g->resource, &c++->text);
 	for (size_t i = 0; i < g->nkeys; i++)
 		value_print(&g->keys[i], &c++->text);
 	put_number(&c, g, g->count, false);
@@ -218,7 +218,7 @@ static void measure(struct table *tb, unsigned bound)
 	}
 }
 
-static void show_cells(struct call_text *t, struct table *tb, size_t row)
+static void show_cells(struct text_sink *t, struct table *tb, size_t row)
 {
 	enum style style = row ? STYLE_PLAIN : STYLE_DIM;
 	struct row r;
@@ -237,13 +237,13 @@ static void show_cells(struct call_text *t, struct table *tb, size_t row)
 	line_finish(t, &r);
 }
 
-static void show_table(struct call_text *t, const group_list *l, size_t max_rows)
+static void show_table(struct text_sink *t, const group_list *l, size_t max_rows)
 {
-	const struct action *a = l->data[0]->aggregate->action;
+	const struct call_aggregate *a = l->data[0]->aggregate;
 	struct group_columns columns = columns_of(t, l);
 	struct table tb = {.nrows = MIN(l->len, max_rows) + 1};
 
-	tb.ncolumns = (size_t)columns.func + columns.process + a->nby + (a->aggregate == AGG_COUNT ? 1 : 2);
+	tb.ncolumns = (size_t)columns.func + columns.process + a->nkeys + (a->kind == AGG_COUNT ? 1 : 2);
 	tb.cells = xcalloc(tb.nrows * tb.ncolumns, sizeof(*tb.cells));
 	fill_head(tb.cells, a, columns);
 	for (size_t i = 1; i < tb.nrows; i++)
@@ -284,9 +284,9 @@ static void print_bound(int128 v, bool log2, bool duration, struct buf *out)
 
 static void print_range(const struct call_group *g, size_t bucket, struct buf *out)
 {
-	const struct action *a = g->aggregate->action;
+	const struct call_aggregate *a = g->aggregate;
 	struct bucket_range b = bucket_range(a, bucket, g->nbuckets);
-	bool log2 = a->aggregate == AGG_HIST, duration = aggregate_is_duration(g->aggregate);
+	bool log2 = a->kind == AGG_HIST, duration = g->aggregate->duration;
 
 	if (b.from == WIDE_MIN)
 		buf_str(out, "< ");
@@ -312,7 +312,7 @@ static void show_bar(struct row *r, uint64_t n, uint64_t most)
 	row_str(r, STYLE_CYAN, parts[eighths % 8]);
 }
 
-static void show_bucket(struct call_text *t, const struct call_group *g, size_t bucket, const unsigned columns[2],
+static void show_bucket(struct text_sink *t, const struct call_group *g, size_t bucket, const unsigned columns[2],
 			uint64_t most)
 {
 	struct buf range = {0};
@@ -333,7 +333,7 @@ static void show_bucket(struct call_text *t, const struct call_group *g, size_t 
 }
 
 /* From the first bucket that has something to the last one. */
-static void show_buckets(struct call_text *t, const struct call_group *g)
+static void show_buckets(struct text_sink *t, const struct call_group *g)
 {
 	size_t first = g->nbuckets, last = 0;
 	unsigned columns[2] = {0};
@@ -360,11 +360,11 @@ static void show_buckets(struct call_text *t, const struct call_group *g)
 
 static bool is_stack(const struct call_group *g, size_t key)
 {
-	return g->aggregate->keys[key] && g->aggregate->keys[key]->kind == VALUE_STACK;
+	return g->aggregate->keys[key].stack;
 }
 
 /* A stack that is a key: a frame a line. */
-static void show_frames(struct call_text *t, const struct value_node *stack)
+static void show_frames(struct text_sink *t, const struct value_node *stack)
 {
 	struct buf text = {0};
 	struct row r;
@@ -382,10 +382,10 @@ static void show_frames(struct call_text *t, const struct value_node *stack)
 
 static void print_result(const struct call_group *g, struct buf *out)
 {
-	bool duration = aggregate_is_duration(g->aggregate);
+	bool duration = g->aggregate->duration;
 	static const char *const names[] = {[AGG_SUM] = "sum", [AGG_MIN] = "min", [AGG_MAX] = "max", [AGG_AVG] = "avg",
 					    [AGG_HIST] = "avg", [AGG_LINEAR] = "avg"};
-	enum aggregate_kind kind = g->aggregate->action->aggregate;
+	enum aggregate_kind kind = g->aggregate->kind;
 	char text[WIDE_TEXT];
 
 	buf_printf(out, "count %s%" PRIu64, about(g), g->count);
@@ -403,21 +403,21 @@ static void print_result(const struct call_group *g, struct buf *out)
 }
 
 /* A group that takes several lines: a histogram, or one that is told apart by a stack. */
-static void show_block(struct call_text *t, const struct call_group *g, struct group_columns columns)
+static void show_block(struct text_sink *t, const struct call_group *g, struct group_columns columns)
 {
 	struct buf head = {0};
 	struct row r;
 
 	if (columns.func)
-		buf_printf(&head, "%s  ", g->plan->name);
+		buf_printf(&head, "%s  ", g->function->name);
 	if (columns.process) {
-		print_process(g->process, &head);
+		print_process(g->resource, &head);
 		buf_str(&head, "  ");
 	}
 	for (size_t i = 0; i < g->nkeys; i++) {
 		if (is_stack(g, i))
 			continue;
-		buf_printf(&head, "%s=", g->aggregate->action->by_texts[i]);
+		buf_printf(&head, "%s=", g->aggregate->keys[i].text);
 		value_print(&g->keys[i], &head);
 		buf_str(&head, "  ");
 	}
@@ -435,7 +435,7 @@ static void show_block(struct call_text *t, const struct call_group *g, struct g
 
 /* ---- losses ---- */
 
-void show_lost(struct call_text *t, const struct losses *l)
+void show_lost(struct text_sink *t, const struct losses *l)
 {
 	char text[160];
 	struct row r;
@@ -453,7 +453,7 @@ void show_lost(struct call_text *t, const struct losses *l)
 }
 
 /* Of all functions of the table; those of one share what was lost of it. */
-static void show_lost_of(struct call_text *t, const group_list *l)
+static void show_lost_of(struct text_sink *t, const group_list *l)
 {
 	VEC(const struct losses *) seen = {0};
 	struct losses all = {0};
@@ -478,28 +478,28 @@ static void show_lost_of(struct call_text *t, const group_list *l)
 static bool one_function(const group_list *l)
 {
 	for (size_t i = 1; i < l->len; i++)
-		if (strcmp(l->data[i]->plan->name, l->data[0]->plan->name) != 0)
+		if (strcmp(l->data[i]->function->name, l->data[0]->function->name) != 0)
 			return false;
 	return true;
 }
 
-static void show_title(struct call_text *t, const group_list *l)
+static void show_title(struct text_sink *t, const group_list *l)
 {
 	struct row r;
 
 	empty_line(t);
 	line_begin(t, &r);
-	row_str(&r, STYLE_BOLD, l->data[0]->aggregate->action->text);
-	if (one_function(l) && !asks_for(l->data[0]->aggregate->action, "func")) {
+	row_str(&r, STYLE_BOLD, l->data[0]->aggregate->text);
+	if (one_function(l) && !asks_for(l->data[0]->aggregate, "func")) {
 		row_spaces(&r, 2);
-		row_str(&r, STYLE_DIM, l->data[0]->plan->name);
+		row_str(&r, STYLE_DIM, l->data[0]->function->name);
 	}
 	line_finish(t, &r);
 }
 
-static void show_action(struct call_text *t, group_list *l, size_t max_rows)
+static void show_action(struct text_sink *t, group_list *l, size_t max_rows)
 {
-	enum aggregate_kind kind = l->data[0]->aggregate->action->aggregate;
+	enum aggregate_kind kind = l->data[0]->aggregate->kind;
 	struct group_columns columns = columns_of(t, l);
 	bool blocks = kind == AGG_HIST || kind == AGG_LINEAR;
 
@@ -516,17 +516,17 @@ static void show_action(struct call_text *t, group_list *l, size_t max_rows)
 	show_lost_of(t, l);
 }
 
-static void show_round(struct call_text *t)
+static void show_round(struct text_sink *t)
 {
 	struct row r;
 
 	empty_line(t);
 	line_begin(t, &r);
-	show_clock(t, &r, clock_realtime_ns());
+	row_clock(&r, &t->clock, clock_realtime_ns());
 	line_finish(t, &r);
 }
 
-void show_groups(struct call_text *t, const struct call_group *g, size_t n, bool last)
+void show_groups(struct text_sink *t, const struct call_group *g, size_t n, bool last)
 {
 	bool *done = xcalloc(n + 1, sizeof(*done));
 

@@ -1,18 +1,15 @@
 /*
- * What of a span a person wants to see first. The attributes are named by OpenTelemetry's semantic
- * conventions; a library whose spans have others needs at most a row in one of the two tables. A span that
- * has none of them shows its first attributes as they are.
+ * What of a span a person wants to see first: its pack's summary says it. Where the pack has none, the first attributes
+ * are shown as they are.
  */
 #include "sink/headline.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define WHEN_COLUMNS 12      /* 19:36:48.123 */
 #define STATUS_COLUMNS 3
-#define DURATION_COLUMNS 7   /* 12.3 µs */
 #define NAME_START 20
 #define NAME_BOUND 44
 #define SERVICE_BOUND 16
@@ -20,160 +17,45 @@
 #define SLOW_NS 250000000u
 #define VERY_SLOW_NS 1000000000u
 
-/* The status column: the first that the span has. */
-static const char *const status_keys[] = {
-	"http.response.status_code",
-	"rpc.response.status_code",
-	"rpc.grpc.status_code",
-	"db.response.status_code",
-};
-
-struct detail;
-typedef bool (*detail_fn)(struct row *r, const struct span *s, const struct attr *a);
-static bool show_text(struct row *r, const struct span *s, const struct attr *a);
-static bool show_path(struct row *r, const struct span *s, const struct attr *a);
-static bool show_peer(struct row *r, const struct span *s, const struct attr *a);
-static bool show_client(struct row *r, const struct span *s, const struct attr *a);
-static bool show_received(struct row *r, const struct span *s, const struct attr *a);
-static bool show_sent(struct row *r, const struct span *s, const struct attr *a);
-
-/* After the duration, in this order. */
-static const struct detail {
-	const char *key;
-	detail_fn show;
-} details[] = {
-	{"url.path", show_path},
-	{"url.full", show_text},
-	{"http.request.method_original", show_text},
-	{"db.query.text", show_text},
-	{"db.collection.name", show_text},
-	{"rpc.method", show_text},
-	{"messaging.destination.name", show_text},
-	{"server.address", show_peer},
-	{"http.request.body.size", show_received},
-	{"http.response.body.size", show_sent},
-	{"client.address", show_client},
-};
-
 static void gap(struct row *r)
 {
 	row_spaces(r, 2);
 }
 
-static bool name_has(const struct span *s, const struct attr *a)
+static void show_value(struct row *r, enum style style, const struct attr *a)
 {
-	return a->len && memmem(s->name, strlen(s->name), a->s, a->len);
-}
+	char text[32];
 
-static bool show_text(struct row *r, const struct span *s, const struct attr *a)
-{
-	if (a->kind != ATTR_STRING || !a->len || name_has(s, a))
-		return false;
-	gap(r);
-	row_text(r, STYLE_PLAIN, a->s, a->len);
-	return true;
-}
-
-/* The path, unless the name ends in it; the query in any case. */
-static bool show_path(struct row *r, const struct span *s, const struct attr *a)
-{
-	const struct attr *query = span_attr(s, "url.query");
-	size_t name = strlen(s->name);
-	bool in_name;
-
-	if (a->kind != ATTR_STRING)
-		return false;
-	if (query && (query->kind != ATTR_STRING || !query->len))
-		query = NULL;
-	in_name = name > a->len && s->name[name - a->len - 1] == ' ' &&
-		  !memcmp(s->name + name - a->len, a->s, a->len);
-	if (in_name && !query)
-		return false;
-	gap(r);
-	row_text(r, STYLE_PLAIN, a->s, a->len);
-	if (query) {
-		row_str(r, STYLE_DIM, "?");
-		row_text(r, STYLE_DIM, query->s, query->len);
+	switch (a->kind) {
+	case ATTR_STRING:
+		row_text(r, style, a->s, a->len);
+		return;
+	case ATTR_INT:
+		snprintf(text, sizeof(text), "%" PRId64, a->i);
+		break;
+	case ATTR_DOUBLE:
+		snprintf(text, sizeof(text), "%g", a->d);
+		break;
+	case ATTR_BOOL:
+		snprintf(text, sizeof(text), "%s", a->b ? "true" : "false");
+		break;
 	}
-	return true;
-}
-
-/* Whom it talked to; what a server calls itself is no news. */
-static bool show_peer(struct row *r, const struct span *s, const struct attr *a)
-{
-	const struct attr *port = span_attr(s, "server.port");
-	char text[16] = "";
-
-	if (a->kind != ATTR_STRING || (s->kind != SPAN_CLIENT && s->kind != SPAN_PRODUCER))
-		return false;
-	if (port && port->kind == ATTR_INT)
-		snprintf(text, sizeof(text), ":%u", (unsigned)port->i & 0xffff);
-	gap(r);
-	row_text(r, STYLE_DIM, a->s, a->len);
-	row_str(r, STYLE_DIM, text);
-	return true;
-}
-
-static bool show_client(struct row *r, const struct span *s, const struct attr *a)
-{
-	if (a->kind != ATTR_STRING || !a->len)
-		return false;
-	gap(r);
-	row_text(r, STYLE_DIM, a->s, a->len);
-	return true;
-}
-
-static bool show_size(struct row *r, const char *arrow, const struct attr *a)
-{
-	char text[24];
-
-	if (a->kind != ATTR_INT || a->i <= 0)
-		return false;
-	format_size(a->i, text);
-	gap(r);
-	row_str(r, STYLE_DIM, arrow);
-	row_str(r, STYLE_DIM, text);
-	return true;
-}
-
-static bool show_received(struct row *r, const struct span *s, const struct attr *a)
-{
-	return show_size(r, "↑", a);
-}
-
-static bool show_sent(struct row *r, const struct span *s, const struct attr *a)
-{
-	return show_size(r, "↓", a);
+	row_str(r, style, text);
 }
 
 static void show_other(struct row *r, const struct attr *a)
 {
-	char text[32] = "";
-
 	gap(r);
 	row_str(r, STYLE_DIM, a->key);
 	row_str(r, STYLE_DIM, "=");
-	if (a->kind == ATTR_INT)
-		snprintf(text, sizeof(text), "%" PRId64, a->i);
-	else if (a->kind == ATTR_DOUBLE)
-		snprintf(text, sizeof(text), "%g", a->d);
-	else if (a->kind == ATTR_BOOL)
-		snprintf(text, sizeof(text), "%s", a->b ? "true" : "false");
-	if (a->kind == ATTR_STRING)
-		row_text(r, STYLE_PLAIN, a->s, a->len);
-	else
-		row_str(r, STYLE_PLAIN, text);
+	show_value(r, STYLE_PLAIN, a);
 }
 
 /* ---- status and error ---- */
 
 static const struct attr *status_attr(const struct span *s)
 {
-	const struct attr *a = NULL;
-
-	for (size_t i = 0; i < ARRAY_SIZE(status_keys) && !a; i++)
-		a = span_attr(s, status_keys[i]);
-	return a;
+	return s->summary && s->summary->status ? span_attr(s, s->summary->status) : NULL;
 }
 
 static enum style status_style(const struct span *s, int64_t code)
@@ -231,46 +113,103 @@ static void show_error(struct row *r, const struct span *s)
 	row_text(r, STYLE_RED, type->s, type->len);
 }
 
+/* ---- the parts of the summary ---- */
+
+static bool says_something(const struct summary_item *item, const struct attr *a)
+{
+	if (!a || item->op == SUMMARY_SIZE)
+		return a && a->kind == ATTR_INT && a->i > 0;
+	return a->kind != ATTR_STRING || a->len;
+}
+
+/* Whether all attributes of the group say something. */
+static bool group_shown(const struct summary_part *p, unsigned group, const struct span *s)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct summary_item *item = &p->items[i];
+
+		if (item->group == group && item->op != SUMMARY_TEXT && !says_something(item, span_attr(s, item->text)))
+			return false;
+	}
+	return true;
+}
+
+static bool is_word_of(const char *name, const char *s, size_t len)
+{
+	for (const char *at = name; (at = memmem(at, strlen(at), s, len)); at++)
+		if ((at == name || at[-1] == ' ') && (!at[len] || at[len] == ' '))
+			return true;
+	return false;
+}
+
+/* Whether the part is nothing but a text that the span's name has as well. */
+static bool in_name(const struct summary_part *p, const struct span *s, const bool *shown)
+{
+	const struct summary_item *first = &p->items[0];
+	const struct attr *a = first->op == SUMMARY_ATTRIBUTE && !first->dim ? span_attr(s, first->text) : NULL;
+
+	for (size_t i = 1; i < p->n; i++)
+		if (shown[p->items[i].group])
+			return false;
+	return a && a->kind == ATTR_STRING && is_word_of(s->name, a->s, a->len);
+}
+
+static void show_item(struct row *r, const struct summary_item *item, const struct span *s)
+{
+	enum style style = item->dim ? STYLE_DIM : STYLE_PLAIN;
+	const struct attr *a = item->op == SUMMARY_TEXT ? NULL : span_attr(s, item->text);
+	char size[24];
+
+	if (!a) {
+		row_str(r, style, item->text);
+	} else if (item->op == SUMMARY_SIZE) {
+		format_size(a->i, size);
+		row_str(r, style, size);
+	} else {
+		show_value(r, style, a);
+	}
+}
+
+static void show_part(struct row *r, const struct summary_part *p, const struct span *s)
+{
+	bool shown[SUMMARY_GROUPS + 1];
+
+	for (unsigned g = 0; g <= SUMMARY_GROUPS; g++)
+		shown[g] = group_shown(p, g, s);
+	if (!shown[0] || in_name(p, s, shown))
+		return;
+	gap(r);
+	for (size_t i = 0; i < p->n; i++)
+		if (shown[p->items[i].group])
+			show_item(r, &p->items[i], s);
+}
+
+static bool has_place_for_error(const struct summary *sum)
+{
+	for (size_t i = 0; sum && i < sum->n; i++)
+		if (sum->parts[i].is_error)
+			return true;
+	return false;
+}
+
 static void show_details(struct row *r, const struct span *s)
 {
-	bool known = status_attr(s), error_shown = false;
+	const struct summary *sum = s->summary;
 
-	for (size_t i = 0; i < ARRAY_SIZE(details); i++) {
-		const struct attr *a = span_attr(s, details[i].key);
-
-		if (!error_shown && details[i].show != show_path) {
+	if (!has_place_for_error(sum))
+		show_error(r, s);
+	for (size_t i = 0; sum && i < sum->n; i++) {
+		if (sum->parts[i].is_error)
 			show_error(r, s);
-			error_shown = true;
-		}
-		if (!a)
-			continue;
-		known = true;
-		details[i].show(r, s, a);
+		else
+			show_part(r, &sum->parts[i], s);
 	}
-	for (size_t i = 0, n = 0; !known && i < s->nattrs && n < OTHER_ATTRIBUTES; i++, n++)
+	for (size_t i = 0, n = 0; !sum && i < s->nattrs && n < OTHER_ATTRIBUTES; i++, n++)
 		if (strcmp(s->attrs[i].key, "error.type"))
 			show_other(r, &s->attrs[i]);
 }
 
 /* ---- columns ---- */
-
-/* When it ended: that is when the row appears. */
-static void show_clock(struct headline_layout *l, struct row *r, const struct span *s)
-{
-	uint64_t ns = s->start_unix_ns + s->duration_ns;
-	time_t second = (time_t)(ns / 1000000000u);
-	char ms[16];
-	struct tm tm;
-
-	if (second != l->second || !l->clock[0]) {
-		localtime_r(&second, &tm);
-		strftime(l->clock, sizeof(l->clock), "%H:%M:%S", &tm);
-		l->second = second;
-	}
-	snprintf(ms, sizeof(ms), ".%03u", (unsigned)(ns / 1000000u % 1000u));
-	row_str(r, STYLE_DIM, l->clock);
-	row_str(r, STYLE_DIM, ms);
-}
 
 static const char *service_of(const struct span *s)
 {
@@ -343,8 +282,8 @@ void headline_row(struct headline_layout *l, struct buf *out, const struct span 
 	headline_fit(l, s, branch);
 	if (when)
 		row_right(&r, STYLE_DIM, when, WHEN_COLUMNS);
-	else
-		show_clock(l, &r, s);
+	else /* when it ended: that is when the row appears */
+		row_clock(&r, &l->clock, s->start_unix_ns + s->duration_ns);
 	if (l->show_service)
 		show_service(l, &r, s);
 	show_name(l, &r, s, branch);

@@ -9,8 +9,7 @@ struct headline_layout {         /* zero, but for the first three */
 	bool colour, show_service;
 	unsigned width;
 	unsigned name_columns, service_columns; /* grow with what is shown, up to a bound */
-	long second;             /* whose clock text is cached */
-	char clock[16];
+	struct clock_text clock;
 };
 
 /*

@@ -1,167 +1,125 @@
-/* `-o json`: one object a line. Keys may be added; none may go or change its meaning (docs: the span as JSON). */
-#include "base/json.h"
-
-#include <stdbool.h>
+/* `-o json`, `--json`: objects, one a line, the summary last. Keys may be added; none may go or change its meaning. */
+#include "sink/json_sink.h"
 
 #include "sink/losses_json.h"
-#include "sink/output.h"
-#include "sink/sinks.h"
 
-struct json_sink {
-	struct sink sink;
-	struct output out;
-};
-
-static void write_hex(struct json *j, const char *key, const uint8_t *p, size_t n)
+struct json json_line_begin(struct json_sink *o)
 {
-	static const char digits[] = "0123456789abcdef";
-	char text[32];
+	struct json j = {.out = output_begin(&o->file.out)};
 
-	for (size_t i = 0; i < n; i++) {
-		text[2 * i] = digits[p[i] >> 4];
-		text[2 * i + 1] = digits[p[i] & 15];
-	}
-	json_key(j, key);
-	json_strn(j, text, 2 * n);
+	json_open(&j, '{');
+	return j;
 }
 
-static void write_text(struct json *j, const char *key, const char *value)
+void json_line_end(struct json_sink *o, struct json *j)
 {
-	json_key(j, key);
-	json_str(j, value ? value : "");
+	json_close(j, '}');
+	buf_char(j->out, '\n');
+	output_end(&o->file.out);
 }
 
-static void write_number(struct json *j, const char *key, uint64_t value)
+void write_number(struct json *j, const char *key, uint64_t value)
 {
 	json_key(j, key);
 	json_uint(j, value);
 }
 
-static void write_attr(struct json *j, const struct attr *a)
+void write_string(struct json *j, const char *key, const char *value)
 {
-	json_key(j, a->key);
-	if (a->kind == ATTR_STRING)
-		json_strn(j, a->s, a->len);
-	else if (a->kind == ATTR_INT)
-		json_int(j, a->i);
-	else if (a->kind == ATTR_DOUBLE)
-		json_double(j, a->d);
-	else
-		json_bool(j, a->b);
-}
-
-static void write_attrs(struct json *j, const struct span *s)
-{
-	json_key(j, "attributes");
-	json_open(j, '{');
-	for (size_t i = 0; i < s->nattrs; i++)
-		write_attr(j, &s->attrs[i]);
-	json_close(j, '}');
-}
-
-static void write_span(struct json *j, const struct span *s)
-{
-	write_hex(j, "trace_id", s->trace_id, sizeof(s->trace_id));
-	write_hex(j, "span_id", s->span_id, sizeof(s->span_id));
-	write_hex(j, "parent_span_id", s->parent_id, span_has_parent(s) ? sizeof(s->parent_id) : 0);
-	if (s->trace_state)
-		write_text(j, "trace_state", s->trace_state);
-	write_text(j, "name", s->name);
-	write_text(j, "kind", span_kind_text(s->kind));
-	write_text(j, "service", s->resource ? s->resource->service : NULL);
-	write_number(j, "start_unix_ns", s->start_unix_ns);
-	write_number(j, "duration_ns", s->duration_ns);
-	write_text(j, "status", span_status_text(s->status));
-	if (s->status_text)
-		write_text(j, "status_text", s->status_text);
-	write_attrs(j, s);
-	write_number(j, "pid", s->resource ? (uint64_t)s->resource->pid : 0);
-	write_number(j, "goid", s->goid);
-	write_text(j, "pack", s->pack);
-}
-
-static void json_sink_span(struct sink *s, const struct span *span)
-{
-	struct json_sink *js = (struct json_sink *)s;
-	struct json j = {.out = output_begin(&js->out)};
-
-	json_open(&j, '{');
-	write_span(&j, span);
-	json_close(&j, '}');
-	buf_char(j.out, '\n');
-	output_end(&js->out);
+	json_key(j, key);
+	json_str(j, value ? value : "");
 }
 
 static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 {
-	struct json_sink *js = (struct json_sink *)s;
-	struct json j = {.out = output_begin(&js->out)};
+	struct json_sink *o = (struct json_sink *)s;
+	struct json j;
 
-	js->out.limit = SIZE_MAX; /* the last line is always let in */
-	json_open(&j, '{');
+	o->file.out.limit = SIZE_MAX; /* the last line is always let in */
+	j = json_line_begin(o);
 	json_key(&j, "summary");
 	json_open(&j, '{');
 	write_number(&j, "events", sum->events);
-	write_number(&j, "spans", sum->spans);
-	write_number(&j, "open", sum->open);
-	write_number(&j, "spans_lost", sum->spans_lost);
+	if (o->gives & SINK_SPANS) {
+		write_number(&j, "spans", sum->spans);
+		write_number(&j, "open", sum->open);
+		write_number(&j, "spans_lost", sum->spans_lost);
+	}
+	if (o->gives & SINK_CALLS)
+		write_number(&j, "calls", sum->calls);
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);
 	losses_json(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
-	json_close(&j, '}');
-	buf_char(j.out, '\n');
-	output_end(&js->out);
-}
-
-static void json_sink_tick(struct sink *s)
-{
-	output_flush(&((struct json_sink *)s)->out, 0);
-}
-
-static bool json_sink_gone(struct sink *s)
-{
-	return ((struct json_sink *)s)->out.gone;
-}
-
-static const char *json_sink_trouble(struct sink *s)
-{
-	return output_trouble(&((struct json_sink *)s)->out);
-}
-
-static void json_sink_losses(struct sink *s, struct losses *ret)
-{
-	output_losses(&((struct json_sink *)s)->out, ret);
+	json_line_end(o, &j);
 }
 
 static void json_sink_close(struct sink *s, unsigned timeout_ms)
 {
-	struct json_sink *js = (struct json_sink *)s;
+	struct json_sink *o = (struct json_sink *)s;
 
-	if (!js)
-		return;
-	output_flush(&js->out, timeout_ms);
-	output_done(&js->out);
-	free(js);
+	file_sink_done(&o->file, timeout_ms);
+	frame_names_done(&o->names);
+	free(o);
 }
 
 static const struct sink_ops json_ops = {
 	.name = "json",
 	.span = json_sink_span,
-	.tick = json_sink_tick,
-	.gone = json_sink_gone,
-	.trouble = json_sink_trouble,
-	.losses = json_sink_losses,
+	.call = json_sink_call,
+	.groups = json_sink_groups,
+	.lost = json_sink_lost,
+	.tick = file_sink_tick,
+	.gone = file_sink_gone,
+	.trouble = file_sink_trouble,
+	.losses = file_sink_losses,
 	.summary = json_sink_summary,
 	.close = json_sink_close,
 };
 
-struct sink *sink_json_new(FILE *out)
+static int json_sink_open(const struct sink_setup *setup, struct sink **ret, struct err *err)
 {
-	struct json_sink *js = xcalloc(1, sizeof(*js));
+	struct json_sink *o = xcalloc(1, sizeof(*o));
 
-	js->sink.ops = &json_ops;
-	output_init(&js->out, out);
-	return &js->sink;
+	o->gives = setup->gives;
+	o->names.with_line = true;
+	file_sink_open(&o->file, &json_ops, setup);
+	*ret = &o->file.sink;
+	return 0;
 }
+
+static const struct option_def rows[] = {
+	{0, "json", NULL, "print calls, aggregates and the summary as JSON lines", OPT_FLAG, 0},
+	{0},
+};
+static const char *const manual[] = {
+	"calls, aggregates and the summary as JSON lines. A value that is cut is\n"
+	".BR {\\(dqvalue\\(dq:...,\\(dqtruncated\\(dq:true,\\(dqlen\\(dq:N}\n"
+	"(without len where that is not known), one that cannot be read\n"
+	".B {\\(dqunreadable\\(dq:\\(dqreason\\(dq}\n"
+	"(with \\(dqat\\(dq where it is known where it should lie); a text, a list or a map "
+	"of which a part cannot be read has all of\n"
+	"these keys (without\n"
+	".B value\n"
+	"and\n"
+	".B truncated\n"
+	"where it is none). What was not followed is\n"
+	".BR {\\(dqat\\(dq:\\(dq0x...\\(dq} ,\n"
+	"in an interface\n"
+	".BR {\\(dqtype\\(dq:\\(dqint\\(dq,\\(dqat\\(dq:\\(dq0x...\\(dq} .\n"
+	"An aggregate from whose function something was lost has these losses by name under\n"
+	".BR lost ;\n"
+	"what concerns no aggregate that is shown is a line of its own.",
+};
+
+const struct sink_kind sink_json = {
+	.name = "json",
+	.form = "one object a line",
+	.takes = SINK_SPANS | SINK_CALLS,
+	.prints = true,
+	.options = rows,
+	.options_size = sizeof(bool),
+	.manual = manual,
+	.open = json_sink_open,
+};

@@ -1,70 +1,98 @@
-/* `-o line`: each span is a row when it ends. */
-#include "sink/headline.h"
-#include "sink/output.h"
-#include "sink/sinks.h"
+/* `-o line`, and the default of trace: a row for each span and each call when it ends; aggregates as tables. */
+#include "sink/call_table.h"
+#include "sink/call_words.h"
+
+#define GAP 2
+#define STACK_INDENT (12 + GAP + DURATION_COLUMNS + GAP + 4)
 
 struct line_sink {
-	struct sink sink;
-	struct output out;
-	struct headline_layout layout;
+	struct text_sink text;
+	bool calls_elsewhere;
 };
+
+static struct text_sink *self(struct sink *s)
+{
+	return &((struct line_sink *)s)->text;
+}
 
 static void line_span(struct sink *s, const struct span *span)
 {
-	struct line_sink *l = (struct line_sink *)s;
+	struct text_sink *t = self(s);
 
-	headline_row(&l->layout, output_begin(&l->out), span, NULL, "");
-	output_end(&l->out);
+	headline_row(&t->headline, output_begin(&t->file.out), span, NULL, "");
+	output_end(&t->file.out);
 }
 
-static void line_tick(struct sink *s)
+static void line_call(struct sink *s, const struct call_record *c)
 {
-	output_flush(&((struct line_sink *)s)->out, 0);
+	struct text_sink *t = self(s);
+	char text[24] = "";
+	struct call_words w;
+	struct buf *out;
+	struct row r;
+
+	if (((struct line_sink *)s)->calls_elsewhere)
+		return;
+	out = output_begin(&t->file.out);
+	r = text_sink_row(t, out);
+	if (c->end != CALL_POINT)
+		format_duration(c->duration_ns, text);
+	row_clock(&r, &t->clock, c->start_unix_ns);
+	row_spaces(&r, GAP);
+	row_right(&r, STYLE_PLAIN, text, DURATION_COLUMNS);
+	row_spaces(&r, GAP);
+	show_process(t, &r, c->resource, "  ");
+	call_words_make(c, &w);
+	call_words_show(&w, &r);
+	call_words_done(&w);
+	row_end(&r);
+	show_stack(t, out, c, STACK_INDENT);
+	output_end(&t->file.out);
 }
 
-static bool line_gone(struct sink *s)
+static void line_groups(struct sink *s, const struct call_group *g, size_t n, bool last)
 {
-	return ((struct line_sink *)s)->out.gone;
+	show_groups(self(s), g, n, last);
 }
 
-static const char *line_trouble(struct sink *s)
+static void line_lost(struct sink *s, const struct losses *l)
 {
-	return output_trouble(&((struct line_sink *)s)->out);
-}
-
-static void line_losses(struct sink *s, struct losses *ret)
-{
-	output_losses(&((struct line_sink *)s)->out, ret);
+	show_lost(self(s), l);
 }
 
 static void line_close(struct sink *s, unsigned timeout_ms)
 {
-	struct line_sink *l = (struct line_sink *)s;
-
-	if (!l)
-		return;
-	output_flush(&l->out, timeout_ms);
-	output_done(&l->out);
-	free(l);
+	text_sink_done(self(s), timeout_ms);
+	free(s);
 }
 
 static const struct sink_ops line_ops = {
 	.name = "line",
 	.span = line_span,
-	.tick = line_tick,
-	.gone = line_gone,
-	.trouble = line_trouble,
-	.losses = line_losses,
+	.call = line_call,
+	.groups = line_groups,
+	.lost = line_lost,
+	.tick = text_sink_tick,
+	.gone = file_sink_gone,
+	.trouble = file_sink_trouble,
+	.losses = file_sink_losses,
 	.close = line_close,
 };
 
-struct sink *sink_line_new(const struct line_options *o)
+static int line_open(const struct sink_setup *setup, struct sink **ret, struct err *err)
 {
 	struct line_sink *l = xcalloc(1, sizeof(*l));
 
-	l->sink.ops = &line_ops;
-	output_init(&l->out, o->out);
-	l->layout = (struct headline_layout){
-		.colour = o->colour, .show_service = o->show_service, .width = o->width};
-	return &l->sink;
+	l->calls_elsewhere = setup->calls_elsewhere;
+	text_sink_open(&l->text, &line_ops, setup);
+	*ret = &l->text.file.sink;
+	return 0;
 }
+
+const struct sink_kind sink_line = {
+	.name = "line",
+	.form = "one aligned line",
+	.takes = SINK_SPANS | SINK_CALLS,
+	.prints = true,
+	.open = line_open,
+};

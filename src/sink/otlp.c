@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "sink/otel_env.h"
 
 #define QUEUE_BYTES    (24u << 20) /* for the sake of memory; some 40,000 spans of HTTP requests */
 #define BATCH_BYTES    (2u << 20) /* gRPC servers take 4 MiB in one message */
@@ -181,15 +182,6 @@ static void otlp_span(struct sink *s, const struct span *span)
 		pthread_cond_signal(&o->wake);
 }
 
-/* The thread sends when it is time. */
-static void otlp_tick(struct sink *s)
-{
-}
-
-static void otlp_summary(struct sink *s, const struct run_summary *sum)
-{
-}
-
 static const char *otlp_trouble(struct sink *s)
 {
 	struct otlp *o = (struct otlp *)s;
@@ -275,10 +267,8 @@ static void otlp_close(struct sink *s, unsigned timeout_ms)
 static const struct sink_ops otlp_ops = {
 	.name = "otlp",
 	.span = otlp_span,
-	.tick = otlp_tick,
 	.trouble = otlp_trouble,
 	.losses = otlp_losses,
-	.summary = otlp_summary,
 	.finish = sink_otlp_finish,
 	.close = otlp_close,
 };
@@ -341,3 +331,82 @@ int sink_otlp_new(const struct otlp_options *given, struct sink **ret, struct er
 	*ret = &o->sink;
 	return 0;
 }
+
+/* ---- from the command line and the environment ---- */
+
+struct otlp_asked {
+	const char *endpoint;
+	string_list headers;
+};
+
+static const struct option_def rows[] = {
+	{0, "otlp", "URL", "send spans to a collector: http://host:4318 or grpc://host:4317", OPT_STRING,
+	 offsetof(struct otlp_asked, endpoint)},
+	{0, "otlp-header", "NAME=VALUE", "add a header to what is sent (repeatable)", OPT_LIST,
+	 offsetof(struct otlp_asked, headers)},
+	{0},
+};
+
+static const char *const manual[] = {
+	"send spans to an OpenTelemetry collector:\n"
+	".I http://host:4318\n"
+	"(protobuf over HTTP) or\n"
+	".I grpc://host:4317\n"
+	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.",
+	"add a header to what is sent; repeatable.",
+};
+
+/* "--otlp-header NAME=VALUE" → "NAME: VALUE", after those of the environment. NULL: one is none. */
+static const char *const *make_headers(const string_list *given, const char *const *of_env, struct arena *arena,
+				       struct err *err)
+{
+	const char **all;
+	size_t n = 0;
+
+	while (of_env && of_env[n])
+		n++;
+	all = arena_array(arena, const char *, n + given->len + 1);
+	if (n)
+		memcpy(all, of_env, n * sizeof(*all));
+	for (size_t i = 0; i < given->len; i++) {
+		const char *eq = strchr(given->data[i], '=');
+
+		if (!eq || eq == given->data[i]) {
+			err_set(err, -EINVAL, "--otlp-header expects NAME=VALUE, not \"%s\"", given->data[i]);
+			return NULL;
+		}
+		all[n++] = arena_printf(arena, "%.*s: %s", (int)(eq - given->data[i]), given->data[i], eq + 1);
+	}
+	return all;
+}
+
+static int otlp_open(const struct sink_setup *s, struct sink **ret, struct err *err)
+{
+	const struct otlp_asked *asked = s->options;
+	struct otlp_options o = {.endpoint = asked->endpoint, .gzip = true};
+	struct arena arena = {0};
+	int r = 0;
+
+	if (s->env) {
+		o.gzip = s->env->gzip;
+		o.timeout_ms = s->env->timeout_ms;
+		if (!o.endpoint && !s->env->disabled)
+			o.endpoint = s->env->endpoint;
+	}
+	if (!o.endpoint)
+		return 0;
+	o.headers = make_headers(&asked->headers, s->env ? s->env->headers : NULL, &arena, err);
+	r = o.headers ? sink_otlp_new(&o, ret, err) : -EINVAL;
+	arena_done(&arena);
+	return r;
+}
+
+const struct sink_kind sink_otlp = {
+	.name = "otlp",
+	.takes = SINK_SPANS,
+	.by_env = true,
+	.options = rows,
+	.options_size = sizeof(struct otlp_asked),
+	.manual = manual,
+	.open = otlp_open,
+};

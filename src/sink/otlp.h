@@ -1,10 +1,20 @@
-/* Inside the OTLP sink: encoding, the queue, the exchange with a collector. Others want sinks.h. */
+/* Inside the OTLP sink: encoding, the queue, the exchange with a collector. Others want kinds.h. */
 #ifndef SINK_OTLP_H
 #define SINK_OTLP_H
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "sink/sinks.h"
+#include "sink/kinds.h"
+
+struct otlp_options {
+	const char *endpoint;       /* "http://host:4318"; /v1/traces is appended when there is no path */
+	const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
+	bool gzip;
+	size_t queue_spans;         /* default 65536 */
+	size_t batch_spans;         /* default 512 */
+	unsigned interval_ms;       /* default 1000 */
+	unsigned timeout_ms;        /* of a request, default 10000 */
+};
 
 /* ---- where spans come from (otlp_queue.c) ---- */
 
@@ -87,6 +97,8 @@ void otlp_transport_deadline(struct otlp_transport *t, uint64_t at_ns);
 
 /* ---- the sink (otlp.c) ---- */
 
+/* A thread of its own sends; -EINVAL when the endpoint is no http(s) URL. */
+int sink_otlp_new(const struct otlp_options *o, struct sink **ret, struct err *err);
 /*
  * Sends what waits for at most timeout_ms, ends the thread and counts what is left: losses and trouble
  * are final then. Spans that come later are counted as lost. close does it where nobody has before.

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,13 +18,12 @@
 #define FLUSH_BYTES (32u << 10)
 #define LIMIT_BYTES (8u << 20) /* about ten thousand spans */
 
-void output_init(struct output *o, FILE *file)
+void output_init(struct output *o, int fd)
 {
 	struct stat st;
 
-	fflush(file);
-	*o = (struct output){.file = file, .fd = fileno(file), .flush_at = FLUSH_BYTES, .limit = LIMIT_BYTES};
-	o->regular = o->fd >= 0 && fstat(o->fd, &st) == 0 && S_ISREG(st.st_mode);
+	*o = (struct output){.fd = fd, .flush_at = FLUSH_BYTES, .limit = LIMIT_BYTES};
+	o->regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 void output_done(struct output *o)
@@ -70,10 +70,6 @@ static ssize_t write_piece(struct output *o, const char *p, size_t n, int wait_m
 	struct pollfd pfd = {.fd = o->fd, .events = POLLOUT};
 	ssize_t w;
 
-	if (o->fd < 0) {
-		w = (ssize_t)fwrite(p, 1, n, o->file);
-		return fflush(o->file) || (size_t)w != n ? -EIO : w;
-	}
 	if (!o->regular) {
 		n = MIN(n, PIPE_BUF);
 		if (poll(&pfd, 1, wait_ms) <= 0)

@@ -6,14 +6,13 @@
 #define SINK_OUTPUT_H
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
 
 #include "base/buf.h"
 #include "event/loss.h"
 
 struct output {
-	FILE *file;
-	int fd;                  /* -1: file has none (a memory stream) */
+	int fd;
 	bool regular;            /* a file on a disk: writing does not block for long */
 	bool gone;               /* nobody reads any more */
 	struct buf pending;
@@ -25,7 +24,7 @@ struct output {
 	char trouble[300];
 };
 
-void output_init(struct output *o, FILE *file); /* the FILE stays the caller's */
+void output_init(struct output *o, int fd);     /* which stays the caller's */
 void output_done(struct output *o);             /* does not flush */
 
 /* A record (one line) is made by appending to what begin returns, and counted as a span if it is lost. */

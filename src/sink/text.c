@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/json.h"
 
@@ -232,6 +233,22 @@ void row_end(struct row *r)
 static void three_digits(double v, const char *unit, char ret[24])
 {
 	snprintf(ret, 24, "%.*f %s", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v, unit);
+}
+
+void row_clock(struct row *r, struct clock_text *c, uint64_t unix_ns)
+{
+	time_t second = (time_t)(unix_ns / 1000000000u);
+	char ms[16];
+	struct tm tm;
+
+	if (second != c->second || !c->text[0]) {
+		localtime_r(&second, &tm);
+		strftime(c->text, sizeof(c->text), "%H:%M:%S", &tm);
+		c->second = second;
+	}
+	snprintf(ms, sizeof(ms), ".%03u", (unsigned)(unix_ns / 1000000u % 1000u));
+	row_str(r, STYLE_DIM, c->text);
+	row_str(r, STYLE_DIM, ms);
 }
 
 void format_duration(uint64_t ns, char ret[24])

@@ -6,6 +6,7 @@
 #define SINK_TEXT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 
@@ -27,6 +28,15 @@ void row_spaces(struct row *r, unsigned n);
 void row_field(struct row *r, enum style style, const char *s, size_t n, unsigned columns, unsigned pad);
 void row_right(struct row *r, enum style style, const char *s, unsigned pad); /* right-aligned */
 void row_end(struct row *r);           /* the newline */
+
+#define DURATION_COLUMNS 7 /* 12.3 µs */
+
+/* The time of day, whose text is made once a second. Zero is valid. */
+struct clock_text {
+	long second;
+	char text[16];
+};
+void row_clock(struct row *r, struct clock_text *c, uint64_t unix_ns); /* 21:04:11.203, local */
 
 unsigned text_columns(const char *s, size_t n); /* how wide it is shown */
 /* "850 ns", "12.3 µs", "345 ms", "1.23 s", "2m03s" */

@@ -1,20 +1,20 @@
 /*
- * Records become spans. Each goroutine has a stack of open calls; a start pushes, an end takes the
+ * Records become spans. Each goroutine has a stack of open spans; a start pushes, an end takes the
  * innermost of its definition. What makes this more than a stack:
  *
  * Ends are where it is cheap to look, often another function's entry, so an end's depth says little about
- * the call it ends. Only when an end is a return of the very function that started must the depths agree:
+ * the span it ends. Only when an end is a return of the very function that started must the depths agree:
  * recursion pairs by that, and an end whose start was lost is found out.
  *
- * A start at a depth where another call is still open proves that the older one has left the stack: its
+ * A start at a depth where another span is still open proves that the older one has left the stack: its
  * end was lost. It is counted, not reported: nobody knows when it ended.
  *
  * A panic runs deferred functions on top of the panicking stack, and one of them may be where a span ends
  * (the loop that serves a connection, say). Such an end is the panic's doing. When a deferred function recovered,
- * the runtime cuts the stack back to a frame: all calls deeper than that have ended, the frame's own too
- * if the pack says that it is one that recovers. Goexit ends all calls of its goroutine.
+ * the runtime cuts the stack back to a frame: all spans deeper than that have ended, the frame's own too
+ * if the pack says that it is one that recovers. Goexit ends all spans of its goroutine.
  *
- * Ids and the sampling decision are made at the start, since children need them.
+ * Ids and the sampling decision are made at the start, since children need them: here, unless the record has them.
  */
 #include "span/assemble.h"
 
@@ -24,34 +24,33 @@
 
 #include "base/clock.h"
 #include "span/condition.h"
-#include "span/pair.h"
+#include "span/open_span.h"
+#include "span/title.h"
 
-#define WALL_OFFSET_AGE_NS 2000000000u /* clocks are adjusted: measured again after this */
 #define DEFAULT_MAX_OPEN 100000
 
 struct target {
 	struct assembler_target t;
-	struct open_calls open;
+	struct open_spans open;
 };
 
 struct assembler {
 	struct assembler_options o;
 	struct map probes, targets;      /* by id */
 	struct interner interner;
-	struct call_pool pool;
+	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
 	struct losses losses;
-	int64_t wall_offset;
-	uint64_t wall_offset_at;
+	struct wall_clock wall;
 	VEC(struct attr) attrs;          /* of the span being emitted */
 	struct buf name;
 	uint64_t entropy[64];
 	size_t entropy_left;
 };
 
-/* How a call ended. Zero strings: it simply returned. */
+/* How a span ended. Zero strings: it simply ended. */
 struct ending {
 	uint64_t time_ns;
 	const char *error_type, *status_text;
@@ -79,7 +78,7 @@ struct assembler *assembler_new(const struct assembler_options *o)
 
 static void target_free(struct assembler *a, struct target *t)
 {
-	open_calls_done(&t->open, &a->pool);
+	open_spans_done(&t->open, &a->pool);
 	free(t);
 }
 
@@ -96,22 +95,36 @@ void assembler_free(struct assembler *a)
 	map_done(&a->targets);
 	map_done(&a->probes);
 	interner_done(&a->interner);
-	call_pool_done(&a->pool);
+	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
 	buf_done(&a->name);
 	free(a);
 }
 
-static int control_slot(const struct assembler_probe *p, const char *name)
+/* The slot of the first capture of that use (and name, unless NULL) that has one; else -1. */
+static int slot_for(const struct assembler_probe *p, enum capture_use use, const char *name)
 {
-	for (size_t i = 0; name && i < p->variant->ncaptures; i++) {
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		const struct pack_capture *c = &p->variant->captures[i];
 		int slot = p->slot_of_item[i];
 
-		if (!strcmp(p->variant->captures[i].name, name) && slot >= 0 &&
+		if (c->use == use && (!name || !strcmp(c->name, name)) && slot >= 0 &&
 		    (size_t)slot < p->program->nslots)
 			return slot;
 	}
 	return -1;
+}
+
+static int slot_of_attribute(const struct assembler_probe *p, const char *name)
+{
+	return name ? slot_for(p, USE_ATTRIBUTE, name) : -1;
+}
+
+static int slot_of_context(const struct assembler_probe *p, enum capture_use use)
+{
+	int slot = slot_for(p, use, NULL);
+
+	return slot >= 0 && p->program->slots[slot].kind == VALUE_CONTEXT ? slot : -1;
 }
 
 void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
@@ -124,11 +137,13 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 	for (size_t i = 0; a->o.redact && i < probe->nrules; i++)
 		if (probe->rules[i].redact)
 			probe->rules[i].redact = a->o.redact;
-	probe->traceparent_slot = control_slot(p, p->span ? p->span->traceparent : NULL);
-	probe->tracestate_slot = control_slot(p, p->span ? p->span->tracestate : NULL);
-	probe->key_slot = control_slot(p, p->span ? p->span->key : NULL);
-	probe->type_slot = control_slot(p, p->span ? NULL : "type");
-	probe->pc_slot = control_slot(p, p->span ? NULL : "pc");
+	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
+	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
+	probe->key_slot = slot_of_attribute(p, p->span ? p->span->key : NULL);
+	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
+	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
+	probe->context_slot = slot_of_context(p, USE_CONTEXT);
+	probe->parent_slot = slot_of_context(p, USE_PARENT);
 	free(map_set(&a->probes, p->id, probe));
 }
 
@@ -180,157 +195,233 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 		ret[words * sizeof(any) - 1] = 1;
 }
 
-/* What the request's header says of the parent: remote (then it is in *ret), none or unknown. */
+/* Where a span's parent is, and what it says of the trace. */
+struct parent {
+	enum span_parent where;
+	struct trace_context trace;    /* of one that is local or remote */
+	bool in_header;
+	const struct open_span *open;  /* a local one that was found by its span, else NULL */
+};
+
+static bool is_slot(const struct arrival *in, int slot)
+{
+	return slot >= 0 && slot < in->e.head->slots;
+}
+
+/* Of a parent that the slot does not name: whether the probe could see that there is none. */
+static enum span_parent unnamed_parent(const struct arrival *in, int slot)
+{
+	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+}
+
+/* The parent whose context the probe found. */
+static enum span_parent given_parent(const struct arrival *in, struct trace_context *ret)
+{
+	int slot = in->probe->parent_slot;
+	struct event_context c;
+
+	if (!is_slot(in, slot))
+		return SPAN_PARENT_UNKNOWN;
+	if (!event_context(&in->e, (size_t)slot, &c))
+		return in->e.slots[slot].status == SLOT_OK ? SPAN_PARENT_UNKNOWN : unnamed_parent(in, slot);
+	*ret = trace_context_of(&c);
+	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
+}
+
+/* The parent that came with the request in a header. */
 static enum span_parent incoming_parent(const struct arrival *in, struct trace_context *ret)
 {
 	int slot = in->probe->traceparent_slot;
-	const char *s;
+	const char *text;
 	size_t len;
 
-	if (slot < 0 || slot >= in->e.head->slots)
+	if (!is_slot(in, slot))
 		return SPAN_PARENT_UNKNOWN;
-	s = event_bytes(&in->e, (size_t)slot, &len);
-	if (s && traceparent_parse(s, len, ret))
+	text = event_bytes(&in->e, (size_t)slot, &len);
+	if (text && traceparent_parse(text, len, ret))
 		return SPAN_PARENT_REMOTE;
-	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+	return unnamed_parent(in, slot);
 }
 
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
 	int slot = in->probe->tracestate_slot;
-	const char *s = NULL;
+	const char *text = NULL;
 	size_t len;
 
-	if (slot >= 0 && slot < in->e.head->slots)
-		s = event_bytes(&in->e, (size_t)slot, &len);
-	if (s)
-		tracestate_read(s, len, in->e.slots[slot].status == SLOT_CUT, out);
+	if (is_slot(in, slot))
+		text = event_bytes(&in->e, (size_t)slot, &len);
+	if (text)
+		tracestate_read(text, len, in->e.slots[slot].status == SLOT_CUT, out);
 }
 
-static void set_trace(struct assembler *a, struct call *c, const struct arrival *in)
+static bool is_known(enum span_parent where)
 {
-	struct trace_context remote;
+	return where == SPAN_PARENT_LOCAL || where == SPAN_PARENT_REMOTE;
+}
 
-	c->parent = incoming_parent(in, &remote);
-	if (c->parent == SPAN_PARENT_REMOTE) {
-		c->trace = remote;
-		memcpy(c->parent_id, remote.span_id, sizeof(c->parent_id));
-		incoming_state(in, &c->trace_state);
-		if (!a->o.sample_parent_based)
-			c->trace.sampled = trace_sampled(c->trace.trace_id, a->o.sample);
-	} else if (c->outer) {
-		c->trace = c->outer->trace;
-		c->parent = SPAN_PARENT_LOCAL;
-		memcpy(c->parent_id, c->outer->trace.span_id, sizeof(c->parent_id));
-		if (c->outer->trace_state.len)
-			buf_append(&c->trace_state, c->outer->trace_state.data, c->outer->trace_state.len);
+/* Nothing names a parent: there is none if it was looked for wherever this start could have one. */
+static enum span_parent no_parent(const struct probe *p, enum span_parent given, enum span_parent incoming)
+{
+	bool looked = p->parent_slot >= 0 || p->traceparent_slot >= 0;
+
+	if (p->parent_slot >= 0)
+		looked &= given == SPAN_PARENT_NONE;
+	if (p->traceparent_slot >= 0)
+		looked &= incoming == SPAN_PARENT_NONE;
+	return looked ? SPAN_PARENT_NONE : SPAN_PARENT_UNKNOWN;
+}
+
+/* The surest first: what a probe or a header names, the span around it, the span that its goroutine was created in. */
+static struct parent find_parent(const struct arrival *in, const struct open_span *s)
+{
+	struct parent p = {.open = NULL};
+	enum span_parent given = given_parent(in, &p.trace), incoming;
+
+	p.where = given;
+	if (is_known(given))
+		return p;
+	p.where = incoming = incoming_parent(in, &p.trace);
+	p.in_header = is_known(incoming);
+	if (p.in_header)
+		return p;
+	p.open = open_span_outer(s);
+	if (!p.open)
+		p.open = open_spans_creator(&in->target->open, in->e.head->goid);
+	p.where = p.open ? SPAN_PARENT_LOCAL : no_parent(in->probe, given, incoming);
+	if (p.open)
+		p.trace = p.open->trace;
+	return p;
+}
+
+/* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */
+static bool keeps_trace(const struct assembler *a, const struct parent *p)
+{
+	if (p->where == SPAN_PARENT_LOCAL || (p->where == SPAN_PARENT_REMOTE && a->o.sample_parent_based))
+		return p->trace.sampled;
+	return trace_sampled(p->trace.trace_id, a->o.sample);
+}
+
+/*
+ * Its ids, and its parent's. A probe that made the ids may have sent them on, with its decision on keeping the trace,
+ * so they stay; what is in another trace is no parent of this span.
+ */
+static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
+{
+	struct parent p = find_parent(in, s);
+	bool known = is_known(p.where);
+	struct event_context own;
+
+	if (!known)
+		random_id(a, p.trace.trace_id, 2);
+	s->trace = p.trace;
+	if (is_slot(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
+		s->trace = trace_context_of(&own);
+		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
+			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
 	} else {
-		random_id(a, c->trace.trace_id, 2);
-		c->trace.sampled = trace_sampled(c->trace.trace_id, a->o.sample);
+		s->trace.sampled = keeps_trace(a, &p);
+		random_id(a, s->trace.span_id, 1);
 	}
-	random_id(a, c->trace.span_id, 1);
+	s->parent = p.where;
+	memcpy(s->parent_id, p.trace.span_id, sizeof(s->parent_id));
+	if (p.in_header)
+		incoming_state(in, &s->trace_state);
+	else if (p.open && p.open->trace_state.len)
+		buf_append(&s->trace_state, p.open->trace_state.data, p.open->trace_state.len);
 }
 
-/* ---- from a call to a span ---- */
-
-static uint64_t wall_clock(struct assembler *a, uint64_t monotonic_ns)
-{
-	uint64_t now = clock_monotonic_ns();
-
-	if (!a->wall_offset_at || now - a->wall_offset_at > WALL_OFFSET_AGE_NS) {
-		a->wall_offset = clock_wall_offset_ns();
-		a->wall_offset_at = now;
-	}
-	return monotonic_ns + (uint64_t)a->wall_offset;
-}
+/* ---- from an open span to a span ---- */
 
 /* What error.type becomes where nothing captured says it: the value that made it an error. */
-static void set_error_type(struct assembler *a, struct call *c, const char *ended_by, const struct attr_value *cause)
+static void set_error_type(struct assembler *a, struct open_span *s, const char *ended_by,
+			   const struct attr_value *cause)
 {
 	buf_reset(&a->name);
 	if (ended_by)
 		buf_str(&a->name, ended_by);
 	else if (cause && cause->kind != ATTR_BOOL)
-		attr_list_print(&c->attrs, cause, &a->name);
+		attr_list_print(&s->attrs, cause, &a->name);
 	if (!a->name.len)
 		buf_str(&a->name, "_OTHER"); /* the conventions' word for an error without a type */
-	attr_list_set_string(&c->attrs, a->error_type, a->name.data, a->name.len);
+	attr_list_set_string(&s->attrs, a->error_type, a->name.data, a->name.len);
 }
 
-static enum span_status set_error(struct assembler *a, struct call *c, const struct ending *end)
+static enum span_status set_error(struct assembler *a, struct open_span *s, const struct ending *end)
 {
-	const struct condition *error = c->start->p.span->error;
+	const struct condition *error = s->start->p.span->error;
 	const struct attr_value *cause = NULL;
 
-	if (!(error && condition_holds(error, &c->attrs, &cause)) && !end->error_type)
+	if (!(error && condition_holds(error, &s->attrs, &cause)) && !end->error_type)
 		return SPAN_STATUS_UNSET;
-	if (!attr_list_find(&c->attrs, a->error_type, strlen(a->error_type)))
-		set_error_type(a, c, end->error_type, cause);
+	if (!attr_list_find(&s->attrs, a->error_type, strlen(a->error_type)))
+		set_error_type(a, s, end->error_type, cause);
 	return SPAN_STATUS_ERROR;
 }
 
-static void emit(struct assembler *a, const struct target *t, struct call *c,
+static void emit(struct assembler *a, const struct target *t, struct open_span *s,
 		 const struct ending *end, uint64_t goid)
 {
-	const struct pack_span *def = c->start->p.span;
-	struct span s = {
-		.parent = c->parent,
-		.trace_state = c->trace_state.len ? c->trace_state.data : NULL,
-		.pack = c->start->p.pack->name,
+	const struct pack_span *def = s->start->p.span;
+	struct span out = {
+		.parent = s->parent,
+		.trace_state = s->trace_state.len ? s->trace_state.data : NULL,
+		.pack = s->start->p.pack->name,
+		.summary = def->summary,
 		.kind = def->kind,
-		.status = set_error(a, c, end),
+		.status = set_error(a, s, end),
 		.status_text = end->status_text,
-		.start_unix_ns = wall_clock(a, c->start_ns),
-		.duration_ns = end->time_ns > c->start_ns ? end->time_ns - c->start_ns : 0,
+		.start_unix_ns = wall_clock_ns(&a->wall, s->start_ns),
+		.duration_ns = end->time_ns > s->start_ns ? end->time_ns - s->start_ns : 0,
 		.goid = goid,
 		.resource = t->t.resource,
 	};
 	struct attr attr;
 
-	memcpy(s.trace_id, c->trace.trace_id, sizeof(s.trace_id));
-	memcpy(s.span_id, c->trace.span_id, sizeof(s.span_id));
-	memcpy(s.parent_id, c->parent_id, sizeof(s.parent_id));
+	memcpy(out.trace_id, s->trace.trace_id, sizeof(out.trace_id));
+	memcpy(out.span_id, s->trace.span_id, sizeof(out.span_id));
+	memcpy(out.parent_id, s->parent_id, sizeof(out.parent_id));
 	a->attrs.len = 0;
-	for (size_t i = 0; i < c->attrs.values.len; i++)
-		if (attr_list_get(&c->attrs, i, &attr))
+	for (size_t i = 0; i < s->attrs.values.len; i++)
+		if (attr_list_get(&s->attrs, i, &attr))
 			vec_push(&a->attrs, attr);
-	title_render(&c->attrs, def->titles, def->name, &a->name);
-	s.name = a->name.data;
-	s.attrs = a->attrs.data;
-	s.nattrs = a->attrs.len;
+	title_render(&s->attrs, def->titles, def->name, &a->name);
+	out.name = a->name.data;
+	out.attrs = a->attrs.data;
+	out.nattrs = a->attrs.len;
 	a->spans++;
-	a->o.emit(a->o.arg, &s);
+	a->o.emit(a->o.arg, &out);
 }
 
-static void finish(struct assembler *a, struct target *t, struct call *c, const struct ending *end)
+static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	uint64_t goid = c->goroutine->id;
+	uint64_t goid = s->item.goroutine->key;
 
-	open_calls_remove(&t->open, &a->pool, c);
-	if (c->trace.sampled)
-		emit(a, t, c, end, goid);
+	open_spans_remove(&t->open, s, end->time_ns);
+	if (s->trace.sampled)
+		emit(a, t, s, end, goid);
 	else
 		a->losses.count[LOSS_SAMPLED_OUT]++;
-	call_release(&a->pool, c);
+	open_span_release(&a->pool, s);
 }
 
-static void drop(struct assembler *a, struct target *t, struct call *c)
+static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
 {
-	open_calls_remove(&t->open, &a->pool, c);
-	call_release(&a->pool, c);
+	open_spans_remove(&t->open, s, time_ns);
+	open_span_release(&a->pool, s);
 }
 
-static void lose(struct assembler *a, struct target *t, struct call *c, enum loss why)
+static void lose(struct assembler *a, const struct arrival *in, struct open_span *s, enum loss why)
 {
 	a->losses.count[why]++;
 	a->spans_lost++;
-	drop(a, t, c);
+	drop(a, in->target, s, in->e.head->time_ns);
 }
 
-/* How c ended, if it ends while a panic is under way. */
-static struct ending ending_of(const struct call *c, uint64_t time_ns)
+/* How s ended, if it ends while a panic is under way. */
+static struct ending ending_of(const struct open_span *s, uint64_t time_ns)
 {
-	const struct pending_panic *p = call_panic(c);
+	const struct pending_panic *p = open_span_panic(s);
 	struct ending end = {.time_ns = time_ns};
 
 	if (p) {
@@ -342,36 +433,43 @@ static struct ending ending_of(const struct call *c, uint64_t time_ns)
 
 /* ---- records ---- */
 
-static void capture(struct assembler *a, const struct arrival *in, struct call *c)
+static struct slot_source slot_source_of(const struct arrival *in, struct arena *arena)
 {
-	struct value_source src = {in->probe->p.binary, in->target->t.bias,
-				   &a->losses.count[LOSS_VALUE_UNREADABLE]};
+	return (struct slot_source){.binary = in->probe->p.binary, .bias = in->target->t.bias,
+				    .max_text = EVENT_MAX_STRING, .arena = arena};
+}
 
-	attributes_capture(&c->attrs, in->probe->rules, in->probe->nrules, &in->e, &src);
+static void capture(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	_cleanup_(arena_done) struct arena arena = {0};
+	struct slot_source src = slot_source_of(in, &arena);
+
+	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
+			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
 }
 
 static struct goroutine *goroutine_of(const struct arrival *in)
 {
-	return open_calls_goroutine(&in->target->open, in->e.head->goid);
+	return open_spans_goroutine(&in->target->open, in->e.head->goid);
 }
 
-/* Calls at this depth or deeper, down to (without) `until`, are no longer on the stack. */
-static void lose_stale(struct assembler *a, const struct arrival *in, const struct call *until,
+/* Spans at this depth or deeper, down to (without) `until`, are no longer on the stack. */
+static void lose_stale(struct assembler *a, const struct arrival *in, const struct open_span *until,
 		       uint64_t depth)
 {
 	struct goroutine *g = goroutine_of(in);
-	struct call *c = g ? g->innermost : NULL, *outer;
+	struct open_span *s = goroutine_innermost(g), *outer;
 
-	for (; c && c != until; c = outer) {
-		outer = c->outer;
-		if (c->depth >= depth)
-			lose(a, in->target, c, LOSS_UNPAIRED_START);
+	for (; s && s != until; s = outer) {
+		outer = open_span_outer(s);
+		if (s->item.depth >= depth)
+			lose(a, in, s, LOSS_UNPAIRED_START);
 	}
 }
 
 static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
 {
-	if (slot < 0 || slot >= in->e.head->slots || in->e.slots[slot].status != SLOT_OK)
+	if (!is_slot(in, slot) || in->e.slots[slot].status != SLOT_OK)
 		return false;
 	*ret = in->e.slots[slot].value;
 	return true;
@@ -380,9 +478,9 @@ static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
 static void on_start(struct assembler *a, const struct arrival *in)
 {
 	const struct event_header *h = in->e.head;
-	struct open_calls *open = &in->target->open;
+	struct open_spans *open = &in->target->open;
 	struct goroutine *g;
-	struct call *c;
+	struct open_span *s;
 	uint64_t key;
 
 	if (h->goid == 0) {
@@ -396,13 +494,13 @@ static void on_start(struct assembler *a, const struct arrival *in)
 		goroutine_forget_panics(g, h->depth);
 	if (in->probe->p.span->nested_same && goroutine_find(g, in->probe->p.span))
 		return;
-	if (open->len >= a->o.max_open)
-		lose(a, in->target, open->oldest, LOSS_OPEN_LIMIT);
-	c = open_calls_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
-	set_trace(a, c, in);
-	capture(a, in, c);
+	if (open->stacks.len >= a->o.max_open)
+		lose(a, in, open->oldest, LOSS_OPEN_LIMIT);
+	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
+	set_trace(a, s, in);
+	capture(a, in, s);
 	if (control_word(in, in->probe->key_slot, &key) && key)
-		open_calls_set_key(open, c, key);
+		open_spans_set_key(open, s, key);
 }
 
 static bool same_function(const struct probe *start, const struct probe *end)
@@ -411,68 +509,70 @@ static bool same_function(const struct probe *start, const struct probe *end)
 	       start->p.func.entry == end->p.func.entry && start->p.binary == end->p.binary;
 }
 
-static bool discarded(const struct call *c, const struct pack_point *end, struct buf *scratch)
+static bool discarded(const struct open_span *s, const struct pack_point *end, struct buf *scratch)
 {
 	const struct attr_value *v;
 
 	if (!end->discard_attribute)
 		return false;
-	v = attr_list_find(&c->attrs, end->discard_attribute, strlen(end->discard_attribute));
+	v = attr_list_find(&s->attrs, end->discard_attribute, strlen(end->discard_attribute));
 	if (!v)
 		return false;
 	buf_reset(scratch);
-	attr_list_print(&c->attrs, v, scratch);
+	attr_list_print(&s->attrs, v, scratch);
 	return end->discard_value && scratch->len == strlen(end->discard_value) &&
 	       !memcmp(scratch->data, end->discard_value, scratch->len);
 }
 
-/* The call that this record ends, or NULL. *ret_same: it is the return of a nested call that counts as
- * part of the one that is open. */
-static struct call *ended_call(const struct arrival *in, bool *ret_same)
+/*
+ * The span that this record ends, or NULL. *ret_same: it is the return of a nested call that counts as part of the
+ * span that is open.
+ */
+static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 {
 	const struct pack_span *span = in->probe->p.span;
-	struct call *c = goroutine_find(goroutine_of(in), span);
+	struct open_span *s = goroutine_find(goroutine_of(in), span);
 	uint64_t depth = in->e.head->depth;
 
 	*ret_same = false;
-	if (!c || !same_function(c->start, in->probe))
-		return c;
-	if (span->nested_same && c->depth < depth)
+	if (!s || !same_function(s->start, in->probe))
+		return s;
+	if (span->nested_same && s->item.depth < depth)
 		*ret_same = true;
-	while (c && (c->start->p.span != span || c->depth > depth))
-		c = c->outer;
-	return c && c->depth == depth ? c : NULL;
+	while (s && (s->start->p.span != span || s->item.depth > depth))
+		s = open_span_outer(s);
+	return s && s->item.depth == depth ? s : NULL;
 }
 
 static void on_end(struct assembler *a, const struct arrival *in)
 {
 	bool nested;
-	struct call *c = ended_call(in, &nested);
+	struct open_span *s = ended_span(in, &nested);
 	struct ending end;
 
 	if (nested)
 		return;
-	if (!c) {
+	if (!s) {
 		a->losses.count[LOSS_UNPAIRED_END] += !in->probe->p.point->may_miss;
 		return;
 	}
-	lose_stale(a, in, c, in->e.head->depth);
-	capture(a, in, c);
-	end = ending_of(c, in->e.head->time_ns);
-	if (discarded(c, in->probe->p.point, &a->name))
-		drop(a, in->target, c);
+	lose_stale(a, in, s, in->e.head->depth);
+	capture(a, in, s);
+	end = ending_of(s, in->e.head->time_ns);
+	if (discarded(s, in->probe->p.point, &a->name))
+		drop(a, in->target, s, in->e.head->time_ns);
 	else
-		finish(a, in->target, c, &end);
+		finish(a, in->target, s, &end);
 }
 
 static void on_note(struct assembler *a, const struct arrival *in)
 {
-	struct call *c = goroutine_find(goroutine_of(in), in->probe->p.span);
+	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
 
-	if (!c)
-		c = open_calls_joined(&in->target->open, in->e.head->goid);
-	if (c && c->start->p.span == in->probe->p.span)
-		capture(a, in, c);
+	if (!s)
+		s = open_spans_joined(&in->target->open, in->e.head->goid);
+	if (s && s->start->p.span == in->probe->p.span)
+		capture(a, in, s);
 }
 
 static void on_join(struct assembler *a, const struct arrival *in)
@@ -481,13 +581,13 @@ static void on_join(struct assembler *a, const struct arrival *in)
 
 	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span) &&
 	    control_word(in, in->probe->key_slot, &key))
-		open_calls_join(&in->target->open, in->e.head->goid, key);
+		open_spans_join(&in->target->open, in->e.head->goid, key);
 	on_note(a, in);
 }
 
 static void on_panic(struct assembler *a, const struct arrival *in)
 {
-	struct value_source src = {in->probe->p.binary, in->target->t.bias, NULL};
+	struct slot_source src = slot_source_of(in, NULL);
 	struct goroutine *g = goroutine_of(in);
 	const char *type = NULL;
 	uint64_t word;
@@ -495,27 +595,27 @@ static void on_panic(struct assembler *a, const struct arrival *in)
 	if (!g)
 		return;
 	if (control_word(in, in->probe->type_slot, &word))
-		type = type_word_name(&src, word);
+		type = slot_type_name(&src, word);
 	goroutine_panic(g, type, in->e.head->depth);
 }
 
-/* Whether c's own frame is the one that recovered. SP is within the frame: depth says how far down. */
-static bool recovered_itself(const struct call *c, const struct arrival *in)
+/* Whether s's own frame is the one that recovered. SP is within the frame: depth says how far down. */
+static bool recovered_itself(const struct open_span *s, const struct arrival *in)
 {
-	const struct func *f = &c->start->p.func;
+	const struct func *f = &s->start->p.func;
 	uint64_t depth = in->e.head->depth, pc;
 
-	if (!c->start->p.point->recovers || !control_word(in, in->probe->pc_slot, &pc))
+	if (!s->start->p.point->recovers || !control_word(in, in->probe->pc_slot, &pc))
 		return false;
 	pc -= in->target->t.bias;
-	return pc >= f->entry && pc < f->end && c->depth < depth &&
-	       depth - c->depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
+	return pc >= f->entry && pc < f->end && s->item.depth < depth &&
+	       depth - s->item.depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
 }
 
 /* A recovery that no panic was seen for (the hook is optional) is one all the same. */
-static struct ending unwound(const struct call *c, uint64_t time_ns)
+static struct ending unwound(const struct open_span *s, uint64_t time_ns)
 {
-	struct ending end = ending_of(c, time_ns);
+	struct ending end = ending_of(s, time_ns);
 
 	if (!end.error_type)
 		end.error_type = end.status_text = "panic";
@@ -526,16 +626,16 @@ static void on_unwind(struct assembler *a, const struct arrival *in)
 {
 	const struct event_header *h = in->e.head;
 	struct goroutine *g = goroutine_of(in);
-	struct call *c = g ? g->innermost : NULL, *outer;
+	struct open_span *s = goroutine_innermost(g), *outer;
 
-	for (; c; c = outer) {
-		struct ending end = unwound(c, h->time_ns);
+	for (; s; s = outer) {
+		struct ending end = unwound(s, h->time_ns);
 
-		outer = c->outer;
-		if (c->depth > h->depth || recovered_itself(c, in))
-			finish(a, in->target, c, &end);
+		outer = open_span_outer(s);
+		if (s->item.depth > h->depth || recovered_itself(s, in))
+			finish(a, in->target, s, &end);
 	}
-	g = goroutine_of(in); /* gone with its last call */
+	g = goroutine_of(in); /* gone with its last span */
 	if (g)
 		goroutine_forget_panics(g, h->depth);
 }
@@ -546,7 +646,16 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 	struct goroutine *g;
 
 	while ((g = goroutine_of(in)))
-		finish(a, in->target, g->innermost, &end);
+		finish(a, in->target, goroutine_innermost(g), &end);
+}
+
+/* A link is of the process, whichever probe wrote it. */
+static void on_link(struct assembler *a, struct target *t, const struct event *e)
+{
+	struct event_link link;
+
+	if (event_link(e, &link) && !open_spans_link(&t->open, &link, a->o.max_open))
+		a->losses.count[LOSS_OPEN_LIMIT]++;
 }
 
 typedef void (*record_fn)(struct assembler *a, const struct arrival *in);
@@ -566,6 +675,10 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 		in.probe = map_get(&a->probes, in.e.head->probe);
 		in.target = map_get(&a->targets, in.e.head->target);
 	}
+	if (in.target && in.e.head->kind == EVENT_LINK) {
+		on_link(a, in.target, &in.e);
+		return;
+	}
 	if (!in.probe || !in.target) {
 		a->losses.count[LOSS_BAD_RECORD]++;
 		return;
@@ -579,9 +692,12 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 
 static const char *fatal_panic(const struct target *t)
 {
-	for (const struct call *c = t->open.oldest; c; c = c->newer)
-		if (c->goroutine->npanics)
-			return c->goroutine->panics[c->goroutine->npanics - 1].type;
+	for (const struct open_span *s = t->open.oldest; s; s = s->newer) {
+		const struct goroutine *g = open_span_goroutine(s);
+
+		if (g->npanics)
+			return g->panics[g->npanics - 1].type;
+	}
 	return NULL;
 }
 
@@ -609,7 +725,7 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 		return;
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
-	a->left_open += t->open.len;
+	a->left_open += t->open.stacks.len;
 	target_free(a, t);
 }
 
@@ -622,6 +738,6 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 	ret->spans_lost += a->spans_lost;
 	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
-		ret->open += ((struct target *)v)->open.len;
+		ret->open += ((struct target *)v)->open.stacks.len;
 	losses_add(&ret->losses, &a->losses);
 }

@@ -6,7 +6,9 @@
 #define SPAN_ASSEMBLE_H
 
 #include "event/event.h"
+#include "event/run_summary.h"
 #include "probe/ir.h"
+#include "probe/pack/pack.h"
 #include "span/span.h"
 
 struct assembler;

@@ -3,7 +3,7 @@
 #define SPAN_CONDITION_H
 
 #include "probe/pack/pack_condition.h"
-#include "span/attributes.h"
+#include "span/attr_list.h"
 
 /*
  * A comparison with an attribute that is not there, or of values of different kinds (a text, a number, a bool), does

@@ -1,5 +1,5 @@
 /*
- * The waist: planters end here, sinks begin here. A span as every sink gets it, and the sink's side.
+ * The waist: planters end here, sinks begin here. A span as every sink gets it.
  */
 #ifndef SPAN_SPAN_H
 #define SPAN_SPAN_H
@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "event/loss.h"
-#include "probe/pack/pack.h"
+#include "probe/pack/pack_summary.h"
+#include "probe/pack/span_kind.h"
+#include "target/resource.h"
 
 enum attr_kind { ATTR_STRING, ATTR_INT, ATTR_DOUBLE, ATTR_BOOL };
 struct attr {
@@ -29,15 +30,6 @@ struct attr {
 /* OTLP's numbers. Its 1, ok, is for the program's own developers to say; nothing here does. */
 enum span_status { SPAN_STATUS_UNSET = 0, SPAN_STATUS_ERROR = 2 };
 
-/* What one process's spans have in common. Outlives its spans (refcounted by who holds it). */
-struct resource {
-	const char *service;             /* service.name */
-	int pid;
-	const struct attr *attrs;        /* all, service.name and process.* included */
-	size_t nattrs;
-	uint32_t id;                     /* small number, unique in this run */
-};
-
 /* Where a span's parent is. Known or unknown, never a guess. */
 enum span_parent {
 	SPAN_PARENT_NONE,    /* the request says that it has none */
@@ -53,6 +45,7 @@ struct span {
 	const char *trace_state;         /* the W3C tracestate that came with the trace, or NULL */
 	const char *name;
 	const char *pack;                /* instrumentation scope: the pack's name */
+	const struct summary *summary;   /* what a row of text shows of it, or NULL */
 	enum span_kind kind;
 	enum span_status status;
 	const char *status_text;         /* or NULL */
@@ -67,38 +60,5 @@ bool span_has_parent(const struct span *s);       /* one whose id is known */
 const char *span_kind_text(enum span_kind k);     /* "server" … */
 const char *span_status_text(enum span_status s); /* "unset", "error" */
 const struct attr *span_attr(const struct span *s, const char *key); /* NULL if absent */
-
-/* ---- what a sink is ---- */
-
-struct run_summary {
-	uint64_t events, spans;          /* records seen, spans emitted */
-	uint64_t open;                   /* still open at the end */
-	uint64_t spans_lost;             /* began while we observed, but are neither spans nor open */
-	uint32_t planted, refused;       /* probes */
-	uint32_t processes;
-	struct losses losses;
-};
-
-struct sink;
-struct sink_ops {
-	const char *name;
-	/* The span is only valid during the call. Never blocks. */
-	void (*span)(struct sink *s, const struct span *span);
-	/* Called about every 100 ms: flush what is due. Never blocks. */
-	void (*tick)(struct sink *s);
-	/* NULL, or: whether nobody can receive what it gets any more (a closed pipe). */
-	bool (*gone)(struct sink *s);
-	/* A sentence for the user about the sink's state, or NULL (asked at the end). */
-	const char *(*trouble)(struct sink *s);
-	void (*losses)(struct sink *s, struct losses *ret); /* adds its counts */
-	void (*summary)(struct sink *s, const struct run_summary *sum);
-	/* NULL, or: flushes within timeout_ms and takes no more spans; losses and trouble are final then. */
-	void (*finish)(struct sink *s, unsigned timeout_ms);
-	/* Flushes within timeout_ms (if finish has not), then frees. NULL ok. */
-	void (*close)(struct sink *s, unsigned timeout_ms);
-};
-struct sink {
-	const struct sink_ops *ops;
-};
 
 #endif

@@ -63,6 +63,15 @@ bool traceparent_parse(const char *s, size_t len, struct trace_context *ret)
 	return true;
 }
 
+struct trace_context trace_context_of(const struct event_context *c)
+{
+	struct trace_context ret = {.sampled = c->flags & EVENT_CONTEXT_SAMPLED};
+
+	memcpy(ret.trace_id, c->trace_id, sizeof(ret.trace_id));
+	memcpy(ret.span_id, c->span_id, sizeof(ret.span_id));
+	return ret;
+}
+
 /*
  * tracestate (https://www.w3.org/TR/trace-context-2/#tracestate-header): up to 32 members key=value with commas between
  * them, and blanks around those; a list that breaks a rule is no list. Who shortens it gives up members of more than

@@ -7,11 +7,14 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "event/event.h"
 
 struct trace_context {
 	uint8_t trace_id[16], span_id[8];
 	bool sampled;
 };
+
+struct trace_context trace_context_of(const struct event_context *c);
 
 /* False, and *ret untouched, when the len bytes at s are not a valid traceparent of any version. */
 bool traceparent_parse(const char *s, size_t len, struct trace_context *ret);

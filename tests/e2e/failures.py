@@ -182,7 +182,7 @@ def _protected():
         os.readlink("/proc/1/exe")
         return "this machine's first process can be looked into"
     except OSError:
-        text = fails(["attach", "-p", "1"], [NOTHING], ["CAP_SYS_PTRACE is there"])
+        text = fails(["attach", "-p", "1"], [NOTHING], ["earshot has CAP_SYS_PTRACE"])
         assert "run as root" not in text, text
         return text
 

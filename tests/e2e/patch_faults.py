@@ -50,7 +50,7 @@ def children(pid):
     return [int(p) for p in open(f"/proc/{pid}/task/{pid}/children").read().split()]
 
 
-def hands():
+def helpers():
     """Those of earshots that are gone."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -58,7 +58,7 @@ def hands():
         except OSError:
             continue
         state, parent = stat.rsplit(")", 1)[1].split()[:2]
-        if "(earshot-hand) " in stat and parent == "1" and state != "Z":
+        if "(earshot-helper) " in stat and parent == "1" and state != "Z":
             yield int(pid)
 
 
@@ -68,8 +68,8 @@ def check_restored(seq):
 
 
 def check_takes_another(seq, mapped_still=0):
-    """Nothing that is left keeps the next one out, once hands made slow are done."""
-    until("no hand is at work", lambda: not any(hands()), 30)
+    """Nothing that is left keeps the next one out, once helpers made slow are done."""
+    until("no helper is at work", lambda: not any(helpers()), 30)
     with trace(seq.pid) as e:
         code = e.wait(30)
         assert code == 0 and len(e.out().splitlines()) >= 500, e.describe()
@@ -146,7 +146,7 @@ def _killed(fault, both):
             caught += bool(changed_text(seq.pid) or mapped(seq.pid))
             if both:
                 os.kill(e.pid, signal.SIGSTOP)
-                for pid in children(e.pid):  # the hand
+                for pid in children(e.pid):  # the helper
                     os.kill(pid, signal.SIGKILL)
             os.kill(e.pid, signal.SIGKILL)
             e.kill()
@@ -158,7 +158,7 @@ def _killed(fault, both):
 
 
 def _killed_and_next():
-    """The next one comes while the dead one's hand is still at work: it takes over, or waits."""
+    """The next one comes while the dead one's helper is still at work: it takes over, or waits."""
     need_earshot(root=False)
     rounds, dice, met = scaled(15, 8, "PATCH_FAULT_KILLS"), random.Random(9), 0
     with Seq() as seq:
@@ -167,15 +167,15 @@ def _killed_and_next():
             time.sleep(dice.uniform(0.05, 0.8))
             os.kill(e.pid, signal.SIGKILL)
             e.kill()
-            met += any(hands())
+            met += any(helpers())
             with trace(seq.pid, limit=100) as e:
                 code = e.wait(40)
-                # It may have come between two steps of a hand that was to take out all anyway.
+                # It may have come between two steps of a helper that was to take out all anyway.
                 assert code == 0 or (code == 3 and one_sentence(e.err())), e.describe()
             seq.check_counts_on()
         check_takes_another(seq)
-    assert met, "no hand was at work: this tests nothing"
-    return f"{rounds} kills, {met} with a hand at work"
+    assert met, "no helper was at work: this tests nothing"
+    return f"{rounds} kills, {met} with a helper at work"
 
 
 def tests():
@@ -190,5 +190,5 @@ def tests():
     yield Test("killed-in-a-step", lambda: _killed("slow:150", False), 400)
     yield Test("killed-in-a-call", lambda: _killed("slow-call:20", False), 400)
     yield Test("killed-and-next", _killed_and_next, 400)
-    yield Test("killed-with-hand", lambda: _killed("slow:150", True), 400)
-    yield Test("killed-with-hand-in-a-call", lambda: _killed("slow-call:20", True), 400)
+    yield Test("killed-with-helper", lambda: _killed("slow:150", True), 400)
+    yield Test("killed-with-helper-in-a-call", lambda: _killed("slow-call:20", True), 400)

@@ -43,7 +43,7 @@ def _left(pid):
     return open(f"/proc/{pid}/maps").read().count("memfd:earshot-patch")
 
 
-def _hand(pid):
+def _helper(pid):
     """Earshot's own child that patches."""
     return int(subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True,
                               check=True).stdout.split()[0])
@@ -58,14 +58,14 @@ def _spans(httpd, count=5):
         assert sorted(agent(s) for s in spans) == sorted(f"n{i}" for i in range(count)), e.describe()
 
 
-def _killed_with_hand():
+def _killed_with_helper():
     """Nobody is there to clean up: the program goes on, the next earshot takes it out."""
     need_earshot(root=False)
     with Httpd(newest()) as httpd:
         e = attach(httpd.pid, options=PATCH, observe=[httpd.where["http"]])
-        hand = _hand(e.pid)
+        helper = _helper(e.pid)
         os.kill(e.pid, signal.SIGSTOP)
-        os.kill(hand, signal.SIGKILL)
+        os.kill(helper, signal.SIGKILL)
         os.kill(e.pid, signal.SIGKILL)
         e.kill()
         assert changed_text(httpd.pid), "no patch is left: this tests nothing"
@@ -77,7 +77,7 @@ def _killed_with_hand():
 
 
 def _killed():
-    """kill -9 at any moment: the hand restores everything."""
+    """kill -9 at any moment: the helper restores everything."""
     need_earshot(root=False)
     rounds, dice, caught = scaled(20, 10, "PATCH_KILLS"), random.Random(5), 0
     with Httpd(newest()) as httpd:
@@ -238,7 +238,7 @@ def tests():
                         ("1.27", "cgo"), ("1.27", "race"), ("1.27", "plugin")):
         yield Test(f"sequence-go{minor}-{mode}", lambda m=minor, k=mode: _sequence(m, k), 300)
     yield Test("killed", _killed, 300)
-    yield Test("killed-with-hand", _killed_with_hand, 60)
+    yield Test("killed-with-helper", _killed_with_helper, 60)
     yield Test("unprivileged", _unprivileged, 60)
     large = scaled(2, 1, "PATCH_LARGE")
     yield Test("large", lambda: _large("trixie", large), 200 + 100 * large)

@@ -25,12 +25,13 @@ sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 from proc import Skip, kill_all  # noqa: E402
 
 # Quick ones first: what is broken altogether shows early.
-GROUPS = ("client_server", "binaries", "failures", "run_verb", "matrix", "third_party", "containers",
-          "changed_files", "privileges", "otlp_export", "under_load", "attach_cycles", "trace_language",
+GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "matrix", "third_party", "containers",
+          "changed_files", "privileges", "spans_and_calls", "otlp_export", "under_load", "attach_cycles",
+          "trace_language",
           "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",
           "trace_guide", "trace_cycles", "http_edges", "trace_corners", "trace_types", "inlined",
           "follow", "trace_aggregates", "trace_conditions", "patch_sequence", "patch_faults",
-          "patch_whole")
+          "patch_whole", "go_probe")
 
 
 class TimedOut(Exception):

@@ -240,7 +240,7 @@ WRONG = [
      "should be {8} bytes at offset 0, but the binary shows {8+8+8}"),
     ("type order struct { N [3]order }; main.Take(r order)", 0, "it contains itself, without a pointer between"),
     ("type time.Duration int32; main.Wait(d time.Duration, l int8)", 0,
-     "the binary describes it, and otherwise (int64, 8 bytes)"),
+     "the binary describes it differently (int64, 8 bytes)"),
     ("type order int; main.Take", 2, "a type is declared for a signature"),
 ]
 

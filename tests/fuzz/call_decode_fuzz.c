@@ -6,7 +6,7 @@
 
 #include "unit/value_stub.h"
 
-#include "call/call.h"
+#include "call/decode.h"
 
 static const struct ir_slot slots[] = {
 	{.name = "a", .kind = VALUE_STRING}, {.name = "b", .kind = VALUE_INT}, {.name = "c", .kind = VALUE_STACK}};
@@ -21,7 +21,8 @@ static const struct call_plan plan = {
 	.entry = {.slots = (struct ir_slot *)slots, .nslots = 3},
 	.ret = {.slots = (struct ir_slot *)slots, .nslots = 3},
 };
-static const struct call_process process = {.target = 1, .pid = 4711, .name = "shop"};
+static const struct resource resource = {.id = 1, .pid = 4711, .name = "shop"};
+static const struct call_process process = {.resource = &resource};
 
 static void use(void *arg, const struct call_record *c)
 {
@@ -37,7 +38,7 @@ static void use(void *arg, const struct call_record *c)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t *copy = malloc(size ? size : 1); /* aligned, and of exactly that size for the sanitizer */
-	struct call_summary sum = {0};
+	struct run_summary sum = {0};
 	struct call_decoder *d;
 	struct buf out = {0};
 

@@ -17,6 +17,8 @@ static unsigned sum(const char *s, size_t n)
 
 static unsigned read_all(const struct event *e)
 {
+	struct event_context context;
+	struct event_link link;
 	unsigned total = 0;
 
 	for (size_t i = 0; i <= e->head->slots; i++) {
@@ -27,17 +29,25 @@ static unsigned read_all(const struct event *e)
 		total += bytes ? sum(bytes, n) : 0;
 		part = event_part(e, i, &n, &addr);
 		total += sum(part, n) + (unsigned)addr;
+		if (event_context(e, i, &context))
+			total += sum((const char *)&context, sizeof(context));
 	}
+	if (event_link(e, &link) && (!link.goid || !link.parent || link.goid == link.parent))
+		abort();
 	for (const struct event_chunk *c = event_chunk_next(e, NULL); c; c = event_chunk_next(e, c))
 		total += sum(event_chunk_bytes(c), c->len) + event_chunk_lost(c, 0, c->len + 1u);
 	return total;
 }
 
-/* Mutations seldom get the sizes right: one record has all, of two the first keeps its own if that can be. */
+/*
+ * Mutations seldom get the sizes right: one record has all, of two the first keeps its own if that can be. The version
+ * is today's.
+ */
 static void mend(struct event_header *h, size_t size)
 {
 	bool two = h->kind == EVENT_RETURN || h->kind == EVENT_UNWOUND;
 
+	h->version = EVENT_VERSION;
 	if (!two) {
 		h->size = (uint32_t)size;
 	} else if (h->size % 8 == 0 && h->size >= sizeof(*h) && h->size + sizeof(*h) <= size) {
@@ -45,6 +55,7 @@ static void mend(struct event_header *h, size_t size)
 
 		call->size = (uint32_t)(size - h->size);
 		call->goid = h->goid;
+		call->version = EVENT_VERSION;
 		call->kind = EVENT_CALL;
 	}
 }

@@ -8,9 +8,9 @@
 static void ask_flow(struct binary *b, const struct func *f)
 {
 	struct flow flow;
-	struct code c;
+	struct disasm c;
 
-	if (func_code(b, f, &c, NULL))
+	if (func_disasm(b, f, &c, NULL))
 		return;
 	flow_make(b, &c, &flow);
 	for (size_t i = 0; !flow.why && i < flow.nrpo; i++) {
@@ -21,7 +21,7 @@ static void ask_flow(struct binary *b, const struct func *f)
 			__builtin_trap();
 	}
 	flow_done(&flow);
-	code_done(&c);
+	disasm_done(&c);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,5 +1,6 @@
 /* The input is the body of a function: decoded, its prologue read, sites chosen, effects and text
  * asked. */
+#include "binary/arch_x86_64.h"
 #include "fuzz/replay.h"
 
 #include "binary/insn.h"
@@ -12,20 +13,20 @@ static void ask_code(const uint8_t *data, size_t size)
 {
 	struct insn_effect e;
 	struct prologue p;
-	struct code c;
+	struct disasm c;
 	char text[24];
 
-	code_decode(data, size, 0x1000, &c);
-	code_prologue(&c, &p);
-	if (p.checked && (!code_at(&c, p.morestack) || p.check >= c.n))
+	disasm_make(&arch_x86_64, data, size, 0x1000, &c);
+	disasm_prologue(&c, &p);
+	if (p.checked && (!disasm_at(&c, p.morestack) || p.check >= c.n))
 		__builtin_trap();
 	for (size_t i = 0; i < c.n; i++) {
 		insn_effect(&c, &c.insns[i], &e);
 		insn_text(&c, &c.insns[i], text, sizeof(text));
-		if (code_at(&c, c.insns[i].addr) != &c.insns[i])
+		if (disasm_at(&c, c.insns[i].addr) != &c.insns[i])
 			__builtin_trap();
 	}
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void ask_sites(struct binary *b)

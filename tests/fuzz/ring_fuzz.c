@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "plant/patch/patch.h"
 
-#define OWN hand_own(0)
+#define OWN shared_head_bytes(0)
 #define CHUNKS 8
 
 struct head {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 
 static const char *const roots[] = {"any", "error", "[]error", "map[string]int", "*main.Cart", "main.User", "[]any",

@@ -24,6 +24,7 @@
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
+#   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -157,6 +158,7 @@ build "$newest" shop shop-plain --
 build "$newest" dotted dotted-plain --
 build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
+build_module "$newest" jobs -ldflags '-s -w'
 build "$newest" burst burst --
 build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/clock.h"
 #include "unit/plant_self.h"
 

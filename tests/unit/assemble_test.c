@@ -18,11 +18,12 @@
 #include <unistd.h>
 
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
-       P_JOIN, P_AGAIN };
+       P_JOIN, P_AGAIN, P_MADE, P_MADE_INNER };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
 enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_END };
 enum { J_KEY, J_PART, J_END };
+enum { M_OWN, M_PARENT, M_HEADER, M_END };
 
 /* ---- the pack ---- */
 
@@ -63,9 +64,9 @@ static const struct pack_capture note_captures[] = {
 static const struct ir_slot note_slots[] = {{.name = "route", .kind = VALUE_STRING},
 					    {.name = "ratio", .kind = VALUE_FLOAT64},
 					    {.name = "part", .kind = VALUE_STRING}};
-static const struct pack_capture panic_captures[] = {{.name = "type"}};
+static const struct pack_capture panic_captures[] = {{.use = USE_PANIC_TYPE, .name = "type"}};
 static const struct ir_slot panic_slots[] = {{.name = "type", .kind = VALUE_TYPE}};
-static const struct pack_capture unwind_captures[] = {{.name = "pc"}};
+static const struct pack_capture unwind_captures[] = {{.use = USE_RECOVERY_PC, .name = "pc"}};
 static const struct ir_slot unwind_slots[] = {{.name = "pc", .kind = VALUE_UINT}};
 
 static const char *const same[] = {"escaped", "path", NULL}, *const secret[] = {"sig", "Key", NULL},
@@ -86,6 +87,13 @@ static const struct pack_capture join_captures[] = {[J_KEY] = {.name = "length",
 						    [J_PART] = {.name = "part"}};
 static const struct ir_slot join_slots[] = {[J_KEY] = {.kind = VALUE_UINT}, [J_PART] = {.kind = VALUE_STRING}};
 
+static const struct pack_capture made_captures[] = {
+	[M_OWN] = {.use = USE_CONTEXT}, [M_PARENT] = {.use = USE_PARENT},
+	[M_HEADER] = {.name = "parent", .transform = {.hidden = true}}};
+static const struct ir_slot made_slots[] = {[M_OWN] = {.kind = VALUE_CONTEXT}, [M_PARENT] = {.kind = VALUE_CONTEXT},
+					    [M_HEADER] = {.kind = VALUE_STRING}};
+
+static const struct pack_variant v_made = {.captures = made_captures, .ncaptures = M_END};
 static const struct pack_variant v_rules = {.captures = rule_captures, .ncaptures = R_END};
 static const struct pack_variant v_join = {.captures = join_captures, .ncaptures = J_END};
 static const struct pack_variant v_start = {.captures = start_captures, .ncaptures = S_START};
@@ -121,7 +129,7 @@ static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 static struct capture_program start_program = PROGRAM(start_slots), end_program = PROGRAM(end_slots),
 			      note_program = PROGRAM(note_slots), panic_program = PROGRAM(panic_slots),
 			      unwind_program = PROGRAM(unwind_slots), rules_program = PROGRAM(rule_slots),
-			      join_program = PROGRAM(join_slots), no_program;
+			      join_program = PROGRAM(join_slots), made_program = PROGRAM(made_slots), no_program;
 
 static const struct func call_func = {.entry = 0x1000, .end = 0x1100, .frame_size = 64};
 static const struct func own_func = {.entry = 0x2000, .end = 0x2100, .frame_size = 96};
@@ -190,6 +198,8 @@ static void add_probes(void)
 	add_probe(P_RULES, &request, &note_point, &v_rules, &rules_program, none);
 	add_probe(P_AGAIN, &request, &note_point, &v_start, &start_program, none);
 	add_probe(P_JOIN, &request, &join_point, &v_join, &join_program, none);
+	add_probe(P_MADE, &request, &start_point, &v_made, &made_program, none);
+	add_probe(P_MADE_INNER, &call, &start_point, &v_made, &made_program, call_func);
 }
 
 static void begin(double sample, bool parent_based, size_t max_open)
@@ -1192,6 +1202,257 @@ static void invalid_incoming_trace(void **state)
 	assert_int_equal(w.spans.data[0].span.parent, SPAN_PARENT_NONE);
 }
 
+/* ---- ids and parents that a probe found ---- */
+
+static void made_init(uint32_t probe, uint64_t goid, uint64_t depth, uint64_t ns)
+{
+	record_init(&w.r, probe, goid, depth, ns, M_END);
+}
+
+static bool all_are(const uint8_t *id, size_t n, uint8_t byte)
+{
+	while (n && id[n - 1] == byte)
+		n--;
+	return n == 0;
+}
+
+static void own_ids(void **state)
+{
+	const struct span *inner, *s;
+
+	made_init(P_MADE, 1, 500, 10);
+	record_context(&w.r, M_OWN, 0xaa, 0xbb, EVENT_CONTEXT_SAMPLED);
+	send();
+	bare(P_CALL, 1, 900, 20);
+	bare(P_RETURN, 1, 900, 30);
+	end(1, 500, 40, 200);
+	inner = &w.spans.data[0].span;
+	s = &w.spans.data[1].span;
+	assert_true(all_are(s->trace_id, 16, 0xaa) && all_are(s->span_id, 8, 0xbb));
+	assert_int_equal(s->parent, SPAN_PARENT_NONE);
+	assert_int_equal(inner->parent, SPAN_PARENT_LOCAL);
+	assert_true(all_are(inner->trace_id, 16, 0xaa) && all_are(inner->parent_id, 8, 0xbb));
+	assert_false(all_are(inner->span_id, 8, 0xbb));
+}
+
+/* What was sent on with the ids is the decision; here only ids that are made here are sampled. */
+static void own_ids_are_sampled_already(void **state)
+{
+	for (unsigned sampled = 0; sampled < 2; sampled++) {
+		again(!sampled, false, 0);
+		made_init(P_MADE, 1, 500, 10);
+		record_context(&w.r, M_OWN, 0xaa, 0xbb, sampled ? EVENT_CONTEXT_SAMPLED : 0);
+		send();
+		bare(P_CALL, 1, 900, 20);
+		bare(P_RETURN, 1, 900, 30);
+		end(1, 500, 40, 200);
+		assert_int_equal(w.spans.len, sampled ? 2 : 0);
+		assert_int_equal(lost(LOSS_SAMPLED_OUT), sampled ? 0 : 2);
+	}
+}
+
+/* Ids that are none: the span gets ids here. */
+static void own_ids_damaged(void **state)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		again(1, false, 0);
+		made_init(P_MADE, 1, 500, 10);
+		if (i < 2)
+			record_context(&w.r, M_OWN, i ? 0xaa : 0, i ? 0 : 0xbb, 0);
+		else if (i == 2)
+			record_str(&w.r, M_OWN, "not a context");
+		else
+			record_int(&w.r, M_OWN, 48);
+		send();
+		end(1, 500, 40, 200);
+		assert_int_equal(w.spans.len, 1);
+		assert_false(all_are(w.spans.data[0].span.trace_id, 16, 0xaa));
+		assert_false(all_are(w.spans.data[0].span.trace_id, 16, 0));
+		assert_false(all_are(w.spans.data[0].span.span_id, 8, 0xbb));
+	}
+}
+
+static void given_parents(void **state)
+{
+	static const uint32_t flags[] = {EVENT_CONTEXT_SAMPLED, EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_REMOTE};
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct span *s;
+
+		again(1, false, 0);
+		made_init(P_MADE, 1, 500, 10);
+		record_context(&w.r, M_PARENT, 0xaa, 0xcc, flags[i]);
+		record_str(&w.r, M_HEADER, TRACEPARENT "01"); /* the probe knows better */
+		send();
+		end(1, 500, 40, 200);
+		s = &w.spans.data[0].span;
+		assert_int_equal(s->parent, i ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL);
+		assert_true(all_are(s->trace_id, 16, 0xaa) && all_are(s->parent_id, 8, 0xcc));
+		assert_false(all_are(s->span_id, 8, 0xcc));
+	}
+}
+
+/* None only where each place was looked at that could name one. */
+static void no_parent_given(void **state)
+{
+	static const struct {
+		uint32_t probe;
+		uint8_t given, header;
+		enum span_parent want;
+	} cases[] = {
+		{P_MADE, SLOT_NIL, SLOT_NO_KEY, SPAN_PARENT_NONE},
+		{P_MADE, SLOT_UNREADABLE, SLOT_NO_KEY, SPAN_PARENT_UNKNOWN},
+		{P_MADE, SLOT_NIL, SLOT_UNREADABLE, SPAN_PARENT_UNKNOWN},
+		{P_MADE, SLOT_OK, SLOT_NO_KEY, SPAN_PARENT_UNKNOWN}, /* a context it is not */
+		{P_MADE_INNER, SLOT_NIL, SLOT_NO_KEY, SPAN_PARENT_NONE}, /* it has no header to look at */
+		{P_MADE_INNER, SLOT_UNREADABLE, SLOT_NO_KEY, SPAN_PARENT_UNKNOWN},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		again(1, false, 0);
+		made_init(cases[i].probe, 1, 500, 10);
+		record_status(&w.r, M_PARENT, cases[i].given, 0, 0);
+		record_status(&w.r, M_HEADER, cases[i].header, 0, 0);
+		send();
+		if (cases[i].probe == P_MADE)
+			end(1, 500, 40, 200);
+		else
+			bare(P_RETURN, 1, 500, 40);
+		assert_int_equal(w.spans.len, 1);
+		assert_int_equal(w.spans.data[0].span.parent, cases[i].want);
+		assert_true(all_are(w.spans.data[0].span.parent_id, 8, 0));
+	}
+}
+
+/* A span that the probe put into a trace of its own has no parent in another one. */
+static void own_ids_in_another_trace(void **state)
+{
+	for (unsigned alike = 0; alike < 2; alike++) {
+		const struct span *inner;
+
+		again(1, false, 0);
+		made_init(P_MADE, 1, 500, 10);
+		record_context(&w.r, M_OWN, 0xaa, 0xbb, EVENT_CONTEXT_SAMPLED);
+		send();
+		made_init(P_MADE_INNER, 1, 900, 20);
+		record_context(&w.r, M_OWN, alike ? 0xaa : 0xdd, 0xee, EVENT_CONTEXT_SAMPLED);
+		send();
+		bare(P_RETURN, 1, 900, 30);
+		inner = &w.spans.data[0].span;
+		assert_true(all_are(inner->span_id, 8, 0xee));
+		assert_int_equal(inner->parent, alike ? SPAN_PARENT_LOCAL : SPAN_PARENT_UNKNOWN);
+		assert_true(all_are(inner->parent_id, 8, alike ? 0xbb : 0));
+	}
+}
+
+/* ---- lineage ---- */
+
+static void created(uint64_t goid, uint64_t parent, uint64_t epoch_ns, uint64_t ns)
+{
+	record_link(&w.r, goid, parent, epoch_ns, ns);
+	send();
+}
+
+/* A call on a goroutine of its own; its span is the last. */
+static const struct seen *call_on(uint64_t goid, uint64_t ns)
+{
+	bare(P_CALL, goid, 300, ns);
+	bare(P_RETURN, goid, 300, ns + 1);
+	return &w.spans.data[w.spans.len - 1];
+}
+
+static void lineage(void **state)
+{
+	const struct seen *child;
+	uint8_t parent_id[8];
+
+	start_init(1, 500, 10);
+	record_str(&w.r, S_PARENT, TRACEPARENT "01");
+	record_str(&w.r, S_STATE, "vendor=1");
+	send();
+	created(2, 1, 20, 20);
+	child = call_on(2, 30);
+	assert_int_equal(child->span.parent, SPAN_PARENT_LOCAL);
+	assert_int_equal(child->span.trace_id[0], 0x0a);
+	assert_string_equal(child->trace_state, "vendor=1");
+	memcpy(parent_id, child->span.parent_id, 8);
+	assert_int_equal(call_on(3, 32)->span.parent, SPAN_PARENT_UNKNOWN); /* nobody said so */
+	end(1, 500, 40, 200);
+	assert_memory_equal(w.spans.data[w.spans.len - 1].span.span_id, parent_id, 8);
+	assert_int_equal(call_on(2, 50)->span.parent, SPAN_PARENT_UNKNOWN); /* it has ended */
+	start(1, 500, 60);
+	assert_int_equal(call_on(2, 70)->span.parent, SPAN_PARENT_UNKNOWN); /* this is another one */
+	assert_int_equal(lost(LOSS_BAD_RECORD), 0);
+}
+
+/* The span around it and a header are surer. */
+static void lineage_comes_last(void **state)
+{
+	start(1, 500, 10);
+	created(2, 1, 20, 20);
+	start_init(2, 500, 30);
+	record_str(&w.r, S_PARENT, TRACEPARENT "01");
+	send();
+	bare(P_CALL, 2, 900, 31);
+	bare(P_RETURN, 2, 900, 32);
+	end(2, 500, 40, 200);
+	assert_int_equal(w.spans.data[1].span.parent, SPAN_PARENT_REMOTE);
+	assert_memory_equal(w.spans.data[0].span.parent_id, w.spans.data[1].span.span_id, 8);
+}
+
+/* Which span it was created in is certain only if none began or ended there since the epoch. */
+static void lineage_by_epoch(void **state)
+{
+	start(1, 500, 10);
+	created(2, 1, 9, 20); /* maybe before the span */
+	assert_int_equal(call_on(2, 21)->span.parent, SPAN_PARENT_UNKNOWN);
+	created(3, 1, 10, 22); /* its start was noted, and nothing happened since */
+	assert_int_equal(call_on(3, 23)->span.parent, SPAN_PARENT_LOCAL);
+	bare(P_CALL, 1, 900, 30);
+	created(4, 1, 29, 31); /* in the request or in the call */
+	assert_int_equal(call_on(4, 32)->span.parent, SPAN_PARENT_UNKNOWN);
+	bare(P_RETURN, 1, 900, 40);
+	created(5, 1, 39, 41); /* likewise, and the call is over */
+	assert_int_equal(call_on(5, 42)->span.parent, SPAN_PARENT_UNKNOWN);
+	created(6, 1, 40, 43);
+	assert_int_equal(call_on(6, 44)->span.parent, SPAN_PARENT_LOCAL);
+	created(7, 99, 45, 45); /* of a goroutine without a span */
+	assert_int_equal(call_on(7, 46)->span.parent, SPAN_PARENT_UNKNOWN);
+}
+
+/* A goroutine is created once; what says otherwise is not believed. */
+static void lineage_twice(void **state)
+{
+	start(1, 500, 10);
+	start(8, 500, 11);
+	created(2, 1, 20, 20);
+	created(2, 8, 21, 21);
+	end(8, 500, 30, 200);
+	assert_int_equal(call_on(2, 31)->span.parent, SPAN_PARENT_LOCAL);
+	created(2, 2, 32, 32); /* no record at all */
+	assert_int_equal(lost(LOSS_BAD_RECORD), 1);
+	end(1, 500, 40, 200);
+	assert_int_equal(call_on(2, 41)->span.parent, SPAN_PARENT_UNKNOWN);
+	start(8, 500, 42); /* it was forgotten, so this is the first that is heard of it */
+	created(2, 8, 43, 43);
+	assert_int_equal(call_on(2, 44)->span.parent, SPAN_PARENT_LOCAL);
+}
+
+/* They do not take memory without bound, and go with the process. */
+static void lineage_is_bounded(void **state)
+{
+	again(1, false, 50);
+	start(1, 500, 10);
+	for (uint64_t i = 0; i < 60; i++)
+		created(100 + i, 1, 20, 20);
+	assert_int_equal(lost(LOSS_OPEN_LIMIT), 10);
+	assert_int_equal(call_on(149, 30)->span.parent, SPAN_PARENT_LOCAL);
+	assert_int_equal(call_on(150, 31)->span.parent, SPAN_PARENT_UNKNOWN);
+	assembler_end_target(w.a, 1, true, 40);
+	created(2, 1, 50, 50); /* of no process that is known */
+	assert_int_equal(lost(LOSS_BAD_RECORD), 1);
+}
+
 static void sampling_follows_the_parent(void **state)
 {
 	again(0, true, 0);
@@ -1408,7 +1669,10 @@ int main(void)
 		T(unescaped),
 		T(same_as_another), T(unless_known), T(redacted), T(redacted_by_the_user), T(peers), T(constant_number),
 		T(joined), T(joined_once), T(key_used_again), T(discard), T(incoming_trace),
-		T(incoming_state), T(incoming_state_cut), T(parent_not_read), T(invalid_incoming_trace),
+		T(incoming_state), T(incoming_state_cut), T(parent_not_read), T(own_ids),
+		T(own_ids_are_sampled_already), T(own_ids_damaged), T(given_parents), T(no_parent_given),
+		T(own_ids_in_another_trace), T(lineage), T(lineage_comes_last), T(lineage_by_epoch), T(lineage_twice),
+		T(lineage_is_bounded), T(invalid_incoming_trace),
 		T(sampling_follows_the_parent), T(sampling_none),
 		T(ids_of_the_system), T(damaged_records), T(panic_type_by_name),
 		T(literal_from_the_file), T(part_of_a_string), T(speed),

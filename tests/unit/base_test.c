@@ -267,6 +267,20 @@ static void test_wall_offset(void **state)
 	assert_true(diff < 1000000000 && diff > -1000000000);
 }
 
+static void test_wall_clock(void **state)
+{
+	struct wall_clock c = {0};
+	uint64_t now = clock_monotonic_ns();
+	int64_t diff = (int64_t)(wall_clock_ns(&c, now) - clock_realtime_ns());
+
+	assert_true(diff < 1000000000 && diff > -1000000000);
+	c = (struct wall_clock){.offset = 7, .measured_at = now}; /* young: as it was measured */
+	assert_int_equal(wall_clock_ns(&c, 5), 12);
+	c.measured_at = now - 2000000000;
+	assert_true(wall_clock_ns(&c, 5) > 12);
+	assert_true(c.measured_at >= now);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,7 +289,7 @@ int main(void)
 		cmocka_unit_test(test_vec_and_buf), cmocka_unit_test(test_json),
 		cmocka_unit_test(test_utf8),	    cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_err),	    cmocka_unit_test(test_loop),
-		cmocka_unit_test(test_wall_offset), cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_wall_offset), cmocka_unit_test(test_wall_clock), cmocka_unit_test(test_parallel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "plant/uprobe/compile.h"
 #include "event/loss.h"
 
@@ -351,10 +352,10 @@ static void test_refusals(void **state)
 					.elem_stride = 16, .elem_off = 8, .group_size = 136};
 	struct map_layout huge = ints;
 
-	refused((struct ir_insn){.op = IR_ARG_XMM, .dst = 2, .size = 8}, -EOPNOTSUPP, "XMM");
+	refused((struct ir_insn){.op = IR_ARG_FLOAT, .dst = 2, .size = 8}, -EOPNOTSUPP, "XMM");
 	refused((struct ir_insn){.op = 200}, -EINVAL, "damaged");
 	refused((struct ir_insn){.op = IR_MAP_STR, .dst = 2, .a = 0, .str = "k", .imm = 1, .map = &ints},
-		-EOPNOTSUPP, "keys are not strings");
+		-EOPNOTSUPP, "keys have 8 bytes (expected 16)");
 	huge.key_size = 16;
 	huge.key_stride = huge.elem_stride = 4096;
 	huge.group_size = 8 * 4096 + 8;

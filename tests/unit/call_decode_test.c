@@ -8,7 +8,7 @@
 #include "unit/value_stub.h"
 
 #include "base/clock.h"
-#include "call/call.h"
+#include "call/decode.h"
 #include "unit/records.h"
 
 enum { ENTRY = 10, RETURN = 11, COUNT = 12, STRANGER = 99, HOOK = 50 };
@@ -28,7 +28,8 @@ static const struct call_plan plan = {
 	.entry = {.slots = (struct ir_slot *)entry_slots, .nslots = 3},
 	.ret = {.slots = (struct ir_slot *)ret_slots, .nslots = 1},
 };
-static const struct call_process process = {.target = 1, .pid = 4711, .name = "shop"};
+static const struct resource shop = {.id = 1, .pid = 4711, .name = "shop"};
+static const struct call_process process = {.resource = &shop};
 
 static struct call_decoder *decoder;
 static struct buf got;
@@ -41,10 +42,10 @@ static void print_call(void *arg, const struct call_record *c)
 	assert_true(start > -1000000000 && start < 1000000000); /* clocks are adjusted meanwhile */
 	assert_ptr_equal(arg, &got);
 	buf_printf(&got, "%s %s[%d] %s start %" PRIu64 " took %" PRIu64 " goid %" PRIu64 " depth %" PRIu64,
-		   c->plan->name,
-		   c->process->name, c->process->pid, ends[c->end], c->start_ns, c->duration_ns, c->goid, c->depth);
+		   c->function->name, c->resource->name, c->resource->pid, ends[c->end], c->start_ns,
+		   c->duration_ns, c->goid, c->depth);
 	for (size_t i = 0; i < c->nvalues; i++) {
-		buf_printf(&got, " %s=", c->values[i].shown->name);
+		buf_printf(&got, " %s=", c->values[i].name);
 		if (c->values[i].value.form == FORM_UNREADABLE && !c->values[i].value.text)
 			buf_str(&got, "-");
 		else
@@ -73,7 +74,7 @@ static int tear_down(void **state)
 
 static uint64_t lost(enum loss l)
 {
-	struct call_summary sum = {0};
+	struct run_summary sum = {0};
 
 	call_decoder_losses(decoder, &sum);
 	return sum.losses.count[l];
@@ -127,7 +128,7 @@ static void a_call_that_returns(void **state)
 {
 	struct record call = entry_record(EVENT_CALL), end = end_record(EVENT_RETURN, RETURN, 1);
 	struct record sample = sample_of(&end, &call);
-	struct call_summary sum = {.events = 5};
+	struct run_summary sum = {.events = 5};
 
 	give(&sample);
 	expect("main.f shop[4711] returned start 1000 took 450 goid 17 depth 512 user=\"alice\" n=3 "
@@ -276,9 +277,13 @@ static void known_without_a_slot(void **state)
 static void groups(void **state)
 {
 	static const struct expr by_func = {.op = EXPR_NAME, .text = "func"}, by_pid = {.op = EXPR_NAME, .text = "pid"},
-				 by_user = {.op = EXPR_NAME, .text = "user"}, by_n = {.op = EXPR_NAME, .text = "n"};
+				 by_user = {.op = EXPR_NAME, .text = "user"}, by_n = {.op = EXPR_NAME, .text = "n"},
+				 latency = {.op = EXPR_NAME, .text = "latency"};
+	static const struct expr *args[] = {&latency};
 	static const struct action action = {.kind = ACTION_AGGREGATE, .aggregate = AGG_HIST, .nby = 4,
-					     .by = {&by_func, &by_user, &by_pid, &by_n}};
+					     .text = "hist(latency) by func, user, pid, n", .args = args, .nargs = 1,
+					     .by = {&by_func, &by_user, &by_pid, &by_n},
+					     .by_texts = {"func", "user", "pid", "n"}};
 	static const struct plan_aggregate aggregate = {
 		.action = &action, .index = 1, .keys = {NULL, &entry_slots[0], NULL, &entry_slots[1]},
 		.constant_key = {true, false, true, false}};
@@ -305,9 +310,13 @@ static void groups(void **state)
 	assert_true(call_decoder_group(decoder, &g, &arena, &ret));
 	value_print(&ret.keys[1], &got);
 	expect("<unreadable memory>");
-	assert_ptr_equal(ret.plan, &counting);
-	assert_ptr_equal(ret.aggregate, &aggregate);
-	assert_ptr_equal(ret.process, &process);
+	assert_string_equal(ret.function->name, "main.g");
+	assert_string_equal(ret.aggregate->text, "hist(latency) by func, user, pid, n");
+	assert_int_equal(ret.aggregate->kind, AGG_HIST);
+	assert_true(ret.aggregate->duration);
+	assert_string_equal(ret.aggregate->keys[1].text, "user");
+	assert_true(ret.aggregate->keys[0].constant && !ret.aggregate->keys[1].constant);
+	assert_ptr_equal(ret.resource, &shop);
 	assert_true(ret.count == 6 && ret.sum == 20 && ret.min == 1 && ret.max == 9 && ret.nbuckets == 3);
 	assert_memory_equal(ret.buckets, buckets, sizeof(buckets));
 	g.aggregate = 0;

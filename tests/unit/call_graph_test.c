@@ -9,25 +9,25 @@
 
 #include "base/clock.h"
 #include "unit/groups.h"
+#include "unit/written.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 
-static void begin(struct call_text_options o)
+static void begin(struct sink_setup setup)
 {
-	struct err err = {0};
-
-	assert_int_equal(call_graph_new(written_fd(), &o, &sink, &err), 0);
+	setup.gives = SINK_CALLS;
+	sink = written_open(&sink_tree, setup);
 }
 
 static void give_end(const char *name, uint64_t start, uint64_t end, uint64_t depth, uint64_t goid, enum call_end how)
 {
-	static struct call_plan plans[50];
+	static struct call_function functions[50];
 	static size_t n;
-	struct call_plan *plan = &plans[n++ % 50];
+	struct call_function *function = &functions[n++ % 50];
 
-	*plan = (struct call_plan){.name = name, .stack_slot = -1};
+	*function = (struct call_function){.name = name, .takes_all = true};
 	sink->ops->call(sink, &(struct call_record){
-				      .plan = plan, .process = &shop, .end = how, .goid = goid,
+				      .function = function, .resource = &shop, .end = how, .goid = goid,
 				      .start_ns = start, .start_unix_ns = CALL_START + start,
 				      .duration_ns = end - start, .depth = depth});
 }
@@ -57,7 +57,7 @@ static void expect_so_far(const char *text)
 
 static void children_end_first(void **state)
 {
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give("main.c", 300, 400, 30);
 	give("main.b", 200, 500, 20);
 	give_end("main.b", 600, 900, 20, 17, CALL_PANICKED);
@@ -76,7 +76,7 @@ static void children_end_first(void **state)
 /* What is below an open call waits for it; what began before does not. */
 static void a_tree_is_whole(void **state)
 {
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give("main.first", 10, 20, 10);
 	give("main.b", 200, 500, 20);
 	running(17, 100);
@@ -98,7 +98,7 @@ static void a_tree_is_whole(void **state)
 /* An outer call that ended between the last records and the list is among the next records. */
 static void between_records_and_list(void **state)
 {
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	running(0, 0);
 	give("main.b", 200, 500, 20);
 	expect_so_far("");
@@ -115,7 +115,7 @@ static void nobody_tells_what_is_running(void **state)
 {
 	uint64_t now = clock_monotonic_ns();
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give("main.old", now - 5000000000, now - 5000000000 + 100, 20);
 	give("main.new", now + 100000000000, now + 100000000100, 20);
 	sink->ops->tick(sink);
@@ -126,7 +126,7 @@ static void nobody_tells_what_is_running(void **state)
 
 static void recursion_points_open_calls(void **state)
 {
-	begin((struct call_text_options){.show_process = true});
+	begin((struct sink_setup){.show_process = true});
 	give_end("main.inlined", 160, 160, 20, 17, CALL_POINT);
 	give("main.r", 150, 200, 20);
 	give_end("main.r", 150, 210, 10, 17, CALL_OPEN);
@@ -142,7 +142,7 @@ static void with_stacks(void **state)
 	struct call_value v[3];
 	struct call_record c = a_call(v, "al", 3, 900);
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	c.stack = stack;
 	c.nstack = 2;
 	sink->ops->call(sink, &c);
@@ -157,7 +157,7 @@ static void too_many_to_wait(void **state)
 	const char *text;
 	size_t lines = 0;
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	running(17, 1);
 	for (uint64_t i = 0; i < 10001; i++)
 		give("main.b", 100 + 10 * i, 105 + 10 * i, 20);

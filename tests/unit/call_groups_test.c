@@ -9,14 +9,14 @@
 #include "unit/value_stub.h"
 
 #include "unit/groups.h"
+#include "unit/written.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 
-static void begin(struct call_text_options o)
+static void begin(struct sink_setup setup)
 {
-	struct err err = {0};
-
-	assert_int_equal(call_line_new(written_fd(), &o, &sink, &err), 0);
+	setup.gives = SINK_CALLS;
+	sink = written_open(&sink_line, setup);
 }
 
 static void give(const struct call_group *g, size_t n)
@@ -33,11 +33,12 @@ static void expect(const char *text)
 static void counts_by_func(void **state)
 {
 	const struct call_group g[] = {
-		GROUP(&add_plan, &count_by_func, .keys = {a_text("main.(*Cart).Add")}, .nkeys = 1, .count = 88),
-		GROUP(&total_plan, &count_by_func, .keys = {a_text("main.(*Cart).Total")}, .nkeys = 1, .count = 1204),
+		GROUP(&add_function, &count_by_func, .keys = {a_text("main.(*Cart).Add")}, .nkeys = 1, .count = 88),
+		GROUP(&total_function, &count_by_func, .keys = {a_text("main.(*Cart).Total")}, .nkeys = 1,
+		      .count = 1204),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 2);
 	expect("\n"
 	       "count() by func\n"
@@ -49,13 +50,13 @@ static void counts_by_func(void **state)
 static void what_the_question_does_not_name_is_shown(void **state)
 {
 	struct call_group g[] = {
-		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 3),
-		GROUP(&total_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 2),
-		GROUP(&total_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 1),
+		GROUP(&add_function, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 3),
+		GROUP(&total_function, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 2),
+		GROUP(&total_function, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 1),
 	};
 
-	g[2].process = &cart;
-	begin((struct call_text_options){.show_process = true});
+	g[2].resource = &cart;
+	begin((struct sink_setup){.show_process = true});
 	give(g, 3);
 	expect("\n"
 	       "count() by user\n"
@@ -68,14 +69,14 @@ static void what_the_question_does_not_name_is_shown(void **state)
 /* One process that executed something else is two programs. */
 static void programs_of_one_process_are_told_apart(void **state)
 {
-	static const struct call_process became = {.target = 3, .pid = 4711, .name = "store", .bias = 0};
+	static const struct resource store = {.id = 3, .pid = 4711, .name = "store"};
 	struct call_group g[] = {
-		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 3),
-		GROUP(&add_plan, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 2),
+		GROUP(&add_function, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 3),
+		GROUP(&add_function, &count_by_user, .keys = {a_string("alice")}, .nkeys = 1, .count = 2),
 	};
 
-	g[1].process = &became;
-	begin((struct call_text_options){0});
+	g[1].resource = &store;
+	begin((struct sink_setup){0});
 	give(g, 2);
 	expect("\n"
 	       "count() by user  main.(*Cart).Add\n"
@@ -87,12 +88,12 @@ static void programs_of_one_process_are_told_apart(void **state)
 static void averages_have_units(void **state)
 {
 	const struct call_group g[] = {
-		GROUP(&add_plan, &avg_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 4, .sum = 4800),
-		GROUP(&add_plan, &avg_latency, .keys = {a_string("bob")}, .nkeys = 1, .count = 2, .sum = 5000000),
-		GROUP(&add_plan, &max_size, .count = 2, .max = -7),
+		GROUP(&add_function, &avg_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 4, .sum = 4800),
+		GROUP(&add_function, &avg_latency, .keys = {a_string("bob")}, .nkeys = 1, .count = 2, .sum = 5000000),
+		GROUP(&add_function, &max_size, .count = 2, .max = -7),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 3);
 	expect("\n"
 	       "avg(latency) by user  main.(*Cart).Add\n"
@@ -108,18 +109,17 @@ static void averages_have_units(void **state)
 /* Unsigned values from 1<<63 on, and sums beyond 64 bits. */
 static void large_numbers(void **state)
 {
-	static const struct action sum_size = {.kind = ACTION_AGGREGATE, .text = "sum(size)", .aggregate = AGG_SUM,
-					       .args = (const struct expr **)size_args, .nargs = 1};
+	static const struct call_aggregate sum_size = {.action = 8, .text = "sum(size)", .kind = AGG_SUM};
 	const uint64_t buckets[AGG_BUCKETS] = {[64] = 1, [65] = 2};
 	const struct call_group g[] = {
-		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
-		GROUP(&add_plan, &sum_size, .count = 4, .sum = (int128)UINT64_MAX * 4),
-		GROUP(&add_plan, &sum_size, .count = 4, .sum = (int128)INT64_MIN * 4),
-		GROUP(&add_plan, &hist_size, .count = 3, .sum = (int128)UINT64_MAX * 3, .buckets = buckets,
+		GROUP(&add_function, &max_size, .count = 2, .max = UINT64_MAX),
+		GROUP(&add_function, &sum_size, .count = 4, .sum = (int128)UINT64_MAX * 4),
+		GROUP(&add_function, &sum_size, .count = 4, .sum = (int128)INT64_MIN * 4),
+		GROUP(&add_function, &hist_size, .count = 3, .sum = (int128)UINT64_MAX * 3, .buckets = buckets,
 		      .nbuckets = AGG_BUCKETS),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, ARRAY_SIZE(g));
 	expect("\n"
 	       "max(size)  main.(*Cart).Add\n"
@@ -140,10 +140,10 @@ static void large_numbers(void **state)
 static void a_histogram_of_latency(void **state)
 {
 	const uint64_t buckets[AGG_BUCKETS] = {[11] = 1, [12] = 80, [14] = 20};
-	const struct call_group g[] = {GROUP(&add_plan, &hist_latency, .keys = {a_string("al")}, .nkeys = 1,
+	const struct call_group g[] = {GROUP(&add_function, &hist_latency, .keys = {a_string("al")}, .nkeys = 1,
 					     .count = 101, .sum = 202000, .buckets = buckets, .nbuckets = AGG_BUCKETS)};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 1);
 	expect("\n"
 	       "hist(latency) by user  main.(*Cart).Add\n"
@@ -159,11 +159,11 @@ static void histograms_of_numbers(void **state)
 	const uint64_t buckets[AGG_BUCKETS] = {[0] = 1, [1] = 2, [2] = 1, [3] = 0, [12] = 1, [13] = 1};
 	const uint64_t linear[6] = {[0] = 1, [2] = 4, [5] = 1};
 	const struct call_group g[] = {
-		GROUP(&add_plan, &hist_size, .count = 6, .sum = 12, .buckets = buckets, .nbuckets = AGG_BUCKETS),
-		GROUP(&add_plan, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
+		GROUP(&add_function, &hist_size, .count = 6, .sum = 12, .buckets = buckets, .nbuckets = AGG_BUCKETS),
+		GROUP(&add_function, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
 	};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(g, 2);
 	expect("\n"
 	       "hist(size)  main.(*Cart).Add\n"
@@ -195,15 +195,13 @@ static void histograms_of_numbers(void **state)
 
 static void stacks_as_keys(void **state)
 {
-	static const struct action by_stack = {.kind = ACTION_AGGREGATE, .text = "count() by stack",
-					       .aggregate = AGG_COUNT, .by_texts = {"stack"}, .nby = 1};
-	static const struct ir_slot slot = {.kind = VALUE_STACK};
+	static const struct call_aggregate by_stack = {.action = 1, .text = "count() by stack", .kind = AGG_COUNT,
+						       .keys = {{.text = "stack", .stack = true}}, .nkeys = 1};
 	struct value_node frames[] = {a_text("main.handle"), a_text("net/http.serve")};
-	struct plan_aggregate a = {.action = &by_stack, .keys = {&slot}};
-	struct call_group g = {.plan = &add_plan, .process = &shop, .aggregate = &a, .nkeys = 1, .count = 5,
-			       .keys = {{.form = FORM_LIST, .children = frames, .nchildren = 2}}};
+	struct call_group g = GROUP(&add_function, &by_stack, .nkeys = 1, .count = 5,
+				    .keys = {{.form = FORM_LIST, .children = frames, .nchildren = 2}});
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(&g, 1);
 	expect("\n"
 	       "count() by stack  main.(*Cart).Add\n"
@@ -215,10 +213,10 @@ static void stacks_as_keys(void **state)
 /* Each round is headed by the time. */
 static void rounds(void **state)
 {
-	const struct call_group g[] = {GROUP(&add_plan, &max_size, .count = 2, .max = 7)};
+	const struct call_group g[] = {GROUP(&add_function, &max_size, .count = 2, .max = 7)};
 	const char *text, *round = "\n\nmax(size)  main.(*Cart).Add\n  count  max\n      2    7\n";
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	sink->ops->groups(sink, g, 1, false);
 	sink->ops->groups(sink, g, 0, false);
 	sink->ops->groups(sink, g, 1, true);

@@ -10,15 +10,19 @@
 #include "unit/value_stub.h"
 
 #include "unit/groups.h"
+#include "unit/written.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 static struct call_value v[3];
+
+static void begin_to(int fd)
+{
+	sink = written_open(&sink_json, (struct sink_setup){.fd = fd, .gives = SINK_CALLS});
+}
 
 static void begin(void)
 {
-	struct err err = {0};
-
-	assert_int_equal(call_json_new(written_fd(), &sink, &err), 0);
+	begin_to(0);
 }
 
 static void give(struct call_record c)
@@ -63,17 +67,14 @@ static void other_ends(void **state)
 static void unreadable_stacks_inlined_expressions(void **state)
 {
 	static const uint64_t stack[] = {0x1002, 0x1003};
-	static const struct shown shown[] = {
-		{.name = "x", .kind = SHOWN_ARG, .at_entry = true},
-		{.name = "len(items)", .kind = SHOWN_EXPR, .at_entry = true},
-	};
-	const struct call_plan plan = {.name = "main.f", .shown = shown, .nshown = 2, .stack_slot = 0,
-				       .inlined = true, .func = {.name = "main.g"}};
-	struct call_value e[] = {{&shown[0], {.form = FORM_UNREADABLE, .text = "not resident"}},
-				 {&shown[1], an_int(5)}};
+	const struct call_function function = {.name = "main.f", .inlined_into = "main.g"};
+	struct call_value e[] = {{.kind = CALL_ARG, .name = "x",
+				  .value = {.form = FORM_UNREADABLE, .text = "not resident"}},
+				 {.kind = CALL_EXPR, .name = "len(items)", .value = an_int(5)}};
 
 	begin();
-	give((struct call_record){.plan = &plan, .process = &shop, .end = CALL_POINT, .start_unix_ns = CALL_START,
+	give((struct call_record){.function = &function, .resource = &shop, .end = CALL_POINT,
+				  .start_unix_ns = CALL_START,
 				  .values = e, .nvalues = 2, .stack = stack, .nstack = 2, .stack_cut = true});
 	expect("{\"ts_unix_ns\":1700000000123456789,\"pid\":4711,\"goid\":0,\"func\":\"main.f\","
 	       "\"inlined_into\":\"main.g\",\"args\":{\"x\":{\"unreadable\":\"not resident\"}},"
@@ -101,14 +102,14 @@ static void aggregates(void **state)
 	const uint64_t buckets[AGG_BUCKETS] = {[0] = 1, [1] = 2, [11] = 3};
 	const uint64_t linear[6] = {[0] = 1, [4] = 4, [5] = 1}, large[AGG_BUCKETS] = {[65] = 1};
 	const struct call_group g[] = {
-		GROUP(&add_plan, &count_by_func, .keys = {a_text("main.(*Cart).Add")}, .nkeys = 1, .count = 88),
-		GROUP(&add_plan, &avg_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 4, .sum = 10),
-		GROUP(&add_plan, &max_size, .count = 2, .max = -7),
-		GROUP(&add_plan, &hist_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 6, .sum = 1800,
+		GROUP(&add_function, &count_by_func, .keys = {a_text("main.(*Cart).Add")}, .nkeys = 1, .count = 88),
+		GROUP(&add_function, &avg_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 4, .sum = 10),
+		GROUP(&add_function, &max_size, .count = 2, .max = -7),
+		GROUP(&add_function, &hist_latency, .keys = {a_string("al")}, .nkeys = 1, .count = 6, .sum = 1800,
 		      .buckets = buckets, .nbuckets = AGG_BUCKETS),
-		GROUP(&add_plan, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
-		GROUP(&add_plan, &max_size, .count = 2, .max = UINT64_MAX),
-		GROUP(&add_plan, &hist_size, .count = 1, .sum = (int128)UINT64_MAX * 2, .buckets = large,
+		GROUP(&add_function, &linear_size, .count = 6, .sum = 30, .buckets = linear, .nbuckets = 6),
+		GROUP(&add_function, &max_size, .count = 2, .max = UINT64_MAX),
+		GROUP(&add_function, &hist_size, .count = 1, .sum = (int128)UINT64_MAX * 2, .buckets = large,
 		      .nbuckets = AGG_BUCKETS),
 	};
 
@@ -136,7 +137,7 @@ static void aggregates(void **state)
 
 static void summary(void **state)
 {
-	struct call_summary sum = {.events = 20, .calls = 9, .planted = 8, .refused = 2, .processes = 3};
+	struct run_summary sum = {.events = 20, .calls = 9, .planted = 8, .refused = 2, .processes = 3};
 	const char *text, *begins = "{\"summary\":{\"events\":20,\"calls\":9,\"processes\":3,\"planted\":8,"
 				    "\"refused\":2,"
 				    "\"losses\":{\"ring_full\":5,\"scratch_busy\":0,";
@@ -153,11 +154,10 @@ static void summary(void **state)
 static void a_slow_reader(void **state)
 {
 	struct losses l = {0};
-	struct err err = {0};
 	int fds[2];
 
 	assert_int_equal(pipe(fds), 0);
-	assert_int_equal(call_json_new(fds[1], &sink, &err), 0);
+	begin_to(fds[1]);
 	for (int i = 0; i < 70000; i++)
 		give(a_call(v, "alice", 3, 412000));
 	sink->ops->losses(sink, &l);
@@ -165,7 +165,7 @@ static void a_slow_reader(void **state)
 	assert_string_equal(sink->ops->trouble(sink),
 			    "the reader of the output was too slow; some calls were not written");
 	close(fds[0]);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -12,15 +13,15 @@
 #include "unit/value_stub.h"
 
 #include "unit/calls.h"
+#include "unit/written.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 static struct call_value v[3];
 
-static void begin(struct call_text_options o)
+static void begin(struct sink_setup setup)
 {
-	struct err err = {0};
-
-	assert_int_equal(call_line_new(written_fd(), &o, &sink, &err), 0);
+	setup.gives = SINK_CALLS;
+	sink = written_open(&sink_line, setup);
 }
 
 static void give(struct call_record c)
@@ -37,7 +38,7 @@ static void calls_are_aligned(void **state)
 {
 	struct call_record c = a_call(v, "alice", 3, 412000);
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(c);
 	c = a_call(v, "bob", -1, 1234567890);
 	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "out of stock", .len = 12};
@@ -50,7 +51,7 @@ static void other_ends(void **state)
 {
 	struct call_record c = a_call(v, "alice", 3, 900);
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	call_ended(&c, v, CALL_PANICKED);
 	give(c);
 	call_ended(&c, v, CALL_OPEN);
@@ -70,13 +71,13 @@ static void stacks_processes_control_characters(void **state)
 	static const uint64_t stack[] = {0x1002, 0x1003};
 	struct call_record c = a_call(v, "al\033[31mice", 3, 900);
 
-	begin((struct call_text_options){.show_process = true});
+	begin((struct sink_setup){.show_process = true});
 	c.stack = stack;
 	c.nstack = 2;
 	c.stack_cut = true;
 	give(c);
 	c = a_call(v, "bob", 3, 900);
-	c.process = &cart;
+	c.resource = &cart;
 	give(c);
 	expect("22:13:20.123   900 ns  shop[4711]  main.(*Cart).Add(user=\"al\\x1b[31mice\", n=3) → err=nil\n"
 	       "                           main.f1 /src/f1.go:10\n"
@@ -87,22 +88,18 @@ static void stacks_processes_control_characters(void **state)
 
 static void printed_expressions_and_inlined(void **state)
 {
-	static const struct shown shown[] = {
-		{.name = "user.Name", .kind = SHOWN_EXPR, .at_entry = true},
-		{.name = "len(items)", .kind = SHOWN_EXPR, .at_entry = true},
-	};
-	struct call_plan plan = {.name = "main.f", .shown = shown, .nshown = 2, .stack_slot = -1};
-	struct call_value e[] = {{&shown[0], a_string("al")}, {&shown[1], an_int(5)}};
-	struct call_record c = {.plan = &plan, .process = &shop, .end = CALL_POINT, .start_unix_ns = CALL_START,
-				.values = e, .nvalues = 2};
+	struct call_function function = {.name = "main.f", .takes_all = true};
+	struct call_value e[] = {{.kind = CALL_EXPR, .name = "user.Name", .value = a_string("al")},
+				 {.kind = CALL_EXPR, .name = "len(items)", .value = an_int(5)}};
+	struct call_record c = {.function = &function, .resource = &shop, .end = CALL_POINT,
+				.start_unix_ns = CALL_START, .values = e, .nvalues = 2};
 
-	begin((struct call_text_options){0});
+	begin((struct sink_setup){0});
 	give(c);
-	plan.inlined = true;
-	plan.func.name = "main.g";
+	function.inlined_into = "main.g";
 	c.nvalues = 0;
 	give(c);
-	plan.question = &(struct question){.nactions = 1}; /* { stack } */
+	function.takes_all = false; /* { stack } */
 	give(c);
 	expect("22:13:20.123           main.f  user.Name=\"al\"  len(items)=5\n"
 	       "22:13:20.123           main.f() in main.g\n"
@@ -113,7 +110,7 @@ static void colour(void **state)
 {
 	struct call_record c = a_call(v, "al", 3, 900);
 
-	begin((struct call_text_options){.color = true});
+	begin((struct sink_setup){.colour = true});
 	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "no", .len = 2};
 	give(c);
 	expect("\033[2m22:13:20\033[0m\033[2m.123\033[0m   900 ns  \033[1mmain.(*Cart).Add\033[0m("
@@ -125,8 +122,6 @@ static void colour(void **state)
 static void a_narrow_terminal(void **state)
 {
 	struct winsize size = {.ws_col = 80, .ws_row = 24};
-	struct call_text_options o = {0};
-	struct err err = {0};
 	char text[1000] = "";
 	int master, slave;
 	struct call_record c;
@@ -136,14 +131,14 @@ static void a_narrow_terminal(void **state)
 	setenv("TZ", "UTC", 1);
 	tzset();
 	assert_int_equal(openpty(&master, &slave, NULL, NULL, &size), 0);
-	assert_int_equal(call_line_new(slave, &o, &sink, &err), 0);
+	begin((struct sink_setup){.fd = slave});
 	c = a_call(v, "a name that is much longer than what a line has room for", 3, 412000);
 	v[2].value = (struct value_node){.form = FORM_ERROR, .text = "not in stock any more", .len = 21};
 	sink->ops->call(sink, &c);
 	v[2].value = (struct value_node){.form = FORM_ERROR,
 					 .text = "a reason as long as the one that nobody ever reads", .len = 50};
 	sink->ops->call(sink, &c);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	while (n < sizeof(text) - 1 && !(strchr(text, '\n') && strchr(strchr(text, '\n') + 1, '\n')) &&
 	       (got = read(master, text + n, sizeof(text) - 1 - n)) > 0)
 		text[n += (size_t)got] = 0;
@@ -155,7 +150,7 @@ static void a_narrow_terminal(void **state)
 
 static void calls_go_elsewhere(void **state)
 {
-	begin((struct call_text_options){.no_calls = true});
+	begin((struct sink_setup){.calls_elsewhere = true});
 	give(a_call(v, "al", 3, 900));
 	expect("");
 }
@@ -163,36 +158,32 @@ static void calls_go_elsewhere(void **state)
 static void nobody_reads(void **state)
 {
 	struct call_record c = a_call(v, "al", 3, 900);
-	struct call_text_options o = {0};
-	struct err err = {0};
 	int fds[2];
 
 	signal(SIGPIPE, SIG_IGN);
 	assert_int_equal(pipe(fds), 0);
-	assert_int_equal(call_line_new(fds[1], &o, &sink, &err), 0);
+	begin((struct sink_setup){.fd = fds[1]});
 	close(fds[0]);
 	give(c);
 	sink->ops->tick(sink);
 	assert_true(sink->ops->gone(sink));
 	assert_string_equal(sink->ops->trouble(sink),
 			    "the reader of the output has closed it; calls after that were not written");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 static void a_full_disk(void **state)
 {
 	struct call_record c = a_call(v, "al", 3, 900);
-	struct call_text_options o = {0};
 	struct losses l = {0};
-	struct err err = {0};
 	int fd = open("/dev/full", O_WRONLY);
 
-	assert_int_equal(call_line_new(fd, &o, &sink, &err), 0);
+	begin((struct sink_setup){.fd = fd});
 	give(c);
 	assert_string_equal(sink->ops->trouble(sink), "the output cannot be written: No space left on device");
 	sink->ops->losses(sink, &l);
 	assert_int_equal(l.count[LOSS_SINK_REFUSED], 1);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

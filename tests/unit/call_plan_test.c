@@ -12,6 +12,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "lib/go_binaries.h"
 #include "probe/plan/call_plan.h"
 #include "unit/ir_interp.h"
@@ -280,7 +281,7 @@ static void wrong(struct asked *a)
 	refused(a, "main.Login if err != nil && stack == 1", -EINVAL, "cannot be used as a stack", "1");
 	refused(a, "main.Sleeper if err != nil", -EINVAL, "main.Sleeper has none", "err");
 	refused(a, "main.Errors if err == given", -EINVAL, "", NULL);
-	refused(a, "main.Strings if joined == a", -EINVAL, "of the entry", "a");
+	refused(a, "main.Strings if joined == a", -EINVAL, "known at the entry", "a");
 	refused(a, "main.Login if id == n || id == n+1 || id == n+2 || id == n+3 || id == n+4", -EINVAL,
 		"more than 4 values", "+4");
 	refused(a, "main.Signed(a string) (b string)", -EPROTO, "main.Signed", NULL);
@@ -459,7 +460,7 @@ static void inlined(struct asked *a)
 	}
 	p = plan(a, "main.tiny { count() by caller }");
 	assert_true(p->aggregates[0].constant_key[0] && !p->aggregates[0].keys[0]);
-	refused(a, "main.tiny if caller == 7", -EINVAL, "its caller can be printed and grouped by only", "caller");
+	refused(a, "main.tiny if caller == 7", -EINVAL, "its caller can only be printed and grouped by", "caller");
 	refused(a, "main.tiny if latency > 1ms", -EINVAL, "inlined into main.Tinies", "> 1ms");
 }
 
@@ -474,7 +475,7 @@ static void stripped(struct asked *a)
 		assert_true(p->shown[i].slot >= 0 || p->shown[i].why);
 	refused(a, "main.Login if user == \"x\"", -EINVAL, "Declare them", "user");
 	refused(a, "main.Login if err != nil", -EINVAL, "declare it", "err");
-	refused(a, "main.tinyy", -ENOENT, "nothing tells", NULL);
+	refused(a, "main.tinyy", -ENOENT, "may have left no trace", NULL);
 	p = plan(a, "main.tiny(n int) (int) { count() by caller; stack }");
 	assert_true(p->inlined && p->aggregates[0].constant_key[0] && p->stack_slot >= 0);
 	assert_string_equal(p->func.name, "main.Tinies");

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "binary/arch_x86_64.h"
 #include "probe/lower/compile.h"
 #include "probe/pack/pack.h"
 #include "unit/ir_interp.h"
@@ -54,8 +55,8 @@ struct world {
 	struct func func;
 	struct signature signature;
 	struct param params[16], results[4];
-	const struct saved_value *saved;
-	size_t nsaved;
+	const struct carried_value *carried;
+	size_t ncarried;
 	const char *error;
 };
 
@@ -170,7 +171,7 @@ static int compile(struct world *w, const struct capture_request *request, enum 
 		   struct capture_result *ret)
 {
 	struct capture_scope scope = {.binary = w->b, .func = &w->func, .signature = &w->signature, .at = at,
-				      .saved = w->saved, .nsaved = w->nsaved};
+				      .carried = w->carried, .ncarried = w->ncarried};
 	struct err err = {0};
 	int r = capture_compile(&scope, request, &w->arena, ret, &err);
 
@@ -731,7 +732,7 @@ static void test_errors(void **state)
 		{"hasprefix(s)", "hasprefix takes two arguments"},
 		{"contains(s, s)", "contains looks for a constant text"},
 		{"hasprefix(s, n)", "n is an int; a text is expected here"},
-		{"hasprefix(\"abc\", s)", "is a constant: what is looked into comes first"},
+		{"hasprefix(\"abc\", s)", "is a constant: the text to search comes first"},
 		{"hasprefix(n, \"a\")", "n is an int; hasprefix looks into strings"},
 		{"contains(s, \"a\\x00b\")", "none is 0"},
 		{"typeof(n)", "n is an int, not an interface"},
@@ -845,7 +846,7 @@ static void test_locations(void **state)
 	struct capture_request request = {.items = &item, .nitems = 1,
 					  .caps = &(struct planter_caps){.reads_xmm = true}};
 	struct capture_result result;
-	struct piece xmm = {.where = IN_XMM, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
+	struct piece xmm = {.where = IN_FLOAT_REG, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
 
 	add_param(w, (struct param){.name = "f", .type = type_in(w, "float64"), .pieces = &xmm, .npieces = 1});
 	add_param(w, (struct param){.name = "lost", .type = type_in(w, "int"), .why = "its shape is unknown"});
@@ -908,10 +909,11 @@ static void test_items(void **state)
 static void test_saved(void **state)
 {
 	const char *value[] = {"req", NULL}, *text[] = {"req.Host", NULL};
-	struct capture_item item = {.name = "saved.req", .alternatives = value, .save = 2};
+	struct capture_item item = {.name = "saved.req", .alternatives = value, .carry = 2};
 	struct capture_request request = {.items = &item, .nitems = 1};
 	struct world *w = newest();
-	struct saved_value saved[2] = {{.name = "other"}, {.name = "req"}};
+	struct carried_value saved[2] = {{.number = 0}, {.number = 1}};
+	struct expr *other, *of_req;
 	struct capture_result r;
 	uint64_t req;
 
@@ -925,9 +927,13 @@ static void test_saved(void **state)
 	assert_int_equal(compile(w, &request, SITE_ENTRY, &r), -EINVAL);
 	assert_non_null(strstr(w->error, "only a pointer or a number can be saved"));
 
+	assert_int_equal(expr_parse("saved.other", &w->arena, &other, NULL), 0);
+	assert_int_equal(expr_parse("saved.req", &w->arena, &of_req, NULL), 0);
+	saved[0].expr = other;
+	saved[1].expr = of_req;
 	saved[0].type = saved[1].type = binary_type_parse(w->b, "net/http", "*Request", NULL);
-	w->saved = saved;
-	w->nsaved = 2;
+	w->carried = saved;
+	w->ncarried = 2;
 	w->in.saved[1] = req;
 	expect_text(w, "saved.req.URL.Path", "/cart");
 	expect_status(w, "saved.other.Method", SLOT_ABSENT);

@@ -267,6 +267,135 @@ static void test_samples(void **state)
 	assert_false(event_decode_sample(&s, sizeof(s), e, &n));
 }
 
+/* ---- contexts and links ---- */
+
+struct with_context {
+	struct event_header head;
+	struct event_slot slot;
+	struct event_context context;
+	char padding[4];
+};
+
+static struct with_context with_context(void)
+{
+	return (struct with_context){
+		.head = {.size = sizeof(struct with_context), .version = EVENT_VERSION, .slots = 1, .goid = 7},
+		.slot = {.status = SLOT_OK, .copied = sizeof(struct event_context), .len = sizeof(struct event_context),
+			 .value = offsetof(struct with_context, context)},
+		.context = {.trace_id = {1}, .span_id = {[7] = 2}, .flags = EVENT_CONTEXT_SAMPLED},
+	};
+}
+
+static bool holds_context(const struct with_context *r, struct event_context *ret)
+{
+	struct event e;
+
+	return event_decode(r, r->head.size, &e) && event_context(&e, 0, ret);
+}
+
+static void test_context(void **state)
+{
+	struct with_context r = with_context();
+	struct event_context c = {.flags = 77};
+	struct event e;
+
+	assert_true(holds_context(&r, &c));
+	assert_memory_equal(&c, &r.context, sizeof(c));
+	assert_true(event_decode(&r, sizeof(r), &e));
+	assert_false(event_context(&e, 1, &c)); /* no such slot */
+	r.slot.value += 4; /* wherever it lies */
+	memmove((char *)&r.context + 4, &r.context, sizeof(r.context));
+	assert_true(holds_context(&r, &c));
+	assert_int_equal(c.trace_id[0], 1);
+	r.slot.value += 1; /* over the end */
+	assert_false(holds_context(&r, &c));
+	r = with_context();
+	r.slot.copied = r.slot.len = 24;
+	assert_false(holds_context(&r, &c));
+	r = with_context();
+	r.slot.len++;
+	r.slot.status = SLOT_CUT;
+	assert_false(holds_context(&r, &c));
+	r = with_context();
+	r.slot = (struct event_slot){.status = SLOT_NIL};
+	assert_false(holds_context(&r, &c));
+	r = with_context();
+	r.context.trace_id[0] = 0;
+	assert_false(holds_context(&r, &c));
+	r = with_context();
+	r.context.span_id[7] = 0;
+	assert_false(holds_context(&r, &c));
+}
+
+struct link_record {
+	struct event_header head;
+	struct event_slot slots[3];
+};
+
+static struct link_record link_record(void)
+{
+	return (struct link_record){
+		.head = {.size = sizeof(struct event_header) + LINK_SLOTS * sizeof(struct event_slot),
+			 .version = EVENT_VERSION, .kind = EVENT_LINK, .slots = LINK_SLOTS, .goid = 9},
+		.slots = {[LINK_PARENT] = {.status = SLOT_OK, .value = 7},
+			  [LINK_EPOCH] = {.status = SLOT_OK, .value = 1000}},
+	};
+}
+
+static bool links(const struct link_record *r)
+{
+	struct event_link link;
+	struct event e;
+
+	return event_decode(r, r->head.size, &e) && event_link(&e, &link);
+}
+
+static void test_link(void **state)
+{
+	struct link_record r = link_record(), bad;
+	struct record other = good();
+	struct event_link link;
+	struct event e[2];
+	size_t n;
+
+	assert_true(event_decode_sample(&r, r.head.size, e, &n)); /* it stands for itself */
+	assert_int_equal(n, 1);
+	assert_true(event_link(&e[0], &link));
+	assert_int_equal(link.goid, 9);
+	assert_int_equal(link.parent, 7);
+	assert_int_equal(link.epoch_ns, 1000);
+	assert_true(event_decode(&other, sizeof(other), &e[0]));
+	assert_false(event_link(&e[0], &link));
+	bad = r;
+	bad.slots[LINK_PARENT].value = 9; /* of itself */
+	assert_false(links(&bad));
+	bad.slots[LINK_PARENT].value = 0;
+	assert_false(links(&bad));
+	bad = r;
+	bad.head.goid = 0;
+	assert_false(links(&bad));
+	bad = r;
+	bad.slots[LINK_EPOCH].status = SLOT_UNREADABLE;
+	assert_false(links(&bad));
+	bad = r;
+	bad.head.slots = 1;
+	bad.head.size -= sizeof(struct event_slot);
+	assert_false(links(&bad));
+	bad = r;
+	bad.head.slots = 3;
+	bad.head.size += sizeof(struct event_slot);
+	assert_false(links(&bad));
+	bad = r;
+	bad.head.size += 8; /* bytes that nothing refers to */
+	assert_false(links(&bad));
+	bad = r;
+	bad.head.chunks = bad.head.size; /* no chunks, but a place for them */
+	assert_false(links(&bad));
+	bad = r;
+	bad.head.kind = EVENT_KIND_COUNT;
+	assert_false(links(&bad));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -275,6 +404,7 @@ int main(void)
 		cmocka_unit_test(test_bad_header), cmocka_unit_test(test_bad_slots),
 		cmocka_unit_test(test_chunks),    cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_texts),     cmocka_unit_test(test_loss_names_differ),
+		cmocka_unit_test(test_context),    cmocka_unit_test(test_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

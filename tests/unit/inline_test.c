@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/flow.h"
 #include "lib/tiny_inline.h"
 #include "unit/uprobe_sites.h"
@@ -20,14 +21,14 @@
 
 struct flowing {
 	struct binary *binary;
-	struct code code;
+	struct disasm code;
 	struct flow flow;
 };
 
 static void flow_of(struct flowing *f, struct binary *b, const unsigned char *bytes, size_t n)
 {
 	f->binary = b;
-	code_decode(bytes, n, AT, &f->code);
+	disasm_make(&arch_x86_64, bytes, n, AT, &f->code);
 	assert_int_equal(f->code.bad, 0);
 	flow_make(b, &f->code, &f->flow);
 }
@@ -35,7 +36,7 @@ static void flow_of(struct flowing *f, struct binary *b, const unsigned char *by
 static void flow_end(struct flowing *f)
 {
 	flow_done(&f->flow);
-	code_done(&f->code); /* nobody else uses it */
+	disasm_done(&f->code); /* nobody else uses it */
 }
 
 static struct binary *tiny_program(void)
@@ -49,7 +50,7 @@ static struct binary *tiny_program(void)
 /* The block that begins at an offset of the code. */
 static uint32_t block_at(const struct flowing *f, uint64_t offset)
 {
-	const struct insn *i = code_at(&f->code, AT + offset);
+	const struct insn *i = disasm_at(&f->code, AT + offset);
 
 	assert_non_null(i);
 	return f->flow.block_of[i - f->code.insns];
@@ -106,7 +107,7 @@ static void test_unclear(void **state)
 	/* a jump into an instruction */
 	FLOW(h, b, 0xeb, 0x01, 0x48, 0x89, 0xc8, 0xc3);
 
-	assert_non_null(strstr(f.flow.why, "several sides"));
+	assert_non_null(strstr(f.flow.why, "at several places"));
 	assert_non_null(strstr(g.flow.why, "jump table"));
 	assert_non_null(strstr(h.flow.why, "into an instruction"));
 	flow_end(&f);

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/abi.h"
 #include "binary/insn.h"
 
@@ -22,11 +23,11 @@
 static void check_prologue(const unsigned char *p, size_t n, size_t check, bool abi0)
 {
 	struct prologue pro;
-	struct code c;
+	struct disasm c;
 
-	code_decode(p, n, 0x1000, &c);
+	disasm_make(&arch_x86_64, p, n, 0x1000, &c);
 	assert_int_equal(c.bad, 0);
-	code_prologue(&c, &pro);
+	disasm_prologue(&c, &pro);
 	assert_true(pro.checked);
 	assert_int_equal(pro.check, check);
 	assert_int_equal(pro.abi0, abi0);
@@ -39,7 +40,7 @@ static void check_prologue(const unsigned char *p, size_t n, size_t check, bool 
 	assert_int_equal(pro.spills[1].stack, 16);
 	assert_int_equal(pro.spills[2].reg, XMM_0);
 	assert_int_equal(pro.spills[2].size, 8);
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void test_small_frame(void **state)
@@ -83,12 +84,12 @@ static void test_no_check(void **state)
 	const unsigned char p[] = {0x49, 0x3b, 0x66, 0x10, 0x76, 0x01, 0xc3,
 	                           0x48, 0x89, 0x44, 0x24, 0x08, 0xc3};
 	struct prologue pro;
-	struct code c;
+	struct disasm c;
 
-	code_decode(p, sizeof(p), 0x1000, &c);
-	code_prologue(&c, &pro);
+	disasm_make(&arch_x86_64, p, sizeof(p), 0x1000, &c);
+	disasm_prologue(&c, &pro);
 	assert_false(pro.checked);
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void test_sweep(void **state)
@@ -97,34 +98,34 @@ static void test_sweep(void **state)
 	static const uint8_t kinds[] = {INSN_BRANCH, INSN_JUMP_INDIRECT, INSN_RET, INSN_TRAP,
 	                                INSN_CALL};
 	struct insn_effect e;
-	struct code c;
+	struct disasm c;
 	char text[48];
 
-	code_decode(p, sizeof(p), 0x1000, &c);
+	disasm_make(&arch_x86_64, p, sizeof(p), 0x1000, &c);
 	assert_int_equal(c.n, sizeof(kinds));
 	for (size_t i = 0; i < c.n; i++)
 		assert_int_equal(c.insns[i].kind, kinds[i]);
 	assert_int_equal(c.insns[0].target, 0x1004);
 	assert_int_equal(c.insns[4].target, 0x100c);
 	assert_int_equal(c.bad, 0x100b);
-	assert_null(code_at(&c, 0x1001));
-	assert_ptr_equal(code_at(&c, 0x1004), &c.insns[2]);
-	assert_false(code_contains(&c, 0x100c));
+	assert_null(disasm_at(&c, 0x1001));
+	assert_ptr_equal(disasm_at(&c, 0x1004), &c.insns[2]);
+	assert_false(disasm_contains(&c, 0x100c));
 	assert_true(insn_effect(&c, &c.insns[4], &e));
 	assert_true(e.written & 1u << GPR_RSP);
 	insn_text(&c, &c.insns[2], text, sizeof(text));
 	assert_string_equal(text, "ret");
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void effect_of(const unsigned char *p, size_t n, struct insn_effect *ret)
 {
-	struct code c;
+	struct disasm c;
 
-	code_decode(p, n, 0x1000, &c);
+	disasm_make(&arch_x86_64, p, n, 0x1000, &c);
 	assert_int_equal(c.n, 1);
 	assert_true(insn_effect(&c, &c.insns[0], ret));
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void test_effects(void **state)
@@ -147,7 +148,7 @@ static void test_effects(void **state)
 	assert_false(e.loads);
 	assert_false(e.may_fault);
 	effect_of((const unsigned char[]){0x0f, 0x57, 0xc0}, 3, &e); /* xorps xmm0, xmm0 */
-	assert_int_equal(e.written_xmm, 1);
+	assert_int_equal(e.written_float, 1);
 	effect_of((const unsigned char[]){0x48, 0x83, 0xe4, 0xf0}, 4, &e); /* and rsp, -16 */
 	assert_false(e.sp_known);
 }
@@ -191,7 +192,7 @@ static void test_bad_arginfo(void **state)
 /* What does not fit goes to the stack whole, and what comes after it may still take registers. */
 static void test_assignment(void **state)
 {
-	struct assign a = {0};
+	struct assign a = {.arch = &arch_x86_64};
 	struct abi_shape word, slice = {.nwords = 3, .size = 24, .align = 8}, real, pair = {.size = 16};
 	struct abi_place p;
 

@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/vec.h"
 #include "unit/ir_world.h"
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "event/event.h"
 #include "event/loss.h"
 #include "probe/ir.h"
@@ -293,7 +294,7 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 	case IR_ARG_REG:
 		*ret = interp_extend(in->regs[i->reg], i->size, is_signed);
 		return SLOT_OK;
-	case IR_ARG_XMM:
+	case IR_ARG_FLOAT:
 		*ret = interp_extend(in->xmm[i->reg], i->size, false);
 		return SLOT_OK;
 	case IR_ARG_STACK:

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/ir_interp.h"
 
 static struct ir_slot two_slots[] = {{.name = "n", .kind = VALUE_INT}, {.name = "s", .kind = VALUE_STRING}};
@@ -74,7 +75,7 @@ static void test_refused(void **state)
 		       I(IR_EMIT, .a = 1), END), "not set on every path");
 	refuse(PROGRAM(1, REGION(0), {.op = IR_ARG_REG, .size = 3}, END), "1, 2, 4 or 8");
 	refuse(PROGRAM(1, REGION(0), I(IR_ARG_REG, .reg = 16), END), "no such register");
-	refuse(PROGRAM(1, REGION(0), I(IR_ARG_XMM, .reg = 15), END), "no such register");
+	refuse(PROGRAM(1, REGION(0), I(IR_ARG_FLOAT, .reg = 15), END), "no such register");
 	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_BIN, .dst = 1, .a = 0, .b = 0, .bin = 99), END),
 	       "no such operator");
 	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_STR_EQ, .dst = 1, .a = 0, .b = 0, .str = "ab", .imm = 3),

@@ -10,22 +10,24 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "sink/sinks.h"
 #include "unit/spans.h"
+#include "unit/written.h"
 
-static struct written w;
 static struct sink *sink;
+
+static void begin_to(int fd)
+{
+	sink = written_open(&sink_json, (struct sink_setup){.fd = fd, .gives = SINK_SPANS});
+}
 
 static void begin(void)
 {
-	written_open(&w);
-	sink = sink_json_new(w.file);
+	begin_to(0);
 }
 
 static void expect(const char *text)
 {
-	assert_string_equal(written_close(&w, sink), text);
-	free(w.text);
+	assert_string_equal(written_close(sink), text);
 }
 
 static void the_contract(void **state)
@@ -71,20 +73,40 @@ static void summary(void **state)
 {
 	struct run_summary sum = {.events = 20, .spans = 9, .open = 1, .spans_lost = 4, .planted = 8, .refused = 2,
 				  .processes = 3};
+	const char *text;
 
 	sum.losses.count[LOSS_RING_FULL] = 5;
 	begin();
 	sink->ops->summary(sink, &sum);
-	written_close(&w, sink);
-	assert_memory_equal(w.text,
+	text = written_close(sink);
+	assert_memory_equal(text,
 			    "{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,\"processes\":3,"
 			    "\"planted\":8,\"refused\":2,\"losses\":{\"ring_full\":5,",
 			    strlen("{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,"
 				   "\"processes\":3,"
 				   "\"planted\":8,\"refused\":2,\"losses\":{\"ring_full\":5,"));
-	assert_string_equal(w.text + w.len - 4, "}}}\n");
-	assert_non_null(strstr(w.text, "\"sink_refused\":0"));
-	free(w.text);
+	assert_string_equal(text + strlen(text) - 4, "}}}\n");
+	assert_non_null(strstr(text, "\"sink_refused\":0"));
+}
+
+/* One observation can give both. */
+static void spans_and_calls(void **state)
+{
+	static const struct call_function function = {.name = "main.f"};
+	const struct run_summary sum = {.events = 20, .spans = 9, .calls = 3, .open = 1, .spans_lost = 4, .planted = 8,
+					.refused = 2, .processes = 3};
+	struct span s = span_make("GET /cart", 1500, NULL, 0);
+	const char *text;
+
+	sink = written_open(&sink_json, (struct sink_setup){.gives = SINK_SPANS | SINK_CALLS});
+	sink->ops->span(sink, &s);
+	sink->ops->call(sink, &(struct call_record){.function = &function, .resource = s.resource, .end = CALL_POINT});
+	sink->ops->summary(sink, &sum);
+	text = written_close(sink);
+	assert_memory_equal(text, "{\"trace_id\":", 12);
+	assert_non_null(strstr(text, "\n{\"ts_unix_ns\":0,\"pid\":4711,\"goid\":0,\"func\":\"main.f\",\"args\":{}}\n"
+				     "{\"summary\":{\"events\":20,\"spans\":9,\"open\":1,\"spans_lost\":4,\"calls\":3,"
+				     "\"processes\":3,\"planted\":8,\"refused\":2,"));
 }
 
 static uint64_t lost(enum loss l)
@@ -107,34 +129,29 @@ static void many(unsigned n)
 static void reader_goes_away(void **state)
 {
 	int p[2];
-	FILE *f;
 
 	assert_int_equal(pipe(p), 0); /* and SIGPIPE is as it is: it is not raised */
-	f = fdopen(p[1], "w");
-	sink = sink_json_new(f);
-	many(10);
+	begin_to(p[1]);
 	assert_null(sink->ops->trouble(sink));
+	many(10);
 	close(p[0]);
 	sink->ops->tick(sink);
 	many(5);
 	assert_int_equal(lost(LOSS_SINK_REFUSED), 15);
 	assert_non_null(strstr(sink->ops->trouble(sink), "closed"));
 	sink->ops->close(sink, 1000);
-	fclose(f);
 }
 
 /* A reader that does not read delays nobody; what it misses is counted. */
 static void reader_sleeps(void **state)
 {
 	int p[2];
-	FILE *f;
 	uint64_t from = clock_monotonic_ns(), got = 0, newlines = 0;
 	static char text[65536];
 	ssize_t n;
 
 	assert_int_equal(pipe(p), 0);
-	f = fdopen(p[1], "w");
-	sink = sink_json_new(f);
+	begin_to(p[1]);
 	many(100000);
 	assert_true(clock_monotonic_ns() - from < UINT64_C(5000000000));
 	assert_true(lost(LOSS_SINK_QUEUE) > 1000);
@@ -152,19 +169,18 @@ static void reader_sleeps(void **state)
 	assert_int_equal(newlines + lost(LOSS_SINK_QUEUE), 100000); /* whole lines, each once */
 	assert_true(got > 8 << 20);
 	sink->ops->close(sink, 10);
-	fclose(f);
 	close(p[0]);
 }
 
 static void disk_is_full(void **state)
 {
-	FILE *f = fopen("/dev/full", "w");
+	int fd = open("/dev/full", O_WRONLY);
 
-	if (!f) {
+	if (fd < 0) {
 		print_message("skipped: no /dev/full\n");
 		skip();
 	}
-	sink = sink_json_new(f);
+	begin_to(fd);
 	many(3);
 	sink->ops->tick(sink);
 	assert_non_null(strstr(sink->ops->trouble(sink), "No space left"));
@@ -172,28 +188,26 @@ static void disk_is_full(void **state)
 	many(30000);
 	assert_int_equal(lost(LOSS_SINK_REFUSED), 30003);
 	sink->ops->close(sink, 10);
-	fclose(f);
 }
 
 static void speed(void **state)
 {
-	FILE *f = fopen("/dev/null", "w");
+	int fd = open("/dev/null", O_WRONLY);
 	uint64_t from = clock_monotonic_ns();
 
-	sink = sink_json_new(f);
+	begin_to(fd);
 	many(100000);
 	print_message("# %.0f ns a line\n", (double)(clock_monotonic_ns() - from) / 100000);
 	sink->ops->close(sink, 10);
-	fclose(f);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_contract),	    cmocka_unit_test(errors_and_parents),
-		cmocka_unit_test(summary),	    cmocka_unit_test(reader_goes_away),
-		cmocka_unit_test(reader_sleeps),    cmocka_unit_test(disk_is_full),
-		cmocka_unit_test(speed),
+		cmocka_unit_test(summary),	    cmocka_unit_test(spans_and_calls),
+		cmocka_unit_test(reader_goes_away), cmocka_unit_test(reader_sleeps),
+		cmocka_unit_test(disk_is_full),	    cmocka_unit_test(speed),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

@@ -58,7 +58,8 @@ static void test_all_keys(void **state)
 {
 	static const char text[] =
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
-		"  error: b >= 400 || m\n  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
+		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
+		"  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -68,6 +69,7 @@ static void test_all_keys(void **state)
 		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true}\n"
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
+		"      save:\n        k: x.y\n        l: {expr: [x, y], when: x, optional: true}\n"
 		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
 		"capture: *c\n  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
@@ -89,6 +91,13 @@ static void test_all_keys(void **state)
 	assert_string_equal(s->error->a->a->text, "b");
 	assert_int_equal(s->error->a->b->number, 400);
 	assert_string_equal(s->error->b->text, "m");
+	assert_string_equal(s->summary->status, "b");
+	assert_int_equal(s->summary->n, 2);
+	assert_int_equal(s->summary->parts[0].n, 3);
+	assert_string_equal(s->summary->parts[0].items[0].text, "a");
+	assert_string_equal(s->summary->parts[0].items[1].text, ":");
+	assert_true(s->summary->parts[0].items[1].dim && s->summary->parts[0].items[1].group == 1);
+	assert_true(s->summary->parts[1].is_error);
 	assert_string_equal(s->traceparent, "tp");
 	assert_string_equal(s->tracestate, "h.port");
 	assert_true(s->nested_same);
@@ -98,15 +107,22 @@ static void test_all_keys(void **state)
 	assert_int_equal(s->points[0].nvariants, 2);
 	assert_string_equal(v->func, "m.f(x int)");
 	assert_string_equal(v->when, "x > 3");
-	assert_int_equal(v->ncaptures, 7);
+	assert_int_equal(v->ncaptures, 9); /* what is captured, then what is saved */
 	assert_int_equal(w->ncaptures, 7);
+	for (size_t i = 0; i < v->ncaptures; i++)
+		assert_int_equal(v->captures[i].use, i < 7 ? USE_ATTRIBUTE : USE_SAVED);
+	c = capture(v, "saved.k", 0);
+	assert_string_equal(c->alternatives[0], "x.y");
+	assert_string_equal(c->saved_as, "k");
+	c = capture(v, "saved.l", 0);
+	assert_true(c->optional && !strcmp(c->alternatives[1], "y") && !strcmp(c->when, "x"));
 	assert_true(w->at_return);
 	assert_string_equal(w->needs_absent, "a/b.T.f");
 	assert_string_equal(w->needs_present, "c.T.g");
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 20);
+	assert_int_equal(c->line, 21);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -251,7 +267,7 @@ static const struct bad bads[] = {
 	{POINTS START "{a: {expr: x, const: y}}\n", "13:20: a capture needs either `expr` or `const`"},
 	{POINTS START "{a: {expr: []}}\n", "13:27: an expression is expected here, but the list is empty"},
 	{POINTS START "{a: {expr: x, other: y}}\n", "13:20: `known` and `other` belong together"},
-	{POINTS START "{a: {expr: x, number: true}}\n", "13:20: `number` is said of a `const`"},
+	{POINTS START "{a: {expr: x, number: true}}\n", "13:20: `number` belongs to a `const`"},
 	{POINTS START "{a: {expr: x, same: [a]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b, c]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b]}}\n" END_POINT, "5:3: `same` names `b`"},
@@ -264,6 +280,19 @@ static const struct bad bads[] = {
 	{POINTS START "{a: {expr: x, captrue: y}}\n", "13:30: a capture has no key `captrue`"},
 	{POINTS START "{a: {expr: x, prot: y}}\n", "13:30: a capture has no key `prot`; did you mean "
 						   "`port`?"},
+	{POINTS START "{a: x, saved.b: y}\n",
+	 "13:32: `saved.b` is no attribute's name; what is saved stands beside `capture`, under `save`: {b: …}"},
+	{POINTS START "{a: x}\n      sav: {b: x}\n", "14:7: a variant has no key `sav`; did you mean `save`?"},
+	{POINTS START "{a: x}\n      save: {b: {expr: x, hidden: true}}\n", "14:27: a saved value has no key `hidden`"},
+	{POINTS START "{a: x}\n      save: {b: 'x +'}\n", "14:17: a value is expected here"},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, save: {b: x}}]}\n",
+	 "9:5: `save` belongs to a point with role start"},
+	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",
+	 "5:3: a hook with this role captures `type` only, not `typ`"},
+	{HEAD "hooks:\n- {name: a, role: unwind, variants: [{func: m.f, capture: {type: x}}]}\n",
+	 "5:3: a hook with this role captures `pc` only, not `type`"},
+	{HEAD "hooks:\n- {name: a, role: exit, variants: [{func: m.f, capture: {pc: x}}]}\n",
+	 "5:3: a hook with role exit captures nothing"},
 	{POINTS START "{a: x, a: y}\n", "13:23: `a` is here twice"},
 	{POINTS START "{[a]: x}\n", "13:17: a name is expected here, not a list"},
 	{POINTS START "{b: x}\n" END_POINT, "5:3: a title names `a`, which no point of this span captures"},
@@ -280,6 +309,35 @@ static const struct bad bads[] = {
 	 "15:10: a value is expected here, but the expression ends\n  a >= 500 ||\n             ^"},
 	{POINTS START "{a: x}\n" END_POINT "  error: a || a + 1\n",
 	 "15:10: a condition over attributes has no arithmetic\n  a || a + 1\n         ^"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{b}'\n", "5:3: `summary` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{a}', '{b:status}']\n", "5:3: `summary` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{a}', '/{a}[:{a']\n",
+	 "15:12: this { has no } behind its attribute\n  /{a}[:{a\n        ^"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a:bold}'\n",
+	 "15:12: after the colon one of dim, size and status"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{}'\n",
+	 "15:12: the name of an attribute is expected here"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: a\n",
+	 "15:12: without an attribute outside of [ ], nothing says"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ''\n",
+	 "15:12: without an attribute outside of [ ], nothing says"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '[{a}]'\n", "15:12: without an attribute outside of [ ]"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[b]'\n",
+	 "15:12: without an attribute in the [ ], nothing says"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[{a}[{a}]]'\n", "15:12: a [ cannot stand within [ ]"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[{a}'\n", "15:12: the ] that closes a [ is missing"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}]'\n", "15:12: this ] has no [ before it"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '}'\n", "15:12: this } has no { before it"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a}[{a}][{a}][{a}][{a}][{a}]'\n",
+	 "15:12: a part has no more than four [ ]"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: '{a:status} x'\n",
+	 "15:12: an {error} or a status is a part of its own"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['x {error}']\n",
+	 "15:12: an {error} or a status is a part of its own"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{error}', '{a}', '{error}']\n",
+	 "15:12: another part is {error} already"},
+	{POINTS START "{a: x}\n" END_POINT "  summary: ['{a:status}', '{a:status}']\n",
+	 "15:12: the status column shows one attribute"},
 	{HEAD "spans:\n- {name: s, kind: client, titles: ['{a'], points: [{name: b, role: start, variants: "
 	      "[{func: m.f}]}, {name: e, role: end, variants: [{func: m.f}]}]}\n",
 	 "5:3: the title \"{a\" has a { without its }"},

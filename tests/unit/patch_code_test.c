@@ -16,6 +16,7 @@
 #include <time.h>
 #include <x86intrin.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/ir_gen.h"
 #include "unit/patch_run.h"
 
@@ -369,7 +370,7 @@ static void test_xmm(void **state)
 {
 	struct ir_insn insns[] = {
 		{.op = IR_REGION, .slot = 0},
-		{.op = IR_ARG_XMM, .size = 8, .dst = 0},
+		{.op = IR_ARG_FLOAT, .size = 8, .dst = 0},
 		{.op = IR_EMIT, .slot = 0, .a = 0},
 		{.op = IR_END},
 	};

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/patch_run.h"
 
 #include "plant/patch/patch.h"

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/patch_run.h"
 
 #define SELF_BIAS BIAS

@@ -89,15 +89,15 @@ static size_t check(const struct world *w)
 		if (!t->placed)
 			continue;
 		placed++;
-		assert_true(patch_reaches(t->site, t->landing));
+		assert_true(patch_reaches(t->site, t->landing_pad));
 		assert_true(in_a_region(w, t->addr, t->bytes));
 		assert_true(within(t->addr, t->site->addr) && within(t->addr + t->bytes, t->site->addr));
 		vec_push(&used, ((struct range){t->addr, t->addr + t->bytes}));
-		if (t->landing == t->addr + t->entry)
+		if (t->landing_pad == t->addr + t->entry)
 			continue;
-		assert_true(in_a_region(w, t->landing, PATCH_JUMP));
-		assert_true(within(t->landing, t->addr + t->entry));
-		vec_push(&used, ((struct range){t->landing, t->landing + PATCH_JUMP}));
+		assert_true(in_a_region(w, t->landing_pad, PATCH_JUMP));
+		assert_true(within(t->landing_pad, t->addr + t->entry));
+		vec_push(&used, ((struct range){t->landing_pad, t->landing_pad + PATCH_JUMP}));
 	}
 	check_apart(&used);
 	for (size_t i = 0; i < w->occupied.len; i++)
@@ -111,10 +111,10 @@ static size_t check(const struct world *w)
 	return placed;
 }
 
-static bool any_landing(const struct world *w)
+static bool any_landing_pad(const struct world *w)
 {
 	for (size_t i = 0; i < w->n; i++)
-		if (w->t[i].placed && w->t[i].landing != w->t[i].addr + w->t[i].entry)
+		if (w->t[i].placed && w->t[i].landing_pad != w->t[i].addr + w->t[i].entry)
 			return true;
 	return false;
 }
@@ -132,7 +132,7 @@ static void test_few(void **state)
 		world_init(&w, 100, 2000, punned);
 		place(&w, 8);
 		assert_int_equal(check(&w), 100);
-		assert_false(any_landing(&w));
+		assert_false(any_landing_pad(&w));
 		world_done(&w);
 	}
 }
@@ -145,11 +145,11 @@ static void test_too_many_for_their_window(void **state)
 	world_init(&w, 120000, 2000, true);
 	place(&w, 62);
 	assert_int_equal(check(&w), 120000);
-	assert_true(any_landing(&w));
+	assert_true(any_landing_pad(&w));
 	world_done(&w);
 }
 
-/* The whole window is taken: there is no room for a landing either. */
+/* The whole window is taken: there is no room for a landing pad either. */
 static void test_no_room(void **state)
 {
 	struct world w;
@@ -166,7 +166,7 @@ static void test_no_room(void **state)
 	world_done(&w);
 }
 
-/* With one region there is either code or landings: what places more is kept. */
+/* With one region there is either code or landing pads: what places more is kept. */
 static void test_limit(void **state)
 {
 	struct world w;

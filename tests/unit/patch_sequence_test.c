@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "binary/image.h"

@@ -216,7 +216,7 @@ static void each_function(struct binary *b, const struct patch_exclusion *x, con
 {
 	struct patch_site s;
 	struct err err = {0};
-	struct code c;
+	struct disasm c;
 	const struct insn *i;
 
 	if (patch_entry_site(b, x, f, &s, &err)) {
@@ -224,13 +224,13 @@ static void each_function(struct binary *b, const struct patch_exclusion *x, con
 		return;
 	}
 	(*ok)++;
-	assert_int_equal(func_code(b, f, &c, &err), 0);
-	i = code_at(&c, s.addr);
+	assert_int_equal(func_disasm(b, f, &c, &err), 0);
+	i = disasm_at(&c, s.addr);
 	assert_non_null(i);
 	assert_int_equal(i->len, s.len);
 	assert_true(s.len >= PATCH_JUMP - 1);
-	assert_non_null(code_at(&c, s.resume));
-	code_done(&c);
+	assert_non_null(disasm_at(&c, s.resume));
+	disasm_done(&c);
 }
 
 static void each_program(const char *path)

@@ -10,14 +10,14 @@
 #include "unit/calls.h"
 #include "unit/written_file.h"
 
-static struct call_sink *sink;
+static struct sink *sink;
 static struct call_value v[3];
 
 static void begin(void)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_perfetto_new(file_new(), &sink, &err), 0);
+	assert_int_equal(open_file(&sink_perfetto, file_new(), &sink, &err), 0);
 }
 
 static void give(struct call_record c)
@@ -50,7 +50,7 @@ static void calls_on_a_timeline(void **state)
 	c.stack = NULL;
 	call_ended(&c, v, CALL_POINT);
 	give(c);
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	assert_string_equal(
 	    file_text(),
 	    NAMES ADD("412.007,", ARGS
@@ -69,7 +69,7 @@ static void calls_on_a_timeline(void **state)
 static void no_calls(void **state)
 {
 	begin();
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 	assert_string_equal(file_text(), "[\n\n]\n");
 }
 
@@ -80,20 +80,20 @@ static void what_is_written_meanwhile(void **state)
 	give(a_call(v, "alice", 3, 412007));
 	sink->ops->tick(sink);
 	assert_string_equal(file_text(), NAMES ADD("412.007,", ARGS ",\"returns\":{\"err\":null}}"));
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 static void cannot_be_written(void **state)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_perfetto_new("/nonexistent/x", &sink, &err), -ENOENT);
+	assert_int_equal(open_file(&sink_perfetto, "/nonexistent/x", &sink, &err), -ENOENT);
 	assert_string_equal(err.text, "/nonexistent/x cannot be written: No such file or directory");
-	assert_int_equal(call_perfetto_new("/dev/full", &sink, &err), 0);
+	assert_int_equal(open_file(&sink_perfetto, "/dev/full", &sink, &err), 0);
 	give(a_call(v, "alice", 3, 412007));
 	sink->ops->tick(sink);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

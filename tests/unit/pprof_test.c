@@ -15,20 +15,28 @@
 #include "unit/open.h"
 #include "unit/written_file.h"
 
-static struct call_sink *sink;
+#define BIAS 0x10000
+
+static struct sink *sink;
 
 static void begin(void)
 {
 	struct err err = {0};
 
-	assert_int_equal(call_pprof_new(file_new(), &sink, &err), 0);
+	assert_int_equal(open_file(&sink_pprof, file_new(), &sink, &err), 0);
 }
 
-static void give(const struct call_plan *plan, const struct call_process *p, const uint64_t *stack, size_t n,
+static void give_at(const struct call_function *function, const struct resource *p, uint64_t address,
+		    const uint64_t *stack, size_t n, uint64_t duration_ns)
+{
+	sink->ops->call(sink, &(struct call_record){.function = function, .resource = p, .address = address,
+						    .stack = stack, .nstack = n, .duration_ns = duration_ns});
+}
+
+static void give(const struct call_function *function, const struct resource *p, const uint64_t *stack, size_t n,
 		 uint64_t duration_ns)
 {
-	sink->ops->call(sink, &(struct call_record){.plan = plan, .process = p, .stack = stack, .nstack = n,
-						    .duration_ns = duration_ns});
+	give_at(function, p, 0x2000, stack, n, duration_ns);
 }
 
 static Pprof__Profile *profile_read(void)
@@ -65,23 +73,22 @@ static void print_profile(const Pprof__Profile *p, struct buf *out)
 static void stacks_and_values(void **state)
 {
 	static const uint64_t stack[] = {0x1002, 0x1003};
-	const struct call_plan inlined = {.name = "main.tiny", .inlined = true, .func = {.name = "main.host"},
-					  .stack_slot = -1};
+	const struct call_function inlined = {.name = "main.tiny", .inlined_into = "main.host"};
 	Pprof__Profile *p;
 	struct buf out = {0};
 
 	begin();
-	give(&add_plan, &shop, stack, 2, 100);
-	give(&add_plan, &shop, stack, 2, 11);
-	give(&add_plan, &shop, stack, 1, 5);
+	give(&add_function, &shop, stack, 2, 100);
+	give(&add_function, &shop, stack, 2, 11);
+	give(&add_function, &shop, stack, 1, 5);
 	give(&inlined, &shop, stack, 2, 0); /* the first frame lies in the function it is in */
-	give(&add_plan, &cart, NULL, 0, 7);
-	sink->ops->close(sink);
+	give(&add_function, &cart, NULL, 0, 7);
+	sink->ops->close(sink, 2000);
 	p = profile_read();
 	print_profile(p, &out);
-	assert_string_equal(out.data, "0x1002;0x1001;main.(*Cart).Add 2 111\n"
-				      "0x1001;main.(*Cart).Add 1 5\n"
-				      "0x1002;0x1001;main.tiny 1 0\n"
+	assert_string_equal(out.data, "main.f2;main.f1;main.(*Cart).Add 2 111\n"
+				      "main.f1;main.(*Cart).Add 1 5\n"
+				      "main.f2;main.f1;main.tiny 1 0\n"
 				      "main.(*Cart).Add 1 7\n");
 	assert_string_equal(p->string_table[0], "");
 	assert_int_equal(p->n_sample_type, 2);
@@ -89,7 +96,7 @@ static void stacks_and_values(void **state)
 	assert_string_equal(p->string_table[p->sample_type[0]->unit], "count");
 	assert_string_equal(p->string_table[p->sample_type[1]->type], "duration");
 	assert_string_equal(p->string_table[p->sample_type[1]->unit], "nanoseconds");
-	assert_int_equal(p->n_mapping, 0); /* no binary is known of them */
+	assert_int_equal(p->n_mapping, 0); /* it is not known where their code is */
 	pprof__profile__free_unpacked(p, NULL);
 	buf_done(&out);
 }
@@ -114,9 +121,11 @@ static void go_tool_pprof_reads_it(void **state)
 	glob_t tools = {0}, programs = {0};
 	const char *tool = first_of(in_cache("toolchains/go*/pkg/tool/linux_amd64/pprof", path), &tools);
 	const char *program = first_of(in_cache("bin/calls-go*-plain", path), &programs);
-	struct call_process process = {.target = 1, .pid = 4711, .name = "calls", .bias = 0x10000};
-	struct call_plan plan = {.name = "main.main", .stack_slot = -1};
-	struct func caller;
+	struct resource resource = {.id = 1, .pid = 4711, .name = "calls"};
+	const struct call_function function = {.name = "main.main"};
+	struct func main_main, caller;
+	struct arena arena = {0};
+	struct binary *binary;
 	struct buf out = {0};
 	uint64_t stack[1];
 	FILE *f;
@@ -127,14 +136,15 @@ static void go_tool_pprof_reads_it(void **state)
 		globfree(&programs);
 		skip();
 	}
-	process.binary = open_program(program);
-	assert_true(binary_func_find(process.binary, "main.main", &plan.func, 1) >= 1);
-	assert_true(binary_func_find(process.binary, "runtime.main", &caller, 1) >= 1);
-	stack[0] = caller.entry + 8 + process.bias;
+	binary = open_program(program);
+	assert_true(binary_func_find(binary, "main.main", &main_main, 1) >= 1);
+	assert_true(binary_func_find(binary, "runtime.main", &caller, 1) >= 1);
+	resource.symbolizer = symbolizer_new(&arena, binary, BIAS, resource.name);
+	stack[0] = caller.entry + 8 + BIAS;
 	begin();
-	give(&plan, &process, stack, 1, 3000000);
-	give(&plan, &process, stack, 1, 4000000);
-	sink->ops->close(sink);
+	give_at(&function, &resource, main_main.entry + BIAS, stack, 1, 3000000);
+	give_at(&function, &resource, main_main.entry + BIAS, stack, 1, 4000000);
+	sink->ops->close(sink, 2000);
 	snprintf(command, sizeof(command), "%s -symbolize=none -top -lines %s 2>&1", tool, file_path);
 	f = popen(command, "r");
 	while (fgets(line, sizeof(line), f))
@@ -144,22 +154,23 @@ static void go_tool_pprof_reads_it(void **state)
 	    !strstr(out.data, "runtime.main /") || !strstr(out.data, "proc.go:"))
 		fail_msg("%s", out.data);
 	buf_done(&out);
-	binary_free(process.binary);
+	arena_done(&arena);
+	binary_free(binary);
 	globfree(&tools);
 	globfree(&programs);
 }
 
 static void a_full_disk(void **state)
 {
-	struct call_summary sum = {0};
+	struct run_summary sum = {0};
 	struct err err = {0};
 
-	assert_int_equal(call_pprof_new("/dev/full", &sink, &err), 0);
-	give(&add_plan, &shop, NULL, 0, 1);
+	assert_int_equal(open_file(&sink_pprof, "/dev/full", &sink, &err), 0);
+	give(&add_function, &shop, NULL, 0, 1);
 	assert_null(sink->ops->trouble(sink));
 	sink->ops->summary(sink, &sum);
 	assert_string_equal(sink->ops->trouble(sink), "/dev/full cannot be written: No space left on device");
-	sink->ops->close(sink);
+	sink->ops->close(sink, 2000);
 }
 
 int main(void)

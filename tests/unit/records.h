@@ -73,6 +73,24 @@ static inline void record_status(struct record *r, unsigned i, enum slot_status 
 	*record_slot(r, i) = (struct event_slot){.status = (uint8_t)s, .value = value, .len = len};
 }
 
+/* A trace context whose ids are that byte over and over. */
+static inline void record_context(struct record *r, unsigned i, uint8_t trace, uint8_t span, uint32_t flags)
+{
+	struct event_context c = {.flags = flags};
+
+	memset(c.trace_id, trace, sizeof(c.trace_id));
+	memset(c.span_id, span, sizeof(c.span_id));
+	record_bytes(r, i, (const char *)&c, sizeof(c), sizeof(c));
+}
+
+static inline void record_link(struct record *r, uint64_t goid, uint64_t parent, uint64_t epoch_ns, uint64_t time_ns)
+{
+	record_init(r, 0, goid, 0, time_ns, LINK_SLOTS);
+	record_head(r)->kind = EVENT_LINK;
+	record_int(r, LINK_PARENT, parent);
+	record_int(r, LINK_EPOCH, epoch_ns);
+}
+
 /* A span as one line: "NAME status [status_text] {key=value …}". */
 static inline void span_print(const struct span *s, struct buf *out)
 {

@@ -13,6 +13,7 @@
 #include <gelf.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/buf.h"
 #include "binary/dwarf.h"
 #include "binary/insn.h"
@@ -59,7 +60,7 @@ static void print_params(struct buf *s, const struct param *p, size_t n)
 
 			if (x->where == ON_STACK)
 				buf_printf(s, " [%d]", x->stack);
-			else if (x->where == IN_XMM)
+			else if (x->where == IN_FLOAT_REG)
 				buf_printf(s, " x%d", x->reg - XMM_0);
 			else
 				buf_printf(s, " r%d", x->reg);
@@ -446,7 +447,7 @@ static void check_generics(struct binary *b)
 	assert_null(binary_instance_name(b, &f, dict + 1));
 	check_real_type(b, symbol(b, "main..dict.Max[int]"), &s.params[1], "int");
 	s = instance(b, "main.Max", 0, KIND_FLOAT64);
-	assert_int_equal(s.params[0].pieces[0].where, IN_XMM);
+	assert_int_equal(s.params[0].pieces[0].where, IN_FLOAT_REG);
 	s = instance(b, "main.Map", 0, KIND_SLICE);
 	dict = symbol(b, strstr(s.params[1].type->name, "float64") ? "main..dict.Map[main.MyInt,float64]"
 	                                                           : "main..dict.Map[int,string]");
@@ -540,10 +541,10 @@ static void check_places(struct binary *b)
 {
 	struct func f = find(b, "main.Epilogues");
 	struct err err = {0};
-	struct code c;
+	struct disasm c;
 	size_t taken = 0;
 
-	assert_int_equal(func_code(b, &f, &c, &err), 0);
+	assert_int_equal(func_disasm(b, &f, &c, &err), 0);
 	for (size_t i = 0; i < c.n; i++) {
 		const struct spot spot = {.offset = (uint32_t)(c.insns[i].addr - f.entry), .len = c.insns[i].len};
 		const struct join_point at = {.kind = JOIN_INLINED, .func = f.index, .spots = &spot, .nspots = 1};
@@ -562,7 +563,7 @@ static void check_places(struct binary *b)
 		assert_int_equal(uprobe_site_of(s)->flags_skip, 0);
 	}
 	assert_true(taken > 20);
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void test_places(void **state)

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "base/buf.h"
 #include "binary/binary.h"
 #include "lib/go_binaries.h"
@@ -29,8 +30,8 @@ static void print_params(struct buf *s, const struct param *p, size_t n)
 				buf_printf(s, "%s[%d]", k ? "," : "", x->stack);
 			else
 				buf_printf(s, "%s%s%d", k ? "," : "",
-				           x->where == IN_XMM ? "x" : "r",
-				           x->where == IN_XMM ? x->reg - XMM_0 : x->reg);
+				           x->where == IN_FLOAT_REG ? "x" : "r",
+				           x->where == IN_FLOAT_REG ? x->reg - XMM_0 : x->reg);
 		}
 		if (p[i].why)
 			buf_printf(s, "(%s)", p[i].why);

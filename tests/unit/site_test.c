@@ -238,19 +238,19 @@ struct tally {
 static void check_promise(struct binary *b, const struct func *f, const struct uprobe_site *s)
 {
 	struct prologue p;
-	struct code c;
+	struct disasm c;
 	uint64_t off;
 
-	assert_int_equal(func_code(b, f, &c, NULL), 0);
-	code_prologue(&c, &p);
-	if (!code_at(&c, s->site.addr) || (s->flags_skip && !p.checked))
+	assert_int_equal(func_disasm(b, f, &c, NULL), 0);
+	disasm_prologue(&c, &p);
+	if (!disasm_at(&c, s->site.addr) || (s->flags_skip && !p.checked))
 		fail_msg("%s: no instruction at %#" PRIx64, f->name, s->site.addr);
 	assert_true(image_offset(binary_image(b), s->site.addr, &off));
 	assert_int_equal(off, s->offset);
 	if (s->sp_delta < 0 || s->sp_delta > f->frame_size)
 		fail_msg("%s: SP %d below entry in a frame of %d", f->name, s->sp_delta,
 		         f->frame_size);
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void tally_func(struct binary *b, const struct func *f, struct tally *t)

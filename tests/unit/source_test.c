@@ -1,4 +1,4 @@
-/* plant/source, cmd/observe: sources of events that no planter stands behind, as a program with a ring of its own. */
+/* plant/source, cmd/observation: sources of events that no planter stands behind, as of a program with its own ring. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/macro.h"
-#include "cmd/observe.h"
+#include "cmd/observation_internal.h"
 #include "plant/source.h"
 
 /* A source that has nothing but what each must have. */
@@ -208,40 +208,56 @@ static void test_one_fails(void **state)
 	close_fd(b.fd);
 }
 
-static void no_note(void *arg, const char *fmt, ...)
+struct listener {
+	struct consumer consumer;
+	struct seen seen;
+};
+
+static void on_consumer_sample(struct consumer *c, const void *sample, size_t size)
+{
+	on_sample(&((struct listener *)c)->seen, sample, size);
+}
+
+static void listener_free(struct consumer *c)
 {
 }
 
-/* An observer without a planter: what two sources have is read as they say that there is something. */
-static void test_observer_without_planter(void **state)
+/* An observation without a planter: what two sources have is read as they say that there is something. */
+static void test_observation_without_planter(void **state)
 {
-	static const struct observer_ops ops = {.sample = on_sample, .note = no_note};
-	struct seen seen = {.stop_at = 6};
-	struct observer ob = {.ops = &ops, .arg = &seen, .procfs = "/proc"};
+	static const struct consumer_ops ops = {.sample = on_consumer_sample, .free = listener_free};
+	struct observation_options options = {.quiet = true};
+	struct listener l = {.consumer.ops = &ops, .seen.stop_at = 6};
+	struct observation *ob = xcalloc(1, sizeof(*ob));
 	struct stub_source a, b;
+	struct loop *loop;
 	struct err err = {0};
 	uint64_t one = 1;
 
-	assert_int_equal(loop_new(&ob.loop), 0);
-	seen.loop = ob.loop;
+	assert_int_equal(loop_new(&loop), 0);
+	*ob = (struct observation){.options = &options, .loop = loop, .procfs = "/proc"};
+	l.seen.loop = loop;
+	observation_add(ob, &l.consumer);
+	vec_push(&ob->owners, NULL);
+	observation_number(ob, &l.consumer);
+	observation_number(ob, &l.consumer);
 	init(&a, &least, 1, 4);
 	init(&b, &least, 2, 2);
-	observer_add_source(&ob, &a.source);
-	observer_add_source(&ob, &b.source);
-	assert_int_equal(observer_start(&ob, &err), 0);
+	observation_add_source(ob, &a.source);
+	observation_add_source(ob, &b.source);
+	assert_int_equal(observation_start(ob, &err), 0);
 	assert_int_equal(write(b.fd, &one, sizeof(one)), sizeof(one));
-	loop_run(ob.loop); /* on_sample ends it */
-	assert_int_equal(seen.by_probe[1], 4);
-	assert_int_equal(seen.by_probe[2], 2);
+	loop_run(loop); /* on_sample ends it */
+	assert_int_equal(l.seen.by_probe[1], 4);
+	assert_int_equal(l.seen.by_probe[2], 2);
 	a.records = 2;
-	observer_drain(&ob);
-	assert_int_equal(seen.by_probe[1], 6);
+	observation_drain(ob);
+	assert_int_equal(l.seen.by_probe[1], 6);
 	b.records = 1;
-	observer_drain_all(&ob);
-	assert_int_equal(seen.by_probe[2], 3);
-	observer_leave_all(&ob);
-	observer_done(&ob);
-	loop_free(ob.loop);
+	processes_leave_all(ob); /* drains until they are seen empty */
+	assert_int_equal(l.seen.by_probe[2], 3);
+	observation_cancel(ob);
+	loop_free(loop);
 	close_fd(a.fd);
 	close_fd(b.fd);
 }
@@ -251,7 +267,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_are_asked),
 		cmocka_unit_test(test_one_fails),
-		cmocka_unit_test(test_observer_without_planter),
+		cmocka_unit_test(test_observation_without_planter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

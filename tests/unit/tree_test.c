@@ -5,10 +5,9 @@
 
 #include <cmocka.h>
 
-#include "sink/sinks.h"
 #include "unit/spans.h"
+#include "unit/written.h"
 
-static struct written w;
 static struct sink *sink;
 static uint64_t now_ns;
 
@@ -19,12 +18,8 @@ static uint64_t test_clock(void)
 
 static void begin(void)
 {
-	struct line_options o = {.clock = test_clock};
-
 	now_ns = 1000000000;
-	written_open(&w);
-	o.out = w.file;
-	sink = sink_tree_new(&o);
+	sink = written_open(&sink_tree, (struct sink_setup){.clock = test_clock});
 }
 
 /* trace, id, parent (0: none), start after SPAN_START and duration in ms */
@@ -46,20 +41,17 @@ static void give(uint8_t trace, uint8_t id, uint8_t parent, const char *name, un
 static const char *so_far(void)
 {
 	sink->ops->tick(sink);
-	fflush(w.file);
-	return w.text ? w.text : "";
+	return written_so_far();
 }
 
 static void expect(const char *text)
 {
-	assert_string_equal(written_close(&w, sink), text);
-	free(w.text);
+	assert_string_equal(written_close(sink), text);
 }
 
 static void finish(void)
 {
-	written_close(&w, sink);
-	free(w.text);
+	written_close(sink);
 }
 
 static void nested(void **state)
@@ -152,8 +144,7 @@ static void bounded(void **state)
 	for (unsigned i = 0; i < SPANS; i++)
 		give((uint8_t)(i % 200), (uint8_t)(i / 200 % 250 + 1), 251, "child", 0, 1);
 	assert_true(rows(so_far()) > SPANS / 4);
-	assert_int_equal(rows(written_close(&w, sink)), SPANS);
-	free(w.text);
+	assert_int_equal(rows(written_close(sink)), SPANS);
 }
 
 static void deep(void **state)

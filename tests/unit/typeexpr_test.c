@@ -264,7 +264,7 @@ static void test_declared(void **state)
 	assert_non_null(strstr(DECLARED("Half"), "no \"main.Nowhere\""));
 	assert_non_null(strstr(DECLARED("Half"), "`type Nowhere int32; …`"));
 	assert_non_null(strstr(DECLARED("other/pkg.T"), "`type other/pkg.T int32; …`"));
-	assert_non_null(strstr(DECLARED("Point"), "the binary describes it, and otherwise (struct, 24 bytes)"));
+	assert_non_null(strstr(DECLARED("Point"), "the binary describes it differently (struct, 24 bytes)"));
 	/* another declaration of the same name, with other company */
 	assert_string_equal(declared(b, others, 1, "Order"), "main.Order int 8");
 	assert_string_equal(DECLARED("Order"), "main.Order struct 48 ID@0:int8 Name@8:string at@24:time.Time");

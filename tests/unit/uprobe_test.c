@@ -22,6 +22,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "binary/arch_x86_64.h"
 #include "plant/uprobe/uprobe.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
@@ -911,7 +912,7 @@ static void test_threads(void **state)
 
 static void test_refusals(void **state)
 {
-	struct ir_insn xmm[] = {{.op = IR_REGION}, {.op = IR_ARG_XMM, .size = 8}, {.op = IR_EMIT}, {.op = IR_END}};
+	struct ir_insn xmm[] = {{.op = IR_REGION}, {.op = IR_ARG_FLOAT, .size = 8}, {.op = IR_EMIT}, {.op = IR_END}};
 	struct ir_slot slot = {.kind = VALUE_FLOAT64};
 	struct capture_program prog = {.insns = xmm, .ninsns = 4, .slots = &slot, .nslots = 1, .nregs = 1,
 				       .g = FAKE_LAYOUT};

@@ -1,5 +1,5 @@
 /*
- * Values as simple as can be, in place of call/value.h's, so that the outputs are tested by themselves: how a value is
+ * Values as simple as can be, in place of those of call/, so that the outputs are tested by themselves: how a value is
  * made and looks is value's own business. Code addresses have names without a binary: 0x1001 is in main.f1, file f1.go.
  */
 #ifndef TESTS_UNIT_VALUE_STUB_H
@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "call/value.h"
+#include "call/value_slot.h"
 
 void value_from_slot(const struct value_context *c, const struct event *e, size_t slot, const struct ir_slot *what,
 		     const struct shown *shown, struct value_node *ret)
@@ -84,13 +84,6 @@ void value_json(const struct value_node *v, struct json *out)
 		json_close(out, ']');
 	} else
 		json_strn(out, v->text, v->len);
-}
-
-size_t code_frames(const struct value_context *c, uint64_t pc, bool with_line, const char **ret, size_t max)
-{
-	if (max)
-		ret[0] = code_name(c, pc, with_line);
-	return max ? 1 : 0;
 }
 
 const char *code_name(const struct value_context *c, uint64_t pc, bool with_line)

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "call/value.h"
+#include "call/value_slot.h"
 #include "call/value_float.h"
 #include "target/process.h"
 #include "unit/ir_interp.h"

@@ -7,6 +7,7 @@
 
 #include <sys/mman.h>
 
+#include "binary/arch_x86_64.h"
 #include "unit/plant_self.h"
 
 SELF_SITE(site_value);

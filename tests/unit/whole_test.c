@@ -14,7 +14,8 @@
 #include <glob.h>
 #include <string.h>
 
-#include "call/value.h"
+#include "binary/arch_x86_64.h"
+#include "call/value_slot.h"
 #include "probe/shape_index.h"
 #include "unit/ir_interp.h"
 
@@ -113,7 +114,7 @@ static struct param *add_param(struct world *w, const char *name, const char *ty
 
 #define PIECES(...) ((const struct piece[]){__VA_ARGS__}), ARRAY_SIZE(((const struct piece[]){__VA_ARGS__}))
 #define REG(r, o, n) {.where = IN_REG, .reg = r, .size = n, .offset = o}
-#define XMM(r, o) {.where = IN_XMM, .reg = XMM_0 + r, .size = 8, .offset = o}
+#define XMM(r, o) {.where = IN_FLOAT_REG, .reg = XMM_0 + r, .size = 8, .offset = o}
 #define STACK(at, o, n) {.where = ON_STACK, .stack = at, .offset = o, .bytes = n}
 
 /* Compiles captures of the expressions, all of them whole. */
@@ -149,16 +150,11 @@ static void run(struct world *w, struct event *ret)
 static const char *shown(struct world *w, const struct event *e, size_t item)
 {
 	struct value_context c = {.binary = w->b, .shapes = w->shapes, .bias = w->in.bias, .arena = &w->arena};
-	const struct unread *u = &w->result.unread[item];
-	struct shown s = {.nunread = u->n};
+	const struct shown s = {.unread = w->result.unread[item]};
 	int slot = w->result.slot_of_item[item];
 	struct value_node v;
 
 	assert_true(slot >= 0);
-	for (size_t i = 0; i < u->n; i++) {
-		s.unread[i].offset = u->ranges[i].offset;
-		s.unread[i].size = u->ranges[i].size;
-	}
 	value_from_slot(&c, e, (size_t)slot, &w->result.program.slots[slot], &s, &v);
 	buf_reset(&w->text);
 	value_print(&v, &w->text);

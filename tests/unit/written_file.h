@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "sink/file_sink.h"
 
 static char file_path[] = "/tmp/earshot-test-XXXXXX";
 static struct buf file_bytes;
@@ -16,6 +17,14 @@ static inline const char *file_new(void)
 	if (file_path[sizeof(file_path) - 2] == 'X')
 		close(mkstemp(file_path));
 	return file_path;
+}
+
+/* A sink of a kind that writes a file, this one. */
+static inline int open_file(const struct sink_kind *kind, const char *path, struct sink **ret, struct err *err)
+{
+	const struct file_options options = {.path = path};
+
+	return kind->open(&(struct sink_setup){.options = &options, .gives = SINK_CALLS, .fd = -1}, ret, err);
 }
 
 static inline const char *file_text(void)

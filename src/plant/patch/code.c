@@ -98,8 +98,8 @@ static void emit_find_slot(struct code *g, int extra, int out)
 	struct x86 *x = &g->x;
 
 	x86_imm(x, R12, g->env->area);
-	if (g->env->gate) {
-		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->gate - g->env->area)), 0);
+	if (g->env->fork_guard) {
+		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->fork_guard - g->env->area)), 0);
 		x86_jcc(x, CC_E, out);
 	}
 	x86_alu_mem_imm(x, X_CMP, 4, AREA(ring.on), 0);
@@ -257,19 +257,11 @@ static void emit_fails(struct code *g)
 
 /* ---- the parts before the captures ---- */
 
-static const struct ir_insn *find_goroutine(const struct capture_program *p)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_GOROUTINE)
-			return &p->insns[i];
-	return NULL;
-}
-
 /* Only the table of calls wants them, once: they need not be in the slot. */
 static bool knows_goroutine(const struct code *g)
 {
 	return (g->p->role == PROGRAM_ENTRY || g->p->role == PROGRAM_RETURN) && !code_writes_record(g) &&
-	       !find_goroutine(g->p);
+	       !capture_has(g->p, IR_GOROUTINE);
 }
 
 void code_goid(struct code *g, uint8_t reg)
@@ -297,7 +289,7 @@ void code_depth(struct code *g, uint8_t reg)
 /* slot.goid, slot.depth. */
 static void emit_goroutine(struct code *g)
 {
-	const struct ir_insn *given = find_goroutine(g->p);
+	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	const struct goroutine_layout *l = &g->p->g;
 	int no = code_drop(g, LOSS_NO_GOROUTINE);
 	struct x86 *x = &g->x;
@@ -330,11 +322,6 @@ static void emit_goroutine(struct code *g)
 	x86_store(x, 8, SLOT(depth), RAX);
 }
 
-static uint32_t record_head_size(const struct capture_program *p)
-{
-	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
-}
-
 void code_size(struct code *g, uint8_t reg)
 {
 	if (g->known_size)
@@ -345,7 +332,7 @@ void code_size(struct code *g, uint8_t reg)
 
 uint32_t code_record_limit(const struct capture_program *p)
 {
-	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : record_head_size(p) + EVENT_MAX_DATA;
+	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : capture_head_bytes(p) + EVENT_MAX_DATA;
 }
 
 void code_now(struct code *g)
@@ -408,7 +395,7 @@ static void emit_scratch(struct code *g)
 		code_kept_record(g);
 	} else if (g->p->nslots) {
 		code_scratch_record(g);
-		g->known_size = record_head_size(g->p);
+		g->known_size = capture_head_bytes(g->p);
 		x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
 	}
 	for (uint16_t i = 0; i < g->p->nslots; i++) {
@@ -421,7 +408,7 @@ static void emit_early(struct code *g)
 {
 	emit_goroutine(g);
 	code_saved_begin(g);
-	if (code_writes_record(g) || code_has(g->p, IR_LATENCY))
+	if (code_writes_record(g) || capture_has(g->p, IR_LATENCY))
 		emit_now(g);
 	code_forget(g);
 	g->fault = -1;
@@ -432,7 +419,7 @@ static void emit_record_begin(struct code *g)
 	g->in_region = g->in_filter = false;
 	code_admit(g);
 	if (!code_saved_early(g->p) && (code_writes_record(g) || g->p->role == PROGRAM_ENTRY ||
-					code_has(g->p, IR_SAVED) || code_has(g->p, IR_SAVE))) {
+					capture_has(g->p, IR_SAVED) || capture_has(g->p, IR_SAVE))) {
 		emit_goroutine(g);
 		code_saved_begin(g);
 	}
@@ -609,7 +596,7 @@ static uint64_t data_of(const struct ir_insn *i)
 
 static uint64_t wanted_bytes(const struct capture_program *p)
 {
-	uint64_t data = record_head_size(p);
+	uint64_t data = capture_head_bytes(p);
 
 	for (size_t i = 0; i < p->ninsns; i++)
 		data += data_of(&p->insns[i]);
@@ -631,10 +618,13 @@ static int check_env(const struct code *g)
 {
 	const struct patch_area *l = g->env->layout;
 
+	if (capture_arch(g->p) != &arch_x86_64)
+		return err_set(g->err, -EOPNOTSUPP, "patching makes code for %s alone, and the program is %s",
+			       arch_x86_64.name, capture_arch(g->p)->name);
 	if (!l->ring.chunks || l->ring.table_len < l->ring.chunks || l->ring.table_len & (l->ring.table_len - 1) ||
 	    !l->ring.extra || g->env->counts >= l->ncounts)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
-	if (code_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
+	if (capture_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
 		return err_set(g->err, -EINVAL, "values are to be copied, but the program has no table of shapes");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);

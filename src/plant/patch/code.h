@@ -25,7 +25,7 @@ struct patch_env {
 	uint64_t code;            /* run-time address of the first byte that is appended */
 	uint64_t back;            /* where to go on, within 2 GB of the code */
 	uint64_t area;            /* run-time address of the struct patch_area */
-	uint64_t gate;            /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked
+	uint64_t fork_guard;      /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked
 				   * child); 0: none */
 	const struct patch_area *layout; /* its settings: procs … saved_off, target are baked in */
 	uint32_t counts;          /* index of the probe's patch_counts */
@@ -45,7 +45,7 @@ struct patch_env {
  * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
  * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who
  * drains joins them. A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots:
- * the call is over. Without env->sums aggregates, no_record and the control's limits are likewise left to who drains. A
+ * the call is over. Without env->sums the aggregates, no_record and the control's limits are left to who drains, too. A
  * controlled program counts its hits.
  */
 int patch_compile(const struct capture_program *p, uint32_t probe_id, const struct patch_env *env, struct buf *out,

@@ -42,14 +42,14 @@ static void visit(struct patch_exclusion *x, uint64_t target, uint8_t mark, func
 
 static void follow(struct patch_exclusion *x, const struct func *f, uint8_t mark, func_vec *todo)
 {
-	struct code c;
+	struct disasm c;
 
-	if (func_code(x->b, f, &c, NULL))
+	if (func_disasm(x->b, f, &c, NULL))
 		return;
 	for (size_t k = 0; k < c.n; k++)
-		if (!code_contains(&c, c.insns[k].target))
+		if (!disasm_contains(&c, c.insns[k].target))
 			visit(x, c.insns[k].target, mark, todo);
-	code_done(&c);
+	disasm_done(&c);
 }
 
 static void reach(struct patch_exclusion *x, const char *const *roots, size_t n, uint8_t mark)

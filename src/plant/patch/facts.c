@@ -3,15 +3,16 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/insn.h"
 
 /* Assembly only: there it is a whole instruction of a function that Go's own system calls go through. */
 static uint64_t syscall_in(struct binary *b, const struct func *f)
 {
 	uint64_t found = 0;
-	struct code c;
+	struct disasm c;
 
-	if (!(f->flags & FUNC_ASM) || f->flags & FUNC_NO_FUNCDATA || func_code(b, f, &c, NULL))
+	if (!(f->flags & FUNC_ASM) || f->flags & FUNC_NO_FUNCDATA || func_disasm(b, f, &c, NULL))
 		return 0;
 	for (size_t k = 0; k < c.n && !found; k++) {
 		const unsigned char *p = c.bytes + (c.insns[k].addr - c.addr);
@@ -19,7 +20,7 @@ static uint64_t syscall_in(struct binary *b, const struct func *f)
 		if (c.insns[k].len == 2 && p[0] == 0x0f && p[1] == 0x05)
 			found = c.insns[k].addr;
 	}
-	code_done(&c);
+	disasm_done(&c);
 	return found;
 }
 
@@ -61,22 +62,33 @@ static int read_offsets(struct binary *b, struct facts *f, struct err *err)
 	if (offset_of(b, "runtime.m", "p", 8, &f->m_p) && offset_of(b, "runtime.p", "id", 4, &f->p_id))
 		return 0;
 	return err_set(err, -EOPNOTSUPP,
-		       "the program does not describe the runtime's m and p, so that probes inside could not tell "
-		       "their P; use --planter uprobe");
+		       "the program does not describe the runtime's m and p, so probes inside it cannot tell which P "
+		       "they run on; use --planter uprobe");
+}
+
+/* Sites are found, and code is made, byte by byte. */
+static int check_arch(struct binary *b, struct err *err)
+{
+	const struct arch *a = binary_arch(b);
+
+	return a == &arch_x86_64 ? 0 : err_set(err, -EOPNOTSUPP, "patching makes code for %s alone, and the program is "
+					       "%s; use --planter uprobe", arch_x86_64.name, a->name);
 }
 
 static int find_out(struct binary *b, struct facts *f, struct err *err)
 {
 	struct func main_fn;
-	int r = read_offsets(b, f, err);
+	int r = check_arch(b, err);
 
+	if (!r)
+		r = read_offsets(b, f, err);
 	f->exclusion = patch_exclusion_new(b);
 	walk_functions(b, f);
 	if (binary_func_find(b, "main.main", &main_fn, 1))
 		f->main_entry = main_fn.entry;
 	if (!r && !f->syscall_insn)
 		r = err_set(err, -EOPNOTSUPP,
-			    "the program has no system call instruction of Go's that could be borrowed; use "
+			    "the program has no `syscall` instruction of the Go runtime that earshot could use; use "
 			    "--planter uprobe");
 	return r;
 }

@@ -1,5 +1,5 @@
 /*
- * Faults on purpose, for tests only: EARSHOT_FAULT=NAME:N, read by the hand and by nobody else.
+ * Faults on purpose, for tests only: EARSHOT_FAULT=NAME:N, read by the helper and by nobody else.
  *
  *   call:N       the Nth system call made in the process fails (0: each)
  *   write:N      the Nth write to its data fails

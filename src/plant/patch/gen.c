@@ -81,11 +81,3 @@ struct x86_mem code_slot(uint16_t slot, unsigned off)
 {
 	return MEM(REG_RECORD, sizeof(struct event_header) + slot * sizeof(struct event_slot) + off);
 }
-
-bool code_has(const struct capture_program *p, enum ir_op op)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == op)
-			return true;
-	return false;
-}

@@ -5,6 +5,7 @@
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
 
+#include "binary/arch_x86_64.h"
 #include "plant/patch/code.h"
 #include "plant/patch/groups.h"
 #include "plant/patch/x86.h"
@@ -44,7 +45,7 @@ struct code {
 	int *labels;                  /* the IR's */
 	int fail[SLOT_STATUS_COUNT];  /* labels of the region, -1: not used yet */
 	int ended;                    /* label of DROP_ENDED; -1: none */
-	int drop[DROP_COUNT];         /* likewise, of the program */
+	int drop[DROP_COUNT];         /* labels of the program, -1: not used yet */
 	VEC(struct code_fail) fails;
 	VEC(struct code_refill) refills;
 	int fault;                    /* the label that slot.fault holds here, -1: unknown */
@@ -74,7 +75,6 @@ void code_get(struct code *g, uint8_t dst, uint16_t vreg);
 void code_put(struct code *g, uint16_t vreg);
 void code_forget(struct code *g); /* RAX is about to change */
 struct x86_mem code_slot(uint16_t slot, unsigned off);
-bool code_has(const struct capture_program *p, enum ir_op op);
 
 /* ---- the other files ---- */
 

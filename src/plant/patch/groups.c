@@ -15,14 +15,7 @@
 
 uint32_t patch_text_bytes(const struct capture_program *p, uint16_t slot)
 {
-	uint32_t frames = 0;
-
-	if (p->slots[slot].kind == VALUE_STRING)
-		return AGG_KEY_STR;
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_EMIT_STACK && p->insns[i].slot == slot)
-			frames = (uint32_t)p->insns[i].imm;
-	return 8 * frames;
+	return p->slots[slot].kind == VALUE_STRING ? AGG_KEY_STR : capture_stack_bytes(p, slot);
 }
 
 static const struct ir_slot_ref *ref_at(const struct ir_aggregate *a, size_t i)
@@ -144,17 +137,9 @@ static bool can_keep(const struct capture_program *p, const struct capture_progr
 	return can && (!keyed || __builtin_cpu_supports("sse4.2"));
 }
 
-static bool has_filter(const struct capture_program *p)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_REGION && p->insns[i].slot == IR_SLOT_FILTER)
-			return true;
-	return false;
-}
-
 static bool counts_hits(const struct capture_program *p, const struct plant_control *c)
 {
-	if (p->role != PROGRAM_POINT || !p->no_record || !p->controlled || has_filter(p) || c->every > 1 ||
+	if (p->role != PROGRAM_POINT || !p->no_record || !p->controlled || capture_has_filter(p) || c->every > 1 ||
 	    c->per_second)
 		return false;
 	for (size_t i = 0; i < p->naggregates; i++)

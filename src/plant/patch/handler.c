@@ -87,10 +87,11 @@ int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t 
 			       .ncounts = ncounts, .nsaved = nsaved};
 
 	if (!chunks || chunks > RING_MAX_CHUNKS)
-		return err_set(err, -EINVAL, "a pool of %u chunks (expected 1 to %u)", chunks, RING_MAX_CHUNKS);
+		return err_set(err, -EINVAL, "a pool cannot have %u chunks (expected 1 to %u)", chunks,
+			       RING_MAX_CHUNKS);
 	if (!power_of_two(nsaved) || nsaved < PATCH_SAVED_WAYS || !extra || !ncounts)
-		return err_set(err, -EINVAL, "an area with %u extra slots, %u counters and room for %u calls", extra,
-			       ncounts, nsaved);
+		return err_set(err, -EINVAL, "an area cannot have %u extra slots, %u counters and room for %u calls",
+			       extra, ncounts, nsaved);
 	while (a.ring.table_len < chunks)
 		a.ring.table_len *= 2;
 	a.ring.slot_bytes = (uint32_t)ALIGN_UP(patch_hits_off(&a) + 8 * (uint64_t)ncounts, 4096);

@@ -1,6 +1,6 @@
 /*
- * Looking up a key in a Go map: what plant/uprobe/mapstr.c does, with the same bounds, so that both
- * planters give the same answers. The hash is seeded and uses AES; so groups or buckets are searched in order, up
+ * Looking up a key in a Go map: what plant/uprobe/mapstr.c does, so that both planters give the
+ * same answers. The hash is seeded and uses AES; so groups or buckets are searched in order, up
  * to a bound. A map that is larger says so (SLOT_MAP_BUSY) unless the key is found within it: an answer is never
  * wrong. The layouts of both kinds of maps are explained there.
  *
@@ -11,10 +11,6 @@
 
 #include <errno.h>
 
-#define SWISS_GROUPS 16
-#define OLD_BUCKETS 20
-#define OLD_MIN_TOPHASH 5
-#define OLD_SAME_SIZE_GROW 8
 #define BLOCK_MAX (64 << 10)
 
 /* Words of the slot. RSI is the current block, RCX the place in it. */
@@ -27,8 +23,7 @@ struct lookup {
 	const struct map_layout *m;
 	const struct ir_key *key;   /* in registers; NULL: the constant text of the instruction */
 	int no_key, unreadable, found;
-	uint32_t block;             /* bytes of a group or bucket */
-	uint32_t key_off, elem_off; /* of the first place, from the block's start */
+	struct map_block block;
 };
 
 static void set(struct lookup *l, unsigned word, uint8_t src)
@@ -83,11 +78,34 @@ static void match_variable(struct lookup *l, uint16_t reg, int no)
 	x86_label(l->x, equal);
 }
 
-/* Likewise, of a key in registers: the words first. RDI is the place's key. */
+/*
+ * To no when the text at RDI is not ours: the one that begins with register reg, or the instruction's. One that cannot
+ * be read is noted, and taken for another. RAX, RDX; RDI moves.
+ */
+static void match_text(struct lookup *l, uint16_t reg, int no)
+{
+	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x);
+
+	fault(l, unread);
+	if (l->key)
+		match_variable(l, reg, differs);
+	else
+		code_match(l->g, RDI, RDX, l->insn, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, equal);
+	x86_label(l->x, unread);
+	set_imm(l, UNREAD, 1);
+	x86_label(l->x, differs);
+	fault(l, l->unreadable);
+	x86_jmp(l->x, no);
+	x86_label(l->x, equal);
+}
+
+/* To no when the key at RDI is not that in registers. The words are compared first. RAX, RDX; RDI moves. */
 static void match_parts(struct lookup *l, int no)
 {
-	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x), text = -1;
 	uint16_t reg = l->insn->b, text_reg = 0;
+	int text = -1;
 
 	for (size_t k = 0; k < l->key->n; k++) {
 		const struct ir_key_part *p = &l->key->parts[k];
@@ -104,25 +122,14 @@ static void match_parts(struct lookup *l, int no)
 	if (text < 0)
 		return;
 	x86_load(l->x, 8, false, RDI, MEM(RDI, l->key->parts[text].offset));
-	fault(l, unread);
-	match_variable(l, text_reg, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, equal);
-	x86_label(l->x, unread);
-	set_imm(l, UNREAD, 1);
-	x86_label(l->x, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, no);
-	x86_label(l->x, equal);
+	match_text(l, text_reg, no);
 }
 
 /* RCX is a full place of the block at RSI: to no when its key is not ours. Keys that cannot be read are noted. */
 static void match_key(struct lookup *l, int no)
 {
-	int unread = x86_label_new(l->x), differs = x86_label_new(l->x), equal = x86_label_new(l->x);
-
 	x86_imul_imm(l->x, RAX, RCX, (int32_t)l->m->key_stride);
-	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->key_off);
+	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->block.key_off);
 	x86_lea(l->x, RDI, MEMX(RSI, RAX, 0));
 	if (l->key) {
 		match_parts(l, no);
@@ -133,16 +140,7 @@ static void match_key(struct lookup *l, int no)
 	if (!l->insn->imm)
 		return;
 	x86_load(l->x, 8, false, RDI, MEM(RDI, 0));
-	fault(l, unread);
-	code_match(l->g, RDI, RDX, l->insn, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, equal);
-	x86_label(l->x, unread);
-	set_imm(l, UNREAD, 1);
-	x86_label(l->x, differs);
-	fault(l, l->unreadable);
-	x86_jmp(l->x, no);
-	x86_label(l->x, equal);
+	match_text(l, IR_NO_REG, no);
 }
 
 /* Searches the block at RSI, to found with the element's address in RAX. */
@@ -156,12 +154,12 @@ static void search_block(struct lookup *l)
 		x86_test_mem8(l->x, MEMX(RSI, RCX, 0), 0x80);
 		x86_jcc(l->x, CC_NE, next);
 	} else {
-		x86_alu_mem_imm(l->x, X_CMP, 1, MEMX(RSI, RCX, 0), OLD_MIN_TOPHASH);
+		x86_alu_mem_imm(l->x, X_CMP, 1, MEMX(RSI, RCX, 0), MAP_TOPHASH_USED);
 		x86_jcc(l->x, CC_B, next);
 	}
 	match_key(l, next);
 	x86_imul_imm(l->x, RAX, RCX, (int32_t)l->m->elem_stride);
-	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->elem_off);
+	x86_alu_imm(l->x, X_ADD, RAX, (int32_t)l->block.elem_off);
 	x86_alu(l->x, X_ADD, RAX, RSI);
 	if (l->m->elem_indirect)
 		x86_load(l->x, 8, false, RAX, MEM(RAX, 0));
@@ -211,12 +209,12 @@ static void swiss_search(struct lookup *l, int done)
 	int again = x86_label_new(l->x);
 
 	swiss_header(l);
-	set_imm(l, BOUND, SWISS_GROUPS);
+	set_imm(l, BOUND, IR_MAP_GROUPS);
 	x86_label(l->x, again);
 	search_block(l);
 	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, LEFT), 1);
 	x86_jcc(l->x, CC_E, done);
-	x86_alu_imm(l->x, X_ADD, RSI, (int32_t)l->block);
+	x86_alu_imm(l->x, X_ADD, RSI, (int32_t)l->block.size);
 	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, BOUND), 1);
 	x86_jcc(l->x, CC_NE, again);
 	set_imm(l, MORE, 1);
@@ -238,7 +236,7 @@ static void old_header(struct lookup *l)
 	x86_imm(l->x, RDI, 1);
 	x86_shift_cl(l->x, X_SHL, RDI);
 	set(l, LEFT, RDI);
-	x86_test_mem8(l->x, MEM(RAX, m->flags_off), OLD_SAME_SIZE_GROW);
+	x86_test_mem8(l->x, MEM(RAX, m->flags_off), MAP_SAME_SIZE_GROW);
 	x86_jcc(l->x, CC_NE, same);
 	x86_shift(l->x, X_SHR, RDI, 1);
 	x86_label(l->x, same);
@@ -260,7 +258,7 @@ static void old_next(struct lookup *l, int step, int end)
 	x86_alu_mem_imm(l->x, X_SUB, 8, SLOT_AT(words, LEFT), 1);
 	x86_jcc(l->x, CC_E, old);
 	get(l, RSI, BASE);
-	x86_alu_imm(l->x, X_ADD, RSI, (int32_t)l->block);
+	x86_alu_imm(l->x, X_ADD, RSI, (int32_t)l->block.size);
 	set(l, BASE, RSI);
 	x86_jmp(l->x, step);
 	x86_label(l->x, old);
@@ -280,7 +278,7 @@ static void old_search(struct lookup *l, int done)
 	int again = x86_label_new(l->x), step = x86_label_new(l->x);
 
 	old_header(l);
-	set_imm(l, BOUND, OLD_BUCKETS);
+	set_imm(l, BOUND, IR_MAP_BUCKETS);
 	x86_label(l->x, again);
 	search_block(l);
 	old_next(l, step, done);
@@ -290,47 +288,12 @@ static void old_search(struct lookup *l, int done)
 	set_imm(l, MORE, 1);
 }
 
-static void set_strides(struct lookup *l)
-{
-	const struct map_layout *m = l->m;
-	uint32_t base = m->swiss ? m->group_slots_off : 0;
-
-	l->block = m->swiss ? m->group_size : m->bucket_size;
-	l->key_off = base + m->key_off;
-	l->elem_off = base + m->elem_off;
-}
-
-static bool within(const struct lookup *l, uint32_t off, uint32_t stride, uint32_t size)
-{
-	return off <= l->block && (uint64_t)off + (uint64_t)stride * (l->m->slots - 1) + size <= l->block;
-}
-
-static int check_layout(const struct lookup *l)
-{
-	const struct map_layout *m = l->m;
-
-	if ((!l->key && m->key_size != 16) || m->key_indirect)
-		return err_set(l->g->err, -EOPNOTSUPP,
-			       "the map's keys are not strings of 16 bytes in place (they have %u)", m->key_size);
-	if (!l->key && l->insn->imm > IR_MAX_STR)
-		return err_set(l->g->err, -EOPNOTSUPP, "a map key of %lld bytes (at most %d)",
-			       (long long)l->insn->imm, IR_MAX_STR);
-	if (l->block > BLOCK_MAX || m->slots < 1 || m->slots > 8 || !within(l, l->key_off, m->key_stride, 16) ||
-	    !within(l, l->elem_off, m->elem_stride, m->elem_indirect ? 8 : m->elem_size) ||
-	    (!m->swiss && m->overflow_off + 8 > l->block))
-		return err_set(l->g->err, -EOPNOTSUPP,
-			       "the map's layout is not one that can be searched (%u slots in %u bytes)", m->slots,
-			       l->block);
-	return 0;
-}
-
 int code_map(struct code *g, const struct ir_insn *i)
 {
 	struct lookup l = {.g = g, .x = &g->x, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL};
 	int done, r;
 
-	set_strides(&l);
-	r = check_layout(&l);
+	r = map_layout_block(l.m, l.key ? 0 : 16, BLOCK_MAX, &l.block, g->err);
 	if (r < 0)
 		return r;
 	l.found = x86_label_new(l.x);

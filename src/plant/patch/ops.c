@@ -199,7 +199,7 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 		x86_mov(&g->x, RAX, R14);
 		code_put(g, i->dst);
 		return true;
-	case IR_ARG_XMM:
+	case IR_ARG_FLOAT:
 		x86_from_xmm(&g->x, i->size, RAX, i->reg);
 		code_put(g, i->dst);
 		return true;

@@ -1,5 +1,5 @@
 /*
- * The planter that patches. See site.c for what it may patch, plan.c for how it does, hand.h for who stops the
+ * The planter that patches. See site.c for what it may patch, plan.c for how it does, helper.h for who stops the
  * process, ring.h for what program and earshot share.
  */
 #include "plant/patch/patch.h"
@@ -172,15 +172,15 @@ static void leave(struct patch_planter *p, struct patched *d)
 {
 	struct err err = {0};
 
-	if (d->inside && hand_leave(p->hand, d->handle, &err) && p->note)
+	if (d->inside && helper_leave(p->helper, d->handle, &err) && p->note)
 		p->note(p->note_arg, "%s", err.text);
 	d->inside = false;
 }
 
-/* Those of d among plants, or all of it when nothing else of d is planted. */
+/* Removes those of the plants that are in d; when d has no others, takes everything out of the process. */
 static void remove_from(struct patch_planter *p, struct patched *d, struct plant *const *plants, size_t n)
 {
-	VEC(struct hand_patch) patches = {0};
+	VEC(struct shared_patch) patches = {0};
 	struct map used;
 
 	if (!unlist(d) || !d->inside)
@@ -194,7 +194,7 @@ static void remove_from(struct patch_planter *p, struct patched *d, struct plant
 		for (size_t k = 0; plants[i] && plants[i]->patched == d && k < plants[i]->patches.len; k++)
 			if (!map_get(&used, plants[i]->patches.data[k].addr))
 				vec_push(&patches, plants[i]->patches.data[k]);
-	hand_unpatch(p->hand, d->handle, patches.data, patches.len, NULL);
+	helper_unpatch(p->helper, d->handle, patches.data, patches.len, NULL);
 	map_done(&used);
 	vec_done(&patches);
 }
@@ -281,7 +281,7 @@ static void patch_close(struct planter *planter)
 		p->patched = d->next;
 		patched_free(p, d);
 	}
-	hand_stop(p->hand);
+	helper_stop(p->helper);
 	for (size_t pos = 0; map_next(&p->gone, &pos, NULL, &value);)
 		free(value);
 	for (size_t pos = 0; map_next(&p->controls, &pos, NULL, &value);)
@@ -420,7 +420,7 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	if (!r)
 		r = start_timer(p, err);
 	if (!r)
-		r = hand_start(&p->hand, err);
+		r = helper_start(&p->helper, err);
 	if (r) {
 		patch_close(&p->planter);
 		return r;

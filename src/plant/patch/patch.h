@@ -7,7 +7,7 @@
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
 #include "plant/patch/groups.h"
-#include "plant/patch/hand.h"
+#include "plant/patch/helper.h"
 #include "plant/patch/planter.h"
 #include "plant/ring/drain.h"
 
@@ -17,7 +17,7 @@
 struct patched {
 	uint32_t target;
 	int pid;
-	uint32_t handle;          /* the hand's */
+	uint32_t handle;          /* the helper's */
 	bool inside;              /* the handle is valid */
 	VEC(struct plant *) plants; /* that are still planted */
 	char *memory;             /* our mapping of the shared memory */
@@ -38,7 +38,7 @@ struct patched {
 struct plant {
 	struct patched *patched;
 	bool leaving;
-	VEC(struct hand_patch) patches;
+	VEC(struct shared_patch) patches;
 };
 
 struct gone {                     /* a probe, as far as it is planted no more */
@@ -55,7 +55,7 @@ struct patch_planter {
 	uint32_t procs;
 	uint32_t chunks_first, chunks; /* of the pool of a process: from the beginning; at most */
 	uint64_t budget;          /* bytes by which the pools of all processes together may still grow */
-	struct hand *hand;
+	struct helper *helper;
 	int timer;
 	struct patched *patched;  /* list */
 	struct ring_reader reader; /* the probes of its pairing are all that is planted, or was; so are those of its

@@ -20,7 +20,7 @@
 #define REGION_MAX (4u << 20)
 #define FAR_REGION_MAX (1u << 30)
 #define ALIGN 16u
-#define LANDING 8u                     /* bytes, for PATCH_JUMP */
+#define LANDING_PAD 8u                 /* bytes, for PATCH_JUMP */
 
 int occupied_read(const char *procfs, int pid, range_vec *ret)
 {
@@ -61,12 +61,12 @@ static bool window_of(const struct trampoline *t, uint64_t bias, uint32_t entry,
 	return reach(low, low + WINDOW - 1, ret);
 }
 
-/* Where a trampoline may begin that its landing leads to. */
-static bool window_behind_landing(const struct trampoline *t, uint64_t bias, struct range *ret)
+/* Where a trampoline may begin that its landing pad leads to. */
+static bool window_behind_landing_pad(const struct trampoline *t, uint64_t bias, struct range *ret)
 {
-	int64_t site = (int64_t)(t->site->addr + bias), landing = (int64_t)t->landing;
+	int64_t site = (int64_t)(t->site->addr + bias), landing_pad = (int64_t)t->landing_pad;
 
-	return reach(MAX(site, landing) - FAR, MIN(site, landing) + FAR, ret);
+	return reach(MAX(site, landing_pad) - FAR, MIN(site, landing_pad) + FAR, ret);
 }
 
 /* The place in the region for n bytes; 0: none. */
@@ -184,47 +184,47 @@ static size_t place_near(struct placing *p, struct trampoline *const *t, size_t 
 		t[i]->addr = window_of(t[i], p->bias, t[i]->entry, &window)
 				     ? place(p, &window, t[i]->bytes, ALIGN, wanted)
 				     : 0;
-		t[i]->landing = t[i]->addr + t[i]->entry;
+		t[i]->landing_pad = t[i]->addr + t[i]->entry;
 		t[i]->placed = t[i]->addr;
 		placed += t[i]->placed;
 	}
 	return placed;
 }
 
-static size_t place_landings(struct placing *p, struct trampoline *const *t, size_t n)
+static size_t place_landing_pads(struct placing *p, struct trampoline *const *t, size_t n)
 {
-	const uint64_t wanted = MIN(n * LANDING, (uint64_t)REGION_MAX);
+	const uint64_t wanted = MIN(n * LANDING_PAD, (uint64_t)REGION_MAX);
 	size_t placed = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct range window;
 
-		t[i]->landing = patch_punned(t[i]->site) && window_of(t[i], p->bias, 0, &window)
-					? place(p, &window, PATCH_JUMP, LANDING, wanted)
+		t[i]->landing_pad = patch_punned(t[i]->site) && window_of(t[i], p->bias, 0, &window)
+					? place(p, &window, PATCH_JUMP, LANDING_PAD, wanted)
 					: 0;
-		placed += t[i]->landing != 0;
+		placed += t[i]->landing_pad != 0;
 	}
 	return placed;
 }
 
-/* Landings, and then all trampolines wherever there is room. */
+/* Landing pads, and then all trampolines wherever there is room. */
 static size_t place_far(struct placing *p, struct trampoline *const *t, size_t n)
 {
 	uint64_t wanted = bytes_of(t, n);
 	size_t placed = 0;
 
-	place_landings(p, t, n);
+	place_landing_pads(p, t, n);
 	p->first = p->regions->len;
 	for (size_t i = 0; i < n; i++) {
-		const bool lands = t[i]->landing;
+		const bool lands = t[i]->landing_pad;
 		struct range window;
-		bool can = lands ? window_behind_landing(t[i], p->bias, &window)
+		bool can = lands ? window_behind_landing_pad(t[i], p->bias, &window)
 				 : !patch_punned(t[i]->site) && window_of(t[i], p->bias, t[i]->entry, &window);
 
 		t[i]->addr = can ? place(p, &window, t[i]->bytes, ALIGN, MIN(wanted, (uint64_t)FAR_REGION_MAX)) : 0;
 		t[i]->placed = t[i]->addr;
 		if (!lands)
-			t[i]->landing = t[i]->addr + t[i]->entry;
+			t[i]->landing_pad = t[i]->addr + t[i]->entry;
 		wanted -= ALIGN_UP(t[i]->bytes, ALIGN);
 		placed += t[i]->placed;
 	}

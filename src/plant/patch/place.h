@@ -3,8 +3,8 @@
  * is a parameter.
  *
  * A punned jump reaches 16 MiB, which it shares with all others of its kind nearby: enough for thousands of
- * trampolines. Where there are too many, its window gets a landing only, a jump to a trampoline that may lie anywhere
- * around.
+ * trampolines. Where there are too many, its window gets a landing pad only: a jump to a trampoline that may lie
+ * anywhere around.
  */
 #ifndef PLANT_PATCH_PLACE_H
 #define PLANT_PATCH_PLACE_H
@@ -25,7 +25,7 @@ struct trampoline {
 	uint32_t bytes, entry; /* its size, and where in it the site's jump goes */
 	bool placed;
 	uint64_t addr;         /* run-time */
-	uint64_t landing;      /* run-time, where the site's jump leads: the entry, or PATCH_JUMP bytes for
+	uint64_t landing_pad;  /* run-time, where the site's jump leads: the entry, or PATCH_JUMP bytes for
 				* a jump there */
 };
 struct region {

@@ -2,12 +2,12 @@
  * Planting into one process. Everything that can fail is done before it is stopped: sites, code, its place. What is
  * refused on the way takes its group with it, and the rest is planned anew without them, until nothing more is
  * refused: so no code of a refused probe comes into the process, not even behind that of another.
- * Then the hand maps memory, the code is written into it (nothing leads there yet), and the hand puts in the
+ * Then the helper maps memory, the code is written into it (nothing leads there yet), and the helper puts in the
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
  * the rings are never read.
  *
- * The shared memory: the hand's own (hand_own), the area (ring.h) with the shapes behind it, the regions of code, the
- * pool, of which only the first chunks exist.
+ * The shared memory: its head (shared.h), the area (ring.h) with the shapes behind it, the regions of code, the pool,
+ * of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 
@@ -152,7 +152,7 @@ static void make_shapes(struct plan *pl)
 static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
-	pl->gate_addr = pl->area_addr - hand_own(0);
+	pl->fork_guard_addr = pl->area_addr - shared_head_bytes(0);
 	pl->shapes_addr = pl->area_addr + pl->layout.ring.bytes;
 	make_shapes(pl);
 	find_calls_apart(pl);
@@ -239,20 +239,20 @@ static uint64_t free_for_area(const range_vec *o, uint64_t bytes)
 static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 {
 	len = ALIGN_UP(len, PAGE);
-	pl->maps[pl->nmaps++] = (struct hand_map){addr, len, pl->bytes, (uint64_t)prot};
+	pl->maps[pl->nmaps++] = (struct shared_map){addr, len, pl->bytes, (uint64_t)prot};
 	pl->bytes += len;
 }
 
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
-	uint64_t own = hand_own(pl->sites.len), area, pool, at;
+	uint64_t own = shared_head_bytes(pl->sites.len), area, pool, at;
 	int r = occupied_read(pl->p->procfs, pl->t->pid, &occupied);
 
 	if (r < 0)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
-	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, HAND_MAPS_MAX - 3, &pl->regions);
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, SHARED_MAPS_MAX - 3, &pl->regions);
 	area = ALIGN_UP(pl->layout.ring.bytes, 8) + pl->shape_bytes.len;
 	pool = (uint64_t)pl->layout.ring.chunks * RING_CHUNK;
 	at = free_for_area(&occupied, own + area + 2 * PAGE + HANDLER_BYTES + pool);
@@ -264,7 +264,7 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.ring.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
-	pl->gate_addr = at;
+	pl->fork_guard_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
 	pl->layout.ring.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
@@ -291,7 +291,7 @@ static int decide(struct plan *pl, struct err *err)
 	do {
 		before = pl->verdicts.nrefused;
 		if (!verdict_any_useful(&pl->verdicts))
-			return err_set(err, -ENODATA, "none of the probes can be put in");
+			return err_set(err, -ENODATA, "none of the probes can be put into the process");
 		prune(pl);
 		measure(pl);
 		if (pl->verdicts.nrefused == before)
@@ -302,7 +302,7 @@ static int decide(struct plan *pl, struct err *err)
 
 /* ---- putting it in ---- */
 
-static const struct hand_map *pool_map(const struct plan *pl)
+static const struct shared_map *pool_map(const struct plan *pl)
 {
 	return &pl->maps[pl->nmaps - 1];
 }
@@ -332,14 +332,19 @@ static int write_trampoline(const struct plan *pl, const struct patched *d, cons
 	int r = plan_trampoline(pl, s, s->at->addr, &code, &entry, err);
 
 	if (!r && (code.len > s->at->bytes || entry != s->at->entry))
-		r = err_set(err, -EIO, "%s: its code came out longer than before", site_label(pl, s));
-	if (!r && !patch_reaches(site_of(s), s->at->landing - pl->t->bias))
-		r = err_set(err, -EIO, "%s: its code came to lie out of reach", site_label(pl, s));
+		r = err_set(err, -EIO,
+			    "%s cannot be patched in the process: the code of its probes has become longer than its "
+			    "place",
+			    site_label(pl, s));
+	if (!r && !patch_reaches(site_of(s), s->at->landing_pad - pl->t->bias))
+		r = err_set(err, -EIO,
+			    "%s cannot be patched in the process: its jump does not reach the code of its probes",
+			    site_label(pl, s));
 	if (r)
 		return r;
 	memcpy(memory_at(pl, d, s->at->addr), code.data, code.len);
-	if (s->at->landing != s->at->addr + entry)
-		make_jump(s->at->landing, s->at->addr + entry, (uint8_t *)memory_at(pl, d, s->at->landing));
+	if (s->at->landing_pad != s->at->addr + entry)
+		make_jump(s->at->landing_pad, s->at->addr + entry, (uint8_t *)memory_at(pl, d, s->at->landing_pad));
 	return 0;
 }
 
@@ -410,12 +415,12 @@ static void fill_area(const struct plan *pl, struct patched *d)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
 }
 
-static struct hand_target hand_target_of(const struct plan *pl)
+static struct helper_target helper_target_of(const struct plan *pl)
 {
 	const struct facts *f = pl->facts;
 	uint64_t bias = pl->t->bias;
 
-	return (struct hand_target){.pid = pl->t->pid,
+	return (struct helper_target){.pid = pl->t->pid,
 				    .syscall_insn = f->syscall_insn + bias,
 				    .main_entry = f->main_entry ? f->main_entry + bias : 0,
 				    .text = f->text + bias,
@@ -429,16 +434,17 @@ static uint64_t existing(const struct plan *pl)
 
 static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
 {
-	const struct hand_target target = hand_target_of(pl);
-	struct hand_mapped m;
+	const struct helper_target target = helper_target_of(pl);
+	struct helper_mapped m;
 	int r = -EEXIST;
 
 	for (int i = 0; i < RETRIES && r == -EEXIST; i++) {
 		r = decide(pl, err);
 		if (!r)
-			r = hand_map(pl->p->hand, &target,
-				     &(struct hand_memory){pl->maps, pl->nmaps, pl->bytes, existing(pl), pl->sites.len},
-				     &m, err);
+			r = helper_map(pl->p->helper, &target,
+				       &(struct helper_memory){pl->maps, pl->nmaps, pl->bytes, existing(pl),
+							       pl->sites.len},
+				       &m, err);
 	}
 	if (r)
 		return r;
@@ -455,18 +461,18 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 	d->layout = pl->layout;
 	d->ring.area = &d->area->ring;
 	d->ring.layout = &d->layout.ring;
-	d->ring.beat = (uint64_t *)(void *)(d->memory + HAND_BEAT_OFF);
+	d->ring.beat = (uint64_t *)(void *)(d->memory + SHARED_HEARTBEAT_OFF);
 	memcpy(ret_next, m.next, sizeof(m.next));
 	return 0;
 }
 
-static struct hand_patch patch_of(const struct plan *pl, const struct planned *s)
+static struct shared_patch patch_of(const struct plan *pl, const struct planned *s)
 {
 	uint64_t addr = s->addr + pl->t->bias;
-	struct hand_patch h = {.addr = addr, .n = PATCH_JUMP};
+	struct shared_patch h = {.addr = addr, .n = PATCH_JUMP};
 
 	memcpy(h.old, site_of(s)->old, PATCH_JUMP);
-	make_jump(addr, s->at->landing, h.new);
+	make_jump(addr, s->at->landing_pad, h.new);
 	return h;
 }
 
@@ -484,7 +490,7 @@ static void add_patches(const struct plan *pl, const struct planned *s, struct p
 
 static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct err *err)
 {
-	VEC(struct hand_patch) patches = {0};
+	VEC(struct shared_patch) patches = {0};
 	uint64_t next[2] = {0}, handlers[2] = {0};
 	int r = map_in(pl, d, next, err);
 
@@ -500,7 +506,7 @@ static int put_in(struct plan *pl, struct patched *d, struct plant **ret, struct
 		vec_push(&patches, patch_of(pl, &pl->sites.data[i]));
 	}
 	if (!r)
-		r = hand_patch(pl->p->hand, d->handle, patches.data, patches.len, handlers, &d->pause_ns, err);
+		r = helper_patch(pl->p->helper, d->handle, patches.data, patches.len, handlers, &d->pause_ns, err);
 	vec_done(&patches);
 	return r;
 }
@@ -514,7 +520,7 @@ static void give_up(struct plan *pl, struct patched *d, struct plant **ret, cons
 		free(TAKE(ret[i]));
 	}
 	if (d->inside)
-		hand_leave(pl->p->hand, d->handle, NULL);
+		helper_leave(pl->p->helper, d->handle, NULL);
 	patched_done(d);
 }
 
@@ -575,7 +581,7 @@ static const struct plant_control *control_of(void *arg, uint32_t probe)
 
 static int prepare(struct plan *pl, struct err *err)
 {
-	struct hand_target target;
+	struct helper_target target;
 	int r;
 
 	if (!pl->t->binary)
@@ -592,9 +598,9 @@ static int prepare(struct plan *pl, struct err *err)
 		return r;
 	pl->layout.ring.target = pl->t->id;
 	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
-	target = hand_target_of(pl);
+	target = helper_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
-		r = hand_clean(pl->p->hand, &target, err);
+		r = helper_clean(pl->p->helper, &target, err);
 	return r;
 }
 

@@ -39,9 +39,9 @@ struct plan {
 	struct trampoline *trampolines; /* as many */
 	region_vec regions;
 	struct patch_area layout;
-	struct hand_map maps[HAND_MAPS_MAX];
+	struct shared_map maps[SHARED_MAPS_MAX];
 	size_t nmaps;
-	uint64_t area_addr, bytes, handler_addr, gate_addr;
+	uint64_t area_addr, bytes, handler_addr, fork_guard_addr;
 };
 
 /* That its jump is made of: where there are two, they agree in all that matters for that. */

@@ -26,10 +26,10 @@
 #define BATCH_PAUSE_US 1000
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
-#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; a dead earshot's
-			    * hand is at work */
+#define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; the helper of a
+			    * dead earshot is at work */
 #define HOLD_PAUSE_US 100000
-#define AT_LAST_TRIES 20   /* when something must be taken out */
+#define HOLD_RETRIES 20    /* when something must be taken out */
 
 /* ---- memory ---- */
 
@@ -76,28 +76,27 @@ bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n
 	return !fault_now("write") && pwrite(r->mem, p, n, (off_t)addr) == (ssize_t)n;
 }
 
-uint64_t remote_own(const struct remote *r)
+uint64_t remote_page_addr(const struct remote *r)
 {
-	return r->page.maps[0].addr + HAND_PAGE;
+	return r->page.maps[0].addr + SHARED_PAGE;
 }
 
-/* But for beat, which is not ours. */
 bool remote_publish(const struct remote *r)
 {
-	const size_t from = offsetof(struct remote_page, token);
+	const size_t from = offsetof(struct shared_page, token);
 
-	return remote_write(r, remote_own(r) + from, (const char *)&r->page + from, sizeof(r->page) - from);
+	return remote_write(r, remote_page_addr(r) + from, (const char *)&r->page + from, sizeof(r->page) - from);
 }
 
-bool remote_sign(struct remote *r)
+bool remote_claim(struct remote *r)
 {
 	uint64_t token;
 
 	if (getrandom(&token, sizeof(token), 0) != sizeof(token))
 		token = clock_monotonic_ns();
-	r->page.magic = REMOTE_MAGIC;
+	r->page.magic = SHARED_MAGIC;
 	r->page.token = token;
-	return remote_publish(r) && remote_write(r, remote_own(r), &r->page.magic, sizeof(r->page.magic));
+	return remote_publish(r) && remote_write(r, remote_page_addr(r), &r->page.magic, sizeof(r->page.magic));
 }
 
 /*
@@ -118,10 +117,10 @@ static bool read_afresh(const struct remote *r, uint64_t addr, void *p, size_t n
 
 bool remote_ours(const struct remote *r)
 {
-	struct remote_page now;
+	struct shared_page now;
 
-	return read_afresh(r, remote_own(r), &now, offsetof(struct remote_page, npatches)) &&
-	       now.magic == REMOTE_MAGIC && now.token == r->page.token;
+	return read_afresh(r, remote_page_addr(r), &now, offsetof(struct shared_page, npatches)) &&
+	       now.magic == SHARED_MAGIC && now.token == r->page.token;
 }
 
 bool remote_same_code(const struct remote *r)
@@ -153,12 +152,12 @@ int remote_hold(struct remote *r, struct err *err)
 	return 0;
 }
 
-int remote_hold_at_last(struct remote *r, struct err *err)
+int remote_hold_retry(struct remote *r, struct err *err)
 {
 	for (int i = 0;; i++) {
 		int code = remote_hold(r, err);
 
-		if ((code != -ETIMEDOUT && code != -EBUSY) || i == AT_LAST_TRIES)
+		if ((code != -ETIMEDOUT && code != -EBUSY) || i == HOLD_RETRIES)
 			return code;
 		usleep(HOLD_PAUSE_US);
 	}
@@ -179,7 +178,7 @@ int remote_gone(const struct remote *r, struct err *err)
 	return err_set(err, -ESRCH, "process %d is gone, or runs another program now", r->target.pid);
 }
 
-int remote_open(const struct hand_target *t, struct remote *ret, struct err *err)
+int remote_open(const struct helper_target *t, struct remote *ret, struct err *err)
 {
 	struct remote r = {.target = *t, .shared = -1, .mem = -1};
 	char path[64];
@@ -218,7 +217,7 @@ struct system_call remote_unmap_call(uint64_t addr, uint64_t len)
 	return (struct system_call){SYS_munmap, {addr, len}, 0};
 }
 
-void remote_unmap_calls(const struct hand_map *maps, size_t n, struct system_call *ret)
+void remote_unmap_calls(const struct shared_map *maps, size_t n, struct system_call *ret)
 {
 	for (size_t i = 0; i < n; i++)
 		ret[n - 1 - i] = remote_unmap_call(maps[i].addr, maps[i].len);
@@ -249,25 +248,25 @@ static bool window_read(const struct remote *r, struct window *w, uint64_t addr,
 
 static int by_address(const void *pa, const void *pb)
 {
-	const struct hand_patch *a = pa, *b = pb;
+	const struct shared_patch *a = pa, *b = pb;
 
 	return a->addr < b->addr ? -1 : a->addr > b->addr;
 }
 
-void remote_sort(struct hand_patch *p, size_t n)
+void remote_sort(struct shared_patch *p, size_t n)
 {
 	if (n)
 		qsort(p, n, sizeof(*p), by_address);
 }
 
-static int check_bytes(const struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+static int check_bytes(const struct remote *r, const struct shared_patch *p, size_t n, struct err *err)
 {
 	struct window w = {0};
 
 	for (size_t i = 0; i < n; i++) {
-		uint8_t now[HAND_PATCH_MAX];
+		uint8_t now[SHARED_PATCH_MAX];
 
-		if (p[i].n > HAND_PATCH_MAX || !window_read(r, &w, p[i].addr, now, p[i].n))
+		if (p[i].n > SHARED_PATCH_MAX || !window_read(r, &w, p[i].addr, now, p[i].n))
 			return err_set(err, -EFAULT, "the code of process %d at %#" PRIx64 " cannot be read",
 				       r->target.pid, p[i].addr);
 		if (memcmp(now, p[i].old, p[i].n))
@@ -283,16 +282,16 @@ static int check_bytes(const struct remote *r, const struct hand_patch *p, size_
  * Restores what is ours: what someone changed since is left alone. But a uprobe may have come over the first byte; it
  * puts back the byte of the file when it goes, so the others must be the file's by then.
  */
-static void restore_bytes(const struct remote *r, const struct hand_patch *p, size_t n)
+static void restore_bytes(const struct remote *r, const struct shared_patch *p, size_t n)
 {
 	const uint8_t trap = 0xcc;
 	struct window w = {0};
 
 	for (size_t i = 0; i < n; i++) {
-		uint8_t now[HAND_PATCH_MAX];
+		uint8_t now[SHARED_PATCH_MAX];
 		size_t from;
 
-		if (!p[i].n || p[i].n > HAND_PATCH_MAX || !window_read(r, &w, p[i].addr, now, p[i].n))
+		if (!p[i].n || p[i].n > SHARED_PATCH_MAX || !window_read(r, &w, p[i].addr, now, p[i].n))
 			continue;
 		from = now[0] == trap;
 		if (!memcmp(now + from, p[i].new + from, p[i].n - from))
@@ -306,10 +305,12 @@ static bool publish_list(struct remote *r)
 	size_t bytes = r->patches.len * sizeof(*r->patches.data);
 
 	r->page.npatches = r->patches.len;
-	return (!bytes || remote_write(r, remote_own(r) + HAND_PAGE, r->patches.data, bytes)) && remote_publish(r);
+	if (bytes && !remote_write(r, remote_page_addr(r) + SHARED_PAGE, r->patches.data, bytes))
+		return false;
+	return remote_publish(r);
 }
 
-static int list_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+static int list_patches(struct remote *r, const struct shared_patch *p, size_t n, struct err *err)
 {
 	size_t before = r->patches.len;
 
@@ -322,18 +323,18 @@ static int list_patches(struct remote *r, const struct hand_patch *p, size_t n, 
 	return publish_list(r) ? 0 : remote_gone(r, err);
 }
 
-/* Lets the process run for a moment. */
-static int let_run(struct remote *r, useconds_t us, struct err *err)
+/* Lets the process run for a moment. Held again on success. */
+static int run_briefly(struct remote *r, useconds_t us, struct err *err)
 {
 	int code;
 
 	remote_release(r);
 	usleep(us);
-	code = remote_hold_at_last(r, err);
+	code = remote_hold_retry(r, err);
 	return code ? code : remote_ours(r) ? 0 : remote_gone(r, err);
 }
 
-static int write_batch(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+static int write_batch(struct remote *r, const struct shared_patch *p, size_t n, struct err *err)
 {
 	int code = check_bytes(r, p, n, err);
 
@@ -351,20 +352,20 @@ static int write_batch(struct remote *r, const struct hand_patch *p, size_t n, s
 }
 
 /* On failure some are in place, and listed. A program that has not begun yet waits for all of them. */
-static int write_patches(struct remote *r, const struct hand_patch *p, size_t n, struct err *err)
+static int write_patches(struct remote *r, const struct shared_patch *p, size_t n, struct err *err)
 {
 	int code = list_patches(r, p, n, err);
 
 	for (size_t i = 0; i < n && !code; i += BATCH) {
 		if (i && !r->at_main)
-			code = let_run(r, BATCH_PAUSE_US, err);
+			code = run_briefly(r, BATCH_PAUSE_US, err);
 		if (!code)
 			code = write_batch(r, p + i, MIN(n - i, (size_t)BATCH), err);
 	}
 	return code;
 }
 
-int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, const uint64_t handlers[2],
+int remote_patch(struct remote *r, const struct shared_patch *patches, size_t n, const uint64_t handlers[2],
 		 uint64_t *ret_pause_ns, struct err *err)
 {
 	int code = remote_hold(r, err);
@@ -382,31 +383,31 @@ int remote_patch(struct remote *r, const struct hand_patch *patches, size_t n, c
 	return code;
 }
 
-static bool listed(const struct hand_patch *p, size_t n, uint64_t addr)
+static bool listed(const struct shared_patch *p, size_t n, uint64_t addr)
 {
-	const struct hand_patch key = {.addr = addr};
+	const struct shared_patch key = {.addr = addr};
 
 	return n && bsearch(&key, p, n, sizeof(*p), by_address);
 }
 
-/* All but the last batch, which is what is to happen with what follows, in one stop. Held on success. */
-static int restore_most(struct remote *r, const struct hand_patch *p, size_t n, size_t *ret_done, struct err *err)
+/* All but the last batch, which the caller restores in one stop with its next step. Held on success. */
+static int restore_most(struct remote *r, const struct shared_patch *p, size_t n, size_t *ret_done, struct err *err)
 {
 	int code = 0;
 	size_t i;
 
 	for (i = 0; i + BATCH < n && !code; i += BATCH) {
 		restore_bytes(r, p + i, BATCH);
-		code = let_run(r, BATCH_PAUSE_US, err);
+		code = run_briefly(r, BATCH_PAUSE_US, err);
 	}
 	*ret_done = i;
 	return code;
 }
 
-int remote_unpatch(struct remote *r, const struct hand_patch *patches, size_t n, struct err *err)
+int remote_unpatch(struct remote *r, const struct shared_patch *patches, size_t n, struct err *err)
 {
 	size_t kept = 0, done = 0;
-	int code = remote_hold_at_last(r, err);
+	int code = remote_hold_retry(r, err);
 
 	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
@@ -455,8 +456,8 @@ static bool may_be_inside(const struct remote *r, const struct tracee *t)
 
 typedef VEC(pid_t) tid_vec;
 
-/* Nobody can enter once the bytes are restored, so those seen outside are done with. */
-static void still_inside(const struct remote *r, tid_vec *inside, bool first)
+/* Nobody can enter once the bytes are restored, so threads that were seen outside are not looked at again. */
+static void update_inside(const struct remote *r, tid_vec *inside, bool first)
 {
 	tid_vec now = {0};
 
@@ -475,7 +476,7 @@ static void still_inside(const struct remote *r, tid_vec *inside, bool first)
 
 static int unmap_all(struct remote *r, struct err *err)
 {
-	struct system_call calls[HAND_MAPS_MAX];
+	struct system_call calls[SHARED_MAPS_MAX];
 
 	remote_unmap_calls(r->page.maps, r->page.nmaps, calls);
 	return remote_calls(r, calls, r->page.nmaps, err);
@@ -496,10 +497,10 @@ static int wait_outside(struct remote *r, struct err *err)
 	int code = 0;
 
 	for (int i = 0; i < LEAVE_TRIES && !code; i++) {
-		still_inside(r, &inside, i == 0);
+		update_inside(r, &inside, i == 0);
 		if (!inside.len)
 			return 0;
-		code = let_run(r, LEAVE_PAUSE_US, err);
+		code = run_briefly(r, LEAVE_PAUSE_US, err);
 	}
 	if (!code)
 		code = stays_mapped(r, inside.data[0], err);
@@ -508,8 +509,8 @@ static int wait_outside(struct remote *r, struct err *err)
 }
 
 /*
- * Until the handlers were given back, any thread could come into ours by a fault of its own, also one that was outside
- * before. It blocks all signals there, so its program counter tells. Held on success.
+ * Until the program had its handlers back, any thread could come into ours by a fault of its own, also one that was
+ * outside before. It blocks all signals there, so its program counter tells. Held on success.
  */
 static int wait_out_of_handlers(struct remote *r, struct err *err)
 {
@@ -524,7 +525,7 @@ static int wait_out_of_handlers(struct remote *r, struct err *err)
 			return 0;
 		if (i == LEAVE_TRIES)
 			return stays_mapped(r, inside->tid, err);
-		code = let_run(r, LEAVE_PAUSE_US, err);
+		code = run_briefly(r, LEAVE_PAUSE_US, err);
 		if (code)
 			return code;
 	}
@@ -538,7 +539,7 @@ int remote_leave(struct remote *r, struct err *err)
 	if (!r->page.nmaps)
 		return 0;
 	remote_sort(r->patches.data, r->patches.len);
-	code = remote_hold_at_last(r, err);
+	code = remote_hold_retry(r, err);
 	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
 	if (!code)

@@ -26,7 +26,7 @@ static const int fault_signals[2] = {SIGSEGV, SIGBUS};
 static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err *err)
 {
 	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	struct system_call page = {SYS_mmap, {0, HAND_PAGE, PROT_READ | PROT_WRITE, flags, (uint64_t)-1, 0}, 0};
+	struct system_call page = {SYS_mmap, {0, SHARED_PAGE, PROT_READ | PROT_WRITE, flags, (uint64_t)-1, 0}, 0};
 	struct system_call calls[2] = {{SYS_memfd_create, {0, MFD_CLOEXEC | MFD_ALLOW_SEALING}, 0}};
 	char path[64];
 	int code = remote_calls(r, &page, 1, err);
@@ -37,8 +37,8 @@ static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err
 		return err_set(err, (int)page.result, "process %d cannot map memory: %s", r->target.pid,
 			       strerror((int)-page.result));
 	calls[0].args[0] = (uint64_t)page.result;
-	calls[1] = remote_unmap_call((uint64_t)page.result, HAND_PAGE);
-	if (!remote_write(r, (uint64_t)page.result, REMOTE_NAME, sizeof(REMOTE_NAME)))
+	calls[1] = remote_unmap_call((uint64_t)page.result, SHARED_PAGE);
+	if (!remote_write(r, (uint64_t)page.result, SHARED_NAME, sizeof(SHARED_NAME)))
 		calls[0].args[0] = 0;
 	code = remote_calls(r, calls, 2, err);
 	if (code)
@@ -58,17 +58,17 @@ static int make_shared(struct remote *r, uint64_t bytes, int *ret_fd, struct err
 	return code;
 }
 
-static struct system_call map_call(const struct hand_map *m, int fd)
+static struct system_call map_call(const struct shared_map *m, int fd)
 {
 	return (struct system_call){
 		SYS_mmap, {m->addr, m->len, m->prot, MAP_SHARED | MAP_FIXED_NOREPLACE, (uint64_t)fd, m->off}, 0};
 }
 
 /* -EEXIST when an address is taken; those that were mapped are unmapped again. */
-static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, int fd, struct err *err)
+static int map_parts(struct remote *r, const struct shared_map *maps, size_t n, int fd, struct err *err)
 {
-	struct system_call calls[HAND_MAPS_MAX + 1];
-	struct hand_map mapped[HAND_MAPS_MAX];
+	struct system_call calls[SHARED_MAPS_MAX + 1];
+	struct shared_map mapped[SHARED_MAPS_MAX];
 	size_t nmapped = 0;
 	int failed = 0, code;
 
@@ -85,7 +85,7 @@ static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, in
 		if ((uint64_t)at != maps[i].addr)
 			failed = is_mapped ? -EEXIST : (int)at;
 		if (is_mapped)
-			mapped[nmapped++] = (struct hand_map){.addr = (uint64_t)at, .len = maps[i].len};
+			mapped[nmapped++] = (struct shared_map){.addr = (uint64_t)at, .len = maps[i].len};
 	}
 	if (!failed)
 		return 0;
@@ -96,9 +96,9 @@ static int map_parts(struct remote *r, const struct hand_map *maps, size_t n, in
 			      strerror(-failed));
 }
 
-static int read_actions(struct remote *r, struct remote_action ret[2], struct err *err)
+static int read_actions(struct remote *r, struct shared_action ret[2], struct err *err)
 {
-	const uint64_t scratch = remote_own(r) + offsetof(struct remote_page, scratch);
+	const uint64_t scratch = remote_page_addr(r) + offsetof(struct shared_page, scratch);
 
 	for (int i = 0; i < 2; i++) {
 		struct system_call c = {SYS_rt_sigaction, {(uint64_t)fault_signals[i], 0, scratch, 8}, 0};
@@ -124,7 +124,7 @@ static int check_actions(const struct remote *r, struct err *err)
 }
 
 /* The runtime installs its handlers early; before that, memory cannot be read safely from inside. */
-static int to_main(struct remote *r, struct err *err)
+static int run_to_main(struct remote *r, struct err *err)
 {
 	char caught[32] = "0";
 
@@ -138,13 +138,12 @@ static int to_main(struct remote *r, struct err *err)
 	return threads_run_to(&r->stopped, r->mem, r->target.main_entry, err);
 }
 
-static int open_gate(struct remote *r, struct err *err)
+static int set_fork_guard(struct remote *r, struct err *err)
 {
-	const uint64_t at = r->page.maps[0].addr, open = 1;
+	const uint64_t at = r->page.maps[0].addr, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, inside = 1;
 	struct system_call calls[] = {
-		{SYS_mmap,
-		 {at, HAND_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, (uint64_t)-1, 0}, 0},
-		{SYS_madvise, {at, HAND_PAGE, MADV_WIPEONFORK}, 0}};
+		{SYS_mmap, {at, SHARED_PAGE, PROT_READ | PROT_WRITE, flags, (uint64_t)-1, 0}, 0},
+		{SYS_madvise, {at, SHARED_PAGE, MADV_WIPEONFORK}, 0}};
 	int code = remote_calls(r, calls, ARRAY_SIZE(calls), err);
 
 	for (size_t i = 0; i < ARRAY_SIZE(calls) && !code; i++)
@@ -152,7 +151,7 @@ static int open_gate(struct remote *r, struct err *err)
 			code = err_set(err, calls[i].result < 0 ? (int)calls[i].result : -EIO,
 				       "process %d cannot keep its children apart from the probes (%s: %s)",
 				       r->target.pid, i ? "madvise" : "mmap", strerror((int)-calls[i].result));
-	if (!code && !remote_write(r, at, &open, sizeof(open)))
+	if (!code && !remote_write(r, at, &inside, sizeof(inside)))
 		code = remote_gone(r, err);
 	return code;
 }
@@ -160,7 +159,7 @@ static int open_gate(struct remote *r, struct err *err)
 /* A core of the program would have all that is ours, and to read what does not exist yet makes it. */
 static int leave_out_of_cores(struct remote *r, struct err *err)
 {
-	struct system_call calls[HAND_MAPS_MAX];
+	struct system_call calls[SHARED_MAPS_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < r->page.nmaps; i++)
@@ -185,30 +184,30 @@ static int allocate(struct remote *r, uint64_t bytes, struct err *err)
 	return 0;
 }
 
-static int sign(struct remote *r, const struct hand_memory *m, struct err *err)
+static int claim(struct remote *r, const struct helper_memory *m, struct err *err)
 {
 	r->page.nmaps = m->nmaps;
 	r->page.npatches_max = m->npatches;
 	memcpy(r->page.maps, m->maps, m->nmaps * sizeof(*m->maps));
-	return remote_sign(r) ? 0 : remote_gone(r, err);
+	return remote_claim(r) ? 0 : remote_gone(r, err);
 }
 
-int remote_map(struct remote *r, const struct hand_memory *m, struct err *err)
+int remote_map(struct remote *r, const struct helper_memory *m, struct err *err)
 {
 	int fd, code = remote_hold(r, err);
 
 	if (!code && !remote_same_code(r))
 		code = remote_gone(r, err);
 	if (!code)
-		code = to_main(r, err);
+		code = run_to_main(r, err);
 	if (!code)
 		code = make_shared(r, m->bytes, &fd, err);
 	if (!code)
 		code = map_parts(r, m->maps, m->nmaps, fd, err);
 	if (!code)
-		code = sign(r, m, err);
+		code = claim(r, m, err);
 	if (!code)
-		code = open_gate(r, err);
+		code = set_fork_guard(r, err);
 	if (!code)
 		code = leave_out_of_cores(r, err);
 	if (!code)
@@ -222,9 +221,9 @@ int remote_map(struct remote *r, const struct hand_memory *m, struct err *err)
 
 /* ---- signal handlers ---- */
 
-static int set_action(struct remote *r, int i, const struct remote_action *a, struct err *err)
+static int set_action(struct remote *r, int i, const struct shared_action *a, struct err *err)
 {
-	const uint64_t scratch = remote_own(r) + offsetof(struct remote_page, scratch);
+	const uint64_t scratch = remote_page_addr(r) + offsetof(struct shared_page, scratch);
 	struct system_call c = {SYS_rt_sigaction, {(uint64_t)fault_signals[i], scratch, 0, 8}, 0};
 	int code;
 
@@ -240,7 +239,7 @@ static int set_action(struct remote *r, int i, const struct remote_action *a, st
 int remote_install_handlers(struct remote *r, const uint64_t handlers[2], struct err *err)
 {
 	for (int i = 0; i < 2; i++) {
-		struct remote_action a = r->page.before[i];
+		struct shared_action a = r->page.before[i];
 		int code;
 
 		if (!handlers[i] || r->page.handlers[i])
@@ -258,7 +257,7 @@ int remote_install_handlers(struct remote *r, const uint64_t handlers[2], struct
 /* -EBUSY when someone has put another handler over ours, which may still call it. */
 int remote_remove_handlers(struct remote *r, struct err *err)
 {
-	struct remote_action now[2];
+	struct shared_action now[2];
 	int code = read_actions(r, now, err);
 
 	for (int i = 0; i < 2 && !code; i++) {
@@ -266,8 +265,8 @@ int remote_remove_handlers(struct remote *r, struct err *err)
 			continue;
 		if (now[i].handler != r->page.handlers[i])
 			code = err_set(err, -EBUSY,
-				       "process %d has changed a signal handler meanwhile, so that earshot's stays "
-				       "mapped behind it",
+				       "process %d has replaced earshot's signal handler, which the new one may still "
+				       "call: its code stays mapped",
 				       r->target.pid);
 		else
 			code = set_action(r, i, &r->page.before[i], err);

@@ -27,11 +27,8 @@ bool code_saved_early(const struct capture_program *p)
 
 bool patch_calls_apart(const struct capture_program *entry, const struct capture_program *ret)
 {
-	for (size_t i = 0; i < entry->ninsns; i++)
-		if (entry->insns[i].op == IR_SAVE || entry->insns[i].op == IR_FILTER ||
-		    (entry->insns[i].op == IR_REGION && entry->insns[i].slot == IR_SLOT_FILTER))
-			return false;
-	return !code_has(ret, IR_SAVED) && !code_has(ret, IR_LATENCY);
+	return !capture_has(entry, IR_SAVE) && !capture_has_filter(entry) && !capture_has(ret, IR_SAVED) &&
+	       !capture_has(ret, IR_LATENCY);
 }
 
 static bool of_call(const struct code *g)
@@ -97,6 +94,7 @@ static void clear_words(struct code *g)
 		x86_store_imm(&g->x, 8, SLOT(saved_valid), 0);
 }
 
+/* The words of the entry at RSI into the slot. */
 static void take_words(struct code *g)
 {
 	unsigned words = words_of(g);
@@ -113,18 +111,26 @@ static void take_words(struct code *g)
 	x86_store(&g->x, 8, SLOT(saved_valid), RAX);
 }
 
-/* The call ends here, whatever the filter says of its return. */
-static void take_call(struct code *g)
+/* RDI = the key, RSI = its entry; to none where there is none. */
+static void find_own(struct code *g, int none)
 {
-	int none = code_drop(g, DROP_SILENT), found = x86_label_new(&g->x);
-	struct x86 *x = &g->x;
+	int found = x86_label_new(&g->x);
 
 	find_set(g);
 	find_entry(g, found);
-	x86_jmp(x, none);
-	x86_label(x, found);
+	x86_jmp(&g->x, none);
+	x86_label(&g->x, found);
+}
+
+/* The call ends here, whatever the filter says of its return. */
+static void take_call(struct code *g)
+{
+	int none = code_drop(g, DROP_SILENT);
+	struct x86 *x = &g->x;
+
+	find_own(g, none);
 	take_words(g);
-	if (code_has(g->p, IR_LATENCY)) {
+	if (capture_has(g->p, IR_LATENCY)) {
 		x86_load(x, 8, false, RAX, ENTRY(RSI, tsc));
 		x86_store(x, 8, SLOT(call_tsc), RAX);
 	}
@@ -155,13 +161,10 @@ void code_saved_release(struct code *g)
 
 static void take_saved(struct code *g)
 {
-	int found = x86_label_new(&g->x), none = x86_label_new(&g->x), end = x86_label_new(&g->x);
+	int none = x86_label_new(&g->x), end = x86_label_new(&g->x);
 	struct x86 *x = &g->x;
 
-	find_set(g);
-	find_entry(g, found);
-	x86_jmp(x, none);
-	x86_label(x, found);
+	find_own(g, none);
 	take_words(g);
 	x86_alu_load(x, X_CMP, RDI, ENTRY(RSI, key));
 	x86_jcc(x, CC_E, end);
@@ -176,9 +179,9 @@ void code_saved_begin(struct code *g)
 		;
 	else if (g->p->role == PROGRAM_RETURN)
 		take_call(g);
-	else if (code_has(g->p, IR_SAVED))
+	else if (capture_has(g->p, IR_SAVED))
 		take_saved(g);
-	else if (code_has(g->p, IR_SAVE) || g->p->role == PROGRAM_ENTRY)
+	else if (capture_has(g->p, IR_SAVE) || g->p->role == PROGRAM_ENTRY)
 		clear_words(g);
 	g->fault = -1;
 	code_forget(g);
@@ -310,7 +313,7 @@ void code_saved_end(struct code *g)
 
 	if (of_call(g) && g->env->calls_apart)
 		return;
-	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !code_has(g->p, IR_SAVE)))
+	if (g->p->role != PROGRAM_ENTRY && (g->p->role != PROGRAM_POINT || !capture_has(g->p, IR_SAVE)))
 		return;
 	if (code_keeps_directly(g)) {
 		x86_load(&g->x, 8, false, RSI, SLOT(held));
@@ -325,12 +328,9 @@ void code_saved_end(struct code *g)
 void code_saved_erase(struct code *g)
 {
 	struct x86 *x = &g->x;
-	int found = x86_label_new(x), end = x86_label_new(x);
+	int end = x86_label_new(x);
 
-	find_set(g);
-	find_entry(g, found);
-	x86_jmp(x, end);
-	x86_label(x, found);
+	find_own(g, end);
 	x86_mov(x, RAX, RDI);
 	x86_imm(x, RCX, 0);
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);

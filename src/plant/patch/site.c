@@ -26,6 +26,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "binary/arch_x86_64.h"
 #include "binary/insn.h"
 
 #define RETURN_LINE 4  /* instructions, with the ret, that are taken gladly … */
@@ -34,7 +35,7 @@
 struct analysis {
 	struct binary *b;
 	const struct func *f;
-	struct code code;
+	struct disasm code;
 	struct prologue prologue;
 	bool indirect; /* has a jump table, or jumps through a register */
 };
@@ -76,7 +77,7 @@ static bool movable(const struct analysis *a, const struct insn *i)
 	if (i->kind != INSN_PLAIN || !insn_effect(&a->code, i, &e) || e.may_fault ||
 	    divides(a, i))
 		return false;
-	return !e.mem_fs && !(e.has_mem && e.mem_base == 0xff);
+	return !e.mem_tls && !(e.has_mem && e.mem_base == 0xff);
 }
 
 /* Whether a direct jump of the function leads into (from, to], other than morestack's return. */
@@ -277,7 +278,7 @@ static int check_function(struct analysis *a, const struct patch_exclusion *x, s
 		return refuse(a, err, why);
 	if (a->code.bad)
 		return err_set(err, -EPROTO, "the code of %s does not decode at %#" PRIx64, a->f->name, a->code.bad);
-	code_prologue(&a->code, &a->prologue);
+	disasm_prologue(&a->code, &a->prologue);
 	if (a->prologue.abi0)
 		return err_set(err, -ENOTSUP, "%s cannot be patched in the process: it is %s", a->f->name,
 			       binary_abi0_text(a->b, a->f));
@@ -294,7 +295,7 @@ static int analysis_begin(struct binary *b, const struct patch_exclusion *x, con
 	int r;
 
 	*a = (struct analysis){.b = b, .f = f};
-	r = func_code(b, f, &a->code, err);
+	r = func_disasm(b, f, &a->code, err);
 	return r ? r : check_function(a, x, err);
 }
 
@@ -307,7 +308,7 @@ int patch_entry_site(struct binary *b, const struct patch_exclusion *x, const st
 
 	if (!r)
 		r = a.prologue.checked ? checked_entry(&a, &s, err) : unchecked_entry(&a, &s, err);
-	code_done(&a.code);
+	disasm_done(&a.code);
 	if (!r)
 		*ret = s;
 	return r;
@@ -321,12 +322,12 @@ int patch_return_site(struct binary *b, const struct patch_exclusion *x, const s
 	struct analysis a;
 	int r = analysis_begin(b, x, f, &a, err);
 
-	i = r ? NULL : code_at(&a.code, ret_addr);
+	i = r ? NULL : disasm_at(&a.code, ret_addr);
 	if (!r && (!i || i->kind != INSN_RET))
 		r = err_set(err, -EINVAL, "there is no return of %s at %#" PRIx64, f->name, ret_addr);
 	if (!r)
 		r = return_of(&a, i, &s, err);
-	code_done(&a.code);
+	disasm_done(&a.code);
 	if (!r)
 		*ret = s;
 	return r;

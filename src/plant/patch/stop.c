@@ -40,7 +40,7 @@
 
 #define STOP_TIMEOUT_NS 500000000ull
 #define CALL_TIMEOUT_NS 2000000000ull
-#define STRAY_NS 10000000ull
+#define PENDING_NS 10000000ull
 #define START_TIMEOUT_NS 10000000000ull
 #define YIELDS 200
 #define SEIZE_TRIES 3
@@ -70,7 +70,7 @@ static int wait_tid(pid_t tid, int *ret_status, uint64_t deadline)
 	}
 }
 
-static VEC(pid_t) strays; /* threads that we trace and that have not stopped yet */
+static VEC(pid_t) pending; /* threads that we trace and that had not stopped when we gave up on them */
 
 /* The signal that was about to be delivered; 0 when the stop is an event of ptrace's own. */
 static int stop_signal(int status)
@@ -135,8 +135,7 @@ static bool any_thread_lives(int pid)
 static int has_ended(int pid, struct err *err)
 {
 	if (any_thread_lives(pid))
-		return err_set(err, -EBUSY, "the first thread of process %d has ended: what the others run cannot be "
-					    "reached",
+		return err_set(err, -EBUSY, "the first thread of process %d has ended: the others cannot be traced",
 			       pid);
 	return err_set(err, -ESRCH, "process %d has ended", pid);
 }
@@ -267,7 +266,7 @@ int threads_stop(int pid, struct stopped *ret, struct err *err)
 	struct stopped s = {.pid = pid};
 	int r;
 
-	threads_let_strays_go();
+	threads_detach_pending();
 	r = stop_all(&s, err);
 	fault_die(pid);
 	if (r < 0) {
@@ -279,18 +278,18 @@ int threads_stop(int pid, struct stopped *ret, struct err *err)
 }
 
 /*
- * Detaching needs a stop. A thread that cannot be detached is dying, since the first ones that were let go have ended
- * the program: then it is ours to bury, or the process stays a zombie.
+ * Detaching needs a stop. A thread that cannot be detached is dying, since those that were detached first have ended
+ * the program: then we have to wait for its end, or the process stays a zombie.
  */
-static void let_go(struct stopped *s, struct tracee *t)
+static void detach(struct stopped *s, struct tracee *t)
 {
 	int status;
 
 	if (!t->stopped) {
-		int r = wait_tid(t->tid, &status, clock_monotonic_ns() + STRAY_NS);
+		int r = wait_tid(t->tid, &status, clock_monotonic_ns() + PENDING_NS);
 
 		if (r == -ETIMEDOUT)
-			vec_push(&strays, t->tid);
+			vec_push(&pending, t->tid);
 		if (r < 0)
 			return;
 		t->signal = WIFSTOPPED(status) ? stop_signal(status) : 0;
@@ -306,20 +305,20 @@ static void let_go(struct stopped *s, struct tracee *t)
 		wait_tid(t->tid, &status, clock_monotonic_ns() + STOP_TIMEOUT_NS);
 }
 
-bool threads_let_strays_go(void)
+bool threads_detach_pending(void)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < strays.len; i++) {
-		pid_t tid = strays.data[i];
+	for (size_t i = 0; i < pending.len; i++) {
+		pid_t tid = pending.data[i];
 		int status, r = waitpid(tid, &status, __WALL | WNOHANG);
 
 		if (r == 0)
-			strays.data[kept++] = tid;
+			pending.data[kept++] = tid;
 		else if (r == tid && WIFSTOPPED(status))
 			ptrace(PTRACE_DETACH, tid, NULL, (void *)(intptr_t)stop_signal(status));
 	}
-	strays.len = kept;
+	pending.len = kept;
 	return kept;
 }
 
@@ -327,7 +326,7 @@ void threads_resume(struct stopped *s)
 {
 	for (size_t i = 0; i < s->threads.len; i++)
 		if (!s->threads.data[i].gone)
-			let_go(s, &s->threads.data[i]);
+			detach(s, &s->threads.data[i]);
 	vec_done(&s->threads);
 }
 
@@ -343,12 +342,19 @@ int thread_signal_mask(const struct tracee *t, uint64_t *ret)
 
 /* ---- system calls ---- */
 
-static void note_signal(struct tracee *t, int status)
+/* Waits until the thread that runs for us stops; a signal that it stops for is kept, to be sent anew. */
+static int wait_for_stop(struct tracee *t, int *ret_status)
 {
-	int sig = stop_signal(status);
+	int sig, r = wait_tid(t->tid, ret_status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
 
+	if (r < 0)
+		return r;
+	if (!WIFSTOPPED(*ret_status))
+		return -ESRCH;
+	sig = stop_signal(*ret_status);
 	if (sig > 0)
 		t->came |= 1ull << (sig - 1);
+	return 0;
 }
 
 /* Runs to the next stop at a system call; stops for other reasons are passed by. */
@@ -359,14 +365,9 @@ static int run_to_syscall_stop(struct tracee *t)
 	for (int i = 0; i < 100; i++) {
 		if (ptrace(PTRACE_SYSCALL, t->tid, NULL, NULL) < 0)
 			return -errno;
-		r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
-		if (r < 0)
+		r = wait_for_stop(t, &status);
+		if (r < 0 || WSTOPSIG(status) == SYSCALL_STOP)
 			return r;
-		if (!WIFSTOPPED(status))
-			return -ESRCH;
-		if (WSTOPSIG(status) == SYSCALL_STOP)
-			return 0;
-		note_signal(t, status);
 	}
 	return -EIO;
 }
@@ -408,12 +409,9 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 	    ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL) < 0 ||
 	    ptrace(PTRACE_CONT, t->tid, NULL, NULL) < 0)
 		return -errno;
-	r = wait_tid(t->tid, &status, clock_monotonic_ns() + CALL_TIMEOUT_NS);
+	r = wait_for_stop(t, &status);
 	if (r < 0)
 		return r;
-	if (!WIFSTOPPED(status))
-		return -ESRCH;
-	note_signal(t, status);
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
@@ -429,9 +427,9 @@ static int suspend_seccomp(const struct stopped *s, const struct tracee *t, stru
 	    !thread_status(t->tid, "\nSeccomp:", mode, sizeof(mode)) || *mode == '0')
 		return 0;
 	return err_set(err, -ENOTSUP,
-		       "process %d runs under a seccomp filter, which might end it for a system call that earshot has "
-		       "it make; only with CAP_SYS_ADMIN, and outside of a filter itself, can earshot have it "
-		       "suspended meanwhile; run it so, or use --planter uprobe",
+		       "process %d runs under a seccomp filter, which might end it for a system call that earshot "
+		       "makes in it; earshot can suspend the filter meanwhile only if it has CAP_SYS_ADMIN and is "
+		       "under no filter itself; run it so, or use --planter uprobe",
 		       s->pid);
 }
 

@@ -1,6 +1,6 @@
 /*
- * All threads of a process stopped by ptrace, and system calls that one of them makes for us. Used by the hand
- * only (hand.c). Nothing here writes a byte of the process.
+ * All threads of a process stopped by ptrace, and system calls that one of them makes for us. Only the helper uses
+ * this. Nothing here writes a byte of the process.
  */
 #ifndef PLANT_PATCH_STOP_H
 #define PLANT_PATCH_STOP_H
@@ -27,14 +27,17 @@ struct stopped {
 };
 
 /*
- * Stops every thread. -ESRCH gone; -EPERM with who or what forbids it; -EBUSY a debugger has it;
- * -ETIMEDOUT a thread that does not stop (in the kernel): all go on then, that one as soon as threads_let_strays_go
- * meets it.
+ * Stops every thread. -ESRCH: the process is gone; -EPERM: something forbids it; -EBUSY: a debugger has it;
+ * -ETIMEDOUT: a thread does not stop (it is in the kernel). Then all others go on, and that one as soon as
+ * threads_detach_pending finds it stopped.
  */
 int threads_stop(int pid, struct stopped *ret, struct err *err);
-void threads_resume(struct stopped *s); /* lets all go on, as they were */
-/* To be called now and then; whether there still is one. */
-bool threads_let_strays_go(void);
+void threads_resume(struct stopped *s); /* detaches from all, which go on as they were */
+/*
+ * Lets threads go that have stopped only after threads_stop gave up on them; to be called now and then. Returns whether
+ * there are still some to wait for.
+ */
+bool threads_detach_pending(void);
 
 /* A field of /proc/TID/status ("\nName:"), as text; false when it is not there. */
 bool thread_status(pid_t tid, const char *name, char *ret, size_t size);

@@ -352,7 +352,7 @@ void code_mem_order(struct code *g, const struct ir_insn *i)
 int code_str(struct code *g, const struct ir_insn *i)
 {
 	if (i->imm < 1 || i->imm > IR_MAX_STR)
-		return err_set(g->err, -EINVAL, "a text of %lld bytes is compared with (1 to %d)", (long long)i->imm,
+		return err_set(g->err, -EINVAL, "a constant text has %lld bytes (expected 1 to %d)", (long long)i->imm,
 			       IR_MAX_STR);
 	if (i->op == IR_STR_CONTAINS)
 		code_str_contains(g, i);
@@ -440,10 +440,10 @@ static void put_bytes(struct code *g, int64_t max, int done)
 }
 
 /*
- * The bytes could not be read: as many are as lie in the first page, behind their address (event_part). To none when it
- * is those that cannot be read.
+ * The bytes at i->a, as many as the slot says are copied, could not be read. RSI = their address, RDX = how many of
+ * them lie in the first page; to none when they all do. A fault from here on goes there, too.
  */
-static void put_first_page(struct code *g, const struct ir_insn *i, int64_t max, int none, int done)
+static void find_first_page(struct code *g, const struct ir_insn *i, int none)
 {
 	struct x86 *x = &g->x;
 
@@ -456,6 +456,17 @@ static void put_first_page(struct code *g, const struct ir_insn *i, int64_t max,
 	x86_alu(x, X_SUB, RDX, RAX);
 	x86_alu(x, X_CMP, RDX, RCX);
 	x86_jcc(x, CC_AE, none);
+}
+
+/*
+ * The bytes could not be read: as many are as lie in the first page, behind their address (event_part). To none when it
+ * is those that cannot be read.
+ */
+static void put_first_page(struct code *g, const struct ir_insn *i, int64_t max, int none, int done)
+{
+	struct x86 *x = &g->x;
+
+	find_first_page(g, i, none);
 	code_size(g, RAX);
 	x86_lea(x, RCX, MEMX(RAX, RDX, 8));
 	x86_alu_imm(x, X_CMP, RCX, (int32_t)code_record_limit(g->p));
@@ -483,15 +494,7 @@ static void cut_to_first_page(struct code *g, const struct ir_insn *i, int none)
 {
 	struct x86 *x = &g->x;
 
-	code_fault(g, none);
-	code_get(g, RSI, i->a);
-	x86_load(x, 2, false, RCX, code_slot(i->slot, offsetof(struct event_slot, copied)));
-	x86_mov(x, RAX, RSI);
-	x86_alu_imm(x, X_AND, RAX, EVENT_PAGE - 1);
-	x86_imm(x, RDX, EVENT_PAGE);
-	x86_alu(x, X_SUB, RDX, RAX);
-	x86_alu(x, X_CMP, RDX, RCX);
-	x86_jcc(x, CC_AE, none);
+	find_first_page(g, i, none);
 	x86_store(x, 2, code_slot(i->slot, offsetof(struct event_slot, copied)), RDX);
 	x86_store_imm(x, 1, code_slot(i->slot, offsetof(struct event_slot, status)), SLOT_NOT_RESIDENT);
 }

@@ -36,7 +36,7 @@ static void count_loss(struct code *g, enum loss l)
 					     offsetof(struct patch_counts, loss) + 8 * (size_t)l));
 }
 
-/* Likewise, where the record goes on to be needed. */
+/* Counts a loss where the record is still needed. */
 static void count_loss_beside(struct code *g, enum loss l)
 {
 	x86_store(&g->x, 8, WORD(WORD_RECORD), REG_RECORD);
@@ -243,7 +243,7 @@ bool code_keeps_directly(const struct code *g)
 	const struct patch_sums *sums = g->env->sums;
 
 	return g->p->role == PROGRAM_ENTRY && sums && !code_writes_record(g) && sums->kept.n &&
-	       sums->kept.n == g->p->nslots && !code_has(g->p, IR_EMIT_STACK);
+	       sums->kept.n == g->p->nslots && !capture_has(g->p, IR_EMIT_STACK);
 }
 
 void code_kept_record(struct code *g)

@@ -51,7 +51,7 @@ int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site
 	const struct patch_env env = {.code = addr,
 				      .back = back,
 				      .area = pl->area_addr,
-				      .gate = pl->gate_addr,
+				      .fork_guard = pl->fork_guard_addr,
 				      .layout = &pl->layout,
 				      .counts = (uint32_t)probe,
 				      .sp_delta = site->sp_delta,
@@ -116,7 +116,9 @@ int plan_trampoline(const struct plan *pl, const struct planned *s, uint64_t add
 
 	if ((last->resume && !near(addr, last->resume + pl->t->bias)) ||
 	    (first->checked && !near(addr, first->morestack + pl->t->bias)))
-		return err_set(err, -ERANGE, "the code for %s lies too far from it", site_label(pl, s));
+		return err_set(err, -ERANGE,
+			       "%s cannot be patched in the process: the code of its probes lies too far away",
+			       site_label(pl, s));
 	put_tail(last, addr, pl->t->bias, out);
 	r = part_code(pl, &s->parts[SITE_RETURN], addr, start, &back, out, err);
 	if (!r)

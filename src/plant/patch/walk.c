@@ -435,7 +435,7 @@ void code_walk(struct code *g)
 	struct x86 *x = &g->x;
 	int skip, done;
 
-	if (!code_has(g->p, IR_IMAGE))
+	if (!capture_has(g->p, IR_IMAGE))
 		return;
 	skip = x86_label_new(x);
 	done = x86_label_new(x);

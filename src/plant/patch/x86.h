@@ -68,7 +68,7 @@ void x86_imul_imm(struct x86 *x, uint8_t dst, uint8_t src, int32_t imm);
 void x86_mul(struct x86 *x, uint8_t src);  /* RDX:RAX = RAX * src */
 void x86_div(struct x86 *x, uint8_t src);  /* RAX, RDX = RDX:RAX / src */
 void x86_crc32(struct x86 *x, uint8_t dst, struct x86_mem m); /* of 64 bits, into 32; needs SSE 4.2 */
-void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src);  /* likewise */
+void x86_crc32_reg(struct x86 *x, uint8_t dst, uint8_t src);  /* of a register's 64 bits */
 void x86_bsr(struct x86 *x, uint8_t dst, uint8_t src); /* the highest bit's number; src is not 0 */
 void x86_lzcnt(struct x86 *x, uint8_t dst, uint8_t src); /* zeros above; needs LZCNT, else it is BSR */
 void x86_shift(struct x86 *x, enum x86_shift op, uint8_t reg, uint8_t n);

@@ -5,7 +5,7 @@
 
 #define CALM_NS 1000000000u
 #define GROW_BYTES (32u << 20)   /* in one step: some milliseconds */
-#define SHRINK_CHUNKS 64u        /* likewise */
+#define SHRINK_CHUNKS 64u        /* in one step */
 
 enum chunk_state { CHUNK_NONE, CHUNK_FREE, CHUNK_USED };
 

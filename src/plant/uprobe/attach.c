@@ -314,8 +314,8 @@ static void discard(struct attach_job *job, const size_t *probes, size_t n)
 	}
 }
 
-/* Keeps what is not refused, and takes out again what is. */
-static int sort_out(struct attach_job *job, struct plant **plants)
+/* Keeps what is not refused, and takes out again what is. Returns how many are kept. */
+static int keep_or_take_out(struct attach_job *job, struct plant **plants)
 {
 	VEC(struct plant *) failed = {0};
 	VEC(size_t) indexes = {0};
@@ -376,7 +376,7 @@ static int uprobe_plant(struct planter *planter, const struct plant_target *t, c
 	refuse_failed(&job);
 	link_parts(&job, false);
 	link_parts(&job, true);
-	r = sort_out(&job, ret);
+	r = keep_or_take_out(&job, ret);
 	verdicts_done(&job.verdicts);
 	vec_done(&job.parts);
 	return r;

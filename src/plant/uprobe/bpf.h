@@ -38,7 +38,7 @@ int uprobe_hash_create(uint32_t key_size, uint32_t value_size, uint32_t entries,
 /* Returns the program's fd or a negative errno; the sentence has the verifier's last word. */
 int uprobe_prog_load(const struct uprobe_means *m, const char *label, const struct bpf_insn *insns,
 		     size_t n, struct err *err);
-/* Likewise of code that may have subprograms: btf has their types. */
+/* For code that may have subprograms: their types, of which uprobe_prog_load_btf also tells the kernel. */
 struct uprobe_btf {
 	int fd;             /* -1: not loaded */
 	int main, callback; /* type numbers */

@@ -7,7 +7,7 @@
  * in the element itself, or in a second map if it is long.
  *
  * An entry that finds the innermost call outside of its own, and a return that finds its call innermost, need no loop:
- * that is all of their cost. Otherwise calls were unwound without a word (a panic in a program whose hooks could not be
+ * that is all of their cost. Otherwise calls were unwound unnoticed (a panic in a program whose hooks could not be
  * planted), or two questions ask for one function: their calls lie at one depth, in the order of the entry's programs,
  * and return in any. The loop below (bpf_loop, a callback in each program that may need it) takes away what is stale,
  * innermost first. A call that returns beneath another is marked dead, and goes when what lies above has gone; the
@@ -20,12 +20,9 @@
  */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
-
 #include "event/loss.h"
 
 #define HEAD(field) ((int)offsetof(struct event_header, field))
-#define REGS(field) ((int)offsetof(struct pt_regs, field))
 #define CALL(field) ((int)offsetof(struct open_call_head, field))
 #define RECORD(field) ((int)offsetof(struct open_call, record) + HEAD(field))
 #define KEY(field) (STACK_BUF + (int)offsetof(struct call_key, field))
@@ -168,13 +165,7 @@ static void clean(struct gen *g)
 	emit_load(e, 8, R2, R1, CALL(limit));
 	state_store(g, SCRATCH_STATE(limit), R2);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(found), 0);
-	emit_store(e, 8, FP, BK_CALL, REG_RECORD);
-	emit_alu_imm(e, BPF_MOV, R1, LOOPS);
-	emit_subprog_addr(e, R2, g->unwind);
-	emit_alu(e, BPF_MOV, R3, FP);
-	emit_alu_imm(e, BPF_ADD, R3, BK_CALL);
-	emit_alu_imm(e, BPF_MOV, R4, 0);
-	emit_call(e, BPF_FUNC_loop);
+	gen_loop(g, g->unwind, LOOPS, BK_CALL);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, gone);
@@ -195,7 +186,7 @@ void calls_enter(struct gen *g)
 	lookup_base(g);
 	emit_store(e, 8, FP, BK_BASE, R0);
 	begin_state(g);
-	emit_load(e, 8, R1, REG_CTX, REGS(rip));
+	emit_load(e, 8, R1, REG_CTX, g->arch->saved_pc);
 	state_store(g, SCRATCH_CALL(ip), R1);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(valid), 0);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
@@ -344,6 +335,17 @@ static void find_slow(struct gen *g)
 	key_of_level(g);
 }
 
+/* R0 is the innermost call: to no unless it is of this depth (R9) and group. Clobbers R1. */
+static void innermost_is_ours(struct gen *g, int no)
+{
+	struct emit *e = g->e;
+
+	emit_load(e, 8, R1, R0, RECORD(depth));
+	emit_jump_if(e, BPF_JNE, R1, R9, no);
+	emit_load(e, 4, R1, R0, CALL(group));
+	emit_jump_if_imm32(e, BPF_JNE, R1, (int32_t)g->p->call_group, no);
+}
+
 /* R0 = the innermost call, if it is ours; else to slow. */
 static void find_fast(struct gen *g, int slow)
 {
@@ -359,10 +361,7 @@ static void find_fast(struct gen *g, int slow)
 	call_lookup(g);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, slow);
 	emit_label(e, have);
-	emit_load(e, 8, R1, R0, RECORD(depth));
-	emit_jump_if(e, BPF_JNE, R1, R9, slow);
-	emit_load(e, 4, R1, R0, CALL(group));
-	emit_jump_if_imm32(e, BPF_JNE, R1, (int32_t)g->p->call_group, slow);
+	innermost_is_ours(g, slow);
 	emit_load(e, 4, R1, R0, CALL(flags));
 	emit_alu_imm(e, BPF_AND, R1, CALL_DEAD);
 	emit_jump_if_imm(e, BPF_JNE, R1, 0, slow);
@@ -395,7 +394,7 @@ void calls_find(struct gen *g)
 	state_store(g, SCRATCH_STATE(now), R0);
 }
 
-void calls_busy(struct gen *g)
+void calls_return_dropped(struct gen *g)
 {
 	struct emit *e = g->e;
 	int have = emit_label_new(e), none = emit_label_new(e);
@@ -412,10 +411,7 @@ void calls_busy(struct gen *g)
 	call_map(g, g->env->calls, BPF_FUNC_map_lookup_elem);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
 	emit_label(e, have);
-	emit_load(e, 8, R1, R0, RECORD(depth));
-	emit_jump_if(e, BPF_JNE, R1, R9, none);
-	emit_load(e, 4, R1, R0, CALL(group));
-	emit_jump_if_imm32(e, BPF_JNE, R1, (int32_t)g->p->call_group, none);
+	innermost_is_ours(g, none);
 	emit_load(e, 4, R1, R0, CALL(flags));
 	emit_alu_imm(e, BPF_OR, R1, CALL_QUIET);
 	emit_store(e, 4, R0, CALL(flags), R1);

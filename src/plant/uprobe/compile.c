@@ -40,7 +40,6 @@
  */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
 #include <errno.h>
 #include <string.h>
 
@@ -52,7 +51,6 @@ _Static_assert(LOSS_RING_FULL < LOSS_KERNEL_COUNT && LOSS_BUSY < LOSS_KERNEL_COU
 	       "they index the losses map");
 
 #define HEAD(field) ((int)offsetof(struct event_header, field))
-#define REGS(field) ((int)offsetof(struct pt_regs, field))
 
 int cookie_pack(uint32_t target, uint64_t bias, uint64_t *ret, struct err *err)
 {
@@ -120,6 +118,19 @@ void gen_count_loss(struct gen *g, unsigned loss)
 	emit_label(e, out);
 }
 
+void gen_loop(struct gen *g, int callback, int max, int word)
+{
+	struct emit *e = g->e;
+
+	emit_store(e, 8, FP, word, REG_RECORD);
+	emit_alu_imm(e, BPF_MOV, R1, max);
+	emit_subprog_addr(e, R2, callback);
+	emit_alu(e, BPF_MOV, R3, FP);
+	emit_alu_imm(e, BPF_ADD, R3, word);
+	emit_alu_imm(e, BPF_MOV, R4, 0);
+	emit_call(e, BPF_FUNC_loop);
+}
+
 void gen_return(struct gen *g)
 {
 	emit_alu_imm(g->e, BPF_MOV, R0, 0);
@@ -139,7 +150,7 @@ static void emit_drops(struct gen *g)
 			if (held)
 				gen_release(g);
 			else if (d == LOSS_BUSY)
-				calls_busy(g);
+				calls_return_dropped(g);
 			if (d < LOSS_KERNEL_COUNT)
 				gen_count_loss(g, d);
 			gen_return(g);
@@ -156,7 +167,7 @@ static void emit_prologue(struct gen *g)
 
 	emit_alu(e, BPF_MOV, REG_CTX, R1);
 	if (g->shape.flags_skip) {
-		emit_load(e, 8, R0, REG_CTX, REGS(eflags));
+		emit_load(e, 8, R0, REG_CTX, g->arch->saved_flags);
 		emit_alu_imm(e, BPF_AND, R0, g->shape.flags_skip);
 		emit_jump_if_imm(e, BPF_JEQ, R0, 0, go);
 		gen_return(g);
@@ -196,19 +207,11 @@ void gen_take_scratch(struct gen *g)
 	g->holds_scratch = true;
 }
 
-static const struct ir_insn *find_goroutine(const struct capture_program *p)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_GOROUTINE)
-			return &p->insns[i];
-	return NULL;
-}
-
 /* R8 = goid, R9 = depth; both fields in one read where they lie near. No virtual register lives here. */
 static void emit_goroutine(struct gen *g)
 {
 	const struct goroutine_layout *l = &g->p->g;
-	const struct ir_insn *given = find_goroutine(g->p);
+	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	uint32_t low = MIN(l->goid, l->stack_hi), high = MAX(l->goid, l->stack_hi);
 	bool near = high + 8 - low <= 256;
 	struct emit *e = g->e;
@@ -217,7 +220,7 @@ static void emit_goroutine(struct gen *g)
 	if (given)
 		emit_load(e, 8, R3, FP, BK_G);
 	else
-		emit_load(e, 8, R3, REG_CTX, REGS(r14));
+		gen_site_reg(g, R3, g->arch->g);
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, no);
 	if (!near)
 		emit_alu(e, BPF_MOV, R8, R3);
@@ -235,16 +238,9 @@ static void emit_goroutine(struct gen *g)
 	} else if (given) {
 		emit_load(e, 8, R1, FP, BK_SP);
 	} else {
-		emit_load(e, 8, R1, REG_CTX, REGS(rsp));
-		if (g->shape.sp_delta)
-			emit_alu_imm(e, BPF_ADD, R1, g->shape.sp_delta);
+		gen_entry_sp(g, R1, 0);
 	}
 	emit_alu(e, BPF_SUB, R9, R1);
-}
-
-static uint32_t record_head_size(const struct capture_program *p)
-{
-	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
 static unsigned kind_of(const struct capture_program *p)
@@ -278,7 +274,7 @@ static void emit_target_and_time(struct gen *g)
 
 int gen_record_limit(const struct gen *g)
 {
-	return g->p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : (int)(record_head_size(g->p) + EVENT_MAX_DATA);
+	return g->p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : (int)(capture_head_bytes(g->p) + EVENT_MAX_DATA);
 }
 
 /* goid in R8, depth in R9, or in the state of a program with calls. */
@@ -286,7 +282,7 @@ static void emit_header(struct gen *g)
 {
 	struct emit *e = g->e;
 
-	emit_store_imm(e, 4, REG_RECORD, HEAD(size), (int32_t)record_head_size(g->p));
+	emit_store_imm(e, 4, REG_RECORD, HEAD(size), (int32_t)capture_head_bytes(g->p));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(version),
 		       (int32_t)(EVENT_VERSION | kind_of(g->p) << 8 | g->p->nslots << 16));
 	emit_store_imm(e, 4, REG_RECORD, HEAD(probe), (int32_t)g->probe_id);
@@ -339,7 +335,7 @@ static void emit_sample(struct gen *g)
 	int full = gen_drop(g, LOSS_RING_FULL);
 
 	if (g->on_stack) {
-		emit_alu_imm(e, BPF_MOV, R9, (int32_t)record_head_size(g->p));
+		emit_alu_imm(e, BPF_MOV, R9, (int32_t)capture_head_bytes(g->p));
 	} else if (g->in_call) {
 		emit_load(e, 8, R9, REG_RECORD, SCRATCH_STATE(size));
 		emit_jump_if_imm(e, BPF_JGT, R9, EVENT_MAX_SIZE + EVENT_MAX_CALL, full);
@@ -399,7 +395,7 @@ static bool needs_scratch(const struct capture_program *p, bool filter)
 static bool fits_stack(const struct capture_program *p)
 {
 	return !calls_used(p) && !p->naggregates && !needs_scratch(p, true) && !needs_scratch(p, false) &&
-	       8 * p->nregs + record_head_size(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
+	       8 * p->nregs + capture_head_bytes(p) <= (uint32_t)(STACK_BUF - STACK_REGS);
 }
 
 static bool is_capture(const struct ir_insn *i)
@@ -415,7 +411,7 @@ static void emit_record_begin(struct gen *g)
 	if (g->on_stack) {
 		emit_alu(g->e, BPF_MOV, REG_RECORD, FP);
 		emit_alu_imm(g->e, BPF_ADD, REG_RECORD,
-			     STACK_BUF - (int32_t)record_head_size(g->p));
+			     STACK_BUF - (int32_t)capture_head_bytes(g->p));
 	} else if (!g->holds_scratch) {
 		gen_take_scratch(g);
 	}
@@ -506,7 +502,7 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 		   const struct uprobe_env *env, struct emit *out, struct err *err)
 {
 	_cleanup_(cleanup_free) struct gen_label *labels = xcalloc(p->nlabels + 1u, sizeof(*labels));
-	struct gen g = {.e = out, .p = p, .env = env, .shape = *shape, .probe_id = probe_id,
+	struct gen g = {.e = out, .p = p, .arch = capture_arch(p), .env = env, .shape = *shape, .probe_id = probe_id,
 			.labels = labels, .on_stack = fits_stack(p), .unwind = -1, .err = err};
 	int r = capture_verify(p, err);
 

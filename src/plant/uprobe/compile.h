@@ -51,7 +51,7 @@ struct call_state {
 	uint64_t depth;         /* of this run */
 	uint64_t count, limit;  /* while stale calls are taken away */
 	uint64_t look;          /* level + 1 of the call that is looked at */
-	uint64_t found;         /* likewise, of the one that returned */
+	uint64_t found;         /* level + 1 of the call that returned */
 	uint64_t level;         /* of this run's call */
 	uint64_t ends;          /* not 0: its element is deleted at the end */
 	uint64_t now;
@@ -125,7 +125,7 @@ struct site_shape {
 
 struct uprobe_env {
 	int ring, scratch, losses, saved; /* maps */
-	int calls, big_calls;             /* likewise; -1 while nothing needs them */
+	int calls, big_calls;             /* maps; -1 while nothing needs them */
 	int shapes, edges, dynamic;       /* of the program's table of shapes; -1: none */
 	int controls;                     /* -1 while nothing needs it */
 	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */

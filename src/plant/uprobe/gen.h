@@ -50,7 +50,7 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 #define SCRATCH_BUSY_OFF (-(int)offsetof(struct scratch, record))
 
 /* Where failures go: the statuses of a capture, or the reasons to drop the event. */
-enum drop { DROP_SILENT = LOSS_KERNEL_COUNT, DROP_NO_CALL /* likewise: the return has no call */, DROP_COUNT };
+enum drop { DROP_SILENT = LOSS_KERNEL_COUNT, DROP_NO_CALL /* silent, too: the return has no call */, DROP_COUNT };
 
 struct gen_label {
 	int label;  /* the emitter's */
@@ -75,6 +75,7 @@ struct windows {
 struct gen {
 	struct emit *e;
 	const struct capture_program *p;
+	const struct arch *arch;    /* the program's */
 	const struct uprobe_env *env;
 	struct site_shape shape;
 	uint32_t probe_id;
@@ -82,14 +83,14 @@ struct gen {
 	int stack_regs;             /* where the virtual registers begin */
 	bool in_call;               /* at this point, a return has found its call */
 	int unwind;                 /* calls.c: label of the callback that takes away stale calls, -1: none */
-	int walk;                   /* walk.c: likewise, of that which looks at an edge */
+	int walk;                   /* walk.c: label of the callback that looks at an edge, -1: none */
 	bool holds_scratch;         /* at this point of the program */
 	bool in_filter, in_region;
 	uint16_t slot;              /* of the region */
 	struct gen_label *labels;   /* the IR's */
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
-	int drop[2][DROP_COUNT];    /* [holds_scratch]; likewise */
+	int drop[2][DROP_COUNT];    /* labels, by holds_scratch; -1: not used yet */
 	struct windows windows;
 	struct err *err;
 };
@@ -119,7 +120,8 @@ bool calls_used(const struct capture_program *p);
 void calls_enter(struct gen *g);   /* entry: what nothing can return from any more is unwound, the level found */
 void calls_push(struct gen *g);    /* its end: the call is kept */
 void calls_find(struct gen *g);    /* return: the call it belongs to, or a silent end. Takes the scratch element */
-void calls_busy(struct gen *g);    /* a return that is dropped for want of scratch: its call is not unwound, either */
+/* A return that is dropped since no scratch element is free: its call ends without being reported as unwound. */
+void calls_return_dropped(struct gen *g);
 void calls_append(struct gen *g);  /* the entry's record, behind ours */
 void calls_end(struct gen *g);     /* its end, on every way out */
 void calls_unwind(struct gen *g);  /* all there is to PROGRAM_UNWIND and PROGRAM_EXIT */
@@ -156,12 +158,18 @@ void gen_release(struct gen *g);   /* the scratch element is anyone's again */
 void gen_count_loss(struct gen *g, unsigned loss);
 void gen_take_scratch(struct gen *g);
 void gen_return(struct gen *g);
+/*
+ * R0 = how often the callback at the label ran: until it gives 1, at most max times. It finds R7 at *R2; word: where on
+ * the stack that lies meanwhile.
+ */
+void gen_loop(struct gen *g, int callback, int max, int word);
 int gen_record_limit(const struct gen *g); /* bytes */
 /* R9 bytes at R7 go into the ring; to full when there is no room. */
 void gen_output(struct gen *g, int full);
 
-/* Offset of a general register (GPR_*) in pt_regs, -1 if it is none. */
-int gen_regs_offset(uint8_t reg);
+/* dst = a general register of the site; SP at the function's entry + off. */
+void gen_site_reg(struct gen *g, uint8_t dst, uint8_t reg);
+void gen_entry_sp(struct gen *g, uint8_t dst, int64_t off);
 
 /* Virtual registers. */
 int gen_reg_off(const struct gen *g, uint16_t vreg);
@@ -177,14 +185,14 @@ void gen_read_stack(struct gen *g, int off, unsigned size, int fault);
 /* Its parts, for where they are not repeated. */
 void gen_clear_stack(struct gen *g, int off, unsigned size);
 void gen_read_uncleared(struct gen *g, int off, unsigned size, int fault);
-/* Likewise to the work area; the size is in R2. */
+/* Reads as many bytes as R2 says at the user address in R3 to the work area; to label when that cannot be. */
 void gen_read_work(struct gen *g, int fault);
 
 /* pieces.c: for what could not be read at once. bpf_probe_read_user reads all of it, or gives zeros for all. */
 struct pieces {
 	uint8_t dst;        /* register, callee-saved: the bytes go behind it + dst_off */
 	int dst_off;
-	uint8_t size;       /* likewise: how many */
+	uint8_t size;       /* register, callee-saved: how many bytes */
 	unsigned max;       /* the most that they can be */
 	uint8_t addr;       /* FP or REG_RECORD: the address is the word behind it + addr_off */
 	int addr_off;

@@ -11,14 +11,6 @@
 
 /* ---- layout ---- */
 
-static uint32_t stack_bytes(const struct capture_program *p, uint16_t slot)
-{
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_EMIT_STACK && p->insns[i].slot == slot)
-			return (uint32_t)(8 * p->insns[i].imm);
-	return 0;
-}
-
 static int slot_text(const struct ir_slot_ref *ref, const struct capture_program *p,
 		     const struct capture_program *entry, uint32_t *ret, struct err *err)
 {
@@ -35,7 +27,7 @@ static int slot_text(const struct ir_slot_ref *ref, const struct capture_program
 		*ret = AGG_KEY_STR;
 		return 0;
 	case VALUE_STACK:
-		*ret = stack_bytes(of, ref->slot);
+		*ret = capture_stack_bytes(of, ref->slot);
 		return 0;
 	default:
 		*ret = 0;

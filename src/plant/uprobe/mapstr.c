@@ -1,10 +1,10 @@
 /*
  * Looking up a key in a Go map, from BPF: a constant string, or parts that lie in virtual registers. The hash is
  * seeded and uses AES, so it cannot be had here; instead all groups or buckets are searched, up to a bound that the
- * verifier can walk (SWISS_GROUPS, OLD_BUCKETS, CANDIDATES). A map that is larger says so (SLOT_MAP_BUSY) unless the
- * key is found within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each; slots
- * with a key of the right length (with the same words) are gathered, without a branch; then texts are compared. What of
- * a block cannot be read is passed over, and makes a key that is not found elsewhere unreadable, not absent.
+ * verifier can walk (IR_MAP_GROUPS, IR_MAP_BUCKETS, CANDIDATES). A map that is larger says so (SLOT_MAP_BUSY) unless
+ * the key is found within the bound: an answer is never wrong. A group or bucket is read as a whole, one call each;
+ * slots with a key of the right length (with the same words) are gathered, without a branch; then texts are compared.
+ * What of a block cannot be read is passed over, and makes a key that is not found elsewhere unreadable, not absent.
  *
  * Swiss maps (Go 1.24 and later, internal/runtime/maps): the header points to one group, or
  * (dirLen > 0) to a directory of tables, each an array of lengthMask + 1 groups. A group is a word of 8
@@ -21,13 +21,9 @@
 #include <errno.h>
 #include <string.h>
 
-#define SWISS_GROUPS 16
-#define OLD_BUCKETS 20
 #define CANDIDATES 80       /* keys of the same length; then there is room for those of one more block */
 #define CANDIDATE_SIZE ((int)sizeof(((struct scratch *)NULL)->candidates[0]))
 _Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) * 16, "a block has 8 slots");
-#define OLD_MIN_TOPHASH 5
-#define OLD_SAME_SIZE_GROW 8
 
 /*
  * Words in the scratch element rather than on the stack: the verifier tracks constants there, and would
@@ -46,8 +42,7 @@ struct lookup {
 	int text;                   /* the key's part that is a text; -1: none */
 	size_t len;                 /* of a constant text */
 	int no_key, unreadable;
-	uint32_t block;             /* bytes of a group or bucket */
-	uint32_t key_off, elem_off; /* of the first slot, from the block's start */
+	struct map_block block;
 };
 
 /*
@@ -129,13 +124,13 @@ static void compare_parts(struct lookup *l, int off)
 static void is_candidate(struct lookup *l, uint32_t i)
 {
 	struct emit *e = l->g->e;
-	int key = SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride);
+	int key = SCRATCH_WORK_OFF + (int)(l->block.key_off + i * l->m->key_stride);
 
 	emit_load(e, 1, R2, REG_RECORD, SCRATCH_WORK_OFF + (int)i);
 	if (l->m->swiss) {
 		emit_alu_imm(e, BPF_AND, R2, 0x80);
 	} else { /* the sign of the difference */
-		emit_alu_imm(e, BPF_SUB, R2, OLD_MIN_TOPHASH);
+		emit_alu_imm(e, BPF_SUB, R2, MAP_TOPHASH_USED);
 		emit_alu_imm(e, BPF_RSH, R2, 63);
 	}
 	if (l->key) {
@@ -156,14 +151,14 @@ static uint32_t text_off(const struct lookup *l)
 /* Notes slot i behind the candidates (R8: their size in bytes); it counts only if it is one. R4: CURRENT. */
 static void note_slot(struct lookup *l, uint32_t i)
 {
-	uint32_t elem = l->elem_off + i * l->m->elem_stride;
+	uint32_t elem = l->block.elem_off + i * l->m->elem_stride;
 	struct emit *e = l->g->e;
 
 	emit_alu(e, BPF_MOV, R5, REG_RECORD);
 	emit_alu(e, BPF_ADD, R5, R8);
 	if (l->text >= 0) { /* where the text is */
 		emit_load(e, 8, R3, REG_RECORD,
-			  SCRATCH_WORK_OFF + (int)(l->key_off + i * l->m->key_stride + text_off(l)));
+			  SCRATCH_WORK_OFF + (int)(l->block.key_off + i * l->m->key_stride + text_off(l)));
 		emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF, R3);
 	}
 	if (l->m->elem_indirect) { /* a pointer that we have read already */
@@ -197,7 +192,8 @@ static void block_unread(struct lookup *l)
  */
 static void drop_unread_slot(struct lookup *l, uint32_t i)
 {
-	uint32_t key = l->key_off + i * l->m->key_stride + 16, elem = l->elem_off + i * l->m->elem_stride + 8;
+	uint32_t key = l->block.key_off + i * l->m->key_stride + 16;
+	uint32_t elem = l->block.elem_off + i * l->m->elem_stride + 8;
 	uint32_t need = MAX(key, l->m->elem_indirect ? elem : 0);
 	int at = SCRATCH_WORK_OFF + (int)i;
 	struct emit *e = l->g->e;
@@ -210,7 +206,7 @@ static void drop_unread_slot(struct lookup *l, uint32_t i)
 	if (l->m->swiss) {
 		emit_alu_imm(e, BPF_RSH, R3, 7);
 	} else {
-		emit_alu_imm(e, BPF_SUB, R3, OLD_MIN_TOPHASH);
+		emit_alu_imm(e, BPF_SUB, R3, MAP_TOPHASH_USED);
 		emit_alu_imm(e, BPF_RSH, R3, 63);
 	}
 	emit_alu_imm(e, BPF_XOR, R3, 1); /* 1: full */
@@ -252,7 +248,7 @@ static void read_again(struct lookup *l, int block)
 	if (l->g->env->faults_in) {
 		emit_alu_imm(e, BPF_MOV, R4, 0);
 		piece_at(l, R4);
-		emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
+		emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block.size);
 		gen_call_reader(l->g);
 		emit_jump_if_imm(e, BPF_JEQ, R0, 0, block);
 	}
@@ -260,15 +256,15 @@ static void read_again(struct lookup *l, int block)
 	emit_alu_imm(e, BPF_AND, R1, EVENT_PAGE - 1);
 	emit_alu_imm(e, BPF_MOV, R2, EVENT_PAGE);
 	emit_alu(e, BPF_SUB, R2, R1);
-	emit_jump_if_imm(e, BPF_JGE, R2, (int32_t)l->block, unread);
+	emit_jump_if_imm(e, BPF_JGE, R2, (int32_t)l->block.size, unread);
 	set(l, READ, R2);
 	emit_alu_imm(e, BPF_MOV, R4, 0);
 	piece_at(l, R4);
 	emit_call(e, BPF_FUNC_probe_read_user);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, unread);
 	get(l, R4, READ);
-	emit_jump_if_imm(e, BPF_JGE, R4, (int32_t)l->block, unread); /* for the verifier */
-	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
+	emit_jump_if_imm(e, BPF_JGE, R4, (int32_t)l->block.size, unread); /* for the verifier */
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block.size);
 	emit_alu(e, BPF_SUB, R2, R4);
 	piece_at(l, R4);
 	emit_call(e, BPF_FUNC_probe_read_user);
@@ -293,7 +289,7 @@ static void gather(struct lookup *l, int full)
 	int again = emit_label_new(e), block = emit_label_new(e);
 
 	emit_jump_if_imm(e, BPF_JGT, R8, CANDIDATES * CANDIDATE_SIZE, full);
-	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block);
+	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block.size);
 	get(l, R3, CURRENT);
 	gen_read_work(l->g, again);
 	emit_jump(e, block);
@@ -423,7 +419,7 @@ static void read_text(struct lookup *l, int off)
 	emit_call(e, BPF_FUNC_probe_read_user);
 }
 
-/* Likewise, of a text that is in registers: ours is read once. */
+/* To found where a candidate has the text that is in registers, as compare_candidates: ours is read once. */
 static void compare_variables(struct lookup *l, int found)
 {
 	struct emit *e = l->g->e;
@@ -521,10 +517,10 @@ static int swiss_search(struct lookup *l, int done)
 	emit_alu_imm(e, BPF_SUB, R1, 1);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, done);
 	set(l, LEFT, R1);
-	emit_alu_imm(e, BPF_ADD, R4, (int32_t)l->block);
+	emit_alu_imm(e, BPF_ADD, R4, (int32_t)l->block.size);
 	set(l, CURRENT, R4);
 	emit_alu_imm(e, BPF_ADD, R9, 1);
-	emit_jump_if_imm(e, BPF_JLT, R9, SWISS_GROUPS, again);
+	emit_jump_if_imm(e, BPF_JLT, R9, IR_MAP_GROUPS, again);
 	emit_label(e, more);
 	set_imm(l, MORE, 1);
 	return r;
@@ -555,7 +551,7 @@ static int old_header(struct lookup *l)
 	emit_alu(e, BPF_LSH, R1, R2);
 	set(l, LEFT, R1);
 	field(l, 1, R2, m->flags_off, low);
-	emit_jump_if_imm(e, BPF_JSET, R2, OLD_SAME_SIZE_GROW, same);
+	emit_jump_if_imm(e, BPF_JSET, R2, MAP_SAME_SIZE_GROW, same);
 	emit_alu_imm(e, BPF_RSH, R1, 1);
 	emit_label(e, same);
 	set(l, OLD_LEFT, R1);
@@ -579,7 +575,7 @@ static void old_next(struct lookup *l, int step, int end)
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, old);
 	set(l, LEFT, R1);
 	get(l, R1, BASE);
-	emit_alu_imm(e, BPF_ADD, R1, (int32_t)l->block);
+	emit_alu_imm(e, BPF_ADD, R1, (int32_t)l->block.size);
 	set(l, BASE, R1);
 	set(l, CURRENT, R1);
 	emit_jump(e, step);
@@ -594,7 +590,7 @@ static void old_next(struct lookup *l, int step, int end)
 	set_imm(l, OLD, 0);
 }
 
-/* Likewise, from all buckets. */
+/* The candidates of all buckets, as swiss_search; to done when there is no other bucket. */
 static int old_search(struct lookup *l, int done)
 {
 	struct emit *e = l->g->e;
@@ -609,46 +605,10 @@ static int old_search(struct lookup *l, int done)
 	old_next(l, step, done);
 	emit_label(e, step);
 	emit_alu_imm(e, BPF_ADD, R9, 1);
-	emit_jump_if_imm(e, BPF_JLT, R9, OLD_BUCKETS, again);
+	emit_jump_if_imm(e, BPF_JLT, R9, IR_MAP_BUCKETS, again);
 	emit_label(e, more);
 	set_imm(l, MORE, 1);
 	return r;
-}
-
-static void set_strides(struct lookup *l)
-{
-	const struct map_layout *m = l->m;
-	uint32_t base = m->swiss ? m->group_slots_off : 0;
-
-	l->block = m->swiss ? m->group_size : m->bucket_size;
-	l->key_off = base + m->key_off;
-	l->elem_off = base + m->elem_off;
-}
-
-static bool within(const struct lookup *l, uint32_t off, uint32_t stride, uint32_t size)
-{
-	return off <= l->block && (uint64_t)off + (uint64_t)stride * (l->m->slots - 1) + size <= l->block;
-}
-
-static int check_layout(const struct lookup *l)
-{
-	const struct map_layout *m = l->m;
-
-	if ((!l->key && m->key_size != 16) || m->key_indirect)
-		return err_set(l->g->err, -EOPNOTSUPP,
-			       "the map's keys are not strings of 16 bytes in place (they have %u)",
-			       m->key_size);
-	if (l->len > IR_MAX_STR)
-		return err_set(l->g->err, -EOPNOTSUPP, "a map key of %zu bytes (at most %d)", l->len,
-			       IR_MAX_STR);
-	if (l->block > SCRATCH_WORK_SIZE || m->slots < 1 || m->slots > 8 ||
-	    !within(l, l->key_off, m->key_stride, m->key_size) ||
-	    !within(l, l->elem_off, m->elem_stride, m->elem_indirect ? 8 : m->elem_size) ||
-	    (!m->swiss && (m->overflow_off & 7 || m->overflow_off + 8 > l->block)))
-		return err_set(l->g->err, -EOPNOTSUPP,
-			       "the map's layout is not one that can be searched (%u slots in %u bytes)",
-			       m->slots, l->block);
-	return 0;
 }
 
 int gen_map(struct gen *g, const struct ir_insn *i)
@@ -661,8 +621,7 @@ int gen_map(struct gen *g, const struct ir_insn *i)
 	for (size_t k = 0; l.key && k < l.key->n; k++)
 		if (!l.key->parts[k].size)
 			l.text = (int)k;
-	set_strides(&l);
-	r = check_layout(&l);
+	r = map_layout_block(l.m, l.key ? 0 : 16, SCRATCH_WORK_SIZE, &l.block, g->err);
 	if (r < 0)
 		return r;
 	found = emit_label_new(g->e);

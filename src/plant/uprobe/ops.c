@@ -1,11 +1,9 @@
 /* IR instructions → BPF. Every virtual register lives in its own word of the BPF stack. */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
 #include <errno.h>
 #include <string.h>
 
-#define REGS(field) ((int)offsetof(struct pt_regs, field))
 #define CONTAINS_WINDOW 256 /* IR_STR_CONTAINS looks no further */
 _Static_assert(CONTAINS_WINDOW <= SCRATCH_WORK_SIZE, "it is searched in the work area");
 _Static_assert(CONTAINS_WINDOW == 1 << 8, "read_window compares by a shift");
@@ -140,55 +138,50 @@ static void put_field(struct gen *g, const struct ir_insn *i, int off)
 
 /* ---- arguments ---- */
 
-int gen_regs_offset(uint8_t reg)
+void gen_site_reg(struct gen *g, uint8_t dst, uint8_t reg)
 {
-	static const int16_t offs[] = {
-		[GPR_RAX] = REGS(rax), [GPR_RBX] = REGS(rbx), [GPR_RCX] = REGS(rcx),
-		[GPR_RDI] = REGS(rdi), [GPR_RSI] = REGS(rsi), [GPR_R8] = REGS(r8),
-		[GPR_R9] = REGS(r9),   [GPR_R10] = REGS(r10), [GPR_R11] = REGS(r11),
-		[GPR_RDX] = REGS(rdx), [GPR_R12] = REGS(r12), [GPR_R13] = REGS(r13),
-		[GPR_R14] = REGS(r14), [GPR_R15] = REGS(r15), [GPR_RBP] = REGS(rbp),
-		[GPR_RSP] = REGS(rsp),
-	};
+	emit_load(g->e, 8, dst, REG_CTX, g->arch->saved_registers[reg]);
+}
 
-	return reg < ARRAY_SIZE(offs) ? offs[reg] : -1;
+void gen_entry_sp(struct gen *g, uint8_t dst, int64_t off)
+{
+	off += g->shape.sp_delta;
+	gen_site_reg(g, dst, g->arch->sp);
+	if (off)
+		emit_alu_imm(g->e, BPF_ADD, dst, (int32_t)off);
 }
 
 static int gen_arg_reg(struct gen *g, const struct ir_insn *i)
 {
-	int off = gen_regs_offset(i->reg);
-
-	if (off < 0)
-		return err_set(g->err, -EINVAL, "register number %u is none of the general ones",
-			       i->reg);
-	emit_load(g->e, 8, R0, REG_CTX, off);
+	gen_site_reg(g, R0, i->reg);
 	extend(g, R0, i->size, i->flags & IR_SIGNED);
 	gen_put(g, i->dst, R0);
 	return 1;
 }
 
-/* R3 = SP at the function's entry + off. */
-static void entry_sp(struct gen *g, int64_t off)
-{
-	off += g->shape.sp_delta;
-	emit_load(g->e, 8, R3, REG_CTX, REGS(rsp));
-	if (off)
-		emit_alu_imm(g->e, BPF_ADD, R3, (int32_t)off);
-}
-
 static int gen_arg_stack(struct gen *g, const struct ir_insn *i)
 {
-	entry_sp(g, i->op == IR_PC_RET ? 0 : i->imm);
-	gen_read_stack(g, gen_reg_off(g, i->dst), i->op == IR_PC_RET ? 8 : i->size,
-		       gen_fail(g, SLOT_UNREADABLE));
-	if (i->op == IR_ARG_STACK)
-		put_field(g, i, gen_reg_off(g, i->dst));
+	gen_entry_sp(g, R3, i->imm);
+	gen_read_stack(g, gen_reg_off(g, i->dst), i->size, gen_fail(g, SLOT_UNREADABLE));
+	put_field(g, i, gen_reg_off(g, i->dst));
+	return 1;
+}
+
+static int gen_return_address(struct gen *g, const struct ir_insn *i)
+{
+	if (g->arch->link != REG_NONE) {
+		gen_site_reg(g, R0, g->arch->link);
+		gen_put(g, i->dst, R0);
+		return 1;
+	}
+	gen_entry_sp(g, R3, 0);
+	gen_read_stack(g, gen_reg_off(g, i->dst), 8, gen_fail(g, SLOT_UNREADABLE));
 	return 1;
 }
 
 static int gen_g(struct gen *g, const struct ir_insn *i)
 {
-	emit_load(g->e, 8, R0, REG_CTX, REGS(r14));
+	gen_site_reg(g, R0, g->arch->g);
 	gen_put(g, i->dst, R0);
 	return 1;
 }
@@ -628,7 +621,7 @@ static int gen_mem_order(struct gen *g, const struct ir_insn *i)
 static int gen_str(struct gen *g, const struct ir_insn *i)
 {
 	if (i->imm < 1 || i->imm > IR_MAX_STR)
-		return err_set(g->err, -EINVAL, "a text of %lld bytes is compared with (1 to %d)",
+		return err_set(g->err, -EINVAL, "a constant text has %lld bytes (expected 1 to %d)",
 			       (long long)i->imm, IR_MAX_STR);
 	return i->op == IR_STR_CONTAINS ? gen_str_contains(g, i) : gen_str_match(g, i);
 }
@@ -826,9 +819,10 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 	case IR_ARG_REG:
 		return gen_arg_reg(g, i);
 	case IR_ARG_STACK:
-	case IR_PC_RET:
 		return gen_arg_stack(g, i);
-	case IR_ARG_XMM:
+	case IR_PC_RET:
+		return gen_return_address(g, i);
+	case IR_ARG_FLOAT:
 		return err_set(g->err, -EOPNOTSUPP,
 			       "a uprobe sees no XMM registers, so this float argument cannot be read "
 			       "(an in-process probe can)");

@@ -10,8 +10,6 @@
  */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
-
 #define HEAD(field) ((int)offsetof(struct event_header, field))
 #define KEY(field) (STACK_BUF + (int)offsetof(struct saved_key, field))
 _Static_assert(sizeof(struct saved_key) <= STACK_BUF_SIZE, "the key is built in the buffer");
@@ -112,7 +110,7 @@ int gen_save(struct gen *g, const struct ir_insn *i)
 	int keep = emit_label_new(e), skip = emit_label_new(e);
 
 	gen_get(g, R1, i->a);
-	emit_load(e, 8, R2, REG_CTX, (int)offsetof(struct pt_regs, rsp));
+	gen_site_reg(g, R2, g->arch->sp);
 	emit_jump_if(e, BPF_JLT, R1, R2, keep);
 	emit_load(e, 8, R3, REG_RECORD, HEAD(depth));
 	emit_alu(e, BPF_ADD, R2, R3);

@@ -1,26 +1,18 @@
 /*
- * The frames of the goroutine, by Go's frame pointers: at [RBP] lies the caller's RBP, at [RBP + 8] the return address.
+ * The frames of the goroutine, by Go's frame pointers: at [FP] lies the caller's FP, at [FP + 8] the return address.
  *
- * The function's own frame may be set up at the site or not: a probe on `push rbp` comes before, and RBP is still the
- * caller's; leaf functions have none. Where it is set up, RBP was pushed right below the return address. So the slot
- * begins with the return address at the entry SP, and goes on from the caller's RBP, wherever that is. The kernel's
- * own walk (bpf_get_stack) leaves the caller out at such a site before Linux 6.11, and adds it from then on.
+ * The function's own frame may be set up at the site or not: a probe on `push rbp` comes before, and FP is still the
+ * caller's; leaf functions have none. Where it is set up, FP was pushed right below the return address. So the slot
+ * begins with the return address at the entry SP, and goes on from the caller's FP, wherever that is. The kernel's own
+ * walk (bpf_get_stack) leaves the caller out at such a site before Linux 6.11, and adds it from then on.
+ *
+ * Where calls leave the return address in a register, frames are laid out otherwise: such are not read.
  */
 #include "plant/uprobe/gen.h"
 
-#include <asm/ptrace.h>
 #include <errno.h>
 
-#define REGS(field) ((int)offsetof(struct pt_regs, field))
 #define HEAD(field) ((int)offsetof(struct event_header, field))
-
-/* R3 = entry SP. */
-static void entry_sp(struct gen *g, uint8_t reg)
-{
-	emit_load(g->e, 8, reg, REG_CTX, REGS(rsp));
-	if (g->shape.sp_delta)
-		emit_alu_imm(g->e, BPF_ADD, reg, g->shape.sp_delta);
-}
 
 /* Reads 16 bytes at R3 to STACK_BUF. */
 static void read_frame(struct gen *g, int fault)
@@ -43,22 +35,22 @@ static void put_frame(struct gen *g, int full)
 	emit_alu_imm(e, BPF_ADD, R8, 1);
 }
 
-/* R9 = the caller's RBP. */
+/* R9 = the caller's FP. */
 static void first_frame(struct gen *g, int full)
 {
 	struct emit *e = g->e;
 	int callers = emit_label_new(e);
 
 	emit_alu_imm(e, BPF_MOV, R8, 0);
-	entry_sp(g, R3);
+	gen_entry_sp(g, R3, 0);
 	emit_alu_imm(e, BPF_SUB, R3, 8);
 	gen_clear_stack(g, STACK_BUF, 16);
 	read_frame(g, gen_fail(g, SLOT_UNREADABLE));
 	emit_load(e, 8, R2, FP, STACK_BUF + 8);
 	put_frame(g, full);
-	entry_sp(g, R1);
+	gen_entry_sp(g, R1, 0);
 	emit_alu_imm(e, BPF_SUB, R1, 8);
-	emit_load(e, 8, R9, REG_CTX, REGS(rbp));
+	gen_site_reg(g, R9, g->arch->fp);
 	emit_jump_if(e, BPF_JNE, R9, R1, callers);
 	emit_load(e, 8, R9, FP, STACK_BUF);
 	emit_label(e, callers);
@@ -70,6 +62,8 @@ int gen_emit_stack(struct gen *g, const struct ir_insn *i)
 	int again = emit_label_new(e), done = emit_label_new(e), full = emit_label_new(e);
 	int behind = emit_label_new(e), off = gen_slot_off(g, i->slot);
 
+	if (g->arch->link != REG_NONE)
+		return err_set(g->err, -EOPNOTSUPP, "stacks of %s programs are not read", g->arch->name);
 	if (i->imm < 1 || i->imm > IR_MAX_STACK)
 		return err_set(g->err, -EINVAL, "%lld frames of the stack are asked for (1 to %d)", (long long)i->imm,
 			       IR_MAX_STACK);

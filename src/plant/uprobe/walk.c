@@ -23,10 +23,7 @@ _Static_assert(EVENT_MAX_SIZE + CHUNK_HEAD + CHUNK_MAX + 16 <= EVENT_MAX_SIZE + 
 
 bool walk_used(const struct capture_program *p)
 {
-	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_IMAGE)
-			return true;
-	return false;
+	return capture_has(p, IR_IMAGE);
 }
 
 static void load_walk(struct gen *g, uint8_t reg, int off)
@@ -229,13 +226,7 @@ void walk_chunks(struct gen *g)
 		emit_store_imm(e, 8, REG_RECORD, zero[i], 0);
 	load_bias(g);
 	store_walk(g, SCRATCH_WALK(bias), R0);
-	emit_store(e, 8, FP, BK_KEY, REG_RECORD);
-	emit_alu_imm(e, BPF_MOV, R1, STEPS_MAX);
-	emit_subprog_addr(e, R2, g->walk);
-	emit_alu(e, BPF_MOV, R3, FP);
-	emit_alu_imm(e, BPF_ADD, R3, BK_KEY);
-	emit_alu_imm(e, BPF_MOV, R4, 0);
-	emit_call(e, BPF_FUNC_loop);
+	gen_loop(g, g->walk, STEPS_MAX, BK_KEY);
 	emit_jump_if_imm(e, BPF_JNE, R0, STEPS_MAX, none);
 	count_missed(g);
 	emit_label(e, none);

@@ -73,7 +73,7 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 			memset(of_reg, 0, sizeof(of_reg));
 			capture = i->slot != IR_SLOT_FILTER;
 		}
-		if (!capture || i->op > IR_MOVE) /* those up to IR_MOVE have a result */
+		if (!capture || !ir_has_result(i))
 			continue;
 		if (i->op == IR_LOAD)
 			note_load(a, p->insns, n, of_reg);
@@ -188,7 +188,7 @@ static void read_window(struct gen *g, const struct load_window *win)
 		jump_unless_valid(g, win->parent, skip);
 		emit_load(e, 8, R3, REG_RECORD, field_off(win->parent, win->field));
 	} else {
-		emit_load(e, 8, R3, REG_CTX, gen_regs_offset(win->reg));
+		gen_site_reg(g, R3, win->reg);
 	}
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, skip);
 	if (win->low)

@@ -14,7 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "binary/binary.h"
+#include "binary/type.h"
 
 enum expr_op {
 	EXPR_NAME,    /* text */
@@ -74,8 +74,8 @@ struct func_ref {
 };
 int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err);
 /*
- * Likewise in a question, from byte *pos on: ends at the word `if`, a `{` or the end, and the name may hold * and ?.
- * *pos becomes where it ended.
+ * A func_ref in a question, from byte *pos on: it ends at the word `if`, a `{` or the end, and the name may hold * and
+ * ?. *pos becomes where it ended.
  */
 int func_ref_parse_at(const char *text, int *pos, struct arena *arena, struct func_ref *ret, struct err *err);
 /*

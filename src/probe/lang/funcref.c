@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "binary/binary.h"
 #include "probe/lang/expr.h"
 #include "probe/lang/lexer.h"
 

@@ -26,9 +26,9 @@ struct lexer {
 	struct token token; /* the current one */
 };
 
-/* Both make the next token the current one. Errors: -EINVAL, with the column shown. */
+/* These make the next token the current one. Errors: -EINVAL, with the column shown. */
 int lexer_init(struct lexer *l, const char *text, struct arena *arena, struct err *err);
-/* Likewise from byte pos on; columns count from the beginning of text. */
+/* lexer_init from byte pos on; columns count from the beginning of text. */
 int lexer_init_at(struct lexer *l, const char *text, int pos, struct arena *arena, struct err *err);
 int lexer_next(struct lexer *l, struct err *err);
 bool lexer_is(const struct lexer *l, const char *operator);

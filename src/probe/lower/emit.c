@@ -1,61 +1,61 @@
-#include "probe/lower/compiler.h"
+#include "probe/lower/lowerer.h"
 
-struct emit_mark emit_mark(const struct compiler *c)
+struct emit_mark emit_mark(const struct lowerer *l)
 {
-	return (struct emit_mark){c->insns.len, c->slots.len, c->next_reg, c->nlabels};
+	return (struct emit_mark){l->insns.len, l->slots.len, l->next_reg, l->nlabels};
 }
 
-void emit_rollback(struct compiler *c, struct emit_mark m)
+void emit_rollback(struct lowerer *l, struct emit_mark m)
 {
-	c->insns.len = m.insns;
-	c->slots.len = m.slots;
-	c->next_reg = m.next_reg;
-	c->nlabels = m.nlabels;
+	l->insns.len = m.insns;
+	l->slots.len = m.slots;
+	l->next_reg = m.next_reg;
+	l->nlabels = m.nlabels;
 }
 
 /* Numbers beyond IR_MAX_REGS are found when the region is complete (compile.c). */
-uint16_t reg_new(struct compiler *c)
+uint16_t reg_new(struct lowerer *l)
 {
-	uint16_t r = c->next_reg++;
+	uint16_t r = l->next_reg++;
 
-	c->nregs = MAX(c->nregs, c->next_reg);
+	l->nregs = MAX(l->nregs, l->next_reg);
 	return r;
 }
 
-uint16_t label_new(struct compiler *c)
+uint16_t label_new(struct lowerer *l)
 {
-	return c->nlabels++;
+	return l->nlabels++;
 }
 
-struct ir_insn *emit(struct compiler *c, enum ir_op op)
+struct ir_insn *emit(struct lowerer *l, enum ir_op op)
 {
-	struct ir_insn *i = vec_add(&c->insns);
+	struct ir_insn *i = vec_add(&l->insns);
 
 	i->op = op;
 	i->size = 8;
 	return i;
 }
 
-void emit_const_to(struct compiler *c, uint16_t dst, int64_t number)
+void emit_const_to(struct lowerer *l, uint16_t dst, int64_t number)
 {
-	struct ir_insn *i = emit(c, IR_CONST);
+	struct ir_insn *i = emit(l, IR_CONST);
 
 	i->dst = dst;
 	i->imm = number;
 }
 
-uint16_t emit_const(struct compiler *c, int64_t number)
+uint16_t emit_const(struct lowerer *l, int64_t number)
 {
-	uint16_t dst = reg_new(c);
+	uint16_t dst = reg_new(l);
 
-	emit_const_to(c, dst, number);
+	emit_const_to(l, dst, number);
 	return dst;
 }
 
-uint16_t ir_emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigned size, bool is_signed)
+uint16_t ir_emit_load(struct lowerer *l, uint16_t base, int64_t offset, unsigned size, bool is_signed)
 {
-	uint16_t dst = reg_new(c);
-	struct ir_insn *i = emit(c, IR_LOAD);
+	uint16_t dst = reg_new(l);
+	struct ir_insn *i = emit(l, IR_LOAD);
 
 	i->dst = dst;
 	i->a = base;
@@ -65,9 +65,42 @@ uint16_t ir_emit_load(struct compiler *c, uint16_t base, int64_t offset, unsigne
 	return dst;
 }
 
-void emit_bin_to(struct compiler *c, uint16_t dst, enum ir_bin bin, uint16_t a, uint16_t b)
+uint16_t emit_addr(struct lowerer *l, uint16_t base, uint64_t offset)
 {
-	struct ir_insn *i = emit(c, IR_BIN);
+	uint16_t dst = reg_new(l);
+	struct ir_insn *i = emit(l, IR_ADDR);
+
+	i->dst = dst;
+	i->a = base;
+	i->imm = (int64_t)offset;
+	return dst;
+}
+
+uint16_t emit_type(struct lowerer *l, uint64_t image_address)
+{
+	uint16_t dst = reg_new(l);
+	struct ir_insn *i = emit(l, IR_TYPE);
+
+	i->dst = dst;
+	i->imm = (int64_t)image_address;
+	return dst;
+}
+
+uint16_t emit_mem_order(struct lowerer *l, uint16_t a, uint16_t b, uint16_t n)
+{
+	uint16_t dst = reg_new(l);
+	struct ir_insn *i = emit(l, IR_MEM_ORDER);
+
+	i->dst = dst;
+	i->a = a;
+	i->b = b;
+	i->c = n;
+	return dst;
+}
+
+void emit_bin_to(struct lowerer *l, uint16_t dst, enum ir_bin bin, uint16_t a, uint16_t b)
+{
+	struct ir_insn *i = emit(l, IR_BIN);
 
 	i->dst = dst;
 	i->bin = (uint8_t)bin;
@@ -75,49 +108,49 @@ void emit_bin_to(struct compiler *c, uint16_t dst, enum ir_bin bin, uint16_t a, 
 	i->b = b;
 }
 
-uint16_t emit_bin(struct compiler *c, enum ir_bin bin, uint16_t a, uint16_t b)
+uint16_t emit_bin(struct lowerer *l, enum ir_bin bin, uint16_t a, uint16_t b)
 {
-	uint16_t dst = reg_new(c);
+	uint16_t dst = reg_new(l);
 
-	emit_bin_to(c, dst, bin, a, b);
+	emit_bin_to(l, dst, bin, a, b);
 	return dst;
 }
 
-static struct ir_insn *emit_unary(struct compiler *c, enum ir_op op, uint16_t dst, uint16_t a)
+static struct ir_insn *emit_unary(struct lowerer *l, enum ir_op op, uint16_t dst, uint16_t a)
 {
-	struct ir_insn *i = emit(c, op);
+	struct ir_insn *i = emit(l, op);
 
 	i->dst = dst;
 	i->a = a;
 	return i;
 }
 
-void emit_not_to(struct compiler *c, uint16_t dst, uint16_t a)
+void emit_not_to(struct lowerer *l, uint16_t dst, uint16_t a)
 {
-	emit_unary(c, IR_NOT, dst, a);
+	emit_unary(l, IR_NOT, dst, a);
 }
 
-void emit_move(struct compiler *c, uint16_t dst, uint16_t a)
+void emit_move(struct lowerer *l, uint16_t dst, uint16_t a)
 {
-	emit_unary(c, IR_MOVE, dst, a);
+	emit_unary(l, IR_MOVE, dst, a);
 }
 
-void emit_require(struct compiler *c, uint16_t a, enum slot_status status)
+void emit_require(struct lowerer *l, uint16_t a, enum slot_status status)
 {
-	emit_unary(c, IR_REQUIRE, 0, a)->imm = status;
+	emit_unary(l, IR_REQUIRE, 0, a)->imm = status;
 }
 
-void ir_emit_jump(struct compiler *c, uint16_t label)
+void ir_emit_jump(struct lowerer *l, uint16_t label)
 {
-	emit(c, IR_JUMP)->label = label;
+	emit(l, IR_JUMP)->label = label;
 }
 
-void emit_jump_if0(struct compiler *c, uint16_t a, uint16_t label)
+void emit_jump_if0(struct lowerer *l, uint16_t a, uint16_t label)
 {
-	emit_unary(c, IR_JUMP_IF0, 0, a)->label = label;
+	emit_unary(l, IR_JUMP_IF0, 0, a)->label = label;
 }
 
-void ir_emit_label(struct compiler *c, uint16_t label)
+void ir_emit_label(struct lowerer *l, uint16_t label)
 {
-	emit(c, IR_LABEL)->label = label;
+	emit(l, IR_LABEL)->label = label;
 }

@@ -6,18 +6,7 @@
  */
 #include <string.h>
 
-#include "probe/lower/compiler.h"
-
-static const struct expr dictionary = {.op = EXPR_NAME, .text = CAPTURE_DICTIONARY,
-				       .len = sizeof(CAPTURE_DICTIONARY) - 1};
-
-bool scope_has_dictionary(const struct signature *s, const struct closure_var *captured, size_t ncaptured)
-{
-	for (size_t i = 0; i < ncaptured; i++)
-		if (!strcmp(captured[i].name, CAPTURE_DICTIONARY))
-			return true;
-	return s->dictionary && !s->dictionary->why;
-}
+#include "probe/lower/lowerer.h"
 
 /* Texts, bools and floats look the same by any name. */
 static bool type_matters(const struct type *t)
@@ -25,35 +14,32 @@ static bool type_matters(const struct type *t)
 	return t->size && t->kind != KIND_STRING && t->kind != KIND_BOOL && t->kind != KIND_FUNC && !type_is_float(t);
 }
 
-bool is_generic(const struct compiler *c, const struct value *v)
+bool is_generic(const struct lowerer *l, const struct value *v)
 {
-	const struct capture_scope *s = c->scope;
-
-	if (!c->whole || !c->shapes || !v->dict_word || !type_matters(v->type))
+	if (!l->capture->whole || !l->shapes || !v->dict_word || !type_matters(v->type))
 		return false;
-	if (v->type->kind == KIND_POINTER && !c->shapes->limits.depth) /* it is not followed */
+	if (v->type->kind == KIND_POINTER && !l->shapes->limits.depth) /* it is not followed */
 		return false;
-	return s->at == SITE_ENTRY ? scope_has_dictionary(s->signature, s->captured, s->ncaptured)
-				   : is_kept(c, &dictionary);
+	return l->program->dictionary != NULL;
 }
 
-int emit_generic(struct compiler *c, const struct value *v, uint16_t slot)
+int emit_generic(struct lowerer *l, const struct value *v, uint16_t slot)
 {
 	struct value dict;
 	struct ir_insn *i;
 	uint16_t words;
-	int r = emit_image(c, v, slot);
+	int r = emit_image(l, v, slot);
 
 	if (!r)
-		r = eval(c, &dictionary, &dict);
+		r = lower(l, l->program->dictionary, &dict);
 	if (!r)
-		r = value_word(c, &dict, 0, 8, false, &words);
+		r = value_word(l, &dict, 0, 8, false, &words);
 	if (r)
 		return r;
-	i = emit(c, IR_IMAGE_TYPE);
+	i = emit(l, IR_IMAGE_TYPE);
 	i->slot = slot;
 	i->a = words;
 	i->imm = (int64_t)(v->dict_word - 1) * 8;
-	shape_want_instances(c->shapes, v->type);
+	shape_want_instances(l->shapes, v->type);
 	return 0;
 }

@@ -11,11 +11,9 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-#define SAVED_PREFIX "saved."
-
 /* What the starts of one span definition save, in the order of first mention. */
 struct saved_table {
-	struct saved_value values[IR_MAX_SAVED];
+	struct carried_value values[IR_MAX_SAVED];
 	size_t n;
 };
 
@@ -75,21 +73,30 @@ static bool field_exists(struct binary *b, const char *path)
 	return t && type_field_find(b, t, dot + 1, &found);
 }
 
-/* Captures named saved.X of a start are kept for the other points: gives X its number. */
-static int number_saved(struct joiner *jn, const char *capture, int *ret, struct err *err)
+/* How the other points write it. */
+static const struct expr *saved_expr(struct arena *arena, const char *name)
+{
+	struct expr *saved = arena_new(arena, struct expr), *field = arena_new(arena, struct expr);
+
+	*saved = (struct expr){.op = EXPR_NAME, .text = "saved", .len = strlen("saved")};
+	*field = (struct expr){.op = EXPR_FIELD, .text = name, .len = strlen(name), .a = saved};
+	return field;
+}
+
+/* What a start saves for the other points has a number. */
+static int number_saved(struct joiner *jn, const char *name, int *ret, struct err *err)
 {
 	struct saved_table *t = &jn->saved;
-	const char *name = capture + strlen(SAVED_PREFIX);
 
 	for (size_t i = 0; i < t->n; i++)
-		if (!strcmp(t->values[i].name, name)) {
+		if (!strcmp(t->values[i].expr->text, name)) {
 			*ret = (int)i + 1;
 			return 0;
 		}
 	if (t->n == IR_MAX_SAVED)
 		return err_set(err, -E2BIG, "a span can save %d values, %s is one more", IR_MAX_SAVED, name);
-	t->values[t->n++].name = name;
-	*ret = (int)t->n;
+	t->values[t->n] = (struct carried_value){.expr = saved_expr(jn->arena, name), .number = (unsigned)t->n};
+	*ret = (int)++t->n;
 	return 0;
 }
 
@@ -98,7 +105,7 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 		      const struct capture_result *result, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct saved_value *v = items[i].save ? &jn->saved.values[items[i].save - 1] : NULL;
+		struct carried_value *v = items[i].carry ? &jn->saved.values[items[i].carry - 1] : NULL;
 		const struct type *t;
 
 		if (!v || result->slot_of_item[i] < 0)
@@ -106,7 +113,7 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 		t = result->program.slots[result->slot_of_item[i]].type;
 		if (v->type && v->type != t)
 			return err_set(err, -EINVAL, "saved.%s has another type in another start of this span",
-				       v->name);
+				       v->expr->text);
 		v->type = t;
 	}
 	return 0;
@@ -119,25 +126,24 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .func = &j->func,
 				      .signature = &j->signature,
 				      .at = v->at_return ? SITE_RETURN : SITE_ENTRY,
-				      .saved = jn->saved.values,
-				      .nsaved = jn->saved.n};
+				      .carried = jn->saved.values,
+				      .ncarried = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
 					  .caps = jn->caps,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
 					  .nitems = v->ncaptures};
-	bool start = j->point->role == POINT_START;
 	int r = 0;
 
-	for (size_t i = 0; i < v->ncaptures; i++)
-		items[i] = (struct capture_item){.name = v->captures[i].name,
-						 .alternatives = v->captures[i].alternatives,
-						 .when = v->captures[i].when,
-						 .optional = v->captures[i].optional};
-	for (size_t i = 0; start && r >= 0 && i < v->ncaptures; i++)
-		if (!strncmp(items[i].name, SAVED_PREFIX, strlen(SAVED_PREFIX)))
-			r = number_saved(jn, items[i].name, &items[i].save, err);
+	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
+		const struct pack_capture *c = &v->captures[i];
+
+		items[i] = (struct capture_item){.name = c->name, .alternatives = c->alternatives, .when = c->when,
+						 .optional = c->optional};
+		if (c->use == USE_SAVED)
+			r = number_saved(jn, c->saved_as, &items[i].carry, err);
+	}
 	if (r >= 0)
 		r = capture_compile(&scope, &request, jn->arena, &j->capture, err);
 	if (r >= 0)

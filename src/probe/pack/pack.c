@@ -115,7 +115,7 @@ static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_ca
 	if (!c->alternatives == !c->constant)
 		return yaml_fail(y, node, "a capture needs either `expr` or `const`");
 	if (c->number && !c->constant)
-		return yaml_fail(y, node, "`number` is said of a `const`; an expression has a type");
+		return yaml_fail(y, node, "`number` belongs to a `const`; an expression has a type");
 	if (!t->known != !t->other)
 		return yaml_fail(y, node, "`known` and `other` belong together");
 	if ((t->original || t->title_other) && !t->other)
@@ -168,6 +168,15 @@ static int read_capture_list(struct yaml *y, const yaml_node_t *node, const char
 	return r;
 }
 
+/* One that would silently be an attribute. */
+static int check_capture_name(struct yaml *y, const yaml_node_t *node, const char *name)
+{
+	if (strncmp(name, "saved.", strlen("saved.")))
+		return 0;
+	return yaml_fail(y, node, "`%.60s` is no attribute's name; what is saved stands beside `capture`, "
+				  "under `save`: {%.60s: …}", name, name + strlen("saved."));
+}
+
 static int read_capture_pairs(struct yaml *y, const yaml_node_t *node, capture_vec *out)
 {
 	int r = 0;
@@ -177,6 +186,8 @@ static int read_capture_pairs(struct yaml *y, const yaml_node_t *node, capture_v
 		const char *key;
 
 		r = yaml_pair(y, node, i, &key, &value);
+		if (!r)
+			r = check_capture_name(y, value, key);
 		if (r)
 			break;
 		key = arena_strdup(y->arena, key);
@@ -192,18 +203,64 @@ static int read_capture_pairs(struct yaml *y, const yaml_node_t *node, capture_v
 	return r;
 }
 
+/* Adds them to those that the variant has. */
+static void add_captures(struct yaml *y, struct pack_variant *v, const capture_vec *more)
+{
+	struct pack_capture *all = arena_array(y->arena, struct pack_capture, v->ncaptures + more->len);
+
+	if (v->ncaptures)
+		memcpy(all, v->captures, v->ncaptures * sizeof(*all));
+	if (more->len)
+		memcpy(all + v->ncaptures, more->data, more->len * sizeof(*all));
+	v->captures = all;
+	v->ncaptures += more->len;
+}
+
 static int read_captures(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	struct pack_variant *v = into;
 	capture_vec all = {0};
 	int r = yaml_mapping(y, node, "`attribute: expression`");
 
 	if (!r)
 		r = read_capture_pairs(y, node, &all);
-	if (!r) {
-		v->captures = arena_memdup(y->arena, all.data, all.len * sizeof(*all.data));
-		v->ncaptures = all.len;
-	}
+	if (!r)
+		add_captures(y, into, &all);
+	vec_done(&all);
+	return r;
+}
+
+static const struct yaml_key saved_keys[] = {
+	NEEDED("expr", struct pack_capture, alternatives, read_exprs),
+	FIELD("when", struct pack_capture, when, read_expr),
+	FIELD("optional", struct pack_capture, optional, yaml_bool),
+	{0},
+};
+
+static int read_saved_value(struct yaml *y, size_t i, const yaml_node_t *map, struct pack_capture *c)
+{
+	const yaml_node_t *value;
+	const char *name;
+	int r = yaml_pair(y, map, i, &name, &value);
+
+	if (r)
+		return r;
+	*c = (struct pack_capture){.use = USE_SAVED, .name = arena_printf(y->arena, "saved.%s", name),
+				   .transform.hidden = true, .line = yaml_line(value)};
+	c->saved_as = c->name + strlen("saved.");
+	if (value->type == YAML_MAPPING_NODE)
+		return yaml_map(y, value, "a saved value", saved_keys, c);
+	return read_exprs(y, value, &c->alternatives);
+}
+
+static int read_save(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	capture_vec all = {0};
+	int r = yaml_mapping(y, node, "`name: expression`");
+
+	for (size_t i = 0; !r && i < yaml_pair_count(node); i++)
+		r = read_saved_value(y, i, node, vec_add(&all));
+	if (!r)
+		add_captures(y, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -229,6 +286,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
 	{"capture", read_captures, 0, false},
+	{"save", read_save, 0, false},
 	{0},
 };
 
@@ -285,6 +343,15 @@ static const struct yaml_key point_keys[] = {
 	{0},
 };
 
+static bool captures(const struct pack_point *p, enum capture_use use)
+{
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++)
+			if (p->variants[v].captures[c].use == use)
+				return true;
+	return false;
+}
+
 static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
 {
 	int r;
@@ -295,6 +362,8 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`recovers` belongs to a point with role start");
 	if (!r && (p->discard_attribute || p->may_miss) && p->role != POINT_END)
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
+	if (!r && p->role != POINT_START && captures(p, USE_SAVED))
+		r = yaml_fail(y, node, "`save` belongs to a point with role start");
 	return r;
 }
 
@@ -314,6 +383,26 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A hook has no span that could have attributes: what it captures is for the assembler, under names of its own. */
+static int name_hook_captures(struct yaml *y, const yaml_node_t *node, const struct pack_point *p)
+{
+	static const char *const names[] = {[POINT_PANIC] = "type", [POINT_UNWIND] = "pc", [POINT_EXIT] = NULL};
+	const char *name = names[p->role];
+
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t i = 0; i < p->variants[v].ncaptures; i++) {
+			struct pack_capture *c = (struct pack_capture *)&p->variants[v].captures[i];
+
+			if (!name)
+				return yaml_fail(y, node, "a hook with role exit captures nothing");
+			if (strcmp(c->name, name))
+				return yaml_fail(y, node, "a hook with this role captures `%s` only, not `%.60s`", name,
+						 c->name);
+			c->use = p->role == POINT_PANIC ? USE_PANIC_TYPE : USE_RECOVERY_PC;
+		}
+	return 0;
+}
+
 static int read_hook(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_point *p = into;
@@ -322,7 +411,7 @@ static int read_hook(struct yaml *y, const yaml_node_t *node, void *into)
 	if (!r && !is_hook(p->role))
 		r = yaml_fail(y, node, "a hook's role is unwind, exit or panic; this one belongs to a "
 				       "span's `points`");
-	return r;
+	return r ? r : name_hook_captures(y, node, p);
 }
 
 /* ---- spans ---- */
@@ -364,11 +453,23 @@ static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+static int read_summary(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct err why = {0};
+	const char *const *texts;
+	int r = yaml_text_or_texts(y, node, &texts);
+
+	if (!r && summary_parse(texts, y->arena, into, &why) < 0)
+		r = yaml_fail(y, node, "%s", why.text);
+	return r;
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
 	NEEDED("titles", struct pack_span, titles, yaml_texts),
 	FIELD("error", struct pack_span, error, read_error),
+	FIELD("summary", struct pack_span, summary, read_summary),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
 	FIELD("key", struct pack_span, key, yaml_text),
@@ -385,7 +486,8 @@ static void names_of_point(const struct pack_point *p, name_vec *out)
 		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
 			const struct pack_capture *cap = &p->variants[v].captures[c];
 
-			vec_push(out, cap->name);
+			if (cap->use == USE_ATTRIBUTE)
+				vec_push(out, cap->name);
 			if (cap->transform.port_attribute)
 				vec_push(out, cap->transform.port_attribute);
 			if (cap->transform.original)
@@ -456,6 +558,20 @@ static int check_condition(struct yaml *y, const yaml_node_t *node, const name_v
 	return r ? r : check_condition(y, node, names, where, c->b);
 }
 
+static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct summary *s)
+{
+	int r = s ? check_attribute(y, node, names, "`summary`", s->status) : 0;
+
+	for (size_t i = 0; s && i < s->n; i++)
+		for (size_t k = 0; !r && k < s->parts[i].n; k++) {
+			const struct summary_item *item = &s->parts[i].items[k];
+
+			if (item->op != SUMMARY_TEXT)
+				r = check_attribute(y, node, names, "`summary`", item->text);
+		}
+	return r;
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -464,6 +580,8 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	for (size_t i = 0; i < s->npoints; i++)
 		names_of_point(&s->points[i], &names);
 	r = check_condition(y, node, &names, "`error`", s->error);
+	if (!r)
+		r = check_summary(y, node, &names, s->summary);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)

@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "binary/binary.h"
 #include "probe/pack/pack_condition.h"
+#include "probe/pack/pack_summary.h"
+#include "probe/pack/span_kind.h"
 
 enum point_role {
 	POINT_START,   /* opens a span on its goroutine */
@@ -46,8 +48,20 @@ struct transform {
 	bool hidden;                   /* for rules and names only, not emitted */
 };
 
+enum capture_use {
+	USE_ATTRIBUTE,
+	USE_SAVED,       /* kept for the other points of the span, where it is called saved.NAME */
+	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
+	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
+	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
+	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
+	USE_PARENT,      /* its parent's; NIL: it has none */
+};
+
 struct pack_capture {
-	const char *name;              /* the attribute, or a control name (pc, type); may repeat with other `when`s */
+	enum capture_use use;
+	const char *name;              /* of the attribute (may repeat with other `when`s); "saved.NAME" */
+	const char *saved_as;          /* USE_SAVED: NAME */
 	const char *const *alternatives; /* NULL-terminated expressions; empty with `constant` */
 	const char *constant;          /* a fixed text, emitted where `when` holds */
 	bool number;                   /* … which is a number (beside an expression it is of that one's kind) */
@@ -82,13 +96,12 @@ struct pack_point {
 	int line;
 };
 
-enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER, SPAN_CLIENT, SPAN_PRODUCER, SPAN_CONSUMER }; /* OTLP's numbers */
-
 struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
 	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
+	const struct summary *summary; /* what a row of the terminal shows of it; or NULL */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */

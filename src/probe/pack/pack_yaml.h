@@ -56,8 +56,8 @@ size_t yaml_pair_count(const yaml_node_t *map);
 /* Readers for tables. */
 int yaml_text(struct yaml *y, const yaml_node_t *node, void *into);      /* const char * */
 int yaml_texts(struct yaml *y, const yaml_node_t *node, void *into);     /* const char *const *: NULL-terminated */
-int yaml_text_or_texts(struct yaml *y, const yaml_node_t *node, void *into); /* likewise */
-int yaml_text_pairs(struct yaml *y, const yaml_node_t *node, void *into);/* likewise: key, value, … of a mapping */
+int yaml_text_or_texts(struct yaml *y, const yaml_node_t *node, void *into); /* as yaml_texts */
+int yaml_text_pairs(struct yaml *y, const yaml_node_t *node, void *into);/* key, value, …, NULL of a mapping */
 int yaml_bool(struct yaml *y, const yaml_node_t *node, void *into);      /* bool */
 int yaml_int(struct yaml *y, const yaml_node_t *node, void *into);       /* int64_t */
 

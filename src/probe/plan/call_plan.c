@@ -1,6 +1,5 @@
 #include "probe/plan/call_plan.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -105,7 +104,7 @@ static bool is_declared_name(const struct declared_signature *s, const char *nam
 	for (size_t i = 0; i < s->nparams; i++)
 		if (s->params[i].name && !strcmp(s->params[i].name, name))
 			return true;
-	return !strcmp(name, "recv") || (!strncmp(name, "arg", 3) && isdigit((unsigned char)name[3]));
+	return builtin_is(name, BUILTIN_RECV) || builtin_is(name, BUILTIN_ARG);
 }
 
 /* Whether e needs an argument that the question declares. */
@@ -147,11 +146,12 @@ static int find_arguments(struct planner *pl, struct call_plan *plan, const stru
 
 static bool mentions_end(const struct expr *e)
 {
+	const struct builtin *builtin = e && e->op == EXPR_NAME ? builtin_find(e->text) : NULL;
 	bool found = e && (mentions_end(e->a) || mentions_end(e->b));
 
 	for (size_t i = 0; e && i < e->nargs; i++)
 		found |= mentions_end(e->args[i]);
-	return found || (e && e->op == EXPR_NAME && (!strcmp(e->text, "latency") || !strcmp(e->text, "panicked")));
+	return found || (builtin && builtin->flags & BUILTIN_ENDS);
 }
 
 /* The first part of a condition that only a return tells, by its name; NULL: none. */

@@ -27,9 +27,7 @@ struct shown {               /* a value that the question prints */
 			      * known of the call */
 	const struct type *type;
 	const char *why;     /* it cannot be read, known before it is tried (a float in an XMM register …) */
-	/* bytes of an image that lie in XMM registers: their fields read as unreadable for that reason */
-	struct { uint32_t offset, size; } unread[4];
-	size_t nunread;
+	struct unread unread; /* of its image: these fields read as unreadable */
 };
 
 /*

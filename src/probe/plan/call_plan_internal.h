@@ -24,10 +24,9 @@ void inlined_match(struct binary *b, const char *pattern, struct arena *arena, c
 
 /* ---- plan_split.c: what belongs to the entry and what to the return ---- */
 
-enum call_side { SIDE_NONE /* constants */, SIDE_ENTRY, SIDE_RETURN };
-
 /* `func`, `pid`, `panicked`, the `caller` of an inlined call, standing alone: known of a call without a slot. */
 bool is_of_record(const struct call_plan *p, const struct expr *e);
+bool is_panicked(const struct call_plan *p, const struct expr *e); /* the name alone */
 bool mentions_panicked(const struct call_plan *p, const struct expr *e);
 /* Where e can be evaluated; SIDE_RETURN when any part of it needs the return. */
 enum call_side expr_side(const struct call_plan *p, const struct expr *e);
@@ -38,7 +37,7 @@ struct split_end {
 };
 struct split {
 	const struct expr *entry, *ret;             /* conditions; NULL: none */
-	const struct expr *late;                    /* likewise, of what asks for an error's text */
+	const struct expr *late;                    /* the condition of what asks for an error's text; NULL: none */
 	const struct expr *saved[IR_MAX_SAVED];     /* parts of ret that the entry evaluates and saves */
 	size_t nsaved;
 	struct split_end panicked, open;            /* what ret says of calls that end so */

@@ -445,7 +445,7 @@ int match_nothing(struct binary *b, const struct question *q, struct err *err)
 	print_offer(&o, &list);
 	err_set(err, -ENOENT, "%s has no function %s%s%.300s%s%s", binary_name(b), q->pattern,
 		o.n ? "; did you mean " : ", and none with a similar name", o.n ? list.data : "", o.n ? "?" : "",
-		" (Where the compiler inlined it and nothing is left of it, nothing tells)");
+		" (A function that was inlined everywhere may have left no trace in the program)");
 	buf_done(&list);
 	arena_done(&arena);
 	return -ENOENT;

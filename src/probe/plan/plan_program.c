@@ -121,7 +121,7 @@ static void show_all(struct builder *pb)
 	for (size_t i = skip; i < s->nparams; i++)
 		show_param(pb, SHOWN_ARG, param_name(arena, &s->params[i], "arg", i - skip), &s->params[i]);
 	for (size_t i = 0; i < pb->plan->ncaptured; i++)
-		if (strcmp(pb->plan->captured[i].name, CAPTURE_DICTIONARY))
+		if (strcmp(pb->plan->captured[i].name, DICTIONARY_NAME))
 			show_captured(pb, &pb->plan->captured[i]);
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
@@ -205,7 +205,7 @@ static void keep_dictionary(struct builder *pb)
 		needed |= s->results[i].dict_word != 0;
 	if (needed && scope_has_dictionary(s, pb->plan->captured, pb->plan->ncaptured) && pb->plan->has_return &&
 	    pb->plan->prints && pb->split.nsaved < IR_MAX_SAVED)
-		pb->split.saved[pb->split.nsaved++] = name_expr(pb->pl->arena, CAPTURE_DICTIONARY);
+		pb->split.saved[pb->split.nsaved++] = name_expr(pb->pl->arena, DICTIONARY_NAME);
 }
 
 /* Parts of what is tested when a call has ended: most are saved for the return anyway, and have a slot by that. */
@@ -232,7 +232,7 @@ static void add_saved(struct builder *pb)
 	for (size_t i = 0; i < pb->split.nsaved; i++)
 		vec_push(&pb->entry.items,
 			 ((struct capture_item){.name = arena_printf(pb->pl->arena, "kept %zu", i),
-						.expr = pb->split.saved[i], .save = (int)i + 1}));
+						.expr = pb->split.saved[i], .carry = (int)i + 1}));
 	add_parts(pb);
 }
 
@@ -275,7 +275,7 @@ static int make_late(struct builder *pb, const struct expr *e, const struct late
 	struct capture_item item;
 
 	*ret = l;
-	if (is_of_record(pb->plan, e) && !strcmp(e->text, "panicked")) {
+	if (is_panicked(pb->plan, e)) {
 		l->op = LATE_PANICKED;
 		return 0;
 	}
@@ -308,7 +308,7 @@ static int add_late(struct builder *pb)
 /* ---- compiling ---- */
 
 static int compile_side(struct builder *pb, enum program_role role, const struct expr *filter,
-			const struct saved_value *saved, size_t nsaved)
+			const struct carried_value *carried, size_t ncarried)
 {
 	struct call_plan *plan = pb->plan;
 	bool at_return = role == PROGRAM_RETURN;
@@ -317,8 +317,8 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 				      .func = &pb->func,
 				      .signature = &plan->signature,
 				      .at = at_return ? SITE_RETURN : SITE_ENTRY,
-				      .saved = saved,
-				      .nsaved = nsaved,
+				      .carried = carried,
+				      .ncarried = ncarried,
 				      .captured = pb->plan->captured,
 				      .ncaptured = pb->plan->ncaptured,
 				      .traced = true,
@@ -343,7 +343,7 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 /* What the entry kept, as the return knows it. Its items come first. */
 static int compile_both(struct builder *pb)
 {
-	struct saved_value saved[IR_MAX_SAVED];
+	struct carried_value saved[IR_MAX_SAVED];
 	int r = compile_side(pb, pb->plan->has_return ? PROGRAM_ENTRY : PROGRAM_POINT, pb->split.entry, NULL, 0);
 
 	if (r)
@@ -352,7 +352,7 @@ static int compile_both(struct builder *pb)
 		if (pb->entry.result.slot_of_item[i] < 0)
 			return err_at_column(pb->err, -EINVAL, pb->plan->question->text, pb->split.saved[i]->column,
 					     "%s", pb->entry.result.why[i]);
-		saved[i] = (struct saved_value){.expr = pb->split.saved[i], .number = (unsigned)i,
+		saved[i] = (struct carried_value){.expr = pb->split.saved[i], .number = (unsigned)i,
 						.type = pb->entry.result.types[i]};
 	}
 	pb->plan->entry = pb->entry.result.program;
@@ -368,9 +368,14 @@ static int compile_both(struct builder *pb)
 
 static int compile_ending(struct builder *pb, const struct split_end *end, struct plan_ending *ret)
 {
-	struct saved_value parts[IR_MAX_SAVED];
-	struct capture_scope scope = {.binary = pb->pl->binary, .func = &pb->func, .signature = &pb->plan->signature,
-				      .at = SITE_RETURN, .saved = parts, .nsaved = pb->split.nparts, .traced = true};
+	struct carried_value parts[IR_MAX_SAVED];
+	struct capture_scope scope = {.binary = pb->pl->binary,
+				      .func = &pb->func,
+				      .signature = &pb->plan->signature,
+				      .at = SITE_RETURN,
+				      .carried = parts,
+				      .ncarried = pb->split.nparts,
+				      .traced = true};
 	struct capture_request request = {.filter_expr = end->test, .text = pb->plan->question->text,
 					  .role = PROGRAM_RETURN, .call_group = pb->pl->next_group};
 	struct capture_result result;
@@ -380,7 +385,7 @@ static int compile_ending(struct builder *pb, const struct split_end *end, struc
 	if (end->is != END_TESTED)
 		return 0;
 	for (size_t i = 0; i < pb->split.nparts; i++)
-		parts[i] = (struct saved_value){.expr = pb->split.parts[i], .number = (unsigned)i,
+		parts[i] = (struct carried_value){.expr = pb->split.parts[i], .number = (unsigned)i,
 						.type = pb->entry.result.types[pb->part_items[i]]};
 	r = capture_compile(&scope, &request, pb->pl->arena, &result, pb->err);
 	if (!r)
@@ -473,11 +478,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		s.why = why_missing(pb, &s, c->why[item]);
 		return s;
 	}
-	s.nunread = MIN(c->unread[item].n, ARRAY_SIZE(s.unread));
-	for (size_t i = 0; i < s.nunread; i++) {
-		s.unread[i].offset = c->unread[item].ranges[i].offset;
-		s.unread[i].size = c->unread[item].ranges[i].size;
-	}
+	s.unread = c->unread[item];
 	return s;
 }
 
@@ -544,7 +545,7 @@ static int set_aggregate(struct builder *pb, const struct aggregate_ref *ref, st
 	}
 	for (size_t i = 0; !r && i < a->nby; i++) {
 		ret->constant_key[i] = is_of_record(pb->plan, a->by[i]);
-		if (ret->constant_key[i] && !strcmp(a->by[i]->text, "panicked"))
+		if (is_panicked(pb->plan, a->by[i]))
 			r = fail_at(pb, a->by[i], no_aggregate);
 		if (r || ret->constant_key[i])
 			continue;
@@ -600,7 +601,7 @@ bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, b
 
 		for (size_t k = 0; k < a->nargs; k++)
 			hard |= expr_side(plan, a->args[k]) == SIDE_RETURN ||
-				(is_of_record(plan, a->args[k]) && !strcmp(a->args[k]->text, "panicked"));
+				is_panicked(plan, a->args[k]);
 		for (size_t k = 0; k < a->nby; k++)
 			hard |= expr_side(plan, a->by[k]) == SIDE_RETURN;
 	}

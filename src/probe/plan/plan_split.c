@@ -7,10 +7,10 @@
  * A call that panicked, or is still open, has no results. What the condition says of it is known in advance, unless it
  * asks for `latency` (or for kept values beside): then that part is left to be tested when the call has ended.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
+#include "probe/lower/binary_types.h"
 #include "probe/plan/call_plan_internal.h"
 
 static bool is_named(const struct param *params, size_t n, const char *name)
@@ -37,20 +37,6 @@ static bool is_taken(const struct call_plan *p, const char *name)
 	return is_named(s->params, s->nparams, name) || is_named(s->results, s->nresults, name) || is_captured(p, name);
 }
 
-/* A parameter, a result, or what the language itself calls so. */
-static bool is_name_of_call(const struct call_plan *p, const char *name)
-{
-	static const char *const ours[] = {"latency", "panicked", "err", "func", "pid", "goid", "caller", "stack",
-					   "recv",
-					   "saved", CAPTURE_DICTIONARY};
-	bool numbered = (!strncmp(name, "arg", 3) || !strncmp(name, "ret", 3)) && isdigit((unsigned char)name[3]);
-
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-		if (!strcmp(name, ours[i]))
-			return true;
-	return numbered || is_taken(p, name);
-}
-
 /*
  * What no name of the call is, and the program has: a constant, or a variable, which is read where the rest is tested.
  */
@@ -60,31 +46,45 @@ static bool is_global(const struct call_plan *p, const struct expr *e)
 			   : e->op == EXPR_NAME                         ? e->text
 									: NULL;
 
-	return name && !is_name_of_call(p, name) && expr_is_global(p->binary, p->func.symbol, e);
+	struct binary_types types = binary_types(p->binary);
+
+	return name && !builtin_find(name) && !is_taken(p, name) &&
+	       expr_is_global(&types.lookup, p->func.symbol, e);
 }
 
 static enum call_side name_side(const struct call_plan *p, const struct expr *e)
 {
 	const struct signature *s = &p->signature;
-	const char *name = e->text;
+	const struct builtin *builtin;
 
-	if (is_named(s->params, s->nparams, name))
+	if (is_named(s->params, s->nparams, e->text))
 		return SIDE_ENTRY;
-	if (is_named(s->results, s->nresults, name))
+	if (is_named(s->results, s->nresults, e->text))
 		return SIDE_RETURN;
-	if (is_captured(p, name))
+	if (is_captured(p, e->text))
 		return SIDE_ENTRY;
-	if (!strcmp(name, "latency") || !strcmp(name, "panicked") || !strcmp(name, "err") ||
-	    (!strncmp(name, "ret", 3) && isdigit((unsigned char)name[3])))
-		return SIDE_RETURN;
-	return strcmp(name, "func") && !is_global(p, e) ? SIDE_ENTRY : SIDE_NONE;
+	builtin = builtin_find(e->text);
+	return builtin ? builtin->side : is_global(p, e) ? SIDE_NONE : SIDE_ENTRY;
+}
+
+/* A name of ours, which the program does not have. */
+static const struct builtin *builtin_of(const struct call_plan *p, const struct expr *e)
+{
+	return e->op == EXPR_NAME && !is_taken(p, e->text) ? builtin_find(e->text) : NULL;
 }
 
 bool is_of_record(const struct call_plan *p, const struct expr *e)
 {
-	return e->op == EXPR_NAME && !is_taken(p, e->text) &&
-	       (!strcmp(e->text, "func") || !strcmp(e->text, "pid") || !strcmp(e->text, "panicked") ||
-		(p->inlined && !strcmp(e->text, "caller")));
+	const struct builtin *builtin = builtin_of(p, e);
+
+	return builtin && builtin_is_of_record(builtin, p->inlined);
+}
+
+bool is_panicked(const struct call_plan *p, const struct expr *e)
+{
+	const struct builtin *builtin = builtin_of(p, e);
+
+	return builtin && builtin->id == BUILTIN_PANICKED;
 }
 
 enum call_side expr_side(const struct call_plan *p, const struct expr *e)
@@ -159,8 +159,7 @@ static bool is_same_at_return(const struct call_plan *p, const struct expr *e)
 	if (expr_side(p, e) == SIDE_NONE)
 		return true;
 	if (e->op == EXPR_NAME)
-		return !is_taken(p, e->text) &&
-		       (!strcmp(e->text, "goid") || !strcmp(e->text, "caller") || is_of_record(p, e));
+		return builtin_of(p, e) && builtin_of(p, e)->flags & BUILTIN_SAME;
 	for (size_t i = 0; i < e->nargs; i++)
 		if (!is_same_at_return(p, e->args[i]))
 			return false;
@@ -206,7 +205,7 @@ bool mentions_panicked(const struct call_plan *p, const struct expr *e)
 	if (!e)
 		return false;
 	if (e->op == EXPR_NAME)
-		return is_of_record(p, e) && !strcmp(e->text, "panicked");
+		return is_panicked(p, e);
 	for (size_t i = 0; i < e->nargs; i++)
 		found |= mentions_panicked(p, e->args[i]);
 	return found || mentions_panicked(p, e->a) || mentions_panicked(p, e->b);
@@ -236,7 +235,7 @@ static bool needs_results(const struct call_plan *p, const struct expr *e)
 		return false;
 	if (e->op == EXPR_NAME)
 		return name_side(p, e) == SIDE_RETURN &&
-		       (is_taken(p, e->text) || (strcmp(e->text, "latency") && strcmp(e->text, "panicked")));
+		       !(builtin_of(p, e) && builtin_of(p, e)->flags & BUILTIN_NO_RESULT);
 	for (size_t i = 0; i < e->nargs; i++)
 		if (needs_results(p, e->args[i]))
 			return true;

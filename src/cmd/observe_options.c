@@ -1,0 +1,112 @@
+#include "cmd/observe_options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cmd/span_consumer.h"
+
+const struct option_def observe_span_defs[] = {
+	{0, "service", "NAME", "service.name (default: OTEL_SERVICE_NAME, else the program's name)", OPT_STRING,
+	 offsetof(struct observe_options, service)},
+	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
+	 offsetof(struct observe_options, observation.packs)},
+	{0, "sample", "RATIO", "keep this share of traces, 0 to 1", OPT_RATIO,
+	 offsetof(struct observe_options, sample)},
+	{0, "redact", "NAME,…", "hide the values of these query parameters instead of the usual secrets; \"\" for none",
+	 OPT_LIST, offsetof(struct observe_options, redact)},
+	{0},
+};
+
+const struct option_def observe_trace_defs[] = {
+	{0, "trace", "QUESTION", "also show the calls that answer this, as `earshot trace` does (repeatable)", OPT_LIST,
+	 offsetof(struct observe_options, questions)},
+	{0},
+};
+
+static const char *env_get(void *arg, const char *name)
+{
+	(void)arg;
+	return getenv(name);
+}
+
+/* The names of --redact, which may be given more than once; NULL without it. */
+static const char *const *redact_names(struct observe_options *o)
+{
+	const string_list *given = &o->redact;
+	VEC(const char *) names = {0};
+	const char *const *all;
+
+	for (size_t i = 0; i < given->len; i++)
+		for (const char *p = given->data[i], *end; *p; p = end + (*end == ',')) {
+			end = strchrnul(p, ',');
+			if (end > p)
+				vec_push(&names, arena_strndup(&o->arena, p, (size_t)(end - p)));
+		}
+	vec_push(&names, NULL);
+	all = given->len ? arena_memdup(&o->arena, names.data, names.len * sizeof(*names.data)) : NULL;
+	vec_done(&names);
+	return all;
+}
+
+static void add_spans(struct observe_options *o, struct observation *ob)
+{
+	span_consumer_new(ob, &(struct span_consumer_options){
+				      .sample = o->sample >= 0 ? o->sample : o->env.sample_ratio,
+				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
+				      .redact = redact_names(o)});
+}
+
+static void add_calls(struct observe_options *o, const struct question *questions, struct observation *ob)
+{
+	struct inquiry q;
+
+	inquiry_make(&o->calls, questions, o->questions.len, outputs_needs(&o->out), ob, &q);
+	q.list_option = "earshot trace -l";
+	q.json_option = "-o json";
+	call_consumer_new(ob, &o->calls, &q);
+}
+
+static int open_outputs(struct observe_options *o, struct observation *ob, struct err *err)
+{
+	const struct sink_setup with = {.gives = SINK_SPANS | (o->questions.len ? SINK_CALLS : 0),
+					.show_process = o->show_process,
+					.env = &o->env};
+
+	return outputs_open(&o->out, &with, observation_sinks(ob), err);
+}
+
+int observe_open(struct observe_options *o, struct loop *loop, struct observation **ret, struct err *err)
+{
+	const struct question *questions = NULL;
+	struct observation *ob;
+	int r = call_options_check(&o->calls, err);
+
+	if (r >= 0)
+		r = questions_parse(o->questions.data, o->questions.len, &o->arena, &questions, err);
+	if (r >= 0)
+		r = otel_env_read(&o->env, env_get, NULL, err);
+	o->observation.env = &o->env;
+	o->observation.service = o->service;
+	if (r >= 0)
+		r = observation_new(&o->observation, loop, &ob, err);
+	if (r < 0)
+		return r;
+	r = open_outputs(o, ob, err);
+	add_spans(o, ob);
+	if (o->questions.len)
+		add_calls(o, questions, ob);
+	if (r >= 0)
+		r = observation_start(ob, err);
+	if (r < 0) {
+		observation_cancel(ob);
+		return r;
+	}
+	*ret = ob;
+	return 0;
+}
+
+void observe_options_done(struct observe_options *o)
+{
+	otel_env_done(&o->env);
+	arena_done(&o->arena);
+}

@@ -1,0 +1,145 @@
+#include "cmd/span_consumer.h"
+
+#include "base/clock.h"
+#include "cmd/span_wanted.h"
+#include "span/assemble.h"
+
+struct span_consumer {
+	struct consumer consumer;
+	struct assembler *assembler;
+};
+
+static struct span_consumer *self(struct consumer *c)
+{
+	return (struct span_consumer *)c; /* its first member */
+}
+
+static const struct span_wanted *points_of(const struct wanted *w)
+{
+	return (const struct span_wanted *)w; /* its first member */
+}
+
+static struct wanted *analyse(struct consumer *c, const struct executable *x)
+{
+	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation))
+			->wanted;
+}
+
+static void numbered(struct consumer *c, const struct executable *x, struct wanted *w)
+{
+	for (size_t i = 0; i < w->nprobes; i++) {
+		const struct join *j = points_of(w)->join_of_probe[i];
+
+		assembler_add_probe(self(c)->assembler,
+				    &(struct assembler_probe){.id = w->probes[i].id,
+							      .pack = j->pack,
+							      .span = j->span,
+							      .point = j->point,
+							      .variant = j->variant,
+							      .program = &j->capture.program,
+							      .slot_of_item = j->capture.slot_of_item,
+							      .func = j->func,
+							      .binary = x->binary});
+	}
+}
+
+static void release(struct wanted *w)
+{
+	span_wanted_free((struct span_wanted *)w);
+}
+
+static void enter(struct consumer *c, struct observed_process *p)
+{
+	assembler_add_target(self(c)->assembler, &(struct assembler_target){.id = p->id,
+									    .bias = p->bias,
+									    .resource = p->resource});
+}
+
+static void report_refusals(struct consumer *c, struct observed_process *p)
+{
+	const struct span_wanted *s = points_of(wanted_of(p->executable, c));
+
+	for (size_t i = 0; i < s->njoins && !s->wanted.why[0]; i++) {
+		const struct join *j = &s->joins[i];
+
+		if (!j->variant && !j->absent)
+			observation_note(c->observation, "%s/%s is not observed: %s", j->pack->name, j->point->name,
+					 j->why);
+	}
+}
+
+static void on_sample(struct consumer *c, const void *sample, size_t size)
+{
+	assembler_event(self(c)->assembler, sample, size);
+}
+
+static void on_span(void *arg, const struct span *span)
+{
+	struct consumer *c = arg;
+
+	outputs_span(observation_sinks(c->observation), span);
+}
+
+static void leave(struct consumer *c, struct observed_process *p, bool exited)
+{
+	assembler_end_target(self(c)->assembler, p->id, exited, clock_monotonic_ns());
+}
+
+/* A start that was not written is a span that nobody will see. */
+static void count_lost_starts(struct consumer *c, const struct wanted *w, struct run_summary *sum)
+{
+	struct losses lost = {0};
+
+	for (size_t i = 0; i < w->nprobes; i++)
+		if (w->probes[i].id && points_of(w)->join_of_probe[i]->point->role == POINT_START)
+			sources_probe_losses(observation_sources(c->observation), w->probes[i].id, &lost);
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		sum->spans_lost += lost.count[i];
+}
+
+static void summary(struct consumer *c, struct run_summary *sum)
+{
+	const struct executable *x;
+
+	assembler_summary(self(c)->assembler, sum);
+	for (size_t pos = 0; (x = observation_next_executable(c->observation, &pos));)
+		if (wanted_of(x, c))
+			count_lost_starts(c, wanted_of(x, c), sum);
+}
+
+static void describe(struct consumer *c, struct summary_text *text)
+{
+	text->spans = true;
+}
+
+static void span_consumer_free(struct consumer *c)
+{
+	assembler_free(self(c)->assembler);
+	free(c);
+}
+
+static const struct consumer_ops ops = {
+	.analyse = analyse,
+	.numbered = numbered,
+	.release = release,
+	.enter = enter,
+	.entered = report_refusals,
+	.sample = on_sample,
+	.leave = leave,
+	.summary = summary,
+	.describe = describe,
+	.free = span_consumer_free,
+};
+
+void span_consumer_new(struct observation *ob, const struct span_consumer_options *o)
+{
+	struct span_consumer *s = xcalloc(1, sizeof(*s));
+
+	s->consumer.ops = &ops;
+	s->assembler = assembler_new(&(struct assembler_options){.emit = on_span,
+								 .arg = s,
+								 .sample = o->sample,
+								 .sample_parent_based = o->sample_parent_based,
+								 .redact = o->redact});
+	observation_add(ob, &s->consumer);
+}

@@ -1,0 +1,16 @@
+/* Spans, as a consumer of an observation: the packs' points, paired and put together by span/assemble. */
+#ifndef CMD_SPAN_CONSUMER_H
+#define CMD_SPAN_CONSUMER_H
+
+#include "cmd/observation.h"
+
+struct span_consumer_options {
+	double sample;             /* 0..1 */
+	bool sample_parent_based;  /* follow the sampled flag of an incoming traceparent */
+	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
+};
+
+/* Adds it to ob. */
+void span_consumer_new(struct observation *ob, const struct span_consumer_options *o);
+
+#endif

@@ -1,0 +1,75 @@
+#include "cmd/span_wanted.h"
+
+#include <stdio.h>
+
+#include "base/buf.h"
+
+void span_wanted_free(struct span_wanted *s)
+{
+	if (!s)
+		return;
+	free(s->wanted.probes);
+	free(s->join_of_probe);
+	free(s);
+}
+
+static void add_probe(struct span_wanted *s, struct binary *b, const struct join *j, const struct planter_ops *planter)
+{
+	struct wanted *w = &s->wanted;
+	struct plant_probe *probe = &w->probes[w->nprobes];
+
+	*probe = (struct plant_probe){.label = j->func.name,
+				      .program = &j->capture.program,
+				      .auxiliary = !j->span,
+				      .group = j->span ? j->capture.program.save_group : 0,
+				      .optional = j->point->optional,
+				      .begins = j->point->role == POINT_START};
+	plant_probe_locate(probe, planter, b, &j->at);
+	s->join_of_probe[w->nprobes++] = j;
+	s->nspans += j->point->role == POINT_START;
+}
+
+static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_set *packs)
+{
+	struct wanted *w = &s->wanted;
+	const struct join *refused = NULL;
+	struct buf names = {0};
+	struct err err = {0};
+
+	for (size_t i = 0; i < s->njoins; i++)
+		if (s->joins[i].span && !s->joins[i].variant && !s->joins[i].point->optional)
+			refused = &s->joins[i];
+	for (size_t i = 0; i < packs->len; i++)
+		if (packs->data[i]->nspans)
+			buf_printf(&names, "%s%s", names.len ? ", " : "", packs->data[i]->name);
+	if (binary_check_runtime(b, &err) < 0)
+		snprintf(w->why, sizeof(w->why), "%s", err.text);
+	else if (refused)
+		snprintf(w->why, sizeof(w->why), "nothing can be observed in it: %s", refused->why);
+	else
+		snprintf(w->why, sizeof(w->why), "it uses nothing that the packs know (%s)",
+			 names.data ? names.data : "none loaded");
+	buf_done(&names);
+}
+
+struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter)
+{
+	struct span_wanted *s = xcalloc(1, sizeof(*s));
+	struct err err = {0};
+
+	if (join_packs(b, packs->data, packs->len, &planter->caps, &s->joins, &s->njoins, &err) < 0) {
+		snprintf(s->wanted.why, sizeof(s->wanted.why), "%s", err.text);
+		return s;
+	}
+	s->wanted.probes = xcalloc(s->njoins, sizeof(*s->wanted.probes));
+	s->join_of_probe = xcalloc(s->njoins, sizeof(*s->join_of_probe));
+	for (size_t i = 0; i < s->njoins; i++) {
+		if (s->joins[i].variant)
+			add_probe(s, b, &s->joins[i], planter);
+		else if (!s->joins[i].absent)
+			s->wanted.refused++;
+	}
+	if (!s->nspans)
+		explain_nothing(s, b, packs);
+	return s;
+}

@@ -1,0 +1,17 @@
+/* What an observation comes to. Whoever counts a part of it adds to this one. */
+#ifndef EVENT_RUN_SUMMARY_H
+#define EVENT_RUN_SUMMARY_H
+
+#include "event/loss.h"
+
+struct run_summary {
+	uint64_t events;                 /* records, and samples of calls, that were seen */
+	uint64_t spans, calls;           /* given to the sinks */
+	uint64_t open;                   /* spans that are still open at the end */
+	uint64_t spans_lost;             /* began while we observed, but are neither spans nor open */
+	uint32_t planted, refused;       /* probes */
+	uint32_t processes;
+	struct losses losses;
+};
+
+#endif

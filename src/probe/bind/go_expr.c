@@ -1,0 +1,572 @@
+/*
+ * A bound tree as Go: lines for each step that may not be possible, which return from the function around the capture,
+ * and an expression that can do nothing wrong behind them.
+ */
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "probe/bind/go_printer.h"
+
+const char *go_refuse(struct go_printer *g, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(g->why, sizeof(g->why), fmt, ap);
+	va_end(ap);
+	return NULL;
+}
+
+void go_line(struct go_printer *g, const char *fmt, ...)
+{
+	char text[2000];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	for (int i = 0; i < g->indent; i++)
+		buf_printf(g->out, "\t");
+	buf_printf(g->out, "%s\n", text);
+}
+
+static const char *new_name(struct go_printer *g)
+{
+	return arena_printf(g->arena, "_%u", ++g->temps);
+}
+
+static bool is_name(const char *e)
+{
+	while (isalnum((unsigned char)*e) || *e == '_')
+		e++;
+	return !*e;
+}
+
+const char *go_temp(struct go_printer *g, const char *e)
+{
+	const char *name;
+
+	if (!e || is_name(e))
+		return e;
+	name = new_name(g);
+	go_line(g, "%s := %s", name, e);
+	return name;
+}
+
+/* Here the step cannot be taken. */
+static void stop_if(struct go_printer *g, const char *condition)
+{
+	go_line(g, "if %s {", condition);
+	go_line(g, "\treturn");
+	go_line(g, "}");
+}
+
+#define STOP_IF(g, ...) stop_if(g, arena_printf((g)->arena, __VA_ARGS__))
+
+/* ---- constants ---- */
+
+static const char *quoted(struct arena *arena, const char *text, size_t len)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	buf_printf(&out, "\"");
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if (c == '"' || c == '\\')
+			buf_printf(&out, "\\%c", c);
+		else if (c < 0x20 || c >= 0x7f)
+			buf_printf(&out, "\\x%02x", c);
+		else
+			buf_printf(&out, "%c", c);
+	}
+	buf_printf(&out, "\"");
+	return arena_strdup(arena, out.data);
+}
+
+static const char *constant_text(struct go_printer *g, const struct constant *k)
+{
+	switch (k->kind) {
+	case EXPR_INT:
+		return k->big ? arena_printf(g->arena, "%" PRIu64, (uint64_t)k->number)
+			      : arena_printf(g->arena, k->number < 0 ? "(%" PRId64 ")" : "%" PRId64, k->number);
+	case EXPR_FLOAT:
+		return arena_printf(g->arena, "float64(%.17g)", k->real);
+	case EXPR_STRING:
+		return quoted(g->arena, k->text, k->len);
+	case EXPR_BOOL:
+		return k->number ? "true" : "false";
+	default:
+		return "nil";
+	}
+}
+
+/* As a value that has a type by itself. */
+static const char *typed(struct go_printer *g, const struct bound *n, const char *e)
+{
+	const struct type *t = n->type ? n->type : n->held;
+	const char *name = e && n->constant && t ? go_type(g, t) : NULL;
+
+	if (!e || !n->constant || !t)
+		return e;
+	return name ? arena_printf(g->arena, "%s(%s)", name, e) : NULL;
+}
+
+/* ---- names ---- */
+
+const char *go_variable(struct arena *arena, const struct bound_variables *v, enum bound_op op, size_t i)
+{
+	const struct bound_variable *all = op == BOUND_PARAM    ? v->params
+					   : op == BOUND_RESULT ? v->results
+								: v->captured;
+	size_t skip = op == BOUND_PARAM && v->has_receiver ? 1 : 0;
+	const char *name = all[i].name;
+
+	if (name && *name && strcmp(name, "_") && is_name(name))
+		return name;
+	if (i < skip)
+		return "recv";
+	return arena_printf(arena, "%s%zu",
+			    op == BOUND_RESULT  ? "ret"
+			    : op == BOUND_PARAM ? "arg"
+						: "captured",
+			    i - skip);
+}
+
+static const char *carried(struct go_printer *g, const struct bound *n)
+{
+	const char *package = go_package_of(g->arena, n->type), *type, *value = new_name(g), *is = new_name(g);
+
+	if (package && !go_may_import(g, package))
+		return go_refuse(g, "it looks into a value of %s, which %s may not import", package, g->file->package);
+	type = go_type(g, n->type);
+	if (!type)
+		return NULL;
+	go_line(g, "%s, %s := earshot.Carried(%zu).(%s)", value, is, n->index, type);
+	STOP_IF(g, "!%s", is);
+	return value;
+}
+
+static const char *name_of(struct go_printer *g, const struct bound *n)
+{
+	switch (n->op) {
+	case BOUND_PARAM:
+	case BOUND_RESULT:
+	case BOUND_CAPTURED:
+		return go_variable(g->arena, &g->program->variables, n->op, n->index);
+	case BOUND_CARRIED:
+		return carried(g, n);
+	case BOUND_GOID:
+		return "earshot.GoID()";
+	case BOUND_CALLER:
+		return "earshot.Caller()";
+	case BOUND_STACK:
+		return "earshot.Stack()";
+	case BOUND_LATENCY:
+		return arena_printf(g->arena, "%s(earshot.Latency())", go_type(g, n->type));
+	case BOUND_GLOBAL:
+		return n->expr->op == EXPR_NAME ? n->expr->text
+						: go_refuse(g, "it looks into a variable of another package");
+	default:
+		return go_refuse(g, "only the machine code has it");
+	}
+}
+
+/* ---- steps ---- */
+
+static const char *pointer(struct go_printer *g, const struct bound *n)
+{
+	const char *p = go_temp(g, go_expr(g, n));
+
+	if (p)
+		STOP_IF(g, "%s == nil", p);
+	return p;
+}
+
+static const char *field(struct go_printer *g, const struct bound *n)
+{
+	const char *package = n->a->type->package, *base;
+
+	if (!isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package))
+		return go_refuse(g, "the field %s of %s is not exported", n->field.name, n->a->type->name);
+	base = n->a->op == BOUND_DEREF ? pointer(g, n->a->a) : go_expr(g, n->a);
+	return base ? arena_printf(g->arena, "%s.%s", base, n->field.name) : NULL;
+}
+
+static const char *deref(struct go_printer *g, const struct bound *n)
+{
+	const char *p = pointer(g, n->a);
+
+	return p ? arena_printf(g->arena, "(*%s)", p) : NULL;
+}
+
+static const char *element(struct go_printer *g, const struct bound *n)
+{
+	bool known = n->a->type->kind == KIND_ARRAY && n->b->constant;
+	const char *list = go_expr(g, n->a), *i;
+
+	if (!known)
+		list = go_temp(g, list);
+	i = list ? go_expr(g, n->b) : NULL;
+	if (!i)
+		return NULL;
+	if (!n->b->constant) {
+		i = go_temp(g, i);
+		STOP_IF(g, "uint64(%s) >= uint64(len(%s))", i, list);
+	} else if (!known) {
+		STOP_IF(g, "%s >= len(%s)", i, list);
+	}
+	return arena_printf(g->arena, "%s[%s]", list, i);
+}
+
+static const char *key(struct go_printer *g, const struct bound *n)
+{
+	const char *map = go_expr(g, n->a), *k = map ? go_expr(g, n->b) : NULL, *value = new_name(g), *is = new_name(g);
+
+	if (!k)
+		return NULL;
+	go_line(g, "%s, %s := %s[%s]", value, is, map, k);
+	STOP_IF(g, "!%s", is);
+	return value;
+}
+
+static const char *limit(struct go_printer *g, const struct bound *n, const char *none)
+{
+	const char *e = n ? go_expr(g, n) : none;
+
+	return e && n && !n->constant ? go_temp(g, arena_printf(g->arena, "int(%s)", e)) : e;
+}
+
+static const char *part(struct go_printer *g, const struct bound *n)
+{
+	bool behind = n->a->op == BOUND_DEREF && n->a->type->kind == KIND_ARRAY;
+	const char *list = behind ? pointer(g, n->a->a) : go_expr(g, n->a), *low, *high;
+
+	if (n->a->type->kind != KIND_ARRAY)
+		list = go_temp(g, list);
+	low = list ? limit(g, n->b, "0") : NULL;
+	high = low ? limit(g, n->c, arena_printf(g->arena, "len(%s)", list)) : NULL;
+	if (!high)
+		return NULL;
+	STOP_IF(g, "%s < 0 || %s > %s || %s > %s(%s)", low, low, high, high,
+	     n->a->type->kind == KIND_STRING ? "len" : "cap", list);
+	return arena_printf(g->arena, "%s[%s:%s]", list, low, high);
+}
+
+/* x.(T): the value, and whether it is one. */
+static bool assert_type(struct go_printer *g, const struct bound *x, const struct type *t, const char **ret,
+			const char **ret_is)
+{
+	const char *e = go_expr(g, x), *type = e ? go_type(g, t) : NULL;
+
+	if (!type)
+		return false;
+	*ret = *ret ? new_name(g) : "_";
+	*ret_is = new_name(g);
+	go_line(g, "%s, %s := %s.(%s)", *ret, *ret_is, e, type);
+	return true;
+}
+
+static const char *asserted(struct go_printer *g, const struct bound *n)
+{
+	const char *value = "", *is;
+
+	if (!assert_type(g, n->a, n->type, &value, &is))
+		return NULL;
+	STOP_IF(g, "!%s", is);
+	return value;
+}
+
+/* ---- functions ---- */
+
+static const char *unsafe_pointer(struct go_printer *g, const char *e)
+{
+	return arena_printf(g->arena, "%s.Pointer(%s)", go_import(g->file, g->arena, "unsafe"), e);
+}
+
+/* A pointer as an address: maps, channels and functions are pointers that Go does not convert. */
+static const char *address(struct go_printer *g, const struct bound *n)
+{
+	const char *e = go_expr(g, n), *name;
+
+	if (!e)
+		return NULL;
+	if (n->type->kind == KIND_POINTER || n->type->kind == KIND_UNSAFE_POINTER)
+		return arena_printf(g->arena, "uintptr(%s)", unsafe_pointer(g, e));
+	name = new_name(g);
+	go_line(g, "%s := %s", name, e);
+	return arena_printf(g->arena, "*(*uintptr)(%s)", unsafe_pointer(g, arena_printf(g->arena, "&%s", name)));
+}
+
+static const char *convert(struct go_printer *g, const struct bound *n)
+{
+	const char *e;
+
+	if (is_pointer_shaped(n->a->type))
+		return address(g, n->a);
+	e = go_expr(g, n->a);
+	return e ? arena_printf(g->arena, "%s(%s)", n->type->name, e) : NULL;
+}
+
+/* A text in a variable, so that it can be looked at twice. */
+static const char *as_text(struct go_printer *g, const struct bound *n, const char *e)
+{
+	if (!e || n->constant)
+		return e;
+	return go_temp(g, n->type->kind == KIND_STRING ? e : arena_printf(g->arena, "string(%s)", e));
+}
+
+static const char *looks_into(struct go_printer *g, enum text_function f, const char *s, const char *t)
+{
+	switch (f) {
+	case TEXT_PREFIX:
+		return arena_printf(g->arena, "(len(%s) >= len(%s) && %s[:len(%s)] == %s)", s, t, s, t, t);
+	case TEXT_SUFFIX:
+		return arena_printf(g->arena, "(len(%s) >= len(%s) && %s[len(%s)-len(%s):] == %s)", s, t, s, s, t, t);
+	default:
+		g->file->contains = true;
+		return arena_printf(g->arena, "earshotContains(%s, %s)", s, t);
+	}
+}
+
+static const char *text_call(struct go_printer *g, const struct bound *n)
+{
+	const char *s = "", *is = NULL, *t, *found;
+
+	if (n->a->type == &code_address_type)
+		s = go_temp(g, "earshot.Caller()");
+	else if (n->held && !assert_type(g, n->a, n->held, &s, &is))
+		return NULL;
+	else if (!n->held)
+		s = as_text(g, n->a, go_expr(g, n->a));
+	t = s ? as_text(g, n->b, go_expr(g, n->b)) : NULL;
+	if (!t)
+		return NULL;
+	found = looks_into(g, n->text, s, t);
+	return is ? arena_printf(g->arena, "(%s && %s)", is, found) : found;
+}
+
+static const char *literal(struct go_printer *g, const struct bound *n)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+	const char *type = go_type(g, n->type);
+
+	if (!type)
+		return NULL;
+	buf_printf(&out, "(%s{", type);
+	for (size_t i = 0; i < n->nelements; i++) {
+		const struct bound_element *x = &n->elements[i];
+		const char *e = x->value ? go_expr(g, x->value) : NULL;
+
+		if (x->value && !e)
+			return NULL;
+		if (e)
+			buf_printf(&out, "%s%s%s, ", x->name ? x->name : "", x->name ? ": " : "", e);
+	}
+	buf_printf(&out, "})");
+	return arena_strdup(g->arena, out.data);
+}
+
+/* ---- operators ---- */
+
+static const char *logic(struct go_printer *g, const struct bound *n)
+{
+	const char *a = go_expr(g, n->a), *b, *name;
+
+	if (!a)
+		return NULL;
+	name = new_name(g);
+	go_line(g, "%s := %s", name, a);
+	go_line(g, "if %s%s {", n->op == BOUND_OR ? "!" : "", name);
+	g->indent++;
+	b = go_expr(g, n->b);
+	if (b)
+		go_line(g, "%s = %s", name, b);
+	g->indent--;
+	go_line(g, "}");
+	return b ? name : NULL;
+}
+
+static const char *unary(struct go_printer *g, const struct bound *n, const char *sign)
+{
+	const char *a = go_expr(g, n->a);
+
+	return a ? arena_printf(g->arena, "(%s%s)", sign, a) : NULL;
+}
+
+/* Integers of different types: as one that holds both. */
+static const char *wide(struct go_printer *g, const struct bound *n, const char *e)
+{
+	return n->constant ? e : arena_printf(g->arena, "%s(%s)", type_is_signed(n->type) ? "int64" : "uint64", e);
+}
+
+static bool same_type(const struct bound *a, const struct bound *b)
+{
+	return a->constant || b->constant || !strcmp(a->type->name, b->type->name);
+}
+
+static const char *arithmetic(struct go_printer *g, const struct bound *n)
+{
+	const char *a = go_expr(g, n->a), *b = a ? go_expr(g, n->b) : NULL, *type;
+
+	if (!b)
+		return NULL;
+	if (strchr("/%", *n->sign) && !n->b->constant) {
+		b = go_temp(g, b);
+		STOP_IF(g, "%s == 0", b);
+	}
+	if (same_type(n->a, n->b))
+		return arena_printf(g->arena, "(%s %s %s)", a, n->sign, b);
+	type = go_type(g, n->type);
+	return type ? arena_printf(g->arena, "%s(%s %s %s)", type, wide(g, n->a, a), n->sign, wide(g, n->b, b)) : NULL;
+}
+
+static const char *shift(struct go_printer *g, const struct bound *n)
+{
+	const char *a = typed(g, n->a, go_expr(g, n->a)), *b = a ? go_expr(g, n->b) : NULL;
+
+	if (!b)
+		return NULL;
+	if (!n->b->constant && type_is_signed(n->b->type)) {
+		b = go_temp(g, b);
+		STOP_IF(g, "%s < 0", b);
+	}
+	return arena_printf(g->arena, "(%s %s %s)", a, n->sign, b);
+}
+
+/* ---- comparisons ---- */
+
+static const char *compare_type(struct go_printer *g, const struct bound *n)
+{
+	const struct bound *x = n->a->type == &type_word_type ? n->a : n->b, *y = x == n->a ? n->b : n->a;
+	const char *value = NULL, *is, *other;
+	bool equal = *n->sign == '=';
+
+	is = go_temp(g, go_expr(g, x->a));
+	if (!is)
+		return NULL;
+	STOP_IF(g, "%s == nil", is);
+	if (y->type == &type_word_type) {
+		other = go_temp(g, go_expr(g, y->a));
+		return other ? arena_printf(g->arena, "(earshot.SameType(%s, %s) == %s)", is, other,
+					    equal ? "true" : "false")
+			     : NULL;
+	}
+	if (!n->held)
+		return equal ? "false" : "true";
+	if (!assert_type(g, x->a, n->held, &value, &is))
+		return NULL;
+	return equal ? is : arena_printf(g->arena, "!%s", is);
+}
+
+static const char *compare_asserted_nil(struct go_printer *g, const struct bound *n)
+{
+	const struct bound *x = is_const(n->b, EXPR_NIL) ? n->a : n->b;
+	const char *value = "", *is;
+
+	if (!assert_type(g, x->a, x->type, &value, &is))
+		return NULL;
+	return arena_printf(g->arena, "(%s && %s %s nil)", is, value, n->sign);
+}
+
+/* Values whose comparison panics where an interface holds what Go does not compare. */
+static const char *compare_by_helper(struct go_printer *g, const struct bound *n, const char *a, const char *b)
+{
+	const char *equal = new_name(g), *known = new_name(g);
+
+	g->file->equal = true;
+	go_line(g, "%s, %s := earshotEqual(%s, %s)", equal, known, typed(g, n->a, a), typed(g, n->b, b));
+	STOP_IF(g, "!%s", known);
+	return *n->sign == '=' ? equal : arena_printf(g->arena, "!%s", equal);
+}
+
+static const char *compare(struct go_printer *g, const struct bound *n)
+{
+	const char *a, *b;
+	bool pointers;
+
+	if (n->how == COMPARE_TYPE)
+		return compare_type(g, n);
+	if (n->how == COMPARE_ASSERTED_NIL)
+		return compare_asserted_nil(g, n);
+	a = go_expr(g, n->a);
+	b = a ? go_expr(g, n->b) : NULL;
+	if (!b)
+		return NULL;
+	if (n->how == COMPARE_INTERFACE || n->how == COMPARE_PARTS)
+		return compare_by_helper(g, n, a, b);
+	if (n->how != COMPARE_SCALARS || same_type(n->a, n->b))
+		return arena_printf(g->arena, "(%s %s %s)", a, n->sign, b);
+	pointers = is_pointer_shaped(n->a->type);
+	return arena_printf(g->arena, "(%s %s %s)", pointers ? unsafe_pointer(g, a) : wide(g, n->a, a), n->sign,
+			    pointers ? unsafe_pointer(g, b) : wide(g, n->b, b));
+}
+
+/* ---- all of it ---- */
+
+static const char *operation(struct go_printer *g, const struct bound *n)
+{
+	const char *a;
+
+	switch (n->op) {
+	case BOUND_FIELD:
+		return field(g, n);
+	case BOUND_DEREF:
+		return deref(g, n);
+	case BOUND_INDEX:
+		return element(g, n);
+	case BOUND_KEY:
+		return key(g, n);
+	case BOUND_SLICE:
+		return part(g, n);
+	case BOUND_ASSERT:
+		return asserted(g, n);
+	case BOUND_TYPEOF: /* who captures it asks for the type */
+		a = go_temp(g, go_expr(g, n->a));
+		if (a)
+			STOP_IF(g, "%s == nil", a);
+		return a;
+	case BOUND_LEN:
+	case BOUND_CAP:
+		a = go_expr(g, n->a);
+		return a ? arena_printf(g->arena, "%s(%s)", n->op == BOUND_LEN ? "len" : "cap", a) : NULL;
+	case BOUND_CONVERT:
+		return convert(g, n);
+	case BOUND_TEXT:
+		return text_call(g, n);
+	case BOUND_LITERAL:
+		return literal(g, n);
+	case BOUND_NOT:
+		return unary(g, n, "!");
+	case BOUND_NEGATE:
+		return unary(g, n, "-");
+	case BOUND_COMPLEMENT:
+		return unary(g, n, "^");
+	case BOUND_AND:
+	case BOUND_OR:
+		return logic(g, n);
+	case BOUND_ARITHMETIC:
+		return arithmetic(g, n);
+	case BOUND_SHIFT:
+		return shift(g, n);
+	case BOUND_COMPARE:
+		return compare(g, n);
+	default:
+		return name_of(g, n);
+	}
+}
+
+/* Known without a look; what it comes from may fail for all that. */
+static bool operands(struct go_printer *g, const struct bound *n)
+{
+	return (!n->a || go_expr(g, n->a)) && (!n->b || go_expr(g, n->b)) && (!n->c || go_expr(g, n->c));
+}
+
+const char *go_expr(struct go_printer *g, const struct bound *n)
+{
+	if (!n->constant)
+		return operation(g, n);
+	return operands(g, n) ? constant_text(g, n->constant) : NULL;
+}

@@ -1,0 +1,53 @@
+/* Inside the printing of Go (print_go.c, go_type.c, go_expr.c): nothing else includes this. */
+#ifndef PROBE_GO_PRINTER_H
+#define PROBE_GO_PRINTER_H
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/vec.h"
+#include "probe/bind/bound.h"
+
+/* One package's file. */
+struct go_file {
+	const char *package;      /* import path */
+	struct arena *arena;
+	VEC(const char *) imports;
+	struct buf body;
+	bool contains, equal;     /* helpers that are used */
+};
+
+/* A function at work. */
+struct go_printer {
+	struct go_file *file;
+	const struct bound_program *program;
+	struct buf *out;
+	struct arena *arena;
+	unsigned temps;
+	int indent;
+	char why[200];            /* it cannot be written in Go */
+};
+
+/* NULL, with the reason. */
+const char *go_refuse(struct go_printer *g, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A line of the function. */
+void go_line(struct go_printer *g, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A variable that holds e, unless e is a name already. */
+const char *go_temp(struct go_printer *g, const char *e);
+
+/* A type as the package writes it, and what it needs is imported. */
+const char *go_type(struct go_printer *g, const struct type *t);
+const char *go_package_name(struct arena *arena, const char *path);
+/* What the file calls another package, which it imports. */
+const char *go_import(struct go_file *f, struct arena *arena, const char *path);
+/* Whether package may be named in the file: its own, or one that the function's own variables name. */
+bool go_may_import(const struct go_printer *g, const char *path);
+/* The import path of the named type that t is made of; NULL: none. */
+const char *go_package_of(struct arena *arena, const struct type *t);
+
+/* The lines that n needs before (a step that cannot be taken returns), and n as an expression; NULL: refused. */
+const char *go_expr(struct go_printer *g, const struct bound *n);
+/* What a variable of the function is called. */
+const char *go_variable(struct arena *arena, const struct bound_variables *v, enum bound_op op, size_t i);
+
+#endif

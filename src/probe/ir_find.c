@@ -1,0 +1,36 @@
+/* What there is in a capture program. */
+#include "probe/ir.h"
+
+const struct ir_insn *capture_find(const struct capture_program *p, enum ir_op op)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == op)
+			return &p->insns[i];
+	return NULL;
+}
+
+bool capture_has(const struct capture_program *p, enum ir_op op)
+{
+	return capture_find(p, op);
+}
+
+bool capture_has_filter(const struct capture_program *p)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == IR_REGION && p->insns[i].slot == IR_SLOT_FILTER)
+			return true;
+	return false;
+}
+
+uint32_t capture_head_bytes(const struct capture_program *p)
+{
+	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
+}
+
+uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot)
+{
+	for (size_t i = 0; i < p->ninsns; i++)
+		if (p->insns[i].op == IR_EMIT_STACK && p->insns[i].slot == slot)
+			return (uint32_t)(8 * p->insns[i].imm);
+	return 0;
+}

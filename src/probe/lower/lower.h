@@ -1,0 +1,51 @@
+/*
+ * Bound program × where its values lie in a binary → capture program (IR).
+ */
+#ifndef PROBE_LOWER_H
+#define PROBE_LOWER_H
+
+#include "probe/bind/bound.h"
+#include "probe/ir.h"
+#include "probe/planter_caps.h"
+
+/* Where the values of a bound program's names lie. */
+struct places {
+	struct binary *binary;
+	const struct signature *signature;
+	const struct closure_var *captured; /* in the order of the scope that was bound in */
+};
+
+struct lower_options {
+	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
+	enum program_role role;          /* which instructions the program may have */
+	uint32_t call_group;
+	struct shape_table *shapes;      /* for captures of whole values; NULL: images are refused */
+};
+
+/* Bytes of an image that lie in XMM registers where these cannot be read: zeros stand for them. */
+struct unread_range {
+	uint32_t offset, size;
+};
+struct unread {
+	struct unread_range ranges[4];
+	size_t n;
+};
+
+struct capture_result {
+	struct capture_program program;
+	const struct bound_program *bound; /* what it was made of */
+	int *slot_of_item;               /* for each capture: slot number or -1 when left out; images come last */
+	const char **why;                /* … why it was left out, or NULL */
+	const struct bound **values;     /* … what was captured; NULL when left out or only a mark */
+	struct unread *unread;
+	const struct type **types;       /* … of the value, predeclared types too; NULL when left out */
+};
+
+/*
+ * Everything returned lives in arena; p must live as long. Errors: -EINVAL with a sentence that points at the column; a
+ * capture that has no place (-ENODATA) is left out where it may be.
+ */
+int lower_program(const struct bound_program *p, const struct places *places, const struct lower_options *o,
+		  struct arena *arena, struct capture_result *ret, struct err *err);
+
+#endif

@@ -1,0 +1,141 @@
+#include "span/attr_list.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define TEXT_KEEP (16 * 1024) /* a larger buffer is not kept for the next span */
+
+void attr_list_reset(struct attr_list *l)
+{
+	l->values.len = 0;
+	if (l->text.cap > TEXT_KEEP)
+		buf_done(&l->text);
+	else
+		buf_reset(&l->text);
+}
+
+void attr_list_done(struct attr_list *l)
+{
+	vec_done(&l->values);
+	buf_done(&l->text);
+	buf_done(&l->decoded);
+	buf_done(&l->redacted);
+}
+
+const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len)
+{
+	for (size_t i = 0; i < l->values.len; i++) {
+		const struct attr_value *v = &l->values.data[i];
+
+		if (!strncmp(v->key, key, len) && !v->key[len])
+			return v->gone ? NULL : v;
+	}
+	return NULL;
+}
+
+const char *attr_list_text(const struct attr_list *l, const struct attr_value *v)
+{
+	return v->len ? l->text.data + v->off : "";
+}
+
+void attr_list_print(const struct attr_list *l, const struct attr_value *v, struct buf *out)
+{
+	switch (v->kind) {
+	case ATTR_STRING:
+		buf_append(out, attr_list_text(l, v), v->len);
+		break;
+	case ATTR_INT:
+		buf_printf(out, "%" PRId64, v->i);
+		break;
+	case ATTR_DOUBLE:
+		buf_printf(out, "%g", v->d);
+		break;
+	case ATTR_BOOL:
+		buf_str(out, v->b ? "true" : "false");
+		break;
+	}
+}
+
+bool attr_list_get(const struct attr_list *l, size_t i, struct attr *ret)
+{
+	const struct attr_value *v = &l->values.data[i];
+
+	if (v->hidden || v->gone)
+		return false;
+	*ret = (struct attr){.key = v->key, .kind = v->kind};
+	switch (v->kind) {
+	case ATTR_STRING:
+		ret->s = attr_list_text(l, v);
+		ret->len = v->len;
+		break;
+	case ATTR_INT:
+		ret->i = v->i;
+		break;
+	case ATTR_DOUBLE:
+		ret->d = v->d;
+		break;
+	case ATTR_BOOL:
+		ret->b = v->b;
+		break;
+	}
+	return true;
+}
+
+/* Room doubles when a value is replaced by a longer one, so that notes in a loop cannot grow the text
+ * for ever. */
+void attr_list_store_text(struct attr_list *l, struct attr_value *v, const char *s, size_t len)
+{
+	if (len > v->room || !l->text.data) {
+		size_t room = MAX(len, 2 * (size_t)v->room);
+
+		v->off = (uint32_t)l->text.len;
+		v->room = (uint32_t)room;
+		buf_reserve(&l->text, room);
+		memset(l->text.data + l->text.len, 0, room + 1);
+		l->text.len += room;
+	}
+	if (len)
+		memcpy(l->text.data + v->off, s, len);
+	v->len = (uint32_t)len;
+}
+
+struct attr_value *attr_list_set(struct attr_list *l, const char *key, enum attr_kind kind)
+{
+	struct attr_value *v = NULL;
+
+	for (size_t i = 0; i < l->values.len && !v; i++)
+		if (l->values.data[i].key == key)
+			v = &l->values.data[i];
+	if (!v)
+		v = vec_add(&l->values);
+	*v = (struct attr_value){.key = key, .kind = kind, .off = v->off, .room = v->room};
+	return v;
+}
+
+void attr_list_set_string(struct attr_list *l, const char *key, const char *s, size_t len)
+{
+	attr_list_store_text(l, attr_list_set(l, key, ATTR_STRING), s, len);
+}
+
+void attr_list_bring_int(struct attr_list *l, const char *about, const char *key, int64_t i)
+{
+	struct attr_value *v = attr_list_set(l, key, ATTR_INT);
+
+	v->about = about;
+	v->i = i;
+}
+
+void attr_list_bring_string(struct attr_list *l, const char *about, const char *key, const char *s, size_t len)
+{
+	struct attr_value *v = attr_list_set(l, key, ATTR_STRING);
+
+	v->about = about;
+	attr_list_store_text(l, v, s, len);
+}
+
+void attr_list_forget_brought(struct attr_list *l, const char *about)
+{
+	for (size_t i = 0; i < l->values.len; i++)
+		if (l->values.data[i].about == about)
+			l->values.data[i].gone = true;
+}

@@ -1,0 +1,15 @@
+/* Texts, each once, so that equal ones are equal pointers: the keys of all packs' attributes. */
+#ifndef SPAN_INTERNER_H
+#define SPAN_INTERNER_H
+
+#include "base/arena.h"
+#include "base/map.h"
+
+struct interner { /* zero-initialised is empty */
+	struct strmap keys;
+	struct arena arena;
+};
+const char *intern(struct interner *in, const char *s);
+void interner_done(struct interner *in);
+
+#endif

@@ -1,0 +1,195 @@
+#include "span/open_span.h"
+
+#define POOL_KEEP 4096
+
+/* ---- the pool ---- */
+
+static struct open_span *take_span(struct open_span_pool *p)
+{
+	struct open_span *s = p->spans;
+
+	if (!s)
+		return xcalloc(1, sizeof(*s));
+	p->spans = s->newer;
+	p->n--;
+	return s;
+}
+
+static void open_span_free(struct open_span *s)
+{
+	attr_list_done(&s->attrs);
+	buf_done(&s->trace_state);
+	free(s);
+}
+
+void open_span_release(struct open_span_pool *p, struct open_span *s)
+{
+	if (p->n >= POOL_KEEP) {
+		open_span_free(s);
+		return;
+	}
+	attr_list_reset(&s->attrs);
+	buf_reset(&s->trace_state);
+	s->newer = p->spans;
+	p->spans = s;
+	p->n++;
+}
+
+void open_span_pool_done(struct open_span_pool *p)
+{
+	while (p->spans)
+		open_span_free(take_span(p));
+}
+
+/* ---- open spans ---- */
+
+/* A goid is never 0 here, and a map takes any key. */
+struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid)
+{
+	return (struct goroutine *)open_stacks_find(&o->stacks, goid);
+}
+
+struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
+				  const struct probe *start, uint64_t depth, uint64_t start_ns)
+{
+	struct open_span *s = take_span(pool);
+
+	*s = (struct open_span){.older = o->newest,
+				.start = start,
+				.start_ns = start_ns,
+				.trace_state = s->trace_state,
+				.attrs = s->attrs};
+	o->stacks.goroutine_size = sizeof(struct goroutine);
+	open_stacks_push(&o->stacks, goid, &s->item, depth);
+	open_span_goroutine(s)->since_ns = start_ns;
+	*(o->newest ? &o->newest->newer : &o->oldest) = s;
+	o->newest = s;
+	return s;
+}
+
+void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key)
+{
+	s->key = key;
+	map_set(&o->keys, key, s);
+}
+
+static void leave(struct open_spans *o, struct open_span *s)
+{
+	if (s->joined && map_get(&o->joined, s->joined) == s)
+		map_del(&o->joined, s->joined);
+	s->joined = 0;
+}
+
+void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key)
+{
+	struct open_span *s = key ? map_get(&o->keys, key) : NULL;
+
+	if (!s || s->item.goroutine->key == goid)
+		return;
+	leave(o, s);
+	s->joined = goid;
+	map_set(&o->joined, goid, s);
+}
+
+struct open_span *open_spans_joined(const struct open_spans *o, uint64_t goid)
+{
+	return map_get(&o->joined, goid);
+}
+
+bool open_spans_link(struct open_spans *o, const struct event_link *l, size_t max)
+{
+	struct goroutine *g = open_spans_goroutine(o, l->parent);
+	struct open_span *s = goroutine_innermost(g);
+	struct created *c;
+
+	if (!g || g->since_ns > l->epoch_ns || map_get(&o->creators, l->goid))
+		return true;
+	if (o->ncreated >= max)
+		return false;
+	c = xmalloc(sizeof(*c));
+	*c = (struct created){l->goid, s->created};
+	s->created = c;
+	map_set(&o->creators, l->goid, s);
+	o->ncreated++;
+	return true;
+}
+
+struct open_span *open_spans_creator(const struct open_spans *o, uint64_t goid)
+{
+	return map_get(&o->creators, goid);
+}
+
+static void forget_created(struct open_spans *o, struct open_span *s)
+{
+	while (s->created) {
+		struct created *c = s->created;
+
+		s->created = c->next;
+		map_del(&o->creators, c->goid);
+		o->ncreated--;
+		free(c);
+	}
+}
+
+void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_ns)
+{
+	struct goroutine *g = open_span_goroutine(s);
+
+	if (goroutine_innermost(g) == s)
+		g->since_ns = time_ns;
+	*(s->older ? &s->older->newer : &o->oldest) = s->newer;
+	*(s->newer ? &s->newer->older : &o->newest) = s->older;
+	leave(o, s);
+	forget_created(o, s);
+	if (s->key && map_get(&o->keys, s->key) == s)
+		map_del(&o->keys, s->key);
+	open_stacks_remove(&o->stacks, &s->item);
+}
+
+void open_spans_done(struct open_spans *o, struct open_span_pool *pool)
+{
+	while (o->oldest) {
+		struct open_span *s = o->oldest;
+
+		open_spans_remove(o, s, 0);
+		open_span_release(pool, s);
+	}
+	open_stacks_done(&o->stacks);
+	map_done(&o->keys);
+	map_done(&o->joined);
+	map_done(&o->creators);
+}
+
+/* ---- goroutines ---- */
+
+struct open_span *goroutine_find(const struct goroutine *g, const struct pack_span *span)
+{
+	struct open_span *s = goroutine_innermost(g);
+
+	while (s && s->start->p.span != span)
+		s = open_span_outer(s);
+	return s;
+}
+
+void goroutine_panic(struct goroutine *g, const char *type, uint64_t depth)
+{
+	goroutine_forget_panics(g, depth);
+	if (g->npanics == MAX_PENDING_PANICS)
+		g->npanics--;
+	g->panics[g->npanics++] = (struct pending_panic){type, depth};
+}
+
+void goroutine_forget_panics(struct goroutine *g, uint64_t depth)
+{
+	while (g->npanics && g->panics[g->npanics - 1].depth >= depth)
+		g->npanics--;
+}
+
+/* Deferred functions run on top of the panic, so the spans that they open are deeper than it. */
+const struct pending_panic *open_span_panic(const struct open_span *s)
+{
+	const struct goroutine *g = open_span_goroutine(s);
+	const struct pending_panic *p = g && g->npanics ? &g->panics[g->npanics - 1] : NULL;
+
+	return p && p->depth > s->item.depth ? p : NULL;
+}

@@ -1,0 +1,113 @@
+/*
+ * The spans that are open in a process, by goroutine: their starts wait here for their ends, and what a panic or a
+ * lost record leaves behind is found here. Knows depths and spans' definitions, not what they mean.
+ */
+#ifndef SPAN_OPEN_SPAN_H
+#define SPAN_OPEN_SPAN_H
+
+#include "event/open_stack.h"
+#include "span/assemble.h"
+#include "span/attributes.h"
+#include "span/trace_context.h"
+
+struct probe {                       /* what the assembler was told, prepared */
+	struct assembler_probe p;
+	struct capture_rule *rules;
+	size_t nrules;
+	/* -1: none */
+	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot, context_slot, parent_slot;
+};
+
+struct open_span {
+	struct open_item item;           /* its place on its goroutine (struct goroutine) */
+	struct open_span *older, *newer; /* of the same process */
+	const struct probe *start;
+	uint64_t start_ns;
+	struct trace_context trace;      /* its own ids */
+	struct buf trace_state;          /* that came with its trace */
+	enum span_parent parent;
+	uint8_t parent_id[8];
+	uint64_t key;                    /* what the goroutines that work for it know it by; 0: none */
+	uint64_t joined;                 /* the last of these goroutines; 0: none */
+	struct created *created;         /* goroutines that were created within it */
+	struct attr_list attrs;
+};
+
+struct created {
+	uint64_t goid;
+	struct created *next;
+};
+
+struct pending_panic {
+	const char *type;
+	uint64_t depth;
+};
+#define MAX_PENDING_PANICS 4             /* deeper nesting forgets the one before the last */
+
+struct goroutine {
+	struct open_goroutine open;      /* its key is the goid */
+	uint64_t since_ns;               /* when its innermost span became that */
+	struct pending_panic panics[MAX_PENDING_PANICS];
+	unsigned npanics;
+};
+
+struct open_spans {                     /* of one process; zero-initialised is empty */
+	struct open_stacks stacks;
+	struct map keys, joined;         /* key → open span, goid → open span */
+	struct map creators;             /* goid → the open span within which the goroutine was created */
+	size_t ncreated;
+	struct open_span *oldest, *newest;
+};
+
+/* Spans that are used again, with their memory; shared by all processes. */
+struct open_span_pool {
+	struct open_span *spans;         /* linked by newer */
+	size_t n;
+};
+void open_span_pool_done(struct open_span_pool *p);
+
+static inline struct open_span *open_span_outer(const struct open_span *s)
+{
+	return (struct open_span *)s->item.outer;
+}
+static inline struct goroutine *open_span_goroutine(const struct open_span *s)
+{
+	return (struct goroutine *)s->item.goroutine;
+}
+/* g: or NULL */
+static inline struct open_span *goroutine_innermost(const struct goroutine *g)
+{
+	return g ? (struct open_span *)g->open.innermost : NULL;
+}
+
+struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid); /* NULL: no spans */
+struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
+				  const struct probe *start, uint64_t depth, uint64_t start_ns);
+/* From now on it is found by that key, until it is removed or a newer span takes the key. */
+void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key);
+/* The goroutine works for the span with that key, if there is one, until the span is removed. */
+void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key);
+struct open_span *open_spans_joined(const struct open_spans *o, uint64_t goid); /* NULL: it works for none */
+/*
+ * The goroutine was created within the span that is innermost in another, if that is certain: that span has been the
+ * innermost from the epoch on. False when there would be more than max such goroutines.
+ */
+bool open_spans_link(struct open_spans *o, const struct event_link *l, size_t max);
+struct open_span *open_spans_creator(const struct open_spans *o, uint64_t goid); /* NULL: not known, or not open */
+/*
+ * Takes it out of everything; the goroutine goes too when it was its last. The span is the caller's until
+ * open_span_release. time_ns: of the record that says so.
+ */
+void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_ns);
+void open_span_release(struct open_span_pool *pool, struct open_span *s);
+/* Frees all; nothing is counted or emitted. */
+void open_spans_done(struct open_spans *o, struct open_span_pool *pool);
+
+struct open_span *goroutine_find(const struct goroutine *g, const struct pack_span *span); /* innermost */
+void goroutine_panic(struct goroutine *g, const char *type, uint64_t depth);
+/* Forgets panics that began at depth or deeper: that part of the stack is gone. */
+void goroutine_forget_panics(struct goroutine *g, uint64_t depth);
+/* The panic that is unwinding s, or NULL. */
+const struct pending_panic *open_span_panic(const struct open_span *s);
+
+#endif

@@ -1,0 +1,286 @@
+/*
+ * A captured value becomes an attribute in these steps, each optional (struct transform, probe/pack/pack.h):
+ *
+ *   default     0 or "" is replaced           status 0 → 200
+ *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
+ *   prefix_of   dropped unless an attribute begins with it    /inner, when the path is /outer/inner
+ *   map         text for text                 true → https
+ *   known       what is not known is "other"  BREW → _OTHER, the original in an attribute of its own
+ *   port        host:port is split            "[::1]:80" → "::1" and 80
+ *   min, empty  no attribute at all           content length -1
+ */
+#include "span/transform.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+void captured_set_text(struct captured_value *v, const char *s, size_t len)
+{
+	v->kind = ATTR_STRING;
+	v->s = s;
+	v->len = len;
+	v->full_len = 0;
+}
+
+void captured_set_constant(struct captured_value *v, const char *text, bool number)
+{
+	char *end;
+	long long i = strtoll(text, &end, 10);
+
+	captured_set_text(v, text, strlen(text));
+	if (number && *text && !*end) {
+		v->kind = ATTR_INT;
+		v->i = i;
+	}
+}
+
+static const char *captured_text(struct captured_value *v, size_t *ret_len)
+{
+	int n = 0;
+
+	if (v->kind == ATTR_STRING) {
+		*ret_len = v->len;
+		return v->s;
+	}
+	if (v->kind == ATTR_BOOL)
+		n = snprintf(v->scratch, sizeof(v->scratch), "%s", v->b ? "true" : "false");
+	else if (v->kind == ATTR_INT)
+		n = snprintf(v->scratch, sizeof(v->scratch), "%" PRId64, v->i);
+	else
+		n = snprintf(v->scratch, sizeof(v->scratch), "%g", v->d);
+	*ret_len = (size_t)n;
+	return v->scratch;
+}
+
+/* ---- the steps: each returns false when no attribute is left ---- */
+
+static bool value_is_zero(const struct captured_value *v)
+{
+	return (v->kind == ATTR_STRING && v->len == 0 && !v->full_len) || (v->kind == ATTR_INT && v->i == 0) ||
+	       (v->kind == ATTR_DOUBLE && v->d == 0);
+}
+
+static bool apply_from(struct captured_value *v, const char *from)
+{
+	const char *at;
+
+	if (v->kind != ATTR_STRING)
+		return true;
+	at = v->len ? memmem(v->s, v->len, from, strlen(from)) : NULL;
+	if (!at)
+		return false;
+	v->len -= (size_t)(at - v->s);
+	v->s = at;
+	return true;
+}
+
+/* Without that attribute there is nothing to say against the value. */
+static bool apply_prefix_of(const struct attr_list *l, const struct captured_value *v, const char *key)
+{
+	const struct attr_value *whole = attr_list_find(l, key, strlen(key));
+	const char *wildcard = v->kind == ATTR_STRING && v->len ? memchr(v->s, '{', v->len) : NULL;
+	size_t len = wildcard ? (size_t)(wildcard - v->s) : v->len;
+
+	if (!whole || whole->kind != ATTR_STRING || v->kind != ATTR_STRING)
+		return true;
+	return len <= whole->len && (!len || !memcmp(attr_list_text(l, whole), v->s, len));
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As url.PathUnescape (and, with plus, QueryUnescape) would; what is no escape stays as it is. */
+static void unescape(const char *s, size_t len, bool plus, struct buf *out)
+{
+	buf_reset(out);
+	for (size_t i = 0; i < len; i++) {
+		int high = i + 2 < len && s[i] == '%' ? hex_digit(s[i + 1]) : -1;
+		int low = high >= 0 ? hex_digit(s[i + 2]) : -1;
+
+		if (low < 0) {
+			buf_char(out, plus && s[i] == '+' ? ' ' : s[i]);
+			continue;
+		}
+		buf_char(out, (char)(high << 4 | low));
+		i += 2;
+	}
+}
+
+/* Of a text that was cut, an escape at the end may be half there. */
+static void apply_unescape(struct attr_list *l, struct captured_value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	for (int i = 0; v->full_len && i < 2 && v->len > (size_t)i; i++)
+		if (v->s[v->len - 1 - (size_t)i] == '%')
+			v->len -= (size_t)i + 1;
+	unescape(v->s, v->len, false, &l->decoded);
+	v->s = l->decoded.len ? l->decoded.data : "";
+	v->len = l->decoded.len;
+}
+
+/* Where one of them is not known there is nothing to say against the value. */
+static bool apply_same(const struct attr_list *l, const char *const *names)
+{
+	const struct attr_value *a = attr_list_find(l, names[0], strlen(names[0]));
+	const struct attr_value *b = attr_list_find(l, names[1], strlen(names[1]));
+	size_t len;
+
+	if (!a || !b || a->kind != ATTR_STRING || b->kind != ATTR_STRING)
+		return true;
+	len = MIN(a->len, b->len);
+	if ((a->len > len && !b->cut) || (b->len > len && !a->cut))
+		return false;
+	return !memcmp(attr_list_text(l, a), attr_list_text(l, b), len);
+}
+
+static bool text_equals(const char *s, size_t len, const char *other)
+{
+	return strlen(other) == len && !memcmp(s, other, len);
+}
+
+static bool is_listed(const char *const *list, const char *s, size_t len)
+{
+	for (; *list; list++)
+		if (text_equals(s, len, *list))
+			return true;
+	return false;
+}
+
+/* A name may be percent-encoded as well: %73ig is sig to whoever parses the query. */
+static bool is_secret(struct attr_list *l, const char *const *names, const char *s, size_t len)
+{
+	unescape(s, len, true, &l->decoded);
+	return is_listed(names, l->decoded.len ? l->decoded.data : "", l->decoded.len);
+}
+
+/*
+ * a=1&sig=x → a=1&sig=REDACTED. Some parsers take ; for a separator, others for a part of the value: a name may follow
+ * one, a secret goes on behind it.
+ */
+static void apply_redact(struct attr_list *l, struct captured_value *v, const char *const *names)
+{
+	size_t start = 0, done = 0;
+
+	if (v->kind != ATTR_STRING)
+		return;
+	buf_reset(&l->redacted);
+	for (size_t i = 0; i < v->len; i++) {
+		const char *end;
+
+		if (v->s[i] == '&' || v->s[i] == ';')
+			start = i + 1;
+		if (v->s[i] != '=' || start > i || !is_secret(l, names, v->s + start, i - start))
+			continue;
+		end = memchr(v->s + i, '&', v->len - i);
+		buf_append(&l->redacted, v->s + done, i + 1 - done);
+		buf_str(&l->redacted, "REDACTED");
+		done = end ? (size_t)(end - v->s) : v->len;
+		i = done - 1;
+	}
+	if (!done)
+		return;
+	buf_append(&l->redacted, v->s + done, v->len - done);
+	v->s = l->redacted.data;
+	v->len = l->redacted.len;
+}
+
+static void apply_map(struct captured_value *v, const char *const *map)
+{
+	size_t len;
+	const char *s = captured_text(v, &len);
+
+	for (; map[0] && map[1]; map += 2) {
+		if (text_equals(s, len, map[0])) {
+			captured_set_text(v, map[1], strlen(map[1]));
+			return;
+		}
+	}
+}
+
+static void apply_known(struct captured_value *v, const struct transform *t)
+{
+	size_t len;
+	const char *s = captured_text(v, &len);
+
+	if (is_listed(t->known, s, len) || !t->other)
+		return;
+	v->original = s;
+	v->original_len = len;
+	v->title = t->title_other;
+	v->kind = ATTR_STRING;
+	v->s = t->other;
+	v->len = strlen(t->other);
+}
+
+/* "host:port", "[v6]:port", "host", "v6" (two colons and no brackets: no port). */
+static void apply_port(struct captured_value *v)
+{
+	const char *colon, *end = v->s + v->len, *host_end;
+	int port = 0;
+
+	if (v->kind != ATTR_STRING || !v->len || v->s[0] == '/' || v->s[0] == '@') /* a Unix socket's name */
+		return;
+	colon = memrchr(v->s, ':', v->len);
+	host_end = colon ? colon : end;
+	if (v->s[0] == '[') {
+		const char *bracket = memchr(v->s, ']', v->len);
+
+		if (!bracket || (bracket + 1 != end && bracket + 1 != colon))
+			return;
+		host_end = bracket;
+	} else if (!colon || memchr(v->s, ':', (size_t)(colon - v->s))) {
+		return;
+	}
+	if (colon && colon >= host_end) {
+		if (colon + 1 == end)
+			return;
+		for (const char *p = colon + 1; p < end; p++) {
+			if (*p < '0' || *p > '9' || port > 65535)
+				return;
+			port = port * 10 + (*p - '0');
+		}
+		if (port > 65535)
+			return;
+		v->port = port;
+	}
+	if (v->s[0] == '[')
+		v->s++;
+	v->len = (size_t)(host_end - v->s);
+}
+
+bool transform_apply(const struct transform *t, const char *const *redact, struct attr_list *l,
+		     struct captured_value *v)
+{
+	bool number = v->kind != ATTR_STRING;
+
+	if (t->default_value && value_is_zero(v))
+		captured_set_constant(v, t->default_value, number);
+	if (t->unescape)
+		apply_unescape(l, v);
+	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
+		return false;
+	if (t->from && !apply_from(v, t->from))
+		return false;
+	if (t->prefix_of && !apply_prefix_of(l, v, t->prefix_of))
+		return false;
+	if (t->same && !apply_same(l, t->same))
+		return false;
+	if (redact)
+		apply_redact(l, v, redact);
+	if (t->map)
+		apply_map(v, t->map);
+	if (t->known)
+		apply_known(v, t);
+	if (t->port_attribute)
+		apply_port(v);
+	if (t->min_set && v->kind == ATTR_INT && v->i < t->min)
+		return false;
+	return v->kind != ATTR_STRING || v->len > 0 || v->full_len || t->keep_empty;
+}

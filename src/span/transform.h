@@ -1,0 +1,30 @@
+/* What a pack's rules make of a captured value before it is an attribute. */
+#ifndef SPAN_TRANSFORM_H
+#define SPAN_TRANSFORM_H
+
+#include "probe/pack/pack.h"
+#include "span/attr_list.h"
+
+struct captured_value {
+	enum attr_kind kind;
+	const char *s;
+	size_t len, full_len;        /* full_len: of a string that was cut, else 0 */
+	bool lost;                   /* the rest could not be read */
+	int64_t i;
+	double d;
+	bool b;
+	const char *title;
+	const char *original;        /* what "other" replaced */
+	size_t original_len;
+	int port;                    /* -1: none */
+	char scratch[32];
+};
+void captured_set_text(struct captured_value *v, const char *s, size_t len);
+/* A text of a pack. number: it stands for a number, and becomes one if it is. */
+void captured_set_constant(struct captured_value *v, const char *text, bool number);
+
+/* False when no attribute is left. redact: as in struct transform, or the user's own list. */
+bool transform_apply(const struct transform *t, const char *const *redact, struct attr_list *l,
+		     struct captured_value *v);
+
+#endif
