@@ -1,81 +1,57 @@
 #include "event/open_stack.h"
 
-#include <string.h>
+#include "base/macro.h"
 
-#define FREE_KEEP 4096
-
-struct open_goroutine *open_stacks_find(const struct open_stacks *o, uint64_t key)
+struct open_entry *open_stacks_innermost(const struct open_stacks *o, uint64_t key)
 {
-	return map_get(&o->goroutines, key);
+	const struct open_goroutine *g = map_get(&o->goroutines, key);
+
+	return g ? g->innermost : NULL;
 }
 
-static struct open_goroutine *take_goroutine(struct open_stacks *o, uint64_t key)
+static struct open_goroutine *goroutine_of(struct open_stacks *o, uint64_t key)
 {
-	struct open_goroutine *g = o->free;
+	struct open_goroutine *g = map_get(&o->goroutines, key);
 
-	if (g) {
-		o->free = g->next_free;
-		o->nfree--;
-		memset(g, 0, o->goroutine_size);
-	} else {
-		g = xcalloc(1, o->goroutine_size);
+	if (!g) {
+		g = xcalloc(1, MAX(o->goroutine_size, sizeof(*g)));
+		g->key = key;
+		map_set(&o->goroutines, key, g);
 	}
-	g->key = key;
-	map_set(&o->goroutines, key, g);
 	return g;
 }
 
-static void release_goroutine(struct open_stacks *o, struct open_goroutine *g)
+void open_stacks_push(struct open_stacks *o, uint64_t key, struct open_entry *e, uint64_t depth)
 {
-	map_del(&o->goroutines, g->key);
-	if (o->nfree >= FREE_KEEP) {
-		free(g);
-		return;
-	}
-	g->next_free = o->free;
-	o->free = g;
-	o->nfree++;
-}
+	struct open_goroutine *g = goroutine_of(o, key);
 
-void open_stacks_push(struct open_stacks *o, uint64_t key, struct open_item *item, uint64_t depth)
-{
-	struct open_goroutine *g = open_stacks_find(o, key);
-
-	if (!g)
-		g = take_goroutine(o, key);
-	item->outer = g->innermost;
-	item->inner = NULL;
-	item->goroutine = g;
-	item->depth = depth;
+	*e = (struct open_entry){.outer = g->innermost, .older = o->newest, .goroutine = g, .depth = depth};
 	if (g->innermost)
-		g->innermost->inner = item;
-	g->innermost = item;
+		g->innermost->inner = e;
+	g->innermost = e;
+	*(o->newest ? &o->newest->newer : &o->oldest) = e;
+	o->newest = e;
 	o->len++;
 }
 
-void open_stacks_remove(struct open_stacks *o, struct open_item *item)
+void open_stacks_remove(struct open_stacks *o, struct open_entry *e)
 {
-	struct open_goroutine *g = item->goroutine;
+	struct open_goroutine *g = e->goroutine;
 
-	*(item->inner ? &item->inner->outer : &g->innermost) = item->outer;
-	if (item->outer)
-		item->outer->inner = item->inner;
-	item->goroutine = NULL;
+	*(e->inner ? &e->inner->outer : &g->innermost) = e->outer;
+	if (e->outer)
+		e->outer->inner = e->inner;
+	*(e->older ? &e->older->newer : &o->oldest) = e->newer;
+	*(e->newer ? &e->newer->older : &o->newest) = e->older;
+	e->goroutine = NULL;
 	o->len--;
-	if (!g->innermost)
-		release_goroutine(o, g);
+	if (g->innermost)
+		return;
+	map_del(&o->goroutines, g->key);
+	free(g);
 }
 
 void open_stacks_done(struct open_stacks *o)
 {
-	void *g;
-
-	for (size_t i = 0; map_next(&o->goroutines, &i, NULL, &g);)
-		free(g);
-	while ((g = o->free)) {
-		o->free = o->free->next_free;
-		free(g);
-	}
 	map_done(&o->goroutines);
-	o->nfree = o->len = 0;
 }

@@ -23,8 +23,7 @@ struct paired_probe {
 
 /* The depth never falls from one call of a goroutine to the next inner one. */
 struct open_call {
-	struct open_item open;
-	struct open_call *older, *newer; /* of all */
+	struct open_entry open;
 	struct paired_probe *of;
 	uint32_t epoch;
 	bool unsure;                   /* its return may have been lost */
@@ -34,15 +33,14 @@ struct open_call {
 struct pairing {
 	struct map probes;             /* id + 1 → struct paired_probe */
 	struct open_stacks calls;
-	struct open_call *oldest, *newest;
 	size_t max_open;
 	bool losing;
 	struct buf sample;
 };
 
-static struct open_call *call_of(struct open_item *i)
+static struct open_call *call_of(struct open_entry *e)
 {
-	return (struct open_call *)i; /* its first member */
+	return e ? CONTAINER_OF(e, struct open_call, open) : NULL;
 }
 
 struct pairing *pairing_new(size_t max_open)
@@ -50,21 +48,13 @@ struct pairing *pairing_new(size_t max_open)
 	struct pairing *j = xcalloc(1, sizeof(*j));
 
 	j->max_open = max_open ? max_open : OPEN_DEFAULT;
-	j->calls.goroutine_size = sizeof(struct open_goroutine);
 	return j;
 }
 
-/* From then on it is the caller's. */
-static void take_out(struct pairing *j, struct open_call *c)
+static void call_free(struct pairing *j, struct open_call *c)
 {
-	open_stacks_remove(&j->calls, &c->open);
-	*(c->older ? &c->older->newer : &j->oldest) = c->newer;
-	*(c->newer ? &c->newer->older : &j->newest) = c->older;
-}
-
-static void drop(struct pairing *j, struct open_call *c)
-{
-	take_out(j, c);
+	if (c->open.goroutine)
+		open_stacks_remove(&j->calls, &c->open);
 	free(c);
 }
 
@@ -74,8 +64,8 @@ void pairing_free(struct pairing *j)
 
 	if (!j)
 		return;
-	while (j->oldest)
-		drop(j, j->oldest);
+	while (j->calls.oldest)
+		call_free(j, call_of(j->calls.oldest));
 	open_stacks_done(&j->calls);
 	for (size_t i = 0; map_next(&j->probes, &i, NULL, &value);)
 		free(value);
@@ -135,18 +125,9 @@ static bool admitted(struct paired_probe *of, const struct event_header *h)
 	return true;
 }
 
-/* Go counts goroutines up from 1: 2^40 are years of them. */
-static uint64_t goroutine_key(const struct event_header *h)
-{
-	return (uint64_t)h->target << 40 ^ h->goid;
-}
-
-/* NULL: nothing is open on the goroutine. */
 static struct open_call *innermost(const struct pairing *j, const struct event_header *h)
 {
-	const struct open_goroutine *g = open_stacks_find(&j->calls, goroutine_key(h));
-
-	return g ? call_of(g->innermost) : NULL;
+	return call_of(open_stacks_innermost(&j->calls, open_goroutine_key(h->target, h->goid)));
 }
 
 static void give(struct pairing *j, const struct event_header *end, const struct event_header *call,
@@ -165,12 +146,12 @@ static void unwind(struct pairing *j, struct open_call *c, uint64_t time, bool s
 				   .probe = c->record->probe, .target = c->record->target, .time_ns = time,
 				   .goid = c->record->goid, .depth = c->record->depth};
 
-	take_out(j, c);
+	open_stacks_remove(&j->calls, &c->open);
 	if (c->unsure && !said)
 		c->of->losses.count[LOSS_UNPAIRED_START]++;
 	else
 		give(j, &end, c->record, fn, arg);
-	free(c);
+	call_free(j, c);
 }
 
 static void unwind_deeper(struct pairing *j, const struct event_header *h, bool said, plant_event_fn fn, void *arg)
@@ -199,11 +180,9 @@ static void call_begins(struct pairing *j, struct paired_probe *of, const struct
 	if (!admitted(of, h))
 		return;
 	c = xmalloc(offsetof(struct open_call, record) + h->size);
-	*c = (struct open_call){.older = j->newest, .of = of, .epoch = epoch, .unsure = j->losing};
+	*c = (struct open_call){.of = of, .epoch = epoch, .unsure = j->losing};
 	memcpy(c->record, h, h->size);
-	open_stacks_push(&j->calls, goroutine_key(h), &c->open, h->depth);
-	*(j->newest ? &j->newest->newer : &j->oldest) = c;
-	j->newest = c;
+	open_stacks_push(&j->calls, open_goroutine_key(h->target, h->goid), &c->open, h->depth);
 }
 
 /*
@@ -221,13 +200,13 @@ static void call_returns(struct pairing *j, const struct paired_probe *of, const
 			break;
 	if (!c)
 		return;
-	take_out(j, c);
+	open_stacks_remove(&j->calls, &c->open);
 	/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
 	if (c->epoch != epoch)
 		c->of->losses.count[LOSS_UNPAIRED_START]++;
 	else if (end)
 		give(j, end, c->record, fn, arg);
-	free(c);
+	call_free(j, c);
 }
 
 void pairing_take(struct pairing *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
@@ -262,19 +241,21 @@ void pairing_losing(struct pairing *j, bool losing)
 
 void pairing_lost(struct pairing *j, uint32_t target)
 {
-	for (struct open_call *c = j->oldest; c; c = c->newer)
-		c->unsure |= c->record->target == target;
+	for (struct open_entry *e = j->calls.oldest; e; e = e->newer)
+		call_of(e)->unsure |= call_of(e)->record->target == target;
 }
 
 int pairing_open_calls(struct pairing *j, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
 	int n = 0;
 
-	for (const struct open_call *c = j->oldest; c; c = c->newer) {
-		if (c->record->target != target)
+	for (struct open_entry *e = j->calls.oldest; e; e = e->newer) {
+		const struct event_header *record = call_of(e)->record;
+
+		if (record->target != target)
 			continue;
 		if (fn)
-			fn(arg, c->record, c->record->size);
+			fn(arg, record, record->size);
 		n++;
 	}
 	if (take)
@@ -284,12 +265,12 @@ int pairing_open_calls(struct pairing *j, uint32_t target, bool take, plant_even
 
 void pairing_forget(struct pairing *j, uint32_t target)
 {
-	struct open_call *newer;
+	struct open_entry *e, *newer;
 
-	for (struct open_call *c = j->oldest; c; c = newer) {
-		newer = c->newer;
-		if (c->record->target == target)
-			drop(j, c);
+	for (e = j->calls.oldest; e; e = newer) {
+		newer = e->newer;
+		if (call_of(e)->record->target == target)
+			call_free(j, call_of(e));
 	}
 }
 

@@ -395,7 +395,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	uint64_t goid = s->item.goroutine->key;
+	uint64_t goid = s->entry.goroutine->key;
 
 	open_spans_remove(&t->open, s, end->time_ns);
 	if (s->trace.sampled)
@@ -462,7 +462,7 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 
 	for (; s && s != until; s = outer) {
 		outer = open_span_outer(s);
-		if (s->item.depth >= depth)
+		if (s->entry.depth >= depth)
 			lose(a, in, s, LOSS_UNPAIRED_START);
 	}
 }
@@ -495,7 +495,7 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	if (in->probe->p.span->nested_same && goroutine_find(g, in->probe->p.span))
 		return;
 	if (open->stacks.len >= a->o.max_open)
-		lose(a, in, open->oldest, LOSS_OPEN_LIMIT);
+		lose(a, in, open_spans_oldest(open), LOSS_OPEN_LIMIT);
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	set_trace(a, s, in);
 	capture(a, in, s);
@@ -537,11 +537,11 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	*ret_same = false;
 	if (!s || !same_function(s->start, in->probe))
 		return s;
-	if (span->nested_same && s->item.depth < depth)
+	if (span->nested_same && s->entry.depth < depth)
 		*ret_same = true;
-	while (s && (s->start->p.span != span || s->item.depth > depth))
+	while (s && (s->start->p.span != span || s->entry.depth > depth))
 		s = open_span_outer(s);
-	return s && s->item.depth == depth ? s : NULL;
+	return s && s->entry.depth == depth ? s : NULL;
 }
 
 static void on_end(struct assembler *a, const struct arrival *in)
@@ -608,8 +608,8 @@ static bool recovered_itself(const struct open_span *s, const struct arrival *in
 	if (!s->start->p.point->recovers || !control_word(in, in->probe->pc_slot, &pc))
 		return false;
 	pc -= in->target->t.bias;
-	return pc >= f->entry && pc < f->end && s->item.depth < depth &&
-	       depth - s->item.depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
+	return pc >= f->entry && pc < f->end && s->entry.depth < depth &&
+	       depth - s->entry.depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
 }
 
 /* A recovery that no panic was seen for (the hook is optional) is one all the same. */
@@ -632,7 +632,7 @@ static void on_unwind(struct assembler *a, const struct arrival *in)
 		struct ending end = unwound(s, h->time_ns);
 
 		outer = open_span_outer(s);
-		if (s->item.depth > h->depth || recovered_itself(s, in))
+		if (s->entry.depth > h->depth || recovered_itself(s, in))
 			finish(a, in->target, s, &end);
 	}
 	g = goroutine_of(in); /* gone with its last span */
@@ -692,8 +692,8 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 
 static const char *fatal_panic(const struct target *t)
 {
-	for (const struct open_span *s = t->open.oldest; s; s = s->newer) {
-		const struct goroutine *g = open_span_goroutine(s);
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer) {
+		const struct goroutine *g = open_span_goroutine(open_span_of(e));
 
 		if (g->npanics)
 			return g->panics[g->npanics - 1].type;
@@ -705,15 +705,16 @@ static const char *fatal_panic(const struct target *t)
 static void end_open(struct assembler *a, struct target *t, uint64_t now_ns)
 {
 	const char *fatal = fatal_panic(t);
+	struct open_span *s;
 
-	while (t->open.oldest) {
-		struct ending end = ending_of(t->open.oldest, now_ns);
+	while ((s = open_spans_oldest(&t->open))) {
+		struct ending end = ending_of(s, now_ns);
 
 		if (!end.error_type) {
 			end.error_type = fatal ? fatal : "process exited";
 			end.status_text = "process exited";
 		}
-		finish(a, t, t->open.oldest, &end);
+		finish(a, t, s, &end);
 	}
 }
 

@@ -10,7 +10,7 @@ static struct open_span *take_span(struct open_span_pool *p)
 
 	if (!s)
 		return xcalloc(1, sizeof(*s));
-	p->spans = s->newer;
+	p->spans = s->next_free;
 	p->n--;
 	return s;
 }
@@ -30,7 +30,7 @@ void open_span_release(struct open_span_pool *p, struct open_span *s)
 	}
 	attr_list_reset(&s->attrs);
 	buf_reset(&s->trace_state);
-	s->newer = p->spans;
+	s->next_free = p->spans;
 	p->spans = s;
 	p->n++;
 }
@@ -46,7 +46,9 @@ void open_span_pool_done(struct open_span_pool *p)
 /* A goid is never 0 here, and a map takes any key. */
 struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid)
 {
-	return (struct goroutine *)open_stacks_find(&o->stacks, goid);
+	struct open_span *innermost = open_span_of(open_stacks_innermost(&o->stacks, goid));
+
+	return innermost ? open_span_goroutine(innermost) : NULL;
 }
 
 struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
@@ -54,16 +56,10 @@ struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *p
 {
 	struct open_span *s = take_span(pool);
 
-	*s = (struct open_span){.older = o->newest,
-				.start = start,
-				.start_ns = start_ns,
-				.trace_state = s->trace_state,
-				.attrs = s->attrs};
+	*s = (struct open_span){.start = start, .start_ns = start_ns, .trace_state = s->trace_state, .attrs = s->attrs};
 	o->stacks.goroutine_size = sizeof(struct goroutine);
-	open_stacks_push(&o->stacks, goid, &s->item, depth);
+	open_stacks_push(&o->stacks, goid, &s->entry, depth);
 	open_span_goroutine(s)->since_ns = start_ns;
-	*(o->newest ? &o->newest->newer : &o->oldest) = s;
-	o->newest = s;
 	return s;
 }
 
@@ -84,7 +80,7 @@ void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key)
 {
 	struct open_span *s = key ? map_get(&o->keys, key) : NULL;
 
-	if (!s || s->item.goroutine->key == goid)
+	if (!s || s->entry.goroutine->key == goid)
 		return;
 	leave(o, s);
 	s->joined = goid;
@@ -137,20 +133,18 @@ void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_
 
 	if (goroutine_innermost(g) == s)
 		g->since_ns = time_ns;
-	*(s->older ? &s->older->newer : &o->oldest) = s->newer;
-	*(s->newer ? &s->newer->older : &o->newest) = s->older;
 	leave(o, s);
 	forget_created(o, s);
 	if (s->key && map_get(&o->keys, s->key) == s)
 		map_del(&o->keys, s->key);
-	open_stacks_remove(&o->stacks, &s->item);
+	open_stacks_remove(&o->stacks, &s->entry);
 }
 
 void open_spans_done(struct open_spans *o, struct open_span_pool *pool)
 {
-	while (o->oldest) {
-		struct open_span *s = o->oldest;
+	struct open_span *s;
 
+	while ((s = open_spans_oldest(o))) {
 		open_spans_remove(o, s, 0);
 		open_span_release(pool, s);
 	}
@@ -191,5 +185,5 @@ const struct pending_panic *open_span_panic(const struct open_span *s)
 	const struct goroutine *g = open_span_goroutine(s);
 	const struct pending_panic *p = g && g->npanics ? &g->panics[g->npanics - 1] : NULL;
 
-	return p && p->depth > s->item.depth ? p : NULL;
+	return p && p->depth > s->entry.depth ? p : NULL;
 }

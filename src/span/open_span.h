@@ -19,8 +19,7 @@ struct probe {                       /* what the assembler was told, prepared */
 };
 
 struct open_span {
-	struct open_item item;           /* its place on its goroutine (struct goroutine) */
-	struct open_span *older, *newer; /* of the same process */
+	struct open_entry entry;         /* its place on its goroutine (struct goroutine), and in the process */
 	const struct probe *start;
 	uint64_t start_ns;
 	struct trace_context trace;      /* its own ids */
@@ -31,6 +30,7 @@ struct open_span {
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
 	struct created *created;         /* goroutines that were created within it */
 	struct attr_list attrs;
+	struct open_span *next_free;
 };
 
 struct created {
@@ -56,28 +56,34 @@ struct open_spans {                     /* of one process; zero-initialised is e
 	struct map keys, joined;         /* key → open span, goid → open span */
 	struct map creators;             /* goid → the open span within which the goroutine was created */
 	size_t ncreated;
-	struct open_span *oldest, *newest;
 };
 
 /* Spans that are used again, with their memory; shared by all processes. */
 struct open_span_pool {
-	struct open_span *spans;         /* linked by newer */
+	struct open_span *spans;         /* linked by next_free */
 	size_t n;
 };
 void open_span_pool_done(struct open_span_pool *p);
 
+static inline struct open_span *open_span_of(struct open_entry *e) /* NULL ok */
+{
+	return e ? CONTAINER_OF(e, struct open_span, entry) : NULL;
+}
 static inline struct open_span *open_span_outer(const struct open_span *s)
 {
-	return (struct open_span *)s->item.outer;
+	return open_span_of(s->entry.outer);
 }
 static inline struct goroutine *open_span_goroutine(const struct open_span *s)
 {
-	return (struct goroutine *)s->item.goroutine;
+	return CONTAINER_OF(s->entry.goroutine, struct goroutine, open);
 }
-/* g: or NULL */
-static inline struct open_span *goroutine_innermost(const struct goroutine *g)
+static inline struct open_span *open_spans_oldest(const struct open_spans *o)
 {
-	return g ? (struct open_span *)g->open.innermost : NULL;
+	return open_span_of(o->stacks.oldest);
+}
+static inline struct open_span *goroutine_innermost(const struct goroutine *g) /* NULL ok */
+{
+	return g ? open_span_of(g->open.innermost) : NULL;
 }
 
 struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid); /* NULL: no spans */

@@ -165,7 +165,7 @@ static void a_condition_at_the_end(void **state)
 
 	late.panicked = late.open = (struct plan_ending){
 		.is = END_TESTED, .test = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .nregs = 3}};
-	late.kept_slots[0] = 1;
+	late.carried_slots[0] = 1;
 	unmet.panicked.is = unmet.open.is = END_LEFT_OUT;
 	call_decoder_add_plan(decoder, &late, NULL, 20, 21);
 	call_decoder_add_plan(decoder, &unmet, NULL, 30, 31);

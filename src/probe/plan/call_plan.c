@@ -12,10 +12,10 @@ enum { LATE_DEPTH = 3 }; /* an error within an error within an error: net.OpErro
 /* ---- one function ---- */
 
 /* The signature, or none with which to go on: what depends on it then says why. */
-static int find_signature(struct planner *pl, struct call_plan *plan, struct err *err)
+static int find_signature(struct question_compiler *qc, struct call_plan *plan, struct err *err)
 {
 	const struct func_ref *ref = &plan->question->ref;
-	int r = binary_signature(pl->binary, &plan->func, ref->declared ? &ref->signature : NULL, &plan->signature,
+	int r = binary_signature(qc->binary, &plan->func, ref->declared ? &ref->signature : NULL, &plan->signature,
 				 err);
 
 	if (r && !ref->declared) {
@@ -34,7 +34,7 @@ static int find_signature(struct planner *pl, struct call_plan *plan, struct err
  * Whether a function without a return instruction still answers the question: its calls end by a panic, if at all. So
  * they are not seen where the return is what is asked for.
  */
-static bool answers_by_panics(struct planner *pl, const struct call_plan *plan)
+static bool answers_by_panics(struct question_compiler *qc, const struct call_plan *plan)
 {
 	const struct question *q = plan->question;
 	struct split split;
@@ -48,53 +48,53 @@ static bool answers_by_panics(struct planner *pl, const struct call_plan *plan)
 			if (expr_side(plan, a->args[k]) == SIDE_RETURN && !is_of_record(plan, a->args[k]))
 				return false;
 	}
-	return condition_split(plan, q->condition, q->text, pl->arena, &split, NULL) == 0 &&
+	return condition_split(plan, q->condition, q->text, qc->arena, &split, NULL) == 0 &&
 	       split.panicked.is != END_LEFT_OUT;
 }
 
 /* A return that only the printing of everything wants may be missing: the results then say why. */
-static int find_returns(struct planner *pl, struct call_plan *plan, const char **ret_why, struct err *err)
+static int find_returns(struct question_compiler *qc, struct call_plan *plan, const char **ret_why, struct err *err)
 {
 	struct err why = {0};
 	bool soft;
 	int r;
 
-	if (!plan_needs_return(pl, plan, &soft))
+	if (!plan_needs_return(qc, plan, &soft))
 		return 0;
-	r = binary_returns_complete(pl->binary, &plan->func, &why);
+	r = binary_returns_complete(qc->binary, &plan->func, &why);
 	if (!r)
-		r = join_point_returns(pl->binary, &plan->func, &plan->at_return, &why);
-	if (!r || (r == -ENOENT && answers_by_panics(pl, plan))) {
+		r = join_point_returns(qc->binary, &plan->func, &plan->at_return, &why);
+	if (!r || (r == -ENOENT && answers_by_panics(qc, plan))) {
 		plan->has_return = true;
 		return 0;
 	}
 	if (!soft)
 		return err_set(err, -EINVAL, "the question needs the return of %s, which cannot be observed: %s",
 			       plan->name, why.text);
-	*ret_why = arena_strdup(pl->arena, why.text);
+	*ret_why = arena_strdup(qc->arena, why.text);
 	return 0;
 }
 
-static int plan_function(struct planner *pl, struct call_plan *plan, struct err *err)
+static int plan_function(struct question_compiler *qc, struct call_plan *plan, struct err *err)
 {
 	const char *return_why = NULL;
-	int r = find_signature(pl, plan, err);
+	int r = find_signature(qc, plan, err);
 
-	if (!r && binary_closure_vars(pl->binary, &plan->func, &plan->captured, &plan->ncaptured, NULL))
+	if (!r && binary_closure_vars(qc->binary, &plan->func, &plan->captured, &plan->ncaptured, NULL))
 		plan->ncaptured = 0;
 	if (!r)
-		r = join_point_entry(pl->binary, &plan->func, &plan->at_entry, err);
+		r = join_point_entry(qc->binary, &plan->func, &plan->at_entry, err);
 	if (!r)
-		r = find_returns(pl, plan, &return_why, err);
-	return r ? r : plan_compile(pl, plan, return_why, err);
+		r = find_returns(qc, plan, &return_why, err);
+	return r ? r : plan_compile(qc, plan, return_why, err);
 }
 
-static void refuse(struct planner *pl, struct call_plan *plan, const struct err *err)
+static void refuse(struct question_compiler *qc, struct call_plan *plan, const struct err *err)
 {
 	struct call_plan refused = {.question = plan->question, .binary = plan->binary, .name = plan->name,
 				    .func = plan->func,
 				    .signature = plan->signature, .inlined = plan->inlined, .stack_slot = -1,
-				    .why = arena_strdup(pl->arena, err->text)};
+				    .why = arena_strdup(qc->arena, err->text)};
 
 	*plan = refused;
 }
@@ -132,11 +132,12 @@ static bool question_needs_argument(const struct question *q)
 }
 
 /* What a question declares are the places of a call's arguments, which an inlined one does not have. */
-static int find_arguments(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
+static int find_arguments(struct question_compiler *qc, struct call_plan *plan, const struct inlined *i,
+			  struct err *err)
 {
 	struct err why = {0};
 
-	if (!binary_inlined_signature(pl->binary, i, plan->pc, &plan->signature, &why))
+	if (!binary_inlined_signature(qc->binary, i, plan->pc, &plan->signature, &why))
 		return 0;
 	plan->signature = (struct signature){0};
 	if (!question_needs_argument(plan->question))
@@ -170,11 +171,11 @@ static const struct expr *needs_end(const struct expr *e)
  * What of the question is certain to need a return without a look at any instance. With DWARF a parameter may have
  * such a name.
  */
-static const struct expr *question_needs_end(struct planner *pl, const struct question *q)
+static const struct expr *question_needs_end(struct question_compiler *qc, const struct question *q)
 {
 	const struct expr *found = needs_end(q->condition);
 
-	if (binary_build_info(pl->binary)->has_dwarf)
+	if (binary_build_info(qc->binary)->has_dwarf)
 		return NULL;
 	for (size_t i = 0; i < q->nactions; i++)
 		for (size_t k = 0; k < q->actions[i].nargs && !found; k++)
@@ -182,46 +183,46 @@ static const struct expr *question_needs_end(struct planner *pl, const struct qu
 	return found;
 }
 
-static int plan_instance(struct planner *pl, struct call_plan *plan, const struct inlined *i, struct err *err)
+static int plan_instance(struct question_compiler *qc, struct call_plan *plan, const struct inlined *i, struct err *err)
 {
-	const char *no_return = arena_printf(pl->arena, "%s is inlined into %s: such an instance has no return, so "
+	const char *no_return = arena_printf(qc->arena, "%s is inlined into %s: such an instance has no return, so "
 					     "neither results nor latency are known", plan->name, plan->func.name);
-	const struct expr *end = question_needs_end(pl, plan->question);
+	const struct expr *end = question_needs_end(qc, plan->question);
 	const struct site *site = NULL;
 	struct err why = {0};
 	int r, located = 0;
 
 	if (end)
 		return err_at_column(err, -EINVAL, plan->question->text, end->column, "%s", no_return);
-	r = join_point_inlined(pl->binary, i, &plan->at_entry, err);
+	r = join_point_inlined(qc->binary, i, &plan->at_entry, err);
 	if (r)
 		return r;
-	if (pl->o->locate)
-		located = pl->o->locate(pl->binary, &plan->at_entry, &site, &why);
+	if (qc->o->locate)
+		located = qc->o->locate(qc->binary, &plan->at_entry, &site, &why);
 	plan->pc = site ? site->addr : i->host.entry + plan->at_entry.spots->offset;
 	plan->approximate = plan->at_entry.approximate;
 	plan->call_pc = i->call ? i->call : i->host.entry;
-	r = find_arguments(pl, plan, i, err);
+	r = find_arguments(qc, plan, i, err);
 	if (located) /* only now, so that the signature is shown beside the reason */
 		return err_set(err, located, "%s", why.text);
-	return r ? r : plan_compile(pl, plan, no_return, err);
+	return r ? r : plan_compile(qc, plan, no_return, err);
 }
 
 /* ---- one question ---- */
 
 /* Where some calls of a function are not counted one by one, all numbers of it say so. */
-static void mark_inexact(struct planner *pl, size_t first)
+static void mark_inexact(struct question_compiler *qc, size_t first)
 {
 	struct strmap names = {0};
 
-	for (size_t i = first; i < pl->plans.len; i++) {
-		const struct call_plan *p = &pl->plans.data[i];
+	for (size_t i = first; i < qc->plans.len; i++) {
+		const struct call_plan *p = &qc->plans.data[i];
 
 		if (p->inlined && (p->why || p->approximate))
 			strmap_set(&names, p->name, strlen(p->name), (void *)p->name);
 	}
-	for (size_t i = first; names.len && i < pl->plans.len; i++) {
-		struct call_plan *p = &pl->plans.data[i];
+	for (size_t i = first; names.len && i < qc->plans.len; i++) {
+		struct call_plan *p = &qc->plans.data[i];
 
 		p->inexact = strmap_get(&names, p->name, strlen(p->name));
 	}
@@ -241,77 +242,78 @@ struct progress {
 	struct err first;            /* the first error */
 };
 
-static struct call_plan *add_plan(struct planner *pl, const struct progress *p, const char *name, const struct func *f)
+static struct call_plan *add_plan(struct question_compiler *qc, const struct progress *p, const char *name,
+				  const struct func *f)
 {
-	struct call_plan *plan = vec_add(&pl->plans);
+	struct call_plan *plan = vec_add(&qc->plans);
 
 	plan->question = p->question;
-	plan->binary = pl->binary;
-	plan->name = strchr(name, '[') ? name_as_go(pl->arena, name) : arena_strdup(pl->arena, name);
+	plan->binary = qc->binary;
+	plan->name = strchr(name, '[') ? name_as_go(qc->arena, name) : arena_strdup(qc->arena, name);
 	plan->func = *f;
-	binary_func_keep(pl->binary, &plan->func);
+	binary_func_keep(qc->binary, &plan->func);
 	plan->stack_slot = -1;
 	return plan;
 }
 
-static void note(struct planner *pl, struct progress *p, struct call_plan *plan, int r, const struct err *err)
+static void note(struct question_compiler *qc, struct progress *p, struct call_plan *plan, int r, const struct err *err)
 {
 	if (!r) {
 		p->good++;
 		return;
 	}
-	refuse(pl, plan, err);
+	refuse(qc, plan, err);
 	if (!p->first.code)
 		p->first = *err;
 }
 
-void plan_found(struct planner *pl, const struct question *q, const struct func *f, unsigned level)
+void plan_found(struct question_compiler *qc, const struct question *q, const struct func *f, unsigned level)
 {
 	struct progress p = {.question = q};
-	struct call_plan *plan = add_plan(pl, &p, f->name, f);
+	struct call_plan *plan = add_plan(qc, &p, f->name, f);
 	struct err err = {0};
 
-	note(pl, &p, plan, plan_function(pl, plan, &err), &err);
+	note(qc, &p, plan, plan_function(qc, plan, &err), &err);
 	plan->followed = level;
 }
 
-static void plan_functions(struct planner *pl, struct progress *p, const struct matches *m)
+static void plan_functions(struct question_compiler *qc, struct progress *p, const struct matches *m)
 {
 	for (size_t i = 0; i < m->nfound; i++) {
 		struct err err = {0};
 		struct call_plan *plan;
 		struct func f;
 
-		if (!binary_func(pl->binary, m->found[i], &f))
+		if (!binary_func(qc->binary, m->found[i], &f))
 			continue;
-		plan = add_plan(pl, p, f.name, &f);
-		note(pl, p, plan, plan_function(pl, plan, &err), &err);
+		plan = add_plan(qc, p, f.name, &f);
+		note(qc, p, plan, plan_function(qc, plan, &err), &err);
 	}
 }
 
-static void plan_instances(struct planner *pl, struct progress *p, const char *name)
+static void plan_instances(struct question_compiler *qc, struct progress *p, const char *name)
 {
-	size_t n = binary_inlined(pl->binary, name, NULL, 0);
-	struct inlined *instances = arena_array(pl->arena, struct inlined, n + 1);
+	size_t n = binary_inlined(qc->binary, name, NULL, 0);
+	struct inlined *instances = arena_array(qc->arena, struct inlined, n + 1);
 
-	n = MIN(n, binary_inlined(pl->binary, name, instances, n));
+	n = MIN(n, binary_inlined(qc->binary, name, instances, n));
 	for (size_t i = 0; i < n; i++) {
-		struct call_plan *plan = add_plan(pl, p, name, &instances[i].host);
+		struct call_plan *plan = add_plan(qc, p, name, &instances[i].host);
 		struct err err = {0};
 
 		plan->inlined = true;
-		note(pl, p, plan, plan_instance(pl, plan, &instances[i], &err), &err);
+		note(qc, p, plan, plan_instance(qc, plan, &instances[i], &err), &err);
 	}
 }
 
-static const char *const *names_of(struct planner *pl, const struct matches *m, size_t *ret_n)
+static const char *const *names_of(struct question_compiler *qc, const struct matches *m, size_t *ret_n)
 {
-	const char **names = arena_array(pl->arena, const char *, m->nfound + m->ninlined + 1);
+	const char **names = arena_array(qc->arena, const char *, m->nfound + m->ninlined + 1);
 	struct func f;
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->nfound; i++)
-		if (binary_func(pl->binary, m->found[i], &f))
+		if (binary_func(qc->binary, m->found[i], &f))
 			names[n++] = f.name;
 	for (size_t i = 0; i < m->ninlined; i++)
 		names[n++] = m->inlined[i];
@@ -320,47 +322,47 @@ static const char *const *names_of(struct planner *pl, const struct matches *m, 
 }
 
 /* A name without its package may be found in the table: then inlined instances are looked for by the whole name. */
-static int find_matches(struct planner *pl, const struct question *q, struct matches *ret, struct err *err)
+static int find_matches(struct question_compiler *qc, const struct question *q, struct matches *ret, struct err *err)
 {
 	struct matches m = {0};
 	const char *pattern = q->pattern;
 	uint32_t *found;
 	struct func f;
-	int r = functions_match(pl->binary, pattern, pl->arena, &found, &m.nfound);
+	int r = functions_match(qc->binary, pattern, qc->arena, &found, &m.nfound);
 
 	if (r)
 		return r;
 	m.found = found;
-	if (!q->glob && m.nfound && !strchr(pattern, '[') && binary_func(pl->binary, found[0], &f))
-		pattern = name_readable(pl->arena, f.name);
-	inlined_match(pl->binary, pattern, pl->arena, &m.inlined, &m.ninlined);
+	if (!q->glob && m.nfound && !strchr(pattern, '[') && binary_func(qc->binary, found[0], &f))
+		pattern = name_readable(qc->arena, f.name);
+	inlined_match(qc->binary, pattern, qc->arena, &m.inlined, &m.ninlined);
 	*ret = m;
 	return 0;
 }
 
-static int plan_question(struct planner *pl, const struct question *q, struct err *err)
+static int plan_question(struct question_compiler *qc, const struct question *q, struct err *err)
 {
 	struct progress p = {.question = q};
-	size_t first = pl->plans.len;
+	size_t first = qc->plans.len;
 	const char *const *names;
 	struct matches m;
 	size_t n;
-	int r = find_matches(pl, q, &m, err);
+	int r = find_matches(qc, q, &m, err);
 
 	if (r)
 		return r;
-	names = names_of(pl, &m, &n);
+	names = names_of(qc, &m, &n);
 	if (!q->glob && match_differs(names, n))
-		return match_ambiguous(pl->binary, q, names, n, err);
+		return match_ambiguous(qc->binary, q, names, n, err);
 	if (!n)
-		return match_nothing(pl->binary, q, err);
-	if (pl->o->max_functions && n > pl->o->max_functions)
+		return match_nothing(qc->binary, q, err);
+	if (qc->o->max_functions && n > qc->o->max_functions)
 		return err_set(err, -E2BIG, "%s matches %zu functions, more than the %zu that are allowed at once",
-			       q->pattern, n, pl->o->max_functions);
-	plan_functions(pl, &p, &m);
+			       q->pattern, n, qc->o->max_functions);
+	plan_functions(qc, &p, &m);
 	for (size_t i = 0; i < m.ninlined; i++)
-		plan_instances(pl, &p, m.inlined[i]);
-	mark_inexact(pl, first);
+		plan_instances(qc, &p, m.inlined[i]);
+	mark_inexact(qc, first);
 	if (!p.good && (!q->glob || n == 1))
 		return err_set(err, p.first.code ? p.first.code : -ENOENT, "%s",
 			       p.first.code ? p.first.text : "no instance of this function has code");
@@ -369,12 +371,12 @@ static int plan_question(struct planner *pl, const struct question *q, struct er
 
 /* ---- hooks ---- */
 
-static int plan_hooks(struct planner *pl, struct call_plans *ret, struct err *err)
+static int plan_hooks(struct question_compiler *qc, struct call_plans *ret, struct err *err)
 {
 	VEC(struct call_hook) hooks = {0};
 	struct join *joins;
 	size_t n;
-	int r = join_hooks(pl->binary, pl->o->packs, pl->o->npacks, &joins, &n, err);
+	int r = join_hooks(qc->binary, qc->o->packs, qc->o->npacks, &joins, &n, err);
 
 	for (size_t i = 0; !r && i < n; i++) {
 		const struct join *j = &joins[i];
@@ -385,7 +387,7 @@ static int plan_hooks(struct planner *pl, struct call_plans *ret, struct err *er
 		else if (!j->point->optional && !ret->hooks_why)
 			ret->hooks_why = j->why;
 	}
-	ret->hooks = arena_memdup(pl->arena, hooks.data, hooks.len * sizeof(*hooks.data));
+	ret->hooks = arena_memdup(qc->arena, hooks.data, hooks.len * sizeof(*hooks.data));
 	ret->nhooks = hooks.len;
 	vec_done(&hooks);
 	return r;
@@ -393,99 +395,100 @@ static int plan_hooks(struct planner *pl, struct call_plans *ret, struct err *er
 
 /* ---- all ---- */
 
-static bool any_return(const struct planner *pl)
+static bool any_return(const struct question_compiler *qc)
 {
-	for (size_t i = 0; i < pl->plans.len; i++)
-		if (pl->plans.data[i].has_return)
+	for (size_t i = 0; i < qc->plans.len; i++)
+		if (qc->plans.data[i].has_return)
 			return true;
 	return false;
 }
 
-static bool any_image(const struct planner *pl)
+static bool any_image(const struct question_compiler *qc)
 {
-	for (size_t i = 0; i < pl->plans.len; i++)
-		if (pl->plans.data[i].entry.shapes || pl->plans.data[i].ret.shapes)
+	for (size_t i = 0; i < qc->plans.len; i++)
+		if (qc->plans.data[i].entry.shapes || qc->plans.data[i].ret.shapes)
 			return true;
 	return false;
 }
 
 /* A question that cannot be asked, beside others: a plan that is refused, unless its functions are such already. */
-static void refuse_question(struct planner *pl, const struct question *q, size_t before, struct err *err)
+static void refuse_question(struct question_compiler *qc, const struct question *q, size_t before, struct err *err)
 {
 	const struct func none = {.name = q->pattern, .symbol = q->pattern};
 	struct progress p = {.question = q};
 
-	if (pl->plans.len == before)
-		refuse(pl, add_plan(pl, &p, q->pattern, &none), err);
+	if (qc->plans.len == before)
+		refuse(qc, add_plan(qc, &p, q->pattern, &none), err);
 }
 
 /* Those that can be asked are; where none can, the sentences of all. Returns the first error's code then. */
-static int plan_questions(struct planner *pl, const struct question *questions, size_t n, struct err *err)
+static int plan_questions(struct question_compiler *qc, const struct question *questions, size_t n, struct err *err)
 {
 	_cleanup_(buf_done) struct buf all = {0};
 	size_t refused = 0;
 	int code = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t before = pl->plans.len;
+		size_t before = qc->plans.len;
 		struct err why = {0};
-		int r = plan_question(pl, &questions[i], &why);
+		int r = plan_question(qc, &questions[i], &why);
 
 		if (!r)
 			continue;
 		code = code ? code : r;
 		refused++;
-		refuse_question(pl, &questions[i], before, &why);
+		refuse_question(qc, &questions[i], before, &why);
 		buf_printf(&all, "%s%s", all.len ? "\n" : "", why.text);
 	}
 	return refused && refused == n ? err_set(err, code, "%s", all.data) : 0;
 }
 
-static bool any_late(const struct planner *pl)
+static bool any_late(const struct question_compiler *qc)
 {
-	for (size_t i = 0; i < pl->plans.len; i++)
-		if (pl->plans.data[i].late)
+	for (size_t i = 0; i < qc->plans.len; i++)
+		if (qc->plans.data[i].late)
 			return true;
 	return false;
 }
 
-static int make(struct planner *pl, const struct question *questions, size_t n, struct call_plans *ret, struct err *err)
+static int make(struct question_compiler *qc, const struct question *questions, size_t n, struct call_plans *ret,
+		struct err *err)
 {
-	int r = plan_questions(pl, questions, n, err);
+	int r = plan_questions(qc, questions, n, err);
 
-	if (!r && pl->o->follow)
-		plan_follow(pl, pl->o->follow, &ret->follow);
-	if (!r && any_return(pl))
-		r = plan_hooks(pl, ret, err);
+	if (!r && qc->o->follow)
+		plan_follow(qc, qc->o->follow, &ret->follow);
+	if (!r && any_return(qc))
+		r = plan_hooks(qc, ret, err);
 	if (r)
 		return r;
-	if (any_image(pl)) {
-		if (any_late(pl))
-			pl->shapes->limits.depth = pl->late_depth;
-		shape_table_finish(pl->shapes);
-		ret->shapes = pl->shapes;
+	if (any_image(qc)) {
+		if (any_late(qc))
+			qc->shapes->limits.depth = qc->late_depth;
+		shape_table_finish(qc->shapes);
+		ret->shapes = qc->shapes;
 	}
-	ret->len = pl->plans.len;
-	ret->data = arena_memdup(pl->arena, pl->plans.data, pl->plans.len * sizeof(*pl->plans.data));
+	ret->len = qc->plans.len;
+	ret->data = arena_memdup(qc->arena, qc->plans.data, qc->plans.len * sizeof(*qc->plans.data));
 	return 0;
 }
 
 int call_plans_make(struct binary *b, const struct question *questions, size_t n, const struct call_plan_options *o,
 		    struct call_plans *ret, struct err *err)
 {
-	struct planner pl = {.binary = b, .arena = binary_arena(b), .o = o,
+	struct question_compiler qc = {.binary = b, .arena = binary_arena(b), .o = o,
 			     .late_depth = MAX(o->limits.depth, (unsigned)LATE_DEPTH)};
 	struct call_plans plans = {0};
 	struct err why = {0};
 	int r;
 
 	packs_declare_types(b, o->packs, o->npacks);
-	if (shape_table_new(b, &o->limits, &pl.shapes, &why))
-		pl.shapes_why = arena_strdup(pl.arena, why.text);
-	r = make(&pl, questions, n, &plans, err);
+	if (shape_table_new(b, &o->limits, &qc.shapes, &why))
+		qc.shapes_why = arena_strdup(qc.arena, why.text);
+	r = make(&qc, questions, n, &plans, err);
 	if (!plans.shapes)
-		shape_table_free(pl.shapes);
-	vec_done(&pl.plans);
+		shape_table_free(qc.shapes);
+	vec_done(&qc.plans);
 	if (!r)
 		*ret = plans;
 	return r;

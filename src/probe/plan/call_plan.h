@@ -66,7 +66,7 @@ enum plan_end {
 struct plan_ending {
 	enum plan_end is;
 	/*
-	 * END_TESTED: a filter over IR_LATENCY and IR_SAVED, which is number plan->kept_slots[imm] of
+	 * END_TESTED: a filter over IR_LATENCY and IR_SAVED, which is number plan->carried_slots[imm] of
 	 * the entry's slots.
 	 */
 	struct capture_program test;
@@ -95,7 +95,7 @@ struct call_plan {
 	uint64_t pc;                 /* of an inlined instance: the instruction where it is observed; 0 otherwise */
 	struct capture_program entry, ret;          /* roles ENTRY and RETURN, or a lone POINT in `entry` */
 	struct plan_ending panicked, open;          /* calls that a panic unwound; that are still running */
-	int kept_slots[IR_MAX_SAVED];
+	int carried_slots[IR_MAX_SAVED];
 	const struct shown *shown;
 	size_t nshown;
 	int stack_slot;              /* in the entry's record, -1: none asked for */

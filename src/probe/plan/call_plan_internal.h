@@ -38,13 +38,13 @@ struct split_end {
 struct split {
 	const struct expr *entry, *ret;             /* conditions; NULL: none */
 	const struct expr *late;                    /* the condition of what asks for an error's text; NULL: none */
-	const struct expr *saved[IR_MAX_SAVED];     /* parts of ret that the entry evaluates and saves */
-	size_t nsaved;
+	const struct expr *carried[IR_MAX_SAVED];   /* parts of ret that the entry evaluates and saves */
+	size_t ncarried;
 	struct split_end panicked, open;            /* what ret says of calls that end so */
 	const struct expr *parts[IR_MAX_SAVED];     /* of their tests, which the entry evaluates */
 	size_t nparts;
 };
-/* Errors: -EINVAL when more than IR_MAX_SAVED values would have to be kept; misuse of `panicked`. */
+/* Errors: -EINVAL when more than IR_MAX_SAVED values would have to be carried; misuse of `panicked`. */
 int condition_split(const struct call_plan *p, const struct expr *condition, const char *text, struct arena *arena,
 		    struct split *ret, struct err *err);
 
@@ -58,7 +58,7 @@ bool is_text_of_error(const struct call_plan *p, const struct expr *e, struct ar
 
 /* ---- plan_program.c: capture programs ---- */
 
-struct planner {
+struct question_compiler {
 	struct binary *binary;
 	struct arena *arena;
 	const struct call_plan_options *o;
@@ -70,15 +70,15 @@ struct planner {
 };
 
 /* What plan->question asks, as programs; func, signature, sites are set. return_why: why there are no return sites. */
-int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_why, struct err *err);
+int plan_compile(struct question_compiler *qc, struct call_plan *plan, const char *return_why, struct err *err);
 /* Whether anything that is asked needs the return; soft: only because everything is printed. */
-bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, bool *ret_soft);
+bool plan_needs_return(const struct question_compiler *qc, const struct call_plan *plan, bool *ret_soft);
 
 /* ---- plan_follow.c: calls of calls ---- */
 
 /* Plans what the functions that are planned call, and so on. */
-void plan_follow(struct planner *pl, unsigned levels, struct call_follow *report);
+void plan_follow(struct question_compiler *qc, unsigned levels, struct call_follow *report);
 /* call_plan.c: plans a function that was found so; one that cannot be observed is refused like any other. */
-void plan_found(struct planner *pl, const struct question *q, const struct func *f, unsigned level);
+void plan_found(struct question_compiler *qc, const struct question *q, const struct func *f, unsigned level);
 
 #endif

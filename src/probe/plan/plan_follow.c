@@ -19,7 +19,7 @@ struct found {
 };
 
 struct follower {
-	struct planner *pl;
+	struct question_compiler *qc;
 	struct call_follow *report;
 	struct map seen;                 /* entries of functions, planned or left out */
 	VEC(struct found) queue;
@@ -47,9 +47,9 @@ static bool is_runtime(const char *name)
 }
 
 /* What a function that is found asks: everything, as a question that is nothing but its name. */
-static const struct question *question_of(struct planner *pl, const struct func *f)
+static const struct question *question_of(struct question_compiler *qc, const struct func *f)
 {
-	struct question *q = arena_new(pl->arena, struct question);
+	struct question *q = arena_new(qc->arena, struct question);
 
 	*q = (struct question){.text = f->name, .pattern = f->name};
 	return q;
@@ -61,9 +61,9 @@ static void add_callee(struct follower *fo, const struct found *from, uint64_t t
 
 	if (map_set(&fo->seen, target, fo))
 		return;
-	if (!binary_func_at(fo->pl->binary, target, &f) || f.entry != target || f.flags & FUNC_NO_FUNCDATA) {
+	if (!binary_func_at(fo->qc->binary, target, &f) || f.entry != target || f.flags & FUNC_NO_FUNCDATA) {
 		fo->report->assembly++;
-	} else if (is_runtime(f.name) || is_lent_by_runtime(fo->pl->binary, &f)) {
+	} else if (is_runtime(f.name) || is_lent_by_runtime(fo->qc->binary, &f)) {
 		fo->report->runtime++;
 	} else if (f.flags & FUNC_ASM) {
 		fo->report->assembly++;
@@ -74,7 +74,7 @@ static void add_callee(struct follower *fo, const struct found *from, uint64_t t
 	} else {
 		fo->report->functions++;
 		vec_push(&fo->queue, ((struct found){.func = f, .level = from->level + 1,
-						     .question = question_of(fo->pl, &f)}));
+						     .question = question_of(fo->qc, &f)}));
 	}
 }
 
@@ -82,7 +82,7 @@ static void look_into(struct follower *fo, const struct found *from)
 {
 	struct callees c;
 
-	if (binary_callees(fo->pl->binary, &from->func, &c, NULL))
+	if (binary_callees(fo->qc->binary, &from->func, &c, NULL))
 		return;
 	fo->report->indirect += c.indirect;
 	for (size_t i = 0; i < c.n; i++)
@@ -91,8 +91,8 @@ static void look_into(struct follower *fo, const struct found *from)
 
 static void begin(struct follower *fo)
 {
-	for (size_t i = 0; i < fo->pl->plans.len; i++) {
-		const struct call_plan *p = &fo->pl->plans.data[i];
+	for (size_t i = 0; i < fo->qc->plans.len; i++) {
+		const struct call_plan *p = &fo->qc->plans.data[i];
 
 		if (p->inlined)
 			continue;
@@ -102,16 +102,16 @@ static void begin(struct follower *fo)
 	}
 }
 
-void plan_follow(struct planner *pl, unsigned levels, struct call_follow *report)
+void plan_follow(struct question_compiler *qc, unsigned levels, struct call_follow *report)
 {
-	struct follower fo = {.pl = pl, .report = report};
+	struct follower fo = {.qc = qc, .report = report};
 
 	begin(&fo);
 	for (size_t i = 0; i < fo.queue.len; i++) {
 		struct found f = fo.queue.data[i];
 
 		if (!f.planned)
-			plan_found(pl, f.question, &f.func, f.level);
+			plan_found(qc, f.question, &f.func, f.level);
 		if (f.level < levels)
 			look_into(&fo, &f);
 	}

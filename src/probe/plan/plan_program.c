@@ -33,7 +33,7 @@ struct aggregate_ref {
 };
 
 struct builder {
-	struct planner *pl;
+	struct question_compiler *qc;
 	struct call_plan *plan;
 	const char *return_why;
 	struct err *err;
@@ -76,14 +76,14 @@ static struct ref add_item(struct builder *pb, struct capture_item item)
 static struct capture_item shown_item(const struct builder *pb, const char *name, const struct expr *e, bool optional)
 {
 	return (struct capture_item){.name = name, .expr = e, .optional = optional, .whole = true,
-				     .depth = pb->pl->o->limits.depth + 1, .max_bytes = pb->pl->o->limits.max_string};
+				     .depth = pb->qc->o->limits.depth + 1, .max_bytes = pb->qc->o->limits.max_string};
 }
 
 static void show_param(struct builder *pb, enum shown_kind kind, const char *name, const struct param *p)
 {
 	struct shown_ref s = {.shown = {.name = name, .kind = kind, .at_entry = kind == SHOWN_ARG, .type = p->type}};
 
-	s.ref = add_item(pb, shown_item(pb, name, name_expr(pb->pl->arena, name), true));
+	s.ref = add_item(pb, shown_item(pb, name, name_expr(pb->qc->arena, name), true));
 	vec_push(&pb->shown, s);
 }
 
@@ -105,14 +105,14 @@ static void show_captured(struct builder *pb, const struct closure_var *v)
 {
 	struct shown_ref s = {.shown = {.name = v->name, .kind = SHOWN_ARG, .at_entry = true, .type = v->type}};
 
-	s.ref = add_item(pb, shown_item(pb, v->name, name_expr(pb->pl->arena, v->name), true));
+	s.ref = add_item(pb, shown_item(pb, v->name, name_expr(pb->qc->arena, v->name), true));
 	vec_push(&pb->shown, s);
 }
 
 static void show_all(struct builder *pb)
 {
 	const struct signature *s = &pb->plan->signature;
-	struct arena *arena = pb->pl->arena;
+	struct arena *arena = pb->qc->arena;
 	size_t skip = s->has_receiver && s->nparams ? 1 : 0;
 
 	if (skip)
@@ -171,7 +171,7 @@ static void add_stack(struct builder *pb)
 {
 	if (pb->stack.none)
 		pb->stack = add_item(pb, (struct capture_item){.name = "stack",
-							       .expr = name_expr(pb->pl->arena, "stack")});
+							       .expr = name_expr(pb->qc->arena, "stack")});
 }
 
 static void add_actions(struct builder *pb)
@@ -179,7 +179,7 @@ static void add_actions(struct builder *pb)
 	const struct question *q = pb->plan->question;
 
 	pb->stack.none = true;
-	if (pb->pl->o->wants_stack)
+	if (pb->qc->o->wants_stack)
 		add_stack(pb);
 	if (!q->nactions)
 		show_all(pb);
@@ -196,7 +196,7 @@ static void add_actions(struct builder *pb)
 }
 
 /* Results of a type parameter's type need the dictionary, if there is still room for it. */
-static void keep_dictionary(struct builder *pb)
+static void carry_dictionary(struct builder *pb)
 {
 	const struct signature *s = &pb->plan->signature;
 	bool needed = false;
@@ -204,21 +204,21 @@ static void keep_dictionary(struct builder *pb)
 	for (size_t i = 0; i < s->nresults; i++)
 		needed |= s->results[i].dict_word != 0;
 	if (needed && scope_has_dictionary(s, pb->plan->captured, pb->plan->ncaptured) && pb->plan->has_return &&
-	    pb->plan->prints && pb->split.nsaved < IR_MAX_SAVED)
-		pb->split.saved[pb->split.nsaved++] = name_expr(pb->pl->arena, DICTIONARY_NAME);
+	    pb->plan->prints && pb->split.ncarried < IR_MAX_SAVED)
+		pb->split.carried[pb->split.ncarried++] = name_expr(pb->qc->arena, DICTIONARY_NAME);
 }
 
-/* Parts of what is tested when a call has ended: most are saved for the return anyway, and have a slot by that. */
+/* Parts of what is tested when a call has ended: most are carried to the return anyway, and have a slot by that. */
 static void add_parts(struct builder *pb)
 {
 	for (size_t i = 0; i < pb->split.nparts; i++) {
 		size_t at = 0;
 
-		while (at < pb->split.nsaved && !expr_equal(pb->split.saved[at], pb->split.parts[i]))
+		while (at < pb->split.ncarried && !expr_equal(pb->split.carried[at], pb->split.parts[i]))
 			at++;
-		if (at == pb->split.nsaved) {
+		if (at == pb->split.ncarried) {
 			at = pb->entry.items.len;
-			vec_push(&pb->entry.items, ((struct capture_item){.name = arena_printf(pb->pl->arena,
+			vec_push(&pb->entry.items, ((struct capture_item){.name = arena_printf(pb->qc->arena,
 											       "part %zu", i),
 									  .expr = pb->split.parts[i]}));
 		}
@@ -226,13 +226,13 @@ static void add_parts(struct builder *pb)
 	}
 }
 
-static void add_saved(struct builder *pb)
+static void add_carried(struct builder *pb)
 {
-	keep_dictionary(pb);
-	for (size_t i = 0; i < pb->split.nsaved; i++)
+	carry_dictionary(pb);
+	for (size_t i = 0; i < pb->split.ncarried; i++)
 		vec_push(&pb->entry.items,
-			 ((struct capture_item){.name = arena_printf(pb->pl->arena, "kept %zu", i),
-						.expr = pb->split.saved[i], .carry = (int)i + 1}));
+			 ((struct capture_item){.name = arena_printf(pb->qc->arena, "kept %zu", i),
+						.expr = pb->split.carried[i], .carry = (int)i + 1}));
 	add_parts(pb);
 }
 
@@ -270,7 +270,7 @@ static int make_late_operator(struct builder *pb, const struct expr *e, struct l
 
 static int make_late(struct builder *pb, const struct expr *e, const struct late **ret)
 {
-	struct late *l = arena_new(pb->pl->arena, struct late), *not = NULL;
+	struct late *l = arena_new(pb->qc->arena, struct late), *not = NULL;
 	const struct expr *error, *text;
 	struct capture_item item;
 
@@ -279,21 +279,21 @@ static int make_late(struct builder *pb, const struct expr *e, const struct late
 		l->op = LATE_PANICKED;
 		return 0;
 	}
-	if (!asks_for_text(pb->plan, e, pb->pl->arena)) {
+	if (!asks_for_text(pb->plan, e, pb->qc->arena)) {
 		l->op = LATE_BOOL;
 		return late_value(pb, l, (struct capture_item){.name = "condition", .expr = e});
 	}
-	if (!is_text_of_error(pb->plan, e, pb->pl->arena, &l->op, &error, &text))
+	if (!is_text_of_error(pb->plan, e, pb->qc->arena, &l->op, &error, &text))
 		return make_late_operator(pb, e, l);
 	if (e->op == EXPR_BINARY && *e->text == '!') {
-		not = arena_new(pb->pl->arena, struct late);
+		not = arena_new(pb->qc->arena, struct late);
 		*not = (struct late){.op = LATE_NOT, .a = l};
 		*ret = not;
 	}
 	l->text = text->text;
 	l->len = text->len;
 	item = shown_item(pb, "error", error, false);
-	item.depth = pb->pl->late_depth + 1;
+	item.depth = pb->qc->late_depth + 1;
 	return late_value(pb, l, item);
 }
 
@@ -313,7 +313,7 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 	struct call_plan *plan = pb->plan;
 	bool at_return = role == PROGRAM_RETURN;
 	struct side *side = at_return ? &pb->ret : &pb->entry;
-	struct capture_scope scope = {.binary = pb->pl->binary,
+	struct capture_scope scope = {.binary = pb->qc->binary,
 				      .func = &pb->func,
 				      .signature = &plan->signature,
 				      .at = at_return ? SITE_RETURN : SITE_ENTRY,
@@ -326,12 +326,12 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 	struct capture_request request = {.filter_expr = filter,
 					  .text = plan->question->text,
 					  .role = role,
-					  .call_group = plan->has_return ? pb->pl->next_group : 0,
+					  .call_group = plan->has_return ? pb->qc->next_group : 0,
 					  .items = side->items.data,
 					  .nitems = side->items.len,
-					  .caps = pb->pl->o->caps,
-					  .shapes = pb->pl->shapes};
-	int r = capture_compile(&scope, &request, pb->pl->arena, &side->result, pb->err);
+					  .caps = pb->qc->o->caps,
+					  .shapes = pb->qc->shapes};
+	int r = capture_compile(&scope, &request, pb->qc->arena, &side->result, pb->err);
 
 	if (r)
 		return r;
@@ -340,25 +340,25 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 	return 0;
 }
 
-/* What the entry kept, as the return knows it. Its items come first. */
+/* What the entry carries on, as the return knows it. Its items come first. */
 static int compile_both(struct builder *pb)
 {
-	struct carried_value saved[IR_MAX_SAVED];
+	struct carried_value carried[IR_MAX_SAVED];
 	int r = compile_side(pb, pb->plan->has_return ? PROGRAM_ENTRY : PROGRAM_POINT, pb->split.entry, NULL, 0);
 
 	if (r)
 		return r;
-	for (size_t i = 0; i < pb->split.nsaved; i++) {
+	for (size_t i = 0; i < pb->split.ncarried; i++) {
 		if (pb->entry.result.slot_of_item[i] < 0)
-			return err_at_column(pb->err, -EINVAL, pb->plan->question->text, pb->split.saved[i]->column,
+			return err_at_column(pb->err, -EINVAL, pb->plan->question->text, pb->split.carried[i]->column,
 					     "%s", pb->entry.result.why[i]);
-		saved[i] = (struct carried_value){.expr = pb->split.saved[i], .number = (unsigned)i,
+		carried[i] = (struct carried_value){.expr = pb->split.carried[i], .number = (unsigned)i,
 						.type = pb->entry.result.types[i]};
 	}
 	pb->plan->entry = pb->entry.result.program;
 	if (!pb->plan->has_return)
 		return 0;
-	r = compile_side(pb, PROGRAM_RETURN, pb->split.ret, saved, pb->split.nsaved);
+	r = compile_side(pb, PROGRAM_RETURN, pb->split.ret, carried, pb->split.ncarried);
 	if (!r)
 		pb->plan->ret = pb->ret.result.program;
 	return r;
@@ -369,7 +369,7 @@ static int compile_both(struct builder *pb)
 static int compile_ending(struct builder *pb, const struct split_end *end, struct plan_ending *ret)
 {
 	struct carried_value parts[IR_MAX_SAVED];
-	struct capture_scope scope = {.binary = pb->pl->binary,
+	struct capture_scope scope = {.binary = pb->qc->binary,
 				      .func = &pb->func,
 				      .signature = &pb->plan->signature,
 				      .at = SITE_RETURN,
@@ -377,7 +377,7 @@ static int compile_ending(struct builder *pb, const struct split_end *end, struc
 				      .ncarried = pb->split.nparts,
 				      .traced = true};
 	struct capture_request request = {.filter_expr = end->test, .text = pb->plan->question->text,
-					  .role = PROGRAM_RETURN, .call_group = pb->pl->next_group};
+					  .role = PROGRAM_RETURN, .call_group = pb->qc->next_group};
 	struct capture_result result;
 	int r;
 
@@ -387,7 +387,7 @@ static int compile_ending(struct builder *pb, const struct split_end *end, struc
 	for (size_t i = 0; i < pb->split.nparts; i++)
 		parts[i] = (struct carried_value){.expr = pb->split.parts[i], .number = (unsigned)i,
 						.type = pb->entry.result.types[pb->part_items[i]]};
-	r = capture_compile(&scope, &request, pb->pl->arena, &result, pb->err);
+	r = capture_compile(&scope, &request, pb->qc->arena, &result, pb->err);
 	if (!r)
 		ret->test = result.program;
 	return r;
@@ -399,8 +399,8 @@ static int compile_endings(struct builder *pb)
 	int r;
 
 	for (size_t i = 0; i < pb->split.nparts; i++) {
-		plan->kept_slots[i] = pb->entry.result.slot_of_item[pb->part_items[i]];
-		if (plan->kept_slots[i] < 0)
+		plan->carried_slots[i] = pb->entry.result.slot_of_item[pb->part_items[i]];
+		if (plan->carried_slots[i] < 0)
 			return err_at_column(pb->err, -EINVAL, plan->question->text, pb->split.parts[i]->column, "%s",
 					     pb->entry.result.why[pb->part_items[i]]);
 	}
@@ -417,7 +417,7 @@ static bool run_condition(const struct capture_program *p, const struct call_pla
 	struct capture_known known = {.latency_ns = latency_ns};
 
 	for (size_t i = 0; i < IR_MAX_SAVED; i++) {
-		int slot = plan->kept_slots[i];
+		int slot = plan->carried_slots[i];
 
 		if (slot < 0 || slot >= entry->head->slots || entry->slots[slot].status != SLOT_OK)
 			continue;
@@ -454,7 +454,7 @@ static const char *why_missing(const struct builder *pb, const struct shown *s, 
 	    s->type && (s->type->kind == KIND_STRUCT || s->type->kind == KIND_INTERFACE ||
 			s->type->kind == KIND_ARRAY || s->type->kind == KIND_MAP || s->type->kind == KIND_SLICE);
 
-	return composite && !pb->pl->shapes && pb->pl->shapes_why ? pb->pl->shapes_why : why;
+	return composite && !pb->qc->shapes && pb->qc->shapes_why ? pb->qc->shapes_why : why;
 }
 
 static struct shown finish_shown(const struct builder *pb, const struct shown_ref *ref)
@@ -484,7 +484,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 
 static void set_shown(struct builder *pb)
 {
-	struct shown *shown = arena_array(pb->pl->arena, struct shown, pb->shown.len + 1);
+	struct shown *shown = arena_array(pb->qc->arena, struct shown, pb->shown.len + 1);
 
 	for (size_t i = 0; i < pb->shown.len; i++)
 		shown[i] = finish_shown(pb, &pb->shown.data[i]);
@@ -559,7 +559,7 @@ static int set_aggregate(struct builder *pb, const struct aggregate_ref *ref, st
 /* The planter makes records and no aggregates; who reads the records makes those, of this copy of the program. */
 static struct capture_program *count_late(struct builder *pb, const struct capture_program *p)
 {
-	struct capture_program *counted = arena_memdup(pb->pl->arena, p, sizeof(*p));
+	struct capture_program *counted = arena_memdup(pb->qc->arena, p, sizeof(*p));
 
 	counted->no_record = !pb->plan->prints;
 	pb->plan->counted = counted;
@@ -569,8 +569,8 @@ static struct capture_program *count_late(struct builder *pb, const struct captu
 static int set_aggregates(struct builder *pb)
 {
 	size_t n = pb->aggregates.len;
-	struct ir_aggregate *ir = arena_array(pb->pl->arena, struct ir_aggregate, n + 1);
-	struct plan_aggregate *list = arena_array(pb->pl->arena, struct plan_aggregate, n + 1);
+	struct ir_aggregate *ir = arena_array(pb->qc->arena, struct ir_aggregate, n + 1);
+	struct plan_aggregate *list = arena_array(pb->qc->arena, struct plan_aggregate, n + 1);
 	struct capture_program *p = pb->plan->has_return ? &pb->plan->ret : &pb->plan->entry;
 
 	for (size_t i = 0; i < n; i++) {
@@ -591,7 +591,7 @@ static int set_aggregates(struct builder *pb)
 
 /* ---- all ---- */
 
-bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, bool *ret_soft)
+bool plan_needs_return(const struct question_compiler *qc, const struct call_plan *plan, bool *ret_soft)
 {
 	const struct question *q = plan->question;
 	bool hard = expr_side(plan, q->condition) == SIDE_RETURN;
@@ -606,13 +606,13 @@ bool plan_needs_return(const struct planner *pl, const struct call_plan *plan, b
 			hard |= expr_side(plan, a->by[k]) == SIDE_RETURN;
 	}
 	*ret_soft = !hard;
-	return hard || !q->nactions || pl->o->wants_return;
+	return hard || !q->nactions || qc->o->wants_return;
 }
 
 static int build(struct builder *pb)
 {
 	struct call_plan *plan = pb->plan;
-	int r = condition_split(plan, plan->question->condition, plan->question->text, pb->pl->arena, &pb->split,
+	int r = condition_split(plan, plan->question->condition, plan->question->text, pb->qc->arena, &pb->split,
 				pb->err);
 
 	if (r)
@@ -623,7 +623,7 @@ static int build(struct builder *pb)
 			return fail_at(pb, plan->question->condition, no_aggregate);
 	if (pb->split.ret && !plan->has_return)
 		return fail_at(pb, pb->split.ret, pb->return_why ? pb->return_why : no_return);
-	add_saved(pb);
+	add_carried(pb);
 	add_actions(pb);
 	r = add_late(pb);
 	if (!r)
@@ -636,17 +636,17 @@ static int build(struct builder *pb)
 	return set_aggregates(pb);
 }
 
-int plan_compile(struct planner *pl, struct call_plan *plan, const char *return_why, struct err *err)
+int plan_compile(struct question_compiler *qc, struct call_plan *plan, const char *return_why, struct err *err)
 {
-	struct builder pb = {.pl = pl, .plan = plan, .return_why = return_why, .err = err, .func = plan->func};
+	struct builder pb = {.qc = qc, .plan = plan, .return_why = return_why, .err = err, .func = plan->func};
 	int r;
 
 	pb.func.name = plan->name;
-	plan->prints = !plan->question->nactions || pl->o->wants_return || pl->o->wants_stack;
+	plan->prints = !plan->question->nactions || qc->o->wants_return || qc->o->wants_stack;
 	for (size_t i = 0; i < plan->question->nactions; i++)
 		plan->prints |= plan->question->actions[i].kind != ACTION_AGGREGATE;
 	if (plan->has_return)
-		pl->next_group++;
+		qc->next_group++;
 	r = build(&pb);
 	vec_done(&pb.entry.items);
 	vec_done(&pb.ret.items);

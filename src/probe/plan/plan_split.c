@@ -2,10 +2,10 @@
  * Which side of a call an expression belongs to. Parameters are in their registers at the entry only, results at the
  * return only; a name is looked up as names.c does. A condition is taken apart at its outermost &&: what needs the
  * entry only is tested there. In the rest, the largest parts that need the entry only are evaluated at the entry and
- * kept for the return (IR_SAVE), as Go evaluates them once: when the call begins.
+ * carried to the return (IR_SAVE), as Go evaluates them once: when the call begins.
  *
  * A call that panicked, or is still open, has no results. What the condition says of it is known in advance, unless it
- * asks for `latency` (or for kept values beside): then that part is left to be tested when the call has ended.
+ * asks for `latency` (or for carried values beside): then that part is left to be tested when the call has ended.
  */
 #include <errno.h>
 #include <string.h>
@@ -151,7 +151,7 @@ static void take_apart(const struct call_plan *p, const struct expr *e, struct a
 	}
 }
 
-/* Known at the return without being kept: the same there as at the entry. */
+/* Known at the return without being carried: the same there as at the entry. */
 static bool is_same_at_return(const struct call_plan *p, const struct expr *e)
 {
 	if (!e)
@@ -166,20 +166,20 @@ static bool is_same_at_return(const struct call_plan *p, const struct expr *e)
 	return is_same_at_return(p, e->a) && is_same_at_return(p, e->b);
 }
 
-static int keep(const struct expr *e, const char *text, struct split *ret, struct err *err)
+static int carry(const struct expr *e, const char *text, struct split *ret, struct err *err)
 {
-	for (size_t i = 0; i < ret->nsaved; i++)
-		if (expr_equal(ret->saved[i], e))
+	for (size_t i = 0; i < ret->ncarried; i++)
+		if (expr_equal(ret->carried[i], e))
 			return 0;
-	if (ret->nsaved == IR_MAX_SAVED)
+	if (ret->ncarried == IR_MAX_SAVED)
 		return err_at_column(err, -EINVAL, text, e->column,
 				     "the condition needs more than %d values of the entry where the function returns",
 				     IR_MAX_SAVED);
-	ret->saved[ret->nsaved++] = e;
+	ret->carried[ret->ncarried++] = e;
 	return 0;
 }
 
-static int keep_parts(const struct call_plan *p, const struct expr *e, const char *text, struct split *ret,
+static int carry_parts(const struct call_plan *p, const struct expr *e, const char *text, struct split *ret,
 		      struct err *err)
 {
 	enum call_side side = expr_side(p, e);
@@ -188,13 +188,13 @@ static int keep_parts(const struct call_plan *p, const struct expr *e, const cha
 	if (side == SIDE_NONE || is_same_at_return(p, e))
 		return 0;
 	if (side == SIDE_ENTRY && e->op != EXPR_LITERAL && e->op != EXPR_ELEMENT)
-		return keep(e, text, ret, err);
+		return carry(e, text, ret, err);
 	for (size_t i = 0; !r && i < e->nargs; i++)
-		r = keep_parts(p, e->args[i], text, ret, err);
+		r = carry_parts(p, e->args[i], text, ret, err);
 	if (!r && e->a)
-		r = keep_parts(p, e->a, text, ret, err);
+		r = carry_parts(p, e->a, text, ret, err);
 	if (!r && e->b)
-		r = keep_parts(p, e->b, text, ret, err);
+		r = carry_parts(p, e->b, text, ret, err);
 	return r;
 }
 
@@ -358,7 +358,7 @@ int condition_split(const struct call_plan *p, const struct expr *condition, con
 	if (condition)
 		take_apart(p, condition, arena, &split);
 	if (split.ret)
-		r = keep_parts(p, split.ret, text, &split, err);
+		r = carry_parts(p, split.ret, text, &split, err);
 	if (!r)
 		r = find_ends(p, text, arena, &split, err);
 	if (!r)
