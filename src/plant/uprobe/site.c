@@ -1,9 +1,13 @@
 /*
- * A uprobe replaces an instruction by a breakpoint. What it costs depends on how the kernel then does that instruction:
- * it skips a nop, emulates some (arch/x86/kernel/uprobes.c), and runs all others out of line in a single step. Of the
- * spots of an entry the cheapest is taken. The usual winners are `push rbp` after the stack check, and, where the
- * compiler saves the frame pointer with a mov (before Go 1.21), the check's own branch: when that is about to be taken
- * the hit is ignored, for the function will be entered again.
+ * A uprobe replaces an instruction by a breakpoint. What it costs depends on how the kernel then does that instruction
+ * (Linux, arch/x86/kernel/uprobes.c): relative jumps, branches and calls, nops and pushes are emulated in the
+ * breakpoint's handler; the rest is executed out of line under single-step. Not probed at all: segment and LOCK
+ * prefixes, VEX and EVEX, three-byte opcodes, privileged and I/O instructions. Kernels differ a little in that list;
+ * the one here is the strictest of them.
+ *
+ * Of the spots of an entry the cheapest is taken. The usual winners are `push rbp` after the stack check, and, where
+ * the compiler saves the frame pointer with a mov (before Go 1.21), the check's own branch: when that is about to be
+ * taken the hit is ignored, for the function will be entered again.
  */
 #include "plant/uprobe/site.h"
 
