@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "plant/plant.h"
+#include "plant/uprobe/uprobe.h"
 #include "plant/uprobe/bpf.h"
+#include "plant/uprobe/site.h"
 
 __asm__(".pushsection .text\n"
 	".balign 64\n"
@@ -140,10 +141,10 @@ static double pair_ns(void)
 static int measure(const struct arm *a, double *best, struct err *err)
 {
 	struct planter_options o = {.ring_bytes = 16 << 20};
-	struct site sites[2] = {{.offset = self_offset(site_enter)}, {.offset = self_offset(site_leave)}};
+	struct uprobe_site sites[2] = {{.offset = self_offset(site_enter)}, {.offset = self_offset(site_leave)}};
 	struct plant_probe probes[2] = {
-		{.id = 1, .label = "enter", .sites = &sites[0], .nsites = 1, .program = &a->enter},
-		{.id = 2, .label = "leave", .sites = &sites[1], .nsites = 1, .program = &a->leave},
+		{.id = 1, .label = "enter", .sites = &sites[0].site, .program = &a->enter},
+		{.id = 2, .label = "leave", .sites = &sites[1].site, .program = &a->leave},
 	};
 	struct plant_target t = {.id = 1, .pid = getpid(), .path = "/proc/self/exe", .binary_key = 1};
 	struct planter *p = NULL;

@@ -13,6 +13,8 @@
 #include "base/vec.h"
 #include "binary/binary.h"
 #include "plant/code_check.h"
+#include "plant/uprobe/uprobe.h"
+#include "plant/uprobe/uprobe.h"
 #include "target/process.h"
 
 #define RUNS 20
@@ -31,17 +33,19 @@ static size_t take_sites(struct binary *b, size_t want, struct plant_probe *prob
 
 	*ret_nsites = 0;
 	for (size_t i = 0; i < count && *ret_nsites < want; i += step) {
-		struct site *entry = arena_new(binary_arena(b), struct site);
-		const struct site *returns = NULL;
-		size_t nreturns = 0;
+		struct join_point at;
 		struct func f;
 
-		if (!binary_func(b, i, &f) || binary_entry_site(b, &f, entry, NULL))
+		if (!binary_func(b, i, &f) || join_point_entry(b, &f, &at, NULL))
 			continue;
-		probes[n++] = (struct plant_probe){.label = f.name, .sites = entry, .nsites = 1};
-		if (!binary_return_sites(b, &f, &returns, &nreturns, NULL))
-			probes[n++] = (struct plant_probe){.label = f.name, .sites = returns, .nsites = nreturns};
-		*ret_nsites += 1 + nreturns;
+		probes[n].label = f.name;
+		plant_probe_locate(&probes[n++], &planter_uprobe, b, &at);
+		++*ret_nsites;
+		if (join_point_returns(b, &f, &at, NULL))
+			continue;
+		probes[n].label = f.name;
+		plant_probe_locate(&probes[n++], &planter_uprobe, b, &at);
+		*ret_nsites += at.nspots;
 	}
 	return n;
 }

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "plant/plant.h"
+#include "plant/uprobe/uprobe.h"
 #include "plant/uprobe/bpf.h"
+#include "plant/uprobe/site.h"
 
 __asm__(".pushsection .text\n"
 	".balign 64\n"
@@ -154,8 +155,8 @@ static int measure_empty(const void *site, double *best, struct err *err)
 static int measure_arm(struct planter *p, const void *site, int arm, double *best, struct err *err)
 {
 	struct capture_program prog = program_of(arm);
-	struct site s = {.offset = self_offset(site)};
-	struct plant_probe probe = {.id = 1, .label = "bench", .sites = &s, .nsites = 1, .program = &prog};
+	struct uprobe_site s = {.offset = self_offset(site)};
+	struct plant_probe probe = {.id = 1, .label = "bench", .sites = &s.site, .program = &prog};
 	struct plant_target t = {.id = 1, .pid = getpid(), .path = "/proc/self/exe", .binary_key = 1};
 	struct plant *pl;
 	double ns;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What can be checked of the code without running it: the include rule, no calls that run up, 120 columns, unique tags, no
-# library and no Go version in generic code, options in manual pages.
+# What can be checked of the code without running it: the include rule, no verb that knows one planter, no calls that run up,
+# 120 columns, unique tags, no library and no Go version in generic code, options in manual pages.
 #
 # The include rule of ARCHITECTURE.md: a folder of src/ includes only itself and the folders listed for it.
 cd "$(dirname "$0")/.." || exit 2
@@ -32,6 +32,11 @@ check span "base event binary probe target plant"
 check call "base event binary probe target plant"
 check sink "base event probe target span call"
 check cmd "base event binary probe target plant span call sink"
+# A verb knows planters by their table (plant/planters.h), and none by its own header.
+if grep -rnE '^#include "plant/[a-z_]+/' src/cmd src/main.c; then
+	echo "a verb includes a header of one planter (ARCHITECTURE.md)"
+	rc=1
+fi
 # Inside probe/, likewise: what is asked, what it means (without a binary), where that lies, what is planted.
 check_probe() {
 	for f in $(find src/probe/"$1" -name '*.[ch]'); do

@@ -57,7 +57,7 @@ struct arch {
 
 	/*
 	 * ---- instructions: insn.h says what is asked ----
-	 * One at offset off of the code (everything but its price); false when the bytes are none.
+	 * One at offset off of the code ; false when the bytes are none.
 	 */
 	bool (*decode)(const struct disasm *c, uint64_t off, struct insn *ret);
 	bool (*effect)(const struct disasm *c, const struct insn *i, struct insn_effect *ret);

@@ -81,6 +81,9 @@ void binary_free(struct binary *b)
 {
 	if (!b)
 		return;
+	for (size_t i = 0; i < b->kept.len; i++)
+		b->kept.data[i].release(b->kept.data[i].data);
+	vec_done(&b->kept);
 	inline_host_free(b->inline_host);
 	inline_index_free(b->inline_index);
 	disasm_done(&b->last_code);
@@ -116,6 +119,18 @@ int binary_check(struct binary *b, struct err *err)
 {
 	b->checked = true;
 	return image_check(&b->img, b->name, err);
+}
+
+void *binary_keep(struct binary *b, const void *key, void *(*make)(struct binary *b), void (*release)(void *data))
+{
+	void *data;
+
+	for (size_t i = 0; i < b->kept.len; i++)
+		if (b->kept.data[i].key == key)
+			return b->kept.data[i].data;
+	data = make(b);
+	vec_push(&b->kept, ((struct kept){key, data, release}));
+	return data;
 }
 
 const char *binary_remembered(const struct binary *b, uint64_t key)

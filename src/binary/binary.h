@@ -33,6 +33,11 @@ const struct image *binary_image(const struct binary *b);
 const struct arch *binary_arch(const struct binary *b);
 struct arena *binary_arena(struct binary *b); /* for results that should live as long as b */
 /*
+ * What a user of b has found out about it and keeps with it: made at the first call for a key (the address of something
+ * of the user's), released with b.
+ */
+void *binary_keep(struct binary *b, const void *key, void *(*make)(struct binary *b), void (*release)(void *data));
+/*
  * Others may write to the file, or cut it. What was read of it is right if it is intact afterwards (image_intact): who
  * has read much checks once at the end (-ESTALE with a sentence); types that are read later check by themselves. Names
  * of functions and files, and what image_at gives, lie in the mapped file; types, signatures and sites do not.
@@ -292,35 +297,63 @@ struct callees {
 };
 int binary_callees(struct binary *b, const struct func *f, struct callees *ret, struct err *err);
 
-/* ---- probe sites (site.c, insn.c) ---- */
+/* ---- join points (join_point.c, inline_site.c) ---- */
 
+/* The side of a call that a probe is at: parameters are known at its entry, results at its return. */
 enum site_kind { SITE_ENTRY, SITE_RETURN };
-enum site_price { PRICE_NOP5, PRICE_EMULATED, PRICE_STEPPED }; /* see research: 0.25 / 0.6 / 4 µs */
-struct site {
-	uint64_t addr, offset;   /* virtual address, file offset */
-	enum site_kind kind;
-	enum site_price price;
-	uint8_t flags_skip;      /* entry on the stack check: ignore the hit when FLAGS & this (the stack grows) */
-	int32_t sp_delta;        /* SP at the site + sp_delta = SP at function entry */
-	char insn[48];           /* as text, for inspect */
-};
-/* The cheapest site that fires once a call with the register arguments live. */
-int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, struct err *err);
-/* All RETs; refuses functions that leave by a tail jump only. *ret is in b's arena. */
-int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret, size_t *ret_n,
-			struct err *err);
 
+/* An instruction where a probe would fire once a call, at an entry with the register arguments live. */
+struct spot {
+	uint32_t offset;         /* from the function's entry */
+	int32_t sp_delta;        /* SP there + sp_delta = SP at function entry; of an inlined call: see func_sp_delta */
+	uint8_t len;             /* bytes of the instruction */
+	uint8_t flags_skip;      /* a jbe: when FLAGS & this, the stack grows and control comes here again */
+	uint8_t rank;            /* of those that cost the same the lowest is preferred, then the first */
+};
+
+/*
+ * Where a probe is to fire, as far as the code alone tells. At which instruction it is put is the planter's to say
+ * (planter_ops.locate): at one of the spots; at a return, at each of them.
+ */
+struct join_point {
+	enum join_kind { JOIN_ENTRY, JOIN_RETURN, JOIN_INLINED } kind;
+	uint32_t func;           /* its index; of an inlined call: the host */
+	const struct spot *spots;/* in the binary's arena */
+	uint32_t nspots;         /* 0: the analysis of its code refused it */
+	const char *approximate; /* JOIN_INLINED: why hits need not be as many as calls; NULL: they are */
+};
+/* How many probes it takes. */
+static inline size_t join_point_probes(const struct join_point *at)
+{
+	return at->kind == JOIN_RETURN ? at->nspots : at->nspots != 0;
+}
+
+/*
+ * What a planter makes of a join point: the instruction that a probe is put on. Planters embed it in a struct of their
+ * own. In the binary's arena.
+ */
+struct site {
+	const struct site *next; /* of the same join point */
+	uint64_t addr;           /* in the image */
+	enum join_kind kind;
+	unsigned price;          /* index in planter_ops.prices */
+};
+
+/*
+ * Both fill in kind and function also where they fail. -ENOTSUP, -EPROTO, -ENOENT (it never returns) with a sentence.
+ * Returns are all RETs; a function that leaves by a tail jump only is refused.
+ */
+int join_point_entry(struct binary *b, const struct func *f, struct join_point *ret, struct err *err);
+int join_point_returns(struct binary *b, const struct func *f, struct join_point *ret, struct err *err);
 /*
  * 0 when every return of f is one of its RETs. -ENOTSUP with a sentence when it leaves, on some way
  * or on all, by a jump to another function, whose return then is f's own.
  */
 int binary_returns_complete(struct binary *b, const struct func *f, struct err *err);
-/*
- * The instruction of f that begins at pc, as an entry site that always fires: for places that other
- * sources name, e.g. an inlined call's. Refuses a pc where no instruction begins.
- */
-int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct site *ret,
-		   struct err *err);
+/* SP at pc + *ret = SP at the entry of f, as the binary's own tables have it. */
+bool func_sp_delta(const struct binary *b, const struct func *f, uint64_t pc, int32_t *ret);
+/* The instruction at addr, in Intel syntax. False where none begins. */
+bool binary_insn_text(struct binary *b, uint64_t addr, char *buf, size_t size);
 
 /* ---- inlined calls (inlined.c, inline_site.c, dwarf_inline.c) ---- */
 
@@ -348,17 +381,16 @@ size_t binary_inlined_into(struct binary *b, const struct func *f, struct inline
 /*
  * The parameters of one instance where DWARF says they are when control comes to its site; those
  * that the compiler does not keep there have a why. Nothing is known of results. Stack pieces count
- * from SP at the entry of the host. -ENODATA without DWARF.
+ * from SP at the entry of the host. -ENODATA without DWARF. site: the planter's, for its join point.
  */
 int binary_inlined_signature(struct binary *b, const struct inlined *i, uint64_t site, struct signature *ret,
 			     struct err *err);
 /*
- * The site that stands for the call. *ret_approximate is NULL where it is proved to be passed once for each call and by
- * nothing else; otherwise the sentence that says why the number of its hits is not that of the calls for certain.
+ * The spots that stand for the call. ret->approximate is NULL where they are proved to be passed once for each call and
+ * by nothing else; otherwise the sentence that says why the number of hits is not that of the calls for certain.
  * -ENOTSUP where it is certain that a probe would fire more than once a call.
  */
-int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *ret, const char **ret_approximate,
-			struct err *err);
+int join_point_inlined(struct binary *b, const struct inlined *i, struct join_point *ret, struct err *err);
 
 /* ---- where a goroutine's facts lie ---- */
 

@@ -26,6 +26,8 @@
 #include "binary/flow.h"
 #include "binary/inline.h"
 
+#define SPOTS_MAX 8 /* of a block: the first that can carry a probe is taken, so that is plenty */
+
 /* The function that was looked at last: a question asks of all calls that were inlined into it, one after the other. */
 struct inline_host {
 	struct func func;
@@ -44,6 +46,8 @@ struct inquest {
 	uint32_t lowest;      /* instruction of the body */
 	VEC(uint32_t) blocks; /* that hold some of the body, in reverse postorder */
 	uint8_t *seen;        /* of each block: for walks */
+	uint32_t spots[SPOTS_MAX]; /* what was decided on */
+	size_t nspots;
 };
 
 void inline_host_free(struct inline_host *h)
@@ -323,36 +327,39 @@ static bool all_reached(const struct inquest *q)
 	return true;
 }
 
-/* Where in block d: the body's first instruction, since DWARF knows the arguments there, or the mark. */
-static uint32_t place_in(const struct inquest *q, uint32_t d)
+/* Where in block d: the body's instructions, since DWARF knows the arguments at the first, or the mark. */
+static bool add_spots(struct inquest *q, uint32_t d)
 {
 	const struct flow_block *b = &q->host->flow.blocks[d];
 
-	for (uint32_t k = b->first; k < b->end; k++)
-		if (is_body(q, k) && q->host->code.insns[k].price != INSN_REFUSED)
-			return k;
-	return d == block_of_mark(q) ? q->mark : FLOW_NONE;
+	q->nspots = 0;
+	for (uint32_t k = b->first; k < b->end && q->nspots < SPOTS_MAX; k++)
+		if (is_body(q, k))
+			q->spots[q->nspots++] = k;
+	if (d == block_of_mark(q) && q->nspots < SPOTS_MAX)
+		q->spots[q->nspots++] = q->mark;
+	return q->nspots;
 }
 
-/* The instruction that is proved, or the likeliest; FLOW_NONE when there is none. */
-static uint32_t choose(const struct inquest *q, bool *ret_proved)
+/* The first block that is proved, or the likeliest. False when there is none. */
+static bool choose(struct inquest *q, bool *ret_proved)
 {
 	uint32_t likely = FLOW_NONE, mark = block_of_mark(q);
 
 	*ret_proved = false;
 	for (size_t i = 0; i <= q->blocks.len; i++) {
-		uint32_t d = i ? q->blocks.data[i - 1] : mark, k = d == FLOW_NONE ? FLOW_NONE : place_in(q, d);
+		uint32_t d = i ? q->blocks.data[i - 1] : mark;
 
-		if (k == FLOW_NONE || !comes_first(q, d) || (d != mark && may_repeat(q, d)))
+		if (d == FLOW_NONE || !comes_first(q, d) || (d != mark && may_repeat(q, d)))
 			continue;
 		if (runs_once(q, d)) {
 			*ret_proved = true;
-			return k;
+			return add_spots(q, d);
 		}
 		if (likely == FLOW_NONE)
-			likely = k;
+			likely = d;
 	}
-	return likely;
+	return likely != FLOW_NONE && add_spots(q, likely);
 }
 
 /* A loop of the inlined function that begins at its lowest instruction. */
@@ -376,23 +383,23 @@ static const char *call_text(struct binary *b, const struct inlined *i)
 	return arena_printf(&b->arena, "inlined into %s at %#" PRIx64, i->host.name, i->entry);
 }
 
-static int decide(struct inquest *q, uint32_t *ret, const char **ret_approximate, struct err *err)
+static int decide(struct inquest *q, const char **ret_approximate, struct err *err)
 {
 	const struct flow *f = &q->host->flow;
 	struct binary *b = q->binary;
-	bool proved = false;
-	uint32_t k = FLOW_NONE;
+	bool proved = false, chosen = false;
 
 	*ret_approximate = NULL;
 	if (!f->why && q->what->index != INLINE_NONE) {
 		find_blocks(q);
 		if (all_reached(q))
-			k = choose(q, &proved);
+			chosen = choose(q, &proved);
 	}
-	if (k == FLOW_NONE && loops_to_lowest(q))
+	if (!chosen && loops_to_lowest(q))
 		return err_set(err, -ENOTSUP, "%s, begins with a loop: a probe would fire more than once a call",
 			       call_text(b, q->what));
-	*ret = k == FLOW_NONE ? q->lowest : k;
+	if (!chosen)
+		q->spots[q->nspots++] = q->lowest;
 	if (!proved && f->why)
 		*ret_approximate =
 			arena_printf(&b->arena, "%s: %s, so that no instruction is proved to run once a call",
@@ -403,15 +410,27 @@ static int decide(struct inquest *q, uint32_t *ret, const char **ret_approximate
 	return 0;
 }
 
-int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *ret, const char **ret_approximate,
-			struct err *err)
+static void write_spots(const struct inquest *q, struct join_point *ret)
+{
+	struct spot *spots = arena_array(&q->binary->arena, struct spot, q->nspots);
+
+	for (size_t i = 0; i < q->nspots; i++) {
+		const struct insn *insn = &q->host->code.insns[q->spots[i]];
+
+		spots[i] = (struct spot){.offset = (uint32_t)(insn->addr - q->what->host.entry), .len = insn->len};
+	}
+	ret->spots = spots;
+	ret->nspots = (uint32_t)q->nspots;
+}
+
+int join_point_inlined(struct binary *b, const struct inlined *i, struct join_point *ret, struct err *err)
 {
 	const struct inline_host *h;
 	struct inquest q = {.binary = b, .what = i};
 	const struct insn *lowest;
-	uint32_t k = FLOW_NONE;
 	int r = host_get(b, &i->host, &h, err);
 
+	*ret = (struct join_point){.kind = JOIN_INLINED, .func = i->host.index};
 	if (r)
 		return r;
 	lowest = disasm_at(&h->code, i->entry);
@@ -421,8 +440,12 @@ int binary_inlined_site(struct binary *b, const struct inlined *i, struct site *
 	q.lowest = (uint32_t)(lowest - h->code.insns);
 	q.mark = find_mark(b, h, i);
 	q.seen = xcalloc(h->flow.nblocks + 1, 1);
-	r = decide(&q, &k, ret_approximate, err);
+	r = decide(&q, &ret->approximate, err);
+	if (!r)
+		r = disasm_refused(&i->host, &h->code, err);
+	if (!r)
+		write_spots(&q, ret);
 	vec_done(&q.blocks);
 	free(q.seen);
-	return r ? r : binary_site_at(b, &i->host, h->code.insns[k].addr, ret, err);
+	return r;
 }

@@ -1,6 +1,6 @@
 /*
- * The instructions of one Go function: where they begin, where control goes, what a probe on each would
- * cost, and what the prologue says (stack check, morestack block, spilled argument registers).
+ * The instructions of one Go function: where they begin, where control goes, and what the prologue says (stack check,
+ * morestack block, spilled argument registers).
  */
 #ifndef BINARY_INSN_H
 #define BINARY_INSN_H
@@ -19,13 +19,10 @@ enum insn_kind {
 	INSN_TRAP,          /* int3, ud2, hlt: control does not go on */
 };
 
-#define INSN_REFUSED 0xff   /* in place of a price: the kernel puts no uprobe here */
-
 struct insn {
 	uint64_t addr, target;
 	uint8_t len;
 	uint8_t kind;       /* enum insn_kind */
-	uint8_t price;      /* enum site_price, or INSN_REFUSED */
 	uint8_t cond;       /* INSN_BRANCH: the architecture's number of the condition */
 };
 
@@ -77,9 +74,6 @@ bool insn_is_tail(const struct disasm *c, const struct insn *i);
 /* In the usual syntax of the architecture, e.g. "jbe 0x65a8f4". */
 void insn_text(const struct disasm *c, const struct insn *i, char *buf, size_t size);
 
-/* Price of a uprobe on the instruction in these bytes (len of them). */
-uint8_t insn_price(const unsigned char *p, size_t len);
-
 /* A register argument as the morestack block saves it. */
 struct spill {
 	uint8_t reg;
@@ -101,6 +95,8 @@ void disasm_prologue(const struct disasm *c, struct prologue *ret);
 
 /* The decoded body of f; -EPROTO with a sentence when it is outside of the file or too large. */
 int func_disasm(struct binary *b, const struct func *f, struct disasm *ret, struct err *err);
+/* Why no probe is put anywhere in f, whose code c is: -ENOTSUP, -EPROTO with a sentence; 0. */
+int disasm_refused(const struct func *f, const struct disasm *c, struct err *err);
 
 /* ---- argmeta.c: what FUNCDATA says about a function's arguments ---- */
 

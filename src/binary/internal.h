@@ -62,8 +62,6 @@ bool pc_walk_next(const struct binary *b, struct pc_walk *w, struct pc_range *re
 
 /* The pcsp table of f (offset in the pctab), 0 when it has none. */
 uint32_t func_pcsp(const struct binary *b, const struct func *f);
-/* SP delta at pc: bytes by which SP lies below its value at entry (the return address not counted). */
-bool func_sp_delta(const struct binary *b, const struct func *f, uint64_t pc, int32_t *ret);
 /* PCDATA table i of f at pc; false when there is none. */
 bool func_pcdata(const struct binary *b, const struct func *f, unsigned i, uint64_t pc, int32_t *ret);
 uint32_t func_pcdata_table(const struct binary *b, const struct func *f, unsigned i); /* for pc_walk; 0: none */
@@ -188,6 +186,12 @@ struct name_pool {
 	struct map by_address; /* of the name in the image */
 };
 
+struct kept {                /* what a user of the binary has with it */
+	const void *key;
+	void *data;
+	void (*release)(void *data);
+};
+
 struct binary {
 	struct arena arena;
 	const char *name;
@@ -218,6 +222,7 @@ struct binary {
 	struct inline_index *inline_index; /* inltree.c's; NULL until it is asked */
 	struct map never_returns;      /* flow.c's: of functions that were called, 2 if so, 1 if not */
 	struct inline_host *inline_host;   /* inline_site.c's: the function looked at last */
+	VEC(struct kept) kept;         /* binary_keep */
 };
 
 /* Section by name from the section headers: a hint, absent in stripped-to-the-bone files. */

@@ -305,7 +305,7 @@ static bool passes(struct decoding *c, const void *sample, size_t size)
 
 static uint64_t code_address(const struct call_plan *plan)
 {
-	return plan->nentry_sites ? plan->entry_sites[0].addr : plan->func.entry;
+	return plan->pc ? plan->pc : plan->func.entry;
 }
 
 /* The call of a sample's records, which were found to belong together. sample NULL: it is not over. */

@@ -23,22 +23,22 @@ void call_wanted_free(struct call_wanted *t)
 }
 
 /* Returns which one it is, from 1. */
-static size_t add_probe(struct call_wanted *t, const char *label, const struct site *sites, size_t nsites,
+static size_t add_probe(struct call_wanted *t, struct binary *b, const char *label, const struct join_point *at,
 			const struct capture_program *program, const struct call_plan *plan)
 {
-	t->plan_of_probe[t->wanted.nprobes] = plan;
-	t->wanted.probes[t->wanted.nprobes++] = (struct plant_probe){
-		.label = label,
-		.sites = sites,
-		.nsites = nsites,
-		.program = program,
-		.group = program->call_group,
-		.begins = program->role == PROGRAM_ENTRY};
-	t->nsites += nsites;
+	struct plant_probe *probe = &t->wanted.probes[t->wanted.nprobes];
+
+	*probe = (struct plant_probe){.label = label,
+				      .program = program,
+				      .group = program->call_group,
+				      .begins = program->role == PROGRAM_ENTRY};
+	plant_probe_locate(probe, t->inquiry->planter, b, at);
+	t->plan_of_probe[t->wanted.nprobes++] = plan;
+	t->nsites += join_point_probes(at);
 	return t->wanted.nprobes;
 }
 
-static void add_probes(struct call_wanted *t)
+static void add_probes(struct call_wanted *t, struct binary *b)
 {
 	size_t most = 2 * t->plans.len + t->plans.nhooks;
 
@@ -48,7 +48,7 @@ static void add_probes(struct call_wanted *t)
 	for (size_t i = 0; i < t->plans.nhooks; i++) {
 		const struct call_hook *h = &t->plans.hooks[i];
 
-		add_probe(t, h->name, h->sites, h->nsites, &h->program, NULL);
+		add_probe(t, b, h->name, &h->at, &h->program, NULL);
 		t->wanted.probes[i].auxiliary = true;
 	}
 	for (size_t i = 0; i < t->plans.len; i++) {
@@ -59,10 +59,10 @@ static void add_probes(struct call_wanted *t)
 			t->wanted.refused++;
 			continue;
 		}
-		if (p->nreturn_sites) /* before the entry: a call that begins in between is not seen, rather
+		if (p->at_return.nspots) /* before the entry: a call that begins in between is not seen, rather
 				       * than left open */
-			probes->ret = add_probe(t, p->name, p->return_sites, p->nreturn_sites, &p->ret, p);
-		probes->entry = add_probe(t, p->name, p->entry_sites, p->nentry_sites, &p->entry, p);
+			probes->ret = add_probe(t, b, p->name, &p->at_return, &p->ret, p);
+		probes->entry = add_probe(t, b, p->name, &p->at_entry, &p->entry, p);
 	}
 }
 
@@ -100,7 +100,7 @@ struct call_wanted *call_wanted_new(struct binary *b, const struct inquiry *q)
 		snprintf(w->why, sizeof(w->why), "%s", err.text);
 		return t;
 	}
-	add_probes(t);
+	add_probes(t, b);
 	if (w->refused == t->plans.len)
 		explain_nothing(t);
 	else if (t->nsites > SITES_ASK && !q->yes)
@@ -125,23 +125,31 @@ void call_wanted_mark_unplanted(struct call_wanted *t, const struct observed_pro
 	}
 }
 
-static double mean_price(const struct site *sites, size_t n, struct planter *planter)
+/* The probe of the return of the plan of which this is the entry's; NULL: it has none. */
+static const struct plant_probe *return_of(const struct call_wanted *t, size_t probe)
 {
-	double sum = 0;
+	const struct call_plan *p = t->plan_of_probe[probe];
+	const struct plant_probe *before = probe ? &t->wanted.probes[probe - 1] : NULL;
 
-	for (size_t i = 0; i < n; i++)
-		sum += planter->ops->price_ns(planter, sites[i].price);
-	return n ? sum / (double)n : 0;
+	return before && before->program == &p->ret ? before : NULL; /* as add_probes puts them */
 }
 
 double call_wanted_price(const struct call_wanted *t, size_t probe, struct planter *planter)
 {
 	const struct call_plan *p = t->plan_of_probe[probe];
+	const struct plant_probe *ret;
 
 	if (!p || t->wanted.probes[probe].program != &p->entry)
 		return 0;
-	return mean_price(p->entry_sites, p->nentry_sites, planter) +
-	       mean_price(p->return_sites, p->nreturn_sites, planter);
+	ret = return_of(t, probe);
+	return sites_price_ns(planter, t->wanted.probes[probe].sites) + (ret ? sites_price_ns(planter, ret->sites) : 0);
+}
+
+const char *call_wanted_refusal(const struct call_wanted *t, size_t probe)
+{
+	const struct plant_probe *ret = return_of(t, probe);
+
+	return t->wanted.probes[probe].why ? t->wanted.probes[probe].why : ret ? ret->why : NULL;
 }
 
 static double mean_call_price(const struct call_wanted *t, struct planter *planter)

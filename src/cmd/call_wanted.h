@@ -9,6 +9,7 @@ struct inquiry {                         /* what is asked of every executable */
 	const struct question *questions;
 	size_t nquestions;
 	struct call_plan_options plan;
+	const struct planter_ops *planter; /* which locates the probes */
 	bool yes;                        /* any number of sites */
 	const char *list_option;         /* what the user can say to see what matches: "-l" */
 	const char *json_option;         /* and to see all that is known of values: "--json" */
@@ -37,6 +38,9 @@ void call_wanted_free(struct call_wanted *t); /* NULL ok */
 struct plan_ids call_wanted_ids(const struct call_wanted *t, size_t plan);
 /* What a call at this (entry) probe costs the program, its return included, in ns; 0 if unknown. */
 double call_wanted_price(const struct call_wanted *t, size_t probe, struct planter *planter);
+/* Why the planter cannot put the probes of a plan in, of which this is the entry's. NULL: as far as the file tells it
+ * can. */
+const char *call_wanted_refusal(const struct call_wanted *t, size_t probe);
 /* Once probes are planted: what is not planted of a function's inlined calls makes its numbers inexact. */
 void call_wanted_mark_unplanted(struct call_wanted *t, const struct observed_process *p);
 /* Where the calls that are followed cost too much to plant them unasked, wanted.why says so. */

@@ -13,7 +13,6 @@
 #include "cmd/packs.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
-#include "plant/patch/site.h"
 #include "plant/planters.h"
 #include "probe/plan/call_plan.h"
 #include "probe/pack/join.h"
@@ -43,9 +42,29 @@ static const struct option_def inspect_defs[] = {
 };
 static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
-static const char *const price_text[] = {"nop, cheapest", "emulated, cheap", "single-stepped, dear"};
-static const char *const price_name[] = {"nop5", "emulated", "stepped"};
 static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join"};
+
+/* ---- sites ---- */
+
+/* Whose sites are shown: that of the option, else the default. */
+static const struct planter_ops *planter_of(const struct inspect_options *o)
+{
+	return o->planter ? planter_named(o->planter) : planters[0];
+}
+
+static const struct price_class *price_of(const struct planter_ops *planter, const struct site *s)
+{
+	return &planter->prices[s->price];
+}
+
+struct insn_buf {
+	char text[48];
+};
+
+static const char *insn_at(struct binary *b, const struct site *s, struct insn_buf *buf)
+{
+	return binary_insn_text(b, s->addr, buf->text, sizeof(buf->text)) ? buf->text : "";
+}
 
 /* ---- text ---- */
 
@@ -92,8 +111,11 @@ static bool worth_telling(const struct join *j, size_t item)
 	return true;
 }
 
-static void print_join(const struct join *j, bool ir)
+static void print_join(struct binary *b, const struct planter_ops *planter, const struct join *j, bool ir)
 {
+	const struct site *sites = NULL;
+	struct err err = {0};
+	struct insn_buf insn;
 	char name[128];
 
 	snprintf(name, sizeof(name), "%s%s%s", j->span ? j->span->name : "", j->span ? "/" : "", j->point->name);
@@ -102,10 +124,14 @@ static void print_join(const struct join *j, bool ir)
 		       j->why);
 		return;
 	}
+	if (planter->locate(b, &j->at, &sites, &err)) {
+		printf("  %-22s %-6s refused: %s\n", name, role_name[j->point->role], err.text);
+		return;
+	}
 	printf("  %-22s %-6s %s\n", name, role_name[j->point->role], j->func.name);
-	for (size_t i = 0; i < j->nsites; i++)
-		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", j->sites[i].addr, j->sites[i].insn,
-		       price_text[j->sites[i].price]);
+	for (const struct site *s = sites; s; s = s->next)
+		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", s->addr, insn_at(b, s, &insn),
+		       price_of(planter, s)->text);
 	for (size_t i = 0; i < j->variant->ncaptures; i++)
 		if (worth_telling(j, i))
 			printf("  %-22s        without %s: %.*s\n", "", j->variant->captures[i].name,
@@ -118,7 +144,8 @@ static void print_join(const struct join *j, bool ir)
 	}
 }
 
-static void print_joins(const struct join *joins, size_t n, bool ir)
+static void print_joins(struct binary *b, const struct planter_ops *planter, const struct join *joins, size_t n,
+			bool ir)
 {
 	const struct pack *last = NULL;
 
@@ -126,7 +153,7 @@ static void print_joins(const struct join *joins, size_t n, bool ir)
 		if (joins[i].pack != last)
 			printf("\n%s: %s\n", joins[i].pack->name, joins[i].pack->about ? joins[i].pack->about : "");
 		last = joins[i].pack;
-		print_join(&joins[i], ir);
+		print_join(b, planter, &joins[i], ir);
 	}
 	if (!n)
 		printf("\nNo pack applies to it.\n");
@@ -167,25 +194,45 @@ static void json_facts(struct json *j, struct binary *b)
 	json_uint(j, binary_func_count(b));
 }
 
-static void json_sites(struct json *j, const struct site *sites, size_t n)
+static void json_sites(struct json *j, struct binary *b, const struct planter_ops *planter, const struct site *sites)
 {
+	struct insn_buf insn;
+
 	json_key(j, "sites");
 	json_open(j, '[');
-	for (size_t i = 0; i < n; i++) {
+	for (const struct site *s = sites; s; s = s->next) {
 		json_open(j, '{');
 		json_key(j, "address");
-		json_uint(j, sites[i].addr);
+		json_uint(j, s->addr);
 		json_key(j, "instruction");
-		json_str(j, sites[i].insn);
+		json_str(j, insn_at(b, s, &insn));
 		json_key(j, "price");
-		json_str(j, price_name[sites[i].price]);
+		json_str(j, price_of(planter, s)->name);
 		json_close(j, '}');
 	}
 	json_close(j, ']');
 }
 
-static void json_join(struct json *j, const struct join *join)
+static void json_without(struct json *j, const struct join *join)
 {
+	json_key(j, "without");
+	json_open(j, '{');
+	for (size_t i = 0; i < join->variant->ncaptures; i++)
+		if (join->capture.why[i]) {
+			json_key(j, join->variant->captures[i].name);
+			json_str(j, join->capture.why[i]);
+		}
+	json_close(j, '}');
+}
+
+static void json_join(struct json *j, struct binary *b, const struct planter_ops *planter, const struct join *join)
+{
+	const struct site *sites = NULL;
+	const char *why = join->why;
+	struct err err = {0};
+
+	if (join->variant && planter->locate(b, &join->at, &sites, &err))
+		why = err.text;
 	json_open(j, '{');
 	json_key(j, "pack");
 	json_str(j, join->pack->name);
@@ -196,40 +243,32 @@ static void json_join(struct json *j, const struct join *join)
 	json_key(j, "role");
 	json_str(j, role_name[join->point->role]);
 	json_key(j, "status");
-	json_str(j, join->variant ? "ready" : join->absent ? "absent" : "refused");
-	if (join->variant) {
+	json_str(j, sites ? "ready" : join->absent ? "absent" : "refused");
+	if (sites) {
 		json_key(j, "function");
 		json_str(j, join->func.name);
-		json_sites(j, join->sites, join->nsites);
-		json_key(j, "without");
-		json_open(j, '{');
-		for (size_t i = 0; i < join->variant->ncaptures; i++)
-			if (join->capture.why[i]) {
-				json_key(j, join->variant->captures[i].name);
-				json_str(j, join->capture.why[i]);
-			}
-		json_close(j, '}');
+		json_sites(j, b, planter, sites);
+		json_without(j, join);
 	} else {
 		json_key(j, "reason");
-		json_str(j, join->why);
+		json_str(j, why);
 	}
 	json_close(j, '}');
 }
 
 /* ---- functions ---- */
 
-/* Whether the entry, and the returns that there are, can be patched from inside the process; else the reason. */
-static bool patchable(struct binary *b, const struct patch_exclusion *x, const struct func *f, struct err *err)
+/* Whether this planter can have the entry, and the returns that there are; else the reason. */
+static bool plantable(const struct planter_ops *planter, struct binary *b, const struct func *f, struct err *err)
 {
-	const struct site *returns = NULL;
-	struct patch_site site;
-	size_t n = 0;
-	int r = patch_entry_site(b, x, f, &site, err);
+	const struct site *sites = NULL;
+	struct join_point at;
+	int r;
 
-	if (!r)
-		binary_return_sites(b, f, &returns, &n, NULL);
-	for (size_t i = 0; i < n && !r; i++)
-		r = patch_return_site(b, x, f, returns[i].addr, &site, err);
+	join_point_entry(b, f, &at, NULL); /* what that refuses a planter refuses in its own words */
+	r = planter->locate(b, &at, &sites, err);
+	if (!r && !join_point_returns(b, f, &at, NULL))
+		r = planter->locate(b, &at, &sites, err);
 	return !r;
 }
 
@@ -252,8 +291,8 @@ static struct inlined_tally *tally_of(const struct inlined_tallies *t, const cha
 static void tally(struct inlined_tallies *t, struct binary *b, const struct inlined *i, const char *name)
 {
 	struct inlined_tally *x = tally_of(t, name);
-	const char *approximate;
-	struct site site;
+	const struct site *sites = NULL;
+	struct join_point at;
 
 	if (!x) {
 		x = arena_new(&t->arena, struct inlined_tally);
@@ -261,10 +300,10 @@ static void tally(struct inlined_tallies *t, struct binary *b, const struct inli
 		strmap_set(&t->by_name, name, strlen(name), x);
 	}
 	x->calls++;
-	if (binary_inlined_site(b, i, &site, &approximate, NULL))
+	if (join_point_inlined(b, i, &at, NULL) || planters[0]->locate(b, &at, &sites, NULL))
 		x->refused++;
 	else
-		x->approximate += approximate != NULL;
+		x->approximate += at.approximate != NULL;
 }
 
 /* Function by function into which others were inlined: so each is looked at once. */
@@ -317,6 +356,20 @@ static void json_inlined(struct json *j, const struct inlined_tally *t)
 	json_close(j, '}');
 }
 
+/* "patch": whether it can have the function; why: NULL if so. */
+static void json_planter(struct json *j, const struct planter_ops *planter, const char *why)
+{
+	char key[40];
+
+	json_key(j, planter->name);
+	json_bool(j, !why);
+	if (!why)
+		return;
+	snprintf(key, sizeof(key), "%s_reason", planter->name);
+	json_key(j, key);
+	json_str(j, why);
+}
+
 /* A function that was inlined wherever it is called. */
 static void list_bodiless(const struct inlined_tally *t, struct json *json)
 {
@@ -331,13 +384,11 @@ static void list_bodiless(const struct inlined_tally *t, struct json *json)
 	json_key(json, "name");
 	json_str(json, t->name);
 	json_inlined(json, t);
-	json_sites(json, NULL, 0);
+	json_sites(json, NULL, NULL, NULL);
 	json_key(json, "reason");
 	json_str(json, why);
-	json_key(json, "patch");
-	json_bool(json, false);
-	json_key(json, "patch_reason");
-	json_str(json, why);
+	for (size_t i = 1; planters[i]; i++)
+		json_planter(json, planters[i], why);
 	json_close(json, '}');
 }
 
@@ -358,67 +409,113 @@ static void list_rest(struct binary *b, struct inlined_tallies *t, struct json *
 	arena_done(&t->arena);
 }
 
+/* A function as it is listed. */
+struct listed {
+	struct func func;
+	struct buf signature;
+	struct without without;
+	const struct inlined_tally *inlined;
+	const struct site *site;                  /* NULL: see why */
+	struct err why;
+};
+
+static void listed_done(struct listed *l)
+{
+	buf_done(&l->signature);
+	without_done(&l->without);
+}
+
+static void look_at(struct binary *b, struct listed *l)
+{
+	struct signature sig = {0};
+	struct join_point at;
+
+	binary_signature(b, &l->func, NULL, &sig, NULL);
+	signature_print(l->func.name, &sig, &l->signature);
+	without_signature(&l->without, &sig);
+	if (!join_point_entry(b, &l->func, &at, &l->why))
+		planters[0]->locate(b, &at, &l->site, &l->why);
+}
+
+static void list_json(struct binary *b, const struct listed *l, struct json *j)
+{
+	json_open(j, '{');
+	json_key(j, "name");
+	json_str(j, l->func.name);
+	json_key(j, "signature");
+	json_strn(j, l->signature.data, l->signature.len);
+	without_json(&l->without, j);
+	json_inlined(j, l->inlined);
+	json_sites(j, b, planters[0], l->site);
+	if (!l->site) {
+		json_key(j, "reason");
+		json_str(j, l->why.text);
+	}
+	for (size_t i = 1; planters[i]; i++) {
+		struct err why = {0};
+
+		json_planter(j, planters[i], plantable(planters[i], b, &l->func, &why) ? NULL : why.text);
+	}
+	json_close(j, '}');
+}
+
+/* "uprobe only: …", where another planter cannot have what the first can. */
+static void print_others(struct binary *b, const struct func *f)
+{
+	_cleanup_(buf_done) struct buf names = {0};
+	struct err first = {0};
+
+	buf_str(&names, planters[0]->name);
+	for (size_t i = 1; planters[i]; i++) {
+		struct err why = {0};
+
+		if (plantable(planters[i], b, f, &why))
+			buf_printf(&names, ", %s", planters[i]->name);
+		else if (!first.code)
+			first = why;
+	}
+	if (first.code)
+		printf("  # %s only: %s", names.data, first.text);
+}
+
+static void list_text(struct binary *b, const struct listed *l)
+{
+	printf("0x%08" PRIx64 "  %-8s  %s", l->func.entry, l->site ? price_of(planters[0], l->site)->name : "refused",
+	       l->signature.data);
+	if (l->site)
+		print_others(b, &l->func);
+	else
+		printf("  # %s", l->why.text);
+	putchar('\n');
+	without_print(&l->without, WITHOUT_INDENT);
+	print_inlined(l->inlined);
+}
+
 /* As far as the file is what it was: binary_check says so afterwards. */
 static void list_functions(struct binary *b, const char *glob, struct json *json)
 {
-	struct patch_exclusion *exclusion = patch_exclusion_new(b);
 	struct inlined_tallies inlined = {0};
-	struct func f;
 
 	tally_inlined(b, glob, &inlined);
-
 	for (size_t i = 0; i < binary_func_count(b); i++) {
-		_cleanup_(buf_done) struct buf text = {0};
-		_cleanup_(without_done) struct without without = {0};
-		struct signature sig = {0};
-		struct err err = {0}, why = {0};
+		_cleanup_(listed_done) struct listed l = {0};
 		struct inlined_tally *t;
-		struct site site;
-		bool patch;
-		int r;
 
-		if (!binary_func(b, i, &f) || fnmatch(glob, f.name, 0))
+		if (!binary_func(b, i, &l.func) || fnmatch(glob, l.func.name, 0))
 			continue;
-		t = tally_of(&inlined, f.name);
+		t = tally_of(&inlined, l.func.name);
 		if (t)
 			t->listed = true;
-		binary_signature(b, &f, NULL, &sig, NULL);
-		signature_print(f.name, &sig, &text);
-		without_signature(&without, &sig);
-		r = binary_entry_site(b, &f, &site, &err);
-		patch = patchable(b, exclusion, &f, &why);
+		l.inlined = t;
+		look_at(b, &l);
 		if (!binary_intact(b))
 			break;
-		if (json) {
-			json_open(json, '{');
-			json_key(json, "name");
-			json_str(json, f.name);
-			json_key(json, "signature");
-			json_strn(json, text.data, text.len);
-			without_json(&without, json);
-			json_inlined(json, t);
-			json_sites(json, &site, r < 0 ? 0 : 1);
-			if (r < 0) {
-				json_key(json, "reason");
-				json_str(json, err.text);
-			}
-			json_key(json, "patch");
-			json_bool(json, patch);
-			if (!patch) {
-				json_key(json, "patch_reason");
-				json_str(json, why.text);
-			}
-			json_close(json, '}');
-		} else {
-			printf("0x%08" PRIx64 "  %-8s  %s%s%s\n", f.entry, r < 0 ? "refused" : price_name[site.price],
-			       text.data, r < 0 ? "  # " : patch ? "" : "  # uprobe only: ",
-			       r < 0 ? err.text : why.text);
-			without_print(&without, WITHOUT_INDENT);
-			print_inlined(t);
-		}
+		if (json)
+			list_json(b, &l, json);
+		else
+			list_text(b, &l);
 	}
 	list_rest(b, &inlined, json);
-	patch_exclusion_free(exclusion);
 }
 
 /* ---- the verb ---- */
@@ -438,7 +535,7 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 		return 0;
 	}
 	print_facts(b);
-	print_joins(joins, n, o->ir);
+	print_joins(b, planter_of(o), joins, n, o->ir);
 	return 0;
 }
 
@@ -459,7 +556,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 		json_key(&j, "probes");
 		json_open(&j, '[');
 		for (size_t i = 0; i < n; i++)
-			json_join(&j, &joins[i]);
+			json_join(&j, b, planter_of(o), &joins[i]);
 		json_close(&j, ']');
 	}
 	json_close(&j, '}');
@@ -472,7 +569,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 /* argv: the executable, and questions. */
 static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
-	const struct planter_caps *caps = o->planter ? &planter_named(o->planter)->caps : NULL;
+	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
@@ -482,10 +579,10 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 	if (binary_open(argv[0], &b, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	if (nquestions) {
-		inspect_questions(b, packs, caps, argv + 1, nquestions);
+		inspect_questions(b, packs, planter, argv + 1, nquestions);
 		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 	}
-	if (!o->functions && join_packs(b, packs->data, packs->len, caps, &joins, &n, &err) < 0)
+	if (!o->functions && join_packs(b, packs->data, packs->len, &planter->caps, &joins, &n, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;

@@ -71,7 +71,8 @@ static void print_plan(const struct call_plan *p)
 		printf(": refused: %s\n", p->why);
 		return;
 	}
-	printf(": %zu entry sites, %zu return sites%s%s\n", p->nentry_sites, p->nreturn_sites,
+	printf(": %zu entry sites, %zu return sites%s%s\n", join_point_probes(&p->at_entry),
+	       join_point_probes(&p->at_return),
 	       p->approximate ? ", approximate: " : "", p->approximate ? p->approximate : "");
 	for (size_t i = 0; i < p->nshown; i++)
 		print_shown("shows", &p->shown[i]);
@@ -110,11 +111,12 @@ static int print_question(struct binary *b, const struct call_plan_options *o, c
 	return 0;
 }
 
-void inspect_questions(struct binary *b, const pack_set *packs, const struct planter_caps *caps, char *const *questions,
-		       size_t n)
+void inspect_questions(struct binary *b, const pack_set *packs, const struct planter_ops *planter,
+		       char *const *questions, size_t n)
 {
 	const struct call_plan_options options = {.packs = packs->data, .npacks = packs->len,
-						  .limits = SHAPE_LIMITS_DEFAULT, .caps = caps};
+						  .limits = SHAPE_LIMITS_DEFAULT, .caps = &planter->caps,
+						  .locate = planter->locate};
 
 	for (size_t i = 0; i < n; i++) {
 		struct arena arena = {0};

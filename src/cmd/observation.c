@@ -315,9 +315,9 @@ struct planter *observation_planter(const struct observation *ob)
 	return ob->planter;
 }
 
-const struct planter_caps *observation_caps(const struct observation *ob)
+const struct planter_ops *observation_planter_ops(const struct observation *ob)
 {
-	return &ob->planter_ops->caps;
+	return ob->planter_ops;
 }
 
 const source_list *observation_sources(const struct observation *ob)

@@ -78,7 +78,7 @@ struct loop *observation_loop(const struct observation *ob);
 const char *observation_procfs(const struct observation *ob);
 const pack_set *observation_packs(const struct observation *ob);
 struct planter *observation_planter(const struct observation *ob); /* NULL: nothing is planted */
-const struct planter_caps *observation_caps(const struct observation *ob);
+const struct planter_ops *observation_planter_ops(const struct observation *ob); /* also where nothing is planted */
 const source_list *observation_sources(const struct observation *ob);
 /* Hands over what waits now. */
 void observation_drain(struct observation *ob);

@@ -90,7 +90,7 @@ static void observe_child(struct command *c)
 	struct observation *ob = c->observation;
 	struct err err = {0};
 
-	if (observation_caps(ob)->needs_ptrace)
+	if (observation_planter_ops(ob)->caps.needs_ptrace)
 		child_hand_over(&c->child);
 	observation_attach_child(ob, c->child.pid);
 	c->descendants.descendants_of = c->child.pid;

@@ -83,6 +83,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 					    .pid = t->p.process.pid,
 					    .path = t->p.process.exe_path,
 					    .bias = t->p.bias,
+					    .binary = x->binary,
 					    .image = binary_image(x->binary),
 					    .binary_key = x->key};
 	bool useful;

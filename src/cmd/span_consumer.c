@@ -21,7 +21,8 @@ static const struct span_wanted *points_of(const struct wanted *w)
 
 static struct wanted *analyse(struct consumer *c, const struct executable *x)
 {
-	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_caps(c->observation))->wanted;
+	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation))
+			->wanted;
 }
 
 static void numbered(struct consumer *c, const struct executable *x, struct wanted *w)

@@ -13,19 +13,19 @@ void span_wanted_free(struct span_wanted *s)
 	free(s);
 }
 
-static void add_probe(struct span_wanted *s, const struct join *j)
+static void add_probe(struct span_wanted *s, struct binary *b, const struct join *j, const struct planter_ops *planter)
 {
 	struct wanted *w = &s->wanted;
+	struct plant_probe *probe = &w->probes[w->nprobes];
 
-	s->join_of_probe[w->nprobes] = j;
-	w->probes[w->nprobes++] = (struct plant_probe){.label = j->func.name,
-						       .sites = j->sites,
-						       .nsites = j->nsites,
-						       .program = &j->capture.program,
-						       .auxiliary = !j->span,
-						       .group = j->span ? j->capture.program.save_group : 0,
-						       .optional = j->point->optional,
-						       .begins = j->point->role == POINT_START};
+	*probe = (struct plant_probe){.label = j->func.name,
+				      .program = &j->capture.program,
+				      .auxiliary = !j->span,
+				      .group = j->span ? j->capture.program.save_group : 0,
+				      .optional = j->point->optional,
+				      .begins = j->point->role == POINT_START};
+	plant_probe_locate(probe, planter, b, &j->at);
+	s->join_of_probe[w->nprobes++] = j;
 	s->nspans += j->point->role == POINT_START;
 }
 
@@ -52,12 +52,12 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 	buf_done(&names);
 }
 
-struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_caps *caps)
+struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter)
 {
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 
-	if (join_packs(b, packs->data, packs->len, caps, &s->joins, &s->njoins, &err) < 0) {
+	if (join_packs(b, packs->data, packs->len, &planter->caps, &s->joins, &s->njoins, &err) < 0) {
 		snprintf(s->wanted.why, sizeof(s->wanted.why), "%s", err.text);
 		return s;
 	}
@@ -65,7 +65,7 @@ struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, con
 	s->join_of_probe = xcalloc(s->njoins, sizeof(*s->join_of_probe));
 	for (size_t i = 0; i < s->njoins; i++) {
 		if (s->joins[i].variant)
-			add_probe(s, &s->joins[i]);
+			add_probe(s, b, &s->joins[i], planter);
 		else if (!s->joins[i].absent)
 			s->wanted.refused++;
 	}

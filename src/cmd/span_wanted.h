@@ -15,7 +15,7 @@ struct span_wanted {
 };
 
 /* Never NULL; the reason is in wanted.why when there is nothing to plant. */
-struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_caps *caps);
+struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter);
 void span_wanted_free(struct span_wanted *s); /* NULL ok */
 
 #endif

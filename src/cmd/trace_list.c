@@ -10,7 +10,6 @@
 enum { WITHOUT_INDENT = 11 }; /* under the signatures */
 
 struct listing {
-	const char *path;
 	const struct call_wanted *wanted;
 	struct planter *planter; /* or NULL */
 };
@@ -42,26 +41,21 @@ static void price_text(const struct listing *l, const struct call_plan *p, struc
 }
 
 /* Why it is not traced: what its plan says, or the planter. NULL: it is. */
-static const char *refusal(const struct listing *l, const struct call_plan *p, struct err *err)
+static const char *refusal(const struct listing *l, const struct call_plan *p)
 {
-	const struct planter_ops *ops = l->planter ? l->planter->ops : NULL;
+	return p->why ? p->why : call_wanted_refusal(l->wanted, probe_of(l->wanted, p));
+}
 
-	if (p->why)
-		return p->why;
-	if (!ops || !ops->feasible)
-		return NULL;
-	if (ops->feasible(l->planter, l->path, p->entry_sites, p->nentry_sites, err) < 0 ||
-	    ops->feasible(l->planter, l->path, p->return_sites, p->nreturn_sites, err) < 0)
-		return err->text;
-	return NULL;
+static size_t sites_of(const struct call_plan *p)
+{
+	return join_point_probes(&p->at_entry) + join_point_probes(&p->at_return);
 }
 
 static void list_text(const struct listing *l, const struct call_plan *p)
 {
 	_cleanup_(buf_done) struct buf signature = {0}, price = {0};
 	_cleanup_(without_done) struct without without = {0};
-	struct err err = {0};
-	const char *why = refusal(l, p, &err);
+	const char *why = refusal(l, p);
 
 	signature_print(p->name, &p->signature, &signature);
 	if (why) {
@@ -71,8 +65,8 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 	}
 	price_text(l, p, &price);
 	printf("%9s  %s%s%s  # %zu %s", price.data, signature.data, p->inlined ? "  inlined into " : "",
-	       p->inlined ? p->func.name : "", p->nentry_sites + p->nreturn_sites,
-	       p->nentry_sites + p->nreturn_sites == 1 ? "site" : "sites");
+	       p->inlined ? p->func.name : "", sites_of(p),
+	       sites_of(p) == 1 ? "site" : "sites");
 	if (p->followed)
 		printf(", %u %s down", p->followed, p->followed == 1 ? "level" : "levels");
 	putchar('\n');
@@ -87,8 +81,7 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 	_cleanup_(buf_done) struct buf signature = {0}, out = {0};
 	_cleanup_(without_done) struct without without = {0};
 	struct json j = {.out = &out};
-	struct err err = {0};
-	const char *why = refusal(l, p, &err);
+	const char *why = refusal(l, p);
 
 	signature_print(p->name, &p->signature, &signature);
 	without_signature(&without, &p->signature);
@@ -110,7 +103,7 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_str(&j, why);
 	} else {
 		json_key(&j, "sites");
-		json_uint(&j, p->nentry_sites + p->nreturn_sites);
+		json_uint(&j, sites_of(p));
 		json_key(&j, "price_ns");
 		json_uint(&j, (uint64_t)price_ns(l, p));
 	}
@@ -167,7 +160,7 @@ static void list(const struct listing *l, bool json)
 int trace_list(const char *path, const char *name, const struct inquiry *q, struct planter *planter, bool json,
 	       struct err *err)
 {
-	struct listing l = {.path = path, .planter = planter};
+	struct listing l = {.planter = planter};
 	struct call_wanted *t;
 	struct binary *b;
 	int r = binary_open_as(path, name, &b, err);

@@ -231,10 +231,10 @@ void code_check(const struct plant_target *t, struct code_place *places, size_t 
 	free(c.bytes);
 }
 
-/* The bytes from an entry's site on, and those up to a RET: both within the function, as a rule. */
+/* The bytes from an entry's site on, and those up to a return's: both within the function, as a rule. */
 static struct code_place place_of(const struct site *s, size_t probe)
 {
-	uint64_t back = s->kind == SITE_RETURN ? CODE_PLACE_BYTES - 1 : 0;
+	uint64_t back = s->kind == JOIN_RETURN ? CODE_PLACE_BYTES - 1 : 0;
 
 	return (struct code_place){.addr = s->addr - back, .n = CODE_PLACE_BYTES, .probe = probe};
 }
@@ -244,8 +244,8 @@ void code_check_sites(const struct plant_target *t, struct verdicts *verdicts)
 	VEC(struct code_place) places = {0};
 
 	for (size_t i = 0; i < verdicts->n && t->image; i++)
-		for (size_t k = 0; k < verdicts->probes[i].nsites; k++)
-			vec_push(&places, place_of(&verdicts->probes[i].sites[k], i));
+		for (const struct site *s = verdicts->probes[i].sites; s; s = s->next)
+			vec_push(&places, place_of(s, i));
 	code_check(t, places.data, places.len, verdicts);
 	vec_done(&places);
 }

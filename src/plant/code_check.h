@@ -24,7 +24,7 @@ struct code_place {
  * that the file has not changed since it was analysed. Without t->image nothing is checked.
  */
 void code_check(const struct plant_target *t, struct code_place *places, size_t n, struct verdicts *verdicts);
-/* The same at all sites of the probes, where breakpoints may be anybody's. */
+/* The same at all sites of the probes that are not refused, where breakpoints may be anybody's. */
 void code_check_sites(const struct plant_target *t, struct verdicts *verdicts);
 
 #endif

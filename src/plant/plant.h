@@ -1,15 +1,16 @@
 /*
- * The planter interface: a planter takes probes (a site list and a capture program each) and puts them
- * into a running process; what fires comes back as event records. One implementation a directory.
+ * The planter interface: a planter says at which instruction a probe for a join point goes, and puts probes (sites
+ * and a capture program each) into a running process; what fires comes back as event records. One implementation a
+ * directory.
  */
 #ifndef PLANT_PLANT_H
 #define PLANT_PLANT_H
 
+#include "binary/binary.h"
 #include "plant/source.h"
 #include "probe/ir.h"
 #include "probe/planter_caps.h"
 
-struct image;
 struct plant;     /* one probe in one process */
 
 /* An instance: it owns everything planted. Embedded in each planter, as its first member. */
@@ -21,8 +22,8 @@ struct planter {
 struct plant_probe {
 	uint32_t id;                            /* goes into event_header.probe */
 	const char *label;                      /* for messages */
-	const struct site *sites;
-	size_t nsites;
+	const struct site *sites;               /* where the planter puts it (plant_probe_locate), or NULL … */
+	const char *why;                        /* … and why it is refused, if that is known */
 	const struct capture_program *program;  /* outlives the planter */
 	bool auxiliary;                         /* has no value on its own: a hook */
 	uint32_t group;                         /* those of one have no value without each other; 0: it is alone */
@@ -36,7 +37,8 @@ struct plant_target {
 	int pid;
 	const char *path;      /* a path that opens the very file that is mapped (/proc/PID/map_files/… or root/…) */
 	uint64_t bias;         /* run-time address minus image address */
-	const struct image *image; /* that was analysed: the process's code is compared with it; NULL: it is not */
+	struct binary *binary; /* that was analysed: the sites are of it; NULL: only for planters that need no more */
+	const struct image *image; /* its: the process's code is compared with it; NULL: it is not */
 	uint64_t binary_key;   /* same for processes that run the same file: programs are shared by it */
 };
 
@@ -49,10 +51,26 @@ struct planter_options {
 	void *note_arg;
 };
 
+/* How much a hit costs differs by what the site's instruction is. */
+struct price_class {
+	const char *name;      /* of the number, in JSON */
+	const char *text;      /* beside a site */
+	const char *where;     /* "on a 5-byte nop"; "": everywhere */
+};
+
+/* What this machine allows, for people. needed: the planter works only where it is ok. */
+struct planter_report {
+	void (*check)(void *arg, const char *name, bool ok, bool needed, const char *text);
+	void (*price)(void *arg, const struct price_class *c, double ns); /* 0: it could not be measured */
+	void *arg;
+};
+
 struct planter_ops {
 	const char *name;
 	const char *means, *doing; /* "uprobes", "patching programs from inside" */
 	struct planter_caps caps;
+	const struct price_class *prices; /* site.price is an index */
+	const char *prices_title;  /* "what one hit of a uprobe costs the observed program here" */
 	/* -EPERM with the missing capability by name, -ENOSYS with what the kernel lacks. */
 	int (*open)(const struct planter_options *o, struct planter **ret, struct err *err);
 	void (*close)(struct planter *p);  /* removes everything, and ends its source */
@@ -65,26 +83,27 @@ struct planter_ops {
 	int (*plant)(struct planter *p, const struct plant_target *t, const struct plant_probe *probes,
 		     size_t n, struct plant **ret, struct err *errs);
 	void (*remove)(struct planter *p, struct plant *const *plants, size_t n);
-	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
-	double (*price_ns)(struct planter *p, enum site_price price);
+	/* Whether the program has what the planter needs, as far as the file tells: 0, or the reason. NULL: any has. */
+	int (*suits)(struct binary *b, struct err *err);
 	/*
-	 * Whether probes can be put at these sites of a file, as far as the file alone tells: 0, or why not. NULL: at
-	 * every site there is.
+	 * Where the planter puts probes for a join point, in b's arena: as far as the file alone tells, so without a
+	 * process or privileges. 0, or the reason why it puts none there.
 	 */
-	int (*feasible)(struct planter *p, const char *path, const struct site *sites, size_t n, struct err *err);
-	bool (*multi)(struct planter *p);  /* one link for many sites (for doctor) */
-	bool (*loops)(struct planter *p);  /* traced calls and whole structures can be planted
-					    * (for doctor); NULL: always */
+	int (*locate)(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
+	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
+	double (*price_ns)(struct planter *p, unsigned price);
+	/* Tries what it needs, and measures its prices (opens an instance for that). */
+	void (*check)(const struct planter_report *r);
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */
 	uint64_t (*pause_ns)(struct planter *p, uint32_t target);
 };
 
-static inline void planter_close(struct planter *p) /* NULL ok */
-{
-	if (p)
-		p->ops->close(p);
-}
+void planter_close(struct planter *p); /* NULL ok */
 
-extern const struct planter_ops planter_uprobe, planter_patch;
+/* Sets sites or why, also where the planter does not suit the program. The reason is in b's arena. */
+void plant_probe_locate(struct plant_probe *probe, const struct planter_ops *ops, struct binary *b,
+			const struct join_point *at);
+/* Of one hit, the mean of the sites, in ns; 0: not known. */
+double sites_price_ns(struct planter *p, const struct site *sites);
 
 #endif

@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+#include "plant/patch/planter.h"
+#include "plant/uprobe/uprobe.h"
+
 const struct planter_ops *const planters[] = {&planter_uprobe, &planter_patch, NULL};
 
 const struct planter_ops *planter_named(const char *name)

@@ -49,6 +49,21 @@ void verdict_refuse(struct verdicts *v, size_t probe, const struct err *why)
 		refuse_one(v, i, &first);
 }
 
+void verdicts_refuse_unlocated(struct verdicts *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		struct err why = {0};
+
+		if (v->probes[i].sites)
+			continue;
+		if (v->probes[i].why)
+			err_set(&why, -ENOTSUP, "%s", v->probes[i].why);
+		else
+			err_set(&why, -EINVAL, "%s has no site to put a probe at", v->probes[i].label);
+		verdict_refuse(v, i, &why);
+	}
+}
+
 void verdict_refuse_all(struct verdicts *v, const struct err *why)
 {
 	for (size_t i = 0; i < v->n; i++)

@@ -19,6 +19,8 @@ struct verdicts {
 /* probes and errs (n of each; errs may be NULL) are to outlive it. */
 void verdicts_init(struct verdicts *v, const struct plant_probe *probes, size_t n, struct err *errs);
 void verdicts_done(struct verdicts *v);
+/* Refuses those for which the planter found no site. */
+void verdicts_refuse_unlocated(struct verdicts *v);
 /* Refuses a probe, and its group where that cannot do without it. The first reason stays. */
 void verdict_refuse(struct verdicts *v, size_t probe, const struct err *why);
 void verdict_refuse_all(struct verdicts *v, const struct err *why);

@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	aggregates_add_kept(into, 1, &program, NULL);
 	patch_forms_layout(&forms, 8, &layout);
-	area = calloc(1, layout.bytes);
+	area = calloc(1, layout.ring.bytes);
 	*area = layout;
 	patch_forms_begin(&forms, area, &layout, (uintptr_t)area);
 	t = (struct patch_table *)(uintptr_t)patch_area_slot(area, 1)->table[1];

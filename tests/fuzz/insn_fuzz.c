@@ -5,6 +5,7 @@
 
 #include "binary/insn.h"
 #include "lib/tiny_binary.h"
+#include "unit/uprobe_sites.h"
 
 #define SLOT 0x38 /* bytes of a function in the tiny program */
 
@@ -30,19 +31,19 @@ static void ask_code(const uint8_t *data, size_t size)
 
 static void ask_sites(struct binary *b)
 {
-	const struct site *sites;
+	const struct site *sites = NULL;
 	struct signature sig;
-	struct site s;
+	struct uprobe_site s;
 	struct func f;
 	size_t n;
 
 	if (!binary_func(b, 0, &f))
 		return;
 	f.flags = 0;
-	if (!binary_entry_site(b, &f, &s, NULL) &&
-	    (s.addr < f.entry || s.addr >= f.end || s.sp_delta < 0))
+	if (!entry_site(b, &f, &s, NULL) &&
+	    (s.site.addr < f.entry || s.site.addr >= f.end || s.sp_delta < 0))
 		__builtin_trap();
-	if (!binary_return_sites(b, &f, &sites, &n, NULL) && !n)
+	if (!return_sites(b, &f, &sites, &n, NULL) && !n)
 		__builtin_trap();
 	binary_signature(b, &f, NULL, &sig, NULL);
 }

@@ -5,13 +5,26 @@
 
 #include <string.h>
 
-#include "binary/binary.h"
+#include "plant/planters.h"
+
+/* Every planter's sites of a join point; NULL ok. */
+static inline void touch_point(struct binary *b, const struct func *f, const struct join_point *at)
+{
+	for (size_t i = 0; at && planters[i]; i++) {
+		const struct site *s = NULL;
+
+		if (planters[i]->locate(b, at, &s, NULL))
+			continue;
+		for (; s; s = s->next)
+			if (s->addr < f->entry || s->addr >= f->end)
+				__builtin_trap();
+	}
+}
 
 static inline void touch_func(struct binary *b, const struct func *f, bool code)
 {
 	struct signature sig;
-	struct site site;
-	const struct site *sites;
+	struct join_point point;
 	struct func at;
 	struct pc_frame frames[64];
 	const struct closure_var *vars;
@@ -34,10 +47,9 @@ static inline void touch_func(struct binary *b, const struct func *f, bool code)
 		for (size_t i = 0; i < n; i++)
 			if (!vars[i].name)
 				__builtin_trap();
-	binary_site_at(b, f, f->entry + (f->end - f->entry) / 2, &site, NULL);
 	binary_returns_complete(b, f, NULL);
-	binary_entry_site(b, f, &site, NULL);
-	binary_return_sites(b, f, &sites, &n, NULL);
+	touch_point(b, f, join_point_entry(b, f, &point, NULL) ? NULL : &point);
+	touch_point(b, f, join_point_returns(b, f, &point, NULL) ? NULL : &point);
 }
 
 /* The first instances of every step-th function that was inlined. */
@@ -45,20 +57,18 @@ static inline void touch_inlined(struct binary *b, size_t step)
 {
 	const char *name;
 	struct inlined in[4];
-	const char *approximate;
+	struct join_point at;
 	struct signature sig;
-	struct site site;
 	size_t pos = 0;
 
 	while (binary_inlined_next(b, &pos, &name)) {
 		size_t n = pos % step ? 0 : binary_inlined(b, name, in, 4);
 
 		for (size_t i = 0; i < (n < 4 ? n : 4); i++) {
-			if (binary_inlined_site(b, &in[i], &site, &approximate, NULL))
+			if (join_point_inlined(b, &in[i], &at, NULL))
 				continue;
-			if (site.addr < in[i].host.entry || site.addr >= in[i].host.end)
-				__builtin_trap();
-			if (binary_inlined_signature(b, &in[i], site.addr, &sig, NULL))
+			touch_point(b, &in[i].host, &at);
+			if (binary_inlined_signature(b, &in[i], in[i].host.entry + at.spots->offset, &sig, NULL))
 				continue;
 			for (size_t k = 0; k < sig.nparams; k++)
 				if (!sig.params[k].name)

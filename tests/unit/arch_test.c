@@ -21,6 +21,7 @@
 #include "plant/patch/code.h"
 #include "plant/uprobe/compile.h"
 #include "unit/open.h"
+#include "unit/uprobe_sites.h"
 
 enum { GENERAL = 16, FLOATS = 16 };
 
@@ -140,12 +141,27 @@ static struct binary *open_as(const char *path, const struct arch *arch)
 	return b;
 }
 
-static void same_site(const struct func *f, const struct site *x, const struct site *y)
+static const char *insn_of(struct binary *b, const struct site *s, char ret[48])
 {
-	if (x->addr != y->addr || x->price != y->price || x->flags_skip != y->flags_skip ||
-	    x->sp_delta != y->sp_delta || strcmp(x->insn, y->insn))
-		fail_msg("%s: site %#llx (%s), then %#llx (%s)", f->name, (unsigned long long)x->addr, x->insn,
-			 (unsigned long long)y->addr, y->insn);
+	return binary_insn_text(b, s->addr, ret, 48) ? ret : "";
+}
+
+static void same_sites(struct binary *a, struct binary *b, const struct func *f, const struct site *s,
+		       const struct site *t)
+{
+	char s_insn[48], t_insn[48];
+
+	for (; s && t; s = s->next, t = t->next) {
+		const struct uprobe_site *x = uprobe_site_of(s), *y = uprobe_site_of(t);
+
+		insn_of(a, s, s_insn);
+		insn_of(b, t, t_insn);
+		if (s->addr != t->addr || s->price != t->price || x->flags_skip != y->flags_skip ||
+		    x->sp_delta != y->sp_delta || strcmp(s_insn, t_insn))
+			fail_msg("%s: site %#llx (%s), then %#llx (%s)", f->name, (unsigned long long)s->addr, s_insn,
+				 (unsigned long long)t->addr, t_insn);
+	}
+	assert_true(!s && !t);
 }
 
 static void same_params(const struct func *f, const struct param *x, const struct param *y, size_t n, size_t *ret_regs)
@@ -184,16 +200,17 @@ static void same_signature(struct binary *a, struct binary *b, const struct func
 
 static void same_function(struct binary *a, struct binary *b, const struct func *f, size_t *ret_regs)
 {
-	const struct site *x, *y;
-	struct site s = {0}, t = {0};
+	const struct site *x = NULL, *y = NULL;
+	struct uprobe_site s = {0}, t = {0};
 	size_t n = 0, m = 0;
+	int r = entry_site(a, f, &s, NULL);
 
-	assert_int_equal(binary_entry_site(a, f, &s, NULL), binary_entry_site(b, f, &t, NULL));
-	same_site(f, &s, &t);
-	assert_int_equal(binary_return_sites(a, f, &x, &n, NULL), binary_return_sites(b, f, &y, &m, NULL));
+	assert_int_equal(entry_site(b, f, &t, NULL), r);
+	if (!r)
+		same_sites(a, b, f, &s.site, &t.site);
+	assert_int_equal(return_sites(a, f, &x, &n, NULL), return_sites(b, f, &y, &m, NULL));
 	assert_int_equal(n, m);
-	for (size_t i = 0; i < n; i++)
-		same_site(f, &x[i], &y[i]);
+	same_sites(a, b, f, x, y);
 	same_signature(a, b, f, ret_regs);
 }
 
@@ -202,21 +219,21 @@ static void same_inlined(struct binary *a, struct binary *b, const char *name, s
 	static struct inlined in_a[64], in_b[64];
 	size_t n = MIN(binary_inlined(a, name, in_a, ARRAY_SIZE(in_a)), ARRAY_SIZE(in_a));
 	struct signature x, y;
-	const char *p, *q;
-	struct site s, t;
+	const char *p = NULL, *q = NULL;
+	struct uprobe_site s, t;
 
 	assert_int_equal(MIN(binary_inlined(b, name, in_b, ARRAY_SIZE(in_b)), ARRAY_SIZE(in_b)), n);
 	for (size_t k = 0; k < n; k++) {
-		int r = binary_inlined_site(a, &in_a[k], &s, &p, NULL);
+		int r = inlined_site(a, &in_a[k], &s, &p, NULL);
 
-		assert_int_equal(binary_inlined_site(b, &in_b[k], &t, &q, NULL), r);
+		assert_int_equal(inlined_site(b, &in_b[k], &t, &q, NULL), r);
 		if (r)
 			continue;
-		same_site(&in_a[k].host, &s, &t);
+		same_sites(a, b, &in_a[k].host, &s.site, &t.site);
 		if (!p != !q || (p && strcmp(p, q)))
 			fail_msg("%s: \"%s\", then \"%s\"", name, p ? p : "", q ? q : "");
-		r = binary_inlined_signature(a, &in_a[k], s.addr, &x, NULL);
-		assert_int_equal(binary_inlined_signature(b, &in_b[k], s.addr, &y, NULL), r);
+		r = binary_inlined_signature(a, &in_a[k], s.site.addr, &x, NULL);
+		assert_int_equal(binary_inlined_signature(b, &in_b[k], s.site.addr, &y, NULL), r);
 		if (!r)
 			same_params(&in_a[k].host, x.params, y.params, x.nparams, ret_regs);
 	}

@@ -151,8 +151,8 @@ static void default_shows_all(struct asked *a)
 	assert_int_equal(p->ret.role, PROGRAM_RETURN);
 	assert_true(p->entry.call_group && p->entry.call_group == p->ret.call_group);
 	assert_true(p->entry.controlled && !p->ret.controlled && !p->entry.no_record);
-	assert_int_equal(p->nentry_sites, 1);
-	assert_true(p->nreturn_sites >= 1 && p->stack_slot == -1 && a->plans.shapes);
+	assert_int_equal(join_point_probes(&p->at_entry), 1);
+	assert_true(p->at_return.nspots >= 1 && p->stack_slot == -1 && a->plans.shapes);
 	assert_int_equal(a->plans.nhooks, 2);
 	assert_int_equal(a->plans.hooks[0].program.role, PROGRAM_UNWIND);
 	assert_int_equal(a->plans.hooks[1].program.role, PROGRAM_EXIT);
@@ -176,7 +176,7 @@ static void entry_only(struct asked *a)
 {
 	const struct call_plan *p = plan(a, "main.Login if vip { print(user, len(items), pid, func); stack }");
 
-	assert_true(!p->has_return && p->nreturn_sites == 0 && p->prints);
+	assert_true(!p->has_return && p->at_return.nspots == 0 && p->prints);
 	assert_int_equal(p->entry.role, PROGRAM_POINT);
 	assert_int_equal(a->plans.nhooks, 0);
 	assert_int_equal(p->nshown, 4);
@@ -354,7 +354,7 @@ static void never_returns(struct asked *a)
 	for (size_t i = 0; i < ARRAY_SIZE(answered); i++) {
 		const struct call_plan *p = plan(a, answered[i]);
 
-		assert_true(p->has_return && !p->nreturn_sites && p->entry.role == PROGRAM_ENTRY && a->plans.nhooks);
+		assert_true(p->has_return && !p->at_return.nspots && p->entry.role == PROGRAM_ENTRY && a->plans.nhooks);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(not_answered); i++)
 		refused(a, not_answered[i], -EINVAL, "never returns", NULL);
@@ -446,7 +446,7 @@ static void names(struct asked *a)
 	assert_true(a->plans.len >= all);
 	plan(a, "runtime.* { count() }");
 	for (size_t i = 0; i < a->plans.len; i++)
-		assert_true(a->plans.data[i].why || a->plans.data[i].nentry_sites == 1);
+		assert_true(a->plans.data[i].why || a->plans.data[i].at_entry.nspots);
 }
 
 static void inlined(struct asked *a)

@@ -535,8 +535,8 @@ static struct capture_program counts = {
 
 enum { RETURN, ENTRY, COUNT, GROUP };
 
-static int plant_group(struct planter *p, struct site sites[GROUP][2], const size_t n[GROUP], struct plant **ret,
-		       struct err *errs)
+static int plant_group(struct planter *p, struct uprobe_site sites[GROUP][2], const size_t n[GROUP],
+		       struct plant **ret, struct err *errs)
 {
 	const struct capture_program *programs[GROUP] = {&return1, &entry1, &counts};
 	const struct plant_target t = {
@@ -544,7 +544,7 @@ static int plant_group(struct planter *p, struct site sites[GROUP][2], const siz
 	struct plant_probe probes[GROUP];
 
 	for (uint32_t i = 0; i < GROUP; i++)
-		probes[i] = (struct plant_probe){.id = i + 1, .label = "self", .sites = sites[i], .nsites = n[i],
+		probes[i] = (struct plant_probe){.id = i + 1, .label = "self", .sites = site_chain(sites[i], n[i]),
 						 .program = programs[i], .group = 1, .begins = i != RETURN};
 	return p->ops->plant(p, &t, probes, GROUP, ret, errs);
 }
@@ -560,7 +560,7 @@ static void expect_refused(struct plant *const *plants, const struct err *errs)
 /* The return cannot be planted: the entry is never live. */
 static void refused_return(void **state)
 {
-	struct site sites[GROUP][2] = {{{.offset = 1u << 30}}, {{.offset = self_offset(site_enter)}},
+	struct uprobe_site sites[GROUP][2] = {{{.offset = 1u << 30}}, {{.offset = self_offset(site_enter)}},
 				       {{.offset = self_offset(site_enter)}}};
 	struct planter *p = self_open(NULL);
 	struct plant *plants[GROUP];
@@ -591,7 +591,7 @@ static void count_group(void *arg, const struct plant_group *g)
 /* A second site of the entry fails while the first one is hit: what that wrote reaches nobody. */
 static void late_refusal(void **state)
 {
-	struct site sites[GROUP][2] = {{{.offset = self_offset(site_leave)}},
+	struct uprobe_site sites[GROUP][2] = {{{.offset = self_offset(site_leave)}},
 				       {{.offset = self_offset(site_enter)}, {.offset = 1u << 30, .sp_delta = 8}},
 				       {{.offset = self_offset(site_enter)}, {.offset = 1u << 30, .sp_delta = 8}}};
 	struct planter *p = self_open(NULL);

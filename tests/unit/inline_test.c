@@ -14,6 +14,8 @@
 #include "binary/arch_x86_64.h"
 #include "binary/flow.h"
 #include "lib/tiny_inline.h"
+#include "unit/uprobe_sites.h"
+#include "unit/uprobe_sites.h"
 
 #define AT 0x7000000 /* of code that lies in no file */
 
@@ -180,16 +182,16 @@ static int site_of(const unsigned char *code, size_t n, unsigned from, unsigned 
 					     from ? sizeof(before) : sizeof(at_once), code, n);
 	const char *approximate;
 	struct inlined in;
-	struct site site;
+	struct uprobe_site site;
 	int r;
 
 	assert_non_null(b);
 	assert_int_equal(binary_inlined(b, "main.(*Point).Move", &in, 1), 1);
 	assert_int_equal(in.entry - in.host.entry, from);
 	assert_int_equal(in.call - in.host.entry, parent);
-	r = binary_inlined_site(b, &in, &site, &approximate, NULL);
+	r = inlined_site(b, &in, &site, &approximate, NULL);
 	if (!r) {
-		*ret_offset = site.addr - in.host.entry;
+		*ret_offset = site.site.addr - in.host.entry;
 		*ret_proved = !approximate;
 	}
 	binary_free(b);

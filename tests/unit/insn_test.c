@@ -1,4 +1,4 @@
-/* binary/insn, binary/argmeta: instruction bytes, prologues of every form, prices, ArgInfo strings.
+/* binary/insn, binary/argmeta: instruction bytes, prologues of every form, ArgInfo strings.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,47 +11,6 @@
 #include "binary/arch_x86_64.h"
 #include "binary/abi.h"
 #include "binary/insn.h"
-
-#define PRICE(want, ...)                                                                           \
-	do {                                                                                       \
-		const unsigned char bytes_[] = {__VA_ARGS__};                                      \
-		assert_int_equal(insn_price(bytes_, sizeof(bytes_)), want);                        \
-	} while (0)
-
-static void test_prices(void **state)
-{
-	PRICE(PRICE_NOP5, 0x0f, 0x1f, 0x44, 0x00, 0x00);
-	PRICE(PRICE_EMULATED, 0x55);       /* push rbp */
-	PRICE(PRICE_EMULATED, 0x41, 0x57); /* push r15 */
-	PRICE(PRICE_EMULATED, 0x90);
-	PRICE(PRICE_EMULATED, 0x66, 0x90);
-	PRICE(PRICE_EMULATED, 0x76, 0x10);                         /* jbe rel8 */
-	PRICE(PRICE_EMULATED, 0x0f, 0x86, 0x00, 0x01, 0x00, 0x00); /* jbe rel32 */
-	PRICE(PRICE_EMULATED, 0xe8, 0x00, 0x00, 0x00, 0x00);
-	PRICE(PRICE_EMULATED, 0xe9, 0x00, 0x00, 0x00, 0x00);
-	PRICE(PRICE_EMULATED, 0xeb, 0x00);
-	PRICE(PRICE_STEPPED, 0x48, 0x55);             /* a prefix the kernel does not emulate */
-	PRICE(PRICE_STEPPED, 0x49, 0x3b, 0x66, 0x10); /* cmp rsp, [r14+0x10] */
-	PRICE(PRICE_STEPPED, 0xc3);
-	PRICE(PRICE_STEPPED, 0x0f, 0x1f, 0x40, 0x00);
-	PRICE(PRICE_STEPPED, 0x0f, 0xb6, 0xc0);
-	PRICE(PRICE_STEPPED, 0xff, 0xd0); /* call rax */
-	PRICE(INSN_REFUSED, 0xcc);
-	PRICE(INSN_REFUSED, 0x0f, 0x0b); /* ud2 */
-	PRICE(INSN_REFUSED, 0xf4);
-	PRICE(INSN_REFUSED, 0xf0, 0x0f, 0xc1, 0x07); /* lock xadd */
-	PRICE(INSN_REFUSED, 0x2e, 0x0f, 0x1f, 0x00); /* cs nop */
-	PRICE(INSN_REFUSED, 0xc5, 0xf8, 0x77);       /* vzeroupper */
-	PRICE(INSN_REFUSED, 0x66, 0xe8, 0x00, 0x00);
-	PRICE(INSN_REFUSED, 0x0f, 0x05); /* syscall */
-	PRICE(INSN_REFUSED, 0x66);
-	PRICE(INSN_REFUSED, 0x48);
-}
-
-static void test_prices_of_nothing(void **state)
-{
-	assert_int_equal(insn_price((const unsigned char *)"", 0), INSN_REFUSED);
-}
 
 /* The three forms of the check; the morestack block saves RAX as 8 bytes, CL as 1, X0 as 8. */
 #define SPILLS                                                                                     \
@@ -264,8 +223,7 @@ static void test_assignment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_prices),      cmocka_unit_test(test_prices_of_nothing),
-	    cmocka_unit_test(test_small_frame), cmocka_unit_test(test_large_frame),
+		    cmocka_unit_test(test_small_frame), cmocka_unit_test(test_large_frame),
 	    cmocka_unit_test(test_huge_frame),  cmocka_unit_test(test_abi0),
 	    cmocka_unit_test(test_no_check),    cmocka_unit_test(test_sweep),
 	    cmocka_unit_test(test_effects),     cmocka_unit_test(test_arginfo),

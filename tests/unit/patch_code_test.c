@@ -49,8 +49,8 @@ static size_t drain_all(struct last *l)
 {
 	size_t n = 0;
 
-	for (uint32_t i = 0; i < area->procs + area->extra; i++)
-		n += ring_drain(patch_area_slot(area, i), keep_last, l);
+	for (uint32_t i = 0; i < area->ring.procs + area->ring.extra; i++)
+		n += slot_drain(patch_area_slot(area, i), keep_last, l);
 	return n;
 }
 
@@ -58,7 +58,7 @@ static size_t drain_count(uint32_t slot)
 {
 	uint64_t n = 0;
 
-	return ring_drain(patch_area_slot(area, slot), count_good, &n);
+	return slot_drain(patch_area_slot(area, slot), count_good, &n);
 }
 
 /* ---- generated programs ---- */
@@ -94,8 +94,8 @@ static void run_generated(const struct maker *k, const void *code, uint32_t id)
 		check_record(&m, l.record, id);
 	}
 	assert_int_equal(loss_count(LOSS_FILTER_UNREADABLE), unreadable + m.unreadable);
-	for (uint32_t i = 0; i < area->procs + area->extra; i++)
-		assert_int_equal(patch_area_slot(area, i)->busy, 0);
+	for (uint32_t i = 0; i < area->ring.procs + area->ring.extra; i++)
+		assert_int_equal(patch_area_slot(area, i)->ring.busy, 0);
 }
 
 static void test_generated(void **state)
@@ -201,7 +201,7 @@ static void test_ring_full(void **state)
 	uint64_t n = 0;
 
 	patch_setup(1);
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	code = compile_ok(&p, 1);
 	for (int round = 0; round < 20; round++) { /* at other positions of the ring each */
 		for (int i = 0; i < 900; i++)
@@ -210,11 +210,11 @@ static void test_ring_full(void **state)
 	}
 	assert_true(loss_count(LOSS_RING_FULL) > 0);
 	assert_int_equal(n + loss_count(LOSS_RING_FULL), 18000);
-	assert_int_equal(area->on, 1);
-	area->stale_tsc = 1000; /* and nobody listens */
+	assert_int_equal(area->ring.on, 1);
+	area->ring.stale_tsc = 1000; /* and nobody listens */
 	for (int i = 0; i < 900; i++)
 		run_code(code, &r);
-	assert_int_equal(area->on, 0);
+	assert_int_equal(area->ring.on, 0);
 	drain_count(1);
 	run_code(code, &r);
 	assert_int_equal(drain_count(1), 0);
@@ -228,14 +228,14 @@ static void test_pool(void **state)
 	const void *code;
 
 	patch_setup(CHUNKS);
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	code = compile_ok(&p, 1);
 	for (int round = 0; round < 100; round++) {
 		uint64_t n = 0;
 
 		for (uint32_t slot = 0; slot < PROCS; slot++) {
 			fake_p.id = (int32_t)slot;
-			for (uint32_t bytes = 0; bytes < (CHUNKS / 2 - 1) * PATCH_CHUNK - 5000; bytes += 4200, n++)
+			for (uint32_t bytes = 0; bytes < (CHUNKS / 2 - 1) * RING_CHUNK - 5000; bytes += 4200, n++)
 				run_code(code, &r);
 		}
 		assert_int_equal(loss_count(LOSS_RING_FULL), 0);
@@ -243,7 +243,7 @@ static void test_pool(void **state)
 			n -= drain_count(slot);
 		assert_int_equal(n, 0);
 	}
-	assert_int_equal(area->on, 1);
+	assert_int_equal(area->ring.on, 1);
 }
 
 /* What is on a stack leads nowhere else, whoever wrote there. */
@@ -254,18 +254,19 @@ static void test_pool_damaged(void **state)
 	const void *code;
 
 	patch_setup(CHUNKS);
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	code = compile_ok(&p, 1);
-	area->free[0] = CHUNKS + 1;
+	area->ring.free[0] = CHUNKS + 1;
 	run_code(code, &r);
-	area->free[0] = UINT32_MAX;
+	area->ring.free[0] = UINT32_MAX;
 	run_code(code, &r);
 	assert_int_equal(loss_count(LOSS_RING_FULL), 2);
 	assert_int_equal(drain_count(1), 0);
-	area->free[1] = UINT64_C(7) << 32 | CHUNKS; /* the second stack is as good */
+	area->ring.free[1] = UINT64_C(7) << 32 | CHUNKS; /* the second stack is as good */
 	run_code(code, &r);
-	assert_int_equal(area->free[1],
-			 UINT64_C(8) << 32 | *(uint32_t *)(void *)((char *)area + area->links_off + 4 * (CHUNKS - 1)));
+	assert_int_equal(area->ring.free[1],
+			 UINT64_C(8) << 32 |
+				 *(uint32_t *)(void *)((char *)area + area->ring.links_off + 4 * (CHUNKS - 1)));
 	assert_int_equal(drain_count(1), 1);
 }
 
@@ -277,13 +278,13 @@ static void test_heartbeat(void **state)
 	const void *code;
 
 	patch_setup(1);
-	area->heartbeat_tsc = __rdtsc() + (1 << 20);
-	area->stale_tsc = UINT64_C(1) << 40;
+	area->ring.heartbeat_tsc = __rdtsc() + (1 << 20);
+	area->ring.stale_tsc = UINT64_C(1) << 40;
 	code = compile_ok(&p, 1);
 	for (int i = 0; i < 100; i++)
 		run_code(code, &r);
 	assert_in_range(loss_count(LOSS_RING_FULL), 1, 99);
-	assert_int_equal(area->on, 1);
+	assert_int_equal(area->ring.on, 1);
 	assert_int_equal(drain_count(1) + loss_count(LOSS_RING_FULL), 100);
 	run_code(code, &r);
 	assert_int_equal(drain_count(1), 1);
@@ -313,20 +314,20 @@ static void test_extra_slots(void **state)
 	fake_g.m = 0;
 	run_code(code, &r);
 	fake_g.m = (uintptr_t)&fake_m;
-	patch_area_slot(area, 1)->busy = 1; /* in the middle of our code */
+	patch_area_slot(area, 1)->ring.busy = 1; /* in the middle of our code */
 	run_code(code, &r);
 	assert_int_equal(drain_count(PROCS), 5);
-	patch_area_slot(area, PROCS)->busy = 1;
+	patch_area_slot(area, PROCS)->ring.busy = 1;
 	run_code(code, &r);
 	assert_int_equal(drain_count(PROCS + 1), 1);
-	patch_area_slot(area, PROCS + 1)->busy = 1;
+	patch_area_slot(area, PROCS + 1)->ring.busy = 1;
 	run_code(code, &r);
 	assert_int_equal(loss_count(LOSS_BUSY), 1);
 	r.g = 0;
-	patch_area_slot(area, PROCS)->busy = 0;
+	patch_area_slot(area, PROCS)->ring.busy = 0;
 	run_code(code, &r);
 	assert_int_equal(loss_count(LOSS_NO_GOROUTINE), 1);
-	assert_int_equal(patch_area_slot(area, PROCS)->busy, 0);
+	assert_int_equal(patch_area_slot(area, PROCS)->ring.busy, 0);
 }
 
 static void test_off(void **state)
@@ -338,9 +339,9 @@ static void test_off(void **state)
 	patch_setup(CHUNKS);
 	p.controlled = true;
 	code = compile_ok(&p, 1);
-	area->on = 0;
+	area->ring.on = 0;
 	run_code(code, &r);
-	area->on = 1;
+	area->ring.on = 1;
 	run_code(code, &r);
 	assert_int_equal(drain_count(1), 1);
 	assert_int_equal(patch_area_hits(area, area, 3), 1);
@@ -471,7 +472,7 @@ static void test_calls_apart(void **state)
 	uint64_t free_chunks;
 
 	patch_setup(2);
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	calls_apart = true;
 	entry.role = PROGRAM_ENTRY;
 	ret.role = PROGRAM_RETURN;
@@ -483,21 +484,21 @@ static void test_calls_apart(void **state)
 	assert_int_equal(run_and_take(ends, &r).head->kind, EVENT_RETURN);
 	assert_int_equal(last_epoch, 0);
 	slot = patch_area_slot(area, 1);
-	free_chunks = area->free[0];
-	area->free[0] = 0;
-	while (slot->write + sizeof(struct event_header) + sizeof(struct patch_entry) <= slot->limit)
+	free_chunks = area->ring.free[0];
+	area->ring.free[0] = 0;
+	while (slot->ring.write + sizeof(struct event_header) + sizeof(struct ring_entry) <= slot->ring.limit)
 		run_code(ends, &r);
 	run_code(begins, &r);
 	assert_int_equal(loss_count(LOSS_RING_FULL), 1);
-	area->free[0] = free_chunks;
+	area->ring.free[0] = free_chunks;
 	drain_count(1);
 	assert_int_equal(run_and_take(ends, &r).head->kind, EVENT_RETURN);
 	assert_int_equal(last_epoch, 1);
 	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
-		patch_area_slot(area, i)->busy = 1;
+		patch_area_slot(area, i)->ring.busy = 1;
 	run_code(begins, &r);
 	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
-		patch_area_slot(area, i)->busy = 0;
+		patch_area_slot(area, i)->ring.busy = 0;
 	assert_int_equal(loss_count(LOSS_BUSY), 1);
 	assert_int_equal(patch_area_hits(area, area, 3), 2);
 	assert_int_equal(run_and_take(begins, &r).head->kind, EVENT_CALL);
@@ -656,7 +657,7 @@ static void test_threads(void **state)
 	const void *code;
 
 	patch_setup(CHUNKS);
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	code = compile_ok(&p, 1);
 	for (uint64_t i = 0; i < THREADS; i++) {
 		struct caller *c = &callers[i];
@@ -668,7 +669,7 @@ static void test_threads(void **state)
 	}
 	while (n + loss_count(LOSS_RING_FULL) + loss_count(LOSS_BUSY) < THREADS * THREAD_CALLS)
 		for (uint32_t i = 0; i < PROCS + EXTRA; i++)
-			ring_drain(patch_area_slot(area, i), check_own, &n);
+			slot_drain(patch_area_slot(area, i), check_own, &n);
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(callers[i].thread, NULL);
 	assert_true(n > THREADS * 100);
@@ -737,7 +738,7 @@ static void test_fight(void **state)
 	area_nsaved = PATCH_SAVED_WAYS;
 	patch_setup(1024);
 	area_nsaved = 64;
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	entry.role = PROGRAM_ENTRY;
 	ret.role = PROGRAM_RETURN;
 	entry.call_group = ret.call_group = 1;
@@ -757,10 +758,10 @@ static void test_fight(void **state)
 		for (uint32_t i = 0; i < PROCS; i++)
 			while (!joined && pthread_tryjoin_np(fighters[i].caller.thread, NULL) == EBUSY)
 				for (uint32_t k = 0; k < PROCS; k++)
-					ring_drain(patch_area_slot(area, k), check_fight, fighters);
+					slot_drain(patch_area_slot(area, k), check_fight, fighters);
 		joined = true;
 		for (uint32_t k = 0; k < PROCS; k++)
-			ring_drain(patch_area_slot(area, k), check_fight, fighters);
+			slot_drain(patch_area_slot(area, k), check_fight, fighters);
 	}
 	for (uint32_t i = 0; i < PROCS; i++)
 		assert_in_range(fighters[i].returned, 1, FIGHT_ROUNDS * FIGHT_DEPTH);
@@ -796,7 +797,7 @@ static void test_refusals(void **state)
 	assert_int_equal(patch_compile(&p, 1, &env, &out, &err), -EINVAL);
 	assert_int_equal(patch_handler_compile(1, area, 0, &out, &err), -EOPNOTSUPP);
 	assert_int_equal(patch_area_layout(1, 1, 0, 1, 64, &layout, &err), -EINVAL);
-	assert_int_equal(patch_area_layout(1, 1, PATCH_MAX_CHUNKS + 1, 1, 64, &layout, &err), -EINVAL);
+	assert_int_equal(patch_area_layout(1, 1, RING_MAX_CHUNKS + 1, 1, 64, &layout, &err), -EINVAL);
 	assert_int_equal(patch_area_layout(1, 1, 1, 1, 63, &layout, &err), -EINVAL);
 	buf_done(&out);
 }
@@ -809,7 +810,7 @@ static uint64_t drained;
 static void *drain_on(void *arg)
 {
 	while (atomic_load(&draining)) {
-		ring_drain(patch_area_slot(area, 1), count_good, &drained);
+		slot_drain(patch_area_slot(area, 1), count_good, &drained);
 		usleep(500);
 	}
 	return NULL;
@@ -888,7 +889,7 @@ static void test_bench(void **state)
 	double harness;
 
 	patch_setup(CHUNKS);
-	area->stale_tsc = INT64_MAX;
+	area->ring.stale_tsc = INT64_MAX;
 	never.nslots = 0;
 	harness = ns_per_run(code_memory, &r);
 	print_message("# %-44s %6.1f ns (not in the others)\n", "the harness", harness);
@@ -907,7 +908,7 @@ static void test_bench(void **state)
 	bench("return without its entry", &ret, 0, harness);
 	bench_pair("entry and return, the harness twice included", &entry, &ret);
 	patch_setup(256); /* never full in that time, whatever the other thread's share of the CPU */
-	memset((char *)area + area->pool_off, 0, (size_t)area->chunks * PATCH_CHUNK);
+	memset((char *)area + area->ring.pool_off, 0, (size_t)area->ring.chunks * RING_CHUNK);
 	draining = true;
 	pthread_create(&drainer, NULL, drain_on, NULL);
 	bench("empty program, drained by another thread", &none, 0, harness);
@@ -916,7 +917,7 @@ static void test_bench(void **state)
 	pthread_join(drainer, NULL);
 	print_message("# drained %llu, lost %llu\n", (unsigned long long)drained,
 		      (unsigned long long)loss_count(LOSS_RING_FULL));
-	area->on = 0;
+	area->ring.on = 0;
 	bench("switched off", &none, 0, harness);
 }
 

@@ -69,14 +69,14 @@ static void map_area(size_t max_groups)
 	area = mmap(NULL, area_size(&layout), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(area, MAP_FAILED);
 	*area = patched.layout = layout;
-	area->on = 1;
-	area->target = 42;
-	area->stale_tsc = INT64_MAX;
+	area->ring.on = 1;
+	area->ring.target = 42;
+	area->ring.stale_tsc = INT64_MAX;
 	area->ncode = 1;
 	area->code[0].low = (uintptr_t)code_memory;
 	area->code[0].high = (uintptr_t)code_memory + CODE_SIZE;
 	pool_done(&chunk_pool);
-	pool_init(&chunk_pool, area, &layout, (uint8_t *)area + layout.pool_off, CHUNKS);
+	pool_init(&chunk_pool, &area->ring, &layout.ring, (uint8_t *)area + layout.ring.pool_off, CHUNKS);
 	patch_forms_begin(&patched.forms, area, &patched.layout, (uintptr_t)area);
 	install_handler();
 }
@@ -96,7 +96,7 @@ static void plant(const struct capture_program *const *programs, size_t n, size_
 	map_area(max_groups);
 	patched.area = area;
 	patched.memory = (char *)area;
-	planter = (struct patch_planter){.patched = &patched, .aggregates = aggregates_new(0)};
+	planter = (struct patch_planter){.patched = &patched, .reader.aggregates = aggregates_new(0)};
 	for (size_t i = 0; i < n; i++) {
 		struct patch_env env = test_env();
 		struct buf out = {0};
@@ -104,8 +104,9 @@ static void plant(const struct capture_program *const *programs, size_t n, size_
 		env.counts = (uint32_t)i;
 		env.layout = &patched.layout;
 		env.sums = patched.forms.of[i];
-		if ((patched.forms.of[i] ? aggregates_add_kept : aggregates_add)(planter.aggregates, (uint32_t)i + 1,
-										programs[i], &err) ||
+		if ((patched.forms.of[i] ? aggregates_add_kept
+					 : aggregates_add)(planter.reader.aggregates, (uint32_t)i + 1, programs[i],
+							   &err) ||
 		    patch_compile(programs[i], (uint32_t)i + 1, &env, &out, &err))
 			fail_msg("%s", err.text);
 		codes[i] = (const void *)(uintptr_t)put_code(out.data, out.len);
@@ -117,7 +118,7 @@ static void unplant(void)
 {
 	patch_forms_done(&patched.forms);
 	free(patched.counted);
-	aggregates_free(planter.aggregates);
+	aggregates_free(planter.reader.aggregates);
 }
 
 static uint64_t lost(size_t probe, enum loss l)
@@ -247,7 +248,7 @@ static void compare(struct aggregates *reference)
 	char *want = groups_of(reference), *got;
 
 	tally_all(&planter);
-	got = groups_of(planter.aggregates);
+	got = groups_of(planter.reader.aggregates);
 	assert_string_equal(got, want);
 	free(want);
 	free(got);
@@ -276,9 +277,9 @@ static void random_points(bool no_record)
 		compare(reference);
 	}
 	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
-		records += patch_area_slot(area, i)->write;
+		records += patch_area_slot(area, i)->ring.write;
 	assert_int_equal(records > 0, !no_record);
-	assert_int_equal(planter.drain.damaged, 0);
+	assert_int_equal(planter.reader.damaged, 0);
 	aggregates_free(reference);
 	unplant();
 }
@@ -333,7 +334,7 @@ static void calls(void **state)
 				aggregates_take(reference, both, sizeof(both));
 			}
 			for (uint32_t s = 0; s < PROCS + EXTRA; s++)
-				ring_drain(patch_area_slot(area, s), check_record, NULL);
+				slot_drain(patch_area_slot(area, s), check_record, NULL);
 		}
 		compare(reference);
 		aggregates_free(reference);
@@ -408,11 +409,11 @@ static char *cut_texts(bool no_record)
 
 			call_once(&in, &in);
 			for (uint32_t s = 0; s < PROCS + EXTRA; s++)
-				ring_drain(patch_area_slot(area, s), check_record, NULL);
+				slot_drain(patch_area_slot(area, s), check_record, NULL);
 		}
 	}
 	tally_all(&planter);
-	got = groups_of(planter.aggregates);
+	got = groups_of(planter.reader.aggregates);
 	unplant();
 	munmap(pages, 8192);
 	return got;
@@ -443,7 +444,7 @@ static uint64_t counted(void)
 	sum_of_counts = 0;
 	sum_of_sums = 0;
 	tally_all(&planter);
-	aggregates_read(planter.aggregates, true, add_counts, NULL);
+	aggregates_read(planter.reader.aggregates, true, add_counts, NULL);
 	return sum_of_counts;
 }
 
@@ -532,10 +533,10 @@ static void hits(void **state)
 		hit(0, 0, 1);
 	fake_m.p = &fake_p;
 	fake_p.id = 1;
-	patch_area_slot(area, 1)->busy = 1; /* a signal handler in the middle of other code */
+	patch_area_slot(area, 1)->ring.busy = 1; /* a signal handler in the middle of other code */
 	for (int i = 0; i < 1000; i++)
 		hit(0, 0, 1);
-	patch_area_slot(area, 1)->busy = 0;
+	patch_area_slot(area, 1)->ring.busy = 0;
 	assert_int_equal(counted(), 2 * 2100);
 	hit(0, 0, 1);
 	assert_int_equal(counted(), 2);
@@ -554,11 +555,11 @@ static void nobody_reads(void **state)
 
 		plant((const struct capture_program *[]){&both[k]}, 1, 0);
 		assert_int_equal(patched.forms.of[0]->hits, k == 0);
-		area->stale_tsc = 1;
-		area->heartbeat_tsc = 0;
-		for (; n <= PATCH_PATIENCE && area->on; n++)
+		area->ring.stale_tsc = 1;
+		area->ring.heartbeat_tsc = 0;
+		for (; n <= PATCH_PATIENCE && area->ring.on; n++)
 			hit(0, 1, 1);
-		assert_int_equal(area->on, 0);
+		assert_int_equal(area->ring.on, 0);
 		assert_in_range(counted(), 1, n);
 		assert_int_equal(lost(0, LOSS_RING_FULL), 1);
 		hit(0, 1, 1);
@@ -679,18 +680,18 @@ static void threads(void **state)
 	}
 	do {
 		tally_all(&planter);
-		aggregates_read(planter.aggregates, true, check_whole, &w);
+		aggregates_read(planter.reader.aggregates, true, check_whole, &w);
 	} while (atomic_load(&running));
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(callers[i].thread, NULL);
 	tally_gone(&planter, &patched);
-	aggregates_read(planter.aggregates, true, check_whole, &w);
+	aggregates_read(planter.reader.aggregates, true, check_whole, &w);
 	assert_int_equal(w.counts[0], w.counts[1]);
 	assert_int_equal(w.counts[0] + lost(0, LOSS_BUSY), THREADS * CALLS);
 	if (!lost(0, LOSS_BUSY))
 		assert_true(w.sum == (int128)THREADS * CALLS * (CALLS - 1) / 2);
 	assert_true(w.min == 0 && w.max == CALLS - 1);
-	assert_int_equal(planter.drain.damaged, 0);
+	assert_int_equal(planter.reader.damaged, 0);
 	unplant();
 }
 
@@ -721,7 +722,7 @@ static void damaged(void **state)
 		}
 		counted();
 		if (k != 4)
-			assert_int_equal(planter.drain.damaged > 0, k != 5 || !sum_of_counts);
+			assert_int_equal(planter.reader.damaged > 0, k != 5 || !sum_of_counts);
 		run_code(codes[0], &r); /* and all is well again */
 		assert_int_equal(counted(), 1);
 		unplant();

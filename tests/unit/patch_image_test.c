@@ -84,7 +84,7 @@ static const struct event *run_once(const struct capture_program *p, const struc
 	patch_setup(CHUNKS);
 	run_code(compile_image(p), r);
 	t.n = 0;
-	ring_drain(patch_area_slot(area, 1), take, &t);
+	slot_drain(patch_area_slot(area, 1), take, &t);
 	assert_int_equal(t.n, 1);
 	return &t.event;
 }
@@ -252,7 +252,7 @@ static const struct event *run_stack(int64_t frames, uint64_t rbp)
 	call_code(&f, at);
 	frame_check(&f, test_stack);
 	t.n = 0;
-	ring_drain(patch_area_slot(area, 1), take, &t);
+	slot_drain(patch_area_slot(area, 1), take, &t);
 	assert_int_equal(t.n, 1);
 	return &t.event;
 }
@@ -293,7 +293,7 @@ static size_t calls_run(const void *at, uint64_t rax, struct taken *t)
 
 	run_code(at, &r);
 	t->n = 0;
-	ring_drain(patch_area_slot(area, 1), take, t);
+	slot_drain(patch_area_slot(area, 1), take, t);
 	return t->n;
 }
 

@@ -8,7 +8,8 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "plant/patch/pool.h"
+#include "plant/patch/code.h"
+#include "plant/ring/pool.h"
 #include "unit/ir_world.h"
 
 /* In the order that call_code loads and stores: the registers by their numbers in x86-64. */
@@ -122,7 +123,7 @@ static uint8_t *test_stack;
 
 static size_t area_size(const struct patch_area *a)
 {
-	return a->pool_off + (size_t)a->chunks * PATCH_CHUNK;
+	return a->ring.pool_off + (size_t)a->ring.chunks * RING_CHUNK;
 }
 
 static void area_init(uint32_t chunks)
@@ -136,14 +137,14 @@ static void area_init(uint32_t chunks)
 		fail_msg("%s", err.text);
 	area = mmap(NULL, area_size(&a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(area, MAP_FAILED);
-	a.on = 1;
-	a.target = 42;
+	a.ring.on = 1;
+	a.ring.target = 42;
 	a.ncode = 1;
 	a.code[0].low = (uintptr_t)code_memory;
 	a.code[0].high = (uintptr_t)code_memory + CODE_SIZE;
 	*area = a;
 	pool_done(&chunk_pool);
-	pool_init(&chunk_pool, area, &a, (uint8_t *)area + a.pool_off, chunks);
+	pool_init(&chunk_pool, &area->ring, &a.ring, (uint8_t *)area + a.ring.pool_off, chunks);
 }
 
 static uint64_t put_code(const void *code, size_t n)
@@ -251,41 +252,42 @@ static uint32_t last_epoch; /* of the last record */
 
 static uint32_t slot_index(const struct patch_slot *s)
 {
-	return (uint32_t)(((const char *)s - (const char *)patch_area_slot(area, 0)) / area->slot_bytes);
+	return (uint32_t)(((const char *)s - (const char *)patch_area_slot(area, 0)) / area->ring.slot_bytes);
 }
 
-static size_t ring_drain(struct patch_slot *s, record_fn fn, void *arg)
+static size_t slot_drain(struct patch_slot *s, record_fn fn, void *arg)
 {
-	uint64_t pos = s->read, end = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE);
+	uint64_t pos = s->ring.read, end = __atomic_load_n(&s->ring.write, __ATOMIC_ACQUIRE);
 	uint32_t i = slot_index(s);
 	size_t n = 0;
 
 	while (pos < end) {
-		const uint8_t *chunk = pos % PATCH_CHUNK ? pool_current(&chunk_pool, i)
-							 : pool_enter(&chunk_pool, i, *patch_slot_chunk(s, area, pos));
-		const struct patch_entry *e = (const void *)(chunk + pos % PATCH_CHUNK);
+		const uint32_t number = *ring_slot_chunk(&s->ring, &area->ring, pos);
+		const uint8_t *chunk = pos % RING_CHUNK ? pool_current(&chunk_pool, i)
+							 : pool_enter(&chunk_pool, i, number);
+		const struct ring_entry *e = (const void *)(chunk + pos % RING_CHUNK);
 
 		assert_non_null(chunk);
 		assert_true(e->size >= 8 && e->size % 8 == 0 && e->size <= end - pos);
-		assert_true(e->size <= PATCH_CHUNK - pos % PATCH_CHUNK);
-		if ((e->kind & PATCH_KIND_MASK) == PATCH_ENTRY_RECORD) {
+		assert_true(e->size <= RING_CHUNK - pos % RING_CHUNK);
+		if ((e->kind & RING_KIND_MASK) == RING_ENTRY_RECORD) {
 			last_epoch = e->kind >> 1;
 			fn(arg, e + 1, e->size - sizeof(*e));
 			n++;
 		}
 		pos += e->size;
-		if (pos % PATCH_CHUNK == 0)
+		if (pos % RING_CHUNK == 0)
 			pool_leave(&chunk_pool, i);
 	}
 	assert_int_equal(pos, end);
-	__atomic_store_n(&s->read, pos, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->ring.read, pos, __ATOMIC_RELEASE);
 	return n;
 }
 
 /* Nobody reads it. */
 static inline void ring_pass_over(struct patch_slot *s)
 {
-	pool_pass_over(&chunk_pool, area, s, slot_index(s));
+	pool_pass_over(&chunk_pool, &area->ring, &s->ring, slot_index(s));
 }
 
 static inline uint64_t loss_count(enum loss l)

@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "binary/image.h"
 #include "lib/go_binaries.h"
-#include "plant/plant.h"
+#include "plant/patch/planter.h"
 #include "target/process.h"
 
 enum { SMALL, LARGE, TEXT, CHOOSE, LEAF, FAIL, SMALL_BACK, LARGE_BACK, TEXT_BACK, CHOOSE_BACK, LEAF_BACK, NPROBES };
@@ -176,23 +176,19 @@ static void make_program(struct program *p, int k)
 
 static void make_probe(struct program *p, int k)
 {
-	struct site *one = arena_new(binary_arena(p->b), struct site);
 	struct plant_probe *probe = &p->probes[k];
 	struct err err = {0};
+	struct join_point at;
 	struct func f;
 	int r;
 
 	*probe = (struct plant_probe){.id = (uint32_t)k + 1, .label = wanted[k].func, .program = &p->programs[k]};
 	make_program(p, k);
 	assert_true(binary_func_find(p->b, wanted[k].func, &f, 1) > 0);
-	probe->sites = one;
-	probe->nsites = 1;
-	if (wanted[k].kind == SITE_RETURN)
-		r = binary_return_sites(p->b, &f, &probe->sites, &probe->nsites, &err);
-	else
-		r = binary_entry_site(p->b, &f, one, &err);
+	r = (wanted[k].kind == SITE_RETURN ? join_point_returns : join_point_entry)(p->b, &f, &at, &err);
 	if (r)
 		fail_msg("%s", err.text);
+	plant_probe_locate(probe, &planter_patch, p->b, &at);
 }
 
 static void prepare(struct program *p, const char *path)
@@ -201,7 +197,8 @@ static void prepare(struct program *p, const char *path)
 
 	if (binary_open(path, &p->b, &err) || process_read("/proc", p->pid, &p->process, &err))
 		fail_msg("%s", err.text);
-	p->target = (struct plant_target){.id = 7, .pid = p->pid, .path = p->process.exe_path, .binary_key = 1};
+	p->target = (struct plant_target){.id = 7, .pid = p->pid, .path = p->process.exe_path, .binary = p->b,
+					  .binary_key = 1};
 	if (process_bias("/proc", &p->process, binary_image(p->b), &p->target.bias, &err))
 		fail_msg("%s", err.text);
 	for (int k = 0; k < NPROBES; k++)

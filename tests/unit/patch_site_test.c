@@ -10,7 +10,9 @@
 
 #include "binary/insn.h"
 #include "lib/go_binaries.h"
+#include "plant/patch/facts.h"
 #include "plant/patch/place.h"
+#include "plant/uprobe/site.h"
 #include "unit/open.h"
 
 #define SLOT 0x38 /* bytes of a function in the tiny program */
@@ -252,6 +254,69 @@ static void each_program(const char *path)
 	binary_free(b);
 }
 
+/* The planter's sites are its own: of those of another planter nothing is asked. */
+static void locate_all(const char *path)
+{
+	struct binary *b = open_program(path);
+	const struct facts *facts = facts_of(b, NULL);
+	size_t other = 0, located = 0;
+	struct func f;
+
+	assert_non_null(facts);
+	for (size_t i = 0; i < binary_func_count(b); i++) {
+		const struct site *s = NULL, *uprobe = NULL;
+		struct join_point at;
+		struct patch_site want;
+		size_t n = 0;
+
+		if (!binary_func(b, i, &f))
+			continue;
+		join_point_entry(b, &f, &at, NULL);
+		assert_int_equal(patch_locate(b, &at, &s, NULL),
+				 patch_entry_site(b, facts->exclusion, &f, &want, NULL));
+		if (!s)
+			continue;
+		located++;
+		assert_int_equal(patch_site_of(s)->addr, want.addr);
+		assert_int_equal(s->addr, want.addr);
+		if (!uprobe_locate(b, &at, &uprobe, NULL))
+			other += uprobe->addr != s->addr;
+		if (join_point_returns(b, &f, &at, NULL) || patch_locate(b, &at, &s, NULL))
+			continue;
+		for (; s; s = s->next, n++)
+			assert_int_equal(patch_site_of(s)->kind, SITE_RETURN);
+		assert_int_equal(n, at.nspots);
+	}
+	assert_true(located > 500 && other > 100);
+	binary_free(b);
+}
+
+static void test_locate(void **state)
+{
+	if (!go_binaries_each("bin/seq-go1.2[57]-sw", locate_all))
+		skip();
+}
+
+static void test_inlined(void **state)
+{
+	static const struct spot spot = {0};
+	const struct join_point at = {.kind = JOIN_INLINED, .spots = &spot, .nspots = 1};
+	const struct site *s = NULL;
+	struct err err = {0};
+	struct binary *b;
+	glob_t g;
+
+	if (!go_binaries("bin/seq-go1.27-sw", &g)) {
+		globfree(&g);
+		skip();
+	}
+	b = open_program(g.gl_pathv[0]);
+	assert_int_equal(patch_locate(b, &at, &s, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "an inlined call"));
+	binary_free(b);
+	globfree(&g);
+}
+
 static void test_programs(void **state)
 {
 	if (!go_binaries_each("bin/seq-go1.*-*", each_program))
@@ -292,7 +357,8 @@ int main(void)
 		cmocka_unit_test(test_no_check),       cmocka_unit_test(test_entries_refused),
 		cmocka_unit_test(test_returns),        cmocka_unit_test(test_returns_refused),
 		cmocka_unit_test(test_places),         cmocka_unit_test(test_no_place),
-		cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_programs),       cmocka_unit_test(test_locate),
+		cmocka_unit_test(test_inlined),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

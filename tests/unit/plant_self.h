@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "base/vec.h"
-#include "plant/plant.h"
 #include "plant/uprobe/bpf.h"
+#include "plant/uprobe/uprobe.h"
+#include "unit/uprobe_sites.h"
 
 #define SELF_SITE(name)                                                                            \
 	__asm__(".pushsection .text\n.balign 64\n" #name ": push %rbp\n pop %rbp\n ret\n.popsection\n"); \
@@ -103,8 +104,8 @@ static inline struct planter *self_open(const struct planter_options *o)
 static inline struct plant *self_plant_at(struct planter *p, const struct capture_program *prog, uint32_t id,
 					 const void *site, int32_t sp_delta)
 {
-	struct site s = {.offset = self_offset(site), .sp_delta = sp_delta};
-	struct plant_probe probe = {.id = id, .label = "self", .sites = &s, .nsites = 1, .program = prog};
+	struct uprobe_site s = {.offset = self_offset(site), .sp_delta = sp_delta};
+	struct plant_probe probe = {.id = id, .label = "self", .sites = &s.site, .program = prog};
 	struct plant_target t = {.id = 42, .pid = getpid(), .path = "/proc/self/exe", .bias = SELF_BIAS,
 				 .binary_key = 1};
 	struct plant *ret = NULL;

@@ -20,6 +20,8 @@
 #include "binary/internal.h"
 #include "lib/go_binaries.h"
 #include "unit/open.h"
+#include "unit/uprobe_sites.h"
+#include "unit/uprobe_sites.h"
 
 static void for_each(const char *pattern, void (*fn)(struct binary *b))
 {
@@ -179,13 +181,13 @@ static struct signature inlined_signature(struct binary *b, const char *name, co
 	const char *approximate;
 	struct err err = {0};
 	struct signature s;
-	struct site site;
+	struct uprobe_site site;
 
-	if (binary_inlined_site(b, &i, &site, &approximate, &err) ||
-	    binary_inlined_signature(b, &i, site.addr, &s, &err))
+	if (inlined_site(b, &i, &site, &approximate, &err) ||
+	    binary_inlined_signature(b, &i, site.site.addr, &s, &err))
 		fail_msg("%s", err.text);
-	assert_int_equal(site.addr, i.entry);
-	assert_int_equal(site.kind, SITE_ENTRY);
+	assert_int_equal(site.site.addr, i.entry);
+	assert_int_equal(site.site.kind, JOIN_INLINED);
 	assert_int_equal(site.flags_skip, 0);
 	assert_int_equal(s.nresults, 0);
 	assert_false(s.results_known);
@@ -241,7 +243,7 @@ static void check_instance(struct binary *b, const struct inlined *i, struct tal
 	const char *approximate = NULL;
 	struct err err = {0};
 	struct signature s;
-	struct site site;
+	struct uprobe_site site;
 
 	assert_true(i->entry >= i->host.entry && i->entry < i->host.end);
 	assert_true(i->call >= i->host.entry && i->call < i->host.end);
@@ -265,9 +267,9 @@ static void check_instance(struct binary *b, const struct inlined *i, struct tal
 		}
 		assert_true(bytes <= (p->type ? p->type->size : 0));
 	}
-	if (!binary_inlined_site(b, i, &site, &approximate, &err)) {
+	if (!inlined_site(b, i, &site, &approximate, &err)) {
 		assert_true(site.sp_delta >= 0 && site.sp_delta <= i->host.frame_size);
-		assert_true(site.addr >= i->host.entry && site.addr < i->host.end);
+		assert_true(site.site.addr >= i->host.entry && site.site.addr < i->host.end);
 		t->proved += !approximate;
 		assert_true(!approximate || strstr(approximate, "inlined into "));
 	} else if (strstr(err.text, "begins with a loop"))
@@ -534,31 +536,34 @@ static void test_generated(void **state)
 
 /* ---- sites ---- */
 
+/* Any instruction that can carry a probe, as an inlined call's. */
 static void check_places(struct binary *b)
 {
 	struct func f = find(b, "main.Epilogues");
 	struct err err = {0};
-	struct site s;
+	struct disasm c;
 	size_t taken = 0;
 
-	for (uint64_t pc = f.entry; pc < f.end; pc++) {
-		int r = binary_site_at(b, &f, pc, &s, &err);
+	assert_int_equal(func_disasm(b, &f, &c, &err), 0);
+	for (size_t i = 0; i < c.n; i++) {
+		const struct spot spot = {.offset = (uint32_t)(c.insns[i].addr - f.entry), .len = c.insns[i].len};
+		const struct join_point at = {.kind = JOIN_INLINED, .func = f.index, .spots = &spot, .nspots = 1};
+		const struct site *s = NULL;
+		int r = uprobe_locate(b, &at, &s, &err);
 		int32_t delta;
 
-		assert_true(r == 0 || r == -EINVAL || r == -ENOTSUP);
+		assert_true(r == 0 || r == -ENOTSUP);
 		if (r)
 			continue;
 		taken++;
-		assert_true(func_sp_delta(b, &f, pc, &delta));
-		assert_int_equal(s.sp_delta, delta);
-		assert_int_equal(s.addr, pc);
-		assert_int_equal(s.kind, SITE_ENTRY);
-		assert_int_equal(s.flags_skip, 0);
+		assert_true(func_sp_delta(b, &f, c.insns[i].addr, &delta));
+		assert_int_equal(uprobe_site_of(s)->sp_delta, delta);
+		assert_int_equal(s->addr, c.insns[i].addr);
+		assert_int_equal(s->kind, JOIN_INLINED);
+		assert_int_equal(uprobe_site_of(s)->flags_skip, 0);
 	}
-	assert_true(taken > 20 && taken < f.end - f.entry);
-	assert_int_equal(binary_site_at(b, &f, f.entry + 1, &s, &err), -EINVAL);
-	assert_non_null(strstr(err.text, "no instruction of main.Epilogues begins"));
-	assert_int_equal(binary_site_at(b, &f, f.end, &s, &err), -EINVAL);
+	assert_true(taken > 20);
+	disasm_done(&c);
 }
 
 static void test_places(void **state)
@@ -573,7 +578,7 @@ static void check_exit(struct binary *b, const char *name, int code, size_t leas
 	struct err err = {0};
 	size_t n = 0;
 
-	assert_int_equal(binary_return_sites(b, &f, &s, &n, &err), code);
+	assert_int_equal(return_sites(b, &f, &s, &n, &err), code);
 	assert_true(n >= least);
 	assert_true(!words || strstr(err.text, words));
 	assert_int_equal(binary_returns_complete(b, &f, &err), 0);
@@ -589,7 +594,7 @@ static void check_promoted(struct binary *b)
 	size_t n;
 
 	complete = binary_returns_complete(b, &f, &err);
-	r = binary_return_sites(b, &f, &s, &n, NULL);
+	r = return_sites(b, &f, &s, &n, NULL);
 	assert_int_equal(r, complete);
 	if (!r)
 		return;
@@ -619,17 +624,17 @@ static void check_sp(struct binary *b)
 	struct func f;
 
 	for (size_t i = 0; i < binary_func_count(b); i++) {
-		const struct site *s;
+		const struct site *s = NULL;
 		size_t n = 0;
 		int32_t delta;
 		int r;
 
 		if (!binary_func(b, i, &f) || f.flags & (FUNC_ASM | FUNC_NO_FUNCDATA))
 			continue;
-		r = binary_return_sites(b, &f, &s, &n, NULL);
-		for (size_t k = 0; k < n; k++) {
-			assert_true(func_sp_delta(b, &f, s[k].addr, &delta));
-			assert_int_equal(delta, s[k].sp_delta);
+		r = return_sites(b, &f, &s, &n, NULL);
+		for (; s; s = s->next) {
+			assert_true(func_sp_delta(b, &f, s->addr, &delta));
+			assert_int_equal(delta, uprobe_site_of(s)->sp_delta);
 		}
 		rets += n;
 		if (binary_returns_complete(b, &f, NULL) != -ENOTSUP)

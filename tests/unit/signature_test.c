@@ -16,6 +16,7 @@
 #include "binary/binary.h"
 #include "lib/go_binaries.h"
 #include "unit/open.h"
+#include "unit/uprobe_sites.h"
 
 /* "RAX RBX+8" … as text: registers by number, stack by offset. */
 static void print_params(struct buf *s, const struct param *p, size_t n)
@@ -103,18 +104,18 @@ static bool resolve(struct binary *b, const struct question *q)
 	struct signature g;
 	struct err err = {0};
 	struct func f;
-	struct site site;
+	struct uprobe_site site;
 
 	if (!binary_func_find(b, q->func, &f, 1))
 		return false;
-	if (binary_signature(b, &f, &q->decl, &g, &err) || binary_entry_site(b, &f, &site, &err))
+	if (binary_signature(b, &f, &q->decl, &g, &err) || entry_site(b, &f, &site, &err))
 		fail_msg("%s: %s", binary_name(b), err.text);
 	signature_text(&s, &g);
 	/* With DWARF or a method's type results are known where only parameters were declared. */
 	if (strncmp(s.data, q->answer,
 	            strlen(q->answer) - (q->answer[strlen(q->answer) - 1] == '?')))
 		fail_msg("%s: %s is %s", binary_name(b), q->func, s.data);
-	assert_int_equal(site.price, PRICE_EMULATED);
+	assert_int_equal(site.site.price, PRICE_EMULATED);
 	for (size_t i = 0; i < q->decl.nparams; i++)
 		assert_string_equal(g.params[g.has_receiver + i].name, q->decl.params[i].name);
 	buf_done(&s);

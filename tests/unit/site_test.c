@@ -1,4 +1,4 @@
-/* binary/site: which instruction a probe gets, on written code and on the functions of real
+/* binary/join_point, plant/uprobe/site: which instruction a uprobe gets, on written code and on the functions of real
  * programs. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 #include "binary/insn.h"
 #include "lib/go_binaries.h"
 #include "unit/open.h"
+#include "unit/uprobe_sites.h"
 
 #define SLOT 0x38 /* bytes of a function in the tiny program */
 
@@ -33,9 +34,54 @@ static struct binary *open_code(const unsigned char *p, size_t n, struct func *r
 	return b;
 }
 
+/* ---- prices ---- */
+
+#define PRICE(want, ...)                                                                           \
+	do {                                                                                       \
+		const unsigned char bytes_[] = {__VA_ARGS__};                                      \
+		assert_int_equal(uprobe_price(bytes_, sizeof(bytes_)), want);                        \
+	} while (0)
+
+static void test_prices(void **state)
+{
+	PRICE(PRICE_NOP5, 0x0f, 0x1f, 0x44, 0x00, 0x00);
+	PRICE(PRICE_EMULATED, 0x55);       /* push rbp */
+	PRICE(PRICE_EMULATED, 0x41, 0x57); /* push r15 */
+	PRICE(PRICE_EMULATED, 0x90);
+	PRICE(PRICE_EMULATED, 0x66, 0x90);
+	PRICE(PRICE_EMULATED, 0x76, 0x10);                         /* jbe rel8 */
+	PRICE(PRICE_EMULATED, 0x0f, 0x86, 0x00, 0x01, 0x00, 0x00); /* jbe rel32 */
+	PRICE(PRICE_EMULATED, 0xe8, 0x00, 0x00, 0x00, 0x00);
+	PRICE(PRICE_EMULATED, 0xe9, 0x00, 0x00, 0x00, 0x00);
+	PRICE(PRICE_EMULATED, 0xeb, 0x00);
+	PRICE(PRICE_STEPPED, 0x48, 0x55);             /* a prefix the kernel does not emulate */
+	PRICE(PRICE_STEPPED, 0x49, 0x3b, 0x66, 0x10); /* cmp rsp, [r14+0x10] */
+	PRICE(PRICE_STEPPED, 0xc3);
+	PRICE(PRICE_STEPPED, 0x0f, 0x1f, 0x40, 0x00);
+	PRICE(PRICE_STEPPED, 0x0f, 0xb6, 0xc0);
+	PRICE(PRICE_STEPPED, 0xff, 0xd0); /* call rax */
+	PRICE(PRICE_REFUSED, 0xcc);
+	PRICE(PRICE_REFUSED, 0x0f, 0x0b); /* ud2 */
+	PRICE(PRICE_REFUSED, 0xf4);
+	PRICE(PRICE_REFUSED, 0xf0, 0x0f, 0xc1, 0x07); /* lock xadd */
+	PRICE(PRICE_REFUSED, 0x2e, 0x0f, 0x1f, 0x00); /* cs nop */
+	PRICE(PRICE_REFUSED, 0xc5, 0xf8, 0x77);       /* vzeroupper */
+	PRICE(PRICE_REFUSED, 0x66, 0xe8, 0x00, 0x00);
+	PRICE(PRICE_REFUSED, 0x0f, 0x05); /* syscall */
+	PRICE(PRICE_REFUSED, 0x66);
+	PRICE(PRICE_REFUSED, 0x48);
+}
+
+static void test_prices_of_nothing(void **state)
+{
+	assert_int_equal(uprobe_price((const unsigned char *)"", 0), PRICE_REFUSED);
+}
+
+/* ---- written code ---- */
+
 struct want {
 	size_t offset;
-	enum site_price price;
+	enum uprobe_price price;
 	uint8_t flags_skip;
 	int32_t sp_delta;
 };
@@ -43,32 +89,32 @@ struct want {
 static void check_entry(const unsigned char *p, size_t n, struct want want)
 {
 	struct err err = {0};
-	struct site s;
+	struct uprobe_site s;
 	struct func f;
 	struct binary *b = open_code(p, n, &f);
 
-	if (binary_entry_site(b, &f, &s, &err))
+	if (entry_site(b, &f, &s, &err))
 		fail_msg("%s", err.text);
-	assert_int_equal(s.addr, f.entry + want.offset);
+	assert_int_equal(s.site.addr, f.entry + want.offset);
 	assert_int_equal(s.offset, TINY_TEXT + want.offset);
-	assert_int_equal(s.price, want.price);
+	assert_int_equal(s.site.price, want.price);
 	assert_int_equal(s.flags_skip, want.flags_skip);
 	assert_int_equal(s.sp_delta, want.sp_delta);
-	assert_int_equal(s.kind, SITE_ENTRY);
+	assert_int_equal(s.site.kind, JOIN_ENTRY);
 	binary_free(b);
 }
 
 static void refuse_entry(const unsigned char *p, size_t n, uint32_t flags, int code,
                          const char *words)
 {
-	struct site s = {.addr = 1};
+	struct uprobe_site s = {.site.addr = 1};
 	struct err err = {0};
 	struct func f;
 	struct binary *b = open_code(p, n, &f);
 
 	f.flags = flags;
-	assert_int_equal(binary_entry_site(b, &f, &s, &err), code);
-	assert_int_equal(s.addr, 1);
+	assert_int_equal(entry_site(b, &f, &s, &err), code);
+	assert_int_equal(s.site.addr, 1);
 	if (!strstr(err.text, words))
 		fail_msg("\"%s\" does not say \"%s\"", err.text, words);
 	binary_free(b);
@@ -156,13 +202,17 @@ static void check_returns(const unsigned char *p, size_t n, int code, size_t cou
 	struct binary *b = open_code(p, n, &f);
 	size_t got = 0;
 
-	assert_int_equal(binary_return_sites(b, &f, &s, &got, &err), code);
+	assert_int_equal(return_sites(b, &f, &s, &got, &err), code);
 	assert_int_equal(got, count);
-	for (size_t i = 0; i < got; i++) {
-		assert_int_equal(s[i].kind, SITE_RETURN);
-		assert_int_equal(s[i].sp_delta, 0);
-		assert_string_equal(s[i].insn, "ret");
+	for (; s; s = s->next, count--) {
+		char text[48];
+
+		assert_int_equal(s->kind, JOIN_RETURN);
+		assert_int_equal(uprobe_site_of(s)->sp_delta, 0);
+		assert_true(binary_insn_text(b, s->addr, text, sizeof(text)));
+		assert_string_equal(text, "ret");
 	}
+	assert_int_equal(count, 0);
 	if (words && !strstr(err.text, words))
 		fail_msg("\"%s\" does not say \"%s\"", err.text, words);
 	binary_free(b);
@@ -185,7 +235,7 @@ struct tally {
 
 /* What a site promises, tested by means of its own: it is an instruction, and SP is where it says.
  */
-static void check_promise(struct binary *b, const struct func *f, const struct site *s)
+static void check_promise(struct binary *b, const struct func *f, const struct uprobe_site *s)
 {
 	struct prologue p;
 	struct disasm c;
@@ -193,9 +243,9 @@ static void check_promise(struct binary *b, const struct func *f, const struct s
 
 	assert_int_equal(func_disasm(b, f, &c, NULL), 0);
 	disasm_prologue(&c, &p);
-	if (!disasm_at(&c, s->addr) || (s->flags_skip && !p.checked))
-		fail_msg("%s: no instruction at %#" PRIx64, f->name, s->addr);
-	assert_true(image_offset(binary_image(b), s->addr, &off));
+	if (!disasm_at(&c, s->site.addr) || (s->flags_skip && !p.checked))
+		fail_msg("%s: no instruction at %#" PRIx64, f->name, s->site.addr);
+	assert_true(image_offset(binary_image(b), s->site.addr, &off));
 	assert_int_equal(off, s->offset);
 	if (s->sp_delta < 0 || s->sp_delta > f->frame_size)
 		fail_msg("%s: SP %d below entry in a frame of %d", f->name, s->sp_delta,
@@ -206,12 +256,13 @@ static void check_promise(struct binary *b, const struct func *f, const struct s
 static void tally_func(struct binary *b, const struct func *f, struct tally *t)
 {
 	const struct site *sites;
-	struct site s;
+	struct uprobe_site s;
+	char text[48];
 	size_t n;
 
 	t->funcs++;
-	t->returns += binary_return_sites(b, f, &sites, &n, NULL) == 0;
-	if (binary_entry_site(b, f, &s, NULL)) {
+	t->returns += return_sites(b, f, &sites, &n, NULL) == 0;
+	if (entry_site(b, f, &s, NULL)) {
 		t->refused++;
 		return;
 	}
@@ -219,9 +270,9 @@ static void tally_func(struct binary *b, const struct func *f, struct tally *t)
 	t->stack += s.sp_delta != 0;
 	if (s.flags_skip)
 		t->branch++;
-	else if (!strcmp(s.insn, "push rbp"))
+	else if (binary_insn_text(b, s.site.addr, text, sizeof(text)) && !strcmp(text, "push rbp"))
 		t->push++;
-	else if (s.price == PRICE_STEPPED)
+	else if (s.site.price == PRICE_STEPPED)
 		t->stepped++;
 	else
 		t->emulated++;
@@ -269,6 +320,7 @@ static void test_programs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_prices),            cmocka_unit_test(test_prices_of_nothing),
 	    cmocka_unit_test(test_push_after_check),  cmocka_unit_test(test_branch_of_check),
 	    cmocka_unit_test(test_push_first),        cmocka_unit_test(test_first_instruction),
 	    cmocka_unit_test(test_later_on_the_line), cmocka_unit_test(test_line_ends),

@@ -8,7 +8,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/tiny_binary.h"
+#include "plant/planters.h"
 #include "plant/verdict.h"
+#include "unit/open.h"
 
 enum { HOOK, A_ENTRY, B_ENTRY, A_RETURN, ALONE, A_NOTE, B_RETURN, NPROBES };
 
@@ -113,6 +116,65 @@ static void test_reason_of_errs(void **state)
 	verdicts_done(&v);
 }
 
+/* A planter that puts its probes at the third spot, and at no return. */
+static int locate_third(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err)
+{
+	static struct site site;
+
+	if (at->kind == JOIN_RETURN)
+		return err_set(err, -ENOTSUP, "no returns here");
+	site = (struct site){.addr = at->spots[2].offset, .kind = at->kind};
+	*ret = &site;
+	return 0;
+}
+
+/* What a planter cannot locate is refused, with all that has no value without it. */
+static void test_unlocated(void **state)
+{
+	static const struct planter_ops third = {.name = "third", .locate = locate_third};
+	static const struct spot spots[] = {{.offset = 1}, {.offset = 2}, {.offset = 3}};
+	const struct join_point entry = {.kind = JOIN_ENTRY, .spots = spots, .nspots = 3};
+	const struct join_point ret = {.kind = JOIN_RETURN, .spots = spots, .nspots = 3};
+	struct tiny tiny;
+	struct binary *b;
+	struct plant_probe located[NPROBES];
+	struct verdicts v;
+
+	tiny_build(&tiny, (struct tiny_options){0});
+	b = open_changed(&tiny);
+	memcpy(located, probes, sizeof(probes));
+	for (size_t i = 0; i < NPROBES; i++)
+		plant_probe_locate(&located[i], &third, b, i == A_RETURN ? &ret : &entry);
+	assert_int_equal(located[A_ENTRY].sites->addr, 3);
+	assert_null(located[A_ENTRY].why);
+	assert_null(located[A_RETURN].sites);
+	assert_string_equal(located[A_RETURN].why, "no returns here");
+	located[ALONE].sites = NULL; /* nobody asked */
+	located[ALONE].label = "alone";
+	memset(errs, 0, sizeof(errs));
+	verdicts_init(&v, located, NPROBES, errs);
+	verdicts_refuse_unlocated(&v);
+	expect(&v, ".x.xxx.");
+	assert_string_equal(errs[A_ENTRY].text, "no returns here");
+	assert_string_equal(errs[ALONE].text, "alone has no site to put a probe at");
+	verdicts_done(&v);
+	binary_free(b);
+}
+
+static void test_table(void **state)
+{
+	size_t n = 0;
+
+	for (; planters[n]; n++) {
+		assert_ptr_equal(planter_named(planters[n]->name), planters[n]);
+		assert_non_null(strstr(PLANTER_NAMES, planters[n]->name));
+		assert_true(planters[n]->locate && planters[n]->check && planters[n]->prices);
+	}
+	assert_true(n >= 2);
+	assert_null(planter_named("auto"));
+	assert_false(planters[0]->caps.needs_ptrace); /* the default holds no process by it */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -120,6 +182,8 @@ int main(void)
 		cmocka_unit_test(test_optional_and_alone),
 		cmocka_unit_test(test_useless),
 		cmocka_unit_test(test_reason_of_errs),
+		cmocka_unit_test(test_unlocated),
+		cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

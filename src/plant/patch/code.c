@@ -1,7 +1,7 @@
 /*
  * A capture program as x86-64, the shape of it:
  *
- *   off when area.on is 0, or in a child that was forked: it shares the area, and two threads cannot use one slot
+ *   off when area.ring.on is 0, or in a child that was forked: it shares the area, and two threads cannot use one slot
  *   the P's slot (g.m.p.id), or one of the extra slots
  *   the five registers that the code uses itself → slot
  *   the goroutine part and the filter: what does not pass has written nothing but its slot
@@ -41,94 +41,11 @@ _Static_assert(KEPT_COUNT <= ARRAY_SIZE(((struct patch_slot *)NULL)->gpr), "all 
 
 #define AREA(field) MEM(R12, offsetof(struct patch_area, field))
 
-/* ---- what the other files use ---- */
-
-static int label_once(struct code *g, int *label)
-{
-	if (*label < 0)
-		*label = x86_label_new(&g->x);
-	return *label;
-}
-
-int code_drop(struct code *g, unsigned drop)
-{
-	return label_once(g, &g->drop[drop]);
-}
-
-bool code_writes_record(const struct code *g)
-{
-	return !g->env->sums || !g->p->no_record;
-}
-
-/* Whether something is left to do for an event that goes no further. */
-static bool ends(const struct code *g)
-{
-	return g->p->role == PROGRAM_RETURN ? code_writes_record(g) : g->p->role == PROGRAM_ENTRY && g->env->sums;
-}
-
-unsigned code_not_passed(const struct code *g)
-{
-	return ends(g) ? DROP_ENDED : DROP_SILENT;
-}
-
-int code_fail(struct code *g, enum slot_status s)
-{
-	if (!g->in_region)
-		return code_drop(g, LOSS_NO_GOROUTINE);
-	if (!g->in_filter)
-		return label_once(g, &g->fail[s]);
-	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
-		return code_drop(g, LOSS_FILTER_UNREADABLE);
-	return code_drop(g, code_not_passed(g));
-}
-
-void code_fault(struct code *g, int label)
-{
-	if (g->fault == label)
-		return;
-	x86_lea_label(&g->x, RDX, label);
-	x86_store(&g->x, 8, SLOT(fault), RDX);
-	g->fault = label;
-}
-
-void code_join(struct code *g, int label)
-{
-	x86_label(&g->x, label);
-	g->fault = -1;
-	g->cached = IR_NO_REG;
-}
-
-void code_get(struct code *g, uint8_t dst, uint16_t vreg)
-{
-	if (g->cached != vreg)
-		x86_load(&g->x, 8, false, dst, SLOT_AT(regs, vreg));
-	else if (dst != RAX)
-		x86_mov(&g->x, dst, RAX);
-	if (dst == RAX)
-		g->cached = vreg;
-}
-
-void code_put(struct code *g, uint16_t vreg)
-{
-	x86_store(&g->x, 8, SLOT_AT(regs, vreg), RAX);
-	g->cached = vreg;
-}
-
-void code_forget(struct code *g)
-{
-	g->cached = IR_NO_REG;
-}
-
-struct x86_mem code_slot(uint16_t slot, unsigned off)
-{
-	return MEM(REG_RECORD, sizeof(struct event_header) + slot * sizeof(struct event_slot) + off);
-}
-
 /* ---- in and out ---- */
 
 static uint64_t slot_addr(const struct code *g, uint32_t n)
 {
-	return g->env->area + g->env->layout->slots_off + (uint64_t)n * g->env->layout->slot_bytes;
+	return g->env->area + g->env->layout->ring.slots_off + (uint64_t)n * g->env->layout->ring.slot_bytes;
 }
 
 static struct x86_mem counter(const struct code *g, size_t off)
@@ -136,10 +53,10 @@ static struct x86_mem counter(const struct code *g, size_t off)
 	return MEM(R12, g->env->layout->counts_off + g->env->counts * sizeof(struct patch_counts) + off);
 }
 
-/* reg, a goid, becomes the offset of its word in area.lost. */
+/* reg, a goid, becomes the offset of its word in area.ring.lost. */
 static void epoch_of(struct code *g, uint8_t reg)
 {
-	x86_alu_imm(&g->x, X_AND, reg, PATCH_EPOCHS - 1);
+	x86_alu_imm(&g->x, X_AND, reg, RING_EPOCHS - 1);
 	x86_shift(&g->x, X_SHL, reg, 3);
 }
 
@@ -150,14 +67,14 @@ static void emit_extra_slot(struct code *g, int have, int out)
 	int again = x86_label_new(&g->x);
 	struct x86 *x = &g->x;
 
-	x86_imm(x, R13, slot_addr(g, l->procs));
+	x86_imm(x, R13, slot_addr(g, l->ring.procs));
 	x86_label(x, again);
 	x86_imm(x, R12, 1);
-	x86_xchg32(x, SLOT(busy), R12);
+	x86_xchg32(x, SLOT(ring.busy), R12);
 	x86_test(x, R12, R12);
 	x86_jcc(x, CC_E, have);
-	x86_alu_imm(x, X_ADD, R13, (int32_t)l->slot_bytes);
-	x86_imm(x, R12, slot_addr(g, l->procs + l->extra));
+	x86_alu_imm(x, X_ADD, R13, (int32_t)l->ring.slot_bytes);
+	x86_imm(x, R12, slot_addr(g, l->ring.procs + l->ring.extra));
 	x86_alu(x, X_CMP, R13, R12);
 	x86_jcc(x, CC_B, again);
 	x86_imm(x, R12, g->env->area);
@@ -169,7 +86,7 @@ static void emit_extra_slot(struct code *g, int have, int out)
 		x86_jcc(x, CC_E, out);
 		x86_load(x, 8, false, R13, MEM(R14, g->p->g.goid));
 		epoch_of(g, R13);
-		x86_lock_inc(x, MEMX(R12, R13, offsetof(struct patch_area, lost)));
+		x86_lock_inc(x, MEMX(R12, R13, offsetof(struct patch_area, ring.lost)));
 	}
 	x86_jmp(x, out);
 }
@@ -185,7 +102,7 @@ static void emit_find_slot(struct code *g, int extra, int out)
 		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->fork_guard - g->env->area)), 0);
 		x86_jcc(x, CC_E, out);
 	}
-	x86_alu_mem_imm(x, X_CMP, 4, AREA(on), 0);
+	x86_alu_mem_imm(x, X_CMP, 4, AREA(ring.on), 0);
 	x86_jcc(x, CC_E, out);
 	x86_test(x, R14, R14);
 	x86_jcc(x, CC_E, extra);
@@ -196,10 +113,10 @@ static void emit_find_slot(struct code *g, int extra, int out)
 	x86_test(x, R13, R13);
 	x86_jcc(x, CC_E, extra);
 	x86_load(x, 4, false, R13, MEM(R13, g->env->p_id));
-	x86_alu_imm(x, X_CMP, R13, (int32_t)l->procs);
+	x86_alu_imm(x, X_CMP, R13, (int32_t)l->ring.procs);
 	x86_jcc(x, CC_AE, extra);
-	x86_imul_imm(x, R13, R13, (int32_t)l->slot_bytes);
-	x86_lea(x, R13, MEMX(R13, R12, l->slots_off));
+	x86_imul_imm(x, R13, R13, (int32_t)l->ring.slot_bytes);
+	x86_lea(x, R13, MEMX(R13, R12, l->ring.slots_off));
 }
 
 /* The way to the extra slots comes later, out of line. */
@@ -209,9 +126,9 @@ static void emit_enter(struct code *g, int have, int extra, int out)
 	struct x86 *x = &g->x;
 
 	emit_find_slot(g, extra, out);
-	x86_alu_mem_imm(x, X_CMP, 4, SLOT(busy), 0);
+	x86_alu_mem_imm(x, X_CMP, 4, SLOT(ring.busy), 0);
 	x86_jcc(x, CC_NE, extra);
-	x86_store_imm(x, 4, SLOT(busy), 1);
+	x86_store_imm(x, 4, SLOT(ring.busy), 1);
 	x86_label(x, have);
 	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
 		x86_store(x, 8, SLOT_AT(gpr, i), used_regs[i]);
@@ -226,7 +143,7 @@ static void emit_leave(struct code *g, int out)
 
 	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
 		x86_load(x, 8, false, used_regs[i], SLOT_AT(gpr, i));
-	x86_store_imm(x, 4, SLOT(busy), 0);
+	x86_store_imm(x, 4, SLOT(ring.busy), 0);
 	x86_label(x, out);
 	x86_imm(x, R13, 0);
 	x86_jmp_to(x, g->env->back);
@@ -241,10 +158,10 @@ static void emit_switch_off(struct code *g)
 	x86_rdtsc(x);
 	x86_shift(x, X_SHL, RDX, 32);
 	x86_alu(x, X_OR, RAX, RDX);
-	x86_alu_load(x, X_SUB, RAX, AREA(heartbeat_tsc));
-	x86_alu_load(x, X_CMP, RAX, AREA(stale_tsc));
+	x86_alu_load(x, X_SUB, RAX, AREA(ring.heartbeat_tsc));
+	x86_alu_load(x, X_CMP, RAX, AREA(ring.stale_tsc));
 	x86_jcc(x, CC_LE, alive);
-	x86_store_imm(x, 4, AREA(on), 0);
+	x86_store_imm(x, 4, AREA(ring.on), 0);
 	x86_label(x, alive);
 }
 
@@ -253,11 +170,11 @@ static void emit_full(struct code *g)
 {
 	struct x86 *x = &g->x;
 
-	x86_lock_inc(x, AREA(ring_full));
+	x86_lock_inc(x, AREA(ring.ring_full));
 	if (g->env->calls_apart) {
 		x86_load(x, 8, false, RCX, SLOT(goid));
 		epoch_of(g, RCX);
-		x86_lock_inc(x, MEMX(R12, RCX, offsetof(struct patch_area, lost)));
+		x86_lock_inc(x, MEMX(R12, RCX, offsetof(struct patch_area, ring.lost)));
 	}
 	emit_switch_off(g);
 }
@@ -278,11 +195,11 @@ static void emit_impatient(struct code *g)
 	x86_rdtsc(x);
 	x86_shift(x, X_SHL, RDX, 32);
 	x86_alu(x, X_OR, RAX, RDX);
-	x86_alu_load(x, X_SUB, RAX, MEM(RDI, offsetof(struct patch_area, heartbeat_tsc)));
+	x86_alu_load(x, X_SUB, RAX, MEM(RDI, offsetof(struct patch_area, ring.heartbeat_tsc)));
 	x86_shift(x, X_SAR, RAX, 5);
-	x86_alu_load(x, X_CMP, RAX, MEM(RDI, offsetof(struct patch_area, stale_tsc)));
+	x86_alu_load(x, X_CMP, RAX, MEM(RDI, offsetof(struct patch_area, ring.stale_tsc)));
 	x86_jcc(x, CC_LE, g->patient);
-	x86_store_imm(x, 4, MEM(RDI, offsetof(struct patch_area, on)), 0);
+	x86_store_imm(x, 4, MEM(RDI, offsetof(struct patch_area, ring.on)), 0);
 	x86_lock_inc(x, MEM(RDI, g->env->layout->counts_off + g->env->counts * sizeof(struct patch_counts) +
 					 offsetof(struct patch_counts, loss) + 8 * LOSS_RING_FULL));
 	x86_jmp(x, g->patient);
@@ -418,110 +335,6 @@ uint32_t code_record_limit(const struct capture_program *p)
 	return p->role == PROGRAM_ENTRY ? EVENT_MAX_CALL : capture_head_bytes(p) + EVENT_MAX_DATA;
 }
 
-/* REG_RECORD = room for the largest record in the ring; to full when there is none. */
-static void emit_reserve(struct code *g, int full)
-{
-	const int32_t most = (int32_t)(g->max_size + sizeof(struct patch_entry));
-	const struct code_refill refill = {.label = x86_label_new(&g->x), .resume = x86_label_new(&g->x), .full = full};
-	struct x86 *x = &g->x;
-
-	x86_label(x, refill.resume);
-	x86_load(x, 8, false, RAX, SLOT(write));
-	x86_lea(x, RCX, MEM(RAX, most));
-	x86_alu_load(x, X_CMP, RCX, SLOT(limit));
-	x86_jcc(x, CC_A, refill.label);
-	x86_alu_load(x, X_ADD, RAX, SLOT(to_chunk));
-	x86_lea(x, REG_RECORD, MEM(RAX, sizeof(struct patch_entry)));
-	vec_push(&g->refills, refill);
-}
-
-/* RCX = the number of a chunk that is ours now, from that stack; to none where it is empty. R12 is the area. */
-static void emit_take_chunk(struct code *g, size_t stack, int none)
-{
-	const struct x86_mem top = MEM(R12, offsetof(struct patch_area, free) + 8 * stack);
-	const struct patch_area *l = g->env->layout;
-	int again = x86_label_new(&g->x);
-	struct x86 *x = &g->x;
-
-	x86_load(x, 8, false, RAX, top);
-	x86_label(x, again);
-	x86_mov(x, RCX, RAX);
-	x86_extend(x, 4, false, RCX);
-	x86_lea(x, RSI, MEM(RCX, -1));
-	x86_alu_imm(x, X_CMP, RSI, (int32_t)l->chunks);
-	x86_jcc(x, CC_AE, none); /* 0 is empty; and nothing else may lead out of the pool */
-	x86_mov(x, RDX, RAX);
-	x86_shift(x, X_SHR, RDX, 32);
-	x86_alu_imm(x, X_ADD, RDX, 1);
-	x86_shift(x, X_SHL, RDX, 32);
-	x86_load(x, 4, false, RSI, (struct x86_mem){R12, RSI, 4, (int32_t)l->links_off});
-	x86_alu(x, X_OR, RDX, RSI);
-	x86_lock_cmpxchg(x, top, RDX);
-	x86_jcc(x, CC_NE, again);
-}
-
-/*
- * The rest of the segment becomes padding. Also when there will be no other chunk: this one comes back only once it was
- * read to its end.
- */
-static void emit_end_segment(struct code *g)
-{
-	int none = x86_label_new(&g->x);
-	struct x86 *x = &g->x;
-
-	x86_load(x, 8, false, RAX, SLOT(write));
-	x86_load(x, 8, false, RDX, SLOT(limit));
-	x86_mov(x, RCX, RDX);
-	x86_alu(x, X_SUB, RDX, RAX);
-	x86_jcc(x, CC_E, none);
-	x86_alu_load(x, X_ADD, RAX, SLOT(to_chunk));
-	x86_store(x, 4, MEM(RAX, offsetof(struct patch_entry, size)), RDX);
-	x86_store_imm(x, 4, MEM(RAX, offsetof(struct patch_entry, kind)), PATCH_ENTRY_PAD);
-	x86_store(x, 8, SLOT(write), RCX);
-	x86_label(x, none);
-}
-
-/* In chunk number RCX. */
-static void emit_begin_segment(struct code *g)
-{
-	const struct patch_area *l = g->env->layout;
-	struct x86 *x = &g->x;
-
-	x86_load(x, 8, false, RAX, SLOT(write));
-	x86_mov(x, RDX, RAX);
-	x86_shift(x, X_SHR, RDX, PATCH_CHUNK_SHIFT);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)(l->table_len - 1));
-	x86_store(x, 4, (struct x86_mem){REG_SLOT, RDX, 4, PATCH_TABLE_OFF}, RCX);
-	x86_lea(x, RDX, MEM(RAX, PATCH_CHUNK));
-	x86_store(x, 8, SLOT(limit), RDX);
-	x86_alu_imm(x, X_SUB, RCX, 1);
-	x86_shift(x, X_SHL, RCX, PATCH_CHUNK_SHIFT);
-	x86_alu(x, X_SUB, RCX, RAX);
-	x86_imm(x, RDX, g->env->area + l->pool_off);
-	x86_alu(x, X_ADD, RCX, RDX);
-	x86_store(x, 8, SLOT(to_chunk), RCX);
-}
-
-/* Out of line, since it is rare. */
-static void emit_refills(struct code *g)
-{
-	for (size_t i = 0; i < g->refills.len; i++) {
-		int second = x86_label_new(&g->x), have = x86_label_new(&g->x);
-		struct x86 *x = &g->x;
-
-		x86_label(x, g->refills.data[i].label);
-		emit_end_segment(g);
-		x86_imm(x, R12, g->env->area);
-		emit_take_chunk(g, 0, second);
-		x86_jmp(x, have);
-		x86_label(x, second);
-		emit_take_chunk(g, 1, g->refills.data[i].full);
-		x86_label(x, have);
-		emit_begin_segment(g);
-		x86_jmp(x, g->refills.data[i].resume);
-	}
-}
-
 void code_now(struct code *g)
 {
 	x86_rdtsc(&g->x);
@@ -555,7 +368,7 @@ static void emit_header(struct code *g, enum event_kind kind, uint16_t nslots)
 	x86_store_imm(x, 8, SLOT(size), (int32_t)g->known_size);
 	x86_store_imm(x, 4, HEAD(version), (int32_t)(EVENT_VERSION | (uint32_t)kind << 8 | (uint32_t)nslots << 16));
 	x86_store_imm(x, 4, HEAD(probe), (int32_t)g->probe_id);
-	x86_store_imm(x, 4, HEAD(target), (int32_t)g->env->layout->target);
+	x86_store_imm(x, 4, HEAD(target), (int32_t)g->env->layout->ring.target);
 	x86_load(x, 8, false, RAX, SLOT(goid));
 	x86_store(x, 8, HEAD(goid), RAX);
 	x86_load(x, 8, false, RAX, SLOT(depth));
@@ -616,11 +429,11 @@ static void emit_record_begin(struct code *g)
 		g->spill = x86_label_new(&g->x);
 		g->spilled = x86_label_new(&g->x);
 		x86_store_imm(&g->x, 4, SLOT(spilled), 0);
-		emit_reserve(g, g->spill);
+		code_reserve(g, g->spill);
 		x86_label(&g->x, g->spilled);
 		emit_header(g, record_kind(g->p), g->p->nslots);
 	} else {
-		emit_reserve(g, code_drop(g, LOSS_RING_FULL));
+		code_reserve(g, code_drop(g, LOSS_RING_FULL));
 		emit_header(g, record_kind(g->p), g->p->nslots);
 	}
 	code_forget(g);
@@ -633,20 +446,20 @@ static void emit_commit(struct code *g)
 
 	code_size(g, RAX);
 	x86_store(x, 4, HEAD(size), RAX);
-	x86_alu_imm(x, X_ADD, RAX, sizeof(struct patch_entry));
+	x86_alu_imm(x, X_ADD, RAX, sizeof(struct ring_entry));
 	x86_store(x, 4, MEM(REG_RECORD, -8), RAX);
 	if (g->env->calls_apart) {
 		x86_load(x, 8, false, RCX, SLOT(goid));
 		epoch_of(g, RCX);
 		x86_imm(x, RDX, g->env->area);
-		x86_load(x, 8, false, RCX, MEMX(RDX, RCX, offsetof(struct patch_area, lost)));
+		x86_load(x, 8, false, RCX, MEMX(RDX, RCX, offsetof(struct patch_area, ring.lost)));
 		x86_shift(x, X_SHL, RCX, 1);
 		x86_store(x, 4, MEM(REG_RECORD, -4), RCX);
 	} else {
-		x86_store_imm(x, 4, MEM(REG_RECORD, -4), PATCH_ENTRY_RECORD);
+		x86_store_imm(x, 4, MEM(REG_RECORD, -4), RING_ENTRY_RECORD);
 	}
-	x86_alu_load(x, X_ADD, RAX, SLOT(write));
-	x86_store(x, 8, SLOT(write), RAX);
+	x86_alu_load(x, X_ADD, RAX, SLOT(ring.write));
+	x86_store(x, 8, SLOT(ring.write), RAX);
 }
 
 static void emit_end(struct code *g)
@@ -669,7 +482,7 @@ static bool may_end(const struct code *g)
 
 	for (unsigned d = 0; d < PATCH_LOSSES; d++)
 		any |= ends_the_same(d) && g->drop[d] >= 0;
-	return ends(g) && any;
+	return code_not_passed(g) == DROP_ENDED && any;
 }
 
 /* A record without slots says that the call is over. An entry that goes no further only leaves no call behind. */
@@ -685,7 +498,7 @@ static void emit_ended(struct code *g, int leave)
 		emit_goroutine(g);
 		code_saved_erase(g);
 	} else {
-		emit_reserve(g, code_drop(g, LOSS_RING_FULL));
+		code_reserve(g, code_drop(g, LOSS_RING_FULL));
 		emit_header(g, EVENT_UNWOUND, 0);
 		emit_commit(g);
 	}
@@ -808,8 +621,8 @@ static int check_env(const struct code *g)
 	if (capture_arch(g->p) != &arch_x86_64)
 		return err_set(g->err, -EOPNOTSUPP, "patching makes code for %s alone, and the program is %s",
 			       arch_x86_64.name, capture_arch(g->p)->name);
-	if (!l->chunks || l->table_len < l->chunks || l->table_len & (l->table_len - 1) || !l->extra ||
-	    g->env->counts >= l->ncounts)
+	if (!l->ring.chunks || l->ring.table_len < l->ring.chunks || l->ring.table_len & (l->ring.table_len - 1) ||
+	    !l->ring.extra || g->env->counts >= l->ncounts)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
 	if (capture_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
 		return err_set(g->err, -EINVAL, "values are to be copied, but the program has no table of shapes");
@@ -839,9 +652,9 @@ static void emit_counter(struct code *g)
 	x86_lock_inc(x, counter(g, offsetof(struct patch_counts, slotless_hits)));
 	x86_jmp(x, out);
 	x86_label(x, look);
-	x86_alu_mem_imm(x, X_CMP, 4, SLOT(busy), 0);
+	x86_alu_mem_imm(x, X_CMP, 4, SLOT(ring.busy), 0);
 	x86_jcc(x, CC_NE, out);
-	x86_store_imm(x, 4, SLOT(busy), 1);
+	x86_store_imm(x, 4, SLOT(ring.busy), 1);
 	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
 		x86_store(x, 8, SLOT_AT(gpr, i), used_regs[i]);
 	g->impatient = x86_label_new(x);
@@ -850,7 +663,7 @@ static void emit_counter(struct code *g)
 	x86_label(x, g->patient);
 	for (size_t i = 0; i < ARRAY_SIZE(used_regs); i++)
 		x86_load(x, 8, false, used_regs[i], SLOT_AT(gpr, i));
-	x86_store_imm(x, 4, SLOT(busy), 0);
+	x86_store_imm(x, 4, SLOT(ring.busy), 0);
 	x86_jmp(x, out);
 }
 
@@ -883,7 +696,7 @@ static int generate(struct code *g)
 	emit_leave(g, out);
 	emit_fails(g);
 	emit_ended(g, leave);
-	emit_refills(g);
+	code_refills(g);
 	emit_impatient(g);
 	emit_spill(g);
 	emit_drops(g, leave);

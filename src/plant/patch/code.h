@@ -17,7 +17,7 @@
 #define PLANT_PATCH_CODE_H
 
 #include "base/buf.h"
-#include "plant/patch/ring.h"
+#include "plant/patch/area.h"
 
 struct patch_sums;
 
@@ -81,17 +81,12 @@ int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t 
 
 static inline struct patch_slot *patch_area_slot(struct patch_area *a, uint32_t i)
 {
-	return (struct patch_slot *)(void *)((char *)a + a->slots_off + (uint64_t)i * a->slot_bytes);
-}
-/* Of a slot: the number of the chunk that a position lies in. */
-static inline uint32_t *patch_slot_chunk(const struct patch_slot *s, const struct patch_area *layout, uint64_t pos)
-{
-	return (uint32_t *)(void *)((char *)s + PATCH_TABLE_OFF) + (pos >> PATCH_CHUNK_SHIFT & (layout->table_len - 1));
+	return (struct patch_slot *)(void *)((char *)a + a->ring.slots_off + (uint64_t)i * a->ring.slot_bytes);
 }
 /* Of a slot: the hits, a word for each probe. */
 static inline uint64_t patch_hits_off(const struct patch_area *layout)
 {
-	return PATCH_TABLE_OFF + ALIGN_UP(sizeof(uint32_t) * (uint64_t)layout->table_len, 8);
+	return RING_TABLE_OFF + ALIGN_UP(sizeof(uint32_t) * (uint64_t)layout->ring.table_len, 8);
 }
 /* The hits of a controlled program. The layout is trusted, the area is only read. */
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);

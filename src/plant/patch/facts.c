@@ -24,22 +24,22 @@ static uint64_t syscall_in(struct binary *b, const struct func *f)
 	return found;
 }
 
-static void walk_functions(struct facts *f)
+static void walk_functions(struct binary *b, struct facts *f)
 {
-	size_t n = binary_func_count(f->binary);
+	size_t n = binary_func_count(b);
 	struct func fn;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!binary_func(f->binary, i, &fn))
+		if (!binary_func(b, i, &fn))
 			continue;
 		if (!f->text)
 			f->text = fn.entry;
 		f->etext = fn.end;
 		if (!f->syscall_insn)
-			f->syscall_insn = syscall_in(f->binary, &fn);
+			f->syscall_insn = syscall_in(b, &fn);
 	}
-	if (binary_func_find(f->binary, "runtime.futex", &fn, 1)) { /* see stop.c */
-		uint64_t in_futex = syscall_in(f->binary, &fn);
+	if (binary_func_find(b, "runtime.futex", &fn, 1)) { /* see stop.c */
+		uint64_t in_futex = syscall_in(b, &fn);
 
 		f->syscall_insn = in_futex ? in_futex : f->syscall_insn;
 	}
@@ -57,9 +57,9 @@ static bool offset_of(struct binary *b, const char *type, const char *field, uin
 	return true;
 }
 
-static int read_offsets(struct facts *f, struct err *err)
+static int read_offsets(struct binary *b, struct facts *f, struct err *err)
 {
-	if (offset_of(f->binary, "runtime.m", "p", 8, &f->m_p) && offset_of(f->binary, "runtime.p", "id", 4, &f->p_id))
+	if (offset_of(b, "runtime.m", "p", 8, &f->m_p) && offset_of(b, "runtime.p", "id", 4, &f->p_id))
 		return 0;
 	return err_set(err, -EOPNOTSUPP,
 		       "the program does not describe the runtime's m and p, so probes inside it cannot tell which P "
@@ -67,62 +67,123 @@ static int read_offsets(struct facts *f, struct err *err)
 }
 
 /* Sites are found, and code is made, byte by byte. */
-static int check_arch(const struct facts *f, struct err *err)
+static int check_arch(struct binary *b, struct err *err)
 {
-	const struct arch *a = binary_arch(f->binary);
+	const struct arch *a = binary_arch(b);
 
 	return a == &arch_x86_64 ? 0 : err_set(err, -EOPNOTSUPP, "patching makes code for %s alone, and the program is "
 					       "%s; use --planter uprobe", arch_x86_64.name, a->name);
 }
 
-int facts_read(const char *path, struct facts *ret, struct err *err)
+static int find_out(struct binary *b, struct facts *f, struct err *err)
 {
-	struct facts f = {0};
 	struct func main_fn;
-	int r = binary_open(path, &f.binary, err);
+	int r = check_arch(b, err);
 
-	if (r)
-		return r;
-	r = check_arch(&f, err);
-	if (r) {
-		facts_done(&f);
-		return r;
-	}
-	f.exclusion = patch_exclusion_new(f.binary);
-	walk_functions(&f);
-	r = read_offsets(&f, err);
-	if (binary_func_find(f.binary, "main.main", &main_fn, 1))
-		f.main_entry = main_fn.entry;
-	if (!r && !f.syscall_insn)
-		r = err_set(err, -EOPNOTSUPP,
-			       "the program has no `syscall` instruction of the Go runtime that earshot could use; use "
-			       "--planter uprobe");
 	if (!r)
-		r = binary_check(f.binary, err);
-	if (r)
-		facts_done(&f);
-	else
-		*ret = f;
+		r = read_offsets(b, f, err);
+	f->exclusion = patch_exclusion_new(b);
+	walk_functions(b, f);
+	if (binary_func_find(b, "main.main", &main_fn, 1))
+		f->main_entry = main_fn.entry;
+	if (!r && !f->syscall_insn)
+		r = err_set(err, -EOPNOTSUPP,
+			    "the program has no `syscall` instruction of the Go runtime that earshot could use; use "
+			    "--planter uprobe");
 	return r;
 }
 
-void facts_done(struct facts *f)
+/* With a binary. */
+struct kept_facts {
+	struct facts facts;
+	struct err why;      /* where the program lacks something */
+};
+
+static void *kept_new(struct binary *b)
 {
-	patch_exclusion_free(f->exclusion);
-	binary_free(f->binary);
+	struct kept_facts *k = xcalloc(1, sizeof(*k));
+
+	find_out(b, &k->facts, &k->why);
+	return k;
 }
 
-int facts_site(const struct facts *f, const struct site *s, struct patch_site *ret, struct err *err)
+static void kept_free(void *data)
 {
-	struct site entry;
-	struct func fn;
+	struct kept_facts *k = data;
 
-	if (!binary_func_at(f->binary, s->addr, &fn))
-		return err_set(err, -EINVAL, "there is no function at %#" PRIx64, s->addr);
-	if (s->kind == SITE_RETURN)
-		return patch_return_site(f->binary, f->exclusion, &fn, s->addr, ret, err);
-	if (binary_entry_site(f->binary, &fn, &entry, NULL) || entry.addr != s->addr)
+	patch_exclusion_free(k->facts.exclusion);
+	free(k);
+}
+
+static const struct kept_facts *kept_of(struct binary *b)
+{
+	static const char key;
+
+	return binary_keep(b, &key, kept_new, kept_free);
+}
+
+const struct facts *facts_of(struct binary *b, struct err *err)
+{
+	const struct kept_facts *k = kept_of(b);
+
+	if (k->why.code)
+		err_set(err, k->why.code, "%s", k->why.text);
+	return k->why.code ? NULL : &k->facts;
+}
+
+int patch_suits(struct binary *b, struct err *err)
+{
+	return facts_of(b, err) ? 0 : -EOPNOTSUPP;
+}
+
+/* ---- sites ---- */
+
+static int locate_one(struct binary *b, const struct facts *f, const struct join_point *at, const struct func *fn,
+		      const struct spot *spot, struct patch_located *ret, struct err *err)
+{
+	int r = at->kind == JOIN_RETURN
+			? patch_return_site(b, f->exclusion, fn, fn->entry + spot->offset, &ret->patch, err)
+			: patch_entry_site(b, f->exclusion, fn, &ret->patch, err);
+
+	ret->site = (struct site){.addr = ret->patch.addr, .kind = at->kind};
+	return r;
+}
+
+static int locate_returns(struct binary *b, const struct facts *f, const struct join_point *at, const struct func *fn,
+			  const struct site **ret, struct err *err)
+{
+	struct patch_located *all = arena_array(binary_arena(b), struct patch_located, at->nspots);
+
+	for (uint32_t i = 0; i < at->nspots; i++) {
+		int r = locate_one(b, f, at, fn, &at->spots[i], &all[i], err);
+
+		if (r)
+			return r;
+		if (i)
+			all[i - 1].site.next = &all[i].site;
+	}
+	*ret = at->nspots ? &all->site : NULL;
+	return 0;
+}
+
+int patch_locate(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err)
+{
+	const struct facts *f = &kept_of(b)->facts;
+	struct patch_located *entry;
+	struct func fn;
+	int r;
+
+	if (!binary_func(b, at->func, &fn))
+		return err_set(err, -EINVAL, "there is no such function");
+	if (at->kind == JOIN_RETURN)
+		return locate_returns(b, f, at, &fn, ret, err);
+	if (at->kind != JOIN_ENTRY)
 		return err_set(err, -ENOTSUP, "%s cannot be patched in the process at %#" PRIx64
-			       ": that is not its entry (an inlined call?)", fn.name, s->addr);
-	return patch_entry_site(f->binary, f->exclusion, &fn, ret, err);
+			       ": that is not its entry (an inlined call?)", fn.name,
+			       fn.entry + (at->nspots ? at->spots->offset : 0));
+	entry = arena_new(binary_arena(b), struct patch_located);
+	r = locate_one(b, f, at, &fn, NULL, entry, err);
+	if (!r)
+		*ret = &entry->site;
+	return r;
 }

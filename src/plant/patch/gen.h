@@ -1,4 +1,7 @@
-/* What the files of the x86-64 code generator share: code.c (the program), ops.c, strings.c, mapstr.c, saved.c. */
+/*
+ * What the files of the x86-64 code generator share: gen.c (what all are made of), code.c (the program), reserve.c
+ * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, saved.c, sums.c.
+ */
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
 
@@ -55,6 +58,8 @@ struct code {
 	struct err *err;
 };
 
+/* ---- gen.c ---- */
+
 /* The label to jump to when this happens here. */
 int code_fail(struct code *g, enum slot_status s);
 int code_drop(struct code *g, unsigned drop);
@@ -69,13 +74,20 @@ void code_join(struct code *g, int label);
 void code_get(struct code *g, uint8_t dst, uint16_t vreg);
 void code_put(struct code *g, uint16_t vreg);
 void code_forget(struct code *g); /* RAX is about to change */
-void code_now(struct code *g);    /* RAX = the time-stamp counter. Clobbers RDX */
 struct x86_mem code_slot(uint16_t slot, unsigned off);
 
-/* reg = slot.goid, slot.depth: of this call, which are known. */
+/* ---- the other files ---- */
+
+/* code.c: reg = slot.goid, slot.depth: of this call, which are known. */
 void code_goid(struct code *g, uint8_t reg);
 void code_depth(struct code *g, uint8_t reg);
+void code_now(struct code *g);    /* RAX = the time-stamp counter. Clobbers RDX */
 
+/* reserve.c: REG_RECORD = room for the largest record in the ring; to full when there is none. */
+void code_reserve(struct code *g, int full);
+void code_refills(struct code *g); /* the ways to another chunk, out of line */
+
+/* ops.c */
 int code_insn(struct code *g, const struct ir_insn *i);
 
 /* strings.c */

@@ -237,7 +237,7 @@ void patch_forms_done(struct patch_forms *f)
 /* The groups, the index and the bytes of a table with keys. */
 static void lay_out_table(const struct patch_forms *f, size_t max_groups, struct patch_area *layout)
 {
-	uint64_t room = MAX(TABLES_BYTES / 2 / layout->procs, TABLE_BYTES), groups;
+	uint64_t room = MAX(TABLES_BYTES / 2 / layout->ring.procs, TABLE_BYTES), groups;
 
 	groups = MIN(max_groups ? max_groups : GROUPS_DEFAULT, room / PATCH_COUNT_BYTES / 2);
 	layout->max_groups = (uint32_t)groups;
@@ -252,7 +252,7 @@ static void lay_out_table(const struct patch_forms *f, size_t max_groups, struct
 
 void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct patch_area *layout)
 {
-	uint32_t slots = layout->procs + layout->extra;
+	uint32_t slots = layout->ring.procs + layout->ring.extra;
 
 	if (!f->list.len)
 		return;
@@ -265,23 +265,23 @@ void patch_forms_layout(const struct patch_forms *f, size_t max_groups, struct p
 	layout->scratch_bytes = ALIGN_UP(f->scratch_bytes, PAGE);
 	/* A multiple, and whole cache lines. */
 	layout->kept_bytes = ALIGN_UP(f->kept_bytes, sizeof(struct patch_saved));
-	layout->kept_off = ALIGN_UP(layout->bytes, PAGE);
+	layout->kept_off = ALIGN_UP(layout->ring.bytes, PAGE);
 	layout->scratch_off = ALIGN_UP(layout->kept_off + layout->nsaved * layout->kept_bytes, PAGE);
 	layout->tables_off = layout->scratch_off + slots * layout->scratch_bytes;
-	layout->bytes = layout->tables_off +
-			2 * (layout->procs * layout->table_bytes + layout->extra * layout->extra_table_bytes);
-	layout->pool_off = layout->bytes;
+	layout->ring.bytes = layout->tables_off +
+			2 * (layout->ring.procs * layout->table_bytes + layout->ring.extra * layout->extra_table_bytes);
+	layout->ring.pool_off = layout->ring.bytes;
 }
 
 static uint64_t table_bytes(const struct patch_area *layout, uint32_t slot)
 {
-	return slot < layout->procs ? layout->table_bytes : layout->extra_table_bytes;
+	return slot < layout->ring.procs ? layout->table_bytes : layout->extra_table_bytes;
 }
 
 static uint64_t table_off(const struct patch_area *layout, uint32_t slot, uint32_t turn)
 {
-	uint64_t before = 2 * (MIN(slot, layout->procs) * layout->table_bytes +
-			       (MAX(slot, layout->procs) - layout->procs) * layout->extra_table_bytes);
+	uint64_t before = 2 * (MIN(slot, layout->ring.procs) * layout->table_bytes +
+			       (MAX(slot, layout->ring.procs) - layout->ring.procs) * layout->extra_table_bytes);
 
 	return layout->tables_off + before + turn * table_bytes(layout, slot);
 }
@@ -300,8 +300,8 @@ static uint64_t table_room(const struct patch_area *layout, uint32_t slot)
 void patch_forms_begin(const struct patch_forms *f, struct patch_area *area, const struct patch_area *layout,
 		       uint64_t addr)
 {
-	for (uint32_t i = 0; f->list.len && i < layout->procs + layout->extra; i++) {
-		uint64_t off = layout->slots_off + (uint64_t)i * layout->slot_bytes;
+	for (uint32_t i = 0; f->list.len && i < layout->ring.procs + layout->ring.extra; i++) {
+		uint64_t off = layout->ring.slots_off + (uint64_t)i * layout->ring.slot_bytes;
 		struct patch_slot *s = (struct patch_slot *)(void *)((char *)area + off);
 
 		s->patience = PATCH_PATIENCE;

@@ -16,7 +16,7 @@
 
 #include "base/vec.h"
 #include "plant/aggregate.h"
-#include "plant/patch/ring.h"
+#include "plant/patch/area.h"
 
 struct patch_table {
 	uint64_t used;           /* bytes of groups, the free ones come then; from entries_off on */

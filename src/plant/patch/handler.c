@@ -35,10 +35,10 @@ static void find_code(struct x86 *x, int ours, int next)
 static void resume(struct x86 *x, const struct patch_area *l, int next)
 {
 	x86_load(x, 8, false, R10, CONTEXT(REG_R13));
-	x86_lea(x, R11, MEM(R8, l->slots_off));
+	x86_lea(x, R11, MEM(R8, l->ring.slots_off));
 	x86_mov(x, RAX, R10);
 	x86_alu(x, X_SUB, RAX, R11);
-	x86_imm(x, R11, (uint64_t)(l->procs + l->extra) * l->slot_bytes);
+	x86_imm(x, R11, (uint64_t)(l->ring.procs + l->ring.extra) * l->ring.slot_bytes);
 	x86_alu(x, X_CMP, RAX, R11);
 	x86_jcc(x, CC_AE, next);
 	x86_load(x, 8, false, RAX, MEM(R10, offsetof(struct patch_slot, fault)));
@@ -82,38 +82,39 @@ static bool power_of_two(uint64_t n)
 int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t ncounts, uint32_t nsaved,
 		      struct patch_area *ret, struct err *err)
 {
-	struct patch_area a = {.magic = PATCH_MAGIC, .size = sizeof(a), .procs = procs, .extra = extra,
-			       .chunks = chunks, .table_len = 1, .ncounts = ncounts, .nsaved = nsaved};
+	struct patch_area a = {.ring = {.magic = PATCH_MAGIC, .size = sizeof(a), .procs = procs, .extra = extra,
+					.chunks = chunks, .table_len = 1},
+			       .ncounts = ncounts, .nsaved = nsaved};
 
-	if (!chunks || chunks > PATCH_MAX_CHUNKS)
+	if (!chunks || chunks > RING_MAX_CHUNKS)
 		return err_set(err, -EINVAL, "a pool cannot have %u chunks (expected 1 to %u)", chunks,
-			       PATCH_MAX_CHUNKS);
+			       RING_MAX_CHUNKS);
 	if (!power_of_two(nsaved) || nsaved < PATCH_SAVED_WAYS || !extra || !ncounts)
 		return err_set(err, -EINVAL, "an area cannot have %u extra slots, %u counters and room for %u calls",
 			       extra, ncounts, nsaved);
-	while (a.table_len < chunks)
-		a.table_len *= 2;
-	a.slot_bytes = (uint32_t)ALIGN_UP(patch_hits_off(&a) + 8 * (uint64_t)ncounts, 4096);
+	while (a.ring.table_len < chunks)
+		a.ring.table_len *= 2;
+	a.ring.slot_bytes = (uint32_t)ALIGN_UP(patch_hits_off(&a) + 8 * (uint64_t)ncounts, 4096);
 	a.counts_off = ALIGN_UP(sizeof(a), sizeof(struct patch_counts));
 	a.saved_off = a.counts_off + (uint64_t)ncounts * sizeof(struct patch_counts);
-	a.links_off = a.saved_off + (uint64_t)nsaved * sizeof(struct patch_saved);
-	a.slots_off = ALIGN_UP(a.links_off + sizeof(uint32_t) * (uint64_t)chunks, 4096);
-	a.bytes = a.pool_off = a.slots_off + (uint64_t)(procs + extra) * a.slot_bytes;
-	if (a.slots_off > INT32_MAX)
+	a.ring.links_off = a.saved_off + (uint64_t)nsaved * sizeof(struct patch_saved);
+	a.ring.slots_off = ALIGN_UP(a.ring.links_off + sizeof(uint32_t) * (uint64_t)chunks, 4096);
+	a.ring.bytes = a.ring.pool_off = a.ring.slots_off + (uint64_t)(procs + extra) * a.ring.slot_bytes;
+	if (a.ring.slots_off > INT32_MAX)
 		return err_set(err, -ERANGE, "counters and calls would take %llu bytes (less than 2 GB expected)",
-			       (unsigned long long)a.slots_off);
+			       (unsigned long long)a.ring.slots_off);
 	*ret = a;
 	return 0;
 }
 
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i)
 {
-	const char *slots = (const char *)a + layout->slots_off;
+	const char *slots = (const char *)a + layout->ring.slots_off;
 	const struct patch_counts *c = (const void *)((const char *)a + layout->counts_off);
 	uint64_t n = __atomic_load_n(&c[i].slotless_hits, __ATOMIC_RELAXED);
 
-	for (uint32_t s = 0; s < layout->procs + layout->extra; s++) {
-		const char *hits = slots + (uint64_t)s * layout->slot_bytes + patch_hits_off(layout);
+	for (uint32_t s = 0; s < layout->ring.procs + layout->ring.extra; s++) {
+		const char *hits = slots + (uint64_t)s * layout->ring.slot_bytes + patch_hits_off(layout);
 
 		n += __atomic_load_n((const uint64_t *)(const void *)hits + i, __ATOMIC_RELAXED);
 	}

@@ -5,10 +5,15 @@
 #include "plant/patch/patch.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "base/buf.h"
+#include "base/caps.h"
+#include "base/file.h"
 
 #define RING_DEFAULT (4u << 20)  /* from the beginning, of a P, … */
 #define RINGS_DEFAULT (64u << 20) /* … but of all together about this much at most */
@@ -37,13 +42,13 @@ static uint64_t most_by_default(void)
 /* A chunk for each slot there must be. */
 static void size_pool(struct patch_planter *p, const struct planter_options *o)
 {
-	const uint64_t slots = p->procs + PATCH_EXTRA_SLOTS, least = slots * PATCH_CHUNK;
+	const uint64_t slots = p->procs + PATCH_EXTRA_SLOTS, least = slots * RING_CHUNK;
 	const uint64_t usual = MAX(least, slots * MIN(RING_DEFAULT, RINGS_DEFAULT / p->procs));
 	const uint64_t most = o->ring_bytes ? MAX(least, o->ring_bytes) : MAX(usual, most_by_default());
 
-	p->chunks = (uint32_t)MIN(most / PATCH_CHUNK, PATCH_MAX_CHUNKS);
-	p->chunks_first = (uint32_t)MIN(usual / PATCH_CHUNK, p->chunks);
-	p->budget = (uint64_t)(p->chunks - p->chunks_first) * PATCH_CHUNK;
+	p->chunks = (uint32_t)MIN(most / RING_CHUNK, RING_MAX_CHUNKS);
+	p->chunks_first = (uint32_t)MIN(usual / RING_CHUNK, p->chunks);
+	p->budget = (uint64_t)(p->chunks - p->chunks_first) * RING_CHUNK;
 }
 
 static int start_timer(struct patch_planter *p, struct err *err)
@@ -76,9 +81,9 @@ static void patch_losses(struct event_source *s, struct losses *ret)
 
 	for (size_t i = 0; map_next(&p->gone, &i, NULL, &value);)
 		losses_add(ret, &((const struct gone *)value)->losses);
-	ret->count[LOSS_BAD_RECORD] += p->drain.damaged;
-	aggregates_losses(p->aggregates, 0, ret);
-	patch_join_losses(p->join, 0, ret);
+	ret->count[LOSS_BAD_RECORD] += p->reader.damaged;
+	aggregates_losses(p->reader.aggregates, 0, ret);
+	pairing_losses(p->reader.pairing, 0, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
 			add_counts(ret, counts_at(d, i));
@@ -107,8 +112,8 @@ static void patch_probe_losses(struct event_source *s, uint32_t probe_id, struct
 
 	if (gone)
 		losses_add(ret, &gone->losses);
-	aggregates_losses(p->aggregates, probe_id, ret);
-	patch_join_losses(p->join, probe_id, ret);
+	aggregates_losses(p->reader.aggregates, probe_id, ret);
+	pairing_losses(p->reader.pairing, probe_id, ret);
 	for (const struct patched *d = p->patched; d; d = d->next) {
 		uint32_t i = index_of(d, probe_id);
 
@@ -198,7 +203,7 @@ void patched_done(struct patched *d)
 {
 	if (d->memory)
 		munmap(d->memory, d->bytes);
-	pool_done(&d->pool);
+	pool_done(&d->ring.pool);
 	close_fd(d->fd);
 	vec_done(&d->plants);
 	patch_forms_done(&d->forms);
@@ -223,7 +228,7 @@ static void drop_empty(struct patch_planter *p)
 	while (*at) {
 		struct patched *d = *at;
 
-		if (d->inside || d->plants.len || !drain_one(p, d)) {
+		if (d->inside || d->plants.len || !ring_read(&p->reader, &d->ring)) {
 			at = &d->next;
 			continue;
 		}
@@ -262,15 +267,7 @@ static void patch_forget_target(struct event_source *s, uint32_t target)
 		*at = d->next;
 		patched_free(p, d);
 	}
-	patch_join_forget(p->join, target);
-}
-
-static void forget_listed(struct patch_planter *p)
-{
-	if (p->listed)
-		facts_done(p->listed);
-	free(TAKE(p->listed));
-	free(TAKE(p->listed_path));
+	pairing_forget(p->reader.pairing, target);
 }
 
 static void patch_close(struct planter *planter)
@@ -285,21 +282,15 @@ static void patch_close(struct planter *planter)
 		patched_free(p, d);
 	}
 	helper_stop(p->helper);
-	for (size_t pos = 0; map_next(&p->facts, &pos, NULL, &value);) {
-		facts_done(value);
-		free(value);
-	}
 	for (size_t pos = 0; map_next(&p->gone, &pos, NULL, &value);)
 		free(value);
-	map_done(&p->facts);
 	for (size_t pos = 0; map_next(&p->controls, &pos, NULL, &value);)
 		free(value);
 	map_done(&p->controls);
 	map_done(&p->gone);
-	forget_listed(p);
-	drain_done(&p->drain);
-	patch_join_free(p->join);
-	aggregates_free(p->aggregates);
+	ring_reader_done(&p->reader);
+	pairing_free(p->reader.pairing);
+	aggregates_free(p->reader.aggregates);
 	close_fd(p->timer);
 	free(p);
 }
@@ -316,13 +307,16 @@ static int patch_fd(struct event_source *s)
 static int patch_drain(struct event_source *s, plant_event_fn fn, void *arg)
 {
 	struct patch_planter *p = of_source(s);
+	VEC(struct ring *) rings = {0};
 	uint64_t ticks;
-
 	int n;
 
 	while (read(p->timer, &ticks, sizeof(ticks)) > 0)
 		;
-	n = drain_all(p, fn, arg);
+	for (struct patched *d = p->patched; d; d = d->next)
+		vec_push(&rings, &d->ring);
+	n = ring_drain(&p->reader, rings.data, rings.len, fn, arg);
+	vec_done(&rings);
 	drop_empty(p);
 	return n;
 }
@@ -346,7 +340,7 @@ static int patch_open_calls(struct event_source *s, uint32_t target, bool take, 
 {
 	struct patch_planter *p = of_source(s);
 
-	return patch_join_open_calls(p->join, target, take, fn, arg);
+	return pairing_open_calls(p->reader.pairing, target, take, fn, arg);
 }
 
 /* Where aggregates are kept in the program: from the next time on that the probe is planted. */
@@ -360,7 +354,7 @@ static int patch_control(struct event_source *s, uint32_t probe_id, const struct
 		map_set(&p->controls, probe_id + UINT64_C(1), kept);
 	}
 	*kept = *c;
-	patch_join_control(p->join, probe_id, c);
+	pairing_control(p->reader.pairing, probe_id, c);
 	return 0;
 }
 
@@ -369,44 +363,17 @@ static int patch_aggregates(struct event_source *s, bool clear, plant_group_fn f
 	struct patch_planter *p = of_source(s);
 
 	tally_all(p);
-	return aggregates_read(p->aggregates, clear, fn, arg);
+	return aggregates_read(p->reader.aggregates, clear, fn, arg);
 }
 
 /* The same whatever the instruction was: it becomes a jump. */
-static double patch_price_ns(struct planter *planter, enum site_price price)
+static double patch_price_ns(struct planter *planter, unsigned price)
 {
 	struct patch_planter *p = of_planter(planter);
 
 	if (!p->price_ns)
-		p->price_ns = patch_price_measure(p->clock.mult);
+		p->price_ns = patch_price_measure(p->reader.clock.mult);
 	return p->price_ns;
-}
-
-static int patch_feasible(struct planter *planter, const char *path, const struct site *sites, size_t n,
-			  struct err *err)
-{
-	struct patch_planter *p = of_planter(planter);
-	struct patch_site site;
-	int r = 0;
-
-	if (!p->listed_path || strcmp(p->listed_path, path)) {
-		forget_listed(p);
-		p->listed = xcalloc(1, sizeof(*p->listed));
-		r = facts_read(path, p->listed, err);
-		if (r) {
-			free(TAKE(p->listed));
-			return r;
-		}
-		p->listed_path = xstrdup(path);
-	}
-	for (size_t i = 0; i < n && !r; i++)
-		r = facts_site(p->listed, &sites[i], &site, err);
-	return binary_check(p->listed->binary, err) < 0 ? -ESTALE : r;
-}
-
-static bool patch_multi(struct planter *planter)
-{
-	return true;
 }
 
 static uint64_t patch_pause_ns(struct planter *planter, uint32_t target)
@@ -444,12 +411,12 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	p->note = o->note;
 	p->note_arg = o->note_arg;
 	p->timer = -1;
-	p->join = patch_join_new(o->max_calls);
-	p->aggregates = aggregates_new(o->max_groups);
+	p->reader.pairing = pairing_new(o->max_calls);
+	p->reader.aggregates = aggregates_new(o->max_groups);
 	p->max_groups = o->max_groups;
 	p->procs = (uint32_t)MIN(MAX(cpus, 4), PROCS_MAX);
 	size_pool(p, o);
-	r = tsc_clock_start(p->procfs, &p->clock, err);
+	r = tsc_clock_start(p->procfs, &p->reader.clock, err);
 	if (!r)
 		r = start_timer(p, err);
 	if (!r)
@@ -462,17 +429,63 @@ static int patch_open(const struct planter_options *o, struct planter **ret, str
 	return 0;
 }
 
+/* ---- what this machine allows ---- */
+
+static const struct price_class patch_prices[] = {{"patch", "a jump", ""}};
+
+/* Who may hold others by ptrace, as the Yama security module has it (its documentation numbers them). */
+static void check_ptrace(const struct planter_report *r)
+{
+	static const char *const texts[] = {
+		"of programs of the same user (kernel.yama.ptrace_scope is 0)",
+		"of programs started by earshot only, without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 1)",
+		"not without CAP_SYS_PTRACE (kernel.yama.ptrace_scope is 2)",
+		"nobody may use it until the next boot (kernel.yama.ptrace_scope is 3)",
+	};
+	bool privileged = caps_have(caps_effective(), CAP_SYS_PTRACE);
+	_cleanup_(buf_done) struct buf b = {0};
+	unsigned scope = 0;
+
+	if (file_read("/proc/sys/kernel/yama/ptrace_scope", &b, 0) == 0 && b.data)
+		scope = (unsigned)strtoul(b.data, NULL, 10);
+	scope = MIN(scope, 3u);
+	if (scope < 3 && privileged)
+		r->check(r->arg, "ptrace", true, false, "of all programs");
+	else
+		r->check(r->arg, "ptrace", scope < 2, false, texts[scope]);
+}
+
+static void patch_check(const struct planter_report *r)
+{
+	struct planter_options o = {.procfs = "/proc"};
+	struct planter *p = NULL;
+	struct err err = {0};
+
+	if (patch_open(&o, &p, &err) < 0) {
+		r->check(r->arg, "patching", false, false, err.text);
+		return;
+	}
+	r->check(r->arg, "patching", true, false, "--planter patch has the clock it needs; it uses ptrace:");
+	check_ptrace(r);
+	if (patch_price_ns(p, 0) > 0)
+		r->price(r->arg, &patch_prices[0], patch_price_ns(p, 0));
+	planter_close(p);
+}
+
 const struct planter_ops planter_patch = {
 	.name = "patch",
 	.means = "patches",
 	.doing = "patching programs from inside",
+	.prices = patch_prices,
+	.prices_title = "and with --planter patch, wherever it is",
 	.caps = {.reads_xmm = true, .needs_ptrace = true, .in_process = true},
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,
 	.remove = patch_remove,
 	.price_ns = patch_price_ns,
-	.feasible = patch_feasible,
-	.multi = patch_multi,
+	.suits = patch_suits,
+	.locate = patch_locate,
+	.check = patch_check,
 	.pause_ns = patch_pause_ns,
 };

@@ -1,30 +1,17 @@
-/* What the files of the patch planter share: patch.c (the planter), plan.c (planting), drain.c (the rings). */
+/* What the files of the patch planter share: patch.c (the planter), plan.c (planting). */
 #ifndef PLANT_PATCH_PATCH_H
 #define PLANT_PATCH_PATCH_H
 
 #include "base/map.h"
 #include "base/vec.h"
-#include "plant/aggregate.h"
 #include "plant/patch/code.h"
 #include "plant/patch/facts.h"
 #include "plant/patch/groups.h"
 #include "plant/patch/helper.h"
-#include "plant/patch/join.h"
-#include "plant/patch/pool.h"
-#include "plant/plant.h"
+#include "plant/patch/planter.h"
+#include "plant/ring/drain.h"
 
 #define PATCH_EXTRA_SLOTS 8
-
-/* Time stamps → CLOCK_MONOTONIC. */
-struct tsc_clock {
-	uint64_t mult;            /* ns = tsc * mult >> 32 */
-	uint64_t tsc, ns;         /* taken together */
-	uint64_t first_tsc, first_ns;
-};
-int tsc_clock_start(const char *procfs, struct tsc_clock *ret, struct err *err);
-void tsc_clock_tick(struct tsc_clock *c);  /* takes the pair anew; the rate gets better */
-uint64_t tsc_clock_ns(const struct tsc_clock *c, uint64_t tsc);
-uint64_t tsc_now(void);
 
 /* What one call of plant() put into one process. */
 struct patched {
@@ -37,14 +24,13 @@ struct patched {
 	uint64_t bytes;
 	struct patch_area *area;   /* the shared one: only to be read where the program cannot harm us */
 	struct patch_area layout; /* its settings, as they were made */
-	struct chunk_pool pool;
+	struct ring ring;          /* its area is that of `area`, its layout that of `layout` */
 	int fd;                   /* of the shared memory */
 	uint32_t *probes;         /* the probe's id, by index of its counts */
 	uint32_t nprobes;
 	struct patch_forms forms;  /* of its aggregates */
-	uint64_t *counted;        /* by probe: hits that are in planter.aggregates (patch_sums.hits) */
+	uint64_t *counted;        /* by probe: hits that are in planter.reader.aggregates (patch_sums.hits) */
 	uint32_t turn;            /* as in the area */
-	uint64_t ring_full;       /* records lost for want of room, as of the last drain */
 	uint64_t pause_ns;        /* for which the process was stopped to plant it */
 	struct patched *next;
 };
@@ -53,20 +39,6 @@ struct plant {
 	struct patched *patched;
 	bool leaving;
 	VEC(struct shared_patch) patches;
-};
-
-struct waiting {                  /* a record that was read and not handed over yet */
-	uint64_t tsc;
-	uint64_t order;           /* of reading, for equal time stamps */
-	size_t off;               /* in the bytes of struct drain */
-	uint32_t size;
-	uint32_t epoch;           /* for patch_join_take */
-};
-struct drain {
-	struct buf bytes;
-	VEC(struct waiting) records;
-	uint64_t order, damaged;
-	bool losing;              /* since the drain before this one a ring was full */
 };
 
 struct gone {                     /* a probe, as far as it is planted no more */
@@ -85,14 +57,9 @@ struct patch_planter {
 	uint64_t budget;          /* bytes by which the pools of all processes together may still grow */
 	struct helper *helper;
 	int timer;
-	struct tsc_clock clock;
-	struct map facts;         /* binary_key → struct facts */
-	struct facts *listed;     /* of the file at listed_path, which feasible was asked of last */
-	char *listed_path;
 	struct patched *patched;  /* list */
-	struct drain drain;
-	struct patch_join *join;  /* its probes are all that is planted, or was; so are those of the aggregates */
-	struct aggregates *aggregates;
+	struct ring_reader reader; /* the probes of its pairing are all that is planted, or was; so are those of its
+				    * aggregates */
 	size_t max_groups;        /* as in planter_options */
 	struct map controls;      /* probe + 1 → struct plant_control */
 	struct map gone;          /* probe + 1 → struct gone */
@@ -106,11 +73,7 @@ int patch_plant(struct planter *planter, const struct plant_target *t, const str
 		struct plant **ret, struct err *errs);
 /* price.c: what a hit costs in the program, as an entry or a return of a call; 0: it cannot be measured. */
 double patch_price_measure(uint64_t tsc_mult);
-/* drain.c */
-int drain_all(struct patch_planter *p, plant_event_fn fn, void *arg);
-bool drain_one(struct patch_planter *p, struct patched *d); /* whether its rings were empty after it */
-void drain_done(struct drain *d);
-/* tally.c: what the programs counted goes to planter.aggregates: of all that run, or of one that runs no more. */
+/* tally.c: what the programs counted goes to the reader's aggregates: of all that run, or of one that runs no more. */
 void tally_all(struct patch_planter *p);
 void tally_gone(struct patch_planter *p, struct patched *d);
 

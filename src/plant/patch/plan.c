@@ -34,34 +34,6 @@ static void refuse_site(struct plan *pl, const struct planned *s, const struct e
 		verdict_refuse(&pl->verdicts, probe_of(s, i), why);
 }
 
-/* The path may lead to another file by now than the one that was analysed. */
-static bool is_of(const struct facts *f, const struct plant_target *t)
-{
-	return !t->image || (file_id_alike(image_file_id(binary_image(f->binary)), image_file_id(t->image)) &&
-			     image_intact(t->image));
-}
-
-static const struct facts *facts_of(struct patch_planter *p, const struct plant_target *t, struct err *err)
-{
-	struct facts *f = map_get(&p->facts, t->binary_key);
-
-	if (f)
-		return f;
-	f = xcalloc(1, sizeof(*f));
-	if (facts_read(t->path, f, err)) {
-		free(f);
-		return NULL;
-	}
-	if (!is_of(f, t)) {
-		facts_done(f);
-		free(f);
-		err_set(err, -ESTALE, "the file of process %d has changed since it was analysed", t->pid);
-		return NULL;
-	}
-	map_set(&p->facts, t->binary_key, f);
-	return f;
-}
-
 /* ---- sites ---- */
 
 /* Whether code can be made of the probe's program; where it lies does not matter for that. */
@@ -82,7 +54,7 @@ static void add_site(struct plan *pl, size_t probe, const struct patch_site *sit
 		*s = (struct planned){.addr = site->addr};
 		map_set(&pl->by_addr, site->addr, (void *)(uintptr_t)pl->sites.len);
 	}
-	s->parts[site->kind].site = *site;
+	s->parts[site->kind].site = site;
 	vec_push(&s->parts[site->kind].probes, probe);
 }
 
@@ -106,20 +78,13 @@ static void refuse_overlaps(struct plan *pl)
 static int add_probe(struct plan *pl, size_t i, struct err *err)
 {
 	const struct plant_probe *probe = &pl->probes[i];
-	_cleanup_(cleanup_free) struct patch_site *sites = xcalloc(probe->nsites + 1, sizeof(*sites));
-	int r;
+	int r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->reader.aggregates, probe->id,
+									  probe->program, err);
 
-	if (!probe->nsites)
-		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
-	r = (pl->forms.of[i] ? aggregates_add_kept : aggregates_add)(pl->p->aggregates, probe->id, probe->program, err);
-	for (size_t k = 0; k < probe->nsites && !r; k++) {
-		r = facts_site(pl->facts, &probe->sites[k], &sites[k], err);
-
-		if (!r && !k)
-			r = try_code(pl, i, &sites[k], err);
-	}
-	for (size_t k = 0; k < probe->nsites && !r; k++)
-		add_site(pl, i, &sites[k]);
+	if (!r)
+		r = try_code(pl, i, patch_site_of(probe->sites), err);
+	for (const struct site *s = probe->sites; s && !r; s = s->next)
+		add_site(pl, i, patch_site_of(s));
 	return r;
 }
 
@@ -148,7 +113,7 @@ static void check_code(struct plan *pl)
 	}
 	code_check(pl->t, places.data, places.len, &pl->verdicts);
 	vec_done(&places);
-	if (binary_check(pl->facts->binary, &why) < 0)
+	if (binary_check(pl->t->binary, &why) < 0)
 		verdict_refuse_all(&pl->verdicts, &why);
 }
 
@@ -188,13 +153,13 @@ static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
 	pl->fork_guard_addr = pl->area_addr - shared_head_bytes(0);
-	pl->shapes_addr = pl->area_addr + pl->layout.bytes;
+	pl->shapes_addr = pl->area_addr + pl->layout.ring.bytes;
 	make_shapes(pl);
 	find_calls_apart(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
 
-		if (add_probe(pl, i, &err))
+		if (!pl->verdicts.refused[i] && add_probe(pl, i, &err))
 			verdict_refuse(&pl->verdicts, i, &err);
 	}
 	refuse_overlaps(pl);
@@ -288,22 +253,22 @@ static int lay_out(struct plan *pl, struct err *err)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, SHARED_MAPS_MAX - 3, &pl->regions);
-	area = ALIGN_UP(pl->layout.bytes, 8) + pl->shape_bytes.len;
-	pool = (uint64_t)pl->layout.chunks * PATCH_CHUNK;
+	area = ALIGN_UP(pl->layout.ring.bytes, 8) + pl->shape_bytes.len;
+	pool = (uint64_t)pl->layout.ring.chunks * RING_CHUNK;
 	at = free_for_area(&occupied, own + area + 2 * PAGE + HANDLER_BYTES + pool);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
 	add_map(pl, at, own + area, PROT_READ | PROT_WRITE);
 	pl->area_addr = at + own;
-	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.bytes, 8);
+	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.ring.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
 	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
 	pl->fork_guard_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
-	pl->layout.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
-	add_map(pl, pl->area_addr + pl->layout.pool_off, pool, PROT_READ | PROT_WRITE);
+	pl->layout.ring.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
+	add_map(pl, pl->area_addr + pl->layout.ring.pool_off, pool, PROT_READ | PROT_WRITE);
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		struct err why = {0};
 
@@ -433,17 +398,18 @@ static void fill_area(const struct plan *pl, struct patched *d)
 {
 	struct patch_area a = pl->layout;
 
-	a.on = 1;
-	a.heartbeat_tsc = tsc_now();
-	a.stale_tsc = (uint64_t)(((unsigned __int128)STALE_NS << 32) / pl->p->clock.mult);
+	a.ring.on = 1;
+	a.ring.heartbeat_tsc = tsc_now();
+	a.ring.stale_tsc = (uint64_t)(((unsigned __int128)STALE_NS << 32) / pl->p->reader.clock.mult);
 	for (size_t i = 0; i < pl->regions.len; i++) {
 		a.code[i].low = pl->regions.data[i].addr;
 		a.code[i].high = a.code[i].low + pl->regions.data[i].used;
 	}
 	a.ncode = pl->regions.len;
 	memcpy(d->area, &a, sizeof(a));
-	pool_init(&d->pool, d->area, &pl->layout, (uint8_t *)d->memory + pool_map(pl)->off, chunks_first(pl));
-	pool_may_grow(&d->pool, d->fd, pool_map(pl)->off, &pl->p->budget);
+	pool_init(&d->ring.pool, &d->area->ring, &pl->layout.ring, (uint8_t *)d->memory + pool_map(pl)->off,
+		  chunks_first(pl));
+	pool_may_grow(&d->ring.pool, d->fd, pool_map(pl)->off, &pl->p->budget);
 	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
 	if (pl->shape_bytes.len)
 		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
@@ -463,7 +429,7 @@ static struct helper_target helper_target_of(const struct plan *pl)
 
 static uint64_t existing(const struct plan *pl)
 {
-	return pool_map(pl)->off + (uint64_t)chunks_first(pl) * PATCH_CHUNK;
+	return pool_map(pl)->off + (uint64_t)chunks_first(pl) * RING_CHUNK;
 }
 
 static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], struct err *err)
@@ -493,6 +459,9 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 	}
 	d->area = (struct patch_area *)(void *)(d->memory + (pl->area_addr - pl->maps[0].addr));
 	d->layout = pl->layout;
+	d->ring.area = &d->area->ring;
+	d->ring.layout = &d->layout.ring;
+	d->ring.beat = (uint64_t *)(void *)(d->memory + SHARED_HEARTBEAT_OFF);
 	memcpy(ret_next, m.next, sizeof(m.next));
 	return 0;
 }
@@ -564,10 +533,10 @@ static int keep(struct plan *pl, struct patched *d, struct plant **ret)
 			d->forms.of[i]->refused = true;
 		if (!ret[i])
 			continue;
-		patch_join_add(pl->p->join, pl->probes[i].id, program->role, program->call_group,
-			       pl->probes[i].sites[0].addr);
+		pairing_add(pl->p->reader.pairing, pl->probes[i].id, program->role, program->call_group,
+			       pl->probes[i].sites->addr);
 		if (d->forms.of[i]) /* it has its limits in its code */
-			patch_join_control(pl->p->join, pl->probes[i].id, &(struct plant_control){0});
+			pairing_control(pl->p->reader.pairing, pl->probes[i].id, &(struct plant_control){0});
 		ret[i]->patched = d;
 		vec_push(&d->plants, ret[i]);
 	}
@@ -615,7 +584,9 @@ static int prepare(struct plan *pl, struct err *err)
 	struct helper_target target;
 	int r;
 
-	pl->facts = facts_of(pl->p, pl->t, err);
+	if (!pl->t->binary)
+		return err_set(err, -EINVAL, "the executable of process %d was not analysed", pl->t->pid);
+	pl->facts = facts_of(pl->t->binary, err);
 	if (!pl->facts)
 		return err->code;
 	r = patch_forms_make(pl->probes, pl->nprobes, control_of, pl->p, &pl->forms, err);
@@ -625,7 +596,7 @@ static int prepare(struct plan *pl, struct err *err)
 			      &pl->layout, err);
 	if (r)
 		return r;
-	pl->layout.target = pl->t->id;
+	pl->layout.ring.target = pl->t->id;
 	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
 	target = helper_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
@@ -647,6 +618,7 @@ int patch_plant(struct planter *planter, const struct plant_target *t, const str
 	if (!n || prepare(&pl, &err)) {
 		verdict_refuse_all(&pl.verdicts, &err);
 	} else {
+		verdicts_refuse_unlocated(&pl.verdicts);
 		find_sites(&pl);
 		planted = plant_planned(&pl, ret);
 	}

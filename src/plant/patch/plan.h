@@ -15,7 +15,7 @@ typedef VEC(size_t) probe_list;
 struct planned {
 	uint64_t addr;
 	struct patch_part {
-		struct patch_site site;
+		const struct patch_site *site;
 		probe_list probes;
 	} parts[SITE_RETURN + 1]; /* by enum site_kind */
 	struct trampoline *at;
@@ -47,7 +47,7 @@ struct plan {
 /* That its jump is made of: where there are two, they agree in all that matters for that. */
 static inline const struct patch_site *site_of(const struct planned *s)
 {
-	return &s->parts[s->parts[SITE_ENTRY].probes.len ? SITE_ENTRY : SITE_RETURN].site;
+	return s->parts[s->parts[SITE_ENTRY].probes.len ? SITE_ENTRY : SITE_RETURN].site;
 }
 
 static inline size_t probes_of(const struct planned *s)

@@ -47,7 +47,7 @@ struct bench {
 
 static size_t area_bytes(const struct bench *b)
 {
-	return b->layout.pool_off + (size_t)CHUNKS * PATCH_CHUNK;
+	return b->layout.ring.pool_off + (size_t)CHUNKS * RING_CHUNK;
 }
 
 static int bench_open(struct bench *b)
@@ -63,8 +63,8 @@ static int bench_open(struct bench *b)
 	if (b->area == MAP_FAILED || b->code == MAP_FAILED)
 		return -1;
 	*b->area = b->layout;
-	b->area->on = 1;
-	pool_init(&b->pool, b->area, &b->layout, (uint8_t *)b->area + b->layout.pool_off, CHUNKS);
+	b->area->ring.on = 1;
+	pool_init(&b->pool, &b->area->ring, &b->layout.ring, (uint8_t *)b->area + b->layout.ring.pool_off, CHUNKS);
 	b->m.p = &b->p;
 	b->g = (struct fake_g){.goid = 1, .stack_hi = UINT64_MAX, .m = &b->m};
 	return 0;
@@ -115,7 +115,7 @@ static double time_hits(struct bench *b, uint64_t tsc_mult)
 
 		for (int k = 0; k < HITS / 100; k++) {
 			price_run(&b->g, b->code + 16, 100);
-			pool_pass_over(&b->pool, &b->layout, slot, 0);
+			pool_pass_over(&b->pool, &b->layout.ring, &slot->ring, 0);
 		}
 		took = tsc_now() - start;
 		best = MIN(best, took);

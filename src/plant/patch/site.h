@@ -30,6 +30,17 @@ struct patch_site {
 	unsigned char old[PATCH_JUMP]; /* what lies at addr */
 };
 
+/* As the planter's locate gives it. */
+struct patch_located {
+	struct site site;
+	struct patch_site patch;
+};
+
+static inline const struct patch_site *patch_site_of(const struct site *s)
+{
+	return &((const struct patch_located *)s)->patch;
+}
+
 /* Whether the jump's displacement must end in site->pun. */
 static inline bool patch_punned(const struct patch_site *s)
 {

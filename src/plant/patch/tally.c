@@ -17,13 +17,13 @@
 
 static uint32_t slots_of(const struct patched *d)
 {
-	return d->layout.procs + d->layout.extra;
+	return d->layout.ring.procs + d->layout.ring.extra;
 }
 
 static const struct patch_slot *slot_at(const struct patched *d, uint32_t i)
 {
-	return (const struct patch_slot *)(const void *)((const char *)d->area + d->layout.slots_off +
-							 (uint64_t)i * d->layout.slot_bytes);
+	return (const struct patch_slot *)(const void *)((const char *)d->area + d->layout.ring.slots_off +
+							 (uint64_t)i * d->layout.ring.slot_bytes);
 }
 
 /* The programs that count nothing but their hits. */
@@ -37,7 +37,7 @@ static void tally_hits(struct patch_planter *p, struct patched *d)
 			continue;
 		hits = patch_area_hits(d->area, &d->layout, i);
 		for (size_t k = 0; k < sums->forms->program->naggregates && hits != d->counted[i]; k++)
-			aggregates_merge(p->aggregates,
+			aggregates_merge(p->reader.aggregates,
 					 &(struct plant_group){.probe = d->probes[i], .target = d->target,
 							       .aggregate = k,
 							       .count = hits - d->counted[i], .min = WIDE_MAX,
@@ -48,15 +48,15 @@ static void tally_hits(struct patch_planter *p, struct patched *d)
 
 static void take(struct patch_planter *p, struct patched *d, uint32_t slot, uint32_t turn)
 {
-	patch_table_take(&d->forms, d->area, &d->layout, slot, turn, d->probes, d->target, p->aggregates,
-			 &p->drain.damaged);
+	patch_table_take(&d->forms, d->area, &d->layout, slot, turn, d->probes, d->target, p->reader.aggregates,
+			 &p->reader.damaged);
 }
 
 static bool comes_free(const struct patch_slot *s)
 {
 	const struct timespec moment = {0, 1000};
 
-	for (int i = 0; __atomic_load_n(&s->busy, __ATOMIC_ACQUIRE); i++) {
+	for (int i = 0; __atomic_load_n(&s->ring.busy, __ATOMIC_ACQUIRE); i++) {
 		if (i == LOOKS)
 			return false;
 		if (i % 100 == 99)

@@ -60,7 +60,7 @@ int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site
 				      .p_id = pl->facts->p_id,
 				      .shapes = shapes_of(pl, pl->probes[probe].program),
 				      .calls_apart = pl->apart[probe],
-				      .tsc_mult = pl->p->clock.mult,
+				      .tsc_mult = pl->p->reader.clock.mult,
 				      .sums = pl->forms.of[probe]};
 
 	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
@@ -95,8 +95,8 @@ static int part_code(const struct plan *pl, const struct patch_part *part, uint6
 		align_code(out, start);
 		here = addr + (out->len - start);
 		if (i + 1 == part->probes.len)
-			put_check(&part->site, here, pl->t->bias, out);
-		r = plan_probe_code(pl, part->probes.data[i], &part->site, addr + (out->len - start), *back, out, err);
+			put_check(part->site, here, pl->t->bias, out);
+		r = plan_probe_code(pl, part->probes.data[i], part->site, addr + (out->len - start), *back, out, err);
 		if (r)
 			return r;
 		*back = here;
@@ -108,7 +108,7 @@ static int part_code(const struct plan *pl, const struct patch_part *part, uint6
 int plan_trampoline(const struct plan *pl, const struct planned *s, uint64_t addr, struct buf *out, uint32_t *ret_entry,
 		    struct err *err)
 {
-	const struct patch_site *last = &s->parts[s->parts[SITE_RETURN].probes.len ? SITE_RETURN : SITE_ENTRY].site;
+	const struct patch_site *last = s->parts[s->parts[SITE_RETURN].probes.len ? SITE_RETURN : SITE_ENTRY].site;
 	const struct patch_site *first = site_of(s);
 	uint64_t back = addr;
 	size_t start = out->len;

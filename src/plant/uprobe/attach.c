@@ -4,7 +4,7 @@
  * binary; a process and a probe have a link of their own with the kernel's PID filter. Everything hangs
  * on descriptors of this process: when it dies, however, the kernel removes the probes.
  */
-#include "plant/plant.h"
+#include "plant/uprobe/uprobe.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/caps.h"
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/parallel.h"
@@ -22,6 +23,7 @@
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
 #include "plant/uprobe/price.h"
+#include "plant/uprobe/site.h"
 #include "plant/uprobe/traced.h"
 #include "plant/verdict.h"
 
@@ -80,7 +82,7 @@ struct uprobe_planter {
 	void *fn_arg;
 	int drained;
 	bool priced;
-	double price[PRICE_STEPPED + 1];
+	double price[PRICES];
 };
 
 static struct uprobe_planter *of_planter(struct planter *p)
@@ -163,13 +165,15 @@ static void uprobe_remove(struct planter *planter, struct plant *const *plants, 
 
 static bool same_shape(const struct site *a, const struct site *b)
 {
-	return a->sp_delta == b->sp_delta && a->flags_skip == b->flags_skip;
+	const struct uprobe_site *x = uprobe_site_of(a), *y = uprobe_site_of(b);
+
+	return x->sp_delta == y->sp_delta && x->flags_skip == y->flags_skip;
 }
 
-static bool shape_seen(const struct plant_probe *probe, size_t i)
+static bool shape_seen(const struct plant_probe *probe, const struct site *site)
 {
-	for (size_t k = 0; k < i; k++)
-		if (same_shape(&probe->sites[k], &probe->sites[i]))
+	for (const struct site *s = probe->sites; s != site; s = s->next)
+		if (same_shape(s, site))
 			return true;
 	return false;
 }
@@ -186,87 +190,89 @@ static bool shape_seen(const struct plant_probe *probe, size_t i)
  */
 #define LOAD_THREADS 15 /* at most; one a CPU */
 
-struct planting { /* a part */
-	struct attached *part;
+struct attach_part { /* a part */
+	struct attached *attached;
 	size_t index;     /* of its probe */
 	const struct plant_probe *probe;
-	size_t first;     /* the first site of its shape */
+	const struct site *first; /* of its shape */
 	bool loads;       /* its program is new */
 	int r;
 	struct err err;
 };
 
-struct planting_job {
+struct attach_job {
 	struct uprobe_planter *p;
 	const struct plant_target *t;
 	uint64_t cookie;
 	struct verdicts verdicts;
-	VEC(struct planting) parts;
+	VEC(struct attach_part) parts;
 };
 
 static struct site_shape site_shape_of(const struct site *s)
 {
-	return (struct site_shape){s->sp_delta, s->flags_skip};
+	const struct uprobe_site *u = uprobe_site_of(s);
+
+	return (struct site_shape){u->sp_delta, u->flags_skip};
 }
 
 static void load_part(void *arg, size_t i)
 {
-	struct planting_job *job = arg;
-	struct planting *pg = &job->parts.data[i];
-	const struct plant_probe *probe = pg->probe;
-	const struct site_shape shape = site_shape_of(&probe->sites[pg->first]);
+	struct attach_job *job = arg;
+	struct attach_part *part = &job->parts.data[i];
+	const struct plant_probe *probe = part->probe;
+	const struct site_shape shape = site_shape_of(part->first);
 	_cleanup_(emit_done) struct emit code = {0};
 
 	struct uprobe_env env = job->p->env;
 
-	if (!pg->loads)
+	if (!part->loads)
 		return;
 	traced_env(job->p->traced, probe, job->t->binary_key, &env);
-	pg->r = uprobe_compile(probe->program, probe->id, &shape, &env, &code, &pg->err);
-	if (pg->r >= 0)
-		pg->r = uprobe_prog_load_code(&job->p->means, probe->label, &code, &job->p->btf, &pg->err);
-	if (pg->r >= 0)
-		pg->part->program->fd = pg->r;
+	part->r = uprobe_compile(probe->program, probe->id, &shape, &env, &code, &part->err);
+	if (part->r >= 0)
+		part->r = uprobe_prog_load_code(&job->p->means, probe->label, &code, &job->p->btf, &part->err);
+	if (part->r >= 0)
+		part->attached->program->fd = part->r;
 }
 
-static void link_part(struct planting_job *job, struct planting *pg)
+static void link_part(struct attach_job *job, struct attach_part *part)
 {
-	const struct plant_probe *probe = pg->probe;
-	_cleanup_(cleanup_free) uint64_t *offsets = xcalloc(probe->nsites, sizeof(*offsets));
-	int prog = pg->part->program->fd;
-	size_t n = 0;
+	const struct plant_probe *probe = part->probe;
+	VEC(uint64_t) offsets = {0};
+	int prog = part->attached->program->fd;
 
-	for (size_t k = pg->first; k < probe->nsites; k++)
-		if (same_shape(&probe->sites[pg->first], &probe->sites[k]))
-			offsets[n++] = probe->sites[k].offset;
+	for (const struct site *s = part->first; s; s = s->next)
+		if (same_shape(part->first, s))
+			vec_push(&offsets, uprobe_site_of(s)->offset);
 	if (prog < 0)
-		pg->r = err_set(&pg->err, -EINVAL, "%s is planted twice, and cannot be", probe->label);
+		part->r = err_set(&part->err, -EINVAL, "%s is planted twice, and cannot be", probe->label);
 	else
-		pg->r = uprobe_link(&job->p->means, prog, job->t->path, offsets, n, job->cookie, job->t->pid,
-				    &pg->part->links, &pg->err);
+		part->r = uprobe_link(&job->p->means, prog, job->t->path, offsets.data, offsets.len, job->cookie,
+				      job->t->pid, &part->attached->links, &part->err);
+	vec_done(&offsets);
 }
 
 /* A plant with its parts, none of them in place. */
-static struct plant *plant_new(struct planting_job *job, size_t index)
+static struct plant *plant_new(struct attach_job *job, size_t index)
 {
 	const struct plant_probe *probe = &job->verdicts.probes[index];
 	struct plant *pl = xcalloc(1, sizeof(*pl));
 	size_t before = job->parts.len;
 
-	for (size_t i = 0; i < probe->nsites; i++) {
-		const struct site *s = &probe->sites[i];
-		const struct program_key key = {job->t->binary_key, probe->id, s->sp_delta, s->flags_skip};
+	for (const struct site *s = probe->sites; s; s = s->next) {
+		const struct site_shape shape = site_shape_of(s);
+		const struct program_key key = {job->t->binary_key, probe->id, shape.sp_delta, shape.flags_skip};
 		struct program *prog;
 
-		if (shape_seen(probe, i))
+		if (shape_seen(probe, s))
 			continue;
 		prog = program_ref(job->p, &key);
 		vec_push(&pl->parts, ((struct attached){.begins = probe->begins, .program = prog}));
-		vec_push(&job->parts, ((struct planting){.index = index, .probe = probe, .first = i,
+		vec_push(&job->parts, ((struct attach_part){.index = index, .probe = probe, .first = s,
 							 .loads = prog->refs == 1}));
 	}
 	for (size_t i = 0; i < pl->parts.len; i++)
-		job->parts.data[before + i].part = &pl->parts.data[i];
+		job->parts.data[before + i].attached = &pl->parts.data[i];
 	job->p->last_loss_key = MAX(job->p->last_loss_key, loss_key(probe->id));
 	return pl;
 }
@@ -278,25 +284,25 @@ static void plant_keep(struct uprobe_planter *p, struct plant *pl)
 	pl->next->prev = p->plants.next = pl;
 }
 
-static void refuse_failed(struct planting_job *job)
+static void refuse_failed(struct attach_job *job)
 {
 	for (size_t i = 0; i < job->parts.len; i++)
 		if (job->parts.data[i].r < 0)
 			verdict_refuse(&job->verdicts, job->parts.data[i].index, &job->parts.data[i].err);
 }
 
-static void link_parts(struct planting_job *job, bool begins)
+static void link_parts(struct attach_job *job, bool begins)
 {
 	if (!verdict_any_useful(&job->verdicts))
 		return;
 	for (size_t i = 0; i < job->parts.len; i++)
-		if (job->parts.data[i].part->begins == begins && !job->verdicts.refused[job->parts.data[i].index])
+		if (job->parts.data[i].attached->begins == begins && !job->verdicts.refused[job->parts.data[i].index])
 			link_part(job, &job->parts.data[i]);
 	refuse_failed(job);
 }
 
 /* Their probes are out: nobody writes any more. */
-static void discard(struct planting_job *job, const size_t *probes, size_t n)
+static void discard(struct attach_job *job, const size_t *probes, size_t n)
 {
 	struct uprobe_planter *p = job->p;
 
@@ -309,7 +315,7 @@ static void discard(struct planting_job *job, const size_t *probes, size_t n)
 }
 
 /* Keeps what is not refused, and takes out again what is. Returns how many are kept. */
-static int keep_or_take_out(struct planting_job *job, struct plant **plants)
+static int keep_or_take_out(struct attach_job *job, struct plant **plants)
 {
 	VEC(struct plant *) failed = {0};
 	VEC(size_t) indexes = {0};
@@ -333,13 +339,11 @@ static int keep_or_take_out(struct planting_job *job, struct plant **plants)
 	return planted;
 }
 
-static int prepare_probe(struct planting_job *job, const struct plant_probe *probe, struct err *err)
+static int prepare_probe(struct attach_job *job, const struct plant_probe *probe, struct err *err)
 {
 	struct uprobe_planter *p = job->p;
 	int r;
 
-	if (!probe->nsites)
-		return err_set(err, -EINVAL, "%s has no site to put a probe at", probe->label);
 	r = cookie_pack(job->t->id, job->t->bias, &job->cookie, err);
 	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
 }
@@ -348,10 +352,11 @@ static int uprobe_plant(struct planter *planter, const struct plant_target *t, c
 			size_t n, struct plant **ret, struct err *errs)
 {
 	struct uprobe_planter *p = of_planter(planter);
-	struct planting_job job = {.p = p, .t = t};
+	struct attach_job job = {.p = p, .t = t};
 	int r;
 
 	verdicts_init(&job.verdicts, probes, n, errs);
+	verdicts_refuse_unlocated(&job.verdicts);
 	code_check_sites(t, &job.verdicts);
 	for (size_t i = 0; i < n; i++)
 		traced_know(p->traced, &probes[i], t->binary_key);
@@ -573,26 +578,14 @@ static void uprobe_probe_losses(struct event_source *s, uint32_t probe_id, struc
 		add_losses(p, loss_key(probe_id), ret);
 }
 
-static double uprobe_price_ns(struct planter *planter, enum site_price price)
+static double uprobe_price_ns(struct planter *planter, unsigned price)
 {
 	struct uprobe_planter *p = of_planter(planter);
 
 	if (!p->priced)
 		price_measure(&p->means, p->price);
 	p->priced = true;
-	return price <= PRICE_STEPPED ? p->price[price] : 0;
-}
-
-static bool uprobe_multi(struct planter *planter)
-{
-	struct uprobe_planter *p = of_planter(planter);
-
-	return p->means.multi;
-}
-
-static bool uprobe_loops(struct planter *planter)
-{
-	return uprobe_loops_work();
+	return price < PRICES ? p->price[price] : 0;
 }
 
 struct open_calls {
@@ -687,15 +680,88 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	return 0;
 }
 
+/* ---- what this machine allows ---- */
+
+/* CAP_SYS_ADMIN holds what BPF and PERFMON were split from in 5.8. */
+static void check_capabilities(const struct planter_report *r)
+{
+	static const struct {
+		const char *name, *what;
+		int bit;
+		bool needed;
+	} capabilities[] = {
+		{"CAP_BPF", "to load probe programs", CAP_BPF, true},
+		{"CAP_PERFMON", "to attach them and read user memory", CAP_PERFMON, true},
+		{"CAP_SYS_PTRACE", "to observe other users' processes", CAP_SYS_PTRACE, false},
+	};
+	uint64_t effective = caps_effective();
+
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		bool has = caps_have(effective, capabilities[i].bit) || caps_have(effective, CAP_SYS_ADMIN);
+
+		r->check(r->arg, capabilities[i].name, has, capabilities[i].needed, capabilities[i].what);
+	}
+}
+
+/* perf_event_open of a uprobe was seen to want CAP_SYS_ADMIN on 6.1 and 6.18 whatever perf_event_paranoid says. */
+static void check_links(const struct planter_report *r, bool multi)
+{
+	bool admin = caps_have(caps_effective(), CAP_SYS_ADMIN);
+
+	if (multi) {
+		r->check(r->arg, "uprobe_multi", true, false, "one link plants all sites of a probe");
+		return;
+	}
+	r->check(r->arg, "uprobe_multi", false, false, "this kernel links each site by itself; attaching is slower");
+	r->check(r->arg, "CAP_SYS_ADMIN", admin, true, "to put a probe into a program without uprobe_multi");
+}
+
+static void check_loops(const struct planter_report *r)
+{
+	bool loops = uprobe_loops_work();
+
+	r->check(r->arg, "bpf_loop", loops, false,
+		 loops ? "calls can be traced, and whole structures read"
+		       : "not here (Linux 5.17): `earshot trace` needs it to pair calls and to read structures; spans "
+			 "do without");
+}
+
+static const struct price_class uprobe_prices[] = {
+	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
+	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
+	[PRICE_STEPPED] = {"stepped", "single-stepped, dear", "on any other instruction (returns)"},
+};
+
+static void uprobe_check(const struct planter_report *r)
+{
+	struct planter_options o = {.procfs = "/proc"};
+	struct planter *p = NULL;
+	struct err err = {0};
+
+	check_capabilities(r);
+	if (uprobe_open(&o, &p, &err) < 0) {
+		r->check(r->arg, "uprobes", false, true, err.text);
+	} else {
+		r->check(r->arg, "uprobes", true, true, "probe programs load, the event ring works");
+		check_links(r, of_planter(p)->means.multi);
+		check_loops(r);
+	}
+	for (unsigned i = 0; i < PRICES; i++)
+		r->price(r->arg, &uprobe_prices[i], p ? uprobe_price_ns(p, i) : 0);
+	planter_close(p);
+}
+
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
 	.doing = "planting uprobes",
+	.prices = uprobe_prices,
+	.prices_title = "what one hit of a uprobe costs the observed program here",
 	.open = uprobe_open,
 	.close = uprobe_close,
 	.plant = uprobe_plant,
 	.remove = uprobe_remove,
 	.price_ns = uprobe_price_ns,
-	.multi = uprobe_multi,
-	.loops = uprobe_loops,
+	.locate = uprobe_locate,
+	.check = uprobe_check,
 };

@@ -1,6 +1,6 @@
 /*
  * Measures by probing ourselves: three tiny functions, one for each way the kernel runs the instruction
- * under a probe (see enum site_price), called with and without an empty program on them.
+ * under a probe (see enum uprobe_price), called with and without an empty program on them.
  */
 #include "plant/uprobe/price.h"
 
@@ -80,7 +80,7 @@ static double price_of(const struct uprobe_means *m, int prog, const void *fn)
 	return with > without ? with - without : 0;
 }
 
-void price_measure(const struct uprobe_means *m, double ret[PRICE_STEPPED + 1])
+void price_measure(const struct uprobe_means *m, double ret[PRICES])
 {
 	static const struct bpf_insn nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};

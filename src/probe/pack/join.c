@@ -1,7 +1,7 @@
 /*
  * Packs × a binary. Function names of all packs are looked up in one pass over the function table, since
  * that pass is what start-up costs on a large binary. A variant is tried to the end (signature, captures,
- * sites) before the next one is: what decides between variants is whether the binary has what they name.
+ * join point) before the next one is: what decides between variants is whether the binary has what they name.
  */
 #include "probe/pack/join.h"
 
@@ -158,22 +158,6 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 	return r;
 }
 
-static int find_sites(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
-{
-	struct site *site;
-	int r;
-
-	if (v->at_return)
-		return binary_return_sites(jn->binary, &j->func, &j->sites, &j->nsites, err);
-	site = arena_new(jn->arena, struct site);
-	r = binary_entry_site(jn->binary, &j->func, site, err);
-	if (r < 0)
-		return r;
-	j->sites = site;
-	j->nsites = 1;
-	return 0;
-}
-
 /* 0 when v can be used, -ENOENT when its function is not there, another error when it is but does not fit. */
 static int try_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
@@ -198,13 +182,13 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 	if (r >= 0)
 		r = compile_variant(jn, v, j, err);
 	if (r >= 0)
-		r = find_sites(jn, v, j, err);
+		r = (v->at_return ? join_point_returns : join_point_entry)(jn->binary, &j->func, &j->at, err);
 	if (r < 0)
 		err_prefix(err, "%s", ref.name);
 	return r == -ENOENT ? -EINVAL : r;
 }
 
-static void join_point(struct joiner *jn, struct join *j)
+static void join_one(struct joiner *jn, struct join *j)
 {
 	struct err err = {0}, first = {0};
 	bool present = false;
@@ -236,7 +220,7 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 	for (int starts = 1; starts >= 0; starts--)
 		for (size_t i = 0; i < last; i++)
 			if ((joins[i].point->role == POINT_START) == starts)
-				join_point(jn, &joins[i]);
+				join_one(jn, &joins[i]);
 }
 
 /* A span without its required points would be a guess: all its points are refused with that reason. */
@@ -338,7 +322,7 @@ int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struc
 				*vec_add(&jn.joins) = (struct join){.pack = packs[i], .point = point};
 		}
 	for (size_t i = 0; i < jn.joins.len; i++)
-		join_point(&jn, &jn.joins.data[i]);
+		join_one(&jn, &jn.joins.data[i]);
 	*ret_n = jn.joins.len;
 	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
 	vec_done(&jn.joins);

@@ -1,5 +1,5 @@
 /*
- * Packs × a binary → probes: for each point of each pack that applies, the function, its sites and its
+ * Packs × a binary → probes: for each point of each pack that applies, the function, where in it and its
  * compiled capture program, or the reason why not. Needs no running process and no privileges.
  */
 #ifndef PROBE_JOIN_H
@@ -15,8 +15,7 @@ struct join {
 	const struct pack_variant *variant;  /* the one used; NULL when refused or not in this binary */
 	struct func func;
 	struct signature signature;
-	const struct site *sites;
-	size_t nsites;
+	struct join_point at;
 	struct capture_result capture;
 	bool absent;                         /* no variant's function is in the binary (and that may be fine) */
 	const char *why;                     /* the reason when variant is NULL */
@@ -31,7 +30,7 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 	       struct join **ret, size_t *ret_n, struct err *err);
 /*
  * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer
- * and sites. Each call joins anew.
+ * and join points. Each call joins anew.
  */
 int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
 	       struct err *err);

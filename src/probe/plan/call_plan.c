@@ -30,18 +30,6 @@ static int find_signature(struct question_compiler *qc, struct call_plan *plan, 
 	return 0;
 }
 
-static int find_entry(struct question_compiler *qc, struct call_plan *plan, struct err *err)
-{
-	struct site *site = arena_new(qc->arena, struct site);
-	int r = binary_entry_site(qc->binary, &plan->func, site, err);
-
-	if (r)
-		return r;
-	plan->entry_sites = site;
-	plan->nentry_sites = 1;
-	return 0;
-}
-
 /*
  * Whether a function without a return instruction still answers the question: its calls end by a panic, if at all. So
  * they are not seen where the return is what is asked for.
@@ -75,7 +63,7 @@ static int find_returns(struct question_compiler *qc, struct call_plan *plan, co
 		return 0;
 	r = binary_returns_complete(qc->binary, &plan->func, &why);
 	if (!r)
-		r = binary_return_sites(qc->binary, &plan->func, &plan->return_sites, &plan->nreturn_sites, &why);
+		r = join_point_returns(qc->binary, &plan->func, &plan->at_return, &why);
 	if (!r || (r == -ENOENT && answers_by_panics(qc, plan))) {
 		plan->has_return = true;
 		return 0;
@@ -95,7 +83,7 @@ static int plan_function(struct question_compiler *qc, struct call_plan *plan, s
 	if (!r && binary_closure_vars(qc->binary, &plan->func, &plan->captured, &plan->ncaptured, NULL))
 		plan->ncaptured = 0;
 	if (!r)
-		r = find_entry(qc, plan, err);
+		r = join_point_entry(qc->binary, &plan->func, &plan->at_entry, err);
 	if (!r)
 		r = find_returns(qc, plan, &return_why, err);
 	return r ? r : plan_compile(qc, plan, return_why, err);
@@ -149,7 +137,7 @@ static int find_arguments(struct question_compiler *qc, struct call_plan *plan, 
 {
 	struct err why = {0};
 
-	if (!binary_inlined_signature(qc->binary, i, plan->entry_sites->addr, &plan->signature, &why))
+	if (!binary_inlined_signature(qc->binary, i, plan->pc, &plan->signature, &why))
 		return 0;
 	plan->signature = (struct signature){0};
 	if (!question_needs_argument(plan->question))
@@ -200,23 +188,24 @@ static int plan_instance(struct question_compiler *qc, struct call_plan *plan, c
 	const char *no_return = arena_printf(qc->arena, "%s is inlined into %s: such an instance has no return, so "
 					     "neither results nor latency are known", plan->name, plan->func.name);
 	const struct expr *end = question_needs_end(qc, plan->question);
-	struct site *site;
-	int r;
+	const struct site *site = NULL;
+	struct err why = {0};
+	int r, located = 0;
 
 	if (end)
 		return err_at_column(err, -EINVAL, plan->question->text, end->column, "%s", no_return);
-	site = arena_new(qc->arena, struct site);
-	r = binary_inlined_site(qc->binary, i, site, &plan->approximate, err);
-
+	r = join_point_inlined(qc->binary, i, &plan->at_entry, err);
 	if (r)
 		return r;
-	plan->entry_sites = site;
-	plan->nentry_sites = 1;
+	if (qc->o->locate)
+		located = qc->o->locate(qc->binary, &plan->at_entry, &site, &why);
+	plan->pc = site ? site->addr : i->host.entry + plan->at_entry.spots->offset;
+	plan->approximate = plan->at_entry.approximate;
 	plan->call_pc = i->call ? i->call : i->host.entry;
 	r = find_arguments(qc, plan, i, err);
-	if (r)
-		return r;
-	return plan_compile(qc, plan, no_return, err);
+	if (located) /* only now, so that the signature is shown beside the reason */
+		return err_set(err, located, "%s", why.text);
+	return r ? r : plan_compile(qc, plan, no_return, err);
 }
 
 /* ---- one question ---- */
@@ -393,8 +382,8 @@ static int plan_hooks(struct question_compiler *qc, struct call_plans *ret, stru
 		const struct join *j = &joins[i];
 
 		if (j->variant)
-			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .sites = j->sites,
-							     .nsites = j->nsites, .program = j->capture.program}));
+			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .at = j->at,
+							     .program = j->capture.program}));
 		else if (!j->point->optional && !ret->hooks_why)
 			ret->hooks_why = j->why;
 	}

@@ -1,5 +1,5 @@
 /*
- * Questions × a binary → what is planted: for each function that a question matches, its sites and capture programs,
+ * Questions × a binary → what is planted: for each function that a question matches, where, and the capture programs,
  * and what the slots mean; or the reason why not. Needs no running process and no privileges.
  *
  * A condition is split: what needs the entry only is tested there; what needs results, `latency` or `err` is tested at
@@ -90,9 +90,9 @@ struct call_plan {
 	bool inexact;
 	unsigned followed;           /* found in the code of traced functions, so many levels below a named
 				      * one; 0: named */
-	bool has_return;             /* results and latency are seen; without return sites: it only ever panics */
-	const struct site *entry_sites, *return_sites;
-	size_t nentry_sites, nreturn_sites;
+	bool has_return;             /* results and latency are seen; without spots of at_return: it only ever panics */
+	struct join_point at_entry, at_return;
+	uint64_t pc;                 /* of an inlined instance: the instruction where it is observed; 0 otherwise */
 	struct capture_program entry, ret;          /* roles ENTRY and RETURN, or a lone POINT in `entry` */
 	struct plan_ending panicked, open;          /* calls that a panic unwound; that are still running */
 	int carried_slots[IR_MAX_SAVED];
@@ -111,8 +111,7 @@ struct call_plan {
 
 struct call_hook {
 	const char *name;            /* the function's */
-	const struct site *sites;
-	size_t nsites;
+	struct join_point at;
 	struct capture_program program;
 };
 
@@ -121,6 +120,8 @@ struct call_plan_options {
 	size_t npacks;
 	struct shape_limits limits;
 	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
+	/* The planter's, for inlined calls: where their arguments lie depends on the site. NULL: the first spot. */
+	int (*locate)(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
 	bool wants_return;           /* durations are needed (graphs, timelines) even if no expression uses them */
 	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */

@@ -6,13 +6,13 @@
  *
  * What comes from the program's side is checked: a chunk is in one place at a time, or it counts as damaged.
  */
-#ifndef PLANT_PATCH_POOL_H
-#define PLANT_PATCH_POOL_H
+#ifndef PLANT_RING_POOL_H
+#define PLANT_RING_POOL_H
 
-#include "plant/patch/code.h"
+#include "plant/ring/ring.h"
 
 struct chunk_pool {
-	struct patch_area *area;       /* the shared one */
+	struct ring_area *area;       /* the shared one */
 	uint8_t *memory;               /* our mapping of the chunks */
 	uint32_t chunks, links_off;    /* of the layout; offset of the links */
 	uint32_t first;                /* so many of them always exist; the others come and go */
@@ -29,7 +29,7 @@ struct chunk_pool {
  * Puts the first chunks, which exist, where the program finds them. fd stays the caller's; budget outlives it. memory
  * and area are our mappings, as is all that is changed; the layout is trusted.
  */
-void pool_init(struct chunk_pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
+void pool_init(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
 	       uint32_t first);
 void pool_may_grow(struct chunk_pool *p, int fd, uint64_t off, uint64_t *budget);
 void pool_done(struct chunk_pool *p); /* gives its part of the budget back */
@@ -42,7 +42,7 @@ const uint8_t *pool_current(const struct chunk_pool *p, uint32_t slot);
 void pool_leave(struct chunk_pool *p, uint32_t slot);
 
 /* Reads nothing of what the slot has written: its whole segments are the program's again. Where nobody drains. */
-void pool_pass_over(struct chunk_pool *p, const struct patch_area *layout, struct patch_slot *s, uint32_t slot);
+void pool_pass_over(struct chunk_pool *p, const struct ring_area *layout, struct ring_slot *s, uint32_t slot);
 
 /* After a look at all slots, in which so many bytes waited: makes more chunks, or takes some away. */
 void pool_adjust(struct chunk_pool *p, uint64_t waited, uint64_t now_ns);

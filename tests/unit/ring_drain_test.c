@@ -1,4 +1,4 @@
-/* plant/patch/drain: rings of several Ps in the order of time, and what a broken program may have left in them. */
+/* plant/ring: rings of several Ps in the order of time, and what a broken program may have left in them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,95 +12,115 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "plant/patch/patch.h"
+#include "plant/ring/drain.h"
 
-#define OWN shared_head_bytes(0) /* before the area: the sign of life lies there */
 #define CHUNKS 6
 
+/* Nothing but rings: no planter stands behind them. */
 struct rings {
-	struct patch_planter p;
-	struct patched d;
+	struct ring_reader p;
+	struct ring d;
+	struct ring_area layout;
+	uint64_t beat;
 };
+
+static struct ring_area layout_of(uint32_t procs, uint32_t extra, uint32_t chunks)
+{
+	struct ring_area a = {.size = sizeof(a), .procs = procs, .extra = extra, .chunks = chunks, .table_len = 1};
+
+	while (a.table_len < chunks)
+		a.table_len *= 2;
+	a.slot_bytes = (uint32_t)ALIGN_UP(RING_TABLE_OFF + sizeof(uint32_t) * a.table_len, 4096);
+	a.links_off = ALIGN_UP(sizeof(a), 64);
+	a.slots_off = ALIGN_UP(a.links_off + sizeof(uint32_t) * chunks, 4096);
+	a.bytes = a.pool_off = a.slots_off + (uint64_t)(procs + extra) * a.slot_bytes;
+	return a;
+}
 
 static void rings_init(struct rings *r)
 {
 	struct err err = {0};
 
 	memset(r, 0, sizeof(*r));
-	if (patch_area_layout(2, 1, CHUNKS, 1, 1024, &r->d.layout, &err) || tsc_clock_start("/proc", &r->p.clock, &err))
+	if (tsc_clock_start("/proc", &r->p.clock, &err))
 		fail_msg("%s", err.text);
-	r->d.memory = calloc(1, OWN + r->d.layout.pool_off + CHUNKS * PATCH_CHUNK);
-	r->d.area = (struct patch_area *)(void *)(r->d.memory + OWN);
-	*r->d.area = r->d.layout;
-	pool_init(&r->d.pool, r->d.area, &r->d.layout, (uint8_t *)r->d.area + r->d.layout.pool_off, CHUNKS);
-	r->p.patched = &r->d;
-	r->d.nprobes = 1;
+	r->layout = layout_of(2, 1, CHUNKS);
+	r->d.layout = &r->layout;
+	r->d.beat = &r->beat;
+	r->d.area = calloc(1, r->layout.pool_off + CHUNKS * RING_CHUNK);
+	*r->d.area = r->layout;
+	pool_init(&r->d.pool, r->d.area, &r->layout, (uint8_t *)r->d.area + r->layout.pool_off, CHUNKS);
 	r->p.aggregates = aggregates_new(0);
-	r->p.join = patch_join_new(0);
-	patch_join_add(r->p.join, 1, PROGRAM_POINT, 0, 0);
+	r->p.pairing = pairing_new(0);
+	pairing_add(r->p.pairing, 1, PROGRAM_POINT, 0, 0);
 }
 
 static void rings_done(struct rings *r)
 {
-	patch_join_free(r->p.join);
+	pairing_free(r->p.pairing);
 	aggregates_free(r->p.aggregates);
-	drain_done(&r->p.drain);
+	ring_reader_done(&r->p);
 	pool_done(&r->d.pool);
-	free(r->d.memory);
+	free(r->d.area);
 }
 
-static struct patch_slot *slot(struct rings *r, uint32_t i)
+static int drain_all(struct rings *r, plant_event_fn fn, void *arg)
 {
-	return patch_area_slot(r->d.area, i);
+	return ring_drain(&r->p, (struct ring *[]){&r->d}, 1, fn, arg);
+}
+
+static struct ring_slot *slot(struct rings *r, uint32_t i)
+{
+	return ring_slot_at(r->d.area, &r->layout, i);
 }
 
 /* As the program does; NULL: none is left. */
-static uint8_t *take_chunk(struct rings *r, struct patch_slot *s)
+static uint8_t *take_chunk(struct rings *r, struct ring_slot *s)
 {
-	struct patch_area *a = r->d.area;
+	struct ring_area *a = r->d.area;
 	uint32_t n = (uint32_t)a->free[0];
 
 	if (!n)
 		return NULL;
 	a->free[0] = *(uint32_t *)(void *)((char *)a + a->links_off + 4 * (n - 1));
-	*patch_slot_chunk(s, a, s->write) = n;
-	return r->d.pool.memory + (n - 1) * PATCH_CHUNK;
+	*ring_slot_chunk(s, a, s->write) = n;
+	return r->d.pool.memory + (n - 1) * RING_CHUNK;
 }
 
-static uint8_t *place_of(struct rings *r, struct patch_slot *s)
+static uint8_t *place_of(struct rings *r, struct ring_slot *s)
 {
-	uint8_t *chunk = s->write % PATCH_CHUNK
-			     ? r->d.pool.memory + (*patch_slot_chunk(s, r->d.area, s->write) - 1) * PATCH_CHUNK
+	uint8_t *chunk = s->write % RING_CHUNK
+			     ? r->d.pool.memory + (*ring_slot_chunk(s, r->d.area, s->write) - 1) * RING_CHUNK
 			     : take_chunk(r, s);
 
 	assert_non_null(chunk);
-	return chunk + s->write % PATCH_CHUNK;
+	return chunk + s->write % RING_CHUNK;
 }
 
 /* An entry of `size` bytes with a record that says it has `record` bytes. */
 static void write_entry(struct rings *r, uint32_t i, uint32_t size, uint32_t kind, uint32_t record, uint64_t tsc,
 			uint64_t goid)
 {
-	struct patch_slot *s = slot(r, i);
+	struct ring_slot *s = slot(r, i);
 	uint8_t *at = place_of(r, s);
-	struct patch_entry e = {size, kind};
+	struct ring_entry e = {size, kind};
 	struct event_header h = {
 		.size = record, .version = EVENT_VERSION, .probe = 1, .time_ns = tsc, .goid = goid};
 
 	memcpy(at, &e, sizeof(e));
-	if (kind == PATCH_ENTRY_RECORD)
+	if (kind == RING_ENTRY_RECORD)
 		memcpy(at + sizeof(e), &h, sizeof(h));
 	s->write += size;
 }
 
 static void put(struct rings *r, uint32_t i, uint64_t tsc, uint64_t goid)
 {
-	const uint32_t n = sizeof(struct event_header), all = n + (uint32_t)sizeof(struct patch_entry);
-	const uint32_t left = PATCH_CHUNK - (uint32_t)(slot(r, i)->write % PATCH_CHUNK);
+	const uint32_t n = sizeof(struct event_header), all = n + (uint32_t)sizeof(struct ring_entry);
+	const uint32_t left = RING_CHUNK - (uint32_t)(slot(r, i)->write % RING_CHUNK);
 
 	if (left < all)
-		write_entry(r, i, left, PATCH_ENTRY_PAD, 0, 0, 0);
-	write_entry(r, i, all, PATCH_ENTRY_RECORD, n, tsc, goid);
+		write_entry(r, i, left, RING_ENTRY_PAD, 0, 0, 0);
+	write_entry(r, i, all, RING_ENTRY_RECORD, n, tsc, goid);
 }
 
 static void on_event(void *arg, const void *sample, size_t size)
@@ -115,7 +135,7 @@ static void expect(struct rings *r, int n, const char *want)
 {
 	struct buf out = {0};
 
-	assert_int_equal(drain_all(&r->p, on_event, &out), n);
+	assert_int_equal(drain_all(r, on_event, &out), n);
 	assert_string_equal(out.data ? out.data : "", want);
 	buf_done(&out);
 }
@@ -136,6 +156,7 @@ static void test_order(void **state)
 	assert_int_equal(slot(&r, 0)->read, slot(&r, 0)->write);
 	assert_true(r.d.area->heartbeat_tsc >= t);
 	assert_int_equal(r.d.area->on, 1);
+	assert_int_equal(r.beat, 2); /* at each look */
 	rings_done(&r);
 }
 
@@ -151,7 +172,7 @@ static void test_later(void **state)
 	expect(&r, 1, "2 ");
 	put(&r, 1, later - 1, 3);
 	expect(&r, 0, "");
-	assert_int_equal(r.p.drain.records.len, 2);
+	assert_int_equal(r.p.records.len, 2);
 	while ((int64_t)(tsc_now() - later) < 0)
 		;
 	expect(&r, 2, "3 1 ");
@@ -161,7 +182,7 @@ static void test_later(void **state)
 /* An entry is never split: padding fills up the end. The chunks come back, and come again in another order. */
 static void test_around_the_end(void **state)
 {
-	const uint32_t n = sizeof(struct event_header) + sizeof(struct patch_entry), whole = PATCH_CHUNK / n;
+	const uint32_t n = sizeof(struct event_header) + sizeof(struct ring_entry), whole = RING_CHUNK / n;
 	struct rings r;
 
 	rings_init(&r);
@@ -172,15 +193,15 @@ static void test_around_the_end(void **state)
 		for (uint32_t i = 0; i < 2; i++) {
 			for (uint32_t k = 0; k < whole; k++)
 				put(&r, i, tsc_now(), 3);
-			left = PATCH_CHUNK - slot(&r, i)->write % PATCH_CHUNK;
-			if (left != PATCH_CHUNK)
-				write_entry(&r, i, (uint32_t)left, PATCH_ENTRY_PAD, 0, 0, 0);
+			left = RING_CHUNK - slot(&r, i)->write % RING_CHUNK;
+			if (left != RING_CHUNK)
+				write_entry(&r, i, (uint32_t)left, RING_ENTRY_PAD, 0, 0, 0);
 			put(&r, i, tsc_now(), 7);
-			write_entry(&r, i, PATCH_CHUNK - n, PATCH_ENTRY_PAD, 0, 0, 0);
+			write_entry(&r, i, RING_CHUNK - n, RING_ENTRY_PAD, 0, 0, 0);
 		}
-		assert_int_equal(drain_all(&r.p, on_event, &out), 2 * (whole + 1));
+		assert_int_equal(drain_all(&r, on_event, &out), 2 * (whole + 1));
 		assert_int_equal(slot(&r, 0)->read, slot(&r, 0)->write);
-		assert_int_equal(r.p.drain.damaged, 0);
+		assert_int_equal(r.p.damaged, 0);
 		buf_done(&out);
 	}
 	for (uint32_t k = 0; k < CHUNKS; k++) /* all of them are there again */
@@ -198,15 +219,15 @@ static void test_chunk_of_two(void **state)
 	rings_init(&r);
 	put(&r, 0, tsc_now(), 1);
 	expect(&r, 1, "1 ");
-	n = *patch_slot_chunk(slot(&r, 0), r.d.area, 0);
+	n = *ring_slot_chunk(slot(&r, 0), r.d.area, 0);
 	put(&r, 1, tsc_now(), 2);
-	*patch_slot_chunk(slot(&r, 1), r.d.area, 0) = n;
+	*ring_slot_chunk(slot(&r, 1), r.d.area, 0) = n;
 	expect(&r, 0, "");
-	assert_int_equal(r.p.drain.damaged, 1);
+	assert_int_equal(r.p.damaged, 1);
 	put(&r, 2, tsc_now(), 2);
-	*patch_slot_chunk(slot(&r, 2), r.d.area, 0) = CHUNKS + 1;
+	*ring_slot_chunk(slot(&r, 2), r.d.area, 0) = CHUNKS + 1;
 	expect(&r, 0, "");
-	assert_int_equal(r.p.drain.damaged, 2);
+	assert_int_equal(r.p.damaged, 2);
 	put(&r, 0, tsc_now(), 4);
 	expect(&r, 1, "4 ");
 	rings_done(&r);
@@ -217,9 +238,9 @@ static void test_damaged(void **state)
 	static const struct {
 		uint32_t size, kind, record;
 	} bad[] = {
-		{0, PATCH_ENTRY_RECORD, 48}, {4, PATCH_ENTRY_RECORD, 48},    {57, PATCH_ENTRY_RECORD, 48},
-		{16, PATCH_ENTRY_RECORD, 48}, {1u << 30, PATCH_ENTRY_PAD, 0}, {56, PATCH_ENTRY_RECORD, 56},
-		{56, PATCH_ENTRY_RECORD, 0}, {64, PATCH_ENTRY_RECORD, 49},
+		{0, RING_ENTRY_RECORD, 48}, {4, RING_ENTRY_RECORD, 48},    {57, RING_ENTRY_RECORD, 48},
+		{16, RING_ENTRY_RECORD, 48}, {1u << 30, RING_ENTRY_PAD, 0}, {56, RING_ENTRY_RECORD, 56},
+		{56, RING_ENTRY_RECORD, 0}, {64, RING_ENTRY_RECORD, 49},
 	};
 	struct rings r;
 
@@ -230,7 +251,7 @@ static void test_damaged(void **state)
 		write_entry(&r, 0, bad[i].size, bad[i].kind, bad[i].record, tsc_now(), 1);
 		slot(&r, 0)->write = before + 64;
 		expect(&r, 0, "");
-		assert_true(r.p.drain.damaged >= i + 1);
+		assert_true(r.p.damaged >= i + 1);
 		slot(&r, 0)->write = slot(&r, 0)->read = ALIGN_UP(slot(&r, 0)->write, 64);
 	}
 	slot(&r, 1)->write = 1ull << 40; /* more than a ring */
@@ -278,9 +299,9 @@ static void test_slow_taker(void **state)
 	for (int i = 0; i < 2000; i++)
 		put_next(&s);
 	for (int i = 0; i < 100 && s.last < 20000; i++)
-		drain_all(&r.p, on_slow, &s);
+		drain_all(&r, on_slow, &s);
 	assert_int_equal(s.last, 20000);
-	assert_int_equal(r.p.drain.damaged, 0);
+	assert_int_equal(r.p.damaged, 0);
 	rings_done(&r);
 }
 
@@ -294,7 +315,7 @@ static uint64_t blocks_of(int fd)
 	return (uint64_t)st.st_blocks * 512;
 }
 
-static uint32_t on_second(const struct patch_area *a)
+static uint32_t on_second(const struct ring_area *a)
 {
 	const uint32_t *links = (const void *)((const char *)a + a->links_off);
 	uint32_t n = 0;
@@ -307,26 +328,25 @@ static uint32_t on_second(const struct patch_area *a)
 static void test_grows(void **state)
 {
 	const uint32_t chunks = 64, first = 4;
-	uint64_t budget = 50 * PATCH_CHUNK, now = 1000000000;
+	uint64_t budget = 50 * RING_CHUNK, now = 1000000000;
 	int fd = memfd_create("grows", MFD_CLOEXEC);
-	struct patch_area layout, *area;
+	struct ring_area layout, *area;
 	struct chunk_pool pool;
-	struct err err = {0};
 
-	assert_int_equal(patch_area_layout(1, 1, chunks, 1, PATCH_SAVED_WAYS, &layout, &err), 0);
+	layout = layout_of(1, 1, chunks);
 	area = calloc(1, layout.bytes);
 	*area = layout;
-	assert_int_equal(ftruncate(fd, (off_t)chunks * PATCH_CHUNK), 0);
+	assert_int_equal(ftruncate(fd, (off_t)chunks * RING_CHUNK), 0);
 	pool_init(&pool, area, &layout, NULL, first);
-	pool_adjust(&pool, chunks * PATCH_CHUNK, now);
+	pool_adjust(&pool, chunks * RING_CHUNK, now);
 	assert_int_equal(on_second(area), 0); /* nobody said where from */
 	pool_may_grow(&pool, fd, 0, &budget);
-	pool_adjust(&pool, PATCH_CHUNK, now);
+	pool_adjust(&pool, RING_CHUNK, now);
 	assert_int_equal(on_second(area), 0); /* it is enough */
-	pool_adjust(&pool, 2 * PATCH_CHUNK, now);
+	pool_adjust(&pool, 2 * RING_CHUNK, now);
 	assert_int_equal(on_second(area), 4);
-	assert_int_equal(blocks_of(fd), 4 * PATCH_CHUNK);
-	pool_adjust(&pool, 40 * PATCH_CHUNK, now);
+	assert_int_equal(blocks_of(fd), 4 * RING_CHUNK);
+	pool_adjust(&pool, 40 * RING_CHUNK, now);
 	assert_int_equal(on_second(area), 50); /* the budget */
 	assert_int_equal(budget, 0);
 	pool_adjust(&pool, 0, now + 500000000);
@@ -335,11 +355,11 @@ static void test_grows(void **state)
 		pool_adjust(&pool, 0, now + 2000000000);
 	assert_int_equal(on_second(area), 0);
 	assert_int_equal(blocks_of(fd), 0);
-	assert_int_equal(budget, 50 * PATCH_CHUNK);
-	pool_adjust(&pool, 40 * PATCH_CHUNK, now + 3000000000); /* again, in another order */
+	assert_int_equal(budget, 50 * RING_CHUNK);
+	pool_adjust(&pool, 40 * RING_CHUNK, now + 3000000000); /* again, in another order */
 	assert_int_equal(on_second(area), 50);
 	pool_done(&pool);
-	assert_int_equal(budget, 50 * PATCH_CHUNK);
+	assert_int_equal(budget, 50 * RING_CHUNK);
 	close(fd);
 	free(area);
 }

@@ -1,13 +1,12 @@
 /*
- * Where a probe goes.
+ * Which instructions stand for an entry or a return; which of them a probe is put on is the planter's to say.
  *
- * Entry: control comes from the function's first instruction in a straight line. The site is the
- * cheapest instruction on that line of which this holds: nothing before it writes an argument
+ * Entry: control comes from the function's first instruction in a straight line. The spots are the
+ * instructions on that line of which this holds: nothing before it writes an argument
  * register, stores anywhere but below SP at entry, or can fault; and no jump leads to it or between
  * the entry and it. (The jump with which a grown stack returns to the entry runs the check again,
- * then comes past the site once.) The usual winners are `push rbp` after the stack check, and,
- * where the compiler saves the frame pointer with a mov (before Go 1.21), the check's own branch:
- * when that is about to be taken the hit is ignored, for the function will be entered again.
+ * then comes past the spot once.) `push rbp` after the stack check is one as a rule, and so is
+ * the check's own branch: when that is about to be taken, the function will be entered again.
  *
  * Return: every RET. A tail jump to another function returns for this one and is not seen; SP there
  * is what it was at entry.
@@ -37,22 +36,9 @@ struct line {
 	uint32_t live, live_float; /* registers that must keep what they hold */
 	uint64_t first_target; /* lowest address after the entry that a jump leads to */
 	int32_t sp_delta;      /* at the instruction looked at */
-	uint32_t rank;         /* of the best so far */
-	size_t best;
-	int32_t best_delta;
+	struct spot spots[LINE_MAX_INSNS + 1];
+	size_t n;
 };
-
-static int write_site(struct binary *b, const struct disasm *c, const struct insn *i,
-                      enum site_kind kind, struct site *ret)
-{
-	struct site s = {.addr = i->addr, .kind = kind, .price = (enum site_price)i->price};
-
-	if (!image_offset(&b->img, i->addr, &s.offset))
-		return -EPROTO;
-	insn_text(c, i, s.insn, sizeof(s.insn));
-	*ret = s;
-	return 0;
-}
 
 /* Where jumps lead to. False when one other than morestack's goes to the entry: it would fire
  * again. */
@@ -75,30 +61,23 @@ static bool scan_targets(struct line *l)
 	return true;
 }
 
-/* Cheapest first; at one price, no flags to test, then the place next to the stack check. */
+/* Liked best: no flags to test, next to the stack check. */
 static void consider(struct line *l, size_t k)
 {
 	const struct insn *i = &l->code->insns[k];
 	bool check = l->prologue.checked && k <= l->prologue.check;
 	size_t after = l->prologue.checked ? l->prologue.check + 1 : 0;
-	uint32_t rank = (uint32_t)i->price * 4;
 
-	if (i->price == INSN_REFUSED || i->kind == INSN_TRAP)
+	if (i->kind == INSN_TRAP || (check && (k != l->prologue.check || !l->code->arch->taken_flags(i->cond))))
 		return;
-	if (check && (k != l->prologue.check || !l->code->arch->taken_flags(i->cond)))
-		return;
-	if (check)
-		rank += 1;
-	else if (k != after)
-		rank += 2;
-	if (rank >= l->rank)
-		return;
-	l->rank = rank;
-	l->best = k;
-	l->best_delta = l->sp_delta;
+	l->spots[l->n++] = (struct spot){.offset = (uint32_t)(i->addr - l->code->addr),
+					 .sp_delta = l->sp_delta,
+					 .len = i->len,
+					 .flags_skip = check ? l->code->arch->taken_flags(i->cond) : 0,
+					 .rank = check ? 1 : k == after ? 0 : 2};
 }
 
-/* Whether the site may lie after i. */
+/* Whether there may be spots after i. */
 static bool passes(struct line *l, size_t k)
 {
 	const struct insn *i = &l->code->insns[k];
@@ -138,7 +117,7 @@ static void walk(struct line *l)
 	}
 }
 
-static int refuse_code(const struct func *f, const struct disasm *c, struct err *err)
+int disasm_refused(const struct func *f, const struct disasm *c, struct err *err)
 {
 	char g[ARCH_REGISTER_TEXT];
 
@@ -156,13 +135,11 @@ static int refuse_code(const struct func *f, const struct disasm *c, struct err 
 	return 0;
 }
 
-static int find_entry(struct binary *b, const struct func *f, const struct disasm *c,
-                      struct site *ret, struct err *err)
+static int find_entry(struct binary *b, const struct func *f, const struct disasm *c, struct join_point *ret,
+		      struct err *err)
 {
-	struct line l = {.code = c, .rank = UINT32_MAX, .live = live_at_entry(c->arch),
-			 .live_float = (1u << c->arch->nfloat_args) - 1};
-	struct site s;
-	int r = refuse_code(f, c, err);
+	struct line l = {.code = c, .live = live_at_entry(c->arch), .live_float = (1u << c->arch->nfloat_args) - 1};
+	int r = disasm_refused(f, c, err);
 
 	if (r)
 		return r;
@@ -176,26 +153,21 @@ static int find_entry(struct binary *b, const struct func *f, const struct disas
 		               "fire more than once a call",
 		               f->name);
 	walk(&l);
-	if (l.rank == UINT32_MAX)
+	if (!l.n)
 		return err_set(err, -ENOTSUP,
-		               "no instruction at the entry of %s can carry a probe with "
-		               "the arguments still in place",
-		               f->name);
-	r = write_site(b, c, &c->insns[l.best], SITE_ENTRY, &s);
-	if (r)
-		return err_set(err, r, "the entry of %s is not in the file", f->name);
-	if (l.prologue.checked && l.best == l.prologue.check)
-		s.flags_skip = c->arch->taken_flags(c->insns[l.best].cond);
-	s.sp_delta = l.best_delta;
-	*ret = s;
+			       "no instruction at the entry of %s can carry a probe with the arguments still in place",
+			       f->name);
+	ret->spots = arena_memdup(&b->arena, l.spots, l.n * sizeof(*l.spots));
+	ret->nspots = (uint32_t)l.n;
 	return 0;
 }
 
-int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, struct err *err)
+int join_point_entry(struct binary *b, const struct func *f, struct join_point *ret, struct err *err)
 {
 	struct disasm c;
 	int r = func_disasm(b, f, &c, err);
 
+	*ret = (struct join_point){.kind = JOIN_ENTRY, .func = f->index};
 	if (r)
 		return r;
 	r = find_entry(b, f, &c, ret, err);
@@ -203,40 +175,10 @@ int binary_entry_site(struct binary *b, const struct func *f, struct site *ret, 
 	return r;
 }
 
-int binary_site_at(struct binary *b, const struct func *f, uint64_t pc, struct site *ret,
-                   struct err *err)
-{
-	const struct insn *i;
-	struct disasm c;
-	struct site s;
-	int r = func_disasm(b, f, &c, err);
-
-	if (r)
-		return r;
-	r = refuse_code(f, &c, err);
-	i = r ? NULL : disasm_at(&c, pc);
-	if (!r && !i)
-		r = err_set(err, -EINVAL, "no instruction of %s begins at %#" PRIx64, f->name, pc);
-	else if (!r && i->price == INSN_REFUSED)
-		r = err_set(err, -ENOTSUP,
-		            "the instruction at %#" PRIx64 " in %s cannot carry a probe", pc,
-		            f->name);
-	else if (!r && write_site(b, &c, i, SITE_ENTRY, &s))
-		r = err_set(err, -EPROTO, "%#" PRIx64 " in %s is not in the file", pc, f->name);
-	disasm_done(&c);
-	if (r)
-		return r;
-	if (!func_sp_delta(b, f, pc, &s.sp_delta))
-		return err_set(err, -EPROTO, "the binary does not say where SP is at %#" PRIx64
-		               " in %s", pc, f->name);
-	*ret = s;
-	return 0;
-}
-
 /* ---- ways out ---- */
 
 struct exits {
-	size_t rets, tails, refused;
+	size_t rets, tails;
 	uint64_t target; /* of a direct jump out, 0 if all are indirect */
 };
 
@@ -249,8 +191,6 @@ static struct exits count_exits(const struct disasm *c)
 
 		if (i->kind == INSN_RET)
 			x.rets++;
-		if (i->kind == INSN_RET && i->price == INSN_REFUSED)
-			x.refused++;
 		if (!insn_is_tail(c, i))
 			continue;
 		x.tails++;
@@ -279,11 +219,8 @@ static int refuse_tails(const struct binary *b, const struct func *f, const stru
 static int refuse_exits(const struct binary *b, const struct func *f, const struct exits *x,
                         struct err *err)
 {
-	if (x->rets && !x->refused)
+	if (x->rets)
 		return 0;
-	if (x->refused)
-		return err_set(err, -ENOTSUP,
-		               "%s returns with an instruction that cannot carry a probe", f->name);
 	if (x->tails)
 		return refuse_tails(b, f, x, err);
 	return err_set(err, -ENOENT, "%s never returns", f->name);
@@ -297,44 +234,61 @@ int binary_returns_complete(struct binary *b, const struct func *f, struct err *
 
 	if (r)
 		return r;
-	r = refuse_code(f, &c, err);
+	r = disasm_refused(f, &c, err);
 	if (!r)
 		x = count_exits(&c);
 	disasm_done(&c);
 	return x.tails ? refuse_tails(b, f, &x, err) : r;
 }
 
-static int find_returns(struct binary *b, const struct func *f, const struct disasm *c,
-                        const struct site **ret, size_t *ret_n, struct err *err)
+static int find_returns(struct binary *b, const struct func *f, const struct disasm *c, struct join_point *ret,
+			struct err *err)
 {
 	struct exits x = count_exits(c);
-	struct site *sites;
-	size_t n = 0;
-	int r = refuse_code(f, c, err);
+	struct spot *spots;
+	uint32_t n = 0;
+	int r = disasm_refused(f, c, err);
 
 	if (!r)
 		r = refuse_exits(b, f, &x, err);
 	if (r)
 		return r;
-	sites = arena_array(&b->arena, struct site, x.rets);
+	spots = arena_array(&b->arena, struct spot, x.rets);
 	for (size_t k = 0; k < c->n; k++)
-		if (c->insns[k].kind == INSN_RET &&
-		    write_site(b, c, &c->insns[k], SITE_RETURN, &sites[n++]))
-			return err_set(err, -EPROTO, "a return of %s is not in the file", f->name);
-	*ret = sites;
-	*ret_n = n;
+		if (c->insns[k].kind == INSN_RET)
+			spots[n++] = (struct spot){.offset = (uint32_t)(c->insns[k].addr - c->addr),
+						   .len = c->insns[k].len};
+	ret->spots = spots;
+	ret->nspots = n;
 	return 0;
 }
 
-int binary_return_sites(struct binary *b, const struct func *f, const struct site **ret,
-                        size_t *ret_n, struct err *err)
+int join_point_returns(struct binary *b, const struct func *f, struct join_point *ret, struct err *err)
 {
 	struct disasm c;
 	int r = func_disasm(b, f, &c, err);
 
+	*ret = (struct join_point){.kind = JOIN_RETURN, .func = f->index};
 	if (r)
 		return r;
-	r = find_returns(b, f, &c, ret, ret_n, err);
+	r = find_returns(b, f, &c, ret, err);
 	disasm_done(&c);
 	return r;
+}
+
+/* ---- text ---- */
+
+bool binary_insn_text(struct binary *b, uint64_t addr, char *buf, size_t size)
+{
+	const struct insn *i;
+	struct func f;
+	struct disasm c;
+
+	if (!binary_func_at(b, addr, &f) || func_disasm(b, &f, &c, NULL))
+		return false;
+	i = disasm_at(&c, addr);
+	if (i)
+		insn_text(&c, i, buf, size);
+	disasm_done(&c);
+	return i;
 }

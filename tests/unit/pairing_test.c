@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "plant/patch/join.h"
+#include "plant/pairing.h"
 #include "base/buf.h"
 
 static struct buf got;
@@ -29,7 +29,7 @@ static void note(void *arg, const void *sample, size_t size)
 static uint32_t epoch;
 
 /* kind, goroutine, depth, group; the number is its slot. */
-static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint64_t depth, uint32_t group,
+static void take(struct pairing *j, enum event_kind kind, uint64_t goid, uint64_t depth, uint32_t group,
 		 uint64_t number)
 {
 	static const enum program_role roles[] = {[EVENT_POINT] = PROGRAM_POINT, [EVENT_CALL] = PROGRAM_ENTRY,
@@ -43,8 +43,8 @@ static void take(struct patch_join *j, enum event_kind kind, uint64_t goid, uint
 			.goid = goid, .depth = depth, .probe = probe},
 	       .slot = {.status = SLOT_OK, .value = number}};
 
-	patch_join_add(j, probe, roles[kind], group, group / 10);
-	patch_join_take(j, &r, epoch, note, NULL);
+	pairing_add(j, probe, roles[kind], group, group / 10);
+	pairing_take(j, &r, epoch, note, NULL);
 }
 
 static void expect(const char *want)
@@ -53,17 +53,17 @@ static void expect(const char *want)
 	buf_reset(&got);
 }
 
-static uint64_t loss(const struct patch_join *j, enum loss l)
+static uint64_t loss(const struct pairing *j, enum loss l)
 {
 	struct losses all = {0};
 
-	patch_join_losses(j, 0, &all);
+	pairing_losses(j, 0, &all);
 	return all.count[l];
 }
 
 static void nested(void **state)
 {
-	struct patch_join *j = patch_join_new(100);
+	struct pairing *j = pairing_new(100);
 
 	take(j, EVENT_CALL, 1, 100, 10, 1);
 	take(j, EVENT_CALL, 1, 200, 10, 2); /* recursion */
@@ -77,13 +77,13 @@ static void nested(void **state)
 	take(j, EVENT_RETURN, 2, 200, 10, 0);
 	expect("");
 	assert_int_equal(loss(j, LOSS_UNPAIRED_END), 0); /* its entry was before us */
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 /* Two questions about one function return in any order; another function at that depth is another call. */
 static void groups(void **state)
 {
-	struct patch_join *j = patch_join_new(100);
+	struct pairing *j = pairing_new(100);
 
 	take(j, EVENT_CALL, 1, 100, 10, 1);
 	take(j, EVENT_CALL, 1, 100, 11, 2);
@@ -98,12 +98,12 @@ static void groups(void **state)
 	expect("u3 ");
 	take(j, EVENT_RETURN, 1, 100, 20, 0);
 	expect("r4 ");
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 static void unwound(void **state)
 {
-	struct patch_join *j = patch_join_new(100);
+	struct pairing *j = pairing_new(100);
 
 	for (uint64_t d = 1; d <= 4; d++)
 		take(j, EVENT_CALL, 1, d * 100, 10, d);
@@ -116,18 +116,18 @@ static void unwound(void **state)
 	expect("u5 ");
 	take(j, EVENT_UNWOUND, 7, 0, 90, 0);
 	expect("");
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 static void lost(void **state)
 {
-	struct patch_join *j = patch_join_new(100);
+	struct pairing *j = pairing_new(100);
 
 	take(j, EVENT_CALL, 1, 100, 10, 1);
 	take(j, EVENT_CALL, 2, 100, 10, 2);
 	take(j, EVENT_CALL, 3, 100, 10, 3);
-	patch_join_lost(j, 8);
-	patch_join_lost(j, 3);
+	pairing_lost(j, 8);
+	pairing_lost(j, 3);
 	take(j, EVENT_CALL, 1, 100, 10, 4); /* the first one may have returned */
 	expect("");
 	assert_int_equal(loss(j, LOSS_UNPAIRED_START), 1);
@@ -136,39 +136,39 @@ static void lost(void **state)
 	expect("r2 u3 ");
 	take(j, EVENT_CALL, 1, 100, 10, 5);
 	expect("u4 ");
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 static void open_calls(void **state)
 {
-	struct patch_join *j = patch_join_new(3);
+	struct pairing *j = pairing_new(3);
 
 	take(j, EVENT_CALL, 5, 100, 10, 1);
 	take(j, EVENT_CALL, 1, 100, 10, 2);
 	take(j, EVENT_CALL, 5, 200, 10, 3);
 	take(j, EVENT_CALL, 9, 200, 10, 4);
 	assert_int_equal(loss(j, LOSS_CALLS_FULL), 1);
-	assert_int_equal(patch_join_open_calls(j, 8, true, note, NULL), 0);
-	assert_int_equal(patch_join_open_calls(j, 3, false, note, NULL), 3);
+	assert_int_equal(pairing_open_calls(j, 8, true, note, NULL), 0);
+	assert_int_equal(pairing_open_calls(j, 3, false, note, NULL), 3);
 	expect("c1 c2 c3 ");
-	assert_int_equal(patch_join_open_calls(j, 3, true, note, NULL), 3);
-	assert_int_equal(patch_join_open_calls(j, 3, false, note, NULL), 0);
+	assert_int_equal(pairing_open_calls(j, 3, true, note, NULL), 3);
+	assert_int_equal(pairing_open_calls(j, 3, false, note, NULL), 0);
 	expect("c1 c2 c3 ");
 	take(j, EVENT_CALL, 9, 200, 10, 4);
 	take(j, EVENT_RETURN, 9, 200, 10, 0);
 	expect("r4 ");
-	patch_join_free(j);
-	patch_join_free(NULL);
+	pairing_free(j);
+	pairing_free(NULL);
 }
 
 /* What the control leaves out has no return either. */
 static void control(void **state)
 {
-	struct patch_join *j = patch_join_new(0);
+	struct pairing *j = pairing_new(0);
 	const struct plant_control second = {.every = 2}, few = {.per_second = 2};
 
-	patch_join_control(j, 101, &second);
-	patch_join_control(j, 700, &few);
+	pairing_control(j, 101, &second);
+	pairing_control(j, 700, &few);
 	for (uint64_t i = 1; i <= 5; i++) {
 		take(j, EVENT_CALL, 1, 100, 10, i);
 		take(j, EVENT_RETURN, 1, 100, 10, 0);
@@ -182,30 +182,30 @@ static void control(void **state)
 	}
 	expect("p1 p2 p5 ");
 	assert_int_equal(loss(j, LOSS_RATE_LIMITED), 2);
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 /* Between two drains a ring was full: calls that began and ended there may be without a return. */
 static void losing(void **state)
 {
-	struct patch_join *j = patch_join_new(0);
+	struct pairing *j = pairing_new(0);
 
-	patch_join_losing(j, true);
+	pairing_losing(j, true);
 	take(j, EVENT_CALL, 1, 100, 10, 1);
 	take(j, EVENT_CALL, 1, 100, 10, 2);
-	patch_join_losing(j, false);
+	pairing_losing(j, false);
 	take(j, EVENT_RETURN, 1, 100, 10, 0);
 	take(j, EVENT_CALL, 1, 100, 10, 3);
 	take(j, EVENT_CALL, 1, 100, 10, 4);
 	expect("r2 u3 ");
 	assert_int_equal(loss(j, LOSS_UNPAIRED_START), 1);
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 /* Between an entry and a return of the same depth a return and an entry were lost: not one call, but halves of two. */
 static void epochs(void **state)
 {
-	struct patch_join *j = patch_join_new(0);
+	struct pairing *j = pairing_new(0);
 
 	take(j, EVENT_CALL, 1, 100, 10, 1);
 	epoch = 2;
@@ -217,20 +217,20 @@ static void epochs(void **state)
 	take(j, EVENT_RETURN, 1, 100, 10, 0);
 	expect("r2 ");
 	epoch = 0;
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 /* Of a probe that nobody knows, or of another kind than the probe's. */
 static void strange(void **state)
 {
-	struct patch_join *j = patch_join_new(0);
+	struct pairing *j = pairing_new(0);
 	struct event_header h = {.size = sizeof(h), .version = EVENT_VERSION, .kind = EVENT_POINT, .probe = 5};
 
-	patch_join_take(j, &h, 0, note, NULL);
-	patch_join_add(j, 5, PROGRAM_ENTRY, 1, 1);
-	patch_join_take(j, &h, 0, note, NULL);
+	pairing_take(j, &h, 0, note, NULL);
+	pairing_add(j, 5, PROGRAM_ENTRY, 1, 1);
+	pairing_take(j, &h, 0, note, NULL);
 	expect("");
-	patch_join_free(j);
+	pairing_free(j);
 }
 
 int main(void)

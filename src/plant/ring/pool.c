@@ -1,4 +1,4 @@
-#include "plant/patch/pool.h"
+#include "plant/ring/pool.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -48,7 +48,7 @@ static uint32_t pop(struct chunk_pool *p)
 	return number;
 }
 
-void pool_init(struct chunk_pool *p, struct patch_area *area, const struct patch_area *layout, uint8_t *memory,
+void pool_init(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
 	       uint32_t first)
 {
 	*p = (struct chunk_pool){.area = area,
@@ -73,7 +73,7 @@ void pool_may_grow(struct chunk_pool *p, int fd, uint64_t off, uint64_t *budget)
 void pool_done(struct chunk_pool *p)
 {
 	if (p->budget)
-		*p->budget += (uint64_t)p->more * PATCH_CHUNK;
+		*p->budget += (uint64_t)p->more * RING_CHUNK;
 	free(p->state);
 	free(p->of_slot);
 	*p = (struct chunk_pool){.fd = -1};
@@ -81,7 +81,7 @@ void pool_done(struct chunk_pool *p)
 
 static const uint8_t *address(const struct chunk_pool *p, uint32_t number)
 {
-	return p->memory + (uint64_t)(number - 1) * PATCH_CHUNK;
+	return p->memory + (uint64_t)(number - 1) * RING_CHUNK;
 }
 
 const uint8_t *pool_enter(struct chunk_pool *p, uint32_t slot, uint32_t number)
@@ -107,10 +107,10 @@ void pool_leave(struct chunk_pool *p, uint32_t slot)
 		push(p, number);
 }
 
-void pool_pass_over(struct chunk_pool *p, const struct patch_area *layout, struct patch_slot *s, uint32_t slot)
+void pool_pass_over(struct chunk_pool *p, const struct ring_area *layout, struct ring_slot *s, uint32_t slot)
 {
-	for (s->read -= s->read % PATCH_CHUNK; s->read + PATCH_CHUNK <= s->write; s->read += PATCH_CHUNK) {
-		pool_enter(p, slot, *patch_slot_chunk(s, layout, s->read));
+	for (s->read -= s->read % RING_CHUNK; s->read + RING_CHUNK <= s->write; s->read += RING_CHUNK) {
+		pool_enter(p, slot, *ring_slot_chunk(s, layout, s->read));
 		pool_leave(p, slot);
 	}
 }
@@ -129,9 +129,9 @@ static uint32_t run_of(const struct chunk_pool *p, uint32_t number, uint32_t mos
 
 static bool make_exist(const struct chunk_pool *p, uint32_t number, uint32_t n)
 {
-	const uint64_t at = p->off + (uint64_t)(number - 1) * PATCH_CHUNK;
+	const uint64_t at = p->off + (uint64_t)(number - 1) * RING_CHUNK;
 
-	return fallocate(p->fd, 0, (off_t)at, (off_t)n * PATCH_CHUNK) == 0;
+	return fallocate(p->fd, 0, (off_t)at, (off_t)n * RING_CHUNK) == 0;
 }
 
 static void grow(struct chunk_pool *p, uint32_t wanted)
@@ -147,7 +147,7 @@ static void grow(struct chunk_pool *p, uint32_t wanted)
 		for (uint32_t i = n; i; i--)
 			push(p, number + i - 1);
 		p->more += n;
-		*p->budget -= (uint64_t)n * PATCH_CHUNK;
+		*p->budget -= (uint64_t)n * RING_CHUNK;
 		wanted -= n;
 	}
 }
@@ -160,24 +160,24 @@ static void shrink(struct chunk_pool *p)
 		if (!number)
 			return;
 		fallocate(p->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  (off_t)(p->off + (uint64_t)(number - 1) * PATCH_CHUNK), PATCH_CHUNK);
+			  (off_t)(p->off + (uint64_t)(number - 1) * RING_CHUNK), RING_CHUNK);
 		p->state[number - 1] = CHUNK_NONE;
 		p->more--;
-		*p->budget += PATCH_CHUNK;
+		*p->budget += RING_CHUNK;
 	}
 }
 
 /* Four times as much as waits: it may be as long again until the next look, and then some. */
 void pool_adjust(struct chunk_pool *p, uint64_t waited, uint64_t now_ns)
 {
-	const uint64_t wanted = MIN(waited / PATCH_CHUNK * 4, p->chunks), have = p->first + p->more;
+	const uint64_t wanted = MIN(waited / RING_CHUNK * 4, p->chunks), have = p->first + p->more;
 
 	if (p->fd < 0)
 		return;
 	if (wanted > p->first)
 		p->busy_ns = now_ns;
 	if (wanted > have)
-		grow(p, (uint32_t)MIN(MIN(wanted - have, GROW_BYTES / PATCH_CHUNK), *p->budget / PATCH_CHUNK));
+		grow(p, (uint32_t)MIN(MIN(wanted - have, GROW_BYTES / RING_CHUNK), *p->budget / RING_CHUNK));
 	else if (p->more && now_ns - p->busy_ns > CALM_NS)
 		shrink(p);
 }

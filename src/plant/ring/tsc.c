@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "plant/patch/patch.h"
+#include "plant/ring/tsc.h"
 
 #define CALIBRATION_US 10000
 

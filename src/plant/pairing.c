@@ -1,0 +1,286 @@
+#include "plant/pairing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/map.h"
+#include "event/open_stack.h"
+
+#define OPEN_DEFAULT 65536
+#define SECOND 1000000000u
+
+struct paired_probe {
+	bool known;                    /* else only its control is */
+	enum program_role role;
+	uint32_t group;
+	uint64_t func;
+	struct plant_control control;
+	uint64_t passed;               /* of control.every */
+	uint64_t second, in_second;    /* of control.per_second */
+	struct losses losses;
+};
+
+/* The depth never falls from one call of a goroutine to the next inner one. */
+struct open_call {
+	struct open_entry open;
+	struct paired_probe *of;
+	uint32_t epoch;
+	bool unsure;                   /* its return may have been lost */
+	struct event_header record[];  /* the whole record */
+};
+
+struct pairing {
+	struct map probes;             /* id + 1 → struct paired_probe */
+	struct open_stacks calls;
+	size_t max_open;
+	bool losing;
+	struct buf sample;
+};
+
+static struct open_call *call_of(struct open_entry *e)
+{
+	return e ? CONTAINER_OF(e, struct open_call, open) : NULL;
+}
+
+struct pairing *pairing_new(size_t max_open)
+{
+	struct pairing *j = xcalloc(1, sizeof(*j));
+
+	j->max_open = max_open ? max_open : OPEN_DEFAULT;
+	return j;
+}
+
+static void call_free(struct pairing *j, struct open_call *c)
+{
+	if (c->open.goroutine)
+		open_stacks_remove(&j->calls, &c->open);
+	free(c);
+}
+
+void pairing_free(struct pairing *j)
+{
+	void *value;
+
+	if (!j)
+		return;
+	while (j->calls.oldest)
+		call_free(j, call_of(j->calls.oldest));
+	open_stacks_done(&j->calls);
+	for (size_t i = 0; map_next(&j->probes, &i, NULL, &value);)
+		free(value);
+	map_done(&j->probes);
+	buf_done(&j->sample);
+	free(j);
+}
+
+static struct paired_probe *probe_of(struct pairing *j, uint32_t probe)
+{
+	struct paired_probe *of = map_get(&j->probes, probe + UINT64_C(1));
+
+	if (!of) {
+		of = xcalloc(1, sizeof(*of));
+		map_set(&j->probes, probe + UINT64_C(1), of);
+	}
+	return of;
+}
+
+void pairing_add(struct pairing *j, uint32_t probe, enum program_role role, uint32_t group, uint64_t func)
+{
+	struct paired_probe *of = probe_of(j, probe);
+
+	if (of->known)
+		return;
+	of->known = true;
+	of->role = role;
+	of->group = group;
+	of->func = func;
+}
+
+void pairing_control(struct pairing *j, uint32_t probe, const struct plant_control *c)
+{
+	probe_of(j, probe)->control = *c;
+}
+
+/* What the control lets through, by the time of the event. */
+static bool admitted(struct paired_probe *of, const struct event_header *h)
+{
+	const struct plant_control *c = &of->control;
+	uint64_t second = h->time_ns / SECOND;
+
+	if (c->every > 1 && of->passed++ % c->every) {
+		of->losses.count[LOSS_EVERY]++;
+		return false;
+	}
+	if (!c->per_second)
+		return true;
+	if (second != of->second)
+		of->in_second = 0;
+	of->second = second;
+	if (of->in_second >= c->per_second) {
+		of->losses.count[LOSS_RATE_LIMITED]++;
+		return false;
+	}
+	of->in_second++;
+	return true;
+}
+
+static struct open_call *innermost(const struct pairing *j, const struct event_header *h)
+{
+	return call_of(open_stacks_innermost(&j->calls, open_goroutine_key(h->target, h->goid)));
+}
+
+static void give(struct pairing *j, const struct event_header *end, const struct event_header *call,
+		 plant_event_fn fn, void *arg)
+{
+	buf_reset(&j->sample);
+	buf_append(&j->sample, end, end->size);
+	buf_append(&j->sample, call, call->size);
+	fn(arg, j->sample.data, j->sample.len);
+}
+
+/* It ends without its return. said: something else than the next call says so. */
+static void unwind(struct pairing *j, struct open_call *c, uint64_t time, bool said, plant_event_fn fn, void *arg)
+{
+	struct event_header end = {.size = sizeof(end), .version = EVENT_VERSION, .kind = EVENT_UNWOUND,
+				   .probe = c->record->probe, .target = c->record->target, .time_ns = time,
+				   .goid = c->record->goid, .depth = c->record->depth};
+
+	open_stacks_remove(&j->calls, &c->open);
+	if (c->unsure && !said)
+		c->of->losses.count[LOSS_UNPAIRED_START]++;
+	else
+		give(j, &end, c->record, fn, arg);
+	call_free(j, c);
+}
+
+static void unwind_deeper(struct pairing *j, const struct event_header *h, bool said, plant_event_fn fn, void *arg)
+{
+	struct open_call *c;
+
+	while ((c = innermost(j, h)) && c->open.depth > h->depth)
+		unwind(j, c, h->time_ns, said, fn, arg);
+}
+
+static void call_begins(struct pairing *j, struct paired_probe *of, const struct event_header *h, uint32_t epoch,
+			plant_event_fn fn, void *arg)
+{
+	struct open_call *c, *outer;
+
+	unwind_deeper(j, h, false, fn, arg);
+	for (c = innermost(j, h); c && c->open.depth == h->depth; c = outer) {
+		outer = call_of(c->open.outer);
+		if (c->of->group == of->group || c->of->func != of->func)
+			unwind(j, c, h->time_ns, false, fn, arg);
+	}
+	if (j->calls.len >= j->max_open) {
+		of->losses.count[LOSS_CALLS_FULL]++;
+		return;
+	}
+	if (!admitted(of, h))
+		return;
+	c = xmalloc(offsetof(struct open_call, record) + h->size);
+	*c = (struct open_call){.of = of, .epoch = epoch, .unsure = j->losing};
+	memcpy(c->record, h, h->size);
+	open_stacks_push(&j->calls, open_goroutine_key(h->target, h->goid), &c->open, h->depth);
+}
+
+/*
+ * A return without its call says nothing: the entry was before us, or left out. end: what is handed on of it, or NULL
+ * when it did not pass its condition.
+ */
+static void call_returns(struct pairing *j, const struct paired_probe *of, const struct event_header *h, uint32_t epoch,
+			 const struct event_header *end, plant_event_fn fn, void *arg)
+{
+	struct open_call *c;
+
+	unwind_deeper(j, h, false, fn, arg);
+	for (c = innermost(j, h); c; c = call_of(c->open.outer))
+		if (c->open.depth == h->depth && c->of->group == of->group)
+			break;
+	if (!c)
+		return;
+	open_stacks_remove(&j->calls, &c->open);
+	/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
+	if (c->epoch != epoch)
+		c->of->losses.count[LOSS_UNPAIRED_START]++;
+	else if (end)
+		give(j, end, c->record, fn, arg);
+	call_free(j, c);
+}
+
+void pairing_take(struct pairing *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
+{
+	static const enum event_kind kinds[] = {
+		[PROGRAM_POINT] = EVENT_POINT,	  [PROGRAM_ENTRY] = EVENT_CALL,	  [PROGRAM_RETURN] = EVENT_RETURN,
+		[PROGRAM_UNWIND] = EVENT_UNWOUND, [PROGRAM_EXIT] = EVENT_UNWOUND,
+	};
+	const struct event_header *h = record;
+	struct paired_probe *of = map_get(&j->probes, h->probe + UINT64_C(1));
+
+	if (!of || !of->known)
+		return;
+	if (of->role == PROGRAM_RETURN && h->kind == EVENT_UNWOUND)
+		call_returns(j, of, h, epoch, NULL, fn, arg);
+	else if (h->kind != kinds[of->role])
+		return;
+	else if (h->kind == EVENT_CALL)
+		call_begins(j, of, h, epoch, fn, arg);
+	else if (h->kind == EVENT_RETURN)
+		call_returns(j, of, h, epoch, h, fn, arg);
+	else if (h->kind == EVENT_UNWOUND)
+		unwind_deeper(j, h, true, fn, arg);
+	else if (admitted(of, h))
+		fn(arg, record, h->size);
+}
+
+void pairing_losing(struct pairing *j, bool losing)
+{
+	j->losing = losing;
+}
+
+void pairing_lost(struct pairing *j, uint32_t target)
+{
+	for (struct open_entry *e = j->calls.oldest; e; e = e->newer)
+		call_of(e)->unsure |= call_of(e)->record->target == target;
+}
+
+int pairing_open_calls(struct pairing *j, uint32_t target, bool take, plant_event_fn fn, void *arg)
+{
+	int n = 0;
+
+	for (struct open_entry *e = j->calls.oldest; e; e = e->newer) {
+		const struct event_header *record = call_of(e)->record;
+
+		if (record->target != target)
+			continue;
+		if (fn)
+			fn(arg, record, record->size);
+		n++;
+	}
+	if (take)
+		pairing_forget(j, target);
+	return n;
+}
+
+void pairing_forget(struct pairing *j, uint32_t target)
+{
+	struct open_entry *e, *newer;
+
+	for (e = j->calls.oldest; e; e = newer) {
+		newer = e->newer;
+		if (call_of(e)->record->target == target)
+			call_free(j, call_of(e));
+	}
+}
+
+void pairing_losses(const struct pairing *j, uint32_t probe, struct losses *ret)
+{
+	const struct paired_probe *one = probe ? map_get(&j->probes, probe + UINT64_C(1)) : NULL;
+	void *value;
+
+	if (one)
+		losses_add(ret, &one->losses);
+	for (size_t i = 0; !probe && map_next(&j->probes, &i, NULL, &value);)
+		losses_add(ret, &((const struct paired_probe *)value)->losses);
+}

@@ -1,0 +1,246 @@
+/*
+ * From the rings of all processes to the consumer, in the order of time. A goroutine moves between Ps, so its
+ * records lie in several rings, of which one is looked at before the other. Nothing is out of order for a
+ * goroutine if only what was written before we began to look is handed over, sorted: a record that an earlier
+ * one of the same goroutine preceded was stamped after that one was complete. The rest waits for the next time.
+ *
+ * What is in a ring was written inside of the program, where a bug may write anything: every size is checked.
+ */
+#include "plant/ring/drain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define KEPT_MAX (4u << 20)     /* bytes of our memory that a burst leaves us with */
+#define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
+#define COLLECT_NS 2000000u
+#define WAITING_MAX (64u << 20) /* bytes a drain takes; more is left in the rings for the next one */
+
+static bool damaged(const struct ring_entry *e, uint64_t left, uint64_t ring_left)
+{
+	return e->size < sizeof(*e) || e->size % 8 || e->size > left || e->size > ring_left ||
+	       ((e->kind & RING_KIND_MASK) == RING_ENTRY_RECORD &&
+		e->size < sizeof(*e) + sizeof(struct event_header));
+}
+
+static void take_record(struct ring_reader *r, const uint8_t *record, uint32_t room, uint32_t epoch)
+{
+	struct event_header h;
+
+	memcpy(&h, record, sizeof(h));
+	if (h.size < sizeof(h) || h.size > room || h.size % 8) {
+		r->damaged++;
+		return;
+	}
+	vec_push(&r->records, ((struct waiting){h.time_ns, r->order++, r->bytes.len, h.size, epoch}));
+	h.time_ns = tsc_clock_ns(&r->clock, h.time_ns);
+	buf_append(&r->bytes, record, h.size);
+	memcpy(r->bytes.data + r->bytes.len - h.size, &h, sizeof(h));
+}
+
+/* The chunk in which that position of the slot lies; NULL: there is none that could be it. */
+static const uint8_t *chunk_at(struct ring *g, const struct ring_slot *s, uint32_t slot, uint64_t pos)
+{
+	if (pos % RING_CHUNK)
+		return pool_current(&g->pool, slot);
+	return pool_enter(&g->pool, slot, __atomic_load_n(ring_slot_chunk(s, g->layout, pos), __ATOMIC_RELAXED));
+}
+
+/*
+ * From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage.
+ */
+static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64_t from, uint64_t to)
+{
+	while (from != to && r->bytes.len < WAITING_MAX) {
+		uint64_t at = from % RING_CHUNK;
+		struct ring_entry e;
+
+		memcpy(&e, chunk + at, sizeof(e));
+		if (damaged(&e, to - from, RING_CHUNK - at)) {
+			r->damaged++;
+			return to;
+		}
+		if ((e.kind & RING_KIND_MASK) == RING_ENTRY_RECORD)
+			take_record(r, chunk + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
+		from += e.size;
+	}
+	return from;
+}
+
+/* How many bytes waited; *all becomes false where some still do. */
+static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot, bool *all)
+{
+	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
+
+	if (waited > (uint64_t)g->layout->chunks * RING_CHUNK) { /* cannot be */
+		r->damaged++;
+		pool_leave(&g->pool, slot);
+		read = write;
+		waited = 0;
+	}
+	while (read != write && r->bytes.len < WAITING_MAX) {
+		/* positions may wrap */
+		const uint64_t end = read + MIN(write - read, RING_CHUNK - read % RING_CHUNK);
+		const uint8_t *chunk = chunk_at(g, s, slot, read);
+
+		r->damaged += !chunk;
+		read = chunk ? read_segment(r, chunk, read, end) : end;
+		if (read % RING_CHUNK == 0)
+			pool_leave(&g->pool, slot);
+	}
+	__atomic_store_n(&s->read, read, __ATOMIC_RELEASE);
+	*all &= read == write;
+	return waited;
+}
+
+static void look_for_loss(struct ring_reader *r, struct ring *g)
+{
+	uint64_t n = __atomic_load_n(&g->area->ring_full, __ATOMIC_RELAXED);
+
+	if (n == g->full)
+		return;
+	g->full = n;
+	r->losing = true;
+	pairing_lost(r->pairing, g->layout->target);
+}
+
+bool ring_read(struct ring_reader *r, struct ring *g)
+{
+	uint64_t waited = 0;
+	bool all = true;
+
+	__atomic_store_n(&g->area->heartbeat_tsc, tsc_now(), __ATOMIC_RELEASE);
+	if (g->beat)
+		__atomic_store_n(g->beat, *g->beat + 1, __ATOMIC_RELEASE);
+	for (uint32_t i = 0; i < g->layout->procs + g->layout->extra; i++)
+		waited += drain_slot(r, g, ring_slot_at(g->area, g->layout, i), i, &all);
+	pool_adjust(&g->pool, waited, clock_monotonic_ns());
+	look_for_loss(r, g);
+	if (__atomic_load_n(&g->area->on, __ATOMIC_ACQUIRE))
+		return all;
+	for (size_t i = 0; i < RING_EPOCHS; i++) /* whoever ran meanwhile wrote nothing */
+		__atomic_add_fetch(&g->area->lost[i], 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&g->area->on, 1, __ATOMIC_RELEASE);
+	return all;
+}
+
+static int by_time(const void *pa, const void *pb)
+{
+	const struct waiting *a = pa, *b = pb;
+
+	if (a->tsc != b->tsc)
+		return a->tsc < b->tsc ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Those from first on stay, at the start of new memory. */
+static void keep(struct ring_reader *r, size_t first)
+{
+	struct buf bytes = {0};
+	size_t n = 0;
+
+	for (size_t i = first; i < r->records.len; i++) {
+		struct waiting w = r->records.data[i];
+		size_t off = bytes.len;
+
+		buf_append(&bytes, r->bytes.data + w.off, w.size);
+		w.off = off;
+		r->records.data[n++] = w;
+	}
+	r->records.len = n;
+	if (n || r->bytes.cap > KEPT_MAX) {
+		buf_done(&r->bytes);
+		r->bytes = bytes;
+	} else {
+		buf_reset(&r->bytes);
+	}
+	if (!n && r->records.cap > KEPT_MAX / sizeof(struct waiting))
+		vec_done(&r->records);
+}
+
+struct wanting {
+	struct aggregates *aggregates;
+	plant_event_fn fn;
+	void *arg;
+};
+
+static void on_joined(void *arg, const void *sample, size_t size)
+{
+	const struct wanting *w = arg;
+
+	if (aggregates_take(w->aggregates, sample, size))
+		w->fn(w->arg, sample, size);
+}
+
+static void take_waiting(struct ring_reader *r, const struct waiting *at, struct wanting *w)
+{
+	const char *record = r->bytes.data + at->off;
+	struct event e;
+
+	if (event_decode(record, at->size, &e))
+		pairing_take(r->pairing, record, at->epoch, on_joined, w);
+	else
+		r->damaged++;
+}
+
+struct ring_set {
+	struct ring *const *rings;
+	size_t n;
+};
+
+/* From the rings of all: those that must wait come behind the records that are there, not in order. */
+static void collect(struct ring_reader *r, const struct ring_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (set->rings[i]->area)
+			ring_read(r, set->rings[i]);
+}
+
+/* Whoever takes the records may need long for them: the rings are emptied meanwhile. */
+static size_t hand_over(struct ring_reader *r, const struct ring_set *set, uint64_t until, bool losing,
+			struct wanting *w)
+{
+	const size_t n = r->records.len;
+	uint64_t last_ns = clock_monotonic_ns();
+	size_t i;
+
+	for (i = 0; i < n && (int64_t)(until - r->records.data[i].tsc) >= 0; i++) {
+		const struct waiting at = r->records.data[i];
+
+		take_waiting(r, &at, w);
+		if (i % COLLECT_RECORDS || clock_monotonic_ns() - last_ns < COLLECT_NS)
+			continue;
+		collect(r, set);
+		pairing_losing(r->pairing, losing || r->losing);
+		last_ns = clock_monotonic_ns();
+	}
+	return i;
+}
+
+int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant_event_fn fn, void *arg)
+{
+	const struct ring_set set = {rings, n};
+	struct wanting wanting = {r->aggregates, fn, arg};
+	bool lost_before = TAKE(r->losing), losing;
+	uint64_t until;
+	size_t given;
+
+	tsc_clock_tick(&r->clock);
+	until = tsc_now();
+	collect(r, &set);
+	losing = r->losing || lost_before;
+	pairing_losing(r->pairing, losing);
+	if (r->records.len)
+		qsort(r->records.data, r->records.len, sizeof(*r->records.data), by_time);
+	given = hand_over(r, &set, until, losing, &wanting);
+	keep(r, given);
+	return (int)given;
+}
+
+void ring_reader_done(struct ring_reader *r)
+{
+	buf_done(&r->bytes);
+	vec_done(&r->records);
+}

@@ -1,0 +1,45 @@
+/* From the rings of all processes to the consumer: in the order of time, calls put together, aggregates counted. */
+#ifndef PLANT_RING_DRAIN_H
+#define PLANT_RING_DRAIN_H
+
+#include "base/buf.h"
+#include "base/vec.h"
+#include "plant/aggregate.h"
+#include "plant/pairing.h"
+#include "plant/ring/pool.h"
+#include "plant/ring/tsc.h"
+
+/* The rings of one process, as the consumer has them. */
+struct ring {
+	struct ring_area *area;          /* the shared one: only to be read where the program cannot harm us. NULL:
+					  * there is none yet */
+	const struct ring_area *layout;  /* its settings, as they were made */
+	struct chunk_pool pool;
+	uint64_t *beat;                  /* a word of ours that is counted up at each drain; NULL: none */
+	uint64_t full;                   /* records lost for want of room, as of the last drain */
+};
+
+struct waiting {                  /* a record that was read and not handed over yet */
+	uint64_t tsc;
+	uint64_t order;           /* of reading, for equal time stamps */
+	size_t off;               /* in the reader's bytes */
+	uint32_t size;
+	uint32_t epoch;           /* for pairing_take */
+};
+struct ring_reader {              /* the consumer of all rings */
+	struct tsc_clock clock;
+	struct pairing *pairing;
+	struct aggregates *aggregates;
+	struct buf bytes;
+	VEC(struct waiting) records;
+	uint64_t order, damaged;
+	bool losing;              /* since the drain before this one a ring was full */
+};
+
+/* Hands samples over, as event_source_ops.drain. fn may be called for a long time: the rings are emptied meanwhile. */
+int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant_event_fn fn, void *arg);
+/* Reads the rings of one; what was read waits for the next ring_drain. Whether they were empty after it. */
+bool ring_read(struct ring_reader *r, struct ring *g);
+void ring_reader_done(struct ring_reader *r); /* of what waits; clock, pairing and aggregates are the owner's */
+
+#endif

@@ -1,0 +1,30 @@
+/* Where a uprobe goes, and what it costs there. */
+#ifndef PLANT_UPROBE_SITE_H
+#define PLANT_UPROBE_SITE_H
+
+#include "binary/binary.h"
+
+enum uprobe_price { PRICE_NOP5, PRICE_EMULATED, PRICE_STEPPED, PRICES }; /* some 0.25, 0.6, 4 µs */
+#define PRICE_REFUSED 0xff  /* the kernel puts no uprobe here */
+
+struct uprobe_site {
+	struct site site;
+	uint64_t offset;         /* in the file */
+	int32_t sp_delta;        /* SP at the site + sp_delta = SP at function entry */
+	uint8_t flags_skip;      /* entry on a jbe: ignore the hit when FLAGS & this (the stack grows) */
+};
+
+static inline const struct uprobe_site *uprobe_site_of(const struct site *s)
+{
+	return (const struct uprobe_site *)s;
+}
+
+/* Price of a uprobe on the instruction in these bytes (len of them). */
+uint8_t uprobe_price(const unsigned char *p, size_t len);
+/*
+ * planter_ops.locate: the cheapest spot of an entry; all returns; of an inlined call the first spot that can carry a
+ * probe.
+ */
+int uprobe_locate(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
+
+#endif
