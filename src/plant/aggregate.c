@@ -137,13 +137,13 @@ int aggregates_add_kept(struct aggregates *a, uint32_t probe, const struct captu
 /* ---- one sample ---- */
 
 /* The event, and of a return its call's entry, each with its program. */
-struct subject {
+struct sampled {
 	const struct event *event[2];
 	const struct capture_program *program[2];
 };
 
 /* NULL: there is no such slot. */
-static const struct event_slot *slot_of(const struct subject *s, const struct ir_slot_ref *ref)
+static const struct event_slot *slot_of(const struct sampled *s, const struct ir_slot_ref *ref)
 {
 	const struct event *e = s->event[ref->at_entry];
 
@@ -162,7 +162,7 @@ static void put_part(struct aggregates *a, const struct group_part *part, const 
 		buf_char(&a->key, 0);
 }
 
-static void add_key(struct aggregates *a, const struct subject *s, const struct ir_slot_ref *ref)
+static void add_key(struct aggregates *a, const struct sampled *s, const struct ir_slot_ref *ref)
 {
 	const struct event_slot *slot = slot_of(s, ref);
 	struct group_part part = {.status = slot ? slot->status : SLOT_ABSENT};
@@ -215,7 +215,7 @@ static size_t bucket_of(const struct ir_aggregate *a, size_t nbuckets, int128 v)
 	return (size_t)(((uint64_t)v - (uint64_t)a->low) / (uint64_t)a->step) + 1;
 }
 
-static void update(struct aggregates *a, const struct subject *s, struct summed *of, size_t n)
+static void update(struct aggregates *a, const struct sampled *s, struct summed *of, size_t n)
 {
 	const struct ir_aggregate *ag = &of->program->aggregates[n];
 	const struct event_slot *value = ag->kind == AGG_COUNT ? NULL : slot_of(s, &ag->value);
@@ -276,7 +276,7 @@ void aggregates_merge(struct aggregates *a, const struct plant_group *from)
 bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
 {
 	struct event e[2];
-	struct subject s = {.event = {&e[0]}};
+	struct sampled s = {.event = {&e[0]}};
 	struct summed *of;
 	size_t n;
 

@@ -36,6 +36,8 @@ struct pairing {
 	size_t max_open;
 	bool losing;
 	struct buf sample;
+	plant_event_fn fn;             /* of pairing_take, while it is at work */
+	void *arg;
 };
 
 static struct open_call *call_of(struct open_entry *e)
@@ -45,49 +47,49 @@ static struct open_call *call_of(struct open_entry *e)
 
 struct pairing *pairing_new(size_t max_open)
 {
-	struct pairing *j = xcalloc(1, sizeof(*j));
+	struct pairing *p = xcalloc(1, sizeof(*p));
 
-	j->max_open = max_open ? max_open : OPEN_DEFAULT;
-	return j;
+	p->max_open = max_open ? max_open : OPEN_DEFAULT;
+	return p;
 }
 
-static void call_free(struct pairing *j, struct open_call *c)
+static void call_free(struct pairing *p, struct open_call *c)
 {
 	if (c->open.goroutine)
-		open_stacks_remove(&j->calls, &c->open);
+		open_stacks_remove(&p->calls, &c->open);
 	free(c);
 }
 
-void pairing_free(struct pairing *j)
+void pairing_free(struct pairing *p)
 {
 	void *value;
 
-	if (!j)
+	if (!p)
 		return;
-	while (j->calls.oldest)
-		call_free(j, call_of(j->calls.oldest));
-	open_stacks_done(&j->calls);
-	for (size_t i = 0; map_next(&j->probes, &i, NULL, &value);)
+	while (p->calls.oldest)
+		call_free(p, call_of(p->calls.oldest));
+	open_stacks_done(&p->calls);
+	for (size_t i = 0; map_next(&p->probes, &i, NULL, &value);)
 		free(value);
-	map_done(&j->probes);
-	buf_done(&j->sample);
-	free(j);
+	map_done(&p->probes);
+	buf_done(&p->sample);
+	free(p);
 }
 
-static struct paired_probe *probe_of(struct pairing *j, uint32_t probe)
+static struct paired_probe *probe_of(struct pairing *p, uint32_t probe)
 {
-	struct paired_probe *of = map_get(&j->probes, probe + UINT64_C(1));
+	struct paired_probe *of = map_get(&p->probes, probe + UINT64_C(1));
 
 	if (!of) {
 		of = xcalloc(1, sizeof(*of));
-		map_set(&j->probes, probe + UINT64_C(1), of);
+		map_set(&p->probes, probe + UINT64_C(1), of);
 	}
 	return of;
 }
 
-void pairing_add(struct pairing *j, uint32_t probe, enum program_role role, uint32_t group, uint64_t func)
+void pairing_add(struct pairing *p, uint32_t probe, enum program_role role, uint32_t group, uint64_t func)
 {
-	struct paired_probe *of = probe_of(j, probe);
+	struct paired_probe *of = probe_of(p, probe);
 
 	if (of->known)
 		return;
@@ -97,9 +99,9 @@ void pairing_add(struct pairing *j, uint32_t probe, enum program_role role, uint
 	of->func = func;
 }
 
-void pairing_control(struct pairing *j, uint32_t probe, const struct plant_control *c)
+void pairing_control(struct pairing *p, uint32_t probe, const struct plant_control *c)
 {
-	probe_of(j, probe)->control = *c;
+	probe_of(p, probe)->control = *c;
 }
 
 /* What the control lets through, by the time of the event. */
@@ -125,131 +127,136 @@ static bool admitted(struct paired_probe *of, const struct event_header *h)
 	return true;
 }
 
-static struct open_call *innermost(const struct pairing *j, const struct event_header *h)
+static struct open_call *innermost(const struct pairing *p, const struct event_header *h)
 {
-	return call_of(open_stacks_innermost(&j->calls, open_goroutine_key(h->target, h->goid)));
+	return call_of(open_stacks_innermost(&p->calls, open_goroutine_key(h->target, h->goid)));
 }
 
-static void give(struct pairing *j, const struct event_header *end, const struct event_header *call,
-		 plant_event_fn fn, void *arg)
+static void give(struct pairing *p, const struct event_header *end, const struct event_header *call)
 {
-	buf_reset(&j->sample);
-	buf_append(&j->sample, end, end->size);
-	buf_append(&j->sample, call, call->size);
-	fn(arg, j->sample.data, j->sample.len);
+	buf_reset(&p->sample);
+	buf_append(&p->sample, end, end->size);
+	buf_append(&p->sample, call, call->size);
+	p->fn(p->arg, p->sample.data, p->sample.len);
 }
 
-/* It ends without its return. said: something else than the next call says so. */
-static void unwind(struct pairing *j, struct open_call *c, uint64_t time, bool said, plant_event_fn fn, void *arg)
+/* What shows that a call ended without its return. */
+enum unwound_by {
+	UNWOUND_BY_HOOK,  /* the runtime's: it did */
+	UNWOUND_BY_CALL,  /* another call is in its place: its return may have been lost, too */
+};
+
+static void unwind(struct pairing *p, struct open_call *c, uint64_t time, enum unwound_by by)
 {
 	struct event_header end = {.size = sizeof(end), .version = EVENT_VERSION, .kind = EVENT_UNWOUND,
 				   .probe = c->record->probe, .target = c->record->target, .time_ns = time,
 				   .goid = c->record->goid, .depth = c->record->depth};
 
-	open_stacks_remove(&j->calls, &c->open);
-	if (c->unsure && !said)
+	open_stacks_remove(&p->calls, &c->open);
+	if (c->unsure && by == UNWOUND_BY_CALL)
 		c->of->losses.count[LOSS_UNPAIRED_START]++;
 	else
-		give(j, &end, c->record, fn, arg);
-	call_free(j, c);
+		give(p, &end, c->record);
+	call_free(p, c);
 }
 
-static void unwind_deeper(struct pairing *j, const struct event_header *h, bool said, plant_event_fn fn, void *arg)
+static void unwind_deeper(struct pairing *p, const struct event_header *h, enum unwound_by by)
 {
 	struct open_call *c;
 
-	while ((c = innermost(j, h)) && c->open.depth > h->depth)
-		unwind(j, c, h->time_ns, said, fn, arg);
+	while ((c = innermost(p, h)) && c->open.depth > h->depth)
+		unwind(p, c, h->time_ns, by);
 }
 
-static void call_begins(struct pairing *j, struct paired_probe *of, const struct event_header *h, uint32_t epoch,
-			plant_event_fn fn, void *arg)
+static void call_begins(struct pairing *p, struct paired_probe *of, const struct event_header *h, uint32_t epoch)
 {
 	struct open_call *c, *outer;
 
-	unwind_deeper(j, h, false, fn, arg);
-	for (c = innermost(j, h); c && c->open.depth == h->depth; c = outer) {
+	unwind_deeper(p, h, UNWOUND_BY_CALL);
+	for (c = innermost(p, h); c && c->open.depth == h->depth; c = outer) {
 		outer = call_of(c->open.outer);
 		if (c->of->group == of->group || c->of->func != of->func)
-			unwind(j, c, h->time_ns, false, fn, arg);
+			unwind(p, c, h->time_ns, UNWOUND_BY_CALL);
 	}
-	if (j->calls.len >= j->max_open) {
+	if (p->calls.len >= p->max_open) {
 		of->losses.count[LOSS_CALLS_FULL]++;
 		return;
 	}
 	if (!admitted(of, h))
 		return;
 	c = xmalloc(offsetof(struct open_call, record) + h->size);
-	*c = (struct open_call){.of = of, .epoch = epoch, .unsure = j->losing};
+	*c = (struct open_call){.of = of, .epoch = epoch, .unsure = p->losing};
 	memcpy(c->record, h, h->size);
-	open_stacks_push(&j->calls, open_goroutine_key(h->target, h->goid), &c->open, h->depth);
+	open_stacks_push(&p->calls, open_goroutine_key(h->target, h->goid), &c->open, h->depth);
 }
 
 /*
  * A return without its call says nothing: the entry was before us, or left out. end: what is handed on of it, or NULL
  * when it did not pass its condition.
  */
-static void call_returns(struct pairing *j, const struct paired_probe *of, const struct event_header *h, uint32_t epoch,
-			 const struct event_header *end, plant_event_fn fn, void *arg)
+static void call_returns(struct pairing *p, const struct paired_probe *of, const struct event_header *h, uint32_t epoch,
+			 const struct event_header *end)
 {
 	struct open_call *c;
 
-	unwind_deeper(j, h, false, fn, arg);
-	for (c = innermost(j, h); c; c = call_of(c->open.outer))
+	unwind_deeper(p, h, UNWOUND_BY_CALL);
+	for (c = innermost(p, h); c; c = call_of(c->open.outer))
 		if (c->open.depth == h->depth && c->of->group == of->group)
 			break;
 	if (!c)
 		return;
-	open_stacks_remove(&j->calls, &c->open);
+	open_stacks_remove(&p->calls, &c->open);
 	/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
 	if (c->epoch != epoch)
 		c->of->losses.count[LOSS_UNPAIRED_START]++;
 	else if (end)
-		give(j, end, c->record, fn, arg);
-	call_free(j, c);
+		give(p, end, c->record);
+	call_free(p, c);
 }
 
-void pairing_take(struct pairing *j, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
+void pairing_take(struct pairing *p, const void *record, uint32_t epoch, plant_event_fn fn, void *arg)
 {
 	static const enum event_kind kinds[] = {
 		[PROGRAM_POINT] = EVENT_POINT,	  [PROGRAM_ENTRY] = EVENT_CALL,	  [PROGRAM_RETURN] = EVENT_RETURN,
 		[PROGRAM_UNWIND] = EVENT_UNWOUND, [PROGRAM_EXIT] = EVENT_UNWOUND,
 	};
 	const struct event_header *h = record;
-	struct paired_probe *of = map_get(&j->probes, h->probe + UINT64_C(1));
+	struct paired_probe *of = map_get(&p->probes, h->probe + UINT64_C(1));
 
 	if (!of || !of->known)
 		return;
+	p->fn = fn;
+	p->arg = arg;
 	if (of->role == PROGRAM_RETURN && h->kind == EVENT_UNWOUND)
-		call_returns(j, of, h, epoch, NULL, fn, arg);
+		call_returns(p, of, h, epoch, NULL);
 	else if (h->kind != kinds[of->role])
 		return;
 	else if (h->kind == EVENT_CALL)
-		call_begins(j, of, h, epoch, fn, arg);
+		call_begins(p, of, h, epoch);
 	else if (h->kind == EVENT_RETURN)
-		call_returns(j, of, h, epoch, h, fn, arg);
+		call_returns(p, of, h, epoch, h);
 	else if (h->kind == EVENT_UNWOUND)
-		unwind_deeper(j, h, true, fn, arg);
+		unwind_deeper(p, h, UNWOUND_BY_HOOK);
 	else if (admitted(of, h))
 		fn(arg, record, h->size);
 }
 
-void pairing_losing(struct pairing *j, bool losing)
+void pairing_losing(struct pairing *p, bool losing)
 {
-	j->losing = losing;
+	p->losing = losing;
 }
 
-void pairing_lost(struct pairing *j, uint32_t target)
+void pairing_lost(struct pairing *p, uint32_t target)
 {
-	for (struct open_entry *e = j->calls.oldest; e; e = e->newer)
+	for (struct open_entry *e = p->calls.oldest; e; e = e->newer)
 		call_of(e)->unsure |= call_of(e)->record->target == target;
 }
 
-int pairing_open_calls(struct pairing *j, uint32_t target, bool take, plant_event_fn fn, void *arg)
+int pairing_open_calls(struct pairing *p, uint32_t target, bool take, plant_event_fn fn, void *arg)
 {
 	int n = 0;
 
-	for (struct open_entry *e = j->calls.oldest; e; e = e->newer) {
+	for (struct open_entry *e = p->calls.oldest; e; e = e->newer) {
 		const struct event_header *record = call_of(e)->record;
 
 		if (record->target != target)
@@ -259,28 +266,28 @@ int pairing_open_calls(struct pairing *j, uint32_t target, bool take, plant_even
 		n++;
 	}
 	if (take)
-		pairing_forget(j, target);
+		pairing_forget(p, target);
 	return n;
 }
 
-void pairing_forget(struct pairing *j, uint32_t target)
+void pairing_forget(struct pairing *p, uint32_t target)
 {
 	struct open_entry *e, *newer;
 
-	for (e = j->calls.oldest; e; e = newer) {
+	for (e = p->calls.oldest; e; e = newer) {
 		newer = e->newer;
 		if (call_of(e)->record->target == target)
-			call_free(j, call_of(e));
+			call_free(p, call_of(e));
 	}
 }
 
-void pairing_losses(const struct pairing *j, uint32_t probe, struct losses *ret)
+void pairing_losses(const struct pairing *p, uint32_t probe, struct losses *ret)
 {
-	const struct paired_probe *one = probe ? map_get(&j->probes, probe + UINT64_C(1)) : NULL;
+	const struct paired_probe *one = probe ? map_get(&p->probes, probe + UINT64_C(1)) : NULL;
 	void *value;
 
 	if (one)
 		losses_add(ret, &one->losses);
-	for (size_t i = 0; !probe && map_next(&j->probes, &i, NULL, &value);)
+	for (size_t i = 0; !probe && map_next(&p->probes, &i, NULL, &value);)
 		losses_add(ret, &((const struct paired_probe *)value)->losses);
 }

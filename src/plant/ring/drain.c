@@ -166,7 +166,7 @@ struct wanting {
 	void *arg;
 };
 
-static void on_joined(void *arg, const void *sample, size_t size)
+static void on_paired(void *arg, const void *sample, size_t size)
 {
 	const struct wanting *w = arg;
 
@@ -180,7 +180,7 @@ static void take_waiting(struct ring_reader *r, const struct waiting *at, struct
 	struct event e;
 
 	if (event_decode(record, at->size, &e))
-		pairing_take(r->pairing, record, at->epoch, on_joined, w);
+		pairing_take(r->pairing, record, at->epoch, on_paired, w);
 	else
 		r->damaged++;
 }
