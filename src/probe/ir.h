@@ -35,7 +35,7 @@ enum ir_op {
 	IR_ARG_REG,  /* the general register `reg` (of arch.h) at the site, `size` bytes, sign- or zero-extended */
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, extended. Fails: unreadable */
 	IR_ARG_FLOAT,/* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
-		      * extended. Only for a planter that can (planter_caps.reads_xmm) */
+		      * extended. Only for a planter that can (planter_caps.reads_float_regs) */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
 	IR_LOAD,     /* memory at a + imm, `size` bytes, extended. Fails: a == 0 → nil; unreadable */

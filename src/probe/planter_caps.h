@@ -5,10 +5,8 @@
 #include <stdbool.h>
 
 struct planter_caps {
-	bool reads_xmm;      /* it has IR_ARG_FLOAT */
-	bool writes;         /* capture programs may change the program's memory */
-	bool needs_ptrace;   /* it uses ptrace on processes, so nobody else may hold them by it */
-	bool in_process;     /* its probes run as code of the program: they need no kernel, and end with the process */
+	bool reads_float_regs; /* it has IR_ARG_FLOAT */
+	bool needs_ptrace;     /* it uses ptrace on processes, so nobody else may hold them by it */
 };
 
 #endif

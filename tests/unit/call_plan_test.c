@@ -200,7 +200,7 @@ static void what_cannot_be_read(struct asked *a)
 
 	assert_non_null(strstr(shown(p, "a")->why, "floating-point register"));
 	assert_true(shown(p, "n")->slot >= 0 && shown(p, "r")->why);
-	a->options.caps = &(struct planter_caps){.reads_xmm = true};
+	a->options.caps = &(struct planter_caps){.reads_float_regs = true};
 	p = plan(a, "main.Floats if b > 1.5 { print(a, r) }");
 	assert_true(shown(p, "a")->slot >= 0 && shown(p, "r")->slot >= 0);
 	a->options.caps = NULL;

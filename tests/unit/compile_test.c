@@ -844,7 +844,7 @@ static void test_locations(void **state)
 	const char *alternatives[] = {"f", NULL};
 	struct capture_item item = {.name = "f", .alternatives = alternatives};
 	struct capture_request request = {.items = &item, .nitems = 1,
-					  .caps = &(struct planter_caps){.reads_xmm = true}};
+					  .caps = &(struct planter_caps){.reads_float_regs = true}};
 	struct capture_result result;
 	struct piece xmm = {.where = IN_FLOAT_REG, .reg = XMM_0 + 2, .size = 8}, reg = {.where = IN_REG, .size = 4};
 

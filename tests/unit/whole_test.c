@@ -125,7 +125,8 @@ static int compile(struct world *w, const char *const *expressions, size_t n, bo
 	struct capture_scope scope = {.binary = w->b, .func = &func, .signature = &signature, .at = SITE_ENTRY};
 	struct capture_item items[4] = {0};
 	const char *alternatives[4][2] = {0};
-	struct capture_request request = {.items = items, .nitems = n, .caps = &(struct planter_caps){.reads_xmm = xmm},
+	struct capture_request request = {.items = items, .nitems = n,
+					  .caps = &(struct planter_caps){.reads_float_regs = xmm},
 					  .shapes = shapes ? w->shapes : NULL};
 
 	for (size_t i = 0; i < n; i++) {

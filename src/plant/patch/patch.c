@@ -478,7 +478,7 @@ const struct planter_ops planter_patch = {
 	.doing = "patching programs from inside",
 	.prices = patch_prices,
 	.prices_title = "and with --planter patch, wherever it is",
-	.caps = {.reads_xmm = true, .needs_ptrace = true, .in_process = true},
+	.caps = {.reads_float_regs = true, .needs_ptrace = true},
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,

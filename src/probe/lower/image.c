@@ -119,7 +119,7 @@ static int put_stack(struct lowerer *l, const struct value *v, uint16_t slot, ui
 
 static bool is_unread(const struct lowerer *l, const struct piece *p)
 {
-	return p->where == IN_FLOAT_REG && !l->xmm_readable;
+	return p->where == IN_FLOAT_REG && !l->reads_float_regs;
 }
 
 /* The part of the piece that is v's, relative to v. */

@@ -19,7 +19,7 @@ struct lowerer {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	int column;             /* where it is, in messages about all of it */
-	bool xmm_readable;
+	bool reads_float_regs;
 	struct shape_table *shapes;
 	const struct bound_capture *capture; /* at work */
 	bool has_images;

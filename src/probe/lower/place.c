@@ -33,7 +33,7 @@ static int piece_word(struct lowerer *l, const struct value *v, const struct pie
 		*ret = emit_arg(l, IR_ARG_REG, p->reg, 0, size, is_signed);
 		return 0;
 	}
-	if (!l->xmm_readable)
+	if (!l->reads_float_regs)
 		return lower_fail_unreadable(l, v->expr, "%s is passed in a floating-point register, which a uprobe "
 				       "cannot read", expr_text(l, v->expr));
 	*ret = emit_arg(l, IR_ARG_FLOAT, p->reg - REG_FLOAT, 0, size, false);

@@ -384,7 +384,7 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 		  struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
-			    .xmm_readable = o->caps && o->caps->reads_xmm, .shapes = o->shapes};
+			    .reads_float_regs = o->caps && o->caps->reads_float_regs, .shapes = o->shapes};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 
