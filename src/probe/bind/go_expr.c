@@ -21,15 +21,14 @@ const char *go_refuse(struct go_printer *g, const char *fmt, ...)
 
 void go_line(struct go_printer *g, const char *fmt, ...)
 {
-	char text[2000];
 	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 	for (int i = 0; i < g->indent; i++)
-		buf_printf(g->out, "\t");
-	buf_printf(g->out, "%s\n", text);
+		buf_char(g->out, '\t');
+	va_start(ap, fmt);
+	buf_vprintf(g->out, fmt, ap);
+	va_end(ap);
+	buf_char(g->out, '\n');
 }
 
 static const char *new_name(struct go_printer *g)
@@ -558,10 +557,20 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 	}
 }
 
+/* The steps alone: Go wants each variable used. */
+static bool steps(struct go_printer *g, const struct bound *n)
+{
+	const char *e = n ? go_expr(g, n) : NULL;
+
+	if (e && !n->constant)
+		go_line(g, "_ = %s", e);
+	return e || !n;
+}
+
 /* Known without a look; what it comes from may fail for all that. */
 static bool operands(struct go_printer *g, const struct bound *n)
 {
-	return (!n->a || go_expr(g, n->a)) && (!n->b || go_expr(g, n->b)) && (!n->c || go_expr(g, n->c));
+	return steps(g, n->a) && steps(g, n->b) && steps(g, n->c);
 }
 
 const char *go_expr(struct go_printer *g, const struct bound *n)

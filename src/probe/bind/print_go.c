@@ -113,12 +113,27 @@ static bool print_when(struct go_printer *g, const struct bound_capture *c)
 	return e || !c->when.root;
 }
 
-/* The lines of a capture that Go cannot write are taken back. */
+/* What was printed until then: what Go cannot write is taken back to it. */
+struct go_mark {
+	size_t out, imports;
+};
+
+static struct go_mark go_mark(const struct go_printer *g)
+{
+	return (struct go_mark){g->out->len, g->file->imports.len};
+}
+
+static void take_back(struct go_printer *g, struct go_mark mark)
+{
+	g->out->len = mark.out;
+	g->file->imports.len = mark.imports;
+}
+
 static void print_capture(struct go_printer *g, const struct bound_capture *c)
 {
 	const struct bound_alternative *a = alternative_of(c);
 	const char *name = arena_printf(g->arena, "\"%s\"", c->name), *e = NULL;
-	size_t before = g->out->len, imports = g->file->imports.len;
+	struct go_mark before = go_mark(g);
 	bool good;
 
 	go_line(g, "func() {");
@@ -134,8 +149,7 @@ static void print_capture(struct go_printer *g, const struct bound_capture *c)
 	go_line(g, "}()");
 	if (good)
 		return;
-	g->out->len = before;
-	g->file->imports.len = imports;
+	take_back(g, before);
 	go_line(g, "// without %s: %s", c->name, g->why);
 }
 
@@ -164,25 +178,29 @@ static const char *identifier(struct arena *arena, const char *name)
 
 static void print_filter(struct go_printer *g)
 {
-	const char *e;
+	struct go_mark before = go_mark(g);
+	const char *e = go_expr(g, g->program->filter.root);
 
-	if (!g->program->filter.root)
-		return;
-	e = go_expr(g, g->program->filter.root);
-	if (!e)
-		go_line(g, "return false // its filter: %s", g->why);
-	else
+	if (e) {
 		go_line(g, "passes = %s", e);
+		return;
+	}
+	take_back(g, before);
+	go_line(g, "return false // its filter: %s", g->why);
 }
 
 static void print_address(struct go_printer *g, const char *name, const struct bound_text *t)
 {
+	struct go_mark before = go_mark(g);
 	const char *e = t->root ? go_expr(g, t->root) : NULL;
 
-	if (e)
-		go_line(g, "earshot.Value(\"%s\", %s)", name, e);
-	else if (t->root)
-		go_line(g, "// without %s: %s", name, g->why);
+	if (e || !t->root) {
+		if (e)
+			go_line(g, "earshot.Value(\"%s\", %s)", name, e);
+		return;
+	}
+	take_back(g, before);
+	go_line(g, "// without %s: %s", name, g->why);
 }
 
 /* own: the function's own package, whose function has the parameters and the filter. */
