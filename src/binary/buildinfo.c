@@ -179,7 +179,7 @@ static void read_list(struct binary *b, struct text list, struct build_info *inf
 	vec_done(&deps);
 }
 
-struct build_info *build_info_read(struct binary *b)
+static struct build_info *build_info_read(struct binary *b)
 {
 	struct build_info *info = arena_new(&b->arena, struct build_info);
 	uint64_t blob = build_info_find(&b->img);

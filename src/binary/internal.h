@@ -234,6 +234,5 @@ bool image_section(const struct image *img, const char *name, struct section *re
 /* ---- build info (buildinfo.c) ---- */
 
 uint64_t build_info_find(const struct image *img); /* address of the blob, 0 if none */
-struct build_info *build_info_read(struct binary *b); /* in b's arena, never NULL */
 
 #endif

@@ -86,7 +86,8 @@ static const struct type *parse_pointer(struct type_parser *p)
 			    arena_printf(&p->b->arena, "*%s", unknown));
 }
 
-const struct type *tx_behind(struct type_parser *p)
+/* Of which no size is needed. */
+static const struct type *tx_behind(struct type_parser *p)
 {
 	const struct type *t;
 

@@ -37,8 +37,6 @@ struct type_parser {
 /* ---- typeexpr.c ---- */
 
 const struct type *tx_type(struct type_parser *p);
-/* Of which no size is needed. */
-const struct type *tx_behind(struct type_parser *p);
 /* The text as a name in b's arena; s is done. */
 const char *tx_take_name(struct binary *b, struct buf *s);
 

@@ -5,7 +5,8 @@ const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
-bool losses_list(const struct losses *l, struct buf *out)
+/* Appends "12 ring_full, 3 unpaired_end"; false when there is nothing. */
+static bool losses_list(const struct losses *l, struct buf *out)
 {
 	bool any = false;
 

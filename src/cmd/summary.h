@@ -8,8 +8,6 @@
 #include "event/run_summary.h"
 
 const char *plural(uint64_t n, const char *one, const char *many);
-/* Appends "12 ring_full, 3 unpaired_end"; false when there is nothing. */
-bool losses_list(const struct losses *l, struct buf *out);
 
 struct summary_text {            /* what struct run_summary does not say */
 	bool spans, calls;       /* were observed */

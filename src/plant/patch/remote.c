@@ -115,7 +115,8 @@ static bool read_afresh(const struct remote *r, uint64_t addr, void *p, size_t n
 	return ok;
 }
 
-bool remote_ours(const struct remote *r)
+/* Still the program that we know, with our page; asked while it is held. */
+static bool remote_ours(const struct remote *r)
 {
 	struct shared_page now;
 

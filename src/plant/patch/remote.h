@@ -43,7 +43,6 @@ bool remote_write(const struct remote *r, uint64_t addr, const void *p, size_t n
 uint64_t remote_page_addr(const struct remote *r);
 bool remote_publish(const struct remote *r);     /* puts r->page there, but for the heartbeat */
 bool remote_claim(struct remote *r);             /* publishes it with a token of our own: others can find it now */
-bool remote_ours(const struct remote *r);        /* still the program we know, with our page; asked while it is held */
 bool remote_same_code(const struct remote *r);   /* the instruction to borrow is there, in what the process runs now */
 int remote_hold(struct remote *r, struct err *err);
 /* Tries for seconds, for what must be done: a thread may be in the kernel for a while, a debugger may be there. */

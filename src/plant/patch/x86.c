@@ -25,7 +25,8 @@ void x86_done(struct x86 *x)
 	vec_done(&x->fixups);
 }
 
-uint64_t x86_here(const struct x86 *x)
+/* Run-time address of the next byte. */
+static uint64_t x86_here(const struct x86 *x)
 {
 	return x->base + (x->out->len - x->start);
 }

@@ -40,7 +40,6 @@ void x86_begin(struct x86 *x, struct buf *out, uint64_t base);
 /* Resolves the labels: 0, or -ERANGE when an absolute jump was too far. */
 int x86_finish(struct x86 *x);
 void x86_done(struct x86 *x);
-uint64_t x86_here(const struct x86 *x); /* run-time address of the next byte */
 
 int x86_label_new(struct x86 *x);
 void x86_label(struct x86 *x, int label);

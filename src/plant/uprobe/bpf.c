@@ -226,16 +226,6 @@ int uprobe_prog_load_code(const struct uprobe_means *m, const char *label, const
 	return load_named(m, label, &c, err);
 }
 
-long uprobe_prog_verify_cost(const struct uprobe_means *m, const struct bpf_insn *insns, size_t n)
-{
-	_cleanup_(cleanup_free) char *log = xcalloc(1, LOG_SIZE);
-	const struct code c = {.insns = insns, .n = n};
-	_cleanup_(cleanup_fd) int fd = load(m, "earshot", &c, LOG_STATS, log, LOG_SIZE);
-	const char *at = strstr(log, "processed ");
-
-	return fd < 0 ? fd : at ? strtol(at + 10, NULL, 10) : 0;
-}
-
 /* ---- links ---- */
 
 static int link_multi(int prog, const char *path, const uint64_t *offsets, size_t n, uint64_t cookie,

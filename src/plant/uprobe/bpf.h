@@ -46,8 +46,6 @@ struct uprobe_btf {
 int uprobe_btf_load(struct uprobe_btf *ret, struct err *err);
 int uprobe_prog_load_code(const struct uprobe_means *m, const char *label, const struct emit *code,
 			  const struct uprobe_btf *btf, struct err *err);
-/* How many instructions the verifier walks (it gives up at a million); negative errno if refused. */
-long uprobe_prog_verify_cost(const struct uprobe_means *m, const struct bpf_insn *insns, size_t n);
 
 /* The links that hold a program at its sites: closed, the kernel removes the probes. */
 struct uprobe_links {

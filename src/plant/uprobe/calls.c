@@ -43,7 +43,8 @@ void state_store(struct gen *g, int off, uint8_t reg)
 	emit_store(g->e, 8, REG_RECORD, off, reg);
 }
 
-void state_key(struct gen *g)
+/* R2 = the state's key */
+static void state_key(struct gen *g)
 {
 	emit_alu(g->e, BPF_MOV, R2, REG_RECORD);
 	emit_alu_imm(g->e, BPF_ADD, R2, SCRATCH_STATE(key));

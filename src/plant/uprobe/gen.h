@@ -133,7 +133,6 @@ int gen_latency(struct gen *g, const struct ir_insn *i);
 /* calls.c and unwind.c: the state of a run, and the maps of calls. */
 void state_load(struct gen *g, uint8_t reg, int off);  /* off: SCRATCH_STATE(), SCRATCH_CALL() */
 void state_store(struct gen *g, int off, uint8_t reg);
-void state_key(struct gen *g);                          /* R2 = the state's key */
 void call_map(struct gen *g, int map, int helper);     /* helper(map, R2, …) */
 void call_lookup(struct gen *g);                       /* R0 = the call of level R1, or 0 */
 void call_record(struct gen *g, uint8_t call, int none); /* R0 = its record; the state has its key */

@@ -81,7 +81,5 @@ int bind_expr(const struct bind_scope *scope, const struct expr *e, const char *
 bool expr_is_global(struct type_lookup *types, const char *symbol, const struct expr *e);
 /* The import path in a function's symbol. */
 const char *package_of(struct arena *arena, const char *symbol);
-/* "main.limit", as the function of that name would mean e; NULL: e is no name of that form. */
-const char *global_name(struct arena *arena, const char *func_name, const struct expr *e);
 
 #endif

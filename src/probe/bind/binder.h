@@ -85,13 +85,10 @@ int bind_arithmetic(struct binder *b, const struct expr *e, struct bound **ret);
 int bind_negation(struct binder *b, const struct expr *e, struct bound **ret);
 int bind_plus(struct binder *b, const struct expr *e, struct bound **ret);
 int bind_complement(struct binder *b, const struct expr *e, struct bound **ret);
-/* A constant number as a float of type t. */
-int float_constant(struct binder *b, const struct bound *n, const struct type *t, double *ret);
 
 /* ---- compare.c ---- */
 
 bool is_comparison(const struct expr *e);
-bool is_equality(const struct expr *e);
 int bind_compare(struct binder *b, const struct expr *e, struct bound **ret);
 int text_constant(struct binder *b, const struct bound *n);
 /* The type that Go gives a constant (not nil) where nothing else does. */

@@ -44,7 +44,7 @@ static int convert_string(struct binder *b, const struct expr *e, const struct b
 	return 0;
 }
 
-int float_constant(struct binder *b, const struct bound *n, const struct type *t, double *ret)
+static int float_constant(struct binder *b, const struct bound *n, const struct type *t, double *ret)
 {
 	const struct constant *k = n->constant;
 	double real = k->kind == EXPR_FLOAT ? k->real : k->big ? (double)(uint64_t)k->number : (double)k->number;

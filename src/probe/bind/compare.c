@@ -19,7 +19,7 @@ bool is_comparison(const struct expr *e)
 	return comparison_index(e) >= 0;
 }
 
-bool is_equality(const struct expr *e)
+static bool is_equality(const struct expr *e)
 {
 	return comparison_index(e) < 2;
 }

@@ -22,7 +22,8 @@ const char *package_of(struct arena *arena, const char *symbol)
 	return func_name_unescape(arena, symbol, n);
 }
 
-const char *global_name(struct arena *arena, const char *func_name, const struct expr *e)
+/* "main.limit", as the function of that name would mean e; NULL: e is no name of that form. */
+static const char *global_name(struct arena *arena, const char *func_name, const struct expr *e)
 {
 	if (e->op == EXPR_NAME)
 		return arena_printf(arena, "%s.%s", package_of(arena, func_name), e->text);

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "probe/lang/expr.h"
 
-bool name_start(char c)
+static bool name_start(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80);
 }
@@ -324,11 +324,6 @@ int lexer_init_at(struct lexer *l, const char *text, int pos, struct arena *aren
 {
 	*l = (struct lexer){.text = text, .pos = pos, .arena = arena};
 	return lexer_next(l, err);
-}
-
-int lexer_init(struct lexer *l, const char *text, struct arena *arena, struct err *err)
-{
-	return lexer_init_at(l, text, 0, arena, err);
 }
 
 bool lexer_is(const struct lexer *l, const char *operator)

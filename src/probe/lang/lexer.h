@@ -27,15 +27,13 @@ struct lexer {
 };
 
 /* These make the next token the current one. Errors: -EINVAL, with the column shown. */
-int lexer_init(struct lexer *l, const char *text, struct arena *arena, struct err *err);
-/* lexer_init from byte pos on; columns count from the beginning of text. */
+/* Begins at byte pos; columns count from the beginning of text. */
 int lexer_init_at(struct lexer *l, const char *text, int pos, struct arena *arena, struct err *err);
 int lexer_next(struct lexer *l, struct err *err);
 bool lexer_is(const struct lexer *l, const char *operator);
 /* From the current position to the bracket that closes an already opened `(`; stands behind it. */
 int lexer_raw_until_paren(struct lexer *l, const char **ret_text, struct err *err);
 
-bool name_start(char c);
 bool name_part(char c);
 
 #endif

@@ -49,7 +49,7 @@ static const struct pack_point *const *pack_points(const struct pack *p, struct 
 	return points;
 }
 
-bool pack_applies(struct binary *b, const struct pack *p)
+static bool pack_applies(struct binary *b, const struct pack *p)
 {
 	for (const char *const *pkg = p->packages; pkg && *pkg; pkg++)
 		if (binary_has_package(b, *pkg))

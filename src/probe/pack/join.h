@@ -34,7 +34,6 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
  */
 int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
 	       struct err *err);
-bool pack_applies(struct binary *b, const struct pack *p);
 /* The types that the packs declare, for signatures that are declared for b from now on (join_packs does it itself). */
 void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npacks);
 
