@@ -1,5 +1,5 @@
 /*
- * Where spans, calls and groups of aggregates go. A sink is one file in this folder and one row in kinds.c; its options
+ * Where spans, calls and groups of aggregates go. A sink is one file in this folder and one row in kinds.h; its options
  * are rows of its own, from which --help and the manual pages come.
  */
 #ifndef SINK_SINK_H

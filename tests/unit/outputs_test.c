@@ -75,16 +75,33 @@ static void the_table(void **state)
 	}
 }
 
+/* "-o expects line, tree, json or none, …", of the kinds that print, as the table has them. */
+static const char *not_a_form(const char *name)
+{
+	static char text[300];
+	size_t n = 0, left = 0;
+
+	for (size_t i = 0; sink_kinds[i]; i++)
+		left += sink_kinds[i]->prints;
+	n = (size_t)snprintf(text, sizeof(text), "-o expects");
+	for (size_t i = 0; sink_kinds[i]; i++)
+		if (sink_kinds[i]->prints && left--)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s %s%s", left ? "" : " or",
+					      sink_kinds[i]->name, left > 1 ? "," : "");
+	snprintf(text + n, sizeof(text) - n, ", not \"%s\"", name);
+	return text;
+}
+
 static void forms_by_name(void **state)
 {
 	assert_int_equal(PARSE(of_spans, "-o", "json"), 0);
 	EXPECT_OPEN(SINK_SPANS, "json",);
 	assert_int_equal(PARSE(of_spans, "--output=none"), 0);
 	EXPECT_OPEN(SINK_SPANS, );
-	assert_int_equal(PARSE(of_spans, "-o", "csv"), 0);
-	expect_error(SINK_SPANS, -EINVAL, "-o expects line, tree, json or none, not \"csv\"");
+	assert_int_equal(PARSE(of_spans, "-o", "xml"), 0);
+	expect_error(SINK_SPANS, -EINVAL, not_a_form("xml"));
 	assert_int_equal(PARSE(of_spans, "-o", "otlp"), 0); /* prints nothing */
-	expect_error(SINK_SPANS, -EINVAL, "-o expects line, tree, json or none, not \"otlp\"");
+	expect_error(SINK_SPANS, -EINVAL, not_a_form("otlp"));
 	assert_int_equal(PARSE(of_spans, "--json"), -EINVAL);
 	assert_int_equal(PARSE(of_spans, "--perfetto", "/dev/null"), -EINVAL);
 }
