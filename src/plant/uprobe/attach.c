@@ -729,7 +729,7 @@ static void check_loops(const struct planter_report *r)
 static const struct price_class uprobe_prices[] = {
 	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
 	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
-	[PRICE_STEPPED] = {"stepped", "single-stepped, dear", "on any other instruction (returns)"},
+	[PRICE_STEPPED] = {"stepped", "single-stepped, expensive", "on any other instruction (returns)"},
 };
 
 static void uprobe_check(const struct planter_report *r)
