@@ -114,9 +114,9 @@ struct call_wanted *call_wanted_new(struct binary *b, const struct inquiry *q)
 /* An inlined call that this planter cannot observe makes the number of the function's calls too small. */
 void call_wanted_mark_unplanted(struct call_wanted *t, const struct observed_process *process)
 {
-	struct plant *const *plants = process->plants + t->wanted.first;
+	struct plant *const *plants = process->plants ? process->plants + t->wanted.first : NULL;
 
-	for (size_t i = 0; i < t->wanted.nprobes; i++) {
+	for (size_t i = 0; plants && i < t->wanted.nprobes; i++) {
 		const struct call_plan *p = t->plan_of_probe[i];
 
 		for (size_t k = 0; p && p->inlined && !plants[i] && !p->inexact && k < t->plans.len; k++)

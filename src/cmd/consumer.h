@@ -44,7 +44,7 @@ struct observed_process {
 	struct process process;
 	struct executable *executable;
 	const struct resource *resource;
-	struct plant *const *plants; /* by executable->probes, NULL where refused; NULL while none is planted */
+	struct plant *const *plants; /* by executable->probes, NULL where refused; NULL: none is planted */
 	uint64_t bias;
 	uint32_t id;                 /* its target number: unique in an observation, from 1 */
 	struct arena arena;          /* until it is left; where a consumer keeps processes, until the end */

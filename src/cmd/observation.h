@@ -32,7 +32,10 @@ int observation_new(const struct observation_options *o, struct loop *loop, stru
 sink_list *observation_sinks(struct observation *ob);
 /* c is freed with it. Before it starts. */
 void observation_add(struct observation *ob, struct consumer *c);
-/* Events of it are read, too. It outlives the observation. Before it starts. */
+/*
+ * Events of it are read, too: records have the numbers of the consumers' probes (numbered) and of processes (enter).
+ * It outlives the observation. Before it starts.
+ */
 void observation_add_source(struct observation *ob, struct event_source *s);
 /* Reads events from now on: whenever a good deal waits, and every 50 ms. */
 int observation_start(struct observation *ob, struct err *err);

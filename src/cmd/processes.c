@@ -74,7 +74,10 @@ static int explain_unplanted(struct observation *ob, struct tracked *t, const st
 	return err_set(err, why ? why->code : -EIO, "%s", why ? why->text : "no probe could be planted");
 }
 
-/* Returns the number planted (at least one that has a value on its own), or -errno. */
+/*
+ * Returns the number planted (at least one that has a value on its own), or -errno. Without a planter the program was
+ * built with its probes, and they are all there.
+ */
 static int plant(struct observation *ob, struct tracked *t, struct err *err)
 {
 	const struct executable *x = t->p.executable;
@@ -89,6 +92,8 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	bool useful;
 	int n;
 
+	if (!ob->planter)
+		return (int)x->nprobes;
 	t->p.plants = t->plants = xcalloc(x->nprobes, sizeof(struct plant *));
 	ob->planter->ops->plant(ob->planter, &target, x->probes, x->nprobes, t->plants, errs);
 	n = count_planted(t, &useful);
@@ -246,12 +251,12 @@ static int enter(struct observation *ob, struct tracked *t, struct err *err)
 
 static const char *pause_text(const struct observation *ob, const struct tracked *t, char *buf, size_t size)
 {
-	const struct planter_ops *ops = ob->planter->ops;
+	const struct planter *planter = ob->planter;
 
 	buf[0] = 0;
-	if (ops->pause_ns)
+	if (planter && planter->ops->pause_ns)
 		snprintf(buf, size, ", which was stopped for %.1f ms to put the probes in",
-			 (double)ops->pause_ns(ob->planter, t->p.id) / 1e6);
+			 (double)planter->ops->pause_ns(ob->planter, t->p.id) / 1e6);
 	return buf;
 }
 
@@ -428,7 +433,7 @@ static void scan(struct observation *ob, bool explain)
 static void enter_at_exec(struct observation *ob, struct tracked *old, struct process *proc, uint64_t since_ns)
 {
 	struct hold hold;
-	bool held = !ob->planter->ops->caps.needs_ptrace && hold_process(proc->pid, &hold);
+	bool held = ob->planter && !ob->planter->ops->caps.needs_ptrace && hold_process(proc->pid, &hold);
 
 	if (old && old->p.process.start_ticks == proc->start_ticks)
 		become(ob, old, proc, since_ns);

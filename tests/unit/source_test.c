@@ -7,11 +7,16 @@
 
 #include <errno.h>
 #include <string.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/macro.h"
 #include "cmd/observation_internal.h"
+#include "lib/go_binaries.h"
 #include "plant/source.h"
 
 /* A source that has nothing but what each must have. */
@@ -262,12 +267,130 @@ static void test_observation_without_planter(void **state)
 	close_fd(b.fd);
 }
 
+/* ---- a process whose probes are its own ---- */
+
+struct built_in {
+	struct consumer consumer;
+	struct plant_probe probe;
+	struct wanted wanted;
+	uint32_t entered, left;   /* the number of the process */
+	unsigned samples;
+};
+
+static struct built_in *built_in_of(struct consumer *c)
+{
+	return (struct built_in *)c;
+}
+
+static struct wanted *built_in_wants(struct consumer *c, const struct executable *x)
+{
+	return &built_in_of(c)->wanted;
+}
+
+static void built_in_release(struct wanted *w)
+{
+}
+
+static void built_in_enter(struct consumer *c, struct observed_process *p)
+{
+	built_in_of(c)->entered = p->id;
+	assert_null(p->plants);
+}
+
+static void built_in_leave(struct consumer *c, struct observed_process *p, bool exited)
+{
+	built_in_of(c)->left = p->id;
+}
+
+static void built_in_sample(struct consumer *c, const void *sample, size_t size)
+{
+	struct built_in *b = built_in_of(c);
+
+	assert_true(b->entered && !b->left);
+	b->samples++;
+}
+
+static const struct consumer_ops built_in_ops = {
+	.analyse = built_in_wants,
+	.release = built_in_release,
+	.enter = built_in_enter,
+	.leave = built_in_leave,
+	.sample = built_in_sample,
+	.free = listener_free,
+};
+
+/* A Go program that runs until it is killed, and says that it does. */
+static int start_program(const char *path)
+{
+	char ready[64];
+	int out[2], pid;
+
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(out[1], STDOUT_FILENO);
+		execl(path, path, "-workers", "1", (char *)NULL);
+		_exit(127);
+	}
+	close(out[1]);
+	assert_true(read(out[0], ready, sizeof(ready)) > 0);
+	return pid; /* what reads its output stays open: it would get SIGPIPE */
+}
+
+/* It is entered, its records are read, and it is left, though nothing was ever planted in it. */
+static void test_process_without_planter(void **state)
+{
+	struct built_in c = {.consumer.ops = &built_in_ops, .probe.label = "built in"};
+	struct observation_options options = {.quiet = true};
+	struct observation *ob;
+	struct stub_source s;
+	struct err err = {0};
+	struct loop *loop;
+	glob_t programs;
+	int pid;
+
+	if (!go_binaries("bin/seq-go1.*-*", &programs))
+		skip();
+	pid = start_program(programs.gl_pathv[0]);
+	globfree(&programs);
+	ob = xcalloc(1, sizeof(*ob));
+	assert_int_equal(loop_new(&loop), 0);
+	*ob = (struct observation){.options = &options, .loop = loop, .procfs = "/proc"};
+	vec_push(&ob->owners, NULL);
+	c.wanted = (struct wanted){.probes = &c.probe, .nprobes = 1};
+	observation_add(ob, &c.consumer);
+	init(&s, &least, 1, 0);
+	observation_add_source(ob, &s.source);
+	assert_int_equal(observation_attach(ob, pid, &err), 0);
+	assert_int_equal(c.probe.id, 1);
+	assert_int_equal(c.entered, 1);
+	assert_int_equal(observation_processes(ob), 1);
+	s.records = 2;
+	observation_drain(ob);
+	observation_pause(ob); /* there is nothing to take out, or to put back */
+	observation_resume(ob);
+	s.records = 1;
+	processes_leave_all(ob); /* reads what is left before it leaves */
+	assert_int_equal(c.samples, 3);
+	assert_int_equal(c.left, 1);
+	assert_int_equal(s.forgotten, 1);
+	assert_int_equal(ob->processes.planted, 1);
+	assert_int_equal(ob->processes.refused, 0);
+	observation_cancel(ob);
+	loop_free(loop);
+	close_fd(s.fd);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_are_asked),
 		cmocka_unit_test(test_one_fails),
 		cmocka_unit_test(test_observation_without_planter),
+		cmocka_unit_test(test_process_without_planter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
