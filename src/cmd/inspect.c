@@ -66,6 +66,25 @@ static const char *insn_at(struct binary *b, const struct site *s, struct insn_b
 	return binary_insn_text(b, s->addr, buf->text, sizeof(buf->text)) ? buf->text : "";
 }
 
+/* ---- points ---- */
+
+/* What the planter finds of a point. */
+struct found {
+	const char *status;       /* "ready", "absent", "refused" */
+	const struct site *sites; /* NULL: see why */
+	const char *why;
+};
+
+static struct found find(struct binary *b, const struct planter_ops *planter, const struct join *j)
+{
+	struct plant_probe probe;
+
+	if (!j->variant)
+		return (struct found){.status = j->absent ? "absent" : "refused", .why = j->why};
+	plant_probe_locate(&probe, planter, b, &j->at);
+	return (struct found){probe.sites ? "ready" : "refused", probe.sites, probe.why};
+}
+
 /* ---- text ---- */
 
 static bool is_library(const struct build_info *info)
@@ -113,23 +132,17 @@ static bool worth_telling(const struct join *j, size_t item)
 
 static void print_join(struct binary *b, const struct planter_ops *planter, const struct join *j, bool ir)
 {
-	const struct site *sites = NULL;
-	struct err err = {0};
+	const struct found found = find(b, planter, j);
 	struct insn_buf insn;
 	char name[128];
 
 	snprintf(name, sizeof(name), "%s%s%s", j->span ? j->span->name : "", j->span ? "/" : "", j->point->name);
-	if (!j->variant) {
-		printf("  %-22s %-6s %s: %s\n", name, role_name[j->point->role], j->absent ? "absent" : "refused",
-		       j->why);
-		return;
-	}
-	if (planter->locate(b, &j->at, &sites, &err)) {
-		printf("  %-22s %-6s refused: %s\n", name, role_name[j->point->role], err.text);
+	if (!found.sites) {
+		printf("  %-22s %-6s %s: %s\n", name, role_name[j->point->role], found.status, found.why);
 		return;
 	}
 	printf("  %-22s %-6s %s\n", name, role_name[j->point->role], j->func.name);
-	for (const struct site *s = sites; s; s = s->next)
+	for (const struct site *s = found.sites; s; s = s->next)
 		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", s->addr, insn_at(b, s, &insn),
 		       price_of(planter, s)->text);
 	for (size_t i = 0; i < j->variant->ncaptures; i++)
@@ -227,12 +240,8 @@ static void json_without(struct json *j, const struct join *join)
 
 static void json_join(struct json *j, struct binary *b, const struct planter_ops *planter, const struct join *join)
 {
-	const struct site *sites = NULL;
-	const char *why = join->why;
-	struct err err = {0};
+	const struct found found = find(b, planter, join);
 
-	if (join->variant && planter->locate(b, &join->at, &sites, &err))
-		why = err.text;
 	json_open(j, '{');
 	json_key(j, "pack");
 	json_str(j, join->pack->name);
@@ -243,15 +252,15 @@ static void json_join(struct json *j, struct binary *b, const struct planter_ops
 	json_key(j, "role");
 	json_str(j, role_name[join->point->role]);
 	json_key(j, "status");
-	json_str(j, sites ? "ready" : join->absent ? "absent" : "refused");
-	if (sites) {
+	json_str(j, found.status);
+	if (found.sites) {
 		json_key(j, "function");
 		json_str(j, join->func.name);
-		json_sites(j, b, planter, sites);
+		json_sites(j, b, planter, found.sites);
 		json_without(j, join);
 	} else {
 		json_key(j, "reason");
-		json_str(j, why);
+		json_str(j, found.why);
 	}
 	json_close(j, '}');
 }
