@@ -24,7 +24,7 @@ static inline const struct summary *http_summary(void)
 static inline struct span span_make(const char *name, uint64_t duration_ns, const struct attr *attrs,
 				    size_t nattrs)
 {
-	static const struct resource shop = {.service = "shop", .pid = 4711};
+	static const struct resource server = {.service = "shop", .pid = 4711};
 
 	return (struct span){.trace_id = {0x4b, 0xf9, 0x2f, [15] = 0x36},
 			     .span_id = {0x01, [7] = 0xab},
@@ -37,7 +37,7 @@ static inline struct span span_make(const char *name, uint64_t duration_ns, cons
 			     .goid = 17,
 			     .attrs = attrs,
 			     .nattrs = nattrs,
-			     .resource = &shop};
+			     .resource = &server};
 }
 
 #endif
