@@ -2,7 +2,8 @@
  * ns per hit of a uprobe, by what its program does and by the class of its site, and as ratios against an
  * empty program on the first byte of a usual Go function (a compare with memory: single-stepped). Root.
  *
- *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/uprobe_hit bench/uprobe_hit.c build/libearshot.a -lbpf && build/uprobe_hit
+ *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/uprobe_hit bench/uprobe_hit.c build/libearshot.a -lbpf -ldw -lelf -lZydis &&
+ *   build/uprobe_hit
  *
  * Our own functions are probed, so the records are those of a real hit without a Go program around it. Rounds
  * of the arms alternate; the least of each arm counts, since others disturb and nothing speeds up.
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "binary/arch_x86_64.h"
 #include "plant/uprobe/uprobe.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/site.h"
@@ -132,6 +134,7 @@ static int measure_empty(const void *site, double *best, struct err *err)
 	static const struct bpf_insn nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
 	uint64_t offset = self_offset(site);
+	const struct uprobe_places at = {.path = "/proc/self/exe", .offsets = &offset, .n = 1, .pid = getpid()};
 	struct uprobe_links links;
 	struct uprobe_means means;
 	int prog, r = uprobe_means_detect(0, &means, err);
@@ -141,7 +144,7 @@ static int measure_empty(const void *site, double *best, struct err *err)
 	prog = uprobe_prog_load(&means, "empty", nothing, ARRAY_SIZE(nothing), err);
 	if (prog < 0)
 		return prog;
-	r = uprobe_link(&means, prog, "/proc/self/exe", &offset, 1, 0, getpid(), &links, err);
+	r = uprobe_link(&means, prog, &at, &links, err);
 	if (r == 0) {
 		double ns = calls_ns(site);
 

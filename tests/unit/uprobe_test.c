@@ -783,6 +783,7 @@ static void test_scratch_busy(void **state)
 	struct regs r = {.r = {(uintptr_t)world.text, 100}, .g = (uintptr_t)&fake_g};
 	const struct site_shape shape = {0};
 	uint64_t offset = self_offset(probed), counts[LOSS_KERNEL_COUNT] = {0};
+	const struct uprobe_places at = {.path = "/proc/self/exe", .offsets = &offset, .n = 1, .pid = getpid()};
 	static struct scratch busy;
 	struct uprobe_env env = {.scratch_per_cpu = 3, .ring_bytes = 1 << 20};
 	struct uprobe_means means;
@@ -799,7 +800,7 @@ static void test_scratch_busy(void **state)
 	env.losses = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(counts), LOSS_PROBES, &err);
 	assert_int_equal(uprobe_compile(&prog, 1, &shape, &env, &code, &err), 0);
 	fd = uprobe_prog_load(&means, "test", code.code.data, code.code.len, &err);
-	assert_int_equal(uprobe_link(&means, fd, "/proc/self/exe", &offset, 1, 0, getpid(), &links, &err), 0);
+	assert_int_equal(uprobe_link(&means, fd, &at, &links, &err), 0);
 	busy.busy = 1;
 	for (key = 0; key < cpus * 3; key++)
 		assert_int_equal(bpf_map_update_elem(env.scratch, &key, &busy, 0), 0);

@@ -238,17 +238,19 @@ static void load_part(void *arg, size_t i)
 static void link_part(struct attach_job *job, struct attach_part *part)
 {
 	const struct plant_probe *probe = part->probe;
+	struct uprobe_places at = {.path = job->t->path, .cookie = job->cookie, .pid = job->t->pid};
 	VEC(uint64_t) offsets = {0};
 	int prog = part->attached->program->fd;
 
 	for (const struct site *s = part->first; s; s = s->next)
 		if (same_shape(part->first, s))
 			vec_push(&offsets, uprobe_site_of(s)->offset);
+	at.offsets = offsets.data;
+	at.n = offsets.len;
 	if (prog < 0)
 		part->r = err_set(&part->err, -EINVAL, "%s is planted twice, and cannot be", probe->label);
 	else
-		part->r = uprobe_link(&job->p->means, prog, job->t->path, offsets.data, offsets.len, job->cookie,
-				      job->t->pid, &part->attached->links, &part->err);
+		part->r = uprobe_link(&job->p->means, prog, &at, &part->attached->links, &part->err);
 	vec_done(&offsets);
 }
 

@@ -228,31 +228,30 @@ int uprobe_prog_load_code(const struct uprobe_means *m, const char *label, const
 
 /* ---- links ---- */
 
-static int link_multi(int prog, const char *path, const uint64_t *offsets, size_t n, uint64_t cookie,
-		      int pid)
+static int link_multi(int prog, const struct uprobe_places *at)
 {
-	_cleanup_(cleanup_free) uint64_t *cookies = xcalloc(n, sizeof(*cookies));
+	_cleanup_(cleanup_free) uint64_t *cookies = xcalloc(at->n, sizeof(*cookies));
 	struct uapi_link_create_uprobe_multi attr = {
 		.prog_fd = (__u32)prog, .attach_type = UAPI_BPF_TRACE_UPROBE_MULTI,
-		.path = (uintptr_t)path, .offsets = (uintptr_t)offsets,
-		.cookies = (uintptr_t)cookies, .cnt = (__u32)n, .pid = (__u32)pid,
+		.path = (uintptr_t)at->path, .offsets = (uintptr_t)at->offsets,
+		.cookies = (uintptr_t)cookies, .cnt = (__u32)at->n, .pid = (__u32)at->pid,
 	};
 	long fd;
 
-	for (size_t i = 0; i < n; i++)
-		cookies[i] = cookie;
+	for (size_t i = 0; i < at->n; i++)
+		cookies[i] = at->cookie;
 	fd = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : (int)fd;
 }
 
 /* The link keeps the event. */
-static int link_perf(int pmu, int prog, const char *path, uint64_t offset, uint64_t cookie, int pid)
+static int link_perf(int pmu, int prog, const struct uprobe_places *at, size_t i)
 {
 	struct perf_event_attr attr = {.type = (uint32_t)pmu, .size = sizeof(attr),
-				       .uprobe_path = (uintptr_t)path, .probe_offset = offset};
-	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event = {.bpf_cookie = cookie});
+				       .uprobe_path = (uintptr_t)at->path, .probe_offset = at->offsets[i]};
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event = {.bpf_cookie = at->cookie});
 	_cleanup_(cleanup_fd) int event =
-		(int)syscall(SYS_perf_event_open, &attr, pid ? pid : -1, pid ? -1 : 0, -1,
+		(int)syscall(SYS_perf_event_open, &attr, at->pid ? at->pid : -1, at->pid ? -1 : 0, -1,
 			     PERF_FLAG_FD_CLOEXEC);
 	int fd;
 
@@ -262,12 +261,14 @@ static int link_perf(int pmu, int prog, const char *path, uint64_t offset, uint6
 	return fd < 0 ? -errno : fd;
 }
 
-static int link_failed(const struct uprobe_means *m, int code, const char *path, uint64_t offset, int pid,
+static int link_failed(const struct uprobe_means *m, int code, const struct uprobe_places *at, size_t i,
 		       struct err *err)
 {
+	const char *path = at->path;
+
 	switch (code) {
 	case -ESRCH:
-		return err_set(err, code, "process %d is gone", pid);
+		return err_set(err, code, "process %d is gone", at->pid);
 	case -ENOENT:
 		return err_set(err, code, "%s is gone: has the process ended?", path);
 	case -EPERM:
@@ -289,24 +290,23 @@ static int link_failed(const struct uprobe_means *m, int code, const char *path,
 	case -EIO:
 	case -KERNEL_ENOTSUPP:
 		return err_set(err, code, "the kernel cannot put a probe at file offset %#llx of %s (%s)",
-			       (unsigned long long)offset, path,
+			       (unsigned long long)at->offsets[i], path,
 			       code == -KERNEL_ENOTSUPP ? "instruction not supported" : strerror(-code));
 	}
 	return err_set(err, code, "the kernel cannot put a probe into %s: %s", path, strerror(-code));
 }
 
-int uprobe_link(const struct uprobe_means *m, int prog, const char *path, const uint64_t *offsets,
-		size_t n, uint64_t cookie, int pid, struct uprobe_links *ret, struct err *err)
+int uprobe_link(const struct uprobe_means *m, int prog, const struct uprobe_places *at, struct uprobe_links *ret,
+		struct err *err)
 {
-	size_t want = m->multi ? 1 : n;
+	size_t want = m->multi ? 1 : at->n;
 	struct uprobe_links l = {.fds = xcalloc(want, sizeof(*l.fds))};
 
 	for (; l.n < want; l.n++) {
-		int fd = m->multi ? link_multi(prog, path, offsets, n, cookie, pid)
-				  : link_perf(m->pmu, prog, path, offsets[l.n], cookie, pid);
+		int fd = m->multi ? link_multi(prog, at) : link_perf(m->pmu, prog, at, l.n);
 
 		if (fd < 0) {
-			fd = link_failed(m, fd, path, offsets[l.n], pid, err);
+			fd = link_failed(m, fd, at, l.n, err);
 			uprobe_links_done(&l);
 			return fd;
 		}
@@ -370,11 +370,10 @@ static bool multi_works(void)
 	const struct code c = {.insns = nothing, .n = ARRAY_SIZE(nothing)};
 	_cleanup_(cleanup_fd) int prog = load(&multi, "earshot", &c, 0, NULL, 0);
 	const uint64_t offset = 0;
+	const struct uprobe_places everywhere = {.path = "/", .offsets = &offset, .n = 1};
+	const struct uprobe_places nowhere = {.path = "/", .offsets = &offset, .n = 1, .pid = -1};
 
-	if (prog < 0)
-		return false;
-	return link_multi(prog, "/", &offset, 1, 0, 0) == -EBADF &&
-	       link_multi(prog, "/", &offset, 1, 0, -1) == -EINVAL;
+	return prog >= 0 && link_multi(prog, &everywhere) == -EBADF && link_multi(prog, &nowhere) == -EINVAL;
 }
 
 /*

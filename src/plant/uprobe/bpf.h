@@ -52,9 +52,15 @@ struct uprobe_links {
 	int *fds;
 	size_t n;
 };
-/* pid 0: every process that maps the file. */
-int uprobe_link(const struct uprobe_means *m, int prog, const char *path, const uint64_t *offsets,
-		size_t n, uint64_t cookie, int pid, struct uprobe_links *ret, struct err *err);
+struct uprobe_places {
+	const char *path;        /* opens the file */
+	const uint64_t *offsets; /* in it, n of them */
+	size_t n;
+	uint64_t cookie;         /* what the program gets at each */
+	int pid;                 /* 0: every process that maps the file */
+};
+int uprobe_link(const struct uprobe_means *m, int prog, const struct uprobe_places *at, struct uprobe_links *ret,
+		struct err *err);
 void uprobe_links_done(struct uprobe_links *l);
 /* Closes the links of many at once: each close waits for the kernel's readers, together they wait once. */
 void uprobe_links_done_all(struct uprobe_links *const *l, size_t n);

@@ -71,9 +71,10 @@ static double price_of(const struct uprobe_means *m, int prog, const void *fn)
 	double without = call_ns(fn), with;
 	struct uprobe_links links;
 	uint64_t offset;
+	const struct uprobe_places at = {.path = "/proc/self/exe", .offsets = &offset, .n = 1, .pid = getpid()};
 
 	if (self_offset(fn, &offset) < 0 ||
-	    uprobe_link(m, prog, "/proc/self/exe", &offset, 1, 0, getpid(), &links, NULL) < 0)
+	    uprobe_link(m, prog, &at, &links, NULL) < 0)
 		return 0;
 	with = call_ns(fn);
 	uprobe_links_done(&links);
