@@ -2,7 +2,8 @@
  * ns per traced call (entry and return), by what is asked of it. Both sites are `push rbp` (emulated): the figures are
  * those of the programs and one trap each. A return on RET is single-stepped on top (see uprobe_hit). Root.
  *
- *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/call_hit bench/call_hit.c build/libearshot.a -lbpf && build/call_hit
+ *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/call_hit bench/call_hit.c build/libearshot.a -lbpf -ldw -lelf -lZydis &&
+ *   build/call_hit
  *
  * Rounds of the arms alternate; the least of each counts.
  */
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "binary/arch_x86_64.h"
 #include "plant/uprobe/uprobe.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/site.h"

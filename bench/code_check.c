@@ -2,7 +2,7 @@
  * What it takes to compare a running program's code with its file at the sites of probes, before they are planted:
  * microseconds for about so many sites, the first time (the kernel may have to bring the pages in) and the median of 20.
  *
- *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/code_check bench/code_check.c build/libearshot.a -ldw -lelf -lZydis &&
+ *   make && gcc -O2 -Isrc -D_GNU_SOURCE -o build/code_check bench/code_check.c build/libearshot.a -lbpf -ldw -lelf -lZydis &&
  *   build/code_check PID SITES
  */
 #include <stdio.h>
@@ -13,7 +13,6 @@
 #include "base/vec.h"
 #include "binary/binary.h"
 #include "plant/code_check.h"
-#include "plant/uprobe/uprobe.h"
 #include "plant/uprobe/uprobe.h"
 #include "target/process.h"
 
