@@ -199,7 +199,7 @@ bool binary_type_next(struct binary *b, size_t *pos, const struct type **ret);
  */
 bool binary_type_holdable_next(struct binary *b, const struct type *interface, size_t *pos, const struct type **ret);
 
-/* ---- constants and variables of packages (global.c) ---- */
+/* ---- constants and variables of packages (dwarf_global.c) ---- */
 
 /*
  * By name: "net/http.StatusOK", or with the last element of the path alone, "http.StatusOK", where only one package

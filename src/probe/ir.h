@@ -170,7 +170,7 @@ enum program_role {
 	PROGRAM_EXIT,    /* all calls of the goroutine end (no slots) */
 };
 
-/* An aggregate is kept by the planter where it can, else computed from records: see plant.h. */
+/* An aggregate is kept by the planter where it can, else computed from records (plant/aggregate.h). */
 enum aggregate_kind { AGG_COUNT, AGG_SUM, AGG_MIN, AGG_MAX, AGG_AVG, AGG_HIST /* log2 */, AGG_LINEAR };
 #define AGG_MAX_KEYS 4
 #define AGG_KEY_STR 64    /* bytes of a text that tell groups apart; longer ones are cut */

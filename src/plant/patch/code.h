@@ -44,7 +44,7 @@ struct patch_env {
  * (back is too far away, a record could not fit the ring).
  * The role decides the record's kind: POINT → EVENT_POINT; ENTRY → EVENT_CALL; RETURN → EVENT_RETURN (nothing when
  * the entry left no call, unless calls_apart); UNWIND and EXIT (depth 0) → EVENT_UNWOUND. All are single records: who
- * drains joins them. A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots:
+ * drains pairs them. A return that does not pass its filter is an EVENT_UNWOUND of the return's probe, without slots:
  * the call is over. Without env->sums the aggregates, no_record and the control's limits are left to who drains, too. A
  * controlled program counts its hits.
  */
@@ -56,8 +56,8 @@ uint32_t patch_record_bytes(const struct capture_program *p);
 
 /*
  * Whether a return need not look for its call: the entry keeps nothing for it and lets everything pass. Then returns
- * whose entry was not seen are records too, which the join tells by their epoch (ring.h); and there is no limit to open
- * calls here.
+ * whose entry was not seen are records too, which pairing tells by their epoch (ring/ring.h); and there is no limit to
+ * open calls here.
  */
 bool patch_calls_apart(const struct capture_program *entry, const struct capture_program *ret);
 
@@ -74,7 +74,7 @@ int patch_handler_compile(uint64_t area, const struct patch_area *layout, uint64
 /*
  * Fills in a layout (offsets and sizes) for that many Ps, and that many chunks for all of them together. ret->bytes is
  * the size to map; a fresh area is that struct at the start, and zeros. The pool comes right behind it, unless the
- * caller says otherwise (pool_off); there are no chunks on its stacks yet (pool.h).
+ * caller says otherwise (pool_off); there are no chunks on its stacks yet (ring/pool.h).
  */
 int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t ncounts, uint32_t nsaved,
 		      struct patch_area *ret, struct err *err);

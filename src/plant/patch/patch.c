@@ -1,6 +1,6 @@
 /*
  * The planter that patches. See site.c for what it may patch, plan.c for how it does, helper.h for who stops the
- * process, ring.h for what program and earshot share.
+ * process, ring/ring.h for what program and earshot share.
  */
 #include "plant/patch/patch.h"
 

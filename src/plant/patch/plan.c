@@ -6,8 +6,8 @@
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
  * the rings are never read.
  *
- * The shared memory: its head (shared.h), the area (ring.h) with the shapes behind it, the regions of code, the pool,
- * of which only the first chunks exist.
+ * The shared memory: its head (shared.h), the area (ring/ring.h) with the shapes behind it, the regions of code, the
+ * pool, of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 

@@ -1,6 +1,6 @@
 /*
- * The memory that a patched process shares with us, as it begins; what follows (the area of ring.h, the code, the pool)
- * belongs to who calls helper.h. In this order:
+ * The memory that a patched process shares with us, as it begins; what follows (the area of ring/ring.h, the code, the
+ * pool) belongs to who calls helper.h. In this order:
  *
  *	the fork guard, a page that is the process's alone. Its first word is 1, and 0 in a child that the process
  *	forks: a child has all the rest of this memory, but must not write there

@@ -1,6 +1,6 @@
 /*
  * The expression language: Go's selector, index, type assertion, comparison and logic syntax. Parsed
- * into a tree that an arena owns; resolved against a binary by compile.h.
+ * into a tree that an arena owns; bind/ resolves its names, lower/ finds where they lie.
  *
  *   req.URL.Path   rw.(*response).status   len(items) > 3   h["User-Agent"][0]   *p   x.y[2].z
  *   a == "x" && !b || n >= 10   hasprefix(s, "GET ")   nil true false 0x1f -1 'c' 10ms

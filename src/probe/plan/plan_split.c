@@ -1,6 +1,6 @@
 /*
  * Which side of a call an expression belongs to. Parameters are in their registers at the entry only, results at the
- * return only; a name is looked up as names.c does. A condition is taken apart at its outermost &&: what needs the
+ * return only; a name is looked up as bind/names.c does. A condition is taken apart at its outermost &&: what needs the
  * entry only is tested there. In the rest, the largest parts that need the entry only are evaluated at the entry and
  * carried to the return (IR_SAVE), as Go evaluates them once: when the call begins.
  *
