@@ -154,21 +154,25 @@ static void unwind(struct pairing *j, struct open_call *c, uint64_t time, bool s
 	call_free(j, c);
 }
 
-static void unwind_deeper(struct pairing *j, const struct event_header *h, bool said, plant_event_fn fn, void *arg)
+/* Returns the innermost call that is left of the goroutine. */
+static struct open_call *unwind_deeper(struct pairing *j, const struct event_header *h, bool said, plant_event_fn fn,
+				       void *arg)
 {
-	struct open_call *c;
+	struct open_call *c = innermost(j, h), *outer;
 
-	while ((c = innermost(j, h)) && c->open.depth > h->depth)
+	for (; c && c->open.depth > h->depth; c = outer) {
+		outer = call_of(c->open.outer);
 		unwind(j, c, h->time_ns, said, fn, arg);
+	}
+	return c;
 }
 
 static void call_begins(struct pairing *j, struct paired_probe *of, const struct event_header *h, uint32_t epoch,
 			plant_event_fn fn, void *arg)
 {
-	struct open_call *c, *outer;
+	struct open_call *c = unwind_deeper(j, h, false, fn, arg), *outer;
 
-	unwind_deeper(j, h, false, fn, arg);
-	for (c = innermost(j, h); c && c->open.depth == h->depth; c = outer) {
+	for (; c && c->open.depth == h->depth; c = outer) {
 		outer = call_of(c->open.outer);
 		if (c->of->group == of->group || c->of->func != of->func)
 			unwind(j, c, h->time_ns, false, fn, arg);
@@ -192,12 +196,10 @@ static void call_begins(struct pairing *j, struct paired_probe *of, const struct
 static void call_returns(struct pairing *j, const struct paired_probe *of, const struct event_header *h, uint32_t epoch,
 			 const struct event_header *end, plant_event_fn fn, void *arg)
 {
-	struct open_call *c;
+	struct open_call *c = unwind_deeper(j, h, false, fn, arg);
 
-	unwind_deeper(j, h, false, fn, arg);
-	for (c = innermost(j, h); c; c = call_of(c->open.outer))
-		if (c->open.depth == h->depth && c->of->group == of->group)
-			break;
+	while (c && (c->open.depth != h->depth || c->of->group != of->group))
+		c = call_of(c->open.outer);
 	if (!c)
 		return;
 	open_stacks_remove(&j->calls, &c->open);
