@@ -160,20 +160,23 @@ static void unwind(struct pairing *p, struct open_call *c, uint64_t time, enum u
 	call_free(p, c);
 }
 
-static void unwind_deeper(struct pairing *p, const struct event_header *h, enum unwound_by by)
+/* Returns the innermost call that is left of the goroutine. */
+static struct open_call *unwind_deeper(struct pairing *p, const struct event_header *h, enum unwound_by by)
 {
-	struct open_call *c;
+	struct open_call *c = innermost(p, h), *outer;
 
-	while ((c = innermost(p, h)) && c->open.depth > h->depth)
+	for (; c && c->open.depth > h->depth; c = outer) {
+		outer = call_of(c->open.outer);
 		unwind(p, c, h->time_ns, by);
+	}
+	return c;
 }
 
 static void call_begins(struct pairing *p, struct paired_probe *of, const struct event_header *h, uint32_t epoch)
 {
-	struct open_call *c, *outer;
+	struct open_call *c = unwind_deeper(p, h, UNWOUND_BY_CALL), *outer;
 
-	unwind_deeper(p, h, UNWOUND_BY_CALL);
-	for (c = innermost(p, h); c && c->open.depth == h->depth; c = outer) {
+	for (; c && c->open.depth == h->depth; c = outer) {
 		outer = call_of(c->open.outer);
 		if (c->of->group == of->group || c->of->func != of->func)
 			unwind(p, c, h->time_ns, UNWOUND_BY_CALL);
@@ -197,12 +200,10 @@ static void call_begins(struct pairing *p, struct paired_probe *of, const struct
 static void call_returns(struct pairing *p, const struct paired_probe *of, const struct event_header *h, uint32_t epoch,
 			 const struct event_header *end)
 {
-	struct open_call *c;
+	struct open_call *c = unwind_deeper(p, h, UNWOUND_BY_CALL);
 
-	unwind_deeper(p, h, UNWOUND_BY_CALL);
-	for (c = innermost(p, h); c; c = call_of(c->open.outer))
-		if (c->open.depth == h->depth && c->of->group == of->group)
-			break;
+	while (c && (c->open.depth != h->depth || c->of->group != of->group))
+		c = call_of(c->open.outer);
 	if (!c)
 		return;
 	open_stacks_remove(&p->calls, &c->open);

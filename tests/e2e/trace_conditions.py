@@ -24,7 +24,7 @@ REFUSED = [
     ("main.Strings", 'strings.ToUpper(s) == "A"', ["functions and methods of the program cannot be called", "hasprefix"]),
     ("main.Lookups", "m.Int[k.ID] == name", ["the map's keys are of type int"]),
     ("main.Anything", "x.(Shape) != nil", ["only a concrete type can be asked for"]),
-    ("main.Answer", "user == text", ["of the entry", "tested at the return"]),
+    ("main.Answer", "user == text", ["known at the entry", "tested at the return"]),
     ("main.Given", "pid == 1", ["-p and -x"]),
     ("main.Anything", "x < 42", ["can be compared with == and != only"]),
 ]

@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <ucontext.h>
 
 #include "binary/arch_x86_64.h"
 #include "unit/patch_run.h"
@@ -603,6 +604,104 @@ static void limits(void **state)
 	control = (struct plant_control){0};
 }
 
+/* ---- the reader, between any two instructions ---- */
+
+static struct {
+	uint64_t steps, at; /* instructions of the code so far; after how many the reader comes */
+} stepping;
+
+/* What tally_all does, but that it waits for nothing: all happens on this thread. */
+static void turn_over(void)
+{
+	patched.turn ^= 1;
+	area->turn = patched.turn;
+	for (uint32_t i = 0; i < PROCS + EXTRA; i++)
+		if (!patch_area_slot(area, i)->ring.busy)
+			patch_table_take(&patched.forms, area, &patched.layout, i, !patched.turn, patched.probes,
+					 patched.target, planter.reader.aggregates, &planter.reader.damaged);
+}
+
+/* The first one is sent; from there on one comes after each instruction. */
+static void on_step(int sig, siginfo_t *info, void *context)
+{
+	enum { TRAP_FLAG = 0x100 };
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	const uint64_t pc = (uint64_t)regs[REG_RIP] - (uintptr_t)code_memory;
+
+	if (info->si_code <= 0)
+		regs[REG_EFL] |= TRAP_FLAG;
+	else if (regs[REG_RIP] == (greg_t)(uintptr_t)call_code_back)
+		regs[REG_EFL] &= ~TRAP_FLAG;
+	else if (pc < CODE_SIZE && stepping.steps++ == stepping.at)
+		turn_over();
+}
+
+static void run_stepped(const void *code, const struct regs *r, uint64_t at)
+{
+	struct frame f;
+
+	stack_fill(test_stack);
+	frame_fill(&f, r, test_stack);
+	stepping.steps = 0;
+	stepping.at = at;
+	raise(SIGTRAP);
+	call_code(&f, code);
+	frame_check(&f, test_stack);
+}
+
+/* An event of a key that is new, or is there; a later one of it. Whether the reader came before the code's end. */
+static bool step_through(uint64_t at, bool is_new, struct aggregates *reference)
+{
+	const struct input in = {is_new ? at : 0, (uintptr_t)many_texts, 5, 0};
+	const struct record r = record_of(1, EVENT_POINT, &in);
+	const struct regs regs = regs_of(&in);
+
+	for (int i = 0; i < 3 - is_new; i++) {
+		if (i == !is_new)
+			run_stepped(codes[0], &regs, at);
+		else
+			run_code(codes[0], &regs);
+		aggregates_take(reference, &r, sizeof(r));
+	}
+	for (int i = 0; i < 2; i++)
+		turn_over();
+	if (planter.reader.damaged)
+		fail_msg("the reader came after %" PRIu64 " instructions and found what makes no sense", at);
+	return stepping.steps > at;
+}
+
+/* A thread that is in the code stays with the table that it found, whenever the other one becomes the one to use. */
+static void turned_over_anywhere(void **state)
+{
+	const struct ir_aggregate all[] = {
+		{.kind = AGG_HIST, .value = {.slot = N_SLOT}, .keys = {{.slot = TEXT_SLOT}, {.slot = N_SLOT}},
+		 .nkeys = 2},
+		{.kind = AGG_SUM, .value = {.slot = N_SLOT}, .keys = {{.slot = TEXT_SLOT}}, .nkeys = 1},
+		{.kind = AGG_COUNT},
+	};
+	const struct capture_program p = program(PROGRAM_POINT, all, ARRAY_SIZE(all));
+	const struct sigaction step = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+	struct sigaction before;
+
+	assert_int_equal(sigaction(SIGTRAP, &step, &before), 0);
+	for (int way = 0; way < 4; way++) {
+		struct aggregates *reference = aggregates_new(0);
+		uint64_t at = 0;
+		struct err err;
+
+		plant((const struct capture_program *[]){&p}, 1, 0);
+		aggregates_add(reference, 1, &p, &err);
+		fake_m.p = way & 1 ? &fake_p : NULL; /* else an extra slot */
+		while (step_through(at, way & 2, reference))
+			at++;
+		assert_true(at > 100);
+		compare(reference);
+		aggregates_free(reference);
+		unplant();
+	}
+	sigaction(SIGTRAP, &before, NULL);
+}
+
 /* ---- threads, read all the while ---- */
 
 enum { THREADS = 4, CALLS = 40000 };
@@ -734,7 +833,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(points),      cmocka_unit_test(calls), cmocka_unit_test(filtered_entries),
 		cmocka_unit_test(full_tables), cmocka_unit_test(full_ring), cmocka_unit_test(hits),
-		cmocka_unit_test(nobody_reads), cmocka_unit_test(limits), cmocka_unit_test(threads),
+		cmocka_unit_test(nobody_reads), cmocka_unit_test(limits), cmocka_unit_test(turned_over_anywhere),
+		cmocka_unit_test(threads),
 		cmocka_unit_test(damaged),     cmocka_unit_test(all_is_kept), cmocka_unit_test(cut_texts_are_kept),
 	};
 

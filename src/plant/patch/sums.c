@@ -16,7 +16,7 @@
 #define GROUP(field) MEM(RDI, offsetof(struct patch_group, field))
 #define INDEX ((struct x86_mem){.base = RSI, .index = RDX, .scale = 4, .disp = offsetof(struct patch_table, index)})
 #define BUCKET ((struct x86_mem){.base = RDI, .index = RCX, .scale = 8, .disp = offsetof(struct patch_group, buckets)})
-enum { WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI };
+enum { WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI, WORD_TABLE };
 #define WORD(n) SLOT_AT(words, n)
 
 #define TRIES 256 /* groups that are looked at before the table counts as full */
@@ -319,8 +319,11 @@ void code_hold_call(struct code *g)
 
 /* ---- the group ---- */
 
-/* RSI = the table. Clobbers RCX. */
-static void get_table(struct code *g)
+/*
+ * The table of this event. The reader may turn it over at any moment, so it is asked once: what is found in one table,
+ * or is put there, must not go on in the other.
+ */
+static void choose_table(struct code *g)
 {
 	struct x86 *x = &g->x;
 
@@ -328,6 +331,13 @@ static void get_table(struct code *g)
 	x86_load(x, 4, false, RCX, MEM(RCX, 0));
 	x86_load(x, 8, false, RSI, (struct x86_mem){.base = REG_SLOT, .index = RCX, .scale = 8,
 						    .disp = offsetof(struct patch_slot, table)});
+	x86_store(x, 8, WORD(WORD_TABLE), RSI);
+}
+
+/* RSI = the table. */
+static void get_table(struct code *g)
+{
+	x86_load(&g->x, 8, false, RSI, WORD(WORD_TABLE));
 }
 
 /* RDI = a group at the end of what is used, with its key, at RDX of the index. To full when it may not fit. */
@@ -599,6 +609,7 @@ void code_sums(struct code *g)
 
 	if (!sums || !sums->forms)
 		return;
+	choose_table(g);
 	for (size_t i = 0; i < g->p->naggregates; i++)
 		update(g, &sums->forms[i]);
 	g->impatient = x86_label_new(&g->x);
