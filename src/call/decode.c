@@ -39,6 +39,9 @@ struct decoding {
 	const struct call_process *process;
 	const struct event *entry, *ret; /* ret: NULL where there is no record of a return */
 	enum call_end end;
+	uint64_t end_ns;
+	const void *sample;              /* its bytes; NULL: it is not over */
+	size_t size;
 	struct arena arena;
 };
 
@@ -286,7 +289,7 @@ static bool control_passes(struct call_decoder *d, struct probe_plan *p, const s
 }
 
 /* Whether the part of the condition that could not be tested in the probe holds; c has no values yet. */
-static bool passes(struct decoding *c, const void *sample, size_t size)
+static bool passes(struct decoding *c)
 {
 	const struct call_plan *plan = c->probe->plan;
 	struct value_context context = context_of(c->d, c->probe, c->process, &c->arena);
@@ -300,7 +303,7 @@ static bool passes(struct decoding *c, const void *sample, size_t size)
 	c->d->losses.count[LOSS_FILTER_UNREADABLE] += v == LATE_UNREADABLE;
 	if (v != LATE_TRUE || !control_passes(c->d, (struct probe_plan *)c->probe, c->entry))
 		return false;
-	return plan->counted && sample ? aggregates_take(c->d->late, sample, size) : plan->prints;
+	return plan->counted && c->sample ? aggregates_take(c->d->late, c->sample, c->size) : plan->prints;
 }
 
 static uint64_t code_address(const struct call_plan *plan)
@@ -308,32 +311,28 @@ static uint64_t code_address(const struct call_plan *plan)
 	return plan->pc ? plan->pc : plan->func.entry;
 }
 
-/* The call of a sample's records, which were found to belong together. sample NULL: it is not over. */
-static void emit(struct call_decoder *d, const struct probe_plan *probe, const struct call_process *process,
-		 const void *sample, size_t size,
-		 const struct event *entry, const struct event *ret, enum call_end end, uint64_t end_ns)
+/* The call of records that were found to belong together. */
+static void emit(struct decoding *c)
 {
-	const struct event_header *h = entry->head;
-	struct decoding c = {.d = d, .probe = probe, .process = process, .entry = entry, .ret = ret,
-			     .end = end};
+	const struct event_header *h = c->entry->head;
 	struct call_record r = {
-		.function = &probe->function,
-		.resource = process->resource,
-		.address = code_address(probe->plan) + process->bias,
-		.end = end,
+		.function = &c->probe->function,
+		.resource = c->process->resource,
+		.address = code_address(c->probe->plan) + c->process->bias,
+		.end = c->end,
 		.start_ns = h->time_ns,
-		.start_unix_ns = wall_clock_ns(&d->wall, h->time_ns),
-		.duration_ns = end != CALL_POINT ? since(entry, end_ns) : 0,
+		.start_unix_ns = wall_clock_ns(&c->d->wall, h->time_ns),
+		.duration_ns = c->end != CALL_POINT ? since(c->entry, c->end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,
 	};
 
-	if (passes(&c, sample, size)) {
-		add_values(&c, &r);
-		add_stack(&c, &r);
-		d->options.emit(d->options.arg, &r);
+	if (passes(c)) {
+		add_values(c, &r);
+		add_stack(c, &r);
+		c->d->options.emit(c->d->options.arg, &r);
 	}
-	arena_done(&c.arena);
+	arena_done(&c->arena);
 }
 
 static const struct probe_plan *probe_of(const struct call_decoder *d, const struct event *e)
@@ -353,8 +352,9 @@ static bool decode_end(struct call_decoder *d, const void *sample, size_t size, 
 	if (returned && probe_of(d, end) != probe) /* an unwinding has a program of its own */
 		return false;
 	if (returned || plan_ending_holds(probe->plan, &probe->plan->panicked, call, since(call, end->head->time_ns)))
-		emit(d, probe, process, sample, size, call, returned ? end : NULL,
-		     returned ? CALL_RETURNED : CALL_PANICKED, end->head->time_ns);
+		emit(&(struct decoding){.d = d, .probe = probe, .process = process, .entry = call,
+					.ret = returned ? end : NULL, .end = returned ? CALL_RETURNED : CALL_PANICKED,
+					.end_ns = end->head->time_ns, .sample = sample, .size = size});
 	return true;
 }
 
@@ -365,7 +365,8 @@ static bool decode_point(struct call_decoder *d, const void *sample, size_t size
 
 	if (e->head->kind != EVENT_POINT || !probe || !process)
 		return false;
-	emit(d, probe, process, sample, size, e, NULL, CALL_POINT, 0);
+	emit(&(struct decoding){.d = d, .probe = probe, .process = process, .entry = e, .end = CALL_POINT,
+				.sample = sample, .size = size});
 	return true;
 }
 
@@ -396,7 +397,8 @@ void call_decoder_open(struct call_decoder *d, const void *sample, size_t size, 
 	}
 	if (probe->plan->prints && /* else it was kept for the sake of aggregates */
 	    plan_ending_holds(probe->plan, &probe->plan->open, &e[0], since(&e[0], now_ns)))
-		emit(d, probe, process, NULL, 0, &e[0], NULL, open_end, now_ns);
+		emit(&(struct decoding){.d = d, .probe = probe, .process = process, .entry = &e[0], .end = open_end,
+					.end_ns = now_ns});
 }
 
 void call_decoder_losses(const struct call_decoder *d, struct run_summary *ret)
