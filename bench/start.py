@@ -124,7 +124,7 @@ def code_check_seconds(pid, sites):
     tool = f"{WORK}/code_check"
     if not os.path.exists(tool):
         r = subprocess.run(["gcc", "-O2", f"-I{HERE}/../src", "-D_GNU_SOURCE", "-o", tool, f"{HERE}/code_check.c",
-                            f"{build}/libearshot.a", "-ldw", "-lelf", "-lZydis"], stderr=subprocess.PIPE, text=True)
+                            f"{build}/libearshot.a", "-lbpf", "-ldw", "-lelf", "-lZydis"], stderr=subprocess.PIPE, text=True)
         if r.returncode:
             raise Failed(f"bench/code_check.c does not build: {r.stderr.strip()}")
     lines = [subprocess.run([tool, str(pid), str(sites)], check=True, stdout=subprocess.PIPE, text=True).stdout
