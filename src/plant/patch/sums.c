@@ -16,7 +16,7 @@
 #define GROUP(field) MEM(RDI, offsetof(struct patch_group, field))
 #define INDEX ((struct x86_mem){.base = RSI, .index = RDX, .scale = 4, .disp = offsetof(struct patch_table, index)})
 #define BUCKET ((struct x86_mem){.base = RDI, .index = RCX, .scale = 8, .disp = offsetof(struct patch_group, buckets)})
-enum { WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI, WORD_TABLE };
+enum { WORD_GROUP, WORD_RECORD, WORD_TRIES, WORD_RSI };
 #define WORD(n) SLOT_AT(words, n)
 
 #define TRIES 256 /* groups that are looked at before the table counts as full */
@@ -320,8 +320,8 @@ void code_hold_call(struct code *g)
 /* ---- the group ---- */
 
 /*
- * The table of this event. The reader may turn it over at any moment, so it is asked once: what is found in one table,
- * or is put there, must not go on in the other.
+ * RSI = the table in use. Clobbers RCX. Once for each search: the reader may turn it over at any moment, and what was
+ * found in one table must not go on in the other.
  */
 static void choose_table(struct code *g)
 {
@@ -331,13 +331,19 @@ static void choose_table(struct code *g)
 	x86_load(x, 4, false, RCX, MEM(RCX, 0));
 	x86_load(x, 8, false, RSI, (struct x86_mem){.base = REG_SLOT, .index = RCX, .scale = 8,
 						    .disp = offsetof(struct patch_slot, table)});
-	x86_store(x, 8, WORD(WORD_TABLE), RSI);
 }
 
-/* RSI = the table. */
-static void get_table(struct code *g)
+/* RSI = the table that the group at RDI lies in: the slot's second one comes behind its first. */
+static void table_of_group(struct code *g)
 {
-	x86_load(&g->x, 8, false, RSI, WORD(WORD_TABLE));
+	struct x86 *x = &g->x;
+	int second = x86_label_new(x);
+
+	x86_load(x, 8, false, RSI, SLOT_AT(table, 1));
+	x86_alu(x, X_CMP, RDI, RSI);
+	x86_jcc(x, CC_AE, second);
+	x86_load(x, 8, false, RSI, SLOT_AT(table, 0));
+	x86_label(x, second);
 }
 
 /* RDI = a group at the end of what is used, with its key, at RDX of the index. To full when it may not fit. */
@@ -367,7 +373,7 @@ static void new_group(struct code *g, const struct patch_form *f, int full)
 	x86_store(x, 4, GROUP(size), RCX);
 	x86_store_imm(x, 4, GROUP(form), (int32_t)f->number);
 	x86_mov(x, RAX, RCX);
-	get_table(g);
+	table_of_group(g);
 	x86_load(x, 8, false, RCX, TABLE(used));
 	x86_alu(x, X_ADD, RCX, RAX);
 	x86_mov(x, RAX, RDI);
@@ -415,7 +421,7 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 	int differs = x86_label_new(x), full = x86_label_new(x), found = x86_label_new(x);
 
 	hash_key(g, f);
-	get_table(g);
+	choose_table(g);
 	x86_store_imm(x, 8, WORD(WORD_TRIES), TRIES);
 	x86_label(x, probe);
 	x86_load(x, 4, false, RDI, INDEX);
@@ -434,7 +440,7 @@ static void find_group(struct code *g, const struct patch_form *f, int skip)
 	if (f->a->nkeys > 1)
 		x86_load(x, 8, false, RDI, WORD(WORD_GROUP));
 	x86_load(x, 8, false, RAX, GROUP(hash));
-	get_table(g);
+	table_of_group(g);
 	x86_label(x, next);
 	x86_alu_imm(x, X_ADD, RDX, 1);
 	x86_alu_imm(x, X_AND, RDX, (int32_t)(g->env->layout->nindex - 1));
@@ -582,7 +588,7 @@ static void update(struct code *g, const struct patch_form *f)
 	if (f->a->nkeys) {
 		find_group(g, f, skip);
 	} else {
-		get_table(g);
+		choose_table(g);
 		x86_lea(x, RDI, MEM(RSI, g->env->layout->entries_off + f->fixed));
 	}
 	if (f->a->kind != AGG_COUNT)
@@ -609,7 +615,6 @@ void code_sums(struct code *g)
 
 	if (!sums || !sums->forms)
 		return;
-	choose_table(g);
 	for (size_t i = 0; i < g->p->naggregates; i++)
 		update(g, &sums->forms[i]);
 	g->impatient = x86_label_new(&g->x);
