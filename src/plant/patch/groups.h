@@ -3,9 +3,9 @@
  *
  * Each slot (ring/ring.h) has two tables of groups, one behind the other, which only the thread that has the slot
  * writes to; area.turn says which. The code asks for that once in each search and stays with that table, since it may
- * change meanwhile. The reader turns it over, waits until no thread can be in the code with the other one, and has that
- * one to itself: it reads it and empties it. So what is read is whole, nothing is counted twice, and a slot whose thread
- * does not come out is simply read the next time. Groups of all slots, and of all times, are merged in
+ * change meanwhile. The reader turns it over, waits until no thread can be in the code with the other one, and has
+ * that one to itself: it reads it and empties it. So what is read is whole, nothing is counted twice, and a slot whose
+ * thread does not come out is simply read the next time. Groups of all slots, and of all times, are merged in
  * plant/aggregate.c.
  *
  * A program that only counts its hits, all of them, uses no table: the slot has that number anyway.
