@@ -325,9 +325,47 @@ static void test_print_go(void **state)
 	arena_done(&arena);
 }
 
+/* Writes the Go of one filter to out. */
+static void print_filter(const char *filter, struct buf *out)
+{
+	struct bind_request request = {.filter = filter};
+	struct bind_scope scope = scope_at(SIDE_ENTRY);
+	struct go_files *files = go_files_new();
+	struct bound_program p;
+	struct arena arena = {0};
+	struct err err = {0};
+
+	if (bind_program(&scope, &request, &arena, &p, &err))
+		fail_msg("%s", err.text);
+	go_files_add(files, "f", &p);
+	buf_reset(out);
+	go_files_print(files, out);
+	go_files_free(files);
+	arena_done(&arena);
+}
+
+/* A filter that Go cannot write leaves no steps behind, whose variables nobody would use; a long one is not cut. */
+static void test_print_filters(void **state)
+{
+	struct buf out = {0}, filter = {0};
+
+	print_filter("x.(*Order).Total != 0 && o.Pay.balance != 0", &out);
+	assert_non_null(strstr(out.data, "(passes bool) {\n\treturn false // its filter: the field balance of "
+					 "bank.account is not exported\n"));
+	buf_str(&filter, "n");
+	for (int i = 0; i < 80; i++)
+		buf_printf(&filter, " + n*10000000000000000%02d", i);
+	buf_str(&filter, " > 7");
+	print_filter(filter.data, &out);
+	assert_non_null(strstr(out.data, " (n * 1000000000000000079)) > 7)\n\tif !passes {\n"));
+	buf_done(&filter);
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_print_filters),
 		cmocka_unit_test(test_steps),   cmocka_unit_test(test_constants), cmocka_unit_test(test_sides),
 		cmocka_unit_test(test_refused), cmocka_unit_test(test_without),   cmocka_unit_test(test_print_go),
 	};
