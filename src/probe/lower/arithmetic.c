@@ -147,14 +147,20 @@ int lower_arithmetic(struct lowerer *l, const struct bound *n, struct value *ret
 	return r;
 }
 
-int lower_complement(struct lowerer *l, const struct bound *n, struct value *ret)
+/* The word of the only operand; none is needed where the result is constant. */
+static int lower_operand(struct lowerer *l, const struct bound *n, uint16_t *ret)
 {
 	struct value a;
-	uint16_t x;
 	int r = lower(l, n->a, &a);
 
-	if (!r && !n->constant)
-		r = value_scalar(l, &a, &x);
+	return r || n->constant ? r : value_scalar(l, &a, ret);
+}
+
+int lower_complement(struct lowerer *l, const struct bound *n, struct value *ret)
+{
+	uint16_t x;
+	int r = lower_operand(l, n, &x);
+
 	if (r || n->constant)
 		return r;
 	*ret = value_reg(n->expr, emit_narrow(l, emit_bin(l, BIN_XOR, x, emit_const(l, -1)), n->type), n->type);
@@ -164,12 +170,9 @@ int lower_complement(struct lowerer *l, const struct bound *n, struct value *ret
 /* -x of a float changes one bit. */
 int lower_negate(struct lowerer *l, const struct bound *n, struct value *ret)
 {
-	struct value a;
 	uint16_t x;
-	int r = lower(l, n->a, &a);
+	int r = lower_operand(l, n, &x);
 
-	if (!r && !n->constant)
-		r = value_scalar(l, &a, &x);
 	if (r || n->constant)
 		return r;
 	if (type_is_float(n->type))

@@ -52,17 +52,33 @@ uint16_t emit_const(struct lowerer *l, int64_t number)
 	return dst;
 }
 
-uint16_t ir_emit_load(struct lowerer *l, uint16_t base, int64_t offset, unsigned size, bool is_signed)
+/* A new register gets `size` bytes of what the instruction reads. */
+static struct ir_insn *emit_read(struct lowerer *l, enum ir_op op, int64_t imm, unsigned size, bool is_signed)
 {
 	uint16_t dst = reg_new(l);
-	struct ir_insn *i = emit(l, IR_LOAD);
+	struct ir_insn *i = emit(l, op);
 
 	i->dst = dst;
-	i->a = base;
-	i->imm = offset;
+	i->imm = imm;
 	i->size = (uint8_t)size;
 	i->flags = is_signed ? IR_SIGNED : 0;
-	return dst;
+	return i;
+}
+
+uint16_t ir_emit_load(struct lowerer *l, uint16_t base, int64_t offset, unsigned size, bool is_signed)
+{
+	struct ir_insn *i = emit_read(l, IR_LOAD, offset, size, is_signed);
+
+	i->a = base;
+	return i->dst;
+}
+
+uint16_t emit_arg(struct lowerer *l, enum ir_op op, uint8_t reg, int64_t imm, unsigned size, bool is_signed)
+{
+	struct ir_insn *i = emit_read(l, op, imm, size, is_signed);
+
+	i->reg = reg;
+	return i->dst;
 }
 
 uint16_t emit_addr(struct lowerer *l, uint16_t base, uint64_t offset)
@@ -86,15 +102,21 @@ uint16_t emit_type(struct lowerer *l, uint64_t image_address)
 	return dst;
 }
 
-uint16_t emit_mem_order(struct lowerer *l, uint16_t a, uint16_t b, uint16_t n)
+void emit_mem_order_to(struct lowerer *l, uint16_t dst, uint16_t a, uint16_t b, uint16_t n)
 {
-	uint16_t dst = reg_new(l);
 	struct ir_insn *i = emit(l, IR_MEM_ORDER);
 
 	i->dst = dst;
 	i->a = a;
 	i->b = b;
 	i->c = n;
+}
+
+uint16_t emit_mem_order(struct lowerer *l, uint16_t a, uint16_t b, uint16_t n)
+{
+	uint16_t dst = reg_new(l);
+
+	emit_mem_order_to(l, dst, a, b, n);
 	return dst;
 }
 

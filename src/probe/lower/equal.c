@@ -68,12 +68,8 @@ static int same_memory(struct equality *q, const struct value *a, const struct v
 	uint16_t before = l->next_reg, order = reg_new(l), x = emit_addr(l, a->reg, a->offset),
 		 y = emit_addr(l, b->reg, b->offset);
 	uint16_t n = emit_const(l, (int64_t)t->size);
-	struct ir_insn *i = emit(l, IR_MEM_ORDER);
 
-	i->dst = order;
-	i->a = x;
-	i->b = y;
-	i->c = n;
+	emit_mem_order_to(l, order, x, y, n);
 	emit_not_to(l, q->dst, order);
 	emit_jump_if0(l, q->dst, q->end);
 	l->next_reg = before;
@@ -207,14 +203,9 @@ static void same_held(struct lowerer *l, uint16_t type, uint16_t x, uint16_t y, 
 	uint16_t regular = emit_bin(l, BIN_AND, ir_emit_load(l, type, DESCRIPTOR_TFLAG, 1, false),
 				    emit_const(l, DESCRIPTOR_REGULAR));
 	uint16_t order = reg_new(l), x_len, y_len, x_text, y_text;
-	struct ir_insn *i;
 
 	emit_jump_if0(l, regular, texts);
-	i = emit(l, IR_MEM_ORDER);
-	i->dst = order;
-	i->a = x;
-	i->b = y;
-	i->c = size;
+	emit_mem_order_to(l, order, x, y, size);
 	emit_not_to(l, dst, order);
 	ir_emit_jump(l, end);
 	ir_emit_label(l, texts);
@@ -225,11 +216,7 @@ static void same_held(struct lowerer *l, uint16_t type, uint16_t x, uint16_t y, 
 	y_len = ir_emit_load(l, y, 8, 8, false);
 	emit_bin_to(l, dst, BIN_EQ, x_len, y_len);
 	emit_jump_if0(l, dst, end);
-	i = emit(l, IR_MEM_ORDER);
-	i->dst = order;
-	i->a = x_text;
-	i->b = y_text;
-	i->c = x_len;
+	emit_mem_order_to(l, order, x_text, y_text, x_len);
 	emit_not_to(l, dst, order);
 	ir_emit_label(l, end);
 }

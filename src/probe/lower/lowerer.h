@@ -74,6 +74,8 @@ uint16_t label_new(struct lowerer *l);
 struct ir_insn *emit(struct lowerer *l, enum ir_op op);
 uint16_t emit_const(struct lowerer *l, int64_t number);
 uint16_t ir_emit_load(struct lowerer *l, uint16_t base, int64_t offset, unsigned size, bool is_signed);
+/* What `op` (IR_ARG_…) reads: register reg, or the stack at imm. */
+uint16_t emit_arg(struct lowerer *l, enum ir_op op, uint8_t reg, int64_t imm, unsigned size, bool is_signed);
 uint16_t emit_addr(struct lowerer *l, uint16_t base, uint64_t offset);
 uint16_t emit_type(struct lowerer *l, uint64_t image_address); /* its run-time address */
 uint16_t emit_bin(struct lowerer *l, enum ir_bin bin, uint16_t a, uint16_t b);
@@ -87,6 +89,7 @@ void emit_jump_if0(struct lowerer *l, uint16_t a, uint16_t label);
 void ir_emit_label(struct lowerer *l, uint16_t label);
 /* The order of n bytes at a to as many at b. */
 uint16_t emit_mem_order(struct lowerer *l, uint16_t a, uint16_t b, uint16_t n);
+void emit_mem_order_to(struct lowerer *l, uint16_t dst, uint16_t a, uint16_t b, uint16_t n);
 
 /* ---- place.c: words, and steps from a value to its parts ---- */
 

@@ -4,20 +4,6 @@
 
 /* ---- words ---- */
 
-static uint16_t emit_arg(struct lowerer *l, enum ir_op op, uint8_t reg, int64_t imm, unsigned size,
-			 bool is_signed)
-{
-	uint16_t dst = reg_new(l);
-	struct ir_insn *i = emit(l, op);
-
-	i->dst = dst;
-	i->reg = reg;
-	i->imm = imm;
-	i->size = (uint8_t)size;
-	i->flags = is_signed ? IR_SIGNED : 0;
-	return dst;
-}
-
 static int piece_word(struct lowerer *l, const struct value *v, const struct piece *p,
 		      uint64_t offset, unsigned size, bool is_signed, uint16_t *ret)
 {
