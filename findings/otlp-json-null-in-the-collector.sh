@@ -21,24 +21,7 @@
 #
 # Exits 0 as long as that is so (Go 1.27.4).
 
-set -eu
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' HUP INT TERM
-unset GOROOT GOOS GOARCH
-export GO111MODULE=on GOTOOLCHAIN=local GOFLAGS="-modcacherw -buildvcs=false" GOMODCACHE="$tmp/mod" GOCACHE="$tmp/cache"
-
-# toolchain VERSION: where it is; one that the tests have fetched will do.
-toolchain() {
-	module=golang.org/toolchain@v0.0.1-go$1.linux-amd64
-	dir=${EARSHOT_CACHE:-/var/cache/earshot}/gomod/$module
-	if [ ! -x "$dir/bin/go" ]; then
-		dir=$tmp/mod/$module
-		command -v go >/dev/null || { apt-get -qq update && apt-get -qq install -y golang-go; } >&2
-		(cd "$tmp" && go mod download "$module") >&2 && chmod +x "$dir"/bin/* "$dir"/pkg/tool/*/* || return 1
-	fi
-	echo "$dir"
-}
+. "$(dirname "$0")/lib.sh"
 
 mkdir "$tmp/json"
 cat >"$tmp/json/go.mod" <<'EOG'
