@@ -184,6 +184,8 @@ void gen_read_stack(struct gen *g, int off, unsigned size, int fault);
 /* Its parts, for where they are not repeated. */
 void gen_clear_stack(struct gen *g, int off, unsigned size);
 void gen_read_uncleared(struct gen *g, int off, unsigned size, int fault);
+/* Reads R2 bytes at the user address in R3 to R1; to label when that cannot be. */
+void gen_read_user(struct gen *g, int fault);
 /* Reads as many bytes as R2 says at the user address in R3 to the work area; to label when that cannot be. */
 void gen_read_work(struct gen *g, int fault);
 
@@ -206,6 +208,11 @@ void gen_call_reader(struct gen *g);
 void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n);
 /* reg = reg == 0, without a branch. */
 void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
+
+/* strings.c: IR_STR_EQ, _PREFIX, _SUFFIX, _CONTAINS; IR_STR_ORDER; IR_MEM_ORDER. As gen_insn. */
+int gen_str(struct gen *g, const struct ir_insn *i);
+int gen_str_order(struct gen *g, const struct ir_insn *i);
+int gen_mem_order(struct gen *g, const struct ir_insn *i);
 
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);
