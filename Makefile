@@ -93,7 +93,7 @@ tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs
 fuzz: $(FUZZERS)
 	@sh tests/run-fuzz.sh $(FUZZERS)
 
-lint:
+lint: all $(BUILD)/tools/manual-outputs
 	sh tests/check-includes.sh
 
 $(BUILD)/tools/%: tools/%.c $(BUILD)/libearshot.a
