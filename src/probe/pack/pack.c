@@ -693,8 +693,9 @@ static bool has_role(const struct pack_span *s, enum point_role role)
 }
 
 /*
- * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch. Which
- * goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is known.
+ * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
+ * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
+ * known.
  */
 static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 {
