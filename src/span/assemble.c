@@ -395,6 +395,12 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	a->o.emit(a->o.arg, &out);
 }
 
+static void tell(struct assembler *a, void (*what)(void *arg, const uint8_t trace_id[16]), const struct open_span *s)
+{
+	if (what)
+		what(a->o.arg, s->trace.trace_id);
+}
+
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
 	open_spans_remove(&t->open, s, end->time_ns);
@@ -402,12 +408,14 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 		emit(a, t, s, end);
 	else
 		a->losses.count[LOSS_SAMPLED_OUT]++;
+	tell(a, a->o.closed, s);
 	open_span_release(&a->pool, s);
 }
 
 static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
 {
 	open_spans_remove(&t->open, s, time_ns);
+	tell(a, a->o.closed, s);
 	open_span_release(&a->pool, s);
 }
 
@@ -515,6 +523,7 @@ static void on_start(struct assembler *a, const struct arrival *in)
 		lose(a, in, open_spans_oldest(open), LOSS_OPEN_LIMIT);
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	set_trace(a, s, in);
+	tell(a, a->o.opened, s);
 	capture(a, in, s);
 	take_key(a, in, s);
 }
@@ -788,6 +797,8 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
 	a->left_open += t->open.stacks.len;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+		tell(a, a->o.closed, open_span_of(e));
 	target_free(a, t);
 }
 

@@ -448,7 +448,7 @@ static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 	const char *text;
 	int r = yaml_text(y, node, &text);
 
-	if (!r && condition_parse(text, y->arena, into, &why) < 0)
+	if (!r && condition_parse(text, NULL, y->arena, into, &why) < 0)
 		r = yaml_fail(y, node, "%s", why.text);
 	return r;
 }
