@@ -15,11 +15,9 @@
 
 enum decision { UNDECIDED, KEPT, GIVEN_UP };
 
-/* A copy in one piece: behind it lie the attributes, then the texts. */
 struct waiting {
 	struct waiting *next;
-	size_t size;
-	struct span span;
+	struct span *span;
 };
 
 struct trace {
@@ -163,6 +161,7 @@ static void empty(struct keeper *k, struct trace *t)
 
 	for (w = t->first; w; w = next) {
 		next = w->next;
+		free(w->span);
 		free(w);
 	}
 	k->bytes -= t->bytes;
@@ -220,62 +219,18 @@ static struct trace *trace_of(struct keeper *k, const uint8_t id[16], uint64_t n
 
 /* ---- spans that wait ---- */
 
-static char *put_text(char **at, const char *s, size_t len)
-{
-	char *copy = memcpy(*at, s, len);
-
-	copy[len] = 0;
-	*at += len + 1;
-	return copy;
-}
-
-static size_t text_bytes(const char *s)
-{
-	return s ? strlen(s) + 1 : 0;
-}
-
-static size_t waiting_size(const struct span *s)
-{
-	size_t size = sizeof(struct waiting) + s->nattrs * sizeof(*s->attrs) + text_bytes(s->name) +
-		      text_bytes(s->status_text) + text_bytes(s->trace_state);
-
-	for (size_t i = 0; i < s->nattrs; i++)
-		size += s->attrs[i].kind == ATTR_STRING ? s->attrs[i].len + 1 : 0;
-	return size;
-}
-
-/* Keys of attributes, packs and resources outlive the keeper; the rest is copied. */
-static struct waiting *copy_of(const struct span *s)
-{
-	size_t size = waiting_size(s);
-	struct waiting *w = xmalloc(size);
-	struct attr *attrs = (struct attr *)(w + 1);
-	char *at = (char *)(attrs + s->nattrs);
-
-	*w = (struct waiting){.size = size, .span = *s};
-	w->span.attrs = attrs;
-	w->span.name = put_text(&at, s->name, strlen(s->name));
-	if (s->status_text)
-		w->span.status_text = put_text(&at, s->status_text, strlen(s->status_text));
-	if (s->trace_state)
-		w->span.trace_state = put_text(&at, s->trace_state, strlen(s->trace_state));
-	for (size_t i = 0; i < s->nattrs; i++) {
-		attrs[i] = s->attrs[i];
-		if (attrs[i].kind == ATTR_STRING)
-			attrs[i].s = put_text(&at, attrs[i].s, attrs[i].len);
-	}
-	return w;
-}
-
 static void wait_with(struct keeper *k, struct trace *t, const struct span *s)
 {
-	struct waiting *w = copy_of(s);
+	struct waiting *w = xcalloc(1, sizeof(*w));
+	size_t bytes;
 
+	w->span = span_copy(s, &bytes);
+	bytes += sizeof(*w);
 	*t->last = w;
 	t->last = &w->next;
 	t->nspans++;
-	t->bytes += w->size;
-	k->bytes += w->size;
+	t->bytes += bytes;
+	k->bytes += bytes;
 	while (k->bytes > k->o.max_bytes)
 		give_up(k, k->undecided.quietest, LOSS_KEEP_MEMORY);
 }
@@ -283,7 +238,7 @@ static void wait_with(struct keeper *k, struct trace *t, const struct span *s)
 static void keep(struct keeper *k, struct trace *t)
 {
 	for (struct waiting *w = t->first; w; w = w->next)
-		k->o.emit(k->o.arg, &w->span);
+		k->o.emit(k->o.arg, w->span);
 	empty(k, t);
 	decide(k, t, KEPT);
 }
