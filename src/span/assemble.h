@@ -48,7 +48,8 @@ struct assembler_target {
 };
 void assembler_add_target(struct assembler *a, const struct assembler_target *t);
 /*
- * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's parent.
+ * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's
+ * parent.
  */
 void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns);
 /* The process is gone (its open spans end as errors, "process exited") or we leave it (they count as open). */

@@ -189,7 +189,7 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 	if (!arrival_has(in, slot))
 		return SPAN_PARENT_UNKNOWN;
 	text = event_bytes(&in->e, (size_t)slot, &len);
-	if (text && traceparent_parse(text, len, ret))
+	if (text && in->e.slots[slot].status == SLOT_OK && traceparent_parse(text, len, ret))
 		return SPAN_PARENT_REMOTE;
 	p->losses->count[LOSS_BAD_HEADER] += text != NULL;
 	return unnamed_parent(in, slot);
