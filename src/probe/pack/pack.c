@@ -88,9 +88,11 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
+	FIELD("ip", struct pack_capture, transform.ip, yaml_bool),
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
 	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
+	FIELD("after", struct pack_capture, transform.after, yaml_text),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
@@ -464,6 +466,34 @@ static int read_summary(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+static int read_endpoint(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_endpoint *e = into;
+	const char *const *names;
+	int r = yaml_text_or_texts(y, node, &names);
+
+	if (!r && (!names[0] || (names[1] && names[2])))
+		r = yaml_fail(y, node, "an end of a connection is [IP, PORT], two attributes, or the one that has "
+				       "both as \"host:port\"");
+	if (!r)
+		*e = (struct pack_endpoint){.address = names[0], .port = names[1]};
+	return r;
+}
+
+static int read_connection(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("local", struct pack_connection, local, read_endpoint),
+		NEEDED("remote", struct pack_connection, remote, read_endpoint),
+		FIELD("stream", struct pack_connection, stream, yaml_text),
+		{0},
+	};
+	struct pack_connection *c = arena_new(y->arena, struct pack_connection);
+
+	*(const struct pack_connection **)into = c;
+	return yaml_map(y, node, "`connection`", keys, c);
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
@@ -472,6 +502,7 @@ static const struct yaml_key span_keys[] = {
 	FIELD("summary", struct pack_span, summary, read_summary),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
+	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
@@ -573,6 +604,17 @@ static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec
 	return r;
 }
 
+static int check_connection(struct yaml *y, const yaml_node_t *node, const name_vec *names,
+			    const struct pack_connection *c)
+{
+	const char *const used[] = {c->local.address, c->local.port, c->remote.address, c->remote.port, c->stream};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(used); i++)
+		r = check_attribute(y, node, names, "`connection`", used[i]);
+	return r;
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -587,6 +629,8 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)
 		r = check_attribute(y, node, &names, "`tracestate`", s->tracestate);
+	if (!r && s->connection)
+		r = check_connection(y, node, &names, s->connection);
 	if (!r)
 		r = check_attribute(y, node, &names, "`key`", s->key);
 	for (size_t i = 0; !r && i < s->npoints; i++)

@@ -28,9 +28,11 @@ enum point_role {
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
 	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
 	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
+	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
 	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to
 					* its first "{") */
 	const char *const *same;       /* two attributes, known before: keep only when they do not
@@ -117,6 +119,19 @@ struct pack_point {
 	int line;
 };
 
+/* One end of a connection, by the attributes that hold it (what transforms have made of the captures). */
+struct pack_endpoint {
+	const char *address;           /* the text of an IP; without port the text "IP:port" */
+	const char *port;              /* a number, or NULL */
+};
+
+/* What a client span and the server span of the same request have in common. */
+struct pack_connection {
+	struct pack_endpoint local, remote;
+	const char *stream;            /* a number that tells the connection's requests apart, or NULL: it has one
+					* request at a time */
+};
+
 struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
@@ -125,6 +140,7 @@ struct pack_span {
 	const struct summary *summary; /* what a row of the terminal shows of it; or NULL */
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
+	const struct pack_connection *connection; /* over which its request goes; or NULL */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
