@@ -92,6 +92,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
 	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
+	FIELD("after", struct pack_capture, transform.after, yaml_text),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
