@@ -315,7 +315,7 @@ static int read_role(struct yaml *y, const yaml_node_t *node, void *into)
 	static const char *const words[] = {
 		[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 		[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
-		[POINT_JOIN] = "join",	   NULL};
+		[POINT_JOIN] = "join",	   [POINT_DETACH] = "detach", NULL};
 	int role = 0, r = yaml_word(y, node, words, &role);
 
 	*(enum point_role *)into = (enum point_role)role;
@@ -379,7 +379,7 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && is_hook(p->role))
-		r = yaml_fail(y, node, "a point of a span is a start, an end, a note or a join; "
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join or a detach; "
 				       "this role belongs under `hooks`");
 	return r;
 }
@@ -503,6 +503,7 @@ static const struct yaml_key span_keys[] = {
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
 	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
+	FIELD("detached", struct pack_span, detached, yaml_bool),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	{"points", read_points, 0, true},
 	{0},
@@ -661,6 +662,33 @@ static bool has_role(const struct pack_span *s, enum point_role role)
 	return false;
 }
 
+/* Whether one of its points with that role captures that attribute. */
+static bool role_captures(const struct pack_span *s, enum point_role role, const char *attribute)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		for (size_t v = 0; s->points[i].role == role && v < s->points[i].nvariants; v++) {
+			const struct pack_variant *variant = &s->points[i].variants[v];
+
+			for (size_t c = 0; c < variant->ncaptures; c++)
+				if (!strcmp(variant->captures[c].name, attribute))
+					return true;
+		}
+	return false;
+}
+
+static int check_detached(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
+{
+	if (!s->detached)
+		return has_role(s, POINT_DETACH) ?
+			       yaml_fail(y, node, "a point with role detach needs the span's `detached: true`") : 0;
+	if (!s->key)
+		return yaml_fail(y, node, "`detached` needs the span's `key`");
+	if (!role_captures(s, POINT_START, s->key) && !role_captures(s, POINT_DETACH, s->key))
+		return yaml_fail(y, node, "a detached span's `key` is captured by a point with role start or detach; "
+					  "none of these captures `%.80s`", s->key);
+	return 0;
+}
+
 static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_span *s = into;
@@ -674,6 +702,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
 	if (!r && s->tracestate && !s->traceparent)
 		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
+	if (!r)
+		r = check_detached(y, node, s);
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
 	return r ? r : check_names(y, node, s);

@@ -22,6 +22,7 @@ enum point_role {
 	POINT_EXIT,    /* the goroutine is ending: all its calls end (Goexit) */
 	POINT_PANIC,   /* a panic begins: captures what was panicked with */
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
+	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
 /* How a captured value becomes an attribute (all optional; applied in this order). */
@@ -120,6 +121,7 @@ struct pack_span {
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const struct pack_connection *connection; /* over which its request goes; or NULL */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
+	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;
 	size_t npoints;
