@@ -14,8 +14,11 @@ struct probe {                       /* what the assembler was told, prepared */
 	struct assembler_probe p;
 	struct capture_rule *rules;
 	size_t nrules;
+	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
-	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot, context_slot, parent_slot;
+	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;
+	int *key_slots;              /* one for each capture of the span's key */
+	size_t nkey_slots;
 };
 
 struct open_span {
