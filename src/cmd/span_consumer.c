@@ -1,12 +1,22 @@
 #include "cmd/span_consumer.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "cmd/span_wanted.h"
 #include "span/assemble.h"
+#include "span/keep.h"
+
+#define CLOCK_SLACK_NS 100000u /* by so much a planter's clock may be ahead of ours */
 
 struct span_consumer {
 	struct consumer consumer;
 	struct assembler *assembler;
+	struct keeper *keeper;     /* NULL: all spans go on at once */
+	uint64_t given;            /* spans that the sinks got */
+	VEC(uint32_t) vital;    /* probes whose records say what is open */
+	uint64_t lost;          /* of these records, as of checked_ns */
+	uint64_t checked_ns;
 };
 
 static struct span_consumer *self(struct consumer *c)
@@ -30,6 +40,8 @@ static void numbered(struct consumer *c, const struct executable *x, struct want
 	for (size_t i = 0; i < w->nprobes; i++) {
 		const struct join *j = points_of(w)->join_of_probe[i];
 
+		if (j->point->role != POINT_NOTE)
+			vec_push(&self(c)->vital, w->probes[i].id);
 		assembler_add_probe(self(c)->assembler,
 				    &(struct assembler_probe){.id = w->probes[i].id,
 							      .pack = j->pack,
@@ -50,8 +62,11 @@ static void release(struct wanted *w)
 
 static void enter(struct consumer *c, struct observed_process *p)
 {
+	const uint64_t network = process_network(observation_procfs(c->observation), p->process.pid);
+
 	assembler_add_target(self(c)->assembler, &(struct assembler_target){.id = p->id,
 									    .bias = p->bias,
+									    .network = network,
 									    .resource = p->resource});
 }
 
@@ -68,16 +83,72 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 	}
 }
 
+static void planted(struct consumer *c, struct observed_process *p)
+{
+	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns());
+}
+
+/*
+ * Losses are counted before the program goes on. So a count that is read now has all that was lost before whatever was
+ * written until now: records that are older than the last look need no other one, however long the drain goes on.
+ */
+static void look_for_losses(struct span_consumer *s)
+{
+	const source_list *sources = observation_sources(s->consumer.observation);
+	uint64_t now = clock_monotonic_ns(), lost = 0;
+	struct losses losses = {0};
+
+	for (size_t i = 0; i < s->vital.len; i++)
+		sources_probe_losses(sources, s->vital.data[i], &losses);
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		lost += losses.count[i];
+	if (lost != s->lost)
+		assembler_lost(s->assembler, clock_monotonic_ns() + CLOCK_SLACK_NS);
+	s->lost = lost;
+	s->checked_ns = now - CLOCK_SLACK_NS;
+}
+
 static void on_sample(struct consumer *c, const void *sample, size_t size)
 {
+	struct event_header head;
+
+	memcpy(&head, sample, sizeof(head)); /* its owner was found by it */
+	if (head.time_ns > self(c)->checked_ns)
+		look_for_losses(self(c));
 	assembler_event(self(c)->assembler, sample, size);
 }
 
-static void on_span(void *arg, const struct span *span)
+static void give(void *arg, const struct span *span)
 {
-	struct consumer *c = arg;
+	struct span_consumer *s = arg;
 
-	outputs_span(observation_sinks(c->observation), span);
+	s->given++;
+	outputs_span(observation_sinks(s->consumer.observation), span);
+}
+
+static void keep(void *arg, const struct span *span)
+{
+	keeper_span(((struct span_consumer *)arg)->keeper, span, clock_monotonic_ns());
+}
+
+static void keep_opened(void *arg, const uint8_t trace_id[16])
+{
+	keeper_open(((struct span_consumer *)arg)->keeper, trace_id, clock_monotonic_ns());
+}
+
+static void keep_closed(void *arg, const uint8_t trace_id[16])
+{
+	keeper_close(((struct span_consumer *)arg)->keeper, trace_id, clock_monotonic_ns());
+}
+
+static void keep_tick(struct consumer *c)
+{
+	keeper_tick(self(c)->keeper, clock_monotonic_ns());
+}
+
+static void keep_finish(struct consumer *c)
+{
+	keeper_finish(self(c)->keeper);
 }
 
 static void leave(struct consumer *c, struct observed_process *p, bool exited)
@@ -100,8 +171,12 @@ static void count_lost_starts(struct consumer *c, const struct wanted *w, struct
 static void summary(struct consumer *c, struct run_summary *sum)
 {
 	const struct executable *x;
+	uint64_t before = sum->spans;
 
 	assembler_summary(self(c)->assembler, sum);
+	sum->spans = before + self(c)->given;
+	if (self(c)->keeper)
+		keeper_losses(self(c)->keeper, &sum->losses);
 	for (size_t pos = 0; (x = observation_next_executable(c->observation, &pos));)
 		if (wanted_of(x, c))
 			count_lost_starts(c, wanted_of(x, c), sum);
@@ -115,31 +190,37 @@ static void describe(struct consumer *c, struct summary_text *text)
 static void span_consumer_free(struct consumer *c)
 {
 	assembler_free(self(c)->assembler);
+	keeper_free(self(c)->keeper);
+	vec_done(&self(c)->vital);
 	free(c);
 }
 
-static const struct consumer_ops ops = {
-	.analyse = analyse,
-	.numbered = numbered,
-	.release = release,
-	.enter = enter,
-	.entered = report_refusals,
-	.sample = on_sample,
-	.leave = leave,
-	.summary = summary,
-	.describe = describe,
-	.free = span_consumer_free,
-};
+#define COMMON_OPS                                                                                                    \
+	.analyse = analyse, .numbered = numbered, .release = release, .enter = enter, .planted = planted,              \
+	.entered = report_refusals, .sample = on_sample, .leave = leave, .summary = summary,                           \
+	.describe = describe, .free = span_consumer_free
+
+static const struct consumer_ops ops = {COMMON_OPS};
+/* Spans that wait refer to processes that may have gone. */
+static const struct consumer_ops keeping_ops = {COMMON_OPS, .keeps_processes = true, .tick = keep_tick,
+						.finish = keep_finish};
 
 void span_consumer_new(struct observation *ob, const struct span_consumer_options *o)
 {
 	struct span_consumer *s = xcalloc(1, sizeof(*s));
+	struct assembler_options to = {.emit = give,
+				       .arg = s,
+				       .sample = o->sample,
+				       .sample_parent_based = o->sample_parent_based,
+				       .redact = o->redact};
 
-	s->consumer.ops = &ops;
-	s->assembler = assembler_new(&(struct assembler_options){.emit = on_span,
-								 .arg = s,
-								 .sample = o->sample,
-								 .sample_parent_based = o->sample_parent_based,
-								 .redact = o->redact});
+	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
+	if (o->nkeep) {
+		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,
+								.arg = s});
+		to.emit = keep;
+		to.watch = (struct trace_watch){keep_opened, keep_closed, s};
+	}
+	s->assembler = assembler_new(&to);
 	observation_add(ob, &s->consumer);
 }
