@@ -3,6 +3,7 @@
  *
  *   default     0 or "" is replaced           status 0 → 200
  *   ip          the text of an IP's bytes      7f 00 00 01 → "127.0.0.1"
+ *   escape      a path as URLs have it        "/a b" → "/a%20b"; unescape is the other way
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
  *   prefix_of   dropped unless an attribute begins with it    /inner, when the path is /outer/inner
  *   map         text for text                 true → https
@@ -117,6 +118,26 @@ static int hex_digit(char c)
 		return c - '0';
 	c = (char)(c | 0x20);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Go's shouldEscape for a path. */
+static bool is_path_char(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c && strchr("-_.~$&+,/:;=@", c));
+}
+
+static void apply_escape(struct attr_list *l, struct captured_value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	buf_reset(&l->decoded);
+	for (size_t i = 0; i < v->len; i++)
+		if (is_path_char(v->s[i]))
+			buf_char(&l->decoded, v->s[i]);
+		else
+			buf_printf(&l->decoded, "%%%02X", (unsigned char)v->s[i]);
+	v->s = l->decoded.data;
+	v->len = l->decoded.len;
 }
 
 /* As url.PathUnescape (and, with plus, QueryUnescape) would; what is no escape stays as it is. */
@@ -288,6 +309,8 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 		captured_set_constant(v, t->default_value, number);
 	if (t->ip && !apply_ip(v))
 		return false;
+	if (t->escape)
+		apply_escape(l, v);
 	if (t->unescape)
 		apply_unescape(l, v);
 	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
