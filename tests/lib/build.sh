@@ -20,6 +20,7 @@
 #   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
+#   grpcd-{old,new}-{plain,sw}             gRPC's oldest and newest, by go1.21 and the newest toolchain
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
@@ -83,18 +84,18 @@ build() {
 	fi
 }
 
-# build_module MINOR DIRECTORY FLAG...: a program that is a Go module of its own.
+# build_module MINOR DIRECTORY FLAG...: a program that is a Go module of its own. Its file: OUTPUT, or the directory's name.
 build_module() {
-	local minor=$1 package=$2 out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
+	local minor=$1 package=$2 out=$bin/${OUTPUT:-$2} go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
 	shift 2
 	made_of=$(stamp "$package" "$minor" "$@")
 	fresh "$out" "$made_of" && return 0
 	if (cd "$src/$package" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 "$@" -o "$out.new" .) \
-		>"$logs/$package.log" 2>&1; then
+		>"$logs/${out##*/}.log" 2>&1; then
 		mv "$out.new" "$out"
 		echo "$made_of" >"$out.by"
 	else
-		echo "skip $package: go build failed: $(tail -1 "$logs/$package.log")"
+		echo "skip ${out##*/}: go build failed: $(tail -1 "$logs/${out##*/}.log")"
 	fi
 }
 
@@ -159,6 +160,10 @@ build "$newest" dotted dotted-plain --
 build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
 build_module "$newest" jobs -ldflags '-s -w'
+for ldflags in '' '-s -w'; do
+	OUTPUT=grpcd-new-$([ -n "$ldflags" ] && echo sw || echo plain) build_module "$newest" grpcd -ldflags "$ldflags"
+	OUTPUT=grpcd-old-$([ -n "$ldflags" ] && echo sw || echo plain) build_module 1.21 grpcd -modfile=old.mod -ldflags "$ldflags"
+done
 build "$newest" burst burst --
 build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
