@@ -25,7 +25,10 @@
 	/* counted by span/ and sinks */                                                           \
 	X(LOSS_SAMPLED_OUT, 32, "sampled_out", "left out by --sample")                             \
 	X(LOSS_SINK_QUEUE, 33, "sink_queue_full", "the sink's queue was full")                     \
-	X(LOSS_SINK_REFUSED, 34, "sink_refused", "the collector refused it or was never reached")
+	X(LOSS_SINK_REFUSED, 34, "sink_refused", "the collector refused it or was never reached") \
+	/* parents that are not known for it; nothing else is lost */                              \
+	X(LOSS_BAD_HEADER, 35, "bad_header", "a header that names a request's parent was invalid")  \
+	X(LOSS_CONTEXT_CHAIN, 36, "context_chain", "a context's chain of parents was too long or could not be read")
 
 enum loss {
 #define X(id, number, name, text) id = number,

@@ -43,11 +43,23 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p);
 struct assembler_target {
 	uint32_t id;
 	uint64_t bias;
+	uint64_t network;                /* its network namespace (process_network); 0: not known */
 	const struct resource *resource; /* stays valid until assembler_end_target */
 };
 void assembler_add_target(struct assembler *a, const struct assembler_target *t);
+/*
+ * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's
+ * parent.
+ */
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns);
 /* The process is gone (its open spans end as errors, "process exited") or we leave it (they count as open). */
 void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_t now_monotonic_ns);
+
+/*
+ * Records that were written until then may be missing, of any process. What is open since before that may have ended
+ * unseen: it can still end, but is nobody's parent any more.
+ */
+void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns);
 
 void assembler_event(struct assembler *a, const void *record, size_t size);
 void assembler_summary(const struct assembler *a, struct run_summary *ret); /* adds what was seen and lost here */

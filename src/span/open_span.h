@@ -6,8 +6,10 @@
 #define SPAN_OPEN_SPAN_H
 
 #include "event/open_stack.h"
+#include "span/ancestry.h"
 #include "span/assemble.h"
 #include "span/attributes.h"
+#include "span/lineage.h"
 #include "span/trace_context.h"
 
 struct probe {                       /* what the assembler was told, prepared */
@@ -16,6 +18,10 @@ struct probe {                       /* what the assembler was told, prepared */
 	size_t nrules;
 	/* -1: none */
 	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot, context_slot, parent_slot;
+	int own_chain_slot, creator_slot, start_pc_slot, goidgen_slot, goid_cache_slot, goid_cache_end_slot;
+	const int *chain_slots;              /* of several at most one is not ABSENT in a record */
+	size_t nchains;
+	bool connects;                       /* it captures something of the span's connection */
 };
 
 struct open_span {
@@ -26,7 +32,14 @@ struct open_span {
 	struct trace_context trace;      /* its own ids */
 	struct buf trace_state;          /* that came with its trace */
 	enum span_parent parent;
+	enum parent_source parent_source;
 	uint8_t parent_id[8];
+	bool has_own_ids;                /* a probe made them, and may have sent them on */
+	bool doubtful;                   /* it may have ended unseen: its process was being planted */
+	struct ancestry ancestry;
+	struct goroutine_epoch epoch;    /* of its start */
+	uint64_t context;                /* address of the context that it was given (contexts.h); 0: none */
+	struct request_end *request;     /* where its request goes (connections.h), or NULL */
 	uint64_t key;                    /* what other goroutines know it by; 0: none */
 	struct open_span *same_key;      /* of another definition */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
