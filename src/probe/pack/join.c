@@ -207,6 +207,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
 	if (!index || !binary_func(jn->binary, index - 1, &j->func))
 		return err_set(err, -ENOENT, "no function %s in this binary", ref.name);
+	if (v->not_inlined && binary_inlined(jn->binary, ref.name, NULL, 0))
+		return err_set(err, -ENOENT, "not used here: calls of %s were inlined in this binary", ref.name);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r >= 0)

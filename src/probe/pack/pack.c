@@ -361,6 +361,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	{"capture", read_captures, 0, false},
 	{"save", read_save, 0, false},
 	{"parent", read_parent, 0, false},
