@@ -24,6 +24,7 @@
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
+#   routers-go1.XX-{plain,sw}              every router, oldest versions with 1.21, newest with the newest toolchain
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
@@ -96,6 +97,24 @@ build_module() {
 	else
 		echo "skip $package: go build failed: $(tail -1 "$logs/$package.log")"
 	fi
+}
+
+# build_routers MINOR MODFILE FLAG...: routers, plain and stripped, with the libraries of one go.mod.
+build_routers() {
+	local minor=$1 mod=$2 name=routers-go$1 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of kind
+	shift 2
+	for kind in plain sw; do
+		[ $kind = plain ] || set -- "$@" -ldflags '-s -w'
+		made_of=$(stamp routers "$minor" "$mod" "$@")
+		fresh "$bin/$name-$kind" "$made_of" && continue
+		if (cd "$src/routers" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 -modfile="$mod" "$@" \
+			-o "$bin/$name-$kind.new" .) >"$logs/$name-$kind.log" 2>&1; then
+			mv "$bin/$name-$kind.new" "$bin/$name-$kind"
+			echo "$made_of" >"$bin/$name-$kind.by"
+		else
+			echo "skip $name-$kind: go build failed: $(tail -1 "$logs/$name-$kind.log")"
+		fi
+	done
 }
 
 # plain and -s -w share every compiled package, so they come first and
@@ -172,6 +191,8 @@ for minor in ${@:-$GO_MINORS}; do
 	build_httpd "$minor"
 	say "go$minor: built in $((SECONDS - started)) s"
 done
+case " ${*:-$GO_MINORS} " in *" 1.21 "*) build_routers 1.21 old.mod -tags old ;; esac
+build_routers "$newest" go.mod
 build "$newest" renew renew-sw -- -ldflags '-s -w'
 build "$newest" renew renew-v2 -- -tags v2 -ldflags '-s -w'
 build "$newest" renew renew-pie -- -buildmode=pie -ldflags '-s -w'
