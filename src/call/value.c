@@ -176,6 +176,7 @@ static void read_slot(struct reader *r, size_t slot, const struct ir_slot *what,
 	case VALUE_IMAGE:
 		read_image(r, &s, what, ret);
 		break;
+	case VALUE_CHAIN:
 	case VALUE_CONTEXT: /* no plan asks for one */
 		value_unreadable(ret, "not captured");
 		break;

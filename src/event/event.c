@@ -149,6 +149,45 @@ bool event_context(const struct event *e, size_t slot, struct event_context *ret
 	return true;
 }
 
+static uint64_t chain_word(const unsigned char *words, size_t i)
+{
+	uint64_t w;
+
+	memcpy(&w, words + 8 * i, sizeof(w));
+	return w;
+}
+
+bool event_chain(const struct event *e, size_t slot, struct event_chain *ret)
+{
+	const struct event_slot *s = slot < e->head->slots ? &e->slots[slot] : NULL;
+	const unsigned char *words;
+	size_t n;
+
+	if (!s || s->status != SLOT_OK || !s->copied || s->copied % 8 || s->len != s->copied ||
+	    s->copied > EVENT_CHAIN_BYTES)
+		return false;
+	words = (const unsigned char *)e->head + s->value;
+	n = s->copied / 8u - 1;
+	for (size_t i = 0; i < n; i++)
+		if (chain_word(words, i) <= CHAIN_BITS)
+			return false;
+	if (chain_word(words, n) >= CHAIN_END_COUNT)
+		return false;
+	*ret = (struct event_chain){words, n, (enum event_chain_end)chain_word(words, n)};
+	return true;
+}
+
+bool event_chain_link(const struct event_chain *c, size_t i, struct event_chain_link *ret)
+{
+	uint64_t w;
+
+	if (i >= c->n)
+		return false;
+	w = chain_word(c->words, i);
+	*ret = (struct event_chain_link){.addr = w & ~(uint64_t)CHAIN_BITS, .pooled = w & CHAIN_POOLED};
+	return true;
+}
+
 bool event_link(const struct event *e, struct event_link *ret)
 {
 	if (e->head->kind != EVENT_LINK)

@@ -97,6 +97,38 @@ enum { EVENT_CONTEXT_SAMPLED = 1, EVENT_CONTEXT_REMOTE = 0x200 };
 _Static_assert(sizeof(struct event_context) == 28, "wire format");
 
 /*
+ * A chain of contexts as bytes of a slot that is SLOT_OK: from the context that an expression gave towards the root, so
+ * nearest first, the address of each one's data; then always a word that says how the chain ended. Words of 8 bytes:
+ * below 8 is an end, all others are links. Contexts that are nobody's (context.Background: what all share, and what has
+ * no bytes) are no links. A chain that was cut short or could not be begun is a slot with another status.
+ */
+#define EVENT_MAX_CHAIN 64                              /* links */
+#define EVENT_CHAIN_BYTES (8 * (EVENT_MAX_CHAIN + 1))   /* the most that a chain takes */
+enum event_chain_end {
+	CHAIN_ROOT,         /* a context without a parent, or nil */
+	CHAIN_UNKNOWN_TYPE, /* one that is not known to have one parent, and where; it may be the last link itself */
+	CHAIN_TOO_LONG,     /* there are more links than were wanted */
+	CHAIN_UNREADABLE,   /* memory on the way could not be read */
+	CHAIN_END_COUNT
+};
+enum {
+	CHAIN_POOLED = 1,   /* bit of a link: it, and what follows, was reached through an object that may be used for
+			     * one request after the other. It proves something only where it is known otherwise that
+			     * the object is still this one's: on the goroutine that has the span open, or one that was
+			     * created within the span */
+	CHAIN_BITS = 7,     /* not part of the address; those without a name are 0, and reserved */
+};
+struct event_chain {
+	const unsigned char *words; /* in the record */
+	size_t n;                   /* links */
+	enum event_chain_end end;
+};
+struct event_chain_link {
+	uint64_t addr;              /* of the context's data; never 0 */
+	bool pooled;
+};
+
+/*
  * Lineage: the header's goroutine was created by another one of its process, not before the epoch. Who writes it knows
  * that much; where it is written as the goroutine is created, the epoch is the record's time. In the record these are
  * two slots.
@@ -155,6 +187,10 @@ const char *event_bytes(const struct event *e, size_t slot, size_t *ret_len);
 const char *event_part(const struct event *e, size_t slot, size_t *ret_len, uint64_t *ret_addr);
 /* False where the slot holds no context. */
 bool event_context(const struct event *e, size_t slot, struct event_context *ret);
+/* False where the slot holds no chain, or one that breaks the rules above. */
+bool event_chain(const struct event *e, size_t slot, struct event_chain *ret);
+/* Link i of it, counted from the nearest; false behind the last. */
+bool event_chain_link(const struct event_chain *c, size_t i, struct event_chain_link *ret);
 /* False unless it is an EVENT_LINK. */
 bool event_link(const struct event *e, struct event_link *ret);
 bool slot_lost(enum slot_status s);           /* there may be a value, but it could not be read */

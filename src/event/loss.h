@@ -25,7 +25,9 @@
 	/* counted by span/ and sinks */                                                           \
 	X(LOSS_SAMPLED_OUT, 32, "sampled_out", "left out by --sample")                             \
 	X(LOSS_SINK_QUEUE, 33, "sink_queue_full", "the sink's queue was full")                     \
-	X(LOSS_SINK_REFUSED, 34, "sink_refused", "the collector refused it or was never reached")
+	X(LOSS_SINK_REFUSED, 34, "sink_refused", "the collector refused it or was never reached") \
+	X(LOSS_NOT_KEPT, 35, "not_kept", "left out by --keep")                                     \
+	X(LOSS_KEEP_MEMORY, 36, "keep_memory", "given up before --keep could decide: its memory was used up")
 
 enum loss {
 #define X(id, number, name, text) id = number,

@@ -34,21 +34,28 @@ void open_stacks_push(struct open_stacks *o, uint64_t key, struct open_entry *e,
 	o->len++;
 }
 
-void open_stacks_remove(struct open_stacks *o, struct open_entry *e)
+void open_stacks_detach(struct open_stacks *o, struct open_entry *e)
 {
 	struct open_goroutine *g = e->goroutine;
 
 	*(e->inner ? &e->inner->outer : &g->innermost) = e->outer;
 	if (e->outer)
 		e->outer->inner = e->inner;
-	*(e->older ? &e->older->newer : &o->oldest) = e->newer;
-	*(e->newer ? &e->newer->older : &o->newest) = e->older;
+	e->inner = e->outer = NULL;
 	e->goroutine = NULL;
-	o->len--;
 	if (g->innermost)
 		return;
 	map_del(&o->goroutines, g->key);
 	free(g);
+}
+
+void open_stacks_remove(struct open_stacks *o, struct open_entry *e)
+{
+	if (e->goroutine)
+		open_stacks_detach(o, e);
+	*(e->older ? &e->older->newer : &o->oldest) = e->newer;
+	*(e->newer ? &e->newer->older : &o->newest) = e->older;
+	o->len--;
 }
 
 void open_stacks_done(struct open_stacks *o)

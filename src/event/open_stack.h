@@ -10,7 +10,7 @@
 struct open_entry {
 	struct open_entry *outer, *inner;        /* of the same goroutine */
 	struct open_entry *older, *newer;        /* of all */
-	struct open_goroutine *goroutine;        /* NULL: it is not in a stack */
+	struct open_goroutine *goroutine;        /* NULL: it is in no stack */
 	uint64_t depth;                          /* as in event_header */
 };
 
@@ -37,6 +37,8 @@ static inline uint64_t open_goroutine_key(uint32_t target, uint64_t goid)
 struct open_entry *open_stacks_innermost(const struct open_stacks *o, uint64_t key);
 /* The entry becomes the innermost of its goroutine, and the newest of all. */
 void open_stacks_push(struct open_stacks *o, uint64_t key, struct open_entry *e, uint64_t depth);
+/* From its goroutine's stack. It is still one of all, until it is removed. */
+void open_stacks_detach(struct open_stacks *o, struct open_entry *e);
 /* From wherever it is. */
 void open_stacks_remove(struct open_stacks *o, struct open_entry *e);
 /* Of what it owns itself; the entries are to be removed before. */

@@ -36,6 +36,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_EMIT_STR] = {"emit_str", USES_A | USES_B},
 	[IR_SAVE] = {"save", USES_A},
 	[IR_EMIT_STACK] = {"emit_stack", 0},
+	[IR_EMIT_CHAIN] = {"emit_chain", USES_A | USES_B},
 	[IR_IMAGE] = {"image", 0},
 	[IR_IMAGE_PUT] = {"image_put", USES_A | SIZED},
 	[IR_IMAGE_COPY] = {"image_copy", USES_A},

@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "binary/arch.h"
 #include "binary/binary.h"
+#include "binary/context_types.h"
 #include "event/event.h"
 #include "probe/shape.h"
 
@@ -81,6 +82,11 @@ enum ir_op {
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers, and the frame pointer is the site's */
+	IR_EMIT_CHAIN,/* slot `slot` = the chain (event.h) of the context whose type word (the descriptor's run-time
+		      * address; 0: nil) is a and whose data word is b: at most imm links, each as its type in the
+		      * program's `contexts` says (context_types.h). A string slot by form. What goes wrong on the way
+		      * is the chain's end; SLOT_CUT, without bytes, where the record has no room for imm links. Only
+		      * for a planter that can (planter_caps.follows_contexts) */
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
 		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others. `at`: 1 +
 		      * how deep it is followed; 0: as deep as the table of shapes goes */
@@ -143,6 +149,7 @@ enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT6
 		  VALUE_PC,                 /* a code address, run-time */
 		  VALUE_STACK,              /* return addresses (IR_EMIT_STACK) */
 		  VALUE_IMAGE,              /* a chunk (IR_IMAGE) of `type` */
+		  VALUE_CHAIN,              /* struct event_chain (IR_EMIT_CHAIN) */
 		  VALUE_CONTEXT             /* struct event_context. No instruction writes it: that is for planters
 					     * that make ids where the probe fires */ };
 
@@ -200,12 +207,13 @@ struct capture_program {
 				     * be left out */
 	bool controlled;            /* hits are counted, and plant_control applies (ENTRY and POINT) */
 	const struct shape_table *shapes; /* of the images; NULL without any */
+	const struct context_table *contexts; /* of the chains; NULL without any */
 	struct ir_insn *insns;
 	size_t ninsns;
 	struct ir_slot *slots;      /* in the order of the record */
 	size_t nslots;
 	uint16_t nregs, nlabels;
-	bool needs_bias;            /* has an IR_TYPE */
+	bool needs_bias;            /* has an IR_TYPE, or a chain */
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };
@@ -232,6 +240,8 @@ bool capture_has_filter(const struct capture_program *p);
 uint32_t capture_head_bytes(const struct capture_program *p);
 /* The most bytes of the stack in this slot; 0 where it is none. */
 uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot);
+/* The most bytes of the chain in this slot; 0 where it is none. */
+uint32_t capture_chain_bytes(const struct capture_program *p, uint16_t slot);
 /* What capture_passes knows: IR_LATENCY and IR_SAVED (bits of valid: those that there are). */
 struct capture_known {
 	uint64_t latency_ns;

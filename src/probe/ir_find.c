@@ -27,10 +27,22 @@ uint32_t capture_head_bytes(const struct capture_program *p)
 	return (uint32_t)(sizeof(struct event_header) + p->nslots * sizeof(struct event_slot));
 }
 
-uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot)
+static int64_t emitted(const struct capture_program *p, enum ir_op op, uint16_t slot)
 {
 	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_EMIT_STACK && p->insns[i].slot == slot)
-			return (uint32_t)(8 * p->insns[i].imm);
+		if (p->insns[i].op == op && p->insns[i].slot == slot)
+			return p->insns[i].imm;
 	return 0;
+}
+
+uint32_t capture_stack_bytes(const struct capture_program *p, uint16_t slot)
+{
+	return (uint32_t)(8 * emitted(p, IR_EMIT_STACK, slot));
+}
+
+uint32_t capture_chain_bytes(const struct capture_program *p, uint16_t slot)
+{
+	int64_t links = emitted(p, IR_EMIT_CHAIN, slot);
+
+	return links ? (uint32_t)(8 * (links + 1)) : 0;
 }

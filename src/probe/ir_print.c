@@ -129,6 +129,9 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 	case IR_EMIT_STACK:
 		buf_printf(out, "emit_stack up to %lld", (long long)i->imm);
 		break;
+	case IR_EMIT_CHAIN:
+		buf_printf(out, "emit_chain of type r%u at r%u up to %lld", i->a, i->b, (long long)i->imm);
+		break;
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:

@@ -197,6 +197,8 @@ static enum ir_op emit_op_of(enum value_kind kind)
 		return IR_EMIT_STACK;
 	case VALUE_IMAGE:
 		return IR_IMAGE;
+	case VALUE_CHAIN:
+		return IR_EMIT_CHAIN;
 	case VALUE_CONTEXT:
 		return IR_END; /* none that emits */
 	default:
@@ -230,6 +232,8 @@ static int check_emit(struct verifier *v, const struct ir_insn *i)
 		return bad(v, "it copies no bytes or too many");
 	if (i->op == IR_EMIT_STACK && (i->imm < 1 || i->imm > IR_MAX_STACK))
 		return bad(v, "it has no frames or too many");
+	if (i->op == IR_EMIT_CHAIN && (i->imm < 1 || i->imm > EVENT_MAX_CHAIN || !v->p->contexts))
+		return bad(v, "it has no links or too many, or no table of contexts");
 	return i->op == IR_IMAGE ? check_image(v, i) : 0;
 }
 
@@ -278,6 +282,7 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_EMIT:
 	case IR_EMIT_STR:
 	case IR_EMIT_STACK:
+	case IR_EMIT_CHAIN:
 	case IR_IMAGE:
 		return check_emit(v, i);
 	case IR_IMAGE_PUT:

@@ -14,6 +14,9 @@
  * the runtime cuts the stack back to a frame: all spans deeper than that have ended, the frame's own too
  * if the pack says that it is one that recovers. Goexit ends all spans of its goroutine.
  *
+ * A detached span leaves its goroutine's stack once a record has captured its key; none of the above holds for it then,
+ * and records find it by that key.
+ *
  * Ids and the sampling decision are made at the start, since children need them: here, unless the record has them.
  */
 #include "span/assemble.h"
@@ -359,8 +362,7 @@ static enum span_status set_error(struct assembler *a, struct open_span *s, cons
 	return SPAN_STATUS_ERROR;
 }
 
-static void emit(struct assembler *a, const struct target *t, struct open_span *s,
-		 const struct ending *end, uint64_t goid)
+static void emit(struct assembler *a, const struct target *t, struct open_span *s, const struct ending *end)
 {
 	const struct pack_span *def = s->start->p.span;
 	struct span out = {
@@ -373,7 +375,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.status_text = end->status_text,
 		.start_unix_ns = wall_clock_ns(&a->wall, s->start_ns),
 		.duration_ns = end->time_ns > s->start_ns ? end->time_ns - s->start_ns : 0,
-		.goid = goid,
+		.goid = s->goid,
 		.resource = t->t.resource,
 	};
 	struct attr attr;
@@ -393,21 +395,27 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	a->o.emit(a->o.arg, &out);
 }
 
+static void tell(struct assembler *a, void (*what)(void *arg, const uint8_t trace_id[16]), const struct open_span *s)
+{
+	if (what)
+		what(a->o.arg, s->trace.trace_id);
+}
+
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	uint64_t goid = s->entry.goroutine->key;
-
 	open_spans_remove(&t->open, s, end->time_ns);
 	if (s->trace.sampled)
-		emit(a, t, s, end, goid);
+		emit(a, t, s, end);
 	else
 		a->losses.count[LOSS_SAMPLED_OUT]++;
+	tell(a, a->o.closed, s);
 	open_span_release(&a->pool, s);
 }
 
 static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
 {
 	open_spans_remove(&t->open, s, time_ns);
+	tell(a, a->o.closed, s);
 	open_span_release(&a->pool, s);
 }
 
@@ -475,13 +483,30 @@ static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
 	return true;
 }
 
+/* What no other open span of its definition has: one that has it all the same has ended, and its end was lost. */
+static void take_key(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	const struct pack_span *span = in->probe->p.span;
+	struct open_spans *open = &in->target->open;
+	struct open_span *older;
+	uint64_t key;
+
+	if (!control_word(in, in->probe->key_slot, &key) || !key)
+		return;
+	older = span->detached ? open_spans_keyed(open, span, key) : NULL;
+	if (older && older != s)
+		lose(a, in, older, LOSS_UNPAIRED_START);
+	open_spans_set_key(open, s, key);
+	if (span->detached)
+		open_spans_detach(open, s, in->e.head->time_ns);
+}
+
 static void on_start(struct assembler *a, const struct arrival *in)
 {
 	const struct event_header *h = in->e.head;
 	struct open_spans *open = &in->target->open;
 	struct goroutine *g;
 	struct open_span *s;
-	uint64_t key;
 
 	if (h->goid == 0) {
 		a->losses.count[LOSS_NO_GOROUTINE]++;
@@ -498,9 +523,9 @@ static void on_start(struct assembler *a, const struct arrival *in)
 		lose(a, in, open_spans_oldest(open), LOSS_OPEN_LIMIT);
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	set_trace(a, s, in);
+	tell(a, a->o.opened, s);
 	capture(a, in, s);
-	if (control_word(in, in->probe->key_slot, &key) && key)
-		open_spans_set_key(open, s, key);
+	take_key(a, in, s);
 }
 
 static bool same_function(const struct probe *start, const struct probe *end)
@@ -525,8 +550,26 @@ static bool discarded(const struct open_span *s, const struct pack_point *end, s
 }
 
 /*
- * The span that this record ends, or NULL. *ret_same: it is the return of a nested call that counts as part of the
- * span that is open.
+ * Whether the record says which detached span it is about; *ret is NULL if that one is not open, or what it says could
+ * not be read. Otherwise the span is one of its goroutine's.
+ */
+static bool names_span(const struct arrival *in, struct open_span **ret)
+{
+	const struct pack_span *span = in->probe->p.span;
+	int slot = in->probe->key_slot;
+	uint64_t key = 0;
+
+	if (!span->detached || !is_slot(in, slot))
+		return false;
+	if (!slot_lost(in->e.slots[slot].status) && (!control_word(in, slot, &key) || !key))
+		return false;
+	*ret = open_spans_keyed(&in->target->open, span, key);
+	return true;
+}
+
+/*
+ * The goroutine's span that this record ends (or detaches), or NULL. *ret_same: it is the return of a nested call that
+ * counts as part of the span that is open.
  */
 static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 {
@@ -546,17 +589,21 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 
 static void on_end(struct assembler *a, const struct arrival *in)
 {
-	bool nested;
-	struct open_span *s = ended_span(in, &nested);
+	bool nested = false, named;
+	struct open_span *s;
 	struct ending end;
 
+	named = names_span(in, &s);
+	if (!named)
+		s = ended_span(in, &nested);
 	if (nested)
 		return;
 	if (!s) {
 		a->losses.count[LOSS_UNPAIRED_END] += !in->probe->p.point->may_miss;
 		return;
 	}
-	lose_stale(a, in, s, in->e.head->depth);
+	if (!named)
+		lose_stale(a, in, s, in->e.head->depth);
 	capture(a, in, s);
 	end = ending_of(s, in->e.head->time_ns);
 	if (discarded(s, in->probe->p.point, &a->name))
@@ -567,22 +614,45 @@ static void on_end(struct assembler *a, const struct arrival *in)
 
 static void on_note(struct assembler *a, const struct arrival *in)
 {
-	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
+	struct open_span *s;
 
-	if (!s)
-		s = open_spans_joined(&in->target->open, in->e.head->goid);
+	if (!names_span(in, &s)) {
+		s = goroutine_find(goroutine_of(in), in->probe->p.span);
+		if (!s)
+			s = open_spans_joined(&in->target->open, in->e.head->goid);
+	}
 	if (s && s->start->p.span == in->probe->p.span)
 		capture(a, in, s);
 }
 
 static void on_join(struct assembler *a, const struct arrival *in)
 {
+	struct open_spans *open = &in->target->open;
+	struct open_span *s = NULL;
 	uint64_t key;
 
 	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span) &&
 	    control_word(in, in->probe->key_slot, &key))
-		open_spans_join(&in->target->open, in->e.head->goid, key);
+		s = open_spans_keyed(open, in->probe->p.span, key);
+	if (s)
+		open_spans_join(open, in->e.head->goid, s);
 	on_note(a, in);
+}
+
+/* Comes again for a span that has its key already: a note then. */
+static void on_detach(struct assembler *a, const struct arrival *in)
+{
+	bool nested;
+	struct open_span *s = ended_span(in, &nested);
+
+	if (nested)
+		return;
+	if (!s) {
+		on_note(a, in);
+		return;
+	}
+	take_key(a, in, s);
+	capture(a, in, s);
 }
 
 static void on_panic(struct assembler *a, const struct arrival *in)
@@ -662,7 +732,7 @@ typedef void (*record_fn)(struct assembler *a, const struct arrival *in);
 static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
-	[POINT_JOIN] = on_join,
+	[POINT_JOIN] = on_join,     [POINT_DETACH] = on_detach,
 };
 
 void assembler_event(struct assembler *a, const void *record, size_t size)
@@ -695,7 +765,7 @@ static const char *fatal_panic(const struct target *t)
 	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer) {
 		const struct goroutine *g = open_span_goroutine(open_span_of(e));
 
-		if (g->npanics)
+		if (g && g->npanics)
 			return g->panics[g->npanics - 1].type;
 	}
 	return NULL;
@@ -727,6 +797,8 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
 	a->left_open += t->open.stacks.len;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+		tell(a, a->o.closed, open_span_of(e));
 	target_free(a, t);
 }
 

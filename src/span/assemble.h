@@ -15,6 +15,9 @@ struct assembler;
 
 struct assembler_options {
 	void (*emit)(void *arg, const struct span *span);
+	/* A span of the trace has begun; one of those has ended, whether it was emitted before or not. NULL ok. */
+	void (*opened)(void *arg, const uint8_t trace_id[16]);
+	void (*closed)(void *arg, const uint8_t trace_id[16]);
 	void *arg;
 	double sample;              /* 0..1, by trace id; 1: all */
 	bool sample_parent_based;   /* follow the sampled flag of an incoming traceparent */

@@ -120,6 +120,7 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 	case VALUE_PC:
 	case VALUE_STACK:
 	case VALUE_IMAGE:
+	case VALUE_CHAIN:
 	case VALUE_CONTEXT:
 		break;
 	}

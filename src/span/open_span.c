@@ -56,17 +56,48 @@ struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *p
 {
 	struct open_span *s = take_span(pool);
 
-	*s = (struct open_span){.start = start, .start_ns = start_ns, .trace_state = s->trace_state, .attrs = s->attrs};
+	*s = (struct open_span){.start = start, .start_ns = start_ns, .goid = goid,
+				.trace_state = s->trace_state, .attrs = s->attrs};
 	o->stacks.goroutine_size = sizeof(struct goroutine);
 	open_stacks_push(&o->stacks, goid, &s->entry, depth);
 	open_span_goroutine(s)->since_ns = start_ns;
 	return s;
 }
 
+struct open_span *open_spans_keyed(const struct open_spans *o, const struct pack_span *span, uint64_t key)
+{
+	struct open_span *s = key ? map_get(&o->keys, key) : NULL;
+
+	while (s && s->start->p.span != span)
+		s = s->same_key;
+	return s;
+}
+
+static void forget_key(struct open_spans *o, struct open_span *s)
+{
+	struct open_span *first = s->key ? map_get(&o->keys, s->key) : NULL, **at = &first;
+
+	if (!first)
+		return;
+	while (*at != s)
+		at = &(*at)->same_key;
+	*at = s->same_key;
+	if (first)
+		map_set(&o->keys, s->key, first);
+	else
+		map_del(&o->keys, s->key);
+	s->key = 0;
+}
+
 void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key)
 {
+	struct open_span *older = open_spans_keyed(o, s->start->p.span, key);
+
+	if (older)
+		forget_key(o, older);
+	forget_key(o, s);
 	s->key = key;
-	map_set(&o->keys, key, s);
+	s->same_key = map_set(&o->keys, key, s);
 }
 
 static void leave(struct open_spans *o, struct open_span *s)
@@ -76,11 +107,9 @@ static void leave(struct open_spans *o, struct open_span *s)
 	s->joined = 0;
 }
 
-void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key)
+void open_spans_join(struct open_spans *o, uint64_t goid, struct open_span *s)
 {
-	struct open_span *s = key ? map_get(&o->keys, key) : NULL;
-
-	if (!s || s->entry.goroutine->key == goid)
+	if (s->entry.goroutine && s->goid == goid)
 		return;
 	leave(o, s);
 	s->joined = goid;
@@ -127,16 +156,23 @@ static void forget_created(struct open_spans *o, struct open_span *s)
 	}
 }
 
-void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_ns)
+void open_spans_detach(struct open_spans *o, struct open_span *s, uint64_t time_ns)
 {
 	struct goroutine *g = open_span_goroutine(s);
 
+	if (!g)
+		return;
 	if (goroutine_innermost(g) == s)
 		g->since_ns = time_ns;
+	open_stacks_detach(&o->stacks, &s->entry);
+}
+
+void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_ns)
+{
 	leave(o, s);
 	forget_created(o, s);
-	if (s->key && map_get(&o->keys, s->key) == s)
-		map_del(&o->keys, s->key);
+	forget_key(o, s);
+	open_spans_detach(o, s, time_ns);
 	open_stacks_remove(&o->stacks, &s->entry);
 }
 

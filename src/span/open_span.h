@@ -22,11 +22,13 @@ struct open_span {
 	struct open_entry entry;         /* its place on its goroutine (struct goroutine), and in the process */
 	const struct probe *start;
 	uint64_t start_ns;
+	uint64_t goid;                   /* where it began */
 	struct trace_context trace;      /* its own ids */
 	struct buf trace_state;          /* that came with its trace */
 	enum span_parent parent;
 	uint8_t parent_id[8];
-	uint64_t key;                    /* what the goroutines that work for it know it by; 0: none */
+	uint64_t key;                    /* what other goroutines know it by; 0: none */
+	struct open_span *same_key;      /* of another definition */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
 	struct created *created;         /* goroutines that were created within it */
 	struct attr_list attrs;
@@ -53,7 +55,7 @@ struct goroutine {
 
 struct open_spans {                     /* of one process; zero-initialised is empty */
 	struct open_stacks stacks;
-	struct map keys, joined;         /* key → open span, goid → open span */
+	struct map keys, joined;         /* key → open spans, one a definition; goid → open span */
 	struct map creators;             /* goid → the open span within which the goroutine was created */
 	size_t ncreated;
 };
@@ -73,9 +75,10 @@ static inline struct open_span *open_span_outer(const struct open_span *s)
 {
 	return open_span_of(s->entry.outer);
 }
+/* NULL: it is detached. */
 static inline struct goroutine *open_span_goroutine(const struct open_span *s)
 {
-	return CONTAINER_OF(s->entry.goroutine, struct goroutine, open);
+	return s->entry.goroutine ? CONTAINER_OF(s->entry.goroutine, struct goroutine, open) : NULL;
 }
 static inline struct open_span *open_spans_oldest(const struct open_spans *o)
 {
@@ -89,10 +92,14 @@ static inline struct open_span *goroutine_innermost(const struct goroutine *g) /
 struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid); /* NULL: no spans */
 struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
 				  const struct probe *start, uint64_t depth, uint64_t start_ns);
-/* From now on it is found by that key, until it is removed or a newer span takes the key. */
+/* From now on it is found by that key, until it is removed or a newer span of its definition takes the key. */
 void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key);
-/* The goroutine works for the span with that key, if there is one, until the span is removed. */
-void open_spans_join(struct open_spans *o, uint64_t goid, uint64_t key);
+/* The open span of that definition with that key (0 is none), or NULL. */
+struct open_span *open_spans_keyed(const struct open_spans *o, const struct pack_span *span, uint64_t key);
+/* It outlives the call that began it: it leaves its goroutine, which goes too when it was its last. */
+void open_spans_detach(struct open_spans *o, struct open_span *s, uint64_t time_ns);
+/* The goroutine works for that span until the span is removed. Not on the stack of which it is. */
+void open_spans_join(struct open_spans *o, uint64_t goid, struct open_span *s);
 struct open_span *open_spans_joined(const struct open_spans *o, uint64_t goid); /* NULL: it works for none */
 /*
  * The goroutine was created within the span that is innermost in another, if that is certain: that span has been the

@@ -60,6 +60,8 @@ static const struct condition its_number = {.op = CONDITION_ATTRIBUTE, .text = "
 static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
 				      .error = &error, .traceparent = "text", .tracestate = "host", .key = "pointer",
 				      .nested_same = true};
+static const struct pack_span detached = {.name = "detached", .kind = SPAN_CLIENT, .titles = titles, .key = "pointer",
+					  .detached = true};
 static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
 
 static const struct pack_point points[] = {
@@ -67,8 +69,10 @@ static const struct pack_point points[] = {
 	{.role = POINT_NOTE},  {.role = POINT_START, .recovers = true},
 	{.role = POINT_END, .may_miss = true}, {.role = POINT_UNWIND}, {.role = POINT_EXIT},
 	{.role = POINT_PANIC}, {.role = POINT_JOIN},
+	{.role = POINT_START}, {.role = POINT_DETACH}, {.role = POINT_NOTE}, {.role = POINT_END}, {.role = POINT_JOIN},
 };
-#define NPROBES 9
+#define NPROBES 14
+#define DETACHED 9 /* from here on */
 
 struct sinks {
 	struct sink *all[3];
@@ -92,7 +96,7 @@ static void add_probes(struct assembler *a)
 					    .program = &program, .slot_of_item = identity,
 					    .func = {.entry = 64, .end = 128, .frame_size = 32}};
 
-		p.span = i < 3 || i == 8 ? &same : i < 5 ? &plain : NULL;
+		p.span = i < 3 || i == 8 ? &same : i < 5 ? &plain : i >= DETACHED ? &detached : NULL;
 		if (!p.span) {
 			p.variant = &of_hooks;
 			p.slot_of_item = of_hook;

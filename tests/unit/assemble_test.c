@@ -460,6 +460,145 @@ static void key_used_again(void **state)
 	assert_string_equal(w.spans.data[1].text, "GET /nine unset {method=GET path=/x route=/nine status=#200}");
 }
 
+/* ---- detached spans ---- */
+
+/* A record of one of their probes; key 0: it was not captured there. */
+static void streams(uint32_t probe, uint64_t goid, uint64_t depth, uint64_t ns, uint64_t key, const char *part)
+{
+	record_init(&w.r, probe, goid, depth, ns, J_END);
+	if (key)
+		record_int(&w.r, J_KEY, key);
+	if (part)
+		record_str(&w.r, J_PART, part);
+	send();
+}
+
+static void detached(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 0, "a");
+	streams(P_DETACH, 1, 700, 20, 77, NULL);
+	streams(P_STREAM, 1, 500, 30, 0, "b"); /* at its depth: nothing is lost */
+	streams(P_DETACH, 1, 700, 40, 78, NULL);
+	streams(P_MESSAGE, 5, 100, 50, 77, "first");
+	streams(P_MESSAGE, 1, 100, 50, 79, "nobody's");
+	streams(P_STREAM_END, 6, 100, 60, 78, NULL);
+	streams(P_STREAM_END, 7, 100, 70, 77, NULL);
+	assert_int_equal(w.spans.len, 2);
+	assert_string_equal(w.spans.data[0].text, "stream unset {part=b}");
+	assert_string_equal(w.spans.data[1].text, "stream unset {part=first}");
+	assert_int_equal(w.spans.data[1].span.duration_ns, 60);
+	assert_int_equal(w.spans.data[1].span.goid, 1);
+	streams(P_STREAM_END, 1, 100, 80, 77, NULL); /* once more */
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 1);
+	assert_int_equal(lost(LOSS_UNPAIRED_START), 0);
+	assert_int_equal(still_open(), 0);
+}
+
+/* Its key may be known at once. */
+static void detached_at_its_start(void **state)
+{
+	start(1, 400, 5);
+	streams(P_STREAM, 1, 500, 10, 77, NULL);
+	bare(P_CALL, 1, 500, 20);
+	bare(P_RETURN, 1, 500, 30);
+	end(1, 400, 40, 200);
+	streams(P_STREAM_END, 2, 100, 50, 77, NULL);
+	assert_int_equal(w.spans.len, 3);
+	assert_memory_equal(w.spans.data[0].span.parent_id, w.spans.data[1].span.span_id, 8); /* not the stream */
+	assert_memory_equal(w.spans.data[2].span.parent_id, w.spans.data[1].span.span_id, 8);
+	assert_int_equal(still_open(), 0);
+}
+
+/* Without a key it is a span like others: here the call that was to make the stream failed. */
+static void never_detached(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 0, NULL);
+	streams(P_STREAM_END, 2, 500, 15, 77, NULL); /* of a stream from before */
+	streams(P_STREAM_END, 1, 600, 15, 77, NULL); /* likewise, from within the call */
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 2);
+	streams(P_STREAM_END, 1, 500, 20, 0, "failed");
+	one("stream unset {part=failed}");
+	streams(P_STREAM, 1, 500, 30, 0, NULL);
+	panic_at(1, 1200);
+	unwind(1, 480, 60, 0);
+	assert_string_equal(w.spans.data[1].text, "stream error [panic] {error.type=panic}");
+}
+
+/* What a panic or Goexit does to its goroutine is no matter of a span that has left it. */
+static void detached_survives_its_goroutine(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 77, NULL);
+	panic_at(1, 1200);
+	unwind(1, 480, 60, 0);
+	bare(P_EXIT, 1, 1000, 30);
+	assert_int_equal(still_open(), 1);
+	streams(P_STREAM_END, 1, 100, 70, 77, NULL);
+	one("stream unset {}");
+	streams(P_STREAM, 1, 500, 80, 78, NULL);
+	assembler_end_target(w.a, 1, true, 110);
+	assert_string_equal(w.spans.data[1].text,
+			    "stream error [process exited] {error.type=process exited}");
+}
+
+/* A key that another open span takes is proof that the end of the one that had it was lost. */
+static void detached_end_lost(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 77, "old");
+	streams(P_STREAM, 2, 500, 20, 0, "new");
+	streams(P_DETACH, 2, 500, 30, 77, NULL);
+	assert_int_equal(lost(LOSS_UNPAIRED_START), 1);
+	streams(P_DETACH, 3, 100, 40, 77, "again"); /* it has its key: a note */
+	streams(P_STREAM_END, 3, 100, 50, 77, NULL);
+	one("stream unset {part=again}");
+	assert_int_equal(still_open(), 0);
+}
+
+/* Keys are of one definition. */
+static void keys_of_two_definitions(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 77, "stream");
+	streams(P_OTHER, 1, 500, 20, 77, "other");
+	assert_int_equal(still_open(), 2);
+	streams(P_STREAM_END, 2, 500, 30, 77, NULL);
+	one("stream unset {part=stream}");
+	streams(P_OTHER_END, 2, 500, 40, 77, NULL);
+	assert_string_equal(w.spans.data[1].text, "other unset {part=other}");
+	assert_int_equal(lost(LOSS_UNPAIRED_START), 0);
+	assert_int_equal(still_open(), 0);
+}
+
+/* A key that could not be read leads to no span, also not to the goroutine's. */
+static void key_unreadable(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 0, NULL);
+	record_init(&w.r, P_STREAM_END, 1, 500, 20, J_END);
+	record_status(&w.r, J_KEY, SLOT_UNREADABLE, 0, 0);
+	send();
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 1);
+	assert_int_equal(still_open(), 1);
+}
+
+/* A return gives the key to the call that returns, and a nested call that is the same one gives nothing. */
+static void detached_by_its_return(void **state)
+{
+	streams(P_CALLED, 1, 500, 10, 0, NULL);
+	streams(P_CALLED, 1, 600, 20, 0, NULL);
+	streams(P_CALLED_DETACH, 1, 600, 30, 77, "inner");
+	streams(P_CALLED_DETACH, 1, 500, 40, 78, "outer");
+	streams(P_STREAM_END, 1, 100, 50, 78, NULL);
+	one("stream unset {part=outer}");
+	assert_int_equal(still_open(), 0);
+}
+
+static void detached_and_joined(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 77, NULL);
+	join(1, 77, NULL); /* joins of another definition */
+	route_from(1, "/unknown");
+	streams(P_STREAM_END, 1, 100, 50, 77, NULL);
+	one("stream unset {}");
+}
+
 static void discard(void **state)
 {
 	start_init(1, 500, 10);
@@ -536,6 +675,9 @@ int main(void)
 		T(unwind_without_panic_record), T(recovers_in_own_frame), T(recovers_in_another_frame),
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(joined), T(joined_once), T(key_used_again),
+		T(detached), T(detached_at_its_start), T(never_detached), T(detached_survives_its_goroutine),
+		T(detached_end_lost), T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
+		T(detached_and_joined),
 		T(discard), T(damaged_records), T(speed),
 	};
 

@@ -2,7 +2,7 @@
  * The assembler on records made by hand: what the tests of assemble_test, assemble_attributes_test and
  * assemble_parents_test share. The pack below has two definitions: "request", shaped like a server's (ends at another
  * function's entry, a connection's end that often fires for nothing, a note), and "call", which starts and ends in one
- * function and may recurse.
+ * function and may recurse. "stream" and "other" are detached.
  */
 #ifndef TESTS_UNIT_ASSEMBLING_H
 #define TESTS_UNIT_ASSEMBLING_H
@@ -12,11 +12,12 @@
 #include "unit/records.h"
 
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
-       P_JOIN, P_AGAIN, P_MADE, P_MADE_INNER };
+       P_JOIN, P_AGAIN, P_MADE, P_MADE_INNER, P_STREAM, P_DETACH, P_MESSAGE, P_STREAM_END, P_OTHER, P_OTHER_END,
+       P_CALLED, P_CALLED_DETACH };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
 enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_END };
-enum { J_KEY, J_PART, J_END };
+enum { J_KEY, J_PART, J_END }; /* of a detached span's points, too */
 enum { M_OWN, M_PARENT, M_HEADER, M_END };
 
 /* ---- the pack ---- */
@@ -90,6 +91,7 @@ static const struct ir_slot made_slots[] = {[M_OWN] = {.kind = VALUE_CONTEXT}, [
 static const struct pack_variant v_made = {.captures = made_captures, .ncaptures = M_END};
 static const struct pack_variant v_rules = {.captures = rule_captures, .ncaptures = R_END};
 static const struct pack_variant v_join = {.captures = join_captures, .ncaptures = J_END};
+static const struct pack_variant v_join_return = {.captures = join_captures, .ncaptures = J_END, .at_return = true};
 static const struct pack_variant v_start = {.captures = start_captures, .ncaptures = S_START};
 static const struct pack_variant v_end = {.captures = end_captures, .ncaptures = E_END};
 static const struct pack_variant v_note = {.captures = note_captures, .ncaptures = 3};
@@ -109,6 +111,9 @@ static struct pack_span request = {.name = "request", .kind = SPAN_SERVER, .titl
 				   .nested_same = true};
 static const struct pack_span call = {.name = "call", .kind = SPAN_INTERNAL};
 static const struct pack_span own = {.name = "own", .kind = SPAN_INTERNAL};
+static const struct pack_span stream = {.name = "stream", .kind = SPAN_CLIENT, .key = "length", .detached = true,
+					.nested_same = true},
+	other = {.name = "other", .kind = SPAN_CLIENT, .key = "length", .detached = true};
 static const struct pack pack = {.name = "test"};
 
 static const struct pack_point start_point = {.role = POINT_START}, end_point = {.role = POINT_END},
@@ -116,7 +121,8 @@ static const struct pack_point start_point = {.role = POINT_START}, end_point = 
 		       .discard_value = "h2c"},
 	note_point = {.role = POINT_NOTE}, panic_point = {.role = POINT_PANIC},
 	unwind_point = {.role = POINT_UNWIND}, exit_point = {.role = POINT_EXIT},
-	own_point = {.role = POINT_START, .recovers = true}, join_point = {.role = POINT_JOIN};
+	own_point = {.role = POINT_START, .recovers = true}, join_point = {.role = POINT_JOIN},
+	detach_point = {.role = POINT_DETACH};
 
 static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 #define PROGRAM(s) {.slots = (struct ir_slot *)(s), .nslots = ARRAY_SIZE(s)}
@@ -194,6 +200,14 @@ static inline void add_probes(void)
 	add_probe(P_JOIN, &request, &join_point, &v_join, &join_program, none);
 	add_probe(P_MADE, &request, &start_point, &v_made, &made_program, none);
 	add_probe(P_MADE_INNER, &call, &start_point, &v_made, &made_program, call_func);
+	add_probe(P_STREAM, &stream, &start_point, &v_join, &join_program, none);
+	add_probe(P_DETACH, &stream, &detach_point, &v_join, &join_program, none);
+	add_probe(P_MESSAGE, &stream, &note_point, &v_join, &join_program, none);
+	add_probe(P_STREAM_END, &stream, &end_point, &v_join, &join_program, none);
+	add_probe(P_OTHER, &other, &start_point, &v_join, &join_program, none);
+	add_probe(P_OTHER_END, &other, &end_point, &v_join, &join_program, none);
+	add_probe(P_CALLED, &stream, &start_point, &v_join, &join_program, own_func);
+	add_probe(P_CALLED_DETACH, &stream, &detach_point, &v_join_return, &join_program, own_func);
 }
 
 static inline void begin(double sample, bool parent_based, size_t max_open)

@@ -350,6 +350,80 @@ static bool links(const struct link_record *r)
 	return event_decode(r, r->head.size, &e) && event_link(&e, &link);
 }
 
+struct with_chain {
+	struct event_header head;
+	struct event_slot slot;
+	uint64_t words[EVENT_MAX_CHAIN + 2];
+};
+
+/* A record with a chain of so many words. */
+static struct with_chain chain_of(size_t n, const uint64_t *words)
+{
+	struct with_chain r = {
+		.head = {.size = (uint32_t)(offsetof(struct with_chain, words) + 8 * n), .version = EVENT_VERSION,
+			 .slots = 1, .goid = 7},
+		.slot = {.status = SLOT_OK, .copied = (uint16_t)(8 * n), .len = (uint32_t)(8 * n),
+			 .value = offsetof(struct with_chain, words)},
+	};
+
+	for (size_t i = 0; i < n && i < ARRAY_SIZE(r.words); i++)
+		r.words[i] = words ? words[i] : i + 1 < n ? 0x1000 + 8 * i : CHAIN_TOO_LONG;
+	return r;
+}
+
+static bool holds_chain(const struct with_chain *r, struct event_chain *ret)
+{
+	struct event e;
+
+	return event_decode(r, r->head.size, &e) && event_chain(&e, 0, ret);
+}
+
+static void test_chain(void **state)
+{
+	struct with_chain r = chain_of(3, (uint64_t[]){0xc000010000, 0xc000020000 | CHAIN_POOLED, CHAIN_ROOT});
+	struct event_chain_link l;
+	struct event_chain c;
+
+	assert_true(holds_chain(&r, &c));
+	assert_int_equal(c.n, 2);
+	assert_int_equal(c.end, CHAIN_ROOT);
+	assert_true(event_chain_link(&c, 0, &l) && l.addr == 0xc000010000 && !l.pooled);
+	assert_true(event_chain_link(&c, 1, &l) && l.addr == 0xc000020000 && l.pooled);
+	assert_false(event_chain_link(&c, 2, &l));
+	r = chain_of(1, (uint64_t[]){CHAIN_UNKNOWN_TYPE});
+	assert_true(holds_chain(&r, &c) && c.n == 0 && c.end == CHAIN_UNKNOWN_TYPE);
+	assert_false(event_chain_link(&c, 0, &l));
+	r = chain_of(EVENT_MAX_CHAIN + 1, NULL);
+	assert_true(holds_chain(&r, &c) && c.n == EVENT_MAX_CHAIN && c.end == CHAIN_TOO_LONG);
+}
+
+/* What is no chain is none: without its end, with an end in its middle, too long, cut, unaligned in length. */
+static void test_no_chain(void **state)
+{
+	struct with_chain r = chain_of(2, (uint64_t[]){0x1000, 0x2000});
+	struct event_chain c = {.n = 77};
+
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(2, (uint64_t[]){CHAIN_ROOT, CHAIN_ROOT});
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(1, (uint64_t[]){CHAIN_END_COUNT});
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(EVENT_MAX_CHAIN + 2, NULL);
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(2, NULL);
+	r.slot.copied = 12;
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(2, NULL);
+	r.slot.len = 24;
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(2, NULL);
+	r.slot.status = SLOT_CUT;
+	assert_false(holds_chain(&r, &c));
+	r = chain_of(0, NULL);
+	assert_false(holds_chain(&r, &c));
+	assert_int_equal(c.n, 77);
+}
+
 static void test_link(void **state)
 {
 	struct link_record r = link_record(), bad;
@@ -405,6 +479,7 @@ int main(void)
 		cmocka_unit_test(test_chunks),    cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_texts),     cmocka_unit_test(test_loss_names_differ),
 		cmocka_unit_test(test_context),    cmocka_unit_test(test_link),
+		cmocka_unit_test(test_chain),      cmocka_unit_test(test_no_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "event/event.h"
 #include "event/loss.h"
 #include "probe/ir.h"
+#include "unit/ir_chain.h"
 
 struct interp_input {
 	uint64_t regs[16];   /* by GPR_RAX … */
@@ -397,6 +398,18 @@ static enum slot_status interp_stack(const struct interp *t, const struct ir_ins
 	return s->status;
 }
 
+static enum slot_status interp_chain(const struct interp *t, const struct ir_insn *i)
+{
+	const struct chain_memory m = {t->in->read, t->in->arg, t->in->bias};
+	struct interp_slot *s = &t->out->slots[i->slot];
+	uint64_t words[EVENT_MAX_CHAIN + 1];
+
+	s->len = s->copied = 8 * chain_words(t->p->contexts, &m, t->r[i->a], t->r[i->b], (size_t)i->imm, words);
+	memcpy(s->bytes, words, s->copied);
+	s->status = SLOT_OK;
+	return SLOT_OK;
+}
+
 /* ---- images and what they lead to (shape.h) ---- */
 
 static size_t interp_room(const struct interp *t)
@@ -641,6 +654,8 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 		return interp_emit(t, i);
 	case IR_EMIT_STACK:
 		return interp_stack(t, i);
+	case IR_EMIT_CHAIN:
+		return interp_chain(t, i);
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
@@ -705,7 +720,8 @@ static inline __attribute__((unused)) size_t interp_record(const struct capture_
 	memset(buf, 0, at);
 	for (size_t i = 0; i < p->nslots; i++) {
 		const struct interp_slot *s = &out->slots[i];
-		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK;
+		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK ||
+			    p->slots[i].kind == VALUE_CHAIN;
 
 		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len,
 					       .value = s->value};

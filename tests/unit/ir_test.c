@@ -142,6 +142,30 @@ static void test_images(void **state)
 	buf_done(&b);
 }
 
+static void test_chains(void **state)
+{
+	static const struct context_table contexts;
+	static struct ir_slot slot = {.name = "ctx", .kind = VALUE_CHAIN};
+	struct capture_program p = PROGRAM(1, REGION(0), K(0, 1), K(1, 2),
+					   I(IR_EMIT_CHAIN, .a = 0, .b = 1, .imm = EVENT_MAX_CHAIN), END);
+	struct buf b = {0};
+
+	refuse(p, "another kind");
+	p.slots = &slot;
+	refuse(p, "no table of contexts");
+	p.contexts = &contexts;
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	assert_int_equal(capture_chain_bytes(&p, 0), EVENT_CHAIN_BYTES);
+	assert_int_equal(capture_chain_bytes(&p, 1), 0);
+	capture_print(&p, &b);
+	assert_string_equal(b.data, "slot 0 ctx {\n\tr0 = 1\n\tr1 = 2\n\temit_chain of type r0 at r1 up to 64\n}\n");
+	p.insns[3].imm = EVENT_MAX_CHAIN + 1;
+	refuse(p, "too many");
+	p.insns[3].imm = 0;
+	refuse(p, "no links");
+	buf_done(&b);
+}
+
 static void test_roles(void **state)
 {
 	static const struct ir_aggregate sum = {.kind = AGG_SUM, .value = {.slot = 0}};
@@ -244,7 +268,7 @@ static void test_meaning(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_images), cmocka_unit_test(test_roles),
+		cmocka_unit_test(test_images), cmocka_unit_test(test_chains), cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_print),

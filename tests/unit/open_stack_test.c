@@ -37,6 +37,35 @@ static void test_one_goroutine(void **state)
 	open_stacks_done(&o);
 }
 
+/* What is detached is open, of no goroutine. */
+static void test_detach(void **state)
+{
+	struct open_stacks o = {0};
+	struct open_entry a, b, c;
+
+	open_stacks_push(&o, 7, &a, 10);
+	open_stacks_push(&o, 7, &b, 20);
+	open_stacks_push(&o, 7, &c, 30);
+	open_stacks_detach(&o, &b);
+	assert_null(b.goroutine);
+	assert_null(b.outer);
+	assert_ptr_equal(c.outer, &a);
+	assert_ptr_equal(a.inner, &c);
+	assert_ptr_equal(a.newer, &b);
+	assert_ptr_equal(b.newer, &c);
+	assert_int_equal(o.len, 3);
+	open_stacks_remove(&o, &c);
+	open_stacks_detach(&o, &a);
+	assert_int_equal(o.goroutines.len, 0);
+	assert_ptr_equal(o.oldest, &a);
+	open_stacks_remove(&o, &a);
+	assert_ptr_equal(o.oldest, &b);
+	open_stacks_remove(&o, &b);
+	assert_null(o.newest);
+	assert_int_equal(o.len, 0);
+	open_stacks_done(&o);
+}
+
 /* Two processes' goroutines of one number are two. */
 static void test_key(void **state)
 {
@@ -111,6 +140,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_goroutine),
+		cmocka_unit_test(test_detach),
 		cmocka_unit_test(test_key),
 		cmocka_unit_test(test_any_order),
 	};

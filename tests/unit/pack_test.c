@@ -59,7 +59,7 @@ static void test_all_keys(void **state)
 	static const char text[] =
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
 		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
-		"  traceparent: tp\n  tracestate: h.port\n  nested: same\n  points:\n"
+		"  traceparent: tp\n  tracestate: h.port\n  key: b\n  detached: true\n  nested: same\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -100,6 +100,8 @@ static void test_all_keys(void **state)
 	assert_true(s->summary->parts[1].is_error);
 	assert_string_equal(s->traceparent, "tp");
 	assert_string_equal(s->tracestate, "h.port");
+	assert_string_equal(s->key, "b");
+	assert_true(s->detached);
 	assert_true(s->nested_same);
 	assert_int_equal(s->npoints, 2);
 	assert_int_equal(s->points[0].role, POINT_START);
@@ -122,7 +124,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 21);
+	assert_int_equal(c->line, 23);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -237,7 +239,7 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start, variants: []}\n", "9:38: a point needs at least one variant"},
 	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
 	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
-	 "9:5: a point of a span is a start, an end, a note or a join"},
+	 "9:5: a point of a span is a start, an end, a note, a join or a detach"},
 	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n",
 	 "5:3: a hook's role is unwind, exit or panic"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_func: 'm.f('}]}\n", "9:63: "},
@@ -275,6 +277,13 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x}\n" END_POINT "  key: b\n", "5:3: `key` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  - {name: j, role: join, variants: [{func: m.f}]}\n",
 	 "5:3: a point with role join needs the span's `key`"},
+	{POINTS START "{a: x}\n" END_POINT "  detached: true\n", "5:3: `detached` needs the span's `key`"},
+	{POINTS START "{a: x}\n" END_POINT "  - {name: d, role: detach, variants: [{func: m.f, capture: {b: x}}]}\n"
+	 "  key: b\n",
+	 "5:3: a point with role detach needs the span's `detached: true`"},
+	{POINTS START "{a: x}\n" "  - {name: n, role: note, variants: [{func: m.f, capture: {b: x}}]}\n" END_POINT
+	 "  detached: true\n  key: b\n",
+	 "5:3: a detached span's `key` is captured by a point with role start or detach; none of these captures `b`"},
 	{POINTS START "{a: {expr: x, original: y}}\n", "13:20: `original` and `title_other` need"},
 	{POINTS START "{a: {expr: x, min: many}}\n", "13:35: a number is expected here, not \"many\""},
 	{POINTS START "{a: {expr: x, captrue: y}}\n", "13:30: a capture has no key `captrue`"},

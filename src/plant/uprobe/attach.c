@@ -756,6 +756,7 @@ static void uprobe_check(const struct planter_report *r)
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
+	.caps = {.follows_contexts = true},
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,
 	.prices_title = "what one hit of a uprobe costs the observed program here",

@@ -81,6 +81,21 @@ struct walk_state {
 	uint64_t read;              /* not 0: some piece of it could be read (pieces.c) */
 };
 
+/* ---- contexts: chain.c ---- */
+
+enum { CHAIN_HAS_FIELD = 2, CHAIN_HAS_VIA = 4, CHAIN_IS_ROOT = 8, CHAIN_IS_LINK = 16 }; /* and CHAIN_POOLED */
+struct chain_type {             /* by the descriptor's image address */
+	uint64_t flags;
+	uint32_t offset, via;
+};
+struct chain_state {
+	uint64_t type, data;        /* of the context that is looked at; type is its run-time or its image address */
+	uint64_t itab;              /* that led to it; 0: none */
+	uint64_t flags, offset, via;/* its row */
+	uint64_t pooled;            /* CHAIN_POOLED, once it holds */
+	uint64_t bias, size, end;   /* size: where the chain begins in the record */
+};
+
 /* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
 
 struct control {
@@ -105,6 +120,7 @@ struct scratch {
 	uint8_t work[SCRATCH_WORK_SIZE];
 	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */
 	struct walk_state walk;
+	struct chain_state chain;
 	struct call_state state;
 	struct open_call_head call; /* from here on what a struct open_call is: put into the map as it lies here */
 	/*
@@ -127,6 +143,7 @@ struct uprobe_env {
 	int ring, scratch, losses, saved; /* maps */
 	int calls, big_calls;             /* maps; -1 while nothing needs them */
 	int shapes, edges, dynamic;       /* of the program's table of shapes; -1: none */
+	int contexts;                     /* of its table of contexts; -1: none */
 	int controls;                     /* -1 while nothing needs it */
 	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */
 	const struct capture_program *entry; /* whose record at_entry means */

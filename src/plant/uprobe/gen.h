@@ -144,6 +144,10 @@ void walk_chunks(struct gen *g);   /* what the record's images lead to */
 void walk_callback(struct gen *g);
 int gen_image(struct gen *g, const struct ir_insn *i);
 int gen_emit_stack(struct gen *g, const struct ir_insn *i);
+void gen_load_bias(struct gen *g); /* R0 = the process's load bias */
+
+/* chain.c */
+int gen_emit_chain(struct gen *g, const struct ir_insn *i);
 
 /* control.c, aggregate.c */
 void control_hit(struct gen *g);

@@ -321,10 +321,7 @@ static int gen_type(struct gen *g, const struct ir_insn *i)
 {
 	struct emit *e = g->e;
 
-	emit_alu(e, BPF_MOV, R1, REG_CTX);
-	emit_call(e, BPF_FUNC_get_attach_cookie);
-	emit_alu_imm(e, BPF_ARSH, R0, COOKIE_TARGET_BITS);
-	emit_alu_imm(e, BPF_LSH, R0, 12);
+	gen_load_bias(g);
 	emit_imm(e, R1, i->imm);
 	emit_alu(e, BPF_ADD, R0, R1);
 	gen_put(g, i->dst, R0);
@@ -568,7 +565,8 @@ bool ir_needs_scratch(const struct ir_insn *i)
 {
 	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_MEM_ORDER ||
 	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
-	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK;
+	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
+	       i->op == IR_EMIT_CHAIN;
 }
 
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
@@ -643,6 +641,8 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_emit_str(g, i);
 	case IR_EMIT_STACK:
 		return gen_emit_stack(g, i);
+	case IR_EMIT_CHAIN:
+		return gen_emit_chain(g, i);
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:

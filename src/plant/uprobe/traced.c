@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <bpf/bpf.h>
 
 #include "base/vec.h"
@@ -14,6 +15,12 @@
 struct table {
 	const struct shape_table *shapes;
 	int shapes_fd, edges_fd, dynamic_fd;
+};
+
+/* A table of contexts. */
+struct contexts {
+	const struct context_table *table;
+	int fd;
 };
 
 /* The program of the entry, by group. */
@@ -28,6 +35,7 @@ struct traced {
 	struct uprobe_btf btf;
 	int calls, big_calls;
 	VEC(struct table) tables;
+	VEC(struct contexts) contexts;
 	VEC(struct known_entry) entries;
 	int controls_fd;
 	struct control *controls; /* the map, in our memory */
@@ -58,6 +66,9 @@ void traced_free(struct traced *t)
 	for (size_t i = 0; i < t->tables.len; i++)
 		table_done(&t->tables.data[i]);
 	vec_done(&t->tables);
+	for (size_t i = 0; i < t->contexts.len; i++)
+		close_fd(t->contexts.data[i].fd);
+	vec_done(&t->contexts);
 	vec_done(&t->entries);
 	groups_free(t->groups);
 	if (t->controls)
@@ -262,6 +273,55 @@ static int make_table(struct traced *t, const struct shape_table *shapes, struct
 	return r;
 }
 
+/* ---- contexts ---- */
+
+static int find_contexts(const struct traced *t, const struct context_table *table)
+{
+	for (size_t i = 0; i < t->contexts.len; i++)
+		if (t->contexts.data[i].table == table)
+			return t->contexts.data[i].fd;
+	return -1;
+}
+
+static uint64_t context_flags(const struct context_type *c)
+{
+	static const unsigned parents[] = {[CONTEXT_ROOT] = CHAIN_IS_ROOT, [CONTEXT_UNKNOWN] = 0,
+					   [CONTEXT_FIELD] = CHAIN_HAS_FIELD, [CONTEXT_VIA] = CHAIN_HAS_VIA};
+
+	return parents[c->parent] | (c->is_link ? CHAIN_IS_LINK : 0u) | (c->is_pooled ? CHAIN_POOLED : 0u);
+}
+
+static int fill_contexts(int fd, const struct context_table *table)
+{
+	const size_t n = table->types.len;
+	_cleanup_(cleanup_free) uint64_t *keys = xcalloc(n + 1, sizeof(*keys));
+	_cleanup_(cleanup_free) struct chain_type *v = xcalloc(n + 1, sizeof(*v));
+
+	for (size_t i = 0; i < n; i++) {
+		const struct context_type *c = &table->types.data[i];
+
+		keys[i] = c->rtype;
+		v[i] = (struct chain_type){context_flags(c), c->offset, c->via};
+	}
+	return fill(fd, keys, v, n);
+}
+
+static int make_contexts(struct traced *t, const struct context_table *table, struct err *err)
+{
+	struct contexts c = {table, uprobe_hash_create(8, sizeof(struct chain_type), at_least_one(table->types.len),
+						       err)};
+	int r = c.fd < 0 ? c.fd : fill_contexts(c.fd, table);
+
+	if (c.fd < 0)
+		return r;
+	if (r < 0) {
+		close(c.fd);
+		return err_set(err, r, "the types of contexts do not go into a BPF map: %s", strerror(-r));
+	}
+	vec_push(&t->contexts, c);
+	return 0;
+}
+
 void traced_env(struct traced *t, const struct plant_probe *probe, uint64_t binary_key, struct uprobe_env *env)
 {
 	const struct table *table = find_table(t, probe->program->shapes);
@@ -272,6 +332,7 @@ void traced_env(struct traced *t, const struct plant_probe *probe, uint64_t bina
 	env->shapes = table ? table->shapes_fd : -1;
 	env->edges = table ? table->edges_fd : -1;
 	env->dynamic = table ? table->dynamic_fd : -1;
+	env->contexts = find_contexts(t, probe->program->contexts);
 }
 
 int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *btf, const struct plant_probe *probe,
@@ -286,6 +347,8 @@ int traced_prepare(struct traced *t, struct uprobe_env *env, struct uprobe_btf *
 		r = make_calls(t, err);
 	if (r == 0 && p->shapes && !find_table(t, p->shapes))
 		r = make_table(t, p->shapes, err);
+	if (r == 0 && p->contexts && find_contexts(t, p->contexts) < 0)
+		r = make_contexts(t, p->contexts, err);
 	if (r == 0)
 		r = prepare_control(t, probe, err);
 	if (r == 0 && p->naggregates)

@@ -153,8 +153,7 @@ static void gen_image_copy(struct gen *g, const struct ir_insn *i)
 
 static void table_get(struct gen *g, int map, int none);
 
-/* R0 = the process's load bias. */
-static void load_bias(struct gen *g)
+void gen_load_bias(struct gen *g)
 {
 	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
 	emit_call(g->e, BPF_FUNC_get_attach_cookie);
@@ -175,7 +174,7 @@ static int gen_image_type(struct gen *g, const struct ir_insn *i)
 	emit_alu_imm(e, BPF_MOV, R2, 8);
 	emit_call(e, BPF_FUNC_probe_read_user);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, stays);
-	load_bias(g);
+	gen_load_bias(g);
 	load_walk(g, R1, SCRATCH_WALK(key));
 	emit_alu(e, BPF_SUB, R1, R0);
 	table_get(g, g->env->dynamic, stays);
@@ -224,7 +223,7 @@ void walk_chunks(struct gen *g)
 	store_walk(g, SCRATCH_WALK(chunk), R1);
 	for (size_t i = 0; i < ARRAY_SIZE(zero); i++)
 		emit_store_imm(e, 8, REG_RECORD, zero[i], 0);
-	load_bias(g);
+	gen_load_bias(g);
 	store_walk(g, SCRATCH_WALK(bias), R0);
 	gen_loop(g, g->walk, STEPS_MAX, BK_KEY);
 	emit_jump_if_imm(e, BPF_JNE, R0, STEPS_MAX, none);

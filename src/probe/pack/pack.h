@@ -22,6 +22,7 @@ enum point_role {
 	POINT_EXIT,    /* the goroutine is ending: all its calls end (Goexit) */
 	POINT_PANIC,   /* a panic begins: captures what was panicked with */
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
+	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
 /* How a captured value becomes an attribute (all optional; applied in this order). */
@@ -67,6 +68,24 @@ enum capture_use {
 	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
 	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
 	USE_PARENT,      /* its parent's; NIL: it has none */
+	/* START, VALUE_CHAIN: contexts of the program, as the variant's `parent` and `context` say */
+	USE_PARENT_CHAIN,/* the context that the span begins under, towards the root: any of its links may be another
+			  * span's own one. There may be several captures of it, of which at most one is not ABSENT */
+	USE_OWN_CHAIN,   /* the context that the span is given: one link at most, which is the span's as long as it is
+			  * open; none where it is nobody's (context.Background). Its end says nothing */
+	/*
+	 * START, VALUE_UINT but for the pc: lineage, captured without being asked for. Of the record's goroutine: which
+	 * one created it, and where it began. And the epoch: ids are handed out from the scheduler's counter in
+	 * batches, one to each P. A goroutine was created after the record if its id is greater than GOIDGEN, or not
+	 * less than GOID_CACHE and less than GOID_CACHE_END (of the P that the record was written on), which counts
+	 * only where the end is at most LINEAGE_BATCH more: the two may be read in the middle of a change. Of a variant
+	 * either all of the epoch is there or nothing of it.
+	 */
+	USE_CREATOR,     /* g.parentGoid; 0: nobody (a timer, a finalizer, a callback) */
+	USE_START_PC,    /* VALUE_PC: g.startpc, of the function that the goroutine began with */
+	USE_GOIDGEN,     /* sched.goidgen: the newest id that a batch may have */
+	USE_GOID_CACHE,  /* p.goidcache: the next id of the own P's batch … */
+	USE_GOID_CACHE_END, /* … p.goidcacheend: behind the last one */
 };
 
 struct pack_capture {
@@ -118,6 +137,7 @@ struct pack_span {
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
+	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;
 	size_t npoints;

@@ -1,6 +1,6 @@
 // Command routers serves the same requests through every router that Earshot has a pack for, each on a port of its own.
-// It prints where they listen on one JSON line, and must compile with the oldest versions of the routers (with the tag
-// old, old.mod) and with the newest ones.
+// It prints where they listen on one JSON line, and must compile with old versions of the routers (Go 1.21, go1.21.mod)
+// and with the newest ones.
 //
 // What every router serves, where it can: /users/{id}, /files/… by a wildcard, a group or subrouter below /api/v1, what
 // middleware answers (/denied), what panics and is recovered, POST only (405 for GET).

@@ -1,4 +1,4 @@
-//go:build !old
+//go:build go1.22
 
 package main
 
