@@ -30,6 +30,7 @@
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
+#   routers-go1.XX-{plain,sw}              every router, each on a port of its own
 #   trio-go1.XX-{plain,sw}                 three services that handle one order together
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
@@ -161,6 +162,7 @@ if [ "${1:-}" = modules ]; then
 	build_module "$newest" caddyd caddyd
 	build_libraries trio
 	build_libraries grpcd
+	build_libraries routers
 	exit
 fi
 
