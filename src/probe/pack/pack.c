@@ -817,8 +817,8 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 }
 
 /*
- * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch. Which
- * goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is known.
+ * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
+ * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is known.
  */
 static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 {
