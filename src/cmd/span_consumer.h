@@ -7,6 +7,7 @@
 struct span_consumer_options {
 	double sample;             /* 0..1 */
 	bool sample_parent_based;  /* follow the sampled flag of an incoming traceparent */
+	bool alone;                /* as in struct join_options */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
 };
 
