@@ -400,6 +400,18 @@ struct goroutine_layout {
 	uint32_t m_curg;                        /* in runtime.m */
 };
 int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, struct err *err);
+/*
+ * Who created a goroutine, the function it began with, and the ids that new ones get (lineage.c): from the scheduler's
+ * counter, of which each P takes LINEAGE_BATCH at a time. Errors: -ENODATA where types and code do not tell all of it.
+ */
+#define LINEAGE_BATCH 16
+struct lineage_layout {
+	uint32_t creator, start_pc; /* in runtime.g */
+	uint32_t m_p;               /* in runtime.m */
+	uint32_t cache, cache_end;  /* in runtime.p: the next id of its batch, behind the last one */
+	uint64_t counter;           /* the last id of the newest batch: its address in the image */
+};
+int binary_lineage_layout(struct binary *b, struct lineage_layout *ret, struct err *err);
 /* Where an itab (the first word of an interface with methods) keeps its type word. Errors: -ENODATA. */
 int binary_itab_type_offset(struct binary *b, uint32_t *ret, struct err *err);
 

@@ -16,8 +16,8 @@ enum { DEPTH_MAX = 4, FIELDS_MAX = 20000, INTERFACE_BYTES = 16, DESCRIPTOR_POINT
 static const char context_name[] = "context.Context", request_name[] = "*net/http.Request";
 
 /*
- * From a value's first byte to its parent: over a pointer at via, if there is one. Of a struct that is a pointer the data
- * word is that pointer, so the first one is taken already: pointers begins with -1.
+ * From a value's first byte to its parent: over a pointer at via, if there is one. Of a struct that is a pointer the
+ * data word is that pointer, so the first one is taken already: pointers begins with -1.
  */
 struct way {
 	uint64_t offset, via;

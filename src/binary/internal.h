@@ -178,6 +178,17 @@ const struct type *type_compose(struct binary *b, enum type_kind kind, const str
 /* A builtin ("int", "error", "any", "unsafe.Pointer" …), composed when there is no descriptor. */
 const struct type *type_builtin(struct binary *b, const char *name);
 
+/* ---- layout.c ---- */
+
+struct wanted_field {
+	const char *name;
+	uint32_t *ret;
+	uint64_t size; /* bytes the field must have, 0: any */
+};
+/* The offsets of fields of the struct t (NULL: it is not described) named type_name, by their own names. -ENODATA. */
+int read_offsets(struct binary *b, const struct type *t, const char *type_name, const struct wanted_field *want,
+		 size_t n, struct err *err);
+
 /* ---- the binary itself (binary.c) ---- */
 
 /* Names that pclntab has escaped, as people read them; grows as they are asked for. */

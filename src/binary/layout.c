@@ -25,12 +25,6 @@ static bool field_named(struct binary *b, const struct type *t, const char *name
 	return false;
 }
 
-struct wanted {
-	const char *name;
-	uint32_t *ret;
-	uint64_t size; /* bytes the field must have, 0: any */
-};
-
 int binary_check_runtime(const struct binary *b, struct err *err)
 {
 	if (binary_func_find(b, "runtime.main", NULL, 0))
@@ -41,9 +35,8 @@ int binary_check_runtime(const struct binary *b, struct err *err)
 		       b->name);
 }
 
-/* The offsets of fields of the struct named type_name, by their own names. */
-static int read_offsets(struct binary *b, const struct type *t, const char *type_name,
-			const struct wanted *want, size_t n, struct err *err)
+int read_offsets(struct binary *b, const struct type *t, const char *type_name, const struct wanted_field *want,
+		 size_t n, struct err *err)
 {
 	struct type_field f;
 
@@ -126,12 +119,12 @@ static int swiss_header(struct binary *b, struct map_layout *l, struct err *err)
 {
 	const struct type *table = binary_type(b, "internal/runtime/maps.table");
 	uint32_t groups = 0, data = 0, mask = 0;
-	const struct wanted map[] = {{"used", &l->count_off, 8},
+	const struct wanted_field map[] = {{"used", &l->count_off, 8},
 				     {"dirPtr", &l->dir_ptr_off, 8},
 				     {"dirLen", &l->dir_len_off, 8}};
-	const struct wanted in_table[] = {{"index", &l->table_index_off, 8},
+	const struct wanted_field in_table[] = {{"index", &l->table_index_off, 8},
 					  {"groups", &groups, 16}};
-	const struct wanted in_groups[] = {{"data", &data, 8}, {"lengthMask", &mask, 8}};
+	const struct wanted_field in_groups[] = {{"data", &data, 8}, {"lengthMask", &mask, 8}};
 	struct type_field f;
 	int r;
 
@@ -153,7 +146,7 @@ static int swiss_header(struct binary *b, struct map_layout *l, struct err *err)
 
 static int old_header(struct binary *b, struct map_layout *l, struct err *err)
 {
-	const struct wanted want[] = {
+	const struct wanted_field want[] = {
 		{"count", &l->count_off, 8},
 		{"flags", &l->flags_off, 1},
 		{"B", &l->b_off, 1},
@@ -264,7 +257,7 @@ int map_layout_block(const struct map_layout *l, uint32_t key_size, uint32_t max
 bool type_map_count(struct binary *b, struct map_layout *ret)
 {
 	const struct type *swiss = binary_type(b, "internal/runtime/maps.Map");
-	const struct wanted used = {"used", &ret->count_off, 8}, count = {"count", &ret->count_off, 8};
+	const struct wanted_field used = {"used", &ret->count_off, 8}, count = {"count", &ret->count_off, 8};
 
 	ret->swiss = swiss;
 	if (swiss)
@@ -279,12 +272,12 @@ int binary_goroutine_layout(struct binary *b, struct goroutine_layout *ret, stru
 	const struct type *g = binary_type(b, "runtime.g");
 	struct goroutine_layout l = {0};
 	uint32_t stack = 0, lo = 0, hi = 0;
-	const struct wanted in_g[] = {{"goid", &l.goid, 8},
+	const struct wanted_field in_g[] = {{"goid", &l.goid, 8},
 				      {"stack", &stack, 16},
 				      {"m", &l.m, 8},
 				      {"stackguard0", &l.stackguard0, 8}};
-	const struct wanted in_stack[] = {{"lo", &lo, 8}, {"hi", &hi, 8}};
-	const struct wanted in_m[] = {{"curg", &l.m_curg, 8}};
+	const struct wanted_field in_stack[] = {{"lo", &lo, 8}, {"hi", &hi, 8}};
+	const struct wanted_field in_m[] = {{"curg", &l.m_curg, 8}};
 	struct type_field f;
 	int r;
 

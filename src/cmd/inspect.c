@@ -112,6 +112,8 @@ static void print_facts(struct binary *b)
 	printf("  %zu functions\n", binary_func_count(b));
 	if (binary_check_runtime(b, &err) < 0)
 		printf("  %s\n", err.text);
+	else if (binary_lineage_layout(b, &(struct lineage_layout){0}, &err) < 0)
+		printf("  which goroutine created which is not known: %s\n", err.text);
 	if (is_library(info))
 		printf("  a library (-buildmode=%s): inspect reads it, but run, attach and trace observe programs, not "
 		       "the libraries in them\n", info->build_mode);

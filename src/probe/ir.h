@@ -213,7 +213,7 @@ struct capture_program {
 	struct ir_slot *slots;      /* in the order of the record */
 	size_t nslots;
 	uint16_t nregs, nlabels;
-	bool needs_bias;            /* has an IR_TYPE */
+	bool needs_bias;            /* has an IR_TYPE, or a chain */
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };

@@ -107,11 +107,11 @@ static inline void chain_node(struct chain_world *w, size_t k, size_t type, uint
 }
 
 /*
- * n contexts, one at least, the nearest first: of types that have a parent, mostly the first one, as rnd says; the last
- * of them has the parent that is given (words of an interface).
+ * n contexts, one at least, the nearest first: of types that have a parent, mostly the first one, as rnd says; the
+ * last of them has the parent that is given (words of an interface).
  */
-static inline void chain_make(struct chain_world *w, size_t n, uint64_t (*rnd)(uint64_t n), uint64_t itab, uint64_t data,
-			      uint64_t *ret_type, uint64_t *ret_data)
+static inline void chain_make(struct chain_world *w, size_t n, uint64_t (*rnd)(uint64_t n), uint64_t itab,
+			      uint64_t data, uint64_t *ret_type, uint64_t *ret_data)
 {
 	size_t type = 0;
 

@@ -79,6 +79,8 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 			note_load(a, p->insns, n, of_reg);
 		else if (i->op == IR_ARG_REG && i->size == 8)
 			of_reg[i->dst] = intern(a, (struct value){.reg = i->reg});
+		else if (i->op == IR_G)
+			of_reg[i->dst] = intern(a, (struct value){.reg = capture_arch(p)->g});
 		else
 			of_reg[i->dst] = 0;
 	}

@@ -52,6 +52,8 @@ struct capture_item {
 	const struct expr *expr;         /* instead of alternatives: parsed already, part of bind_request.text.
 					  * Left out also if it lies where nothing can read it (-ENODATA) */
 	uint32_t depth;                  /* 1 + how deep an image is followed; 0: as deep as the shapes go */
+	unsigned links;                  /* not 0: it is a context, whose chain is captured: at most so many links */
+	enum runtime_fact fact;          /* instead of all this; left out where the program does not tell it */
 	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };
 

@@ -109,7 +109,12 @@ enum capture_form {
 	CAPTURE_CALLERS,    /* a stack */
 	CAPTURE_NOTHING,    /* of no bytes: the type says all */
 	CAPTURE_IMAGE,      /* a copy of its memory */
+	CAPTURE_CHAIN,      /* of a context: where it and those that it was made of lie */
+	CAPTURE_FACT,       /* no value of the program's: a fact of the runtime's */
 };
+
+/* What the runtime knows of the goroutine, and of the ids that new ones get (struct lineage_layout). */
+enum runtime_fact { FACT_NONE, FACT_CREATOR, FACT_START_PC, FACT_ID_COUNTER, FACT_ID_CACHE, FACT_ID_CACHE_END };
 
 enum { BOUND_MAX_CARRIED = 4, BOUND_MAX_TEXT = 128 /* bytes of a text that is looked for */ };
 
@@ -134,6 +139,8 @@ struct bound_capture {
 	int carry;                       /* 0, or 1 + the number under which the value is carried on */
 	bool optional, whole, parsed;    /* as in struct capture_item; parsed: of one text with the others */
 	uint32_t depth, max_bytes;
+	unsigned links;                  /* CAPTURE_CHAIN */
+	enum runtime_fact fact;          /* CAPTURE_FACT */
 };
 
 /* A parameter, a result, or a variable of a closure. */

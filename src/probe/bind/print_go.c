@@ -129,6 +129,12 @@ static void take_back(struct go_printer *g, struct go_mark mark)
 	g->file->imports.len = mark.imports;
 }
 
+/* Go cannot ask where a context has its parent, nor what the runtime knows. */
+static bool is_printable(const struct bound_alternative *a)
+{
+	return a->form != CAPTURE_CHAIN && a->form != CAPTURE_FACT;
+}
+
 static void print_capture(struct go_printer *g, const struct bound_capture *c)
 {
 	const struct bound_alternative *a = alternative_of(c);
@@ -229,7 +235,7 @@ static void print_function(struct go_printer *g, const char *name, const char *c
 		print_address(g, "sp", &p->sp);
 	}
 	for (size_t i = 0; i < p->ncaptures; i++)
-		if (here[i])
+		if (here[i] && is_printable(alternative_of(&p->captures[i])))
 			print_capture(g, &p->captures[i]);
 	buf_printf(g->out, "\treturn true\n}\n");
 }

@@ -66,6 +66,16 @@ static bool wants_image(const struct type *t)
 	return t->kind == KIND_POINTER ? t->elem && t->elem->kind != KIND_INVALID : !holds_bytes(t);
 }
 
+/* Whether the type is a context's is not known here: lowering asks the binary. */
+static int find_chain(struct binder *b, const struct bound *n, enum capture_form *ret)
+{
+	if (!n->type || (n->type->kind != KIND_INTERFACE && n->type->kind != KIND_POINTER))
+		return fail(b, n->expr, "%s is %s; a context.Context is expected here", text_of(b, n),
+			    operand_with_article(b->arena, operand_of(n)));
+	*ret = CAPTURE_CHAIN;
+	return 0;
+}
+
 static int find_form(struct binder *b, const struct capture_item *item, const struct bound *n, enum capture_form *ret)
 {
 	const struct type *t = n->type;
@@ -114,7 +124,8 @@ static int bind_value(struct binder *b, const struct capture_item *item, const c
 		r = bind_text(b, expression, &ret->value);
 	}
 	if (!r)
-		r = find_form(b, item, ret->value.root, &ret->form);
+		r = item->links ? find_chain(b, ret->value.root, &ret->form)
+				: find_form(b, item, ret->value.root, &ret->form);
 	if (!r && item->carry)
 		r = check_carry(b, ret->value.root, ret->form);
 	if (r)
@@ -150,7 +161,8 @@ static struct bound_capture describe(const struct capture_item *item)
 {
 	return (struct bound_capture){.name = item->name, .carry = item->carry, .optional = item->optional,
 				      .whole = item->whole, .parsed = item->expr, .depth = item->depth,
-				      .max_bytes = item->max_bytes, .nalternatives = count_alternatives(item)};
+				      .max_bytes = item->max_bytes, .links = item->links, .fact = item->fact,
+				      .nalternatives = count_alternatives(item)};
 }
 
 /* The capture cannot be had: whether that is an error of the whole. */
@@ -189,7 +201,7 @@ static int bind_item(struct binder *b, const struct capture_item *item, const ch
 	int r = bind_when(b, item, &c, all);
 
 	if (!r && !item->expr && !(item->alternatives && *item->alternatives)) {
-		all[0].form = CAPTURE_MARK;
+		all[0].form = item->fact ? CAPTURE_FACT : CAPTURE_MARK;
 		any = true;
 	} else {
 		for (size_t i = 0; !r && i < c.nalternatives; i++)

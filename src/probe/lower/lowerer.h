@@ -19,10 +19,11 @@ struct lowerer {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	int column;             /* where it is, in messages about all of it */
-	bool reads_float_regs;
+	bool reads_float_regs, follows_contexts;
 	struct shape_table *shapes;
 	const struct bound_capture *capture; /* at work */
 	bool has_images;
+	const struct context_table *contexts; /* of the chains so far */
 	struct unread unread;   /* of the capture at work */
 	struct goroutine_layout g;
 	VEC(struct ir_insn) insns;
@@ -137,6 +138,11 @@ int literal_part(struct lowerer *l, const struct value *v, size_t i, const struc
 enum { IMAGE_STACK_MAX = 512 }; /* bytes of a value that is passed on the stack; the rest is cut */
 
 int emit_image(struct lowerer *l, const struct value *v, uint16_t slot);
+
+/* ---- lineage.c ---- */
+
+int emit_chain(struct lowerer *l, const struct value *v, uint16_t slot);
+int emit_fact(struct lowerer *l, enum runtime_fact fact, uint16_t slot);
 
 /* ---- image_generic.c ---- */
 

@@ -115,6 +115,8 @@ static int emit_value(struct lowerer *l, const struct value *v, enum capture_for
 
 	if (form == CAPTURE_CALLERS)
 		return emit_stack(l, slot);
+	if (form == CAPTURE_CHAIN)
+		return emit_chain(l, v, slot);
 	if (is_generic(l, v))
 		return emit_generic(l, v, slot);
 	if (form == CAPTURE_NOTHING)
@@ -170,6 +172,18 @@ static int lower_value(struct lowerer *l, const struct bound_alternative *a, uin
 	return r;
 }
 
+static int lower_form(struct lowerer *l, const struct bound_alternative *a, uint16_t slot)
+{
+	switch (a->form) {
+	case CAPTURE_MARK:
+		return emit_mark_slot(l, slot);
+	case CAPTURE_FACT:
+		return emit_fact(l, l->capture->fact, slot);
+	default:
+		return lower_value(l, a, slot);
+	}
+}
+
 static int lower_alternative(struct lowerer *l, const struct bound_alternative *a)
 {
 	const struct bound_text *when = &l->capture->when;
@@ -185,7 +199,7 @@ static int lower_alternative(struct lowerer *l, const struct bound_alternative *
 		l->next_reg = 0;
 	}
 	if (!r)
-		r = a->form == CAPTURE_MARK ? emit_mark_slot(l, slot) : lower_value(l, a, slot);
+		r = lower_form(l, a, slot);
 	if (!r && when->root)
 		ir_emit_label(l, skip);
 	return r ? r : end_region(l);
@@ -369,11 +383,12 @@ static int finish(struct lowerer *l, const struct lower_options *o, struct captu
 		.nlabels = l->nlabels,
 		.g = l->g,
 		.shapes = l->has_images ? l->shapes : NULL,
+		.contexts = l->contexts,
 	};
 	int r;
 
 	for (size_t i = 0; i < p.ninsns; i++)
-		p.needs_bias |= p.insns[i].op == IR_TYPE;
+		p.needs_bias |= p.insns[i].op == IR_TYPE || p.insns[i].op == IR_EMIT_CHAIN;
 	r = capture_verify(&p, l->err);
 	if (!r)
 		*ret = p;
@@ -384,7 +399,8 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 		  struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
-			    .reads_float_regs = o->caps && o->caps->reads_float_regs, .shapes = o->shapes};
+			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
+			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 

@@ -119,6 +119,27 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 	return 0;
 }
 
+static bool is_chain(enum capture_use use)
+{
+	return use == USE_PARENT_CHAIN || use == USE_OWN_CHAIN;
+}
+
+/* Without a planter that follows contexts the span may do without its parent. */
+static struct capture_item item_of(const struct joiner *jn, const struct pack_capture *c)
+{
+	static const enum runtime_fact facts[] = {[USE_CREATOR] = FACT_CREATOR, [USE_START_PC] = FACT_START_PC,
+						  [USE_GOIDGEN] = FACT_ID_COUNTER, [USE_GOID_CACHE] = FACT_ID_CACHE,
+						  [USE_GOID_CACHE_END] = FACT_ID_CACHE_END};
+	bool follows = jn->caps && jn->caps->follows_contexts;
+
+	return (struct capture_item){
+		.name = c->name, .alternatives = c->alternatives, .when = c->when,
+		.optional = c->optional || (is_chain(c->use) && !follows),
+		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
+		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
+	};
+}
+
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
 	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
@@ -139,8 +160,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 
-		items[i] = (struct capture_item){.name = c->name, .alternatives = c->alternatives, .when = c->when,
-						 .optional = c->optional};
+		items[i] = item_of(jn, c);
 		if (c->use == USE_SAVED)
 			r = number_saved(jn, c->saved_as, &items[i].carry, err);
 	}

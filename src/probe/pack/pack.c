@@ -231,7 +231,7 @@ static int read_captures(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
-static const struct yaml_key saved_keys[] = {
+static const struct yaml_key chosen_keys[] = {
 	NEEDED("expr", struct pack_capture, alternatives, read_exprs),
 	FIELD("when", struct pack_capture, when, read_expr),
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
@@ -250,7 +250,7 @@ static int read_saved_value(struct yaml *y, size_t i, const yaml_node_t *map, st
 				   .transform.hidden = true, .line = yaml_line(value)};
 	c->saved_as = c->name + strlen("saved.");
 	if (value->type == YAML_MAPPING_NODE)
-		return yaml_map(y, value, "a saved value", saved_keys, c);
+		return yaml_map(y, value, "a saved value", chosen_keys, c);
 	return read_exprs(y, value, &c->alternatives);
 }
 
@@ -265,6 +265,76 @@ static int read_save(struct yaml *y, const yaml_node_t *node, void *into)
 		add_captures(y, into, &all);
 	vec_done(&all);
 	return r;
+}
+
+/* ---- contexts and lineage: captures that are no attributes ---- */
+
+static bool is_list_of_mappings(struct yaml *y, const yaml_node_t *node)
+{
+	return node->type == YAML_SEQUENCE_NODE &&
+	       node->data.sequence.items.start < node->data.sequence.items.top &&
+	       yaml_node(y, *node->data.sequence.items.start)->type == YAML_MAPPING_NODE;
+}
+
+/* One, or a list of mappings of which one should hold. */
+static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use use, const char *name, void *into)
+{
+	const yaml_node_item_t *item = &(yaml_node_item_t){0}, *end = item + 1;
+	capture_vec all = {0};
+	int r = 0;
+
+	if (is_list_of_mappings(y, node)) {
+		item = node->data.sequence.items.start;
+		end = node->data.sequence.items.top;
+	}
+	for (; !r && item < end; item++) {
+		const yaml_node_t *one = *item ? yaml_node(y, *item) : node;
+		struct pack_capture *c = vec_add(&all);
+
+		*c = (struct pack_capture){.use = use, .name = name, .line = yaml_line(one)};
+		r = one->type == YAML_MAPPING_NODE ? yaml_map(y, one, "a context", chosen_keys, c)
+						   : read_exprs(y, one, &c->alternatives);
+	}
+	if (!r)
+		add_captures(y, into, &all);
+	vec_done(&all);
+	return r;
+}
+
+static int read_parent(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	return read_chain(y, node, USE_PARENT_CHAIN, "parent", into);
+}
+
+static int read_context(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	return read_chain(y, node, USE_OWN_CHAIN, "context", into);
+}
+
+static const struct pack_capture lineage[] = {
+	{.use = USE_CREATOR, .name = "lineage.creator"},
+	{.use = USE_START_PC, .name = "lineage.function"},
+	{.use = USE_GOIDGEN, .name = "epoch.counter"},
+	{.use = USE_GOID_CACHE, .name = "epoch.cache"},
+	{.use = USE_GOID_CACHE_END, .name = "epoch.cache_end"},
+};
+
+/* The first n of them are captured, too. */
+static void add_lineage(struct yaml *y, struct pack_variant *v, size_t n)
+{
+	static const char *const none[] = {NULL};
+	capture_vec all = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		struct pack_capture c = lineage[i];
+
+		c.alternatives = none;
+		c.optional = c.transform.hidden = true;
+		c.line = v->line;
+		vec_push(&all, c);
+	}
+	add_captures(y, v, &all);
+	vec_done(&all);
 }
 
 /* ---- variants and points ---- */
@@ -290,6 +360,8 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	{"capture", read_captures, 0, false},
 	{"save", read_save, 0, false},
+	{"parent", read_parent, 0, false},
+	{"context", read_context, 0, false},
 	{0},
 };
 
@@ -367,6 +439,8 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
 	if (!r && p->role != POINT_START && captures(p, USE_SAVED))
 		r = yaml_fail(y, node, "`save` belongs to a point with role start");
+	if (!r && p->role != POINT_START && (captures(p, USE_PARENT_CHAIN) || captures(p, USE_OWN_CHAIN)))
+		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
 	return r;
 }
 
@@ -691,6 +765,26 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 	return 0;
 }
 
+/*
+ * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
+ * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
+ * known.
+ */
+static void add_span_lineage(struct yaml *y, const struct pack_span *s)
+{
+	bool works = s->kind == SPAN_SERVER || s->kind == SPAN_CONSUMER || s->kind == SPAN_INTERNAL;
+
+	for (size_t i = 0; i < s->npoints; i++)
+		for (size_t k = 0; s->points[i].role == POINT_START && k < s->points[i].nvariants; k++) {
+			struct pack_variant *v = (struct pack_variant *)&s->points[i].variants[k];
+
+			if (!v->goroutine && works)
+				add_lineage(y, v, ARRAY_SIZE(lineage));
+			else if (!v->goroutine && captures(&s->points[i], USE_PARENT_CHAIN))
+				add_lineage(y, v, USE_GOIDGEN - USE_CREATOR);
+		}
+}
+
 static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_span *s = into;
@@ -708,7 +802,11 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = check_detached(y, node, s);
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
-	return r ? r : check_names(y, node, s);
+	if (!r)
+		r = check_names(y, node, s);
+	if (!r)
+		add_span_lineage(y, s);
+	return r;
 }
 
 /* ---- the pack ---- */

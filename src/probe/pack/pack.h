@@ -79,8 +79,6 @@ enum capture_use {
 	USE_GOID_CACHE_END, /* … p.goidcacheend: behind the last one */
 };
 
-#define LINEAGE_BATCH 16
-
 struct pack_capture {
 	enum capture_use use;
 	const char *name;              /* of the attribute (may repeat with other `when`s); "saved.NAME" */
