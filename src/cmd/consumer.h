@@ -62,7 +62,9 @@ struct consumer_ops {
 	void (*release)(struct wanted *w);
 	/* Samples of it may come from now on. */
 	void (*enter)(struct consumer *c, struct observed_process *p);
-	/* Its probes are planted. */
+	/* Its probes are in, at first or again after a pause; what it did before was seen in part. */
+	void (*planted)(struct consumer *c, struct observed_process *p);
+	/* It is observed, and the user has been told. */
 	void (*entered)(struct consumer *c, struct observed_process *p);
 	/* Of one of its probes (event_decode_sample). */
 	void (*sample)(struct consumer *c, const void *sample, size_t size);

@@ -42,7 +42,7 @@ static const struct option_def inspect_defs[] = {
 };
 static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
-static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join"};
+static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join", "tie", "detach"};
 
 /* ---- sites ---- */
 

@@ -89,6 +89,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 					    .binary = x->binary,
 					    .image = binary_image(x->binary),
 					    .binary_key = x->key};
+	struct consumer *c;
 	bool useful;
 	int n;
 
@@ -99,6 +100,9 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	n = count_planted(t, &useful);
 	if (!useful)
 		return explain_unplanted(ob, t, errs, err);
+	for_consumers(c, ob)
+		if (c->ops->planted)
+			c->ops->planted(c, &t->p);
 	refusals_tell(ob, &t->p, errs);
 	return n;
 }

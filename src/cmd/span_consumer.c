@@ -1,15 +1,22 @@
 #include "cmd/span_consumer.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "cmd/span_wanted.h"
 #include "span/assemble.h"
 #include "span/keep.h"
+
+#define CLOCK_SLACK_NS 100000u /* by so much a planter's clock may be ahead of ours */
 
 struct span_consumer {
 	struct consumer consumer;
 	struct assembler *assembler;
 	struct keeper *keeper;     /* NULL: all spans go on at once */
 	uint64_t given;            /* spans that the sinks got */
+	VEC(uint32_t) vital;    /* probes whose records say what is open */
+	uint64_t lost;          /* of these records, as of checked_ns */
+	uint64_t checked_ns;
 };
 
 static struct span_consumer *self(struct consumer *c)
@@ -33,6 +40,8 @@ static void numbered(struct consumer *c, const struct executable *x, struct want
 	for (size_t i = 0; i < w->nprobes; i++) {
 		const struct join *j = points_of(w)->join_of_probe[i];
 
+		if (j->point->role != POINT_NOTE)
+			vec_push(&self(c)->vital, w->probes[i].id);
 		assembler_add_probe(self(c)->assembler,
 				    &(struct assembler_probe){.id = w->probes[i].id,
 							      .pack = j->pack,
@@ -53,8 +62,11 @@ static void release(struct wanted *w)
 
 static void enter(struct consumer *c, struct observed_process *p)
 {
+	const uint64_t network = process_network(observation_procfs(c->observation), p->process.pid);
+
 	assembler_add_target(self(c)->assembler, &(struct assembler_target){.id = p->id,
 									    .bias = p->bias,
+									    .network = network,
 									    .resource = p->resource});
 }
 
@@ -71,8 +83,38 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 	}
 }
 
+static void planted(struct consumer *c, struct observed_process *p)
+{
+	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns());
+}
+
+/*
+ * Losses are counted before the program goes on. So a count that is read now has all that was lost before whatever was
+ * written until now: records that are older than the last look need no other one, however long the drain goes on.
+ */
+static void look_for_losses(struct span_consumer *s)
+{
+	const source_list *sources = observation_sources(s->consumer.observation);
+	uint64_t now = clock_monotonic_ns(), lost = 0;
+	struct losses losses = {0};
+
+	for (size_t i = 0; i < s->vital.len; i++)
+		sources_probe_losses(sources, s->vital.data[i], &losses);
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		lost += losses.count[i];
+	if (lost != s->lost)
+		assembler_lost(s->assembler, clock_monotonic_ns() + CLOCK_SLACK_NS);
+	s->lost = lost;
+	s->checked_ns = now - CLOCK_SLACK_NS;
+}
+
 static void on_sample(struct consumer *c, const void *sample, size_t size)
 {
+	struct event_header head;
+
+	memcpy(&head, sample, sizeof(head)); /* its owner was found by it */
+	if (head.time_ns > self(c)->checked_ns)
+		look_for_losses(self(c));
 	assembler_event(self(c)->assembler, sample, size);
 }
 
@@ -149,12 +191,14 @@ static void span_consumer_free(struct consumer *c)
 {
 	assembler_free(self(c)->assembler);
 	keeper_free(self(c)->keeper);
+	vec_done(&self(c)->vital);
 	free(c);
 }
 
 #define COMMON_OPS                                                                                                    \
-	.analyse = analyse, .numbered = numbered, .release = release, .enter = enter, .entered = report_refusals,      \
-	.sample = on_sample, .leave = leave, .summary = summary, .describe = describe, .free = span_consumer_free
+	.analyse = analyse, .numbered = numbered, .release = release, .enter = enter, .planted = planted,              \
+	.entered = report_refusals, .sample = on_sample, .leave = leave, .summary = summary,                           \
+	.describe = describe, .free = span_consumer_free
 
 static const struct consumer_ops ops = {COMMON_OPS};
 /* Spans that wait refer to processes that may have gone. */
@@ -175,8 +219,7 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,
 								.arg = s});
 		to.emit = keep;
-		to.opened = keep_opened;
-		to.closed = keep_closed;
+		to.watch = (struct trace_watch){keep_opened, keep_closed, s};
 	}
 	s->assembler = assembler_new(&to);
 	observation_add(ob, &s->consumer);

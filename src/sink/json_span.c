@@ -33,6 +33,7 @@ static void write_attrs(struct json *j, const struct span *s)
 	json_open(j, '{');
 	for (size_t i = 0; i < s->nattrs; i++)
 		write_attr(j, &s->attrs[i]);
+	write_string(j, PARENT_SOURCE_KEY, parent_source_text(s->parent_source));
 	json_close(j, '}');
 }
 

@@ -120,19 +120,36 @@ static struct otlp_attrs *attrs_reserve(struct otlp_encoder *e, size_t n)
 	return s;
 }
 
-static Otlp__KeyValue **encode_attrs(struct otlp_encoder *e, const struct attr *attrs, size_t n)
+static void encode_attr(struct otlp_encoder *e, size_t i, const struct attr *attr)
 {
-	struct otlp_attrs *s = attrs_reserve(e, n);
+	struct otlp_attrs *s = e->attrs;
 
-	for (size_t i = 0; i < n; i++) {
-		otlp__any_value__init(&s->values[i]);
-		encode_value(&e->repaired, &attrs[i], &s->values[i]);
-		otlp__key_value__init(&s->pairs[i]);
-		s->pairs[i].key = text(&e->repaired, attrs[i].key);
-		s->pairs[i].value = &s->values[i];
-		s->pointers[i] = &s->pairs[i];
-	}
+	otlp__any_value__init(&s->values[i]);
+	encode_value(&e->repaired, attr, &s->values[i]);
+	otlp__key_value__init(&s->pairs[i]);
+	s->pairs[i].key = text(&e->repaired, attr->key);
+	s->pairs[i].value = &s->values[i];
+	s->pointers[i] = &s->pairs[i];
+}
+
+/* more: room for so many that come behind. */
+static Otlp__KeyValue **encode_attrs(struct otlp_encoder *e, const struct attr *attrs, size_t n, size_t more)
+{
+	struct otlp_attrs *s = attrs_reserve(e, n + more);
+
+	for (size_t i = 0; i < n; i++)
+		encode_attr(e, i, &attrs[i]);
 	return s->pointers;
+}
+
+static void encode_span_attrs(struct otlp_encoder *e, const struct span *s, Otlp__Span *m)
+{
+	const char *source = parent_source_text(s->parent_source);
+
+	m->attributes = encode_attrs(e, s->attrs, s->nattrs, 1);
+	m->n_attributes = s->nattrs + 1;
+	encode_attr(e, s->nattrs, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING, .s = source,
+						 .len = strlen(source)});
 }
 
 static void pack_to(const ProtobufCMessage *m, struct buf *out)
@@ -161,8 +178,7 @@ void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *
 	m.kind = (Otlp__SpanKind)s->kind;
 	m.start_time_unix_nano = s->start_unix_ns;
 	m.end_time_unix_nano = s->start_unix_ns + s->duration_ns;
-	m.attributes = encode_attrs(e, s->attrs, s->nattrs);
-	m.n_attributes = s->nattrs;
+	encode_span_attrs(e, s, &m);
 	status.code = (Otlp__StatusCode)s->status;
 	status.message = text(&e->repaired, s->status_text);
 	if (s->status != SPAN_STATUS_UNSET)
@@ -176,7 +192,7 @@ void otlp_encode_resource(const struct resource *r, struct buf *out)
 	struct otlp_encoder e = {0};
 	Otlp__Resource m = OTLP__RESOURCE__INIT;
 
-	m.attributes = encode_attrs(&e, r->attrs, r->nattrs);
+	m.attributes = encode_attrs(&e, r->attrs, r->nattrs, 0);
 	m.n_attributes = r->nattrs;
 	pack_to(&m.base, out);
 	otlp_encoder_done(&e);

@@ -1,7 +1,7 @@
 /*
  * Spans arrive as they end, children
  * first, so they are held until the root that this machine knows has ended (it has no parent, or one in
- * another process), and a second more for those that outlive it. What comes later still is shown by itself.
+ * another process that is not observed), and a second more for those that outlive it. What comes later still is shown by itself.
  * A trace of one span looks as in `-o line`.
  *
  * Memory is bounded: when too much is held, the trace that has waited longest is shown as far as it is known.
@@ -224,6 +224,12 @@ static void finish_trace(struct span_tree *t, struct trace *tr)
 
 /* ---- from outside ---- */
 
+/* Whether the parent is a span that we have seen begin, and shall see end. */
+static bool parent_comes(const struct span *s)
+{
+	return s->parent == SPAN_PARENT_LOCAL || s->parent_source == PARENT_CONNECTION;
+}
+
 void span_tree_add(struct span_tree *t, const struct span *span)
 {
 	struct trace *tr = trace_of(t, key_of(span));
@@ -231,7 +237,7 @@ void span_tree_add(struct span_tree *t, const struct span *span)
 
 	vec_push(&tr->spans, h);
 	t->bytes += h->bytes;
-	if (span->parent != SPAN_PARENT_LOCAL && tr->due_ns == NOT_DUE)
+	if (!parent_comes(span) && tr->due_ns == NOT_DUE)
 		tr->due_ns = t->clock() + GRACE_NS;
 	if (tr->spans.len >= MAX_TRACE_SPANS)
 		finish_trace(t, tr);

@@ -26,16 +26,12 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "span/compose.h"
 #include "span/condition.h"
-#include "span/open_span.h"
+#include "span/parents.h"
 #include "span/title.h"
 
 #define DEFAULT_MAX_OPEN 100000
-
-struct target {
-	struct assembler_target t;
-	struct open_spans open;
-};
 
 struct assembler {
 	struct assembler_options o;
@@ -45,7 +41,9 @@ struct assembler {
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
+	uint64_t last_ns;                /* the latest that a record was written */
 	struct losses losses;
+	struct parents parents;
 	struct wall_clock wall;
 	VEC(struct attr) attrs;          /* of the span being emitted */
 	struct buf name;
@@ -59,13 +57,6 @@ struct ending {
 	const char *error_type, *status_text;
 };
 
-/* One record and all it refers to. */
-struct arrival {
-	struct event e;
-	const struct probe *probe;
-	struct target *target;
-};
-
 /* ---- set-up ---- */
 
 struct assembler *assembler_new(const struct assembler_options *o)
@@ -76,12 +67,17 @@ struct assembler *assembler_new(const struct assembler_options *o)
 	if (!a->o.max_open)
 		a->o.max_open = DEFAULT_MAX_OPEN;
 	a->error_type = intern(&a->interner, "error.type");
+	a->parents.losses = &a->losses;
+	a->parents.watch = &a->o.watch;
 	return a;
 }
 
 static void target_free(struct assembler *a, struct target *t)
 {
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+		parents_closing(&a->parents, t, open_span_of(e));
 	open_spans_done(&t->open, &a->pool);
+	contexts_done(&t->contexts);
 	free(t);
 }
 
@@ -97,6 +93,7 @@ void assembler_free(struct assembler *a)
 		free(v);
 	map_done(&a->targets);
 	map_done(&a->probes);
+	parents_done(&a->parents);
 	interner_done(&a->interner);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
@@ -130,6 +127,78 @@ static int slot_of_context(const struct assembler_probe *p, enum capture_use use
 	return slot >= 0 && p->program->slots[slot].kind == VALUE_CONTEXT ? slot : -1;
 }
 
+/* Of several captures of the key at most one has a value. */
+static void find_key_slots(struct assembler *a, struct probe *probe)
+{
+	const struct pack_variant *v = probe->p.variant;
+	const char *key = probe->p.span ? probe->p.span->key : NULL;
+
+	probe->key_slots = arena_array(&a->interner.arena, int, v->ncaptures + 1);
+	for (size_t i = 0; key && i < v->ncaptures; i++) {
+		int slot = probe->p.slot_of_item[i];
+
+		if (v->captures[i].use == USE_ATTRIBUTE && !strcmp(v->captures[i].name, key) && slot >= 0 &&
+		    (size_t)slot < probe->p.program->nslots)
+			probe->key_slots[probe->nkey_slots++] = slot;
+	}
+}
+
+/* Whether end is at the return of the function at whose entry start is. */
+static bool same_function(const struct probe *start, const struct probe *end)
+{
+	return end->p.variant->at_return && end->p.func.entry && start->p.point->role == POINT_START &&
+	       start->p.span == end->p.span && start->p.func.entry == end->p.func.entry &&
+	       start->p.binary == end->p.binary;
+}
+
+static void pair_with_others(struct assembler *a, struct probe *probe)
+{
+	void *v;
+
+	for (size_t i = 0; map_next(&a->probes, &i, NULL, &v);) {
+		struct probe *other = v;
+
+		probe->ends_start |= same_function(other, probe);
+		other->ends_start |= same_function(probe, other);
+	}
+}
+
+static const int *slots_of_chains(struct assembler *a, const struct assembler_probe *p, size_t *ret_n)
+{
+	int *slots = arena_array(&a->interner.arena, int, p->variant->ncaptures);
+
+	for (size_t i = 0; i < p->variant->ncaptures; i++)
+		if (p->variant->captures[i].use == USE_PARENT_CHAIN && p->slot_of_item[i] >= 0)
+			slots[(*ret_n)++] = p->slot_of_item[i];
+	return slots;
+}
+
+static bool captures_connection(const struct assembler_probe *p)
+{
+	const struct pack_connection *c = p->span ? p->span->connection : NULL;
+
+	return c && (slot_of_attribute(p, c->local.address) >= 0 || slot_of_attribute(p, c->local.port) >= 0 ||
+		     slot_of_attribute(p, c->remote.address) >= 0 || slot_of_attribute(p, c->remote.port) >= 0 ||
+		     slot_of_attribute(p, c->stream) >= 0);
+}
+
+/* What tells a span's parent, and others that it is theirs. */
+static void find_kinship_slots(struct assembler *a, struct probe *probe)
+{
+	const struct assembler_probe *p = &probe->p;
+
+	probe->context_slot = slot_of_context(p, USE_CONTEXT);
+	probe->parent_slot = slot_of_context(p, USE_PARENT);
+	probe->chain_slots = slots_of_chains(a, p, &probe->nchains);
+	probe->own_chain_slot = slot_for(p, USE_OWN_CHAIN, NULL);
+	probe->creator_slot = slot_for(p, USE_CREATOR, NULL);
+	probe->start_pc_slot = slot_for(p, USE_START_PC, NULL);
+	probe->goidgen_slot = slot_for(p, USE_GOIDGEN, NULL);
+	probe->goid_cache_slot = slot_for(p, USE_GOID_CACHE, NULL);
+	probe->goid_cache_end_slot = slot_for(p, USE_GOID_CACHE_END, NULL);
+	probe->connects = captures_connection(p);
+}
+
 void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = xcalloc(1, sizeof(*probe));
@@ -142,11 +211,11 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 			probe->rules[i].redact = a->o.redact;
 	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
 	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
-	probe->key_slot = slot_of_attribute(p, p->span ? p->span->key : NULL);
+	find_key_slots(a, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
-	probe->context_slot = slot_of_context(p, USE_CONTEXT);
-	probe->parent_slot = slot_of_context(p, USE_PARENT);
+	pair_with_others(a, probe);
+	find_kinship_slots(a, probe);
 	free(map_set(&a->probes, p->id, probe));
 }
 
@@ -158,6 +227,17 @@ void assembler_add_target(struct assembler *a, const struct assembler_target *t)
 	old = map_set(&a->targets, t->id, target);
 	if (old)
 		target_free(a, old);
+}
+
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns)
+{
+	struct target *t = map_get(&a->targets, id);
+
+	if (!t)
+		return;
+	t->planted_ns = now_monotonic_ns;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+		open_span_of(e)->doubtful = true;
 }
 
 /* ---- ids ---- */
@@ -198,109 +278,22 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 		ret[words * sizeof(any) - 1] = 1;
 }
 
-/* Where a span's parent is, and what it says of the trace. */
-struct parent {
-	enum span_parent where;
-	struct trace_context trace;    /* of one that is local or remote */
-	bool in_header;
-	const struct open_span *open;  /* a local one that was found by its span, else NULL */
-};
-
-static bool is_slot(const struct arrival *in, int slot)
-{
-	return slot >= 0 && slot < in->e.head->slots;
-}
-
-/* Of a parent that the slot does not name: whether the probe could see that there is none. */
-static enum span_parent unnamed_parent(const struct arrival *in, int slot)
-{
-	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
-}
-
-/* The parent whose context the probe found. */
-static enum span_parent given_parent(const struct arrival *in, struct trace_context *ret)
-{
-	int slot = in->probe->parent_slot;
-	struct event_context c;
-
-	if (!is_slot(in, slot))
-		return SPAN_PARENT_UNKNOWN;
-	if (!event_context(&in->e, (size_t)slot, &c))
-		return in->e.slots[slot].status == SLOT_OK ? SPAN_PARENT_UNKNOWN : unnamed_parent(in, slot);
-	*ret = trace_context_of(&c);
-	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
-}
-
-/* The parent that came with the request in a header. */
-static enum span_parent incoming_parent(const struct arrival *in, struct trace_context *ret)
-{
-	int slot = in->probe->traceparent_slot;
-	const char *text;
-	size_t len;
-
-	if (!is_slot(in, slot))
-		return SPAN_PARENT_UNKNOWN;
-	text = event_bytes(&in->e, (size_t)slot, &len);
-	if (text && traceparent_parse(text, len, ret))
-		return SPAN_PARENT_REMOTE;
-	return unnamed_parent(in, slot);
-}
-
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
 	int slot = in->probe->tracestate_slot;
 	const char *text = NULL;
 	size_t len;
 
-	if (is_slot(in, slot))
+	if (arrival_has(in, slot))
 		text = event_bytes(&in->e, (size_t)slot, &len);
 	if (text)
 		tracestate_read(text, len, in->e.slots[slot].status == SLOT_CUT, out);
 }
 
-static bool is_known(enum span_parent where)
-{
-	return where == SPAN_PARENT_LOCAL || where == SPAN_PARENT_REMOTE;
-}
-
-/* Nothing names a parent: there is none if it was looked for wherever this start could have one. */
-static enum span_parent no_parent(const struct probe *p, enum span_parent given, enum span_parent incoming)
-{
-	bool looked = p->parent_slot >= 0 || p->traceparent_slot >= 0;
-
-	if (p->parent_slot >= 0)
-		looked &= given == SPAN_PARENT_NONE;
-	if (p->traceparent_slot >= 0)
-		looked &= incoming == SPAN_PARENT_NONE;
-	return looked ? SPAN_PARENT_NONE : SPAN_PARENT_UNKNOWN;
-}
-
-/* The surest first: what a probe or a header names, the span around it, the span that its goroutine was created in. */
-static struct parent find_parent(const struct arrival *in, const struct open_span *s)
-{
-	struct parent p = {.open = NULL};
-	enum span_parent given = given_parent(in, &p.trace), incoming;
-
-	p.where = given;
-	if (is_known(given))
-		return p;
-	p.where = incoming = incoming_parent(in, &p.trace);
-	p.in_header = is_known(incoming);
-	if (p.in_header)
-		return p;
-	p.open = open_span_outer(s);
-	if (!p.open)
-		p.open = open_spans_creator(&in->target->open, in->e.head->goid);
-	p.where = p.open ? SPAN_PARENT_LOCAL : no_parent(in->probe, given, incoming);
-	if (p.open)
-		p.trace = p.open->trace;
-	return p;
-}
-
 /* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */
 static bool keeps_trace(const struct assembler *a, const struct parent *p)
 {
-	if (p->where == SPAN_PARENT_LOCAL || (p->where == SPAN_PARENT_REMOTE && a->o.sample_parent_based))
+	if (p->open || p->where == SPAN_PARENT_LOCAL || (p->where == SPAN_PARENT_REMOTE && a->o.sample_parent_based))
 		return p->trace.sampled;
 	return trace_sampled(p->trace.trace_id, a->o.sample);
 }
@@ -311,15 +304,16 @@ static bool keeps_trace(const struct assembler *a, const struct parent *p)
  */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
-	struct parent p = find_parent(in, s);
-	bool known = is_known(p.where);
+	struct parent p = parents_find(&a->parents, in, s);
+	bool known = p.where == SPAN_PARENT_LOCAL || p.where == SPAN_PARENT_REMOTE;
 	struct event_context own;
 
 	if (!known)
 		random_id(a, p.trace.trace_id, 2);
 	s->trace = p.trace;
-	if (is_slot(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
+	if (arrival_has(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
 		s->trace = trace_context_of(&own);
+		s->has_own_ids = true;
 		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
 			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
 	} else {
@@ -332,6 +326,7 @@ static void set_trace(struct assembler *a, struct open_span *s, const struct arr
 		incoming_state(in, &s->trace_state);
 	else if (p.open && p.open->trace_state.len)
 		buf_append(&s->trace_state, p.open->trace_state.data, p.open->trace_state.len);
+	parents_opened(&a->parents, in, s, &p);
 }
 
 /* ---- from an open span to a span ---- */
@@ -367,6 +362,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	const struct pack_span *def = s->start->p.span;
 	struct span out = {
 		.parent = s->parent,
+		.parent_source = s->parent_source,
 		.trace_state = s->trace_state.len ? s->trace_state.data : NULL,
 		.pack = s->start->p.pack->name,
 		.summary = def->summary,
@@ -392,30 +388,29 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	out.attrs = a->attrs.data;
 	out.nattrs = a->attrs.len;
 	a->spans++;
+	ancestry_tell(&s->ancestry);
 	a->o.emit(a->o.arg, &out);
-}
-
-static void tell(struct assembler *a, void (*what)(void *arg, const uint8_t trace_id[16]), const struct open_span *s)
-{
-	if (what)
-		what(a->o.arg, s->trace.trace_id);
 }
 
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	open_spans_remove(&t->open, s, end->time_ns);
-	if (s->trace.sampled)
+	if (s->trace.sampled) {
+		compose_attributes(&s->attrs, s->start->p.span, &a->interner, &a->name);
 		emit(a, t, s, end);
-	else
+	} else {
 		a->losses.count[LOSS_SAMPLED_OUT]++;
-	tell(a, a->o.closed, s);
+	}
+	parents_closing(&a->parents, t, s);
+	open_spans_remove(&t->open, s, end->time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
 	open_span_release(&a->pool, s);
 }
 
 static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
 {
+	parents_closing(&a->parents, t, s);
 	open_spans_remove(&t->open, s, time_ns);
-	tell(a, a->o.closed, s);
+	trace_closed(&a->o.watch, s->trace.trace_id);
 	open_span_release(&a->pool, s);
 }
 
@@ -475,12 +470,19 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	}
 }
 
-static bool control_word(const struct arrival *in, int slot, uint64_t *ret)
+/* The key that the record says; 0: none. *ret_lost: one could not be read. */
+static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
 {
-	if (!is_slot(in, slot) || in->e.slots[slot].status != SLOT_OK)
-		return false;
-	*ret = in->e.slots[slot].value;
-	return true;
+	uint64_t key = 0;
+
+	*ret_lost = false;
+	for (size_t i = 0; !key && i < in->probe->nkey_slots; i++) {
+		int slot = in->probe->key_slots[i];
+
+		arrival_word(in, slot, &key);
+		*ret_lost |= arrival_has(in, slot) && slot_lost(in->e.slots[slot].status);
+	}
+	return key;
 }
 
 /* What no other open span of its definition has: one that has it all the same has ended, and its end was lost. */
@@ -489,9 +491,10 @@ static void take_key(struct assembler *a, const struct arrival *in, struct open_
 	const struct pack_span *span = in->probe->p.span;
 	struct open_spans *open = &in->target->open;
 	struct open_span *older;
-	uint64_t key;
+	bool lost;
+	uint64_t key = captured_key(in, &lost);
 
-	if (!control_word(in, in->probe->key_slot, &key) || !key)
+	if (!key)
 		return;
 	older = span->detached ? open_spans_keyed(open, span, key) : NULL;
 	if (older && older != s)
@@ -522,16 +525,10 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	if (open->stacks.len >= a->o.max_open)
 		lose(a, in, open_spans_oldest(open), LOSS_OPEN_LIMIT);
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
-	set_trace(a, s, in);
-	tell(a, a->o.opened, s);
 	capture(a, in, s);
+	set_trace(a, s, in);
+	trace_opened(&a->o.watch, s->trace.trace_id);
 	take_key(a, in, s);
-}
-
-static bool same_function(const struct probe *start, const struct probe *end)
-{
-	return end->p.variant->at_return && end->p.func.entry &&
-	       start->p.func.entry == end->p.func.entry && start->p.binary == end->p.binary;
 }
 
 static bool discarded(const struct open_span *s, const struct pack_point *end, struct buf *scratch)
@@ -556,12 +553,10 @@ static bool discarded(const struct open_span *s, const struct pack_point *end, s
 static bool names_span(const struct arrival *in, struct open_span **ret)
 {
 	const struct pack_span *span = in->probe->p.span;
-	int slot = in->probe->key_slot;
-	uint64_t key = 0;
+	bool lost;
+	uint64_t key = captured_key(in, &lost);
 
-	if (!span->detached || !is_slot(in, slot))
-		return false;
-	if (!slot_lost(in->e.slots[slot].status) && (!control_word(in, slot, &key) || !key))
+	if (!span->detached || (!key && !lost))
 		return false;
 	*ret = open_spans_keyed(&in->target->open, span, key);
 	return true;
@@ -578,7 +573,7 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	uint64_t depth = in->e.head->depth;
 
 	*ret_same = false;
-	if (!s || !same_function(s->start, in->probe))
+	if (!s || !in->probe->ends_start)
 		return s;
 	if (span->nested_same && s->entry.depth < depth)
 		*ret_same = true;
@@ -587,11 +582,22 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	return s && s->entry.depth == depth ? s : NULL;
 }
 
+static void end_span(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	struct ending end;
+
+	capture(a, in, s);
+	end = ending_of(s, in->e.head->time_ns);
+	if (discarded(s, in->probe->p.point, &a->name))
+		drop(a, in->target, s, in->e.head->time_ns);
+	else
+		finish(a, in->target, s, &end);
+}
+
 static void on_end(struct assembler *a, const struct arrival *in)
 {
 	bool nested = false, named;
 	struct open_span *s;
-	struct ending end;
 
 	named = names_span(in, &s);
 	if (!named)
@@ -604,12 +610,7 @@ static void on_end(struct assembler *a, const struct arrival *in)
 	}
 	if (!named)
 		lose_stale(a, in, s, in->e.head->depth);
-	capture(a, in, s);
-	end = ending_of(s, in->e.head->time_ns);
-	if (discarded(s, in->probe->p.point, &a->name))
-		drop(a, in->target, s, in->e.head->time_ns);
-	else
-		finish(a, in->target, s, &end);
+	end_span(a, in, s);
 }
 
 static void on_note(struct assembler *a, const struct arrival *in)
@@ -621,28 +622,44 @@ static void on_note(struct assembler *a, const struct arrival *in)
 		if (!s)
 			s = open_spans_joined(&in->target->open, in->e.head->goid);
 	}
-	if (s && s->start->p.span == in->probe->p.span)
-		capture(a, in, s);
+	if (!s || s->start->p.span != in->probe->p.span)
+		return;
+	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
 }
 
 static void on_join(struct assembler *a, const struct arrival *in)
 {
 	struct open_spans *open = &in->target->open;
 	struct open_span *s = NULL;
-	uint64_t key;
+	bool lost;
 
-	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span) &&
-	    control_word(in, in->probe->key_slot, &key))
-		s = open_spans_keyed(open, in->probe->p.span, key);
+	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span))
+		s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
 	if (s)
 		open_spans_join(open, in->e.head->goid, s);
 	on_note(a, in);
 }
 
+/* The key is the goroutine's word to those that will work for its span, which stays where it is. */
+static void on_tie(struct assembler *a, const struct arrival *in)
+{
+	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
+	bool lost;
+	uint64_t key = captured_key(in, &lost);
+
+	if (!s)
+		return;
+	if (key)
+		open_spans_set_key(&in->target->open, s, key);
+	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
+}
+
 /* Comes again for a span that has its key already: a note then. */
 static void on_detach(struct assembler *a, const struct arrival *in)
 {
-	bool nested;
+	bool nested, lost;
 	struct open_span *s = ended_span(in, &nested);
 
 	if (nested)
@@ -651,8 +668,14 @@ static void on_detach(struct assembler *a, const struct arrival *in)
 		on_note(a, in);
 		return;
 	}
+	if (in->probe->p.point->or_end && !captured_key(in, &lost)) {
+		lose_stale(a, in, s, in->e.head->depth);
+		end_span(a, in, s);
+		return;
+	}
 	take_key(a, in, s);
 	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
 }
 
 static void on_panic(struct assembler *a, const struct arrival *in)
@@ -664,7 +687,7 @@ static void on_panic(struct assembler *a, const struct arrival *in)
 
 	if (!g)
 		return;
-	if (control_word(in, in->probe->type_slot, &word))
+	if (arrival_word(in, in->probe->type_slot, &word))
 		type = slot_type_name(&src, word);
 	goroutine_panic(g, type, in->e.head->depth);
 }
@@ -675,7 +698,7 @@ static bool recovered_itself(const struct open_span *s, const struct arrival *in
 	const struct func *f = &s->start->p.func;
 	uint64_t depth = in->e.head->depth, pc;
 
-	if (!s->start->p.point->recovers || !control_word(in, in->probe->pc_slot, &pc))
+	if (!s->start->p.point->recovers || !arrival_word(in, in->probe->pc_slot, &pc))
 		return false;
 	pc -= in->target->t.bias;
 	return pc >= f->entry && pc < f->end && s->entry.depth < depth &&
@@ -732,8 +755,13 @@ typedef void (*record_fn)(struct assembler *a, const struct arrival *in);
 static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
-	[POINT_JOIN] = on_join,     [POINT_DETACH] = on_detach,
+	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
 };
+
+void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)
+{
+	a->parents.lost_ns = MAX(a->parents.lost_ns, until_monotonic_ns);
+}
 
 void assembler_event(struct assembler *a, const void *record, size_t size)
 {
@@ -742,6 +770,7 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 
 	a->events++;
 	if (event_decode(record, size, &in.e)) {
+		a->last_ns = MAX(a->last_ns, in.e.head->time_ns);
 		in.probe = map_get(&a->probes, in.e.head->probe);
 		in.target = map_get(&a->targets, in.e.head->target);
 	}
@@ -751,6 +780,7 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 	}
 	if (!in.probe || !in.target) {
 		a->losses.count[LOSS_BAD_RECORD]++;
+		assembler_lost(a, a->last_ns);
 		return;
 	}
 	role = in.probe->p.point->role;
@@ -798,7 +828,7 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 		end_open(a, t, now_monotonic_ns);
 	a->left_open += t->open.stacks.len;
 	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
-		tell(a, a->o.closed, open_span_of(e));
+		trace_closed(&a->o.watch, open_span_of(e)->trace.trace_id);
 	target_free(a, t);
 }
 

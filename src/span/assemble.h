@@ -10,15 +10,14 @@
 #include "probe/ir.h"
 #include "probe/pack/pack.h"
 #include "span/span.h"
+#include "span/trace_watch.h"
 
 struct assembler;
 
 struct assembler_options {
 	void (*emit)(void *arg, const struct span *span);
-	/* A span of the trace has begun; one of those has ended, whether it was emitted before or not. NULL ok. */
-	void (*opened)(void *arg, const uint8_t trace_id[16]);
-	void (*closed)(void *arg, const uint8_t trace_id[16]);
 	void *arg;
+	struct trace_watch watch;   /* zero: nobody */
 	double sample;              /* 0..1, by trace id; 1: all */
 	bool sample_parent_based;   /* follow the sampled flag of an incoming traceparent */
 	const char *const *redact;  /* NULL: as the packs say; else the query parameters whose values are hidden */
@@ -46,11 +45,23 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p);
 struct assembler_target {
 	uint32_t id;
 	uint64_t bias;
+	uint64_t network;                /* its network namespace (process_network); 0: not known */
 	const struct resource *resource; /* stays valid until assembler_end_target */
 };
 void assembler_add_target(struct assembler *a, const struct assembler_target *t);
+/*
+ * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's
+ * parent.
+ */
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns);
 /* The process is gone (its open spans end as errors, "process exited") or we leave it (they count as open). */
 void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_t now_monotonic_ns);
+
+/*
+ * Records that were written until then may be missing, of any process. What is open since before that may have ended
+ * unseen: it can still end, but is nobody's parent any more.
+ */
+void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns);
 
 void assembler_event(struct assembler *a, const void *record, size_t size);
 void assembler_summary(const struct assembler *a, struct run_summary *ret); /* adds what was seen and lost here */

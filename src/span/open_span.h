@@ -6,16 +6,25 @@
 #define SPAN_OPEN_SPAN_H
 
 #include "event/open_stack.h"
+#include "span/ancestry.h"
 #include "span/assemble.h"
 #include "span/attributes.h"
+#include "span/lineage.h"
 #include "span/trace_context.h"
 
 struct probe {                       /* what the assembler was told, prepared */
 	struct assembler_probe p;
 	struct capture_rule *rules;
 	size_t nrules;
+	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
-	int traceparent_slot, tracestate_slot, key_slot, type_slot, pc_slot, context_slot, parent_slot;
+	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;
+	int own_chain_slot, creator_slot, start_pc_slot, goidgen_slot, goid_cache_slot, goid_cache_end_slot;
+	const int *chain_slots;              /* of several at most one is not ABSENT in a record */
+	size_t nchains;
+	bool connects;                       /* it captures something of the span's connection */
+	int *key_slots;              /* one for each capture of the span's key */
+	size_t nkey_slots;
 };
 
 struct open_span {
@@ -26,7 +35,14 @@ struct open_span {
 	struct trace_context trace;      /* its own ids */
 	struct buf trace_state;          /* that came with its trace */
 	enum span_parent parent;
+	enum parent_source parent_source;
 	uint8_t parent_id[8];
+	bool has_own_ids;                /* a probe made them, and may have sent them on */
+	bool doubtful;                   /* it may have ended unseen: its process was being planted */
+	struct ancestry ancestry;
+	struct goroutine_epoch epoch;    /* of its start */
+	uint64_t context;                /* address of the context that it was given (contexts.h); 0: none */
+	struct request_end *request;     /* where its request goes (connections.h), or NULL */
 	uint64_t key;                    /* what other goroutines know it by; 0: none */
 	struct open_span *same_key;      /* of another definition */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */

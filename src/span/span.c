@@ -20,6 +20,16 @@ const char *span_status_text(enum span_status s)
 	return s == SPAN_STATUS_ERROR ? "error" : "unset";
 }
 
+const char *parent_source_text(enum parent_source p)
+{
+	static const char *const text[] = {[PARENT_UNKNOWN] = "unknown",     [PARENT_NONE] = "none",
+					   [PARENT_CONTEXT] = "context",     [PARENT_GOROUTINE] = "goroutine",
+					   [PARENT_LINEAGE] = "lineage",     [PARENT_CONNECTION] = "connection",
+					   [PARENT_HEADER] = "header"};
+
+	return (size_t)p < ARRAY_SIZE(text) ? text[p] : "unknown";
+}
+
 bool span_has_parent(const struct span *s)
 {
 	return s->parent == SPAN_PARENT_LOCAL || s->parent == SPAN_PARENT_REMOTE;

@@ -38,9 +38,15 @@ enum span_parent {
 	SPAN_PARENT_UNKNOWN, /* nothing was looked at that would tell, or it could not be read */
 };
 
+/* How that is known (span/parents.h): earshot.parent.source. */
+enum parent_source {
+	PARENT_UNKNOWN, PARENT_NONE, PARENT_CONTEXT, PARENT_GOROUTINE, PARENT_LINEAGE, PARENT_CONNECTION, PARENT_HEADER,
+};
+
 struct span {
 	uint8_t trace_id[16], span_id[8];
 	enum span_parent parent;
+	enum parent_source parent_source;
 	uint8_t parent_id[8];            /* of a parent that is local or remote */
 	const char *trace_state;         /* the W3C tracestate that came with the trace, or NULL */
 	const char *name;
@@ -64,6 +70,8 @@ struct span *span_copy(const struct span *s, size_t *ret_bytes);
 bool span_has_parent(const struct span *s);       /* one whose id is known */
 const char *span_kind_text(enum span_kind k);     /* "server" … */
 const char *span_status_text(enum span_status s); /* "unset", "error" */
+#define PARENT_SOURCE_KEY "earshot.parent.source"
+const char *parent_source_text(enum parent_source p); /* "context", "unknown" … */
 const struct attr *span_attr(const struct span *s, const char *key); /* NULL if absent */
 
 #endif

@@ -2,10 +2,11 @@
  * A captured value becomes an attribute in these steps, each optional (struct transform, probe/pack/pack.h):
  *
  *   default     0 or "" is replaced           status 0 → 200
- *   ip          bytes of an address → text    127.0.0.1
- *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
- *   after       … with the text itself        "/x?a=1" → "a=1"
+ *   ip          the text of an IP's bytes      7f 00 00 01 → "127.0.0.1"
  *   until       an end is cut off             "/x?a=1" → "/x"
+ *   escape      a path as URLs have it        "/a b" → "/a%20b"; unescape is the other way
+ *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
+ *   after       likewise, and the text itself   "/shop.Cart/Add" → "shop.Cart/Add"
  *   append      attributes' texts are added   "/users" and "/{id}"
  *   replace     text for text, within         "/users//{id}" → "/users/{id}"
  *   parameters  parts of a path are named     "/users/7" → "/users/:id"
@@ -63,6 +64,28 @@ static const char *captured_text(struct captured_value *v, size_t *ret_len)
 	return v->scratch;
 }
 
+/* Go keeps IPv4 in 4 bytes or, after ::ffff:, in 16; both are one address and have one text. */
+static bool apply_ip(struct captured_value *v)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	char text[INET6_ADDRSTRLEN];
+	const char *ip = v->s;
+	size_t len = v->len;
+
+	if (v->kind != ATTR_STRING || v->full_len || (len != 4 && len != 16))
+		return false;
+	if (len == 16 && !memcmp(ip, mapped, sizeof(mapped))) {
+		ip += sizeof(mapped);
+		len = 4;
+	}
+	if (!inet_ntop(len == 4 ? AF_INET : AF_INET6, ip, text, sizeof(text)))
+		return false;
+	len = strlen(text);
+	memcpy(v->scratch, text, len);
+	captured_set_text(v, v->scratch, len);
+	return true;
+}
+
 /* ---- the steps: each returns false when no attribute is left ---- */
 
 static bool value_is_zero(const struct captured_value *v)
@@ -85,6 +108,19 @@ static bool apply_from(struct captured_value *v, const char *from)
 	return true;
 }
 
+static bool apply_after(struct captured_value *v, const char *after)
+{
+	size_t len = strlen(after);
+
+	if (!apply_from(v, after))
+		return false;
+	if (v->kind == ATTR_STRING) {
+		v->s += len;
+		v->len -= len;
+	}
+	return true;
+}
+
 static void apply_until(struct captured_value *v, const char *until)
 {
 	const char *at = v->kind == ATTR_STRING && v->len ? memmem(v->s, v->len, until, strlen(until)) : NULL;
@@ -93,37 +129,6 @@ static void apply_until(struct captured_value *v, const char *until)
 		return;
 	v->len = (size_t)(at - v->s);
 	v->full_len = 0; /* nothing that belongs to it was cut */
-}
-
-static bool apply_after(struct captured_value *v, const char *text)
-{
-	if (!apply_from(v, text))
-		return false;
-	v->s += strlen(text);
-	v->len -= strlen(text);
-	return true;
-}
-
-/* An IPv4 address in 16 bytes is one in 4. */
-static bool apply_ip(struct captured_value *v, struct buf *out)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	char text[INET6_ADDRSTRLEN];
-	const char *s = v->s;
-	size_t len = v->len;
-
-	if (v->kind != ATTR_STRING || (len != 4 && len != 16))
-		return false;
-	if (len == 16 && !memcmp(s, mapped, sizeof(mapped))) {
-		s += sizeof(mapped);
-		len = 4;
-	}
-	if (!inet_ntop(len == 4 ? AF_INET : AF_INET6, s, text, sizeof(text)))
-		return false;
-	buf_reset(out);
-	buf_str(out, text);
-	captured_set_text(v, out->data, out->len);
-	return true;
 }
 
 static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct route_text *ret)
@@ -280,6 +285,26 @@ static int hex_digit(char c)
 		return c - '0';
 	c = (char)(c | 0x20);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Go's shouldEscape for a path. */
+static bool is_path_char(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c && strchr("-_.~$&+,/:;=@", c));
+}
+
+static void apply_escape(struct attr_list *l, struct captured_value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	buf_reset(&l->decoded);
+	for (size_t i = 0; i < v->len; i++)
+		if (is_path_char(v->s[i]))
+			buf_char(&l->decoded, v->s[i]);
+		else
+			buf_printf(&l->decoded, "%%%02X", (unsigned char)v->s[i]);
+	v->s = l->decoded.data;
+	v->len = l->decoded.len;
 }
 
 /* As url.PathUnescape (and, with plus, QueryUnescape) would; what is no escape stays as it is. */
@@ -449,18 +474,20 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 
 	if (t->default_value && value_is_zero(v))
 		captured_set_constant(v, t->default_value, number);
+	if (t->ip && !apply_ip(v))
+		return false;
+	if (t->until)
+		apply_until(v, t->until);
+	if (t->escape)
+		apply_escape(l, v);
 	if (t->unescape)
 		apply_unescape(l, v);
 	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
-		return false;
-	if (t->ip && !apply_ip(v, &l->built))
 		return false;
 	if (t->from && !apply_from(v, t->from))
 		return false;
 	if (t->after && !apply_after(v, t->after))
 		return false;
-	if (t->until)
-		apply_until(v, t->until);
 	if (t->append)
 		apply_append(l, v, t->append);
 	if (t->replace)

@@ -17,7 +17,7 @@ struct captured_value {
 	const char *original;        /* what "other" replaced */
 	size_t original_len;
 	int port;                    /* -1: none */
-	char scratch[32];
+	char scratch[48];            /* a number's text, or an IP's (INET6_ADDRSTRLEN) */
 };
 void captured_set_text(struct captured_value *v, const char *s, size_t len);
 /* A text of a pack. number: it stands for a number, and becomes one if it is. */

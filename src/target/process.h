@@ -55,6 +55,8 @@ bool process_ended(const char *procfs, int pid, int wait_ms);
 /* CPU time that the process has used, user and system, to the clock tick; 0 when gone. */
 uint64_t process_cpu_ns(const char *procfs, int pid);
 int process_parent(const char *procfs, int pid); /* 0 when gone */
+/* Which network namespace it is in, as a number that no other has at the same time; 0 where it may not be known. */
+uint64_t process_network(const char *procfs, int pid);
 /* Whether pid is ancestor or one of its descendants. */
 bool process_descends(const char *procfs, int pid, int ancestor);
 

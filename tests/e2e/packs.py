@@ -20,10 +20,11 @@ def _smallest():
     with Earshot("run", "-o", "json", "--packs", pack, "--", BIN / "jobs", "mail", "bad-1", "backup") as e:
         assert e.wait(30) == 0, e.describe()
         spans, summary = e.spans("consumer"), e.summary()
+    unknown = {"earshot.parent.source": "unknown"}  # nothing says what a job is done for
     got = [(s["name"], s["status"], s["attributes"]) for s in spans]
-    assert got == [("job mail", "unset", {"job.name": "mail"}),
-                   ("job bad-1", "error", {"job.name": "bad-1", "error.type": "*errors.errorString"}),
-                   ("job backup", "unset", {"job.name": "backup"})], got
+    assert got == [("job mail", "unset", {"job.name": "mail", **unknown}),
+                   ("job bad-1", "error", {"job.name": "bad-1", "error.type": "*errors.errorString", **unknown}),
+                   ("job backup", "unset", {"job.name": "backup", **unknown})], got
     assert not any(losses(summary).values()), summary
 
 

@@ -250,6 +250,33 @@ static const char *rule_gives(unsigned rule, const char *text, size_t full, cons
 	return got;
 }
 
+static void ips(void **state)
+{
+	static const char v6[17] = "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1",
+			  mapped[17] = "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\3\7";
+	static const struct {
+		const char *bytes;
+		size_t len, full;
+		const char *text; /* NULL: no attribute */
+	} cases[] = {
+		{"\x7f\0\0\1", 4, 4, "127.0.0.1"}, {"::12", 4, 4, "58.58.49.50"}, {v6, 16, 16, "2001:db8::1"},
+		{mapped, 16, 16, "10.0.3.7"}, {"", 0, 0, NULL}, {"\x7f\0\0\1\1", 5, 5, NULL}, {v6, 4, 16, NULL},
+	};
+	char want[100];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		again(1, false, 0);
+		start(1, 500, 10);
+		record_init(&w.r, P_RULES, 1, 600, 15, R_END);
+		record_bytes(&w.r, R_IP, cases[i].bytes, cases[i].len, (uint32_t)cases[i].full);
+		send();
+		end(1, 500, 20, 200);
+		snprintf(want, sizeof(want), "GET unset {method=GET path=/x%s%s status=#200}",
+			 cases[i].text ? " ip=" : "", cases[i].text ? cases[i].text : "");
+		one(want);
+	}
+}
+
 static void unescaped(void **state)
 {
 	static const char *const cases[][2] = {{"/a%20b", "/a"}, {"/%E2%82%AC", "/€"}, {"/%2f%2F%zz%4", "///%zz%4"},
@@ -332,6 +359,16 @@ static void peers(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
 		assert_string_equal(rule_gives(R_PEER, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
+}
+
+static void after(void **state)
+{
+	static const char *const cases[][2] = {
+		{"/shop.Cart/Add", "shop.Cart/Add"}, {"dns:///host:80", "//host:80"}, {"Add", "-"}, {"/", "-"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_AFTER, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
 }
 
 static void constant_number(void **state)
@@ -448,8 +485,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(attributes), T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string),
 		T(cut_to_nothing), T(replaced_whole), T(error_from_status), T(error_from_another), T(notes),
-		T(gone), T(prefix_of_another), T(unescaped), T(same_as_another), T(unless_known), T(redacted),
-		T(redacted_by_the_user), T(peers), T(constant_number), T(panic_type_by_name),
+		T(gone), T(prefix_of_another), T(ips), T(unescaped), T(same_as_another), T(unless_known),
+		T(redacted), T(redacted_by_the_user), T(peers), T(after), T(constant_number), T(panic_type_by_name),
 		T(literal_from_the_file), T(part_of_a_string),
 	};
 

@@ -37,13 +37,15 @@ static void the_contract(void **state)
 				 {.key = "tls", .kind = ATTR_BOOL, .b = true}};
 	struct span s = span_make("GET /cart", 1500, a, ARRAY_SIZE(a));
 
+	s.parent_source = PARENT_NONE;
 	begin();
 	sink->ops->span(sink, &s);
 	expect("{\"trace_id\":\"4bf92f00000000000000000000000036\",\"span_id\":\"01000000000000ab\","
 	       "\"parent_span_id\":\"\",\"name\":\"GET /cart\",\"kind\":\"server\",\"service\":\"shop\","
 	       "\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,\"status\":\"unset\","
 	       "\"attributes\":{\"http.request.method\":\"GET\",\"http.response.status_code\":200,"
-	       "\"ratio\":0.5,\"tls\":true},\"pid\":4711,\"goid\":17,\"pack\":\"net-http\"}\n");
+	       "\"ratio\":0.5,\"tls\":true,\"earshot.parent.source\":\"none\"},"
+	       "\"pid\":4711,\"goid\":17,\"pack\":\"net-http\"}\n");
 }
 
 static void errors_and_parents(void **state)
@@ -52,6 +54,7 @@ static void errors_and_parents(void **state)
 	struct span s = span_make("GET", 1500, a, 1);
 
 	s.parent = SPAN_PARENT_LOCAL;
+	s.parent_source = PARENT_LINEAGE;
 	s.trace_state = "a=1";
 	s.parent_id[7] = 0x31;
 	s.status = SPAN_STATUS_ERROR;
@@ -65,7 +68,8 @@ static void errors_and_parents(void **state)
 	       "\"kind\":\"consumer\","
 	       "\"service\":\"\",\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,"
 	       "\"status\":\"error\",\"status_text\":\"panic\","
-	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\"},"
+	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\",\"earshot.parent.source\":"
+	       "\"lineage\"},"
 	       "\"pid\":0,\"goid\":17,\"pack\":\"net-http\"}\n");
 }
 

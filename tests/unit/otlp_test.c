@@ -265,13 +265,16 @@ static void test_bytes(void **state)
 		0x41, 3, 0, 0, 0, 0, 0, 0, 0,                             /* end */
 		0x4a, 8, 0x0a, 1, 'k', 0x12, 3, 0x0a, 1, 'v',             /* attribute k = "v" */
 		0x4a, 7, 0x0a, 1, 'i', 0x12, 2, 0x18, 5,                  /* attribute i = 5 */
+		0x4a, 34, 0x0a, 21, 'e', 'a', 'r', 's', 'h', 'o', 't', '.', 'p', 'a', 'r', 'e', 'n', 't', '.',
+		's', 'o', 'u', 'r', 'c', 'e', 0x12, 9, 0x0a, 7, 'c', 'o', 'n', 't', 'e', 'x', 't', /* how it is known */
 		0x7a, 2, 0x18, 2,                                         /* status error */
 		0x85, 1, 0, 3, 0, 0,                                      /* flags: the parent is remote */
 	};
 	const struct attr a[] = {{.key = "k", .kind = ATTR_STRING, .s = "v", .len = 1},
 				 {.key = "i", .kind = ATTR_INT, .i = 5}};
 	struct span s = {.trace_id = {1, 2, 3}, .span_id = {9}, .parent_id = {5}, .parent = SPAN_PARENT_REMOTE,
-			 .trace_state = "a=1,b=2", .name = "x", .pack = "p", .kind = SPAN_SERVER,
+			 .parent_source = PARENT_CONTEXT, .trace_state = "a=1,b=2", .name = "x", .pack = "p",
+			 .kind = SPAN_SERVER,
 			 .status = SPAN_STATUS_ERROR, .start_unix_ns = 1, .duration_ns = 2,
 			 .attrs = a, .nattrs = 2, .resource = &shop};
 	struct otlp_encoder e = {0};
@@ -308,6 +311,7 @@ static void check_span(const Otlp__Span *s)
 	assert_true(attr_of(s, "http.response.status_code")->value->int_value == 503);
 	assert_true(attr_of(s, "ratio")->value->double_value == 0.5);
 	assert_true(attr_of(s, "flag")->value->bool_value);
+	assert_int_equal(attr_of(s, "earshot.parent.source")->value->string_value.len, strlen("unknown"));
 	/* Two bytes that are no UTF-8 at the end, one in front; the NUL stays. */
 	assert_int_equal(raw->string_value.len, 1 + 3 + 1 + 2 + 6);
 	assert_memory_equal(raw->string_value.data, "a\xef\xbf\xbd\0\xc3\xa4\xef\xbf\xbd\xef\xbf\xbd", 13);

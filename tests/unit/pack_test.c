@@ -59,14 +59,15 @@ static void test_all_keys(void **state)
 	static const char text[] =
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
 		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
-		"  traceparent: tp\n  tracestate: h.port\n  key: b\n  detached: true\n  nested: same\n  points:\n"
+		"  traceparent: tp\n  tracestate: h.port\n  key: b\n  detached: true\n  nested: same\n"
+		"  connection: {local: [h, h.port], remote: a, stream: b}\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
-		"        b: {expr: [x, y], optional: true, default: \"200\", from: /, min: -1, hidden: true}\n"
+		"        b: {expr: [x, y], optional: true, default: \"200\", from: /, after: /, min: -1, hidden: true}\n"
 		"        m: {expr: x, map: {\"true\": https}, known: [A, B], other: O, original: orig, "
 		"title_other: T}\n"
-		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true}\n"
+		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true, ip: true}\n"
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
 		"      save:\n        k: x.y\n        l: {expr: [x, y], when: x, optional: true}\n"
@@ -103,6 +104,11 @@ static void test_all_keys(void **state)
 	assert_string_equal(s->key, "b");
 	assert_true(s->detached);
 	assert_true(s->nested_same);
+	assert_string_equal(s->connection->local.address, "h");
+	assert_string_equal(s->connection->local.port, "h.port");
+	assert_string_equal(s->connection->remote.address, "a");
+	assert_null(s->connection->remote.port);
+	assert_string_equal(s->connection->stream, "b");
 	assert_int_equal(s->npoints, 2);
 	assert_int_equal(s->points[0].role, POINT_START);
 	assert_true(s->points[0].recovers);
@@ -124,13 +130,14 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 23);
+	assert_int_equal(c->line, 24);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
 	assert_int_equal(c->transform.min, -1);
 	assert_string_equal(c->transform.default_value, "200");
 	assert_string_equal(c->transform.from, "/");
+	assert_string_equal(c->transform.after, "/");
 	c = capture(w, "m", 0);
 	assert_string_equal(c->transform.map[1], "https");
 	assert_null(c->transform.map[2]);
@@ -139,7 +146,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(c->transform.title_other, "T");
 	c = capture(v, "h", 0);
 	assert_string_equal(c->transform.port_attribute, "h.port");
-	assert_true(c->transform.keep_empty && c->may_be_gone);
+	assert_true(c->transform.keep_empty && c->transform.ip && c->may_be_gone);
 	assert_string_equal(capture(v, "s", 0)->when, "y");
 	c = capture(v, "s", 1);
 	assert_string_equal(c->constant, "0");
@@ -239,7 +246,7 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start, variants: []}\n", "9:38: a point needs at least one variant"},
 	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
 	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
-	 "9:5: a point of a span is a start, an end, a note, a join or a detach"},
+	 "9:5: a point of a span is a start, an end, a note, a join, a tie or a detach"},
 	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n",
 	 "5:3: a hook's role is unwind, exit or panic"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_func: 'm.f('}]}\n", "9:63: "},
@@ -322,6 +329,14 @@ static const struct bad bads[] = {
 	 "5:3: `traceparent` names `traceparnt`"},
 	{POINTS START "{a: x}\n" END_POINT "  traceparent: a\n  tracestate: b\n", "5:3: `tracestate` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  tracestate: a\n", "5:3: `tracestate` belongs to a `traceparent`"},
+	{POINTS START "{a: x}\n" END_POINT "  connection: {local: [a, b], remote: a}\n", "5:3: `connection` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  connection: {local: a, remote: a, stream: b}\n",
+	 "5:3: `connection` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  connection: {local: a}\n", "15:15: `connection` needs the key `remote`"},
+	{POINTS START "{a: x}\n" END_POINT "  connection: {local: a, remote: []}\n",
+	 "15:34: an end of a connection is [IP, PORT]"},
+	{POINTS START "{a: x}\n" END_POINT "  connection: {local: [a, a, a], remote: a}\n",
+	 "15:23: an end of a connection is [IP, PORT]"},
 	{POINTS START "{a: x}\n" END_POINT "  error: 'a || !(c == 1)'\n", "5:3: `error` names `c`"},
 	{POINTS START "{a: x}\n" END_POINT "  error: {attribute: a, from: 500}\n",
 	 "15:10: a text is expected here, not a mapping"},

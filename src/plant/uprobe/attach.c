@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -75,6 +76,7 @@ struct uprobe_planter {
 	int epoll;
 	unsigned cpus;
 	uint32_t last_loss_key;
+	const uint64_t (*losses)[LOSS_KERNEL_COUNT]; /* env.losses, mapped: they are asked for often */
 	struct program *programs;
 	struct plant plants; /* list head */
 	VEC(struct discarded) discarded;
@@ -401,9 +403,26 @@ static void uprobe_forget_target(struct event_source *s, uint32_t target)
 
 /* ---- opening and closing ---- */
 
+#define LOSSES_BYTES (LOSS_PROBES * sizeof(uint64_t[LOSS_KERNEL_COUNT]))
+
+static int make_losses(struct uprobe_planter *p, struct err *err)
+{
+	void *at;
+
+	p->env.losses = uprobe_mapped_array_create(sizeof(*p->losses), LOSS_PROBES, err);
+	if (p->env.losses < 0)
+		return p->env.losses;
+	at = mmap(NULL, LOSSES_BYTES, PROT_READ, MAP_SHARED, p->env.losses, 0);
+	if (at == MAP_FAILED)
+		return err_set(err, -errno, "a BPF array cannot be mapped: %s", strerror(errno));
+	p->losses = at;
+	return 0;
+}
+
 static int make_maps(struct uprobe_planter *p, size_t ring_bytes, struct err *err)
 {
 	struct uprobe_env *e = &p->env;
+	int r;
 
 	e->ring_bytes = ring_bytes;
 	e->faults_in = p->means.faults_in;
@@ -415,9 +434,9 @@ static int make_maps(struct uprobe_planter *p, size_t ring_bytes, struct err *er
 				       p->cpus * e->scratch_per_cpu, err);
 	if (e->scratch < 0)
 		return e->scratch;
-	e->losses = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, 8 * LOSS_KERNEL_COUNT, LOSS_PROBES, err);
-	if (e->losses < 0)
-		return e->losses;
+	r = make_losses(p, err);
+	if (r < 0)
+		return r;
 	e->saved = uprobe_map_create(BPF_MAP_TYPE_LRU_HASH, "LRU hash map", sizeof(struct saved_key),
 				     sizeof(struct saved_words), SAVED_ENTRIES, err);
 	return e->saved < 0 ? e->saved : 0;
@@ -507,6 +526,8 @@ static void planter_free(struct uprobe_planter *p)
 	close_fd(p->epoll);
 	close_fd(p->env.ring);
 	close_fd(p->env.scratch);
+	if (p->losses)
+		munmap((void *)(uintptr_t)p->losses, LOSSES_BYTES);
 	close_fd(p->env.losses);
 	close_fd(p->env.saved);
 	traced_free(p->traced);
@@ -556,12 +577,8 @@ static int uprobe_drain(struct event_source *s, plant_event_fn fn, void *arg)
 
 static void add_losses(const struct uprobe_planter *p, uint32_t key, struct losses *ret)
 {
-	uint64_t v[LOSS_KERNEL_COUNT];
-
-	if (bpf_map_lookup_elem(p->env.losses, &key, v) < 0)
-		return;
 	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
-		ret->count[i] += v[i];
+		ret->count[i] += __atomic_load_n(&p->losses[key][i], __ATOMIC_RELAXED);
 }
 
 static void uprobe_losses(struct event_source *s, struct losses *ret)

@@ -28,11 +28,12 @@ struct bind_scope {
 	bool dictionary;         /* at the entry: there is one, and where it is is known */
 	enum call_side at;       /* SIDE_ENTRY: parameters by name; SIDE_RETURN: results by name */
 	bool traced;             /* an entry or a return of one call: also `latency` (return), `stack`, `func` */
+	bool closure;            /* the function is a closure: `closure` is known at the entry */
 	bool inlined;            /* at an inlined call: the function that it stands in is not its caller */
 	const struct carried_value *carried;
 	size_t ncarried;
 };
-/* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
+/* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`, `closure`.
  * `err` is the last result of type error. typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a
  * pointer into an integer (pointers print so without it too).
  *

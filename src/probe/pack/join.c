@@ -140,6 +140,15 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_ca
 	};
 }
 
+/* A method value has its receiver in the closure object, not among its parameters. */
+static size_t captured_receiver(struct joiner *jn, const struct func *f, const struct closure_var **ret)
+{
+	struct closure_var *v = arena_new(jn->arena, struct closure_var);
+
+	*ret = v;
+	return binary_method_value(jn->binary, f, v);
+}
+
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
 	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
@@ -157,6 +166,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .nitems = v->ncaptures};
 	int r = 0;
 
+	scope.ncaptured = captured_receiver(jn, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 

@@ -105,12 +105,13 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
+	FIELD("ip", struct pack_capture, transform.ip, yaml_bool),
+	FIELD("escape", struct pack_capture, transform.escape, yaml_bool),
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
 	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("after", struct pack_capture, transform.after, yaml_text),
 	FIELD("until", struct pack_capture, transform.until, yaml_text),
-	FIELD("ip", struct pack_capture, transform.ip, yaml_bool),
 	FIELD("append", struct pack_capture, transform.append, yaml_texts),
 	FIELD("replace", struct pack_capture, transform.replace, yaml_text_pairs),
 	FIELD("parameters", struct pack_capture, transform.parameters, yaml_text),
@@ -144,8 +145,11 @@ static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_ca
 		return yaml_fail(y, node, "`known` and `other` belong together");
 	if ((t->original || t->title_other) && !t->other)
 		return yaml_fail(y, node, "`original` and `title_other` need `known` and `other`");
-	if (t->redact && t->unescape)
-		return yaml_fail(y, node, "`redact` is for a query as it came, and `unescape` decodes it before");
+	if (t->escape && t->unescape)
+		return yaml_fail(y, node, "`escape` and `unescape` undo one another");
+	if (t->redact && (t->escape || t->unescape))
+		return yaml_fail(y, node, "`redact` is for a query as it came, and `%s` changes it before",
+				 t->escape ? "escape" : "unescape");
 	if (t->same && (!t->same[0] || !t->same[1] || t->same[2]))
 		return yaml_fail(y, node, "`same` names two attributes: [a, b]");
 	if (t->mounted && (!t->mounted[0] || !t->mounted[1] || !t->mounted[2] || t->mounted[3]))
@@ -414,7 +418,7 @@ static int read_role(struct yaml *y, const yaml_node_t *node, void *into)
 	static const char *const words[] = {
 		[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 		[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
-		[POINT_JOIN] = "join",	   [POINT_DETACH] = "detach", NULL};
+		[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach", NULL};
 	int role = 0, r = yaml_word(y, node, words, &role);
 
 	*(enum point_role *)into = (enum point_role)role;
@@ -436,6 +440,7 @@ static const struct yaml_key point_keys[] = {
 	NEEDED("name", struct pack_point, name, yaml_text),
 	NEEDED("role", struct pack_point, role, read_role),
 	FIELD("optional", struct pack_point, optional, yaml_bool),
+	FIELD("or_end", struct pack_point, or_end, yaml_bool),
 	FIELD("recovers", struct pack_point, recovers, yaml_bool),
 	FIELD("may_miss", struct pack_point, may_miss, yaml_bool),
 	{"discard", read_discard, 0, false},
@@ -460,7 +465,9 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 	r = yaml_map(y, node, "a point", point_keys, p);
 	if (!r && p->recovers && p->role != POINT_START)
 		r = yaml_fail(y, node, "`recovers` belongs to a point with role start");
-	if (!r && (p->discard_attribute || p->may_miss) && p->role != POINT_END)
+	if (!r && p->or_end && p->role != POINT_DETACH)
+		r = yaml_fail(y, node, "`or_end` belongs to a point with role detach");
+	if (!r && ((p->discard_attribute && !p->or_end) || p->may_miss) && p->role != POINT_END)
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
 	if (!r && p->role != POINT_START && (captures(p, USE_PARENT_CHAIN) || captures(p, USE_OWN_CHAIN)))
 		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
@@ -478,7 +485,7 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && is_hook(p->role))
-		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join or a detach; "
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie or a detach; "
 				       "this role belongs under `hooks`");
 	return r;
 }
@@ -564,6 +571,73 @@ static int read_summary(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A form is written as a part of a summary is, without what is for the terminal only. */
+static bool is_form(const struct summary *s)
+{
+	bool plain = !s->status;
+
+	for (size_t i = 0; i < s->n; i++) {
+		plain &= !s->parts[i].is_error;
+		for (size_t k = 0; k < s->parts[i].n; k++)
+			plain &= s->parts[i].items[k].op != SUMMARY_SIZE;
+	}
+	return plain && s->n;
+}
+
+static int read_composed(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_span *s = into;
+	size_t n = yaml_pair_count(node);
+	struct pack_composed *all;
+	int r = yaml_mapping(y, node, "`attribute: form`");
+
+	if (r)
+		return r;
+	s->composed = all = arena_array(y->arena, struct pack_composed, n + 1);
+	for (size_t i = 0; !r && i < n; i++) {
+		const yaml_node_t *value;
+		const char *name;
+
+		r = yaml_pair(y, node, i, &name, &value);
+		if (!r)
+			r = read_summary(y, value, &all[i].forms);
+		if (!r)
+			all[i].name = arena_strdup(y->arena, name);
+		if (!r && !is_form(all[i].forms))
+			r = yaml_fail(y, value, "an attribute is composed of {attributes} and texts only");
+	}
+	s->ncomposed = n;
+	return r;
+}
+
+static int read_endpoint(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_endpoint *e = into;
+	const char *const *names;
+	int r = yaml_text_or_texts(y, node, &names);
+
+	if (!r && (!names[0] || (names[1] && names[2])))
+		r = yaml_fail(y, node, "an end of a connection is [IP, PORT], two attributes, or the one that has "
+				       "both as \"host:port\"");
+	if (!r)
+		*e = (struct pack_endpoint){.address = names[0], .port = names[1]};
+	return r;
+}
+
+static int read_connection(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("local", struct pack_connection, local, read_endpoint),
+		NEEDED("remote", struct pack_connection, remote, read_endpoint),
+		FIELD("stream", struct pack_connection, stream, yaml_text),
+		{0},
+	};
+	struct pack_connection *c = arena_new(y->arena, struct pack_connection);
+
+	*(const struct pack_connection **)into = c;
+	return yaml_map(y, node, "`connection`", keys, c);
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
@@ -572,6 +646,8 @@ static const struct yaml_key span_keys[] = {
 	FIELD("summary", struct pack_span, summary, read_summary),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
+	{"compose", read_composed, 0, false},
+	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
@@ -704,33 +780,52 @@ static int check_condition(struct yaml *y, const yaml_node_t *node, const name_v
 	return r ? r : check_condition(y, node, names, where, c->b);
 }
 
-static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct summary *s)
+static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+			 const struct summary *s)
 {
-	int r = s ? check_attribute(y, node, names, "`summary`", s->status) : 0;
+	int r = s ? check_attribute(y, node, names, where, s->status) : 0;
 
 	for (size_t i = 0; s && i < s->n; i++)
 		for (size_t k = 0; !r && k < s->parts[i].n; k++) {
 			const struct summary_item *item = &s->parts[i].items[k];
 
 			if (item->op != SUMMARY_TEXT)
-				r = check_attribute(y, node, names, "`summary`", item->text);
+				r = check_attribute(y, node, names, where, item->text);
 		}
+	return r;
+}
+
+static int check_connection(struct yaml *y, const yaml_node_t *node, const name_vec *names,
+			    const struct pack_connection *c)
+{
+	const char *const used[] = {c->local.address, c->local.port, c->remote.address, c->remote.port, c->stream};
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(used); i++)
+		r = check_attribute(y, node, names, "`connection`", used[i]);
 	return r;
 }
 
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
-	int r;
+	int r = 0;
 
 	names_of_span(s, &names);
-	r = check_condition(y, node, &names, "`error`", s->error);
+	for (size_t i = 0; !r && i < s->ncomposed; i++)
+		r = check_summary(y, node, &names, "`compose`", s->composed[i].forms);
+	for (size_t i = 0; i < s->ncomposed; i++)
+		vec_push(&names, s->composed[i].name);
 	if (!r)
-		r = check_summary(y, node, &names, s->summary);
+		r = check_condition(y, node, &names, "`error`", s->error);
+	if (!r)
+		r = check_summary(y, node, &names, "`summary`", s->summary);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)
 		r = check_attribute(y, node, &names, "`tracestate`", s->tracestate);
+	if (!r && s->connection)
+		r = check_connection(y, node, &names, s->connection);
 	if (!r)
 		r = check_attribute(y, node, &names, "`key`", s->key);
 	for (size_t i = 0; !r && i < s->npoints; i++)
@@ -781,9 +876,10 @@ static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_s
 
 	if (!r && !s->npoints)
 		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
-	if (!r && (has_role(s, POINT_START) || has_role(s, POINT_END)))
-		r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
-				       "where it starts and ends is that pack's");
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN)
+			r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
+					       "where it starts and ends is that pack's");
 	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
 }
 
@@ -857,8 +953,9 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "a span needs at least one title");
 	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))
 		r = yaml_fail(y, node, "a span needs a point with role start and one with role end");
-	if (!r && has_role(s, POINT_JOIN) && !s->key)
-		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
+	if (!r && (has_role(s, POINT_JOIN) || has_role(s, POINT_TIE)) && !s->key)
+		r = yaml_fail(y, node, "a point with role %s needs the span's `key`",
+			      has_role(s, POINT_JOIN) ? "join" : "tie");
 	if (!r && s->tracestate && !s->traceparent)
 		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
 	if (!r)

@@ -22,18 +22,20 @@ enum point_role {
 	POINT_EXIT,    /* the goroutine is ending: all its calls end (Goexit) */
 	POINT_PANIC,   /* a panic begins: captures what was panicked with */
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
+	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
+	bool escape;                   /* the value is a path: percent-encode it, as Go's URL.EscapedPath does */
 	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
 	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
-	const char *after;             /* … from behind its first occurrence on; drop if it has none */
+	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
 	const char *until;             /* keep what stands before the first occurrence of this */
-	bool ip;                       /* the value is an IP address, 4 or 16 bytes: write it as text */
 	const char *const *append;     /* attributes, known before, whose texts go behind the value */
 	const char *const *replace;    /* pairs text, replacement, …, NULL: each as often as it is found; "text$" at the
 					* end only. Never so that nothing is left */
@@ -122,10 +124,30 @@ struct pack_point {
 	const struct pack_variant *variants;
 	size_t nvariants;
 	bool optional;                 /* its absence is no refusal of the span */
+	bool or_end;                   /* DETACH: without a key there is nothing that outlives the call: it ends */
 	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
 	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
-	const char *discard_attribute, *discard_value; /* END: drop the span when that attribute equals this */
+	const char *discard_attribute, *discard_value; /* END, DETACH with or_end: drop the span when that attribute equals this */
 	int line;
+};
+
+/* One end of a connection, by the attributes that hold it (what transforms have made of the captures). */
+struct pack_endpoint {
+	const char *address;           /* the text of an IP; without port the text "IP:port" */
+	const char *port;              /* a number, or NULL */
+};
+
+/* What a client span and the server span of the same request have in common. */
+struct pack_connection {
+	struct pack_endpoint local, remote;
+	const char *stream;            /* a number that tells the connection's requests apart, or NULL: it has one
+					* request at a time */
+};
+
+/* An attribute that is put together from others when the span ends. */
+struct pack_composed {
+	const char *name;
+	const struct summary *forms;   /* the first of which all is known; of attributes and texts only */
 };
 
 struct pack_span {
@@ -134,8 +156,11 @@ struct pack_span {
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
 	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
 	const struct summary *summary; /* what a row of the terminal shows of it; or NULL */
+	const struct pack_composed *composed;
+	size_t ncomposed;
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
+	const struct pack_connection *connection; /* over which its request goes; or NULL */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */

@@ -1,0 +1,36 @@
+/* What the parts of the assembler hand to each other: a record, and all that it refers to. */
+#ifndef SPAN_ARRIVAL_H
+#define SPAN_ARRIVAL_H
+
+#include "span/contexts.h"
+#include "span/open_span.h"
+
+struct target {
+	struct assembler_target t;
+	struct open_spans open;
+	struct contexts contexts;
+	uint64_t planted_ns;     /* since then all of its probes are in */
+};
+
+struct arrival {
+	struct event e;
+	const struct probe *probe;
+	struct target *target;
+};
+
+/* Whether the record has that slot; -1 is none. */
+static inline bool arrival_has(const struct arrival *in, int slot)
+{
+	return slot >= 0 && slot < in->e.head->slots;
+}
+
+/* False where the slot holds no word. */
+static inline bool arrival_word(const struct arrival *in, int slot, uint64_t *ret)
+{
+	if (!arrival_has(in, slot) || in->e.slots[slot].status != SLOT_OK)
+		return false;
+	*ret = in->e.slots[slot].value;
+	return true;
+}
+
+#endif

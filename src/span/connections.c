@@ -1,0 +1,173 @@
+/*
+ * The address pair of an established connection is unique in its network namespace, but for what is between: proxies,
+ * address translation and other namespaces give no match or, at worst, two. A client that gave up and a port that is
+ * used again are told apart by time: the client's request was on its way before the server had it, and nobody has ended.
+ */
+#include "span/connections.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "span/open_span.h"
+
+_Static_assert(sizeof(struct request_route) == 9 * sizeof(uint64_t), "compared as bytes");
+
+static bool address_read(const char *text, size_t len, struct socket_address *ret)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, nowhere[16];
+	char copy[INET6_ADDRSTRLEN];
+
+	if (len >= sizeof(copy))
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	memcpy(ret->ip, mapped, sizeof(mapped));
+	if (inet_pton(AF_INET, copy, ret->ip + sizeof(mapped)) == 1)
+		return memcmp(ret->ip + sizeof(mapped), nowhere, 4);
+	return inet_pton(AF_INET6, copy, ret->ip) == 1 && memcmp(ret->ip, nowhere, sizeof(nowhere));
+}
+
+static bool port_read(const char *text, size_t len, uint64_t *ret)
+{
+	uint64_t port = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9' || i == 5)
+			return false;
+		port = port * 10 + (uint64_t)(text[i] - '0');
+	}
+	*ret = port;
+	return port > 0 && port <= UINT16_MAX;
+}
+
+/* "127.0.0.1:80", "[::1]:80". */
+static bool both_read(const char *text, size_t len, struct socket_address *ret)
+{
+	size_t colon = len;
+
+	while (colon && text[colon - 1] != ':')
+		colon--;
+	if (colon < 2 || !port_read(text + colon, len - colon, &ret->port))
+		return false;
+	len = colon - 1;
+	if (text[0] == '[' && text[len - 1] == ']')
+		text++, len -= 2;
+	return address_read(text, len, ret);
+}
+
+static const struct attr_value *attribute(const struct attr_list *l, const char *name)
+{
+	return name ? attr_list_find(l, name, strlen(name)) : NULL;
+}
+
+static bool endpoint_read(const struct pack_endpoint *e, const struct attr_list *l, struct socket_address *ret)
+{
+	const struct attr_value *address = attribute(l, e->address), *port = attribute(l, e->port);
+	const char *text;
+
+	if (!address || address->kind != ATTR_STRING || address->cut)
+		return false;
+	text = attr_list_text(l, address);
+	if (!e->port)
+		return both_read(text, address->len, ret);
+	if (!port || port->kind != ATTR_INT || port->i <= 0 || port->i > UINT16_MAX)
+		return false;
+	ret->port = (uint64_t)port->i;
+	return address_read(text, address->len, ret);
+}
+
+bool request_route_read(const struct pack_connection *c, const struct attr_list *attrs, uint64_t network,
+			struct request_route *ret)
+{
+	struct request_route r = {.network = network};
+	const struct attr_value *stream = attribute(attrs, c->stream);
+
+	if (!network || !endpoint_read(&c->local, attrs, &r.local) || !endpoint_read(&c->remote, attrs, &r.remote))
+		return false;
+	if (stream && stream->kind != ATTR_INT)
+		return false;
+	r.has_stream = stream != NULL;
+	r.stream = stream ? (uint64_t)stream->i : 0;
+	*ret = r;
+	return true;
+}
+
+/* FNV-1a, by words. */
+static uint64_t hash_of(const struct request_route *r)
+{
+	uint64_t words[sizeof(*r) / sizeof(uint64_t)], h = 0xcbf29ce484222325u;
+
+	memcpy(words, r, sizeof(words));
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		h = (h ^ words[i]) * 0x100000001b3u;
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+static bool same_route(const struct request_route *a, const struct request_route *b)
+{
+	return !memcmp(a, b, sizeof(*a));
+}
+
+void connections_put(struct connections *c, struct open_span *s, const struct request_route *r, uint64_t now_ns)
+{
+	struct request_end *e = s->request;
+	uint64_t hash = hash_of(r);
+
+	if (e && same_route(&e->route, r))
+		return;
+	connections_forget(c, s);
+	e = xmalloc(sizeof(*e));
+	*e = (struct request_end){.route = *r, .span = s, .since_ns = now_ns, .next = map_get(&c->ends, hash)};
+	map_set(&c->ends, hash, e);
+	s->request = e;
+}
+
+void connections_forget(struct connections *c, struct open_span *s)
+{
+	struct request_end *gone = TAKE(s->request), *first, *before;
+	uint64_t hash;
+
+	if (!gone)
+		return;
+	hash = hash_of(&gone->route);
+	first = map_get(&c->ends, hash);
+	if (first == gone) {
+		first = gone->next;
+		if (first)
+			map_set(&c->ends, hash, first);
+		else
+			map_del(&c->ends, hash);
+	} else {
+		for (before = first; before->next != gone;)
+			before = before->next;
+		before->next = gone->next;
+	}
+	free(gone);
+}
+
+struct request_end *connections_client(const struct connections *c, const struct request_route *server,
+				       uint64_t start_ns, bool *ret_several)
+{
+	struct request_route r = *server;
+	struct request_end *found = NULL;
+
+	r.local = server->remote;
+	r.remote = server->local;
+	for (struct request_end *e = map_get(&c->ends, hash_of(&r)); e; e = e->next) {
+		if (!same_route(&e->route, &r) || e->answered || e->since_ns > start_ns)
+			continue;
+		if (found) {
+			*ret_several = true;
+			return NULL;
+		}
+		found = e;
+	}
+	return found;
+}
+
+void connections_done(struct connections *c)
+{
+	map_done(&c->ends);
+}

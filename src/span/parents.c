@@ -1,0 +1,374 @@
+#include "span/parents.h"
+
+#include <string.h>
+
+
+/* What is found out on the way. */
+struct search {
+	struct parents *p;
+	const struct arrival *in;
+	const struct open_span *s;
+	bool doubt;                      /* there may be a parent that is not known */
+	bool stop;                       /* … and what would be found otherwise may be another one */
+};
+
+static bool is_known(enum span_parent where)
+{
+	return where == SPAN_PARENT_LOCAL || where == SPAN_PARENT_REMOTE;
+}
+
+/* Records were lost since it began: one may have been its end, and its goroutine or context another's by now. */
+static bool trusted(const struct parents *p, const struct open_span *s)
+{
+	return !s->doubtful && (!p->lost_ns || s->start_ns > p->lost_ns);
+}
+
+static struct open_span *doubtful(struct search *q)
+{
+	q->doubt = q->stop = true;
+	return NULL;
+}
+
+/* ---- contexts ---- */
+
+/* The chain that the record has: of several captures the one whose condition held. -1: none. */
+static int chain_slot(const struct arrival *in)
+{
+	for (size_t i = 0; i < in->probe->nchains; i++)
+		if (arrival_has(in, in->probe->chain_slots[i]) &&
+		    in->e.slots[in->probe->chain_slots[i]].status != SLOT_ABSENT)
+			return in->probe->chain_slots[i];
+	return -1;
+}
+
+static bool created_within(const struct search *q, const struct open_span *s);
+
+/* An object that is used for one request after the other: it is s's only where s's own goroutines have it. */
+static bool has_pooled(const struct search *q, const struct open_span *s)
+{
+	uint64_t goid = q->in->e.head->goid;
+
+	return (open_span_goroutine(s) && s->goid == goid) || created_within(q, s);
+}
+
+/* The owner of a context, or the innermost span of this goroutine where that is within it. */
+static struct open_span *innermost_of(const struct search *q, struct open_span *owner)
+{
+	struct open_span *inner = open_span_outer(q->s);
+
+	return inner && trusted(q->p, inner) && ancestry_within(&inner->ancestry, &owner->ancestry) ? inner : owner;
+}
+
+static void chain_ended(struct search *q, enum event_chain_end end)
+{
+	q->doubt |= end != CHAIN_ROOT;
+	if (end == CHAIN_TOO_LONG || end == CHAIN_UNREADABLE)
+		q->p->losses->count[LOSS_CONTEXT_CHAIN]++;
+}
+
+static struct open_span *context_parent(struct search *q)
+{
+	int slot = chain_slot(q->in);
+	struct event_chain chain;
+	struct event_chain_link link;
+	struct open_span *owner;
+	bool pooled = false;
+
+	if (slot < 0)
+		return NULL;
+	if (!event_chain(&q->in->e, (size_t)slot, &chain)) {
+		if (q->in->e.slots[slot].status != SLOT_NIL)
+			chain_ended(q, CHAIN_UNREADABLE);
+		return NULL;
+	}
+	for (size_t i = 0; event_chain_link(&chain, i, &link); i++) {
+		pooled |= link.pooled;
+		owner = contexts_find(&q->in->target->contexts, link.addr, &q->doubt);
+		if (owner && (!trusted(q->p, owner) || (pooled && !has_pooled(q, owner))))
+			return doubtful(q);
+		if (owner)
+			return innermost_of(q, owner);
+	}
+	chain_ended(q, chain.end);
+	return NULL;
+}
+
+/* ---- goroutines ---- */
+
+static struct open_span *goroutine_parent(struct search *q)
+{
+	struct open_span *outer = open_span_outer(q->s);
+
+	return outer && !trusted(q->p, outer) ? doubtful(q) : outer;
+}
+
+/* The goroutine that created this one, if it is one whose children are its own. */
+static bool creator_of(const struct arrival *in, uint64_t *ret)
+{
+	const struct probe *p = in->probe;
+	uint64_t pc;
+
+	return arrival_word(in, p->creator_slot, ret) && *ret && arrival_word(in, p->start_pc_slot, &pc) &&
+	       !lineage_is_cut(p->p.binary, pc - in->target->t.bias);
+}
+
+static bool created_within(const struct search *q, const struct open_span *s)
+{
+	uint64_t creator, goid = q->in->e.head->goid;
+
+	if (open_spans_creator(&q->in->target->open, goid) == s)
+		return true;
+	return creator_of(q->in, &creator) && s->goid == creator && lineage_after(&s->epoch, goid);
+}
+
+/*
+ * What the creator has open now and had open then. One that has ended since may have been nearer: then this is its
+ * ancestor, since what a goroutine opens last it closes first.
+ */
+static struct open_span *lineage_parent(struct search *q)
+{
+	const struct open_spans *open = &q->in->target->open;
+	uint64_t creator, goid = q->in->e.head->goid;
+	struct open_span *s = open_spans_creator(open, goid);
+
+	if (!s && creator_of(q->in, &creator))
+		for (s = goroutine_innermost(open_spans_goroutine(open, creator)); s; s = open_span_outer(s))
+			if (lineage_after(&s->epoch, goid))
+				break;
+	return s && !trusted(q->p, s) ? doubtful(q) : s;
+}
+
+/* ---- connections ---- */
+
+static struct request_end *client_of(struct search *q, const struct target *t, const struct open_span *s)
+{
+	const struct pack_span *span = s->start->p.span;
+	struct request_route route;
+	struct request_end *e;
+
+	if (span->kind != SPAN_SERVER || !span->connection ||
+	    !request_route_read(span->connection, &s->attrs, t->t.network, &route))
+		return NULL;
+	e = connections_client(&q->p->connections, &route, s->start_ns, &q->doubt);
+	if (e && !trusted(q->p, e->span)) {
+		q->doubt = true;
+		return NULL;
+	}
+	return e;
+}
+
+/* ---- what a probe or a header names ---- */
+
+/* Of a parent that the slot does not name: whether the probe could see that there is none. */
+static enum span_parent unnamed_parent(const struct arrival *in, int slot)
+{
+	return slot_lost(in->e.slots[slot].status) ? SPAN_PARENT_UNKNOWN : SPAN_PARENT_NONE;
+}
+
+/* The parent whose context the probe found. */
+static enum span_parent given_parent(const struct arrival *in, struct trace_context *ret)
+{
+	int slot = in->probe->parent_slot;
+	struct event_context c;
+
+	if (!arrival_has(in, slot))
+		return SPAN_PARENT_UNKNOWN;
+	if (!event_context(&in->e, (size_t)slot, &c))
+		return in->e.slots[slot].status == SLOT_OK ? SPAN_PARENT_UNKNOWN : unnamed_parent(in, slot);
+	*ret = trace_context_of(&c);
+	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
+}
+
+/* The parent that came with the request in a header. */
+static enum span_parent incoming_parent(const struct parents *p, const struct arrival *in, struct trace_context *ret)
+{
+	int slot = in->probe->traceparent_slot;
+	const char *text;
+	size_t len;
+
+	if (!arrival_has(in, slot))
+		return SPAN_PARENT_UNKNOWN;
+	text = event_bytes(&in->e, (size_t)slot, &len);
+	if (text && in->e.slots[slot].status == SLOT_OK && traceparent_parse(text, len, ret))
+		return SPAN_PARENT_REMOTE;
+	p->losses->count[LOSS_BAD_HEADER] += text != NULL;
+	return unnamed_parent(in, slot);
+}
+
+/* ---- in order ---- */
+
+static struct open_span *local_parent(struct search *q, struct parent *ret)
+{
+	enum span_kind kind = q->in->probe->p.span->kind;
+	struct open_span *s = context_parent(q);
+
+	ret->source = PARENT_CONTEXT;
+	if (!s && !q->stop) {
+		ret->source = PARENT_GOROUTINE;
+		s = goroutine_parent(q);
+	}
+	if (!s && !q->doubt && kind != SPAN_SERVER && kind != SPAN_CONSUMER) {
+		ret->source = PARENT_LINEAGE;
+		s = lineage_parent(q);
+	}
+	if (!s && !q->stop) {
+		ret->source = PARENT_CONNECTION;
+		ret->request = client_of(q, q->in->target, q->s);
+		s = ret->request ? ret->request->span : NULL;
+	}
+	return s;
+}
+
+/* Nothing names a parent: there is none if it was looked for wherever this start could have one. */
+static enum span_parent no_parent(const struct search *q, enum span_parent given, enum span_parent incoming)
+{
+	const struct probe *p = q->in->probe;
+	bool looked = p->parent_slot >= 0 || p->traceparent_slot >= 0 || chain_slot(q->in) >= 0;
+
+	if (p->parent_slot >= 0)
+		looked &= given == SPAN_PARENT_NONE;
+	if (p->traceparent_slot >= 0)
+		looked &= incoming == SPAN_PARENT_NONE;
+	return looked && !q->doubt ? SPAN_PARENT_NONE : SPAN_PARENT_UNKNOWN;
+}
+
+static bool same_trace(const struct trace_context *a, const struct trace_context *b)
+{
+	return !memcmp(a->trace_id, b->trace_id, sizeof(a->trace_id));
+}
+
+/* A message's header names that message's own parent; a request's is as near as what is open of its trace. */
+static bool header_is_nearer(const struct parent *header, const struct open_span *open, enum span_kind kind)
+{
+	return !open || kind == SPAN_CONSUMER || !same_trace(&header->trace, &open->trace);
+}
+
+struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
+{
+	struct search q = {.p = p, .in = in, .s = s};
+	struct parent header = {.source = PARENT_HEADER, .in_header = true}, r = {.source = PARENT_CONTEXT};
+	enum span_parent given = given_parent(in, &r.trace);
+
+	if (is_known(given)) {
+		r.where = given;
+		r.source = given == SPAN_PARENT_REMOTE ? PARENT_HEADER : PARENT_CONTEXT;
+		return r;
+	}
+	header.where = incoming_parent(p, in, &header.trace);
+	r.open = local_parent(&q, &r);
+	if (is_known(header.where) && header_is_nearer(&header, r.open, in->probe->p.span->kind))
+		return header;
+	if (!r.open) {
+		r.where = no_parent(&q, given, header.where);
+		r.source = r.where == SPAN_PARENT_NONE ? PARENT_NONE : PARENT_UNKNOWN;
+		return r;
+	}
+	r.where = r.request ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
+	r.trace = r.open->trace;
+	return r;
+}
+
+/* ---- what others are told ---- */
+
+static void note_epoch(const struct arrival *in, struct open_span *s)
+{
+	const struct probe *p = in->probe;
+	struct goroutine_epoch *e = &s->epoch;
+
+	e->known = arrival_word(in, p->goidgen_slot, &e->generated);
+	if (!arrival_word(in, p->goid_cache_slot, &e->cached) ||
+	    !arrival_word(in, p->goid_cache_end_slot, &e->cached_end))
+		e->cached = e->cached_end = 0;
+}
+
+static void note_context(const struct arrival *in, struct open_span *s)
+{
+	int slot = in->probe->own_chain_slot;
+	struct event_chain chain;
+	struct event_chain_link own;
+
+	if (slot >= 0 && event_chain(&in->e, (size_t)slot, &chain) && event_chain_link(&chain, 0, &own))
+		contexts_give(&in->target->contexts, own.addr, s);
+}
+
+static void note_client(struct parents *p, const struct arrival *in, struct open_span *s)
+{
+	const struct pack_span *span = s->start->p.span;
+	struct request_route route;
+
+	if (in->probe->connects && span->kind == SPAN_CLIENT &&
+	    request_route_read(span->connection, &s->attrs, in->target->t.network, &route))
+		connections_put(&p->connections, s, &route, in->e.head->time_ns);
+}
+
+void parents_opened(struct parents *p, const struct arrival *in, struct open_span *s, const struct parent *parent)
+{
+	s->parent_source = parent->source;
+	s->doubtful = s->start_ns <= in->target->planted_ns;
+	if (parent->open)
+		ancestry_adopt(&parent->open->ancestry, &s->ancestry);
+	if (parent->request)
+		parent->request->answered = true;
+	note_epoch(in, s);
+	note_context(in, s);
+	note_client(p, in, s);
+}
+
+static void move_trace(struct parents *p, struct open_span *s, const struct trace_context *was,
+		       const struct open_span *to)
+{
+	if (!same_trace(&s->trace, was))
+		return;
+	trace_closed(p->watch, s->trace.trace_id);
+	memcpy(s->trace.trace_id, to->trace.trace_id, sizeof(s->trace.trace_id));
+	s->trace.sampled = to->trace.sampled;
+	trace_opened(p->watch, s->trace.trace_id);
+	buf_reset(&s->trace_state);
+	if (to->trace_state.len)
+		buf_append(&s->trace_state, to->trace_state.data, to->trace_state.len);
+}
+
+/* s is a root. */
+static void join_trace(struct parents *p, struct open_span *s, struct request_end *e)
+{
+	struct trace_context was = s->trace;
+	struct ancestry *below = NULL;
+
+	if (ancestry_within(&e->span->ancestry, &s->ancestry))
+		return;
+	e->answered = true;
+	while ((below = ancestry_next(&s->ancestry, below)))
+		move_trace(p, CONTAINER_OF(below, struct open_span, ancestry), &was, e->span);
+	move_trace(p, s, &was, e->span);
+	s->parent = SPAN_PARENT_REMOTE;
+	s->parent_source = PARENT_CONNECTION;
+	memcpy(s->parent_id, e->span->trace.span_id, sizeof(s->parent_id));
+	ancestry_adopt(&e->span->ancestry, &s->ancestry);
+}
+
+void parents_noted(struct parents *p, const struct arrival *in, struct open_span *s)
+{
+	struct search q = {.p = p, .in = in, .s = s};
+	struct request_end *e;
+
+	if (!in->probe->connects)
+		return;
+	note_client(p, in, s);
+	if (is_known(s->parent) || s->has_own_ids || s->ancestry.told)
+		return;
+	e = client_of(&q, in->target, s);
+	if (e)
+		join_trace(p, s, e);
+}
+
+void parents_closing(struct parents *p, struct target *t, struct open_span *s)
+{
+	contexts_forget(&t->contexts, s);
+	connections_forget(&p->connections, s);
+	ancestry_leave(&s->ancestry);
+}
+
+void parents_done(struct parents *p)
+{
+	connections_done(&p->connections);
+}
