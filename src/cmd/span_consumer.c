@@ -14,6 +14,7 @@ struct span_consumer {
 	struct assembler *assembler;
 	struct keeper *keeper;     /* NULL: all spans go on at once */
 	uint64_t given;            /* spans that the sinks got */
+	bool alone;
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;
@@ -31,7 +32,8 @@ static const struct span_wanted *points_of(const struct wanted *w)
 
 static struct wanted *analyse(struct consumer *c, const struct executable *x)
 {
-	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation))
+	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation),
+				self(c)->alone)
 			->wanted;
 }
 
@@ -214,6 +216,7 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .sample_parent_based = o->sample_parent_based,
 				       .redact = o->redact};
 
+	s->alone = o->alone;
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {
 		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,

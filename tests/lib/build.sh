@@ -20,10 +20,12 @@
 #   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
+#   grpcd-go1.XX-{plain,sw}                a gRPC service and its client
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
+#   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
@@ -159,6 +161,7 @@ if [ "${1:-}" = modules ]; then
 	build_module "$newest" otelcol otelcol -ldflags '-s -w'
 	build_module "$newest" caddyd caddyd
 	build_libraries trio
+	build_libraries grpcd
 	build_libraries routers
 	exit
 fi
@@ -184,6 +187,10 @@ for minor in ${@:-$GO_MINORS}; do
 	started=$SECONDS
 	build_httpd "$minor"
 	say "go$minor: built in $((SECONDS - started)) s"
+done
+for minor in 1.21 "$newest"; do
+	build "$minor" contexts "contexts-go$minor-plain" --
+	build "$minor" contexts "contexts-go$minor-sw" -- -ldflags '-s -w'
 done
 build "$newest" renew renew-sw -- -ldflags '-s -w'
 build "$newest" renew renew-v2 -- -tags v2 -ldflags '-s -w'

@@ -68,8 +68,8 @@ static void errors_and_parents(void **state)
 	       "\"kind\":\"consumer\","
 	       "\"service\":\"\",\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,"
 	       "\"status\":\"error\",\"status_text\":\"panic\","
-	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\",\"earshot.parent.source\":"
-	       "\"lineage\"},"
+	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\","
+	       "\"earshot.parent.source\":\"lineage\"},"
 	       "\"pid\":0,\"goid\":17,\"pack\":\"net-http\"}\n");
 }
 

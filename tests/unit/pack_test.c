@@ -71,7 +71,7 @@ static void test_all_keys(void **state)
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
 		"      save:\n        k: x.y\n        l: {expr: [x, y], when: x, optional: true}\n"
-		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
+		"    - func: m.f2\n      at: return\n      not_inlined: true\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
 		"capture: *c\n  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
 		"hooks:\n- name: u\n  role: unwind\n  variants:\n"
@@ -124,7 +124,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(c->saved_as, "k");
 	c = capture(v, "saved.l", 0);
 	assert_true(c->optional && !strcmp(c->alternatives[1], "y") && !strcmp(c->when, "x"));
-	assert_true(w->at_return);
+	assert_true(w->at_return && w->not_inlined && !v->not_inlined);
 	assert_string_equal(w->needs_absent, "a/b.T.f");
 	assert_string_equal(w->needs_present, "c.T.g");
 	c = capture(v, "a", 0);

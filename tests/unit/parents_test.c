@@ -14,8 +14,8 @@
 
 /* ---- the packs ---- */
 
-enum { F_LABEL, F_CHAIN, F_OTHER_CHAIN, F_OWN, F_CREATOR, F_START_PC, F_GOIDGEN, F_CACHE, F_CACHE_END, F_HEADER, F_STATE,
-       F_LOCAL, F_LOCAL_PORT, F_REMOTE, F_REMOTE_PORT, F_STREAM, F_END };
+enum { F_LABEL, F_CHAIN, F_OTHER_CHAIN, F_OWN, F_CREATOR, F_START_PC, F_GOIDGEN, F_CACHE, F_CACHE_END, F_HEADER,
+       F_STATE, F_LOCAL, F_LOCAL_PORT, F_REMOTE, F_REMOTE_PORT, F_STREAM, F_END };
 static const struct pack_capture fact_captures[F_END] = {
 	[F_LABEL] = {.name = "label"},
 	[F_CHAIN] = {.use = USE_PARENT_CHAIN},
@@ -632,7 +632,8 @@ static void forms_of_addresses(void **state)
 	} cases[] = {
 		{"127.0.0.1:40000", "127.0.0.1:80", {SERVER_SIDE}, true},
 		{"127.0.0.1:40000", "127.0.0.1:80",
-		 {.local = "::ffff:127.0.0.1", .local_port = 80, .remote = "::ffff:7f00:1", .remote_port = 40000}, true},
+		 {.local = "::ffff:127.0.0.1", .local_port = 80, .remote = "::ffff:7f00:1", .remote_port = 40000},
+		 true},
 		{"[::1]:40000", "[::1]:80", {.local = "::1", .local_port = 80, .remote = "::1", .remote_port = 40000},
 		 true},
 		{"127.0.0.1:40001", "127.0.0.1:80", {SERVER_SIDE}, false},

@@ -25,6 +25,7 @@ struct joiner {
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
 	const struct planter_caps *caps;
+	bool alone;
 	uint32_t save_group;
 };
 
@@ -124,8 +125,21 @@ static bool is_chain(enum capture_use use)
 	return use == USE_PARENT_CHAIN || use == USE_OWN_CHAIN;
 }
 
+/* It costs reads at each request, and of one process alone nobody asks for it. */
+static bool is_for_others(const struct pack_span *s, const struct pack_capture *c)
+{
+	const struct pack_connection *k = s ? s->connection : NULL;
+	const char *const names[] = {k ? k->local.address : NULL, k ? k->local.port : NULL, k ? k->remote.address : NULL,
+				     k ? k->remote.port : NULL, k ? k->stream : NULL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i] && c->use == USE_ATTRIBUTE && c->transform.hidden && !strcmp(names[i], c->name))
+			return true;
+	return false;
+}
+
 /* Without a planter that follows contexts the span may do without its parent. */
-static struct capture_item item_of(const struct joiner *jn, const struct pack_capture *c)
+static struct capture_item item_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
 {
 	static const enum runtime_fact facts[] = {[USE_CREATOR] = FACT_CREATOR, [USE_START_PC] = FACT_START_PC,
 						  [USE_GOIDGEN] = FACT_ID_COUNTER, [USE_GOID_CACHE] = FACT_ID_CACHE,
@@ -136,6 +150,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_ca
 		.name = c->name, .alternatives = c->alternatives, .when = c->when,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
+		.left_out = jn->alone && is_for_others(s, c) ? "only this process is observed" : NULL,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
 }
@@ -170,7 +185,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 
-		items[i] = item_of(jn, c);
+		items[i] = item_of(jn, j->span, c);
 		if (c->use == USE_SAVED)
 			r = number_saved(jn, c->saved_as, &items[i].carry, err);
 	}
@@ -242,6 +257,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
 	if (!index || !binary_func(jn->binary, index - 1, &j->func))
 		return err_set(err, -ENOENT, "no function %s in this binary", ref.name);
+	if (v->not_inlined && binary_inlined(jn->binary, ref.name, NULL, 0))
+		return err_set(err, -ENOENT, "not used here: calls of %s were inlined in this binary", ref.name);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r >= 0)
@@ -388,10 +405,10 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
 }
 
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct planter_caps *caps,
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = caps};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);

@@ -385,6 +385,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	FIELD("needs_call", struct pack_variant, needs_call, read_call),
 	FIELD("needs_no_call", struct pack_variant, needs_no_call, read_call),
 	{"capture", read_captures, 0, false},
@@ -919,8 +920,9 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 }
 
 /*
- * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch. Which
- * goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is known.
+ * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
+ * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
+ * known.
  */
 static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 {

@@ -2,11 +2,13 @@
 //
 //	webclient serve          answers them: prints its ports as JSON, and ends with its standard input
 //	webclient call PORTS     sends them, one after the other, each to a path of its own, and ends
+//	webclient wait PORTS     likewise, after a line on its standard input
 //
 // PORTS is what serve printed.
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -35,9 +37,12 @@ func main() {
 		return
 	}
 	var p ports
-	if len(os.Args) != 3 || json.Unmarshal([]byte(os.Args[2]), &p) != nil {
-		fmt.Fprintln(os.Stderr, "usage: webclient serve | call PORTS")
+	if len(os.Args) != 3 || os.Args[1] != "call" && os.Args[1] != "wait" || json.Unmarshal([]byte(os.Args[2]), &p) != nil {
+		fmt.Fprintln(os.Stderr, "usage: webclient serve | call PORTS | wait PORTS")
 		os.Exit(2)
+	}
+	if os.Args[1] == "wait" {
+		bufio.NewReader(os.Stdin).ReadString('\n')
 	}
 	h1(p)
 	h1Failures(p)
