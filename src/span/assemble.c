@@ -68,6 +68,7 @@ struct assembler *assembler_new(const struct assembler_options *o)
 		a->o.max_open = DEFAULT_MAX_OPEN;
 	a->error_type = intern(&a->interner, "error.type");
 	a->parents.losses = &a->losses;
+	a->parents.watch = &a->o.watch;
 	return a;
 }
 
@@ -401,6 +402,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 	}
 	parents_closing(&a->parents, t, s);
 	open_spans_remove(&t->open, s, end->time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
 	open_span_release(&a->pool, s);
 }
 
@@ -408,6 +410,7 @@ static void drop(struct assembler *a, struct target *t, struct open_span *s, uin
 {
 	parents_closing(&a->parents, t, s);
 	open_spans_remove(&t->open, s, time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
 	open_span_release(&a->pool, s);
 }
 
@@ -524,6 +527,7 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	capture(a, in, s);
 	set_trace(a, s, in);
+	trace_opened(&a->o.watch, s->trace.trace_id);
 	take_key(a, in, s);
 }
 
@@ -823,6 +827,8 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
 	a->left_open += t->open.stacks.len;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+		trace_closed(&a->o.watch, open_span_of(e)->trace.trace_id);
 	target_free(a, t);
 }
 

@@ -10,12 +10,14 @@
 #include "probe/ir.h"
 #include "probe/pack/pack.h"
 #include "span/span.h"
+#include "span/trace_watch.h"
 
 struct assembler;
 
 struct assembler_options {
 	void (*emit)(void *arg, const struct span *span);
 	void *arg;
+	struct trace_watch watch;   /* zero: nobody */
 	double sample;              /* 0..1, by trace id; 1: all */
 	bool sample_parent_based;   /* follow the sampled flag of an incoming traceparent */
 	const char *const *redact;  /* NULL: as the packs say; else the query parameters whose values are hidden */
@@ -48,7 +50,8 @@ struct assembler_target {
 };
 void assembler_add_target(struct assembler *a, const struct assembler_target *t);
 /*
- * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's parent.
+ * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's
+ * parent.
  */
 void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns);
 /* The process is gone (its open spans end as errors, "process exited") or we leave it (they count as open). */

@@ -5,6 +5,7 @@
  *   ip          the text of an IP's bytes      7f 00 00 01 → "127.0.0.1"
  *   escape      a path as URLs have it        "/a b" → "/a%20b"; unescape is the other way
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
+ *   after       likewise, and the text itself   "/shop.Cart/Add" → "shop.Cart/Add"
  *   prefix_of   dropped unless an attribute begins with it    /inner, when the path is /outer/inner
  *   map         text for text                 true → https
  *   known       what is not known is "other"  BREW → _OTHER, the original in an attribute of its own
@@ -97,6 +98,19 @@ static bool apply_from(struct captured_value *v, const char *from)
 		return false;
 	v->len -= (size_t)(at - v->s);
 	v->s = at;
+	return true;
+}
+
+static bool apply_after(struct captured_value *v, const char *after)
+{
+	size_t len = strlen(after);
+
+	if (!apply_from(v, after))
+		return false;
+	if (v->kind == ATTR_STRING) {
+		v->s += len;
+		v->len -= len;
+	}
 	return true;
 }
 
@@ -316,6 +330,8 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
 		return false;
 	if (t->from && !apply_from(v, t->from))
+		return false;
+	if (t->after && !apply_after(v, t->after))
 		return false;
 	if (t->prefix_of && !apply_prefix_of(l, v, t->prefix_of))
 		return false;

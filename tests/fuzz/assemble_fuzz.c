@@ -21,7 +21,7 @@ enum { TEXT, NUMBER, BOOLEAN, REAL, WORD, POINTER, HOST, CONST, CONTEXT, PARENT,
 static const char *const known[] = {"GET", NULL}, *const map[] = {"true", "yes", "a", "b", NULL};
 static const char *const same_names[] = {"text", "host", NULL};
 static const struct pack_capture captures[] = {
-	[TEXT] = {.name = "text", .transform = {.default_value = "x", .known = known, .other = "_OTHER",
+	[TEXT] = {.name = "text", .transform = {.default_value = "x", .after = "/", .known = known, .other = "_OTHER",
 						.original = "original", .title_other = "T", .unescape = true}},
 	[NUMBER] = {.name = "number", .transform = {.default_value = "7", .min_set = true, .min = -5}},
 	[BOOLEAN] = {.name = "boolean", .transform = {.map = map}},

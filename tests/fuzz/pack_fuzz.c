@@ -30,7 +30,7 @@ static void read_condition(const uint8_t *data, size_t size)
 	struct arena arena = {0};
 	const struct condition *c;
 
-	if (condition_parse(arena_strndup(&arena, (const char *)data, size), &arena, &c, NULL) == 0)
+	if (condition_parse(arena_strndup(&arena, (const char *)data, size), NULL, &arena, &c, NULL) == 0)
 		evaluate(c);
 	arena_done(&arena);
 }

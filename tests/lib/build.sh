@@ -2,7 +2,7 @@
 # Build the Go programs the tests observe, with every toolchain there is.
 #
 #   tests/lib/build.sh [MINOR...]    all but the large ones
-#   tests/lib/build.sh modules       the large ones, which only end-to-end tests run: otelcol, caddyd
+#   tests/lib/build.sh modules       the large ones, which only end-to-end tests run: otelcol, caddyd, trio …
 #
 # Outputs, in $EARSHOT_CACHE/bin:
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
@@ -24,10 +24,12 @@
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
+#   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
+#   trio-go1.XX-{plain,sw}                 three services that handle one order together
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
 
@@ -83,19 +85,28 @@ build() {
 	fi
 }
 
-# build_module MINOR DIRECTORY FLAG...: a program that is a Go module of its own.
+# build_module MINOR DIRECTORY OUTPUT FLAG...: a program that is a Go module of its own.
 build_module() {
-	local minor=$1 package=$2 out=$bin/$2 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
-	shift 2
+	local minor=$1 package=$2 out=$bin/$3 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
+	shift 3
+	[ -x "$go" ] || { echo "skip ${out##*/}: no toolchain"; return; }
 	made_of=$(stamp "$package" "$minor" "$@")
 	fresh "$out" "$made_of" && return 0
 	if (cd "$src/$package" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 "$@" -o "$out.new" .) \
-		>"$logs/$package.log" 2>&1; then
+		>"$logs/${out##*/}.log" 2>&1; then
 		mv "$out.new" "$out"
 		echo "$made_of" >"$out.by"
 	else
-		echo "skip $package: go build failed: $(tail -1 "$logs/$package.log")"
+		echo "skip ${out##*/}: go build failed: $(tail -1 "$logs/${out##*/}.log")"
 	fi
+}
+
+# A module for two sides of the matrix: go.mod with the newest libraries for the newest Go, go1.21.mod with older ones.
+build_libraries() { # DIRECTORY
+	build_module "$newest" "$1" "$1-go$newest-plain"
+	build_module "$newest" "$1" "$1-go$newest-sw" -ldflags '-s -w'
+	build_module 1.21 "$1" "$1-go1.21-plain" -modfile=go1.21.mod
+	build_module 1.21 "$1" "$1-go1.21-sw" -modfile=go1.21.mod -ldflags '-s -w'
 }
 
 # plain and -s -w share every compiled package, so they come first and
@@ -145,8 +156,9 @@ done
 [ -n "$newest" ] || { echo "skip all Go programs: no toolchain"; exit 0; }
 
 if [ "${1:-}" = modules ]; then
-	build_module "$newest" otelcol -ldflags '-s -w'
-	build_module "$newest" caddyd
+	build_module "$newest" otelcol otelcol -ldflags '-s -w'
+	build_module "$newest" caddyd caddyd
+	build_libraries trio
 	exit
 fi
 
@@ -158,7 +170,7 @@ build "$newest" shop shop-plain --
 build "$newest" dotted dotted-plain --
 build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
-build_module "$newest" jobs -ldflags '-s -w'
+build_module "$newest" jobs jobs -ldflags '-s -w'
 build "$newest" burst burst --
 build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
@@ -171,6 +183,10 @@ for minor in ${@:-$GO_MINORS}; do
 	started=$SECONDS
 	build_httpd "$minor"
 	say "go$minor: built in $((SECONDS - started)) s"
+done
+for minor in 1.21 "$newest"; do
+	build "$minor" contexts "contexts-go$minor-plain" --
+	build "$minor" contexts "contexts-go$minor-sw" -- -ldflags '-s -w'
 done
 build "$newest" renew renew-sw -- -ldflags '-s -w'
 build "$newest" renew renew-v2 -- -tags v2 -ldflags '-s -w'

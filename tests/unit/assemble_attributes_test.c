@@ -361,6 +361,16 @@ static void peers(void **state)
 		assert_string_equal(rule_gives(R_PEER, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
 }
 
+static void after(void **state)
+{
+	static const char *const cases[][2] = {
+		{"/shop.Cart/Add", "shop.Cart/Add"}, {"dns:///host:80", "//host:80"}, {"Add", "-"}, {"/", "-"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_AFTER, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
+}
+
 static void constant_number(void **state)
 {
 	start(1, 500, 10);
@@ -476,7 +486,7 @@ int main(void)
 		T(attributes), T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string),
 		T(cut_to_nothing), T(replaced_whole), T(error_from_status), T(error_from_another), T(notes),
 		T(gone), T(prefix_of_another), T(ips), T(unescaped), T(same_as_another), T(unless_known),
-		T(redacted), T(redacted_by_the_user), T(peers), T(constant_number), T(panic_type_by_name),
+		T(redacted), T(redacted_by_the_user), T(peers), T(after), T(constant_number), T(panic_type_by_name),
 		T(literal_from_the_file), T(part_of_a_string),
 	};
 

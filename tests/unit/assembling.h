@@ -16,7 +16,7 @@ enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND,
        P_CALLED, P_CALLED_DETACH };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
-enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_IP, R_END };
+enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_IP, R_AFTER, R_END };
 enum { J_KEY, J_PART, J_END }; /* of a detached span's points, too */
 enum { M_OWN, M_PARENT, M_HEADER, M_END };
 
@@ -73,11 +73,13 @@ static const struct pack_capture rule_captures[] = {
 	[R_QUERY] = {.name = "query", .transform = {.redact = secret}},
 	[R_PEER] = {.name = "peer", .transform = {.drop = nobody, .port_attribute = "peer.port"}},
 	[R_NUMBER] = {.name = "number", .constant = "431", .number = true},
+	[R_AFTER] = {.name = "after", .transform = {.after = "/"}},
 	[R_IP] = {.name = "ip", .transform = {.ip = true}},
 };
 static const struct ir_slot rule_slots[R_END] = {
 	[R_PATH] = {.kind = VALUE_STRING},  [R_SAME] = {.kind = VALUE_STRING}, [R_ONCE] = {.kind = VALUE_STRING},
 	[R_QUERY] = {.kind = VALUE_STRING}, [R_PEER] = {.kind = VALUE_STRING}, [R_NUMBER] = {.kind = VALUE_STRING},
+	[R_AFTER] = {.kind = VALUE_STRING},
 	[R_IP] = {.kind = VALUE_STRING},
 };
 static const struct pack_capture join_captures[] = {[J_KEY] = {.name = "length", .transform = {.hidden = true}},

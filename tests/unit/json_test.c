@@ -44,7 +44,8 @@ static void the_contract(void **state)
 	       "\"parent_span_id\":\"\",\"name\":\"GET /cart\",\"kind\":\"server\",\"service\":\"shop\","
 	       "\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,\"status\":\"unset\","
 	       "\"attributes\":{\"http.request.method\":\"GET\",\"http.response.status_code\":200,"
-	       "\"ratio\":0.5,\"tls\":true,\"earshot.parent.source\":\"none\"},\"pid\":4711,\"goid\":17,\"pack\":\"net-http\"}\n");
+	       "\"ratio\":0.5,\"tls\":true,\"earshot.parent.source\":\"none\"},"
+	       "\"pid\":4711,\"goid\":17,\"pack\":\"net-http\"}\n");
 }
 
 static void errors_and_parents(void **state)
@@ -67,7 +68,8 @@ static void errors_and_parents(void **state)
 	       "\"kind\":\"consumer\","
 	       "\"service\":\"\",\"start_unix_ns\":1700000000123456789,\"duration_ns\":1500,"
 	       "\"status\":\"error\",\"status_text\":\"panic\","
-	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\",\"earshot.parent.source\":\"lineage\"},"
+	       "\"attributes\":{\"url.path\":\"/\\\"\\\\\\n\\u001b\xef\xbf\xbd\xc3\xa9\\u0000x\","
+	       "\"earshot.parent.source\":\"lineage\"},"
 	       "\"pid\":0,\"goid\":17,\"pack\":\"net-http\"}\n");
 }
 

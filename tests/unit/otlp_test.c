@@ -273,7 +273,8 @@ static void test_bytes(void **state)
 	const struct attr a[] = {{.key = "k", .kind = ATTR_STRING, .s = "v", .len = 1},
 				 {.key = "i", .kind = ATTR_INT, .i = 5}};
 	struct span s = {.trace_id = {1, 2, 3}, .span_id = {9}, .parent_id = {5}, .parent = SPAN_PARENT_REMOTE,
-			 .parent_source = PARENT_CONTEXT, .trace_state = "a=1,b=2", .name = "x", .pack = "p", .kind = SPAN_SERVER,
+			 .parent_source = PARENT_CONTEXT, .trace_state = "a=1,b=2", .name = "x", .pack = "p",
+			 .kind = SPAN_SERVER,
 			 .status = SPAN_STATUS_ERROR, .start_unix_ns = 1, .duration_ns = 2,
 			 .attrs = a, .nattrs = 2, .resource = &shop};
 	struct otlp_encoder e = {0};

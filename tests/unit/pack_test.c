@@ -64,7 +64,7 @@ static void test_all_keys(void **state)
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
-		"        b: {expr: [x, y], optional: true, default: \"200\", from: /, min: -1, hidden: true}\n"
+		"        b: {expr: [x, y], optional: true, default: \"200\", from: /, after: /, min: -1, hidden: true}\n"
 		"        m: {expr: x, map: {\"true\": https}, known: [A, B], other: O, original: orig, "
 		"title_other: T}\n"
 		"        h: {expr: x, port: h.port, keep_empty: true, may_be_gone: true, ip: true}\n"
@@ -137,6 +137,7 @@ static void test_all_keys(void **state)
 	assert_int_equal(c->transform.min, -1);
 	assert_string_equal(c->transform.default_value, "200");
 	assert_string_equal(c->transform.from, "/");
+	assert_string_equal(c->transform.after, "/");
 	c = capture(w, "m", 0);
 	assert_string_equal(c->transform.map[1], "https");
 	assert_null(c->transform.map[2]);

@@ -587,6 +587,8 @@ static uint64_t data_of(const struct ir_insn *i)
 		return ALIGN_UP((uint64_t)MIN(MAX(i->imm, 0), EVENT_MAX_STRING), 8) + 8;
 	case IR_EMIT_STACK:
 		return 8 * (uint64_t)i->imm;
+	case IR_EMIT_CHAIN: /* and the end */
+		return 8 * ((uint64_t)i->imm + 1);
 	case IR_IMAGE: /* and what it leads to */
 		return EVENT_MAX_DATA;
 	default:
@@ -626,6 +628,8 @@ static int check_env(const struct code *g)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
 	if (capture_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
 		return err_set(g->err, -EINVAL, "values are to be copied, but the program has no table of shapes");
+	if (capture_has(g->p, IR_EMIT_CHAIN) && (!g->env->contexts || !g->env->chain))
+		return err_set(g->err, -EINVAL, "contexts are to be followed, but the program has no table of them");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

@@ -1,6 +1,6 @@
 /*
  * What the files of the x86-64 code generator share: gen.c (what all are made of), code.c (the program), reserve.c
- * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, saved.c, sums.c.
+ * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, chain.c, saved.c, sums.c.
  */
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
@@ -114,11 +114,19 @@ int code_map(struct code *g, const struct ir_insn *i);
 
 /* image.c: stacks and images; walk.c: what images lead to. */
 void code_emit_stack(struct code *g, const struct ir_insn *i);
+/*
+ * The words from the record's end on up to RDI are the slot's; to none (a label, or less than 0) where there are none.
+ * Clobbers RAX, RCX, RDX, RDI.
+ */
+void code_put_words(struct code *g, uint16_t slot, int none);
 void code_image(struct code *g, const struct ir_insn *i);
 void code_image_put(struct code *g, const struct ir_insn *i);
 void code_image_copy(struct code *g, const struct ir_insn *i);
 void code_image_type(struct code *g, const struct ir_insn *i);
 void code_walk(struct code *g);   /* all regions are done */
+
+/* chain.c */
+void code_emit_chain(struct code *g, const struct ir_insn *i);
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */

@@ -50,6 +50,27 @@ static void emit_frames(struct code *g, int end)
 	x86_jmp(x, again);
 }
 
+void code_put_words(struct code *g, uint16_t slot, int none)
+{
+	struct x86 *x = &g->x;
+
+	g->known_size = 0;
+	x86_load(x, 4, false, RAX, SLOT(size));
+	x86_alu(x, X_SUB, RDI, REG_RECORD); /* the record's new size */
+	x86_mov(x, RCX, RDI);
+	x86_alu(x, X_SUB, RCX, RAX);
+	if (none >= 0)
+		x86_jcc(x, CC_E, none);
+	x86_store(x, 4, SLOT(size), RDI);
+	x86_mov(x, RDX, RCX);
+	x86_shift(x, X_SHL, RDX, 16);
+	x86_shift(x, X_SHL, RCX, 32);
+	x86_alu(x, X_OR, RCX, RDX);
+	x86_alu_imm(x, X_OR, RCX, SLOT_OK);
+	x86_store(x, 8, code_slot(slot, 0), RCX); /* status, copied, len: in one, as put_first does */
+	x86_store(x, 8, code_slot(slot, offsetof(struct event_slot, value)), RAX);
+}
+
 void code_emit_stack(struct code *g, const struct ir_insn *i)
 {
 	struct x86 *x = &g->x;
@@ -62,20 +83,7 @@ void code_emit_stack(struct code *g, const struct ir_insn *i)
 	frames_that_fit(g, i->imm);
 	emit_frames(g, end);
 	code_join(g, end);
-	g->known_size = 0;
-	x86_load(x, 4, false, RAX, SLOT(size));
-	x86_alu(x, X_SUB, RDI, REG_RECORD); /* the record's new size */
-	x86_mov(x, RCX, RDI);
-	x86_alu(x, X_SUB, RCX, RAX);
-	x86_jcc(x, CC_E, code_fail(g, SLOT_UNREADABLE));
-	x86_store(x, 4, SLOT(size), RDI);
-	x86_mov(x, RDX, RCX);
-	x86_shift(x, X_SHL, RDX, 16);
-	x86_shift(x, X_SHL, RCX, 32);
-	x86_alu(x, X_OR, RCX, RDX);
-	x86_alu_imm(x, X_OR, RCX, SLOT_OK);
-	x86_store(x, 8, code_slot(i->slot, 0), RCX); /* status, copied, len: in one, as put_first does */
-	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RAX);
+	code_put_words(g, i->slot, code_fail(g, SLOT_UNREADABLE));
 }
 
 /* ---- images ---- */

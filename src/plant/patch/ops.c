@@ -216,6 +216,7 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 	case IR_SAVED: code_saved(g, i); return true;
 	case IR_SAVE: code_save(g, i); return true;
 	case IR_EMIT_STACK: code_emit_stack(g, i); return true;
+	case IR_EMIT_CHAIN: code_emit_chain(g, i); return true;
 	case IR_IMAGE: code_image(g, i); return true;
 	case IR_IMAGE_PUT: code_image_put(g, i); return true;
 	case IR_IMAGE_COPY: code_image_copy(g, i); return true;

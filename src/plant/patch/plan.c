@@ -6,8 +6,8 @@
  * jumps. The process is stopped twice, briefly: to map and to put in the jumps. Should that fail, all is taken out and
  * the rings are never read.
  *
- * The shared memory: its head (shared.h), the area (ring/ring.h) with the shapes behind it, the regions of code, the
- * pool, of which only the first chunks exist.
+ * The shared memory: its head (shared.h), the area (ring/ring.h) with the tables behind it, the handlers and the walk
+ * along contexts, the regions of code, the pool, of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 
@@ -135,17 +135,28 @@ static void find_calls_apart(struct plan *pl)
 	map_done(&entries);
 }
 
-static void make_shapes(struct plan *pl)
+/* Whether it is to be made, now, at the end of table_bytes. */
+static bool new_table(struct plan *pl, const void *table)
+{
+	if (!table || map_get(&pl->tables, (uintptr_t)table))
+		return false;
+	while (pl->table_bytes.len % 8)
+		buf_char(&pl->table_bytes, 0);
+	map_set(&pl->tables, (uintptr_t)table, (void *)(uintptr_t)(pl->table_bytes.len + 1));
+	return true;
+}
+
+static void make_tables(struct plan *pl)
 {
 	for (size_t i = 0; i < pl->nprobes; i++) {
-		const struct shape_table *t = pl->probes[i].program->shapes;
+		const struct capture_program *program = pl->probes[i].program;
 
-		if (!t || map_get(&pl->shapes, (uintptr_t)t))
-			continue;
-		while (pl->shape_bytes.len % 8)
-			buf_char(&pl->shape_bytes, 0);
-		map_set(&pl->shapes, (uintptr_t)t, (void *)(uintptr_t)(pl->shape_bytes.len + 1));
-		patch_shapes(t, pl->t->bias, &pl->shape_bytes);
+		if (new_table(pl, program->shapes))
+			patch_shapes(program->shapes, pl->t->bias, &pl->table_bytes);
+		if (new_table(pl, program->contexts))
+			patch_contexts(program->contexts, pl->t->bias, &pl->table_bytes);
+		if (program->contexts && !pl->chain_code.len)
+			patch_chain_compile(program->contexts->itab_type_off, &pl->chain_code);
 	}
 }
 
@@ -153,8 +164,9 @@ static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
 	pl->fork_guard_addr = pl->area_addr - shared_head_bytes(0);
-	pl->shapes_addr = pl->area_addr + pl->layout.ring.bytes;
-	make_shapes(pl);
+	pl->tables_addr = pl->area_addr + pl->layout.ring.bytes;
+	pl->chain_addr = pl->area_addr;
+	make_tables(pl);
 	find_calls_apart(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
 		struct err err = {0};
@@ -243,6 +255,12 @@ static void add_map(struct plan *pl, uint64_t addr, uint64_t len, int prot)
 	pl->bytes += len;
 }
 
+/* Bytes of what all probes share: the handlers, the walk. */
+static uint64_t shared_code(const struct plan *pl)
+{
+	return HANDLER_BYTES + pl->chain_code.len;
+}
+
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
@@ -253,21 +271,22 @@ static int lay_out(struct plan *pl, struct err *err)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
 	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, SHARED_MAPS_MAX - 3, &pl->regions);
-	area = ALIGN_UP(pl->layout.ring.bytes, 8) + pl->shape_bytes.len;
+	area = ALIGN_UP(pl->layout.ring.bytes, 8) + pl->table_bytes.len;
 	pool = (uint64_t)pl->layout.ring.chunks * RING_CHUNK;
-	at = free_for_area(&occupied, own + area + 2 * PAGE + HANDLER_BYTES + pool);
+	at = free_for_area(&occupied, own + area + 2 * PAGE + shared_code(pl) + pool);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
 	add_map(pl, at, own + area, PROT_READ | PROT_WRITE);
 	pl->area_addr = at + own;
-	pl->shapes_addr = pl->area_addr + ALIGN_UP(pl->layout.ring.bytes, 8);
+	pl->tables_addr = pl->area_addr + ALIGN_UP(pl->layout.ring.bytes, 8);
 	pl->handler_addr = at + pl->maps[0].len;
-	add_map(pl, pl->handler_addr, HANDLER_BYTES, PROT_READ | PROT_EXEC);
+	pl->chain_addr = pl->handler_addr + HANDLER_BYTES;
+	add_map(pl, pl->handler_addr, shared_code(pl), PROT_READ | PROT_EXEC);
 	pl->fork_guard_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
-	pl->layout.ring.pool_off = pl->handler_addr + ALIGN_UP(HANDLER_BYTES, PAGE) - pl->area_addr;
+	pl->layout.ring.pool_off = pl->handler_addr + ALIGN_UP(shared_code(pl), PAGE) - pl->area_addr;
 	add_map(pl, pl->area_addr + pl->layout.ring.pool_off, pool, PROT_READ | PROT_WRITE);
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		struct err why = {0};
@@ -406,13 +425,27 @@ static void fill_area(const struct plan *pl, struct patched *d)
 		a.code[i].high = a.code[i].low + pl->regions.data[i].used;
 	}
 	a.ncode = pl->regions.len;
+	if (pl->chain_code.len) {
+		memcpy(memory_at(pl, d, pl->chain_addr), pl->chain_code.data, pl->chain_code.len);
+		a.code[a.ncode].low = pl->chain_addr;
+		a.code[a.ncode++].high = pl->chain_addr + pl->chain_code.len;
+	}
 	memcpy(d->area, &a, sizeof(a));
 	pool_init(&d->ring.pool, &d->area->ring, &pl->layout.ring, (uint8_t *)d->memory + pool_map(pl)->off,
 		  chunks_first(pl));
 	pool_may_grow(&d->ring.pool, d->fd, pool_map(pl)->off, &pl->p->budget);
 	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
-	if (pl->shape_bytes.len)
-		memcpy(memory_at(pl, d, pl->shapes_addr), pl->shape_bytes.data, pl->shape_bytes.len);
+	if (pl->table_bytes.len)
+		memcpy(memory_at(pl, d, pl->tables_addr), pl->table_bytes.data, pl->table_bytes.len);
+}
+
+static struct syscall_insns syscalls_at(const struct syscall_insns *image, uint64_t bias)
+{
+	struct syscall_insns c = {.any = image->any + bias, .futex = image->futex ? image->futex + bias : 0};
+
+	for (size_t i = 0; i < SYSCALLS_UNREAD; i++)
+		c.unread[i] = image->unread[i] ? image->unread[i] + bias : 0;
+	return c;
 }
 
 static struct helper_target helper_target_of(const struct plan *pl)
@@ -421,7 +454,7 @@ static struct helper_target helper_target_of(const struct plan *pl)
 	uint64_t bias = pl->t->bias;
 
 	return (struct helper_target){.pid = pl->t->pid,
-				    .syscall_insn = f->syscall_insn + bias,
+				    .calls = syscalls_at(&f->calls, bias),
 				    .main_entry = f->main_entry ? f->main_entry + bias : 0,
 				    .text = f->text + bias,
 				    .etext = f->etext + bias};
@@ -626,8 +659,9 @@ int patch_plant(struct planter *planter, const struct plant_target *t, const str
 		planned_done(&pl.sites.data[i]);
 	vec_done(&pl.sites);
 	map_done(&pl.by_addr);
-	map_done(&pl.shapes);
-	buf_done(&pl.shape_bytes);
+	map_done(&pl.tables);
+	buf_done(&pl.table_bytes);
+	buf_done(&pl.chain_code);
 	vec_done(&pl.regions);
 	patch_forms_done(&pl.forms);
 	free(pl.trampolines);

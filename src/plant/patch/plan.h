@@ -32,16 +32,18 @@ struct plan {
 	struct patch_forms forms; /* of their aggregates */
 	const struct facts *facts;
 	VEC(struct planned) sites;
-	struct map shapes;       /* of the probes' programs: struct shape_table → its offset in shape_bytes, plus one */
-	struct buf shape_bytes;
-	uint64_t shapes_addr;
+	struct map tables;       /* of the probes' programs: struct shape_table and struct context_table → its offset in
+				  * table_bytes, plus one */
+	struct buf table_bytes;
+	uint64_t tables_addr;
+	struct buf chain_code;   /* patch_chain_compile; empty: nobody wants it */
 	struct map by_addr;      /* address → its index in sites, plus one */
 	struct trampoline *trampolines; /* as many */
 	region_vec regions;
 	struct patch_area layout;
 	struct shared_map maps[SHARED_MAPS_MAX];
 	size_t nmaps;
-	uint64_t area_addr, bytes, handler_addr, fork_guard_addr;
+	uint64_t area_addr, bytes, handler_addr, chain_addr, fork_guard_addr;
 };
 
 /* That its jump is made of: where there are two, they agree in all that matters for that. */

@@ -26,6 +26,8 @@
 #define BATCH_PAUSE_US 1000
 #define LEAVE_TRIES 200
 #define LEAVE_PAUSE_US 3000
+#define SAFE_TRIES 20      /* until a thread is where it can make calls without danger, */
+#define SAFE_PAUSE_US 1000 /* each time so much longer */
 #define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; the helper of a
 			    * dead earshot is at work */
 #define HOLD_PAUSE_US 100000
@@ -129,7 +131,7 @@ bool remote_same_code(const struct remote *r)
 	static const uint8_t insn[2] = {0x0f, 0x05};
 	uint8_t now[2];
 
-	return read_afresh(r, r->target.syscall_insn, now, sizeof(now)) && !memcmp(now, insn, sizeof(insn));
+	return read_afresh(r, r->target.calls.any, now, sizeof(now)) && !memcmp(now, insn, sizeof(insn));
 }
 
 /* ---- stop and go ---- */
@@ -148,6 +150,7 @@ int remote_hold(struct remote *r, struct err *err)
 	if (code)
 		return code;
 	r->held = true;
+	r->waited = false;
 	r->held_since = clock_monotonic_ns();
 	fault_slow("slow");
 	return 0;
@@ -202,15 +205,47 @@ void remote_done(struct remote *r)
 	vec_done(&r->patches);
 }
 
+/* Lets the process run for a moment. Held again on success. */
+static int run_briefly(struct remote *r, useconds_t us, struct err *err)
+{
+	int code;
+
+	remote_release(r);
+	usleep(us);
+	code = remote_hold_retry(r, err);
+	if (code)
+		return code;
+	return (r->page.magic ? remote_ours(r) : remote_same_code(r)) ? 0 : remote_gone(r, err);
+}
+
 /* ---- system calls ---- */
+
+/* Until a thread can make a call without danger; it is made without one, too. */
+static int wait_for_caller(struct remote *r, struct err *err)
+{
+	int code = 0;
+
+	for (useconds_t i = 1; !r->waited && !threads_can_call(&r->stopped, &r->target.calls); i++) {
+		code = r->stopped.at ? threads_run_others(&r->stopped, i * SAFE_PAUSE_US, err)
+				     : run_briefly(r, i * SAFE_PAUSE_US, err);
+		if (code)
+			return code;
+		r->waited = i == SAFE_TRIES;
+	}
+	return 0;
+}
 
 int remote_calls(struct remote *r, struct system_call *calls, size_t n, struct err *err)
 {
+	int code = wait_for_caller(r, err);
+
+	if (code)
+		return code;
 	for (size_t i = 0; i < n; i++)
 		if (fault_now("call"))
 			calls[i].nr = -1;
 	fault_die(r->target.pid);
-	return threads_call(&r->stopped, r->target.syscall_insn, calls, n, err);
+	return threads_call(&r->stopped, &r->target.calls, calls, n, err);
 }
 
 struct system_call remote_unmap_call(uint64_t addr, uint64_t len)
@@ -322,17 +357,6 @@ static int list_patches(struct remote *r, const struct shared_patch *p, size_t n
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->patches, p[i]);
 	return publish_list(r) ? 0 : remote_gone(r, err);
-}
-
-/* Lets the process run for a moment. Held again on success. */
-static int run_briefly(struct remote *r, useconds_t us, struct err *err)
-{
-	int code;
-
-	remote_release(r);
-	usleep(us);
-	code = remote_hold_retry(r, err);
-	return code ? code : remote_ours(r) ? 0 : remote_gone(r, err);
 }
 
 static int write_batch(struct remote *r, const struct shared_patch *p, size_t n, struct err *err)

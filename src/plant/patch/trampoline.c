@@ -37,17 +37,18 @@ static void put_tail(const struct patch_site *s, uint64_t addr, uint64_t bias, s
 	put_rel32(b, addr + (b->len - start), s->resume + bias);
 }
 
-/* The address of the table of shapes in the program, 0 when it needs none. */
-static uint64_t shapes_of(const struct plan *pl, const struct capture_program *program)
+/* The address of a table in the program; 0: it has none. */
+static uint64_t table_addr(const struct plan *pl, const void *table)
 {
-	uintptr_t at = (uintptr_t)map_get(&pl->shapes, (uintptr_t)program->shapes);
+	uintptr_t at = (uintptr_t)map_get(&pl->tables, (uintptr_t)table);
 
-	return at ? pl->shapes_addr + at - 1 : 0;
+	return at ? pl->tables_addr + at - 1 : 0;
 }
 
 int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site *site, uint64_t addr, uint64_t back,
 		    struct buf *out, struct err *err)
 {
+	const struct capture_program *program = pl->probes[probe].program;
 	const struct patch_env env = {.code = addr,
 				      .back = back,
 				      .area = pl->area_addr,
@@ -58,12 +59,14 @@ int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site
 				      .bias = pl->t->bias,
 				      .m_p = pl->facts->m_p,
 				      .p_id = pl->facts->p_id,
-				      .shapes = shapes_of(pl, pl->probes[probe].program),
+				      .shapes = table_addr(pl, program->shapes),
+				      .contexts = table_addr(pl, program->contexts),
+				      .chain = pl->chain_addr,
 				      .calls_apart = pl->apart[probe],
 				      .tsc_mult = pl->p->reader.clock.mult,
 				      .sums = pl->forms.of[probe]};
 
-	return patch_compile(pl->probes[probe].program, pl->probes[probe].id, &env, out, err);
+	return patch_compile(program, pl->probes[probe].id, &env, out, err);
 }
 
 static void align_code(struct buf *out, size_t start)

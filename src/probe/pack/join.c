@@ -120,15 +120,6 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 	return 0;
 }
 
-/* A method value has its receiver in the closure object, not among its parameters. */
-static size_t captured_receiver(struct joiner *jn, const struct func *f, const struct closure_var **ret)
-{
-	struct closure_var *v = arena_new(jn->arena, struct closure_var);
-
-	*ret = v;
-	return binary_method_value(jn->binary, f, v);
-}
-
 static bool is_chain(enum capture_use use)
 {
 	return use == USE_PARENT_CHAIN || use == USE_OWN_CHAIN;
@@ -162,6 +153,15 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 		.left_out = jn->alone && is_for_others(s, c) ? "only this process is observed" : NULL,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
+}
+
+/* A method value has its receiver in the closure object, not among its parameters. */
+static size_t captured_receiver(struct joiner *jn, const struct func *f, const struct closure_var **ret)
+{
+	struct closure_var *v = arena_new(jn->arena, struct closure_var);
+
+	*ret = v;
+	return binary_method_value(jn->binary, f, v);
 }
 
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)

@@ -93,6 +93,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
 	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
+	FIELD("after", struct pack_capture, transform.after, yaml_text),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
@@ -530,7 +531,7 @@ static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 	const char *text;
 	int r = yaml_text(y, node, &text);
 
-	if (!r && condition_parse(text, y->arena, into, &why) < 0)
+	if (!r && condition_parse(text, NULL, y->arena, into, &why) < 0)
 		r = yaml_fail(y, node, "%s", why.text);
 	return r;
 }
@@ -817,8 +818,9 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 }
 
 /*
- * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch. Which
- * goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is known.
+ * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
+ * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
+ * known.
  */
 static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 {

@@ -34,6 +34,7 @@ struct transform {
 	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
 	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
+	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
 	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to
 					* its first "{") */
 	const char *const *same;       /* two attributes, known before: keep only when they do not

@@ -1,0 +1,244 @@
+/*
+ * The chain from a context to its root (IR_EMIT_CHAIN, context_types.h).
+ *
+ * Many probes want it, and it is a loop over a table. So it lies in the program once: the code of a probe jumps there,
+ * and it jumps back to an address that it finds in the slot, since there is no stack. A fault in it ends the chain.
+ * Each round adds a link or ends, so the links bound it: a cycle ends, too.
+ *
+ * The table is a hash table with open addressing. It has twice as many places as types, or more. A search only goes up,
+ * and the last place is free.
+ */
+#include "plant/patch/gen.h"
+
+#include <string.h>
+
+/* ---- the table, as it lies in the program ---- */
+
+struct table_head {
+	uint64_t mask;       /* of a hash: an offset from the first place on */
+	uint64_t reserved[3];
+};
+struct table_context {
+	uint64_t rtype;      /* run-time address; 0: free */
+	uint32_t offset, via;
+	uint8_t parent, is_link, pooled; /* enum context_parent; bool; CHAIN_POOLED or 0 */
+	uint8_t reserved[13];
+};
+_Static_assert(sizeof(struct table_head) == 32 && sizeof(struct table_context) == 32, "the walk computes with them");
+
+/* The walk does the same: the upper bits of a product are the mixed ones. The factor is some 2^32 / 2.6. */
+enum { HASH_FACTOR = 0x61c88647, HASH_SHIFT = 24 };
+
+static uint64_t hash_of(uint64_t rtype, uint64_t mask)
+{
+	return rtype * HASH_FACTOR >> HASH_SHIFT & mask;
+}
+
+static struct table_context place_of(const struct context_type *t, uint64_t bias)
+{
+	/* what is no link has no parent: else a chain could go round without one */
+	bool ends = !t->is_link && t->parent != CONTEXT_ROOT;
+
+	return (struct table_context){.rtype = t->rtype + bias, .offset = t->offset, .via = t->via,
+				      .parent = (uint8_t)(ends ? CONTEXT_UNKNOWN : t->parent), .is_link = t->is_link,
+				      .pooled = t->is_pooled ? CHAIN_POOLED : 0};
+}
+
+void patch_contexts(const struct context_table *t, uint64_t bias, struct buf *out)
+{
+	struct table_head head = {0};
+	struct table_context *places;
+	size_t n = 2, all;
+
+	while (n < 2 * t->types.len)
+		n *= 2;
+	all = n + t->types.len + 1;
+	head.mask = (n - 1) * sizeof(*places);
+	places = xcalloc(all, sizeof(*places));
+	for (size_t i = 0; i < t->types.len; i++) {
+		const struct context_type *type = &t->types.data[i];
+		size_t at = hash_of(type->rtype + bias, head.mask) / sizeof(*places);
+
+		while (places[at].rtype)
+			at++;
+		places[at] = place_of(type, bias);
+	}
+	buf_append(out, &head, sizeof(head));
+	buf_append(out, places, all * sizeof(*places));
+	free(places);
+}
+
+/* ---- the walk ---- */
+
+/*
+ * RSI and RDX are a context's words, its type and its data; RDI is where the next link goes, RCX the end of their room.
+ * On the way in RAX is the table, and RCX the room in bytes; on the way out RDI is behind the end's word.
+ */
+enum { TABLE = R8, PLACE = R9, POOLED = R10 };
+static const uint8_t chain_regs[] = {TABLE, PLACE, POOLED};
+_Static_assert(sizeof(chain_regs) * 8 <= sizeof(((struct patch_slot *)NULL)->more_gpr), "all are saved");
+
+enum { BACK }; /* words of the slot */
+
+#define FIELD(field) MEM(PLACE, offsetof(struct table_context, field))
+
+struct chain_walk {
+	struct x86 *x;
+	int ends[CHAIN_END_COUNT];
+};
+
+/*
+ * PLACE = that of the type. Clobbers RAX. Most links are of the type of the one before; where the processor guesses so,
+ * the next link does not wait for the search.
+ */
+static void find_type(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+	int again = x86_label_new(x), found = x86_label_new(x);
+
+	x86_alu_load(x, X_CMP, RSI, FIELD(rtype));
+	x86_jcc(x, CC_E, found);
+	x86_imul_imm(x, RAX, RSI, HASH_FACTOR);
+	x86_shift(x, X_SHR, RAX, HASH_SHIFT);
+	x86_alu_load(x, X_AND, RAX, MEM(TABLE, offsetof(struct table_head, mask)));
+	x86_lea(x, PLACE, MEMX(TABLE, RAX, sizeof(struct table_head)));
+	x86_label(x, again);
+	x86_alu_load(x, X_CMP, RSI, FIELD(rtype));
+	x86_jcc(x, CC_E, found);
+	x86_alu_mem_imm(x, X_CMP, 8, FIELD(rtype), 0);
+	x86_jcc(x, CC_E, w->ends[CHAIN_UNKNOWN_TYPE]);
+	x86_alu_imm(x, X_ADD, PLACE, sizeof(struct table_context));
+	x86_jmp(x, again);
+	x86_label(x, found);
+}
+
+static void put_link(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+	int none = x86_label_new(x);
+
+	x86_alu_mem_imm(x, X_CMP, 1, FIELD(is_link), 0);
+	x86_jcc(x, CC_E, none);
+	x86_test_imm8(x, RDX, CHAIN_BITS);
+	x86_jcc(x, CC_NE, w->ends[CHAIN_UNREADABLE]);
+	x86_alu(x, X_CMP, RDI, RCX);
+	x86_jcc(x, CC_AE, w->ends[CHAIN_TOO_LONG]);
+	x86_load(x, 1, false, RAX, FIELD(pooled));
+	x86_alu(x, X_OR, POOLED, RAX);
+	x86_lea(x, RAX, MEMX(RDX, POOLED, 0));
+	x86_store(x, 8, MEM(RDI, 0), RAX);
+	x86_alu_imm(x, X_ADD, RDI, 8);
+	x86_label(x, none);
+}
+
+/* RSI and RDX = the words of the parent. */
+static void go_to_parent(struct chain_walk *w, uint32_t itab_type_off)
+{
+	struct x86 *x = w->x;
+	int field = x86_label_new(x), via = x86_label_new(x);
+
+	x86_load(x, 1, false, RAX, FIELD(parent));
+	x86_alu_imm(x, X_CMP, RAX, CONTEXT_FIELD);
+	x86_jcc(x, CC_E, field);
+	x86_jcc(x, CC_A, via);
+	x86_test(x, RAX, RAX);
+	x86_jcc(x, CC_NE, w->ends[CHAIN_UNKNOWN_TYPE]);
+	x86_jmp(x, w->ends[CHAIN_ROOT]);
+	x86_label(x, via);
+	x86_load(x, 4, false, RAX, FIELD(via));
+	x86_load(x, 8, false, RDX, MEMX(RDX, RAX, 0));
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, w->ends[CHAIN_ROOT]);
+	x86_label(x, field);
+	x86_load(x, 4, false, RAX, FIELD(offset));
+	x86_load(x, 8, false, RSI, MEMX(RDX, RAX, 0));
+	x86_load(x, 8, false, RDX, MEMX(RDX, RAX, 8));
+	x86_test(x, RSI, RSI);
+	x86_jcc(x, CC_E, w->ends[CHAIN_ROOT]);
+	x86_load(x, 8, false, RSI, MEM(RSI, itab_type_off));
+}
+_Static_assert(!CONTEXT_ROOT && CONTEXT_UNKNOWN < CONTEXT_FIELD && CONTEXT_FIELD < CONTEXT_VIA, "it compares");
+
+static void begin(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+
+	for (size_t i = 0; i < ARRAY_SIZE(chain_regs); i++)
+		x86_store(x, 8, SLOT_AT(more_gpr, i), chain_regs[i]);
+	x86_mov(x, TABLE, RAX);
+	x86_lea(x, PLACE, MEM(TABLE, sizeof(struct table_head)));
+	x86_imm(x, POOLED, 0);
+	x86_load(x, 4, false, RDI, SLOT(size));
+	x86_alu(x, X_ADD, RDI, REG_RECORD);
+	x86_alu(x, X_ADD, RCX, RDI);
+	x86_lea_label(x, RAX, w->ends[CHAIN_UNREADABLE]);
+	x86_store(x, 8, SLOT(fault), RAX);
+}
+
+static void end(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+	int done = x86_label_new(x);
+
+	for (unsigned e = 0; e < CHAIN_END_COUNT; e++) {
+		x86_label(x, w->ends[e]);
+		x86_store_imm(x, 8, MEM(RDI, 0), (int32_t)e);
+		x86_jmp(x, done);
+	}
+	x86_label(x, done);
+	x86_alu_imm(x, X_ADD, RDI, 8);
+	for (size_t i = 0; i < ARRAY_SIZE(chain_regs); i++)
+		x86_load(x, 8, false, chain_regs[i], SLOT_AT(more_gpr, i));
+	x86_load(x, 8, false, RAX, SLOT_AT(words, BACK));
+	x86_jmp_reg(x, RAX);
+}
+
+void patch_chain_compile(uint32_t itab_type_off, struct buf *out)
+{
+	struct x86 x;
+	struct chain_walk w = {.x = &x};
+	int again;
+
+	x86_begin(&x, out, 0);
+	for (unsigned e = 0; e < CHAIN_END_COUNT; e++)
+		w.ends[e] = x86_label_new(&x);
+	again = x86_label_new(&x);
+	begin(&w);
+	x86_label(&x, again);
+	x86_test(&x, RSI, RSI);
+	x86_jcc(&x, CC_E, w.ends[CHAIN_ROOT]);
+	x86_test(&x, RDX, RDX);
+	x86_jcc(&x, CC_E, w.ends[CHAIN_ROOT]);
+	find_type(&w);
+	put_link(&w);
+	go_to_parent(&w, itab_type_off);
+	x86_jmp(&x, again);
+	end(&w);
+	x86_finish(&x);
+	x86_done(&x);
+}
+
+/* ---- at a probe ---- */
+
+void code_emit_chain(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int back = x86_label_new(x);
+
+	if (g->may_overflow) {
+		code_size(g, RAX);
+		x86_alu_imm(x, X_CMP, RAX, (int32_t)(code_record_limit(g->p) - capture_chain_bytes(g->p, i->slot)));
+		x86_jcc(x, CC_A, code_fail(g, SLOT_CUT));
+		code_forget(g);
+	}
+	code_get(g, RSI, i->a);
+	code_get(g, RDX, i->b);
+	x86_lea_label(x, RAX, back);
+	x86_store(x, 8, SLOT_AT(words, BACK), RAX);
+	x86_imm(x, RCX, 8 * (uint64_t)i->imm);
+	x86_imm(x, RAX, g->env->contexts);
+	x86_imm(x, RDI, g->env->chain);
+	x86_jmp_reg(x, RDI);
+	code_join(g, back);
+	code_put_words(g, i->slot, -1);
+}
