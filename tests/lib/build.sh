@@ -30,6 +30,7 @@
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
 #   trio-go1.XX-{plain,sw}                 three services that handle one order together
+#   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
 
@@ -159,6 +160,7 @@ if [ "${1:-}" = modules ]; then
 	build_module "$newest" otelcol otelcol -ldflags '-s -w'
 	build_module "$newest" caddyd caddyd
 	build_libraries trio
+	build_libraries webclient
 	exit
 fi
 
