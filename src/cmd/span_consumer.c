@@ -12,9 +12,9 @@
 struct span_consumer {
 	struct consumer consumer;
 	struct assembler *assembler;
-	bool alone;
 	struct keeper *keeper;     /* NULL: all spans go on at once */
 	uint64_t given;            /* spans that the sinks got */
+	bool alone;
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;

@@ -30,9 +30,9 @@ GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "context
           "attach_cycles",
           "trace_language",
           "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",
-          "trace_guide", "trace_cycles", "http_edges", "trace_corners", "trace_types", "inlined",
+          "trace_guide", "trace_cycles", "http_edges", "routers", "trace_corners", "trace_types", "inlined",
           "follow", "trace_aggregates", "trace_conditions", "patch_sequence", "patch_faults",
-          "patch_whole", "go_probe")
+          "patch_whole", "go_probe", "grpc")
 
 
 class TimedOut(Exception):

@@ -20,6 +20,7 @@
 #   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
+#   grpcd-go1.XX-{plain,sw}                a gRPC service and its client
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
@@ -29,6 +30,7 @@
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
+#   routers-go1.XX-{plain,sw}              every router, each on a port of its own
 #   trio-go1.XX-{plain,sw}                 three services that handle one order together
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
@@ -161,6 +163,8 @@ if [ "${1:-}" = modules ]; then
 	build_module "$newest" caddyd caddyd
 	build_libraries trio
 	build_libraries webclient
+	build_libraries grpcd
+	build_libraries routers
 	exit
 fi
 

@@ -71,7 +71,7 @@ static void test_all_keys(void **state)
 		"        s:\n        - {expr: x, when: y}\n        - {const: \"0\"}\n"
 		"        tp: x\n"
 		"      save:\n        k: x.y\n        l: {expr: [x, y], when: x, optional: true}\n"
-		"    - func: m.f2\n      at: return\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
+		"    - func: m.f2\n      at: return\n      not_inlined: true\n      needs_absent: a/b.T.f\n      needs_present: c.T.g\n      "
 		"capture: *c\n  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
 		"hooks:\n- name: u\n  role: unwind\n  variants:\n"
@@ -124,7 +124,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(c->saved_as, "k");
 	c = capture(v, "saved.l", 0);
 	assert_true(c->optional && !strcmp(c->alternatives[1], "y") && !strcmp(c->when, "x"));
-	assert_true(w->at_return);
+	assert_true(w->at_return && w->not_inlined && !v->not_inlined);
 	assert_string_equal(w->needs_absent, "a/b.T.f");
 	assert_string_equal(w->needs_present, "c.T.g");
 	c = capture(v, "a", 0);
@@ -302,7 +302,18 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x}\n      save: {b: {expr: x, hidden: true}}\n", "14:27: a saved value has no key `hidden`"},
 	{POINTS START "{a: x}\n      save: {b: 'x +'}\n", "14:17: a value is expected here"},
 	{POINTS "  - {name: a, role: note, variants: [{func: m.f, save: {b: x}}]}\n",
-	 "9:5: `save` belongs to a point with role start"},
+	 "5:3: `save` belongs to a point with role start"},
+	{HEAD "spans:\n- {extends: q, points: [{name: a, role: note, variants: [{func: m.f}]}]}\n",
+	 "5:13: `extends` names a span of another pack: pack/span, not \"q\""},
+	{HEAD "spans:\n- {extends: q/s, kind: client, points: []}\n", "5:18: an extension has no key `kind`"},
+	{HEAD "spans:\n- {extends: q/s, points: []}\n", "5:3: what extends q/s needs at least one point"},
+	{HEAD "spans:\n- {extends: q/s, points: [{name: a, role: end, variants: [{func: m.f}]}]}\n",
+	 "5:3: what extends another pack's span has points with role note or join"},
+	{POINTS START "{a: {expr: x, mounted: [a, b]}}\n", "13:20: `mounted` names three attributes"},
+	{POINTS START "{a: {expr: x, append: [z]}}\n" END_POINT, "5:3: `append` names `z`, which no point"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_call: [m.g]}]}\n",
+	 "9:63: a function and those that it may call are expected here"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_no_call: [m.g, 'm.f(']}]}\n", "9:66: "},
 	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",
 	 "5:3: a hook with this role captures `type` only, not `typ`"},
 	{HEAD "hooks:\n- {name: a, role: unwind, variants: [{func: m.f, capture: {type: x}}]}\n",
@@ -388,6 +399,52 @@ static void test_errors(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* ---- packs that add to another's span ---- */
+
+#define ADDS(rest) HEAD "spans:\n- extends: " rest
+#define NOTE "\n  points:\n  - {name: n, role: note, variants: [{func: m.f(x int), capture: {r: "
+
+static int resolve_both(const char *adds, struct err *err)
+{
+	static const char base[] = "pack: q\nabout: a\npackages: [m]\nspans:\n- name: s\n  kind: server\n"
+				   "  titles: [t, '{r}']\n  extended_with: [r]\n  points:\n" START "{a: x}\n" END_POINT;
+	struct pack *packs[] = {load(adds), load(base)};
+	int r = packs_resolve(packs, 2, err);
+
+	if (!r)
+		assert_ptr_equal(packs[0]->spans[0].of, &packs[1]->spans[0]);
+	pack_free(packs[0]);
+	pack_free(packs[1]);
+	return r;
+}
+
+static void test_extends(void **state)
+{
+	static const struct {
+		const char *adds, *sentence;
+		int error;
+	} cases[] = {
+		{ADDS("q/s" NOTE "x}, save: {c: x}}]}\n"), "", 0},
+		{ADDS("q/s" NOTE "{expr: x, same: [a, r]}}}]}\n"), "", 0}, /* one from there, one from here */
+		{ADDS("q/s" NOTE "{expr: x, same: [a, z]}}}]}\n"),
+		 "t.yaml:5:1: `same` names `z`, which no point of this span captures", -EINVAL},
+		{ADDS("q/t" NOTE "x}}]}\n"),
+		 "t.yaml:5:1: `extends` names q/t, but the pack q has no such span", -EINVAL},
+		{ADDS("o/s" NOTE "x}}]}\n"),
+		 "the pack p adds to spans of the pack o, which is not selected; select both (--packs o --packs p)",
+		 -ENOENT},
+		{ADDS("q/s\n  points:\n  - {name: n, role: join, variants: [{func: m.f}]}\n"),
+		 "t.yaml:5:1: q/s has no `key`, which a point with role join needs", -EINVAL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = {0};
+
+		assert_int_equal(resolve_both(cases[i].adds, &err), cases[i].error);
+		assert_string_equal(err.text, cases[i].sentence);
+	}
+}
+
 /* A small file whose aliases multiply: refused, and quickly. */
 static void test_aliases(void **state)
 {
@@ -425,7 +482,7 @@ int main(void)
 		cmocka_unit_test(test_builtin),
 		cmocka_unit_test(test_all_keys),
 		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),
 	};
 
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);

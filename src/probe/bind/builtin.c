@@ -14,7 +14,7 @@ static int bind_caller(struct binder *b, const struct expr *e, struct bound **re
 {
 	if (b->scope->inlined)
 		return fail(b, e, "this call was inlined, so its caller can only be printed and grouped by");
-	*ret = bound_new(b, BOUND_CALLER, b->scope->traced ? &code_address_type : basic_type(KIND_UNSAFE_POINTER), e);
+	*ret = bound_new(b, BOUND_CALLER, &code_address_type, e);
 	return 0;
 }
 

@@ -32,11 +32,11 @@ static int end_region(struct lowerer *l)
 
 /* ---- what is emitted ---- */
 
-static enum value_kind scalar_kind(const struct type *t)
+static enum value_kind scalar_kind(const struct lowerer *l, const struct type *t)
 {
 	if (t == &type_word_type)
 		return VALUE_TYPE;
-	if (t == &code_address_type)
+	if (t == &code_address_type && l->program->traced)
 		return VALUE_PC;
 	if (type_is_integer(t))
 		return type_is_signed(t) ? VALUE_INT : VALUE_UINT;
@@ -80,7 +80,7 @@ static int emit_scalar(struct lowerer *l, const struct value *v, uint16_t slot)
 	i = emit(l, IR_EMIT);
 	i->a = a;
 	i->slot = slot;
-	l->slots.data[slot].kind = scalar_kind(v->type);
+	l->slots.data[slot].kind = scalar_kind(l, v->type);
 	return 0;
 }
 

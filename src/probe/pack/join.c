@@ -203,6 +203,37 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 	return r;
 }
 
+static bool func_named(struct joiner *jn, const char *name, struct func *ret)
+{
+	uintptr_t index = (uintptr_t)strmap_get(&jn->func_index, name, strlen(name));
+
+	return index && binary_func(jn->binary, index - 1, ret);
+}
+
+/* Whether the code of names[0] calls names[1], …: all of them, or none. */
+static int check_calls(struct joiner *jn, const char *const *names, bool all, struct err *err)
+{
+	struct func caller, called;
+	struct callees callees;
+
+	if (!names)
+		return 0;
+	if (!func_named(jn, names[0], &caller))
+		return err_set(err, -ENOENT, "no function %s in this binary", names[0]);
+	if (binary_callees(jn->binary, &caller, &callees, err))
+		return -ENOENT;
+	for (size_t k = 1; names[k]; k++) {
+		bool calls = false;
+
+		for (size_t i = 0; func_named(jn, names[k], &called) && i < callees.n; i++)
+			calls |= callees.targets[i] == called.entry;
+		if (calls != all)
+			return err_set(err, -ENOENT, "not needed here: %s calls %s%s", names[0], all ? "no " : "",
+				       names[k]);
+	}
+	return 0;
+}
+
 /* 0 when v can be used, -ENOENT when its function is not there, another error when it is but does not fit. */
 static int try_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
@@ -216,12 +247,18 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
 	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
-	r = func_ref_parse(v->func, jn->arena, &ref, err);
+	r = check_calls(jn, v->needs_call, true, err);
+	if (!r)
+		r = check_calls(jn, v->needs_no_call, false, err);
+	if (!r)
+		r = func_ref_parse(v->func, jn->arena, &ref, err);
 	if (r < 0)
 		return r;
 	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
 	if (!index || !binary_func(jn->binary, index - 1, &j->func))
 		return err_set(err, -ENOENT, "no function %s in this binary", ref.name);
+	if (v->not_inlined && binary_inlined(jn->binary, ref.name, NULL, 0))
+		return err_set(err, -ENOENT, "not used here: calls of %s were inlined in this binary", ref.name);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r >= 0)
@@ -253,18 +290,30 @@ static void join_one(struct joiner *jn, struct join *j)
 	j->why = arena_strdup(jn->arena, first.text);
 }
 
-/* The points of one span definition (or the hooks of a pack): the starts first, since they say what is saved. */
+static bool saves(const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++)
+			if (p->variants[v].captures[c].use == USE_SAVED)
+				return true;
+	return false;
+}
+
+/*
+ * The points of one span definition, or of what extends one, or the hooks of a pack: first those that save, since they
+ * say what is saved.
+ */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
 	size_t last = 0;
 
 	jn->saved = (struct saved_table){0};
 	jn->save_group++;
-	while (last < n && joins[last].span == joins[0].span)
+	while (last < n && joins[last].part == joins[0].part)
 		last++;
-	for (int starts = 1; starts >= 0; starts--)
+	for (int first = 1; first >= 0; first--)
 		for (size_t i = 0; i < last; i++)
-			if ((joins[i].point->role == POINT_START) == starts)
+			if ((joins[i].point->role == POINT_START || saves(joins[i].point)) == first)
 				join_one(jn, &joins[i]);
 }
 
@@ -276,10 +325,11 @@ static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 
 		if (!joins[i].span || joins[i].variant || joins[i].point->optional)
 			continue;
-		why = arena_printf(jn->arena, "the span needs its point \"%s\", and %s",
-				   joins[i].point->name, joins[i].why);
+		why = arena_printf(jn->arena, "%s needs its point \"%s\", and %s",
+				   joins[i].part->extends ? "what extends the span" : "the span", joins[i].point->name,
+				   joins[i].why);
 		for (size_t k = 0; k < n; k++) {
-			if (joins[k].span != joins[i].span || !joins[k].variant)
+			if (joins[k].part != joins[i].part || !joins[k].variant)
 				continue;
 			joins[k].variant = NULL;
 			joins[k].why = why;
@@ -287,9 +337,40 @@ static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 	}
 }
 
+static bool starts_somewhere(const struct join *joins, size_t n, const struct pack_span *span)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].part == span && joins[i].point->role == POINT_START && joins[i].variant)
+			return true;
+	return false;
+}
+
+/* What extends a span that this binary cannot have is of no use. */
+static void refuse_orphans(struct joiner *jn)
+{
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		struct join *j = &jn->joins.data[i];
+
+		if (!j->part || !j->part->extends || !j->variant ||
+		    starts_somewhere(jn->joins.data, jn->joins.len, j->part->of))
+			continue;
+		j->variant = NULL;
+		j->why = arena_printf(jn->arena, "%s, which it adds to, is not observed in this binary",
+				      j->part->extends);
+	}
+}
+
+typedef VEC(const char *) name_list;
+
+static void push_all(const char *const *names, name_list *out)
+{
+	for (; names && *names; names++)
+		vec_push(out, *names);
+}
+
 static void index_functions(struct joiner *jn, struct pack *const *packs, size_t npacks)
 {
-	VEC(const char *) names = {0};
+	name_list names = {0};
 	int64_t *found;
 
 	for (size_t i = 0; i < npacks; i++) {
@@ -305,6 +386,8 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 					vec_push(&names, ref.name);
 				if (points[k]->variants[v].needs_func)
 					vec_push(&names, points[k]->variants[v].needs_func);
+				push_all(points[k]->variants[v].needs_call, &names);
+				push_all(points[k]->variants[v].needs_no_call, &names);
 			}
 	}
 	found = arena_array(jn->arena, int64_t, names.len);
@@ -339,12 +422,16 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 			continue;
 		points = pack_points(packs[i], jn.arena, &n, &spans);
 		for (size_t k = 0; k < n; k++)
-			*vec_add(&jn.joins) = (struct join){.pack = packs[i], .span = spans[k], .point = points[k]};
+			*vec_add(&jn.joins) = (struct join){.pack = packs[i],
+							    .span = spans[k] && spans[k]->of ? spans[k]->of : spans[k],
+							    .part = spans[k],
+							    .point = points[k]};
 		for (size_t k = 0; k < n; k++)
 			if (!k || spans[k] != spans[k - 1])
 				join_span(&jn, &jn.joins.data[first + k], n - k);
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
+	refuse_orphans(&jn);
 	*ret_n = jn.joins.len;
 	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
 	vec_done(&jn.joins);

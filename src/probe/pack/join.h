@@ -10,7 +10,8 @@
 
 struct join {
 	const struct pack *pack;
-	const struct pack_span *span;        /* NULL for hooks */
+	const struct pack_span *span;        /* NULL for hooks; of another pack where part extends it */
+	const struct pack_span *part;        /* whose point it is: the span, or what extends it */
 	const struct pack_point *point;
 	const struct pack_variant *variant;  /* the one used; NULL when refused or not in this binary */
 	struct func func;

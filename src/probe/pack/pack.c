@@ -52,6 +52,23 @@ static int read_func(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A function, and at least one other. */
+static int read_call(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct err why = {0};
+	struct func_ref f;
+	const char *const *all;
+	size_t n = 0;
+	int r = yaml_texts(y, node, into);
+
+	for (all = r ? NULL : *(const char *const **)into; !r && all[n]; n++)
+		if (func_ref_parse(all[n], y->arena, &f, &why) < 0)
+			r = yaml_fail(y, node, "%s", why.text);
+	if (!r && n < 2)
+		r = yaml_fail(y, node, "a function and those that it may call are expected here: [caller, called]");
+	return r;
+}
+
 /* "pkg/path.Type.field" */
 static int read_field_name(struct yaml *y, const yaml_node_t *node, void *into)
 {
@@ -94,6 +111,11 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("after", struct pack_capture, transform.after, yaml_text),
+	FIELD("until", struct pack_capture, transform.until, yaml_text),
+	FIELD("append", struct pack_capture, transform.append, yaml_texts),
+	FIELD("replace", struct pack_capture, transform.replace, yaml_text_pairs),
+	FIELD("parameters", struct pack_capture, transform.parameters, yaml_text),
+	FIELD("mounted", struct pack_capture, transform.mounted, yaml_texts),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
@@ -130,6 +152,8 @@ static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_ca
 				 t->escape ? "escape" : "unescape");
 	if (t->same && (!t->same[0] || !t->same[1] || t->same[2]))
 		return yaml_fail(y, node, "`same` names two attributes: [a, b]");
+	if (t->mounted && (!t->mounted[0] || !t->mounted[1] || !t->mounted[2] || t->mounted[3]))
+		return yaml_fail(y, node, "`mounted` names three attributes: [route, path, whole path]");
 	if (!c->alternatives)
 		c->alternatives = none;
 	return 0;
@@ -361,6 +385,9 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
+	FIELD("needs_call", struct pack_variant, needs_call, read_call),
+	FIELD("needs_no_call", struct pack_variant, needs_no_call, read_call),
 	{"capture", read_captures, 0, false},
 	{"save", read_save, 0, false},
 	{"parent", read_parent, 0, false},
@@ -443,8 +470,6 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`or_end` belongs to a point with role detach");
 	if (!r && ((p->discard_attribute && !p->or_end) || p->may_miss) && p->role != POINT_END)
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
-	if (!r && p->role != POINT_START && captures(p, USE_SAVED))
-		r = yaml_fail(y, node, "`save` belongs to a point with role start");
 	if (!r && p->role != POINT_START && (captures(p, USE_PARENT_CHAIN) || captures(p, USE_OWN_CHAIN)))
 		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
 	return r;
@@ -627,6 +652,30 @@ static const struct yaml_key span_keys[] = {
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
+	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),
+	{"points", read_points, 0, true},
+	{0},
+};
+
+/* "pack/span". The span's name is that of messages about the points, too. */
+static int read_extends(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_span *s = into;
+	const char *slash;
+	int r = yaml_text(y, node, &s->extends);
+
+	if (r)
+		return r;
+	slash = strchr(s->extends, '/');
+	if (!slash || slash == s->extends || !slash[1] || strchr(slash + 1, '/'))
+		return yaml_fail(y, node, "`extends` names a span of another pack: pack/span, not \"%.80s\"",
+				 s->extends);
+	s->name = slash + 1;
+	return 0;
+}
+
+static const struct yaml_key extension_keys[] = {
+	{"extends", read_extends, 0, true},
 	{"points", read_points, 0, true},
 	{0},
 };
@@ -647,6 +696,14 @@ static void names_of_point(const struct pack_point *p, name_vec *out)
 				vec_push(out, cap->transform.original);
 		}
 	}
+}
+
+static void names_of_span(const struct pack_span *s, name_vec *out)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		names_of_point(&s->points[i], out);
+	for (const char *const *name = s->extended_with; name && *name; name++)
+		vec_push(out, *name);
 }
 
 /* A rule that names an attribute which nothing captures is a slip of the pen. */
@@ -684,16 +741,29 @@ static int check_title(struct yaml *y, const yaml_node_t *node, const name_vec *
 	return r;
 }
 
-static int check_same(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_point *p)
+static int check_list(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+		      const char *const *list)
+{
+	int r = 0;
+
+	for (; !r && list && *list; list++)
+		r = check_attribute(y, node, names, where, *list);
+	return r;
+}
+
+static int check_transforms(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_point *p)
 {
 	int r = 0;
 
 	for (size_t v = 0; v < p->nvariants; v++)
-		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
-			const char *const *same = p->variants[v].captures[c].transform.same;
+		for (size_t c = 0; !r && c < p->variants[v].ncaptures; c++) {
+			const struct transform *t = &p->variants[v].captures[c].transform;
 
-			for (; !r && same && *same; same++)
-				r = check_attribute(y, node, names, "`same`", *same);
+			r = check_list(y, node, names, "`same`", t->same);
+			if (!r)
+				r = check_list(y, node, names, "`append`", t->append);
+			if (!r)
+				r = check_list(y, node, names, "`mounted`", t->mounted);
 		}
 	return r;
 }
@@ -742,8 +812,7 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	name_vec names = {0};
 	int r = 0;
 
-	for (size_t i = 0; i < s->npoints; i++)
-		names_of_point(&s->points[i], &names);
+	names_of_span(s, &names);
 	for (size_t i = 0; !r && i < s->ncomposed; i++)
 		r = check_summary(y, node, &names, "`compose`", s->composed[i].forms);
 	for (size_t i = 0; i < s->ncomposed; i++)
@@ -763,7 +832,7 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	for (size_t i = 0; !r && i < s->npoints; i++)
 		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
 	for (size_t i = 0; !r && i < s->npoints; i++)
-		r = check_same(y, node, &names, &s->points[i]);
+		r = check_transforms(y, node, &names, &s->points[i]);
 	for (size_t i = 0; !r && s->titles[i]; i++)
 		r = check_title(y, node, &names, s->titles[i]);
 	vec_done(&names);
@@ -786,6 +855,38 @@ static bool has_role(const struct pack_span *s, enum point_role role)
 {
 	for (size_t i = 0; i < s->npoints; i++)
 		if (s->points[i].role == role)
+			return true;
+	return false;
+}
+
+static bool has_key(struct yaml *y, const yaml_node_t *map, const char *name)
+{
+	const yaml_node_t *value;
+	const char *key;
+
+	for (size_t i = 0; map->type == YAML_MAPPING_NODE && i < yaml_pair_count(map); i++)
+		if (!yaml_pair(y, map, i, &key, &value) && !strcmp(key, name))
+			return true;
+	return false;
+}
+
+/* Points for another pack's span. Its attributes are checked when that pack is known (packs_resolve). */
+static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_span *s)
+{
+	int r = yaml_map(y, node, "an extension", extension_keys, s);
+
+	if (!r && !s->npoints)
+		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
+	if (!r && (has_role(s, POINT_START) || has_role(s, POINT_END)))
+		r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
+				       "where it starts and ends is that pack's");
+	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
+}
+
+static bool saves_late(const struct pack_span *s)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		if (s->points[i].role != POINT_START && captures(&s->points[i], USE_SAVED))
 			return true;
 	return false;
 }
@@ -840,8 +941,15 @@ static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_span *s = into;
-	int r = yaml_map(y, node, "a span", span_keys, s);
+	int r;
 
+	s->line = yaml_line(node);
+	if (has_key(y, node, "extends"))
+		return read_extension(y, node, s);
+	r = yaml_map(y, node, "a span", span_keys, s);
+	if (!r && saves_late(s))
+		r = yaml_fail(y, node, "`save` belongs to a point with role start, or to what extends another pack's "
+				       "span");
 	if (!r && !s->titles[0])
 		r = yaml_fail(y, node, "a span needs at least one title");
 	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))
@@ -871,7 +979,7 @@ static int read_spans(struct yaml *y, const yaml_node_t *node, void *into)
 
 	for (size_t i = 0; !r && i < p->nspans; i++)
 		for (size_t j = 0; j < i; j++)
-			if (!strcmp(p->spans[i].name, p->spans[j].name))
+			if (!strcmp(p->spans[i].name, p->spans[j].name) && !p->spans[i].extends && !p->spans[j].extends)
 				return yaml_fail(y, node, "two spans are named `%.60s`",
 						 p->spans[i].name);
 	return r;
@@ -952,6 +1060,69 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
 		pack_free(p);
 	else
 		*ret = p;
+	return r;
+}
+
+/* ---- packs together ---- */
+
+static const struct pack *pack_named(struct pack *const *packs, size_t n, const char *name, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(packs[i]->name) == len && !memcmp(packs[i]->name, name, len))
+			return packs[i];
+	return NULL;
+}
+
+static const struct pack_span *span_named(const struct pack *p, const char *name)
+{
+	for (size_t i = 0; i < p->nspans; i++)
+		if (!p->spans[i].extends && !strcmp(p->spans[i].name, name))
+			return &p->spans[i];
+	return NULL;
+}
+
+/* What its points name is captured there or here. */
+static int check_extension(struct yaml *y, const yaml_node_t *at, const struct pack_span *s)
+{
+	name_vec names = {0};
+	int r = 0;
+
+	names_of_span(s->of, &names);
+	names_of_span(s, &names);
+	if (has_role(s, POINT_JOIN) && !s->of->key)
+		r = yaml_fail(y, at, "%.80s has no `key`, which a point with role join needs", s->extends);
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		r = check_transforms(y, at, &names, &s->points[i]);
+	vec_done(&names);
+	return r;
+}
+
+static int resolve(struct pack *const *packs, size_t n, struct pack *p, struct pack_span *s, struct err *err)
+{
+	struct yaml y = {.file = p->file, .arena = &p->arena, .err = err};
+	const yaml_node_t at = {.start_mark.line = (size_t)s->line - 1};
+	size_t len = strcspn(s->extends, "/");
+	const struct pack *of = pack_named(packs, n, s->extends, len);
+
+	if (!of)
+		return err_set(err, -ENOENT, "the pack %s adds to spans of the pack %.*s, which is not selected; "
+			       "select both (--packs %.*s --packs %s)", p->name, (int)len, s->extends, (int)len,
+			       s->extends, p->name);
+	s->of = span_named(of, s->name);
+	if (!s->of)
+		return yaml_fail(&y, &at, "`extends` names %.80s, but the pack %s has no such span", s->extends,
+				 of->name);
+	return check_extension(&y, &at, s);
+}
+
+int packs_resolve(struct pack *const *packs, size_t n, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; !r && k < packs[i]->nspans; k++)
+			if (packs[i]->spans[k].extends)
+				r = resolve(packs, n, packs[i], (struct pack_span *)&packs[i]->spans[k], err);
 	return r;
 }
 

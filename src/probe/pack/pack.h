@@ -35,6 +35,15 @@ struct transform {
 	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
+	const char *until;             /* keep what stands before the first occurrence of this */
+	const char *const *append;     /* attributes, known before, whose texts go behind the value */
+	const char *const *replace;    /* pairs text, replacement, …, NULL: each as often as it is found; "text$" at the
+					* end only. Never so that nothing is left */
+	const char *parameters;        /* attributes NAME.n and NAME.0.at, .len, .name, …: the parts of a path that
+					* stand for parameters, which become :name and *name */
+	const char *const *mounted;    /* three attributes, known before: a route, a path, a whole path. The value is
+					* the route of the path, which is the end of the whole: put the part of the
+					* known route in front that belongs to what is before it, or drop it */
 	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to
 					* its first "{") */
 	const char *const *same;       /* two attributes, known before: keep only when they do not
@@ -102,6 +111,9 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
 	const char *needs_present;     /* … only where it does */
 	const char *needs_func;        /* only where the binary has that function */
+	bool not_inlined;              /* only where no call of the function was inlined: its entry sees none of these */
+	const char *const *needs_call; /* a function and others, NULL-terminated: only where its code calls these */
+	const char *const *needs_no_call; /* … none of these (inlined is not called) */
 	const struct pack_capture *captures;
 	size_t ncaptures;
 	int line;
@@ -155,6 +167,10 @@ struct pack_span {
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;
 	size_t npoints;
+	const char *const *extended_with; /* attributes that only what extends it captures, NULL-terminated; or NULL */
+	const char *extends;           /* "pack/span": its points are of that span, and nothing else is set */
+	const struct pack_span *of;    /* … that span; NULL until packs_resolve, or where its pack is not loaded */
+	int line;
 };
 
 struct pack {
@@ -178,6 +194,12 @@ extern const struct pack_source pack_builtin[]; /* generated from packs/, ends w
 
 /* Errors: -EINVAL "file:line:column: sentence" (1-based). Expressions and func refs are syntax-checked too. */
 int pack_parse(const char *file, const char *text, size_t len, struct pack **ret, struct err *err);
+/*
+ * Finds the spans that packs add to among these packs. Call it once all are parsed; they refer to each other from then
+ * on, so none is freed before the others are out of use. Errors: -ENOENT, the pack is not among them; -EINVAL, it has
+ * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
+ */
+int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
 void pack_free(struct pack *p);
 
 #endif

@@ -4,7 +4,7 @@
 //	grpcd call GRPC HTTP
 //
 // The client does what the lines of its standard input say, one after the other, and answers each with a line of JSON:
-// what the caller saw of each RPC (calls.go).
+// {"did": the line, "calls": what the caller saw of each RPC} (calls.go). Its first line says where nobody listens.
 package main
 
 import (
@@ -56,8 +56,10 @@ func serve() {
 
 func call(target, web string) {
 	c := newCaller(target, web)
+	json.NewEncoder(os.Stdout).Encode(map[string]any{"nowhere": c.nowhere.Target()})
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		json.NewEncoder(os.Stdout).Encode(c.run(strings.TrimSpace(lines.Text())))
+		what := strings.TrimSpace(lines.Text())
+		json.NewEncoder(os.Stdout).Encode(map[string]any{"did": what, "calls": c.run(what)})
 	}
 }
