@@ -80,13 +80,14 @@ static inline void touch_inlined(struct binary *b, size_t step)
 
 static inline void touch_type(struct binary *b, const struct type *t)
 {
-	struct context_type context = context_type_of(b, t);
 	struct type_field field;
 	struct type_method method;
 	struct map_layout layout;
 	struct field_path path;
 	struct err err = {0};
 
+	if (context_type_of(b, t).parent > CONTEXT_VIA)
+		__builtin_trap();
 	for (size_t i = 0; type_field(b, t, i, &field); i++)
 		if (!field.name || !field.type)
 			__builtin_trap();
