@@ -25,8 +25,8 @@ sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 from proc import Skip, kill_all  # noqa: E402
 
 # Quick ones first: what is broken altogether shows early.
-GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "contexts", "matrix", "third_party",
-          "containers", "changed_files", "privileges", "spans_and_calls", "keep", "otlp_export", "under_load",
+GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "contexts", "http_client", "matrix",
+          "third_party", "containers", "changed_files", "privileges", "spans_and_calls", "keep", "otlp_export", "under_load",
           "attach_cycles",
           "trace_language",
           "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",

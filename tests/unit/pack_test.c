@@ -60,7 +60,8 @@ static void test_all_keys(void **state)
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
 		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
 		"  traceparent: tp\n  tracestate: h.port\n  key: b\n  detached: true\n  nested: same\n"
-		"  connection: {local: [h, h.port], remote: a, stream: b}\n  points:\n"
+		"  connection: {local: [h, h.port], remote: a, stream: b}\n"
+		"  compose: {w: ['{a}[:{b}]', 'x{b}']}\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -109,6 +110,10 @@ static void test_all_keys(void **state)
 	assert_string_equal(s->connection->remote.address, "a");
 	assert_null(s->connection->remote.port);
 	assert_string_equal(s->connection->stream, "b");
+	assert_int_equal(s->ncomposed, 1);
+	assert_string_equal(s->composed[0].name, "w");
+	assert_int_equal(s->composed[0].forms->n, 2);
+	assert_int_equal(s->composed[0].forms->parts[0].items[1].group, 1);
 	assert_int_equal(s->npoints, 2);
 	assert_int_equal(s->points[0].role, POINT_START);
 	assert_true(s->points[0].recovers);
@@ -130,7 +135,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 24);
+	assert_int_equal(c->line, 25);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -374,6 +379,21 @@ static const struct bad bads[] = {
 	 "5:3: `traceparent` names `traceparnt`"},
 	{POINTS START "{a: x}\n" END_POINT "  traceparent: a\n  tracestate: b\n", "5:3: `tracestate` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  tracestate: a\n", "5:3: `tracestate` belongs to a `traceparent`"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: '{a}{b}'}\n", "5:3: `compose` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: '{a:size}'}\n",
+	 "15:20: an attribute is composed of {attributes} and texts only"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: ['{a}', '{error}']}\n",
+	 "15:20: an attribute is composed of {attributes} and texts only"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: []}\n",
+	 "15:20: an attribute is composed of {attributes} and texts only"},
+	{POINTS "  - {name: a, role: note, or_end: true, variants: [{func: m.f}]}\n",
+	 "9:5: `or_end` belongs to a point with role detach"},
+	{POINTS START "{a: x}\n" END_POINT "  - {name: t, role: tie, variants: [{func: m.f}]}\n",
+	 "5:3: a point with role tie needs the span's `key`"},
+	{POINTS START "{a: {expr: x, escape: true, unescape: true}}\n" END_POINT,
+	 "13:20: `escape` and `unescape` undo one another"},
+	{POINTS START "{a: {expr: x, escape: true, redact: [b]}}\n" END_POINT,
+	 "13:20: `redact` is for a query as it came, and `escape` changes it before"},
 	{POINTS START "{a: x}\n" END_POINT "  connection: {local: [a, b], remote: a}\n", "5:3: `connection` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  connection: {local: a, remote: a, stream: b}\n",
 	 "5:3: `connection` names `b`"},
