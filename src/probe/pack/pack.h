@@ -128,7 +128,8 @@ struct pack_point {
 	bool or_end;                   /* DETACH: without a key there is nothing that outlives the call: it ends */
 	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
 	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
-	const char *discard_attribute, *discard_value; /* END, DETACH with or_end: drop the span when that attribute equals this */
+	/* END, DETACH with or_end: drop the span when that attribute equals this */
+	const char *discard_attribute, *discard_value;
 	int line;
 };
 
