@@ -3,10 +3,10 @@
  *
  *   default     0 or "" is replaced           status 0 → 200
  *   ip          the text of an IP's bytes      7f 00 00 01 → "127.0.0.1"
+ *   until       an end is cut off             "/x?a=1" → "/x"
  *   escape      a path as URLs have it        "/a b" → "/a%20b"; unescape is the other way
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
  *   after       likewise, and the text itself   "/shop.Cart/Add" → "shop.Cart/Add"
- *   until       an end is cut off             "/x?a=1" → "/x"
  *   append      attributes' texts are added   "/users" and "/{id}"
  *   replace     text for text, within         "/users//{id}" → "/users/{id}"
  *   parameters  parts of a path are named     "/users/7" → "/users/:id"
@@ -476,6 +476,8 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 		captured_set_constant(v, t->default_value, number);
 	if (t->ip && !apply_ip(v))
 		return false;
+	if (t->until)
+		apply_until(v, t->until);
 	if (t->escape)
 		apply_escape(l, v);
 	if (t->unescape)
@@ -486,8 +488,6 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 		return false;
 	if (t->after && !apply_after(v, t->after))
 		return false;
-	if (t->until)
-		apply_until(v, t->until);
 	if (t->append)
 		apply_append(l, v, t->append);
 	if (t->replace)

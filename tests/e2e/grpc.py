@@ -12,7 +12,8 @@ CODES = ("OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALRE
          "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
          "UNAUTHENTICATED").split()
 SERVER_ERRORS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
-GET, FLAKY, CHAT, LIST = "test.Shop/Get", "test.Shop/Flaky", "test.Shop/Chat", "test.Shop/List"
+GET, CALL, FLAKY = "test.Shop/Get", "test.Shop/Call", "test.Shop/Flaky"
+CHAT, LIST = "test.Shop/Chat", "test.Shop/List"
 # Whose deadline is noticed first is not certain: the server's own, or the client's that resets the stream.
 TIME_IS_UP = "CANCELLED or DEADLINE_EXCEEDED"
 
@@ -26,7 +27,8 @@ SERVED = {
     "unknown": [("test.Shop/Nothing", "UNIMPLEMENTED")],
     "stranger": [("test.Stranger/Get", "UNIMPLEMENTED")],
     "retried": [(FLAKY, "UNAVAILABLE"), (FLAKY, "UNAVAILABLE"), (FLAKY, "OK")],
-    "nested": [("test.Shop/Call", "OK"), (GET, "OK")],
+    "nested": [(CALL, "OK"), (GET, "OK")],
+    "background": [(CALL, "OK"), (GET, "OK")],
     "deadline": [(GET, TIME_IS_UP)],
     "cancelled": [(GET, "CANCELLED")],
     "late": [],
@@ -126,8 +128,13 @@ def _check_counts(who, want, spans):
     assert got == want, f"{who}: too many {dict(got - want)}, missing {dict(want - got)}"
 
 
-def _check_client(span, pair):
+def _attributes(span):
     a = dict(span["attributes"])
+    return a, a.pop("earshot.parent.source")
+
+
+def _check_client(span, pair):
+    a, _ = _attributes(span)
     code = a.pop("rpc.response.status_code")
     method, port = a.pop("rpc.method"), a.pop("server.port")
     assert span["name"] == method and span["pack"] == "grpc", span
@@ -140,7 +147,7 @@ def _check_client(span, pair):
 
 
 def _check_server(span, pair):
-    a = dict(span["attributes"])
+    a, _ = _attributes(span)
     code, method, original = a.pop("rpc.response.status_code"), a.pop("rpc.method"), a.pop("rpc.method_original", None)
     assert original in (UNRECOGNIZED if method == "_OTHER" else (None,)), span
     assert span["name"] == ("grpc" if original else method) and span["pack"] == "grpc", span
@@ -151,16 +158,37 @@ def _check_server(span, pair):
     assert a.pop("error.type", None) == (code if code in SERVER_ERRORS else None) and not a, span
 
 
+def _parent(span):
+    return span["attributes"]["earshot.parent.source"], span.get("parent_span_id") or None, span["trace_id"]
+
+
 def _check_parents(pair, clients, servers):
-    around = next(s for s in servers if s["name"] == "test.Shop/Call")
-    below = [c for c in clients if c["pid"] == pair.server.pid]
-    assert [c["parent_span_id"] for c in below] == [around["span_id"]], (below, around)
-    assert below[0]["trace_id"] == around["trace_id"], (below, around)
-    traced = [s for s in servers if s["trace_id"] == TRACE]
-    assert [(s["parent_span_id"], s["name"], s["trace_state"]) for s in traced] == [(PARENT, GET, "shop=1")], traced
+    around = sorted((s for s in servers if s["name"] == CALL), key=lambda s: s["start_unix_ns"])
+    below = sorted((c for c in clients if c["pid"] == pair.server.pid), key=lambda s: s["start_unix_ns"])
+    assert [_parent(c) for c in below] == [(by, s["span_id"], s["trace_id"])
+                                           for by, s in zip(("context", "goroutine"), around)], (below, around)
     # A stream that is open on a goroutine is not what that one's other calls are made for.
-    wrong = [c for c in clients if c["pid"] == pair.client.pid and c.get("parent_span_id")]
+    wrong = [c for c in clients if c["pid"] == pair.client.pid and _parent(c)[:2] != ("none", None)]
     assert not wrong, wrong
+    traced = [s for s in servers if s["trace_id"] == TRACE]
+    assert [(*_parent(s), s["name"], s["trace_state"]) for s in traced] == [
+        ("header", PARENT, TRACE, GET, "shop=1")], traced
+
+
+def _check_connections(clients, servers):
+    """A call's two sides are one trace: by the connection and the stream's number, or not at all. (What the server does
+    before its client is seen to have opened the stream is not joined, nor are further attempts.)"""
+    by_id, joined = {c["span_id"]: c for c in clients}, []
+    for s in servers:
+        source, parent, trace = _parent(s)
+        if source == "connection":
+            joined.append(parent)
+            assert (by_id[parent]["name"], by_id[parent]["trace_id"]) == (_method(s), trace), (s, by_id[parent])
+        else:
+            assert source == "header" or parent is None, s
+    assert len(joined) == len(set(joined)), "a client's span is the parent of two"
+    assert len(joined) >= len(servers) * 9 // 10, f"{len(joined)} of {len(servers)} joined"
+    return len(joined)
 
 
 def _check_stream(name, clients, servers):
@@ -178,7 +206,7 @@ def _all(build):
         for what, calls in SERVED.items():
             said += pair.do(what)
             served += calls
-        said.append((GET, "OK"))  # the nested one, by the server
+        said += [(GET, "OK")] * 2  # the nested ones, by the server
         expected = len(said) + len(served)
         until(f"{expected} spans", lambda: len(_spans(e)) >= expected or not e.alive(), 10)
         summary = e.finish()[1]
@@ -192,8 +220,9 @@ def _all(build):
         _check_server(span, pair)
     _check_parents(pair, clients, servers)
     _check_stream("test.Shop/Put", clients, servers)
+    joined = _check_connections(clients, servers)
     assert not any(losses(summary).values()), summary
-    return f"{len(clients)} spans of clients, {len(servers)} of the server"
+    return f"{len(clients)} spans of clients, {len(servers)} of the server, {joined} joined"
 
 
 def _web(build):

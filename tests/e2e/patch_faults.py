@@ -78,7 +78,7 @@ def check_restored(seq):
 
 def check_takes_another(seq, mapped_still=0):
     """Nothing that is left keeps the next one out, once helpers made slow are done."""
-    until("no helper is at work", lambda: not any(helpers()), 30)
+    until("no helper is at work", lambda: not any(helpers()), 90)
     with trace(seq.pid) as e:
         code = e.wait(30)
         assert code == 0 and len(e.out().splitlines()) >= 500, e.describe()
@@ -158,7 +158,7 @@ def _killed(fault, both):
             else:
                 os.kill(e.pid, signal.SIGKILL)
                 e.kill()
-                until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 30)
+                until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 90)
             seq.check_counts_on()
         check_takes_another(seq)
     return f"{rounds} kills, {caught} with something in place"

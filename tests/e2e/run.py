@@ -32,7 +32,7 @@ GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "context
           "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",
           "trace_guide", "trace_cycles", "http_edges", "routers", "trace_corners", "trace_types", "inlined",
           "follow", "trace_aggregates", "trace_conditions", "patch_sequence", "patch_faults",
-          "patch_whole", "go_probe", "grpc")
+          "patch_whole", "go_probe", "parents", "grpc")
 
 
 class TimedOut(Exception):

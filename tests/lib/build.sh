@@ -26,6 +26,7 @@
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
+#   fanout-go1.XX                          hands work on in every way, with numbered requests; 1.21 and the newest
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
@@ -130,6 +131,7 @@ build_httpd() { # MINOR
 	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
+	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --
 	build "$1" conditions "conditions-go$1-plain" --
 	build "$1" conditions "conditions-go$1-w" -- -ldflags '-w'

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "binary/context_types.h"
 #include "plant/planters.h"
 
 /* Every planter's sites of a join point; NULL ok. */
@@ -79,6 +80,7 @@ static inline void touch_inlined(struct binary *b, size_t step)
 
 static inline void touch_type(struct binary *b, const struct type *t)
 {
+	struct context_type context = context_type_of(b, t);
 	struct type_field field;
 	struct type_method method;
 	struct map_layout layout;
@@ -112,6 +114,8 @@ static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bo
 					    "runtime.newproc1"};
 	static const char *const exprs[] = {"*Point", "map[string][]byte", "http.Header",
 					    "func(*url.URL) error"};
+	const struct context_table *contexts;
+	struct lineage_layout lineage;
 	struct goroutine_layout g;
 	const struct type *t;
 	struct func f;
@@ -129,6 +133,8 @@ static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bo
 	for (size_t i = 0; i < 4; i++)
 		binary_type_parse(b, "main", exprs[i], NULL);
 	binary_goroutine_layout(b, &g, NULL);
+	binary_lineage_layout(b, &lineage, NULL);
+	binary_contexts(b, &contexts, NULL);
 	for (size_t i = 0; i < types && binary_type_next(b, &pos, &t); i++)
 		touch_type(b, t);
 }

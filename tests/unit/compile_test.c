@@ -602,6 +602,7 @@ static void test_comparisons(void **state)
 		"s[0] == 'G'", "p == nil", "nil == p", "ss != nil", "uintptr(p) == 0", "3 < 4", "\"a\" < \"b\"",
 		"n * -1 == 5 && (u == 9 || small == -128) && !(len(ss) == 3)", "array[1] < 0 && array[0] == 1e1",
 		"n < 10ms", "1 + 2 == 3 && true != false", "goid == 77", "caller != nil",
+		"caller != \"no.such\"", "!hasprefix(caller, \"no.such.\")",
 		"s == s", "s <= s", "s >= \"GET\"", "s < \"GET0\"", "\"GET \" < s", "s > ss[0][:0]", "ss[0] < ss[1]",
 		"ss[1] != ss[0]",
 		"s > \"\"", "hasprefix(s, s[:3])", "hassuffix(s, s[4:])", "s[:3] == \"GET\"", "s[u:u+1] == \" \"",
@@ -619,6 +620,7 @@ static void test_comparisons(void **state)
 		"s != s", "s < s", "s < \"GET\"", "s == ss[0]", "s[:2] == \"GET\"", "s[3:2] == \"\"", "s[20:] == \"\"",
 		"ss[5:][0] == \"x\"",
 		"hasprefix(ss[0], s)", "array == [4]int32{10, -9, 12}", "1 << n == 1",
+		"caller == \"no.such\"",
 	};
 	static const char *const lost[] = {"n / int(u - 3) == 1", "7 % (u - 3) == 0 || true"};
 	struct goroutine_layout layout;

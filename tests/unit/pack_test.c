@@ -181,6 +181,45 @@ static char *smallest_pack(void)
 	return begin + 8;
 }
 
+/* Contexts are captures of their own, and lineage is captured without being asked for. */
+static void test_contexts(void **state)
+{
+	static const char text[] =
+		HEAD "spans:\n- name: s\n  kind: server\n  titles: [t]\n  points:\n"
+		"  - name: b\n    role: start\n    variants:\n"
+		"    - func: m.f\n      parent: x.ctx\n      context: {expr: [x, y], when: z, optional: true}\n"
+		"    - {func: m.f2, parent: [x, y]}\n"
+		"    - {func: m.f3, parent: [{expr: x, when: z}, {expr: y}]}\n"
+		"    - {func: m.f4, goroutine: gp, sp: gp.sp}\n"
+		"  - {name: e, role: end, variants: [{func: m.g()}]}\n"
+		"- name: c\n  kind: client\n  titles: [t]\n  points:\n"
+		"  - {name: b, role: start, variants: [{func: m.h, parent: x}]}\n"
+		"  - {name: n, role: start, variants: [{func: m.h}]}\n"
+		"  - {name: e, role: end, variants: [{func: m.g()}]}\n";
+	static const enum capture_use first[] = {USE_PARENT_CHAIN, USE_OWN_CHAIN, USE_CREATOR, USE_START_PC,
+						 USE_GOIDGEN, USE_GOID_CACHE, USE_GOID_CACHE_END};
+	struct pack *p = load(text);
+	const struct pack_variant *v = p->spans[0].points[0].variants;
+	const struct pack_point *client = p->spans[1].points;
+
+	assert_int_equal(v[0].ncaptures, ARRAY_SIZE(first));
+	for (size_t i = 0; i < ARRAY_SIZE(first); i++) {
+		assert_int_equal(v[0].captures[i].use, first[i]);
+		assert_true(i < 2 || v[0].captures[i].optional);
+	}
+	assert_string_equal(v[0].captures[0].alternatives[0], "x.ctx");
+	assert_true(v[0].captures[1].optional && !strcmp(v[0].captures[1].when, "z"));
+	assert_string_equal(v[1].captures[0].alternatives[1], "y");
+	assert_int_equal(v[1].captures[1].use, USE_CREATOR);
+	assert_int_equal(v[2].captures[1].use, USE_PARENT_CHAIN);
+	assert_string_equal(v[2].captures[1].alternatives[0], "y");
+	assert_int_equal(v[3].ncaptures, 0); /* of another goroutine nothing is known */
+	assert_int_equal(client[0].variants->ncaptures, 3);
+	assert_int_equal(client[1].variants->ncaptures, 0);
+	assert_int_equal(p->spans[0].points[1].variants->ncaptures, 0);
+	pack_free(p);
+}
+
 static void test_smallest(void **state)
 {
 	struct pack *p = load(smallest_pack());
@@ -319,6 +358,12 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_call: [m.g]}]}\n",
 	 "9:63: a function and those that it may call are expected here"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_no_call: [m.g, 'm.f(']}]}\n", "9:66: "},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, parent: x}]}\n",
+	 "9:5: `parent` and `context` belong to a point with role start"},
+	{POINTS "  - {name: a, role: end, variants: [{func: m.f, context: x}]}\n",
+	 "9:5: `parent` and `context` belong to a point with role start"},
+	{POINTS START "{a: x}\n      parent: 'x +'\n", "14:15: a value is expected here"},
+	{POINTS START "{a: x}\n      context: {expr: x, hidden: true}\n", "14:26: a context has no key `hidden`"},
 	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",
 	 "5:3: a hook with this role captures `type` only, not `typ`"},
 	{HEAD "hooks:\n- {name: a, role: unwind, variants: [{func: m.f, capture: {type: x}}]}\n",
@@ -500,7 +545,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_smallest), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_builtin),
-		cmocka_unit_test(test_all_keys),
+		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),
 	};

@@ -54,6 +54,7 @@ static void parts_of_texts(void **state)
 	const struct transform path = {.until = "?", .unescape = true}, query = {.after = "?"};
 
 	assert_string_equal(apply(&path, "/a%20b?x=1?y"), "/a b");
+	assert_string_equal(apply(&path, "/a%3Fb?x"), "/a?b");
 	assert_string_equal(apply(&path, "/a"), "/a");
 	assert_null(apply(&path, "?x"));
 	assert_string_equal(apply(&query, "/a?x=1?y"), "x=1?y");

@@ -877,9 +877,10 @@ static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_s
 
 	if (!r && !s->npoints)
 		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
-	if (!r && (has_role(s, POINT_START) || has_role(s, POINT_END)))
-		r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
-				       "where it starts and ends is that pack's");
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN)
+			r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
+					       "where it starts and ends is that pack's");
 	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
 }
 
