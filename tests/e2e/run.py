@@ -22,7 +22,7 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 
-from proc import Skip, kill_all  # noqa: E402
+from proc import PATIENCE, Skip, kill_all  # noqa: E402
 
 # Quick ones first: what is broken altogether shows early.
 GROUPS = (
@@ -95,14 +95,14 @@ def collect(patterns):
 
 def attempt(test):
     """Run one test; returns (result, text)."""
-    signal.alarm(test.seconds)
+    signal.alarm(PATIENCE * test.seconds)
     try:
         note = test.run()
         return "passed", note or ""
     except Skip as e:
         return "skipped", str(e)
     except TimedOut:
-        return "failed", f"not finished after {test.seconds} s"
+        return "failed", f"not finished after {PATIENCE * test.seconds} s"
     except AssertionError as e:
         return "failed", str(e) or traceback.format_exc()
     except Exception:  # a broken test is a failed one; the rest goes on
