@@ -1,7 +1,7 @@
 /*
- * Spans arrive as they end, children
- * first, so they are held until the root that this machine knows has ended (it has no parent, or one in
- * another process that is not observed), and a second more for those that outlive it. What comes later still is shown by itself.
+ * Spans arrive as they end, children first, so they are held until the root that this machine knows has ended (it has
+ * no parent, or one in another process that is not observed), and a second more for those that outlive it. What comes
+ * later still is shown by itself.
  * A trace of one span looks as in `-o line`.
  *
  * Memory is bounded: when too much is held, the trace that has waited longest is shown as far as it is known.

@@ -1,7 +1,7 @@
 /*
  * The address pair of an established connection is unique in its network namespace, but for what is between: proxies,
- * address translation and other namespaces give no match or, at worst, two. A client that gave up and a port that is
- * used again are told apart by time: the client's request was on its way before the server had it, and nobody has ended.
+ * address translation and other namespaces give no match or, at worst, two. Time tells apart a client that gave up and
+ * a port that is used again: the client's request was on its way before the server had it, and neither has ended.
  */
 #include "span/connections.h"
 

@@ -100,7 +100,7 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
 	const char *needs_present;     /* … only where it does */
 	const char *needs_func;        /* only where the binary has that function */
-	bool not_inlined;              /* only where no call of the function was inlined: its entry sees none of these */
+	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */
 	const struct pack_capture *captures;
 	size_t ncaptures;
 	int line;
