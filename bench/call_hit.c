@@ -33,8 +33,11 @@ extern char site_leave[] __attribute__((visibility("hidden")));
 void pair_calls(long n, const void *arg, const void *g); /* arg in RAX, g in R14 */
 
 static struct {
-	uint64_t lo, hi, pad[17], goid;
+	uint64_t lo, hi, pad[4];
+	uint64_t *m;
+	uint64_t pad2[12], goid, behind[20];
 } fake_g = {.hi = UINT64_C(0x7fffffffff00), .goid = 1};
+static uint64_t m[32], p_of_m[64];
 struct text {
 	const char *s;
 	uint64_t len;
@@ -42,7 +45,35 @@ struct text {
 static struct {
 	struct text texts[3];
 	uint64_t n;
+	uint64_t contexts[5][2]; /* type word, data word: the first of a chain */
 } object;
+
+/* Chains of contexts: of one type, or of two in turns (so each one's type is read and looked up). */
+enum { LINKS_MAX = 64, ROOT_TYPE = 2 };
+static const size_t links[ARRAY_SIZE(object.contexts)] = {0, 1, 20, 60, 20};
+static uint64_t itabs[3][2] = {{0, 0x100}, {0, 0x200}, {0, 0x300}}; /* the load bias is 0 */
+static uint64_t contexts[ARRAY_SIZE(links)][LINKS_MAX + 1][2];
+static struct context_type context_types[] = {
+	{.rtype = 0x100, .parent = CONTEXT_FIELD, .is_link = true},
+	{.rtype = 0x200, .parent = CONTEXT_FIELD, .is_link = true},
+	{.rtype = 0x300, .parent = CONTEXT_ROOT},
+};
+static const struct context_table context_table = {.types = {.data = context_types, .len = 3}, .itab_type_off = 8};
+
+static void make_chains(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		size_t type = ROOT_TYPE;
+
+		for (size_t k = links[i]; k-- > 0;) {
+			contexts[i][k][0] = (uintptr_t)itabs[type];
+			contexts[i][k][1] = (uintptr_t)contexts[i][k + 1];
+			type = i == 4 ? k % 2 : 0;
+		}
+		object.contexts[i][0] = itabs[type][1];
+		object.contexts[i][1] = (uintptr_t)contexts[i][0];
+	}
+}
 
 static struct shape shapes[] = {
 	{.size = 1}, {.size = 1}, {.size = sizeof(object), .first_edge = 0, .nedges = 3},
@@ -76,6 +107,24 @@ static struct ir_insn slow_code[] = {REGION(IR_SLOT_FILTER), {.op = IR_LATENCY, 
 				     {.op = IR_CONST, .dst = 1, .imm = 1000000000},
 				     {.op = IR_BIN, .bin = BIN_GT, .dst = 2, .a = 0, .b = 1},
 				     {.op = IR_FILTER, .a = 2}, END};
+#define CHAIN(i)                                                                                                   \
+	{REGION(0), ARG(0), LOAD(1, (int)offsetof(typeof(object), contexts[i][0])),                                \
+	 LOAD(2, (int)offsetof(typeof(object), contexts[i][1])),                                                   \
+	 {.op = IR_EMIT_CHAIN, .slot = 0, .a = 1, .b = 2, .imm = EVENT_MAX_CHAIN}, END}
+static struct ir_insn chain_code[][6] = {CHAIN(0), CHAIN(1), CHAIN(2), CHAIN(3), CHAIN(4)};
+#define OF_G(s, ...)                                                                                               \
+	REGION(s), {.op = IR_G, .dst = 0}, __VA_ARGS__ {.op = IR_EMIT, .slot = s, .a = 1}, END
+static struct ir_insn lineage_code[] = {
+	REGION(0), ARG(0), LOAD(1, 0), LOAD(2, 8), {.op = IR_EMIT_STR, .slot = 0, .a = 1, .b = 2, .imm = 256}, END,
+	OF_G(1, LOAD(1, 280),), OF_G(2, LOAD(1, 304),),
+	OF_G(3, LOAD(2, 48), {.op = IR_LOAD, .a = 2, .imm = 208, .size = 8, .dst = 3},
+	     {.op = IR_LOAD, .a = 3, .imm = 384, .size = 8, .dst = 1},),
+	OF_G(4, LOAD(2, 48), {.op = IR_LOAD, .a = 2, .imm = 208, .size = 8, .dst = 3},
+	     {.op = IR_LOAD, .a = 3, .imm = 392, .size = 8, .dst = 1},),
+	REGION(5), ARG(0), LOAD(1, 48), {.op = IR_EMIT, .slot = 5, .a = 1}, END};
+static struct ir_slot lineage_slots[] = {{.kind = VALUE_STRING}, {.kind = VALUE_UINT}, {.kind = VALUE_PC},
+					 {.kind = VALUE_UINT}, {.kind = VALUE_UINT}, {.kind = VALUE_UINT}};
+static struct ir_slot chain_slot = {.kind = VALUE_CHAIN};
 static struct ir_slot text_slot = {.kind = VALUE_STRING}, number_slot = {.kind = VALUE_INT},
 		      image_slot = {.kind = VALUE_IMAGE}, stack_slot = {.kind = VALUE_STACK};
 static const struct ir_aggregate count = {.kind = AGG_COUNT},
@@ -84,6 +133,8 @@ static const struct ir_aggregate count = {.kind = AGG_COUNT},
 
 #define CODE(r, c, s) {.role = r, .call_group = r == PROGRAM_POINT ? 0 : 1, .insns = c, .ninsns = ARRAY_SIZE(c), \
 		       .slots = &s, .nslots = 1, .nregs = 4, .shapes = &table, .g = {.goid = 152, .stack_hi = 8}}
+#define CHAINED(i) {.insns = chain_code[i], .ninsns = 6, .slots = &chain_slot, .nslots = 1, .nregs = 4, \
+		    .contexts = &context_table, .g = {.goid = 152, .stack_hi = 8}}
 #define FILTER(r, c) {.role = r, .call_group = r == PROGRAM_POINT ? 0 : 1, .insns = c, .ninsns = ARRAY_SIZE(c), \
 		      .nregs = 4, .g = {.goid = 152, .stack_hi = 8}}
 #define COUNTED(c, s, a) {.insns = c, .ninsns = ARRAY_SIZE(c), .slots = &s, .nslots = 1, .nregs = 4, \
@@ -104,6 +155,14 @@ static const struct arm {
 	 CODE(PROGRAM_RETURN, number_code, number_slot)},
 	{"point, struct of 3 strings", true, CODE(PROGRAM_POINT, image_code, image_slot), {0}},
 	{"point, stack of few frames", true, CODE(PROGRAM_POINT, stack_code, stack_slot), {0}},
+	{"point, chain of no context", true, CHAINED(0), {0}},
+	{"point, chain of 1", true, CHAINED(1), {0}},
+	{"point, chain of 20, one type", true, CHAINED(2), {0}},
+	{"point, chain of 60, one type", true, CHAINED(3), {0}},
+	{"point, chain of 20, types in turns", true, CHAINED(4), {0}},
+	{"point, 1 string and lineage", true,
+	 {.insns = lineage_code, .ninsns = ARRAY_SIZE(lineage_code), .slots = lineage_slots, .nslots = 6, .nregs = 4,
+	  .g = {.goid = 152, .stack_hi = 8}}, {0}},
 	{"count only", true, COUNTED(number_code, number_slot, count), {0}},
 	{"count by string", true, COUNTED(text_code, text_slot, by_text), {0}},
 	{"histogram", true, COUNTED(number_code, number_slot, hist), {0}},
@@ -182,6 +241,9 @@ int main(void)
 	struct err err = {0};
 
 	object.n = 1;
+	make_chains();
+	fake_g.m = m;
+	m[26] = (uintptr_t)p_of_m;
 	for (size_t i = 0; i < 3; i++)
 		object.texts[i] = (struct text){"/some/path/12345678", 19};
 	for (int i = 0; i < ROUNDS; i++) {

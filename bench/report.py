@@ -7,7 +7,7 @@ import sys
 
 from common import QUICK, Failed, kill_children
 
-ALL = ("hit", "patch", "aggregates", "request", "load", "start", "trace", "service")
+ALL = ("hit", "patch", "chain", "aggregates", "request", "load", "start", "trace", "service")
 LIMIT = 300  # seconds that a part may take
 PARTS = os.environ.get("BENCH_ONLY", "").split() or ALL
 

@@ -2,7 +2,7 @@
 # make bench: what Earshot costs, measured here and now (root). See README.md.
 #   BENCH_QUICK=1   fewer repetitions: half the time
 #   EARSHOT_BEFORE=path   another build of earshot, measured beside this one
-#   sh bench/run.sh patch load   only these of: hit patch aggregates request load start trace service (BENCH_ONLY="patch load" does the same)
+#   sh bench/run.sh patch load   only these of: hit patch chain aggregates request load start trace service (BENCH_ONLY="patch load" does the same)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${EARSHOT_CACHE:=/var/cache/earshot}"

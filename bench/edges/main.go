@@ -1,15 +1,18 @@
 // Command edges calls a function in short batches with rests between, so that whoever reads its
 // records does so meanwhile and keeps up, and answers what a call took: the least and the median of
 // the batches, in nanoseconds. A line on standard input says which function, for how many
-// milliseconds, and on how many Ps at once; "full" is observed without rests.
+// milliseconds, and on how many Ps at once; "full" is observed without rests, "under8" begins and ends something
+// under a context with so many above it.
 package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +36,30 @@ func observed(n int) (r int) { return leaf(n) + leaf(n+1) }
 //go:noinline
 func named(n int, s string) (r int) { return leaf(n) + leaf(len(s)) }
 
+// begin and done are where a span starts and ends.
+//
+//go:noinline
+func begin(ctx context.Context, n int) (r int) { return leaf(n) + leaf(n+1) }
+
+//go:noinline
+func done(n int) (r int) { return leaf(n) + leaf(n+2) }
+
+type key int
+
+// under gives a chain of that many contexts, as those of requests are: every fourth can be cancelled, the rest have a
+// value.
+func under(links int) context.Context {
+	ctx := context.Background()
+	for i := 0; i < links; i++ {
+		if i%4 == 0 {
+			ctx, _ = context.WithCancel(ctx)
+		} else {
+			ctx = context.WithValue(ctx, key(i), i)
+		}
+	}
+	return ctx
+}
+
 var zero = time.Now()
 
 var total [64]int // of a goroutine; far enough apart at 8
@@ -51,15 +78,29 @@ func namedBatch(total int, s string) int {
 	return total
 }
 
+func underBatch(total int, ctx context.Context) int {
+	for i := 0; i < batch; i++ {
+		total += begin(ctx, i)
+		total += done(i)
+	}
+	return total
+}
+
 // measure is one goroutine's work: the ns per call of each batch.
 func measure(which string, until time.Time, id int) []float64 {
 	text := strings.Repeat("0123456789abcdef", 2)
+	links, isUnder := strings.CutPrefix(which, "under")
+	n, _ := strconv.Atoi(links)
+	ctx := under(n)
 	var times []float64
 	for {
 		start := time.Now()
-		if which == "named" {
+		switch {
+		case isUnder:
+			total[id*8] = underBatch(total[id*8], ctx)
+		case which == "named":
 			total[id*8] = namedBatch(total[id*8], text)
-		} else {
+		default:
 			total[id*8] = observedBatch(total[id*8])
 		}
 		end := time.Now()

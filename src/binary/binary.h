@@ -283,6 +283,13 @@ struct closure_var {
 	bool by_reference;       /* there is a pointer to the variable at offset */
 	unsigned dict_word;      /* as in struct param */
 };
+/* Whether f is a closure's code: a function literal, a method value, a wrapper. */
+bool binary_is_closure(struct binary *b, const struct func *f);
+/*
+ * The receiver of a method value, "(*T).m-fm", which no debug information is needed for: the compiler makes the object
+ * as struct { F uintptr; R T }. False when f is none. ret->name is "recv".
+ */
+bool binary_method_value(struct binary *b, const struct func *f, struct closure_var *ret);
 /* The captured variables of f, in b's arena. -ENODATA where DWARF does not mark them. */
 int binary_closure_vars(struct binary *b, const struct func *f, const struct closure_var **ret,
 			size_t *ret_n, struct err *err);

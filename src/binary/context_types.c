@@ -164,7 +164,7 @@ static bool is_usable(const struct search *s)
 	       w->offset <= INT32_MAX - INTERFACE_BYTES && w->via <= INT32_MAX - 8;
 }
 
-static struct context_type describe(struct binary *b, const struct type *t)
+struct context_type context_type_of(struct binary *b, const struct type *t)
 {
 	struct context_type c = {.rtype = t->rtype, .parent = CONTEXT_UNKNOWN};
 	const struct type *held = t->kind == KIND_POINTER ? t->elem : t;
@@ -209,7 +209,7 @@ static void fill(struct binary *b, const struct type *context, struct context_ta
 	size_t pos = 0;
 
 	while (binary_type_holdable_next(b, context, &pos, &type))
-		vec_push(&t->types, describe(b, type));
+		vec_push(&t->types, context_type_of(b, type));
 	if (t->types.len)
 		qsort(t->types.data, t->types.len, sizeof(*t->types.data), by_rtype);
 }

@@ -45,6 +45,8 @@ struct context_table {
  */
 int binary_contexts(struct binary *b, const struct context_table **ret, struct err *err);
 const struct context_type *context_type_find(const struct context_table *t, uint64_t rtype); /* NULL: not there */
+/* The row of a type that is a context; of any other it means nothing. */
+struct context_type context_type_of(struct binary *b, const struct type *t);
 /* Whether values of the interface type t are contexts: it has the methods of context.Context. */
 bool type_is_context(struct binary *b, const struct type *t);
 

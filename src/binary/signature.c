@@ -20,20 +20,18 @@
 
 /* ---- where types come from ---- */
 
-static const struct type *receiver_type(struct work *w)
+static const struct type *receiver_type(struct binary *b, const struct func_name *n)
 {
-	const struct func_name *n = &w->name;
 	const struct type *t = NULL;
-	const char *full = arena_printf(&w->b->arena, "%s.%s", n->package, n->receiver);
+	const char *full = arena_printf(&b->arena, "%s.%s", n->package, n->receiver);
 
 	if (!n->generic)
-		t = binary_type(w->b, full);
+		t = binary_type(b, full);
 	if (!n->pointer)
 		return t;
 	if (t)
-		return binary_type_pointer_to(w->b, t);
-	return type_compose(w->b, KIND_POINTER, NULL, NULL, 0,
-	                    arena_printf(&w->b->arena, "*%s", full));
+		return binary_type_pointer_to(b, t);
+	return type_compose(b, KIND_POINTER, NULL, NULL, 0, arena_printf(&b->arena, "*%s", full));
 }
 
 static struct slot *add_slot(struct slots *s, const char *name, const struct type *type)
@@ -71,7 +69,7 @@ static bool from_arginfo(struct work *w)
 	if (!w->has_info || w->name.generic)
 		return false;
 	for (size_t i = 0; i < w->info.nitems; i++)
-		add_slot(&w->params, "", i || !w->name.receiver ? NULL : receiver_type(w));
+		add_slot(&w->params, "", i || !w->name.receiver ? NULL : receiver_type(w->b, &w->name));
 	return true;
 }
 
@@ -156,7 +154,7 @@ static bool from_method(struct work *w)
 
 	if (!w->name.receiver || w->name.generic)
 		return false;
-	recv = receiver_type(w);
+	recv = receiver_type(w->b, &w->name);
 	t = method_type(w, recv);
 	if (!t)
 		return false;
@@ -238,7 +236,7 @@ static bool from_declaration(struct work *w)
 	if (!w->decl)
 		return false;
 	if (w->name.receiver)
-		add_slot(&w->params, "", receiver_type(w));
+		add_slot(&w->params, "", receiver_type(w->b, &w->name));
 	add_declared(w, &w->params, w->decl->params, w->decl->nparams);
 	if (w->decl->has_results)
 		add_declared(w, &w->results, w->decl->results, w->decl->nresults);
@@ -600,4 +598,29 @@ int binary_signature(struct binary *b, const struct func *f, const struct declar
 out:
 	free(w);
 	return r;
+}
+
+/* ---- closures ---- */
+
+bool binary_is_closure(struct binary *b, const struct func *f)
+{
+	struct func_name n;
+
+	func_name_split(&b->arena, f->symbol, &n);
+	return n.closure;
+}
+
+bool binary_method_value(struct binary *b, const struct func *f, struct closure_var *ret)
+{
+	static const char suffix[] = "-fm";
+	size_t len = strlen(f->symbol);
+	struct func_name n;
+
+	if (len < strlen(suffix) || strcmp(f->symbol + len - strlen(suffix), suffix))
+		return false;
+	func_name_split(&b->arena, arena_strndup(&b->arena, f->symbol, len - strlen(suffix)), &n);
+	if (!n.receiver)
+		return false;
+	*ret = (struct closure_var){.name = "recv", .type = receiver_type(b, &n), .offset = 8};
+	return true;
 }

@@ -42,7 +42,7 @@ static const struct option_def inspect_defs[] = {
 };
 static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
-static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join", "detach"};
+static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join", "tie", "detach"};
 
 /* ---- sites ---- */
 
@@ -582,6 +582,7 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 {
 	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
+	const struct join_options with = {.caps = &planter->caps};
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
@@ -593,7 +594,7 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 		inspect_questions(b, packs, planter, argv + 1, nquestions);
 		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 	}
-	if (!o->functions && join_packs(b, packs->data, packs->len, &planter->caps, &joins, &n, &err) < 0)
+	if (!o->functions && join_packs(b, packs->data, packs->len, &with, &joins, &n, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/span_consumer.h"
+#include "span/keep.h"
 
 const struct option_def observe_span_defs[] = {
 	{0, "service", "NAME", "service.name (default: OTEL_SERVICE_NAME, else the program's name)", OPT_STRING,
@@ -12,6 +13,8 @@ const struct option_def observe_span_defs[] = {
 	 offsetof(struct observe_options, observation.packs)},
 	{0, "sample", "RATIO", "keep this share of traces, 0 to 1", OPT_RATIO,
 	 offsetof(struct observe_options, sample)},
+	{0, "keep", "RULE", "keep traces in which this holds for a span: status == error || duration > 1s (repeatable)",
+	 OPT_LIST, offsetof(struct observe_options, keep)},
 	{0, "redact", "NAME,…", "hide the values of these query parameters instead of the usual secrets; \"\" for none",
 	 OPT_LIST, offsetof(struct observe_options, redact)},
 	{0},
@@ -48,12 +51,31 @@ static const char *const *redact_names(struct observe_options *o)
 	return all;
 }
 
-static void add_spans(struct observe_options *o, struct observation *ob)
+/* The rules of --keep. -EINVAL with a sentence. */
+static int keep_rules(struct observe_options *o, const struct condition ***ret, struct err *err)
+{
+	int r = 0;
+
+	*ret = arena_array(&o->arena, const struct condition *, o->keep.len);
+	for (size_t i = 0; i < o->keep.len && r >= 0; i++) {
+		struct err why = {0};
+
+		r = keep_rule_parse(o->keep.data[i], &o->arena, &(*ret)[i], &why);
+		if (r < 0)
+			err_set(err, r, "--keep: %s", why.text);
+	}
+	return r;
+}
+
+static void add_spans(struct observe_options *o, const struct condition *const *keep, struct observation *ob)
 {
 	span_consumer_new(ob, &(struct span_consumer_options){
 				      .sample = o->sample >= 0 ? o->sample : o->env.sample_ratio,
 				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
-				      .redact = redact_names(o)});
+				      .alone = !o->show_process,
+				      .redact = redact_names(o),
+				      .keep = keep,
+				      .nkeep = o->keep.len});
 }
 
 static void add_calls(struct observe_options *o, const struct question *questions, struct observation *ob)
@@ -78,11 +100,14 @@ static int open_outputs(struct observe_options *o, struct observation *ob, struc
 int observe_open(struct observe_options *o, struct loop *loop, struct observation **ret, struct err *err)
 {
 	const struct question *questions = NULL;
+	const struct condition **keep = NULL;
 	struct observation *ob;
 	int r = call_options_check(&o->calls, err);
 
 	if (r >= 0)
 		r = questions_parse(o->questions.data, o->questions.len, &o->arena, &questions, err);
+	if (r >= 0)
+		r = keep_rules(o, &keep, err);
 	if (r >= 0)
 		r = otel_env_read(&o->env, env_get, NULL, err);
 	o->observation.env = &o->env;
@@ -92,7 +117,7 @@ int observe_open(struct observe_options *o, struct loop *loop, struct observatio
 	if (r < 0)
 		return r;
 	r = open_outputs(o, ob, err);
-	add_spans(o, ob);
+	add_spans(o, keep, ob);
 	if (o->questions.len)
 		add_calls(o, questions, ob);
 	if (r >= 0)

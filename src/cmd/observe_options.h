@@ -12,6 +12,7 @@ struct observe_options {
 	const char *service;
 	double sample;
 	string_list redact;
+	string_list keep;            /* rules: struct keeper_options */
 	string_list questions;       /* --trace */
 	struct call_options calls;
 	bool show_process;           /* the verb's: several processes may be observed */

@@ -68,6 +68,8 @@ int packs_load(const string_list *wanted, pack_set *ret, struct err *err)
 	for (size_t i = 0; r >= 0 && i < wanted->len; i++)
 		r = is_path(wanted->data[i]) ? load_file(wanted->data[i], ret, err)
 					     : check_glob(wanted->data[i], ret, err);
+	if (r >= 0)
+		r = packs_resolve(ret->data, ret->len, err);
 	if (r < 0)
 		packs_done(ret);
 	return r;

@@ -5,12 +5,16 @@
 #include "base/clock.h"
 #include "cmd/span_wanted.h"
 #include "span/assemble.h"
+#include "span/keep.h"
 
 #define CLOCK_SLACK_NS 100000u /* by so much a planter's clock may be ahead of ours */
 
 struct span_consumer {
 	struct consumer consumer;
 	struct assembler *assembler;
+	struct keeper *keeper;     /* NULL: all spans go on at once */
+	uint64_t given;            /* spans that the sinks got */
+	bool alone;
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;
@@ -28,7 +32,8 @@ static const struct span_wanted *points_of(const struct wanted *w)
 
 static struct wanted *analyse(struct consumer *c, const struct executable *x)
 {
-	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation))
+	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation),
+				self(c)->alone)
 			->wanted;
 }
 
@@ -115,11 +120,37 @@ static void on_sample(struct consumer *c, const void *sample, size_t size)
 	assembler_event(self(c)->assembler, sample, size);
 }
 
-static void on_span(void *arg, const struct span *span)
+static void give(void *arg, const struct span *span)
 {
-	struct consumer *c = arg;
+	struct span_consumer *s = arg;
 
-	outputs_span(observation_sinks(c->observation), span);
+	s->given++;
+	outputs_span(observation_sinks(s->consumer.observation), span);
+}
+
+static void keep(void *arg, const struct span *span)
+{
+	keeper_span(((struct span_consumer *)arg)->keeper, span, clock_monotonic_ns());
+}
+
+static void keep_opened(void *arg, const uint8_t trace_id[16])
+{
+	keeper_open(((struct span_consumer *)arg)->keeper, trace_id, clock_monotonic_ns());
+}
+
+static void keep_closed(void *arg, const uint8_t trace_id[16])
+{
+	keeper_close(((struct span_consumer *)arg)->keeper, trace_id, clock_monotonic_ns());
+}
+
+static void keep_tick(struct consumer *c)
+{
+	keeper_tick(self(c)->keeper, clock_monotonic_ns());
+}
+
+static void keep_finish(struct consumer *c)
+{
+	keeper_finish(self(c)->keeper);
 }
 
 static void leave(struct consumer *c, struct observed_process *p, bool exited)
@@ -142,8 +173,12 @@ static void count_lost_starts(struct consumer *c, const struct wanted *w, struct
 static void summary(struct consumer *c, struct run_summary *sum)
 {
 	const struct executable *x;
+	uint64_t before = sum->spans;
 
 	assembler_summary(self(c)->assembler, sum);
+	sum->spans = before + self(c)->given;
+	if (self(c)->keeper)
+		keeper_losses(self(c)->keeper, &sum->losses);
 	for (size_t pos = 0; (x = observation_next_executable(c->observation, &pos));)
 		if (wanted_of(x, c))
 			count_lost_starts(c, wanted_of(x, c), sum);
@@ -157,33 +192,38 @@ static void describe(struct consumer *c, struct summary_text *text)
 static void span_consumer_free(struct consumer *c)
 {
 	assembler_free(self(c)->assembler);
+	keeper_free(self(c)->keeper);
 	vec_done(&self(c)->vital);
 	free(c);
 }
 
-static const struct consumer_ops ops = {
-	.analyse = analyse,
-	.numbered = numbered,
-	.release = release,
-	.enter = enter,
-	.planted = planted,
-	.entered = report_refusals,
-	.sample = on_sample,
-	.leave = leave,
-	.summary = summary,
-	.describe = describe,
-	.free = span_consumer_free,
-};
+#define COMMON_OPS                                                                                                    \
+	.analyse = analyse, .numbered = numbered, .release = release, .enter = enter, .planted = planted,              \
+	.entered = report_refusals, .sample = on_sample, .leave = leave, .summary = summary,                           \
+	.describe = describe, .free = span_consumer_free
+
+static const struct consumer_ops ops = {COMMON_OPS};
+/* Spans that wait refer to processes that may have gone. */
+static const struct consumer_ops keeping_ops = {COMMON_OPS, .keeps_processes = true, .tick = keep_tick,
+						.finish = keep_finish};
 
 void span_consumer_new(struct observation *ob, const struct span_consumer_options *o)
 {
 	struct span_consumer *s = xcalloc(1, sizeof(*s));
+	struct assembler_options to = {.emit = give,
+				       .arg = s,
+				       .sample = o->sample,
+				       .sample_parent_based = o->sample_parent_based,
+				       .redact = o->redact};
 
-	s->consumer.ops = &ops;
-	s->assembler = assembler_new(&(struct assembler_options){.emit = on_span,
-								 .arg = s,
-								 .sample = o->sample,
-								 .sample_parent_based = o->sample_parent_based,
-								 .redact = o->redact});
+	s->alone = o->alone;
+	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
+	if (o->nkeep) {
+		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,
+								.arg = s});
+		to.emit = keep;
+		to.watch = (struct trace_watch){keep_opened, keep_closed, s};
+	}
+	s->assembler = assembler_new(&to);
 	observation_add(ob, &s->consumer);
 }

@@ -3,11 +3,15 @@
 #define CMD_SPAN_CONSUMER_H
 
 #include "cmd/observation.h"
+#include "probe/pack/pack_condition.h"
 
 struct span_consumer_options {
 	double sample;             /* 0..1 */
 	bool sample_parent_based;  /* follow the sampled flag of an incoming traceparent */
+	bool alone;                /* as in struct join_options */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
+	const struct condition *const *keep; /* nkeep rules (keep_rule_parse), which outlive it: 0: all is kept */
+	size_t nkeep;
 };
 
 /* Adds it to ob. */

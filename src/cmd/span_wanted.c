@@ -52,12 +52,14 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 	buf_done(&names);
 }
 
-struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter)
+struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter,
+				    bool alone)
 {
+	const struct join_options with = {.caps = &planter->caps, .alone = alone};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 
-	if (join_packs(b, packs->data, packs->len, &planter->caps, &s->joins, &s->njoins, &err) < 0) {
+	if (join_packs(b, packs->data, packs->len, &with, &s->joins, &s->njoins, &err) < 0) {
 		snprintf(s->wanted.why, sizeof(s->wanted.why), "%s", err.text);
 		return s;
 	}

@@ -28,7 +28,10 @@
 	X(LOSS_SINK_REFUSED, 34, "sink_refused", "the collector refused it or was never reached") \
 	/* parents that are not known for it; nothing else is lost */                              \
 	X(LOSS_BAD_HEADER, 35, "bad_header", "a header that names a request's parent was invalid")  \
-	X(LOSS_CONTEXT_CHAIN, 36, "context_chain", "a context's chain of parents was too long or could not be read")
+	X(LOSS_CONTEXT_CHAIN, 36, "context_chain", "a context's chain of parents was too long or could not be read") \
+	/* --keep */                                                                               \
+	X(LOSS_NOT_KEPT, 37, "not_kept", "left out by --keep")                                     \
+	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up")
 
 enum loss {
 #define X(id, number, name, text) id = number,

@@ -22,8 +22,9 @@
 #define NOT_DUE UINT64_MAX
 
 struct held {
-	struct span span;       /* its strings lie behind it */
+	struct span *span;
 	struct resource resource;
+	char *service;
 	struct held *parent, *child, *last_child, *next; /* while shown */
 	size_t bytes;
 	bool shown;
@@ -48,59 +49,25 @@ struct span_tree {
 
 /* ---- holding ---- */
 
-static size_t span_bytes(const struct span *s)
-{
-	size_t n = sizeof(struct held) + s->nattrs * sizeof(struct attr) + strlen(s->name) + 1;
-
-	n += s->status_text ? strlen(s->status_text) + 1 : 0;
-	n += s->resource && s->resource->service ? strlen(s->resource->service) + 1 : 0;
-	for (size_t i = 0; i < s->nattrs; i++) {
-		n += strlen(s->attrs[i].key) + 1;
-		n += s->attrs[i].kind == ATTR_STRING ? s->attrs[i].len + 1 : 0;
-	}
-	return n;
-}
-
-static const char *keep(char **at, const char *s, size_t n)
-{
-	char *d = *at;
-
-	if (n)
-		memcpy(d, s, n);
-	d[n] = 0;
-	*at += n + 1;
-	return d;
-}
-
-static const char *keep_str(char **at, const char *s)
-{
-	return s ? keep(at, s, strlen(s)) : NULL;
-}
-
-/* One block: the span, its attributes, all their text. */
+/* Of the resource only what is shown: it may be gone by then. */
 static struct held *hold(const struct span *s)
 {
-	size_t bytes = span_bytes(s);
-	struct held *h = xmalloc(bytes);
-	struct attr *attrs = (struct attr *)(h + 1);
-	char *at = (char *)(attrs + s->nattrs);
+	struct held *h = xcalloc(1, sizeof(*h));
 
-	*h = (struct held){.span = *s, .bytes = bytes};
+	h->span = span_copy(s, &h->bytes);
+	h->bytes += sizeof(*h);
+	if (s->resource && s->resource->service)
+		h->resource.service = h->service = xstrdup(s->resource->service);
 	h->resource.pid = s->resource ? s->resource->pid : 0;
-	h->resource.service = keep_str(&at, s->resource ? s->resource->service : NULL);
-	h->span.resource = &h->resource;
-	h->span.trace_state = NULL; /* not shown */
-	h->span.name = keep_str(&at, s->name);
-	h->span.status_text = keep_str(&at, s->status_text);
-	h->span.pack = h->span.trace_state = NULL;
-	for (size_t i = 0; i < s->nattrs; i++) {
-		attrs[i] = s->attrs[i];
-		attrs[i].key = keep_str(&at, s->attrs[i].key);
-		if (attrs[i].kind == ATTR_STRING)
-			attrs[i].s = keep(&at, s->attrs[i].s, s->attrs[i].len);
-	}
-	h->span.attrs = attrs;
+	h->span->resource = &h->resource;
 	return h;
+}
+
+static void held_free(struct held *h)
+{
+	free(h->service);
+	free(h->span);
+	free(h);
 }
 
 static uint64_t key_of(const struct span *s)
@@ -142,8 +109,8 @@ static int by_start(const void *a, const void *b)
 {
 	const struct held *x = *(struct held *const *)a, *y = *(struct held *const *)b;
 
-	return x->span.start_unix_ns < y->span.start_unix_ns   ? -1
-	       : x->span.start_unix_ns > y->span.start_unix_ns ? 1
+	return x->span->start_unix_ns < y->span->start_unix_ns   ? -1
+	       : x->span->start_unix_ns > y->span->start_unix_ns ? 1
 								: 0;
 }
 
@@ -160,10 +127,10 @@ static void link_children(struct trace *tr)
 	struct map by_id = {0};
 
 	for (size_t i = 0; i < tr->spans.len; i++)
-		map_set(&by_id, id_key(tr->spans.data[i]->span.span_id), tr->spans.data[i]);
+		map_set(&by_id, id_key(tr->spans.data[i]->span->span_id), tr->spans.data[i]);
 	for (size_t i = 0; i < tr->spans.len; i++) {
 		struct held *h = tr->spans.data[i];
-		struct held *p = span_has_parent(&h->span) ? map_get(&by_id, id_key(h->span.parent_id)) : NULL;
+		struct held *p = span_has_parent(h->span) ? map_get(&by_id, id_key(h->span->parent_id)) : NULL;
 
 		if (!p || p == h)
 			continue;
@@ -177,16 +144,16 @@ static void link_children(struct trace *tr)
 static void show_row(struct span_tree *t, const struct held *h, const struct held *root,
 		     const char *branch)
 {
-	uint64_t start = h->span.start_unix_ns, from = root->span.start_unix_ns;
+	uint64_t start = h->span->start_unix_ns, from = root->span->start_unix_ns;
 	char offset[32] = "+", text[24];
 
 	if (t->measuring) {
-		headline_fit(&t->text->headline, &h->span, branch);
+		headline_fit(&t->text->headline, h->span, branch);
 		return;
 	}
 	format_duration(start > from ? start - from : 0, text);
 	strcat(offset, text);
-	headline_row(&t->text->headline, output_begin(&t->text->file.out), &h->span, h == root ? NULL : offset, branch);
+	headline_row(&t->text->headline, output_begin(&t->text->file.out), h->span, h == root ? NULL : offset, branch);
 	output_end(&t->text->file.out);
 }
 
@@ -249,7 +216,7 @@ static void finish_trace(struct span_tree *t, struct trace *tr)
 	*(tr->newer ? &tr->newer->older : &t->newest) = tr->older;
 	for (size_t i = 0; i < tr->spans.len; i++) {
 		t->bytes -= tr->spans.data[i]->bytes;
-		free(tr->spans.data[i]);
+		held_free(tr->spans.data[i]);
 	}
 	vec_done(&tr->spans);
 	free(tr);

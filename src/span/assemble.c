@@ -26,6 +26,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "span/compose.h"
 #include "span/condition.h"
 #include "span/parents.h"
 #include "span/title.h"
@@ -67,6 +68,7 @@ struct assembler *assembler_new(const struct assembler_options *o)
 		a->o.max_open = DEFAULT_MAX_OPEN;
 	a->error_type = intern(&a->interner, "error.type");
 	a->parents.losses = &a->losses;
+	a->parents.watch = &a->o.watch;
 	return a;
 }
 
@@ -125,6 +127,42 @@ static int slot_of_context(const struct assembler_probe *p, enum capture_use use
 	return slot >= 0 && p->program->slots[slot].kind == VALUE_CONTEXT ? slot : -1;
 }
 
+/* Of several captures of the key at most one has a value. */
+static void find_key_slots(struct assembler *a, struct probe *probe)
+{
+	const struct pack_variant *v = probe->p.variant;
+	const char *key = probe->p.span ? probe->p.span->key : NULL;
+
+	probe->key_slots = arena_array(&a->interner.arena, int, v->ncaptures + 1);
+	for (size_t i = 0; key && i < v->ncaptures; i++) {
+		int slot = probe->p.slot_of_item[i];
+
+		if (v->captures[i].use == USE_ATTRIBUTE && !strcmp(v->captures[i].name, key) && slot >= 0 &&
+		    (size_t)slot < probe->p.program->nslots)
+			probe->key_slots[probe->nkey_slots++] = slot;
+	}
+}
+
+/* Whether end is at the return of the function at whose entry start is. */
+static bool same_function(const struct probe *start, const struct probe *end)
+{
+	return end->p.variant->at_return && end->p.func.entry && start->p.point->role == POINT_START &&
+	       start->p.span == end->p.span && start->p.func.entry == end->p.func.entry &&
+	       start->p.binary == end->p.binary;
+}
+
+static void pair_with_others(struct assembler *a, struct probe *probe)
+{
+	void *v;
+
+	for (size_t i = 0; map_next(&a->probes, &i, NULL, &v);) {
+		struct probe *other = v;
+
+		probe->ends_start |= same_function(other, probe);
+		other->ends_start |= same_function(probe, other);
+	}
+}
+
 static const int *slots_of_chains(struct assembler *a, const struct assembler_probe *p, size_t *ret_n)
 {
 	int *slots = arena_array(&a->interner.arena, int, p->variant->ncaptures);
@@ -173,9 +211,10 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 			probe->rules[i].redact = a->o.redact;
 	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
 	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
-	probe->key_slot = slot_of_attribute(p, p->span ? p->span->key : NULL);
+	find_key_slots(a, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
+	pair_with_others(a, probe);
 	find_kinship_slots(a, probe);
 	free(map_set(&a->probes, p->id, probe));
 }
@@ -355,12 +394,15 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	if (s->trace.sampled)
+	if (s->trace.sampled) {
+		compose_attributes(&s->attrs, s->start->p.span, &a->interner, &a->name);
 		emit(a, t, s, end);
-	else
+	} else {
 		a->losses.count[LOSS_SAMPLED_OUT]++;
+	}
 	parents_closing(&a->parents, t, s);
 	open_spans_remove(&t->open, s, end->time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
 	open_span_release(&a->pool, s);
 }
 
@@ -368,6 +410,7 @@ static void drop(struct assembler *a, struct target *t, struct open_span *s, uin
 {
 	parents_closing(&a->parents, t, s);
 	open_spans_remove(&t->open, s, time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
 	open_span_release(&a->pool, s);
 }
 
@@ -427,15 +470,31 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	}
 }
 
+/* The key that the record says; 0: none. *ret_lost: one could not be read. */
+static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
+{
+	uint64_t key = 0;
+
+	*ret_lost = false;
+	for (size_t i = 0; !key && i < in->probe->nkey_slots; i++) {
+		int slot = in->probe->key_slots[i];
+
+		arrival_word(in, slot, &key);
+		*ret_lost |= arrival_has(in, slot) && slot_lost(in->e.slots[slot].status);
+	}
+	return key;
+}
+
 /* What no other open span of its definition has: one that has it all the same has ended, and its end was lost. */
 static void take_key(struct assembler *a, const struct arrival *in, struct open_span *s)
 {
 	const struct pack_span *span = in->probe->p.span;
 	struct open_spans *open = &in->target->open;
 	struct open_span *older;
-	uint64_t key;
+	bool lost;
+	uint64_t key = captured_key(in, &lost);
 
-	if (!arrival_word(in, in->probe->key_slot, &key) || !key)
+	if (!key)
 		return;
 	older = span->detached ? open_spans_keyed(open, span, key) : NULL;
 	if (older && older != s)
@@ -468,13 +527,8 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	s = open_spans_push(open, &a->pool, h->goid, in->probe, h->depth, h->time_ns);
 	capture(a, in, s);
 	set_trace(a, s, in);
+	trace_opened(&a->o.watch, s->trace.trace_id);
 	take_key(a, in, s);
-}
-
-static bool same_function(const struct probe *start, const struct probe *end)
-{
-	return end->p.variant->at_return && end->p.func.entry &&
-	       start->p.func.entry == end->p.func.entry && start->p.binary == end->p.binary;
 }
 
 static bool discarded(const struct open_span *s, const struct pack_point *end, struct buf *scratch)
@@ -499,12 +553,10 @@ static bool discarded(const struct open_span *s, const struct pack_point *end, s
 static bool names_span(const struct arrival *in, struct open_span **ret)
 {
 	const struct pack_span *span = in->probe->p.span;
-	int slot = in->probe->key_slot;
-	uint64_t key = 0;
+	bool lost;
+	uint64_t key = captured_key(in, &lost);
 
-	if (!span->detached || !arrival_has(in, slot))
-		return false;
-	if (!slot_lost(in->e.slots[slot].status) && (!arrival_word(in, slot, &key) || !key))
+	if (!span->detached || (!key && !lost))
 		return false;
 	*ret = open_spans_keyed(&in->target->open, span, key);
 	return true;
@@ -521,7 +573,7 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	uint64_t depth = in->e.head->depth;
 
 	*ret_same = false;
-	if (!s || !same_function(s->start, in->probe))
+	if (!s || !in->probe->ends_start)
 		return s;
 	if (span->nested_same && s->entry.depth < depth)
 		*ret_same = true;
@@ -530,11 +582,22 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	return s && s->entry.depth == depth ? s : NULL;
 }
 
+static void end_span(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	struct ending end;
+
+	capture(a, in, s);
+	end = ending_of(s, in->e.head->time_ns);
+	if (discarded(s, in->probe->p.point, &a->name))
+		drop(a, in->target, s, in->e.head->time_ns);
+	else
+		finish(a, in->target, s, &end);
+}
+
 static void on_end(struct assembler *a, const struct arrival *in)
 {
 	bool nested = false, named;
 	struct open_span *s;
-	struct ending end;
 
 	named = names_span(in, &s);
 	if (!named)
@@ -547,12 +610,7 @@ static void on_end(struct assembler *a, const struct arrival *in)
 	}
 	if (!named)
 		lose_stale(a, in, s, in->e.head->depth);
-	capture(a, in, s);
-	end = ending_of(s, in->e.head->time_ns);
-	if (discarded(s, in->probe->p.point, &a->name))
-		drop(a, in->target, s, in->e.head->time_ns);
-	else
-		finish(a, in->target, s, &end);
+	end_span(a, in, s);
 }
 
 static void on_note(struct assembler *a, const struct arrival *in)
@@ -574,26 +632,45 @@ static void on_join(struct assembler *a, const struct arrival *in)
 {
 	struct open_spans *open = &in->target->open;
 	struct open_span *s = NULL;
-	uint64_t key;
+	bool lost;
 
-	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span) &&
-	    arrival_word(in, in->probe->key_slot, &key))
-		s = open_spans_keyed(open, in->probe->p.span, key);
+	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span))
+		s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
 	if (s)
 		open_spans_join(open, in->e.head->goid, s);
 	on_note(a, in);
 }
 
+/* The key is the goroutine's word to those that will work for its span, which stays where it is. */
+static void on_tie(struct assembler *a, const struct arrival *in)
+{
+	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
+	bool lost;
+	uint64_t key = captured_key(in, &lost);
+
+	if (!s)
+		return;
+	if (key)
+		open_spans_set_key(&in->target->open, s, key);
+	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
+}
+
 /* Comes again for a span that has its key already: a note then. */
 static void on_detach(struct assembler *a, const struct arrival *in)
 {
-	bool nested;
+	bool nested, lost;
 	struct open_span *s = ended_span(in, &nested);
 
 	if (nested)
 		return;
 	if (!s) {
 		on_note(a, in);
+		return;
+	}
+	if (in->probe->p.point->or_end && !captured_key(in, &lost)) {
+		lose_stale(a, in, s, in->e.head->depth);
+		end_span(a, in, s);
 		return;
 	}
 	take_key(a, in, s);
@@ -678,7 +755,7 @@ typedef void (*record_fn)(struct assembler *a, const struct arrival *in);
 static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
-	[POINT_JOIN] = on_join,     [POINT_DETACH] = on_detach,
+	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)
@@ -750,6 +827,8 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	if (exited)
 		end_open(a, t, now_monotonic_ns);
 	a->left_open += t->open.stacks.len;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+		trace_closed(&a->o.watch, open_span_of(e)->trace.trace_id);
 	target_free(a, t);
 }
 

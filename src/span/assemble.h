@@ -10,12 +10,14 @@
 #include "probe/ir.h"
 #include "probe/pack/pack.h"
 #include "span/span.h"
+#include "span/trace_watch.h"
 
 struct assembler;
 
 struct assembler_options {
 	void (*emit)(void *arg, const struct span *span);
 	void *arg;
+	struct trace_watch watch;   /* zero: nobody */
 	double sample;              /* 0..1, by trace id; 1: all */
 	bool sample_parent_based;   /* follow the sampled flag of an incoming traceparent */
 	const char *const *redact;  /* NULL: as the packs say; else the query parameters whose values are hidden */

@@ -20,6 +20,9 @@ void attr_list_done(struct attr_list *l)
 	buf_done(&l->text);
 	buf_done(&l->decoded);
 	buf_done(&l->redacted);
+	buf_done(&l->built);
+	buf_done(&l->path);
+	buf_done(&l->mounted);
 }
 
 const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len)

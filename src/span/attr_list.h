@@ -27,7 +27,7 @@ struct attr_value {
 struct attr_list {
 	VEC(struct attr_value) values;
 	struct buf text;
-	struct buf decoded, redacted; /* of the value that is being set */
+	struct buf decoded, redacted, built, path, mounted; /* of the value that is being set */
 };
 void attr_list_reset(struct attr_list *l); /* empties; keeps the memory unless it is large */
 void attr_list_done(struct attr_list *l);

@@ -314,19 +314,22 @@ void parents_opened(struct parents *p, const struct arrival *in, struct open_spa
 	note_client(p, in, s);
 }
 
-static void move_trace(struct open_span *s, const struct trace_context *was, const struct open_span *to)
+static void move_trace(struct parents *p, struct open_span *s, const struct trace_context *was,
+		       const struct open_span *to)
 {
 	if (!same_trace(&s->trace, was))
 		return;
+	trace_closed(p->watch, s->trace.trace_id);
 	memcpy(s->trace.trace_id, to->trace.trace_id, sizeof(s->trace.trace_id));
 	s->trace.sampled = to->trace.sampled;
+	trace_opened(p->watch, s->trace.trace_id);
 	buf_reset(&s->trace_state);
 	if (to->trace_state.len)
 		buf_append(&s->trace_state, to->trace_state.data, to->trace_state.len);
 }
 
 /* s is a root. */
-static void join_trace(struct open_span *s, struct request_end *e)
+static void join_trace(struct parents *p, struct open_span *s, struct request_end *e)
 {
 	struct trace_context was = s->trace;
 	struct ancestry *below = NULL;
@@ -335,8 +338,8 @@ static void join_trace(struct open_span *s, struct request_end *e)
 		return;
 	e->answered = true;
 	while ((below = ancestry_next(&s->ancestry, below)))
-		move_trace(CONTAINER_OF(below, struct open_span, ancestry), &was, e->span);
-	move_trace(s, &was, e->span);
+		move_trace(p, CONTAINER_OF(below, struct open_span, ancestry), &was, e->span);
+	move_trace(p, s, &was, e->span);
 	s->parent = SPAN_PARENT_REMOTE;
 	s->parent_source = PARENT_CONNECTION;
 	memcpy(s->parent_id, e->span->trace.span_id, sizeof(s->parent_id));
@@ -355,7 +358,7 @@ void parents_noted(struct parents *p, const struct arrival *in, struct open_span
 		return;
 	e = client_of(&q, in->target, s);
 	if (e)
-		join_trace(s, e);
+		join_trace(p, s, e);
 }
 
 void parents_closing(struct parents *p, struct target *t, struct open_span *s)

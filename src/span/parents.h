@@ -16,11 +16,13 @@
 
 #include "span/arrival.h"
 #include "span/connections.h"
+#include "span/trace_watch.h"
 
 struct parents {                         /* of an assembler */
 	struct connections connections;
 	uint64_t lost_ns;                /* what began until then may have ended unseen: no parent any more */
 	struct losses *losses;
+	const struct trace_watch *watch;
 };
 
 struct parent {

@@ -62,6 +62,11 @@ struct span {
 	const struct resource *resource;
 };
 
+/*
+ * A copy in one block, to be freed; *ret_bytes is its size. What is the pack's (its name, the summary) and the resource
+ * are not copied.
+ */
+struct span *span_copy(const struct span *s, size_t *ret_bytes);
 bool span_has_parent(const struct span *s);       /* one whose id is known */
 const char *span_kind_text(enum span_kind k);     /* "server" … */
 const char *span_status_text(enum span_status s); /* "unset", "error" */

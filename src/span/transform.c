@@ -3,8 +3,14 @@
  *
  *   default     0 or "" is replaced           status 0 → 200
  *   ip          the text of an IP's bytes      7f 00 00 01 → "127.0.0.1"
+ *   until       an end is cut off             "/x?a=1" → "/x"
+ *   escape      a path as URLs have it        "/a b" → "/a%20b"; unescape is the other way
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
  *   after       likewise, and the text itself   "/shop.Cart/Add" → "shop.Cart/Add"
+ *   append      attributes' texts are added   "/users" and "/{id}"
+ *   replace     text for text, within         "/users//{id}" → "/users/{id}"
+ *   parameters  parts of a path are named     "/users/7" → "/users/:id"
+ *   mounted     a route is put in front       "/{id}" → "/users/{id}"
  *   prefix_of   dropped unless an attribute begins with it    /inner, when the path is /outer/inner
  *   map         text for text                 true → https
  *   known       what is not known is "other"  BREW → _OTHER, the original in an attribute of its own
@@ -17,6 +23,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "span/route.h"
 
 void captured_set_text(struct captured_value *v, const char *s, size_t len)
 {
@@ -113,6 +121,152 @@ static bool apply_after(struct captured_value *v, const char *after)
 	return true;
 }
 
+static void apply_until(struct captured_value *v, const char *until)
+{
+	const char *at = v->kind == ATTR_STRING && v->len ? memmem(v->s, v->len, until, strlen(until)) : NULL;
+
+	if (!at)
+		return;
+	v->len = (size_t)(at - v->s);
+	v->full_len = 0; /* nothing that belongs to it was cut */
+}
+
+static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct route_text *ret)
+{
+	const struct attr_value *a = attr_list_find(l, key, strlen(key));
+
+	if (!a || a->kind != ATTR_STRING)
+		return NULL;
+	*ret = (struct route_text){attr_list_text(l, a), a->len};
+	return a;
+}
+
+static void set_built(struct attr_list *l, struct captured_value *v)
+{
+	v->s = l->built.len ? l->built.data : "";
+	v->len = l->built.len;
+}
+
+/* Takes v's text into l->built, where it can be changed. */
+static void build(struct attr_list *l, struct captured_value *v)
+{
+	if (v->s == l->built.data && v->len == l->built.len)
+		return;
+	buf_reset(&l->built);
+	buf_append(&l->built, v->s, v->len);
+	set_built(l, v);
+}
+
+static void apply_append(struct attr_list *l, struct captured_value *v, const char *const *names)
+{
+	struct route_text text;
+
+	if (v->kind != ATTR_STRING)
+		return;
+	build(l, v);
+	for (; *names; names++)
+		if (find_text(l, *names, &text))
+			buf_append(&l->built, text.s, text.len);
+	set_built(l, v);
+}
+
+/* Where text, or text at the end, is in b; else NULL. */
+static char *find_replaced(const struct buf *b, const char *text, size_t len)
+{
+	if (!len || b->len < len)
+		return NULL;
+	if (text[len - 1] != '$')
+		return memmem(b->data, b->len, text, len);
+	return b->len >= --len && !memcmp(b->data + b->len - len, text, len) ? b->data + b->len - len : NULL;
+}
+
+static void replace_one(struct buf *b, const char *text, const char *with)
+{
+	size_t len = strlen(text), found = len && text[len - 1] == '$' ? len - 1 : len, n = strlen(with);
+	char *at;
+
+	if (n >= found) /* it would not end */
+		return;
+	while ((at = find_replaced(b, text, len)) && b->len - found + n) {
+		memcpy(at, with, n);
+		memmove(at + n, at + found, b->len - (size_t)(at - b->data) - found);
+		b->len -= found - n;
+	}
+}
+
+static void apply_replace(struct attr_list *l, struct captured_value *v, const char *const *pairs)
+{
+	if (v->kind != ATTR_STRING)
+		return;
+	build(l, v);
+	for (; pairs[0] && pairs[1]; pairs += 2)
+		replace_one(&l->built, pairs[0], pairs[1]);
+	set_built(l, v);
+}
+
+static bool find_number(const struct attr_list *l, const char *prefix, int i, const char *what, size_t *ret)
+{
+	char key[128];
+	const struct attr_value *a;
+	int n = i < 0 ? snprintf(key, sizeof(key), "%s.%s", prefix, what)
+		      : snprintf(key, sizeof(key), "%s.%d.%s", prefix, i, what);
+
+	a = n > 0 && (size_t)n < sizeof(key) ? attr_list_find(l, key, (size_t)n) : NULL;
+	if (!a || a->kind != ATTR_INT || a->i < 0)
+		return false;
+	*ret = (size_t)a->i;
+	return true;
+}
+
+#define MAX_PARAMETERS 8
+
+static bool apply_parameters(struct attr_list *l, struct captured_value *v, const char *prefix)
+{
+	struct route_parameter p[MAX_PARAMETERS];
+	struct route_text path = {v->s, v->len};
+	size_t n;
+
+	if (v->kind != ATTR_STRING || v->full_len || !find_number(l, prefix, -1, "n", &n) || n > MAX_PARAMETERS)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		char name[128];
+
+		snprintf(name, sizeof(name), "%s.%zu.name", prefix, i);
+		if (!find_number(l, prefix, (int)i, "at", &p[i].at) ||
+		    !find_number(l, prefix, (int)i, "len", &p[i].len) || !find_text(l, name, &p[i].name))
+			return false;
+	}
+	buf_reset(&l->path);
+	if (!route_of_parameters(path, p, n, &l->path))
+		return false;
+	v->s = l->path.len ? l->path.data : "";
+	v->len = l->path.len;
+	return true;
+}
+
+/* As with `same`, without the paths there is nothing to say against the value. */
+static bool apply_mounted(struct attr_list *l, struct captured_value *v, const char *const *names)
+{
+	struct route_text route = {"", 0}, path, whole;
+	const struct attr_value *p = find_text(l, names[1], &path), *w = find_text(l, names[2], &whole);
+	size_t len, front;
+
+	if (!p || !w || v->kind != ATTR_STRING)
+		return true;
+	len = MIN(path.len, whole.len);
+	if ((path.len == len || w->cut) && (whole.len == len || p->cut) && !memcmp(path.s, whole.s, len))
+		return true;
+	find_text(l, names[0], &route);
+	if (p->cut || w->cut || !v->len || *v->s != '/' || !route_before(route, path, whole, &front))
+		return false;
+	buf_reset(&l->mounted);
+	buf_append(&l->mounted, route.s, front);
+	buf_append(&l->mounted, v->s, v->len);
+	v->s = l->mounted.data;
+	v->len = l->mounted.len;
+	return true;
+}
+
 /* Without that attribute there is nothing to say against the value. */
 static bool apply_prefix_of(const struct attr_list *l, const struct captured_value *v, const char *key)
 {
@@ -131,6 +285,26 @@ static int hex_digit(char c)
 		return c - '0';
 	c = (char)(c | 0x20);
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Go's shouldEscape for a path. */
+static bool is_path_char(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c && strchr("-_.~$&+,/:;=@", c));
+}
+
+static void apply_escape(struct attr_list *l, struct captured_value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	buf_reset(&l->decoded);
+	for (size_t i = 0; i < v->len; i++)
+		if (is_path_char(v->s[i]))
+			buf_char(&l->decoded, v->s[i]);
+		else
+			buf_printf(&l->decoded, "%%%02X", (unsigned char)v->s[i]);
+	v->s = l->decoded.data;
+	v->len = l->decoded.len;
 }
 
 /* As url.PathUnescape (and, with plus, QueryUnescape) would; what is no escape stays as it is. */
@@ -302,6 +476,10 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 		captured_set_constant(v, t->default_value, number);
 	if (t->ip && !apply_ip(v))
 		return false;
+	if (t->until)
+		apply_until(v, t->until);
+	if (t->escape)
+		apply_escape(l, v);
 	if (t->unescape)
 		apply_unescape(l, v);
 	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
@@ -309,6 +487,14 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 	if (t->from && !apply_from(v, t->from))
 		return false;
 	if (t->after && !apply_after(v, t->after))
+		return false;
+	if (t->append)
+		apply_append(l, v, t->append);
+	if (t->replace)
+		apply_replace(l, v, t->replace);
+	if (t->parameters && !apply_parameters(l, v, t->parameters))
+		return false;
+	if (t->mounted && !apply_mounted(l, v, t->mounted))
 		return false;
 	if (t->prefix_of && !apply_prefix_of(l, v, t->prefix_of))
 		return false;

@@ -57,7 +57,8 @@ class Pair:
     """A server and its client."""
 
     def __init__(self, build):
-        path = BIN / f"grpcd-{build}"
+        age, form = build.split("-")
+        path = BIN / f"grpcd-{dict(old='go1.21', new='go1.27')[age]}-{form}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
         self.server = Process([path, "serve"], stdin=subprocess.PIPE)

@@ -100,7 +100,7 @@ def _route_cases(go):
         yield f"/{kind}/typed/x", f"/{kind}/typed/{{name}}" if new else f"/{kind}/typed/"
         yield f"/{kind}/collected", f"/{kind}/collected"
     yield "/direct/%E2%82%AC%20x", "/direct/{name}" if new else "/direct/"
-    yield "/context/strip/inner/x", "/context/strip/"
+    yield "/context/strip/inner/x", "/context/strip/inner/{name}" if new else "/context/strip/inner/"
     yield "/context/strip/other", "/context/strip/"
     yield "/nowhere", ABSENT
     # A ServeMux that matched says the route, also when one within finds nothing.

@@ -1,13 +1,11 @@
-"""Packs as their authors write them: the smallest one of docs/packs.md as it stands there, and one with a client span
-that is a single file (packs/http-client.yaml)."""
+"""Packs as their authors write them: the smallest one of docs/packs.md as it stands there; and how the client spans of
+packs/net-http-client.yaml stand below the server's."""
 
 from earshot import Earshot, and_patched, attach, losses, need_earshot
 from http_edges import Edges
 from proc import BIN, ROOT, Skip, scratch
 from target import MINORS
 from testing import Test
-
-CLIENT = ROOT / "tests/packs/http-client.yaml"
 
 
 def _smallest():
@@ -39,7 +37,7 @@ def _client(minor):
     need_earshot()
     with Edges(minor) as edges:
         port = edges.where["http"]
-        with attach(edges.pid, options=["--packs", "*", "--packs", CLIENT], observe=[port]) as e:
+        with attach(edges.pid, observe=[port]) as e:
             assert _ask(edges, "/proxied/direct/x?a=1") == "200"
             assert _ask(edges, "/proxied/nowhere") == "404"
             e.wait_spans(2, kind="client")
@@ -50,9 +48,11 @@ def _client(minor):
         around, behind = servers[f"/proxied{path}"], servers[path]
         assert client["parent_span_id"] == around["span_id"], (client, around)
         assert client["trace_id"] == around["trace_id"] and client["goid"] == around["goid"], (client, around)
-        assert client["name"] == "GET" and client["status"] == error and client["pack"] == "http-client", client
+        assert client["name"] == "GET" and client["status"] == error and client["pack"] == "net-http-client", client
         a = client["attributes"]
-        assert (a["url.path"], a["server.address"], a["server.port"]) == (path, "127.0.0.1", port), a
+        query = "?a=1" if path == "/direct/x" else ""
+        assert a["url.full"] == f"http://127.0.0.1:{port}{path}{query}", a
+        assert (a["server.address"], a["server.port"]) == ("127.0.0.1", port), a
         assert a["http.response.status_code"] == status == behind["attributes"]["http.response.status_code"], a
         assert around["start_unix_ns"] <= client["start_unix_ns"] <= behind["start_unix_ns"], (around, client, behind)
     return f"{len(clients)} client spans, {len(servers)} of the server"
@@ -63,7 +63,7 @@ def _client_in_tree():
     need_earshot()
     with Edges(MINORS[-1]) as edges:
         port = edges.where["http"]
-        with Earshot("attach", "-p", str(edges.pid), "-o", "tree", "--packs", "*", "--packs", CLIENT) as e:
+        with Earshot("attach", "-p", str(edges.pid), "-o", "tree") as e:
             e.wait_observing(port)
             assert _ask(edges, "/proxied/direct/x?a=1") == "200"
             assert e.stop() == 0, e.describe()

@@ -20,10 +20,11 @@ FUNCTIONS = ("main.small", "main.large", "main.text", "main.choose", "main.leaf"
 class Seq(Process):
     """tests/go/seq: prints how many calls it made."""
 
-    def __init__(self, mode="sw", args=()):
-        found = [p for p in (BIN / f"seq-go{m}-{mode}" for m in MINORS) if os.access(p, os.X_OK)]
+    def __init__(self, mode="sw", args=(), minor=None):
+        found = [p for p in (BIN / f"seq-go{m}-{mode}" for m in (MINORS if minor is None else [minor]))
+                 if os.access(p, os.X_OK)]
         if not found:
-            raise Skip(f"no seq-go*-{mode} was built")
+            raise Skip(f"no seq-go{minor or '*'}-{mode} was built")
         super().__init__([found[-1], *args])
         until("it runs", lambda: "ready" in self.out(), 20)
 
@@ -62,6 +63,14 @@ def helpers():
             yield int(pid)
 
 
+def kill_both(e):
+    os.kill(e.pid, signal.SIGSTOP)
+    for pid in children(e.pid):  # the helper
+        os.kill(pid, signal.SIGKILL)
+    os.kill(e.pid, signal.SIGKILL)
+    e.kill()
+
+
 def check_restored(seq):
     until("its code is restored", lambda: not changed_text(seq.pid), 20)
     seq.check_counts_on()
@@ -69,7 +78,7 @@ def check_restored(seq):
 
 def check_takes_another(seq, mapped_still=0):
     """Nothing that is left keeps the next one out, once helpers made slow are done."""
-    until("no helper is at work", lambda: not any(helpers()), 30)
+    until("no helper is at work", lambda: not any(helpers()), 90)
     with trace(seq.pid) as e:
         code = e.wait(30)
         assert code == 0 and len(e.out().splitlines()) >= 500, e.describe()
@@ -145,16 +154,48 @@ def _killed(fault, both):
             time.sleep(dice.uniform(0.05, 0.8))
             caught += bool(changed_text(seq.pid) or mapped(seq.pid))
             if both:
-                os.kill(e.pid, signal.SIGSTOP)
-                for pid in children(e.pid):  # the helper
-                    os.kill(pid, signal.SIGKILL)
-            os.kill(e.pid, signal.SIGKILL)
-            e.kill()
-            if not both:
-                until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 30)
+                kill_both(e)
+            else:
+                os.kill(e.pid, signal.SIGKILL)
+                e.kill()
+                until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 90)
             seq.check_counts_on()
         check_takes_another(seq)
     return f"{rounds} kills, {caught} with something in place"
+
+
+def _killed_in_a_call():
+    """Both are killed while a thread makes a system call for earshot. In a young program few threads wait for work."""
+    need_earshot(root=False)
+    rounds, dice, caught = scaled(24, 8, "PATCH_FAULT_KILLS"), random.Random(11), 0
+    for i in range(rounds):
+        with Seq(minor=MINORS[i % len(MINORS)]) as seq:
+            e = trace(seq.pid, "slow-call:20", limit=100000000)
+            time.sleep(dice.uniform(0.05, 0.8))
+            caught += bool(changed_text(seq.pid) or mapped(seq.pid))
+            kill_both(e)
+            seq.check_counts_on()
+            if i % 4 == 0:
+                check_takes_another(seq)
+    assert caught, "nothing was in place: this tests nothing"
+    return f"{rounds} kills, {caught} with something in place"
+
+
+def _unsafe():
+    """At some looks, and at each, no thread waits where it can make calls without danger: one will, or it is done so."""
+    need_earshot(root=False)
+    with Seq() as seq:
+        for n in (1, 2, 3, 5, 9, 0):
+            with trace(seq.pid, f"unsafe:{n}") as e:
+                code = e.wait(40)
+                assert code == 0 and len(e.out().splitlines()) >= 500, f"unsafe:{n}: {e.describe()}"
+            check_restored(seq)
+            assert not mapped(seq.pid), f"unsafe:{n}"
+    for n in (1, 3, 0):  # in a program that waits at its main function meanwhile: that thread alone
+        with Earshot("run", "--planter", "patch", "-o", "json", "--", BIN / f"oneshot-go{MINORS[-1]}-sw",
+                     env=clean_env(EARSHOT_FAULT=f"unsafe:{n}")) as e:
+            code = e.wait(40)
+            assert code == 7 and len(e.spans()) == 3, f"unsafe:{n}: exit code {code}: {e.describe()}"
 
 
 def _killed_and_next():
@@ -187,8 +228,9 @@ def tests():
     yield Test("forced-write", _forced, 120)
     yield Test("dies", _dies, 200)
     yield Test("executes", _executes, 120)
+    yield Test("unsafe", _unsafe, 120)
     yield Test("killed-in-a-step", lambda: _killed("slow:150", False), 400)
     yield Test("killed-in-a-call", lambda: _killed("slow-call:20", False), 400)
     yield Test("killed-and-next", _killed_and_next, 400)
     yield Test("killed-with-helper", lambda: _killed("slow:150", True), 400)
-    yield Test("killed-with-helper-in-a-call", lambda: _killed("slow-call:20", True), 400)
+    yield Test("killed-with-helper-in-a-call", _killed_in_a_call, 400)

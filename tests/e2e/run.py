@@ -25,13 +25,14 @@ sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 from proc import Skip, kill_all  # noqa: E402
 
 # Quick ones first: what is broken altogether shows early.
-GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "contexts", "matrix", "third_party",
-          "containers", "changed_files", "privileges", "spans_and_calls", "otlp_export", "under_load", "attach_cycles",
+GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "contexts", "http_client", "matrix",
+          "third_party", "containers", "changed_files", "privileges", "spans_and_calls", "keep", "otlp_export", "under_load",
+          "attach_cycles",
           "trace_language",
           "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",
-          "trace_guide", "trace_cycles", "http_edges", "trace_corners", "trace_types", "inlined",
+          "trace_guide", "trace_cycles", "http_edges", "routers", "trace_corners", "trace_types", "inlined",
           "follow", "trace_aggregates", "trace_conditions", "patch_sequence", "patch_faults",
-          "patch_whole", "go_probe", "grpc")
+          "patch_whole", "go_probe", "parents", "grpc")
 
 
 class TimedOut(Exception):

@@ -18,6 +18,8 @@ static unsigned sum(const char *s, size_t n)
 static unsigned read_all(const struct event *e)
 {
 	struct event_context context;
+	struct event_chain_link context_of;
+	struct event_chain chain;
 	struct event_link link;
 	unsigned total = 0;
 
@@ -31,6 +33,13 @@ static unsigned read_all(const struct event *e)
 		total += sum(part, n) + (unsigned)addr;
 		if (event_context(e, i, &context))
 			total += sum((const char *)&context, sizeof(context));
+		if (!event_chain(e, i, &chain))
+			continue;
+		for (n = 0; event_chain_link(&chain, n, &context_of); n++)
+			if (!context_of.addr)
+				abort();
+		if (n != chain.n || n > EVENT_MAX_CHAIN || chain.end >= CHAIN_END_COUNT)
+			abort();
 	}
 	if (event_link(e, &link) && (!link.goid || !link.parent || link.goid == link.parent))
 		abort();

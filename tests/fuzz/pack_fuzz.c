@@ -30,7 +30,7 @@ static void read_condition(const uint8_t *data, size_t size)
 	struct arena arena = {0};
 	const struct condition *c;
 
-	if (condition_parse(arena_strndup(&arena, (const char *)data, size), &arena, &c, NULL) == 0)
+	if (condition_parse(arena_strndup(&arena, (const char *)data, size), NULL, &arena, &c, NULL) == 0)
 		evaluate(c);
 	arena_done(&arena);
 }
@@ -43,6 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (pack_parse("fuzz.yaml", (const char *)data, size, &p, &err) < 0 &&
 	    strncmp(err.text, "fuzz.yaml:", 10))
 		abort();
+	if (p) /* to itself at best */
+		packs_resolve(&p, 1, &err);
 	for (size_t i = 0; p && i < p->nspans; i++)
 		if (p->spans[i].error)
 			evaluate(p->spans[i].error);

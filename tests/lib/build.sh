@@ -2,7 +2,7 @@
 # Build the Go programs the tests observe, with every toolchain there is.
 #
 #   tests/lib/build.sh [MINOR...]    all but the large ones
-#   tests/lib/build.sh modules       the large ones, which only end-to-end tests run: otelcol, caddyd
+#   tests/lib/build.sh modules       the large ones, which only end-to-end tests run: otelcol, caddyd, trio …
 #
 # Outputs, in $EARSHOT_CACHE/bin:
 #   httpd-go1.XX-{plain,sw,trim,pie,cgo}   the server under observation
@@ -20,16 +20,20 @@
 #   holes-go1.XX-plain                     values of which a part cannot be read, and panics
 #   seq-go1.XX-{plain,sw,pie,cgo,race}     calls functions with consecutive numbers
 #   seq-go1.XX-plugin{,.so}                likewise from a plugin, built once, by the newest toolchain
-#   grpcd-{old,new}-{plain,sw}             gRPC's oldest and newest, by go1.21 and the newest toolchain
+#   grpcd-go1.XX-{plain,sw}                a gRPC service and its client
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
+#   fanout-go1.XX                          hands work on in every way, with numbered requests; 1.21 and the newest
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
+#   routers-go1.XX-{plain,sw}              every router, each on a port of its own
+#   trio-go1.XX-{plain,sw}                 three services that handle one order together
+#   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
 
@@ -85,10 +89,11 @@ build() {
 	fi
 }
 
-# build_module MINOR DIRECTORY FLAG...: a program that is a Go module of its own. Its file: OUTPUT, or the directory's name.
+# build_module MINOR DIRECTORY OUTPUT FLAG...: a program that is a Go module of its own.
 build_module() {
-	local minor=$1 package=$2 out=$bin/${OUTPUT:-$2} go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
-	shift 2
+	local minor=$1 package=$2 out=$bin/$3 go=$EARSHOT_CACHE/toolchains/go$1/bin/go made_of
+	shift 3
+	[ -x "$go" ] || { echo "skip ${out##*/}: no toolchain"; return; }
 	made_of=$(stamp "$package" "$minor" "$@")
 	fresh "$out" "$made_of" && return 0
 	if (cd "$src/$package" && CGO_ENABLED=0 timeout --foreground 900 "$go" build -p 2 "$@" -o "$out.new" .) \
@@ -98,6 +103,14 @@ build_module() {
 	else
 		echo "skip ${out##*/}: go build failed: $(tail -1 "$logs/${out##*/}.log")"
 	fi
+}
+
+# A module for two sides of the matrix: go.mod with the newest libraries for the newest Go, go1.21.mod with older ones.
+build_libraries() { # DIRECTORY
+	build_module "$newest" "$1" "$1-go$newest-plain"
+	build_module "$newest" "$1" "$1-go$newest-sw" -ldflags '-s -w'
+	build_module 1.21 "$1" "$1-go1.21-plain" -modfile=go1.21.mod
+	build_module 1.21 "$1" "$1-go1.21-sw" -modfile=go1.21.mod -ldflags '-s -w'
 }
 
 # plain and -s -w share every compiled package, so they come first and
@@ -118,6 +131,7 @@ build_httpd() { # MINOR
 	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
+	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --
 	build "$1" conditions "conditions-go$1-plain" --
 	build "$1" conditions "conditions-go$1-w" -- -ldflags '-w'
@@ -147,8 +161,12 @@ done
 [ -n "$newest" ] || { echo "skip all Go programs: no toolchain"; exit 0; }
 
 if [ "${1:-}" = modules ]; then
-	build_module "$newest" otelcol -ldflags '-s -w'
-	build_module "$newest" caddyd
+	build_module "$newest" otelcol otelcol -ldflags '-s -w'
+	build_module "$newest" caddyd caddyd
+	build_libraries trio
+	build_libraries webclient
+	build_libraries grpcd
+	build_libraries routers
 	exit
 fi
 
@@ -160,11 +178,7 @@ build "$newest" shop shop-plain --
 build "$newest" dotted dotted-plain --
 build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
-build_module "$newest" jobs -ldflags '-s -w'
-for ldflags in '' '-s -w'; do
-	OUTPUT=grpcd-new-$([ -n "$ldflags" ] && echo sw || echo plain) build_module "$newest" grpcd -ldflags "$ldflags"
-	OUTPUT=grpcd-old-$([ -n "$ldflags" ] && echo sw || echo plain) build_module 1.21 grpcd -modfile=old.mod -ldflags "$ldflags"
-done
+build_module "$newest" jobs jobs -ldflags '-s -w'
 build "$newest" burst burst --
 build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'

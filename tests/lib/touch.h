@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "binary/context_types.h"
 #include "plant/planters.h"
 
 /* Every planter's sites of a join point; NULL ok. */
@@ -85,6 +86,8 @@ static inline void touch_type(struct binary *b, const struct type *t)
 	struct field_path path;
 	struct err err = {0};
 
+	if (context_type_of(b, t).parent > CONTEXT_VIA)
+		__builtin_trap();
 	for (size_t i = 0; type_field(b, t, i, &field); i++)
 		if (!field.name || !field.type)
 			__builtin_trap();
@@ -112,6 +115,8 @@ static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bo
 					    "runtime.newproc1"};
 	static const char *const exprs[] = {"*Point", "map[string][]byte", "http.Header",
 					    "func(*url.URL) error"};
+	const struct context_table *contexts;
+	struct lineage_layout lineage;
 	struct goroutine_layout g;
 	const struct type *t;
 	struct func f;
@@ -129,6 +134,8 @@ static inline void touch_binary(struct binary *b, size_t funcs, size_t types, bo
 	for (size_t i = 0; i < 4; i++)
 		binary_type_parse(b, "main", exprs[i], NULL);
 	binary_goroutine_layout(b, &g, NULL);
+	binary_lineage_layout(b, &lineage, NULL);
+	binary_contexts(b, &contexts, NULL);
 	for (size_t i = 0; i < types && binary_type_next(b, &pos, &t); i++)
 		touch_type(b, t);
 }

@@ -277,6 +277,50 @@ static void ips(void **state)
 	}
 }
 
+static void escaped(void **state)
+{
+	static const char *const cases[][2] = {
+		{"/plain/-_.~$&+,:;=@", "/plain/-_.~$&+,:;=@"}, {"/a b/€", "/a%20b/%E2%82%AC"}, {"/?#%", "/%3F%23%25"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(rule_gives(R_ESCAPE, cases[i][0], strlen(cases[i][0]), "/x"), cases[i][1]);
+}
+
+/* What the forms make of these values of once, path and number; NULL: not captured. */
+static const char *composes(const char *const *forms, const char *once, const char *path, bool number)
+{
+	_cleanup_(arena_done) struct arena arena = {0};
+	static char got[100];
+	const char *at;
+
+	again(1, false, 0);
+	assert_int_equal(summary_parse(forms, &arena, &whole.forms, NULL), 0);
+	record_init(&w.r, P_COMPOSED, 1, 500, 10, R_END);
+	if (once)
+		record_str(&w.r, R_ONCE, once);
+	if (path)
+		record_str(&w.r, R_ESCAPE, path);
+	if (number)
+		record_int(&w.r, R_NUMBER, 1);
+	send();
+	bare(P_COMPOSED_END, 1, 500, 20);
+	at = strstr(w.spans.data[0].text, "whole=");
+	snprintf(got, sizeof(got), "%s", at ? at + strlen("whole=") : "-");
+	got[strcspn(got, " }")] = '\0';
+	return got;
+}
+
+static void composed_of_others(void **state)
+{
+	static const char *const forms[] = {"{once}:/[{path}][?{number}#{path}]", "just:{number}", NULL};
+
+	assert_string_equal(composes(forms, "a", "/b c", true), "a://b%20c?431#/b%20c");
+	assert_string_equal(composes(forms, "a", "/b", false), "a://b");
+	assert_string_equal(composes(forms, "a", NULL, true), "a:/");
+	assert_string_equal(composes(forms, NULL, "/b", true), "just:431");
+	assert_string_equal(composes(forms, NULL, "/b", false), "-");
+}
+
 static void unescaped(void **state)
 {
 	static const char *const cases[][2] = {{"/a%20b", "/a"}, {"/%E2%82%AC", "/€"}, {"/%2f%2F%zz%4", "///%zz%4"},
@@ -485,7 +529,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(attributes), T(nothing_is_no_attribute), T(unknown_method), T(hosts), T(cut_string),
 		T(cut_to_nothing), T(replaced_whole), T(error_from_status), T(error_from_another), T(notes),
-		T(gone), T(prefix_of_another), T(ips), T(unescaped), T(same_as_another), T(unless_known),
+		T(gone), T(prefix_of_another), T(ips), T(escaped), T(composed_of_others),
+		T(unescaped), T(same_as_another), T(unless_known),
 		T(redacted), T(redacted_by_the_user), T(peers), T(after), T(constant_number), T(panic_type_by_name),
 		T(literal_from_the_file), T(part_of_a_string),
 	};

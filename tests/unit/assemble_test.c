@@ -590,6 +590,57 @@ static void detached_by_its_return(void **state)
 	assert_int_equal(still_open(), 0);
 }
 
+/* Its own goroutine gives it a key for those that work for it, and another one when it is detached. */
+static void tied(void **state)
+{
+	streams(P_TIE, 1, 600, 5, 70, NULL); /* no span, no word */
+	streams(P_STREAM, 1, 500, 10, 0, NULL);
+	streams(P_STREAM_JOIN, 2, 100, 15, 71, "not yet");
+	streams(P_TIE, 1, 600, 20, 70, "first");
+	streams(P_TIE, 1, 600, 30, 71, "again");
+	streams(P_STREAM_JOIN, 3, 100, 35, 70, "the old key");
+	bare(P_CALL, 1, 600, 36);
+	bare(P_RETURN, 1, 600, 37);
+	assert_true(span_has_parent(&w.spans.data[0].span)); /* it is still the goroutine's */
+	streams(P_STREAM_JOIN, 2, 100, 40, 71, "joined");
+	streams(P_DETACH, 1, 500, 50, 77, NULL);
+	streams(P_STREAM_JOIN, 4, 100, 55, 71, "too late");
+	streams(P_STREAM_END, 5, 100, 60, 77, NULL);
+	assert_string_equal(w.spans.data[1].text, "stream unset {part=joined}");
+	assert_int_equal(still_open(), 0);
+}
+
+static void detached_or_ended(void **state)
+{
+	streams(P_CALLED, 1, 500, 10, 0, NULL);
+	streams(P_CALLED_OR_END, 1, 500, 20, 0, "nothing left");
+	one("stream unset {part=nothing left}");
+	streams(P_CALLED, 1, 500, 30, 0, NULL);
+	streams(P_CALLED_OR_END, 1, 500, 40, 77, "a body");
+	assert_int_equal(still_open(), 1);
+	streams(P_STREAM_END, 2, 100, 50, 77, NULL);
+	assert_string_equal(w.spans.data[1].text, "stream unset {part=a body}");
+	assert_int_equal(w.spans.data[1].span.duration_ns, 20);
+	streams(P_CALLED_OR_END, 1, 500, 60, 0, "of nothing");
+	assert_int_equal(w.spans.len, 2);
+}
+
+/* The call within is part of the span, and so its return is not the end, whichever function it is. */
+static void return_of_a_nested_call(void **state)
+{
+	bare(P_OUTER, 1, 500, 10);
+	bare(P_INNER, 1, 600, 20);
+	bare(P_INNER_END, 1, 600, 30);
+	assert_int_equal(w.spans.len, 0);
+	bare(P_OUTER_END, 1, 500, 40);
+	one("nest unset {}");
+	assert_int_equal(w.spans.data[0].span.duration_ns, 30);
+	bare(P_INNER, 1, 600, 50);
+	bare(P_INNER_END, 1, 600, 60);
+	assert_int_equal(w.spans.len, 2);
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
+}
+
 static void detached_and_joined(void **state)
 {
 	streams(P_STREAM, 1, 500, 10, 77, NULL);
@@ -677,7 +728,7 @@ int main(void)
 		T(process_dies_of_a_panic), T(observation_ends), T(joined), T(joined_once), T(key_used_again),
 		T(detached), T(detached_at_its_start), T(never_detached), T(detached_survives_its_goroutine),
 		T(detached_end_lost), T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
-		T(detached_and_joined),
+		T(detached_and_joined), T(tied), T(detached_or_ended), T(return_of_a_nested_call),
 		T(discard), T(damaged_records), T(speed),
 	};
 

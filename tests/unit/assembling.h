@@ -13,10 +13,11 @@
 
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
        P_JOIN, P_AGAIN, P_MADE, P_MADE_INNER, P_STREAM, P_DETACH, P_MESSAGE, P_STREAM_END, P_OTHER, P_OTHER_END,
-       P_CALLED, P_CALLED_DETACH };
+       P_CALLED, P_CALLED_DETACH, P_TIE, P_STREAM_JOIN, P_CALLED_OR_END, P_OUTER, P_OUTER_END, P_INNER, P_INNER_END,
+       P_COMPOSED, P_COMPOSED_END };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
-enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_IP, R_AFTER, R_END };
+enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_IP, R_AFTER, R_ESCAPE, R_END };
 enum { J_KEY, J_PART, J_END }; /* of a detached span's points, too */
 enum { M_OWN, M_PARENT, M_HEADER, M_END };
 
@@ -75,12 +76,13 @@ static const struct pack_capture rule_captures[] = {
 	[R_NUMBER] = {.name = "number", .constant = "431", .number = true},
 	[R_AFTER] = {.name = "after", .transform = {.after = "/"}},
 	[R_IP] = {.name = "ip", .transform = {.ip = true}},
+	[R_ESCAPE] = {.name = "path", .transform = {.escape = true}},
 };
 static const struct ir_slot rule_slots[R_END] = {
 	[R_PATH] = {.kind = VALUE_STRING},  [R_SAME] = {.kind = VALUE_STRING}, [R_ONCE] = {.kind = VALUE_STRING},
 	[R_QUERY] = {.kind = VALUE_STRING}, [R_PEER] = {.kind = VALUE_STRING}, [R_NUMBER] = {.kind = VALUE_STRING},
 	[R_AFTER] = {.kind = VALUE_STRING},
-	[R_IP] = {.kind = VALUE_STRING},
+	[R_IP] = {.kind = VALUE_STRING},   [R_ESCAPE] = {.kind = VALUE_STRING},
 };
 static const struct pack_capture join_captures[] = {[J_KEY] = {.name = "length", .transform = {.hidden = true}},
 						    [J_PART] = {.name = "part"}};
@@ -118,6 +120,10 @@ static const struct pack_span own = {.name = "own", .kind = SPAN_INTERNAL};
 static const struct pack_span stream = {.name = "stream", .kind = SPAN_CLIENT, .key = "length", .detached = true,
 					.nested_same = true},
 	other = {.name = "other", .kind = SPAN_CLIENT, .key = "length", .detached = true};
+static const struct pack_span nest = {.name = "nest", .kind = SPAN_CLIENT, .nested_same = true};
+/* Its attribute "whole" is put together as the forms say, which the test parses. */
+static struct pack_composed whole = {.name = "whole"};
+static const struct pack_span composed = {.name = "composed", .kind = SPAN_CLIENT, .composed = &whole, .ncomposed = 1};
 static const struct pack pack = {.name = "test"};
 
 static const struct pack_point start_point = {.role = POINT_START}, end_point = {.role = POINT_END},
@@ -126,7 +132,8 @@ static const struct pack_point start_point = {.role = POINT_START}, end_point = 
 	note_point = {.role = POINT_NOTE}, panic_point = {.role = POINT_PANIC},
 	unwind_point = {.role = POINT_UNWIND}, exit_point = {.role = POINT_EXIT},
 	own_point = {.role = POINT_START, .recovers = true}, join_point = {.role = POINT_JOIN},
-	detach_point = {.role = POINT_DETACH};
+	detach_point = {.role = POINT_DETACH}, tie_point = {.role = POINT_TIE},
+	or_end_point = {.role = POINT_DETACH, .or_end = true};
 
 static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 #define PROGRAM(s) {.slots = (struct ir_slot *)(s), .nslots = ARRAY_SIZE(s)}
@@ -212,6 +219,15 @@ static inline void add_probes(void)
 	add_probe(P_OTHER_END, &other, &end_point, &v_join, &join_program, none);
 	add_probe(P_CALLED, &stream, &start_point, &v_join, &join_program, own_func);
 	add_probe(P_CALLED_DETACH, &stream, &detach_point, &v_join_return, &join_program, own_func);
+	add_probe(P_CALLED_OR_END, &stream, &or_end_point, &v_join_return, &join_program, own_func);
+	add_probe(P_TIE, &stream, &tie_point, &v_join, &join_program, none);
+	add_probe(P_STREAM_JOIN, &stream, &join_point, &v_join, &join_program, none);
+	add_probe(P_OUTER_END, &nest, &end_point, &v_return, &no_program, own_func);
+	add_probe(P_OUTER, &nest, &start_point, &v_bare, &no_program, own_func);
+	add_probe(P_INNER, &nest, &start_point, &v_bare, &no_program, call_func);
+	add_probe(P_INNER_END, &nest, &end_point, &v_return, &no_program, call_func);
+	add_probe(P_COMPOSED, &composed, &start_point, &v_rules, &rules_program, none);
+	add_probe(P_COMPOSED_END, &composed, &end_point, &v_bare, &no_program, none);
 }
 
 static inline void begin(double sample, bool parent_based, size_t max_open)

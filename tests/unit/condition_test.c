@@ -48,7 +48,7 @@ static const struct condition *parse(const char *text)
 	const struct condition *c = NULL;
 	struct err err = {0};
 
-	if (condition_parse(text, &arena, &c, &err) < 0)
+	if (condition_parse(text, NULL, &arena, &c, &err) < 0)
 		fail_msg("%s", err.text);
 	return c;
 }
@@ -147,12 +147,12 @@ static void refuses(void **state)
 		struct err err = {0};
 		const char *caret;
 
-		assert_int_equal(condition_parse(cases[i].text, &arena, &c, &err), -EINVAL);
+		assert_int_equal(condition_parse(cases[i].text, NULL, &arena, &c, &err), -EINVAL);
 		caret = strrchr(err.text, '\n');
 		if (strncmp(err.text, cases[i].sentence, strlen(cases[i].sentence)) || !caret ||
 		    strcspn(caret, "^") != (size_t)cases[i].column + 3)
 			fail_msg("%s: %s", cases[i].text, err.text);
-		assert_int_equal(condition_parse(cases[i].text, &arena, &c, NULL), -EINVAL);
+		assert_int_equal(condition_parse(cases[i].text, NULL, &arena, &c, NULL), -EINVAL);
 	}
 }
 

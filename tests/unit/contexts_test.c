@@ -150,7 +150,7 @@ static void join_starts(struct program *p)
 	size_t n = 0, k = 0;
 
 	if (pack_parse("contexts.yaml", pack_text, strlen(pack_text), &p->pack, &err) ||
-	    join_packs(p->b, &p->pack, 1, &p->ops->caps, &all, &n, &err))
+	    join_packs(p->b, &p->pack, 1, &(struct join_options){.caps = &p->ops->caps}, &all, &n, &err))
 		fail_msg("%s", err.text);
 	for (size_t i = 0; i < n; i++) {
 		if (!all[i].variant)
@@ -444,10 +444,58 @@ static void test_request(void **state)
 		skip();
 }
 
+/* What is no context refuses the point; a planter that follows none does without. */
+static void check_refused(const char *path)
+{
+	static const struct {
+		const char *func, *parent, *why;
+	} cases[] = {{"joinPointer(n int, c *embeds)", "n", "n is an int; a context.Context is expected here"},
+		     {"joinPointer(n int, c *embeds)", "c.n", "c.n is an int; a context.Context is expected here"},
+		     {"joinPointer(n int, c *embeds)", "7", "7 is a constant"},
+		     {"join(n int, c error)", "c", "c is an error; a context.Context is expected here"},
+		     {"joinPointer(n int, c *net/http.Request)", "c",
+		      "c is a *net/http.Request; a context.Context is expected here"},
+		     {"joinPointer(n int, c *net/http.Request)", "c.ctx", NULL},
+		     {"joinPointer(n int, c *embeds)", "c", NULL}};
+	static const struct planter_caps caps = {.follows_contexts = true};
+	struct binary *b = NULL;
+	char text[1024];
+
+	assert_int_equal(binary_open(path, &b, NULL), 0);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		const char *why = cases[i / 2].why;
+		struct join *all = NULL;
+		struct pack *p = NULL;
+		size_t n = 0;
+
+		snprintf(text, sizeof(text), "pack: p\nabout: p\npackages: [main]\nspans:\n- name: s\n  kind: client\n"
+			 "  titles: [s]\n  points:\n  - {name: e, role: end, variants: [{func: main.done()}]}\n"
+			 "  - name: b\n    role: start\n    variants:\n    - func: main.%s\n      parent: %s\n",
+			 cases[i / 2].func, cases[i / 2].parent);
+		assert_int_equal(pack_parse("p.yaml", text, strlen(text), &p, NULL), 0);
+		assert_int_equal(join_packs(b, &p, 1, &(struct join_options){.caps = i % 2 ? &caps : NULL}, &all, &n, NULL), 0);
+		assert_int_equal(n, 2);
+		if (i % 2 && !why)
+			assert_true(all[1].variant && all[1].capture.slot_of_item[0] == 0);
+		else if (i % 2)
+			assert_true(!all[1].variant && strstr(all[1].why, why));
+		else
+			assert_true(all[1].variant && all[1].capture.slot_of_item[0] == -1);
+		pack_free(p);
+	}
+	binary_free(b);
+}
+
+static void test_refused(void **state)
+{
+	if (!go_binaries_each("bin/contexts-go1.*-sw", check_refused))
+		skip();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_request),
-					  cmocka_unit_test(test_program)};
+					  cmocka_unit_test(test_refused), cmocka_unit_test(test_program)};
 
 	if (argc == 3) {
 		binary_arg = argv[1];

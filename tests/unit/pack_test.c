@@ -60,7 +60,8 @@ static void test_all_keys(void **state)
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
 		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
 		"  traceparent: tp\n  tracestate: h.port\n  key: b\n  detached: true\n  nested: same\n"
-		"  connection: {local: [h, h.port], remote: a, stream: b}\n  points:\n"
+		"  connection: {local: [h, h.port], remote: a, stream: b}\n"
+		"  compose: {w: ['{a}[:{b}]', 'x{b}']}\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
 		"    - func: m.f(x int)\n      when: x > 3\n      capture: &c\n"
 		"        a: x.y\n"
@@ -111,6 +112,10 @@ static void test_all_keys(void **state)
 	assert_string_equal(s->connection->remote.address, "a");
 	assert_null(s->connection->remote.port);
 	assert_string_equal(s->connection->stream, "b");
+	assert_int_equal(s->ncomposed, 1);
+	assert_string_equal(s->composed[0].name, "w");
+	assert_int_equal(s->composed[0].forms->n, 2);
+	assert_int_equal(s->composed[0].forms->parts[0].items[1].group, 1);
 	assert_int_equal(s->npoints, 2);
 	assert_int_equal(s->points[0].role, POINT_START);
 	assert_true(s->points[0].recovers);
@@ -132,7 +137,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 24);
+	assert_int_equal(c->line, 25);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -176,6 +181,45 @@ static char *smallest_pack(void)
 	assert_non_null(end);
 	*end = '\0';
 	return begin + 8;
+}
+
+/* Contexts are captures of their own, and lineage is captured without being asked for. */
+static void test_contexts(void **state)
+{
+	static const char text[] =
+		HEAD "spans:\n- name: s\n  kind: server\n  titles: [t]\n  points:\n"
+		"  - name: b\n    role: start\n    variants:\n"
+		"    - func: m.f\n      parent: x.ctx\n      context: {expr: [x, y], when: z, optional: true}\n"
+		"    - {func: m.f2, parent: [x, y]}\n"
+		"    - {func: m.f3, parent: [{expr: x, when: z}, {expr: y}]}\n"
+		"    - {func: m.f4, goroutine: gp, sp: gp.sp}\n"
+		"  - {name: e, role: end, variants: [{func: m.g()}]}\n"
+		"- name: c\n  kind: client\n  titles: [t]\n  points:\n"
+		"  - {name: b, role: start, variants: [{func: m.h, parent: x}]}\n"
+		"  - {name: n, role: start, variants: [{func: m.h}]}\n"
+		"  - {name: e, role: end, variants: [{func: m.g()}]}\n";
+	static const enum capture_use first[] = {USE_PARENT_CHAIN, USE_OWN_CHAIN, USE_CREATOR, USE_START_PC,
+						 USE_GOIDGEN, USE_GOID_CACHE, USE_GOID_CACHE_END};
+	struct pack *p = load(text);
+	const struct pack_variant *v = p->spans[0].points[0].variants;
+	const struct pack_point *client = p->spans[1].points;
+
+	assert_int_equal(v[0].ncaptures, ARRAY_SIZE(first));
+	for (size_t i = 0; i < ARRAY_SIZE(first); i++) {
+		assert_int_equal(v[0].captures[i].use, first[i]);
+		assert_true(i < 2 || v[0].captures[i].optional);
+	}
+	assert_string_equal(v[0].captures[0].alternatives[0], "x.ctx");
+	assert_true(v[0].captures[1].optional && !strcmp(v[0].captures[1].when, "z"));
+	assert_string_equal(v[1].captures[0].alternatives[1], "y");
+	assert_int_equal(v[1].captures[1].use, USE_CREATOR);
+	assert_int_equal(v[2].captures[1].use, USE_PARENT_CHAIN);
+	assert_string_equal(v[2].captures[1].alternatives[0], "y");
+	assert_int_equal(v[3].ncaptures, 0); /* of another goroutine nothing is known */
+	assert_int_equal(client[0].variants->ncaptures, 3);
+	assert_int_equal(client[1].variants->ncaptures, 0);
+	assert_int_equal(p->spans[0].points[1].variants->ncaptures, 0);
+	pack_free(p);
 }
 
 static void test_smallest(void **state)
@@ -248,7 +292,7 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start, variants: []}\n", "9:38: a point needs at least one variant"},
 	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
 	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
-	 "9:5: a point of a span is a start, an end, a note, a join or a detach"},
+	 "9:5: a point of a span is a start, an end, a note, a join, a tie or a detach"},
 	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n",
 	 "5:3: a hook's role is unwind, exit or panic"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_func: 'm.f('}]}\n", "9:63: "},
@@ -304,7 +348,24 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x}\n      save: {b: {expr: x, hidden: true}}\n", "14:27: a saved value has no key `hidden`"},
 	{POINTS START "{a: x}\n      save: {b: 'x +'}\n", "14:17: a value is expected here"},
 	{POINTS "  - {name: a, role: note, variants: [{func: m.f, save: {b: x}}]}\n",
-	 "9:5: `save` belongs to a point with role start"},
+	 "5:3: `save` belongs to a point with role start"},
+	{HEAD "spans:\n- {extends: q, points: [{name: a, role: note, variants: [{func: m.f}]}]}\n",
+	 "5:13: `extends` names a span of another pack: pack/span, not \"q\""},
+	{HEAD "spans:\n- {extends: q/s, kind: client, points: []}\n", "5:18: an extension has no key `kind`"},
+	{HEAD "spans:\n- {extends: q/s, points: []}\n", "5:3: what extends q/s needs at least one point"},
+	{HEAD "spans:\n- {extends: q/s, points: [{name: a, role: end, variants: [{func: m.f}]}]}\n",
+	 "5:3: what extends another pack's span has points with role note or join"},
+	{POINTS START "{a: {expr: x, mounted: [a, b]}}\n", "13:20: `mounted` names three attributes"},
+	{POINTS START "{a: {expr: x, append: [z]}}\n" END_POINT, "5:3: `append` names `z`, which no point"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_call: [m.g]}]}\n",
+	 "9:63: a function and those that it may call are expected here"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_no_call: [m.g, 'm.f(']}]}\n", "9:66: "},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, parent: x}]}\n",
+	 "9:5: `parent` and `context` belong to a point with role start"},
+	{POINTS "  - {name: a, role: end, variants: [{func: m.f, context: x}]}\n",
+	 "9:5: `parent` and `context` belong to a point with role start"},
+	{POINTS START "{a: x}\n      parent: 'x +'\n", "14:15: a value is expected here"},
+	{POINTS START "{a: x}\n      context: {expr: x, hidden: true}\n", "14:26: a context has no key `hidden`"},
 	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",
 	 "5:3: a hook with this role captures `type` only, not `typ`"},
 	{HEAD "hooks:\n- {name: a, role: unwind, variants: [{func: m.f, capture: {type: x}}]}\n",
@@ -320,6 +381,21 @@ static const struct bad bads[] = {
 	 "5:3: `traceparent` names `traceparnt`"},
 	{POINTS START "{a: x}\n" END_POINT "  traceparent: a\n  tracestate: b\n", "5:3: `tracestate` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  tracestate: a\n", "5:3: `tracestate` belongs to a `traceparent`"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: '{a}{b}'}\n", "5:3: `compose` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: '{a:size}'}\n",
+	 "15:20: an attribute is composed of {attributes} and texts only"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: ['{a}', '{error}']}\n",
+	 "15:20: an attribute is composed of {attributes} and texts only"},
+	{POINTS START "{a: x}\n" END_POINT "  compose: {whole: []}\n",
+	 "15:20: an attribute is composed of {attributes} and texts only"},
+	{POINTS "  - {name: a, role: note, or_end: true, variants: [{func: m.f}]}\n",
+	 "9:5: `or_end` belongs to a point with role detach"},
+	{POINTS START "{a: x}\n" END_POINT "  - {name: t, role: tie, variants: [{func: m.f}]}\n",
+	 "5:3: a point with role tie needs the span's `key`"},
+	{POINTS START "{a: {expr: x, escape: true, unescape: true}}\n" END_POINT,
+	 "13:20: `escape` and `unescape` undo one another"},
+	{POINTS START "{a: {expr: x, escape: true, redact: [b]}}\n" END_POINT,
+	 "13:20: `redact` is for a query as it came, and `escape` changes it before"},
 	{POINTS START "{a: x}\n" END_POINT "  connection: {local: [a, b], remote: a}\n", "5:3: `connection` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  connection: {local: a, remote: a, stream: b}\n",
 	 "5:3: `connection` names `b`"},
@@ -390,6 +466,52 @@ static void test_errors(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* ---- packs that add to another's span ---- */
+
+#define ADDS(rest) HEAD "spans:\n- extends: " rest
+#define NOTE "\n  points:\n  - {name: n, role: note, variants: [{func: m.f(x int), capture: {r: "
+
+static int resolve_both(const char *adds, struct err *err)
+{
+	static const char base[] = "pack: q\nabout: a\npackages: [m]\nspans:\n- name: s\n  kind: server\n"
+				   "  titles: [t, '{r}']\n  extended_with: [r]\n  points:\n" START "{a: x}\n" END_POINT;
+	struct pack *packs[] = {load(adds), load(base)};
+	int r = packs_resolve(packs, 2, err);
+
+	if (!r)
+		assert_ptr_equal(packs[0]->spans[0].of, &packs[1]->spans[0]);
+	pack_free(packs[0]);
+	pack_free(packs[1]);
+	return r;
+}
+
+static void test_extends(void **state)
+{
+	static const struct {
+		const char *adds, *sentence;
+		int error;
+	} cases[] = {
+		{ADDS("q/s" NOTE "x}, save: {c: x}}]}\n"), "", 0},
+		{ADDS("q/s" NOTE "{expr: x, same: [a, r]}}}]}\n"), "", 0}, /* one from there, one from here */
+		{ADDS("q/s" NOTE "{expr: x, same: [a, z]}}}]}\n"),
+		 "t.yaml:5:1: `same` names `z`, which no point of this span captures", -EINVAL},
+		{ADDS("q/t" NOTE "x}}]}\n"),
+		 "t.yaml:5:1: `extends` names q/t, but the pack q has no such span", -EINVAL},
+		{ADDS("o/s" NOTE "x}}]}\n"),
+		 "the pack p adds to spans of the pack o, which is not selected; select both (--packs o --packs p)",
+		 -ENOENT},
+		{ADDS("q/s\n  points:\n  - {name: n, role: join, variants: [{func: m.f}]}\n"),
+		 "t.yaml:5:1: q/s has no `key`, which a point with role join needs", -EINVAL},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct err err = {0};
+
+		assert_int_equal(resolve_both(cases[i].adds, &err), cases[i].error);
+		assert_string_equal(err.text, cases[i].sentence);
+	}
+}
+
 /* A small file whose aliases multiply: refused, and quickly. */
 static void test_aliases(void **state)
 {
@@ -425,9 +547,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_smallest), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_builtin),
-		cmocka_unit_test(test_all_keys),
+		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),
 	};
 
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);

@@ -330,6 +330,76 @@ static void test_extra_slots(void **state)
 	assert_int_equal(patch_area_slot(area, PROCS)->ring.busy, 0);
 }
 
+static struct event run_and_take(const void *code, const struct regs *r)
+{
+	static struct last l;
+	struct event e = {0};
+
+	run_code(code, r);
+	if (drain_all(&l))
+		assert_true(event_decode(l.record, l.size, &e));
+	return e;
+}
+
+static void word_is(const struct event *e, size_t slot, enum slot_status status, uint64_t value)
+{
+	assert_int_equal(e->slots[slot].status, status);
+	if (status == SLOT_OK)
+		assert_int_equal(e->slots[slot].value, value);
+}
+
+/*
+ * Words of the runtime are there wherever the code runs: of the goroutine, of its M's P, of a variable of the program.
+ * On a system stack it is that g's; in a system call there is no P.
+ */
+static void test_runtime_words(void **state)
+{
+	static uint64_t sched = 77;
+	struct ir_insn insns[] = {
+		{.op = IR_REGION, .slot = 0}, {.op = IR_G, .dst = 0}, {.op = IR_LOAD, .size = 8, .dst = 1, .imm = 152},
+		{.op = IR_EMIT, .slot = 0, .a = 1}, {.op = IR_END},
+		{.op = IR_REGION, .slot = 1}, {.op = IR_G, .dst = 0}, {.op = IR_LOAD, .size = 8, .dst = 1, .imm = 48},
+		{.op = IR_LOAD, .size = 8, .dst = 2, .a = 1, .imm = offsetof(struct fake_m, p)},
+		{.op = IR_LOAD, .size = 4, .dst = 3, .a = 2, .imm = offsetof(struct fake_p, id)},
+		{.op = IR_EMIT, .slot = 1, .a = 3}, {.op = IR_END},
+		{.op = IR_REGION, .slot = 2}, {.op = IR_TYPE, .dst = 0, .imm = (int64_t)((uintptr_t)&sched - BIAS)},
+		{.op = IR_LOAD, .size = 8, .dst = 1}, {.op = IR_EMIT, .slot = 2, .a = 1}, {.op = IR_END},
+	};
+	struct ir_slot slots[] = {number_slot, number_slot, number_slot};
+	__typeof__(fake_g) *g0 = test_malloc(sizeof(*g0));
+	struct capture_program p = NUMBER_PROGRAM(insns);
+	struct regs r = text_regs(10);
+	const void *code;
+	struct event e;
+
+	p.slots = slots;
+	p.nslots = ARRAY_SIZE(slots);
+	patch_setup(CHUNKS);
+	code = compile_ok(&p, 1);
+	e = run_and_take(code, &r);
+	word_is(&e, 0, SLOT_OK, fake_g.goid);
+	word_is(&e, 1, SLOT_OK, 1);
+	word_is(&e, 2, SLOT_OK, 77);
+	fake_m.p = NULL;
+	e = run_and_take(code, &r);
+	word_is(&e, 0, SLOT_OK, fake_g.goid);
+	word_is(&e, 1, SLOT_NIL, 0);
+	word_is(&e, 2, SLOT_OK, 77);
+	fake_m.p = &fake_p;
+	*g0 = fake_g;
+	g0->goid = 0;
+	r.g = (uintptr_t)g0;
+	e = run_and_take(code, &r);
+	assert_int_equal(e.head->goid, 0);
+	word_is(&e, 0, SLOT_OK, 0);
+	word_is(&e, 1, SLOT_OK, 1);
+	g0->m = 0;
+	e = run_and_take(code, &r);
+	word_is(&e, 1, SLOT_NIL, 0);
+	word_is(&e, 2, SLOT_OK, 77);
+	test_free(g0);
+}
+
 static void test_off(void **state)
 {
 	struct capture_program p = PROGRAM(string_insns);
@@ -409,17 +479,6 @@ static struct ir_insn saved_insns[] = {
 	{.op = IR_EMIT, .slot = 0, .a = 0},
 	{.op = IR_END},
 };
-
-static struct event run_and_take(const void *code, const struct regs *r)
-{
-	static struct last l;
-	struct event e = {0};
-
-	run_code(code, r);
-	if (drain_all(&l))
-		assert_true(event_decode(l.record, l.size, &e));
-	return e;
-}
 
 static void test_saved(void **state)
 {
@@ -931,6 +990,7 @@ int main(void)
 		cmocka_unit_test(test_pool_damaged),
 		cmocka_unit_test(test_heartbeat),
 		cmocka_unit_test(test_extra_slots),
+		cmocka_unit_test(test_runtime_words),
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_foreign_fault),
 		cmocka_unit_test(test_xmm),

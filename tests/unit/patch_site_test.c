@@ -233,6 +233,17 @@ static void each_function(struct binary *b, const struct patch_exclusion *x, con
 	disasm_done(&c);
 }
 
+/* A thread in one of these can make system calls for us, whatever becomes of them. */
+static void check_calls(struct binary *b)
+{
+	const struct facts *facts = facts_of(b, NULL);
+
+	assert_non_null(facts);
+	assert_true(facts->calls.futex && facts->calls.any == facts->calls.futex);
+	for (size_t i = 0; i < SYSCALLS_UNREAD; i++)
+		assert_true(facts->calls.unread[i] && facts->calls.unread[i] != facts->calls.futex);
+}
+
 static void each_program(const char *path)
 {
 	struct binary *b = open_program(path);
@@ -251,6 +262,7 @@ static void each_program(const char *path)
 	assert_true(binary_func_find(b, "runtime.sighandler", &f, 1));
 	assert_non_null(patch_excluded(x, &f));
 	patch_exclusion_free(x);
+	check_calls(b);
 	binary_free(b);
 }
 
@@ -323,6 +335,39 @@ static void test_programs(void **state)
 		skip();
 }
 
+static void check_unread(const unsigned char *p, size_t n, uint64_t at)
+{
+	struct func f;
+	struct binary *b = open_code(p, n, &f);
+
+	f.flags = FUNC_ASM;
+	assert_int_equal(facts_unread_syscall(b, &f), at ? f.entry + at : 0);
+	f.flags = 0;
+	assert_int_equal(facts_unread_syscall(b, &f), 0);
+	binary_free(b);
+}
+
+static void test_unread_syscalls(void **state)
+{
+	/* The ends of runtime.osyield, of runtime.usleep, and of that until Go 1.20. */
+	check_unread(CODE(0xb8, 0x18, 0, 0, 0, 0x0f, 0x05, 0xc3), 5);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x48, 0x83, 0xc4, 0x10, 0x5d, 0xc3), 1);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x48, 0x8b, 0x6c, 0x24, 0x10, 0x48, 0x83, 0xc4, 0x18, 0xc3), 1);
+	/* runtime.futex: mov [rsp+0x30], eax; test eax, eax; mov rbp, rax; mov rbp, [rsp+rax]; mov rbp, [rax]; cdq. */
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x89, 0x44, 0x24, 0x30, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x85, 0xc0, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x48, 0x89, 0xc5, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x48, 0x8b, 0x2c, 0x04, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x48, 0x8b, 0x28, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x99, 0xc3), 0);
+	/* push rax; add rsp, rax; a jump to the ret; nothing behind. */
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x50, 0x58, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0x48, 0x01, 0xc4, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0xeb, 0x00, 0xc3), 0);
+	check_unread(CODE(0x90, 0x0f, 0x05, 0xcc), 0);
+	check_unread(CODE(0x90, 0xc3), 0);
+}
+
 /*
  * movsx rdx, al; movsx rbx, bx; add rdx, rbx; movsxd rcx, ecx; add rcx, rdx; add rcx, rdi; lea rax, [rsi+rcx]; ret:
  * a jump at the lea would lead below the program, one at the second instruction would share a byte with the entry's.
@@ -351,7 +396,7 @@ static void test_entry_and_return(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_straight_leaf),
+		cmocka_unit_test(test_straight_leaf),  cmocka_unit_test(test_unread_syscalls),
 		cmocka_unit_test(test_entry_and_return),
 		cmocka_unit_test(test_small_frame),    cmocka_unit_test(test_large_frame),
 		cmocka_unit_test(test_no_check),       cmocka_unit_test(test_entries_refused),

@@ -6,13 +6,13 @@
 #include "binary/arch_x86_64.h"
 #include "binary/insn.h"
 
-/* Assembly only: there it is a whole instruction of a function that Go's own system calls go through. */
+/* Assembly only: there it is a whole instruction of a function that Go's own system calls go through. 0: none. */
 static uint64_t syscall_in(struct binary *b, const struct func *f)
 {
 	uint64_t found = 0;
 	struct disasm c;
 
-	if (!(f->flags & FUNC_ASM) || f->flags & FUNC_NO_FUNCDATA || func_disasm(b, f, &c, NULL))
+	if (!(f->flags & FUNC_ASM) || func_disasm(b, f, &c, NULL))
 		return 0;
 	for (size_t k = 0; k < c.n && !found; k++) {
 		const unsigned char *p = c.bytes + (c.insns[k].addr - c.addr);
@@ -22,6 +22,59 @@ static uint64_t syscall_in(struct binary *b, const struct func *f)
 	}
 	disasm_done(&c);
 	return found;
+}
+
+static bool is_frame(uint8_t reg)
+{
+	return reg == REG_NONE || reg == GPR_RSP || reg == GPR_RBP;
+}
+
+/* An epilogue: it takes the frame away, and neither reads nor stores anything else. */
+static bool only_returns(const struct disasm *c, const struct insn *i)
+{
+	const uint32_t frame = 1u << GPR_RSP | 1u << GPR_RBP;
+	struct insn_effect e;
+
+	for (; i < c->insns + c->n && i->kind == INSN_PLAIN; i++)
+		if (!insn_effect(c, i, &e) || e.stores || e.mem_indexed || e.written & ~frame || e.written_float ||
+		    (e.has_mem && e.mem_base != GPR_RSP) || !is_frame(e.reg) || !is_frame(e.reg2))
+			return false;
+	return i < c->insns + c->n && i->kind == INSN_RET;
+}
+
+uint64_t facts_unread_syscall(struct binary *b, const struct func *f)
+{
+	uint64_t at = syscall_in(b, f);
+	struct disasm c;
+
+	if (!at || func_disasm(b, f, &c, NULL))
+		return 0;
+	if (!only_returns(&c, disasm_at(&c, at) + 1))
+		at = 0;
+	disasm_done(&c);
+	return at;
+}
+
+/* There may be a wrapper of the same name, which has no `syscall`. */
+static uint64_t find_call(struct binary *b, const char *name, uint64_t (*in)(struct binary *b, const struct func *f))
+{
+	struct func f[4];
+	uint64_t at = 0;
+
+	for (size_t i = MIN(binary_func_find(b, name, f, ARRAY_SIZE(f)), ARRAY_SIZE(f)); i-- > 0 && !at;)
+		at = in(b, &f[i]);
+	return at;
+}
+
+static void find_calls(struct binary *b, struct syscall_insns *ret)
+{
+	static const char *const unread[SYSCALLS_UNREAD] = {"runtime.usleep", "runtime.osyield"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(unread); i++)
+		ret->unread[i] = find_call(b, unread[i], facts_unread_syscall);
+	ret->futex = find_call(b, "runtime.futex", syscall_in);
+	if (ret->futex)
+		ret->any = ret->futex;
 }
 
 static void walk_functions(struct binary *b, struct facts *f)
@@ -35,14 +88,10 @@ static void walk_functions(struct binary *b, struct facts *f)
 		if (!f->text)
 			f->text = fn.entry;
 		f->etext = fn.end;
-		if (!f->syscall_insn)
-			f->syscall_insn = syscall_in(b, &fn);
+		if (!f->calls.any && !(fn.flags & FUNC_NO_FUNCDATA))
+			f->calls.any = syscall_in(b, &fn);
 	}
-	if (binary_func_find(b, "runtime.futex", &fn, 1)) { /* see stop.c */
-		uint64_t in_futex = syscall_in(b, &fn);
-
-		f->syscall_insn = in_futex ? in_futex : f->syscall_insn;
-	}
+	find_calls(b, &f->calls);
 }
 
 static bool offset_of(struct binary *b, const char *type, const char *field, uint64_t size, uint32_t *ret)
@@ -86,7 +135,7 @@ static int find_out(struct binary *b, struct facts *f, struct err *err)
 	walk_functions(b, f);
 	if (binary_func_find(b, "main.main", &main_fn, 1))
 		f->main_entry = main_fn.entry;
-	if (!r && !f->syscall_insn)
+	if (!r && !f->calls.any)
 		r = err_set(err, -EOPNOTSUPP,
 			    "the program has no `syscall` instruction of the Go runtime that earshot could use; use "
 			    "--planter uprobe");

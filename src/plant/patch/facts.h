@@ -3,10 +3,11 @@
 #define PLANT_PATCH_FACTS_H
 
 #include "plant/patch/site.h"
+#include "plant/patch/stop.h"
 
 struct facts {
 	struct patch_exclusion *exclusion;
-	uint64_t syscall_insn;  /* image address of a `syscall` */
+	struct syscall_insns calls; /* image addresses */
 	uint64_t main_entry;    /* of main.main, 0 when it is not found */
 	uint64_t text, etext;   /* of Go's code */
 	uint32_t m_p, p_id;     /* offsets: p in runtime.m, id in runtime.p */
@@ -17,6 +18,12 @@ struct facts {
  * needed.
  */
 const struct facts *facts_of(struct binary *b, struct err *err);
+
+/*
+ * Image address of the `syscall` of a function in assembly, which has its results in memory, when it only returns
+ * behind that: then nobody sees what the call returned. 0: it is no such function.
+ */
+uint64_t facts_unread_syscall(struct binary *b, const struct func *f);
 
 /* planter_ops.suits: as facts_of. */
 int patch_suits(struct binary *b, struct err *err);

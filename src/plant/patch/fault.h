@@ -7,6 +7,7 @@
  *   forced:0     its code cannot be written by /proc/PID/mem
  *   allocate:N   there is no memory for the rings
  *   stuck:N      at the Nth stop, a thread does not stop
+ *   unsafe:N     at the Nth look, no thread waits where it can make system calls without danger
  *   die:N        the process is killed at the Nth step
  *   slow:MS      each step takes that much longer while the process is stopped,
  *   slow-call:MS each system call made in the process,

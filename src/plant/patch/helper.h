@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "plant/patch/shared.h"
+#include "plant/patch/stop.h"
 
 struct helper;
 
@@ -22,7 +23,7 @@ void helper_stop(struct helper *h); /* takes everything out first; NULL ok */
 
 struct helper_target {
 	int pid;
-	uint64_t syscall_insn; /* run-time address of a `syscall` */
+	struct syscall_insns calls; /* run-time addresses */
 	uint64_t main_entry;   /* of main.main */
 	uint64_t text, etext;  /* run-time: the program's own signal handlers lie there */
 };

@@ -439,13 +439,22 @@ static void fill_area(const struct plan *pl, struct patched *d)
 		memcpy(memory_at(pl, d, pl->tables_addr), pl->table_bytes.data, pl->table_bytes.len);
 }
 
+static struct syscall_insns syscalls_at(const struct syscall_insns *image, uint64_t bias)
+{
+	struct syscall_insns c = {.any = image->any + bias, .futex = image->futex ? image->futex + bias : 0};
+
+	for (size_t i = 0; i < SYSCALLS_UNREAD; i++)
+		c.unread[i] = image->unread[i] ? image->unread[i] + bias : 0;
+	return c;
+}
+
 static struct helper_target helper_target_of(const struct plan *pl)
 {
 	const struct facts *f = pl->facts;
 	uint64_t bias = pl->t->bias;
 
 	return (struct helper_target){.pid = pl->t->pid,
-				    .syscall_insn = f->syscall_insn + bias,
+				    .calls = syscalls_at(&f->calls, bias),
 				    .main_entry = f->main_entry ? f->main_entry + bias : 0,
 				    .text = f->text + bias,
 				    .etext = f->etext + bias};

@@ -24,8 +24,12 @@
 
 #define BATCH 1000         /* patches written in one stop, some microseconds each */
 #define BATCH_PAUSE_US 1000
-#define LEAVE_TRIES 200
-#define LEAVE_PAUSE_US 3000
+#define LEAVE_PAUSE_US 3000 /* a thread inside may have to wait for a processor: each time twice as long, */
+#define LEAVE_PAUSE_MAX_US 200000
+#define LEAVE_RUN_US 30000000   /* that long altogether while one is in our code, which it leaves as soon as it runs, */
+#define LEAVE_BLOCKED_US 3000000 /* and while one blocks signals, which it may do for ever */
+#define SAFE_TRIES 20      /* until a thread is where it can make calls without danger, */
+#define SAFE_PAUSE_US 1000 /* each time so much longer */
 #define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; the helper of a
 			    * dead earshot is at work */
 #define HOLD_PAUSE_US 100000
@@ -129,7 +133,7 @@ bool remote_same_code(const struct remote *r)
 	static const uint8_t insn[2] = {0x0f, 0x05};
 	uint8_t now[2];
 
-	return read_afresh(r, r->target.syscall_insn, now, sizeof(now)) && !memcmp(now, insn, sizeof(insn));
+	return read_afresh(r, r->target.calls.any, now, sizeof(now)) && !memcmp(now, insn, sizeof(insn));
 }
 
 /* ---- stop and go ---- */
@@ -148,6 +152,7 @@ int remote_hold(struct remote *r, struct err *err)
 	if (code)
 		return code;
 	r->held = true;
+	r->waited = false;
 	r->held_since = clock_monotonic_ns();
 	fault_slow("slow");
 	return 0;
@@ -202,15 +207,47 @@ void remote_done(struct remote *r)
 	vec_done(&r->patches);
 }
 
+/* Lets the process run for a moment. Held again on success. */
+static int run_briefly(struct remote *r, useconds_t us, struct err *err)
+{
+	int code;
+
+	remote_release(r);
+	usleep(us);
+	code = remote_hold_retry(r, err);
+	if (code)
+		return code;
+	return (r->page.magic ? remote_ours(r) : remote_same_code(r)) ? 0 : remote_gone(r, err);
+}
+
 /* ---- system calls ---- */
+
+/* Until a thread can make a call without danger; it is made without one, too. */
+static int wait_for_caller(struct remote *r, struct err *err)
+{
+	int code = 0;
+
+	for (useconds_t i = 1; !r->waited && !threads_can_call(&r->stopped, &r->target.calls); i++) {
+		code = r->stopped.at ? threads_run_others(&r->stopped, i * SAFE_PAUSE_US, err)
+				     : run_briefly(r, i * SAFE_PAUSE_US, err);
+		if (code)
+			return code;
+		r->waited = i == SAFE_TRIES;
+	}
+	return 0;
+}
 
 int remote_calls(struct remote *r, struct system_call *calls, size_t n, struct err *err)
 {
+	int code = wait_for_caller(r, err);
+
+	if (code)
+		return code;
 	for (size_t i = 0; i < n; i++)
 		if (fault_now("call"))
 			calls[i].nr = -1;
 	fault_die(r->target.pid);
-	return threads_call(&r->stopped, r->target.syscall_insn, calls, n, err);
+	return threads_call(&r->stopped, &r->target.calls, calls, n, err);
 }
 
 struct system_call remote_unmap_call(uint64_t addr, uint64_t len)
@@ -322,17 +359,6 @@ static int list_patches(struct remote *r, const struct shared_patch *p, size_t n
 	for (size_t i = 0; i < n; i++)
 		vec_push(&r->patches, p[i]);
 	return publish_list(r) ? 0 : remote_gone(r, err);
-}
-
-/* Lets the process run for a moment. Held again on success. */
-static int run_briefly(struct remote *r, useconds_t us, struct err *err)
-{
-	int code;
-
-	remote_release(r);
-	usleep(us);
-	code = remote_hold_retry(r, err);
-	return code ? code : remote_ours(r) ? 0 : remote_gone(r, err);
 }
 
 static int write_batch(struct remote *r, const struct shared_patch *p, size_t n, struct err *err)
@@ -457,9 +483,13 @@ static bool may_be_inside(const struct remote *r, const struct tracee *t)
 
 typedef VEC(pid_t) tid_vec;
 
-/* Nobody can enter once the bytes are restored, so threads that were seen outside are not looked at again. */
-static void update_inside(const struct remote *r, tid_vec *inside, bool first)
+/*
+ * Nobody can enter once the bytes are restored, so threads that were seen outside are not looked at again. Returns
+ * whether one of them is in our code itself.
+ */
+static bool update_inside(const struct remote *r, tid_vec *inside, bool first)
 {
+	bool in_code = false;
 	tid_vec now = {0};
 
 	for (size_t i = 0; i < r->stopped.threads.len; i++) {
@@ -468,11 +498,28 @@ static void update_inside(const struct remote *r, tid_vec *inside, bool first)
 
 		for (size_t k = 0; k < inside->len; k++)
 			known |= inside->data[k] == t->tid;
-		if (known && may_be_inside(r, t))
-			vec_push(&now, t->tid);
+		if (!known || !may_be_inside(r, t))
+			continue;
+		vec_push(&now, t->tid);
+		in_code |= in_our_code(r, t);
 	}
 	vec_done(inside);
 	*inside = now;
+	return in_code;
+}
+
+/* Until all threads are outside. */
+struct patience {
+	useconds_t pause; /* the last one */
+	uint64_t ran_us;  /* altogether */
+};
+
+/* Held again on success. */
+static int run_longer(struct remote *r, struct patience *p, struct err *err)
+{
+	p->pause = p->pause ? MIN(2 * p->pause, (useconds_t)LEAVE_PAUSE_MAX_US) : LEAVE_PAUSE_US;
+	p->ran_us += p->pause;
+	return run_briefly(r, p->pause, err);
 }
 
 static int unmap_all(struct remote *r, struct err *err)
@@ -494,17 +541,20 @@ static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
 /* Held on success. */
 static int wait_outside(struct remote *r, struct err *err)
 {
+	struct patience p = {0};
 	tid_vec inside = {0};
+	bool in_code = update_inside(r, &inside, true);
 	int code = 0;
 
-	for (int i = 0; i < LEAVE_TRIES && !code; i++) {
-		update_inside(r, &inside, i == 0);
-		if (!inside.len)
-			return 0;
-		code = run_briefly(r, LEAVE_PAUSE_US, err);
+	while (inside.len && !code) {
+		if (p.ran_us >= (in_code ? LEAVE_RUN_US : LEAVE_BLOCKED_US)) {
+			code = stays_mapped(r, inside.data[0], err);
+			break;
+		}
+		code = run_longer(r, &p, err);
+		if (!code)
+			in_code = update_inside(r, &inside, false);
 	}
-	if (!code)
-		code = stays_mapped(r, inside.data[0], err);
 	vec_done(&inside);
 	return code;
 }
@@ -515,7 +565,9 @@ static int wait_outside(struct remote *r, struct err *err)
  */
 static int wait_out_of_handlers(struct remote *r, struct err *err)
 {
-	for (int i = 0;; i++) {
+	struct patience p = {0};
+
+	for (;;) {
 		const struct tracee *inside = NULL;
 		int code;
 
@@ -524,9 +576,9 @@ static int wait_out_of_handlers(struct remote *r, struct err *err)
 				inside = &r->stopped.threads.data[k];
 		if (!inside)
 			return 0;
-		if (i == LEAVE_TRIES)
+		if (p.ran_us >= LEAVE_RUN_US)
 			return stays_mapped(r, inside->tid, err);
-		code = run_briefly(r, LEAVE_PAUSE_US, err);
+		code = run_longer(r, &p, err);
 		if (code)
 			return code;
 	}

@@ -17,6 +17,7 @@ struct remote {
 	VEC(struct shared_patch) patches; /* in place */
 	struct stopped stopped;
 	bool held;                      /* stopped is in use */
+	bool waited;                    /* in vain, for a thread that can make calls without danger, since it is held */
 	bool at_main;                   /* held where its main function begins */
 	uint64_t held_since, held_ns;   /* since when; for how long altogether */
 };

@@ -8,10 +8,20 @@
  * let go from there.
  *
  * And when the tracer is killed in the middle of that? The thread runs on behind the `syscall` instruction, with
- * whatever result. So the best one is a thread that waits in runtime.futex, at the very instruction that is borrowed:
- * what it finds behind it is its own frame, and the runtime takes any result of a wait for a wake-up that meant
- * nothing. Of such a thread not even the signals are blocked; those that come meanwhile are sent anew. Others, where no
- * thread waits so, would not survive it.
+ * whatever result. So a thread in a system call of its own makes ours at the very instruction where it is: what it
+ * finds behind it is its own frame, and only the result is wrong. Safe are those that do not look at that:
+ * - a FUTEX_WAIT in runtime.futex: the runtime takes any result for a wake-up that meant nothing. (Not a FUTEX_WAKE, of
+ *   which it checks the result);
+ * - the calls of runtime.usleep and runtime.osyield, behind whose instruction nothing reads a register (facts.c).
+ * Of such a thread not even the signals are blocked; those that come meanwhile are sent anew. It may just as well be
+ * on its way out of the call, or in the restart of one (restart_syscall) that another stop has interrupted: then its
+ * registers are still those of the call.
+ *
+ * Nearly always there is one: threads without work wait in runtime.futex, and the runtime's monitor sleeps in
+ * runtime.usleep between two looks. In the first second of a busy program, which has no thread without work yet, the
+ * monitor may be awake; so whoever finds no safe thread lets the process run for a moment and stops it again
+ * (remote_calls). Where that never helps (a program all of whose threads are elsewhere), others make the calls, which
+ * would not survive it.
  *
  * A seccomp filter could end the program for a call that it does not make itself. Which ones cannot be asked without
  * privileges, and with them the kernel suspends the filter for as long as we trace the thread. It acts again when the
@@ -415,7 +425,7 @@ static int restore(struct tracee *t, const struct user_regs_struct *own, uint64_
 	return ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(mask), &mask) < 0 ? -errno : 0;
 }
 
-enum { IN_FUTEX, IN_CALL, RUNNING, SIGNALLED, NONE };
+enum { SAFE, IN_CALL, RUNNING, SIGNALLED, NONE };
 
 /* For our calls; the thread's own are filtered again from the next SETOPTIONS on. */
 static int suspend_seccomp(const struct stopped *s, const struct tracee *t, struct err *err)
@@ -433,47 +443,89 @@ static int suspend_seccomp(const struct stopped *s, const struct tracee *t, stru
 		       s->pid);
 }
 
-static bool waits_in_futex(const struct user_regs_struct *regs, uint64_t insn)
+static bool is_behind(const struct user_regs_struct *regs, uint64_t insn)
 {
-	return regs->orig_rax == SYS_futex && regs->rip == insn + 2 && (regs->rsi & FUTEX_CMD_MASK) == FUTEX_WAIT;
+	return insn && regs->rip == insn + 2;
 }
 
+/* Whether nobody minds what the call returns in which the thread is. */
+static bool is_unread(const struct user_regs_struct *regs, const struct syscall_insns *at)
+{
+	bool unread = is_behind(regs, at->futex) && (regs->rsi & FUTEX_CMD_MASK) == FUTEX_WAIT;
+
+	for (size_t i = 0; i < SYSCALLS_UNREAD; i++)
+		unread |= is_behind(regs, at->unread[i]);
+	return unread;
+}
+
+/* A thread that is in a system call has just executed its instruction: if it was a `syscall`, and not an `int 0x80`. */
+static bool is_behind_syscall(const struct tracee *t, const struct user_regs_struct *regs)
+{
+	long word;
+
+	errno = 0;
+	word = ptrace(PTRACE_PEEKTEXT, t->tid, (void *)(regs->rip - 2), NULL);
+	return !errno && (word & 0xffff) == 0x050f;
+}
+
+/* How well a thread suits to make calls for us. */
+struct suited {
+	struct user_regs_struct regs;
+	uint64_t insn; /* the `syscall` to borrow */
+	int rank;
+};
+
 /*
- * Second best is one that waits in another system call, which is nowhere delicate; worst one with a signal on its way,
+ * Second best is one that is in another system call, which is nowhere delicate; worst one with a signal on its way,
  * which would have to be sent anew (a fault cannot be: it would lose its address).
  */
-static struct tracee *choose(struct stopped *s, uint64_t insn, struct user_regs_struct *ret_regs, int *ret_rank)
+static struct suited suits(const struct tracee *t, const struct syscall_insns *at)
 {
-	struct user_regs_struct regs;
+	struct suited u = {.insn = at->any, .rank = NONE};
+
+	if (t->gone || t->signal == SIGSEGV || t->signal == SIGBUS || thread_registers(t, &u.regs) < 0)
+		return u;
+	u.rank = t->signal			   ? SIGNALLED
+		 : is_unread(&u.regs, at)	   ? SAFE
+		 : (int64_t)u.regs.orig_rax >= 0   ? IN_CALL
+						   : RUNNING;
+	if (u.rank <= IN_CALL && is_behind_syscall(t, &u.regs))
+		u.insn = u.regs.rip - 2;
+	else if (u.rank == SAFE)
+		u.rank = IN_CALL;
+	return u;
+}
+
+static struct tracee *choose(const struct stopped *s, const struct syscall_insns *at, struct suited *ret)
+{
 	struct tracee *best = NULL;
-	int best_rank = NONE;
 
-	for (size_t i = 0; i < s->threads.len && best_rank; i++) {
-		struct tracee *t = &s->threads.data[i];
-		int rank;
+	*ret = (struct suited){.rank = NONE};
+	for (size_t i = 0; i < s->threads.len && ret->rank != SAFE; i++) {
+		struct suited u = suits(&s->threads.data[i], at);
 
-		if (t->gone || t->signal == SIGSEGV || t->signal == SIGBUS || thread_registers(t, &regs) < 0)
+		if (u.rank >= ret->rank)
 			continue;
-		rank = t->signal			 ? SIGNALLED
-		       : waits_in_futex(&regs, insn)	 ? IN_FUTEX
-		       : (int64_t)regs.orig_rax >= 0	 ? IN_CALL
-							 : RUNNING;
-		if (rank >= best_rank)
-			continue;
-		best = t;
-		best_rank = rank;
-		*ret_regs = regs;
+		best = &s->threads.data[i];
+		*ret = u;
 	}
-	*ret_rank = best_rank;
 	return best;
 }
 
-int threads_call(struct stopped *s, uint64_t insn, struct system_call *calls, size_t n, struct err *err)
+bool threads_can_call(const struct stopped *s, const struct syscall_insns *at)
 {
-	struct user_regs_struct own;
+	struct suited u;
+
+	return !fault_now("unsafe") && choose(s, at, &u) && u.rank == SAFE;
+}
+
+int threads_call(struct stopped *s, const struct syscall_insns *at, struct system_call *calls, size_t n,
+		 struct err *err)
+{
 	uint64_t mask, all = ~0ull;
-	int rank, r;
-	struct tracee *t = choose(s, insn, &own, &rank);
+	struct suited u;
+	int r;
+	struct tracee *t = choose(s, at, &u);
 
 	if (!t)
 		return err_set(err, -EBUSY, "no thread of process %d could make a system call for earshot just now; "
@@ -483,12 +535,12 @@ int threads_call(struct stopped *s, uint64_t insn, struct system_call *calls, si
 	if (r)
 		return r;
 	if (thread_signal_mask(t, &mask) < 0 ||
-	    (rank != IN_FUTEX && ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0))
+	    (u.rank != SAFE && ptrace(PTRACE_SETSIGMASK, t->tid, (void *)sizeof(all), &all) < 0))
 		return err_set(err, -ESRCH, "process %d went away while attaching", s->pid);
 	t->moved = true;
 	for (size_t i = 0; i < n && !r; i++)
-		r = call_once(t, &own, insn, &calls[i]);
-	if (restore(t, &own, mask) < 0 || r < 0)
+		r = call_once(t, &u.regs, u.insn, &calls[i]);
+	if (restore(t, &u.regs, mask) < 0 || r < 0)
 		return err_set(err, r ? r : -EIO, "process %d did not come back from a system call made for earshot",
 			       s->pid);
 	return 0;
@@ -546,13 +598,13 @@ static int run_until(struct stopped *s, uint64_t addr, pid_t *ret_tid, struct er
 	}
 }
 
-/* Interrupts those that run; at is stopped already. */
-static int gather(struct stopped *s, pid_t at, struct err *err)
+/* Interrupts those that run; s->at is stopped already. */
+static int gather(struct stopped *s, struct err *err)
 {
 	for (size_t i = 0; i < s->threads.len; i++) {
 		struct tracee *t = &s->threads.data[i];
 
-		t->stopped = t->tid == at;
+		t->stopped = t->tid == s->at;
 		t->signal = 0;
 		if (!t->stopped)
 			ptrace(PTRACE_INTERRUPT, t->tid, NULL, NULL);
@@ -570,7 +622,6 @@ int threads_run_to(struct stopped *s, int mem, uint64_t addr, struct err *err)
 {
 	const unsigned char trap = 0xcc;
 	unsigned char old;
-	pid_t at = 0;
 	int r;
 
 	if (pread(mem, &old, 1, (off_t)addr) != 1 || pwrite(mem, &trap, 1, (off_t)addr) != 1)
@@ -581,9 +632,9 @@ int threads_run_to(struct stopped *s, int mem, uint64_t addr, struct err *err)
 		ptrace(PTRACE_CONT, s->threads.data[i].tid, NULL, s->threads.data[i].signal);
 	}
 	kill(s->pid, SIGCONT);
-	r = run_until(s, addr, &at, err);
+	r = run_until(s, addr, &s->at, err);
 	if (!r || r == -ETIMEDOUT) {
-		int gathered = gather(s, at, err);
+		int gathered = gather(s, err);
 
 		r = r ? r : gathered;
 	}
@@ -592,4 +643,16 @@ int threads_run_to(struct stopped *s, int mem, uint64_t addr, struct err *err)
 	for (size_t i = 0; i < s->threads.len; i++)
 		ptrace(PTRACE_SETOPTIONS, s->threads.data[i].tid, NULL, OPTIONS);
 	return r;
+}
+
+int threads_run_others(struct stopped *s, useconds_t us, struct err *err)
+{
+	for (size_t i = 0; i < s->threads.len; i++) {
+		const struct tracee *t = &s->threads.data[i];
+
+		if (t->tid != s->at && !t->gone)
+			ptrace(PTRACE_CONT, t->tid, NULL, (void *)(intptr_t)t->signal);
+	}
+	usleep(us);
+	return gather(s, err);
 }

@@ -23,6 +23,7 @@ struct tracee {
 
 struct stopped {
 	int pid;
+	pid_t at;      /* the thread that threads_run_to stopped at its address; 0 */
 	VEC(struct tracee) threads;
 };
 
@@ -49,17 +50,30 @@ struct system_call {
 	uint64_t args[6];
 	int64_t result; /* as the kernel gives it: -errno */
 };
+#define SYSCALLS_UNREAD 2
+/* `syscall` instructions of the program; 0: there is none such (but for any). */
+struct syscall_insns {
+	uint64_t any;
+	uint64_t futex;                   /* of runtime.futex */
+	uint64_t unread[SYSCALLS_UNREAD]; /* of functions that do not look at what the call returned */
+};
 /*
- * One thread makes the system calls, each even when an earlier one failed, from the `syscall` instruction at
- * insn; then it is as it was before. Negative when the process is lost. insn should be that of runtime.futex: see
- * stop.c.
+ * Whether a thread waits where it survives whatever becomes of us (see stop.c). Where none does, one will in a moment.
  */
-int threads_call(struct stopped *s, uint64_t insn, struct system_call *calls, size_t n, struct err *err);
+bool threads_can_call(const struct stopped *s, const struct syscall_insns *at);
+/*
+ * One thread makes the system calls, each even when an earlier one failed; then it is as it was before. Negative when
+ * the process is lost.
+ */
+int threads_call(struct stopped *s, const struct syscall_insns *at, struct system_call *calls, size_t n,
+		 struct err *err);
 
 /*
  * Runs a process that is one thread, stopped early in its start, until it executes the instruction at addr,
  * and stops all threads there. mem: /proc/PID/mem.
  */
 int threads_run_to(struct stopped *s, int mem, uint64_t addr, struct err *err);
+/* Then lets all run for so long, but for the one that came there. */
+int threads_run_others(struct stopped *s, useconds_t us, struct err *err);
 
 #endif

@@ -106,7 +106,7 @@ struct control {
 	uint64_t pad[3];        /* a cache line */
 };
 
-#define WINDOWS_MAX 8
+#define WINDOWS_MAX 16
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;

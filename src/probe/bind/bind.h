@@ -28,11 +28,12 @@ struct bind_scope {
 	bool dictionary;         /* at the entry: there is one, and where it is is known */
 	enum call_side at;       /* SIDE_ENTRY: parameters by name; SIDE_RETURN: results by name */
 	bool traced;             /* an entry or a return of one call: also `latency` (return), `stack`, `func` */
+	bool closure;            /* the function is a closure: `closure` is known at the entry */
 	bool inlined;            /* at an inlined call: the function that it stands in is not its caller */
 	const struct carried_value *carried;
 	size_t ncarried;
 };
-/* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`.
+/* Names in scope: parameters (entry) or results (return) by name, `recv`, arg0…, ret0…; `goid`, `caller`, `closure`.
  * `err` is the last result of type error. typeof(x) of an interface is a VALUE_TYPE. uintptr(x) turns a
  * pointer into an integer (pointers print so without it too).
  *
@@ -54,6 +55,7 @@ struct capture_item {
 	uint32_t depth;                  /* 1 + how deep an image is followed; 0: as deep as the shapes go */
 	unsigned links;                  /* not 0: it is a context, whose chain is captured: at most so many links */
 	enum runtime_fact fact;          /* instead of all this; left out where the program does not tell it */
+	const char *left_out;            /* it is not captured, for this reason; NULL: it is */
 	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };
 

@@ -24,6 +24,7 @@ enum bound_op {
 	BOUND_GLOBAL,     /* `global`, a variable of a package */
 	BOUND_CARRIED,    /* carried value number `index` */
 	BOUND_GOID, BOUND_CALLER, BOUND_LATENCY, BOUND_STACK,
+	BOUND_CLOSURE,    /* the closure object that the function was called with */
 	/* selectors: each takes one step, and pointers are followed by BOUND_DEREF alone */
 	BOUND_FIELD,      /* a.field, a is a struct */
 	BOUND_DEREF,      /* *a */

@@ -18,6 +18,14 @@ static int bind_caller(struct binder *b, const struct expr *e, struct bound **re
 	return 0;
 }
 
+static int bind_closure(struct binder *b, const struct expr *e, struct bound **ret)
+{
+	if (b->scope->at != SIDE_ENTRY)
+		return fail(b, e, "closure is known only at the entry");
+	*ret = bound_new(b, BOUND_CLOSURE, basic_type(KIND_UNSAFE_POINTER), e);
+	return 0;
+}
+
 static int bind_latency(struct binder *b, const struct expr *e, struct bound **ret)
 {
 	const struct type *duration = b->types->ops->named(b->types, "time.Duration");
@@ -70,6 +78,7 @@ static int bind_dictionary(struct binder *b, const struct expr *e, struct bound 
 static const struct builtin builtins[] = {
 	{"goid", BUILTIN_GOID, SIDE_ENTRY, BUILTIN_SAME, bind_goid},
 	{"caller", BUILTIN_CALLER, SIDE_ENTRY, BUILTIN_SAME | BUILTIN_OF_INLINED, bind_caller},
+	{"closure", BUILTIN_CLOSURE, SIDE_ENTRY, 0, bind_closure},
 	{"latency", BUILTIN_LATENCY, SIDE_RETURN, BUILTIN_TRACED | BUILTIN_NO_RESULT | BUILTIN_ENDS, bind_latency},
 	{"stack", BUILTIN_STACK, SIDE_ENTRY, BUILTIN_TRACED, bind_stack},
 	{"func", BUILTIN_FUNC, SIDE_NONE, BUILTIN_TRACED | BUILTIN_OF_RECORD | BUILTIN_SAME, bind_func},

@@ -76,12 +76,14 @@ static int convert(struct binder *b, const struct expr *e, const struct bound *a
 {
 	const struct type *to = basic_type(kind);
 	bool number = a->type && (type_is_integer(a->type) || type_is_float(a->type));
+	bool address = a->type && kind == KIND_UINTPTR && (is_pointer_shaped(a->type) ||
+							   (!a->constant && a->type->kind == KIND_STRING));
 
 	if (kind == KIND_STRING)
 		return convert_string(b, e, a, ret);
 	if (a->constant && !a->type)
 		return convert_constant(b, a, to, ret);
-	if (!number && (!a->type || kind != KIND_UINTPTR || !is_pointer_shaped(a->type)))
+	if (!number && !address)
 		return fail(b, e, "%s cannot be converted to %s here", type_with_article(b, a), to->name);
 	if (a->constant)
 		return convert_constant(b, a, to, ret);

@@ -306,6 +306,10 @@ static const char *convert(struct go_printer *g, const struct bound *n)
 	if (is_pointer_shaped(n->a->type))
 		return address(g, n->a);
 	e = go_expr(g, n->a);
+	if (e && n->a->type && n->a->type->kind == KIND_STRING && n->type->kind == KIND_UINTPTR) {
+		e = go_temp(g, e); /* its first word; unsafe.StringData is newer than the oldest Go */
+		return arena_printf(g->arena, "*(*uintptr)(%s)", unsafe_pointer(g, arena_printf(g->arena, "&%s", e)));
+	}
 	return e ? arena_printf(g->arena, "%s(%s)", n->type->name, e) : NULL;
 }
 

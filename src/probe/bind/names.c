@@ -122,6 +122,17 @@ static int bind_captured(struct binder *b, const struct expr *e, const struct bo
 	return 0;
 }
 
+static const struct builtin *find_builtin(const struct bind_scope *s, const char *name)
+{
+	const struct builtin *t = builtin_find(name);
+
+	if (!t || !t->bind || (t->flags & BUILTIN_TRACED && !s->traced))
+		return NULL;
+	if ((t->id == BUILTIN_DICTIONARY && !s->dictionary) || (t->id == BUILTIN_CLOSURE && !s->closure))
+		return NULL;
+	return t;
+}
+
 /* ---- names that there are not ---- */
 
 static void list_side(const struct bind_scope *s, enum call_side at, struct arena *arena, struct name_list *l)
@@ -153,7 +164,7 @@ static void list_visible(const struct bind_scope *s, struct arena *arena, struct
 		list_side(s, SIDE_RETURN, arena, l);
 	}
 	for (unsigned i = 0; (t = builtin_at(i)); i++)
-		if (t->bind && t->id != BUILTIN_DICTIONARY && (s->traced || !(t->flags & BUILTIN_TRACED)))
+		if (t->id != BUILTIN_DICTIONARY && find_builtin(s, t->name))
 			add_name(l, t->name);
 }
 
@@ -220,15 +231,6 @@ static int unknown_name(struct binder *b, const struct expr *e)
 }
 
 /* ---- names that there are ---- */
-
-static const struct builtin *find_builtin(const struct bind_scope *s, const char *name)
-{
-	const struct builtin *t = builtin_find(name);
-
-	if (!t || !t->bind || (t->flags & BUILTIN_TRACED && !s->traced))
-		return NULL;
-	return t->id != BUILTIN_DICTIONARY || s->dictionary ? t : NULL;
-}
 
 bool name_is_known(struct binder *b, const char *name)
 {

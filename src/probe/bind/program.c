@@ -200,6 +200,17 @@ static int bind_item(struct binder *b, const struct capture_item *item, const ch
 	bool any = false;
 	int r = bind_when(b, item, &c, all);
 
+	if (item->left_out) {
+		struct err why = {0};
+
+		err_set(&why, -ENODATA, "%s", item->left_out);
+		all[0].why = arena_memdup(b->arena, &why, sizeof(why));
+		c.alternatives = all;
+		c.nalternatives = 1;
+		c.optional = true;
+		*ret = c;
+		return r;
+	}
 	if (!r && !item->expr && !(item->alternatives && *item->alternatives)) {
 		all[0].form = item->fact ? CAPTURE_FACT : CAPTURE_MARK;
 		any = true;

@@ -83,7 +83,10 @@ int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret)
 	}
 	if (type_is_float(n->type) || type_is_float(v.type))
 		return convert_float(l, n->expr, &v, n->type, ret);
-	r = value_scalar(l, &v, &reg);
+	if (v.type->kind == KIND_STRING) /* where its bytes are */
+		r = value_word(l, &v, 0, 8, false, &reg);
+	else
+		r = value_scalar(l, &v, &reg);
 	if (!r)
 		*ret = value_reg(n->expr, emit_narrow(l, reg, n->type), n->type);
 	return r;

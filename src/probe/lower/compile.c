@@ -71,6 +71,7 @@ static struct bind_scope scope_of(const struct capture_scope *s, struct type_loo
 				   .dictionary = sig->dictionary && !sig->dictionary->why,
 				   .at = s->at == SITE_RETURN ? SIDE_RETURN : SIDE_ENTRY,
 				   .traced = s->traced,
+				   .closure = binary_is_closure(s->binary, s->func) && !s->inlined,
 				   .inlined = s->inlined,
 				   .carried = s->carried,
 				   .ncarried = s->ncarried};

@@ -56,14 +56,21 @@ static struct value of_param(const struct bound *n, const struct param *p)
 	    .place = PLACE_PARAM, .type = n->type, .expr = n->expr, .param = p, .dict_word = p->dict_word};
 }
 
-/* A closure's variable: in the closure object, to which arch.context points at the entry, or behind a pointer in it. */
-static void of_captured(struct lowerer *l, const struct bound *n, const struct closure_var *v, struct value *ret)
+static uint16_t emit_closure(struct lowerer *l)
 {
 	uint16_t reg = reg_new(l);
 	struct ir_insn *i = emit(l, IR_ARG_REG);
 
 	i->dst = reg;
 	i->reg = binary_arch(l->binary)->context;
+	return reg;
+}
+
+/* A closure's variable: in the closure object, to which arch.context points at the entry, or behind a pointer in it. */
+static void of_captured(struct lowerer *l, const struct bound *n, const struct closure_var *v, struct value *ret)
+{
+	uint16_t reg = emit_closure(l);
+
 	*ret = value_memory(reg, n->type, n->expr);
 	ret->offset = v->offset;
 	ret->dict_word = v->dict_word;
@@ -149,6 +156,9 @@ static bool lower_name(struct lowerer *l, const struct bound *n, struct value *r
 		return true;
 	case BOUND_CALLER:
 		*ret = of_register(l, n, IR_PC_RET);
+		return true;
+	case BOUND_CLOSURE:
+		*ret = value_reg(n->expr, emit_closure(l), n->type);
 		return true;
 	case BOUND_LATENCY:
 		*ret = of_register(l, n, IR_LATENCY);

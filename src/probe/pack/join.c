@@ -25,6 +25,7 @@ struct joiner {
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
 	const struct planter_caps *caps;
+	bool alone;
 	uint32_t save_group;
 };
 
@@ -124,8 +125,21 @@ static bool is_chain(enum capture_use use)
 	return use == USE_PARENT_CHAIN || use == USE_OWN_CHAIN;
 }
 
+/* It costs reads at each request, and of one process alone nobody asks for it. */
+static bool is_for_others(const struct pack_span *s, const struct pack_capture *c)
+{
+	const struct pack_connection *k = s ? s->connection : NULL;
+	const char *const names[] = {k ? k->local.address : NULL, k ? k->local.port : NULL, k ? k->remote.address : NULL,
+				     k ? k->remote.port : NULL, k ? k->stream : NULL};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i] && c->use == USE_ATTRIBUTE && c->transform.hidden && !strcmp(names[i], c->name))
+			return true;
+	return false;
+}
+
 /* Without a planter that follows contexts the span may do without its parent. */
-static struct capture_item item_of(const struct joiner *jn, const struct pack_capture *c)
+static struct capture_item item_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
 {
 	static const enum runtime_fact facts[] = {[USE_CREATOR] = FACT_CREATOR, [USE_START_PC] = FACT_START_PC,
 						  [USE_GOIDGEN] = FACT_ID_COUNTER, [USE_GOID_CACHE] = FACT_ID_CACHE,
@@ -136,8 +150,18 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_ca
 		.name = c->name, .alternatives = c->alternatives, .when = c->when,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
+		.left_out = jn->alone && is_for_others(s, c) ? "only this process is observed" : NULL,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
+}
+
+/* A method value has its receiver in the closure object, not among its parameters. */
+static size_t captured_receiver(struct joiner *jn, const struct func *f, const struct closure_var **ret)
+{
+	struct closure_var *v = arena_new(jn->arena, struct closure_var);
+
+	*ret = v;
+	return binary_method_value(jn->binary, f, v);
 }
 
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
@@ -157,10 +181,11 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .nitems = v->ncaptures};
 	int r = 0;
 
+	scope.ncaptured = captured_receiver(jn, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 
-		items[i] = item_of(jn, c);
+		items[i] = item_of(jn, j->span, c);
 		if (c->use == USE_SAVED)
 			r = number_saved(jn, c->saved_as, &items[i].carry, err);
 	}
@@ -178,6 +203,37 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 	return r;
 }
 
+static bool func_named(struct joiner *jn, const char *name, struct func *ret)
+{
+	uintptr_t index = (uintptr_t)strmap_get(&jn->func_index, name, strlen(name));
+
+	return index && binary_func(jn->binary, index - 1, ret);
+}
+
+/* Whether the code of names[0] calls names[1], …: all of them, or none. */
+static int check_calls(struct joiner *jn, const char *const *names, bool all, struct err *err)
+{
+	struct func caller, called;
+	struct callees callees;
+
+	if (!names)
+		return 0;
+	if (!func_named(jn, names[0], &caller))
+		return err_set(err, -ENOENT, "no function %s in this binary", names[0]);
+	if (binary_callees(jn->binary, &caller, &callees, err))
+		return -ENOENT;
+	for (size_t k = 1; names[k]; k++) {
+		bool calls = false;
+
+		for (size_t i = 0; func_named(jn, names[k], &called) && i < callees.n; i++)
+			calls |= callees.targets[i] == called.entry;
+		if (calls != all)
+			return err_set(err, -ENOENT, "not needed here: %s calls %s%s", names[0], all ? "no " : "",
+				       names[k]);
+	}
+	return 0;
+}
+
 /* 0 when v can be used, -ENOENT when its function is not there, another error when it is but does not fit. */
 static int try_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
@@ -191,7 +247,11 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
 	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
-	r = func_ref_parse(v->func, jn->arena, &ref, err);
+	r = check_calls(jn, v->needs_call, true, err);
+	if (!r)
+		r = check_calls(jn, v->needs_no_call, false, err);
+	if (!r)
+		r = func_ref_parse(v->func, jn->arena, &ref, err);
 	if (r < 0)
 		return r;
 	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
@@ -230,18 +290,30 @@ static void join_one(struct joiner *jn, struct join *j)
 	j->why = arena_strdup(jn->arena, first.text);
 }
 
-/* The points of one span definition (or the hooks of a pack): the starts first, since they say what is saved. */
+static bool saves(const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++)
+			if (p->variants[v].captures[c].use == USE_SAVED)
+				return true;
+	return false;
+}
+
+/*
+ * The points of one span definition, or of what extends one, or the hooks of a pack: first those that save, since they
+ * say what is saved.
+ */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
 	size_t last = 0;
 
 	jn->saved = (struct saved_table){0};
 	jn->save_group++;
-	while (last < n && joins[last].span == joins[0].span)
+	while (last < n && joins[last].part == joins[0].part)
 		last++;
-	for (int starts = 1; starts >= 0; starts--)
+	for (int first = 1; first >= 0; first--)
 		for (size_t i = 0; i < last; i++)
-			if ((joins[i].point->role == POINT_START) == starts)
+			if ((joins[i].point->role == POINT_START || saves(joins[i].point)) == first)
 				join_one(jn, &joins[i]);
 }
 
@@ -253,10 +325,11 @@ static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 
 		if (!joins[i].span || joins[i].variant || joins[i].point->optional)
 			continue;
-		why = arena_printf(jn->arena, "the span needs its point \"%s\", and %s",
-				   joins[i].point->name, joins[i].why);
+		why = arena_printf(jn->arena, "%s needs its point \"%s\", and %s",
+				   joins[i].part->extends ? "what extends the span" : "the span", joins[i].point->name,
+				   joins[i].why);
 		for (size_t k = 0; k < n; k++) {
-			if (joins[k].span != joins[i].span || !joins[k].variant)
+			if (joins[k].part != joins[i].part || !joins[k].variant)
 				continue;
 			joins[k].variant = NULL;
 			joins[k].why = why;
@@ -264,9 +337,40 @@ static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 	}
 }
 
+static bool starts_somewhere(const struct join *joins, size_t n, const struct pack_span *span)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].part == span && joins[i].point->role == POINT_START && joins[i].variant)
+			return true;
+	return false;
+}
+
+/* What extends a span that this binary cannot have is of no use. */
+static void refuse_orphans(struct joiner *jn)
+{
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		struct join *j = &jn->joins.data[i];
+
+		if (!j->part || !j->part->extends || !j->variant ||
+		    starts_somewhere(jn->joins.data, jn->joins.len, j->part->of))
+			continue;
+		j->variant = NULL;
+		j->why = arena_printf(jn->arena, "%s, which it adds to, is not observed in this binary",
+				      j->part->extends);
+	}
+}
+
+typedef VEC(const char *) name_list;
+
+static void push_all(const char *const *names, name_list *out)
+{
+	for (; names && *names; names++)
+		vec_push(out, *names);
+}
+
 static void index_functions(struct joiner *jn, struct pack *const *packs, size_t npacks)
 {
-	VEC(const char *) names = {0};
+	name_list names = {0};
 	int64_t *found;
 
 	for (size_t i = 0; i < npacks; i++) {
@@ -282,6 +386,8 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 					vec_push(&names, ref.name);
 				if (points[k]->variants[v].needs_func)
 					vec_push(&names, points[k]->variants[v].needs_func);
+				push_all(points[k]->variants[v].needs_call, &names);
+				push_all(points[k]->variants[v].needs_no_call, &names);
 			}
 	}
 	found = arena_array(jn->arena, int64_t, names.len);
@@ -299,10 +405,10 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
 }
 
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct planter_caps *caps,
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = caps};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);
@@ -316,12 +422,16 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 			continue;
 		points = pack_points(packs[i], jn.arena, &n, &spans);
 		for (size_t k = 0; k < n; k++)
-			*vec_add(&jn.joins) = (struct join){.pack = packs[i], .span = spans[k], .point = points[k]};
+			*vec_add(&jn.joins) = (struct join){.pack = packs[i],
+							    .span = spans[k] && spans[k]->of ? spans[k]->of : spans[k],
+							    .part = spans[k],
+							    .point = points[k]};
 		for (size_t k = 0; k < n; k++)
 			if (!k || spans[k] != spans[k - 1])
 				join_span(&jn, &jn.joins.data[first + k], n - k);
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
+	refuse_orphans(&jn);
 	*ret_n = jn.joins.len;
 	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
 	vec_done(&jn.joins);

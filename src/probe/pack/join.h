@@ -10,7 +10,8 @@
 
 struct join {
 	const struct pack *pack;
-	const struct pack_span *span;        /* NULL for hooks */
+	const struct pack_span *span;        /* NULL for hooks; of another pack where part extends it */
+	const struct pack_span *part;        /* whose point it is: the span, or what extends it */
 	const struct pack_point *point;
 	const struct pack_variant *variant;  /* the one used; NULL when refused or not in this binary */
 	struct func func;
@@ -21,12 +22,16 @@ struct join {
 	const char *why;                     /* the reason when variant is NULL */
 };
 
+struct join_options {
+	const struct planter_caps *caps;     /* the planter's; NULL: what every planter can do */
+	bool alone;                          /* no other process is observed: what only tells connections apart is left out */
+};
+
 /*
  * Joins every pack that applies. ret is in the binary's arena. Spans whose required points are refused have
- * all their points refused with that reason; other spans go on. caps: the planter's, or NULL for what every
- * planter can do. 0, or -ENOMEM-class errors only.
+ * all their points refused with that reason; other spans go on. 0, or -ENOMEM-class errors only.
  */
-int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct planter_caps *caps,
+int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err);
 /*
  * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer

@@ -52,6 +52,23 @@ static int read_func(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A function, and at least one other. */
+static int read_call(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct err why = {0};
+	struct func_ref f;
+	const char *const *all;
+	size_t n = 0;
+	int r = yaml_texts(y, node, into);
+
+	for (all = r ? NULL : *(const char *const **)into; !r && all[n]; n++)
+		if (func_ref_parse(all[n], y->arena, &f, &why) < 0)
+			r = yaml_fail(y, node, "%s", why.text);
+	if (!r && n < 2)
+		r = yaml_fail(y, node, "a function and those that it may call are expected here: [caller, called]");
+	return r;
+}
+
 /* "pkg/path.Type.field" */
 static int read_field_name(struct yaml *y, const yaml_node_t *node, void *into)
 {
@@ -89,10 +106,16 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
 	FIELD("ip", struct pack_capture, transform.ip, yaml_bool),
+	FIELD("escape", struct pack_capture, transform.escape, yaml_bool),
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
 	FIELD("drop", struct pack_capture, transform.drop, yaml_texts),
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("after", struct pack_capture, transform.after, yaml_text),
+	FIELD("until", struct pack_capture, transform.until, yaml_text),
+	FIELD("append", struct pack_capture, transform.append, yaml_texts),
+	FIELD("replace", struct pack_capture, transform.replace, yaml_text_pairs),
+	FIELD("parameters", struct pack_capture, transform.parameters, yaml_text),
+	FIELD("mounted", struct pack_capture, transform.mounted, yaml_texts),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
@@ -122,10 +145,15 @@ static int check_capture(struct yaml *y, const yaml_node_t *node, struct pack_ca
 		return yaml_fail(y, node, "`known` and `other` belong together");
 	if ((t->original || t->title_other) && !t->other)
 		return yaml_fail(y, node, "`original` and `title_other` need `known` and `other`");
-	if (t->redact && t->unescape)
-		return yaml_fail(y, node, "`redact` is for a query as it came, and `unescape` decodes it before");
+	if (t->escape && t->unescape)
+		return yaml_fail(y, node, "`escape` and `unescape` undo one another");
+	if (t->redact && (t->escape || t->unescape))
+		return yaml_fail(y, node, "`redact` is for a query as it came, and `%s` changes it before",
+				 t->escape ? "escape" : "unescape");
 	if (t->same && (!t->same[0] || !t->same[1] || t->same[2]))
 		return yaml_fail(y, node, "`same` names two attributes: [a, b]");
+	if (t->mounted && (!t->mounted[0] || !t->mounted[1] || !t->mounted[2] || t->mounted[3]))
+		return yaml_fail(y, node, "`mounted` names three attributes: [route, path, whole path]");
 	if (!c->alternatives)
 		c->alternatives = none;
 	return 0;
@@ -358,6 +386,8 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
 	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
+	FIELD("needs_call", struct pack_variant, needs_call, read_call),
+	FIELD("needs_no_call", struct pack_variant, needs_no_call, read_call),
 	{"capture", read_captures, 0, false},
 	{"save", read_save, 0, false},
 	{"parent", read_parent, 0, false},
@@ -389,7 +419,7 @@ static int read_role(struct yaml *y, const yaml_node_t *node, void *into)
 	static const char *const words[] = {
 		[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 		[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
-		[POINT_JOIN] = "join",	   [POINT_DETACH] = "detach", NULL};
+		[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach", NULL};
 	int role = 0, r = yaml_word(y, node, words, &role);
 
 	*(enum point_role *)into = (enum point_role)role;
@@ -411,6 +441,7 @@ static const struct yaml_key point_keys[] = {
 	NEEDED("name", struct pack_point, name, yaml_text),
 	NEEDED("role", struct pack_point, role, read_role),
 	FIELD("optional", struct pack_point, optional, yaml_bool),
+	FIELD("or_end", struct pack_point, or_end, yaml_bool),
 	FIELD("recovers", struct pack_point, recovers, yaml_bool),
 	FIELD("may_miss", struct pack_point, may_miss, yaml_bool),
 	{"discard", read_discard, 0, false},
@@ -435,10 +466,10 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 	r = yaml_map(y, node, "a point", point_keys, p);
 	if (!r && p->recovers && p->role != POINT_START)
 		r = yaml_fail(y, node, "`recovers` belongs to a point with role start");
-	if (!r && (p->discard_attribute || p->may_miss) && p->role != POINT_END)
+	if (!r && p->or_end && p->role != POINT_DETACH)
+		r = yaml_fail(y, node, "`or_end` belongs to a point with role detach");
+	if (!r && ((p->discard_attribute && !p->or_end) || p->may_miss) && p->role != POINT_END)
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
-	if (!r && p->role != POINT_START && captures(p, USE_SAVED))
-		r = yaml_fail(y, node, "`save` belongs to a point with role start");
 	if (!r && p->role != POINT_START && (captures(p, USE_PARENT_CHAIN) || captures(p, USE_OWN_CHAIN)))
 		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
 	return r;
@@ -455,7 +486,7 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && is_hook(p->role))
-		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join or a detach; "
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie or a detach; "
 				       "this role belongs under `hooks`");
 	return r;
 }
@@ -525,7 +556,7 @@ static int read_error(struct yaml *y, const yaml_node_t *node, void *into)
 	const char *text;
 	int r = yaml_text(y, node, &text);
 
-	if (!r && condition_parse(text, y->arena, into, &why) < 0)
+	if (!r && condition_parse(text, NULL, y->arena, into, &why) < 0)
 		r = yaml_fail(y, node, "%s", why.text);
 	return r;
 }
@@ -538,6 +569,45 @@ static int read_summary(struct yaml *y, const yaml_node_t *node, void *into)
 
 	if (!r && summary_parse(texts, y->arena, into, &why) < 0)
 		r = yaml_fail(y, node, "%s", why.text);
+	return r;
+}
+
+/* A form is written as a part of a summary is, without what is for the terminal only. */
+static bool is_form(const struct summary *s)
+{
+	bool plain = !s->status;
+
+	for (size_t i = 0; i < s->n; i++) {
+		plain &= !s->parts[i].is_error;
+		for (size_t k = 0; k < s->parts[i].n; k++)
+			plain &= s->parts[i].items[k].op != SUMMARY_SIZE;
+	}
+	return plain && s->n;
+}
+
+static int read_composed(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_span *s = into;
+	size_t n = yaml_pair_count(node);
+	struct pack_composed *all;
+	int r = yaml_mapping(y, node, "`attribute: form`");
+
+	if (r)
+		return r;
+	s->composed = all = arena_array(y->arena, struct pack_composed, n + 1);
+	for (size_t i = 0; !r && i < n; i++) {
+		const yaml_node_t *value;
+		const char *name;
+
+		r = yaml_pair(y, node, i, &name, &value);
+		if (!r)
+			r = read_summary(y, value, &all[i].forms);
+		if (!r)
+			all[i].name = arena_strdup(y->arena, name);
+		if (!r && !is_form(all[i].forms))
+			r = yaml_fail(y, value, "an attribute is composed of {attributes} and texts only");
+	}
+	s->ncomposed = n;
 	return r;
 }
 
@@ -577,10 +647,35 @@ static const struct yaml_key span_keys[] = {
 	FIELD("summary", struct pack_span, summary, read_summary),
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
+	{"compose", read_composed, 0, false},
 	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
+	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),
+	{"points", read_points, 0, true},
+	{0},
+};
+
+/* "pack/span". The span's name is that of messages about the points, too. */
+static int read_extends(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_span *s = into;
+	const char *slash;
+	int r = yaml_text(y, node, &s->extends);
+
+	if (r)
+		return r;
+	slash = strchr(s->extends, '/');
+	if (!slash || slash == s->extends || !slash[1] || strchr(slash + 1, '/'))
+		return yaml_fail(y, node, "`extends` names a span of another pack: pack/span, not \"%.80s\"",
+				 s->extends);
+	s->name = slash + 1;
+	return 0;
+}
+
+static const struct yaml_key extension_keys[] = {
+	{"extends", read_extends, 0, true},
 	{"points", read_points, 0, true},
 	{0},
 };
@@ -601,6 +696,14 @@ static void names_of_point(const struct pack_point *p, name_vec *out)
 				vec_push(out, cap->transform.original);
 		}
 	}
+}
+
+static void names_of_span(const struct pack_span *s, name_vec *out)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		names_of_point(&s->points[i], out);
+	for (const char *const *name = s->extended_with; name && *name; name++)
+		vec_push(out, *name);
 }
 
 /* A rule that names an attribute which nothing captures is a slip of the pen. */
@@ -638,16 +741,29 @@ static int check_title(struct yaml *y, const yaml_node_t *node, const name_vec *
 	return r;
 }
 
-static int check_same(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_point *p)
+static int check_list(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+		      const char *const *list)
+{
+	int r = 0;
+
+	for (; !r && list && *list; list++)
+		r = check_attribute(y, node, names, where, *list);
+	return r;
+}
+
+static int check_transforms(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_point *p)
 {
 	int r = 0;
 
 	for (size_t v = 0; v < p->nvariants; v++)
-		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
-			const char *const *same = p->variants[v].captures[c].transform.same;
+		for (size_t c = 0; !r && c < p->variants[v].ncaptures; c++) {
+			const struct transform *t = &p->variants[v].captures[c].transform;
 
-			for (; !r && same && *same; same++)
-				r = check_attribute(y, node, names, "`same`", *same);
+			r = check_list(y, node, names, "`same`", t->same);
+			if (!r)
+				r = check_list(y, node, names, "`append`", t->append);
+			if (!r)
+				r = check_list(y, node, names, "`mounted`", t->mounted);
 		}
 	return r;
 }
@@ -665,16 +781,17 @@ static int check_condition(struct yaml *y, const yaml_node_t *node, const name_v
 	return r ? r : check_condition(y, node, names, where, c->b);
 }
 
-static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct summary *s)
+static int check_summary(struct yaml *y, const yaml_node_t *node, const name_vec *names, const char *where,
+			 const struct summary *s)
 {
-	int r = s ? check_attribute(y, node, names, "`summary`", s->status) : 0;
+	int r = s ? check_attribute(y, node, names, where, s->status) : 0;
 
 	for (size_t i = 0; s && i < s->n; i++)
 		for (size_t k = 0; !r && k < s->parts[i].n; k++) {
 			const struct summary_item *item = &s->parts[i].items[k];
 
 			if (item->op != SUMMARY_TEXT)
-				r = check_attribute(y, node, names, "`summary`", item->text);
+				r = check_attribute(y, node, names, where, item->text);
 		}
 	return r;
 }
@@ -693,13 +810,17 @@ static int check_connection(struct yaml *y, const yaml_node_t *node, const name_
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
-	int r;
+	int r = 0;
 
-	for (size_t i = 0; i < s->npoints; i++)
-		names_of_point(&s->points[i], &names);
-	r = check_condition(y, node, &names, "`error`", s->error);
+	names_of_span(s, &names);
+	for (size_t i = 0; !r && i < s->ncomposed; i++)
+		r = check_summary(y, node, &names, "`compose`", s->composed[i].forms);
+	for (size_t i = 0; i < s->ncomposed; i++)
+		vec_push(&names, s->composed[i].name);
 	if (!r)
-		r = check_summary(y, node, &names, s->summary);
+		r = check_condition(y, node, &names, "`error`", s->error);
+	if (!r)
+		r = check_summary(y, node, &names, "`summary`", s->summary);
 	if (!r)
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)
@@ -711,7 +832,7 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 	for (size_t i = 0; !r && i < s->npoints; i++)
 		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
 	for (size_t i = 0; !r && i < s->npoints; i++)
-		r = check_same(y, node, &names, &s->points[i]);
+		r = check_transforms(y, node, &names, &s->points[i]);
 	for (size_t i = 0; !r && s->titles[i]; i++)
 		r = check_title(y, node, &names, s->titles[i]);
 	vec_done(&names);
@@ -734,6 +855,39 @@ static bool has_role(const struct pack_span *s, enum point_role role)
 {
 	for (size_t i = 0; i < s->npoints; i++)
 		if (s->points[i].role == role)
+			return true;
+	return false;
+}
+
+static bool has_key(struct yaml *y, const yaml_node_t *map, const char *name)
+{
+	const yaml_node_t *value;
+	const char *key;
+
+	for (size_t i = 0; map->type == YAML_MAPPING_NODE && i < yaml_pair_count(map); i++)
+		if (!yaml_pair(y, map, i, &key, &value) && !strcmp(key, name))
+			return true;
+	return false;
+}
+
+/* Points for another pack's span. Its attributes are checked when that pack is known (packs_resolve). */
+static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_span *s)
+{
+	int r = yaml_map(y, node, "an extension", extension_keys, s);
+
+	if (!r && !s->npoints)
+		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN)
+			r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
+					       "where it starts and ends is that pack's");
+	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
+}
+
+static bool saves_late(const struct pack_span *s)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		if (s->points[i].role != POINT_START && captures(&s->points[i], USE_SAVED))
 			return true;
 	return false;
 }
@@ -788,14 +942,22 @@ static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_span *s = into;
-	int r = yaml_map(y, node, "a span", span_keys, s);
+	int r;
 
+	s->line = yaml_line(node);
+	if (has_key(y, node, "extends"))
+		return read_extension(y, node, s);
+	r = yaml_map(y, node, "a span", span_keys, s);
+	if (!r && saves_late(s))
+		r = yaml_fail(y, node, "`save` belongs to a point with role start, or to what extends another pack's "
+				       "span");
 	if (!r && !s->titles[0])
 		r = yaml_fail(y, node, "a span needs at least one title");
 	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))
 		r = yaml_fail(y, node, "a span needs a point with role start and one with role end");
-	if (!r && has_role(s, POINT_JOIN) && !s->key)
-		r = yaml_fail(y, node, "a point with role join needs the span's `key`");
+	if (!r && (has_role(s, POINT_JOIN) || has_role(s, POINT_TIE)) && !s->key)
+		r = yaml_fail(y, node, "a point with role %s needs the span's `key`",
+			      has_role(s, POINT_JOIN) ? "join" : "tie");
 	if (!r && s->tracestate && !s->traceparent)
 		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
 	if (!r)
@@ -818,7 +980,7 @@ static int read_spans(struct yaml *y, const yaml_node_t *node, void *into)
 
 	for (size_t i = 0; !r && i < p->nspans; i++)
 		for (size_t j = 0; j < i; j++)
-			if (!strcmp(p->spans[i].name, p->spans[j].name))
+			if (!strcmp(p->spans[i].name, p->spans[j].name) && !p->spans[i].extends && !p->spans[j].extends)
 				return yaml_fail(y, node, "two spans are named `%.60s`",
 						 p->spans[i].name);
 	return r;
@@ -899,6 +1061,69 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
 		pack_free(p);
 	else
 		*ret = p;
+	return r;
+}
+
+/* ---- packs together ---- */
+
+static const struct pack *pack_named(struct pack *const *packs, size_t n, const char *name, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strlen(packs[i]->name) == len && !memcmp(packs[i]->name, name, len))
+			return packs[i];
+	return NULL;
+}
+
+static const struct pack_span *span_named(const struct pack *p, const char *name)
+{
+	for (size_t i = 0; i < p->nspans; i++)
+		if (!p->spans[i].extends && !strcmp(p->spans[i].name, name))
+			return &p->spans[i];
+	return NULL;
+}
+
+/* What its points name is captured there or here. */
+static int check_extension(struct yaml *y, const yaml_node_t *at, const struct pack_span *s)
+{
+	name_vec names = {0};
+	int r = 0;
+
+	names_of_span(s->of, &names);
+	names_of_span(s, &names);
+	if (has_role(s, POINT_JOIN) && !s->of->key)
+		r = yaml_fail(y, at, "%.80s has no `key`, which a point with role join needs", s->extends);
+	for (size_t i = 0; !r && i < s->npoints; i++)
+		r = check_transforms(y, at, &names, &s->points[i]);
+	vec_done(&names);
+	return r;
+}
+
+static int resolve(struct pack *const *packs, size_t n, struct pack *p, struct pack_span *s, struct err *err)
+{
+	struct yaml y = {.file = p->file, .arena = &p->arena, .err = err};
+	const yaml_node_t at = {.start_mark.line = (size_t)s->line - 1};
+	size_t len = strcspn(s->extends, "/");
+	const struct pack *of = pack_named(packs, n, s->extends, len);
+
+	if (!of)
+		return err_set(err, -ENOENT, "the pack %s adds to spans of the pack %.*s, which is not selected; "
+			       "select both (--packs %.*s --packs %s)", p->name, (int)len, s->extends, (int)len,
+			       s->extends, p->name);
+	s->of = span_named(of, s->name);
+	if (!s->of)
+		return yaml_fail(&y, &at, "`extends` names %.80s, but the pack %s has no such span", s->extends,
+				 of->name);
+	return check_extension(&y, &at, s);
+}
+
+int packs_resolve(struct pack *const *packs, size_t n, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; !r && k < packs[i]->nspans; k++)
+			if (packs[i]->spans[k].extends)
+				r = resolve(packs, n, packs[i], (struct pack_span *)&packs[i]->spans[k], err);
 	return r;
 }
 

@@ -22,6 +22,7 @@ enum point_role {
 	POINT_EXIT,    /* the goroutine is ending: all its calls end (Goexit) */
 	POINT_PANIC,   /* a panic begins: captures what was panicked with */
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
+	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
@@ -29,10 +30,20 @@ enum point_role {
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
 	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
+	bool escape;                   /* the value is a path: percent-encode it, as Go's URL.EscapedPath does */
 	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
 	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
+	const char *until;             /* keep what stands before the first occurrence of this */
+	const char *const *append;     /* attributes, known before, whose texts go behind the value */
+	const char *const *replace;    /* pairs text, replacement, …, NULL: each as often as it is found; "text$" at the
+					* end only. Never so that nothing is left */
+	const char *parameters;        /* attributes NAME.n and NAME.0.at, .len, .name, …: the parts of a path that
+					* stand for parameters, which become :name and *name */
+	const char *const *mounted;    /* three attributes, known before: a route, a path, a whole path. The value is
+					* the route of the path, which is the end of the whole: put the part of the
+					* known route in front that belongs to what is before it, or drop it */
 	const char *prefix_of;         /* keep only when that attribute, known before, begins with the value (up to
 					* its first "{") */
 	const char *const *same;       /* two attributes, known before: keep only when they do not
@@ -101,6 +112,8 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_present;     /* … only where it does */
 	const char *needs_func;        /* only where the binary has that function */
 	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */
+	const char *const *needs_call; /* a function and others, NULL-terminated: only where its code calls these */
+	const char *const *needs_no_call; /* … none of these (inlined is not called) */
 	const struct pack_capture *captures;
 	size_t ncaptures;
 	int line;
@@ -112,9 +125,11 @@ struct pack_point {
 	const struct pack_variant *variants;
 	size_t nvariants;
 	bool optional;                 /* its absence is no refusal of the span */
+	bool or_end;                   /* DETACH: without a key there is nothing that outlives the call: it ends */
 	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
 	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
-	const char *discard_attribute, *discard_value; /* END: drop the span when that attribute equals this */
+	/* END, DETACH with or_end: drop the span when that attribute equals this */
+	const char *discard_attribute, *discard_value;
 	int line;
 };
 
@@ -131,12 +146,20 @@ struct pack_connection {
 					* request at a time */
 };
 
+/* An attribute that is put together from others when the span ends. */
+struct pack_composed {
+	const char *name;
+	const struct summary *forms;   /* the first of which all is known; of attributes and texts only */
+};
+
 struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
 	const char *const *titles;     /* "{http.request.method} {http.route}": first with all parts present */
 	const struct condition *error; /* over its attributes: the span is an error when it holds; or NULL */
 	const struct summary *summary; /* what a row of the terminal shows of it; or NULL */
+	const struct pack_composed *composed;
+	size_t ncomposed;
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
 	const struct pack_connection *connection; /* over which its request goes; or NULL */
@@ -145,6 +168,10 @@ struct pack_span {
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	const struct pack_point *points;
 	size_t npoints;
+	const char *const *extended_with; /* attributes that only what extends it captures, NULL-terminated; or NULL */
+	const char *extends;           /* "pack/span": its points are of that span, and nothing else is set */
+	const struct pack_span *of;    /* … that span; NULL until packs_resolve, or where its pack is not loaded */
+	int line;
 };
 
 struct pack {
@@ -168,6 +195,12 @@ extern const struct pack_source pack_builtin[]; /* generated from packs/, ends w
 
 /* Errors: -EINVAL "file:line:column: sentence" (1-based). Expressions and func refs are syntax-checked too. */
 int pack_parse(const char *file, const char *text, size_t len, struct pack **ret, struct err *err);
+/*
+ * Finds the spans that packs add to among these packs. Call it once all are parsed; they refer to each other from then
+ * on, so none is freed before the others are out of use. Errors: -ENOENT, the pack is not among them; -EINVAL, it has
+ * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
+ */
+int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
 void pack_free(struct pack *p);
 
 #endif

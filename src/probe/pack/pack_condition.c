@@ -8,6 +8,7 @@
 
 struct converter {
 	const char *text;
+	const char *const *words;
 	struct arena *arena;
 	struct err *err;
 };
@@ -37,10 +38,29 @@ static bool attribute_name(const struct expr *e, struct buf *out)
 	return true;
 }
 
+/* attr["name"] */
+static bool is_quoted_name(const struct expr *e)
+{
+	return e->op == EXPR_INDEX && e->a->op == EXPR_NAME && !strcmp(e->a->text, "attr") && e->b->op == EXPR_STRING;
+}
+
+static bool is_name(const struct expr *e)
+{
+	return e->op == EXPR_NAME || e->op == EXPR_FIELD || is_quoted_name(e);
+}
+
+static bool is_word(const struct converter *c, const struct expr *e)
+{
+	for (const char *const *w = c->words; w && *w && e->op == EXPR_NAME; w++)
+		if (!strcmp(e->text, *w))
+			return true;
+	return false;
+}
+
 static int convert_name(struct converter *c, const struct expr *e, struct condition *ret)
 {
 	struct buf name = {0};
-	bool ok = attribute_name(e, &name);
+	bool ok = is_quoted_name(e) ? (buf_append(&name, e->b->text, e->b->len), true) : attribute_name(e, &name);
 
 	if (ok)
 		*ret = (struct condition){.op = CONDITION_ATTRIBUTE, .len = name.len,
@@ -69,9 +89,9 @@ static int convert_operand(struct converter *c, const struct expr *e, const stru
 	*ret = n;
 	if (value->op == EXPR_INT || value->op == EXPR_FLOAT)
 		return convert_number(value, negative, n);
-	if (e->op == EXPR_NAME || e->op == EXPR_FIELD)
+	if (is_name(e) && !is_word(c, e))
 		return convert_name(c, e, n);
-	if (e->op == EXPR_STRING)
+	if (e->op == EXPR_STRING || is_word(c, e))
 		*n = (struct condition){.op = CONDITION_TEXT, .text = e->text, .len = e->len};
 	else if (e->op == EXPR_BOOL)
 		*n = (struct condition){.op = CONDITION_BOOL, .number = e->number};
@@ -126,7 +146,7 @@ static int convert(struct converter *c, const struct expr *e, const struct condi
 	struct condition *n = arena_new(c->arena, struct condition);
 
 	*ret = n;
-	if (e->op == EXPR_NAME || e->op == EXPR_FIELD)
+	if (is_name(e))
 		return convert_name(c, e, n);
 	if (e->op == EXPR_NOT)
 		return convert_logic(c, e, CONDITION_NOT, n);
@@ -139,9 +159,10 @@ static int convert(struct converter *c, const struct expr *e, const struct condi
 	return convert_comparison(c, e, n);
 }
 
-int condition_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err)
+int condition_parse(const char *text, const char *const *words, struct arena *arena, const struct condition **ret,
+		    struct err *err)
 {
-	struct converter c = {text, arena, err};
+	struct converter c = {text, words, arena, err};
 	struct expr *e;
 	int r = expr_parse(text, arena, &e, err);
 

@@ -4,7 +4,7 @@
  *   http.response.status_code >= 500 || error.type       !ok && (rows < 1 || state == "failed")
  *
  * Comparisons hold at least one attribute; a name alone holds when the attribute is there and is not empty, false
- * or 0. span/condition.h evaluates it.
+ * or 0. A name that is no word of dots and letters is written attr["name"]. span/condition.h evaluates it.
  */
 #ifndef PROBE_PACK_CONDITION_H
 #define PROBE_PACK_CONDITION_H
@@ -41,7 +41,11 @@ struct condition {
 	const struct condition *a, *b;
 };
 
-/* The condition is the arena's. Errors: -EINVAL; the sentence shows the place with a caret line. */
-int condition_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err);
+/*
+ * The condition is the arena's. words, or NULL: names (the last is NULL) that stand for themselves as a side of a
+ * comparison, as in status == error. Errors: -EINVAL; the sentence shows the place with a caret line.
+ */
+int condition_parse(const char *text, const char *const *words, struct arena *arena, const struct condition **ret,
+		    struct err *err);
 
 #endif

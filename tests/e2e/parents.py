@@ -1,0 +1,101 @@
+"""Parents: go/fanout hands work on in every way that Go has. Each request carries its number through every hop, so who
+reads the spans knows the truth: no span is in another request's trace."""
+
+import collections
+import subprocess
+import threading
+import urllib.parse
+
+from earshot import attach, losses, need_earshot, and_patched
+from proc import BIN, Process, Skip, clean_env, until
+from target import MINORS, get
+from testing import Test
+
+CALLERS, REQUESTS = 8, 25
+# How the parent of a client span is known, by the way in which the work came to it.
+WAYS = {"direct": {"context"}, "goroutine": {"goroutine"}, "lineage": {"lineage"}, "group": {"context"},
+        "pool": {"context"}, "pipeline": {"context"}, "deep": {"context"}, "uncancelled": {"context"},
+        "timer": {"context"}, "cancelled": {"context"}, "impatient": {"context"},
+        "late": {"context", "unknown"},  # its request has ended, or nearly so
+        "lost": {"none", "unknown"}}     # a worker that lives for ever and uses no context
+
+
+class Fanout(Process):
+    def __init__(self, minor, *args):
+        path = BIN / f"fanout-go{minor}"
+        if not path.exists():
+            raise Skip(f"{path.name} was not built")
+        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
+        self.address = until("it listens", lambda: self.out().strip())
+        self.port = int(self.address.rsplit(":", 1)[1])
+
+
+def _send(port):
+    get(port, "/work?n=0", "tests")  # this one makes the workers, whose parent it is while it lasts
+
+    def calls(who):
+        for i in range(REQUESTS):
+            assert get(port, f"/work?n={1 + who * REQUESTS + i}", "tests")
+    callers = [threading.Thread(target=calls, args=(i,)) for i in range(CALLERS)]
+    for c in callers:
+        c.start()
+    for c in callers:
+        c.join(60)
+
+
+def _said(span):
+    """Number and way of a request, as client or server."""
+    a = span["attributes"]
+    query = a["url.query"] if "url.query" in a else urllib.parse.urlsplit(a["url.full"]).query
+    q = urllib.parse.parse_qs(query)
+    return q["n"][0], q.get("via", ["work"])[0]
+
+
+def _check(spans):
+    """Wrong parents, and how each way's were known."""
+    by_id = {s["span_id"]: s for s in spans}
+    wrong, known = [], collections.defaultdict(collections.Counter)
+    for s in spans:
+        number, way = _said(s)
+        if way == "work":
+            continue
+        parent = by_id.get(s["parent_span_id"])
+        if s["kind"] == "server":
+            want = (number, way, "client")
+        else:
+            want = (number, "work", "server")
+        if s["parent_span_id"] and (not parent or (*_said(parent), parent["kind"]) != want
+                                    or parent["trace_id"] != s["trace_id"]):
+            wrong.append((s, parent))
+        known[(s["kind"], way)][s["attributes"]["earshot.parent.source"]] += 1
+    return wrong, known
+
+
+def _fan_out(minor):
+    need_earshot()
+    with Fanout(minor) as leaf, Fanout(minor, "-leaf", leaf.address) as front:
+        with attach(front.pid, leaf.pid, observe=[front.port, leaf.port]) as e:
+            _send(front.port)
+            total = CALLERS * REQUESTS + 1
+            e.wait_spans(total * 14, kind="client", seconds=20)
+            _, summary = e.finish()
+            spans = [s for s in e.objects() if "trace_id" in s and "/canary" not in str(s["attributes"])]
+    lost = {k: n for k, n in losses(summary).items() if n and not k.startswith("unpaired")}
+    assert not lost, summary
+    wrong, known = _check(spans)
+    assert not wrong, f"{len(wrong)} wrong parents, such as {wrong[0]}"
+    unknown = 0
+    for way, want in WAYS.items():
+        clients, servers = known[("client", way)], known[("server", way)]
+        assert sum(clients.values()) >= (0 if way == "impatient" else total), (way, known)
+        unknown += sum(n for source, n in clients.items() if source not in want)
+        if way != "impatient":
+            unknown += sum(n for source, n in servers.items() if source != "connection")
+    assert unknown * 100 < len(spans), (unknown, {k: dict(v) for k, v in known.items()})
+    return f"{len(spans)} spans, {unknown} with a parent that should be known otherwise"
+
+
+def tests():
+    new = MINORS[-1]
+    names = [f"fan-out-go{m}" for m in MINORS if m in ("1.21", new)]
+    yield from and_patched([Test(n, lambda m=n[len("fan-out-go"):]: _fan_out(m), 120) for n in names], names)

@@ -1,0 +1,261 @@
+"""Routes of the routers that there are packs for (go/routers): the same requests to each, directly and behind ServeMux,
+with the oldest versions on Go 1.21 and with the newest; the spans of fasthttp and fiber."""
+
+import http.client
+import json
+import random
+import socket
+import ssl
+import subprocess
+import threading
+
+from cases import ABSENT
+from earshot import and_patched, attach, losses, need_earshot
+from proc import BIN, Process, Skip, json_lines, until
+from spans import mismatches
+from target import MINORS
+from testing import Test
+
+SECONDS = 10
+
+# (path, route): what follows is a status other than 200.
+ROUTES = {
+    "servemux": (("/users/7", "/users/"), ("/api/v1/things/3", "/api/v1/things/"), ("/nowhere", "/"),
+                 ("/api/v1/nothing", "/api/v1/", 404)),
+    "chi": (("/users/7", "/users/{id}"), ("/users/7/orders/9", "/users/{id}/orders/{order:[0-9]+}"),
+            ("/users/7/orders/x", ABSENT, 404), ("/files/a/b", "/files/*"), ("/api", "/api"), ("/api/", "/api"),
+            ("/api/v1/things/3", "/api/v1/things/{thing}"), ("/api/v1/grouped/3", "/api/v1/grouped/{g}"),
+            ("/mounted/acme/bob/x", "/mounted/{tenant}/{name}/x"), ("/std/inner/x", "/std/inner/"),
+            ("/panic/now", "/panic/{how}", 500), ("/post", ABSENT, 405), ("/nowhere", ABSENT, 404)),
+    "gin": (("/users/7", "/users/:id"), ("/files/a/b", "/files/*path"), ("/api/v1/things/3", "/api/v1/things/:thing"),
+            ("/wrapped/3", "/wrapped/:id"), ("/users/7?deny=1", "/users/:id", 401), ("/panic/now", "/panic/:how", 500),
+            ("/post", ABSENT, 405), ("/nowhere", ABSENT, 404)),
+    "gorilla": (("/users/7", "/users/{id}"), ("/users/7/orders/9", "/users/{id}/orders/{order:[0-9]+}"),
+                ("/files/a/b", "/files/"), ("/api/v1/things/3", "/api/v1/things/{thing}"),
+                ("/panic/now", "/panic/{how}", 500), ("/post", ABSENT, 405), ("/nowhere", ABSENT, 404)),
+    "httprouter": (("/users/users", "/users/:id"), ("/users/7/users/7", "/users/:id/users/:other"),
+                   ("/static", "/static"), ("/files/a/b", "/files/*path"), ("/files/", "/files/*path"), ("/wrapped/d", "/wrapped/:id"),
+                   ("/panic/now", "/panic/:how", 500), ("/post", ABSENT, 405), ("/nowhere", ABSENT, 404)),
+    "echo": (("/users/7", "/users/:id"), ("/files/a/b", "/files/*"), ("/api/v1/things/3", "/api/v1/things/:thing"),
+             ("/users/7?deny=1", ABSENT, 401), ("/panic/now", "/panic/:how", 500), ("/post", ABSENT, 405),
+             ("/nowhere", ABSENT, 404)),
+    # v5 tells net/http the pattern before any middleware runs, and that of a path that has no such method.
+    "echo5": (("/users/7", "/users/:id"), ("/files/a/b", "/files/*"), ("/api/v1/things/3", "/api/v1/things/:thing"),
+              ("/users/7?deny=1", "/users/:id", 401), ("/panic/now", "/panic/:how", 500), ("/post", "/post", 405),
+              ("/nowhere", ABSENT, 404)),
+}
+FIBER = (("/users/7", "/users/:id"), ("/users/7/after", "/users/:id/after"), ("/files/a/b", "/files/*"),
+         ("/api/v1/things/3", "/api/v1/things/:thing"), ("/mounted/bob/x", "/mounted/:name/x"),
+         ("/users/7?deny=1", ABSENT, 401), ("/panic/now", "/panic/:how", 500), ("/post", ABSENT, 405),
+         ("/nowhere", ABSENT, 404))
+
+
+class Routers(Process):
+    """The program; where: name → port."""
+
+    def __init__(self, minor, kind):
+        path = BIN / f"routers-go{minor}-{kind}"
+        if not path.exists():
+            raise Skip(f"{path.name} was not built")
+        super().__init__([path], stdin=subprocess.PIPE)
+        self.where = until("the routers listen", lambda: next(json_lines(self.out()), None), 60)
+        self.pid = self.where["pid"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def get(self, name, paths, tls=False):
+        """One connection, a request after the other; paths: (path, User-Agent). Their statuses."""
+        if tls:
+            c = http.client.HTTPSConnection("127.0.0.1", self.where[name], timeout=SECONDS,
+                                            context=ssl._create_unverified_context())
+        else:
+            c = http.client.HTTPConnection("127.0.0.1", self.where[name], timeout=SECONDS)
+        got = []
+        for path, agent in paths:
+            c.request("GET", path, headers={"User-Agent": agent})
+            answer = c.getresponse()
+            answer.read()
+            got.append(answer.status)
+        c.close()
+        return got
+
+
+def _cases(name):
+    """(path, route, status) of a port. Behind ServeMux its own pattern is known where the router has none."""
+    router, _, nested = name.partition("-")
+    for path, route, *status in ROUTES[router]:
+        status = status[0] if status else 200
+        if not nested:
+            yield path, route, status
+            continue
+        # There net/http's request has ServeMux's pattern as well, and says nothing of what middleware of v5 answered.
+        found = route is not ABSENT and (router, status) != ("echo5", 401)
+        yield path, route if found else "/", status
+        for prefix in ("/below", "/later", "/own"):
+            yield prefix + path, prefix + route if found else f"{prefix}/", status
+
+
+def _check(spans, want):
+    found, wrong = {}, []
+    for span in spans:
+        found.setdefault(span["attributes"].get("user_agent.original"), []).append(span)
+    for who, span in want.items():
+        got = found.pop(who, [])
+        if len(got) != 1:
+            wrong.append(f"{who}: {len(got)} spans instead of 1")
+        wrong += [f"{who}: {m}" for s in got[:1] for m in mismatches(span, s)]
+    wrong += [f"nobody asked for {json.dumps(s)}" for s in found.values()]
+    assert not wrong, f"{len(wrong)} differences:\n  " + "\n  ".join(wrong[:12])
+
+
+def _lost(summary):
+    return {k: n for k, n in losses(summary).items() if n}
+
+
+def _expect(path, route, status, **more):
+    return {"name": "GET" if route is ABSENT else f"GET {route}", "status": "error" if status >= 500 else "unset",
+            "attributes": {"http.route": route, "http.response.status_code": status, "url.path": path.split("?")[0],
+                           **more}}
+
+
+def _routes(minor, kind):
+    """Every router, directly and behind ServeMux, one connection each."""
+    need_earshot()
+    with Routers(minor, kind) as routers, attach(routers.pid, observe=[routers.where["servemux"]]) as earshot:
+        want = {}
+        for router in ROUTES:
+            for name in (router, f"{router}-nested"):
+                if name not in routers.where:
+                    continue
+                cases = list(_cases(name))
+                got = routers.get(name, [(path, f"{name}{path}") for path, _, _ in cases])
+                assert got == [status for _, _, status in cases], (name, got, cases)
+                want.update({f"{name}{path}": _expect(path, route, status) for path, route, status in cases})
+        for path, route, status in _cases("chi-nested"):
+            _http2(routers, path)
+            want[f"h2{path}"] = _expect(path, route, status, **{"network.protocol.version": "2"})
+        earshot.wait_spans(len(want))
+        spans, summary = earshot.finish()
+    _check(spans, want)
+    assert not _lost(summary), summary
+    return f"{len(want)} spans"
+
+
+def _http2(routers, path):
+    subprocess.run(["curl", "-ksS", "--http2", "-m", str(SECONDS), "-o", "/dev/null", "-A", f"h2{path}",
+                    f"https://127.0.0.1:{routers.where['chi-tls']}{path}"], check=True)
+
+
+def _fast(minor, kind):
+    """fiber's routes, and what fasthttp's spans say, with and without it."""
+    need_earshot()
+    with Routers(minor, kind) as routers, attach(routers.pid, observe=[routers.where["fasthttp"]]) as earshot:
+        want = {}
+        cases = [(path, route, status[0] if status else 200) for path, route, *status in FIBER]
+        got = routers.get("fiber", [(path, f"fiber{path}") for path, _, _ in cases])
+        assert got == [status for _, _, status in cases], got
+        want.update({f"fiber{path}": _expect(path, route, status) for path, route, status in cases})
+        for name, scheme in (("fasthttp", "http"), ("fasthttp-tls", "https")):
+            port = routers.where[name]
+            assert routers.get(name, [("/a%20b?x=1&sig=2", name), ("/missing", f"{name}.missing")],
+                               tls=scheme == "https") == [200, 404]
+            want[name] = _expect("/a b", ABSENT, 200, **{
+                "http.request.method": "GET", "url.query": "x=1&sig=REDACTED", "url.scheme": scheme,
+                "server.address": "127.0.0.1", "server.port": port, "client.address": "127.0.0.1",
+                "network.protocol.version": "1.1", "http.response.body.size": 4, "http.request.body.size": ABSENT})
+            want[f"{name}.missing"] = _expect("/missing", ABSENT, 404)
+        want.update(_odd_ones(routers))
+        earshot.wait_spans(len(want))
+        spans, summary = earshot.finish()
+    _check(spans, want)
+    assert not _lost(summary), summary
+    return f"{len(want)} spans"
+
+
+def _raw(port, text, half_close=False):
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as c:
+        c.sendall(text)
+        if half_close:
+            c.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := c.recv(65536):
+            answer += part
+    return answer
+
+
+def _odd_ones(routers):
+    """A body, HTTP/1.0, a method that is none, pipelining, a timeout, a connection taken over, a body that is cut."""
+    port = routers.where["fasthttp"]
+    head = "Host: fast.test:81\r\nUser-Agent: {}\r\n"
+    _raw(port, ("POST /body HTTP/1.0\r\n" + head.format("body") + "Content-Length: 5\r\n\r\nhello").encode())
+    _raw(port, ("BREW /pot HTTP/1.1\r\n" + head.format("brew") + "Connection: close\r\n\r\n").encode())
+    _raw(port, ("GET /one HTTP/1.1\r\n" + head.format("one") + "\r\nGET /two HTTP/1.1\r\n" + head.format("two") +
+                "Connection: close\r\n\r\n").encode())
+    answer = _raw(port, ("GET /taken HTTP/1.1\r\n" + head.format("taken") + "\r\n").encode())
+    assert answer.endswith(b"taken"), answer
+    _raw(port, ("POST /cut HTTP/1.1\r\n" + head.format("cut") + "Content-Length: 50\r\n\r\nhello").encode(),
+         half_close=True)
+    assert _raw(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert routers.get("fasthttp", [("/late", "late"), ("/next", "next")])[1] == 200
+    about = {"server.address": "fast.test", "server.port": 81}
+    return {
+        "body": {"name": "POST", "attributes": {**about, "http.request.body.size": 5, "network.protocol.version": "1.0",
+                                                "url.path": "/body"}},
+        "brew": {"name": "HTTP", "attributes": {**about, "http.request.method": "_OTHER",
+                                                "http.request.method_original": "BREW"}},
+        "one": {"attributes": {**about, "url.path": "/one", "http.response.status_code": 200}},
+        "two": {"attributes": {**about, "url.path": "/two", "http.response.status_code": 200}},
+        "taken": {"attributes": {**about, "url.path": "/taken", "http.response.status_code": 200}},
+        "cut": {"attributes": {**about, "url.path": "/cut"}},
+        "late": {"attributes": {"url.path": "/late", "http.response.status_code": 408}},
+        "next": {"attributes": {"url.path": "/next", "http.response.status_code": 200}},
+    }
+
+
+def _concurrent(minor):
+    """8 connections at once to every router: each span has the route of its own request."""
+    need_earshot()
+    names = [*ROUTES, "fiber"]
+    with Routers(minor, "sw") as routers, attach(routers.pid, observe=[routers.where["servemux"]]) as earshot:
+        names = [n for n in names if n in routers.where]
+        want, errors = {}, []
+
+        def ask(thread):
+            dice = random.Random(thread)
+            for name in names:
+                some = FIBER if name == "fiber" else ROUTES[name]
+                some = [(p, r, s[0] if s else 200) for p, r, *s in some]
+                asked = [(i, *dice.choice(some)) for i in range(60)]
+                agent = f"{name}.{thread}"
+                got = routers.get(name, [(p, f"{agent}.{i}") for i, p, _, _ in asked])
+                if got != [s for *_, s in asked]:
+                    errors.append((agent, got))
+                want.update({f"{agent}.{i}": _expect(p, r, s) for i, p, r, s in asked})
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert not errors, errors[:2]
+        earshot.wait_spans(len(want))
+        spans, summary = earshot.finish()
+    _check(spans, want)
+    assert not _lost(summary), summary
+    return f"{len(want)} spans"
+
+
+def _all():
+    for minor in ("1.21", MINORS[-1]):
+        for kind in ("plain", "sw"):
+            yield Test(f"routes-go{minor}-{kind}", lambda m=minor, k=kind: _routes(m, k))
+            yield Test(f"fast-go{minor}-{kind}", lambda m=minor, k=kind: _fast(m, k))
+        yield Test(f"concurrent-go{minor}", lambda m=minor: _concurrent(m))
+
+
+def tests():
+    yield from and_patched(_all(), [t.name for t in _all() if not t.name.endswith("plain")])
