@@ -60,8 +60,13 @@ static const struct condition its_number = {.op = CONDITION_ATTRIBUTE, .text = "
 static const struct pack_span same = {.name = "same", .kind = SPAN_SERVER, .titles = titles,
 				      .error = &error, .traceparent = "text", .tracestate = "host", .key = "pointer",
 				      .nested_same = true};
+static const struct summary_item form[] = {{.op = SUMMARY_ATTRIBUTE, .text = "text"}, {.op = SUMMARY_TEXT, .text = "/"},
+					   {.op = SUMMARY_ATTRIBUTE, .text = "host", .group = 1}};
+static const struct summary_part form_part = {.items = form, .n = ARRAY_SIZE(form)};
+static const struct summary forms = {.parts = &form_part, .n = 1};
+static const struct pack_composed composed = {.name = "composed", .forms = &forms};
 static const struct pack_span detached = {.name = "detached", .kind = SPAN_CLIENT, .titles = titles, .key = "pointer",
-					  .detached = true};
+					  .detached = true, .composed = &composed, .ncomposed = 1};
 static const struct pack_span plain = {.name = "plain", .kind = SPAN_CLIENT, .titles = titles};
 
 static const struct pack_point points[] = {
@@ -70,8 +75,9 @@ static const struct pack_point points[] = {
 	{.role = POINT_END, .may_miss = true}, {.role = POINT_UNWIND}, {.role = POINT_EXIT},
 	{.role = POINT_PANIC}, {.role = POINT_JOIN},
 	{.role = POINT_START}, {.role = POINT_DETACH}, {.role = POINT_NOTE}, {.role = POINT_END}, {.role = POINT_JOIN},
+	{.role = POINT_TIE}, {.role = POINT_DETACH, .or_end = true},
 };
-#define NPROBES 14
+#define NPROBES 16
 #define DETACHED 9 /* from here on */
 
 struct sinks {

@@ -125,17 +125,19 @@ static bool is_chain(enum capture_use use)
 	return use == USE_PARENT_CHAIN || use == USE_OWN_CHAIN;
 }
 
-/* It costs reads at each request, and of one process alone nobody asks for it. */
+static bool names(const char *attribute, const struct pack_capture *c)
+{
+	return attribute && !strcmp(attribute, c->name);
+}
+
+/* It costs reads at each request, and where one process is alone nobody asks for it. */
 static bool is_for_others(const struct pack_span *s, const struct pack_capture *c)
 {
 	const struct pack_connection *k = s ? s->connection : NULL;
-	const char *const names[] = {k ? k->local.address : NULL, k ? k->local.port : NULL, k ? k->remote.address : NULL,
-				     k ? k->remote.port : NULL, k ? k->stream : NULL};
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (names[i] && c->use == USE_ATTRIBUTE && c->transform.hidden && !strcmp(names[i], c->name))
-			return true;
-	return false;
+	return k && c->use == USE_ATTRIBUTE && c->transform.hidden &&
+	       (names(k->local.address, c) || names(k->local.port, c) || names(k->remote.address, c) ||
+		names(k->remote.port, c) || names(k->stream, c));
 }
 
 /* Without a planter that follows contexts the span may do without its parent. */
