@@ -54,6 +54,7 @@ static void add_spans(struct observe_options *o, struct observation *ob)
 				      .sample = o->sample >= 0 ? o->sample : o->env.sample_ratio,
 				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
 				      .alone = !o->show_process,
+				      .propagators = o->env.propagators,
 				      .redact = redact_names(o)});
 }
 

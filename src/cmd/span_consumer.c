@@ -12,6 +12,7 @@ struct span_consumer {
 	struct consumer consumer;
 	struct assembler *assembler;
 	bool alone;
+	unsigned propagators;
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;
@@ -30,7 +31,7 @@ static const struct span_wanted *points_of(const struct wanted *w)
 static struct wanted *analyse(struct consumer *c, const struct executable *x)
 {
 	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation),
-				self(c)->alone)
+				self(c)->alone, self(c)->propagators)
 			->wanted;
 }
 
@@ -183,6 +184,7 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 
 	s->consumer.ops = &ops;
 	s->alone = o->alone;
+	s->propagators = o->propagators;
 	s->assembler = assembler_new(&(struct assembler_options){.emit = on_span,
 								 .arg = s,
 								 .sample = o->sample,

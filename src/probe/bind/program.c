@@ -205,6 +205,8 @@ static int bind_item(struct binder *b, const struct capture_item *item, const ch
 
 		err_set(&why, -ENODATA, "%s", item->left_out);
 		all[0].why = arena_memdup(b->arena, &why, sizeof(why));
+		c.alternatives = all;
+		c.nalternatives = 1;
 		c.optional = true;
 		*ret = c;
 		return r;
