@@ -139,8 +139,8 @@ static bool is_chain(enum capture_use use)
 static bool is_for_others(const struct pack_span *s, const struct pack_capture *c)
 {
 	const struct pack_connection *k = s ? s->connection : NULL;
-	const char *const names[] = {k ? k->local.address : NULL, k ? k->local.port : NULL, k ? k->remote.address : NULL,
-				     k ? k->remote.port : NULL, k ? k->stream : NULL};
+	const char *const names[] = {k ? k->local.address : NULL, k ? k->local.port : NULL,
+				     k ? k->remote.address : NULL, k ? k->remote.port : NULL, k ? k->stream : NULL};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (names[i] && c->use == USE_ATTRIBUTE && c->transform.hidden && !strcmp(names[i], c->name))
