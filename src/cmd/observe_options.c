@@ -73,6 +73,7 @@ static void add_spans(struct observe_options *o, const struct condition *const *
 				      .sample = o->sample >= 0 ? o->sample : o->env.sample_ratio,
 				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
 				      .alone = !o->show_process,
+				      .propagators = o->env.propagators,
 				      .redact = redact_names(o),
 				      .keep = keep,
 				      .nkeep = o->keep.len});
