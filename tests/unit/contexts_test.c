@@ -150,7 +150,7 @@ static void join_starts(struct program *p)
 	size_t n = 0, k = 0;
 
 	if (pack_parse("contexts.yaml", pack_text, strlen(pack_text), &p->pack, &err) ||
-	    join_packs(p->b, &p->pack, 1, &p->ops->caps, &all, &n, &err))
+	    join_packs(p->b, &p->pack, 1, &(struct join_options){.caps = &p->ops->caps}, &all, &n, &err))
 		fail_msg("%s", err.text);
 	for (size_t i = 0; i < n; i++) {
 		if (!all[i].variant)
@@ -473,7 +473,8 @@ static void check_refused(const char *path)
 			 "  - name: b\n    role: start\n    variants:\n    - func: main.%s\n      parent: %s\n",
 			 cases[i / 2].func, cases[i / 2].parent);
 		assert_int_equal(pack_parse("p.yaml", text, strlen(text), &p, NULL), 0);
-		assert_int_equal(join_packs(b, &p, 1, i % 2 ? &caps : NULL, &all, &n, NULL), 0);
+		assert_int_equal(join_packs(b, &p, 1, &(struct join_options){.caps = i % 2 ? &caps : NULL}, &all, &n,
+					    NULL), 0);
 		assert_int_equal(n, 2);
 		if (i % 2 && !why)
 			assert_true(all[1].variant && all[1].capture.slot_of_item[0] == 0);
