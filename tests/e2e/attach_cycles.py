@@ -132,6 +132,8 @@ def _killed(path):
         for i in range(rounds):
             load.turn()
             e = Earshot("attach", "-p", str(httpd.pid), "-o", "json")
+            if i % 3 == 0:
+                until("a probe is in place", lambda: changed_text(httpd.pid), 20, 0.001)
             time.sleep(dice.uniform(0, 0.5))
             caught += bool(changed_text(httpd.pid))
             e.send_signal(signal.SIGKILL)

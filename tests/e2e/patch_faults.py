@@ -78,7 +78,7 @@ def check_restored(seq):
 
 def check_takes_another(seq, mapped_still=0):
     """Nothing that is left keeps the next one out, once helpers made slow are done."""
-    until("no helper is at work", lambda: not any(helpers()), 90)
+    until("no helper is at work", lambda: not any(helpers()), 30)
     with trace(seq.pid) as e:
         code = e.wait(30)
         assert code == 0 and len(e.out().splitlines()) >= 500, e.describe()
@@ -133,7 +133,7 @@ def _executes():
     """It becomes another program between two stops; that one lives, too."""
     need_earshot(root=False)
     for after in (0.1, 0.3, 0.5, 0.7):
-        with Seq(args=["-quiet", "-exec-on-usr1"]) as seq:
+        with Seq(args=["-quiet", "-exec-on-usr1", "-burst", "10", "-pause", "20ms"]) as seq:
             with trace(seq.pid, "running:300", limit=100000000) as e:
                 time.sleep(after)
                 seq.send_signal(signal.SIGUSR1)
@@ -149,8 +149,10 @@ def _killed(fault, both):
     need_earshot(root=False)
     rounds, dice, caught = scaled(15, 8, "PATCH_FAULT_KILLS"), random.Random(7), 0
     with Seq() as seq:
-        for _ in range(rounds):
+        for i in range(rounds):
             e = trace(seq.pid, fault, limit=100000000)
+            if i % 3 == 0:
+                until("it is at work", lambda: mapped(seq.pid), 20, 0.001)
             time.sleep(dice.uniform(0.05, 0.8))
             caught += bool(changed_text(seq.pid) or mapped(seq.pid))
             if both:
@@ -158,7 +160,8 @@ def _killed(fault, both):
             else:
                 os.kill(e.pid, signal.SIGKILL)
                 e.kill()
-                until("everything is restored", lambda: not changed_text(seq.pid) and not mapped(seq.pid), 90)
+                until("the helper ends", lambda: not any(helpers()), 30)
+                assert not changed_text(seq.pid) and not mapped(seq.pid), "not everything is restored"
             seq.check_counts_on()
         check_takes_another(seq)
     return f"{rounds} kills, {caught} with something in place"
@@ -171,6 +174,8 @@ def _killed_in_a_call():
     for i in range(rounds):
         with Seq(minor=MINORS[i % len(MINORS)]) as seq:
             e = trace(seq.pid, "slow-call:20", limit=100000000)
+            if i % 3 == 0:
+                until("it is at work", lambda: mapped(seq.pid), 20, 0.001)
             time.sleep(dice.uniform(0.05, 0.8))
             caught += bool(changed_text(seq.pid) or mapped(seq.pid))
             kill_both(e)
@@ -205,6 +210,8 @@ def _killed_and_next():
     with Seq() as seq:
         for i in range(rounds):
             e = trace(seq.pid, ("slow:150", "running:300", "slow-call:20")[i % 3], limit=100000000)
+            if i % 3 == 0:
+                until("it is at work", lambda: mapped(seq.pid), 20, 0.001)
             time.sleep(dice.uniform(0.05, 0.8))
             os.kill(e.pid, signal.SIGKILL)
             e.kill()

@@ -10,8 +10,8 @@ import subprocess
 import threading
 
 from cases import ABSENT
-from earshot import and_patched, attach, losses, need_earshot
-from proc import BIN, Process, Skip, json_lines, until
+from earshot import Earshot, and_patched, attach, losses, need_earshot
+from proc import BIN, EARSHOT, Process, Skip, json_lines, until
 from spans import mismatches
 from target import MINORS
 from testing import Test
@@ -249,7 +249,16 @@ def _concurrent(minor):
     return f"{len(want)} spans"
 
 
+def _alone():
+    """A pack that adds to another's span is of no use without it: --packs says so."""
+    e = Earshot("inspect", "--packs", "gin", EARSHOT)
+    assert e.wait(30) == 2 and "select both (--packs net-http --packs gin)" in e.err(), e.describe()
+    e = Earshot("inspect", "--list-packs", "--packs", "gin", "--packs", "net-http")
+    assert e.wait(30) == 0 and "gin" in e.out(), e.describe()
+
+
 def _all():
+    yield Test("alone", _alone)
     for minor in ("1.21", MINORS[-1]):
         for kind in ("plain", "sw"):
             yield Test(f"routes-go{minor}-{kind}", lambda m=minor, k=kind: _routes(m, k))
@@ -258,4 +267,4 @@ def _all():
 
 
 def tests():
-    yield from and_patched(_all(), [t.name for t in _all() if not t.name.endswith("plain")])
+    yield from and_patched(_all(), [t.name for t in _all() if not t.name.endswith(("plain", "alone"))])

@@ -22,17 +22,51 @@ import traceback
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "lib"), str(HERE)]
 
-from proc import Skip, kill_all  # noqa: E402
+from proc import PATIENCE, Skip, kill_all  # noqa: E402
 
 # Quick ones first: what is broken altogether shows early.
-GROUPS = ("client_server", "binaries", "failures", "run_verb", "packs", "contexts", "http_client", "matrix",
-          "third_party", "containers", "changed_files", "privileges", "spans_and_calls", "keep", "otlp_export", "under_load",
-          "attach_cycles",
-          "trace_language",
-          "trace_values", "trace_behaviour", "trace_outputs", "trace_third_party", "trace_holes",
-          "trace_guide", "trace_cycles", "http_edges", "routers", "trace_corners", "trace_types", "inlined",
-          "follow", "trace_aggregates", "trace_conditions", "patch_sequence", "patch_faults",
-          "patch_whole", "go_probe", "parents", "grpc")
+GROUPS = (
+    "client_server",
+    "binaries",
+    "failures",
+    "run_verb",
+    "packs",
+    "contexts",
+    "http_client",
+    "matrix",
+    "third_party",
+    "containers",
+    "changed_files",
+    "privileges",
+    "spans_and_calls",
+    "keep",
+    "otlp_export",
+    "under_load",
+    "attach_cycles",
+    "trace_language",
+    "trace_values",
+    "trace_behaviour",
+    "trace_outputs",
+    "trace_third_party",
+    "trace_holes",
+    "trace_guide",
+    "trace_cycles",
+    "http_edges",
+    "routers",
+    "trace_corners",
+    "trace_types",
+    "inlined",
+    "follow",
+    "trace_aggregates",
+    "trace_conditions",
+    "patch_sequence",
+    "patch_faults",
+    "patch_whole",
+    "go_probe",
+    "parents",
+    "one_trace",
+    "grpc",
+)
 
 
 class TimedOut(Exception):
@@ -61,14 +95,14 @@ def collect(patterns):
 
 def attempt(test):
     """Run one test; returns (result, text)."""
-    signal.alarm(test.seconds)
+    signal.alarm(PATIENCE * test.seconds)
     try:
         note = test.run()
         return "passed", note or ""
     except Skip as e:
         return "skipped", str(e)
     except TimedOut:
-        return "failed", f"not finished after {test.seconds} s"
+        return "failed", f"not finished after {PATIENCE * test.seconds} s"
     except AssertionError as e:
         return "failed", str(e) or traceback.format_exc()
     except Exception:  # a broken test is a failed one; the rest goes on

@@ -10,7 +10,7 @@ import time
 from calls import Calls, binary, newest, nothing_left
 from earshot import need_earshot
 from probed import changed_text
-from proc import EARSHOT, clean_env, fd_count, rss_kib, scratch, until
+from proc import EARSHOT, PATIENCE, clean_env, fd_count, rss_kib, scratch, until
 from testing import Test, scaled
 
 QUESTIONS = ["main.Busy if id == 99", "main.Catches { count() }", "main.Grows if n == 100"]
@@ -58,7 +58,7 @@ class Asking:
         self.popen.send_signal(signal.SIGINT)
 
     def ended(self):
-        code = self.popen.wait(20)
+        code = self.popen.wait(20 * PATIENCE)
         assert code == 0, f"exit code {code}: {self.err_path.read_text()}"
 
 
@@ -104,10 +104,12 @@ def _killed(path, rounds):
     try:
         for i in range(rounds):
             a = Asking(load.program.pid, directory)
+            if i % 3 == 0:
+                until("a probe is in place", lambda: changed_text(load.program.pid), 20, 0.001)
             time.sleep(dice.uniform(0, 0.25))
             caught += bool(changed_text(load.program.pid))
             a.popen.send_signal(signal.SIGKILL)
-            a.popen.wait(10)
+            a.popen.wait(10 * PATIENCE)
             until(f"no probe is left after kill {i}", lambda: not changed_text(load.program.pid), 5)
         calls = load.end()
     finally:
@@ -125,7 +127,7 @@ def _program_killed():
         a = Asking(load.program.pid, directory)
         time.sleep(dice.uniform(0, 0.3))
         os.kill(load.program.pid, signal.SIGKILL)
-        code = a.popen.wait(20)
+        code = a.popen.wait(20 * PATIENCE)
         load.program.kill()
         assert code in (0, 3), f"exit code {code}: {a.err_path.read_text()}"
         codes[code] = codes.get(code, 0) + 1

@@ -20,6 +20,8 @@ CACHE = pathlib.Path(os.environ.get("EARSHOT_CACHE", "/var/cache/earshot"))
 BIN = CACHE / "bin"
 EARSHOT = os.environ.get("EARSHOT", str(ROOT / "build" / "earshot"))
 
+PATIENCE = 3  # bounds are for what hangs; those that tests name are what a machine needs that has little else to do
+
 _live = set()
 _scratch = []
 
@@ -30,6 +32,7 @@ class Skip(Exception):
 
 def until(what, condition, seconds=10.0, step=0.02):
     """Poll until condition() is true, and return its value."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -92,6 +95,7 @@ class Process:
             os.kill(self.pid, number)
 
     def wait(self, seconds=10.0):
+        seconds *= PATIENCE
         try:
             return self.popen.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -86,6 +86,8 @@ static inline void touch_type(struct binary *b, const struct type *t)
 	struct field_path path;
 	struct err err = {0};
 
+	if (context_type_of(b, t).parent > CONTEXT_VIA)
+		__builtin_trap();
 	for (size_t i = 0; type_field(b, t, i, &field); i++)
 		if (!field.name || !field.type)
 			__builtin_trap();

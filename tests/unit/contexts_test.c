@@ -458,6 +458,7 @@ static void check_refused(const char *path)
 		     {"joinPointer(n int, c *net/http.Request)", "c.ctx", NULL},
 		     {"joinPointer(n int, c *embeds)", "c", NULL}};
 	static const struct planter_caps caps = {.follows_contexts = true};
+	struct join_options options = {0};
 	struct binary *b = NULL;
 	char text[1024];
 
@@ -473,8 +474,8 @@ static void check_refused(const char *path)
 			 "  - name: b\n    role: start\n    variants:\n    - func: main.%s\n      parent: %s\n",
 			 cases[i / 2].func, cases[i / 2].parent);
 		assert_int_equal(pack_parse("p.yaml", text, strlen(text), &p, NULL), 0);
-		assert_int_equal(join_packs(b, &p, 1, &(struct join_options){.caps = i % 2 ? &caps : NULL}, &all, &n,
-					    NULL), 0);
+		options.caps = i % 2 ? &caps : NULL;
+		assert_int_equal(join_packs(b, &p, 1, &options, &all, &n, NULL), 0);
 		assert_int_equal(n, 2);
 		if (i % 2 && !why)
 			assert_true(all[1].variant && all[1].capture.slot_of_item[0] == 0);

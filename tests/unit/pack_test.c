@@ -74,8 +74,8 @@ static void test_all_keys(void **state)
 		"        tp: x\n"
 		"      save:\n        k: x.y\n        l: {expr: [x, y], when: x, optional: true}\n"
 		"    - func: m.f2\n      at: return\n      not_inlined: true\n      needs_absent: a/b.T.f\n"
-		"      needs_present: c.T.g\n      "
-		"capture: *c\n  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
+		"      needs_present: c.T.g\n      capture: *c\n"
+		"  - name: e\n    role: end\n    optional: true\n    may_miss: true\n"
 		"    discard: {attribute: h.port, equals: x}\n    variants: [{func: m.g()}]\n"
 		"hooks:\n- name: u\n  role: unwind\n  variants:\n"
 		"  - {func: runtime.r(gp *g), goroutine: gp, sp: gp.sp}\n";

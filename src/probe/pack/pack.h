@@ -111,7 +111,7 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
 	const char *needs_present;     /* … only where it does */
 	const char *needs_func;        /* only where the binary has that function */
-	bool not_inlined;              /* only where no call of the function was inlined: its entry sees none of them */
+	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */
 	const char *const *needs_call; /* a function and others, NULL-terminated: only where its code calls these */
 	const char *const *needs_no_call; /* … none of these (inlined is not called) */
 	const struct pack_capture *captures;
