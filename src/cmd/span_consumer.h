@@ -8,6 +8,7 @@
 struct span_consumer_options {
 	double sample;             /* 0..1 */
 	bool sample_parent_based;  /* follow the sampled flag of an incoming traceparent */
+	bool sql_full;             /* statements of SQL are shown with their literals */
 	bool alone;                /* as in struct join_options */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
 	const struct condition *const *keep; /* nkeep rules (keep_rule_parse), which outlive it: 0: all is kept */
