@@ -17,6 +17,8 @@ const struct option_def observe_span_defs[] = {
 	 OPT_LIST, offsetof(struct observe_options, keep)},
 	{0, "redact", "NAME,…", "hide the values of these query parameters instead of the usual secrets; \"\" for none",
 	 OPT_LIST, offsetof(struct observe_options, redact)},
+	{0, "sql", "full", "show statements of SQL as they are, with the values in them", OPT_STRING,
+	 offsetof(struct observe_options, sql)},
 	{0},
 };
 
@@ -72,6 +74,7 @@ static void add_spans(struct observe_options *o, const struct condition *const *
 	span_consumer_new(ob, &(struct span_consumer_options){
 				      .sample = o->sample >= 0 ? o->sample : o->env.sample_ratio,
 				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
+				      .sql_full = o->sql != NULL,
 				      .alone = !o->show_process,
 				      .propagators = o->env.propagators,
 				      .redact = redact_names(o),
@@ -105,6 +108,8 @@ int observe_open(struct observe_options *o, struct loop *loop, struct observatio
 	struct observation *ob;
 	int r = call_options_check(&o->calls, err);
 
+	if (r >= 0 && o->sql && strcmp(o->sql, "full"))
+		r = err_set(err, -EINVAL, "--sql takes `full`, not `%.40s`; without it values are not shown", o->sql);
 	if (r >= 0)
 		r = questions_parse(o->questions.data, o->questions.len, &o->arena, &questions, err);
 	if (r >= 0)

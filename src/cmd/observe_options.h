@@ -12,6 +12,7 @@ struct observe_options {
 	const char *service;
 	double sample;
 	string_list redact;
+	const char *sql;             /* NULL, or "full" */
 	string_list keep;            /* rules: struct keeper_options */
 	string_list questions;       /* --trace */
 	struct call_options calls;

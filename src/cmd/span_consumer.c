@@ -215,7 +215,8 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .arg = s,
 				       .sample = o->sample,
 				       .sample_parent_based = o->sample_parent_based,
-				       .redact = o->redact};
+				       .sql_full = o->sql_full,
+								 .redact = o->redact};
 
 	s->alone = o->alone;
 	s->propagators = o->propagators;

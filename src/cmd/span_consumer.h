@@ -8,6 +8,7 @@
 struct span_consumer_options {
 	double sample;             /* 0..1 */
 	bool sample_parent_based;  /* follow the sampled flag of an incoming traceparent */
+	bool sql_full;             /* statements of SQL are shown with their literals */
 	bool alone;                /* as in struct join_options */
 	unsigned propagators;      /* likewise */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */

@@ -97,6 +97,21 @@ static int read_min(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+static int read_sql(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		FIELD("system", struct sql_attributes, system, yaml_text),
+		FIELD("operation", struct sql_attributes, operation, yaml_text),
+		FIELD("collection", struct sql_attributes, collection, yaml_text),
+		FIELD("summary", struct sql_attributes, summary, yaml_text),
+		{0},
+	};
+	struct sql_attributes *sql = arena_new(y->arena, struct sql_attributes);
+
+	*(const struct sql_attributes **)into = sql;
+	return yaml_map(y, node, "`sql`", keys, sql);
+}
+
 static const struct yaml_key capture_keys[] = {
 	FIELD("expr", struct pack_capture, alternatives, read_exprs),
 	FIELD("const", struct pack_capture, constant, yaml_text),
@@ -112,6 +127,8 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("after", struct pack_capture, transform.after, yaml_text),
 	FIELD("until", struct pack_capture, transform.until, yaml_text),
+	FIELD("upper", struct pack_capture, transform.upper, yaml_bool),
+	FIELD("trailing_number", struct pack_capture, transform.trailing_number, yaml_bool),
 	FIELD("append", struct pack_capture, transform.append, yaml_texts),
 	FIELD("replace", struct pack_capture, transform.replace, yaml_text_pairs),
 	FIELD("parameters", struct pack_capture, transform.parameters, yaml_text),
@@ -120,6 +137,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
 	FIELD("redact", struct pack_capture, transform.redact, yaml_texts),
+	FIELD("sql", struct pack_capture, transform.sql, read_sql),
 	FIELD("map", struct pack_capture, transform.map, yaml_text_pairs),
 	FIELD("known", struct pack_capture, transform.known, yaml_texts),
 	FIELD("other", struct pack_capture, transform.other, yaml_text),
@@ -684,6 +702,7 @@ static const struct yaml_key span_keys[] = {
 	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
+	FIELD("part_of", struct pack_span, part_of, yaml_texts),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),
 	{"points", read_points, 0, true},
@@ -715,6 +734,16 @@ static const struct yaml_key extension_keys[] = {
 
 typedef VEC(const char *) name_vec;
 
+static void names_of_sql(const struct sql_attributes *sql, name_vec *out)
+{
+	if (sql && sql->operation)
+		vec_push(out, sql->operation);
+	if (sql && sql->collection)
+		vec_push(out, sql->collection);
+	if (sql && sql->summary)
+		vec_push(out, sql->summary);
+}
+
 static void names_of_point(const struct pack_point *p, name_vec *out)
 {
 	for (size_t v = 0; v < p->nvariants; v++) {
@@ -727,6 +756,7 @@ static void names_of_point(const struct pack_point *p, name_vec *out)
 				vec_push(out, cap->transform.port_attribute);
 			if (cap->transform.original)
 				vec_push(out, cap->transform.original);
+			names_of_sql(cap->transform.sql, out);
 		}
 	}
 }
@@ -797,6 +827,8 @@ static int check_transforms(struct yaml *y, const yaml_node_t *node, const name_
 				r = check_list(y, node, names, "`append`", t->append);
 			if (!r)
 				r = check_list(y, node, names, "`mounted`", t->mounted);
+			if (!r && t->sql)
+				r = check_attribute(y, node, names, "`sql`", t->sql->system);
 		}
 	return r;
 }

@@ -26,6 +26,12 @@ enum point_role {
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
+/* The attributes that a statement of SQL has to do with; each may be NULL. */
+struct sql_attributes {
+	const char *system;            /* known before: whose SQL it is, a db.system.name */
+	const char *operation, *collection, *summary; /* what is read in it goes there */
+};
+
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
@@ -36,6 +42,8 @@ struct transform {
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
 	const char *until;             /* keep what stands before the first occurrence of this */
+	bool upper;                    /* ASCII letters become capitals */
+	bool trailing_number;          /* keep the number that the text ends with; drop if there is none */
 	const char *const *append;     /* attributes, known before, whose texts go behind the value */
 	const char *const *replace;    /* pairs text, replacement, …, NULL: each as often as it is found; "text$" at the
 					* end only. Never so that nothing is left */
@@ -50,6 +58,7 @@ struct transform {
 					* contradict each other */
 	bool unless_known;             /* keep only when the attribute has no value yet */
 	const char *const *redact;     /* parameters of a URL's query whose values become REDACTED, NULL-terminated */
+	const struct sql_attributes *sql; /* the value is a statement: its literals become ?; or NULL */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
 	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
 	const char *other;             /* … and the original goes to attribute `original` */
@@ -179,6 +188,9 @@ struct pack_span {
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
+	/* A start within a span of one of these on its goroutine is part of that one: names of definitions of this
+	 * pack, or of packs; NULL-terminated, or NULL. */
+	const char *const *part_of;
 	const struct pack_point *points;
 	size_t npoints;
 	const char *const *extended_with; /* attributes that only what extends it captures, NULL-terminated; or NULL */
