@@ -678,6 +678,8 @@ static void on_note(struct assembler *a, const struct arrival *in)
 		s = goroutine_find(goroutine_of(in), in->probe->p.span);
 		if (!s)
 			s = open_spans_joined(&in->target->open, in->e.head->goid);
+		if (!s && in->probe->p.point->by_lineage)
+			s = parents_creator(&a->parents, in);
 	}
 	if (!s || s->start->p.span != in->probe->p.span)
 		return;

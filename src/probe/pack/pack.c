@@ -365,14 +365,14 @@ static const struct pack_capture lineage[] = {
 	{.use = USE_GOID_CACHE_END, .name = "epoch.cache_end"},
 };
 
-/* The first n of them are captured, too. */
-static void add_lineage(struct yaml *y, struct pack_variant *v, size_t n)
+/* Those from the use `from` up to, without, the use `to` are captured, too. */
+static void add_lineage(struct yaml *y, struct pack_variant *v, enum capture_use from, enum capture_use to)
 {
 	static const char *const none[] = {NULL};
 	capture_vec all = {0};
 
-	for (size_t i = 0; i < n; i++) {
-		struct pack_capture c = lineage[i];
+	for (enum capture_use use = from; use < to; use++) {
+		struct pack_capture c = lineage[use - USE_CREATOR];
 
 		c.alternatives = none;
 		c.optional = c.transform.hidden = true;
@@ -462,6 +462,7 @@ static const struct yaml_key point_keys[] = {
 	FIELD("or_end", struct pack_point, or_end, yaml_bool),
 	FIELD("recovers", struct pack_point, recovers, yaml_bool),
 	FIELD("may_miss", struct pack_point, may_miss, yaml_bool),
+	FIELD("by_lineage", struct pack_point, by_lineage, yaml_bool),
 	{"discard", read_discard, 0, false},
 	{"variants", read_variants, 0, true},
 	{0},
@@ -490,6 +491,10 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
 	if (!r && p->role != POINT_START && (captures(p, USE_PARENT_CHAIN) || captures(p, USE_OWN_CHAIN)))
 		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
+	if (!r && p->by_lineage && p->role != POINT_NOTE)
+		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
+	for (size_t i = 0; !r && p->by_lineage && i < p->nvariants; i++)
+		add_lineage(y, (struct pack_variant *)&p->variants[i], USE_CREATOR, USE_GOIDGEN);
 	return r;
 }
 
@@ -1005,8 +1010,8 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 
 /*
  * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
- * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
- * known.
+ * Which goroutine created its own is asked of what may have a parent by that: not of a request or a message, unless its
+ * context may be a pooled one's. Of another goroutine nothing is known.
  */
 static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 {
@@ -1016,10 +1021,10 @@ static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 		for (size_t k = 0; s->points[i].role == POINT_START && k < s->points[i].nvariants; k++) {
 			struct pack_variant *v = (struct pack_variant *)&s->points[i].variants[k];
 
+			if (!v->goroutine && (s->kind == SPAN_INTERNAL || captures(&s->points[i], USE_PARENT_CHAIN)))
+				add_lineage(y, v, USE_CREATOR, USE_GOIDGEN);
 			if (!v->goroutine && works)
-				add_lineage(y, v, ARRAY_SIZE(lineage));
-			else if (!v->goroutine && captures(&s->points[i], USE_PARENT_CHAIN))
-				add_lineage(y, v, USE_GOIDGEN - USE_CREATOR);
+				add_lineage(y, v, USE_GOIDGEN, USE_GOID_CACHE_END + 1);
 		}
 }
 
