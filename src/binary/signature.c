@@ -604,9 +604,10 @@ out:
 
 bool binary_is_closure(struct binary *b, const struct func *f)
 {
-	struct func_name n;
+	struct func_name n = {0};
 
-	func_name_split(&b->arena, f->symbol, &n);
+	if (f->symbol) /* of a function that a test made up there is none */
+		func_name_split(&b->arena, f->symbol, &n);
 	return n.closure;
 }
 

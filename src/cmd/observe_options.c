@@ -76,6 +76,7 @@ static void add_spans(struct observe_options *o, const struct condition *const *
 				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
 				      .sql_full = o->sql != NULL,
 				      .alone = !o->show_process,
+				      .propagators = o->env.propagators,
 				      .redact = redact_names(o),
 				      .keep = keep,
 				      .nkeep = o->keep.len});

@@ -15,6 +15,7 @@ struct span_consumer {
 	struct keeper *keeper;     /* NULL: all spans go on at once */
 	uint64_t given;            /* spans that the sinks got */
 	bool alone;
+	unsigned propagators;
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;
@@ -33,7 +34,7 @@ static const struct span_wanted *points_of(const struct wanted *w)
 static struct wanted *analyse(struct consumer *c, const struct executable *x)
 {
 	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation),
-				self(c)->alone)
+				self(c)->alone, self(c)->propagators)
 			->wanted;
 }
 
@@ -218,6 +219,7 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 								 .redact = o->redact};
 
 	s->alone = o->alone;
+	s->propagators = o->propagators;
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {
 		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,

@@ -53,9 +53,9 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 }
 
 struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter,
-				    bool alone)
+				    bool alone, unsigned propagators)
 {
-	const struct join_options with = {.caps = &planter->caps, .alone = alone};
+	const struct join_options with = {.caps = &planter->caps, .alone = alone, .propagators = propagators};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 

@@ -14,9 +14,12 @@ struct span_wanted {
 	size_t nspans;                     /* probes that open spans */
 };
 
-/* alone: as in struct join_options. Never NULL; the reason is in wanted.why when there is nothing to plant. */
+/*
+ * alone, propagators: as in struct join_options. Never NULL; the reason is in wanted.why when there is nothing to
+ * plant.
+ */
 struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter,
-				    bool alone);
+				    bool alone, unsigned propagators);
 void span_wanted_free(struct span_wanted *s); /* NULL ok */
 
 #endif

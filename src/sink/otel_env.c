@@ -324,6 +324,23 @@ static int read_sampler(struct reader *r)
 	return 0;
 }
 
+/* Names of other propagators are right, and nothing that is read here. */
+static void read_propagators(struct reader *r)
+{
+	static const struct {
+		const char *name;
+		enum propagators is;
+	} known[] = {{"b3", PROPAGATOR_B3}, {"b3multi", PROPAGATOR_B3MULTI}, {"datadog", PROPAGATOR_DATADOG}};
+	const char *v = get(r, "OTEL_PROPAGATORS"), *end;
+
+	for (; v && *v; v = end + (*end == ',')) {
+		end = strchrnul(v, ',');
+		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+			if ((size_t)(end - v) == strlen(known[i].name) && !strncmp(v, known[i].name, (size_t)(end - v)))
+				r->env->propagators |= known[i].is;
+	}
+}
+
 int otel_env_read(struct otel_env *ret, otel_getenv_fn getenv_fn, void *arg, struct err *err)
 {
 	struct reader r = {ret, getenv_fn, arg, err};
@@ -332,6 +349,7 @@ int otel_env_read(struct otel_env *ret, otel_getenv_fn getenv_fn, void *arg, str
 
 	*ret = (struct otel_env){.gzip = true, .sample_ratio = 1, .sample_parent_based = true};
 	disabled = get(&r, "OTEL_SDK_DISABLED");
+	read_propagators(&r);
 	ret->disabled = disabled && !strcasecmp(disabled, "true");
 	if ((e = read_endpoint(&r)) < 0 || (e = read_headers(&r)) < 0 || (e = read_compression(&r)) < 0 ||
 	    (e = read_timeout(&r)) < 0 || (e = read_resource(&r)) < 0)

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "probe/pack/pack.h"
 #include "span/span.h"
 
 /* NULL when the variable is not set. "" counts as not set (so OpenTelemetry has it). */
@@ -20,6 +21,7 @@ struct otel_env {
 	size_t nresource_attrs;
 	double sample_ratio;         /* 1 unless OTEL_TRACES_SAMPLER says otherwise */
 	bool sample_parent_based;    /* a caller's decision goes before the ratio (the default) */
+	unsigned propagators;        /* OTEL_PROPAGATORS: enum propagators; tracecontext is always one of them */
 	struct arena arena;          /* owns all of the above */
 };
 

@@ -5,11 +5,18 @@
 #include "span/contexts.h"
 #include "span/open_span.h"
 
+#define RECENT_EPOCHS 32
+
 struct target {
 	struct assembler_target t;
 	struct open_spans open;
 	struct contexts contexts;
 	uint64_t planted_ns;     /* since then all of its probes are in */
+	struct {
+		uint64_t at_ns;
+		struct goroutine_epoch epoch;
+	} recent[RECENT_EPOCHS]; /* of the last records that had one, in no order */
+	unsigned epochs;
 };
 
 struct arrival {

@@ -182,6 +182,24 @@ static bool captures_connection(const struct assembler_probe *p)
 		     slot_of_attribute(p, c->stream) >= 0);
 }
 
+static void find_header_slots(struct probe *probe)
+{
+	const struct assembler_probe *p = &probe->p;
+	const struct pack_b3_headers b = p->span && p->span->b3multi ? *p->span->b3multi : (struct pack_b3_headers){0};
+	const struct pack_datadog_headers d = p->span && p->span->datadog ? *p->span->datadog :
+									   (struct pack_datadog_headers){0};
+	const char *const multi[] = {b.trace, b.span, b.sampled, b.flags};
+	const char *const datadog[] = {d.trace, d.parent, d.priority, d.tags};
+
+	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
+	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
+	probe->b3_slot = slot_of_attribute(p, p->span ? p->span->b3 : NULL);
+	for (size_t i = 0; i < 4; i++) {
+		probe->b3multi_slots[i] = slot_of_attribute(p, multi[i]);
+		probe->datadog_slots[i] = slot_of_attribute(p, datadog[i]);
+	}
+}
+
 /* What tells a span's parent, and others that it is theirs. */
 static void find_kinship_slots(struct assembler *a, struct probe *probe)
 {
@@ -213,8 +231,7 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 			w->redact = a->o.redact;
 		w->sql_full = a->o.sql_full;
 	}
-	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
-	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
+	find_header_slots(probe);
 	find_key_slots(a, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
@@ -297,7 +314,8 @@ static void incoming_state(const struct arrival *in, struct buf *out)
 /* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */
 static bool keeps_trace(const struct assembler *a, const struct parent *p)
 {
-	if (p->open || p->where == SPAN_PARENT_LOCAL || (p->where == SPAN_PARENT_REMOTE && a->o.sample_parent_based))
+	if (p->open || p->where == SPAN_PARENT_LOCAL ||
+	    (p->where == SPAN_PARENT_REMOTE && a->o.sample_parent_based && !p->trace.undecided))
 		return p->trace.sampled;
 	return trace_sampled(p->trace.trace_id, a->o.sample);
 }
@@ -326,7 +344,7 @@ static void set_trace(struct assembler *a, struct open_span *s, const struct arr
 	}
 	s->parent = p.where;
 	memcpy(s->parent_id, p.trace.span_id, sizeof(s->parent_id));
-	if (p.in_header)
+	if (p.has_state)
 		incoming_state(in, &s->trace_state);
 	else if (p.open && p.open->trace_state.len)
 		buf_append(&s->trace_state, p.open->trace_state.data, p.open->trace_state.len);

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "span/trace_headers.h"
+
 
 /* What is found out on the way. */
 struct search {
@@ -112,13 +114,29 @@ static bool creator_of(const struct arrival *in, uint64_t *ret)
 	       !lineage_is_cut(p->p.binary, pc - in->target->t.bias);
 }
 
+/*
+ * Whether the goroutine was created after s began. A span knows the batch of one P. Records that came since know those
+ * of others: what was created after one of them was created after s began, too.
+ */
+static bool created_since(const struct search *q, const struct open_span *s, uint64_t goid)
+{
+	const struct target *t = q->in->target;
+
+	if (!s->epoch.known || lineage_after(&s->epoch, goid))
+		return s->epoch.known;
+	for (size_t i = 0; i < RECENT_EPOCHS; i++)
+		if (t->recent[i].at_ns >= s->start_ns && lineage_after(&t->recent[i].epoch, goid))
+			return true;
+	return false;
+}
+
 static bool created_within(const struct search *q, const struct open_span *s)
 {
 	uint64_t creator, goid = q->in->e.head->goid;
 
 	if (open_spans_creator(&q->in->target->open, goid) == s)
 		return true;
-	return creator_of(q->in, &creator) && s->goid == creator && lineage_after(&s->epoch, goid);
+	return creator_of(q->in, &creator) && s->goid == creator && created_since(q, s, goid);
 }
 
 /*
@@ -133,7 +151,7 @@ static struct open_span *lineage_parent(struct search *q)
 
 	if (!s && creator_of(q->in, &creator))
 		for (s = goroutine_innermost(open_spans_goroutine(open, creator)); s; s = open_span_outer(s))
-			if (lineage_after(&s->epoch, goid))
+			if (created_since(q, s, goid))
 				break;
 	return s && !trusted(q->p, s) ? doubtful(q) : s;
 }
@@ -179,20 +197,59 @@ static enum span_parent given_parent(const struct arrival *in, struct trace_cont
 	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
 }
 
-/* The parent that came with the request in a header. */
-static enum span_parent incoming_parent(const struct parents *p, const struct arrival *in, struct trace_context *ret)
+/* s NULL: it is not there, or not all of it. */
+static struct header_text header(const struct arrival *in, int slot)
 {
-	int slot = in->probe->traceparent_slot;
-	const char *text;
-	size_t len;
+	struct header_text t = {NULL, 0};
 
-	if (!arrival_has(in, slot))
-		return SPAN_PARENT_UNKNOWN;
-	text = event_bytes(&in->e, (size_t)slot, &len);
-	if (text && in->e.slots[slot].status == SLOT_OK && traceparent_parse(text, len, ret))
+	if (arrival_has(in, slot) && in->e.slots[slot].status == SLOT_OK)
+		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
+	return t;
+}
+
+static bool is_cut(const struct arrival *in, int slot)
+{
+	return arrival_has(in, slot) && in->e.slots[slot].status == SLOT_CUT;
+}
+
+/* What other tracers write. *ret_bad: there is something of it, which is no context. */
+static bool other_header(const struct arrival *in, struct trace_context *ret, bool *ret_bad)
+{
+	const struct probe *p = in->probe;
+	const int *m = p->b3multi_slots, *d = p->datadog_slots;
+	const struct header_text b3 = header(in, p->b3_slot);
+	const struct b3_headers multi = {header(in, m[0]), header(in, m[1]), header(in, m[2]), header(in, m[3])};
+	const struct datadog_headers datadog = {header(in, d[0]), header(in, d[1]), header(in, d[2]), header(in, d[3])};
+
+	if ((b3.s && b3_parse(b3, ret)) || (multi.trace.s && b3_headers_parse(&multi, ret)) ||
+	    (datadog.trace.s && datadog_parse(&datadog, ret)))
+		return true;
+	/* One digit of b3 is a decision without a parent, which is valid. */
+	*ret_bad |= b3.len > 1 || multi.trace.s || datadog.trace.s;
+	return false;
+}
+
+static bool is_lost(const struct arrival *in, int slot)
+{
+	return arrival_has(in, slot) && slot_lost(in->e.slots[slot].status);
+}
+
+/* The parent that came with the request in a header: W3C's words go before others'. */
+static enum span_parent incoming_parent(const struct parents *p, const struct arrival *in, struct trace_context *ret,
+					bool *ret_w3c)
+{
+	const struct probe *probe = in->probe;
+	const struct header_text w3c = header(in, probe->traceparent_slot);
+	bool bad = w3c.s || is_cut(in, probe->traceparent_slot);
+
+	*ret_w3c = w3c.s && traceparent_parse(w3c.s, w3c.len, ret);
+	if (*ret_w3c || other_header(in, ret, &bad))
 		return SPAN_PARENT_REMOTE;
-	p->losses->count[LOSS_BAD_HEADER] += text != NULL;
-	return unnamed_parent(in, slot);
+	p->losses->count[LOSS_BAD_HEADER] += bad;
+	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) ||
+	    is_lost(in, probe->b3_slot) || is_lost(in, probe->b3multi_slots[0]) || is_lost(in, probe->datadog_slots[0]))
+		return SPAN_PARENT_UNKNOWN;
+	return SPAN_PARENT_NONE;
 }
 
 /* ---- in order ---- */
@@ -246,7 +303,7 @@ static bool header_is_nearer(const struct parent *header, const struct open_span
 struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
 {
 	struct search q = {.p = p, .in = in, .s = s};
-	struct parent header = {.source = PARENT_HEADER, .in_header = true}, r = {.source = PARENT_CONTEXT};
+	struct parent header = {.source = PARENT_HEADER}, r = {.source = PARENT_CONTEXT};
 	enum span_parent given = given_parent(in, &r.trace);
 
 	if (is_known(given)) {
@@ -254,7 +311,7 @@ struct parent parents_find(struct parents *p, const struct arrival *in, const st
 		r.source = given == SPAN_PARENT_REMOTE ? PARENT_HEADER : PARENT_CONTEXT;
 		return r;
 	}
-	header.where = incoming_parent(p, in, &header.trace);
+	header.where = incoming_parent(p, in, &header.trace, &header.has_state);
 	r.open = local_parent(&q, &r);
 	if (is_known(header.where) && header_is_nearer(&header, r.open, in->probe->p.span->kind))
 		return header;
@@ -274,11 +331,16 @@ static void note_epoch(const struct arrival *in, struct open_span *s)
 {
 	const struct probe *p = in->probe;
 	struct goroutine_epoch *e = &s->epoch;
+	struct target *t = in->target;
 
 	e->known = arrival_word(in, p->goidgen_slot, &e->generated);
 	if (!arrival_word(in, p->goid_cache_slot, &e->cached) ||
 	    !arrival_word(in, p->goid_cache_end_slot, &e->cached_end))
 		e->cached = e->cached_end = 0;
+	if (!e->known)
+		return;
+	t->recent[t->epochs % RECENT_EPOCHS].epoch = *e;
+	t->recent[t->epochs++ % RECENT_EPOCHS].at_ns = s->start_ns;
 }
 
 static void note_context(const struct arrival *in, struct open_span *s)

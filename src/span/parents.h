@@ -29,7 +29,7 @@ struct parent {
 	enum span_parent where;
 	enum parent_source source;
 	struct trace_context trace;      /* of one that is local or remote */
-	bool in_header;
+	bool has_state;                  /* it came in W3C's words: there may be a tracestate beside it */
 	struct open_span *open;          /* the span, where it is one of ours */
 	struct request_end *request;     /* … found by it; or NULL */
 };

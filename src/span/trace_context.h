@@ -12,6 +12,7 @@
 struct trace_context {
 	uint8_t trace_id[16], span_id[8];
 	bool sampled;
+	bool undecided;        /* who sent it left that to us */
 };
 
 struct trace_context trace_context_of(const struct event_context *c);

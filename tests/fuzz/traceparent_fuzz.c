@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "span/trace_context.h"
+#include "span/trace_headers.h"
 
 /* What is taken of a tracestate is one that is taken as it is. */
 static void read_state(const char *s, size_t size)
@@ -23,12 +23,39 @@ static void read_state(const char *s, size_t size)
 	buf_done(&twice);
 }
 
+static void check_context(bool valid, const struct trace_context *c)
+{
+	static const uint8_t zero[16];
+
+	if (valid && (!memcmp(c->trace_id, zero, 16) || !memcmp(c->span_id, zero, 8) || (c->sampled && c->undecided)))
+		abort();
+	if (!valid && (memcmp(c->trace_id, zero, 16) || memcmp(c->span_id, zero, 8)))
+		abort();
+}
+
+/* Others' headers: the input as one, and as several with a line each. */
+static void read_others(const char *s, size_t size)
+{
+	struct header_text part[4] = {{NULL, 0}};
+	struct trace_context c[3] = {{.sampled = false}};
+
+	for (size_t i = 0, start = 0, n = 0; n < 4 && i <= size; i++)
+		if (i == size || s[i] == '\n') {
+			part[n++] = (struct header_text){s + start, i - start};
+			start = i + 1;
+		}
+	check_context(b3_parse((struct header_text){s, size}, &c[0]), &c[0]);
+	check_context(b3_headers_parse(&(struct b3_headers){part[0], part[1], part[2], part[3]}, &c[1]), &c[1]);
+	check_context(datadog_parse(&(struct datadog_headers){part[0], part[1], part[2], part[3]}, &c[2]), &c[2]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t zero[16];
 	struct trace_context c = {0};
 
 	read_state((const char *)data, size);
+	read_others((const char *)data, size);
 	if (!traceparent_parse((const char *)data, size, &c))
 		return 0;
 	if (size < 55 || !memcmp(c.trace_id, zero, 16) || !memcmp(c.span_id, zero, 8))

@@ -103,6 +103,7 @@ static inline void touch_type(struct binary *b, const struct type *t)
 	if (!t->name || (!t->elem && (t->kind == KIND_SLICE || t->kind == KIND_ARRAY)))
 		__builtin_trap();
 	type_field_find(b, t, "nothing", &path);
+	(void)context_type_of(b, t);
 	binary_type_pointer_to(b, t);
 	if (t->kind == KIND_MAP && !type_map_layout(b, t, &layout, &err) && !err.text[0])
 		__builtin_trap();

@@ -62,6 +62,22 @@ static void test_endpoints(void **state)
 	endpoint_is(base, "grpc://c:4317", "", "grpc://c:4317");
 }
 
+static void test_propagators(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned want;
+	} cases[] = {{"", 0}, {"tracecontext,baggage", 0}, {"b3", PROPAGATOR_B3}, {"b3multi", PROPAGATOR_B3MULTI},
+		     {"tracecontext,b3,datadog", PROPAGATOR_B3 | PROPAGATOR_DATADOG}, {"b33,xray,,b", 0}};
+	struct otel_env e;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		assert_int_equal(READ(&e, NULL, "OTEL_PROPAGATORS", cases[i].text), 0);
+		assert_int_equal(e.propagators, cases[i].want);
+		otel_env_done(&e);
+	}
+}
+
 static void test_traces_go_first(void **state)
 {
 	struct otel_env e;
@@ -196,7 +212,7 @@ static void test_refused_ratio(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),     cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_empty),     cmocka_unit_test(test_endpoints), cmocka_unit_test(test_propagators),
 		cmocka_unit_test(test_traces_go_first), cmocka_unit_test(test_headers),
 		cmocka_unit_test(test_resource),  cmocka_unit_test(test_samplers),
 		cmocka_unit_test(test_refused),   cmocka_unit_test(test_refused_ratio),

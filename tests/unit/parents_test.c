@@ -15,7 +15,8 @@
 /* ---- the packs ---- */
 
 enum { F_LABEL, F_CHAIN, F_OTHER_CHAIN, F_OWN, F_CREATOR, F_START_PC, F_GOIDGEN, F_CACHE, F_CACHE_END, F_HEADER,
-       F_STATE, F_LOCAL, F_LOCAL_PORT, F_REMOTE, F_REMOTE_PORT, F_STREAM, F_END };
+       F_B3, F_B3_TRACE, F_B3_SPAN, F_DD_TRACE, F_DD_PARENT, F_DD_PRIORITY, F_STATE,
+       F_LOCAL, F_LOCAL_PORT, F_REMOTE, F_REMOTE_PORT, F_STREAM, F_END };
 static const struct pack_capture fact_captures[F_END] = {
 	[F_LABEL] = {.name = "label"},
 	[F_CHAIN] = {.use = USE_PARENT_CHAIN},
@@ -27,6 +28,12 @@ static const struct pack_capture fact_captures[F_END] = {
 	[F_CACHE] = {.use = USE_GOID_CACHE},
 	[F_CACHE_END] = {.use = USE_GOID_CACHE_END},
 	[F_HEADER] = {.name = "header", .transform = {.hidden = true}},
+	[F_B3] = {.name = "b3", .transform = {.hidden = true}},
+	[F_B3_TRACE] = {.name = "b3.trace", .transform = {.hidden = true}},
+	[F_B3_SPAN] = {.name = "b3.span", .transform = {.hidden = true}},
+	[F_DD_TRACE] = {.name = "dd.trace", .transform = {.hidden = true}},
+	[F_DD_PARENT] = {.name = "dd.parent", .transform = {.hidden = true}},
+	[F_DD_PRIORITY] = {.name = "dd.priority", .transform = {.hidden = true}},
 	[F_STATE] = {.name = "state", .transform = {.hidden = true}},
 	[F_LOCAL] = {.name = "local", .transform = {.hidden = true}},
 	[F_LOCAL_PORT] = {.name = "local.port", .transform = {.hidden = true}},
@@ -40,20 +47,25 @@ static const struct ir_slot fact_slots[F_END] = {
 	[F_CREATOR] = {.kind = VALUE_UINT},     [F_START_PC] = {.kind = VALUE_PC},
 	[F_GOIDGEN] = {.kind = VALUE_UINT},     [F_CACHE] = {.kind = VALUE_UINT},
 	[F_CACHE_END] = {.kind = VALUE_UINT},   [F_HEADER] = {.kind = VALUE_STRING},
+	[F_B3] = {.kind = VALUE_STRING},        [F_B3_TRACE] = {.kind = VALUE_STRING},
+	[F_B3_SPAN] = {.kind = VALUE_STRING},   [F_DD_TRACE] = {.kind = VALUE_STRING},
+	[F_DD_PARENT] = {.kind = VALUE_STRING}, [F_DD_PRIORITY] = {.kind = VALUE_STRING},
 	[F_STATE] = {.kind = VALUE_STRING},     [F_LOCAL] = {.kind = VALUE_STRING},
 	[F_LOCAL_PORT] = {.kind = VALUE_INT},   [F_REMOTE] = {.kind = VALUE_STRING},
 	[F_REMOTE_PORT] = {.kind = VALUE_INT},  [F_STREAM] = {.kind = VALUE_INT},
 };
-static const int each[F_END] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+static const int each[F_END] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21};
 static struct capture_program facts_program = PROGRAM(fact_slots);
 static const struct pack_variant v_facts = {.captures = fact_captures, .ncaptures = F_END};
 
 static const char *const labels[] = {"{label}", NULL};
 static const struct pack_connection apart = {{"local", "local.port"}, {"remote", "remote.port"}, "stream"},
 				    together = {{"local", NULL}, {"remote", NULL}, NULL};
+static const struct pack_b3_headers multi = {.trace = "b3.trace", .span = "b3.span"};
+static const struct pack_datadog_headers dd = {.trace = "dd.trace", .parent = "dd.parent", .priority = "dd.priority"};
 static const struct pack_span definitions[] = {
 	{.name = "served", .kind = SPAN_SERVER, .titles = labels, .traceparent = "header", .tracestate = "state",
-	 .connection = &apart},
+	 .b3 = "b3", .b3multi = &multi, .datadog = &dd, .connection = &apart},
 	{.name = "asked", .kind = SPAN_CLIENT, .titles = labels, .connection = &apart},
 	{.name = "done", .kind = SPAN_INTERNAL, .titles = labels},
 	{.name = "consumed", .kind = SPAN_CONSUMER, .titles = labels, .traceparent = "header"},
@@ -72,6 +84,7 @@ struct facts {
 	enum slot_status chain_status; /* instead of a chain */
 	uint64_t own, creator, pc, goidgen, cache, cache_end;
 	const char *header, *state, *local, *remote;
+	const char *b3, *b3_trace, *b3_span, *dd_trace, *dd_parent, *dd_priority;
 	uint64_t local_port, remote_port, stream;
 };
 
@@ -124,6 +137,12 @@ static void tell(uint32_t probe, const char *label, const struct facts *f)
 	put_word(F_CACHE_END, f->cache_end);
 	put_text(F_HEADER, f->header);
 	put_text(F_STATE, f->state);
+	put_text(F_B3, f->b3);
+	put_text(F_B3_TRACE, f->b3_trace);
+	put_text(F_B3_SPAN, f->b3_span);
+	put_text(F_DD_TRACE, f->dd_trace);
+	put_text(F_DD_PARENT, f->dd_parent);
+	put_text(F_DD_PRIORITY, f->dd_priority);
 	put_text(F_LOCAL, f->local);
 	put_text(F_REMOTE, f->remote);
 	put_word(F_LOCAL_PORT, f->local_port);
@@ -516,6 +535,21 @@ static void worker_of_an_earlier_request(void **state)
 	is_root("job", PARENT_UNKNOWN);
 }
 
+/* What another P hands out is known by a record from there, if it is younger than the span. */
+static void batches_of_others(void **state)
+{
+	CALLS(SERVED, "older", .goid = 2, .goidgen = 32, .cache = 17, .cache_end = 33);
+	BEGINS(SERVED, "request", .goid = 1, .goidgen = 48, .cache = 40, .cache_end = 49);
+	CALLS(ASKED, "not yet", .goid = 25, .creator = 1, .pc = MINE + BIAS);
+	CALLS(SERVED, "younger", .goid = 3, .goidgen = 48, .cache = 24, .cache_end = 33);
+	CALLS(ASKED, "created", .goid = 25, .creator = 1, .pc = MINE + BIAS);
+	CALLS(ASKED, "before that", .goid = 23, .creator = 1, .pc = MINE + BIAS);
+	ENDS(SERVED, .goid = 1);
+	is_root("not yet", PARENT_UNKNOWN);
+	is_of("created", "request", PARENT_LINEAGE);
+	is_root("before that", PARENT_UNKNOWN);
+}
+
 /* Two words that were read in the middle of a change prove nothing. */
 static void torn_batch(void **state)
 {
@@ -599,6 +633,58 @@ static void bad_header(void **state)
 	ENDS(SERVED, .goid = 1);
 	is_root("oversized", PARENT_NONE);
 	assert_int_equal(lost(LOSS_BAD_HEADER), 1);
+}
+
+#define B3 "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1"
+
+static void came_from(const char *label, uint8_t trace, uint8_t parent, const char *trace_state)
+{
+	const struct seen *s = labelled(label);
+
+	assert_int_equal(s->span.parent_source, PARENT_HEADER);
+	assert_int_equal(s->span.parent, SPAN_PARENT_REMOTE);
+	assert_int_equal(s->span.trace_id[0], trace);
+	assert_int_equal(s->span.parent_id[0], parent);
+	if (trace_state)
+		assert_string_equal(s->trace_state, trace_state);
+	else
+		assert_null(s->trace_state);
+}
+
+/* Other tracers' words count where there are none of W3C's that are right; a tracestate belongs to those. */
+static void headers_of_others(void **state)
+{
+	CALLS(SERVED, "w3c", .header = "00-" TRACE "-b7ad6b7169203331-01", .b3 = B3, .state = "v=1");
+	CALLS(SERVED, "b3", .b3 = B3 "-1", .b3_trace = "aa", .state = "v=1");
+	CALLS(SERVED, "multi", .header = "00-nonsense", .b3_trace = "80f198ee56343ba864fe8b2a57d3eff7",
+	      .b3_span = "e457b5a2e4d86bd1");
+	CALLS(SERVED, "datadog", .dd_trace = "1", .dd_parent = "16453819474850114513");
+	came_from("w3c", 0x0a, 0xb7, "v=1");
+	came_from("b3", 0x80, 0xe4, NULL);
+	came_from("multi", 0x80, 0xe4, NULL);
+	came_from("datadog", 0, 0xe4, NULL);
+	assert_int_equal(lost(LOSS_BAD_HEADER), 0);
+	CALLS(SERVED, "decides", .b3 = "0");
+	CALLS(SERVED, "wrong", .b3 = "zero", .dd_trace = "x");
+	is_root("decides", PARENT_NONE);
+	is_root("wrong", PARENT_NONE);
+	assert_int_equal(lost(LOSS_BAD_HEADER), 1);
+}
+
+/* A decision that the sender left to others is made here. */
+static void undecided(void **state)
+{
+	teardown(state);
+	memset(&w, 0, sizeof(w));
+	begin(0, true, 0);
+	add_facts_probes();
+	add_targets();
+	CALLS(SERVED, "kept", .b3 = B3 "-1");
+	CALLS(SERVED, "left", .b3 = B3);
+	CALLS(SERVED, "dropped", .dd_trace = "1", .dd_parent = "2", .dd_priority = "0");
+	assert_int_equal(w.spans.len, 1);
+	came_from("kept", 0x80, 0xe4, NULL);
+	assert_int_equal(lost(LOSS_SAMPLED_OUT), 2);
 }
 
 /* ---- connections ---- */
@@ -892,8 +978,9 @@ int main(void)
 		F(pool_worker), F(dead_parent), F(shared_by_a_connection), F(address_used_again), F(address_of_two),
 		F(nearest), F(handed_on), F(context_or_goroutine), F(innermost_of_an_ended_one), F(pooled),
 		F(chains_without_an_end), F(damaged_chain), F(chain_alternatives), F(many_contexts), F(fan_out),
-		F(worker_of_an_earlier_request), F(torn_batch), F(of_the_runtime), F(listeners),
-		F(header_and_goroutine), F(bad_header), F(over_a_connection), F(forms_of_addresses), F(other_network),
+		F(worker_of_an_earlier_request), F(batches_of_others), F(torn_batch), F(of_the_runtime), F(listeners),
+		F(header_and_goroutine), F(bad_header), F(headers_of_others), F(undecided),
+		F(over_a_connection), F(forms_of_addresses), F(other_network),
 		F(keep_alive), F(given_up), F(pipelined), F(streams), F(sent_again), F(connection_and_header),
 		F(known_later), F(known_too_late), F(in_a_circle), F(client_goes), F(records_lost), F(lost_in_between),
 		F(record_damaged), F(planted_later),

@@ -16,7 +16,7 @@ static inline const struct summary *http_summary(void)
 	static struct pack *p;
 
 	for (const struct pack_source *s = pack_builtin; !p && s->file; s++)
-		if (strstr(s->file, "net-http") && pack_parse(s->file, s->text, s->len, &p, NULL) < 0)
+		if (strstr(s->file, "net-http.yaml") && pack_parse(s->file, s->text, s->len, &p, NULL) < 0)
 			abort();
 	return p->spans[0].summary;
 }

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "base/macro.h"
-#include "span/trace_context.h"
+#include "span/trace_headers.h"
 
 #define ID "4bf92f3577b34da6a3ce929d0e0e4736"
 #define PARENT "00f067aa0ba902b7"
@@ -181,6 +181,104 @@ static void states_that_are_long(void **state)
 	assert_string_equal(state_of(both, false), "-");
 }
 
+/* ---- in other words ---- */
+
+static struct header_text text_of(const char *s)
+{
+	return (struct header_text){s, s ? strlen(s) : 0};
+}
+
+/* "TRACE SPAN yes|no|?", or "-". */
+static const char *shown(bool valid, const struct trace_context *c)
+{
+	static char text[64];
+	char *at = text;
+
+	if (!valid)
+		return "-";
+	for (size_t i = 0; i < 16; i++)
+		at += sprintf(at, "%02x", c->trace_id[i]);
+	*at++ = ' ';
+	for (size_t i = 0; i < 8; i++)
+		at += sprintf(at, "%02x", c->span_id[i]);
+	sprintf(at, " %s", c->undecided ? "?" : c->sampled ? "yes" : "no");
+	return text;
+}
+
+#define SHORT "00000000000000000123456789abcdef"
+#define LONG "80f198ee56343ba864fe8b2a57d3eff7"
+#define SPAN "e457b5a2e4d86bd1"
+
+static void b3_in_one(void **state)
+{
+	static const char *const cases[][2] = {
+		{LONG "-" SPAN "-1-05e3ac9a4f6e3b90", LONG " " SPAN " yes"},
+		{LONG "-" SPAN "-d", LONG " " SPAN " yes"},
+		{LONG "-" SPAN "-0", LONG " " SPAN " no"},
+		{LONG "-" SPAN, LONG " " SPAN " ?"},
+		{"0123456789abcdef-" SPAN "-1", SHORT " " SPAN " yes"},
+		{"0", "-"}, {"1", "-"}, {"d", "-"}, {"", "-"}, {"-", "-"}, {LONG, "-"}, {LONG "-", "-"},
+		{LONG "-" SPAN "-2", "-"}, {LONG "-" SPAN "-", "-"}, {LONG "-" SPAN "-1-", "-"},
+		{LONG "-" SPAN "-1-05e3ac9a4f6e3b90-1", "-"}, {LONG "-" SPAN "-1-05e3", "-"},
+		{"80F198ee56343ba864fe8b2a57d3eff7-" SPAN "-1", "-"}, {LONG "0-" SPAN "-1", "-"},
+		{"00000000000000000000000000000000-" SPAN "-1", "-"}, {LONG "-0000000000000000-1", "-"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct trace_context c = {.sampled = false};
+
+		assert_string_equal(shown(b3_parse(text_of(cases[i][0]), &c), &c), cases[i][1]);
+	}
+}
+
+static void b3_in_several(void **state)
+{
+	static const char *const cases[][5] = {
+		{LONG, SPAN, "1", NULL, LONG " " SPAN " yes"},	 {LONG, SPAN, NULL, NULL, LONG " " SPAN " ?"},
+		{LONG, SPAN, "0", "1", LONG " " SPAN " yes"},	 {LONG, SPAN, "0", "0", LONG " " SPAN " no"},
+		{LONG, SPAN, "true", NULL, LONG " " SPAN " yes"}, {LONG, SPAN, "false", NULL, LONG " " SPAN " no"},
+		{"0123456789abcdef", SPAN, "1", NULL, SHORT " " SPAN " yes"},
+		{LONG, NULL, "1", NULL, "-"},			 {NULL, SPAN, "1", NULL, "-"},
+		{LONG, SPAN, "maybe", NULL, "-"},		 {LONG, "e457", "1", NULL, "-"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const *t = cases[i];
+		const struct b3_headers h = {text_of(t[0]), text_of(t[1]), text_of(t[2]), text_of(t[3])};
+		struct trace_context c = {.sampled = false};
+
+		assert_string_equal(shown(b3_headers_parse(&h, &c), &c), t[4]);
+	}
+}
+
+static void datadog(void **state)
+{
+	static const char *const cases[][5] = {
+		{"81985529216486895", "16453819474850114513", "1", NULL, SHORT " " SPAN " yes"},
+		{"81985529216486895", "16453819474850114513", "2", "", SHORT " " SPAN " yes"},
+		{"81985529216486895", "16453819474850114513", "0", NULL, SHORT " " SPAN " no"},
+		{"81985529216486895", "16453819474850114513", "-1", NULL, SHORT " " SPAN " no"},
+		{"81985529216486895", "16453819474850114513", NULL, NULL, SHORT " " SPAN " ?"},
+		{"81985529216486895", "16453819474850114513", "1", "_dd.p.dm=-0,_dd.p.tid=640cfd8d00000000,x=1",
+		 "640cfd8d000000000123456789abcdef " SPAN " yes"},
+		{"81985529216486895", "16453819474850114513", "1", "x_dd.p.tid=640cfd8d00000000",
+		 SHORT " " SPAN " yes"},
+		{"81985529216486895", "16453819474850114513", "1", "_dd.p.tid=640cfd8d", "-"},
+		{"81985529216486895", "16453819474850114513", "x", NULL, "-"},
+		{"81985529216486895", "16453819474850114513", "-", NULL, "-"},
+		{"18446744073709551616", "1", "1", NULL, "-"}, {"0", "1", "1", NULL, "-"}, {"1", "0", "1", NULL, "-"},
+		{"", "1", "1", NULL, "-"}, {"1", NULL, "1", NULL, "-"}, {" 1", "1", "1", NULL, "-"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *const *t = cases[i];
+		const struct datadog_headers h = {text_of(t[0]), text_of(t[1]), text_of(t[2]), text_of(t[3])};
+		struct trace_context c = {.sampled = false};
+
+		assert_string_equal(shown(datadog_parse(&h, &c), &c), t[4]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +287,9 @@ int main(void)
 		cmocka_unit_test(ratio),
 		cmocka_unit_test(states),
 		cmocka_unit_test(states_that_are_long),
+		cmocka_unit_test(b3_in_one),
+		cmocka_unit_test(b3_in_several),
+		cmocka_unit_test(datadog),
 	};
 
 	return cmocka_run_group_tests_name("trace_context", tests, NULL, NULL);

@@ -26,6 +26,7 @@ struct joiner {
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
 	const struct planter_caps *caps;
 	bool alone;
+	unsigned propagators;
 	uint32_t save_group;
 };
 
@@ -140,6 +141,40 @@ static bool is_for_others(const struct pack_span *s, const struct pack_capture *
 		names(k->remote.port, c) || names(k->stream, c));
 }
 
+static bool is_one_of(const char *name, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (names[i] && !strcmp(names[i], name))
+			return true;
+	return false;
+}
+
+/* Whose headers the capture is for; 0: nobody's but W3C's. */
+static unsigned propagator_of(const struct pack_span *s, const struct pack_capture *c)
+{
+	const struct pack_b3_headers *b = s ? s->b3multi : NULL;
+	const struct pack_datadog_headers *d = s ? s->datadog : NULL;
+
+	if (!s || c->use != USE_ATTRIBUTE || !c->transform.hidden)
+		return 0;
+	if (is_one_of(c->name, &s->b3, 1))
+		return PROPAGATOR_B3;
+	if (b && is_one_of(c->name, (const char *[]){b->trace, b->span, b->sampled, b->flags}, 4))
+		return PROPAGATOR_B3MULTI;
+	if (d && is_one_of(c->name, (const char *[]){d->trace, d->parent, d->priority, d->tags}, 4))
+		return PROPAGATOR_DATADOG;
+	return 0;
+}
+
+static const char *left_out(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
+{
+	if (jn->alone && is_for_others(s, c))
+		return "only this process is observed";
+	if (propagator_of(s, c) & ~jn->propagators)
+		return "OTEL_PROPAGATORS does not name these headers";
+	return NULL;
+}
+
 /* Without a planter that follows contexts the span may do without its parent. */
 static struct capture_item item_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
 {
@@ -152,7 +187,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 		.name = c->name, .alternatives = c->alternatives, .when = c->when,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
-		.left_out = jn->alone && is_for_others(s, c) ? "only this process is observed" : NULL,
+		.left_out = left_out(jn, s, c),
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
 }
@@ -410,7 +445,8 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone,
+			    .propagators = o->propagators};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);

@@ -657,6 +657,36 @@ static int read_connection(struct yaml *y, const yaml_node_t *node, void *into)
 	return yaml_map(y, node, "`connection`", keys, c);
 }
 
+static int read_b3multi(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("trace", struct pack_b3_headers, trace, yaml_text),
+		NEEDED("span", struct pack_b3_headers, span, yaml_text),
+		FIELD("sampled", struct pack_b3_headers, sampled, yaml_text),
+		FIELD("flags", struct pack_b3_headers, flags, yaml_text),
+		{0},
+	};
+	struct pack_b3_headers *h = arena_new(y->arena, struct pack_b3_headers);
+
+	*(const struct pack_b3_headers **)into = h;
+	return yaml_map(y, node, "`b3multi`", keys, h);
+}
+
+static int read_datadog(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("trace", struct pack_datadog_headers, trace, yaml_text),
+		NEEDED("parent", struct pack_datadog_headers, parent, yaml_text),
+		FIELD("priority", struct pack_datadog_headers, priority, yaml_text),
+		FIELD("tags", struct pack_datadog_headers, tags, yaml_text),
+		{0},
+	};
+	struct pack_datadog_headers *h = arena_new(y->arena, struct pack_datadog_headers);
+
+	*(const struct pack_datadog_headers **)into = h;
+	return yaml_map(y, node, "`datadog`", keys, h);
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
@@ -666,6 +696,9 @@ static const struct yaml_key span_keys[] = {
 	FIELD("traceparent", struct pack_span, traceparent, yaml_text),
 	FIELD("tracestate", struct pack_span, tracestate, yaml_text),
 	{"compose", read_composed, 0, false},
+	FIELD("b3", struct pack_span, b3, yaml_text),
+	FIELD("b3multi", struct pack_span, b3multi, read_b3multi),
+	FIELD("datadog", struct pack_span, datadog, read_datadog),
 	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
@@ -839,6 +872,23 @@ static int check_connection(struct yaml *y, const yaml_node_t *node, const name_
 	return r;
 }
 
+static int check_headers(struct yaml *y, const yaml_node_t *node, const name_vec *names, const struct pack_span *s)
+{
+	const struct pack_b3_headers *b = s->b3multi;
+	const struct pack_datadog_headers *d = s->datadog;
+	const char *const multi[] = {b ? b->trace : NULL, b ? b->span : NULL, b ? b->sampled : NULL,
+				     b ? b->flags : NULL};
+	const char *const dog[] = {d ? d->trace : NULL, d ? d->parent : NULL, d ? d->priority : NULL,
+				   d ? d->tags : NULL};
+	int r = check_attribute(y, node, names, "`b3`", s->b3);
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(multi); i++)
+		r = check_attribute(y, node, names, "`b3multi`", multi[i]);
+	for (size_t i = 0; !r && i < ARRAY_SIZE(dog); i++)
+		r = check_attribute(y, node, names, "`datadog`", dog[i]);
+	return r;
+}
+
 static int check_names(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
 {
 	name_vec names = {0};
@@ -857,6 +907,8 @@ static int check_names(struct yaml *y, const yaml_node_t *node, const struct pac
 		r = check_attribute(y, node, &names, "`traceparent`", s->traceparent);
 	if (!r)
 		r = check_attribute(y, node, &names, "`tracestate`", s->tracestate);
+	if (!r)
+		r = check_headers(y, node, &names, s);
 	if (!r && s->connection)
 		r = check_connection(y, node, &names, s->connection);
 	if (!r)

@@ -161,6 +161,16 @@ struct pack_composed {
 	const struct summary *forms;   /* the first of which all is known; of attributes and texts only */
 };
 
+/* Captures of headers that come in other words than W3C's; each may be NULL. */
+struct pack_b3_headers {
+	const char *trace, *span, *sampled, *flags;
+};
+struct pack_datadog_headers {
+	const char *trace, *parent, *priority, *tags;
+};
+/* Which of them are looked at (OpenTelemetry's names of propagators): each costs every request reads. */
+enum propagators { PROPAGATOR_B3 = 1, PROPAGATOR_B3MULTI = 2, PROPAGATOR_DATADOG = 4 };
+
 struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
@@ -171,6 +181,9 @@ struct pack_span {
 	size_t ncomposed;
 	const char *traceparent;       /* name of the capture that holds an incoming W3C traceparent */
 	const char *tracestate;        /* … an incoming W3C tracestate; it counts where the traceparent does */
+	const char *b3;                /* … an incoming `b3` header */
+	const struct pack_b3_headers *b3multi;
+	const struct pack_datadog_headers *datadog;
 	const struct pack_connection *connection; /* over which its request goes; or NULL */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
