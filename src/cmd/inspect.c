@@ -416,7 +416,7 @@ static void list_rest(struct binary *b, struct inlined_tallies *t, struct json *
 	const char *name;
 	size_t pos = 0;
 
-	while (binary_inlined_next(b, &pos, &name)) {
+	while (binary_intact(b) && binary_inlined_next(b, &pos, &name)) {
 		struct inlined_tally *x = tally_of(t, name);
 
 		if (x && !x->listed)
@@ -436,12 +436,33 @@ struct listed {
 	const struct inlined_tally *inlined;
 	const struct site *site;                  /* NULL: see why */
 	struct err why;
+	struct buf others;                        /* of a site: which planters have none */
 };
 
 static void listed_done(struct listed *l)
 {
 	buf_done(&l->signature);
+	buf_done(&l->others);
 	without_done(&l->without);
+}
+
+/* "uprobe only: …", where another planter cannot have what the first can. */
+static void tell_others(struct binary *b, struct listed *l)
+{
+	_cleanup_(buf_done) struct buf names = {0};
+	struct err first = {0};
+
+	buf_str(&names, planters[0]->name);
+	for (size_t i = 1; planters[i]; i++) {
+		struct err why = {0};
+
+		if (plantable(planters[i], b, &l->func, &why))
+			buf_printf(&names, ", %s", planters[i]->name);
+		else if (!first.code)
+			first = why;
+	}
+	if (first.code)
+		buf_printf(&l->others, "  # %s only: %s", names.data, first.text);
 }
 
 static void look_at(struct binary *b, struct listed *l)
@@ -454,6 +475,8 @@ static void look_at(struct binary *b, struct listed *l)
 	without_signature(&l->without, &sig);
 	if (!join_point_entry(b, &l->func, &at, &l->why))
 		planters[0]->locate(b, &at, &l->site, &l->why);
+	if (l->site)
+		tell_others(b, l);
 }
 
 static void list_json(struct binary *b, const struct listed *l, struct json *j)
@@ -478,33 +501,15 @@ static void list_json(struct binary *b, const struct listed *l, struct json *j)
 	json_close(j, '}');
 }
 
-/* "uprobe only: …", where another planter cannot have what the first can. */
-static void print_others(struct binary *b, const struct func *f)
-{
-	_cleanup_(buf_done) struct buf names = {0};
-	struct err first = {0};
-
-	buf_str(&names, planters[0]->name);
-	for (size_t i = 1; planters[i]; i++) {
-		struct err why = {0};
-
-		if (plantable(planters[i], b, f, &why))
-			buf_printf(&names, ", %s", planters[i]->name);
-		else if (!first.code)
-			first = why;
-	}
-	if (first.code)
-		printf("  # %s only: %s", names.data, first.text);
-}
-
-static void list_text(struct binary *b, const struct listed *l)
+/* Nothing of it is read now: whoever reads what is printed may hold it up, and the file is another then. */
+static void list_text(const struct listed *l)
 {
 	printf("0x%08" PRIx64 "  %-8s  %s", l->func.entry, l->site ? price_of(planters[0], l->site)->name : "refused",
 	       l->signature.data);
-	if (l->site)
-		print_others(b, &l->func);
-	else
+	if (!l->site)
 		printf("  # %s", l->why.text);
+	else if (l->others.len)
+		fputs(l->others.data, stdout);
 	putchar('\n');
 	without_print(&l->without, WITHOUT_INDENT);
 	print_inlined(l->inlined);
@@ -532,7 +537,7 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 		if (json)
 			list_json(b, &l, json);
 		else
-			list_text(b, &l);
+			list_text(&l);
 	}
 	list_rest(b, &inlined, json);
 }
