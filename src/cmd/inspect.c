@@ -8,10 +8,10 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/call_options.h"
 #include "cmd/inspect_go.h"
 #include "cmd/inspect_questions.h"
-#include "cmd/call_options.h"
-#include "cmd/packs.h"
+#include "cmd/local_packs.h"
 #include "cmd/span_wanted.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
@@ -647,7 +647,7 @@ static int run(const struct verb *v, int argc, char **argv)
 	if (r >= 0)
 		r = span_questions_parse(o.functions_as_spans.data, o.functions_as_spans.len, &o.arena, &o.spans, &err);
 	if (r >= 0)
-		r = packs_load(&o.packs, &packs, &err);
+		r = packs_load(&o.packs, &(struct local_packs){.directory = "."}, &packs, &err);
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)

@@ -132,6 +132,7 @@ int observe_open(struct observe_options *o, struct loop *loop, struct observatio
 		r = read_asked(o, &asked, err);
 	if (r >= 0)
 		r = otel_env_read(&o->env, env_get, NULL, err);
+	o->observation.local_packs = true;
 	o->observation.env = &o->env;
 	o->observation.service = o->service;
 	if (r >= 0)
