@@ -3,16 +3,20 @@
 #define CMD_SPAN_CONSUMER_H
 
 #include "cmd/observation.h"
+#include "probe/lang/question.h"
 #include "probe/pack/pack_condition.h"
 
 struct span_consumer_options {
 	double sample;             /* 0..1 */
 	bool sample_parent_based;  /* follow the sampled flag of an incoming traceparent */
+	bool sql_full;             /* statements of SQL are shown with their literals */
 	bool alone;                /* as in struct join_options */
 	unsigned propagators;      /* likewise */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
 	const struct condition *const *keep; /* nkeep rules (keep_rule_parse), which outlive it: 0: all is kept */
 	size_t nkeep;
+	const struct span_question *functions; /* nfunctions that are spans (--span); they outlive the consumer */
+	size_t nfunctions;
 };
 
 /* Adds it to ob. */

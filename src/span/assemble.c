@@ -224,9 +224,13 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 	probe->p = *p;
 	probe->rules = capture_rules_new(&a->interner, p->variant, p->program, p->slot_of_item,
 					 &probe->nrules);
-	for (size_t i = 0; a->o.redact && i < probe->nrules; i++)
-		if (probe->rules[i].redact)
-			probe->rules[i].redact = a->o.redact;
+	for (size_t i = 0; i < probe->nrules; i++) {
+		struct transform_wishes *w = &probe->rules[i].wishes;
+
+		if (w->redact && a->o.redact)
+			w->redact = a->o.redact;
+		w->sql_full = a->o.sql_full;
+	}
 	find_header_slots(probe);
 	find_key_slots(a, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
@@ -522,6 +526,24 @@ static void take_key(struct assembler *a, const struct arrival *in, struct open_
 		open_spans_detach(open, s, in->e.head->time_ns);
 }
 
+/* Whether it begins within a span that it is a part of, by its pack. */
+static bool is_part(const struct goroutine *g, const struct assembler_probe *p)
+{
+	const char *const *part_of = p->span->part_of;
+
+	if (!part_of)
+		return false;
+	for (const struct open_span *s = goroutine_innermost(g); s; s = open_span_outer(s)) {
+		const struct assembler_probe *around = &s->start->p;
+
+		for (const char *const *name = part_of; *name; name++)
+			if (!strcmp(*name, around->pack->name) ||
+			    (around->pack == p->pack && !strcmp(*name, around->span->name)))
+				return true;
+	}
+	return false;
+}
+
 static void on_start(struct assembler *a, const struct arrival *in)
 {
 	const struct event_header *h = in->e.head;
@@ -539,6 +561,8 @@ static void on_start(struct assembler *a, const struct arrival *in)
 	if (g)
 		goroutine_forget_panics(g, h->depth);
 	if (in->probe->p.span->nested_same && goroutine_find(g, in->probe->p.span))
+		return;
+	if (is_part(g, &in->probe->p))
 		return;
 	if (open->stacks.len >= a->o.max_open)
 		lose(a, in, open_spans_oldest(open), LOSS_OPEN_LIMIT);
@@ -600,6 +624,14 @@ static struct open_span *ended_span(const struct arrival *in, bool *ret_same)
 	return s && s->entry.depth == depth ? s : NULL;
 }
 
+/* The span that its goroutine works for, if it is of the probe's definition. */
+static struct open_span *joined_span(const struct arrival *in)
+{
+	struct open_span *s = open_spans_joined(&in->target->open, in->e.head->goid);
+
+	return s && s->start->p.span == in->probe->p.span ? s : NULL;
+}
+
 static void end_span(struct assembler *a, const struct arrival *in, struct open_span *s)
 {
 	struct ending end;
@@ -622,8 +654,13 @@ static void on_end(struct assembler *a, const struct arrival *in)
 		s = ended_span(in, &nested);
 	if (nested)
 		return;
+	if (!s && !named) {
+		s = joined_span(in);
+		named = s != NULL;
+	}
 	if (!s) {
-		a->losses.count[LOSS_UNPAIRED_END] += !in->probe->p.point->may_miss;
+		a->losses.count[LOSS_UNPAIRED_END] +=
+			!in->probe->p.point->may_miss && !is_part(goroutine_of(in), &in->probe->p);
 		return;
 	}
 	if (!named)
@@ -636,6 +673,8 @@ static void on_note(struct assembler *a, const struct arrival *in)
 	struct open_span *s;
 
 	if (!names_span(in, &s)) {
+		if (is_part(goroutine_of(in), &in->probe->p))
+			return;
 		s = goroutine_find(goroutine_of(in), in->probe->p.span);
 		if (!s)
 			s = open_spans_joined(&in->target->open, in->e.head->goid);

@@ -21,6 +21,7 @@ struct assembler_options {
 	double sample;              /* 0..1, by trace id; 1: all */
 	bool sample_parent_based;   /* follow the sampled flag of an incoming traceparent */
 	const char *const *redact;  /* NULL: as the packs say; else the query parameters whose values are hidden */
+	bool sql_full;              /* statements of SQL are shown with their literals */
 	size_t max_open;            /* per process; default 100,000 */
 	uint64_t (*random)(void *arg); /* NULL: the system's; tests pass their own */
 };

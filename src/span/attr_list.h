@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/vec.h"
 #include "span/span.h"
+#include "span/sql.h"
 
 /* Strings lie in the list's text, which may move: at off. */
 struct attr_value {
@@ -28,6 +29,7 @@ struct attr_list {
 	VEC(struct attr_value) values;
 	struct buf text;
 	struct buf decoded, redacted, built, path, mounted; /* of the value that is being set */
+	struct sql_statement sql;
 };
 void attr_list_reset(struct attr_list *l); /* empties; keeps the memory unless it is large */
 void attr_list_done(struct attr_list *l);

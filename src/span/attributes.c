@@ -11,13 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "span/transform.h"
-
 /* ---- rules ---- */
 
 static const char *intern_cut(struct interner *in, const char *key)
 {
 	return intern(in, arena_printf(&in->arena, "earshot.truncated.%s", key));
+}
+
+static const char *intern_or_null(struct interner *in, const char *key)
+{
+	return key ? intern(in, key) : NULL;
 }
 
 /* A constant stands beside expressions of the same name: it is of their kind. */
@@ -44,7 +47,7 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 				 .key = intern(in, c->name),
 				 .cut_key = intern_cut(in, c->name),
 				 .constant = c->constant,
-				 .redact = t->redact,
+				 .wishes = {.redact = t->redact},
 				 .may_be_gone = c->may_be_gone,
 				 .slot = slot_of_item[i]};
 
@@ -54,6 +57,11 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 	}
 	if (t->port_attribute)
 		r.port_key = intern(in, t->port_attribute);
+	if (t->sql) {
+		r.operation_key = intern_or_null(in, t->sql->operation);
+		r.collection_key = intern_or_null(in, t->sql->collection);
+		r.summary_key = intern_or_null(in, t->sql->summary);
+	}
 	if (r.slot < 0 || (size_t)r.slot >= p->nslots)
 		r.slot = -1;
 	else if (c->constant)
@@ -151,6 +159,12 @@ static bool read_value(const struct capture_rule *r, const struct event *e, cons
 	return true;
 }
 
+static void bring(struct attr_list *l, const struct capture_rule *r, const char *key, const struct buf *text)
+{
+	if (key && text->len)
+		attr_list_bring_string(l, r->key, key, text->data, text->len);
+}
+
 static void store(struct attr_list *l, const struct capture_rule *r, const struct captured_value *v)
 {
 	struct attr_value *a;
@@ -178,6 +192,11 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 		attr_list_bring_int(l, r->key, r->original_cut_key, (int64_t)v->full_len);
 	if (v->port >= 0 && r->port_key)
 		attr_list_bring_int(l, r->key, r->port_key, v->port);
+	if (v->is_sql) {
+		bring(l, r, r->operation_key, &l->sql.operation);
+		bring(l, r, r->collection_key, &l->sql.collection);
+		bring(l, r, r->summary_key, &l->sql.summary);
+	}
 }
 
 static bool known(const struct attr_list *l, const struct capture_rule *r)
@@ -200,7 +219,7 @@ void attributes_capture(struct attr_list *l, const struct capture_rule *rules, s
 			continue;
 		if (read_value(&rules[i], e, src, &v)) {
 			*unreadable += v.lost;
-			if (transform_apply(rules[i].transform, rules[i].redact, l, &v))
+			if (transform_apply(rules[i].transform, &rules[i].wishes, l, &v))
 				store(l, &rules[i], &v);
 		} else if (is_lost(&rules[i], e) && !(rules[i].may_be_gone && known(l, &rules[i]))) {
 			(*unreadable)++;

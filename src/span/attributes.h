@@ -7,14 +7,16 @@
 #include "probe/slot.h"
 #include "span/attr_list.h"
 #include "span/interner.h"
+#include "span/transform.h"
 
 /* A capture of a probe, prepared: what attribute it becomes and where its slot is. */
 struct capture_rule {
 	const struct transform *transform;
 	const char *key, *cut_key;             /* cut_key: "earshot.truncated." + key */
 	const char *original_key, *original_cut_key, *port_key;
+	const char *operation_key, *collection_key, *summary_key; /* of a statement of SQL */
 	const char *constant;                  /* or NULL */
-	const char *const *redact;             /* as in struct transform, or the user's own list */
+	struct transform_wishes wishes;        /* the pack's; the user may have others */
 	bool may_be_gone;                      /* as in struct pack_capture */
 	int slot;                              /* -1: left out */
 	enum value_kind kind;                  /* of the slot; of a constant: what it stands for */

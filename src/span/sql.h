@@ -17,9 +17,9 @@ struct sql_statement {
 void sql_statement_done(struct sql_statement *q);
 
 /*
- * Reads the first len bytes of a statement; the rest may have been cut off anywhere. system is a db.system.name of the
- * OpenTelemetry conventions, or NULL: it decides about quotes that systems read differently. Where nothing decides, what
- * may be a literal is taken for one; where even its end is uncertain, all that follows is left out.
+ * Reads the first len bytes of a statement; the rest may have been cut off anywhere. system is a db.system.name of
+ * the OpenTelemetry conventions, or NULL: it decides about quotes that systems read differently. Where nothing
+ * decides, what may be a literal is taken for one; where even its end is uncertain, all that follows is left out.
  */
 void sql_read(struct sql_statement *q, const char *system, const char *s, size_t len);
 

@@ -5,7 +5,7 @@
  *   "a"       a name (SQL), or a text (MySQL, and SQLite where no such name is)
  *   # a'      a comment (MySQL), or an operator and a text
  *   -- a'     a comment; for MySQL only because of the blank
- *   /x/xx/xxx/ with * for x: comments nest (PostgreSQL, SQL Server) or do not
+ *   comments within comments: a level more (PostgreSQL, SQL Server), or nothing in particular
  *   $t$a$t$   a text (PostgreSQL)         q'[a]'   a text (Oracle)
  *   [a]       a name (SQL Server, SQLite), or an index
  *
@@ -205,7 +205,9 @@ static bool is_alternative(const struct sql_lexer *l, size_t word)
 {
 	const char *q = l->p + word - 1;
 
-	return l->dialect->is & ALTERNATIVE && (*q | 0x20) == 'q' && (word == 1 || (word == 2 && (*l->p | 0x20) == 'n'));
+	if (!(l->dialect->is & ALTERNATIVE) || (*q | 0x20) != 'q')
+		return false;
+	return word == 1 || (word == 2 && (*l->p | 0x20) == 'n');
 }
 
 /* q'[…]': up to the closing bracket, or the same character, with a quote behind it. */

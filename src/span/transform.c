@@ -7,11 +7,14 @@
  *   escape      a path as URLs have it        "/a b" → "/a%20b"; unescape is the other way
  *   from        a prefix is cut off           "GET example.org/x" → "/x"; dropped when nothing is left
  *   after       likewise, and the text itself   "/shop.Cart/Add" → "shop.Cart/Add"
+ *   upper       capitals                      get → GET
+ *   trailing_number  the number at the end    "INSERT 0 3" → 3; dropped when there is none
  *   append      attributes' texts are added   "/users" and "/{id}"
  *   replace     text for text, within         "/users//{id}" → "/users/{id}"
  *   parameters  parts of a path are named     "/users/7" → "/users/:id"
  *   mounted     a route is put in front       "/{id}" → "/users/{id}"
  *   prefix_of   dropped unless an attribute begins with it    /inner, when the path is /outer/inner
+ *   sql         literals are hidden           SELECT 'x' → SELECT ?
  *   map         text for text                 true → https
  *   known       what is not known is "other"  BREW → _OTHER, the original in an attribute of its own
  *   port        host:port is split            "[::1]:80" → "::1" and 80
@@ -129,6 +132,35 @@ static void apply_until(struct captured_value *v, const char *until)
 		return;
 	v->len = (size_t)(at - v->s);
 	v->full_len = 0; /* nothing that belongs to it was cut */
+}
+
+static void apply_upper(struct attr_list *l, struct captured_value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	buf_reset(&l->decoded);
+	for (size_t i = 0; i < v->len; i++)
+		buf_char(&l->decoded, v->s[i] >= 'a' && v->s[i] <= 'z' ? (char)(v->s[i] - 'a' + 'A') : v->s[i]);
+	v->s = l->decoded.data;
+}
+
+static bool apply_trailing_number(struct captured_value *v)
+{
+	int64_t n = 0, unit = 1;
+	size_t digits = 0;
+
+	if (v->kind != ATTR_STRING || v->full_len)
+		return false;
+	for (; digits < v->len && digits < 18; digits++, unit *= 10) {
+		char c = v->s[v->len - 1 - digits];
+
+		if (c < '0' || c > '9')
+			break;
+		n += (c - '0') * unit;
+	}
+	v->kind = ATTR_INT;
+	v->i = n;
+	return digits > 0;
 }
 
 static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct route_text *ret)
@@ -403,6 +435,24 @@ static void apply_redact(struct attr_list *l, struct captured_value *v, const ch
 	v->len = l->redacted.len;
 }
 
+/* Of a statement that was cut its full length stays, though what is shown has another one. */
+static void apply_sql(const struct sql_attributes *sql, bool full, struct attr_list *l, struct captured_value *v)
+{
+	const struct attr_value *known = sql->system ? attr_list_find(l, sql->system, strlen(sql->system)) : NULL;
+	char system[32] = "";
+
+	if (v->kind != ATTR_STRING)
+		return;
+	if (known && known->kind == ATTR_STRING && known->len < sizeof(system))
+		memcpy(system, attr_list_text(l, known), known->len);
+	sql_read(&l->sql, system, v->len ? v->s : "", v->len);
+	v->is_sql = true;
+	if (full)
+		return;
+	v->s = l->sql.text.len ? l->sql.text.data : "";
+	v->len = l->sql.text.len;
+}
+
 static void apply_map(struct captured_value *v, const char *const *map)
 {
 	size_t len;
@@ -467,7 +517,7 @@ static void apply_port(struct captured_value *v)
 	v->len = (size_t)(host_end - v->s);
 }
 
-bool transform_apply(const struct transform *t, const char *const *redact, struct attr_list *l,
+bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v)
 {
 	bool number = v->kind != ATTR_STRING;
@@ -488,6 +538,10 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 		return false;
 	if (t->after && !apply_after(v, t->after))
 		return false;
+	if (t->upper)
+		apply_upper(l, v);
+	if (t->trailing_number && !apply_trailing_number(v))
+		return false;
 	if (t->append)
 		apply_append(l, v, t->append);
 	if (t->replace)
@@ -500,8 +554,10 @@ bool transform_apply(const struct transform *t, const char *const *redact, struc
 		return false;
 	if (t->same && !apply_same(l, t->same))
 		return false;
-	if (redact)
-		apply_redact(l, v, redact);
+	if (wishes->redact)
+		apply_redact(l, v, wishes->redact);
+	if (t->sql)
+		apply_sql(t->sql, wishes->sql_full, l, v);
 	if (t->map)
 		apply_map(v, t->map);
 	if (t->known)

@@ -17,14 +17,21 @@ struct captured_value {
 	const char *original;        /* what "other" replaced */
 	size_t original_len;
 	int port;                    /* -1: none */
+	bool is_sql;                 /* the attributes' sql tells of it */
 	char scratch[48];            /* a number's text, or an IP's (INET6_ADDRSTRLEN) */
 };
 void captured_set_text(struct captured_value *v, const char *s, size_t len);
 /* A text of a pack. number: it stands for a number, and becomes one if it is. */
 void captured_set_constant(struct captured_value *v, const char *text, bool number);
 
-/* False when no attribute is left. redact: as in struct transform, or the user's own list. */
-bool transform_apply(const struct transform *t, const char *const *redact, struct attr_list *l,
+/* What the user decides of secrets. */
+struct transform_wishes {
+	const char *const *redact;   /* as in struct transform, or the user's own list */
+	bool sql_full;               /* statements keep their literals */
+};
+
+/* False when no attribute is left. */
+bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v);
 
 #endif

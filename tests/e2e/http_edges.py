@@ -68,8 +68,9 @@ def _request(path, agent, method="GET", version="1.1", extra=""):
             "Connection: close\r\n\r\n").encode()
 
 
-def _observe(minor, exchanges, want, options=()):
-    """Runs the exchanges and compares: want maps a User-Agent, or a client's port, to a span."""
+def _observe(minor, exchanges, want, options=(), bad_headers=0):
+    """Runs the exchanges and compares: want maps a User-Agent, or a client's port, to a span; bad_headers is what is to
+    be counted of headers that name no parent, though they should."""
     need_earshot()
     with Edges(minor) as edges, attach(edges.pid, options=options, observe=[edges.where["http"]]) as earshot:
         expected = exchanges(edges, want)
@@ -86,6 +87,8 @@ def _observe(minor, exchanges, want, options=()):
         wrong += [f"{who}: {m}" for s in got[:1] for m in mismatches(span, s)]
     wrong += [f"nobody asked for {s}" for s in found.values()]
     lost = {k: n for k, n in losses(summary).items() if n and k != "unpaired_end"}
+    if lost.pop("bad_header", 0) != bad_headers:
+        wrong.append(f"not {bad_headers} bad headers: {losses(summary)}")
     assert not wrong and not lost, f"{len(wrong)} differences, lost {lost}:\n  " + "\n  ".join(wrong[:12])
     return f"{len(expected)} spans"
 
@@ -302,7 +305,8 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 def _trace_context(minor):
-    """A valid traceparent is the parent, with the tracestate beside it; what is invalid is as if it were not there."""
+    """A valid traceparent is the parent, with the tracestate beside it; what is invalid is counted, and as if it were not
+    there."""
     def exchanges(edges, want):
         valid = f"traceparent: 00-{TRACE}-{PARENT}-01\r\n"
         full = ",".join(f"k{i:02}={'v' * 20}" for i in range(32))  # 24 bytes a member, 20 of which are kept
@@ -317,7 +321,7 @@ def _trace_context(minor):
             edges.exchange(_request("/direct/x", agent, extra=headers + "tracestate: rojo=1\r\n"))
             want[agent] = {"parent_span_id": "", "trace_state": ABSENT}
         return want
-    return _observe(minor, exchanges, {})
+    return _observe(minor, exchanges, {}, bad_headers=1)
 
 
 def tests():

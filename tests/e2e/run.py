@@ -66,6 +66,7 @@ GROUPS = (
     "parents",
     "one_trace",
     "grpc",
+    "databases",
 )
 
 

@@ -167,6 +167,7 @@ if [ "${1:-}" = modules ]; then
 	build_libraries webclient
 	build_libraries grpcd
 	build_libraries routers
+	build_libraries dbs
 	exit
 fi
 

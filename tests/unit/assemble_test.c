@@ -650,6 +650,42 @@ static void detached_and_joined(void **state)
 	one("stream unset {}");
 }
 
+/* The end may lie deep in what closes it: the goroutine that was seen there works for the span, and ends it. */
+static void ended_by_who_joined(void **state)
+{
+	streams(P_STREAM, 1, 500, 10, 77, NULL);
+	streams(P_STREAM_END, 2, 100, 20, 0, "nobody's");
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 1);
+	streams(P_STREAM_JOIN, 2, 100, 30, 77, NULL);
+	streams(P_STREAM_END, 2, 200, 40, 0, "result");
+	one("stream unset {part=result}");
+	streams(P_STREAM_END, 2, 200, 50, 0, "once more");
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 2);
+}
+
+/* What begins, is noted and ends within the whole is part of it; before and behind it it is not. */
+static void part_of_another(void **state)
+{
+	bare(P_PART, 1, 400, 10);
+	bare(P_OWN, 1, 500, 20);
+	bare(P_PART, 1, 600, 30);
+	streams(P_PART_NOTE, 1, 650, 35, 0, "within");
+	bare(P_OWN_END, 1, 500, 50);
+	streams(P_PART_NOTE, 1, 650, 55, 0, "behind");
+	bare(P_PART_END, 1, 450, 60);
+	assert_int_equal(w.spans.len, 2);
+	assert_string_equal(w.spans.data[0].text, "own unset {}");
+	assert_string_equal(w.spans.data[1].text, "part unset {part=behind}");
+	bare(P_OWN, 1, 500, 70);
+	bare(P_PART, 1, 600, 80);
+	bare(P_PART_END, 1, 650, 90);
+	bare(P_PART, 2, 600, 80); /* on another goroutine */
+	bare(P_PART_END, 2, 650, 90);
+	bare(P_OWN_END, 1, 500, 100);
+	assert_int_equal(w.spans.len, 4);
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
+}
+
 static void discard(void **state)
 {
 	start_init(1, 500, 10);
@@ -728,7 +764,8 @@ int main(void)
 		T(process_dies_of_a_panic), T(observation_ends), T(joined), T(joined_once), T(key_used_again),
 		T(detached), T(detached_at_its_start), T(never_detached), T(detached_survives_its_goroutine),
 		T(detached_end_lost), T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
-		T(detached_and_joined), T(tied), T(detached_or_ended), T(return_of_a_nested_call),
+		T(detached_and_joined), T(ended_by_who_joined), T(part_of_another), T(tied),
+		T(detached_or_ended), T(return_of_a_nested_call),
 		T(discard), T(damaged_records), T(speed),
 	};
 

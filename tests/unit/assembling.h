@@ -14,7 +14,7 @@
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
        P_JOIN, P_AGAIN, P_MADE, P_MADE_INNER, P_STREAM, P_DETACH, P_MESSAGE, P_STREAM_END, P_OTHER, P_OTHER_END,
        P_CALLED, P_CALLED_DETACH, P_TIE, P_STREAM_JOIN, P_CALLED_OR_END, P_OUTER, P_OUTER_END, P_INNER, P_INNER_END,
-       P_COMPOSED, P_COMPOSED_END };
+       P_COMPOSED, P_COMPOSED_END, P_PART, P_PART_NOTE, P_PART_END };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
 enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_IP, R_AFTER, R_ESCAPE, R_END };
@@ -125,6 +125,8 @@ static const struct pack_span nest = {.name = "nest", .kind = SPAN_CLIENT, .nest
 static struct pack_composed whole = {.name = "whole"};
 static const struct pack_span composed = {.name = "composed", .kind = SPAN_CLIENT, .composed = &whole, .ncomposed = 1};
 static const struct pack pack = {.name = "test"};
+static const char *const wholes[] = {"own", "another pack", NULL};
+static const struct pack_span its_part = {.name = "part", .kind = SPAN_CLIENT, .part_of = wholes};
 
 static const struct pack_point start_point = {.role = POINT_START}, end_point = {.role = POINT_END},
 	close_point = {.role = POINT_END, .may_miss = true, .discard_attribute = "upgrade",
@@ -221,6 +223,9 @@ static inline void add_probes(void)
 	add_probe(P_CALLED_DETACH, &stream, &detach_point, &v_join_return, &join_program, own_func);
 	add_probe(P_CALLED_OR_END, &stream, &or_end_point, &v_join_return, &join_program, own_func);
 	add_probe(P_TIE, &stream, &tie_point, &v_join, &join_program, none);
+	add_probe(P_PART, &its_part, &start_point, &v_bare, &no_program, none);
+	add_probe(P_PART_NOTE, &its_part, &note_point, &v_join, &join_program, none);
+	add_probe(P_PART_END, &its_part, &end_point, &v_bare, &no_program, none);
 	add_probe(P_STREAM_JOIN, &stream, &join_point, &v_join, &join_program, none);
 	add_probe(P_OUTER_END, &nest, &end_point, &v_return, &no_program, own_func);
 	add_probe(P_OUTER, &nest, &start_point, &v_bare, &no_program, own_func);

@@ -60,6 +60,7 @@ static void test_all_keys(void **state)
 		HEAD "spans:\n- name: s\n  kind: client\n  titles: ['{a} {b}', '{a}']\n"
 		"  error: b >= 400 || m\n  summary: ['{b:status}', '{a}[:{h.port:dim}]', '{error}']\n"
 		"  traceparent: tp\n  tracestate: h.port\n  key: b\n  detached: true\n  nested: same\n"
+		"  part_of: [t, other]\n"
 		"  connection: {local: [h, h.port], remote: a, stream: b}\n"
 		"  compose: {w: ['{a}[:{b}]', 'x{b}']}\n  points:\n"
 		"  - name: b\n    role: start\n    recovers: true\n    variants:\n"
@@ -106,6 +107,7 @@ static void test_all_keys(void **state)
 	assert_string_equal(s->tracestate, "h.port");
 	assert_string_equal(s->key, "b");
 	assert_true(s->detached);
+	assert_string_equal(s->part_of[1], "other");
 	assert_true(s->nested_same);
 	assert_string_equal(s->connection->local.address, "h");
 	assert_string_equal(s->connection->local.port, "h.port");
@@ -137,7 +139,7 @@ static void test_all_keys(void **state)
 	c = capture(v, "a", 0);
 	assert_string_equal(c->alternatives[0], "x.y");
 	assert_null(c->alternatives[1]);
-	assert_int_equal(c->line, 25);
+	assert_int_equal(c->line, 26);
 	c = capture(v, "b", 0);
 	assert_string_equal(c->alternatives[1], "y");
 	assert_true(c->optional && c->transform.hidden && c->transform.min_set);
@@ -326,6 +328,8 @@ static const struct bad bads[] = {
 	{POINTS START "{a: {expr: x, same: [a]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b, c]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b]}}\n" END_POINT, "5:3: `same` names `b`"},
+	{POINTS START "{a: {expr: x, sql: {system: b}}}\n" END_POINT, "5:3: `sql` names `b`, which no point"},
+	{POINTS START "{a: {expr: x, sql: {table: b}}}\n", "13:36: `sql` has no key `table`"},
 	{POINTS START "{a: {expr: x, redact: [b], unescape: true}}\n", "13:20: `redact` is for a query as it came"},
 	{POINTS START "{a: x}\n" END_POINT "  key: b\n", "5:3: `key` names `b`"},
 	{POINTS START "{a: x}\n" END_POINT "  - {name: j, role: join, variants: [{func: m.f}]}\n",

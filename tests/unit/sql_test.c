@@ -51,14 +51,20 @@ static void test_literals(void **state)
 		{PG, "SELECT E'a\\'b', e'\\\\', N'x', X'1F', B'01'", "SELECT ?, ?, ?, ?, ?", 0, 0, 0},
 		{PG, "SELECT $$a 'b$$, $t$ $$ $ t$ $t$, $1, $23", "SELECT ?, ?, $1, $23", 0, 0, 0},
 		{PG, "SELECT U&'d\\0061t', date '2020-01-01'", "SELECT U&?, date ?", 0, 0, 0},
-		{PG, "SELECT 1, 2.5, .5, 1e-5, 0x1F, -7, 5-3, 1_000, a1, t2.c3", "SELECT ?, ?, ?, ?, ?, -?, ?-?, ?, a1, t2.c3", 0, 0, 0},
+		{PG, "SELECT 1, 2.5, .5, 1e-5, 0x1F, -7, 5-3, 1_000, a1, t2.c3",
+		 "SELECT ?, ?, ?, ?, ?, -?, ?-?, ?, a1, t2.c3", 0, 0, 0},
 		{PG, "SELECT true, NULL, x::int, a[1:2], a[:5]", "SELECT true, NULL, x::int, a[?:?], a[:?]", 0, 0, 0},
-		{PG, "SELECT \"Name\", \"a\"\"b\" FROM \"s\".\"T\"", "SELECT \"Name\", \"a\"\"b\" FROM \"s\".\"T\"", 0, 0, "s.T"},
-		{MY, "SELECT \"secret\", `a``b` FROM `t` WHERE x = \"it's\"", "SELECT ?, `a``b` FROM `t` WHERE x = ?", 0, 0, "t"},
-		{MY, "SELECT \"a\".\"b\", x FROM \"t\" WHERE y = \"z\"", "SELECT \"a\".\"b\", x FROM \"t\" WHERE y = ?", 0, 0, "t"},
-		{LITE, "SELECT [a b], ?1, :1, @x FROM t WHERE n = \"bob\"", "SELECT [a b], ?1, :1, @x FROM t WHERE n = ?", 0, 0, 0},
+		{PG, "SELECT \"Name\", \"a\"\"b\" FROM \"s\".\"T\"", "SELECT \"Name\", \"a\"\"b\" FROM \"s\".\"T\"",
+		 0, 0, "s.T"},
+		{MY, "SELECT \"secret\", `a``b` FROM `t` WHERE x = \"it's\"", "SELECT ?, `a``b` FROM `t` WHERE x = ?",
+		 0, 0, "t"},
+		{MY, "SELECT \"a\".\"b\", x FROM \"t\" WHERE y = \"z\"",
+		 "SELECT \"a\".\"b\", x FROM \"t\" WHERE y = ?", 0, 0, "t"},
+		{LITE, "SELECT [a b], ?1, :1, @x FROM t WHERE n = \"bob\"",
+		 "SELECT [a b], ?1, :1, @x FROM t WHERE n = ?", 0, 0, 0},
 		{MS, "SELECT [it's], N'x' FROM #tmp", "SELECT [it's], ? FROM #tmp", 0, 0, "#tmp"},
-		{ORA, "SELECT q'[it's]', nq'!a'b!', :1, :name FROM dual", "SELECT ?, ?, :1, :name FROM dual", 0, 0, "dual"},
+		{ORA, "SELECT q'[it's]', nq'!a'b!', :1, :name FROM dual", "SELECT ?, ?, :1, :name FROM dual", 0, 0,
+		 "dual"},
 		{NULL, "SELECT 'a', \"b\", c FROM t WHERE d = :1", "SELECT ?, ?, c FROM t WHERE d = :1", 0, 0, 0},
 		{PG, "SELECT 'tenant' 'two', 'x'", "SELECT ? ?, ?", 0, 0, 0},
 		{PG, "a=$1 AND b ? 'k' AND c @> '{\"x\":1}'", "a=$1 AND b ? ? AND c @> ?", 0, 0, 0},
@@ -118,26 +124,33 @@ static void test_tables(void **state)
 		{PG, "SELECT * FROM (SELECT * FROM t) u", 0, "SELECT SELECT t", "SELECT", "t"},
 		{PG, "SELECT * FROM (a LEFT JOIN b USING (id)) WHERE x", 0, "SELECT a b", "SELECT", ""},
 		{PG, "SELECT * FROM t WHERE a IN (SELECT b FROM t)", 0, "SELECT t SELECT t", "SELECT", "t"},
-		{PG, "SELECT extract(year FROM d), trim(both FROM x) FROM t WHERE a IS DISTINCT FROM b", 0, "SELECT t", 0, "t"},
+		{PG, "SELECT extract(year FROM d), trim(both FROM x) FROM t WHERE a IS DISTINCT FROM b", 0,
+		 "SELECT t", 0, "t"},
 		{PG, "SELECT * FROM generate_series(1, 3), LATERAL f(x) y", 0, "SELECT", 0, ""},
 		{PG, "SELECT * FROM t FOR UPDATE OF t", 0, "SELECT t", 0, "t"},
 		{PG, "SELECT 1 FROM a UNION ALL SELECT 2 FROM b ORDER BY 1, x", 0, "SELECT a SELECT b", 0, ""},
 		{PG, "(SELECT 1 FROM a)", 0, "SELECT a", "", "a"},
-		{PG, "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 2 RETURNING id", 0, "INSERT t", "INSERT", "t"},
+		{PG, "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = 2 RETURNING id", 0,
+		 "INSERT t", "INSERT", "t"},
 		{PG, "INSERT INTO s SELECT a FROM o WHERE i = ?", 0, "INSERT s SELECT o", "INSERT", ""},
-		{LITE, "INSERT OR REPLACE INTO t VALUES (1)", "INSERT OR REPLACE INTO t VALUES (?)", "INSERT t", "INSERT", "t"},
+		{LITE, "INSERT OR REPLACE INTO t VALUES (1)", "INSERT OR REPLACE INTO t VALUES (?)", "INSERT t",
+		 "INSERT", "t"},
 		{MY, "REPLACE INTO `t` VALUES (1)", 0, "REPLACE t", "REPLACE", "t"},
 		{MY, "INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", 0, "INSERT t", 0, "t"},
 		{PG, "UPDATE ONLY t SET a = 1 FROM u WHERE 1 = 1", 0, "UPDATE t u", "UPDATE", ""},
 		{LITE, "UPDATE OR IGNORE t SET a = \"x\"", "UPDATE OR IGNORE t SET a = ?", "UPDATE t", "UPDATE", "t"},
 		{PG, "DELETE FROM t USING u WHERE t.a = u.a", 0, "DELETE t u", "DELETE", ""},
-		{MS, "DELETE TOP (5) FROM [dbo].[the orders]", "DELETE TOP (?) FROM [dbo].[the orders]", 0, "DELETE", "dbo.[the orders]"},
-		{PG, "MERGE INTO a USING b ON a.i = b.i WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (1)", 0,
+		{MS, "DELETE TOP (5) FROM [dbo].[the orders]", "DELETE TOP (?) FROM [dbo].[the orders]", 0, "DELETE",
+		 "dbo.[the orders]"},
+		{PG, "MERGE INTO a USING b ON a.i = b.i WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT c", 0,
 		 "MERGE a b", "MERGE", ""},
-		{PG, "WITH x AS (SELECT * FROM a), y (c) AS (SELECT 1) SELECT * FROM x, y, z", 0, "SELECT a SELECT SELECT z",
+		{PG, "WITH x AS (SELECT * FROM a), y (c) AS (SELECT 1) SELECT * FROM x, y, z", 0,
+		 "SELECT a SELECT SELECT z",
 		 "SELECT", ""},
-		{PG, "WITH RECURSIVE x AS (SELECT 1) INSERT INTO b SELECT * FROM x", 0, "SELECT INSERT b SELECT", "INSERT", "b"},
-		{PG, "CREATE TABLE IF NOT EXISTS t (a int, b text DEFAULT 'x')", 0, "CREATE TABLE t", "CREATE TABLE", "t"},
+		{PG, "WITH RECURSIVE x AS (SELECT 1) INSERT INTO b SELECT * FROM x", 0, "SELECT INSERT b SELECT",
+		 "INSERT", "b"},
+		{PG, "CREATE TABLE IF NOT EXISTS t (a int, b text DEFAULT 'x')", 0, "CREATE TABLE t", "CREATE TABLE",
+		 "t"},
 		{PG, "CREATE UNIQUE INDEX i ON t (a)", 0, "CREATE INDEX", "CREATE INDEX", ""},
 		{PG, "CREATE OR REPLACE VIEW v AS SELECT * FROM t", 0, "CREATE VIEW v SELECT t", "CREATE VIEW", ""},
 		{PG, "DROP TABLE t; SELECT 1", 0, "DROP TABLE t SELECT", "DROP TABLE", "t"},
@@ -176,7 +189,8 @@ static void test_long_summary(void **state)
 static void test_cut(void **state)
 {
 	static const char *const texts[] = {
-		"SELECT 'Q', E'Q\\'Q', \"aQ\", $q$Q$q$, $$Q$$, q'[Q'Q]', N'Q''Q', X'QQ' FROM t WHERE a = 'Q' -- Q\n AND b = '\xc3Q'",
+		"SELECT 'Q', E'Q\\'Q', \"aQ\", $q$Q$q$, $$Q$$, q'[Q'Q]', N'Q''Q', X'QQ' FROM t "
+		"WHERE a = 'Q' -- Q\n AND b = '\xc3Q'",
 		"SELECT a /* Q */, 'QQ' FROM \"t\" WHERE x IN ('Q', 'Q') AND y = 1Q AND z = 0xQ AND w = .5Q",
 		"((((((((((((((((((((((((((((((((((((((((SELECT 'Q' FROM t WHERE 'Q'))))))))))))))))))))) AND 'Q'",
 	};
@@ -188,7 +202,8 @@ static void test_cut(void **state)
 			for (size_t n = 0; n <= strlen(texts[i]); n++) {
 				char *exact = malloc(n ? n : 1);
 
-				if (k && strstr(texts[i], "$q$")) { /* a dialect that has no such quotes shows what they hold */
+				if (k && strstr(texts[i],
+				 "$q$")) { /* a dialect that has no such quotes shows what they hold */
 					free(exact);
 					break;
 				}

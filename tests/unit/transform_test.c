@@ -5,12 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "span/route.h"
 #include "span/transform.h"
 
 static struct attr_list attrs;
+static struct transform_wishes wishes;
 
 static void set(const char *key, const char *text)
 {
@@ -26,6 +28,7 @@ static int done(void **state)
 {
 	attr_list_done(&attrs);
 	attrs = (struct attr_list){0};
+	wishes = (struct transform_wishes){0};
 	return 0;
 }
 
@@ -36,8 +39,12 @@ static const char *apply_bytes(const struct transform *t, const char *s, size_t 
 	struct captured_value v = {.port = -1};
 
 	captured_set_text(&v, s, len);
-	if (!transform_apply(t, NULL, &attrs, &v))
+	if (!transform_apply(t, &wishes, &attrs, &v))
 		return NULL;
+	if (v.kind == ATTR_INT)
+		v.len = (size_t)snprintf(v.scratch, sizeof(v.scratch), "#%lld", (long long)v.i);
+	if (v.kind == ATTR_INT)
+		v.s = v.scratch;
 	assert_true(v.len < sizeof(out));
 	memcpy(out, v.s, v.len);
 	out[v.len] = 0;
@@ -154,11 +161,42 @@ static void parameters(void **state)
 	assert_null(apply(&t, "/users/7/7/x"));
 }
 
+static void capitals_and_numbers(void **state)
+{
+	const struct transform upper = {.upper = true}, number = {.trailing_number = true};
+
+	assert_string_equal(apply(&upper, "hset_1 \xc3\xa4Z"), "HSET_1 \xc3\xa4Z");
+	assert_string_equal(apply(&number, "INSERT 0 3"), "#3");
+	assert_string_equal(apply(&number, "123456789012345678"), "#123456789012345678");
+	assert_string_equal(apply(&number, "0"), "#0");
+	assert_null(apply(&number, "CREATE TABLE"));
+	assert_null(apply(&number, "3 "));
+	assert_null(apply(&number, ""));
+}
+
+/* The system's quotes count; what was read in it is the same when the text is shown as it is. */
+static void statements(void **state)
+{
+	const struct sql_attributes names = {.system = "system"};
+	const struct transform t = {.sql = &names};
+	const char *text = "SELECT \"a\", 'b' FROM t";
+
+	assert_string_equal(apply(&t, text), "SELECT ?, ? FROM t");
+	set("system", "postgresql");
+	assert_string_equal(apply(&t, text), "SELECT \"a\", ? FROM t");
+	set("system", "a name that is longer than that of any system");
+	assert_string_equal(apply(&t, text), "SELECT ?, ? FROM t");
+	wishes.sql_full = true;
+	assert_string_equal(apply(&t, text), text);
+	assert_string_equal(attrs.sql.summary.data, "SELECT t");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(parts_of_texts, done), cmocka_unit_test_teardown(addresses, done),
 		cmocka_unit_test_teardown(joined_and_replaced, done),
+		cmocka_unit_test_teardown(capitals_and_numbers, done), cmocka_unit_test_teardown(statements, done),
 		cmocka_unit_test_teardown(routes_below_routes, done), cmocka_unit_test_teardown(parameters, done)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

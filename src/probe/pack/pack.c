@@ -97,6 +97,21 @@ static int read_min(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+static int read_sql(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		FIELD("system", struct sql_attributes, system, yaml_text),
+		FIELD("operation", struct sql_attributes, operation, yaml_text),
+		FIELD("collection", struct sql_attributes, collection, yaml_text),
+		FIELD("summary", struct sql_attributes, summary, yaml_text),
+		{0},
+	};
+	struct sql_attributes *sql = arena_new(y->arena, struct sql_attributes);
+
+	*(const struct sql_attributes **)into = sql;
+	return yaml_map(y, node, "`sql`", keys, sql);
+}
+
 static const struct yaml_key capture_keys[] = {
 	FIELD("expr", struct pack_capture, alternatives, read_exprs),
 	FIELD("const", struct pack_capture, constant, yaml_text),
@@ -112,6 +127,8 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("from", struct pack_capture, transform.from, yaml_text),
 	FIELD("after", struct pack_capture, transform.after, yaml_text),
 	FIELD("until", struct pack_capture, transform.until, yaml_text),
+	FIELD("upper", struct pack_capture, transform.upper, yaml_bool),
+	FIELD("trailing_number", struct pack_capture, transform.trailing_number, yaml_bool),
 	FIELD("append", struct pack_capture, transform.append, yaml_texts),
 	FIELD("replace", struct pack_capture, transform.replace, yaml_text_pairs),
 	FIELD("parameters", struct pack_capture, transform.parameters, yaml_text),
@@ -120,6 +137,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
 	FIELD("redact", struct pack_capture, transform.redact, yaml_texts),
+	FIELD("sql", struct pack_capture, transform.sql, read_sql),
 	FIELD("map", struct pack_capture, transform.map, yaml_text_pairs),
 	FIELD("known", struct pack_capture, transform.known, yaml_texts),
 	FIELD("other", struct pack_capture, transform.other, yaml_text),
@@ -234,9 +252,9 @@ static int read_capture_pairs(struct yaml *y, const yaml_node_t *node, capture_v
 }
 
 /* Adds them to those that the variant has. */
-static void add_captures(struct yaml *y, struct pack_variant *v, const capture_vec *more)
+static void add_captures(struct arena *arena, struct pack_variant *v, const capture_vec *more)
 {
-	struct pack_capture *all = arena_array(y->arena, struct pack_capture, v->ncaptures + more->len);
+	struct pack_capture *all = arena_array(arena, struct pack_capture, v->ncaptures + more->len);
 
 	if (v->ncaptures)
 		memcpy(all, v->captures, v->ncaptures * sizeof(*all));
@@ -254,7 +272,7 @@ static int read_captures(struct yaml *y, const yaml_node_t *node, void *into)
 	if (!r)
 		r = read_capture_pairs(y, node, &all);
 	if (!r)
-		add_captures(y, into, &all);
+		add_captures(y->arena, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -290,7 +308,7 @@ static int read_save(struct yaml *y, const yaml_node_t *node, void *into)
 	for (size_t i = 0; !r && i < yaml_pair_count(node); i++)
 		r = read_saved_value(y, i, node, vec_add(&all));
 	if (!r)
-		add_captures(y, into, &all);
+		add_captures(y->arena, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -324,7 +342,7 @@ static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use 
 						   : read_exprs(y, one, &c->alternatives);
 	}
 	if (!r)
-		add_captures(y, into, &all);
+		add_captures(y->arena, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -348,7 +366,7 @@ static const struct pack_capture lineage[] = {
 };
 
 /* The first n of them are captured, too. */
-static void add_lineage(struct yaml *y, struct pack_variant *v, size_t n)
+static void add_lineage(struct arena *arena, struct pack_variant *v, size_t n)
 {
 	static const char *const none[] = {NULL};
 	capture_vec all = {0};
@@ -361,7 +379,7 @@ static void add_lineage(struct yaml *y, struct pack_variant *v, size_t n)
 		c.line = v->line;
 		vec_push(&all, c);
 	}
-	add_captures(y, v, &all);
+	add_captures(arena, v, &all);
 	vec_done(&all);
 }
 
@@ -684,6 +702,7 @@ static const struct yaml_key span_keys[] = {
 	FIELD("connection", struct pack_span, connection, read_connection),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
+	FIELD("part_of", struct pack_span, part_of, yaml_texts),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),
 	{"points", read_points, 0, true},
@@ -715,6 +734,16 @@ static const struct yaml_key extension_keys[] = {
 
 typedef VEC(const char *) name_vec;
 
+static void names_of_sql(const struct sql_attributes *sql, name_vec *out)
+{
+	if (sql && sql->operation)
+		vec_push(out, sql->operation);
+	if (sql && sql->collection)
+		vec_push(out, sql->collection);
+	if (sql && sql->summary)
+		vec_push(out, sql->summary);
+}
+
 static void names_of_point(const struct pack_point *p, name_vec *out)
 {
 	for (size_t v = 0; v < p->nvariants; v++) {
@@ -727,6 +756,7 @@ static void names_of_point(const struct pack_point *p, name_vec *out)
 				vec_push(out, cap->transform.port_attribute);
 			if (cap->transform.original)
 				vec_push(out, cap->transform.original);
+			names_of_sql(cap->transform.sql, out);
 		}
 	}
 }
@@ -797,6 +827,8 @@ static int check_transforms(struct yaml *y, const yaml_node_t *node, const name_
 				r = check_list(y, node, names, "`append`", t->append);
 			if (!r)
 				r = check_list(y, node, names, "`mounted`", t->mounted);
+			if (!r && t->sql)
+				r = check_attribute(y, node, names, "`sql`", t->sql->system);
 		}
 	return r;
 }
@@ -976,7 +1008,7 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
  * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
  * known.
  */
-static void add_span_lineage(struct yaml *y, const struct pack_span *s)
+void pack_add_lineage(struct arena *arena, const struct pack_span *s)
 {
 	bool works = s->kind == SPAN_SERVER || s->kind == SPAN_CONSUMER || s->kind == SPAN_INTERNAL;
 
@@ -985,9 +1017,9 @@ static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 			struct pack_variant *v = (struct pack_variant *)&s->points[i].variants[k];
 
 			if (!v->goroutine && works)
-				add_lineage(y, v, ARRAY_SIZE(lineage));
+				add_lineage(arena, v, ARRAY_SIZE(lineage));
 			else if (!v->goroutine && captures(&s->points[i], USE_PARENT_CHAIN))
-				add_lineage(y, v, USE_GOIDGEN - USE_CREATOR);
+				add_lineage(arena, v, USE_GOIDGEN - USE_CREATOR);
 		}
 }
 
@@ -1019,7 +1051,7 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 	if (!r)
 		r = check_names(y, node, s);
 	if (!r)
-		add_span_lineage(y, s);
+		pack_add_lineage(y->arena, s);
 	return r;
 }
 
@@ -1168,14 +1200,22 @@ static int resolve(struct pack *const *packs, size_t n, struct pack *p, struct p
 	return check_extension(&y, &at, s);
 }
 
+int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err)
+{
+	int r = 0;
+
+	for (size_t k = 0; !r && k < p->nspans; k++)
+		if (p->spans[k].extends)
+			r = resolve(packs, n, p, (struct pack_span *)&p->spans[k], err);
+	return r;
+}
+
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; !r && k < packs[i]->nspans; k++)
-			if (packs[i]->spans[k].extends)
-				r = resolve(packs, n, packs[i], (struct pack_span *)&packs[i]->spans[k], err);
+	for (size_t i = 0; !r && i < n; i++)
+		r = pack_resolve(packs, n, packs[i], err);
 	return r;
 }
 

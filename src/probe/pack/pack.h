@@ -26,6 +26,12 @@ enum point_role {
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
+/* The attributes that a statement of SQL has to do with; each may be NULL. */
+struct sql_attributes {
+	const char *system;            /* known before: whose SQL it is, a db.system.name */
+	const char *operation, *collection, *summary; /* what is read in it goes there */
+};
+
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
@@ -36,6 +42,8 @@ struct transform {
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
 	const char *until;             /* keep what stands before the first occurrence of this */
+	bool upper;                    /* ASCII letters become capitals */
+	bool trailing_number;          /* keep the number that the text ends with; drop if there is none */
 	const char *const *append;     /* attributes, known before, whose texts go behind the value */
 	const char *const *replace;    /* pairs text, replacement, …, NULL: each as often as it is found; "text$" at the
 					* end only. Never so that nothing is left */
@@ -50,6 +58,7 @@ struct transform {
 					* contradict each other */
 	bool unless_known;             /* keep only when the attribute has no value yet */
 	const char *const *redact;     /* parameters of a URL's query whose values become REDACTED, NULL-terminated */
+	const struct sql_attributes *sql; /* the value is a statement: its literals become ?; or NULL */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
 	const char *const *known;      /* values kept as they are, NULL-terminated; others become `other` */
 	const char *other;             /* … and the original goes to attribute `original` */
@@ -106,6 +115,9 @@ struct pack_capture {
 
 struct pack_variant {              /* one way to find a join point; the first that resolves is used */
 	const char *func;              /* as func_ref_parse takes it */
+	/* No pack says these two: a pack that is made for one binary knows the function, and what is declared of it */
+	const struct func *function;   /* then func is only its name */
+	const struct declared_signature *declared; /* or NULL */
 	bool at_return;
 	const char *when, *goroutine, *sp;
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
@@ -179,6 +191,9 @@ struct pack_span {
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
+	/* A start within a span of one of these on its goroutine is part of that one: names of definitions of this
+	 * pack, or of packs; NULL-terminated, or NULL. */
+	const char *const *part_of;
 	const struct pack_point *points;
 	size_t npoints;
 	const char *const *extended_with; /* attributes that only what extends it captures, NULL-terminated; or NULL */
@@ -189,7 +204,8 @@ struct pack_span {
 
 struct pack {
 	const char *name, *about, *file;
-	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated */
+	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated. NULL: it is made
+					* for one binary */
 	const struct pack_span *spans;
 	size_t nspans;
 	const struct pack_point *hooks;/* UNWIND, EXIT, PANIC: of the runtime, not of a span */
@@ -214,6 +230,13 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
  * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
  */
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
-void pack_free(struct pack *p);
+/* The same for one of them. Spans that it adds to refer to those packs from then on. */
+int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err);
+/*
+ * What the starts of a span's points capture of lineage without being asked for, as its kind and contexts want it.
+ * pack_parse does it; who makes a span otherwise does it once all its points are there. In arena.
+ */
+void pack_add_lineage(struct arena *arena, const struct pack_span *s);
+void pack_free(struct pack *p); /* NULL ok */
 
 #endif
