@@ -47,6 +47,7 @@ def main():
         rows += result["rows"]
         notes += result["notes"]
         commands += result["commands"]
+        failed += result.get("failed", 0)
     print(f"Linux {platform.release()}, {os.cpu_count()} CPUs, {os.environ['BENCH_GO']}, load average "
           f"{os.getloadavg()[0]:.1f}{', quick' if QUICK else ''}\n")
     print_table(rows)
