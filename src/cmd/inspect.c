@@ -8,9 +8,11 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/call_options.h"
 #include "cmd/inspect_go.h"
 #include "cmd/inspect_questions.h"
-#include "cmd/packs.h"
+#include "cmd/local_packs.h"
+#include "cmd/span_wanted.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
 #include "plant/planters.h"
@@ -22,7 +24,11 @@ enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 struct inspect_options {
 	bool json, list_packs, ir, go_probe;
 	const char *functions, *planter;
-	string_list packs;
+	string_list packs, functions_as_spans;
+
+	/* Of the latter. */
+	const struct span_question *spans;
+	struct arena arena;
 };
 
 static const struct option_def inspect_defs[] = {
@@ -31,6 +37,8 @@ static const struct option_def inspect_defs[] = {
 	 offsetof(struct inspect_options, functions)},
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, packs)},
+	{0, "span", "FUNCTION", "also what `attach --span FUNCTION` observes (repeatable)", OPT_LIST,
+	 offsetof(struct inspect_options, functions_as_spans)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
 	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
 	 offsetof(struct inspect_options, ir)},
@@ -552,6 +560,9 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b);
 	print_joins(b, planter_of(o), joins, n, o->ir);
+	if (o->functions_as_spans.len && planter_of(o) == planters[0])
+		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
+		       "--planter patch\n  costs a fraction.\n");
 	return 0;
 }
 
@@ -582,12 +593,22 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 	return err->code;
 }
 
+/* What of --span is refused, or known in part only. */
+static void tell_functions(const struct span_plan *p)
+{
+	for (size_t i = 0; i < p->refused.len; i++)
+		complain(0, "%s", p->refused.data[i]);
+	for (size_t i = 0; i < p->partial.len; i++)
+		complain(0, "%s", p->partial.data[i]);
+}
+
 /* argv: the executable, and questions. */
 static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
 	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	const struct join_options with = {.caps = &planter->caps};
+	struct span_plan functions = {0};
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
@@ -599,9 +620,15 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 		inspect_questions(b, packs, planter, argv + 1, nquestions);
 		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 	}
-	if (!o->functions && join_packs(b, packs->data, packs->len, &with, &joins, &n, &err) < 0)
-		return complain(EXIT_FAILED, "%s", err.text);
-	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
+	packs_declare_types(b, packs->data, packs->len);
+	if (o->functions_as_spans.len)
+		span_plan_make(b, o->spans, o->functions_as_spans.len, &functions);
+	r = o->functions ? 0 : span_joins(b, packs, functions.pack, &with, &joins, &n, &err);
+	if (r >= 0)
+		r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
+	tell_functions(&functions);
+	pack_free(functions.pack);
+	span_plan_done(&functions);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 }
 
@@ -621,7 +648,9 @@ static int run(const struct verb *v, int argc, char **argv)
 	if (r >= 0 && (o.ir ? rest + 1 > argc : rest + 1 != argc) && !o.list_packs)
 		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
 	if (r >= 0)
-		r = packs_load(&o.packs, &packs, &err);
+		r = span_questions_parse(o.functions_as_spans.data, o.functions_as_spans.len, &o.arena, &o.spans, &err);
+	if (r >= 0)
+		r = packs_load(&o.packs, &(struct local_packs){.directory = "."}, &packs, &err);
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
@@ -630,6 +659,8 @@ static int run(const struct verb *v, int argc, char **argv)
 		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);
 	packs_done(&packs);
 	vec_done(&o.packs);
+	vec_done(&o.functions_as_spans);
+	arena_done(&o.arena);
 	return code;
 }
 

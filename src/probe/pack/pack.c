@@ -252,9 +252,9 @@ static int read_capture_pairs(struct yaml *y, const yaml_node_t *node, capture_v
 }
 
 /* Adds them to those that the variant has. */
-static void add_captures(struct yaml *y, struct pack_variant *v, const capture_vec *more)
+static void add_captures(struct arena *arena, struct pack_variant *v, const capture_vec *more)
 {
-	struct pack_capture *all = arena_array(y->arena, struct pack_capture, v->ncaptures + more->len);
+	struct pack_capture *all = arena_array(arena, struct pack_capture, v->ncaptures + more->len);
 
 	if (v->ncaptures)
 		memcpy(all, v->captures, v->ncaptures * sizeof(*all));
@@ -272,7 +272,7 @@ static int read_captures(struct yaml *y, const yaml_node_t *node, void *into)
 	if (!r)
 		r = read_capture_pairs(y, node, &all);
 	if (!r)
-		add_captures(y, into, &all);
+		add_captures(y->arena, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -308,7 +308,7 @@ static int read_save(struct yaml *y, const yaml_node_t *node, void *into)
 	for (size_t i = 0; !r && i < yaml_pair_count(node); i++)
 		r = read_saved_value(y, i, node, vec_add(&all));
 	if (!r)
-		add_captures(y, into, &all);
+		add_captures(y->arena, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -342,7 +342,7 @@ static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use 
 						   : read_exprs(y, one, &c->alternatives);
 	}
 	if (!r)
-		add_captures(y, into, &all);
+		add_captures(y->arena, into, &all);
 	vec_done(&all);
 	return r;
 }
@@ -366,7 +366,7 @@ static const struct pack_capture lineage[] = {
 };
 
 /* Those from the use `from` up to, without, the use `to` are captured, too. */
-static void add_lineage(struct yaml *y, struct pack_variant *v, enum capture_use from, enum capture_use to)
+static void add_lineage(struct arena *arena, struct pack_variant *v, enum capture_use from, enum capture_use to)
 {
 	static const char *const none[] = {NULL};
 	capture_vec all = {0};
@@ -379,7 +379,7 @@ static void add_lineage(struct yaml *y, struct pack_variant *v, enum capture_use
 		c.line = v->line;
 		vec_push(&all, c);
 	}
-	add_captures(y, v, &all);
+	add_captures(arena, v, &all);
 	vec_done(&all);
 }
 
@@ -494,7 +494,7 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
 	for (size_t i = 0; !r && p->by_lineage && i < p->nvariants; i++)
-		add_lineage(y, (struct pack_variant *)&p->variants[i], USE_CREATOR, USE_GOIDGEN);
+		add_lineage(y->arena, (struct pack_variant *)&p->variants[i], USE_CREATOR, USE_GOIDGEN);
 	return r;
 }
 
@@ -1013,7 +1013,7 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
  * Which goroutine created its own is asked of what may have a parent by that: not of a request or a message, unless its
  * context may be a pooled one's. Of another goroutine nothing is known.
  */
-static void add_span_lineage(struct yaml *y, const struct pack_span *s)
+void pack_add_lineage(struct arena *arena, const struct pack_span *s)
 {
 	bool works = s->kind == SPAN_SERVER || s->kind == SPAN_CONSUMER || s->kind == SPAN_INTERNAL;
 
@@ -1022,9 +1022,9 @@ static void add_span_lineage(struct yaml *y, const struct pack_span *s)
 			struct pack_variant *v = (struct pack_variant *)&s->points[i].variants[k];
 
 			if (!v->goroutine && (s->kind == SPAN_INTERNAL || captures(&s->points[i], USE_PARENT_CHAIN)))
-				add_lineage(y, v, USE_CREATOR, USE_GOIDGEN);
+				add_lineage(arena, v, USE_CREATOR, USE_GOIDGEN);
 			if (!v->goroutine && works)
-				add_lineage(y, v, USE_GOIDGEN, USE_GOID_CACHE_END + 1);
+				add_lineage(arena, v, USE_GOIDGEN, USE_GOID_CACHE_END + 1);
 		}
 }
 
@@ -1056,7 +1056,7 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 	if (!r)
 		r = check_names(y, node, s);
 	if (!r)
-		add_span_lineage(y, s);
+		pack_add_lineage(y->arena, s);
 	return r;
 }
 
@@ -1205,14 +1205,22 @@ static int resolve(struct pack *const *packs, size_t n, struct pack *p, struct p
 	return check_extension(&y, &at, s);
 }
 
+int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err)
+{
+	int r = 0;
+
+	for (size_t k = 0; !r && k < p->nspans; k++)
+		if (p->spans[k].extends)
+			r = resolve(packs, n, p, (struct pack_span *)&p->spans[k], err);
+	return r;
+}
+
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; !r && k < packs[i]->nspans; k++)
-			if (packs[i]->spans[k].extends)
-				r = resolve(packs, n, packs[i], (struct pack_span *)&packs[i]->spans[k], err);
+	for (size_t i = 0; !r && i < n; i++)
+		r = pack_resolve(packs, n, packs[i], err);
 	return r;
 }
 

@@ -116,6 +116,9 @@ struct pack_capture {
 
 struct pack_variant {              /* one way to find a join point; the first that resolves is used */
 	const char *func;              /* as func_ref_parse takes it */
+	/* No pack says these two: a pack that is made for one binary knows the function, and what is declared of it */
+	const struct func *function;   /* then func is only its name */
+	const struct declared_signature *declared; /* or NULL */
 	bool at_return;
 	const char *when, *goroutine, *sp;
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
@@ -203,7 +206,8 @@ struct pack_span {
 
 struct pack {
 	const char *name, *about, *file;
-	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated */
+	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated. NULL: it is made
+					* for one binary */
 	const struct pack_span *spans;
 	size_t nspans;
 	const struct pack_point *hooks;/* UNWIND, EXIT, PANIC: of the runtime, not of a span */
@@ -228,6 +232,13 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
  * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
  */
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
-void pack_free(struct pack *p);
+/* The same for one of them. Spans that it adds to refer to those packs from then on. */
+int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err);
+/*
+ * What the starts of a span's points capture of lineage without being asked for, as its kind and contexts want it.
+ * pack_parse does it; who makes a span otherwise does it once all its points are there. In arena.
+ */
+void pack_add_lineage(struct arena *arena, const struct pack_span *s);
+void pack_free(struct pack *p); /* NULL ok */
 
 #endif
