@@ -6,6 +6,7 @@ import time
 from calls import Calls, binary, newest, question
 from earshot import Earshot, and_patched, losses, need_earshot, planter
 from proc import BIN, EARSHOT, run_once, scratch, until
+from target import Httpd, built, get
 from testing import Test
 from trio import Trio
 
@@ -190,6 +191,22 @@ def _traces(build, backends=True):
     return f"{len(spans)} spans, {len(_own(e))} of them of functions"
 
 
+def _both():
+    """A function that is a span by a pack already is two, one within the other."""
+    need_earshot()
+    function = "net/http.serverHandler.ServeHTTP"
+    with Httpd(built("1.27", "plain")) as httpd:
+        e = _observe("-p", str(httpd.pid), "--span", function)
+        for i in range(5):
+            get(httpd.where["http"], f"/alloc?{i}", agent="test")
+        until("the spans are out", lambda: len(_own(e)) >= 5 and len(e.spans()) >= 5, 10)
+        servers, summary = e.finish()
+    assert len(servers) == len(_own(e)) == 5, e.describe()
+    ids, parents = ({s[k] for s in servers + _own(e) if s.get(k)} for k in ("span_id", "parent_span_id"))
+    assert len(parents & ids) == 5 and len({s["trace_id"] for s in servers}) == 5, servers
+    assert not {k: n for k, n in losses(summary).items() if n}, summary
+
+
 # ---- what is matched, and what is not ----
 
 def _glob():
@@ -308,6 +325,7 @@ def _all():
     yield Test("condition", lambda: _condition(newest()))
     yield Test("traces-go1.21-plain", lambda: _traces("go1.21-plain", backends=False))
     yield Test("traces-go1.27-sw", lambda: _traces("go1.27-sw"))
+    yield Test("both", _both)
     yield Test("glob", _glob)
     yield Test("unknown", _unknown)
     yield Test("refused", _refused)
@@ -316,4 +334,4 @@ def _all():
 
 
 def tests():
-    yield from and_patched(_all(), {"calls-go1.21-plain", "calls-go1.27-sw", "condition", "traces-go1.21-plain", "glob"})
+    yield from and_patched(_all(), {"calls-go1.21-plain", "calls-go1.27-sw", "condition", "traces-go1.21-plain", "both", "glob"})
