@@ -560,6 +560,9 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b);
 	print_joins(b, planter_of(o), joins, n, o->ir);
+	if (o->functions_as_spans.len && planter_of(o) == planters[0])
+		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
+		       "--planter patch\n  costs a fraction.\n");
 	return 0;
 }
 

@@ -56,8 +56,8 @@ static int check_file(const struct stat *st, struct err *err)
 		return err_set(err, -EPERM, "it belongs to the user %u, and only files of your own or of root's count",
 			       (unsigned)st->st_uid);
 	if (st->st_mode & (S_IWGRP | S_IWOTH))
-		return err_set(err, -EPERM, "others may write to it (mode %03o); `chmod go-w` it, or name it with --packs",
-			       (unsigned)st->st_mode & 0777u);
+		return err_set(err, -EPERM, "others may write to it (mode %03o); `chmod go-w` it, or name it with "
+			       "--packs", (unsigned)st->st_mode & 0777u);
 	return 0;
 }
 

@@ -188,11 +188,12 @@ static int open_planter(struct observation *ob, struct err *err)
 int observation_new(const struct observation_options *o, struct loop *loop, struct observation **ret, struct err *err)
 {
 	struct observation *ob = xcalloc(1, sizeof(*ob));
+	const struct local_packs local = {o->local_packs ? "." : NULL, tell_of_pack, ob};
 	int r;
 
 	*ob = (struct observation){.options = o, .loop = loop, .procfs = "/proc", .started_ns = clock_monotonic_ns()};
 	vec_push(&ob->owners, NULL); /* no probe has number 0 */
-	r = packs_load(&o->packs, &(struct local_packs){o->local_packs ? "." : NULL, tell_of_pack, ob}, &ob->packs, err);
+	r = packs_load(&o->packs, &local, &ob->packs, err);
 	if (r >= 0)
 		r = open_planter(ob, err);
 	if (r < 0) {

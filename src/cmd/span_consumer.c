@@ -90,7 +90,7 @@ static void report_join(struct observation *ob, const struct span_wanted *s, con
 	if (j->pack != s->functions.pack)
 		observation_note(ob, "%s/%s is not observed: %s", j->pack->name, j->point->name, j->why);
 	else if (j->point->role == POINT_START) /* its two points are refused for the same reason */
-		observation_note(ob, "%s is no span: %s", j->span->name, j->why);
+		observation_note(ob, "no span: %s", j->why);
 }
 
 static void report_price(struct observation *ob, const struct span_wanted *s)

@@ -375,8 +375,8 @@ static int unexpected(struct reader *q, const char *braces)
 		return fail_at(q, column(q), "= assigns in Go; to compare, write ==");
 	if (is(q, "}") || is(q, ")") || is(q, "]"))
 		return fail_at(q, column(q), "this bracket closes nothing");
-	return err_at_column(q->err, -EINVAL, q->text, column(q), "`if CONDITION`, `{ %s }` or the end is expected here",
-			     braces);
+	return err_at_column(q->err, -EINVAL, q->text, column(q),
+			     "`if CONDITION`, `{ %s }` or the end is expected here", braces);
 }
 
 int question_parse(const char *text, struct arena *arena, struct question *ret, struct err *err)

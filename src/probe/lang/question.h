@@ -63,7 +63,9 @@ bool name_is_glob(const char *pattern);
 int question_parse(const char *text, struct arena *arena, struct question *ret, struct err *err);
 
 /*
- * A function as a span, as --span says it: [type NAME TYPE; …] FUNCTION[(params) [results]] [if CONDITION] [{ ATTRIBUTES }]
+ * A function as a span, as --span says it:
+ *
+ *   [type NAME TYPE; …] FUNCTION[(params) [results]] [if CONDITION] [{ ATTRIBUTES }]
  *
  *   main.(*Svc).Charge
  *   main.(*Svc).Charge if amount > 100 { amount, order.id: o.ID, ret0 }

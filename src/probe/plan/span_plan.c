@@ -269,8 +269,8 @@ static int check_condition(const struct span_draft *d, struct err *err)
 	if (!q->condition || expr_side(&d->call, q->condition) != SIDE_RETURN)
 		return 0;
 	return err_at_column(err, -EINVAL, q->text, q->condition->column,
-			     "a span begins where the function does, and this is known when it returns only; --keep keeps "
-			     "traces by how their spans ended, as in --keep 'status == error'");
+			     "a span begins where the function does, and this is known when it returns only; --keep "
+			     "keeps traces by how their spans ended, as in --keep 'status == error'");
 }
 
 static int check_return(struct span_planner *sp, const struct span_draft *d, struct err *err)
@@ -392,8 +392,8 @@ static void say_inlined(struct span_planner *sp, const struct question *q, const
 	if (!n)
 		return;
 	say(sp, !q->glob && !m->nfunctions,
-	    arena_printf(sp->texts, "%zu inlined %s of %s%s %s no %s: such a call has no return of its own (a build with "
-			 "-gcflags=-l has none)", calls, calls == 1 ? "call" : "calls", names.data,
+	    arena_printf(sp->texts, "%zu inlined %s of %s%s %s no %s: such a call has no return of its own (a build "
+			 "with -gcflags=-l has none)", calls, calls == 1 ? "call" : "calls", names.data,
 			 n > NAMES_SHOWN ? ", …" : "", calls == 1 ? "is" : "are", calls == 1 ? "span" : "spans"));
 }
 

@@ -1,6 +1,6 @@
 /*
- * Functions that the user wants as spans × a binary → a pack, made for that binary: a span definition for each function,
- * which starts at its entry and ends at its return. Everything behind that is as of any other pack.
+ * Functions that the user wants as spans × a binary → a pack, made for that binary: a span definition for each
+ * function, which starts at its entry and ends at its return. Everything behind that is as of any other pack.
  *
  * A span is of kind internal and named after the function, without the path of its package; code.function.name has all
  * of the name. Its attributes are the arguments that one slot can hold (numbers, bools, texts), or what the user chose
@@ -23,8 +23,8 @@ struct span_plan {
 };
 
 /*
- * A function that more than one question names is the first one's. The pack refers to the questions, and is of no use
- * once b is gone but for what an assembler has of it. What a single name matches no function of, or too many, is refused.
+ * A function that more than one question names is the first one's. The pack refers to the questions, and once b is gone
+ * it is of use only to whoever has spans of it. A question that matches no function, or too many, is refused.
  */
 void span_plan_make(struct binary *b, const struct span_question *questions, size_t n, struct span_plan *ret);
 void span_plan_done(struct span_plan *p); /* but for the pack */
