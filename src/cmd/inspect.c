@@ -542,6 +542,15 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 
 /* ---- the verb ---- */
 
+/* Whether there is anything to pay for by --span: its pack is the one that is for this binary alone. */
+static bool has_functions(const struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && !joins[i].pack->packages)
+			return true;
+	return false;
+}
+
 static int report_text(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n,
 		       struct err *err)
 {
@@ -558,7 +567,7 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b);
 	print_joins(b, planter_of(o), joins, n, o->ir);
-	if (o->functions_as_spans.len && planter_of(o) == planters[0])
+	if (has_functions(joins, n) && planter_of(o) == planters[0])
 		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
 		       "--planter patch\n  costs a fraction.\n");
 	return 0;
@@ -594,6 +603,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 /* What of --span is refused, or known in part only. */
 static void tell_functions(const struct span_plan *p)
 {
+	fflush(stdout); /* it comes behind what it is about */
 	for (size_t i = 0; i < p->refused.len; i++)
 		complain(0, "%s", p->refused.data[i]);
 	for (size_t i = 0; i < p->partial.len; i++)
