@@ -155,6 +155,16 @@ static struct open_span *lineage_parent(struct search *q)
 	return s && !trusted(q->p, s) ? doubtful(q) : s;
 }
 
+struct open_span *parents_creator(struct parents *p, const struct arrival *in)
+{
+	struct search q = {.p = p, .in = in};
+	struct open_span *s = lineage_parent(&q);
+
+	while (s && s->start->p.span != in->probe->p.span)
+		s = open_span_outer(s);
+	return s && trusted(p, s) ? s : NULL;
+}
+
 /* ---- connections ---- */
 
 static struct request_end *client_of(struct search *q, const struct target *t, const struct open_span *s)

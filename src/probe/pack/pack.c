@@ -43,6 +43,7 @@ static const struct yaml_key point_keys[] = {
 	FIELD("or_end", struct pack_point, or_end, yaml_bool),
 	FIELD("recovers", struct pack_point, recovers, yaml_bool),
 	FIELD("may_miss", struct pack_point, may_miss, yaml_bool),
+	FIELD("by_lineage", struct pack_point, by_lineage, yaml_bool),
 	{"discard", read_discard, 0, false},
 	{"variants", pack_read_variants, 0, true},
 	{0},
@@ -62,6 +63,10 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
 	if (!r && p->role != POINT_START && (point_captures(p, USE_PARENT_CHAIN) || point_captures(p, USE_OWN_CHAIN)))
 		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
+	if (!r && p->by_lineage && p->role != POINT_NOTE)
+		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
+	if (!r && p->by_lineage)
+		point_add_creator(y->arena, p);
 	return r;
 }
 

@@ -419,14 +419,14 @@ static const struct pack_capture lineage[] = {
 	{.use = USE_GOID_CACHE_END, .name = "epoch.cache_end"},
 };
 
-/* The first n of them are captured, too. */
-static void add_lineage(struct arena *arena, struct pack_variant *v, size_t n)
+/* Those from the use `from` up to, without, the use `to` are captured, too. */
+static void add_lineage(struct arena *arena, struct pack_variant *v, enum capture_use from, enum capture_use to)
 {
 	static const char *const none[] = {NULL};
 	capture_vec all = {0};
 
-	for (size_t i = 0; i < n; i++) {
-		struct pack_capture c = lineage[i];
+	for (enum capture_use use = from; use < to; use++) {
+		struct pack_capture c = lineage[use - USE_CREATOR];
 
 		c.alternatives = none;
 		c.optional = c.transform.hidden = true;
@@ -437,10 +437,16 @@ static void add_lineage(struct arena *arena, struct pack_variant *v, size_t n)
 	vec_done(&all);
 }
 
+void point_add_creator(struct arena *arena, const struct pack_point *p)
+{
+	for (size_t i = 0; i < p->nvariants; i++)
+		add_lineage(arena, (struct pack_variant *)&p->variants[i], USE_CREATOR, USE_GOIDGEN);
+}
+
 /*
  * Spans of a server's work may have others below them, on goroutines that began meanwhile: so they have the epoch.
- * Which goroutine created its own is asked of these and of what may have a parent. Of another goroutine nothing is
- * known.
+ * Which goroutine created its own is asked of what may have a parent by that: not of a request or a message, unless its
+ * context may be a pooled one's. Of another goroutine nothing is known.
  */
 void pack_add_lineage(struct arena *arena, const struct pack_span *s)
 {
@@ -450,9 +456,10 @@ void pack_add_lineage(struct arena *arena, const struct pack_span *s)
 		for (size_t k = 0; s->points[i].role == POINT_START && k < s->points[i].nvariants; k++) {
 			struct pack_variant *v = (struct pack_variant *)&s->points[i].variants[k];
 
+			if (!v->goroutine &&
+			    (s->kind == SPAN_INTERNAL || point_captures(&s->points[i], USE_PARENT_CHAIN)))
+				add_lineage(arena, v, USE_CREATOR, USE_GOIDGEN);
 			if (!v->goroutine && works)
-				add_lineage(arena, v, ARRAY_SIZE(lineage));
-			else if (!v->goroutine && point_captures(&s->points[i], USE_PARENT_CHAIN))
-				add_lineage(arena, v, USE_GOIDGEN - USE_CREATOR);
+				add_lineage(arena, v, USE_GOIDGEN, USE_GOID_CACHE_END + 1);
 		}
 }
