@@ -66,6 +66,7 @@ GROUPS = (
     "go_probe",
     "parents",
     "one_trace",
+    "sdk",
     "grpc",
     "databases",
 )
