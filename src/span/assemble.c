@@ -415,6 +415,14 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	a->o.emit(a->o.arg, &out);
 }
 
+static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
+{
+	parents_closing(&a->parents, t, s);
+	open_spans_remove(&t->open, s, time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
+	open_span_release(&a->pool, s);
+}
+
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
 	if (s->trace.sampled) {
@@ -423,18 +431,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 	} else {
 		a->losses.count[LOSS_SAMPLED_OUT]++;
 	}
-	parents_closing(&a->parents, t, s);
-	open_spans_remove(&t->open, s, end->time_ns);
-	trace_closed(&a->o.watch, s->trace.trace_id);
-	open_span_release(&a->pool, s);
-}
-
-static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
-{
-	parents_closing(&a->parents, t, s);
-	open_spans_remove(&t->open, s, time_ns);
-	trace_closed(&a->o.watch, s->trace.trace_id);
-	open_span_release(&a->pool, s);
+	drop(a, t, s, end->time_ns);
 }
 
 static void lose(struct assembler *a, const struct arrival *in, struct open_span *s, enum loss why)

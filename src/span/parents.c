@@ -4,7 +4,6 @@
 
 #include "span/trace_headers.h"
 
-
 /* What is found out on the way. */
 struct search {
 	struct parents *p;

@@ -26,6 +26,8 @@ enum point_role {
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
+extern const char *const point_role_names[]; /* as packs write them; ends with NULL */
+
 /* The attributes that a statement of SQL has to do with; each may be NULL. */
 struct sql_attributes {
 	const char *system;            /* known before: whose SQL it is, a db.system.name */
