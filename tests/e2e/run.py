@@ -65,6 +65,7 @@ GROUPS = (
     "go_probe",
     "parents",
     "one_trace",
+    "trace_trouble",
     "grpc",
     "databases",
 )
