@@ -116,8 +116,15 @@ soak-traces: all
 soak-releases:
 	bash tests/releases.sh
 
+# make bench trace: only that part, or those.
+BENCH_PARTS := hit patch chain aggregates request load start questions trace service
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+parts := $(filter $(BENCH_PARTS),$(MAKECMDGOALS))
+.PHONY: $(parts)
+$(parts): bench ;
+endif
 bench: all
-	sh bench/run.sh
+	sh bench/run.sh $(parts)
 
 install: all
 	install -D -m 755 $(BUILD)/earshot $(DESTDIR)$(PREFIX)/bin/earshot

@@ -1,190 +1,371 @@
-"""What a call costs that `earshot trace` asks about, with each planter, beside bpftrace's nearest."""
+"""One order, one trace, over three services: what recording it costs, with each planter and with the OpenTelemetry SDK put
+in by hand, all that it takes being counted: the programs, the agent and the kernel's work for both."""
+import collections
+import json
+import math
 import os
 import random
 import re
-import signal
-import struct
 import subprocess
+import sys
 import time
+import urllib.request
 
-from common import Child, Failed, QUICK, Trace, WORK, median, refused
+from common import BEFORE, BUILDS, Child, Failed, QUICK, WORK, against_before, arms_of, cpu_seconds, median
 
-BURST = 5000  # records of one burst fit the ring, so that none is cheap for being lost
-BURSTS = 5 if QUICK else 10
-REST = 0.04  # seconds after a burst, in which its records are read; longer where that was too short
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "lib"))
+from backends import Postgres, Redis  # noqa: E402
+from proc import Skip, clean_env  # noqa: E402
+from trio import Service, expected  # noqa: E402
+
+LIMIT = 600
+BLOCKS = int(os.environ.get("BENCH_BLOCKS", 3 if QUICK else 10))
+SECONDS, WARM = (2, 1) if QUICK else (3, 1)
+LOAD = 0.6  # of what the services can do without anything
+AT_ONCE = 32
+FIRST = 10000  # number of the first order that counts
+SETTLE = 1.3  # seconds until what is batched for a second has been sent
 TRIES = 3
-RING = (4 << 20) * max(os.cpu_count(), 4)  # so that a P has 4 MiB
-BLOCKS = 2 if QUICK else 3
-PLANTERS = ("uprobe", "patch")
+PLANTERS = {"patch": 0.12, "uprobe": 0.5}  # and the goal: what it may add, of what the SDK adds
+ARMS = {"plain": None, "SDK": None, **arms_of(PLANTERS)}
+# Batches as the SDK makes them, but after one second as Earshot's, not five; both send without compression, as the SDK does.
+EXPORT = {"OTEL_BSP_SCHEDULE_DELAY": "1000", "OTEL_EXPORTER_OTLP_COMPRESSION": "none"}
+NOISY = bool(os.environ.get("BENCH_NOISY"))  # to work on this file on a machine that is busy: its figures are none
+LATE = 50e3  # µs: a sender that is so late with 1 % of the orders did not keep the rate
 
-FUNC = "main.asked"
-
-
-def output_of(*command):
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-
-def name_return(path):
-    """Give the function's RET a symbol of its own: bpftrace's return probes would crash a Go program, and Debian's
-    refuses probes at an offset."""
-    text = output_of("objdump", "-d", "--no-show-raw-insn", f"--disassemble={FUNC}", path)
-    returns = re.findall(r"^\s*([0-9a-f]+):\s+ret", text, re.M)
-    if len(returns) != 1:
-        raise Failed(f"{FUNC} has {len(returns)} RETs; bpftrace would need a probe on each")
-    address = int(returns[0], 16)
-    begin = int(re.search(r"\.text\s+PROGBITS\s+([0-9a-f]+)", output_of("readelf", "-SW", path))[1], 16)
-    subprocess.run(["objcopy", "--add-symbol", f"asked_returns=.text:{address - begin:#x},global,function", path],
-                   check=True)
-    with open(path, "r+b") as f:  # objcopy gives it no size, and without one it is refused too
-        text = f.read()
-        at = text.index(struct.pack("<QQ", address, 0))
-        f.seek(at + 8)
-        f.write(struct.pack("<Q", 1))
+# What must be there, under one of its names (of older conventions too), by the kind of span. `given` tells who lacks what.
+NAMES = {
+    "server": ("http.request.method", "http.response.status_code", "url.path"),
+    "client": ("http.request.method", "http.response.status_code", "url.full", "server.address", "server.port"),
+    "rpc server": ("rpc.system.name|rpc.system", "rpc.method", "rpc.response.status_code|rpc.grpc.status_code"),
+    "rpc client": ("rpc.system.name|rpc.system", "rpc.method", "rpc.response.status_code|rpc.grpc.status_code",
+                   "server.address", "server.port"),
+    "query": ("db.system.name|db.system", "db.query.text|db.statement", "server.address"),
+    "transaction": ("db.system.name|db.system", "server.address"),
+}
 
 
-def arms(path):
-    """name: (the question, bpftrace's program). user is in RBX and RCX, the result in RAX."""
-    at = f"uprobe:{path}:{FUNC}"
-    back = f"uprobe:{path}:asked_returns"
-    user = 'str(reg("bx"), reg("cx"))'
-    return {
-        "count only": (f"{FUNC} {{ count() }}", f"{at} {{ @ = count(); }}"),
-        "a string argument": (f"{FUNC} {{ print(user) }}", f'{at} {{ printf("%s\\n", {user}); }}'),
-        "a string predicate that does not match": (f'{FUNC} if user == "nobody@example.com" {{ print(user) }}',
-                                                   f'{at} /{user} == "nobody@example.com"/ {{ @ = count(); }}'),
-        "the same, where results are asked for": (
-            f'{FUNC} if user == "nobody@example.com"',
-            f'{at} /{user} == "nobody@example.com"/ {{ @s[tid] = nsecs; }} {back} /@s[tid]/ {{ delete(@s[tid]); }}'),
-        "entry and return, latency histogram": (
-            f"{FUNC} {{ hist(latency) }}",
-            f"{at} {{ @s[tid] = nsecs; }} {back} /@s[tid]/ {{ @h = hist(nsecs - @s[tid]); delete(@s[tid]); }}"),
-        "entry and return, arguments and result": (
-            FUNC,
-            f'{at} {{ @s[tid] = nsecs; printf("%d %s\\n", reg("ax"), {user}); }} '
-            f'{back} /@s[tid]/ {{ printf("%d %d\\n", reg("ax"), nsecs - @s[tid]); delete(@s[tid]); }}'),
-    }
+def sort_of(what):
+    kind, word = what.split(" ", 1)
+    if word in ("BEGIN", "COMMIT"):
+        return "transaction"
+    if word.isupper():
+        return "query"
+    return kind if word.islower() else f"rpc {kind}"
 
 
-class Target:
+class Backends:
+    """PostgreSQL and Redis, or what the services keep in memory."""
+
     def __init__(self):
-        cpus = sorted(os.sched_getaffinity(0))
+        self.postgres, self.redis = (None, None) if QUICK else (Postgres(), Redis())
+        if self.postgres:
+            # Else each query would read all the orders that there were before it.
+            self.sql("CREATE TABLE reserved (number bigint)", "CREATE INDEX ON reserved (number)",
+                     "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
 
-        def pin():
-            if len(cpus) > 1:
-                os.sched_setaffinity(0, {cpus[0]})
+    def sql(self, *commands):
+        arguments = [a for c in commands for a in ("-c", c)]
+        subprocess.run(["psql", "-qX", self.postgres.url, *arguments], check=True, timeout=20, stdout=subprocess.DEVNULL)
 
-        self.rest = REST
-        self.process = subprocess.Popen([f"{WORK}/asked"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        bufsize=1, preexec_fn=pin)
-        self.pid = self.process.pid
-        self.bursts()
+    def empty(self):
+        if self.postgres:
+            self.sql("TRUNCATE reserved", "CHECKPOINT")
+            subprocess.run(["redis-cli", "-p", str(self.redis.port), "flushall"], check=True, timeout=20,
+                           stdout=subprocess.DEVNULL)
 
-    def bursts(self):
-        """The median of ns per call over some bursts, each followed by time to drain."""
-        times = []
-        for _ in range(BURSTS):
-            self.process.stdin.write(f"{BURST}\n")
-            times.append(float(self.process.stdout.readline()))
-            time.sleep(self.rest)
-        return median(times)
+    def cpu(self):
+        return cpu_of(p.pid for p in (self.postgres, self.redis) if p)
 
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+    def kill(self):
+        for p in (self.postgres, self.redis):
+            if p:
+                p.kill()
 
 
-def asked_once(target, question, planter):
-    """(ns, the command line, the summary)."""
-    t = Trace(target.pid, question, "--planter", planter, "--ring-size", str(RING))
+def with_children(pid):
+    """A process and all that it started and that runs: PostgreSQL's are in sessions of their own."""
+    yield pid
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as f:
+            for child in f.read().split():
+                yield from with_children(int(child))
+
+
+def cpu_of(pids):
+    """Seconds that they took, and those that they started."""
+    return sum(cpu_seconds(p) for pid in pids for p in with_children(pid))
+
+
+def machine_busy():
+    """Seconds in which a CPU was not idle, and not taken by the host either: interrupts are in it."""
+    with open("/proc/stat") as f:
+        ticks = [int(n) for n in f.readline().split()[1:9]]
+    idle, waiting, stolen = ticks[3], ticks[4], ticks[7]
+    hz = os.sysconf("SC_CLK_TCK")
+    return time.monotonic() * os.cpu_count() - (idle + waiting + stolen) / hz
+
+
+def ask(url):
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return json.load(answer)
+
+
+def place(front, *options):
+    done = subprocess.run([f"{WORK}/orders", "place", "-url", f"http://{front}", *map(str, options)], capture_output=True,
+                          text=True, timeout=120)
+    if done.returncode:
+        raise Failed(f"orders: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+class Services:
+    """The three, fresh, and earshot on them where there is one in the arm."""
+
+    def __init__(self, arm, backends, sink):
+        self.earshot, self.sink = None, sink
+        binary = f"{WORK}/trio-sdk" if arm == "SDK" else f"{WORK}/trio"
+        env = clean_env(**EXPORT, OTEL_EXPORTER_OTLP_ENDPOINT=sink) if arm == "SDK" else clean_env()
+        self.all = []
+        try:
+            stock = self.start(binary, env, "stock", *(("-database", backends.postgres.url) if backends.postgres else ()))
+            worker = self.start(binary, env, "worker", *(("-redis", backends.redis.address) if backends.redis else ()))
+            self.front = self.start(binary, env, "front", "-stock", stock, "-worker", worker)
+            if ARMS[arm]:
+                self.attach(*ARMS[arm])
+        except (AssertionError, Skip, Failed) as why:
+            self.kill()
+            raise Failed(str(why)) from None
+
+    def start(self, binary, env, name, *options):
+        service = Service(binary, name, *options, env=env)
+        self.all.append(service)
+        return service.address
+
+    def attach(self, planter, build):
+        pids = [a for s in self.all for a in ("-p", str(s.pid))]
+        self.earshot = Child([build, "attach", *pids, "-o", "none", "--otlp", self.sink, "--planter", planter],
+                             start_new_session=True, env=clean_env(**EXPORT))
+        end = time.monotonic() + 90
+        while sum("observing " in (line or "") for _, line in self.earshot.lines) < len(self.all):
+            if time.monotonic() > end or self.earshot.process.poll() is not None:
+                raise Failed(f"earshot does not observe all three: {self.earshot.said()}")
+            time.sleep(0.02)
+
+    def cpu(self):
+        """{of what: seconds}."""
+        of = {s.argv[1]: cpu_of([s.pid]) for s in self.all}
+        of["earshot"] = cpu_of([self.earshot.pid]) if self.earshot else 0
+        return of
+
+    def end(self):
+        """What earshot says that it lost."""
+        if not self.earshot:
+            return ""
+        self.earshot.stop(seconds=90)
+        said = " ".join(line for _, line in self.earshot.lines if line)
+        found = re.search(r"\d+ spans? from .*\(\d+ events\); ([^;]*);", said)
+        return found[1] if found else self.earshot.said()
+
+    def kill(self):
+        if self.earshot and self.earshot.process.poll() is None:
+            self.earshot.process.kill()
+            self.earshot.process.wait()
+        for s in self.all:
+            s.kill()
+
+
+def one(arm, backends, sink, rate):
+    """µs an order, by what it was spent on, and the spans that came of it."""
+    backends.empty()
+    services = Services(arm, backends, sink)
     try:
-        if planter == "patch":
-            target.bursts()  # the ring's memory is in place
-        ns = target.bursts()
+        count = int(rate * SECONDS)
+        place(services.front, "-rate", rate, "-count", int(rate * WARM))
+        time.sleep(SETTLE)
+        ask(f"{sink}/spans")
+        cpu, theirs, busy = services.cpu(), backends.cpu(), machine_busy()
+        sent = place(services.front, "-rate", rate, "-count", count, "-first", FIRST)
+        time.sleep(SETTLE)
+        us = {k: (v - cpu[k]) * 1e6 / count for k, v in services.cpu().items()}
+        us["all"] = sum(us.values())
+        us["backends"] = (backends.cpu() - theirs) * 1e6 / count
+        us["machine"] = (machine_busy() - busy) * 1e6 / count
+        us["attach"] = cpu["earshot"]
+        us["lost"] = services.end()
+        us["sent"], us["groups"], us["arm"], us["count"] = sent, ask(f"{sink}/spans"), arm, count
+        us["command"] = " ".join(services.earshot.command) if services.earshot else ""
+        return us
     finally:
-        summary = t.end()
-    return ns, t.command_line, summary
+        services.kill()
 
 
-def with_earshot(target, question, planter):
-    """(ns, the command); None where the planter does not take the question."""
+def fits(run, rate):
+    """Why a run does not count, or None: the orders must have been placed at the rate and answered, all of them."""
+    sent = run["sent"]
+    if sent["answered"] != run["count"]:
+        return f"{sent['answered']} of {run['count']} orders were answered ({sent['failed']})"
+    if NOISY:
+        return None
+    if sent["late99_us"] > LATE:
+        return f"1 % of the orders were sent {sent['late99_us'] / 1e3:.0f} ms late, or later"
+    if sent["seconds"] > SECONDS * 1.1 + 0.1:
+        return f"the rate was not kept: {sent['seconds']:.1f} s for {SECONDS} s of orders at {rate:.0f}/s"
+    return None
+
+
+def truth(count):
+    """{what: how many spans}, of these orders. What the slow page has depends on when its client gives up."""
+    words = collections.Counter()
+    for number in range(FIRST, FIRST + count):
+        words.update(expected(number))
+    renamed = {re.sub("^(postgresql|redis) ", "client ", word): n for word, n in words.items()}
+    return {w: n for w, n in renamed.items() if not (QUICK and sort_of(w) in ("query", "transaction"))}
+
+
+def differences(run):
+    """What an arm recorded otherwise than it was, each as (what, text): spans, roots, attributes."""
+    wanted = truth(run["count"])
+    found = {g["what"]: g for g in run["groups"] if g["what"] != "server slow"}
+    for what in sorted({*wanted, *found}):
+        g = found.get(what, {"count": 0, "roots": 0, "attributes": {}})
+        if g["count"] != wanted.get(what, 0):
+            yield "spans", f"{g['count']} `{what}` of {wanted.get(what, 0)}"
+        if g["roots"] != (g["count"] if what == "server orders" else 0):
+            yield "parents", f"{g['roots']} of {g['count']} `{what}` without a parent"
+        for names in NAMES[sort_of(what)] if g["count"] else ():
+            has = max(g["attributes"].get(name, 0) for name in names.split("|"))
+            if has < g["count"] and not (what == "client slow" and "status" in names):
+                yield "attributes", f"`{names.split('|')[0]}` missing in {g['count'] - has} of {g['count']} `{what}`"
+
+
+def measured(arm, backends, sink, rate):
+    """A run that counts: it is repeated where the machine stalled."""
     for _ in range(TRIES):
-        try:
-            ns, command, summary = asked_once(target, question, planter)
-        except Failed as why:
-            if refused(planter, why):
-                return None
-            raise
-        lost = {k: n for k, n in summary["losses"].items() if n}
-        if not lost:
+        run = one(arm, backends, sink, rate)
+        why = fits(run, rate)
+        if not why and not any(kind == "spans" for kind, _ in differences(run) if arm != "plain"):
             break
-        target.rest *= 2
-    if lost:
-        raise Failed(f"earshot lost records of {question!r} ({planter}), {TRIES} times: {lost}")
-    if "count" not in question and "hist" not in question and "if " not in question \
-            and summary["calls"] < BURST * BURSTS:
-        raise Failed(f"earshot saw {summary['calls']} of {BURST * BURSTS} calls ({planter})")
-    return ns, command
+    if why:
+        raise Failed(f"{arm}: {why}, {TRIES} times")
+    return run
 
 
-def end_bpftrace(b):
-    """A signal that reaches it while it prints is forgotten: until it ends."""
-    for _ in range(30):
-        b.process.send_signal(signal.SIGINT)
-        try:
-            b.process.wait(1)
-            return
-        except subprocess.TimeoutExpired:
-            pass
-    b.process.kill()
-    raise Failed(f"bpftrace does not end: {b.said()}")
-
-
-def with_bpftrace(target, program):
-    with open(f"{WORK}/bpftrace.out", "w") as out:
-        b = Child(["bpftrace", "-e", program], watch="stderr", stdout=out)
-        try:
-            # It says that it attaches before it does; the first slow call tells.
-            end = time.time() + 15
-            while target.bursts() < 200:
-                if b.process.poll() is not None or time.time() > end:
-                    raise Failed(f"bpftrace does not attach: {b.said()}")
-            ns = target.bursts()
-        finally:
-            end_bpftrace(b)
-    return ns, f"bpftrace -e '{program}'"
-
-
-def hits():
-    name_return(f"{WORK}/asked")
-    target = Target()
-    rng, rows, notes, commands = random.Random(5), [], [], []
+def capacity(backends, sink):
+    backends.empty()
+    services = Services("plain", backends, sink)
     try:
-        questions = arms(f"{WORK}/asked")
-        results = {}
-        for _ in range(BLOCKS):
-            plain = target.bursts()
-            for name in rng.sample(sorted(questions), len(questions)):
-                question, program = questions[name]
-                measured = [with_earshot(target, question, planter) for planter in PLANTERS]
-                measured.append(with_bpftrace(target, program))
-                results.setdefault(name, []).append([m[0] - plain if m else None for m in measured])
-                commands += [m[1] for m in measured if m]
+        place(services.front, "-at-once", AT_ONCE, "-seconds", 1)
+        sent = place(services.front, "-at-once", AT_ONCE, "-seconds", 3, "-first", FIRST)
+        if sent["answered"] != sent["sent"]:
+            raise Failed(f"{sent['answered']} of {sent['sent']} orders were answered: {sent['failed']}")
+        return sent["answered"] / sent["seconds"]
     finally:
-        target.stop()
-    for name in questions:
-        theirs = median(r[-1] for r in results[name])
-        for i, planter in enumerate(PLANTERS):
-            what = f"trace, a call: {name}, {planter}"
-            if results[name][0][i] is None:
-                notes.append(f"{what}: not with this planter")
-                continue
-            ratios = [r[i] / r[-1] for r in results[name]]
-            rows.append((what, f"{median(r[i] for r in results[name]):,.0f} ns", f"bpftrace {theirs:,.0f} ns",
-                         f"{median(ratios):.3f}", None))
-            notes.append(f"{what}: ratios by block {', '.join(f'{r:.3f}' for r in ratios)}")
-    return rows, notes, list(dict.fromkeys(commands))
+        services.kill()
+
+
+def added(blocks, arm, figure="all"):
+    return [b[arm][figure] - b["plain"][figure] for b in blocks]
+
+
+def of_the_sdk(blocks, arm, figure="all"):
+    """What an arm adds, of what the SDK adds: paired by block. Where noise left the SDK nothing, this is dearer."""
+    return sorted(a / s if s > 0 else math.inf for a, s in zip(added(blocks, arm, figure), added(blocks, "SDK", figure)))
+
+
+def gate(blocks):
+    """{arm: what it recorded otherwise than the others}, of all runs, without repetitions."""
+    return {arm: list(dict.fromkeys(text for b in blocks for _, text in differences(b[arm])))
+            for arm in ARMS if arm != "plain"}
+
+
+def arm_rows(blocks, arm, goal, spans):
+    ours, theirs = median(added(blocks, arm)), median(added(blocks, "SDK"))
+    agent = median(b[arm]["earshot"] for b in blocks)
+    # No probe makes a program cheaper: where noise says so, what earshot takes by itself is the least that it can be.
+    ratio = max(median(of_the_sdk(blocks, arm)), agent / theirs if theirs > 0 else math.inf)
+    machine = [median(added(blocks, a, "machine")) for a in (arm, "SDK")]
+    return [(f"added to an order of {spans:.1f} spans, {arm}", f"{ours:.0f} µs ({agent:.0f} of them earshot)",
+             f"SDK {theirs:.0f} µs", f"{ratio:.2f}", (f"≤ {goal}", ratio <= goal)),
+            ("likewise, the whole machine", f"{machine[0]:.0f} µs", f"SDK {machine[1]:.0f} µs",
+             f"{median(of_the_sdk(blocks, arm, 'machine')):.2f}", None)]
+
+
+def arm_notes(blocks, arm):
+    parts = {k: f"{median(b[arm][k] for b in blocks):.0f}" for k in ("front", "stock", "worker", "earshot", "all", "backends",
+                                                                     "machine")}
+    note = (f"{arm}: µs an order, medians: {', '.join(f'{k} {v}' for k, v in parts.items())}; p50 "
+            f"{median(b[arm]['sent']['p50_us'] for b in blocks) / 1e3:.1f} ms, p99 "
+            f"{median(b[arm]['sent']['p99_us'] for b in blocks) / 1e3:.1f} ms from when an order was due")
+    if arm == "plain":
+        return note
+    each = ", ".join(f"{a:.0f}" for a in added(blocks, arm))
+    note += f"; added by block: {each}"
+    if arm == "SDK":
+        return note
+    lost = sorted({b[arm]["lost"] for b in blocks} - {"none lost"})
+    return (f"{note}; of the SDK's: {', '.join(f'{r:.2f}' for r in of_the_sdk(blocks, arm))}; medians by themselves "
+            f"{median(added(blocks, arm)) / median(added(blocks, 'SDK')):.2f}; attaching and the orders before those that "
+            f"count took {median(b[arm]['attach'] for b in blocks) * 1e3:.0f} ms of earshot; lost: {', '.join(lost) or 'nothing'}")
+
+
+def only(blocks, one, other):
+    """What attributes one arm has and the other does not, by the sort of span."""
+    def of(arm):
+        has = collections.defaultdict(set)
+        for g in blocks[0][arm]["groups"]:
+            has[sort_of(g["what"])].update(g["attributes"])
+        return has
+    mine, theirs = of(one), of(other)
+    return "; ".join(f"{sort}: {', '.join(sorted(mine[sort] - theirs[sort]))}" for sort in sorted(mine)
+                     if mine[sort] - theirs[sort]) or "none"
+
+
+def result(blocks, most, rate):
+    unlike = gate(blocks)
+    spans = sum(truth(blocks[0]["plain"]["count"]).values()) / blocks[0]["plain"]["count"]
+    total = median(b["plain"]["all"] for b in blocks)
+    rows = [(f"an order over three services, {len(blocks)} fresh processes an arm", f"plain {total:.0f} µs",
+             f"SDK {median(b['SDK']['all'] for b in blocks):.0f} µs", "", None)]
+    notes = [f"one trace: {'in memory' if QUICK else 'with PostgreSQL and Redis'}; {most:.0f} orders/s at most ({AT_ONCE} at "
+             f"a time, plain), {rate:.0f}/s placed for {SECONDS} s in each run"]
+    commands, failed = [], 0
+    for arm, texts in unlike.items():
+        if texts:
+            failed += 1
+            notes.append(f"{arm} differs, so there is NO RESULT of it: {'; '.join(texts)}")
+    for arm, (planter, _) in ((a, of) for a, of in ARMS.items() if of):
+        commands.append(re.sub(r"-p [0-9]+", "-p PID", blocks[0][arm]["command"]))
+        if not unlike[arm] and not unlike["SDK"]:
+            rows += arm_rows(blocks, arm, PLANTERS[planter], spans)
+    notes += [arm_notes(blocks, arm) for arm in ARMS]
+    notes += [f"attributes that the SDK's libraries alone give ({p}): {only(blocks, 'SDK', p)}" for p in PLANTERS]
+    notes += [f"attributes that earshot alone gives ({p}): {only(blocks, p, 'SDK')}" for p in PLANTERS]
+    for planter in PLANTERS if BEFORE else ():
+        row, note = against_before(f"added to an order, {planter}", *(added(blocks, planter + of) for of in BUILDS), "µs")
+        rows.append(row)
+        notes.append(note)
+    return {"rows": rows, "notes": notes, "commands": commands, "failed": failed}
 
 
 def measure():
-    rows, notes, commands = hits()
-    return {"rows": rows, "notes": notes, "commands": commands}
+    sink = Child([f"{WORK}/orders", "sink"], watch="stdout")
+    backends = None
+    try:
+        backends = Backends()
+        address = sink.wait_line("^http")[1]
+        most = capacity(backends, address)
+        rate, rng = most * LOAD, random.Random(12)
+        blocks = [{arm: measured(arm, backends, address, rate) for arm in rng.sample(list(ARMS), len(ARMS))}
+                  for _ in range(BLOCKS)]
+    except (AssertionError, Skip) as why:
+        raise Failed(str(why)) from None
+    finally:
+        if backends:
+            backends.kill()
+        if sink.process.poll() is None:
+            sink.process.kill()
+    if dump := os.environ.get("BENCH_DUMP"):
+        with open(dump, "w") as f:
+            json.dump(blocks, f)
+    return result(blocks, most, rate)

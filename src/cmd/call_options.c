@@ -82,3 +82,19 @@ int questions_parse(const char *const *texts, size_t n, struct arena *arena, con
 	*ret = all;
 	return 0;
 }
+
+int span_questions_parse(const char *const *texts, size_t n, struct arena *arena, const struct span_question **ret,
+			 struct err *err)
+{
+	struct span_question *all = arena_array(arena, struct span_question, n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct err why = {0};
+		int r = span_question_parse(texts[i], arena, &all[i], &why);
+
+		if (r < 0)
+			return err_set(err, r, "--span: %s", why.text);
+	}
+	*ret = all;
+	return 0;
+}

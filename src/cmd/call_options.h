@@ -21,5 +21,8 @@ int call_options_check(const struct call_options *o, struct err *err);
 /* -EINVAL, with the question's text and a caret. Questions live in the arena. */
 int questions_parse(const char *const *texts, size_t n, struct arena *arena, const struct question **ret,
 		    struct err *err);
+/* Those of --span, likewise. */
+int span_questions_parse(const char *const *texts, size_t n, struct arena *arena, const struct span_question **ret,
+			 struct err *err);
 
 #endif

@@ -8,9 +8,11 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/call_options.h"
 #include "cmd/inspect_go.h"
 #include "cmd/inspect_questions.h"
-#include "cmd/packs.h"
+#include "cmd/local_packs.h"
+#include "cmd/span_wanted.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
 #include "plant/planters.h"
@@ -22,7 +24,11 @@ enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 struct inspect_options {
 	bool json, list_packs, ir, go_probe;
 	const char *functions, *planter;
-	string_list packs;
+	string_list packs, functions_as_spans;
+
+	/* Of the latter. */
+	const struct span_question *spans;
+	struct arena arena;
 };
 
 static const struct option_def inspect_defs[] = {
@@ -31,6 +37,8 @@ static const struct option_def inspect_defs[] = {
 	 offsetof(struct inspect_options, functions)},
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, packs)},
+	{0, "span", "FUNCTION", "also what `attach --span FUNCTION` observes (repeatable)", OPT_LIST,
+	 offsetof(struct inspect_options, functions_as_spans)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
 	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
 	 offsetof(struct inspect_options, ir)},
@@ -41,8 +49,6 @@ static const struct option_def inspect_defs[] = {
 	{0},
 };
 static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
-
-static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join", "tie", "detach"};
 
 /* ---- sites ---- */
 
@@ -140,10 +146,10 @@ static void print_join(struct binary *b, const struct planter_ops *planter, cons
 
 	snprintf(name, sizeof(name), "%s%s%s", j->span ? j->span->name : "", j->span ? "/" : "", j->point->name);
 	if (!found.sites) {
-		printf("  %-22s %-6s %s: %s\n", name, role_name[j->point->role], found.status, found.why);
+		printf("  %-22s %-6s %s: %s\n", name, point_role_names[j->point->role], found.status, found.why);
 		return;
 	}
-	printf("  %-22s %-6s %s\n", name, role_name[j->point->role], j->func.name);
+	printf("  %-22s %-6s %s\n", name, point_role_names[j->point->role], j->func.name);
 	for (const struct site *s = found.sites; s; s = s->next)
 		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", s->addr, insn_at(b, s, &insn),
 		       price_of(planter, s)->text);
@@ -252,7 +258,7 @@ static void json_join(struct json *j, struct binary *b, const struct planter_ops
 	json_key(j, "point");
 	json_str(j, join->point->name);
 	json_key(j, "role");
-	json_str(j, role_name[join->point->role]);
+	json_str(j, point_role_names[join->point->role]);
 	json_key(j, "status");
 	json_str(j, found.status);
 	if (found.sites) {
@@ -408,7 +414,7 @@ static void list_rest(struct binary *b, struct inlined_tallies *t, struct json *
 	const char *name;
 	size_t pos = 0;
 
-	while (binary_inlined_next(b, &pos, &name)) {
+	while (binary_intact(b) && binary_inlined_next(b, &pos, &name)) {
 		struct inlined_tally *x = tally_of(t, name);
 
 		if (x && !x->listed)
@@ -428,12 +434,33 @@ struct listed {
 	const struct inlined_tally *inlined;
 	const struct site *site;                  /* NULL: see why */
 	struct err why;
+	struct buf others;                        /* of a site: which planters have none */
 };
 
 static void listed_done(struct listed *l)
 {
 	buf_done(&l->signature);
+	buf_done(&l->others);
 	without_done(&l->without);
+}
+
+/* "uprobe only: …", where another planter cannot have what the first can. */
+static void tell_others(struct binary *b, struct listed *l)
+{
+	_cleanup_(buf_done) struct buf names = {0};
+	struct err first = {0};
+
+	buf_str(&names, planters[0]->name);
+	for (size_t i = 1; planters[i]; i++) {
+		struct err why = {0};
+
+		if (plantable(planters[i], b, &l->func, &why))
+			buf_printf(&names, ", %s", planters[i]->name);
+		else if (!first.code)
+			first = why;
+	}
+	if (first.code)
+		buf_printf(&l->others, "  # %s only: %s", names.data, first.text);
 }
 
 static void look_at(struct binary *b, struct listed *l)
@@ -446,6 +473,8 @@ static void look_at(struct binary *b, struct listed *l)
 	without_signature(&l->without, &sig);
 	if (!join_point_entry(b, &l->func, &at, &l->why))
 		planters[0]->locate(b, &at, &l->site, &l->why);
+	if (l->site)
+		tell_others(b, l);
 }
 
 static void list_json(struct binary *b, const struct listed *l, struct json *j)
@@ -470,33 +499,15 @@ static void list_json(struct binary *b, const struct listed *l, struct json *j)
 	json_close(j, '}');
 }
 
-/* "uprobe only: …", where another planter cannot have what the first can. */
-static void print_others(struct binary *b, const struct func *f)
-{
-	_cleanup_(buf_done) struct buf names = {0};
-	struct err first = {0};
-
-	buf_str(&names, planters[0]->name);
-	for (size_t i = 1; planters[i]; i++) {
-		struct err why = {0};
-
-		if (plantable(planters[i], b, f, &why))
-			buf_printf(&names, ", %s", planters[i]->name);
-		else if (!first.code)
-			first = why;
-	}
-	if (first.code)
-		printf("  # %s only: %s", names.data, first.text);
-}
-
-static void list_text(struct binary *b, const struct listed *l)
+/* Nothing of it is read now: whoever reads what is printed may hold it up, and the file is another then. */
+static void list_text(const struct listed *l)
 {
 	printf("0x%08" PRIx64 "  %-8s  %s", l->func.entry, l->site ? price_of(planters[0], l->site)->name : "refused",
 	       l->signature.data);
-	if (l->site)
-		print_others(b, &l->func);
-	else
+	if (!l->site)
 		printf("  # %s", l->why.text);
+	else if (l->others.len)
+		fputs(l->others.data, stdout);
 	putchar('\n');
 	without_print(&l->without, WITHOUT_INDENT);
 	print_inlined(l->inlined);
@@ -524,12 +535,21 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 		if (json)
 			list_json(b, &l, json);
 		else
-			list_text(b, &l);
+			list_text(&l);
 	}
 	list_rest(b, &inlined, json);
 }
 
 /* ---- the verb ---- */
+
+/* Whether there is anything to pay for by --span: its pack is the one that is for this binary alone. */
+static bool has_functions(const struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && !joins[i].pack->packages)
+			return true;
+	return false;
+}
 
 static int report_text(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n,
 		       struct err *err)
@@ -547,6 +567,9 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b);
 	print_joins(b, planter_of(o), joins, n, o->ir);
+	if (has_functions(joins, n) && planter_of(o) == planters[0])
+		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
+		       "--planter patch\n  costs a fraction.\n");
 	return 0;
 }
 
@@ -577,12 +600,23 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 	return err->code;
 }
 
+/* What of --span is refused, or known in part only. */
+static void tell_functions(const struct span_plan *p)
+{
+	fflush(stdout); /* it comes behind what it is about */
+	for (size_t i = 0; i < p->refused.len; i++)
+		complain(0, "%s", p->refused.data[i]);
+	for (size_t i = 0; i < p->partial.len; i++)
+		complain(0, "%s", p->partial.data[i]);
+}
+
 /* argv: the executable, and questions. */
 static int inspect(char *const *argv, size_t nquestions, const struct inspect_options *o, const pack_set *packs)
 {
 	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	const struct join_options with = {.caps = &planter->caps};
+	struct span_plan functions = {0};
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
@@ -594,9 +628,15 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 		inspect_questions(b, packs, planter, argv + 1, nquestions);
 		return binary_check(b, &err) < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 	}
-	if (!o->functions && join_packs(b, packs->data, packs->len, &with, &joins, &n, &err) < 0)
-		return complain(EXIT_FAILED, "%s", err.text);
-	r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
+	packs_declare_types(b, packs->data, packs->len);
+	if (o->functions_as_spans.len)
+		span_plan_make(b, o->spans, o->functions_as_spans.len, &functions);
+	r = o->functions ? 0 : span_joins(b, packs, functions.pack, &with, &joins, &n, &err);
+	if (r >= 0)
+		r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
+	tell_functions(&functions);
+	pack_free(functions.pack);
+	span_plan_done(&functions);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 }
 
@@ -616,7 +656,9 @@ static int run(const struct verb *v, int argc, char **argv)
 	if (r >= 0 && (o.ir ? rest + 1 > argc : rest + 1 != argc) && !o.list_packs)
 		r = err_set(&err, -EINVAL, "say which one executable to inspect: earshot inspect ./server");
 	if (r >= 0)
-		r = packs_load(&o.packs, &packs, &err);
+		r = span_questions_parse(o.functions_as_spans.data, o.functions_as_spans.len, &o.arena, &o.spans, &err);
+	if (r >= 0)
+		r = packs_load(&o.packs, &(struct local_packs){.directory = "."}, &packs, &err);
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
@@ -625,6 +667,8 @@ static int run(const struct verb *v, int argc, char **argv)
 		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);
 	packs_done(&packs);
 	vec_done(&o.packs);
+	vec_done(&o.functions_as_spans);
+	arena_done(&o.arena);
 	return code;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "cmd/local_packs.h"
 #include "cmd/observation_internal.h"
 #include "cmd/planter.h"
 #include "cmd/summary.h"
@@ -49,6 +50,15 @@ static void note(void *arg, const char *fmt, ...)
 	va_start(ap, fmt);
 	vnote(arg, fmt, ap);
 	va_end(ap);
+}
+
+/* What is not used is told even so: somebody may rely on it. */
+static void tell_of_pack(void *arg, bool trouble, const char *sentence)
+{
+	if (trouble)
+		fprintf(stderr, "earshot: %s\n", sentence);
+	else
+		observation_note(arg, "%s", sentence);
 }
 
 /* ---- samples ---- */
@@ -178,11 +188,12 @@ static int open_planter(struct observation *ob, struct err *err)
 int observation_new(const struct observation_options *o, struct loop *loop, struct observation **ret, struct err *err)
 {
 	struct observation *ob = xcalloc(1, sizeof(*ob));
+	const struct local_packs local = {o->local_packs ? "." : NULL, tell_of_pack, ob};
 	int r;
 
 	*ob = (struct observation){.options = o, .loop = loop, .procfs = "/proc", .started_ns = clock_monotonic_ns()};
 	vec_push(&ob->owners, NULL); /* no probe has number 0 */
-	r = packs_load(&o->packs, &ob->packs, err);
+	r = packs_load(&o->packs, &local, &ob->packs, err);
 	if (r >= 0)
 		r = open_planter(ob, err);
 	if (r < 0) {

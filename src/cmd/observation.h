@@ -15,6 +15,7 @@
 
 struct observation_options {         /* what every verb that observes has */
 	string_list packs;           /* packs_load */
+	bool local_packs;            /* the verb's: those in the working directory count, too */
 	const char *planter;         /* planter_open */
 	uint64_t for_ns, ring_bytes;
 	bool quiet;                  /* no notes and no summary */

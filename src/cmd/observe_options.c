@@ -7,6 +7,8 @@
 #include "span/keep.h"
 
 const struct option_def observe_span_defs[] = {
+	{0, "span", "FUNCTION", "make spans of the calls of this function: 'main.(*Svc).Charge' (repeatable)", OPT_LIST,
+	 offsetof(struct observe_options, functions)},
 	{0, "service", "NAME", "service.name (default: OTEL_SERVICE_NAME, else the program's name)", OPT_STRING,
 	 offsetof(struct observe_options, service)},
 	{0, "packs", "GLOB|FILE", "use only these packs; a path adds a pack file (repeatable)", OPT_LIST,
@@ -69,7 +71,22 @@ static int keep_rules(struct observe_options *o, const struct condition ***ret, 
 	return r;
 }
 
-static void add_spans(struct observe_options *o, const struct condition *const *keep, struct observation *ob)
+struct asked {
+	const struct question *questions;       /* of --trace */
+	const struct span_question *functions;  /* of --span */
+	const struct condition **keep;          /* of --keep */
+};
+
+static int read_asked(struct observe_options *o, struct asked *ret, struct err *err)
+{
+	int r = questions_parse(o->questions.data, o->questions.len, &o->arena, &ret->questions, err);
+
+	if (r >= 0)
+		r = span_questions_parse(o->functions.data, o->functions.len, &o->arena, &ret->functions, err);
+	return r < 0 ? r : keep_rules(o, &ret->keep, err);
+}
+
+static void add_spans(struct observe_options *o, const struct asked *asked, struct observation *ob)
 {
 	span_consumer_new(ob, &(struct span_consumer_options){
 				      .sample = o->sample >= 0 ? o->sample : o->env.sample_ratio,
@@ -78,8 +95,10 @@ static void add_spans(struct observe_options *o, const struct condition *const *
 				      .alone = !o->show_process,
 				      .propagators = o->env.propagators,
 				      .redact = redact_names(o),
-				      .keep = keep,
-				      .nkeep = o->keep.len});
+				      .keep = asked->keep,
+				      .nkeep = o->keep.len,
+				      .functions = asked->functions,
+				      .nfunctions = o->functions.len});
 }
 
 static void add_calls(struct observe_options *o, const struct question *questions, struct observation *ob)
@@ -103,19 +122,17 @@ static int open_outputs(struct observe_options *o, struct observation *ob, struc
 
 int observe_open(struct observe_options *o, struct loop *loop, struct observation **ret, struct err *err)
 {
-	const struct question *questions = NULL;
-	const struct condition **keep = NULL;
+	struct asked asked = {0};
 	struct observation *ob;
 	int r = call_options_check(&o->calls, err);
 
 	if (r >= 0 && o->sql && strcmp(o->sql, "full"))
 		r = err_set(err, -EINVAL, "--sql takes `full`, not `%.40s`; without it values are not shown", o->sql);
 	if (r >= 0)
-		r = questions_parse(o->questions.data, o->questions.len, &o->arena, &questions, err);
-	if (r >= 0)
-		r = keep_rules(o, &keep, err);
+		r = read_asked(o, &asked, err);
 	if (r >= 0)
 		r = otel_env_read(&o->env, env_get, NULL, err);
+	o->observation.local_packs = true;
 	o->observation.env = &o->env;
 	o->observation.service = o->service;
 	if (r >= 0)
@@ -123,9 +140,9 @@ int observe_open(struct observe_options *o, struct loop *loop, struct observatio
 	if (r < 0)
 		return r;
 	r = open_outputs(o, ob, err);
-	add_spans(o, keep, ob);
+	add_spans(o, &asked, ob);
 	if (o->questions.len)
-		add_calls(o, questions, ob);
+		add_calls(o, asked.questions, ob);
 	if (r >= 0)
 		r = observation_start(ob, err);
 	if (r < 0) {

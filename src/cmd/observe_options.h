@@ -14,6 +14,7 @@ struct observe_options {
 	string_list redact;
 	const char *sql;             /* NULL, or "full" */
 	string_list keep;            /* rules: struct keeper_options */
+	string_list functions;       /* --span */
 	string_list questions;       /* --trace */
 	struct call_options calls;
 	bool show_process;           /* the verb's: several processes may be observed */

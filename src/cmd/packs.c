@@ -5,20 +5,21 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "cmd/local_packs.h"
 
-static bool is_path(const char *s)
+bool is_pack_path(const char *s)
 {
 	size_t n = strlen(s);
 
 	return strchr(s, '/') || (n > 5 && !strcmp(s + n - 5, ".yaml"));
 }
 
-static bool is_wanted(const string_list *wanted, const struct pack *p)
+bool pack_is_wanted(const string_list *wanted, const struct pack *p)
 {
 	if (!wanted->len || !p->nspans)
 		return true;
 	for (size_t i = 0; i < wanted->len; i++)
-		if (!is_path(wanted->data[i]) && !fnmatch(wanted->data[i], p->name, 0))
+		if (!is_pack_path(wanted->data[i]) && !fnmatch(wanted->data[i], p->name, 0))
 			return true;
 	return false;
 }
@@ -31,7 +32,7 @@ static int load_builtin(const string_list *wanted, pack_set *ret, struct err *er
 
 		if (r < 0)
 			return r;
-		if (is_wanted(wanted, p))
+		if (pack_is_wanted(wanted, p))
 			vec_push(ret, p);
 		else
 			pack_free(p);
@@ -56,20 +57,43 @@ static int load_file(const char *path, pack_set *ret, struct err *err)
 static int check_glob(const char *glob, const pack_set *packs, struct err *err)
 {
 	for (size_t i = 0; i < packs->len; i++)
-		if (packs->data[i]->nspans && !fnmatch(glob, packs->data[i]->name, 0))
+		if (!fnmatch(glob, packs->data[i]->name, 0))
 			return 0;
-	return err_set(err, -EINVAL, "--packs %s matches no pack; `earshot inspect --list-packs` lists them", glob);
+	return err_set(err, -EINVAL, "--packs `%s` matches no pack; `earshot inspect --list-packs` lists them", glob);
 }
 
-int packs_load(const string_list *wanted, pack_set *ret, struct err *err)
+static int load_named(const string_list *wanted, pack_set *ret, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < wanted->len; i++)
+		if (is_pack_path(wanted->data[i]))
+			r = load_file(wanted->data[i], ret, err);
+	return r;
+}
+
+static int check_globs(const string_list *wanted, const pack_set *packs, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < wanted->len; i++)
+		if (!is_pack_path(wanted->data[i]))
+			r = check_glob(wanted->data[i], packs, err);
+	return r;
+}
+
+int packs_load(const string_list *wanted, const struct local_packs *local, pack_set *ret, struct err *err)
 {
 	int r = load_builtin(wanted, ret, err);
 
-	for (size_t i = 0; r >= 0 && i < wanted->len; i++)
-		r = is_path(wanted->data[i]) ? load_file(wanted->data[i], ret, err)
-					     : check_glob(wanted->data[i], ret, err);
+	if (r >= 0)
+		r = load_named(wanted, ret, err);
 	if (r >= 0)
 		r = packs_resolve(ret->data, ret->len, err);
+	if (r >= 0 && local && local->directory)
+		local_packs_add(local, wanted, ret);
+	if (r >= 0)
+		r = check_globs(wanted, ret, err);
 	if (r < 0)
 		packs_done(ret);
 	return r;

@@ -1,12 +1,16 @@
 #include "cmd/span_consumer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "cmd/span_wanted.h"
+#include "plant/planters.h"
+#include "sink/text.h"
 #include "span/assemble.h"
 #include "span/keep.h"
 
+#define DEAR_NS 2000 /* a call that costs more is worth a word */
 #define CLOCK_SLACK_NS 100000u /* by so much a planter's clock may be ahead of ours */
 
 struct span_consumer {
@@ -14,8 +18,8 @@ struct span_consumer {
 	struct assembler *assembler;
 	struct keeper *keeper;     /* NULL: all spans go on at once */
 	uint64_t given;            /* spans that the sinks got */
-	bool alone;
-	unsigned propagators;
+	struct spans_asked asked;  /* but for packs and planter */
+	pack_set made;             /* of functions, for executables: the assembler has spans of them */
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;
@@ -33,9 +37,15 @@ static const struct span_wanted *points_of(const struct wanted *w)
 
 static struct wanted *analyse(struct consumer *c, const struct executable *x)
 {
-	return &span_wanted_new(x->binary, observation_packs(c->observation), observation_planter_ops(c->observation),
-				self(c)->alone, self(c)->propagators)
-			->wanted;
+	struct spans_asked asked = self(c)->asked;
+	struct span_wanted *s;
+
+	asked.packs = observation_packs(c->observation);
+	asked.planter = observation_planter_ops(c->observation);
+	s = span_wanted_new(x->binary, &asked);
+	if (s->functions.pack)
+		vec_push(&self(c)->made, s->functions.pack);
+	return &s->wanted;
 }
 
 static void numbered(struct consumer *c, const struct executable *x, struct wanted *w)
@@ -73,17 +83,43 @@ static void enter(struct consumer *c, struct observed_process *p)
 									    .resource = p->resource});
 }
 
+static void report_join(struct observation *ob, const struct span_wanted *s, const struct join *j)
+{
+	if (j->variant || j->absent)
+		return;
+	if (j->pack != s->functions.pack)
+		observation_note(ob, "%s/%s is not observed: %s", j->pack->name, j->point->name, j->why);
+	else if (j->point->role == POINT_START) /* its two points are refused for the same reason */
+		observation_note(ob, "no span: %s", j->why);
+}
+
+static void report_price(struct observation *ob, const struct span_wanted *s)
+{
+	double ns = span_wanted_price(s, observation_planter(ob));
+	char price[24], text[160];
+
+	if (ns < DEAR_NS)
+		return;
+	format_duration((uint64_t)ns, price);
+	snprintf(text, sizeof(text), "a call that is a span by --span costs the program about %s more%s", price,
+		 observation_planter_ops(ob) == planters[0] ? "; by --planter patch a fraction of that" : "");
+	observation_note_once(ob, text);
+}
+
 static void report_refusals(struct consumer *c, struct observed_process *p)
 {
 	const struct span_wanted *s = points_of(wanted_of(p->executable, c));
+	struct observation *ob = c->observation;
 
-	for (size_t i = 0; i < s->njoins && !s->wanted.why[0]; i++) {
-		const struct join *j = &s->joins[i];
-
-		if (!j->variant && !j->absent)
-			observation_note(c->observation, "%s/%s is not observed: %s", j->pack->name, j->point->name,
-					 j->why);
-	}
+	if (s->wanted.why[0])
+		return;
+	for (size_t i = 0; i < s->functions.refused.len; i++)
+		observation_note_once(ob, s->functions.refused.data[i]);
+	for (size_t i = 0; i < s->functions.partial.len; i++)
+		observation_note_once(ob, s->functions.partial.data[i]);
+	for (size_t i = 0; i < s->njoins; i++)
+		report_join(ob, s, &s->joins[i]);
+	report_price(ob, s);
 }
 
 static void planted(struct consumer *c, struct observed_process *p)
@@ -194,6 +230,7 @@ static void span_consumer_free(struct consumer *c)
 {
 	assembler_free(self(c)->assembler);
 	keeper_free(self(c)->keeper);
+	packs_done(&self(c)->made);
 	vec_done(&self(c)->vital);
 	free(c);
 }
@@ -216,10 +253,10 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .sample = o->sample,
 				       .sample_parent_based = o->sample_parent_based,
 				       .sql_full = o->sql_full,
-								 .redact = o->redact};
+				       .redact = o->redact};
 
-	s->alone = o->alone;
-	s->propagators = o->propagators;
+	s->asked = (struct spans_asked){.functions = o->functions, .nfunctions = o->nfunctions, .alone = o->alone,
+					.propagators = o->propagators};
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {
 		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,

@@ -3,6 +3,7 @@
 #define CMD_SPAN_CONSUMER_H
 
 #include "cmd/observation.h"
+#include "probe/lang/question.h"
 #include "probe/pack/pack_condition.h"
 
 struct span_consumer_options {
@@ -14,6 +15,8 @@ struct span_consumer_options {
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
 	const struct condition *const *keep; /* nkeep rules (keep_rule_parse), which outlive it: 0: all is kept */
 	size_t nkeep;
+	const struct span_question *functions; /* nfunctions that are spans (--span); they outlive the consumer */
+	size_t nfunctions;
 };
 
 /* Adds it to ob. */

@@ -10,6 +10,7 @@ void span_wanted_free(struct span_wanted *s)
 		return;
 	free(s->wanted.probes);
 	free(s->join_of_probe);
+	span_plan_done(&s->functions);
 	free(s);
 }
 
@@ -44,6 +45,8 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 			buf_printf(&names, "%s%s", names.len ? ", " : "", packs->data[i]->name);
 	if (binary_check_runtime(b, &err) < 0)
 		snprintf(w->why, sizeof(w->why), "%s", err.text);
+	else if (s->functions.refused.len)
+		snprintf(w->why, sizeof(w->why), "%s", s->functions.refused.data[0]);
 	else if (refused)
 		snprintf(w->why, sizeof(w->why), "nothing can be observed in it: %s", refused->why);
 	else
@@ -52,14 +55,34 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 	buf_done(&names);
 }
 
-struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, const struct planter_ops *planter,
-				    bool alone, unsigned propagators)
+int span_joins(struct binary *b, const pack_set *packs, struct pack *functions, const struct join_options *with,
+	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	const struct join_options with = {.caps = &planter->caps, .alone = alone, .propagators = propagators};
+	struct pack **all = xcalloc(packs->len + 1, sizeof(*all));
+	size_t n = 0;
+	int r;
+
+	for (; n < packs->len; n++)
+		all[n] = packs->data[n];
+	if (functions)
+		all[n++] = functions;
+	r = join_packs(b, all, n, with, ret, ret_n, err);
+	free(all);
+	return r;
+}
+
+struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *asked)
+{
+	const struct join_options with = {.caps = &asked->planter->caps, .alone = asked->alone,
+					  .propagators = asked->propagators};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 
-	if (join_packs(b, packs->data, packs->len, &with, &s->joins, &s->njoins, &err) < 0) {
+	packs_declare_types(b, asked->packs->data, asked->packs->len);
+	if (asked->nfunctions)
+		span_plan_make(b, asked->functions, asked->nfunctions, &s->functions);
+	s->wanted.refused = (unsigned)s->functions.refused.len;
+	if (span_joins(b, asked->packs, s->functions.pack, &with, &s->joins, &s->njoins, &err) < 0) {
 		snprintf(s->wanted.why, sizeof(s->wanted.why), "%s", err.text);
 		return s;
 	}
@@ -67,11 +90,25 @@ struct span_wanted *span_wanted_new(struct binary *b, const pack_set *packs, con
 	s->join_of_probe = xcalloc(s->njoins, sizeof(*s->join_of_probe));
 	for (size_t i = 0; i < s->njoins; i++) {
 		if (s->joins[i].variant)
-			add_probe(s, b, &s->joins[i], planter);
+			add_probe(s, b, &s->joins[i], asked->planter);
 		else if (!s->joins[i].absent)
 			s->wanted.refused++;
 	}
 	if (!s->nspans)
-		explain_nothing(s, b, packs);
+		explain_nothing(s, b, asked->packs);
 	return s;
+}
+
+double span_wanted_price(const struct span_wanted *s, struct planter *planter)
+{
+	double sum = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->wanted.nprobes; i++) {
+		if (s->join_of_probe[i]->pack != s->functions.pack)
+			continue;
+		sum += sites_price_ns(planter, s->wanted.probes[i].sites);
+		n += s->wanted.probes[i].begins;
+	}
+	return n ? sum / (double)n : 0;
 }

@@ -1,8 +1,11 @@
 """One order, one trace, over three services that nobody instrumented, with PostgreSQL and Redis under them: no span in a
 wrong trace, whatever runs at the same time. The order's number goes through every hop, so the test knows the truth."""
 
+import collections
+import re
 import time
 
+from collector import Collector, same
 from earshot import Earshot, losses, need_earshot, patched
 from proc import until
 from testing import Test, scaled
@@ -23,11 +26,11 @@ def _spans(e):
 
 
 def _one():
-    """A single order: each span is there, and is whose child it should be."""
+    """Single orders: each span is there, is whose child it should be, and reaches a real collector as it is printed."""
     need_earshot()
-    with Trio(NEWEST) as trio:
+    with Trio(NEWEST) as trio, Collector() as collector:
         trio.order(1)
-        e = _attach(trio)
+        e = _attach(trio, "--otlp", f"http://127.0.0.1:{collector.http}")
         for number in (2, 35, 77):
             trio.order(number)
         until("the last span is out", lambda: sum(word_of(s) == "server orders" for s in _spans(e)) == 3, 10)
@@ -36,7 +39,45 @@ def _one():
         traces = Traces(_spans(e))
         wrong = [*traces.wrong(), *traces.lost((2, 35, 77))]
         assert not wrong, "\n".join([*wrong[:20], e.err()])
+        same(_spans(e), collector.spans())
         return f"{len(traces.spans)} spans"
+
+
+def _drawn(text, service):
+    """(what, what it is drawn below) of each row."""
+    above = []
+    for row in text.splitlines():
+        rest = row[row.index(service) + len(service) + 2:]
+        branch = re.match(r"[│├└─ ]*", rest).group(0)
+        what = re.sub(r"\s.*", "", rest[len(branch):].replace("→ ", "→"))
+        del above[len(branch) // 3:]
+        yield what, above[-1] if above else None
+        above.append(what)
+
+
+def _tree():
+    """-o tree: an order is one block, each row below the one that caused it, as a person would draw it."""
+    need_earshot()
+    with Trio(NEWEST) as trio:
+        trio.order(1)
+        pids = [a for pid in trio.pids for a in ("-p", str(pid))]
+        e = Earshot("attach", *pids, "-o", "tree")
+        until("all three are observed", lambda: e.check_alive() and e.err().count("observing ") >= 3, 30)
+        trio.order(2)
+        until("the trace is out", lambda: "SET" in e.out(), 20)
+        e.finish()
+        drawn = collections.Counter(_drawn(e.out(), f"trio-{NEWEST}"))
+        assert drawn == collections.Counter({
+            ("GET", None): 1, ("→GET", "GET"): 2, ("GET", "→GET"): 1, ("→POST", "GET"): 1, ("POST", "→POST"): 1,
+            ("→shop.Stock/Check", "GET"): 1, ("shop.Stock/Check", "→shop.Stock/Check"): 1,
+            ("→shop.Stock/Watch", "GET"): 1, ("shop.Stock/Watch", "→shop.Stock/Watch"): 1,
+            ("→shop.Stock/Reserve", "GET"): 1, ("shop.Stock/Reserve", "→shop.Stock/Reserve"): 1,
+            ("→SELECT", "shop.Stock/Check"): 1, ("→SELECT", "shop.Stock/Watch"): 3,
+            ("→BEGIN", "shop.Stock/Reserve"): 1, ("→INSERT", "shop.Stock/Reserve"): 1,
+            ("→COMMIT", "shop.Stock/Reserve"): 1, ("→SET", "POST"): 3}), f"{drawn}: {e.out()}"
+        widest = max(len(row) for row in e.out().splitlines())
+        assert widest < 140, e.out()
+        return f"{widest} columns"
 
 
 def _crowd(build, seconds, threads=64):
@@ -63,9 +104,10 @@ def _crowd(build, seconds, threads=64):
 
 
 def tests():
-    seconds = scaled(6, 3, "ONE_TRACE_SECONDS")
+    seconds = scaled(4, 2, "ONE_TRACE_SECONDS")
     yield Test("one", _one)
     yield patched(Test("one", _one))
+    yield Test("tree", _tree)
     for build in (NEWEST, "go1.21-sw"):
         crowd = Test(f"crowd-{build.split('-')[0]}", lambda b=build: _crowd(b, seconds), seconds + 120)
         yield crowd

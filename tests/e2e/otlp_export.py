@@ -1,72 +1,19 @@
 """Spans over OTLP: to a real collector equal to the JSON lines, and to a
 collector that is down, slow or unwilling without harm to anyone."""
 
-import json
 import time
 
 from cases import plan
-from earshot import CANARY, agent, attach, losses, need_earshot
-from otlp import FakeCollector, decode_json
-from proc import BIN, Process, Skip, clean_env, free_port, port_open, scratch, until
+from collector import Collector, drop_canaries, same
+from earshot import attach, losses, need_earshot
+from otlp import FakeCollector
+from proc import clean_env, free_port, until
 from target import Httpd, newest, send
 from testing import Test
-
-CONFIG = """
-receivers:
-  otlp:
-    protocols:
-      http: {{endpoint: "127.0.0.1:{http}"}}
-      grpc: {{endpoint: "127.0.0.1:{grpc}"}}
-exporters:
-  lines: {{}}
-service:
-  telemetry:
-    metrics: {{level: none}}
-  pipelines:
-    traces: {{receivers: [otlp], exporters: [lines]}}
-"""
-
-
-class Collector(Process):
-    """The real one."""
-
-    def __init__(self):
-        if not (BIN / "otelcol").exists():
-            raise Skip("otelcol was not built")
-        where = scratch()
-        self.file, self.http, self.grpc = where / "spans", free_port(), free_port()
-        (where / "config.yaml").write_text(CONFIG.format(http=self.http, grpc=self.grpc))
-        super().__init__([BIN / "otelcol", "--config", f"file:{where}/config.yaml"],
-                         env=clean_env(OTELCOL_FILE=self.file))
-        until(f"the collector listens: {self.describe()}",
-              lambda: port_open(self.http) and port_open(self.grpc), 30)
-
-    def spans(self):
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        return [s for line in lines for s in decode_json(json.loads(line))]
-
 
 def _start():
     need_earshot()
     return Httpd(newest())
-
-
-def _drop_canaries(spans):
-    return {s["span_id"]: s for s in spans if agent(s) != CANARY}
-
-
-def _same(printed, received):
-    """Every span printed was received once, with the same content."""
-    received = [s for s in received if agent(s) != CANARY]
-    assert len(received) == len({s["span_id"] for s in received}), "spans were received twice"
-    mine, theirs = _drop_canaries(printed), _drop_canaries(received)
-    assert mine.keys() == theirs.keys(), \
-        f"printed {len(mine)}, received {len(theirs)}, in common {len(mine.keys() & theirs.keys())}"
-    for span_id, a in mine.items():
-        b = theirs[span_id]
-        for key in ("trace_id", "parent_span_id", "name", "kind", "status", "start_unix_ns",
-                    "duration_ns", "service", "attributes"):
-            assert a[key] == b[key], f"{a['name']}: {key} printed {a[key]!r}, received {b[key]!r}"
 
 
 def _real(scheme, env=None):
@@ -78,7 +25,7 @@ def _real(scheme, env=None):
             send([script for _, _, script in planned])
             earshot.wait_spans(len(planned))
             printed, summary = earshot.finish()
-        _same(printed, collector.spans())
+        same(printed, collector.spans())
         states = {s["span_id"]: s["trace_state"] for s in collector.spans() if s["trace_state"]}
         assert states and states == {s["span_id"]: s["trace_state"] for s in printed if "trace_state" in s}, states
         assert not losses(summary).get("sink_refused"), summary
@@ -107,13 +54,13 @@ def _faulty(answer, count=200, env=None, options=(), before=None, settle=8.0, co
                 _settled(fake, count, settle)
             printed, summary = earshot.finish()
         if complete:
-            _same(printed, fake.spans)
+            same(printed, fake.spans)
         return fake, printed, summary
 
 
 def _settled(fake, count, seconds):
     until(f"{count} spans arrive, of which {len(fake.spans)} did",
-          lambda: len(_drop_canaries(fake.spans)) >= count, seconds)
+          lambda: len(drop_canaries(fake.spans)) >= count, seconds)
 
 
 def _plain():
@@ -144,7 +91,7 @@ def _environment():
             _requests(httpd, 10)
             _settled(fake, 10, 8)
             printed, _ = earshot.finish()
-        _same(printed, fake.spans)
+        same(printed, fake.spans)
         resource = fake.spans[0]["resource"]
         assert resource["service.name"] == "renamed", resource
         assert resource["team"] == "blue", resource
@@ -194,7 +141,7 @@ def _comes_up_late():
             with FakeCollector(port) as fake:
                 _settled(fake, 100, 40)
                 printed, summary = earshot.finish()
-                _same(printed, fake.spans)
+                same(printed, fake.spans)
             assert not losses(summary).get("sink_refused"), summary
 
 

@@ -31,6 +31,7 @@ GROUPS = (
     "failures",
     "run_verb",
     "packs",
+    "own_spans",
     "contexts",
     "http_client",
     "matrix",

@@ -1,4 +1,4 @@
-/* Questions of trace: any bytes. Columns stay within the text, and what was parsed prints. */
+/* Questions of trace, functions as spans: any bytes. Columns stay within the text, and what was parsed prints. */
 #include "fuzz/replay.h"
 
 #include <stdlib.h>
@@ -34,10 +34,23 @@ static void check(const struct question *q)
 	}
 }
 
+static void check_span(const struct span_question *q)
+{
+	check(&q->function);
+	if (!q->when != !q->function.condition || (q->nattributes && !q->chosen))
+		abort();
+	for (size_t i = 0; i < q->nattributes; i++) {
+		check_expr(q->attributes[i].expr, q->function.text);
+		if (!q->attributes[i].name[0] || !strstr(q->function.text, q->attributes[i].text))
+			abort();
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena a = {0};
 	struct err err = {0};
+	struct span_question span;
 	struct question q;
 	char *text = malloc(size + 1);
 
@@ -47,6 +60,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	if (question_parse(text, &a, &q, &err) == 0)
 		check(&q);
+	else if (!err.text[0])
+		abort();
+	err = (struct err){0};
+	if (span_question_parse(text, &a, &span, &err) == 0)
+		check_span(&span);
 	else if (!err.text[0])
 		abort();
 	arena_done(&a);

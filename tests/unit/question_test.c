@@ -228,6 +228,65 @@ static void test_limits(void **state)
 	arena_done(&a);
 }
 
+/* pattern [glob] [if …] [{name=expr,…}] */
+static const char *parsed_span(struct arena *a, const char *text)
+{
+	struct err err = {0};
+	struct span_question q;
+	struct buf b = {0};
+	const char *out;
+
+	if (span_question_parse(text, a, &q, &err) < 0)
+		return arena_printf(a, "error: %s", err.text);
+	buf_printf(&b, "%s%s%s", q.function.pattern, q.function.glob ? " glob" : "",
+		   q.function.ref.declared ? " declared" : "");
+	if (q.when)
+		buf_printf(&b, " if <%s>", q.when);
+	if (q.chosen)
+		buf_str(&b, " {");
+	for (size_t i = 0; i < q.nattributes; i++) {
+		buf_printf(&b, "%s=<%s>", q.attributes[i].name, q.attributes[i].text);
+		expr_print(q.attributes[i].expr, &b);
+		buf_char(&b, ';');
+	}
+	if (q.chosen)
+		buf_char(&b, '}');
+	out = arena_strndup(a, b.data, b.len);
+	buf_done(&b);
+	return out;
+}
+
+static void test_spans(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} cases[] = {
+		{"main.(*Svc).Charge", "main.(*Svc).Charge"},
+		{"main.*", "main.* glob"},
+		{"main.F(ctx context.Context, n int) (err error)", "main.F declared"},
+		{"main.F if n > 3 && s != \"}\" ", "main.F if <n > 3 && s != \"}\">"},
+		{"main.F {}", "main.F {}"},
+		{"main.F { user, order.total: o.Total , n: len( items ), ret0 }",
+		 "main.F {user=<user>user;order.total=<o.Total>o.Total;n=<len( items )>len(items);ret0=<ret0>ret0;}"},
+		{"main.F if ok {s[1:3]}", "main.F if <ok> {s[1:3]=<s[1:3]>s[1:3];}"},
+		{"main.F { a b }", "error: a , or a } is expected here: attributes are { expr, name: expr, … }\n"
+				   "  main.F { a b }\n             ^"},
+		{"main.F { a, }", "error: a value is expected here\n  main.F { a, }\n              ^"},
+		{"main.F { a", "error: the } that closes this is missing\n  main.F { a\n         ^"},
+		{"main.F { len(a): b }", "error: an attribute's name is expected before the colon, as in order.total: "
+					 "o.Total\n  main.F { len(a): b }\n           ^"},
+		{"main.F { a, a: b }", "error: another attribute has this name; `NAME: …` gives it one of its own\n"
+				       "  main.F { a, a: b }\n              ^"},
+		{"main.F x", "error: `if CONDITION`, `{ ATTRIBUTES }` or the end is expected here\n  main.F x\n"
+			     "         ^"},
+	};
+	struct arena a = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_string_equal(parsed_span(&a, cases[i].text), cases[i].want);
+	arena_done(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_conditions_and_actions),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_spans),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -349,34 +349,136 @@ static int parse_function(struct reader *q, struct question *ret)
 	return lexer_init_at(&q->lexer, q->text, pos, q->arena, q->err);
 }
 
-static int unexpected(struct reader *q)
+/* [type …] FUNCTION [if CONDITION]; *ret_when is the condition as written. */
+static int parse_head(struct reader *q, const char *text, struct question *ret, const char **ret_when)
+{
+	int r, from;
+
+	if (strnlen(text, MAX_QUESTION + 1) > MAX_QUESTION)
+		return err_set(q->err, -EINVAL, "the question is longer than %d bytes", MAX_QUESTION);
+	ret->text = q->text = arena_strdup(q->arena, text);
+	r = parse_function(q, ret);
+	if (r || !is_word(q, "if"))
+		return r;
+	r = advance(q);
+	from = column(q);
+	if (!r)
+		r = parse_expr(q, &ret->condition);
+	if (!r)
+		*ret_when = written(q, from);
+	return r;
+}
+
+static int unexpected(struct reader *q, const char *braces)
 {
 	if (is(q, "="))
 		return fail_at(q, column(q), "= assigns in Go; to compare, write ==");
 	if (is(q, "}") || is(q, ")") || is(q, "]"))
 		return fail_at(q, column(q), "this bracket closes nothing");
-	return fail_at(q, column(q), "`if CONDITION`, `{ ACTIONS }` or the end is expected here");
+	return err_at_column(q->err, -EINVAL, q->text, column(q),
+			     "`if CONDITION`, `{ %s }` or the end is expected here", braces);
 }
 
 int question_parse(const char *text, struct arena *arena, struct question *ret, struct err *err)
 {
 	struct reader q = {.arena = arena, .err = err};
 	struct question parsed = {0};
-	int r;
+	const char *when;
+	int r = parse_head(&q, text, &parsed, &when);
 
-	if (strnlen(text, MAX_QUESTION + 1) > MAX_QUESTION)
-		return err_set(err, -EINVAL, "the question is longer than %d bytes", MAX_QUESTION);
-	parsed.text = q.text = arena_strdup(arena, text);
-	r = parse_function(&q, &parsed);
-	if (!r && is_word(&q, "if")) {
-		r = advance(&q);
-		if (!r)
-			r = parse_expr(&q, &parsed.condition);
-	}
 	if (!r && is(&q, "{"))
 		r = parse_actions(&q, &parsed);
 	if (!r && q.lexer.token.kind != TOKEN_END)
-		r = unexpected(&q);
+		r = unexpected(&q, "ACTIONS");
+	if (!r)
+		*ret = parsed;
+	return r;
+}
+
+/* ---- functions as spans ---- */
+
+/* order.total: words of letters, digits and _, with dots between them. */
+static bool is_attribute_name(const char *s)
+{
+	for (const char *p = s; *p; p++)
+		if (!name_part(*p) && (*p != '.' || p == s || p[-1] == '.' || !p[1]))
+			return false;
+	return *s;
+}
+
+/* EXPR or NAME: EXPR */
+static int parse_attribute(struct reader *q, struct span_attribute *ret)
+{
+	int from = column(q), r = parse_expr(q, &ret->expr);
+
+	if (r)
+		return r;
+	ret->name = ret->text = written(q, from);
+	if (!is(q, ":"))
+		return 0;
+	if (!is_attribute_name(ret->name))
+		return fail_at(q, from, "an attribute's name is expected before the colon, as in order.total: o.Total");
+	r = advance(q);
+	from = column(q);
+	if (!r)
+		r = parse_expr(q, &ret->expr);
+	if (!r)
+		ret->text = written(q, from);
+	return r;
+}
+
+typedef VEC(struct span_attribute) attribute_list;
+
+static int parse_another(struct reader *q, attribute_list *all)
+{
+	struct span_attribute a = {0};
+	int from = column(q), r = parse_attribute(q, &a);
+
+	for (size_t i = 0; !r && i < all->len; i++)
+		if (!strcmp(all->data[i].name, a.name))
+			r = fail_at(q, from, "another attribute has this name; `NAME: …` gives it one of its own");
+	if (!r)
+		vec_push(all, a);
+	return r;
+}
+
+static int parse_attributes(struct reader *q, struct span_question *ret)
+{
+	attribute_list all = {0};
+	int opened = column(q), r = advance(q);
+	bool more = !r && !is(q, "}");
+
+	while (more) {
+		r = parse_another(q, &all);
+		more = !r && is(q, ",");
+		if (more && (r = advance(q)))
+			break;
+	}
+	if (!r && q->lexer.token.kind == TOKEN_END)
+		r = fail_at(q, opened, "the } that closes this is missing");
+	if (!r && !is(q, "}"))
+		r = fail_at(q, column(q), "a , or a } is expected here: attributes are { expr, name: expr, … }");
+	if (!r)
+		r = advance(q);
+	if (!r) {
+		ret->chosen = true;
+		ret->nattributes = all.len;
+		ret->attributes = arena_memdup(q->arena, all.data, all.len * sizeof(*all.data));
+	}
+	vec_done(&all);
+	return r;
+}
+
+int span_question_parse(const char *text, struct arena *arena, struct span_question *ret, struct err *err)
+{
+	struct reader q = {.arena = arena, .err = err};
+	struct span_question parsed = {0};
+	int r = parse_head(&q, text, &parsed.function, &parsed.when);
+
+	if (!r && is(&q, "{"))
+		r = parse_attributes(&q, &parsed);
+	if (!r && q.lexer.token.kind != TOKEN_END)
+		r = unexpected(&q, "ATTRIBUTES");
 	if (!r)
 		*ret = parsed;
 	return r;

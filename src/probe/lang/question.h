@@ -62,4 +62,30 @@ bool name_is_glob(const char *pattern);
 /* Everything lives in arena. Errors: -EINVAL, a sentence with a caret under the column. */
 int question_parse(const char *text, struct arena *arena, struct question *ret, struct err *err);
 
+/*
+ * A function as a span, as --span says it:
+ *
+ *   [type NAME TYPE; …] FUNCTION[(params) [results]] [if CONDITION] [{ ATTRIBUTES }]
+ *
+ *   main.(*Svc).Charge
+ *   main.(*Svc).Charge if amount > 100 { amount, order.id: o.ID, ret0 }
+ *
+ * Attributes are expressions, each called as it is written or by the name before its colon.
+ */
+struct span_attribute {
+	const char *name;            /* of the attribute */
+	const char *text;            /* the expression as written */
+	const struct expr *expr;
+};
+
+struct span_question {
+	struct question function;    /* text, pattern, ref and condition; no actions */
+	const char *when;            /* the condition as written; NULL: none */
+	bool chosen;                 /* braces were written: these attributes, and not the arguments */
+	const struct span_attribute *attributes;
+	size_t nattributes;
+};
+/* As question_parse. */
+int span_question_parse(const char *text, struct arena *arena, struct span_question *ret, struct err *err);
+
 #endif

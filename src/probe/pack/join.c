@@ -56,7 +56,7 @@ static bool pack_applies(struct binary *b, const struct pack *p)
 	for (const char *const *pkg = p->packages; pkg && *pkg; pkg++)
 		if (binary_has_package(b, *pkg))
 			return true;
-	return false;
+	return !p->packages;
 }
 
 /* "net/http.Request.pat" names a field that must, or must not, exist. */
@@ -192,13 +192,20 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 	};
 }
 
-/* A method value has its receiver in the closure object, not among its parameters. */
-static size_t captured_receiver(struct joiner *jn, const struct func *f, const struct closure_var **ret)
+/*
+ * A method value has its receiver in the closure object, not among its parameters. The other variables of a closure are
+ * named in what is made for this very binary: a pack cannot know whether there is the DWARF that tells them.
+ */
+static size_t captured_variables(struct joiner *jn, const struct pack_variant *variant, const struct func *f,
+				 const struct closure_var **ret)
 {
 	struct closure_var *v = arena_new(jn->arena, struct closure_var);
+	size_t n = 0;
 
 	*ret = v;
-	return binary_method_value(jn->binary, f, v);
+	if (binary_method_value(jn->binary, f, v))
+		return 1;
+	return variant->function && !binary_closure_vars(jn->binary, f, ret, &n, NULL) ? n : 0;
 }
 
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
@@ -218,7 +225,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .nitems = v->ncaptures};
 	int r = 0;
 
-	scope.ncaptured = captured_receiver(jn, &j->func, &scope.captured);
+	scope.ncaptured = captured_variables(jn, v, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 
@@ -271,11 +278,33 @@ static int check_calls(struct joiner *jn, const char *const *names, bool all, st
 	return 0;
 }
 
+/* The function of v, and what v declares of it. */
+static int find_function(struct joiner *jn, const struct pack_variant *v, struct func_ref *ret_ref, struct func *ret,
+			 struct err *err)
+{
+	int r;
+
+	if (v->function) {
+		*ret_ref = (struct func_ref){.name = v->func, .declared = v->declared};
+		if (v->declared)
+			ret_ref->signature = *v->declared;
+		*ret = *v->function;
+		return 0;
+	}
+	r = func_ref_parse(v->func, jn->arena, ret_ref, err);
+	if (r < 0)
+		return r;
+	if (!func_named(jn, ret_ref->name, ret))
+		return err_set(err, -ENOENT, "no function %s in this binary", ret_ref->name);
+	if (v->not_inlined && binary_inlined(jn->binary, ret_ref->name, NULL, 0))
+		return err_set(err, -ENOENT, "not used here: calls of %s were inlined in this binary", ret_ref->name);
+	return 0;
+}
+
 /* 0 when v can be used, -ENOENT when its function is not there, another error when it is but does not fit. */
 static int try_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
 	struct func_ref ref;
-	uintptr_t index;
 	int r;
 
 	if (v->needs_absent && field_exists(jn->binary, v->needs_absent))
@@ -288,16 +317,15 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 	if (!r)
 		r = check_calls(jn, v->needs_no_call, false, err);
 	if (!r)
-		r = func_ref_parse(v->func, jn->arena, &ref, err);
+		r = find_function(jn, v, &ref, &j->func, err);
 	if (r < 0)
 		return r;
-	index = (uintptr_t)strmap_get(&jn->func_index, ref.name, strlen(ref.name));
-	if (!index || !binary_func(jn->binary, index - 1, &j->func))
-		return err_set(err, -ENOENT, "no function %s in this binary", ref.name);
-	if (v->not_inlined && binary_inlined(jn->binary, ref.name, NULL, 0))
-		return err_set(err, -ENOENT, "not used here: calls of %s were inlined in this binary", ref.name);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
+	if (r == -ENODATA && v->function) { /* who made v knows that, and asks for no more than there is */
+		j->signature = (struct signature){0};
+		r = 0;
+	}
 	if (r >= 0)
 		r = compile_variant(jn, v, j, err);
 	if (r >= 0)
@@ -419,7 +447,8 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 			for (size_t v = 0; v < points[k]->nvariants; v++) {
 				struct func_ref ref;
 
-				if (func_ref_parse(points[k]->variants[v].func, jn->arena, &ref, NULL) == 0)
+				if (!points[k]->variants[v].function &&
+				    func_ref_parse(points[k]->variants[v].func, jn->arena, &ref, NULL) == 0)
 					vec_push(&names, ref.name);
 				if (points[k]->variants[v].needs_func)
 					vec_push(&names, points[k]->variants[v].needs_func);

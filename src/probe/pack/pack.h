@@ -26,6 +26,8 @@ enum point_role {
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
+extern const char *const point_role_names[]; /* as packs write them; ends with NULL */
+
 /* The attributes that a statement of SQL has to do with; each may be NULL. */
 struct sql_attributes {
 	const char *system;            /* known before: whose SQL it is, a db.system.name */
@@ -85,7 +87,8 @@ enum capture_use {
 	USE_OWN_CHAIN,   /* the context that the span is given: one link at most, which is the span's as long as it is
 			  * open; none where it is nobody's (context.Background). Its end says nothing */
 	/*
-	 * START, VALUE_UINT but for the pc: lineage, captured without being asked for. Of the record's goroutine: which
+	 * START, VALUE_UINT but for the pc: lineage, captured without being asked for (the first two by NOTE with
+	 * by_lineage, too). Of the record's goroutine: which
 	 * one created it, and where it began. And the epoch: ids are handed out from the scheduler's counter in
 	 * batches, one to each P. A goroutine was created after the record if its id is greater than GOIDGEN, or not
 	 * less than GOID_CACHE and less than GOID_CACHE_END (of the P that the record was written on), which counts
@@ -115,6 +118,9 @@ struct pack_capture {
 
 struct pack_variant {              /* one way to find a join point; the first that resolves is used */
 	const char *func;              /* as func_ref_parse takes it */
+	/* No pack says these two: a pack that is made for one binary knows the function, and what is declared of it */
+	const struct func *function;   /* then func is only its name */
+	const struct declared_signature *declared; /* or NULL */
 	bool at_return;
 	const char *when, *goroutine, *sp;
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
@@ -136,6 +142,7 @@ struct pack_point {
 	bool optional;                 /* its absence is no refusal of the span */
 	bool or_end;                   /* DETACH: without a key there is nothing that outlives the call: it ends */
 	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
+	bool by_lineage;               /* NOTE: also of the span within which its goroutine was created */
 	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
 	/* END, DETACH with or_end: drop the span when that attribute equals this */
 	const char *discard_attribute, *discard_value;
@@ -201,7 +208,8 @@ struct pack_span {
 
 struct pack {
 	const char *name, *about, *file;
-	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated */
+	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated. NULL: it is made
+					* for one binary */
 	const struct pack_span *spans;
 	size_t nspans;
 	const struct pack_point *hooks;/* UNWIND, EXIT, PANIC: of the runtime, not of a span */
@@ -226,6 +234,13 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
  * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
  */
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
-void pack_free(struct pack *p);
+/* The same for one of them. Spans that it adds to refer to those packs from then on. */
+int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err);
+/*
+ * What the starts of a span's points capture of lineage without being asked for, as its kind and contexts want it.
+ * pack_parse does it; who makes a span otherwise does it once all its points are there. In arena.
+ */
+void pack_add_lineage(struct arena *arena, const struct pack_span *s);
+void pack_free(struct pack *p); /* NULL ok */
 
 #endif

@@ -349,7 +349,7 @@ static int read_pair(struct yaml *y, const yaml_node_t *map, size_t i, const cha
 	for (size_t k = 0; keys[k].name; k++) {
 		if (strcmp(keys[k].name, key))
 			continue;
-		*seen |= 1ull << k;
+		*seen |= (uint64_t)1 << k;
 		return keys[k].read(y, value, (char *)into + keys[k].offset);
 	}
 	return unknown_key(y, key_node(y, map, i), what, key, keys);
@@ -358,13 +358,13 @@ static int read_pair(struct yaml *y, const yaml_node_t *map, size_t i, const cha
 int yaml_map(struct yaml *y, const yaml_node_t *node, const char *what, const struct yaml_key *keys,
 	     void *into)
 {
-	uint64_t seen = 0;
+	uint64_t seen = 0;       /* a bit a key: no table has more than 64 */
 	int r = yaml_mapping(y, node, what);
 
 	for (size_t i = 0; !r && i < yaml_pair_count(node); i++)
 		r = read_pair(y, node, i, what, keys, &seen, into);
 	for (size_t k = 0; !r && keys[k].name; k++)
-		if (keys[k].required && !(seen & 1ull << k))
+		if (keys[k].required && !(seen & (uint64_t)1 << k))
 			r = yaml_fail(y, node, "%s needs the key `%s`", what, keys[k].name);
 	return r;
 }

@@ -46,15 +46,17 @@ func dialOptions() []grpc.DialOption {
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler())}
 }
 
-// Rows, Ping, ResetSession and the like are no operations of their own.
+// Rows, Ping, ResetSession and the like are no operations of their own. The library does not know the system by itself.
 func openDatabase(driver, url string) (*sql.DB, error) {
-	return otelsql.Open(driver, url, otelsql.WithSpanOptions(otelsql.SpanOptions{
+	attributes := append(otelsql.AttributesFromDSN(url), semconv.DBSystemNamePostgreSQL)
+	return otelsql.Open(driver, url, otelsql.WithAttributes(attributes...), otelsql.WithSpanOptions(otelsql.SpanOptions{
 		OmitConnResetSession: true, OmitConnectorConnect: true, OmitRows: true, OmitConnPrepare: true}))
 }
 
+// Which line of the program called is nothing that is compared, and dear.
 func openRedis(o *redis.Options) *redis.Client {
 	c := redis.NewClient(o)
-	if err := redisotel.InstrumentTracing(c); err != nil {
+	if err := redisotel.InstrumentTracing(c, redisotel.WithCallerEnabled(false)); err != nil {
 		log.Fatal(err)
 	}
 	return c
