@@ -50,8 +50,6 @@ static const struct option_def inspect_defs[] = {
 };
 static const struct option_group inspect_groups[] = {{.title = "options", .defs = inspect_defs}, {0}};
 
-static const char *const role_name[] = {"start", "end", "note", "unwind", "exit", "panic", "join", "tie", "detach"};
-
 /* ---- sites ---- */
 
 /* Whose sites are shown: that of the option, else the default. */
@@ -148,10 +146,10 @@ static void print_join(struct binary *b, const struct planter_ops *planter, cons
 
 	snprintf(name, sizeof(name), "%s%s%s", j->span ? j->span->name : "", j->span ? "/" : "", j->point->name);
 	if (!found.sites) {
-		printf("  %-22s %-6s %s: %s\n", name, role_name[j->point->role], found.status, found.why);
+		printf("  %-22s %-6s %s: %s\n", name, point_role_names[j->point->role], found.status, found.why);
 		return;
 	}
-	printf("  %-22s %-6s %s\n", name, role_name[j->point->role], j->func.name);
+	printf("  %-22s %-6s %s\n", name, point_role_names[j->point->role], j->func.name);
 	for (const struct site *s = found.sites; s; s = s->next)
 		printf("  %-22s        at 0x%" PRIx64 " %-32s %s\n", "", s->addr, insn_at(b, s, &insn),
 		       price_of(planter, s)->text);
@@ -260,7 +258,7 @@ static void json_join(struct json *j, struct binary *b, const struct planter_ops
 	json_key(j, "point");
 	json_str(j, join->point->name);
 	json_key(j, "role");
-	json_str(j, role_name[join->point->role]);
+	json_str(j, point_role_names[join->point->role]);
 	json_key(j, "status");
 	json_str(j, found.status);
 	if (found.sites) {
@@ -544,6 +542,15 @@ static void list_functions(struct binary *b, const char *glob, struct json *json
 
 /* ---- the verb ---- */
 
+/* Whether there is anything to pay for by --span: its pack is the one that is for this binary alone. */
+static bool has_functions(const struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && !joins[i].pack->packages)
+			return true;
+	return false;
+}
+
 static int report_text(struct binary *b, const struct inspect_options *o, const struct join *joins, size_t n,
 		       struct err *err)
 {
@@ -560,7 +567,7 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b);
 	print_joins(b, planter_of(o), joins, n, o->ir);
-	if (o->functions_as_spans.len && planter_of(o) == planters[0])
+	if (has_functions(joins, n) && planter_of(o) == planters[0])
 		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
 		       "--planter patch\n  costs a fraction.\n");
 	return 0;
@@ -596,6 +603,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 /* What of --span is refused, or known in part only. */
 static void tell_functions(const struct span_plan *p)
 {
+	fflush(stdout); /* it comes behind what it is about */
 	for (size_t i = 0; i < p->refused.len; i++)
 		complain(0, "%s", p->refused.data[i]);
 	for (size_t i = 0; i < p->partial.len; i++)

@@ -57,9 +57,9 @@ static int load_file(const char *path, pack_set *ret, struct err *err)
 static int check_glob(const char *glob, const pack_set *packs, struct err *err)
 {
 	for (size_t i = 0; i < packs->len; i++)
-		if (packs->data[i]->nspans && !fnmatch(glob, packs->data[i]->name, 0))
+		if (!fnmatch(glob, packs->data[i]->name, 0))
 			return 0;
-	return err_set(err, -EINVAL, "--packs %s matches no pack; `earshot inspect --list-packs` lists them", glob);
+	return err_set(err, -EINVAL, "--packs `%s` matches no pack; `earshot inspect --list-packs` lists them", glob);
 }
 
 static int load_named(const string_list *wanted, pack_set *ret, struct err *err)

@@ -253,7 +253,7 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .sample = o->sample,
 				       .sample_parent_based = o->sample_parent_based,
 				       .sql_full = o->sql_full,
-								 .redact = o->redact};
+				       .redact = o->redact};
 
 	s->asked = (struct spans_asked){.functions = o->functions, .nfunctions = o->nfunctions, .alone = o->alone,
 					.propagators = o->propagators};

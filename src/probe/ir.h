@@ -85,8 +85,9 @@ enum ir_op {
 	IR_EMIT_CHAIN,/* slot `slot` = the chain (event.h) of the context whose type word (the descriptor's run-time
 		      * address; 0: nil) is a and whose data word is b: at most imm links, each as its type in the
 		      * program's `contexts` says (context_types.h). A string slot by form. What goes wrong on the way
-		      * is the chain's end; SLOT_CUT, without bytes, where the record has no room for imm links. Only
-		      * for a planter that can (planter_caps.follows_contexts) */
+		      * is the chain's end; where imm is 1, any is that of a chain that has its link. SLOT_CUT, without
+		      * bytes, where the record has no room for imm links. Only for a planter that can
+		      * (planter_caps.follows_contexts) */
 	IR_IMAGE,    /* slot `slot` = a new chunk of `shape` with imm bytes, cleared, for a value at address a
 		      * (IR_NO_REG: none, it lies in registers). Slots with images come behind all others. `at`: 1 +
 		      * how deep it is followed; 0: as deep as the table of shapes goes */

@@ -7,7 +7,8 @@
  * recursion pairs by that, and an end whose start was lost is found out.
  *
  * A start at a depth where another span is still open proves that the older one has left the stack: its
- * end was lost. It is counted, not reported: nobody knows when it ended.
+ * end was lost. It is counted, not reported: nobody knows when it ended. But one call may be several spans, of
+ * different definitions whose starts are at its entry: these are open at the same depth, and each ends by its own end.
  *
  * A panic runs deferred functions on top of the panicking stack, and one of them may be where a span ends
  * (the loop that serves a connection, say). Such an end is the panic's doing. When a deferred function recovered,
@@ -414,6 +415,14 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	a->o.emit(a->o.arg, &out);
 }
 
+static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
+{
+	parents_closing(&a->parents, t, s);
+	open_spans_remove(&t->open, s, time_ns);
+	trace_closed(&a->o.watch, s->trace.trace_id);
+	open_span_release(&a->pool, s);
+}
+
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
 	if (s->trace.sampled) {
@@ -422,18 +431,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 	} else {
 		a->losses.count[LOSS_SAMPLED_OUT]++;
 	}
-	parents_closing(&a->parents, t, s);
-	open_spans_remove(&t->open, s, end->time_ns);
-	trace_closed(&a->o.watch, s->trace.trace_id);
-	open_span_release(&a->pool, s);
-}
-
-static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
-{
-	parents_closing(&a->parents, t, s);
-	open_spans_remove(&t->open, s, time_ns);
-	trace_closed(&a->o.watch, s->trace.trace_id);
-	open_span_release(&a->pool, s);
+	drop(a, t, s, end->time_ns);
 }
 
 static void lose(struct assembler *a, const struct arrival *in, struct open_span *s, enum loss why)
@@ -478,6 +476,15 @@ static struct goroutine *goroutine_of(const struct arrival *in)
 	return open_spans_goroutine(&in->target->open, in->e.head->goid);
 }
 
+/* Whether the record is of the very call that s began with, as a span of another definition. */
+static bool is_of_same_call(const struct arrival *in, const struct open_span *s)
+{
+	const struct assembler_probe *p = &in->probe->p, *start = &s->start->p;
+
+	return s->entry.depth == in->e.head->depth && p->span != start->span && p->func.entry &&
+	       p->func.entry == start->func.entry && p->binary == start->binary;
+}
+
 /* Spans at this depth or deeper, down to (without) `until`, are no longer on the stack. */
 static void lose_stale(struct assembler *a, const struct arrival *in, const struct open_span *until,
 		       uint64_t depth)
@@ -487,7 +494,7 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 
 	for (; s && s != until; s = outer) {
 		outer = open_span_outer(s);
-		if (s->entry.depth >= depth)
+		if (s->entry.depth >= depth && !is_of_same_call(in, s))
 			lose(a, in, s, LOSS_UNPAIRED_START);
 	}
 }
@@ -678,6 +685,8 @@ static void on_note(struct assembler *a, const struct arrival *in)
 		s = goroutine_find(goroutine_of(in), in->probe->p.span);
 		if (!s)
 			s = open_spans_joined(&in->target->open, in->e.head->goid);
+		if (!s && in->probe->p.point->by_lineage)
+			s = parents_creator(&a->parents, in);
 	}
 	if (!s || s->start->p.span != in->probe->p.span)
 		return;

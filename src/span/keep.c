@@ -46,11 +46,13 @@ struct keeper {
 
 /* ---- rules ---- */
 
-static const char *const words[] = {"error", "unset", "internal", "server", "client", "producer", "consumer", NULL};
+static const char *const statuses[] = {"error", "unset", NULL};
+static const struct condition_domain domains[] = {
+	{"status", statuses}, {"kind", span_kind_names}, {"duration", NULL}, {0}};
 
 int keep_rule_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err)
 {
-	return condition_parse(text, words, arena, ret, err);
+	return condition_parse(text, domains, arena, ret, err);
 }
 
 static void add_names(struct keeper *k, const struct condition *c)

@@ -4,7 +4,6 @@
 
 #include "span/trace_headers.h"
 
-
 /* What is found out on the way. */
 struct search {
 	struct parents *p;
@@ -154,6 +153,16 @@ static struct open_span *lineage_parent(struct search *q)
 			if (created_since(q, s, goid))
 				break;
 	return s && !trusted(q->p, s) ? doubtful(q) : s;
+}
+
+struct open_span *parents_creator(struct parents *p, const struct arrival *in)
+{
+	struct search q = {.p = p, .in = in};
+	struct open_span *s = lineage_parent(&q);
+
+	while (s && s->start->p.span != in->probe->p.span)
+		s = open_span_outer(s);
+	return s && trusted(p, s) ? s : NULL;
 }
 
 /* ---- connections ---- */

@@ -43,6 +43,11 @@ void parents_opened(struct parents *p, const struct arrival *in, struct open_spa
  * known joins its client's trace, with all that is open below it, unless something of its own trace has been emitted.
  */
 void parents_noted(struct parents *p, const struct arrival *in, struct open_span *s);
+/*
+ * The open span of the record's definition within which the record's goroutine was created, if that is certain; else
+ * NULL.
+ */
+struct open_span *parents_creator(struct parents *p, const struct arrival *in);
 /* Before it is removed from the process's open spans. */
 void parents_closing(struct parents *p, struct target *t, struct open_span *s);
 void parents_done(struct parents *p);

@@ -6,13 +6,7 @@
 
 const char *span_kind_text(enum span_kind k)
 {
-	static const char *const text[] = {[SPAN_INTERNAL] = "internal",
-					   [SPAN_SERVER] = "server",
-					   [SPAN_CLIENT] = "client",
-					   [SPAN_PRODUCER] = "producer",
-					   [SPAN_CONSUMER] = "consumer"};
-
-	return (size_t)k < ARRAY_SIZE(text) && text[k] ? text[k] : "internal";
+	return span_kind_names[k >= SPAN_INTERNAL && k <= SPAN_CONSUMER ? k - SPAN_INTERNAL : 0];
 }
 
 const char *span_status_text(enum span_status s)

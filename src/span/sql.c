@@ -35,6 +35,14 @@ enum expected {
 	AN_OBJECT,      /* behind CREATE and its like: what is created */
 };
 
+/* Oracle writes a password as a name: IDENTIFIED BY new REPLACE old. */
+enum password {
+	NO_PASSWORD,
+	IDENTIFIED,
+	A_PASSWORD,     /* the next token is one */
+	HAD_PASSWORD,
+};
+
 struct reader {
 	struct sql_statement *q;
 	struct sql_lexer lexer;
@@ -53,6 +61,7 @@ struct reader {
 	size_t list;                    /* where in the text the values of an IN list begin; 0: not in one */
 	size_t listed;                  /* values in it */
 	bool in;                        /* the word before was IN */
+	enum password password;
 };
 
 void sql_statement_done(struct sql_statement *q)
@@ -384,9 +393,20 @@ static void follow_list(struct reader *r, const struct sql_token *t, bool value)
 	r->in = is_word(t, "IN");
 }
 
+static enum password after_password(const struct reader *r, const struct sql_token *t)
+{
+	if (r->password == A_PASSWORD)
+		return HAD_PASSWORD;
+	if ((r->password == IDENTIFIED && is_word(t, "BY")) || (r->password == HAD_PASSWORD && is_word(t, "REPLACE")))
+		return A_PASSWORD;
+	return is_word(t, "IDENTIFIED") ? IDENTIFIED : NO_PASSWORD;
+}
+
 static void write_token(struct reader *r, const struct sql_token *t, bool is_name, bool spaced)
 {
-	bool hidden = t->kind == SQL_LITERAL || t->kind == SQL_UNCERTAIN || (t->kind == SQL_DOUBLE && !is_name);
+	bool password = r->password == A_PASSWORD && t->kind != SQL_PARAMETER;
+	bool hidden = password || t->kind == SQL_LITERAL || t->kind == SQL_UNCERTAIN ||
+		      (t->kind == SQL_DOUBLE && !is_name);
 	struct buf *b = &r->q->text;
 
 	if (spaced && b->len)
@@ -395,6 +415,7 @@ static void write_token(struct reader *r, const struct sql_token *t, bool is_nam
 		buf_char(b, '?');
 	else
 		buf_append(b, t->s, t->len);
+	r->password = after_password(r, t);
 	follow_list(r, t, hidden || (t->kind == SQL_PARAMETER && t->s[0] == '?'));
 	if (t->kind == SQL_UNCERTAIN)
 		buf_str(b, "...");

@@ -6,6 +6,7 @@ import time
 from calls import Calls, binary, newest, question
 from earshot import Earshot, and_patched, losses, need_earshot, planter
 from proc import BIN, EARSHOT, run_once, scratch, until
+from target import Httpd, built, get
 from testing import Test
 from trio import Trio
 
@@ -142,12 +143,12 @@ def _calls(path):
 
 # ---- whose child ----
 
-def _traces(build):
+def _traces(build, backends=True):
     """In the handler, in a goroutine of an errgroup, in a gRPC service over a database."""
     need_earshot()
     stripped = build.endswith("-sw")
     asked = [f + (d if stripped else "") for f, d in TRIO.items()]
-    with Trio(build) as trio:
+    with Trio(build, backends) as trio:
         trio.order(1)
         pids = [a for pid in trio.pids for a in ("-p", str(pid))]
         e = _observe(*pids, *_span_flags(asked), seen=3)
@@ -180,7 +181,7 @@ def _traces(build):
     for s in named("main.(*stock).Check"):
         assert above(s)["attributes"].get("rpc.method", "").endswith("Check") and above(s)["kind"] == "server", above(s)
         below = [c["attributes"].get("db.system.name") for c in spans if c.get("parent_span_id") == s["span_id"]]
-        assert below == ["postgresql"], (s, below)
+        assert below == ["postgresql"] * backends, (s, below)
     failed = [s for s in named("main.(*stock).Check") if s["status"] == "error"]
     assert len(failed) == 1 and failed[0]["attributes"]["error.type"].endswith("status.Error"), failed
     assert len(named("main.(*stock).Reserve")) == len(ORDERS), named("main.(*stock).Reserve")
@@ -188,6 +189,22 @@ def _traces(build):
     assert not lost, lost
     assert "cannot be told" not in err, err
     return f"{len(spans)} spans, {len(_own(e))} of them of functions"
+
+
+def _both():
+    """A function that is a span by a pack already is two, one within the other."""
+    need_earshot()
+    function = "net/http.serverHandler.ServeHTTP"
+    with Httpd(built("1.27", "plain")) as httpd:
+        e = _observe("-p", str(httpd.pid), "--span", function)
+        for i in range(5):
+            get(httpd.where["http"], f"/alloc?{i}", agent="test")
+        until("the spans are out", lambda: len(_own(e)) >= 5 and len(e.spans()) >= 5, 10)
+        servers, summary = e.finish()
+    assert len(servers) == len(_own(e)) == 5, e.describe()
+    ids, parents = ({s[k] for s in servers + _own(e) if s.get(k)} for k in ("span_id", "parent_span_id"))
+    assert len(parents & ids) == 5 and len({s["trace_id"] for s in servers}) == 5, servers
+    assert not {k: n for k, n in losses(summary).items() if n}, summary
 
 
 # ---- what is matched, and what is not ----
@@ -306,8 +323,9 @@ def _all():
         for mode in ("plain", "sw"):
             yield Test(f"calls-go{minor}-{mode}", lambda m=minor, w=mode: _calls(binary(m, w)))
     yield Test("condition", lambda: _condition(newest()))
-    yield Test("traces-go1.21-plain", lambda: _traces("go1.21-plain"))
+    yield Test("traces-go1.21-plain", lambda: _traces("go1.21-plain", backends=False))
     yield Test("traces-go1.27-sw", lambda: _traces("go1.27-sw"))
+    yield Test("both", _both)
     yield Test("glob", _glob)
     yield Test("unknown", _unknown)
     yield Test("refused", _refused)
@@ -316,4 +334,4 @@ def _all():
 
 
 def tests():
-    yield from and_patched(_all(), {"calls-go1.21-plain", "calls-go1.27-sw", "condition", "traces-go1.27-sw", "glob"})
+    yield from and_patched(_all(), {"calls-go1.21-plain", "calls-go1.27-sw", "condition", "traces-go1.21-plain", "both", "glob"})

@@ -94,6 +94,27 @@ static void return_lost(void **state)
 	assert_int_equal(still_open(), 0);
 }
 
+/* Two definitions start and end where one function does: neither is what proves that the other's end was lost. */
+static void two_spans_of_a_call(void **state)
+{
+	bare(P_CALL, 1, 100, 10);
+	bare(P_INNER, 1, 100, 11);
+	bare(P_RETURN, 1, 100, 30);
+	bare(P_INNER_END, 1, 100, 31);
+	assert_int_equal(w.spans.len, 2);
+	assert_int_equal(lost(LOSS_UNPAIRED_START), 0);
+	assert_memory_equal(w.spans.data[1].span.parent_id, w.spans.data[0].span.span_id, 8);
+	bare(P_CALL, 1, 100, 40);
+	bare(P_INNER, 1, 100, 41);
+	bare(P_INNER_END, 1, 100, 50); /* the other's is lost: that is proved by its next start */
+	bare(P_CALL, 1, 100, 60);
+	assert_int_equal(lost(LOSS_UNPAIRED_START), 1);
+	bare(P_CALL, 1, 300, 70); /* one deeper than both has left, whatever is still open at this depth */
+	bare(P_INNER, 1, 100, 80);
+	assert_int_equal(lost(LOSS_UNPAIRED_START), 2);
+	assert_int_equal(still_open(), 2);
+}
+
 static void stale_start(void **state)
 {
 	start(1, 500, 10);
@@ -755,7 +776,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(pairs), T(goroutines_apart), T(no_goroutine), T(recursion), T(return_without_start),
-		T(return_lost), T(stale_start), T(nested_is_the_same), T(unpaired_ends), T(open_limit),
+		T(return_lost), T(stale_start), T(two_spans_of_a_call), T(nested_is_the_same), T(unpaired_ends),
+		T(open_limit),
 		T(open_limit_of_one), T(starts_add_up), T(parents_across_definitions), T(inner_left_open),
 		T(panic_recovered_outside), T(panic_recovered_inside), T(panic_recovered_unseen),
 		T(end_within_panic), T(call_during_panic), T(panic_within_panic), T(many_panics),

@@ -68,7 +68,8 @@ static void check_slot(const struct event *e, size_t slot, uint64_t type, uint64
 
 	assert_true(event_chain(e, slot, &c));
 	assert_int_equal(c.n, n - 1);
-	assert_memory_equal(c.words, words, 8 * n);
+	/* the end of a chain that is full at its first link is not looked for */
+	assert_memory_equal(c.words, words, 8 * (max == 1 && c.n ? c.n : n));
 }
 
 static void check(struct planter *p, uint64_t type, uint64_t data, struct event_chain *ret)

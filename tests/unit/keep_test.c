@@ -139,7 +139,10 @@ static void rules_see_what_spans_have(void **state)
 static void rules_that_are_none(void **state)
 {
 	static const char *const rules[] = {"",	      "status =",     "duration > 1s +",
-					    "1 == 2", "attr[1] == 2", "attr[\"a\"][0]"};
+					    "1 == 2", "attr[1] == 2", "attr[\"a\"][0]",
+					    /* They would never hold. */
+					    "status == err", "\"failed\" != status", "kind == Server", "kind == 2",
+					    "duration > \"1s\"", "duration == true"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		const struct condition *c;

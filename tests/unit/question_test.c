@@ -275,6 +275,8 @@ static void test_spans(void **state)
 		{"main.F { a", "error: the } that closes this is missing\n  main.F { a\n         ^"},
 		{"main.F { len(a): b }", "error: an attribute's name is expected before the colon, as in order.total: "
 					 "o.Total\n  main.F { len(a): b }\n           ^"},
+		{"main.F { a, a: b }", "error: another attribute has this name; `NAME: …` gives it one of its own\n"
+				       "  main.F { a, a: b }\n              ^"},
 		{"main.F x", "error: `if CONDITION`, `{ ATTRIBUTES }` or the end is expected here\n  main.F x\n"
 			     "         ^"},
 	};

@@ -200,9 +200,13 @@ int gen_emit_chain(struct gen *g, const struct ir_insn *i)
 	emit_label(e, same);
 	emit_checkpoint(e);
 	put_link(g, i, &out);
-	read_parent(g, &out);
-	read_type(g, &out, same);
-	emit_jump(e, again);
+	if (i->imm > 1) {
+		read_parent(g, &out);
+		read_type(g, &out, same);
+		emit_jump(e, again);
+	} else { /* whatever the parent is, there is no room for it */
+		emit_jump(e, out.by[CHAIN_TOO_LONG]);
+	}
 	for (unsigned k = 0; k < CHAIN_END_COUNT; k++) {
 		emit_label(e, out.by[k]);
 		emit_store_imm(e, 8, REG_RECORD, STATE(end), (int32_t)k);

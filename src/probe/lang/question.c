@@ -427,14 +427,29 @@ static int parse_attribute(struct reader *q, struct span_attribute *ret)
 	return r;
 }
 
+typedef VEC(struct span_attribute) attribute_list;
+
+static int parse_another(struct reader *q, attribute_list *all)
+{
+	struct span_attribute a = {0};
+	int from = column(q), r = parse_attribute(q, &a);
+
+	for (size_t i = 0; !r && i < all->len; i++)
+		if (!strcmp(all->data[i].name, a.name))
+			r = fail_at(q, from, "another attribute has this name; `NAME: …` gives it one of its own");
+	if (!r)
+		vec_push(all, a);
+	return r;
+}
+
 static int parse_attributes(struct reader *q, struct span_question *ret)
 {
-	VEC(struct span_attribute) all = {0};
+	attribute_list all = {0};
 	int opened = column(q), r = advance(q);
 	bool more = !r && !is(q, "}");
 
 	while (more) {
-		r = parse_attribute(q, vec_add(&all));
+		r = parse_another(q, &all);
 		more = !r && is(q, ",");
 		if (more && (r = advance(q)))
 			break;

@@ -26,6 +26,8 @@ enum point_role {
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
 };
 
+extern const char *const point_role_names[]; /* as packs write them; ends with NULL */
+
 /* The attributes that a statement of SQL has to do with; each may be NULL. */
 struct sql_attributes {
 	const char *system;            /* known before: whose SQL it is, a db.system.name */
@@ -85,7 +87,8 @@ enum capture_use {
 	USE_OWN_CHAIN,   /* the context that the span is given: one link at most, which is the span's as long as it is
 			  * open; none where it is nobody's (context.Background). Its end says nothing */
 	/*
-	 * START, VALUE_UINT but for the pc: lineage, captured without being asked for. Of the record's goroutine: which
+	 * START, VALUE_UINT but for the pc: lineage, captured without being asked for (the first two by NOTE with
+	 * by_lineage, too). Of the record's goroutine: which
 	 * one created it, and where it began. And the epoch: ids are handed out from the scheduler's counter in
 	 * batches, one to each P. A goroutine was created after the record if its id is greater than GOIDGEN, or not
 	 * less than GOID_CACHE and less than GOID_CACHE_END (of the P that the record was written on), which counts
@@ -139,6 +142,7 @@ struct pack_point {
 	bool optional;                 /* its absence is no refusal of the span */
 	bool or_end;                   /* DETACH: without a key there is nothing that outlives the call: it ends */
 	bool recovers;                 /* START: a recovery in its own frame ends it as a panic too */
+	bool by_lineage;               /* NOTE: also of the span within which its goroutine was created */
 	bool may_miss;                 /* END: normally fires without an open span too: no loss then */
 	/* END, DETACH with or_end: drop the span when that attribute equals this */
 	const char *discard_attribute, *discard_value;

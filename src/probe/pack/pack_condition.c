@@ -8,7 +8,7 @@
 
 struct converter {
 	const char *text;
-	const char *const *words;
+	const struct condition_domain *domains;
 	struct arena *arena;
 	struct err *err;
 };
@@ -49,12 +49,12 @@ static bool is_name(const struct expr *e)
 	return e->op == EXPR_NAME || e->op == EXPR_FIELD || is_quoted_name(e);
 }
 
-static bool is_word(const struct converter *c, const struct expr *e)
+static const struct condition_domain *domain_of(const struct converter *c, const struct expr *e)
 {
-	for (const char *const *w = c->words; w && *w && e->op == EXPR_NAME; w++)
-		if (!strcmp(e->text, *w))
-			return true;
-	return false;
+	for (const struct condition_domain *d = c->domains; d && d->attribute && e->op == EXPR_NAME; d++)
+		if (!strcmp(e->text, d->attribute))
+			return d;
+	return NULL;
 }
 
 static int convert_name(struct converter *c, const struct expr *e, struct condition *ret)
@@ -80,6 +80,11 @@ static int convert_number(const struct expr *e, bool negative, struct condition 
 	return 0;
 }
 
+static void set_text(const struct expr *e, struct condition *ret)
+{
+	*ret = (struct condition){.op = CONDITION_TEXT, .text = e->text, .len = e->len};
+}
+
 static int convert_operand(struct converter *c, const struct expr *e, const struct condition **ret)
 {
 	struct condition *n = arena_new(c->arena, struct condition);
@@ -89,16 +94,47 @@ static int convert_operand(struct converter *c, const struct expr *e, const stru
 	*ret = n;
 	if (value->op == EXPR_INT || value->op == EXPR_FLOAT)
 		return convert_number(value, negative, n);
-	if (is_name(e) && !is_word(c, e))
+	if (is_name(e))
 		return convert_name(c, e, n);
-	if (e->op == EXPR_STRING || is_word(c, e))
-		*n = (struct condition){.op = CONDITION_TEXT, .text = e->text, .len = e->len};
+	if (e->op == EXPR_STRING)
+		set_text(e, n);
 	else if (e->op == EXPR_BOOL)
 		*n = (struct condition){.op = CONDITION_BOOL, .number = e->number};
 	else
 		return refuse(c, e, "a comparison is one of an attribute with a number, a text, true, false or another "
 				    "attribute");
 	return 0;
+}
+
+static int refuse_word(struct converter *c, const struct expr *e, const struct condition_domain *d)
+{
+	_cleanup_(buf_done) struct buf all = {0};
+
+	for (const char *const *w = d->words; *w; w++)
+		buf_printf(&all, "%s%s", w == d->words ? "" : ", ", *w);
+	return err_at_column(c->err, -EINVAL, c->text, e->column, "%s is one of: %s", d->attribute, all.data);
+}
+
+/* One side of a comparison, where the other is an attribute of which d (or NULL: nothing) is known. */
+static int convert_side(struct converter *c, const struct expr *e, const struct condition_domain *d,
+			const struct condition **ret)
+{
+	struct condition *n;
+	int r;
+
+	if (!d || !d->words) {
+		r = convert_operand(c, e, ret);
+		if (!r && d && ((*ret)->op == CONDITION_TEXT || (*ret)->op == CONDITION_BOOL))
+			r = refuse(c, e, "this is compared with a number, as 10ms or 1s");
+		return r;
+	}
+	for (const char *const *w = d->words; *w; w++)
+		if ((e->op == EXPR_NAME || e->op == EXPR_STRING) && !strcmp(e->text, *w)) {
+			*ret = n = arena_new(c->arena, struct condition);
+			set_text(e, n);
+			return 0;
+		}
+	return refuse_word(c, e, d);
 }
 
 static unsigned orders_of(const char *operator)
@@ -117,9 +153,9 @@ static int convert_comparison(struct converter *c, const struct expr *e, struct 
 	n->orders = orders_of(e->text);
 	if (!n->orders)
 		return refuse(c, e, "a condition over attributes has no arithmetic");
-	r = convert_operand(c, e->a, &n->a);
+	r = convert_side(c, e->a, domain_of(c, e->b), &n->a);
 	if (!r)
-		r = convert_operand(c, e->b, &n->b);
+		r = convert_side(c, e->b, domain_of(c, e->a), &n->b);
 	if (r)
 		return r;
 	if (n->a->op != CONDITION_ATTRIBUTE && n->b->op != CONDITION_ATTRIBUTE)
@@ -159,10 +195,10 @@ static int convert(struct converter *c, const struct expr *e, const struct condi
 	return convert_comparison(c, e, n);
 }
 
-int condition_parse(const char *text, const char *const *words, struct arena *arena, const struct condition **ret,
-		    struct err *err)
+int condition_parse(const char *text, const struct condition_domain *domains, struct arena *arena,
+		    const struct condition **ret, struct err *err)
 {
-	struct converter c = {text, words, arena, err};
+	struct converter c = {text, domains, arena, err};
 	struct expr *e;
 	int r = expr_parse(text, arena, &e, err);
 

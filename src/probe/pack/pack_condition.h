@@ -42,10 +42,19 @@ struct condition {
 };
 
 /*
- * The condition is the arena's. words, or NULL: names (the last is NULL) that stand for themselves as a side of a
- * comparison, as in status == error. Errors: -EINVAL; the sentence shows the place with a caret line.
+ * An attribute whose values are known: one of these words (the last is NULL), which stand for themselves beside it,
+ * as in status == error; with words NULL a number.
  */
-int condition_parse(const char *text, const char *const *words, struct arena *arena, const struct condition **ret,
-		    struct err *err);
+struct condition_domain {
+	const char *attribute;
+	const char *const *words;
+};
+
+/*
+ * The condition is the arena's. domains, or NULL: the last has no attribute; a comparison that could never hold for one
+ * of them is refused. Errors: -EINVAL; the sentence shows the place with a caret line.
+ */
+int condition_parse(const char *text, const struct condition_domain *domains, struct arena *arena,
+		    const struct condition **ret, struct err *err);
 
 #endif

@@ -28,6 +28,8 @@ struct yaml_key {
 	size_t offset;         /* of the field, from the `into` that yaml_map got */
 	bool required;
 };
+#define FIELD(key, T, field, read) {key, read, offsetof(T, field), false}
+#define NEEDED(key, T, field, read) {key, read, offsetof(T, field), true}
 
 /* One document and nothing else. yaml_done is due only after 0. */
 int yaml_load(struct yaml *y, const char *file, const char *text, size_t len);

@@ -183,11 +183,21 @@ static int add_captures(struct span_planner *sp, struct span_draft *d, struct er
 
 /* ---- the definition ---- */
 
-/* "shop.(*Cart).Add" of "example.com/shop.(*Cart).Add" */
+/* v2, v3, …: of a module's path, which says little without what is before it. */
+static bool is_major_version(const char *element)
+{
+	size_t n = *element == 'v' ? 1 + strspn(element + 1, "0123456789") : 0;
+
+	return n > 1 && element[n] == '.';
+}
+
+/* "shop.(*Cart).Add" of "example.com/shop.(*Cart).Add", "shop/v2.Add" of "example.com/shop/v2.Add" */
 static const char *without_path(const char *name)
 {
 	const char *end = name + strcspn(name, "(["), *slash = memrchr(name, '/', (size_t)(end - name));
 
+	if (slash && is_major_version(slash + 1))
+		slash = memrchr(name, '/', (size_t)(slash - name));
 	return slash ? slash + 1 : name;
 }
 
