@@ -22,11 +22,11 @@
  */
 #include "span/transform.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "span/address.h"
 #include "span/route.h"
 
 void captured_set_text(struct captured_value *v, const char *s, size_t len)
@@ -70,18 +70,10 @@ static const char *captured_text(struct captured_value *v, size_t *ret_len)
 /* Go keeps IPv4 in 4 bytes or, after ::ffff:, in 16; both are one address and have one text. */
 static bool apply_ip(struct captured_value *v)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	char text[INET6_ADDRSTRLEN];
-	const char *ip = v->s;
-	size_t len = v->len;
+	size_t len;
 
-	if (v->kind != ATTR_STRING || v->full_len || (len != 4 && len != 16))
-		return false;
-	if (len == 16 && !memcmp(ip, mapped, sizeof(mapped))) {
-		ip += sizeof(mapped);
-		len = 4;
-	}
-	if (!inet_ntop(len == 4 ? AF_INET : AF_INET6, ip, text, sizeof(text)))
+	if (v->kind != ATTR_STRING || v->full_len || !ip_print(v->s, v->len, text))
 		return false;
 	len = strlen(text);
 	memcpy(v->scratch, text, len);
@@ -481,40 +473,16 @@ static void apply_known(struct captured_value *v, const struct transform *t)
 	v->len = strlen(t->other);
 }
 
-/* "host:port", "[v6]:port", "host", "v6" (two colons and no brackets: no port). */
+/* What has no port stays as it is. */
 static void apply_port(struct captured_value *v)
 {
-	const char *colon, *end = v->s + v->len, *host_end;
-	int port = 0;
+	struct host_port hp;
 
-	if (v->kind != ATTR_STRING || !v->len || v->s[0] == '/' || v->s[0] == '@') /* a Unix socket's name */
+	if (v->kind != ATTR_STRING || !host_port_split(v->s, v->len, &hp))
 		return;
-	colon = memrchr(v->s, ':', v->len);
-	host_end = colon ? colon : end;
-	if (v->s[0] == '[') {
-		const char *bracket = memchr(v->s, ']', v->len);
-
-		if (!bracket || (bracket + 1 != end && bracket + 1 != colon))
-			return;
-		host_end = bracket;
-	} else if (!colon || memchr(v->s, ':', (size_t)(colon - v->s))) {
-		return;
-	}
-	if (colon && colon >= host_end) {
-		if (colon + 1 == end)
-			return;
-		for (const char *p = colon + 1; p < end; p++) {
-			if (*p < '0' || *p > '9' || port > 65535)
-				return;
-			port = port * 10 + (*p - '0');
-		}
-		if (port > 65535)
-			return;
-		v->port = port;
-	}
-	if (v->s[0] == '[')
-		v->s++;
-	v->len = (size_t)(host_end - v->s);
+	v->s = hp.host;
+	v->len = hp.len;
+	v->port = hp.port;
 }
 
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
