@@ -324,6 +324,39 @@ def _trace_context(minor):
     return _observe(minor, exchanges, {}, bad_headers=1)
 
 
+# ---- requests that are handed to other goroutines ----
+
+def _handed_over(minor, at_once):
+    """A ServeMux on a goroutine of the request's own says its route; one of a pool may say none, but never another's."""
+    need_earshot()
+    path = BIN / f"handover-go{minor}"
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    each, process = 240 // at_once, None
+    try:
+        process = Process([path, str(each), str(at_once)], stdin=subprocess.PIPE)
+        until("the servers listen", lambda: process.out().count("\n") == 2, 20)
+        ports = [int(line.rpartition(":")[2]) for line in process.out().splitlines()]
+        with attach(process.pid) as earshot:
+            until("the program is observed", lambda: earshot.check_alive() and "observing " in earshot.err(), 30)
+            process.popen.stdin.write(b"\n")
+            process.popen.stdin.flush()
+            until("all is asked", lambda: process.out().endswith("done\n"), 40)
+            earshot.wait_spans(each * at_once)
+            spans, summary = earshot.finish()
+    finally:
+        process and process.kill()
+    assert not any(losses(summary).values()), summary
+    routes = {port: [(s["attributes"].get("http.route"), s["attributes"]["url.path"][:-1]) for s in spans
+                     if int(s["attributes"]["server.port"]) == port] for port in ports}
+    assert [len(routes[p]) for p in ports] == [each * at_once // 2] * 2, routes
+    wrong = [r for some in routes.values() for r in some if r[0] not in (r[1], None)]
+    known = sum(route is not None for route, _ in routes[ports[0]])
+    # Which of a goroutine that moved on to another thread's batch was created when may be unknown, now and then.
+    assert not wrong and known > len(routes[ports[0]]) * 0.9, f"{wrong}, {known} known"
+    return f"{known} of {len(routes[ports[0]])}"
+
+
 def tests():
     new = MINORS[-1]
     everywhere = []
@@ -345,4 +378,7 @@ def tests():
             Test(f"query-redact-go{minor}", lambda m=minor: _queries(m, "q,token", 2)),
             Test(f"query-redact-none-go{minor}", lambda m=minor: _queries(m, "", None)),
         ]
+    for minor in ("1.22", new):
+        for n in (1, 8):
+            everywhere.append(Test(f"handed-over-{n}-go{minor}", lambda m=minor, n=n: _handed_over(m, n), 60))
     yield from and_patched(everywhere, [t.name for t in everywhere if t.name.endswith(("go1.19", "go1.22", f"go{new}"))])

@@ -113,7 +113,8 @@ def _check(spans, want):
 
 
 def _lost(summary):
-    return {k: n for k, n in losses(summary).items() if n}
+    """While probes are being planted, of some requests that ask whether they are in only the end is seen."""
+    return {k: n for k, n in losses(summary).items() if n and k != "unpaired_end"}
 
 
 def _expect(path, route, status, **more):

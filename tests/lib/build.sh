@@ -27,6 +27,7 @@
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
 #   fanout-go1.XX                          hands work on in every way, with numbered requests; 1.21 and the newest
+#   handover-go1.XX                        hands its requests to other goroutines; 1.22 and the newest
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
@@ -131,6 +132,7 @@ build_httpd() { # MINOR
 	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
+	case $1 in 1.22|"$newest") build "$1" handover "handover-go$1" -- -ldflags '-s -w' ;; esac
 	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --
 	build "$1" conditions "conditions-go$1-plain" --

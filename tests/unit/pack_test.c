@@ -199,6 +199,10 @@ static void test_contexts(void **state)
 		"- name: c\n  kind: client\n  titles: [t]\n  points:\n"
 		"  - {name: b, role: start, variants: [{func: m.h, parent: x}]}\n"
 		"  - {name: n, role: start, variants: [{func: m.h}]}\n"
+		"  - {name: far, role: note, by_lineage: true, variants: [{func: m.h}]}\n"
+		"  - {name: e, role: end, variants: [{func: m.g()}]}\n"
+		"- name: r\n  kind: server\n  titles: [t]\n  points:\n"
+		"  - {name: b, role: start, variants: [{func: m.h, context: x}]}\n"
 		"  - {name: e, role: end, variants: [{func: m.g()}]}\n";
 	static const enum capture_use first[] = {USE_PARENT_CHAIN, USE_OWN_CHAIN, USE_CREATOR, USE_START_PC,
 						 USE_GOIDGEN, USE_GOID_CACHE, USE_GOID_CACHE_END};
@@ -220,6 +224,10 @@ static void test_contexts(void **state)
 	assert_int_equal(v[3].ncaptures, 0); /* of another goroutine nothing is known */
 	assert_int_equal(client[0].variants->ncaptures, 3);
 	assert_int_equal(client[1].variants->ncaptures, 0);
+	assert_int_equal(client[2].variants->ncaptures, 2);
+	assert_int_equal(client[2].variants->captures[1].use, USE_START_PC);
+	assert_int_equal(p->spans[2].points[0].variants->ncaptures, 4); /* nobody asks who created its goroutine */
+	assert_int_equal(p->spans[2].points[0].variants->captures[1].use, USE_GOIDGEN);
 	assert_int_equal(p->spans[0].points[1].variants->ncaptures, 0);
 	pack_free(p);
 }
@@ -302,6 +310,8 @@ static const struct bad bads[] = {
 	 "9:5: `recovers` belongs to a point with role start"},
 	{POINTS "  - {name: a, role: note, may_miss: true, variants: [{func: m.f}]}\n",
 	 "9:5: `discard` and `may_miss` belong to a point with role end"},
+	{POINTS "  - {name: a, role: join, by_lineage: true, variants: [{func: m.f}]}\n",
+	 "9:5: `by_lineage` belongs to a point with role note"},
 	{POINTS "  - {name: a, role: start, optional: yes, variants: [{func: m.f}]}\n",
 	 "9:38: \"yes\" is not one of: false, true"},
 	{POINTS "  - {name: a, role: start, variants: [{fnc: m.f}]}\n",

@@ -72,7 +72,7 @@ static const struct pack_span definitions[] = {
 	{.name = "dialled", .kind = SPAN_CLIENT, .titles = labels, .connection = &together},
 };
 enum what { SERVED, ASKED, DONE, CONSUMED, DIALLED };
-enum { OF_START = 100, OF_END = 110, OF_NOTE = 120 };
+enum { OF_START = 100, OF_END = 110, OF_NOTE = 120, OF_FAR_NOTE = 130 };
 
 /* What a record says. Zero: nothing, and the slot is absent. */
 struct facts {
@@ -153,15 +153,17 @@ static void tell(uint32_t probe, const char *label, const struct facts *f)
 
 #define BEGINS(what, label, ...) tell(OF_START + (what), label, &(struct facts){__VA_ARGS__})
 #define NOTED(what, ...) tell(OF_NOTE + (what), NULL, &(struct facts){__VA_ARGS__})
+#define NOTED_FAR(what, label, ...) tell(OF_FAR_NOTE + (what), label, &(struct facts){__VA_ARGS__})
 #define ENDS(what, ...) tell(OF_END + (what), NULL, &(struct facts){__VA_ARGS__})
 /* A call that begins and ends at once. */
 #define CALLS(what, label, ...) (BEGINS(what, label, __VA_ARGS__), ENDS(what, __VA_ARGS__))
 
 static void add_facts_probes(void)
 {
-	static const struct pack_point *const points[] = {&start_point, &end_point, &note_point};
+	static const struct pack_point far_note = {.role = POINT_NOTE, .name = "far", .by_lineage = true};
+	static const struct pack_point *const points[] = {&start_point, &end_point, &note_point, &far_note};
 
-	for (uint32_t i = 0; i < 3 * ARRAY_SIZE(definitions); i++) {
+	for (uint32_t i = 0; i < ARRAY_SIZE(points) * ARRAY_SIZE(definitions); i++) {
 		uint32_t kind = i / ARRAY_SIZE(definitions), what = i % ARRAY_SIZE(definitions);
 
 		assembler_add_probe(w.a, &(struct assembler_probe){.id = OF_START + 10 * kind + what,
@@ -520,6 +522,36 @@ static void fan_out(void **state)
 	is_of("around nested", "request", PARENT_LINEAGE);
 	is_of("nested has ended", "request", PARENT_LINEAGE);
 	is_root("too late", PARENT_UNKNOWN);
+}
+
+/* What is noted on a goroutine that the span's own one created, where the point says that this counts. */
+static void noted_from_afar(void **state)
+{
+	BEGINS(SERVED, "request", .goid = 1, .goidgen = 64);
+	NOTED_FAR(SERVED, "before", .goid = 64, .creator = 1, .pc = MINE + BIAS);
+	NOTED_FAR(SERVED, "of another", .goid = 65, .creator = 3, .pc = MINE + BIAS);
+	NOTED_FAR(SERVED, "the runtime's", .goid = 65, .creator = 1, .pc = RUNTIMES + BIAS);
+	NOTED_FAR(SERVED, "began unknown", .goid = 65, .creator = 1);
+	NOTED_FAR(DONE, "another definition's", .goid = 65, .creator = 1, .pc = MINE + BIAS);
+	tell(OF_NOTE + SERVED, "a plain note", &(struct facts){.goid = 65, .creator = 1, .pc = MINE + BIAS});
+	ENDS(SERVED, .goid = 1);
+	labelled("request");
+	BEGINS(SERVED, "request", .goid = 1, .goidgen = 64);
+	BEGINS(DONE, "part", .goid = 1, .goidgen = 66);
+	NOTED_FAR(SERVED, "route", .goid = 70, .creator = 1, .pc = MINE + BIAS);
+	ENDS(DONE, .goid = 1);
+	ENDS(SERVED, .goid = 1);
+	labelled("part");
+	labelled("route");
+	BEGINS(SERVED, "outer", .goid = 1, .goidgen = 64);
+	BEGINS(SERVED, "own", .goid = 70, .goidgen = 80);
+	NOTED_FAR(SERVED, "own route", .goid = 70, .creator = 1, .pc = MINE + BIAS);
+	ENDS(SERVED, .goid = 70);
+	assembler_lost(w.a, now_ns + 1);
+	NOTED_FAR(SERVED, "after a loss", .goid = 71, .creator = 1, .pc = MINE + BIAS, .at_ns = now_ns + 2);
+	ENDS(SERVED, .goid = 1);
+	labelled("own route");
+	labelled("outer");
 }
 
 /* The connection's goroutine has another request open by now: the epoch tells. */
@@ -978,6 +1010,7 @@ int main(void)
 		F(pool_worker), F(dead_parent), F(shared_by_a_connection), F(address_used_again), F(address_of_two),
 		F(nearest), F(handed_on), F(context_or_goroutine), F(innermost_of_an_ended_one), F(pooled),
 		F(chains_without_an_end), F(damaged_chain), F(chain_alternatives), F(many_contexts), F(fan_out),
+		F(noted_from_afar),
 		F(worker_of_an_earlier_request), F(batches_of_others), F(torn_batch), F(of_the_runtime), F(listeners),
 		F(header_and_goroutine), F(bad_header), F(headers_of_others), F(undecided),
 		F(over_a_connection), F(forms_of_addresses), F(other_network),
