@@ -26,6 +26,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text_view.h"
 #include "span/address.h"
 #include "span/route.h"
 
@@ -155,13 +156,13 @@ static bool apply_trailing_number(struct captured_value *v)
 	return digits > 0;
 }
 
-static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct route_text *ret)
+static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct text_view *ret)
 {
 	const struct attr_value *a = attr_list_find(l, key, strlen(key));
 
 	if (!a || a->kind != ATTR_STRING)
 		return NULL;
-	*ret = (struct route_text){attr_list_text(l, a), a->len};
+	*ret = (struct text_view){attr_list_text(l, a), a->len};
 	return a;
 }
 
@@ -183,7 +184,7 @@ static void build(struct attr_list *l, struct captured_value *v)
 
 static void apply_append(struct attr_list *l, struct captured_value *v, const char *const *names)
 {
-	struct route_text text;
+	struct text_view text;
 
 	if (v->kind != ATTR_STRING)
 		return;
@@ -247,7 +248,7 @@ static bool find_number(const struct attr_list *l, const char *prefix, int i, co
 static bool apply_parameters(struct attr_list *l, struct captured_value *v, const char *prefix)
 {
 	struct route_parameter p[MAX_PARAMETERS];
-	struct route_text path = {v->s, v->len};
+	struct text_view path = {v->s, v->len};
 	size_t n;
 
 	if (v->kind != ATTR_STRING || v->full_len || !find_number(l, prefix, -1, "n", &n) || n > MAX_PARAMETERS)
@@ -271,7 +272,7 @@ static bool apply_parameters(struct attr_list *l, struct captured_value *v, cons
 /* As with `same`, without the paths there is nothing to say against the value. */
 static bool apply_mounted(struct attr_list *l, struct captured_value *v, const char *const *names)
 {
-	struct route_text route = {"", 0}, path, whole;
+	struct text_view route = {"", 0}, path, whole;
 	const struct attr_value *p = find_text(l, names[1], &path), *w = find_text(l, names[2], &whole);
 	size_t len, front;
 
@@ -301,14 +302,6 @@ static bool apply_prefix_of(const struct attr_list *l, const struct captured_val
 	if (!whole || whole->kind != ATTR_STRING || v->kind != ATTR_STRING)
 		return true;
 	return len <= whole->len && (!len || !memcmp(attr_list_text(l, whole), v->s, len));
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Go's shouldEscape for a path. */
