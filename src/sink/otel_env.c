@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text_view.h"
 #include "base/vec.h"
 
 struct reader {
@@ -69,14 +70,6 @@ static char *trimmed(struct arena *a, const char *s, const char *end)
 	return arena_strndup(a, s, (size_t)(end - s));
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* In place. False at a '%' without two digits. */
 static bool percent_decode(char *text, size_t *ret_len)
 {
@@ -87,9 +80,9 @@ static bool percent_decode(char *text, size_t *ret_len)
 			*d++ = *s;
 			continue;
 		}
-		if (hex(s[1]) < 0 || hex(s[2]) < 0)
+		if (hex_digit(s[1]) < 0 || hex_digit(s[2]) < 0)
 			return false;
-		*d++ = (char)(hex(s[1]) << 4 | hex(s[2]));
+		*d++ = (char)(hex_digit(s[1]) << 4 | hex_digit(s[2]));
 		s += 2;
 	}
 	*d = 0;

@@ -25,6 +25,7 @@
 #include <zlib.h>
 
 #include "base/clock.h"
+#include "base/text_view.h"
 #include "sink/curl_load.h"
 
 #define GRPC_PATH     "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -237,12 +238,6 @@ static bool header_value(const char *line, size_t n, const char *name, const cha
 	return true;
 }
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10
-		: c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* grpc-message is percent-encoded. */
 static void grpc_message(struct otlp_transport *t, const char *s, size_t n)
 {
@@ -250,8 +245,8 @@ static void grpc_message(struct otlp_transport *t, const char *s, size_t n)
 	size_t k = 0;
 
 	for (size_t i = 0; i < n && k < sizeof(plain); i++)
-		if (s[i] == '%' && n - i > 2 && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
-			plain[k++] = (char)(hex(s[i + 1]) << 4 | hex(s[i + 2]));
+		if (s[i] == '%' && n - i > 2 && hex_digit(s[i + 1]) >= 0 && hex_digit(s[i + 2]) >= 0) {
+			plain[k++] = (char)(hex_digit(s[i + 1]) << 4 | hex_digit(s[i + 2]));
 			i += 2;
 		} else {
 			plain[k++] = s[i];

@@ -5,54 +5,22 @@
  */
 #include "span/connections.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
+#include "span/address.h"
 #include "span/open_span.h"
 
 _Static_assert(sizeof(struct request_route) == 9 * sizeof(uint64_t), "compared as bytes");
 
-static bool address_read(const char *text, size_t len, struct socket_address *ret)
-{
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}, nowhere[16];
-	char copy[INET6_ADDRSTRLEN];
-
-	if (len >= sizeof(copy))
-		return false;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	memcpy(ret->ip, mapped, sizeof(mapped));
-	if (inet_pton(AF_INET, copy, ret->ip + sizeof(mapped)) == 1)
-		return memcmp(ret->ip + sizeof(mapped), nowhere, 4);
-	return inet_pton(AF_INET6, copy, ret->ip) == 1 && memcmp(ret->ip, nowhere, sizeof(nowhere));
-}
-
-static bool port_read(const char *text, size_t len, uint64_t *ret)
-{
-	uint64_t port = 0;
-
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] < '0' || text[i] > '9' || i == 5)
-			return false;
-		port = port * 10 + (uint64_t)(text[i] - '0');
-	}
-	*ret = port;
-	return port > 0 && port <= UINT16_MAX;
-}
-
 /* "127.0.0.1:80", "[::1]:80". */
 static bool both_read(const char *text, size_t len, struct socket_address *ret)
 {
-	size_t colon = len;
+	struct host_port hp;
 
-	while (colon && text[colon - 1] != ':')
-		colon--;
-	if (colon < 2 || !port_read(text + colon, len - colon, &ret->port))
+	if (!host_port_split(text, len, &hp) || hp.port <= 0)
 		return false;
-	len = colon - 1;
-	if (text[0] == '[' && text[len - 1] == ']')
-		text++, len -= 2;
-	return address_read(text, len, ret);
+	ret->port = (uint64_t)hp.port;
+	return ip_read(hp.host, hp.len, ret->ip);
 }
 
 static const struct attr_value *attribute(const struct attr_list *l, const char *name)
@@ -73,7 +41,7 @@ static bool endpoint_read(const struct pack_endpoint *e, const struct attr_list 
 	if (!port || port->kind != ATTR_INT || port->i <= 0 || port->i > UINT16_MAX)
 		return false;
 	ret->port = (uint64_t)port->i;
-	return address_read(text, address->len, ret);
+	return ip_read(text, address->len, ret->ip);
 }
 
 bool request_route_read(const struct pack_connection *c, const struct attr_list *attrs, uint64_t network,

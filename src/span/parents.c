@@ -248,9 +248,9 @@ static enum span_parent given_parent(const struct arrival *in, struct trace_cont
 }
 
 /* s NULL: it is not there, or not all of it. */
-static struct header_text header(const struct arrival *in, int slot)
+static struct text_view header(const struct arrival *in, int slot)
 {
-	struct header_text t = {NULL, 0};
+	struct text_view t = {NULL, 0};
 
 	if (arrival_has(in, slot) && in->e.slots[slot].status == SLOT_OK)
 		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
@@ -267,7 +267,7 @@ static bool other_header(const struct arrival *in, struct trace_context *ret, bo
 {
 	const struct probe *p = in->probe;
 	const int *m = p->b3multi_slots, *d = p->datadog_slots;
-	const struct header_text b3 = header(in, p->b3_slot);
+	const struct text_view b3 = header(in, p->b3_slot);
 	const struct b3_headers multi = {header(in, m[0]), header(in, m[1]), header(in, m[2]), header(in, m[3])};
 	const struct datadog_headers datadog = {header(in, d[0]), header(in, d[1]), header(in, d[2]), header(in, d[3])};
 
@@ -289,7 +289,7 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 					bool *ret_w3c)
 {
 	const struct probe *probe = in->probe;
-	const struct header_text w3c = header(in, probe->traceparent_slot);
+	const struct text_view w3c = header(in, probe->traceparent_slot);
 	bool bad = w3c.s || is_cut(in, probe->traceparent_slot);
 
 	*ret_w3c = w3c.s && traceparent_parse(w3c.s, w3c.len, ret);

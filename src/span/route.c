@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-static size_t segment_len(struct route_text t)
+static size_t segment_len(struct text_view t)
 {
 	const char *slash = t.len ? memchr(t.s, '/', t.len) : NULL;
 
@@ -26,14 +26,14 @@ static bool segment_fits(const char *template, size_t tlen, const char *text, si
 	return len && is_parameter(template, tlen);
 }
 
-static struct route_text behind(struct route_text t, size_t n)
+static struct text_view behind(struct text_view t, size_t n)
 {
-	return (struct route_text){t.s + n, t.len - n};
+	return (struct text_view){t.s + n, t.len - n};
 }
 
-bool route_before(struct route_text route, struct route_text path, struct route_text whole, size_t *ret_len)
+bool route_before(struct text_view route, struct text_view path, struct text_view whole, size_t *ret_len)
 {
-	struct route_text before = whole, rest = route;
+	struct text_view before = whole, rest = route;
 
 	if (!path.len || *path.s != '/' || path.len >= whole.len ||
 	    memcmp(whole.s + whole.len - path.len, path.s, path.len) != 0)
@@ -57,7 +57,7 @@ bool route_before(struct route_text route, struct route_text path, struct route_
 	return true;
 }
 
-bool route_of_parameters(struct route_text path, const struct route_parameter *p, size_t n, struct buf *out)
+bool route_of_parameters(struct text_view path, const struct route_parameter *p, size_t n, struct buf *out)
 {
 	size_t at = 0;
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text_view.h"
 #include "span/sql_lex.h"
 
 #define MAX_LEVELS 32
@@ -19,11 +20,6 @@ struct level {
 	bool seen_from;
 	bool with;              /* in a WITH: names of its tables follow */
 	bool start;             /* an operation may begin here */
-};
-
-struct span_of_text {
-	const char *s;
-	size_t len;
 };
 
 enum expected {
@@ -52,7 +48,7 @@ struct reader {
 	struct buf name;                /* the name that is being read */
 	bool name_open, name_dotted;
 	enum expected name_is;
-	struct span_of_text with[MAX_NAMES];
+	struct text_view with[MAX_NAMES];
 	size_t nwith;
 	bool several;
 	bool summary_full;
@@ -273,7 +269,7 @@ static void on_with_name(struct reader *r, const struct sql_token *t)
 	if (is_word(t, "RECURSIVE"))
 		return;
 	if (r->nwith < MAX_NAMES)
-		r->with[r->nwith++] = (struct span_of_text){t->s, t->len};
+		r->with[r->nwith++] = (struct text_view){t->s, t->len};
 	r->expected = ANYTHING;
 }
 

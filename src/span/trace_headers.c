@@ -15,7 +15,7 @@
 
 #define TID "_dd.p.tid="
 
-static bool hex_number(struct header_text t, uint64_t *ret)
+static bool hex_number(struct text_view t, uint64_t *ret)
 {
 	uint64_t n = 0;
 
@@ -35,7 +35,7 @@ static bool hex_number(struct header_text t, uint64_t *ret)
 	return true;
 }
 
-static bool decimal_number(struct header_text t, uint64_t *ret)
+static bool decimal_number(struct text_view t, uint64_t *ret)
 {
 	uint64_t n = 0;
 
@@ -67,23 +67,23 @@ static bool context_make(uint64_t high, uint64_t low, uint64_t span, struct trac
 }
 
 /* 16 or 32 digits. */
-static bool b3_trace(struct header_text t, uint64_t *ret_high, uint64_t *ret_low)
+static bool b3_trace(struct text_view t, uint64_t *ret_high, uint64_t *ret_low)
 {
 	*ret_high = 0;
 	if (t.len == 32) {
-		if (!hex_number((struct header_text){t.s, 16}, ret_high))
+		if (!hex_number((struct text_view){t.s, 16}, ret_high))
 			return false;
-		t = (struct header_text){t.s + 16, 16};
+		t = (struct text_view){t.s + 16, 16};
 	}
 	return hex_number(t, ret_low);
 }
 
-static bool equals(struct header_text t, const char *text)
+static bool equals(struct text_view t, const char *text)
 {
 	return t.s && t.len == strlen(text) && !memcmp(t.s, text, t.len);
 }
 
-static bool b3_sampled(struct header_text t, struct trace_context *ret)
+static bool b3_sampled(struct text_view t, struct trace_context *ret)
 {
 	ret->undecided = !t.s;
 	ret->sampled = equals(t, "1") || equals(t, "d") || equals(t, "true");
@@ -103,24 +103,24 @@ bool b3_headers_parse(const struct b3_headers *h, struct trace_context *ret)
 }
 
 /* The part in front of the next "-", which is taken off. */
-static struct header_text next_part(struct header_text *rest)
+static struct text_view next_part(struct text_view *rest)
 {
-	struct header_text part = *rest;
+	struct text_view part = *rest;
 	const char *dash = part.s ? memchr(part.s, '-', part.len) : NULL;
 
 	if (!dash) {
-		*rest = (struct header_text){NULL, 0};
+		*rest = (struct text_view){NULL, 0};
 		return part;
 	}
 	part.len = (size_t)(dash - part.s);
-	*rest = (struct header_text){dash + 1, rest->len - part.len - 1};
+	*rest = (struct text_view){dash + 1, rest->len - part.len - 1};
 	return part;
 }
 
-bool b3_parse(struct header_text single, struct trace_context *ret)
+bool b3_parse(struct text_view single, struct trace_context *ret)
 {
 	struct b3_headers h = {.trace = next_part(&single)};
-	struct header_text parent;
+	struct text_view parent;
 	uint64_t ignored;
 
 	h.span = next_part(&single);
@@ -132,13 +132,13 @@ bool b3_parse(struct header_text single, struct trace_context *ret)
 }
 
 /* False where the tags have it, but not as it must be. */
-static bool datadog_high(struct header_text tags, uint64_t *ret)
+static bool datadog_high(struct text_view tags, uint64_t *ret)
 {
 	const size_t prefix = strlen(TID);
 
 	*ret = 0;
 	for (size_t i = 0; tags.s && i + prefix <= tags.len; i++) {
-		struct header_text value = {tags.s + i + prefix, tags.len - i - prefix};
+		struct text_view value = {tags.s + i + prefix, tags.len - i - prefix};
 		const char *end = memchr(value.s, ',', value.len);
 
 		if (memcmp(tags.s + i, TID, prefix) || (i && tags.s[i - 1] != ','))
@@ -150,13 +150,13 @@ static bool datadog_high(struct header_text tags, uint64_t *ret)
 	return true;
 }
 
-static bool datadog_priority(struct header_text t, struct trace_context *ret)
+static bool datadog_priority(struct text_view t, struct trace_context *ret)
 {
 	bool negative = t.len && t.s[0] == '-';
 	uint64_t n = 0;
 
 	ret->undecided = !t.s;
-	if (t.s && !decimal_number((struct header_text){t.s + negative, t.len - negative}, &n))
+	if (t.s && !decimal_number((struct text_view){t.s + negative, t.len - negative}, &n))
 		return false;
 	ret->sampled = n > 0 && !negative;
 	return true;

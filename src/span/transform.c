@@ -22,11 +22,12 @@
  */
 #include "span/transform.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text_view.h"
+#include "span/address.h"
 #include "span/route.h"
 
 void captured_set_text(struct captured_value *v, const char *s, size_t len)
@@ -70,18 +71,10 @@ static const char *captured_text(struct captured_value *v, size_t *ret_len)
 /* Go keeps IPv4 in 4 bytes or, after ::ffff:, in 16; both are one address and have one text. */
 static bool apply_ip(struct captured_value *v)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	char text[INET6_ADDRSTRLEN];
-	const char *ip = v->s;
-	size_t len = v->len;
+	size_t len;
 
-	if (v->kind != ATTR_STRING || v->full_len || (len != 4 && len != 16))
-		return false;
-	if (len == 16 && !memcmp(ip, mapped, sizeof(mapped))) {
-		ip += sizeof(mapped);
-		len = 4;
-	}
-	if (!inet_ntop(len == 4 ? AF_INET : AF_INET6, ip, text, sizeof(text)))
+	if (v->kind != ATTR_STRING || v->full_len || !ip_print(v->s, v->len, text))
 		return false;
 	len = strlen(text);
 	memcpy(v->scratch, text, len);
@@ -163,13 +156,13 @@ static bool apply_trailing_number(struct captured_value *v)
 	return digits > 0;
 }
 
-static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct route_text *ret)
+static const struct attr_value *find_text(const struct attr_list *l, const char *key, struct text_view *ret)
 {
 	const struct attr_value *a = attr_list_find(l, key, strlen(key));
 
 	if (!a || a->kind != ATTR_STRING)
 		return NULL;
-	*ret = (struct route_text){attr_list_text(l, a), a->len};
+	*ret = (struct text_view){attr_list_text(l, a), a->len};
 	return a;
 }
 
@@ -191,7 +184,7 @@ static void build(struct attr_list *l, struct captured_value *v)
 
 static void apply_append(struct attr_list *l, struct captured_value *v, const char *const *names)
 {
-	struct route_text text;
+	struct text_view text;
 
 	if (v->kind != ATTR_STRING)
 		return;
@@ -255,7 +248,7 @@ static bool find_number(const struct attr_list *l, const char *prefix, int i, co
 static bool apply_parameters(struct attr_list *l, struct captured_value *v, const char *prefix)
 {
 	struct route_parameter p[MAX_PARAMETERS];
-	struct route_text path = {v->s, v->len};
+	struct text_view path = {v->s, v->len};
 	size_t n;
 
 	if (v->kind != ATTR_STRING || v->full_len || !find_number(l, prefix, -1, "n", &n) || n > MAX_PARAMETERS)
@@ -279,7 +272,7 @@ static bool apply_parameters(struct attr_list *l, struct captured_value *v, cons
 /* As with `same`, without the paths there is nothing to say against the value. */
 static bool apply_mounted(struct attr_list *l, struct captured_value *v, const char *const *names)
 {
-	struct route_text route = {"", 0}, path, whole;
+	struct text_view route = {"", 0}, path, whole;
 	const struct attr_value *p = find_text(l, names[1], &path), *w = find_text(l, names[2], &whole);
 	size_t len, front;
 
@@ -309,14 +302,6 @@ static bool apply_prefix_of(const struct attr_list *l, const struct captured_val
 	if (!whole || whole->kind != ATTR_STRING || v->kind != ATTR_STRING)
 		return true;
 	return len <= whole->len && (!len || !memcmp(attr_list_text(l, whole), v->s, len));
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Go's shouldEscape for a path. */
@@ -481,40 +466,16 @@ static void apply_known(struct captured_value *v, const struct transform *t)
 	v->len = strlen(t->other);
 }
 
-/* "host:port", "[v6]:port", "host", "v6" (two colons and no brackets: no port). */
+/* What has no port stays as it is. */
 static void apply_port(struct captured_value *v)
 {
-	const char *colon, *end = v->s + v->len, *host_end;
-	int port = 0;
+	struct host_port hp;
 
-	if (v->kind != ATTR_STRING || !v->len || v->s[0] == '/' || v->s[0] == '@') /* a Unix socket's name */
+	if (v->kind != ATTR_STRING || !host_port_split(v->s, v->len, &hp))
 		return;
-	colon = memrchr(v->s, ':', v->len);
-	host_end = colon ? colon : end;
-	if (v->s[0] == '[') {
-		const char *bracket = memchr(v->s, ']', v->len);
-
-		if (!bracket || (bracket + 1 != end && bracket + 1 != colon))
-			return;
-		host_end = bracket;
-	} else if (!colon || memchr(v->s, ':', (size_t)(colon - v->s))) {
-		return;
-	}
-	if (colon && colon >= host_end) {
-		if (colon + 1 == end)
-			return;
-		for (const char *p = colon + 1; p < end; p++) {
-			if (*p < '0' || *p > '9' || port > 65535)
-				return;
-			port = port * 10 + (*p - '0');
-		}
-		if (port > 65535)
-			return;
-		v->port = port;
-	}
-	if (v->s[0] == '[')
-		v->s++;
-	v->len = (size_t)(host_end - v->s);
+	v->s = hp.host;
+	v->len = hp.len;
+	v->port = hp.port;
 }
 
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,

@@ -67,6 +67,7 @@ GROUPS = (
     "parents",
     "one_trace",
     "sdk",
+    "trace_trouble",
     "grpc",
     "databases",
 )

@@ -36,15 +36,15 @@ static void check_context(bool valid, const struct trace_context *c)
 /* Others' headers: the input as one, and as several with a line each. */
 static void read_others(const char *s, size_t size)
 {
-	struct header_text part[4] = {{NULL, 0}};
+	struct text_view part[4] = {{NULL, 0}};
 	struct trace_context c[3] = {{.sampled = false}};
 
 	for (size_t i = 0, start = 0, n = 0; n < 4 && i <= size; i++)
 		if (i == size || s[i] == '\n') {
-			part[n++] = (struct header_text){s + start, i - start};
+			part[n++] = (struct text_view){s + start, i - start};
 			start = i + 1;
 		}
-	check_context(b3_parse((struct header_text){s, size}, &c[0]), &c[0]);
+	check_context(b3_parse((struct text_view){s, size}, &c[0]), &c[0]);
 	check_context(b3_headers_parse(&(struct b3_headers){part[0], part[1], part[2], part[3]}, &c[1]), &c[1]);
 	check_context(datadog_parse(&(struct datadog_headers){part[0], part[1], part[2], part[3]}, &c[2]), &c[2]);
 }

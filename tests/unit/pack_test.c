@@ -338,6 +338,7 @@ static const struct bad bads[] = {
 	{POINTS START "{a: {expr: x, same: [a]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b, c]}}\n", "13:20: `same` names two attributes: [a, b]"},
 	{POINTS START "{a: {expr: x, same: [a, b]}}\n" END_POINT, "5:3: `same` names `b`"},
+	{POINTS START "{a: {expr: x, prefix_of: b}}\n" END_POINT, "5:3: `prefix_of` names `b`"},
 	{POINTS START "{a: {expr: x, sql: {system: b}}}\n" END_POINT, "5:3: `sql` names `b`, which no point"},
 	{POINTS START "{a: {expr: x, sql: {table: b}}}\n", "13:36: `sql` has no key `table`"},
 	{POINTS START "{a: {expr: x, redact: [b], unescape: true}}\n", "13:20: `redact` is for a query as it came"},

@@ -183,9 +183,9 @@ static void states_that_are_long(void **state)
 
 /* ---- in other words ---- */
 
-static struct header_text text_of(const char *s)
+static struct text_view text_of(const char *s)
 {
-	return (struct header_text){s, s ? strlen(s) : 0};
+	return (struct text_view){s, s ? strlen(s) : 0};
 }
 
 /* "TRACE SPAN yes|no|?", or "-". */

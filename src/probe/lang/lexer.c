@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/text_view.h"
 #include "probe/lang/expr.h"
 
 static bool name_start(char c)
@@ -29,14 +30,6 @@ static int bad(const struct lexer *l, int column, struct err *err, const char *s
 }
 
 /* ---- strings and characters ---- */
-
-static int hex_value(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static size_t utf8_encode(uint32_t c, char *out)
 {
@@ -68,7 +61,7 @@ static bool read_digits(const char *p, unsigned n, unsigned base, uint32_t *ret)
 	uint32_t v = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		int d = hex_value(p[i]);
+		int d = hex_digit(p[i]);
 
 		if (d < 0 || d >= (int)base)
 			return false;

@@ -39,12 +39,12 @@ struct sql_attributes {
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
 	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
+	const char *until;             /* keep what stands before the first occurrence of this */
 	bool escape;                   /* the value is a path: percent-encode it, as Go's URL.EscapedPath does */
 	bool unescape;                 /* the value is percent-encoded, as in URLs: decode it */
 	const char *const *drop;       /* values that are no attribute, NULL-terminated */
 	const char *from;              /* keep from the first occurrence of this on; drop if it has none */
 	const char *after;             /* keep what stands behind its first occurrence; drop if it has none */
-	const char *until;             /* keep what stands before the first occurrence of this */
 	bool upper;                    /* ASCII letters become capitals */
 	bool trailing_number;          /* keep the number that the text ends with; drop if there is none */
 	const char *const *append;     /* attributes, known before, whose texts go behind the value */
@@ -59,7 +59,6 @@ struct transform {
 					* its first "{") */
 	const char *const *same;       /* two attributes, known before: keep only when they do not
 					* contradict each other */
-	bool unless_known;             /* keep only when the attribute has no value yet */
 	const char *const *redact;     /* parameters of a URL's query whose values become REDACTED, NULL-terminated */
 	const struct sql_attributes *sql; /* the value is a statement: its literals become ?; or NULL */
 	const char *const *map;        /* pairs value, replacement, …, NULL */
@@ -68,6 +67,7 @@ struct transform {
 	const char *original;
 	const char *title_other;       /* how titles write a value that became `other` */
 	const char *port_attribute;    /* the value is host:port: the host stays, the port goes there */
+	bool unless_known;             /* keep only when the attribute has no value yet */
 	bool keep_empty;               /* emit "" too (default: an empty string is no attribute) */
 	bool min_set;
 	int64_t min;                   /* integers below are no attribute (ContentLength -1) */

@@ -100,6 +100,8 @@ static int check_transforms(struct yaml *y, const yaml_node_t *node, const name_
 				r = check_list(y, node, names, "`append`", t->append);
 			if (!r)
 				r = check_list(y, node, names, "`mounted`", t->mounted);
+			if (!r)
+				r = check_attribute(y, node, names, "`prefix_of`", t->prefix_of);
 			if (!r && t->sql)
 				r = check_attribute(y, node, names, "`sql`", t->sql->system);
 		}
