@@ -2,8 +2,10 @@
 what it sent to its own exporter."""
 
 import collections
+import http.client
 import time
 
+from collector import Collector
 from earshot import Earshot, losses, need_earshot, patched
 from otlp import FakeCollector
 from proc import until
@@ -79,7 +81,26 @@ def _ignored():
     return f"{len(ours)} spans, {dict(_sources(ours))}"
 
 
+def _older():
+    """An SDK of before spans were in the context that they are begun with (otel 1.35): the Collector's own."""
+    need_earshot()
+    with Collector() as program:
+        e = Earshot("attach", "-p", str(program.pid), "-o", "json")
+        until("it is observed", lambda: e.check_alive() and "observing " in e.err(), 30)
+        for _ in range(3):
+            c = http.client.HTTPConnection("127.0.0.1", program.http, timeout=20)
+            c.request("POST", "/v1/traces", "{}", {"Content-Type": "application/json"})
+            assert c.getresponse().status == 200
+            c.close()
+        time.sleep(0.5)
+        e.finish()
+        assert "(otel 1.35.0; otelgrpc, otelhttp)" in e.err(), e.err()
+        assert not [o for o in e.objects() if "trace_id" in o], e.out()
+        assert losses(e.summary()).get("recorded_by_sdk") == 3, e.summary()
+
+
 def tests():
     yield Test("mixed", _mixed)
+    yield Test("older", _older)
     for name, run in (("mixed", _mixed), ("whole", _whole), ("ignored", _ignored)):
         yield patched(Test(name, run))
