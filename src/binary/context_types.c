@@ -14,6 +14,11 @@
 enum { DEPTH_MAX = 4, FIELDS_MAX = 20000, INTERFACE_BYTES = 16, DESCRIPTOR_POINTERS = 8 };
 
 static const char context_name[] = "context.Context", request_name[] = "*net/http.Request";
+static const char value_name[] = "context.valueCtx";
+/* Of go.opentelemetry.io/otel. */
+static const char span_name[] = "go.opentelemetry.io/otel/trace.Span",
+		  span_key_name[] = "go.opentelemetry.io/otel/trace.traceContextKeyType",
+		  span_context_name[] = "go.opentelemetry.io/otel/trace.SpanContext";
 
 /*
  * From a value's first byte to its parent: over a pointer at via, if there is one. Of a struct that is a pointer the
@@ -164,6 +169,24 @@ static bool is_usable(const struct search *s)
 	       w->offset <= INT32_MAX - INTERFACE_BYTES && w->via <= INT32_MAX - 8;
 }
 
+static bool is_any(struct binary *b, const struct type *t)
+{
+	struct type_method m;
+
+	return t->kind == KIND_INTERFACE && t->size == INTERFACE_BYTES && !type_method(b, t, 0, &m);
+}
+
+/* A key and a value lie behind the parent. */
+static bool is_value(struct binary *b, const struct type *held, const struct way *parent)
+{
+	struct type_field key, val;
+
+	return !strcmp(held->name, value_name) && type_field_count(b, held) == 3 && type_field(b, held, 1, &key) &&
+	       type_field(b, held, 2, &val) && key.type && val.type && !strcmp(key.name, "key") &&
+	       !strcmp(val.name, "val") && key.offset == parent->offset + INTERFACE_BYTES &&
+	       val.offset == key.offset + INTERFACE_BYTES && is_any(b, key.type) && is_any(b, val.type);
+}
+
 struct context_type context_type_of(struct binary *b, const struct type *t)
 {
 	struct context_type c = {.rtype = t->rtype, .parent = CONTEXT_UNKNOWN};
@@ -181,7 +204,7 @@ struct context_type context_type_of(struct binary *b, const struct type *t)
 	find_ways(&s, held, &from, DEPTH_MAX);
 	if (!is_usable(&s))
 		return c;
-	return (struct context_type){.rtype = t->rtype,
+	return (struct context_type){.rtype = t->rtype, .is_value = !s.way.pointers && is_value(b, held, &s.way),
 				     .parent = s.way.pointers ? CONTEXT_VIA : CONTEXT_FIELD,
 				     .offset = (uint32_t)s.way.offset,
 				     .via = (uint32_t)s.way.via,
@@ -201,6 +224,96 @@ static int by_rtype(const void *a, const void *b)
 	uint64_t x = ((const struct context_type *)a)->rtype, y = ((const struct context_type *)b)->rtype;
 
 	return x < y ? -1 : x > y;
+}
+
+/* ---- spans of an SDK ---- */
+
+static bool named_field(struct binary *b, const struct type *t, const char *name, struct type_field *ret)
+{
+	for (size_t i = 0; i < FIELDS_MAX && type_field(b, t, i, ret); i++)
+		if (!strcmp(ret->name, name) && ret->type && ret->offset < INT32_MAX)
+			return true;
+	return false;
+}
+
+/* The ids and the flags lie one behind the other, so that they are read at once. */
+static bool ids_of(struct binary *b, const struct type *context, uint32_t *ret_remote)
+{
+	struct type_field trace, span, flags, remote;
+
+	if (!named_field(b, context, "traceID", &trace) || !named_field(b, context, "spanID", &span) ||
+	    !named_field(b, context, "traceFlags", &flags) || !named_field(b, context, "remote", &remote))
+		return false;
+	*ret_remote = (uint32_t)remote.offset;
+	return trace.offset == 0 && trace.type->size == 16 && span.offset == 16 && span.type->size == 8 &&
+	       flags.offset == 24 && flags.type->size == 1 && remote.type->kind == KIND_BOOL && context->size >= 32;
+}
+
+/* The one that is not its parent's. */
+static bool own_context(struct binary *b, const struct type *held, struct type_field *ret)
+{
+	struct type_field f;
+	size_t found = 0;
+
+	for (size_t i = 0; i < FIELDS_MAX && type_field(b, held, i, &f); i++)
+		if (f.type && !strcmp(f.type->name, span_context_name) && strcmp(f.name, "parent")) {
+			*ret = f;
+			found++;
+		}
+	return found == 1 && ret->offset < INT32_MAX;
+}
+
+static void find_scope(struct binary *b, const struct type *held, struct span_type *s)
+{
+	struct type_field tracer, scope, name;
+
+	if (!named_field(b, held, "tracer", &tracer) || !is_struct_pointer(tracer.type) ||
+	    !named_field(b, tracer.type->elem, "instrumentationScope", &scope) || scope.type->kind != KIND_STRUCT ||
+	    !named_field(b, scope.type, "Name", &name) || name.type->kind != KIND_STRING)
+		return;
+	s->tracer = (uint32_t)tracer.offset;
+	s->scope = (uint32_t)(scope.offset + name.offset);
+}
+
+static bool span_type_of(struct binary *b, const struct type *t, struct span_type *ret)
+{
+	const struct type *held = t->kind == KIND_POINTER ? t->elem : t;
+	struct type_field own = {0}, kind;
+	uint32_t remote;
+
+	if (!held || held->kind != KIND_STRUCT || (held == t && t->direct_iface) || !own_context(b, held, &own) ||
+	    !ids_of(b, own.type, &remote))
+		return false;
+	*ret = (struct span_type){.rtype = t->rtype, .ids = (uint32_t)own.offset,
+				  .remote = (uint32_t)own.offset + remote};
+	if (named_field(b, held, "spanKind", &kind) && kind.type->size == 8)
+		ret->kind = (uint32_t)kind.offset;
+	find_scope(b, held, ret);
+	return true;
+}
+
+static int by_span_rtype(const void *a, const void *b)
+{
+	uint64_t x = ((const struct span_type *)a)->rtype, y = ((const struct span_type *)b)->rtype;
+
+	return x < y ? -1 : x > y;
+}
+
+static void find_spans(struct binary *b, struct context_table *t)
+{
+	const struct type *span = binary_type(b, span_name), *key = binary_type(b, span_key_name), *type;
+	struct span_type row;
+	size_t pos = 0;
+
+	if (!key || !key->rtype || !span || span->kind != KIND_INTERFACE)
+		return;
+	while (binary_type_holdable_next(b, span, &pos, &type))
+		if (span_type_of(b, type, &row))
+			vec_push(&t->spans, row);
+	if (!t->spans.len)
+		return;
+	qsort(t->spans.data, t->spans.len, sizeof(*t->spans.data), by_span_rtype);
+	t->span_key = key->rtype;
 }
 
 static void fill(struct binary *b, const struct type *context, struct context_table *t)
@@ -223,6 +336,8 @@ static void *table_new(struct binary *b)
 		err_set(&k->err, -ENODATA, "%s does not describe context.Context: it passes no contexts", b->name);
 	else if (!binary_itab_type_offset(b, &k->table.itab_type_off, &k->err))
 		fill(b, context, &k->table);
+	if (!k->err.code)
+		find_spans(b, &k->table);
 	return k;
 }
 
@@ -231,6 +346,7 @@ static void table_free(void *data)
 	struct kept_table *k = data;
 
 	vec_done(&k->table.types);
+	vec_done(&k->table.spans);
 	free(k);
 }
 
@@ -250,4 +366,11 @@ const struct context_type *context_type_find(const struct context_table *t, uint
 	const struct context_type wanted = {.rtype = rtype};
 
 	return t->types.len ? bsearch(&wanted, t->types.data, t->types.len, sizeof(wanted), by_rtype) : NULL;
+}
+
+const struct span_type *span_type_find(const struct context_table *t, uint64_t rtype)
+{
+	const struct span_type wanted = {.rtype = rtype};
+
+	return t->spans.len ? bsearch(&wanted, t->spans.data, t->spans.len, sizeof(wanted), by_span_rtype) : NULL;
 }

@@ -16,6 +16,9 @@
  *   CONTEXT_VIA                    … at offset of what the pointer at data word + via leads to; nil: CHAIN_ROOT
  *   memory that cannot be read     ends as CHAIN_UNREADABLE
  *
+ * Where there is a span_key, a link that is_value, has a key of that type and a value of one of the types in spans,
+ * has a span: the nearest of a chain is written behind it (event.h) if it can be read.
+ *
  * The itab is 0 (nil: CHAIN_ROOT), or the parent's type word is at itab + itab_type_off.
  */
 #ifndef BINARY_CONTEXT_TYPES_H
@@ -32,11 +35,26 @@ struct context_type {
 	uint32_t offset, via;    /* bytes; CONTEXT_FIELD, CONTEXT_VIA */
 	bool is_link;            /* an object that is somebody's, so its address tells it from others */
 	bool is_pooled;          /* it may be used for one request after the other */
+	bool is_value;           /* it is CONTEXT_FIELD, and behind the parent lie a key and a value, interfaces without
+				  * methods: 16 bytes each */
+};
+
+/*
+ * A type that OpenTelemetry's API takes for a span, and where an object of it has what the API tells of it: offsets in
+ * what the data word points to. The ids lie as event_context_span has them. 0: it has none of that.
+ */
+struct span_type {
+	uint64_t rtype;          /* descriptor, image address */
+	uint32_t ids, remote;    /* the ids and flags, 32 bytes; whether another process made it, a byte */
+	uint32_t kind;           /* its kind, a word (OpenTelemetry's numbers in Go) */
+	uint32_t tracer, scope;  /* of a pointer; in what that leads to the text that names who made it */
 };
 
 struct context_table {
 	VEC(struct context_type) types; /* sorted by rtype */
 	uint32_t itab_type_off;         /* where an itab keeps its type word */
+	uint64_t span_key;              /* the descriptor of the key of an OpenTelemetry span; 0: there are none */
+	VEC(struct span_type) spans;    /* sorted by rtype */
 };
 
 /*
@@ -45,6 +63,7 @@ struct context_table {
  */
 int binary_contexts(struct binary *b, const struct context_table **ret, struct err *err);
 const struct context_type *context_type_find(const struct context_table *t, uint64_t rtype); /* NULL: not there */
+const struct span_type *span_type_find(const struct context_table *t, uint64_t rtype);
 /* The row of a type that is a context; of any other it means nothing. */
 struct context_type context_type_of(struct binary *b, const struct type *t);
 /* Whether values of the interface type t are contexts: it has the methods of context.Context. */

@@ -12,6 +12,7 @@
 #include "cmd/inspect_go.h"
 #include "cmd/inspect_questions.h"
 #include "cmd/local_packs.h"
+#include "cmd/sdk_text.h"
 #include "cmd/span_wanted.h"
 #include "cmd/verb.h"
 #include "cmd/without.h"
@@ -29,6 +30,7 @@ struct inspect_options {
 	/* Of the latter. */
 	const struct span_question *spans;
 	struct arena arena;
+	const pack_set *loaded;
 };
 
 static const struct option_def inspect_defs[] = {
@@ -103,8 +105,9 @@ static bool is_library(const struct build_info *info)
 	return false;
 }
 
-static void print_facts(struct binary *b)
+static void print_facts(struct binary *b, const pack_set *packs)
 {
+	_cleanup_(buf_done) struct buf sdk = {0};
 	const struct build_info *info = binary_build_info(b);
 	struct err err = {0};
 
@@ -120,6 +123,8 @@ static void print_facts(struct binary *b)
 		printf("  %s\n", err.text);
 	else if (binary_lineage_layout(b, &(struct lineage_layout){0}, &err) < 0)
 		printf("  which goroutine created which is not known: %s\n", err.text);
+	if (sdk_text(b, packs, &sdk))
+		printf("  %s\n", sdk.data);
 	if (is_library(info))
 		printf("  a library (-buildmode=%s): inspect reads it, but run, attach and trace observe programs, not "
 		       "the libraries in them\n", info->build_mode);
@@ -565,7 +570,7 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 		inspect_go(joins, n);
 		return 0;
 	}
-	print_facts(b);
+	print_facts(b, o->loaded);
 	print_joins(b, planter_of(o), joins, n, o->ir);
 	if (has_functions(joins, n) && planter_of(o) == planters[0])
 		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
@@ -663,6 +668,7 @@ static int run(const struct verb *v, int argc, char **argv)
 		return complain(EXIT_USAGE, "%s", err.text);
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
 		printf("%-16s %s\n", packs.data[i]->name, packs.data[i]->about ? packs.data[i]->about : "");
+	o.loaded = &packs;
 	if (rest < argc)
 		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);
 	packs_done(&packs);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cmd/sdk_text.h"
 #include "cmd/span_wanted.h"
 #include "plant/planters.h"
 #include "sink/text.h"
@@ -18,6 +19,7 @@ struct span_consumer {
 	struct assembler *assembler;
 	struct keeper *keeper;     /* NULL: all spans go on at once */
 	uint64_t given;            /* spans that the sinks got */
+	bool ignores_sdk;
 	struct spans_asked asked;  /* but for packs and planter */
 	pack_set made;             /* of functions, for executables: the assembler has spans of them */
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
@@ -106,6 +108,18 @@ static void report_price(struct observation *ob, const struct span_wanted *s)
 	observation_note_once(ob, text);
 }
 
+static void report_sdk(struct consumer *c, const struct observed_process *p)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	buf_printf(&text, "%s: ", process_name(&p->process));
+	if (!sdk_text(p->executable->binary, observation_packs(c->observation), &text))
+		return;
+	buf_str(&text, self(c)->ignores_sdk ? "; what it records is recorded here as well" :
+					      "; what it records is left to it (--ignore-sdk)");
+	observation_note_once(c->observation, text.data);
+}
+
 static void report_refusals(struct consumer *c, struct observed_process *p)
 {
 	const struct span_wanted *s = points_of(wanted_of(p->executable, c));
@@ -120,6 +134,7 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 	for (size_t i = 0; i < s->njoins; i++)
 		report_join(ob, s, &s->joins[i]);
 	report_price(ob, s);
+	report_sdk(c, p);
 }
 
 static void planted(struct consumer *c, struct observed_process *p)
@@ -253,10 +268,12 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .sample = o->sample,
 				       .sample_parent_based = o->sample_parent_based,
 				       .sql_full = o->sql_full,
+				       .ignore_sdk = o->ignore_sdk,
 				       .redact = o->redact};
 
 	s->asked = (struct spans_asked){.functions = o->functions, .nfunctions = o->nfunctions, .alone = o->alone,
 					.propagators = o->propagators};
+	s->ignores_sdk = o->ignore_sdk;
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {
 		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,

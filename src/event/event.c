@@ -157,23 +157,46 @@ static uint64_t chain_word(const unsigned char *words, size_t i)
 	return w;
 }
 
+/* False where the words are no span. */
+static bool chain_span(const unsigned char *words, size_t n, struct event_chain *c)
+{
+	struct event_chain_span s;
+	uint64_t id[3];
+
+	if (8 * n != sizeof(s))
+		return false;
+	memcpy(&s, words, sizeof(s));
+	if (!s.link || s.link > c->n)
+		return false;
+	s.flags &= 0xff;
+	s.remote &= 0xff;
+	memcpy(id, &s, sizeof(id));
+	c->has_span = (id[0] | id[1]) && id[2];
+	if (c->has_span)
+		c->span = s;
+	return true;
+}
+
 bool event_chain(const struct event *e, size_t slot, struct event_chain *ret)
 {
+	struct event_chain c;
 	const struct event_slot *s = slot < e->head->slots ? &e->slots[slot] : NULL;
 	const unsigned char *words;
-	size_t n;
+	size_t n = 0, all;
 
 	if (!s || s->status != SLOT_OK || !s->copied || s->copied % 8 || s->len != s->copied ||
 	    s->copied > EVENT_CHAIN_BYTES)
 		return false;
 	words = (const unsigned char *)e->head + s->value;
-	n = s->copied / 8u - 1;
-	for (size_t i = 0; i < n; i++)
-		if (chain_word(words, i) <= CHAIN_BITS)
-			return false;
-	if (chain_word(words, n) >= CHAIN_END_COUNT)
+	all = s->copied / 8u;
+	while (n < all && chain_word(words, n) > CHAIN_BITS)
+		n++;
+	if (n == all || n > EVENT_MAX_CHAIN || chain_word(words, n) >= CHAIN_END_COUNT)
 		return false;
-	*ret = (struct event_chain){words, n, (enum event_chain_end)chain_word(words, n)};
+	c = (struct event_chain){.words = words, .n = n, .end = (enum event_chain_end)chain_word(words, n)};
+	if (all - n - 1 && !chain_span(words + 8 * (n + 1), all - n - 1, &c))
+		return false;
+	*ret = c;
 	return true;
 }
 

@@ -103,7 +103,8 @@ _Static_assert(sizeof(struct event_context) == 28, "wire format");
  * no bytes) are no links. A chain that was cut short or could not be begun is a slot with another status.
  */
 #define EVENT_MAX_CHAIN 64                              /* links */
-#define EVENT_CHAIN_BYTES (8 * (EVENT_MAX_CHAIN + 1))   /* the most that a chain takes */
+#define EVENT_CHAIN_SPAN_BYTES 72                       /* struct event_chain_span */
+#define EVENT_CHAIN_BYTES (8 * (EVENT_MAX_CHAIN + 1) + EVENT_CHAIN_SPAN_BYTES) /* the most that a chain takes */
 enum event_chain_end {
 	CHAIN_ROOT,         /* a context without a parent, or nil */
 	CHAIN_UNKNOWN_TYPE, /* one that is not known to have one parent, and where; it may be the last link itself */
@@ -118,10 +119,25 @@ enum {
 			     * created within the span */
 	CHAIN_BITS = 7,     /* not part of the address; those without a name are 0, and reserved */
 };
+/*
+ * Behind the end, where one of the links has an OpenTelemetry SDK's span, and it could be read: the nearest of these.
+ * A word each but for the ids, which are in the order in which W3C's traceparent has them.
+ */
+struct event_chain_span {
+	uint8_t trace_id[16], span_id[8];
+	uint64_t flags;             /* the low byte: W3C's. The rest is anything */
+	uint64_t remote;            /* likewise: whether another process made it, and a header brought it */
+	uint64_t kind;              /* 1 internal, 2 server, 3 client … as in OTLP. 0: unknown */
+	uint64_t scope, scope_len;  /* the address of the name of the library that made it; 0: unknown */
+	uint64_t link;              /* how many links are as near as it, or nearer: it is the last one's of these */
+};
+_Static_assert(sizeof(struct event_chain_span) == EVENT_CHAIN_SPAN_BYTES, "wire format");
 struct event_chain {
 	const unsigned char *words; /* in the record */
 	size_t n;                   /* links */
 	enum event_chain_end end;
+	bool has_span;              /* … whose ids are not 0 */
+	struct event_chain_span span; /* zero without one */
 };
 struct event_chain_link {
 	uint64_t addr;              /* of the context's data; never 0 */

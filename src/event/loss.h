@@ -31,7 +31,8 @@
 	X(LOSS_CONTEXT_CHAIN, 36, "context_chain", "a context's chain of parents was too long or could not be read") \
 	/* --keep */                                                                               \
 	X(LOSS_NOT_KEPT, 37, "not_kept", "left out by --keep")                                     \
-	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up")
+	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up") \
+	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it")
 
 enum loss {
 #define X(id, number, name, text) id = number,

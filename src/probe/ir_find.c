@@ -44,5 +44,7 @@ uint32_t capture_chain_bytes(const struct capture_program *p, uint16_t slot)
 {
 	int64_t links = emitted(p, IR_EMIT_CHAIN, slot);
 
-	return links ? (uint32_t)(8 * (links + 1)) : 0;
+	uint32_t span = p->contexts && p->contexts->span_key ? EVENT_CHAIN_SPAN_BYTES : 0;
+
+	return links ? (uint32_t)(8 * (links + 1)) + span : 0;
 }

@@ -227,7 +227,8 @@ static void finish_trace(struct span_tree *t, struct trace *tr)
 /* Whether the parent is a span that we have seen begin, and shall see end. */
 static bool parent_comes(const struct span *s)
 {
-	return s->parent == SPAN_PARENT_LOCAL || s->parent_source == PARENT_CONNECTION;
+	return (s->parent == SPAN_PARENT_LOCAL && s->parent_source != PARENT_SDK) ||
+	       s->parent_source == PARENT_CONNECTION;
 }
 
 void span_tree_add(struct span_tree *t, const struct span *span)

@@ -70,6 +70,7 @@ struct assembler *assembler_new(const struct assembler_options *o)
 	a->error_type = intern(&a->interner, "error.type");
 	a->parents.losses = &a->losses;
 	a->parents.watch = &a->o.watch;
+	a->parents.ignore_sdk = a->o.ignore_sdk;
 	return a;
 }
 
@@ -339,6 +340,9 @@ static void set_trace(struct assembler *a, struct open_span *s, const struct arr
 		s->has_own_ids = true;
 		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
 			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
+	} else if (p.by_sdk) {
+		s->trace = p.sdk;
+		s->by_sdk = true;
 	} else {
 		s->trace.sampled = keeps_trace(a, &p);
 		random_id(a, s->trace.span_id, 1);
@@ -425,7 +429,9 @@ static void drop(struct assembler *a, struct target *t, struct open_span *s, uin
 
 static void finish(struct assembler *a, struct target *t, struct open_span *s, const struct ending *end)
 {
-	if (s->trace.sampled) {
+	if (s->by_sdk) {
+		a->losses.count[LOSS_RECORDED_BY_SDK]++;
+	} else if (s->trace.sampled) {
 		compose_attributes(&s->attrs, s->start->p.span, &a->interner, &a->name);
 		emit(a, t, s, end);
 	} else {
@@ -808,6 +814,11 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
+static void on_sdk(struct assembler *a, const struct arrival *in)
+{
+	parents_sdk_began(&a->parents, in);
+}
+
 /* A link is of the process, whichever probe wrote it. */
 static void on_link(struct assembler *a, struct target *t, const struct event *e)
 {
@@ -822,6 +833,7 @@ static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
 	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
+	[POINT_SDK] = on_sdk,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)

@@ -22,6 +22,7 @@ struct assembler_options {
 	bool sample_parent_based;   /* follow the sampled flag of an incoming traceparent */
 	const char *const *redact;  /* NULL: as the packs say; else the query parameters whose values are hidden */
 	bool sql_full;              /* statements of SQL are shown with their literals */
+	bool ignore_sdk;            /* the program's SDK is nobody's parent, and what it records is here, too */
 	size_t max_open;            /* per process; default 100,000 */
 	uint64_t (*random)(void *arg); /* NULL: the system's; tests pass their own */
 };

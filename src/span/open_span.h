@@ -39,6 +39,7 @@ struct open_span {
 	enum parent_source parent_source;
 	uint8_t parent_id[8];
 	bool has_own_ids;                /* a probe made them, and may have sent them on */
+	bool by_sdk;                     /* the program's SDK records it: its ids are that span's, it is not emitted */
 	bool doubtful;                   /* it may have ended unseen: its process was being planted */
 	struct ancestry ancestry;
 	struct goroutine_epoch epoch;    /* of its start */

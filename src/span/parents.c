@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "span/sdk.h"
 #include "span/trace_headers.h"
 
 /* What is found out on the way. */
@@ -11,11 +12,19 @@ struct search {
 	const struct open_span *s;
 	bool doubt;                      /* there may be a parent that is not known */
 	bool stop;                       /* … and what would be found otherwise may be another one */
+	bool has_sdk;                    /* the context has a span of the SDK's, and none of ours that is nearer */
+	struct event_chain_span sdk;     /* it */
+	bool called_by_sdk;              /* likewise, whether or not a span of ours is around s on its goroutine */
 };
 
 static bool is_known(enum span_parent where)
 {
 	return where == SPAN_PARENT_LOCAL || where == SPAN_PARENT_REMOTE;
+}
+
+static bool same_trace(const struct trace_context *a, const struct trace_context *b)
+{
+	return !memcmp(a->trace_id, b->trace_id, sizeof(a->trace_id));
 }
 
 /* Records were lost since it began: one may have been its end, and its goroutine or context another's by now. */
@@ -67,6 +76,29 @@ static void chain_ended(struct search *q, enum event_chain_end end)
 		q->p->losses->count[LOSS_CONTEXT_CHAIN]++;
 }
 
+/*
+ * What is open around s on this goroutine and began within the SDK's span: the innermost that is open then. NULL: the
+ * SDK's is the parent itself.
+ */
+static struct open_span *within_sdk(const struct search *q)
+{
+	struct open_span *inner = open_span_outer(q->s), *s = inner;
+	const void *id = q->sdk.span_id;
+
+	while (s && memcmp(s->trace.span_id, id, sizeof(s->trace.span_id)) &&
+	       memcmp(s->parent_id, id, sizeof(s->parent_id)))
+		s = open_span_outer(s);
+	return s && trusted(q->p, inner) ? inner : NULL;
+}
+
+static bool read_chain(const struct parents *p, const struct arrival *in, int slot, struct event_chain *ret)
+{
+	if (!event_chain(&in->e, (size_t)slot, ret))
+		return false;
+	ret->has_span &= !p->ignore_sdk;
+	return true;
+}
+
 static struct open_span *context_parent(struct search *q)
 {
 	int slot = chain_slot(q->in);
@@ -77,7 +109,7 @@ static struct open_span *context_parent(struct search *q)
 
 	if (slot < 0)
 		return NULL;
-	if (!event_chain(&q->in->e, (size_t)slot, &chain)) {
+	if (!read_chain(q->p, q->in, slot, &chain)) {
 		if (q->in->e.slots[slot].status != SLOT_NIL)
 			chain_ended(q, CHAIN_UNREADABLE);
 		return NULL;
@@ -89,6 +121,15 @@ static struct open_span *context_parent(struct search *q)
 			return doubtful(q);
 		if (owner)
 			return innermost_of(q, owner);
+		if (!chain.has_span || chain.span.link != i + 1)
+			continue;
+		if (pooled)
+			return doubtful(q);
+		q->has_sdk = true;
+		q->called_by_sdk = !chain.span.remote;
+		q->sdk = chain.span;
+		if (!q->sdk.remote)
+			return within_sdk(q);
 	}
 	chain_ended(q, chain.end);
 	return NULL;
@@ -263,16 +304,30 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 
 /* ---- in order ---- */
 
+/*
+ * A context that a header made names the parent of what begins under it; what is open here and of its trace is nearer.
+ * What is of another trace only surrounds it.
+ */
+static bool sdk_is_nearer(const struct search *q, const struct open_span *s)
+{
+	struct trace_context sdk = sdk_context(&q->sdk);
+
+	return q->has_sdk && (!q->sdk.remote ? !s : !s || !same_trace(&sdk, &s->trace));
+}
+
 static struct open_span *local_parent(struct search *q, struct parent *ret)
 {
 	enum span_kind kind = q->in->probe->p.span->kind;
 	struct open_span *s = context_parent(q);
 
 	ret->source = PARENT_CONTEXT;
-	if (!s && !q->stop) {
+	if (!s && !q->stop && (!q->has_sdk || q->sdk.remote)) {
 		ret->source = PARENT_GOROUTINE;
 		s = goroutine_parent(q);
 	}
+	if (sdk_is_nearer(q, s))
+		return NULL;
+	q->has_sdk = false;
 	if (!s && !q->doubt && kind != SPAN_SERVER && kind != SPAN_CONSUMER) {
 		ret->source = PARENT_LINEAGE;
 		s = lineage_parent(q);
@@ -298,39 +353,67 @@ static enum span_parent no_parent(const struct search *q, enum span_parent given
 	return looked && !q->doubt ? SPAN_PARENT_NONE : SPAN_PARENT_UNKNOWN;
 }
 
-static bool same_trace(const struct trace_context *a, const struct trace_context *b)
-{
-	return !memcmp(a->trace_id, b->trace_id, sizeof(a->trace_id));
-}
-
 /* A message's header names that message's own parent; a request's is as near as what is open of its trace. */
 static bool header_is_nearer(const struct parent *header, const struct open_span *open, enum span_kind kind)
 {
 	return !open || kind == SPAN_CONSUMER || !same_trace(&header->trace, &open->trace);
 }
 
-struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
+/* The SDK's span is the parent, unless the request or message says that it is of another trace. */
+static struct parent sdk_parent(const struct search *q, const struct parent *header)
 {
-	struct search q = {.p = p, .in = in, .s = s};
+	struct parent r = {.where = q->sdk.remote ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL,
+			   .source = q->sdk.remote ? PARENT_HEADER : PARENT_SDK, .trace = sdk_context(&q->sdk)};
+	bool other = q->in->probe->p.span->kind == SPAN_CONSUMER || !same_trace(&header->trace, &r.trace);
+
+	return is_known(header->where) && other ? *header : r;
+}
+
+/* Whether a library that the SDK's span is of has called what begins: its span is the nearest one of the context. */
+static void note_caller(const struct search *q, struct parent *ret)
+{
+	const struct pack_span *span = q->in->probe->p.span;
+
+	if (!q->called_by_sdk || !span->sdk || !sdk_records(q->in, &q->sdk, span->kind, span->sdk->outside))
+		return;
+	ret->by_sdk = true;
+	ret->sdk = sdk_context(&q->sdk);
+}
+
+static struct parent find_parent(struct search *q)
+{
 	struct parent header = {.source = PARENT_HEADER}, r = {.source = PARENT_CONTEXT};
-	enum span_parent given = given_parent(in, &r.trace);
+	enum span_parent given = given_parent(q->in, &r.trace);
 
 	if (is_known(given)) {
 		r.where = given;
 		r.source = given == SPAN_PARENT_REMOTE ? PARENT_HEADER : PARENT_CONTEXT;
 		return r;
 	}
-	header.where = incoming_parent(p, in, &header.trace, &header.has_state);
-	r.open = local_parent(&q, &r);
-	if (is_known(header.where) && header_is_nearer(&header, r.open, in->probe->p.span->kind))
+	header.where = incoming_parent(q->p, q->in, &header.trace, &header.has_state);
+	r.open = local_parent(q, &r);
+	if (q->has_sdk)
+		return sdk_parent(q, &header);
+	if (is_known(header.where) && header_is_nearer(&header, r.open, q->in->probe->p.span->kind))
 		return header;
 	if (!r.open) {
-		r.where = no_parent(&q, given, header.where);
+		r.where = no_parent(q, given, header.where);
 		r.source = r.where == SPAN_PARENT_NONE ? PARENT_NONE : PARENT_UNKNOWN;
 		return r;
 	}
+	if (r.open->by_sdk)
+		r.source = PARENT_SDK;
 	r.where = r.request ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
 	r.trace = r.open->trace;
+	return r;
+}
+
+struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
+{
+	struct search q = {.p = p, .in = in, .s = s};
+	struct parent r = find_parent(&q);
+
+	note_caller(&q, &r);
 	return r;
 }
 
@@ -385,15 +468,20 @@ void parents_opened(struct parents *p, const struct arrival *in, struct open_spa
 	note_client(p, in, s);
 }
 
+static void set_trace(struct parents *p, struct open_span *s, const struct trace_context *to)
+{
+	trace_closed(p->watch, s->trace.trace_id);
+	memcpy(s->trace.trace_id, to->trace_id, sizeof(s->trace.trace_id));
+	s->trace.sampled = to->sampled;
+	trace_opened(p->watch, s->trace.trace_id);
+}
+
 static void move_trace(struct parents *p, struct open_span *s, const struct trace_context *was,
 		       const struct open_span *to)
 {
 	if (!same_trace(&s->trace, was))
 		return;
-	trace_closed(p->watch, s->trace.trace_id);
-	memcpy(s->trace.trace_id, to->trace.trace_id, sizeof(s->trace.trace_id));
-	s->trace.sampled = to->trace.sampled;
-	trace_opened(p->watch, s->trace.trace_id);
+	set_trace(p, s, &to->trace);
 	buf_reset(&s->trace_state);
 	if (to->trace_state.len)
 		buf_append(&s->trace_state, to->trace_state.data, to->trace_state.len);
@@ -425,11 +513,87 @@ void parents_noted(struct parents *p, const struct arrival *in, struct open_span
 	if (!in->probe->connects)
 		return;
 	note_client(p, in, s);
-	if (is_known(s->parent) || s->has_own_ids || s->ancestry.told)
+	if (is_known(s->parent) || s->has_own_ids || s->by_sdk || s->ancestry.told)
 		return;
 	e = client_of(&q, in->target, s);
 	if (e)
 		join_trace(p, s, e);
+}
+
+/* s and what is open below it is of the SDK's trace: what the SDK writes into requests says so. */
+static void adopt_trace(struct parents *p, struct open_span *s, const struct trace_context *sdk)
+{
+	const struct trace_context was = s->trace;
+	struct ancestry *at = NULL;
+
+	while ((at = ancestry_next(&s->ancestry, at))) {
+		struct open_span *below = CONTAINER_OF(at, struct open_span, ancestry);
+
+		if (same_trace(&below->trace, &was))
+			set_trace(p, below, sdk);
+	}
+	set_trace(p, s, sdk);
+}
+
+/* s is what the SDK's span is, which others know by that one's ids. */
+static void adopt_ids(struct parents *p, struct open_span *s, const struct trace_context *sdk)
+{
+	struct ancestry *at = NULL;
+
+	s->by_sdk = true;
+	if (s->has_own_ids)
+		return;
+	while ((at = ancestry_next(&s->ancestry, at))) {
+		struct open_span *below = CONTAINER_OF(at, struct open_span, ancestry);
+
+		if (memcmp(below->parent_id, s->trace.span_id, sizeof(below->parent_id)))
+			continue;
+		memcpy(below->parent_id, sdk->span_id, sizeof(below->parent_id));
+		below->parent_source = PARENT_SDK;
+	}
+	adopt_trace(p, s, sdk);
+	memcpy(s->trace.span_id, sdk->span_id, sizeof(s->trace.span_id));
+}
+
+static bool sdk_is_inside(const struct arrival *in, const struct event_chain_span *sdk, const struct open_span *s)
+{
+	const struct pack_span *span = s->start->p.span;
+
+	return span->sdk && sdk_records(in, sdk, span->kind, span->sdk->inside);
+}
+
+/* The span of ours that the SDK's stands for: around it on its goroutine, or the owner of its context. */
+static struct open_span *same_as_sdk(const struct parents *p, const struct arrival *in, const struct event_chain *chain)
+{
+	struct open_span *s = goroutine_innermost(open_spans_goroutine(&in->target->open, in->e.head->goid));
+	struct event_chain_link link;
+	bool ended = false;
+
+	while (s && !sdk_is_inside(in, &chain->span, s))
+		s = open_span_outer(s);
+	for (size_t i = 0; !s && event_chain_link(chain, i, &link) && !link.pooled; i++) {
+		s = contexts_find(&in->target->contexts, link.addr, &ended);
+		if (s && !sdk_is_inside(in, &chain->span, s))
+			return NULL;
+	}
+	return s && trusted(p, s) ? s : NULL;
+}
+
+void parents_sdk_began(struct parents *p, const struct arrival *in)
+{
+	int slot = chain_slot(in);
+	struct event_chain chain;
+	struct trace_context sdk;
+	struct open_span *s;
+
+	if (slot < 0 || !event_chain(&in->e, (size_t)slot, &chain) || !chain.has_span || chain.span.remote)
+		return;
+	s = same_as_sdk(p, in, &chain);
+	sdk = sdk_context(&chain.span);
+	if (s && !s->by_sdk && !p->ignore_sdk)
+		adopt_ids(p, s, &sdk);
+	else if (s && p->ignore_sdk && !is_known(s->parent) && !s->has_own_ids && !s->ancestry.told)
+		adopt_trace(p, s, &sdk);
 }
 
 void parents_closing(struct parents *p, struct target *t, struct open_span *s)

@@ -7,6 +7,7 @@
  *   lineage      its goroutine was created within an open span of another one
  *   connection   a client span, of any process, whose request this server span has at the other end of the socket
  *   header       the request or message names its parent, in the words of another process
+ *   sdk          a span of the OpenTelemetry SDK in the program: the context has it, nearer than one of an open span
  *
  * A header says which trace it is. So an open span is the parent only if it is of that trace, and is then the nearer
  * one. Lineage is not for server and consumer spans: who started to listen is not who asked.
@@ -23,6 +24,7 @@ struct parents {                         /* of an assembler */
 	uint64_t lost_ns;                /* what began until then may have ended unseen: no parent any more */
 	struct losses *losses;
 	const struct trace_watch *watch;
+	bool ignore_sdk;                 /* as if the program had none, but for the trace that it says we are in */
 };
 
 struct parent {
@@ -32,6 +34,8 @@ struct parent {
 	bool has_state;                  /* it came in W3C's words: there may be a tracestate beside it */
 	struct open_span *open;          /* the span, where it is one of ours */
 	struct request_end *request;     /* … found by it; or NULL */
+	bool by_sdk;                     /* the program's SDK records the span that begins, */
+	struct trace_context sdk;        /* under these ids */
 };
 
 /* Of a span that begins with that record: it is open, and has the attributes of the record. */
@@ -43,6 +47,11 @@ void parents_opened(struct parents *p, const struct arrival *in, struct open_spa
  * known joins its client's trace, with all that is open below it, unless something of its own trace has been emitted.
  */
 void parents_noted(struct parents *p, const struct arrival *in, struct open_span *s);
+/*
+ * The SDK has begun a span. If it stands for one of ours that is open, that one is by_sdk from now on: it takes the
+ * ids, with all that is open below it. With ignore_sdk it takes the trace alone, if it is a root.
+ */
+void parents_sdk_began(struct parents *p, const struct arrival *in);
 /*
  * The open span of the record's definition within which the record's goroutine was created, if that is certain; else
  * NULL.

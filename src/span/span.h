@@ -41,6 +41,7 @@ enum span_parent {
 /* How that is known (span/parents.h): earshot.parent.source. */
 enum parent_source {
 	PARENT_UNKNOWN, PARENT_NONE, PARENT_CONTEXT, PARENT_GOROUTINE, PARENT_LINEAGE, PARENT_CONNECTION, PARENT_HEADER,
+	PARENT_SDK,
 };
 
 struct span {

@@ -67,6 +67,7 @@ GROUPS = (
     "parents",
     "one_trace",
     "trace_trouble",
+    "sdk",
     "grpc",
     "databases",
 )

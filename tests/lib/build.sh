@@ -34,6 +34,7 @@
 #   caddyd                                 Caddy, with DWARF
 #   routers-go1.XX-{plain,sw}              every router, each on a port of its own
 #   trio-go1.XX-{plain,sw}                 three services that handle one order together
+#   trio-go1.XX-sdk                        likewise, with an OpenTelemetry SDK; built by the newest toolchain
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
@@ -166,6 +167,7 @@ if [ "${1:-}" = modules ]; then
 	build_module "$newest" otelcol otelcol -ldflags '-s -w'
 	build_module "$newest" caddyd caddyd
 	build_libraries trio
+	build_module "$newest" trio "trio-go$newest-sdk" -modfile=sdk.mod -tags sdk -ldflags '-s -w'
 	build_libraries webclient
 	build_libraries grpcd
 	build_libraries routers

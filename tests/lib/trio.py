@@ -21,17 +21,18 @@ class Service(Process):
 
 
 class Trio:
-    """front, stock and worker of one build, and their backends."""
+    """front, stock and worker of one build (front: of which front is), and their backends."""
 
-    def __init__(self, build, backends=True, **env):
-        binary = BIN / f"trio-{build}"
-        if not os.access(binary, os.X_OK):
-            raise Skip(f"{binary.name} was not built")
+    def __init__(self, build, backends=True, front=None, **env):
+        binary, front = BIN / f"trio-{build}", BIN / f"trio-{front or build}"
+        for b in (binary, front):
+            if not os.access(b, os.X_OK):
+                raise Skip(f"{b.name} was not built")
         self.postgres, self.redis = (Postgres(), Redis()) if backends else (None, None)
         env = clean_env(**env)
         self.stock = Service(binary, "stock", *(("-database", self.postgres.url) if backends else ()), env=env)
         self.worker = Service(binary, "worker", *(("-redis", self.redis.address) if backends else ()), env=env)
-        self.front = Service(binary, "front", "-stock", self.stock.address, "-worker", self.worker.address, env=env)
+        self.front = Service(front, "front", "-stock", self.stock.address, "-worker", self.worker.address, env=env)
         self.services = (self.front, self.stock, self.worker)
         self.pids = [s.pid for s in self.services]
 

@@ -163,6 +163,7 @@ struct world {
 	struct resource resource;
 	bool keep_nothing;
 	const char *const *redact;
+	bool ignore_sdk;
 };
 static struct world w;
 
@@ -239,7 +240,7 @@ static inline void begin(double sample, bool parent_based, size_t max_open)
 {
 	struct assembler_options o = {.emit = on_span, .sample = sample, .max_open = max_open,
 				      .sample_parent_based = parent_based, .random = counting_random,
-				      .redact = w.redact};
+				      .redact = w.redact, .ignore_sdk = w.ignore_sdk};
 	struct assembler_target t = {.id = 1, .bias = 0x10000, .resource = &w.resource};
 
 	w.resource = (struct resource){.service = "shop", .pid = 42};

@@ -353,7 +353,7 @@ static bool links(const struct link_record *r)
 struct with_chain {
 	struct event_header head;
 	struct event_slot slot;
-	uint64_t words[EVENT_MAX_CHAIN + 2];
+	uint64_t words[EVENT_CHAIN_BYTES / 8 + 1];
 };
 
 /* A record with a chain of so many words. */
@@ -395,6 +395,32 @@ static void test_chain(void **state)
 	assert_false(event_chain_link(&c, 0, &l));
 	r = chain_of(EVENT_MAX_CHAIN + 1, NULL);
 	assert_true(holds_chain(&r, &c) && c.n == EVENT_MAX_CHAIN && c.end == CHAIN_TOO_LONG);
+}
+
+/* An SDK's span is behind the end: all of it, of a link that is there. Without ids there is none. */
+static void test_chain_span(void **state)
+{
+	uint64_t words[12] = {0xc000010000, 0xc000020000, CHAIN_ROOT, 1, 2, 3, 0xab01, 0xcd01, 2, 0x4000, 9, 2};
+	struct with_chain r = chain_of(12, words);
+	struct event_chain c;
+
+	assert_true(holds_chain(&r, &c) && c.has_span && c.n == 2 && c.end == CHAIN_ROOT);
+	assert_memory_equal(c.span.trace_id, words + 3, 16);
+	assert_memory_equal(c.span.span_id, words + 5, 8);
+	assert_int_equal(c.span.flags, 1);
+	assert_int_equal(c.span.remote, 1);
+	assert_true(c.span.kind == 2 && c.span.scope == 0x4000 && c.span.scope_len == 9 && c.span.link == 2);
+	for (uint64_t link = 0; link <= 3; link += 3) {
+		words[11] = link;
+		r = chain_of(12, words);
+		assert_false(holds_chain(&r, &c));
+	}
+	words[11] = 1;
+	r = chain_of(11, words);
+	assert_false(holds_chain(&r, &c));
+	words[5] = 0;
+	r = chain_of(12, words);
+	assert_true(holds_chain(&r, &c) && !c.has_span && c.n == 2);
 }
 
 /* What is no chain is none: without its end, with an end in its middle, too long, cut, unaligned in length. */
@@ -479,7 +505,7 @@ int main(void)
 		cmocka_unit_test(test_chunks),    cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_texts),     cmocka_unit_test(test_loss_names_differ),
 		cmocka_unit_test(test_context),    cmocka_unit_test(test_link),
-		cmocka_unit_test(test_chain),      cmocka_unit_test(test_no_chain),
+		cmocka_unit_test(test_chain),      cmocka_unit_test(test_chain_span), cmocka_unit_test(test_no_chain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,7 +402,7 @@ static enum slot_status interp_chain(const struct interp *t, const struct ir_ins
 {
 	const struct chain_memory m = {t->in->read, t->in->arg, t->in->bias};
 	struct interp_slot *s = &t->out->slots[i->slot];
-	uint64_t words[EVENT_MAX_CHAIN + 1];
+	uint64_t words[CHAIN_WORDS_MAX];
 
 	s->len = s->copied = 8 * chain_words(t->p->contexts, &m, t->r[i->a], t->r[i->b], (size_t)i->imm, words);
 	memcpy(s->bytes, words, s->copied);

@@ -63,22 +63,33 @@ static const struct pack_connection apart = {{"local", "local.port"}, {"remote",
 				    together = {{"local", NULL}, {"remote", NULL}, NULL};
 static const struct pack_b3_headers multi = {.trace = "b3.trace", .span = "b3.span"};
 static const struct pack_datadog_headers dd = {.trace = "dd.trace", .parent = "dd.parent", .priority = "dd.priority"};
+#define SCOPE "runtime.bgsweep.f1" /* a constant of the program */
+static const char *const scopes[] = {"runtime.bgsweep.f", SCOPE, NULL};
+static const struct pack_sdk inside = {.inside = scopes}, outside = {.outside = scopes};
 static const struct pack_span definitions[] = {
 	{.name = "served", .kind = SPAN_SERVER, .titles = labels, .traceparent = "header", .tracestate = "state",
-	 .b3 = "b3", .b3multi = &multi, .datadog = &dd, .connection = &apart},
-	{.name = "asked", .kind = SPAN_CLIENT, .titles = labels, .connection = &apart},
+	 .b3 = "b3", .b3multi = &multi, .datadog = &dd, .connection = &apart, .sdk = &inside},
+	{.name = "asked", .kind = SPAN_CLIENT, .titles = labels, .connection = &apart, .sdk = &outside},
 	{.name = "done", .kind = SPAN_INTERNAL, .titles = labels},
 	{.name = "consumed", .kind = SPAN_CONSUMER, .titles = labels, .traceparent = "header"},
 	{.name = "dialled", .kind = SPAN_CLIENT, .titles = labels, .connection = &together},
 };
 enum what { SERVED, ASKED, DONE, CONSUMED, DIALLED };
-enum { OF_START = 100, OF_END = 110, OF_NOTE = 120, OF_FAR_NOTE = 130 };
+enum { OF_START = 100, OF_END = 110, OF_NOTE = 120, OF_FAR_NOTE = 130, OF_SDK = 140 };
+
+/* A span of the SDK in the chain, in trace 0xfa…. */
+struct sdk_span {
+	uint8_t id;                    /* 0: none */
+	uint64_t link, kind;           /* link 0: 1 */
+	bool scoped, remote, unsampled;
+};
 
 /* What a record says. Zero: nothing, and the slot is absent. */
 struct facts {
 	uint64_t goid, at_ns, depth;   /* 0: goroutine 1, the next moment, 100 deeper than the last */
 	uint32_t target;               /* 0: 1 */
 	uint64_t chain[6], other_chain[6];
+	struct sdk_span sdk;
 	bool no_chain;                 /* an empty one that ends at the root */
 	enum event_chain_end end;
 	enum slot_status chain_status; /* instead of a chain */
@@ -92,14 +103,33 @@ static struct tiny program;
 static struct binary *binary;
 static uint64_t now_ns, deep;
 
-static void put_chain(unsigned slot, const uint64_t *links, enum event_chain_end end)
+static uint64_t scope_address(void);
+
+static void sdk_ids(uint8_t id, uint8_t trace[16], uint8_t span[8])
 {
-	uint64_t words[7];
+	memset(trace, 0xfa, 16);
+	memset(span, id, 8);
+}
+
+static void put_chain(unsigned slot, const uint64_t *links, enum event_chain_end end, const struct sdk_span *sdk)
+{
+	struct event_chain_span span = {.flags = sdk->unsampled ? 0x1200 : 0x1201, .remote = sdk->remote,
+					.kind = sdk->kind, .link = sdk->link ? sdk->link : 1};
+	uint64_t words[7 + sizeof(span) / 8];
 	size_t n = 0;
 
 	while (links[n])
 		words[n] = links[n], n++;
 	words[n++] = end;
+	if (sdk->scoped) {
+		span.scope = scope_address();
+		span.scope_len = strlen(SCOPE);
+	}
+	if (sdk->id) {
+		sdk_ids(sdk->id, span.trace_id, span.span_id);
+		memcpy(words + n, &span, sizeof(span));
+		n += sizeof(span) / 8;
+	}
 	record_bytes(&w.r, slot, (const char *)words, n * sizeof(*words), (uint32_t)(n * sizeof(*words)));
 }
 
@@ -123,13 +153,13 @@ static void tell(uint32_t probe, const char *label, const struct facts *f)
 	record_head(&w.r)->target = f->target ? f->target : 1;
 	put_text(F_LABEL, label);
 	if (f->chain[0] || f->no_chain)
-		put_chain(F_CHAIN, f->chain, f->end);
+		put_chain(F_CHAIN, f->chain, f->end, &f->sdk);
 	else if (f->chain_status)
 		record_status(&w.r, F_CHAIN, f->chain_status, 0, 0);
 	if (f->other_chain[0])
-		put_chain(F_OTHER_CHAIN, f->other_chain, f->end);
+		put_chain(F_OTHER_CHAIN, f->other_chain, f->end, &(struct sdk_span){0});
 	if (f->own)
-		put_chain(F_OWN, (const uint64_t[]){f->own, 0}, CHAIN_TOO_LONG);
+		put_chain(F_OWN, (const uint64_t[]){f->own, 0}, CHAIN_TOO_LONG, &(struct sdk_span){0});
 	put_word(F_CREATOR, f->creator);
 	put_word(F_START_PC, f->pc);
 	put_word(F_GOIDGEN, f->goidgen);
@@ -152,6 +182,7 @@ static void tell(uint32_t probe, const char *label, const struct facts *f)
 }
 
 #define BEGINS(what, label, ...) tell(OF_START + (what), label, &(struct facts){__VA_ARGS__})
+#define SDK_BEGAN(...) tell(OF_SDK, NULL, &(struct facts){__VA_ARGS__})
 #define NOTED(what, ...) tell(OF_NOTE + (what), NULL, &(struct facts){__VA_ARGS__})
 #define NOTED_FAR(what, label, ...) tell(OF_FAR_NOTE + (what), label, &(struct facts){__VA_ARGS__})
 #define ENDS(what, ...) tell(OF_END + (what), NULL, &(struct facts){__VA_ARGS__})
@@ -162,6 +193,7 @@ static void add_facts_probes(void)
 {
 	static const struct pack_point far_note = {.role = POINT_NOTE, .name = "far", .by_lineage = true};
 	static const struct pack_point *const points[] = {&start_point, &end_point, &note_point, &far_note};
+	static const struct pack_point sdk_point = {.role = POINT_SDK, .name = "sdk"};
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(points) * ARRAY_SIZE(definitions); i++) {
 		uint32_t kind = i / ARRAY_SIZE(definitions), what = i % ARRAY_SIZE(definitions);
@@ -175,10 +207,25 @@ static void add_facts_probes(void)
 								   .slot_of_item = each,
 								   .binary = binary});
 	}
+	assembler_add_probe(w.a, &(struct assembler_probe){.id = OF_SDK,
+							   .pack = &pack,
+							   .point = &sdk_point,
+							   .variant = &v_facts,
+							   .program = &facts_program,
+							   .slot_of_item = each,
+							   .binary = binary});
 }
 
 #define BIAS 0x10000
 enum { MINE = 0x400000 + TINY_TEXT, RUNTIMES = MINE + 0x40, SIGNALS = MINE + 0x80 }; /* the program's functions */
+
+static uint64_t scope_address(void)
+{
+	const char *at = memmem(program.data, sizeof(program.data), SCOPE, sizeof(SCOPE));
+
+	assert_non_null(at);
+	return 0x400000 + BIAS + (uint64_t)(at - (const char *)program.data);
+}
 
 /* Two processes of one machine, and one in a network of its own. */
 static void add_targets(void)
@@ -1002,6 +1049,134 @@ static void planted_later(void **state)
 	is_of("other child", "elsewhere", PARENT_CONTEXT);
 }
 
+/* ---- the program's own SDK ---- */
+
+static void is_of_sdk(const char *label, uint8_t id, enum span_parent where, enum parent_source source)
+{
+	const struct span *s = &labelled(label)->span;
+	uint8_t trace[16], span[8];
+
+	sdk_ids(id, trace, span);
+	assert_string_equal(parent_source_text(s->parent_source), parent_source_text(source));
+	assert_int_equal(s->parent, where);
+	assert_memory_equal(s->parent_id, span, 8);
+	assert_memory_equal(s->trace_id, trace, 16);
+}
+
+/* The nearest of the context is the parent, ours or the SDK's; within the SDK's what is open on the goroutine. */
+static void sdk_or_ours(void **state)
+{
+	BEGINS(SERVED, "request", .goid = 1, .own = 0xc100);
+	CALLS(ASKED, "sdk nearer", .goid = 1, .chain = {0xc300, 0xc200, 0xc100}, .sdk = {.id = 7, .link = 2});
+	CALLS(ASKED, "ours nearer", .goid = 1, .chain = {0xc100, 0xc080}, .sdk = {.id = 8, .link = 2});
+	BEGINS(DONE, "step", .goid = 1, .chain = {0xc200, 0xc100}, .sdk = {.id = 7});
+	CALLS(ASKED, "in step", .goid = 1, .chain = {0xc200, 0xc100}, .sdk = {.id = 7});
+	CALLS(ASKED, "beside step", .goid = 2, .chain = {0xc200, 0xc100}, .sdk = {.id = 7});
+	CALLS(ASKED, "left out", .goid = 2, .chain = {0xc200, 0xc100}, .sdk = {.id = 9, .unsampled = true});
+	CALLS(ASKED, "pooled", .goid = 2, .chain = {0xc200 | CHAIN_POOLED}, .sdk = {.id = 7});
+	ENDS(DONE, .goid = 1);
+	ENDS(SERVED, .goid = 1);
+	is_of_sdk("sdk nearer", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	is_of("ours nearer", "request", PARENT_CONTEXT);
+	is_of_sdk("step", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	is_of("in step", "step", PARENT_CONTEXT);
+	is_of_sdk("beside step", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	is_root("pooled", PARENT_UNKNOWN);
+	assert_int_equal(lost(LOSS_SAMPLED_OUT), 1);
+	assert_int_equal(lost(LOSS_RECORDED_BY_SDK), 0);
+}
+
+/* A header's context is the parent of what it came for, unless what is open is of that trace, and nearer. */
+static void sdk_of_a_header(void **state)
+{
+	static const char header[] = "00-fafafafafafafafafafafafafafafafa-0707070707070707-01";
+
+	BEGINS(SERVED, "request", .goid = 1, .own = 0xc100, .header = header);
+	CALLS(ASKED, "for it", .goid = 1, .chain = {0xc200, 0xc100}, .sdk = {.id = 7, .remote = true});
+	CALLS(ASKED, "for it, here", .goid = 1, .chain = {0xc200}, .sdk = {.id = 7, .remote = true});
+	ENDS(SERVED, .goid = 1);
+	BEGINS(SERVED, "other", .goid = 1, .own = 0xc100);
+	CALLS(ASKED, "for a message", .goid = 1, .chain = {0xc200, 0xc100}, .sdk = {.id = 7, .remote = true});
+	ENDS(SERVED, .goid = 1);
+	is_of("for it", "request", PARENT_CONTEXT);
+	is_of("for it, here", "request", PARENT_GOROUTINE);
+	is_of_sdk("for a message", 7, SPAN_PARENT_REMOTE, PARENT_HEADER);
+}
+
+/* The SDK's span is around ours, and stands for the same: the same kind, made by a library that records that. */
+static void sdk_outside(void **state)
+{
+	const struct sdk_span mine = {.id = 7, .kind = SPAN_CLIENT, .scoped = true};
+	const struct sdk_span server = {.id = 7, .kind = SPAN_SERVER, .scoped = true};
+	const struct sdk_span others = {.id = 7, .kind = SPAN_CLIENT};
+
+	BEGINS(ASKED, "twice", .goid = 1, .chain = {0xc200}, .sdk = mine);
+	CALLS(DONE, "inner", .goid = 1);
+	ENDS(ASKED, .goid = 1);
+	assert_int_equal(w.spans.len, 1);
+	assert_int_equal(lost(LOSS_RECORDED_BY_SDK), 1);
+	is_of_sdk("inner", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	CALLS(ASKED, "in a handler", .goid = 1, .chain = {0xc200}, .sdk = server);
+	CALLS(ASKED, "in another library", .goid = 1, .chain = {0xc200}, .sdk = others);
+	CALLS(DONE, "not the same", .goid = 1, .chain = {0xc200}, .sdk = mine);
+	is_of_sdk("in a handler", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	is_of_sdk("in another library", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	is_of_sdk("not the same", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	assert_int_equal(lost(LOSS_RECORDED_BY_SDK), 1);
+}
+
+/* … or inside of it, on its goroutine or under its context. What is below it goes with it into the SDK's trace. */
+static void sdk_inside(void **state)
+{
+	const struct sdk_span mine = {.id = 7, .kind = SPAN_SERVER, .scoped = true};
+	const struct sdk_span client = {.id = 8, .kind = SPAN_CLIENT, .scoped = true};
+
+	BEGINS(SERVED, "twice", .goid = 1, .own = 0xc100);
+	BEGINS(DONE, "before", .goid = 1);
+	SDK_BEGAN(.goid = 1, .chain = {0xc200, 0xc100}, .sdk = mine);
+	SDK_BEGAN(.goid = 1, .chain = {0xc210, 0xc200, 0xc100}, .sdk = client);
+	CALLS(DONE, "under it", .goid = 1);
+	CALLS(ASKED, "over there", .goid = 5, .chain = {0xc100});
+	ENDS(DONE, .goid = 1);
+	ENDS(SERVED, .goid = 1);
+	is_of_sdk("before", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	is_of("under it", "before", PARENT_GOROUTINE);
+	is_of_sdk("over there", 7, SPAN_PARENT_LOCAL, PARENT_SDK);
+	BEGINS(SERVED, "by its context", .goid = 1, .own = 0xc100);
+	SDK_BEGAN(.goid = 2, .chain = {0xc200, 0xc100}, .sdk = mine);
+	ENDS(SERVED, .goid = 1);
+	assert_int_equal(lost(LOSS_RECORDED_BY_SDK), 2);
+	BEGINS(SERVED, "once", .goid = 1, .own = 0xc100);
+	SDK_BEGAN(.goid = 1, .chain = {0xc200, 0xc100}, .sdk = client);
+	SDK_BEGAN(.goid = 2, .chain = {0xc200, 0xc170}, .sdk = mine);
+	SDK_BEGAN(.goid = 1, .no_chain = true);
+	ENDS(SERVED, .goid = 1);
+	assert_int_equal(lost(LOSS_RECORDED_BY_SDK), 2);
+	is_root("once", PARENT_NONE);
+}
+
+/* --ignore-sdk: everything is ours, in the trace that the SDK writes into requests. */
+static void sdk_ignored(void **state)
+{
+	const struct sdk_span mine = {.id = 7, .kind = SPAN_SERVER, .scoped = true};
+	uint8_t trace[16], span[8];
+
+	assembler_free(w.a);
+	w.ignore_sdk = true;
+	begin(1, false, 0);
+	add_facts_probes();
+	add_targets();
+	BEGINS(SERVED, "request", .goid = 1, .own = 0xc100);
+	SDK_BEGAN(.goid = 1, .chain = {0xc200, 0xc100}, .sdk = mine);
+	CALLS(ASKED, "call", .goid = 1, .chain = {0xc200, 0xc100}, .sdk = mine);
+	ENDS(SERVED, .goid = 1);
+	sdk_ids(7, trace, span);
+	is_of("call", "request", PARENT_CONTEXT);
+	assert_memory_equal(labelled("request")->span.trace_id, trace, 16);
+	assert_memory_not_equal(labelled("request")->span.span_id, span, 8);
+	assert_int_equal(lost(LOSS_RECORDED_BY_SDK), 0);
+}
+
 #define F(f) cmocka_unit_test_setup_teardown(f, setup_facts, teardown_facts)
 
 int main(void)
@@ -1017,6 +1192,7 @@ int main(void)
 		F(keep_alive), F(given_up), F(pipelined), F(streams), F(sent_again), F(connection_and_header),
 		F(known_later), F(known_too_late), F(in_a_circle), F(client_goes), F(records_lost), F(lost_in_between),
 		F(record_damaged), F(planted_later),
+		F(sdk_or_ours), F(sdk_of_a_header), F(sdk_outside), F(sdk_inside), F(sdk_ignored),
 	};
 
 	return cmocka_run_group_tests_name("parents", tests, NULL, NULL);

@@ -16,13 +16,20 @@
 
 struct table_head {
 	uint64_t mask;       /* of a hash: an offset from the first place on */
-	uint64_t reserved[3];
+	uint64_t span_key;   /* run-time address */
+	uint64_t spans;      /* offset of the types of spans from here on, of which the last one is 0 */
+	uint64_t reserved;
 };
 struct table_context {
 	uint64_t rtype;      /* run-time address; 0: free */
 	uint32_t offset, via;
 	uint8_t parent, is_link, pooled; /* enum context_parent; bool; CHAIN_POOLED or 0 */
-	uint8_t reserved[13];
+	uint8_t is_value;    /* … and there are spans */
+	uint8_t reserved[12];
+};
+struct table_span {          /* struct span_type */
+	uint64_t rtype;      /* run-time address; 0: the end */
+	uint32_t ids, remote, kind, tracer, scope, pad;
 };
 _Static_assert(sizeof(struct table_head) == 32 && sizeof(struct table_context) == 32, "the walk computes with them");
 
@@ -34,14 +41,27 @@ static uint64_t hash_of(uint64_t rtype, uint64_t mask)
 	return rtype * HASH_FACTOR >> HASH_SHIFT & mask;
 }
 
-static struct table_context place_of(const struct context_type *t, uint64_t bias)
+static struct table_context place_of(const struct context_type *t, bool has_spans, uint64_t bias)
 {
 	/* what is no link has no parent: else a chain could go round without one */
 	bool ends = !t->is_link && t->parent != CONTEXT_ROOT;
 
 	return (struct table_context){.rtype = t->rtype + bias, .offset = t->offset, .via = t->via,
 				      .parent = (uint8_t)(ends ? CONTEXT_UNKNOWN : t->parent), .is_link = t->is_link,
-				      .pooled = t->is_pooled ? CHAIN_POOLED : 0};
+				      .pooled = t->is_pooled ? CHAIN_POOLED : 0, .is_value = t->is_value && has_spans};
+}
+
+/* A handful: they are looked through one by one. */
+static void put_spans(const struct context_table *t, uint64_t bias, struct buf *out)
+{
+	for (size_t i = 0; i < t->spans.len; i++) {
+		const struct span_type *s = &t->spans.data[i];
+		struct table_span row = {.rtype = s->rtype + bias, .ids = s->ids, .remote = s->remote,
+					 .kind = s->kind, .tracer = s->tracer, .scope = s->scope};
+
+		buf_append(out, &row, sizeof(row));
+	}
+	buf_append(out, &(struct table_span){0}, sizeof(struct table_span));
 }
 
 void patch_contexts(const struct context_table *t, uint64_t bias, struct buf *out)
@@ -54,6 +74,8 @@ void patch_contexts(const struct context_table *t, uint64_t bias, struct buf *ou
 		n *= 2;
 	all = n + t->types.len + 1;
 	head.mask = (n - 1) * sizeof(*places);
+	head.span_key = t->span_key + bias;
+	head.spans = sizeof(head) + all * sizeof(*places);
 	places = xcalloc(all, sizeof(*places));
 	for (size_t i = 0; i < t->types.len; i++) {
 		const struct context_type *type = &t->types.data[i];
@@ -61,10 +83,11 @@ void patch_contexts(const struct context_table *t, uint64_t bias, struct buf *ou
 
 		while (places[at].rtype)
 			at++;
-		places[at] = place_of(type, bias);
+		places[at] = place_of(type, t->span_key, bias);
 	}
 	buf_append(out, &head, sizeof(head));
 	buf_append(out, places, all * sizeof(*places));
+	put_spans(t, bias, out);
 	free(places);
 }
 
@@ -78,7 +101,7 @@ enum { TABLE = R8, PLACE = R9, POOLED = R10 };
 static const uint8_t chain_regs[] = {TABLE, PLACE, POOLED};
 _Static_assert(sizeof(chain_regs) * 8 <= sizeof(((struct patch_slot *)NULL)->more_gpr), "all are saved");
 
-enum { BACK }; /* words of the slot */
+enum { BACK, SPAN, SPAN_TYPE, SPAN_AT, ROOM }; /* words of the slot */
 
 #define FIELD(field) MEM(PLACE, offsetof(struct table_context, field))
 
@@ -131,11 +154,122 @@ static void put_link(struct chain_walk *w)
 	x86_label(x, none);
 }
 
+/* ---- spans of an SDK ---- */
+
+#define HEAD_FIELD(field) MEM(TABLE, offsetof(struct table_head, field))
+#define ROW(field) MEM(RSI, offsetof(struct table_span, field))
+#define OUT(field) MEM(RDI, offsetof(struct event_chain_span, field))
+
+/*
+ * Of a link that has a key and a value behind the parent, which is at RAX from it: slot.words say so if it is the
+ * first with a span. Clobbers RAX and RSI.
+ */
+static void note_span(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+	int none = x86_label_new(x), again = x86_label_new(x), found = x86_label_new(x), behind = x86_label_new(x);
+
+	x86_lea(x, RSI, MEMX(RDX, RAX, 0));
+	x86_load(x, 8, false, RAX, MEM(RSI, 16));
+	x86_alu_load(x, X_CMP, RAX, HEAD_FIELD(span_key));
+	x86_jcc(x, CC_NE, none);
+	x86_alu_mem_imm(x, X_CMP, 8, SLOT_AT(words, SPAN), 0);
+	x86_jcc(x, CC_NE, none);
+	x86_store(x, 8, SLOT_AT(words, ROOM), RCX);
+	x86_load(x, 8, false, RAX, MEM(RSI, 32));
+	x86_load(x, 8, false, RCX, MEM(RSI, 40));
+	x86_load(x, 8, false, RSI, HEAD_FIELD(spans));
+	x86_alu(x, X_ADD, RSI, TABLE);
+	x86_label(x, again);
+	x86_alu_mem_imm(x, X_CMP, 8, ROW(rtype), 0);
+	x86_jcc(x, CC_E, behind);
+	x86_alu_load(x, X_CMP, RAX, ROW(rtype));
+	x86_jcc(x, CC_E, found);
+	x86_alu_imm(x, X_ADD, RSI, sizeof(struct table_span));
+	x86_jmp(x, again);
+	x86_label(x, found);
+	x86_store(x, 8, SLOT_AT(words, SPAN), RCX);
+	x86_store(x, 8, SLOT_AT(words, SPAN_TYPE), RSI);
+	x86_store(x, 8, SLOT_AT(words, SPAN_AT), RDI);
+	x86_label(x, behind);
+	x86_load(x, 8, false, RCX, SLOT_AT(words, ROOM));
+	x86_label(x, none);
+}
+
+static void fault_to(struct chain_walk *w, int label)
+{
+	x86_lea_label(w->x, RAX, label);
+	x86_store(w->x, 8, SLOT(fault), RAX);
+}
+
+/* Who made the span at RDX, of the type at RSI: zeros where that is not there. */
+static void put_scope(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+	int none = x86_label_new(x);
+
+	x86_store_imm(x, 8, OUT(scope), 0);
+	x86_store_imm(x, 8, OUT(scope_len), 0);
+	fault_to(w, none);
+	x86_load(x, 4, false, RAX, ROW(tracer));
+	x86_test(x, RAX, RAX);
+	x86_jcc(x, CC_E, none);
+	x86_load(x, 8, false, RCX, MEMX(RDX, RAX, 0));
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, none);
+	x86_load(x, 4, false, RAX, ROW(scope));
+	x86_alu(x, X_ADD, RCX, RAX);
+	x86_load(x, 8, false, RAX, MEM(RCX, 8));
+	x86_load(x, 8, false, RCX, MEM(RCX, 0));
+	x86_store(x, 8, OUT(scope), RCX);
+	x86_store(x, 8, OUT(scope_len), RAX);
+	x86_label(x, none);
+}
+
+/* Behind the end's word, at RDI; nothing where there is none, or its ids cannot be read. */
+static void put_span(struct chain_walk *w)
+{
+	struct x86 *x = w->x;
+	int none = x86_label_new(x), no_kind = x86_label_new(x);
+
+	x86_load(x, 8, false, RDX, SLOT_AT(words, SPAN));
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, none);
+	fault_to(w, none);
+	x86_load(x, 8, false, RSI, SLOT_AT(words, SPAN_TYPE));
+	x86_load(x, 4, false, RAX, ROW(ids));
+	for (int at = 0; at < 32; at += 8) {
+		x86_load(x, 8, false, RCX, MEMX(RDX, RAX, at));
+		x86_store(x, 8, MEM(RDI, at), RCX);
+	}
+	x86_load(x, 4, false, RAX, ROW(remote));
+	x86_load(x, 1, false, RCX, MEMX(RDX, RAX, 0));
+	x86_store(x, 8, OUT(remote), RCX);
+	x86_store_imm(x, 8, OUT(kind), 0);
+	x86_load(x, 4, false, RAX, ROW(kind));
+	x86_test(x, RAX, RAX);
+	x86_jcc(x, CC_E, no_kind);
+	x86_load(x, 8, false, RCX, MEMX(RDX, RAX, 0));
+	x86_store(x, 8, OUT(kind), RCX);
+	x86_label(x, no_kind);
+	put_scope(w);
+	x86_load(x, 8, false, RAX, SLOT_AT(words, SPAN_AT));
+	x86_load(x, 4, false, RCX, SLOT(size));
+	x86_alu(x, X_ADD, RCX, REG_RECORD);
+	x86_alu(x, X_SUB, RAX, RCX);
+	x86_shift(x, X_SHR, RAX, 3);
+	x86_store(x, 8, OUT(link), RAX);
+	x86_alu_imm(x, X_ADD, RDI, sizeof(struct event_chain_span));
+	x86_label(x, none);
+}
+
+/* ---- from link to link ---- */
+
 /* RSI and RDX = the words of the parent. */
 static void go_to_parent(struct chain_walk *w, uint32_t itab_type_off)
 {
 	struct x86 *x = w->x;
-	int field = x86_label_new(x), via = x86_label_new(x);
+	int field = x86_label_new(x), via = x86_label_new(x), plain = x86_label_new(x);
 
 	x86_load(x, 1, false, RAX, FIELD(parent));
 	x86_alu_imm(x, X_CMP, RAX, CONTEXT_FIELD);
@@ -151,6 +285,11 @@ static void go_to_parent(struct chain_walk *w, uint32_t itab_type_off)
 	x86_jcc(x, CC_E, w->ends[CHAIN_ROOT]);
 	x86_label(x, field);
 	x86_load(x, 4, false, RAX, FIELD(offset));
+	x86_alu_mem_imm(x, X_CMP, 1, FIELD(is_value), 0);
+	x86_jcc(x, CC_E, plain);
+	note_span(w);
+	x86_load(x, 4, false, RAX, FIELD(offset));
+	x86_label(x, plain);
 	x86_load(x, 8, false, RSI, MEMX(RDX, RAX, 0));
 	x86_load(x, 8, false, RDX, MEMX(RDX, RAX, 8));
 	x86_test(x, RSI, RSI);
@@ -168,6 +307,7 @@ static void begin(struct chain_walk *w)
 	x86_mov(x, TABLE, RAX);
 	x86_lea(x, PLACE, MEM(TABLE, sizeof(struct table_head)));
 	x86_imm(x, POOLED, 0);
+	x86_store_imm(x, 8, SLOT_AT(words, SPAN), 0);
 	x86_load(x, 4, false, RDI, SLOT(size));
 	x86_alu(x, X_ADD, RDI, REG_RECORD);
 	x86_alu(x, X_ADD, RCX, RDI);
@@ -187,6 +327,7 @@ static void end(struct chain_walk *w)
 	}
 	x86_label(x, done);
 	x86_alu_imm(x, X_ADD, RDI, 8);
+	put_span(w);
 	for (size_t i = 0; i < ARRAY_SIZE(chain_regs); i++)
 		x86_load(x, 8, false, chain_regs[i], SLOT_AT(more_gpr, i));
 	x86_load(x, 8, false, RAX, SLOT_AT(words, BACK));

@@ -100,11 +100,125 @@ static void put_link(struct gen *g, const struct ir_insn *i, const struct ways_o
 
 _Static_assert(CHAIN_POOLED == 1, "a row has it at the same place");
 
+/* ---- spans of an SDK ---- */
+
+/* chain.span = the value in STACK_BUF, if its key says so and its type is that of a span. Keeps R9 and the buffer. */
+static void note_span(struct gen *g)
+{
+	static const struct {
+		int row, state;
+	} fields[] = {{ROW(ids), STATE(ids)}, {ROW(remote), STATE(remote)}, {ROW(kind), STATE(kind)},
+		      {ROW(tracer), STATE(tracer)}, {ROW(scope), STATE(scope)}};
+	struct emit *e = g->e;
+	int none = emit_label_new(e);
+
+	load_state(g, R1, STATE(span));
+	emit_jump_if_imm(e, BPF_JNE, R1, 0, none);
+	load_state(g, R2, STATE(bias));
+	emit_load(e, 8, R1, FP, STACK_BUF + 16);
+	emit_alu(e, BPF_SUB, R1, R2);
+	emit_imm(e, R3, (int64_t)g->p->contexts->span_key);
+	emit_jump_if(e, BPF_JNE, R1, R3, none);
+	emit_load(e, 8, R1, FP, STACK_BUF + 32);
+	emit_alu(e, BPF_SUB, R1, R2);
+	store_state(g, STATE(span_type), R1);
+	emit_map_fd(e, R1, g->env->contexts);
+	emit_alu(e, BPF_MOV, R2, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R2, STATE(span_type));
+	emit_call(e, BPF_FUNC_map_lookup_elem);
+	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
+	emit_load(e, 8, R1, R0, ROW(flags));
+	emit_alu_imm(e, BPF_AND, R1, CHAIN_IS_SPAN);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		emit_load(e, 4, R1, R0, fields[i].row);
+		store_state(g, fields[i].state, R1);
+	}
+	emit_load(e, 8, R1, FP, STACK_BUF + 40);
+	store_state(g, STATE(span), R1);
+	store_state(g, STATE(span_link), R9);
+	emit_label(e, none);
+}
+
+/* From R3 on, to read: parent, key and value of a link that has them, noted if it has a span. Others are left. */
+static void read_value(struct gen *g, int unreadable, int read)
+{
+	struct emit *e = g->e;
+	int other = emit_label_new(e);
+
+	load_state(g, R1, STATE(flags));
+	emit_alu_imm(e, BPF_AND, R1, CHAIN_IS_VALUE);
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, other);
+	gen_read_stack(g, STACK_BUF, 48, unreadable);
+	note_span(g);
+	emit_jump(e, read);
+	emit_label(e, other);
+}
+
+#define SPAN(field) (STACK_BUF + (int)offsetof(struct event_chain_span, field))
+
+/* size bytes of the span, at the offset that a field of its row has; where that is 0, or cannot be read, zeros. */
+static void read_of_span(struct gen *g, int offset, int to, unsigned size, int fault)
+{
+	struct emit *e = g->e;
+	int none = emit_label_new(e);
+
+	load_state(g, R1, offset);
+	if (fault < 0)
+		emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
+	load_state(g, R3, STATE(span));
+	emit_alu(e, BPF_ADD, R3, R1);
+	gen_read_stack(g, to, size, fault < 0 ? none : fault);
+	emit_label(e, none);
+}
+
+static void read_scope(struct gen *g)
+{
+	struct emit *e = g->e;
+	int none = emit_label_new(e);
+
+	read_of_span(g, STATE(tracer), SPAN(scope), 8, -1);
+	emit_load(e, 8, R3, FP, SPAN(scope));
+	emit_store_imm(e, 8, FP, SPAN(scope), 0);
+	emit_jump_if_imm(e, BPF_JEQ, R3, 0, none);
+	load_state(g, R1, STATE(scope));
+	emit_alu(e, BPF_ADD, R3, R1);
+	gen_read_stack(g, SPAN(scope), 16, none);
+	emit_label(e, none);
+}
+
+_Static_assert(sizeof(struct event_chain_span) <= STACK_BUF_SIZE, "it is put together there");
+
+/* Behind the end's word; nothing where there is none, or its ids cannot be read. */
+static void put_span(struct gen *g)
+{
+	struct emit *e = g->e;
+	int none = emit_label_new(e);
+
+	load_state(g, R1, STATE(span));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
+	gen_clear_stack(g, STACK_BUF, sizeof(struct event_chain_span));
+	read_of_span(g, STATE(ids), SPAN(trace_id), 32, none);
+	read_of_span(g, STATE(remote), SPAN(remote), 1, none);
+	read_of_span(g, STATE(kind), SPAN(kind), 8, -1);
+	read_scope(g);
+	load_state(g, R1, STATE(span_link));
+	emit_store(e, 8, FP, SPAN(link), R1);
+	for (unsigned i = 0; i < sizeof(struct event_chain_span); i += 8) {
+		emit_load(e, 8, R2, FP, STACK_BUF + (int)i);
+		put_word(g, none);
+	}
+	emit_label(e, none);
+}
+
+/* ---- from link to link ---- */
+
 /* The parent's words → chain.data and R3, the itab. R1 = the row's flags. */
 static void read_parent(struct gen *g, const struct ways_out *out)
 {
 	struct emit *e = g->e;
 	int field = emit_label_new(e), via = emit_label_new(e), unreadable = out->by[CHAIN_UNREADABLE];
+	int read = emit_label_new(e);
 
 	load_state(g, R3, STATE(data));
 	emit_alu(e, BPF_MOV, R2, R1);
@@ -125,7 +239,10 @@ static void read_parent(struct gen *g, const struct ways_out *out)
 	emit_label(e, field);
 	load_state(g, R1, STATE(offset));
 	emit_alu(e, BPF_ADD, R3, R1);
+	if (g->p->contexts->span_key)
+		read_value(g, unreadable, read);
 	gen_read_stack(g, STACK_BUF, 16, unreadable);
+	emit_label(e, read);
 	emit_load(e, 8, R1, FP, STACK_BUF + 8);
 	store_state(g, STATE(data), R1);
 	emit_load(e, 8, R3, FP, STACK_BUF);
@@ -170,7 +287,7 @@ static void begin(struct gen *g, const struct ir_insn *i, int full)
 	struct emit *e = g->e;
 
 	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
-	emit_jump_if_imm(e, BPF_JGT, R1, gen_record_limit(g) - 8 * ((int)i->imm + 1), full);
+	emit_jump_if_imm(e, BPF_JGT, R1, gen_record_limit(g) - (int)capture_chain_bytes(g->p, i->slot), full);
 	store_state(g, STATE(size), R1);
 	gen_get(g, R1, i->a);
 	store_state(g, STATE(type), R1);
@@ -178,6 +295,7 @@ static void begin(struct gen *g, const struct ir_insn *i, int full)
 	store_state(g, STATE(data), R1);
 	emit_store_imm(e, 8, REG_RECORD, STATE(itab), 0);
 	emit_store_imm(e, 8, REG_RECORD, STATE(pooled), 0);
+	emit_store_imm(e, 8, REG_RECORD, STATE(span), 0);
 	gen_load_bias(g);
 	store_state(g, STATE(bias), R0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
@@ -217,6 +335,8 @@ int gen_emit_chain(struct gen *g, const struct ir_insn *i)
 	emit_checkpoint(e);
 	load_state(g, R2, STATE(end));
 	put_word(g, full);
+	if (g->p->contexts->span_key)
+		put_span(g);
 	finish_slot(g, i->slot);
 	emit_jump(e, behind);
 	emit_label(e, full);

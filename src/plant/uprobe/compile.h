@@ -83,10 +83,13 @@ struct walk_state {
 
 /* ---- contexts: chain.c ---- */
 
-enum { CHAIN_HAS_FIELD = 2, CHAIN_HAS_VIA = 4, CHAIN_IS_ROOT = 8, CHAIN_IS_LINK = 16 }; /* and CHAIN_POOLED */
+enum { CHAIN_HAS_FIELD = 2, CHAIN_HAS_VIA = 4, CHAIN_IS_ROOT = 8, CHAIN_IS_LINK = 16, CHAIN_IS_VALUE = 32,
+       CHAIN_IS_SPAN = 64 };    /* and CHAIN_POOLED */
 struct chain_type {             /* by the descriptor's image address */
 	uint64_t flags;
 	uint32_t offset, via;
+	uint32_t ids, remote, kind, tracer, scope; /* of a type of spans (context_types.h) */
+	uint32_t pad;
 };
 struct chain_state {
 	uint64_t type, data;        /* of the context that is looked at; type is its run-time or its image address */
@@ -94,6 +97,9 @@ struct chain_state {
 	uint64_t flags, offset, via;/* its row */
 	uint64_t pooled;            /* CHAIN_POOLED, once it holds */
 	uint64_t bias, size, end;   /* size: where the chain begins in the record */
+	uint64_t value, span_type;  /* of a link that may have a span: its data, and the image address of its type */
+	uint64_t span, span_link;   /* the data of the nearest span, 0: none yet; its link's number */
+	uint64_t ids, remote, kind, tracer, scope; /* the span's row */
 };
 
 /* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */

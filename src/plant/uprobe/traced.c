@@ -283,33 +283,49 @@ static int find_contexts(const struct traced *t, const struct context_table *tab
 	return -1;
 }
 
-static uint64_t context_flags(const struct context_type *c)
+static uint64_t context_flags(const struct context_table *table, const struct context_type *c)
 {
 	static const unsigned parents[] = {[CONTEXT_ROOT] = CHAIN_IS_ROOT, [CONTEXT_UNKNOWN] = 0,
 					   [CONTEXT_FIELD] = CHAIN_HAS_FIELD, [CONTEXT_VIA] = CHAIN_HAS_VIA};
 
-	return parents[c->parent] | (c->is_link ? CHAIN_IS_LINK : 0u) | (c->is_pooled ? CHAIN_POOLED : 0u);
+	return parents[c->parent] | (c->is_link ? CHAIN_IS_LINK : 0u) | (c->is_pooled ? CHAIN_POOLED : 0u) |
+	       (c->is_value && table->span_key ? CHAIN_IS_VALUE : 0u);
+}
+
+static size_t contexts_count(const struct context_table *table)
+{
+	return table->types.len + table->spans.len;
 }
 
 static int fill_contexts(int fd, const struct context_table *table)
 {
-	const size_t n = table->types.len;
+	const size_t n = contexts_count(table);
 	_cleanup_(cleanup_free) uint64_t *keys = xcalloc(n + 1, sizeof(*keys));
 	_cleanup_(cleanup_free) struct chain_type *v = xcalloc(n + 1, sizeof(*v));
+	size_t k = 0;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < table->types.len; i++) {
 		const struct context_type *c = &table->types.data[i];
 
-		keys[i] = c->rtype;
-		v[i] = (struct chain_type){context_flags(c), c->offset, c->via};
+		keys[k] = c->rtype;
+		v[k++] = (struct chain_type){.flags = context_flags(table, c), .offset = c->offset, .via = c->via};
 	}
-	return fill(fd, keys, v, n);
+	for (size_t i = 0; i < table->spans.len; i++) {
+		const struct span_type *s = &table->spans.data[i];
+
+		if (context_type_find(table, s->rtype))
+			continue;
+		keys[k] = s->rtype;
+		v[k++] = (struct chain_type){.flags = CHAIN_IS_SPAN, .ids = s->ids, .remote = s->remote,
+					     .kind = s->kind, .tracer = s->tracer, .scope = s->scope};
+	}
+	return fill(fd, keys, v, k);
 }
 
 static int make_contexts(struct traced *t, const struct context_table *table, struct err *err)
 {
-	struct contexts c = {table, uprobe_hash_create(8, sizeof(struct chain_type), at_least_one(table->types.len),
-						       err)};
+	size_t n = at_least_one(contexts_count(table));
+	struct contexts c = {table, uprobe_hash_create(8, sizeof(struct chain_type), n, err)};
 	int r = c.fd < 0 ? c.fd : fill_contexts(c.fd, table);
 
 	if (c.fd < 0)

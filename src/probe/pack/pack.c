@@ -13,7 +13,8 @@ const char *const span_kind_names[] = {"internal", "server", "client", "producer
 const char *const point_role_names[] = {
 	[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 	[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
-	[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach", NULL};
+	[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach",
+	[POINT_SDK] = "sdk",	   NULL};
 
 /* ---- points ---- */
 
@@ -61,8 +62,10 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`or_end` belongs to a point with role detach");
 	if (!r && ((p->discard_attribute && !p->or_end) || p->may_miss) && p->role != POINT_END)
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
-	if (!r && p->role != POINT_START && (point_captures(p, USE_PARENT_CHAIN) || point_captures(p, USE_OWN_CHAIN)))
-		r = yaml_fail(y, node, "`parent` and `context` belong to a point with role start");
+	if (!r && p->role != POINT_START && p->role != POINT_SDK && point_captures(p, USE_PARENT_CHAIN))
+		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
+	if (!r && p->role != POINT_START && point_captures(p, USE_OWN_CHAIN))
+		r = yaml_fail(y, node, "`context` belongs to a point with role start");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
 	if (!r && p->by_lineage)
@@ -72,7 +75,7 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 
 static bool is_hook(enum point_role role)
 {
-	return role == POINT_UNWIND || role == POINT_EXIT || role == POINT_PANIC;
+	return role == POINT_UNWIND || role == POINT_EXIT || role == POINT_PANIC || role == POINT_SDK;
 }
 
 static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
@@ -89,15 +92,18 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 /* A hook has no span that could have attributes: what it captures is for the assembler, under names of its own. */
 static int name_hook_captures(struct yaml *y, const yaml_node_t *node, const struct pack_point *p)
 {
-	static const char *const names[] = {[POINT_PANIC] = "type", [POINT_UNWIND] = "pc", [POINT_EXIT] = NULL};
+	static const char *const names[] = {[POINT_PANIC] = "type", [POINT_UNWIND] = "pc", [POINT_EXIT] = NULL,
+						 [POINT_SDK] = NULL};
 	const char *name = names[p->role];
 
 	for (size_t v = 0; v < p->nvariants; v++)
 		for (size_t i = 0; i < p->variants[v].ncaptures; i++) {
 			struct pack_capture *c = (struct pack_capture *)&p->variants[v].captures[i];
 
+			if (c->use == USE_PARENT_CHAIN)
+				continue;
 			if (!name)
-				return yaml_fail(y, node, "a hook with role exit captures nothing");
+				return yaml_fail(y, node, "a hook with role exit or sdk captures nothing");
 			if (strcmp(c->name, name))
 				return yaml_fail(y, node, "a hook with this role captures `%s` only, not `%.60s`", name,
 						 c->name);
@@ -112,7 +118,7 @@ static int read_hook(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && !is_hook(p->role))
-		r = yaml_fail(y, node, "a hook's role is unwind, exit or panic; this one belongs to a "
+		r = yaml_fail(y, node, "a hook's role is unwind, exit, panic or sdk; this one belongs to a "
 				       "span's `points`");
 	return r ? r : name_hook_captures(y, node, p);
 }
@@ -263,6 +269,19 @@ static int read_datadog(struct yaml *y, const yaml_node_t *node, void *into)
 	return yaml_map(y, node, "`datadog`", keys, h);
 }
 
+static int read_sdk(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		FIELD("outside", struct pack_sdk, outside, yaml_texts),
+		FIELD("inside", struct pack_sdk, inside, yaml_texts),
+		{0},
+	};
+	struct pack_sdk *s = arena_new(y->arena, struct pack_sdk);
+
+	*(const struct pack_sdk **)into = s;
+	return yaml_map(y, node, "`sdk`", keys, s);
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
@@ -276,6 +295,7 @@ static const struct yaml_key span_keys[] = {
 	FIELD("b3multi", struct pack_span, b3multi, read_b3multi),
 	FIELD("datadog", struct pack_span, datadog, read_datadog),
 	FIELD("connection", struct pack_span, connection, read_connection),
+	FIELD("sdk", struct pack_span, sdk, read_sdk),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
 	FIELD("part_of", struct pack_span, part_of, yaml_texts),

@@ -24,6 +24,7 @@ enum point_role {
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
 	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
+	POINT_SDK,     /* an OpenTelemetry SDK has begun a span, which the context that is its `parent` has */
 };
 
 extern const char *const point_role_names[]; /* as packs write them; ends with NULL */
@@ -81,7 +82,7 @@ enum capture_use {
 	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
 	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
 	USE_PARENT,      /* its parent's; NIL: it has none */
-	/* START, VALUE_CHAIN: contexts of the program, as the variant's `parent` and `context` say */
+	/* START (SDK the first one, too), VALUE_CHAIN: contexts, as the variant's `parent` and `context` say */
 	USE_PARENT_CHAIN,/* the context that the span begins under, towards the root: any of its links may be another
 			  * span's own one. There may be several captures of it, of which at most one is not ABSENT */
 	USE_OWN_CHAIN,   /* the context that the span is given: one link at most, which is the span's as long as it is
@@ -178,6 +179,14 @@ struct pack_datadog_headers {
 /* Which of them are looked at (OpenTelemetry's names of propagators): each costs every request reads. */
 enum propagators { PROPAGATOR_B3 = 1, PROPAGATOR_B3MULTI = 2, PROPAGATOR_DATADOG = 4 };
 
+/*
+ * Libraries of OpenTelemetry that record the same operation: names of instrumentation scopes, NULL-terminated lists or
+ * NULL. Their span begins outside of this one, so that this one begins under its context; or inside.
+ */
+struct pack_sdk {
+	const char *const *outside, *const *inside;
+};
+
 struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
@@ -192,6 +201,7 @@ struct pack_span {
 	const struct pack_b3_headers *b3multi;
 	const struct pack_datadog_headers *datadog;
 	const struct pack_connection *connection; /* over which its request goes; or NULL */
+	const struct pack_sdk *sdk;    /* who else records it; or NULL */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
