@@ -6,7 +6,7 @@
 #   make lint                 the include rule, the form of the code and the docs checks
 #   make man                  put the options of sinks into the manual pages
 #   make bench                what is measured (root)
-#   make soak                 thousands of cycles of patching; ./demo and the unit tests on each Debian release
+#   make soak                 thousands of cycles of patching; traces for long; ./demo and the unit tests on each Debian release
 #   make SAN=address,undefined BUILD=build-san unit fuzz
 #   make WERROR=-Werror       as ./check does: a compiler of tomorrow may warn of more, and users' builds go on
 BUILD   ?= build
@@ -104,11 +104,15 @@ man: $(BUILD)/tools/manual-outputs
 	$< --write docs/man/*.1
 
 # What takes longer than ./check may. The patch planter on programs that count their own calls: SOAK is the number of
-# cycles for each, PROGRAMS which (all there are: some 40). Then ./demo and the unit tests on each Debian release.
+# cycles for each, PROGRAMS which (all there are: some 40). Three services at work for a minute each, and for
+# TRACE_SOAK seconds each while Earshots come and go. Then ./demo and the unit tests on each Debian release.
 SOAK ?= 1000
-soak: soak-patch soak-releases
+TRACE_SOAK ?= 600
+soak: soak-patch soak-traces soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
+soak-traces: all
+	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace trace_trouble
 soak-releases:
 	bash tests/releases.sh
 
@@ -132,6 +136,6 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-releases install format clean
+.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-releases install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d

@@ -27,6 +27,7 @@ def too_long(*_):
 
 def main():
     signal.signal(signal.SIGALRM, too_long)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     rows, notes, commands, failed = [], [], [], 0
     for part in PARTS:
         if part not in ALL:

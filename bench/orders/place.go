@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -37,10 +38,11 @@ func (p *placer) order(number int, due time.Time) {
 	sent := time.Now()
 	r, err := p.client.Get(fmt.Sprintf("%s/orders/%d", p.url, number))
 	if err == nil {
-		_, err = io.Copy(io.Discard, r.Body)
+		var said []byte
+		said, err = io.ReadAll(r.Body)
 		r.Body.Close()
 		if err == nil && r.StatusCode != http.StatusOK {
-			err = fmt.Errorf("order %d: %s", number, r.Status)
+			err = fmt.Errorf("order %d: %s: %s", number, r.Status, bytes.TrimSpace(said))
 		}
 	}
 	answered := time.Now()

@@ -66,6 +66,7 @@ GROUPS = (
     "go_probe",
     "parents",
     "one_trace",
+    "trace_trouble",
     "grpc",
     "databases",
 )

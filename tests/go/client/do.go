@@ -90,16 +90,18 @@ func (c clients) doHTTP(r request, out *response) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-		out.Local = i.Conn.LocalAddr().String()
-	}})
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) { out.Local = i.Conn.LocalAddr().String() },
+		// Not from the beginning: a server that is hung up on during the handshake gets no request.
+		WroteRequest: func(httptrace.WroteRequestInfo) {
+			if r.HangUpMS > 0 {
+				time.AfterFunc(time.Duration(r.HangUpMS)*time.Millisecond, cancel)
+			}
+		},
+	})
 	req, err := r.build(ctx)
 	if err != nil {
 		return err
-	}
-	if r.HangUpMS > 0 {
-		timer := time.AfterFunc(time.Duration(r.HangUpMS)*time.Millisecond, cancel)
-		defer timer.Stop()
 	}
 	resp, err := transport.RoundTrip(req) // redirects are not followed
 	if err != nil {
