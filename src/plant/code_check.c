@@ -134,7 +134,7 @@ static bool bytes_at(const struct check *c, uint64_t addr, size_t n, unsigned ch
 	return true;
 }
 
-enum finding { SAME, UNREADABLE, BREAKPOINT_THERE, DIFFERENT };
+enum finding { SAME, UNREADABLE, BREAKPOINT_THERE, JUMP_THERE, DIFFERENT };
 
 /* Five bytes of nop become a call in newer kernels' uprobes. */
 static bool optimised_uprobe(const unsigned char *file, const unsigned char *now, size_t n)
@@ -142,6 +142,12 @@ static bool optimised_uprobe(const unsigned char *file, const unsigned char *now
 	static const unsigned char nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 	return n >= sizeof(nop5) && !memcmp(file, nop5, sizeof(nop5)) && now[0] == 0xe8;
+}
+
+/* jmp rel32, or jmp through memory: how functions are patched. */
+static bool begins_with_jump(const unsigned char *now, size_t n)
+{
+	return (n >= 5 && now[0] == 0xe9) || (n >= 6 && now[0] == 0xff && now[1] == 0x25);
 }
 
 static enum finding compare(const struct check *c, const struct code_place *p)
@@ -161,6 +167,8 @@ static enum finding compare(const struct check *c, const struct code_place *p)
 			i += 4;
 			continue;
 		}
+		if (!i && begins_with_jump(now, p->n))
+			return JUMP_THERE;
 		if (now[i] != BREAKPOINT || ++breakpoints > BREAKPOINTS_MAX)
 			return DIFFERENT;
 		if (i < p->strict)
@@ -173,7 +181,10 @@ static void refuse(const struct check *c, struct verdicts *verdicts, const struc
 {
 	static const char *const texts[] = {
 		[UNREADABLE] = "cannot be read",
-		[BREAKPOINT_THERE] = "has a breakpoint of another tool (a uprobe, a debugger)",
+		[BREAKPOINT_THERE] = "has a breakpoint of another tool (uprobes, as those of OBI, Datadog or bpftrace; "
+				     "or a debugger)",
+		[JUMP_THERE] = "begins with a jump that is not in the file: another tool seems to have patched it "
+			       "(Dyninst, Frida, another earshot)",
 		[DIFFERENT] = "is not that of the file that was analysed: it is another build, or another tool has "
 			      "changed it",
 	};

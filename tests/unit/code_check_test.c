@@ -110,6 +110,23 @@ static void test_different(void **state)
 	code[48] ^= 1;
 }
 
+static void test_jump(void **state)
+{
+	static const unsigned char jumps[][6] = {{0xe9, 1, 2, 3, 4, 0x53}, {0xff, 0x25, 0, 0, 0, 0}};
+	unsigned char old[7];
+
+	memcpy(old, code + 32, sizeof(old));
+	for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
+		memcpy(code + 32, jumps[i], sizeof(jumps[i]));
+		assert_true(one_refused(0, "begins with a jump that is not in the file"));
+		memcpy(code + 32, old, sizeof(old));
+		memcpy(code + 33, jumps[i], sizeof(jumps[i]));
+		assert_true(one_refused(0, "is not that of the file that was analysed"));
+		memcpy(code + 32, old, sizeof(old));
+	}
+	assert_false(one_refused(16, ""));
+}
+
 static void test_breakpoints(void **state)
 {
 	unsigned char old[16];
@@ -205,7 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same),       cmocka_unit_test(test_different),
-		cmocka_unit_test(test_breakpoints), cmocka_unit_test(test_optimised),
+		cmocka_unit_test(test_jump), cmocka_unit_test(test_breakpoints), cmocka_unit_test(test_optimised),
 		cmocka_unit_test(test_unreadable), cmocka_unit_test(test_many),
 		cmocka_unit_test(test_file_changed),
 	};
