@@ -327,9 +327,12 @@ static void read_propagators(struct reader *r)
 	const char *v = get(r, "OTEL_PROPAGATORS"), *end;
 
 	for (; v && *v; v = end + (*end == ',')) {
+		const char *name;
+
 		end = strchrnul(v, ',');
+		name = trimmed(&r->env->arena, v, end);
 		for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-			if ((size_t)(end - v) == strlen(known[i].name) && !strncmp(v, known[i].name, (size_t)(end - v)))
+			if (!strcmp(name, known[i].name))
 				r->env->propagators |= known[i].is;
 	}
 }

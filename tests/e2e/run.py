@@ -66,8 +66,8 @@ GROUPS = (
     "go_probe",
     "parents",
     "one_trace",
-    "sdk",
     "trace_trouble",
+    "sdk",
     "grpc",
     "databases",
 )

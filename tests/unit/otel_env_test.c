@@ -68,7 +68,8 @@ static void test_propagators(void **state)
 		const char *text;
 		unsigned want;
 	} cases[] = {{"", 0}, {"tracecontext,baggage", 0}, {"b3", PROPAGATOR_B3}, {"b3multi", PROPAGATOR_B3MULTI},
-		     {"tracecontext,b3,datadog", PROPAGATOR_B3 | PROPAGATOR_DATADOG}, {"b33,xray,,b", 0}};
+		     {"tracecontext,b3,datadog", PROPAGATOR_B3 | PROPAGATOR_DATADOG}, {"b33,xray,,b", 0},
+		     {" tracecontext, b3 ,datadog", PROPAGATOR_B3 | PROPAGATOR_DATADOG}};
 	struct otel_env e;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

@@ -1,0 +1,27 @@
+/* A probe as the assembler knows it: in which slots of its records the captures that it asks for lie. */
+#ifndef SPAN_PROBE_H
+#define SPAN_PROBE_H
+
+#include "span/assemble.h"
+#include "span/attributes.h"
+
+struct probe {
+	struct assembler_probe p;
+	struct capture_rule *rules;
+	size_t nrules;
+	bool ends_start;             /* at the return of a function that starts spans of its definition */
+	/* -1: none */
+	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;
+	int own_chain_slot, creator_slot, start_pc_slot, goidgen_slot, goid_cache_slot, goid_cache_end_slot;
+	int b3_slot, b3multi_slots[4], datadog_slots[4]; /* in the order of struct b3_headers, datadog_headers */
+	const int *chain_slots;              /* of several at most one is not ABSENT in a record */
+	size_t nchains;
+	bool connects;                       /* it captures something of the span's connection */
+	int *key_slots;              /* one for each capture of the span's key */
+	size_t nkey_slots;
+};
+
+/* Its memory but for itself is the interner's. Freed by free. */
+struct probe *probe_new(struct interner *in, const struct assembler_probe *p);
+
+#endif
