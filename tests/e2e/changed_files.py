@@ -302,7 +302,7 @@ def _breakpoint():
             second.end()
         with Trace(p.pid, LOOK, wait=False, options=["--planter", "patch"]) as second:
             assert second.wait(20) == 3, second.describe()
-            assert "has a breakpoint of another tool (a uprobe, a debugger)" in second.err(), second.err()
+            assert "has a breakpoint of another tool (uprobes, as those of OBI, Datadog or bpftrace; or a debugger)" in second.err(), second.err()
         have = len(first.calls())
         until("the first goes on", lambda: len(first.calls()) > have)
         first.end()
