@@ -108,11 +108,14 @@ man: $(BUILD)/tools/manual-outputs
 # TRACE_SOAK seconds each while Earshots come and go. Then ./demo and the unit tests on each Debian release.
 SOAK ?= 1000
 TRACE_SOAK ?= 600
-soak: soak-patch soak-traces soak-releases
+soak: soak-patch soak-traces soak-cycles soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
 soak-traces: all
 	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace trace_trouble
+soak-cycles: all
+	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 \
+		tests/e2e/run.py attach_cycles failures patch_sequence patch_faults
 soak-releases:
 	bash tests/releases.sh
 

@@ -88,7 +88,7 @@ def _cycles(path, cycles):
 def _comes_and_goes():
     """One earshot, many programs: its memory and descriptors stay."""
     need_earshot()
-    rounds = scaled(60, 30, "PROGRAMS")
+    rounds = scaled(40, 30, "PROGRAMS")
     copy = scratch() / "mayfly"
     shutil.copy(newest(), copy)
     with Earshot("attach", "-x", "mayfly", "-o", "json") as e:
@@ -160,9 +160,9 @@ def _run_killed():
 
 
 def tests():
-    yield Test("attach-detach", lambda: _cycles(newest(), scaled(100, 60, "CYCLES")), 900)
-    yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(40, 20, "CYCLES")), 300)
-    yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(40, 20, "CYCLES")), 300)
+    yield Test("attach-detach", lambda: _cycles(newest(), scaled(60, 60, "CYCLES")), 900)
+    yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(25, 20, "CYCLES")), 300)
+    yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(25, 20, "CYCLES")), 300)
     yield Test("programs-come-and-go", _comes_and_goes, 300)
     yield Test("long-run", _long_run, 120)
     yield Test("killed", lambda: _killed(newest()), 180)

@@ -170,7 +170,7 @@ def _killed(fault, both):
 def _killed_in_a_call():
     """Both are killed while a thread makes a system call for earshot. In a young program few threads wait for work."""
     need_earshot(root=False)
-    rounds, dice, caught = scaled(24, 8, "PATCH_FAULT_KILLS"), random.Random(11), 0
+    rounds, dice, caught = scaled(16, 8, "PATCH_FAULT_KILLS"), random.Random(11), 0
     for i in range(rounds):
         with Seq(minor=MINORS[i % len(MINORS)]) as seq:
             e = trace(seq.pid, "slow-call:20", limit=100000000)

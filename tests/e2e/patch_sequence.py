@@ -240,7 +240,7 @@ def tests():
     yield Test("killed", _killed, 300)
     yield Test("killed-with-helper", _killed_with_helper, 60)
     yield Test("unprivileged", _unprivileged, 60)
-    large = scaled(2, 1, "PATCH_LARGE")
+    large = scaled(1, 1, "PATCH_LARGE")
     yield Test("large", lambda: _large("trixie", large), 200 + 100 * large)
     yield Test("two", _two, 60)
     yield Test("seccomp", _seccomp, 60)
