@@ -139,6 +139,6 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-releases install format clean
+.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-cycles soak-releases install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d

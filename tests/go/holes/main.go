@@ -58,10 +58,10 @@ func Maybe(n int) int {
 	return n
 }
 
-// Forever never returns and never panics while it is looked at.
+// Forever never returns and never panics while it is looked at. It tells when it has begun.
 //
 //go:noinline
-func Forever(n int, c chan int) { <-c; panic(n) }
+func Forever(n int, c chan int) { c <- n; <-c; panic(n) }
 
 // around gives memory of three pages of which the middle one may be read: nothing else may, or nothing else is there yet.
 func around(protection int) []byte {
@@ -161,7 +161,9 @@ func main() {
 		case "panics":
 			panics()
 		case "forever":
-			go Forever(7, make(chan int))
+			begun := make(chan int)
+			go Forever(7, begun)
+			<-begun
 		}
 		fmt.Println("done", in.Text())
 	}
