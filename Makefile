@@ -114,8 +114,8 @@ soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 soak-traces: all
 	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace trace_trouble
 soak-cycles: all
-	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 \
-		tests/e2e/run.py attach_cycles failures patch_sequence patch_faults
+	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
+		tests/e2e/run.py attach_cycles trace_cycles failures patch_sequence patch_faults
 soak-releases:
 	bash tests/releases.sh
 

@@ -124,7 +124,7 @@ def _long_run():
 def _killed(path):
     """kill -9 at any moment, also amid attaching."""
     need_earshot()
-    rounds = scaled(50, 15, "KILLS")
+    rounds = scaled(30, 15, "KILLS")
     dice = random.Random(11)
     with Httpd(path) as httpd:
         load = Load(httpd)
