@@ -561,6 +561,21 @@ static void detached_survives_its_goroutine(void **state)
 			    "stream error [process exited] {error.type=process exited}");
 }
 
+/* Spans whose ends never come must not cost those of others: they go first, counted. */
+static void detached_and_leaked(void **state)
+{
+	again(1, false, 4);
+	for (uint64_t i = 0; i < 10; i++) {
+		streams(P_STREAM, 1, 500, 10 + 10 * i, 0, "leaked");
+		streams(P_DETACH, 1, 700, 11 + 10 * i, 100 + i, NULL);
+		start(2, 100, 12 + 10 * i);
+		end(2, 100, 13 + 10 * i, 200);
+	}
+	assert_int_equal(w.spans.len, 10);
+	assert_int_equal(still_open(), 3);
+	assert_int_equal(lost(LOSS_OPEN_LIMIT), 7);
+}
+
 /* A key that another open span takes is proof that the end of the one that had it was lost. */
 static void detached_end_lost(void **state)
 {
@@ -785,7 +800,7 @@ int main(void)
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
 		T(process_dies_of_a_panic), T(observation_ends), T(joined), T(joined_once), T(key_used_again),
 		T(detached), T(detached_at_its_start), T(never_detached), T(detached_survives_its_goroutine),
-		T(detached_end_lost), T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
+		T(detached_and_leaked), T(detached_end_lost), T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
 		T(detached_and_joined), T(ended_by_who_joined), T(part_of_another), T(tied),
 		T(detached_or_ended), T(return_of_a_nested_call),
 		T(discard), T(damaged_records), T(speed),

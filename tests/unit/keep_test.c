@@ -142,7 +142,8 @@ static void rules_that_are_none(void **state)
 					    "1 == 2", "attr[1] == 2", "attr[\"a\"][0]",
 					    /* They would never hold. */
 					    "status == err", "\"failed\" != status", "kind == Server", "kind == 2",
-					    "duration > \"1s\"", "duration == true"};
+					    "duration > \"1s\"", "duration == true", "duration > 1",
+					    "duration > 1.5",      "1 < duration"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		const struct condition *c;

@@ -32,20 +32,52 @@ static const struct pack_capture *capture(const struct pack_variant *v, const ch
 	return NULL;
 }
 
+static struct pack *parse_builtin(const struct pack_source *s)
+{
+	struct pack *p = NULL;
+	struct err err = {0};
+
+	if (pack_parse(s->file, s->text, s->len, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	return p;
+}
+
 static void test_builtin(void **state)
 {
 	size_t n = 0;
 
 	for (const struct pack_source *s = pack_builtin; s->file; s++, n++) {
-		struct pack *p = NULL;
-		struct err err = {0};
+		struct pack *p = parse_builtin(s);
 
-		if (pack_parse(s->file, s->text, s->len, &p, &err) < 0)
-			fail_msg("%s", err.text);
 		assert_string_equal(p->file, s->file);
 		pack_free(p);
 	}
 	assert_true(n >= 2);
+}
+
+/* A pack that is not selected is no mistake, so a slip of the pen would mean that nothing happens: here it is one. */
+static void test_builtin_parts(void **state)
+{
+	struct pack *packs[32];
+	size_t n = 0, checked = 0;
+
+	for (const struct pack_source *s = pack_builtin; s->file && n < ARRAY_SIZE(packs); s++)
+		packs[n++] = parse_builtin(s);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < packs[i]->nspans; k++)
+			for (const char *const *name = packs[i]->spans[k].part_of; name && *name; name++, checked++) {
+				bool found = false;
+
+				for (size_t j = 0; j < n; j++)
+					found |= !strcmp(packs[j]->name, *name);
+				for (size_t j = 0; j < packs[i]->nspans; j++)
+					found |= packs[i]->spans[j].name && !strcmp(packs[i]->spans[j].name, *name);
+				if (!found)
+					fail_msg("%s: part_of names %s, which is nothing", packs[i]->name, *name);
+			}
+	assert_true(checked > 0);
+	for (size_t i = 0; i < n; i++)
+		pack_free(packs[i]);
 }
 
 #define HEAD "pack: p\nabout: a\npackages: [m, n]\n"
@@ -561,7 +593,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_smallest), cmocka_unit_test(test_types),
-		cmocka_unit_test(test_builtin),
+		cmocka_unit_test(test_builtin), cmocka_unit_test(test_builtin_parts),
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),

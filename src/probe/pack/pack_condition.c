@@ -1,6 +1,7 @@
 /* The syntax is that of expressions (probe/lang/expr.h); what has no meaning for attributes is refused here. */
 #include "probe/pack/pack_condition.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -115,19 +116,34 @@ static int refuse_word(struct converter *c, const struct expr *e, const struct c
 	return err_at_column(c->err, -EINVAL, c->text, e->column, "%s is one of: %s", d->attribute, all.data);
 }
 
+/* The lexer makes the same of 1 and 1ns: who writes no unit means another one, mostly. */
+static bool lacks_unit(const struct converter *c, const struct expr *e)
+{
+	const char *p = c->text + e->column;
+
+	return e->op == EXPR_INT && e->number && !isalpha((unsigned char)p[strspn(p, "0123456789_.")]);
+}
+
+static int convert_duration(struct converter *c, const struct expr *e, const struct condition **ret)
+{
+	int r = convert_operand(c, e, ret);
+	enum condition_op op = r ? CONDITION_ATTRIBUTE : (*ret)->op;
+
+	if (!r && (op == CONDITION_TEXT || op == CONDITION_BOOL || op == CONDITION_REAL || lacks_unit(c, e)))
+		r = refuse(c, e, "this is compared with a number and its unit, as 10ms or 1s");
+	return r;
+}
+
 /* One side of a comparison, where the other is an attribute of which d (or NULL: nothing) is known. */
 static int convert_side(struct converter *c, const struct expr *e, const struct condition_domain *d,
 			const struct condition **ret)
 {
 	struct condition *n;
-	int r;
 
-	if (!d || !d->words) {
-		r = convert_operand(c, e, ret);
-		if (!r && d && ((*ret)->op == CONDITION_TEXT || (*ret)->op == CONDITION_BOOL))
-			r = refuse(c, e, "this is compared with a number, as 10ms or 1s");
-		return r;
-	}
+	if (!d)
+		return convert_operand(c, e, ret);
+	if (!d->words)
+		return convert_duration(c, e, ret);
 	for (const char *const *w = d->words; *w; w++)
 		if ((e->op == EXPR_NAME || e->op == EXPR_STRING) && !strcmp(e->text, *w)) {
 			*ret = n = arena_new(c->arena, struct condition);

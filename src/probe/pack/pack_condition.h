@@ -43,7 +43,7 @@ struct condition {
 
 /*
  * An attribute whose values are known: one of these words (the last is NULL), which stand for themselves beside it,
- * as in status == error; with words NULL a number.
+ * as in status == error; with words NULL a duration, which is written with its unit.
  */
 struct condition_domain {
 	const char *attribute;
