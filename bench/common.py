@@ -154,6 +154,36 @@ class Asked:
         self.process.wait()
 
 
+class Bursts:
+    """A program on one CPU that says, for each line, how many ns one of that many calls took."""
+
+    def __init__(self, command, burst, count, rest):
+        cpus = sorted(os.sched_getaffinity(0))
+
+        def pin():
+            if len(cpus) > 1:
+                os.sched_setaffinity(0, {cpus[0]})
+
+        self.burst, self.count, self.rest = burst, count, rest
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+                                        preexec_fn=pin)
+        self.pid = self.process.pid
+        self.bursts()
+
+    def bursts(self):
+        """The median of ns per call over some bursts, each followed by time to drain."""
+        times = []
+        for _ in range(self.count):
+            self.process.stdin.write(f"{self.burst}\n")
+            times.append(float(self.process.stdout.readline()))
+            time.sleep(self.rest)
+        return median(times)
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
 class Earshot(Child):
     """earshot attached to a process: constructed when the probes are in."""
 

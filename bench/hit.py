@@ -1,42 +1,13 @@
 """What one hit costs: a probe that makes a record, against bpftrace counting at the function's first byte."""
 import functools
-import os
 import random
-import subprocess
 import time
 
-from common import BUILDS, Child, Earshot, Failed, HERE, QUICK, WORK, against_before, blocks_of, median
+from common import BUILDS, HERE, QUICK, WORK, Bursts, Child, Earshot, Failed, against_before, blocks_of, median
 
 BURST = 10000  # records of one burst fit the ring, so that none is cheap for being lost
 BURSTS = 8 if QUICK else 20
 BLOCKS = blocks_of(2, 4)
-
-
-class Target:
-    def __init__(self):
-        cpus = sorted(os.sched_getaffinity(0))
-
-        def pin():
-            if len(cpus) > 1:
-                os.sched_setaffinity(0, {cpus[0]})
-
-        self.process = subprocess.Popen([f"{WORK}/hit"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        bufsize=1, preexec_fn=pin)
-        self.pid = self.process.pid
-        self.bursts()
-
-    def bursts(self):
-        """The median of ns per call over some bursts, each followed by time to drain."""
-        times = []
-        for _ in range(BURSTS):
-            self.process.stdin.write(f"{BURST}\n")
-            times.append(float(self.process.stdout.readline()))
-            time.sleep(0.06)
-        return median(times)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def with_nothing(target):
@@ -75,7 +46,7 @@ def measure():
     arms = {"none": with_nothing, "bpftrace": with_bpftrace}
     arms |= {"earshot" + of: functools.partial(with_earshot, build=build) for of, build in BUILDS.items()}
     rng = random.Random(1)
-    target = Target()
+    target = Bursts([f"{WORK}/hit"], BURST, BURSTS, 0.06)
     results = {arm: [] for arm in arms}
     commands = {}
     try:

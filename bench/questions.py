@@ -7,7 +7,7 @@ import struct
 import subprocess
 import time
 
-from common import Child, Failed, QUICK, Trace, WORK, median, refused
+from common import QUICK, WORK, Bursts, Child, Failed, Trace, median, refused
 
 BURST = 5000  # records of one burst fit the ring, so that none is cheap for being lost
 BURSTS = 5 if QUICK else 10
@@ -63,34 +63,6 @@ def arms(path):
             f'{at} {{ @s[tid] = nsecs; printf("%d %s\\n", reg("ax"), {user}); }} '
             f'{back} /@s[tid]/ {{ printf("%d %d\\n", reg("ax"), nsecs - @s[tid]); delete(@s[tid]); }}'),
     }
-
-
-class Target:
-    def __init__(self):
-        cpus = sorted(os.sched_getaffinity(0))
-
-        def pin():
-            if len(cpus) > 1:
-                os.sched_setaffinity(0, {cpus[0]})
-
-        self.rest = REST
-        self.process = subprocess.Popen([f"{WORK}/asked"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        bufsize=1, preexec_fn=pin)
-        self.pid = self.process.pid
-        self.bursts()
-
-    def bursts(self):
-        """The median of ns per call over some bursts, each followed by time to drain."""
-        times = []
-        for _ in range(BURSTS):
-            self.process.stdin.write(f"{BURST}\n")
-            times.append(float(self.process.stdout.readline()))
-            time.sleep(self.rest)
-        return median(times)
-
-    def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def asked_once(target, question, planter):
@@ -156,7 +128,7 @@ def with_bpftrace(target, program):
 
 def hits():
     name_return(f"{WORK}/asked")
-    target = Target()
+    target = Bursts([f"{WORK}/asked"], BURST, BURSTS, REST)
     rng, rows, notes, commands = random.Random(5), [], [], []
     try:
         questions = arms(f"{WORK}/asked")

@@ -123,21 +123,6 @@ static uint64_t node(size_t k)
 
 /* ---- what comes out ---- */
 
-struct taken {
-	_Alignas(8) uint8_t record[EVENT_MAX_SIZE];
-	struct event event;
-	size_t n;
-};
-
-static void take(void *arg, const void *record, size_t size)
-{
-	struct taken *t = arg;
-
-	memcpy(t->record, record, size);
-	assert_true(event_decode(t->record, size, &t->event));
-	t->n++;
-}
-
 static const struct event *run_regs(const void *code, const struct regs *r)
 {
 	static struct taken t;

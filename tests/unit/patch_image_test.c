@@ -62,21 +62,6 @@ static const void *compile_image(const struct capture_program *p)
 	return (const void *)(uintptr_t)env.code;
 }
 
-struct taken {
-	_Alignas(8) uint8_t record[EVENT_MAX_SIZE];
-	struct event event;
-	size_t n;
-};
-
-static void take(void *arg, const void *record, size_t size)
-{
-	struct taken *t = arg;
-
-	memcpy(t->record, record, size);
-	assert_true(event_decode(t->record, size, &t->event));
-	t->n++;
-}
-
 static const struct event *run_once(const struct capture_program *p, const struct regs *r)
 {
 	static struct taken t;

@@ -295,4 +295,20 @@ static inline uint64_t loss_count(enum loss l)
 	return patch_area_counts(area, 3)->loss[l];
 }
 
+/* The last record that was drained, and how many there were. */
+struct taken {
+	_Alignas(8) uint8_t record[EVENT_MAX_SIZE];
+	struct event event;
+	size_t n;
+};
+
+static inline void take(void *arg, const void *record, size_t size)
+{
+	struct taken *t = arg;
+
+	memcpy(t->record, record, size);
+	assert_true(event_decode(t->record, size, &t->event));
+	t->n++;
+}
+
 #endif

@@ -263,25 +263,6 @@ static void read_type(struct gen *g, const struct ways_out *out, int same)
 	store_state(g, STATE(type), R1);
 }
 
-/* The words that were put are the slot's bytes. */
-static void finish_slot(struct gen *g, uint16_t slot)
-{
-	struct emit *e = g->e;
-	int off = gen_slot_off(g, slot);
-
-	load_state(g, R1, STATE(size));
-	emit_store(e, 8, REG_RECORD, off + 8, R1);
-	emit_alu_imm(e, BPF_LSH, R9, 3);
-	emit_alu(e, BPF_ADD, R1, R9);
-	emit_store(e, 4, REG_RECORD, HEAD(size), R1);
-	emit_alu(e, BPF_MOV, R1, R9);
-	emit_alu_imm(e, BPF_LSH, R1, 16);
-	emit_alu_imm(e, BPF_LSH, R9, 32);
-	emit_alu(e, BPF_OR, R1, R9);
-	emit_alu_imm(e, BPF_OR, R1, SLOT_OK);
-	emit_store(e, 8, REG_RECORD, off, R1);
-}
-
 static void begin(struct gen *g, const struct ir_insn *i, int full)
 {
 	struct emit *e = g->e;
@@ -337,7 +318,8 @@ int gen_emit_chain(struct gen *g, const struct ir_insn *i)
 	put_word(g, full);
 	if (g->p->contexts->span_key)
 		put_span(g);
-	finish_slot(g, i->slot);
+	load_state(g, R1, STATE(size));
+	gen_finish_words(g, i->slot, R9);
 	emit_jump(e, behind);
 	emit_label(e, full);
 	emit_store_imm(e, 8, REG_RECORD, gen_slot_off(g, i->slot), SLOT_CUT);

@@ -144,6 +144,8 @@ void walk_chunks(struct gen *g);   /* what the record's images lead to */
 void walk_callback(struct gen *g);
 int gen_image(struct gen *g, const struct ir_insn *i);
 int gen_emit_stack(struct gen *g, const struct ir_insn *i);
+/* The slot gets as many words as the register says, which lie at the record's end; it begins at R1. Changes both. */
+void gen_finish_words(struct gen *g, uint16_t slot, uint8_t count);
 void gen_load_bias(struct gen *g); /* R0 = the process's load bias */
 
 /* chain.c */

@@ -56,6 +56,23 @@ static void first_frame(struct gen *g, int full)
 	emit_label(e, callers);
 }
 
+void gen_finish_words(struct gen *g, uint16_t slot, uint8_t count)
+{
+	struct emit *e = g->e;
+	int off = gen_slot_off(g, slot);
+
+	emit_store(e, 8, REG_RECORD, off + 8, R1);
+	emit_alu_imm(e, BPF_LSH, count, 3);
+	emit_alu(e, BPF_ADD, R1, count);
+	emit_store(e, 4, REG_RECORD, HEAD(size), R1);
+	emit_alu(e, BPF_MOV, R1, count);
+	emit_alu_imm(e, BPF_LSH, R1, 16);
+	emit_alu_imm(e, BPF_LSH, count, 32);
+	emit_alu(e, BPF_OR, R1, count);
+	emit_alu_imm(e, BPF_OR, R1, SLOT_OK);
+	emit_store(e, 8, REG_RECORD, off, R1);
+}
+
 int gen_emit_stack(struct gen *g, const struct ir_insn *i)
 {
 	struct emit *e = g->e;
@@ -84,16 +101,7 @@ int gen_emit_stack(struct gen *g, const struct ir_insn *i)
 	emit_jump_if(e, BPF_JGT, R9, R1, again); /* stacks grow downwards: else it is no chain */
 	emit_label(e, done);
 	emit_load(e, 8, R1, REG_RECORD, SCRATCH_STATE(size));
-	emit_store(e, 8, REG_RECORD, off + 8, R1);
-	emit_alu_imm(e, BPF_LSH, R8, 3);
-	emit_alu(e, BPF_ADD, R1, R8);
-	emit_store(e, 4, REG_RECORD, HEAD(size), R1);
-	emit_alu(e, BPF_MOV, R1, R8);
-	emit_alu_imm(e, BPF_LSH, R1, 16);
-	emit_alu_imm(e, BPF_LSH, R8, 32);
-	emit_alu(e, BPF_OR, R1, R8);
-	emit_alu_imm(e, BPF_OR, R1, SLOT_OK);
-	emit_store(e, 8, REG_RECORD, off, R1);
+	gen_finish_words(g, i->slot, R8);
 	emit_jump(e, behind);
 	emit_label(e, full);
 	emit_store_imm(e, 8, REG_RECORD, off, SLOT_CUT);
