@@ -127,16 +127,6 @@ static void apply_until(struct captured_value *v, const char *until)
 	v->full_len = 0; /* nothing that belongs to it was cut */
 }
 
-static void apply_upper(struct attr_list *l, struct captured_value *v)
-{
-	if (v->kind != ATTR_STRING || !v->len)
-		return;
-	buf_reset(&l->decoded);
-	for (size_t i = 0; i < v->len; i++)
-		buf_char(&l->decoded, v->s[i] >= 'a' && v->s[i] <= 'z' ? (char)(v->s[i] - 'a' + 'A') : v->s[i]);
-	v->s = l->decoded.data;
-}
-
 static bool apply_trailing_number(struct captured_value *v)
 {
 	int64_t n = 0, unit = 1;
@@ -180,6 +170,16 @@ static void build(struct attr_list *l, struct captured_value *v)
 	buf_reset(&l->built);
 	buf_append(&l->built, v->s, v->len);
 	set_built(l, v);
+}
+
+static void apply_upper(struct attr_list *l, struct captured_value *v)
+{
+	if (v->kind != ATTR_STRING || !v->len)
+		return;
+	build(l, v);
+	for (char *c = l->built.data; c < l->built.data + l->built.len; c++)
+		if (*c >= 'a' && *c <= 'z')
+			*c = (char)(*c - 'a' + 'A');
 }
 
 static void apply_append(struct attr_list *l, struct captured_value *v, const char *const *names)

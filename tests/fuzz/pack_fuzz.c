@@ -1,6 +1,6 @@
 /*
- * The pack loader: any bytes; a refusal names a place. The bytes are a condition over attributes as well, and what is
- * one holds or does not.
+ * The pack loader: any bytes; a refusal names a place. The bytes are a condition over attributes and a rule of --keep,
+ * too, and what is one holds or does not.
  */
 #include "fuzz/replay.h"
 
@@ -9,6 +9,7 @@
 
 #include "probe/pack/pack.h"
 #include "span/condition.h"
+#include "span/keep.h"
 
 static void evaluate(const struct condition *c)
 {
@@ -31,6 +32,8 @@ static void read_condition(const uint8_t *data, size_t size)
 	const struct condition *c;
 
 	if (condition_parse(arena_strndup(&arena, (const char *)data, size), NULL, &arena, &c, NULL) == 0)
+		evaluate(c);
+	if (keep_rule_parse(arena_strndup(&arena, (const char *)data, size), &arena, &c, NULL) == 0)
 		evaluate(c);
 	arena_done(&arena);
 }
