@@ -572,9 +572,9 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b, o->loaded);
 	print_joins(b, planter_of(o), joins, n, o->ir);
-	if (has_functions(joins, n) && planter_of(o) == planters[0])
+	if (has_functions(joins, n) && planter_of(o)->cheaper)
 		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
-		       "--planter patch\n  costs a fraction.\n");
+		       "--planter %s\n  costs a fraction.\n", planter_of(o)->cheaper);
 	return 0;
 }
 

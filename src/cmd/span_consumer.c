@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "cmd/sdk_text.h"
 #include "cmd/span_wanted.h"
-#include "plant/planters.h"
 #include "sink/text.h"
 #include "span/assemble.h"
 #include "span/keep.h"
@@ -98,13 +97,14 @@ static void report_join(struct observation *ob, const struct span_wanted *s, con
 static void report_price(struct observation *ob, const struct span_wanted *s)
 {
 	double ns = span_wanted_price(s, observation_planter(ob));
+	const char *cheaper = observation_planter_ops(ob)->cheaper;
 	char price[24], text[160];
 
 	if (ns < DEAR_NS)
 		return;
 	format_duration((uint64_t)ns, price);
-	snprintf(text, sizeof(text), "a call that is a span by --span costs the program about %s more%s", price,
-		 observation_planter_ops(ob) == planters[0] ? "; by --planter patch a fraction of that" : "");
+	snprintf(text, sizeof(text), "a call that is a span by --span costs the program about %s more%s%s%s", price,
+		 cheaper ? "; by --planter " : "", cheaper ? cheaper : "", cheaper ? " a fraction of that" : "");
 	observation_note_once(ob, text);
 }
 

@@ -69,6 +69,7 @@ struct planter_ops {
 	const char *name;
 	const char *means, *doing; /* "uprobes", "patching programs from inside" */
 	struct planter_caps caps;
+	const char *cheaper;       /* a planter's name whose hits cost a fraction of this one's, or NULL */
 	const struct price_class *prices; /* site.price is an index */
 	const char *prices_title;  /* "what one hit of a uprobe costs the observed program here" */
 	/* -EPERM with the missing capability by name, -ENOSYS with what the kernel lacks. */

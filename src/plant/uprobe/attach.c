@@ -774,6 +774,7 @@ const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
 	.caps = {.follows_contexts = true},
+	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,
 	.prices_title = "what one hit of a uprobe costs the observed program here",
