@@ -23,6 +23,7 @@ struct spans_asked {                       /* of every executable; all of it out
 	const struct planter_ops *planter;
 	bool alone;                        /* this and the next: as in struct join_options */
 	unsigned propagators;
+	const struct join_marks *marks;    /* likewise; but not where the program's own SDK decides */
 };
 
 /* Never NULL; the reason is in wanted.why when there is nothing to plant. */

@@ -266,7 +266,8 @@ static double cost_of(const void *code, const struct shot_words *w)
 
 static void test_cost(void **state)
 {
-	struct shot kept = {.kind = SHOT_START, .group = 1, .call = 10}, out = kept, note = {.kind = SHOT_NOTE, .group = 1};
+	struct shot kept = {.kind = SHOT_START, .group = 1, .call = 10}, out = kept;
+	struct shot note = {.kind = SHOT_NOTE, .group = 1};
 	struct shot_words w = {0};
 	double empty;
 

@@ -931,7 +931,8 @@ void code_mark_word(struct code *g, const struct ir_insn *i)
 }
 _Static_assert((int)MARK_TRACE_ID_0 == 0 && (int)MARK_SPAN_ID == 2, "they are mark_ids");
 
-/* One struct event_context, padded. */
+enum { CONTEXT_BYTES = ALIGN_UP(sizeof(struct event_context), 8) };
+
 void code_emit_mark(struct code *g, const struct ir_insn *i)
 {
 	struct x86 *x = &g->x;
@@ -939,7 +940,7 @@ void code_emit_mark(struct code *g, const struct ir_insn *i)
 	only_in_state(g, HAS, code_fail(g, SLOT_ABSENT));
 	if (g->may_overflow) {
 		code_size(g, RAX);
-		x86_alu_imm(x, X_CMP, RAX, (int32_t)(code_record_limit(g->p) - ALIGN_UP(sizeof(struct event_context), 8)));
+		x86_alu_imm(x, X_CMP, RAX, (int32_t)(code_record_limit(g->p) - CONTEXT_BYTES));
 		x86_jcc(x, CC_A, code_fail(g, SLOT_CUT));
 	}
 	code_size(g, RDI);
@@ -956,7 +957,7 @@ void code_emit_mark(struct code *g, const struct ir_insn *i)
 				(uint64_t)sizeof(struct event_context) << 32);
 	x86_store(x, 8, code_slot(i->slot, 0), RAX);
 	x86_store(x, 8, code_slot(i->slot, offsetof(struct event_slot, value)), RDI);
-	x86_alu_imm(x, X_ADD, RDI, (int32_t)ALIGN_UP(sizeof(struct event_context), 8));
+	x86_alu_imm(x, X_ADD, RDI, CONTEXT_BYTES);
 	x86_store(x, 4, SLOT(size), RDI);
 	g->known_size = 0;
 }

@@ -50,6 +50,11 @@ static const struct yaml_key point_keys[] = {
 	{0},
 };
 
+static bool may_carry(enum point_role role)
+{
+	return role == POINT_START || role == POINT_NOTE || role == POINT_JOIN || role == POINT_TIE;
+}
+
 static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
 {
 	int r;
@@ -66,6 +71,8 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
 	if (!r && p->role != POINT_START && point_captures(p, USE_OWN_CHAIN))
 		r = yaml_fail(y, node, "`context` belongs to a point with role start");
+	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
+		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join or tie");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
 	if (!r && p->by_lineage)
