@@ -67,7 +67,8 @@ static char *without_marks(const char *text)
 	for (const char *line = text; *line; line = strchr(line, '\n') + 1) {
 		size_t len = (size_t)(strchr(line, '\n') + 1 - line);
 
-		skip |= !strncmp(line, "mark {", 6) || (sscanf(line, "slot %*u %15s", name) == 1 && !strcmp(name, "ids"));
+		skip |= !strncmp(line, "mark {", 6);
+		skip |= sscanf(line, "slot %*u %15s", name) == 1 && !strcmp(name, "ids");
 		if (!skip) {
 			memcpy(out + n, line, len);
 			n += len;
