@@ -305,6 +305,31 @@ static void test_slow_taker(void **state)
 	rings_done(&r);
 }
 
+/* Where much waits, or a ring is small, the next look should be soon. */
+static void test_busy(void **state)
+{
+	struct rings r;
+
+	rings_init(&r);
+	expect(&r, 0, "");
+	assert_true(r.p.busy);
+	r.d.pool.first = 128; /* as if it had 16 MiB */
+	expect(&r, 0, "");
+	assert_false(r.p.busy);
+	put(&r, 0, tsc_now(), 1);
+	expect(&r, 1, "1 ");
+	assert_false(r.p.busy);
+	write_entry(&r, 0, RING_CHUNK - (uint32_t)slot(&r, 0)->write, RING_ENTRY_PAD, 0, 0, 0);
+	write_entry(&r, 0, RING_CHUNK, RING_ENTRY_PAD, 0, 0, 0);
+	write_entry(&r, 0, RING_CHUNK, RING_ENTRY_PAD, 0, 0, 0);
+	put(&r, 0, tsc_now(), 2);
+	expect(&r, 1, "2 ");
+	assert_true(r.p.busy);
+	expect(&r, 0, "");
+	assert_false(r.p.busy);
+	rings_done(&r);
+}
+
 /* ---- chunks that come and go ---- */
 
 static uint64_t blocks_of(int fd)
@@ -373,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_chunk_of_two),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_slow_taker),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_grows),
 	};
 

@@ -17,6 +17,8 @@
 #define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
 #define COLLECT_NS 2000000u
 #define WAITING_MAX (64u << 20) /* bytes a drain takes; more is left in the rings for the next one */
+#define BUSY_SHARE 64           /* such a part of what rings surely hold is much */
+#define ROOMY (16u << 20)       /* bytes: less than that fills before anybody has seen that it is busy */
 
 static bool damaged(const struct ring_entry *e, uint64_t left, uint64_t ring_left)
 {
@@ -95,6 +97,14 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 	return waited;
 }
 
+/* From nothing to a full pool in one interval would take a program that suddenly writes BUSY_SHARE times as fast. */
+static bool is_busy(const struct ring *g, uint64_t waited)
+{
+	const uint64_t sure = (uint64_t)g->pool.first * RING_CHUNK;
+
+	return sure < ROOMY || waited > sure / BUSY_SHARE;
+}
+
 static void look_for_loss(struct ring_reader *r, struct ring *g)
 {
 	uint64_t n = __atomic_load_n(&g->area->ring_full, __ATOMIC_RELAXED);
@@ -116,6 +126,7 @@ bool ring_read(struct ring_reader *r, struct ring *g)
 		__atomic_store_n(g->beat, *g->beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < g->layout->procs + g->layout->extra; i++)
 		waited += drain_slot(r, g, ring_slot_at(g->area, g->layout, i), i, &all);
+	r->busy |= is_busy(g, waited);
 	pool_adjust(&g->pool, waited, clock_monotonic_ns());
 	look_for_loss(r, g);
 	if (__atomic_load_n(&g->area->on, __ATOMIC_ACQUIRE))
@@ -227,6 +238,7 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 	uint64_t until;
 	size_t given;
 
+	r->busy = false;
 	tsc_clock_tick(&r->clock);
 	until = tsc_now();
 	collect(r, &set);
