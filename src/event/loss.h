@@ -32,7 +32,9 @@
 	/* --keep */                                                                               \
 	X(LOSS_NOT_KEPT, 37, "not_kept", "left out by --keep")                                     \
 	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up") \
-	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it")
+	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it") \
+	/* nothing but the attribute is lost */                                                    \
+	X(LOSS_ATTRIBUTE, 48, "attribute", "an attribute that the program names, of more than are kept")
 
 enum loss {
 #define X(id, number, name, text) id = number,
