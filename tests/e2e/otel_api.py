@@ -115,10 +115,28 @@ def _run(build, *args):
     return f"{len(own)} spans by hand of {len(spans)}"
 
 
+def _too_short():
+    """The methods of the API's own span have no room for a jump: that is said once, and its other spans are observed."""
+    need_earshot()
+    with Manual("go1.27-sw") as program:
+        e = Earshot("attach", "-x", "manual-go1.27-sw", "-o", "json")
+        try:
+            until("it is observed", lambda: e.check_alive() and "observing " in e.err(), 30)
+            program.orders(3)
+            e.wait_spans(6, 10)
+            e.finish()
+        finally:
+            e.kill()
+    said = [line for line in e.err().splitlines() if "cannot be patched" in line]
+    assert len(said) == 1 and "newSpan: " in said[0] and "nonRecordingSpan" in said[0], said
+    assert e.spans() and not _own(e), e.objects()
+
+
 def tests():
     for minor in ("1.21", "1.27"):
         for kind in ("plain", "sw"):
             yield Test(f"go{minor}-{kind}", lambda b=f"go{minor}-{kind}": _run(b))
     auto = Test("auto-go1.27-sw", lambda: _run("go1.27-sw", "auto"))
+    yield patched(Test("too-short", _too_short))
     yield auto
     yield patched(auto)
