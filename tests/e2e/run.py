@@ -39,6 +39,7 @@ GROUPS = (
     "containers",
     "changed_files",
     "privileges",
+    "virtual_machine",
     "spans_and_calls",
     "keep",
     "otlp_export",

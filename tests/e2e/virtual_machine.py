@@ -1,0 +1,57 @@
+"""Linux 6.1, in a virtual machine: uprobes as that kernel has them, a perf event for each."""
+
+import json
+import re
+
+import vm
+from cases import expectations, plan
+from proc import BIN, json_lines
+from spans import check
+from target import newest
+from testing import Test
+
+LISTENERS = ("http", "bare", "https", "h2c", "h2cstd")
+
+# Requests are written here and sent there, where the server says which ports it has got.
+SERVE = f"""
+earshot run -o json -- ./httpd -report /out/report >/out/spans &
+until grep -q ready /out/report 2>/dev/null; do sleep 0.1; done
+for name in {" ".join(LISTENERS)}; do
+	port=$(sed -n "s/.*\\"$name\\":\\([0-9]*\\).*/\\1/p" /out/report)
+	sed -i "s/@$name@/$port/g" script
+done
+./client <script >/out/responses
+kill -TERM $!
+wait $!
+"""
+
+
+class There:
+    """A server in the machine: at first with names for its ports."""
+
+    def __init__(self, report=None):
+        self.where = report or {name: f"@{name}@" for name in LISTENERS}
+        self.pid = self.where.get("pid")
+        self.go = tuple(int(n) for n in re.findall(r"\d+", self.where.get("go", "0"))[:2])
+
+    def base(self, listener):
+        return f"{'https' if listener == 'https' else 'http'}://127.0.0.1:{self.where[listener]}"
+
+
+def _uprobes():
+    """Each request of cases.py gives its one span, as on this machine."""
+    script = "".join(json.dumps(line) + "\n" for _, _, line in plan(There()))
+    done = vm.run(SERVE, {"httpd": newest(), "client": BIN / "client", "script": script}, 60)
+    assert done.code == 0, done.describe()
+    assert " 6.1." in done.log, done.log[:200]
+    there = There(next(json_lines(done.files["report"])))
+    responses = {r["id"]: r for r in json_lines(done.files["responses"])}
+    want = expectations(there, list(plan(there)), responses)
+    # The preface of HTTP/2 in clear text is a request as long as the connection, which the server may end before.
+    check(want, [o for o in json_lines(done.files["spans"]) if o.get("kind") == "server"
+                 and o["attributes"].get("http.request.method_original") != "PRI"])
+    return f"{len(want)} spans"
+
+
+def tests():
+    yield Test("uprobes", _uprobes, 120)
