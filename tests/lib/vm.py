@@ -59,11 +59,13 @@ def _copy(root, source, path):
     target.chmod(0o755)
 
 
-def _tree(root, files, command, seconds):
+def _tree(root, files, command, seconds, programs):
     _copy(root, shutil.which(BUSYBOX), "bin/busybox")
     _copy(root, ROOT / "tests" / "vm" / "init", "init")
     _copy(root, EARSHOT, "bin/earshot")
-    for library in _libraries(EARSHOT):
+    for program in programs:
+        _copy(root, program, program)
+    for library in {library for program in (EARSHOT, *programs) for library in _libraries(program)}:
         _copy(root, library, library)
     (root / "files").mkdir()
     for name, what in files.items():
@@ -82,16 +84,17 @@ def _archive(root, path):
                        input="\n".join(names).encode(), check=True)
 
 
-def run(command, files=None, seconds=30, kernel=""):
+def run(command, files=None, seconds=30, kernel="", programs=()):
     """Run a shell command in a fresh machine, for so many seconds at most (PATIENCE stretches them).
 
     files maps names in its working directory to texts, or to the paths of files here; earshot is in its PATH.
-    kernel: options for the kernel's command line. Returns a Done."""
+    kernel: options for the kernel's command line; programs: of this machine, by path, to have there, too, at the same
+    one. Returns a Done."""
     need_vm()
     place = scratch()
     root, initrd, sent = place / "root", place / "initrd", place / "sent"
     root.mkdir()
-    _tree(root, files or {}, command, seconds * PATIENCE)
+    _tree(root, files or {}, command, seconds * PATIENCE, programs)
     _archive(root, initrd)
     shutil.rmtree(root)
     with Process([QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",

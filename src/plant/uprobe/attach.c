@@ -26,6 +26,7 @@
 #include "plant/uprobe/price.h"
 #include "plant/uprobe/site.h"
 #include "plant/uprobe/traced.h"
+#include "plant/uprobe/writes.h"
 #include "plant/verdict.h"
 
 #define SAVED_ENTRIES 16384 /* goroutines with an open span; beyond that the oldest lose theirs */
@@ -745,6 +746,15 @@ static void check_loops(const struct planter_report *r)
 			 "do without");
 }
 
+static void check_writes(const struct planter_report *r)
+{
+	struct err err = {0};
+	bool may = uprobe_writes_check(&err) == 0;
+
+	r->check(r->arg, "writing", may, false,
+		 may ? "probes may write into programs, as they must to send a trace's ids on" : err.text);
+}
+
 static const struct price_class uprobe_prices[] = {
 	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
 	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
@@ -765,6 +775,7 @@ static void uprobe_check(const struct planter_report *r)
 		check_links(r, of_planter(p)->means.multi);
 		check_loops(r);
 	}
+	check_writes(r);
 	for (unsigned i = 0; i < PRICES; i++)
 		r->price(r->arg, &uprobe_prices[i], p ? uprobe_price_ns(p, i) : 0);
 	planter_close(p);
