@@ -80,6 +80,8 @@ struct uprobe_planter {
 	const uint64_t (*losses)[LOSS_KERNEL_COUNT]; /* env.losses, mapped: they are asked for often */
 	struct program *programs;
 	struct plant plants; /* list head */
+	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3); /* or NULL */
+	void *note_arg;
 	VEC(struct discarded) discarded;
 	plant_event_fn fn;   /* while draining */
 	void *fn_arg;
@@ -353,6 +355,30 @@ static int prepare_probe(struct attach_job *job, const struct plant_probe *probe
 	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
 }
 
+/* Of the file's processes one had its probes put in before: the kernel may have copied their breakpoints (fork). */
+static bool is_planted(const struct uprobe_planter *p, uint64_t binary_key)
+{
+	const struct program *prog = p->programs;
+
+	while (prog && prog->key.binary_key != binary_key)
+		prog = prog->next;
+	return prog;
+}
+
+/* Code that is not the file's is refused. Another's uprobe works beside ours. */
+static void check_code(struct attach_job *job)
+{
+	const struct uprobe_planter *p = job->p;
+	size_t first = 0, n = code_check_sites(job->t, &job->verdicts, &first);
+
+	if (n && p->note && !is_planted(p, job->t->binary_key))
+		p->note(p->note_arg,
+			"process %d: another tool has a breakpoint where %s is to be probed%s (a uprobe of bpftrace, "
+			"OBI, Datadog or another earshot, or a debugger's): both see the calls, and the program pays "
+			"for both",
+			job->t->pid, job->verdicts.probes[first].label, n > 1 ? ", and at other probes" : "");
+}
+
 static int uprobe_plant(struct planter *planter, const struct plant_target *t, const struct plant_probe *probes,
 			size_t n, struct plant **ret, struct err *errs)
 {
@@ -362,7 +388,7 @@ static int uprobe_plant(struct planter *planter, const struct plant_target *t, c
 
 	verdicts_init(&job.verdicts, probes, n, errs);
 	verdicts_refuse_unlocated(&job.verdicts);
-	code_check_sites(t, &job.verdicts);
+	check_code(&job);
 	for (size_t i = 0; i < n; i++)
 		traced_know(p->traced, &probes[i], t->binary_key);
 	for (size_t i = 0; i < n; i++) {
@@ -682,6 +708,8 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
 	p->env.calls = p->env.big_calls = p->btf.fd = -1;
 	p->traced = traced_new(o);
+	p->note = o ? o->note : NULL;
+	p->note_arg = o ? o->note_arg : NULL;
 	p->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	if (r == 0)
 		r = uprobe_check_caps(err);
