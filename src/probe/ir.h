@@ -173,9 +173,9 @@ enum inject_outcome {
 	INJECT_PRESENT,        /* not by IR_INJECT: the program has put one there itself */
 	INJECT_LIMITED,        /* likewise: the peer allows little more than there is */
 	INJECT_NO_SPAN,        /* the ids are none: zeros */
-	INJECT_UNEXPECTED,     /* the length is not what is filled, that is more than the capacity, or does not end as the
-				* form wants it: with CR LF; with a block; with a whole HEADERS frame of that stream and
-				* block, neither padded nor with a priority */
+	INJECT_UNEXPECTED,     /* the length is not what is filled, or that is less than 2, more than the capacity, or
+				* does not end as the form wants it: with CR LF; with a whole HEADERS frame of that
+				* stream and block, neither padded nor with a priority */
 	INJECT_TOO_LARGE,      /* the block would not be one frame that any peer takes */
 	INJECT_NO_ROOM,        /* the buffer is too full */
 	INJECT_OUTCOMES
