@@ -23,6 +23,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_STR_CONTAINS] = {"str_contains", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_ORDER] = {"str_order", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_MEM_ORDER] = {"mem_order", SETS_DST | USES_A | USES_B | USES_C},
+	[IR_ANY_KEY] = {"any_key", SETS_DST | USES_A | TEXT},
 	[IR_ANY_STR] = {"any_str", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_INJECT] = {"inject", SETS_DST},
 	[IR_SAVED] = {"saved", SETS_DST},

@@ -46,8 +46,7 @@ enum ir_op {
 	IR_TYPE,     /* run-time address of the descriptor at image address imm (load bias added) */
 	IR_MAP_STR,  /* address of the value of key `str` (strlen imm) in the map whose header address is a
 		      * (indirect elements are followed). `map` has the layout. Fails: nil, no key, unreadable,
-		      * busy (not among the first IR_MAP_GROUPS or IR_MAP_BUCKETS, and there are more). With the
-		      * flag IR_FOLD `str` has the letters a to z only, and those of keys count in either case */
+		      * busy (not among the first IR_MAP_GROUPS or IR_MAP_BUCKETS, and there are more) */
 	IR_MAP_KEY,  /* IR_MAP_STR for a key whose parts (`key`) are in registers from b on: a word for each part, of
 		      * a text its address and length. A text of more than IR_MAX_STR bytes fails: busy */
 	IR_BIN,      /* a `bin` b (64-bit): arithmetic, and comparisons that give 0 or 1. Shift counts are
@@ -61,6 +60,9 @@ enum ir_op {
 		      * unreadable */
 	IR_MEM_ORDER,/* IR_STR_ORDER of the c bytes at a to as many at b. Fails: unreadable, also where the first
 		      * IR_MAX_ORDER are equal and there are more */
+	IR_ANY_KEY,  /* 1 when one of the keys, texts, of the map whose header address is a (0: of none) is `str`
+		      * (strlen imm, letters a to z only), in either case of the letters; else 0. Searched as by
+		      * IR_MAP_STR. Fails: unreadable, busy */
 	IR_ANY_STR,  /* 1 when one of the b elements at a, of `at` bytes each, begins with a text (address, length)
 		      * that is `str` (strlen imm, letters a to z only), in either case of the letters; else 0.
 		      * Fails: unreadable; busy, when b is more than IR_MAX_ELEMENTS, where nothing is read */
@@ -139,7 +141,7 @@ struct ir_key {
 	size_t n;        /* 1 at least; of texts there is one at most */
 };
 
-enum { IR_SIGNED = 1, IR_FOLD = 2 }; /* flags */
+enum { IR_SIGNED = 1 }; /* flags */
 
 /*
  * What IR_INJECT writes. The bytes go behind what is filled, at a moment when nothing of it can have been sent, and the

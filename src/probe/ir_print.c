@@ -43,7 +43,10 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 		buf_printf(out, "type 0x%llx", (long long)i->imm);
 		break;
 	case IR_MAP_STR:
-		buf_printf(out, "r%u[\"%s\"]%s", i->a, i->str, i->flags & IR_FOLD ? " in either case" : "");
+		buf_printf(out, "r%u[\"%s\"]", i->a, i->str);
+		break;
+	case IR_ANY_KEY:
+		buf_printf(out, "any_key(r%u, \"%s\")", i->a, i->str);
 		break;
 	case IR_ANY_STR:
 		buf_printf(out, "any_str(r%u, r%u of %u bytes, \"%s\")", i->a, i->b, i->at, i->str);

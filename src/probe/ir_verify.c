@@ -129,9 +129,9 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 	case IR_BIN:
 		return i->bin >= IR_BINS ? bad(v, "there is no such operator") : 0;
 	case IR_MAP_STR:
-		if (!i->map)
-			return bad(v, "it has no layout");
-		return i->flags & IR_FOLD ? check_letters(v, i) : 0;
+		return i->map ? 0 : bad(v, "it has no layout");
+	case IR_ANY_KEY:
+		return i->map ? check_letters(v, i) : bad(v, "it has no layout");
 	case IR_ANY_STR:
 		return i->at < 16 ? bad(v, "its elements have no text") : check_letters(v, i);
 	case IR_INJECT:

@@ -151,7 +151,7 @@ static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_i
 
 	if (i->map->key_indirect && interp_load(t, at, 8, false, &at))
 		return false;
-	return interp_text_is(t, at, i, i->flags & IR_FOLD);
+	return interp_text_is(t, at, i, i->op == IR_ANY_KEY);
 }
 
 static enum slot_status interp_elem(const struct interp *t, uint64_t at, const struct map_layout *m,
@@ -290,6 +290,17 @@ static enum slot_status interp_order(const struct interp *t, const struct ir_ins
 		return SLOT_UNREADABLE;
 	*ret = order < 0 ? UINT64_MAX : order > 0;
 	return SLOT_OK;
+}
+
+static enum slot_status interp_any_key(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	enum slot_status s = SLOT_NO_KEY;
+	uint64_t at;
+
+	if (t->r[i->a])
+		s = i->map->swiss ? interp_swiss(t, i, &at) : interp_old_map(t, i, &at);
+	*ret = s == SLOT_OK;
+	return s == SLOT_NO_KEY ? SLOT_OK : s;
 }
 
 static enum slot_status interp_any(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
@@ -454,6 +465,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		if (!t->r[i->a])
 			return SLOT_NIL;
 		return i->map->swiss ? interp_swiss(t, i, ret) : interp_old_map(t, i, ret);
+	case IR_ANY_KEY:
+		return interp_any_key(t, i, ret);
 	case IR_STR_ORDER:
 	case IR_MEM_ORDER:
 		return interp_order(t, i, ret);

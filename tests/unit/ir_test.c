@@ -344,7 +344,7 @@ static void test_inject_refused(void **state)
 	refuse(p, "not set on every path");
 	refuse(PROGRAM(0, REGION(IR_SLOT_FILTER), I(IR_INJECT, .dst = 1), END), "outside a capture");
 	refuse(PROGRAM(1, REGION(0), K(0, 1),
-		       I(IR_MAP_STR, .dst = 1, .a = 0, .map = &layout, .flags = IR_FOLD, .str = "A", .imm = 1), END),
+		       I(IR_ANY_KEY, .dst = 1, .a = 0, .map = &layout, .str = "A", .imm = 1), END),
 	       "more than letters");
 	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_ANY_STR, .dst = 1, .a = 0, .b = 0, .at = 16, .str = "a-b", .imm = 3),
 		       END), "more than letters");

@@ -96,7 +96,7 @@ int code_emit_str(struct code *g, const struct ir_insn *i);
 /* Whether letters count in either case. */
 static inline bool code_folds(const struct ir_insn *i)
 {
-	return i->op == IR_ANY_STR || (i->op == IR_MAP_STR && i->flags & IR_FOLD);
+	return i->op == IR_ANY_STR || i->op == IR_ANY_KEY;
 }
 /* To differs when the bytes at reg are not the text, at once. Clobbers RAX and tmp. */
 void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *i, int differs);

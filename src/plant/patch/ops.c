@@ -257,6 +257,7 @@ int code_insn(struct code *g, const struct ir_insn *i)
 		return code_arg_stack(g, i);
 	case IR_MAP_STR:
 	case IR_MAP_KEY:
+	case IR_ANY_KEY:
 		return code_map(g, i);
 	case IR_INJECT:
 		code_inject(g, i);
