@@ -6,7 +6,7 @@ import shutil
 
 import vm
 from cases import expectations, plan
-from proc import BIN, json_lines
+from proc import BIN, ROOT, Skip, json_lines
 from spans import check
 from target import newest
 from testing import Test
@@ -83,7 +83,20 @@ def _writing_is_locked_down():
     assert WARNING not in done.log, done.log
 
 
+def _unit_test():
+    """What probes write, compared with the reference interpreter, on a kernel that lets them."""
+    program = ROOT / "build" / "tests" / "unit" / "uprobe_inject_test"
+    if not program.exists():
+        raise Skip(f"{program.name} is not built (make tests)")
+    done = vm.run(f"{program} write", seconds=60, programs=[str(program)])
+    assert done.code == 0, done.describe()
+    for name in ("test_cases", "test_random", "test_faults"):
+        assert re.search(rf"OK \] {name}", done.out + done.err), done.describe()
+    assert "SKIPPED" not in done.out + done.err, done.describe()
+
+
 def tests():
+    yield Test("unit-test", _unit_test, 120)
     yield Test("writing-is-allowed", _writing_is_allowed, 90)
     yield Test("writing-is-locked-down", _writing_is_locked_down, 90)
     yield Test("uprobes", _uprobes, 120)

@@ -812,7 +812,7 @@ static void uprobe_check(const struct planter_report *r)
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
-	.caps = {.follows_contexts = true},
+	.caps = {.follows_contexts = true, .injects = true},
 	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,

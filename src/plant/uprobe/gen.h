@@ -210,8 +210,11 @@ void gen_read_pieces(struct gen *g, const struct pieces *p, int none);
 /* R0 = the helper's result for R1, R2 and R3: it brings pages in, where this kernel's programs can. */
 void gen_call_reader(struct gen *g);
 
-/* R4 = 0 when the n bytes (at least one) at base + off are str. Clobbers R2, R3. */
-void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n);
+/*
+ * R4 = 0 when the n bytes (at least one) at base + off are str; fold: in either case of the letters, and str has small
+ * ones only. Clobbers R2, R3.
+ */
+void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n, bool fold);
 /* reg = reg == 0, without a branch. */
 void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
 
@@ -219,6 +222,10 @@ void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
 int gen_str(struct gen *g, const struct ir_insn *i);
 int gen_str_order(struct gen *g, const struct ir_insn *i);
 int gen_mem_order(struct gen *g, const struct ir_insn *i);
+int gen_any_str(struct gen *g, const struct ir_insn *i);
+
+/* inject.c: IR_INJECT, by the helper that writes to the program's memory. */
+int gen_inject(struct gen *g, const struct ir_insn *i);
 
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);

@@ -15,7 +15,7 @@
 #include "plant/uprobe/emit.h"
 
 #define LOCKDOWN_FILE "/sys/kernel/security/lockdown" /* "none [integrity] confidentiality" */
-#define HELPER "bpf_probe_write_user"
+#define HELPER UPROBE_WRITES_HELPER
 
 enum { LOG_MESSAGES = 4, LOG_BYTES = 4096 };
 
@@ -42,6 +42,14 @@ int uprobe_writes_verdict(int loaded, const char *log, uint64_t caps, const char
 	return err_set(err, loaded, "this kernel refuses probes that write into a program (%s)", strerror(-loaded));
 }
 
+int uprobe_writes_explain(int code, const char *log, struct err *err)
+{
+	_cleanup_(buf_done) struct buf lockdown = {0};
+
+	(void)file_read(LOCKDOWN_FILE, &lockdown, 256);
+	return uprobe_writes_verdict(code, log, caps_effective(), lockdown.len ? lockdown.data : "", err);
+}
+
 static void write_a_word(struct emit *e)
 {
 	emit_store_imm(e, 8, BPF_REG_10, -8, 0);
@@ -59,7 +67,6 @@ int uprobe_writes_check(struct err *err)
 	char log[LOG_BYTES] = "";
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .log_level = LOG_MESSAGES, .log_buf = log, .log_size = sizeof(log));
 	_cleanup_(emit_done) struct emit e = {0};
-	_cleanup_(buf_done) struct buf lockdown = {0};
 	int fd, r;
 
 	write_a_word(&e);
@@ -68,9 +75,7 @@ int uprobe_writes_check(struct err *err)
 		return r;
 	fd = bpf_prog_load(BPF_PROG_TYPE_KPROBE, "earshot", "GPL", e.code.data, e.code.len, &opts);
 	if (fd < 0)
-		fd = -errno;
-	(void)file_read(LOCKDOWN_FILE, &lockdown, 256);
-	r = uprobe_writes_verdict(fd, log, caps_effective(), lockdown.len ? lockdown.data : "", err);
-	close_fd(fd < 0 ? -1 : fd);
-	return r;
+		return uprobe_writes_explain(-errno, log, err);
+	close_fd(fd);
+	return 0;
 }

@@ -6,6 +6,8 @@
 
 #include "base/err.h"
 
+#define UPROBE_WRITES_HELPER "bpf_probe_write_user" /* as the verifier calls it */
+
 /*
  * What a kernel's answer to such a program means: loaded is bpf_prog_load's result (0 or more: it was loaded), log the
  * verifier's, lockdown what /sys/kernel/security/lockdown has ("" where it is not there). Returns 0 where writing is
@@ -14,6 +16,8 @@
  */
 int uprobe_writes_verdict(int loaded, const char *log, uint64_t caps, const char *lockdown, struct err *err);
 
+/* The same of a program that was not loaded, here and now. */
+int uprobe_writes_explain(int code, const char *log, struct err *err);
 /*
  * Asks the kernel by loading a program, which is run nowhere. Each time that this works the kernel writes a warning
  * into its log: so only for who asks for it.
