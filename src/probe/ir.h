@@ -28,6 +28,7 @@
 #include "binary/binary.h"
 #include "binary/context_types.h"
 #include "event/event.h"
+#include "event/inject.h"
 #include "probe/mark.h"
 #include "probe/shape.h"
 
@@ -210,19 +211,6 @@ enum inject_word {
 	INJECT_BLOCK,          /* INJECT_FRAME: bytes of the frame's block, and its stream; else anything */
 	INJECT_STREAM,
 	INJECT_WORDS
-};
-/* In the order in which they are found. The program around IR_INJECT has outcomes of its own. */
-enum inject_outcome {
-	INJECT_WRITTEN,
-	INJECT_PRESENT,        /* not by IR_INJECT: the program has put one there itself */
-	INJECT_LIMITED,        /* likewise: the peer allows little more than there is */
-	INJECT_NO_SPAN,        /* the ids are none: zeros */
-	INJECT_UNEXPECTED,     /* the length is not what is filled, or that is less than 2, more than the capacity, or
-				* does not end as the form wants it: with CR LF; with a whole HEADERS frame of that
-				* stream and block, neither padded nor with a priority */
-	INJECT_TOO_LARGE,      /* the block would not be one frame that any peer takes */
-	INJECT_NO_ROOM,        /* the buffer is too full */
-	INJECT_OUTCOMES
 };
 
 struct ir_insn {
