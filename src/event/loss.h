@@ -16,6 +16,7 @@
 	X(LOSS_EVERY, 6, "not_sampled", "left out by --every, or to stay within --budget")         \
 	X(LOSS_GROUPS_FULL, 7, "groups_full", "an aggregate had too many groups")                  \
 	X(LOSS_AGGREGATE_UNREADABLE, 8, "aggregate_unreadable", "a value for an aggregate could not be read") \
+	X(LOSS_MARKS_FULL, 9, "marks_full", "open spans that probes forgot: a part of their traces may be missing") \
 	/* counted while decoding and pairing */                                                   \
 	X(LOSS_BAD_RECORD, 16, "bad_record", "a record was damaged")                               \
 	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start: lost, or before us")    \

@@ -334,7 +334,7 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start, variants: []}\n", "9:38: a point needs at least one variant"},
 	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
 	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
-	 "9:5: a point of a span is a start, an end, a note, a join, a tie or a detach"},
+	 "9:5: a point of a span is a start, an end, a note, a join, a tie, a detach, an arm"},
 	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n",
 	 "5:3: a hook's role is unwind, exit, panic or sdk"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_func: 'm.f('}]}\n", "9:63: "},

@@ -112,6 +112,7 @@ enum capture_form {
 	CAPTURE_IMAGE,      /* a copy of its memory */
 	CAPTURE_CHAIN,      /* of a context: where it and those that it was made of lie */
 	CAPTURE_FACT,       /* no value of the program's: a fact of the runtime's */
+	CAPTURE_INJECT,     /* what came of writing a trace context */
 };
 
 /* What the runtime knows of the goroutine, and of the ids that new ones get (struct lineage_layout). */
@@ -124,6 +125,12 @@ struct bound_text {
 	const struct bound *root;        /* NULL: none */
 	const char *text;
 	int column;                      /* of all of it */
+};
+
+/* Where a trace context goes, and which. What a part means: struct inject_item. */
+struct bound_inject {
+	unsigned form;
+	struct bound_text carrier, present, limited, buffer, filled, block, stream; /* root NULL: none */
 };
 
 struct bound_alternative {
@@ -142,6 +149,7 @@ struct bound_capture {
 	uint32_t depth, max_bytes;
 	unsigned links;                  /* CAPTURE_CHAIN */
 	enum runtime_fact fact;          /* CAPTURE_FACT */
+	const struct bound_inject *inject; /* CAPTURE_INJECT */
 };
 
 /* A parameter, a result, or a variable of a closure. */

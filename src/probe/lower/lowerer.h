@@ -19,7 +19,7 @@ struct lowerer {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	int column;             /* where it is, in messages about all of it */
-	bool reads_float_regs, follows_contexts;
+	bool reads_float_regs, follows_contexts, injects;
 	struct shape_table *shapes;
 	const struct bound_capture *capture; /* at work */
 	bool has_images;
@@ -139,10 +139,20 @@ enum { IMAGE_STACK_MAX = 512 }; /* bytes of a value that is passed on the stack;
 
 int emit_image(struct lowerer *l, const struct value *v, uint16_t slot);
 
+/* ---- program.c ---- */
+
+void begin_text(struct lowerer *l, const struct bound_text *t); /* messages are about it from now on */
+
 /* ---- lineage.c ---- */
 
 int emit_chain(struct lowerer *l, const struct value *v, uint16_t slot);
 int emit_fact(struct lowerer *l, enum runtime_fact fact, uint16_t slot);
+
+/* ---- inject.c ---- */
+
+/* A region of marks, which comes before all captures. */
+int emit_carrier(struct lowerer *l, const struct bound_inject *n);
+int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot);
 
 /* ---- image_generic.c ---- */
 

@@ -25,6 +25,7 @@ struct join {
 struct join_options {
 	const struct planter_caps *caps;     /* the planter's; NULL: what every planter can do */
 	unsigned propagators;                /* enum propagators: headers of others are left out */
+	bool propagate;                      /* with the points that write into requests */
 	bool alone;                          /* no other process can be observed: what only tells connections apart is
 					      * left out */
 };
