@@ -404,8 +404,7 @@ static int finish(struct lowerer *l, const struct lower_options *o, struct captu
 	};
 	int r;
 
-	for (size_t i = 0; i < p.ninsns; i++)
-		p.needs_bias |= p.insns[i].op == IR_TYPE || p.insns[i].op == IR_EMIT_CHAIN;
+	p.needs_bias = capture_has(&p, IR_TYPE) || capture_follows(&p);
 	r = capture_verify(&p, l->err);
 	if (!r)
 		*ret = p;
