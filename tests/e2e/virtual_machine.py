@@ -83,20 +83,31 @@ def _writing_is_locked_down():
     assert WARNING not in done.log, done.log
 
 
-def _unit_test():
-    """What probes write, compared with the reference interpreter, on a kernel that lets them."""
-    program = ROOT / "build" / "tests" / "unit" / "uprobe_inject_test"
+def _unit_test(name, *arguments, tests):
+    """A unit test of what the uprobe planter's programs do, on this kernel."""
+    program = ROOT / "build" / "tests" / "unit" / name
     if not program.exists():
-        raise Skip(f"{program.name} is not built (make tests)")
-    done = vm.run(f"{program} write", seconds=60, programs=[str(program)])
+        raise Skip(f"{name} is not built (make tests)")
+    done = vm.run(" ".join([str(program), *arguments]), seconds=60, programs=[str(program)])
     assert done.code == 0, done.describe()
-    for name in ("test_cases", "test_random", "test_faults"):
-        assert re.search(rf"OK \] {name}", done.out + done.err), done.describe()
+    for test in tests:
+        assert re.search(rf"OK \] {test}", done.out + done.err), done.describe()
     assert "SKIPPED" not in done.out + done.err, done.describe()
 
 
+def _writes():
+    """What probes write, compared with the reference interpreter, on a kernel that lets them."""
+    _unit_test("uprobe_inject_test", "write", tests=["test_cases", "test_random", "test_faults"])
+
+
+def _marks():
+    """This kernel's verifier takes the largest programs, too."""
+    _unit_test("uprobe_marks_test", "few", tests=["scene_header", "scene_context", "scene_creator", "scene_key"])
+
+
 def tests():
-    yield Test("unit-test", _unit_test, 120)
+    yield Test("writes", _writes, 120)
+    yield Test("marks", _marks, 120)
     yield Test("writing-is-allowed", _writing_is_allowed, 90)
     yield Test("writing-is-locked-down", _writing_is_locked_down, 90)
     yield Test("uprobes", _uprobes, 120)

@@ -346,12 +346,24 @@ static int keep_or_take_out(struct attach_job *job, struct plant **plants)
 	return planted;
 }
 
+/* The table of marks, once there is one. */
+static int make_marks(struct uprobe_planter *p, struct err *err)
+{
+	if (p->env.marks >= 0)
+		return 0;
+	p->env.mark_sets = MARK_SETS;
+	p->env.marks = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(struct mark_set), MARK_SETS, err);
+	return MIN(p->env.marks, 0);
+}
+
 static int prepare_probe(struct attach_job *job, const struct plant_probe *probe, struct err *err)
 {
 	struct uprobe_planter *p = job->p;
 	int r;
 
 	r = cookie_pack(job->t->id, job->t->bias, &job->cookie, err);
+	if (r == 0 && capture_has_marks(probe->program))
+		r = make_marks(p, err);
 	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
 }
 
@@ -557,6 +569,7 @@ static void planter_free(struct uprobe_planter *p)
 		munmap((void *)(uintptr_t)p->losses, LOSSES_BYTES);
 	close_fd(p->env.losses);
 	close_fd(p->env.saved);
+	close_fd(p->env.marks);
 	traced_free(p->traced);
 	vec_done(&p->discarded);
 	free(p);
@@ -605,7 +618,8 @@ static int uprobe_drain(struct event_source *s, plant_event_fn fn, void *arg)
 static void add_losses(const struct uprobe_planter *p, uint32_t key, struct losses *ret)
 {
 	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
-		ret->count[i] += __atomic_load_n(&p->losses[key][i], __ATOMIC_RELAXED);
+		ret->count[i == LOSS_LEFT_OUT ? LOSS_SAMPLED_OUT : i] +=
+			__atomic_load_n(&p->losses[key][i], __ATOMIC_RELAXED);
 }
 
 static void uprobe_losses(struct event_source *s, struct losses *ret)
@@ -706,7 +720,7 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	p->source.ops = &uprobe_source;
 	p->plants.next = p->plants.prev = &p->plants;
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
-	p->env.calls = p->env.big_calls = p->btf.fd = -1;
+	p->env.calls = p->env.big_calls = p->env.marks = p->btf.fd = -1;
 	p->traced = traced_new(o);
 	p->note = o ? o->note : NULL;
 	p->note_arg = o ? o->note_arg : NULL;
@@ -812,7 +826,7 @@ static void uprobe_check(const struct planter_report *r)
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
-	.caps = {.follows_contexts = true, .injects = true},
+	.caps = {.follows_contexts = true, .injects = true, .keeps_marks = true},
 	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,

@@ -85,7 +85,7 @@ struct gen {
 	int unwind;                 /* calls.c: label of the callback that takes away stale calls, -1: none */
 	int walk;                   /* walk.c: label of the callback that looks at an edge, -1: none */
 	bool holds_scratch;         /* at this point of the program */
-	bool in_filter, in_region;
+	bool in_filter, in_mark, in_region;
 	uint16_t slot;              /* of the region */
 	struct gen_label *labels;   /* the IR's */
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
@@ -150,6 +150,14 @@ void gen_load_bias(struct gen *g); /* R0 = the process's load bias */
 
 /* chain.c */
 int gen_emit_chain(struct gen *g, const struct ir_insn *i);
+/* R9 = how many links the chain has, whose words lie behind the record: so many bytes are free there, else to full. */
+int gen_chain_links(struct gen *g, const struct ir_insn *i, unsigned bytes, int full);
+
+/* marks.c: what is in a region of marks, once the record has been begun. */
+void marks_begin(struct gen *g);
+int gen_mark(struct gen *g, const struct ir_insn *i); /* what ir_is_mark */
+int gen_mark_word(struct gen *g, const struct ir_insn *i);
+int gen_emit_mark(struct gen *g, const struct ir_insn *i);
 
 /* control.c, aggregate.c */
 void control_hit(struct gen *g);

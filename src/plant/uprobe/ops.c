@@ -577,7 +577,8 @@ bool ir_needs_scratch(const struct ir_insn *i)
 	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_ANY_KEY || i->op == IR_MEM_ORDER ||
 	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
 	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
-	       i->op == IR_EMIT_CHAIN || i->op == IR_INJECT;
+	       i->op == IR_EMIT_CHAIN || i->op == IR_INJECT || i->op == IR_EMIT_MARK || i->op == IR_MARK_WORD ||
+	       ir_is_mark(i);
 }
 
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
@@ -668,6 +669,12 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_image(g, i);
 	case IR_GOROUTINE:
 		return gen_goroutine(g, i);
+	case IR_MARK_WORD:
+		return gen_mark_word(g, i);
+	case IR_EMIT_MARK:
+		return gen_emit_mark(g, i);
 	}
+	if (ir_is_mark(i))
+		return gen_mark(g, i);
 	return err_set(g->err, -EINVAL, "instruction %u of the capture program is not known", i->op);
 }
