@@ -711,31 +711,42 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
+/* The slot of the first capture with that use, or NULL. */
+static const struct event_slot *slot_used(const struct arrival *in, enum capture_use use)
+{
+	const struct assembler_probe *p = &in->probe->p;
+
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		int slot = p->variant->captures[i].use == use ? p->slot_of_item[i] : -1;
+
+		if (slot >= 0 && slot < in->e.head->slots)
+			return &in->e.slots[slot];
+	}
+	return NULL;
+}
+
 /* Nothing that a span is made of. */
 static void on_arm(struct assembler *a, const struct arrival *in)
 {
-	(void)a;
-	(void)in;
+	const struct event_slot *present = slot_used(in, USE_PRESENT);
+
+	if (present && present->status == SLOT_OK)
+		a->requests[INJECT_PRESENT]++;
 }
 
 /* What the slot does not say its status does: why it could not be found out. */
 static void on_inject(struct assembler *a, const struct arrival *in)
 {
-	const struct assembler_probe *p = &in->probe->p;
+	const struct event_slot *armed = slot_used(in, USE_ARMED), *s = slot_used(in, USE_INJECT);
 
-	for (size_t i = 0; i < p->variant->ncaptures; i++) {
-		int slot = p->variant->captures[i].use == USE_INJECT ? p->slot_of_item[i] : -1;
-		const struct event_slot *s = slot >= 0 && slot < in->e.head->slots ? &in->e.slots[slot] : NULL;
-
-		if (!s)
-			continue;
-		if (s->status == SLOT_OK)
-			a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
-		else if (s->status == SLOT_ABSENT)
-			a->requests[INJECT_NO_SPAN]++;
-		else
-			a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
-	}
+	if (!armed || armed->status != SLOT_OK || !s)
+		return;
+	if (s->status == SLOT_OK)
+		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+	else if (s->status == SLOT_ABSENT)
+		a->requests[INJECT_NO_SPAN]++;
+	else
+		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
 }
 
 static void on_sdk(struct assembler *a, const struct arrival *in)

@@ -46,7 +46,8 @@ struct bind_scope {
 struct inject_item {
 	unsigned form;                   /* enum inject_form (ir.h) */
 	const char *carrier;             /* a word that the client's span has put down, and this request has, too */
-	const char *present;             /* a map by headers' names, or a list of fields that begin with theirs */
+	const char *armed;               /* a condition: whether it is a request at all; counts only where it holds */
+	const char *present;             /* a condition: the program has put one there */
 	const char *limited;             /* a condition: the peer allows little more than there is */
 	const char *buffer;              /* a []byte in memory: what is appended to */
 	const char *filled;              /* an int in memory: how much of the buffer's length counts; NULL: the buffer

@@ -37,6 +37,8 @@ enum bound_op {
 	BOUND_LEN, BOUND_CAP,
 	BOUND_CONVERT,    /* type(a) */
 	BOUND_TEXT,       /* a hasprefix, hassuffix, contains b: `text` */
+	BOUND_HAS_NAME,   /* whether a map a has a key, or a list a an element that begins with a text, that is the
+			   * constant b in either case of its letters */
 	BOUND_LITERAL,    /* type{elements…} */
 	/* operators */
 	BOUND_NOT, BOUND_NEGATE, BOUND_COMPLEMENT, /* !a -a ^a */

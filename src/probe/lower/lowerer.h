@@ -122,6 +122,7 @@ int lower_slice(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_key(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_length(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret);
+int lower_has_name(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_typeof(struct lowerer *l, const struct bound *n, struct value *ret);
 /* dst = whether `caller`, an address, lies in a function of which test(name, text) holds. */
 int compare_caller(struct lowerer *l, const struct expr *e, const struct value *caller, const struct constant *text,

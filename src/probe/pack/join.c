@@ -113,7 +113,7 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 
 		if (!v || result->slot_of_item[i] < 0)
 			continue;
-		t = result->program.slots[result->slot_of_item[i]].type;
+		t = result->types[i];
 		if (v->type && v->type != t)
 			return err_set(err, -EINVAL, "saved.%s has another type in another start of this span",
 				       v->expr->text);

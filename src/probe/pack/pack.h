@@ -105,7 +105,9 @@ enum capture_use {
 	USE_GOIDGEN,     /* sched.goidgen: the newest id that a batch may have */
 	USE_GOID_CACHE,  /* p.goidcache: the next id of the own P's batch … */
 	USE_GOID_CACHE_END, /* … p.goidcacheend: behind the last one */
-	USE_INJECT,      /* INJECT: enum inject_outcome */
+	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
+	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
+	USE_INJECT,      /* … then: enum inject_outcome */
 };
 
 struct pack_capture {

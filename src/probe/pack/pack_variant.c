@@ -369,6 +369,7 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 	static const struct yaml_key keys[] = {
 		NEEDED("form", struct inject_item, form, read_form),
 		NEEDED("carrier", struct inject_item, carrier, read_expr),
+		FIELD("armed", struct inject_item, armed, read_expr),
 		NEEDED("present", struct inject_item, present, read_expr),
 		FIELD("limited", struct inject_item, limited, read_expr),
 		NEEDED("buffer", struct inject_item, buffer, read_expr),
@@ -386,8 +387,26 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "`block` and `stream` belong to the form frame, which needs both");
 	if (!r && (item->form == INJECT_FIELD) == (item->filled != NULL))
 		r = yaml_fail(y, node, "`filled` belongs to the forms line and frame, which need it");
+	vec_push(&all, ((struct pack_capture){.use = USE_ARMED, .name = "armed", .alternatives = none,
+					      .when = item->armed, .transform.hidden = true, .line = yaml_line(node)}));
 	vec_push(&all, ((struct pack_capture){.use = USE_INJECT, .name = "propagated", .alternatives = none,
-					      .inject = item, .transform.hidden = true, .line = yaml_line(node)}));
+					      .inject = item, .when = item->armed, .transform.hidden = true,
+					      .line = yaml_line(node)}));
+	if (!r)
+		add_captures(y->arena, into, &all);
+	vec_done(&all);
+	return r;
+}
+
+static int read_present(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const none[] = {NULL};
+	struct pack_capture c = {.use = USE_PRESENT, .name = "present", .alternatives = none,
+				 .transform.hidden = true, .line = yaml_line(node)};
+	capture_vec all = {0};
+	int r = read_expr(y, node, &c.when);
+
+	vec_push(&all, c);
 	if (!r)
 		add_captures(y->arena, into, &all);
 	vec_done(&all);
@@ -422,6 +441,7 @@ static const struct yaml_key variant_keys[] = {
 	{"parent", read_parent, 0, false},
 	{"context", read_context, 0, false},
 	{"inject", read_inject, 0, false},
+	{"present", read_present, 0, false},
 	{0},
 };
 
