@@ -318,6 +318,12 @@ static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shap
 	return i->at ? i->at - 1 : t->limits.depth;
 }
 
+/* Whether it belongs into a region of marks. */
+static inline bool ir_is_mark(const struct ir_insn *i)
+{
+	return i->op >= IR_MARK_HEADER && i->op <= IR_MARK_ADMIT;
+}
+
 /* Whether the instruction sets its register dst. */
 bool ir_has_result(const struct ir_insn *i);
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
@@ -326,6 +332,7 @@ int capture_verify(const struct capture_program *p, struct err *err);
 const struct ir_insn *capture_find(const struct capture_program *p, enum ir_op op);
 bool capture_has(const struct capture_program *p, enum ir_op op);
 bool capture_has_filter(const struct capture_program *p);
+bool capture_follows(const struct capture_program *p);   /* … an instruction that follows a chain */
 bool capture_has_marks(const struct capture_program *p); /* it has a region of marks */
 /* Bytes of a record before its data: the header and the slots. */
 uint32_t capture_head_bytes(const struct capture_program *p);

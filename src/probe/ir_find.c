@@ -14,6 +14,11 @@ bool capture_has(const struct capture_program *p, enum ir_op op)
 	return capture_find(p, op);
 }
 
+bool capture_follows(const struct capture_program *p)
+{
+	return capture_has(p, IR_EMIT_CHAIN) || capture_has(p, IR_MARK_CHAIN) || capture_has(p, IR_MARK_PUT_CHAIN);
+}
+
 static bool has_region(const struct capture_program *p, uint16_t slot)
 {
 	for (size_t i = 0; i < p->ninsns; i++)

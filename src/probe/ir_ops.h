@@ -16,10 +16,4 @@ extern const struct ir_op_info ir_ops[IR_OPS]; /* by enum ir_op */
 extern const char *const inject_form_names[INJECT_FORMS];
 extern const char *const ir_bins[IR_BINS];     /* by enum ir_bin */
 
-/* Whether it belongs into a region of marks. */
-static inline bool ir_is_mark(const struct ir_insn *i)
-{
-	return i->op >= IR_MARK_HEADER && i->op <= IR_MARK_ADMIT;
-}
-
 #endif

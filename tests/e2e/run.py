@@ -41,6 +41,7 @@ GROUPS = (
     "privileges",
     "spans_and_calls",
     "keep",
+    "sampling",
     "otlp_export",
     "under_load",
     "attach_cycles",

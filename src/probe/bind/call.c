@@ -194,8 +194,9 @@ static int bind_has_name(struct binder *b, const struct expr *e, struct bound **
 	if (!r)
 		r = bind_node(b, e->args[1], &text);
 	if (!r && !has_names(a->type))
-		return fail(b, e->args[0], "%s is %s; hasname looks into maps whose keys are strings, and lists of structs "
-					   "that begin with one", text_of(b, a), operand_with_article(b->arena, operand_of(a)));
+		return fail(b, e->args[0], "%s is %s; hasname looks into maps whose keys are strings, and lists of "
+					   "structs that begin with one", text_of(b, a),
+			    operand_with_article(b->arena, operand_of(a)));
 	if (!r && !is_letters(text))
 		return fail(b, e->args[1], "hasname looks for a constant text of the letters a to z");
 	if (!r)

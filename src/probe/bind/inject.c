@@ -37,6 +37,8 @@ int bind_inject(struct binder *b, const struct inject_item *item, struct bound_i
 		r = bind_condition(b, item->present, &ret->present);
 	if (!r && item->limited)
 		r = bind_condition(b, item->limited, &ret->limited);
+	if (!r && item->split)
+		r = bind_condition(b, item->split, &ret->split);
 	if (!r)
 		r = bind_text(b, item->buffer, &ret->buffer);
 	if (!r)

@@ -83,7 +83,7 @@ int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret)
 	}
 	if (type_is_float(n->type) || type_is_float(v.type))
 		return convert_float(l, n->expr, &v, n->type, ret);
-	if (v.type->kind == KIND_STRING) /* where its bytes are */
+	if (v.type->kind == KIND_STRING || v.type->kind == KIND_SLICE) /* where its bytes or elements are */
 		r = value_word(l, &v, 0, 8, false, &reg);
 	else
 		r = value_scalar(l, &v, &reg);

@@ -1,4 +1,4 @@
-/* A trace context that is written into what the program is about to send (IR_INJECT), and all that speaks against it. */
+/* A trace context that is written into what the program is about to send (IR_INJECT), and what speaks against it. */
 #include "probe/lower/lowerer.h"
 
 #include <string.h>
@@ -110,7 +110,7 @@ int emit_carrier(struct lowerer *l, const struct bound_inject *n)
 	uint16_t word;
 	int r;
 
-	emit(l, IR_REGION)->slot = IR_SLOT_MARK;
+	begin_region(l, IR_SLOT_MARK);
 	r = lower_text(l, &n->carrier, &v);
 	if (!r)
 		r = value_scalar(l, &v, &word);
@@ -119,21 +119,20 @@ int emit_carrier(struct lowerer *l, const struct bound_inject *n)
 	i = emit(l, IR_MARK_FIND);
 	i->a = word;
 	i->imm = MARK_CARRIER;
-	emit(l, IR_END);
-	l->next_reg = 0;
-	return 0;
+	return end_region(l);
 }
 
 static void put_context(struct lowerer *l, uint16_t words)
 {
+	uint16_t flags = reg_new(l);
+
 	for (unsigned k = 0; k < MARK_WORD_COUNT; k++) {
 		struct ir_insn *i = emit(l, IR_MARK_WORD);
 
-		i->dst = (uint16_t)(words + INJECT_TRACE + k);
+		i->dst = k == MARK_FLAGS ? flags : (uint16_t)(words + INJECT_TRACE + k);
 		i->imm = k;
 	}
-	emit_bin_to(l, (uint16_t)(words + INJECT_FLAGS), BIN_AND, (uint16_t)(words + INJECT_FLAGS),
-		    emit_const(l, MARK_SAMPLED));
+	emit_bin_to(l, (uint16_t)(words + INJECT_FLAGS), BIN_AND, flags, emit_const(l, MARK_SAMPLED));
 }
 _Static_assert(MARK_TRACE_ID_0 == 0 && MARK_TRACE_ID_1 == 1 && INJECT_SPAN - INJECT_TRACE == MARK_SPAN_ID &&
 	       INJECT_FLAGS - INJECT_TRACE == MARK_FLAGS, "they lie in the same order");
@@ -188,7 +187,11 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 	if (!r)
 		r = ask(l, &n->limited, INJECT_LIMITED, outcome, end);
 	l->next_reg = free_reg;
+	if (!r)
+		r = ask(l, &n->split, INJECT_TOO_LARGE, outcome, end);
+	l->next_reg = free_reg;
 	put_context(l, words);
+	l->next_reg = free_reg;
 	if (!r)
 		r = put_buffer(l, n, words);
 	l->next_reg = free_reg;
