@@ -1,4 +1,4 @@
-// gRPC, the newest. With the oldest one that is observed: old.mod (tests/lib/build.sh).
+// Senders: the newest libraries. Older ones: go1.21.mod.
 module earshot.test/sender
 
 go 1.26.0
@@ -6,11 +6,11 @@ go 1.26.0
 require (
 	golang.org/x/net v0.60.0
 	google.golang.org/grpc v1.85.0
-	google.golang.org/protobuf v1.36.12
 )
 
 require (
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
