@@ -42,6 +42,7 @@ GROUPS = (
     "spans_and_calls",
     "keep",
     "sampling",
+    "propagate",
     "otlp_export",
     "under_load",
     "attach_cycles",

@@ -28,14 +28,14 @@ _REQUEST = re.compile(rb"(GET|POST|PUT) /[\x21-\x7e]* HTTP/1\.1")
 Seen = collections.namedtuple("Seen", "kind number traceparents rest")
 
 
-def _seen(path, fields):
-    """fields: pairs of names and values, and path as the request has it."""
+def _seen(path, fields, order=True):
+    """fields: pairs of names and values, and path as the request has it. HTTP/2 sends maps in any order."""
     bare = path.split("?")[0]
     kind, number = bare.strip("/").replace("kind.", "").split("/")
     values = tuple(v for k, v in fields if k.lower() == "traceparent")
-    rest = tuple((k, re.sub("u+", "u", v.replace(bare, "PATH"))) for k, v in fields
-                 if k.lower() not in ("traceparent", "grpc-timeout"))
-    return Seen(int(kind), int(number), values, rest)
+    rest = [(k, re.sub("u+", "u", re.sub(r"127\.0\.0\.1:\d+", "HOST", v.replace(bare, "PATH")))) for k, v in fields
+            if k.lower() not in ("traceparent", "grpc-timeout")]
+    return Seen(int(kind), int(number), values, tuple(rest if order else sorted(rest)))
 
 
 class Wire:
@@ -96,8 +96,7 @@ def _head(raw):
         if not _LINE.fullmatch(line):
             raise ValueError(f"no field: {line[:200]!r}")
     fields = [line.decode().split(": ", 1) for line in lines[1:-2]]
-    return lines[0].split()[1].decode(), [(":first", re.sub("[0-9]+/[0-9]+", "PATH", re.sub("u+", "u", lines[0].decode())))] + [
-        (k, v) for k, v in fields]
+    return lines[0].split()[1].decode(), [(":first", lines[0].decode()), *fields]
 
 
 def _h1(wire, conn):
@@ -155,7 +154,7 @@ def _h2(wire, conn):
                 path = dict(fields)[":path"]
                 grpc = dict(fields).get("content-type", "").startswith("application/grpc")
                 open_streams[event.stream_id] = path, grpc
-                wire.seen.append(_seen(path, fields))
+                wire.seen.append(_seen(path, fields, order=False))
                 if dict(fields).get("expect"):
                     c.send_headers(event.stream_id, [(":status", "100")])
             elif isinstance(event, h2.events.DataReceived):
