@@ -16,6 +16,7 @@ from testing import Test, scaled
 OLD, NEW = "1.21", MINORS[-1]
 OWNERS = {1, 9}  # kinds that have a header of their own
 PARALLEL = 20
+LONG = 1 + scaled(0, 0, "PROPAGATE") // 10000  # of make soak-propagate
 
 
 class Sender(Process):
@@ -35,12 +36,13 @@ class Sender(Process):
     def go(self):
         self._line()
 
-    def told(self, seconds=60):
-        return json.loads(until("all is sent", lambda: (self.out() + "\n").split("\n", 2)[1], seconds))
+    def told(self):
+        bound = 60 + int(self.argv[3]) / 200
+        return json.loads(until("all is sent", lambda: (self.out() + "\n").split("\n", 2)[1], bound))
 
 
-def _attach(pid, *options):
-    e = Earshot("attach", "-p", str(pid), "-o", "json", *options)
+def _attach(pid, *options, **env):
+    e = Earshot("attach", "-p", str(pid), "-o", "json", *options, env=clean_env(**env))
     until("the program is observed", lambda: e.check_alive() and "observing " in e.err(), 30)
     return e
 
@@ -130,6 +132,28 @@ def _check(program, kind):
     return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
 
 
+def _left_out():
+    """Half of the traces are left out: their requests say so, and have no span."""
+    _need_parsers()
+    requests = scaled(1000, 500, "PROPAGATE")
+    server = _server("h1")
+    with Sender(f"{NEW}-sw", "h1", f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
+        with _attach(sender.pid, "--propagate", OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG="0.5") as e:
+            sender.go()
+            assert not sender.told()["failed"], sender.err()
+            e.finish()
+            ids = {(s["trace_id"], s["span_id"]) for s in e.spans("client")}
+    server.close()
+    _, ours = _classes(server.seen)
+    flags = collections.Counter()
+    for value, s in ours.items():
+        _, trace, span, flag = value.split("-")
+        assert ((trace, span) in ids) == (flag == "01"), (s, flag)
+        flags[flag] += 1
+    assert min(flags["00"], flags["01"]) > len(ours) / 4, flags
+    return f"{flags['01']} of {len(ours)} are sampled"
+
+
 def _joined():
     """Two observers that know nothing of each other."""
     need_earshot()
@@ -190,7 +214,8 @@ def _meanwhile(kind):
 def tests():
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc"),
                           (f"{OLD}-plain", "h1"), (f"{OLD}-sw", "h2"), (f"{OLD}-plain", "x"), (f"{OLD}-sw", "grpc")):
-        yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120))
+        yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
     yield patched(Test("joined", _joined))
+    yield patched(Test("left-out", _left_out))
     for kind in ("h1", "h2", "grpc"):
-        yield patched(Test(f"meanwhile-{kind}", lambda k=kind: _meanwhile(k), 120))
+        yield patched(Test(f"meanwhile-{kind}", lambda k=kind: _meanwhile(k), 120 * LONG))

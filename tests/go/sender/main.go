@@ -4,8 +4,7 @@
 //	sender grpc ADDRESS REQUESTS PARALLEL        unary calls
 //	sender serve                                 answers HTTP/1.1 on a port of its own, which it prints
 //
-// It begins with a line on standard input, tells of the requests that went wrong, and ends with that of the input. A
-// request that begins with "go on" (the argument after PARALLEL is "-") is sent until the input ends.
+// It begins with a line on standard input, tells of the requests that went wrong, and ends with that of the input.
 package main
 
 import (
@@ -95,7 +94,7 @@ func main() {
 	in.ReadString('\n')
 	begin := time.Now()
 	var stop atomic.Bool
-	time.AfterFunc(150*time.Second, func() { stop.Store(true) })
+	time.AfterFunc(150*time.Second+time.Duration(requests)*10*time.Millisecond, func() { stop.Store(true) })
 	sent, failed := work(s, requests, parallel, &stop)
 	took := time.Since(begin)
 	fmt.Printf("{\"sent\": %d, \"failed\": %d, \"dumped\": %d, \"seconds\": %.3f, \"version\": %q}\n", sent, failed,
