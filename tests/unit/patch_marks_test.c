@@ -187,18 +187,24 @@ static void test_reuse(void **state)
 /* An entry that is being written by another thread is nobody's for now. */
 static void test_busy(void **state)
 {
-	struct patch_mark *m;
+	struct patch_mark *marks;
+	struct patch_mark_stack *stacks;
 
 	nmarks = 4;
 	marks_fresh();
-	m = (void *)((char *)area + area->marks_off);
+	marks = (void *)((char *)area + area->marks_off);
+	stacks = (void *)((char *)area + area->stacks_off);
 	for (size_t k = 0; k < 4; k++)
-		m[k].key = 0x1001 + 16 * k;
+		marks[k].key = stacks[k].key = 0x1001 + 16 * k;
 	assert_unmarked(START(1, 0, 7, 100));
 	assert_int_equal(loss_count(LOSS_MARKS_FULL), 1);
-	m[2].key = 0;
-	assert_kept(START(1, 0, 7, 100)); /* the mark, but nothing leads to it */
+	marks[2].key = 0;
+	assert_kept(START(1, 0, 7, 100)); /* but nothing leads to it */
 	assert_unmarked(FIRE(SHOT_NOTE, 1, 7, 100));
+	assert_int_equal(loss_count(LOSS_MARKS_FULL), 2);
+	stacks[1].key = marks[1].key = 0;
+	assert_kept(START(1, 0, 7, 100));
+	assert_kept(FIRE(SHOT_NOTE, 1, 7, 100));
 	nmarks = 1024;
 }
 
