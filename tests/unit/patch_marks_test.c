@@ -169,6 +169,21 @@ static void test_full(void **state)
 	nmarks = 1024;
 }
 
+/* Most of the table in use: all are found. */
+static void test_many(void **state)
+{
+	static struct fired starts[700];
+
+	marks_fresh();
+	for (uint64_t k = 0; k < ARRAY_SIZE(starts); k++)
+		starts[k] = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 96 * k);
+	for (uint64_t k = 0; k < ARRAY_SIZE(starts); k++) {
+		assert_true(same_span(starts[k], FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 96 * k)));
+		assert_true(same_span(starts[k], FIRE(SHOT_END, 1, 100 + k, 100)));
+	}
+	assert_int_equal(loss_count(LOSS_MARKS_FULL), 0);
+}
+
 /* What has ended makes room: nothing is forgotten, however many come one after the other. */
 static void test_reuse(void **state)
 {
@@ -296,6 +311,7 @@ int main(void)
 		MARK_SCENES,
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_ids_differ),

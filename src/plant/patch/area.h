@@ -101,6 +101,7 @@ struct patch_slot {
 	uint64_t mark_place;         /* where there was a free mark last: an offset from the first one */
 	uint32_t mark_state, mark_flags;
 	uint64_t mark_ids[3], mark_at, mark_key;
+	uint64_t mark_tries;         /* at an entry that others take as well */
 	uint64_t mark_goid, mark_links_end, mark_best_at, mark_best_key, mark_best_depth;
 	char mark_text[64];
 	uint64_t links[EVENT_CHAIN_BYTES / 8];

@@ -1,16 +1,15 @@
 /*
- * Marks (probe/mark.h), in the area, with saved.c's way to take an entry over: exchange its key, with the lowest bit set
- * until the rest is there; a reader looks for the key before and after it reads.
+ * Marks (probe/mark.h), in the area, with saved.c's way to take an entry over: exchange its key, with the lowest bit
+ * set until the rest is there; a reader looks for the key before and after it reads.
  *
  * Words, and goroutines, lead to marks: tables of sets of four. Such an entry has the mark's address and its key, which
- * is made of its span id: if the key is still there, it is still that mark, since no span id comes twice. So a mark ends
- * by giving its key up, and who led to it need not know: such entries are dead, and the first to be taken over. A
+ * is made of its span id: if the key is still there, it is still that mark, since no span id comes twice. So a mark
+ * ends by giving its key up, and who led to it need not know: such entries are dead, and the first to be taken over. A
  * goroutine never meets itself in its own entries.
  *
- * Marks themselves lie anywhere, since nobody looks for them by a key. A slot first looks where it found a free one last,
- * or where the one lay that ended last, and from there on at places that a generator of random numbers with the full
- * period gives (5n + 1). So as many as are open at once do for a P, and these are in the cache. Where some are found all
- * taken, the last one gives way.
+ * Marks themselves lie anywhere, since nobody looks for them by a key. A slot first looks where it found a free one
+ * last, or where the one lay that ended last, then at random among the first ones, then among all. So few of them do
+ * where few are open at once, and these are in the cache. Where all that it looks at are taken, the last one gives way.
  *
  * Here, before a record is begun, REG_RECORD is free.
  */
@@ -34,14 +33,14 @@ enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8 }; /* slot.mark_state */
 #define FIRST_LINK offsetof(struct patch_mark_stack, to)
 #define SAME_PLACE(field, of_name)                                                                                    \
 	_Static_assert(offsetof(struct patch_mark, field) == offsetof(struct patch_mark_name, of_name) &&              \
-		       offsetof(struct patch_mark, field) == offsetof(struct patch_mark_stack, of_name), "as ENTRY has it")
+		       offsetof(struct patch_mark, field) == offsetof(struct patch_mark_stack, of_name), "one ENTRY")
 SAME_PLACE(key, key);
 SAME_PLACE(tsc, tsc);
 SAME_PLACE(self, to);
 _Static_assert(sizeof(struct patch_mark) == 128 && sizeof(struct patch_mark_stack) == 128 &&
 		       sizeof(struct patch_mark_name) == 32, "sets are powers of two");
 
-enum { NAMES_FOR_A_MARK = 4, TRIES = 32 };
+enum { NAMES_FOR_A_MARK = 4, TRIES = 40, NEAR_TRIES = 12, NEAR_MARKS = 128 };
 
 void patch_marks_layout(uint32_t nmarks, struct patch_area *layout)
 {
@@ -87,8 +86,8 @@ static void make_key(struct code *g)
 }
 
 /*
- * RDI = the key of the word in RAX, RCX the number of its set. What lies side by side in memory has sets side by side: so
- * what one request after the other brings is in a few pages of the table. Clobbers RDX.
+ * RDI = the key of the word in RAX, RCX the number of its set. What lies side by side in memory has sets side by side:
+ * so what one request after the other brings is in a few pages of the table. Clobbers RDX.
  */
 static void key_of_word(struct code *g, int64_t kind, uint32_t group)
 {
@@ -210,7 +209,7 @@ static void count_full(struct code *g)
 
 /*
  * RSI = the entry of the set at RDX that gives way, RAX what it is exchanged for, to claim: one that is free, or dead;
- * or it falls out with the oldest, which is counted. To none where all are being written. Clobbers RCX, TEMP.
+ * or it falls out with the oldest. To none where all are being written. Clobbers RCX, TEMP.
  */
 static void choose_victim(struct code *g, const struct table *t, int claim, int none)
 {
@@ -248,7 +247,6 @@ static void choose_victim(struct code *g, const struct table *t, int claim, int 
 	x86_load(x, 8, false, RAX, ENTRY(RSI, key));
 	x86_test_imm8(x, RAX, BUSY);
 	x86_jcc(x, CC_NE, none);
-	count_full(g);
 }
 
 /* The entry at RSI was written now; where a span begins, it is read only once. */
@@ -263,27 +261,41 @@ static void put_time(struct code *g)
 
 /*
  * RSI = an entry with the key RDI and BUSY, of the set RCX: that of the key itself, to own; else another one. To none
- * where there is none to be had. Clobbers all but RDI.
+ * where there is none to be had: others may be at the same set, so it is tried again, but not for ever. Clobbers all
+ * but RDI.
  */
 static void claim_entry(struct code *g, const struct table *t, int own, int none)
 {
 	struct x86 *x = &g->x;
 	int found = x86_label_new(x), claim = x86_label_new(x), end = x86_label_new(x);
+	int again = x86_label_new(x), lost = x86_label_new(x), claimed = x86_label_new(x);
 
 	find_set(g, t);
+	x86_store_imm(x, 8, SLOT(mark_tries), TRIES);
+	x86_label(x, again);
 	find_entry(g, t, found);
-	choose_victim(g, t, claim, none);
+	choose_victim(g, t, claim, lost);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_NE, lost);
+	count_full(g);
+	x86_jmp(x, claimed);
 	x86_label(x, claim);
 	x86_lea(x, RCX, MEM(RDI, BUSY));
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, none);
+	x86_jcc(x, CC_NE, lost);
+	x86_label(x, claimed);
 	put_time(g);
 	x86_jmp(x, end);
+	x86_label(x, lost);
+	x86_alu_mem_imm(x, X_SUB, 8, SLOT(mark_tries), 1);
+	x86_jcc(x, CC_NE, again);
+	x86_jmp(x, none);
 	x86_label(x, found);
 	x86_mov(x, RAX, RDI);
 	x86_lea(x, RCX, MEM(RDI, BUSY));
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, none);
+	x86_jcc(x, CC_NE, lost);
 	put_time(g);
 	x86_jmp(x, own);
 	x86_label(x, end);
@@ -919,9 +931,11 @@ static void claim_mark(struct code *g, int none)
 {
 	const struct patch_area *l = g->env->layout;
 	struct x86 *x = &g->x;
-	int again = x86_label_new(x), claim = x86_label_new(x);
+	int again = x86_label_new(x), claim = x86_label_new(x), taken = x86_label_new(x), end = x86_label_new(x);
+	int far = x86_label_new(x);
 
 	x86_imm(x, TEMP, TRIES);
+	x86_store(x, 8, SLOT(mark_tries), RDI); /* random, too */
 	x86_load(x, 8, false, RDX, SLOT(mark_place));
 	x86_label(x, again);
 	x86_imm(x, RSI, g->env->area + l->marks_off);
@@ -929,19 +943,31 @@ static void claim_mark(struct code *g, int none)
 	x86_load(x, 8, false, RAX, ENTRY(RSI, key));
 	x86_test(x, RAX, RAX);
 	x86_jcc(x, CC_E, claim);
-	x86_imul_imm(x, RDX, RDX, 5);
-	x86_alu_imm(x, X_ADD, RDX, sizeof(struct patch_mark));
+	x86_label(x, taken);
+	x86_load(x, 8, false, RDX, SLOT(mark_tries));
+	x86_imul_imm(x, RDX, RDX, 0x61c88647);
+	x86_store(x, 8, SLOT(mark_tries), RDX);
+	x86_shift(x, X_SHR, RDX, 24);
 	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nmarks - 1) * sizeof(struct patch_mark)));
+	x86_alu_imm(x, X_CMP, TEMP, TRIES - NEAR_TRIES);
+	x86_jcc(x, CC_B, far);
+	x86_alu_imm(x, X_AND, RDX, (NEAR_MARKS - 1) * sizeof(struct patch_mark));
+	x86_label(x, far);
 	x86_alu_imm(x, X_SUB, TEMP, 1);
 	x86_jcc(x, CC_NE, again);
 	x86_test_imm8(x, RAX, BUSY);
 	x86_jcc(x, CC_NE, none);
-	count_full(g);
-	x86_label(x, claim);
-	x86_store(x, 8, SLOT(mark_place), RDX);
 	x86_lea(x, RCX, MEM(RDI, BUSY));
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
 	x86_jcc(x, CC_NE, none);
+	count_full(g);
+	x86_jmp(x, end);
+	x86_label(x, claim);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_NE, taken);
+	x86_label(x, end);
+	x86_store(x, 8, SLOT(mark_place), RDX);
 }
 
 static void code_begin(struct code *g, const struct ir_insn *i, int end)
