@@ -234,6 +234,7 @@ static void test_contexts(void **state)
 		"  - {name: b, role: start, variants: [{func: m.h, parent: x}]}\n"
 		"  - {name: n, role: start, variants: [{func: m.h}]}\n"
 		"  - {name: far, role: note, by_lineage: true, variants: [{func: m.h}]}\n"
+		"  - {name: n2, role: note, variants: [{func: m.h, carrier: {expr: uintptr(x), when: x.y}}]}\n"
 		"  - {name: e, role: end, variants: [{func: m.g()}]}\n"
 		"- name: r\n  kind: server\n  titles: [t]\n  points:\n"
 		"  - {name: b, role: start, variants: [{func: m.h, context: x}]}\n"
@@ -260,6 +261,9 @@ static void test_contexts(void **state)
 	assert_int_equal(client[1].variants->ncaptures, 0);
 	assert_int_equal(client[2].variants->ncaptures, 2);
 	assert_int_equal(client[2].variants->captures[1].use, USE_START_PC);
+	assert_int_equal(client[3].variants->ncaptures, 1);
+	assert_int_equal(client[3].variants->captures[0].use, USE_CARRIER);
+	assert_string_equal(client[3].variants->captures[0].when, "x.y");
 	assert_int_equal(p->spans[2].points[0].variants->ncaptures, 4); /* nobody asks who created its goroutine */
 	assert_int_equal(p->spans[2].points[0].variants->captures[1].use, USE_GOIDGEN);
 	assert_int_equal(p->spans[0].points[1].variants->ncaptures, 0);
@@ -434,6 +438,9 @@ static const struct bad bads[] = {
 	 "9:5: `parent` belongs to a point with role start or sdk"},
 	{POINTS "  - {name: a, role: end, variants: [{func: m.f, context: x}]}\n",
 	 "9:5: `context` belongs to a point with role start"},
+	{POINTS "  - {name: a, role: end, variants: [{func: m.f, carrier: x}]}\n",
+	 "9:5: `carrier` belongs to a point with role start, note, join or tie"},
+	{POINTS START "{a: x}\n      carrier: {expr: x, hidden: true}\n", "14:26: a carrier has no key `hidden`"},
 	{POINTS START "{a: x}\n      parent: 'x +'\n", "14:15: a value is expected here"},
 	{POINTS START "{a: x}\n      context: {expr: x, hidden: true}\n", "14:26: a context has no key `hidden`"},
 	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",

@@ -29,6 +29,7 @@ struct joiner {
 	unsigned propagators;
 	bool propagate;
 	const struct join_marks *marks; /* NULL: none */
+	bool follows;              /* a start of a span follows contexts: whose they are is kept */
 	uint32_t save_group;
 };
 
@@ -217,6 +218,49 @@ static size_t captured_variables(struct joiner *jn, const struct pack_variant *v
 
 /* ---- marks ---- */
 
+static bool func_present(const struct joiner *jn, const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++) {
+		struct func_ref ref;
+
+		if (p->variants[v].function)
+			return true;
+		if (!func_ref_parse(p->variants[v].func, jn->arena, &ref, NULL) &&
+		    strmap_get(&jn->func_index, ref.name, strlen(ref.name)))
+			return true;
+	}
+	return false;
+}
+
+static bool follows_contexts(const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++)
+			if (p->variants[v].captures[c].use == USE_PARENT_CHAIN)
+				return p->role == POINT_START;
+	return false;
+}
+
+static bool any_follows(const struct joiner *jn, struct pack *const *packs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t s = 0; pack_applies(jn->binary, packs[i]) && s < packs[i]->nspans; s++)
+			for (size_t k = 0; k < packs[i]->spans[s].npoints; k++)
+				if (follows_contexts(&packs[i]->spans[s].points[k]) &&
+				    func_present(jn, &packs[i]->spans[s].points[k]))
+					return true;
+	return false;
+}
+
+/* Whether a point finds a span by its key: of one that stays on its goroutine only those of other goroutines do. */
+static bool is_found_by_key(const struct joiner *jn, const struct pack_span *s)
+{
+	for (size_t k = 0; k < s->npoints; k++)
+		if (s->points[k].role == POINT_JOIN && func_present(jn, &s->points[k]))
+			return true;
+	return s->detached;
+}
+
 /* Definitions are numbered by where their points begin. */
 static uint32_t number_of(const struct joiner *jn, const struct pack_span *span)
 {
@@ -245,17 +289,18 @@ static bool is_start_of(const struct joiner *jn, const struct join *j)
 	return false;
 }
 
-static bool mark_use_of(const struct pack_span *s, const struct pack_capture *c, enum mark_use *ret)
+static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c,
+			enum mark_use *ret)
 {
 	if (c->use == USE_PARENT_CHAIN)
 		*ret = MARK_PARENT;
-	else if (c->use == USE_OWN_CHAIN)
+	else if (c->use == USE_OWN_CHAIN && jn->follows)
 		*ret = MARK_OWN;
 	else if (c->use == USE_CARRIER)
 		*ret = MARK_CARRIED;
 	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c))
 		*ret = MARK_HEADER;
-	else if (c->use == USE_ATTRIBUTE && names(s->key, c))
+	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && is_found_by_key(jn, s))
 		*ret = MARK_KEYED;
 	else
 		return false;
@@ -269,7 +314,7 @@ static void add_mark_words(struct joiner *jn, const struct pack_span *s, const s
 
 	m->words = words;
 	for (size_t i = 0; s && i < v->ncaptures; i++)
-		if (mark_use_of(s, &v->captures[i], &words[m->nwords].use))
+		if (mark_use_of(jn, s, &v->captures[i], &words[m->nwords].use))
 			words[m->nwords++].capture = i;
 }
 
@@ -607,6 +652,7 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 	(void)err;
 	packs_declare_types(b, packs, npacks);
 	index_functions(&jn, packs, npacks);
+	jn.follows = jn.marks && any_follows(&jn, packs, npacks);
 	for (size_t i = 0; i < npacks; i++) {
 		const struct pack_span **spans;
 		const struct pack_point *const *points;
