@@ -24,6 +24,7 @@ struct spans_asked {                       /* of every executable; all of it out
 	bool alone;                        /* this and the next ones: as in struct join_options */
 	unsigned propagators;
 	bool propagate;
+	const struct join_marks *marks;    /* likewise; but not where the program's own SDK decides */
 };
 
 /* Never NULL; the reason is in wanted.why when there is nothing to plant. */

@@ -33,6 +33,9 @@
 	/* --keep */                                                                               \
 	X(LOSS_NOT_KEPT, 37, "not_kept", "left out by --keep")                                     \
 	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up") \
+	/* where probes decide which traces are kept */                                           \
+	X(LOSS_LEFT_OUT_LATE, 40, "left_out_late", "an end without a start: left out, or before us") \
+	X(LOSS_SAMPLING_DISAGREES, 41, "sampling_disagrees", "the parent is of another trace than the probe said") \
 	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it")
 
 enum loss {

@@ -19,6 +19,8 @@
  * and records find it by that key.
  *
  * Ids and the sampling decision are made at the start, since children need them: here, unless the record has them.
+ * Where probes decide (probe/mark.h), nothing comes of what is left out, and an end whose start never came is one that
+ * its probe did not know any more.
  */
 #include "span/assemble.h"
 
@@ -219,27 +221,65 @@ static bool keeps_trace(const struct assembler *a, const struct parent *p)
 	return trace_sampled(p->trace.trace_id, a->o.sample);
 }
 
+static bool is_known(const struct parent *p)
+{
+	return p->where == SPAN_PARENT_LOCAL || p->where == SPAN_PARENT_REMOTE;
+}
+
 /*
- * Its ids, and its parent's. A probe that made the ids may have sent them on, with its decision on keeping the trace,
- * so they stay; what is in another trace is no parent of this span.
+ * A probe that made the ids and sent them on has to be believed: what is in another trace is no parent of this span.
+ * Where nobody was told of them, a parent of ours must be kept as the span was, unless its probe knew no parent.
  */
+static bool disagrees(const struct event_context *own, const struct parent *p)
+{
+	if (!is_known(p))
+		return false;
+	if (!(own->flags & EVENT_CONTEXT_LOOSE))
+		return memcmp(own->trace_id, p->trace.trace_id, sizeof(own->trace_id));
+	return p->open && !p->trace.sampled && !(own->flags & EVENT_CONTEXT_UNDECIDED);
+}
+
+/* The ids and the decision of the span's own probe. */
+static void set_own_trace(struct assembler *a, struct open_span *s, const struct event_context *own, struct parent *p)
+{
+	bool loose = own->flags & EVENT_CONTEXT_LOOSE;
+
+	if (disagrees(own, p)) {
+		*p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
+		a->losses.count[LOSS_SAMPLING_DISAGREES]++;
+	}
+	s->trace = trace_context_of(own);
+	s->has_own_ids = !loose;
+	if (!is_known(p))
+		return;
+	if (loose || own->flags & EVENT_CONTEXT_UNDECIDED)
+		s->trace.sampled = keeps_trace(a, p);
+	if (loose)
+		memcpy(s->trace.trace_id, p->trace.trace_id, sizeof(s->trace.trace_id));
+}
+
+static bool own_context(const struct arrival *in, struct event_context *ret)
+{
+	int slot = in->probe->context_slot;
+
+	return arrival_has(in, slot) && event_context(&in->e, (size_t)slot, ret);
+}
+
+/* Its ids, and its parent's. */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
 	struct parent p = parents_find(&a->parents, in, s);
-	bool known = p.where == SPAN_PARENT_LOCAL || p.where == SPAN_PARENT_REMOTE;
 	struct event_context own;
+	bool has_own = own_context(in, &own);
 
-	if (!known)
+	if (!is_known(&p))
 		random_id(a, p.trace.trace_id, 2);
 	s->trace = p.trace;
-	if (arrival_has(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
-		s->trace = trace_context_of(&own);
-		s->has_own_ids = true;
-		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
-			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
-	} else if (p.by_sdk) {
+	if (p.by_sdk && (!has_own || own.flags & EVENT_CONTEXT_LOOSE)) {
 		s->trace = p.sdk;
 		s->by_sdk = true;
+	} else if (has_own) {
+		set_own_trace(a, s, &own, &p);
 	} else {
 		s->trace.sampled = keeps_trace(a, &p);
 		random_id(a, s->trace.span_id, 1);
@@ -569,7 +609,7 @@ static void on_end(struct assembler *a, const struct arrival *in)
 		named = s != NULL;
 	}
 	if (!s) {
-		a->losses.count[LOSS_UNPAIRED_END] +=
+		a->losses.count[in->probe->has_marks ? LOSS_LEFT_OUT_LATE : LOSS_UNPAIRED_END] +=
 			!in->probe->p.point->may_miss && !is_part(goroutine_of(in), &in->probe->p);
 		return;
 	}
@@ -711,31 +751,42 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
+/* The slot of the first capture with that use, or NULL. */
+static const struct event_slot *slot_used(const struct arrival *in, enum capture_use use)
+{
+	const struct assembler_probe *p = &in->probe->p;
+
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		int slot = p->variant->captures[i].use == use ? p->slot_of_item[i] : -1;
+
+		if (slot >= 0 && slot < in->e.head->slots)
+			return &in->e.slots[slot];
+	}
+	return NULL;
+}
+
 /* Nothing that a span is made of. */
 static void on_arm(struct assembler *a, const struct arrival *in)
 {
-	(void)a;
-	(void)in;
+	const struct event_slot *present = slot_used(in, USE_PRESENT);
+
+	if (present && present->status == SLOT_OK)
+		a->requests[INJECT_PRESENT]++;
 }
 
 /* What the slot does not say its status does: why it could not be found out. */
 static void on_inject(struct assembler *a, const struct arrival *in)
 {
-	const struct assembler_probe *p = &in->probe->p;
+	const struct event_slot *armed = slot_used(in, USE_ARMED), *s = slot_used(in, USE_INJECT);
 
-	for (size_t i = 0; i < p->variant->ncaptures; i++) {
-		int slot = p->variant->captures[i].use == USE_INJECT ? p->slot_of_item[i] : -1;
-		const struct event_slot *s = slot >= 0 && slot < in->e.head->slots ? &in->e.slots[slot] : NULL;
-
-		if (!s)
-			continue;
-		if (s->status == SLOT_OK)
-			a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
-		else if (s->status == SLOT_ABSENT)
-			a->requests[INJECT_NO_SPAN]++;
-		else
-			a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
-	}
+	if (!armed || armed->status != SLOT_OK || !s)
+		return;
+	if (s->status == SLOT_OK)
+		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+	else if (s->status == SLOT_ABSENT)
+		a->requests[INJECT_NO_SPAN]++;
+	else
+		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
 }
 
 static void on_sdk(struct assembler *a, const struct arrival *in)

@@ -103,6 +103,7 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	struct probe *probe = xcalloc(1, sizeof(*probe));
 
 	probe->p = *p;
+	probe->has_marks = capture_has_marks(p->program);
 	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item, &probe->nrules);
 	find_header_slots(probe);
 	find_key_slots(in, probe);

@@ -42,6 +42,8 @@ GROUPS = (
     "virtual_machine",
     "spans_and_calls",
     "keep",
+    "sampling",
+    "propagate",
     "otlp_export",
     "under_load",
     "attach_cycles",

@@ -46,8 +46,10 @@ struct bind_scope {
 struct inject_item {
 	unsigned form;                   /* enum inject_form (ir.h) */
 	const char *carrier;             /* a word that the client's span has put down, and this request has, too */
-	const char *present;             /* a map by headers' names, or a list of fields that begin with theirs */
+	const char *armed;               /* a condition: whether it is a request at all; counts only where it holds */
+	const char *present;             /* a condition: the program has put one there */
 	const char *limited;             /* a condition: the peer allows little more than there is */
+	const char *split;               /* a condition: what is filled is not all of the headers */
 	const char *buffer;              /* a []byte in memory: what is appended to */
 	const char *filled;              /* an int in memory: how much of the buffer's length counts; NULL: the buffer
 					  * is filled to its length, and has room up to its capacity */
@@ -68,6 +70,8 @@ struct capture_item {
 	unsigned links;                  /* not 0: it is a context, whose chain is captured: at most so many links */
 	enum runtime_fact fact;          /* instead of all this; left out where the program does not tell it */
 	const struct inject_item *inject;/* instead of all this */
+	bool ids;                        /* likewise: the ids of the span's mark */
+	bool unseen;                     /* it has no slot: only marks want it (struct lower_marks) */
 	const char *left_out;            /* it is not captured, for this reason; NULL: it is */
 	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };

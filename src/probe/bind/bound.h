@@ -37,6 +37,8 @@ enum bound_op {
 	BOUND_LEN, BOUND_CAP,
 	BOUND_CONVERT,    /* type(a) */
 	BOUND_TEXT,       /* a hasprefix, hassuffix, contains b: `text` */
+	BOUND_HAS_NAME,   /* whether a map a has a key, or a list a an element that begins with a text, that is the
+			   * constant b in either case of its letters */
 	BOUND_LITERAL,    /* type{elements…} */
 	/* operators */
 	BOUND_NOT, BOUND_NEGATE, BOUND_COMPLEMENT, /* !a -a ^a */
@@ -113,6 +115,7 @@ enum capture_form {
 	CAPTURE_CHAIN,      /* of a context: where it and those that it was made of lie */
 	CAPTURE_FACT,       /* no value of the program's: a fact of the runtime's */
 	CAPTURE_INJECT,     /* what came of writing a trace context */
+	CAPTURE_IDS,        /* likewise: the ids of the span's mark (probe/mark.h) */
 };
 
 /* What the runtime knows of the goroutine, and of the ids that new ones get (struct lineage_layout). */
@@ -130,7 +133,7 @@ struct bound_text {
 /* Where a trace context goes, and which. What a part means: struct inject_item. */
 struct bound_inject {
 	unsigned form;
-	struct bound_text carrier, present, limited, buffer, filled, block, stream; /* root NULL: none */
+	struct bound_text carrier, present, limited, split, buffer, filled, block, stream; /* root NULL: none */
 };
 
 struct bound_alternative {
@@ -150,6 +153,7 @@ struct bound_capture {
 	unsigned links;                  /* CAPTURE_CHAIN */
 	enum runtime_fact fact;          /* CAPTURE_FACT */
 	const struct bound_inject *inject; /* CAPTURE_INJECT */
+	bool unseen;                     /* it has no slot: only marks want it */
 };
 
 /* A parameter, a result, or a variable of a closure. */

@@ -187,11 +187,12 @@ static const char *pointer(struct go_printer *g, const struct bound *n)
 static const char *field(struct go_printer *g, const struct bound *n)
 {
 	const char *package = n->a->type->package, *base;
+	bool atomic = n->type != n->field.type && package && !strcmp(package, "sync/atomic");
 
-	if (!isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package))
+	if (!atomic && !isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package))
 		return go_refuse(g, "the field %s of %s is not exported", n->field.name, n->a->type->name);
 	base = n->a->op == BOUND_DEREF ? pointer(g, n->a->a) : go_expr(g, n->a);
-	return base ? arena_printf(g->arena, "%s.%s", base, n->field.name) : NULL;
+	return base ? arena_printf(g->arena, "%s.%s", base, atomic ? "Load()" : n->field.name) : NULL;
 }
 
 static const char *deref(struct go_printer *g, const struct bound *n)
@@ -539,6 +540,8 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 		return convert(g, n);
 	case BOUND_TEXT:
 		return text_call(g, n);
+	case BOUND_HAS_NAME:
+		return go_refuse(g, "it looks for a name in either case of its letters");
 	case BOUND_LITERAL:
 		return literal(g, n);
 	case BOUND_NOT:

@@ -14,13 +14,6 @@ static bool is_word(const struct type *t)
 	return t && (is_pointer_shaped(t) || (type_is_integer(t) && t->size == 8));
 }
 
-static bool has_names(const struct type *t)
-{
-	if (t && t->kind == KIND_MAP)
-		return t->key && t->key->kind == KIND_STRING;
-	return t && t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_STRUCT;
-}
-
 static bool is_bytes(const struct type *t)
 {
 	return t && t->kind == KIND_SLICE && holds_bytes(t);
@@ -41,11 +34,11 @@ int bind_inject(struct binder *b, const struct inject_item *item, struct bound_i
 	if (!r)
 		r = expect(b, ret->carrier.root, is_word(ret->carrier.root->type), "a pointer or a word");
 	if (!r && item->present)
-		r = bind_text(b, item->present, &ret->present);
-	if (!r && item->present)
-		r = expect(b, ret->present.root, has_names(ret->present.root->type), "a map by texts or a list of structs");
+		r = bind_condition(b, item->present, &ret->present);
 	if (!r && item->limited)
 		r = bind_condition(b, item->limited, &ret->limited);
+	if (!r && item->split)
+		r = bind_condition(b, item->split, &ret->split);
 	if (!r)
 		r = bind_text(b, item->buffer, &ret->buffer);
 	if (!r)

@@ -1,10 +1,7 @@
-/* A trace context that is written into what the program is about to send (IR_INJECT), and all that speaks against it. */
+/* A trace context that is written into what the program is about to send (IR_INJECT), and what speaks against it. */
 #include "probe/lower/lowerer.h"
 
 #include <string.h>
-
-/* As propagators write it (W3C), in small letters: names of headers have no case. */
-static const char header[] = "traceparent";
 
 static int lower_text(struct lowerer *l, const struct bound_text *t, struct value *ret)
 {
@@ -113,7 +110,7 @@ int emit_carrier(struct lowerer *l, const struct bound_inject *n)
 	uint16_t word;
 	int r;
 
-	emit(l, IR_REGION)->slot = IR_SLOT_MARK;
+	begin_region(l, IR_SLOT_MARK);
 	r = lower_text(l, &n->carrier, &v);
 	if (!r)
 		r = value_scalar(l, &v, &word);
@@ -122,19 +119,20 @@ int emit_carrier(struct lowerer *l, const struct bound_inject *n)
 	i = emit(l, IR_MARK_FIND);
 	i->a = word;
 	i->imm = MARK_CARRIER;
-	emit(l, IR_END);
-	l->next_reg = 0;
-	return 0;
+	return end_region(l);
 }
 
 static void put_context(struct lowerer *l, uint16_t words)
 {
+	uint16_t flags = reg_new(l);
+
 	for (unsigned k = 0; k < MARK_WORD_COUNT; k++) {
 		struct ir_insn *i = emit(l, IR_MARK_WORD);
 
-		i->dst = (uint16_t)(words + INJECT_TRACE + k);
+		i->dst = k == MARK_FLAGS ? flags : (uint16_t)(words + INJECT_TRACE + k);
 		i->imm = k;
 	}
+	emit_bin_to(l, (uint16_t)(words + INJECT_FLAGS), BIN_AND, flags, emit_const(l, MARK_SAMPLED));
 }
 _Static_assert(MARK_TRACE_ID_0 == 0 && MARK_TRACE_ID_1 == 1 && INJECT_SPAN - INJECT_TRACE == MARK_SPAN_ID &&
 	       INJECT_FLAGS - INJECT_TRACE == MARK_FLAGS, "they lie in the same order");
@@ -152,75 +150,20 @@ static void emit_outcome_if(struct lowerer *l, uint16_t reg, enum inject_outcome
 	ir_emit_label(l, no);
 }
 
-static int ask_map(struct lowerer *l, const struct value *v, uint16_t *ret)
-{
-	struct map_layout *layout = arena_new(l->arena, struct map_layout);
-	struct err why = {0};
-	struct ir_insn *i;
-	uint16_t map;
-	int r;
-
-	if (!type_map_layout(l->binary, v->type, layout, &why))
-		return lower_fail(l, v->expr, "%s cannot be looked into: %s", expr_text(l, v->expr), why.text);
-	r = value_word(l, v, 0, 8, false, &map);
-	if (r)
-		return r;
-	*ret = reg_new(l);
-	i = emit(l, IR_ANY_KEY);
-	i->dst = *ret;
-	i->a = map;
-	i->map = layout;
-	i->str = header;
-	i->imm = (int64_t)strlen(header);
-	return 0;
-}
-
-static int ask_list(struct lowerer *l, const struct value *v, uint16_t *ret)
-{
-	struct type_field name;
-	struct ir_insn *i;
-	uint16_t at, n;
-	int r;
-
-	if (!type_field(l->binary, v->type->elem, 0, &name) || !name.type || name.type->kind != KIND_STRING ||
-	    name.offset)
-		return lower_fail(l, v->expr, "the elements of %s do not begin with a name", expr_text(l, v->expr));
-	r = value_word(l, v, 0, 8, false, &at);
-	if (!r)
-		r = value_word(l, v, 8, 8, true, &n);
-	if (r)
-		return r;
-	*ret = reg_new(l);
-	i = emit(l, IR_ANY_STR);
-	i->dst = *ret;
-	i->a = at;
-	i->b = n;
-	i->at = (uint32_t)v->type->elem->size;
-	i->str = header;
-	i->imm = (int64_t)strlen(header);
-	return 0;
-}
-
-static int ask(struct lowerer *l, const struct bound_inject *n, uint16_t dst, uint16_t end)
+static int ask(struct lowerer *l, const struct bound_text *condition, enum inject_outcome outcome, uint16_t dst,
+	       uint16_t end)
 {
 	struct value v;
-	uint16_t found;
-	int r = 0;
+	uint16_t holds;
+	int r;
 
-	if (n->limited.root) {
-		r = lower_text(l, &n->limited, &v);
-		if (!r)
-			r = value_scalar(l, &v, &found);
-		if (!r)
-			emit_outcome_if(l, found, INJECT_LIMITED, dst, end);
-	}
-	if (!r && n->present.root) {
-		r = lower_text(l, &n->present, &v);
-		if (!r)
-			r = (v.type->kind == KIND_MAP ? ask_map : ask_list)(l, &v, &found);
-		if (!r)
-			emit_outcome_if(l, found, INJECT_PRESENT, dst, end);
-	}
+	if (!condition->root)
+		return 0;
+	r = lower_text(l, condition, &v);
+	if (!r)
+		r = value_scalar(l, &v, &holds);
+	if (!r)
+		emit_outcome_if(l, holds, outcome, dst, end);
 	return r;
 }
 
@@ -234,13 +177,21 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 	int r;
 
 	if (!l->injects)
-		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting does not write into programs");
+		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting does not write into "
+								     "programs");
 	for (unsigned k = 1; k < INJECT_WORDS; k++)
 		reg_new(l);
 	free_reg = l->next_reg;
-	r = ask(l, n, outcome, end);
+	r = ask(l, &n->present, INJECT_PRESENT, outcome, end);
+	l->next_reg = free_reg;
+	if (!r)
+		r = ask(l, &n->limited, INJECT_LIMITED, outcome, end);
+	l->next_reg = free_reg;
+	if (!r)
+		r = ask(l, &n->split, INJECT_TOO_LARGE, outcome, end);
 	l->next_reg = free_reg;
 	put_context(l, words);
+	l->next_reg = free_reg;
 	if (!r)
 		r = put_buffer(l, n, words);
 	l->next_reg = free_reg;

@@ -54,24 +54,35 @@ static const struct yaml_key point_keys[] = {
 static int check_writing(struct yaml *y, const yaml_node_t *node, const struct pack_point *p)
 {
 	for (size_t v = 0; v < p->nvariants; v++) {
-		bool injects = false, saves = false, others = false;
+		bool injects = false, saves = false, asks = false, others = false;
 
 		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
 			enum capture_use use = p->variants[v].captures[c].use;
 
 			injects |= use == USE_INJECT;
 			saves |= use == USE_SAVED;
-			others |= use != USE_INJECT && use != USE_SAVED;
+			asks |= use == USE_PRESENT;
+			others |= use != USE_INJECT && use != USE_PRESENT && use != USE_ARMED && use != USE_SAVED &&
+				  use != USE_CARRIER;
 		}
 		if (injects != (p->role == POINT_INJECT))
-			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject"
-							  : "a point with role inject needs `inject` in each variant");
+			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject" :
+							    "a point with role inject needs `inject` in each "
+							    "variant");
+		if (asks && p->role != POINT_ARM)
+			return yaml_fail(y, node, "`present` beside `save` belongs to a point with role arm");
 		if (p->role == POINT_ARM && !saves)
 			return yaml_fail(y, node, "a point with role arm needs `save` in each variant");
 		if (point_writes(p) && others)
 			return yaml_fail(y, node, "a point with role arm or inject captures nothing");
 	}
 	return 0;
+}
+
+static bool may_carry(enum point_role role)
+{
+	return role == POINT_START || role == POINT_NOTE || role == POINT_JOIN || role == POINT_TIE ||
+	       role == POINT_ARM;
 }
 
 static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
@@ -90,6 +101,8 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
 	if (!r && p->role != POINT_START && point_captures(p, USE_OWN_CHAIN))
 		r = yaml_fail(y, node, "`context` belongs to a point with role start");
+	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
+		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join, tie or arm");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
 	if (!r)
@@ -393,9 +406,10 @@ static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_s
 	if (!r && !s->npoints)
 		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
 	for (size_t i = 0; !r && i < s->npoints; i++)
-		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN)
-			r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
-					       "where it starts and ends is that pack's");
+		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN &&
+		    !point_writes(&s->points[i]))
+			r = yaml_fail(y, node, "what extends another pack's span has points with role note, join, "
+					       "arm or inject; where it starts and ends is that pack's");
 	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
 }
 

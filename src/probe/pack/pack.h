@@ -83,7 +83,8 @@ enum capture_use {
 	USE_SAVED,       /* kept for the other points of the span, where it is called saved.NAME */
 	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
 	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
-	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
+	/* START, VALUE_CONTEXT. No pack says these: whoever makes the ids (or writes the records) adds them to the
+	 * variant */
 	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
 	USE_PARENT,      /* its parent's; NIL: it has none */
 	/* START (SDK the first one, too), VALUE_CHAIN: contexts, as the variant's `parent` and `context` say */
@@ -105,7 +106,11 @@ enum capture_use {
 	USE_GOIDGEN,     /* sched.goidgen: the newest id that a batch may have */
 	USE_GOID_CACHE,  /* p.goidcache: the next id of the own P's batch … */
 	USE_GOID_CACHE_END, /* … p.goidcacheend: behind the last one */
-	USE_INJECT,      /* INJECT: enum inject_outcome */
+	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
+	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
+	USE_INJECT,      /* … then: enum inject_outcome */
+	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
+			  * writes the span's request finds its mark (probe/mark.h) */
 };
 
 struct pack_capture {
