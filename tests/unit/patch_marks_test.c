@@ -169,6 +169,21 @@ static void test_full(void **state)
 	nmarks = 1024;
 }
 
+/* Most of the table in use: all are found. */
+static void test_many(void **state)
+{
+	static struct fired starts[700];
+
+	marks_fresh();
+	for (uint64_t k = 0; k < ARRAY_SIZE(starts); k++)
+		starts[k] = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 96 * k);
+	for (uint64_t k = 0; k < ARRAY_SIZE(starts); k++) {
+		assert_true(same_span(starts[k], FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 96 * k)));
+		assert_true(same_span(starts[k], FIRE(SHOT_END, 1, 100 + k, 100)));
+	}
+	assert_int_equal(loss_count(LOSS_MARKS_FULL), 0);
+}
+
 /* What has ended makes room: nothing is forgotten, however many come one after the other. */
 static void test_reuse(void **state)
 {
@@ -187,18 +202,24 @@ static void test_reuse(void **state)
 /* An entry that is being written by another thread is nobody's for now. */
 static void test_busy(void **state)
 {
-	struct patch_mark *m;
+	struct patch_mark *marks;
+	struct patch_mark_stack *stacks;
 
 	nmarks = 4;
 	marks_fresh();
-	m = (void *)((char *)area + area->marks_off);
+	marks = (void *)((char *)area + area->marks_off);
+	stacks = (void *)((char *)area + area->stacks_off);
 	for (size_t k = 0; k < 4; k++)
-		m[k].key = 0x1001 + 16 * k;
+		marks[k].key = stacks[k].key = 0x1001 + 16 * k;
 	assert_unmarked(START(1, 0, 7, 100));
 	assert_int_equal(loss_count(LOSS_MARKS_FULL), 1);
-	m[2].key = 0;
-	assert_kept(START(1, 0, 7, 100)); /* the mark, but nothing leads to it */
+	marks[2].key = 0;
+	assert_kept(START(1, 0, 7, 100)); /* but nothing leads to it */
 	assert_unmarked(FIRE(SHOT_NOTE, 1, 7, 100));
+	assert_int_equal(loss_count(LOSS_MARKS_FULL), 2);
+	stacks[1].key = marks[1].key = 0;
+	assert_kept(START(1, 0, 7, 100));
+	assert_kept(FIRE(SHOT_NOTE, 1, 7, 100));
 	nmarks = 1024;
 }
 
@@ -290,6 +311,7 @@ int main(void)
 		MARK_SCENES,
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_ids_differ),

@@ -106,7 +106,7 @@ static inline uint64_t patch_left_out_off(const struct patch_area *layout)
 }
 /* Of a probe: starts that were left out, as patch_area_hits. */
 uint64_t patch_area_left_out(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
-/* Room for that many entries of marks, a power of two: behind all that there is so far but the pool. */
+/* Room for that many marks, a power of two, and what leads to them: behind all that there is so far but the pool. */
 void patch_marks_layout(uint32_t nmarks, struct patch_area *layout);
 /* The hits of a controlled program. The layout is trusted, the area is only read. */
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);

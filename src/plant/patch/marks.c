@@ -1,11 +1,15 @@
 /*
- * Marks (probe/mark.h), in the area: one table of sets of four, with saved.c's way to take an entry over: exchange its
- * key, with the lowest bit set until the rest is there; a reader looks for the key before and after it reads.
+ * Marks (probe/mark.h), in the area, with saved.c's way to take an entry over: exchange its key, with the lowest bit
+ * set until the rest is there; a reader looks for the key before and after it reads.
  *
- * An entry is a mark, whose key is made of its span id; or a word that leads to one; or a goroutine, which leads to
- * several. What leads to a mark has that one's address and key: if the key is still there, it is still that mark, since
- * no span id comes twice. So a mark ends by giving its key up, and who led to it need not know: such entries are dead,
- * and the first to be taken over. A goroutine never meets itself in its own entries.
+ * Words, and goroutines, lead to marks: tables of sets of four. Such an entry has the mark's address and its key, which
+ * is made of its span id: if the key is still there, it is still that mark, since no span id comes twice. So a mark
+ * ends by giving its key up, and who led to it need not know: such entries are dead, and the first to be taken over. A
+ * goroutine never meets itself in its own entries.
+ *
+ * Marks themselves lie anywhere, since nobody looks for them by a key. A slot first looks where it found a free one
+ * last, or where the one lay that ended last, then at random among the first ones, then among all. So few of them do
+ * where few are open at once, and these are in the cache. Where all that it looks at are taken, the last one gives way.
  *
  * Here, before a record is begun, REG_RECORD is free.
  */
@@ -15,6 +19,7 @@
 
 #define MIX_WORD UINT64_C(0x9e3779b97f4a7c15)
 #define MIX_KIND UINT64_C(0xd6e8feb86659fd93)
+#define APART 12345 /* sets from one kind of words to the next, for the same word */
 #define MIX_STACK UINT64_C(0xc2b2ae3d27d4eb4f)
 #define BUSY 1
 
@@ -22,19 +27,54 @@ enum { TEMP = REG_RECORD };
 enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8 }; /* slot.mark_state */
 
 #define ENTRY(reg, field) MEM(reg, offsetof(struct patch_mark, field))
-#define WAY_OF(reg, w, field) MEM(reg, (size_t)(w) * sizeof(struct patch_mark) + offsetof(struct patch_mark, field))
 #define TO_KEY(reg) MEM(reg, offsetof(struct patch_mark_link, key))
 #define TO_AT(reg) MEM(reg, offsetof(struct patch_mark_link, at))
 #define STATE SLOT(mark_state)
-#define FIRST_LINK offsetof(struct patch_mark, to)
-_Static_assert(sizeof(struct patch_mark) == 128 && PATCH_MARK_WAYS == 4, "sets are found by a mask");
+#define FIRST_LINK offsetof(struct patch_mark_stack, to)
+#define SAME_PLACE(field, of_name)                                                                                    \
+	_Static_assert(offsetof(struct patch_mark, field) == offsetof(struct patch_mark_name, of_name) &&              \
+		       offsetof(struct patch_mark, field) == offsetof(struct patch_mark_stack, of_name), "one ENTRY")
+SAME_PLACE(key, key);
+SAME_PLACE(tsc, tsc);
+SAME_PLACE(self, to);
+_Static_assert(sizeof(struct patch_mark) == 128 && sizeof(struct patch_mark_stack) == 128 &&
+		       sizeof(struct patch_mark_name) == 32, "sets are powers of two");
+
+enum { NAMES_FOR_A_MARK = 4, TRIES = 40, NEAR_TRIES = 12, NEAR_MARKS = 128 };
 
 void patch_marks_layout(uint32_t nmarks, struct patch_area *layout)
 {
-	layout->nmarks = nmarks;
+	layout->nmarks = layout->nstacks = nmarks;
+	layout->nnames = NAMES_FOR_A_MARK * (uint64_t)nmarks;
 	layout->marks_off = ALIGN_UP(layout->ring.bytes, EVENT_PAGE);
-	layout->ring.bytes = layout->ring.pool_off = layout->marks_off + nmarks * sizeof(struct patch_mark);
+	layout->stacks_off = layout->marks_off + layout->nmarks * sizeof(struct patch_mark);
+	layout->names_off = layout->stacks_off + layout->nstacks * sizeof(struct patch_mark_stack);
+	layout->ring.bytes = layout->ring.pool_off = layout->names_off +
+						     layout->nnames * sizeof(struct patch_mark_name);
 }
+
+/* A table of sets: where it is in the area, its entries, the bytes of one. */
+struct table {
+	uint64_t off, n;
+	size_t bytes;
+};
+
+static struct table names_of(const struct code *g)
+{
+	const struct patch_area *l = g->env->layout;
+
+	return (struct table){l->names_off, l->nnames, sizeof(struct patch_mark_name)};
+}
+
+static struct table stacks_of(const struct code *g)
+{
+	const struct patch_area *l = g->env->layout;
+
+	return (struct table){l->stacks_off, l->nstacks, sizeof(struct patch_mark_stack)};
+}
+
+/* A field of way w of the set at RDX. */
+#define WAY_OF(t, w, field) MEM(RDX, (size_t)(w) * (t)->bytes + offsetof(struct patch_mark, field))
 
 /* ---- keys and entries ---- */
 
@@ -45,7 +85,10 @@ static void make_key(struct code *g)
 	x86_alu_imm(&g->x, X_OR, RDI, 2);
 }
 
-/* RDI = the key of the word in RAX. Clobbers RDX. */
+/*
+ * RDI = the key of the word in RAX, RCX the number of its set. What lies side by side in memory has sets side by side:
+ * so what one request after the other brings is in a few pages of the table. Clobbers RDX.
+ */
 static void key_of_word(struct code *g, int64_t kind, uint32_t group)
 {
 	struct x86 *x = &g->x;
@@ -56,9 +99,14 @@ static void key_of_word(struct code *g, int64_t kind, uint32_t group)
 	x86_imm(x, RDX, MIX_KIND * ((uint64_t)kind + 1 + MARK_KIND_COUNT * (uint64_t)group));
 	x86_alu(x, X_XOR, RDI, RDX);
 	make_key(g);
+	x86_mov(x, RCX, RAX);
+	x86_shift(x, X_SHR, RCX, 5);
+	x86_shift(x, X_SHR, RAX, 19);
+	x86_alu(x, X_XOR, RCX, RAX);
+	x86_alu_imm(x, X_ADD, RCX, (int32_t)(APART * kind));
 }
 
-/* RDI = the key of the goroutine in RAX. Clobbers RDX. */
+/* RDI = the key of the goroutine in RAX, RCX the number of its set. Clobbers RDX. */
 static void key_of_goroutine(struct code *g)
 {
 	struct x86 *x = &g->x;
@@ -67,26 +115,31 @@ static void key_of_goroutine(struct code *g)
 	x86_imm(x, RDX, MIX_STACK);
 	x86_imul(x, RDI, RDX);
 	make_key(g);
+	x86_mov(x, RCX, RAX);
 }
 
-/* RDX = the set of the key in RDI. Clobbers RCX. */
-static void find_set(struct code *g)
+static uint8_t log2_of(uint64_t n)
 {
-	const struct patch_area *l = g->env->layout;
+	return (uint8_t)__builtin_ctzll(n);
+}
+
+/* RDX = the set of the number in RCX. Clobbers RCX. */
+static void find_set(struct code *g, const struct table *t)
+{
 	struct x86 *x = &g->x;
 
-	x86_mov(x, RDX, RDI);
-	x86_shift(x, X_SHR, RDX, 26);
-	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nmarks - PATCH_MARK_WAYS) * sizeof(struct patch_mark)));
-	x86_imm(x, RCX, g->env->area + l->marks_off);
+	x86_mov(x, RDX, RCX);
+	x86_shift(x, X_SHL, RDX, log2_of(PATCH_MARK_WAYS * t->bytes));
+	x86_alu_imm(x, X_AND, RDX, (int32_t)((t->n - PATCH_MARK_WAYS) * t->bytes));
+	x86_imm(x, RCX, g->env->area + t->off);
 	x86_alu(x, X_ADD, RDX, RCX);
 }
 
-/* RSI = the entry of the key in RDI, to found; falls out where there is none. */
-static void find_entry(struct code *g, int found)
+/* RSI = the entry of the key in RDI, in the set at RDX, to found; falls out where there is none. */
+static void find_entry(struct code *g, const struct table *t, int found)
 {
 	for (unsigned w = 0; w < PATCH_MARK_WAYS; w++) {
-		x86_lea(&g->x, RSI, WAY_OF(RDX, w, key));
+		x86_lea(&g->x, RSI, WAY_OF(t, w, key));
 		x86_alu_load(&g->x, X_CMP, RDI, ENTRY(RSI, key));
 		x86_jcc(&g->x, CC_E, found);
 	}
@@ -97,8 +150,8 @@ static void follow(struct code *g, int none)
 {
 	struct x86 *x = &g->x;
 
-	x86_load(x, 8, false, RCX, ENTRY(RSI, to[0].key));
-	x86_load(x, 8, false, RDX, ENTRY(RSI, to[0].at));
+	x86_load(x, 8, false, RCX, ENTRY(RSI, self.key));
+	x86_load(x, 8, false, RDX, ENTRY(RSI, self.at));
 	x86_alu_load(x, X_CMP, RDI, ENTRY(RSI, key));
 	x86_jcc(x, CC_NE, none);
 	x86_mov(x, RSI, RDX);
@@ -156,9 +209,9 @@ static void count_full(struct code *g)
 
 /*
  * RSI = the entry of the set at RDX that gives way, RAX what it is exchanged for, to claim: one that is free, or dead;
- * or it falls out with the oldest, which is counted. To none where all are being written. Clobbers RCX, TEMP.
+ * or it falls out with the oldest. To none where all are being written. Clobbers RCX, TEMP.
  */
-static void choose_victim(struct code *g, int claim, int none)
+static void choose_victim(struct code *g, const struct table *t, int claim, int none)
 {
 	struct x86 *x = &g->x;
 
@@ -167,26 +220,26 @@ static void choose_victim(struct code *g, int claim, int none)
 	for (unsigned w = 0; w < PATCH_MARK_WAYS; w++) {
 		int next = x86_label_new(x), take = x86_label_new(x), alive = x86_label_new(x);
 
-		x86_load(x, 8, false, RAX, WAY_OF(RDX, w, key));
+		x86_load(x, 8, false, RAX, WAY_OF(t, w, key));
 		x86_test(x, RAX, RAX);
 		x86_jcc(x, CC_E, take);
 		x86_test_imm8(x, RAX, BUSY);
 		x86_jcc(x, CC_NE, next);
-		x86_load(x, 8, false, RCX, WAY_OF(RDX, w, to[0].at));
+		x86_load(x, 8, false, RCX, WAY_OF(t, w, self.at));
 		x86_test(x, RCX, RCX);
 		x86_jcc(x, CC_E, take);
 		x86_load(x, 8, false, RCX, ENTRY(RCX, key));
-		x86_alu_load(x, X_CMP, RCX, WAY_OF(RDX, w, to[0].key));
+		x86_alu_load(x, X_CMP, RCX, WAY_OF(t, w, self.key));
 		x86_jcc(x, CC_E, alive);
 		x86_label(x, take);
-		x86_lea(x, RSI, WAY_OF(RDX, w, key));
+		x86_lea(x, RSI, WAY_OF(t, w, key));
 		x86_jmp(x, claim);
 		x86_label(x, alive);
-		x86_load(x, 8, false, RCX, WAY_OF(RDX, w, tsc));
+		x86_load(x, 8, false, RCX, WAY_OF(t, w, tsc));
 		x86_alu(x, X_CMP, RCX, TEMP);
 		x86_jcc(x, CC_AE, next);
 		x86_mov(x, TEMP, RCX);
-		x86_lea(x, RSI, WAY_OF(RDX, w, key));
+		x86_lea(x, RSI, WAY_OF(t, w, key));
 		x86_label(x, next);
 	}
 	x86_test(x, RSI, RSI);
@@ -194,35 +247,56 @@ static void choose_victim(struct code *g, int claim, int none)
 	x86_load(x, 8, false, RAX, ENTRY(RSI, key));
 	x86_test_imm8(x, RAX, BUSY);
 	x86_jcc(x, CC_NE, none);
-	count_full(g);
+}
+
+/* The entry at RSI was written now; where a span begins, it is read only once. */
+static void put_time(struct code *g)
+{
+	if (capture_has(g->p, IR_MARK_BEGIN))
+		x86_load(&g->x, 8, false, RAX, SLOT(now));
+	else
+		code_now(g);
+	x86_store(&g->x, 8, ENTRY(RSI, tsc), RAX);
 }
 
 /*
- * RSI = an entry with the key RDI and BUSY: that of the key itself, to own; else another one, with its time. To none
- * where there is none to be had. Clobbers all but RDI.
+ * RSI = an entry with the key RDI and BUSY, of the set RCX: that of the key itself, to own; else another one. To none
+ * where there is none to be had: others may be at the same set, so it is tried again, but not for ever. Clobbers all
+ * but RDI.
  */
-static void claim_entry(struct code *g, int own, int none)
+static void claim_entry(struct code *g, const struct table *t, int own, int none)
 {
 	struct x86 *x = &g->x;
 	int found = x86_label_new(x), claim = x86_label_new(x), end = x86_label_new(x);
+	int again = x86_label_new(x), lost = x86_label_new(x), claimed = x86_label_new(x);
 
-	find_set(g);
-	find_entry(g, found);
-	choose_victim(g, claim, none);
+	find_set(g, t);
+	x86_store_imm(x, 8, SLOT(mark_tries), TRIES);
+	x86_label(x, again);
+	find_entry(g, t, found);
+	choose_victim(g, t, claim, lost);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_NE, lost);
+	count_full(g);
+	x86_jmp(x, claimed);
 	x86_label(x, claim);
 	x86_lea(x, RCX, MEM(RDI, BUSY));
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, none);
-	code_now(g);
-	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
+	x86_jcc(x, CC_NE, lost);
+	x86_label(x, claimed);
+	put_time(g);
 	x86_jmp(x, end);
+	x86_label(x, lost);
+	x86_alu_mem_imm(x, X_SUB, 8, SLOT(mark_tries), 1);
+	x86_jcc(x, CC_NE, again);
+	x86_jmp(x, none);
 	x86_label(x, found);
 	x86_mov(x, RAX, RDI);
 	x86_lea(x, RCX, MEM(RDI, BUSY));
 	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, none);
-	code_now(g);
-	x86_store(x, 8, ENTRY(RSI, tsc), RAX);
+	x86_jcc(x, CC_NE, lost);
+	put_time(g);
 	x86_jmp(x, own);
 	x86_label(x, end);
 }
@@ -248,15 +322,16 @@ static void link_to_own(struct code *g, uint8_t reg)
 /* The run's mark is found by the word in RAX. */
 static void put_word(struct code *g, int64_t kind, uint32_t group, int end)
 {
+	const struct table names = names_of(g);
 	struct x86 *x = &g->x;
 	int write = x86_label_new(x), full = x86_label_new(x);
 
 	x86_test(x, RAX, RAX);
 	x86_jcc(x, CC_E, end);
 	key_of_word(g, kind, group);
-	claim_entry(g, write, full);
+	claim_entry(g, &names, write, full);
 	x86_label(x, write);
-	x86_lea(x, RDX, ENTRY(RSI, to));
+	x86_lea(x, RDX, ENTRY(RSI, self));
 	link_to_own(g, RDX);
 	release_entry(g);
 	if (kind == MARK_KEY)
@@ -282,6 +357,7 @@ static void code_put_mark(struct code *g, const struct ir_insn *i, int end)
 
 static void code_find(struct code *g, const struct ir_insn *i, int end)
 {
+	const struct table names = names_of(g);
 	struct x86 *x = &g->x;
 	int found = x86_label_new(x);
 
@@ -292,8 +368,8 @@ static void code_find(struct code *g, const struct ir_insn *i, int end)
 	if (i->flags & IR_MARK_ONLY)
 		x86_alu_mem_imm(x, X_OR, 4, STATE, SEALED);
 	key_of_word(g, i->imm, i->group);
-	find_set(g);
-	find_entry(g, found);
+	find_set(g, &names);
+	find_entry(g, &names, found);
 	x86_jmp(x, end);
 	x86_label(x, found);
 	follow(g, end);
@@ -315,6 +391,7 @@ static void walk_chain(struct code *g, const struct ir_insn *i, int64_t max)
 
 static void code_chain_marks(struct code *g, const struct ir_insn *i, int end)
 {
+	const struct table names = names_of(g);
 	struct x86 *x = &g->x;
 	int again = x86_label_new(x), found = x86_label_new(x), next = x86_label_new(x), sure = x86_label_new(x);
 
@@ -327,8 +404,8 @@ static void code_chain_marks(struct code *g, const struct ir_insn *i, int end)
 	x86_jcc(x, CC_BE, end);
 	x86_alu_imm(x, X_AND, RAX, ~CHAIN_BITS);
 	key_of_word(g, MARK_CONTEXT, 0);
-	find_set(g);
-	find_entry(g, found);
+	find_set(g, &names);
+	find_entry(g, &names, found);
 	x86_label(x, next);
 	x86_alu_imm(x, X_ADD, TEMP, 8);
 	x86_jmp(x, again);
@@ -361,13 +438,14 @@ static void code_put_chain(struct code *g, const struct ir_insn *i, int end)
 /* RSI = the entry of the goroutine in RAX, which slot.mark_goid is from here on; to none where it has none. */
 static void find_goroutine(struct code *g, int none)
 {
+	const struct table stacks = stacks_of(g);
 	struct x86 *x = &g->x;
 	int found = x86_label_new(x);
 
 	x86_store(x, 8, SLOT(mark_goid), RAX);
 	key_of_goroutine(g);
-	find_set(g);
-	find_entry(g, found);
+	find_set(g, &stacks);
+	find_entry(g, &stacks, found);
 	x86_jmp(x, none);
 	x86_label(x, found);
 }
@@ -583,6 +661,7 @@ static void push_link(struct code *g)
 
 static void code_push(struct code *g, const struct ir_insn *i, int end)
 {
+	const struct table stacks = stacks_of(g);
 	struct x86 *x = &g->x;
 	int own = x86_label_new(x), done = x86_label_new(x), full = x86_label_new(x);
 
@@ -591,9 +670,9 @@ static void code_push(struct code *g, const struct ir_insn *i, int end)
 		unless_state(g, KEYED, end);
 	x86_load(x, 8, false, RAX, SLOT(goid));
 	key_of_goroutine(g);
-	claim_entry(g, own, full);
+	claim_entry(g, &stacks, own, full);
 	clear_links(g);
-	x86_lea(x, RDX, ENTRY(RSI, to));
+	x86_lea(x, RDX, ENTRY(RSI, self));
 	link_to_own(g, RDX);
 	x86_jmp(x, done);
 	x86_label(x, own);
@@ -826,7 +905,7 @@ static void write_mark(struct code *g, const struct ir_insn *i)
 	x86_store(x, 8, SLOT(mark_at), RSI);
 	x86_store(x, 8, SLOT(mark_key), RDI);
 	x86_store_imm(x, 4, STATE, HAS);
-	x86_lea(x, RDX, ENTRY(RSI, to));
+	x86_lea(x, RDX, ENTRY(RSI, self));
 	link_to_own(g, RDX);
 	for (unsigned k = 0; k < 3; k++) {
 		x86_load(x, 8, false, RAX, SLOT_AT(mark_ids, k));
@@ -844,18 +923,66 @@ static void write_mark(struct code *g, const struct ir_insn *i)
 	release_entry(g);
 }
 
+/*
+ * RSI = a mark with the key RDI and BUSY: the first of some that is free, or the last of these. To none where another
+ * one was quicker. Clobbers all but RDI.
+ */
+static void claim_mark(struct code *g, int none)
+{
+	const struct patch_area *l = g->env->layout;
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), claim = x86_label_new(x), taken = x86_label_new(x), end = x86_label_new(x);
+	int far = x86_label_new(x);
+
+	x86_imm(x, TEMP, TRIES);
+	x86_store(x, 8, SLOT(mark_tries), RDI); /* random, too */
+	x86_load(x, 8, false, RDX, SLOT(mark_place));
+	x86_label(x, again);
+	x86_imm(x, RSI, g->env->area + l->marks_off);
+	x86_alu(x, X_ADD, RSI, RDX);
+	x86_load(x, 8, false, RAX, ENTRY(RSI, key));
+	x86_test(x, RAX, RAX);
+	x86_jcc(x, CC_E, claim);
+	x86_label(x, taken);
+	x86_load(x, 8, false, RDX, SLOT(mark_tries));
+	x86_imul_imm(x, RDX, RDX, 0x61c88647);
+	x86_store(x, 8, SLOT(mark_tries), RDX);
+	x86_shift(x, X_SHR, RDX, 24);
+	x86_alu_imm(x, X_AND, RDX, (int32_t)((l->nmarks - 1) * sizeof(struct patch_mark)));
+	x86_alu_imm(x, X_CMP, TEMP, TRIES - NEAR_TRIES);
+	x86_jcc(x, CC_B, far);
+	x86_alu_imm(x, X_AND, RDX, (NEAR_MARKS - 1) * sizeof(struct patch_mark));
+	x86_label(x, far);
+	x86_alu_imm(x, X_SUB, TEMP, 1);
+	x86_jcc(x, CC_NE, again);
+	x86_test_imm8(x, RAX, BUSY);
+	x86_jcc(x, CC_NE, none);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_NE, none);
+	count_full(g);
+	x86_jmp(x, end);
+	x86_label(x, claim);
+	x86_lea(x, RCX, MEM(RDI, BUSY));
+	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
+	x86_jcc(x, CC_NE, taken);
+	x86_label(x, end);
+	x86_store(x, 8, SLOT(mark_place), RDX);
+}
+
 static void code_begin(struct code *g, const struct ir_insn *i, int end)
 {
 	struct x86 *x = &g->x;
-	int write = x86_label_new(x), full = x86_label_new(x);
+	int full = x86_label_new(x);
 
+	code_now(g);
+	x86_store(x, 8, SLOT(now), RAX);
 	decide_trace(g, i);
 	random_word(g);
 	x86_store(x, 8, SLOT_AT(mark_ids, 2), RAX);
 	x86_mov(x, RDI, RAX);
 	make_key(g);
-	claim_entry(g, write, full);
-	x86_label(x, write);
+	claim_mark(g, full);
 	write_mark(g, i);
 	x86_jmp(x, end);
 	x86_label(x, full);
@@ -873,6 +1000,9 @@ static void code_end(struct code *g, const struct ir_insn *i, int end)
 	x86_load(&g->x, 8, false, RSI, SLOT(mark_at));
 	x86_load(&g->x, 8, false, RDI, SLOT(mark_key));
 	end_mark(g);
+	x86_imm(&g->x, RAX, g->env->area + g->env->layout->marks_off);
+	x86_alu(&g->x, X_SUB, RSI, RAX);
+	x86_store(&g->x, 8, SLOT(mark_place), RSI);
 }
 
 static void code_admit_mark(struct code *g, const struct ir_insn *i, int end)

@@ -20,7 +20,7 @@
 #include "plant/code_check.h"
 
 #define SAVED 65536
-#define MARKS 32768 /* an open span takes some four */
+#define MARKS 16384 /* spans that are open at once */
 #define SAVED_SUMS (2 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
