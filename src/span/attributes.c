@@ -137,13 +137,12 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 	return r->kind != VALUE_STRING;
 }
 
+/* r's slot is there. */
 static bool read_value(const struct capture_rule *r, const struct event *e, const struct slot_source *src,
 		       struct captured_value *v)
 {
 	struct slot_value slot;
 
-	if (r->slot < 0 || r->slot >= e->head->slots)
-		return false;
 	if (r->constant) {
 		captured_set_constant(v, r->constant, r->kind == VALUE_INT || r->kind == VALUE_UINT);
 		return e->slots[r->slot].status == SLOT_OK;
@@ -169,7 +168,6 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 {
 	struct attr_value *a;
 
-	attr_list_forget_brought(l, r->key);
 	a = attr_list_set(l, r->key, v->kind);
 	a->hidden = r->transform->hidden;
 	a->title = v->title;
@@ -204,25 +202,37 @@ static bool known(const struct attr_list *l, const struct capture_rule *r)
 	return attr_list_find(l, r->key, strlen(r->key));
 }
 
-static bool is_lost(const struct capture_rule *r, const struct event *e)
+/* Most captures of a point are one of several alternatives, whose conditions did not hold. */
+static bool has_value(const struct capture_rule *r, const struct event *e)
 {
-	return r->slot >= 0 && r->slot < e->head->slots && slot_lost(e->slots[r->slot].status);
+	enum slot_status status;
+
+	if (r->slot < 0 || r->slot >= e->head->slots)
+		return false;
+	status = e->slots[r->slot].status;
+	return status == SLOT_OK || status == SLOT_CUT || slot_lost(status);
+}
+
+static void capture_one(struct attr_list *l, const struct capture_rule *r, const struct event *e,
+			const struct slot_source *src, uint64_t *unreadable)
+{
+	struct captured_value v = {.port = -1};
+
+	if (r->transform->unless_known && known(l, r))
+		return;
+	if (read_value(r, e, src, &v)) {
+		*unreadable += v.lost;
+		if (transform_apply(r->transform, &r->wishes, l, &v))
+			store(l, r, &v);
+	} else if (slot_lost(e->slots[r->slot].status) && !(r->may_be_gone && known(l, r))) {
+		(*unreadable)++;
+	}
 }
 
 void attributes_capture(struct attr_list *l, const struct capture_rule *rules, size_t n,
 			const struct event *e, const struct slot_source *src, uint64_t *unreadable)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct captured_value v = {.port = -1};
-
-		if (rules[i].transform->unless_known && known(l, &rules[i]))
-			continue;
-		if (read_value(&rules[i], e, src, &v)) {
-			*unreadable += v.lost;
-			if (transform_apply(rules[i].transform, &rules[i].wishes, l, &v))
-				store(l, &rules[i], &v);
-		} else if (is_lost(&rules[i], e) && !(rules[i].may_be_gone && known(l, &rules[i]))) {
-			(*unreadable)++;
-		}
-	}
+	for (size_t i = 0; i < n; i++)
+		if (has_value(&rules[i], e))
+			capture_one(l, &rules[i], e, src, unreadable);
 }

@@ -22,7 +22,6 @@
  */
 #include "span/transform.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,11 +39,14 @@ void captured_set_text(struct captured_value *v, const char *s, size_t len)
 
 void captured_set_constant(struct captured_value *v, const char *text, bool number)
 {
+	long long i;
 	char *end;
-	long long i = strtoll(text, &end, 10);
 
 	captured_set_text(v, text, strlen(text));
-	if (number && *text && !*end) {
+	if (!number || !*text)
+		return;
+	i = strtoll(text, &end, 10);
+	if (!*end) {
 		v->kind = ATTR_INT;
 		v->i = i;
 	}
@@ -52,19 +54,16 @@ void captured_set_constant(struct captured_value *v, const char *text, bool numb
 
 static const char *captured_text(struct captured_value *v, size_t *ret_len)
 {
-	int n = 0;
-
 	if (v->kind == ATTR_STRING) {
 		*ret_len = v->len;
 		return v->s;
 	}
-	if (v->kind == ATTR_BOOL)
-		n = snprintf(v->scratch, sizeof(v->scratch), "%s", v->b ? "true" : "false");
-	else if (v->kind == ATTR_INT)
-		n = snprintf(v->scratch, sizeof(v->scratch), "%" PRId64, v->i);
-	else
-		n = snprintf(v->scratch, sizeof(v->scratch), "%g", v->d);
-	*ret_len = (size_t)n;
+	if (v->kind == ATTR_BOOL) {
+		*ret_len = v->b ? 4 : 5;
+		return v->b ? "true" : "false";
+	}
+	*ret_len = v->kind == ATTR_INT ? int_text(v->i, v->scratch)
+				       : (size_t)snprintf(v->scratch, sizeof(v->scratch), "%g", v->d);
 	return v->scratch;
 }
 

@@ -68,7 +68,7 @@ GROUPS = (
     "parents",
     "one_trace",
     "trace_trouble",
-    "sdk",
+    "sdk", "otel_api",
     "grpc",
     "databases",
 )
