@@ -240,7 +240,26 @@ static bool disagrees(const struct event_context *own, const struct parent *p)
 	return p->open && !p->trace.sampled && !(own->flags & EVENT_CONTEXT_UNDECIDED);
 }
 
-/* The ids and the decision of the span's own probe. */
+/* A new id, of those that are kept. */
+static void kept_trace_id(struct assembler *a, uint8_t ret[16])
+{
+	const uint64_t all = UINT64_C(1) << 56, least = mark_threshold(a->o.sample);
+	uint64_t low = 0;
+
+	random_id(a, ret, 2);
+	if (trace_sampled(ret, a->o.sample) || least >= all)
+		return;
+	for (int i = 9; i < 16; i++)
+		low = low << 8 | ret[i];
+	low = least + (uint64_t)((unsigned __int128)low * (all - least) >> 56);
+	for (int i = 15; i >= 9; i--, low >>= 8)
+		ret[i] = (uint8_t)low;
+}
+
+/*
+ * The ids and the decision of the span's own probe. Loose ids may be of a trace that the span is not in, as far as we
+ * know.
+ */
 static void set_own_trace(struct assembler *a, struct open_span *s, const struct event_context *own, struct parent *p)
 {
 	bool loose = own->flags & EVENT_CONTEXT_LOOSE;
@@ -251,6 +270,8 @@ static void set_own_trace(struct assembler *a, struct open_span *s, const struct
 	}
 	s->trace = trace_context_of(own);
 	s->has_own_ids = !loose;
+	if (loose && !is_known(p))
+		kept_trace_id(a, s->trace.trace_id);
 	if (!is_known(p))
 		return;
 	if (loose || own->flags & EVENT_CONTEXT_UNDECIDED)
