@@ -127,8 +127,8 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = probe_new(&a->interner, p);
 
-	for (size_t i = 0; i < probe->nrules; i++) {
-		struct transform_wishes *w = &probe->rules[i].wishes;
+	for (size_t i = 0; i < probe->rules.n; i++) {
+		struct transform_wishes *w = &probe->rules.rules[i].wishes;
 
 		if (w->redact && a->o.redact)
 			w->redact = a->o.redact;
@@ -369,8 +369,7 @@ static void capture(struct assembler *a, const struct arrival *in, struct open_s
 	_cleanup_(arena_done) struct arena arena = {0};
 	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
-			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	attributes_capture(&s->attrs, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
 }
 
 static struct goroutine *goroutine_of(const struct arrival *in)

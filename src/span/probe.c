@@ -103,7 +103,7 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	struct probe *probe = xcalloc(1, sizeof(*probe));
 
 	probe->p = *p;
-	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item, &probe->nrules);
+	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item);
 	find_header_slots(probe);
 	find_key_slots(in, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);

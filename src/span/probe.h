@@ -7,8 +7,7 @@
 
 struct probe {
 	struct assembler_probe p;
-	struct capture_rule *rules;
-	size_t nrules;
+	struct capture_rules rules;
 	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
 	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;

@@ -477,6 +477,18 @@ static void apply_port(struct captured_value *v)
 	v->port = hp.port;
 }
 
+/* All that is not known here may do something. */
+bool transform_is_plain(const struct transform *t)
+{
+	struct transform plain;
+
+	memset(&plain, 0, sizeof(plain)); /* padding, too */
+	plain.unless_known = t->unless_known;
+	plain.keep_empty = t->keep_empty;
+	plain.hidden = t->hidden;
+	return !memcmp(&plain, t, sizeof(plain));
+}
+
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v)
 {
@@ -526,5 +538,5 @@ bool transform_apply(const struct transform *t, const struct transform_wishes *w
 		apply_port(v);
 	if (t->min_set && v->kind == ATTR_INT && v->i < t->min)
 		return false;
-	return v->kind != ATTR_STRING || v->len > 0 || v->full_len || t->keep_empty;
+	return captured_is_something(v, t->keep_empty);
 }
