@@ -38,6 +38,7 @@ struct assembler {
 	struct assembler_options o;
 	struct map probes, targets;      /* by id */
 	struct interner interner;
+	struct sql_cache statements;
 	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
@@ -97,6 +98,7 @@ void assembler_free(struct assembler *a)
 	map_done(&a->probes);
 	parents_done(&a->parents);
 	interner_done(&a->interner);
+	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
 	buf_done(&a->name);
@@ -133,6 +135,7 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 		if (w->redact && a->o.redact)
 			w->redact = a->o.redact;
 		w->sql_full = a->o.sql_full;
+		w->statements = &a->statements;
 	}
 	pair_with_others(a, probe);
 	free(map_set(&a->probes, p->id, probe));

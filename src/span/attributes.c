@@ -197,9 +197,9 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 	if (v->port >= 0 && r->port_key)
 		attr_list_bring_int(l, r->key, r->port_key, v->port);
 	if (v->is_sql) {
-		bring(l, r, r->operation_key, &l->sql.operation);
-		bring(l, r, r->collection_key, &l->sql.collection);
-		bring(l, r, r->summary_key, &l->sql.summary);
+		bring(l, r, r->operation_key, &l->sql->operation);
+		bring(l, r, r->collection_key, &l->sql->collection);
+		bring(l, r, r->summary_key, &l->sql->summary);
 	}
 }
 

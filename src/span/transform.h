@@ -4,6 +4,7 @@
 
 #include "probe/pack/pack.h"
 #include "span/attr_list.h"
+#include "span/sql_cache.h"
 
 struct captured_value {
 	enum attr_kind kind;
@@ -30,10 +31,11 @@ static inline bool captured_is_something(const struct captured_value *v, bool ke
 	return v->kind != ATTR_STRING || v->len > 0 || v->full_len || keep_empty;
 }
 
-/* What the user decides of secrets. */
+/* What the user decides of secrets, and what is known already. */
 struct transform_wishes {
 	const char *const *redact;   /* as in struct transform, or the user's own list */
 	bool sql_full;               /* statements keep their literals */
+	struct sql_cache *statements; /* that were read; NULL: they are read each time */
 };
 
 /* Whether it leaves every value as it is. */
