@@ -40,6 +40,7 @@ struct assembler {
 	struct assembler_options o;
 	struct map probes, targets;      /* by id */
 	struct interner interner;
+	struct sql_cache statements;
 	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
@@ -100,6 +101,7 @@ void assembler_free(struct assembler *a)
 	map_done(&a->probes);
 	parents_done(&a->parents);
 	interner_done(&a->interner);
+	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
 	buf_done(&a->name);
@@ -131,12 +133,13 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = probe_new(&a->interner, p);
 
-	for (size_t i = 0; i < probe->nrules; i++) {
-		struct transform_wishes *w = &probe->rules[i].wishes;
+	for (size_t i = 0; i < probe->rules.n; i++) {
+		struct transform_wishes *w = &probe->rules.rules[i].wishes;
 
 		if (w->redact && a->o.redact)
 			w->redact = a->o.redact;
 		w->sql_full = a->o.sql_full;
+		w->statements = &a->statements;
 	}
 	pair_with_others(a, probe);
 	free(map_set(&a->probes, p->id, probe));
@@ -464,8 +467,7 @@ static void capture(struct assembler *a, const struct arrival *in, struct open_s
 	_cleanup_(arena_done) struct arena arena = {0};
 	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
-			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	attributes_capture(&s->attrs, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
 	if (in->probe->lists)
 		lists_capture(in->probe->lists, &a->interner, &in->e, &src, &s->attrs, &a->losses);
 }
