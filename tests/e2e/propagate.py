@@ -134,6 +134,26 @@ def _check(program, kind):
     return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
 
 
+def _limited(kind):
+    """A server that takes few headers gets none of ours, once it has said so."""
+    _need_parsers()
+    requests = scaled(600, 300, "PROPAGATE")
+    server = wire.Wire(kind, scratch(), header_list=16000)
+    with Sender(f"{NEW}-sw", kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
+        with _attach(sender.pid, "--propagate") as e:
+            sender.go()
+            told = sender.told()
+            _, summary = e.finish()
+    server.close()
+    assert not server.errors, server.errors[:3]
+    assert told["failed"] == (requests / 10 if kind == "grpc" else 0), (told, sender.err())  # grpc's own answer to kind 6
+    _, ours = _classes(server.seen)
+    assert len(ours) <= PARALLEL, f"{len(ours)} got one"  # begun before the server's settings were there
+    counted = summary["propagated"]
+    assert counted["limited" if kind == "h2" else "no_span"] >= requests / 2, counted
+    return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
+
+
 def _left_out():
     """Half of the traces are left out: their requests say so, and have no span."""
     _need_parsers()
@@ -245,6 +265,8 @@ def tests():
         yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
     yield patched(Test("joined", _joined))
     yield patched(Test("left-out", _left_out))
+    for kind in ("h2", "grpc"):
+        yield patched(Test(f"limited-{kind}", lambda k=kind: _limited(k)))
     for build in (f"go{NEW}-plain", f"go{OLD}-sw"):
         yield patched(Test(f"orders-{build}", lambda b=build: _orders(b)))
     for kind in ("h1", "h2", "grpc"):
