@@ -11,7 +11,7 @@
 	X(INJECT_PRESENT, "present", "had one already")                                                                \
 	X(INJECT_LIMITED, "limited", "to a peer that takes few headers")                                               \
 	/* the ids are zeros */                                                                                        \
-	X(INJECT_NO_SPAN, "no_span", "whose span is not known")                                                         \
+	X(INJECT_NO_SPAN, "no_span", "whose span is not known")                                                        \
 	/* the length is not what is filled, or that is less than 2, more than the capacity, or does not end as the    \
 	 * form wants it: with CR LF; with a whole HEADERS frame of that stream and block, neither padded nor with a   \
 	 * priority */                                                                                                 \
