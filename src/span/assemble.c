@@ -201,13 +201,13 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
 	int slot = in->probe->tracestate_slot;
-	const char *text = NULL;
-	size_t len;
+	const char *field = arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
+	struct text_view t = {NULL, 0};
 
 	if (arrival_has(in, slot))
-		text = event_bytes(&in->e, (size_t)slot, &len);
-	if (text)
-		tracestate_read(text, len, in->e.slots[slot].status == SLOT_CUT, out);
+		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
+	if (t.s && (!field || header_field(t, field, &t)))
+		tracestate_read(t.s, t.len, !field && in->e.slots[slot].status == SLOT_CUT, out);
 }
 
 /* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */

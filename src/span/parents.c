@@ -266,13 +266,21 @@ static enum span_parent given_parent(const struct arrival *in, struct trace_cont
 	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
 }
 
+static const char *field_of(const struct arrival *in, int slot)
+{
+	return arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
+}
+
 /* s NULL: it is not there, or not all of it. */
 static struct text_view header(const struct arrival *in, int slot)
 {
+	const char *field = field_of(in, slot);
 	struct text_view t = {NULL, 0};
 
-	if (arrival_has(in, slot) && in->e.slots[slot].status == SLOT_OK)
+	if (arrival_has(in, slot) && (in->e.slots[slot].status == SLOT_OK || field))
 		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
+	if (field && !header_field(t, field, &t))
+		t.s = NULL;
 	return t;
 }
 
@@ -309,13 +317,14 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 {
 	const struct probe *probe = in->probe;
 	const struct text_view w3c = header(in, probe->traceparent_slot);
-	bool bad = w3c.s || is_cut(in, probe->traceparent_slot);
+	bool part = is_cut(in, probe->traceparent_slot), of_lines = field_of(in, probe->traceparent_slot);
+	bool bad = w3c.s || (part && !of_lines);
 
 	*ret_w3c = w3c.s && traceparent_parse(w3c.s, w3c.len, ret);
 	if (*ret_w3c || other_header(in, ret, &bad))
 		return SPAN_PARENT_REMOTE;
 	p->losses->count[LOSS_BAD_HEADER] += bad;
-	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) ||
+	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) || (part && of_lines) ||
 	    is_lost(in, probe->b3_slot) || is_lost(in, probe->b3multi_slots[0]) || is_lost(in, probe->datadog_slots[0]))
 		return SPAN_PARENT_UNKNOWN;
 	return SPAN_PARENT_NONE;

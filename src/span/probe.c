@@ -107,6 +107,9 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	probe->lists = list_reader_new(in, p->span ? p->span->lists : NULL, p->variant, p->slot_of_item, p->program,
 				       p->binary);
 	find_header_slots(probe);
+	for (size_t i = 0; i < probe->nrules; i++)
+		if (probe->rules[i].slot >= 0 && probe->rules[i].slot < EVENT_MAX_SLOTS)
+			probe->field_of_slot[probe->rules[i].slot] = probe->rules[i].transform->field;
 	find_key_slots(in, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);

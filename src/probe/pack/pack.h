@@ -38,6 +38,8 @@ struct sql_attributes {
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	const char *field;             /* the value is lines `Name: value` of HTTP: that of the first such field, in
+					* whatever case; drop if there is none */
 	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
 	const char *until;             /* keep what stands before the first occurrence of this */
 	bool escape;                   /* the value is a path: percent-encode it, as Go's URL.EscapedPath does */

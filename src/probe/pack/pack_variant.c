@@ -114,6 +114,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
+	FIELD("field", struct pack_capture, transform.field, yaml_text),
 	FIELD("ip", struct pack_capture, transform.ip, yaml_bool),
 	FIELD("escape", struct pack_capture, transform.escape, yaml_bool),
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
