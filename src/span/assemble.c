@@ -327,6 +327,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.goid = s->goid,
 		.resource = t->t.resource,
 	};
+	bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
 	struct attr attr;
 
 	memcpy(out.trace_id, s->trace.trace_id, sizeof(out.trace_id));
@@ -334,7 +335,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	memcpy(out.parent_id, s->parent_id, sizeof(out.parent_id));
 	a->attrs.len = 0;
 	for (size_t i = 0; i < s->attrs.values.len; i++)
-		if (attr_list_get(&s->attrs, i, &attr))
+		if (attr_list_get(&s->attrs, i, &attr) && (whole || !s->attrs.values.data[i].summed))
 			vec_push(&a->attrs, attr);
 	set_status_text(a, s, &out);
 	title_render(&s->attrs, def->titles, def->name, &a->name);
@@ -657,14 +658,17 @@ static void on_note(struct assembler *a, const struct arrival *in)
 static void on_join(struct assembler *a, const struct arrival *in)
 {
 	struct open_spans *open = &in->target->open;
-	struct open_span *s = NULL;
 	bool lost;
+	struct open_span *s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
 
+	if (!s) {
+		on_note(a, in);
+		return;
+	}
 	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span))
-		s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
-	if (s)
 		open_spans_join(open, in->e.head->goid, s);
-	on_note(a, in);
+	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
 }
 
 /* The key is the goroutine's word to those that will work for its span, which stays where it is. */

@@ -69,6 +69,8 @@ struct transform {
 	const char *original;
 	const char *title_other;       /* how titles write a value that became `other` */
 	const char *port_attribute;    /* the value is host:port: the host stays, the port goes there */
+	bool add;                      /* a number: added to the one that the attribute has. Absent where a record may
+					* have been lost meanwhile */
 	bool unless_known;             /* keep only when the attribute has no value yet */
 	bool keep_empty;               /* emit "" too (default: an empty string is no attribute) */
 	bool min_set;

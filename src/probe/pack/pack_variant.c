@@ -130,6 +130,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("mounted", struct pack_capture, transform.mounted, yaml_texts),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
+	FIELD("add", struct pack_capture, transform.add, yaml_bool),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
 	FIELD("redact", struct pack_capture, transform.redact, yaml_texts),
 	FIELD("sql", struct pack_capture, transform.sql, read_sql),
