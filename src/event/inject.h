@@ -7,7 +7,7 @@
 /* The first ones are what a probe says, in the order in which it finds them; the last ones are why it could not say. */
 #define INJECT_TABLE(X)                                                                                               \
 	X(INJECT_WRITTEN, "written", "written")                                                                        \
-	/* by the program around the instruction that writes; or what is filled ends with one as we write it */         \
+	/* by the program around the instruction; or what is filled ends with one as we write it */                    \
 	X(INJECT_PRESENT, "present", "had one already")                                                                \
 	/* by the program around it */                                                                                 \
 	X(INJECT_LIMITED, "limited", "to a peer that takes few headers")                                               \

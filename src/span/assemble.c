@@ -854,13 +854,17 @@ static const struct event_slot *slot_used(const struct arrival *in, enum capture
 	return NULL;
 }
 
-/* Nothing that a span is made of. */
+/* Nothing that a span is made of. A request that is not armed is not seen again. */
 static void on_arm(struct assembler *a, const struct arrival *in)
 {
 	const struct event_slot *present = slot_used(in, USE_PRESENT);
 
 	if (present && present->status == SLOT_OK)
 		a->requests[INJECT_PRESENT]++;
+	else if (present && present->status == SLOT_MAP_BUSY)
+		a->requests[INJECT_MAP_BUSY]++;
+	else if (present && present->status == SLOT_UNREADABLE)
+		a->requests[INJECT_UNREADABLE]++;
 }
 
 /* What the slot does not say its status does: why it could not be found out. */

@@ -259,7 +259,27 @@ def _meanwhile(kind):
     return f"{len(ours)} of {requests} while {cycles} Earshots came and went"
 
 
+def _found():
+    """What writes is found in each build: nothing is refused, and without the option it is not asked for."""
+    need_earshot(root=False)
+    points = 0
+    for program in (f"{NEW}-plain", f"{NEW}-sw", f"{OLD}-plain", f"{OLD}-sw"):
+        path = BIN / f"sender-go{program}"
+        if not path.exists():
+            raise Skip(f"{path.name} was not built")
+        for options in ((), ("--propagate", "--planter", "patch")):
+            with Earshot("inspect", *options, path) as e:
+                assert e.wait(30) == 0, e.err()
+                rows = [line.split() for line in e.out().splitlines()]
+            rows = [r for r in rows if len(r) > 2 and r[1] in ("arm", "inject")]
+            assert bool(rows) == bool(options), (program, options)
+            assert not [r for r in rows if r[2].startswith("refused")], (program, rows)
+            points += sum(not r[2].startswith("absent") for r in rows)
+    return f"{points} points"
+
+
 def tests():
+    yield Test("found", _found)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc"),
                           (f"{OLD}-plain", "h1"), (f"{OLD}-sw", "h2"), (f"{OLD}-plain", "x"), (f"{OLD}-sw", "grpc")):
         yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
