@@ -55,7 +55,7 @@ static void numbered(struct consumer *c, const struct executable *x, struct want
 	for (size_t i = 0; i < w->nprobes; i++) {
 		const struct join *j = points_of(w)->join_of_probe[i];
 
-		if (j->point->role != POINT_NOTE)
+		if (j->point->role != POINT_NOTE && !point_writes(j->point))
 			vec_push(&self(c)->vital, w->probes[i].id);
 		assembler_add_probe(self(c)->assembler,
 				    &(struct assembler_probe){.id = w->probes[i].id,
@@ -239,6 +239,7 @@ static void summary(struct consumer *c, struct run_summary *sum)
 
 	assembler_summary(self(c)->assembler, sum);
 	sum->spans = before + self(c)->given;
+	sum->propagates |= self(c)->asked.propagate;
 	if (self(c)->keeper)
 		keeper_losses(self(c)->keeper, &sum->losses);
 	for (size_t pos = 0; (x = observation_next_executable(c->observation, &pos));)
@@ -282,11 +283,12 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .redact = o->redact};
 
 	s->asked = (struct spans_asked){.functions = o->functions, .nfunctions = o->nfunctions, .alone = o->alone,
-					.propagators = o->propagators};
+					.propagators = o->propagators, .propagate = o->propagate};
 	s->ignores_sdk = o->ignore_sdk;
-	s->marks = (struct join_marks){.ratio = o->sample, .parent_based = o->sample_parent_based};
+	s->marks = (struct join_marks){.ratio = o->sample, .parent_based = o->sample_parent_based,
+				       .sent = o->propagate};
 	/* Other headers than W3C's are read by the assembler, which decides then. */
-	if (o->sample < 1 && !o->propagators)
+	if (o->propagate || (o->sample < 1 && !o->propagators))
 		s->asked.marks = &s->marks;
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {

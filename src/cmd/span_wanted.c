@@ -23,8 +23,8 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 
 	*probe = (struct plant_probe){.label = j->func.name,
 				      .program = &j->capture.program,
-				      .auxiliary = !j->span,
-				      .group = j->span ? j->capture.program.save_group : 0,
+				      .auxiliary = !j->span || point_writes(j->point),
+				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
 				      .optional = j->point->optional,
 				      .begins = j->point->role == POINT_START};
 	plant_probe_locate(probe, planter, b, &j->at);
@@ -86,7 +86,8 @@ static const struct join_marks *marks_for(struct binary *b, const struct join_ma
 struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *asked)
 {
 	const struct join_options with = {.caps = &asked->planter->caps, .alone = asked->alone,
-					  .propagators = asked->propagators, .marks = marks_for(b, asked->marks)};
+					  .propagators = asked->propagators, .marks = marks_for(b, asked->marks),
+					  .propagate = asked->propagate};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 

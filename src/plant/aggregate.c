@@ -109,7 +109,7 @@ static int add(struct aggregates *a, uint32_t probe, const struct capture_progra
 {
 	struct summed *s;
 
-	if (summed_of(a, probe))
+	if (summed_of(a, probe) || (program->role == PROGRAM_POINT && !program->naggregates && !program->no_record))
 		return 0;
 	for (size_t i = 0; i < program->naggregates; i++) {
 		int r = check(&program->aggregates[i], err);
@@ -285,7 +285,7 @@ bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
 		return true;
 	memcpy(&head, sample, sizeof(head));
 	of = summed_of(a, head.probe);
-	if (!of || (!of->program->naggregates && !of->program->no_record) || !event_decode_sample(sample, size, e, &n))
+	if (!of || !event_decode_sample(sample, size, e, &n))
 		return true;
 	s.event[0] = &e[0];
 	s.program[0] = of->program;

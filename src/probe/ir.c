@@ -6,6 +6,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_ARG_REG] = {"arg", SETS_DST | SIZED},
 	[IR_ARG_STACK] = {"stack", SETS_DST | SIZED},
 	[IR_ARG_FLOAT] = {"arg_float", SETS_DST | SIZED},
+	[IR_SP] = {"sp", SETS_DST},
 	[IR_G] = {"g", SETS_DST},
 	[IR_PC_RET] = {"pc_ret", SETS_DST},
 	[IR_LOAD] = {"load", SETS_DST | SIZED | USES_A},
@@ -22,6 +23,9 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_STR_CONTAINS] = {"str_contains", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_STR_ORDER] = {"str_order", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_MEM_ORDER] = {"mem_order", SETS_DST | USES_A | USES_B | USES_C},
+	[IR_ANY_KEY] = {"any_key", SETS_DST | USES_A | TEXT},
+	[IR_ANY_STR] = {"any_str", SETS_DST | USES_A | USES_B | TEXT},
+	[IR_INJECT] = {"inject", SETS_DST},
 	[IR_SAVED] = {"saved", SETS_DST},
 	[IR_LATENCY] = {"latency", SETS_DST},
 	[IR_MARK_WORD] = {"mark_word", SETS_DST},
@@ -58,6 +62,8 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_EMIT_MARK] = {"emit_mark", 0},
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
+
+const char *const inject_form_names[INJECT_FORMS] = {"line", "field", "frame"};
 
 const char *const ir_bins[IR_BINS] = {"+",  "-",  "*",  "&", "|",  "^", "<<", ">>",
 				   "==", "!=", "<",  "<=", ">", ">=",

@@ -28,6 +28,7 @@
 #include "binary/binary.h"
 #include "binary/context_types.h"
 #include "event/event.h"
+#include "event/inject.h"
 #include "probe/mark.h"
 #include "probe/shape.h"
 
@@ -40,6 +41,7 @@ enum ir_op {
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, extended. Fails: unreadable */
 	IR_ARG_FLOAT,/* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
 		      * extended. Only for a planter that can (planter_caps.reads_float_regs) */
+	IR_SP,       /* the stack pointer at the function's entry, + imm: where a parameter on the stack lies */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
 	IR_LOAD,     /* memory at a + imm, `size` bytes, extended. Fails: a == 0 → nil; unreadable */
@@ -62,6 +64,17 @@ enum ir_op {
 		      * unreadable */
 	IR_MEM_ORDER,/* IR_STR_ORDER of the c bytes at a to as many at b. Fails: unreadable, also where the first
 		      * IR_MAX_ORDER are equal and there are more */
+	IR_ANY_KEY,  /* 1 when one of the keys, texts, of the map whose header address is a (0: of none) is `str`
+		      * (strlen imm, letters a to z only), in either case of the letters; else 0. Searched as by
+		      * IR_MAP_STR. Fails: unreadable, busy */
+	IR_ANY_STR,  /* 1 when one of the b elements at a, of `at` bytes each, begins with a text (address, length)
+		      * that is `str` (strlen imm, letters a to z only), in either case of the letters; else 0.
+		      * Fails: unreadable; busy, when b is more than IR_MAX_ELEMENTS, where nothing is read */
+	IR_INJECT,   /* appends a trace context to what the program is about to send, in the form imm (enum
+		      * inject_form); dst = enum inject_outcome. The registers from a on, INJECT_WORDS of them, say
+		      * where and which (enum inject_word). The only instruction that changes the program's memory,
+		      * and it changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
+		      * (planter_caps.injects). Fails: unreadable */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
 		      * Fails: absent, when there is none */
@@ -148,6 +161,7 @@ enum ir_op {
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
 #define IR_MAX_ORDER 1024 /* bytes that are compared of two texts */
 #define IR_MAX_KEY 8     /* parts of a map's key */
+#define IR_MAX_ELEMENTS 128 /* that IR_ANY_STR looks at */
 #define IR_MAP_GROUPS 16 /* that are searched of a Swiss map; of an old one so many buckets: */
 #define IR_MAP_BUCKETS 20
 
@@ -171,6 +185,33 @@ enum { IR_SIGNED = 1, /* flags */
 
 /* Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. */
 enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_WORD_COUNT };
+
+/*
+ * What IR_INJECT writes. The bytes go behind what is filled, at a moment when nothing of it can have been sent, and the
+ * library counts and sends them as its own.
+ */
+enum inject_form {
+	INJECT_LINE,   /* a header line of HTTP/1, if what is filled ends with one */
+	INJECT_FIELD,  /* a field of a header block of HTTP/2: literal, not indexed, not compressed */
+	INJECT_FRAME,  /* such a field in the HEADERS frame that is the last thing filled: its length grows as well */
+	INJECT_FORMS
+};
+#define INJECT_LINE_BYTES 70
+#define INJECT_FIELD_BYTES 69
+#define INJECT_FRAME_HEAD 9
+#define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
+enum inject_word {
+	INJECT_BUFFER,         /* the address of its first byte */
+	INJECT_FILLED,         /* bytes in it */
+	INJECT_CAPACITY,       /* bytes that it can have */
+	INJECT_LENGTH_AT,      /* the address of the word that says how many are filled; it is changed last */
+	INJECT_TRACE,          /* two words, then one, with the ids as they lie in memory (struct event_context) */
+	INJECT_SPAN = INJECT_TRACE + 2,
+	INJECT_FLAGS,          /* the low byte: W3C's */
+	INJECT_BLOCK,          /* INJECT_FRAME: bytes of the frame's block, and its stream; else anything */
+	INJECT_STREAM,
+	INJECT_WORDS
+};
 
 struct ir_insn {
 	uint8_t op;      /* enum ir_op */

@@ -45,6 +45,19 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 	case IR_MAP_STR:
 		buf_printf(out, "r%u[\"%s\"]", i->a, i->str);
 		break;
+	case IR_ANY_KEY:
+		buf_printf(out, "any_key(r%u, \"%s\")", i->a, i->str);
+		break;
+	case IR_ANY_STR:
+		buf_printf(out, "any_str(r%u, r%u of %u bytes, \"%s\")", i->a, i->b, i->at, i->str);
+		break;
+	case IR_INJECT:
+		buf_printf(out, "inject %s by r%u…", inject_form_names[i->imm], i->a);
+		break;
+	case IR_SP:
+		buf_str(out, "sp");
+		print_offset(i->imm, out);
+		break;
 	case IR_MAP_KEY:
 		buf_printf(out, "r%u[%zu parts from r%u]", i->a, i->key->n, i->b);
 		break;

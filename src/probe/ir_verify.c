@@ -92,6 +92,31 @@ static int check_key(struct verifier *v, const struct ir_insn *i)
 	return texts > 1 ? bad(v, "its key has more than one text") : 0;
 }
 
+/* Letters a to z, where those of either case are to be found. */
+static int check_letters(struct verifier *v, const struct ir_insn *i)
+{
+	if (!i->imm)
+		return bad(v, "its text is empty");
+	for (int64_t k = 0; k < i->imm; k++)
+		if (i->str[k] < 'a' || i->str[k] > 'z')
+			return bad(v, "its text has more than letters");
+	return 0;
+}
+
+static int check_inject(struct verifier *v, const struct ir_insn *i)
+{
+	if (!v->in_region || v->slot == IR_SLOT_FILTER)
+		return bad(v, "it stands outside a capture");
+	if (i->imm < 0 || i->imm >= INJECT_FORMS)
+		return bad(v, "there is no such form");
+	for (unsigned k = 0; k < INJECT_WORDS; k++)
+		if (check_use(v, (uint16_t)(i->a + k)))
+			return -EINVAL;
+		else if (i->a + k == i->dst)
+			return bad(v, "its result is one of its operands");
+	return 0;
+}
+
 static int check_details(struct verifier *v, const struct ir_insn *i)
 {
 	const struct arch *arch = capture_arch(v->p);
@@ -105,6 +130,12 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 		return i->bin >= IR_BINS ? bad(v, "there is no such operator") : 0;
 	case IR_MAP_STR:
 		return i->map ? 0 : bad(v, "it has no layout");
+	case IR_ANY_KEY:
+		return i->map ? check_letters(v, i) : bad(v, "it has no layout");
+	case IR_ANY_STR:
+		return i->at < 16 ? bad(v, "its elements have no text") : check_letters(v, i);
+	case IR_INJECT:
+		return check_inject(v, i);
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:

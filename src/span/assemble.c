@@ -40,10 +40,12 @@ struct assembler {
 	struct assembler_options o;
 	struct map probes, targets;      /* by id */
 	struct interner interner;
+	struct sql_cache statements;
 	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
+	uint64_t requests[INJECT_OUTCOMES];
 	uint64_t last_ns;                /* the latest that a record was written */
 	struct losses losses;
 	struct parents parents;
@@ -99,6 +101,7 @@ void assembler_free(struct assembler *a)
 	map_done(&a->probes);
 	parents_done(&a->parents);
 	interner_done(&a->interner);
+	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
 	buf_done(&a->name);
@@ -130,12 +133,13 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = probe_new(&a->interner, p);
 
-	for (size_t i = 0; i < probe->nrules; i++) {
-		struct transform_wishes *w = &probe->rules[i].wishes;
+	for (size_t i = 0; i < probe->rules.n; i++) {
+		struct transform_wishes *w = &probe->rules.rules[i].wishes;
 
 		if (w->redact && a->o.redact)
 			w->redact = a->o.redact;
 		w->sql_full = a->o.sql_full;
+		w->statements = &a->statements;
 	}
 	pair_with_others(a, probe);
 	free(map_set(&a->probes, p->id, probe));
@@ -463,8 +467,7 @@ static void capture(struct assembler *a, const struct arrival *in, struct open_s
 	_cleanup_(arena_done) struct arena arena = {0};
 	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
-			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	attributes_capture(&s->attrs, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
 	if (in->probe->lists)
 		lists_capture(in->probe->lists, &a->interner, &in->e, &src, &s->attrs, &a->losses);
 }
@@ -833,6 +836,44 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
+/* The slot of the first capture with that use, or NULL. */
+static const struct event_slot *slot_used(const struct arrival *in, enum capture_use use)
+{
+	const struct assembler_probe *p = &in->probe->p;
+
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		int slot = p->variant->captures[i].use == use ? p->slot_of_item[i] : -1;
+
+		if (slot >= 0 && slot < in->e.head->slots)
+			return &in->e.slots[slot];
+	}
+	return NULL;
+}
+
+/* Nothing that a span is made of. */
+static void on_arm(struct assembler *a, const struct arrival *in)
+{
+	const struct event_slot *present = slot_used(in, USE_PRESENT);
+
+	if (present && present->status == SLOT_OK)
+		a->requests[INJECT_PRESENT]++;
+}
+
+/* What the slot does not say its status does: why it could not be found out. */
+static void on_inject(struct assembler *a, const struct arrival *in)
+{
+	const struct event_slot *armed = slot_used(in, USE_ARMED), *s = slot_used(in, USE_INJECT);
+
+	if (!armed || armed->status != SLOT_OK || !s)
+		return;
+	if (s->status == SLOT_OK)
+		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+	else if (s->status == SLOT_ABSENT)
+		a->requests[INJECT_NO_SPAN]++;
+	else
+		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
+}
+
 static void on_sdk(struct assembler *a, const struct arrival *in)
 {
 	parents_sdk_began(&a->parents, in);
@@ -852,7 +893,7 @@ static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
 	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
-	[POINT_SDK] = on_sdk,
+	[POINT_SDK] = on_sdk,	    [POINT_ARM] = on_arm,     [POINT_INJECT] = on_inject,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)
@@ -939,5 +980,7 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
 		ret->open += ((struct target *)v)->open.stacks.len;
+	for (size_t i = 0; i < INJECT_OUTCOMES; i++)
+		ret->requests[i] += a->requests[i];
 	losses_add(&ret->losses, &a->losses);
 }

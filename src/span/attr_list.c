@@ -19,7 +19,7 @@ void attr_list_done(struct attr_list *l)
 	buf_done(&l->text);
 	buf_done(&l->decoded);
 	buf_done(&l->redacted);
-	sql_statement_done(&l->sql);
+	sql_statement_done(&l->own_sql);
 	buf_done(&l->built);
 	buf_done(&l->path);
 	buf_done(&l->mounted);

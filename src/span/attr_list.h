@@ -30,7 +30,8 @@ struct attr_list {
 	VEC(struct attr_value) values;
 	struct buf text;
 	struct buf decoded, redacted, built, path, mounted; /* of the value that is being set */
-	struct sql_statement sql;
+	struct sql_statement own_sql;
+	const struct sql_statement *sql; /* of the value that is being set, if it is one: own_sql, or a cache's */
 };
 void attr_list_reset(struct attr_list *l); /* empties; keeps the memory unless it is large */
 void attr_list_done(struct attr_list *l);

@@ -104,7 +104,7 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 
 	probe->p = *p;
 	probe->has_marks = capture_has_marks(p->program);
-	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item, &probe->nrules);
+	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item);
 	probe->lists = list_reader_new(in, p->span ? p->span->lists : NULL, p->variant, p->slot_of_item, p->program,
 				       p->binary);
 	find_header_slots(probe);

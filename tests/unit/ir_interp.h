@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "binary/arch_x86_64.h"
 #include "event/event.h"
@@ -26,6 +27,7 @@ struct interp_input {
 	size_t room;         /* for chunks; 0: as much as there is */
 	struct interp_marks *marks; /* of programs that have any */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
+	bool (*write)(void *arg, uint64_t addr, const void *bytes, size_t n); /* all or nothing; IR_INJECT only */
 	void *arg;
 };
 
@@ -132,20 +134,27 @@ static bool interp_parts_are(const struct interp *t, uint64_t at, const struct i
 	return true;
 }
 
-static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_insn *i)
+/* Whether the text (address, length) at that address is the instruction's. */
+static bool interp_text_is(const struct interp *t, uint64_t at, const struct ir_insn *i, bool fold)
 {
 	char text[IR_MAX_STR];
 	uint64_t addr, len;
 
+	if (interp_load(t, at, 8, false, &addr) != SLOT_OK ||
+	    interp_load(t, at + 8, 8, false, &len) != SLOT_OK || len != (uint64_t)i->imm)
+		return false;
+	return !len || (t->in->read(t->in->arg, addr, text, len) &&
+			!(fold ? strncasecmp : strncmp)(text, i->str, len));
+}
+
+static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_insn *i)
+{
 	if (i->op == IR_MAP_KEY)
 		return interp_parts_are(t, at, i);
 
 	if (i->map->key_indirect && interp_load(t, at, 8, false, &at))
 		return false;
-	if (interp_load(t, at, 8, false, &addr) != SLOT_OK ||
-	    interp_load(t, at + 8, 8, false, &len) != SLOT_OK || len != (uint64_t)i->imm)
-		return false;
-	return !len || (t->in->read(t->in->arg, addr, text, len) && !memcmp(text, i->str, len));
+	return interp_text_is(t, at, i, i->op == IR_ANY_KEY);
 }
 
 static enum slot_status interp_elem(const struct interp *t, uint64_t at, const struct map_layout *m,
@@ -286,6 +295,132 @@ static enum slot_status interp_order(const struct interp *t, const struct ir_ins
 	return SLOT_OK;
 }
 
+static enum slot_status interp_any_key(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	enum slot_status s = SLOT_NO_KEY;
+	uint64_t at;
+
+	if (t->r[i->a])
+		s = i->map->swiss ? interp_swiss(t, i, &at) : interp_old_map(t, i, &at);
+	*ret = s == SLOT_OK;
+	return s == SLOT_NO_KEY ? SLOT_OK : s;
+}
+
+static enum slot_status interp_any(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	uint64_t n = t->r[i->b], len;
+
+	*ret = 0;
+	if (n > IR_MAX_ELEMENTS)
+		return SLOT_MAP_BUSY;
+	for (uint64_t k = 0; k < n && !*ret; k++) {
+		uint64_t at = t->r[i->a] + k * i->at;
+		char text[IR_MAX_STR];
+		uint64_t addr;
+
+		if (interp_load(t, at + 8, 8, false, &len) != SLOT_OK ||
+		    interp_load(t, at, 8, false, &addr) != SLOT_OK ||
+		    (len == (uint64_t)i->imm && !t->in->read(t->in->arg, addr, text, len)))
+			return SLOT_UNREADABLE;
+		*ret = interp_text_is(t, at, i, true);
+	}
+	return SLOT_OK;
+}
+
+/* ---- IR_INJECT ---- */
+
+static size_t interp_inject_bytes(enum inject_form form, const uint64_t *w, char out[INJECT_LINE_BYTES + 1])
+{
+	const uint8_t *ids = (const uint8_t *)&w[INJECT_TRACE];
+	char hex[56], *p = hex;
+
+	p += sprintf(p, "00-");
+	for (unsigned k = 0; k < 24; k++)
+		p += sprintf(p, k == 16 ? "-%02x" : "%02x", ids[k]);
+	sprintf(p, "-%02x", (unsigned)(w[INJECT_FLAGS] & 0xff));
+	if (form == INJECT_LINE)
+		return (size_t)sprintf(out, "Traceparent: %s\r\n", hex);
+	memcpy(out, "\0\x0btraceparent\x37", 14);
+	memcpy(out + 14, hex, 55);
+	return INJECT_FIELD_BYTES;
+}
+
+/* Whether the filled part ends with a frame of that block, and where; SLOT_OTHER_TYPE: it does not. */
+static enum slot_status interp_frame(const struct interp *t, const uint64_t *w, uint64_t *ret)
+{
+	uint64_t block = w[INJECT_BLOCK];
+	uint8_t head[INJECT_FRAME_HEAD];
+
+	if (block > w[INJECT_FILLED] || w[INJECT_FILLED] - block < INJECT_FRAME_HEAD)
+		return SLOT_OTHER_TYPE;
+	*ret = w[INJECT_BUFFER] + w[INJECT_FILLED] - block - INJECT_FRAME_HEAD;
+	if (!t->in->read(t->in->arg, *ret, head, sizeof(head)))
+		return SLOT_UNREADABLE;
+	if ((uint64_t)(head[0] << 16 | head[1] << 8 | head[2]) != block || head[3] != 1 || (head[4] & 0x2c) != 4 ||
+	    ((uint64_t)head[5] << 24 | (uint64_t)(head[6] << 16 | head[7] << 8 | head[8])) != w[INJECT_STREAM])
+		return SLOT_OTHER_TYPE;
+	return SLOT_OK;
+}
+
+/* As SLOT_OTHER_TYPE, INJECT_UNEXPECTED. */
+static enum slot_status interp_inject_end(const struct interp *t, enum inject_form form, const uint64_t *w,
+					  uint64_t *ret_frame)
+{
+	uint64_t end = w[INJECT_BUFFER] + w[INJECT_FILLED], filled;
+	char last[2];
+
+	if (!t->in->read(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
+		return SLOT_UNREADABLE;
+	if (filled != w[INJECT_FILLED] || filled > w[INJECT_CAPACITY] || filled < 2)
+		return SLOT_OTHER_TYPE;
+	if (form == INJECT_FRAME)
+		return interp_frame(t, w, ret_frame);
+	if (form == INJECT_FIELD)
+		return SLOT_OK;
+	if (!t->in->read(t->in->arg, end - 2, last, 2))
+		return SLOT_UNREADABLE;
+	return memcmp(last, "\r\n", 2) ? SLOT_OTHER_TYPE : SLOT_OK;
+}
+
+static enum slot_status interp_inject_write(const struct interp *t, enum inject_form form, const uint64_t *w,
+					    uint64_t frame)
+{
+	char bytes[INJECT_LINE_BYTES + 1];
+	size_t n = interp_inject_bytes(form, w, bytes);
+	uint64_t filled = w[INJECT_FILLED] + n, block = w[INJECT_BLOCK] + n;
+	const uint8_t length[3] = {(uint8_t)(block >> 16), (uint8_t)(block >> 8), (uint8_t)block};
+
+	if (!t->in->write(t->in->arg, w[INJECT_BUFFER] + w[INJECT_FILLED], bytes, n) ||
+	    (form == INJECT_FRAME && !t->in->write(t->in->arg, frame, length, 3)) ||
+	    !t->in->write(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
+		return SLOT_UNREADABLE;
+	return SLOT_OK;
+}
+
+static enum slot_status interp_inject(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const uint64_t *w = &t->r[i->a];
+	enum inject_form form = (enum inject_form)i->imm;
+	uint64_t n = form == INJECT_LINE ? INJECT_LINE_BYTES : INJECT_FIELD_BYTES, frame = 0;
+	enum slot_status s;
+
+	*ret = INJECT_NO_SPAN;
+	if (!(w[INJECT_TRACE] | w[INJECT_TRACE + 1]) || !w[INJECT_SPAN])
+		return SLOT_OK;
+	s = interp_inject_end(t, form, w, &frame);
+	*ret = INJECT_UNEXPECTED;
+	if (s != SLOT_OK)
+		return s == SLOT_OTHER_TYPE ? SLOT_OK : s;
+	*ret = INJECT_TOO_LARGE;
+	if (form != INJECT_LINE && (form == INJECT_FIELD ? w[INJECT_FILLED] : w[INJECT_BLOCK]) + n > INJECT_BLOCK_MAX)
+		return SLOT_OK;
+	*ret = INJECT_NO_ROOM;
+	if (w[INJECT_CAPACITY] - w[INJECT_FILLED] < n)
+		return SLOT_OK;
+	*ret = INJECT_WRITTEN;
+	return interp_inject_write(t, form, w, frame);
+}
+
 static enum slot_status interp_mark_word(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
 {
 	const struct mark *m = &t->mark->mark;
@@ -316,6 +451,13 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		return SLOT_OK;
 	case IR_ARG_STACK:
 		return interp_load(t, in->entry_sp + (uint64_t)i->imm, i->size, is_signed, ret);
+	case IR_SP:
+		*ret = in->entry_sp + (uint64_t)i->imm;
+		return SLOT_OK;
+	case IR_ANY_STR:
+		return interp_any(t, i, ret);
+	case IR_INJECT:
+		return interp_inject(t, i, ret);
 	case IR_G:
 		*ret = in->g;
 		return SLOT_OK;
@@ -339,6 +481,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		if (!t->r[i->a])
 			return SLOT_NIL;
 		return i->map->swiss ? interp_swiss(t, i, ret) : interp_old_map(t, i, ret);
+	case IR_ANY_KEY:
+		return interp_any_key(t, i, ret);
 	case IR_STR_ORDER:
 	case IR_MEM_ORDER:
 		return interp_order(t, i, ret);

@@ -190,7 +190,7 @@ static void statements(void **state)
 	assert_string_equal(apply(&t, text), "SELECT ?, ? FROM t");
 	wishes.sql_full = true;
 	assert_string_equal(apply(&t, text), text);
-	assert_string_equal(attrs.sql.summary.data, "SELECT t");
+	assert_string_equal(attrs.sql->summary.data, "SELECT t");
 }
 
 int main(void)

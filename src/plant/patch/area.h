@@ -86,6 +86,7 @@ struct patch_slot {
 	uint64_t more_gpr[5];        /* those that only the walk over chunks uses */
 	uint64_t words[8];           /* of a map's search, or of the walk */
 	uint64_t saved[IR_MAX_SAVED], saved_valid;
+	uint64_t anew[IR_MAX_SAVED]; /* of a point that uses saved words, too: those that it saves */
 	uint64_t goid, depth;
 	uint64_t size;               /* of the record so far */
 	uint64_t now;                /* time stamp of this event, */

@@ -1,7 +1,7 @@
 /*
  * What the files of the x86-64 code generator share: gen.c (what all are made of), code.c (the program), reserve.c
  * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, chain.c, saved.c, marks.c (and
- * what marks.h says), sums.c.
+ * what marks.h says), inject.c, sums.c.
  */
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
@@ -95,6 +95,11 @@ int code_insn(struct code *g, const struct ir_insn *i);
 /* strings.c */
 int code_str(struct code *g, const struct ir_insn *i);
 int code_emit_str(struct code *g, const struct ir_insn *i);
+/* Whether letters count in either case. */
+static inline bool code_folds(const struct ir_insn *i)
+{
+	return i->op == IR_ANY_STR || i->op == IR_ANY_KEY;
+}
 /* To differs when the bytes at reg are not the text, at once. Clobbers RAX and tmp. */
 void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *i, int differs);
 /* Copies RDX bytes from RSI to RDI, of which at most max. Clobbers RAX and RCX; RSI and RDI when it is much. */
@@ -109,6 +114,7 @@ void code_copy_pages(struct code *g, int none);
 void code_size(struct code *g, uint8_t reg);
 /* Bytes that a record may have, in all. */
 uint32_t code_record_limit(const struct capture_program *p);
+void code_any_str(struct code *g, const struct ir_insn *i);
 void code_str_order(struct code *g, const struct ir_insn *i);
 void code_mem_order(struct code *g, const struct ir_insn *i);
 /* mapstr.c */
@@ -126,6 +132,9 @@ void code_image_put(struct code *g, const struct ir_insn *i);
 void code_image_copy(struct code *g, const struct ir_insn *i);
 void code_image_type(struct code *g, const struct ir_insn *i);
 void code_walk(struct code *g);   /* all regions are done */
+
+/* inject.c */
+void code_inject(struct code *g, const struct ir_insn *i);
 
 /* chain.c */
 void code_emit_chain(struct code *g, const struct ir_insn *i);

@@ -73,7 +73,7 @@ void mark_key_of_word(struct code *g, int64_t kind, uint32_t group)
 	x86_shift(x, X_SHR, RCX, 5);
 	x86_shift(x, X_SHR, RAX, 19);
 	x86_alu(x, X_XOR, RCX, RAX);
-	x86_alu_imm(x, X_ADD, RCX, (int32_t)(APART * kind));
+	x86_alu_imm(x, X_ADD, RCX, (int32_t)(APART * (kind + MARK_KIND_COUNT * (int64_t)(group % 64))));
 }
 
 void mark_key_of_goroutine(struct code *g)

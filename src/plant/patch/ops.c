@@ -207,6 +207,10 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 		code_get(g, RAX, i->a);
 		code_put(g, i->dst);
 		return true;
+	case IR_SP:
+		x86_lea(&g->x, RAX, MEM(RSP, g->env->sp_delta + i->imm));
+		code_put(g, i->dst);
+		return true;
 	case IR_LOAD: code_load(g, i); return true;
 	case IR_ADDR: code_addr(g, i); return true;
 	case IR_INDEX: code_index(g, i); return true;
@@ -259,7 +263,14 @@ int code_insn(struct code *g, const struct ir_insn *i)
 		return code_arg_stack(g, i);
 	case IR_MAP_STR:
 	case IR_MAP_KEY:
+	case IR_ANY_KEY:
 		return code_map(g, i);
+	case IR_INJECT:
+		code_inject(g, i);
+		return 0;
+	case IR_ANY_STR:
+		code_any_str(g, i);
+		return 0;
 	case IR_STR_ORDER:
 		code_str_order(g, i);
 		return 0;

@@ -177,6 +177,8 @@ static int lower_form(struct lowerer *l, const struct bound_alternative *a, uint
 	switch (a->form) {
 	case CAPTURE_MARK:
 		return emit_mark_slot(l, slot);
+	case CAPTURE_INJECT:
+		return emit_inject(l, l->capture->inject, slot);
 	case CAPTURE_FACT:
 		return emit_fact(l, l->capture->fact, slot);
 	case CAPTURE_IDS:
@@ -374,6 +376,21 @@ static int lower_filter(struct lowerer *l)
 	return r ? r : end_region(l);
 }
 
+/* ---- marks ---- */
+
+static int lower_carriers(struct lowerer *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < l->program->ncaptures; i++) {
+		const struct bound_capture *c = &l->program->captures[i];
+
+		if (c->inject && !c->alternatives[0].why)
+			r = emit_carrier(l, c->inject);
+	}
+	return r ? r : too_complex(l);
+}
+
 /* ---- all ---- */
 
 static int finish(struct lowerer *l, const struct lower_options *o, struct capture_program *ret)
@@ -407,7 +424,7 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
 			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
 			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes,
-			    .marks = o->marks};
+			    .injects = o->caps && o->caps->injects, .marks = o->marks};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 
@@ -417,6 +434,8 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 		r = lower_filter(&l);
 	if (!r && l.marks)
 		lower_all_marks(&l);
+	if (!r)
+		r = lower_carriers(&l);
 	if (!r)
 		r = lower_captures(&l, &result);
 	if (!r)

@@ -27,6 +27,7 @@ struct joiner {
 	const struct planter_caps *caps;
 	bool alone;
 	unsigned propagators;
+	bool propagate;
 	const struct join_marks *marks; /* NULL: none */
 	bool follows;              /* a start of a span follows contexts: whose they are is kept */
 	uint32_t save_group;
@@ -115,7 +116,7 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 
 		if (!v || result->slot_of_item[i] < 0)
 			continue;
-		t = result->program.slots[result->slot_of_item[i]].type;
+		t = result->types[i];
 		if (v->type && v->type != t)
 			return err_set(err, -EINVAL, "saved.%s has another type in another start of this span",
 				       v->expr->text);
@@ -194,6 +195,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
 		.whole = c->use == USE_LIST,
 		.left_out = left_out(jn, s, c),
+		.inject = c->inject,
 		.ids = c->use == USE_CONTEXT,
 		.unseen = c->use == USE_CARRIER,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
@@ -325,6 +327,7 @@ static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_v
 		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
 		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
 		[POINT_JOIN] = MARKS_JOIN, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
+		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
 	};
 	const struct pack_span *s = j->span;
 	struct lower_marks *m;
@@ -528,22 +531,28 @@ static bool saves(const struct pack_point *p)
 	return false;
 }
 
-/*
- * The points of one span definition, or of what extends one, or the hooks of a pack: first those that save, since they
- * say what is saved.
- */
+/* Those that write, or the others: first those that save, since they say what is saved. */
+static void join_some(struct joiner *jn, struct join *joins, size_t n, bool writing)
+{
+	jn->saved = (struct saved_table){0};
+	jn->save_group++;
+	for (int first = 1; first >= 0; first--)
+		for (size_t i = 0; i < n; i++)
+			if (point_writes(joins[i].point) == writing &&
+			    (joins[i].point->role == POINT_START || saves(joins[i].point)) == first)
+				join_one(jn, &joins[i]);
+}
+
+/* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
 	size_t last = 0;
 
-	jn->saved = (struct saved_table){0};
-	jn->save_group++;
 	while (last < n && joins[last].part == joins[0].part)
 		last++;
-	for (int first = 1; first >= 0; first--)
-		for (size_t i = 0; i < last; i++)
-			if ((joins[i].point->role == POINT_START || saves(joins[i].point)) == first)
-				join_one(jn, &joins[i]);
+	join_some(jn, joins, last, false);
+	if (jn->propagate)
+		join_some(jn, joins, last, true);
 }
 
 /* A span without its required points would be a guess: all its points are refused with that reason. */
@@ -654,7 +663,8 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 {
 	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone,
 			    .propagators = o->propagators, .shapes = o->shapes,
-			    .marks = o->caps && o->caps->keeps_marks ? o->marks : NULL};
+			    .marks = o->caps && o->caps->keeps_marks ? o->marks : NULL,
+			    .propagate = o->propagate};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);
@@ -669,13 +679,13 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 			continue;
 		points = pack_points(packs[i], jn.arena, &n, &spans);
 		for (size_t k = 0; k < n; k++)
-			*vec_add(&jn.joins) = (struct join){.pack = packs[i],
-							    .span = spans[k] && spans[k]->of ? spans[k]->of : spans[k],
-							    .part = spans[k],
-							    .point = points[k]};
-		for (size_t k = 0; k < n; k++)
-			if (!k || spans[k] != spans[k - 1])
-				join_span(&jn, &jn.joins.data[first + k], n - k);
+			if (o->propagate || !point_writes(points[k]))
+				*vec_add(&jn.joins) = (struct join){
+				    .pack = packs[i], .span = spans[k] && spans[k]->of ? spans[k]->of : spans[k],
+				    .part = spans[k], .point = points[k]};
+		for (size_t k = first; k < jn.joins.len; k++)
+			if (k == first || jn.joins.data[k].part != jn.joins.data[k - 1].part)
+				join_span(&jn, &jn.joins.data[k], jn.joins.len - k);
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
 	refuse_orphans(&jn);

@@ -33,6 +33,7 @@ struct join_marks {
 struct join_options {
 	const struct planter_caps *caps;     /* the planter's; NULL: what every planter can do */
 	unsigned propagators;                /* enum propagators: headers of others are left out */
+	bool propagate;                      /* with the points that write into requests */
 	const struct join_marks *marks;      /* NULL, or the planter cannot: programs have no marks */
 	struct shape_table *shapes;          /* of the binary: for lists of attributes (join_shapes); NULL: these are
 					      * left out */
