@@ -305,7 +305,8 @@ static void random_header(struct shot_words *w)
 {
 	static char text[64];
 
-	memcpy(text, rnd(2) ? "00-" TRACE "-00f067aa0ba902b7-01-tail" : "00-" LOW_TRACE "-00f067aa0ba902b7-00-tail", 61);
+	memcpy(text, rnd(2) ? "00-" TRACE "-00f067aa0ba902b7-01-tail" : "00-" LOW_TRACE "-00f067aa0ba902b7-00-tail",
+	       60);
 	if (!rnd(3))
 		text[rnd(56)] = "0fgA/:@`-\xff"[rnd(10)];
 	if (!rnd(4))
