@@ -16,6 +16,7 @@ struct attr_value {
 	enum attr_kind kind;
 	uint32_t key_len;
 	const char *about;  /* NULL, or the attribute that this one came with: it says how it was cut, its port, … */
+	bool summed;        /* of values of several records: without one of them it is wrong */
 	bool hidden, cut;   /* cut: the program's text is longer */
 	bool gone;          /* its attribute has another value now: no attribute any more, only room for one */
 	uint32_t off, len, room; /* room is kept when the value is replaced */

@@ -452,7 +452,7 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: end, variants: [{func: m.f, context: x}]}\n",
 	 "9:5: `context` belongs to a point with role start"},
 	{POINTS "  - {name: a, role: end, variants: [{func: m.f, carrier: x}]}\n",
-	 "9:5: `carrier` belongs to a point with role start, note, join or tie"},
+	 "9:5: `carrier` belongs to a point with role start, note, join, tie or arm"},
 	{POINTS START "{a: x}\n      carrier: {expr: x, hidden: true}\n", "14:26: a carrier has no key `hidden`"},
 	{POINTS START "{a: x}\n      parent: 'x +'\n", "14:15: a value is expected here"},
 	{POINTS START "{a: x}\n      context: {expr: x, hidden: true}\n", "14:26: a context has no key `hidden`"},
