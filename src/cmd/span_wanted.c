@@ -11,6 +11,7 @@ void span_wanted_free(struct span_wanted *s)
 		return;
 	free(s->wanted.probes);
 	free(s->join_of_probe);
+	shape_table_free(s->shapes);
 	span_plan_done(&s->functions);
 	free(s);
 }
@@ -57,9 +58,10 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 }
 
 int span_joins(struct binary *b, const pack_set *packs, struct pack *functions, const struct join_options *with,
-	       struct join **ret, size_t *ret_n, struct err *err)
+	       struct shape_table **ret_shapes, struct join **ret, size_t *ret_n, struct err *err)
 {
 	struct pack **all = xcalloc(packs->len + 1, sizeof(*all));
+	struct join_options o = *with;
 	size_t n = 0;
 	int r;
 
@@ -67,7 +69,10 @@ int span_joins(struct binary *b, const pack_set *packs, struct pack *functions, 
 		all[n] = packs->data[n];
 	if (functions)
 		all[n++] = functions;
-	r = join_packs(b, all, n, with, ret, ret_n, err);
+	o.shapes = *ret_shapes = join_shapes(b, packs->data, packs->len);
+	r = join_packs(b, all, n, &o, ret, ret_n, err);
+	if (o.shapes)
+		shape_table_finish(o.shapes);
 	free(all);
 	return r;
 }
@@ -90,7 +95,8 @@ struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *
 	if (asked->nfunctions)
 		span_plan_make(b, asked->functions, asked->nfunctions, &s->functions);
 	s->wanted.refused = (unsigned)s->functions.refused.len;
-	if (span_joins(b, asked->packs, s->functions.pack, &with, &s->joins, &s->njoins, &err) < 0) {
+	if (span_joins(b, asked->packs, s->functions.pack, &with, &s->shapes, &s->joins,
+		       &s->njoins, &err) < 0) {
 		snprintf(s->wanted.why, sizeof(s->wanted.why), "%s", err.text);
 		return s;
 	}

@@ -4,11 +4,12 @@
 
 #include "span/assemble.h"
 #include "span/attributes.h"
+#include "span/lists.h"
 
 struct probe {
 	struct assembler_probe p;
-	struct capture_rule *rules;
-	size_t nrules;
+	struct capture_rules rules;
+	const struct list_reader *lists; /* of the program's own attributes; or NULL */
 	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
 	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;

@@ -70,7 +70,7 @@ GROUPS = (
     "parents",
     "one_trace",
     "trace_trouble",
-    "sdk",
+    "sdk", "otel_api",
     "grpc",
     "databases",
 )

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "span/trace_context.h"
 #include "unit/assembling.h"
 
 /* ---- trace context and sampling ---- */
@@ -273,8 +274,10 @@ static void loose_ids(void **state)
 	send();
 	inner = inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
 	assert_int_equal(inner->parent, SPAN_PARENT_LOCAL);
-	assert_true(all_are(inner->trace_id, 16, 0xaa) && all_are(inner->parent_id, 8, 0xbb));
-	assert_true(all_are(inner->span_id, 8, 0xee));
+	assert_true(all_are(inner->span_id, 8, 0xee) && all_are(inner->parent_id, 8, 0xbb));
+	assert_false(all_are(inner->trace_id, 16, 0xdd));
+	end(1, 500, 40, 200);
+	assert_memory_equal(w.spans.data[0].span.trace_id, w.spans.data[1].span.trace_id, 16);
 	assert_int_equal(lost(LOSS_SAMPLING_DISAGREES), 0);
 }
 
@@ -309,7 +312,7 @@ static void kept_below_left_out(void **state)
 		if (!inner)
 			continue;
 		assert_int_equal(inner->parent, SPAN_PARENT_UNKNOWN);
-		assert_true(all_are(inner->trace_id, 16, 0xdd));
+		assert_true(all_are(inner->span_id, 8, 0xee));
 	}
 }
 
@@ -324,13 +327,27 @@ static void undecided(void **state)
 	send();
 	inner = inner_span(flags);
 	assert_int_equal(inner->parent, SPAN_PARENT_LOCAL);
-	assert_true(all_are(inner->trace_id, 16, 0xaa));
+	assert_true(all_are(inner->parent_id, 8, 0xbb));
 	for (unsigned sampled = 0; sampled < 2; sampled++) {
 		again(!sampled, false, 0);
 		inner = inner_span(flags | (sampled ? EVENT_CONTEXT_SAMPLED : 0));
 		assert_int_equal(inner != NULL, sampled);
 		assert_int_equal(lost(LOSS_SAMPLED_OUT), !sampled);
 	}
+}
+
+/* Where no parent is known the trace is a new one, and by its id one of those that are kept. */
+static void loose_ids_alone(void **state)
+{
+	const struct span *inner;
+
+	again(0.001, false, 0);
+	inner = inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
+	assert_non_null(inner);
+	assert_false(all_are(inner->trace_id, 16, 0xdd));
+	assert_true(trace_sampled(inner->trace_id, 0.001));
+	again(1, false, 0);
+	assert_non_null(inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE));
 }
 
 /* The start of an end may have been left out: no loss of its kind then. */
@@ -513,7 +530,8 @@ int main(void)
 		T(incoming_trace), T(incoming_state), T(incoming_state_cut), T(parent_not_read), T(own_ids),
 		T(own_ids_are_sampled_already), T(own_ids_damaged), T(given_parents), T(no_parent_given),
 		T(own_ids_in_another_trace), T(loose_ids), T(loose_ids_and_a_header), T(kept_below_left_out),
-		T(undecided), T(left_out_late), T(lineage), T(lineage_comes_last), T(lineage_by_epoch),
+		T(undecided), T(loose_ids_alone), T(left_out_late),
+		T(lineage), T(lineage_comes_last), T(lineage_by_epoch),
 		T(lineage_twice), T(lineage_is_bounded), T(invalid_incoming_trace),
 		T(sampling_follows_the_parent), T(sampling_none), T(ids_of_the_system),
 	};

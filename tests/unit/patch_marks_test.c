@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -256,6 +257,92 @@ static void test_no_room(void **state)
 	buf_done(&out);
 }
 
+/* ---- many at once ---- */
+
+enum { ROUNDS = 40000, OPEN_AT_ONCE = 24 };
+
+/* A P with a goroutine, of which each span that begins is left out: so no ring fills up. */
+struct worker {
+	pthread_t thread;
+	struct fake_p p;
+	struct fake_m m;
+	struct {
+		uint64_t lo, hi, pad[4], m, pad2[12], goid;
+	} g;
+	const void *start, *inject, *end;
+	uint8_t stack[STACK_SIZE];
+	uint64_t found, wrong;
+};
+
+static void worker_run(struct worker *w, const void *code, uint64_t goid, const struct shot_words *words)
+{
+	struct frame f;
+
+	w->g.goid = goid;
+	frame_fill(&f, &(struct regs){.r = {(uintptr_t)words}, .g = (uintptr_t)&w->g}, w->stack);
+	call_code(&f, code);
+}
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+	const struct patch_slot *s = patch_area_slot(area, (uint32_t)w->p.id);
+	struct {
+		uint64_t ids[3], goid, word;
+	} open[OPEN_AT_ONCE] = {0};
+
+	for (uint64_t k = 0; k < ROUNDS; k++) {
+		size_t at = k % OPEN_AT_ONCE;
+		struct shot_words words = {.carrier = open[at].word};
+
+		if (open[at].word) {
+			worker_run(w, w->inject, 1, &words);
+			w->found += s->mark_state & 1;
+			w->wrong += s->mark_state & 1 && memcmp(s->mark_ids, open[at].ids, sizeof(open[at].ids));
+			worker_run(w, w->end, open[at].goid, &words);
+			w->wrong += s->mark_state & 1 && memcmp(s->mark_ids, open[at].ids, sizeof(open[at].ids));
+		}
+		open[at].word = words.carrier = 0x10000 + 32 * (2 * (k % 512) + (uint64_t)w->p.id);
+		open[at].goid = 100 + 2 * k + (uint64_t)w->p.id;
+		worker_run(w, w->start, open[at].goid, &words);
+		memcpy(open[at].ids, s->mark_ids, sizeof(open[at].ids));
+	}
+	return NULL;
+}
+
+/* Two Ps, with room for what is open and with too little: a mark is found or not, but never another one. */
+static void test_at_once(void **state)
+{
+	static struct worker workers[PROCS];
+	struct shot start = {.kind = SHOT_START, .group = 1, .call = 10, .threshold = MARK_KEEP_NONE};
+	struct shot inject = {.kind = SHOT_INJECT}, end = {.kind = SHOT_END, .group = 1};
+
+	for (unsigned little = 0; little < 2; little++) {
+		nmarks = little ? 16 : 1024;
+		marks_fresh();
+		for (int i = 0; i < PROCS; i++) {
+			struct worker *w = &workers[i];
+
+			*w = (struct worker){.p = {.id = i}, .start = compile_shot(&start),
+					     .inject = compile_shot(&inject), .end = compile_shot(&end)};
+			w->m.p = &w->p;
+			w->g.m = (uintptr_t)&w->m;
+			w->g.hi = (uintptr_t)w->stack + STACK_SP + 100;
+			stack_fill(w->stack);
+		}
+		for (int i = 0; i < PROCS; i++)
+			assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+		for (int i = 0; i < PROCS; i++) {
+			pthread_join(workers[i].thread, NULL);
+			assert_int_equal(workers[i].wrong, 0);
+			assert_true(workers[i].found > (little ? 0 : ROUNDS - OPEN_AT_ONCE - 100));
+		}
+		assert_int_equal(loss_count(LOSS_MARKS_FULL) > 0, little);
+		assert_true(little || left_out() == PROCS * ROUNDS);
+	}
+	nmarks = 1024;
+}
+
 /* ---- what it costs ---- */
 
 static double now_ns(void)
@@ -316,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_ids_differ),
 		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_at_once),
 		cmocka_unit_test(test_cost),
 	};
 

@@ -252,6 +252,7 @@ static void put_span(struct chain_walk *w)
 	x86_load(x, 8, false, RCX, MEMX(RDX, RAX, 0));
 	x86_store(x, 8, OUT(kind), RCX);
 	x86_label(x, no_kind);
+	x86_store(x, 8, OUT(object), RDX);
 	put_scope(w);
 	x86_load(x, 8, false, RAX, SLOT_AT(words, SPAN_AT));
 	x86_load(x, 4, false, RCX, SLOT(size));

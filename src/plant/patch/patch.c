@@ -19,7 +19,7 @@
 #define RINGS_DEFAULT (64u << 20) /* … but of all together about this much at most */
 #define RINGS_MOST (512ull << 20) /* what a function that is called two million times a second writes in one */
 #define RINGS_SHARE 8            /* … but not more than this part of the machine's memory */
-#define DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
+#define BUSY_DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
 #define PROCS_MAX 256
 
 static struct patch_planter *of_planter(struct planter *p)
@@ -53,12 +53,17 @@ static void size_pool(struct patch_planter *p, const struct planter_options *o)
 
 static int start_timer(struct patch_planter *p, struct err *err)
 {
-	const struct itimerspec each = {{0, DRAIN_NS}, {0, DRAIN_NS}};
-
 	p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (p->timer < 0 || timerfd_settime(p->timer, 0, &each, NULL) < 0)
-		return err_set(err, -errno, "cannot make a timer: %s", strerror(errno));
-	return 0;
+	return p->timer < 0 ? err_set(err, -errno, "cannot make a timer: %s", strerror(errno)) : 0;
+}
+
+/* While much is written, it is read more often than whoever drains does by himself. */
+static void set_timer(struct patch_planter *p, bool often)
+{
+	const struct itimerspec each = {{0, often ? BUSY_DRAIN_NS : 0}, {0, often ? BUSY_DRAIN_NS : 0}};
+
+	if (p->often != often && timerfd_settime(p->timer, 0, &each, NULL) == 0)
+		p->often = often;
 }
 
 /* ---- losses ---- */
@@ -315,12 +320,13 @@ static int patch_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	uint64_t ticks;
 	int n;
 
-	while (read(p->timer, &ticks, sizeof(ticks)) > 0)
+	while (p->often && read(p->timer, &ticks, sizeof(ticks)) > 0)
 		;
 	for (struct patched *d = p->patched; d; d = d->next)
 		vec_push(&rings, &d->ring);
 	n = ring_drain(&p->reader, rings.data, rings.len, fn, arg);
 	vec_done(&rings);
+	set_timer(p, p->reader.busy);
 	drop_empty(p);
 	return n;
 }

@@ -76,9 +76,9 @@ static int convert(struct binder *b, const struct expr *e, const struct bound *a
 {
 	const struct type *to = basic_type(kind);
 	bool number = a->type && (type_is_integer(a->type) || type_is_float(a->type));
-	bool address = a->type && kind == KIND_UINTPTR && (is_pointer_shaped(a->type) ||
-							   (!a->constant && (a->type->kind == KIND_STRING ||
-									     a->type->kind == KIND_SLICE)));
+	bool listed = a->type && (a->type->kind == KIND_STRING || a->type->kind == KIND_SLICE);
+	bool address = a->type && kind == KIND_UINTPTR &&
+		       (is_pointer_shaped(a->type) || a->type->kind == KIND_INTERFACE || (!a->constant && listed));
 
 	if (kind == KIND_STRING)
 		return convert_string(b, e, a, ret);

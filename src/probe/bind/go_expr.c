@@ -311,6 +311,11 @@ static const char *convert(struct go_printer *g, const struct bound *n)
 		e = go_temp(g, e); /* its first word; unsafe.StringData is newer than the oldest Go */
 		return arena_printf(g->arena, "*(*uintptr)(%s)", unsafe_pointer(g, arena_printf(g->arena, "&%s", e)));
 	}
+	if (e && n->a->type && n->a->type->kind == KIND_INTERFACE) {
+		e = go_temp(g, e); /* its second word */
+		return arena_printf(g->arena, "(*[2]uintptr)(%s)[1]",
+				    unsafe_pointer(g, arena_printf(g->arena, "&%s", e)));
+	}
 	return e ? arena_printf(g->arena, "%s(%s)", n->type->name, e) : NULL;
 }
 

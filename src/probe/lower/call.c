@@ -85,6 +85,8 @@ int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret)
 		return convert_float(l, n->expr, &v, n->type, ret);
 	if (v.type->kind == KIND_STRING || v.type->kind == KIND_SLICE) /* where its bytes or elements are */
 		r = value_word(l, &v, 0, 8, false, &reg);
+	else if (v.type->kind == KIND_INTERFACE) /* where what it holds is */
+		r = value_word(l, &v, 8, 8, false, &reg);
 	else
 		r = value_scalar(l, &v, &reg);
 	if (!r)

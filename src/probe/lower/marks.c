@@ -210,6 +210,7 @@ static void detach(struct lowerer *l)
 {
 	on_goroutine(l);
 	mark_words(l, MARK_KEYED, IR_MARK_FIND, MARK_KEY, 0);
+	mark_words(l, MARK_OWN, IR_MARK_PUT_CHAIN, 0, 0);
 	mark_words(l, MARK_KEYED, IR_MARK_PUT, MARK_KEY, 0);
 	mark_op(l, IR_MARK_LEAVE, 0, 0);
 	if (l->marks->or_end)

@@ -31,6 +31,7 @@ struct joiner {
 	const struct join_marks *marks; /* NULL: none */
 	bool follows;              /* a start of a span follows contexts: whose they are is kept */
 	uint32_t save_group;
+	struct shape_table *shapes; /* for values that are captured whole; or NULL */
 };
 
 static const struct pack_point *const *pack_points(const struct pack *p, struct arena *arena, size_t *ret_n,
@@ -192,6 +193,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 		.name = c->name, .alternatives = c->alternatives, .when = c->when,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
+		.whole = c->use == USE_LIST,
 		.left_out = left_out(jn, s, c),
 		.inject = c->inject,
 		.ids = c->use == USE_CONTEXT,
@@ -385,6 +387,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .sp = v->sp,
 					  .items = items,
 					  .nitems = v->ncaptures,
+					  .shapes = jn->shapes,
 					  .marks = marks_of(jn, v, j)};
 	int r = 0;
 
@@ -641,11 +644,25 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
 }
 
+/* What options of spans lead to: an interface, and what an element of a list in it has, another one. */
+struct shape_table *join_shapes(struct binary *b, struct pack *const *packs, size_t npacks)
+{
+	static const struct shape_limits limits = {.depth = 2, .max_string = 1024, .max_items = 64, .any_plain = true,
+						   .closure_words = 2};
+	struct shape_table *t;
+	bool wanted = false;
+
+	for (size_t i = 0; i < npacks; i++)
+		for (size_t k = 0; k < packs[i]->nspans; k++)
+			wanted |= packs[i]->spans[k].lists && pack_applies(b, packs[i]);
+	return wanted && !shape_table_new(b, &limits, &t, NULL) ? t : NULL;
+}
+
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
 	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone,
-			    .propagators = o->propagators,
+			    .propagators = o->propagators, .shapes = o->shapes,
 			    .marks = o->caps && o->caps->keeps_marks ? o->marks : NULL,
 			    .propagate = o->propagate};
 

@@ -35,6 +35,8 @@ struct join_options {
 	unsigned propagators;                /* enum propagators: headers of others are left out */
 	bool propagate;                      /* with the points that write into requests */
 	const struct join_marks *marks;      /* NULL, or the planter cannot: programs have no marks */
+	struct shape_table *shapes;          /* of the binary: for lists of attributes (join_shapes); NULL: these are
+					      * left out */
 	bool alone;                          /* no other process can be observed: what only tells connections apart is
 					      * left out */
 };
@@ -45,6 +47,11 @@ struct join_options {
  */
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err);
+/*
+ * A table for join_packs, to be finished by whoever plants (shape_table_finish), and freed when nothing is planted any
+ * more. NULL where no pack has lists of attributes, or the binary does not tell how interfaces say what they hold.
+ */
+struct shape_table *join_shapes(struct binary *b, struct pack *const *packs, size_t npacks);
 /*
  * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer
  * and join points. Each call joins anew.

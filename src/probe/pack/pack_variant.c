@@ -358,6 +358,23 @@ static int read_carrier(struct yaml *y, const yaml_node_t *node, void *into)
 	return read_address(y, node, USE_CARRIER, "carrier", into);
 }
 
+/* ---- lists of attributes ---- */
+
+/* With its types a binary may lack what it takes: then the span does without. */
+static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_capture c = {.use = USE_LIST, .name = "attributes", .optional = true, .line = yaml_line(node)};
+	capture_vec all = {0};
+	int r = read_exprs(y, node, &c.alternatives);
+
+	if (r)
+		return r;
+	vec_push(&all, c);
+	add_captures(y->arena, into, &all);
+	vec_done(&all);
+	return 0;
+}
+
 /* ---- what is written ---- */
 
 static int read_form(struct yaml *y, const yaml_node_t *node, void *into)
@@ -450,6 +467,7 @@ static const struct yaml_key variant_keys[] = {
 	{"inject", read_inject, 0, false},
 	{"present", read_present, 0, false},
 	{"carrier", read_carrier, 0, false},
+	{"attributes", read_lists, 0, false},
 	{0},
 };
 
