@@ -149,7 +149,7 @@ def _check(program, kind):
 def _check_in_vm(program, kind):
     _need_parsers()
     vm.need_vm()
-    requests = scaled(400, 400, "PROPAGATE")
+    requests = min(scaled(400, 400, "PROPAGATE"), 20000)
     before, after = _in_vm(program, kind, requests, 100)
     return _compare(kind, requests, before, after)
 
