@@ -622,6 +622,7 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
 	const struct join_options with = {.caps = &planter->caps};
 	struct span_plan functions = {0};
+	struct shape_table *shapes = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
@@ -636,10 +637,11 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 	packs_declare_types(b, packs->data, packs->len);
 	if (o->functions_as_spans.len)
 		span_plan_make(b, o->spans, o->functions_as_spans.len, &functions);
-	r = o->functions ? 0 : span_joins(b, packs, functions.pack, &with, &joins, &n, &err);
+	r = o->functions ? 0 : span_joins(b, packs, functions.pack, &with, &shapes, &joins, &n, &err);
 	if (r >= 0)
 		r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	tell_functions(&functions);
+	shape_table_free(shapes);
 	pack_free(functions.pack);
 	span_plan_done(&functions);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;

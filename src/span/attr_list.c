@@ -36,6 +36,11 @@ const struct attr_value *attr_list_find(const struct attr_list *l, const char *k
 	return NULL;
 }
 
+bool attr_list_has(const struct attr_list *l, const char *key)
+{
+	return key && attr_list_find(l, key, strlen(key));
+}
+
 const char *attr_list_text(const struct attr_list *l, const struct attr_value *v)
 {
 	return v->len ? l->text.data + v->off : "";

@@ -36,6 +36,7 @@ struct attr_list {
 void attr_list_reset(struct attr_list *l); /* empties; keeps the memory unless it is large */
 void attr_list_done(struct attr_list *l);
 const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len);
+bool attr_list_has(const struct attr_list *l, const char *key); /* key NULL: false */
 const char *attr_list_text(const struct attr_list *l, const struct attr_value *v);
 /* Appends the value as text. */
 void attr_list_print(const struct attr_list *l, const struct attr_value *v, struct buf *out);

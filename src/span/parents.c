@@ -99,6 +99,22 @@ static bool read_chain(const struct parents *p, const struct arrival *in, int sl
 	return true;
 }
 
+/*
+ * Whether the link, which is at the address of the owner's context, is that context. A span that never ends leaves the
+ * address to anybody: so some are known by what their context holds.
+ */
+static bool is_own_context(const struct open_span *owner, const struct event_chain *chain, size_t link)
+{
+	return !owner->start->p.span->context_holds_key ||
+	       (chain->span.link == link + 1 && open_span_has_key(owner, chain->span.object));
+}
+
+/* Whether it is certain that it is not: only the nearest link that holds anything is told. */
+static bool is_anothers_context(const struct open_span *owner, const struct event_chain *chain, size_t link)
+{
+	return !is_own_context(owner, chain, link) && (!chain->span.link || link + 1 <= chain->span.link);
+}
+
 static struct open_span *context_parent(struct search *q)
 {
 	int slot = chain_slot(q->in);
@@ -117,7 +133,10 @@ static struct open_span *context_parent(struct search *q)
 	for (size_t i = 0; event_chain_link(&chain, i, &link); i++) {
 		pooled |= link.pooled;
 		owner = contexts_find(&q->in->target->contexts, link.addr, &q->doubt);
-		if (owner && (!trusted(q->p, owner) || (pooled && !has_pooled(q, owner))))
+		if (owner && is_anothers_context(owner, &chain, i))
+			owner = NULL;
+		if (owner && (!trusted(q->p, owner) || (pooled && !has_pooled(q, owner)) ||
+			      !is_own_context(owner, &chain, i)))
 			return doubtful(q);
 		if (owner)
 			return innermost_of(q, owner);
@@ -396,6 +415,12 @@ static struct parent find_parent(struct search *q)
 		return sdk_parent(q, &header);
 	if (is_known(header.where) && header_is_nearer(&header, r.open, q->in->probe->p.span->kind))
 		return header;
+	if (r.open && r.open->transparent && !is_known(r.open->parent)) {
+		r.where = r.open->parent;
+		r.source = r.open->parent_source;
+		r.open = NULL;
+		return r;
+	}
 	if (!r.open) {
 		r.where = no_parent(q, given, header.where);
 		r.source = r.where == SPAN_PARENT_NONE ? PARENT_NONE : PARENT_UNKNOWN;
@@ -411,8 +436,11 @@ static struct parent find_parent(struct search *q)
 struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
 {
 	struct search q = {.p = p, .in = in, .s = s};
-	struct parent r = find_parent(&q);
+	struct parent r = {.where = SPAN_PARENT_NONE, .source = PARENT_NONE};
 
+	if (attr_list_has(&s->attrs, in->probe->p.span->root))
+		return r;
+	r = find_parent(&q);
 	note_caller(&q, &r);
 	return r;
 }
@@ -441,7 +469,7 @@ static void note_context(const struct arrival *in, struct open_span *s)
 	struct event_chain chain;
 	struct event_chain_link own;
 
-	if (slot >= 0 && event_chain(&in->e, (size_t)slot, &chain) && event_chain_link(&chain, 0, &own))
+	if (slot >= 0 && !s->context && event_chain(&in->e, (size_t)slot, &chain) && event_chain_link(&chain, 0, &own))
 		contexts_give(&in->target->contexts, own.addr, s);
 }
 
@@ -510,6 +538,7 @@ void parents_noted(struct parents *p, const struct arrival *in, struct open_span
 	struct search q = {.p = p, .in = in, .s = s};
 	struct request_end *e;
 
+	note_context(in, s);
 	if (!in->probe->connects)
 		return;
 	note_client(p, in, s);

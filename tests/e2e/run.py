@@ -41,6 +41,7 @@ GROUPS = (
     "privileges",
     "spans_and_calls",
     "keep",
+    "sampling",
     "otlp_export",
     "under_load",
     "attach_cycles",
@@ -67,7 +68,7 @@ GROUPS = (
     "parents",
     "one_trace",
     "trace_trouble",
-    "sdk",
+    "sdk", "otel_api",
     "grpc",
     "databases",
 )

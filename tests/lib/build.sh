@@ -35,6 +35,7 @@
 #   routers-go1.XX-{plain,sw}              every router, each on a port of its own
 #   trio-go1.XX-{plain,sw}                 three services that handle one order together
 #   trio-go1.XX-sdk                        likewise, with an OpenTelemetry SDK; built by the newest toolchain
+#   manual-go1.XX-{plain,sw}               makes spans with OpenTelemetry's API, without an SDK
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
@@ -172,6 +173,7 @@ if [ "${1:-}" = modules ]; then
 	build_libraries grpcd
 	build_libraries routers
 	build_libraries dbs
+	build_libraries manual
 	exit
 fi
 

@@ -775,6 +775,7 @@ static void test_results(void **state)
 	w->in.regs[GPR_RBX] = 0;
 	s = capture_at(w, "ret0", SITE_RETURN, NULL);
 	assert_int_equal(s->value, (uint64_t)-5);
+	assert_non_null(capture_at(w, "uintptr(err)", SITE_RETURN, NULL));
 	s = capture_at(w, "err == nil", SITE_RETURN, NULL);
 	assert_int_equal(s->value, 1);
 	assert_null(capture_at(w, "n", SITE_RETURN, NULL));

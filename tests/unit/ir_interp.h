@@ -11,8 +11,9 @@
 #include "binary/arch_x86_64.h"
 #include "event/event.h"
 #include "event/loss.h"
-#include "probe/ir.h"
+#include "probe/ir_ops.h"
 #include "unit/ir_chain.h"
+#include "unit/ir_marks.h"
 
 struct interp_input {
 	uint64_t regs[16];   /* by GPR_RAX … */
@@ -23,6 +24,7 @@ struct interp_input {
 	uint64_t saved[IR_MAX_SAVED]; /* 0: none */
 	uint64_t latency;
 	size_t room;         /* for chunks; 0: as much as there is */
+	struct interp_marks *marks; /* of programs that have any */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
 	void *arg;
 };
@@ -52,6 +54,7 @@ struct interp {
 	const struct interp_input *in;
 	struct interp_result *out;
 	uint64_t r[IR_MAX_REGS];
+	struct interp_mark_run *mark;
 };
 
 enum { INTERP_CHUNK_MAX = 8192 }; /* bytes that are copied for one pointer: as many as the planters copy */
@@ -283,6 +286,19 @@ static enum slot_status interp_order(const struct interp *t, const struct ir_ins
 	return SLOT_OK;
 }
 
+static enum slot_status interp_mark_word(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const struct mark *m = &t->mark->mark;
+
+	if (!t->mark->has)
+		return SLOT_ABSENT;
+	if (i->imm == MARK_FLAGS)
+		*ret = m->flags;
+	else
+		memcpy(ret, i->imm == MARK_SPAN_ID ? m->span_id : &m->trace_id[8 * i->imm], sizeof(*ret));
+	return SLOT_OK;
+}
+
 static enum slot_status interp_value(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
 {
 	const struct interp_input *in = t->in;
@@ -343,6 +359,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 	case IR_LATENCY:
 		*ret = t->in->latency;
 		return SLOT_OK;
+	case IR_MARK_WORD:
+		return interp_mark_word(t, i, ret);
 	default:
 		return interp_text(t, i, ret);
 	}
@@ -406,6 +424,118 @@ static enum slot_status interp_chain(const struct interp *t, const struct ir_ins
 
 	s->len = s->copied = 8 * chain_words(t->p->contexts, &m, t->r[i->a], t->r[i->b], (size_t)i->imm, words);
 	memcpy(s->bytes, words, s->copied);
+	s->status = SLOT_OK;
+	return SLOT_OK;
+}
+
+/* ---- marks (mark.h) ---- */
+
+/* The words of the chain that the instruction's registers name. */
+static void interp_links(const struct interp *t, const struct ir_insn *i, size_t max, uint64_t words[CHAIN_WORDS_MAX])
+{
+	const struct chain_memory m = {t->in->read, t->in->arg, t->in->bias};
+
+	chain_words(t->p->contexts, &m, t->r[i->a], t->r[i->b], max, words);
+}
+
+static void interp_mark_header(const struct interp *t, const struct ir_insn *i)
+{
+	char text[EVENT_MAX_STRING];
+	uint64_t len = MIN(t->r[i->b], (uint64_t)sizeof(text));
+
+	if (t->in->read(t->in->arg, t->r[i->a], text, len))
+		marks_header(t->mark, text, len);
+}
+
+static void interp_mark_begin(const struct interp *t, const struct ir_insn *i)
+{
+	uint64_t epoch[3] = {0};
+
+	if (i->a != IR_NO_REG)
+		memcpy(epoch, (const uint64_t[]){t->r[i->a], t->r[i->b], t->r[i->c]}, sizeof(epoch));
+	marks_begin(t->mark, i, epoch);
+}
+
+static void interp_mark_find(const struct interp *t, const struct ir_insn *i)
+{
+	uint64_t word = t->r[i->a];
+
+	marks_take(t->mark, marks_by(t->mark->marks, (uint64_t)i->imm, i->group, word));
+	t->mark->sealed |= word && i->flags & IR_MARK_ONLY;
+}
+
+static void interp_mark_end(const struct interp *t, const struct ir_insn *i)
+{
+	struct mark *m = t->mark->has ? marks_of(t->mark->marks, mark_span(&t->mark->mark)) : NULL;
+
+	if (m && !(t->mark->keyed && i->flags & IR_MARK_UNLESS_KEYED))
+		marks_end(t->mark->marks, m);
+}
+
+/* What it does; false: the event is dropped. */
+static bool interp_mark(const struct interp *t, const struct ir_insn *i)
+{
+	uint64_t words[CHAIN_WORDS_MAX];
+
+	switch (i->op) {
+	case IR_MARK_HEADER:
+		interp_mark_header(t, i);
+		return true;
+	case IR_MARK_CHAIN:
+		interp_links(t, i, (size_t)i->imm, words);
+		if (!t->mark->has && !t->mark->sealed)
+			marks_chain(t->mark, words);
+		return true;
+	case IR_MARK_GOROUTINE:
+		marks_goroutine(t->mark, i);
+		return true;
+	case IR_MARK_CREATOR:
+		marks_creator(t->mark, t->r[i->a]);
+		return true;
+	case IR_MARK_FIND:
+		interp_mark_find(t, i);
+		return true;
+	case IR_MARK_BEGIN:
+		interp_mark_begin(t, i);
+		return true;
+	case IR_MARK_PUT:
+		marks_put(t->mark, (uint64_t)i->imm, i->group, t->r[i->a]);
+		return true;
+	case IR_MARK_PUT_CHAIN:
+		interp_links(t, i, 1, words);
+		if (words[0] >= CHAIN_END_COUNT)
+			marks_put(t->mark, MARK_CONTEXT, 0, words[0] & ~(uint64_t)CHAIN_BITS);
+		return true;
+	case IR_MARK_PUSH:
+		if (!(t->mark->keyed && i->flags & IR_MARK_UNLESS_KEYED))
+			marks_push(t->mark);
+		return true;
+	case IR_MARK_LEAVE:
+		marks_leave(t->mark);
+		return true;
+	case IR_MARK_END:
+		interp_mark_end(t, i);
+		return true;
+	case IR_MARK_UNWIND:
+		marks_unwind(t->mark, i->imm);
+		return true;
+	default:
+		return marks_admit(t->mark, i);
+	}
+}
+
+static enum slot_status interp_emit_mark(const struct interp *t, const struct ir_insn *i)
+{
+	struct interp_slot *s = &t->out->slots[i->slot];
+	struct event_context c;
+
+	if (!t->mark->has)
+		return SLOT_ABSENT;
+	memcpy(&c, t->mark->mark.trace_id, sizeof(c.trace_id));
+	memcpy(c.span_id, t->mark->mark.span_id, sizeof(c.span_id));
+	c.flags = t->mark->mark.flags | (uint32_t)i->imm;
+	memcpy(s->bytes, &c, sizeof(c));
+	s->len = s->copied = sizeof(c);
 	s->status = SLOT_OK;
 	return SLOT_OK;
 }
@@ -656,6 +786,8 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 		return interp_stack(t, i);
 	case IR_EMIT_CHAIN:
 		return interp_chain(t, i);
+	case IR_EMIT_MARK:
+		return interp_emit_mark(t, i);
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
@@ -670,12 +802,16 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 		t->out->sp = i->b == IR_NO_REG ? 0 : t->r[i->b];
 		return SLOT_OK;
 	default:
+		if (ir_is_mark(i) && !interp_mark(t, i))
+			interp_drop(t, -1);
 		return SLOT_OK;
 	}
 }
 
 static void interp_failed(struct interp *t, int region, enum slot_status s)
 {
+	if (region == IR_SLOT_MARK)
+		return;
 	if (region >= 0 && region != IR_SLOT_FILTER)
 		t->out->slots[region].status = s;
 	else if (region < 0)
@@ -685,10 +821,22 @@ static void interp_failed(struct interp *t, int region, enum slot_status s)
 				       ? LOSS_FILTER_UNREADABLE : -1);
 }
 
+/* The goroutine and the depth of the record, which marks want. */
+static void interp_goroutine(const struct interp *t)
+{
+	uint64_t g = t->out->other_goroutine ? t->out->g : t->in->g;
+	uint64_t sp = t->out->other_goroutine ? t->out->sp : t->in->entry_sp;
+
+	interp_load(t, g + t->p->g.goid, 8, false, &t->mark->goid);
+	interp_load(t, g + t->p->g.stack_hi, 8, false, &t->mark->depth);
+	t->mark->depth = sp ? t->mark->depth - sp : 0;
+}
+
 static void interp_run(const struct capture_program *p, const struct interp_input *in,
 		       struct interp_result *ret)
 {
-	struct interp t = {.p = p, .in = in, .out = ret};
+	struct interp_mark_run mark = {.marks = in->marks};
+	struct interp t = {.p = p, .in = in, .out = ret, .mark = &mark};
 	int region = -1;
 
 	memset(ret, 0, sizeof(*ret));
@@ -698,6 +846,8 @@ static void interp_run(const struct capture_program *p, const struct interp_inpu
 
 		if (p->insns[pc].op == IR_REGION)
 			region = p->insns[pc].slot;
+		if (region == IR_SLOT_MARK && p->insns[pc].op == IR_REGION)
+			interp_goroutine(&t);
 		s = interp_step(&t, &pc);
 		if (s == SLOT_OK)
 			continue;
@@ -721,7 +871,7 @@ static inline __attribute__((unused)) size_t interp_record(const struct capture_
 	for (size_t i = 0; i < p->nslots; i++) {
 		const struct interp_slot *s = &out->slots[i];
 		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK ||
-			    p->slots[i].kind == VALUE_CHAIN;
+			    p->slots[i].kind == VALUE_CHAIN || p->slots[i].kind == VALUE_CONTEXT;
 
 		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len,
 					       .value = s->value};

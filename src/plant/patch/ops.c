@@ -217,6 +217,8 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 	case IR_SAVE: code_save(g, i); return true;
 	case IR_EMIT_STACK: code_emit_stack(g, i); return true;
 	case IR_EMIT_CHAIN: code_emit_chain(g, i); return true;
+	case IR_EMIT_MARK: code_emit_mark(g, i); return true;
+	case IR_MARK_WORD: code_mark_word(g, i); return true;
 	case IR_IMAGE: code_image(g, i); return true;
 	case IR_IMAGE_PUT: code_image_put(g, i); return true;
 	case IR_IMAGE_COPY: code_image_copy(g, i); return true;
@@ -243,6 +245,10 @@ static bool code_control(struct code *g, const struct ir_insn *i)
 
 int code_insn(struct code *g, const struct ir_insn *i)
 {
+	if (ir_is_mark(i)) {
+		code_mark(g, i);
+		return 0;
+	}
 	if (code_simple(g, i) || code_control(g, i))
 		return 0;
 	switch (i->op) {

@@ -68,15 +68,19 @@ static void set_timer(struct patch_planter *p, bool often)
 
 /* ---- losses ---- */
 
-static void add_counts(struct losses *l, const struct patch_counts *c)
-{
-	for (size_t i = 0; i < PATCH_LOSSES; i++)
-		l->count[i] += __atomic_load_n(&c->loss[i], __ATOMIC_RELAXED);
-}
-
 static const struct patch_counts *counts_at(const struct patched *d, uint32_t i)
 {
 	return (const struct patch_counts *)(const void *)((const char *)d->area + d->layout.counts_off) + i;
+}
+
+/* Of the i-th probe. */
+static void add_counts(struct losses *l, const struct patched *d, uint32_t i)
+{
+	const struct patch_counts *c = counts_at(d, i);
+
+	for (size_t k = 0; k < PATCH_LOSSES; k++)
+		l->count[k] += __atomic_load_n(&c->loss[k], __ATOMIC_RELAXED);
+	l->count[LOSS_SAMPLED_OUT] += patch_area_left_out(d->area, &d->layout, i);
 }
 
 static void patch_losses(struct event_source *s, struct losses *ret)
@@ -91,7 +95,7 @@ static void patch_losses(struct event_source *s, struct losses *ret)
 	pairing_losses(p->reader.pairing, 0, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
-			add_counts(ret, counts_at(d, i));
+			add_counts(ret, d, i);
 }
 
 /*
@@ -123,7 +127,7 @@ static void patch_probe_losses(struct event_source *s, uint32_t probe_id, struct
 		uint32_t i = index_of(d, probe_id);
 
 		if (i < d->nprobes)
-			add_counts(ret, counts_at(d, i));
+			add_counts(ret, d, i);
 	}
 }
 
@@ -137,7 +141,7 @@ static void keep_counts(struct patch_planter *p, const struct patched *d)
 			g = xcalloc(1, sizeof(*g));
 			map_set(&p->gone, key, g);
 		}
-		add_counts(&g->losses, counts_at(d, i));
+		add_counts(&g->losses, d, i);
 		g->hits += patch_area_hits(d->area, &d->layout, i);
 	}
 }
@@ -484,7 +488,8 @@ const struct planter_ops planter_patch = {
 	.doing = "patching programs from inside",
 	.prices = patch_prices,
 	.prices_title = "and with --planter patch, wherever it is",
-	.caps = {.reads_float_regs = true, .follows_contexts = true, .needs_ptrace = true},
+	.caps = {.reads_float_regs = true, .follows_contexts = true, .keeps_marks = true,
+		 .needs_ptrace = true},
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,

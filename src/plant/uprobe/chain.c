@@ -204,6 +204,8 @@ static void put_span(struct gen *g)
 	read_scope(g);
 	load_state(g, R1, STATE(span_link));
 	emit_store(e, 8, FP, SPAN(link), R1);
+	load_state(g, R1, STATE(span));
+	emit_store(e, 8, FP, SPAN(object), R1);
 	for (unsigned i = 0; i < sizeof(struct event_chain_span); i += 8) {
 		emit_load(e, 8, R2, FP, STACK_BUF + (int)i);
 		put_word(g, none);

@@ -55,6 +55,8 @@ struct capture_item {
 	uint32_t depth;                  /* 1 + how deep an image is followed; 0: as deep as the shapes go */
 	unsigned links;                  /* not 0: it is a context, whose chain is captured: at most so many links */
 	enum runtime_fact fact;          /* instead of all this; left out where the program does not tell it */
+	bool ids;                        /* likewise: the ids of the span's mark */
+	bool unseen;                     /* it has no slot: only marks want it (struct lower_marks) */
 	const char *left_out;            /* it is not captured, for this reason; NULL: it is */
 	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };

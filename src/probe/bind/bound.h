@@ -112,6 +112,7 @@ enum capture_form {
 	CAPTURE_IMAGE,      /* a copy of its memory */
 	CAPTURE_CHAIN,      /* of a context: where it and those that it was made of lie */
 	CAPTURE_FACT,       /* no value of the program's: a fact of the runtime's */
+	CAPTURE_IDS,        /* likewise: the ids of the span's mark (probe/mark.h) */
 };
 
 /* What the runtime knows of the goroutine, and of the ids that new ones get (struct lineage_layout). */
@@ -142,6 +143,7 @@ struct bound_capture {
 	uint32_t depth, max_bytes;
 	unsigned links;                  /* CAPTURE_CHAIN */
 	enum runtime_fact fact;          /* CAPTURE_FACT */
+	bool unseen;                     /* it has no slot: only marks want it */
 };
 
 /* A parameter, a result, or a variable of a closure. */

@@ -76,8 +76,9 @@ static int convert(struct binder *b, const struct expr *e, const struct bound *a
 {
 	const struct type *to = basic_type(kind);
 	bool number = a->type && (type_is_integer(a->type) || type_is_float(a->type));
-	bool address = a->type && kind == KIND_UINTPTR && (is_pointer_shaped(a->type) ||
-							   (!a->constant && a->type->kind == KIND_STRING));
+	bool address = a->type && kind == KIND_UINTPTR &&
+		       (is_pointer_shaped(a->type) || a->type->kind == KIND_INTERFACE ||
+			(!a->constant && a->type->kind == KIND_STRING));
 
 	if (kind == KIND_STRING)
 		return convert_string(b, e, a, ret);

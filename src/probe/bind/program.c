@@ -162,6 +162,7 @@ static struct bound_capture describe(const struct capture_item *item)
 	return (struct bound_capture){.name = item->name, .carry = item->carry, .optional = item->optional,
 				      .whole = item->whole, .parsed = item->expr, .depth = item->depth,
 				      .max_bytes = item->max_bytes, .links = item->links, .fact = item->fact,
+				      .unseen = item->unseen,
 				      .nalternatives = count_alternatives(item)};
 }
 
@@ -212,7 +213,7 @@ static int bind_item(struct binder *b, const struct capture_item *item, const ch
 		return r;
 	}
 	if (!r && !item->expr && !(item->alternatives && *item->alternatives)) {
-		all[0].form = item->fact ? CAPTURE_FACT : CAPTURE_MARK;
+		all[0].form = item->fact ? CAPTURE_FACT : item->ids ? CAPTURE_IDS : CAPTURE_MARK;
 		any = true;
 	} else {
 		for (size_t i = 0; !r && i < c.nalternatives; i++)

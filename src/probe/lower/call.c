@@ -83,8 +83,8 @@ int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret)
 	}
 	if (type_is_float(n->type) || type_is_float(v.type))
 		return convert_float(l, n->expr, &v, n->type, ret);
-	if (v.type->kind == KIND_STRING) /* where its bytes are */
-		r = value_word(l, &v, 0, 8, false, &reg);
+	if (v.type->kind == KIND_STRING || v.type->kind == KIND_INTERFACE) /* where its bytes, or what it holds, are */
+		r = value_word(l, &v, v.type->kind == KIND_STRING ? 0 : 8, 8, false, &reg);
 	else
 		r = value_scalar(l, &v, &reg);
 	if (!r)

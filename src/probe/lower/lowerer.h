@@ -20,6 +20,7 @@ struct lowerer {
 	const char *text;       /* the expression at work, for columns */
 	int column;             /* where it is, in messages about all of it */
 	bool reads_float_regs, follows_contexts;
+	const struct lower_marks *marks;
 	struct shape_table *shapes;
 	const struct bound_capture *capture; /* at work */
 	bool has_images;
@@ -141,8 +142,22 @@ int emit_image(struct lowerer *l, const struct value *v, uint16_t slot);
 
 /* ---- lineage.c ---- */
 
+/* The type word and the data word of a context. */
+int chain_words(struct lowerer *l, const struct value *v, uint16_t *ret_type, uint16_t *ret_data);
 int emit_chain(struct lowerer *l, const struct value *v, uint16_t slot);
+uint16_t emit_load_fact(struct lowerer *l, enum runtime_fact fact, const struct lineage_layout *at);
 int emit_fact(struct lowerer *l, enum runtime_fact fact, uint16_t slot);
+
+/* ---- marks.c ---- */
+
+void lower_all_marks(struct lowerer *l);
+void emit_ids(struct lowerer *l, uint16_t slot);
+
+/* ---- program.c ---- */
+
+void begin_region(struct lowerer *l, uint16_t slot);
+int end_region(struct lowerer *l);
+void begin_text(struct lowerer *l, const struct bound_text *t);
 
 /* ---- image_generic.c ---- */
 

@@ -50,6 +50,11 @@ static const struct yaml_key point_keys[] = {
 	{0},
 };
 
+static bool may_carry(enum point_role role)
+{
+	return role == POINT_START || role == POINT_NOTE || role == POINT_JOIN || role == POINT_TIE;
+}
+
 static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
 {
 	int r;
@@ -64,8 +69,10 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
 	if (!r && p->role != POINT_START && p->role != POINT_SDK && point_captures(p, USE_PARENT_CHAIN))
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
-	if (!r && p->role != POINT_START && point_captures(p, USE_OWN_CHAIN))
-		r = yaml_fail(y, node, "`context` belongs to a point with role start");
+	if (!r && p->role != POINT_START && p->role != POINT_DETACH && point_captures(p, USE_OWN_CHAIN))
+		r = yaml_fail(y, node, "`context` belongs to a point with role start or detach");
+	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
+		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join or tie");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
 	if (!r && p->by_lineage)
@@ -282,6 +289,56 @@ static int read_sdk(struct yaml *y, const yaml_node_t *node, void *into)
 	return yaml_map(y, node, "`sdk`", keys, s);
 }
 
+static int read_list_value(struct yaml *y, const yaml_node_t *node, const char *text, struct pack_list_value *v)
+{
+	static const char *const forms[] = {[LIST_BOOL] = "bool", [LIST_INT] = "int", [LIST_FLOAT] = "float",
+					    [LIST_TEXT] = "text", [LIST_ITEMS] = "list", NULL};
+	size_t n = strcspn(text, " ");
+
+	v->field = text + n + strspn(text + n, " ");
+	for (size_t i = 0; *v->field && forms[i]; i++)
+		if (strlen(forms[i]) == n && !memcmp(forms[i], text, n)) {
+			v->form = (enum list_form)i;
+			return 0;
+		}
+	return yaml_fail(y, node, "\"%.60s\" is no value; it is written as what it is and the field that has it: bool, "
+				  "int, float, text or list, as in `int Value.numeric`", text);
+}
+
+static int read_list_values(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_lists *l = into;
+	struct pack_list_value *values;
+	const char *const *pairs;
+	int r = yaml_text_pairs(y, node, &pairs);
+
+	if (r)
+		return r;
+	l->nvalues = yaml_pair_count(node);
+	l->values = values = arena_array(y->arena, struct pack_list_value, l->nvalues + 1);
+	for (size_t i = 0; !r && i < l->nvalues; i++) {
+		values[i].number = pairs[2 * i];
+		r = read_list_value(y, node, pairs[2 * i + 1], &values[i]);
+	}
+	return r;
+}
+
+static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("each", struct pack_lists, each, yaml_text),
+		NEEDED("name", struct pack_lists, name, yaml_text),
+		NEEDED("type", struct pack_lists, type, yaml_text),
+		{"values", read_list_values, 0, true},
+		FIELD("closures", struct pack_lists, closures, yaml_text_pairs),
+		{0},
+	};
+	struct pack_lists *l = arena_new(y->arena, struct pack_lists);
+
+	*(const struct pack_lists **)into = l;
+	return yaml_map(y, node, "`lists`", keys, l);
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
@@ -298,6 +355,12 @@ static const struct yaml_key span_keys[] = {
 	FIELD("sdk", struct pack_span, sdk, read_sdk),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
+	FIELD("context_holds_key", struct pack_span, context_holds_key, yaml_bool),
+	FIELD("lists", struct pack_span, lists, read_lists),
+	FIELD("kind_from", struct pack_span, kind_from, yaml_text),
+	FIELD("root", struct pack_span, root, yaml_text),
+	FIELD("transparent", struct pack_span, transparent, yaml_text),
+	FIELD("status_text", struct pack_span, status_text, yaml_text),
 	FIELD("part_of", struct pack_span, part_of, yaml_texts),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),
@@ -408,6 +471,24 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 	return 0;
 }
 
+static bool captures(const struct pack_span *s, enum capture_use use)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		if (point_captures(&s->points[i], use))
+			return true;
+	return false;
+}
+
+static int check_lists(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
+{
+	if (s->context_holds_key && (!s->key || !captures(s, USE_OWN_CHAIN)))
+		return yaml_fail(y, node, "`context_holds_key` needs the span's `key`, and a `context`");
+	if (!s->lists && captures(s, USE_LIST))
+		return yaml_fail(y, node, "a variant's `attributes` need the span's `lists`, which says what they look "
+				       "like");
+	return 0;
+}
+
 static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_span *s = into;
@@ -431,6 +512,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
 	if (!r)
 		r = check_detached(y, node, s);
+	if (!r)
+		r = check_lists(y, node, s);
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
 	if (!r)

@@ -307,7 +307,7 @@ static int read_save(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
-/* ---- contexts: captures that are no attributes ---- */
+/* ---- contexts and carriers: captures that are no attributes ---- */
 
 static bool is_list_of_mappings(struct yaml *y, const yaml_node_t *node)
 {
@@ -317,7 +317,7 @@ static bool is_list_of_mappings(struct yaml *y, const yaml_node_t *node)
 }
 
 /* One, or a list of mappings of which one should hold. */
-static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use use, const char *name, void *into)
+static int read_address(struct yaml *y, const yaml_node_t *node, enum capture_use use, const char *name, void *into)
 {
 	const yaml_node_item_t *item = &(yaml_node_item_t){0}, *end = item + 1;
 	capture_vec all = {0};
@@ -332,8 +332,9 @@ static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use 
 		struct pack_capture *c = vec_add(&all);
 
 		*c = (struct pack_capture){.use = use, .name = name, .line = yaml_line(one)};
-		r = one->type == YAML_MAPPING_NODE ? yaml_map(y, one, "a context", chosen_keys, c)
-						   : read_exprs(y, one, &c->alternatives);
+		r = one->type == YAML_MAPPING_NODE
+			    ? yaml_map(y, one, use == USE_CARRIER ? "a carrier" : "a context", chosen_keys, c)
+			    : read_exprs(y, one, &c->alternatives);
 	}
 	if (!r)
 		add_captures(y->arena, into, &all);
@@ -343,12 +344,34 @@ static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use 
 
 static int read_parent(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	return read_chain(y, node, USE_PARENT_CHAIN, "parent", into);
+	return read_address(y, node, USE_PARENT_CHAIN, "parent", into);
 }
 
 static int read_context(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	return read_chain(y, node, USE_OWN_CHAIN, "context", into);
+	return read_address(y, node, USE_OWN_CHAIN, "context", into);
+}
+
+static int read_carrier(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	return read_address(y, node, USE_CARRIER, "carrier", into);
+}
+
+/* ---- lists of attributes ---- */
+
+/* With its types a binary may lack what it takes: then the span does without. */
+static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_capture c = {.use = USE_LIST, .name = "attributes", .optional = true, .line = yaml_line(node)};
+	capture_vec all = {0};
+	int r = read_exprs(y, node, &c.alternatives);
+
+	if (r)
+		return r;
+	vec_push(&all, c);
+	add_captures(y->arena, into, &all);
+	vec_done(&all);
+	return 0;
 }
 
 /* ---- variants ---- */
@@ -378,6 +401,8 @@ static const struct yaml_key variant_keys[] = {
 	{"save", read_save, 0, false},
 	{"parent", read_parent, 0, false},
 	{"context", read_context, 0, false},
+	{"carrier", read_carrier, 0, false},
+	{"attributes", read_lists, 0, false},
 	{0},
 };
 
