@@ -572,6 +572,31 @@ static void test_extends(void **state)
 	}
 }
 
+/* Parts of a span of the pack, of a pack that is selected, of one that is built in; not of what nobody knows. */
+static void test_parts(void **state)
+{
+	static const struct {
+		const char *part_of, *sentence;
+	} cases[] = {
+		{"[s]", ""}, {"[p, net-http, database-sql]", ""},
+		{"[s, net-htp]", "t.yaml:5:1: `part_of` names `net-htp`, but there is no such pack, nor such a span in "
+				 "this one; did you mean `net-http`?"},
+		{"[zzzzzzzz]", "t.yaml:5:1: `part_of` names `zzzzzzzz`, but there is no such pack, nor such a span in this "
+			       "one"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *text = xasprintf(POINTS START "{a: x}\n" END_POINT "  part_of: %s\n", cases[i].part_of);
+		struct pack *p = load(text);
+		struct err err = {0};
+
+		assert_int_equal(packs_resolve(&p, 1, &err), *cases[i].sentence ? -EINVAL : 0);
+		assert_string_equal(err.text, cases[i].sentence);
+		pack_free(p);
+		free(text);
+	}
+}
+
 /* A small file whose aliases multiply: refused, and quickly. */
 static void test_aliases(void **state)
 {
@@ -609,7 +634,7 @@ int main(void)
 		cmocka_unit_test(test_builtin), cmocka_unit_test(test_builtin_parts),
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),
+		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends), cmocka_unit_test(test_parts),
 	};
 
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);
