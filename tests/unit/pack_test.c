@@ -581,8 +581,8 @@ static void test_parts(void **state)
 		{"[s]", ""}, {"[p, net-http, database-sql]", ""},
 		{"[s, net-htp]", "t.yaml:5:1: `part_of` names `net-htp`, but there is no such pack, nor such a span in "
 				 "this one; did you mean `net-http`?"},
-		{"[zzzzzzzz]", "t.yaml:5:1: `part_of` names `zzzzzzzz`, but there is no such pack, nor such a span in this "
-			       "one"},
+		{"[zzzzzzzz]",
+		 "t.yaml:5:1: `part_of` names `zzzzzzzz`, but there is no such pack, nor such a span in this one"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
