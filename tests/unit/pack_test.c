@@ -317,7 +317,7 @@ static const struct bad bads[] = {
 	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
 	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
 	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
-	{"pack: p\nabout: a\npackages: m\n", "3:11: texts is expected here: a list"},
+	{"pack: p\nabout: a\npackages: m\n", "3:11: a list of texts is expected here"},
 	{"pack: p\nabout: \"a\\0b\"\n", "2:8: a text here cannot hold the byte 0"},
 	{"pack: p\npack: q\n", "2:1: `pack` is here twice"},
 	{HEAD "span: []\n", "4:1: a pack has no key `span`; did you mean `spans`?"},
