@@ -23,7 +23,7 @@
 enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
-	bool json, list_packs, ir, go_probe;
+	bool json, list_packs, ir, go_probe, propagate;
 	const char *functions, *planter;
 	string_list packs, functions_as_spans;
 
@@ -41,6 +41,8 @@ static const struct option_def inspect_defs[] = {
 	 offsetof(struct inspect_options, packs)},
 	{0, "span", "FUNCTION", "also what `attach --span FUNCTION` observes (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, functions_as_spans)},
+	{0, "propagate", NULL, "also what `attach --propagate` does", OPT_FLAG,
+	 offsetof(struct inspect_options, propagate)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
 	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
 	 offsetof(struct inspect_options, ir)},
@@ -620,7 +622,7 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 {
 	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
-	const struct join_options with = {.caps = &planter->caps};
+	const struct join_options with = {.caps = &planter->caps, .propagate = o->propagate};
 	struct span_plan functions = {0};
 	struct shape_table *shapes = NULL;
 	struct join *joins = NULL;

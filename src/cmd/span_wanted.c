@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cmd/sdk_text.h"
 
 void span_wanted_free(struct span_wanted *s)
 {
@@ -22,8 +23,8 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 
 	*probe = (struct plant_probe){.label = j->func.name,
 				      .program = &j->capture.program,
-				      .auxiliary = !j->span,
-				      .group = j->span ? j->capture.program.save_group : 0,
+				      .auxiliary = !j->span || point_writes(j->point),
+				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
 				      .optional = j->point->optional,
 				      .begins = j->point->role == POINT_START};
 	plant_probe_locate(probe, planter, b, &j->at);
@@ -76,10 +77,17 @@ int span_joins(struct binary *b, const pack_set *packs, struct pack *functions, 
 	return r;
 }
 
+/* What an SDK says of its traces is told by records only. */
+static const struct join_marks *marks_for(struct binary *b, const struct join_marks *asked)
+{
+	return asked && (asked->sent || !has_sdk(b)) ? asked : NULL;
+}
+
 struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *asked)
 {
 	const struct join_options with = {.caps = &asked->planter->caps, .alone = asked->alone,
-					  .propagators = asked->propagators};
+					  .propagators = asked->propagators, .marks = marks_for(b, asked->marks),
+					  .propagate = asked->propagate};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 

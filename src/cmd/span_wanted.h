@@ -22,8 +22,10 @@ struct spans_asked {                       /* of every executable; all of it out
 	const struct span_question *functions; /* those of --span */
 	size_t nfunctions;
 	const struct planter_ops *planter;
-	bool alone;                        /* this and the next: as in struct join_options */
+	bool alone;                        /* this and the next ones: as in struct join_options */
 	unsigned propagators;
+	bool propagate;
+	const struct join_marks *marks;    /* likewise; but not where the program's own SDK decides */
 };
 
 /* Never NULL; the reason is in wanted.why when there is nothing to plant. */

@@ -91,9 +91,13 @@ _Static_assert(sizeof(struct event_chunk) == 16, "wire format");
  */
 struct event_context {
 	uint8_t trace_id[16], span_id[8];
-	uint32_t flags;   /* OTLP's: W3C's, and whether it came from another process */
+	uint32_t flags;   /* OTLP's: W3C's, and whether it came from another process. Of a span's own ids also: */
 };
-enum { EVENT_CONTEXT_SAMPLED = 1, EVENT_CONTEXT_REMOTE = 0x200 };
+enum { EVENT_CONTEXT_SAMPLED = 1, EVENT_CONTEXT_REMOTE = 0x200,
+       /* The probe knew no parent, though there may be one, whose flag counts then. Without one SAMPLED does */
+       EVENT_CONTEXT_UNDECIDED = 0x400,
+       /* Nobody else was told of the ids: where the parent is of another trace, the span belongs to that */
+       EVENT_CONTEXT_LOOSE = 0x800 };
 _Static_assert(sizeof(struct event_context) == 28, "wire format");
 
 /*

@@ -19,6 +19,8 @@
  * and records find it by that key.
  *
  * Ids and the sampling decision are made at the start, since children need them: here, unless the record has them.
+ * Where probes decide (probe/mark.h), nothing comes of what is left out, and an end whose start never came is one that
+ * its probe did not know any more.
  */
 #include "span/assemble.h"
 
@@ -38,10 +40,12 @@ struct assembler {
 	struct assembler_options o;
 	struct map probes, targets;      /* by id */
 	struct interner interner;
+	struct sql_cache statements;
 	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
+	uint64_t requests[INJECT_OUTCOMES];
 	uint64_t last_ns;                /* the latest that a record was written */
 	struct losses losses;
 	struct parents parents;
@@ -97,6 +101,7 @@ void assembler_free(struct assembler *a)
 	map_done(&a->probes);
 	parents_done(&a->parents);
 	interner_done(&a->interner);
+	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
 	buf_done(&a->name);
@@ -128,12 +133,13 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = probe_new(&a->interner, p);
 
-	for (size_t i = 0; i < probe->nrules; i++) {
-		struct transform_wishes *w = &probe->rules[i].wishes;
+	for (size_t i = 0; i < probe->rules.n; i++) {
+		struct transform_wishes *w = &probe->rules.rules[i].wishes;
 
 		if (w->redact && a->o.redact)
 			w->redact = a->o.redact;
 		w->sql_full = a->o.sql_full;
+		w->statements = &a->statements;
 	}
 	pair_with_others(a, probe);
 	free(map_set(&a->probes, p->id, probe));
@@ -219,30 +225,89 @@ static bool keeps_trace(const struct assembler *a, const struct parent *p)
 	return trace_sampled(p->trace.trace_id, a->o.sample);
 }
 
+static bool is_known(const struct parent *p)
+{
+	return p->where == SPAN_PARENT_LOCAL || p->where == SPAN_PARENT_REMOTE;
+}
+
 /*
- * Its ids, and its parent's. A probe that made the ids may have sent them on, with its decision on keeping the trace,
- * so they stay; what is in another trace is no parent of this span.
+ * A probe that made the ids and sent them on has to be believed: what is in another trace is no parent of this span.
+ * Where nobody was told of them, a parent of ours must be kept as the span was, unless its probe knew no parent.
  */
+static bool disagrees(const struct event_context *own, const struct parent *p)
+{
+	if (!is_known(p))
+		return false;
+	if (!(own->flags & EVENT_CONTEXT_LOOSE))
+		return memcmp(own->trace_id, p->trace.trace_id, sizeof(own->trace_id));
+	return p->open && !p->trace.sampled && !(own->flags & EVENT_CONTEXT_UNDECIDED);
+}
+
+/* A new id, of those that are kept. */
+static void kept_trace_id(struct assembler *a, uint8_t ret[16])
+{
+	const uint64_t all = UINT64_C(1) << 56, least = mark_threshold(a->o.sample);
+	uint64_t low = 0;
+
+	random_id(a, ret, 2);
+	if (trace_sampled(ret, a->o.sample) || least >= all)
+		return;
+	for (int i = 9; i < 16; i++)
+		low = low << 8 | ret[i];
+	low = least + (uint64_t)((unsigned __int128)low * (all - least) >> 56);
+	for (int i = 15; i >= 9; i--, low >>= 8)
+		ret[i] = (uint8_t)low;
+}
+
+/*
+ * The ids and the decision of the span's own probe. Loose ids may be of a trace that the span is not in, as far as we
+ * know.
+ */
+static void set_own_trace(struct assembler *a, struct open_span *s, const struct event_context *own, struct parent *p)
+{
+	bool loose = own->flags & EVENT_CONTEXT_LOOSE;
+
+	if (disagrees(own, p)) {
+		*p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
+		a->losses.count[LOSS_SAMPLING_DISAGREES]++;
+	}
+	s->trace = trace_context_of(own);
+	s->has_own_ids = !loose;
+	if (loose && !is_known(p))
+		kept_trace_id(a, s->trace.trace_id);
+	if (!is_known(p))
+		return;
+	if (loose || own->flags & EVENT_CONTEXT_UNDECIDED)
+		s->trace.sampled = keeps_trace(a, p);
+	if (loose)
+		memcpy(s->trace.trace_id, p->trace.trace_id, sizeof(s->trace.trace_id));
+}
+
+static bool own_context(const struct arrival *in, struct event_context *ret)
+{
+	int slot = in->probe->context_slot;
+
+	return arrival_has(in, slot) && event_context(&in->e, (size_t)slot, ret);
+}
+
+/* Its ids, and its parent's. */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
 	struct parent p = parents_find(&a->parents, in, s);
-	bool known = p.where == SPAN_PARENT_LOCAL || p.where == SPAN_PARENT_REMOTE;
 	struct event_context own;
+	bool has_own = own_context(in, &own);
 
-	if (!known)
+	if (!is_known(&p))
 		random_id(a, p.trace.trace_id, 2);
 	s->trace = p.trace;
-	if (arrival_has(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
-		s->trace = trace_context_of(&own);
-		s->has_own_ids = true;
-		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
-			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
-	} else if (p.by_sdk) {
+	if (p.by_sdk && (!has_own || own.flags & EVENT_CONTEXT_LOOSE)) {
 		s->trace = p.sdk;
 		s->by_sdk = true;
 	} else if (attr_list_has(&s->attrs, in->probe->p.span->transparent)) {
 		s->transparent = true;
 		s->trace.sampled = keeps_trace(a, &p);
+	} else if (has_own) {
+		set_own_trace(a, s, &own, &p);
 	} else {
 		s->trace.sampled = keeps_trace(a, &p);
 		random_id(a, s->trace.span_id, 1);
@@ -403,8 +468,7 @@ static void capture(struct assembler *a, const struct arrival *in, struct open_s
 	_cleanup_(arena_done) struct arena arena = {0};
 	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
-			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	attributes_capture(&s->attrs, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
 	if (in->probe->lists)
 		lists_capture(in->probe->lists, &a->interner, &in->e, &src, &s->attrs, &a->losses);
 }
@@ -627,7 +691,7 @@ static void on_end(struct assembler *a, const struct arrival *in)
 		named = s != NULL;
 	}
 	if (!s) {
-		a->losses.count[LOSS_UNPAIRED_END] +=
+		a->losses.count[in->probe->has_marks ? LOSS_LEFT_OUT_LATE : LOSS_UNPAIRED_END] +=
 			!in->probe->p.point->may_miss && !is_part(goroutine_of(in), &in->probe->p);
 		return;
 	}
@@ -776,6 +840,44 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
+/* The slot of the first capture with that use, or NULL. */
+static const struct event_slot *slot_used(const struct arrival *in, enum capture_use use)
+{
+	const struct assembler_probe *p = &in->probe->p;
+
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		int slot = p->variant->captures[i].use == use ? p->slot_of_item[i] : -1;
+
+		if (slot >= 0 && slot < in->e.head->slots)
+			return &in->e.slots[slot];
+	}
+	return NULL;
+}
+
+/* Nothing that a span is made of. */
+static void on_arm(struct assembler *a, const struct arrival *in)
+{
+	const struct event_slot *present = slot_used(in, USE_PRESENT);
+
+	if (present && present->status == SLOT_OK)
+		a->requests[INJECT_PRESENT]++;
+}
+
+/* What the slot does not say its status does: why it could not be found out. */
+static void on_inject(struct assembler *a, const struct arrival *in)
+{
+	const struct event_slot *armed = slot_used(in, USE_ARMED), *s = slot_used(in, USE_INJECT);
+
+	if (!armed || armed->status != SLOT_OK || !s)
+		return;
+	if (s->status == SLOT_OK)
+		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+	else if (s->status == SLOT_ABSENT)
+		a->requests[INJECT_NO_SPAN]++;
+	else
+		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
+}
+
 static void on_sdk(struct assembler *a, const struct arrival *in)
 {
 	parents_sdk_began(&a->parents, in);
@@ -795,7 +897,7 @@ static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
 	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
-	[POINT_SDK] = on_sdk,
+	[POINT_SDK] = on_sdk,	    [POINT_ARM] = on_arm,     [POINT_INJECT] = on_inject,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)
@@ -882,5 +984,7 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
 		ret->open += ((struct target *)v)->open.stacks.len;
+	for (size_t i = 0; i < INJECT_OUTCOMES; i++)
+		ret->requests[i] += a->requests[i];
 	losses_add(&ret->losses, &a->losses);
 }

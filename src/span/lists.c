@@ -212,13 +212,6 @@ static const struct list_rule *rule_of(const struct list_reader *r, uint64_t num
 	return NULL;
 }
 
-/* A new attribute of the span, or one that it has; NULL where there are too many. */
-static struct attr_value *set(const struct list_capture *c, const char *key, enum attr_kind kind)
-{
-	attr_list_forget_brought(c->l, key);
-	return attr_list_set(c->l, key, kind);
-}
-
 static void set_text(const struct list_capture *c, const char *key, const uint8_t *p, uint32_t offset)
 {
 	const char *text, *cut;
@@ -229,7 +222,7 @@ static void set_text(const struct list_capture *c, const char *key, const uint8_
 		c->losses->count[LOSS_VALUE_UNREADABLE]++;
 		return;
 	}
-	attr_list_store_text(c->l, set(c, key, ATTR_STRING), text, n);
+	attr_list_store_text(c->l, attr_list_set(c->l, key, ATTR_STRING), text, n);
 	if (n == all)
 		return;
 	_cleanup_(arena_done) struct arena arena = {0};
@@ -250,20 +243,20 @@ static void set_value(const struct list_capture *c, const char *key, const struc
 		return;
 	case LIST_ITEMS:
 		if (read_items(c, p, rule->offset, &items))
-			attr_list_store_text(c->l, set(c, key, ATTR_STRING), items.data, items.len);
+			attr_list_store_text(c->l, attr_list_set(c->l, key, ATTR_STRING), items.data, items.len);
 		else
 			c->losses->count[LOSS_VALUE_UNREADABLE]++;
 		return;
 	case LIST_BOOL:
-		v = set(c, key, ATTR_BOOL);
+		v = attr_list_set(c->l, key, ATTR_BOOL);
 		v->b = word_at(p, rule->offset) != 0;
 		return;
 	case LIST_INT:
-		v = set(c, key, ATTR_INT);
+		v = attr_list_set(c->l, key, ATTR_INT);
 		v->i = (int64_t)word_at(p, rule->offset);
 		return;
 	case LIST_FLOAT:
-		v = set(c, key, ATTR_DOUBLE);
+		v = attr_list_set(c->l, key, ATTR_DOUBLE);
 		memcpy(&v->d, p + rule->offset, sizeof(v->d));
 	}
 }
@@ -340,7 +333,7 @@ static void read_closure(const struct list_capture *c, const struct event_chunk 
 		return;
 	for (const char *const *pair = c->r->closures; *pair; pair += 2)
 		if (is_closure_of(f.name, pair[0])) {
-			struct attr_value *v = set(c, pair[1], ATTR_INT);
+			struct attr_value *v = attr_list_set(c->l, pair[1], ATTR_INT);
 
 			v->i = (int64_t)word_at(p, 8);
 			v->hidden = true;

@@ -8,8 +8,7 @@
 
 struct probe {
 	struct assembler_probe p;
-	struct capture_rule *rules;
-	size_t nrules;
+	struct capture_rules rules;
 	const struct list_reader *lists; /* of the program's own attributes; or NULL */
 	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
@@ -19,6 +18,7 @@ struct probe {
 	const int *chain_slots;              /* of several at most one is not ABSENT in a record */
 	size_t nchains;
 	const char *field_of_slot[EVENT_MAX_SLOTS]; /* the header field of the lines in it; NULL: it is what it is */
+	bool has_marks;                      /* it decides which traces are kept (probe/mark.h) */
 	bool connects;                       /* it captures something of the span's connection */
 	int *key_slots;              /* one for each capture of the span's key */
 	size_t nkey_slots;

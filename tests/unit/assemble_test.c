@@ -791,9 +791,49 @@ static void speed(void **state)
 	assert_int_equal(w.sum.spans, ROUNDS);
 }
 
+/* What is armed counts, by its outcome or by why there is none; no span has to do with it. */
+static void requests_are_counted(void **state)
+{
+	static const struct {
+		enum slot_status armed, status;
+		uint64_t outcome;
+		enum inject_outcome counted;
+	} cases[] = {
+		{SLOT_OK, SLOT_OK, INJECT_WRITTEN, INJECT_WRITTEN},
+		{SLOT_OK, SLOT_OK, INJECT_NO_ROOM, INJECT_NO_ROOM},
+		{SLOT_OK, SLOT_OK, UINT64_MAX, INJECT_UNREADABLE},
+		{SLOT_OK, SLOT_ABSENT, 0, INJECT_NO_SPAN},
+		{SLOT_OK, SLOT_MAP_BUSY, 0, INJECT_MAP_BUSY},
+		{SLOT_OK, SLOT_NIL, 0, INJECT_UNREADABLE},
+		{SLOT_ABSENT, SLOT_ABSENT, 0, INJECT_OUTCOMES},
+		{SLOT_UNREADABLE, SLOT_OK, INJECT_WRITTEN, INJECT_OUTCOMES},
+	};
+	uint64_t want[INJECT_OUTCOMES] = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		record_init(&w.r, P_INJECT, 1, 100, 10 + i, 2);
+		record_status(&w.r, 0, cases[i].armed, 1, 0);
+		record_status(&w.r, 1, cases[i].status, cases[i].outcome, 0);
+		send();
+		if (cases[i].counted < INJECT_OUTCOMES)
+			want[cases[i].counted]++;
+	}
+	for (int present = 0; present < 2; present++) {
+		record_init(&w.r, P_ARM, 1, 100, 100, 2);
+		record_status(&w.r, 1, present ? SLOT_OK : SLOT_ABSENT, 1, 0);
+		send();
+	}
+	want[INJECT_PRESENT]++;
+	assert_int_equal(still_open(), 0);
+	assert_memory_equal(w.sum.requests, want, sizeof(want));
+	assert_false(losses_any(&w.sum.losses));
+	assert_int_equal(w.spans.len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(requests_are_counted),
 		T(pairs), T(goroutines_apart), T(no_goroutine), T(recursion), T(return_without_start),
 		T(return_lost), T(stale_start), T(two_spans_of_a_call), T(nested_is_the_same), T(unpaired_ends),
 		T(open_limit),

@@ -76,6 +76,8 @@ static void addresses(void **state)
 	assert_string_equal(apply_bytes(&t, "\x7f\0\0\1", 4), "127.0.0.1");
 	assert_string_equal(apply_bytes(&t, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\3\7", 16), "10.0.3.7");
 	assert_string_equal(apply_bytes(&t, "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16), "2001:db8::1");
+	assert_string_equal(apply_bytes(&t, "\xff\x64\x63\x0a", 4), "255.100.99.10");
+	assert_string_equal(apply_bytes(&t, "\0\x09\x6d\xc8", 4), "0.9.109.200");
 	assert_null(apply_bytes(&t, "\x7f\0\0", 3));
 	assert_null(apply_bytes(&t, "", 0));
 }
@@ -203,7 +205,7 @@ static void statements(void **state)
 	assert_string_equal(apply(&t, text), "SELECT ?, ? FROM t");
 	wishes.sql_full = true;
 	assert_string_equal(apply(&t, text), text);
-	assert_string_equal(attrs.sql.summary.data, "SELECT t");
+	assert_string_equal(attrs.sql->summary.data, "SELECT t");
 }
 
 int main(void)

@@ -34,6 +34,7 @@ struct ring_reader {              /* the consumer of all rings */
 	VEC(struct waiting) records;
 	uint64_t order, damaged;
 	bool losing;              /* since the drain before this one a ring was full */
+	bool busy;                /* the last drain found so much that the next one should be soon */
 };
 
 /* Hands samples over, as event_source_ops.drain. fn may be called for a long time: the rings are emptied meanwhile. */

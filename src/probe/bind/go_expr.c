@@ -545,6 +545,8 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 		return convert(g, n);
 	case BOUND_TEXT:
 		return text_call(g, n);
+	case BOUND_HAS_NAME:
+		return go_refuse(g, "it looks for a name in either case of its letters");
 	case BOUND_LITERAL:
 		return literal(g, n);
 	case BOUND_NOT:

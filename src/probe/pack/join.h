@@ -13,7 +13,8 @@ struct join {
 	const struct pack_span *span;        /* NULL for hooks; of another pack where part extends it */
 	const struct pack_span *part;        /* whose point it is: the span, or what extends it */
 	const struct pack_point *point;
-	const struct pack_variant *variant;  /* the one used; NULL when refused or not in this binary */
+	const struct pack_variant *variant;  /* the one used, with what marks add; NULL when refused or not in this
+					      * binary */
 	struct func func;
 	struct signature signature;
 	struct join_point at;
@@ -22,9 +23,18 @@ struct join {
 	const char *why;                     /* the reason when variant is NULL */
 };
 
+/* Traces are decided where their first probe fires, by marks (probe/mark.h). */
+struct join_marks {
+	double ratio;                        /* of the traces that begin here, 0 to 1 */
+	bool parent_based;                   /* the flag of an incoming traceparent is followed; else its id's share */
+	bool sent;                           /* others are told of the ids, so nobody may change them */
+};
+
 struct join_options {
 	const struct planter_caps *caps;     /* the planter's; NULL: what every planter can do */
 	unsigned propagators;                /* enum propagators: headers of others are left out */
+	bool propagate;                      /* with the points that write into requests */
+	const struct join_marks *marks;      /* NULL, or the planter cannot: programs have no marks */
 	struct shape_table *shapes;          /* of the binary: for lists of attributes (join_shapes); NULL: these are
 					      * left out */
 	bool alone;                          /* no other process can be observed: what only tells connections apart is

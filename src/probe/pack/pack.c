@@ -15,7 +15,7 @@ const char *const point_role_names[] = {
 	[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 	[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
 	[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach",
-	[POINT_SDK] = "sdk",	   NULL};
+	[POINT_ARM] = "arm",	   [POINT_INJECT] = "inject", [POINT_SDK] = "sdk", NULL};
 
 /* ---- points ---- */
 
@@ -51,6 +51,41 @@ static const struct yaml_key point_keys[] = {
 	{0},
 };
 
+/* What is captured where it is not written belongs to a span, and these points to none. */
+static int check_writing(struct yaml *y, const yaml_node_t *node, const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++) {
+		bool injects = false, saves = false, asks = false, others = false;
+
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
+			enum capture_use use = p->variants[v].captures[c].use;
+
+			injects |= use == USE_INJECT;
+			saves |= use == USE_SAVED;
+			asks |= use == USE_PRESENT;
+			others |= use != USE_INJECT && use != USE_PRESENT && use != USE_ARMED && use != USE_SAVED &&
+				  use != USE_CARRIER;
+		}
+		if (injects != (p->role == POINT_INJECT))
+			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject" :
+							    "a point with role inject needs `inject` in each "
+							    "variant");
+		if (asks && p->role != POINT_ARM)
+			return yaml_fail(y, node, "`present` beside `save` belongs to a point with role arm");
+		if (p->role == POINT_ARM && !saves)
+			return yaml_fail(y, node, "a point with role arm needs `save` in each variant");
+		if (point_writes(p) && others)
+			return yaml_fail(y, node, "a point with role arm or inject captures nothing");
+	}
+	return 0;
+}
+
+static bool may_carry(enum point_role role)
+{
+	return role == POINT_START || role == POINT_NOTE || role == POINT_JOIN || role == POINT_TIE ||
+	       role == POINT_ARM;
+}
+
 static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
 {
 	int r;
@@ -67,8 +102,12 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
 	if (!r && p->role != POINT_START && p->role != POINT_DETACH && point_captures(p, USE_OWN_CHAIN))
 		r = yaml_fail(y, node, "`context` belongs to a point with role start or detach");
+	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
+		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join, tie or arm");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
+	if (!r)
+		r = check_writing(y, node, p);
 	if (!r && p->by_lineage)
 		point_add_creator(y->arena, p);
 	return r;
@@ -85,8 +124,8 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && is_hook(p->role))
-		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie or a detach; "
-				       "this role belongs under `hooks`");
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie, a detach, an arm "
+				       "or an inject; this role belongs under `hooks`");
 	return r;
 }
 
@@ -424,16 +463,18 @@ static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_s
 	if (!r && !s->npoints)
 		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
 	for (size_t i = 0; !r && i < s->npoints; i++)
-		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN)
-			r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
-					       "where it starts and ends is that pack's");
+		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN &&
+		    !point_writes(&s->points[i]))
+			r = yaml_fail(y, node, "what extends another pack's span has points with role note, join, "
+					       "arm or inject; where it starts and ends is that pack's");
 	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
 }
 
 static bool saves_late(const struct pack_span *s)
 {
 	for (size_t i = 0; i < s->npoints; i++)
-		if (s->points[i].role != POINT_START && point_captures(&s->points[i], USE_SAVED))
+		if (s->points[i].role != POINT_START && !point_writes(&s->points[i]) &&
+		    point_captures(&s->points[i], USE_SAVED))
 			return true;
 	return false;
 }
@@ -493,8 +534,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		return read_extension(y, node, s);
 	r = yaml_map(y, node, "a span", span_keys, s);
 	if (!r && saves_late(s))
-		r = yaml_fail(y, node, "`save` belongs to a point with role start, or to what extends another pack's "
-				       "span");
+		r = yaml_fail(y, node, "`save` belongs to a point with role start, arm or inject, or to what extends "
+				       "another pack's span");
 	if (!r && !s->titles[0])
 		r = yaml_fail(y, node, "a span needs at least one title");
 	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))

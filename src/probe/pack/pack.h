@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "binary/binary.h"
+#include "probe/bind/bind.h"
 #include "probe/pack/pack_condition.h"
 #include "probe/pack/pack_summary.h"
 #include "probe/pack/span_kind.h"
@@ -24,6 +25,9 @@ enum point_role {
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
 	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
+	/* Of a client's span, with --propagate alone. Neither belongs to the span that is open on the goroutine */
+	POINT_ARM,     /* a request is about to be written: what a POINT_INJECT has to know of it is saved */
+	POINT_INJECT,  /* its headers are being written: the span's trace context is put among them */
 	POINT_SDK,     /* an OpenTelemetry SDK has begun a span, which the context that is its `parent` has */
 };
 
@@ -84,7 +88,8 @@ enum capture_use {
 	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
 	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
 	USE_LIST,        /* VALUE_IMAGE: lists of the program's own attributes are in it (struct pack_lists) */
-	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
+	/* START, VALUE_CONTEXT. No pack says these: whoever makes the ids (or writes the records) adds them to the
+	 * variant */
 	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
 	USE_PARENT,      /* its parent's; NIL: it has none */
 	/* START (SDK the first one, DETACH the second one, too), VALUE_CHAIN: contexts, as the variant's `parent` and
@@ -107,6 +112,11 @@ enum capture_use {
 	USE_GOIDGEN,     /* sched.goidgen: the newest id that a batch may have */
 	USE_GOID_CACHE,  /* p.goidcache: the next id of the own P's batch … */
 	USE_GOID_CACHE_END, /* … p.goidcacheend: behind the last one */
+	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
+	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
+	USE_INJECT,      /* … then: enum inject_outcome */
+	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
+			  * writes the span's request finds its mark (probe/mark.h) */
 };
 
 struct pack_capture {
@@ -116,6 +126,7 @@ struct pack_capture {
 	const char *const *alternatives; /* NULL-terminated expressions; empty with `constant` */
 	const char *constant;          /* a fixed text, emitted where `when` holds */
 	bool number;                   /* … which is a number (beside an expression it is of that one's kind) */
+	const struct inject_item *inject; /* USE_INJECT */
 	const char *when;
 	bool optional;
 	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
@@ -286,5 +297,11 @@ int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err
  */
 void pack_add_lineage(struct arena *arena, const struct pack_span *s);
 void pack_free(struct pack *p); /* NULL ok */
+
+/* Whether the point is for --propagate alone. */
+static inline bool point_writes(const struct pack_point *p)
+{
+	return p->role == POINT_ARM || p->role == POINT_INJECT;
+}
 
 #endif
