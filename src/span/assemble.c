@@ -207,13 +207,13 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
 	int slot = in->probe->tracestate_slot;
-	const char *text = NULL;
-	size_t len;
+	const char *field = arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
+	struct text_view t = {NULL, 0};
 
 	if (arrival_has(in, slot))
-		text = event_bytes(&in->e, (size_t)slot, &len);
-	if (text)
-		tracestate_read(text, len, in->e.slots[slot].status == SLOT_CUT, out);
+		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
+	if (t.s && (!field || header_field(t, field, &t)))
+		tracestate_read(t.s, t.len, !field && in->e.slots[slot].status == SLOT_CUT, out);
 }
 
 /* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */
@@ -392,6 +392,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.goid = s->goid,
 		.resource = t->t.resource,
 	};
+	bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
 	struct attr attr;
 
 	memcpy(out.trace_id, s->trace.trace_id, sizeof(out.trace_id));
@@ -399,7 +400,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	memcpy(out.parent_id, s->parent_id, sizeof(out.parent_id));
 	a->attrs.len = 0;
 	for (size_t i = 0; i < s->attrs.values.len; i++)
-		if (attr_list_get(&s->attrs, i, &attr))
+		if (attr_list_get(&s->attrs, i, &attr) && (whole || !s->attrs.values.data[i].summed))
 			vec_push(&a->attrs, attr);
 	set_status_text(a, s, &out);
 	title_render(&s->attrs, def->titles, def->name, &a->name);
@@ -721,14 +722,17 @@ static void on_note(struct assembler *a, const struct arrival *in)
 static void on_join(struct assembler *a, const struct arrival *in)
 {
 	struct open_spans *open = &in->target->open;
-	struct open_span *s = NULL;
 	bool lost;
+	struct open_span *s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
 
+	if (!s) {
+		on_note(a, in);
+		return;
+	}
 	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span))
-		s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
-	if (s)
 		open_spans_join(open, in->e.head->goid, s);
-	on_note(a, in);
+	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
 }
 
 /* The key is the goroutine's word to those that will work for its span, which stays where it is. */

@@ -16,6 +16,7 @@ struct attr_value {
 	enum attr_kind kind;
 	uint32_t key_len;
 	const char *about;  /* NULL, or the attribute that this one came with: it says how it was cut, its port, … */
+	bool summed;        /* of values of several records: without one of them it is wrong */
 	bool hidden, cut;   /* cut: the program's text is longer */
 	bool gone;          /* its attribute has another value now: no attribute any more, only room for one */
 	uint32_t off, len, room; /* room is kept when the value is replaced */
@@ -28,6 +29,7 @@ struct attr_value {
 
 struct attr_list {
 	VEC(struct attr_value) values;
+	uint64_t keys;      /* a bit for each key, by its address: where it is 0 there is no such attribute */
 	struct buf text;
 	struct buf decoded, redacted, built, path, mounted; /* of the value that is being set */
 	struct sql_statement own_sql;

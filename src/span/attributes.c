@@ -170,18 +170,31 @@ static void bring(struct attr_list *l, const struct capture_rule *r, const char 
 		attr_list_bring_string(l, r->key, key, text->data, text->len);
 }
 
+/* What the attribute has so far. False where that is no number: then nothing is added any more. */
+static bool sum_of(const struct attr_list *l, const struct capture_rule *r, int64_t *ret)
+{
+	const struct attr_value *a = r->transform->add ? attr_list_find(l, r->key, strlen(r->key)) : NULL;
+
+	*ret = a && a->kind == ATTR_INT ? a->i : 0;
+	return !a || a->kind == ATTR_INT;
+}
+
 static void store(struct attr_list *l, const struct capture_rule *r, const struct captured_value *v)
 {
 	struct attr_value *a;
+	int64_t sum;
 
+	if (!sum_of(l, r, &sum))
+		return;
 	a = attr_list_set(l, r->key, v->kind);
 	a->hidden = r->hidden;
+	a->summed = r->transform->add;
 	a->title = v->title;
 	a->cut = v->full_len != 0;
 	if (v->kind == ATTR_STRING)
 		attr_list_store_text(l, a, v->s, v->len);
 	else if (v->kind == ATTR_INT)
-		a->i = v->i;
+		a->i = (int64_t)((uint64_t)v->i + (uint64_t)sum);
 	else if (v->kind == ATTR_DOUBLE)
 		a->d = v->d;
 	else

@@ -108,6 +108,9 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	probe->lists = list_reader_new(in, p->span ? p->span->lists : NULL, p->variant, p->slot_of_item, p->program,
 				       p->binary);
 	find_header_slots(probe);
+	for (size_t i = 0; i < probe->rules.n; i++)
+		if (probe->rules.slots[i] < EVENT_MAX_SLOTS)
+			probe->field_of_slot[probe->rules.slots[i]] = probe->rules.rules[i].transform->field;
 	find_key_slots(in, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);

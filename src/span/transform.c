@@ -24,6 +24,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text_view.h"
 #include "span/address.h"
@@ -482,6 +483,40 @@ static void apply_port(struct captured_value *v)
 	v->port = hp.port;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+bool header_field(struct text_view lines, const char *name, struct text_view *ret)
+{
+	const size_t n = strlen(name);
+	const char *p = lines.s, *all = lines.s ? lines.s + lines.len : NULL, *end;
+
+	for (; p && (end = memchr(p, '\n', (size_t)(all - p))); p = end + 1) {
+		if ((size_t)(end - p) <= n || strncasecmp(p, name, n) || p[n] != ':')
+			continue;
+		for (p += n + 1; p < end && is_blank(*p);)
+			p++;
+		while (end > p && is_blank(end[-1]))
+			end--;
+		*ret = (struct text_view){p, (size_t)(end - p)};
+		return true;
+	}
+	return false;
+}
+
+static bool apply_field(struct captured_value *v, const char *name)
+{
+	struct text_view found;
+
+	if (v->kind != ATTR_STRING || !header_field((struct text_view){v->s, v->len}, name, &found))
+		return false;
+	captured_set_text(v, found.s, found.len);
+	v->full_len = 0;
+	return true;
+}
+
 /* All that is not known here may do something. */
 bool transform_is_plain(const struct transform *t)
 {
@@ -501,6 +536,8 @@ bool transform_apply(const struct transform *t, const struct transform_wishes *w
 
 	if (t->default_value && value_is_zero(v))
 		captured_set_constant(v, t->default_value, number);
+	if (t->field && !apply_field(v, t->field))
+		return false;
 	if (t->ip && !apply_ip(v))
 		return false;
 	if (t->until)

@@ -2,6 +2,7 @@
 #ifndef SPAN_TRANSFORM_H
 #define SPAN_TRANSFORM_H
 
+#include "base/text_view.h"
 #include "probe/pack/pack.h"
 #include "span/attr_list.h"
 #include "span/sql_cache.h"
@@ -40,6 +41,11 @@ struct transform_wishes {
 
 /* Whether it leaves every value as it is. */
 bool transform_is_plain(const struct transform *t);
+/*
+ * The value of the first field of that name among lines of HTTP (`Name: value`, each with its end), without the blanks
+ * around it. False where there is none, or its line has no end.
+ */
+bool header_field(struct text_view lines, const char *name, struct text_view *ret);
 /* False when no attribute is left. */
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v);

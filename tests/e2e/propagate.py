@@ -5,6 +5,7 @@ what that says is what Earshot says of the request; and whoever is asked finds i
 import collections
 import json
 import subprocess
+import time
 from urllib.parse import urlsplit
 
 import vm
@@ -13,6 +14,7 @@ from earshot import Earshot, need_earshot, patched
 from proc import BIN, EARSHOT, Process, Skip, clean_env, json_lines, run_once, scratch, until
 from target import MINORS
 from testing import Test, scaled
+from trio import Orders, Traces, Trio, word_of
 
 OLD, NEW = "1.21", MINORS[-1]
 OWNERS = {1, 9}  # kinds that have a header of their own
@@ -179,7 +181,7 @@ def _number(span):
 
 def _check(program, kind):
     _need_parsers()
-    requests = scaled(2000, 1000, "PROPAGATE")
+    requests = scaled(1500, 1000, "PROPAGATE")
     return _compare(kind, requests, _run(program, kind, requests // 4),
                     _run(program, kind, requests, "--propagate"))
 
@@ -292,10 +294,36 @@ def _joined():
     return f"{joined} of {requests} joined by their headers"
 
 
+def _orders(build):
+    """Three services, each under an Earshot of its own that knows of no other: their orders are traces all the same."""
+    need_earshot()
+    with Trio(build, GOGC=5) as trio:
+        earshots = [_attach(pid, "--propagate") for pid in trio.pids]
+        trio.order(0)  # connections are made: gRPC's first request has no room for the header
+        numbers = Orders(trio, 8, count=100).join()
+        spans, written = [], 0
+        for e in earshots:
+            e.wait_spans(1, kind="server")
+        time.sleep(1)
+        for e in earshots:
+            _, summary = e.finish()
+            written += summary["propagated"]["written"]
+            assert summary["losses"]["sampling_disagrees"] == 0, summary
+            spans += [o for o in e.objects() if "trace_id" in o]
+    traces = Traces(spans)
+    for problem in (*traces.wrong(), *traces.doubled(), *traces.lost(numbers)):
+        raise AssertionError(problem)
+    sources = collections.Counter(s["attributes"]["earshot.parent.source"]
+                                  for n in numbers for s in traces.of_trace[traces.roots[n]["trace_id"]]
+                                  if s["kind"] == "server" and word_of(s) != "server orders")
+    assert set(sources) == {"header"}, sources
+    return f"{len(numbers)} orders by {written} headers"
+
+
 def _meanwhile(kind):
     """Earshots come and go while requests are under way."""
     _need_parsers()
-    requests = scaled(8000, 4000, "PROPAGATE_MEANWHILE")
+    requests = scaled(8000 if kind == "h1" else 3000, 2000, "PROPAGATE_MEANWHILE")
     server = _server(kind)
     written = cycles = 0
     with Sender(f"{NEW}-sw", kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
@@ -323,6 +351,8 @@ def tests():
         yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
     yield patched(Test("joined", _joined))
     yield patched(Test("left-out", _left_out))
+    for build in (f"go{NEW}-plain", f"go{OLD}-sw"):
+        yield patched(Test(f"orders-{build}", lambda b=build: _orders(b)))
     yield Test("refused", _refused)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc")):
         yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 120 * LONG)

@@ -451,7 +451,10 @@ static void joined(void **state)
 	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
 }
 
-/* A goroutine with a span of its own notes that one; a later goroutine takes the place of an earlier one. */
+/*
+ * A goroutine with a span of its own works for no other, though it may say something of it; a later goroutine takes the
+ * place of an earlier one.
+ */
 static void joined_once(void **state)
 {
 	keyed(1, 77);
@@ -464,7 +467,8 @@ static void joined_once(void **state)
 	route_from(9, "/nine");
 	end(2, 500, 20, 200);
 	end(1, 500, 20, 200);
-	assert_string_equal(w.spans.data[0].text, "GET /two unset {method=GET path=/x route=/two status=#200}");
+	assert_string_equal(w.spans.data[0].text,
+			    "GET /two unset {method=GET path=/x length=#78 route=/two status=#200}");
 	assert_string_equal(w.spans.data[1].text, "GET /nine unset {method=GET path=/x route=/nine status=#200}");
 }
 

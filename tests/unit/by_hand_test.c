@@ -36,7 +36,17 @@ static const struct pack_span made = {.name = "made", .kind = SPAN_INTERNAL, .ti
 				      .detached = true, .context_holds_key = true, .kind_from = "kind", .root = "root",
 				      .transparent = "known", .status_text = "said", .error = &is_failed};
 static const struct pack_point may_miss_point = {.role = POINT_END, .may_miss = true};
-enum { H_BEGIN = 200, H_BEGAN, H_NOTE, H_ENDED };
+/* What is counted, until it is not known any more. */
+enum { C_KEY, C_ONE, C_UNKNOWN, C_END };
+static const struct pack_capture count_captures[] = {
+	{.name = "key", .transform.hidden = true},
+	{.name = "count", .constant = "1", .number = true, .transform.add = true},
+	{.name = "count", .constant = "unknown", .transform.hidden = true},
+};
+static const struct ir_slot count_slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_BOOL}, {.kind = VALUE_BOOL}};
+static struct capture_program count_program = PROGRAM(count_slots);
+static const struct pack_variant v_count = {.captures = count_captures, .ncaptures = C_END};
+enum { H_BEGIN = 200, H_BEGAN, H_NOTE, H_ENDED, H_COUNT };
 
 static uint64_t now;
 
@@ -48,6 +58,7 @@ static int setup_made(void **state)
 	add_probe(H_BEGAN, &made, &detach_point, &v_began, &object_program, own_func);
 	add_probe(H_NOTE, &made, &note_point, &v_object, &object_program, (struct func){0});
 	add_probe(H_ENDED, &made, &may_miss_point, &v_object, &object_program, (struct func){0});
+	add_probe(H_COUNT, &made, &join_point, &v_count, &count_program, (struct func){0});
 	return 0;
 }
 
@@ -237,11 +248,43 @@ static void new_root(void **state)
 	assert_memory_not_equal(only("root")->trace_id, only("a")->trace_id, 16);
 }
 
+static void count(uint64_t key, unsigned slot)
+{
+	record(H_COUNT, C_END);
+	record_head(&w.r)->goid = 77; /* whoever it is */
+	record_int(&w.r, C_KEY, key);
+	record_int(&w.r, slot, 1);
+	send();
+}
+
+/* Of the span that has the key, from any goroutine; after what is no number, or when records were lost, none. */
+static void counted(void **state)
+{
+	begins((struct started){.name = "a", .context = 0x1000, .key = 0x2000});
+	begins((struct started){.name = "b", .context = 0x1100, .key = 0x2100});
+	begins((struct started){.name = "c", .context = 0x1200, .key = 0x2200});
+	for (int i = 0; i < 3; i++) {
+		count(0x2000, C_ONE);
+		count(0x2100, i == 1 ? C_UNKNOWN : C_ONE);
+		count(0x2200, C_ONE);
+		count(0x9000, C_ONE);
+	}
+	ends(0x2000);
+	ends(0x2100);
+	assembler_lost(w.a, now);
+	ends(0x2200);
+	assert_int_equal(w.spans.len, 3);
+	assert_string_equal(w.spans.data[0].text, "a unset {count=#3}");
+	assert_string_equal(w.spans.data[1].text, "b unset {}");
+	assert_string_equal(w.spans.data[2].text, "c unset {}");
+}
+
 int main(void)
 {
 #define MADE(f) cmocka_unit_test_setup_teardown(f, setup_made, teardown)
 	const struct CMUnitTest tests[] = {
-		MADE(two_keys), MADE(no_error), MADE(held), MADE(forgotten), MADE(transparent), MADE(new_root)};
+		MADE(two_keys), MADE(no_error), MADE(held), MADE(forgotten), MADE(transparent), MADE(new_root),
+		MADE(counted)};
 
 	return cmocka_run_group_tests_name("by_hand", tests, NULL, NULL);
 }

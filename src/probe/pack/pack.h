@@ -42,6 +42,8 @@ struct sql_attributes {
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	const char *field;             /* the value is lines `Name: value` of HTTP: that of the first such field, in
+					* whatever case; drop if there is none */
 	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
 	const char *until;             /* keep what stands before the first occurrence of this */
 	bool escape;                   /* the value is a path: percent-encode it, as Go's URL.EscapedPath does */
@@ -71,6 +73,8 @@ struct transform {
 	const char *original;
 	const char *title_other;       /* how titles write a value that became `other` */
 	const char *port_attribute;    /* the value is host:port: the host stays, the port goes there */
+	bool add;                      /* a number: added to the one that the attribute has. Absent where a record may
+					* have been lost meanwhile */
 	bool unless_known;             /* keep only when the attribute has no value yet */
 	bool keep_empty;               /* emit "" too (default: an empty string is no attribute) */
 	bool min_set;
@@ -281,7 +285,8 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
 /*
  * Finds the spans that packs add to among these packs. Call it once all are parsed; they refer to each other from then
  * on, so none is freed before the others are out of use. Errors: -ENOENT, the pack is not among them; -EINVAL, it has
- * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
+ * no such span, or a rule names an attribute that neither of the two captures; or a span is part of what is neither a
+ * span of its pack, nor one of these packs or of those that are built in. In words, with file and line.
  */
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
 /* The same for one of them. Spans that it adds to refer to those packs from then on. */
