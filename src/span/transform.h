@@ -39,13 +39,13 @@ struct transform_wishes {
 	struct sql_cache *statements; /* that were read; NULL: they are read each time */
 };
 
+/* Whether it leaves every value as it is. */
+bool transform_is_plain(const struct transform *t);
 /*
  * The value of the first field of that name among lines of HTTP (`Name: value`, each with its end), without the blanks
  * around it. False where there is none, or its line has no end.
  */
 bool header_field(struct text_view lines, const char *name, struct text_view *ret);
-/* Whether it leaves every value as it is. */
-bool transform_is_plain(const struct transform *t);
 /* False when no attribute is left. */
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v);

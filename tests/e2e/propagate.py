@@ -5,17 +5,22 @@ what that says is what Earshot says of the request; and whoever is asked finds i
 import collections
 import json
 import subprocess
+import time
 from urllib.parse import urlsplit
 
+import vm
 import wire
 from earshot import Earshot, need_earshot, patched
-from proc import BIN, Process, Skip, clean_env, scratch, until
+from proc import BIN, EARSHOT, Process, Skip, clean_env, json_lines, run_once, scratch, until
 from target import MINORS
 from testing import Test, scaled
+from trio import Orders, Traces, Trio, word_of
 
 OLD, NEW = "1.21", MINORS[-1]
 OWNERS = {1, 9}  # kinds that have a header of their own
 PARALLEL = 20
+# What the server saw, and Earshot's summary, spans and notes.
+Result = collections.namedtuple("Result", "seen summary spans said")
 LONG = 1 + scaled(0, 0, "PROPAGATE") // 10000  # of make soak-propagate
 
 
@@ -57,8 +62,18 @@ def _server(kind):
     return wire.Wire("h2" if kind == "x" else kind, scratch())
 
 
+def _check_told(told, requests, err):
+    assert told["sent"] == requests and not told["failed"], (told, err)
+    assert not told["dumped"], "what is dumped has a header of ours"
+
+
+def _seen_by(server, requests):
+    assert not server.errors, server.errors[:3]
+    assert len(server.seen) == requests, len(server.seen)
+    return server.seen
+
+
 def _run(program, kind, requests, *options):
-    """What the server saw, Earshot's summary and spans."""
     server = _server(kind)
     with Sender(program, kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
         with _attach(sender.pid, *options) as e:
@@ -66,12 +81,39 @@ def _run(program, kind, requests, *options):
             told = sender.told()
             _, summary = e.finish()
             spans = e.spans("client")
+            said = e.err()
     server.close()
-    assert not server.errors, server.errors[:3]
-    assert told["sent"] == requests and not told["failed"], (told, sender.err())
-    assert not told["dumped"], "what is dumped has a header of ours"
-    assert len(server.seen) == requests, len(server.seen)
-    return server.seen, summary, spans
+    _check_told(told, requests, sender.err())
+    return Result(_seen_by(server, requests), summary, spans, said)
+
+
+# In the machine: the program's own line comes among Earshot's.
+SEND = """
+for n in {before} {requests}; do
+	[ $n = {before} ] && options= port={port_before} || options=--propagate port={port}
+	echo | GOGC=5 earshot run $options -o json -- ./sender {kind} {host}:$port $n {parallel} >/out/$n || exit 1
+done
+"""
+
+
+def _in_vm(program, kind, requests, before):
+    """As _run, without --propagate and with it, by uprobes of a kernel that lets them write. The servers are here."""
+    path = BIN / f"sender-go{program}"
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    servers = [_server(kind) for _ in range(2)]
+    script = SEND.format(before=before, requests=requests, port_before=servers[0].port, port=servers[1].port,
+                         kind=kind, host=vm.HOST, parallel=PARALLEL)
+    done = vm.run(script, {"sender": path}, 90 + requests // 20, network=True)
+    assert done.code == 0, done.describe()
+    results = []
+    for n, server in zip((before, requests), servers):
+        server.close()
+        lines = list(json_lines(done.files[str(n)]))
+        _check_told(next(o for o in lines if "sent" in o), n, done.err)
+        results.append(Result(_seen_by(server, n), next(o["summary"] for o in lines if "summary" in o),
+                              [o for o in lines if o.get("kind") == "client"], done.err))
+    return results
 
 
 def _classes(seen):
@@ -101,11 +143,25 @@ def _number(span):
 
 def _check(program, kind):
     _need_parsers()
-    requests = scaled(2000, 1000, "PROPAGATE")
-    before, _, _ = _run(program, kind, requests // 4)
-    classes, ours = _classes(before)
+    requests = scaled(1500, 1000, "PROPAGATE")
+    return _compare(kind, requests, _run(program, kind, requests // 4),
+                    _run(program, kind, requests, "--propagate"))
+
+
+def _check_in_vm(program, kind):
+    _need_parsers()
+    vm.need_vm()
+    requests = min(scaled(400, 400, "PROPAGATE"), 20000)
+    before, after = _in_vm(program, kind, requests, 100)
+    return _compare(kind, requests, before, after)
+
+
+def _compare(kind, requests, without, result):
+    """What came of requests with --propagate, beside what came without."""
+    before = without.seen
+    _, ours = _classes(before)
     assert not ours, "a header without --propagate"
-    seen, summary, spans = _run(program, kind, requests, "--propagate")
+    seen, summary, spans, _ = result
     classes, ours = _classes(seen)
     each = requests // 10
     for k in range(10):
@@ -154,6 +210,20 @@ def _left_out():
     return f"{flags['01']} of {len(ours)} are sampled"
 
 
+def _refused():
+    """Where the kernel lets no probe write, one sentence says why, and spans come all the same."""
+    _need_parsers()
+    doctor = json.loads(run_once([EARSHOT, "doctor", "--json"], 60).out())["checks"]
+    writing = next(c for c in doctor if c["name"] == "writing")
+    if writing["ok"]:
+        raise Skip("this kernel lets probes write")
+    seen, summary, spans, said = _run(f"{NEW}-sw", "h1", 100, "--propagate")
+    assert len(spans) == 100 and not _classes(seen)[1], spans
+    assert not summary["propagated"]["written"], summary
+    told = [line for line in said.splitlines() if "bpf_probe_write_user" in line]
+    assert len(told) == 1 and writing["text"] in told[0], said
+
+
 def _joined():
     """Two observers that know nothing of each other."""
     need_earshot()
@@ -186,10 +256,36 @@ def _joined():
     return f"{joined} of {requests} joined by their headers"
 
 
+def _orders(build):
+    """Three services, each under an Earshot of its own that knows of no other: their orders are traces all the same."""
+    need_earshot()
+    with Trio(build, GOGC=5) as trio:
+        earshots = [_attach(pid, "--propagate") for pid in trio.pids]
+        trio.order(0)  # connections are made: gRPC's first request has no room for the header
+        numbers = Orders(trio, 8, count=100).join()
+        spans, written = [], 0
+        for e in earshots:
+            e.wait_spans(1, kind="server")
+        time.sleep(1)
+        for e in earshots:
+            _, summary = e.finish()
+            written += summary["propagated"]["written"]
+            assert summary["losses"]["sampling_disagrees"] == 0, summary
+            spans += [o for o in e.objects() if "trace_id" in o]
+    traces = Traces(spans)
+    for problem in (*traces.wrong(), *traces.doubled(), *traces.lost(numbers)):
+        raise AssertionError(problem)
+    sources = collections.Counter(s["attributes"]["earshot.parent.source"]
+                                  for n in numbers for s in traces.of_trace[traces.roots[n]["trace_id"]]
+                                  if s["kind"] == "server" and word_of(s) != "server orders")
+    assert set(sources) == {"header"}, sources
+    return f"{len(numbers)} orders by {written} headers"
+
+
 def _meanwhile(kind):
     """Earshots come and go while requests are under way."""
     _need_parsers()
-    requests = scaled(8000, 4000, "PROPAGATE_MEANWHILE")
+    requests = scaled(8000 if kind == "h1" else 3000, 2000, "PROPAGATE_MEANWHILE")
     server = _server(kind)
     written = cycles = 0
     with Sender(f"{NEW}-sw", kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
@@ -217,5 +313,10 @@ def tests():
         yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
     yield patched(Test("joined", _joined))
     yield patched(Test("left-out", _left_out))
+    for build in (f"go{NEW}-plain", f"go{OLD}-sw"):
+        yield patched(Test(f"orders-{build}", lambda b=build: _orders(b)))
+    yield Test("refused", _refused)
+    for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc")):
+        yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 120 * LONG)
     for kind in ("h1", "h2", "grpc"):
         yield patched(Test(f"meanwhile-{kind}", lambda k=kind: _meanwhile(k), 120 * LONG))

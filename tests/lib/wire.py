@@ -21,6 +21,7 @@ except ImportError:  # python3-h2, python3-h11
 
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 VALID = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[01]")
+_HOST = re.compile(r"(127\.0\.0\.1|10\.0\.2\.2):\d+")  # seen from here, and from the virtual machine
 _LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\x20-\x7e]*")
 _REQUEST = re.compile(rb"(GET|POST|PUT) /[\x21-\x7e]* HTTP/1\.1")
 
@@ -33,7 +34,7 @@ def _seen(path, fields, order=True):
     bare = path.split("?")[0]
     kind, number = bare.strip("/").replace("kind.", "").split("/")
     values = tuple(v for k, v in fields if k.lower() == "traceparent")
-    rest = [(k, re.sub("u+", "u", re.sub(r"127\.0\.0\.1:\d+", "HOST", v.replace(bare, "PATH")))) for k, v in fields
+    rest = [(k, re.sub("u+", "u", _HOST.sub("HOST", v.replace(bare, "PATH")))) for k, v in fields
             if k.lower() not in ("traceparent", "grpc-timeout")]
     return Seen(int(kind), int(number), values, tuple(rest if order else sorted(rest)))
 
