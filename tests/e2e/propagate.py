@@ -116,6 +116,44 @@ def _in_vm(program, kind, requests, before):
     return results
 
 
+# Earshots come and go while all is sent.
+MEANWHILE = """
+mkfifo input
+GOGC=5 ./sender {kind} {host}:{port} {requests} {parallel} <input >/out/told 2>/out/failed &
+sender=$!
+exec 3>input
+echo >&3
+for i in $(seq {cycles}); do
+	earshot attach -p $sender --propagate -o json >>/out/spans 2>said &
+	until grep -qs observing said || ! kill -0 $!; do sleep 0.1; done
+	sleep 3
+	kill -INT $!
+	wait $!
+done
+until grep -q sent /out/told; do sleep 0.2; done
+exec 3>&-
+wait $sender
+"""
+
+
+def _meanwhile_in_vm(kind, requests, cycles):
+    _need_parsers()
+    vm.need_vm()
+    path = BIN / f"sender-go{NEW}-sw"
+    server = _server(kind)
+    script = MEANWHILE.format(kind=kind, host=vm.HOST, port=server.port, requests=requests, parallel=PARALLEL,
+                              cycles=cycles)
+    done = vm.run(script, {"sender": path}, 120 + requests // 20, network=True)
+    server.close()
+    assert done.code == 0, done.describe()
+    _check_told(next(o for o in json_lines(done.files["told"]) if "sent" in o), requests, done.files["failed"])
+    classes, ours = _classes(_seen_by(server, requests))
+    assert sum(classes[k]["own"] for k in OWNERS) == requests // 5
+    written = [o["summary"]["propagated"]["written"] for o in json_lines(done.files["spans"]) if "summary" in o]
+    assert len(written) == cycles and len(ours) == sum(written), f"{len(ours)} arrived of {written}"
+    return f"{len(ours)} of {requests} while {cycles} Earshots came and went: {written}"
+
+
 def _classes(seen):
     """By kind: how many there are of each class. None is malformed, or there twice."""
     classes, ours = collections.defaultdict(collections.Counter), {}
@@ -360,5 +398,8 @@ def tests():
     yield Test("refused", _refused)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc")):
         yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 120 * LONG)
+    if LONG > 1:
+        for kind in ("h1", "h2", "grpc"):
+            yield Test(f"uprobe-meanwhile-{kind}", lambda k=kind: _meanwhile_in_vm(k, 20000, 4), 900)
     for kind in ("h1", "h2", "grpc"):
         yield patched(Test(f"meanwhile-{kind}", lambda k=kind: _meanwhile(k), 120 * LONG))
