@@ -138,7 +138,7 @@ enum ir_op {
 		      * MARK_CONTEXT; by nothing where it has none */
 	IR_MARK_PUSH,/* the run's mark, just begun, is on the record's goroutine; with IR_MARK_UNLESS_KEYED not one that
 		      * this run has keyed */
-	IR_MARK_LEAVE,/* the run's mark, if this run has keyed it, leaves the record's goroutine */
+	IR_MARK_LEAVE,/* the run's mark, if this run has keyed it, is on no goroutine from here on */
 	IR_MARK_END, /* the run's mark has ended; with IR_MARK_UNLESS_KEYED not one that this run has keyed. It stays
 		      * the run's */
 	IR_MARK_UNWIND,/* all marks on the record's goroutine that are deeper than the record have ended; imm 1: all of
@@ -199,6 +199,9 @@ enum inject_form {
 #define INJECT_LINE_BYTES 70
 #define INJECT_FIELD_BYTES 69
 #define INJECT_FRAME_HEAD 9
+/* What it begins with, which tells that another observer has written one there already: 8 bytes. */
+#define INJECT_LINE_BEGIN "Tracepar"
+#define INJECT_FIELD_BEGIN "\0\x0btracep"
 #define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
 enum inject_word {
 	INJECT_BUFFER,         /* the address of its first byte */

@@ -226,6 +226,26 @@ def _compare(kind, requests, without, result):
     return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
 
 
+def _limited(kind):
+    """A server that takes few headers gets none of ours, once it has said so."""
+    _need_parsers()
+    requests = scaled(600, 300, "PROPAGATE")
+    server = wire.Wire(kind, scratch(), header_list=16000)
+    with Sender(f"{NEW}-sw", kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
+        with _attach(sender.pid, "--propagate") as e:
+            sender.go()
+            told = sender.told()
+            _, summary = e.finish()
+    server.close()
+    assert not server.errors, server.errors[:3]
+    assert told["failed"] == (requests / 10 if kind == "grpc" else 0), (told, sender.err())  # grpc's own answer to kind 6
+    _, ours = _classes(server.seen)
+    assert len(ours) <= PARALLEL, f"{len(ours)} got one"  # begun before the server's settings were there
+    counted = summary["propagated"]
+    assert counted["limited" if kind == "h2" else "no_span"] >= requests / 2, counted
+    return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
+
+
 def _left_out():
     """Half of the traces are left out: their requests say so, and have no span."""
     _need_parsers()
@@ -345,12 +365,34 @@ def _meanwhile(kind):
     return f"{len(ours)} of {requests} while {cycles} Earshots came and went"
 
 
+def _found():
+    """What writes is found in each build: nothing is refused, and without the option it is not asked for."""
+    need_earshot(root=False)
+    points = 0
+    for program in (f"{NEW}-plain", f"{NEW}-sw", f"{OLD}-plain", f"{OLD}-sw"):
+        path = BIN / f"sender-go{program}"
+        if not path.exists():
+            raise Skip(f"{path.name} was not built")
+        for options in ((), ("--propagate", "--planter", "patch")):
+            with Earshot("inspect", *options, path) as e:
+                assert e.wait(30) == 0, e.err()
+                rows = [line.split() for line in e.out().splitlines()]
+            rows = [r for r in rows if len(r) > 2 and r[1] in ("arm", "inject")]
+            assert bool(rows) == bool(options), (program, options)
+            assert not [r for r in rows if r[2].startswith("refused")], (program, rows)
+            points += sum(not r[2].startswith("absent") for r in rows)
+    return f"{points} points"
+
+
 def tests():
+    yield Test("found", _found)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc"),
                           (f"{OLD}-plain", "h1"), (f"{OLD}-sw", "h2"), (f"{OLD}-plain", "x"), (f"{OLD}-sw", "grpc")):
         yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
     yield patched(Test("joined", _joined))
     yield patched(Test("left-out", _left_out))
+    for kind in ("h2", "grpc"):
+        yield patched(Test(f"limited-{kind}", lambda k=kind: _limited(k)))
     for build in (f"go{NEW}-plain", f"go{OLD}-sw"):
         yield patched(Test(f"orders-{build}", lambda b=build: _orders(b)))
     yield Test("refused", _refused)

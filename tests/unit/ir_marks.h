@@ -196,7 +196,7 @@ static inline void marks_leave(struct interp_mark_run *r)
 {
 	struct mark *m = r->has ? marks_of(r->marks, mark_span(&r->mark)) : NULL;
 
-	if (m && r->keyed && m->goid == r->goid)
+	if (m && r->keyed)
 		r->marks->on_goroutine[m - r->marks->open] = false;
 }
 

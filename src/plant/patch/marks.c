@@ -381,7 +381,8 @@ static void code_leave(struct code *g, int end)
 
 	mark_needs_own(g, end);
 	mark_only_in(g, KEYED, end);
-	x86_load(x, 8, false, RAX, SLOT(goid));
+	x86_load(x, 8, false, RSI, SLOT(mark_at));
+	x86_load(x, 8, false, RAX, ENTRY(RSI, goid)); /* not the record's, perhaps */
 	find_goroutine(g, end);
 	l = links_begin(g);
 	x86_alu_load(x, X_CMP, RDI, SLOT(mark_key));
