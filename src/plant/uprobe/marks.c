@@ -682,7 +682,10 @@ static void leave(struct gen *g, int end)
 
 	needs_own(g, end);
 	only_in_state(g, KEYED, end);
-	get(g, R1, HEAD(goid));
+	get(g, R1, RUN(at));
+	set(g, RUN(place), R1);
+	entry_at(g, R9, end);
+	emit_load(e, 8, R1, R9, ENTRY(goid)); /* another's, perhaps */
 	find_goroutine(g, end);
 	for (unsigned k = 0; k < MARK_LEVELS; k++) {
 		int next = emit_label_new(e), off = link_off(k) + (int)offsetof(struct mark_link, key);
