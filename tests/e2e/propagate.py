@@ -116,6 +116,44 @@ def _in_vm(program, kind, requests, before):
     return results
 
 
+# Earshots come and go while all is sent.
+MEANWHILE = """
+mkfifo input
+GOGC=5 ./sender {kind} {host}:{port} {requests} {parallel} <input >/out/told 2>/out/failed &
+sender=$!
+exec 3>input
+echo >&3
+for i in $(seq {cycles}); do
+	earshot attach -p $sender --propagate -o json >>/out/spans 2>said &
+	until grep -qs observing said || ! kill -0 $!; do sleep 0.1; done
+	sleep 3
+	kill -INT $!
+	wait $!
+done
+until grep -q sent /out/told; do sleep 0.2; done
+exec 3>&-
+wait $sender
+"""
+
+
+def _meanwhile_in_vm(kind, requests, cycles):
+    _need_parsers()
+    vm.need_vm()
+    path = BIN / f"sender-go{NEW}-sw"
+    server = _server(kind)
+    script = MEANWHILE.format(kind=kind, host=vm.HOST, port=server.port, requests=requests, parallel=PARALLEL,
+                              cycles=cycles)
+    done = vm.run(script, {"sender": path}, 120 + requests // 20, network=True)
+    server.close()
+    assert done.code == 0, done.describe()
+    _check_told(next(o for o in json_lines(done.files["told"]) if "sent" in o), requests, done.files["failed"])
+    classes, ours = _classes(_seen_by(server, requests))
+    assert sum(classes[k]["own"] for k in OWNERS) == requests // 5
+    written = [o["summary"]["propagated"]["written"] for o in json_lines(done.files["spans"]) if "summary" in o]
+    assert len(written) == cycles and len(ours) == sum(written), f"{len(ours)} arrived of {written}"
+    return f"{len(ours)} of {requests} while {cycles} Earshots came and went: {written}"
+
+
 def _classes(seen):
     """By kind: how many there are of each class. None is malformed, or there twice."""
     classes, ours = collections.defaultdict(collections.Counter), {}
@@ -185,6 +223,26 @@ def _compare(kind, requests, without, result):
     assert counted["written"] == len(ours), (counted, len(ours))
     assert counted["present"] == 2 * each, counted
     assert sum(counted.values()) == requests, counted
+    return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
+
+
+def _limited(kind):
+    """A server that takes few headers gets none of ours, once it has said so."""
+    _need_parsers()
+    requests = scaled(600, 300, "PROPAGATE")
+    server = wire.Wire(kind, scratch(), header_list=16000)
+    with Sender(f"{NEW}-sw", kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
+        with _attach(sender.pid, "--propagate") as e:
+            sender.go()
+            told = sender.told()
+            _, summary = e.finish()
+    server.close()
+    assert not server.errors, server.errors[:3]
+    assert told["failed"] == (requests / 10 if kind == "grpc" else 0), (told, sender.err())  # grpc's own answer to kind 6
+    _, ours = _classes(server.seen)
+    assert len(ours) <= PARALLEL, f"{len(ours)} got one"  # begun before the server's settings were there
+    counted = summary["propagated"]
+    assert counted["limited" if kind == "h2" else "no_span"] >= requests / 2, counted
     return f"{len(ours)} of {requests} got one: {dict((k, v) for k, v in counted.items() if v)}"
 
 
@@ -307,16 +365,41 @@ def _meanwhile(kind):
     return f"{len(ours)} of {requests} while {cycles} Earshots came and went"
 
 
+def _found():
+    """What writes is found in each build: nothing is refused, and without the option it is not asked for."""
+    need_earshot(root=False)
+    points = 0
+    for program in (f"{NEW}-plain", f"{NEW}-sw", f"{OLD}-plain", f"{OLD}-sw"):
+        path = BIN / f"sender-go{program}"
+        if not path.exists():
+            raise Skip(f"{path.name} was not built")
+        for options in ((), ("--propagate", "--planter", "patch")):
+            with Earshot("inspect", *options, path) as e:
+                assert e.wait(30) == 0, e.err()
+                rows = [line.split() for line in e.out().splitlines()]
+            rows = [r for r in rows if len(r) > 2 and r[1] in ("arm", "inject")]
+            assert bool(rows) == bool(options), (program, options)
+            assert not [r for r in rows if r[2].startswith("refused")], (program, rows)
+            points += sum(not r[2].startswith("absent") for r in rows)
+    return f"{points} points"
+
+
 def tests():
+    yield Test("found", _found)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc"),
                           (f"{OLD}-plain", "h1"), (f"{OLD}-sw", "h2"), (f"{OLD}-plain", "x"), (f"{OLD}-sw", "grpc")):
         yield patched(Test(f"{kind}-{program}", lambda p=program, k=kind: _check(p, k), 120 * LONG))
     yield patched(Test("joined", _joined))
     yield patched(Test("left-out", _left_out))
+    for kind in ("h2", "grpc"):
+        yield patched(Test(f"limited-{kind}", lambda k=kind: _limited(k)))
     for build in (f"go{NEW}-plain", f"go{OLD}-sw"):
         yield patched(Test(f"orders-{build}", lambda b=build: _orders(b)))
     yield Test("refused", _refused)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc")):
         yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 120 * LONG)
+    if LONG > 1:
+        for kind in ("h1", "h2", "grpc"):
+            yield Test(f"uprobe-meanwhile-{kind}", lambda k=kind: _meanwhile_in_vm(k, 20000, 4), 900)
     for kind in ("h1", "h2", "grpc"):
         yield patched(Test(f"meanwhile-{kind}", lambda k=kind: _meanwhile(k), 120 * LONG))

@@ -40,10 +40,11 @@ def _seen(path, fields, order=True):
 
 
 class Wire:
-    """Serves on a port of 127.0.0.1 until it is closed. errors: what was no proper request."""
+    """Serves on a port of 127.0.0.1 until it is closed, and takes that much of headers. errors: what was no proper
+    request."""
 
-    def __init__(self, kind, directory):
-        self.seen, self.errors = [], []
+    def __init__(self, kind, directory, header_list=1 << 20):
+        self.seen, self.errors, self.header_list = [], [], header_list
         self._context = _certificate(directory) if kind == "h2" else None
         self._serve = _h1 if kind == "h1" else _h2
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
@@ -143,8 +144,9 @@ def _answer(c, stream, path, grpc):
 
 def _h2(wire, conn):
     c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
-    c.local_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = 100
-    c.local_settings[h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE] = 1 << 20
+    codes = h2.settings.SettingCodes
+    c.local_settings = h2.settings.Settings(client=False, initial_values={
+        codes.MAX_CONCURRENT_STREAMS: 100, codes.MAX_HEADER_LIST_SIZE: wire.header_list})
     c.initiate_connection()
     conn.sendall(c.data_to_send())
     open_streams = {}

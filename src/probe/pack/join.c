@@ -176,7 +176,7 @@ static const char *left_out(const struct joiner *jn, const struct pack_span *s, 
 		return "only this process is observed";
 	if (propagator_of(s, c) & ~jn->propagators)
 		return "OTEL_PROPAGATORS does not name these headers";
-	if (c->use == USE_CARRIER && !jn->marks)
+	if (c->use == USE_CARRIER && !(jn->marks && jn->marks->sent))
 		return "nobody asks for it";
 	return NULL;
 }
