@@ -21,7 +21,7 @@ static int attach(struct attach_options *o, const struct target_plan *plan, stru
 	struct observation *ob;
 	struct err err = {0};
 
-	o->observe.show_process = plan->watches || plan->pids.len > 1;
+	o->observe.show_process = o->observe.several = plan->watches || plan->pids.len > 1;
 	if (observe_open(&o->observe, loop, &ob, &err) < 0)
 		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	return observe_running(ob, plan, loop, NULL);

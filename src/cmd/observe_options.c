@@ -98,6 +98,7 @@ static void add_spans(struct observe_options *o, const struct asked *asked, stru
 				      .sample_parent_based = o->sample < 0 && o->env.sample_parent_based,
 				      .sql_full = o->sql != NULL,
 				      .alone = !o->show_process,
+				      .several = o->several,
 				      .propagators = o->env.propagators,
 				      .ignore_sdk = o->ignore_sdk,
 				      .propagate = o->propagate,

@@ -19,6 +19,7 @@ struct observe_options {
 	string_list questions;       /* --trace */
 	struct call_options calls;
 	bool show_process;           /* the verb's: several processes may be observed */
+	bool several;                /* … that the user has asked for */
 
 	/* What the observation needs of it, as long as it lives. */
 	struct otel_env env;

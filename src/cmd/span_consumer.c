@@ -295,6 +295,15 @@ static const struct consumer_ops ops = {COMMON_OPS};
 static const struct consumer_ops keeping_ops = {COMMON_OPS, .keeps_processes = true, .tick = keep_tick,
 						.finish = keep_finish};
 
+/*
+ * Other headers than W3C's are read by the assembler alone, and so is which client of one process asked which server of
+ * another, where no header says it: it decides then, or a trace would be kept by one service and left out by the next.
+ */
+static bool probes_decide(const struct span_consumer_options *o)
+{
+	return !o->propagators && !o->several;
+}
+
 void span_consumer_new(struct observation *ob, const struct span_consumer_options *o)
 {
 	struct span_consumer *s = xcalloc(1, sizeof(*s));
@@ -311,8 +320,7 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 	s->ignores_sdk = o->ignore_sdk;
 	s->marks = (struct join_marks){.ratio = o->sample, .parent_based = o->sample_parent_based,
 				       .sent = o->propagate};
-	/* Other headers than W3C's are read by the assembler, which decides then. */
-	if (o->propagate || (o->sample < 1 && !o->propagators))
+	if (o->propagate || (o->sample < 1 && probes_decide(o)))
 		s->asked.marks = &s->marks;
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {

@@ -127,6 +127,32 @@ def _whole_or_absent(minor):
     return f"{len(servers)} of {total} whole, {lost['sampled_out']} starts left out, {astray} children astray"
 
 
+def _services(minor):
+    """Two programs that are observed together: what the first one asks the second one is in its trace, or left out."""
+    need_earshot()
+    with Fanout(minor) as leaf, Fanout(minor, "-leaf", leaf.address) as front:
+        with _observe(front.pid, "-p", str(leaf.pid), "--sample", "0.5") as e:
+            until("both are observed", lambda: e.check_alive() and e.err().count("observing ") == 2, 30)
+            get(front.port, "/work?n=0", "tests")
+            _callers(front.port, lambda c, n: _ask(c, f"/work?n={n}"))
+            e.finish()
+            spans = [s for s in e.objects() if "trace_id" in s and _said(s)[0] != 0]
+    asked, answered, stray = collections.Counter(), collections.Counter(), 0
+    traces = {_said(s)[0]: s["trace_id"] for s in spans if _said(s)[1] == "work"}
+    for s in spans:
+        number, way = _said(s)
+        if way not in CHILDREN:
+            continue
+        ours = traces.get(number) == s["trace_id"]
+        stray += not ours
+        (asked if s["kind"] == "client" else answered)[number] += ours
+    assert CALLERS * REQUESTS / 4 < len(traces) < CALLERS * REQUESTS * 3 / 4, len(traces)
+    assert stray * 100 < len(spans), f"{stray} of {len(spans)} spans are in another trace than their request's"
+    assert all(asked[n] == sum(CHILDREN.values()) for n in traces), asked
+    assert sum(answered.values()) * 100 > sum(asked.values()) * 99, (sum(answered.values()), sum(asked.values()))
+    return f"{sum(answered.values())} of {sum(asked.values())} answers in the trace of who asked, {stray} spans astray"
+
+
 def _leaf(c, n):
     flag = SAMPLED if n % 2 else LEFT_OUT
     _ask(c, f"/leaf?n={n}", flag.format(n) if n % 3 == 0 else None)
@@ -177,5 +203,6 @@ def tests():
     names = [f"whole-or-absent-go{m}" for m in MINORS if m in ("1.21", new)]
     whole = [Test(n, lambda m=n[len("whole-or-absent-go"):]: _whole_or_absent(m), 60) for n in names]
     yield from and_patched(whole, names)
+    yield from and_patched([Test("services", lambda: _services(new), 60)], ["services"])
     yield from and_patched([Test("counts", lambda: _counts(new), 60)], ["counts"])
     yield from and_patched([Test("panics", lambda: _panics(new), 60)], ["panics"])

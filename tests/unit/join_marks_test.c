@@ -84,7 +84,7 @@ static const char *op_of(const struct join *j)
 	static const char *const ops[] = {
 		[POINT_START] = "mark_begin", [POINT_END] = "mark_end", [POINT_NOTE] = "mark_goroutine of group",
 		[POINT_UNWIND] = "mark_unwind", [POINT_EXIT] = "mark_unwind 1", [POINT_PANIC] = NULL,
-		[POINT_JOIN] = "mark_find", [POINT_TIE] = "key group", [POINT_DETACH] = "mark_leave",
+		[POINT_JOIN] = "mark_goroutine of group", [POINT_TIE] = "key group", [POINT_DETACH] = "mark_leave",
 		[POINT_SDK] = NULL,
 	};
 

@@ -18,7 +18,7 @@ struct places {
 /* What a point of a span does with marks (probe/mark.h). */
 enum mark_action {
 	MARKS_START,   /* decides, and leaves one */
-	MARKS_NOTE, MARKS_JOIN, MARKS_TIE, MARKS_DETACH,
+	MARKS_NOTE, MARKS_TIE, MARKS_DETACH,
 	MARKS_END,
 	MARKS_UNWIND, MARKS_EXIT,
 };

@@ -200,8 +200,6 @@ static void own(struct lowerer *l)
 	if (l->marks->detached)
 		mark_words(l, MARK_KEYED, IR_MARK_FIND, MARK_KEY, IR_MARK_ONLY);
 	on_goroutine(l);
-	if (!l->marks->detached && l->marks->action == MARKS_JOIN)
-		mark_words(l, MARK_KEYED, IR_MARK_FIND, MARK_KEY, 0);
 	if (l->marks->by_creator && !binary_lineage_layout(l->binary, &at, NULL))
 		by_creator(l, &at);
 }

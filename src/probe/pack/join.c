@@ -254,15 +254,6 @@ static bool any_follows(const struct joiner *jn, struct pack *const *packs, size
 	return false;
 }
 
-/* Whether a point finds a span by its key: of one that stays on its goroutine only those of other goroutines do. */
-static bool is_found_by_key(const struct joiner *jn, const struct pack_span *s)
-{
-	for (size_t k = 0; k < s->npoints; k++)
-		if (s->points[k].role == POINT_JOIN && func_present(jn, &s->points[k]))
-			return true;
-	return s->detached;
-}
-
 /* Definitions are numbered by where their points begin. */
 static uint32_t number_of(const struct joiner *jn, const struct pack_span *span)
 {
@@ -291,6 +282,10 @@ static bool is_start_of(const struct joiner *jn, const struct join *j)
 	return false;
 }
 
+/*
+ * The key of a span that stays on its goroutine only leads there from others, and what they add to one that is left out
+ * is dropped in the end: to keep the word costs each request more.
+ */
 static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c,
 			enum mark_use *ret)
 {
@@ -302,7 +297,7 @@ static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, cons
 		*ret = MARK_CARRIED;
 	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
 		*ret = MARK_HEADER;
-	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && is_found_by_key(jn, s))
+	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && s->detached)
 		*ret = MARK_KEYED;
 	else
 		return false;
@@ -326,7 +321,7 @@ static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_v
 	static const int actions[] = {
 		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
 		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
-		[POINT_JOIN] = MARKS_JOIN, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
+		[POINT_JOIN] = MARKS_NOTE, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
 		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
 	};
 	const struct pack_span *s = j->span;
