@@ -19,7 +19,7 @@ WERROR  ?=
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib
+PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter
 CFLAGS  ?= -O2 -g
 override CFLAGS += -std=gnu17 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wmissing-prototypes \
            -Wstrict-prototypes -Wshadow -fno-strict-aliasing
@@ -37,7 +37,10 @@ PROTOS  := $(wildcard src/sink/proto/*.proto)
 GENC    := $(PROTOS:src/sink/proto/%.proto=$(BUILD)/gen/%.pb-c.c)
 PACKS   := $(wildcard packs/*.yaml)
 PACKC   := $(BUILD)/gen/packs_builtin.c
-LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o)
+# tree-sitter's parser of Go: fetched, or lying in GRAMMAR already.
+GRAMMAR ?= $(BUILD)/gen/tree-sitter-go
+GRAMMARO := $(BUILD)/gen/tree-sitter-go.o
+LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o) $(GRAMMARO)
 MAINOBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -75,6 +78,15 @@ $(LIBOBJS): | $(GENC:.c=.h)
 $(PACKC): $(PACKS) tools/embed-packs.sh
 	@mkdir -p $(@D)
 	$(Q)sh tools/embed-packs.sh $(PACKS) > $@
+
+# It goes with its own parser.h: Debian's lacks a type.
+$(BUILD)/gen/tree-sitter-go/parser.c: tools/fetch-grammar.sh
+	$(call say,FETCH,the grammar of Go)
+	$(Q)sh tools/fetch-grammar.sh $(@D)
+	@touch $@
+$(GRAMMARO): $(GRAMMAR)/parser.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -I$(GRAMMAR) -Wno-missing-prototypes -c -o $@ $<
 
 # Unit tests: each tests/unit/NAME_test.c is one cmocka program.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libearshot.a
