@@ -70,6 +70,7 @@ GROUPS = (
     "sdk",
     "grpc",
     "databases",
+    "weave_source",
 )
 
 

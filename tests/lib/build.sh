@@ -29,6 +29,7 @@
 #   fanout-go1.XX                          hands work on in every way, with numbered requests; 1.21 and the newest
 #   handover-go1.XX                        hands its requests to other goroutines; 1.22 and the newest
 #   jobs                                   does the jobs that it is given; a library as a module of its own
+#   funclist                               the functions of Go source, by go/parser
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -185,6 +186,7 @@ build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
 build_module "$newest" jobs jobs -ldflags '-s -w'
 build "$newest" burst burst --
+build "$newest" funclist funclist --
 build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
 build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
