@@ -1,0 +1,154 @@
+#include "cmd/weaving.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <link.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "cmd/verb.h"
+#include "probe/lang/question.h"
+
+#define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
+#define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
+#define NEXT_VARIABLE "EARSHOT_BUILD_TOOLEXEC"
+
+/* ---- the environment ---- */
+
+static void split_lines(struct arena *arena, const char *text, string_list *out)
+{
+	while (text && *text) {
+		size_t n = strcspn(text, "\n");
+
+		if (n)
+			vec_push(out, arena_strndup(arena, text, n));
+		text += n + (text[n] == '\n');
+	}
+}
+
+static void set_lines(const char *variable, const string_list *lines)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	for (size_t i = 0; i < lines->len; i++)
+		buf_printf(&text, "%s%s", i ? "\n" : "", lines->data[i]);
+	if (text.len)
+		setenv(variable, text.data, 1);
+	else
+		unsetenv(variable);
+}
+
+void weaving_pass_on(const struct weaving *w, const char *next)
+{
+	set_lines(PACKS_VARIABLE, &w->packs);
+	set_lines(SPANS_VARIABLE, &w->spans);
+	if (next)
+		setenv(NEXT_VARIABLE, next, 1);
+	else
+		unsetenv(NEXT_VARIABLE);
+}
+
+/* ---- the key ---- */
+
+/* The linker's build ID, which covers all of this program: code, packs, the recorder. */
+static int add_build_id(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uint64_t *hash = arg;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+		if (ph->p_type == PT_NOTE)
+			*hash = fnv1a(*hash, (const void *)(info->dlpi_addr + ph->p_vaddr), ph->p_memsz);
+	}
+	return 1; /* the first one is the program itself */
+}
+
+static int add_file(const char *path, uint64_t *hash, struct err *err)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+	int r = file_read(path, &text, 0);
+
+	if (r < 0)
+		return err_set(err, r, "cannot read the pack %s: %s", path, strerror(-r));
+	*hash = fnv1a(*hash, text.data ? text.data : "", text.len);
+	return 0;
+}
+
+static int make_key(struct weaving *w, struct err *err)
+{
+	uint64_t hash = FNV1A_BASIS;
+	int r = 0;
+
+	dl_iterate_phdr(add_build_id, &hash);
+	for (size_t i = 0; r >= 0 && i < w->packs.len; i++) {
+		hash = fnv1a(hash, w->packs.data[i], strlen(w->packs.data[i]) + 1);
+		if (is_pack_path(w->packs.data[i]))
+			r = add_file(w->packs.data[i], &hash, err);
+	}
+	hash = fnv1a(hash, "", 1);
+	for (size_t i = 0; i < w->spans.len; i++)
+		hash = fnv1a(hash, w->spans.data[i], strlen(w->spans.data[i]) + 1);
+	snprintf(w->key, sizeof(w->key), EARSHOT_VERSION "-%016" PRIx64, hash);
+	return r;
+}
+
+int weaving_read(struct weaving *w, struct err *err)
+{
+	split_lines(&w->arena, getenv(PACKS_VARIABLE), &w->packs);
+	split_lines(&w->arena, getenv(SPANS_VARIABLE), &w->spans);
+	return make_key(w, err);
+}
+
+void weaving_done(struct weaving *w)
+{
+	vec_done(&w->packs);
+	vec_done(&w->spans);
+	arena_done(&w->arena);
+}
+
+/* ---- what is asked for ---- */
+
+int weaving_check(const struct weaving *w, struct err *err)
+{
+	struct arena arena = {0};
+	pack_set packs = {0};
+	int r = packs_load(&w->packs, NULL, &packs, err);
+
+	for (size_t i = 0; r >= 0 && i < w->spans.len; i++) {
+		struct span_question q;
+
+		r = span_question_parse(w->spans.data[i], &arena, &q, err);
+	}
+	packs_done(&packs);
+	arena_done(&arena);
+	return r;
+}
+
+/* ---- the tool ---- */
+
+static bool concerns(void *arg, const char *path)
+{
+	return false;
+}
+
+static int weave(void *arg, struct weave_package *p, struct err *err)
+{
+	return 0;
+}
+
+int toolexec_main(int argc, char **argv)
+{
+	struct weaving w = {0};
+	struct weaver weaver = {.key = w.key, .concerns = concerns, .weave = weave, .arg = &w, .next = getenv(NEXT_VARIABLE)};
+	struct err err = {0};
+
+	if (argc < 2)
+		return complain(EXIT_USAGE, "%s is for the go command: go build -toolexec=%s", TOOLEXEC_NAME, argv[0]);
+	if (weaving_read(&w, &err) < 0)
+		return complain(EXIT_FAILED, "%s", err.text);
+	return toolexec(&weaver, argv + 1);
+}
