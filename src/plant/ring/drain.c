@@ -2,7 +2,8 @@
  * From the rings of all processes to the consumer, in the order of time. A goroutine moves between Ps, so its
  * records lie in several rings, of which one is looked at before the other. Nothing is out of order for a
  * goroutine if only what was written before we began to look is handed over, sorted: a record that an earlier
- * one of the same goroutine preceded was stamped after that one was complete. The rest waits for the next time.
+ * one of the same goroutine preceded was stamped after that one was complete. The rest waits for the next time, as does
+ * all that is newer than what was left in a ring.
  *
  * What is in a ring was written inside of the program, where a bug may write anything: every size is checked.
  */
@@ -16,7 +17,8 @@
 #define KEPT_MAX (4u << 20)     /* bytes of our memory that a burst leaves us with */
 #define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
 #define COLLECT_NS 2000000u
-#define WAITING_MAX (64u << 20) /* bytes a drain takes; more is left in the rings for the next one */
+#define WAITING_MAX (64u << 20) /* bytes a drain takes, and a segment of each slot; more is left in the rings for the
+				 * next one */
 
 static bool damaged(const struct ring_entry *e, uint64_t left, uint64_t ring_left)
 {
@@ -53,7 +55,7 @@ static const uint8_t *chunk_at(struct ring *g, const struct ring_slot *s, uint32
  */
 static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64_t from, uint64_t to)
 {
-	while (from != to && r->bytes.len < WAITING_MAX) {
+	while (from != to) {
 		uint64_t at = from % RING_CHUNK;
 		struct ring_entry e;
 
@@ -69,10 +71,21 @@ static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64
 	return from;
 }
 
+/* Of a slot with records that are not read: they are newer than the last one of `before` and behind. */
+static void hold_newer(struct ring_reader *r, size_t before)
+{
+	const uint64_t last = r->records.len > before ? r->records.data[r->records.len - 1].tsc : 0;
+
+	if (!r->left || last < r->left_tsc)
+		r->left_tsc = last;
+	r->left = true;
+}
+
 /* How many bytes waited; *all becomes false where some still do. */
 static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot, bool *all)
 {
 	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
+	const size_t before = r->records.len;
 
 	if (waited > (uint64_t)g->layout->chunks * RING_CHUNK) { /* cannot be */
 		r->damaged++;
@@ -80,7 +93,7 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 		read = write;
 		waited = 0;
 	}
-	while (read != write && r->bytes.len < WAITING_MAX) {
+	for (bool first = true; read != write && (first || r->bytes.len < WAITING_MAX); first = false) {
 		/* positions may wrap */
 		const uint64_t end = read + MIN(write - read, RING_CHUNK - read % RING_CHUNK);
 		const uint8_t *chunk = chunk_at(g, s, slot, read);
@@ -91,6 +104,8 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 			pool_leave(&g->pool, slot);
 	}
 	__atomic_store_n(&s->read, read, __ATOMIC_RELEASE);
+	if (read != write)
+		hold_newer(r, before);
 	*all &= read == write;
 	return waited;
 }
@@ -229,7 +244,10 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 
 	tsc_clock_tick(&r->clock);
 	until = tsc_now();
+	r->left = false;
 	collect(r, &set);
+	if (r->left && (int64_t)(r->left_tsc - until) < 0)
+		until = r->left_tsc;
 	losing = r->losing || lost_before;
 	pairing_losing(r->pairing, losing);
 	if (r->records.len)

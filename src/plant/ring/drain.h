@@ -34,6 +34,8 @@ struct ring_reader {              /* the consumer of all rings */
 	VEC(struct waiting) records;
 	uint64_t order, damaged;
 	bool losing;              /* since the drain before this one a ring was full */
+	bool left;                /* not all was read; what is left is newer than left_tsc */
+	uint64_t left_tsc;
 };
 
 /* Hands samples over, as event_source_ops.drain. fn may be called for a long time: the rings are emptied meanwhile. */
