@@ -37,7 +37,9 @@ PROTOS  := $(wildcard src/sink/proto/*.proto)
 GENC    := $(PROTOS:src/sink/proto/%.proto=$(BUILD)/gen/%.pb-c.c)
 PACKS   := $(wildcard packs/*.yaml)
 PACKC   := $(BUILD)/gen/packs_builtin.c
-LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o)
+RECORDER  := $(wildcard src/weave/recorder/*)
+RECORDERC := $(BUILD)/gen/recorder.c
+LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o) $(RECORDERC:.c=.o)
 MAINOBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -75,6 +77,11 @@ $(LIBOBJS): | $(GENC:.c=.h)
 $(PACKC): $(PACKS) tools/embed-packs.sh
 	@mkdir -p $(@D)
 	$(Q)sh tools/embed-packs.sh $(PACKS) > $@
+
+# So is what is put into the Go runtime of woven programs.
+$(RECORDERC): $(RECORDER) tools/embed-recorder.sh
+	@mkdir -p $(@D)
+	$(Q)sh tools/embed-recorder.sh src/weave/recorder > $@
 
 # Unit tests: each tests/unit/NAME_test.c is one cmocka program.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libearshot.a

@@ -27,13 +27,50 @@ static bool damaged(const struct ring_entry *e, uint64_t left, uint64_t ring_lef
 		e->size < sizeof(*e) + sizeof(struct event_header));
 }
 
-static void take_record(struct ring_reader *r, const uint8_t *record, uint32_t room, uint32_t epoch)
+/* What was appended to the reader's bytes from off on. */
+static void take_rewritten(struct ring_reader *r, uint64_t tsc, size_t off, uint32_t epoch)
+{
+	while (off < r->bytes.len) {
+		uint32_t size;
+
+		memcpy(&size, r->bytes.data + off, sizeof(size));
+		vec_push(&r->records, ((struct waiting){tsc, r->order++, off, size, epoch}));
+		off += size;
+	}
+}
+
+/* From a copy that nobody else can change. */
+static void rewrite_record(struct ring_reader *r, struct ring *g, const struct event_header *h, const uint8_t *record,
+			   uint32_t epoch)
+{
+	const size_t off = r->bytes.len;
+	struct event_header head = *h;
+	struct event e;
+
+	head.time_ns = tsc_clock_ns(&r->clock, h->time_ns);
+	head.target = g->layout->target;
+	buf_reset(&r->one);
+	buf_append(&r->one, &head, sizeof(head));
+	buf_append(&r->one, record + sizeof(head), h->size - sizeof(head));
+	if (!event_decode(r->one.data, h->size, &e)) {
+		r->damaged++;
+		return;
+	}
+	g->rewriter->rewrite(g->rewriter->arg, &e, &r->bytes);
+	take_rewritten(r, h->time_ns, off, epoch);
+}
+
+static void take_record(struct ring_reader *r, struct ring *g, const uint8_t *record, uint32_t room, uint32_t epoch)
 {
 	struct event_header h;
 
 	memcpy(&h, record, sizeof(h));
 	if (h.size < sizeof(h) || h.size > room || h.size % 8) {
 		r->damaged++;
+		return;
+	}
+	if (g->rewriter) {
+		rewrite_record(r, g, &h, record, epoch);
 		return;
 	}
 	vec_push(&r->records, ((struct waiting){h.time_ns, r->order++, r->bytes.len, h.size, epoch}));
@@ -53,7 +90,7 @@ static const uint8_t *chunk_at(struct ring *g, const struct ring_slot *s, uint32
 /*
  * From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage.
  */
-static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64_t from, uint64_t to)
+static uint64_t read_segment(struct ring_reader *r, struct ring *g, const uint8_t *chunk, uint64_t from, uint64_t to)
 {
 	while (from != to) {
 		uint64_t at = from % RING_CHUNK;
@@ -65,7 +102,7 @@ static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64
 			return to;
 		}
 		if ((e.kind & RING_KIND_MASK) == RING_ENTRY_RECORD)
-			take_record(r, chunk + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
+			take_record(r, g, chunk + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
 		from += e.size;
 	}
 	return from;
@@ -99,7 +136,7 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 		const uint8_t *chunk = chunk_at(g, s, slot, read);
 
 		r->damaged += !chunk;
-		read = chunk ? read_segment(r, chunk, read, end) : end;
+		read = chunk ? read_segment(r, g, chunk, read, end) : end;
 		if (read % RING_CHUNK == 0)
 			pool_leave(&g->pool, slot);
 	}
@@ -126,7 +163,7 @@ bool ring_read(struct ring_reader *r, struct ring *g)
 	uint64_t waited = 0;
 	bool all = true;
 
-	__atomic_store_n(&g->area->heartbeat_tsc, tsc_now(), __ATOMIC_RELEASE);
+	__atomic_store_n(&g->area->heartbeat_tsc, tsc_clock_now(&r->clock), __ATOMIC_RELEASE);
 	if (g->beat)
 		__atomic_store_n(g->beat, *g->beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < g->layout->procs + g->layout->extra; i++)
@@ -243,7 +280,7 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 	size_t given;
 
 	tsc_clock_tick(&r->clock);
-	until = tsc_now();
+	until = tsc_clock_now(&r->clock);
 	r->left = false;
 	collect(r, &set);
 	if (r->left && (int64_t)(r->left_tsc - until) < 0)
@@ -260,5 +297,6 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 void ring_reader_done(struct ring_reader *r)
 {
 	buf_done(&r->bytes);
+	buf_done(&r->one);
 	vec_done(&r->records);
 }
