@@ -40,7 +40,10 @@ PACKC   := $(BUILD)/gen/packs_builtin.c
 # tree-sitter's parser of Go: fetched, or lying in GRAMMAR already.
 GRAMMAR ?= $(BUILD)/gen/tree-sitter-go
 GRAMMARO := $(BUILD)/gen/tree-sitter-go.o
-LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o) $(GRAMMARO)
+RECORDER  := $(wildcard src/weave/recorder/*)
+RECORDERC := $(BUILD)/gen/recorder.c
+LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o) $(RECORDERC:.c=.o) \
+           $(GRAMMARO)
 MAINOBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -87,6 +90,11 @@ $(BUILD)/gen/tree-sitter-go/parser.c: tools/fetch-grammar.sh
 $(GRAMMARO): $(GRAMMAR)/parser.c
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS) -I$(GRAMMAR) -Wno-missing-prototypes -c -o $@ $<
+
+# So is what is put into the Go runtime of woven programs.
+$(RECORDERC): $(RECORDER) tools/embed-recorder.sh
+	@mkdir -p $(@D)
+	$(Q)sh tools/embed-recorder.sh src/weave/recorder > $@
 
 # Unit tests: each tests/unit/NAME_test.c is one cmocka program.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libearshot.a

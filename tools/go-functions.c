@@ -1,6 +1,6 @@
 /*
- * go-functions FILE...: what the weaver finds in Go source, a line for each function, as tests/go/funclist prints them with
- * go/parser. tests/e2e/weave_source.py compares the two. What could not be understood is said on standard error.
+ * go-functions FILE...: what the weaver finds in Go source, a line for each function, as tests/go/funclist prints them
+ * with go/parser. tests/e2e/weave_source.py compares the two. What could not be understood is said on standard error.
  */
 #include <stdio.h>
 #include <string.h>
@@ -24,8 +24,8 @@ static void print_function(const char *path, const struct go_source *s, const st
 	print_params(s, f->params, f->nparams);
 	printf("\t");
 	print_params(s, f->results, f->nresults);
-	printf("\t%s\treturns %u defers %u%s gotos %u labels %u%s%s\n", f->generic ? "generic" : "-", f->returns, f->defers,
-	       f->loops_defer ? " loop" : "", f->gotos, f->labels, f->recovers ? " recovers" : "",
+	printf("\t%s\treturns %u defers %u%s gotos %u labels %u%s%s\n", f->generic ? "generic" : "-", f->returns,
+	       f->defers, f->loops_defer ? " loop" : "", f->gotos, f->labels, f->recovers ? " recovers" : "",
 	       f->asks_caller ? " caller" : "");
 	arena_done(&arena);
 }

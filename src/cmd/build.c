@@ -1,6 +1,7 @@
 /*
- * earshot build: a go command whose programs carry their own instrumentation. The go command runs each of its tools by way
- * of this program (-toolexec), under a name of one word, since a GOFLAGS with a space in a value is refused by Go 1.19.
+ * earshot build: a go command whose programs carry their own instrumentation. The go command runs each of its tools by
+ * way of this program (-toolexec), under a name of one word, since a GOFLAGS with a space in a value is refused by
+ * Go 1.19.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,11 +20,11 @@ struct build_options {
 };
 
 static const struct option_def build_defs[] = {
-	{0, "packs", "GLOB|FILE", "weave only these packs; a path adds a pack file (repeatable)", OPT_LIST,
-	 offsetof(struct build_options, packs)},
-	{0, "span", "FUNCTION", "a function of your own as a span, as `attach --span` has it (repeatable)", OPT_LIST,
-	 offsetof(struct build_options, spans)},
-	{0},
+    {0, "packs", "GLOB|FILE", "weave only these packs; a path adds a pack file (repeatable)", OPT_LIST,
+     offsetof(struct build_options, packs)},
+    {0, "span", "FUNCTION", "a function of your own as a span, as `attach --span` has it (repeatable)", OPT_LIST,
+     offsetof(struct build_options, spans)},
+    {0},
 };
 static const struct option_group build_groups[] = {{.title = "options", .defs = build_defs}, {0}};
 
@@ -104,8 +105,8 @@ static void read_flags(struct building *b, const char *flags)
 }
 
 /*
- * The command line's goes before that of GOFLAGS, and before ours: it is taken out. What follows -args, and of `go run` what
- * follows its package, is the program's.
+ * The command line's goes before that of GOFLAGS, and before ours: it is taken out. What follows -args, and of `go run`
+ * what follows its package, is the program's.
  */
 static void read_arguments(struct building *b, char **argv)
 {
@@ -233,9 +234,9 @@ static int run(const struct verb *v, int argc, char **argv)
 }
 
 const struct verb verb_build = {
-	.name = "build",
-	.synopsis = "[options] -- go build [ARG]...",
-	.summary = "build Go programs that carry their own instrumentation",
-	.groups = build_groups,
-	.run = run,
+    .name = "build",
+    .synopsis = "[options] -- go build [ARG]...",
+    .summary = "build Go programs that carry their own instrumentation",
+    .groups = build_groups,
+    .run = run,
 };

@@ -14,7 +14,7 @@
 
 #define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
 #define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
-#define NEXT_VARIABLE "EARSHOT_BUILD_TOOLEXEC"
+#define NEXT_VARIABLE  "EARSHOT_BUILD_TOOLEXEC"
 
 /* ---- the environment ---- */
 
@@ -143,7 +143,8 @@ static int weave(void *arg, struct weave_package *p, struct err *err)
 int toolexec_main(int argc, char **argv)
 {
 	struct weaving w = {0};
-	struct weaver weaver = {.key = w.key, .concerns = concerns, .weave = weave, .arg = &w, .next = getenv(NEXT_VARIABLE)};
+	struct weaver weaver = {
+	    .key = w.key, .concerns = concerns, .weave = weave, .arg = &w, .next = getenv(NEXT_VARIABLE)};
 	struct err err = {0};
 
 	if (argc < 2)

@@ -108,9 +108,11 @@ static bool complete_names(const char *text, struct arena *arena, struct go_para
 		g.n = p[i].type.end;
 		if (i + 1 == n || p[i].variadic || go_scan_name(&g, p[i].type.start) != p[i].type.end)
 			return false;
-		p[i] = (struct go_param){.name = arena_strndup(arena, text + p[i].type.start,
-							       p[i].type.end - p[i].type.start),
-					 .at = p[i].type, .type = p[i + 1].type, .variadic = p[i + 1].variadic};
+		p[i] = (struct go_param){
+		    .name = arena_strndup(arena, text + p[i].type.start, p[i].type.end - p[i].type.start),
+		    .at = p[i].type,
+		    .type = p[i + 1].type,
+		    .variadic = p[i + 1].variadic};
 	}
 	return true;
 }
@@ -120,8 +122,8 @@ bool go_params_read(const char *text, struct go_span list, struct arena *arena, 
 	struct go_scan g = {.text = text, .n = list.end};
 	param_list out = {0};
 	bool good = list.end - list.start >= 2 && text[list.start] == '(' &&
-		    go_scan_brackets(&g, list.start) == list.end &&
-		    add_items(&(struct go_scan){text, list.end - 1}, list.start + 1, list.end - 1, arena, &out);
+	            go_scan_brackets(&g, list.start) == list.end &&
+	            add_items(&(struct go_scan){text, list.end - 1}, list.start + 1, list.end - 1, arena, &out);
 
 	if (good && out.len) {
 		*ret = arena_memdup(arena, out.data, out.len * sizeof(*out.data));

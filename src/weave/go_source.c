@@ -13,7 +13,7 @@ const TSLanguage *tree_sitter_go(void);
 
 enum {
 	SOURCE_MAX = 16 * 1024 * 1024,
-	DEPTH_MAX = 2000,     /* of nodes in a body: what is deeper is not looked at, and the function broken */
+	DEPTH_MAX = 2000, /* of nodes in a body: what is deeper is not looked at, and the function broken */
 };
 
 typedef VEC(struct go_function) function_list;
@@ -55,29 +55,29 @@ enum node_kind {
 	NODE_KINDS
 };
 static const char *const kind_names[NODE_KINDS] = {
-	[N_CALL_EXPRESSION] = "call_expression",
-	[N_COMMENT] = "comment",
-	[N_DEFER_STATEMENT] = "defer_statement",
-	[N_FOR_STATEMENT] = "for_statement",
-	[N_FUNC_LITERAL] = "func_literal",
-	[N_FUNCTION_DECLARATION] = "function_declaration",
-	[N_GENERIC_TYPE] = "generic_type",
-	[N_GOTO_STATEMENT] = "goto_statement",
-	[N_IDENTIFIER] = "identifier",
-	[N_IMPORT_DECLARATION] = "import_declaration",
-	[N_IMPORT_SPEC] = "import_spec",
-	[N_IMPORT_SPEC_LIST] = "import_spec_list",
-	[N_LABELED_STATEMENT] = "labeled_statement",
-	[N_METHOD_DECLARATION] = "method_declaration",
-	[N_PACKAGE_CLAUSE] = "package_clause",
-	[N_PARAMETER_DECLARATION] = "parameter_declaration",
-	[N_PARAMETER_LIST] = "parameter_list",
-	[N_POINTER_TYPE] = "pointer_type",
-	[N_RETURN_STATEMENT] = "return_statement",
-	[N_SELECTOR_EXPRESSION] = "selector_expression",
-	[N_TYPE_ALIAS] = "type_alias",
-	[N_TYPE_DECLARATION] = "type_declaration",
-	[N_TYPE_IDENTIFIER] = "type_identifier",
+    [N_CALL_EXPRESSION] = "call_expression",
+    [N_COMMENT] = "comment",
+    [N_DEFER_STATEMENT] = "defer_statement",
+    [N_FOR_STATEMENT] = "for_statement",
+    [N_FUNC_LITERAL] = "func_literal",
+    [N_FUNCTION_DECLARATION] = "function_declaration",
+    [N_GENERIC_TYPE] = "generic_type",
+    [N_GOTO_STATEMENT] = "goto_statement",
+    [N_IDENTIFIER] = "identifier",
+    [N_IMPORT_DECLARATION] = "import_declaration",
+    [N_IMPORT_SPEC] = "import_spec",
+    [N_IMPORT_SPEC_LIST] = "import_spec_list",
+    [N_LABELED_STATEMENT] = "labeled_statement",
+    [N_METHOD_DECLARATION] = "method_declaration",
+    [N_PACKAGE_CLAUSE] = "package_clause",
+    [N_PARAMETER_DECLARATION] = "parameter_declaration",
+    [N_PARAMETER_LIST] = "parameter_list",
+    [N_POINTER_TYPE] = "pointer_type",
+    [N_RETURN_STATEMENT] = "return_statement",
+    [N_SELECTOR_EXPRESSION] = "selector_expression",
+    [N_TYPE_ALIAS] = "type_alias",
+    [N_TYPE_DECLARATION] = "type_declaration",
+    [N_TYPE_IDENTIFIER] = "type_identifier",
 };
 static TSSymbol kind_symbols[NODE_KINDS];
 
@@ -85,8 +85,8 @@ static TSSymbol kind_symbols[NODE_KINDS];
 static void learn_symbols(const TSLanguage *language)
 {
 	for (size_t i = 0; i < NODE_KINDS; i++)
-		kind_symbols[i] = ts_language_symbol_for_name(language, kind_names[i],
-							      (uint32_t)strlen(kind_names[i]), true);
+		kind_symbols[i] =
+		    ts_language_symbol_for_name(language, kind_names[i], (uint32_t)strlen(kind_names[i]), true);
 }
 
 static bool is(TSNode n, enum node_kind kind)
@@ -239,13 +239,13 @@ static unsigned directive_of(const char *line, size_t n)
 		const char *word;
 		unsigned directive;
 	} known[] = {
-		{"nosplit", GO_NOSPLIT},
-		{"noinline", GO_NOINLINE},
-		{"linkname", GO_LINKNAME},
-		{"systemstack", GO_RUNTIME_ONLY},
-		{"nowritebarrier", GO_RUNTIME_ONLY},
-		{"nowritebarrierrec", GO_RUNTIME_ONLY},
-		{"yeswritebarrierrec", GO_RUNTIME_ONLY},
+	    {"nosplit", GO_NOSPLIT},
+	    {"noinline", GO_NOINLINE},
+	    {"linkname", GO_LINKNAME},
+	    {"systemstack", GO_RUNTIME_ONLY},
+	    {"nowritebarrier", GO_RUNTIME_ONLY},
+	    {"nowritebarrierrec", GO_RUNTIME_ONLY},
+	    {"yeswritebarrierrec", GO_RUNTIME_ONLY},
 	};
 	size_t len = 0;
 
@@ -338,8 +338,8 @@ static void add_import(struct source_reader *r, TSNode spec)
 	if (at.end - at.start < 2)
 		return;
 	vec_push(&r->imports,
-		 ((struct go_import_decl){.name = ts_node_is_null(name) ? NULL : text_of(r, span_of(name)),
-					  .path = text_of(r, (struct go_span){at.start + 1, at.end - 1})}));
+	         ((struct go_import_decl){.name = ts_node_is_null(name) ? NULL : text_of(r, span_of(name)),
+	                                  .path = text_of(r, (struct go_span){at.start + 1, at.end - 1})}));
 }
 
 static void add_imports(struct source_reader *r, TSNode n)

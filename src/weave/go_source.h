@@ -21,35 +21,37 @@ struct go_span {
 
 /* A parameter, a receiver, a result. */
 struct go_param {
-	const char *name;    /* NULL: it has none; "_" */
-	struct go_span at;   /* the name, or where one would go, before the type */
+	const char *name;  /* NULL: it has none; "_" */
+	struct go_span at; /* the name, or where one would go, before the type */
 	struct go_span type;
-	bool variadic;       /* the type is that of its elements */
+	bool variadic; /* the type is that of its elements */
 };
 
 enum go_directive {
-	GO_NOSPLIT = 1, GO_NOINLINE = 2, GO_LINKNAME = 4,
-	GO_RUNTIME_ONLY = 8,  /* systemstack, nowritebarrier…, yeswritebarrierrec: of package runtime */
+	GO_NOSPLIT = 1,
+	GO_NOINLINE = 2,
+	GO_LINKNAME = 4,
+	GO_RUNTIME_ONLY = 8,     /* systemstack, nowritebarrier…, yeswritebarrierrec: of package runtime */
 	GO_OTHER_DIRECTIVE = 16, /* a //go: line that is none of these */
 };
 
 struct go_function {
 	const char *name;
-	const char *receiver;        /* the name of its type, without its type parameters; NULL: it has none */
-	bool by_pointer;             /* the receiver is a pointer */
-	bool generic;                /* type parameters of its own or of its receiver */
-	bool broken;                 /* part of it was not understood */
+	const char *receiver; /* the name of its type, without its type parameters; NULL: it has none */
+	bool by_pointer;      /* the receiver is a pointer */
+	bool generic;         /* type parameters of its own or of its receiver */
+	bool broken;          /* part of it was not understood */
 	struct go_param *params, *results;
-	size_t nparams, nresults;    /* params[0] is the receiver where there is one */
-	struct go_span all, result;  /* result: the results as they are written, with their parentheses */
-	struct go_span body;         /* from { to behind }; empty: it has none */
-	unsigned directives;         /* enum go_directive */
+	size_t nparams, nresults;   /* params[0] is the receiver where there is one */
+	struct go_span all, result; /* result: the results as they are written, with their parentheses */
+	struct go_span body;        /* from { to behind }; empty: it has none */
+	unsigned directives;        /* enum go_directive */
 	/* of the body, without function literals in it */
 	unsigned returns, defers, gotos, labels;
-	bool loops_defer;            /* a defer within a loop */
-	bool recovers;               /* recover() */
-	bool asks_caller;            /* runtime.Caller or Callers, anywhere in it */
-	bool ends_in_return;         /* its last statement is one, or none can be told to be reached */
+	bool loops_defer;    /* a defer within a loop */
+	bool recovers;       /* recover() */
+	bool asks_caller;    /* runtime.Caller or Callers, anywhere in it */
+	bool ends_in_return; /* its last statement is one, or none can be told to be reached */
 };
 
 struct go_type_decl {
@@ -59,25 +61,25 @@ struct go_type_decl {
 };
 
 struct go_import_decl {
-	const char *name;            /* NULL: the package's own; "." and "_" as they are written */
+	const char *name; /* NULL: the package's own; "." and "_" as they are written */
 	const char *path;
 };
 
 struct go_source {
 	const char *text;
 	size_t len;
-	const char *package;         /* of the package clause; NULL: none was found */
-	struct go_span package_at;   /* its name */
+	const char *package;       /* of the package clause; NULL: none was found */
+	struct go_span package_at; /* its name */
 	struct go_import_decl *imports;
 	size_t nimports;
 	struct go_function *functions;
 	size_t nfunctions;
 	struct go_type_decl *types;
 	size_t ntypes;
-	size_t nmissing;             /* functions at the beginning of a line that were not found */
-	const char *missing;         /* the name of the first one */
+	size_t nmissing;     /* functions at the beginning of a line that were not found */
+	const char *missing; /* the name of the first one */
 	uint32_t missing_line;
-	bool clean;                  /* everything was understood */
+	bool clean; /* everything was understood */
 	struct arena arena;
 };
 

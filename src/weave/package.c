@@ -32,8 +32,8 @@ static int open_file(struct weave_package *p, struct weave_file *f, struct err *
 		weave_package_warn(p, "%s: %s", path_base(f->path), why.text);
 	else if (f->source->nmissing)
 		weave_package_warn(p, "%s:%u: func %s%s could not be read, and cannot be woven", path_base(f->path),
-				   f->source->missing_line, f->source->missing,
-				   f->source->nmissing > 1 ? " and others behind it" : "");
+		                   f->source->missing_line, f->source->missing,
+		                   f->source->nmissing > 1 ? " and others behind it" : "");
 	if (f->source && !p->name)
 		p->name = f->source->package;
 	return 0;
@@ -49,9 +49,9 @@ int weave_package_open(struct weave_package *p, const char *path, char *const *f
 		char *cwd = *files[i] == '/' ? NULL : realpath(".", NULL);
 
 		/* A link's own path is what the compiler shows. */
-		p->files[i].path = cwd ? arena_printf(&p->arena, "%s/%s", cwd,
-						      strncmp(files[i], "./", 2) ? files[i] : files[i] + 2)
-				       : arena_strdup(&p->arena, files[i]);
+		p->files[i].path =
+		    cwd ? arena_printf(&p->arena, "%s/%s", cwd, strncmp(files[i], "./", 2) ? files[i] : files[i] + 2)
+		        : arena_strdup(&p->arena, files[i]);
 		free(cwd);
 		p->nfiles++;
 		r = open_file(p, &p->files[i], err);

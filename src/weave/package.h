@@ -8,19 +8,19 @@
 #include "weave/go_source.h"
 
 struct weave_file {
-	const char *path;          /* absolute */
+	const char *path; /* absolute */
 	struct buf text;
-	struct go_source *source;  /* NULL: it could not be parsed, and stays as it is */
+	struct go_source *source; /* NULL: it could not be parsed, and stays as it is */
 	struct go_edits edits;
 };
 
 struct weave_package {
-	const char *path;          /* import path, as the compiler is told it */
-	const char *name;          /* of the package clause */
+	const char *path; /* import path, as the compiler is told it */
+	const char *name; /* of the package clause */
 	struct weave_file *files;
 	size_t nfiles;
-	struct buf added;          /* a file that is compiled with the others; empty: none */
-	VEC(const char *) warnings;/* sentences, in arena */
+	struct buf added;           /* a file that is compiled with the others; empty: none */
+	VEC(const char *) warnings; /* sentences, in arena */
 	struct arena arena;
 };
 
@@ -30,8 +30,8 @@ void weave_package_done(struct weave_package *p);
 void weave_package_warn(struct weave_package *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
- * The recorder goes into package runtime. -ENOENT with a sentence: it cannot (p is as before), and what does nothing has
- * to go there instead (weave_runtime_noop).
+ * The recorder goes into package runtime. -ENOENT with a sentence: it cannot (p is as before), and what does nothing
+ * has to go there instead (weave_runtime_noop).
  */
 int weave_runtime(struct weave_package *p, struct err *err);
 void weave_runtime_noop(struct weave_package *p);

@@ -10,10 +10,11 @@
 
 /* ---- files ---- */
 
-static const char *const systems[] = {"aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js",
-				      "linux", "nacl", "netbsd", "openbsd", "plan9", "solaris", "wasip1", "windows", "zos"};
-static const char *const machines[] = {"386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle",
-				       "ppc64", "ppc64le", "riscv64", "s390x", "wasm"};
+static const char *const systems[] = {"aix",     "android", "darwin",  "dragonfly", "freebsd", "hurd",
+                                      "illumos", "ios",     "js",      "linux",     "nacl",    "netbsd",
+                                      "openbsd", "plan9",   "solaris", "wasip1",    "windows", "zos"};
+static const char *const machines[] = {"386",      "amd64",  "arm",   "arm64",   "loong64", "mips",  "mips64",
+                                       "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x", "wasm"};
 
 static bool is_listed(const char *const *list, size_t n, const char *word, size_t len)
 {
@@ -79,7 +80,8 @@ static void read_folder(struct source_types *s, struct source_package *p, const 
 		closedir(d);
 	p->files = arena_array(&s->arena, const struct go_source *, p->owned.len + 1);
 	for (size_t i = 0; i < p->owned.len; i++) {
-		/* `package documentation` and commands that make the package's own files lie beside it, and are ignored. */
+		/* `package documentation` and commands that make the package's own files lie beside it, and are
+		 * ignored. */
 		if (!p->name && p->owned.data[i]->package && strcmp(p->owned.data[i]->package, "main"))
 			p->name = p->owned.data[i]->package;
 		p->files[p->nfiles++] = p->owned.data[i];

@@ -38,13 +38,14 @@ static struct source_type *new_type(struct source_types *s, enum type_kind kind,
 {
 	struct source_type *t = arena_new(&s->arena, struct source_type);
 
-	t->type = (struct type){.name = name, .kind = kind, .source = TYPE_COMPOSED, .size = size_of(kind), .align = WORD};
+	t->type =
+	    (struct type){.name = name, .kind = kind, .source = TYPE_COMPOSED, .size = size_of(kind), .align = WORD};
 	return t;
 }
 
 /* One for each name, so that equal types are one. */
 static const struct type *composite(struct source_types *s, enum type_kind kind, const char *name,
-				    const struct type *elem, const struct type *key)
+                                    const struct type *elem, const struct type *key)
 {
 	struct source_type *t = strmap_get(&s->types, name, strlen(name));
 
@@ -75,13 +76,14 @@ static const struct type *read_list(struct type_reading *r, size_t *i)
 	*i = close--;
 	elem = read_type(r, i);
 	if (!elem || digit == close)
-		return elem ? composite(r->s, KIND_SLICE, arena_printf(&r->s->arena, "[]%s", elem->name), elem, NULL) : NULL;
+		return elem ? composite(r->s, KIND_SLICE, arena_printf(&r->s->arena, "[]%s", elem->name), elem, NULL)
+		            : NULL;
 	while (digit < close && isdigit((unsigned char)r->g.text[digit]) && len < 1u << 30)
 		len = len * 10 + (uint64_t)(r->g.text[digit++] - '0');
 	if (digit != close)
 		return refuse(r, from);
-	array = (struct type *)composite(r->s, KIND_ARRAY, arena_printf(&r->s->arena, "[%u]%s", (unsigned)len, elem->name),
-					 elem, NULL);
+	array = (struct type *)composite(r->s, KIND_ARRAY,
+	                                 arena_printf(&r->s->arena, "[%u]%s", (unsigned)len, elem->name), elem, NULL);
 	array->len = len;
 	array->size = len ? WORD : 0;
 	return array;
@@ -122,12 +124,13 @@ static const struct type *read_chan(struct type_reading *r, size_t *i)
 	}
 	*i = at;
 	elem = read_type(r, i);
-	return elem ? composite(r->s, KIND_CHAN, arena_printf(&r->s->arena, "%s %s", word, elem->name), elem, NULL) : NULL;
+	return elem ? composite(r->s, KIND_CHAN, arena_printf(&r->s->arena, "%s %s", word, elem->name), elem, NULL)
+	            : NULL;
 }
 
 /*
- * A func, an interface or a struct that has no name of its own: of what kind it is is known. Their names have a ?, which
- * nobody takes for Go.
+ * A func, an interface or a struct that has no name of its own: of what kind it is is known. Their names have a ?,
+ * which nobody takes for Go.
  */
 static const struct type *read_unnamed(struct type_reading *r, size_t *i, enum type_kind kind, const char *word)
 {
@@ -159,11 +162,16 @@ static const struct type *predeclared(struct source_types *s, const char *name, 
 		const char *name;
 		enum type_kind kind;
 	} all[] = {
-		{"bool", KIND_BOOL}, {"int", KIND_INT}, {"int8", KIND_INT8}, {"int16", KIND_INT16}, {"int32", KIND_INT32},
-		{"rune", KIND_INT32}, {"int64", KIND_INT64}, {"uint", KIND_UINT}, {"uint8", KIND_UINT8}, {"byte", KIND_UINT8},
-		{"uint16", KIND_UINT16}, {"uint32", KIND_UINT32}, {"uint64", KIND_UINT64}, {"uintptr", KIND_UINTPTR},
-		{"float32", KIND_FLOAT32}, {"float64", KIND_FLOAT64}, {"complex64", KIND_COMPLEX64},
-		{"complex128", KIND_COMPLEX128}, {"string", KIND_STRING},
+	    {"bool", KIND_BOOL},           {"int", KIND_INT},
+	    {"int8", KIND_INT8},           {"int16", KIND_INT16},
+	    {"int32", KIND_INT32},         {"rune", KIND_INT32},
+	    {"int64", KIND_INT64},         {"uint", KIND_UINT},
+	    {"uint8", KIND_UINT8},         {"byte", KIND_UINT8},
+	    {"uint16", KIND_UINT16},       {"uint32", KIND_UINT32},
+	    {"uint64", KIND_UINT64},       {"uintptr", KIND_UINTPTR},
+	    {"float32", KIND_FLOAT32},     {"float64", KIND_FLOAT64},
+	    {"complex64", KIND_COMPLEX64}, {"complex128", KIND_COMPLEX128},
+	    {"string", KIND_STRING},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -297,7 +305,7 @@ static const struct type *read_type(struct type_reading *r, size_t *i)
 }
 
 const struct type *source_type_parse(struct source_types *s, struct source_place at, const char *text, size_t len,
-				     struct err *err)
+                                     struct err *err)
 {
 	struct type_reading r = {.s = s, .at = at, .g = {text, len}, .err = err};
 	size_t i = 0;
@@ -315,7 +323,7 @@ const struct type *source_type_parse(struct source_types *s, struct source_place
 struct declared {
 	const struct go_source *file;
 	const struct go_type_decl *decl;
-	bool several;                 /* and they differ */
+	bool several; /* and they differ */
 };
 
 static bool same_text(const struct declared *d, const struct go_source *file, const struct go_type_decl *decl)
@@ -368,7 +376,8 @@ static void complete(struct source_types *s, struct source_type *t, const struct
 	}
 }
 
-const struct type *source_type_named(struct source_types *s, struct source_package *p, const char *name, struct err *err)
+const struct type *source_type_named(struct source_types *s, struct source_package *p, const char *name,
+                                     struct err *err)
 {
 	const char *prefix = s->own == p && p->name && !strcmp(p->name, "main") ? "main" : p->path;
 	const char *full = arena_printf(&s->arena, "%s.%s", prefix, name);
@@ -384,12 +393,12 @@ const struct type *source_type_named(struct source_types *s, struct source_packa
 	}
 	if (d.several || d.decl->generic) {
 		err_set(err, -ENODATA, "%s.%s is %s", p->path, name,
-			d.several ? "declared in several ways, for different builds" : "generic");
+		        d.several ? "declared in several ways, for different builds" : "generic");
 		return NULL;
 	}
 	if (d.decl->alias)
 		return source_type_parse(s, (struct source_place){p, d.file}, d.file->text + d.decl->type.start,
-					 d.decl->type.end - d.decl->type.start, err);
+		                         d.decl->type.end - d.decl->type.start, err);
 	t = new_type(s, KIND_INVALID, full);
 	t->type.named = true;
 	t->type.package = prefix;
@@ -416,8 +425,9 @@ static void add_field(struct field_reading *f, size_t name, size_t name_end, siz
 	const char *text = f->g.text + name;
 	const struct type *t = source_type_parse(f->s, f->t->place, f->g.text + type, end - type, NULL);
 
-	vec_push(&f->out, ((struct type_field){.name = arena_strndup(&f->s->arena, text, name_end - name), .type = t,
-					       .embedded = embedded}));
+	vec_push(&f->out,
+	         ((struct type_field){
+	             .name = arena_strndup(&f->s->arena, text, name_end - name), .type = t, .embedded = embedded}));
 }
 
 /* T, *T, p.T, *p.T, T[A]: it is called T. */

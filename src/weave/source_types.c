@@ -60,7 +60,7 @@ enum { EMBEDDINGS_MAX = 64 };
 struct field_search {
 	struct embedding queue[EMBEDDINGS_MAX];
 	size_t len;
-	bool full;             /* more is embedded than is looked at */
+	bool full; /* more is embedded than is looked at */
 };
 
 static bool put(const struct field_path *path, const struct type_field *f, struct field_path *ret)
@@ -134,13 +134,13 @@ static int global(struct type_lookup *l, const char *name, struct global *ret, s
 }
 
 static const struct type_lookup_ops ops = {
-	.parse = parse,
-	.named = named,
-	.field_count = field_count,
-	.field = field,
-	.find_field = find_field,
-	.holdable = holdable,
-	.global = global,
+    .parse = parse,
+    .named = named,
+    .field_count = field_count,
+    .field = field,
+    .find_field = find_field,
+    .holdable = holdable,
+    .global = global,
 };
 
 /* ---- the types ---- */
@@ -171,8 +171,9 @@ struct type_lookup *source_types_lookup(struct source_types *s)
 	return &s->lookup;
 }
 
-const struct type *source_type_at(struct source_types *s, const struct weave_file *f, struct go_span at, struct err *err)
+const struct type *source_type_at(struct source_types *s, const struct weave_file *f, struct go_span at,
+                                  struct err *err)
 {
-	return source_type_parse(s, (struct source_place){s->own, f->source}, f->source->text + at.start, at.end - at.start,
-				 err);
+	return source_type_parse(s, (struct source_place){s->own, f->source}, f->source->text + at.start,
+	                         at.end - at.start, err);
 }

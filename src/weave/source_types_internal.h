@@ -11,8 +11,8 @@ struct source_package {
 	const char *path, *name;
 	const struct go_source **files;
 	size_t nfiles;
-	bool known;               /* its source is there */
-	VEC(struct buf) texts;    /* of those that were read here */
+	bool known;            /* its source is there */
+	VEC(struct buf) texts; /* of those that were read here */
 	VEC(struct go_source *) owned;
 };
 
@@ -23,17 +23,17 @@ struct source_place {
 };
 
 struct source_type {
-	struct type type;             /* first */
-	struct source_place place;    /* of the struct's fields */
-	const char *text;             /* KIND_STRUCT: what stands between the braces */
+	struct type type;          /* first */
+	struct source_place place; /* of the struct's fields */
+	const char *text;          /* KIND_STRUCT: what stands between the braces */
 	size_t len;
 	struct type_field *fields;
 	size_t nfields;
-	bool read, partial;           /* fields were read; there are more, which could not be */
+	bool read, partial; /* fields were read; there are more, which could not be */
 };
 
 struct source_types {
-	struct type_lookup lookup;    /* first */
+	struct type_lookup lookup; /* first */
 	const struct weave_package *home;
 	const char *goroot, *root, *module; /* of the module that home is in; NULL: not known */
 	struct source_package *own;
@@ -55,9 +55,10 @@ const char *source_import(struct source_types *s, const struct go_source *file, 
 
 /* NULL: it is no type, or one that is not read (err). */
 const struct type *source_type_parse(struct source_types *s, struct source_place at, const char *text, size_t len,
-				     struct err *err);
+                                     struct err *err);
 /* A type that a package declares. -ENOENT only where its source is there and has none of that name. */
-const struct type *source_type_named(struct source_types *s, struct source_package *p, const char *name, struct err *err);
+const struct type *source_type_named(struct source_types *s, struct source_package *p, const char *name,
+                                     struct err *err);
 void source_type_fields(struct source_types *s, struct source_type *t);
 
 #endif

@@ -54,8 +54,8 @@ static int run_tool(const struct weaver *w, char **argv, bool errors, struct buf
 /* ---- the version ---- */
 
 /*
- * The go command's word for what a tool does: of a released one the whole line counts, of another what is behind the last
- * slash of "buildID=", which is the last word.
+ * The go command's word for what a tool does: of a released one the whole line counts, of another what is behind the
+ * last slash of "buildID=", which is the last word.
  */
 static int tell_version(const struct weaver *w, const struct tool_command *c)
 {
@@ -179,8 +179,8 @@ static const char *first_line(struct arena *arena, const struct buf *output)
 }
 
 /*
- * 0: what was woven is compiled. Else nothing is, and err says why: whether the compiler would take the original files shows
- * when it gets them.
+ * 0: what was woven is compiled. Else nothing is, and err says why: whether the compiler would take the original files
+ * shows when it gets them.
  */
 static int compile_woven(const struct weaver *w, const struct tool_command *c, struct weave_package *p, struct err *err)
 {
@@ -249,8 +249,8 @@ static const char *noop_mark(const struct tool_command *c, struct arena *arena)
 }
 
 /*
- * What does nothing brings no assembly: the go command has already listed what the assembly with the recorder defines, and
- * assembles it after this. So the list is given without, and a mark tells the assembler's call.
+ * What does nothing brings no assembly: the go command has already listed what the assembly with the recorder defines,
+ * and assembles it after this. So the list is given without, and a mark tells the assembler's call.
  */
 static int without_assembly(const struct tool_command *c, struct weave_package *p, struct err *err)
 {

@@ -1,6 +1,6 @@
 /*
- * Between the go command and its tools (`go build -toolexec`): compile and asm get woven files, every other tool runs at
- * once. A build never fails because of this: on any error the original files are compiled, with one warning.
+ * Between the go command and its tools (`go build -toolexec`): compile and asm get woven files, every other tool runs
+ * at once. A build never fails because of this: on any error the original files are compiled, with one warning.
  */
 #ifndef WEAVE_TOOLEXEC_H
 #define WEAVE_TOOLEXEC_H
@@ -9,11 +9,12 @@
 
 struct weaver {
 	/*
-	 * All that decides what is woven, as one word: the go command takes what it has built for the same as long as this
-	 * is the same.
+	 * All that decides what is woven, as one word: the go command takes what it has built for the same as long as
+	 * this is the same.
 	 */
 	const char *key;
-	/* Whether there may be something to weave in a package of that import path. It is asked for each, so it is quick. */
+	/* Whether there may be something to weave in a package of that import path. It is asked for each, so it is
+	 * quick. */
 	bool (*concerns)(void *arg, const char *path);
 	/* Weaves. -errno with a sentence: nothing of the package is. */
 	int (*weave)(void *arg, struct weave_package *p, struct err *err);

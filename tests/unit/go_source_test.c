@@ -37,8 +37,8 @@ static void print_list(const struct go_source *s, const struct go_param *p, size
 	buf_str(out, "(");
 	for (size_t i = 0; i < n; i++)
 		buf_printf(out, "%s%s%s%s%.*s", i ? ", " : "", p[i].name ? p[i].name : "", p[i].name ? " " : "",
-			   p[i].variadic ? "..." : "", (int)(p[i].type.end - p[i].type.start),
-			   s->text + p[i].type.start);
+		           p[i].variadic ? "..." : "", (int)(p[i].type.end - p[i].type.start),
+		           s->text + p[i].type.start);
 	buf_str(out, ")");
 }
 
@@ -64,44 +64,44 @@ static void signatures(void **state)
 	check_signature("f(a, b int, c string) error", "(a int, b int, c string)(error)");
 	check_signature("f(int, string) (bool, error)", "(int, string)(bool, error)");
 	check_signature("(c *conn) f(_ int, xs ...string) (n int, err error)",
-			"(c *conn, _ int, xs ...string)(n int, err error)");
+	                "(c *conn, _ int, xs ...string)(n int, err error)");
 	check_signature("(*T) f(func(a, b int) error, map[string]int)", "(*T, func(a, b int) error, map[string]int)()");
 	check_signature("f() (int, map[K]*V)", "()(int, map[K]*V)");
 	check_signature("f(num, a1, a2, a3, a4, a5, a6, a7, a8, a9 uintptr)",
-			"(num uintptr, a1 uintptr, a2 uintptr, a3 uintptr, a4 uintptr, a5 uintptr, a6 uintptr, "
-			"a7 uintptr, a8 uintptr, a9 uintptr)()");
+	                "(num uintptr, a1 uintptr, a2 uintptr, a3 uintptr, a4 uintptr, a5 uintptr, a6 uintptr, "
+	                "a7 uintptr, a8 uintptr, a9 uintptr)()");
 	check_signature("f(a [4]int, b []int, c T[int], d pkg.T[int])",
-			"(a [4]int, b []int, c T[int], d pkg.T[int])()");
+	                "(a [4]int, b []int, c T[int], d pkg.T[int])()");
 	check_signature("f(T[int], pkg.T[int], [4]int, ...pkg.T)", "(T[int], pkg.T[int], [4]int, ...pkg.T)()");
 	check_signature("f(\n\ta int, // a, the first\n\tb /* or c */ struct{ x, y int },\n)",
-			"(a int, b struct{ x, y int })()");
+	                "(a int, b struct{ x, y int })()");
 	check_signature("f(ch <-chan int, d chan<- int) <-chan int", "(ch <-chan int, d chan<- int)(<-chan int)");
 	check_signature("f(interface{ M(a, b int) }, struct{ a, b int })",
-			"(interface{ M(a, b int) }, struct{ a, b int })()");
+	                "(interface{ M(a, b int) }, struct{ a, b int })()");
 }
 
 static void what_a_function_has(void **state)
 {
-	_cleanup_(cleanup_go_source) struct go_source *s = parse(
-		"package p\n"
-		"\n"
-		"// About it.\n"
-		"//\n"
-		"//go:noinline\n"
-		"//go:nosplit\n"
-		"func (q *Queue[T]) Push(x T) (n int) {\n"
-		"\tdefer func() { defer q.unlock(); recover(); return }()\n"
-		"again:\n"
-		"\tfor range q.all {\n"
-		"\t\tdefer q.done()\n"
-		"\t\tgoto again\n"
-		"\t}\n"
-		"\treturn 1\n"
-		"}\n"
-		"//go:linkname elsewhere runtime.elsewhere\n"
-		"func elsewhere()\n"
-		"\n"
-		"func one() { recover(); runtime.Callers(0, nil) }\n");
+	_cleanup_(cleanup_go_source) struct go_source *s =
+	    parse("package p\n"
+	          "\n"
+	          "// About it.\n"
+	          "//\n"
+	          "//go:noinline\n"
+	          "//go:nosplit\n"
+	          "func (q *Queue[T]) Push(x T) (n int) {\n"
+	          "\tdefer func() { defer q.unlock(); recover(); return }()\n"
+	          "again:\n"
+	          "\tfor range q.all {\n"
+	          "\t\tdefer q.done()\n"
+	          "\t\tgoto again\n"
+	          "\t}\n"
+	          "\treturn 1\n"
+	          "}\n"
+	          "//go:linkname elsewhere runtime.elsewhere\n"
+	          "func elsewhere()\n"
+	          "\n"
+	          "func one() { recover(); runtime.Callers(0, nil) }\n");
 	const struct go_function *f = function_named(s, "Push");
 	struct arena arena = {0};
 
@@ -128,9 +128,9 @@ static void what_a_function_has(void **state)
 static void declarations(void **state)
 {
 	_cleanup_(cleanup_go_source) struct go_source *s =
-		parse("// Package p.\npackage p\n\nimport \"fmt\"\nimport (\n\t_ \"embed\"\n\th \"net/http\"\n)\n\n"
-		      "type A struct{ x int }\ntype (\n\tB = h.Request\n\tC[P any] []P\n)\n"
-		      "func f() { type local int }\n");
+	    parse("// Package p.\npackage p\n\nimport \"fmt\"\nimport (\n\t_ \"embed\"\n\th \"net/http\"\n)\n\n"
+	          "type A struct{ x int }\ntype (\n\tB = h.Request\n\tC[P any] []P\n)\n"
+	          "func f() { type local int }\n");
 
 	assert_string_equal(s->package, "p");
 	assert_int_equal(s->nimports, 3);
@@ -146,12 +146,12 @@ static void declarations(void **state)
 /* What the grammar does not know hides neither the function that it is in nor any other. */
 static void newer_than_the_grammar(void **state)
 {
-	_cleanup_(cleanup_go_source) struct go_source *s = parse(
-		"package p\n\n"
-		"func (r *R) Map[P any, Q interface{ ~[]P }](f func(P) Q) *Q { return new(f(r.x)) }\n"
-		"func (R) One[P any]() { _ = new(int); _ = new([]int); _ = new(1 + 2); _ = new(map[string]int) }\n"
-		"func (r *R) news(new func(int) int) { r.new(1); _ = \"new(\" /* new(a+b) */ }\n"
-		"func after() { x := new(struct{ a int }); _ = new(x.a + 1) }\n");
+	_cleanup_(cleanup_go_source) struct go_source *s =
+	    parse("package p\n\n"
+	          "func (r *R) Map[P any, Q interface{ ~[]P }](f func(P) Q) *Q { return new(f(r.x)) }\n"
+	          "func (R) One[P any]() { _ = new(int); _ = new([]int); _ = new(1 + 2); _ = new(map[string]int) }\n"
+	          "func (r *R) news(new func(int) int) { r.new(1); _ = \"new(\" /* new(a+b) */ }\n"
+	          "func after() { x := new(struct{ a int }); _ = new(x.a + 1) }\n");
 
 	assert_true(s->clean);
 	assert_int_equal(s->nmissing, 0);
@@ -164,7 +164,7 @@ static void newer_than_the_grammar(void **state)
 static void broken_functions_are_named(void **state)
 {
 	_cleanup_(cleanup_go_source) struct go_source *s =
-		parse("package p\n\nfunc good() {}\n\nfunc bad() { if { } ) }\n\nfunc worse( {\n\nfunc last() {}\n");
+	    parse("package p\n\nfunc good() {}\n\nfunc bad() { if { } ) }\n\nfunc worse( {\n\nfunc last() {}\n");
 	bool named = s->nmissing > 0;
 
 	assert_false(s->clean);
@@ -179,7 +179,7 @@ static void a_function_that_is_missing_is_told(void **state)
 {
 	/* An error that reaches over its neighbours. */
 	_cleanup_(cleanup_go_source) struct go_source *s =
-		parse("package p\n\nfunc a() {}\n\nfunc (b B) b§(x int) { ) ( }\n\nfunc c() {}\n");
+	    parse("package p\n\nfunc a() {}\n\nfunc (b B) b§(x int) { ) ( }\n\nfunc c() {}\n");
 	size_t sound = 0;
 
 	for (size_t i = 0; i < s->nfunctions; i++)
@@ -205,13 +205,13 @@ static void the_copy_has_all_at_its_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(signatures),
-		cmocka_unit_test(what_a_function_has),
-		cmocka_unit_test(declarations),
-		cmocka_unit_test(newer_than_the_grammar),
-		cmocka_unit_test(broken_functions_are_named),
-		cmocka_unit_test(a_function_that_is_missing_is_told),
-		cmocka_unit_test(the_copy_has_all_at_its_place),
+	    cmocka_unit_test(signatures),
+	    cmocka_unit_test(what_a_function_has),
+	    cmocka_unit_test(declarations),
+	    cmocka_unit_test(newer_than_the_grammar),
+	    cmocka_unit_test(broken_functions_are_named),
+	    cmocka_unit_test(a_function_that_is_missing_is_told),
+	    cmocka_unit_test(the_copy_has_all_at_its_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,36 +41,36 @@ static void put_file(const struct world *w, const char *path, const char *text)
 }
 
 static const char shop[] =
-	"package shop\n"
-	"import (\n\t\"net/url\"\n\tother \"example.com/shop/v2/internal/store\"\n\t\"example.com/elsewhere\"\n"
-	"\t\"example.com/shop/v2/odd\"\n)\n"
-	"type Order struct {\n"
-	"\tBase // all have it\n"
-	"\t*Meta\n"
-	"\tUser, Mail string `json:\"user\"`\n"
-	"\tLines []*Line; Notes map[string]Note\n"
-	"\tURL *url.URL\n"
-	"\tStore other.Store\n"
-	"\tX elsewhere.T\n"
-	"\tOdd peculiar.Thing\n"
-	"\tfixed [4]byte\n"
-	"\tmany [limit]int\n"
-	"\tdone <-chan struct{}\n"
-	"\tcall func(a, b int) (\n\t\terror)\n"
-	"\tin struct { A, B int; c string }\n"
-	"\tany interface{ M(int) }\n"
-	"\tlist List[int]\n"
-	"\tNext *Order\n"
-	"}\n"
-	"type Base struct { ID int64; At Time }\n"
-	"type Time = Note\n"
-	"type Meta struct { Tag string; ID string }\n"
-	"type Line struct { List[int]; other.Inner; n uint8 }\n"
-	"type List[T any] struct{ v T }\n"
-	"type Note string\n"
-	"type Level Note\n"
-	"type int32 string\n"
-	"const limit = 3\n";
+    "package shop\n"
+    "import (\n\t\"net/url\"\n\tother \"example.com/shop/v2/internal/store\"\n\t\"example.com/elsewhere\"\n"
+    "\t\"example.com/shop/v2/odd\"\n)\n"
+    "type Order struct {\n"
+    "\tBase // all have it\n"
+    "\t*Meta\n"
+    "\tUser, Mail string `json:\"user\"`\n"
+    "\tLines []*Line; Notes map[string]Note\n"
+    "\tURL *url.URL\n"
+    "\tStore other.Store\n"
+    "\tX elsewhere.T\n"
+    "\tOdd peculiar.Thing\n"
+    "\tfixed [4]byte\n"
+    "\tmany [limit]int\n"
+    "\tdone <-chan struct{}\n"
+    "\tcall func(a, b int) (\n\t\terror)\n"
+    "\tin struct { A, B int; c string }\n"
+    "\tany interface{ M(int) }\n"
+    "\tlist List[int]\n"
+    "\tNext *Order\n"
+    "}\n"
+    "type Base struct { ID int64; At Time }\n"
+    "type Time = Note\n"
+    "type Meta struct { Tag string; ID string }\n"
+    "type Line struct { List[int]; other.Inner; n uint8 }\n"
+    "type List[T any] struct{ v T }\n"
+    "type Note string\n"
+    "type Level Note\n"
+    "type int32 string\n"
+    "const limit = 3\n";
 
 static void world_open(struct world *w)
 {
@@ -79,13 +79,15 @@ static void world_open(struct world *w)
 
 	*w = (struct world){.dir = "/tmp/earshot-types-XXXXXX"};
 	assert_non_null(mkdtemp(w->dir));
-	put_file(w, "go/src/net/url/url.go", "package url\ntype URL struct {\n\tPath string\n\tUser *Userinfo\n}\n"
-					     "type Userinfo struct{ name string }\n");
+	put_file(w, "go/src/net/url/url.go",
+	         "package url\ntype URL struct {\n\tPath string\n\tUser *Userinfo\n}\n"
+	         "type Userinfo struct{ name string }\n");
 	put_file(w, "go/src/net/url/url_windows.go", "package url\ntype Userinfo struct{ other int }\n");
 	put_file(w, "go/src/net/url/url_test.go", "package url\ntype URL int\n");
 	put_file(w, "mod/go.mod", "// a module\nmodule example.com/shop/v2 // really\n\ngo 1.21\n");
 	put_file(w, "mod/shop.go", shop);
-	put_file(w, "mod/internal/store/store.go", "package store\ntype Store struct{ Inner }\ntype Inner struct{ Deep bool }\n");
+	put_file(w, "mod/internal/store/store.go",
+	         "package store\ntype Store struct{ Inner }\ntype Inner struct{ Deep bool }\n");
 	put_file(w, "mod/internal/store/a.go", "package store\ntype Two int\n");
 	put_file(w, "mod/internal/store/b.go", "//go:build never\n\npackage store\ntype Two string\n");
 	put_file(w, "mod/odd/odd.go", "package peculiar\ntype Thing uint16\n");
@@ -220,9 +222,9 @@ static void what_is_not_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(fields),
-		cmocka_unit_test(kinds),
-		cmocka_unit_test(what_is_not_known),
+	    cmocka_unit_test(fields),
+	    cmocka_unit_test(kinds),
+	    cmocka_unit_test(what_is_not_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
