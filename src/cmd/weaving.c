@@ -1,5 +1,6 @@
 #include "cmd/weaving.h"
 
+#include <ctype.h>
 #include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -11,6 +12,8 @@
 #include "base/hash.h"
 #include "cmd/verb.h"
 #include "probe/lang/question.h"
+#include "weave/paths.h"
+#include "weave/points.h"
 
 #define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
 #define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
@@ -105,6 +108,7 @@ int weaving_read(struct weaving *w, struct err *err)
 
 void weaving_done(struct weaving *w)
 {
+	packs_done(&w->all);
 	vec_done(&w->packs);
 	vec_done(&w->spans);
 	arena_done(&w->arena);
@@ -130,14 +134,65 @@ int weaving_check(const struct weaving *w, struct err *err)
 
 /* ---- the tool ---- */
 
+static bool in_path(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("/._-~%", c));
+}
+
+/* Whether a text may name a function of the package: its path stands there, and a dot behind it. */
+static bool names_package(const char *text, size_t len, const char *path)
+{
+	size_t n = strlen(path);
+
+	for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), path, n)); at++)
+		if ((size_t)(at - text) + n < len && at[n] == '.' && (at == text || !in_path(at[-1])))
+			return true;
+	return false;
+}
+
+static bool file_names(const char *file, const char *path)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	return !file_read(file, &text, 0) && text.len && names_package(text.data, text.len, path);
+}
+
+/* Texts are searched, and packs only parsed where that may be of use: this is asked for each package of a build. */
+static bool packs_name(const struct weaving *w, const char *path)
+{
+	for (const struct pack_source *src = pack_builtin; src->file; src++)
+		if (names_package(src->text, src->len, path))
+			return true;
+	for (size_t i = 0; i < w->packs.len; i++)
+		if (is_pack_path(w->packs.data[i]) && file_names(w->packs.data[i], path))
+			return true;
+	return false;
+}
+
+/*
+ * In `go test` package main is compiled under its import path, so what names main may be about any package: that is
+ * seen when its files are read.
+ */
 static bool concerns(void *arg, const char *path)
 {
-	return false;
+	const struct weaving *w = arg;
+
+	/* The linker's word for a dot of the path's last element is %2e. */
+	return w->spans.len || packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.');
 }
 
 static int weave(void *arg, struct weave_package *p, struct err *err)
 {
-	return 0;
+	struct weaving *w = arg;
+
+	if (!w->loaded) {
+		int r = packs_load(&w->packs, NULL, &w->all, err);
+
+		if (r < 0)
+			return r;
+		w->loaded = true;
+	}
+	return weave_points(p, w->all.data, w->all.len, getenv("GOROOT"), err);
 }
 
 int toolexec_main(int argc, char **argv)

@@ -15,6 +15,8 @@
 struct weaving {
 	string_list packs, spans;
 	char key[40];
+	pack_set all; /* once they are needed */
+	bool loaded;
 	struct arena arena;
 };
 

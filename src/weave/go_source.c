@@ -187,7 +187,19 @@ static void read_call(struct source_reader *r, TSNode n, bool literal, struct go
 struct body_place {
 	bool literal, loop; /* inside a function literal, inside a loop of the function's own */
 	unsigned depth;
+	function_list *literals; /* NULL: they are not listed */
 };
+
+static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, function_list *literals);
+
+static void add_literal(struct source_reader *r, TSNode n, function_list *literals)
+{
+	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
+
+	f.name = arena_printf(&r->s->arena, "func%zu", literals->len + 1);
+	read_parts(r, n, &f, NULL);
+	vec_push(literals, f);
+}
 
 static void read_body(struct source_reader *r, TSTreeCursor *c, struct body_place at, struct go_function *f)
 {
@@ -208,7 +220,11 @@ static void read_body(struct source_reader *r, TSTreeCursor *c, struct body_plac
 			f->loops_defer |= at.loop;
 		}
 	}
-	at.literal |= is(n, N_FUNC_LITERAL);
+	if (is(n, N_FUNC_LITERAL)) {
+		if (at.literals && !at.literal)
+			add_literal(r, n, at.literals);
+		at.literal = true;
+	}
 	at.loop = !at.literal && (at.loop || is_loop(n));
 	if (!ts_tree_cursor_goto_first_child(c))
 		return;
@@ -279,11 +295,31 @@ static unsigned directives_above(const struct go_source *s, uint32_t at)
 
 /* ---- declarations ---- */
 
+/* What declarations and literals have: a signature, but for the receiver, and a body. */
+static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, function_list *literals)
+{
+	TSNode body = field(n, "body");
+	TSTreeCursor cursor;
+
+	read_params(r, f, field(n, "parameters"));
+	read_results(r, f, field(n, "result"));
+	if (ts_node_is_null(body))
+		return;
+	f->body = span_of(body);
+	f->ends_in_return = ends_in_return(body);
+	cursor = ts_tree_cursor_new(body);
+	read_body(r, &cursor, (struct body_place){.literals = literals}, f);
+	ts_tree_cursor_delete(&cursor);
+}
+
+/* A list's elements as the file's own. */
+#define KEEP(s, v) ((v).len ? arena_memdup(&(s)->arena, (v).data, (v).len * sizeof(*(v).data)) : NULL)
+
 static void add_function(struct source_reader *r, TSNode n)
 {
-	TSNode name = field(n, "name"), receiver = field(n, "receiver"), body = field(n, "body");
+	TSNode name = field(n, "name"), receiver = field(n, "receiver");
 	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
-	TSTreeCursor cursor;
+	function_list literals = {0};
 	uint32_t behind;
 
 	if (ts_node_is_null(name))
@@ -296,19 +332,14 @@ static void add_function(struct source_reader *r, TSNode n)
 		f.broken |= f.nparams != 1;
 	}
 	behind = ts_node_end_byte(name);
-	while (behind < r->s->len && strchr(" \t", r->s->text[behind]))
+	while (behind < r->s->len && (r->s->text[behind] == ' ' || r->s->text[behind] == '\t'))
 		behind++;
 	f.generic |= behind < r->s->len && r->s->text[behind] == '['; /* those of a method were masked */
-	read_params(r, &f, field(n, "parameters"));
-	read_results(r, &f, field(n, "result"));
 	f.directives = directives_above(r->s, f.all.start);
-	if (!ts_node_is_null(body)) {
-		f.body = span_of(body);
-		f.ends_in_return = ends_in_return(body);
-		cursor = ts_tree_cursor_new(body);
-		read_body(r, &cursor, (struct body_place){0}, &f);
-		ts_tree_cursor_delete(&cursor);
-	}
+	read_parts(r, n, &f, &literals);
+	f.nliterals = literals.len;
+	f.literals = KEEP(r->s, literals);
+	vec_done(&literals);
 	vec_push(&r->functions, f);
 }
 
@@ -410,9 +441,6 @@ static void find_missing(struct source_reader *r)
 }
 
 /* ---- the file ---- */
-
-/* A list's elements as the file's own. */
-#define KEEP(s, v) ((v).len ? arena_memdup(&(s)->arena, (v).data, (v).len * sizeof(*(v).data)) : NULL)
 
 static void read_tree(struct source_reader *r, TSNode root)
 {

@@ -51,7 +51,13 @@ struct go_function {
 	bool loops_defer;    /* a defer within a loop */
 	bool recovers;       /* recover() */
 	bool asks_caller;    /* runtime.Caller or Callers, anywhere in it */
-	bool ends_in_return; /* its last statement is one, or none can be told to be reached */
+	bool ends_in_return; /* its last statement is one */
+	/*
+	 * Function literals in its body but not in each other, called func1, func2, … as the compiler does. Of a
+	 * literal itself none are listed.
+	 */
+	struct go_function *literals;
+	size_t nliterals;
 };
 
 struct go_type_decl {

@@ -59,14 +59,31 @@ int weave_package_open(struct weave_package *p, const char *path, char *const *f
 	return r;
 }
 
+struct buf *weave_package_add(struct weave_package *p, const char *name)
+{
+	struct weave_added *a = vec_add(&p->added);
+
+	a->name = name;
+	return &a->text;
+}
+
+void weave_package_undo(struct weave_package *p)
+{
+	for (size_t i = 0; i < p->nfiles; i++)
+		go_edits_done(&p->files[i].edits);
+	for (size_t i = 0; i < p->added.len; i++)
+		buf_done(&p->added.data[i].text);
+	p->added.len = 0;
+}
+
 void weave_package_done(struct weave_package *p)
 {
+	weave_package_undo(p);
 	for (size_t i = 0; i < p->nfiles; i++) {
 		buf_done(&p->files[i].text);
 		go_source_free(p->files[i].source);
-		go_edits_done(&p->files[i].edits);
 	}
-	buf_done(&p->added);
+	vec_done(&p->added);
 	vec_done(&p->warnings);
 	arena_done(&p->arena);
 }

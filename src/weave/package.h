@@ -14,19 +14,28 @@ struct weave_file {
 	struct go_edits edits;
 };
 
+struct weave_added {
+	const char *name; /* ends in .go; unique in the package */
+	struct buf text;
+};
+
 struct weave_package {
 	const char *path; /* import path, as the compiler is told it */
 	const char *name; /* of the package clause */
 	struct weave_file *files;
 	size_t nfiles;
-	struct buf added;           /* a file that is compiled with the others; empty: none */
-	VEC(const char *) warnings; /* sentences, in arena */
+	VEC(struct weave_added) added; /* files that are compiled with the others */
+	VEC(const char *) warnings;    /* sentences, in arena */
 	struct arena arena;
 };
 
 /* Reads and parses all files. -errno with a sentence. What of a file cannot be understood is a warning of p. */
 int weave_package_open(struct weave_package *p, const char *path, char *const *files, size_t n, struct err *err);
 void weave_package_done(struct weave_package *p);
+/* Its text, to be filled in. It is valid until the next one is added. */
+struct buf *weave_package_add(struct weave_package *p, const char *name);
+/* Takes back all changes. */
+void weave_package_undo(struct weave_package *p);
 void weave_package_warn(struct weave_package *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*

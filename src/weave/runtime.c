@@ -30,15 +30,13 @@ int weave_runtime(struct weave_package *p, struct err *err)
 
 	if (!main_function)
 		return err_set(err, -ENOENT, "package runtime has no function main");
-	go_edits_insert(&file->edits, main_function->body.start + 1, " earshotInit();");
-	buf_str(&p->added, recorder_go);
+	go_edits_insert(&file->edits, main_function->body.start + 1, " " RECORDER_INIT ";");
+	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_go);
 	return 0;
 }
 
 void weave_runtime_noop(struct weave_package *p)
 {
-	for (size_t i = 0; i < p->nfiles; i++)
-		go_edits_done(&p->files[i].edits);
-	buf_reset(&p->added);
-	buf_str(&p->added, recorder_noop_go);
+	weave_package_undo(p);
+	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_noop_go);
 }

@@ -120,16 +120,15 @@ static int write_changed(struct weave_package *p, const char *dir, size_t i, cha
 }
 
 /* It belongs to the package's folder as the others do, wherever it lies. */
-static int write_added(struct weave_package *p, const char *dir, char **arg, struct err *err)
+static int write_added(struct weave_package *p, const char *dir, const struct weave_added *a, char **arg,
+                       struct err *err)
 {
 	_cleanup_(buf_done) struct buf text = {0};
-	char *path = arena_printf(&p->arena, "%s/earshot_woven.go", dir);
+	char *path = arena_printf(&p->arena, "%s/%s", dir, a->name);
 	int r;
 
-	if (!p->added.len)
-		return 0;
-	buf_printf(&text, "//line %s/earshot_woven.go:1\n", path_folder(&p->arena, p->files[0].path));
-	buf_append(&text, p->added.data, p->added.len);
+	buf_printf(&text, "//line %s/%s:1\n", path_folder(&p->arena, p->files[0].path), a->name);
+	buf_append(&text, a->text.data, a->text.len);
 	r = write_file(path, &text, err);
 	if (r >= 0)
 		*arg = path;
@@ -140,15 +139,15 @@ static int write_added(struct weave_package *p, const char *dir, char **arg, str
 static int woven_command(const struct tool_command *c, struct weave_package *p, char ***ret, struct err *err)
 {
 	int n = c->first + c->nfiles, r;
-	char **argv = arena_array(&p->arena, char *, (size_t)n + 2);
+	char **argv = arena_array(&p->arena, char *, (size_t)n + p->added.len + 1);
 	const char *dir;
 
 	memcpy(argv, c->argv, (size_t)n * sizeof(*argv));
 	r = woven_dir(c, &p->arena, &dir, err);
 	for (size_t i = 0; r >= 0 && i < p->nfiles; i++)
 		r = write_changed(p, dir, i, &argv[c->first + (int)i], err);
-	if (r >= 0)
-		r = write_added(p, dir, &argv[n], err);
+	for (size_t i = 0; r >= 0 && i < p->added.len; i++)
+		r = write_added(p, dir, &p->added.data[i], &argv[n + (int)i], err);
 	*ret = argv;
 	return r;
 }

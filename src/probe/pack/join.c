@@ -24,9 +24,7 @@ struct joiner {
 	VEC(struct join) joins;
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
-	const struct planter_caps *caps;
-	bool alone;
-	unsigned propagators;
+	struct join_options options;
 	uint32_t save_group;
 };
 
@@ -166,28 +164,29 @@ static unsigned propagator_of(const struct pack_span *s, const struct pack_captu
 	return 0;
 }
 
-static const char *left_out(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
+static const char *left_out(const struct join_options *o, const struct pack_span *s, const struct pack_capture *c)
 {
-	if (jn->alone && is_for_others(s, c))
+	if (o->alone && is_for_others(s, c))
 		return "only this process is observed";
-	if (propagator_of(s, c) & ~jn->propagators)
+	if (propagator_of(s, c) & ~o->propagators)
 		return "OTEL_PROPAGATORS does not name these headers";
 	return NULL;
 }
 
 /* Without a planter that follows contexts the span may do without its parent. */
-static struct capture_item item_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
+struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
+				      const struct join_options *o)
 {
 	static const enum runtime_fact facts[] = {[USE_CREATOR] = FACT_CREATOR, [USE_START_PC] = FACT_START_PC,
 						  [USE_GOIDGEN] = FACT_ID_COUNTER, [USE_GOID_CACHE] = FACT_ID_CACHE,
 						  [USE_GOID_CACHE_END] = FACT_ID_CACHE_END};
-	bool follows = jn->caps && jn->caps->follows_contexts;
+	bool follows = o->caps && o->caps->follows_contexts;
 
 	return (struct capture_item){
 		.name = c->name, .alternatives = c->alternatives, .when = c->when,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
-		.left_out = left_out(jn, s, c),
+		.left_out = left_out(o, s, c),
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
 }
@@ -218,7 +217,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .carried = jn->saved.values,
 				      .ncarried = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
-					  .caps = jn->caps,
+					  .caps = jn->options.caps,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
@@ -229,7 +228,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 
-		items[i] = item_of(jn, j->span, c);
+		items[i] = pack_capture_item(j->span, c, &jn->options);
 		if (c->use == USE_SAVED)
 			r = number_saved(jn, c->saved_as, &items[i].carry, err);
 	}
@@ -474,8 +473,7 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone,
-			    .propagators = o->propagators};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .options = *o};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);
