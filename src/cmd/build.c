@@ -20,9 +20,9 @@ struct build_options {
 };
 
 static const struct option_def build_defs[] = {
-    {0, "packs", "GLOB|FILE", "weave only these packs; a path adds a pack file (repeatable)", OPT_LIST,
-     offsetof(struct build_options, packs)},
-    {0},
+	{0, "packs", "GLOB|FILE", "weave only these packs; a path adds a pack file (repeatable)", OPT_LIST,
+	 offsetof(struct build_options, packs)},
+	{0},
 };
 static const struct option_group build_groups[] = {{.title = "options", .defs = build_defs}, {0}};
 
@@ -232,9 +232,9 @@ static int run(const struct verb *v, int argc, char **argv)
 }
 
 const struct verb verb_build = {
-    .name = "build",
-    .synopsis = "[options] -- go build [ARG]...",
-    .summary = "build Go programs that carry their own instrumentation",
-    .groups = build_groups,
-    .run = run,
+	.name = "build",
+	.synopsis = "[options] -- go build [ARG]...",
+	.summary = "build Go programs that carry their own instrumentation",
+	.groups = build_groups,
+	.run = run,
 };

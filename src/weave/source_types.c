@@ -134,13 +134,13 @@ static int global(struct type_lookup *l, const char *name, struct global *ret, s
 }
 
 static const struct type_lookup_ops ops = {
-    .parse = parse,
-    .named = named,
-    .field_count = field_count,
-    .field = field,
-    .find_field = find_field,
-    .holdable = holdable,
-    .global = global,
+	.parse = parse,
+	.named = named,
+	.field_count = field_count,
+	.field = field,
+	.find_field = find_field,
+	.holdable = holdable,
+	.global = global,
 };
 
 /* ---- the types ---- */
