@@ -109,7 +109,7 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.h $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
-tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs $(BUILD)/tools/go-functions
+tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs $(BUILD)/tools/go-functions $(BUILD)/tools/woven-dump
 fuzz: $(FUZZERS)
 	@sh tests/run-fuzz.sh $(FUZZERS)
 
@@ -161,4 +161,4 @@ clean:
 
 .PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-cycles soak-releases install format clean
 .SECONDARY:
--include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d
+-include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d

@@ -22,6 +22,8 @@ struct build_options {
 static const struct option_def build_defs[] = {
 	{0, "packs", "GLOB|FILE", "weave only these packs; a path adds a pack file (repeatable)", OPT_LIST,
 	 offsetof(struct build_options, packs)},
+	{0, "span", "FUNCTION", "a function of your own as a span, as `attach --span` has it (repeatable)", OPT_LIST,
+	 offsetof(struct build_options, spans)},
 	{0},
 };
 static const struct option_group build_groups[] = {{.title = "options", .defs = build_defs}, {0}};

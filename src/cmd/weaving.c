@@ -11,9 +11,9 @@
 #include "base/file.h"
 #include "base/hash.h"
 #include "cmd/verb.h"
-#include "probe/lang/question.h"
 #include "weave/paths.h"
 #include "weave/points.h"
+#include "weave/spans.h"
 
 #define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
 #define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
@@ -32,12 +32,18 @@ static void split_lines(struct arena *arena, const char *text, string_list *out)
 	}
 }
 
-static void set_lines(const char *variable, const string_list *lines)
+/* The go command's tools run in other folders: packs are named from the root. */
+static void set_lines(const char *variable, const string_list *lines, bool packs)
 {
 	_cleanup_(buf_done) struct buf text = {0};
 
-	for (size_t i = 0; i < lines->len; i++)
-		buf_printf(&text, "%s%s", i ? "\n" : "", lines->data[i]);
+	for (size_t i = 0; i < lines->len; i++) {
+		_cleanup_(cleanup_free) char *path = NULL;
+
+		if (packs && is_pack_path(lines->data[i]))
+			path = realpath(lines->data[i], NULL);
+		buf_printf(&text, "%s%s", i ? "\n" : "", path ? path : lines->data[i]);
+	}
 	if (text.len)
 		setenv(variable, text.data, 1);
 	else
@@ -46,8 +52,8 @@ static void set_lines(const char *variable, const string_list *lines)
 
 void weaving_pass_on(const struct weaving *w, const char *next)
 {
-	set_lines(PACKS_VARIABLE, &w->packs);
-	set_lines(SPANS_VARIABLE, &w->spans);
+	set_lines(PACKS_VARIABLE, &w->packs, true);
+	set_lines(SPANS_VARIABLE, &w->spans, false);
 	if (next)
 		setenv(NEXT_VARIABLE, next, 1);
 	else
@@ -88,9 +94,10 @@ static int make_key(struct weaving *w, struct err *err)
 
 	dl_iterate_phdr(add_build_id, &hash);
 	for (size_t i = 0; r >= 0 && i < w->packs.len; i++) {
-		hash = fnv1a(hash, w->packs.data[i], strlen(w->packs.data[i]) + 1);
-		if (is_pack_path(w->packs.data[i]))
+		if (is_pack_path(w->packs.data[i])) /* wherever it lies */
 			r = add_file(w->packs.data[i], &hash, err);
+		else
+			hash = fnv1a(hash, w->packs.data[i], strlen(w->packs.data[i]) + 1);
 	}
 	hash = fnv1a(hash, "", 1);
 	for (size_t i = 0; i < w->spans.len; i++)
@@ -111,25 +118,31 @@ void weaving_done(struct weaving *w)
 	packs_done(&w->all);
 	vec_done(&w->packs);
 	vec_done(&w->spans);
+	vec_done(&w->questions);
 	arena_done(&w->arena);
 }
 
 /* ---- what is asked for ---- */
 
-int weaving_check(const struct weaving *w, struct err *err)
+static int parse_spans(struct weaving *w, struct err *err)
 {
-	struct arena arena = {0};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < w->spans.len; i++) {
+		struct span_question *q = vec_add(&w->questions);
+
+		r = span_question_parse(w->spans.data[i], &w->arena, q, err);
+	}
+	return r;
+}
+
+int weaving_check(struct weaving *w, struct err *err)
+{
 	pack_set packs = {0};
 	int r = packs_load(&w->packs, NULL, &packs, err);
 
-	for (size_t i = 0; r >= 0 && i < w->spans.len; i++) {
-		struct span_question q;
-
-		r = span_question_parse(w->spans.data[i], &arena, &q, err);
-	}
 	packs_done(&packs);
-	arena_done(&arena);
-	return r;
+	return r < 0 ? r : parse_spans(w, err);
 }
 
 /* ---- the tool ---- */
@@ -177,8 +190,11 @@ static bool concerns(void *arg, const char *path)
 {
 	const struct weaving *w = arg;
 
+	for (size_t i = 0; i < w->questions.len; i++)
+		if (span_concerns(&w->questions.data[i], path))
+			return true;
 	/* The linker's word for a dot of the path's last element is %2e. */
-	return w->spans.len || packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.');
+	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.');
 }
 
 static int weave(void *arg, struct weave_package *p, struct err *err)
@@ -192,7 +208,13 @@ static int weave(void *arg, struct weave_package *p, struct err *err)
 			return r;
 		w->loaded = true;
 	}
-	return weave_points(p, w->all.data, w->all.len, getenv("GOROOT"), err);
+	return weave_points(p,
+	                    &(struct weave_wanted){.packs = w->all.data,
+	                                           .npacks = w->all.len,
+	                                           .spans = w->questions.data,
+	                                           .nspans = w->questions.len,
+	                                           .goroot = getenv("GOROOT")},
+	                    err);
 }
 
 int toolexec_main(int argc, char **argv)
@@ -204,7 +226,7 @@ int toolexec_main(int argc, char **argv)
 
 	if (argc < 2)
 		return complain(EXIT_USAGE, "%s is for the go command: go build -toolexec=%s", TOOLEXEC_NAME, argv[0]);
-	if (weaving_read(&w, &err) < 0)
+	if (weaving_read(&w, &err) < 0 || parse_spans(&w, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	return toolexec(&weaver, argv + 1);
 }

@@ -10,6 +10,7 @@
 #define CMD_WEAVING_H
 
 #include "cmd/packs.h"
+#include "probe/lang/question.h"
 #include "weave/toolexec.h"
 
 struct weaving {
@@ -17,13 +18,14 @@ struct weaving {
 	char key[40];
 	pack_set all; /* once they are needed */
 	bool loaded;
+	VEC(struct span_question) questions; /* what the spans mean */
 	struct arena arena;
 };
 
 /* From the environment. Errors: -EINVAL with a sentence. */
 int weaving_read(struct weaving *w, struct err *err);
 /* What the user asks for can be had: packs and functions parse. Errors: -EINVAL with a sentence. */
-int weaving_check(const struct weaving *w, struct err *err);
+int weaving_check(struct weaving *w, struct err *err);
 /* Into the environment. */
 void weaving_pass_on(const struct weaving *w, const char *next);
 void weaving_done(struct weaving *w);

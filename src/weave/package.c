@@ -17,7 +17,8 @@ void weave_package_warn(struct weave_package *p, const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_vprintf(&text, fmt, ap);
 	va_end(ap);
-	vec_push(&p->warnings, arena_strdup(&p->arena, text.data));
+	/* What points at a column has more lines; the go command shows one of each package best. */
+	vec_push(&p->warnings, arena_strndup(&p->arena, text.data, strcspn(text.data, "\n")));
 	buf_done(&text);
 }
 

@@ -10,16 +10,8 @@
 #include "probe/bind/print_point.h"
 #include "probe/pack/join.h"
 #include "weave/source_types.h"
+#include "weave/spans.h"
 #include "weave/woven_function.h"
-
-struct points_weaver {
-	struct weave_package *package;
-	struct source_types *types;
-	struct go_points *printed;
-	VEC(struct woven_function) functions;
-	struct buf variables; /* the earshotPoint of each point */
-	unsigned count;
-};
 
 /* A point on its way into the package. */
 struct weaving_point {
@@ -27,10 +19,21 @@ struct weaving_point {
 	const struct pack_span *span, *part; /* as in struct join */
 	const struct pack_point *point;
 	const struct pack_variant *variant;
-	struct woven_function *function;
+	size_t function;  /* its place among the weaver's */
 	const char *func; /* full name */
 	struct bound_program program;
 	struct go_point printed;
+	bool ends_pair; /* the return of the point before, which puts it in */
+};
+
+struct points_weaver {
+	struct weave_package *package;
+	struct source_types *types;
+	struct go_points *printed;
+	VEC(struct woven_function) functions;
+	struct buf variables;             /* the earshotPoint of each point */
+	struct pack spans;                /* functions that are spans */
+	VEC(struct weaving_point) points; /* what is woven, by the numbers of their functions */
 };
 
 /* ---- what a variant needs ---- */
@@ -211,13 +214,13 @@ static int bind_point(struct points_weaver *w, struct weaving_point *wp, const s
 	return bind_program(&scope, &request, arena, &wp->program, err);
 }
 
-static struct woven_function *shared(struct points_weaver *w, const struct woven_function *found)
+static size_t shared(struct points_weaver *w, const struct woven_function *found)
 {
 	for (size_t i = 0; i < w->functions.len; i++)
 		if (w->functions.data[i].function == found->function)
-			return &w->functions.data[i];
+			return i;
 	vec_push(&w->functions, *found);
-	return &w->functions.data[w->functions.len - 1];
+	return w->functions.len - 1;
 }
 
 /* Of a note, which is nothing but what it captures, nothing is left. */
@@ -238,18 +241,23 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	struct bound_variables variables;
 	struct woven_function found;
 	struct func_ref ref;
+	size_t function;
 	int r = func_ref_parse(v->func, arena, &ref, err);
 
 	wp->variant = v;
+	wp->func = v->func;
 	if (r >= 0)
 		r = woven_function_find(w->package, ref.name, &found, err);
 	if (r < 0)
 		return r;
 	wp->func = ref.name;
+	if (v->declared)
+		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
 	r = check_needs(w, v, err);
 	if (r < 0)
 		return r;
-	if (v->at_return && woven_function_cliff(found.function))
+	function = shared(w, &found);
+	if (v->at_return && woven_function_cliff(&w->functions.data[function]))
 		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
 	r = read_signature(w, &found, &ref, &variables, err);
 	if (r >= 0)
@@ -257,9 +265,11 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	if (r >= 0 && says_nothing(wp))
 		r = err_set(err, -ENOENT, "there is nothing that it could capture");
 	if (r >= 0)
-		r = go_points_add(w->printed, w->count, &wp->program, arena, &wp->printed, err);
-	if (r >= 0)
-		wp->function = shared(w, &found);
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, arena, &wp->printed, err);
+	if (r >= 0) {
+		wp->function = function;
+		w->functions.data[function].defers += v->at_return;
+	}
 	return r;
 }
 
@@ -272,14 +282,20 @@ static void add_text(struct buf *out, const char *text)
 		buf_char(out, (unsigned char)*text < ' ' ? ' ' : *text);
 }
 
-static void add_left(struct buf *out, size_t number, const char *name, const char *why)
+/* Its number in the variant's list, of which whoever reads this has the text; a function that is a span has no such. */
+static const char *capture_text(struct points_weaver *w, const struct weaving_point *wp, size_t capture)
 {
-	buf_printf(out, "left\t%zu\t%s\t", number, name);
+	return wp->pack == &w->spans ? "-" : arena_printf(&w->package->arena, "%zu", capture);
+}
+
+static void add_left(struct buf *out, const char *number, const char *name, const char *why)
+{
+	buf_printf(out, "left\t%s\t%s\t", number, name);
 	add_text(out, why);
 	buf_char(out, '\n');
 }
 
-static void describe(const struct weaving_point *wp, struct buf *out)
+static void describe(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
 {
 	const struct pack_variant *v = wp->variant;
 	const char *span = !wp->part ? "-" : wp->part->extends ? wp->part->extends : wp->part->name;
@@ -290,23 +306,24 @@ static void describe(const struct weaving_point *wp, struct buf *out)
 	for (size_t i = 0; i < wp->printed.nslots; i++) {
 		const struct go_point_slot *s = &wp->printed.slots[i];
 
-		buf_printf(out, "slot\t%zu\t%s\t%s\n", s->capture, s->kind, wp->program.captures[s->capture].name);
+		buf_printf(out, "slot\t%s\t%s\t%s\n", capture_text(w, wp, s->capture), s->kind,
+		           wp->program.captures[s->capture].name);
 	}
 	for (size_t i = 0; i < wp->printed.nleft; i++) {
 		const struct go_point_left *l = &wp->printed.left[i];
 
-		add_left(out, l->capture, wp->program.captures[l->capture].name, l->why);
+		add_left(out, capture_text(w, wp, l->capture), wp->program.captures[l->capture].name, l->why);
 	}
 	buf_str(out, "end\n");
 }
 
-static void print_variable(struct points_weaver *w, const struct weaving_point *wp)
+static void print_variable(struct points_weaver *w, const struct weaving_point *wp, size_t number)
 {
 	_cleanup_(buf_done) struct buf text = {0};
 	struct buf *out = &w->variables;
 
-	describe(wp, &text);
-	buf_printf(out, "\nvar earshot_p%u = earshotPoint{kind: %d, key: 0x%" PRIx64 ", text: \"", w->count,
+	describe(w, wp, &text);
+	buf_printf(out, "\nvar earshot_p%zu = earshotPoint{kind: %d, key: 0x%" PRIx64 ", text: \"", number,
 	           wp->variant->at_return, fnv1a(FNV1A_BASIS, text.data, text.len));
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.data[i];
@@ -325,37 +342,54 @@ static void print_variable(struct points_weaver *w, const struct weaving_point *
 
 /* ---- the calls ---- */
 
-static void print_arguments(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
+/* What of the function is handed over: each with a comma before it. */
+static const char *arguments_of(struct points_weaver *w, const struct weaving_point *wp)
 {
-	const struct go_function *f = wp->function->function;
+	_cleanup_(buf_done) struct buf out = {0};
+	struct woven_function *fn = &w->functions.data[wp->function];
 	bool at_return = wp->variant->at_return;
 
-	for (size_t i = 0; i < (at_return ? f->nresults : f->nparams); i++)
+	for (size_t i = 0; i < (at_return ? fn->function->nresults : fn->function->nparams); i++)
 		if (wp->printed.used[i])
-			buf_printf(out, ", %s",
-			           at_return ? woven_result(w->package, wp->function, i)
-			                     : woven_param(w->package, wp->function, i));
+			buf_printf(&out, ", %s",
+			           at_return ? woven_result(w->package, fn, i) : woven_param(w->package, fn, i));
+	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
-/* All of it stands on the line of the function's brace. */
-static void put_call(struct points_weaver *w, const struct weaving_point *wp)
-{
-	_cleanup_(buf_done) struct buf arguments = {0};
-	uint32_t at = wp->function->function->body.start + 1;
-	struct go_edits *edits = &wp->function->file->edits;
-	const char *given;
+#define TEST  " if *earshotSwitch != earshot_p%zu.off {"
+#define FRAME " earshotD, earshotU := earshotDepth(), earshotPanic();"
+/* A panic, or Goexit, that unwinds the function is no return. */
+#define DEFER " defer func() { if earshotPanic() == earshotU { earshot_f%zu(earshotD%s) } }() "
 
-	print_arguments(w, wp, &arguments);
-	given = arguments.len ? arguments.data : "";
-	if (!wp->variant->at_return)
-		go_edits_insert(edits, at, " if *earshotSwitch != earshot_p%u.off { earshot_f%u(earshotDepth()%s) };",
-		                w->count, w->count, given);
+/* All of it stands on the line of the function's brace. */
+static void put_call(struct points_weaver *w, size_t number)
+{
+	const struct weaving_point *wp = &w->points.data[number], *next = wp + 1;
+	const struct woven_function *fn = &w->functions.data[wp->function];
+	struct go_edits *edits = &fn->file->edits;
+	uint32_t at = fn->function->body.start + 1;
+	const char *given = arguments_of(w, wp);
+
+	if (wp->variant->at_return)
+		go_edits_insert(edits, at, TEST FRAME DEFER "};", number, number, given);
+	else if (number + 1 < w->points.len && next->ends_pair)
+		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {" DEFER "} };", number, number,
+		                given, number + 1, arguments_of(w, next));
 	else
-		go_edits_insert(
-		    edits, at,
-		    " if *earshotSwitch != earshot_p%u.off { earshotD, earshotU := earshotDepth(), earshotPanic(); "
-		    "defer func() { if earshotPanic() == earshotU { earshot_f%u(earshotD%s) } }() };",
-		    w->count, w->count, given);
+		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number, given);
+}
+
+/* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
+static void put_calls(struct points_weaver *w)
+{
+	for (int entries = 0; entries <= 1; entries++)
+		for (size_t i = 0; i < w->points.len; i++) {
+			const struct weaving_point *wp = &w->points.data[i];
+			bool defers = wp->variant->at_return || (i + 1 < w->points.len && wp[1].ends_pair);
+
+			if (!wp->ends_pair && defers != entries)
+				put_call(w, i);
+		}
 }
 
 /* ---- points ---- */
@@ -369,43 +403,30 @@ static bool is_builtin(const struct pack *p)
 	return false;
 }
 
-static const char *span_name(const struct weaving_point *wp)
-{
-	return wp->span && wp->span->name ? wp->span->name : wp->point->name;
-}
-
-static void weave_point(struct points_weaver *w, struct weaving_point *wp, bool at_return)
+static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 {
 	struct err err = {0}, first = {0};
-	bool present = false;
 
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
-		const struct pack_variant *v = &wp->point->variants[i];
 		int r;
 
-		if (v->at_return != at_return)
-			continue;
 		err = (struct err){0};
-		r = try_variant(w, wp, v, &err);
+		r = try_variant(w, wp, &wp->point->variants[i], &err);
 		if (!r) {
-			print_variable(w, wp);
-			put_call(w, wp);
-			w->count++;
+			vec_push(&w->points, *wp);
 			return;
 		}
-		if (r != -ESRCH && r != -ENOENT && !present) {
-			err_prefix(&err, "%s", wp->func ? wp->func : v->func);
+		if (r != -ESRCH && r != -ENOENT && !first.code) {
+			err_prefix(&err, "%s", wp->func);
 			first = err;
-			present = true;
 		}
 	}
-	if (present && !wp->point->optional && !is_builtin(wp->pack))
+	if (first.code && !wp->point->optional && !is_builtin(wp->pack))
 		weave_package_warn(w->package, "%s/%s cannot be observed: its point %s: %s", wp->pack->name,
-		                   span_name(wp), wp->point->name, first.text);
+		                   wp->span && wp->span->name ? wp->span->name : "hooks", wp->point->name, first.text);
 }
 
-/* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
-static void weave_pack(struct points_weaver *w, const struct pack *pack, bool at_return)
+static void weave_pack(struct points_weaver *w, const struct pack *pack)
 {
 	struct weaving_point wp = {.pack = pack};
 
@@ -414,14 +435,37 @@ static void weave_pack(struct points_weaver *w, const struct pack *pack, bool at
 		wp.span = wp.part->of ? wp.part->of : wp.part;
 		for (size_t k = 0; k < wp.part->npoints; k++) {
 			wp.point = &wp.part->points[k];
-			weave_point(w, &wp, at_return);
+			weave_point(w, &wp);
 		}
 	}
 	wp.span = wp.part = NULL;
 	for (size_t k = 0; k < pack->nhooks; k++) {
 		wp.point = &pack->hooks[k];
-		weave_point(w, &wp, at_return);
+		weave_point(w, &wp);
 	}
+}
+
+/* A function that is a span: both of its points, or none. Its return is recorded where its entry was. */
+static void weave_span(struct points_weaver *w, const struct pack_span *span)
+{
+	struct go_points_mark mark = go_points_mark(w->printed);
+	size_t before = w->points.len;
+	struct weaving_point wp = {.pack = &w->spans, .span = span, .part = span};
+	struct err err = {0};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < span->npoints; i++) {
+		wp.point = &span->points[i];
+		wp.ends_pair = i;
+		r = try_variant(w, &wp, wp.point->variants, &err);
+		if (r >= 0)
+			vec_push(&w->points, wp);
+	}
+	if (r >= 0)
+		return;
+	go_points_take_back(w->printed, mark);
+	w->points.len = before;
+	weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
 }
 
 /* What package runtime's own file declares (weave/recorder/). */
@@ -459,27 +503,39 @@ static bool may_import(void *arg, const char *path)
 	return source_types_imported(w->types, path);
 }
 
-int weave_points(struct weave_package *p, struct pack *const *packs, size_t n, const char *goroot, struct err *err)
+static void add_file(struct points_weaver *w)
+{
+	struct weave_package *p = w->package;
+	struct buf *out = weave_package_add(p, "earshot_woven.go");
+
+	go_points_print(w->printed, p->name, out);
+	if (strcmp(p->path, "runtime"))
+		buf_str(out, declarations);
+	for (size_t i = 0; i < w->points.len; i++)
+		print_variable(w, &w->points.data[i], i);
+	buf_append(out, w->variables.data, w->variables.len);
+}
+
+int weave_points(struct weave_package *p, const struct weave_wanted *wanted, struct err *err)
 {
 	struct points_weaver w = {.package = p};
 	const char *symbol = p->name && !strcmp(p->name, "main") ? "main" : p->path;
 
 	if (!p->name)
 		return err_set(err, -EINVAL, "it has no package clause");
-	w.types = source_types_new(p, goroot);
+	w.types = source_types_new(p, wanted->goroot);
 	w.printed = go_points_new(symbol, may_import, &w);
-	for (int at_return = 1; at_return >= 0; at_return--)
-		for (size_t i = 0; i < n; i++)
-			weave_pack(&w, packs[i], at_return);
-	if (w.count) {
-		struct buf *out = weave_package_add(p, "earshot_woven.go");
-
-		go_points_print(w.printed, p->name, out);
-		if (strcmp(p->path, "runtime"))
-			buf_str(out, declarations);
-		buf_append(out, w.variables.data, w.variables.len);
+	for (size_t i = 0; i < wanted->npacks; i++)
+		weave_pack(&w, wanted->packs[i]);
+	weave_spans(p, w.types, wanted->spans, wanted->nspans, &w.spans);
+	for (size_t i = 0; i < w.spans.nspans; i++)
+		weave_span(&w, &w.spans.spans[i]);
+	if (w.points.len) {
+		put_calls(&w);
+		add_file(&w);
 	}
 	buf_done(&w.variables);
+	vec_done(&w.points);
 	vec_done(&w.functions);
 	go_points_free(w.printed);
 	source_types_free(w.types);

@@ -9,10 +9,19 @@
 #ifndef WEAVE_POINTS_H
 #define WEAVE_POINTS_H
 
+#include "probe/lang/question.h"
 #include "probe/pack/pack.h"
 #include "weave/package.h"
 
-/* goroot: as in source_types_new. 0, or -errno with a sentence: nothing was changed. */
-int weave_points(struct weave_package *p, struct pack *const *packs, size_t n, const char *goroot, struct err *err);
+struct weave_wanted {
+	struct pack *const *packs;
+	size_t npacks;
+	const struct span_question *spans; /* functions of --span */
+	size_t nspans;
+	const char *goroot; /* as in source_types_new */
+};
+
+/* 0, or -errno with a sentence: nothing was changed. */
+int weave_points(struct weave_package *p, const struct weave_wanted *wanted, struct err *err);
 
 #endif

@@ -105,12 +105,18 @@ int woven_function_find(struct weave_package *p, const char *full_name, struct w
  * The compiler writes deferred calls out at each return as long as there are 8 of them at most and returns times defers
  * are no more than 15. Beyond, all of them become records on a list. A defer in a loop makes them so anyway.
  */
-bool woven_function_cliff(const struct go_function *f)
+static bool is_open(const struct go_function *f, unsigned defers)
 {
-	unsigned returns = f->returns + !f->ends_in_return, defers = f->defers;
-	bool open = !f->loops_defer && defers <= 8 && defers * returns <= 15;
+	unsigned returns = f->returns + !f->ends_in_return;
 
-	return open && (defers + 1 > 8 || (defers + 1) * returns > 15);
+	return !f->loops_defer && defers <= 8 && defers * returns <= 15;
+}
+
+bool woven_function_cliff(const struct woven_function *w)
+{
+	const struct go_function *f = w->function;
+
+	return f->defers && is_open(f, f->defers) && !is_open(f, f->defers + w->defers + 1);
 }
 
 /* ---- names ---- */

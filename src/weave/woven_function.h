@@ -9,7 +9,7 @@ struct woven_function {
 	struct weave_file *file;
 	const struct go_function *function;
 	bool receiver_named, params_named, results_named; /* those without a name were given one */
-	bool by_defer;                                    /* there is a woven defer */
+	unsigned defers;                                  /* woven ones */
 };
 
 /*
@@ -17,8 +17,8 @@ struct woven_function {
  * package has none of that name; -EINVAL with a sentence: there is one that is better left alone.
  */
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err);
-/* Whether a deferred call would make those that are there already many times dearer. */
-bool woven_function_cliff(const struct go_function *f);
+/* Whether one more deferred call would make the function's own many times dearer. */
+bool woven_function_cliff(const struct woven_function *w);
 
 /* What parameter i, or result i, is called in the body; it is given a name where it has none. */
 const char *woven_param(struct weave_package *p, struct woven_function *w, size_t i);

@@ -71,6 +71,7 @@ GROUPS = (
     "grpc",
     "databases",
     "weave_source",
+    "weave",
 )
 
 

@@ -294,7 +294,7 @@ static bool print_body(struct printing *pr)
 		go_refuse(g, "it captures more than %d values", EVENT_MAX_SLOTS);
 		return false;
 	}
-	go_line(g, elsewhere ? "earshotWriteFor(%s, uintptr(%s), " : "earshotWrite(", elsewhere, sp);
+	go_line(g, elsewhere ? "return earshotWriteFor(%s, uintptr(%s), " : "return earshotWrite(", elsewhere, sp);
 	return true;
 }
 
@@ -341,7 +341,7 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	r = print_params(pr, out, err);
 	if (r < 0)
 		return r;
-	buf_printf(out, ") {\n");
+	buf_printf(out, ") (written bool) {\n");
 	if (pr->slots.len)
 		buf_printf(out, "\tvar earshotS [%zu]earshotSlot\n", pr->slots.len);
 	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
@@ -382,6 +382,17 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	buf_done(&pr.captures);
 	arena_done(&work);
 	return r;
+}
+
+struct go_points_mark go_points_mark(const struct go_points *p)
+{
+	return (struct go_points_mark){p->file.body.len, p->file.imports.len};
+}
+
+void go_points_take_back(struct go_points *p, struct go_points_mark mark)
+{
+	p->file.body.len = mark.text;
+	p->file.imports.len = mark.imports;
 }
 
 void go_points_print(const struct go_points *p, const char *clause, struct buf *out)

@@ -3,7 +3,9 @@
  * (struct event_slot's meaning, earshotSlot of the recorder that is woven into package runtime) and writes the record.
  * Those of a package make one file of it.
  *
- *	func earshot_f3(earshotD uintptr, recv serverHandler, req *Request) { … earshotWrite(&earshot_p3, …) }
+ *	func earshot_f3(earshotD uintptr, recv serverHandler, req *Request) (written bool) {
+ *		… return earshotWrite(&earshot_p3, …)
+ *	}
  */
 #ifndef PROBE_PRINT_POINT_H
 #define PROBE_PRINT_POINT_H
@@ -44,6 +46,12 @@ struct go_point {
  */
 int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program, struct arena *arena,
                   struct go_point *ret, struct err *err);
+/* What there is so far; and back to that. */
+struct go_points_mark {
+	size_t text, imports;
+};
+struct go_points_mark go_points_mark(const struct go_points *p);
+void go_points_take_back(struct go_points *p, struct go_points_mark mark);
 /* What the file needs before its functions: imports; and the functions. clause: of the package. */
 void go_points_print(const struct go_points *p, const char *clause, struct buf *out);
 
