@@ -29,8 +29,8 @@ def _go(minor):
 
 
 def _env(**more):
-    return clean_env(GOCACHE=CACHE / "gocache", GOMODCACHE=CACHE / "gomod", GOTOOLCHAIN="local", GOFLAGS="-buildvcs=false",
-                     CGO_ENABLED="0", **more)
+    return clean_env(**{"GOCACHE": CACHE / "gocache", "GOMODCACHE": CACHE / "gomod", "GOTOOLCHAIN": "local",
+                        "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0", **more})
 
 
 def _modfile(minor):
