@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "plant/ring/drain.h"
 #include "plant/woven/memory.h"
+#include "plant/woven/rewrite.h"
 
 #define DRAIN_NS 10000000              /* nothing in the program can wake us */
 #define CHUNKS_DEFAULT 128u            /* of a process, at first */
@@ -66,30 +67,6 @@ static struct woven *of_source(struct event_source *s)
 
 /* ---- records ---- */
 
-/* The probe's slots are another choice of the point's; the bytes behind them are the same. */
-static void append(struct buf *out, const struct event *from, const struct recorded *to, enum event_kind kind)
-{
-	const size_t n = to->p.program->nslots, body = sizeof(*from->head) + from->head->slots * sizeof(*from->slots);
-	const size_t bytes = from->head->size - body;
-	struct event_header head = *from->head;
-
-	head.kind = (uint8_t)kind;
-	head.probe = to->p.id;
-	head.slots = (uint16_t)n;
-	head.size = (uint32_t)(sizeof(head) + n * sizeof(struct event_slot) + bytes);
-	buf_append(out, &head, sizeof(head));
-	for (size_t i = 0; i < n; i++) {
-		struct event_slot s = {0};
-
-		if (to->slots[i] >= 0 && to->slots[i] < from->head->slots)
-			s = from->slots[to->slots[i]];
-		if (s.copied)
-			s.value += sizeof(head) + n * sizeof(s) - body;
-		buf_append(out, &s, sizeof(s));
-	}
-	buf_append(out, (const char *)from->head + body, bytes);
-}
-
 static void rewrite(void *arg, const struct event *from, struct buf *out)
 {
 	static const enum event_kind kinds[] = {
@@ -99,11 +76,13 @@ static void rewrite(void *arg, const struct event *from, struct buf *out)
 	struct woven_process *p = arg;
 
 	p->taken++;
-	if (from->head->kind != EVENT_POINT || from->head->chunks || from->head->probe >= WOVEN_MAX_WANTED)
+	if (from->head->probe >= WOVEN_MAX_WANTED)
 		return;
-	for (struct recorded *to = p->by_index[from->head->probe]; to; to = to->next) {
-		append(out, from, to, kinds[to->p.program->role]);
-		to->taken++;
+	for (struct recorded *r = p->by_index[from->head->probe]; r; r = r->next) {
+		const struct rewriting to = {r->p.id, kinds[r->p.program->role], r->slots, r->p.program->nslots};
+
+		rewriting_append(&to, from, out);
+		r->taken++;
 	}
 }
 
