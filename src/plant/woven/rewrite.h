@@ -8,7 +8,7 @@
 struct rewriting {
 	uint32_t probe;
 	enum event_kind kind;
-	const int *slots; /* n, at most EVENT_MAX_SLOTS: which of the point's each is; -1, or one that it has not: absent */
+	const int *slots; /* n, at most EVENT_MAX_SLOTS: which of the point's each is; another: it is absent */
 	size_t n;
 };
 
