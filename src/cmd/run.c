@@ -1,5 +1,6 @@
 /* earshot run: start a program and observe it from its first instruction. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "cmd/observe.h"
 #include "cmd/observe_options.h"
@@ -20,6 +21,7 @@ static int observe(struct run_options *o, char **argv, struct loop *loop)
 	struct err err = {0};
 
 	o->observe.show_process = true;
+	setenv("EARSHOT_RECORD", "on", 0); /* what is woven begins before we can listen to it */
 	if (observe_open(&o->observe, loop, &ob, &err) < 0)
 		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	return observe_command(ob, argv, loop);

@@ -136,6 +136,64 @@ static void test_memory_is_checked(void **state)
 	assert_int_equal(woven_area_check(&good, UINT64_C(1) << 50, &err), -EPROTO);
 }
 
+static int make_file(const struct woven_area *a, uint64_t bytes, int seals)
+{
+	int fd = memfd_create(WOVEN_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	assert_int_equal(pwrite(fd, a, MIN(bytes, sizeof(*a)), 0), MIN(bytes, sizeof(*a)));
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static void refused(const struct woven_area *a, uint64_t bytes, int seals, int code, const char *words)
+{
+	int fd = make_file(a, bytes, seals);
+	struct woven_memory m;
+	struct err err = {0};
+
+	assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), code);
+	if (!strstr(err.text, words))
+		fail_msg("%s", err.text);
+	close(fd);
+}
+
+/* Files of that name that are none, of this very process. */
+static void test_files_that_are_refused(void **state)
+{
+	const int both = F_SEAL_SHRINK | F_SEAL_GROW;
+	struct woven_area zero = {0}, good, older;
+	struct woven_memory m, second;
+	struct err err = {0};
+	uint64_t bytes;
+	int fd;
+
+	(void)state;
+	good = good_area(&bytes);
+	good.pid = (uint64_t)getpid();
+	older = good;
+	older.ring.magic -= 1 << 24;
+	assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), -ENODATA);
+	refused(&good, bytes, F_SEAL_GROW, -EPROTO, "not sealed");
+	refused(&good, 100, both, -EPROTO, "too short");
+	refused(&good, bytes - 1, both, -EPROTO, "not what a recorder makes");
+	refused(&good, WOVEN_HEAD, both, -EPROTO, "not what a recorder makes");
+	refused(&zero, bytes, both, -EPROTO, "another version");
+	refused(&older, bytes, both, -EPROTO, "another version");
+	good.pid++;
+	refused(&good, bytes, both, -ENODATA, "was forked");
+	good.pid--;
+	fd = make_file(&good, bytes, both);
+	assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), 0);
+	assert_int_equal(woven_memory_open("/proc", getpid(), &second, &err), -EBUSY);
+	woven_memory_close(&m);
+	assert_int_equal(woven_memory_open("/proc", getpid(), &second, &err), 0);
+	woven_memory_close(&second);
+	close(fd);
+	assert_int_equal(woven_memory_open("/proc", 0x7ffffff, &m, &err), -ESRCH);
+}
+
 /* ---- the programs ---- */
 
 struct recorded_program {
@@ -291,7 +349,7 @@ static void on_begin(struct reader *r, const struct event *e)
 		torn(r, "a worker", worker, 0);
 		return;
 	}
-	if (n && n + 1 <= r->last[worker]) /* each run begins with 0 */
+	if (n + 1 <= r->last[worker])
 		torn(r, "a number", n, r->last[worker]);
 	r->last[worker] = n + 1;
 	check_text(r, e, 2, n);
@@ -582,6 +640,9 @@ static void from_the_beginning_of(const char *path)
 	before = told_by(&p);
 	assert_int_equal(before.written, 1200);
 	attach_started(&r, p.pid, 2);
+	drain_all(&r);
+	compare(&r, before);
+	memset(r.last, 0, sizeof(r.last));
 	ask_and_drain(&r, &p, "run 4 20000\n");
 	after = told_by(&p);
 	after.written += before.written;
@@ -691,6 +752,9 @@ static void test_turns(void **state)
 	each_program(turns_of, "bin/recorded-go1.[0-9][0-9]");
 }
 
+/* What one of them is about to write as the session ends is not counted: then nobody listens. */
+#define WORKERS 2
+
 static uint64_t memory_of(const struct woven_memory *m)
 {
 	struct stat st;
@@ -727,7 +791,7 @@ static void stale_of(const char *path)
 	assert_true(woven_session_lost(&m));
 	assert_true(told_by(&p).written + told_by(&p).lost < 40000); /* off again */
 	assert_true(memory_of(&m) < 8 * RING_CHUNK);
-	assert_int_equal(m.area->ring.ring_full, told_by(&p).lost);
+	assert_in_range(m.area->ring.ring_full + WORKERS, told_by(&p).lost, told_by(&p).lost + WORKERS);
 	ask(&p, "run 2 200\n");
 	assert_int_equal(told_by(&p).written + told_by(&p).lost, 0);
 	pool_done(&pool);
@@ -770,6 +834,7 @@ static void slow_reader_of(const char *path)
 	struct event_source *s;
 	struct told t[3];
 	struct reader r;
+	uint64_t all;
 
 	start_with(path, NULL, &p);
 	reader_new(path, &r);
@@ -789,8 +854,8 @@ static void slow_reader_of(const char *path)
 	assert_int_equal(r.taken[BEGIN], t[2].written);
 	assert_int_equal(r.taken[END], t[2].ends);
 	s->ops->losses(s, &l);
-	assert_int_equal(l.count[LOSS_RING_FULL],
-			 t[0].written + t[0].ends + t[1].written + t[1].ends + t[1].lost + t[1].ends_lost);
+	all = t[0].written + t[0].ends + t[1].written + t[1].ends + t[1].lost + t[1].ends_lost;
+	assert_in_range(l.count[LOSS_RING_FULL] + WORKERS, all, all + WORKERS);
 	munmap(area, WOVEN_HEAD);
 	reader_free(&r);
 	stop(&p);
@@ -906,7 +971,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_points_are_read),	      cmocka_unit_test(test_points_that_break_the_rules),
-		cmocka_unit_test(test_memory_is_checked),     cmocka_unit_test(test_records),
+		cmocka_unit_test(test_memory_is_checked),     cmocka_unit_test(test_files_that_are_refused),
+		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_calls),		      cmocka_unit_test(test_many_procs),
 		cmocka_unit_test(test_sampling),	      cmocka_unit_test(test_from_the_beginning),
 		cmocka_unit_test(test_children),	      cmocka_unit_test(test_turns),

@@ -19,6 +19,8 @@
 #define LOOKS 2000              /* at a slot in use, with a moment between them: some 100 ms */
 #define LOOK_NS 50000
 #define BARRIER_NS 10000000
+#define MAKING_LOOKS 20
+#define MAKING_NS 1000000
 #define STALE_NS 10000000000u
 #define LEAST_WANTED 64u
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW)
@@ -162,7 +164,7 @@ static int open_checked(const char *procfs, int pid, struct woven_memory *m, str
 	return 0;
 }
 
-int woven_memory_open(const char *procfs, int pid, struct woven_memory *ret, struct err *err)
+static int open_once(const char *procfs, int pid, struct woven_memory *ret, struct err *err)
 {
 	struct woven_memory m = {.fd = find_memory(procfs, pid, err)};
 	int r = m.fd < 0 ? m.fd : open_checked(procfs, pid, &m, err);
@@ -175,6 +177,19 @@ int woven_memory_open(const char *procfs, int pid, struct woven_memory *ret, str
 	}
 	*ret = m;
 	return 0;
+}
+
+/* The program may be about to make it: it is sealed before the magic number comes. */
+int woven_memory_open(const char *procfs, int pid, struct woven_memory *ret, struct err *err)
+{
+	const struct timespec moment = {0, MAKING_NS};
+	int r = open_once(procfs, pid, ret, err);
+
+	for (int i = 0; r == -EPROTO && i < MAKING_LOOKS; i++) {
+		nanosleep(&moment, NULL);
+		r = open_once(procfs, pid, ret, err);
+	}
+	return r;
 }
 
 /* ---- sessions ---- */

@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "plant/ring/drain.h"
 #include "plant/woven/memory.h"
+#include "plant/woven/rewrite.h"
 
 #define DRAIN_NS 10000000              /* nothing in the program can wake us */
 #define CHUNKS_DEFAULT 128u            /* of a process, at first */
@@ -57,6 +58,7 @@ struct woven {
 	uint64_t thrown_away;          /* records that a program gave up, since it took us for dead */
 	uint64_t budget;
 	int timer;
+	bool started;                  /* clock and timer: with the first process */
 };
 
 static struct woven *of_source(struct event_source *s)
@@ -65,30 +67,6 @@ static struct woven *of_source(struct event_source *s)
 }
 
 /* ---- records ---- */
-
-/* The probe's slots are another choice of the point's; the bytes behind them are the same. */
-static void append(struct buf *out, const struct event *from, const struct recorded *to, enum event_kind kind)
-{
-	const size_t n = to->p.program->nslots, body = sizeof(*from->head) + from->head->slots * sizeof(*from->slots);
-	const size_t bytes = from->head->size - body;
-	struct event_header head = *from->head;
-
-	head.kind = (uint8_t)kind;
-	head.probe = to->p.id;
-	head.slots = (uint16_t)n;
-	head.size = (uint32_t)(sizeof(head) + n * sizeof(struct event_slot) + bytes);
-	buf_append(out, &head, sizeof(head));
-	for (size_t i = 0; i < n; i++) {
-		struct event_slot s = {0};
-
-		if (to->slots[i] >= 0 && to->slots[i] < from->head->slots)
-			s = from->slots[to->slots[i]];
-		if (s.copied)
-			s.value += sizeof(head) + n * sizeof(s) - body;
-		buf_append(out, &s, sizeof(s));
-	}
-	buf_append(out, (const char *)from->head + body, bytes);
-}
 
 static void rewrite(void *arg, const struct event *from, struct buf *out)
 {
@@ -99,11 +77,65 @@ static void rewrite(void *arg, const struct event *from, struct buf *out)
 	struct woven_process *p = arg;
 
 	p->taken++;
-	if (from->head->kind != EVENT_POINT || from->head->chunks || from->head->probe >= WOVEN_MAX_WANTED)
+	if (from->head->probe >= WOVEN_MAX_WANTED)
 		return;
-	for (struct recorded *to = p->by_index[from->head->probe]; to; to = to->next) {
-		append(out, from, to, kinds[to->p.program->role]);
-		to->taken++;
+	for (struct recorded *r = p->by_index[from->head->probe]; r; r = r->next) {
+		const struct rewriting to = {r->p.id, kinds[r->p.program->role], r->slots, r->p.program->nslots};
+
+		rewriting_append(&to, from, out);
+		r->taken++;
+	}
+}
+
+/* ---- losses ---- */
+
+static void add_losses(const struct woven_process *p, const struct recorded *r, struct losses *ret)
+{
+	const struct woven_wanted *w = woven_wanted_at(&p->memory, r->index);
+
+	ret->count[LOSS_RING_FULL] += __atomic_load_n(&w->lost, __ATOMIC_RELAXED);
+	ret->count[LOSS_BUSY] += __atomic_load_n(&w->busy, __ATOMIC_RELAXED);
+	if (map_get(&p->woven->every, r->p.id + UINT64_C(1)))
+		ret->count[LOSS_EVERY] += woven_left_out(&p->memory, r->index);
+}
+
+static uint64_t hits_of(const struct woven_process *p, const struct recorded *r)
+{
+	struct losses l = {0};
+
+	add_losses(p, r, &l);
+	return r->taken + l.count[LOSS_RING_FULL] + l.count[LOSS_BUSY] + l.count[LOSS_EVERY];
+}
+
+/* Of one probe, or (0) of all. */
+static void losses_of(struct woven *w, uint32_t probe, struct losses *ret)
+{
+	void *value;
+	uint64_t key;
+
+	for (size_t i = 0; map_next(&w->left, &i, &key, &value);)
+		if (!probe || key == probe + UINT64_C(1))
+			losses_add(ret, &((const struct left *)value)->losses);
+	for (const struct woven_process *p = w->processes; p; p = p->next)
+		for (size_t i = 0; p->ring.area && i < p->nprobes; i++)
+			if (!probe || p->probes[i].p.id == probe)
+				add_losses(p, &p->probes[i], ret);
+	aggregates_losses(w->reader.aggregates, probe, ret);
+	pairing_losses(w->reader.pairing, probe, ret);
+}
+
+static void keep_counts(struct woven *w, const struct woven_process *p)
+{
+	for (size_t i = 0; p->ring.area && i < p->nprobes; i++) {
+		const struct recorded *r = &p->probes[i];
+		struct left *l = map_get(&w->left, r->p.id + UINT64_C(1));
+
+		if (!l) {
+			l = xcalloc(1, sizeof(*l));
+			map_set(&w->left, r->p.id + UINT64_C(1), l);
+		}
+		add_losses(p, r, &l->losses);
+		l->hits += hits_of(p, r);
 	}
 }
 
@@ -221,15 +253,59 @@ static int know_probes(struct woven *w, const struct woven_probe *probes, size_t
 	return 0;
 }
 
+static bool kernel_has_tsc(const char *sysfs)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[128];
+
+	snprintf(path, sizeof(path), "%.30s/devices/system/clocksource/clocksource0/current_clocksource", sysfs);
+	return file_read(path, &b, 0) == 0 && b.data && !strcmp(b.data, "tsc\n");
+}
+
+/* Measuring the clock takes a while, and most observations meet no woven program. */
+static int start(struct woven *w, struct err *err)
+{
+	const struct itimerspec each = {{0, DRAIN_NS}, {0, DRAIN_NS}};
+
+	if (w->started)
+		return 0;
+	if (!kernel_has_tsc(w->options.sysfs) || tsc_clock_start(w->options.procfs, &w->reader.clock, NULL) < 0)
+		tsc_clock_monotonic(&w->reader.clock);
+	if (timerfd_settime(w->timer, 0, &each, NULL) < 0)
+		return err_set(err, -errno, "cannot set a timer: %s", strerror(errno));
+	w->started = true;
+	return 0;
+}
+
+/* What is counted of it stays. */
+static void forget(struct woven *w, uint32_t target)
+{
+	for (struct woven_process **at = &w->processes; *at;) {
+		struct woven_process *p = *at;
+
+		if (p->target != target) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		keep_counts(w, p);
+		process_free(p);
+	}
+}
+
 int woven_attach(struct woven *w, uint32_t target, int pid, const struct woven_probe *probes, size_t n,
 		 struct err *err)
 {
 	struct woven_process *p = xcalloc(1, sizeof(*p));
-	int r = woven_memory_open(w->options.procfs, pid, &p->memory, err);
+	int r;
 
+	forget(w, target); /* one that was detached for a while */
+	r = woven_memory_open(w->options.procfs, pid, &p->memory, err);
 	p->woven = w;
 	p->target = target;
 	p->rewriter = (struct ring_rewriter){rewrite, p};
+	if (!r)
+		r = start(w, err);
 	if (!r)
 		r = know_probes(w, probes, n, err);
 	if (!r) {
@@ -259,58 +335,6 @@ void woven_detach(struct woven *w, uint32_t target)
 	for (struct woven_process *p = w->processes; p; p = p->next)
 		if (p->target == target && !p->ended)
 			end_session(p);
-}
-
-/* ---- losses ---- */
-
-static void add_losses(const struct woven_process *p, const struct recorded *r, struct losses *ret)
-{
-	const struct woven_wanted *w = woven_wanted_at(&p->memory, r->index);
-
-	ret->count[LOSS_RING_FULL] += __atomic_load_n(&w->lost, __ATOMIC_RELAXED);
-	ret->count[LOSS_BUSY] += __atomic_load_n(&w->busy, __ATOMIC_RELAXED);
-	if (map_get(&p->woven->every, r->p.id + UINT64_C(1)))
-		ret->count[LOSS_EVERY] += woven_left_out(&p->memory, r->index);
-}
-
-static uint64_t hits_of(const struct woven_process *p, const struct recorded *r)
-{
-	struct losses l = {0};
-
-	add_losses(p, r, &l);
-	return r->taken + l.count[LOSS_RING_FULL] + l.count[LOSS_BUSY] + l.count[LOSS_EVERY];
-}
-
-/* Of one probe, or (0) of all. */
-static void losses_of(struct woven *w, uint32_t probe, struct losses *ret)
-{
-	void *value;
-	uint64_t key;
-
-	for (size_t i = 0; map_next(&w->left, &i, &key, &value);)
-		if (!probe || key == probe + UINT64_C(1))
-			losses_add(ret, &((const struct left *)value)->losses);
-	for (const struct woven_process *p = w->processes; p; p = p->next)
-		for (size_t i = 0; p->ring.area && i < p->nprobes; i++)
-			if (!probe || p->probes[i].p.id == probe)
-				add_losses(p, &p->probes[i], ret);
-	aggregates_losses(w->reader.aggregates, probe, ret);
-	pairing_losses(w->reader.pairing, probe, ret);
-}
-
-static void keep_counts(struct woven *w, const struct woven_process *p)
-{
-	for (size_t i = 0; p->ring.area && i < p->nprobes; i++) {
-		const struct recorded *r = &p->probes[i];
-		struct left *l = map_get(&w->left, r->p.id + UINT64_C(1));
-
-		if (!l) {
-			l = xcalloc(1, sizeof(*l));
-			map_set(&w->left, r->p.id + UINT64_C(1), l);
-		}
-		add_losses(p, r, &l->losses);
-		l->hits += hits_of(p, r);
-	}
 }
 
 /* What it had written since our last look is gone; from now on it writes again, and counts from 0. */
@@ -346,6 +370,8 @@ static int source_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	uint64_t ticks;
 	int n;
 
+	if (!w->processes && !w->reader.records.len)
+		return 0;
 	while (read(w->timer, &ticks, sizeof(ticks)) > 0)
 		;
 	for (struct woven_process *p = w->processes; p; p = p->next) {
@@ -374,20 +400,8 @@ static void source_probe_losses(struct event_source *s, uint32_t probe, struct l
 
 static void source_forget(struct event_source *s, uint32_t target)
 {
-	struct woven *w = of_source(s);
-
-	for (struct woven_process **at = &w->processes; *at;) {
-		struct woven_process *p = *at;
-
-		if (p->target != target) {
-			at = &p->next;
-			continue;
-		}
-		*at = p->next;
-		keep_counts(w, p);
-		process_free(p);
-	}
-	pairing_forget(w->reader.pairing, target);
+	forget(of_source(s), target);
+	pairing_forget(of_source(s)->reader.pairing, target);
 }
 
 /* Whether another probe of that process is about the same point. */
@@ -468,40 +482,19 @@ struct event_source *woven_source(struct woven *w)
 
 /* ---- beginning and end ---- */
 
-static bool kernel_has_tsc(const char *sysfs)
-{
-	_cleanup_(buf_done) struct buf b = {0};
-	char path[128];
-
-	snprintf(path, sizeof(path), "%.30s/devices/system/clocksource/clocksource0/current_clocksource", sysfs);
-	return file_read(path, &b, 0) == 0 && b.data && !strcmp(b.data, "tsc\n");
-}
-
-static int start_timer(struct woven *w, struct err *err)
-{
-	const struct itimerspec each = {{0, DRAIN_NS}, {0, DRAIN_NS}};
-
-	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (w->timer < 0 || timerfd_settime(w->timer, 0, &each, NULL) < 0)
-		return err_set(err, -errno, "cannot make a timer: %s", strerror(errno));
-	return 0;
-}
-
 int woven_open(const struct woven_options *o, struct woven **ret, struct err *err)
 {
 	struct woven *w = xcalloc(1, sizeof(*w));
-	int r;
 
 	w->source.ops = &woven_source_ops;
 	w->options = *o;
-	w->timer = -1;
+	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	w->reader.pairing = pairing_new(o->max_calls);
 	w->reader.aggregates = aggregates_new(o->max_groups);
 	w->budget = (uint64_t)(chunks_of(w, CHUNKS_MOST) - chunks_of(w, CHUNKS_DEFAULT)) * RING_CHUNK;
-	if (!kernel_has_tsc(o->sysfs) || tsc_clock_start(o->procfs, &w->reader.clock, NULL) < 0)
-		tsc_clock_monotonic(&w->reader.clock);
-	r = start_timer(w, err);
-	if (r < 0) {
+	if (w->timer < 0) {
+		int r = err_set(err, -errno, "cannot make a timer: %s", strerror(errno));
+
 		woven_close(w);
 		return r;
 	}
