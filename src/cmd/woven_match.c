@@ -30,11 +30,14 @@ static bool is_point(const struct woven_point *p, const struct join *j)
 	       !strcmp(p->func, j->func.name);
 }
 
-/* By number and by name: the pack may be another version of the one that it was built with. */
+/*
+ * By number and by name: the pack may be another version of the one that it was built with. Of functions that are spans
+ * the names alone count, which are the user's.
+ */
 static int slot_for(const struct woven_point *p, const struct join *j, size_t item)
 {
 	for (size_t i = 0; i < p->nslots; i++)
-		if (p->slots[i].capture == (int)item &&
+		if ((p->slots[i].capture == (int)item || p->slots[i].capture < 0) &&
 		    !strcmp(p->slots[i].name, j->variant->captures[item].name))
 			return (int)i;
 	return -1;

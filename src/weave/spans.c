@@ -181,25 +181,42 @@ static bool may_be_span(const struct span_question *q, const struct go_function 
 	                             !(f->directives & (GO_NOSPLIT | GO_RUNTIME_ONLY)));
 }
 
+/* The first question that names it makes it one. */
+static void add_function(struct spans_maker *m, const struct span_question *questions, size_t n,
+                         struct weave_file *file, const struct go_function *f, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name_matches(questions[i].function.pattern, name) && may_be_span(&questions[i], f) &&
+		    !is_taken(m, name))
+			add_span(m, &questions[i], file, f, name);
+}
+
+static void add_functions(struct spans_maker *m, const struct span_question *questions, size_t n,
+                          struct weave_file *file)
+{
+	struct arena *a = &m->package->arena;
+	const char *prefix = symbol_prefix(m->package, a);
+
+	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
+		const struct go_function *f = &file->source->functions[i];
+		const char *name = arena_printf(a, "%s.%s", prefix, go_function_name(a, f));
+
+		add_function(m, questions, n, file, f, name);
+		for (size_t k = 0; k < f->nliterals && !f->broken && !f->generic; k++)
+			add_function(m, questions, n, file, &f->literals[k],
+			             arena_printf(a, "%s.%s", name, f->literals[k].name));
+	}
+}
+
 void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
                  struct pack *ret)
 {
 	struct spans_maker m = {.package = p, .types = types};
-	struct arena *a = &p->arena;
-	const char *prefix = symbol_prefix(p, a);
 
-	for (size_t i = 0; i < p->nfiles; i++)
-		for (size_t k = 0; p->files[i].source && k < p->files[i].source->nfunctions; k++) {
-			const struct go_function *f = &p->files[i].source->functions[k];
-			const char *name = arena_printf(a, "%s.%s", prefix, go_function_name(a, f));
-
-			for (size_t j = 0; j < n; j++)
-				if (name_matches(questions[j].function.pattern, name) &&
-				    may_be_span(&questions[j], f) && !is_taken(&m, name))
-					add_span(&m, &questions[j], &p->files[i], f, name);
-		}
+	for (size_t i = 0; n && i < p->nfiles; i++)
+		add_functions(&m, questions, n, &p->files[i]);
 	*ret = (struct pack){.name = SPANS_PACK, .file = SPANS_PACK, .nspans = m.spans.len};
-	ret->spans = m.spans.len ? arena_memdup(a, m.spans.data, m.spans.len * sizeof(*m.spans.data)) : NULL;
+	ret->spans = m.spans.len ? arena_memdup(&p->arena, m.spans.data, m.spans.len * sizeof(*m.spans.data)) : NULL;
 	vec_done(&m.spans);
 }
 

@@ -11,7 +11,7 @@
 #include "weave/package.h"
 #include "weave/source_types.h"
 
-#define SPANS_PACK "span"
+#define SPANS_PACK "functions" /* as of span_plan.h */
 
 /* All of it in p's arena. The function of a question's own name that cannot be one is a warning of p. */
 void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
