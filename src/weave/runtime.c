@@ -23,14 +23,30 @@ static const struct go_function *function_of(struct weave_package *p, const char
 	return NULL;
 }
 
+/*
+ * The line of runtime.main that starts the garbage collector: behind what package runtime itself initializes (before
+ * that the stack may not grow, in a build without optimization), before all other packages. 0: it is not there, or not
+ * alone.
+ */
+static uint32_t start_of(const struct weave_file *file, const struct go_function *f)
+{
+	static const char line[] = "\n\tgcenable()\n";
+	const char *from = file->text.data + f->body.start, *end = file->text.data + f->body.end;
+	const char *at = memmem(from, (size_t)(end - from), line, strlen(line));
+	const char *again = at ? memmem(at + 1, (size_t)(end - at - 1), line, strlen(line)) : NULL;
+
+	return at && !again ? (uint32_t)(at + 2 - file->text.data) : 0;
+}
+
 int weave_runtime(struct weave_package *p, struct err *err)
 {
 	struct weave_file *file;
 	const struct go_function *main_function = function_of(p, "main", &file);
+	uint32_t at = main_function ? start_of(file, main_function) : 0;
 
-	if (!main_function)
-		return err_set(err, -ENOENT, "package runtime has no function main");
-	go_edits_insert(&file->edits, main_function->body.start + 1, " " RECORDER_INIT ";");
+	if (!at)
+		return err_set(err, -ENOENT, "this Go's runtime.main does not start as others do");
+	go_edits_insert(&file->edits, at, RECORDER_INIT "; ");
 	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_go);
 	return 0;
 }

@@ -178,6 +178,25 @@ def _captures(minor):
     return f"{len(records)} records"
 
 
+def _modes(minor):
+    """Other ways to build: the program does what it does, and records while it does."""
+    modes = {"race": (["-race"], "1"), "pie": (["-buildmode=pie"], "0"), "no optimization": (["-gcflags=all=-N -l"], "0")}
+    for name, (flags, cgo) in modes.items():
+        path = scratch() / "woven"
+        said = _build(minor, _modfile(minor), *flags, "-o", path, "./woven", options=("--packs", PACK, "--span", "main.recursion"),
+                      CGO_ENABLED=cgo)
+        assert not _quiet(said), (name, said)
+        worker = Worker(path)
+        dump = Dump(worker.popen.pid)
+        worker.work()
+        assert worker.done() == SAYS, (name, worker.out())
+        assert sum(r["pack"] != "go-runtime" for r in dump.records()) == 3 + 3 + 1 + 8, name
+    here = scratch()
+    _build(minor, _modfile(minor), "-o", here / "arm64", "./woven", options=("--packs", PACK), GOARCH="arm64")
+    said = _build(minor, _modfile(minor), "-o", here / "windows", "./woven", options=("--packs", PACK), GOOS="windows")
+    assert _quiet(said) == ["earshot: runtime: THE PROGRAM WILL RECORD NOTHING: on windows/amd64 nothing is recorded"], said
+
+
 def _same_twice(minor):
     """Two builds with -trimpath in different folders and caches are one file, bit for bit."""
     files = []
@@ -319,6 +338,7 @@ def tests():
         yield Test(f"http-go{minor}", lambda minor=minor: _http(minor), 900)
     for minor in (FIRST, LAST):
         yield Test(f"captures-go{minor}", lambda minor=minor: _captures(minor), 600)
+    yield Test("modes", lambda: _modes(LAST), 900)
     yield Test("same-twice", lambda: _same_twice(LAST), 900)
     yield Test("goes-on", lambda: _goes_on(LAST), 600)
     yield Test("falls-back", lambda: _falls_back(LAST), 600)
