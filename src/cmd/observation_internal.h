@@ -19,7 +19,7 @@ struct processes {                 /* of an observation; processes.c's own */
 	bool follows;              /* it is told of execs, or looks */
 	struct exec_watch *exec_watch; /* NULL: it looks */
 	struct err no_exec_watch;  /* why */
-	struct loop_source *watching, *look, *rescan, *own_look;
+	struct loop_source *watching, *look, *rescan, *recorder_look;
 	void (*idle)(void *arg);
 	void *idle_arg;
 	unsigned planted, refused, entered; /* probes; processes so far */

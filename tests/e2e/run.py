@@ -69,7 +69,7 @@ GROUPS = (
     "trace_trouble",
     "sdk",
     "grpc",
-    "databases",
+    "databases", "woven",
 )
 
 

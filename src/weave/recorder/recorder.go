@@ -639,12 +639,42 @@ func earshotInit() {
 	earshotGuard = guard
 	earshotProcs = procs
 	earshotExtra = earshotExtraSlots
-	publicationBarrier()
-	a.magic = earshotMagic
-	if mode == "on" {
+	on, reader := earshotAsked(mode)
+	if on {
 		earshotStart(a, fd)
 	}
+	publicationBarrier()
+	a.magic = earshotMagic // from here on a reader changes it
 	earshotSwitch = &a.session
+	if reader != 0 {
+		earshotWait(a, reader)
+	}
+}
+
+// "on", or "on:PID": that process will listen, so a program that ends at once should not have ended before it does.
+func earshotAsked(mode string) (on bool, reader uintptr) {
+	if len(mode) < 2 || mode[:2] != "on" || (len(mode) > 2 && mode[2] != ':') {
+		return false, 0
+	}
+	for i := 3; i < len(mode); i++ {
+		if mode[i] < '0' || mode[i] > '9' || reader > 1<<30 {
+			return true, 0
+		}
+		reader = reader*10 + uintptr(mode[i]-'0')
+	}
+	return true, reader
+}
+
+// Until it listens, or is gone, or a second has passed.
+func earshotWait(a *earshotArea, reader uintptr) {
+	moment := [2]int64{0, 10000000}
+	for i := 0; i < 100 && a.fresh != 0; i++ {
+		if earshotSyscall(earshotNr(62, 129), reader, 0, 0, 0, 0, 0) == ^uintptr(2) { // kill: ESRCH
+			return
+		}
+		fresh := uintptr(unsafe.Pointer(&a.fresh))
+		earshotSyscall(earshotNr(202, 98), fresh, 0, 1, uintptr(unsafe.Pointer(&moment)), 0, 0) // futex FUTEX_WAIT
+	}
 }
 
 // Whether the kernel itself takes the time-stamp counter for its clock.
