@@ -42,7 +42,8 @@ struct observation {
 	struct processes processes;
 	uint64_t strays;               /* samples of no probe that there is */
 	uint64_t started_ns;
-	struct loop_source *drain_timer, *tick_timer, *deadline;
+	struct loop_source *drain_timer, *deadline;
+	unsigned drains;               /* of the timer's */
 	VEC(struct loop_source *) rings;
 };
 

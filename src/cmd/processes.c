@@ -615,7 +615,7 @@ static void on_exec(void *arg, const struct exec_event *e)
 	uint64_t since_ns = clock_monotonic_ns();
 	struct process proc;
 
-	if (pid == getpid() || (old && e->monotonic_ns < old->since_ns))
+	if (pid == getpid() || (old ? e->monotonic_ns < old->since_ns : !query))
 		return;
 	/* Gone already, or in a PID namespace above ours: the rescan finds it. */
 	if (process_read(ob->procfs, pid, &proc, NULL) < 0) {
