@@ -90,6 +90,29 @@ def _same(minor):
     return f"{len(seen[None])} spans"
 
 
+def _parents(minor):
+    """Work on a goroutine that was created within work is below it; on one that was there before it is not."""
+    seen = {}
+    for setting in (None, "never"):
+        program = Recorded(f"recorded-go{minor}", setting=setting)
+        with _attach(program.pid) as e:
+            program.ask("nested 20")
+            until("its spans are out", lambda: len(_spans(e)) >= 100, 10)
+            by_id = {s["span_id"]: s for s in _spans(e)}
+            e.finish()
+        program.kill()
+        assert len(by_id) == 100, len(by_id)
+        seen[setting] = {}
+        for s in by_id.values():
+            worker, parent = s["attributes"]["worker"], by_id.get(s["parent_span_id"])
+            within = worker % 10 in (1, 2, 3)
+            assert bool(parent) == within, s
+            assert not within or parent["attributes"]["worker"] == worker // 10 * 10, (s, parent)
+            assert not within or parent["trace_id"] == s["trace_id"], (s, parent)
+            seen[setting][worker] = s["attributes"]["earshot.parent.source"]
+    assert seen[None] == seen["never"], seen
+
+
 def _from_the_beginning(name):
     """run: what it does before we can look at it is seen."""
     need_earshot()
@@ -194,6 +217,7 @@ def tests():
     for minor in dict.fromkeys((MINORS[0], MINORS[-1])):
         yield Test(f"same-go{minor}", lambda m=minor: _same(m))
         yield Test(f"from-the-beginning-go{minor}", lambda m=minor: _from_the_beginning(f"recorded-go{m}"))
+    yield Test(f"parents-go{MINORS[-1]}", lambda: _parents(MINORS[-1]))
     yield Test("unprivileged", _unprivileged)
     yield Test("killed-readers", _killed_readers, 120)
     yield Test("turns", _turns)
