@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cmd/keep_names.h"
 #include "cmd/span_consumer.h"
 #include "span/keep.h"
 
@@ -105,6 +106,7 @@ static void add_spans(struct observe_options *o, const struct asked *asked, stru
 				      .nkeep = o->keep.len,
 				      .functions = asked->functions,
 				      .nfunctions = o->functions.len});
+	keep_names_tell(ob, asked->keep, o->keep.len, asked->functions, o->functions.len);
 }
 
 static void add_calls(struct observe_options *o, const struct question *questions, struct observation *ob)

@@ -1,6 +1,7 @@
 /* A sentence usually begins with the probe's label: what follows is the reason that others may share. */
 #include "cmd/refusals.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,12 @@ static bool cannot_begin(const struct observed_process *p, size_t probe)
 	return false;
 }
 
+/* What is not allowed is so for all alike: no fault of the one probe. */
+static bool is_forbidden(const struct err *why)
+{
+	return why->code == -EPERM || why->code == -EACCES;
+}
+
 void refusals_tell(struct observation *ob, const struct observed_process *p, const struct err *errs)
 {
 	const struct executable *x = p->executable;
@@ -134,7 +141,7 @@ void refusals_tell(struct observation *ob, const struct observed_process *p, con
 		const char *label = x->probes[refused.data[i]].label, *text = errs[refused.data[i]].text;
 		const char *reason = reason_of(label, text);
 
-		if (refused.len > TOLD_SINGLY)
+		if (refused.len > TOLD_SINGLY || is_forbidden(&errs[refused.data[i]]))
 			add(&r, label, text);
 		else
 			tell(ob, label, "", reason);

@@ -85,11 +85,35 @@ static void enter(struct consumer *c, struct observed_process *p)
 									    .resource = p->resource});
 }
 
-static void report_join(struct observation *ob, const struct span_wanted *s, const struct join *j)
+static bool is_built_in(const struct pack *p)
 {
-	if (j->variant || j->absent)
+	for (const struct pack_source *s = pack_builtin; s->file; s++)
+		if (!strcmp(s->file, p->file))
+			return true;
+	return false;
+}
+
+/* What a built-in pack knows need not be there. The user's own is for this very program, or has a slip of the pen. */
+static void report_absent(struct observation *ob, const struct observed_process *p, const struct span_wanted *s,
+			  const struct join *j)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	if (j->point->optional || j->pack == s->functions.pack || is_built_in(j->pack))
 		return;
-	if (j->pack != s->functions.pack)
+	buf_printf(&text, "%s: %s/%s is not there: %s", process_name(&p->process), j->pack->name, j->point->name,
+		   j->why);
+	observation_note_once(ob, text.data);
+}
+
+static void report_join(struct observation *ob, const struct observed_process *p, const struct span_wanted *s,
+			const struct join *j)
+{
+	if (j->variant)
+		return;
+	if (j->absent)
+		report_absent(ob, p, s, j);
+	else if (j->pack != s->functions.pack)
 		observation_note(ob, "%s/%s is not observed: %s", j->pack->name, j->point->name, j->why);
 	else if (j->point->role == POINT_START) /* its two points are refused for the same reason */
 		observation_note(ob, "no span: %s", j->why);
@@ -133,7 +157,7 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 	for (size_t i = 0; i < s->functions.partial.len; i++)
 		observation_note_once(ob, s->functions.partial.data[i]);
 	for (size_t i = 0; i < s->njoins; i++)
-		report_join(ob, s, &s->joins[i]);
+		report_join(ob, p, s, &s->joins[i]);
 	report_price(ob, s);
 	report_sdk(c, p);
 }

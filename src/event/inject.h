@@ -7,11 +7,12 @@
 /* The first ones are what a probe says, in the order in which it finds them; the last ones are why it could not say. */
 #define INJECT_TABLE(X)                                                                                               \
 	X(INJECT_WRITTEN, "written", "written")                                                                        \
-	/* by the program around the instruction that writes */                                                        \
+	/* by the program around the instruction; or what is filled ends with one as we write it */                    \
 	X(INJECT_PRESENT, "present", "had one already")                                                                \
+	/* by the program around it */                                                                                 \
 	X(INJECT_LIMITED, "limited", "to a peer that takes few headers")                                               \
 	/* the ids are zeros */                                                                                        \
-	X(INJECT_NO_SPAN, "no_span", "without an open span")                                                           \
+	X(INJECT_NO_SPAN, "no_span", "whose span is not known")                                                        \
 	/* the length is not what is filled, or that is less than 2, more than the capacity, or does not end as the    \
 	 * form wants it: with CR LF; with a whole HEADERS frame of that stream and block, neither padded nor with a   \
 	 * priority */                                                                                                 \

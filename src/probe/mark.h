@@ -31,7 +31,7 @@ enum mark_kind {
 	MARK_KIND_COUNT
 };
 
-/* Of the marks on the record's goroutine, the deepest one: */
+/* Of the marks on the record's goroutine, the deepest one (of several as deep, which are of one call, any): */
 enum mark_which {
 	MARK_AROUND,     /* that is less deep than the record. All that are deeper are gone, as are those as deep that
 			  * are not of the same call as a span of another group: they have left the stack */

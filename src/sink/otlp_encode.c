@@ -12,6 +12,7 @@
 
 #include "base/json.h"
 #include "base/text_view.h"
+#include "base/vec.h"
 #include "otlp_trace.pb-c.h"
 #include "sink/protobuf.h"
 
@@ -233,23 +234,57 @@ static void pack_to(const ProtobufCMessage *m, struct buf *out)
 	out->data[out->len] = 0;
 }
 
-/* By resource, then scope, then age. */
-static int by_origin(const void *a, const void *b)
-{
-	const struct otlp_item *x = *(const struct otlp_item *const *)a;
-	const struct otlp_item *y = *(const struct otlp_item *const *)b;
+/* The items of an origin: n, which are to lie from `at` on. */
+struct origin_run {
+	const struct otlp_origin *origin;
+	size_t n, at;
+};
+typedef VEC(struct origin_run) run_list;
 
-	if (x->origin->resource_id != y->origin->resource_id)
-		return x->origin->resource_id < y->origin->resource_id ? -1 : 1;
-	return (x->origin > y->origin) - (x->origin < y->origin);
+static struct origin_run *run_of(run_list *runs, const struct otlp_origin *o)
+{
+	struct origin_run *r;
+
+	for (size_t i = 0; i < runs->len; i++)
+		if (runs->data[i].origin == o)
+			return &runs->data[i];
+	r = vec_add(runs);
+	r->origin = o;
+	return r;
 }
 
-static bool one_origin(const struct otlp_item **items, size_t n)
+/* By resource, then scope. */
+static int by_origin(const void *a, const void *b)
 {
-	for (size_t i = 1; i < n; i++)
-		if (items[i]->origin != items[0]->origin)
-			return false;
-	return true;
+	const struct otlp_origin *x = ((const struct origin_run *)a)->origin;
+	const struct otlp_origin *y = ((const struct origin_run *)b)->origin;
+
+	if (x->resource_id != y->resource_id)
+		return x->resource_id < y->resource_id ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* By origin, then age. There are few origins: they are sorted, not the items. */
+static void group_items(const struct otlp_item **items, size_t n)
+{
+	_cleanup_(cleanup_free) const struct otlp_item **as_they_came = NULL;
+	run_list runs = {0};
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		run_of(&runs, items[i]->origin)->n++;
+	if (runs.len > 1) {
+		qsort(runs.data, runs.len, sizeof(*runs.data), by_origin);
+		as_they_came = xmalloc(n * sizeof(*items));
+		memcpy(as_they_came, items, n * sizeof(*items));
+	}
+	for (size_t i = 0; i < runs.len; i++) {
+		runs.data[i].at = at;
+		at += runs.data[i].n;
+	}
+	for (size_t i = 0; as_they_came && i < n; i++)
+		items[run_of(&runs, as_they_came[i]->origin)->at++] = as_they_came[i];
+	vec_done(&runs);
 }
 
 /* The scope of the run of items that begins at items[0]; returns the run's length. */
@@ -298,8 +333,7 @@ void otlp_encode_request(const struct otlp_item **items, size_t n, struct buf *o
 	struct arena a = {0};
 	size_t k = 0;
 
-	if (!one_origin(items, n))
-		qsort(items, n, sizeof(*items), by_origin);
+	group_items(items, n);
 	m.resource_spans = arena_array(&a, Otlp__PackedResourceSpans *, n);
 	while (k < n)
 		k += resource_spans(&a, items + k, n - k, &m.resource_spans[m.n_resource_spans++]);

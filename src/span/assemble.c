@@ -526,7 +526,10 @@ static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
 	return captured_keys(in, ret_lost, NULL);
 }
 
-/* The record's keys are those of `owner`, or of nobody: who else has one has ended, and its end was lost. */
+/*
+ * The record's keys are those of `owner`, or of nobody: who else has one has it no more. A span that has none left has
+ * ended, and its end was lost. (Of an object that lies in memory twice one may be garbage while the other is in use.)
+ */
 static void lose_keyed(struct assembler *a, const struct arrival *in, const struct open_span *owner)
 {
 	uint64_t keys[SPAN_KEYS] = {0};
@@ -536,7 +539,7 @@ static void lose_keyed(struct assembler *a, const struct arrival *in, const stru
 	for (size_t i = 0; i < SPAN_KEYS; i++) {
 		struct open_span *older = open_spans_keyed(&in->target->open, in->probe->p.span, keys[i]);
 
-		if (older && older != owner)
+		if (older && older != owner && !open_spans_drop_key(&in->target->open, older, keys[i]))
 			lose(a, in, older, LOSS_UNPAIRED_START);
 	}
 }
@@ -854,13 +857,17 @@ static const struct event_slot *slot_used(const struct arrival *in, enum capture
 	return NULL;
 }
 
-/* Nothing that a span is made of. */
+/* Nothing that a span is made of. A request that is not armed is not seen again. */
 static void on_arm(struct assembler *a, const struct arrival *in)
 {
 	const struct event_slot *present = slot_used(in, USE_PRESENT);
 
 	if (present && present->status == SLOT_OK)
 		a->requests[INJECT_PRESENT]++;
+	else if (present && present->status == SLOT_MAP_BUSY)
+		a->requests[INJECT_MAP_BUSY]++;
+	else if (present && present->status == SLOT_UNREADABLE)
+		a->requests[INJECT_UNREADABLE]++;
 }
 
 /* What the slot does not say its status does: why it could not be found out. */

@@ -7,6 +7,7 @@
 void attr_list_reset(struct attr_list *l)
 {
 	l->values.len = 0;
+	l->keys = 0;
 	if (l->text.cap > TEXT_KEEP)
 		buf_done(&l->text);
 	else
@@ -114,10 +115,19 @@ static void forget_brought(struct attr_list *l, const char *about)
 			l->values.data[i].gone = true;
 }
 
+static uint64_t bit_of(const char *key)
+{
+	return UINT64_C(1) << ((uintptr_t)key / 16 * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+}
+
 struct attr_value *attr_list_set(struct attr_list *l, const char *key, enum attr_kind kind)
 {
 	struct attr_value *v = l->values.data, *end = v + l->values.len;
+	const uint64_t bit = bit_of(key);
 
+	if (!(l->keys & bit))
+		v = end;
+	l->keys |= bit;
 	while (v < end && v->key != key)
 		v++;
 	if (v < end) {

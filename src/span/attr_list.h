@@ -29,6 +29,7 @@ struct attr_value {
 
 struct attr_list {
 	VEC(struct attr_value) values;
+	uint64_t keys;      /* a bit for each key, by its address: where it is 0 there is no such attribute */
 	struct buf text;
 	struct buf decoded, redacted, built, path, mounted; /* of the value that is being set */
 	struct sql_statement own_sql;

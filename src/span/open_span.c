@@ -110,6 +110,18 @@ static void forget_keys(struct open_spans *o, struct open_span *s)
 		forget_key(o, &s->keys[i]);
 }
 
+bool open_spans_drop_key(struct open_spans *o, struct open_span *s, uint64_t key)
+{
+	bool left = false;
+
+	for (size_t i = 0; i < SPAN_KEYS; i++) {
+		if (s->keys[i].key == key)
+			forget_key(o, &s->keys[i]);
+		left |= s->keys[i].key != 0;
+	}
+	return left;
+}
+
 static void set_key(struct open_spans *o, struct open_span *s, size_t i, uint64_t key)
 {
 	struct span_key *older = find_key(o, s->start->p.span, key), *k = &s->keys[i];

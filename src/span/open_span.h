@@ -108,6 +108,8 @@ struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *p
  */
 void open_spans_set_keys(struct open_spans *o, struct open_span *s, const uint64_t *keys);
 bool open_span_has_key(const struct open_span *s, uint64_t key);
+/* s has that key no more. False when it has none left. */
+bool open_spans_drop_key(struct open_spans *o, struct open_span *s, uint64_t key);
 /* The open span of that definition with that key (0 is none), or NULL. */
 struct open_span *open_spans_keyed(const struct open_spans *o, const struct pack_span *span, uint64_t key);
 /* It outlives the call that began it: it leaves its goroutine, which goes too when it was its last. */

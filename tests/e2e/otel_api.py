@@ -1,12 +1,12 @@
 """Spans that a program makes by hand with OpenTelemetry's API, without an SDK (go/manual): with their names, kinds,
 attributes and errors, in the trace of their order and below what they were begun under. Each has the number of its order,
-and says what its parent is called."""
+and says what its parent is called. Garbage is collected all the time: what nobody ends leaves its memory to others."""
 
 import collections
 import subprocess
 
 from earshot import Earshot, losses, need_earshot, patched
-from proc import BIN, Process, Skip, json_lines, until
+from proc import BIN, Process, Skip, clean_env, json_lines, until
 from testing import Test, scaled
 
 ORDERS = 120
@@ -18,7 +18,7 @@ class Manual(Process):
         path = BIN / f"manual-{build}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], stdin=subprocess.PIPE)
+        super().__init__([path, *args], stdin=subprocess.PIPE, env=clean_env(GOGC="5"))
         until("it listens", lambda: next(json_lines(self.out()), None), 60)
         self.begun = 0
 

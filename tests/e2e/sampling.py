@@ -7,7 +7,7 @@ import subprocess
 import threading
 import urllib.parse
 
-from earshot import Earshot, and_patched, losses, need_earshot, planter
+from earshot import Earshot, and_patched, losses, need_earshot
 from proc import BIN, Process, Skip, clean_env, until
 from target import MINORS, Httpd, built, get
 from testing import Test
@@ -148,9 +148,8 @@ def _counts(minor):
             for n in range(1, total + 1):  # the ratio is a ceiling: the id decides, whatever the flag says
                 if n % 3 == 0:
                     assert (n in kept) == (ratio == "1"), n
-            # a start, the route and an end for each, and no more, where the planter keeps marks
-            if planter() == "patch":
-                assert summary["events"] <= 3 * len(spans) + ENDS_OF_A_CONNECTION * CALLERS, summary
+            # a start, the route and an end for each, and no more
+            assert summary["events"] <= 3 * len(spans) + ENDS_OF_A_CONNECTION * CALLERS, summary
 
 
 def _panics(minor):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A virtual machine with another kernel than this one: Linux 6.1 without lockdown, emulated by qemu (so it needs no
-KVM, and is some ten times slower than this machine). It has no disk and no network but its own loopback: its root is
-an archive of busybox, Earshot with its libraries, and the files that a test hands over.
+KVM, and is some ten times slower than this machine). It has no disk: its root is an archive of busybox, Earshot with
+its libraries, and the files that a test hands over. Its network is its own loopback; a test that asks for more has its
+own machine's loopback, too, as HOST.
 
 By hand: tests/lib/vm.py COMMAND [FILE...] runs a shell command with these files in its working directory."""
 
@@ -18,7 +19,9 @@ from earshot import need_earshot
 from proc import CACHE, EARSHOT, PATIENCE, ROOT, Process, Skip, scratch
 
 KERNEL = CACHE / "vm" / "vmlinuz"
+HOST = "10.0.2.2"  # what qemu calls this machine's 127.0.0.1
 QEMU, BUSYBOX = "qemu-system-x86_64", "busybox"
+NETWORK = ("-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host,romfile=")
 BOOT = 30  # seconds until a command begins, at most; some 5 on a machine that has nothing else to do
 
 
@@ -42,7 +45,7 @@ def need_vm():
     for tool in (QEMU, BUSYBOX):
         if not shutil.which(tool):
             raise Skip(f"there is no {tool}")
-    if not KERNEL.exists():
+    if not (KERNEL.parent / "version").exists():
         raise Skip("there is no kernel for the virtual machine; tests/vm/fetch.sh gets it")
 
 
@@ -59,7 +62,7 @@ def _copy(root, source, path):
     target.chmod(0o755)
 
 
-def _tree(root, files, command, seconds, programs):
+def _tree(root, files, command, seconds, programs, network):
     _copy(root, shutil.which(BUSYBOX), "bin/busybox")
     _copy(root, ROOT / "tests" / "vm" / "init", "init")
     _copy(root, EARSHOT, "bin/earshot")
@@ -67,6 +70,8 @@ def _tree(root, files, command, seconds, programs):
         _copy(root, program, program)
     for library in {library for program in (EARSHOT, *programs) for library in _libraries(program)}:
         _copy(root, library, library)
+    if network:
+        shutil.copytree(KERNEL.parent / "modules", root / "modules")
     (root / "files").mkdir()
     for name, what in files.items():
         if isinstance(what, str):
@@ -84,23 +89,23 @@ def _archive(root, path):
                        input="\n".join(names).encode(), check=True)
 
 
-def run(command, files=None, seconds=30, kernel="", programs=()):
+def run(command, files=None, seconds=30, kernel="", programs=(), network=False):
     """Run a shell command in a fresh machine, for so many seconds at most (PATIENCE stretches them).
 
     files maps names in its working directory to texts, or to the paths of files here; earshot is in its PATH.
     kernel: options for the kernel's command line; programs: of this machine, by path, to have there, too, at the same
-    one. Returns a Done."""
+    one; network: it reaches what listens here, at HOST. Returns a Done."""
     need_vm()
     place = scratch()
     root, initrd, sent = place / "root", place / "initrd", place / "sent"
     root.mkdir()
-    _tree(root, files or {}, command, seconds * PATIENCE, programs)
+    _tree(root, files or {}, command, seconds * PATIENCE, programs, network)
     _archive(root, initrd)
     shutil.rmtree(root)
     with Process([QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",
                   "-no-user-config", "-display", "none", "-no-reboot", "-kernel", KERNEL, "-initrd", initrd,
                   "-append", f"console=ttyS0 quiet panic=-1 {kernel}",
-                  "-serial", "stdio", "-serial", f"file:{sent}"]) as machine:
+                  "-serial", "stdio", "-serial", f"file:{sent}", *(NETWORK if network else ())]) as machine:
         code = machine.wait(seconds + BOOT)
         assert code == 0, f"qemu's exit code is {code}: {machine.describe()}"
         archive = sent.read_bytes()

@@ -21,6 +21,7 @@ except ImportError:  # python3-h2, python3-h11
 
 OWN = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 VALID = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[01]")
+_HOST = re.compile(r"(127\.0\.0\.1|10\.0\.2\.2):\d+")  # seen from here, and from the virtual machine
 _LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\x20-\x7e]*")
 _REQUEST = re.compile(rb"(GET|POST|PUT) /[\x21-\x7e]* HTTP/1\.1")
 
@@ -33,16 +34,17 @@ def _seen(path, fields, order=True):
     bare = path.split("?")[0]
     kind, number = bare.strip("/").replace("kind.", "").split("/")
     values = tuple(v for k, v in fields if k.lower() == "traceparent")
-    rest = [(k, re.sub("u+", "u", re.sub(r"127\.0\.0\.1:\d+", "HOST", v.replace(bare, "PATH")))) for k, v in fields
+    rest = [(k, re.sub("u+", "u", _HOST.sub("HOST", v.replace(bare, "PATH")))) for k, v in fields
             if k.lower() not in ("traceparent", "grpc-timeout")]
     return Seen(int(kind), int(number), values, tuple(rest if order else sorted(rest)))
 
 
 class Wire:
-    """Serves on a port of 127.0.0.1 until it is closed. errors: what was no proper request."""
+    """Serves on a port of 127.0.0.1 until it is closed, and takes that much of headers. errors: what was no proper
+    request."""
 
-    def __init__(self, kind, directory):
-        self.seen, self.errors = [], []
+    def __init__(self, kind, directory, header_list=1 << 20):
+        self.seen, self.errors, self.header_list = [], [], header_list
         self._context = _certificate(directory) if kind == "h2" else None
         self._serve = _h1 if kind == "h1" else _h2
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
@@ -142,8 +144,9 @@ def _answer(c, stream, path, grpc):
 
 def _h2(wire, conn):
     c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
-    c.local_settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] = 100
-    c.local_settings[h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE] = 1 << 20
+    codes = h2.settings.SettingCodes
+    c.local_settings = h2.settings.Settings(client=False, initial_values={
+        codes.MAX_CONCURRENT_STREAMS: 100, codes.MAX_HEADER_LIST_SIZE: wire.header_list})
     c.initiate_connection()
     conn.sendall(c.data_to_send())
     open_streams = {}

@@ -818,12 +818,14 @@ static void requests_are_counted(void **state)
 		if (cases[i].counted < INJECT_OUTCOMES)
 			want[cases[i].counted]++;
 	}
-	for (int present = 0; present < 2; present++) {
+	for (enum slot_status s = 0; s < SLOT_STATUS_COUNT; s++) {
 		record_init(&w.r, P_ARM, 1, 100, 100, 2);
-		record_status(&w.r, 1, present ? SLOT_OK : SLOT_ABSENT, 1, 0);
+		record_status(&w.r, 1, s, 1, 0);
 		send();
 	}
 	want[INJECT_PRESENT]++;
+	want[INJECT_MAP_BUSY]++;
+	want[INJECT_UNREADABLE]++;
 	assert_int_equal(still_open(), 0);
 	assert_memory_equal(w.sum.requests, want, sizeof(want));
 	assert_false(losses_any(&w.sum.losses));

@@ -96,7 +96,29 @@ static inline void spoil_end(struct inject_memory *m) { frame_of(m)[4] = 1; }
 static inline void spoil_padded(struct inject_memory *m) { frame_of(m)[4] |= 8; }
 static inline void spoil_priority(struct inject_memory *m) { frame_of(m)[4] |= 0x20; }
 
+/* As if another observer had been there before. */
+static inline void spoil_line_there(struct inject_memory *m)
+{
+	if (m->length >= INJECT_LINE_BYTES)
+		memcpy(m->buffer + m->length - INJECT_LINE_BYTES, "Traceparent: ", 13);
+}
+static inline void spoil_field_there(struct inject_memory *m)
+{
+	if (m->length >= INJECT_FIELD_BYTES)
+		memcpy(m->buffer + m->length - INJECT_FIELD_BYTES, "\0\x0btraceparent\x37", 14);
+}
+static inline void spoil_nearly_there(struct inject_memory *m)
+{
+	if (m->length >= INJECT_FIELD_BYTES)
+		memcpy(m->buffer + m->length - INJECT_FIELD_BYTES, "\0\x0btraceless!", 12);
+}
+
 static const struct inject_case inject_cases[] = {
+	{"a line that is there", INJECT_LINE, 400, 4096, 0, spoil_line_there, INJECT_PRESENT},
+	{"nothing but that line", INJECT_LINE, 70, 4096, 0, spoil_line_there, INJECT_PRESENT},
+	{"a field that is there", INJECT_FIELD, 140, 300, 0, spoil_field_there, INJECT_PRESENT},
+	{"a frame that has it", INJECT_FRAME, 500, 4096, 200, spoil_field_there, INJECT_PRESENT},
+	{"another field", INJECT_FRAME, 500, 4096, 200, spoil_nearly_there, INJECT_WRITTEN},
 	{"a line", INJECT_LINE, 64, 4096, 0, NULL, INJECT_WRITTEN},
 	{"a line that just fits", INJECT_LINE, 4026, 4096, 0, NULL, INJECT_WRITTEN},
 	{"a line that does not fit", INJECT_LINE, 4027, 4096, 0, NULL, INJECT_NO_ROOM},

@@ -362,17 +362,22 @@ static enum slot_status interp_frame(const struct interp *t, const uint64_t *w, 
 	return SLOT_OK;
 }
 
-/* As SLOT_OTHER_TYPE, INJECT_UNEXPECTED. */
+/* As SLOT_OTHER_TYPE, INJECT_UNEXPECTED; as SLOT_CUT, INJECT_PRESENT. */
 static enum slot_status interp_inject_end(const struct interp *t, enum inject_form form, const uint64_t *w,
 					  uint64_t *ret_frame)
 {
 	uint64_t end = w[INJECT_BUFFER] + w[INJECT_FILLED], filled;
-	char last[2];
+	uint64_t n = form == INJECT_LINE ? INJECT_LINE_BYTES : INJECT_FIELD_BYTES;
+	char last[2], begin[8];
 
 	if (!t->in->read(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
 		return SLOT_UNREADABLE;
 	if (filled != w[INJECT_FILLED] || filled > w[INJECT_CAPACITY] || filled < 2)
 		return SLOT_OTHER_TYPE;
+	if (filled >= n && !t->in->read(t->in->arg, end - n, begin, 8))
+		return SLOT_UNREADABLE;
+	if (filled >= n && !memcmp(begin, form == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, 8))
+		return SLOT_CUT;
 	if (form == INJECT_FRAME)
 		return interp_frame(t, w, ret_frame);
 	if (form == INJECT_FIELD)
@@ -408,9 +413,9 @@ static enum slot_status interp_inject(const struct interp *t, const struct ir_in
 	if (!(w[INJECT_TRACE] | w[INJECT_TRACE + 1]) || !w[INJECT_SPAN])
 		return SLOT_OK;
 	s = interp_inject_end(t, form, w, &frame);
-	*ret = INJECT_UNEXPECTED;
+	*ret = s == SLOT_CUT ? INJECT_PRESENT : INJECT_UNEXPECTED;
 	if (s != SLOT_OK)
-		return s == SLOT_OTHER_TYPE ? SLOT_OK : s;
+		return s == SLOT_OTHER_TYPE || s == SLOT_CUT ? SLOT_OK : s;
 	*ret = INJECT_TOO_LARGE;
 	if (form != INJECT_LINE && (form == INJECT_FIELD ? w[INJECT_FILLED] : w[INJECT_BLOCK]) + n > INJECT_BLOCK_MAX)
 		return SLOT_OK;

@@ -12,12 +12,12 @@
 
 /* The marks of one process: what its programs leave behind, run after run. */
 struct interp_marks {
-	struct mark open[64];      /* span_id 0: none */
-	bool on_goroutine[64];
+	struct mark open[512];     /* span_id 0: none */
+	bool on_goroutine[512];
 	size_t nopen;
 	struct {
 		uint64_t kind, group, word, span_id;
-	} names[256];
+	} names[1024];
 	size_t nnames;
 	uint64_t (*random)(void);  /* words of ids, two for a trace, then one for the span */
 	uint64_t left_out;         /* IR_MARK_COUNT */

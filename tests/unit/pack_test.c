@@ -323,7 +323,7 @@ static const struct bad bads[] = {
 	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
 	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
 	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
-	{"pack: p\nabout: a\npackages: m\n", "3:11: texts is expected here: a list"},
+	{"pack: p\nabout: a\npackages: m\n", "3:11: a list of texts is expected here"},
 	{"pack: p\nabout: \"a\\0b\"\n", "2:8: a text here cannot hold the byte 0"},
 	{"pack: p\npack: q\n", "2:1: `pack` is here twice"},
 	{HEAD "span: []\n", "4:1: a pack has no key `span`; did you mean `spans`?"},
@@ -602,6 +602,31 @@ static void test_extends(void **state)
 	}
 }
 
+/* Parts of a span of the pack, of a pack that is selected, of one that is built in; not of what nobody knows. */
+static void test_parts(void **state)
+{
+	static const struct {
+		const char *part_of, *sentence;
+	} cases[] = {
+		{"[s]", ""}, {"[p, net-http, database-sql]", ""},
+		{"[s, net-htp]", "t.yaml:5:1: `part_of` names `net-htp`, but there is no such pack, nor such a span in "
+				 "this one; did you mean `net-http`?"},
+		{"[zzzzzzzz]",
+		 "t.yaml:5:1: `part_of` names `zzzzzzzz`, but there is no such pack, nor such a span in this one"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *text = xasprintf(POINTS START "{a: x}\n" END_POINT "  part_of: %s\n", cases[i].part_of);
+		struct pack *p = load(text);
+		struct err err = {0};
+
+		assert_int_equal(packs_resolve(&p, 1, &err), *cases[i].sentence ? -EINVAL : 0);
+		assert_string_equal(err.text, cases[i].sentence);
+		pack_free(p);
+		free(text);
+	}
+}
+
 /* A small file whose aliases multiply: refused, and quickly. */
 static void test_aliases(void **state)
 {
@@ -639,7 +664,7 @@ int main(void)
 		cmocka_unit_test(test_builtin), cmocka_unit_test(test_builtin_parts),
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),
+		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends), cmocka_unit_test(test_parts),
 	};
 
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);

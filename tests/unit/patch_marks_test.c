@@ -15,7 +15,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "unit/ir_chain.h"
+#include <sys/uio.h>
+
+#include "unit/ir_interp.h"
 #include "unit/patch_run.h"
 #include "unit/mark_shots.h"
 #include "unit/mark_scenes.h"
@@ -257,6 +259,126 @@ static void test_no_room(void **state)
 	buf_done(&out);
 }
 
+/* ---- beside the reference interpreter ---- */
+
+static uint64_t reference_random[2]; /* as slot 1 has it */
+
+static uint64_t next_random(void)
+{
+	uint64_t a = reference_random[0], b = reference_random[1];
+
+	a ^= a << 23;
+	reference_random[0] = b;
+	reference_random[1] = a ^ b ^ a >> 18 ^ b >> 5;
+	return reference_random[1] + b;
+}
+
+static bool read_self(void *arg, uint64_t addr, void *out, size_t n)
+{
+	struct iovec local = {out, n}, remote = {(void *)(uintptr_t)addr, n};
+
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)n;
+}
+
+static struct fired fire_reference(struct shot *s, struct interp_marks *marks, const struct shot_words *w)
+{
+	static struct interp_result out;
+	struct capture_program p = shot_program(s, &chain_table, (struct goroutine_layout)FAKE_LAYOUT);
+	struct interp_input in = {.read = read_self, .g = (uintptr_t)&fake_g, .bias = BIAS, .marks = marks,
+				  .entry_sp = (uintptr_t)test_stack + STACK_SP,
+				  .regs = {[GPR_RAX] = (uintptr_t)w}};
+	struct fired f = {0};
+
+	interp_run(&p, &in, &out);
+	f.dropped = out.dropped;
+	if (f.dropped)
+		return f;
+	f.has = out.slots[0].status == SLOT_OK;
+	if (f.has)
+		memcpy(&f.ids, out.slots[0].bytes, sizeof(f.ids));
+	f.word = f.has ? out.slots[1].value : 0;
+	return f;
+}
+
+/* A header, mostly a good one; its bytes lie anywhere. */
+static void random_header(struct shot_words *w)
+{
+	static char text[64];
+
+	memcpy(text, rnd(2) ? "00-" TRACE "-00f067aa0ba902b7-01-tail" : "00-" LOW_TRACE "-00f067aa0ba902b7-00-tail",
+	       60);
+	if (!rnd(3))
+		text[rnd(56)] = "0fgA/:@`-\xff"[rnd(10)];
+	if (!rnd(4))
+		text[1] = 'c';
+	w->header_len = rnd(3) ? MARK_TRACEPARENT : rnd(61);
+	w->header = (uintptr_t)scene_text(text, w->header_len);
+}
+
+static struct shot_words random_words(struct chain_world *c)
+{
+	struct shot_words w = {0};
+
+	if (!rnd(4))
+		random_header(&w);
+	if (!rnd(3))
+		w.parent_type = BIAS + chain_types[0].rtype, w.parent = (uintptr_t)c->nodes[rnd(6)];
+	if (!rnd(4))
+		w.own_type = BIAS + chain_types[0].rtype, w.own = (uintptr_t)c->nodes[rnd(6)];
+	if (!rnd(6))
+		w.parent_type = w.own_type = BIAS + 0x9000; /* of no context */
+	if (!rnd(3))
+		w.creator = 1 + rnd(4);
+	if (rnd(3))
+		w.epoch[0] = rnd(6), w.epoch[1] = rnd(6), w.epoch[2] = rnd(24);
+	if (!rnd(3))
+		w.key = 0x4000 + 64 * rnd(6);
+	if (!rnd(3))
+		w.carrier = 0x4000 + 64 * rnd(6);
+	return w;
+}
+
+static struct shot random_shot(void)
+{
+	static const unsigned flags[] = {0, 0, IR_MARK_CHILD, IR_MARK_BY_RATIO, IR_MARK_CHILD | IR_MARK_BY_RATIO};
+	static const uint64_t thresholds[] = {0, THRESHOLD_HALF, THRESHOLD_HALF, MARK_KEEP_NONE};
+	struct shot s = {.kind = rnd(3) ? SHOT_START + rnd(2) : rnd(SHOT_INJECT + 1), .group = 1 + (uint32_t)rnd(3),
+			 .threshold = thresholds[rnd(4)], .flags = flags[rnd(5)]};
+
+	s.call = s.group; /* of two spans of one call either may be found */
+	return s;
+}
+
+/* Any programs one after the other, with all that they leave behind: ids and decisions are the same to the bit. */
+static void test_random(void **state)
+{
+	static struct interp_marks marks;
+	struct chain_world *c = scene_contexts();
+	const struct patch_slot *s;
+
+	for (size_t k = 6; k-- > 0;)
+		chain_node(c, k, 0, k < 5 ? (uintptr_t)c->itabs[0] : 0, k < 5 ? (uintptr_t)c->nodes[k + 1] : 0);
+	for (unsigned round = 0; round < 40; round++) {
+		marks_fresh();
+		marks = (struct interp_marks){.random = next_random};
+		s = patch_area_slot(area, 1);
+		memcpy(reference_random, s->random, sizeof(reference_random));
+		for (unsigned k = 0; k < 300; k++) {
+			struct shot shot = random_shot();
+			struct shot_words w = random_words(c);
+			struct fired f = fire(&shot, 1 + rnd(5), 100 + 8 * rnd(6), &w);
+			struct fired wanted = fire_reference(&shot, &marks, &w);
+
+			if (memcmp(&f, &wanted, sizeof(f)))
+				fail_msg("round %u, shot %u of kind %d differs: dropped %d, %d; ids %d, %d", round, k,
+					 shot.kind, f.dropped, wanted.dropped, f.has, wanted.has);
+			assert_memory_equal(reference_random, s->random, sizeof(reference_random));
+		}
+		assert_int_equal(left_out(), marks.left_out);
+		assert_int_equal(loss_count(LOSS_MARKS_FULL), 0);
+	}
+}
+
 /* ---- many at once ---- */
 
 enum { ROUNDS = 40000, OPEN_AT_ONCE = 24 };
@@ -403,6 +525,7 @@ int main(void)
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_ids_differ),
 		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_at_once),
 		cmocka_unit_test(test_cost),
 	};

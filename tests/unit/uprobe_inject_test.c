@@ -137,7 +137,7 @@ static void test_random(void **state)
 		compare("at random", &w, form);
 		seen[interpreted.slots[0].value]++;
 	}
-	for (unsigned o = 0; o < INJECT_OUTCOMES; o++)
+	for (unsigned o = 0; o <= INJECT_NO_ROOM; o++)
 		if (o != INJECT_PRESENT && o != INJECT_LIMITED)
 			assert_true(seen[o]);
 	planter_close(w.planter);

@@ -3,13 +3,25 @@
 #
 #   tests/vm/fetch.sh
 #
-# It lies in $EARSHOT_CACHE/vm/vmlinuz, its version beside it. What cannot be had is printed as "skip NAME: reason".
+# It lies in $EARSHOT_CACHE/vm: vmlinuz, its version, and the modules of its network card, numbered in the order in
+# which they are loaded. What cannot be had is printed as "skip NAME: reason".
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib/env.sh"
 . "$here/../lib/debian.sh"
 out=$EARSHOT_CACHE/vm
+modules="failover net_failover virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net"
+
+take_modules() { # TREE
+	local n=10 name
+	rm -rf "$out/modules"
+	mkdir "$out/modules"
+	for name in $modules; do
+		cp "$(find "$1/lib/modules" -name "$name.ko")" "$out/modules/$n-$name.ko" || return 1
+		n=$((n + 1))
+	done
+}
 
 fetch() {
 	local tmp package deb
@@ -21,13 +33,12 @@ fetch() {
 		echo "skip the virtual machine: apt-get download ${package:-linux-image-cloud-amd64} failed"
 	else
 		deb=$(echo "$tmp"/*.deb)
-		dpkg-deb --fsys-tarfile "$deb" | tar --extract --directory="$tmp" --wildcards './boot/vmlinuz-*' &&
-			echo "${package#linux-image-}" >"$out/version" &&
-			mv "$tmp"/boot/vmlinuz-* "$out/vmlinuz"
+		dpkg-deb --extract "$deb" "$tmp" && take_modules "$tmp" && mv "$tmp"/boot/vmlinuz-* "$out/vmlinuz" &&
+			echo "${package#linux-image-}" >"$out/version"
 	fi
 	rm -rf "$tmp"
 }
 
 mkdir -p "$out"
 apt_need qemu-system-x86 busybox-static ca-certificates || true
-[ -s "$out/vmlinuz" ] || fetch
+[ -s "$out/version" ] && [ -d "$out/modules" ] || fetch

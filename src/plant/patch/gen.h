@@ -1,7 +1,7 @@
 /*
  * What the files of the x86-64 code generator share: gen.c (what all are made of), code.c (the program), reserve.c
- * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, chain.c, saved.c, marks.c,
- * inject.c, sums.c.
+ * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, chain.c, saved.c, marks.c (and
+ * what marks.h says), inject.c, sums.c.
  */
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H

@@ -57,6 +57,21 @@ static void check_length(struct injection *j)
 	x86_alu(j->x, X_ADD, RSI, RCX);
 }
 
+/* Another observer of the program may write as we do, at the same moment. */
+static void check_present(struct injection *j)
+{
+	int none = x86_label_new(j->x);
+	uint64_t begin;
+
+	memcpy(&begin, j->insn->imm == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, sizeof(begin));
+	x86_alu_imm(j->x, X_CMP, RCX, (int32_t)j->bytes);
+	x86_jcc(j->x, CC_B, none);
+	x86_imm(j->x, RAX, begin);
+	x86_alu_load(j->x, X_CMP, RAX, MEM(RSI, -(int32_t)j->bytes));
+	jump(j, CC_E, INJECT_PRESENT);
+	x86_label(j->x, none);
+}
+
 /* RAX = 4 bytes at RDI + at, the first one the highest. */
 static void load_big_endian(struct injection *j, int at)
 {
@@ -264,6 +279,7 @@ void code_inject(struct code *g, const struct ir_insn *i)
 	code_forget(g);
 	check_ids(&j);
 	check_length(&j);
+	check_present(&j);
 	check_end(&j);
 	check_room(&j);
 	try_writing(&j);

@@ -152,7 +152,8 @@ struct control {
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
-	struct saved_words saved;     /* taken from the map, or to be put there */
+	struct saved_words saved;     /* taken from the map */
+	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
 	uint64_t words[8];      /* of a map's search */

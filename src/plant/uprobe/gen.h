@@ -36,6 +36,8 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, window) - (int)offsetof(struct scratch, record))
 #define SCRATCH_SAVED_OFF                                                                          \
 	((int)offsetof(struct scratch, saved) - (int)offsetof(struct scratch, record))
+#define SCRATCH_KEPT_OFF                                                                           \
+	((int)offsetof(struct scratch, kept) - (int)offsetof(struct scratch, record))
 #define SCRATCH_STATE(field)                                                                       \
 	((int)(offsetof(struct scratch, state) + offsetof(struct call_state, field)) -             \
 	 (int)offsetof(struct scratch, record))

@@ -7,6 +7,8 @@
  */
 #include "plant/uprobe/gen.h"
 
+#include <string.h>
+
 #define CRLF 0x0a0d
 #define FRAME_HEADERS 1
 #define END_HEADERS 4
@@ -62,6 +64,25 @@ static void check_length(struct injection *j)
 	word(j, R2, INJECT_CAPACITY);
 	emit_jump_if(e, BPF_JGT, R9, R2, unexpected);
 	emit_jump_if_imm(e, BPF_JLT, R9, 2, unexpected);
+}
+
+/* Another observer of the program may write as we do, at the same moment. */
+static void check_present(struct injection *j)
+{
+	struct emit *e = j->g->e;
+	int none = emit_label_new(e);
+	int64_t begin;
+
+	memcpy(&begin, j->insn->imm == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, sizeof(begin));
+	emit_jump_if_imm(e, BPF_JLT, R9, j->bytes, none);
+	word(j, R3, INJECT_BUFFER);
+	emit_alu(e, BPF_ADD, R3, R9);
+	emit_alu_imm(e, BPF_SUB, R3, j->bytes);
+	gen_read_stack(j->g, STACK_BUF, 8, j->unreadable);
+	emit_load(e, 8, R1, FP, STACK_BUF);
+	emit_imm(e, R2, begin);
+	emit_jump_if(e, BPF_JEQ, R1, R2, outcome(j, INJECT_PRESENT));
+	emit_label(e, none);
 }
 
 /* dst = the frame's head. Clobbers R0. */
@@ -283,6 +304,7 @@ int gen_inject(struct gen *g, const struct ir_insn *i)
 		j.to[o] = -1;
 	check_ids(&j);
 	check_length(&j);
+	check_present(&j);
 	if (i->imm == INJECT_FRAME)
 		check_frame(&j);
 	else if (i->imm == INJECT_LINE)

@@ -176,7 +176,7 @@ static const char *left_out(const struct joiner *jn, const struct pack_span *s, 
 		return "only this process is observed";
 	if (propagator_of(s, c) & ~jn->propagators)
 		return "OTEL_PROPAGATORS does not name these headers";
-	if (c->use == USE_CARRIER && !jn->marks)
+	if (c->use == USE_CARRIER && !(jn->marks && jn->marks->sent))
 		return "nobody asks for it";
 	return NULL;
 }
@@ -300,7 +300,7 @@ static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, cons
 		*ret = MARK_OWN;
 	else if (c->use == USE_CARRIER)
 		*ret = MARK_CARRIED;
-	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c))
+	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
 		*ret = MARK_HEADER;
 	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && is_found_by_key(jn, s))
 		*ret = MARK_KEYED;
@@ -555,10 +555,20 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 		join_some(jn, joins, last, true);
 }
 
+/* Whether all that the binary has of it are functions that every program has. */
+static bool is_of_runtime(const struct join *joins, size_t n, const struct pack_span *part)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].part == part && joins[i].variant && strncmp(joins[i].variant->func, "runtime.", 8))
+			return false;
+	return true;
+}
+
 /* A span without its required points would be a guess: all its points are refused with that reason. */
 static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		bool absent = joins[i].absent && is_of_runtime(joins, n, joins[i].part);
 		const char *why;
 
 		if (!joins[i].span || joins[i].variant || joins[i].point->optional)
@@ -570,6 +580,7 @@ static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 			if (joins[k].part != joins[i].part || !joins[k].variant)
 				continue;
 			joins[k].variant = NULL;
+			joins[k].absent = absent;
 			joins[k].why = why;
 		}
 	}

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "probe/lang/nearest.h"
 #include "probe/pack/pack_names.h"
 #include "probe/pack/pack_variant.h"
 #include "probe/pack/pack_yaml.h"
@@ -688,13 +689,73 @@ static int resolve(struct pack *const *packs, size_t n, struct pack *p, struct p
 	return pack_check_extension(&y, &at, s);
 }
 
+typedef VEC(const char *) name_vec;
+
+/* What a span of p may be a part of, but for what is built in and not selected. */
+static void names_of_wholes(struct pack *const *packs, size_t n, const struct pack *p, name_vec *ret)
+{
+	for (size_t i = 0; i < p->nspans; i++)
+		if (!p->spans[i].extends)
+			vec_push(ret, p->spans[i].name);
+	for (size_t i = 0; i < n; i++)
+		vec_push(ret, packs[i]->name);
+}
+
+static void names_built_in(struct arena *arena, name_vec *ret)
+{
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		struct pack *built_in;
+
+		if (pack_parse(s->file, s->text, s->len, &built_in, NULL))
+			continue;
+		vec_push(ret, arena_strdup(arena, built_in->name));
+		pack_free(built_in);
+	}
+}
+
+static bool is_listed(const name_vec *names, const char *name)
+{
+	for (size_t i = 0; i < names->len; i++)
+		if (!strcmp(names->data[i], name))
+			return true;
+	return false;
+}
+
+/* A whole that nobody knows is a slip of the pen: the span would stand beside what it is a part of. */
+static int check_parts(struct pack *const *packs, size_t n, struct pack *p, const struct pack_span *s, struct err *err)
+{
+	struct yaml y = {.file = p->file, .arena = &p->arena, .err = err};
+	const yaml_node_t at = {.start_mark.line = (size_t)s->line - 1};
+	name_vec names = {0};
+	int r = 0;
+
+	names_of_wholes(packs, n, p, &names);
+	for (const char *const *name = s->part_of; !r && *name; name++) {
+		const char *near;
+
+		if (is_listed(&names, *name))
+			continue;
+		names_built_in(&p->arena, &names);
+		near = is_listed(&names, *name) ? NULL : nearest_name(*name, names.data, names.len);
+		if (!is_listed(&names, *name))
+			r = yaml_fail(&y, &at, "`part_of` names `%.80s`, but there is no such pack, nor such a span in "
+					       "this one%s%.80s%s", *name, near ? "; did you mean `" : "",
+				      near ? near : "", near ? "`?" : "");
+	}
+	vec_done(&names);
+	return r;
+}
+
 int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err)
 {
 	int r = 0;
 
-	for (size_t k = 0; !r && k < p->nspans; k++)
+	for (size_t k = 0; !r && k < p->nspans; k++) {
 		if (p->spans[k].extends)
 			r = resolve(packs, n, p, (struct pack_span *)&p->spans[k], err);
+		else if (p->spans[k].part_of)
+			r = check_parts(packs, n, p, &p->spans[k], err);
+	}
 	return r;
 }
 

@@ -285,7 +285,8 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
 /*
  * Finds the spans that packs add to among these packs. Call it once all are parsed; they refer to each other from then
  * on, so none is freed before the others are out of use. Errors: -ENOENT, the pack is not among them; -EINVAL, it has
- * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
+ * no such span, or a rule names an attribute that neither of the two captures; or a span is part of what is neither a
+ * span of its pack, nor one of these packs or of those that are built in. In words, with file and line.
  */
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
 /* The same for one of them. Spans that it adds to refer to those packs from then on. */

@@ -220,3 +220,19 @@ int pack_check_extension(struct yaml *y, const yaml_node_t *at, const struct pac
 	vec_done(&names);
 	return r;
 }
+
+size_t pack_attribute_names(const struct pack *p, struct arena *arena, const char *const **ret)
+{
+	name_vec names = {0};
+	size_t n;
+
+	for (size_t i = 0; i < p->nspans; i++) {
+		names_of_span(&p->spans[i], &names);
+		for (size_t k = 0; k < p->spans[i].ncomposed; k++)
+			vec_push(&names, p->spans[i].composed[k].name);
+	}
+	n = names.len;
+	*ret = arena_memdup(arena, names.data, n * sizeof(*names.data));
+	vec_done(&names);
+	return n;
+}
