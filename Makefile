@@ -125,14 +125,17 @@ man: $(BUILD)/tools/manual-outputs
 
 # What takes longer than ./check may. The patch planter on programs that count their own calls: SOAK is the number of
 # cycles for each, PROGRAMS which (all there are: some 40). Three services at work for a minute each, and for
-# TRACE_SOAK seconds each while Earshots come and go. Then ./demo and the unit tests on each Debian release.
+# TRACE_SOAK seconds each while Earshots come and go. 100,000 requests of each kind with --propagate. Then ./demo and
+# the unit tests on each Debian release.
 SOAK ?= 1000
 TRACE_SOAK ?= 600
-soak: soak-patch soak-traces soak-cycles soak-releases
+soak: soak-patch soak-traces soak-propagate soak-cycles soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
 soak-traces: all
 	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace trace_trouble
+soak-propagate: all
+	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate
 soak-cycles: all
 	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
 		tests/e2e/run.py attach_cycles trace_cycles failures patch_sequence patch_faults
@@ -159,6 +162,6 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-cycles soak-releases install format clean
+.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-propagate soak-cycles soak-releases install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d

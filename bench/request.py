@@ -9,14 +9,16 @@ MS = 200 if QUICK else 300
 BLOCKS = blocks_of(4, 10)
 PLANTERS = ("patch", "uprobe")
 PATHS = ("/plain", "/json")
-ARMS = {None: None, **arms_of(PLANTERS)}
+LEFT_OUT = {f"{p}, left out": p for p in PLANTERS}  # of each request its start and end decide: nothing is written
+ARMS = {None: None, **arms_of(PLANTERS), **{arm: (p, BUILDS[""]) for arm, p in LEFT_OUT.items()}}
 
 
 def one(target, path, arm):
     if not arm:
         return target.ask(f"{path} {MS}")[:2]
     planter, build = ARMS[arm]
-    e = Earshot(target.pid, "-o", "none", "--planter", planter, earshot=build)
+    options = ("--sample", "0") if arm in LEFT_OUT else ()
+    e = Earshot(target.pid, "-o", "none", "--planter", planter, *options, earshot=build)
     try:
         target.ask(f"{path} 100")  # the rings' pages are there from then on
         return target.ask(f"{path} {MS}")[:2]
@@ -37,7 +39,7 @@ def measure():
         for path in PATHS:
             blocks = [{arm: one(target, path, arm) for arm in rng.sample(list(ARMS), len(ARMS))} for _ in range(BLOCKS)]
             plain = median(b[None][0] for b in blocks)
-            added = {p: [sorted(b[p][i] - b[None][i] for b in blocks) for i in (0, 1)] for p in PLANTERS}
+            added = {p: [sorted(b[p][i] - b[None][i] for b in blocks) for i in (0, 1)] for p in (*PLANTERS, *LEFT_OUT)}
             ours, theirs = (median(added[p][0]) for p in PLANTERS)
             rows.append((f"added to a request inside the program, {path}", f"{ours:.0f} ns", f"uprobes {theirs:,.0f} ns",
                          f"1/{theirs / ours:.0f}", None))
@@ -45,6 +47,11 @@ def measure():
             notes.append(f"{path}, in memory: a request {plain:,.0f} ns without (least batch of 100); added by patch in each of "
                          f"{BLOCKS} pairs of {MS} ms: {spread} ns; to the median batch {median(added['patch'][1]):.0f} ns, by "
                          f"uprobes {median(added['uprobe'][1]):,.0f} ns")
+            for arm, p in LEFT_OUT.items():
+                ratios = sorted((b[arm][0] - b[None][0]) / max(b[p][0] - b[None][0], 1) for b in blocks)
+                rows.append((f"the same, of a request that is left out (--sample 0), {path}, {p}",
+                             f"{median(added[arm][0]):,.0f} ns", f"kept {median(added[p][0]):,.0f} ns",
+                             f"{median(ratios):.2f} (pairs {ratios[0]:.2f} to {ratios[-1]:.2f})", None))
             for planter in PLANTERS if BEFORE else ():
                 row, note = against_before(f"a request inside the program, {path}, {planter}",
                                            *([b[planter + of][0] for b in blocks] for of in BUILDS), "ns")

@@ -4,7 +4,8 @@
 #
 # One would guess, since the API's module requires auto/sdk, that spans of a program that sets no TracerProvider are auto/sdk's:
 # with attributes, events and an end that an observer can look at. They are not: the API's own span does nothing
-# and keeps nothing, until somebody who traces the program sets a variable in its memory. Where the program sets auto/sdk's
+# and keeps nothing, until somebody who traces the program sets a variable in its memory. (So what there is to see of it is
+# its methods being called, with what they are given.) Where the program sets auto/sdk's
 # TracerProvider itself its spans record, but have no ids: these, too, are for who traces the program to give.
 #
 # Output:

@@ -35,6 +35,27 @@ void buf_char(struct buf *b, char c)
 	b->data[b->len] = 0;
 }
 
+size_t int_text(int64_t v, char ret[INT_TEXT_MAX])
+{
+	uint64_t left = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	char digits[INT_TEXT_MAX], *end = digits + sizeof(digits), *d = end;
+
+	do
+		*--d = (char)('0' + left % 10);
+	while (left /= 10);
+	if (v < 0)
+		*--d = '-';
+	memcpy(ret, d, (size_t)(end - d));
+	return (size_t)(end - d);
+}
+
+void buf_int(struct buf *b, int64_t v)
+{
+	char text[INT_TEXT_MAX];
+
+	buf_append(b, text, int_text(v, text));
+}
+
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;

@@ -120,7 +120,7 @@ void json_key(struct json *j, const char *key)
 void json_int(struct json *j, int64_t v)
 {
 	separate(j);
-	buf_printf(j->out, "%" PRId64, v);
+	buf_int(j->out, v);
 }
 
 void json_uint(struct json *j, uint64_t v)

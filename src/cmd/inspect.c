@@ -24,7 +24,7 @@
 enum { WITHOUT_INDENT = 22 }; /* under the signatures */
 
 struct inspect_options {
-	bool json, list_packs, ir, go_probe;
+	bool json, list_packs, ir, go_probe, propagate;
 	const char *functions, *planter;
 	string_list packs, functions_as_spans;
 
@@ -42,6 +42,8 @@ static const struct option_def inspect_defs[] = {
 	 offsetof(struct inspect_options, packs)},
 	{0, "span", "FUNCTION", "also what `attach --span FUNCTION` observes (repeatable)", OPT_LIST,
 	 offsetof(struct inspect_options, functions_as_spans)},
+	{0, "propagate", NULL, "also what `attach --propagate` does", OPT_FLAG,
+	 offsetof(struct inspect_options, propagate)},
 	{0, "list-packs", NULL, "list the packs there are", OPT_FLAG, offsetof(struct inspect_options, list_packs)},
 	{0, "ir", NULL, "show the capture program of each probe, or of each QUESTION", OPT_FLAG,
 	 offsetof(struct inspect_options, ir)},
@@ -623,8 +625,9 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 {
 	const struct planter_ops *planter = planter_of(o);
 	_cleanup_(cleanup_binary) struct binary *b = NULL;
-	const struct join_options with = {.caps = &planter->caps};
+	const struct join_options with = {.caps = &planter->caps, .propagate = o->propagate};
 	struct span_plan functions = {0};
+	struct shape_table *shapes = NULL;
 	struct join *joins = NULL;
 	struct err err = {0};
 	size_t n = 0;
@@ -639,10 +642,11 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 	packs_declare_types(b, packs->data, packs->len);
 	if (o->functions_as_spans.len)
 		span_plan_make(b, o->spans, o->functions_as_spans.len, &functions);
-	r = o->functions ? 0 : span_joins(b, packs, functions.pack, &with, &joins, &n, &err);
+	r = o->functions ? 0 : span_joins(b, packs, functions.pack, &with, &shapes, &joins, &n, &err);
 	if (r >= 0)
 		r = o->json ? report_json(b, o, joins, n, &err) : report_text(b, o, joins, n, &err);
 	tell_functions(&functions);
+	shape_table_free(shapes);
 	pack_free(functions.pack);
 	span_plan_done(&functions);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;

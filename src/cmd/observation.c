@@ -18,7 +18,7 @@
 
 #define DRAIN_NS 50000000u    /* how long a record may wait in the ring */
 #define LAST_DRAINS 64
-#define TICK_NS 100000000u
+#define DRAINS_A_TICK 2       /* so each 100 ms */
 #define FLUSH_MS 5000
 
 /* ---- notes ---- */
@@ -102,7 +102,7 @@ void observation_drain_all(struct observation *ob)
 		;
 }
 
-static void on_drain(void *arg, uint32_t events)
+static void on_ring(void *arg, uint32_t events)
 {
 	(void)events;
 	hold_release_late(); /* a program that stopped too late for us stands still no longer than this takes */
@@ -123,19 +123,25 @@ void observation_losses(const struct observation *ob, const struct consumer *c, 
 
 /* ---- time ---- */
 
-static void on_tick(void *arg, uint32_t events)
+static void tick(struct observation *ob)
 {
-	struct observation *ob = arg;
 	struct consumer *c;
 
-	(void)events;
-	observation_drain(ob);
 	outputs_tick(&ob->sinks);
 	for_consumers(c, ob)
 		if (c->ops->tick)
 			c->ops->tick(c);
 	if (outputs_gone(&ob->sinks))
 		loop_quit(ob->loop);
+}
+
+static void on_time(void *arg, uint32_t events)
+{
+	struct observation *ob = arg;
+
+	on_ring(ob, events);
+	if (++ob->drains % DRAINS_A_TICK == 0)
+		tick(ob);
 }
 
 static void on_deadline(void *arg, uint32_t events)
@@ -146,16 +152,14 @@ static void on_deadline(void *arg, uint32_t events)
 
 int observation_start(struct observation *ob, struct err *err)
 {
-	int r = loop_add_timer(ob->loop, DRAIN_NS, DRAIN_NS, on_drain, ob, &ob->drain_timer);
+	int r = loop_add_timer(ob->loop, DRAIN_NS, DRAIN_NS, on_time, ob, &ob->drain_timer);
 	struct consumer *c;
 
 	for (size_t i = 0; i < ob->sources.len && r >= 0; i++) {
 		struct event_source *s = ob->sources.data[i];
 
-		r = loop_add_fd(ob->loop, s->ops->fd(s), EPOLLIN, on_drain, ob, vec_add(&ob->rings));
+		r = loop_add_fd(ob->loop, s->ops->fd(s), EPOLLIN, on_ring, ob, vec_add(&ob->rings));
 	}
-	if (r >= 0)
-		r = loop_add_timer(ob->loop, TICK_NS, TICK_NS, on_tick, ob, &ob->tick_timer);
 	if (r < 0)
 		return err_set(err, r, "cannot wait for events: %s", strerror(-r));
 	for_consumers(c, ob)
@@ -236,7 +240,6 @@ static void observation_free(struct observation *ob)
 	struct consumer *c;
 
 	loop_remove(ob->loop, ob->drain_timer);
-	loop_remove(ob->loop, ob->tick_timer);
 	loop_remove(ob->loop, ob->deadline);
 	for (size_t i = 0; i < ob->rings.len; i++)
 		loop_remove(ob->loop, ob->rings.data[i]);

@@ -19,7 +19,7 @@ struct processes {                 /* of an observation; processes.c's own */
 	bool follows;              /* it is told of execs, or looks */
 	struct exec_watch *exec_watch; /* NULL: it looks */
 	struct err no_exec_watch;  /* why */
-	struct loop_source *watching, *look, *rescan, *own_look;
+	struct loop_source *watching, *look, *rescan, *recorder_look;
 	void (*idle)(void *arg);
 	void *idle_arg;
 	unsigned planted, refused, entered; /* probes; processes so far */
@@ -42,7 +42,8 @@ struct observation {
 	struct processes processes;
 	uint64_t strays;               /* samples of no probe that there is */
 	uint64_t started_ns;
-	struct loop_source *drain_timer, *tick_timer, *deadline;
+	struct loop_source *drain_timer, *deadline;
+	unsigned drains;               /* of the timer's */
 	VEC(struct loop_source *) rings;
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cmd/keep_names.h"
 #include "cmd/span_consumer.h"
 #include "span/keep.h"
 
@@ -19,6 +20,8 @@ const struct option_def observe_span_defs[] = {
 	 OPT_LIST, offsetof(struct observe_options, keep)},
 	{0, "ignore-sdk", NULL, "as if the program had no OpenTelemetry SDK: what it records is recorded here as well",
 	 OPT_FLAG, offsetof(struct observe_options, ignore_sdk)},
+	{0, "propagate", NULL, "write the traceparent header into the requests that the program sends (HTTP, gRPC)",
+	 OPT_FLAG, offsetof(struct observe_options, propagate)},
 	{0, "redact", "NAME,…", "hide the values of these query parameters instead of the usual secrets; \"\" for none",
 	 OPT_LIST, offsetof(struct observe_options, redact)},
 	{0, "sql", "full", "show statements of SQL as they are, with the values in them", OPT_STRING,
@@ -97,11 +100,13 @@ static void add_spans(struct observe_options *o, const struct asked *asked, stru
 				      .alone = !o->show_process,
 				      .propagators = o->env.propagators,
 				      .ignore_sdk = o->ignore_sdk,
+				      .propagate = o->propagate,
 				      .redact = redact_names(o),
 				      .keep = asked->keep,
 				      .nkeep = o->keep.len,
 				      .functions = asked->functions,
 				      .nfunctions = o->functions.len});
+	keep_names_tell(ob, asked->keep, o->keep.len, asked->functions, o->functions.len);
 }
 
 static void add_calls(struct observe_options *o, const struct question *questions, struct observation *ob)

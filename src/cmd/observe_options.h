@@ -11,7 +11,7 @@ struct observe_options {
 	struct output_options out;
 	const char *service;
 	double sample;
-	bool ignore_sdk;
+	bool ignore_sdk, propagate;
 	string_list redact;
 	const char *sql;             /* NULL, or "full" */
 	string_list keep;            /* rules: struct keeper_options */

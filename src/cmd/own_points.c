@@ -1,12 +1,11 @@
 #include "cmd/own_points.h"
 
-#include <time.h>
-#include <unistd.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "base/file.h"
 #include "base/map.h"
 #include "base/vec.h"
-
-#define YOUNG_SECONDS 2
 
 size_t own_points_choose(struct plant_probe *probes, size_t n)
 {
@@ -51,10 +50,9 @@ int own_points_attach(struct woven *w, const struct observed_process *p, struct 
 
 bool own_points_may_come(const char *procfs, const struct process *p)
 {
-	const uint64_t started = process_start_ticks(procfs, p->pid);
-	const long ticks = sysconf(_SC_CLK_TCK);
-	struct timespec now;
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[64];
 
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return started && ticks > 0 && started / (uint64_t)ticks + YOUNG_SECONDS >= (uint64_t)now.tv_sec;
+	snprintf(path, sizeof(path), "%.30s/%d/status", procfs, p->pid);
+	return file_read(path, &b, 0) == 0 && b.data && strstr(b.data, "\nThreads:\t1\n");
 }

@@ -15,7 +15,7 @@
 size_t own_points_choose(struct plant_probe *probes, size_t n);
 /* Switches them on. How many there are, or -errno as of woven_attach. */
 int own_points_attach(struct woven *w, const struct observed_process *p, struct err *err);
-/* Whether the process is so young that its recorder may be about to come. */
+/* Whether its recorder may still come: it is made by runtime.main before that starts the program's second thread. */
 bool own_points_may_come(const char *procfs, const struct process *p);
 
 #endif

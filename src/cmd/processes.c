@@ -22,15 +22,14 @@
 
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
 #define ENDING_MS 100         /* what has begun to end has ended by then */
-#define OWN_WAIT_NS 5000000000u /* a program's recorder has come by then */
-#define OWN_LOOK_NS 2000000u
+#define RECORDER_LOOK_NS 2000000u
 #define LOOK_NS 250000000u    /* how often observed processes are looked at, where nobody tells of execs */
 
 struct tracked {              /* an observed process */
 	struct observed_process p;
 	struct observation *observation;
 	struct plant **plants;/* p.plants */
-	uint64_t own_until_ns;/* how long we wait for its recorder; 0: we do not */
+	bool own_waits;       /* for its recorder: it has not begun */
 	size_t spared;        /* probes that would only have helped others */
 	uint64_t since_ns;    /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	int pidfd;
@@ -48,8 +47,7 @@ static void unplant(struct observation *ob, struct tracked *t)
 {
 	if (t->p.own)
 		woven_detach(ob->woven, t->p.id);
-	t->p.own = false;
-	t->own_until_ns = 0;
+	t->p.own = t->own_waits = false;
 	if (t->plants)
 		ob->planter->ops->remove(ob->planter, t->plants, t->p.executable->nprobes);
 	free(t->plants);
@@ -141,7 +139,16 @@ static void tell_planted(struct observation *ob, struct tracked *t)
 			c->ops->planted(c, &t->p);
 }
 
-static void wait_for_own(struct observation *ob, struct tracked *t);
+/* -ENODATA, or -EAGAIN while it may still come. */
+static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
+{
+	bool may_come = own_points_may_come(ob->procfs, &t->p.process); /* as of before we look */
+	int r = own_points_attach(ob->woven, &t->p, err);
+
+	return r == -ENODATA && may_come ? -EAGAIN : r;
+}
+
+static void wait_for_recorder(struct observation *ob, struct tracked *t);
 
 /*
  * Switches on the points that the program has itself. How many; 0: it has none, or they cannot be used, and probes are
@@ -154,9 +161,9 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 
 	if (!t->p.executable->nown)
 		return 0;
-	r = own_points_attach(ob->woven, &t->p, &why);
-	if (r == -ENODATA && !t->own_until_ns && own_points_may_come(ob->procfs, &t->p.process)) {
-		wait_for_own(ob, t);
+	r = look_for_recorder(ob, t, &why);
+	if (r == -EAGAIN) {
+		wait_for_recorder(ob, t);
 		r = (int)t->p.executable->nown;
 	}
 	t->p.own = r > 0;
@@ -213,46 +220,50 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	return n;
 }
 
-/* Again, when its recorder may have come, or will not come any more. */
-static bool look_for_own(struct observation *ob, struct tracked *t)
+/* Again. Where it will not come any more, the program is planted after all. */
+static void look_again(struct observation *ob, struct tracked *t)
 {
 	struct err err = {0};
-	int r = own_points_attach(ob->woven, &t->p, &err);
+	int r = look_for_recorder(ob, t, &err);
 
-	if (r == -ENODATA && clock_monotonic_ns() < t->own_until_ns)
-		return true;
-	if (r > 0)
+	if (r == -EAGAIN)
+		return;
+	t->own_waits = false;
+	if (r > 0) {
 		tell_planted(ob, t);
-	else if (r != -ESRCH)
-		observation_note(ob, "%s (pid %d): its own points cannot be used: %s", process_name(&t->p.process),
-				 t->p.process.pid, err.text);
-	t->p.own = r > 0;
-	t->own_until_ns = 0;
-	return false;
+		return;
+	}
+	unplant(ob, t);
+	if (plant(ob, t, &err) < 0 && r != -ESRCH)
+		observation_note(ob, "%s (pid %d) is not observed: %s", process_name(&t->p.process), t->p.process.pid,
+				 err.text);
 }
 
-static void on_own_look(void *arg, uint32_t events)
+static void on_recorder_look(void *arg, uint32_t events)
 {
 	struct observation *ob = arg;
 	struct observed_process *p;
 	bool more = false;
 
 	(void)events;
-	for (size_t pos = 0; (p = observation_next_process(ob, &pos));)
-		if (tracked_of(p)->own_until_ns)
-			more |= look_for_own(ob, tracked_of(p));
+	for (size_t pos = 0; (p = observation_next_process(ob, &pos));) {
+		if (tracked_of(p)->own_waits)
+			look_again(ob, tracked_of(p));
+		more |= tracked_of(p)->own_waits;
+	}
 	if (!more) {
-		loop_remove(ob->loop, ob->processes.own_look);
-		ob->processes.own_look = NULL;
+		loop_remove(ob->loop, ob->processes.recorder_look);
+		ob->processes.recorder_look = NULL;
 	}
 }
 
 /* It is held at its first instruction, or has just passed it. */
-static void wait_for_own(struct observation *ob, struct tracked *t)
+static void wait_for_recorder(struct observation *ob, struct tracked *t)
 {
-	t->own_until_ns = clock_monotonic_ns() + OWN_WAIT_NS;
-	if (!ob->processes.own_look)
-		loop_add_timer(ob->loop, OWN_LOOK_NS, OWN_LOOK_NS, on_own_look, ob, &ob->processes.own_look);
+	t->own_waits = true;
+	if (!ob->processes.recorder_look)
+		loop_add_timer(ob->loop, RECORDER_LOOK_NS, RECORDER_LOOK_NS, on_recorder_look, ob,
+			       &ob->processes.recorder_look);
 }
 
 void observation_pause(struct observation *ob)
@@ -604,7 +615,7 @@ static void on_exec(void *arg, const struct exec_event *e)
 	uint64_t since_ns = clock_monotonic_ns();
 	struct process proc;
 
-	if (pid == getpid() || (old && e->monotonic_ns < old->since_ns))
+	if (pid == getpid() || (old ? e->monotonic_ns < old->since_ns : !query))
 		return;
 	/* Gone already, or in a PID namespace above ours: the rescan finds it. */
 	if (process_read(ob->procfs, pid, &proc, NULL) < 0) {
@@ -758,7 +769,7 @@ void processes_done(struct observation *ob)
 	loop_remove(ob->loop, all->watching);
 	loop_remove(ob->loop, all->look);
 	loop_remove(ob->loop, all->rescan);
-	loop_remove(ob->loop, all->own_look);
+	loop_remove(ob->loop, all->recorder_look);
 	exec_watch_free(all->exec_watch);
 	for (size_t pos = 0; (x = observation_next_executable(ob, &pos));)
 		executable_free(ob, x);

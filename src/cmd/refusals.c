@@ -1,6 +1,7 @@
 /* A sentence usually begins with the probe's label: what follows is the reason that others may share. */
 #include "cmd/refusals.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,23 @@ static bool told(struct strmap *first, const struct executable *x, const struct 
 	return before && !strcmp(errs[before - 1].text, errs[i].text);
 }
 
+/* Why a span cannot begin is why there is none: of its other probes nothing is to be told then. */
+static bool cannot_begin(const struct observed_process *p, size_t probe)
+{
+	const struct plant_probe *all = p->executable->probes;
+
+	for (size_t i = 0; all[probe].group && !all[probe].begins && i < p->executable->nprobes; i++)
+		if (all[i].group == all[probe].group && all[i].begins && !p->plants[i])
+			return true;
+	return false;
+}
+
+/* What is not allowed is so for all alike: no fault of the one probe. */
+static bool is_forbidden(const struct err *why)
+{
+	return why->code == -EPERM || why->code == -EACCES;
+}
+
 void refusals_tell(struct observation *ob, const struct observed_process *p, const struct err *errs)
 {
 	const struct executable *x = p->executable;
@@ -117,13 +135,13 @@ void refusals_tell(struct observation *ob, const struct observed_process *p, con
 	struct reasons r = {0};
 
 	for (size_t i = 0; i < x->nprobes; i++)
-		if (!p->plants[i] && errs[i].code && !told(&first, x, errs, i))
+		if (!p->plants[i] && errs[i].code && !cannot_begin(p, i) && !told(&first, x, errs, i))
 			vec_push(&refused, i);
 	for (size_t i = 0; i < refused.len; i++) {
 		const char *label = x->probes[refused.data[i]].label, *text = errs[refused.data[i]].text;
 		const char *reason = reason_of(label, text);
 
-		if (refused.len > TOLD_SINGLY)
+		if (refused.len > TOLD_SINGLY || is_forbidden(&errs[refused.data[i]]))
 			add(&r, label, text);
 		else
 			tell(ob, label, "", reason);

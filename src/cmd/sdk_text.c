@@ -41,12 +41,17 @@ static const char *sdk_version(struct binary *b)
 	return "";
 }
 
+bool has_sdk(const struct binary *b)
+{
+	return binary_has_package(b, sdk_package);
+}
+
 bool sdk_text(struct binary *b, const pack_set *packs, struct buf *out)
 {
 	const char *version;
 	name_vec names = {0};
 
-	if (!binary_has_package(b, sdk_package))
+	if (!has_sdk(b))
 		return false;
 	version = sdk_version(b);
 	for (size_t i = 0; i < packs->len; i++)

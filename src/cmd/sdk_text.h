@@ -11,5 +11,6 @@
  * where there is no SDK for traces.
  */
 bool sdk_text(struct binary *b, const pack_set *packs, struct buf *out);
+bool has_sdk(const struct binary *b); /* for traces */
 
 #endif

@@ -21,6 +21,7 @@ struct span_consumer {
 	bool ignores_sdk;
 	struct spans_asked asked;  /* but for packs and planter */
 	pack_set made;             /* of functions, for executables: the assembler has spans of them */
+	struct join_marks marks;
 	VEC(uint32_t) vital;    /* probes whose records say what is open */
 	uint64_t lost;          /* of these records, as of checked_ns */
 	uint64_t checked_ns;
@@ -54,7 +55,7 @@ static void numbered(struct consumer *c, const struct executable *x, struct want
 	for (size_t i = 0; i < w->nprobes; i++) {
 		const struct join *j = points_of(w)->join_of_probe[i];
 
-		if (j->point->role != POINT_NOTE)
+		if (j->point->role != POINT_NOTE && !point_writes(j->point))
 			vec_push(&self(c)->vital, w->probes[i].id);
 		assembler_add_probe(self(c)->assembler,
 				    &(struct assembler_probe){.id = w->probes[i].id,
@@ -84,11 +85,35 @@ static void enter(struct consumer *c, struct observed_process *p)
 									    .resource = p->resource});
 }
 
-static void report_join(struct observation *ob, const struct span_wanted *s, const struct join *j)
+static bool is_built_in(const struct pack *p)
 {
-	if (j->variant || j->absent)
+	for (const struct pack_source *s = pack_builtin; s->file; s++)
+		if (!strcmp(s->file, p->file))
+			return true;
+	return false;
+}
+
+/* What a built-in pack knows need not be there. The user's own is for this very program, or has a slip of the pen. */
+static void report_absent(struct observation *ob, const struct observed_process *p, const struct span_wanted *s,
+			  const struct join *j)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	if (j->point->optional || j->pack == s->functions.pack || is_built_in(j->pack))
 		return;
-	if (j->pack != s->functions.pack)
+	buf_printf(&text, "%s: %s/%s is not there: %s", process_name(&p->process), j->pack->name, j->point->name,
+		   j->why);
+	observation_note_once(ob, text.data);
+}
+
+static void report_join(struct observation *ob, const struct observed_process *p, const struct span_wanted *s,
+			const struct join *j)
+{
+	if (j->variant)
+		return;
+	if (j->absent)
+		report_absent(ob, p, s, j);
+	else if (j->pack != s->functions.pack)
 		observation_note(ob, "%s/%s is not observed: %s", j->pack->name, j->point->name, j->why);
 	else if (j->point->role == POINT_START) /* its two points are refused for the same reason */
 		observation_note(ob, "no span: %s", j->why);
@@ -132,7 +157,7 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 	for (size_t i = 0; i < s->functions.partial.len; i++)
 		observation_note_once(ob, s->functions.partial.data[i]);
 	for (size_t i = 0; i < s->njoins; i++)
-		report_join(ob, s, &s->joins[i]);
+		report_join(ob, p, s, &s->joins[i]);
 	report_price(ob, s);
 	report_sdk(c, p);
 }
@@ -142,6 +167,17 @@ static void planted(struct consumer *c, struct observed_process *p)
 	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns());
 }
 
+/* Of records that should have been written: without those that were to be left out. */
+static uint64_t sum_lost(struct losses *l)
+{
+	uint64_t sum = 0;
+
+	l->count[LOSS_SAMPLED_OUT] = l->count[LOSS_MARKS_FULL] = 0;
+	for (size_t i = 0; i < LOSS_COUNT; i++)
+		sum += l->count[i];
+	return sum;
+}
+
 /*
  * Losses are counted before the program goes on. So a count that is read now has all that was lost before whatever was
  * written until now: records that are older than the last look need no other one, however long the drain goes on.
@@ -149,13 +185,12 @@ static void planted(struct consumer *c, struct observed_process *p)
 static void look_for_losses(struct span_consumer *s)
 {
 	const source_list *sources = observation_sources(s->consumer.observation);
-	uint64_t now = clock_monotonic_ns(), lost = 0;
+	uint64_t now = clock_monotonic_ns(), lost;
 	struct losses losses = {0};
 
 	for (size_t i = 0; i < s->vital.len; i++)
 		sources_probe_losses(sources, s->vital.data[i], &losses);
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		lost += losses.count[i];
+	lost = sum_lost(&losses);
 	if (lost != s->lost)
 		assembler_lost(s->assembler, clock_monotonic_ns() + CLOCK_SLACK_NS);
 	s->lost = lost;
@@ -218,8 +253,7 @@ static void count_lost_starts(struct consumer *c, const struct wanted *w, struct
 	for (size_t i = 0; i < w->nprobes; i++)
 		if (w->probes[i].id && points_of(w)->join_of_probe[i]->point->role == POINT_START)
 			sources_probe_losses(observation_sources(c->observation), w->probes[i].id, &lost);
-	for (size_t i = 0; i < LOSS_COUNT; i++)
-		sum->spans_lost += lost.count[i];
+	sum->spans_lost += sum_lost(&lost);
 }
 
 static void summary(struct consumer *c, struct run_summary *sum)
@@ -229,6 +263,7 @@ static void summary(struct consumer *c, struct run_summary *sum)
 
 	assembler_summary(self(c)->assembler, sum);
 	sum->spans = before + self(c)->given;
+	sum->propagates |= self(c)->asked.propagate;
 	if (self(c)->keeper)
 		keeper_losses(self(c)->keeper, &sum->losses);
 	for (size_t pos = 0; (x = observation_next_executable(c->observation, &pos));)
@@ -272,8 +307,13 @@ void span_consumer_new(struct observation *ob, const struct span_consumer_option
 				       .redact = o->redact};
 
 	s->asked = (struct spans_asked){.functions = o->functions, .nfunctions = o->nfunctions, .alone = o->alone,
-					.propagators = o->propagators};
+					.propagators = o->propagators, .propagate = o->propagate};
 	s->ignores_sdk = o->ignore_sdk;
+	s->marks = (struct join_marks){.ratio = o->sample, .parent_based = o->sample_parent_based,
+				       .sent = o->propagate};
+	/* Other headers than W3C's are read by the assembler, which decides then. */
+	if (o->propagate || (o->sample < 1 && !o->propagators))
+		s->asked.marks = &s->marks;
 	s->consumer.ops = o->nkeep ? &keeping_ops : &ops;
 	if (o->nkeep) {
 		s->keeper = keeper_new(&(struct keeper_options){.rules = o->keep, .nrules = o->nkeep, .emit = give,

@@ -12,6 +12,7 @@ struct span_consumer_options {
 	bool sql_full;             /* statements of SQL are shown with their literals */
 	bool alone;                /* as in struct join_options */
 	unsigned propagators;      /* likewise */
+	bool propagate;            /* as in struct join_options */
 	bool ignore_sdk;           /* as in struct assembler_options */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
 	const struct condition *const *keep; /* nkeep rules (keep_rule_parse), which outlive it: 0: all is kept */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "cmd/sdk_text.h"
 
 void span_wanted_free(struct span_wanted *s)
 {
@@ -10,6 +11,7 @@ void span_wanted_free(struct span_wanted *s)
 		return;
 	free(s->wanted.probes);
 	free(s->join_of_probe);
+	shape_table_free(s->shapes);
 	span_plan_done(&s->functions);
 	woven_set_done(&s->woven);
 	free(s);
@@ -35,8 +37,8 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 
 	*probe = (struct plant_probe){.label = j->func.name,
 				      .program = &j->capture.program,
-				      .auxiliary = !j->span,
-				      .group = j->span ? j->capture.program.save_group : 0,
+				      .auxiliary = !j->span || point_writes(j->point),
+				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
 				      .optional = j->point->optional,
 				      .begins = j->point->role == POINT_START,
 				      .own = own_point_of(&s->woven, j)};
@@ -71,9 +73,10 @@ static void explain_nothing(struct span_wanted *s, struct binary *b, const pack_
 }
 
 int span_joins(struct binary *b, const pack_set *packs, struct pack *functions, const struct join_options *with,
-	       struct join **ret, size_t *ret_n, struct err *err)
+	       struct shape_table **ret_shapes, struct join **ret, size_t *ret_n, struct err *err)
 {
 	struct pack **all = xcalloc(packs->len + 1, sizeof(*all));
+	struct join_options o = *with;
 	size_t n = 0;
 	int r;
 
@@ -81,15 +84,25 @@ int span_joins(struct binary *b, const pack_set *packs, struct pack *functions, 
 		all[n] = packs->data[n];
 	if (functions)
 		all[n++] = functions;
-	r = join_packs(b, all, n, with, ret, ret_n, err);
+	o.shapes = *ret_shapes = join_shapes(b, packs->data, packs->len);
+	r = join_packs(b, all, n, &o, ret, ret_n, err);
+	if (o.shapes)
+		shape_table_finish(o.shapes);
 	free(all);
 	return r;
+}
+
+/* What an SDK says of its traces is told by records only. */
+static const struct join_marks *marks_for(struct binary *b, const struct join_marks *asked)
+{
+	return asked && (asked->sent || !has_sdk(b)) ? asked : NULL;
 }
 
 struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *asked)
 {
 	const struct join_options with = {.caps = &asked->planter->caps, .alone = asked->alone,
-					  .propagators = asked->propagators};
+					  .propagators = asked->propagators, .marks = marks_for(b, asked->marks),
+					  .propagate = asked->propagate};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 
@@ -98,7 +111,8 @@ struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *
 	if (asked->nfunctions)
 		span_plan_make(b, asked->functions, asked->nfunctions, &s->functions);
 	s->wanted.refused = (unsigned)s->functions.refused.len;
-	if (span_joins(b, asked->packs, s->functions.pack, &with, &s->joins, &s->njoins, &err) < 0) {
+	if (span_joins(b, asked->packs, s->functions.pack, &with, &s->shapes, &s->joins,
+		       &s->njoins, &err) < 0) {
 		snprintf(s->wanted.why, sizeof(s->wanted.why), "%s", err.text);
 		return s;
 	}

@@ -46,6 +46,25 @@ static void print_losses(const struct run_summary *sum, const struct summary_tex
 		buf_printf(out, ", %llu still open", (unsigned long long)sum->open);
 }
 
+/* "; 14600 requests with a trace context (5000 had one already, 400 without room in the buffer)" */
+static void print_requests(const struct run_summary *sum, struct buf *out)
+{
+	bool any = false;
+
+	if (!sum->propagates)
+		return;
+	buf_printf(out, "; %llu %s", (unsigned long long)sum->requests[INJECT_WRITTEN],
+		   plural(sum->requests[INJECT_WRITTEN], "request got a traceparent", "requests got a traceparent"));
+	for (unsigned o = INJECT_WRITTEN + 1; o < INJECT_OUTCOMES; o++) {
+		if (!sum->requests[o])
+			continue;
+		buf_printf(out, "%s%llu %s", any ? ", " : " (", (unsigned long long)sum->requests[o],
+			   inject_text((enum inject_outcome)o));
+		any = true;
+	}
+	buf_str(out, any ? ")" : "");
+}
+
 void summary_print(const struct run_summary *sum, const struct summary_text *text, struct buf *out)
 {
 	print_counts(sum, text, out);
@@ -55,6 +74,7 @@ void summary_print(const struct run_summary *sum, const struct summary_text *tex
 		buf_printf(out, " (%llu events)", (unsigned long long)sum->events);
 	buf_str(out, "; ");
 	print_losses(sum, text, out);
+	print_requests(sum, out);
 	buf_printf(out, "; %u %s planted", sum->planted, plural(sum->planted, "probe", "probes"));
 	if (sum->refused)
 		buf_printf(out, ", %u refused", sum->refused);

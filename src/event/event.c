@@ -172,8 +172,7 @@ static bool chain_span(const unsigned char *words, size_t n, struct event_chain 
 	s.remote &= 0xff;
 	memcpy(id, &s, sizeof(id));
 	c->has_span = (id[0] | id[1]) && id[2];
-	if (c->has_span)
-		c->span = s;
+	c->span = s;
 	return true;
 }
 

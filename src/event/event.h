@@ -91,9 +91,13 @@ _Static_assert(sizeof(struct event_chunk) == 16, "wire format");
  */
 struct event_context {
 	uint8_t trace_id[16], span_id[8];
-	uint32_t flags;   /* OTLP's: W3C's, and whether it came from another process */
+	uint32_t flags;   /* OTLP's: W3C's, and whether it came from another process. Of a span's own ids also: */
 };
-enum { EVENT_CONTEXT_SAMPLED = 1, EVENT_CONTEXT_REMOTE = 0x200 };
+enum { EVENT_CONTEXT_SAMPLED = 1, EVENT_CONTEXT_REMOTE = 0x200,
+       /* The probe knew no parent, though there may be one, whose flag counts then. Without one SAMPLED does */
+       EVENT_CONTEXT_UNDECIDED = 0x400,
+       /* Nobody else was told of the ids: where the parent is of another trace, the span belongs to that */
+       EVENT_CONTEXT_LOOSE = 0x800 };
 _Static_assert(sizeof(struct event_context) == 28, "wire format");
 
 /*
@@ -103,7 +107,7 @@ _Static_assert(sizeof(struct event_context) == 28, "wire format");
  * no bytes) are no links. A chain that was cut short or could not be begun is a slot with another status.
  */
 #define EVENT_MAX_CHAIN 64                              /* links */
-#define EVENT_CHAIN_SPAN_BYTES 72                       /* struct event_chain_span */
+#define EVENT_CHAIN_SPAN_BYTES 80                       /* struct event_chain_span */
 #define EVENT_CHAIN_BYTES (8 * (EVENT_MAX_CHAIN + 1) + EVENT_CHAIN_SPAN_BYTES) /* the most that a chain takes */
 enum event_chain_end {
 	CHAIN_ROOT,         /* a context without a parent, or nil */
@@ -130,6 +134,7 @@ struct event_chain_span {
 	uint64_t kind;              /* 1 internal, 2 server, 3 client … as in OTLP. 0: unknown */
 	uint64_t scope, scope_len;  /* the address of the name of the library that made it; 0: unknown */
 	uint64_t link;              /* how many links are as near as it, or nearer: it is the last one's of these */
+	uint64_t object;            /* the address of the span itself */
 };
 _Static_assert(sizeof(struct event_chain_span) == EVENT_CHAIN_SPAN_BYTES, "wire format");
 struct event_chain {
@@ -137,7 +142,7 @@ struct event_chain {
 	size_t n;                   /* links */
 	enum event_chain_end end;
 	bool has_span;              /* … whose ids are not 0 */
-	struct event_chain_span span; /* zero without one */
+	struct event_chain_span span; /* zero without any */
 };
 struct event_chain_link {
 	uint64_t addr;              /* of the context's data; never 0 */

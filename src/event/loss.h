@@ -16,6 +16,7 @@
 	X(LOSS_EVERY, 6, "not_sampled", "left out by --every, or to stay within --budget")         \
 	X(LOSS_GROUPS_FULL, 7, "groups_full", "an aggregate had too many groups")                  \
 	X(LOSS_AGGREGATE_UNREADABLE, 8, "aggregate_unreadable", "a value for an aggregate could not be read") \
+	X(LOSS_MARKS_FULL, 9, "marks_full", "open spans that probes forgot: a part of their traces may be missing") \
 	/* counted while decoding and pairing */                                                   \
 	X(LOSS_BAD_RECORD, 16, "bad_record", "a record was damaged")                               \
 	X(LOSS_UNPAIRED_END, 17, "unpaired_end", "an end without a start: lost, or before us")    \
@@ -32,7 +33,12 @@
 	/* --keep */                                                                               \
 	X(LOSS_NOT_KEPT, 37, "not_kept", "left out by --keep")                                     \
 	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up") \
-	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it")
+	/* where probes decide which traces are kept */                                           \
+	X(LOSS_LEFT_OUT_LATE, 40, "left_out_late", "an end without a start: left out, or before us") \
+	X(LOSS_SAMPLING_DISAGREES, 41, "sampling_disagrees", "the parent is of another trace than the probe said") \
+	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it") \
+	/* nothing but the attribute is lost */                                                    \
+	X(LOSS_ATTRIBUTE, 48, "attribute", "an attribute that the program names, of more than are kept")
 
 enum loss {
 #define X(id, number, name, text) id = number,

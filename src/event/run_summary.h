@@ -2,6 +2,7 @@
 #ifndef EVENT_RUN_SUMMARY_H
 #define EVENT_RUN_SUMMARY_H
 
+#include "event/inject.h"
 #include "event/loss.h"
 
 struct run_summary {
@@ -11,6 +12,8 @@ struct run_summary {
 	uint64_t spans_lost;             /* began while we observed, but are neither spans nor open */
 	uint32_t planted, refused;       /* probes */
 	uint32_t processes;
+	bool propagates;                 /* --propagate: whether these count */
+	uint64_t requests[INJECT_OUTCOMES]; /* that could have got a trace context */
 	struct losses losses;
 };
 

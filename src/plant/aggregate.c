@@ -109,7 +109,7 @@ static int add(struct aggregates *a, uint32_t probe, const struct capture_progra
 {
 	struct summed *s;
 
-	if (summed_of(a, probe))
+	if (summed_of(a, probe) || (program->role == PROGRAM_POINT && !program->naggregates && !program->no_record))
 		return 0;
 	for (size_t i = 0; i < program->naggregates; i++) {
 		int r = check(&program->aggregates[i], err);
@@ -275,13 +275,19 @@ void aggregates_merge(struct aggregates *a, const struct plant_group *from)
 
 bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
 {
+	struct event_header head;
+	struct sampled s = {0};
 	struct event e[2];
-	struct sampled s = {.event = {&e[0]}};
 	struct summed *of;
 	size_t n;
 
-	if (!event_decode_sample(sample, size, e, &n) || !(of = summed_of(a, e[0].head->probe)))
+	if (size < sizeof(head))
 		return true;
+	memcpy(&head, sample, sizeof(head));
+	of = summed_of(a, head.probe);
+	if (!of || !event_decode_sample(sample, size, e, &n))
+		return true;
+	s.event[0] = &e[0];
 	s.program[0] = of->program;
 	if (n == 2) {
 		const struct summed *entry = summed_of(a, e[1].head->probe);

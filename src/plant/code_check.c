@@ -150,7 +150,7 @@ static bool begins_with_jump(const unsigned char *now, size_t n)
 	return (n >= 5 && now[0] == 0xe9) || (n >= 6 && now[0] == 0xff && now[1] == 0x25);
 }
 
-static enum finding compare(const struct check *c, const struct code_place *p)
+static enum finding compare(const struct check *c, struct code_place *p)
 {
 	const unsigned char *file = image_at(c->t->image, p->addr, p->n);
 	unsigned char now[CODE_PLACE_MAX];
@@ -163,6 +163,7 @@ static enum finding compare(const struct check *c, const struct code_place *p)
 	for (uint32_t i = 0; i < p->n; i++) {
 		if (now[i] == file[i])
 			continue;
+		p->shared |= i == p->site && (now[i] == BREAKPOINT || optimised_uprobe(file + i, now + i, p->n - i));
 		if (!p->strict && optimised_uprobe(file + i, now + i, p->n - i)) {
 			i += 4;
 			continue;
@@ -245,18 +246,39 @@ void code_check(const struct plant_target *t, struct code_place *places, size_t 
 /* The bytes from an entry's site on, and those up to a return's: both within the function, as a rule. */
 static struct code_place place_of(const struct site *s, size_t probe)
 {
-	uint64_t back = s->kind == JOIN_RETURN ? CODE_PLACE_BYTES - 1 : 0;
+	uint32_t back = s->kind == JOIN_RETURN ? CODE_PLACE_BYTES - 1 : 0;
 
-	return (struct code_place){.addr = s->addr - back, .n = CODE_PLACE_BYTES, .probe = probe};
+	return (struct code_place){.addr = s->addr - back, .n = CODE_PLACE_BYTES, .probe = probe, .site = back};
 }
 
-void code_check_sites(const struct plant_target *t, struct verdicts *verdicts)
+static size_t count_shared(const struct code_place *places, size_t n, const struct verdicts *verdicts,
+			   size_t *ret_first)
+{
+	_cleanup_(cleanup_free) bool *seen = xcalloc(verdicts->n + 1, sizeof(*seen));
+	size_t count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t probe = places[i].probe;
+
+		if (!places[i].shared || seen[probe] || verdicts->refused[probe])
+			continue;
+		seen[probe] = true;
+		if (!count++)
+			*ret_first = probe;
+	}
+	return count;
+}
+
+size_t code_check_sites(const struct plant_target *t, struct verdicts *verdicts, size_t *ret_first)
 {
 	VEC(struct code_place) places = {0};
+	size_t shared;
 
 	for (size_t i = 0; i < verdicts->n && t->image; i++)
 		for (const struct site *s = verdicts->probes[i].sites; s; s = s->next)
 			vec_push(&places, place_of(s, i));
 	code_check(t, places.data, places.len, verdicts);
+	shared = count_shared(places.data, places.len, verdicts, ret_first);
 	vec_done(&places);
+	return shared;
 }

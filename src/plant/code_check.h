@@ -16,6 +16,8 @@ struct code_place {
 	uint32_t n;       /* bytes, CODE_PLACE_MAX at most */
 	uint32_t strict;  /* in the first so many of them a breakpoint is refused; elsewhere it may be anybody's */
 	size_t probe;     /* index */
+	uint32_t site;    /* the byte that a uprobe is to be put on … */
+	bool shared;      /* … and has one already, of whomever; set by code_check */
 };
 
 /*
@@ -24,7 +26,11 @@ struct code_place {
  * that the file has not changed since it was analysed. Without t->image nothing is checked.
  */
 void code_check(const struct plant_target *t, struct code_place *places, size_t n, struct verdicts *verdicts);
-/* The same at all sites of the probes that are not refused, where breakpoints may be anybody's. */
-void code_check_sites(const struct plant_target *t, struct verdicts *verdicts);
+/*
+ * The same at all sites of the probes that are not refused, where breakpoints may be anybody's. Returns how many of the
+ * probes have a site with a uprobe (or a debugger's breakpoint) already, which works beside ours; ret_first: one of
+ * them.
+ */
+size_t code_check_sites(const struct plant_target *t, struct verdicts *verdicts, size_t *ret_first);
 
 #endif

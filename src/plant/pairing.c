@@ -18,7 +18,7 @@ struct paired_probe {
 	struct plant_control control;
 	uint64_t passed;               /* of control.every */
 	uint64_t second, in_second;    /* of control.per_second */
-	struct losses losses;
+	struct losses *losses;         /* NULL: none so far */
 };
 
 /* The depth never falls from one call of a goroutine to the next inner one. */
@@ -69,8 +69,10 @@ void pairing_free(struct pairing *p)
 	while (p->calls.oldest)
 		call_free(p, call_of(p->calls.oldest));
 	open_stacks_done(&p->calls);
-	for (size_t i = 0; map_next(&p->probes, &i, NULL, &value);)
+	for (size_t i = 0; map_next(&p->probes, &i, NULL, &value);) {
+		free(((struct paired_probe *)value)->losses);
 		free(value);
+	}
 	map_done(&p->probes);
 	buf_done(&p->sample);
 	free(p);
@@ -104,6 +106,13 @@ void pairing_control(struct pairing *p, uint32_t probe, const struct plant_contr
 	probe_of(p, probe)->control = *c;
 }
 
+static void lose(struct paired_probe *of, enum loss why)
+{
+	if (!of->losses)
+		of->losses = xcalloc(1, sizeof(*of->losses));
+	of->losses->count[why]++;
+}
+
 /* What the control lets through, by the time of the event. */
 static bool admitted(struct paired_probe *of, const struct event_header *h)
 {
@@ -111,7 +120,7 @@ static bool admitted(struct paired_probe *of, const struct event_header *h)
 	uint64_t second = h->time_ns / SECOND;
 
 	if (c->every > 1 && of->passed++ % c->every) {
-		of->losses.count[LOSS_EVERY]++;
+		lose(of, LOSS_EVERY);
 		return false;
 	}
 	if (!c->per_second)
@@ -120,7 +129,7 @@ static bool admitted(struct paired_probe *of, const struct event_header *h)
 		of->in_second = 0;
 	of->second = second;
 	if (of->in_second >= c->per_second) {
-		of->losses.count[LOSS_RATE_LIMITED]++;
+		lose(of, LOSS_RATE_LIMITED);
 		return false;
 	}
 	of->in_second++;
@@ -154,7 +163,7 @@ static void unwind(struct pairing *p, struct open_call *c, uint64_t time, enum u
 
 	open_stacks_remove(&p->calls, &c->open);
 	if (c->unsure && by == UNWOUND_BY_CALL)
-		c->of->losses.count[LOSS_UNPAIRED_START]++;
+		lose(c->of, LOSS_UNPAIRED_START);
 	else
 		give(p, &end, c->record);
 	call_free(p, c);
@@ -182,7 +191,7 @@ static void call_begins(struct pairing *p, struct paired_probe *of, const struct
 			unwind(p, c, h->time_ns, UNWOUND_BY_CALL);
 	}
 	if (p->calls.len >= p->max_open) {
-		of->losses.count[LOSS_CALLS_FULL]++;
+		lose(of, LOSS_CALLS_FULL);
 		return;
 	}
 	if (!admitted(of, h))
@@ -209,7 +218,7 @@ static void call_returns(struct pairing *p, const struct paired_probe *of, const
 	open_stacks_remove(&p->calls, &c->open);
 	/* In another epoch it may be the return of a later call, whose entry was lost with this one's return. */
 	if (c->epoch != epoch)
-		c->of->losses.count[LOSS_UNPAIRED_START]++;
+		lose(c->of, LOSS_UNPAIRED_START);
 	else if (end)
 		give(p, end, c->record);
 	call_free(p, c);
@@ -282,13 +291,18 @@ void pairing_forget(struct pairing *p, uint32_t target)
 	}
 }
 
+static void add_losses(struct losses *to, const struct paired_probe *of)
+{
+	if (of && of->losses)
+		losses_add(to, of->losses);
+}
+
 void pairing_losses(const struct pairing *p, uint32_t probe, struct losses *ret)
 {
-	const struct paired_probe *one = probe ? map_get(&p->probes, probe + UINT64_C(1)) : NULL;
 	void *value;
 
-	if (one)
-		losses_add(ret, &one->losses);
+	if (probe)
+		add_losses(ret, map_get(&p->probes, probe + UINT64_C(1)));
 	for (size_t i = 0; !probe && map_next(&p->probes, &i, NULL, &value);)
-		losses_add(ret, &((const struct paired_probe *)value)->losses);
+		add_losses(ret, value);
 }

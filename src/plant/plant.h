@@ -54,7 +54,8 @@ struct planter_options {
 	const char *procfs;    /* "/proc" */
 	size_t max_calls;      /* traced calls open at once; 0: the default */
 	size_t max_groups;     /* of aggregates of one form; 0: the default */
-	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3); /* what could not be taken out; NULL ok */
+	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3); /* what could not be taken out, who else is
+									  * there; NULL ok */
 	void *note_arg;
 };
 

@@ -12,6 +12,8 @@
  *                           SLOT_NOT_RESIDENT and SLOT_MAP_BUSY count LOSS_FILTER_UNREADABLE; the
  *                           others (nil, other type, range, no key) mean that the condition is false
  *                           and count nothing
+ *   in a region of marks    (slot IR_SLOT_MARK, any number of them, between the filter and the captures) control
+ *                           goes on behind the region's IR_END
  *   before the first region the event is dropped and LOSS_NO_GOROUTINE counted
  * IR_FILTER stands in the filter region only (any number of times); its a == 0 drops and counts nothing.
  * Jumps and labels stay within their region. A register is written before it is read on every path, and
@@ -26,6 +28,8 @@
 #include "binary/binary.h"
 #include "binary/context_types.h"
 #include "event/event.h"
+#include "event/inject.h"
+#include "probe/mark.h"
 #include "probe/shape.h"
 
 #define IR_MAX_REGS 40   /* virtual registers alive at once; numbers may be reused by regions */
@@ -37,6 +41,7 @@ enum ir_op {
 	IR_ARG_STACK,/* memory at entry SP + imm, `size` bytes, extended. Fails: unreadable */
 	IR_ARG_FLOAT,/* the low `size` (4, 8) bytes of floating-point register `reg` at the site: raw bits, zero-
 		      * extended. Only for a planter that can (planter_caps.reads_float_regs) */
+	IR_SP,       /* the stack pointer at the function's entry, + imm: where a parameter on the stack lies */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
 	IR_LOAD,     /* memory at a + imm, `size` bytes, extended. Fails: a == 0 → nil; unreadable */
@@ -59,10 +64,23 @@ enum ir_op {
 		      * unreadable */
 	IR_MEM_ORDER,/* IR_STR_ORDER of the c bytes at a to as many at b. Fails: unreadable, also where the first
 		      * IR_MAX_ORDER are equal and there are more */
+	IR_ANY_KEY,  /* 1 when one of the keys, texts, of the map whose header address is a (0: of none) is `str`
+		      * (strlen imm, letters a to z only), in either case of the letters; else 0. Searched as by
+		      * IR_MAP_STR. Fails: unreadable, busy */
+	IR_ANY_STR,  /* 1 when one of the b elements at a, of `at` bytes each, begins with a text (address, length)
+		      * that is `str` (strlen imm, letters a to z only), in either case of the letters; else 0.
+		      * Fails: unreadable; busy, when b is more than IR_MAX_ELEMENTS, where nothing is read */
+	IR_INJECT,   /* appends a trace context to what the program is about to send, in the form imm (enum
+		      * inject_form); dst = enum inject_outcome. The registers from a on, INJECT_WORDS of them, say
+		      * where and which (enum inject_word). The only instruction that changes the program's memory,
+		      * and it changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
+		      * (planter_caps.injects). Fails: unreadable */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
 		      * Fails: absent, when there is none */
 	IR_LATENCY,  /* ns since the call's entry. PROGRAM_RETURN only */
+	IR_MARK_WORD,/* word imm (enum mark_word) of the run's mark. In any region but the filter. Fails: absent, where
+		      * the run has none */
 	IR_MOVE,     /* a (joins of && and ||) */
 	/* control */
 	IR_JUMP,     /* to label */
@@ -97,6 +115,38 @@ enum ir_op {
 	IR_IMAGE_TYPE,/* the slot's image is of the type whose descriptor's run-time address is the word at a + imm:
 		      * of its shape (shape_table.dynamic). Where that word cannot be read, or the table does not
 		      * have it, the image stays as it is. Never fails */
+	/*
+	 * Marks (mark.h), in regions of IR_SLOT_MARK. Those that find do so only where the run has no mark yet, and
+	 * IR_MARK_ONLY has not said otherwise. What they find is the run's mark: of a span that begins its parent.
+	 */
+	IR_MARK_HEADER,/* the b bytes at a, if they are a valid traceparent: a mark of its trace, with its flag */
+	IR_MARK_CHAIN,/* the nearest of at most imm links of the context with type word a and data word b (as of
+		      * IR_EMIT_CHAIN) that is the own context (MARK_CONTEXT) of a mark. A link that is CHAIN_POOLED
+		      * counts only if that mark's goroutine is the record's */
+	IR_MARK_GOROUTINE,/* one on the record's goroutine: imm is enum mark_which, `group` and `call` whose it is */
+	IR_MARK_CREATOR,/* of those on goroutine a the deepest one within which the record's was created */
+	IR_MARK_FIND,/* by the word a (0: none), of kind imm and `group`. With IR_MARK_ONLY nothing else is found from
+		      * here on if a is not 0 */
+	IR_MARK_BEGIN,/* a span of `group`, begun by `call`, gets its mark, which is the run's from here on: a new span
+		      * id; trace and flags are the parent's. Without a parent the trace is new, and sampled if it is
+		      * kept by the threshold imm (mark_kept), with IR_MARK_CHILD undecided, too. Where a header is the
+		      * parent, with IR_MARK_BY_RATIO the threshold decides instead of its flag. a, b, c: the epoch, or
+		      * IR_NO_REG */
+	IR_MARK_PUT, /* the run's mark is found by the word a (0: none), of kind imm and `group`, and no other mark is
+		      * by that. MARK_KEY: this run has keyed it */
+	IR_MARK_PUT_CHAIN,/* by the first link (IR_EMIT_CHAIN) of the context with type word a and data word b, as
+		      * MARK_CONTEXT; by nothing where it has none */
+	IR_MARK_PUSH,/* the run's mark, just begun, is on the record's goroutine; with IR_MARK_UNLESS_KEYED not one that
+		      * this run has keyed */
+	IR_MARK_LEAVE,/* the run's mark, if this run has keyed it, is on no goroutine from here on */
+	IR_MARK_END, /* the run's mark has ended; with IR_MARK_UNLESS_KEYED not one that this run has keyed. It stays
+		      * the run's */
+	IR_MARK_UNWIND,/* all marks on the record's goroutine that are deeper than the record have ended; imm 1: all of
+		      * them */
+	IR_MARK_ADMIT,/* drop the event, as IR_FILTER, where the run's mark is neither sampled nor undecided. With
+		      * IR_MARK_COUNT it counts as a start that was left out */
+	IR_EMIT_MARK,/* slot `slot` (VALUE_CONTEXT) = the ids of the run's mark, with its flags and imm. Absent, where
+		      * the run has none. Inside the region of that slot */
 	IR_GOROUTINE,/* take a as the g whose goid and depth the record carries, instead of the current one;
 		      * depth is then stack.hi - b (b: a stack pointer), or 0 when b is IR_NO_REG. Before
 		      * the first region, once at most */
@@ -107,9 +157,11 @@ enum ir_op {
 #define IR_MAX_STACK 64   /* frames */
 #define IR_NO_REG 0xffff
 #define IR_SLOT_FILTER 0xffff
+#define IR_SLOT_MARK 0xfffe
 #define IR_MAX_STR 128   /* longest text that a condition or a map key compares with */
 #define IR_MAX_ORDER 1024 /* bytes that are compared of two texts */
 #define IR_MAX_KEY 8     /* parts of a map's key */
+#define IR_MAX_ELEMENTS 128 /* that IR_ANY_STR looks at */
 #define IR_MAP_GROUPS 16 /* that are searched of a Swiss map; of an old one so many buckets: */
 #define IR_MAP_BUCKETS 20
 
@@ -128,7 +180,41 @@ struct ir_key {
 	size_t n;        /* 1 at least; of texts there is one at most */
 };
 
-enum { IR_SIGNED = 1 }; /* flags */
+enum { IR_SIGNED = 1, /* flags */
+       IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32 };
+
+/* Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. */
+enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_WORD_COUNT };
+
+/*
+ * What IR_INJECT writes. The bytes go behind what is filled, at a moment when nothing of it can have been sent, and the
+ * library counts and sends them as its own.
+ */
+enum inject_form {
+	INJECT_LINE,   /* a header line of HTTP/1, if what is filled ends with one */
+	INJECT_FIELD,  /* a field of a header block of HTTP/2: literal, not indexed, not compressed */
+	INJECT_FRAME,  /* such a field in the HEADERS frame that is the last thing filled: its length grows as well */
+	INJECT_FORMS
+};
+#define INJECT_LINE_BYTES 70
+#define INJECT_FIELD_BYTES 69
+#define INJECT_FRAME_HEAD 9
+/* What it begins with, which tells that another observer has written one there already: 8 bytes. */
+#define INJECT_LINE_BEGIN "Tracepar"
+#define INJECT_FIELD_BEGIN "\0\x0btracep"
+#define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
+enum inject_word {
+	INJECT_BUFFER,         /* the address of its first byte */
+	INJECT_FILLED,         /* bytes in it */
+	INJECT_CAPACITY,       /* bytes that it can have */
+	INJECT_LENGTH_AT,      /* the address of the word that says how many are filled; it is changed last */
+	INJECT_TRACE,          /* two words, then one, with the ids as they lie in memory (struct event_context) */
+	INJECT_SPAN = INJECT_TRACE + 2,
+	INJECT_FLAGS,          /* the low byte: W3C's */
+	INJECT_BLOCK,          /* INJECT_FRAME: bytes of the frame's block, and its stream; else anything */
+	INJECT_STREAM,
+	INJECT_WORDS
+};
 
 struct ir_insn {
 	uint8_t op;      /* enum ir_op */
@@ -138,7 +224,14 @@ struct ir_insn {
 	uint8_t reg;     /* IR_ARG_REG */
 	uint16_t dst, a, b, c;
 	uint16_t slot, label;
-	uint32_t shape, at; /* IR_IMAGE; IR_IMAGE, IR_IMAGE_COPY */
+	union {
+		uint32_t shape;  /* IR_IMAGE */
+		uint32_t group;  /* IR_MARK_*: number of a span's definition; 0: of none */
+	};
+	union {
+		uint32_t at;     /* IR_IMAGE, IR_IMAGE_COPY */
+		uint32_t call;   /* IR_MARK_*: number of a function; 0: none that is known */
+	};
 	int64_t imm;
 	const char *str; /* strlen equals imm: no NUL inside */
 	const struct map_layout *map;
@@ -151,8 +244,7 @@ enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT6
 		  VALUE_STACK,              /* return addresses (IR_EMIT_STACK) */
 		  VALUE_IMAGE,              /* a chunk (IR_IMAGE) of `type` */
 		  VALUE_CHAIN,              /* struct event_chain (IR_EMIT_CHAIN) */
-		  VALUE_CONTEXT             /* struct event_context. No instruction writes it: that is for planters
-					     * that make ids where the probe fires */ };
+		  VALUE_CONTEXT             /* struct event_context (IR_EMIT_MARK) */ };
 
 struct ir_slot {
 	const char *name;           /* the capture's name */
@@ -229,6 +321,12 @@ static inline unsigned ir_image_depth(const struct ir_insn *i, const struct shap
 	return i->at ? i->at - 1 : t->limits.depth;
 }
 
+/* Whether it belongs into a region of marks. */
+static inline bool ir_is_mark(const struct ir_insn *i)
+{
+	return i->op >= IR_MARK_HEADER && i->op <= IR_MARK_ADMIT;
+}
+
 /* Whether the instruction sets its register dst. */
 bool ir_has_result(const struct ir_insn *i);
 /* Checks the rules above (register and label numbers, regions, emits); planters call it first. */
@@ -237,6 +335,8 @@ int capture_verify(const struct capture_program *p, struct err *err);
 const struct ir_insn *capture_find(const struct capture_program *p, enum ir_op op);
 bool capture_has(const struct capture_program *p, enum ir_op op);
 bool capture_has_filter(const struct capture_program *p);
+bool capture_follows(const struct capture_program *p);   /* … an instruction that follows a chain */
+bool capture_has_marks(const struct capture_program *p); /* it has a region of marks */
 /* Bytes of a record before its data: the header and the slots. */
 uint32_t capture_head_bytes(const struct capture_program *p);
 /* The most bytes of the stack in this slot; 0 where it is none. */

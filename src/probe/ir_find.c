@@ -14,12 +14,27 @@ bool capture_has(const struct capture_program *p, enum ir_op op)
 	return capture_find(p, op);
 }
 
-bool capture_has_filter(const struct capture_program *p)
+bool capture_follows(const struct capture_program *p)
+{
+	return capture_has(p, IR_EMIT_CHAIN) || capture_has(p, IR_MARK_CHAIN) || capture_has(p, IR_MARK_PUT_CHAIN);
+}
+
+static bool has_region(const struct capture_program *p, uint16_t slot)
 {
 	for (size_t i = 0; i < p->ninsns; i++)
-		if (p->insns[i].op == IR_REGION && p->insns[i].slot == IR_SLOT_FILTER)
+		if (p->insns[i].op == IR_REGION && p->insns[i].slot == slot)
 			return true;
 	return false;
+}
+
+bool capture_has_filter(const struct capture_program *p)
+{
+	return has_region(p, IR_SLOT_FILTER);
+}
+
+bool capture_has_marks(const struct capture_program *p)
+{
+	return has_region(p, IR_SLOT_MARK);
 }
 
 uint32_t capture_head_bytes(const struct capture_program *p)

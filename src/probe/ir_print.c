@@ -45,6 +45,19 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 	case IR_MAP_STR:
 		buf_printf(out, "r%u[\"%s\"]", i->a, i->str);
 		break;
+	case IR_ANY_KEY:
+		buf_printf(out, "any_key(r%u, \"%s\")", i->a, i->str);
+		break;
+	case IR_ANY_STR:
+		buf_printf(out, "any_str(r%u, r%u of %u bytes, \"%s\")", i->a, i->b, i->at, i->str);
+		break;
+	case IR_INJECT:
+		buf_printf(out, "inject %s by r%u…", inject_form_names[i->imm], i->a);
+		break;
+	case IR_SP:
+		buf_str(out, "sp");
+		print_offset(i->imm, out);
+		break;
 	case IR_MAP_KEY:
 		buf_printf(out, "r%u[%zu parts from r%u]", i->a, i->key->n, i->b);
 		break;
@@ -59,6 +72,9 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 		break;
 	case IR_MOVE:
 		buf_printf(out, "r%u", i->a);
+		break;
+	case IR_MARK_WORD:
+		buf_printf(out, "mark word %lld", (long long)i->imm);
 		break;
 	case IR_SAVED:
 		buf_printf(out, "saved %lld", (long long)i->imm);
@@ -82,6 +98,8 @@ static void print_region(const struct capture_program *p, const struct ir_insn *
 {
 	if (i->slot == IR_SLOT_FILTER)
 		buf_str(out, "filter {");
+	else if (i->slot == IR_SLOT_MARK)
+		buf_str(out, "mark {");
 	else
 		buf_printf(out, "slot %u %s {", i->slot,
 			   i->slot < p->nslots && p->slots[i->slot].name ? p->slots[i->slot].name : "?");
@@ -100,6 +118,44 @@ static void print_image(const struct ir_insn *i, struct buf *out)
 		if (i->a != IR_NO_REG)
 			buf_printf(out, " at r%u", i->a);
 	}
+}
+
+static const char *const mark_kinds[MARK_KIND_COUNT] = {"context", "key", "carrier"};
+
+static void print_flags(const struct ir_insn *i, struct buf *out)
+{
+	static const struct {
+		unsigned flag;
+		const char *name;
+	} names[] = {{IR_MARK_ONLY, "only"}, {IR_MARK_CHILD, "child"}, {IR_MARK_BY_RATIO, "by ratio"},
+		     {IR_MARK_UNLESS_KEYED, "unless keyed"}, {IR_MARK_COUNT, "count"}};
+
+	for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+		if (i->flags & names[k].flag)
+			buf_printf(out, ", %s", names[k].name);
+}
+
+static void print_mark(const struct ir_insn *i, struct buf *out)
+{
+	static const char *const which[] = {"around", "of group", "of call"};
+	unsigned uses = ir_ops[i->op].uses;
+	const uint16_t registers[] = {i->a, i->b, i->c};
+
+	buf_str(out, ir_ops[i->op].name);
+	for (unsigned k = 0; k < 3; k++)
+		if (uses & USES_A << k || (i->op == IR_MARK_BEGIN && i->a != IR_NO_REG))
+			buf_printf(out, " r%u", registers[k]);
+	if ((i->op == IR_MARK_FIND || i->op == IR_MARK_PUT) && (uint64_t)i->imm < MARK_KIND_COUNT)
+		buf_printf(out, " %s", mark_kinds[i->imm]);
+	else if (i->op == IR_MARK_GOROUTINE && (uint64_t)i->imm < ARRAY_SIZE(which))
+		buf_printf(out, " %s", which[i->imm]);
+	else if (i->imm)
+		buf_printf(out, " %lld", (long long)i->imm);
+	if (i->group)
+		buf_printf(out, " group %u", i->group);
+	if (i->call)
+		buf_printf(out, " call %u", i->call);
+	print_flags(i, out);
 }
 
 static void print_action(const struct capture_program *p, const struct ir_insn *i, struct buf *out)
@@ -138,6 +194,9 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 	case IR_IMAGE_TYPE:
 		print_image(i, out);
 		break;
+	case IR_EMIT_MARK:
+		print_mark(i, out);
+		break;
 	case IR_SAVE:
 		buf_printf(out, "save r%u as %lld", i->a, (long long)i->imm);
 		break;
@@ -147,7 +206,10 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 			buf_printf(out, " sp r%u", i->b);
 		break;
 	default:
-		buf_printf(out, "%s r%u", ir_ops[i->op].name, i->a);
+		if (ir_is_mark(i))
+			print_mark(i, out);
+		else
+			buf_printf(out, "%s r%u", ir_ops[i->op].name, i->a);
 		break;
 	}
 }

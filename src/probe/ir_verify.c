@@ -92,6 +92,31 @@ static int check_key(struct verifier *v, const struct ir_insn *i)
 	return texts > 1 ? bad(v, "its key has more than one text") : 0;
 }
 
+/* Letters a to z, where those of either case are to be found. */
+static int check_letters(struct verifier *v, const struct ir_insn *i)
+{
+	if (!i->imm)
+		return bad(v, "its text is empty");
+	for (int64_t k = 0; k < i->imm; k++)
+		if (i->str[k] < 'a' || i->str[k] > 'z')
+			return bad(v, "its text has more than letters");
+	return 0;
+}
+
+static int check_inject(struct verifier *v, const struct ir_insn *i)
+{
+	if (!v->in_region || v->slot == IR_SLOT_FILTER)
+		return bad(v, "it stands outside a capture");
+	if (i->imm < 0 || i->imm >= INJECT_FORMS)
+		return bad(v, "there is no such form");
+	for (unsigned k = 0; k < INJECT_WORDS; k++)
+		if (check_use(v, (uint16_t)(i->a + k)))
+			return -EINVAL;
+		else if (i->a + k == i->dst)
+			return bad(v, "its result is one of its operands");
+	return 0;
+}
+
 static int check_details(struct verifier *v, const struct ir_insn *i)
 {
 	const struct arch *arch = capture_arch(v->p);
@@ -105,6 +130,12 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 		return i->bin >= IR_BINS ? bad(v, "there is no such operator") : 0;
 	case IR_MAP_STR:
 		return i->map ? 0 : bad(v, "it has no layout");
+	case IR_ANY_KEY:
+		return i->map ? check_letters(v, i) : bad(v, "it has no layout");
+	case IR_ANY_STR:
+		return i->at < 16 ? bad(v, "its elements have no text") : check_letters(v, i);
+	case IR_INJECT:
+		return check_inject(v, i);
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:
@@ -159,17 +190,24 @@ static bool is_image_slot(const struct verifier *v, size_t slot)
 	return v->p->slots[slot].kind == VALUE_IMAGE;
 }
 
+static bool is_capture_slot(uint16_t slot)
+{
+	return slot != IR_SLOT_FILTER && slot != IR_SLOT_MARK;
+}
+
 static int check_region(struct verifier *v, const struct ir_insn *i)
 {
 	if (v->in_region)
 		return bad(v, "regions do not nest");
 	if (v->open_labels)
 		return bad(v, "a jump before it leads behind it");
-	if (i->slot == IR_SLOT_FILTER ? v->seen_region : i->slot != v->next_slot)
+	if (i->slot == IR_SLOT_FILTER ? v->seen_region
+	    : i->slot == IR_SLOT_MARK ? v->next_slot
+				      : i->slot != v->next_slot)
 		return bad(v, "the regions are out of order");
-	if (i->slot != IR_SLOT_FILTER && v->next_slot++ >= v->p->nslots)
+	if (is_capture_slot(i->slot) && v->next_slot++ >= v->p->nslots)
 		return bad(v, "there is no such slot");
-	if (i->slot != IR_SLOT_FILTER && i->slot && is_image_slot(v, i->slot - 1u) && !is_image_slot(v, i->slot))
+	if (is_capture_slot(i->slot) && i->slot && is_image_slot(v, i->slot - 1u) && !is_image_slot(v, i->slot))
 		return bad(v, "it comes behind an image");
 	v->in_region = v->seen_region = true;
 	v->image = 0;
@@ -200,7 +238,7 @@ static enum ir_op emit_op_of(enum value_kind kind)
 	case VALUE_CHAIN:
 		return IR_EMIT_CHAIN;
 	case VALUE_CONTEXT:
-		return IR_END; /* none that emits */
+		return IR_EMIT_MARK;
 	default:
 		return IR_EMIT;
 	}
@@ -224,7 +262,7 @@ static int check_image(struct verifier *v, const struct ir_insn *i)
 
 static int check_emit(struct verifier *v, const struct ir_insn *i)
 {
-	if (!v->in_region || v->slot != i->slot || i->slot == IR_SLOT_FILTER)
+	if (!v->in_region || v->slot != i->slot || !is_capture_slot(i->slot))
 		return bad(v, "it stands outside its slot's region");
 	if (i->op != emit_op_of(v->p->slots[i->slot].kind))
 		return bad(v, "the slot holds another kind of value");
@@ -235,6 +273,48 @@ static int check_emit(struct verifier *v, const struct ir_insn *i)
 	if (i->op == IR_EMIT_CHAIN && (i->imm < 1 || i->imm > EVENT_MAX_CHAIN || !v->p->contexts))
 		return bad(v, "it has no links or too many, or no table of contexts");
 	return i->op == IR_IMAGE ? check_image(v, i) : 0;
+}
+
+static int check_epoch(struct verifier *v, const struct ir_insn *i)
+{
+	const uint16_t words[] = {i->a, i->b, i->c};
+
+	if (i->imm < 0 || (uint64_t)i->imm > MARK_KEEP_NONE)
+		return bad(v, "its threshold is none");
+	for (size_t k = 0; i->a != IR_NO_REG && k < ARRAY_SIZE(words); k++)
+		if (check_use(v, words[k]))
+			return -EINVAL;
+	return 0;
+}
+
+static int check_mark(struct verifier *v, const struct ir_insn *i)
+{
+	if (!v->in_region || v->slot != IR_SLOT_MARK || v->p->role != PROGRAM_POINT)
+		return bad(v, "it stands outside a region of marks");
+	switch (i->op) {
+	case IR_MARK_CHAIN:
+		if (i->imm < 1 || i->imm > EVENT_MAX_CHAIN)
+			return bad(v, "it has no links or too many");
+		return v->p->contexts ? 0 : bad(v, "there is no table of contexts");
+	case IR_MARK_PUT_CHAIN:
+		return v->p->contexts ? 0 : bad(v, "there is no table of contexts");
+	case IR_MARK_FIND:
+	case IR_MARK_PUT:
+		return i->imm < 0 || i->imm >= MARK_KIND_COUNT ? bad(v, "there is no such kind of mark") : 0;
+	case IR_MARK_GOROUTINE:
+		return i->imm < MARK_AROUND || i->imm > MARK_OF_CALL ? bad(v, "there is no such mark") : 0;
+	case IR_MARK_BEGIN:
+		return check_epoch(v, i);
+	default:
+		return 0;
+	}
+}
+
+static int check_mark_word(struct verifier *v, const struct ir_insn *i)
+{
+	if (!v->in_region || v->slot == IR_SLOT_FILTER || !capture_has_marks(v->p))
+		return bad(v, "the run has no mark here");
+	return i->imm < 0 || i->imm >= MARK_WORD_COUNT ? bad(v, "there is no such word") : 0;
 }
 
 static int check_fill(struct verifier *v, const struct ir_insn *i)
@@ -262,7 +342,8 @@ static int check_saved(struct verifier *v, const struct ir_insn *i)
 {
 	bool of_call = i->op == IR_SAVED && v->p->role == PROGRAM_RETURN;
 
-	if (!v->in_region || (v->slot == IR_SLOT_FILTER && !of_call))
+	if (!v->in_region || (v->slot == IR_SLOT_FILTER && !of_call) ||
+	    (v->slot == IR_SLOT_MARK && i->op == IR_SAVE))
 		return bad(v, "it stands outside a capture");
 	return i->imm < 0 || i->imm >= IR_MAX_SAVED ? bad(v, "there is no such saved value") : 0;
 }
@@ -285,6 +366,10 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_EMIT_CHAIN:
 	case IR_IMAGE:
 		return check_emit(v, i);
+	case IR_EMIT_MARK:
+		return capture_has_marks(v->p) ? check_emit(v, i) : bad(v, "the program has no marks");
+	case IR_MARK_WORD:
+		return check_mark_word(v, i);
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
 	case IR_IMAGE_TYPE:
@@ -299,7 +384,7 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_FILTER:
 		return v->in_region && v->slot == IR_SLOT_FILTER ? 0 : bad(v, "it stands outside the filter");
 	default:
-		return 0;
+		return ir_is_mark(i) ? check_mark(v, i) : 0;
 	}
 }
 

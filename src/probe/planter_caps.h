@@ -7,6 +7,8 @@
 struct planter_caps {
 	bool reads_float_regs; /* it has IR_ARG_FLOAT */
 	bool follows_contexts; /* it has IR_EMIT_CHAIN */
+	bool injects;          /* it has IR_INJECT */
+	bool keeps_marks;      /* it has IR_MARK_* and IR_EMIT_MARK */
 	bool needs_ptrace;     /* it uses ptrace on processes, so nobody else may hold them by it */
 };
 

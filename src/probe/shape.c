@@ -208,7 +208,7 @@ static void add_value(struct expansion *x, const struct type *type, uint64_t off
 		add_pointer(x, offset, 0, t->index->chan_size ? intern(t, type, SHAPE_CHAN, t->index->chan_size) : 0);
 		break;
 	case KIND_FUNC:
-		add_pointer(x, offset, 0, intern(t, type, SHAPE_FUNC, 8));
+		add_pointer(x, offset, 0, intern(t, type, SHAPE_FUNC, 8 * MAX(t->limits.closure_words, 1u)));
 		break;
 	case KIND_ARRAY:
 		add_elements(x, type, offset);

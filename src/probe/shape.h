@@ -71,6 +71,8 @@ struct shape_dynamic {
 struct shape_limits {
 	unsigned depth;      /* pointers and interfaces followed (--depth) */
 	unsigned max_string, max_items;
+	bool any_plain;         /* an interface without methods is followed only to numbers, texts, arrays of these */
+	unsigned closure_words; /* that are copied of a closure object; 0: one, the address of its code */
 };
 #define SHAPE_LIMITS_DEFAULT {.depth = 2, .max_string = 256, .max_items = 16}
 

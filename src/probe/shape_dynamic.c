@@ -36,13 +36,20 @@ static void add_instances(struct shape_table *t, const struct shape_wanted *w)
 			shape_add_dynamic(t, type, w->level);
 }
 
+static bool is_plain(const struct type *t)
+{
+	return t->kind == KIND_BOOL || type_is_integer(t) || type_is_float(t) || t->kind == KIND_STRING;
+}
+
 static void add_all(struct shape_table *t, const struct shape_wanted *w)
 {
+	bool plain = t->limits.any_plain && !type_method_count(t->binary, w->type);
 	const struct type *type;
 	size_t pos = 0;
 
 	while (binary_type_holdable_next(t->binary, w->type, &pos, &type))
-		shape_add_dynamic(t, type, w->level);
+		if (!plain || is_plain(type) || (type->kind == KIND_ARRAY && type->elem && is_plain(type->elem)))
+			shape_add_dynamic(t, type, w->level);
 }
 
 void shape_add_wanted(struct shape_table *t, unsigned level)
@@ -57,6 +64,6 @@ void shape_add_wanted(struct shape_table *t, unsigned level)
 		if (w.level != level || w.instances || x->all_dynamic)
 			continue;
 		add_all(t, &w);
-		x->all_dynamic = !type_method_count(t->binary, w.type);
+		x->all_dynamic = !t->limits.any_plain && !type_method_count(t->binary, w.type);
 	}
 }

@@ -50,6 +50,13 @@ static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 	write_number(&j, "processes", sum->processes);
 	write_number(&j, "planted", sum->planted);
 	write_number(&j, "refused", sum->refused);
+	if (sum->propagates) {
+		json_key(&j, "propagated");
+		json_open(&j, '{');
+		for (unsigned i = 0; i < INJECT_OUTCOMES; i++)
+			write_number(&j, inject_name((enum inject_outcome)i), sum->requests[i]);
+		json_close(&j, '}');
+	}
 	losses_json(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
 	json_line_end(o, &j);

@@ -51,7 +51,6 @@ struct otlp_origin *otlp_queue_origin(struct otlp_queue *q, const struct span *s
 
 /* Scratch memory of one encoding thread. Zero-initialised is valid. */
 struct otlp_encoder {
-	struct otlp_attrs *attrs;
 	struct arena repaired;
 };
 void otlp_encoder_done(struct otlp_encoder *e);

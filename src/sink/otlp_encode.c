@@ -1,5 +1,5 @@
 /*
- * Spans to OTLP's protobuf and answers back. A span is encoded once, when it comes; a request is the
+ * Spans to OTLP's protobuf and answers back. A span is encoded once, when it comes, field by field; a request is the
  * framing around bytes encoded before (the Packed messages of otlp_trace.proto). Protobuf strings
  * must be UTF-8, and a collector throws the whole request away for one that is not: bad bytes
  * become U+FFFD here.
@@ -11,48 +11,49 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text_view.h"
+#include "base/vec.h"
 #include "otlp_trace.pb-c.h"
+#include "sink/protobuf.h"
 
 /* Of Span.flags: whether the parent is of another process. */
 #define FLAG_REMOTE_KNOWN 0x100
 #define FLAG_REMOTE       0x200
 
-struct otlp_attrs {
-	size_t cap;
-	Otlp__KeyValue **pointers, *pairs;
-	Otlp__AnyValue *values;
-};
-
 void otlp_encoder_done(struct otlp_encoder *e)
 {
-	if (e->attrs) {
-		free(e->attrs->pointers);
-		free(e->attrs->pairs);
-		free(e->attrs->values);
-		free(e->attrs);
-	}
 	arena_done(&e->repaired);
-	*e = (struct otlp_encoder){0};
+}
+
+/* Bytes of the last word may be looked at twice. */
+static bool is_ascii(const char *s, size_t n)
+{
+	uint64_t eight, all = 0;
+	size_t i = 0;
+
+	for (; n - i >= sizeof(eight); i += sizeof(eight)) {
+		memcpy(&eight, s + i, sizeof(eight));
+		all |= eight;
+	}
+	if (n >= sizeof(eight)) {
+		memcpy(&eight, s + n - sizeof(eight), sizeof(eight));
+		return !((all | eight) & 0x8080808080808080u);
+	}
+	for (; i < n; i++)
+		all |= (unsigned char)s[i];
+	return !(all & 0x80);
 }
 
 static bool is_utf8(const char *s, size_t n)
 {
 	size_t i = 0, len;
 
-	while (i < n) {
-		uint64_t eight;
-
-		if (n - i >= sizeof(eight)) {
-			memcpy(&eight, s + i, sizeof(eight));
-			if (!(eight & 0x8080808080808080u)) {
-				i += sizeof(eight);
-				continue;
-			}
-		}
+	if (is_ascii(s, n))
+		return true;
+	for (; i < n; i += len) {
 		len = utf8_valid(s + i, n - i);
 		if (!len)
 			return false;
-		i += len;
 	}
 	return true;
 }
@@ -71,86 +72,157 @@ static char *repair(struct arena *a, const char *s, size_t n, size_t *ret_len)
 	return d;
 }
 
-static ProtobufCBinaryData text_bytes(struct arena *a, const char *s, size_t n)
+static struct text_view text_of(struct arena *a, const char *s, size_t n)
 {
 	if (!is_utf8(s, n))
 		s = repair(a, s, n, &n);
-	return (ProtobufCBinaryData){.len = n, .data = (uint8_t *)s};
+	return (struct text_view){s, n};
+}
+
+static struct text_view c_text(struct arena *a, const char *s)
+{
+	return s ? text_of(a, s, strlen(s)) : (struct text_view){"", 0};
 }
 
 static char *text(struct arena *a, const char *s)
 {
-	return s ? (char *)text_bytes(a, s, strlen(s)).data : (char *)protobuf_c_empty_string;
+	return s ? (char *)c_text(a, s).s : (char *)protobuf_c_empty_string;
 }
 
-static void encode_value(struct arena *a, const struct attr *at, Otlp__AnyValue *v)
+/* ---- spans and resources: field numbers as in otlp_trace.proto ---- */
+
+/* What a field of so many bytes takes at most, beside them: its tag and a varint. */
+#define FIELD_MAX (2 + PROTOBUF_VARINT_MAX)
+
+static uint8_t *put_text(uint8_t *p, unsigned field, struct text_view t)
+{
+	return t.len ? protobuf_put_bytes(p, field, t.s, t.len) : p;
+}
+
+static size_t value_size(const struct attr *at, size_t len)
 {
 	switch (at->kind) {
 	case ATTR_STRING:
-		v->value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
-		v->string_value = text_bytes(a, at->s, at->len);
-		break;
+		return protobuf_length_size(len);
 	case ATTR_INT:
-		v->value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
-		v->int_value = at->i;
-		break;
+		return 1 + protobuf_varint_size((uint64_t)at->i);
 	case ATTR_DOUBLE:
-		v->value_case = OTLP__ANY_VALUE__VALUE_DOUBLE_VALUE;
-		v->double_value = at->d;
-		break;
+		return 1 + sizeof(uint64_t);
 	case ATTR_BOOL:
-		v->value_case = OTLP__ANY_VALUE__VALUE_BOOL_VALUE;
-		v->bool_value = at->b;
 		break;
 	}
+	return 2;
 }
 
-static struct otlp_attrs *attrs_reserve(struct otlp_encoder *e, size_t n)
+/* An AnyValue's only field. */
+static uint8_t *put_value(uint8_t *p, const struct attr *at, struct text_view t)
 {
-	struct otlp_attrs *s = e->attrs;
+	uint64_t bits;
 
-	if (!s)
-		s = e->attrs = xcalloc(1, sizeof(*s));
-	if (n <= s->cap)
-		return s;
-	s->cap = MAX(n, 32);
-	s->pointers = xrealloc(s->pointers, s->cap * sizeof(*s->pointers));
-	s->pairs = xrealloc(s->pairs, s->cap * sizeof(*s->pairs));
-	s->values = xrealloc(s->values, s->cap * sizeof(*s->values));
-	return s;
+	switch (at->kind) {
+	case ATTR_STRING:
+		return protobuf_put_bytes(p, 1, t.s, t.len);
+	case ATTR_INT:
+		return protobuf_put_number(p, 3, (uint64_t)at->i);
+	case ATTR_DOUBLE:
+		memcpy(&bits, &at->d, sizeof(bits));
+		return protobuf_put_fixed64(p, 4, bits);
+	case ATTR_BOOL:
+		break;
+	}
+	return protobuf_put_number(p, 2, at->b);
 }
 
-static void encode_attr(struct otlp_encoder *e, size_t i, const struct attr *attr)
+/* A KeyValue, as a field of a span or a resource. */
+static void put_attr(struct arena *a, unsigned field, const struct attr *at, struct buf *out)
 {
-	struct otlp_attrs *s = e->attrs;
+	const struct text_view key = c_text(a, at->key);
+	const struct text_view t = at->kind == ATTR_STRING ? text_of(a, at->s, at->len) : (struct text_view){"", 0};
+	const size_t value = value_size(at, t.len);
+	uint8_t *p;
 
-	otlp__any_value__init(&s->values[i]);
-	encode_value(&e->repaired, attr, &s->values[i]);
-	otlp__key_value__init(&s->pairs[i]);
-	s->pairs[i].key = text(&e->repaired, attr->key);
-	s->pairs[i].value = &s->values[i];
-	s->pointers[i] = &s->pairs[i];
+	buf_reserve(out, key.len + t.len + 5 * FIELD_MAX);
+	p = (uint8_t *)out->data + out->len;
+	p = protobuf_put_length(p, field, (key.len ? protobuf_length_size(key.len) : 0) + protobuf_length_size(value));
+	p = put_text(p, 1, key);
+	p = put_value(protobuf_put_length(p, 2, value), at, t);
+	out->len = (size_t)(p - (uint8_t *)out->data);
 }
 
-/* more: room for so many that come behind. */
-static Otlp__KeyValue **encode_attrs(struct otlp_encoder *e, const struct attr *attrs, size_t n, size_t more)
+static void put_attrs(struct arena *a, unsigned field, const struct attr *attrs, size_t n, struct buf *out)
 {
-	struct otlp_attrs *s = attrs_reserve(e, n + more);
-
 	for (size_t i = 0; i < n; i++)
-		encode_attr(e, i, &attrs[i]);
-	return s->pointers;
+		put_attr(a, field, &attrs[i], out);
 }
 
-static void encode_span_attrs(struct otlp_encoder *e, const struct span *s, Otlp__Span *m)
+static uint8_t *put_head(uint8_t *p, const struct span *s, struct text_view state, struct text_view name)
+{
+	const uint64_t end = s->start_unix_ns + s->duration_ns;
+
+	p = protobuf_put_bytes(p, 1, s->trace_id, sizeof(s->trace_id));
+	p = protobuf_put_bytes(p, 2, s->span_id, sizeof(s->span_id));
+	p = put_text(p, 3, state);
+	if (span_has_parent(s))
+		p = protobuf_put_bytes(p, 4, s->parent_id, sizeof(s->parent_id));
+	p = put_text(p, 5, name);
+	if (s->kind)
+		p = protobuf_put_number(p, 6, s->kind);
+	if (s->start_unix_ns)
+		p = protobuf_put_fixed64(p, 7, s->start_unix_ns);
+	return end ? protobuf_put_fixed64(p, 8, end) : p;
+}
+
+static uint8_t *put_status(uint8_t *p, const struct span *s, struct text_view message)
+{
+	const size_t size = (message.len ? protobuf_length_size(message.len) : 0) + 1 + protobuf_varint_size(s->status);
+
+	if (s->status == SPAN_STATUS_UNSET)
+		return p;
+	p = put_text(protobuf_put_length(p, 15, size), 2, message);
+	return protobuf_put_number(p, 3, s->status);
+}
+
+static void put_source(struct arena *a, const struct span *s, struct buf *out)
 {
 	const char *source = parent_source_text(s->parent_source);
 
-	m->attributes = encode_attrs(e, s->attrs, s->nattrs, 1);
-	m->n_attributes = s->nattrs + 1;
-	encode_attr(e, s->nattrs, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING, .s = source,
-						 .len = strlen(source)});
+	put_attr(a, 9, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING, .s = source,
+				      .len = strlen(source)}, out);
 }
+
+void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *out)
+{
+	struct arena *a = &e->repaired;
+	const struct text_view state = c_text(a, s->trace_state), name = c_text(a, s->name);
+	const struct text_view message = c_text(a, s->status_text);
+	uint8_t *p;
+
+	buf_reserve(out, state.len + name.len + sizeof(s->trace_id) + 2 * sizeof(s->span_id) + 8 * FIELD_MAX);
+	p = put_head((uint8_t *)out->data + out->len, s, state, name);
+	out->len = (size_t)(p - (uint8_t *)out->data);
+	put_attrs(a, 9, s->attrs, s->nattrs, out);
+	put_source(a, s, out);
+	buf_reserve(out, message.len + 4 * FIELD_MAX);
+	p = put_status((uint8_t *)out->data + out->len, s, message);
+	if (span_has_parent(s))
+		p = protobuf_put_fixed32(p, 16,
+					 FLAG_REMOTE_KNOWN | (s->parent == SPAN_PARENT_REMOTE ? FLAG_REMOTE : 0));
+	*p = 0;
+	out->len = (size_t)(p - (uint8_t *)out->data);
+	arena_done(a);
+}
+
+void otlp_encode_resource(const struct resource *r, struct buf *out)
+{
+	struct arena a = {0};
+
+	buf_reserve(out, 0);
+	put_attrs(&a, 1, r->attrs, r->nattrs, out);
+	out->data[out->len] = 0;
+	arena_done(&a);
+}
+
+/* ---- requests ---- */
 
 static void pack_to(const ProtobufCMessage *m, struct buf *out)
 {
@@ -162,59 +234,57 @@ static void pack_to(const ProtobufCMessage *m, struct buf *out)
 	out->data[out->len] = 0;
 }
 
-void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *out)
-{
-	Otlp__Span m = OTLP__SPAN__INIT;
-	Otlp__Status status = OTLP__STATUS__INIT;
+/* The items of an origin: n, which are to lie from `at` on. */
+struct origin_run {
+	const struct otlp_origin *origin;
+	size_t n, at;
+};
+typedef VEC(struct origin_run) run_list;
 
-	m.trace_id = (ProtobufCBinaryData){sizeof(s->trace_id), (uint8_t *)s->trace_id};
-	m.span_id = (ProtobufCBinaryData){sizeof(s->span_id), (uint8_t *)s->span_id};
-	if (span_has_parent(s)) {
-		m.parent_span_id = (ProtobufCBinaryData){sizeof(s->parent_id), (uint8_t *)s->parent_id};
-		m.flags = FLAG_REMOTE_KNOWN | (s->parent == SPAN_PARENT_REMOTE ? FLAG_REMOTE : 0);
-	}
-	m.trace_state = text(&e->repaired, s->trace_state);
-	m.name = text(&e->repaired, s->name);
-	m.kind = (Otlp__SpanKind)s->kind;
-	m.start_time_unix_nano = s->start_unix_ns;
-	m.end_time_unix_nano = s->start_unix_ns + s->duration_ns;
-	encode_span_attrs(e, s, &m);
-	status.code = (Otlp__StatusCode)s->status;
-	status.message = text(&e->repaired, s->status_text);
-	if (s->status != SPAN_STATUS_UNSET)
-		m.status = &status;
-	pack_to(&m.base, out);
-	arena_done(&e->repaired);
+static struct origin_run *run_of(run_list *runs, const struct otlp_origin *o)
+{
+	struct origin_run *r;
+
+	for (size_t i = 0; i < runs->len; i++)
+		if (runs->data[i].origin == o)
+			return &runs->data[i];
+	r = vec_add(runs);
+	r->origin = o;
+	return r;
 }
 
-void otlp_encode_resource(const struct resource *r, struct buf *out)
-{
-	struct otlp_encoder e = {0};
-	Otlp__Resource m = OTLP__RESOURCE__INIT;
-
-	m.attributes = encode_attrs(&e, r->attrs, r->nattrs, 0);
-	m.n_attributes = r->nattrs;
-	pack_to(&m.base, out);
-	otlp_encoder_done(&e);
-}
-
-/* By resource, then scope, then age. */
+/* By resource, then scope. */
 static int by_origin(const void *a, const void *b)
 {
-	const struct otlp_item *x = *(const struct otlp_item *const *)a;
-	const struct otlp_item *y = *(const struct otlp_item *const *)b;
+	const struct otlp_origin *x = ((const struct origin_run *)a)->origin;
+	const struct otlp_origin *y = ((const struct origin_run *)b)->origin;
 
-	if (x->origin->resource_id != y->origin->resource_id)
-		return x->origin->resource_id < y->origin->resource_id ? -1 : 1;
-	return (x->origin > y->origin) - (x->origin < y->origin);
+	if (x->resource_id != y->resource_id)
+		return x->resource_id < y->resource_id ? -1 : 1;
+	return (x > y) - (x < y);
 }
 
-static bool one_origin(const struct otlp_item **items, size_t n)
+/* By origin, then age. There are few origins: they are sorted, not the items. */
+static void group_items(const struct otlp_item **items, size_t n)
 {
-	for (size_t i = 1; i < n; i++)
-		if (items[i]->origin != items[0]->origin)
-			return false;
-	return true;
+	_cleanup_(cleanup_free) const struct otlp_item **as_they_came = NULL;
+	run_list runs = {0};
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++)
+		run_of(&runs, items[i]->origin)->n++;
+	if (runs.len > 1) {
+		qsort(runs.data, runs.len, sizeof(*runs.data), by_origin);
+		as_they_came = xmalloc(n * sizeof(*items));
+		memcpy(as_they_came, items, n * sizeof(*items));
+	}
+	for (size_t i = 0; i < runs.len; i++) {
+		runs.data[i].at = at;
+		at += runs.data[i].n;
+	}
+	for (size_t i = 0; as_they_came && i < n; i++)
+		items[run_of(&runs, as_they_came[i]->origin)->at++] = as_they_came[i];
+	vec_done(&runs);
 }
 
 /* The scope of the run of items that begins at items[0]; returns the run's length. */
@@ -263,8 +333,7 @@ void otlp_encode_request(const struct otlp_item **items, size_t n, struct buf *o
 	struct arena a = {0};
 	size_t k = 0;
 
-	if (!one_origin(items, n))
-		qsort(items, n, sizeof(*items), by_origin);
+	group_items(items, n);
 	m.resource_spans = arena_array(&a, Otlp__PackedResourceSpans *, n);
 	while (k < n)
 		k += resource_spans(&a, items + k, n - k, &m.resource_spans[m.n_resource_spans++]);

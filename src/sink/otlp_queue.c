@@ -12,6 +12,7 @@
 #include "base/vec.h"
 
 #define BLOCK_SIZE   (64 * 1024)
+#define KEEP_BLOCKS  4   /* that are empty: what a full batch leaves. Mapping them anew for each costs page faults */
 #define KEEP_ORIGINS 128 /* that no waiting span has; more are forgotten */
 
 struct block {
@@ -22,7 +23,8 @@ struct block {
 
 struct otlp_queue {
 	size_t max_spans, max_bytes, len, bytes;
-	struct block *head, *tail, *spare;
+	struct block *head, *tail, *spare; /* spare: nspare that are linked */
+	size_t nspare;
 	struct otlp_origin *last;
 	VEC(struct otlp_origin *) origins;
 };
@@ -64,18 +66,32 @@ void otlp_queue_free(struct otlp_queue *q)
 		next = b->next;
 		block_free(b);
 	}
-	block_free(q->spare);
+	for (b = q->spare; b; b = next) {
+		next = b->next;
+		block_free(b);
+	}
 	for (size_t i = 0; i < q->origins.len; i++)
 		origin_free(q->origins.data[i]);
 	vec_done(&q->origins);
 	free(q);
 }
 
+static struct block *take_spare(struct otlp_queue *q)
+{
+	struct block *b = q->spare;
+
+	if (b) {
+		q->spare = b->next;
+		q->nspare--;
+	}
+	return b;
+}
+
 /* NULL when there is no memory: the span is lost like one that finds the queue full. */
 static struct block *block_new(struct otlp_queue *q, size_t need)
 {
 	size_t size = MAX(ALIGN_UP(sizeof(struct block) + need, 4096), BLOCK_SIZE);
-	struct block *b = size == BLOCK_SIZE ? TAKE(q->spare) : NULL;
+	struct block *b = size == BLOCK_SIZE ? take_spare(q) : NULL;
 
 	if (!b)
 		b = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -148,10 +164,13 @@ static void drop_head(struct otlp_queue *q)
 	q->head = b->next;
 	if (!q->head)
 		q->tail = NULL;
-	if (b->size == BLOCK_SIZE && !q->spare)
-		q->spare = b;
-	else
+	if (b->size != BLOCK_SIZE || q->nspare == KEEP_BLOCKS) {
 		block_free(b);
+		return;
+	}
+	b->next = q->spare;
+	q->spare = b;
+	q->nspare++;
 }
 
 void otlp_queue_drop(struct otlp_queue *q, size_t n)

@@ -5,15 +5,28 @@
 
 static const uint8_t v4_in_v6[12] = {[10] = 0xff, [11] = 0xff};
 
+static void v4_print(const uint8_t *bytes, char *ret)
+{
+	for (int i = 0; i < 4; i++) {
+		if (bytes[i] >= 100)
+			*ret++ = (char)('0' + bytes[i] / 100);
+		if (bytes[i] >= 10)
+			*ret++ = (char)('0' + bytes[i] / 10 % 10);
+		*ret++ = (char)('0' + bytes[i] % 10);
+		*ret++ = i < 3 ? '.' : '\0';
+	}
+}
+
 bool ip_print(const void *ip, size_t len, char ret[INET6_ADDRSTRLEN])
 {
 	const uint8_t *bytes = ip;
+	const bool mapped = len == 16 && !memcmp(bytes, v4_in_v6, sizeof(v4_in_v6));
 
-	if (len != 4 && len != 16)
-		return false;
-	if (len == 16 && !memcmp(bytes, v4_in_v6, sizeof(v4_in_v6)))
-		return inet_ntop(AF_INET, bytes + sizeof(v4_in_v6), ret, INET6_ADDRSTRLEN);
-	return inet_ntop(len == 4 ? AF_INET : AF_INET6, bytes, ret, INET6_ADDRSTRLEN);
+	if (len == 4 || mapped) {
+		v4_print(mapped ? bytes + sizeof(v4_in_v6) : bytes, ret);
+		return true;
+	}
+	return len == 16 && inet_ntop(AF_INET6, bytes, ret, INET6_ADDRSTRLEN);
 }
 
 bool ip_read(const char *text, size_t len, uint8_t ret[16])

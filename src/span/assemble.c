@@ -19,6 +19,8 @@
  * and records find it by that key.
  *
  * Ids and the sampling decision are made at the start, since children need them: here, unless the record has them.
+ * Where probes decide (probe/mark.h), nothing comes of what is left out, and an end whose start never came is one that
+ * its probe did not know any more.
  */
 #include "span/assemble.h"
 
@@ -38,16 +40,18 @@ struct assembler {
 	struct assembler_options o;
 	struct map probes, targets;      /* by id */
 	struct interner interner;
+	struct sql_cache statements;
 	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
+	uint64_t requests[INJECT_OUTCOMES];
 	uint64_t last_ns;                /* the latest that a record was written */
 	struct losses losses;
 	struct parents parents;
 	struct wall_clock wall;
 	VEC(struct attr) attrs;          /* of the span being emitted */
-	struct buf name;
+	struct buf name, status_text;
 	uint64_t entropy[64];
 	size_t entropy_left;
 };
@@ -97,9 +101,11 @@ void assembler_free(struct assembler *a)
 	map_done(&a->probes);
 	parents_done(&a->parents);
 	interner_done(&a->interner);
+	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
 	buf_done(&a->name);
+	buf_done(&a->status_text);
 	free(a);
 }
 
@@ -127,12 +133,13 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 {
 	struct probe *probe = probe_new(&a->interner, p);
 
-	for (size_t i = 0; i < probe->nrules; i++) {
-		struct transform_wishes *w = &probe->rules[i].wishes;
+	for (size_t i = 0; i < probe->rules.n; i++) {
+		struct transform_wishes *w = &probe->rules.rules[i].wishes;
 
 		if (w->redact && a->o.redact)
 			w->redact = a->o.redact;
 		w->sql_full = a->o.sql_full;
+		w->statements = &a->statements;
 	}
 	pair_with_others(a, probe);
 	free(map_set(&a->probes, p->id, probe));
@@ -200,13 +207,13 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
 	int slot = in->probe->tracestate_slot;
-	const char *text = NULL;
-	size_t len;
+	const char *field = arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
+	struct text_view t = {NULL, 0};
 
 	if (arrival_has(in, slot))
-		text = event_bytes(&in->e, (size_t)slot, &len);
-	if (text)
-		tracestate_read(text, len, in->e.slots[slot].status == SLOT_CUT, out);
+		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
+	if (t.s && (!field || header_field(t, field, &t)))
+		tracestate_read(t.s, t.len, !field && in->e.slots[slot].status == SLOT_CUT, out);
 }
 
 /* Whether the trace is kept: as the parent's process said, if we follow it; here it was said before. */
@@ -218,27 +225,89 @@ static bool keeps_trace(const struct assembler *a, const struct parent *p)
 	return trace_sampled(p->trace.trace_id, a->o.sample);
 }
 
+static bool is_known(const struct parent *p)
+{
+	return p->where == SPAN_PARENT_LOCAL || p->where == SPAN_PARENT_REMOTE;
+}
+
 /*
- * Its ids, and its parent's. A probe that made the ids may have sent them on, with its decision on keeping the trace,
- * so they stay; what is in another trace is no parent of this span.
+ * A probe that made the ids and sent them on has to be believed: what is in another trace is no parent of this span.
+ * Where nobody was told of them, a parent of ours must be kept as the span was, unless its probe knew no parent.
  */
+static bool disagrees(const struct event_context *own, const struct parent *p)
+{
+	if (!is_known(p))
+		return false;
+	if (!(own->flags & EVENT_CONTEXT_LOOSE))
+		return memcmp(own->trace_id, p->trace.trace_id, sizeof(own->trace_id));
+	return p->open && !p->trace.sampled && !(own->flags & EVENT_CONTEXT_UNDECIDED);
+}
+
+/* A new id, of those that are kept. */
+static void kept_trace_id(struct assembler *a, uint8_t ret[16])
+{
+	const uint64_t all = UINT64_C(1) << 56, least = mark_threshold(a->o.sample);
+	uint64_t low = 0;
+
+	random_id(a, ret, 2);
+	if (trace_sampled(ret, a->o.sample) || least >= all)
+		return;
+	for (int i = 9; i < 16; i++)
+		low = low << 8 | ret[i];
+	low = least + (uint64_t)((unsigned __int128)low * (all - least) >> 56);
+	for (int i = 15; i >= 9; i--, low >>= 8)
+		ret[i] = (uint8_t)low;
+}
+
+/*
+ * The ids and the decision of the span's own probe. Loose ids may be of a trace that the span is not in, as far as we
+ * know.
+ */
+static void set_own_trace(struct assembler *a, struct open_span *s, const struct event_context *own, struct parent *p)
+{
+	bool loose = own->flags & EVENT_CONTEXT_LOOSE;
+
+	if (disagrees(own, p)) {
+		*p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
+		a->losses.count[LOSS_SAMPLING_DISAGREES]++;
+	}
+	s->trace = trace_context_of(own);
+	s->has_own_ids = !loose;
+	if (loose && !is_known(p))
+		kept_trace_id(a, s->trace.trace_id);
+	if (!is_known(p))
+		return;
+	if (loose || own->flags & EVENT_CONTEXT_UNDECIDED)
+		s->trace.sampled = keeps_trace(a, p);
+	if (loose)
+		memcpy(s->trace.trace_id, p->trace.trace_id, sizeof(s->trace.trace_id));
+}
+
+static bool own_context(const struct arrival *in, struct event_context *ret)
+{
+	int slot = in->probe->context_slot;
+
+	return arrival_has(in, slot) && event_context(&in->e, (size_t)slot, ret);
+}
+
+/* Its ids, and its parent's. */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
 	struct parent p = parents_find(&a->parents, in, s);
-	bool known = p.where == SPAN_PARENT_LOCAL || p.where == SPAN_PARENT_REMOTE;
 	struct event_context own;
+	bool has_own = own_context(in, &own);
 
-	if (!known)
+	if (!is_known(&p))
 		random_id(a, p.trace.trace_id, 2);
 	s->trace = p.trace;
-	if (arrival_has(in, in->probe->context_slot) && event_context(&in->e, (size_t)in->probe->context_slot, &own)) {
-		s->trace = trace_context_of(&own);
-		s->has_own_ids = true;
-		if (known && memcmp(s->trace.trace_id, p.trace.trace_id, sizeof(p.trace.trace_id)))
-			p = (struct parent){.where = SPAN_PARENT_UNKNOWN};
-	} else if (p.by_sdk) {
+	if (p.by_sdk && (!has_own || own.flags & EVENT_CONTEXT_LOOSE)) {
 		s->trace = p.sdk;
 		s->by_sdk = true;
+	} else if (attr_list_has(&s->attrs, in->probe->p.span->transparent)) {
+		s->transparent = true;
+		s->trace.sampled = keeps_trace(a, &p);
+	} else if (has_own) {
+		set_own_trace(a, s, &own, &p);
 	} else {
 		s->trace.sampled = keeps_trace(a, &p);
 		random_id(a, s->trace.span_id, 1);
@@ -280,6 +349,32 @@ static enum span_status set_error(struct assembler *a, struct open_span *s, cons
 	return SPAN_STATUS_ERROR;
 }
 
+static const struct attr_value *attribute_of(const struct open_span *s, const char *name)
+{
+	return name ? attr_list_find(&s->attrs, name, strlen(name)) : NULL;
+}
+
+static enum span_kind kind_of(const struct open_span *s)
+{
+	const struct pack_span *def = s->start->p.span;
+	const struct attr_value *v = attribute_of(s, def->kind_from);
+
+	return v && v->kind == ATTR_INT && v->i >= SPAN_INTERNAL && v->i <= SPAN_CONSUMER ? (enum span_kind)v->i
+											  : def->kind;
+}
+
+/* What the program said of the error, unless it is known better. */
+static void set_status_text(struct assembler *a, const struct open_span *s, struct span *out)
+{
+	const struct attr_value *v = attribute_of(s, s->start->p.span->status_text);
+
+	if (out->status != SPAN_STATUS_ERROR || out->status_text || !v)
+		return;
+	buf_reset(&a->status_text);
+	attr_list_print(&s->attrs, v, &a->status_text);
+	out->status_text = a->status_text.data;
+}
+
 static void emit(struct assembler *a, const struct target *t, struct open_span *s, const struct ending *end)
 {
 	const struct pack_span *def = s->start->p.span;
@@ -289,7 +384,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.trace_state = s->trace_state.len ? s->trace_state.data : NULL,
 		.pack = s->start->p.pack->name,
 		.summary = def->summary,
-		.kind = def->kind,
+		.kind = kind_of(s),
 		.status = set_error(a, s, end),
 		.status_text = end->status_text,
 		.start_unix_ns = wall_clock_ns(&a->wall, s->start_ns),
@@ -297,6 +392,7 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 		.goid = s->goid,
 		.resource = t->t.resource,
 	};
+	bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
 	struct attr attr;
 
 	memcpy(out.trace_id, s->trace.trace_id, sizeof(out.trace_id));
@@ -304,8 +400,9 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	memcpy(out.parent_id, s->parent_id, sizeof(out.parent_id));
 	a->attrs.len = 0;
 	for (size_t i = 0; i < s->attrs.values.len; i++)
-		if (attr_list_get(&s->attrs, i, &attr))
+		if (attr_list_get(&s->attrs, i, &attr) && (whole || !s->attrs.values.data[i].summed))
 			vec_push(&a->attrs, attr);
+	set_status_text(a, s, &out);
 	title_render(&s->attrs, def->titles, def->name, &a->name);
 	out.name = a->name.data;
 	out.attrs = a->attrs.data;
@@ -327,6 +424,8 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 {
 	if (s->by_sdk) {
 		a->losses.count[LOSS_RECORDED_BY_SDK]++;
+	} else if (s->transparent) {
+		/* nothing is lost */
 	} else if (s->trace.sampled) {
 		compose_attributes(&s->attrs, s->start->p.span, &a->interner, &a->name);
 		emit(a, t, s, end);
@@ -369,8 +468,9 @@ static void capture(struct assembler *a, const struct arrival *in, struct open_s
 	_cleanup_(arena_done) struct arena arena = {0};
 	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, in->probe->rules, in->probe->nrules, &in->e, &src,
-			   &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	attributes_capture(&s->attrs, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	if (in->probe->lists)
+		lists_capture(in->probe->lists, &a->interner, &in->e, &src, &s->attrs, &a->losses);
 }
 
 static struct goroutine *goroutine_of(const struct arrival *in)
@@ -401,36 +501,62 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	}
 }
 
-/* The key that the record says; 0: none. *ret_lost: one could not be read. */
-static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
+/* The first of the keys that the record says; 0: none. All of them go to ret_all, unless that is NULL. */
+static uint64_t captured_keys(const struct arrival *in, bool *ret_lost, uint64_t *ret_all)
 {
-	uint64_t key = 0;
+	uint64_t first = 0, key;
+	size_t n = 0;
 
 	*ret_lost = false;
-	for (size_t i = 0; !key && i < in->probe->nkey_slots; i++) {
+	for (size_t i = 0; i < in->probe->nkey_slots; i++) {
 		int slot = in->probe->key_slots[i];
 
-		arrival_word(in, slot, &key);
 		*ret_lost |= arrival_has(in, slot) && slot_lost(in->e.slots[slot].status);
+		if (!arrival_word(in, slot, &key) || !key)
+			continue;
+		first = first ? first : key;
+		if (ret_all && n < SPAN_KEYS)
+			ret_all[n++] = key;
 	}
-	return key;
+	return first;
 }
 
-/* What no other open span of its definition has: one that has it all the same has ended, and its end was lost. */
+static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
+{
+	return captured_keys(in, ret_lost, NULL);
+}
+
+/*
+ * The record's keys are those of `owner`, or of nobody: who else has one has it no more. A span that has none left has
+ * ended, and its end was lost. (Of an object that lies in memory twice one may be garbage while the other is in use.)
+ */
+static void lose_keyed(struct assembler *a, const struct arrival *in, const struct open_span *owner)
+{
+	uint64_t keys[SPAN_KEYS] = {0};
+	bool lost;
+
+	captured_keys(in, &lost, keys);
+	for (size_t i = 0; i < SPAN_KEYS; i++) {
+		struct open_span *older = open_spans_keyed(&in->target->open, in->probe->p.span, keys[i]);
+
+		if (older && older != owner && !open_spans_drop_key(&in->target->open, older, keys[i]))
+			lose(a, in, older, LOSS_UNPAIRED_START);
+	}
+}
+
+/* No other open span of its definition has that key. */
 static void take_key(struct assembler *a, const struct arrival *in, struct open_span *s)
 {
 	const struct pack_span *span = in->probe->p.span;
 	struct open_spans *open = &in->target->open;
-	struct open_span *older;
+	uint64_t keys[SPAN_KEYS] = {0};
 	bool lost;
-	uint64_t key = captured_key(in, &lost);
 
-	if (!key)
+	if (!captured_keys(in, &lost, keys))
 		return;
-	older = span->detached ? open_spans_keyed(open, span, key) : NULL;
-	if (older && older != s)
-		lose(a, in, older, LOSS_UNPAIRED_START);
-	open_spans_set_key(open, s, key);
+	if (span->detached)
+		lose_keyed(a, in, s);
+	open_spans_set_keys(open, s, keys);
 	if (span->detached)
 		open_spans_detach(open, s, in->e.head->time_ns);
 }
@@ -568,7 +694,7 @@ static void on_end(struct assembler *a, const struct arrival *in)
 		named = s != NULL;
 	}
 	if (!s) {
-		a->losses.count[LOSS_UNPAIRED_END] +=
+		a->losses.count[in->probe->has_marks ? LOSS_LEFT_OUT_LATE : LOSS_UNPAIRED_END] +=
 			!in->probe->p.point->may_miss && !is_part(goroutine_of(in), &in->probe->p);
 		return;
 	}
@@ -599,27 +725,30 @@ static void on_note(struct assembler *a, const struct arrival *in)
 static void on_join(struct assembler *a, const struct arrival *in)
 {
 	struct open_spans *open = &in->target->open;
-	struct open_span *s = NULL;
 	bool lost;
+	struct open_span *s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
 
+	if (!s) {
+		on_note(a, in);
+		return;
+	}
 	if (in->e.head->goid && !goroutine_find(goroutine_of(in), in->probe->p.span))
-		s = open_spans_keyed(open, in->probe->p.span, captured_key(in, &lost));
-	if (s)
 		open_spans_join(open, in->e.head->goid, s);
-	on_note(a, in);
+	capture(a, in, s);
+	parents_noted(&a->parents, in, s);
 }
 
 /* The key is the goroutine's word to those that will work for its span, which stays where it is. */
 static void on_tie(struct assembler *a, const struct arrival *in)
 {
 	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
+	uint64_t keys[SPAN_KEYS] = {0};
 	bool lost;
-	uint64_t key = captured_key(in, &lost);
 
 	if (!s)
 		return;
-	if (key)
-		open_spans_set_key(&in->target->open, s, key);
+	if (captured_keys(in, &lost, keys))
+		open_spans_set_keys(&in->target->open, s, keys);
 	capture(a, in, s);
 	parents_noted(&a->parents, in, s);
 }
@@ -632,6 +761,10 @@ static void on_detach(struct assembler *a, const struct arrival *in)
 
 	if (nested)
 		return;
+	if (!s && in->probe->ends_start && in->probe->p.span->context_holds_key) {
+		lose_keyed(a, in, NULL);
+		return;
+	}
 	if (!s) {
 		on_note(a, in);
 		return;
@@ -713,6 +846,48 @@ static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 		finish(a, in->target, goroutine_innermost(g), &end);
 }
 
+/* The slot of the first capture with that use, or NULL. */
+static const struct event_slot *slot_used(const struct arrival *in, enum capture_use use)
+{
+	const struct assembler_probe *p = &in->probe->p;
+
+	for (size_t i = 0; i < p->variant->ncaptures; i++) {
+		int slot = p->variant->captures[i].use == use ? p->slot_of_item[i] : -1;
+
+		if (slot >= 0 && slot < in->e.head->slots)
+			return &in->e.slots[slot];
+	}
+	return NULL;
+}
+
+/* Nothing that a span is made of. A request that is not armed is not seen again. */
+static void on_arm(struct assembler *a, const struct arrival *in)
+{
+	const struct event_slot *present = slot_used(in, USE_PRESENT);
+
+	if (present && present->status == SLOT_OK)
+		a->requests[INJECT_PRESENT]++;
+	else if (present && present->status == SLOT_MAP_BUSY)
+		a->requests[INJECT_MAP_BUSY]++;
+	else if (present && present->status == SLOT_UNREADABLE)
+		a->requests[INJECT_UNREADABLE]++;
+}
+
+/* What the slot does not say its status does: why it could not be found out. */
+static void on_inject(struct assembler *a, const struct arrival *in)
+{
+	const struct event_slot *armed = slot_used(in, USE_ARMED), *s = slot_used(in, USE_INJECT);
+
+	if (!armed || armed->status != SLOT_OK || !s)
+		return;
+	if (s->status == SLOT_OK)
+		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+	else if (s->status == SLOT_ABSENT)
+		a->requests[INJECT_NO_SPAN]++;
+	else
+		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
+}
+
 static void on_sdk(struct assembler *a, const struct arrival *in)
 {
 	parents_sdk_began(&a->parents, in);
@@ -732,7 +907,7 @@ static const record_fn on_record[] = {
 	[POINT_START] = on_start,   [POINT_END] = on_end,     [POINT_NOTE] = on_note,
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
 	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
-	[POINT_SDK] = on_sdk,
+	[POINT_SDK] = on_sdk,	    [POINT_ARM] = on_arm,     [POINT_INJECT] = on_inject,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)
@@ -819,5 +994,7 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 	ret->open += a->left_open;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
 		ret->open += ((struct target *)v)->open.stacks.len;
+	for (size_t i = 0; i < INJECT_OUTCOMES; i++)
+		ret->requests[i] += a->requests[i];
 	losses_add(&ret->losses, &a->losses);
 }

@@ -1,6 +1,5 @@
 #include "span/attr_list.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #define TEXT_KEEP (16 * 1024) /* a larger buffer is not kept for the next span */
@@ -8,6 +7,7 @@
 void attr_list_reset(struct attr_list *l)
 {
 	l->values.len = 0;
+	l->keys = 0;
 	if (l->text.cap > TEXT_KEEP)
 		buf_done(&l->text);
 	else
@@ -20,7 +20,7 @@ void attr_list_done(struct attr_list *l)
 	buf_done(&l->text);
 	buf_done(&l->decoded);
 	buf_done(&l->redacted);
-	sql_statement_done(&l->sql);
+	sql_statement_done(&l->own_sql);
 	buf_done(&l->built);
 	buf_done(&l->path);
 	buf_done(&l->mounted);
@@ -31,10 +31,15 @@ const struct attr_value *attr_list_find(const struct attr_list *l, const char *k
 	for (size_t i = 0; i < l->values.len; i++) {
 		const struct attr_value *v = &l->values.data[i];
 
-		if (!strncmp(v->key, key, len) && !v->key[len])
+		if (v->key_len == len && !memcmp(v->key, key, len))
 			return v->gone ? NULL : v;
 	}
 	return NULL;
+}
+
+bool attr_list_has(const struct attr_list *l, const char *key)
+{
+	return key && attr_list_find(l, key, strlen(key));
 }
 
 const char *attr_list_text(const struct attr_list *l, const struct attr_value *v)
@@ -49,7 +54,7 @@ void attr_list_print(const struct attr_list *l, const struct attr_value *v, stru
 		buf_append(out, attr_list_text(l, v), v->len);
 		break;
 	case ATTR_INT:
-		buf_printf(out, "%" PRId64, v->i);
+		buf_int(out, v->i);
 		break;
 	case ATTR_DOUBLE:
 		buf_printf(out, "%g", v->d);
@@ -103,16 +108,35 @@ void attr_list_store_text(struct attr_list *l, struct attr_value *v, const char 
 	v->len = (uint32_t)len;
 }
 
+static void forget_brought(struct attr_list *l, const char *about)
+{
+	for (size_t i = 0; i < l->values.len; i++)
+		if (l->values.data[i].about == about)
+			l->values.data[i].gone = true;
+}
+
+static uint64_t bit_of(const char *key)
+{
+	return UINT64_C(1) << ((uintptr_t)key / 16 * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+}
+
 struct attr_value *attr_list_set(struct attr_list *l, const char *key, enum attr_kind kind)
 {
-	struct attr_value *v = NULL;
+	struct attr_value *v = l->values.data, *end = v + l->values.len;
+	const uint64_t bit = bit_of(key);
 
-	for (size_t i = 0; i < l->values.len && !v; i++)
-		if (l->values.data[i].key == key)
-			v = &l->values.data[i];
-	if (!v)
+	if (!(l->keys & bit))
+		v = end;
+	l->keys |= bit;
+	while (v < end && v->key != key)
+		v++;
+	if (v < end) {
+		forget_brought(l, key);
+	} else {
 		v = vec_add(&l->values);
-	*v = (struct attr_value){.key = key, .kind = kind, .off = v->off, .room = v->room};
+		v->key_len = (uint32_t)strlen(key);
+	}
+	*v = (struct attr_value){.key = key, .kind = kind, .key_len = v->key_len, .off = v->off, .room = v->room};
 	return v;
 }
 
@@ -135,11 +159,4 @@ void attr_list_bring_string(struct attr_list *l, const char *about, const char *
 
 	v->about = about;
 	attr_list_store_text(l, v, s, len);
-}
-
-void attr_list_forget_brought(struct attr_list *l, const char *about)
-{
-	for (size_t i = 0; i < l->values.len; i++)
-		if (l->values.data[i].about == about)
-			l->values.data[i].gone = true;
 }

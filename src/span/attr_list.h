@@ -14,7 +14,9 @@ struct attr_value {
 	const char *key;    /* interned: equal keys are equal pointers */
 	const char *title;  /* how titles write it, or NULL: as it is */
 	enum attr_kind kind;
+	uint32_t key_len;
 	const char *about;  /* NULL, or the attribute that this one came with: it says how it was cut, its port, … */
+	bool summed;        /* of values of several records: without one of them it is wrong */
 	bool hidden, cut;   /* cut: the program's text is longer */
 	bool gone;          /* its attribute has another value now: no attribute any more, only room for one */
 	uint32_t off, len, room; /* room is kept when the value is replaced */
@@ -27,19 +29,22 @@ struct attr_value {
 
 struct attr_list {
 	VEC(struct attr_value) values;
+	uint64_t keys;      /* a bit for each key, by its address: where it is 0 there is no such attribute */
 	struct buf text;
 	struct buf decoded, redacted, built, path, mounted; /* of the value that is being set */
-	struct sql_statement sql;
+	struct sql_statement own_sql;
+	const struct sql_statement *sql; /* of the value that is being set, if it is one: own_sql, or a cache's */
 };
 void attr_list_reset(struct attr_list *l); /* empties; keeps the memory unless it is large */
 void attr_list_done(struct attr_list *l);
 const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len);
+bool attr_list_has(const struct attr_list *l, const char *key); /* key NULL: false */
 const char *attr_list_text(const struct attr_list *l, const struct attr_value *v);
 /* Appends the value as text. */
 void attr_list_print(const struct attr_list *l, const struct attr_value *v, struct buf *out);
 /*
- * An attribute of that key and kind, new or in the old one's place; the value is the caller's to set. All keys must be
- * interned. Valid until the list changes.
+ * An attribute of that key and kind, new or in the old one's place; the value is the caller's to set. What the old one
+ * brought along is forgotten. All keys must be interned. Valid until the list changes.
  */
 struct attr_value *attr_list_set(struct attr_list *l, const char *key, enum attr_kind kind);
 void attr_list_store_text(struct attr_list *l, struct attr_value *v, const char *s, size_t len); /* of an ATTR_STRING */
@@ -47,7 +52,6 @@ void attr_list_set_string(struct attr_list *l, const char *key, const char *s, s
 /* What another attribute's value brings along: forgotten when that attribute gets another value. */
 void attr_list_bring_int(struct attr_list *l, const char *about, const char *key, int64_t i);
 void attr_list_bring_string(struct attr_list *l, const char *about, const char *key, const char *s, size_t len);
-void attr_list_forget_brought(struct attr_list *l, const char *about);
 /* The i-th value as sinks see it; false when it is hidden. Valid until the list changes. */
 bool attr_list_get(const struct attr_list *l, size_t i, struct attr *ret);
 

@@ -43,13 +43,17 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 {
 	const struct pack_capture *c = &v->captures[i];
 	const struct transform *t = &c->transform;
-	struct capture_rule r = {.transform = t,
-				 .key = intern(in, c->name),
-				 .cut_key = intern_cut(in, c->name),
-				 .constant = c->constant,
-				 .wishes = {.redact = t->redact},
+	struct capture_rule r = {.slot = slot_of_item[i],
+				 .plain = transform_is_plain(t),
+				 .unless_known = t->unless_known,
+				 .keep_empty = t->keep_empty,
+				 .hidden = t->hidden,
 				 .may_be_gone = c->may_be_gone,
-				 .slot = slot_of_item[i]};
+				 .key = intern(in, c->name),
+				 .constant = c->constant,
+				 .transform = t,
+				 .cut_key = intern_cut(in, c->name),
+				 .wishes = {.redact = t->redact}};
 
 	if (t->original) {
 		r.original_key = intern(in, t->original);
@@ -62,27 +66,29 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 		r.collection_key = intern_or_null(in, t->sql->collection);
 		r.summary_key = intern_or_null(in, t->sql->summary);
 	}
-	if (r.slot < 0 || (size_t)r.slot >= p->nslots)
-		r.slot = -1;
-	else if (c->constant)
+	if (c->constant)
 		r.kind = c->number ? VALUE_INT : constant_kind(v, p, slot_of_item, c->name);
 	else
 		r.kind = p->slots[r.slot].kind;
 	return r;
 }
 
-struct capture_rule *capture_rules_new(struct interner *in, const struct pack_variant *v,
-				       const struct capture_program *p, const int *slot_of_item,
-				       size_t *ret_n)
+struct capture_rules capture_rules_new(struct interner *in, const struct pack_variant *v,
+				       const struct capture_program *p, const int *slot_of_item)
 {
 	struct capture_rule *rules = arena_array(&in->arena, struct capture_rule, v->ncaptures);
+	int *slots = arena_array(&in->arena, int, v->ncaptures);
 	size_t n = 0;
 
-	for (size_t i = 0; i < v->ncaptures; i++)
-		if (v->captures[i].use == USE_ATTRIBUTE)
-			rules[n++] = rule_of(in, v, p, slot_of_item, i);
-	*ret_n = n;
-	return rules;
+	for (size_t i = 0; i < v->ncaptures; i++) {
+		int slot = slot_of_item[i];
+
+		if (v->captures[i].use != USE_ATTRIBUTE || slot < 0 || (size_t)slot >= p->nslots)
+			continue;
+		slots[n] = slot;
+		rules[n++] = rule_of(in, v, p, slot_of_item, i);
+	}
+	return (struct capture_rules){rules, slots, n};
 }
 
 /* ---- values ---- */
@@ -137,13 +143,12 @@ static bool read_scalar(const struct capture_rule *r, uint64_t word, const struc
 	return r->kind != VALUE_STRING;
 }
 
+/* r's slot is there. */
 static bool read_value(const struct capture_rule *r, const struct event *e, const struct slot_source *src,
 		       struct captured_value *v)
 {
 	struct slot_value slot;
 
-	if (r->slot < 0 || r->slot >= e->head->slots)
-		return false;
 	if (r->constant) {
 		captured_set_constant(v, r->constant, r->kind == VALUE_INT || r->kind == VALUE_UINT);
 		return e->slots[r->slot].status == SLOT_OK;
@@ -165,24 +170,36 @@ static void bring(struct attr_list *l, const struct capture_rule *r, const char 
 		attr_list_bring_string(l, r->key, key, text->data, text->len);
 }
 
+/* What the attribute has so far. False where that is no number: then nothing is added any more. */
+static bool sum_of(const struct attr_list *l, const struct capture_rule *r, int64_t *ret)
+{
+	const struct attr_value *a = r->transform->add ? attr_list_find(l, r->key, strlen(r->key)) : NULL;
+
+	*ret = a && a->kind == ATTR_INT ? a->i : 0;
+	return !a || a->kind == ATTR_INT;
+}
+
 static void store(struct attr_list *l, const struct capture_rule *r, const struct captured_value *v)
 {
 	struct attr_value *a;
+	int64_t sum;
 
-	attr_list_forget_brought(l, r->key);
+	if (!sum_of(l, r, &sum))
+		return;
 	a = attr_list_set(l, r->key, v->kind);
-	a->hidden = r->transform->hidden;
+	a->hidden = r->hidden;
+	a->summed = r->transform->add;
 	a->title = v->title;
 	a->cut = v->full_len != 0;
 	if (v->kind == ATTR_STRING)
 		attr_list_store_text(l, a, v->s, v->len);
 	else if (v->kind == ATTR_INT)
-		a->i = v->i;
+		a->i = (int64_t)((uint64_t)v->i + (uint64_t)sum);
 	else if (v->kind == ATTR_DOUBLE)
 		a->d = v->d;
 	else
 		a->b = v->b;
-	if (r->transform->hidden)
+	if (r->hidden)
 		return;
 	if (v->original && r->original_key)
 		attr_list_bring_string(l, r->key, r->original_key, v->original, v->original_len);
@@ -193,9 +210,9 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 	if (v->port >= 0 && r->port_key)
 		attr_list_bring_int(l, r->key, r->port_key, v->port);
 	if (v->is_sql) {
-		bring(l, r, r->operation_key, &l->sql.operation);
-		bring(l, r, r->collection_key, &l->sql.collection);
-		bring(l, r, r->summary_key, &l->sql.summary);
+		bring(l, r, r->operation_key, &l->sql->operation);
+		bring(l, r, r->collection_key, &l->sql->collection);
+		bring(l, r, r->summary_key, &l->sql->summary);
 	}
 }
 
@@ -204,25 +221,35 @@ static bool known(const struct attr_list *l, const struct capture_rule *r)
 	return attr_list_find(l, r->key, strlen(r->key));
 }
 
-static bool is_lost(const struct capture_rule *r, const struct event *e)
+static void capture_one(struct attr_list *l, const struct capture_rule *r, const struct event *e,
+			const struct slot_source *src, uint64_t *unreadable)
 {
-	return r->slot >= 0 && r->slot < e->head->slots && slot_lost(e->slots[r->slot].status);
+	struct captured_value v = {.port = -1};
+
+	if (r->unless_known && known(l, r))
+		return;
+	if (read_value(r, e, src, &v)) {
+		*unreadable += v.lost;
+		if (r->plain ? captured_is_something(&v, r->keep_empty)
+			     : transform_apply(r->transform, &r->wishes, l, &v))
+			store(l, r, &v);
+	} else if (slot_lost(e->slots[r->slot].status) && !(r->may_be_gone && known(l, r))) {
+		(*unreadable)++;
+	}
 }
 
-void attributes_capture(struct attr_list *l, const struct capture_rule *rules, size_t n,
-			const struct event *e, const struct slot_source *src, uint64_t *unreadable)
+/* Most captures of a point are one of several alternatives, whose conditions did not hold. */
+void attributes_capture(struct attr_list *l, const struct capture_rules *rules, const struct event *e,
+			const struct slot_source *src, uint64_t *unreadable)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct captured_value v = {.port = -1};
+	for (size_t i = 0; i < rules->n; i++) {
+		const int slot = rules->slots[i];
+		enum slot_status status;
 
-		if (rules[i].transform->unless_known && known(l, &rules[i]))
+		if (slot >= e->head->slots)
 			continue;
-		if (read_value(&rules[i], e, src, &v)) {
-			*unreadable += v.lost;
-			if (transform_apply(rules[i].transform, &rules[i].wishes, l, &v))
-				store(l, &rules[i], &v);
-		} else if (is_lost(&rules[i], e) && !(rules[i].may_be_gone && known(l, &rules[i]))) {
-			(*unreadable)++;
-		}
+		status = e->slots[slot].status;
+		if (status == SLOT_OK || status == SLOT_CUT || slot_lost(status))
+			capture_one(l, &rules->rules[i], e, src, unreadable);
 	}
 }

@@ -78,35 +78,66 @@ static bool same_route(const struct request_route *a, const struct request_route
 	return !memcmp(a, b, sizeof(*a));
 }
 
-void connections_put(struct connections *c, struct open_span *s, const struct request_route *r, uint64_t now_ns)
+static struct map *ends_of(struct connections *c, const struct request_end *e)
+{
+	return e->waits ? &c->waiting : &c->ends;
+}
+
+static void put(struct connections *c, struct open_span *s, const struct request_end *like)
 {
 	struct request_end *e = s->request;
-	uint64_t hash = hash_of(r);
+	uint64_t hash = hash_of(&like->route);
+	struct map *ends = ends_of(c, like);
 
-	if (e && same_route(&e->route, r))
+	if (e && e->waits == like->waits && same_route(&e->route, &like->route))
 		return;
 	connections_forget(c, s);
 	e = xmalloc(sizeof(*e));
-	*e = (struct request_end){.route = *r, .span = s, .since_ns = now_ns, .next = map_get(&c->ends, hash)};
-	map_set(&c->ends, hash, e);
+	*e = *like;
+	e->span = s;
+	e->next = map_get(ends, hash);
+	map_set(ends, hash, e);
 	s->request = e;
+}
+
+void connections_put(struct connections *c, struct open_span *s, const struct request_route *r, uint64_t now_ns)
+{
+	put(c, s, &(struct request_end){.route = *r, .since_ns = now_ns});
+}
+
+static struct request_route from_the_other_side(const struct request_route *r)
+{
+	struct request_route other = *r;
+
+	other.local = r->remote;
+	other.remote = r->local;
+	return other;
+}
+
+void connections_wait(struct connections *c, struct open_span *s, const struct request_route *server, uint64_t now_ns)
+{
+	if (server->has_stream)
+		put(c, s, &(struct request_end){.route = from_the_other_side(server), .since_ns = now_ns,
+						.waits = true});
 }
 
 void connections_forget(struct connections *c, struct open_span *s)
 {
 	struct request_end *gone = TAKE(s->request), *first, *before;
+	struct map *ends;
 	uint64_t hash;
 
 	if (!gone)
 		return;
+	ends = ends_of(c, gone);
 	hash = hash_of(&gone->route);
-	first = map_get(&c->ends, hash);
+	first = map_get(ends, hash);
 	if (first == gone) {
 		first = gone->next;
 		if (first)
-			map_set(&c->ends, hash, first);
+			map_set(ends, hash, first);
 		else
-			map_del(&c->ends, hash);
+			map_del(ends, hash);
 	} else {
 		for (before = first; before->next != gone;)
 			before = before->next;
@@ -115,16 +146,29 @@ void connections_forget(struct connections *c, struct open_span *s)
 	free(gone);
 }
 
+struct open_span *connections_waiting(const struct connections *c, const struct request_end *client)
+{
+	struct open_span *found = NULL;
+
+	for (struct request_end *e = map_get(&c->waiting, hash_of(&client->route)); e; e = e->next) {
+		if (!same_route(&e->route, &client->route) || e->span->start_ns < client->span->start_ns)
+			continue;
+		if (found)
+			return NULL;
+		found = e->span;
+	}
+	return found;
+}
+
 struct request_end *connections_client(const struct connections *c, const struct request_route *server,
 				       uint64_t start_ns, bool *ret_several)
 {
-	struct request_route r = *server;
+	struct request_route r = from_the_other_side(server);
 	struct request_end *found = NULL;
 
-	r.local = server->remote;
-	r.remote = server->local;
 	for (struct request_end *e = map_get(&c->ends, hash_of(&r)); e; e = e->next) {
-		if (!same_route(&e->route, &r) || e->answered || e->since_ns > start_ns)
+		if (!same_route(&e->route, &r) || e->answered ||
+		    (r.has_stream ? e->span->start_ns : e->since_ns) > start_ns)
 			continue;
 		if (found) {
 			*ret_several = true;
@@ -138,4 +182,5 @@ struct request_end *connections_client(const struct connections *c, const struct
 void connections_done(struct connections *c)
 {
 	map_done(&c->ends);
+	map_done(&c->waiting);
 }

@@ -22,16 +22,17 @@ struct request_route {
 	uint64_t has_stream, stream;
 };
 
-struct request_end {                 /* the client's */
-	struct request_route route;
+struct request_end {                 /* a client span's, or that of a server span that waits for its client */
+	struct request_route route;  /* from the client's side */
 	struct open_span *span;
 	uint64_t since_ns;           /* of the record that said so */
-	bool answered;               /* a server span has it as its parent */
+	bool answered;               /* a client's: a server span has it as its parent */
+	bool waits;                  /* a server's */
 	struct request_end *next;    /* of the same hash */
 };
 
 struct connections {                 /* zero is empty */
-	struct map ends;             /* hash of the route → struct request_end */
+	struct map ends, waiting;    /* hash of the route → struct request_end: of clients, of servers */
 };
 
 /* False where the attributes do not say both addresses. network: 0: not known, so nothing is. */
@@ -39,11 +40,19 @@ bool request_route_read(const struct pack_connection *c, const struct attr_list 
 			struct request_route *ret);
 /* The client span's request goes over that from now on, and over no other. */
 void connections_put(struct connections *c, struct open_span *s, const struct request_route *r, uint64_t now_ns);
+/*
+ * A server span, which sees the route from its side, has the request, and its client is not known. Of a stream it may
+ * still become known: a client's probe may tell it only when the server has begun.
+ */
+void connections_wait(struct connections *c, struct open_span *s, const struct request_route *server, uint64_t now_ns);
+/* The one server span that waits for the request of this end, and began within its client's span; or NULL. */
+struct open_span *connections_waiting(const struct connections *c, const struct request_end *client);
 void connections_forget(struct connections *c, struct open_span *s);
 /*
  * The end of the one client span whose request a server span can have that sees the route from its side and began at
- * start_ns; NULL where there is none or *ret_several. With a stream requests are told apart; without one the connection
- * has one request at a time, so one that has been read by a server is over when the next one comes.
+ * start_ns; NULL where there is none or *ret_several. With a stream requests are told apart, and the client's span was
+ * there before; without one the connection has one request at a time, so one that has been read by a server is over
+ * when the next one comes, and the request itself was on its way before.
  */
 struct request_end *connections_client(const struct connections *c, const struct request_route *server,
 				       uint64_t start_ns, bool *ret_several);

@@ -14,6 +14,11 @@ const char *intern(struct interner *in, const char *s)
 	return copy;
 }
 
+const char *intern_at_most(struct interner *in, const char *s, size_t max)
+{
+	return in->keys.len < max || strmap_get(&in->keys, s, strlen(s)) ? intern(in, s) : NULL;
+}
+
 void interner_done(struct interner *in)
 {
 	strmap_done(&in->keys);

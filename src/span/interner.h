@@ -10,6 +10,8 @@ struct interner { /* zero-initialised is empty */
 	struct arena arena;
 };
 const char *intern(struct interner *in, const char *s);
+/* NULL where it is a new one, and there are max already. */
+const char *intern_at_most(struct interner *in, const char *s, size_t max);
 void interner_done(struct interner *in);
 
 #endif

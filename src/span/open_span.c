@@ -64,40 +64,80 @@ struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *p
 	return s;
 }
 
-struct open_span *open_spans_keyed(const struct open_spans *o, const struct pack_span *span, uint64_t key)
+static struct span_key *find_key(const struct open_spans *o, const struct pack_span *span, uint64_t key)
 {
-	struct open_span *s = key ? map_get(&o->keys, key) : NULL;
+	struct span_key *k = key ? map_get(&o->keys, key) : NULL;
 
-	while (s && s->start->p.span != span)
-		s = s->same_key;
-	return s;
+	while (k && k->span->start->p.span != span)
+		k = k->same;
+	return k;
 }
 
-static void forget_key(struct open_spans *o, struct open_span *s)
+struct open_span *open_spans_keyed(const struct open_spans *o, const struct pack_span *span, uint64_t key)
 {
-	struct open_span *first = s->key ? map_get(&o->keys, s->key) : NULL, **at = &first;
+	struct span_key *k = find_key(o, span, key);
+
+	return k ? k->span : NULL;
+}
+
+bool open_span_has_key(const struct open_span *s, uint64_t key)
+{
+	for (size_t i = 0; key && i < SPAN_KEYS; i++)
+		if (s->keys[i].key == key)
+			return true;
+	return false;
+}
+
+static void forget_key(struct open_spans *o, struct span_key *k)
+{
+	struct span_key *first = k->key ? map_get(&o->keys, k->key) : NULL, **at = &first;
 
 	if (!first)
 		return;
-	while (*at != s)
-		at = &(*at)->same_key;
-	*at = s->same_key;
+	while (*at != k)
+		at = &(*at)->same;
+	*at = k->same;
 	if (first)
-		map_set(&o->keys, s->key, first);
+		map_set(&o->keys, k->key, first);
 	else
-		map_del(&o->keys, s->key);
-	s->key = 0;
+		map_del(&o->keys, k->key);
+	k->key = 0;
 }
 
-void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key)
+static void forget_keys(struct open_spans *o, struct open_span *s)
 {
-	struct open_span *older = open_spans_keyed(o, s->start->p.span, key);
+	for (size_t i = 0; i < SPAN_KEYS; i++)
+		forget_key(o, &s->keys[i]);
+}
+
+bool open_spans_drop_key(struct open_spans *o, struct open_span *s, uint64_t key)
+{
+	bool left = false;
+
+	for (size_t i = 0; i < SPAN_KEYS; i++) {
+		if (s->keys[i].key == key)
+			forget_key(o, &s->keys[i]);
+		left |= s->keys[i].key != 0;
+	}
+	return left;
+}
+
+static void set_key(struct open_spans *o, struct open_span *s, size_t i, uint64_t key)
+{
+	struct span_key *older = find_key(o, s->start->p.span, key), *k = &s->keys[i];
 
 	if (older)
 		forget_key(o, older);
-	forget_key(o, s);
-	s->key = key;
-	s->same_key = map_set(&o->keys, key, s);
+	*k = (struct span_key){.key = key, .span = s};
+	k->same = map_set(&o->keys, key, k);
+}
+
+void open_spans_set_keys(struct open_spans *o, struct open_span *s, const uint64_t *keys)
+{
+	forget_keys(o, s);
+	for (size_t i = 0; i < SPAN_KEYS; i++)
+		if (keys[i])
+			set_key(o, s, i, keys[i]);
 }
 
 static void leave(struct open_spans *o, struct open_span *s)
@@ -171,7 +211,7 @@ void open_spans_remove(struct open_spans *o, struct open_span *s, uint64_t time_
 {
 	leave(o, s);
 	forget_created(o, s);
-	forget_key(o, s);
+	forget_keys(o, s);
 	open_spans_detach(o, s, time_ns);
 	open_stacks_remove(&o->stacks, &s->entry);
 }

@@ -12,6 +12,14 @@
 #include "span/probe.h"
 #include "span/trace_context.h"
 
+#define SPAN_KEYS 2
+
+struct span_key {
+	uint64_t key;                    /* 0: none */
+	struct open_span *span;
+	struct span_key *same;           /* of another definition */
+};
+
 struct open_span {
 	struct open_entry entry;         /* its place on its goroutine (struct goroutine), and in the process */
 	const struct probe *start;
@@ -24,13 +32,13 @@ struct open_span {
 	uint8_t parent_id[8];
 	bool has_own_ids;                /* a probe made them, and may have sent them on */
 	bool by_sdk;                     /* the program's SDK records it: its ids are that span's, it is not emitted */
+	bool transparent;                /* it stands for its parent, whose ids it has; it is not emitted */
 	bool doubtful;                   /* it may have ended unseen: its process was being planted */
 	struct ancestry ancestry;
 	struct goroutine_epoch epoch;    /* of its start */
 	uint64_t context;                /* address of the context that it was given (contexts.h); 0: none */
 	struct request_end *request;     /* where its request goes (connections.h), or NULL */
-	uint64_t key;                    /* what other goroutines know it by; 0: none */
-	struct open_span *same_key;      /* of another definition */
+	struct span_key keys[SPAN_KEYS]; /* what other goroutines know it by */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
 	struct created *created;         /* goroutines that were created within it */
 	struct attr_list attrs;
@@ -57,7 +65,7 @@ struct goroutine {
 
 struct open_spans {                     /* of one process; zero-initialised is empty */
 	struct open_stacks stacks;
-	struct map keys, joined;         /* key → open spans, one a definition; goid → open span */
+	struct map keys, joined;         /* key → struct span_key, one a definition; goid → open span */
 	struct map creators;             /* goid → the open span within which the goroutine was created */
 	size_t ncreated;
 };
@@ -94,8 +102,14 @@ static inline struct open_span *goroutine_innermost(const struct goroutine *g) /
 struct goroutine *open_spans_goroutine(const struct open_spans *o, uint64_t goid); /* NULL: no spans */
 struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *pool, uint64_t goid,
 				  const struct probe *start, uint64_t depth, uint64_t start_ns);
-/* From now on it is found by that key, until it is removed or a newer span of its definition takes the key. */
-void open_spans_set_key(struct open_spans *o, struct open_span *s, uint64_t key);
+/*
+ * From now on it is found by these keys (SPAN_KEYS of them, 0 is none) and no others, until it is removed or a newer
+ * span of its definition takes one.
+ */
+void open_spans_set_keys(struct open_spans *o, struct open_span *s, const uint64_t *keys);
+bool open_span_has_key(const struct open_span *s, uint64_t key);
+/* s has that key no more. False when it has none left. */
+bool open_spans_drop_key(struct open_spans *o, struct open_span *s, uint64_t key);
 /* The open span of that definition with that key (0 is none), or NULL. */
 struct open_span *open_spans_keyed(const struct open_spans *o, const struct pack_span *span, uint64_t key);
 /* It outlives the call that began it: it leaves its goroutine, which goes too when it was its last. */

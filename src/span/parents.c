@@ -99,6 +99,22 @@ static bool read_chain(const struct parents *p, const struct arrival *in, int sl
 	return true;
 }
 
+/*
+ * Whether the link, which is at the address of the owner's context, is that context. A span that never ends leaves the
+ * address to anybody: so some are known by what their context holds.
+ */
+static bool is_own_context(const struct open_span *owner, const struct event_chain *chain, size_t link)
+{
+	return !owner->start->p.span->context_holds_key ||
+	       (chain->span.link == link + 1 && open_span_has_key(owner, chain->span.object));
+}
+
+/* Whether it is certain that it is not: only the nearest link that holds anything is told. */
+static bool is_anothers_context(const struct open_span *owner, const struct event_chain *chain, size_t link)
+{
+	return !is_own_context(owner, chain, link) && (!chain->span.link || link + 1 <= chain->span.link);
+}
+
 static struct open_span *context_parent(struct search *q)
 {
 	int slot = chain_slot(q->in);
@@ -117,7 +133,10 @@ static struct open_span *context_parent(struct search *q)
 	for (size_t i = 0; event_chain_link(&chain, i, &link); i++) {
 		pooled |= link.pooled;
 		owner = contexts_find(&q->in->target->contexts, link.addr, &q->doubt);
-		if (owner && (!trusted(q->p, owner) || (pooled && !has_pooled(q, owner))))
+		if (owner && is_anothers_context(owner, &chain, i))
+			owner = NULL;
+		if (owner && (!trusted(q->p, owner) || (pooled && !has_pooled(q, owner)) ||
+			      !is_own_context(owner, &chain, i)))
 			return doubtful(q);
 		if (owner)
 			return innermost_of(q, owner);
@@ -247,13 +266,21 @@ static enum span_parent given_parent(const struct arrival *in, struct trace_cont
 	return c.flags & EVENT_CONTEXT_REMOTE ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
 }
 
+static const char *field_of(const struct arrival *in, int slot)
+{
+	return arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
+}
+
 /* s NULL: it is not there, or not all of it. */
 static struct text_view header(const struct arrival *in, int slot)
 {
+	const char *field = field_of(in, slot);
 	struct text_view t = {NULL, 0};
 
-	if (arrival_has(in, slot) && in->e.slots[slot].status == SLOT_OK)
+	if (arrival_has(in, slot) && (in->e.slots[slot].status == SLOT_OK || field))
 		t.s = event_bytes(&in->e, (size_t)slot, &t.len);
+	if (field && !header_field(t, field, &t))
+		t.s = NULL;
 	return t;
 }
 
@@ -290,13 +317,14 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 {
 	const struct probe *probe = in->probe;
 	const struct text_view w3c = header(in, probe->traceparent_slot);
-	bool bad = w3c.s || is_cut(in, probe->traceparent_slot);
+	bool part = is_cut(in, probe->traceparent_slot), of_lines = field_of(in, probe->traceparent_slot);
+	bool bad = w3c.s || (part && !of_lines);
 
 	*ret_w3c = w3c.s && traceparent_parse(w3c.s, w3c.len, ret);
 	if (*ret_w3c || other_header(in, ret, &bad))
 		return SPAN_PARENT_REMOTE;
 	p->losses->count[LOSS_BAD_HEADER] += bad;
-	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) ||
+	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) || (part && of_lines) ||
 	    is_lost(in, probe->b3_slot) || is_lost(in, probe->b3multi_slots[0]) || is_lost(in, probe->datadog_slots[0]))
 		return SPAN_PARENT_UNKNOWN;
 	return SPAN_PARENT_NONE;
@@ -396,6 +424,12 @@ static struct parent find_parent(struct search *q)
 		return sdk_parent(q, &header);
 	if (is_known(header.where) && header_is_nearer(&header, r.open, q->in->probe->p.span->kind))
 		return header;
+	if (r.open && r.open->transparent && !is_known(r.open->parent)) {
+		r.where = r.open->parent;
+		r.source = r.open->parent_source;
+		r.open = NULL;
+		return r;
+	}
 	if (!r.open) {
 		r.where = no_parent(q, given, header.where);
 		r.source = r.where == SPAN_PARENT_NONE ? PARENT_NONE : PARENT_UNKNOWN;
@@ -411,8 +445,11 @@ static struct parent find_parent(struct search *q)
 struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
 {
 	struct search q = {.p = p, .in = in, .s = s};
-	struct parent r = find_parent(&q);
+	struct parent r = {.where = SPAN_PARENT_NONE, .source = PARENT_NONE};
 
+	if (attr_list_has(&s->attrs, in->probe->p.span->root))
+		return r;
+	r = find_parent(&q);
 	note_caller(&q, &r);
 	return r;
 }
@@ -441,31 +478,8 @@ static void note_context(const struct arrival *in, struct open_span *s)
 	struct event_chain chain;
 	struct event_chain_link own;
 
-	if (slot >= 0 && event_chain(&in->e, (size_t)slot, &chain) && event_chain_link(&chain, 0, &own))
+	if (slot >= 0 && !s->context && event_chain(&in->e, (size_t)slot, &chain) && event_chain_link(&chain, 0, &own))
 		contexts_give(&in->target->contexts, own.addr, s);
-}
-
-static void note_client(struct parents *p, const struct arrival *in, struct open_span *s)
-{
-	const struct pack_span *span = s->start->p.span;
-	struct request_route route;
-
-	if (in->probe->connects && span->kind == SPAN_CLIENT &&
-	    request_route_read(span->connection, &s->attrs, in->target->t.network, &route))
-		connections_put(&p->connections, s, &route, in->e.head->time_ns);
-}
-
-void parents_opened(struct parents *p, const struct arrival *in, struct open_span *s, const struct parent *parent)
-{
-	s->parent_source = parent->source;
-	s->doubtful = s->start_ns <= in->target->planted_ns;
-	if (parent->open)
-		ancestry_adopt(&parent->open->ancestry, &s->ancestry);
-	if (parent->request)
-		parent->request->answered = true;
-	note_epoch(in, s);
-	note_context(in, s);
-	note_client(p, in, s);
 }
 
 static void set_trace(struct parents *p, struct open_span *s, const struct trace_context *to)
@@ -496,6 +510,7 @@ static void join_trace(struct parents *p, struct open_span *s, struct request_en
 	if (ancestry_within(&e->span->ancestry, &s->ancestry))
 		return;
 	e->answered = true;
+	connections_forget(&p->connections, s);
 	while ((below = ancestry_next(&s->ancestry, below)))
 		move_trace(p, CONTAINER_OF(below, struct open_span, ancestry), &was, e->span);
 	move_trace(p, s, &was, e->span);
@@ -505,19 +520,68 @@ static void join_trace(struct parents *p, struct open_span *s, struct request_en
 	ancestry_adopt(&e->span->ancestry, &s->ancestry);
 }
 
+/* A root of which nothing has been told yet may still turn out to be a client's. */
+static bool may_be_joined(const struct open_span *s)
+{
+	return !is_known(s->parent) && !s->has_own_ids && !s->by_sdk && !s->ancestry.told;
+}
+
+/* The client's request is known now: a server may have begun to answer it before. */
+static void note_client(struct parents *p, const struct arrival *in, struct open_span *s)
+{
+	const struct pack_span *span = s->start->p.span;
+	struct open_span *server;
+	struct request_route route;
+
+	if (!in->probe->connects || span->kind != SPAN_CLIENT ||
+	    !request_route_read(span->connection, &s->attrs, in->target->t.network, &route))
+		return;
+	connections_put(&p->connections, s, &route, in->e.head->time_ns);
+	server = trusted(p, s) && !s->request->answered ? connections_waiting(&p->connections, s->request) : NULL;
+	if (server && may_be_joined(server) && trusted(p, server))
+		join_trace(p, server, s->request);
+}
+
+static void note_server(struct parents *p, const struct arrival *in, struct open_span *s)
+{
+	const struct pack_span *span = s->start->p.span;
+	struct request_route route;
+
+	if (in->probe->connects && span->kind == SPAN_SERVER && may_be_joined(s) &&
+	    request_route_read(span->connection, &s->attrs, in->target->t.network, &route))
+		connections_wait(&p->connections, s, &route, in->e.head->time_ns);
+}
+
+void parents_opened(struct parents *p, const struct arrival *in, struct open_span *s, const struct parent *parent)
+{
+	s->parent_source = parent->source;
+	s->doubtful = s->start_ns <= in->target->planted_ns;
+	if (parent->open)
+		ancestry_adopt(&parent->open->ancestry, &s->ancestry);
+	if (parent->request)
+		parent->request->answered = true;
+	note_epoch(in, s);
+	note_context(in, s);
+	note_client(p, in, s);
+	note_server(p, in, s);
+}
+
 void parents_noted(struct parents *p, const struct arrival *in, struct open_span *s)
 {
 	struct search q = {.p = p, .in = in, .s = s};
 	struct request_end *e;
 
+	note_context(in, s);
 	if (!in->probe->connects)
 		return;
 	note_client(p, in, s);
-	if (is_known(s->parent) || s->has_own_ids || s->by_sdk || s->ancestry.told)
+	if (!may_be_joined(s))
 		return;
 	e = client_of(&q, in->target, s);
 	if (e)
 		join_trace(p, s, e);
+	else
+		note_server(p, in, s);
 }
 
 /* s and what is open below it is of the SDK's trace: what the SDK writes into requests says so. */

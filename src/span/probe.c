@@ -28,7 +28,7 @@ static int slot_of_context(const struct assembler_probe *p, enum capture_use use
 	return slot >= 0 && p->program->slots[slot].kind == VALUE_CONTEXT ? slot : -1;
 }
 
-/* Of several captures of the key at most one has a value. */
+/* Of several captures of the key some may have no value. */
 static void find_key_slots(struct interner *in, struct probe *probe)
 {
 	const struct pack_variant *v = probe->p.variant;
@@ -103,8 +103,14 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	struct probe *probe = xcalloc(1, sizeof(*probe));
 
 	probe->p = *p;
-	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item, &probe->nrules);
+	probe->has_marks = capture_has_marks(p->program);
+	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item);
+	probe->lists = list_reader_new(in, p->span ? p->span->lists : NULL, p->variant, p->slot_of_item, p->program,
+				       p->binary);
 	find_header_slots(probe);
+	for (size_t i = 0; i < probe->rules.n; i++)
+		if (probe->rules.slots[i] < EVENT_MAX_SLOTS)
+			probe->field_of_slot[probe->rules.slots[i]] = probe->rules.rules[i].transform->field;
 	find_key_slots(in, probe);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);

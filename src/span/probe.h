@@ -4,11 +4,12 @@
 
 #include "span/assemble.h"
 #include "span/attributes.h"
+#include "span/lists.h"
 
 struct probe {
 	struct assembler_probe p;
-	struct capture_rule *rules;
-	size_t nrules;
+	struct capture_rules rules;
+	const struct list_reader *lists; /* of the program's own attributes; or NULL */
 	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
 	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;
@@ -16,6 +17,8 @@ struct probe {
 	int b3_slot, b3multi_slots[4], datadog_slots[4]; /* in the order of struct b3_headers, datadog_headers */
 	const int *chain_slots;              /* of several at most one is not ABSENT in a record */
 	size_t nchains;
+	bool has_marks;                      /* it decides which traces are kept (probe/mark.h) */
+	const char *field_of_slot[EVENT_MAX_SLOTS]; /* the header field of the lines in it; NULL: it is what it is */
 	bool connects;                       /* it captures something of the span's connection */
 	int *key_slots;              /* one for each capture of the span's key */
 	size_t nkey_slots;

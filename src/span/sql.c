@@ -72,7 +72,8 @@ void sql_statement_done(struct sql_statement *q)
 
 static bool is_word(const struct sql_token *t, const char *word)
 {
-	return t->kind == SQL_WORD && strlen(word) == t->len && !strncasecmp(t->s, word, t->len);
+	return t->kind == SQL_WORD && (t->s[0] | 0x20) == (word[0] | 0x20) && strlen(word) == t->len &&
+	       !strncasecmp(t->s, word, t->len);
 }
 
 /* The word of the list that t is, or NULL. */

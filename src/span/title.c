@@ -9,7 +9,10 @@ static bool title_try(const struct attr_list *l, const char *t, struct buf *out)
 		const struct attr_value *v;
 
 		if (!close) {
-			buf_char(out, *t++);
+			size_t len = 1 + strcspn(t + 1, "{");
+
+			buf_append(out, t, len);
+			t += len;
 			continue;
 		}
 		v = attr_list_find(l, t + 1, (size_t)(close - t - 1));

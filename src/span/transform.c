@@ -22,9 +22,9 @@
  */
 #include "span/transform.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text_view.h"
 #include "span/address.h"
@@ -40,11 +40,14 @@ void captured_set_text(struct captured_value *v, const char *s, size_t len)
 
 void captured_set_constant(struct captured_value *v, const char *text, bool number)
 {
+	long long i;
 	char *end;
-	long long i = strtoll(text, &end, 10);
 
 	captured_set_text(v, text, strlen(text));
-	if (number && *text && !*end) {
+	if (!number || !*text)
+		return;
+	i = strtoll(text, &end, 10);
+	if (!*end) {
 		v->kind = ATTR_INT;
 		v->i = i;
 	}
@@ -52,19 +55,16 @@ void captured_set_constant(struct captured_value *v, const char *text, bool numb
 
 static const char *captured_text(struct captured_value *v, size_t *ret_len)
 {
-	int n = 0;
-
 	if (v->kind == ATTR_STRING) {
 		*ret_len = v->len;
 		return v->s;
 	}
-	if (v->kind == ATTR_BOOL)
-		n = snprintf(v->scratch, sizeof(v->scratch), "%s", v->b ? "true" : "false");
-	else if (v->kind == ATTR_INT)
-		n = snprintf(v->scratch, sizeof(v->scratch), "%" PRId64, v->i);
-	else
-		n = snprintf(v->scratch, sizeof(v->scratch), "%g", v->d);
-	*ret_len = (size_t)n;
+	if (v->kind == ATTR_BOOL) {
+		*ret_len = v->b ? 4 : 5;
+		return v->b ? "true" : "false";
+	}
+	*ret_len = v->kind == ATTR_INT ? int_text(v->i, v->scratch)
+				       : (size_t)snprintf(v->scratch, sizeof(v->scratch), "%g", v->d);
 	return v->scratch;
 }
 
@@ -421,7 +421,8 @@ static void apply_redact(struct attr_list *l, struct captured_value *v, const ch
 }
 
 /* Of a statement that was cut its full length stays, though what is shown has another one. */
-static void apply_sql(const struct sql_attributes *sql, bool full, struct attr_list *l, struct captured_value *v)
+static void apply_sql(const struct sql_attributes *sql, const struct transform_wishes *wishes, struct attr_list *l,
+		      struct captured_value *v)
 {
 	const struct attr_value *known = sql->system ? attr_list_find(l, sql->system, strlen(sql->system)) : NULL;
 	char system[32] = "";
@@ -430,12 +431,16 @@ static void apply_sql(const struct sql_attributes *sql, bool full, struct attr_l
 		return;
 	if (known && known->kind == ATTR_STRING && known->len < sizeof(system))
 		memcpy(system, attr_list_text(l, known), known->len);
-	sql_read(&l->sql, system, v->len ? v->s : "", v->len);
+	l->sql = &l->own_sql;
+	if (wishes->statements)
+		l->sql = sql_cache_read(wishes->statements, system, v->len ? v->s : "", v->len);
+	else
+		sql_read(&l->own_sql, system, v->len ? v->s : "", v->len);
 	v->is_sql = true;
-	if (full)
+	if (wishes->sql_full)
 		return;
-	v->s = l->sql.text.len ? l->sql.text.data : "";
-	v->len = l->sql.text.len;
+	v->s = l->sql->text.len ? l->sql->text.data : "";
+	v->len = l->sql->text.len;
 }
 
 static void apply_map(struct captured_value *v, const char *const *map)
@@ -478,6 +483,52 @@ static void apply_port(struct captured_value *v)
 	v->port = hp.port;
 }
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r';
+}
+
+bool header_field(struct text_view lines, const char *name, struct text_view *ret)
+{
+	const size_t n = strlen(name);
+	const char *p = lines.s, *all = lines.s ? lines.s + lines.len : NULL, *end;
+
+	for (; p && (end = memchr(p, '\n', (size_t)(all - p))); p = end + 1) {
+		if ((size_t)(end - p) <= n || strncasecmp(p, name, n) || p[n] != ':')
+			continue;
+		for (p += n + 1; p < end && is_blank(*p);)
+			p++;
+		while (end > p && is_blank(end[-1]))
+			end--;
+		*ret = (struct text_view){p, (size_t)(end - p)};
+		return true;
+	}
+	return false;
+}
+
+static bool apply_field(struct captured_value *v, const char *name)
+{
+	struct text_view found;
+
+	if (v->kind != ATTR_STRING || !header_field((struct text_view){v->s, v->len}, name, &found))
+		return false;
+	captured_set_text(v, found.s, found.len);
+	v->full_len = 0;
+	return true;
+}
+
+/* All that is not known here may do something. */
+bool transform_is_plain(const struct transform *t)
+{
+	struct transform plain;
+
+	memset(&plain, 0, sizeof(plain)); /* padding, too */
+	plain.unless_known = t->unless_known;
+	plain.keep_empty = t->keep_empty;
+	plain.hidden = t->hidden;
+	return !memcmp(&plain, t, sizeof(plain));
+}
+
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v)
 {
@@ -485,6 +536,8 @@ bool transform_apply(const struct transform *t, const struct transform_wishes *w
 
 	if (t->default_value && value_is_zero(v))
 		captured_set_constant(v, t->default_value, number);
+	if (t->field && !apply_field(v, t->field))
+		return false;
 	if (t->ip && !apply_ip(v))
 		return false;
 	if (t->until)
@@ -518,7 +571,7 @@ bool transform_apply(const struct transform *t, const struct transform_wishes *w
 	if (wishes->redact)
 		apply_redact(l, v, wishes->redact);
 	if (t->sql)
-		apply_sql(t->sql, wishes->sql_full, l, v);
+		apply_sql(t->sql, wishes, l, v);
 	if (t->map)
 		apply_map(v, t->map);
 	if (t->known)
@@ -527,5 +580,5 @@ bool transform_apply(const struct transform *t, const struct transform_wishes *w
 		apply_port(v);
 	if (t->min_set && v->kind == ATTR_INT && v->i < t->min)
 		return false;
-	return v->kind != ATTR_STRING || v->len > 0 || v->full_len || t->keep_empty;
+	return captured_is_something(v, t->keep_empty);
 }

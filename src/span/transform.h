@@ -2,8 +2,10 @@
 #ifndef SPAN_TRANSFORM_H
 #define SPAN_TRANSFORM_H
 
+#include "base/text_view.h"
 #include "probe/pack/pack.h"
 #include "span/attr_list.h"
+#include "span/sql_cache.h"
 
 struct captured_value {
 	enum attr_kind kind;
@@ -24,12 +26,26 @@ void captured_set_text(struct captured_value *v, const char *s, size_t len);
 /* A text of a pack. number: it stands for a number, and becomes one if it is. */
 void captured_set_constant(struct captured_value *v, const char *text, bool number);
 
-/* What the user decides of secrets. */
+/* Whether it is an attribute: "" is none. */
+static inline bool captured_is_something(const struct captured_value *v, bool keep_empty)
+{
+	return v->kind != ATTR_STRING || v->len > 0 || v->full_len || keep_empty;
+}
+
+/* What the user decides of secrets, and what is known already. */
 struct transform_wishes {
 	const char *const *redact;   /* as in struct transform, or the user's own list */
 	bool sql_full;               /* statements keep their literals */
+	struct sql_cache *statements; /* that were read; NULL: they are read each time */
 };
 
+/* Whether it leaves every value as it is. */
+bool transform_is_plain(const struct transform *t);
+/*
+ * The value of the first field of that name among lines of HTTP (`Name: value`, each with its end), without the blanks
+ * around it. False where there is none, or its line has no end.
+ */
+bool header_field(struct text_view lines, const char *name, struct text_view *ret);
 /* False when no attribute is left. */
 bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
 		     struct captured_value *v);

@@ -30,62 +30,68 @@ bool target_matches_name(const struct target_query *q, const char *name)
 	return false;
 }
 
-/* Inodes of the sockets listening on one of the ports (state 0A in /proc/net/tcp). */
-static void listening_inodes(const char *procfs, int pid, const char *table, const struct target_query *q,
-			     struct buf *inodes)
+/* "socket:[INODE]" of each that the process holds, one a line. */
+static void held_sockets(const char *procfs, int pid, struct buf *ret)
+{
+	char path[128], link[64];
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "%s/%d/fd", procfs, pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
+
+		if (n > 0 && link[0] == 's')
+			buf_printf(ret, "%.*s\n", (int)n, link);
+	}
+	if (d)
+		closedir(d);
+}
+
+static bool is_wanted(const struct target_query *q, unsigned port)
+{
+	for (size_t i = 0; i < q->nports; i++)
+		if (q->ports[i] == port)
+			return true;
+	return false;
+}
+
+/* Whether one of the sockets listens on a port that is asked for (state 0A in /proc/net/tcp). */
+static bool listens(const char *procfs, int pid, const char *table, const struct target_query *q,
+		    const struct buf *sockets)
 {
 	_cleanup_(buf_done) struct buf b = {0};
 	char path[128], *save = NULL;
 
 	snprintf(path, sizeof(path), "%s/%d/net/%s", procfs, pid, table);
 	if (file_read(path, &b, 0) < 0 || !b.data)
-		return;
+		return false;
 	for (char *line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		unsigned port, state;
 		uint64_t inode;
+		char name[64];
 
 		if (sscanf(line, " %*u: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*s %*s %" SCNu64, &port, &state,
-			   &inode) != 3 || state != 0x0a)
+			   &inode) != 3 || state != 0x0a || !is_wanted(q, port))
 			continue;
-		for (size_t i = 0; i < q->nports; i++)
-			if (q->ports[i] == port)
-				buf_printf(inodes, "socket:[%" PRIu64 "]\n", inode);
+		snprintf(name, sizeof(name), "socket:[%" PRIu64 "]\n", inode);
+		if (strstr(sockets->data, name))
+			return true;
 	}
+	return false;
 }
 
-static bool holds_socket(const char *procfs, int pid, const struct buf *inodes)
-{
-	char path[128], link[64];
-	struct dirent *e;
-	bool found = false;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "%s/%d/fd", procfs, pid);
-	d = opendir(path);
-	if (!d)
-		return false;
-	while (!found && (e = readdir(d))) {
-		ssize_t n = readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 2);
-
-		if (n <= 0 || link[0] != 's')
-			continue;
-		link[n] = '\n';
-		link[n + 1] = 0;
-		found = strstr(inodes->data, link) != NULL;
-	}
-	closedir(d);
-	return found;
-}
-
+/* The tables of a busy machine are long; of what has just executed, which is asked as well, few hold sockets. */
 static bool port_matches(const char *procfs, const struct target_query *q, const struct process *p)
 {
-	_cleanup_(buf_done) struct buf inodes = {0};
+	_cleanup_(buf_done) struct buf sockets = {0};
 
 	if (!q->nports)
 		return false;
-	listening_inodes(procfs, p->pid, "tcp", q, &inodes);
-	listening_inodes(procfs, p->pid, "tcp6", q, &inodes);
-	return inodes.len && holds_socket(procfs, p->pid, &inodes);
+	held_sockets(procfs, p->pid, &sockets);
+	return sockets.len && (listens(procfs, p->pid, "tcp", q, &sockets) ||
+			       listens(procfs, p->pid, "tcp6", q, &sockets));
 }
 
 bool target_matches(const char *procfs, const struct target_query *q, const struct process *p)

@@ -190,6 +190,8 @@ static struct capture_item item_of(const struct weaving_point *wp, const struct 
 		item.left_out = "woven code does not know who created the goroutine yet";
 	else if (c->use == USE_SAVED)
 		item.left_out = "woven code keeps no values for later points";
+	else if (c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
+		item.left_out = "woven code does not do this yet";
 	return item;
 }
 
@@ -407,6 +409,9 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 {
 	struct err err = {0}, first = {0};
 
+	/* Woven code writes into no requests yet. */
+	if (wp->point->role == POINT_ARM || wp->point->role == POINT_INJECT)
+		return;
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
 		int r;
 

@@ -206,7 +206,7 @@ def _too_short():
 
 
 def _twice():
-    """Two earshots on one program: both see everything."""
+    """Two earshots on one program: both see everything; the second says that it is not alone."""
     need_earshot()
     with Httpd(newest()) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as a, \
             attach(httpd.pid, observe=[httpd.where["http"]]) as b:
@@ -215,6 +215,8 @@ def _twice():
         for e in (a, b):
             e.wait_spans(50)
             assert sorted(agent(s) for s in e.finish()[0]) == sorted(f"n{i}" for i in range(50))
+        told = [line for line in (a.err() + b.err()).splitlines() if "another tool has a breakpoint" in line]
+        assert len(told) == 1 and told[0] in b.err(), (a.err(), b.err())
 
 
 def _ends():

@@ -81,7 +81,7 @@ FAKE = [
     _select("skip"),
     _sql("SELECT a FROM one WHERE id = ?", collection="one"),
     _select("other"), _select("early"), _select("refused", "*main.refusal"), _select("late", "*main.refusal"),
-    _select("broken", "driver.ErrBadConn"), _select("cancelled", "context.Canceled"),
+    _select("broken", "driver.ErrBadConn"), *40 * [_select("cancelled", "context.Canceled")],
     _sql("INSERT INTO users VALUES (?, ?)", collection="users", **{AFFECTED: 7}),
     _sql("UPDATE skip SET a = ?", collection="skip", **{AFFECTED: 2}),
     _sql("DELETE FROM broken", collection="broken", error="driver.ErrBadConn"),

@@ -51,8 +51,22 @@ def _refused():
     assert one_sentence(text.splitlines()[0]) and "--keep" in text and "^" in text, text
 
 
+def _unknown():
+    """A name that nothing has is told once; what is known is not: attributes of packs, hidden ones and composed ones, too."""
+    need_earshot()
+    e = Earshot("run", "--keep", 'http.rute == "/x" || http.route == "/y" || url.full || db.namespace',
+                "--keep", 'http.rute == "/z" || pack == "net-htp" || pack == "grpc" || duration > 1s', "--", "true")
+    e.popen.wait(20)
+    said = [line for line in e.err().splitlines() if "--keep" in line]
+    assert said == [
+        "earshot: --keep: no pack has the attribute `http.rute` (did you mean `http.route`?); a span that the program makes "
+        "itself may have it",
+        "earshot: --keep: there is no pack `net-htp` (did you mean `net-http`?)"], said
+
+
 def tests():
     yield Test("errors", _errors)
     yield patched(Test("errors", _errors))
     yield Test("attributes", _attributes)
     yield Test("refused", _refused)
+    yield Test("unknown", _unknown)

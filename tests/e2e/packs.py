@@ -26,6 +26,20 @@ def _smallest():
     assert not any(losses(summary).values()), summary
 
 
+def _misspelt():
+    """A function that the program does not have: of a pack of the user's own that is told, once for each point."""
+    need_earshot()
+    if not (BIN / "jobs").exists():
+        raise Skip("jobs was not built")
+    pack = scratch() / "misspelt.yaml"
+    smallest = (ROOT / "docs/packs.md").read_text().split("```yaml\n")[1].split("```")[0]
+    pack.write_text(smallest.replace("(*Worker).run", "(*Worker).ran"))
+    with Earshot("run", "-o", "json", "--packs", pack, "--", BIN / "jobs", "mail") as e:
+        e.wait(30)
+        said = [line for line in e.err().splitlines() if "ran" in line]
+    assert len(said) == 1 and said[0].endswith("no function example.com/queue.(*Worker).ran in this binary"), e.err()
+
+
 def _ask(edges, path):
     answer, _ = edges.exchange(f"GET {path} HTTP/1.1\r\nHost: edges.test\r\nUser-Agent: asking\r\n"
                                "Connection: close\r\n\r\n".encode())
@@ -75,6 +89,7 @@ def _client_in_tree():
 
 def _all():
     yield Test("smallest", _smallest)
+    yield Test("misspelt", _misspelt)
     for minor in dict.fromkeys((MINORS[0], MINORS[-1])):
         yield Test(f"client-go{minor}", lambda m=minor: _client(m))
     yield Test("client-tree", _client_in_tree)

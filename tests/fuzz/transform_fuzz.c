@@ -27,7 +27,7 @@ static struct transform rules_of(uint32_t bits)
 		.trailing_number = IF(9, 1), .append = IF(10, append), .replace = IF(11, replace),
 		.parameters = IF(12, "params"), .mounted = IF(13, mounted), .prefix_of = IF(14, "route"),
 		.same = IF(15, same), .redact = !IF(3, 1) && !IF(4, 1) ? IF(16, redact) : NULL,
-		.known = IF(17, known), .other = IF(17, "_OTHER"), .original = IF(17, "original"),
+		.field = IF(19, "a"), .known = IF(17, known), .other = IF(17, "_OTHER"), .original = IF(17, "original"),
 		.port_attribute = IF(18, "port"),
 	};
 #undef IF

@@ -36,6 +36,8 @@
 #   routers-go1.XX-{plain,sw}              every router, each on a port of its own
 #   trio-go1.XX-{plain,sw}                 three services that handle one order together
 #   trio-go1.XX-sdk                        likewise, with an OpenTelemetry SDK; built by the newest toolchain
+#   manual-go1.XX-{plain,sw}               makes spans with OpenTelemetry's API, without an SDK
+#   sender-go1.XX-{plain,sw}               sends many requests at once, to servers that read every byte
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 #   recorded-go1.XX{,-noop}                woven by hand, with the recorder in its runtime; oldest to newest
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
@@ -191,10 +193,12 @@ if [ "${1:-}" = modules ]; then
 	build_module "$newest" caddyd caddyd
 	build_libraries trio
 	build_module "$newest" trio "trio-go$newest-sdk" -modfile=sdk.mod -tags sdk -ldflags '-s -w'
+	build_libraries sender
 	build_libraries webclient
 	build_libraries grpcd
 	build_libraries routers
 	build_libraries dbs
+	build_libraries manual
 	exit
 fi
 

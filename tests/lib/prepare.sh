@@ -10,7 +10,7 @@ renice -n 15 $$ >/dev/null
 case $1 in
 programs)
 	"$here/toolchains.sh"
-	"$here/third_party.sh" &
+	{ "$here/third_party.sh"; "$here/../vm/fetch.sh"; } &
 	"$here/build.sh"
 	;;
 rest)

@@ -11,31 +11,13 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/env.sh"
+. "$here/debian.sh"
 
 packages="caddy prometheus prometheus-node-exporter etcd-server nats-server rclone syncthing hugo"
 # What they link against, for the root directories; trixie also has upx, which
 # bookworm has not (libsharpyuv0 is a package of its own there).
 root_packages="libc6 libgcc-s1 libstdc++6 libzstd1 libwebp7 libsass1"
 trixie_only="libsharpyuv0 libucl1 zlib1g upx-ucl"
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-base=$EARSHOT_CACHE/third-party
-
-# A private apt: own sources, own lists, the machine's configuration untouched.
-private_apt() { # RELEASE ARG...
-	local state=$base/apt-$1; shift
-	apt-get -q -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=- \
-		-o Dir::State="$state/state" -o Dir::State::Status="$state/status" \
-		-o Dir::Cache="$state/cache" -o APT::Sandbox::User=root \
-		-o Acquire::Languages=none -o Acquire::Retries=3 -o APT::Architecture=amd64 "$@"
-}
-
-prepare() { # RELEASE
-	local state=$base/apt-$1
-	mkdir -p "$state/state/lists/partial" "$state/cache/archives/partial" "$base/$1"
-	: >"$state/status"
-	echo "deb [signed-by=$keyring] http://deb.debian.org/debian $1 main" >"$state/sources.list"
-	timeout --foreground 300 env bash -c "$(declare -f private_apt); base='$base'; private_apt $1 update" >&2
-}
 
 # merge_usr DIRECTORY: move /lib and its like under /usr. Bookworm's packages
 # still ship some files there, trixie's no longer.
@@ -51,7 +33,7 @@ merge_usr() {
 unpack() { # RELEASE PACKAGE DESTINATION
 	local tmp deb
 	tmp=$(mktemp -d "$base/$1/.get-XXXXXX")
-	if ! (cd "$tmp" && private_apt "$1" download "$2") >&2; then
+	if ! fetch_deb "$1" "$2" "$tmp"; then
 		rm -rf "$tmp"
 		echo "skip $2 ($1): apt-get download failed"
 		return 0

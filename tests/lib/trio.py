@@ -56,7 +56,8 @@ class Trio:
 
 # net/http gives a connection back before it has handed on an answer without a body. A request that is cancelled in
 # between ends the connection with its own error, and with it whatever was sent on it by then, with Earshot or without.
-ROBBED = re.compile(r"502 Post .*/jobs/.*context deadline exceeded")
+# No other request to the worker has a deadline.
+ROBBED = re.compile(r"502 (Post .*/jobs/|Get .*/price/).*context deadline exceeded")
 
 
 class Orders:

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "span/trace_context.h"
 #include "unit/assembling.h"
 
 /* ---- trace context and sampling ---- */
@@ -248,7 +249,122 @@ static void own_ids_in_another_trace(void **state)
 		assert_true(all_are(inner->span_id, 8, 0xee));
 		assert_int_equal(inner->parent, alike ? SPAN_PARENT_LOCAL : SPAN_PARENT_UNKNOWN);
 		assert_true(all_are(inner->parent_id, 8, alike ? 0xbb : 0));
+		assert_int_equal(lost(LOSS_SAMPLING_DISAGREES), !alike);
 	}
+}
+
+/* ---- where probes decide which traces are kept ---- */
+
+static const struct span *inner_span(uint32_t flags)
+{
+	made_init(P_MADE_INNER, 1, 900, 20);
+	record_context(&w.r, M_OWN, 0xdd, 0xee, flags);
+	send();
+	bare(P_RETURN, 1, 900, 30);
+	return w.spans.len ? &w.spans.data[w.spans.len - 1].span : NULL;
+}
+
+/* Ids that nobody was told of give way to the parent's trace. */
+static void loose_ids(void **state)
+{
+	const struct span *inner;
+
+	made_init(P_MADE, 1, 500, 10);
+	record_context(&w.r, M_OWN, 0xaa, 0xbb, EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
+	send();
+	inner = inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
+	assert_int_equal(inner->parent, SPAN_PARENT_LOCAL);
+	assert_true(all_are(inner->span_id, 8, 0xee) && all_are(inner->parent_id, 8, 0xbb));
+	assert_false(all_are(inner->trace_id, 16, 0xdd));
+	end(1, 500, 40, 200);
+	assert_memory_equal(w.spans.data[0].span.trace_id, w.spans.data[1].span.trace_id, 16);
+	assert_int_equal(lost(LOSS_SAMPLING_DISAGREES), 0);
+}
+
+/* The trace of a header is the span's, whatever the ids: the probe may not have been able to read it. */
+static void loose_ids_and_a_header(void **state)
+{
+	again(0, true, 0);
+	made_init(P_MADE, 1, 500, 10);
+	record_context(&w.r, M_OWN, 0xaa, 0xbb, EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
+	record_str(&w.r, M_HEADER, TRACEPARENT "01");
+	send();
+	end(1, 500, 40, 200);
+	assert_int_equal(w.spans.len, 1);
+	assert_int_equal(w.spans.data[0].span.parent, SPAN_PARENT_REMOTE);
+	assert_false(all_are(w.spans.data[0].span.trace_id, 16, 0xaa));
+}
+
+/* A kept span is not put into a trace that is left out; one whose probe knew no parent is left out with it. */
+static void kept_below_left_out(void **state)
+{
+	for (unsigned undecided = 0; undecided < 2; undecided++) {
+		const struct span *inner;
+
+		again(0, false, 0);
+		made_init(P_MADE, 1, 500, 10); /* no ids: it is left out here */
+		send();
+		inner = inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE |
+				   (undecided ? EVENT_CONTEXT_UNDECIDED : 0));
+		assert_int_equal(inner != NULL, !undecided);
+		assert_int_equal(lost(LOSS_SAMPLING_DISAGREES), !undecided);
+		assert_int_equal(lost(LOSS_SAMPLED_OUT), undecided);
+		if (!inner)
+			continue;
+		assert_int_equal(inner->parent, SPAN_PARENT_UNKNOWN);
+		assert_true(all_are(inner->span_id, 8, 0xee));
+	}
+}
+
+/* It belongs to a kept trace after all, or begins one if its own id says so. */
+static void undecided(void **state)
+{
+	const uint32_t flags = EVENT_CONTEXT_LOOSE | EVENT_CONTEXT_UNDECIDED;
+	const struct span *inner;
+
+	made_init(P_MADE, 1, 500, 10);
+	record_context(&w.r, M_OWN, 0xaa, 0xbb, EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
+	send();
+	inner = inner_span(flags);
+	assert_int_equal(inner->parent, SPAN_PARENT_LOCAL);
+	assert_true(all_are(inner->parent_id, 8, 0xbb));
+	for (unsigned sampled = 0; sampled < 2; sampled++) {
+		again(!sampled, false, 0);
+		inner = inner_span(flags | (sampled ? EVENT_CONTEXT_SAMPLED : 0));
+		assert_int_equal(inner != NULL, sampled);
+		assert_int_equal(lost(LOSS_SAMPLED_OUT), !sampled);
+	}
+}
+
+/* Where no parent is known the trace is a new one, and by its id one of those that are kept. */
+static void loose_ids_alone(void **state)
+{
+	const struct span *inner;
+
+	again(0.001, false, 0);
+	inner = inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE);
+	assert_non_null(inner);
+	assert_false(all_are(inner->trace_id, 16, 0xdd));
+	assert_true(trace_sampled(inner->trace_id, 0.001));
+	again(1, false, 0);
+	assert_non_null(inner_span(EVENT_CONTEXT_SAMPLED | EVENT_CONTEXT_LOOSE));
+}
+
+/* The start of an end may have been left out: no loss of its kind then. */
+static void left_out_late(void **state)
+{
+	static struct ir_insn marks[] = {{.op = IR_REGION, .slot = IR_SLOT_MARK}, {.op = IR_END}};
+	static struct capture_program program;
+
+	program = end_program;
+	program.insns = marks;
+	program.ninsns = 2;
+	end(1, 500, 40, 200);
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 1);
+	add_probe(P_END, &request, &end_point, &v_end, &program, (struct func){0});
+	end(1, 500, 40, 200);
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 1);
+	assert_int_equal(lost(LOSS_LEFT_OUT_LATE), 1);
 }
 
 /* ---- lineage ---- */
@@ -413,7 +529,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(incoming_trace), T(incoming_state), T(incoming_state_cut), T(parent_not_read), T(own_ids),
 		T(own_ids_are_sampled_already), T(own_ids_damaged), T(given_parents), T(no_parent_given),
-		T(own_ids_in_another_trace), T(lineage), T(lineage_comes_last), T(lineage_by_epoch),
+		T(own_ids_in_another_trace), T(loose_ids), T(loose_ids_and_a_header), T(kept_below_left_out),
+		T(undecided), T(loose_ids_alone), T(left_out_late),
+		T(lineage), T(lineage_comes_last), T(lineage_by_epoch),
 		T(lineage_twice), T(lineage_is_bounded), T(invalid_incoming_trace),
 		T(sampling_follows_the_parent), T(sampling_none), T(ids_of_the_system),
 	};

@@ -451,7 +451,10 @@ static void joined(void **state)
 	assert_int_equal(lost(LOSS_UNPAIRED_END), 0);
 }
 
-/* A goroutine with a span of its own notes that one; a later goroutine takes the place of an earlier one. */
+/*
+ * A goroutine with a span of its own works for no other, though it may say something of it; a later goroutine takes the
+ * place of an earlier one.
+ */
 static void joined_once(void **state)
 {
 	keyed(1, 77);
@@ -464,7 +467,8 @@ static void joined_once(void **state)
 	route_from(9, "/nine");
 	end(2, 500, 20, 200);
 	end(1, 500, 20, 200);
-	assert_string_equal(w.spans.data[0].text, "GET /two unset {method=GET path=/x route=/two status=#200}");
+	assert_string_equal(w.spans.data[0].text,
+			    "GET /two unset {method=GET path=/x length=#78 route=/two status=#200}");
 	assert_string_equal(w.spans.data[1].text, "GET /nine unset {method=GET path=/x route=/nine status=#200}");
 }
 
@@ -787,9 +791,51 @@ static void speed(void **state)
 	assert_int_equal(w.sum.spans, ROUNDS);
 }
 
+/* What is armed counts, by its outcome or by why there is none; no span has to do with it. */
+static void requests_are_counted(void **state)
+{
+	static const struct {
+		enum slot_status armed, status;
+		uint64_t outcome;
+		enum inject_outcome counted;
+	} cases[] = {
+		{SLOT_OK, SLOT_OK, INJECT_WRITTEN, INJECT_WRITTEN},
+		{SLOT_OK, SLOT_OK, INJECT_NO_ROOM, INJECT_NO_ROOM},
+		{SLOT_OK, SLOT_OK, UINT64_MAX, INJECT_UNREADABLE},
+		{SLOT_OK, SLOT_ABSENT, 0, INJECT_NO_SPAN},
+		{SLOT_OK, SLOT_MAP_BUSY, 0, INJECT_MAP_BUSY},
+		{SLOT_OK, SLOT_NIL, 0, INJECT_UNREADABLE},
+		{SLOT_ABSENT, SLOT_ABSENT, 0, INJECT_OUTCOMES},
+		{SLOT_UNREADABLE, SLOT_OK, INJECT_WRITTEN, INJECT_OUTCOMES},
+	};
+	uint64_t want[INJECT_OUTCOMES] = {0};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		record_init(&w.r, P_INJECT, 1, 100, 10 + i, 2);
+		record_status(&w.r, 0, cases[i].armed, 1, 0);
+		record_status(&w.r, 1, cases[i].status, cases[i].outcome, 0);
+		send();
+		if (cases[i].counted < INJECT_OUTCOMES)
+			want[cases[i].counted]++;
+	}
+	for (enum slot_status s = 0; s < SLOT_STATUS_COUNT; s++) {
+		record_init(&w.r, P_ARM, 1, 100, 100, 2);
+		record_status(&w.r, 1, s, 1, 0);
+		send();
+	}
+	want[INJECT_PRESENT]++;
+	want[INJECT_MAP_BUSY]++;
+	want[INJECT_UNREADABLE]++;
+	assert_int_equal(still_open(), 0);
+	assert_memory_equal(w.sum.requests, want, sizeof(want));
+	assert_false(losses_any(&w.sum.losses));
+	assert_int_equal(w.spans.len, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(requests_are_counted),
 		T(pairs), T(goroutines_apart), T(no_goroutine), T(recursion), T(return_without_start),
 		T(return_lost), T(stale_start), T(two_spans_of_a_call), T(nested_is_the_same), T(unpaired_ends),
 		T(open_limit),

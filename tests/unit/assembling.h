@@ -14,7 +14,7 @@
 enum { P_START = 1, P_END, P_CLOSE, P_NOTE, P_CALL, P_RETURN, P_PANIC, P_UNWIND, P_EXIT, P_OWN, P_OWN_END, P_RULES,
        P_JOIN, P_AGAIN, P_MADE, P_MADE_INNER, P_STREAM, P_DETACH, P_MESSAGE, P_STREAM_END, P_OTHER, P_OTHER_END,
        P_CALLED, P_CALLED_DETACH, P_TIE, P_STREAM_JOIN, P_CALLED_OR_END, P_OUTER, P_OUTER_END, P_INNER, P_INNER_END,
-       P_COMPOSED, P_COMPOSED_END, P_PART, P_PART_NOTE, P_PART_END };
+       P_COMPOSED, P_COMPOSED_END, P_PART, P_PART_NOTE, P_PART_END, P_ARM, P_INJECT };
 enum { S_METHOD, S_PATH, S_SECURE, S_HOST, S_LENGTH, S_PARENT, S_UPGRADE, S_EMPTY, S_STATE, S_START };
 enum { E_STATUS, E_SIZE, E_HEAD, E_ROUTE, E_END };
 enum { R_PATH, R_SAME, R_ONCE, R_QUERY, R_PEER, R_NUMBER, R_IP, R_AFTER, R_ESCAPE, R_END };
@@ -94,6 +94,13 @@ static const struct pack_capture made_captures[] = {
 static const struct ir_slot made_slots[] = {[M_OWN] = {.kind = VALUE_CONTEXT}, [M_PARENT] = {.kind = VALUE_CONTEXT},
 					    [M_HEADER] = {.kind = VALUE_STRING}};
 
+/* Requests that get a trace context: whether it is one, and what came of it; and one that has one already. */
+static const struct pack_capture inject_captures[] = {{.use = USE_ARMED}, {.use = USE_INJECT}};
+static const struct pack_capture arm_captures[] = {{.use = USE_SAVED, .name = "saved.x"}, {.use = USE_PRESENT}};
+static const struct ir_slot two_words[] = {{.kind = VALUE_UINT}, {.kind = VALUE_UINT}};
+static const struct pack_variant v_inject = {.captures = inject_captures, .ncaptures = 2};
+static const struct pack_variant v_arm = {.captures = arm_captures, .ncaptures = 2};
+
 static const struct pack_variant v_made = {.captures = made_captures, .ncaptures = M_END};
 static const struct pack_variant v_rules = {.captures = rule_captures, .ncaptures = R_END};
 static const struct pack_variant v_join = {.captures = join_captures, .ncaptures = J_END};
@@ -135,14 +142,16 @@ static const struct pack_point start_point = {.role = POINT_START}, end_point = 
 	unwind_point = {.role = POINT_UNWIND}, exit_point = {.role = POINT_EXIT},
 	own_point = {.role = POINT_START, .recovers = true}, join_point = {.role = POINT_JOIN},
 	detach_point = {.role = POINT_DETACH}, tie_point = {.role = POINT_TIE},
-	or_end_point = {.role = POINT_DETACH, .or_end = true};
+	or_end_point = {.role = POINT_DETACH, .or_end = true}, arm_point = {.role = POINT_ARM},
+	inject_point = {.role = POINT_INJECT};
 
 static const int identity[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
 #define PROGRAM(s) {.slots = (struct ir_slot *)(s), .nslots = ARRAY_SIZE(s)}
 static struct capture_program start_program = PROGRAM(start_slots), end_program = PROGRAM(end_slots),
 			      note_program = PROGRAM(note_slots), panic_program = PROGRAM(panic_slots),
 			      unwind_program = PROGRAM(unwind_slots), rules_program = PROGRAM(rule_slots),
-			      join_program = PROGRAM(join_slots), made_program = PROGRAM(made_slots), no_program;
+			      join_program = PROGRAM(join_slots), made_program = PROGRAM(made_slots),
+			      words_program = PROGRAM(two_words), no_program;
 
 static const struct func call_func = {.entry = 0x1000, .end = 0x1100, .frame_size = 64};
 static const struct func own_func = {.entry = 0x2000, .end = 0x2100, .frame_size = 96};
@@ -212,6 +221,8 @@ static inline void add_probes(void)
 	add_probe(P_RULES, &request, &note_point, &v_rules, &rules_program, none);
 	add_probe(P_AGAIN, &request, &note_point, &v_start, &start_program, none);
 	add_probe(P_JOIN, &request, &join_point, &v_join, &join_program, none);
+	add_probe(P_ARM, &request, &arm_point, &v_arm, &words_program, none);
+	add_probe(P_INJECT, &request, &inject_point, &v_inject, &words_program, none);
 	add_probe(P_MADE, &request, &start_point, &v_made, &made_program, none);
 	add_probe(P_MADE_INNER, &call, &start_point, &v_made, &made_program, call_func);
 	add_probe(P_STREAM, &stream, &start_point, &v_join, &join_program, none);

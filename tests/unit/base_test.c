@@ -131,6 +131,21 @@ static void test_vec_and_buf(void **state)
 	}
 }
 
+static void test_int(void **state)
+{
+	static const int64_t values[] = {0, 7, -7, 10, 99, 100, -123456789, INT64_MAX, INT64_MIN};
+	struct buf b = {0};
+	char want[32];
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		buf_reset(&b);
+		buf_int(&b, values[i]);
+		snprintf(want, sizeof(want), "%lld", (long long)values[i]);
+		assert_string_equal(b.data, want);
+	}
+	buf_done(&b);
+}
+
 static void json_is(const char *expected, struct buf *out)
 {
 	assert_string_equal(out->data, expected);
@@ -286,7 +301,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_map),	    cmocka_unit_test(test_map_walk),
 		cmocka_unit_test(test_strmap),	    cmocka_unit_test(test_arena),
-		cmocka_unit_test(test_vec_and_buf), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_vec_and_buf), cmocka_unit_test(test_int),
+		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_utf8),	    cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_err),	    cmocka_unit_test(test_loop),
 		cmocka_unit_test(test_wall_offset), cmocka_unit_test(test_wall_clock), cmocka_unit_test(test_parallel),

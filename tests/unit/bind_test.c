@@ -35,6 +35,10 @@ static struct type types[] = {
     {.name = "[]shop.Order", .kind = KIND_SLICE, .elem = &types[9]},
     {.name = "map[string]int", .kind = KIND_MAP, .size = 8, .key = &types[3], .elem = &types[0]},
     {.name = "time.Duration", .package = "time", .named = true, .kind = KIND_INT64, .size = 8},
+    PREDECLARED(KIND_UNSAFE_POINTER, "unsafe.Pointer", 8),
+    {.name = "[0]*shop.Order", .kind = KIND_ARRAY, .elem = &types[12]},
+    {.name = "sync/atomic.Pointer[shop.Order]", .package = "sync/atomic", .named = true, .kind = KIND_STRUCT},
+    {.name = "shop.raw", .package = "shop", .named = true, .kind = KIND_STRUCT},
 };
 
 static const struct {
@@ -42,7 +46,13 @@ static const struct {
 } fields[] = {{"shop.User", "Name", "string"},         {"shop.User", "Age", "int"},
 	      {"shop.User", "orders", "[]shop.Order"}, {"shop.Order", "By", "*shop.User"},
 	      {"shop.Order", "Total", "int"},          {"shop.Order", "Any", "interface {}"},
-	      {"shop.Order", "Pay", "*bank.account"},  {"bank.account", "balance", "int"}};
+	      {"shop.Order", "Pay", "*bank.account"},  {"bank.account", "balance", "int"},
+	      {"shop.User", "last", "sync/atomic.Pointer[shop.Order]"},
+	      {"shop.User", "raw", "shop.raw"},
+	      {"sync/atomic.Pointer[shop.Order]", "_", "[0]*shop.Order"},
+	      {"sync/atomic.Pointer[shop.Order]", "v", "unsafe.Pointer"},
+	      {"shop.raw", "n", "int"},
+	      {"shop.raw", "v", "unsafe.Pointer"}};
 
 static const struct type *named(struct type_lookup *s, const char *name)
 {
@@ -191,6 +201,21 @@ static void test_steps(void **state)
 	arena_done(&arena);
 }
 
+/* What an atomic.Pointer points to is in its type; of another unsafe.Pointer nothing is known. */
+static void test_atomic_pointer(void **state)
+{
+	struct arena arena = {0};
+	const struct bound *n = bound_at(&arena, SIDE_ENTRY, "u.last.v.Total");
+
+	assert_string_equal(n->type->name, "int");
+	assert_string_equal(n->a->type->name, "shop.Order");
+	assert_string_equal(n->a->a->type->name, "*shop.Order");
+	n = bound_at(&arena, SIDE_ENTRY, "(*u.last.v).Any");
+	assert_string_equal(n->type->name, "interface {}");
+	refused_at(SIDE_ENTRY, "u.raw.v.Total", -EINVAL, "u.raw.v is an unsafe.Pointer, which has no fields");
+	arena_done(&arena);
+}
+
 static void test_constants(void **state)
 {
 	struct arena arena = {0};
@@ -236,7 +261,7 @@ static void test_sides(void **state)
 static void test_refused(void **state)
 {
 	refused_at(SIDE_ENTRY, "u.Nam", -EINVAL,
-		   "shop.User has no field Nam; did you mean Name? It has Name, Age, orders");
+		   "shop.User has no field Nam; did you mean Name? It has Name, Age, orders, last, raw");
 	refused_at(SIDE_ENTRY, "o.By.Name.X", -EINVAL, "o.By.Name is a string, which has no fields");
 	refused_at(SIDE_ENTRY, "n == \"x\"", -EINVAL, "n is an int, it cannot be compared with a text");
 	refused_at(SIDE_ENTRY, "small == 300", -EINVAL, "300 does not fit into an int8");
@@ -362,12 +387,27 @@ static void test_print_filters(void **state)
 	buf_done(&out);
 }
 
+static void test_print_atomic(void **state)
+{
+	struct buf out = {0};
+
+	print_filter("u.last.v.Total > 3", &out);
+	assert_non_null(strstr(out.data, " := u.last.Load()\n"));
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_steps),
+		cmocka_unit_test(test_atomic_pointer),
+		cmocka_unit_test(test_constants),
+		cmocka_unit_test(test_sides),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_without),
+		cmocka_unit_test(test_print_go),
 		cmocka_unit_test(test_print_filters),
-		cmocka_unit_test(test_steps),   cmocka_unit_test(test_constants), cmocka_unit_test(test_sides),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_without),   cmocka_unit_test(test_print_go),
+		cmocka_unit_test(test_print_atomic),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,6 +127,29 @@ static void test_jump(void **state)
 	assert_false(one_refused(16, ""));
 }
 
+/* Whether a uprobe is seen at byte `site` of the place. */
+static bool is_shared(uint32_t site)
+{
+	struct code_place place = {.addr = 32, .n = 16, .site = site};
+	bool refused[ARRAY_SIZE(probes)];
+
+	check(&img, &place, 1, refused, NULL);
+	return place.shared;
+}
+
+static void test_shared(void **state)
+{
+	unsigned char old = code[40];
+
+	assert_false(is_shared(0) || is_shared(8));
+	code[40] = 0xcc;
+	assert_true(is_shared(8));
+	assert_false(is_shared(0) || is_shared(15));
+	code[40] = old ^ 1;
+	assert_false(is_shared(8));
+	code[40] = old;
+}
+
 static void test_breakpoints(void **state)
 {
 	unsigned char old[16];
@@ -156,6 +179,7 @@ static void test_optimised(void **state)
 	memcpy(old, code + 2 * PAGE, sizeof(old));
 	memcpy(code + 2 * PAGE, "\xe8\x11\x22\x33\x44", sizeof(old));
 	assert_int_equal(check(&img, &place, 1, refused, NULL), 0);
+	assert_true(place.shared);
 	place = (struct code_place){.addr = 2 * PAGE, .n = 16, .strict = 5};
 	assert_int_equal(check(&img, &place, 1, refused, NULL), 1);
 	memcpy(code + 2 * PAGE, old, sizeof(old));
@@ -223,7 +247,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_same),       cmocka_unit_test(test_different),
 		cmocka_unit_test(test_jump), cmocka_unit_test(test_breakpoints), cmocka_unit_test(test_optimised),
-		cmocka_unit_test(test_unreadable), cmocka_unit_test(test_many),
+		cmocka_unit_test(test_shared),     cmocka_unit_test(test_unreadable), cmocka_unit_test(test_many),
 		cmocka_unit_test(test_file_changed),
 	};
 

@@ -323,6 +323,9 @@ static void check_request(struct world *w)
 	expect_status(w, "req.TLS.ServerName", SLOT_NIL);
 	expect_status(w, "req.Trailer[\"x\"][0]", SLOT_NIL);
 	expect_int(w, "len(req.Trailer)", 0);
+	expect_int(w, "hasname(req.Header, \"agent\")", 0);
+	expect_int(w, "hasname(req.Trailer, \"agent\")", 0);
+	expect_int(w, "uintptr(req.Header[\"User-Agent\"]) != 0", 1);
 	expect_filter(w, "req.Method != \"PRI\"", KEPT);
 	expect_filter(w, "req.Method == \"PRI\"", DROPPED);
 	expect_filter(w, "req.TLS.ServerName == \"a\"", DROPPED);
@@ -737,6 +740,11 @@ static void test_errors(void **state)
 		{"hasprefix(\"abc\", s)", "is a constant: the text to search comes first"},
 		{"hasprefix(n, \"a\")", "n is an int; hasprefix looks into strings"},
 		{"contains(s, \"a\\x00b\")", "none is 0"},
+		{"hasname(s, \"a\")", "s is a string; hasname looks into maps whose keys are strings, and lists"},
+		{"hasname(ss, \"a\")", "ss is a []string; hasname looks into maps"},
+		{"hasname(p.Header, s)", "hasname looks for a constant text of the letters a to z"},
+		{"hasname(p.Header, \"X-A\")", "hasname looks for a constant text of the letters a to z"},
+		{"hasname(p.Header)", "hasname takes two arguments"},
 		{"typeof(n)", "n is an int, not an interface"},
 		{"n.(*Request)", "n is an int, not an interface"},
 		{"p.Body.(*NoSuchType)", "NoSuchType"},
@@ -775,6 +783,7 @@ static void test_results(void **state)
 	w->in.regs[GPR_RBX] = 0;
 	s = capture_at(w, "ret0", SITE_RETURN, NULL);
 	assert_int_equal(s->value, (uint64_t)-5);
+	assert_non_null(capture_at(w, "uintptr(err)", SITE_RETURN, NULL));
 	s = capture_at(w, "err == nil", SITE_RETURN, NULL);
 	assert_int_equal(s->value, 1);
 	assert_null(capture_at(w, "n", SITE_RETURN, NULL));

@@ -28,8 +28,12 @@ static int setup(void **state)
 		{.key = "cut", .kind = ATTR_STRING, .cut = true},
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
-		vec_push(&attributes.values, values[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		struct attr_value v = values[i];
+
+		v.key_len = (uint32_t)strlen(v.key);
+		vec_push(&attributes.values, v);
+	}
 	attr_list_set_string(&attributes, "error.type", "timeout", 7);
 	attr_list_set_string(&attributes, "state", "b", 1);
 	attr_list_set_string(&attributes, "empty", "", 0);

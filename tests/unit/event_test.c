@@ -400,8 +400,8 @@ static void test_chain(void **state)
 /* An SDK's span is behind the end: all of it, of a link that is there. Without ids there is none. */
 static void test_chain_span(void **state)
 {
-	uint64_t words[12] = {0xc000010000, 0xc000020000, CHAIN_ROOT, 1, 2, 3, 0xab01, 0xcd01, 2, 0x4000, 9, 2};
-	struct with_chain r = chain_of(12, words);
+	uint64_t words[13] = {0xc000010000, 0xc000020000, CHAIN_ROOT, 1, 2, 3, 0xab01, 0xcd01, 2, 0x4000, 9, 2, 0x5000};
+	struct with_chain r = chain_of(13, words);
 	struct event_chain c;
 
 	assert_true(holds_chain(&r, &c) && c.has_span && c.n == 2 && c.end == CHAIN_ROOT);
@@ -410,17 +410,18 @@ static void test_chain_span(void **state)
 	assert_int_equal(c.span.flags, 1);
 	assert_int_equal(c.span.remote, 1);
 	assert_true(c.span.kind == 2 && c.span.scope == 0x4000 && c.span.scope_len == 9 && c.span.link == 2);
+	assert_int_equal(c.span.object, 0x5000);
 	for (uint64_t link = 0; link <= 3; link += 3) {
 		words[11] = link;
-		r = chain_of(12, words);
+		r = chain_of(13, words);
 		assert_false(holds_chain(&r, &c));
 	}
 	words[11] = 1;
-	r = chain_of(11, words);
+	r = chain_of(12, words);
 	assert_false(holds_chain(&r, &c));
 	words[5] = 0;
-	r = chain_of(12, words);
-	assert_true(holds_chain(&r, &c) && !c.has_span && c.n == 2);
+	r = chain_of(13, words);
+	assert_true(holds_chain(&r, &c) && !c.has_span && c.n == 2 && c.span.link == 1 && c.span.object == 0x5000);
 }
 
 /* What is no chain is none: without its end, with an end in its middle, too long, cut, unaligned in length. */

@@ -15,7 +15,7 @@ struct chain_memory {
 static inline size_t chain_span_words(const struct span_type *t, const struct chain_memory *m, uint64_t at, size_t link,
 				      uint64_t *words)
 {
-	struct event_chain_span s = {.link = link};
+	struct event_chain_span s = {.link = link, .object = at};
 	uint64_t tracer;
 
 	if (!m->read(m->arg, at + t->ids, s.trace_id, 32) || !m->read(m->arg, at + t->remote, &s.remote, 1))

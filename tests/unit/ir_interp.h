@@ -7,12 +7,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "binary/arch_x86_64.h"
 #include "event/event.h"
 #include "event/loss.h"
-#include "probe/ir.h"
+#include "probe/ir_ops.h"
 #include "unit/ir_chain.h"
+#include "unit/ir_marks.h"
 
 struct interp_input {
 	uint64_t regs[16];   /* by GPR_RAX … */
@@ -23,7 +25,9 @@ struct interp_input {
 	uint64_t saved[IR_MAX_SAVED]; /* 0: none */
 	uint64_t latency;
 	size_t room;         /* for chunks; 0: as much as there is */
+	struct interp_marks *marks; /* of programs that have any */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
+	bool (*write)(void *arg, uint64_t addr, const void *bytes, size_t n); /* all or nothing; IR_INJECT only */
 	void *arg;
 };
 
@@ -52,6 +56,7 @@ struct interp {
 	const struct interp_input *in;
 	struct interp_result *out;
 	uint64_t r[IR_MAX_REGS];
+	struct interp_mark_run *mark;
 };
 
 enum { INTERP_CHUNK_MAX = 8192 }; /* bytes that are copied for one pointer: as many as the planters copy */
@@ -129,20 +134,27 @@ static bool interp_parts_are(const struct interp *t, uint64_t at, const struct i
 	return true;
 }
 
-static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_insn *i)
+/* Whether the text (address, length) at that address is the instruction's. */
+static bool interp_text_is(const struct interp *t, uint64_t at, const struct ir_insn *i, bool fold)
 {
 	char text[IR_MAX_STR];
 	uint64_t addr, len;
 
+	if (interp_load(t, at, 8, false, &addr) != SLOT_OK ||
+	    interp_load(t, at + 8, 8, false, &len) != SLOT_OK || len != (uint64_t)i->imm)
+		return false;
+	return !len || (t->in->read(t->in->arg, addr, text, len) &&
+			!(fold ? strncasecmp : strncmp)(text, i->str, len));
+}
+
+static bool interp_key_is(const struct interp *t, uint64_t at, const struct ir_insn *i)
+{
 	if (i->op == IR_MAP_KEY)
 		return interp_parts_are(t, at, i);
 
 	if (i->map->key_indirect && interp_load(t, at, 8, false, &at))
 		return false;
-	if (interp_load(t, at, 8, false, &addr) != SLOT_OK ||
-	    interp_load(t, at + 8, 8, false, &len) != SLOT_OK || len != (uint64_t)i->imm)
-		return false;
-	return !len || (t->in->read(t->in->arg, addr, text, len) && !memcmp(text, i->str, len));
+	return interp_text_is(t, at, i, i->op == IR_ANY_KEY);
 }
 
 static enum slot_status interp_elem(const struct interp *t, uint64_t at, const struct map_layout *m,
@@ -283,6 +295,150 @@ static enum slot_status interp_order(const struct interp *t, const struct ir_ins
 	return SLOT_OK;
 }
 
+static enum slot_status interp_any_key(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	enum slot_status s = SLOT_NO_KEY;
+	uint64_t at;
+
+	if (t->r[i->a])
+		s = i->map->swiss ? interp_swiss(t, i, &at) : interp_old_map(t, i, &at);
+	*ret = s == SLOT_OK;
+	return s == SLOT_NO_KEY ? SLOT_OK : s;
+}
+
+static enum slot_status interp_any(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	uint64_t n = t->r[i->b], len;
+
+	*ret = 0;
+	if (n > IR_MAX_ELEMENTS)
+		return SLOT_MAP_BUSY;
+	for (uint64_t k = 0; k < n && !*ret; k++) {
+		uint64_t at = t->r[i->a] + k * i->at;
+		char text[IR_MAX_STR];
+		uint64_t addr;
+
+		if (interp_load(t, at + 8, 8, false, &len) != SLOT_OK ||
+		    interp_load(t, at, 8, false, &addr) != SLOT_OK ||
+		    (len == (uint64_t)i->imm && !t->in->read(t->in->arg, addr, text, len)))
+			return SLOT_UNREADABLE;
+		*ret = interp_text_is(t, at, i, true);
+	}
+	return SLOT_OK;
+}
+
+/* ---- IR_INJECT ---- */
+
+static size_t interp_inject_bytes(enum inject_form form, const uint64_t *w, char out[INJECT_LINE_BYTES + 1])
+{
+	const uint8_t *ids = (const uint8_t *)&w[INJECT_TRACE];
+	char hex[56], *p = hex;
+
+	p += sprintf(p, "00-");
+	for (unsigned k = 0; k < 24; k++)
+		p += sprintf(p, k == 16 ? "-%02x" : "%02x", ids[k]);
+	sprintf(p, "-%02x", (unsigned)(w[INJECT_FLAGS] & 0xff));
+	if (form == INJECT_LINE)
+		return (size_t)sprintf(out, "Traceparent: %s\r\n", hex);
+	memcpy(out, "\0\x0btraceparent\x37", 14);
+	memcpy(out + 14, hex, 55);
+	return INJECT_FIELD_BYTES;
+}
+
+/* Whether the filled part ends with a frame of that block, and where; SLOT_OTHER_TYPE: it does not. */
+static enum slot_status interp_frame(const struct interp *t, const uint64_t *w, uint64_t *ret)
+{
+	uint64_t block = w[INJECT_BLOCK];
+	uint8_t head[INJECT_FRAME_HEAD];
+
+	if (block > w[INJECT_FILLED] || w[INJECT_FILLED] - block < INJECT_FRAME_HEAD)
+		return SLOT_OTHER_TYPE;
+	*ret = w[INJECT_BUFFER] + w[INJECT_FILLED] - block - INJECT_FRAME_HEAD;
+	if (!t->in->read(t->in->arg, *ret, head, sizeof(head)))
+		return SLOT_UNREADABLE;
+	if ((uint64_t)(head[0] << 16 | head[1] << 8 | head[2]) != block || head[3] != 1 || (head[4] & 0x2c) != 4 ||
+	    ((uint64_t)head[5] << 24 | (uint64_t)(head[6] << 16 | head[7] << 8 | head[8])) != w[INJECT_STREAM])
+		return SLOT_OTHER_TYPE;
+	return SLOT_OK;
+}
+
+/* As SLOT_OTHER_TYPE, INJECT_UNEXPECTED; as SLOT_CUT, INJECT_PRESENT. */
+static enum slot_status interp_inject_end(const struct interp *t, enum inject_form form, const uint64_t *w,
+					  uint64_t *ret_frame)
+{
+	uint64_t end = w[INJECT_BUFFER] + w[INJECT_FILLED], filled;
+	uint64_t n = form == INJECT_LINE ? INJECT_LINE_BYTES : INJECT_FIELD_BYTES;
+	char last[2], begin[8];
+
+	if (!t->in->read(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
+		return SLOT_UNREADABLE;
+	if (filled != w[INJECT_FILLED] || filled > w[INJECT_CAPACITY] || filled < 2)
+		return SLOT_OTHER_TYPE;
+	if (filled >= n && !t->in->read(t->in->arg, end - n, begin, 8))
+		return SLOT_UNREADABLE;
+	if (filled >= n && !memcmp(begin, form == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, 8))
+		return SLOT_CUT;
+	if (form == INJECT_FRAME)
+		return interp_frame(t, w, ret_frame);
+	if (form == INJECT_FIELD)
+		return SLOT_OK;
+	if (!t->in->read(t->in->arg, end - 2, last, 2))
+		return SLOT_UNREADABLE;
+	return memcmp(last, "\r\n", 2) ? SLOT_OTHER_TYPE : SLOT_OK;
+}
+
+static enum slot_status interp_inject_write(const struct interp *t, enum inject_form form, const uint64_t *w,
+					    uint64_t frame)
+{
+	char bytes[INJECT_LINE_BYTES + 1];
+	size_t n = interp_inject_bytes(form, w, bytes);
+	uint64_t filled = w[INJECT_FILLED] + n, block = w[INJECT_BLOCK] + n;
+	const uint8_t length[3] = {(uint8_t)(block >> 16), (uint8_t)(block >> 8), (uint8_t)block};
+
+	if (!t->in->write(t->in->arg, w[INJECT_BUFFER] + w[INJECT_FILLED], bytes, n) ||
+	    (form == INJECT_FRAME && !t->in->write(t->in->arg, frame, length, 3)) ||
+	    !t->in->write(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
+		return SLOT_UNREADABLE;
+	return SLOT_OK;
+}
+
+static enum slot_status interp_inject(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const uint64_t *w = &t->r[i->a];
+	enum inject_form form = (enum inject_form)i->imm;
+	uint64_t n = form == INJECT_LINE ? INJECT_LINE_BYTES : INJECT_FIELD_BYTES, frame = 0;
+	enum slot_status s;
+
+	*ret = INJECT_NO_SPAN;
+	if (!(w[INJECT_TRACE] | w[INJECT_TRACE + 1]) || !w[INJECT_SPAN])
+		return SLOT_OK;
+	s = interp_inject_end(t, form, w, &frame);
+	*ret = s == SLOT_CUT ? INJECT_PRESENT : INJECT_UNEXPECTED;
+	if (s != SLOT_OK)
+		return s == SLOT_OTHER_TYPE || s == SLOT_CUT ? SLOT_OK : s;
+	*ret = INJECT_TOO_LARGE;
+	if (form != INJECT_LINE && (form == INJECT_FIELD ? w[INJECT_FILLED] : w[INJECT_BLOCK]) + n > INJECT_BLOCK_MAX)
+		return SLOT_OK;
+	*ret = INJECT_NO_ROOM;
+	if (w[INJECT_CAPACITY] - w[INJECT_FILLED] < n)
+		return SLOT_OK;
+	*ret = INJECT_WRITTEN;
+	return interp_inject_write(t, form, w, frame);
+}
+
+static enum slot_status interp_mark_word(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const struct mark *m = &t->mark->mark;
+
+	if (!t->mark->has)
+		return SLOT_ABSENT;
+	if (i->imm == MARK_FLAGS)
+		*ret = m->flags;
+	else
+		memcpy(ret, i->imm == MARK_SPAN_ID ? m->span_id : &m->trace_id[8 * i->imm], sizeof(*ret));
+	return SLOT_OK;
+}
+
 static enum slot_status interp_value(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
 {
 	const struct interp_input *in = t->in;
@@ -300,6 +456,13 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		return SLOT_OK;
 	case IR_ARG_STACK:
 		return interp_load(t, in->entry_sp + (uint64_t)i->imm, i->size, is_signed, ret);
+	case IR_SP:
+		*ret = in->entry_sp + (uint64_t)i->imm;
+		return SLOT_OK;
+	case IR_ANY_STR:
+		return interp_any(t, i, ret);
+	case IR_INJECT:
+		return interp_inject(t, i, ret);
 	case IR_G:
 		*ret = in->g;
 		return SLOT_OK;
@@ -323,6 +486,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		if (!t->r[i->a])
 			return SLOT_NIL;
 		return i->map->swiss ? interp_swiss(t, i, ret) : interp_old_map(t, i, ret);
+	case IR_ANY_KEY:
+		return interp_any_key(t, i, ret);
 	case IR_STR_ORDER:
 	case IR_MEM_ORDER:
 		return interp_order(t, i, ret);
@@ -343,6 +508,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 	case IR_LATENCY:
 		*ret = t->in->latency;
 		return SLOT_OK;
+	case IR_MARK_WORD:
+		return interp_mark_word(t, i, ret);
 	default:
 		return interp_text(t, i, ret);
 	}
@@ -406,6 +573,118 @@ static enum slot_status interp_chain(const struct interp *t, const struct ir_ins
 
 	s->len = s->copied = 8 * chain_words(t->p->contexts, &m, t->r[i->a], t->r[i->b], (size_t)i->imm, words);
 	memcpy(s->bytes, words, s->copied);
+	s->status = SLOT_OK;
+	return SLOT_OK;
+}
+
+/* ---- marks (mark.h) ---- */
+
+/* The words of the chain that the instruction's registers name. */
+static void interp_links(const struct interp *t, const struct ir_insn *i, size_t max, uint64_t words[CHAIN_WORDS_MAX])
+{
+	const struct chain_memory m = {t->in->read, t->in->arg, t->in->bias};
+
+	chain_words(t->p->contexts, &m, t->r[i->a], t->r[i->b], max, words);
+}
+
+static void interp_mark_header(const struct interp *t, const struct ir_insn *i)
+{
+	char text[EVENT_MAX_STRING];
+	uint64_t len = MIN(t->r[i->b], (uint64_t)sizeof(text));
+
+	if (t->in->read(t->in->arg, t->r[i->a], text, len))
+		marks_header(t->mark, text, len);
+}
+
+static void interp_mark_begin(const struct interp *t, const struct ir_insn *i)
+{
+	uint64_t epoch[3] = {0};
+
+	if (i->a != IR_NO_REG)
+		memcpy(epoch, (const uint64_t[]){t->r[i->a], t->r[i->b], t->r[i->c]}, sizeof(epoch));
+	marks_begin(t->mark, i, epoch);
+}
+
+static void interp_mark_find(const struct interp *t, const struct ir_insn *i)
+{
+	uint64_t word = t->r[i->a];
+
+	marks_take(t->mark, marks_by(t->mark->marks, (uint64_t)i->imm, i->group, word));
+	t->mark->sealed |= word && i->flags & IR_MARK_ONLY;
+}
+
+static void interp_mark_end(const struct interp *t, const struct ir_insn *i)
+{
+	struct mark *m = t->mark->has ? marks_of(t->mark->marks, mark_span(&t->mark->mark)) : NULL;
+
+	if (m && !(t->mark->keyed && i->flags & IR_MARK_UNLESS_KEYED))
+		marks_end(t->mark->marks, m);
+}
+
+/* What it does; false: the event is dropped. */
+static bool interp_mark(const struct interp *t, const struct ir_insn *i)
+{
+	uint64_t words[CHAIN_WORDS_MAX];
+
+	switch (i->op) {
+	case IR_MARK_HEADER:
+		interp_mark_header(t, i);
+		return true;
+	case IR_MARK_CHAIN:
+		interp_links(t, i, (size_t)i->imm, words);
+		if (!t->mark->has && !t->mark->sealed)
+			marks_chain(t->mark, words);
+		return true;
+	case IR_MARK_GOROUTINE:
+		marks_goroutine(t->mark, i);
+		return true;
+	case IR_MARK_CREATOR:
+		marks_creator(t->mark, t->r[i->a]);
+		return true;
+	case IR_MARK_FIND:
+		interp_mark_find(t, i);
+		return true;
+	case IR_MARK_BEGIN:
+		interp_mark_begin(t, i);
+		return true;
+	case IR_MARK_PUT:
+		marks_put(t->mark, (uint64_t)i->imm, i->group, t->r[i->a]);
+		return true;
+	case IR_MARK_PUT_CHAIN:
+		interp_links(t, i, 1, words);
+		if (words[0] >= CHAIN_END_COUNT)
+			marks_put(t->mark, MARK_CONTEXT, 0, words[0] & ~(uint64_t)CHAIN_BITS);
+		return true;
+	case IR_MARK_PUSH:
+		if (!(t->mark->keyed && i->flags & IR_MARK_UNLESS_KEYED))
+			marks_push(t->mark);
+		return true;
+	case IR_MARK_LEAVE:
+		marks_leave(t->mark);
+		return true;
+	case IR_MARK_END:
+		interp_mark_end(t, i);
+		return true;
+	case IR_MARK_UNWIND:
+		marks_unwind(t->mark, i->imm);
+		return true;
+	default:
+		return marks_admit(t->mark, i);
+	}
+}
+
+static enum slot_status interp_emit_mark(const struct interp *t, const struct ir_insn *i)
+{
+	struct interp_slot *s = &t->out->slots[i->slot];
+	struct event_context c;
+
+	if (!t->mark->has)
+		return SLOT_ABSENT;
+	memcpy(&c, t->mark->mark.trace_id, sizeof(c.trace_id));
+	memcpy(c.span_id, t->mark->mark.span_id, sizeof(c.span_id));
+	c.flags = t->mark->mark.flags | (uint32_t)i->imm;
+	memcpy(s->bytes, &c, sizeof(c));
+	s->len = s->copied = sizeof(c);
 	s->status = SLOT_OK;
 	return SLOT_OK;
 }
@@ -656,6 +935,8 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 		return interp_stack(t, i);
 	case IR_EMIT_CHAIN:
 		return interp_chain(t, i);
+	case IR_EMIT_MARK:
+		return interp_emit_mark(t, i);
 	case IR_IMAGE:
 	case IR_IMAGE_PUT:
 	case IR_IMAGE_COPY:
@@ -670,12 +951,16 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 		t->out->sp = i->b == IR_NO_REG ? 0 : t->r[i->b];
 		return SLOT_OK;
 	default:
+		if (ir_is_mark(i) && !interp_mark(t, i))
+			interp_drop(t, -1);
 		return SLOT_OK;
 	}
 }
 
 static void interp_failed(struct interp *t, int region, enum slot_status s)
 {
+	if (region == IR_SLOT_MARK)
+		return;
 	if (region >= 0 && region != IR_SLOT_FILTER)
 		t->out->slots[region].status = s;
 	else if (region < 0)
@@ -685,10 +970,22 @@ static void interp_failed(struct interp *t, int region, enum slot_status s)
 				       ? LOSS_FILTER_UNREADABLE : -1);
 }
 
+/* The goroutine and the depth of the record, which marks want. */
+static void interp_goroutine(const struct interp *t)
+{
+	uint64_t g = t->out->other_goroutine ? t->out->g : t->in->g;
+	uint64_t sp = t->out->other_goroutine ? t->out->sp : t->in->entry_sp;
+
+	interp_load(t, g + t->p->g.goid, 8, false, &t->mark->goid);
+	interp_load(t, g + t->p->g.stack_hi, 8, false, &t->mark->depth);
+	t->mark->depth = sp ? t->mark->depth - sp : 0;
+}
+
 static void interp_run(const struct capture_program *p, const struct interp_input *in,
 		       struct interp_result *ret)
 {
-	struct interp t = {.p = p, .in = in, .out = ret};
+	struct interp_mark_run mark = {.marks = in->marks};
+	struct interp t = {.p = p, .in = in, .out = ret, .mark = &mark};
 	int region = -1;
 
 	memset(ret, 0, sizeof(*ret));
@@ -698,6 +995,8 @@ static void interp_run(const struct capture_program *p, const struct interp_inpu
 
 		if (p->insns[pc].op == IR_REGION)
 			region = p->insns[pc].slot;
+		if (region == IR_SLOT_MARK && p->insns[pc].op == IR_REGION)
+			interp_goroutine(&t);
 		s = interp_step(&t, &pc);
 		if (s == SLOT_OK)
 			continue;
@@ -721,7 +1020,7 @@ static inline __attribute__((unused)) size_t interp_record(const struct capture_
 	for (size_t i = 0; i < p->nslots; i++) {
 		const struct interp_slot *s = &out->slots[i];
 		bool text = p->slots[i].kind == VALUE_STRING || p->slots[i].kind == VALUE_STACK ||
-			    p->slots[i].kind == VALUE_CHAIN;
+			    p->slots[i].kind == VALUE_CHAIN || p->slots[i].kind == VALUE_CONTEXT;
 
 		slots[i] = (struct event_slot){.status = (uint8_t)s->status, .len = (uint32_t)s->len,
 					       .value = s->value};

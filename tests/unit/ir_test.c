@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "binary/arch_x86_64.h"
+#include "unit/ir_inject.h"
 #include "unit/ir_interp.h"
 
 static struct ir_slot two_slots[] = {{.name = "n", .kind = VALUE_INT}, {.name = "s", .kind = VALUE_STRING}};
@@ -265,9 +266,96 @@ static void test_meaning(void **state)
 	assert_false(out.dropped);
 }
 
+/* ---- what is written ---- */
+
+static bool read_here(void *arg, uint64_t addr, void *out, size_t n)
+{
+	memcpy(out, (const void *)(uintptr_t)addr, n);
+	return true;
+}
+
+static bool write_here(void *arg, uint64_t addr, const void *bytes, size_t n)
+{
+	memcpy((void *)(uintptr_t)addr, bytes, n);
+	return true;
+}
+
+static struct inject_memory buffer;
+
+static uint64_t inject(enum inject_form form)
+{
+	static struct interp_result out;
+	struct interp_input in = {.read = read_here, .write = write_here, .regs = {[GPR_RAX] = (uintptr_t)&buffer}};
+	struct ir_insn insns[INJECT_PROGRAM];
+	struct capture_program p = inject_program(insns, form);
+
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	interp_run(&p, &in, &out);
+	assert_int_equal(out.slots[0].status, SLOT_OK);
+	return out.slots[0].value;
+}
+
+static void test_inject(void **state)
+{
+	static const char line[] = "\r\nTraceparent: " INJECT_HEX "\r\n\xee";
+	static const char field[] = "\0\x0btraceparent\x37" INJECT_HEX "\xee";
+
+	for (size_t i = 0; i < ARRAY_SIZE(inject_cases); i++) {
+		const struct inject_case *c = &inject_cases[i];
+		static struct inject_memory before;
+
+		inject_fill(&buffer, c->form, c->filled, c->capacity, c->block);
+		if (c->spoil)
+			c->spoil(&buffer);
+		before = buffer;
+		if (inject(c->form) != c->outcome)
+			fail_msg("%s: another outcome", c->name);
+		if (c->outcome != INJECT_WRITTEN && memcmp(&buffer, &before, sizeof(before)))
+			fail_msg("%s: something is changed", c->name);
+	}
+	inject_fill(&buffer, INJECT_LINE, 64, 4096, 0);
+	inject(INJECT_LINE);
+	assert_memory_equal(buffer.buffer + 62, line, sizeof(line) - 1);
+	assert_int_equal(buffer.length, 64 + INJECT_LINE_BYTES);
+	inject_fill(&buffer, INJECT_FIELD, 40, 128, 0);
+	inject(INJECT_FIELD);
+	assert_memory_equal(buffer.buffer + 40, field, sizeof(field) - 1);
+	assert_int_equal(buffer.length, 40 + INJECT_FIELD_BYTES);
+	inject_fill(&buffer, INJECT_FRAME, 300, 4096, 200);
+	inject(INJECT_FRAME);
+	assert_memory_equal(buffer.buffer + 300, field, sizeof(field) - 1);
+	assert_memory_equal(buffer.buffer + 91, "\0\x01\x0d\x01\x05\x7f\x01\x02\x03", INJECT_FRAME_HEAD);
+	assert_int_equal(buffer.length, 300 + INJECT_FIELD_BYTES);
+}
+
+static void test_inject_refused(void **state)
+{
+	static struct map_layout layout;
+	struct ir_insn insns[INJECT_PROGRAM];
+	struct capture_program p = inject_program(insns, INJECT_FORMS);
+
+	refuse(p, "no such form");
+	p = inject_program(insns, INJECT_LINE);
+	insns[INJECT_PROGRAM - 3].dst = 3;
+	refuse(p, "one of its operands");
+	insns[INJECT_PROGRAM - 3].dst = INJECT_WORDS;
+	insns[INJECT_PROGRAM - 4].op = IR_LABEL;
+	p.nlabels = 1;
+	refuse(p, "not set on every path");
+	refuse(PROGRAM(0, REGION(IR_SLOT_FILTER), I(IR_INJECT, .dst = 1), END), "outside a capture");
+	refuse(PROGRAM(1, REGION(0), K(0, 1),
+		       I(IR_ANY_KEY, .dst = 1, .a = 0, .map = &layout, .str = "A", .imm = 1), END),
+	       "more than letters");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_ANY_STR, .dst = 1, .a = 0, .b = 0, .at = 16, .str = "a-b", .imm = 3),
+		       END), "more than letters");
+	refuse(PROGRAM(1, REGION(0), K(0, 1), I(IR_ANY_STR, .dst = 1, .a = 0, .b = 0, .at = 8, .str = "ab", .imm = 2),
+		       END), "have no text");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_inject), cmocka_unit_test(test_inject_refused),
 		cmocka_unit_test(test_images), cmocka_unit_test(test_chains), cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_accepted),

@@ -257,6 +257,15 @@ static void summaries(void **state)
 	expect_summary(&sum, &calls, "1 call from 1 process in 2.0 s; none lost; 9 probes planted");
 	expect_summary(&sum, &both,
 		       "12 spans, 1 call, 2 groups from 1 process in 2.0 s (60 events); none lost; 9 probes planted");
+	sum.propagates = true;
+	expect_summary(&sum, &spans, "12 spans from 1 process in 2.0 s (60 events); none lost; 0 requests got a "
+				     "traceparent; 9 probes planted");
+	sum.requests[INJECT_WRITTEN] = 1;
+	sum.requests[INJECT_PRESENT] = 2;
+	sum.requests[INJECT_NO_ROOM] = 3;
+	expect_summary(&sum, &spans, "12 spans from 1 process in 2.0 s (60 events); none lost; 1 request got a "
+				     "traceparent (2 had one already, 3 without room in the buffer); 9 probes planted");
+	sum.propagates = false;
 	sum.losses.count[LOSS_RING_FULL] = 3;
 	sum.refused = 4;
 	expect_summary(&sum, &calls, "1 call from 1 process in 2.0 s; 3 ring_full; 9 probes planted, 4 refused");

@@ -287,6 +287,47 @@ static void test_bytes(void **state)
 	otlp_encoder_done(&e);
 }
 
+/* Each length and number takes the bytes that protobuf-c gives it. */
+static void test_sizes(void **state)
+{
+	static const size_t lengths[] = {0, 1, 7, 8, 9, 120, 127, 128, 129, 16383, 16384, 70000};
+	static const int64_t numbers[] = {0, 1, 127, 128, -1, 1ll << 35, INT64_MAX, INT64_MIN, 16384, 99, 300, -300};
+	struct otlp_encoder e = {0};
+	struct buf b = {0};
+	char *text = malloc(70001);
+
+	memset(text, 'x', 70000);
+	text[70000] = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(lengths); i++) {
+		const char *part = text + 70000 - lengths[i];
+		const struct attr a[] = {{.key = part, .kind = ATTR_STRING, .s = part, .len = lengths[i]},
+					 {.key = "n", .kind = ATTR_INT, .i = numbers[i]},
+					 {.key = "d", .kind = ATTR_DOUBLE, .d = (double)i},
+					 {.key = "", .kind = ATTR_BOOL, .b = i & 1}};
+		struct span s = {.span_id = {9}, .name = part, .trace_state = part, .status_text = part,
+				 .status = i % 3, .kind = i % 6, .parent = i % 4, .start_unix_ns = i,
+				 .duration_ns = i / 2, .attrs = a, .nattrs = ARRAY_SIZE(a)};
+		uint8_t *packed;
+		Otlp__Span *m;
+
+		buf_reset(&b);
+		otlp_encode_span(&e, &s, &b);
+		m = otlp__span__unpack(NULL, b.len, (uint8_t *)b.data);
+		assert_non_null(m);
+		assert_int_equal(m->n_attributes, ARRAY_SIZE(a) + 1);
+		assert_true(m->attributes[1]->value->int_value == numbers[i]);
+		assert_int_equal(otlp__span__get_packed_size(m), b.len);
+		packed = malloc(b.len);
+		otlp__span__pack(m, packed);
+		assert_memory_equal(packed, b.data, b.len);
+		otlp__span__free_unpacked(m, NULL);
+		free(packed);
+	}
+	free(text);
+	buf_done(&b);
+	otlp_encoder_done(&e);
+}
+
 static const Otlp__KeyValue *attr_of(const Otlp__Span *s, const char *key)
 {
 	for (size_t i = 0; i < s->n_attributes; i++)
@@ -712,7 +753,9 @@ static void test_close_idle(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes),          cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_queue),          cmocka_unit_test(test_printable),
 		cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_delivers),
 		cmocka_unit_test(test_interval),       cmocka_unit_test(test_down_then_up),

@@ -83,6 +83,8 @@ static void test_builtin_parts(void **state)
 #define HEAD "pack: p\nabout: a\npackages: [m, n]\n"
 #define SPAN HEAD "spans:\n- name: s\n  kind: client\n  titles: [\"{a}\", t]\n"
 #define POINTS SPAN "  points:\n"
+#define INJECT POINTS "  - {name: a, role: inject, variants: [{func: m.f, inject: "
+#define NOTE_INJECT POINTS "  - {name: a, role: note, variants: [{func: m.f, inject: "
 #define END_POINT "  - {name: e, role: end, variants: [{func: m.g()}]}\n"
 #define START "  - name: b\n    role: start\n    variants:\n    - func: m.f(x int)\n      capture: "
 
@@ -232,6 +234,7 @@ static void test_contexts(void **state)
 		"  - {name: b, role: start, variants: [{func: m.h, parent: x}]}\n"
 		"  - {name: n, role: start, variants: [{func: m.h}]}\n"
 		"  - {name: far, role: note, by_lineage: true, variants: [{func: m.h}]}\n"
+		"  - {name: n2, role: note, variants: [{func: m.h, carrier: {expr: uintptr(x), when: x.y}}]}\n"
 		"  - {name: e, role: end, variants: [{func: m.g()}]}\n"
 		"- name: r\n  kind: server\n  titles: [t]\n  points:\n"
 		"  - {name: b, role: start, variants: [{func: m.h, context: x}]}\n"
@@ -258,6 +261,9 @@ static void test_contexts(void **state)
 	assert_int_equal(client[1].variants->ncaptures, 0);
 	assert_int_equal(client[2].variants->ncaptures, 2);
 	assert_int_equal(client[2].variants->captures[1].use, USE_START_PC);
+	assert_int_equal(client[3].variants->ncaptures, 1);
+	assert_int_equal(client[3].variants->captures[0].use, USE_CARRIER);
+	assert_string_equal(client[3].variants->captures[0].when, "x.y");
 	assert_int_equal(p->spans[2].points[0].variants->ncaptures, 4); /* nobody asks who created its goroutine */
 	assert_int_equal(p->spans[2].points[0].variants->captures[1].use, USE_GOIDGEN);
 	assert_int_equal(p->spans[0].points[1].variants->ncaptures, 0);
@@ -317,7 +323,7 @@ static const struct bad bads[] = {
 	{"pack: p\nabout: a\npackages: []\nhooks: []\n", "1:1: `packages` names none"},
 	{"pack: p\nabout:\npackages: [m]\n", "2:7: a text is expected here, but there is nothing"},
 	{"pack: p\nabout: {a: b}\npackages: [m]\n", "2:8: a text is expected here, not a mapping"},
-	{"pack: p\nabout: a\npackages: m\n", "3:11: texts is expected here: a list"},
+	{"pack: p\nabout: a\npackages: m\n", "3:11: a list of texts is expected here"},
 	{"pack: p\nabout: \"a\\0b\"\n", "2:8: a text here cannot hold the byte 0"},
 	{"pack: p\npack: q\n", "2:1: `pack` is here twice"},
 	{HEAD "span: []\n", "4:1: a pack has no key `span`; did you mean `spans`?"},
@@ -334,7 +340,28 @@ static const struct bad bads[] = {
 	{POINTS "  - {name: a, role: start, variants: []}\n", "9:38: a point needs at least one variant"},
 	{POINTS "  - {name: a, role: start}\n", "9:5: a point needs the key `variants`"},
 	{POINTS "  - {name: a, role: exit, variants: [{func: m.f}]}\n",
-	 "9:5: a point of a span is a start, an end, a note, a join, a tie or a detach"},
+	 "9:5: a point of a span is a start, an end, a note, a join, a tie, a detach, an arm"},
+	{POINTS "  - {name: a, role: inject, variants: [{func: m.f}]}\n",
+	 "9:5: a point with role inject needs `inject` in each variant"},
+	{NOTE_INJECT "{form: line, carrier: c, buffer: b, filled: n}}]}\n",
+	 "9:5: `inject` belongs to a point with role inject"},
+	{INJECT "{form: row, carrier: c, buffer: b}}]}\n",
+	 "9:67: \"row\" is not one of: line, field, frame"},
+	{INJECT "{form: line, buffer: b, filled: n}}]}\n",
+	 "9:60: `inject` needs the key `carrier`"},
+	{INJECT "{form: line, carrier: c, buffer: b}}]}\n",
+	 "9:60: `filled` belongs to the forms line and frame, which need it"},
+	{INJECT "{form: field, carrier: c, buffer: b, filled: n}}]}\n",
+	 "9:60: `filled` belongs to the forms line and frame"},
+	{INJECT "{form: frame, carrier: c, buffer: b, filled: n, "
+		"block: l}}]}\n", "9:60: `block` and `stream` belong to the form frame, which needs both"},
+	{INJECT "{form: field, carrier: 'c(', buffer: b}}]}\n", "9:83: "},
+	{POINTS "  - {name: a, role: arm, variants: [{func: m.f}]}\n",
+	 "9:5: a point with role arm needs `save` in each variant"},
+	{POINTS "  - {name: a, role: arm, variants: [{func: m.f, save: {x: r}, capture: {a: r}}]}\n",
+	 "9:5: a point with role arm or inject captures nothing"},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, present: r}]}\n",
+	 "9:5: `present` beside `save` belongs to a point with role arm"},
 	{HEAD "hooks:\n- {name: a, role: join, variants: [{func: m.f}]}\n",
 	 "5:3: a hook's role is unwind, exit, panic or sdk"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_func: 'm.f('}]}\n", "9:63: "},
@@ -384,6 +411,19 @@ static const struct bad bads[] = {
 	{POINTS START "{a: x}\n" "  - {name: n, role: note, variants: [{func: m.f, capture: {b: x}}]}\n" END_POINT
 	 "  detached: true\n  key: b\n",
 	 "5:3: a detached span's `key` is captured by a point with role start or detach; none of these captures `b`"},
+	{POINTS START "{a: x}\n      attributes: kv\n" END_POINT,
+	 "5:3: a variant's `attributes` need the span's `lists`"},
+	{POINTS START "{a: x}\n      attributes: 'kv +'\n", "14:19: a value is expected here"},
+	{POINTS START "{a: x}\n" END_POINT "  lists: {each: T, name: N, type: Y, values: {1: word W}}\n",
+	 "15:46: \"word W\" is no value; it is written as what it is and the field that has it"},
+	{POINTS START "{a: x}\n" END_POINT "  lists: {each: T, name: N, type: Y, values: {1: int}}\n",
+	 "15:46: \"int\" is no value"},
+	{POINTS START "{a: x}\n" END_POINT "  kind_from: b\n", "5:3: `kind_from` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  root: b\n", "5:3: `root` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  transparent: b\n", "5:3: `transparent` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  status_text: b\n", "5:3: `status_text` names `b`"},
+	{POINTS START "{a: x}\n" END_POINT "  context_holds_key: true\n",
+	 "5:3: `context_holds_key` needs the span's `key`, and a `context`"},
 	{POINTS START "{a: {expr: x, original: y}}\n", "13:20: `original` and `title_other` need"},
 	{POINTS START "{a: {expr: x, min: many}}\n", "13:35: a number is expected here, not \"many\""},
 	{POINTS START "{a: {expr: x, captrue: y}}\n", "13:30: a capture has no key `captrue`"},
@@ -401,7 +441,7 @@ static const struct bad bads[] = {
 	{HEAD "spans:\n- {extends: q/s, kind: client, points: []}\n", "5:18: an extension has no key `kind`"},
 	{HEAD "spans:\n- {extends: q/s, points: []}\n", "5:3: what extends q/s needs at least one point"},
 	{HEAD "spans:\n- {extends: q/s, points: [{name: a, role: end, variants: [{func: m.f}]}]}\n",
-	 "5:3: what extends another pack's span has points with role note or join"},
+	 "5:3: what extends another pack's span has points with role note, join, arm or inject"},
 	{POINTS START "{a: {expr: x, mounted: [a, b]}}\n", "13:20: `mounted` names three attributes"},
 	{POINTS START "{a: {expr: x, append: [z]}}\n" END_POINT, "5:3: `append` names `z`, which no point"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_call: [m.g]}]}\n",
@@ -411,6 +451,9 @@ static const struct bad bads[] = {
 	 "9:5: `parent` belongs to a point with role start or sdk"},
 	{POINTS "  - {name: a, role: end, variants: [{func: m.f, context: x}]}\n",
 	 "9:5: `context` belongs to a point with role start"},
+	{POINTS "  - {name: a, role: end, variants: [{func: m.f, carrier: x}]}\n",
+	 "9:5: `carrier` belongs to a point with role start, note, join, tie or arm"},
+	{POINTS START "{a: x}\n      carrier: {expr: x, hidden: true}\n", "14:26: a carrier has no key `hidden`"},
 	{POINTS START "{a: x}\n      parent: 'x +'\n", "14:15: a value is expected here"},
 	{POINTS START "{a: x}\n      context: {expr: x, hidden: true}\n", "14:26: a context has no key `hidden`"},
 	{HEAD "hooks:\n- {name: a, role: panic, variants: [{func: m.f, capture: {typ: x}}]}\n",
@@ -559,6 +602,31 @@ static void test_extends(void **state)
 	}
 }
 
+/* Parts of a span of the pack, of a pack that is selected, of one that is built in; not of what nobody knows. */
+static void test_parts(void **state)
+{
+	static const struct {
+		const char *part_of, *sentence;
+	} cases[] = {
+		{"[s]", ""}, {"[p, net-http, database-sql]", ""},
+		{"[s, net-htp]", "t.yaml:5:1: `part_of` names `net-htp`, but there is no such pack, nor such a span in "
+				 "this one; did you mean `net-http`?"},
+		{"[zzzzzzzz]",
+		 "t.yaml:5:1: `part_of` names `zzzzzzzz`, but there is no such pack, nor such a span in this one"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char *text = xasprintf(POINTS START "{a: x}\n" END_POINT "  part_of: %s\n", cases[i].part_of);
+		struct pack *p = load(text);
+		struct err err = {0};
+
+		assert_int_equal(packs_resolve(&p, 1, &err), *cases[i].sentence ? -EINVAL : 0);
+		assert_string_equal(err.text, cases[i].sentence);
+		pack_free(p);
+		free(text);
+	}
+}
+
 /* A small file whose aliases multiply: refused, and quickly. */
 static void test_aliases(void **state)
 {
@@ -596,7 +664,7 @@ int main(void)
 		cmocka_unit_test(test_builtin), cmocka_unit_test(test_builtin_parts),
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends),
+		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends), cmocka_unit_test(test_parts),
 	};
 
 	return cmocka_run_group_tests_name("pack", tests, NULL, NULL);

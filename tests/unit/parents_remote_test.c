@@ -236,6 +236,67 @@ static void streams(void **state)
 	is_root("which", PARENT_NONE);
 }
 
+/* A client's probe may tell the stream when the server has begun. Not what began before the client, or has ended. */
+static void told_late(void **state)
+{
+	BEGINS(SERVED, "earlier", .target = 2, .goid = 3, SERVER_SIDE, .stream = 1);
+	BEGINS(ASKED, "one", .goid = 1);
+	BEGINS(SERVED, "one served", .target = 2, .goid = 2, SERVER_SIDE, .stream = 1);
+	CALLS(DONE, "ended", .target = 2, .goid = 2);
+	NOTED(ASKED, .goid = 1, CLIENT_SIDE, .stream = 1);
+	BEGINS(DONE, "below", .target = 2, .goid = 2);
+	ENDS(DONE, .target = 2, .goid = 2);
+	ENDS(SERVED, .target = 2, .goid = 2);
+	ENDS(ASKED, .goid = 1);
+	ENDS(SERVED, .target = 2, .goid = 3);
+	is_root("earlier", PARENT_NONE);
+	is_of("ended", "one served", PARENT_GOROUTINE); /* told already, with the trace's id */
+	assert_int_equal(labelled("one served")->span.parent, SPAN_PARENT_NONE);
+
+	BEGINS(ASKED, "two", .goid = 1);
+	BEGINS(SERVED, "two served", .target = 2, .goid = 2, SERVER_SIDE, .stream = 3);
+	BEGINS(DONE, "within", .target = 2, .goid = 2);
+	NOTED(ASKED, .goid = 1, CLIENT_SIDE, .stream = 3);
+	ENDS(DONE, .target = 2, .goid = 2);
+	ENDS(SERVED, .target = 2, .goid = 2);
+	CALLS(SERVED, "again", .target = 2, .goid = 2, SERVER_SIDE, .stream = 3);
+	ENDS(ASKED, .goid = 1);
+	is_of("two served", "two", PARENT_CONNECTION);
+	is_of("within", "two served", PARENT_GOROUTINE);
+	is_root("again", PARENT_NONE);
+
+	BEGINS(ASKED, "slow", .goid = 1);
+	CALLS(SERVED, "quick", .target = 2, .goid = 2, SERVER_SIDE, .stream = 5);
+	NOTED(ASKED, .goid = 1, CLIENT_SIDE, .stream = 5);
+	ENDS(ASKED, .goid = 1);
+	is_root("quick", PARENT_NONE);
+}
+
+/* Without a stream time alone tells one request of a connection from the next. */
+static void told_late_without_a_stream(void **state)
+{
+	BEGINS(ASKED, "one", .goid = 1);
+	BEGINS(SERVED, "served", .target = 2, .goid = 2, SERVER_SIDE);
+	NOTED(ASKED, .goid = 1, CLIENT_SIDE);
+	ENDS(SERVED, .target = 2, .goid = 2);
+	ENDS(ASKED, .goid = 1);
+	is_root("served", PARENT_NONE);
+}
+
+/* Two that wait for the same: one of them has lost its end. */
+static void two_wait(void **state)
+{
+	BEGINS(ASKED, "one", .goid = 1);
+	BEGINS(SERVED, "first", .target = 2, .goid = 2, SERVER_SIDE, .stream = 1);
+	BEGINS(SERVED, "second", .target = 2, .goid = 3, SERVER_SIDE, .stream = 1);
+	NOTED(ASKED, .goid = 1, CLIENT_SIDE, .stream = 1);
+	ENDS(SERVED, .target = 2, .goid = 2);
+	ENDS(SERVED, .target = 2, .goid = 3);
+	ENDS(ASKED, .goid = 1);
+	is_root("first", PARENT_NONE);
+	is_root("second", PARENT_NONE);
+}
+
 /* A request that is sent again goes over another connection: the first one is nobody's then. */
 static void sent_again(void **state)
 {
@@ -333,7 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		F(header_and_goroutine), F(bad_header), F(headers_of_others), F(undecided),
 		F(over_a_connection), F(forms_of_addresses), F(other_network), F(keep_alive), F(given_up),
-		F(pipelined), F(streams), F(sent_again), F(connection_and_header), F(known_later),
+		F(pipelined), F(streams), F(told_late), F(told_late_without_a_stream), F(two_wait),
+		F(sent_again), F(connection_and_header), F(known_later),
 		F(known_too_late), F(in_a_circle), F(client_goes),
 	};
 

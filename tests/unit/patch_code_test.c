@@ -521,6 +521,36 @@ static void test_saved(void **state)
 	fake_g.hi = UINT64_C(0x7fffffffff00);
 }
 
+/* One program uses what is kept and keeps something else: what it does not keep is gone. */
+static void test_saved_anew(void **state)
+{
+	static struct ir_insn insns[] = {
+		{.op = IR_REGION, .slot = 0},
+		{.op = IR_SAVED, .dst = 0, .imm = 2},
+		{.op = IR_EMIT, .slot = 0, .a = 0},
+		{.op = IR_ARG_REG, .reg = GPR_RBX, .size = 8, .dst = 1},
+		{.op = IR_JUMP_IF0, .a = 1},
+		{.op = IR_SAVE, .a = 1, .imm = 2},
+		{.op = IR_LABEL},
+		{.op = IR_END},
+	};
+	struct capture_program save = NUMBER_PROGRAM(save_insns), saved = NUMBER_PROGRAM(saved_insns),
+			       anew = NUMBER_PROGRAM(insns);
+	const void *saves, *takes, *anews;
+	struct regs r = {.r = {111, 222}, .g = (uintptr_t)&fake_g};
+
+	patch_setup(CHUNKS);
+	saves = compile_ok(&save, 1);
+	takes = compile_ok(&saved, 2);
+	anews = compile_ok(&anew, 3);
+	run_and_take(saves, &r);
+	assert_int_equal(run_and_take(anews, &r).slots[0].value, 111);
+	assert_int_equal(run_and_take(takes, &r).slots[0].value, 222);
+	r.r[1] = 0;
+	assert_int_equal(run_and_take(anews, &r).slots[0].value, 222);
+	assert_int_equal(run_and_take(takes, &r).slots[0].status, SLOT_ABSENT);
+}
+
 /* A return needs no entry then. What is dropped shows in the epoch of all that the goroutine does later. */
 static void test_calls_apart(void **state)
 {
@@ -994,7 +1024,7 @@ int main(void)
 		cmocka_unit_test(test_off),
 		cmocka_unit_test(test_foreign_fault),
 		cmocka_unit_test(test_xmm),
-		cmocka_unit_test(test_saved),
+		cmocka_unit_test(test_saved), cmocka_unit_test(test_saved_anew),
 		cmocka_unit_test(test_calls), cmocka_unit_test(test_calls_apart),
 		cmocka_unit_test(test_filtered_returns), cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_fight),

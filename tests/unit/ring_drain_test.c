@@ -165,6 +165,20 @@ static void test_order(void **state)
 	rings_done(&r);
 }
 
+/* A program can write any time: what is in disorder is sorted, too, and what has the same time stays as it was read. */
+static void test_disorder(void **state)
+{
+	static const uint8_t times[] = {9, 3, 7, 7, 1, 8, 2, 2, 6, 5, 4, 4, 0};
+	struct rings r;
+	uint64_t t = tsc_now();
+
+	rings_init(&r);
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		put(&r, i % 3, t + times[i], times[i] * 100 + i / 3 + 1);
+	expect(&r, 13, "5 102 203 203 301 404 404 504 603 702 701 802 901 ");
+	rings_done(&r);
+}
+
 /* What was written after we began to look waits, with its place in the order. */
 static void test_later(void **state)
 {
@@ -310,6 +324,31 @@ static void test_slow_taker(void **state)
 	rings_done(&r);
 }
 
+/* Where much waits, or a ring is small, the next look should be soon. */
+static void test_busy(void **state)
+{
+	struct rings r;
+
+	rings_init(&r);
+	expect(&r, 0, "");
+	assert_true(r.p.busy);
+	r.d.pool.first = 128; /* as if it had 16 MiB */
+	expect(&r, 0, "");
+	assert_false(r.p.busy);
+	put(&r, 0, tsc_now(), 1);
+	expect(&r, 1, "1 ");
+	assert_false(r.p.busy);
+	write_entry(&r, 0, RING_CHUNK - (uint32_t)slot(&r, 0)->write, RING_ENTRY_PAD, 0, 0, 0);
+	write_entry(&r, 0, RING_CHUNK, RING_ENTRY_PAD, 0, 0, 0);
+	write_entry(&r, 0, RING_CHUNK, RING_ENTRY_PAD, 0, 0, 0);
+	put(&r, 0, tsc_now(), 2);
+	expect(&r, 1, "2 ");
+	assert_true(r.p.busy);
+	expect(&r, 0, "");
+	assert_false(r.p.busy);
+	rings_done(&r);
+}
+
 /* ---- chunks that come and go ---- */
 
 static uint64_t blocks_of(int fd)
@@ -416,6 +455,8 @@ int main(void)
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_slow_taker),
 		cmocka_unit_test(test_order_of_what_is_left),
+		cmocka_unit_test(test_disorder),
+		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_grows),
 	};
 

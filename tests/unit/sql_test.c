@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "span/sql.h"
+#include "span/sql_cache.h"
 
 struct statement {
 	const char *system, *text, *shown, *summary, *operation, *collection;
@@ -23,18 +23,50 @@ static void check(const char *what, const char *text, const struct buf *got, con
 		fail_msg("%s of %s: \"%s\" instead of \"%s\"", what, text, s, want);
 }
 
+static void check_all(const struct statement *s, const struct sql_statement *q)
+{
+	check("the text", s->text, &q->text, s->shown);
+	check("the summary", s->text, &q->summary, s->summary);
+	check("the operation", s->text, &q->operation, s->operation);
+	check("the table", s->text, &q->collection, s->collection);
+}
+
+/* Each at first, and again from a cache. */
 static void read_all(const struct statement *all, size_t n)
 {
 	struct sql_statement q = {0};
+	struct sql_cache cache = {0};
 
 	for (size_t i = 0; i < n; i++) {
 		sql_read(&q, all[i].system, all[i].text, strlen(all[i].text));
-		check("the text", all[i].text, &q.text, all[i].shown);
-		check("the summary", all[i].text, &q.summary, all[i].summary);
-		check("the operation", all[i].text, &q.operation, all[i].operation);
-		check("the table", all[i].text, &q.collection, all[i].collection);
+		check_all(&all[i], &q);
+	}
+	for (size_t i = 0; i < 2 * n; i++) {
+		const struct statement *s = &all[i % n];
+
+		check_all(s, sql_cache_read(&cache, s->system, s->text, strlen(s->text)));
 	}
 	sql_statement_done(&q);
+	sql_cache_done(&cache);
+}
+
+/* However many different statements come. */
+static void test_cache_is_bounded(void **state)
+{
+	struct sql_cache cache = {0};
+	char text[64];
+	size_t most = 0;
+
+	for (int i = 0; i < 20000; i++) {
+		const struct sql_statement *q;
+		int n = snprintf(text, sizeof(text), "SELECT a%d FROM t WHERE b = %d", i, i);
+
+		q = sql_cache_read(&cache, "postgresql", text, (size_t)n);
+		assert_string_equal(q->collection.data, "t");
+		most = MAX(most, cache.bytes);
+	}
+	assert_true(most < 300000);
+	sql_cache_done(&cache);
 }
 #define READ_ALL(all) read_all(all, ARRAY_SIZE(all))
 
@@ -224,6 +256,7 @@ static void test_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_cache_is_bounded),
 		cmocka_unit_test(test_literals), cmocka_unit_test(test_uncertain), cmocka_unit_test(test_comments),
 		cmocka_unit_test(test_lists),	 cmocka_unit_test(test_tables),	   cmocka_unit_test(test_long_summary),
 		cmocka_unit_test(test_cut),

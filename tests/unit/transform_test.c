@@ -76,6 +76,8 @@ static void addresses(void **state)
 	assert_string_equal(apply_bytes(&t, "\x7f\0\0\1", 4), "127.0.0.1");
 	assert_string_equal(apply_bytes(&t, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\3\7", 16), "10.0.3.7");
 	assert_string_equal(apply_bytes(&t, "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1", 16), "2001:db8::1");
+	assert_string_equal(apply_bytes(&t, "\xff\x64\x63\x0a", 4), "255.100.99.10");
+	assert_string_equal(apply_bytes(&t, "\0\x09\x6d\xc8", 4), "0.9.109.200");
 	assert_null(apply_bytes(&t, "\x7f\0\0", 3));
 	assert_null(apply_bytes(&t, "", 0));
 }
@@ -174,6 +176,21 @@ static void capitals_and_numbers(void **state)
 	assert_null(apply(&number, ""));
 }
 
+/* Lines of HTTP: the first with that name, wherever and however it is spelt. One without an end may go on. */
+static void fields(void **state)
+{
+	const struct transform t = {.field = "traceparent"};
+
+	assert_string_equal(apply(&t, "Host: a\r\nTraceParent:\t 00-ab \r\nTraceparent: x\r\n\r\n"), "00-ab");
+	assert_string_equal(apply(&t, "traceparent:00\n"), "00");
+	assert_null(apply(&t, "traceparent:\r\n"));
+	assert_null(apply(&t, "Host: a\r\nTraceparent: 00-ab"));
+	assert_null(apply(&t, "X-Traceparent: a\r\ntraceparents: a\r\ntraceparen: a\r\ntraceparent : a\r\n"));
+	assert_null(apply(&t, "Host: traceparent: 00\r\n"));
+	assert_null(apply(&t, "traceparent\n"));
+	assert_null(apply(&t, ""));
+}
+
 /* The system's quotes count; what was read in it is the same when the text is shown as it is. */
 static void statements(void **state)
 {
@@ -188,7 +205,7 @@ static void statements(void **state)
 	assert_string_equal(apply(&t, text), "SELECT ?, ? FROM t");
 	wishes.sql_full = true;
 	assert_string_equal(apply(&t, text), text);
-	assert_string_equal(attrs.sql.summary.data, "SELECT t");
+	assert_string_equal(attrs.sql->summary.data, "SELECT t");
 }
 
 int main(void)
@@ -197,7 +214,8 @@ int main(void)
 		cmocka_unit_test_teardown(parts_of_texts, done), cmocka_unit_test_teardown(addresses, done),
 		cmocka_unit_test_teardown(joined_and_replaced, done),
 		cmocka_unit_test_teardown(capitals_and_numbers, done), cmocka_unit_test_teardown(statements, done),
-		cmocka_unit_test_teardown(routes_below_routes, done), cmocka_unit_test_teardown(parameters, done)};
+		cmocka_unit_test_teardown(routes_below_routes, done), cmocka_unit_test_teardown(parameters, done),
+		cmocka_unit_test_teardown(fields, done)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,7 @@ static void put_span(struct chain_walk *w)
 	x86_load(x, 8, false, RCX, MEMX(RDX, RAX, 0));
 	x86_store(x, 8, OUT(kind), RCX);
 	x86_label(x, no_kind);
+	x86_store(x, 8, OUT(object), RDX);
 	put_scope(w);
 	x86_load(x, 8, false, RAX, SLOT_AT(words, SPAN_AT));
 	x86_load(x, 4, false, RCX, SLOT(size));
@@ -361,10 +362,25 @@ void patch_chain_compile(uint32_t itab_type_off, struct buf *out)
 
 /* ---- at a probe ---- */
 
-void code_emit_chain(struct code *g, const struct ir_insn *i)
+void code_chain(struct code *g, uint16_t type, uint16_t data, int64_t max)
 {
 	struct x86 *x = &g->x;
 	int back = x86_label_new(x);
+
+	code_get(g, RSI, type);
+	code_get(g, RDX, data);
+	x86_lea_label(x, RAX, back);
+	x86_store(x, 8, SLOT_AT(words, BACK), RAX);
+	x86_imm(x, RCX, 8 * (uint64_t)max);
+	x86_imm(x, RAX, g->env->contexts);
+	x86_imm(x, RDI, g->env->chain);
+	x86_jmp_reg(x, RDI);
+	code_join(g, back);
+}
+
+void code_emit_chain(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
 
 	if (g->may_overflow) {
 		code_size(g, RAX);
@@ -372,14 +388,6 @@ void code_emit_chain(struct code *g, const struct ir_insn *i)
 		x86_jcc(x, CC_A, code_fail(g, SLOT_CUT));
 		code_forget(g);
 	}
-	code_get(g, RSI, i->a);
-	code_get(g, RDX, i->b);
-	x86_lea_label(x, RAX, back);
-	x86_store(x, 8, SLOT_AT(words, BACK), RAX);
-	x86_imm(x, RCX, 8 * (uint64_t)i->imm);
-	x86_imm(x, RAX, g->env->contexts);
-	x86_imm(x, RDI, g->env->chain);
-	x86_jmp_reg(x, RDI);
-	code_join(g, back);
+	code_chain(g, i->a, i->b, i->imm);
 	code_put_words(g, i->slot, -1);
 }

@@ -32,7 +32,8 @@
 #include "event/loss.h"
 
 _Static_assert(LOSS_RING_FULL < PATCH_LOSSES && LOSS_BUSY < PATCH_LOSSES && LOSS_NO_GOROUTINE < PATCH_LOSSES &&
-		       LOSS_FILTER_UNREADABLE < PATCH_LOSSES && LOSS_CALLS_FULL < PATCH_LOSSES,
+		       LOSS_FILTER_UNREADABLE < PATCH_LOSSES && LOSS_CALLS_FULL < PATCH_LOSSES &&
+		       LOSS_MARKS_FULL < PATCH_LOSSES,
 	       "they index patch_counts");
 
 static const uint8_t used_regs[KEPT_COUNT] = {[KEPT_RAX] = RAX, [KEPT_RCX] = RCX, [KEPT_RDX] = RDX,
@@ -414,12 +415,24 @@ static void emit_early(struct code *g)
 	g->fault = -1;
 }
 
+/* Behind the filter: marks are of the record's goroutine. */
+static void emit_marks_begin(struct code *g)
+{
+	emit_goroutine(g);
+	code_saved_begin(g);
+	code_mark_begin(g);
+	code_forget(g);
+	g->fault = -1;
+	g->goroutine_known = true;
+}
+
 static void emit_record_begin(struct code *g)
 {
 	g->in_region = g->in_filter = false;
 	code_admit(g);
-	if (!code_saved_early(g->p) && (code_writes_record(g) || g->p->role == PROGRAM_ENTRY ||
-					capture_has(g->p, IR_SAVED) || capture_has(g->p, IR_SAVE))) {
+	if (!code_saved_early(g->p) && !g->goroutine_known &&
+	    (code_writes_record(g) || g->p->role == PROGRAM_ENTRY || capture_has(g->p, IR_SAVED) ||
+	     capture_has(g->p, IR_SAVE))) {
 		emit_goroutine(g);
 		code_saved_begin(g);
 	}
@@ -511,6 +524,7 @@ static void region_begin(struct code *g, const struct ir_insn *i)
 {
 	g->in_region = true;
 	g->in_filter = i->slot == IR_SLOT_FILTER;
+	g->in_mark = i->slot == IR_SLOT_MARK;
 	g->slot = i->slot;
 	g->fault = -1;
 	code_forget(g);
@@ -522,22 +536,27 @@ static void region_end(struct code *g)
 {
 	int resume = x86_label_new(&g->x);
 
-	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
-		if (!g->in_filter && g->fail[s] >= 0)
+	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++) {
+		if (g->in_filter || g->fail[s] < 0)
+			continue;
+		if (g->in_mark)
+			x86_label(&g->x, g->fail[s]);
+		else
 			vec_push(&g->fails, ((struct code_fail){.label = g->fail[s], .resume = resume,
 							       .slot = g->slot, .status = (enum slot_status)s}));
+	}
 	code_join(g, resume);
-	g->in_region = g->in_filter = false;
+	g->in_region = g->in_filter = g->in_mark = false;
 }
 
 static bool is_capture(const struct ir_insn *i)
 {
-	return i->op == IR_REGION && i->slot != IR_SLOT_FILTER;
+	return i->op == IR_REGION && i->slot != IR_SLOT_FILTER && i->slot != IR_SLOT_MARK;
 }
 
-static bool is_filter(const struct ir_insn *i)
+static bool is_mark(const struct ir_insn *i)
 {
-	return i->op == IR_REGION && i->slot == IR_SLOT_FILTER;
+	return i->op == IR_REGION && i->slot == IR_SLOT_MARK;
 }
 
 static int emit_body(struct code *g)
@@ -553,11 +572,13 @@ static int emit_body(struct code *g)
 			emit_early(g);
 			early = true;
 		}
+		if (!g->goroutine_known && is_mark(in))
+			emit_marks_begin(g);
 		if (!begun && is_capture(in)) {
 			emit_record_begin(g);
 			begun = true;
 		}
-		if (is_capture(in) || is_filter(in))
+		if (in->op == IR_REGION)
 			region_begin(g, in);
 		else if (in->op == IR_END)
 			region_end(g);
@@ -589,6 +610,8 @@ static uint64_t data_of(const struct ir_insn *i)
 		return 8 * (uint64_t)i->imm;
 	case IR_EMIT_CHAIN: /* and the end */
 		return 8 * ((uint64_t)i->imm + 1);
+	case IR_EMIT_MARK:
+		return ALIGN_UP(sizeof(struct event_context), 8);
 	case IR_IMAGE: /* and what it leads to */
 		return EVENT_MAX_DATA;
 	default:
@@ -628,8 +651,10 @@ static int check_env(const struct code *g)
 		return err_set(g->err, -EINVAL, "the area's layout is not one of patch_area_layout");
 	if (capture_has(g->p, IR_IMAGE) && (!g->p->shapes || !g->env->shapes))
 		return err_set(g->err, -EINVAL, "values are to be copied, but the program has no table of shapes");
-	if (capture_has(g->p, IR_EMIT_CHAIN) && (!g->env->contexts || !g->env->chain))
+	if (capture_follows(g->p) && (!g->env->contexts || !g->env->chain))
 		return err_set(g->err, -EINVAL, "contexts are to be followed, but the program has no table of them");
+	if (capture_has_marks(g->p) && !l->nmarks)
+		return err_set(g->err, -EINVAL, "the program has marks, but the area has no room for them");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

@@ -27,7 +27,8 @@ struct patch_env {
 	uint64_t area;            /* run-time address of the struct patch_area */
 	uint64_t fork_guard;      /* run-time address of a word, within 2 GB of it: 0 lets nobody in (a forked
 				   * child); 0: none */
-	const struct patch_area *layout; /* its settings: procs … saved_off, target are baked in */
+	const struct patch_area *layout; /* its settings: procs … saved_off, target are baked in; with nmarks for
+				   * programs with marks */
 	uint32_t counts;          /* index of the probe's patch_counts */
 	int32_t sp_delta;
 	uint64_t bias;            /* load bias, of IR_TYPE */
@@ -98,6 +99,15 @@ static inline uint64_t patch_hits_off(const struct patch_area *layout)
 {
 	return RING_TABLE_OFF + ALIGN_UP(sizeof(uint32_t) * (uint64_t)layout->ring.table_len, 8);
 }
+/* … and behind them, starts that were left out. */
+static inline uint64_t patch_left_out_off(const struct patch_area *layout)
+{
+	return patch_hits_off(layout) + 8 * layout->ncounts;
+}
+/* Of a probe: starts that were left out, as patch_area_hits. */
+uint64_t patch_area_left_out(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
+/* Room for that many marks, a power of two, and what leads to them: behind all that there is so far but the pool. */
+void patch_marks_layout(uint32_t nmarks, struct patch_area *layout);
 /* The hits of a controlled program. The layout is trusted, the area is only read. */
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
 static inline struct patch_counts *patch_area_counts(struct patch_area *a, uint32_t i)

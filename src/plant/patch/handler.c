@@ -94,7 +94,7 @@ int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t 
 			       extra, ncounts, nsaved);
 	while (a.ring.table_len < chunks)
 		a.ring.table_len *= 2;
-	a.ring.slot_bytes = (uint32_t)ALIGN_UP(patch_hits_off(&a) + 8 * (uint64_t)ncounts, 4096);
+	a.ring.slot_bytes = (uint32_t)ALIGN_UP(patch_left_out_off(&a) + 8 * (uint64_t)ncounts, 4096);
 	a.counts_off = ALIGN_UP(sizeof(a), sizeof(struct patch_counts));
 	a.saved_off = a.counts_off + (uint64_t)ncounts * sizeof(struct patch_counts);
 	a.ring.links_off = a.saved_off + (uint64_t)nsaved * sizeof(struct patch_saved);
@@ -107,16 +107,27 @@ int patch_area_layout(uint32_t procs, uint32_t extra, uint32_t chunks, uint32_t 
 	return 0;
 }
 
+/* Of a word at that offset of each slot. */
+static uint64_t sum_of_slots(const struct patch_area *a, const struct patch_area *layout, uint64_t off)
+{
+	const char *slots = (const char *)a + layout->ring.slots_off + off;
+	uint64_t n = 0;
+
+	for (uint32_t s = 0; s < layout->ring.procs + layout->ring.extra; s++)
+		n += __atomic_load_n((const uint64_t *)(const void *)(slots + (uint64_t)s * layout->ring.slot_bytes),
+				     __ATOMIC_RELAXED);
+	return n;
+}
+
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i)
 {
-	const char *slots = (const char *)a + layout->ring.slots_off;
 	const struct patch_counts *c = (const void *)((const char *)a + layout->counts_off);
-	uint64_t n = __atomic_load_n(&c[i].slotless_hits, __ATOMIC_RELAXED);
 
-	for (uint32_t s = 0; s < layout->ring.procs + layout->ring.extra; s++) {
-		const char *hits = slots + (uint64_t)s * layout->ring.slot_bytes + patch_hits_off(layout);
+	return __atomic_load_n(&c[i].slotless_hits, __ATOMIC_RELAXED) +
+	       sum_of_slots(a, layout, patch_hits_off(layout) + 8 * (uint64_t)i);
+}
 
-		n += __atomic_load_n((const uint64_t *)(const void *)hits + i, __ATOMIC_RELAXED);
-	}
-	return n;
+uint64_t patch_area_left_out(const struct patch_area *a, const struct patch_area *layout, uint32_t i)
+{
+	return sum_of_slots(a, layout, patch_left_out_off(layout) + 8 * (uint64_t)i);
 }

@@ -291,20 +291,23 @@ static void old_search(struct lookup *l, int done)
 int code_map(struct code *g, const struct ir_insn *i)
 {
 	struct lookup l = {.g = g, .x = &g->x, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL};
-	int done, r;
+	int done, none, end, r;
+	bool asks;
 
 	r = map_layout_block(l.m, l.key ? 0 : 16, BLOCK_MAX, &l.block, g->err);
 	if (r < 0)
 		return r;
 	l.found = x86_label_new(l.x);
 	done = x86_label_new(l.x);
-	l.no_key = code_fail(g, SLOT_NO_KEY);
+	asks = i->op == IR_ANY_KEY;
+	none = x86_label_new(l.x);
+	l.no_key = asks ? none : code_fail(g, SLOT_NO_KEY);
 	l.unreadable = code_fail(g, SLOT_UNREADABLE);
 	code_fault(g, l.unreadable);
 	code_get(g, RAX, i->a);
 	code_forget(g);
 	x86_test(l.x, RAX, RAX);
-	x86_jcc(l.x, CC_E, code_fail(g, SLOT_NIL));
+	x86_jcc(l.x, CC_E, asks ? none : code_fail(g, SLOT_NIL));
 	set_imm(&l, UNREAD, 0);
 	if (i->map->swiss)
 		swiss_search(&l, done);
@@ -313,6 +316,14 @@ int code_map(struct code *g, const struct ir_insn *i)
 	x86_label(l.x, done);
 	exhausted(&l);
 	code_join(g, l.found);
+	if (asks) {
+		end = x86_label_new(l.x);
+		x86_imm(l.x, RAX, 1);
+		x86_jmp(l.x, end);
+		x86_label(l.x, none);
+		x86_imm(l.x, RAX, 0);
+		code_join(g, end);
+	}
 	code_put(g, i->dst);
 	return 0;
 }

@@ -207,6 +207,10 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 		code_get(g, RAX, i->a);
 		code_put(g, i->dst);
 		return true;
+	case IR_SP:
+		x86_lea(&g->x, RAX, MEM(RSP, g->env->sp_delta + i->imm));
+		code_put(g, i->dst);
+		return true;
 	case IR_LOAD: code_load(g, i); return true;
 	case IR_ADDR: code_addr(g, i); return true;
 	case IR_INDEX: code_index(g, i); return true;
@@ -217,6 +221,8 @@ static bool code_simple(struct code *g, const struct ir_insn *i)
 	case IR_SAVE: code_save(g, i); return true;
 	case IR_EMIT_STACK: code_emit_stack(g, i); return true;
 	case IR_EMIT_CHAIN: code_emit_chain(g, i); return true;
+	case IR_EMIT_MARK: code_emit_mark(g, i); return true;
+	case IR_MARK_WORD: code_mark_word(g, i); return true;
 	case IR_IMAGE: code_image(g, i); return true;
 	case IR_IMAGE_PUT: code_image_put(g, i); return true;
 	case IR_IMAGE_COPY: code_image_copy(g, i); return true;
@@ -243,6 +249,10 @@ static bool code_control(struct code *g, const struct ir_insn *i)
 
 int code_insn(struct code *g, const struct ir_insn *i)
 {
+	if (ir_is_mark(i)) {
+		code_mark(g, i);
+		return 0;
+	}
 	if (code_simple(g, i) || code_control(g, i))
 		return 0;
 	switch (i->op) {
@@ -253,7 +263,14 @@ int code_insn(struct code *g, const struct ir_insn *i)
 		return code_arg_stack(g, i);
 	case IR_MAP_STR:
 	case IR_MAP_KEY:
+	case IR_ANY_KEY:
 		return code_map(g, i);
+	case IR_INJECT:
+		code_inject(g, i);
+		return 0;
+	case IR_ANY_STR:
+		code_any_str(g, i);
+		return 0;
 	case IR_STR_ORDER:
 		code_str_order(g, i);
 		return 0;

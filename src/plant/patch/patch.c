@@ -19,7 +19,7 @@
 #define RINGS_DEFAULT (64u << 20) /* … but of all together about this much at most */
 #define RINGS_MOST (512ull << 20) /* what a function that is called two million times a second writes in one */
 #define RINGS_SHARE 8            /* … but not more than this part of the machine's memory */
-#define DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
+#define BUSY_DRAIN_NS 10000000 /* nothing of ours in the program can wake us */
 #define PROCS_MAX 256
 
 static struct patch_planter *of_planter(struct planter *p)
@@ -53,25 +53,34 @@ static void size_pool(struct patch_planter *p, const struct planter_options *o)
 
 static int start_timer(struct patch_planter *p, struct err *err)
 {
-	const struct itimerspec each = {{0, DRAIN_NS}, {0, DRAIN_NS}};
-
 	p->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (p->timer < 0 || timerfd_settime(p->timer, 0, &each, NULL) < 0)
-		return err_set(err, -errno, "cannot make a timer: %s", strerror(errno));
-	return 0;
+	return p->timer < 0 ? err_set(err, -errno, "cannot make a timer: %s", strerror(errno)) : 0;
+}
+
+/* While much is written, it is read more often than whoever drains does by himself. */
+static void set_timer(struct patch_planter *p, bool often)
+{
+	const struct itimerspec each = {{0, often ? BUSY_DRAIN_NS : 0}, {0, often ? BUSY_DRAIN_NS : 0}};
+
+	if (p->often != often && timerfd_settime(p->timer, 0, &each, NULL) == 0)
+		p->often = often;
 }
 
 /* ---- losses ---- */
 
-static void add_counts(struct losses *l, const struct patch_counts *c)
-{
-	for (size_t i = 0; i < PATCH_LOSSES; i++)
-		l->count[i] += __atomic_load_n(&c->loss[i], __ATOMIC_RELAXED);
-}
-
 static const struct patch_counts *counts_at(const struct patched *d, uint32_t i)
 {
 	return (const struct patch_counts *)(const void *)((const char *)d->area + d->layout.counts_off) + i;
+}
+
+/* Of the i-th probe. */
+static void add_counts(struct losses *l, const struct patched *d, uint32_t i)
+{
+	const struct patch_counts *c = counts_at(d, i);
+
+	for (size_t k = 0; k < PATCH_LOSSES; k++)
+		l->count[k] += __atomic_load_n(&c->loss[k], __ATOMIC_RELAXED);
+	l->count[LOSS_SAMPLED_OUT] += patch_area_left_out(d->area, &d->layout, i);
 }
 
 static void patch_losses(struct event_source *s, struct losses *ret)
@@ -86,7 +95,7 @@ static void patch_losses(struct event_source *s, struct losses *ret)
 	pairing_losses(p->reader.pairing, 0, ret);
 	for (const struct patched *d = p->patched; d; d = d->next)
 		for (uint32_t i = 0; i < d->nprobes; i++)
-			add_counts(ret, counts_at(d, i));
+			add_counts(ret, d, i);
 }
 
 /*
@@ -118,7 +127,7 @@ static void patch_probe_losses(struct event_source *s, uint32_t probe_id, struct
 		uint32_t i = index_of(d, probe_id);
 
 		if (i < d->nprobes)
-			add_counts(ret, counts_at(d, i));
+			add_counts(ret, d, i);
 	}
 }
 
@@ -132,7 +141,7 @@ static void keep_counts(struct patch_planter *p, const struct patched *d)
 			g = xcalloc(1, sizeof(*g));
 			map_set(&p->gone, key, g);
 		}
-		add_counts(&g->losses, counts_at(d, i));
+		add_counts(&g->losses, d, i);
 		g->hits += patch_area_hits(d->area, &d->layout, i);
 	}
 }
@@ -311,12 +320,13 @@ static int patch_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	uint64_t ticks;
 	int n;
 
-	while (read(p->timer, &ticks, sizeof(ticks)) > 0)
+	while (p->often && read(p->timer, &ticks, sizeof(ticks)) > 0)
 		;
 	for (struct patched *d = p->patched; d; d = d->next)
 		vec_push(&rings, &d->ring);
 	n = ring_drain(&p->reader, rings.data, rings.len, fn, arg);
 	vec_done(&rings);
+	set_timer(p, p->reader.busy);
 	drop_empty(p);
 	return n;
 }
@@ -478,7 +488,8 @@ const struct planter_ops planter_patch = {
 	.doing = "patching programs from inside",
 	.prices = patch_prices,
 	.prices_title = "and with --planter patch, wherever it is",
-	.caps = {.reads_float_regs = true, .follows_contexts = true, .needs_ptrace = true},
+	.caps = {.reads_float_regs = true, .follows_contexts = true, .keeps_marks = true, .injects = true,
+		 .needs_ptrace = true},
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,

@@ -57,6 +57,7 @@ struct patch_planter {
 	uint64_t budget;          /* bytes by which the pools of all processes together may still grow */
 	struct helper *helper;
 	int timer;
+	bool often;               /* it is armed */
 	struct patched *patched;  /* list */
 	struct ring_reader reader; /* the probes of its pairing are all that is planted, or was; so are those of its
 				    * aggregates */

@@ -14,11 +14,13 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 
 #include "plant/code_check.h"
 
 #define SAVED 65536
+#define MARKS 16384 /* spans that are open at once */
 #define SAVED_SUMS (2 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
@@ -413,6 +415,27 @@ static uint32_t saved_calls(const struct plan *pl)
 	return SAVED;
 }
 
+static bool any_marks(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (capture_has_marks(pl->probes[i].program))
+			return true;
+	return false;
+}
+
+/* What ids are made of. Without getrandom (a seccomp filter may refuse it) they need only be different. */
+static void seed_slots(const struct plan *pl, struct patched *d)
+{
+	for (uint32_t i = 0; i < pl->layout.ring.procs + pl->layout.ring.extra; i++) {
+		struct patch_slot *s = (struct patch_slot *)(void *)ring_slot_at(&d->area->ring, &pl->layout.ring, i);
+
+		if (getrandom(s->random, sizeof(s->random), 0) != sizeof(s->random) || !(s->random[0] | s->random[1])) {
+			s->random[0] = tsc_now() * UINT64_C(0x9e3779b97f4a7c15);
+			s->random[1] = (uint64_t)pl->t->pid << 32 | (i + 1);
+		}
+	}
+}
+
 static void fill_area(const struct plan *pl, struct patched *d)
 {
 	struct patch_area a = pl->layout;
@@ -435,6 +458,8 @@ static void fill_area(const struct plan *pl, struct patched *d)
 		  chunks_first(pl));
 	pool_may_grow(&d->ring.pool, d->fd, pool_map(pl)->off, &pl->p->budget);
 	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
+	if (pl->layout.nmarks)
+		seed_slots(pl, d);
 	if (pl->table_bytes.len)
 		memcpy(memory_at(pl, d, pl->tables_addr), pl->table_bytes.data, pl->table_bytes.len);
 }
@@ -631,6 +656,8 @@ static int prepare(struct plan *pl, struct err *err)
 		return r;
 	pl->layout.ring.target = pl->t->id;
 	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
+	if (any_marks(pl))
+		patch_marks_layout(MARKS, &pl->layout);
 	target = helper_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
 		r = helper_clean(pl->p->helper, &target, err);

@@ -94,6 +94,18 @@ static void clear_words(struct code *g)
 		x86_store_imm(&g->x, 8, SLOT(saved_valid), 0);
 }
 
+/* A point that uses words and keeps others: those that it keeps replace all that were kept. */
+static bool keeps_anew(const struct code *g)
+{
+	return g->p->role == PROGRAM_POINT && capture_has(g->p, IR_SAVED) && capture_has(g->p, IR_SAVE);
+}
+
+/* A word to keep. */
+static struct x86_mem kept_word(const struct code *g, unsigned k)
+{
+	return keeps_anew(g) ? SLOT_AT(anew, k) : SLOT_AT(saved, k);
+}
+
 /* The words of the entry at RSI into the slot. */
 static void take_words(struct code *g)
 {
@@ -175,6 +187,8 @@ static void take_saved(struct code *g)
 
 void code_saved_begin(struct code *g)
 {
+	for (unsigned k = 0; k < IR_MAX_SAVED && keeps_anew(g); k++)
+		x86_store_imm(&g->x, 8, SLOT_AT(anew, k), 0);
 	if (of_call(g) && g->env->calls_apart)
 		;
 	else if (g->p->role == PROGRAM_RETURN)
@@ -244,7 +258,7 @@ static void put_words(struct code *g)
 	for (unsigned k = 0; k < IR_MAX_SAVED; k++) {
 		if (!(words & 1u << k))
 			continue;
-		x86_load(x, 8, false, RAX, SLOT_AT(saved, k));
+		x86_load(x, 8, false, RAX, kept_word(g, k));
 		x86_store(x, 8, ENTRY_WORD(RSI, k), RAX);
 	}
 	if (words) {
@@ -367,7 +381,7 @@ void code_save(struct code *g, const struct ir_insn *i)
 		x86_jcc(x, CC_B, skip);
 	}
 	x86_label(x, keep);
-	x86_store(x, 8, SLOT_AT(saved, i->imm), RAX);
+	x86_store(x, 8, kept_word(g, (unsigned)i->imm), RAX);
 	x86_alu_mem_imm(x, X_OR, 4, SLOT(saved_valid), 1 << i->imm);
 	x86_label(x, skip);
 }

@@ -172,6 +172,10 @@ void code_match(struct code *g, uint8_t reg, uint8_t tmp, const struct ir_insn *
 	for (size_t at = 0; at < n; at = from + size) {
 		size = piece(at, n, &from);
 		x86_load(&g->x, (unsigned)size, false, RAX, MEM(reg, from));
+		if (code_folds(i)) { /* the text has small letters, and all of them have this bit */
+			x86_imm(&g->x, tmp, UINT64_C(0x2020202020202020) >> (64 - 8 * size));
+			x86_alu(&g->x, X_OR, RAX, tmp);
+		}
 		x86_imm(&g->x, tmp, text_at(i, from, size));
 		x86_alu(&g->x, X_CMP, RAX, tmp);
 		x86_jcc(&g->x, CC_NE, differs);
@@ -231,6 +235,36 @@ static void code_str_contains(struct code *g, const struct ir_insn *i)
 	x86_alu_imm(x, X_CMP, RDX, CONTAINS_WINDOW);
 	x86_jcc(x, CC_A, code_fail(g, SLOT_UNREADABLE));
 	x86_label(x, no);
+	x86_imm(x, RAX, 0);
+	x86_label(x, end);
+	code_put(g, i->dst);
+}
+
+void code_any_str(struct code *g, const struct ir_insn *i)
+{
+	struct x86 *x = &g->x;
+	int again = x86_label_new(x), next = x86_label_new(x), none = x86_label_new(x), end = x86_label_new(x);
+
+	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	code_get(g, RCX, i->b);
+	code_get(g, RSI, i->a);
+	code_forget(g);
+	x86_alu_imm(x, X_CMP, RCX, IR_MAX_ELEMENTS);
+	x86_jcc(x, CC_A, code_fail(g, SLOT_MAP_BUSY));
+	x86_label(x, again);
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, none);
+	x86_alu_mem_imm(x, X_CMP, 8, MEM(RSI, 8), (int32_t)i->imm);
+	x86_jcc(x, CC_NE, next);
+	x86_load(x, 8, false, RDI, MEM(RSI, 0));
+	code_match(g, RDI, RDX, i, next);
+	x86_imm(x, RAX, 1);
+	x86_jmp(x, end);
+	x86_label(x, next);
+	x86_alu_imm(x, X_ADD, RSI, (int32_t)i->at);
+	x86_alu_imm(x, X_SUB, RCX, 1);
+	x86_jmp(x, again);
+	x86_label(x, none);
 	x86_imm(x, RAX, 0);
 	x86_label(x, end);
 	code_put(g, i->dst);

@@ -26,6 +26,7 @@
 #include "plant/uprobe/price.h"
 #include "plant/uprobe/site.h"
 #include "plant/uprobe/traced.h"
+#include "plant/uprobe/writes.h"
 #include "plant/verdict.h"
 
 #define SAVED_ENTRIES 16384 /* goroutines with an open span; beyond that the oldest lose theirs */
@@ -79,6 +80,8 @@ struct uprobe_planter {
 	const uint64_t (*losses)[LOSS_KERNEL_COUNT]; /* env.losses, mapped: they are asked for often */
 	struct program *programs;
 	struct plant plants; /* list head */
+	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3); /* or NULL */
+	void *note_arg;
 	VEC(struct discarded) discarded;
 	plant_event_fn fn;   /* while draining */
 	void *fn_arg;
@@ -343,13 +346,49 @@ static int keep_or_take_out(struct attach_job *job, struct plant **plants)
 	return planted;
 }
 
+/* The table of marks, once there is one. */
+static int make_marks(struct uprobe_planter *p, struct err *err)
+{
+	if (p->env.marks >= 0)
+		return 0;
+	p->env.mark_sets = MARK_SETS;
+	p->env.marks = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(struct mark_set), MARK_SETS, err);
+	return MIN(p->env.marks, 0);
+}
+
 static int prepare_probe(struct attach_job *job, const struct plant_probe *probe, struct err *err)
 {
 	struct uprobe_planter *p = job->p;
 	int r;
 
 	r = cookie_pack(job->t->id, job->t->bias, &job->cookie, err);
+	if (r == 0 && capture_has_marks(probe->program))
+		r = make_marks(p, err);
 	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
+}
+
+/* Of the file's processes one had its probes put in before: the kernel may have copied their breakpoints (fork). */
+static bool is_planted(const struct uprobe_planter *p, uint64_t binary_key)
+{
+	const struct program *prog = p->programs;
+
+	while (prog && prog->key.binary_key != binary_key)
+		prog = prog->next;
+	return prog;
+}
+
+/* Code that is not the file's is refused. Another's uprobe works beside ours. */
+static void check_code(struct attach_job *job)
+{
+	const struct uprobe_planter *p = job->p;
+	size_t first = 0, n = code_check_sites(job->t, &job->verdicts, &first);
+
+	if (n && p->note && !is_planted(p, job->t->binary_key))
+		p->note(p->note_arg,
+			"process %d: another tool has a breakpoint where %s is to be probed%s (a uprobe of bpftrace, "
+			"OBI, Datadog or another earshot, or a debugger's): both see the calls, and the program pays "
+			"for both",
+			job->t->pid, job->verdicts.probes[first].label, n > 1 ? ", and at other probes" : "");
 }
 
 static int uprobe_plant(struct planter *planter, const struct plant_target *t, const struct plant_probe *probes,
@@ -361,7 +400,7 @@ static int uprobe_plant(struct planter *planter, const struct plant_target *t, c
 
 	verdicts_init(&job.verdicts, probes, n, errs);
 	verdicts_refuse_unlocated(&job.verdicts);
-	code_check_sites(t, &job.verdicts);
+	check_code(&job);
 	for (size_t i = 0; i < n; i++)
 		traced_know(p->traced, &probes[i], t->binary_key);
 	for (size_t i = 0; i < n; i++) {
@@ -530,6 +569,7 @@ static void planter_free(struct uprobe_planter *p)
 		munmap((void *)(uintptr_t)p->losses, LOSSES_BYTES);
 	close_fd(p->env.losses);
 	close_fd(p->env.saved);
+	close_fd(p->env.marks);
 	traced_free(p->traced);
 	vec_done(&p->discarded);
 	free(p);
@@ -578,7 +618,8 @@ static int uprobe_drain(struct event_source *s, plant_event_fn fn, void *arg)
 static void add_losses(const struct uprobe_planter *p, uint32_t key, struct losses *ret)
 {
 	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
-		ret->count[i] += __atomic_load_n(&p->losses[key][i], __ATOMIC_RELAXED);
+		ret->count[i == LOSS_LEFT_OUT ? LOSS_SAMPLED_OUT : i] +=
+			__atomic_load_n(&p->losses[key][i], __ATOMIC_RELAXED);
 }
 
 static void uprobe_losses(struct event_source *s, struct losses *ret)
@@ -679,8 +720,10 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	p->source.ops = &uprobe_source;
 	p->plants.next = p->plants.prev = &p->plants;
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
-	p->env.calls = p->env.big_calls = p->btf.fd = -1;
+	p->env.calls = p->env.big_calls = p->env.marks = p->btf.fd = -1;
 	p->traced = traced_new(o);
+	p->note = o ? o->note : NULL;
+	p->note_arg = o ? o->note_arg : NULL;
 	p->cpus = cpus > 0 ? (unsigned)cpus : 1;
 	if (r == 0)
 		r = uprobe_check_caps(err);
@@ -745,6 +788,15 @@ static void check_loops(const struct planter_report *r)
 			 "do without");
 }
 
+static void check_writes(const struct planter_report *r)
+{
+	struct err err = {0};
+	bool may = uprobe_writes_check(&err) == 0;
+
+	r->check(r->arg, "writing", may, false,
+		 may ? "probes may write into programs, as they must to send a trace's ids on" : err.text);
+}
+
 static const struct price_class uprobe_prices[] = {
 	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
 	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
@@ -765,6 +817,7 @@ static void uprobe_check(const struct planter_report *r)
 		check_links(r, of_planter(p)->means.multi);
 		check_loops(r);
 	}
+	check_writes(r);
 	for (unsigned i = 0; i < PRICES; i++)
 		r->price(r->arg, &uprobe_prices[i], p ? uprobe_price_ns(p, i) : 0);
 	planter_close(p);
@@ -773,7 +826,7 @@ static void uprobe_check(const struct planter_report *r)
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
-	.caps = {.follows_contexts = true},
+	.caps = {.follows_contexts = true, .injects = true, .keeps_marks = true},
 	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,

@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "base/vec.h"
 #include "plant/uprobe/uapi.h"
+#include "plant/uprobe/writes.h"
 
 #ifndef CAP_PERFMON
 #define CAP_PERFMON 38
@@ -171,6 +172,8 @@ static int load_failed(const struct uprobe_means *m, int code, const struct code
 	log = xcalloc(1, LOG_SIZE);
 	fd = load(m, "earshot", c, LOG_STATS, log, LOG_SIZE);
 	close_fd(fd < 0 ? -1 : fd);
+	if (strstr(log, UPROBE_WRITES_HELPER))
+		return uprobe_writes_explain(code, log, err);
 	if (c->funcs && !uprobe_loops_work())
 		return err_set(err, -ENOSYS,
 			       "this kernel has no loops for BPF programs (bpf_loop, Linux 5.17), which traced calls "

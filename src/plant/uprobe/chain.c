@@ -204,6 +204,8 @@ static void put_span(struct gen *g)
 	read_scope(g);
 	load_state(g, R1, STATE(span_link));
 	emit_store(e, 8, FP, SPAN(link), R1);
+	load_state(g, R1, STATE(span));
+	emit_store(e, 8, FP, SPAN(object), R1);
 	for (unsigned i = 0; i < sizeof(struct event_chain_span); i += 8) {
 		emit_load(e, 8, R2, FP, STACK_BUF + (int)i);
 		put_word(g, none);
@@ -263,12 +265,12 @@ static void read_type(struct gen *g, const struct ways_out *out, int same)
 	store_state(g, STATE(type), R1);
 }
 
-static void begin(struct gen *g, const struct ir_insn *i, int full)
+static void begin(struct gen *g, const struct ir_insn *i, unsigned bytes, int full)
 {
 	struct emit *e = g->e;
 
 	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
-	emit_jump_if_imm(e, BPF_JGT, R1, gen_record_limit(g) - (int)capture_chain_bytes(g->p, i->slot), full);
+	emit_jump_if_imm(e, BPF_JGT, R1, gen_record_limit(g) - (int)bytes, full);
 	store_state(g, STATE(size), R1);
 	gen_get(g, R1, i->a);
 	store_state(g, STATE(type), R1);
@@ -282,10 +284,10 @@ static void begin(struct gen *g, const struct ir_insn *i, int full)
 	emit_alu_imm(e, BPF_MOV, R9, 0);
 }
 
-int gen_emit_chain(struct gen *g, const struct ir_insn *i)
+int gen_chain_links(struct gen *g, const struct ir_insn *i, unsigned bytes, int full)
 {
 	struct emit *e = g->e;
-	int again = emit_label_new(e), same = emit_label_new(e), full = emit_label_new(e), behind = emit_label_new(e);
+	int again = emit_label_new(e), same = emit_label_new(e);
 	struct ways_out out = {.end = emit_label_new(e)};
 
 	if (!g->p->contexts || g->env->contexts < 0 || i->imm < 1 || i->imm > EVENT_MAX_CHAIN)
@@ -293,7 +295,7 @@ int gen_emit_chain(struct gen *g, const struct ir_insn *i)
 			       (long long)i->imm, EVENT_MAX_CHAIN);
 	for (unsigned k = 0; k < CHAIN_END_COUNT; k++)
 		out.by[k] = emit_label_new(e);
-	begin(g, i, full);
+	begin(g, i, bytes, full);
 	emit_label(e, again);
 	find_row(g, &out);
 	emit_label(e, same);
@@ -314,6 +316,17 @@ int gen_emit_chain(struct gen *g, const struct ir_insn *i)
 	}
 	emit_label(e, out.end);
 	emit_checkpoint(e);
+	return 0;
+}
+
+int gen_emit_chain(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+	int full = emit_label_new(e), behind = emit_label_new(e);
+	int r = gen_chain_links(g, i, capture_chain_bytes(g->p, i->slot), full);
+
+	if (r < 0)
+		return r;
 	load_state(g, R2, STATE(end));
 	put_word(g, full);
 	if (g->p->contexts->span_key)

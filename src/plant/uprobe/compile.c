@@ -85,6 +85,8 @@ int gen_fail(struct gen *g, enum slot_status s)
 {
 	if (!g->in_region)
 		return gen_drop(g, LOSS_NO_GOROUTINE);
+	if (g->in_mark)
+		return label_once(g, &g->fail[SLOT_OK]);
 	if (!g->in_filter)
 		return label_once(g, &g->fail[s]);
 	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
@@ -352,6 +354,7 @@ static void region_begin(struct gen *g, const struct ir_insn *i)
 {
 	g->in_region = true;
 	g->in_filter = i->slot == IR_SLOT_FILTER;
+	g->in_mark = i->slot == IR_SLOT_MARK;
 	g->slot = i->slot;
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
 		g->fail[s] = -1;
@@ -361,11 +364,11 @@ static void region_begin(struct gen *g, const struct ir_insn *i)
 /* The statuses that the region's failures set, out of its straight line. */
 static void region_end(struct gen *g)
 {
-	int behind = emit_label_new(g->e);
-	bool any = false;
+	int behind = g->in_mark && g->fail[SLOT_OK] >= 0 ? g->fail[SLOT_OK] : emit_label_new(g->e);
+	bool any = g->in_mark && g->fail[SLOT_OK] >= 0;
 
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++) {
-		if (g->in_filter || g->fail[s] < 0)
+		if (g->in_filter || g->in_mark || g->fail[s] < 0)
 			continue;
 		if (!g->dead) /* of the success path, or of the former status */
 			emit_jump(g->e, behind);
@@ -376,7 +379,7 @@ static void region_end(struct gen *g)
 	}
 	if (any)
 		emit_label(g->e, behind);
-	g->in_region = g->in_filter = g->dead = false;
+	g->in_region = g->in_filter = g->in_mark = g->dead = false;
 }
 
 static bool needs_scratch(const struct capture_program *p, bool filter)
@@ -400,7 +403,12 @@ static bool fits_stack(const struct capture_program *p)
 
 static bool is_capture(const struct ir_insn *i)
 {
-	return i->op == IR_REGION && i->slot != IR_SLOT_FILTER;
+	return i->op == IR_REGION && i->slot != IR_SLOT_FILTER && i->slot != IR_SLOT_MARK;
+}
+
+static bool is_marks(const struct ir_insn *i)
+{
+	return i->op == IR_REGION && i->slot == IR_SLOT_MARK;
 }
 
 static void emit_record_begin(struct gen *g)
@@ -419,7 +427,6 @@ static void emit_record_begin(struct gen *g)
 		calls_enter(g);
 	emit_header(g);
 	saved_begin(g);
-	windows_read(g);
 }
 
 /* A return first looks for its call: the condition may ask for its values. */
@@ -455,7 +462,7 @@ static int emit_body(struct gen *g)
 {
 	const struct capture_program *p = g->p;
 	int r = 0;
-	bool begun = false, unwinds = p->role == PROGRAM_UNWIND || p->role == PROGRAM_EXIT;
+	bool begun = false, captures = false, unwinds = p->role == PROGRAM_UNWIND || p->role == PROGRAM_EXIT;
 
 	if (needs_scratch(p, true) && p->role != PROGRAM_RETURN)
 		gen_take_scratch(g);
@@ -465,9 +472,14 @@ static int emit_body(struct gen *g)
 
 		if (in->op == IR_REGION && p->role == PROGRAM_RETURN && !g->in_call)
 			emit_call_begin(g);
-		if (is_capture(in) && !begun) {
+		if ((is_capture(in) || is_marks(in)) && !begun) {
 			emit_record_begin(g);
+			marks_begin(g);
 			begun = true;
+		}
+		if (is_capture(in) && !captures) {
+			windows_read(g);
+			captures = true;
 		}
 		if (in->op == IR_LABEL && g->labels[in->label].used)
 			g->dead = false;

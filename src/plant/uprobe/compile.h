@@ -102,6 +102,42 @@ struct chain_state {
 	uint64_t ids, remote, kind, tracer, scope; /* the span's row */
 };
 
+/* ---- marks: marks.c ---- */
+
+/* An entry of the table: a mark, a word that leads to one, or a goroutine and what is on it. */
+struct mark_link {
+	uint64_t key, at;           /* of a mark, which has ended if it has that key no more; 1 + its place, 0: none */
+};
+struct mark_entry {
+	uint64_t key;               /* 0: free. The lowest bit: it is being written */
+	uint64_t time;              /* of the last write */
+	union {
+		struct mark_link to[MARK_LEVELS];  /* of a word one, of a goroutine all */
+		struct {
+			struct mark_link self;     /* of a mark */
+			uint64_t ids[3];
+			uint32_t flags, group, call, pad;
+			uint64_t goid, depth, epoch[3];
+		};
+	};
+	uint64_t reserved[2];
+};
+#define MARK_WAYS 4
+#define MARK_SETS 16384         /* of the planter's table, 8 MiB, which all processes share. A span takes some four
+				 * entries */
+struct mark_set {
+	struct mark_entry way[MARK_WAYS];
+};
+_Static_assert(sizeof(struct mark_entry) == 128 && sizeof(struct mark_set) == 512, "entries are found by masks");
+
+struct mark_run {
+	uint64_t state;             /* what is known: HAS … */
+	uint64_t flags, ids[3];     /* of the run's mark … */
+	uint64_t key, at;           /* … and where it is */
+	uint64_t way, place, link, oldest, victim, word, count;
+	uint64_t best_key, best_at, best_depth;
+};
+
 /* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
 
 struct control {
@@ -116,7 +152,8 @@ struct control {
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
-	struct saved_words saved;     /* taken from the map, or to be put there */
+	struct saved_words saved;     /* taken from the map */
+	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
 	uint64_t words[8];      /* of a map's search */
@@ -127,6 +164,7 @@ struct scratch {
 	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */
 	struct walk_state walk;
 	struct chain_state chain;
+	struct mark_run mark;
 	struct call_state state;
 	struct open_call_head call; /* from here on what a struct open_call is: put into the map as it lies here */
 	/*
@@ -150,6 +188,8 @@ struct uprobe_env {
 	int calls, big_calls;             /* maps; -1 while nothing needs them */
 	int shapes, edges, dynamic;       /* of the program's table of shapes; -1: none */
 	int contexts;                     /* of its table of contexts; -1: none */
+	int marks;                        /* an array of struct mark_set; -1 while nothing needs it */
+	uint32_t mark_sets;               /* its elements, a power of two */
 	int controls;                     /* -1 while nothing needs it */
 	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */
 	const struct capture_program *entry; /* whose record at_entry means */
@@ -162,7 +202,8 @@ struct uprobe_env {
  * The losses that BPF programs count: an array by probe, a value has LOSS_KERNEL_COUNT words. What probes with
  * higher ids lose is counted together, at 0.
  */
-#define LOSS_KERNEL_COUNT 9
+#define LOSS_KERNEL_COUNT 11
+#define LOSS_LEFT_OUT 10 /* not of enum loss: starts that were left out, LOSS_SAMPLED_OUT to others */
 #define LOSS_PROBES 8192
 uint32_t loss_key(uint32_t probe_id);
 

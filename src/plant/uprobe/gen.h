@@ -36,6 +36,8 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, window) - (int)offsetof(struct scratch, record))
 #define SCRATCH_SAVED_OFF                                                                          \
 	((int)offsetof(struct scratch, saved) - (int)offsetof(struct scratch, record))
+#define SCRATCH_KEPT_OFF                                                                           \
+	((int)offsetof(struct scratch, kept) - (int)offsetof(struct scratch, record))
 #define SCRATCH_STATE(field)                                                                       \
 	((int)(offsetof(struct scratch, state) + offsetof(struct call_state, field)) -             \
 	 (int)offsetof(struct scratch, record))
@@ -85,7 +87,7 @@ struct gen {
 	int unwind;                 /* calls.c: label of the callback that takes away stale calls, -1: none */
 	int walk;                   /* walk.c: label of the callback that looks at an edge, -1: none */
 	bool holds_scratch;         /* at this point of the program */
-	bool in_filter, in_region;
+	bool in_filter, in_mark, in_region;
 	uint16_t slot;              /* of the region */
 	struct gen_label *labels;   /* the IR's */
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
@@ -150,6 +152,14 @@ void gen_load_bias(struct gen *g); /* R0 = the process's load bias */
 
 /* chain.c */
 int gen_emit_chain(struct gen *g, const struct ir_insn *i);
+/* R9 = how many links the chain has, whose words lie behind the record: so many bytes are free there, else to full. */
+int gen_chain_links(struct gen *g, const struct ir_insn *i, unsigned bytes, int full);
+
+/* marks.c: what is in a region of marks, once the record has been begun. */
+void marks_begin(struct gen *g);
+int gen_mark(struct gen *g, const struct ir_insn *i); /* what ir_is_mark */
+int gen_mark_word(struct gen *g, const struct ir_insn *i);
+int gen_emit_mark(struct gen *g, const struct ir_insn *i);
 
 /* control.c, aggregate.c */
 void control_hit(struct gen *g);
@@ -210,8 +220,11 @@ void gen_read_pieces(struct gen *g, const struct pieces *p, int none);
 /* R0 = the helper's result for R1, R2 and R3: it brings pages in, where this kernel's programs can. */
 void gen_call_reader(struct gen *g);
 
-/* R4 = 0 when the n bytes (at least one) at base + off are str. Clobbers R2, R3. */
-void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n);
+/*
+ * R4 = 0 when the n bytes (at least one) at base + off are str; fold: in either case of the letters, and str has small
+ * ones only. Clobbers R2, R3.
+ */
+void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n, bool fold);
 /* reg = reg == 0, without a branch. */
 void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
 
@@ -219,6 +232,10 @@ void gen_is_zero(struct gen *g, uint8_t reg, uint8_t tmp);
 int gen_str(struct gen *g, const struct ir_insn *i);
 int gen_str_order(struct gen *g, const struct ir_insn *i);
 int gen_mem_order(struct gen *g, const struct ir_insn *i);
+int gen_any_str(struct gen *g, const struct ir_insn *i);
+
+/* inject.c: IR_INJECT, by the helper that writes to the program's memory. */
+int gen_inject(struct gen *g, const struct ir_insn *i);
 
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);

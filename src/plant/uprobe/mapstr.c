@@ -380,7 +380,7 @@ static void compare_candidates(struct lookup *l, int found)
 	get(l, R1, UNREAD);
 	emit_alu(e, BPF_OR, R1, R0);
 	set(l, UNREAD, R1);
-	gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len);
+	gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len, l->insn->op == IR_ANY_KEY);
 	note_equal(l);
 	next_candidate(l, again);
 	emit_label(e, end);
@@ -615,7 +615,8 @@ int gen_map(struct gen *g, const struct ir_insn *i)
 {
 	struct lookup l = {.g = g, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL,
 			   .len = (size_t)i->imm};
-	int found, done, r;
+	bool asks = i->op == IR_ANY_KEY; /* whether there is one: 1 or 0 */
+	int found, done, behind, r;
 
 	l.text = l.key ? -1 : 0;
 	for (size_t k = 0; l.key && k < l.key->n; k++)
@@ -626,10 +627,11 @@ int gen_map(struct gen *g, const struct ir_insn *i)
 		return r;
 	found = emit_label_new(g->e);
 	done = emit_label_new(g->e);
-	l.no_key = gen_fail(g, SLOT_NO_KEY);
+	behind = emit_label_new(g->e);
+	l.no_key = asks ? emit_label_new(g->e) : gen_fail(g, SLOT_NO_KEY);
 	l.unreadable = gen_fail(g, SLOT_UNREADABLE);
 	gen_get(g, R3, i->a);
-	emit_jump_if_imm(g->e, BPF_JEQ, R3, 0, gen_fail(g, SLOT_NIL));
+	emit_jump_if_imm(g->e, BPF_JEQ, R3, 0, asks ? l.no_key : gen_fail(g, SLOT_NIL));
 	set_imm(&l, UNREAD, 0);
 	r = i->map->swiss ? swiss_search(&l, done) : old_search(&l, done);
 	if (r < 0)
@@ -640,7 +642,15 @@ int gen_map(struct gen *g, const struct ir_insn *i)
 	else
 		compare_candidates(&l, found);
 	exhausted(&l);
+	if (asks) {
+		emit_label(g->e, l.no_key);
+		emit_alu_imm(g->e, BPF_MOV, R1, 0);
+		emit_jump(g->e, behind);
+	}
 	emit_label(g->e, found);
+	if (asks)
+		emit_alu_imm(g->e, BPF_MOV, R1, 1);
+	emit_label(g->e, behind);
 	gen_put(g, i->dst, R1);
 	return 1;
 }

@@ -85,7 +85,7 @@ void gen_read_work(struct gen *g, int fault)
  * The longest aligned pieces (the verifier wants stack accesses aligned), without a branch before the
  * end: each branch in a loop multiplies the verifier's work.
  */
-void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n)
+void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_t n, bool fold)
 {
 	for (size_t at = 0, size; at < n; at += size) {
 		size_t left = n - at;
@@ -95,6 +95,10 @@ void gen_difference(struct gen *g, uint8_t base, int off, const char *str, size_
 		size = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
 		memcpy(&want, str + at, size);
 		emit_load(g->e, (unsigned)size, reg, base, off + (int)at);
+		if (fold) { /* all small letters have this bit */
+			emit_imm(g->e, R3, (int64_t)(UINT64_C(0x2020202020202020) >> (64 - 8 * size)));
+			emit_alu(g->e, BPF_OR, reg, R3);
+		}
 		emit_imm(g->e, R3, (int64_t)want);
 		emit_alu(g->e, BPF_XOR, reg, R3);
 		if (at)
@@ -160,6 +164,13 @@ static int gen_arg_stack(struct gen *g, const struct ir_insn *i)
 	gen_entry_sp(g, R3, i->imm);
 	gen_read_stack(g, gen_reg_off(g, i->dst), i->size, gen_fail(g, SLOT_UNREADABLE));
 	put_field(g, i, gen_reg_off(g, i->dst));
+	return 1;
+}
+
+static int gen_sp(struct gen *g, const struct ir_insn *i)
+{
+	gen_entry_sp(g, R0, i->imm);
+	gen_put(g, i->dst, R0);
 	return 1;
 }
 
@@ -563,10 +574,11 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 
 bool ir_needs_scratch(const struct ir_insn *i)
 {
-	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_MEM_ORDER ||
+	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_ANY_KEY || i->op == IR_MEM_ORDER ||
 	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
 	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
-	       i->op == IR_EMIT_CHAIN;
+	       i->op == IR_EMIT_CHAIN || i->op == IR_INJECT || i->op == IR_EMIT_MARK || i->op == IR_MARK_WORD ||
+	       ir_is_mark(i);
 }
 
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
@@ -586,6 +598,8 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return err_set(g->err, -EOPNOTSUPP,
 			       "a uprobe sees no XMM registers, so this float argument cannot be read "
 			       "(an in-process probe can)");
+	case IR_SP:
+		return gen_sp(g, i);
 	case IR_G:
 		return gen_g(g, i);
 	case IR_LOAD:
@@ -598,7 +612,12 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_type(g, i);
 	case IR_MAP_STR:
 	case IR_MAP_KEY:
+	case IR_ANY_KEY:
 		return gen_map(g, i);
+	case IR_ANY_STR:
+		return gen_any_str(g, i);
+	case IR_INJECT:
+		return gen_inject(g, i);
 	case IR_STR_ORDER:
 		return gen_str_order(g, i);
 	case IR_MEM_ORDER:
@@ -650,6 +669,12 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_image(g, i);
 	case IR_GOROUTINE:
 		return gen_goroutine(g, i);
+	case IR_MARK_WORD:
+		return gen_mark_word(g, i);
+	case IR_EMIT_MARK:
+		return gen_emit_mark(g, i);
 	}
+	if (ir_is_mark(i))
+		return gen_mark(g, i);
 	return err_set(g->err, -EINVAL, "instruction %u of the capture program is not known", i->op);
 }

@@ -4,7 +4,7 @@
  * to be followed from user space, where it may be stale.
  *
  * They lie in an LRU hash map, since a goroutine that ends tells nobody. Within a program they pass through
- * the scratch element: the whole entry is taken at the beginning, or put at the end.
+ * the scratch element: the whole entry is taken at the beginning, and another one put at the end.
  *
  * A pointer into the goroutine's own stack would dangle once the stack is copied; it is not kept.
  */
@@ -43,18 +43,22 @@ static int word_off(int64_t number)
 	return SCRATCH_SAVED_OFF + (int)(8 * number);
 }
 
+static int kept_off(int64_t number)
+{
+	return SCRATCH_KEPT_OFF + (int)(8 * number);
+}
+
 void saved_begin(struct gen *g)
 {
 	struct emit *e = g->e;
 	int none = emit_label_new(e);
-	bool takes = has(g->p, IR_SAVED);
 
-	if (!takes && !has(g->p, IR_SAVE))
+	for (int k = 0; k < IR_MAX_SAVED && has(g->p, IR_SAVE); k++)
+		emit_store_imm(e, 8, REG_RECORD, kept_off(k), 0);
+	if (!has(g->p, IR_SAVED))
 		return;
 	for (int k = 0; k < IR_MAX_SAVED; k++)
 		emit_store_imm(e, 8, REG_RECORD, word_off(k), 0);
-	if (!takes)
-		return;
 	make_key(g);
 	emit_map_fd(e, R1, g->env->saved);
 	emit_call(e, BPF_FUNC_map_lookup_elem);
@@ -82,7 +86,7 @@ void saved_end(struct gen *g)
 	emit_call(e, BPF_FUNC_map_lookup_elem);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, make);
 	for (int k = 0; k < IR_MAX_SAVED; k++) {
-		emit_load(e, 8, R1, REG_RECORD, word_off(k));
+		emit_load(e, 8, R1, REG_RECORD, kept_off(k));
 		emit_store(e, 8, R0, 8 * k, R1);
 	}
 	emit_jump(e, done);
@@ -90,7 +94,7 @@ void saved_end(struct gen *g)
 	make_key(g);
 	emit_map_fd(e, R1, g->env->saved);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
-	emit_alu_imm(e, BPF_ADD, R3, SCRATCH_SAVED_OFF);
+	emit_alu_imm(e, BPF_ADD, R3, SCRATCH_KEPT_OFF);
 	emit_alu_imm(e, BPF_MOV, R4, BPF_ANY);
 	emit_call(e, BPF_FUNC_map_update_elem);
 	emit_label(e, done);
@@ -116,7 +120,7 @@ int gen_save(struct gen *g, const struct ir_insn *i)
 	emit_alu(e, BPF_ADD, R2, R3);
 	emit_jump_if(e, BPF_JLT, R1, R2, skip);
 	emit_label(e, keep);
-	emit_store(e, 8, REG_RECORD, word_off(i->imm), R1);
+	emit_store(e, 8, REG_RECORD, kept_off(i->imm), R1);
 	emit_label(e, skip);
 	return 1;
 }

@@ -39,7 +39,7 @@ static int gen_str_match(struct gen *g, const struct ir_insn *i)
 		emit_alu_imm(e, BPF_SUB, R3, (int32_t)n);
 	}
 	gen_read_stack(g, STACK_BUF, (unsigned)n, gen_fail(g, SLOT_UNREADABLE));
-	gen_difference(g, FP, STACK_BUF, i->str, n);
+	gen_difference(g, FP, STACK_BUF, i->str, n, false);
 	emit_jump_if_imm(e, BPF_JEQ, R4, 0, yes);
 	put_verdict(g, i->dst, no, yes);
 	return 1;
@@ -50,7 +50,7 @@ static void check_start(struct gen *g, const struct ir_insn *i, int k)
 {
 	struct emit *e = g->e;
 
-	gen_difference(g, R1, SCRATCH_WORK_OFF + k, i->str, (size_t)i->imm);
+	gen_difference(g, R1, SCRATCH_WORK_OFF + k, i->str, (size_t)i->imm, false);
 	emit_alu(e, BPF_MOV, R2, R9);
 	emit_alu(e, BPF_SUB, R2, R8);
 	emit_alu_imm(e, BPF_SUB, R2, k);
@@ -231,6 +231,44 @@ int gen_mem_order(struct gen *g, const struct ir_insn *i)
 	emit_label(e, differ);
 	put_order(g, i->dst);
 	emit_label(e, done);
+	return 1;
+}
+
+/* The elements one after the other; of most the length tells. R9 counts, R8 is gen_read_stack's. */
+int gen_any_str(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+	int again = emit_label_new(e), next = emit_label_new(e), found = emit_label_new(e);
+	int none = emit_label_new(e), done = emit_label_new(e), unreadable = gen_fail(g, SLOT_UNREADABLE);
+
+	gen_get(g, R1, i->b);
+	emit_jump_if_imm(e, BPF_JGT, R1, IR_MAX_ELEMENTS, gen_fail(g, SLOT_MAP_BUSY));
+	emit_alu_imm(e, BPF_MOV, R9, 0);
+	emit_checkpoint(e);
+	emit_label(e, again);
+	gen_get(g, R1, i->b);
+	emit_jump_if(e, BPF_JGE, R9, R1, none);
+	emit_alu(e, BPF_MOV, R3, R9);
+	emit_alu_imm(e, BPF_MUL, R3, (int32_t)i->at);
+	gen_get(g, R1, i->a);
+	emit_alu(e, BPF_ADD, R3, R1);
+	gen_read_stack(g, STACK_BUF, 16, unreadable);
+	emit_load(e, 8, R3, FP, STACK_BUF);
+	emit_load(e, 8, R1, FP, STACK_BUF + 8);
+	emit_jump_if_imm(e, BPF_JNE, R1, (int32_t)i->imm, next);
+	gen_read_stack(g, STACK_BUF, (unsigned)i->imm, unreadable);
+	gen_difference(g, FP, STACK_BUF, i->str, (size_t)i->imm, true);
+	emit_jump_if_imm(e, BPF_JEQ, R4, 0, found);
+	emit_label(e, next);
+	emit_alu_imm(e, BPF_ADD, R9, 1);
+	emit_jump_if_imm(e, BPF_JLT, R9, IR_MAX_ELEMENTS, again);
+	emit_label(e, none);
+	emit_alu_imm(e, BPF_MOV, R0, 0);
+	emit_jump(e, done);
+	emit_label(e, found);
+	emit_alu_imm(e, BPF_MOV, R0, 1);
+	emit_label(e, done);
+	gen_put(g, i->dst, R0);
 	return 1;
 }
 

@@ -71,7 +71,7 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 
 		if (i->op == IR_REGION) {
 			memset(of_reg, 0, sizeof(of_reg));
-			capture = i->slot != IR_SLOT_FILTER;
+			capture = i->slot != IR_SLOT_FILTER && i->slot != IR_SLOT_MARK; /* they are read behind those */
 		}
 		if (!capture || !ir_has_result(i))
 			continue;

@@ -19,7 +19,8 @@
  * busy before it looks at the session again). Then nobody writes, and everything can be begun anew.
  *
  * With EARSHOT_RECORD=on the program begins its first session itself, with chunks of its own: it is `fresh`, and
- * `all` points put themselves into the table. The first reader can go on with it.
+ * `all` points put themselves into the table. The first reader can go on with it. With EARSHOT_RECORD=on:PID it waits
+ * before its first instruction until `fresh` is 0 (a futex), process PID is gone, or a second has passed.
  */
 #ifndef PLANT_WOVEN_AREA_H
 #define PLANT_WOVEN_AREA_H

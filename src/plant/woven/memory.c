@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
@@ -418,6 +420,8 @@ int woven_session_begin(struct woven_memory *m, uint32_t target, const struct wo
 		r = begin_anew(m, target, keys, n, clock, chunks, pool, err);
 	if (r < 0)
 		m->session = 0;
+	else /* it may wait for us */
+		syscall(SYS_futex, &m->area->fresh, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 	return r;
 }
 

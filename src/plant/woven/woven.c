@@ -17,7 +17,7 @@
 #include "plant/woven/memory.h"
 #include "plant/woven/rewrite.h"
 
-#define DRAIN_NS 10000000              /* nothing in the program can wake us */
+#define BUSY_DRAIN_NS 10000000         /* nothing in the program can wake us */
 #define CHUNKS_DEFAULT 128u            /* of a process, at first */
 #define CHUNKS_MOST 1024u
 
@@ -58,7 +58,8 @@ struct woven {
 	uint64_t thrown_away;          /* records that a program gave up, since it took us for dead */
 	uint64_t budget;
 	int timer;
-	bool started;                  /* clock and timer: with the first process */
+	bool started;                  /* the clock: with the first process */
+	bool often;                    /* the timer runs */
 };
 
 static struct woven *of_source(struct event_source *s)
@@ -263,18 +264,22 @@ static bool kernel_has_tsc(const char *sysfs)
 }
 
 /* Measuring the clock takes a while, and most observations meet no woven program. */
-static int start(struct woven *w, struct err *err)
+static void start(struct woven *w)
 {
-	const struct itimerspec each = {{0, DRAIN_NS}, {0, DRAIN_NS}};
-
 	if (w->started)
-		return 0;
+		return;
 	if (!kernel_has_tsc(w->options.sysfs) || tsc_clock_start(w->options.procfs, &w->reader.clock, NULL) < 0)
 		tsc_clock_monotonic(&w->reader.clock);
-	if (timerfd_settime(w->timer, 0, &each, NULL) < 0)
-		return err_set(err, -errno, "cannot set a timer: %s", strerror(errno));
 	w->started = true;
-	return 0;
+}
+
+/* While much is written, it is read more often than whoever drains does by himself. */
+static void set_timer(struct woven *w, bool often)
+{
+	const struct itimerspec each = {{0, often ? BUSY_DRAIN_NS : 0}, {0, often ? BUSY_DRAIN_NS : 0}};
+
+	if (w->often != often && timerfd_settime(w->timer, 0, &each, NULL) == 0)
+		w->often = often;
 }
 
 /* What is counted of it stays. */
@@ -304,8 +309,7 @@ int woven_attach(struct woven *w, uint32_t target, int pid, const struct woven_p
 	p->woven = w;
 	p->target = target;
 	p->rewriter = (struct ring_rewriter){rewrite, p};
-	if (!r)
-		r = start(w, err);
+	start(w);
 	if (!r)
 		r = know_probes(w, probes, n, err);
 	if (!r) {
@@ -370,9 +374,9 @@ static int source_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	uint64_t ticks;
 	int n;
 
-	if (!w->processes && !w->reader.records.len)
+	if (!w->processes && !w->reader.records.len && !w->often)
 		return 0;
-	while (read(w->timer, &ticks, sizeof(ticks)) > 0)
+	while (w->often && read(w->timer, &ticks, sizeof(ticks)) > 0)
 		;
 	for (struct woven_process *p = w->processes; p; p = p->next) {
 		if (p->ring.area && !p->ended && woven_session_lost(&p->memory))
@@ -381,6 +385,7 @@ static int source_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	}
 	n = ring_drain(&w->reader, rings.data, rings.len, fn, arg);
 	vec_done(&rings);
+	set_timer(w, w->reader.busy);
 	return n;
 }
 

@@ -42,6 +42,20 @@ struct bind_scope {
  * path stands behind a && or || that is not reached. x.(T) == nil and x.(T) != nil never fail: they are
  * false when x holds another type. */
 
+/* A trace context that is written into what the program is about to send: expressions; NULL: none. */
+struct inject_item {
+	unsigned form;                   /* enum inject_form (ir.h) */
+	const char *carrier;             /* a word that the client's span has put down, and this request has, too */
+	const char *armed;               /* a condition: whether it is a request at all; counts only where it holds */
+	const char *present;             /* a condition: the program has put one there */
+	const char *limited;             /* a condition: the peer allows little more than there is */
+	const char *split;               /* a condition: what is filled is not all of the headers */
+	const char *buffer;              /* a []byte in memory: what is appended to */
+	const char *filled;              /* an int in memory: how much of the buffer's length counts; NULL: the buffer
+					  * is filled to its length, and has room up to its capacity */
+	const char *block, *stream;      /* of a frame: integers */
+};
+
 struct capture_item {
 	const char *name;                /* what the slot is called */
 	const char *const *alternatives; /* expressions, NULL-terminated: the first that resolves is used;
@@ -55,6 +69,9 @@ struct capture_item {
 	uint32_t depth;                  /* 1 + how deep an image is followed; 0: as deep as the shapes go */
 	unsigned links;                  /* not 0: it is a context, whose chain is captured: at most so many links */
 	enum runtime_fact fact;          /* instead of all this; left out where the program does not tell it */
+	const struct inject_item *inject;/* instead of all this */
+	bool ids;                        /* likewise: the ids of the span's mark */
+	bool unseen;                     /* it has no slot: only marks want it (struct lower_marks) */
 	const char *left_out;            /* it is not captured, for this reason; NULL: it is */
 	uint32_t max_bytes;              /* of a text that are copied; 0: as many as are possible or wanted */
 };

@@ -46,6 +46,15 @@ bool is_text(const struct bound *n);
 int bind_node(struct binder *b, const struct expr *e, struct bound **ret);
 int bind_bool(struct binder *b, const struct expr *e, struct bound **ret);
 
+/* ---- inject.c ---- */
+
+int bind_inject(struct binder *b, const struct inject_item *item, struct bound_inject *ret);
+
+/* ---- program.c ---- */
+
+int bind_text(struct binder *b, const char *text, struct bound_text *ret);
+int bind_condition(struct binder *b, const char *text, struct bound_text *ret);
+
 /* ---- names.c ---- */
 
 int bind_name(struct binder *b, const struct expr *e, struct bound **ret);

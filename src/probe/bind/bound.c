@@ -113,7 +113,7 @@ struct bound bound_zero(const struct type *t, const struct expr *e, struct const
 /* The first letter decides; the u of uint is spoken as a consonant. */
 const char *with_article(struct arena *arena, const char *noun)
 {
-	bool vowel = *noun && strchr("aeioAEIO", *noun);
+	bool vowel = *noun && (strchr("aeioAEIO", *noun) || !strncmp(noun, "un", 2));
 
 	return arena_printf(arena, "%s %s", vowel ? "an" : "a", noun);
 }

@@ -37,6 +37,8 @@ enum bound_op {
 	BOUND_LEN, BOUND_CAP,
 	BOUND_CONVERT,    /* type(a) */
 	BOUND_TEXT,       /* a hasprefix, hassuffix, contains b: `text` */
+	BOUND_HAS_NAME,   /* whether a map a has a key, or a list a an element that begins with a text, that is the
+			   * constant b in either case of its letters */
 	BOUND_LITERAL,    /* type{elements…} */
 	/* operators */
 	BOUND_NOT, BOUND_NEGATE, BOUND_COMPLEMENT, /* !a -a ^a */
@@ -112,6 +114,8 @@ enum capture_form {
 	CAPTURE_IMAGE,      /* a copy of its memory */
 	CAPTURE_CHAIN,      /* of a context: where it and those that it was made of lie */
 	CAPTURE_FACT,       /* no value of the program's: a fact of the runtime's */
+	CAPTURE_INJECT,     /* what came of writing a trace context */
+	CAPTURE_IDS,        /* likewise: the ids of the span's mark (probe/mark.h) */
 };
 
 /* What the runtime knows of the goroutine, and of the ids that new ones get (struct lineage_layout). */
@@ -124,6 +128,12 @@ struct bound_text {
 	const struct bound *root;        /* NULL: none */
 	const char *text;
 	int column;                      /* of all of it */
+};
+
+/* Where a trace context goes, and which. What a part means: struct inject_item. */
+struct bound_inject {
+	unsigned form;
+	struct bound_text carrier, present, limited, split, buffer, filled, block, stream; /* root NULL: none */
 };
 
 struct bound_alternative {
@@ -142,6 +152,8 @@ struct bound_capture {
 	uint32_t depth, max_bytes;
 	unsigned links;                  /* CAPTURE_CHAIN */
 	enum runtime_fact fact;          /* CAPTURE_FACT */
+	const struct bound_inject *inject; /* CAPTURE_INJECT */
+	bool unseen;                     /* it has no slot: only marks want it */
 };
 
 /* A parameter, a result, or a variable of a closure. */

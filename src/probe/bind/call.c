@@ -76,8 +76,9 @@ static int convert(struct binder *b, const struct expr *e, const struct bound *a
 {
 	const struct type *to = basic_type(kind);
 	bool number = a->type && (type_is_integer(a->type) || type_is_float(a->type));
-	bool address = a->type && kind == KIND_UINTPTR && (is_pointer_shaped(a->type) ||
-							   (!a->constant && a->type->kind == KIND_STRING));
+	bool listed = a->type && (a->type->kind == KIND_STRING || a->type->kind == KIND_SLICE);
+	bool address = a->type && kind == KIND_UINTPTR &&
+		       (is_pointer_shaped(a->type) || a->type->kind == KIND_INTERFACE || (!a->constant && listed));
 
 	if (kind == KIND_STRING)
 		return convert_string(b, e, a, ret);
@@ -162,6 +163,47 @@ static int bind_text_call(struct binder *b, const struct expr *e, struct bound *
 	return check_looked_into(b, e, *ret);
 }
 
+/* ---- hasname ---- */
+
+static bool has_names(const struct type *t)
+{
+	if (t && t->kind == KIND_MAP)
+		return t->key && t->key->kind == KIND_STRING;
+	return t && t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_STRUCT;
+}
+
+static bool is_letters(const struct bound *n)
+{
+	size_t i = 0;
+
+	if (!is_const(n, EXPR_STRING) || !n->constant->len || n->constant->len > BOUND_MAX_TEXT)
+		return false;
+	while (i < n->constant->len && n->constant->text[i] >= 'a' && n->constant->text[i] <= 'z')
+		i++;
+	return i == n->constant->len;
+}
+
+static int bind_has_name(struct binder *b, const struct expr *e, struct bound **ret)
+{
+	struct bound *a, *text;
+	int r;
+
+	if (e->nargs != 2)
+		return fail(b, e, "hasname takes two arguments: hasname(headers, \"text\")");
+	r = bind_node(b, e->args[0], &a);
+	if (!r)
+		r = bind_node(b, e->args[1], &text);
+	if (!r && !has_names(a->type))
+		return fail(b, e->args[0], "%s is %s; hasname looks into maps whose keys are strings, and lists of "
+					   "structs that begin with one", text_of(b, a),
+			    operand_with_article(b->arena, operand_of(a)));
+	if (!r && !is_letters(text))
+		return fail(b, e->args[1], "hasname looks for a constant text of the letters a to z");
+	if (!r)
+		*ret = bound_two(b, BOUND_HAS_NAME, basic_type(KIND_BOOL), e, a, text);
+	return r;
+}
+
 /* ---- all ---- */
 
 static int bind_typeof(struct binder *b, const struct expr *e, const struct bound *a, struct bound **ret)
@@ -200,5 +242,7 @@ int bind_call(struct binder *b, const struct expr *e, struct bound **ret)
 {
 	bool texts = !strcmp(e->text, "hasprefix") || !strcmp(e->text, "hassuffix") || !strcmp(e->text, "contains");
 
+	if (!strcmp(e->text, "hasname"))
+		return bind_has_name(b, e, ret);
 	return texts ? bind_text_call(b, e, ret) : bind_one(b, e, ret);
 }

@@ -198,11 +198,12 @@ static const char *pointer(struct go_printer *g, const struct bound *n)
 static const char *field(struct go_printer *g, const struct bound *n)
 {
 	const char *package = n->a->type->package, *base;
+	bool atomic = n->type != n->field.type && package && !strcmp(package, "sync/atomic");
 
-	if (!isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package))
+	if (!atomic && !isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package))
 		return go_refuse(g, "the field %s of %s is not exported", n->field.name, n->a->type->name);
 	base = n->a->op == BOUND_DEREF ? pointer(g, n->a->a) : go_expr(g, n->a);
-	return base ? arena_printf(g->arena, "%s.%s", base, n->field.name) : NULL;
+	return base ? arena_printf(g->arena, "%s.%s", base, atomic ? "Load()" : n->field.name) : NULL;
 }
 
 static const char *deref(struct go_printer *g, const struct bound *n)
@@ -320,6 +321,11 @@ static const char *convert(struct go_printer *g, const struct bound *n)
 	if (e && n->a->type && n->a->type->kind == KIND_STRING && n->type->kind == KIND_UINTPTR) {
 		e = go_temp(g, e); /* its first word; unsafe.StringData is newer than the oldest Go */
 		return arena_printf(g->arena, "*(*uintptr)(%s)", unsafe_pointer(g, arena_printf(g->arena, "&%s", e)));
+	}
+	if (e && n->a->type && n->a->type->kind == KIND_INTERFACE) {
+		e = go_temp(g, e); /* its second word */
+		return arena_printf(g->arena, "(*[2]uintptr)(%s)[1]",
+				    unsafe_pointer(g, arena_printf(g->arena, "&%s", e)));
 	}
 	return e ? arena_printf(g->arena, "%s(%s)", n->type->name, e) : NULL;
 }
@@ -552,6 +558,8 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 		return convert(g, n);
 	case BOUND_TEXT:
 		return text_call(g, n);
+	case BOUND_HAS_NAME:
+		return go_refuse(g, "it looks for a name in either case of its letters");
 	case BOUND_LITERAL:
 		return literal(g, n);
 	case BOUND_NOT:

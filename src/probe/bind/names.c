@@ -280,7 +280,7 @@ static const struct carried_value *find_carried(struct binder *b, const struct e
 	for (size_t i = 0; i < b->scope->ncarried; i++) {
 		const struct carried_value *v = &b->scope->carried[i];
 
-		if (expr_equal(v->expr, e) && !is_hidden(b, e))
+		if (v->type && expr_equal(v->expr, e) && !is_hidden(b, e)) /* without: who saves it is refused */
 			return v;
 	}
 	return NULL;

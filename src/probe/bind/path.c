@@ -62,6 +62,28 @@ static int not_a_struct(struct binder *b, const struct bound *a, const struct ex
 	return fail(b, e, "%s is %s, which has no fields", what, type_with_article(b, a));
 }
 
+/*
+ * What an unsafe.Pointer in t points to, where t says so as sync/atomic.Pointer does: by a blank field before it that
+ * holds no elements of that pointer's type, `_ [0]*T`. NULL where it does not.
+ */
+static const struct type *declared_pointer(struct binder *b, const struct type *t)
+{
+	struct type_field first;
+
+	if (!b->types->ops->field(b->types, t, 0, &first) || !first.name || strcmp(first.name, "_") || !first.type)
+		return NULL;
+	if (first.type->kind != KIND_ARRAY || first.type->len || !first.type->elem)
+		return NULL;
+	return first.type->elem->kind == KIND_POINTER ? first.type->elem : NULL;
+}
+
+static const struct type *type_of_field(struct binder *b, const struct type *t, const struct type *field)
+{
+	const struct type *pointer = field && field->kind == KIND_UNSAFE_POINTER ? declared_pointer(b, t) : NULL;
+
+	return pointer ? pointer : field;
+}
+
 int bind_field(struct binder *b, const struct bound *a, const struct expr *e, struct bound **ret)
 {
 	const struct bound *at = a;
@@ -87,7 +109,7 @@ int bind_field(struct binder *b, const struct bound *a, const struct expr *e, st
 		}
 		if (r)
 			break;
-		n = bound_two(b, BOUND_FIELD, path.steps[i].type, e, at, NULL);
+		n = bound_two(b, BOUND_FIELD, type_of_field(b, at->type, path.steps[i].type), e, at, NULL);
 		n->field = path.steps[i];
 		at = n;
 	}

@@ -3,7 +3,7 @@
 
 #include "probe/bind/binder.h"
 
-static int bind_text(struct binder *b, const char *text, struct bound_text *ret)
+int bind_text(struct binder *b, const char *text, struct bound_text *ret)
 {
 	struct expr *e;
 	struct bound *n;
@@ -17,7 +17,7 @@ static int bind_text(struct binder *b, const char *text, struct bound_text *ret)
 	return r;
 }
 
-static int bind_condition(struct binder *b, const char *text, struct bound_text *ret)
+int bind_condition(struct binder *b, const char *text, struct bound_text *ret)
 {
 	struct expr *e;
 	struct bound *n;
@@ -162,6 +162,7 @@ static struct bound_capture describe(const struct capture_item *item)
 	return (struct bound_capture){.name = item->name, .carry = item->carry, .optional = item->optional,
 				      .whole = item->whole, .parsed = item->expr, .depth = item->depth,
 				      .max_bytes = item->max_bytes, .links = item->links, .fact = item->fact,
+				      .unseen = item->unseen,
 				      .nalternatives = count_alternatives(item)};
 }
 
@@ -192,6 +193,23 @@ static int bind_when(struct binder *b, const struct capture_item *item, struct b
 	return r;
 }
 
+static int bind_injection(struct binder *b, const struct capture_item *item, struct bound_capture *c,
+			  struct bound_alternative *ret)
+{
+	struct bound_inject *inject = arena_new(b->arena, struct bound_inject);
+	struct err why = {0}, *err = b->err;
+	int r;
+
+	b->err = &why;
+	r = bind_inject(b, item->inject, inject);
+	b->err = err;
+	ret->form = CAPTURE_INJECT;
+	if (r)
+		ret->why = arena_memdup(b->arena, &why, sizeof(why));
+	c->inject = inject;
+	return r;
+}
+
 /* Alternatives are bound until one is; those behind it in case that it has no place, which lowering finds. */
 static int bind_item(struct binder *b, const struct capture_item *item, const char *text, struct bound_capture *ret)
 {
@@ -211,8 +229,10 @@ static int bind_item(struct binder *b, const struct capture_item *item, const ch
 		*ret = c;
 		return r;
 	}
-	if (!r && !item->expr && !(item->alternatives && *item->alternatives)) {
-		all[0].form = item->fact ? CAPTURE_FACT : CAPTURE_MARK;
+	if (!r && item->inject) {
+		any = !bind_injection(b, item, &c, &all[0]);
+	} else if (!r && !item->expr && !(item->alternatives && *item->alternatives)) {
+		all[0].form = item->fact ? CAPTURE_FACT : item->ids ? CAPTURE_IDS : CAPTURE_MARK;
 		any = true;
 	} else {
 		for (size_t i = 0; !r && i < c.nalternatives; i++)

@@ -1,4 +1,4 @@
-/* len, cap, typeof, conversions. */
+/* len, cap, typeof, conversions, hasname. */
 #include "probe/lower/lowerer.h"
 
 #include <string.h>
@@ -83,8 +83,10 @@ int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret)
 	}
 	if (type_is_float(n->type) || type_is_float(v.type))
 		return convert_float(l, n->expr, &v, n->type, ret);
-	if (v.type->kind == KIND_STRING) /* where its bytes are */
+	if (v.type->kind == KIND_STRING || v.type->kind == KIND_SLICE) /* where its bytes or elements are */
 		r = value_word(l, &v, 0, 8, false, &reg);
+	else if (v.type->kind == KIND_INTERFACE) /* where what it holds is */
+		r = value_word(l, &v, 8, 8, false, &reg);
 	else
 		r = value_scalar(l, &v, &reg);
 	if (!r)
@@ -105,4 +107,68 @@ int lower_typeof(struct lowerer *l, const struct bound *n, struct value *ret)
 	emit_require(l, word, SLOT_NIL);
 	*ret = value_reg(n->expr, word, n->type);
 	return 0;
+}
+
+/* ---- hasname ---- */
+
+static int ask_map(struct lowerer *l, const struct value *v, const struct constant *text, uint16_t *ret)
+{
+	struct map_layout *layout = arena_new(l->arena, struct map_layout);
+	struct err why = {0};
+	struct ir_insn *i;
+	uint16_t map;
+	int r;
+
+	if (!type_map_layout(l->binary, v->type, layout, &why))
+		return lower_fail(l, v->expr, "%s cannot be looked into: %s", expr_text(l, v->expr), why.text);
+	r = value_word(l, v, 0, 8, false, &map);
+	if (r)
+		return r;
+	*ret = reg_new(l);
+	i = emit(l, IR_ANY_KEY);
+	i->dst = *ret;
+	i->a = map;
+	i->map = layout;
+	i->str = text->text;
+	i->imm = (int64_t)text->len;
+	return 0;
+}
+
+static int ask_list(struct lowerer *l, const struct value *v, const struct constant *text, uint16_t *ret)
+{
+	struct type_field name;
+	struct ir_insn *i;
+	uint16_t at, n;
+	int r;
+
+	if (!type_field(l->binary, v->type->elem, 0, &name) || !name.type || name.type->kind != KIND_STRING ||
+	    name.offset)
+		return lower_fail(l, v->expr, "the elements of %s do not begin with a name", expr_text(l, v->expr));
+	r = value_word(l, v, 0, 8, false, &at);
+	if (!r)
+		r = value_word(l, v, 8, 8, true, &n);
+	if (r)
+		return r;
+	*ret = reg_new(l);
+	i = emit(l, IR_ANY_STR);
+	i->dst = *ret;
+	i->a = at;
+	i->b = n;
+	i->at = (uint32_t)v->type->elem->size;
+	i->str = text->text;
+	i->imm = (int64_t)text->len;
+	return 0;
+}
+
+int lower_has_name(struct lowerer *l, const struct bound *n, struct value *ret)
+{
+	struct value v;
+	uint16_t found;
+	int r = lower(l, n->a, &v);
+
+	if (!r)
+		r = (v.type->kind == KIND_MAP ? ask_map : ask_list)(l, &v, n->b->constant, &found);
+	if (!r)
+		*ret = value_reg(n->expr, found, n->type);
+	return r;
 }

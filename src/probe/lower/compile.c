@@ -89,7 +89,7 @@ static struct bind_request bind_part(const struct capture_request *r)
 static struct lower_options lower_part(const struct capture_request *r)
 {
 	return (struct lower_options){.caps = r->caps, .role = r->role, .call_group = r->call_group,
-				      .shapes = r->shapes};
+				      .shapes = r->shapes, .marks = r->marks};
 }
 
 int capture_compile(const struct capture_scope *scope, const struct capture_request *request,

@@ -35,6 +35,7 @@ struct capture_request {
 	const char *text;
 	const struct expr *filter_expr;
 	struct shape_table *shapes;
+	const struct lower_marks *marks; /* as in struct lower_options; captures are items */
 };
 
 /*

@@ -27,18 +27,23 @@ static int interface_words(struct lowerer *l, const struct value *v, uint16_t *r
 	return r ? r : value_word(l, v, 8, 8, false, ret_data);
 }
 
-int emit_chain(struct lowerer *l, const struct value *v, uint16_t slot)
+int chain_words(struct lowerer *l, const struct value *v, uint16_t *ret_type, uint16_t *ret_data)
 {
-	uint16_t type, data;
-	struct ir_insn *i;
 	struct err why = {0};
-	int r;
 
 	if (!l->follows_contexts)
 		return lower_fail_unreadable(l, v->expr, "this way of planting does not follow contexts");
 	if (binary_contexts(l->binary, &l->contexts, &why))
 		return lower_fail_unreadable(l, v->expr, "%s", why.text);
-	r = (v->type->kind == KIND_INTERFACE ? interface_words : pointer_words)(l, v, &type, &data);
+	return (v->type->kind == KIND_INTERFACE ? interface_words : pointer_words)(l, v, ret_type, ret_data);
+}
+
+int emit_chain(struct lowerer *l, const struct value *v, uint16_t slot)
+{
+	uint16_t type, data;
+	struct ir_insn *i;
+	int r = chain_words(l, v, &type, &data);
+
 	if (r)
 		return r;
 	i = emit(l, IR_EMIT_CHAIN);
@@ -60,7 +65,7 @@ static uint16_t load_of_p(struct lowerer *l, uint16_t g, const struct lineage_la
 	return ir_emit_load(l, ir_emit_load(l, m, at->m_p, 8, false), offset, 8, false);
 }
 
-static uint16_t load_fact(struct lowerer *l, enum runtime_fact fact, const struct lineage_layout *at)
+uint16_t emit_load_fact(struct lowerer *l, enum runtime_fact fact, const struct lineage_layout *at)
 {
 	uint16_t g;
 
@@ -82,7 +87,7 @@ int emit_fact(struct lowerer *l, enum runtime_fact fact, uint16_t slot)
 
 	if (r)
 		return r;
-	a = load_fact(l, fact, &at);
+	a = emit_load_fact(l, fact, &at);
 	i = emit(l, IR_EMIT);
 	i->a = a;
 	i->slot = slot;

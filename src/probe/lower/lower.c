@@ -316,6 +316,8 @@ static int lower_any(struct lowerer *l, const struct bound *n, struct value *ret
 		return lower_slice(l, n, ret);
 	case BOUND_ASSERT:
 		return lower_assert(l, n, ret);
+	case BOUND_HAS_NAME:
+		return lower_has_name(l, n, ret);
 	case BOUND_TYPEOF:
 		return lower_typeof(l, n, ret);
 	case BOUND_LEN:

@@ -15,11 +15,39 @@ struct places {
 	const struct closure_var *captured; /* in the order of the scope that was bound in */
 };
 
+/* What a point of a span does with marks (probe/mark.h). */
+enum mark_action {
+	MARKS_START,   /* decides, and leaves one */
+	MARKS_NOTE, MARKS_JOIN, MARKS_TIE, MARKS_DETACH,
+	MARKS_END,
+	MARKS_UNWIND, MARKS_EXIT,
+};
+enum mark_use { MARK_HEADER, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED };
+struct lower_mark_word {
+	enum mark_use use;
+	size_t capture;                  /* of the bound program: what it is found, or kept, by */
+};
+struct lower_marks {
+	enum mark_action action;
+	uint32_t group, call;            /* numbers of the span's definition, of the function that the point is in */
+	uint64_t threshold;              /* START: of mark_threshold */
+	bool by_ratio;                   /* … also for what comes with a header */
+	bool child;                      /* … it has a parent, most likely */
+	bool by_creator;                 /* … or NOTE: its goroutine's creator counts */
+	uint32_t flags;                  /* START: of the record's struct event_context, beside the mark's */
+	bool of_call;                    /* END, DETACH: at the return of a function that starts the span */
+	bool detached;                   /* the span is found by its key alone once it has it */
+	bool or_end;                     /* DETACH: it ends where it has no key */
+	const struct lower_mark_word *words;
+	size_t nwords;
+};
+
 struct lower_options {
 	const struct planter_caps *caps; /* the planter's; NULL: what every planter can do */
 	enum program_role role;          /* which instructions the program may have */
 	uint32_t call_group;
 	struct shape_table *shapes;      /* for captures of whole values; NULL: images are refused */
+	const struct lower_marks *marks; /* NULL: the program has none */
 };
 
 /* Bytes of an image that lie in XMM registers where these cannot be read: zeros stand for them. */

@@ -19,7 +19,8 @@ struct lowerer {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	int column;             /* where it is, in messages about all of it */
-	bool reads_float_regs, follows_contexts;
+	bool reads_float_regs, follows_contexts, injects;
+	const struct lower_marks *marks;
 	struct shape_table *shapes;
 	const struct bound_capture *capture; /* at work */
 	bool has_images;
@@ -122,6 +123,7 @@ int lower_slice(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_key(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_length(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_convert(struct lowerer *l, const struct bound *n, struct value *ret);
+int lower_has_name(struct lowerer *l, const struct bound *n, struct value *ret);
 int lower_typeof(struct lowerer *l, const struct bound *n, struct value *ret);
 /* dst = whether `caller`, an address, lies in a function of which test(name, text) holds. */
 int compare_caller(struct lowerer *l, const struct expr *e, const struct value *caller, const struct constant *text,
@@ -141,8 +143,28 @@ int emit_image(struct lowerer *l, const struct value *v, uint16_t slot);
 
 /* ---- lineage.c ---- */
 
+/* The type word and the data word of a context. */
+int chain_words(struct lowerer *l, const struct value *v, uint16_t *ret_type, uint16_t *ret_data);
 int emit_chain(struct lowerer *l, const struct value *v, uint16_t slot);
+uint16_t emit_load_fact(struct lowerer *l, enum runtime_fact fact, const struct lineage_layout *at);
 int emit_fact(struct lowerer *l, enum runtime_fact fact, uint16_t slot);
+
+/* ---- inject.c ---- */
+
+/* A region of marks, which comes before all captures. */
+int emit_carrier(struct lowerer *l, const struct bound_inject *n);
+int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot);
+
+/* ---- marks.c ---- */
+
+void lower_all_marks(struct lowerer *l);
+void emit_ids(struct lowerer *l, uint16_t slot);
+
+/* ---- program.c ---- */
+
+void begin_region(struct lowerer *l, uint16_t slot);
+int end_region(struct lowerer *l);
+void begin_text(struct lowerer *l, const struct bound_text *t); /* messages are about it from now on */
 
 /* ---- image_generic.c ---- */
 

@@ -9,7 +9,7 @@ _Static_assert((int)IR_MAX_SAVED == (int)BOUND_MAX_CARRIED && (int)IR_MAX_STR ==
 
 /* ---- regions ---- */
 
-static void begin_region(struct lowerer *l, uint16_t slot)
+void begin_region(struct lowerer *l, uint16_t slot)
 {
 	l->next_reg = 0;
 	emit(l, IR_REGION)->slot = slot;
@@ -24,7 +24,7 @@ static int too_complex(struct lowerer *l)
 			     l->nregs, IR_MAX_REGS);
 }
 
-static int end_region(struct lowerer *l)
+int end_region(struct lowerer *l)
 {
 	emit(l, IR_END);
 	return too_complex(l);
@@ -152,7 +152,7 @@ static int emit_mark_slot(struct lowerer *l, uint16_t slot)
 
 /* ---- one capture ---- */
 
-static void begin_text(struct lowerer *l, const struct bound_text *t)
+void begin_text(struct lowerer *l, const struct bound_text *t)
 {
 	l->text = t->text;
 	l->column = t->column;
@@ -177,8 +177,13 @@ static int lower_form(struct lowerer *l, const struct bound_alternative *a, uint
 	switch (a->form) {
 	case CAPTURE_MARK:
 		return emit_mark_slot(l, slot);
+	case CAPTURE_INJECT:
+		return emit_inject(l, l->capture->inject, slot);
 	case CAPTURE_FACT:
 		return emit_fact(l, l->capture->fact, slot);
+	case CAPTURE_IDS:
+		emit_ids(l, slot);
+		return 0;
 	default:
 		return lower_value(l, a, slot);
 	}
@@ -257,6 +262,10 @@ static int lower_capture(struct lowerer *l, size_t i, struct capture_result *ret
 	struct err why = {0};
 	int slot = (int)l->slots.len;
 
+	if (l->program->captures[i].unseen) {
+		ret->slot_of_item[i] = -1;
+		return 0;
+	}
 	if (slot == EVENT_MAX_SLOTS)
 		return err_set(l->err, -EINVAL, "more than %d captures in one probe", EVENT_MAX_SLOTS);
 	l->capture = &l->program->captures[i];
@@ -367,6 +376,21 @@ static int lower_filter(struct lowerer *l)
 	return r ? r : end_region(l);
 }
 
+/* ---- marks ---- */
+
+static int lower_carriers(struct lowerer *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < l->program->ncaptures; i++) {
+		const struct bound_capture *c = &l->program->captures[i];
+
+		if (c->inject && !c->alternatives[0].why)
+			r = emit_carrier(l, c->inject);
+	}
+	return r ? r : too_complex(l);
+}
+
 /* ---- all ---- */
 
 static int finish(struct lowerer *l, const struct lower_options *o, struct capture_program *ret)
@@ -387,8 +411,7 @@ static int finish(struct lowerer *l, const struct lower_options *o, struct captu
 	};
 	int r;
 
-	for (size_t i = 0; i < p.ninsns; i++)
-		p.needs_bias |= p.insns[i].op == IR_TYPE || p.insns[i].op == IR_EMIT_CHAIN;
+	p.needs_bias = capture_has(&p, IR_TYPE) || capture_follows(&p);
 	r = capture_verify(&p, l->err);
 	if (!r)
 		*ret = p;
@@ -400,7 +423,8 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 {
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
 			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
-			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes};
+			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes,
+			    .injects = o->caps && o->caps->injects, .marks = o->marks};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 
@@ -408,6 +432,10 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 		r = lower_goroutine(&l);
 	if (!r)
 		r = lower_filter(&l);
+	if (!r && l.marks)
+		lower_all_marks(&l);
+	if (!r)
+		r = lower_carriers(&l);
 	if (!r)
 		r = lower_captures(&l, &result);
 	if (!r)

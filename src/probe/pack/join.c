@@ -24,8 +24,14 @@ struct joiner {
 	VEC(struct join) joins;
 	struct saved_table saved;  /* of the span at work */
 	bool ends_only;            /* hooks of calls: what they capture is of spans */
-	struct join_options options;
+	const struct planter_caps *caps;
+	bool alone;
+	unsigned propagators;
+	bool propagate;
+	const struct join_marks *marks; /* NULL: none */
+	bool follows;              /* a start of a span follows contexts: whose they are is kept */
 	uint32_t save_group;
+	struct shape_table *shapes; /* for values that are captured whole; or NULL */
 };
 
 static const struct pack_point *const *pack_points(const struct pack *p, struct arena *arena, size_t *ret_n,
@@ -110,7 +116,7 @@ static int type_saved(struct joiner *jn, const struct capture_item *items, size_
 
 		if (!v || result->slot_of_item[i] < 0)
 			continue;
-		t = result->program.slots[result->slot_of_item[i]].type;
+		t = result->types[i];
 		if (v->type && v->type != t)
 			return err_set(err, -EINVAL, "saved.%s has another type in another start of this span",
 				       v->expr->text);
@@ -164,31 +170,44 @@ static unsigned propagator_of(const struct pack_span *s, const struct pack_captu
 	return 0;
 }
 
-static const char *left_out(const struct join_options *o, const struct pack_span *s, const struct pack_capture *c)
+static const char *left_out(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
 {
-	if (o->alone && is_for_others(s, c))
+	if (jn->alone && is_for_others(s, c))
 		return "only this process is observed";
-	if (propagator_of(s, c) & ~o->propagators)
+	if (propagator_of(s, c) & ~jn->propagators)
 		return "OTEL_PROPAGATORS does not name these headers";
+	if (c->use == USE_CARRIER && !(jn->marks && jn->marks->sent))
+		return "nobody asks for it";
 	return NULL;
 }
 
 /* Without a planter that follows contexts the span may do without its parent. */
-struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
-				      const struct join_options *o)
+static struct capture_item item_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c)
 {
 	static const enum runtime_fact facts[] = {[USE_CREATOR] = FACT_CREATOR, [USE_START_PC] = FACT_START_PC,
 						  [USE_GOIDGEN] = FACT_ID_COUNTER, [USE_GOID_CACHE] = FACT_ID_CACHE,
 						  [USE_GOID_CACHE_END] = FACT_ID_CACHE_END};
-	bool follows = o->caps && o->caps->follows_contexts;
+	bool follows = jn->caps && jn->caps->follows_contexts;
 
 	return (struct capture_item){
 		.name = c->name, .alternatives = c->alternatives, .when = c->when,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
-		.left_out = left_out(o, s, c),
+		.whole = c->use == USE_LIST,
+		.left_out = left_out(jn, s, c),
+		.inject = c->inject,
+		.ids = c->use == USE_CONTEXT,
+		.unseen = c->use == USE_CARRIER,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
+}
+
+struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
+				      const struct join_options *o)
+{
+	struct joiner jn = {.caps = o->caps, .alone = o->alone, .propagators = o->propagators, .marks = o->marks};
+
+	return item_of(&jn, s, c);
 }
 
 /*
@@ -207,6 +226,160 @@ static size_t captured_variables(struct joiner *jn, const struct pack_variant *v
 	return variant->function && !binary_closure_vars(jn->binary, f, ret, &n, NULL) ? n : 0;
 }
 
+/* ---- marks ---- */
+
+static bool func_present(const struct joiner *jn, const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++) {
+		struct func_ref ref;
+
+		if (p->variants[v].function)
+			return true;
+		if (!func_ref_parse(p->variants[v].func, jn->arena, &ref, NULL) &&
+		    strmap_get(&jn->func_index, ref.name, strlen(ref.name)))
+			return true;
+	}
+	return false;
+}
+
+static bool follows_contexts(const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++)
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++)
+			if (p->variants[v].captures[c].use == USE_PARENT_CHAIN)
+				return p->role == POINT_START;
+	return false;
+}
+
+static bool any_follows(const struct joiner *jn, struct pack *const *packs, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t s = 0; pack_applies(jn->binary, packs[i]) && s < packs[i]->nspans; s++)
+			for (size_t k = 0; k < packs[i]->spans[s].npoints; k++)
+				if (follows_contexts(&packs[i]->spans[s].points[k]) &&
+				    func_present(jn, &packs[i]->spans[s].points[k]))
+					return true;
+	return false;
+}
+
+/* Whether a point finds a span by its key: of one that stays on its goroutine only those of other goroutines do. */
+static bool is_found_by_key(const struct joiner *jn, const struct pack_span *s)
+{
+	for (size_t k = 0; k < s->npoints; k++)
+		if (s->points[k].role == POINT_JOIN && func_present(jn, &s->points[k]))
+			return true;
+	return s->detached;
+}
+
+/* Definitions are numbered by where their points begin. */
+static uint32_t number_of(const struct joiner *jn, const struct pack_span *span)
+{
+	uint32_t i = 0;
+
+	while (i < jn->joins.len && jn->joins.data[i].span != span)
+		i++;
+	return i + 1;
+}
+
+static bool is_child(const struct pack_span *s)
+{
+	return s->kind != SPAN_SERVER && s->kind != SPAN_CONSUMER;
+}
+
+/* The function starts the span as well, at its entry: so this is the end of that very call. */
+static bool is_start_of(const struct joiner *jn, const struct join *j)
+{
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		const struct join *start = &jn->joins.data[i];
+
+		if (start->span == j->span && start->point->role == POINT_START && start->variant &&
+		    start->func.entry == j->func.entry)
+			return true;
+	}
+	return false;
+}
+
+static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, const struct pack_capture *c,
+			enum mark_use *ret)
+{
+	if (c->use == USE_PARENT_CHAIN)
+		*ret = MARK_PARENT;
+	else if (c->use == USE_OWN_CHAIN && jn->follows)
+		*ret = MARK_OWN;
+	else if (c->use == USE_CARRIER)
+		*ret = MARK_CARRIED;
+	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
+		*ret = MARK_HEADER;
+	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && is_found_by_key(jn, s))
+		*ret = MARK_KEYED;
+	else
+		return false;
+	return true;
+}
+
+static void add_mark_words(struct joiner *jn, const struct pack_span *s, const struct pack_variant *v,
+			   struct lower_marks *m)
+{
+	struct lower_mark_word *words = arena_array(jn->arena, struct lower_mark_word, v->ncaptures);
+
+	m->words = words;
+	for (size_t i = 0; s && i < v->ncaptures; i++)
+		if (mark_use_of(jn, s, &v->captures[i], &words[m->nwords].use))
+			words[m->nwords++].capture = i;
+}
+
+/* NULL where the point has nothing to do with marks. */
+static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_variant *v, const struct join *j)
+{
+	static const int actions[] = {
+		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
+		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
+		[POINT_JOIN] = MARKS_JOIN, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
+		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
+	};
+	const struct pack_span *s = j->span;
+	struct lower_marks *m;
+
+	if (!jn->marks || actions[j->point->role] < 0)
+		return NULL;
+	m = arena_new(jn->arena, struct lower_marks);
+	*m = (struct lower_marks){
+		.action = (enum mark_action)actions[j->point->role],
+		.group = s ? number_of(jn, s) : 0,
+		.call = j->func.index + 1,
+		.threshold = mark_threshold(jn->marks->ratio),
+		.by_ratio = !jn->marks->parent_based,
+		.child = s && is_child(s),
+		.by_creator = j->point->role == POINT_START ? s && is_child(s) : j->point->by_lineage,
+		.flags = jn->marks->sent ? 0 : EVENT_CONTEXT_LOOSE,
+		.of_call = v->at_return && is_start_of(jn, j),
+		.detached = s && s->detached,
+		.or_end = j->point->or_end,
+	};
+	add_mark_words(jn, s, v, m);
+	return m;
+}
+
+/* A start captures its ids as well; a carrier is for marks only. */
+static const struct pack_variant *with_marks(struct joiner *jn, const struct pack_variant *v, const struct join *j)
+{
+	static const char *const none[] = {NULL};
+	struct pack_capture *captures;
+	struct pack_variant *with;
+
+	if (!jn->marks || j->point->role != POINT_START)
+		return v;
+	with = arena_memdup(jn->arena, v, sizeof(*v));
+	captures = arena_array(jn->arena, struct pack_capture, v->ncaptures + 1);
+	if (v->ncaptures)
+		memcpy(captures, v->captures, v->ncaptures * sizeof(*captures));
+	captures[v->ncaptures] = (struct pack_capture){.use = USE_CONTEXT, .name = "ids", .alternatives = none,
+						       .line = v->line, .transform = {.hidden = true}};
+	with->captures = captures;
+	with->ncaptures++;
+	return with;
+}
+
 static int compile_variant(struct joiner *jn, const struct pack_variant *v, struct join *j, struct err *err)
 {
 	struct capture_item *items = arena_array(jn->arena, struct capture_item, v->ncaptures);
@@ -217,18 +390,20 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 				      .carried = jn->saved.values,
 				      .ncarried = jn->saved.n};
 	struct capture_request request = {.filter = v->when,
-					  .caps = jn->options.caps,
+					  .caps = jn->caps,
 					  .goroutine = v->goroutine,
 					  .sp = v->sp,
 					  .items = items,
-					  .nitems = v->ncaptures};
+					  .nitems = v->ncaptures,
+					  .shapes = jn->shapes,
+					  .marks = marks_of(jn, v, j)};
 	int r = 0;
 
 	scope.ncaptured = captured_variables(jn, v, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
 
-		items[i] = pack_capture_item(j->span, c, &jn->options);
+		items[i] = item_of(jn, j->span, c);
 		if (c->use == USE_SAVED)
 			r = number_saved(jn, c->saved_as, &items[i].carry, err);
 	}
@@ -340,10 +515,11 @@ static void join_one(struct joiner *jn, struct join *j)
 	bool present = false;
 
 	for (size_t i = 0; i < j->point->nvariants; i++) {
-		int r = try_variant(jn, &j->point->variants[i], j, &err);
+		const struct pack_variant *v = with_marks(jn, &j->point->variants[i], j);
+		int r = try_variant(jn, v, j, &err);
 
 		if (r >= 0) {
-			j->variant = &j->point->variants[i];
+			j->variant = v;
 			return;
 		}
 		if (!first.code || (r != -ENOENT && !present))
@@ -363,28 +539,44 @@ static bool saves(const struct pack_point *p)
 	return false;
 }
 
-/*
- * The points of one span definition, or of what extends one, or the hooks of a pack: first those that save, since they
- * say what is saved.
- */
+/* Those that write, or the others: first those that save, since they say what is saved. */
+static void join_some(struct joiner *jn, struct join *joins, size_t n, bool writing)
+{
+	jn->saved = (struct saved_table){0};
+	jn->save_group++;
+	for (int first = 1; first >= 0; first--)
+		for (size_t i = 0; i < n; i++)
+			if (point_writes(joins[i].point) == writing &&
+			    (joins[i].point->role == POINT_START || saves(joins[i].point)) == first)
+				join_one(jn, &joins[i]);
+}
+
+/* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
 	size_t last = 0;
 
-	jn->saved = (struct saved_table){0};
-	jn->save_group++;
 	while (last < n && joins[last].part == joins[0].part)
 		last++;
-	for (int first = 1; first >= 0; first--)
-		for (size_t i = 0; i < last; i++)
-			if ((joins[i].point->role == POINT_START || saves(joins[i].point)) == first)
-				join_one(jn, &joins[i]);
+	join_some(jn, joins, last, false);
+	if (jn->propagate)
+		join_some(jn, joins, last, true);
+}
+
+/* Whether all that the binary has of it are functions that every program has. */
+static bool is_of_runtime(const struct join *joins, size_t n, const struct pack_span *part)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].part == part && joins[i].variant && strncmp(joins[i].variant->func, "runtime.", 8))
+			return false;
+	return true;
 }
 
 /* A span without its required points would be a guess: all its points are refused with that reason. */
 static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		bool absent = joins[i].absent && is_of_runtime(joins, n, joins[i].part);
 		const char *why;
 
 		if (!joins[i].span || joins[i].variant || joins[i].point->optional)
@@ -396,6 +588,7 @@ static void refuse_incomplete(struct joiner *jn, struct join *joins, size_t n)
 			if (joins[k].part != joins[i].part || !joins[k].variant)
 				continue;
 			joins[k].variant = NULL;
+			joins[k].absent = absent;
 			joins[k].why = why;
 		}
 	}
@@ -470,14 +663,32 @@ void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npa
 		binary_declare_types(b, packs[i]->types, packs[i]->ntypes);
 }
 
+/* What options of spans lead to: an interface, and what an element of a list in it has, another one. */
+struct shape_table *join_shapes(struct binary *b, struct pack *const *packs, size_t npacks)
+{
+	static const struct shape_limits limits = {.depth = 2, .max_string = 1024, .max_items = 64, .any_plain = true,
+						   .closure_words = 2};
+	struct shape_table *t;
+	bool wanted = false;
+
+	for (size_t i = 0; i < npacks; i++)
+		for (size_t k = 0; k < packs[i]->nspans; k++)
+			wanted |= packs[i]->spans[k].lists && pack_applies(b, packs[i]);
+	return wanted && !shape_table_new(b, &limits, &t, NULL) ? t : NULL;
+}
+
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
-	struct joiner jn = {.binary = b, .arena = binary_arena(b), .options = *o};
+	struct joiner jn = {.binary = b, .arena = binary_arena(b), .caps = o->caps, .alone = o->alone,
+			    .propagators = o->propagators, .shapes = o->shapes,
+			    .marks = o->caps && o->caps->keeps_marks ? o->marks : NULL,
+			    .propagate = o->propagate};
 
 	(void)err;
 	packs_declare_types(b, packs, npacks);
 	index_functions(&jn, packs, npacks);
+	jn.follows = jn.marks && any_follows(&jn, packs, npacks);
 	for (size_t i = 0; i < npacks; i++) {
 		const struct pack_span **spans;
 		const struct pack_point *const *points;
@@ -487,13 +698,13 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 			continue;
 		points = pack_points(packs[i], jn.arena, &n, &spans);
 		for (size_t k = 0; k < n; k++)
-			*vec_add(&jn.joins) = (struct join){.pack = packs[i],
-							    .span = spans[k] && spans[k]->of ? spans[k]->of : spans[k],
-							    .part = spans[k],
-							    .point = points[k]};
-		for (size_t k = 0; k < n; k++)
-			if (!k || spans[k] != spans[k - 1])
-				join_span(&jn, &jn.joins.data[first + k], n - k);
+			if (o->propagate || !point_writes(points[k]))
+				*vec_add(&jn.joins) = (struct join){
+				    .pack = packs[i], .span = spans[k] && spans[k]->of ? spans[k]->of : spans[k],
+				    .part = spans[k], .point = points[k]};
+		for (size_t k = first; k < jn.joins.len; k++)
+			if (k == first || jn.joins.data[k].part != jn.joins.data[k - 1].part)
+				join_span(&jn, &jn.joins.data[k], jn.joins.len - k);
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
 	refuse_orphans(&jn);

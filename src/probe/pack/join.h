@@ -13,7 +13,8 @@ struct join {
 	const struct pack_span *span;        /* NULL for hooks; of another pack where part extends it */
 	const struct pack_span *part;        /* whose point it is: the span, or what extends it */
 	const struct pack_point *point;
-	const struct pack_variant *variant;  /* the one used; NULL when refused or not in this binary */
+	const struct pack_variant *variant;  /* the one used, with what marks add; NULL when refused or not in this
+					      * binary */
 	struct func func;
 	struct signature signature;
 	struct join_point at;
@@ -22,9 +23,20 @@ struct join {
 	const char *why;                     /* the reason when variant is NULL */
 };
 
+/* Traces are decided where their first probe fires, by marks (probe/mark.h). */
+struct join_marks {
+	double ratio;                        /* of the traces that begin here, 0 to 1 */
+	bool parent_based;                   /* the flag of an incoming traceparent is followed; else its id's share */
+	bool sent;                           /* others are told of the ids, so nobody may change them */
+};
+
 struct join_options {
 	const struct planter_caps *caps;     /* the planter's; NULL: what every planter can do */
 	unsigned propagators;                /* enum propagators: headers of others are left out */
+	bool propagate;                      /* with the points that write into requests */
+	const struct join_marks *marks;      /* NULL, or the planter cannot: programs have no marks */
+	struct shape_table *shapes;          /* of the binary: for lists of attributes (join_shapes); NULL: these are
+					      * left out */
 	bool alone;                          /* no other process can be observed: what only tells connections apart is
 					      * left out */
 };
@@ -35,6 +47,11 @@ struct join_options {
  */
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err);
+/*
+ * A table for join_packs, to be finished by whoever plants (shape_table_finish), and freed when nothing is planted any
+ * more. NULL where no pack has lists of attributes, or the binary does not tell how interfaces say what they hold.
+ */
+struct shape_table *join_shapes(struct binary *b, struct pack *const *packs, size_t npacks);
 /*
  * The packs' hooks of these kinds of points only (UNWIND, EXIT), without what they capture: goroutine, stack pointer
  * and join points. Each call joins anew.

@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/vec.h"
+#include "probe/lang/nearest.h"
 #include "probe/pack/pack_names.h"
 #include "probe/pack/pack_variant.h"
 #include "probe/pack/pack_yaml.h"
@@ -15,7 +16,7 @@ const char *const point_role_names[] = {
 	[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 	[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
 	[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach",
-	[POINT_SDK] = "sdk",	   NULL};
+	[POINT_ARM] = "arm",	   [POINT_INJECT] = "inject", [POINT_SDK] = "sdk", NULL};
 
 /* ---- points ---- */
 
@@ -51,6 +52,41 @@ static const struct yaml_key point_keys[] = {
 	{0},
 };
 
+/* What is captured where it is not written belongs to a span, and these points to none. */
+static int check_writing(struct yaml *y, const yaml_node_t *node, const struct pack_point *p)
+{
+	for (size_t v = 0; v < p->nvariants; v++) {
+		bool injects = false, saves = false, asks = false, others = false;
+
+		for (size_t c = 0; c < p->variants[v].ncaptures; c++) {
+			enum capture_use use = p->variants[v].captures[c].use;
+
+			injects |= use == USE_INJECT;
+			saves |= use == USE_SAVED;
+			asks |= use == USE_PRESENT;
+			others |= use != USE_INJECT && use != USE_PRESENT && use != USE_ARMED && use != USE_SAVED &&
+				  use != USE_CARRIER;
+		}
+		if (injects != (p->role == POINT_INJECT))
+			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject" :
+							    "a point with role inject needs `inject` in each "
+							    "variant");
+		if (asks && p->role != POINT_ARM)
+			return yaml_fail(y, node, "`present` beside `save` belongs to a point with role arm");
+		if (p->role == POINT_ARM && !saves)
+			return yaml_fail(y, node, "a point with role arm needs `save` in each variant");
+		if (point_writes(p) && others)
+			return yaml_fail(y, node, "a point with role arm or inject captures nothing");
+	}
+	return 0;
+}
+
+static bool may_carry(enum point_role role)
+{
+	return role == POINT_START || role == POINT_NOTE || role == POINT_JOIN || role == POINT_TIE ||
+	       role == POINT_ARM;
+}
+
 static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point *p)
 {
 	int r;
@@ -65,10 +101,14 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`discard` and `may_miss` belong to a point with role end");
 	if (!r && p->role != POINT_START && p->role != POINT_SDK && point_captures(p, USE_PARENT_CHAIN))
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
-	if (!r && p->role != POINT_START && point_captures(p, USE_OWN_CHAIN))
-		r = yaml_fail(y, node, "`context` belongs to a point with role start");
+	if (!r && p->role != POINT_START && p->role != POINT_DETACH && point_captures(p, USE_OWN_CHAIN))
+		r = yaml_fail(y, node, "`context` belongs to a point with role start or detach");
+	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
+		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join, tie or arm");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
 		r = yaml_fail(y, node, "`by_lineage` belongs to a point with role note");
+	if (!r)
+		r = check_writing(y, node, p);
 	if (!r && p->by_lineage)
 		point_add_creator(y->arena, p);
 	return r;
@@ -85,8 +125,8 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && is_hook(p->role))
-		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie or a detach; "
-				       "this role belongs under `hooks`");
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie, a detach, an arm "
+				       "or an inject; this role belongs under `hooks`");
 	return r;
 }
 
@@ -283,6 +323,56 @@ static int read_sdk(struct yaml *y, const yaml_node_t *node, void *into)
 	return yaml_map(y, node, "`sdk`", keys, s);
 }
 
+static int read_list_value(struct yaml *y, const yaml_node_t *node, const char *text, struct pack_list_value *v)
+{
+	static const char *const forms[] = {[LIST_BOOL] = "bool", [LIST_INT] = "int", [LIST_FLOAT] = "float",
+					    [LIST_TEXT] = "text", [LIST_ITEMS] = "list", NULL};
+	size_t n = strcspn(text, " ");
+
+	v->field = text + n + strspn(text + n, " ");
+	for (size_t i = 0; *v->field && forms[i]; i++)
+		if (strlen(forms[i]) == n && !memcmp(forms[i], text, n)) {
+			v->form = (enum list_form)i;
+			return 0;
+		}
+	return yaml_fail(y, node, "\"%.60s\" is no value; it is written as what it is and the field that has it: bool, "
+				  "int, float, text or list, as in `int Value.numeric`", text);
+}
+
+static int read_list_values(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_lists *l = into;
+	struct pack_list_value *values;
+	const char *const *pairs;
+	int r = yaml_text_pairs(y, node, &pairs);
+
+	if (r)
+		return r;
+	l->nvalues = yaml_pair_count(node);
+	l->values = values = arena_array(y->arena, struct pack_list_value, l->nvalues + 1);
+	for (size_t i = 0; !r && i < l->nvalues; i++) {
+		values[i].number = pairs[2 * i];
+		r = read_list_value(y, node, pairs[2 * i + 1], &values[i]);
+	}
+	return r;
+}
+
+static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("each", struct pack_lists, each, yaml_text),
+		NEEDED("name", struct pack_lists, name, yaml_text),
+		NEEDED("type", struct pack_lists, type, yaml_text),
+		{"values", read_list_values, 0, true},
+		FIELD("closures", struct pack_lists, closures, yaml_text_pairs),
+		{0},
+	};
+	struct pack_lists *l = arena_new(y->arena, struct pack_lists);
+
+	*(const struct pack_lists **)into = l;
+	return yaml_map(y, node, "`lists`", keys, l);
+}
+
 static const struct yaml_key span_keys[] = {
 	NEEDED("name", struct pack_span, name, yaml_text),
 	NEEDED("kind", struct pack_span, kind, read_kind),
@@ -299,6 +389,12 @@ static const struct yaml_key span_keys[] = {
 	FIELD("sdk", struct pack_span, sdk, read_sdk),
 	FIELD("key", struct pack_span, key, yaml_text),
 	FIELD("detached", struct pack_span, detached, yaml_bool),
+	FIELD("context_holds_key", struct pack_span, context_holds_key, yaml_bool),
+	FIELD("lists", struct pack_span, lists, read_lists),
+	FIELD("kind_from", struct pack_span, kind_from, yaml_text),
+	FIELD("root", struct pack_span, root, yaml_text),
+	FIELD("transparent", struct pack_span, transparent, yaml_text),
+	FIELD("status_text", struct pack_span, status_text, yaml_text),
 	FIELD("part_of", struct pack_span, part_of, yaml_texts),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),
@@ -368,16 +464,18 @@ static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_s
 	if (!r && !s->npoints)
 		r = yaml_fail(y, node, "what extends %.80s needs at least one point", s->extends);
 	for (size_t i = 0; !r && i < s->npoints; i++)
-		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN)
-			r = yaml_fail(y, node, "what extends another pack's span has points with role note or join; "
-					       "where it starts and ends is that pack's");
+		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN &&
+		    !point_writes(&s->points[i]))
+			r = yaml_fail(y, node, "what extends another pack's span has points with role note, join, "
+					       "arm or inject; where it starts and ends is that pack's");
 	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
 }
 
 static bool saves_late(const struct pack_span *s)
 {
 	for (size_t i = 0; i < s->npoints; i++)
-		if (s->points[i].role != POINT_START && point_captures(&s->points[i], USE_SAVED))
+		if (s->points[i].role != POINT_START && !point_writes(&s->points[i]) &&
+		    point_captures(&s->points[i], USE_SAVED))
 			return true;
 	return false;
 }
@@ -409,6 +507,24 @@ static int check_detached(struct yaml *y, const yaml_node_t *node, const struct 
 	return 0;
 }
 
+static bool captures(const struct pack_span *s, enum capture_use use)
+{
+	for (size_t i = 0; i < s->npoints; i++)
+		if (point_captures(&s->points[i], use))
+			return true;
+	return false;
+}
+
+static int check_lists(struct yaml *y, const yaml_node_t *node, const struct pack_span *s)
+{
+	if (s->context_holds_key && (!s->key || !captures(s, USE_OWN_CHAIN)))
+		return yaml_fail(y, node, "`context_holds_key` needs the span's `key`, and a `context`");
+	if (!s->lists && captures(s, USE_LIST))
+		return yaml_fail(y, node, "a variant's `attributes` need the span's `lists`, which says what they look "
+				       "like");
+	return 0;
+}
+
 static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	struct pack_span *s = into;
@@ -419,8 +535,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		return read_extension(y, node, s);
 	r = yaml_map(y, node, "a span", span_keys, s);
 	if (!r && saves_late(s))
-		r = yaml_fail(y, node, "`save` belongs to a point with role start, or to what extends another pack's "
-				       "span");
+		r = yaml_fail(y, node, "`save` belongs to a point with role start, arm or inject, or to what extends "
+				       "another pack's span");
 	if (!r && !s->titles[0])
 		r = yaml_fail(y, node, "a span needs at least one title");
 	if (!r && (!has_role(s, POINT_START) || !has_role(s, POINT_END)))
@@ -432,6 +548,8 @@ static int read_span(struct yaml *y, const yaml_node_t *node, void *into)
 		r = yaml_fail(y, node, "`tracestate` belongs to a `traceparent`, which this span does not name");
 	if (!r)
 		r = check_detached(y, node, s);
+	if (!r)
+		r = check_lists(y, node, s);
 	if (!r)
 		r = check_points(y, node, "the span", s->points, s->npoints);
 	if (!r)
@@ -573,13 +691,73 @@ static int resolve(struct pack *const *packs, size_t n, struct pack *p, struct p
 	return pack_check_extension(&y, &at, s);
 }
 
+typedef VEC(const char *) name_vec;
+
+/* What a span of p may be a part of, but for what is built in and not selected. */
+static void names_of_wholes(struct pack *const *packs, size_t n, const struct pack *p, name_vec *ret)
+{
+	for (size_t i = 0; i < p->nspans; i++)
+		if (!p->spans[i].extends)
+			vec_push(ret, p->spans[i].name);
+	for (size_t i = 0; i < n; i++)
+		vec_push(ret, packs[i]->name);
+}
+
+static void names_built_in(struct arena *arena, name_vec *ret)
+{
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		struct pack *built_in;
+
+		if (pack_parse(s->file, s->text, s->len, &built_in, NULL))
+			continue;
+		vec_push(ret, arena_strdup(arena, built_in->name));
+		pack_free(built_in);
+	}
+}
+
+static bool is_listed(const name_vec *names, const char *name)
+{
+	for (size_t i = 0; i < names->len; i++)
+		if (!strcmp(names->data[i], name))
+			return true;
+	return false;
+}
+
+/* A whole that nobody knows is a slip of the pen: the span would stand beside what it is a part of. */
+static int check_parts(struct pack *const *packs, size_t n, struct pack *p, const struct pack_span *s, struct err *err)
+{
+	struct yaml y = {.file = p->file, .arena = &p->arena, .err = err};
+	const yaml_node_t at = {.start_mark.line = (size_t)s->line - 1};
+	name_vec names = {0};
+	int r = 0;
+
+	names_of_wholes(packs, n, p, &names);
+	for (const char *const *name = s->part_of; !r && *name; name++) {
+		const char *near;
+
+		if (is_listed(&names, *name))
+			continue;
+		names_built_in(&p->arena, &names);
+		near = is_listed(&names, *name) ? NULL : nearest_name(*name, names.data, names.len);
+		if (!is_listed(&names, *name))
+			r = yaml_fail(&y, &at, "`part_of` names `%.80s`, but there is no such pack, nor such a span in "
+					       "this one%s%.80s%s", *name, near ? "; did you mean `" : "",
+				      near ? near : "", near ? "`?" : "");
+	}
+	vec_done(&names);
+	return r;
+}
+
 int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err *err)
 {
 	int r = 0;
 
-	for (size_t k = 0; !r && k < p->nspans; k++)
+	for (size_t k = 0; !r && k < p->nspans; k++) {
 		if (p->spans[k].extends)
 			r = resolve(packs, n, p, (struct pack_span *)&p->spans[k], err);
+		else if (p->spans[k].part_of)
+			r = check_parts(packs, n, p, &p->spans[k], err);
+	}
 	return r;
 }
 

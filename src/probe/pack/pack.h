@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "binary/binary.h"
+#include "probe/bind/bind.h"
 #include "probe/pack/pack_condition.h"
 #include "probe/pack/pack_summary.h"
 #include "probe/pack/span_kind.h"
@@ -24,6 +25,9 @@ enum point_role {
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
 	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
+	/* Of a client's span, with --propagate alone. Neither belongs to the span that is open on the goroutine */
+	POINT_ARM,     /* a request is about to be written: what a POINT_INJECT has to know of it is saved */
+	POINT_INJECT,  /* its headers are being written: the span's trace context is put among them */
 	POINT_SDK,     /* an OpenTelemetry SDK has begun a span, which the context that is its `parent` has */
 };
 
@@ -38,6 +42,8 @@ struct sql_attributes {
 /* How a captured value becomes an attribute (all optional; applied in this order). */
 struct transform {
 	const char *default_value;     /* used when the value is 0 or "" (one that is not there stays so) */
+	const char *field;             /* the value is lines `Name: value` of HTTP: that of the first such field, in
+					* whatever case; drop if there is none */
 	bool ip;                       /* the value is an IP in its 4 or 16 bytes: it becomes its text */
 	const char *until;             /* keep what stands before the first occurrence of this */
 	bool escape;                   /* the value is a path: percent-encode it, as Go's URL.EscapedPath does */
@@ -67,6 +73,8 @@ struct transform {
 	const char *original;
 	const char *title_other;       /* how titles write a value that became `other` */
 	const char *port_attribute;    /* the value is host:port: the host stays, the port goes there */
+	bool add;                      /* a number: added to the one that the attribute has. Absent where a record may
+					* have been lost meanwhile */
 	bool unless_known;             /* keep only when the attribute has no value yet */
 	bool keep_empty;               /* emit "" too (default: an empty string is no attribute) */
 	bool min_set;
@@ -79,10 +87,13 @@ enum capture_use {
 	USE_SAVED,       /* kept for the other points of the span, where it is called saved.NAME */
 	USE_PANIC_TYPE,  /* PANIC: the type of what was panicked with */
 	USE_RECOVERY_PC, /* UNWIND: where the program goes on, in the frame that recovered */
-	/* START, VALUE_CONTEXT. No pack says these: whoever writes the records adds them to the variant */
+	USE_LIST,        /* VALUE_IMAGE: lists of the program's own attributes are in it (struct pack_lists) */
+	/* START, VALUE_CONTEXT. No pack says these: whoever makes the ids (or writes the records) adds them to the
+	 * variant */
 	USE_CONTEXT,     /* the span's own ids, made where the probe fired */
 	USE_PARENT,      /* its parent's; NIL: it has none */
-	/* START (SDK the first one, too), VALUE_CHAIN: contexts, as the variant's `parent` and `context` say */
+	/* START (SDK the first one, DETACH the second one, too), VALUE_CHAIN: contexts, as the variant's `parent` and
+	 * `context` say */
 	USE_PARENT_CHAIN,/* the context that the span begins under, towards the root: any of its links may be another
 			  * span's own one. There may be several captures of it, of which at most one is not ABSENT */
 	USE_OWN_CHAIN,   /* the context that the span is given: one link at most, which is the span's as long as it is
@@ -101,6 +112,11 @@ enum capture_use {
 	USE_GOIDGEN,     /* sched.goidgen: the newest id that a batch may have */
 	USE_GOID_CACHE,  /* p.goidcache: the next id of the own P's batch … */
 	USE_GOID_CACHE_END, /* … p.goidcacheend: behind the last one */
+	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
+	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
+	USE_INJECT,      /* … then: enum inject_outcome */
+	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
+			  * writes the span's request finds its mark (probe/mark.h) */
 };
 
 struct pack_capture {
@@ -110,6 +126,7 @@ struct pack_capture {
 	const char *const *alternatives; /* NULL-terminated expressions; empty with `constant` */
 	const char *constant;          /* a fixed text, emitted where `when` holds */
 	bool number;                   /* … which is a number (beside an expression it is of that one's kind) */
+	const struct inject_item *inject; /* USE_INJECT */
 	const char *when;
 	bool optional;
 	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
@@ -187,6 +204,26 @@ struct pack_sdk {
 	const char *const *outside, *const *inside;
 };
 
+/*
+ * Attributes that the program itself has names for: what an element of a list of them looks like. Fields are paths in
+ * it.
+ */
+enum list_form { LIST_BOOL, LIST_INT, LIST_FLOAT, LIST_TEXT, LIST_ITEMS };
+struct pack_list_value {
+	const char *number;            /* of its type */
+	enum list_form form;           /* ITEMS: an interface that holds an array of one of the others */
+	const char *field;
+};
+struct pack_lists {
+	const char *each;              /* the type of an element, a struct: path/package.Type */
+	const char *name, *type;       /* fields: a text, a number */
+	const struct pack_list_value *values;
+	size_t nvalues;
+	/* Pairs F, attribute, …, NULL; or NULL. A function value among the captured that was made in the function F:
+	 * the first variable that it closes over, a number, is that attribute, hidden. */
+	const char *const *closures;
+};
+
 struct pack_span {
 	const char *name;              /* of the definition */
 	enum span_kind kind;
@@ -203,6 +240,13 @@ struct pack_span {
 	const struct pack_connection *connection; /* over which its request goes; or NULL */
 	const struct pack_sdk *sdk;    /* who else records it; or NULL */
 	const char *key;               /* name of the capture, a pointer or number, that no other open span shares */
+	bool context_holds_key;        /* its context is one of a value, which is the span's only while the object at
+					* one of its keys is that value */
+	const struct pack_lists *lists; /* or NULL */
+	/* Attributes, or NULL: a number as enum span_kind, which it has instead of kind; one that says, by being there,
+	 * that it begins a trace; one that says so that it is none: what is below it is its parent's; what is said of
+	 * it where it is an error. */
+	const char *kind_from, *root, *transparent, *status_text;
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	/* A start within a span of one of these on its goroutine is part of that one: names of definitions of this
@@ -242,7 +286,8 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
 /*
  * Finds the spans that packs add to among these packs. Call it once all are parsed; they refer to each other from then
  * on, so none is freed before the others are out of use. Errors: -ENOENT, the pack is not among them; -EINVAL, it has
- * no such span, or a rule names an attribute that neither of the two captures. In words, with file and line.
+ * no such span, or a rule names an attribute that neither of the two captures; or a span is part of what is neither a
+ * span of its pack, nor one of these packs or of those that are built in. In words, with file and line.
  */
 int packs_resolve(struct pack *const *packs, size_t n, struct err *err);
 /* The same for one of them. Spans that it adds to refer to those packs from then on. */
@@ -253,5 +298,11 @@ int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err
  */
 void pack_add_lineage(struct arena *arena, const struct pack_span *s);
 void pack_free(struct pack *p); /* NULL ok */
+
+/* Whether the point is for --propagate alone. */
+static inline bool point_writes(const struct pack_point *p)
+{
+	return p->role == POINT_ARM || p->role == POINT_INJECT;
+}
 
 #endif

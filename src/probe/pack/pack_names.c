@@ -40,6 +40,8 @@ static void names_of_span(const struct pack_span *s, name_vec *out)
 		names_of_point(&s->points[i], out);
 	for (const char *const *name = s->extended_with; name && *name; name++)
 		vec_push(out, *name);
+	for (const char *const *pair = s->lists ? s->lists->closures : NULL; pair && *pair; pair += 2)
+		vec_push(out, pair[1]);
 }
 
 /* A rule that names an attribute which nothing captures is a slip of the pen. */
@@ -188,6 +190,14 @@ int pack_check_names(struct yaml *y, const yaml_node_t *node, const struct pack_
 		r = check_connection(y, node, &names, s->connection);
 	if (!r)
 		r = check_attribute(y, node, &names, "`key`", s->key);
+	if (!r)
+		r = check_attribute(y, node, &names, "`kind_from`", s->kind_from);
+	if (!r)
+		r = check_attribute(y, node, &names, "`root`", s->root);
+	if (!r)
+		r = check_attribute(y, node, &names, "`transparent`", s->transparent);
+	if (!r)
+		r = check_attribute(y, node, &names, "`status_text`", s->status_text);
 	for (size_t i = 0; !r && i < s->npoints; i++)
 		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
 	for (size_t i = 0; !r && i < s->npoints; i++)
@@ -209,4 +219,20 @@ int pack_check_extension(struct yaml *y, const yaml_node_t *at, const struct pac
 		r = check_transforms(y, at, &names, &s->points[i]);
 	vec_done(&names);
 	return r;
+}
+
+size_t pack_attribute_names(const struct pack *p, struct arena *arena, const char *const **ret)
+{
+	name_vec names = {0};
+	size_t n;
+
+	for (size_t i = 0; i < p->nspans; i++) {
+		names_of_span(&p->spans[i], &names);
+		for (size_t k = 0; k < p->spans[i].ncomposed; k++)
+			vec_push(&names, p->spans[i].composed[k].name);
+	}
+	n = names.len;
+	*ret = arena_memdup(arena, names.data, n * sizeof(*names.data));
+	vec_done(&names);
+	return n;
 }

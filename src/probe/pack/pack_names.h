@@ -10,4 +10,7 @@ int pack_check_names(struct yaml *y, const yaml_node_t *node, const struct pack_
 /* Of what extends another pack's span, which is known (s->of): captured there or here. */
 int pack_check_extension(struct yaml *y, const yaml_node_t *node, const struct pack_span *s);
 
+/* The attributes that spans of p may have, by its points and rules; hidden ones, too. Both are the arena's. */
+size_t pack_attribute_names(const struct pack *p, struct arena *arena, const char *const **ret);
+
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/vec.h"
+#include "probe/ir.h"
 #include "probe/lang/expr.h"
 
 /* ---- expressions and function references, checked for their syntax ---- */
@@ -114,6 +115,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
+	FIELD("field", struct pack_capture, transform.field, yaml_text),
 	FIELD("ip", struct pack_capture, transform.ip, yaml_bool),
 	FIELD("escape", struct pack_capture, transform.escape, yaml_bool),
 	FIELD("unescape", struct pack_capture, transform.unescape, yaml_bool),
@@ -129,6 +131,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("mounted", struct pack_capture, transform.mounted, yaml_texts),
 	FIELD("prefix_of", struct pack_capture, transform.prefix_of, yaml_text),
 	FIELD("same", struct pack_capture, transform.same, yaml_texts),
+	FIELD("add", struct pack_capture, transform.add, yaml_bool),
 	FIELD("unless_known", struct pack_capture, transform.unless_known, yaml_bool),
 	FIELD("redact", struct pack_capture, transform.redact, yaml_texts),
 	FIELD("sql", struct pack_capture, transform.sql, read_sql),
@@ -307,7 +310,7 @@ static int read_save(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
-/* ---- contexts: captures that are no attributes ---- */
+/* ---- contexts and carriers: captures that are no attributes ---- */
 
 static bool is_list_of_mappings(struct yaml *y, const yaml_node_t *node)
 {
@@ -317,7 +320,7 @@ static bool is_list_of_mappings(struct yaml *y, const yaml_node_t *node)
 }
 
 /* One, or a list of mappings of which one should hold. */
-static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use use, const char *name, void *into)
+static int read_address(struct yaml *y, const yaml_node_t *node, enum capture_use use, const char *name, void *into)
 {
 	const yaml_node_item_t *item = &(yaml_node_item_t){0}, *end = item + 1;
 	capture_vec all = {0};
@@ -332,8 +335,9 @@ static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use 
 		struct pack_capture *c = vec_add(&all);
 
 		*c = (struct pack_capture){.use = use, .name = name, .line = yaml_line(one)};
-		r = one->type == YAML_MAPPING_NODE ? yaml_map(y, one, "a context", chosen_keys, c)
-						   : read_exprs(y, one, &c->alternatives);
+		r = one->type == YAML_MAPPING_NODE
+			    ? yaml_map(y, one, use == USE_CARRIER ? "a carrier" : "a context", chosen_keys, c)
+			    : read_exprs(y, one, &c->alternatives);
 	}
 	if (!r)
 		add_captures(y->arena, into, &all);
@@ -343,12 +347,96 @@ static int read_chain(struct yaml *y, const yaml_node_t *node, enum capture_use 
 
 static int read_parent(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	return read_chain(y, node, USE_PARENT_CHAIN, "parent", into);
+	return read_address(y, node, USE_PARENT_CHAIN, "parent", into);
 }
 
 static int read_context(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	return read_chain(y, node, USE_OWN_CHAIN, "context", into);
+	return read_address(y, node, USE_OWN_CHAIN, "context", into);
+}
+
+static int read_carrier(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	return read_address(y, node, USE_CARRIER, "carrier", into);
+}
+
+/* ---- lists of attributes ---- */
+
+/* With its types a binary may lack what it takes: then the span does without. */
+static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	struct pack_capture c = {.use = USE_LIST, .name = "attributes", .optional = true, .line = yaml_line(node)};
+	capture_vec all = {0};
+	int r = read_exprs(y, node, &c.alternatives);
+
+	if (r)
+		return r;
+	vec_push(&all, c);
+	add_captures(y->arena, into, &all);
+	vec_done(&all);
+	return 0;
+}
+
+/* ---- what is written ---- */
+
+static int read_form(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const words[] = {"line", "field", "frame", NULL};
+	int word = 0, r = yaml_word(y, node, words, &word);
+
+	*(unsigned *)into = (unsigned)word;
+	return r;
+}
+_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2, "the words are in their order");
+
+static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const struct yaml_key keys[] = {
+		NEEDED("form", struct inject_item, form, read_form),
+		NEEDED("carrier", struct inject_item, carrier, read_expr),
+		FIELD("armed", struct inject_item, armed, read_expr),
+		FIELD("present", struct inject_item, present, read_expr),
+		FIELD("limited", struct inject_item, limited, read_expr),
+		FIELD("split", struct inject_item, split, read_expr),
+		NEEDED("buffer", struct inject_item, buffer, read_expr),
+		FIELD("filled", struct inject_item, filled, read_expr),
+		FIELD("block", struct inject_item, block, read_expr),
+		FIELD("stream", struct inject_item, stream, read_expr),
+		{0},
+	};
+	struct inject_item *item = arena_new(y->arena, struct inject_item);
+	static const char *const none[] = {NULL};
+	capture_vec all = {0};
+	int r = yaml_map(y, node, "`inject`", keys, item);
+
+	if (!r && (item->form == INJECT_FRAME) != (item->block && item->stream))
+		r = yaml_fail(y, node, "`block` and `stream` belong to the form frame, which needs both");
+	if (!r && (item->form == INJECT_FIELD) == (item->filled != NULL))
+		r = yaml_fail(y, node, "`filled` belongs to the forms line and frame, which need it");
+	vec_push(&all, ((struct pack_capture){.use = USE_ARMED, .name = "armed", .alternatives = none,
+					      .when = item->armed, .transform.hidden = true, .line = yaml_line(node)}));
+	vec_push(&all, ((struct pack_capture){.use = USE_INJECT, .name = "propagated", .alternatives = none,
+					      .inject = item, .when = item->armed, .transform.hidden = true,
+					      .line = yaml_line(node)}));
+	if (!r)
+		add_captures(y->arena, into, &all);
+	vec_done(&all);
+	return r;
+}
+
+static int read_present(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	static const char *const none[] = {NULL};
+	struct pack_capture c = {.use = USE_PRESENT, .name = "present", .alternatives = none,
+				 .transform.hidden = true, .line = yaml_line(node)};
+	capture_vec all = {0};
+	int r = read_expr(y, node, &c.when);
+
+	vec_push(&all, c);
+	if (!r)
+		add_captures(y->arena, into, &all);
+	vec_done(&all);
+	return r;
 }
 
 /* ---- variants ---- */
@@ -378,6 +466,10 @@ static const struct yaml_key variant_keys[] = {
 	{"save", read_save, 0, false},
 	{"parent", read_parent, 0, false},
 	{"context", read_context, 0, false},
+	{"inject", read_inject, 0, false},
+	{"present", read_present, 0, false},
+	{"carrier", read_carrier, 0, false},
+	{"attributes", read_lists, 0, false},
 	{0},
 };
 

@@ -209,7 +209,7 @@ static int sequence(struct yaml *y, const yaml_node_t *node, const char *what)
 	int r = visit(y, node);
 
 	if (!r && node->type != YAML_SEQUENCE_NODE)
-		r = yaml_fail(y, node, "%s is expected here: a list", what);
+		r = yaml_fail(y, node, "a list of %s is expected here", what);
 	return r;
 }
 

@@ -8,6 +8,15 @@ TEXT ·earshotDepth<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
 	SUBQ	CX, AX
 	RET
 
+// func earshotCreator() uint64
+TEXT ·earshotCreator<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
+#ifdef g_parentGoid
+	MOVQ	g_parentGoid(R14), AX
+#else
+	MOVQ	$-1, AX
+#endif
+	RET
+
 // func earshotTicks() uint64
 TEXT ·earshotTicks<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
 	RDTSC

@@ -8,6 +8,15 @@ TEXT ·earshotDepth<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
 	SUB	R1, R0
 	RET
 
+// func earshotCreator() uint64
+TEXT ·earshotCreator<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
+#ifdef g_parentGoid
+	MOVD	g_parentGoid(g), R0
+#else
+	MOVD	$-1, R0
+#endif
+	RET
+
 // func earshotTicks() uint64
 TEXT ·earshotTicks<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
 	MOVD	ZR, R0

@@ -36,6 +36,14 @@ func earshotDepth() uintptr { return 0 }
 //go:nosplit
 func earshotPanic() uintptr { return 0 }
 
+//go:linkname earshotLineage
+//go:nosplit
+func earshotLineage(slots *earshotSlot) {}
+
+//go:linkname earshotEpoch
+//go:nosplit
+func earshotEpoch(slots *earshotSlot) {}
+
 //go:linkname earshotWrite
 //go:nosplit
 func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool { return false }

@@ -12,7 +12,7 @@
 // change until the record is complete, and nobody else writes to its ring. The reader ends a session by the switch,
 // then a barrier for all threads, then it waits until no slot is busy.
 //
-// Of package runtime this needs only g, m, p, memmove, nanotime, publicationBarrier and gogetenv.
+// Of package runtime this needs only g, m, p, sched.goidgen, memmove, nanotime, publicationBarrier and gogetenv.
 
 package runtime
 
@@ -132,6 +132,7 @@ var (
 //go:linkname earshotDepth
 func earshotDepth() uintptr // stack.hi - SP of the caller
 func earshotTicks() uint64
+func earshotCreator() uint64 // g.parentGoid; ^0 where g has no such field
 
 //go:noescape
 func earshotCas(p *uint64, old, new uint64) bool
@@ -161,6 +162,35 @@ func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) boo
 //go:nosplit
 func earshotWriteFor(gp *g, sp uintptr, p *earshotPoint, slots *earshotSlot, n int) bool {
 	return earshotRecord(gp, gp.stack.hi-sp, p, slots, n)
+}
+
+//go:nosplit
+func earshotFact(slots *earshotSlot, i int, value uint64) {
+	*(*earshotSlot)(unsafe.Add(unsafe.Pointer(slots), 24*i)) = earshotSlot{value: value, status: 1}
+}
+
+// earshotLineage fills two slots: which goroutine has created the current one, and with which function it began.
+//
+//go:linkname earshotLineage
+//go:nosplit
+func earshotLineage(slots *earshotSlot) {
+	creator := earshotCreator()
+	earshotFact(slots, 0, creator)
+	if creator == ^uint64(0) {
+		slots.status = 5 // SLOT_UNREADABLE
+	}
+	earshotFact(slots, 1, uint64(getg().startpc))
+}
+
+// earshotEpoch fills three: which ids the goroutines can have that are created from now on.
+//
+//go:linkname earshotEpoch
+//go:nosplit
+func earshotEpoch(slots *earshotSlot) {
+	pp := getg().m.p.ptr()
+	earshotFact(slots, 0, *(*uint64)(unsafe.Pointer(&sched.goidgen)))
+	earshotFact(slots, 1, pp.goidcache)
+	earshotFact(slots, 2, pp.goidcacheend)
 }
 
 // ---- records ----
@@ -639,12 +669,42 @@ func earshotInit() {
 	earshotGuard = guard
 	earshotProcs = procs
 	earshotExtra = earshotExtraSlots
-	publicationBarrier()
-	a.magic = earshotMagic
-	if mode == "on" {
+	on, reader := earshotAsked(mode)
+	if on {
 		earshotStart(a, fd)
 	}
+	publicationBarrier()
+	a.magic = earshotMagic // from here on a reader changes it
 	earshotSwitch = &a.session
+	if reader != 0 {
+		earshotWait(a, reader)
+	}
+}
+
+// "on", or "on:PID": that process will listen, so a program that ends at once should not have ended before it does.
+func earshotAsked(mode string) (on bool, reader uintptr) {
+	if len(mode) < 2 || mode[:2] != "on" || (len(mode) > 2 && mode[2] != ':') {
+		return false, 0
+	}
+	for i := 3; i < len(mode); i++ {
+		if mode[i] < '0' || mode[i] > '9' || reader > 1<<30 {
+			return true, 0
+		}
+		reader = reader*10 + uintptr(mode[i]-'0')
+	}
+	return true, reader
+}
+
+// Until it listens, or is gone, or a second has passed.
+func earshotWait(a *earshotArea, reader uintptr) {
+	moment := [2]int64{0, 10000000}
+	for i := 0; i < 100 && a.fresh != 0; i++ {
+		if earshotSyscall(earshotNr(62, 129), reader, 0, 0, 0, 0, 0) == ^uintptr(2) { // kill: ESRCH
+			return
+		}
+		fresh := uintptr(unsafe.Pointer(&a.fresh))
+		earshotSyscall(earshotNr(202, 98), fresh, 0, 1, uintptr(unsafe.Pointer(&moment)), 0, 0) // futex FUTEX_WAIT
+	}
 }
 
 // Whether the kernel itself takes the time-stamp counter for its clock.

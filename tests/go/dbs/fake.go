@@ -154,8 +154,14 @@ func useSQL() {
 	}
 }
 
-// A context that ends while rows are open: another goroutine closes them.
+// Contexts that end while rows are open: another goroutine closes them, or we do, once it has seen the end.
 func cancelled(db *sql.DB) {
+	for i := 0; i < 40; i++ {
+		cancelledOnce(db)
+	}
+}
+
+func cancelledOnce(db *sql.DB) {
 	c, cancel := context.WithCancel(ctx)
 	rows, err := db.QueryContext(c, "SELECT a FROM cancelled")
 	must(err)

@@ -23,9 +23,11 @@ var written, lost, ends, endsLost uint64
 //go:noinline
 func work(worker, n uint64, s string) (result uint64) {
 	if *earshotSwitch != atBegin.off {
-		slots := [3]earshotSlot{number(worker), number(n), text(s)}
+		slots := [8]earshotSlot{number(worker), number(n), text(s)}
 		depth := earshotDepth()
-		if earshotWrite(&atBegin, depth, &slots[0], 3) {
+		earshotLineage(&slots[3])
+		earshotEpoch(&slots[5])
+		if earshotWrite(&atBegin, depth, &slots[0], 8) {
 			atomic.AddUint64(&written, 1)
 			panicking := earshotPanic()
 			defer func() {
@@ -46,7 +48,35 @@ func work(worker, n uint64, s string) (result uint64) {
 	if n%1000 == 999 {
 		panic(n)
 	}
+	if s == nested {
+		begin(worker)
+	}
 	return n
+}
+
+const nested = "it begins goroutines"
+
+// What has work within work: on goroutines that it creates, and on one that has waited since before.
+func begin(worker uint64) {
+	done := make(chan bool)
+	for i := uint64(1); i <= 3; i++ {
+		go func(i uint64) {
+			work(worker+i, 0, "on another goroutine")
+			done <- true
+		}(i)
+		<-done
+	}
+	pool <- worker + 4
+	<-pooled
+}
+
+var pool, pooled = make(chan uint64), make(chan bool)
+
+func wait() {
+	for worker := range pool {
+		work(worker, 0, "on one that was there before")
+		pooled <- true
+	}
 }
 
 //go:noinline
@@ -231,6 +261,11 @@ func command(line string) string {
 		return goroutines(int(a))
 	case "procs":
 		return fmt.Sprint("procs ", runtime.GOMAXPROCS(int(a)))
+	case "nested":
+		for i := uint64(0); i < a; i++ {
+			work(i*10, 0, nested)
+		}
+		return counts()
 	case "gc":
 		debug.SetGCPercent(int(a))
 		return "gc"
@@ -252,6 +287,7 @@ func main() {
 		fmt.Println(counts())
 		return
 	}
+	go wait()
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		fmt.Println(command(in.Text()))

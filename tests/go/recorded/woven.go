@@ -28,6 +28,14 @@ func earshotDepth() uintptr
 //go:linkname earshotPanic runtime.earshotPanic
 func earshotPanic() uintptr
 
+//go:linkname earshotLineage runtime.earshotLineage
+//go:noescape
+func earshotLineage(slots *earshotSlot)
+
+//go:linkname earshotEpoch runtime.earshotEpoch
+//go:noescape
+func earshotEpoch(slots *earshotSlot)
+
 //go:linkname earshotWrite runtime.earshotWrite
 //go:noescape
 func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool
@@ -43,8 +51,10 @@ func text(s string) earshotSlot {
 // The keys are FNV-1a of the texts: init compares.
 var (
 	atBegin = earshotPoint{
-		key:  0x6415ce0adfe3aa92,
-		text: "earshot.woven.1\npoint\trecorded\twork\tbegin\t0\tentry\tmain.work\nslot\t0\tuint\tworker\nslot\t1\tuint\tn\nslot\t2\tstring\ttext\nend\n",
+		key: 0x96aa9e2f8fddcd6c,
+		text: "earshot.woven.1\npoint\trecorded\twork\tbegin\t0\tentry\tmain.work\nslot\t0\tuint\tworker\nslot\t1\tuint\tn\nslot\t2\tstring\ttext\n" +
+			"slot\t3\tuint\tlineage.creator\nslot\t4\tpc\tlineage.function\nslot\t5\tuint\tepoch.counter\n" +
+			"slot\t6\tuint\tepoch.cache\nslot\t7\tuint\tepoch.cache_end\nend\n",
 	}
 	atEnd = earshotPoint{
 		kind: 1,

@@ -1,0 +1,51 @@
+/* Where a trace context is written: expressions of the kinds that lowering can use. */
+#include "probe/bind/binder.h"
+
+static int expect(struct binder *b, const struct bound *n, bool ok, const char *what)
+{
+	if (ok)
+		return 0;
+	return fail(b, n->expr, "%s is %s; %s is expected here", text_of(b, n),
+		    operand_with_article(b->arena, operand_of(n)), what);
+}
+
+static bool is_word(const struct type *t)
+{
+	return t && (is_pointer_shaped(t) || (type_is_integer(t) && t->size == 8));
+}
+
+static bool is_bytes(const struct type *t)
+{
+	return t && t->kind == KIND_SLICE && holds_bytes(t);
+}
+
+static int bind_number(struct binder *b, const char *text, struct bound_text *ret)
+{
+	int r = text ? bind_text(b, text, ret) : 0;
+
+	return r || !text ? r : expect(b, ret->root, ret->root->type && type_is_integer(ret->root->type), "an integer");
+}
+
+int bind_inject(struct binder *b, const struct inject_item *item, struct bound_inject *ret)
+{
+	int r = bind_text(b, item->carrier, &ret->carrier);
+
+	ret->form = item->form;
+	if (!r)
+		r = expect(b, ret->carrier.root, is_word(ret->carrier.root->type), "a pointer or a word");
+	if (!r && item->present)
+		r = bind_condition(b, item->present, &ret->present);
+	if (!r && item->limited)
+		r = bind_condition(b, item->limited, &ret->limited);
+	if (!r && item->split)
+		r = bind_condition(b, item->split, &ret->split);
+	if (!r)
+		r = bind_text(b, item->buffer, &ret->buffer);
+	if (!r)
+		r = expect(b, ret->buffer.root, is_bytes(ret->buffer.root->type), "a []byte");
+	if (!r)
+		r = bind_number(b, item->filled, &ret->filled);
+	if (!r)
+		r = bind_number(b, item->block, &ret->block);
+	return r ? r : bind_number(b, item->stream, &ret->stream);
+}

@@ -1,0 +1,216 @@
+/* A trace context that is written into what the program is about to send (IR_INJECT), and what speaks against it. */
+#include "probe/lower/lowerer.h"
+
+#include <string.h>
+
+static int lower_text(struct lowerer *l, const struct bound_text *t, struct value *ret)
+{
+	begin_text(l, t);
+	return lower(l, t->root, ret);
+}
+
+/* ---- where ---- */
+
+/* The address of the 8 bytes at offset of a place, which must be memory. */
+static int place_address(struct lowerer *l, const struct value *v, uint64_t offset, uint16_t *ret)
+{
+	const struct param *p = v->place == PLACE_PARAM ? v->param : NULL;
+
+	offset += v->offset;
+	if (v->place == PLACE_MEMORY) {
+		*ret = emit_addr(l, v->reg, offset);
+		return 0;
+	}
+	for (size_t i = 0; p && i < p->npieces; i++) {
+		const struct piece *piece = &p->pieces[i];
+		struct ir_insn *insn;
+
+		if (piece->where != ON_STACK || offset < piece->offset || offset + 8 > piece->offset + piece->bytes)
+			continue;
+		*ret = reg_new(l);
+		insn = emit(l, IR_SP);
+		insn->dst = *ret;
+		insn->imm = piece->stack + (int64_t)(offset - piece->offset);
+		return 0;
+	}
+	return lower_fail_unreadable(l, v->expr, "%s does not lie in memory", expr_text(l, v->expr));
+}
+
+static int put_word(struct lowerer *l, uint16_t dst, const struct value *v, uint64_t offset)
+{
+	uint16_t word;
+	int r = value_word(l, v, offset, 8, true, &word);
+
+	if (!r)
+		emit_move(l, dst, word);
+	return r;
+}
+
+static int put_address(struct lowerer *l, uint16_t dst, const struct value *v, uint64_t offset)
+{
+	uint16_t word = 0;
+	int r = place_address(l, v, offset, &word);
+
+	if (!r)
+		emit_move(l, dst, word);
+	return r;
+}
+
+/* A slice: address, length, capacity. What is filled is its length, or a word of its own. */
+static int put_buffer(struct lowerer *l, const struct bound_inject *n, uint16_t words)
+{
+	struct value buffer, filled;
+	int r = lower_text(l, &n->buffer, &buffer);
+
+	if (!r)
+		r = put_word(l, (uint16_t)(words + INJECT_BUFFER), &buffer, 0);
+	if (!r && n->filled.root) {
+		r = put_word(l, (uint16_t)(words + INJECT_CAPACITY), &buffer, 8);
+		if (!r)
+			r = lower_text(l, &n->filled, &filled);
+		if (!r && filled.type->size != 8)
+			r = lower_fail(l, filled.expr, "%s is %s; an int is expected here", expr_text(l, filled.expr),
+				       value_with_article(l, &filled));
+		if (!r)
+			r = put_word(l, (uint16_t)(words + INJECT_FILLED), &filled, 0);
+		return r ? r : put_address(l, (uint16_t)(words + INJECT_LENGTH_AT), &filled, 0);
+	}
+	if (!r)
+		r = put_word(l, (uint16_t)(words + INJECT_FILLED), &buffer, 8);
+	if (!r)
+		r = put_word(l, (uint16_t)(words + INJECT_CAPACITY), &buffer, 16);
+	return r ? r : put_address(l, (uint16_t)(words + INJECT_LENGTH_AT), &buffer, 8);
+}
+
+static int put_number(struct lowerer *l, uint16_t dst, const struct bound_text *t)
+{
+	struct value v;
+	uint16_t word;
+	int r;
+
+	if (!t->root) {
+		emit_const_to(l, dst, 0);
+		return 0;
+	}
+	r = lower_text(l, t, &v);
+	if (!r)
+		r = value_scalar(l, &v, &word);
+	if (!r)
+		emit_move(l, dst, word);
+	return r;
+}
+
+/* ---- which ---- */
+
+/* In a region of marks: the run's mark is that of the span that has put the carrier down. */
+int emit_carrier(struct lowerer *l, const struct bound_inject *n)
+{
+	struct ir_insn *i;
+	struct value v;
+	uint16_t word;
+	int r;
+
+	begin_region(l, IR_SLOT_MARK);
+	r = lower_text(l, &n->carrier, &v);
+	if (!r)
+		r = value_scalar(l, &v, &word);
+	if (r)
+		return r;
+	i = emit(l, IR_MARK_FIND);
+	i->a = word;
+	i->imm = MARK_CARRIER;
+	return end_region(l);
+}
+
+static void put_context(struct lowerer *l, uint16_t words)
+{
+	uint16_t flags = reg_new(l);
+
+	for (unsigned k = 0; k < MARK_WORD_COUNT; k++) {
+		struct ir_insn *i = emit(l, IR_MARK_WORD);
+
+		i->dst = k == MARK_FLAGS ? flags : (uint16_t)(words + INJECT_TRACE + k);
+		i->imm = k;
+	}
+	emit_bin_to(l, (uint16_t)(words + INJECT_FLAGS), BIN_AND, flags, emit_const(l, MARK_SAMPLED));
+}
+_Static_assert(MARK_TRACE_ID_0 == 0 && MARK_TRACE_ID_1 == 1 && INJECT_SPAN - INJECT_TRACE == MARK_SPAN_ID &&
+	       INJECT_FLAGS - INJECT_TRACE == MARK_FLAGS, "they lie in the same order");
+
+/* ---- what speaks against it ---- */
+
+/* dst = the outcome, and to end, unless the register is 0. */
+static void emit_outcome_if(struct lowerer *l, uint16_t reg, enum inject_outcome outcome, uint16_t dst, uint16_t end)
+{
+	uint16_t no = label_new(l);
+
+	emit_jump_if0(l, reg, no);
+	emit_const_to(l, dst, outcome);
+	ir_emit_jump(l, end);
+	ir_emit_label(l, no);
+}
+
+static int ask(struct lowerer *l, const struct bound_text *condition, enum inject_outcome outcome, uint16_t dst,
+	       uint16_t end)
+{
+	struct value v;
+	uint16_t holds;
+	int r;
+
+	if (!condition->root)
+		return 0;
+	r = lower_text(l, condition, &v);
+	if (!r)
+		r = value_scalar(l, &v, &holds);
+	if (!r)
+		emit_outcome_if(l, holds, outcome, dst, end);
+	return r;
+}
+
+/* ---- all of it ---- */
+
+/* Registers above `first` are free again once a step has put its words where they belong. */
+int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
+{
+	uint16_t outcome = reg_new(l), written = reg_new(l), words = reg_new(l), end = label_new(l), free_reg;
+	struct ir_insn *i;
+	int r;
+
+	if (!l->injects)
+		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting does not write into "
+								     "programs");
+	for (unsigned k = 1; k < INJECT_WORDS; k++)
+		reg_new(l);
+	free_reg = l->next_reg;
+	r = ask(l, &n->present, INJECT_PRESENT, outcome, end);
+	l->next_reg = free_reg;
+	if (!r)
+		r = ask(l, &n->limited, INJECT_LIMITED, outcome, end);
+	l->next_reg = free_reg;
+	if (!r)
+		r = ask(l, &n->split, INJECT_TOO_LARGE, outcome, end);
+	l->next_reg = free_reg;
+	put_context(l, words);
+	l->next_reg = free_reg;
+	if (!r)
+		r = put_buffer(l, n, words);
+	l->next_reg = free_reg;
+	if (!r)
+		r = put_number(l, (uint16_t)(words + INJECT_BLOCK), &n->block);
+	l->next_reg = free_reg;
+	if (!r)
+		r = put_number(l, (uint16_t)(words + INJECT_STREAM), &n->stream);
+	if (r)
+		return r;
+	i = emit(l, IR_INJECT);
+	i->dst = written;
+	i->a = words;
+	i->imm = n->form;
+	emit_move(l, outcome, written);
+	ir_emit_label(l, end);
+	i = emit(l, IR_EMIT);
+	i->a = outcome;
+	i->slot = slot;
+	l->slots.data[slot].kind = VALUE_UINT;
+	return 0;
+}

@@ -1,0 +1,44 @@
+#!/bin/bash
+# Fetch the kernel that the tests' virtual machine runs: Debian 12's 6.1 for clouds, unpacked but not installed.
+#
+#   tests/vm/fetch.sh
+#
+# It lies in $EARSHOT_CACHE/vm: vmlinuz, its version, and the modules of its network card, numbered in the order in
+# which they are loaded. What cannot be had is printed as "skip NAME: reason".
+
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../lib/env.sh"
+. "$here/../lib/debian.sh"
+out=$EARSHOT_CACHE/vm
+modules="failover net_failover virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_net"
+
+take_modules() { # TREE
+	local n=10 name
+	rm -rf "$out/modules"
+	mkdir "$out/modules"
+	for name in $modules; do
+		cp "$(find "$1/lib/modules" -name "$name.ko")" "$out/modules/$n-$name.ko" || return 1
+		n=$((n + 1))
+	done
+}
+
+fetch() {
+	local tmp package deb
+	prepare bookworm || { echo "skip the virtual machine: apt-get update failed"; return; }
+	# The package with the version in its name: what the one without leads to.
+	package=$(private_apt bookworm -s install linux-image-cloud-amd64 | sed -n 's/^Inst \(linux-image-6[^ ]*\) .*/\1/p')
+	tmp=$(mktemp -d "$out/.get-XXXXXX")
+	if ! fetch_deb bookworm "$package" "$tmp"; then
+		echo "skip the virtual machine: apt-get download ${package:-linux-image-cloud-amd64} failed"
+	else
+		deb=$(echo "$tmp"/*.deb)
+		dpkg-deb --extract "$deb" "$tmp" && take_modules "$tmp" && mv "$tmp"/boot/vmlinuz-* "$out/vmlinuz" &&
+			echo "${package#linux-image-}" >"$out/version"
+	fi
+	rm -rf "$tmp"
+}
+
+mkdir -p "$out"
+apt_need qemu-system-x86 busybox-static ca-certificates || true
+[ -s "$out/version" ] && [ -d "$out/modules" ] || fetch
