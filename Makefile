@@ -154,6 +154,7 @@ bench: all
 
 install: all
 	install -D -m 755 $(BUILD)/earshot $(DESTDIR)$(PREFIX)/bin/earshot
+	ln -sf earshot $(DESTDIR)$(PREFIX)/bin/earshot-toolexec
 	for m in docs/man/*.1; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$m); done
 
 format:
