@@ -19,7 +19,7 @@ WERROR  ?=
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib
+PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter
 CFLAGS  ?= -O2 -g
 override CFLAGS += -std=gnu17 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wmissing-prototypes \
            -Wstrict-prototypes -Wshadow -fno-strict-aliasing
@@ -37,7 +37,13 @@ PROTOS  := $(wildcard src/sink/proto/*.proto)
 GENC    := $(PROTOS:src/sink/proto/%.proto=$(BUILD)/gen/%.pb-c.c)
 PACKS   := $(wildcard packs/*.yaml)
 PACKC   := $(BUILD)/gen/packs_builtin.c
-LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o)
+# tree-sitter's parser of Go: fetched, or lying in GRAMMAR already.
+GRAMMAR ?= $(BUILD)/gen/tree-sitter-go
+GRAMMARO := $(BUILD)/gen/tree-sitter-go.o
+RECORDER  := $(wildcard src/weave/recorder/*)
+RECORDERC := $(BUILD)/gen/recorder.c
+LIBOBJS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(MAIN),$(SRCS))) $(GENC:.c=.o) $(PACKC:.c=.o) $(RECORDERC:.c=.o) \
+           $(GRAMMARO)
 MAINOBJ := $(MAIN:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
@@ -76,6 +82,20 @@ $(PACKC): $(PACKS) tools/embed-packs.sh
 	@mkdir -p $(@D)
 	$(Q)sh tools/embed-packs.sh $(PACKS) > $@
 
+# It goes with its own parser.h: Debian's lacks a type.
+$(BUILD)/gen/tree-sitter-go/parser.c: tools/fetch-grammar.sh
+	$(call say,FETCH,the grammar of Go)
+	$(Q)sh tools/fetch-grammar.sh $(@D)
+	@touch $@
+$(GRAMMARO): $(GRAMMAR)/parser.c
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS) -I$(GRAMMAR) -Wno-missing-prototypes -c -o $@ $<
+
+# So is what is put into the Go runtime of woven programs.
+$(RECORDERC): $(RECORDER) tools/embed-recorder.sh
+	@mkdir -p $(@D)
+	$(Q)sh tools/embed-recorder.sh src/weave/recorder > $@
+
 # Unit tests: each tests/unit/NAME_test.c is one cmocka program.
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
@@ -89,7 +109,7 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.h $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
-tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs
+tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs $(BUILD)/tools/go-functions $(BUILD)/tools/woven-dump
 fuzz: $(FUZZERS)
 	@sh tests/run-fuzz.sh $(FUZZERS)
 
@@ -134,6 +154,7 @@ bench: all
 
 install: all
 	install -D -m 755 $(BUILD)/earshot $(DESTDIR)$(PREFIX)/bin/earshot
+	ln -sf earshot $(DESTDIR)$(PREFIX)/bin/earshot-toolexec
 	for m in docs/man/*.1; do install -D -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man1/$$(basename $$m); done
 
 format:
@@ -144,4 +165,4 @@ clean:
 
 .PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-propagate soak-cycles soak-releases install format clean
 .SECONDARY:
--include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d
+-include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d

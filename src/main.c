@@ -4,9 +4,10 @@
 #include <string.h>
 
 #include "cmd/verb.h"
+#include "cmd/weaving.h"
 
-static const struct verb *const verbs[] = {&verb_run,    &verb_attach,  &verb_trace,
-					   &verb_probes, &verb_inspect, &verb_doctor};
+static const struct verb *const verbs[] = {&verb_run,     &verb_attach, &verb_trace, &verb_probes,
+					   &verb_inspect, &verb_build, &verb_doctor};
 
 static void usage(FILE *out)
 {
@@ -23,6 +24,10 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
 
+	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
+
+	if (argc && !strcmp(slash ? slash + 1 : argv[0], TOOLEXEC_NAME))
+		return toolexec_main(argc, argv);
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe or socket is an error of the write, and said where it happens */
 	if (!name) {
 		usage(stderr);

@@ -30,6 +30,7 @@ struct executable {
 	struct wanted **wanted;     /* by consumer_index; NULL without a binary */
 	struct plant_probe *probes; /* of all consumers */
 	size_t nprobes;
+	size_t nown;                /* of these, what the program has points of its own for */
 	char why[1300];             /* why nothing can be planted, or "" */
 
 	/* the observation's own */
@@ -45,6 +46,8 @@ struct observed_process {
 	struct executable *executable;
 	const struct resource *resource;
 	struct plant *const *plants; /* by executable->probes, NULL where refused; NULL: none is planted */
+	bool own;                    /* its own points are switched on, or will be as soon as they can: for what has
+				      * one nothing is planted */
 	uint64_t bias;
 	uint32_t id;                 /* its target number: unique in an observation, from 1 */
 	struct arena arena;          /* until it is left; where a consumer keeps processes, until the end */

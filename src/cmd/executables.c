@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "cmd/observation_internal.h"
+#include "cmd/own_points.h"
 
 void executable_free(struct observation *ob, struct executable *x)
 {
@@ -53,6 +54,7 @@ void executable_collect(struct observation *ob, struct executable *x)
 		}
 		groups = last;
 	}
+	x->nown = own_points_choose(x->probes, x->nprobes);
 }
 
 static void analyse(struct observation *ob, struct executable *x)

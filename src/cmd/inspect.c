@@ -11,6 +11,7 @@
 #include "cmd/call_options.h"
 #include "cmd/inspect_go.h"
 #include "cmd/inspect_questions.h"
+#include "cmd/inspect_woven.h"
 #include "cmd/local_packs.h"
 #include "cmd/sdk_text.h"
 #include "cmd/span_wanted.h"
@@ -574,6 +575,7 @@ static int report_text(struct binary *b, const struct inspect_options *o, const 
 	}
 	print_facts(b, o->loaded);
 	print_joins(b, planter_of(o), joins, n, o->ir);
+	inspect_woven_print(b);
 	if (has_functions(joins, n) && planter_of(o)->cheaper)
 		printf("  A call passes its entry and one return (prices: earshot doctor). Where there are many calls, "
 		       "--planter %s\n  costs a fraction.\n", planter_of(o)->cheaper);
@@ -599,6 +601,7 @@ static int report_json(struct binary *b, const struct inspect_options *o, const 
 		for (size_t i = 0; i < n; i++)
 			json_join(&j, b, planter_of(o), &joins[i]);
 		json_close(&j, ']');
+		inspect_woven_json(&j, b);
 	}
 	json_close(&j, '}');
 	if (binary_check(b, err) == 0)

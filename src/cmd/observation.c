@@ -186,7 +186,20 @@ static int open_planter(struct observation *ob, struct err *err)
 
 	if (r >= 0)
 		observation_add_source(ob, ob->planter->source);
+	else if (err && ob->options->offline && ob->planter_ops)
+		ob->no_planter = *err;
 	return ob->options->offline && ob->planter_ops ? 0 : r;
+}
+
+static int open_woven(struct observation *ob, struct err *err)
+{
+	const struct woven_options o = {.procfs = ob->procfs, .sysfs = "/sys", .ring_bytes = ob->options->ring_bytes,
+					.note = note, .note_arg = ob};
+	int r = woven_open(&o, &ob->woven, err);
+
+	if (r >= 0)
+		observation_add_source(ob, woven_source(ob->woven));
+	return r;
 }
 
 int observation_new(const struct observation_options *o, struct loop *loop, struct observation **ret, struct err *err)
@@ -200,6 +213,8 @@ int observation_new(const struct observation_options *o, struct loop *loop, stru
 	r = packs_load(&o->packs, &local, &ob->packs, err);
 	if (r >= 0)
 		r = open_planter(ob, err);
+	if (r >= 0)
+		r = open_woven(ob, err);
 	if (r < 0) {
 		observation_cancel(ob);
 		return r;
@@ -231,6 +246,7 @@ static void observation_free(struct observation *ob)
 	vec_done(&ob->rings);
 	vec_done(&ob->sources);
 	planter_close(ob->planter); /* what it planted points into programs, which are freed below */
+	woven_close(ob->woven);     /* likewise */
 	processes_done(ob);
 	for_consumers(c, ob)
 		c->ops->free(c);

@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "cmd/observation.h"
+#include "plant/woven.h"
 #include "target/exec.h"
 
 struct processes {                 /* of an observation; processes.c's own */
@@ -18,7 +19,7 @@ struct processes {                 /* of an observation; processes.c's own */
 	bool follows;              /* it is told of execs, or looks */
 	struct exec_watch *exec_watch; /* NULL: it looks */
 	struct err no_exec_watch;  /* why */
-	struct loop_source *watching, *look, *rescan;
+	struct loop_source *watching, *look, *rescan, *recorder_look;
 	void (*idle)(void *arg);
 	void *idle_arg;
 	unsigned planted, refused, entered; /* probes; processes so far */
@@ -32,6 +33,8 @@ struct observation {
 	pack_set packs;
 	struct planter *planter;
 	const struct planter_ops *planter_ops; /* also where there is none: what it would be */
+	struct err no_planter;     /* why there is none */
+	struct woven *woven;       /* the source of programs that have points of their own */
 	source_list sources;
 	VEC(struct consumer *) consumers;
 	VEC(struct consumer *) owners; /* of each probe id */

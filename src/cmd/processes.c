@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/vec.h"
 #include "cmd/observation_internal.h"
+#include "cmd/own_points.h"
 #include "cmd/refusals.h"
 #include "cmd/resource.h"
 #include "sink/otel_env.h"
@@ -21,12 +22,15 @@
 
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
 #define ENDING_MS 100         /* what has begun to end has ended by then */
+#define RECORDER_LOOK_NS 2000000u
 #define LOOK_NS 250000000u    /* how often observed processes are looked at, where nobody tells of execs */
 
 struct tracked {              /* an observed process */
 	struct observed_process p;
 	struct observation *observation;
 	struct plant **plants;/* p.plants */
+	bool own_waits;       /* for its recorder: it has not begun */
+	size_t spared;        /* probes that would only have helped others */
 	uint64_t since_ns;    /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	int pidfd;
 	struct loop_source *exit_source;
@@ -41,6 +45,9 @@ static struct tracked *tracked_of(const struct observed_process *p)
 
 static void unplant(struct observation *ob, struct tracked *t)
 {
+	if (t->p.own)
+		woven_detach(ob->woven, t->p.id);
+	t->p.own = t->own_waits = false;
 	if (t->plants)
 		ob->planter->ops->remove(ob->planter, t->plants, t->p.executable->nprobes);
 	free(t->plants);
@@ -55,8 +62,10 @@ static int count_planted(const struct tracked *t, bool *ret_useful)
 
 	*ret_useful = false;
 	for (size_t i = 0; i < x->nprobes; i++) {
-		n += t->plants[i] != NULL;
-		*ret_useful |= t->plants[i] && !x->probes[i].auxiliary;
+		bool in = t->plants[i] || (t->p.own && x->probes[i].own);
+
+		n += in;
+		*ret_useful |= in && !x->probes[i].auxiliary;
 	}
 	return n;
 }
@@ -74,6 +83,113 @@ static int explain_unplanted(struct observation *ob, struct tracked *t, const st
 	return err_set(err, why ? why->code : -EIO, "%s", why ? why->text : "no probe could be planted");
 }
 
+/* What the program has no point of its own for; without those that only help others, where there are no others. */
+static size_t rest_of(struct tracked *t, size_t *ret)
+{
+	const struct executable *x = t->p.executable;
+	bool useful = !t->p.own;
+	size_t n = 0;
+
+	t->spared = 0;
+
+	for (size_t i = 0; i < x->nprobes; i++) {
+		if (t->p.own && x->probes[i].own)
+			continue;
+		useful |= !x->probes[i].auxiliary;
+		ret[n++] = i;
+	}
+	if (useful)
+		return n;
+	t->spared = n;
+	return 0;
+}
+
+static void plant_rest(struct observation *ob, struct tracked *t, struct err *errs)
+{
+	const struct executable *x = t->p.executable;
+	_cleanup_(cleanup_free) size_t *which = xcalloc(x->nprobes + 1, sizeof(*which));
+	const size_t n = rest_of(t, which);
+	_cleanup_(cleanup_free) struct plant_probe *probes = xcalloc(n + 1, sizeof(*probes));
+	_cleanup_(cleanup_free) struct plant **plants = xcalloc(n + 1, sizeof(*plants));
+	_cleanup_(cleanup_free) struct err *why = xcalloc(n + 1, sizeof(*why));
+	const struct plant_target target = {.id = t->p.id,
+					    .pid = t->p.process.pid,
+					    .path = t->p.process.exe_path,
+					    .bias = t->p.bias,
+					    .binary = x->binary,
+					    .image = binary_image(x->binary),
+					    .binary_key = x->key};
+
+	for (size_t i = 0; i < n; i++)
+		probes[i] = x->probes[which[i]];
+	if (n)
+		ob->planter->ops->plant(ob->planter, &target, probes, n, plants, why);
+	for (size_t i = 0; i < n; i++) {
+		t->plants[which[i]] = plants[i];
+		errs[which[i]] = why[i];
+	}
+}
+
+static void tell_planted(struct observation *ob, struct tracked *t)
+{
+	struct consumer *c;
+
+	for_consumers(c, ob)
+		if (c->ops->planted)
+			c->ops->planted(c, &t->p);
+}
+
+/* -ENODATA, or -EAGAIN while it may still come. */
+static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
+{
+	bool may_come = own_points_may_come(ob->procfs, &t->p.process); /* as of before we look */
+	int r = own_points_attach(ob->woven, &t->p, err);
+
+	return r == -ENODATA && may_come ? -EAGAIN : r;
+}
+
+static void wait_for_recorder(struct observation *ob, struct tracked *t);
+
+/*
+ * Switches on the points that the program has itself. How many; 0: it has none, or they cannot be used, and probes are
+ * planted instead; -errno where there is no planter to do that.
+ */
+static int use_own(struct observation *ob, struct tracked *t, struct err *err)
+{
+	struct err why = {0};
+	int r;
+
+	if (!t->p.executable->nown)
+		return 0;
+	r = look_for_recorder(ob, t, &why);
+	if (r == -EAGAIN) {
+		wait_for_recorder(ob, t);
+		r = (int)t->p.executable->nown;
+	}
+	t->p.own = r > 0;
+	if (r < 0 && ob->planter) {
+		observation_note(ob, "%s (pid %d): probes are planted, since its own points cannot be used: %s",
+				 process_name(&t->p.process), t->p.process.pid, why.text);
+		return 0;
+	}
+	return r < 0 ? err_set(err, r, "%s", why.text) : r;
+}
+
+/* What it has no points for would have to be planted, and cannot be. */
+static void tell_unplanted(struct observation *ob, struct tracked *t)
+{
+	_cleanup_(cleanup_free) size_t *rest = xcalloc(t->p.executable->nprobes + 1, sizeof(*rest));
+	const size_t n = rest_of(t, rest);
+	char text[1000];
+
+	if (!n)
+		return;
+	snprintf(text, sizeof(text),
+		 "%s was built without %zu of the %zu probes for it, and these cannot be planted: %s",
+		 process_name(&t->p.process), n, t->p.executable->nprobes, ob->no_planter.text);
+	observation_note_once(ob, text);
+}
+
 /*
  * Returns the number planted (at least one that has a value on its own), or -errno. Without a planter the program was
  * built with its probes, and they are all there.
@@ -82,29 +198,72 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 {
 	const struct executable *x = t->p.executable;
 	_cleanup_(cleanup_free) struct err *errs = xcalloc(x->nprobes, sizeof(*errs));
-	const struct plant_target target = {.id = t->p.id,
-					    .pid = t->p.process.pid,
-					    .path = t->p.process.exe_path,
-					    .bias = t->p.bias,
-					    .binary = x->binary,
-					    .image = binary_image(x->binary),
-					    .binary_key = x->key};
-	struct consumer *c;
+	int n = use_own(ob, t, err);
 	bool useful;
-	int n;
 
-	if (!ob->planter)
+	if (n < 0)
+		return n;
+	if (!ob->planter && !n)
 		return (int)x->nprobes;
+	if (!ob->planter) {
+		tell_planted(ob, t);
+		tell_unplanted(ob, t);
+		return n;
+	}
 	t->p.plants = t->plants = xcalloc(x->nprobes, sizeof(struct plant *));
-	ob->planter->ops->plant(ob->planter, &target, x->probes, x->nprobes, t->plants, errs);
+	plant_rest(ob, t, errs);
 	n = count_planted(t, &useful);
 	if (!useful)
 		return explain_unplanted(ob, t, errs, err);
-	for_consumers(c, ob)
-		if (c->ops->planted)
-			c->ops->planted(c, &t->p);
+	tell_planted(ob, t);
 	refusals_tell(ob, &t->p, errs);
 	return n;
+}
+
+/* Again. Where it will not come any more, the program is planted after all. */
+static void look_again(struct observation *ob, struct tracked *t)
+{
+	struct err err = {0};
+	int r = look_for_recorder(ob, t, &err);
+
+	if (r == -EAGAIN)
+		return;
+	t->own_waits = false;
+	if (r > 0) {
+		tell_planted(ob, t);
+		return;
+	}
+	unplant(ob, t);
+	if (plant(ob, t, &err) < 0 && r != -ESRCH)
+		observation_note(ob, "%s (pid %d) is not observed: %s", process_name(&t->p.process), t->p.process.pid,
+				 err.text);
+}
+
+static void on_recorder_look(void *arg, uint32_t events)
+{
+	struct observation *ob = arg;
+	struct observed_process *p;
+	bool more = false;
+
+	(void)events;
+	for (size_t pos = 0; (p = observation_next_process(ob, &pos));) {
+		if (tracked_of(p)->own_waits)
+			look_again(ob, tracked_of(p));
+		more |= tracked_of(p)->own_waits;
+	}
+	if (!more) {
+		loop_remove(ob->loop, ob->processes.recorder_look);
+		ob->processes.recorder_look = NULL;
+	}
+}
+
+/* It is held at its first instruction, or has just passed it. */
+static void wait_for_recorder(struct observation *ob, struct tracked *t)
+{
+	t->own_waits = true;
+	if (!ob->processes.recorder_look)
+		loop_add_timer(ob->loop, RECORDER_LOOK_NS, RECORDER_LOOK_NS, on_recorder_look, ob,
+			       &ob->processes.recorder_look);
 }
 
 void observation_pause(struct observation *ob)
@@ -121,7 +280,7 @@ void observation_resume(struct observation *ob)
 	struct observed_process *p;
 
 	for (size_t pos = 0; (p = observation_next_process(ob, &pos));)
-		if (!p->plants && plant(ob, tracked_of(p), NULL) < 0)
+		if (!p->plants && !p->own && plant(ob, tracked_of(p), NULL) < 0)
 			observation_note(ob, "%s (pid %d) is no longer observed: its probes could not be put back",
 					 process_name(&p->process), p->process.pid);
 }
@@ -219,7 +378,7 @@ static void count_probes(struct observation *ob, const struct tracked *t, int pl
 
 	all->planted += n;
 	if (planted >= 0 || map_get(&all->failed, pid) != t->p.executable) /* else it is counted already */
-		all->refused += (unsigned)t->p.executable->nprobes - n;
+		all->refused += (unsigned)(t->p.executable->nprobes - n - (planted >= 0 ? t->spared : 0));
 	if (planted < 0)
 		map_set(&all->failed, pid, t->p.executable);
 }
@@ -580,6 +739,7 @@ static void unplant_all(struct observation *ob)
 			vec_push(&plants, p->plants[i]);
 		free(tracked_of(p)->plants);
 		p->plants = tracked_of(p)->plants = NULL;
+		unplant(ob, tracked_of(p));
 	}
 	if (ob->planter)
 		ob->planter->ops->remove(ob->planter, plants.data, plants.len);
@@ -609,6 +769,7 @@ void processes_done(struct observation *ob)
 	loop_remove(ob->loop, all->watching);
 	loop_remove(ob->loop, all->look);
 	loop_remove(ob->loop, all->rescan);
+	loop_remove(ob->loop, all->recorder_look);
 	exec_watch_free(all->exec_watch);
 	for (size_t pos = 0; (x = observation_next_executable(ob, &pos));)
 		executable_free(ob, x);

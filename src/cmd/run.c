@@ -1,5 +1,8 @@
 /* earshot run: start a program and observe it from its first instruction. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "cmd/observe.h"
 #include "cmd/observe_options.h"
@@ -18,8 +21,12 @@ static int observe(struct run_options *o, char **argv, struct loop *loop)
 {
 	struct observation *ob;
 	struct err err = {0};
+	char setting[32];
 
 	o->observe.show_process = true;
+	/* What is woven begins before we can listen to it, and may have ended before. */
+	snprintf(setting, sizeof(setting), "on:%d", getpid());
+	setenv("EARSHOT_RECORD", setting, 0);
 	if (observe_open(&o->observe, loop, &ob, &err) < 0)
 		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	return observe_command(ob, argv, loop);

@@ -13,7 +13,21 @@ void span_wanted_free(struct span_wanted *s)
 	free(s->join_of_probe);
 	shape_table_free(s->shapes);
 	span_plan_done(&s->functions);
+	woven_set_done(&s->woven);
 	free(s);
+}
+
+static const struct own_point *own_point_of(struct woven_set *s, const struct join *j)
+{
+	const int *slots;
+	const struct woven_point *p = woven_match(s, j, &slots);
+	struct own_point *own;
+
+	if (!p)
+		return NULL;
+	own = arena_new(&s->arena, struct own_point);
+	*own = (struct own_point){p->key, slots};
+	return own;
 }
 
 static void add_probe(struct span_wanted *s, struct binary *b, const struct join *j, const struct planter_ops *planter)
@@ -26,7 +40,8 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 				      .auxiliary = !j->span || point_writes(j->point),
 				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
 				      .optional = j->point->optional,
-				      .begins = j->point->role == POINT_START};
+				      .begins = j->point->role == POINT_START,
+				      .own = own_point_of(&s->woven, j)};
 	plant_probe_locate(probe, planter, b, &j->at);
 	s->join_of_probe[w->nprobes++] = j;
 	s->nspans += j->point->role == POINT_START;
@@ -91,6 +106,7 @@ struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
 	struct err err = {0};
 
+	woven_set_read(b, &s->woven);
 	packs_declare_types(b, asked->packs->data, asked->packs->len);
 	if (asked->nfunctions)
 		span_plan_make(b, asked->functions, asked->nfunctions, &s->functions);

@@ -4,6 +4,7 @@
 
 #include "cmd/consumer.h"
 #include "cmd/packs.h"
+#include "cmd/woven_match.h"
 #include "probe/pack/join.h"
 #include "probe/plan/span_plan.h"
 
@@ -14,6 +15,7 @@ struct span_wanted {
 	struct shape_table *shapes;        /* of what the joins capture whole; or NULL */
 	const struct join **join_of_probe; /* the probes are those of the joins that are not refused */
 	size_t nspans;                     /* probes that open spans */
+	struct woven_set woven;            /* points that the executable has itself */
 	struct span_plan functions;        /* its pack is the caller's, who frees it behind whoever has its spans */
 };
 

@@ -13,7 +13,8 @@ struct verb {
 	int (*run)(const struct verb *v, int argc, char **argv); /* argv[0] is the verb; returns an exit code */
 };
 
-extern const struct verb verb_run, verb_attach, verb_trace, verb_probes, verb_inspect, verb_doctor;
+extern const struct verb verb_run, verb_attach, verb_trace, verb_probes, verb_inspect, verb_build,
+	verb_doctor;
 
 /* Prints usage, summary and options of v to standard output. */
 void verb_help(const struct verb *v);

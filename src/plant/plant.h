@@ -19,6 +19,12 @@ struct planter {
 	struct event_source *source;            /* of what its probes write; it ends with the planter */
 };
 
+/* A point that the program has itself, since it was built with it (woven.h): nothing is planted for it. */
+struct own_point {
+	uint64_t key;
+	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */
+};
+
 struct plant_probe {
 	uint32_t id;                            /* goes into event_header.probe */
 	const char *label;                      /* for messages */
@@ -30,6 +36,7 @@ struct plant_probe {
 	bool optional;                          /* the rest of its group does without it */
 	bool begins;                            /* a call, a span: live after the rest of its group, and
 						 * out before it */
+	const struct own_point *own;            /* what stands for it where the program can be used so, or NULL */
 };
 
 struct plant_target {

@@ -793,7 +793,10 @@ static void on_panic(struct assembler *a, const struct arrival *in)
 	goroutine_panic(g, type, in->e.head->depth);
 }
 
-/* Whether s's own frame is the one that recovered. SP is within the frame: depth says how far down. */
+/*
+ * Whether s's own frame is the one that recovered. SP is within the frame: depth says how far down. A woven start has
+ * the depth of its frame, not of its entry.
+ */
 static bool recovered_itself(const struct open_span *s, const struct arrival *in)
 {
 	const struct func *f = &s->start->p.func;
@@ -802,7 +805,7 @@ static bool recovered_itself(const struct open_span *s, const struct arrival *in
 	if (!s->start->p.point->recovers || !arrival_word(in, in->probe->pc_slot, &pc))
 		return false;
 	pc -= in->target->t.bias;
-	return pc >= f->entry && pc < f->end && s->entry.depth < depth &&
+	return pc >= f->entry && pc < f->end && s->entry.depth <= depth &&
 	       depth - s->entry.depth <= (uint64_t)MAX(f->frame_size, 0) + 16;
 }
 

@@ -73,6 +73,9 @@ GROUPS = (
     "sdk", "otel_api",
     "grpc",
     "databases",
+    "woven",
+    "weave_source",
+    "weave",
 )
 
 

@@ -29,6 +29,7 @@
 #   fanout-go1.XX                          hands work on in every way, with numbered requests; 1.21 and the newest
 #   handover-go1.XX                        hands its requests to other goroutines; 1.22 and the newest
 #   jobs                                   does the jobs that it is given; a library as a module of its own
+#   funclist                               the functions of Go source, by go/parser
 #   alien-{arm64,386}                      programs for other machines
 #   otelcol                                an OpenTelemetry Collector
 #   caddyd                                 Caddy, with DWARF
@@ -38,6 +39,7 @@
 #   manual-go1.XX-{plain,sw}               makes spans with OpenTelemetry's API, without an SDK
 #   sender-go1.XX-{plain,sw}               sends many requests at once, to servers that read every byte
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
+#   recorded-go1.XX{,-noop}                woven by hand, with the recorder in its runtime; oldest to newest
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
 # built is printed as "skip NAME: reason".
 
@@ -159,6 +161,27 @@ build_httpd() { # MINOR
 	build "$1" httpd "$name-cgo" CGO_ENABLED=1 -- -tags withcgo -ldflags '-s -w -linkmode external'
 }
 
+# The recorder in package runtime, by an overlay. It may not replace what lies in the module cache, and the toolchains do:
+# so the cache is another one, of which nothing is needed.
+build_recorded() { # MINOR OUTPUT recorder|noop FLAG...
+	local minor=$1 out=$bin/$2 kind=$3 with=$here/../../src/weave/recorder go=$EARSHOT_CACHE/toolchains/go$1/bin/go
+	local there=$mod/recorded-$2 root made_of
+	shift 3
+	[ -x "$go" ] || { echo "skip ${out##*/}: no toolchain"; return; }
+	with=$(readlink -f "$with")
+	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
+	fresh "$out" "$made_of" && return 0
+	root=$(readlink -f "$EARSHOT_CACHE/toolchains/go$minor")
+	sh "$here/overlay.sh" "$root" "$with" "$kind" "$there"
+	if (cd "$src/recorded" && GOMODCACHE=$there/mod CGO_ENABLED=${CGO_ENABLED:-0} timeout --foreground 900 "$go" build -p 2 \
+		-overlay "$there/overlay.json" "$@" -o "$out.new" .) >"$logs/${out##*/}.log" 2>&1; then
+		mv "$out.new" "$out"
+		echo "$made_of" >"$out.by"
+	else
+		echo "skip ${out##*/}: go build failed: $(tail -1 "$logs/${out##*/}.log")"
+	fi
+}
+
 newest=
 for minor in $GO_MINORS; do
 	[ -x "$EARSHOT_CACHE/toolchains/go$minor/bin/go" ] && newest=$minor
@@ -189,6 +212,7 @@ build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
 build_module "$newest" jobs jobs -ldflags '-s -w'
 build "$newest" burst burst --
+build "$newest" funclist funclist --
 build "$newest" halves halves --
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
 build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
@@ -205,6 +229,11 @@ for minor in 1.21 "$newest"; do
 	build "$minor" contexts "contexts-go$minor-plain" --
 	build "$minor" contexts "contexts-go$minor-sw" -- -ldflags '-s -w'
 done
+for minor in 1.19 1.21 1.24 "$newest"; do
+	build_recorded "$minor" "recorded-go$minor" recorder
+done
+build_recorded "$newest" "recorded-go$newest-sw" recorder -ldflags '-s -w'
+build_recorded "$newest" "recorded-go$newest-noop" noop
 build "$newest" renew renew-sw -- -ldflags '-s -w'
 build "$newest" renew renew-v2 -- -tags v2 -ldflags '-s -w'
 build "$newest" renew renew-pie -- -buildmode=pie -ldflags '-s -w'

@@ -37,22 +37,27 @@ static struct ring_area layout_of(uint32_t procs, uint32_t extra, uint32_t chunk
 	return a;
 }
 
-static void rings_init(struct rings *r)
+static void rings_init_of(struct rings *r, uint32_t chunks)
 {
 	struct err err = {0};
 
 	memset(r, 0, sizeof(*r));
 	if (tsc_clock_start("/proc", &r->p.clock, &err))
 		fail_msg("%s", err.text);
-	r->layout = layout_of(2, 1, CHUNKS);
+	r->layout = layout_of(2, 1, chunks);
 	r->d.layout = &r->layout;
 	r->d.beat = &r->beat;
-	r->d.area = calloc(1, r->layout.pool_off + CHUNKS * RING_CHUNK);
+	r->d.area = calloc(1, r->layout.pool_off + (uint64_t)chunks * RING_CHUNK);
 	*r->d.area = r->layout;
-	pool_init(&r->d.pool, r->d.area, &r->layout, (uint8_t *)r->d.area + r->layout.pool_off, CHUNKS);
+	pool_init(&r->d.pool, r->d.area, &r->layout, (uint8_t *)r->d.area + r->layout.pool_off, chunks);
 	r->p.aggregates = aggregates_new(0);
 	r->p.pairing = pairing_new(0);
 	pairing_add(r->p.pairing, 1, PROGRAM_POINT, 0, 0);
+}
+
+static void rings_init(struct rings *r)
+{
+	rings_init_of(r, CHUNKS);
 }
 
 static void rings_done(struct rings *r)
@@ -403,6 +408,43 @@ static void test_grows(void **state)
 	free(area);
 }
 
+#define LARGE 16384u
+#define PER_RING 2400u /* of large ones: more than a drain takes */
+
+struct ordered {
+	uint64_t last, n;
+};
+
+static void on_ordered(void *arg, const void *sample, size_t size)
+{
+	struct ordered *o = arg;
+	struct event e;
+
+	assert_true(event_decode(sample, size, &e));
+	assert_true(e.head->goid > o->last);
+	o->last = e.head->goid;
+	o->n++;
+}
+
+/* More than a drain takes: what is left in one ring may be older than what was read of another. */
+static void test_order_of_what_is_left(void **state)
+{
+	struct ordered o = {0};
+	struct rings r;
+	uint64_t now;
+
+	(void)state;
+	rings_init_of(&r, 2 * PER_RING * LARGE / RING_CHUNK);
+	now = tsc_now();
+	for (uint32_t i = 0; i < 2 * PER_RING; i++)
+		write_entry(&r, i % 2, LARGE, RING_ENTRY_RECORD, LARGE - sizeof(struct ring_entry), now - 10000 + i,
+			    i + 1);
+	for (int i = 0; i < 100 && o.n < 2 * PER_RING; i++)
+		drain_all(&r, on_ordered, &o);
+	assert_int_equal(o.n, 2 * PER_RING);
+	rings_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -412,6 +454,7 @@ int main(void)
 		cmocka_unit_test(test_chunk_of_two),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_slow_taker),
+		cmocka_unit_test(test_order_of_what_is_left),
 		cmocka_unit_test(test_disorder),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_grows),

@@ -2,7 +2,8 @@
  * From the rings of all processes to the consumer, in the order of time. A goroutine moves between Ps, so its
  * records lie in several rings, of which one is looked at before the other. Nothing is out of order for a
  * goroutine if only what was written before we began to look is handed over, sorted: a record that an earlier
- * one of the same goroutine preceded was stamped after that one was complete. The rest waits for the next time.
+ * one of the same goroutine preceded was stamped after that one was complete. The rest waits for the next time, as does
+ * all that is newer than what was left in a ring.
  *
  * What is in a ring was written inside of the program, where a bug may write anything: every size is checked.
  */
@@ -15,7 +16,8 @@
 #define KEPT_MAX (4u << 20)     /* bytes of our memory that a burst leaves us with */
 #define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
 #define COLLECT_NS 2000000u
-#define WAITING_MAX (64u << 20) /* bytes a drain takes; more is left in the rings for the next one */
+#define WAITING_MAX (64u << 20) /* bytes a drain takes, and a segment of each slot; more is left in the rings for the
+				 * next one */
 #define BUSY_SHARE 64           /* such a part of what rings surely hold is much */
 #define ROOMY (16u << 20)       /* bytes: less than that fills before anybody has seen that it is busy */
 
@@ -26,13 +28,50 @@ static bool damaged(const struct ring_entry *e, uint64_t left, uint64_t ring_lef
 		e->size < sizeof(*e) + sizeof(struct event_header));
 }
 
-static void take_record(struct ring_reader *r, const uint8_t *record, uint32_t room, uint32_t epoch)
+/* What was appended to the reader's bytes from off on. */
+static void take_rewritten(struct ring_reader *r, uint64_t tsc, size_t off, uint32_t epoch)
+{
+	while (off < r->bytes.len) {
+		uint32_t size;
+
+		memcpy(&size, r->bytes.data + off, sizeof(size));
+		vec_push(&r->records, ((struct waiting){tsc, r->order++, off, size, epoch}));
+		off += size;
+	}
+}
+
+/* From a copy that nobody else can change. */
+static void rewrite_record(struct ring_reader *r, struct ring *g, const struct event_header *h, const uint8_t *record,
+			   uint32_t epoch)
+{
+	const size_t off = r->bytes.len;
+	struct event_header head = *h;
+	struct event e;
+
+	head.time_ns = tsc_clock_ns(&r->clock, h->time_ns);
+	head.target = g->layout->target;
+	buf_reset(&r->one);
+	buf_append(&r->one, &head, sizeof(head));
+	buf_append(&r->one, record + sizeof(head), h->size - sizeof(head));
+	if (!event_decode(r->one.data, h->size, &e)) {
+		r->damaged++;
+		return;
+	}
+	g->rewriter->rewrite(g->rewriter->arg, &e, &r->bytes);
+	take_rewritten(r, h->time_ns, off, epoch);
+}
+
+static void take_record(struct ring_reader *r, struct ring *g, const uint8_t *record, uint32_t room, uint32_t epoch)
 {
 	struct event_header h;
 
 	memcpy(&h, record, sizeof(h));
 	if (h.size < sizeof(h) || h.size > room || h.size % 8) {
 		r->damaged++;
+		return;
+	}
+	if (g->rewriter) {
+		rewrite_record(r, g, &h, record, epoch);
 		return;
 	}
 	vec_push(&r->records, ((struct waiting){h.time_ns, r->order++, r->bytes.len, h.size, epoch}));
@@ -52,9 +91,9 @@ static const uint8_t *chunk_at(struct ring *g, const struct ring_slot *s, uint32
 /*
  * From a position to where a segment ends, or to the one where writing ends. Where it stopped; `to`: also after damage.
  */
-static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64_t from, uint64_t to)
+static uint64_t read_segment(struct ring_reader *r, struct ring *g, const uint8_t *chunk, uint64_t from, uint64_t to)
 {
-	while (from != to && r->bytes.len < WAITING_MAX) {
+	while (from != to) {
 		uint64_t at = from % RING_CHUNK;
 		struct ring_entry e;
 
@@ -64,16 +103,27 @@ static uint64_t read_segment(struct ring_reader *r, const uint8_t *chunk, uint64
 			return to;
 		}
 		if ((e.kind & RING_KIND_MASK) == RING_ENTRY_RECORD)
-			take_record(r, chunk + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
+			take_record(r, g, chunk + at + sizeof(e), e.size - (uint32_t)sizeof(e), e.kind);
 		from += e.size;
 	}
 	return from;
+}
+
+/* Of a slot with records that are not read: they are newer than the last one of `before` and behind. */
+static void hold_newer(struct ring_reader *r, size_t before)
+{
+	const uint64_t last = r->records.len > before ? r->records.data[r->records.len - 1].tsc : 0;
+
+	if (!r->left || last < r->left_tsc)
+		r->left_tsc = last;
+	r->left = true;
 }
 
 /* How many bytes waited; *all becomes false where some still do. */
 static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot, bool *all)
 {
 	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
+	const size_t before = r->records.len;
 
 	if (waited > (uint64_t)g->layout->chunks * RING_CHUNK) { /* cannot be */
 		r->damaged++;
@@ -81,17 +131,19 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 		read = write;
 		waited = 0;
 	}
-	while (read != write && r->bytes.len < WAITING_MAX) {
+	for (bool first = true; read != write && (first || r->bytes.len < WAITING_MAX); first = false) {
 		/* positions may wrap */
 		const uint64_t end = read + MIN(write - read, RING_CHUNK - read % RING_CHUNK);
 		const uint8_t *chunk = chunk_at(g, s, slot, read);
 
 		r->damaged += !chunk;
-		read = chunk ? read_segment(r, chunk, read, end) : end;
+		read = chunk ? read_segment(r, g, chunk, read, end) : end;
 		if (read % RING_CHUNK == 0)
 			pool_leave(&g->pool, slot);
 	}
 	__atomic_store_n(&s->read, read, __ATOMIC_RELEASE);
+	if (read != write)
+		hold_newer(r, before);
 	*all &= read == write;
 	return waited;
 }
@@ -120,7 +172,7 @@ bool ring_read(struct ring_reader *r, struct ring *g)
 	uint64_t waited = 0;
 	bool all = true;
 
-	__atomic_store_n(&g->area->heartbeat_tsc, tsc_now(), __ATOMIC_RELEASE);
+	__atomic_store_n(&g->area->heartbeat_tsc, tsc_clock_now(&r->clock), __ATOMIC_RELEASE);
 	if (g->beat)
 		__atomic_store_n(g->beat, *g->beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < g->layout->procs + g->layout->extra; i++)
@@ -287,8 +339,11 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 
 	r->busy = false;
 	tsc_clock_tick(&r->clock);
-	until = tsc_now();
+	until = tsc_clock_now(&r->clock);
+	r->left = false;
 	collect(r, &set);
+	if (r->left && (int64_t)(r->left_tsc - until) < 0)
+		until = r->left_tsc;
 	losing = r->losing || lost_before;
 	pairing_losing(r->pairing, losing);
 	sort(r);
@@ -300,5 +355,6 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 void ring_reader_done(struct ring_reader *r)
 {
 	buf_done(&r->bytes);
+	buf_done(&r->one);
 	vec_done(&r->records);
 }

@@ -9,6 +9,16 @@
 #include "plant/ring/pool.h"
 #include "plant/ring/tsc.h"
 
+/*
+ * Where the program's own code numbers its points and has slots as it likes: what records become. from: a whole and
+ * consistent record, with its time. Appends to out the records that probes have of it: none, one or several, each a
+ * multiple of 8 bytes.
+ */
+struct ring_rewriter {
+	void (*rewrite)(void *arg, const struct event *from, struct buf *out);
+	void *arg;
+};
+
 /* The rings of one process, as the consumer has them. */
 struct ring {
 	struct ring_area *area;          /* the shared one: only to be read where the program cannot harm us. NULL:
@@ -17,6 +27,7 @@ struct ring {
 	struct chunk_pool pool;
 	uint64_t *beat;                  /* a word of ours that is counted up at each drain; NULL: none */
 	uint64_t full;                   /* records lost for want of room, as of the last drain */
+	const struct ring_rewriter *rewriter; /* NULL: records are what they are */
 };
 
 struct waiting {                  /* a record that was read and not handed over yet */
@@ -30,10 +41,12 @@ struct ring_reader {              /* the consumer of all rings */
 	struct tsc_clock clock;
 	struct pairing *pairing;
 	struct aggregates *aggregates;
-	struct buf bytes;
+	struct buf bytes, one;    /* one: the record that is being rewritten */
 	VEC(struct waiting) records;
 	uint64_t order, damaged;
 	bool losing;              /* since the drain before this one a ring was full */
+	bool left;                /* not all was read; what is left is newer than left_tsc */
+	uint64_t left_tsc;
 	bool busy;                /* the last drain found so much that the next one should be soon */
 };
 

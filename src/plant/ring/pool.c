@@ -48,8 +48,8 @@ static uint32_t pop(struct chunk_pool *p)
 	return number;
 }
 
-void pool_init(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
-	       uint32_t first)
+void pool_take_over(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
+		    uint32_t first)
 {
 	*p = (struct chunk_pool){.area = area,
 			   .memory = memory,
@@ -59,6 +59,13 @@ void pool_init(struct chunk_pool *p, struct ring_area *area, const struct ring_a
 			   .fd = -1};
 	p->state = xcalloc(layout->chunks, sizeof(*p->state));
 	p->of_slot = xcalloc(layout->procs + layout->extra, sizeof(*p->of_slot));
+	memset(p->state, CHUNK_FREE, p->first);
+}
+
+void pool_init(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
+	       uint32_t first)
+{
+	pool_take_over(p, area, layout, memory, first);
 	for (uint32_t i = p->first; i; i--)
 		push(p, i);
 }

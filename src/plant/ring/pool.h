@@ -31,6 +31,9 @@ struct chunk_pool {
  */
 void pool_init(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
 	       uint32_t first);
+/* Likewise, of a pool that the program has begun itself: its first chunks are there, on the stack or in use. */
+void pool_take_over(struct chunk_pool *p, struct ring_area *area, const struct ring_area *layout, uint8_t *memory,
+		    uint32_t first);
 void pool_may_grow(struct chunk_pool *p, int fd, uint64_t off, uint64_t *budget);
 void pool_done(struct chunk_pool *p); /* gives its part of the budget back */
 

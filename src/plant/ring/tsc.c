@@ -57,11 +57,29 @@ int tsc_clock_start(const char *procfs, struct tsc_clock *ret, struct err *err)
 	ret->mult = rate(ret->ns - ns, ret->tsc - tsc);
 	ret->first_tsc = tsc;
 	ret->first_ns = ns;
+	ret->monotonic = false;
 	return 0;
+}
+
+void tsc_clock_monotonic(struct tsc_clock *ret)
+{
+	*ret = (struct tsc_clock){.mult = UINT64_C(1) << 32, .monotonic = true};
+}
+
+uint64_t tsc_clock_now(const struct tsc_clock *c)
+{
+	return c->monotonic ? clock_monotonic_ns() : tsc_now();
+}
+
+uint64_t tsc_clock_units(const struct tsc_clock *c, uint64_t ns)
+{
+	return (uint64_t)(((unsigned __int128)ns << 32) / (c->mult ? c->mult : 1));
 }
 
 void tsc_clock_tick(struct tsc_clock *c)
 {
+	if (c->monotonic)
+		return;
 	take_pair(&c->tsc, &c->ns);
 	c->mult = rate(c->ns - c->first_ns, c->tsc - c->first_tsc);
 }

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "event/event.h"
 #include "probe/bind/go_printer.h"
 
 const char *go_refuse(struct go_printer *g, const char *fmt, ...)
@@ -55,14 +56,16 @@ const char *go_temp(struct go_printer *g, const char *e)
 }
 
 /* Here the step cannot be taken. */
-static void stop_if(struct go_printer *g, const char *condition)
+static void stop_if(struct go_printer *g, enum slot_status status, const char *condition)
 {
 	go_line(g, "if %s {", condition);
+	if (g->slot && status)
+		go_line(g, "\t%s.status = %d // %s", g->slot, status, slot_status_text(status));
 	go_line(g, "\treturn");
 	go_line(g, "}");
 }
 
-#define STOP_IF(g, ...) stop_if(g, arena_printf((g)->arena, __VA_ARGS__))
+#define STOP_IF(g, status, ...) stop_if(g, status, arena_printf((g)->arena, __VA_ARGS__))
 
 /* ---- constants ---- */
 
@@ -138,14 +141,22 @@ static const char *carried(struct go_printer *g, const struct bound *n)
 {
 	const char *package = go_package_of(g->arena, n->type), *type, *value = new_name(g), *is = new_name(g);
 
+	if (g->woven)
+		return go_refuse(g, "woven code keeps no values for later points");
 	if (package && !go_may_import(g, package))
 		return go_refuse(g, "it looks into a value of %s, which %s may not import", package, g->file->package);
 	type = go_type(g, n->type);
 	if (!type)
 		return NULL;
 	go_line(g, "%s, %s := earshot.Carried(%zu).(%s)", value, is, n->index, type);
-	STOP_IF(g, "!%s", is);
+	STOP_IF(g, SLOT_ABSENT, "!%s", is);
 	return value;
+}
+
+/* What the source of the values knows, and woven code does not ask for. */
+static const char *asked(struct go_printer *g, const char *call)
+{
+	return g->woven ? go_refuse(g, "woven code does not know the goroutine, its stack and its callers") : call;
 }
 
 static const char *name_of(struct go_printer *g, const struct bound *n)
@@ -158,13 +169,13 @@ static const char *name_of(struct go_printer *g, const struct bound *n)
 	case BOUND_CARRIED:
 		return carried(g, n);
 	case BOUND_GOID:
-		return "earshot.GoID()";
+		return asked(g, "earshot.GoID()");
 	case BOUND_CALLER:
-		return "earshot.Caller()";
+		return asked(g, "earshot.Caller()");
 	case BOUND_STACK:
-		return "earshot.Stack()";
+		return asked(g, "earshot.Stack()");
 	case BOUND_LATENCY:
-		return arena_printf(g->arena, "%s(earshot.Latency())", go_type(g, n->type));
+		return asked(g, arena_printf(g->arena, "%s(earshot.Latency())", go_type(g, n->type)));
 	case BOUND_GLOBAL:
 		return n->expr->op == EXPR_NAME ? n->expr->text
 						: go_refuse(g, "it looks into a variable of another package");
@@ -180,7 +191,7 @@ static const char *pointer(struct go_printer *g, const struct bound *n)
 	const char *p = go_temp(g, go_expr(g, n));
 
 	if (p)
-		STOP_IF(g, "%s == nil", p);
+		STOP_IF(g, SLOT_NIL, "%s == nil", p);
 	return p;
 }
 
@@ -214,9 +225,9 @@ static const char *element(struct go_printer *g, const struct bound *n)
 		return NULL;
 	if (!n->b->constant) {
 		i = go_temp(g, i);
-		STOP_IF(g, "uint64(%s) >= uint64(len(%s))", i, list);
+		STOP_IF(g, SLOT_RANGE, "uint64(%s) >= uint64(len(%s))", i, list);
 	} else if (!known) {
-		STOP_IF(g, "%s >= len(%s)", i, list);
+		STOP_IF(g, SLOT_RANGE, "%s >= len(%s)", i, list);
 	}
 	return arena_printf(g->arena, "%s[%s]", list, i);
 }
@@ -228,7 +239,7 @@ static const char *key(struct go_printer *g, const struct bound *n)
 	if (!k)
 		return NULL;
 	go_line(g, "%s, %s := %s[%s]", value, is, map, k);
-	STOP_IF(g, "!%s", is);
+	STOP_IF(g, SLOT_NO_KEY, "!%s", is);
 	return value;
 }
 
@@ -250,7 +261,7 @@ static const char *part(struct go_printer *g, const struct bound *n)
 	high = low ? limit(g, n->c, arena_printf(g->arena, "len(%s)", list)) : NULL;
 	if (!high)
 		return NULL;
-	STOP_IF(g, "%s < 0 || %s > %s || %s > %s(%s)", low, low, high, high,
+	STOP_IF(g, SLOT_RANGE, "%s < 0 || %s > %s || %s > %s(%s)", low, low, high, high,
 	     n->a->type->kind == KIND_STRING ? "len" : "cap", list);
 	return arena_printf(g->arena, "%s[%s:%s]", list, low, high);
 }
@@ -275,7 +286,7 @@ static const char *asserted(struct go_printer *g, const struct bound *n)
 
 	if (!assert_type(g, n->a, n->type, &value, &is))
 		return NULL;
-	STOP_IF(g, "!%s", is);
+	STOP_IF(g, SLOT_OTHER_TYPE, "!%s", is);
 	return value;
 }
 
@@ -345,7 +356,7 @@ static const char *text_call(struct go_printer *g, const struct bound *n)
 	const char *s = "", *is = NULL, *t, *found;
 
 	if (n->a->type == &code_address_type)
-		s = go_temp(g, "earshot.Caller()");
+		s = go_temp(g, asked(g, "earshot.Caller()"));
 	else if (n->held && !assert_type(g, n->a, n->held, &s, &is))
 		return NULL;
 	else if (!n->held)
@@ -424,7 +435,7 @@ static const char *arithmetic(struct go_printer *g, const struct bound *n)
 		return NULL;
 	if (strchr("/%", *n->sign) && !n->b->constant) {
 		b = go_temp(g, b);
-		STOP_IF(g, "%s == 0", b);
+		STOP_IF(g, SLOT_ABSENT, "%s == 0", b);
 	}
 	if (same_type(n->a, n->b))
 		return arena_printf(g->arena, "(%s %s %s)", a, n->sign, b);
@@ -440,7 +451,7 @@ static const char *shift(struct go_printer *g, const struct bound *n)
 		return NULL;
 	if (!n->b->constant && type_is_signed(n->b->type)) {
 		b = go_temp(g, b);
-		STOP_IF(g, "%s < 0", b);
+		STOP_IF(g, SLOT_ABSENT, "%s < 0", b);
 	}
 	return arena_printf(g->arena, "(%s %s %s)", a, n->sign, b);
 }
@@ -456,7 +467,9 @@ static const char *compare_type(struct go_printer *g, const struct bound *n)
 	is = go_temp(g, go_expr(g, x->a));
 	if (!is)
 		return NULL;
-	STOP_IF(g, "%s == nil", is);
+	STOP_IF(g, SLOT_NIL, "%s == nil", is);
+	if (y->type == &type_word_type && g->woven)
+		return go_refuse(g, "woven code compares no two types that only the call knows");
 	if (y->type == &type_word_type) {
 		other = go_temp(g, go_expr(g, y->a));
 		return other ? arena_printf(g->arena, "(earshot.SameType(%s, %s) == %s)", is, other,
@@ -487,7 +500,7 @@ static const char *compare_by_helper(struct go_printer *g, const struct bound *n
 
 	g->file->equal = true;
 	go_line(g, "%s, %s := earshotEqual(%s, %s)", equal, known, typed(g, n->a, a), typed(g, n->b, b));
-	STOP_IF(g, "!%s", known);
+	STOP_IF(g, SLOT_ABSENT, "!%s", known);
 	return *n->sign == '=' ? equal : arena_printf(g->arena, "!%s", equal);
 }
 
@@ -535,7 +548,7 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 	case BOUND_TYPEOF: /* who captures it asks for the type */
 		a = go_temp(g, go_expr(g, n->a));
 		if (a)
-			STOP_IF(g, "%s == nil", a);
+			STOP_IF(g, SLOT_NIL, "%s == nil", a);
 		return a;
 	case BOUND_LEN:
 	case BOUND_CAP:

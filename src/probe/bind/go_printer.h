@@ -15,6 +15,9 @@ struct go_file {
 	VEC(const char *) imports;
 	struct buf body;
 	bool contains, equal;     /* helpers that are used */
+	/* Whether it may import that package, too; NULL: it may. */
+	bool (*may_import)(void *arg, const char *path);
+	void *arg;
 };
 
 /* A function at work. */
@@ -26,7 +29,12 @@ struct go_printer {
 	unsigned temps;
 	int indent;
 	char why[200];            /* it cannot be written in Go */
+	const char *slot;         /* of a woven point: what is captured goes there. NULL: earshotProbe takes it */
+	bool woven;               /* a woven point's: there is no earshotProbe to ask */
 };
+
+/* Functions that a file declares where it uses them: `contains`, `equal`. */
+extern const char go_contains_text[], go_equal_text[];
 
 /* NULL, with the reason. */
 const char *go_refuse(struct go_printer *g, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -38,6 +46,8 @@ const char *go_temp(struct go_printer *g, const char *e);
 /* A type as the package writes it, and what it needs is imported. */
 const char *go_type(struct go_printer *g, const struct type *t);
 const char *go_package_name(struct arena *arena, const char *path);
+/* What the file calls import number i of its own. */
+const char *go_import_name(const struct go_file *f, struct arena *arena, size_t i);
 /* What the file calls another package, which it imports. */
 const char *go_import(struct go_file *f, struct arena *arena, const char *path);
 /* Whether package may be named in the file: its own, or one that the function's own variables name. */

@@ -30,16 +30,26 @@ const char *go_package_name(struct arena *arena, const char *path)
 	return arena_strndup(arena, name, n);
 }
 
+/* A parameter has the package's own name, often; and two packages may be called alike. */
+const char *go_import_name(const struct go_file *f, struct arena *arena, size_t i)
+{
+	const char *name = go_package_name(arena, f->imports.data[i]);
+	size_t others = 0;
+
+	for (size_t k = 0; k < i; k++)
+		others += !strcmp(go_package_name(arena, f->imports.data[k]), name);
+	return others ? arena_printf(arena, "%s_%zu", name, others + 1) : arena_printf(arena, "%s_", name);
+}
+
 const char *go_import(struct go_file *f, struct arena *arena, const char *path)
 {
-	const char *name = go_package_name(arena, path);
 	size_t i = 0;
 
 	while (i < f->imports.len && strcmp(f->imports.data[i], path))
 		i++;
 	if (i == f->imports.len)
 		vec_push(&f->imports, arena_strdup(f->arena, path));
-	return arena_printf(arena, "%s_", name); /* a parameter has the package's own name, often */
+	return go_import_name(f, arena, i);
 }
 
 static const char *qualified(struct go_printer *g, const char *path, const char *name)
@@ -50,6 +60,8 @@ static const char *qualified(struct go_printer *g, const char *path, const char 
 		return go_refuse(g, "the type is a type argument of the call");
 	if (!isupper((unsigned char)*name) && strcmp(path, "unsafe"))
 		return go_refuse(g, "%s.%s is not exported", path, name);
+	if (g->file->may_import && strcmp(path, "unsafe") && !g->file->may_import(g->file->arg, path))
+		return go_refuse(g, "%s does not import %s", g->file->package, path);
 	return arena_printf(g->arena, "%s.%s", go_import(g->file, g->arena, path), name);
 }
 
@@ -57,6 +69,8 @@ const char *go_type(struct go_printer *g, const struct type *t)
 {
 	_cleanup_(buf_done) struct buf out = {0};
 
+	if (strchr(t->name, '?')) /* read from source, where it has no name */
+		return go_refuse(g, "it looks into a type without a name");
 	for (const char *p = t->name; *p;) {
 		size_t n = 0, path;
 

@@ -292,7 +292,7 @@ static const char interface[] =
 	"\tLatency() int64 // ns\n"
 	"}\n";
 
-static const char contains[] =
+const char go_contains_text[] =
 	"\nfunc earshotContains(s, part string) bool {\n"
 	"\tfor i := 0; i+len(part) <= len(s); i++ {\n"
 	"\t\tif s[i:i+len(part)] == part {\n"
@@ -302,7 +302,7 @@ static const char contains[] =
 	"\treturn false\n"
 	"}\n";
 
-static const char equal[] =
+const char go_equal_text[] =
 	"\n// earshotEqual does not know of values that Go does not compare.\n"
 	"func earshotEqual(a, b interface{}) (equal, known bool) {\n"
 	"\tdefer func() {\n"
@@ -320,9 +320,9 @@ static void print_file(const struct go_file *f, struct buf *out)
 	buf_printf(out, "-- %s/earshot_probes.go --\n// Printed by earshot inspect --go-probe.\npackage %s\n",
 		   f->package, go_package_name(&arena, f->package));
 	for (size_t i = 0; i < f->imports.len; i++)
-		buf_printf(out, "%simport %s_ \"%s\"\n", i ? "" : "\n", go_package_name(&arena, f->imports.data[i]),
+		buf_printf(out, "%simport %s \"%s\"\n", i ? "" : "\n", go_import_name(f, &arena, i),
 			   f->imports.data[i]);
-	buf_printf(out, "%s%s%s", interface, f->contains ? contains : "", f->equal ? equal : "");
+	buf_printf(out, "%s%s%s", interface, f->contains ? go_contains_text : "", f->equal ? go_equal_text : "");
 	buf_printf(out, "%.*s", (int)f->body.len, f->body.data);
 	arena_done(&arena);
 }

@@ -59,6 +59,8 @@ struct question {
 
 /* Whether a function's name has wildcards: not the star of a receiver. */
 bool name_is_glob(const char *pattern);
+/* Whether the function of that full name is one that the pattern means: the name as it reads, or a glob. */
+bool name_matches(const char *pattern, const char *name);
 /* Everything lives in arena. Errors: -EINVAL, a sentence with a caret under the column. */
 int question_parse(const char *text, struct arena *arena, struct question *ret, struct err *err);
 

@@ -202,6 +202,14 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 	};
 }
 
+struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
+				      const struct join_options *o)
+{
+	struct joiner jn = {.caps = o->caps, .alone = o->alone, .propagators = o->propagators, .marks = o->marks};
+
+	return item_of(&jn, s, c);
+}
+
 /*
  * A method value has its receiver in the closure object, not among its parameters. The other variables of a closure are
  * named in what is made for this very binary: a pack cannot know whether there is the DWARF that tells them.

@@ -58,6 +58,9 @@ struct shape_table *join_shapes(struct binary *b, struct pack *const *packs, siz
  */
 int join_hooks(struct binary *b, struct pack *const *packs, size_t npacks, struct join **ret, size_t *ret_n,
 	       struct err *err);
+/* What is asked for by a capture of a point of that span (NULL: of a hook). */
+struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
+				      const struct join_options *o);
 /* The types that the packs declare, for signatures that are declared for b from now on (join_packs does it itself). */
 void packs_declare_types(struct binary *b, struct pack *const *packs, size_t npacks);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/vec.h"
 #include "probe/lang/nearest.h"
 #include "probe/pack/pack_names.h"
@@ -639,6 +640,7 @@ int pack_parse(const char *file, const char *text, size_t len, struct pack **ret
 	int r;
 
 	p->file = arena_strdup(&p->arena, file);
+	p->hash = fnv1a(FNV1A_BASIS, text, len);
 	r = yaml_load(&y, p->file, text, len);
 	if (!r) {
 		r = read_pack(&y, p);

@@ -182,6 +182,14 @@ static bool name_fits(const struct wanted *w, const char *have)
 				      : ends_like(name, w->text);
 }
 
+bool name_matches(const char *pattern, const char *name)
+{
+	struct wanted w;
+
+	wanted_init(&w, pattern);
+	return name_fits(&w, name);
+}
+
 /* Wrappers call what they wrap: with a glob both would count each call twice. */
 static bool matches(const struct wanted *w, const struct func *f)
 {

@@ -1,0 +1,90 @@
+#include "cmd/inspect_woven.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd/woven_match.h"
+
+static void point_name(const struct woven_point *p, char *buf, size_t size)
+{
+	bool hook = !strcmp(p->span, "-");
+
+	snprintf(buf, size, "%s%s%s", hook ? "" : p->span, hook ? "" : "/", p->point);
+}
+
+static void print_point(const struct woven_point *p)
+{
+	char name[128];
+
+	point_name(p, name, sizeof(name));
+	printf("  %-22s %-6s %s\n", name, p->at_return ? "return" : "entry", p->func);
+	for (size_t i = 0; i < p->nleft; i++)
+		printf("  %-22s        without %s: %s\n", "", p->left[i].name, p->left[i].kind);
+}
+
+void inspect_woven_print(struct binary *b)
+{
+	const char *last = NULL;
+	struct woven_set s;
+
+	woven_set_read(b, &s);
+	if (s.n)
+		printf("\nIt is woven: %zu %s of its own, which attach switches on without planting.\n", s.n,
+		       s.n == 1 ? "point" : "points");
+	if (s.broken)
+		printf("\n%zu %s of points in it cannot be read: another version of earshot has built it.\n", s.broken,
+		       s.broken == 1 ? "text" : "texts");
+	for (size_t i = 0; i < s.n; i++) {
+		if (!last || strcmp(last, s.points[i].pack))
+			printf("%s, woven:\n", s.points[i].pack);
+		last = s.points[i].pack;
+		print_point(&s.points[i]);
+	}
+	woven_set_done(&s);
+}
+
+static void json_fields(struct json *j, const char *key, const struct woven_field *f, size_t n, const char *second)
+{
+	json_key(j, key);
+	json_open(j, '[');
+	for (size_t i = 0; i < n; i++) {
+		json_open(j, '{');
+		json_key(j, "name");
+		json_str(j, f[i].name);
+		json_key(j, second);
+		json_str(j, f[i].kind);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+}
+
+static void json_point(struct json *j, const struct woven_point *p)
+{
+	json_open(j, '{');
+	json_key(j, "pack");
+	json_str(j, p->pack);
+	json_key(j, "span");
+	json_str(j, strcmp(p->span, "-") ? p->span : NULL);
+	json_key(j, "point");
+	json_str(j, p->point);
+	json_key(j, "function");
+	json_str(j, p->func);
+	json_key(j, "at");
+	json_str(j, p->at_return ? "return" : "entry");
+	json_fields(j, "captures", p->slots, p->nslots, "kind");
+	json_fields(j, "without", p->left, p->nleft, "reason");
+	json_close(j, '}');
+}
+
+void inspect_woven_json(struct json *j, struct binary *b)
+{
+	struct woven_set s;
+
+	woven_set_read(b, &s);
+	json_key(j, "woven");
+	json_open(j, '[');
+	for (size_t i = 0; i < s.n; i++)
+		json_point(j, &s.points[i]);
+	json_close(j, ']');
+	woven_set_done(&s);
+}

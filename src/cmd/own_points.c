@@ -1,0 +1,58 @@
+#include "cmd/own_points.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/map.h"
+#include "base/vec.h"
+
+size_t own_points_choose(struct plant_probe *probes, size_t n)
+{
+	struct map lacking = {0}; /* groups */
+	size_t chosen = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (probes[i].group && !probes[i].own && !probes[i].optional)
+			map_set(&lacking, probes[i].group, probes);
+	for (size_t i = 0; i < n; i++) {
+		if (probes[i].group && map_get(&lacking, probes[i].group))
+			probes[i].own = NULL;
+		chosen += probes[i].own != NULL;
+	}
+	map_done(&lacking);
+	return chosen;
+}
+
+int own_points_attach(struct woven *w, const struct observed_process *p, struct err *err)
+{
+	const struct executable *x = p->executable;
+	VEC(struct woven_probe) probes = {0};
+	int r;
+
+	for (size_t i = 0; i < x->nprobes; i++) {
+		const struct plant_probe *probe = &x->probes[i];
+
+		if (probe->own)
+			vec_push(&probes, ((struct woven_probe){.key = probe->own->key,
+								.id = probe->id,
+								.group = probe->group,
+								.func = probe->own->key,
+								.program = probe->program,
+								.slots = probe->own->slots}));
+	}
+	r = woven_attach(w, p->id, p->process.pid, probes.data, probes.len, err);
+	if (r == 0)
+		r = (int)probes.len;
+	vec_done(&probes);
+	return r;
+}
+
+bool own_points_may_come(const char *procfs, const struct process *p)
+{
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[64];
+
+	snprintf(path, sizeof(path), "%.30s/%d/status", procfs, p->pid);
+	return file_read(path, &b, 0) == 0 && b.data && strstr(b.data, "\nThreads:\t1\n");
+}

@@ -1,0 +1,232 @@
+#include "cmd/weaving.h"
+
+#include <ctype.h>
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <link.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "cmd/verb.h"
+#include "weave/paths.h"
+#include "weave/points.h"
+#include "weave/spans.h"
+
+#define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
+#define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
+#define NEXT_VARIABLE  "EARSHOT_BUILD_TOOLEXEC"
+
+/* ---- the environment ---- */
+
+static void split_lines(struct arena *arena, const char *text, string_list *out)
+{
+	while (text && *text) {
+		size_t n = strcspn(text, "\n");
+
+		if (n)
+			vec_push(out, arena_strndup(arena, text, n));
+		text += n + (text[n] == '\n');
+	}
+}
+
+/* The go command's tools run in other folders: packs are named from the root. */
+static void set_lines(const char *variable, const string_list *lines, bool packs)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	for (size_t i = 0; i < lines->len; i++) {
+		_cleanup_(cleanup_free) char *path = NULL;
+
+		if (packs && is_pack_path(lines->data[i]))
+			path = realpath(lines->data[i], NULL);
+		buf_printf(&text, "%s%s", i ? "\n" : "", path ? path : lines->data[i]);
+	}
+	if (text.len)
+		setenv(variable, text.data, 1);
+	else
+		unsetenv(variable);
+}
+
+void weaving_pass_on(const struct weaving *w, const char *next)
+{
+	set_lines(PACKS_VARIABLE, &w->packs, true);
+	set_lines(SPANS_VARIABLE, &w->spans, false);
+	if (next)
+		setenv(NEXT_VARIABLE, next, 1);
+	else
+		unsetenv(NEXT_VARIABLE);
+}
+
+/* ---- the key ---- */
+
+/* The linker's build ID, which covers all of this program: code, packs, the recorder. */
+static int add_build_id(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	uint64_t *hash = arg;
+
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+		if (ph->p_type == PT_NOTE)
+			*hash = fnv1a(*hash, (const void *)(info->dlpi_addr + ph->p_vaddr), ph->p_memsz);
+	}
+	return 1; /* the first one is the program itself */
+}
+
+static int add_file(const char *path, uint64_t *hash, struct err *err)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+	int r = file_read(path, &text, 0);
+
+	if (r < 0)
+		return err_set(err, r, "cannot read the pack %s: %s", path, strerror(-r));
+	*hash = fnv1a(*hash, text.data ? text.data : "", text.len);
+	return 0;
+}
+
+static int make_key(struct weaving *w, struct err *err)
+{
+	uint64_t hash = FNV1A_BASIS;
+	int r = 0;
+
+	dl_iterate_phdr(add_build_id, &hash);
+	for (size_t i = 0; r >= 0 && i < w->packs.len; i++) {
+		if (is_pack_path(w->packs.data[i])) /* wherever it lies */
+			r = add_file(w->packs.data[i], &hash, err);
+		else
+			hash = fnv1a(hash, w->packs.data[i], strlen(w->packs.data[i]) + 1);
+	}
+	hash = fnv1a(hash, "", 1);
+	for (size_t i = 0; i < w->spans.len; i++)
+		hash = fnv1a(hash, w->spans.data[i], strlen(w->spans.data[i]) + 1);
+	snprintf(w->key, sizeof(w->key), EARSHOT_VERSION "-%016" PRIx64, hash);
+	return r;
+}
+
+int weaving_read(struct weaving *w, struct err *err)
+{
+	split_lines(&w->arena, getenv(PACKS_VARIABLE), &w->packs);
+	split_lines(&w->arena, getenv(SPANS_VARIABLE), &w->spans);
+	return make_key(w, err);
+}
+
+void weaving_done(struct weaving *w)
+{
+	packs_done(&w->all);
+	vec_done(&w->packs);
+	vec_done(&w->spans);
+	vec_done(&w->questions);
+	arena_done(&w->arena);
+}
+
+/* ---- what is asked for ---- */
+
+static int parse_spans(struct weaving *w, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < w->spans.len; i++) {
+		struct span_question *q = vec_add(&w->questions);
+
+		r = span_question_parse(w->spans.data[i], &w->arena, q, err);
+	}
+	return r;
+}
+
+int weaving_check(struct weaving *w, struct err *err)
+{
+	pack_set packs = {0};
+	int r = packs_load(&w->packs, NULL, &packs, err);
+
+	packs_done(&packs);
+	return r < 0 ? r : parse_spans(w, err);
+}
+
+/* ---- the tool ---- */
+
+static bool in_path(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("/._-~%", c));
+}
+
+/* Whether a text may name a function of the package: its path stands there, and a dot behind it. */
+static bool names_package(const char *text, size_t len, const char *path)
+{
+	size_t n = strlen(path);
+
+	for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), path, n)); at++)
+		if ((size_t)(at - text) + n < len && at[n] == '.' && (at == text || !in_path(at[-1])))
+			return true;
+	return false;
+}
+
+static bool file_names(const char *file, const char *path)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	return !file_read(file, &text, 0) && text.len && names_package(text.data, text.len, path);
+}
+
+/* Texts are searched, and packs only parsed where that may be of use: this is asked for each package of a build. */
+static bool packs_name(const struct weaving *w, const char *path)
+{
+	for (const struct pack_source *src = pack_builtin; src->file; src++)
+		if (names_package(src->text, src->len, path))
+			return true;
+	for (size_t i = 0; i < w->packs.len; i++)
+		if (is_pack_path(w->packs.data[i]) && file_names(w->packs.data[i], path))
+			return true;
+	return false;
+}
+
+/*
+ * In `go test` package main is compiled under its import path, so what names main may be about any package: that is
+ * seen when its files are read.
+ */
+static bool concerns(void *arg, const char *path)
+{
+	const struct weaving *w = arg;
+
+	for (size_t i = 0; i < w->questions.len; i++)
+		if (span_concerns(&w->questions.data[i], path))
+			return true;
+	/* The linker's word for a dot of the path's last element is %2e. */
+	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.');
+}
+
+static int weave(void *arg, struct weave_package *p, struct err *err)
+{
+	struct weaving *w = arg;
+
+	if (!w->loaded) {
+		int r = packs_load(&w->packs, NULL, &w->all, err);
+
+		if (r < 0)
+			return r;
+		w->loaded = true;
+	}
+	return weave_points(p,
+	                    &(struct weave_wanted){.packs = w->all.data,
+	                                           .npacks = w->all.len,
+	                                           .spans = w->questions.data,
+	                                           .nspans = w->questions.len,
+	                                           .goroot = getenv("GOROOT")},
+	                    err);
+}
+
+int toolexec_main(int argc, char **argv)
+{
+	struct weaving w = {0};
+	struct weaver weaver = {
+	    .key = w.key, .concerns = concerns, .weave = weave, .arg = &w, .next = getenv(NEXT_VARIABLE)};
+	struct err err = {0};
+
+	if (argc < 2)
+		return complain(EXIT_USAGE, "%s is for the go command: go build -toolexec=%s", TOOLEXEC_NAME, argv[0]);
+	if (weaving_read(&w, &err) < 0 || parse_spans(&w, &err) < 0)
+		return complain(EXIT_FAILED, "%s", err.text);
+	return toolexec(&weaver, argv + 1);
+}

@@ -1,0 +1,24 @@
+/* Which of a program's own points (plant/woven.h) is the point of a pack that a probe is about. */
+#ifndef CMD_WOVEN_MATCH_H
+#define CMD_WOVEN_MATCH_H
+
+#include "plant/woven.h"
+#include "probe/pack/join.h"
+
+struct woven_set {            /* of an executable */
+	struct woven_point *points;
+	size_t n, broken;
+	struct arena arena;
+};
+void woven_set_read(struct binary *b, struct woven_set *ret);
+void woven_set_done(struct woven_set *s);
+
+/*
+ * The point that stands for the join's, or NULL. ret_slots, in the set's arena: for each slot of the join's program the
+ * point's slot that has the same capture; -1 where the point has none of it.
+ */
+const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const int **ret_slots);
+/* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
+bool woven_file(const char *path);
+
+#endif

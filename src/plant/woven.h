@@ -1,0 +1,74 @@
+/*
+ * Programs that were built with their probes (woven): the points that a file has, and the source of their events.
+ * Nothing is planted in such a process: it has a recorder that is switched on and off, for the points that are wanted.
+ */
+#ifndef PLANT_WOVEN_H
+#define PLANT_WOVEN_H
+
+#include "base/arena.h"
+#include "binary/image.h"
+#include "plant/source.h"
+
+/* ---- what a file has ---- */
+
+struct woven_field {          /* of a point's records: a slot, or what has none */
+	int capture;          /* its place among the captures of the pack's variant; -1: it has none */
+	const char *kind;     /* as of enum value_kind: "string" … Of what has no slot: why */
+	const char *name;
+};
+
+struct woven_point {
+	uint64_t key;         /* of its text */
+	const char *pack, *span, *point; /* span "-": a hook */
+	unsigned variant;
+	bool at_return;
+	const char *func;
+	const char *pack_hash;
+	const struct woven_field *slots, *left; /* left: captures that were left out when it was built */
+	size_t nslots, nleft;
+};
+
+/*
+ * All points in the file, each once, in the order of where they lie. In arena. What begins as one and breaks the rules
+ * is counted in ret_broken.
+ */
+void woven_points(const struct image *img, struct arena *arena, struct woven_point **ret, size_t *ret_n,
+		  size_t *ret_broken);
+/* One text: size bytes at most, in arena. The number of bytes that it takes, or 0 where it breaks the rules. */
+size_t woven_point_parse(const char *text, size_t size, struct arena *arena, struct woven_point *ret);
+
+/* ---- its events ---- */
+
+struct woven_options {
+	const char *procfs, *sysfs;
+	size_t ring_bytes;    /* of a process: the most; 0: the default */
+	size_t max_calls;     /* traced calls open at once; 0: the default */
+	size_t max_groups;    /* of aggregates; 0: the default */
+	void (*note)(void *arg, const char *fmt, ...) PRINTF_LIKE(2, 3); /* NULL ok */
+	void *note_arg;
+};
+
+struct woven;
+int woven_open(const struct woven_options *o, struct woven **ret, struct err *err);
+void woven_close(struct woven *w); /* NULL ok; ends its source */
+struct event_source *woven_source(struct woven *w);
+
+/* A probe, and the point that it is about. */
+struct woven_probe {
+	uint64_t key;         /* the point's */
+	uint32_t id, group;
+	uint64_t func;        /* tells functions apart (pairing.h) */
+	const struct capture_program *program; /* outlives the source: its role, its slots */
+	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent */
+};
+
+/*
+ * Records of these points come from the process from now on, as those of the probes. 0; -ENODATA where the process has
+ * no recorder; other errors with a sentence, as woven/memory.h has them. probes are copied.
+ */
+int woven_attach(struct woven *w, uint32_t target, int pid, const struct woven_probe *probes, size_t n,
+		 struct err *err);
+/* Nothing is recorded any more; what was is there to be drained, until the target is forgotten. */
+void woven_detach(struct woven *w, uint32_t target);
+
+#endif

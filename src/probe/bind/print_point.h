@@ -1,0 +1,58 @@
+/*
+ * Bound programs as Go that is built into the program: for each point of a package a function that captures into slots
+ * (struct event_slot's meaning, earshotSlot of the recorder that is woven into package runtime) and writes the record.
+ * Those of a package make one file of it.
+ *
+ *	func earshot_f3(earshotD uintptr, recv serverHandler, req *Request) (written bool) {
+ *		… return earshotWrite(&earshot_p3, …)
+ *	}
+ */
+#ifndef PROBE_PRINT_POINT_H
+#define PROBE_PRINT_POINT_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "probe/bind/bound.h"
+
+struct go_points;
+
+/* What the file may import beside unsafe: a package that the others of the package import. */
+typedef bool (*go_may_import_fn)(void *arg, const char *path);
+/* package: the import path, or "main". It outlives this. */
+struct go_points *go_points_new(const char *package, go_may_import_fn may_import, void *arg);
+void go_points_free(struct go_points *p); /* NULL ok */
+
+struct go_point_slot {
+	size_t capture;   /* of the program's */
+	const char *kind; /* as enum value_kind has it: "int", "string", "type" … */
+};
+struct go_point_left {
+	size_t capture;
+	const char *why;
+};
+
+/* All of it in the arena that was given. */
+struct go_point {
+	struct go_point_slot *slots; /* in the order of the record */
+	size_t nslots;
+	struct go_point_left *left; /* captures that were left out: optional, or of what woven code does not do */
+	size_t nleft;
+	const bool *used; /* which of the parameters, or at a return the results, the function takes, in order */
+};
+
+/*
+ * number: of the function's name and its point's variable. The parameters are called as in the program's variables.
+ * -EINVAL with a sentence: Go cannot say it, or what is not optional of it; nothing is printed then.
+ */
+int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program, struct arena *arena,
+                  struct go_point *ret, struct err *err);
+/* What there is so far; and back to that. */
+struct go_points_mark {
+	size_t text, imports;
+};
+struct go_points_mark go_points_mark(const struct go_points *p);
+void go_points_take_back(struct go_points *p, struct go_points_mark mark);
+/* What the file needs before its functions: imports; and the functions. clause: of the package. */
+void go_points_print(const struct go_points *p, const char *clause, struct buf *out);
+
+#endif

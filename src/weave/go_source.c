@@ -1,0 +1,526 @@
+#include "weave/go_source.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include <tree_sitter/api.h>
+
+#include "weave/go_mask.h"
+#include "weave/go_params.h"
+
+const TSLanguage *tree_sitter_go(void);
+
+enum {
+	SOURCE_MAX = 16 * 1024 * 1024,
+	DEPTH_MAX = 2000, /* of nodes in a body: what is deeper is not looked at, and the function broken */
+};
+
+typedef VEC(struct go_function) function_list;
+
+struct source_reader {
+	struct go_source *s;
+	function_list functions;
+	VEC(struct go_type_decl) types;
+	VEC(struct go_import_decl) imports;
+	go_heads heads;
+};
+
+/* ---- nodes ---- */
+
+enum node_kind {
+	N_CALL_EXPRESSION,
+	N_COMMENT,
+	N_DEFER_STATEMENT,
+	N_FOR_STATEMENT,
+	N_FUNC_LITERAL,
+	N_FUNCTION_DECLARATION,
+	N_GENERIC_TYPE,
+	N_GOTO_STATEMENT,
+	N_IDENTIFIER,
+	N_IMPORT_DECLARATION,
+	N_IMPORT_SPEC,
+	N_IMPORT_SPEC_LIST,
+	N_LABELED_STATEMENT,
+	N_METHOD_DECLARATION,
+	N_PACKAGE_CLAUSE,
+	N_PARAMETER_DECLARATION,
+	N_PARAMETER_LIST,
+	N_POINTER_TYPE,
+	N_RETURN_STATEMENT,
+	N_SELECTOR_EXPRESSION,
+	N_TYPE_ALIAS,
+	N_TYPE_DECLARATION,
+	N_TYPE_IDENTIFIER,
+	NODE_KINDS
+};
+static const char *const kind_names[NODE_KINDS] = {
+	[N_CALL_EXPRESSION] = "call_expression",
+	[N_COMMENT] = "comment",
+	[N_DEFER_STATEMENT] = "defer_statement",
+	[N_FOR_STATEMENT] = "for_statement",
+	[N_FUNC_LITERAL] = "func_literal",
+	[N_FUNCTION_DECLARATION] = "function_declaration",
+	[N_GENERIC_TYPE] = "generic_type",
+	[N_GOTO_STATEMENT] = "goto_statement",
+	[N_IDENTIFIER] = "identifier",
+	[N_IMPORT_DECLARATION] = "import_declaration",
+	[N_IMPORT_SPEC] = "import_spec",
+	[N_IMPORT_SPEC_LIST] = "import_spec_list",
+	[N_LABELED_STATEMENT] = "labeled_statement",
+	[N_METHOD_DECLARATION] = "method_declaration",
+	[N_PACKAGE_CLAUSE] = "package_clause",
+	[N_PARAMETER_DECLARATION] = "parameter_declaration",
+	[N_PARAMETER_LIST] = "parameter_list",
+	[N_POINTER_TYPE] = "pointer_type",
+	[N_RETURN_STATEMENT] = "return_statement",
+	[N_SELECTOR_EXPRESSION] = "selector_expression",
+	[N_TYPE_ALIAS] = "type_alias",
+	[N_TYPE_DECLARATION] = "type_declaration",
+	[N_TYPE_IDENTIFIER] = "type_identifier",
+};
+static TSSymbol kind_symbols[NODE_KINDS];
+
+/* Numbers of the grammar's own: names are compared once. */
+static void learn_symbols(const TSLanguage *language)
+{
+	for (size_t i = 0; i < NODE_KINDS; i++)
+		kind_symbols[i] =
+		    ts_language_symbol_for_name(language, kind_names[i], (uint32_t)strlen(kind_names[i]), true);
+}
+
+static bool is(TSNode n, enum node_kind kind)
+{
+	return ts_node_symbol(n) == kind_symbols[kind];
+}
+
+static struct go_span span_of(TSNode n)
+{
+	return (struct go_span){ts_node_start_byte(n), ts_node_end_byte(n)};
+}
+
+static const char *text_of(struct source_reader *r, struct go_span at)
+{
+	return arena_strndup(&r->s->arena, r->s->text + at.start, at.end - at.start);
+}
+
+static bool spells(const struct source_reader *r, TSNode n, const char *word)
+{
+	struct go_span at = span_of(n);
+
+	return at.end - at.start == strlen(word) && !memcmp(r->s->text + at.start, word, at.end - at.start);
+}
+
+static TSNode field(TSNode n, const char *name)
+{
+	return ts_node_child_by_field_name(n, name, (uint32_t)strlen(name));
+}
+
+/* ---- signatures ---- */
+
+static void read_params(struct source_reader *r, struct go_function *f, TSNode list)
+{
+	struct arena *arena = &r->s->arena;
+	struct go_param *params = NULL, *all;
+	size_t n = 0;
+
+	if (ts_node_is_null(list))
+		return;
+	f->broken |= !go_params_read(r->s->text, span_of(list), arena, &params, &n);
+	all = arena_array(arena, struct go_param, f->nparams + n);
+	if (f->nparams)
+		memcpy(all, f->params, f->nparams * sizeof(*all));
+	if (n)
+		memcpy(all + f->nparams, params, n * sizeof(*all));
+	f->params = all;
+	f->nparams += n;
+}
+
+static void read_results(struct source_reader *r, struct go_function *f, TSNode result)
+{
+	if (ts_node_is_null(result))
+		return;
+	f->result = span_of(result);
+	if (is(result, N_PARAMETER_LIST)) {
+		f->broken |= !go_params_read(r->s->text, f->result, &r->s->arena, &f->results, &f->nresults);
+		return;
+	}
+	f->nresults = 1;
+	f->results = arena_new(&r->s->arena, struct go_param);
+	*f->results = (struct go_param){.type = f->result, .at = {f->result.start, f->result.start}};
+}
+
+/* T, *T, T[P], (T): what the receiver's type is called. */
+static void read_receiver(struct source_reader *r, struct go_function *f, TSNode list)
+{
+	TSNode decl = ts_node_named_child(list, 0), type = ts_node_is_null(decl) ? decl : field(decl, "type");
+
+	while (!ts_node_is_null(type) && !is(type, N_TYPE_IDENTIFIER)) {
+		f->by_pointer |= is(type, N_POINTER_TYPE);
+		f->generic |= is(type, N_GENERIC_TYPE);
+		type = ts_node_named_child(type, 0);
+	}
+	if (ts_node_is_null(type))
+		f->broken = true;
+	else
+		f->receiver = text_of(r, span_of(type));
+}
+
+/* ---- bodies ---- */
+
+static bool is_loop(TSNode n)
+{
+	return is(n, N_FOR_STATEMENT);
+}
+
+static void read_call(struct source_reader *r, TSNode n, bool literal, struct go_function *f)
+{
+	TSNode function = field(n, "function");
+
+	if (!literal && is(function, N_IDENTIFIER) && spells(r, function, "recover"))
+		f->recovers = true;
+	if (is(function, N_SELECTOR_EXPRESSION) &&
+	    (spells(r, function, "runtime.Caller") || spells(r, function, "runtime.Callers")))
+		f->asks_caller = true;
+}
+
+struct body_place {
+	bool literal, loop; /* inside a function literal, inside a loop of the function's own */
+	unsigned depth;
+	function_list *literals; /* NULL: they are not listed */
+};
+
+static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, function_list *literals);
+
+static void add_literal(struct source_reader *r, TSNode n, function_list *literals)
+{
+	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
+
+	f.name = arena_printf(&r->s->arena, "func%zu", literals->len + 1);
+	read_parts(r, n, &f, NULL);
+	vec_push(literals, f);
+}
+
+static void read_body(struct source_reader *r, TSTreeCursor *c, struct body_place at, struct go_function *f)
+{
+	TSNode n = ts_tree_cursor_current_node(c);
+
+	if (++at.depth > DEPTH_MAX) {
+		f->broken = true;
+		return;
+	}
+	if (is(n, N_CALL_EXPRESSION))
+		read_call(r, n, at.literal, f);
+	if (!at.literal) {
+		f->returns += is(n, N_RETURN_STATEMENT);
+		f->gotos += is(n, N_GOTO_STATEMENT);
+		f->labels += is(n, N_LABELED_STATEMENT);
+		if (is(n, N_DEFER_STATEMENT)) {
+			f->defers++;
+			f->loops_defer |= at.loop;
+		}
+	}
+	if (is(n, N_FUNC_LITERAL)) {
+		if (at.literals && !at.literal)
+			add_literal(r, n, at.literals);
+		at.literal = true;
+	}
+	at.loop = !at.literal && (at.loop || is_loop(n));
+	if (!ts_tree_cursor_goto_first_child(c))
+		return;
+	do {
+		read_body(r, c, at, f);
+	} while (ts_tree_cursor_goto_next_sibling(c));
+	ts_tree_cursor_goto_parent(c);
+}
+
+static bool ends_in_return(TSNode body)
+{
+	uint32_t n = ts_node_named_child_count(body);
+	TSNode last;
+
+	do { /* a comment is no statement */
+		if (!n)
+			return false;
+		last = ts_node_named_child(body, --n);
+	} while (is(last, N_COMMENT));
+	return is(last, N_RETURN_STATEMENT);
+}
+
+/* ---- directives ---- */
+
+static unsigned directive_of(const char *line, size_t n)
+{
+	static const struct {
+		const char *word;
+		unsigned directive;
+	} known[] = {
+	    {"nosplit", GO_NOSPLIT},
+	    {"noinline", GO_NOINLINE},
+	    {"linkname", GO_LINKNAME},
+	    {"systemstack", GO_RUNTIME_ONLY},
+	    {"nowritebarrier", GO_RUNTIME_ONLY},
+	    {"nowritebarrierrec", GO_RUNTIME_ONLY},
+	    {"yeswritebarrierrec", GO_RUNTIME_ONLY},
+	};
+	size_t len = 0;
+
+	if (n <= 5 || strncmp(line, "//go:", 5))
+		return 0;
+	while (len < n - 5 && !isspace((unsigned char)line[5 + len]))
+		len++;
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (strlen(known[i].word) == len && !strncmp(line + 5, known[i].word, len))
+			return known[i].directive;
+	return GO_OTHER_DIRECTIVE;
+}
+
+/* Of the lines of comments right above. */
+static unsigned directives_above(const struct go_source *s, uint32_t at)
+{
+	unsigned all = 0;
+	const char *line = s->text + at;
+
+	while (line > s->text && line[-1] == '\n') {
+		const char *end = line - 1, *start = memrchr(s->text, '\n', (size_t)(end - s->text));
+
+		start = start ? start + 1 : s->text;
+		if (end - start < 2 || strncmp(start, "//", 2))
+			break;
+		all |= directive_of(start, (size_t)(end - start));
+		line = start;
+	}
+	return all;
+}
+
+/* ---- declarations ---- */
+
+/* What declarations and literals have: a signature, but for the receiver, and a body. */
+static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, function_list *literals)
+{
+	TSNode body = field(n, "body");
+	TSTreeCursor cursor;
+
+	read_params(r, f, field(n, "parameters"));
+	read_results(r, f, field(n, "result"));
+	if (ts_node_is_null(body))
+		return;
+	f->body = span_of(body);
+	f->ends_in_return = ends_in_return(body);
+	cursor = ts_tree_cursor_new(body);
+	read_body(r, &cursor, (struct body_place){.literals = literals}, f);
+	ts_tree_cursor_delete(&cursor);
+}
+
+/* A list's elements as the file's own. */
+#define KEEP(s, v) ((v).len ? arena_memdup(&(s)->arena, (v).data, (v).len * sizeof(*(v).data)) : NULL)
+
+static void add_function(struct source_reader *r, TSNode n)
+{
+	TSNode name = field(n, "name"), receiver = field(n, "receiver");
+	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
+	function_list literals = {0};
+	uint32_t behind;
+
+	if (ts_node_is_null(name))
+		return;
+	f.name = text_of(r, span_of(name));
+	f.generic = !ts_node_is_null(field(n, "type_parameters"));
+	if (!ts_node_is_null(receiver)) {
+		read_receiver(r, &f, receiver);
+		read_params(r, &f, receiver);
+		f.broken |= f.nparams != 1;
+	}
+	behind = ts_node_end_byte(name);
+	while (behind < r->s->len && (r->s->text[behind] == ' ' || r->s->text[behind] == '\t'))
+		behind++;
+	f.generic |= behind < r->s->len && r->s->text[behind] == '['; /* those of a method were masked */
+	f.directives = directives_above(r->s, f.all.start);
+	read_parts(r, n, &f, &literals);
+	f.nliterals = literals.len;
+	f.literals = KEEP(r->s, literals);
+	vec_done(&literals);
+	vec_push(&r->functions, f);
+}
+
+static void add_types(struct source_reader *r, TSNode n)
+{
+	for (uint32_t i = 0; i < ts_node_named_child_count(n); i++) {
+		TSNode spec = ts_node_named_child(n, i), name = field(spec, "name"), type = field(spec, "type");
+		struct go_type_decl t;
+
+		if (ts_node_is_null(name) || ts_node_is_null(type) || ts_node_has_error(spec))
+			continue;
+		t = (struct go_type_decl){.name = text_of(r, span_of(name)), .type = span_of(type)};
+		t.alias = is(spec, N_TYPE_ALIAS);
+		t.generic = !ts_node_is_null(field(spec, "type_parameters"));
+		vec_push(&r->types, t);
+	}
+}
+
+static void add_import(struct source_reader *r, TSNode spec)
+{
+	TSNode name = field(spec, "name"), path = field(spec, "path");
+	struct go_span at;
+
+	if (ts_node_is_null(path))
+		return;
+	at = span_of(path);
+	if (at.end - at.start < 2)
+		return;
+	vec_push(&r->imports,
+	         ((struct go_import_decl){.name = ts_node_is_null(name) ? NULL : text_of(r, span_of(name)),
+	                                  .path = text_of(r, (struct go_span){at.start + 1, at.end - 1})}));
+}
+
+static void add_imports(struct source_reader *r, TSNode n)
+{
+	for (uint32_t i = 0; i < ts_node_named_child_count(n); i++) {
+		TSNode child = ts_node_named_child(n, i);
+
+		if (is(child, N_IMPORT_SPEC))
+			add_import(r, child);
+		else if (is(child, N_IMPORT_SPEC_LIST))
+			add_imports(r, child);
+	}
+}
+
+static void add_declaration(struct source_reader *r, TSNode n)
+{
+	if (is(n, N_FUNCTION_DECLARATION) || is(n, N_METHOD_DECLARATION)) {
+		add_function(r, n);
+	} else if (is(n, N_TYPE_DECLARATION)) {
+		add_types(r, n);
+	} else if (is(n, N_IMPORT_DECLARATION)) {
+		add_imports(r, n);
+	} else if (is(n, N_PACKAGE_CLAUSE) && !r->s->package) {
+		TSNode name = ts_node_named_child(n, 0);
+
+		if (!ts_node_is_null(name)) {
+			r->s->package_at = span_of(name);
+			r->s->package = text_of(r, r->s->package_at);
+		}
+	}
+}
+
+/* ---- what was not found ---- */
+
+/* The name behind a head's `func`, for a message. */
+static const char *head_name(struct source_reader *r, uint32_t at)
+{
+	const char *from = r->s->text + at + 4, *end = r->s->text + r->s->len;
+	size_t n = 0;
+
+	while (from < end && *from == ' ')
+		from++;
+	while (from + n < end && n < 80 && from[n] != '\n' && from[n] != '{')
+		n++;
+	while (n && (from[n - 1] == ' ' || from[n - 1] == '\r'))
+		n--;
+	return arena_strndup(&r->s->arena, from, n);
+}
+
+/* Both lists are in the order of the file. */
+static void find_missing(struct source_reader *r)
+{
+	struct go_source *s = r->s;
+	size_t f = 0;
+
+	for (size_t i = 0; i < r->heads.len; i++) {
+		uint32_t at = r->heads.data[i];
+
+		while (f < r->functions.len && r->functions.data[f].all.start < at)
+			f++;
+		if (f < r->functions.len && r->functions.data[f].all.start == at)
+			continue;
+		if (!s->nmissing++) {
+			s->missing = head_name(r, at);
+			s->missing_line = go_source_line(s, at);
+		}
+	}
+}
+
+/* ---- the file ---- */
+
+static void read_tree(struct source_reader *r, TSNode root)
+{
+	struct go_source *s = r->s;
+	TSTreeCursor c = ts_tree_cursor_new(root);
+
+	s->clean = !ts_node_has_error(root);
+	for (bool more = ts_tree_cursor_goto_first_child(&c); more; more = ts_tree_cursor_goto_next_sibling(&c))
+		add_declaration(r, ts_tree_cursor_current_node(&c));
+	ts_tree_cursor_delete(&c);
+	find_missing(r);
+	s->nfunctions = r->functions.len;
+	s->functions = KEEP(s, r->functions);
+	s->ntypes = r->types.len;
+	s->types = KEEP(s, r->types);
+	s->nimports = r->imports.len;
+	s->imports = KEEP(s, r->imports);
+	vec_done(&r->functions);
+	vec_done(&r->types);
+	vec_done(&r->imports);
+}
+
+static TSTree *parse(const char *text, size_t len)
+{
+	TSParser *parser = ts_parser_new();
+	TSTree *tree = NULL;
+
+	if (parser && ts_parser_set_language(parser, tree_sitter_go())) {
+		learn_symbols(tree_sitter_go());
+		tree = ts_parser_parse_string(parser, NULL, text, (uint32_t)len);
+	}
+	if (parser)
+		ts_parser_delete(parser);
+	return tree;
+}
+
+int go_source_parse(const char *text, size_t len, struct go_source **ret, struct err *err)
+{
+	_cleanup_(cleanup_free) char *copy = NULL;
+	struct source_reader r = {0};
+	TSTree *tree;
+
+	if (len >= SOURCE_MAX)
+		return err_set(err, -EFBIG, "a file of %zu MiB is more than is read", len >> 20);
+	copy = xmalloc(len + 1);
+	go_mask(text, len, copy, &r.heads);
+	tree = parse(copy, len);
+	if (!tree) {
+		vec_done(&r.heads);
+		return err_set(err, -EINVAL, "libtree-sitter does not take the grammar that Earshot was built with");
+	}
+	r.s = xcalloc(1, sizeof(*r.s));
+	r.s->text = text;
+	r.s->len = len;
+	read_tree(&r, ts_tree_root_node(tree));
+	ts_tree_delete(tree);
+	vec_done(&r.heads);
+	*ret = r.s;
+	return 0;
+}
+
+void go_source_free(struct go_source *s)
+{
+	if (s)
+		arena_done(&s->arena);
+	free(s);
+}
+
+uint32_t go_source_line(const struct go_source *s, uint32_t at)
+{
+	uint32_t line = 1;
+
+	for (const char *p = s->text; (p = memchr(p, '\n', (size_t)(s->text + at - p))); p++)
+		line++;
+	return line;
+}
+
+const char *go_function_name(struct arena *a, const struct go_function *f)
+{
+	if (!f->receiver)
+		return f->name;
+	return arena_printf(a, f->by_pointer ? "(*%s).%s" : "%s.%s", f->receiver, f->name);
+}

@@ -1,0 +1,102 @@
+/*
+ * What one Go source file declares, as far as it matters to whoever weaves into it: functions, types, imports. All
+ * places are byte offsets into the text. The text stays the caller's and must outlive this.
+ *
+ * The parser is tree-sitter's, over a masked copy (go_mask.h). It is one that goes on after an error, so each function
+ * says whether all of it was understood; and functions that stand at the beginning of a line but were not found are
+ * counted, with the first one's name.
+ */
+#ifndef WEAVE_GO_SOURCE_H
+#define WEAVE_GO_SOURCE_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/vec.h"
+
+struct go_span {
+	uint32_t start, end; /* end == start: it is not there */
+};
+
+/* A parameter, a receiver, a result. */
+struct go_param {
+	const char *name;  /* NULL: it has none; "_" */
+	struct go_span at; /* the name, or where one would go, before the type */
+	struct go_span type;
+	bool variadic; /* the type is that of its elements */
+};
+
+enum go_directive {
+	GO_NOSPLIT = 1,
+	GO_NOINLINE = 2,
+	GO_LINKNAME = 4,
+	GO_RUNTIME_ONLY = 8,     /* systemstack, nowritebarrier…, yeswritebarrierrec: of package runtime */
+	GO_OTHER_DIRECTIVE = 16, /* a //go: line that is none of these */
+};
+
+struct go_function {
+	const char *name;
+	const char *receiver; /* the name of its type, without its type parameters; NULL: it has none */
+	bool by_pointer;      /* the receiver is a pointer */
+	bool generic;         /* type parameters of its own or of its receiver */
+	bool broken;          /* part of it was not understood */
+	struct go_param *params, *results;
+	size_t nparams, nresults;   /* params[0] is the receiver where there is one */
+	struct go_span all, result; /* result: the results as they are written, with their parentheses */
+	struct go_span body;        /* from { to behind }; empty: it has none */
+	unsigned directives;        /* enum go_directive */
+	/* of the body, without function literals in it */
+	unsigned returns, defers, gotos, labels;
+	bool loops_defer;    /* a defer within a loop */
+	bool recovers;       /* recover() */
+	bool asks_caller;    /* runtime.Caller or Callers, anywhere in it */
+	bool ends_in_return; /* its last statement is one */
+	/*
+	 * Function literals in its body but not in each other, called func1, func2, … as the compiler does. Of a
+	 * literal itself none are listed.
+	 */
+	struct go_function *literals;
+	size_t nliterals;
+};
+
+struct go_type_decl {
+	const char *name;
+	struct go_span type;
+	bool alias, generic;
+};
+
+struct go_import_decl {
+	const char *name; /* NULL: the package's own; "." and "_" as they are written */
+	const char *path;
+};
+
+struct go_source {
+	const char *text;
+	size_t len;
+	const char *package;       /* of the package clause; NULL: none was found */
+	struct go_span package_at; /* its name */
+	struct go_import_decl *imports;
+	size_t nimports;
+	struct go_function *functions;
+	size_t nfunctions;
+	struct go_type_decl *types;
+	size_t ntypes;
+	size_t nmissing;     /* functions at the beginning of a line that were not found */
+	const char *missing; /* the name of the first one */
+	uint32_t missing_line;
+	bool clean; /* everything was understood */
+	struct arena arena;
+};
+
+/* -EFBIG from 16 MiB on; -ENOMEM, -EINVAL with a sentence: nothing was parsed. Anything else is said per function. */
+int go_source_parse(const char *text, size_t len, struct go_source **ret, struct err *err);
+void go_source_free(struct go_source *s); /* NULL ok */
+DEFINE_CLEANUP(struct go_source *, go_source, go_source_free)
+
+/* The line, from 1, that an offset lies on. */
+uint32_t go_source_line(const struct go_source *s, uint32_t at);
+/* As people and stack traces write it behind the package: "(*conn).serve", "conn.serve", "serve". */
+const char *go_function_name(struct arena *a, const struct go_function *f);
+
+#endif

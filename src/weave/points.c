@@ -1,0 +1,548 @@
+#include "weave/points.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "probe/bind/bind.h"
+#include "probe/bind/print_point.h"
+#include "probe/pack/join.h"
+#include "weave/source_types.h"
+#include "weave/spans.h"
+#include "weave/woven_function.h"
+
+/* A point on its way into the package. */
+struct weaving_point {
+	const struct pack *pack;
+	const struct pack_span *span, *part; /* as in struct join */
+	const struct pack_point *point;
+	const struct pack_variant *variant;
+	size_t function;  /* its place among the weaver's */
+	const char *func; /* full name */
+	struct bound_program program;
+	struct go_point printed;
+	bool ends_pair; /* the return of the point before, which puts it in */
+};
+
+struct points_weaver {
+	struct weave_package *package;
+	struct source_types *types;
+	struct go_points *printed;
+	VEC(struct woven_function) functions;
+	struct buf variables;             /* the earshotPoint of each point */
+	struct pack spans;                /* functions that are spans */
+	VEC(struct weaving_point) points; /* what is woven, by the numbers of their functions */
+};
+
+/* ---- what a variant needs ---- */
+
+/* "pkg.Type.field": 1 it exists, 0 it does not; -ENODATA with a sentence: that cannot be told. */
+static int field_exists(struct points_weaver *w, const char *path, struct err *err)
+{
+	struct type_lookup *types = source_types_lookup(w->types);
+	const char *dot = strrchr(path, '.');
+	struct field_path found;
+	const struct type *t;
+	struct err why = {0};
+
+	if (!dot)
+		return err_set(err, -ENODATA, "%s is no field", path);
+	t = types->ops->parse(types, "", arena_strndup(&w->package->arena, path, (size_t)(dot - path)), &why);
+	if (!t && why.code == -ENOENT)
+		return 0;
+	if (!t || t->kind == KIND_INVALID)
+		return err_set(err, -ENODATA, "whether there is %s cannot be told from source", path);
+	return types->ops->find_field(types, t, dot + 1, &found);
+}
+
+/* Only of this package is it known which functions there are. */
+static int function_exists(struct points_weaver *w, const char *name, struct err *err)
+{
+	struct woven_function found;
+	int r = woven_function_find(w->package, name, &found, NULL);
+
+	if (r == -ESRCH)
+		return err_set(err, -ENODATA, "whether the program has %s cannot be told from this package", name);
+	return r != -ENOENT;
+}
+
+/* 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. */
+static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
+{
+	int is;
+
+	if (v->needs_call || v->needs_no_call)
+		return err_set(err, -ENODATA, "what a function calls is not looked up in source");
+	is = v->needs_absent ? field_exists(w, v->needs_absent, err) : 0;
+	if (is > 0)
+		return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_absent);
+	if (is >= 0 && v->needs_present) {
+		is = field_exists(w, v->needs_present, err);
+		if (!is)
+			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_present);
+	}
+	if (is >= 0 && v->needs_func) {
+		is = function_exists(w, v->needs_func, err);
+		if (!is)
+			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
+	}
+	return is < 0 ? is : 0;
+}
+
+/* ---- the signature ---- */
+
+/* A slice where the parameter is variadic. */
+static const struct type *type_of(struct points_weaver *w, const struct weave_file *f, const struct go_param *p,
+                                  struct err *err)
+{
+	const struct type *t = source_type_at(w->types, f, p->type, err);
+	struct type_lookup *types = source_types_lookup(w->types);
+
+	return t && p->variadic ? types->ops->parse(types, "", arena_printf(&w->package->arena, "[]%s", t->name), err)
+	                        : t;
+}
+
+/* What the pack declares must be what is there: names are the pack's, in its expressions. */
+static int check_declared(struct points_weaver *w, const struct declared_param *d, const struct type *t,
+                          struct err *err)
+{
+	struct type_lookup *types = source_types_lookup(w->types);
+	const char *package = w->package->path;
+	const struct type *declared;
+
+	if (!d->type || !t)
+		return 0;
+	declared = types->ops->parse(types, package, d->type, NULL);
+	if (!declared || declared->kind == KIND_INVALID || t->kind == KIND_INVALID || !strcmp(declared->name, t->name))
+		return 0;
+	return err_set(err, -EINVAL, "%s is declared as %s, but is %s", d->name && *d->name ? d->name : "a parameter",
+	               d->type, t->name);
+}
+
+struct declared_list {
+	const struct declared_param *all;
+	size_t n;
+	bool is;
+};
+
+static int read_variables(struct points_weaver *w, const struct weave_file *f, const struct go_param *p, size_t n,
+                          const struct declared_list *declared, struct bound_variable *ret, struct err *err)
+{
+	int r = 0;
+
+	if (declared->is && declared->n != n)
+		return err_set(err, -EINVAL, "it is declared with %zu of them, but has %zu", declared->n, n);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		struct err why = {0};
+
+		ret[i].type = type_of(w, f, &p[i], &why);
+		ret[i].name = p[i].name && strcmp(p[i].name, "_") ? p[i].name : NULL;
+		if (!ret[i].type || ret[i].type->kind == KIND_INVALID)
+			ret[i].untyped = arena_printf(&w->package->arena, "the type of %s is not known: %s",
+			                              p[i].name ? p[i].name : "it",
+			                              why.code ? why.text : "its source is not at hand");
+		if (!declared->is)
+			continue;
+		ret[i].name = declared->all[i].name;
+		r = check_declared(w, &declared->all[i], ret[i].type, err);
+	}
+	return r;
+}
+
+static int read_signature(struct points_weaver *w, const struct woven_function *fn, const struct func_ref *ref,
+                          struct bound_variables *ret, struct err *err)
+{
+	const struct go_function *f = fn->function;
+	struct arena *arena = &w->package->arena;
+	struct bound_variable *params = arena_array(arena, struct bound_variable, f->nparams + 1);
+	struct bound_variable *results = arena_array(arena, struct bound_variable, f->nresults + 1);
+	const struct declared_signature *s = &ref->signature;
+	struct declared_list in = {s->params, s->nparams, ref->declared};
+	struct declared_list out = {s->results, s->nresults, ref->declared && s->has_results};
+	size_t skip = f->receiver ? 1 : 0;
+	int r = 0;
+
+	if (skip)
+		r = read_variables(w, fn->file, f->params, 1, &(struct declared_list){0}, params, err);
+	if (r >= 0)
+		r = read_variables(w, fn->file, f->params + skip, f->nparams - skip, &in, params + skip, err);
+	if (r < 0)
+		return err_prefix(err, "parameters");
+	r = read_variables(w, fn->file, f->results, f->nresults, &out, results, err);
+	if (r < 0)
+		return err_prefix(err, "results");
+	*ret = (struct bound_variables){
+	    .params = params, .nparams = f->nparams, .results = results, .nresults = f->nresults, .has_receiver = skip};
+	return 0;
+}
+
+/* ---- binding and printing ---- */
+
+static struct capture_item item_of(const struct weaving_point *wp, const struct pack_capture *c)
+{
+	struct capture_item item = pack_capture_item(wp->span, c, &(struct join_options){0});
+
+	if (c->use == USE_PARENT_CHAIN || c->use == USE_OWN_CHAIN)
+		item.left_out = "woven code does not follow contexts yet";
+	else if (item.fact)
+		item.left_out = "woven code does not know who created the goroutine yet";
+	else if (c->use == USE_SAVED)
+		item.left_out = "woven code keeps no values for later points";
+	else if (c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
+		item.left_out = "woven code does not do this yet";
+	return item;
+}
+
+static int bind_point(struct points_weaver *w, struct weaving_point *wp, const struct bound_variables *variables,
+                      struct err *err)
+{
+	const struct pack_variant *v = wp->variant;
+	struct arena *arena = &w->package->arena;
+	struct capture_item *items = arena_array(arena, struct capture_item, v->ncaptures + 1);
+	struct bind_scope scope = {.types = source_types_lookup(w->types),
+	                           .func = wp->func,
+	                           .symbol = wp->func,
+	                           .variables = *variables,
+	                           .results_known = true,
+	                           .known = true,
+	                           .at = v->at_return ? SIDE_RETURN : SIDE_ENTRY};
+	struct bind_request request = {
+	    .filter = v->when, .goroutine = v->goroutine, .sp = v->sp, .items = items, .nitems = v->ncaptures};
+
+	for (size_t i = 0; i < v->ncaptures; i++)
+		items[i] = item_of(wp, &v->captures[i]);
+	return bind_program(&scope, &request, arena, &wp->program, err);
+}
+
+static size_t shared(struct points_weaver *w, const struct woven_function *found)
+{
+	for (size_t i = 0; i < w->functions.len; i++)
+		if (w->functions.data[i].function == found->function)
+			return i;
+	vec_push(&w->functions, *found);
+	return w->functions.len - 1;
+}
+
+/* Of a note, which is nothing but what it captures, nothing is left. */
+static bool says_nothing(const struct weaving_point *wp)
+{
+	bool any = wp->point->role != POINT_NOTE;
+
+	for (size_t i = 0; i < wp->program.ncaptures; i++)
+		for (size_t k = 0; k < wp->program.captures[i].nalternatives; k++)
+			any |= !wp->program.captures[i].alternatives[k].why;
+	return !any;
+}
+
+/* 0: the point is printed, and can be put in. -ESRCH: the variant is of another package. */
+static int try_variant(struct points_weaver *w, struct weaving_point *wp, const struct pack_variant *v, struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct bound_variables variables;
+	struct woven_function found;
+	struct func_ref ref;
+	size_t function;
+	int r = func_ref_parse(v->func, arena, &ref, err);
+
+	wp->variant = v;
+	wp->func = v->func;
+	if (r >= 0)
+		r = woven_function_find(w->package, ref.name, &found, err);
+	if (r < 0)
+		return r;
+	wp->func = ref.name;
+	if (v->declared)
+		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
+	r = check_needs(w, v, err);
+	if (r < 0)
+		return r;
+	function = shared(w, &found);
+	if (v->at_return && woven_function_cliff(&w->functions.data[function]))
+		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
+	r = read_signature(w, &found, &ref, &variables, err);
+	if (r >= 0)
+		r = bind_point(w, wp, &variables, err);
+	if (r >= 0 && says_nothing(wp))
+		r = err_set(err, -ENOENT, "there is nothing that it could capture");
+	if (r >= 0)
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, arena, &wp->printed, err);
+	if (r >= 0) {
+		wp->function = function;
+		w->functions.data[function].defers += v->at_return;
+	}
+	return r;
+}
+
+/* ---- the point's text ---- */
+
+/* Fields are separated by tabs, lines by newlines: an expression has neither in earnest. */
+static void add_text(struct buf *out, const char *text)
+{
+	for (; *text; text++)
+		buf_char(out, (unsigned char)*text < ' ' ? ' ' : *text);
+}
+
+/* Its number in the variant's list, of which whoever reads this has the text; a function that is a span has no such. */
+static const char *capture_text(struct points_weaver *w, const struct weaving_point *wp, size_t capture)
+{
+	return wp->pack == &w->spans ? "-" : arena_printf(&w->package->arena, "%zu", capture);
+}
+
+static void add_left(struct buf *out, const char *number, const char *name, const char *why)
+{
+	buf_printf(out, "left\t%s\t%s\t", number, name);
+	add_text(out, why);
+	buf_char(out, '\n');
+}
+
+static void describe(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
+{
+	const struct pack_variant *v = wp->variant;
+	const char *span = !wp->part ? "-" : wp->part->extends ? wp->part->extends : wp->part->name;
+
+	buf_printf(out, "earshot.woven.1\npoint\t%s\t%s\t%s\t%zu\t%s\t%s\npack\t%016" PRIx64 "\n", wp->pack->name, span,
+	           wp->point->name, (size_t)(v - wp->point->variants), v->at_return ? "return" : "entry", wp->func,
+	           wp->pack->hash);
+	for (size_t i = 0; i < wp->printed.nslots; i++) {
+		const struct go_point_slot *s = &wp->printed.slots[i];
+
+		buf_printf(out, "slot\t%s\t%s\t%s\n", capture_text(w, wp, s->capture), s->kind,
+		           wp->program.captures[s->capture].name);
+	}
+	for (size_t i = 0; i < wp->printed.nleft; i++) {
+		const struct go_point_left *l = &wp->printed.left[i];
+
+		add_left(out, capture_text(w, wp, l->capture), wp->program.captures[l->capture].name, l->why);
+	}
+	buf_str(out, "end\n");
+}
+
+static void print_variable(struct points_weaver *w, const struct weaving_point *wp, size_t number)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+	struct buf *out = &w->variables;
+
+	describe(w, wp, &text);
+	buf_printf(out, "\nvar earshot_p%zu = earshotPoint{kind: %d, key: 0x%" PRIx64 ", text: \"", number,
+	           wp->variant->at_return, fnv1a(FNV1A_BASIS, text.data, text.len));
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+
+		if (c == '\n')
+			buf_str(out, "\\n\" +\n\t\"");
+		else if (c == '"' || c == '\\')
+			buf_printf(out, "\\%c", c);
+		else if (c < ' ' || c >= 0x7f)
+			buf_printf(out, "\\x%02x", c);
+		else
+			buf_char(out, (char)c);
+	}
+	buf_str(out, "\"}\n");
+}
+
+/* ---- the calls ---- */
+
+/* What of the function is handed over: each with a comma before it. */
+static const char *arguments_of(struct points_weaver *w, const struct weaving_point *wp)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+	struct woven_function *fn = &w->functions.data[wp->function];
+	bool at_return = wp->variant->at_return;
+
+	for (size_t i = 0; i < (at_return ? fn->function->nresults : fn->function->nparams); i++)
+		if (wp->printed.used[i])
+			buf_printf(&out, ", %s",
+			           at_return ? woven_result(w->package, fn, i) : woven_param(w->package, fn, i));
+	return arena_strdup(&w->package->arena, out.len ? out.data : "");
+}
+
+#define TEST  " if *earshotSwitch != earshot_p%zu.off {"
+#define FRAME " earshotD, earshotU := earshotDepth(), earshotPanic();"
+/* A panic, or Goexit, that unwinds the function is no return. */
+#define DEFER " defer func() { if earshotPanic() == earshotU { earshot_f%zu(earshotD%s) } }() "
+
+/* All of it stands on the line of the function's brace. */
+static void put_call(struct points_weaver *w, size_t number)
+{
+	const struct weaving_point *wp = &w->points.data[number], *next = wp + 1;
+	const struct woven_function *fn = &w->functions.data[wp->function];
+	struct go_edits *edits = &fn->file->edits;
+	uint32_t at = fn->function->body.start + 1;
+	const char *given = arguments_of(w, wp);
+
+	if (wp->variant->at_return)
+		go_edits_insert(edits, at, TEST FRAME DEFER "};", number, number, given);
+	else if (number + 1 < w->points.len && next->ends_pair)
+		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {" DEFER "} };", number, number,
+		                given, number + 1, arguments_of(w, next));
+	else
+		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number, given);
+}
+
+/* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
+static void put_calls(struct points_weaver *w)
+{
+	for (int entries = 0; entries <= 1; entries++)
+		for (size_t i = 0; i < w->points.len; i++) {
+			const struct weaving_point *wp = &w->points.data[i];
+			bool defers = wp->variant->at_return || (i + 1 < w->points.len && wp[1].ends_pair);
+
+			if (!wp->ends_pair && defers != entries)
+				put_call(w, i);
+		}
+}
+
+/* ---- points ---- */
+
+/* What Go does not let a package say of itself is nothing that a user of it could do anything about. */
+static bool is_builtin(const struct pack *p)
+{
+	for (const struct pack_source *src = pack_builtin; src->file; src++)
+		if (!strcmp(src->file, p->file))
+			return true;
+	return false;
+}
+
+static void weave_point(struct points_weaver *w, struct weaving_point *wp)
+{
+	struct err err = {0}, first = {0};
+
+	/* Woven code writes into no requests yet. */
+	if (wp->point->role == POINT_ARM || wp->point->role == POINT_INJECT)
+		return;
+	for (size_t i = 0; i < wp->point->nvariants; i++) {
+		int r;
+
+		err = (struct err){0};
+		r = try_variant(w, wp, &wp->point->variants[i], &err);
+		if (!r) {
+			vec_push(&w->points, *wp);
+			return;
+		}
+		if (r != -ESRCH && r != -ENOENT && !first.code) {
+			err_prefix(&err, "%s", wp->func);
+			first = err;
+		}
+	}
+	if (first.code && !wp->point->optional && !is_builtin(wp->pack))
+		weave_package_warn(w->package, "%s/%s cannot be observed: its point %s: %s", wp->pack->name,
+		                   wp->span && wp->span->name ? wp->span->name : "hooks", wp->point->name, first.text);
+}
+
+static void weave_pack(struct points_weaver *w, const struct pack *pack)
+{
+	struct weaving_point wp = {.pack = pack};
+
+	for (size_t i = 0; i < pack->nspans; i++) {
+		wp.part = &pack->spans[i];
+		wp.span = wp.part->of ? wp.part->of : wp.part;
+		for (size_t k = 0; k < wp.part->npoints; k++) {
+			wp.point = &wp.part->points[k];
+			weave_point(w, &wp);
+		}
+	}
+	wp.span = wp.part = NULL;
+	for (size_t k = 0; k < pack->nhooks; k++) {
+		wp.point = &pack->hooks[k];
+		weave_point(w, &wp);
+	}
+}
+
+/* A function that is a span: both of its points, or none. Its return is recorded where its entry was. */
+static void weave_span(struct points_weaver *w, const struct pack_span *span)
+{
+	struct go_points_mark mark = go_points_mark(w->printed);
+	size_t before = w->points.len;
+	struct weaving_point wp = {.pack = &w->spans, .span = span, .part = span};
+	struct err err = {0};
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < span->npoints; i++) {
+		wp.point = &span->points[i];
+		wp.ends_pair = i;
+		r = try_variant(w, &wp, wp.point->variants, &err);
+		if (r >= 0)
+			vec_push(&w->points, wp);
+	}
+	if (r >= 0)
+		return;
+	go_points_take_back(w->printed, mark);
+	w->points.len = before;
+	weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
+}
+
+/* What package runtime's own file declares (weave/recorder/). */
+static const char declarations[] =
+	"\n"
+	"type earshotPoint struct {\n"
+	"\toff, kind  uint32\n"
+	"\tstate, key uint64\n"
+	"\ttext       string\n"
+	"}\n"
+	"\n"
+	"type earshotSlot struct {\n"
+	"\ttext         unsafe_.Pointer\n"
+	"\tvalue        uint64\n"
+	"\tstatus, kind uint32\n"
+	"}\n"
+	"\n"
+	"//go:linkname earshotSwitch runtime.earshotSwitch\n"
+	"var earshotSwitch *uint32\n"
+	"\n"
+	"//go:linkname earshotDepth runtime.earshotDepth\n"
+	"func earshotDepth() uintptr\n"
+	"\n"
+	"//go:linkname earshotPanic runtime.earshotPanic\n"
+	"func earshotPanic() uintptr\n"
+	"\n"
+	"//go:linkname earshotWrite runtime.earshotWrite\n"
+	"//go:noescape\n"
+	"func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool\n";
+
+static bool may_import(void *arg, const char *path)
+{
+	struct points_weaver *w = arg;
+
+	return source_types_imported(w->types, path);
+}
+
+static void add_file(struct points_weaver *w)
+{
+	struct weave_package *p = w->package;
+	struct buf *out = weave_package_add(p, "earshot_woven.go");
+
+	go_points_print(w->printed, p->name, out);
+	if (strcmp(p->path, "runtime"))
+		buf_str(out, declarations);
+	for (size_t i = 0; i < w->points.len; i++)
+		print_variable(w, &w->points.data[i], i);
+	buf_append(out, w->variables.data, w->variables.len);
+}
+
+int weave_points(struct weave_package *p, const struct weave_wanted *wanted, struct err *err)
+{
+	struct points_weaver w = {.package = p};
+	const char *symbol = p->name && !strcmp(p->name, "main") ? "main" : p->path;
+
+	if (!p->name)
+		return err_set(err, -EINVAL, "it has no package clause");
+	w.types = source_types_new(p, wanted->goroot);
+	w.printed = go_points_new(symbol, may_import, &w);
+	for (size_t i = 0; i < wanted->npacks; i++)
+		weave_pack(&w, wanted->packs[i]);
+	weave_spans(p, w.types, wanted->spans, wanted->nspans, &w.spans);
+	for (size_t i = 0; i < w.spans.nspans; i++)
+		weave_span(&w, &w.spans.spans[i]);
+	if (w.points.len) {
+		put_calls(&w);
+		add_file(&w);
+	}
+	buf_done(&w.variables);
+	vec_done(&w.points);
+	vec_done(&w.functions);
+	go_points_free(w.printed);
+	source_types_free(w.types);
+	return 0;
+}

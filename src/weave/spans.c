@@ -1,0 +1,232 @@
+#include "weave/spans.h"
+
+#include <string.h>
+
+enum { MAX_ATTRIBUTES = 24 };
+
+typedef VEC(struct pack_capture) capture_list;
+
+struct spans_maker {
+	struct weave_package *package;
+	struct source_types *types;
+	VEC(struct pack_span) spans;
+};
+
+static const char *const no_expression[] = {NULL};
+
+/* ---- captures ---- */
+
+static struct pack_capture capture_of(struct arena *a, const char *name, const char *text)
+{
+	const char **all = arena_array(a, const char *, 2);
+
+	all[0] = text;
+	return (struct pack_capture){.name = name, .alternatives = all, .transform.keep_empty = true};
+}
+
+/* What is an attribute as it is: a pointer says nothing to anybody. */
+static bool is_plain(const struct type *t)
+{
+	return t->kind == KIND_BOOL || type_is_integer(t) || type_is_float(t) || t->kind == KIND_STRING ||
+	       (t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_UINT8);
+}
+
+static void add_arguments(struct spans_maker *m, const struct weave_file *file, const struct go_function *f,
+                          capture_list *out)
+{
+	struct arena *a = &m->package->arena;
+	size_t skip = f->receiver ? 1 : 0;
+
+	for (size_t i = skip; i < f->nparams && out->len < MAX_ATTRIBUTES; i++) {
+		const struct go_param *p = &f->params[i];
+		const struct type *t = p->variadic ? NULL : source_type_at(m->types, file, p->type, NULL);
+		const char *name = p->name && strcmp(p->name, "_") ? p->name : arena_printf(a, "arg%zu", i - skip);
+		struct pack_capture c = capture_of(a, name, name);
+
+		c.optional = true;
+		if (t && is_plain(t))
+			vec_push(out, c);
+	}
+}
+
+/* An expression that only the return knows names a result, or is about how the call ended. */
+static bool is_of_return(const struct expr *e, const struct go_function *f)
+{
+	if (!e)
+		return false;
+	if (e->op == EXPR_NAME) {
+		for (size_t i = 0; i < f->nresults; i++)
+			if (f->results[i].name && !strcmp(f->results[i].name, e->text))
+				return true;
+		return !strcmp(e->text, "err") ||
+		       (!strncmp(e->text, "ret", 3) && e->text[3] >= '0' && e->text[3] <= '9');
+	}
+	if (is_of_return(e->a, f) || is_of_return(e->b, f))
+		return true;
+	for (size_t i = 0; i < e->nargs; i++)
+		if (is_of_return(e->args[i], f))
+			return true;
+	return false;
+}
+
+static void add_chosen(struct spans_maker *m, const struct span_question *q, const struct go_function *f,
+                       capture_list *start, capture_list *end)
+{
+	for (size_t i = 0; i < q->nattributes; i++) {
+		const struct span_attribute *chosen = &q->attributes[i];
+		struct pack_capture c = capture_of(&m->package->arena, chosen->name, chosen->text);
+
+		if (is_of_return(chosen->expr, f))
+			vec_push(end, c);
+		else
+			vec_push(start, c);
+	}
+}
+
+/* The last result of type error. */
+static void add_error(struct spans_maker *m, const struct weave_file *file, const struct go_function *f,
+                      capture_list *out)
+{
+	struct arena *a = &m->package->arena;
+
+	for (size_t i = f->nresults; i-- > 0;) {
+		const struct type *t = source_type_at(m->types, file, f->results[i].type, NULL);
+
+		if (t && t->kind == KIND_INTERFACE && !strcmp(t->name, "error")) {
+			struct pack_capture c = capture_of(a, "error.type", arena_printf(a, "typeof(ret%zu)", i));
+
+			c.optional = true;
+			vec_push(out, c);
+			return;
+		}
+	}
+}
+
+/* ---- the definition ---- */
+
+static const struct pack_point *points_of(struct arena *a, const struct span_question *q, const char *name,
+                                          const capture_list *start, const capture_list *end)
+{
+	struct pack_variant *v = arena_array(a, struct pack_variant, 2);
+	struct pack_point *p = arena_array(a, struct pack_point, 2);
+
+	for (size_t i = 0; i < 2; i++) {
+		const capture_list *captures = i ? end : start;
+
+		v[i] = (struct pack_variant){.func = name,
+		                             .declared = q->function.ref.declared ? &q->function.ref.signature : NULL,
+		                             .at_return = i,
+		                             .ncaptures = captures->len};
+		v[i].captures = arena_memdup(a, captures->data, captures->len * sizeof(*captures->data));
+		p[i] = (struct pack_point){.role = i ? POINT_END : POINT_START,
+		                           .name = i ? "return" : "entry",
+		                           .variants = &v[i],
+		                           .nvariants = 1};
+	}
+	v[0].when = q->when;
+	return p;
+}
+
+static void add_span(struct spans_maker *m, const struct span_question *q, const struct weave_file *file,
+                     const struct go_function *f, const char *name)
+{
+	struct arena *a = &m->package->arena;
+	struct pack_capture own = {.name = "code.function.name", .alternatives = no_expression, .constant = name};
+	capture_list start = {0}, end = {0};
+	struct pack_span s = {.name = name, .kind = SPAN_INTERNAL, .npoints = 2};
+
+	vec_push(&start, own);
+	if (q->chosen)
+		add_chosen(m, q, f, &start, &end);
+	else
+		add_arguments(m, file, f, &start);
+	add_error(m, file, f, &end);
+	s.points = points_of(a, q, name, &start, &end);
+	vec_push(&m->spans, s);
+	vec_done(&start);
+	vec_done(&end);
+}
+
+/* ---- functions ---- */
+
+/* As the linker has it: in the path's last element a dot is %2e. */
+static const char *symbol_prefix(const struct weave_package *p, struct arena *a)
+{
+	const char *slash = strrchr(p->path, '/'), *last = slash ? slash + 1 : p->path;
+	struct buf out = {0};
+	const char *text;
+
+	if (p->name && !strcmp(p->name, "main"))
+		return "main";
+	buf_append(&out, p->path, (size_t)(last - p->path));
+	for (; *last; last++)
+		buf_printf(&out, *last == '.' ? "%%2e" : "%c", *last);
+	text = arena_strdup(a, out.data);
+	buf_done(&out);
+	return text;
+}
+
+static bool is_taken(const struct spans_maker *m, const char *name)
+{
+	for (size_t i = 0; i < m->spans.len; i++)
+		if (!strcmp(m->spans.data[i].name, name))
+			return true;
+	return false;
+}
+
+/* A pattern leaves out what cannot be one: whoever names a function is told (points.c). */
+static bool may_be_span(const struct span_question *q, const struct go_function *f)
+{
+	return !q->function.glob || (!f->broken && !f->generic && f->body.end > f->body.start &&
+	                             !(f->directives & (GO_NOSPLIT | GO_RUNTIME_ONLY)));
+}
+
+/* The first question that names it makes it one. */
+static void add_function(struct spans_maker *m, const struct span_question *questions, size_t n,
+                         struct weave_file *file, const struct go_function *f, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name_matches(questions[i].function.pattern, name) && may_be_span(&questions[i], f) &&
+		    !is_taken(m, name))
+			add_span(m, &questions[i], file, f, name);
+}
+
+static void add_functions(struct spans_maker *m, const struct span_question *questions, size_t n,
+                          struct weave_file *file)
+{
+	struct arena *a = &m->package->arena;
+	const char *prefix = symbol_prefix(m->package, a);
+
+	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
+		const struct go_function *f = &file->source->functions[i];
+		const char *name = arena_printf(a, "%s.%s", prefix, go_function_name(a, f));
+
+		add_function(m, questions, n, file, f, name);
+		for (size_t k = 0; k < f->nliterals && !f->broken && !f->generic; k++)
+			add_function(m, questions, n, file, &f->literals[k],
+			             arena_printf(a, "%s.%s", name, f->literals[k].name));
+	}
+}
+
+void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
+                 struct pack *ret)
+{
+	struct spans_maker m = {.package = p, .types = types};
+
+	for (size_t i = 0; n && i < p->nfiles; i++)
+		add_functions(&m, questions, n, &p->files[i]);
+	*ret = (struct pack){.name = SPANS_PACK, .file = SPANS_PACK, .nspans = m.spans.len};
+	ret->spans = m.spans.len ? arena_memdup(&p->arena, m.spans.data, m.spans.len * sizeof(*m.spans.data)) : NULL;
+	vec_done(&m.spans);
+}
+
+/* What stands before the first wildcard and the path with its dot: one begins with the other. */
+bool span_concerns(const struct span_question *q, const char *path)
+{
+	const char *pattern = q->function.pattern;
+	size_t fixed = strcspn(pattern, "*?(["), n = strlen(path), both = MIN(fixed, n);
+
+	if (!strncmp(pattern, "main.", 5))
+		return true;
+	return !strncmp(pattern, path, both) && (fixed <= n || pattern[n] == '.');
+}

@@ -1,0 +1,171 @@
+#include "weave/woven_function.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+/* ---- finding it ---- */
+
+/* What of a full name stands behind its package, and the package as it is imported. NULL: there is no dot. */
+static const char *split_name(struct arena *arena, const char *full_name, const char **ret_package)
+{
+	size_t n = strcspn(full_name, "([");
+	const char *slash = memrchr(full_name, '/', n), *from = slash ? slash : full_name;
+	const char *dot = memchr(from, '.', n - (size_t)(from - full_name));
+	char *package, *to;
+
+	if (!dot)
+		return NULL;
+	package = to = arena_strndup(arena, full_name, (size_t)(dot - full_name));
+	for (const char *p = package; *p; p++) { /* the linker writes a dot of the last element as %2e */
+		bool escaped = !strncmp(p, "%2e", 3);
+
+		*to++ = escaped ? '.' : *p;
+		p += escaped ? 2 : 0;
+	}
+	*to = 0;
+	*ret_package = package;
+	return dot + 1;
+}
+
+/* A package is known by its import path, but for a program's own, which is called main. */
+static bool is_package(const struct weave_package *p, const char *path)
+{
+	bool main_package = p->name && !strcmp(p->name, "main");
+
+	return main_package ? !strcmp(path, "main") : !strcmp(path, p->path);
+}
+
+/* "serve.func1": the literal's number, and *ret_len what is before it. 0: it is no literal's name. */
+static size_t literal_number(const char *name, size_t *ret_len)
+{
+	const char *dot = strrchr(name, '.');
+	size_t number = 0, n = dot ? strspn(dot + 5, "0123456789") : 0;
+
+	if (!dot || strncmp(dot, ".func", 5) || !n || n > 4 || dot[5 + n])
+		return 0;
+	for (const char *p = dot + 5; *p; p++)
+		number = number * 10 + (size_t)(*p - '0');
+	*ret_len = (size_t)(dot - name);
+	return number;
+}
+
+static const struct go_function *function_in(struct arena *arena, const struct go_source *s, const char *name,
+                                             size_t len)
+{
+	for (size_t i = 0; s && i < s->nfunctions; i++) {
+		const char *own = go_function_name(arena, &s->functions[i]);
+
+		if (strlen(own) == len && !memcmp(own, name, len))
+			return &s->functions[i];
+	}
+	return NULL;
+}
+
+static int check(const struct go_function *f, const struct weave_package *p, struct err *err)
+{
+	bool of_runtime = !strcmp(p->path, "runtime");
+	unsigned forbidden = GO_RUNTIME_ONLY | GO_NOSPLIT;
+
+	if (f->broken)
+		return err_set(err, -EINVAL, "not all of it could be read");
+	if (f->body.start == f->body.end)
+		return err_set(err, -EINVAL, "it has no body in Go");
+	if (f->generic)
+		return err_set(err, -EINVAL, "it is generic");
+	if (f->directives & forbidden)
+		return err_set(err, -EINVAL, "it must not use more of the stack%s", of_runtime ? "" : " (go:nosplit)");
+	return 0;
+}
+
+int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
+{
+	const char *package, *name = split_name(&p->arena, full_name, &package);
+	size_t len = name ? strlen(name) : 0, outer, literal;
+
+	if (!name || !is_package(p, package))
+		return -ESRCH;
+	literal = literal_number(name, &outer);
+	len = literal ? outer : len;
+	for (size_t i = 0; i < p->nfiles; i++) {
+		const struct go_function *f = function_in(&p->arena, p->files[i].source, name, len);
+
+		if (!f)
+			continue;
+		if (literal && literal > f->nliterals)
+			return err_set(err, f->broken ? -EINVAL : -ENOENT, "no such function literal");
+		*ret =
+		    (struct woven_function){.file = &p->files[i], .function = literal ? &f->literals[literal - 1] : f};
+		return f->broken || f->generic ? check(f, p, err) : check(ret->function, p, err);
+	}
+	return err_set(err, -ENOENT, "package %s has no function %s", p->path, name);
+}
+
+/*
+ * The compiler writes deferred calls out at each return as long as there are 8 of them at most and returns times defers
+ * are no more than 15. Beyond, all of them become records on a list. A defer in a loop makes them so anyway.
+ */
+static bool is_open(const struct go_function *f, unsigned defers)
+{
+	unsigned returns = f->returns + !f->ends_in_return;
+
+	return !f->loops_defer && defers <= 8 && defers * returns <= 15;
+}
+
+bool woven_function_cliff(const struct woven_function *w)
+{
+	const struct go_function *f = w->function;
+
+	return f->defers && is_open(f, f->defers) && !is_open(f, f->defers + w->defers + 1);
+}
+
+/* ---- names ---- */
+
+static bool has_name(const struct go_param *p)
+{
+	return p->name && strcmp(p->name, "_");
+}
+
+/* Names for those of a list that have none. In a list all have names, or none has. */
+static void name_all(struct woven_function *w, const struct go_param *p, size_t n, const char *prefix)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!p[i].name)
+			go_edits_insert(&w->file->edits, p[i].at.start, "%s%zu ", prefix, i);
+		else if (!has_name(&p[i]))
+			go_edits_replace(&w->file->edits, p[i].at, "%s%zu", prefix, i);
+	}
+}
+
+const char *woven_param(struct weave_package *p, struct woven_function *w, size_t i)
+{
+	const struct go_function *f = w->function;
+	size_t receivers = f->receiver ? 1 : 0;
+	bool *named = i < receivers ? &w->receiver_named : &w->params_named;
+
+	if (has_name(&f->params[i]))
+		return f->params[i].name;
+	if (!*named)
+		name_all(w, f->params + (i < receivers ? 0 : receivers), i < receivers ? 1 : f->nparams - receivers,
+		         i < receivers ? "earshot_t" : "earshot_a");
+	*named = true;
+	return arena_printf(&p->arena, i < receivers ? "earshot_t%zu" : "earshot_a%zu",
+	                    i < receivers ? i : i - receivers);
+}
+
+const char *woven_result(struct weave_package *p, struct woven_function *w, size_t i)
+{
+	const struct go_function *f = w->function;
+	bool alone = f->nresults == 1 && w->file->source->text[f->result.start] != '(';
+
+	if (has_name(&f->results[i]))
+		return f->results[i].name;
+	if (!w->results_named && alone) {
+		go_edits_insert(&w->file->edits, f->result.start, "(earshot_r0 ");
+		go_edits_insert(&w->file->edits, f->result.end, ")");
+	} else if (!w->results_named) {
+		name_all(w, f->results, f->nresults, "earshot_r");
+	}
+	w->results_named = true;
+	return arena_printf(&p->arena, "earshot_r%zu", i);
+}

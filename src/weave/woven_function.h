@@ -1,0 +1,27 @@
+/* Functions of a package, found by the names that packs write, and what is put into them. */
+#ifndef WEAVE_WOVEN_FUNCTION_H
+#define WEAVE_WOVEN_FUNCTION_H
+
+#include "weave/package.h"
+
+/* A function with what has been done to it, which several points share. */
+struct woven_function {
+	struct weave_file *file;
+	const struct go_function *function;
+	bool receiver_named, params_named, results_named; /* those without a name were given one */
+	unsigned defers;                                  /* woven ones */
+};
+
+/*
+ * The function of a full name ("net/http.(*conn).serve.func1"). -ESRCH: the name is of another package; -ENOENT: the
+ * package has none of that name; -EINVAL with a sentence: there is one that is better left alone.
+ */
+int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err);
+/* Whether one more deferred call would make the function's own many times dearer. */
+bool woven_function_cliff(const struct woven_function *w);
+
+/* What parameter i, or result i, is called in the body; it is given a name where it has none. */
+const char *woven_param(struct weave_package *p, struct woven_function *w, size_t i);
+const char *woven_result(struct weave_package *p, struct woven_function *w, size_t i);
+
+#endif

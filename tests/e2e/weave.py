@@ -1,0 +1,345 @@
+"""`earshot build`: programs that carry their points, woven into their source on its way to the compiler."""
+
+import json
+import os
+import re
+import subprocess
+
+from earshot import attach
+from matrix import exercise
+from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, scratch, until
+from spans import check
+from target import MINORS, Httpd
+from testing import Test
+
+SOURCES = ROOT / "tests" / "go"
+PACK = SOURCES / "woven" / "woven.yaml"
+DUMP = os.environ.get("EARSHOT_WOVEN_DUMP", str(ROOT / "build" / "tools" / "woven-dump"))
+FIRST, LAST = MINORS[0], MINORS[-1]
+SAYS = """add 43 3 ok empty
+more 7 2 -1 6 25 3
+panics died lived
+largest 4 b
+line 125
+"""
+
+
+def _go(minor):
+    go = CACHE / f"toolchains/go{minor}/bin/go"
+    if not os.access(go, os.X_OK):
+        raise Skip(f"there is no Go {minor}")
+    return str(go)
+
+
+def _env(**more):
+    return clean_env(**{"GOCACHE": CACHE / "gocache", "GOMODCACHE": CACHE / "gomod", "GOTOOLCHAIN": "local",
+                        "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0", **more})
+
+
+def _modfile(minor):
+    """go.mod with that version's go line."""
+    path = scratch() / f"go{minor}.mod"
+    path.write_text(re.sub(r"^go 1\.\d+$", f"go {minor}", (SOURCES / "go.mod").read_text(), flags=re.M))
+    (path.parent / f"go{minor}.sum").write_text((SOURCES / "go.sum").read_text())
+    return f"-modfile={path}"
+
+
+def _build(minor, *go, options=(), cwd=SOURCES, code=0, seconds=500, **env):
+    """What the build says on standard error."""
+    argv = [EARSHOT, "build", *options, "--", _go(minor), "build", *go]
+    done = subprocess.run([str(a) for a in argv], cwd=cwd, capture_output=True, text=True, timeout=seconds, env=_env(**env), check=False)
+    assert done.returncode == code, f"{argv}: exit {done.returncode}: {done.stderr[-3000:]}{done.stdout[-500:]}"
+    return done.stderr
+
+
+def _woven(minor, package, *options, flags=()):
+    """A program of tests/go, and what its build says."""
+    path = scratch() / package
+    said = _build(minor, _modfile(minor), *flags, "-o", path, f"./{package}", options=options)
+    return path, said
+
+
+def _quiet(said):
+    """The warnings of a build: its lines but for those that name a package."""
+    return [line for line in said.splitlines() if line and not line.startswith("# ")]
+
+
+class Dump:
+    """All records of a process, in the order of time."""
+
+    def __init__(self, pid):
+        if not os.access(DUMP, os.X_OK):
+            raise Skip(f"{DUMP} was not built")
+        self.lines, self.in_write = scratch() / "records", None
+        with open(self.lines, "wb") as out:
+            self.child = subprocess.Popen([DUMP, str(pid)], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
+        until("the dump is attached", lambda: b"attached" in self.lines.read_bytes() or self.child.poll() is not None)
+        assert self.child.poll() is None, self.lines.read_text()
+
+    def records(self):
+        self.child.stdin.close()
+        assert self.child.wait(30) == 0
+        lines = [json.loads(line) for line in self.lines.read_text().splitlines()[1:]]
+        assert not any("bad" in r for r in lines)
+        return sorted(lines, key=lambda r: r["ts"])
+
+
+class Worker(Process):
+    """tests/go/woven: does its work once for each line."""
+
+    def __init__(self, path):
+        self.pipe, write = os.pipe()
+        self.write = write
+        super().__init__([path], stdin=self.pipe)
+        os.close(self.pipe)
+
+    def work(self):
+        before = self.out().count("line ")
+        os.write(self.write, b"x")
+        until("the work is done", lambda: self.out().count("line ") > before)
+
+    def done(self):
+        os.close(self.write)
+        assert self.popen.wait(30) == 0, self.describe()
+        return re.sub(r" $", "", self.out(), flags=re.M)
+
+
+def _slots(record):
+    return [tuple(s) for s in record["slots"]]
+
+
+# What the functions of tests/go/woven are called with, in order: entry, its arguments; then each return with its error.
+ENTRIES = {
+    "main.(*Shop).Add": [[("n", 21), ("note", "a note")], [("n", 1), ("note", "")]],
+    "main.Shop.Value": [[("arg0", 1), ("b", "xy")]],
+    "main.unnamed": [[("arg0", 5), ("arg1", "five")]],
+    "main.variadic": [[]],
+    "main.recovers": [[("n", 1)]],
+    "main.dies": [[("n", 1)], [("n", 0)]],
+    "main.survives": [[("n", 1)], [("n", 0)]],
+    "main.recursion": [[("n", 3)], [("n", 2)], [("n", 1)], [("n", 0)]],
+    "main.outer": [[("n", 5)]],
+    "main.line": [[("skip", 1)]],
+}
+
+
+def _spans(minor):
+    """--span 'main.*': each call with its arguments, each return that is one, and errors as they were when it returned."""
+    path, said = _woven(minor, "woven", "--packs", "go-runtime", "--span", "main.*")
+    # One function would become slow, one is generic: a pattern leaves such out, but for the price that cannot be seen.
+    assert _quiet(said) == ["earshot: main: main.deferring is no span: one more defer would make its own defers five times dearer"], said
+    worker = Worker(path)
+    dump = Dump(worker.popen.pid)
+    worker.work()
+    assert worker.done() == SAYS, worker.out()
+    records = dump.records()
+    by_function = {}
+    for r in records:
+        by_function.setdefault((r["func"], r["point"]), []).append(r)
+    for func, calls in ENTRIES.items():
+        got = [[s for s in _slots(r) if s[0] != "code.function.name"] for r in by_function[func, "entry"]]
+        assert got == calls, (func, got)
+        returns = by_function.get((func, "return"), [])
+        assert len(returns) == len(calls) - (func == "main.dies"), (func, len(returns))
+        depths = sorted(r["depth"] for r in by_function[func, "entry"])
+        assert sorted(r["depth"] for r in returns) == (depths if func != "main.dies" else depths[1:]), func
+    errors = {f: [bool(_slots(r)) for r in by_function[f, "return"]] for f in ("main.(*Shop).Add", "main.recovers", "main.unnamed")}
+    # main.recovers returns an error that its own deferred function sets.
+    assert errors == {"main.(*Shop).Add": [False, True], "main.recovers": [True], "main.unnamed": [False]}, errors
+    # The panic that ended main.dies, and where it was recovered: in a frame that is less deep.
+    (dead,) = [r for r in records if r["func"] == "main.dies" and ("n", 1) in _slots(r)]
+    recovered = [r for r in records if r["func"] == "runtime.recovery" and r["ts"] > dead["ts"]]
+    assert recovered and recovered[0]["depth"] < dead["depth"] and recovered[0]["goid"] == dead["goid"], (dead, recovered)
+    assert sum(r["func"] == "runtime.gopanic" for r in records) == 2
+    return f"{len(records)} records"
+
+
+def _captures(minor):
+    """A pack's points: what its expressions say of values of every kind, and a function literal with a condition."""
+    path, said = _woven(minor, "woven", "--packs", PACK)
+    assert not _quiet(said), said
+    worker = Worker(path)
+    dump = Dump(worker.popen.pid)
+    worker.work()
+    assert worker.done() == SAYS, worker.out()
+    records = dump.records()
+    begins = [dict(_slots(r)) for r in records if r["point"] == "begin"]
+    types = [b.pop("type", None) for b in begins]
+    price = begins[0].pop("price")
+    assert price == 0x3FC00000, price # 1.5 as a float32
+    assert begins == [
+        {"item": "pear", "items": 1, "count": 3, "tag": "v", "any": 9, "nil": 0},
+        {"user": "alice", "next": 42, "big": 1, "nil": 0},
+        {"nil": 1},
+    ], begins
+    assert types[0] and types[1] and types[0] != types[1] and types[2] is None, types
+    assert [dict(_slots(r)) for r in records if r["point"] == "inside"] == [{"x": 5}], records
+    assert sum(r["point"] == "done" for r in records) == 3
+    return f"{len(records)} records"
+
+
+def _modes(minor):
+    """Other ways to build: the program does what it does, and records while it does."""
+    modes = {"race": (["-race"], "1"), "pie": (["-buildmode=pie"], "0"), "no optimization": (["-gcflags=all=-N -l"], "0")}
+    for name, (flags, cgo) in modes.items():
+        path = scratch() / "woven"
+        said = _build(minor, _modfile(minor), *flags, "-o", path, "./woven", options=("--packs", PACK, "--span", "main.recursion"),
+                      CGO_ENABLED=cgo)
+        assert not _quiet(said), (name, said)
+        worker = Worker(path)
+        dump = Dump(worker.popen.pid)
+        worker.work()
+        assert worker.done() == SAYS, (name, worker.out())
+        assert sum(r["pack"] != "go-runtime" for r in dump.records()) == 3 + 3 + 1 + 8, name
+    here = scratch()
+    _build(minor, _modfile(minor), "-o", here / "arm64", "./woven", options=("--packs", PACK), GOARCH="arm64")
+    said = _build(minor, _modfile(minor), "-o", here / "windows", "./woven", options=("--packs", PACK), GOOS="windows")
+    assert _quiet(said) == ["earshot: runtime: THE PROGRAM WILL RECORD NOTHING: on windows/amd64 nothing is recorded"], said
+
+
+def _same_twice(minor):
+    """Two builds with -trimpath in different folders and caches are one file, bit for bit."""
+    files = []
+    for _ in range(2):
+        here = scratch()
+        subprocess.run(["cp", "-r", str(SOURCES / "woven"), str(here / "woven")], check=True)
+        (here / "go.mod").write_text(f"module example.com/woven\n\ngo {minor}\n")
+        _build(minor, "-trimpath", "-o", here / "woven.bin", "./woven", options=("--packs", PACK, "--span", "main.*"), cwd=here,
+               GOCACHE=scratch())
+        files.append((here / "woven.bin").read_bytes())
+    assert files[0] == files[1]
+    assert b"earshot.woven.1\n" in files[0] and str(SOURCES).encode() not in files[0]
+    return f"{len(files[0])} bytes"
+
+
+BROKEN = """pack: broken
+about: a test
+packages: [main]
+spans:
+- name: one
+  kind: internal
+  titles: [one]
+  points:
+  - name: begin
+    role: start
+    variants:
+    - func: main.look(x any, o *Order)
+      {captures}
+  - name: end
+    role: end
+    variants:
+    - func: main.look(x any, o *Order)
+      at: return
+"""
+
+
+def _goes_on(minor):
+    """What a pack names and is not there, and what does not compile: one warning, which a cached build repeats."""
+    cases = {
+        # Refused before anything is written.
+        "capture: {a: o.Absent}": "net|Order has no field Absent",
+        # Nothing in the declarations says that a type has not the methods of an interface.
+        "capture: {a: {expr: failed.(Item).N}}": "the name|failed",
+    }
+    for captures, want in cases.items():
+        pack = scratch() / "broken.yaml"
+        pack.write_text(BROKEN.format(captures=captures))
+        for _ in range(2):
+            path, said = _woven(minor, "woven", "--packs", pack)
+            (line,) = _quiet(said)
+            assert line.startswith("earshot: main: ") and re.search(want, line), said
+        worker = Worker(path)
+        worker.work()
+        assert worker.done() == SAYS
+    return f"{len(cases)} packs"
+
+
+IMPOSSIBLE = """package main
+
+import "os"
+
+type wall struct{}
+
+func (wall) Error() string { return "a wall" }
+
+type notAnError struct{ n int }
+
+func climb(e error) { os.Stdout.WriteString(e.Error()) }
+
+func make(n int) int { return n }
+
+func gap() int { return make(2) }
+
+func main() { climb(wall{}); gap() }
+"""
+
+
+def _falls_back(minor):
+    """Woven code that the compiler does not take: the package is compiled as it is, with one warning."""
+    here = scratch()
+    (here / "go.mod").write_text(f"module example.com/wall\n\ngo {minor}\n")
+    (here / "main.go").write_text(IMPOSSIBLE)
+    pack = here / "wall.yaml"
+    pack.write_text(BROKEN.format(captures="capture: {a: e.(notAnError).n}").replace("main.look(x any, o *Order)", "main.climb(e error)"))
+    said = _build(minor, "-o", here / "wall", ".", options=("--packs", pack, "--span", "main.gap"), cwd=here)
+    gap, line = _quiet(said)
+    # The grammar takes make for the predeclared one, and its function alone is left out.
+    assert gap == "earshot: main: main.gap is no span: not all of it could be read", said
+    assert line.startswith("earshot: main: nothing of it is woven: what was woven does not compile") and "impossible type" in line, said
+    assert subprocess.run([here / "wall"], capture_output=True, check=True, timeout=20).stdout == b"a wall"
+    # The program's own mistakes are told as ever, and nothing else is.
+    (here / "main.go").write_text(IMPOSSIBLE.replace("gap() }", "gap(); absent() }"))
+    argv = [_go(minor), "build", "-o", here / "wall", "."]
+    plain = subprocess.run(argv, cwd=here, capture_output=True, text=True, env=_env(), timeout=300, check=False).stderr
+    assert plain and _build(minor, "-o", here / "wall", ".", options=("--packs", pack), cwd=here, code=1) == plain
+
+
+def _another_toolexec(minor):
+    """A -toolexec that is there already runs each tool, in GOFLAGS and in the command line."""
+    here = scratch()
+    script, log = here / "other", here / "log"
+    script.write_text(f'#!/bin/sh\necho "$1" >>{log}\nexec "$@"\n')
+    script.chmod(0o755)
+    package = ("-o", here / "woven", _modfile(minor), "./woven")
+    for how in ({"GOFLAGS": f"-buildvcs=false -toolexec={script}"}, {}):
+        log.write_text("")
+        go = package if how else (f"-toolexec={script}", *package)
+        argv = [EARSHOT, "build", "--packs", PACK, "--", _go(minor), "build", "-a", *map(str, go)]
+        done = subprocess.run(list(map(str, argv)), cwd=SOURCES, capture_output=True, text=True, timeout=500, env={**_env(), **how}, check=False)
+        assert done.returncode == 0, done.stderr
+        tools = {os.path.basename(line) for line in log.read_text().splitlines()}
+        assert {"compile", "asm", "link"} <= tools, tools
+        assert b"earshot.woven.1\n" in (here / "woven").read_bytes()
+
+
+def _http(minor):
+    """The server of `matrix` with every pack woven: each request is the same span, field by field, as when it is planted."""
+    path, said = _woven(minor, "httpd")
+    assert not _quiet(said), said
+    with Httpd(path) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as earshot:
+        want = exercise(httpd, earshot)
+        spans, _ = earshot.finish()
+        for request, span in want.items():
+            if ".panic-after" in request: # what package runtime would have to know of net/http's types
+                del span["attributes"]["http.response.status_code"]
+        check(want, spans)
+        assert "woven" in inspected(path)
+        return f"{len(want)} spans"
+
+
+def inspected(path):
+    return subprocess.run([EARSHOT, "inspect", path], capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def tests():
+    for minor in dict.fromkeys((FIRST, "1.21", LAST)):
+        yield Test(f"spans-go{minor}", lambda minor=minor: _spans(minor), 600)
+    for minor in ("1.21", LAST):
+        yield Test(f"http-go{minor}", lambda minor=minor: _http(minor), 900)
+    for minor in (FIRST, LAST):
+        yield Test(f"captures-go{minor}", lambda minor=minor: _captures(minor), 600)
+    yield Test("modes", lambda: _modes(LAST), 900)
+    yield Test("same-twice", lambda: _same_twice(LAST), 900)
+    yield Test("goes-on", lambda: _goes_on(LAST), 600)
+    yield Test("falls-back", lambda: _falls_back(LAST), 600)
+    yield Test("another-toolexec", lambda: _another_toolexec(LAST), 900)

@@ -1,0 +1,61 @@
+/*
+ * Whatever the bytes are: what is found lies within them and in order, names are what stands there, and the masked copy
+ * has the same lines.
+ */
+#include "fuzz/replay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "weave/go_mask.h"
+#include "weave/go_source.h"
+
+static void check(bool good)
+{
+	if (!good)
+		abort();
+}
+
+static void check_params(const struct go_source *s, const struct go_param *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		check(p[i].at.start <= p[i].at.end && p[i].at.end <= s->len);
+		check(p[i].type.start < p[i].type.end && p[i].type.end <= s->len);
+		if (p[i].name)
+			check(!strncmp(p[i].name, s->text + p[i].at.start, p[i].at.end - p[i].at.start));
+	}
+}
+
+static void check_function(const struct go_source *s, const struct go_function *f)
+{
+	check(f->all.start < f->all.end && f->all.end <= s->len);
+	check(f->body.start <= f->body.end && f->body.end <= f->all.end);
+	if (f->broken)
+		return;
+	if (f->body.end > f->body.start)
+		check(s->text[f->body.start] == '{' && s->text[f->body.end - 1] == '}');
+	check_params(s, f->params, f->nparams);
+	check_params(s, f->results, f->nresults);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct go_source *s = NULL;
+	char *copy = malloc(size ? size : 1);
+
+	go_mask((const char *)data, size, copy, NULL);
+	for (size_t i = 0; i < size; i++)
+		check((copy[i] == '\n') == (data[i] == '\n'));
+	free(copy);
+	if (go_source_parse((const char *)data, size, &s, NULL))
+		return 0;
+	for (size_t i = 0; i < s->nfunctions; i++) {
+		check_function(s, &s->functions[i]);
+		check(!i || s->functions[i - 1].all.end <= s->functions[i].all.start);
+	}
+	for (size_t i = 0; i < s->ntypes; i++)
+		check(s->types[i].type.end <= s->len);
+	check(!s->nmissing == !s->missing);
+	go_source_free(s);
+	return 0;
+}

@@ -1,0 +1,5 @@
+package p
+func a() { if { } )
+func (b B) c[(x int) { "
+func d() {}
+/* new(

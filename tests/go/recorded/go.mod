@@ -1,0 +1,3 @@
+module earshot.test/recorded
+
+go 1.19

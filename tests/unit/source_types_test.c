@@ -1,0 +1,231 @@
+/* Types by their declarations in source: of the package at work, of its module, of the standard library. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "weave/source_types.h"
+
+/* A tree of files below a folder of its own: a GOROOT and a module. */
+struct world {
+	char dir[64];
+	struct weave_package package;
+	struct source_types *types;
+	struct type_lookup *lookup;
+};
+
+static void put_file(const struct world *w, const char *path, const char *text)
+{
+	char full[256], *slash;
+	FILE *f;
+
+	snprintf(full, sizeof(full), "%s/%s", w->dir, path);
+	for (slash = strchr(full + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = 0;
+		mkdir(full, 0777);
+		*slash = '/';
+	}
+	f = fopen(full, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static const char shop[] =
+    "package shop\n"
+    "import (\n\t\"net/url\"\n\tother \"example.com/shop/v2/internal/store\"\n\t\"example.com/elsewhere\"\n"
+    "\t\"example.com/shop/v2/odd\"\n)\n"
+    "type Order struct {\n"
+    "\tBase // all have it\n"
+    "\t*Meta\n"
+    "\tUser, Mail string `json:\"user\"`\n"
+    "\tLines []*Line; Notes map[string]Note\n"
+    "\tURL *url.URL\n"
+    "\tStore other.Store\n"
+    "\tX elsewhere.T\n"
+    "\tOdd peculiar.Thing\n"
+    "\tfixed [4]byte\n"
+    "\tmany [limit]int\n"
+    "\tdone <-chan struct{}\n"
+    "\tcall func(a, b int) (\n\t\terror)\n"
+    "\tin struct { A, B int; c string }\n"
+    "\tany interface{ M(int) }\n"
+    "\tlist List[int]\n"
+    "\tNext *Order\n"
+    "}\n"
+    "type Base struct { ID int64; At Time }\n"
+    "type Time = Note\n"
+    "type Meta struct { Tag string; ID string }\n"
+    "type Line struct { List[int]; other.Inner; n uint8 }\n"
+    "type List[T any] struct{ v T }\n"
+    "type Note string\n"
+    "type Level Note\n"
+    "type int32 string\n"
+    "const limit = 3\n";
+
+static void world_open(struct world *w)
+{
+	char goroot[128], path[128], *files[1] = {path};
+	struct err err = {0};
+
+	*w = (struct world){.dir = "/tmp/earshot-types-XXXXXX"};
+	assert_non_null(mkdtemp(w->dir));
+	put_file(w, "go/src/net/url/url.go",
+	         "package url\ntype URL struct {\n\tPath string\n\tUser *Userinfo\n}\n"
+	         "type Userinfo struct{ name string }\n");
+	put_file(w, "go/src/net/url/url_windows.go", "package url\ntype Userinfo struct{ other int }\n");
+	put_file(w, "go/src/net/url/url_test.go", "package url\ntype URL int\n");
+	put_file(w, "mod/go.mod", "// a module\nmodule example.com/shop/v2 // really\n\ngo 1.21\n");
+	put_file(w, "mod/shop.go", shop);
+	put_file(w, "mod/internal/store/store.go",
+	         "package store\ntype Store struct{ Inner }\ntype Inner struct{ Deep bool }\n");
+	put_file(w, "mod/internal/store/a.go", "package store\ntype Two int\n");
+	put_file(w, "mod/internal/store/b.go", "//go:build never\n\npackage store\ntype Two string\n");
+	put_file(w, "mod/odd/odd.go", "package peculiar\ntype Thing uint16\n");
+	put_file(w, "mod/nested/go.mod", "module example.com/shop/v2/nested\n");
+	put_file(w, "mod/nested/n.go", "package nested\ntype T int\n");
+	snprintf(path, sizeof(path), "%s/mod/shop.go", w->dir);
+	snprintf(goroot, sizeof(goroot), "%s/go", w->dir);
+	if (weave_package_open(&w->package, "example.com/shop/v2", files, 1, &err))
+		fail_msg("%s", err.text);
+	w->types = source_types_new(&w->package, arena_strdup(&w->package.arena, goroot));
+	w->lookup = source_types_lookup(w->types);
+}
+
+static void world_close(struct world *w)
+{
+	char command[128];
+
+	source_types_free(w->types);
+	weave_package_done(&w->package);
+	snprintf(command, sizeof(command), "rm -rf %s", w->dir);
+	assert_int_equal(system(command), 0);
+}
+
+static const struct type *type_of(struct world *w, const char *text)
+{
+	return w->lookup->ops->parse(w->lookup, "example.com/shop/v2", text, NULL);
+}
+
+/* The field by its path of steps, "Meta.Tag string"; NULL: there is none. */
+static void check_field(struct world *w, const char *in, const char *name, const char *want)
+{
+	const struct type *t = type_of(w, in);
+	struct field_path path;
+	char got[256] = "";
+
+	assert_non_null(t);
+	if (!w->lookup->ops->find_field(w->lookup, t, name, &path)) {
+		if (want)
+			fail_msg("%s has no field %s", in, name);
+		return;
+	}
+	for (size_t i = 0; i < path.n; i++)
+		snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s%s", i ? "." : "", path.steps[i].name);
+	t = path.steps[path.n - 1].type;
+	snprintf(got + strlen(got), sizeof(got) - strlen(got), " %s", t ? t->name : "?");
+	if (!want || strcmp(got, want))
+		fail_msg("%s.%s is %s, not %s", in, name, got, want ? want : "missing");
+}
+
+static void fields(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	check_field(&w, "Order", "User", "User string");
+	check_field(&w, "Order", "Mail", "Mail string");
+	check_field(&w, "Order", "Lines", "Lines []*example.com/shop/v2.Line");
+	check_field(&w, "Order", "Notes", "Notes map[string]example.com/shop/v2.Note");
+	check_field(&w, "Order", "URL", "URL *net/url.URL");
+	check_field(&w, "Order", "Store", "Store example.com/shop/v2/internal/store.Store");
+	check_field(&w, "Order", "X", "X example.com/elsewhere.T");
+	check_field(&w, "Order", "Odd", "Odd example.com/shop/v2/odd.Thing");
+	check_field(&w, "Order", "fixed", "fixed [4]uint8");
+	check_field(&w, "Order", "many", "many ?");
+	check_field(&w, "Order", "done", "done <-chan struct {?}");
+	check_field(&w, "Order", "call", "call func(?)");
+	check_field(&w, "Order", "Next", "Next *example.com/shop/v2.Order");
+	check_field(&w, "Order", "list", "list ?");
+	check_field(&w, "Order", "At", "At example.com/shop/v2.Note");
+	check_field(&w, "Order", "Tag", "Meta.Tag string");
+	check_field(&w, "Order", "ID", NULL); /* of two, at one depth */
+	check_field(&w, "Order", "nothing", NULL);
+	check_field(&w, "net/url.URL", "User", "User *net/url.Userinfo");
+	check_field(&w, "net/url.Userinfo", "name", "name string");
+	check_field(&w, "example.com/shop/v2/internal/store.Store", "Deep", "Deep bool");
+	check_field(&w, "Line", "n", "n uint8");
+	check_field(&w, "Line", "Deep", NULL); /* what is generic could have it, too */
+	world_close(&w);
+}
+
+static void kinds(void **state)
+{
+	struct world w;
+	struct field_path path;
+
+	world_open(&w);
+	assert_int_equal(type_of(&w, "Note")->kind, KIND_STRING);
+	assert_int_equal(type_of(&w, "Level")->kind, KIND_STRING);
+	assert_int_equal(type_of(&w, "int32")->kind, KIND_STRING); /* declared by the package */
+	assert_int_equal(type_of(&w, "byte")->kind, KIND_UINT8);
+	assert_int_equal(type_of(&w, "interface{}")->kind, KIND_INTERFACE);
+	assert_string_equal(type_of(&w, "any")->name, "interface {}");
+	assert_ptr_equal(type_of(&w, "*Order"), type_of(&w, "*example.com/shop/v2.Order"));
+	assert_int_equal(type_of(&w, "example.com/elsewhere.T")->kind, KIND_INVALID);
+	assert_int_equal(type_of(&w, "*example.com/elsewhere.T")->kind, KIND_POINTER);
+	assert_true(w.lookup->ops->find_field(w.lookup, type_of(&w, "Order"), "in", &path));
+	assert_true(w.lookup->ops->find_field(w.lookup, path.steps[0].type, "c", &path));
+	assert_int_equal(path.steps[0].type->kind, KIND_STRING);
+	world_close(&w);
+}
+
+static void check_unknown(struct world *w, const char *text, int code)
+{
+	struct err err = {0};
+
+	if (w->lookup->ops->parse(w->lookup, "example.com/shop/v2", text, &err))
+		fail_msg("%s is a type", text);
+	if (err.code != code)
+		fail_msg("%s: %d, %s", text, err.code, err.text);
+}
+
+/* That there is no such type is only said where all of the package was seen. */
+static void what_is_not_known(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	check_unknown(&w, "Absent", -ENOENT);
+	check_unknown(&w, "net/url.Absent", -ENOENT);
+	check_unknown(&w, "example.com/shop/v2/internal/store.Two", -ENODATA);
+	check_unknown(&w, "List", -ENODATA);
+	check_unknown(&w, "List[int]", -EINVAL);
+	check_unknown(&w, "map[string", -EINVAL);
+	check_unknown(&w, "*", -EINVAL);
+	check_unknown(&w, "int int", -EINVAL);
+	assert_int_equal(type_of(&w, "example.com/shop/v2/nested.T")->kind, KIND_INVALID); /* of another module */
+	assert_true(source_types_imported(w.types, "net/url"));
+	assert_false(source_types_imported(w.types, "net/http"));
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(fields),
+	    cmocka_unit_test(kinds),
+	    cmocka_unit_test(what_is_not_known),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

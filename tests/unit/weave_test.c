@@ -1,0 +1,307 @@
+/* What is woven into a package: which edits its files get, what the added file says, and what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "plant/woven.h"
+#include "weave/points.h"
+#include "weave/tool_command.h"
+#include "weave/woven_function.h"
+
+/* ---- edits ---- */
+
+static void edits_keep_lines(void **state)
+{
+	static const char text[] = "package p\nfunc f() {\n}\n";
+	struct go_edits e = {0};
+	_cleanup_(buf_done) struct buf out = {0};
+
+	go_edits_insert(&e, 20, " b();");
+	go_edits_insert(&e, 20, " c();");
+	go_edits_replace(&e, (struct go_span){15, 16}, "g");
+	assert_true(go_edits_apply(&e, "/src/p.go", text, strlen(text), &out));
+	assert_string_equal(out.data, "//line /src/p.go:1\npackage p\nfunc g() { b(); c();\n}\n");
+	go_edits_insert(&e, 3, "a\nb");
+	assert_false(go_edits_apply(&e, "/src/p.go", text, strlen(text), &out));
+	go_edits_done(&e);
+	go_edits_replace(&e, (struct go_span){2, 6}, "x");
+	go_edits_replace(&e, (struct go_span){4, 8}, "y");
+	assert_false(go_edits_apply(&e, "/src/p.go", text, strlen(text), &out));
+	go_edits_done(&e);
+}
+
+/* ---- tools ---- */
+
+static void tool_commands(void **state)
+{
+	static char *const compile[] = {"/go/pkg/tool/compile",
+	                                "-o",
+	                                "/tmp/b1/_pkg_.a",
+	                                "-trimpath",
+	                                "/tmp/b1=>",
+	                                "-p",
+	                                "example.com/x",
+	                                "-symabis",
+	                                "/tmp/b1/symabis",
+	                                "-pack",
+	                                "./a.go",
+	                                "b.go",
+	                                NULL};
+	static char *const version[] = {"asm", "-V=full", NULL}, *const other[] = {"gcc", "-c", "x.c", NULL};
+	struct arena arena = {0};
+	struct tool_command c;
+
+	tool_command_read((char **)compile, &arena, &c);
+	assert_string_equal(c.name, "compile");
+	assert_string_equal(c.package, "example.com/x");
+	assert_string_equal(c.out_dir, "/tmp/b1");
+	assert_int_equal(c.nfiles, 2);
+	assert_string_equal(c.argv[c.first], "./a.go");
+	assert_string_equal(c.argv[c.symabis], "/tmp/b1/symabis");
+	assert_false(c.asks_version);
+	tool_command_read((char **)version, &arena, &c);
+	assert_true(c.asks_version);
+	assert_int_equal(c.nfiles, 0);
+	tool_command_read((char **)other, &arena, &c);
+	assert_int_equal(c.nfiles, 0);
+	assert_null(c.package);
+	arena_done(&arena);
+}
+
+/* ---- a package ---- */
+
+struct source {
+	char path[64];
+	struct weave_package package;
+};
+
+static void source_open(struct source *s, const char *import_path, const char *text)
+{
+	char *files[] = {s->path};
+	struct err err = {0};
+	int fd;
+
+	*s = (struct source){.path = "/tmp/earshot-weave-XXXXXX.go"};
+	fd = mkstemps(s->path, 3);
+	assert_true(fd >= 0);
+	assert_int_equal(write_all(fd, text, strlen(text)), 0);
+	close(fd);
+	if (weave_package_open(&s->package, import_path, files, 1, &err))
+		fail_msg("%s", err.text);
+}
+
+static void source_close(struct source *s)
+{
+	weave_package_done(&s->package);
+	unlink(s->path);
+}
+
+/* The file as it is compiled, without the line that names it. */
+static char *woven_text(struct source *s)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+	struct weave_file *f = &s->package.files[0];
+
+	assert_true(go_edits_apply(&f->edits, f->path, f->text.data, f->text.len, &out));
+	return xstrdup(strchr(out.data, '\n') + 1);
+}
+
+static void weave_one(struct source *s, const char *pack_text, const char *span)
+{
+	struct pack *pack = NULL;
+	struct span_question q;
+	struct arena arena = {0};
+	struct weave_wanted wanted = {0};
+	struct err err = {0};
+
+	if (pack_text && pack_parse("test.yaml", pack_text, strlen(pack_text), &pack, &err))
+		fail_msg("%s", err.text);
+	if (span && span_question_parse(span, &arena, &q, &err))
+		fail_msg("%s", err.text);
+	if (pack)
+		wanted = (struct weave_wanted){.packs = &pack, .npacks = 1};
+	if (span) {
+		wanted.spans = &q;
+		wanted.nspans = 1;
+	}
+	if (weave_points(&s->package, &wanted, &err))
+		fail_msg("%s", err.text);
+	pack_free(pack);
+	arena_done(&arena);
+}
+
+/* The texts of all points in the added file, as the compiler will read the string. */
+static size_t read_points(struct source *s, struct arena *arena, struct woven_point *ret, size_t max)
+{
+	const char *at = s->package.added.len ? s->package.added.data[0].text.data : "";
+	size_t n = 0;
+
+	while ((at = strstr(at, "text: \"")) && n < max) {
+		_cleanup_(buf_done) struct buf text = {0};
+
+		for (at += 7; *at && strncmp(at, "\"}", 2); at++) {
+			if (!strncmp(at, "\\n\" +\n\t\"", 8)) {
+				buf_char(&text, '\n');
+				at += 7;
+			} else if (!strncmp(at, "\\x09", 4)) {
+				buf_char(&text, '\t');
+				at += 3;
+			} else {
+				buf_char(&text, *at);
+			}
+		}
+		assert_int_equal(woven_point_parse(text.data, text.len, arena, &ret[n]), text.len);
+		n++;
+	}
+	return n;
+}
+
+#define FRAME      "earshotD, earshotU := earshotDepth(), earshotPanic();"
+#define ENDS(call) "defer func() { if earshotPanic() == earshotU { " call " } }() "
+
+static void a_span_is_one_call_with_both_ends(void **state)
+{
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char *text;
+
+	source_open(&s, "example.com/shop",
+	            "package shop\n\nfunc (*Cart) Add(int, []byte) error {\n\treturn nil\n}\ntype Cart struct{}\n");
+	weave_one(&s, NULL, "example.com/shop.(*Cart).Add");
+	text = woven_text(&s);
+	assert_string_equal(text,
+	                    "package shop\n\nfunc (*Cart) Add(earshot_a0 int, earshot_a1 []byte) (earshot_r0 error) {"
+	                    " if *earshotSwitch != earshot_p0.off { " FRAME
+	                    " if earshot_f0(earshotD, earshot_a0, earshot_a1) { " ENDS(
+	                        "earshot_f1(earshotD, earshot_r0)") "} };\n\treturn nil\n}\ntype Cart struct{}\n");
+	free(text);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[0].pack, "functions");
+	assert_string_equal(points[0].span, "example.com/shop.(*Cart).Add");
+	assert_string_equal(points[0].point, "entry");
+	assert_int_equal(points[0].nslots, 3);
+	assert_string_equal(points[0].slots[2].kind, "string");
+	assert_true(points[1].at_return);
+	assert_string_equal(points[1].slots[0].kind, "type");
+	assert_int_equal(s.package.warnings.len, 0);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+#define PACK(points)                                                                                                   \
+	"pack: t\nabout: t\npackages: [main]\nspans:\n- name: s\n  kind: internal\n  titles: [s]\n  points:\n" points
+#define POINT(name, role, func, more) "  - {name: " name ", role: " role ", variants: [{func: '" func "'" more "}]}\n"
+
+static void packs_bind_against_declarations(void **state)
+{
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char *text;
+
+	source_open(&s, "example.com/cmd/x",
+	            "package main\n\ntype T struct{ n int; next *T; secret elsewhere.T }\n"
+	            "func run(t *T, x interface{}) { go func() {}() }\nfunc stop() (err error) { return }\n");
+	weave_one(&s,
+	          PACK(POINT("begin", "start", "main.run(job *T, what any)",
+	                     ", capture: {n: job.next.n, gone: {expr: job.absent, optional: true}, far: {expr: "
+	                     "job.secret.x, optional: "
+	                     "true}, t: {expr: 'what.(*T).n', optional: true}}")
+	                   POINT("inside", "note", "main.run.func1", ", capture: {mark: {const: \"1\"}}")
+	                       POINT("end", "end", "main.stop", ", at: return, when: err != nil")),
+	          NULL);
+	text = woven_text(&s);
+	assert_non_null(strstr(text,
+	                       "func run(t *T, x interface{}) { if *earshotSwitch != earshot_p0.off { "
+	                       "earshot_f0(earshotDepth(), t, x) }; go func() { if *earshotSwitch != earshot_p1.off { "
+	                       "earshot_f1(earshotDepth()) };}() }\n"));
+	assert_non_null(strstr(text, "func stop() (err error) { if *earshotSwitch != earshot_p2.off { " FRAME
+	                             " " ENDS("earshot_f2(earshotD, err)") "}; return }\n"));
+	free(text);
+	assert_int_equal(read_points(&s, &arena, points, 4), 3);
+	assert_int_equal(points[0].nslots, 2);
+	assert_string_equal(points[0].slots[0].name, "n");
+	assert_int_equal(points[0].slots[1].capture, 3);
+	assert_int_equal(points[0].nleft, 2 + 5); /* who created the goroutine, and the epoch */
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_non_null(
+	    strstr(s.package.added.data[0].text.data, "func earshot_f0(earshotD uintptr, job *T, what interface {})"));
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void check_refused(const char *source, const char *pack, const char *span, const char *want)
+{
+	struct source s;
+
+	source_open(&s, "main", source);
+	weave_one(&s, pack, span);
+	if (s.package.warnings.len != 1 || !strstr(s.package.warnings.data[0], want))
+		fail_msg("%s: %zu warnings, %s", want, s.package.warnings.len,
+		         s.package.warnings.len ? s.package.warnings.data[0] : "");
+	assert_int_equal(s.package.added.len, 0);
+	assert_int_equal(s.package.files[0].edits.all.len, 0);
+	source_close(&s);
+}
+
+static void what_is_refused_is_named_and_left_alone(void **state)
+{
+	static const char ends[] =
+	    "package main\nfunc f(n int) {\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n"
+	    "\tif n > 2 { return }\n\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
+	    "\tif n > 6 { return }\n}\nfunc g()\n";
+
+	check_refused("package main\nfunc f[T any](x T) {}\n", NULL, "main.f", "main.f is no span: it is generic");
+	check_refused("package main\nfunc f()\n", NULL, "main.f", "has no body");
+	check_refused("package main\n//go:nosplit\nfunc f() {}\n", NULL, "main.f", "go:nosplit");
+	check_refused("package main\nfunc f() { x := make(2) }\n", NULL, "main.f", "not all of it could be read");
+	check_refused(ends, NULL, "main.f", "five times dearer");
+	check_refused("package main\nfunc f(n int) {}\n", NULL, "main.f { n.x }", "main.f is no span");
+	check_refused("package main\nfunc f(n int) {}\n",
+	              PACK(POINT("a", "start", "main.f(n string)", "") POINT("b", "end", "other.g", "")), NULL,
+	              "n is declared as string, but is int");
+	check_refused("package main\nfunc f(n int) {}\n",
+	              PACK(POINT("a", "start", "main.f(n int, m int)", "") POINT("b", "end", "other.g", "")), NULL,
+	              "declared with 2 of them, but has 1");
+}
+
+/* A pattern takes what it can get, and says nothing of the rest. */
+static void patterns_leave_out(void **state)
+{
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+
+	source_open(&s, "example.com/yaml.v3",
+	            "package yaml\nfunc a() {}\nfunc b[T any]() {}\n//go:nosplit\nfunc c() {}\nfunc d()\n");
+	weave_one(&s, NULL, "example.com/yaml.v3.*");
+	assert_int_equal(read_points(&s, &arena, points, 8), 2);
+	assert_string_equal(points[0].func, "example.com/yaml%2ev3.a");
+	assert_int_equal(s.package.warnings.len, 0);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(edits_keep_lines),
+	    cmocka_unit_test(tool_commands),
+	    cmocka_unit_test(a_span_is_one_call_with_both_ends),
+	    cmocka_unit_test(packs_bind_against_declarations),
+	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
+	    cmocka_unit_test(patterns_leave_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

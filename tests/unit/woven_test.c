@@ -1,0 +1,985 @@
+/*
+ * Woven programs: what their files say, what their memory may be, and the recorder itself. The programs
+ * (tests/go/recorded) are woven by hand with the recorder in their runtime, and know what they have recorded: each
+ * number comes once, whole and in order, or is counted as lost. Needs no root: they are our children.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "lib/go_binaries.h"
+#include "plant/woven.h"
+#include "plant/woven/memory.h"
+
+#define TARGET 7
+enum { BEGIN = 1, END, CALL, RETURN, NPROBES };
+
+/* ---- what a file has ---- */
+
+#define HEAD "earshot.woven.1\n"
+#define POINT "point\tnethttp\tserver\tstart\t1\tentry\tnet/http.(*conn).serve\n"
+
+static const char whole[] = HEAD POINT "pack\t0123456789abcdef\nslot\t3\tstring\turl.path\nslot\t-\tuint\tours\n"
+				       "left\t4\tclient.address\tnot of a type that is known\nend\n";
+
+static void test_points_are_read(void **state)
+{
+	struct arena arena = {0};
+	struct woven_point p;
+
+	(void)state;
+	assert_int_equal(woven_point_parse(whole, sizeof(whole), &arena, &p), sizeof(whole) - 1);
+	assert_string_equal(p.pack, "nethttp");
+	assert_string_equal(p.span, "server");
+	assert_string_equal(p.point, "start");
+	assert_int_equal(p.variant, 1);
+	assert_false(p.at_return);
+	assert_string_equal(p.func, "net/http.(*conn).serve");
+	assert_string_equal(p.pack_hash, "0123456789abcdef");
+	assert_int_equal(p.nslots, 2);
+	assert_int_equal(p.slots[0].capture, 3);
+	assert_string_equal(p.slots[0].kind, "string");
+	assert_string_equal(p.slots[0].name, "url.path");
+	assert_int_equal(p.slots[1].capture, -1);
+	assert_int_equal(p.nleft, 1);
+	assert_string_equal(p.left[0].name, "client.address");
+	assert_string_equal(p.left[0].kind, "not of a type that is known");
+	arena_done(&arena);
+}
+
+static void test_points_that_break_the_rules(void **state)
+{
+	static const char *const broken[] = {
+		HEAD, HEAD "end\n", HEAD POINT, HEAD POINT "end", HEAD POINT POINT "end\n", HEAD "point\ta\tb\nend\n",
+		HEAD "point\ta\tb\tc\tx\tentry\tf\nend\n", HEAD "point\ta\tb\tc\t1\tmiddle\tf\nend\n",
+		HEAD "point\ta\tb\tc\t1\tentry\t\nend\n", HEAD POINT "slot\t99999\tint\tn\nend\n",
+		HEAD POINT "slot\t1\tint\nend\n", HEAD POINT "what\nend\n", HEAD POINT "slot\t1\tint\tn\001\nend\n",
+		HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n", "earshot.woven.2\n" POINT "end\n", "",
+	};
+	struct arena arena = {0};
+	struct woven_point p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(broken); i++)
+		if (woven_point_parse(broken[i], strlen(broken[i]), &arena, &p))
+			fail_msg("text %zu is read", i);
+	for (size_t n = 0; n < sizeof(whole) - 1; n++)
+		assert_int_equal(woven_point_parse(whole, n, &arena, &p), 0);
+	arena_done(&arena);
+}
+
+/* ---- what its memory may be ---- */
+
+static struct woven_area good_area(uint64_t *ret_bytes)
+{
+	struct woven_area a = {.ring = {.magic = WOVEN_MAGIC, .size = sizeof(a), .procs = 8, .extra = 8, .chunks = 64,
+					.table_len = 64, .slot_bytes = 270336, .links_off = 4096 + 524288,
+					.slots_off = 4096 + 524288 + 4096},
+			       .wanted_off = 4096};
+
+	a.ring.bytes = a.ring.pool_off = a.ring.slots_off + 16 * a.ring.slot_bytes;
+	*ret_bytes = a.ring.pool_off + 64 * RING_CHUNK;
+	return a;
+}
+
+static void test_memory_is_checked(void **state)
+{
+	uint64_t bytes;
+	struct woven_area good = good_area(&bytes), a;
+	struct err err = {0};
+
+	(void)state;
+	if (woven_area_check(&good, bytes, &err))
+		fail_msg("%s", err.text);
+#define REFUSED(member, value)                                                                                         \
+	do {                                                                                                           \
+		a = good;                                                                                              \
+		a.member = (value);                                                                                    \
+		err.text[0] = 0;                                                                                       \
+		assert_int_equal(woven_area_check(&a, bytes, &err), -EPROTO);                                          \
+		assert_true(err.text[0]);                                                                              \
+	} while (0)
+	REFUSED(ring.magic, 1);
+	REFUSED(ring.size, sizeof(a) + 8);
+	REFUSED(ring.procs, 0);
+	REFUSED(ring.procs, UINT32_MAX);
+	REFUSED(ring.extra, 0);
+	REFUSED(ring.extra, UINT32_MAX);
+	REFUSED(ring.chunks, 0);
+	REFUSED(ring.chunks, 65);
+	REFUSED(ring.table_len, 63);
+	REFUSED(ring.table_len, 32);
+	REFUSED(ring.table_len, 1u << 31);
+	REFUSED(ring.slot_bytes, 4096);
+	REFUSED(ring.slot_bytes, 270337);
+	REFUSED(ring.slots_off, good.ring.slots_off + 8);
+	REFUSED(ring.slots_off, UINT64_MAX & ~UINT64_C(4095));
+	REFUSED(ring.links_off, 4096);
+	REFUSED(ring.links_off, good.ring.slots_off);
+	REFUSED(ring.bytes, good.ring.bytes - 4096);
+	REFUSED(ring.pool_off, good.ring.pool_off + 4096);
+	REFUSED(ring.pool_off, good.ring.pool_off - 4096);
+	REFUSED(wanted_off, 0);
+	REFUSED(wanted_off, 8192);
+	REFUSED(wanted_off, UINT64_MAX - 7);
+	assert_int_equal(woven_area_check(&good, bytes - 1, &err), -EPROTO);
+	assert_int_equal(woven_area_check(&good, UINT64_C(1) << 50, &err), -EPROTO);
+}
+
+static int make_file(const struct woven_area *a, uint64_t bytes, int seals)
+{
+	int fd = memfd_create(WOVEN_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	assert_int_equal(pwrite(fd, a, MIN(bytes, sizeof(*a)), 0), MIN(bytes, sizeof(*a)));
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static void refused(const struct woven_area *a, uint64_t bytes, int seals, int code, const char *words)
+{
+	int fd = make_file(a, bytes, seals);
+	struct woven_memory m;
+	struct err err = {0};
+
+	assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), code);
+	if (!strstr(err.text, words))
+		fail_msg("%s", err.text);
+	close(fd);
+}
+
+/* Files of that name that are none, of this very process. */
+static void test_files_that_are_refused(void **state)
+{
+	const int both = F_SEAL_SHRINK | F_SEAL_GROW;
+	struct woven_area zero = {0}, good, older;
+	struct woven_memory m, second;
+	struct err err = {0};
+	uint64_t bytes;
+	int fd;
+
+	(void)state;
+	good = good_area(&bytes);
+	good.pid = (uint64_t)getpid();
+	older = good;
+	older.ring.magic -= 1 << 24;
+	assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), -ENODATA);
+	refused(&good, bytes, F_SEAL_GROW, -EPROTO, "not sealed");
+	refused(&good, 100, both, -EPROTO, "too short");
+	refused(&good, bytes - 1, both, -EPROTO, "not what a recorder makes");
+	refused(&good, WOVEN_HEAD, both, -EPROTO, "not what a recorder makes");
+	refused(&zero, bytes, both, -EPROTO, "another version");
+	refused(&older, bytes, both, -EPROTO, "another version");
+	good.pid++;
+	refused(&good, bytes, both, -ENODATA, "was forked");
+	good.pid--;
+	fd = make_file(&good, bytes, both);
+	assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), 0);
+	assert_int_equal(woven_memory_open("/proc", getpid(), &second, &err), -EBUSY);
+	woven_memory_close(&m);
+	assert_int_equal(woven_memory_open("/proc", getpid(), &second, &err), 0);
+	woven_memory_close(&second);
+	close(fd);
+	assert_int_equal(woven_memory_open("/proc", 0x7ffffff, &m, &err), -ESRCH);
+}
+
+/* ---- the programs ---- */
+
+struct recorded_program {
+	pid_t pid;
+	int in, out;
+	char answer[256];
+	size_t nanswer;
+};
+
+static void start_with(const char *path, const char *setting, struct recorded_program *p)
+{
+	int in[2], out[2];
+
+	*p = (struct recorded_program){0};
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	p->pid = fork();
+	if (!p->pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		unsetenv("EARSHOT_RECORD");
+		if (setting)
+			setenv("EARSHOT_RECORD", setting, 1);
+		execl(path, path, (char *)NULL);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	p->in = in[1];
+	p->out = out[0];
+	fcntl(p->out, F_SETFL, O_NONBLOCK);
+}
+
+static void stop(struct recorded_program *p)
+{
+	kill(p->pid, SIGKILL);
+	waitpid(p->pid, NULL, 0);
+	close(p->in);
+	close(p->out);
+}
+
+static void command(struct recorded_program *p, const char *line)
+{
+	p->nanswer = 0;
+	assert_int_equal(write(p->in, line, strlen(line)), strlen(line));
+}
+
+/* Whether its answer is there. */
+static bool answered(struct recorded_program *p)
+{
+	ssize_t n = read(p->out, p->answer + p->nanswer, sizeof(p->answer) - 1 - p->nanswer);
+
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		fail_msg("the program has ended");
+	p->nanswer += n > 0 ? (size_t)n : 0;
+	p->answer[p->nanswer] = 0;
+	return strchr(p->answer, '\n') != NULL;
+}
+
+static const char *ask(struct recorded_program *p, const char *line)
+{
+	command(p, line);
+	for (int i = 0; i < 60000; i++) {
+		if (answered(p))
+			return p->answer;
+		usleep(1000);
+	}
+	fail_msg("no answer to %s", line);
+	return "";
+}
+
+/* What it says of itself. */
+struct told {
+	uint64_t written, lost, ends, ends_lost;
+};
+
+static struct told told_by(const struct recorded_program *p)
+{
+	struct told t;
+
+	if (sscanf(p->answer, "written %" SCNu64 " lost %" SCNu64 " ends %" SCNu64 " ends_lost %" SCNu64, &t.written,
+		   &t.lost, &t.ends, &t.ends_lost) != 4)
+		fail_msg("it says: %s", p->answer);
+	return t;
+}
+
+/* ---- the reader ---- */
+
+struct open_work {                       /* of a goroutine, innermost last: none is within another here */
+	uint64_t goid, depth, worker, n;
+};
+struct reader {
+	struct woven *woven;
+	struct arena arena;
+	const struct woven_point *begin, *end;
+	uint64_t taken[NPROBES], last[64], torn;
+	struct open_work open[128];
+	char first[200];
+};
+
+static void torn(struct reader *r, const char *what, uint64_t got, uint64_t want)
+{
+	if (!r->torn++)
+		snprintf(r->first, sizeof(r->first), "%s: %" PRIu64 " instead of %" PRIu64, what, got, want);
+}
+
+static void expect(struct reader *r, const char *what, uint64_t got, uint64_t want)
+{
+	if (got != want)
+		torn(r, what, got, want);
+}
+
+static const char *text_of(uint64_t n, size_t *ret_len)
+{
+	static const char *const texts[] = {"", "a", "some words",
+					    "a text that is longer than thirty-two bytes and a little more"};
+	static char pattern[5001];
+
+	if (n % 5 < 4) {
+		*ret_len = strlen(texts[n % 5]);
+		return texts[n % 5];
+	}
+	for (size_t i = 0; !pattern[4999] && i < 1000; i++)
+		memcpy(pattern + 5 * i, "long ", 5);
+	*ret_len = 5000;
+	return pattern;
+}
+
+static void check_text(struct reader *r, const struct event *e, size_t slot, uint64_t n)
+{
+	size_t len, got_len = 0;
+	const char *want = text_of(n, &len), *got = event_bytes(e, slot, &got_len);
+
+	expect(r, "length of a text", e->slots[slot].len, len);
+	expect(r, "status of a text", e->slots[slot].status, len > EVENT_MAX_STRING ? SLOT_CUT : SLOT_OK);
+	expect(r, "bytes of a text", got_len, MIN(len, (size_t)EVENT_MAX_STRING));
+	if (!got || (got_len && memcmp(got, want, got_len)))
+		torn(r, "a text", n, n);
+}
+
+static struct open_work *open_of(struct reader *r, uint64_t goid)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(r->open); i++)
+		if (r->open[i].goid == goid || !r->open[i].goid)
+			return &r->open[i];
+	return &r->open[0];
+}
+
+static void on_begin(struct reader *r, const struct event *e)
+{
+	uint64_t worker = e->slots[0].value, n = e->slots[1].value;
+
+	if (worker >= 64) {
+		torn(r, "a worker", worker, 0);
+		return;
+	}
+	if (n + 1 <= r->last[worker])
+		torn(r, "a number", n, r->last[worker]);
+	r->last[worker] = n + 1;
+	check_text(r, e, 2, n);
+	*open_of(r, e->head->goid) = (struct open_work){e->head->goid, e->head->depth, worker, n};
+}
+
+/* The end of what its goroutine began last: everything of these programs ends. */
+static void on_end(struct reader *r, const struct event *e)
+{
+	struct open_work *w = open_of(r, e->head->goid);
+
+	expect(r, "the depth of an end", e->head->depth, w->depth);
+	if (w->n % 1000 == 999)
+		expect(r, "what a panic leaves", e->slots[0].status, SLOT_ABSENT);
+	else
+		expect(r, "a result", e->slots[0].value, w->n);
+	w->goid = e->head->goid;
+}
+
+static void on_sample(void *arg, const void *sample, size_t size)
+{
+	struct reader *r = arg;
+	struct event e[2];
+	size_t n;
+
+	if (!event_decode_sample(sample, size, e, &n) || !e[0].head->probe || e[0].head->probe >= NPROBES) {
+		torn(r, "a record", 0, 1);
+		return;
+	}
+	r->taken[e[0].head->probe]++;
+	expect(r, "a target", e[0].head->target, TARGET);
+	if (e[0].head->probe == BEGIN) {
+		on_begin(r, &e[0]);
+	} else if (e[0].head->probe == END) {
+		on_end(r, &e[0]);
+	} else { /* a call: the result, and what the entry had, in another order */
+		expect(r, "slots of an entry", e[1].head->slots, 2);
+		expect(r, "an absent slot", e[1].slots[1].status, SLOT_ABSENT);
+		if (e[0].slots[0].status == SLOT_OK)
+			check_text(r, &e[1], 0, e[0].slots[0].value);
+	}
+}
+
+static void find_points(const char *path, struct reader *r)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct woven_point *points;
+	struct err err = {0};
+	struct image img;
+	size_t n, broken;
+
+	if (image_open(fd, path, &img, &err))
+		fail_msg("%s", err.text);
+	close(fd);
+	woven_points(&img, &r->arena, &points, &n, &broken);
+	assert_int_equal(broken, 0);
+	assert_int_equal(n, 3);
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(points[i].point, "end"))
+			r->end = &points[i];
+		else if (!strcmp(points[i].span, "work"))
+			r->begin = &points[i];
+	}
+	image_close(&img);
+	assert_non_null(r->begin);
+	assert_non_null(r->end);
+}
+
+static void reader_new(const char *path, struct reader *r)
+{
+	const struct woven_options o = {.procfs = "/proc", .sysfs = "/sys"};
+	struct err err = {0};
+
+	*r = (struct reader){0};
+	find_points(path, r);
+	if (woven_open(&o, &r->woven, &err))
+		fail_msg("%s", err.text);
+}
+
+static int attach(struct reader *r, int pid, size_t n, struct err *err)
+{
+	static const struct capture_program programs[NPROBES] = {
+		[BEGIN] = {.role = PROGRAM_POINT, .nslots = 3}, [END] = {.role = PROGRAM_POINT, .nslots = 1},
+		[CALL] = {.role = PROGRAM_ENTRY, .call_group = 1, .nslots = 2},
+		[RETURN] = {.role = PROGRAM_RETURN, .call_group = 1, .nslots = 1},
+	};
+	static const int begin[] = {0, 1, 2}, call[] = {2, -1};
+	const struct woven_probe probes[] = {
+		{.key = r->begin->key, .id = BEGIN, .program = &programs[BEGIN], .slots = begin},
+		{.key = r->end->key, .id = END, .program = &programs[END], .slots = begin},
+		{.key = r->begin->key, .id = CALL, .group = 1, .func = 1, .program = &programs[CALL], .slots = call},
+		{.key = r->end->key, .id = RETURN, .group = 1, .func = 1, .program = &programs[RETURN], .slots = begin},
+	};
+
+	return woven_attach(r->woven, TARGET, pid, probes, n, err);
+}
+
+/* Its recorder exists a moment after it has started. */
+static void attach_started(struct reader *r, int pid, size_t n)
+{
+	struct err err = {0};
+
+	for (int i = 0; attach(r, pid, n, &err); i++) {
+		if (i == 5000 || err.code == -EPROTO || err.code == -EBUSY)
+			fail_msg("%s", err.text);
+		usleep(1000);
+	}
+}
+
+static void drain(struct reader *r)
+{
+	struct event_source *s = woven_source(r->woven);
+
+	s->ops->drain(s, on_sample, r);
+}
+
+static void drain_all(struct reader *r)
+{
+	usleep(1000);
+	for (int i = 0; i < 64; i++)
+		drain(r);
+}
+
+static const char *ask_and_drain(struct reader *r, struct recorded_program *p, const char *line)
+{
+	command(p, line);
+	for (int i = 0; i < 600000; i++) {
+		if (answered(p)) {
+			drain_all(r);
+			return p->answer;
+		}
+		drain(r);
+		usleep(100);
+	}
+	fail_msg("no answer to %s", line);
+	return "";
+}
+
+static uint64_t lost_of(struct reader *r, uint32_t probe, enum loss which)
+{
+	struct event_source *s = woven_source(r->woven);
+	struct losses l = {0};
+
+	s->ops->probe_losses(s, probe, &l);
+	return l.count[which];
+}
+
+static void reader_free(struct reader *r)
+{
+	struct event_source *s = woven_source(r->woven);
+	struct losses l = {0};
+
+	s->ops->losses(s, &l);
+	assert_int_equal(l.count[LOSS_BAD_RECORD], 0);
+	woven_close(r->woven);
+	arena_done(&r->arena);
+	if (r->torn)
+		fail_msg("%" PRIu64 " records are wrong, the first: %s", r->torn, r->first);
+}
+
+static void compare(struct reader *r, struct told t)
+{
+	assert_int_equal(r->taken[BEGIN], t.written);
+	assert_int_equal(lost_of(r, BEGIN, LOSS_RING_FULL) + lost_of(r, BEGIN, LOSS_BUSY), t.lost);
+	assert_int_equal(r->taken[END], t.ends);
+	assert_int_equal(lost_of(r, END, LOSS_RING_FULL) + lost_of(r, END, LOSS_BUSY), t.ends_lost);
+}
+
+static void each_program(void (*fn)(const char *path), const char *which)
+{
+	signal(SIGPIPE, SIG_IGN);
+	if (!go_binaries_each(which, fn))
+		skip();
+}
+
+/* ---- what they record ---- */
+
+static void records_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	ask(&p, "run 2 1000\n");
+	assert_int_equal(told_by(&p).written + told_by(&p).lost, 0); /* it is off */
+	attach_started(&r, p.pid, 2);
+	ask(&p, "gc 5\n");
+	ask_and_drain(&r, &p, "run 8 60000\n");
+	compare(&r, told_by(&p));
+	assert_true(r.taken[BEGIN] > 0);
+	woven_detach(r.woven, TARGET);
+	ask(&p, "run 2 1000\n");
+	assert_int_equal(told_by(&p).written + told_by(&p).lost, 0);
+	drain_all(&r);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_records(void **state)
+{
+	(void)state;
+	each_program(records_of, "bin/recorded-go1.[0-9][0-9]");
+	each_program(records_of, "bin/recorded-go1.*-sw");
+}
+
+/* A probe has the slots that it wants; of one point there can be several. */
+static void calls_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	attach_started(&r, p.pid, NPROBES - 1);
+	ask_and_drain(&r, &p, "run 4 20000\n");
+	compare(&r, told_by(&p));
+	assert_int_equal(r.taken[RETURN], told_by(&p).ends);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_calls(void **state)
+{
+	(void)state;
+	each_program(calls_of, "bin/recorded-go1.2[0-9]");
+}
+
+/* Ps that have no ring of their own. */
+static void many_procs_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	ask(&p, "procs 64\n");
+	attach_started(&r, p.pid, 2);
+	ask_and_drain(&r, &p, "run 64 3000\n");
+	compare(&r, told_by(&p));
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_many_procs(void **state)
+{
+	(void)state;
+	each_program(many_procs_of, "bin/recorded-go1.2[0-9]");
+}
+
+static void sampling_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+	struct event_source *s;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	s = woven_source(r.woven);
+	attach_started(&r, p.pid, 2);
+	s->ops->control(s, BEGIN, &(struct plant_control){.every = 10});
+	ask_and_drain(&r, &p, "run 4 20000\n");
+	assert_int_equal(told_by(&p).written, r.taken[BEGIN]);
+	assert_int_equal(told_by(&p).ends, r.taken[END]); /* what did not begin does not end */
+	assert_int_equal(told_by(&p).lost, lost_of(&r, BEGIN, LOSS_RING_FULL) + lost_of(&r, BEGIN, LOSS_EVERY));
+	assert_in_range(r.taken[BEGIN], 8000 - 64, 8000 + 64);
+	assert_int_equal(s->ops->hits(s, BEGIN), 80000);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_sampling(void **state)
+{
+	(void)state;
+	each_program(sampling_of, "bin/recorded-go1.2[0-9]");
+}
+
+/* What it has recorded before anybody came is not lost. */
+static void from_the_beginning_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+	struct told before, after;
+
+	start_with(path, "on", &p);
+	reader_new(path, &r);
+	ask(&p, "run 4 300\n");
+	before = told_by(&p);
+	assert_int_equal(before.written, 1200);
+	attach_started(&r, p.pid, 2);
+	drain_all(&r);
+	compare(&r, before);
+	memset(r.last, 0, sizeof(r.last));
+	ask_and_drain(&r, &p, "run 4 20000\n");
+	after = told_by(&p);
+	after.written += before.written;
+	after.ends += before.ends;
+	compare(&r, after);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_from_the_beginning(void **state)
+{
+	(void)state;
+	each_program(from_the_beginning_of, "bin/recorded-go1.[0-9][0-9]");
+}
+
+/* ---- who else there is ---- */
+
+static void children_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	attach_started(&r, p.pid, 2);
+	assert_string_equal(ask_and_drain(&r, &p, "fork\n"), "child 0\n");
+	assert_int_equal(r.taken[BEGIN], 0);
+	assert_string_equal(ask_and_drain(&r, &p, "again\n"), "written 0 lost 0 ends 0 ends_lost 0\n");
+	ask_and_drain(&r, &p, "run 1 10\n");
+	compare(&r, told_by(&p));
+	assert_int_equal(r.taken[BEGIN], 10);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_children(void **state)
+{
+	(void)state;
+	each_program(children_of, "bin/recorded-go1.[0-9][0-9]");
+}
+
+/* A reader in a process of its own, that says when it is at work. */
+static pid_t other_reader(const char *path, int pid)
+{
+	int ready[2];
+	char c;
+	pid_t child;
+
+	assert_int_equal(pipe(ready), 0);
+	child = fork();
+	if (!child) {
+		struct reader r;
+
+		reader_new(path, &r);
+		attach_started(&r, pid, 2);
+		for (bool said = false;; said = true) {
+			drain(&r);
+			if (!said && write(ready[1], "", 1) != 1)
+				_exit(1);
+			usleep(1000);
+		}
+	}
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	close(ready[1]);
+	return child;
+}
+
+static void kill_and_wait(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+/* One at a time; a killed one costs the next nothing, and the program goes on. */
+static void turns_of(const char *path)
+{
+	struct recorded_program p;
+	struct err err = {0};
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	for (int i = 0; i < 3; i++) {
+		pid_t other = other_reader(path, p.pid);
+
+		reader_new(path, &r);
+		assert_int_equal(attach(&r, p.pid, 2, &err), -EBUSY);
+		command(&p, "run 4 20000\n");
+		usleep(3000);
+		kill_and_wait(other);
+		attach_started(&r, p.pid, 2);
+		ask_and_drain(&r, &p, "");
+		r.torn = 0; /* ends of what had begun before us */
+		reader_free(&r);
+		reader_new(path, &r);
+		attach_started(&r, p.pid, 2);
+		ask_and_drain(&r, &p, "run 4 5000\n");
+		compare(&r, told_by(&p));
+		reader_free(&r);
+	}
+	stop(&p);
+}
+
+static void test_turns(void **state)
+{
+	(void)state;
+	each_program(turns_of, "bin/recorded-go1.[0-9][0-9]");
+}
+
+/* What one of them is about to write as the session ends is not counted: then nobody listens. */
+#define WORKERS 2
+
+static uint64_t memory_of(const struct woven_memory *m)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(m->fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* A reader that stands still is taken for dead: the program is off again, and has no memory of it. */
+static void stale_of(const char *path)
+{
+	struct woven_memory m;
+	struct recorded_program p;
+	struct err err = {0};
+	struct tsc_clock clock;
+	struct chunk_pool pool;
+	struct reader r;
+	uint32_t index = 0;
+	bool went_on;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	ask(&p, "run 1 1\n");
+	tsc_clock_monotonic(&clock);
+	if (woven_memory_open("/proc", p.pid, &m, &err) ||
+	    woven_session_begin(&m, TARGET, &(struct woven_key){r.begin->key, &index}, 1, &clock, 64, &pool, &went_on,
+				&err))
+		fail_msg("%s", err.text);
+	assert_true(memory_of(&m) > 64 * RING_CHUNK);
+	ask(&p, "run 2 200\n");
+	assert_int_equal(told_by(&p).written, 400);
+	m.area->ring.heartbeat_tsc -= UINT64_C(60) * 1000000000;
+	ask(&p, "run 2 20000\n");
+	assert_true(woven_session_lost(&m));
+	assert_true(told_by(&p).written + told_by(&p).lost < 40000); /* off again */
+	assert_true(memory_of(&m) < 8 * RING_CHUNK);
+	assert_in_range(m.area->ring.ring_full + WORKERS, told_by(&p).lost, told_by(&p).lost + WORKERS);
+	ask(&p, "run 2 200\n");
+	assert_int_equal(told_by(&p).written + told_by(&p).lost, 0);
+	pool_done(&pool);
+	woven_memory_close(&m);
+	attach_started(&r, p.pid, 2);
+	ask_and_drain(&r, &p, "run 2 1000\n");
+	compare(&r, told_by(&p));
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_stale(void **state)
+{
+	(void)state;
+	each_program(stale_of, "bin/recorded-go1.2[0-9]");
+}
+
+/* As any process of the same user can. The recorder puts the descriptor out of the way: at 100, or behind. */
+static struct woven_area *memory_behind_the_reader(int pid)
+{
+	char path[64];
+	void *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/100", pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	p = mmap(NULL, WOVEN_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(p != MAP_FAILED);
+	close(fd);
+	return p;
+}
+
+/* The source begins again by itself, and says how much was thrown away. */
+static void slow_reader_of(const char *path)
+{
+	struct recorded_program p;
+	struct woven_area *area;
+	struct losses l = {0};
+	struct event_source *s;
+	struct told t[3];
+	struct reader r;
+	uint64_t all;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	s = woven_source(r.woven);
+	attach_started(&r, p.pid, 2);
+	area = memory_behind_the_reader(p.pid);
+	ask(&p, "run 2 200\n");
+	t[0] = told_by(&p);
+	area->ring.heartbeat_tsc -= area->ring.stale_tsc * 2;
+	ask(&p, "run 2 20000\n");
+	t[1] = told_by(&p);
+	assert_int_equal(area->session, 0);
+	drain_all(&r);
+	assert_true(area->session);
+	ask_and_drain(&r, &p, "run 2 200\n");
+	t[2] = told_by(&p);
+	assert_int_equal(r.taken[BEGIN], t[2].written);
+	assert_int_equal(r.taken[END], t[2].ends);
+	s->ops->losses(s, &l);
+	all = t[0].written + t[0].ends + t[1].written + t[1].ends + t[1].lost + t[1].ends_lost;
+	assert_in_range(l.count[LOSS_RING_FULL] + WORKERS, all, all + WORKERS);
+	munmap(area, WOVEN_HEAD);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_slow_reader(void **state)
+{
+	(void)state;
+	each_program(slow_reader_of, "bin/recorded-go1.2[0-9]");
+}
+
+/* It is killed in the middle: what it had written is whole. */
+static void killed_program_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	attach_started(&r, p.pid, 2);
+	command(&p, "run 8 10000000\n");
+	for (int i = 0; i < 50; i++) {
+		drain(&r);
+		usleep(1000);
+	}
+	stop(&p);
+	drain_all(&r);
+	assert_true(r.taken[BEGIN] > 0);
+	woven_detach(r.woven, TARGET);
+	reader_free(&r);
+}
+
+static void test_killed_program(void **state)
+{
+	(void)state;
+	each_program(killed_program_of, "bin/recorded-go1.2[0-9]");
+}
+
+/* Of itself it has one descriptor, out of the way, or none. */
+static void descriptors_of(const char *path)
+{
+	struct recorded_program p;
+	struct err err = {0};
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	assert_non_null(strstr(ask(&p, "open\n"), "memory 1 "));
+	stop(&p);
+	start_with(path, "never", &p);
+	assert_non_null(strstr(ask(&p, "open\n"), "memory 0 "));
+	reader_new(path, &r);
+	assert_int_equal(attach(&r, p.pid, 2, &err), -ENODATA);
+	assert_non_null(strstr(err.text, "EARSHOT_RECORD=never"));
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_descriptors(void **state)
+{
+	(void)state;
+	each_program(descriptors_of, "bin/recorded-go1.[0-9][0-9]");
+}
+
+/* Where the runtime could not be woven, the program is as it was. */
+static void noop_of(const char *path)
+{
+	struct recorded_program p;
+	struct err err = {0};
+	struct reader r;
+
+	start_with(path, "on", &p);
+	reader_new(path, &r);
+	assert_string_equal(ask(&p, "run 2 1000\n"), "written 0 lost 0 ends 0 ends_lost 0\n");
+	assert_int_equal(attach(&r, p.pid, 2, &err), -ENODATA);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_noop(void **state)
+{
+	(void)state;
+	each_program(noop_of, "bin/recorded-go1.*-noop");
+}
+
+/* Nothing is kept of goroutines. EARSHOT_GOROUTINES makes it more. */
+static void goroutines_of(const char *path)
+{
+	const char *n = getenv("EARSHOT_GOROUTINES");
+	struct recorded_program p;
+	struct reader r;
+	char line[64];
+	int64_t grew;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	attach_started(&r, p.pid, 2);
+	snprintf(line, sizeof(line), "goroutines %s\n", n && *n ? n : "300000");
+	ask_and_drain(&r, &p, line);
+	assert_int_equal(sscanf(p.answer, "grew %" SCNd64, &grew), 1);
+	assert_true(grew < 8 << 20);
+	r.torn = 0; /* workers and numbers are not these programs' */
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_goroutines(void **state)
+{
+	(void)state;
+	each_program(goroutines_of, "bin/recorded-go1.2[0-9]");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_points_are_read),	      cmocka_unit_test(test_points_that_break_the_rules),
+		cmocka_unit_test(test_memory_is_checked),     cmocka_unit_test(test_files_that_are_refused),
+		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_calls),		      cmocka_unit_test(test_many_procs),
+		cmocka_unit_test(test_sampling),	      cmocka_unit_test(test_from_the_beginning),
+		cmocka_unit_test(test_children),	      cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_stale),		      cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_killed_program),	      cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_noop),		      cmocka_unit_test(test_goroutines),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
