@@ -186,11 +186,9 @@ static struct capture_item item_of(const struct weaving_point *wp, const struct 
 
 	if (c->use == USE_PARENT_CHAIN || c->use == USE_OWN_CHAIN)
 		item.left_out = "woven code does not follow contexts yet";
-	else if (item.fact)
-		item.left_out = "woven code does not know who created the goroutine yet";
 	else if (c->use == USE_SAVED)
 		item.left_out = "woven code keeps no values for later points";
-	else if (c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
+	else if (!item.fact && c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
 		item.left_out = "woven code does not do this yet";
 	return item;
 }
@@ -496,6 +494,14 @@ static const char declarations[] =
 	"\n"
 	"//go:linkname earshotPanic runtime.earshotPanic\n"
 	"func earshotPanic() uintptr\n"
+	"\n"
+	"//go:linkname earshotLineage runtime.earshotLineage\n"
+	"//go:noescape\n"
+	"func earshotLineage(slots *earshotSlot)\n"
+	"\n"
+	"//go:linkname earshotEpoch runtime.earshotEpoch\n"
+	"//go:noescape\n"
+	"func earshotEpoch(slots *earshotSlot)\n"
 	"\n"
 	"//go:linkname earshotWrite runtime.earshotWrite\n"
 	"//go:noescape\n"

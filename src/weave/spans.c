@@ -142,6 +142,7 @@ static void add_span(struct spans_maker *m, const struct span_question *q, const
 		add_arguments(m, file, f, &start);
 	add_error(m, file, f, &end);
 	s.points = points_of(a, q, name, &start, &end);
+	pack_add_lineage(a, &s);
 	vec_push(&m->spans, s);
 	vec_done(&start);
 	vec_done(&end);

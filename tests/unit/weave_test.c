@@ -189,8 +189,13 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	assert_string_equal(points[0].pack, "functions");
 	assert_string_equal(points[0].span, "example.com/shop.(*Cart).Add");
 	assert_string_equal(points[0].point, "entry");
-	assert_int_equal(points[0].nslots, 3);
+	assert_int_equal(points[0].nslots, 3 + 5); /* who created the goroutine, and the epoch */
 	assert_string_equal(points[0].slots[2].kind, "string");
+	assert_string_equal(points[0].slots[4].name, "lineage.function");
+	assert_string_equal(points[0].slots[4].kind, "pc");
+	assert_string_equal(points[0].slots[7].name, "epoch.cache_end");
+	assert_non_null(strstr(s.package.added.data[0].text.data,
+	                       "\tearshotLineage(&earshotS[3])\n\tearshotEpoch(&earshotS[5])\n\treturn earshotWrite("));
 	assert_true(points[1].at_return);
 	assert_string_equal(points[1].slots[0].kind, "type");
 	assert_int_equal(s.package.warnings.len, 0);
@@ -229,10 +234,10 @@ static void packs_bind_against_declarations(void **state)
 	                             " " ENDS("earshot_f2(earshotD, err)") "}; return }\n"));
 	free(text);
 	assert_int_equal(read_points(&s, &arena, points, 4), 3);
-	assert_int_equal(points[0].nslots, 2);
+	assert_int_equal(points[0].nslots, 2 + 5); /* who created the goroutine, and the epoch */
 	assert_string_equal(points[0].slots[0].name, "n");
 	assert_int_equal(points[0].slots[1].capture, 3);
-	assert_int_equal(points[0].nleft, 2 + 5); /* who created the goroutine, and the epoch */
+	assert_int_equal(points[0].nleft, 2);
 	assert_int_equal(s.package.warnings.len, 0);
 	assert_non_null(
 	    strstr(s.package.added.data[0].text.data, "func earshot_f0(earshotD uintptr, job *T, what interface {})"));

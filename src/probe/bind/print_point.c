@@ -211,12 +211,53 @@ static const char *try_alternative(struct printing *pr, const struct bound_captu
 	return kind;
 }
 
+static void leave(struct printing *pr, size_t number, const char *why)
+{
+	vec_push(&pr->left, ((struct go_point_left){number, arena_strdup(pr->arena, why)}));
+}
+
+/* Whether capture number and those behind it are the n facts from first on. */
+static bool are_facts(const struct bound_program *p, size_t number, enum runtime_fact first, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (number + i >= p->ncaptures || p->captures[number + i].fact != first + i ||
+		    p->captures[number + i].alternatives[0].why)
+			return false;
+	return true;
+}
+
+/* The recorder knows the facts of the running goroutine, in two groups: it fills the slots of one at once. */
+static bool print_fact(struct printing *pr, size_t number)
+{
+	static const struct {
+		enum runtime_fact first;
+		size_t n;
+		const char *call;
+	} groups[] = {{FACT_CREATOR, FACT_START_PC - FACT_CREATOR + 1, "earshotLineage"},
+	              {FACT_ID_COUNTER, FACT_ID_CACHE_END - FACT_ID_COUNTER + 1, "earshotEpoch"}};
+	const struct bound_program *p = pr->g.program;
+	enum runtime_fact fact = p->captures[number].fact;
+	size_t which = fact >= groups[1].first, before = fact - groups[which].first;
+
+	if (p->goroutine.root || before > number ||
+	    !are_facts(p, number - before, groups[which].first, groups[which].n)) {
+		leave(pr, number, p->goroutine.root ? "it is another goroutine's" : "the others of its kind are not wanted");
+		return p->captures[number].optional;
+	}
+	if (!before)
+		go_line(&pr->g, "%s(&earshotS[%zu])", groups[which].call, pr->slots.len);
+	vec_push(&pr->slots, ((struct go_point_slot){number, fact == FACT_START_PC ? "pc" : "uint"}));
+	return true;
+}
+
 /* The first alternative that Go can say. */
 static bool print_capture(struct printing *pr, size_t number)
 {
 	const struct bound_capture *c = &pr->g.program->captures[number];
 	const char *why = NULL, *kind;
 
+	if (c->fact && !c->alternatives[0].why)
+		return print_fact(pr, number);
 	pr->g.slot = arena_printf(pr->g.arena, "earshotS[%zu]", pr->slots.len);
 	for (size_t i = 0; i < c->nalternatives; i++) {
 		const struct bound_alternative *a = &c->alternatives[i];
@@ -234,7 +275,7 @@ static bool print_capture(struct printing *pr, size_t number)
 		}
 		why = arena_strdup(pr->g.arena, pr->g.why);
 	}
-	vec_push(&pr->left, ((struct go_point_left){number, arena_strdup(pr->arena, why ? why : "")}));
+	leave(pr, number, why ? why : "");
 	return c->optional;
 }
 
