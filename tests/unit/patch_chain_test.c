@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "binary/arch_x86_64.h"
+#include "plant/contexts.h"
 #include "unit/ir_chain.h"
 #include "unit/patch_run.h"
 
@@ -68,7 +69,7 @@ static void chain_setup(const struct context_table *t)
 	struct buf out = {0};
 
 	patch_setup(CHUNKS);
-	patch_contexts(t, BIAS, &out);
+	contexts_put(t, BIAS, &out);
 	table_addr = put_code(out.data, out.len);
 	out.len = 0;
 	patch_chain_compile(t->itab_type_off, &out);

@@ -17,6 +17,7 @@
 
 #include <sys/uio.h>
 
+#include "plant/contexts.h"
 #include "unit/ir_interp.h"
 #include "unit/patch_run.h"
 #include "unit/mark_shots.h"
@@ -52,7 +53,7 @@ static void marks_fresh(void)
 	pool_init(&chunk_pool, &area->ring, &a.ring, (uint8_t *)area + a.ring.pool_off, CHUNKS);
 	install_handler();
 	seed_slots();
-	patch_contexts(&chain_table, BIAS, &out);
+	contexts_put(&chain_table, BIAS, &out);
 	table_addr = put_code(out.data, out.len);
 	out.len = 0;
 	patch_chain_compile(chain_table.itab_type_off, &out);

@@ -4,92 +4,10 @@
  * Many probes want it, and it is a loop over a table. So it lies in the program once: the code of a probe jumps there,
  * and it jumps back to an address that it finds in the slot, since there is no stack. A fault in it ends the chain.
  * Each round adds a link or ends, so the links bound it: a cycle ends, too.
- *
- * The table is a hash table with open addressing. It has twice as many places as types, or more. A search only goes up,
- * and the last place is free.
+ * The table is that of plant/contexts.h.
  */
+#include "plant/contexts.h"
 #include "plant/patch/gen.h"
-
-#include <string.h>
-
-/* ---- the table, as it lies in the program ---- */
-
-struct table_head {
-	uint64_t mask;       /* of a hash: an offset from the first place on */
-	uint64_t span_key;   /* run-time address */
-	uint64_t spans;      /* offset of the types of spans from here on, of which the last one is 0 */
-	uint64_t reserved;
-};
-struct table_context {
-	uint64_t rtype;      /* run-time address; 0: free */
-	uint32_t offset, via;
-	uint8_t parent, is_link, pooled; /* enum context_parent; bool; CHAIN_POOLED or 0 */
-	uint8_t is_value;    /* … and there are spans */
-	uint8_t reserved[12];
-};
-struct table_span {          /* struct span_type */
-	uint64_t rtype;      /* run-time address; 0: the end */
-	uint32_t ids, remote, kind, tracer, scope, pad;
-};
-_Static_assert(sizeof(struct table_head) == 32 && sizeof(struct table_context) == 32, "the walk computes with them");
-
-/* The walk does the same: the upper bits of a product are the mixed ones. The factor is some 2^32 / 2.6. */
-enum { HASH_FACTOR = 0x61c88647, HASH_SHIFT = 24 };
-
-static uint64_t hash_of(uint64_t rtype, uint64_t mask)
-{
-	return rtype * HASH_FACTOR >> HASH_SHIFT & mask;
-}
-
-static struct table_context place_of(const struct context_type *t, bool has_spans, uint64_t bias)
-{
-	/* what is no link has no parent: else a chain could go round without one */
-	bool ends = !t->is_link && t->parent != CONTEXT_ROOT;
-
-	return (struct table_context){.rtype = t->rtype + bias, .offset = t->offset, .via = t->via,
-				      .parent = (uint8_t)(ends ? CONTEXT_UNKNOWN : t->parent), .is_link = t->is_link,
-				      .pooled = t->is_pooled ? CHAIN_POOLED : 0, .is_value = t->is_value && has_spans};
-}
-
-/* A handful: they are looked through one by one. */
-static void put_spans(const struct context_table *t, uint64_t bias, struct buf *out)
-{
-	for (size_t i = 0; i < t->spans.len; i++) {
-		const struct span_type *s = &t->spans.data[i];
-		struct table_span row = {.rtype = s->rtype + bias, .ids = s->ids, .remote = s->remote,
-					 .kind = s->kind, .tracer = s->tracer, .scope = s->scope};
-
-		buf_append(out, &row, sizeof(row));
-	}
-	buf_append(out, &(struct table_span){0}, sizeof(struct table_span));
-}
-
-void patch_contexts(const struct context_table *t, uint64_t bias, struct buf *out)
-{
-	struct table_head head = {0};
-	struct table_context *places;
-	size_t n = 2, all;
-
-	while (n < 2 * t->types.len)
-		n *= 2;
-	all = n + t->types.len + 1;
-	head.mask = (n - 1) * sizeof(*places);
-	head.span_key = t->span_key + bias;
-	head.spans = sizeof(head) + all * sizeof(*places);
-	places = xcalloc(all, sizeof(*places));
-	for (size_t i = 0; i < t->types.len; i++) {
-		const struct context_type *type = &t->types.data[i];
-		size_t at = hash_of(type->rtype + bias, head.mask) / sizeof(*places);
-
-		while (places[at].rtype)
-			at++;
-		places[at] = place_of(type, t->span_key, bias);
-	}
-	buf_append(out, &head, sizeof(head));
-	buf_append(out, places, all * sizeof(*places));
-	put_spans(t, bias, out);
-	free(places);
-}
 
 /* ---- the walk ---- */
 
@@ -103,7 +21,7 @@ _Static_assert(sizeof(chain_regs) * 8 <= sizeof(((struct patch_slot *)NULL)->mor
 
 enum { BACK, SPAN, SPAN_TYPE, SPAN_AT, ROOM }; /* words of the slot */
 
-#define FIELD(field) MEM(PLACE, offsetof(struct table_context, field))
+#define FIELD(field) MEM(PLACE, offsetof(struct contexts_place, field))
 
 struct chain_walk {
 	struct x86 *x;
@@ -121,16 +39,16 @@ static void find_type(struct chain_walk *w)
 
 	x86_alu_load(x, X_CMP, RSI, FIELD(rtype));
 	x86_jcc(x, CC_E, found);
-	x86_imul_imm(x, RAX, RSI, HASH_FACTOR);
-	x86_shift(x, X_SHR, RAX, HASH_SHIFT);
-	x86_alu_load(x, X_AND, RAX, MEM(TABLE, offsetof(struct table_head, mask)));
-	x86_lea(x, PLACE, MEMX(TABLE, RAX, sizeof(struct table_head)));
+	x86_imul_imm(x, RAX, RSI, CONTEXTS_FACTOR);
+	x86_shift(x, X_SHR, RAX, CONTEXTS_SHIFT);
+	x86_alu_load(x, X_AND, RAX, MEM(TABLE, offsetof(struct contexts_head, mask)));
+	x86_lea(x, PLACE, MEMX(TABLE, RAX, sizeof(struct contexts_head)));
 	x86_label(x, again);
 	x86_alu_load(x, X_CMP, RSI, FIELD(rtype));
 	x86_jcc(x, CC_E, found);
 	x86_alu_mem_imm(x, X_CMP, 8, FIELD(rtype), 0);
 	x86_jcc(x, CC_E, w->ends[CHAIN_UNKNOWN_TYPE]);
-	x86_alu_imm(x, X_ADD, PLACE, sizeof(struct table_context));
+	x86_alu_imm(x, X_ADD, PLACE, sizeof(struct contexts_place));
 	x86_jmp(x, again);
 	x86_label(x, found);
 }
@@ -156,8 +74,8 @@ static void put_link(struct chain_walk *w)
 
 /* ---- spans of an SDK ---- */
 
-#define HEAD_FIELD(field) MEM(TABLE, offsetof(struct table_head, field))
-#define ROW(field) MEM(RSI, offsetof(struct table_span, field))
+#define HEAD_FIELD(field) MEM(TABLE, offsetof(struct contexts_head, field))
+#define ROW(field) MEM(RSI, offsetof(struct contexts_span, field))
 #define OUT(field) MEM(RDI, offsetof(struct event_chain_span, field))
 
 /*
@@ -185,7 +103,7 @@ static void note_span(struct chain_walk *w)
 	x86_jcc(x, CC_E, behind);
 	x86_alu_load(x, X_CMP, RAX, ROW(rtype));
 	x86_jcc(x, CC_E, found);
-	x86_alu_imm(x, X_ADD, RSI, sizeof(struct table_span));
+	x86_alu_imm(x, X_ADD, RSI, sizeof(struct contexts_span));
 	x86_jmp(x, again);
 	x86_label(x, found);
 	x86_store(x, 8, SLOT_AT(words, SPAN), RCX);
@@ -306,7 +224,7 @@ static void begin(struct chain_walk *w)
 	for (size_t i = 0; i < ARRAY_SIZE(chain_regs); i++)
 		x86_store(x, 8, SLOT_AT(more_gpr, i), chain_regs[i]);
 	x86_mov(x, TABLE, RAX);
-	x86_lea(x, PLACE, MEM(TABLE, sizeof(struct table_head)));
+	x86_lea(x, PLACE, MEM(TABLE, sizeof(struct contexts_head)));
 	x86_imm(x, POOLED, 0);
 	x86_store_imm(x, 8, SLOT_AT(words, SPAN), 0);
 	x86_load(x, 4, false, RDI, SLOT(size));

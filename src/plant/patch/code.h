@@ -34,7 +34,7 @@ struct patch_env {
 	uint64_t bias;            /* load bias, of IR_TYPE */
 	uint32_t m_p, p_id;       /* offsets: p in runtime.m (a word, 0: none), id in runtime.p (int32) */
 	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
-	uint64_t contexts, chain; /* likewise patch_contexts, patch_chain_compile; 0: none (without chains) */
+	uint64_t contexts, chain; /* likewise contexts_put, patch_chain_compile; 0: none (without chains) */
 	bool calls_apart;         /* ENTRY, RETURN: the return needs nothing of its entry: see patch_calls_apart */
 	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
 	const struct patch_sums *sums; /* aggregates are kept in the program (groups.h), and no record is written where
@@ -69,11 +69,8 @@ bool patch_calls_apart(const struct capture_program *entry, const struct capture
  */
 void patch_shapes(const struct shape_table *t, uint64_t bias, struct buf *out);
 
-/* A table of contexts for the walk along a chain, at any 8-aligned address of the program, for each binary and bias. */
-void patch_contexts(const struct context_table *t, uint64_t bias, struct buf *out);
-
 /*
- * The walk along chains that all probes of a program share; where an itab keeps its type, its executable says. Position
+ * The walk along chains (of a table that contexts_put made) that all probes of a program share; where an itab keeps its type, its executable says. Position
  * independent. Its reads may fault, too: it has to lie within area.code.
  */
 void patch_chain_compile(uint32_t itab_type_off, struct buf *out);

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 
 #include "plant/code_check.h"
+#include "plant/contexts.h"
 
 #define SAVED 65536
 #define MARKS 16384 /* spans that are open at once */
@@ -156,7 +157,7 @@ static void make_tables(struct plan *pl)
 		if (new_table(pl, program->shapes))
 			patch_shapes(program->shapes, pl->t->bias, &pl->table_bytes);
 		if (new_table(pl, program->contexts))
-			patch_contexts(program->contexts, pl->t->bias, &pl->table_bytes);
+			contexts_put(program->contexts, pl->t->bias, &pl->table_bytes);
 		if (program->contexts && !pl->chain_code.len)
 			patch_chain_compile(program->contexts->itab_type_off, &pl->chain_code);
 	}
