@@ -27,6 +27,8 @@ size_t own_points_choose(struct plant_probe *probes, size_t n)
 int own_points_attach(struct woven *w, const struct observed_process *p, struct err *err)
 {
 	const struct executable *x = p->executable;
+	const struct woven_target target = {
+	    .id = p->id, .pid = p->process.pid, .bias = p->bias, .image = binary_image(x->binary)};
 	VEC(struct woven_probe) probes = {0};
 	int r;
 
@@ -41,7 +43,7 @@ int own_points_attach(struct woven *w, const struct observed_process *p, struct 
 								.program = probe->program,
 								.slots = probe->own->slots}));
 	}
-	r = woven_attach(w, p->id, p->process.pid, probes.data, probes.len, err);
+	r = woven_attach(w, &target, probes.data, probes.len, err);
 	if (r == 0)
 		r = (int)probes.len;
 	vec_done(&probes);

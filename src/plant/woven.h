@@ -62,11 +62,19 @@ struct woven_probe {
 	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent */
 };
 
+struct woven_target {
+	uint32_t id;          /* in its records */
+	int pid;
+	uint64_t bias;        /* run-time address minus image address */
+	const struct image *image; /* its file */
+};
+
 /*
  * Records of these points come from the process from now on, as those of the probes. 0; -ENODATA where the process has
- * no recorder; other errors with a sentence, as woven/memory.h has them. probes are copied.
+ * no recorder; other errors with a sentence, as woven/memory.h has them. t and probes are copied; the file is looked at
+ * now alone, and may be NULL where no program follows contexts.
  */
-int woven_attach(struct woven *w, uint32_t target, int pid, const struct woven_probe *probes, size_t n,
+int woven_attach(struct woven *w, const struct woven_target *t, const struct woven_probe *probes, size_t n,
 		 struct err *err);
 /* Nothing is recorded any more; what was is there to be drained, until the target is forgotten. */
 void woven_detach(struct woven *w, uint32_t target);

@@ -184,11 +184,9 @@ static struct capture_item item_of(const struct weaving_point *wp, const struct 
 {
 	struct capture_item item = pack_capture_item(wp->span, c, &(struct join_options){0});
 
-	if (c->use == USE_PARENT_CHAIN || c->use == USE_OWN_CHAIN)
-		item.left_out = "woven code does not follow contexts yet";
-	else if (c->use == USE_SAVED)
+	if (c->use == USE_SAVED)
 		item.left_out = "woven code keeps no values for later points";
-	else if (!item.fact && c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
+	else if (!item.fact && !item.links && c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
 		item.left_out = "woven code does not do this yet";
 	return item;
 }
@@ -502,6 +500,10 @@ static const char declarations[] =
 	"//go:linkname earshotEpoch runtime.earshotEpoch\n"
 	"//go:noescape\n"
 	"func earshotEpoch(slots *earshotSlot)\n"
+	"\n"
+	"//go:linkname earshotChain runtime.earshotChain\n"
+	"//go:noescape\n"
+	"func earshotChain(slot *earshotSlot, context interface{}, links int)\n"
 	"\n"
 	"//go:linkname earshotWrite runtime.earshotWrite\n"
 	"//go:noescape\n"

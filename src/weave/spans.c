@@ -83,6 +83,30 @@ static void add_chosen(struct spans_maker *m, const struct span_question *q, con
 	}
 }
 
+/* A context, or the request that has one: the first that is handed over. */
+static void add_parent(struct spans_maker *m, const struct weave_file *file, const struct go_function *f,
+                       capture_list *out)
+{
+	struct arena *a = &m->package->arena;
+	size_t skip = f->receiver ? 1 : 0;
+
+	for (size_t i = skip; i < f->nparams; i++) {
+		const struct go_param *p = &f->params[i];
+		const struct type *t = p->variadic ? NULL : source_type_at(m->types, file, p->type, NULL);
+		const char *name = p->name && strcmp(p->name, "_") ? p->name : arena_printf(a, "arg%zu", i - skip);
+		bool is_request = t && !strcmp(t->name, "*net/http.Request");
+		struct pack_capture c;
+
+		if (!t || (!is_request && strcmp(t->name, "context.Context")))
+			continue;
+		c = capture_of(a, "parent", is_request ? arena_printf(a, "%s.ctx", name) : name);
+		c.use = USE_PARENT_CHAIN;
+		c.optional = true;
+		vec_push(out, c);
+		return;
+	}
+}
+
 /* The last result of type error. */
 static void add_error(struct spans_maker *m, const struct weave_file *file, const struct go_function *f,
                       capture_list *out)
@@ -140,6 +164,7 @@ static void add_span(struct spans_maker *m, const struct span_question *q, const
 		add_chosen(m, q, f, &start, &end);
 	else
 		add_arguments(m, file, f, &start);
+	add_parent(m, file, f, &start);
 	add_error(m, file, f, &end);
 	s.points = points_of(a, q, name, &start, &end);
 	pack_add_lineage(a, &s);

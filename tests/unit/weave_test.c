@@ -245,6 +245,39 @@ static void packs_bind_against_declarations(void **state)
 	arena_done(&arena);
 }
 
+static void contexts_are_followed(void **state)
+{
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	const char *text;
+
+	source_open(&s, "context",
+	            "package context\n\ntype Context interface{ Err() error }\ntype held struct{ Context; own *held }\n"
+	            "func run(n int, ctx Context) {}\nfunc serve(h *held) {}\n");
+	weave_one(&s,
+	          PACK(POINT("begin", "start", "context.serve(h *held)", ", parent: h.Context, context: h.own")
+	                   POINT("end", "end", "context.serve(h *held)", ", at: return")),
+	          "context.run");
+	assert_int_equal(s.package.warnings.len, 0);
+	text = s.package.added.data[0].text.data;
+	assert_int_equal(read_points(&s, &arena, points, 4), 4);
+	assert_int_equal(points[0].nslots, 2 + 5);
+	assert_string_equal(points[0].slots[0].kind, "chain");
+	assert_string_equal(points[0].slots[0].name, "parent");
+	assert_string_equal(points[0].slots[1].name, "context");
+	/* Room for 64 links, how they end, and a span of ten words; for the span's own one link. */
+	assert_non_null(strstr(text, "\tvar earshotC0 [75]uint64\n\tvar earshotC1 [12]uint64\n"));
+	assert_non_null(strstr(text, "\t\tearshotS[0].text = unsafe_.Pointer(&earshotC0)\n"
+	                             "\t\tearshotChain(&earshotS[0], interface{}(h.Context), 64)\n\t}()\n"));
+	assert_non_null(strstr(text, "\t\tearshotChain(&earshotS[1], interface{}(h.own), 1)\n\t}()\n"));
+	assert_string_equal(points[2].func, "context.run");
+	assert_string_equal(points[2].slots[2].name, "parent");
+	assert_non_null(strstr(text, "earshotChain(&earshotS[2], interface{}(ctx), 64)\n"));
+	source_close(&s);
+	arena_done(&arena);
+}
+
 static void check_refused(const char *source, const char *pack, const char *span, const char *want)
 {
 	struct source s;
@@ -304,6 +337,7 @@ int main(void)
 	    cmocka_unit_test(tool_commands),
 	    cmocka_unit_test(a_span_is_one_call_with_both_ends),
 	    cmocka_unit_test(packs_bind_against_declarations),
+	    cmocka_unit_test(contexts_are_followed),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
 	    cmocka_unit_test(patterns_leave_out),
 	};

@@ -129,6 +129,9 @@ static void test_memory_is_checked(void **state)
 	REFUSED(ring.bytes, good.ring.bytes - 4096);
 	REFUSED(ring.pool_off, good.ring.pool_off + 4096);
 	REFUSED(ring.pool_off, good.ring.pool_off - 4096);
+	REFUSED(contexts_off, 1);
+	REFUSED(contexts_off, 8);
+	REFUSED(contexts_off, good.wanted_off);
 	REFUSED(wanted_off, 0);
 	REFUSED(wanted_off, 8192);
 	REFUSED(wanted_off, UINT64_MAX - 7);
@@ -444,7 +447,7 @@ static int attach(struct reader *r, int pid, size_t n, struct err *err)
 		{.key = r->end->key, .id = RETURN, .group = 1, .func = 1, .program = &programs[RETURN], .slots = begin},
 	};
 
-	return woven_attach(r->woven, TARGET, pid, probes, n, err);
+	return woven_attach(r->woven, &(struct woven_target){.id = TARGET, .pid = pid}, probes, n, err);
 }
 
 /* Its recorder exists a moment after it has started. */

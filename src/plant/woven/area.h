@@ -10,6 +10,9 @@
  * the key of the point; a point is looked up when it comes by for the first time in a session, so a change of what
  * is wanted is a new session.
  *
+ * What the types of contexts keep where (plant/contexts.h) is put there by the first reader that has it, and stays: it
+ * is the same as long as the program runs. Until then no chain can be followed, which the slots say.
+ *
  *	slot found busy or its P has none     another one, by an exchange of its busy; none is free: `busy` of the entry
  *	no chunk                              `lost` of the entry, ring.ring_full, ring.lost
  *	no chunk, or the next one, and the    the program ends the session by itself, gives the memory of all chunks
@@ -32,6 +35,7 @@
 #define WOVEN_HEAD 4096            /* bytes of the area */
 #define WOVEN_MAX_WANTED (1u << 14)
 #define WOVEN_MAX_SLOTS 1024
+#define WOVEN_CONTEXTS_MAX 65536u  /* bytes */
 
 enum woven_clock { WOVEN_MONOTONIC, WOVEN_TSC };
 
@@ -45,12 +49,25 @@ struct woven_area {
 	uint64_t wanted_off;
 	uint32_t sessions, thrown_away; /* number of the last one */
 	uint64_t chunks_on;          /* chunks that the program itself has made */
-	uint64_t reserved[3];
+	uint64_t contexts_off;       /* where struct woven_contexts goes, before the table of what is wanted */
+	uint32_t contexts, reserved1;/* bytes of it; 0: it is not there */
+	uint64_t reserved2;
 	uint64_t no_room;            /* points that found no room in the table */
 };
 _Static_assert(sizeof(struct ring_area) == 624 && offsetof(struct woven_area, session) == 640,
 	       "the recorder has the same");
 _Static_assert(sizeof(struct woven_area) == 712, "likewise");
+
+/*
+ * Nothing stands behind the program where it follows a chain: a read that faults ends it. So the word by which an
+ * interface tells its type is only followed into the program's own file, where the compiler has put nearly all of them.
+ */
+struct woven_contexts {
+	uint64_t low, high;          /* where the file is mapped */
+	uint64_t itab_type_off, reserved;
+	/* then the bytes of contexts_put */
+};
+_Static_assert(sizeof(struct woven_contexts) == 32, "the recorder has the same");
 
 /* An entry of the table. Keys lie at key & (wanted_len - 1) or behind. A record's probe is the entry's number. */
 struct woven_wanted {

@@ -110,7 +110,8 @@ static bool layout_ok(const struct woven_area *a, uint64_t bytes)
 	return bytes >> 48 == 0 && r->procs && r->extra && slots <= WOVEN_MAX_SLOTS && r->chunks &&
 	       r->chunks <= RING_MAX_CHUNKS && power_of_two(r->table_len) && r->table_len >= r->chunks &&
 	       r->table_len <= RING_MAX_CHUNKS && r->slot_bytes % 4096 == 0 && r->slot_bytes >= slot &&
-	       a->wanted_off % 8 == 0 && a->wanted_off >= WOVEN_HEAD &&
+	       a->wanted_off % 8 == 0 && a->wanted_off >= WOVEN_HEAD && a->contexts_off % 8 == 0 &&
+	       (!a->contexts_off || (a->contexts_off >= WOVEN_HEAD && a->contexts_off < a->wanted_off)) &&
 	       fits(a->wanted_off, WOVEN_MAX_WANTED, sizeof(struct woven_wanted), r->links_off) &&
 	       r->links_off % 8 == 0 && r->slots_off % 4096 == 0 &&
 	       fits(r->links_off, r->chunks, sizeof(uint32_t), r->slots_off) && r->bytes <= r->pool_off &&
@@ -250,9 +251,29 @@ static int exists(const struct woven_memory *m, uint64_t off, uint64_t n)
 	return fallocate(m->fd, 0, (off_t)off, (off_t)n) < 0 ? -errno : 0;
 }
 
+/* All but what the program may be looking at without telling: the table of contexts. */
 static void give_back(const struct woven_memory *m)
 {
-	fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, WOVEN_HEAD, (off_t)(m->bytes - WOVEN_HEAD));
+	const uint64_t from = m->layout.wanted_off;
+
+	fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(m->bytes - from));
+}
+
+int woven_contexts_put(struct woven_memory *m, const void *bytes, size_t n)
+{
+	const uint64_t off = m->layout.contexts_off;
+	int r;
+
+	if (__atomic_load_n(&m->area->contexts, __ATOMIC_ACQUIRE))
+		return 0;
+	if (!off || n > MIN(m->layout.wanted_off - off, WOVEN_CONTEXTS_MAX))
+		return -E2BIG;
+	r = exists(m, off, n);
+	if (r < 0)
+		return r;
+	memcpy((char *)m->area + off, bytes, n);
+	__atomic_store_n(&m->area->contexts, (uint32_t)n, __ATOMIC_RELEASE);
+	return 0;
 }
 
 /* All that the program will write to is there before it does, on our account. */

@@ -45,6 +45,12 @@ int woven_session_end(struct woven_memory *m);
 /* The program took us for dead: it has thrown away what it had recorded. */
 bool woven_session_lost(const struct woven_memory *m);
 
+/*
+ * Where nobody has, gives the program what it takes to follow chains of contexts: n bytes, a struct woven_contexts with
+ * its table. -E2BIG: it has no room for so many types; or what fallocate says.
+ */
+int woven_contexts_put(struct woven_memory *m, const void *bytes, size_t n);
+
 struct woven_wanted *woven_wanted_at(const struct woven_memory *m, uint32_t index);
 /* Over all slots: records that were written in the session; of an entry, what sampling left out. */
 uint64_t woven_records(const struct woven_memory *m);

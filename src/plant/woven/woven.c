@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/map.h"
+#include "plant/contexts.h"
 #include "plant/ring/drain.h"
 #include "plant/woven/memory.h"
 #include "plant/woven/rewrite.h"
@@ -298,20 +299,55 @@ static void forget(struct woven *w, uint32_t target)
 	}
 }
 
-int woven_attach(struct woven *w, uint32_t target, int pid, const struct woven_probe *probes, size_t n,
+/* A file has one table, whichever program follows contexts by it. */
+static const struct context_table *table_of(const struct woven_probe *probes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (probes[i].program->contexts)
+			return probes[i].program->contexts;
+	return NULL;
+}
+
+/* Without it spans are seen whose parents are not known. */
+static void give_contexts(struct woven *w, const struct woven_target *t, const struct context_table *table,
+			  struct woven_memory *m)
+{
+	struct woven_contexts head = {.low = UINT64_MAX, .itab_type_off = table->itab_type_off};
+	_cleanup_(buf_done) struct buf bytes = {0};
+	int r;
+
+	for (size_t i = 0; i < t->image->nsegments; i++) {
+		const struct image_segment *s = &t->image->segments[i];
+
+		head.low = MIN(head.low, s->vaddr + t->bias);
+		head.high = MAX(head.high, s->vaddr + s->memsz + t->bias);
+	}
+	buf_append(&bytes, &head, sizeof(head));
+	contexts_put(table, t->bias, &bytes);
+	r = woven_contexts_put(m, bytes.data, bytes.len);
+	if (r < 0 && w->options.note)
+		w->options.note(w->options.note_arg,
+				"process %d cannot follow contexts, so parents are not known that only these tell: %s",
+				t->pid, r == -E2BIG ? "its recorder has no room for all their types" : strerror(-r));
+}
+
+int woven_attach(struct woven *w, const struct woven_target *t, const struct woven_probe *probes, size_t n,
 		 struct err *err)
 {
+	const struct context_table *contexts = table_of(probes, n);
 	struct woven_process *p = xcalloc(1, sizeof(*p));
 	int r;
 
-	forget(w, target); /* one that was detached for a while */
-	r = woven_memory_open(w->options.procfs, pid, &p->memory, err);
+	forget(w, t->id); /* one that was detached for a while */
+	r = woven_memory_open(w->options.procfs, t->pid, &p->memory, err);
 	p->woven = w;
-	p->target = target;
+	p->target = t->id;
 	p->rewriter = (struct ring_rewriter){rewrite, p};
 	start(w);
 	if (!r)
 		r = know_probes(w, probes, n, err);
+	if (!r && contexts)
+		give_contexts(w, t, contexts, &p->memory);
 	if (!r) {
 		copy_probes(p, probes, n);
 		r = begin(p, err);

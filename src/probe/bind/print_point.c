@@ -35,6 +35,7 @@ void go_points_free(struct go_points *p)
 struct printing {
 	struct go_printer g;
 	struct buf captures; /* the part of the function that captures */
+	struct buf rooms;    /* variables of the function: room for chains */
 	struct arena *arena; /* the result's */
 	VEC(struct go_point_slot) slots;
 	VEC(struct go_point_left) left;
@@ -129,9 +130,25 @@ static void print_text(struct go_printer *g, const struct type *t, const char *e
 	go_line(g, "%s.kind = 1", g->slot);
 }
 
-/* The kind of the slot; NULL: it is none that woven code writes (g->why). */
-static const char *print_form(struct go_printer *g, const struct bound_alternative *a)
+/*
+ * A context with those that it was made of. As a value of an interface without methods it is its type and where it
+ * lies, whatever the expression's own type is. The recorder says what became of it, and needs room.
+ */
+static void print_chain(struct printing *pr, const struct bound_capture *c, const char *e)
 {
+	struct go_printer *g = &pr->g;
+	unsigned links = MIN(c->links, (unsigned)EVENT_MAX_CHAIN);
+
+	buf_printf(&pr->rooms, "\tvar earshotC%zu [%zu]uint64\n", pr->slots.len,
+	           links + 1 + sizeof(struct event_chain_span) / 8);
+	go_line(g, "%s.text = %s.Pointer(&earshotC%zu)", g->slot, go_import(g->file, g->arena, "unsafe"), pr->slots.len);
+	go_line(g, "earshotChain(&%s, interface{}(%s), %u)", g->slot, e, links);
+}
+
+/* The kind of the slot; NULL: it is none that woven code writes (g->why). */
+static const char *print_form(struct printing *pr, const struct bound_capture *c, const struct bound_alternative *a)
+{
+	struct go_printer *g = &pr->g;
 	const struct bound *n = a->value.root;
 	const char *e = n ? go_expr(g, n) : NULL;
 
@@ -151,6 +168,9 @@ static const char *print_form(struct go_printer *g, const struct bound_alternati
 			return go_refuse(g, "it is a constant");
 		print_text(g, n->type, e);
 		return "string";
+	case CAPTURE_CHAIN:
+		print_chain(pr, c, e);
+		return "chain";
 	default:
 		return go_refuse(g, "woven code writes no such values");
 	}
@@ -201,8 +221,8 @@ static const char *try_alternative(struct printing *pr, const struct bound_captu
 	go_line(g, "func() { // %s", c->name);
 	g->indent++;
 	if (print_when(g, c->when.root))
-		kind = print_form(g, a);
-	if (kind)
+		kind = print_form(pr, c, a);
+	if (kind && a->form != CAPTURE_CHAIN)
 		go_line(g, "%s.status = %d", g->slot, SLOT_OK);
 	g->indent--;
 	go_line(g, "}()");
@@ -385,6 +405,8 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	buf_printf(out, ") (written bool) {\n");
 	if (pr->slots.len)
 		buf_printf(out, "\tvar earshotS [%zu]earshotSlot\n", pr->slots.len);
+	if (pr->rooms.len)
+		buf_append(out, pr->rooms.data, pr->rooms.len);
 	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
 	buf_append(out, g->out->data, write_at);
 	buf_printf(out, g->program->goroutine.root ? "&earshot_p%u, " : "&earshot_p%u, earshotD, ", number);
@@ -421,6 +443,7 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	vec_done(&pr.slots);
 	vec_done(&pr.left);
 	buf_done(&pr.captures);
+	buf_done(&pr.rooms);
 	arena_done(&work);
 	return r;
 }

@@ -44,6 +44,10 @@ func earshotLineage(slots *earshotSlot) {}
 //go:nosplit
 func earshotEpoch(slots *earshotSlot) {}
 
+//go:linkname earshotChain
+//go:nosplit
+func earshotChain(slot *earshotSlot, context interface{}, links int) {}
+
 //go:linkname earshotWrite
 //go:nosplit
 func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool { return false }

@@ -44,7 +44,9 @@ const (
 	earshotExtraSlots = 8
 	earshotStaleNs    = 10000000000
 
-	earshotWantedOff = earshotHead
+	earshotContextsOff = earshotHead
+	earshotContextsMax = 1 << 16
+	earshotWantedOff   = earshotContextsOff + earshotContextsMax
 	earshotLinksOff  = earshotWantedOff + 32*earshotWantedMax
 	earshotSlotsOff  = earshotLinksOff + 4*earshotChunks
 
@@ -89,7 +91,9 @@ type earshotArea struct {
 	wantedOff                          uint64
 	sessions, thrownAway               uint32
 	chunksOn                           uint64
-	_                                  [3]uint64
+	contextsOff                        uint64
+	contexts, _                        uint32
+	_                                  uint64
 	noRoom                             uint64
 }
 
@@ -191,6 +195,195 @@ func earshotEpoch(slots *earshotSlot) {
 	earshotFact(slots, 0, *(*uint64)(unsafe.Pointer(&sched.goidgen)))
 	earshotFact(slots, 1, pp.goidcache)
 	earshotFact(slots, 2, pp.goidcacheend)
+}
+
+// ---- chains of contexts ----
+
+// What the types of contexts keep where: the reader's (plant/contexts.h), which reads it in the program's file.
+type earshotContexts struct {
+	low, high, itabType, _ uint64
+	mask, spanKey, spans   uint64
+	_                      uint64
+}
+
+type earshotContext struct {
+	rtype                       uint64
+	offset, via                 uint32
+	parent, link, pooled, value uint8
+	_                           [12]uint8
+}
+
+type earshotSpanType struct {
+	rtype                               uint64
+	ids, remote, kind, tracer, scope, _ uint32
+}
+
+const (
+	earshotContextsHead = 64 // bytes before the first place
+	earshotTableHead    = 32 // of these, bytes of the table, from which it counts
+
+	earshotChainRoot       = 0 // enum event_chain_end
+	earshotChainUnknown    = 1
+	earshotChainTooLong    = 2
+	earshotChainUnreadable = 3
+)
+
+//go:nosplit
+func earshotWord(at uint64) uint64 {
+	return *(*uint64)(unsafe.Pointer(uintptr(at)))
+}
+
+//go:nosplit
+func earshotPutWord(room unsafe.Pointer, i int, word uint64) {
+	*(*uint64)(unsafe.Add(room, 8*i)) = word
+}
+
+// The table, once it is complete.
+//
+//go:nosplit
+func earshotTable() *earshotContexts {
+	a := earshotMemory
+	if a == nil || a.contexts < earshotContextsHead || a.contexts > earshotContextsMax {
+		return nil
+	}
+	return (*earshotContexts)(unsafe.Add(unsafe.Pointer(a), earshotContextsOff))
+}
+
+// What is known of a type; nil: it is none of a context's.
+//
+//go:nosplit
+func earshotFindContext(t *earshotContexts, rtype uint64) *earshotContext {
+	at := uintptr(earshotContextsHead + rtype*0x61c88647>>24&t.mask)
+	for ; at+32 <= uintptr(earshotMemory.contexts); at += 32 {
+		c := (*earshotContext)(unsafe.Add(unsafe.Pointer(t), at))
+		if c.rtype == rtype {
+			return c
+		}
+		if c.rtype == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+//go:nosplit
+func earshotFindSpan(t *earshotContexts, rtype uint64) *earshotSpanType {
+	for at := uintptr(earshotTableHead + t.spans); at+32 <= uintptr(earshotMemory.contexts); at += 32 {
+		s := (*earshotSpanType)(unsafe.Add(unsafe.Pointer(t), at))
+		if s.rtype == rtype {
+			return s
+		}
+		if s.rtype == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// A span of an SDK as struct event_chain_span, from word n of the room on.
+//
+//go:nosplit
+func earshotPutSpan(s *earshotSpanType, room unsafe.Pointer, n int, object uint64, link int) {
+	for i := 0; i < 4; i++ {
+		earshotPutWord(room, n+i, earshotWord(object+uint64(s.ids)+8*uint64(i)))
+	}
+	earshotPutWord(room, n+4, uint64(*(*uint8)(unsafe.Pointer(uintptr(object + uint64(s.remote))))))
+	if s.kind != 0 {
+		earshotPutWord(room, n+5, earshotWord(object+uint64(s.kind)))
+	}
+	if s.tracer != 0 {
+		if tracer := earshotWord(object + uint64(s.tracer)); tracer != 0 {
+			earshotPutWord(room, n+6, earshotWord(tracer+uint64(s.scope)))
+			earshotPutWord(room, n+7, earshotWord(tracer+uint64(s.scope)+8))
+		}
+	}
+	earshotPutWord(room, n+8, uint64(link))
+	earshotPutWord(room, n+9, object)
+}
+
+// earshotChain follows a context towards its root, and makes struct event_chain of it in slot.text, which is all zeros
+// and has room for the links, the end and a span. Whatever lies on the way is alive by the context; its fields are read
+// by their places, as the reader knows them from the file.
+//
+//go:linkname earshotChain
+//go:nosplit
+func earshotChain(slot *earshotSlot, context interface{}, links int) {
+	slot.status = 5 // SLOT_UNREADABLE
+	t := earshotTable()
+	if t == nil {
+		return
+	}
+	words := (*[2]uint64)(unsafe.Pointer(&context))
+	if words[0] == 0 {
+		slot.status = 3 // SLOT_NIL
+		return
+	}
+	slot.value = 8 * uint64(earshotWalk(t, slot.text, words[0], words[1], links))
+	slot.kind = 1
+	slot.status = 1
+}
+
+// How many words it has put into the room.
+//
+//go:nosplit
+func earshotWalk(t *earshotContexts, room unsafe.Pointer, rtype, data uint64, links int) int {
+	var span *earshotSpanType
+	var object uint64
+	n, spanLink, end := 0, 0, uint64(earshotChainRoot)
+	pooled := uint64(0)
+	for rtype != 0 && data != 0 {
+		c := earshotFindContext(t, rtype)
+		if c == nil {
+			end = earshotChainUnknown
+			break
+		}
+		if c.link != 0 {
+			if data&7 != 0 {
+				end = earshotChainUnreadable
+				break
+			}
+			if n == links {
+				end = earshotChainTooLong
+				break
+			}
+			pooled |= uint64(c.pooled)
+			earshotPutWord(room, n, data|pooled)
+			n++
+		}
+		if c.parent < 2 { // CONTEXT_ROOT, CONTEXT_UNKNOWN
+			end = uint64(c.parent)
+			break
+		}
+		if c.parent == 3 { // CONTEXT_VIA
+			data = earshotWord(data + uint64(c.via))
+			if data == 0 {
+				break
+			}
+		}
+		at := data + uint64(c.offset)
+		if c.value != 0 && object == 0 && earshotWord(at+16) == t.spanKey {
+			if span = earshotFindSpan(t, earshotWord(at+32)); span != nil {
+				object = earshotWord(at + 40)
+				spanLink = n
+			}
+		}
+		itab := earshotWord(at)
+		data = earshotWord(at + 8)
+		if itab == 0 {
+			break
+		}
+		if itab < t.low || itab >= t.high-t.itabType-8 {
+			end = earshotChainUnreadable
+			break
+		}
+		rtype = earshotWord(itab + t.itabType)
+	}
+	earshotPutWord(room, n, end)
+	if object == 0 {
+		return n + 1
+	}
+	earshotPutSpan(span, room, n+1, object, spanLink)
+	return n + 11
 }
 
 // ---- records ----
@@ -660,6 +853,7 @@ func earshotInit() {
 	a.bytes = uint64(area)
 	a.poolOff = uint64(area)
 	a.wantedOff = earshotWantedOff
+	a.contextsOff = earshotContextsOff
 	a.pid = uint64(earshotSyscall(earshotNr(39, 172), 0, 0, 0, 0, 0, 0))
 	var tsc uint32
 	if GOARCH == "amd64" && !earshotFailed(earshotSyscall(157, 25, uintptr(unsafe.Pointer(&tsc)), 0, 0, 0, 0)) && tsc == 1 {
