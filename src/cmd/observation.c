@@ -93,12 +93,12 @@ static void on_sample(void *arg, const void *sample, size_t size)
 
 void observation_drain(struct observation *ob)
 {
-	sources_drain(&ob->sources, on_sample, ob);
+	merge_drain(&ob->merge, &ob->sources, on_sample, ob);
 }
 
 void observation_drain_all(struct observation *ob)
 {
-	for (int i = 0; i < LAST_DRAINS && sources_drain(&ob->sources, on_sample, ob) > 0; i++)
+	for (int i = 0; i < LAST_DRAINS && merge_drain(&ob->merge, &ob->sources, on_sample, ob) > 0; i++)
 		;
 }
 
@@ -245,6 +245,7 @@ static void observation_free(struct observation *ob)
 		loop_remove(ob->loop, ob->rings.data[i]);
 	vec_done(&ob->rings);
 	vec_done(&ob->sources);
+	merge_done(&ob->merge);
 	planter_close(ob->planter); /* what it planted points into programs, which are freed below */
 	woven_close(ob->woven);     /* likewise */
 	processes_done(ob);

@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "cmd/observation.h"
+#include "plant/merge.h"
 #include "plant/woven.h"
 #include "target/exec.h"
 
@@ -36,6 +37,7 @@ struct observation {
 	struct err no_planter;     /* why there is none */
 	struct woven *woven;       /* the source of programs that have points of their own */
 	source_list sources;
+	struct merge merge;            /* of what they hand over */
 	VEC(struct consumer *) consumers;
 	VEC(struct consumer *) owners; /* of each probe id */
 	sink_list sinks;

@@ -13,7 +13,7 @@ size_t own_points_choose(struct plant_probe *probes, size_t n)
 	size_t chosen = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (probes[i].group && !probes[i].own && !probes[i].optional)
+		if (probes[i].group && !probes[i].own && (!probes[i].optional || probes[i].ends))
 			map_set(&lacking, probes[i].group, probes);
 	for (size_t i = 0; i < n; i++) {
 		if (probes[i].group && map_get(&lacking, probes[i].group))
@@ -24,11 +24,16 @@ size_t own_points_choose(struct plant_probe *probes, size_t n)
 	return chosen;
 }
 
-int own_points_attach(struct woven *w, const struct observed_process *p, struct err *err)
+int own_points_attach(struct woven *w, const struct observed_process *p, bool kernel_clock, struct err *err)
 {
 	const struct executable *x = p->executable;
 	const struct woven_target target = {
-	    .id = p->id, .pid = p->process.pid, .bias = p->bias, .image = binary_image(x->binary)};
+	    .id = p->id,
+	    .pid = p->process.pid,
+	    .bias = p->bias,
+	    .image = binary_image(x->binary),
+	    .kernel_clock = kernel_clock,
+	};
 	VEC(struct woven_probe) probes = {0};
 	int r;
 

@@ -9,12 +9,15 @@
 #include "plant/woven.h"
 
 /*
- * Leaves only what can be used together: a group that lacks a point which is not optional has none, so that nothing of
- * a span is seen by one way and its rest by another, or not at all. How many probes have one.
+ * Leaves only what can be used together: a group that lacks a point which is not optional, or an end, has none, so that
+ * nothing of a span is seen by one way and its rest by another, or not at all. How many probes have one.
  */
 size_t own_points_choose(struct plant_probe *probes, size_t n);
-/* Switches them on. How many there are, or -errno as of woven_attach. */
-int own_points_attach(struct woven *w, const struct observed_process *p, struct err *err);
+/*
+ * Switches them on. kernel_clock: others are planted beside them, whose records have that time. How many there are, or
+ * -errno as of woven_attach.
+ */
+int own_points_attach(struct woven *w, const struct observed_process *p, bool kernel_clock, struct err *err);
 /* Whether its recorder may still come: it is made by runtime.main before that starts the program's second thread. */
 bool own_points_may_come(const char *procfs, const struct process *p);
 

@@ -139,11 +139,26 @@ static void tell_planted(struct observation *ob, struct tracked *t)
 			c->ops->planted(c, &t->p);
 }
 
+/* Something has to be planted beside its own points. */
+static bool is_mixed(const struct observation *ob, struct tracked *t)
+{
+	_cleanup_(cleanup_free) size_t *rest = xcalloc(t->p.executable->nprobes + 1, sizeof(*rest));
+	const bool own = t->p.own;
+	size_t n;
+
+	if (!ob->planter)
+		return false;
+	t->p.own = true;
+	n = rest_of(t, rest);
+	t->p.own = own;
+	return n;
+}
+
 /* -ENODATA, or -EAGAIN while it may still come. */
 static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
 {
 	bool may_come = own_points_may_come(ob->procfs, &t->p.process); /* as of before we look */
-	int r = own_points_attach(ob->woven, &t->p, err);
+	int r = own_points_attach(ob->woven, &t->p, is_mixed(ob, t), err);
 
 	return r == -ENODATA && may_come ? -EAGAIN : r;
 }
@@ -161,7 +176,10 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 
 	if (!t->p.executable->nown)
 		return 0;
-	r = look_for_recorder(ob, t, &why);
+	if (is_mixed(ob, t) && !ob->planter->ops->caps.kernel_clock)
+		r = err_set(&why, -EXDEV, "this planter's records and theirs have no common clock, and not all is woven");
+	else
+		r = look_for_recorder(ob, t, &why);
 	if (r == -EAGAIN) {
 		wait_for_recorder(ob, t);
 		r = (int)t->p.executable->nown;

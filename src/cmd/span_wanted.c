@@ -40,6 +40,7 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 				      .auxiliary = !j->span || point_writes(j->point),
 				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
 				      .optional = j->point->optional,
+				      .ends = j->point->role == POINT_END,
 				      .begins = j->point->role == POINT_START,
 				      .own = own_point_of(&s->woven, j)};
 	plant_probe_locate(probe, planter, b, &j->at);

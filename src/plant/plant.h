@@ -34,6 +34,7 @@ struct plant_probe {
 	bool auxiliary;                         /* has no value on its own: a hook */
 	uint32_t group;                         /* those of one have no value without each other; 0: it is alone */
 	bool optional;                          /* the rest of its group does without it */
+	bool ends;                              /* what its group has begun, maybe as the only one that does */
 	bool begins;                            /* a call, a span: live after the rest of its group, and
 						 * out before it */
 	const struct own_point *own;            /* what stands for it where the program can be used so, or NULL */

@@ -47,6 +47,11 @@ typedef void (*plant_group_fn)(void *arg, const struct plant_group *g);
 struct event_source_ops {
 	int (*fd)(struct event_source *s);  /* readable when a good deal waits; drain also on a timer (50 ms) */
 	int (*drain)(struct event_source *s, plant_event_fn fn, void *arg); /* number of records, or -errno */
+	/* Nothing waits in it, and nothing comes until something is attached to it. NULL: that is not known */
+	bool (*idle)(struct event_source *s);
+	/* CLOCK_MONOTONIC: all that is older was handed over by the last drain, but for records that are being written.
+	 * NULL: all that there was then */
+	uint64_t (*complete_ns)(struct event_source *s);
 	void (*losses)(struct event_source *s, struct losses *ret); /* adds its counts */
 	/* Adds those of one probe, in all processes: records that were not written. */
 	void (*probe_losses)(struct event_source *s, uint32_t probe, struct losses *ret);

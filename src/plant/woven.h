@@ -67,11 +67,12 @@ struct woven_target {
 	int pid;
 	uint64_t bias;        /* run-time address minus image address */
 	const struct image *image; /* its file */
+	bool kernel_clock;    /* its records are compared with others by the time that the kernel's probes have */
 };
 
 /*
  * Records of these points come from the process from now on, as those of the probes. 0; -ENODATA where the process has
- * no recorder; other errors with a sentence, as woven/memory.h has them. t and probes are copied; the file is looked at
+ * no recorder; -EXDEV: it would have to go by another clock than those before it; other errors with a sentence, as woven/memory.h has them. t and probes are copied; the file is looked at
  * now alone, and may be NULL where no program follows contexts.
  */
 int woven_attach(struct woven *w, const struct woven_target *t, const struct woven_probe *probes, size_t n,

@@ -331,6 +331,11 @@ static int patch_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	return n;
 }
 
+static uint64_t patch_complete_ns(struct event_source *s)
+{
+	return of_source(s)->reader.until_ns;
+}
+
 static uint64_t patch_hits(struct event_source *s, uint32_t probe_id)
 {
 	struct patch_planter *p = of_source(s);
@@ -400,6 +405,7 @@ static uint64_t patch_pause_ns(struct planter *planter, uint32_t target)
 static const struct event_source_ops patch_source = {
 	.fd = patch_fd,
 	.drain = patch_drain,
+	.complete_ns = patch_complete_ns,
 	.losses = patch_losses,
 	.probe_losses = patch_probe_losses,
 	.forget_target = patch_forget_target,

@@ -344,6 +344,7 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 	collect(r, &set);
 	if (r->left && (int64_t)(r->left_tsc - until) < 0)
 		until = r->left_tsc;
+	r->until_ns = tsc_clock_ns(&r->clock, until);
 	losing = r->losing || lost_before;
 	pairing_losing(r->pairing, losing);
 	sort(r);

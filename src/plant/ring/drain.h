@@ -47,6 +47,7 @@ struct ring_reader {              /* the consumer of all rings */
 	bool losing;              /* since the drain before this one a ring was full */
 	bool left;                /* not all was read; what is left is newer than left_tsc */
 	uint64_t left_tsc;
+	uint64_t until_ns;        /* all that is older was handed over by the last drain */
 	bool busy;                /* the last drain found so much that the next one should be soon */
 };
 

@@ -86,6 +86,7 @@ struct uprobe_planter {
 	plant_event_fn fn;   /* while draining */
 	void *fn_arg;
 	int drained;
+	uint64_t last_ns;    /* of the last record that was drained */
 	bool priced;
 	double price[PRICES];
 };
@@ -512,6 +513,8 @@ static int on_record(void *arg, void *data, size_t size)
 {
 	struct uprobe_planter *p = arg;
 
+	if (size >= sizeof(struct event_header))
+		memcpy(&p->last_ns, (const char *)data + offsetof(struct event_header, time_ns), sizeof(p->last_ns));
 	if (!p->discarded.len || !is_discarded(p, data, size))
 		p->fn(p->fn_arg, data, size);
 	return ++p->drained < DRAIN_MAX ? 0 : -ECANCELED;
@@ -615,6 +618,14 @@ static int uprobe_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	return r < 0 && r != -ECANCELED ? r : p->drained;
 }
 
+/* What a flood has left in the ring is newer. */
+static uint64_t uprobe_complete_ns(struct event_source *s)
+{
+	struct uprobe_planter *p = of_source(s);
+
+	return p->drained < DRAIN_MAX ? UINT64_MAX : p->last_ns;
+}
+
 static void add_losses(const struct uprobe_planter *p, uint32_t key, struct losses *ret)
 {
 	for (size_t i = 0; i < LOSS_KERNEL_COUNT; i++)
@@ -698,6 +709,7 @@ static int uprobe_aggregates(struct event_source *s, bool clear, plant_group_fn 
 static const struct event_source_ops uprobe_source = {
 	.fd = uprobe_fd,
 	.drain = uprobe_drain,
+	.complete_ns = uprobe_complete_ns,
 	.losses = uprobe_losses,
 	.probe_losses = uprobe_probe_losses,
 	.forget_target = uprobe_forget_target,
@@ -826,7 +838,7 @@ static void uprobe_check(const struct planter_report *r)
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
-	.caps = {.follows_contexts = true, .injects = true, .keeps_marks = true},
+	.caps = {.follows_contexts = true, .injects = true, .keeps_marks = true, .kernel_clock = true},
 	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,

@@ -264,14 +264,22 @@ static bool kernel_has_tsc(const char *sysfs)
 	return file_read(path, &b, 0) == 0 && b.data && !strcmp(b.data, "tsc\n");
 }
 
-/* Measuring the clock takes a while, and most observations meet no woven program. */
-static void start(struct woven *w)
+/*
+ * Measuring the clock takes a while, and most observations meet no woven program. Beside probes of the kernel's the
+ * programs go by its clock, too: the counter as we convert it is some tenths of a microsecond away from it.
+ */
+static int start(struct woven *w, bool kernel_clock, struct err *err)
 {
+	if (w->started && kernel_clock && !w->reader.clock.monotonic)
+		return err_set(err, -EXDEV,
+			       "other probes are planted in it, which go by the kernel's clock, and its own points go by "
+			       "the processor's here");
 	if (w->started)
-		return;
-	if (!kernel_has_tsc(w->options.sysfs) || tsc_clock_start(w->options.procfs, &w->reader.clock, NULL) < 0)
+		return 0;
+	if (kernel_clock || !kernel_has_tsc(w->options.sysfs) || tsc_clock_start(w->options.procfs, &w->reader.clock, NULL) < 0)
 		tsc_clock_monotonic(&w->reader.clock);
 	w->started = true;
+	return 0;
 }
 
 /* While much is written, it is read more often than whoever drains does by himself. */
@@ -343,7 +351,8 @@ int woven_attach(struct woven *w, const struct woven_target *t, const struct wov
 	p->woven = w;
 	p->target = t->id;
 	p->rewriter = (struct ring_rewriter){rewrite, p};
-	start(w);
+	if (!r)
+		r = start(w, t->kernel_clock, err);
 	if (!r)
 		r = know_probes(w, probes, n, err);
 	if (!r && contexts)
@@ -423,6 +432,16 @@ static int source_drain(struct event_source *s, plant_event_fn fn, void *arg)
 	vec_done(&rings);
 	set_timer(w, w->reader.busy);
 	return n;
+}
+
+static bool source_idle(struct event_source *s)
+{
+	return !of_source(s)->processes && !of_source(s)->reader.records.len;
+}
+
+static uint64_t source_complete_ns(struct event_source *s)
+{
+	return source_idle(s) ? UINT64_MAX : of_source(s)->reader.until_ns;
 }
 
 static void source_losses(struct event_source *s, struct losses *ret)
@@ -507,6 +526,8 @@ static int source_open_calls(struct event_source *s, uint32_t target, bool take,
 static const struct event_source_ops woven_source_ops = {
 	.fd = source_fd,
 	.drain = source_drain,
+	.idle = source_idle,
+	.complete_ns = source_complete_ns,
 	.losses = source_losses,
 	.probe_losses = source_probe_losses,
 	.forget_target = source_forget,
