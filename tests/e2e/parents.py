@@ -22,8 +22,8 @@ WAYS = {"direct": {"context"}, "goroutine": {"goroutine"}, "lineage": {"lineage"
 
 
 class Fanout(Process):
-    def __init__(self, minor, *args):
-        path = BIN / f"fanout-go{minor}"
+    def __init__(self, minor, *args, path=None):
+        path = path or BIN / f"fanout-go{minor}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
         super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
@@ -72,9 +72,10 @@ def _check(spans):
     return wrong, known
 
 
-def _fan_out(minor):
+def fan_out(minor, path=None):
+    """path: of another build of it."""
     need_earshot()
-    with Fanout(minor) as leaf, Fanout(minor, "-leaf", leaf.address) as front:
+    with Fanout(minor, path=path) as leaf, Fanout(minor, "-leaf", leaf.address, path=path) as front:
         with attach(front.pid, leaf.pid, observe=[front.port, leaf.port]) as e:
             _send(front.port)
             total = CALLERS * REQUESTS + 1
@@ -128,5 +129,5 @@ def _headers(minor):
 def tests():
     new = MINORS[-1]
     names = [f"fan-out-go{m}" for m in MINORS if m in ("1.21", new)]
-    yield from and_patched([Test(n, lambda m=n[len("fan-out-go"):]: _fan_out(m), 120) for n in names], names)
+    yield from and_patched([Test(n, lambda m=n[len("fan-out-go"):]: fan_out(m), 120) for n in names], names)
     yield Test("headers", lambda: _headers(new), 60)

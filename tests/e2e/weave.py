@@ -7,6 +7,7 @@ import subprocess
 
 from earshot import attach
 from matrix import exercise
+from parents import fan_out
 from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, scratch, until
 from spans import check
 from target import MINORS, Httpd
@@ -327,6 +328,27 @@ def _http(minor):
         return f"{len(want)} spans"
 
 
+def _chains(minor):
+    """Contexts of every kind, and lineage: the chains that woven code follows are those that the program tells of."""
+    test = os.path.join(os.path.dirname(EARSHOT), "tests/unit/contexts_test")
+    if not os.access(test, os.X_OK):
+        subprocess.run(["make", "-s", f"BUILD={os.path.dirname(EARSHOT)}", test], cwd=ROOT, check=True, capture_output=True)
+    pack = scratch() / "contexts.yaml"
+    pack.write_text(subprocess.run([test, "pack"], capture_output=True, text=True, check=True, timeout=20).stdout)
+    path, said = _woven(minor, "contexts", "--packs", pack)
+    assert not _quiet(said), said
+    done = subprocess.run([test, path, "woven"], capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(line for line in done.stdout.splitlines() if " chains, " in line)
+
+
+def _parents(minor):
+    """Work that is handed on in every way, with every pack woven: no wrong parent, and each way's proof as when it is planted."""
+    path, said = _woven(minor, "fanout")
+    assert not _quiet(said), said
+    return fan_out(minor, path)
+
+
 def inspected(path):
     return subprocess.run([EARSHOT, "inspect", path], capture_output=True, text=True, timeout=60, check=True).stdout
 
@@ -336,6 +358,9 @@ def tests():
         yield Test(f"spans-go{minor}", lambda minor=minor: _spans(minor), 600)
     for minor in ("1.21", LAST):
         yield Test(f"http-go{minor}", lambda minor=minor: _http(minor), 900)
+        yield Test(f"parents-go{minor}", lambda minor=minor: _parents(minor), 900)
+    for minor in dict.fromkeys((FIRST, "1.21", LAST)):
+        yield Test(f"chains-go{minor}", lambda minor=minor: _chains(minor), 600)
     for minor in (FIRST, LAST):
         yield Test(f"captures-go{minor}", lambda minor=minor: _captures(minor), 600)
     yield Test("modes", lambda: _modes(LAST), 900)

@@ -1,7 +1,8 @@
 /*
  * Contexts of a real program (tests/go/contexts), which says where they lie: the table of their types, and what probes
  * report. Without arguments only what needs no planter; with the name of a build and of a planter that one
- * (tests/e2e/contexts.py).
+ * (tests/e2e/contexts.py), or "woven" and the path of one that was built with the pack, which "pack" prints
+ * (tests/e2e/weave.py).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +18,10 @@
 
 #include "base/clock.h"
 #include "binary/context_types.h"
+#include "cmd/woven_match.h"
 #include "lib/go_binaries.h"
 #include "plant/planters.h"
+#include "plant/woven.h"
 #include "probe/pack/join.h"
 #include "target/process.h"
 
@@ -54,6 +57,9 @@ struct program {
 	struct pack *pack;
 	struct join *starts[PROBES];
 	const struct planter_ops *ops;
+	struct planter *planter; /* or */
+	struct woven *woven;
+	struct woven_set own;
 	struct told cases[CASES_MAX + 1]; /* from 1 on */
 	size_t ncases;
 	VEC(char *) records;
@@ -174,7 +180,7 @@ static void prepare(struct program *p, const char *path)
 	join_starts(p);
 }
 
-static struct planter *plant(struct program *p)
+static struct event_source *plant(struct program *p)
 {
 	struct plant_probe probes[PROBES] = {0};
 	struct plant *plants[PROBES];
@@ -192,7 +198,31 @@ static struct planter *plant(struct program *p)
 	for (size_t i = 0; i < PROBES; i++)
 		if (!plants[i])
 			fail_msg("%s", errs[i].text);
-	return pl;
+	p->planter = pl;
+	return &pl->source;
+}
+
+/* It has the points itself. */
+static struct event_source *listen_to(struct program *p)
+{
+	const struct woven_target target = {
+		.id = p->target.id, .pid = p->pid, .bias = p->target.bias, .image = binary_image(p->b)};
+	struct woven_probe probes[PROBES] = {0};
+	struct err err = {0};
+
+	woven_set_read(p->b, &p->own);
+	for (uint32_t i = 0; i < PROBES; i++) {
+		const struct woven_point *w = woven_match(&p->own, p->starts[i], &probes[i].slots);
+
+		assert_non_null(w);
+		probes[i].key = w->key;
+		probes[i].id = i;
+		probes[i].program = &p->starts[i]->capture.program;
+	}
+	if (woven_open(&(struct woven_options){.procfs = "/proc", .sysfs = "/sys"}, &p->woven, &err) ||
+	    woven_attach(p->woven, &target, probes, PROBES, &err))
+		fail_msg("%s", err.text);
+	return woven_source(p->woven);
 }
 
 static void take(void *arg, const void *record, size_t size)
@@ -207,13 +237,13 @@ static void take(void *arg, const void *record, size_t size)
 }
 
 /* Records of a planter that lives in the program come a little later. */
-static void drain(struct program *p, struct planter *pl)
+static void drain(struct program *p, struct event_source *source)
 {
 	uint64_t end = clock_monotonic_ns() + 5000000000u;
 	size_t wanted = p->ncases + 2 * GOROUTINES + 3;
 
 	while (p->records.len < wanted && clock_monotonic_ns() < end) {
-		pl->source->ops->drain(pl->source, take, p);
+		source->ops->drain(source, take, p);
 		usleep(10000);
 	}
 	assert_int_equal(p->records.len, wanted);
@@ -332,27 +362,31 @@ static void check_lineage(const struct program *p)
 
 static void test_program(void **state)
 {
-	struct program p = {.ops = planter_named(planter_arg)};
+	bool is_woven = !strcmp(planter_arg, "woven");
+	struct program p = {.ops = planter_named(is_woven ? "uprobe" : planter_arg)};
 	struct losses lost = {0};
-	struct planter *pl;
+	struct event_source *source;
 	char path[4096];
 
 	assert_non_null(p.ops);
 	snprintf(path, sizeof(path), "%s/bin/%s", cache_dir(), binary_arg);
-	start(path, &p);
-	prepare(&p, path);
-	pl = plant(&p);
+	start(is_woven ? binary_arg : path, &p);
+	prepare(&p, is_woven ? binary_arg : path);
+	source = is_woven ? listen_to(&p) : plant(&p);
 	run_cases(&p);
-	drain(&p, pl);
+	drain(&p, source);
 	if (p.ops->caps.follows_contexts)
 		check_chains(&p);
 	check_lineage(&p);
-	pl->source->ops->losses(pl->source, &lost);
+	source->ops->losses(source, &lost);
 	for (size_t i = 0; i < LOSS_COUNT; i++)
 		assert_int_equal(lost.count[i], 0);
 	printf("%zu chains, %d goroutines%s\n", p.ncases, 2 * GOROUTINES,
 	       p.ops->caps.follows_contexts ? "" : " (this planter does not follow contexts)");
-	planter_close(pl);
+	if (p.planter)
+		planter_close(p.planter);
+	woven_close(p.woven);
+	woven_set_done(&p.own);
 	stop(&p);
 }
 
@@ -499,6 +533,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_table), cmocka_unit_test(test_request),
 					  cmocka_unit_test(test_refused)};
 
+	if (argc == 2 && !strcmp(argv[1], "pack"))
+		return fputs(pack_text, stdout) < 0;
 	if (argc != 3)
 		return cmocka_run_group_tests(tests, NULL, NULL);
 	binary_arg = argv[1];

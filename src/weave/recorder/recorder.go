@@ -314,10 +314,6 @@ func earshotChain(slot *earshotSlot, context interface{}, links int) {
 		return
 	}
 	words := (*[2]uint64)(unsafe.Pointer(&context))
-	if words[0] == 0 {
-		slot.status = 3 // SLOT_NIL
-		return
-	}
 	slot.value = 8 * uint64(earshotWalk(t, slot.text, words[0], words[1], links))
 	slot.kind = 1
 	slot.status = 1
