@@ -199,7 +199,7 @@ static struct event_source *plant(struct program *p)
 		if (!plants[i])
 			fail_msg("%s", errs[i].text);
 	p->planter = pl;
-	return &pl->source;
+	return pl->source;
 }
 
 /* It has the points itself. */
