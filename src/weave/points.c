@@ -11,6 +11,7 @@
 #include "probe/pack/join.h"
 #include "weave/source_types.h"
 #include "weave/spans.h"
+#include "weave/unwinding.h"
 #include "weave/woven_function.h"
 
 /* A point on its way into the package. */
@@ -23,11 +24,19 @@ struct weaving_point {
 	const char *func; /* full name */
 	struct bound_program program;
 	struct go_point printed;
-	bool ends_pair; /* the return of the point before, which puts it in */
+	/* The point before them puts these in, with a defer of its own, where its record was written: */
+	bool ends_pair;  /* its return */
+	bool at_unwinding; /* what is told of it when a panic or Goexit unwinds it */
 };
+
+static bool follows(const struct weaving_point *wp)
+{
+	return wp->ends_pair || wp->at_unwinding;
+}
 
 struct points_weaver {
 	struct weave_package *package;
+	const struct weave_wanted *wanted;
 	struct source_types *types;
 	struct go_points *printed;
 	VEC(struct woven_function) functions;
@@ -191,19 +200,25 @@ static struct capture_item item_of(const struct weaving_point *wp, const struct 
 	return item;
 }
 
+static struct bind_scope scope_of(struct points_weaver *w, const struct weaving_point *wp,
+                                  const struct bound_variables *variables)
+{
+	return (struct bind_scope){.types = source_types_lookup(w->types),
+	                           .func = wp->func,
+	                           .symbol = wp->func,
+	                           .variables = *variables,
+	                           .results_known = true,
+	                           .known = true,
+	                           .at = wp->variant->at_return ? SIDE_RETURN : SIDE_ENTRY};
+}
+
 static int bind_point(struct points_weaver *w, struct weaving_point *wp, const struct bound_variables *variables,
                       struct err *err)
 {
 	const struct pack_variant *v = wp->variant;
 	struct arena *arena = &w->package->arena;
 	struct capture_item *items = arena_array(arena, struct capture_item, v->ncaptures + 1);
-	struct bind_scope scope = {.types = source_types_lookup(w->types),
-	                           .func = wp->func,
-	                           .symbol = wp->func,
-	                           .variables = *variables,
-	                           .results_known = true,
-	                           .known = true,
-	                           .at = v->at_return ? SIDE_RETURN : SIDE_ENTRY};
+	struct bind_scope scope = scope_of(w, wp, variables);
 	struct bind_request request = {
 	    .filter = v->when, .goroutine = v->goroutine, .sp = v->sp, .items = items, .nitems = v->ncaptures};
 
@@ -347,10 +362,15 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 	struct woven_function *fn = &w->functions.data[wp->function];
 	bool at_return = wp->variant->at_return;
 
-	for (size_t i = 0; i < (at_return ? fn->function->nresults : fn->function->nparams); i++)
-		if (wp->printed.used[i])
+	for (size_t i = 0; i < (at_return ? fn->function->nresults : fn->function->nparams); i++) {
+		if (!wp->printed.used[i])
+			continue;
+		if (wp->at_unwinding)
+			buf_printf(&out, ", earshotK%zu", i);
+		else
 			buf_printf(&out, ", %s",
 			           at_return ? woven_result(w->package, fn, i) : woven_param(w->package, fn, i));
+	}
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
@@ -359,10 +379,55 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 /* A panic, or Goexit, that unwinds the function is no return. */
 #define DEFER " defer func() { if earshotPanic() == earshotU { earshot_f%zu(earshotD%s) } }() "
 
+#define UNWOUND " defer func() { if earshotPanic() != earshotU {%s } }() "
+
+/* Parameters as they were at the entry, for those of the n points from number on that are told of an unwinding. */
+static void keep_params(struct points_weaver *w, size_t number, size_t n, struct buf *out)
+{
+	struct woven_function *fn = &w->functions.data[w->points.data[number].function];
+
+	for (size_t i = 0; i < fn->function->nparams; i++) {
+		bool used = false;
+
+		for (size_t k = number; k < number + n; k++)
+			used |= w->points.data[k].at_unwinding && w->points.data[k].printed.used[i];
+		if (used)
+			buf_printf(out, " earshotK%zu := %s;", i, woven_param(w->package, fn, i));
+	}
+}
+
+/* What is deferred where the point before these n was recorded. */
+static const char *deferred(struct points_weaver *w, size_t number, size_t n)
+{
+	_cleanup_(buf_done) struct buf out = {0}, unwound = {0};
+
+	keep_params(w, number, n, &out);
+	for (size_t i = number; i < number + n; i++) {
+		const struct weaving_point *wp = &w->points.data[i];
+
+		if (wp->at_unwinding)
+			buf_printf(&unwound, " earshot_f%zu(earshotD%s);", i, arguments_of(w, wp));
+		else
+			buf_printf(&out, DEFER, i, arguments_of(w, wp));
+	}
+	if (unwound.len)
+		buf_printf(&out, UNWOUND, unwound.data);
+	return arena_strdup(&w->package->arena, out.data);
+}
+
+static size_t followers_of(const struct points_weaver *w, size_t number)
+{
+	size_t n = 0;
+
+	while (number + 1 + n < w->points.len && follows(&w->points.data[number + 1 + n]))
+		n++;
+	return n;
+}
+
 /* All of it stands on the line of the function's brace. */
 static void put_call(struct points_weaver *w, size_t number)
 {
-	const struct weaving_point *wp = &w->points.data[number], *next = wp + 1;
+	const struct weaving_point *wp = &w->points.data[number];
 	const struct woven_function *fn = &w->functions.data[wp->function];
 	struct go_edits *edits = &fn->file->edits;
 	uint32_t at = fn->function->body.start + 1;
@@ -370,9 +435,9 @@ static void put_call(struct points_weaver *w, size_t number)
 
 	if (wp->variant->at_return)
 		go_edits_insert(edits, at, TEST FRAME DEFER "};", number, number, given);
-	else if (number + 1 < w->points.len && next->ends_pair)
-		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {" DEFER "} };", number, number,
-		                given, number + 1, arguments_of(w, next));
+	else if (followers_of(w, number))
+		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s} };", number, number, given,
+		                deferred(w, number + 1, followers_of(w, number)));
 	else
 		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number, given);
 }
@@ -383,11 +448,64 @@ static void put_calls(struct points_weaver *w)
 	for (int entries = 0; entries <= 1; entries++)
 		for (size_t i = 0; i < w->points.len; i++) {
 			const struct weaving_point *wp = &w->points.data[i];
-			bool defers = wp->variant->at_return || (i + 1 < w->points.len && wp[1].ends_pair);
+			bool defers = wp->variant->at_return || followers_of(w, i);
 
-			if (!wp->ends_pair && defers != entries)
+			if (!follows(wp) && defers != entries)
 				put_call(w, i);
 		}
+}
+
+/* ---- what is told of an unwinding ---- */
+
+static int start_scope(struct points_weaver *w, const struct weaving_point *start, struct bind_scope *ret)
+{
+	struct bound_variables variables;
+	struct woven_function found;
+	struct func_ref ref;
+	int r = func_ref_parse(start->variant->func, &w->package->arena, &ref, NULL);
+
+	if (r >= 0)
+		r = woven_function_find(w->package, ref.name, &found, NULL);
+	if (r >= 0)
+		r = read_signature(w, &found, &ref, &variables, NULL);
+	if (r >= 0)
+		*ret = scope_of(w, start, &variables);
+	return r;
+}
+
+/* The notes of an unwinding share one defer in the function of the start, which is the last point so far. */
+static void weave_unwinding(struct points_weaver *w, const struct weaving_point *start)
+{
+	struct woven_function *fn = &w->functions.data[start->function];
+	struct weaving_point wp = *start;
+	struct bind_scope scope;
+	size_t before = w->points.len;
+
+	if (woven_function_cliff(fn) || start_scope(w, start, &scope) < 0)
+		return;
+	wp.at_unwinding = true;
+	for (size_t i = 0; i < start->part->npoints; i++) {
+		const struct pack_variant *v = start->part->points[i].variants;
+		struct func_ref ref;
+
+		wp.point = &start->part->points[i];
+		if (wp.point->role != POINT_NOTE || v->at_return || v->when || v->goroutine ||
+		    !unwinding_begins(w->wanted, v->func) || func_ref_parse(v->func, &w->package->arena, &ref, NULL) < 0 ||
+		    try_variant(w, &wp, unwinding_variant(&w->package->arena, start->variant, &scope, v), NULL) < 0)
+			continue;
+		wp.variant = v; /* as whom the reader knows it */
+		wp.func = ref.name;
+		vec_push(&w->points, wp);
+	}
+	w->functions.data[start->function].defers += w->points.len > before;
+}
+
+static bool keeps(const struct pack_variant *v)
+{
+	for (size_t i = 0; i < v->ncaptures; i++)
+		if (v->captures[i].use == USE_SAVED)
+			return true;
+	return false;
 }
 
 /* ---- points ---- */
@@ -415,6 +533,8 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 		r = try_variant(w, wp, &wp->point->variants[i], &err);
 		if (!r) {
 			vec_push(&w->points, *wp);
+			if (wp->point->role == POINT_START && !wp->variant->at_return && keeps(wp->variant))
+				weave_unwinding(w, wp);
 			return;
 		}
 		if (r != -ESRCH && r != -ENOENT && !first.code) {
@@ -531,7 +651,7 @@ static void add_file(struct points_weaver *w)
 
 int weave_points(struct weave_package *p, const struct weave_wanted *wanted, struct err *err)
 {
-	struct points_weaver w = {.package = p};
+	struct points_weaver w = {.package = p, .wanted = wanted};
 	const char *symbol = p->name && !strcmp(p->name, "main") ? "main" : p->path;
 
 	if (!p->name)

@@ -278,6 +278,47 @@ static void contexts_are_followed(void **state)
 	arena_done(&arena);
 }
 
+/* What a panic's note would ask of what the start has kept is told by the start's function. */
+static void an_unwinding_is_told_where_the_start_is(void **state)
+{
+	static const char pack[] =
+	    PACK(POINT("begin", "start", "main.run(t *T, x any)",
+	               ", save: {held: [t.absent, t.next], it: {expr: x, when: t.n > 1}}")
+	             POINT("panic", "note", "runtime.gopanic",
+	                   ", capture: {n: {expr: saved.held.n, when: saved.held.next != nil}, m: {expr: 'saved.it', "
+	                   "optional: true}}")
+	                 POINT("exit", "note", "runtime.Goexit", ", capture: {n: saved.held.n}")
+	                     POINT("other", "note", "runtime.gcStart", ", capture: {n: saved.held.n}")
+	                         POINT("end", "end", "main.stop", "")) "hooks:\n"
+	    POINT("panic", "panic", "runtime.gopanic(e any)", ", capture: {type: typeof(e)}")
+	        POINT("exit", "exit", "runtime.Goexit()", "");
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+	char *text;
+
+	source_open(&s, "example.com/x",
+	            "package main\n\ntype T struct{ n int; next *T }\nfunc run(t *T, x any) { t = nil }\nfunc stop() {}\n");
+	weave_one(&s, pack, NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	text = woven_text(&s);
+	assert_non_null(strstr(
+	    text, "func run(t *T, x any) { if *earshotSwitch != earshot_p0.off { " FRAME
+	          " if earshot_f0(earshotD) { earshotK0 := t; defer func() { if earshotPanic() != earshotU {"
+	          " earshot_f1(earshotD, earshotK0); earshot_f2(earshotD, earshotK0); } }() } }; t = nil }\n"));
+	free(text);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
+	assert_string_equal(points[1].point, "panic");
+	assert_string_equal(points[1].func, "runtime.gopanic");
+	assert_false(points[1].at_return);
+	assert_int_equal(points[1].nslots, 1);
+	assert_int_equal(points[1].nleft, 1);
+	assert_string_equal(points[2].func, "runtime.Goexit");
+	assert_string_equal(points[3].point, "end");
+	source_close(&s);
+	arena_done(&arena);
+}
+
 static void check_refused(const char *source, const char *pack, const char *span, const char *want)
 {
 	struct source s;
@@ -338,6 +379,7 @@ int main(void)
 	    cmocka_unit_test(a_span_is_one_call_with_both_ends),
 	    cmocka_unit_test(packs_bind_against_declarations),
 	    cmocka_unit_test(contexts_are_followed),
+	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
 	    cmocka_unit_test(patterns_leave_out),
 	};
