@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/vec.h"
+#include "cmd/woven_match.h"
 
 size_t own_points_choose(struct plant_probe *probes, size_t n)
 {
@@ -27,26 +28,33 @@ size_t own_points_choose(struct plant_probe *probes, size_t n)
 int own_points_attach(struct woven *w, const struct observed_process *p, bool kernel_clock, struct err *err)
 {
 	const struct executable *x = p->executable;
-	const struct woven_target target = {
+	struct woven_target target = {
 	    .id = p->id,
 	    .pid = p->process.pid,
 	    .bias = p->bias,
 	    .image = binary_image(x->binary),
 	    .kernel_clock = kernel_clock,
 	};
+	const struct woven_set *set = NULL;
 	VEC(struct woven_probe) probes = {0};
 	int r;
 
 	for (size_t i = 0; i < x->nprobes; i++) {
 		const struct plant_probe *probe = &x->probes[i];
 
-		if (probe->own)
-			vec_push(&probes, ((struct woven_probe){.key = probe->own->key,
+		if (!probe->own)
+			continue;
+		set = probe->own->set;
+		vec_push(&probes, ((struct woven_probe){.key = probe->own->key,
 								.id = probe->id,
 								.group = probe->group,
 								.func = probe->own->key,
 								.program = probe->program,
 								.slots = probe->own->slots}));
+	}
+	if (set) {
+		target.known = set->known;
+		target.nknown = set->nknown;
 	}
 	r = woven_attach(w, &target, probes.data, probes.len, err);
 	if (r == 0)

@@ -3,10 +3,46 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/map.h"
+
+static bool find_fact(struct binary *b, const struct woven_fact *f, struct woven_known *ret)
+{
+	const struct type *t = binary_type(b, *f->type == '*' ? f->type + 1 : f->type);
+	struct field_path path;
+
+	if (!t)
+		return false;
+	if (!f->field) {
+		t = *f->type == '*' ? binary_type_pointer_to(b, t) : t;
+		*ret = (struct woven_known){f->key, t->rtype, true};
+		return t->rtype;
+	}
+	if (!type_field_find(b, t, f->field, &path) || path.n != 1 || !path.steps[0].type ||
+	    strcmp(path.steps[0].type->name, f->field_type) != 0)
+		return false;
+	*ret = (struct woven_known){f->key, 1 + path.steps[0].offset, false};
+	return true;
+}
+
 void woven_set_read(struct binary *b, struct woven_set *ret)
 {
+	VEC(struct woven_known) known = {0};
+	struct map seen = {0};
+
 	*ret = (struct woven_set){0};
 	woven_points(binary_image(b), &ret->arena, &ret->points, &ret->n, &ret->broken);
+	for (size_t i = 0; i < ret->n; i++)
+		for (size_t k = 0; k < ret->points[i].nfacts; k++) {
+			const struct woven_fact *f = &ret->points[i].facts[k];
+			struct woven_known found;
+
+			if (!map_set(&seen, f->key, ret) && find_fact(b, f, &found))
+				vec_push(&known, found);
+		}
+	ret->nknown = known.len;
+	ret->known = known.len ? arena_memdup(&ret->arena, known.data, known.len * sizeof(*known.data)) : NULL;
+	vec_done(&known);
+	map_done(&seen);
 }
 
 void woven_set_done(struct woven_set *s)

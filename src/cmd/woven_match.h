@@ -8,8 +8,11 @@
 struct woven_set {            /* of an executable */
 	struct woven_point *points;
 	size_t n, broken;
+	const struct woven_known *known; /* of what all of them ask for */
+	size_t nknown;
 	struct arena arena;
 };
+/* What points need to be told of types is looked up in b; what is not as they were built to expect is left out. */
 void woven_set_read(struct binary *b, struct woven_set *ret);
 void woven_set_done(struct woven_set *s);
 

@@ -17,6 +17,12 @@ struct woven_field {          /* of a point's records: a slot, or what has none 
 	const char *name;
 };
 
+/* What its code asks for by the key: 1 + the offset of a struct's field, or where the descriptor of a type is. */
+struct woven_fact {
+	uint64_t key;
+	const char *type, *field, *field_type; /* field NULL: the type itself is meant */
+};
+
 struct woven_point {
 	uint64_t key;         /* of its text */
 	const char *pack, *span, *point; /* span "-": a hook */
@@ -26,6 +32,8 @@ struct woven_point {
 	const char *pack_hash;
 	const struct woven_field *slots, *left; /* left: captures that were left out when it was built */
 	size_t nslots, nleft;
+	const struct woven_fact *facts;
+	size_t nfacts;
 };
 
 /*
@@ -62,11 +70,18 @@ struct woven_probe {
 	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent */
 };
 
+struct woven_known {          /* a fact that was found in the file */
+	uint64_t key, value;
+	bool is_address;      /* of the image */
+};
+
 struct woven_target {
 	uint32_t id;          /* in its records */
 	int pid;
 	uint64_t bias;        /* run-time address minus image address */
 	const struct image *image; /* its file */
+	const struct woven_known *known;
+	size_t nknown;
 	bool kernel_clock;    /* its records are compared with others by the time that the kernel's probes have */
 };
 

@@ -322,6 +322,8 @@ static void describe(struct points_weaver *w, const struct weaving_point *wp, st
 		buf_printf(out, "slot\t%s\t%s\t%s\n", capture_text(w, wp, s->capture), s->kind,
 		           wp->program.captures[s->capture].name);
 	}
+	for (size_t i = 0; i < wp->printed.nfacts; i++)
+		buf_printf(out, "need\t%s\n", wp->printed.facts[i]);
 	for (size_t i = 0; i < wp->printed.nleft; i++) {
 		const struct go_point_left *l = &wp->printed.left[i];
 
@@ -624,6 +626,9 @@ static const char declarations[] =
 	"//go:linkname earshotChain runtime.earshotChain\n"
 	"//go:noescape\n"
 	"func earshotChain(slot *earshotSlot, context interface{}, links int)\n"
+	"\n"
+	"//go:linkname earshotKnown runtime.earshotKnown\n"
+	"func earshotKnown(key uint64) uint64\n"
 	"\n"
 	"//go:linkname earshotWrite runtime.earshotWrite\n"
 	"//go:noescape\n"

@@ -7,8 +7,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -115,6 +118,8 @@ static char *woven_text(struct source *s)
 	return xstrdup(strchr(out.data, '\n') + 1);
 }
 
+static const char *goroot; /* where other packages' source is; NULL: nowhere */
+
 static void weave_one(struct source *s, const char *pack_text, const char *span)
 {
 	struct pack *pack = NULL;
@@ -123,12 +128,13 @@ static void weave_one(struct source *s, const char *pack_text, const char *span)
 	struct weave_wanted wanted = {0};
 	struct err err = {0};
 
+	wanted.goroot = goroot;
 	if (pack_text && pack_parse("test.yaml", pack_text, strlen(pack_text), &pack, &err))
 		fail_msg("%s", err.text);
 	if (span && span_question_parse(span, &arena, &q, &err))
 		fail_msg("%s", err.text);
 	if (pack)
-		wanted = (struct weave_wanted){.packs = &pack, .npacks = 1};
+		wanted = (struct weave_wanted){.packs = &pack, .npacks = 1, .goroot = goroot};
 	if (span) {
 		wanted.spans = &q;
 		wanted.nspans = 1;
@@ -278,6 +284,57 @@ static void contexts_are_followed(void **state)
 	arena_done(&arena);
 }
 
+/* Types and fields that Go does not let the package name: where they are the program is told. */
+static void what_is_anothers_is_asked_for(void **state)
+{
+	static const char other[] = "package other\ntype hidden struct{ n int; more struct{} }\n"
+	                            "type inner struct{ h *hidden }\ntype Open struct{ inner }\n";
+	char root[] = "/tmp/earshot-weave-XXXXXX", path[64], file[80];
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	const char *text;
+	int fd;
+
+	assert_non_null(mkdtemp(root));
+	snprintf(path, sizeof(path), "%s/src/other", root);
+	snprintf(file, sizeof(file), "%s/o.go", path);
+	assert_int_equal(mkdir(strndupa(path, strlen(path) - strlen("/other")), 0700) | mkdir(path, 0700), 0);
+	fd = open(file, O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write_all(fd, other, strlen(other)), 0);
+	close(fd);
+	goroot = root;
+	source_open(&s, "example.com/x",
+	            "package main\n\nimport \"other\"\n\nfunc run(o *other.Open, x interface{}) {}\nfunc stop() {}\n");
+	weave_one(&s,
+	          PACK(POINT("begin", "start", "main.run(o *other.Open, x any)",
+	                     ", capture: {n: o.h.n, m: 'x.(*other.hidden).n', is: {expr: x, when: 'typeof(x) == "
+	                     "\"*other.hidden\"', optional: true}, all: {expr: '*o.h', optional: true}}")
+	                   POINT("end", "end", "main.stop", "")),
+	          NULL);
+	goroot = NULL;
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_int_equal(points[0].nslots, 2 + 5);
+	assert_int_equal(points[0].nleft, 2);
+	assert_int_equal(points[0].nfacts, 3);
+	assert_string_equal(points[0].facts[0].field, "h");
+	assert_string_equal(points[0].facts[0].type, "other.Open");
+	assert_string_equal(points[0].facts[0].field_type, "*other.hidden");
+	assert_string_equal(points[0].facts[1].field, "n");
+	assert_string_equal(points[0].facts[1].type, "other.hidden");
+	assert_string_equal(points[0].facts[2].type, "*other.hidden");
+	assert_null(points[0].facts[2].field);
+	text = s.package.added.data[0].text.data;
+	assert_non_null(strstr(text, "(*(*unsafe_.Pointer)("));
+	assert_null(strstr(text, "other_.hidden"));
+	source_close(&s);
+	arena_done(&arena);
+	assert_int_equal(unlink(file) | rmdir(path), 0);
+	*strrchr(path, '/') = 0;
+	assert_int_equal(rmdir(path) | rmdir(root), 0);
+}
+
 /* What a panic's note would ask of what the start has kept is told by the start's function. */
 static void an_unwinding_is_told_where_the_start_is(void **state)
 {
@@ -379,6 +436,7 @@ int main(void)
 	    cmocka_unit_test(a_span_is_one_call_with_both_ends),
 	    cmocka_unit_test(packs_bind_against_declarations),
 	    cmocka_unit_test(contexts_are_followed),
+	    cmocka_unit_test(what_is_anothers_is_asked_for),
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
 	    cmocka_unit_test(patterns_leave_out),

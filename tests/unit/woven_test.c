@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "lib/go_binaries.h"
 #include "plant/woven.h"
 #include "plant/woven/memory.h"
@@ -30,6 +31,7 @@ enum { BEGIN = 1, END, CALL, RETURN, NPROBES };
 #define POINT "point\tnethttp\tserver\tstart\t1\tentry\tnet/http.(*conn).serve\n"
 
 static const char whole[] = HEAD POINT "pack\t0123456789abcdef\nslot\t3\tstring\turl.path\nslot\t-\tuint\tours\n"
+				       "need\ttype\t*net.conn\nneed\tfield\tnet.conn\tfd\t*net.netFD\n"
 				       "left\t4\tclient.address\tnot of a type that is known\nend\n";
 
 static void test_points_are_read(void **state)
@@ -51,6 +53,13 @@ static void test_points_are_read(void **state)
 	assert_string_equal(p.slots[0].kind, "string");
 	assert_string_equal(p.slots[0].name, "url.path");
 	assert_int_equal(p.slots[1].capture, -1);
+	assert_int_equal(p.nfacts, 2);
+	assert_string_equal(p.facts[0].type, "*net.conn");
+	assert_null(p.facts[0].field);
+	assert_int_equal(p.facts[0].key, fnv1a(FNV1A_BASIS, "type\t*net.conn", strlen("type\t*net.conn")));
+	assert_string_equal(p.facts[1].type, "net.conn");
+	assert_string_equal(p.facts[1].field, "fd");
+	assert_string_equal(p.facts[1].field_type, "*net.netFD");
 	assert_int_equal(p.nleft, 1);
 	assert_string_equal(p.left[0].name, "client.address");
 	assert_string_equal(p.left[0].kind, "not of a type that is known");
@@ -64,7 +73,8 @@ static void test_points_that_break_the_rules(void **state)
 		HEAD "point\ta\tb\tc\tx\tentry\tf\nend\n", HEAD "point\ta\tb\tc\t1\tmiddle\tf\nend\n",
 		HEAD "point\ta\tb\tc\t1\tentry\t\nend\n", HEAD POINT "slot\t99999\tint\tn\nend\n",
 		HEAD POINT "slot\t1\tint\nend\n", HEAD POINT "what\nend\n", HEAD POINT "slot\t1\tint\tn\001\nend\n",
-		HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n", "earshot.woven.2\n" POINT "end\n", "",
+		HEAD POINT "need\ttype\nend\n", HEAD POINT "need\tfield\tT\tf\nend\n",
+		HEAD POINT "need\twhat\tT\nend\n", HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n", "earshot.woven.2\n" POINT "end\n", "",
 	};
 	struct arena arena = {0};
 	struct woven_point p;
@@ -132,6 +142,8 @@ static void test_memory_is_checked(void **state)
 	REFUSED(contexts_off, 1);
 	REFUSED(contexts_off, 8);
 	REFUSED(contexts_off, good.wanted_off);
+	REFUSED(facts_off, 4096);
+	REFUSED(facts_off, UINT64_MAX & ~UINT64_C(7));
 	REFUSED(wanted_off, 0);
 	REFUSED(wanted_off, 8192);
 	REFUSED(wanted_off, UINT64_MAX - 7);

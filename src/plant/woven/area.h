@@ -11,7 +11,8 @@
  * is wanted is a new session.
  *
  * What the types of contexts keep where (plant/contexts.h) is put there by the first reader that has it, and stays: it
- * is the same as long as the program runs. Until then no chain can be followed, which the slots say.
+ * is the same as long as the program runs. Until then no chain can be followed, which the slots say. Likewise the facts:
+ * what a package cannot know in Go of another one's types, and its points ask for by the key of the fact's text.
  *
  *	slot found busy or its P has none     another one, by an exchange of its busy; none is free: `busy` of the entry
  *	no chunk                              `lost` of the entry, ring.ring_full, ring.lost
@@ -50,8 +51,8 @@ struct woven_area {
 	uint32_t sessions, thrown_away; /* number of the last one */
 	uint64_t chunks_on;          /* chunks that the program itself has made */
 	uint64_t contexts_off;       /* where struct woven_contexts goes, before the table of what is wanted */
-	uint32_t contexts, reserved1;/* bytes of it; 0: it is not there */
-	uint64_t reserved2;
+	uint32_t contexts, facts;    /* bytes of it; 0: it is not there. Places for facts, a power of two; likewise */
+	uint64_t facts_off;          /* where they are, behind it */
 	uint64_t no_room;            /* points that found no room in the table */
 };
 _Static_assert(sizeof(struct ring_area) == 624 && offsetof(struct woven_area, session) == 640,
@@ -68,6 +69,11 @@ struct woven_contexts {
 	/* then the bytes of contexts_put */
 };
 _Static_assert(sizeof(struct woven_contexts) == 32, "the recorder has the same");
+
+#define WOVEN_FACTS_MAX 1024u
+struct woven_fact_place {            /* at key & (facts - 1) or behind, where one is free */
+	uint64_t key, value;         /* 0: free */
+};
 
 /* An entry of the table. Keys lie at key & (wanted_len - 1) or behind. A record's probe is the entry's number. */
 struct woven_wanted {

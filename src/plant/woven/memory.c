@@ -112,6 +112,8 @@ static bool layout_ok(const struct woven_area *a, uint64_t bytes)
 	       r->table_len <= RING_MAX_CHUNKS && r->slot_bytes % 4096 == 0 && r->slot_bytes >= slot &&
 	       a->wanted_off % 8 == 0 && a->wanted_off >= WOVEN_HEAD && a->contexts_off % 8 == 0 &&
 	       (!a->contexts_off || (a->contexts_off >= WOVEN_HEAD && a->contexts_off < a->wanted_off)) &&
+	       (!a->facts_off || (a->facts_off % 8 == 0 && a->facts_off > a->contexts_off && a->contexts_off &&
+				  fits(a->facts_off, WOVEN_FACTS_MAX, sizeof(struct woven_fact_place), a->wanted_off))) &&
 	       fits(a->wanted_off, WOVEN_MAX_WANTED, sizeof(struct woven_wanted), r->links_off) &&
 	       r->links_off % 8 == 0 && r->slots_off % 4096 == 0 &&
 	       fits(r->links_off, r->chunks, sizeof(uint32_t), r->slots_off) && r->bytes <= r->pool_off &&
@@ -266,13 +268,40 @@ int woven_contexts_put(struct woven_memory *m, const void *bytes, size_t n)
 
 	if (__atomic_load_n(&m->area->contexts, __ATOMIC_ACQUIRE))
 		return 0;
-	if (!off || n > MIN(m->layout.wanted_off - off, WOVEN_CONTEXTS_MAX))
+	if (!off || n > MIN((m->layout.facts_off ? m->layout.facts_off : m->layout.wanted_off) - off, WOVEN_CONTEXTS_MAX))
 		return -E2BIG;
 	r = exists(m, off, n);
 	if (r < 0)
 		return r;
 	memcpy((char *)m->area + off, bytes, n);
 	__atomic_store_n(&m->area->contexts, (uint32_t)n, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int woven_facts_put(struct woven_memory *m, const struct woven_fact_place *facts, size_t n)
+{
+	struct woven_fact_place *places = (void *)((char *)m->area + m->layout.facts_off);
+	size_t all = 1;
+	int r;
+
+	if (!n || __atomic_load_n(&m->area->facts, __ATOMIC_ACQUIRE))
+		return 0;
+	while (all < 2 * n)
+		all *= 2;
+	if (!m->layout.facts_off || all > WOVEN_FACTS_MAX)
+		return -E2BIG;
+	r = exists(m, m->layout.facts_off, all * sizeof(*places));
+	if (r < 0)
+		return r;
+	memset(places, 0, all * sizeof(*places)); /* of one before us that did not get to the end */
+	for (size_t i = 0; i < n; i++) {
+		size_t at = facts[i].key & (all - 1);
+
+		while (places[at].key && places[at].key != facts[i].key)
+			at = (at + 1) & (all - 1);
+		places[at] = facts[i];
+	}
+	__atomic_store_n(&m->area->facts, (uint32_t)all, __ATOMIC_RELEASE);
 	return 0;
 }
 

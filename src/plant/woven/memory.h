@@ -50,6 +50,8 @@ bool woven_session_lost(const struct woven_memory *m);
  * its table. -E2BIG: it has no room for so many types; or what fallocate says.
  */
 int woven_contexts_put(struct woven_memory *m, const void *bytes, size_t n);
+/* Likewise the values of facts, none of which has the key 0. */
+int woven_facts_put(struct woven_memory *m, const struct woven_fact_place *facts, size_t n);
 
 struct woven_wanted *woven_wanted_at(const struct woven_memory *m, uint32_t index);
 /* Over all slots: records that were written in the session; of an entry, what sampling left out. */

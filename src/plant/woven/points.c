@@ -6,6 +6,8 @@
  *	point   PACK  SPAN  POINT  VARIANT  entry|return  FUNCTION
  *	pack    HASH                          of the pack's text
  *	slot    CAPTURE|-  KIND  NAME         in the order of the record's slots
+ *	need    type  TYPE                    what it has to be told: the key is of the line behind its first tab
+ *	need    field  TYPE  FIELD  TYPE
  *	left    CAPTURE|-  NAME  WHY          what could not be captured
  *	end
  */
@@ -100,7 +102,35 @@ struct parsing {
 	struct arena *arena;
 	struct woven_point point;
 	field_list slots, left;
+	VEC(struct woven_fact) facts;
 };
+
+static uint64_t key_of(const char *text, size_t n) /* FNV-1a */
+{
+	uint64_t h = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
+	return h;
+}
+
+static bool take_fact(struct parsing *p, const struct text_line *l)
+{
+	const char *end = l->field[l->n - 1] + l->len[l->n - 1];
+	struct woven_fact f = {0};
+	bool is_type = is(l, 1, "type");
+
+	if ((!is_type && !is(l, 1, "field")) || l->n != (is_type ? 3u : 5u) || p->facts.len == FIELDS_MAX)
+		return false;
+	f.key = key_of(l->field[1], (size_t)(end - l->field[1]));
+	f.type = text_of(p->arena, l, 2);
+	if (!is_type) {
+		f.field = text_of(p->arena, l, 3);
+		f.field_type = text_of(p->arena, l, 4);
+	}
+	vec_push(&p->facts, f);
+	return true;
+}
 
 static bool take_line(struct parsing *p, const struct text_line *l)
 {
@@ -110,19 +140,12 @@ static bool take_line(struct parsing *p, const struct text_line *l)
 		return p->slots.len < EVENT_MAX_SLOTS && take_field(p->arena, l, 2, 3, &p->slots);
 	if (is(l, 0, "left"))
 		return take_field(p->arena, l, 3, 2, &p->left);
+	if (is(l, 0, "need"))
+		return take_fact(p, l);
 	if (!is(l, 0, "pack") || l->n != 2)
 		return false;
 	p->point.pack_hash = text_of(p->arena, l, 1);
 	return true;
-}
-
-static uint64_t key_of(const char *text, size_t n) /* FNV-1a */
-{
-	uint64_t h = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
-	return h;
 }
 
 /* Behind the `end` line; NULL where a line breaks the rules before it. */
@@ -158,10 +181,14 @@ size_t woven_point_parse(const char *text, size_t size, struct arena *arena, str
 		p.point.nslots = p.slots.len;
 		p.point.left = keep(arena, &p.left);
 		p.point.nleft = p.left.len;
+		p.point.nfacts = p.facts.len;
+		p.point.facts = p.facts.len ? arena_memdup(arena, p.facts.data,
+							   p.facts.len * sizeof(*p.facts.data)) : NULL;
 		*ret = p.point;
 	}
 	vec_done(&p.slots);
 	vec_done(&p.left);
+	vec_done(&p.facts);
 	return end ? (size_t)(end - text) : 0;
 }
 

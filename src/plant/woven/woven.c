@@ -339,6 +339,22 @@ static void give_contexts(struct woven *w, const struct woven_target *t, const s
 				t->pid, r == -E2BIG ? "its recorder has no room for all their types" : strerror(-r));
 }
 
+/* Without it captures are absent that look into what is another package's alone. */
+static void give_facts(struct woven *w, const struct woven_target *t, struct woven_memory *m)
+{
+	_cleanup_(cleanup_free) struct woven_fact_place *facts = xcalloc(t->nknown + 1, sizeof(*facts));
+	int r;
+
+	for (size_t i = 0; i < t->nknown; i++)
+		facts[i] = (struct woven_fact_place){t->known[i].key,
+						     t->known[i].value + (t->known[i].is_address ? t->bias : 0)};
+	r = woven_facts_put(m, facts, t->nknown);
+	if (r < 0 && w->options.note)
+		w->options.note(w->options.note_arg,
+				"process %d looks into no types of other packages, so attributes are missing: %s", t->pid,
+				r == -E2BIG ? "its recorder has no room for all of them" : strerror(-r));
+}
+
 int woven_attach(struct woven *w, const struct woven_target *t, const struct woven_probe *probes, size_t n,
 		 struct err *err)
 {
@@ -355,6 +371,8 @@ int woven_attach(struct woven *w, const struct woven_target *t, const struct wov
 		r = start(w, t->kernel_clock, err);
 	if (!r)
 		r = know_probes(w, probes, n, err);
+	if (!r)
+		give_facts(w, t, &p->memory);
 	if (!r && contexts)
 		give_contexts(w, t, contexts, &p->memory);
 	if (!r) {

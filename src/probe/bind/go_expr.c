@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "event/event.h"
 #include "probe/bind/go_printer.h"
 
@@ -184,6 +185,99 @@ static const char *name_of(struct go_printer *g, const struct bound *n)
 	}
 }
 
+/* ---- what the package cannot name ---- */
+
+static const char *unsafe_pointer(struct go_printer *g, const char *e)
+{
+	return arena_printf(g->arena, "%s.Pointer(%s)", go_import(g->file, g->arena, "unsafe"), e);
+}
+
+static bool is_nameable(struct go_printer *g, const struct type *t)
+{
+	size_t imports = g->file->imports.len;
+	bool is = go_type(g, t);
+
+	g->file->imports.len = imports;
+	return is;
+}
+
+/* The Go type of a variable for it: a pointer to what the package cannot name is one to anything. NULL: refused. */
+static const char *holder(struct go_printer *g, const struct type *t)
+{
+	if (g->woven && t->kind == KIND_POINTER && !is_nameable(g, t))
+		return arena_printf(g->arena, "%s.Pointer", go_import(g->file, g->arena, "unsafe"));
+	return go_type(g, t);
+}
+
+/* A number that the program is told, as a variable; unless it has not been yet. Tabs separate the words of text. */
+static const char *fact(struct go_printer *g, const char *text)
+{
+	const char *name = new_name(g);
+	size_t i = 0;
+
+	while (i < g->facts.len && strcmp(g->facts.data[i], text))
+		i++;
+	if (i == g->facts.len)
+		vec_push(&g->facts, arena_strdup(g->file->arena, text));
+	go_line(g, "%s := earshotKnown(0x%" PRIx64 ")", name, fnv1a(FNV1A_BASIS, text, strlen(text)));
+	STOP_IF(g, SLOT_UNREADABLE, "%s == 0", name);
+	return name;
+}
+
+/* x.(*T) for such a T, as a pointer to anything. */
+static const char *assert_foreign(struct go_printer *g, const struct bound *n)
+{
+	const char *e = go_expr(g, n->a), *held, *words, *type;
+
+	if (!e)
+		return NULL;
+	type = fact(g, arena_printf(g->arena, "type\t%s", n->type->name));
+	held = new_name(g);
+	words = new_name(g);
+	go_line(g, "%s := interface{}(%s)", held, e);
+	go_line(g, "%s := (*[2]%s.Pointer)(%s)", words, go_import(g->file, g->arena, "unsafe"),
+	        unsafe_pointer(g, arena_printf(g->arena, "&%s", held)));
+	STOP_IF(g, SLOT_OTHER_TYPE, "uint64(uintptr(%s[0])) != %s", words, type);
+	return arena_printf(g->arena, "%s[1]", words);
+}
+
+static const char *pointer(struct go_printer *g, const struct bound *n);
+
+/* Where a field lies that the package may not name: in memory that is behind a pointer. */
+static const char *foreign_field(struct go_printer *g, const struct bound *n)
+{
+	const struct type *t = n->a->type;
+	const char *base, *at;
+
+	if (!t->named || !n->type || n->type->kind == KIND_INVALID || strchr(n->type->name, '?'))
+		return go_refuse(g, "the field %s of %s is not exported", n->field.name, t->name);
+	if (n->a->op == BOUND_DEREF)
+		base = pointer(g, n->a->a);
+	else if (n->a->op == BOUND_FIELD)
+		base = foreign_field(g, n->a);
+	else
+		return go_refuse(g, "the field %s of %s is not exported", n->field.name, t->name);
+	if (!base)
+		return NULL;
+	at = fact(g, arena_printf(g->arena, "field\t%s\t%s\t%s", t->name, n->field.name, n->type->name));
+	return go_temp(g, arena_printf(g->arena, "%s.Pointer(uintptr(%s) + uintptr(%s-1))",
+	                               go_import(g->file, g->arena, "unsafe"), unsafe_pointer(g, base), at));
+}
+
+static const char *foreign_value(struct go_printer *g, const struct bound *n)
+{
+	const char *type = holder(g, n->type), *at = type ? foreign_field(g, n) : NULL;
+
+	return at ? arena_printf(g->arena, "(*(*%s)(%s))", type, at) : NULL;
+}
+
+/* What stands for a pointer of another type only as long as nobody asks for its type. */
+static bool check_nameable(struct go_printer *g, const struct bound *n)
+{
+	return !n->type || n->constant || is_made_here(n->type) || !g->woven || n->type->kind != KIND_POINTER ||
+	       is_nameable(g, n->type);
+}
+
 /* ---- steps ---- */
 
 static const char *pointer(struct go_printer *g, const struct bound *n)
@@ -200,7 +294,11 @@ static const char *field(struct go_printer *g, const struct bound *n)
 	const char *package = n->a->type->package, *base;
 	bool atomic = n->type != n->field.type && package && !strcmp(package, "sync/atomic");
 
-	if (!atomic && !isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package))
+	bool hidden = !isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package);
+
+	if (g->woven && !atomic && (hidden || !is_nameable(g, n->a->type)))
+		return foreign_value(g, n);
+	if (!atomic && hidden)
 		return go_refuse(g, "the field %s of %s is not exported", n->field.name, n->a->type->name);
 	base = n->a->op == BOUND_DEREF ? pointer(g, n->a->a) : go_expr(g, n->a);
 	return base ? arena_printf(g->arena, "%s.%s", base, atomic ? "Load()" : n->field.name) : NULL;
@@ -208,7 +306,7 @@ static const char *field(struct go_printer *g, const struct bound *n)
 
 static const char *deref(struct go_printer *g, const struct bound *n)
 {
-	const char *p = pointer(g, n->a);
+	const char *p = check_nameable(g, n->a) ? pointer(g, n->a) : NULL;
 
 	return p ? arena_printf(g->arena, "(*%s)", p) : NULL;
 }
@@ -284,6 +382,8 @@ static const char *asserted(struct go_printer *g, const struct bound *n)
 {
 	const char *value = "", *is;
 
+	if (g->woven && n->type->kind == KIND_POINTER && !is_nameable(g, n->type))
+		return assert_foreign(g, n);
 	if (!assert_type(g, n->a, n->type, &value, &is))
 		return NULL;
 	STOP_IF(g, SLOT_OTHER_TYPE, "!%s", is);
@@ -291,11 +391,6 @@ static const char *asserted(struct go_printer *g, const struct bound *n)
 }
 
 /* ---- functions ---- */
-
-static const char *unsafe_pointer(struct go_printer *g, const char *e)
-{
-	return arena_printf(g->arena, "%s.Pointer(%s)", go_import(g->file, g->arena, "unsafe"), e);
-}
 
 /* A pointer as an address: maps, channels and functions are pointers that Go does not convert. */
 static const char *address(struct go_printer *g, const struct bound *n)
@@ -498,6 +593,8 @@ static const char *compare_by_helper(struct go_printer *g, const struct bound *n
 {
 	const char *equal = new_name(g), *known = new_name(g);
 
+	if (!check_nameable(g, n->a) || !check_nameable(g, n->b))
+		return NULL;
 	g->file->equal = true;
 	go_line(g, "%s, %s := earshotEqual(%s, %s)", equal, known, typed(g, n->a, a), typed(g, n->b, b));
 	STOP_IF(g, SLOT_ABSENT, "!%s", known);

@@ -31,6 +31,11 @@ struct go_printer {
 	char why[200];            /* it cannot be written in Go */
 	const char *slot;         /* of a woven point: what is captured goes there. NULL: earshotProbe takes it */
 	bool woven;               /* a woven point's: there is no earshotProbe to ask */
+	/*
+	 * Of a woven point: what the package cannot say in Go, and the program is told by whoever reads its types.
+	 * Texts, in the file's arena.
+	 */
+	VEC(const char *) facts;
 };
 
 /* Functions that a file declares where it uses them: `contains`, `equal`. */

@@ -169,6 +169,8 @@ static const char *print_form(struct printing *pr, const struct bound_capture *c
 		print_text(g, n->type, e);
 		return "string";
 	case CAPTURE_CHAIN:
+		if (n->type->kind == KIND_POINTER && !go_type(g, n->type))
+			return NULL;
 		print_chain(pr, c, e);
 		return "chain";
 	default:
@@ -179,17 +181,18 @@ static const char *print_form(struct printing *pr, const struct bound_capture *c
 /* ---- one capture ---- */
 
 struct go_mark {
-	size_t out, imports;
+	size_t out, imports, facts;
 };
 
 static struct go_mark mark(const struct go_printer *g)
 {
-	return (struct go_mark){g->out->len, g->file->imports.len};
+	return (struct go_mark){g->out->len, g->file->imports.len, g->facts.len};
 }
 
 static void take_back(struct go_printer *g, struct go_mark m)
 {
 	g->out->len = m.out;
+	g->facts.len = m.facts;
 	g->file->imports.len = m.imports;
 }
 
@@ -440,6 +443,11 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	} else {
 		p->file.imports.len = imports;
 	}
+	if (r >= 0 && pr.g.facts.len) {
+		ret->facts = arena_memdup(arena, pr.g.facts.data, pr.g.facts.len * sizeof(*pr.g.facts.data));
+		ret->nfacts = pr.g.facts.len;
+	}
+	vec_done(&pr.g.facts);
 	vec_done(&pr.slots);
 	vec_done(&pr.left);
 	buf_done(&pr.captures);

@@ -37,6 +37,8 @@ struct go_point {
 	size_t nslots;
 	struct go_point_left *left; /* captures that were left out: optional, or of what woven code does not do */
 	size_t nleft;
+	const char *const *facts; /* what it has to be told (earshotKnown): lines without the word `need` */
+	size_t nfacts;
 	const bool *used; /* which of the parameters, or at a return the results, the function takes, in order */
 };
 
