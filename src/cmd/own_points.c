@@ -6,7 +6,6 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/vec.h"
-#include "cmd/woven_match.h"
 
 size_t own_points_choose(struct plant_probe *probes, size_t n)
 {
@@ -35,7 +34,6 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 	    .image = binary_image(x->binary),
 	    .kernel_clock = kernel_clock,
 	};
-	const struct woven_set *set = NULL;
 	VEC(struct woven_probe) probes = {0};
 	int r;
 
@@ -44,17 +42,14 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 
 		if (!probe->own)
 			continue;
-		set = probe->own->set;
+		target.known = probe->own->known; /* the same of all */
+		target.nknown = probe->own->nknown;
 		vec_push(&probes, ((struct woven_probe){.key = probe->own->key,
 								.id = probe->id,
 								.group = probe->group,
 								.func = probe->own->key,
 								.program = probe->program,
 								.slots = probe->own->slots}));
-	}
-	if (set) {
-		target.known = set->known;
-		target.nknown = set->nknown;
 	}
 	r = woven_attach(w, &target, probes.data, probes.len, err);
 	if (r == 0)

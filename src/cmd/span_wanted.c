@@ -26,7 +26,7 @@ static const struct own_point *own_point_of(struct woven_set *s, const struct jo
 	if (!p)
 		return NULL;
 	own = arena_new(&s->arena, struct own_point);
-	*own = (struct own_point){p->key, s, slots};
+	*own = (struct own_point){p->key, s->known, s->nknown, slots};
 	return own;
 }
 

@@ -22,7 +22,8 @@ struct planter {
 /* A point that the program has itself, since it was built with it (woven.h): nothing is planted for it. */
 struct own_point {
 	uint64_t key;
-	const struct woven_set *set;            /* that it is of */
+	const struct woven_known *known;        /* what all points of the program may ask for (woven.h) */
+	size_t nknown;
 	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */
 };
 
