@@ -154,13 +154,15 @@ static void dump(struct dump *d, struct woven *w)
 int main(int argc, char **argv)
 {
 	struct woven_options o = {.procfs = "/proc", .sysfs = "/sys"};
+	struct woven_target target = {.id = TARGET};
 	struct dump d = {0};
 	struct woven *w;
 	struct err err = {0};
 
+	target.pid = argc == 2 ? atoi(argv[1]) : 0;
 	if (argc != 2 || read_points(&d, argv[1]))
 		return 1;
-	if (woven_open(&o, &w, &err) || woven_attach(w, TARGET, atoi(argv[1]), probes_of(&d), d.n, &err)) {
+	if (woven_open(&o, &w, &err) || woven_attach(w, &target, probes_of(&d), d.n, &err)) {
 		fprintf(stderr, "woven-dump: %s\n", err.text);
 		return 1;
 	}

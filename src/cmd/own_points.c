@@ -40,16 +40,16 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 	for (size_t i = 0; i < x->nprobes; i++) {
 		const struct plant_probe *probe = &x->probes[i];
 
-		if (!probe->own)
-			continue;
-		target.known = probe->own->known; /* the same of all */
-		target.nknown = probe->own->nknown;
-		vec_push(&probes, ((struct woven_probe){.key = probe->own->key,
+		for (const struct own_point *own = probe->own; own; own = own->next) {
+			target.known = own->known; /* the same of all */
+			target.nknown = own->nknown;
+			vec_push(&probes, ((struct woven_probe){.key = own->key,
 								.id = probe->id,
 								.group = probe->group,
-								.func = probe->own->key,
+								.func = own->key,
 								.program = probe->program,
-								.slots = probe->own->slots}));
+								.slots = own->slots}));
+		}
 	}
 	r = woven_attach(w, &target, probes.data, probes.len, err);
 	if (r == 0)

@@ -177,7 +177,8 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 	if (!t->p.executable->nown)
 		return 0;
 	if (is_mixed(ob, t) && !ob->planter->ops->caps.kernel_clock)
-		r = err_set(&why, -EXDEV, "this planter's records and theirs have no common clock, and not all is woven");
+		r = err_set(&why, -EXDEV,
+			    "this planter's records and theirs have no common clock, and not all is woven");
 	else
 		r = look_for_recorder(ob, t, &why);
 	if (r == -EAGAIN) {

@@ -19,15 +19,17 @@ void span_wanted_free(struct span_wanted *s)
 
 static const struct own_point *own_point_of(struct woven_set *s, const struct join *j)
 {
+	const struct own_point *all = NULL;
+	const struct woven_point *p = NULL;
 	const int *slots;
-	const struct woven_point *p = woven_match(s, j, &slots);
-	struct own_point *own;
 
-	if (!p)
-		return NULL;
-	own = arena_new(&s->arena, struct own_point);
-	*own = (struct own_point){p->key, s->known, s->nknown, slots};
-	return own;
+	while ((p = woven_match(s, j, p, &slots))) {
+		struct own_point *own = arena_new(&s->arena, struct own_point);
+
+		*own = (struct own_point){p->key, s->known, s->nknown, slots, all};
+		all = own;
+	}
+	return all;
 }
 
 static void add_probe(struct span_wanted *s, struct binary *b, const struct join *j, const struct planter_ops *planter)

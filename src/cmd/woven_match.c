@@ -91,9 +91,10 @@ static const int *slots_for(struct arena *arena, const struct woven_point *p, co
 	return slots;
 }
 
-const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const int **ret_slots)
+const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const struct woven_point *after,
+				      const int **ret_slots)
 {
-	for (size_t i = 0; i < s->n; i++) {
+	for (size_t i = after ? (size_t)(after - s->points) + 1 : 0; i < s->n; i++) {
 		if (!is_point(&s->points[i], j))
 			continue;
 		*ret_slots = slots_for(&s->arena, &s->points[i], j);

@@ -17,10 +17,12 @@ void woven_set_read(struct binary *b, struct woven_set *ret);
 void woven_set_done(struct woven_set *s);
 
 /*
- * The point that stands for the join's, or NULL. ret_slots, in the set's arena: for each slot of the join's program the
+ * The point that stands for the join's, behind `after` where that is not NULL: what several starts of a span could tell
+ * is a point of each. NULL: there is none. ret_slots, in the set's arena: for each slot of the join's program the
  * point's slot that has the same capture; -1 where the point has none of it.
  */
-const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const int **ret_slots);
+const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const struct woven_point *after,
+				      const int **ret_slots);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
 

@@ -25,6 +25,7 @@ struct own_point {
 	const struct woven_known *known;        /* what all points of the program may ask for (woven.h) */
 	size_t nknown;
 	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */
+	const struct own_point *next;           /* another one, which stands for it, too */
 };
 
 struct plant_probe {

@@ -87,8 +87,9 @@ struct woven_target {
 
 /*
  * Records of these points come from the process from now on, as those of the probes. 0; -ENODATA where the process has
- * no recorder; -EXDEV: it would have to go by another clock than those before it; other errors with a sentence, as woven/memory.h has them. t and probes are copied; the file is looked at
- * now alone, and may be NULL where no program follows contexts.
+ * no recorder; -EXDEV: it would have to go by another clock than those before it; other errors with a sentence, as
+ * woven/memory.h has them. t and probes are copied; the file is looked at now alone, and may be NULL where no program
+ * follows contexts.
  */
 int woven_attach(struct woven *w, const struct woven_target *t, const struct woven_probe *probes, size_t n,
 		 struct err *err);

@@ -195,7 +195,8 @@ static struct capture_item item_of(const struct weaving_point *wp, const struct 
 
 	if (c->use == USE_SAVED)
 		item.left_out = "woven code keeps no values for later points";
-	else if (!item.fact && !item.links && c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !item.left_out)
+	else if (!item.fact && !item.links && !item.left_out && c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE &&
+	         c->use != USE_RECOVERY_PC)
 		item.left_out = "woven code does not do this yet";
 	return item;
 }
@@ -478,7 +479,8 @@ static int start_scope(struct points_weaver *w, const struct weaving_point *star
 /* The notes of an unwinding share one defer in the function of the start, which is the last point so far. */
 static void weave_unwinding(struct points_weaver *w, const struct weaving_point *start)
 {
-	struct woven_function *fn = &w->functions.data[start->function];
+	const struct woven_function *fn = &w->functions.data[start->function];
+	struct arena *arena = &w->package->arena;
 	struct weaving_point wp = *start;
 	struct bind_scope scope;
 	size_t before = w->points.len;
@@ -492,8 +494,8 @@ static void weave_unwinding(struct points_weaver *w, const struct weaving_point 
 
 		wp.point = &start->part->points[i];
 		if (wp.point->role != POINT_NOTE || v->at_return || v->when || v->goroutine ||
-		    !unwinding_begins(w->wanted, v->func) || func_ref_parse(v->func, &w->package->arena, &ref, NULL) < 0 ||
-		    try_variant(w, &wp, unwinding_variant(&w->package->arena, start->variant, &scope, v), NULL) < 0)
+		    !unwinding_begins(w->wanted, v->func) || func_ref_parse(v->func, arena, &ref, NULL) < 0 ||
+		    try_variant(w, &wp, unwinding_variant(arena, start->variant, &scope, v), NULL) < 0)
 			continue;
 		wp.variant = v; /* as whom the reader knows it */
 		wp.func = ref.name;

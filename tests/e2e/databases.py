@@ -13,9 +13,9 @@ NEWEST, OLDER = "1.27", "1.21"
 
 
 def _spans(build, options=()):
-    """The client spans of a run, in the order of their starts, and the two backends."""
+    """The client spans of a run, in the order of their starts, and the two backends. build: or a path."""
     need_earshot()
-    binary = BIN / f"dbs-go{build}"
+    binary = BIN / f"dbs-go{build}" if isinstance(build, str) else build
     if not os.access(binary, os.X_OK):
         raise Skip(f"{binary.name} was not built")
     postgres, redis = Postgres(), Redis()
@@ -181,7 +181,7 @@ def _expected(postgres, redis):
                          *_with(REDIS8, db__namespace="3", **store)]}
 
 
-def _operations(build):
+def operations(build):
     spans, postgres, redis = _spans(build)
     wrong = []
     for pack, expected in _expected(postgres, redis).items():
@@ -201,8 +201,8 @@ def _full(build):
 
 def tests():
     for minor in (NEWEST, OLDER):
-        stripped = Test(f"go{minor}-sw", functools.partial(_operations, f"{minor}-sw"))
+        stripped = Test(f"go{minor}-sw", functools.partial(operations, f"{minor}-sw"))
         yield stripped
         yield patched(stripped)
-        yield patched(Test(f"go{minor}-plain", functools.partial(_operations, f"{minor}-plain")))
+        yield patched(Test(f"go{minor}-plain", functools.partial(operations, f"{minor}-plain")))
     yield patched(Test("full", functools.partial(_full, f"{NEWEST}-sw")))

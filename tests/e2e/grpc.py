@@ -66,11 +66,13 @@ def _port(address):
 
 
 class Pair:
-    """A server and its client."""
+    """A server and its client. build: or a path."""
 
     def __init__(self, build):
-        age, form = build.split("-")
-        path = BIN / f"grpcd-{dict(old='go1.21', new='go1.27')[age]}-{form}"
+        path = build
+        if isinstance(build, str):
+            age, form = build.split("-")
+            path = BIN / f"grpcd-{dict(old='go1.21', new='go1.27')[age]}-{form}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
         self.server = Process([path, "serve"], stdin=subprocess.PIPE)
@@ -217,7 +219,7 @@ def _check_stream(name, clients, servers):
         client, server)
 
 
-def _all(build):
+def calls(build):
     need_earshot()
     said, served = [], []
     with Pair(build) as pair, _observe(pair) as e:
@@ -286,9 +288,9 @@ def _web(build):
 def tests():
     for age in ("old", "new"):
         for kind in ("plain", "sw"):
-            yield Test(f"calls-{age}-{kind}", lambda b=f"{age}-{kind}": _all(b))
+            yield Test(f"calls-{age}-{kind}", lambda b=f"{age}-{kind}": calls(b))
             yield Test(f"messages-{age}-{kind}", lambda b=f"{age}-{kind}": _counted(b))
-        yield patched(Test(f"calls-{age}-sw", lambda b=f"{age}-sw": _all(b)))
+        yield patched(Test(f"calls-{age}-sw", lambda b=f"{age}-sw": calls(b)))
         yield patched(Test(f"messages-{age}-sw", lambda b=f"{age}-sw": _counted(b)))
         yield Test(f"web-{age}", lambda b=f"{age}-sw": _web(b))
     yield patched(Test("web-new", lambda: _web("new-sw")))

@@ -212,7 +212,7 @@ static struct event_source *listen_to(struct program *p)
 
 	woven_set_read(p->b, &p->own);
 	for (uint32_t i = 0; i < PROBES; i++) {
-		const struct woven_point *w = woven_match(&p->own, p->starts[i], &probes[i].slots);
+		const struct woven_point *w = woven_match(&p->own, p->starts[i], NULL, &probes[i].slots);
 
 		assert_non_null(w);
 		probes[i].key = w->key;

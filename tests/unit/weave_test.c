@@ -355,7 +355,8 @@ static void an_unwinding_is_told_where_the_start_is(void **state)
 	char *text;
 
 	source_open(&s, "example.com/x",
-	            "package main\n\ntype T struct{ n int; next *T }\nfunc run(t *T, x any) { t = nil }\nfunc stop() {}\n");
+	            "package main\n\ntype T struct{ n int; next *T }\nfunc run(t *T, x any) { t = nil }\n"
+	            "func stop() {}\n");
 	weave_one(&s, pack, NULL);
 	assert_int_equal(s.package.warnings.len, 0);
 	text = woven_text(&s);

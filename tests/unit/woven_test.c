@@ -74,7 +74,8 @@ static void test_points_that_break_the_rules(void **state)
 		HEAD "point\ta\tb\tc\t1\tentry\t\nend\n", HEAD POINT "slot\t99999\tint\tn\nend\n",
 		HEAD POINT "slot\t1\tint\nend\n", HEAD POINT "what\nend\n", HEAD POINT "slot\t1\tint\tn\001\nend\n",
 		HEAD POINT "need\ttype\nend\n", HEAD POINT "need\tfield\tT\tf\nend\n",
-		HEAD POINT "need\twhat\tT\nend\n", HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n", "earshot.woven.2\n" POINT "end\n", "",
+		HEAD POINT "need\twhat\tT\nend\n", HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n",
+		"earshot.woven.2\n" POINT "end\n", "",
 	};
 	struct arena arena = {0};
 	struct woven_point p;

@@ -70,8 +70,8 @@ bool patch_calls_apart(const struct capture_program *entry, const struct capture
 void patch_shapes(const struct shape_table *t, uint64_t bias, struct buf *out);
 
 /*
- * The walk along chains (of a table that contexts_put made) that all probes of a program share; where an itab keeps its type, its executable says. Position
- * independent. Its reads may fault, too: it has to lie within area.code.
+ * The walk along chains (of a table that contexts_put made) that all probes of a program share; where an itab keeps its
+ * type, its executable says. Position independent. Its reads may fault, too: it has to lie within area.code.
  */
 void patch_chain_compile(uint32_t itab_type_off, struct buf *out);
 

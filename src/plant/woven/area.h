@@ -11,8 +11,8 @@
  * is wanted is a new session.
  *
  * What the types of contexts keep where (plant/contexts.h) is put there by the first reader that has it, and stays: it
- * is the same as long as the program runs. Until then no chain can be followed, which the slots say. Likewise the facts:
- * what a package cannot know in Go of another one's types, and its points ask for by the key of the fact's text.
+ * is the same as long as the program runs. Until then no chain can be followed, which the slots say. Likewise the
+ * facts: what a package cannot know in Go of another one's types, and its points ask for by the key of the fact's text.
  *
  *	slot found busy or its P has none     another one, by an exchange of its busy; none is free: `busy` of the entry
  *	no chunk                              `lost` of the entry, ring.ring_full, ring.lost

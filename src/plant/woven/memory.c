@@ -112,8 +112,9 @@ static bool layout_ok(const struct woven_area *a, uint64_t bytes)
 	       r->table_len <= RING_MAX_CHUNKS && r->slot_bytes % 4096 == 0 && r->slot_bytes >= slot &&
 	       a->wanted_off % 8 == 0 && a->wanted_off >= WOVEN_HEAD && a->contexts_off % 8 == 0 &&
 	       (!a->contexts_off || (a->contexts_off >= WOVEN_HEAD && a->contexts_off < a->wanted_off)) &&
-	       (!a->facts_off || (a->facts_off % 8 == 0 && a->facts_off > a->contexts_off && a->contexts_off &&
-				  fits(a->facts_off, WOVEN_FACTS_MAX, sizeof(struct woven_fact_place), a->wanted_off))) &&
+	       (!a->facts_off ||
+		(a->facts_off % 8 == 0 && a->facts_off > a->contexts_off && a->contexts_off &&
+		 fits(a->facts_off, WOVEN_FACTS_MAX, sizeof(struct woven_fact_place), a->wanted_off))) &&
 	       fits(a->wanted_off, WOVEN_MAX_WANTED, sizeof(struct woven_wanted), r->links_off) &&
 	       r->links_off % 8 == 0 && r->slots_off % 4096 == 0 &&
 	       fits(r->links_off, r->chunks, sizeof(uint32_t), r->slots_off) && r->bytes <= r->pool_off &&
@@ -264,11 +265,12 @@ static void give_back(const struct woven_memory *m)
 int woven_contexts_put(struct woven_memory *m, const void *bytes, size_t n)
 {
 	const uint64_t off = m->layout.contexts_off;
+	const uint64_t end = m->layout.facts_off ? m->layout.facts_off : m->layout.wanted_off;
 	int r;
 
 	if (__atomic_load_n(&m->area->contexts, __ATOMIC_ACQUIRE))
 		return 0;
-	if (!off || n > MIN((m->layout.facts_off ? m->layout.facts_off : m->layout.wanted_off) - off, WOVEN_CONTEXTS_MAX))
+	if (!off || n > MIN(end - off, WOVEN_CONTEXTS_MAX))
 		return -E2BIG;
 	r = exists(m, off, n);
 	if (r < 0)

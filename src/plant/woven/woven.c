@@ -272,11 +272,12 @@ static int start(struct woven *w, bool kernel_clock, struct err *err)
 {
 	if (w->started && kernel_clock && !w->reader.clock.monotonic)
 		return err_set(err, -EXDEV,
-			       "other probes are planted in it, which go by the kernel's clock, and its own points go by "
-			       "the processor's here");
+			       "other probes are planted in it, which go by the kernel's clock, and its own points go "
+			       "by the processor's here");
 	if (w->started)
 		return 0;
-	if (kernel_clock || !kernel_has_tsc(w->options.sysfs) || tsc_clock_start(w->options.procfs, &w->reader.clock, NULL) < 0)
+	if (kernel_clock || !kernel_has_tsc(w->options.sysfs) ||
+	    tsc_clock_start(w->options.procfs, &w->reader.clock, NULL) < 0)
 		tsc_clock_monotonic(&w->reader.clock);
 	w->started = true;
 	return 0;
@@ -351,7 +352,8 @@ static void give_facts(struct woven *w, const struct woven_target *t, struct wov
 	r = woven_facts_put(m, facts, t->nknown);
 	if (r < 0 && w->options.note)
 		w->options.note(w->options.note_arg,
-				"process %d looks into no types of other packages, so attributes are missing: %s", t->pid,
+				"process %d looks into no types of other packages, so attributes are missing: %s",
+				t->pid,
 				r == -E2BIG ? "its recorder has no room for all of them" : strerror(-r));
 }
 

@@ -264,7 +264,8 @@ static bool print_fact(struct printing *pr, size_t number)
 
 	if (p->goroutine.root || before > number ||
 	    !are_facts(p, number - before, groups[which].first, groups[which].n)) {
-		leave(pr, number, p->goroutine.root ? "it is another goroutine's" : "the others of its kind are not wanted");
+		leave(pr, number, p->goroutine.root ? "it is another goroutine's"
+		                                   : "the others of its kind are not wanted");
 		return p->captures[number].optional;
 	}
 	if (!before)
@@ -400,7 +401,8 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	g->indent = 1;
 	if (!print_body(pr))
 		return refused(pr, err);
-	buf_printf(out, "\n// %s of %s\nfunc earshot_f%u(earshotD uintptr",
+	/* What it reads may be another goroutine's business: the program is not to be blamed for that. */
+	buf_printf(out, "\n// %s of %s\n//\n//go:norace\nfunc earshot_f%u(earshotD uintptr",
 	           g->program->side == SIDE_RETURN ? "the return" : "the entry", g->program->func, number);
 	r = print_params(pr, out, err);
 	if (r < 0)
