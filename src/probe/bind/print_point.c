@@ -141,7 +141,8 @@ static void print_chain(struct printing *pr, const struct bound_capture *c, cons
 
 	buf_printf(&pr->rooms, "\tvar earshotC%zu [%zu]uint64\n", pr->slots.len,
 	           links + 1 + sizeof(struct event_chain_span) / 8);
-	go_line(g, "%s.text = %s.Pointer(&earshotC%zu)", g->slot, go_import(g->file, g->arena, "unsafe"), pr->slots.len);
+	go_line(g, "%s.text = %s.Pointer(&earshotC%zu)", g->slot, go_import(g->file, g->arena, "unsafe"),
+	        pr->slots.len);
 	go_line(g, "earshotChain(&%s, interface{}(%s), %u)", g->slot, e, links);
 }
 
