@@ -151,6 +151,21 @@ static void dump(struct dump *d, struct woven *w)
 	}
 }
 
+enum { ATTACH_TRIES = 200, ATTACH_US = 5000 };
+
+/* One that was just started makes its memory in a moment. */
+static int attach(struct dump *d, struct woven *w, const struct woven_target *target, struct err *err)
+{
+	int r = -ENODATA;
+
+	for (int i = 0; r == -ENODATA && i < ATTACH_TRIES; i++) {
+		if (i)
+			usleep(ATTACH_US);
+		r = woven_attach(w, target, probes_of(d), d->n, err);
+	}
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct woven_options o = {.procfs = "/proc", .sysfs = "/sys"};
@@ -162,7 +177,7 @@ int main(int argc, char **argv)
 	target.pid = argc == 2 ? atoi(argv[1]) : 0;
 	if (argc != 2 || read_points(&d, argv[1]))
 		return 1;
-	if (woven_open(&o, &w, &err) || woven_attach(w, &target, probes_of(&d), d.n, &err)) {
+	if (woven_open(&o, &w, &err) || attach(&d, w, &target, &err)) {
 		fprintf(stderr, "woven-dump: %s\n", err.text);
 		return 1;
 	}
