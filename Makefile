@@ -138,6 +138,7 @@ soak-propagate: all
 	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate
 soak-cycles: all
 	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
+		EARSHOT_LONG_RUN=12 EARSHOT_TRACE_CYCLES=500 \
 		tests/e2e/run.py attach_cycles trace_cycles failures patch_sequence patch_faults
 soak-releases:
 	bash tests/releases.sh

@@ -113,7 +113,7 @@ def _long_run():
     with Httpd(newest()) as httpd, attach(httpd.pid, observe=[httpd.where["http"]]) as e:
         Wrk(httpd.base("http") + "/alloc", 3).result()
         before = rss_kib(e.pid), fd_count(e.pid)
-        for _ in range(scaled(4, 2, "LONG_RUN")):
+        for _ in range(scaled(2, 2, "LONG_RUN")):
             Wrk(httpd.base("http") + "/alloc", 5).result()
         after = rss_kib(e.pid), fd_count(e.pid)
         assert after[0] - before[0] < 2048, f"memory: {before} KiB, later {after}"
@@ -124,7 +124,7 @@ def _long_run():
 def _killed(path):
     """kill -9 at any moment, also amid attaching."""
     need_earshot()
-    rounds = scaled(30, 15, "KILLS")
+    rounds = scaled(15, 15, "KILLS")
     dice = random.Random(11)
     with Httpd(path) as httpd:
         load = Load(httpd)
@@ -160,9 +160,9 @@ def _run_killed():
 
 
 def tests():
-    yield Test("attach-detach", lambda: _cycles(newest(), scaled(60, 60, "CYCLES")), 900)
-    yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(25, 20, "CYCLES")), 300)
-    yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(25, 20, "CYCLES")), 300)
+    yield Test("attach-detach", lambda: _cycles(newest(), scaled(30, 30, "CYCLES")), 900)
+    yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(12, 12, "CYCLES")), 300)
+    yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(12, 12, "CYCLES")), 300)
     yield Test("programs-come-and-go", _comes_and_goes, 300)
     yield Test("long-run", _long_run, 120)
     yield Test("killed", lambda: _killed(newest()), 180)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 
@@ -64,12 +65,18 @@ def _quiet(said):
     return [line for line in said.splitlines() if line and not line.startswith("# ")]
 
 
+def _has_memory(pid):
+    links = (os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    return any("earshot-woven" in link for link in links)
+
+
 class Dump:
     """All records of a process, in the order of time."""
 
     def __init__(self, pid):
         if not os.access(DUMP, os.X_OK):
             raise Skip(f"{DUMP} was not built")
+        until("the program has begun", lambda: _has_memory(pid))
         self.lines, self.in_write = scratch() / "records", None
         with open(self.lines, "wb") as out:
             self.child = subprocess.Popen([DUMP, str(pid)], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)

@@ -213,6 +213,8 @@ build "$newest" dotted dotted-plain --
 build "$newest" dotted dotted-sw -- -ldflags '-s -w'
 build "$newest" golib golib.so CGO_ENABLED=1 -- -buildmode=c-shared
 build_module "$newest" jobs jobs -ldflags '-s -w'
+build_module "$newest" dbs "dbs-go$newest-sw" -ldflags '-s -w' # unit tests look at these two
+build_module "$newest" trio "trio-go$newest-plain"
 build "$newest" burst burst --
 build "$newest" funclist funclist --
 build "$newest" halves halves --

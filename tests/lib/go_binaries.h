@@ -41,7 +41,7 @@ static inline size_t go_binaries(const char *pattern, glob_t *ret)
 }
 
 /* Calls fn with each of them; how many there are. */
-static inline size_t go_binaries_each(const char *pattern, void (*fn)(const char *path))
+__attribute__((warn_unused_result)) static inline size_t go_binaries_each(const char *pattern, void (*fn)(const char *path))
 {
 	glob_t files;
 	size_t n = go_binaries(pattern, &files);

@@ -263,9 +263,10 @@ static void same_program(const char *path)
 
 static void test_programs(void **state)
 {
-	go_binaries_each("bin/inlined-go1.27-plain", same_program);
-	go_binaries_each("bin/inlined-go1.23-sw", same_program);
-	go_binaries_each("bin/calls-go1.19-plain", same_program);
+	if (!go_binaries_each("bin/inlined-go1.27-plain", same_program) |
+	    !go_binaries_each("bin/inlined-go1.23-sw", same_program) |
+	    !go_binaries_each("bin/calls-go1.19-plain", same_program))
+		skip();
 }
 
 /* A machine whose instructions have four bytes each: tables of pcs count these, and the header says so. */

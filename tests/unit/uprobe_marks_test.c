@@ -223,8 +223,9 @@ static uint64_t next_random(void)
 
 static bool read_here(void *arg, uint64_t addr, void *out, size_t n)
 {
-	memcpy(out, (const void *)(uintptr_t)addr, n);
-	return addr != 0;
+	if (addr)
+		memcpy(out, (const void *)(uintptr_t)addr, n);
+	return addr;
 }
 
 static struct fired fire_reference(struct shot *s, uint64_t goid, uint64_t depth, const struct shot_words *w)
