@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "binary/dwarf_die.h"
+#include "binary/symbol.h"
 
 #define ALIGN_STEPS 2000
 
@@ -213,11 +214,24 @@ static void fill_name(struct binary *b, struct type *t)
 	t->package = arena_strndup(&b->arena, t->name, (size_t)(dot - t->name));
 }
 
+/*
+ * As descriptors and declarations have it: without the linker's words for dots of import paths. Tags of fields, which
+ * stand in quotes, may have such characters of their own.
+ */
+static const char *type_name(struct binary *b, Dwarf_Die *die)
+{
+	const char *name = own_name(die);
+
+	if (!name || !strstr(name, "%2e") || strchr(name, '"'))
+		return name;
+	return func_name_unescape(&b->arena, name, strlen(name));
+}
+
 static const struct type *new_type(struct binary *b, Dwarf_Die *die, Dwarf_Die *target)
 {
 	struct type_full *f = type_full_new(b);
 	unsigned steps = ALIGN_STEPS;
-	const char *name = own_name(die);
+	const char *name = type_name(b, die);
 
 	map_set(&b->dwarf->by_offset, dwarf_dieoffset(die) + 1, f);
 	f->t.name = arena_strdup(&b->arena, name ? name : "?");
@@ -238,7 +252,7 @@ static const struct type *new_type(struct binary *b, Dwarf_Die *die, Dwarf_Die *
 
 static const struct type *die_descriptor(struct binary *b, Dwarf_Die *die)
 {
-	const char *name = own_name(die);
+	const char *name = type_name(b, die);
 	const struct type *t;
 	uint64_t at;
 

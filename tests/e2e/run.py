@@ -73,6 +73,7 @@ GROUPS = (
     "sdk", "otel_api",
     "grpc",
     "databases",
+    "messages",
     "woven",
     "weave_source",
     "weave",

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis for a test: servers of its own on loopback, with their data in a scratch directory."""
+"""PostgreSQL, Redis, NATS and Kafka for a test: servers of its own on loopback, with their data in a scratch directory."""
 
 import glob
 import os
@@ -6,7 +6,7 @@ import pwd
 import shutil
 import subprocess
 
-from proc import Process, Skip, free_port, port_open, scratch, until
+from proc import BIN, Process, Skip, free_port, json_lines, port_open, scratch, until
 
 NOBODY = "nobody"  # PostgreSQL refuses to run as root
 
@@ -53,3 +53,20 @@ class Redis(Process):
         until(f"Redis answers: {self.describe()}", lambda: not self.alive() or port_open(self.port), 20)
         assert self.alive(), self.describe()
         self.address = f"127.0.0.1:{self.port}"
+
+
+class Broker(Process):
+    """A NATS server with JetStream, and a Kafka broker, in one process of go/mq."""
+
+    def __init__(self, binary):
+        if not (BIN / binary).exists():
+            raise Skip(f"{binary} was not built")
+        super().__init__([BIN / binary, "serve", scratch()])
+        where = until(f"the brokers are there: {self.describe()}",
+                      lambda: next(json_lines(self.out()), not self.alive()), 30)
+        assert self.alive(), self.describe()
+        self.nats, self.kafka = where["nats"], where["kafka"]
+
+    @staticmethod
+    def port(address):
+        return int(address.rsplit(":", 1)[1])

@@ -38,6 +38,7 @@
 #   trio-go1.XX-sdk                        likewise, with an OpenTelemetry SDK; built by the newest toolchain
 #   manual-go1.XX-{plain,sw}               makes spans with OpenTelemetry's API, without an SDK
 #   sender-go1.XX-{plain,sw}               sends many requests at once, to servers that read every byte
+#   mq-go1.XX-{plain,sw}                   sends and handles messages of NATS and Kafka; the newest has brokers, too
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 #   recorded-go1.XX{,-noop}                woven by hand, with the recorder in its runtime; oldest to newest
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
@@ -198,6 +199,7 @@ if [ "${1:-}" = modules ]; then
 	build_libraries grpcd
 	build_libraries routers
 	build_libraries dbs
+	build_libraries mq
 	build_libraries manual
 	exit
 fi
