@@ -37,7 +37,7 @@ struct list_capture {
 
 /* ---- what an element looks like ---- */
 
-/* "Value.numeric": a field of that size, or at least of it. */
+/* "Value.numeric": a field of that size. */
 static bool field_at(struct binary *b, const struct type *t, const char *path, size_t size, uint32_t *ret)
 {
 	uint64_t offset = 0;
@@ -160,7 +160,8 @@ static bool read_text(const struct list_capture *c, const uint8_t *p, uint32_t o
 
 /* ---- values ---- */
 
-static void put_item(const struct list_capture *c, const struct type *t, const uint8_t *p, struct json *j)
+/* False where it is of no kind that an attribute has, or could not be read: then null stands in its place. */
+static bool put_item(const struct list_capture *c, const struct type *t, const uint8_t *p, struct json *j)
 {
 	uint64_t word = 0, all;
 	const char *text;
@@ -168,10 +169,13 @@ static void put_item(const struct list_capture *c, const struct type *t, const u
 	float f;
 	size_t n;
 
-	if (t->kind == KIND_STRING) {
-		read_text(c, p, 0, &text, &n, &all);
-		json_strn(j, text ? text : "", n);
-		return;
+	if (t->kind == KIND_STRING && read_text(c, p, 0, &text, &n, &all)) {
+		json_strn(j, text, n);
+		return true;
+	}
+	if (t->kind < KIND_BOOL || t->kind > KIND_FLOAT64 || t->size > sizeof(word)) {
+		json_null(j);
+		return false;
 	}
 	memcpy(&word, p, MIN(t->size, sizeof(word)));
 	memcpy(&d, &word, sizeof(d));
@@ -184,23 +188,6 @@ static void put_item(const struct list_capture *c, const struct type *t, const u
 		json_int(j, (int64_t)(word << (64 - 8 * t->size)) >> (64 - 8 * t->size));
 	else
 		json_uint(j, word);
-}
-
-/* An array in an interface, as JSON. Elements beyond those that are copied are left out. */
-static bool read_items(const struct list_capture *c, const uint8_t *p, uint32_t offset, struct buf *out)
-{
-	const struct type *t = binary_type_at(c->src->binary, word_at(p, offset) - c->src->bias);
-	const struct shape_dynamic *d = t ? shape_dynamic_find(c->r->shapes, t->rtype) : NULL;
-	const struct event_chunk *k = d ? chunk_of(c, word_at(p, offset + 8), d->shape) : NULL;
-	struct json j = {.out = out};
-
-	if (!t || t->kind != KIND_ARRAY || !t->elem || !t->elem->size || (!k && t->size))
-		return false;
-	json_open(&j, '[');
-	for (uint64_t i = 0; k && i < t->len && (i + 1) * t->elem->size <= k->len &&
-			     i < c->r->shapes->limits.max_items; i++)
-		put_item(c, t->elem, (const uint8_t *)event_chunk_bytes(k) + i * t->elem->size, &j);
-	json_close(&j, ']');
 	return true;
 }
 
@@ -212,9 +199,21 @@ static const struct list_rule *rule_of(const struct list_reader *r, uint64_t num
 	return NULL;
 }
 
+/* Of the attribute's value there is more: all. */
+static void set_cut(const struct list_capture *c, const char *key, uint64_t all)
+{
+	_cleanup_(arena_done) struct arena arena = {0};
+	const char *cut = intern_at_most(c->in, arena_printf(&arena, "earshot.truncated.%s", key), LISTS_MAX_NAMES);
+
+	if (cut)
+		attr_list_bring_int(c->l, key, cut, (int64_t)all);
+	else
+		c->losses->count[LOSS_ATTRIBUTE]++;
+}
+
 static void set_text(const struct list_capture *c, const char *key, const uint8_t *p, uint32_t offset)
 {
-	const char *text, *cut;
+	const char *text;
 	uint64_t all;
 	size_t n;
 
@@ -223,18 +222,37 @@ static void set_text(const struct list_capture *c, const char *key, const uint8_
 		return;
 	}
 	attr_list_store_text(c->l, attr_list_set(c->l, key, ATTR_STRING), text, n);
-	if (n == all)
-		return;
-	_cleanup_(arena_done) struct arena arena = {0};
+	if (n < all)
+		set_cut(c, key, all);
+}
 
-	cut = intern_at_most(c->in, arena_printf(&arena, "earshot.truncated.%s", key), LISTS_MAX_NAMES);
-	if (cut)
-		attr_list_bring_int(c->l, key, cut, (int64_t)all);
+/* An array in an interface, as JSON. */
+static void set_items(const struct list_capture *c, const char *key, const uint8_t *p, uint32_t offset)
+{
+	const struct type *t = binary_type_at(c->src->binary, word_at(p, offset) - c->src->bias);
+	const struct shape_dynamic *d = t ? shape_dynamic_find(c->r->shapes, t->rtype) : NULL;
+	const struct event_chunk *k = d ? chunk_of(c, word_at(p, offset + 8), d->shape) : NULL;
+	_cleanup_(buf_done) struct buf items = {0};
+	struct json j = {.out = &items};
+	uint64_t n;
+
+	if (!t || t->kind != KIND_ARRAY || !t->elem || !t->elem->size || (!k && t->size)) {
+		c->losses->count[LOSS_VALUE_UNREADABLE]++;
+		return;
+	}
+	n = k ? MIN(MIN(t->len, k->len / t->elem->size), (uint64_t)c->r->shapes->limits.max_items) : 0;
+	json_open(&j, '[');
+	for (uint64_t i = 0; i < n; i++)
+		c->losses->count[LOSS_VALUE_UNREADABLE] +=
+			!put_item(c, t->elem, (const uint8_t *)event_chunk_bytes(k) + i * t->elem->size, &j);
+	json_close(&j, ']');
+	attr_list_store_text(c->l, attr_list_set(c->l, key, ATTR_STRING), items.data, items.len);
+	if (n < t->len)
+		set_cut(c, key, t->len);
 }
 
 static void set_value(const struct list_capture *c, const char *key, const struct list_rule *rule, const uint8_t *p)
 {
-	_cleanup_(buf_done) struct buf items = {0};
 	struct attr_value *v;
 
 	switch (rule->form) {
@@ -242,10 +260,7 @@ static void set_value(const struct list_capture *c, const char *key, const struc
 		set_text(c, key, p, rule->offset);
 		return;
 	case LIST_ITEMS:
-		if (read_items(c, p, rule->offset, &items))
-			attr_list_store_text(c->l, attr_list_set(c->l, key, ATTR_STRING), items.data, items.len);
-		else
-			c->losses->count[LOSS_VALUE_UNREADABLE]++;
+		set_items(c, key, p, rule->offset);
 		return;
 	case LIST_BOOL:
 		v = attr_list_set(c->l, key, ATTR_BOOL);
@@ -273,9 +288,9 @@ static void read_element(const struct list_capture *c, const uint8_t *p)
 		c->losses->count[LOSS_VALUE_UNREADABLE]++;
 		return;
 	}
-	if (!n || !rule)
+	if (!n)
 		return;
-	if (c->l->values.len < LISTS_MAX_ATTRIBUTES || attr_list_find(c->l, text, n))
+	if (rule && (c->l->values.len < LISTS_MAX_ATTRIBUTES || attr_list_find(c->l, text, n)))
 		key = intern_at_most(c->in, arena_strndup(&arena, text, n), LISTS_MAX_NAMES);
 	if (key)
 		set_value(c, key, rule, p);
@@ -301,6 +316,17 @@ static void read_elements(const struct list_capture *c, const struct event_chunk
 
 /* ---- closures ---- */
 
+/*
+ * Whether it is a function, as in "path.G", and no package or method's receiver: behind those a function of the
+ * program's own would have the name. The path may have dots, too.
+ */
+static bool is_function(const char *s, size_t n)
+{
+	const char *slash = memrchr(s, '/', n), *last = slash ? slash : s;
+
+	return n && s[n - 1] != ')' && memchr(last, '.', n - (size_t)(last - s));
+}
+
 /* A closure of F is F.func1, …; where F was inlined into G, it is G.F.func1, with F's last name. */
 static bool is_closure_of(const char *name, const char *f)
 {
@@ -311,7 +337,8 @@ static bool is_closure_of(const char *name, const char *f)
 		return true;
 	n = last ? strlen(last) : 0;
 	for (const char *at = name; n && (at = strstr(at, last)); at++)
-		if (!strncmp(at + n, ".func", 5) && isdigit((unsigned char)at[n + 5]))
+		if (is_function(name, (size_t)(at - name)) && !strncmp(at + n, ".func", 5) &&
+		    isdigit((unsigned char)at[n + 5]))
 			return true;
 	return false;
 }
@@ -326,8 +353,10 @@ static void read_closure(const struct list_capture *c, const struct event_chunk 
 
 	if (lost) /* as the file has it: the code's address without the bias */
 		p = slot_constant(&src, k->addr, 16, &n);
-	if (!p || (lost && n < 16))
+	if (!p || (lost && n < 16)) {
+		c->losses->count[LOSS_VALUE_UNREADABLE] += event_chunk_status(k) == SLOT_UNREADABLE;
 		return;
+	}
 	pc = word_at(p, 0) - (lost ? 0 : src.bias);
 	if (!binary_func_at(src.binary, pc, &f))
 		return;

@@ -1,6 +1,8 @@
 /*
  * Lists of attributes in a record's chunks, whatever these hold: a byte says where a chunk was and of which shape,
  * another how long it is, then come its bytes. No read outside of the record; no more attributes than a span may have.
+ *
+ * An interface lies where a name does: the address of its type is a name's, that of its array a name's length.
  */
 #include "fuzz/replay.h"
 
@@ -26,12 +28,16 @@ static struct binary *binary;
 static struct shape_table shapes;
 static struct interner interner;
 static const struct list_reader *reader;
+static uint64_t addresses[8] = {0, 0x1000, 0x2000, 0x3000, 0x4000, 0x5000, 4};
 
 static void set_up(void)
 {
 	struct capture_program p = {.shapes = &shapes};
 
+	const struct type *texts;
+
 	tiny_build(&program, (struct tiny_options){0});
+	addresses[7] = tiny_array(&program, program.t_string, 16, 8, 10, "[10]string");
 	binary = tiny_open(&program, NULL);
 	shapes = (struct shape_table){.binary = binary, .index = xcalloc(1, sizeof(*shapes.index)),
 				      .limits = {.depth = 2, .max_string = 16, .max_items = 8, .closure_words = 2}};
@@ -40,6 +46,8 @@ static void set_up(void)
 	shape_of(&shapes, binary_type(binary, "main.Point"));
 	shape_of(&shapes, binary_type_at(binary, program.t_func));
 	shape_table_finish(&shapes);
+	texts = binary_type_at(binary, addresses[7]);
+	vec_push(&shapes.dynamic, ((struct shape_dynamic){.rtype = texts->rtype, .shape = shape_of(&shapes, texts)}));
 	reader = list_reader_new(&interner, &lists, &variant, slot_zero, &p, binary);
 	if (!reader)
 		abort();
@@ -61,7 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	record_head(&r)->chunks = (uint32_t)r.size;
 	while (size >= 2 && r.size < EVENT_MAX_DATA) {
 		size_t n = MIN((size_t)data[1], size - 2), padded = (n + 7) & ~(size_t)7;
-		struct event_chunk c = {.addr = 0x1000 * (data[0] & 7u), .shape = (uint32_t)(data[0] >> 3 & 7u),
+		struct event_chunk c = {.addr = addresses[data[0] & 7u], .shape = (uint32_t)(data[0] >> 3 & 7u),
 					.len = (uint16_t)n, .status = data[0] >> 6};
 
 		memcpy(r.bytes + r.size, &c, sizeof(c));

@@ -37,15 +37,18 @@ static struct attr_list attrs;
 static struct losses losses;
 static struct record r;
 static const struct list_reader *reader;
+enum { INTS, TEXTS, MAPS, NARRAYS };
+static uint64_t arrays[NARRAYS]; /* their types */
 
-/* Its function Move becomes the closure of one that was inlined. */
-static void rename_function(void)
+/* Its function Move becomes a closure. */
+static void rename_function(const char *to)
 {
-	static const char from[] = "main.(*Point).Move", to[] = "main.F.WithK.func1";
+	static const char from[] = "main.(*Point).Move";
 	char *at = memmem(program.data, sizeof(program.data), from, sizeof(from));
 
 	assert_non_null(at);
-	memcpy(at, to, sizeof(to));
+	assert_in_range(strlen(to), 1, strlen(from));
+	memcpy(at, to, strlen(to) + 1);
 }
 
 /* The program does not tell what an interface holds, so shape_table_new has none for it. */
@@ -60,14 +63,22 @@ static void make_shapes(void)
 	assert_true(shape_of(shapes, binary_type(binary, "main.Point")));
 	assert_true(shape_of(shapes, binary_type_at(binary, program.t_func)));
 	shape_table_finish(shapes);
+	for (size_t i = 0; i < ARRAY_SIZE(arrays); i++) {
+		const struct type *t = binary_type_at(binary, arrays[i]);
+
+		vec_push(&shapes->dynamic, ((struct shape_dynamic){.rtype = t->rtype, .shape = shape_of(shapes, t)}));
+	}
 }
 
-static int setup(void **state)
+static void set_up(const char *function)
 {
 	struct capture_program p = {0};
 
 	tiny_build(&program, (struct tiny_options){0});
-	rename_function();
+	rename_function(function);
+	arrays[INTS] = tiny_array(&program, program.t_int, 8, 8, 10, "[10]int");
+	arrays[TEXTS] = tiny_array(&program, program.t_string, 16, 8, 2, "[2]string");
+	arrays[MAPS] = tiny_array(&program, program.t_map, 8, 8, 1, "[1]map[string]int");
 	binary = open_changed(&program);
 	make_shapes();
 	p.shapes = shapes;
@@ -75,6 +86,18 @@ static int setup(void **state)
 	assert_non_null(reader);
 	record_init(&r, 1, 1, 100, 1000, 1);
 	record_status(&r, 0, SLOT_ABSENT, 0, 0);
+}
+
+/* The closure is one of a function that was inlined. */
+static int setup(void **state)
+{
+	set_up("main.F.WithK.func1");
+	return 0;
+}
+
+static int setup_own(void **state)
+{
+	set_up("main.WithK.func1");
 	return 0;
 }
 
@@ -142,7 +165,7 @@ static const char *read_lists(void)
 
 /* ---- lists ---- */
 
-/* Names and values; the later of two with one name counts. What has no name, or a type without a rule, is none. */
+/* Names and values; the later of two with one name counts. No name is none; a type without a rule is counted. */
 static void test_values(void **state)
 {
 	const struct element e[] = {{1, 0x2000, 2}, {2, 0x2010, 3}, {4, 0x2020, 4}, {4, 0x2000, 2}, {9, 0x2010, 3},
@@ -153,6 +176,8 @@ static void test_values(void **state)
 	text(0x2010, "sum", 3);
 	text(0x2020, "text", 4);
 	assert_string_equal(read_lists(), "ok=ok sum=2 text=text");
+	assert_int_equal(losses.count[LOSS_ATTRIBUTE], 2);
+	losses.count[LOSS_ATTRIBUTE] = 0;
 	assert_false(losses_any(&losses));
 }
 
@@ -180,6 +205,31 @@ static void test_odd_lists(void **state)
 	assert_string_equal(read_lists(), "ok=2");
 	assert_int_equal(losses.count[LOSS_VALUE_UNREADABLE], 2);
 	assert_int_equal(losses.count[LOSS_ATTRIBUTE], 1);
+}
+
+/*
+ * Here an interface lies where the name does: its type is the name's address, and where its array is the name's length.
+ * What is beyond the limit is told, and what could not be read, or is nothing that an attribute has, is null.
+ */
+static void test_items(void **state)
+{
+	static const char *const names[] = {"ints", "texts", "objects"};
+	const int64_t ints[8] = {1, -2, 3, INT64_MIN};
+	const uint64_t texts[4] = {0x2000, 3, 0x2010, 3}, map = 0x2020;
+	const void *const bytes[] = {ints, texts, &map};
+	const size_t sizes[] = {sizeof(ints), sizeof(texts), sizeof(map)};
+	struct element e[NARRAYS];
+
+	for (size_t i = 0; i < NARRAYS; i++) {
+		e[i] = (struct element){5, arrays[i] + BIAS, strlen(names[i])};
+		text(e[i].name, names[i], e[i].len);
+		chunk(e[i].len, shapes->dynamic.data[i].shape, bytes[i], sizes[i], SLOT_OK);
+	}
+	text(0x2000, "tea", 3);
+	list(e, NARRAYS, SLOT_OK);
+	assert_string_equal(read_lists(), "ints=[1,-2,3,-9223372036854775808,0,0,0,0] earshot.truncated.ints=10 "
+					  "texts=[\"tea\",null] objects=[null]");
+	assert_int_equal(losses.count[LOSS_VALUE_UNREADABLE], 2);
 }
 
 static void test_too_many(void **state)
@@ -213,11 +263,25 @@ static void test_closures(void **state)
 	assert_true(attrs.values.data[0].hidden && attrs.values.data[0].i == 3);
 }
 
+/* One of the program's own that is called like what a pack names, and was inlined nowhere. */
+static void test_own_closure(void **state)
+{
+	uint32_t shape = shape_find(shapes, binary_type_at(binary, program.t_func), SHAPE_FUNC);
+	const uint64_t object[2] = {program.base + TINY_TEXT + 0x40 + BIAS, 3};
+
+	chunk(0x4000, shape, object, sizeof(object), SLOT_OK);
+	chunk(0x5000, shape, object, 0, SLOT_UNREADABLE);
+	read_lists();
+	assert_int_equal(attrs.values.len, 0);
+	assert_int_equal(losses.count[LOSS_VALUE_UNREADABLE], 1);
+}
+
 int main(void)
 {
 #define LISTS(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {LISTS(test_values), LISTS(test_missing), LISTS(test_odd_lists),
-					   LISTS(test_too_many), LISTS(test_closures)};
+					   LISTS(test_items), LISTS(test_too_many), LISTS(test_closures),
+					   cmocka_unit_test_setup_teardown(test_own_closure, setup_own, teardown)};
 
 	return cmocka_run_group_tests_name("lists", tests, NULL, NULL);
 }
