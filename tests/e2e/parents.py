@@ -3,12 +3,10 @@ reads the spans knows the truth: no span is in another request's trace."""
 
 import collections
 import http.client
-import subprocess
-import threading
-import urllib.parse
 
 from earshot import attach, losses, need_earshot, and_patched
-from proc import BIN, Process, Skip, clean_env, until
+from fanout import Fanout, callers, said
+from proc import clean_env
 from target import MINORS, get
 from testing import Test
 
@@ -21,35 +19,13 @@ WAYS = {"direct": {"context"}, "goroutine": {"goroutine"}, "lineage": {"lineage"
         "lost": {"none", "unknown"}}     # a worker that lives for ever and uses no context
 
 
-class Fanout(Process):
-    def __init__(self, minor, *args, path=None):
-        path = path or BIN / f"fanout-go{minor}"
-        if not path.exists():
-            raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
-        self.address = until("it listens", lambda: self.out().strip())
-        self.port = int(self.address.rsplit(":", 1)[1])
-
-
 def _send(port):
     get(port, "/work?n=0", "tests")  # this one makes the workers, whose parent it is while it lasts
 
     def calls(who):
         for i in range(REQUESTS):
             assert get(port, f"/work?n={1 + who * REQUESTS + i}", "tests")
-    callers = [threading.Thread(target=calls, args=(i,)) for i in range(CALLERS)]
-    for c in callers:
-        c.start()
-    for c in callers:
-        c.join(60)
-
-
-def _said(span):
-    """Number and way of a request, as client or server."""
-    a = span["attributes"]
-    query = a["url.query"] if "url.query" in a else urllib.parse.urlsplit(a["url.full"]).query
-    q = urllib.parse.parse_qs(query)
-    return q["n"][0], q.get("via", ["work"])[0]
+    callers(CALLERS, calls)
 
 
 def _check(spans):
@@ -57,7 +33,7 @@ def _check(spans):
     by_id = {s["span_id"]: s for s in spans}
     wrong, known = [], collections.defaultdict(collections.Counter)
     for s in spans:
-        number, way = _said(s)
+        number, way = said(s)
         if way == "work":
             continue
         parent = by_id.get(s["parent_span_id"])
@@ -65,7 +41,7 @@ def _check(spans):
             want = (number, way, "client")
         else:
             want = (number, "work", "server")
-        if s["parent_span_id"] and (not parent or (*_said(parent), parent["kind"]) != want
+        if s["parent_span_id"] and (not parent or (*said(parent), parent["kind"]) != want
                                     or parent["trace_id"] != s["trace_id"]):
             wrong.append((s, parent))
         known[(s["kind"], way)][s["attributes"]["earshot.parent.source"]] += 1

@@ -3,12 +3,10 @@ written of what is left out. go/fanout's requests carry their number through eve
 
 import collections
 import http.client
-import subprocess
-import threading
-import urllib.parse
 
 from earshot import Earshot, and_patched, losses, need_earshot
-from proc import BIN, Process, Skip, clean_env, until
+from fanout import Fanout, callers, said
+from proc import clean_env, until
 from target import MINORS, Httpd, built, get
 from testing import Test
 
@@ -22,16 +20,6 @@ ASK = "main.ask(ctx context.Context, n string, via string)"
 ALONE = {"lost", "late"}
 ENDS_OF_A_CONNECTION = 2  # points of the pack that are passed at the end of each connection, too
 SAMPLED, LEFT_OUT = "00-{:032x}-00f067aa0ba902b7-01", "00-{:032x}-00f067aa0ba902b7-00"
-
-
-class Fanout(Process):
-    def __init__(self, minor, *args):
-        path = BIN / f"fanout-go{minor}"
-        if not path.exists():
-            raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
-        self.address = until("it listens", lambda: self.out().strip())
-        self.port = int(self.address.rsplit(":", 1)[1])
 
 
 def _observe(pid, *options, **env):
@@ -52,20 +40,15 @@ def _callers(port, calls):
         for i in range(REQUESTS):
             calls(c, 1 + who * REQUESTS + i)
         c.close()
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(CALLERS)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(60)
+    callers(CALLERS, run)
 
 
 def _said(span):
+    """The functions that ask have both as arguments."""
     a = span["attributes"]
     if span["kind"] == "internal":
         return int(a["n"]), a["via"]
-    query = a["url.query"] if "url.query" in a else urllib.parse.urlsplit(a["url.full"]).query
-    q = urllib.parse.parse_qs(query)
-    return int(q["n"][0]), q.get("via", ["work"])[0]
+    return said(span)
 
 
 def _traces(spans):
