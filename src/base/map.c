@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hash.h"
+
 static uint64_t mix(uint64_t x)
 {
 	x ^= x >> 32;
@@ -98,11 +100,7 @@ bool map_next(const struct map *m, size_t *pos, uint64_t *ret_key, void **ret_va
 
 static uint64_t hash_bytes(const char *s, size_t n)
 {
-	uint64_t h = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)s[i]) * 0x100000001b3u;
-	return mix(h);
+	return mix(fnv1a(FNV1A_BASIS, s, n));
 }
 
 static size_t strmap_slot(const struct strmap *m, const char *key, size_t len)

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "base/macro.h"
 
 #define PAGE 4096u
@@ -63,13 +64,6 @@ static void guard(struct mapping *m)
 
 /* ---- the content ---- */
 
-static uint64_t mix(uint64_t hash, const unsigned char *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ p[i]) * 0x100000001b3u;
-	return hash;
-}
-
 /*
  * Of the first page, where Go's linker puts its build ID (a hash of all it linked), and of places all over the file.
  * Read rather than mapped: that takes no memory.
@@ -77,13 +71,13 @@ static uint64_t mix(uint64_t hash, const unsigned char *p, size_t n)
 static uint64_t sample(int fd, uint64_t size)
 {
 	unsigned char bytes[PAGE];
-	uint64_t hash = 0xcbf29ce484222325u;
+	uint64_t hash = FNV1A_BASIS;
 
 	for (unsigned i = 0; i <= SAMPLES; i++) {
 		size_t want = i ? SAMPLE_BYTES : PAGE;
 		ssize_t n = pread(fd, bytes, want, (off_t)(size / SAMPLES * i - (i == SAMPLES ? MIN(size, want) : 0)));
 
-		hash = mix(hash, bytes, n > 0 ? (size_t)n : 0);
+		hash = fnv1a(hash, bytes, n > 0 ? (size_t)n : 0);
 	}
 	return hash;
 }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/hash.h"
 #include "span/address.h"
 #include "span/open_span.h"
 
@@ -60,17 +61,9 @@ bool request_route_read(const struct pack_connection *c, const struct attr_list 
 	return true;
 }
 
-/* FNV-1a, by words. */
 static uint64_t hash_of(const struct request_route *r)
 {
-	uint64_t words[sizeof(*r) / sizeof(uint64_t)], h = 0xcbf29ce484222325u;
-
-	memcpy(words, r, sizeof(words));
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		h = (h ^ words[i]) * 0x100000001b3u;
-		h ^= h >> 32;
-	}
-	return h;
+	return fnv1a(FNV1A_BASIS, r, sizeof(*r));
 }
 
 static bool same_route(const struct request_route *a, const struct request_route *b)
