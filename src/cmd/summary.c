@@ -46,7 +46,7 @@ static void print_losses(const struct run_summary *sum, const struct summary_tex
 		buf_printf(out, ", %llu still open", (unsigned long long)sum->open);
 }
 
-/* "; 14600 requests with a trace context (5000 had one already, 400 without room in the buffer)" */
+/* "; 1560 requests got a traceparent (400 had one already, 39 without room in the buffer)" */
 static void print_requests(const struct run_summary *sum, struct buf *out)
 {
 	bool any = false;
