@@ -61,8 +61,10 @@ static void test_builtin_parts(void **state)
 	struct pack *packs[32];
 	size_t n = 0, checked = 0;
 
-	for (const struct pack_source *s = pack_builtin; s->file && n < ARRAY_SIZE(packs); s++)
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		assert_true(n < ARRAY_SIZE(packs));
 		packs[n++] = parse_builtin(s);
+	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < packs[i]->nspans; k++)
 			for (const char *const *name = packs[i]->spans[k].part_of; name && *name; name++, checked++) {
