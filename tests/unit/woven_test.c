@@ -207,6 +207,14 @@ static void test_files_that_are_refused(void **state)
 	assert_int_equal(woven_memory_open("/proc", getpid(), &second, &err), 0);
 	woven_memory_close(&second);
 	close(fd);
+	fd = memfd_create(WOVEN_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	if (fd >= 0) { /* else this kernel has no huge pages */
+		assert_int_equal(ftruncate(fd, 1 << 30), 0);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, both), 0);
+		assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), -EPROTO);
+		assert_non_null(strstr(err.text, "not of ordinary pages"));
+		close(fd);
+	}
 	assert_int_equal(woven_memory_open("/proc", 0x7ffffff, &m, &err), -ESRCH);
 }
 
