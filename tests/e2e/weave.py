@@ -312,9 +312,10 @@ def _another_toolexec(minor):
     script.write_text(f'#!/bin/sh\necho "$1" >>{log}\nexec "$@"\n')
     script.chmod(0o755)
     package = ("-o", here / "woven", _modfile(minor), "./woven")
-    for how in ({"GOFLAGS": f"-buildvcs=false -toolexec={script}"}, {}):
+    # That of the command line goes before that of GOFLAGS, as it does without us.
+    for how in ({"GOFLAGS": f"-buildvcs=false -toolexec={script}"}, {"GOFLAGS": "-toolexec=/nonexistent"}):
         log.write_text("")
-        go = package if how else (f"-toolexec={script}", *package)
+        go = package if str(script) in how["GOFLAGS"] else (f"-toolexec={script}", *package)
         argv = [EARSHOT, "build", "--packs", PACK, "--", _go(minor), "build", "-a", *map(str, go)]
         done = subprocess.run(list(map(str, argv)), cwd=SOURCES, capture_output=True, text=True, timeout=500, env={**_env(), **how}, check=False)
         assert done.returncode == 0, done.stderr
