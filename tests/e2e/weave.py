@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import re
 import subprocess
 
@@ -68,18 +67,12 @@ def _quiet(said):
     return [line for line in said.splitlines() if line and not line.startswith("# ")]
 
 
-def _has_memory(pid):
-    links = (os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
-    return any("earshot-woven" in link for link in links)
-
-
 class Dump:
     """All records of a process, in the order of time."""
 
     def __init__(self, pid):
         if not os.access(DUMP, os.X_OK):
             raise Skip(f"{DUMP} was not built")
-        until("the program has begun", lambda: _has_memory(pid))
         self.lines, self.in_write = scratch() / "records", None
         with open(self.lines, "wb") as out:
             self.child = subprocess.Popen([DUMP, str(pid)], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
@@ -305,6 +298,26 @@ def _falls_back(minor):
     assert plain and _build(minor, "-o", here / "wall", ".", options=("--packs", pack), cwd=here, code=1) == plain
 
 
+def _no_recorder(minor):
+    """A runtime that starts otherwise than is known gets what does nothing, and no assembly: it builds, and nothing can be recorded."""
+    here = scratch()
+    root = CACHE / f"toolchains/go{minor}"
+    proc = root / "src/runtime/proc.go"
+    text = proc.read_text()
+    assert text.count("\n\tgcenable()\n") == 1
+    (here / "runtime").mkdir()
+    (here / "runtime/proc.go").write_text(text.replace("\n\tgcenable()\n", "\n\tgcenable() //\n"))
+    (here / "overlay.json").write_text(json.dumps({"Replace": {str(proc): str(here / "runtime/proc.go")}}))
+    (here / "go.mod").write_text(f"module example.com/wall\n\ngo {minor}\n")
+    (here / "main.go").write_text(IMPOSSIBLE)
+    path = here / "wall"
+    said = _build(minor, "-overlay", here / "overlay.json", "-o", path, ".", options=("--packs", PACK, "--span", "main.climb"), cwd=here,
+                  GOROOT=root)
+    assert _quiet(said) == ["earshot: runtime: THE PROGRAM WILL RECORD NOTHING: this Go's runtime.main does not start as others do"], said
+    assert subprocess.run([path], capture_output=True, check=True, timeout=20).stdout == b"a wall"
+    assert "main.climb" in inspected(path) and b"earshotStale" not in path.read_bytes()
+
+
 def _another_toolexec(minor):
     """A -toolexec that is there already runs each tool, in GOFLAGS and in the command line."""
     here = scratch()
@@ -387,4 +400,5 @@ def tests():
     yield Test("same-twice", lambda: _same_twice(LAST), 900)
     yield Test("goes-on", lambda: _goes_on(LAST), 600)
     yield Test("falls-back", lambda: _falls_back(LAST), 600)
+    yield Test("no-recorder", lambda: _no_recorder(LAST), 600)
     yield Test("another-toolexec", lambda: _another_toolexec(LAST), 900)
