@@ -39,7 +39,10 @@ static int exec_tool(const struct weaver *w, char **argv)
 	return CANNOT_RUN;
 }
 
-/* The tool's exit code. */
+/*
+ * The tool's exit code. If a signal ended it, so do we: it may have been short of memory, and the go command would keep
+ * what comes without being woven.
+ */
 static int run_tool(const struct weaver *w, char **argv, bool errors, struct buf *output)
 {
 	arg_list all = {0};
@@ -48,6 +51,10 @@ static int run_tool(const struct weaver *w, char **argv, bool errors, struct buf
 	full_command(w, argv, &all);
 	code = spawn_capture(all.data, errors, output);
 	vec_done(&all);
+	if (code > 128) {
+		fprintf(stderr, "earshot: %s was ended by signal %d\n", path_base(*argv), code - 128);
+		exit(code);
+	}
 	return code;
 }
 

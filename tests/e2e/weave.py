@@ -337,6 +337,21 @@ def _another_toolexec(minor):
         assert b"earshot.woven.1\n" in (here / "woven").read_bytes()
 
 
+def _killed_compiler(minor):
+    """Whoever ends the compiler ends the build: nothing is kept that would not be woven."""
+    here = scratch()
+    script = here / "other"
+    script.write_text('#!/bin/sh\ncase "$*" in *earshot_woven.go*) kill -9 $$ ;; esac\nexec "$@"\n')
+    script.chmod(0o755)
+    (here / "go.mod").write_text(f"module example.com/wall\n\ngo {minor}\n")
+    (here / "main.go").write_text(IMPOSSIBLE)
+    package, options = ("-o", here / "wall", "."), ("--packs", PACK, "--span", "main.climb")
+    said = _build(minor, f"-toolexec={script}", *package, options=options, cwd=here, code=1)
+    assert "earshot: compile was ended by signal 9" in said and "woven" not in said, said
+    assert not _quiet(_build(minor, *package, options=options, cwd=here))
+    assert "main.climb" in inspected(here / "wall")
+
+
 def _http(minor):
     """The server of `matrix` with every pack woven: each request is the same span, field by field, as when it is planted."""
     path, said = _woven(minor, "httpd")
@@ -401,4 +416,5 @@ def tests():
     yield Test("goes-on", lambda: _goes_on(LAST), 600)
     yield Test("falls-back", lambda: _falls_back(LAST), 600)
     yield Test("no-recorder", lambda: _no_recorder(LAST), 600)
+    yield Test("killed-compiler", lambda: _killed_compiler(LAST), 600)
     yield Test("another-toolexec", lambda: _another_toolexec(LAST), 900)
