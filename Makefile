@@ -54,9 +54,10 @@ say = $(if $(V),,@echo "  $(1)	$(2)")
 
 all: $(BUILD)/earshot
 
+# The go command's cache tells woven packages apart by the build ID (cmd/weaving.c), which not every linker makes unasked.
 $(BUILD)/earshot: $(MAINOBJ) $(BUILD)/libearshot.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -Wl,--build-id -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libearshot.a: $(LIBOBJS)
 	@rm -f $@

@@ -23,7 +23,6 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : NULL;
-
 	const char *slash = argc ? strrchr(argv[0], '/') : NULL;
 
 	if (argc && !strcmp(slash ? slash + 1 : argv[0], TOOLEXEC_NAME))

@@ -151,7 +151,7 @@ static void dump(struct dump *d, struct woven *w)
 	}
 }
 
-enum { ATTACH_TRIES = 200, ATTACH_US = 5000 };
+enum { ATTACH_TRIES = 2000, ATTACH_US = 5000 };
 
 /* One that was just started makes its memory in a moment. */
 static int attach(struct dump *d, struct woven *w, const struct woven_target *target, struct err *err)

@@ -8,11 +8,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cmd/verb.h"
 #include "cmd/weaving.h"
+#include "weave/go_flags.h"
+#include "weave/paths.h"
 #include "weave/spawn.h"
 
 struct build_options {
@@ -67,41 +68,10 @@ static void remove_link(struct building *b)
 
 /* ---- another -toolexec ---- */
 
-/* What -toolexec=, or --toolexec=, in a flag says; NULL: it is another flag. */
-static const char *toolexec_value(const char *flag)
-{
-	while (*flag == '-')
-		flag++;
-	return strncmp(flag, "toolexec", 8) ? NULL : flag + 8;
-}
-
-static void take_next(struct building *b, const char *value, size_t n)
+static void take_next(struct building *b, const char *value)
 {
 	free(b->next);
-	b->next = n ? xstrndup(value, n) : NULL;
-}
-
-/* GOFLAGS without its -toolexec. A flag may be quoted as a whole. */
-static void read_flags(struct building *b, const char *flags)
-{
-	for (const char *p = flags; *p;) {
-		char quote = *p == '\'' || *p == '"' ? *p : 0;
-		const char *flag = p + !!quote, *value;
-		size_t n = quote ? strcspn(flag, (char[]){quote, 0}) : strcspn(flag, " \t\r\n");
-
-		if (n) {
-			_cleanup_(cleanup_free) char *one = xstrndup(flag, n);
-
-			value = toolexec_value(one);
-			if (value && *value == '=')
-				take_next(b, value + 1, strlen(value + 1));
-			else
-				buf_printf(&b->flags, "%.*s ", (int)(n + 2 * !!quote), p);
-		}
-		p = flag + n;
-		p += quote && *p;
-		p += strspn(p, " \t\r\n");
-	}
+	b->next = *value ? xstrdup(value) : NULL;
 }
 
 /*
@@ -114,15 +84,15 @@ static void read_arguments(struct building *b, char **argv)
 	char **to = argv + 1;
 
 	for (char **from = argv + 1; *from; from++) {
-		const char *value = ours && **from == '-' ? toolexec_value(*from) : NULL;
+		const char *value = ours ? go_flag_toolexec(*from) : NULL;
 
 		if (!strcmp(*from, "-args") || !strcmp(*from, "--") || (runs && from > argv + 1 && **from != '-'))
 			ours = false;
 		if (value && *value == '=') {
-			take_next(b, value + 1, strlen(value + 1));
+			take_next(b, value + 1);
 		} else if (value && !*value && from[1]) {
 			from++;
-			take_next(b, *from, strlen(*from));
+			take_next(b, *from);
 		} else {
 			*to++ = *from;
 		}
@@ -132,21 +102,25 @@ static void read_arguments(struct building *b, char **argv)
 
 static bool is_go(const char *command)
 {
-	const char *slash = strrchr(command, '/'), *name = slash ? slash + 1 : command;
+	const char *name = path_base(command);
 
 	return !strncmp(name, "go", 2) && strspn(name + 2, "0123456789.") == strlen(name + 2);
 }
 
-/* Those of the environment, or of the user's configuration. */
+/* Those of the environment, or of the user's configuration. What the command line says was read before: it counts. */
 static int read_goflags(struct building *b, char *go, struct err *err)
 {
 	char *argv[] = {is_go(go) ? go : "go", "env", "GOFLAGS", NULL};
 	_cleanup_(buf_done) struct buf text = {0};
+	char *next = NULL;
 
 	if (spawn_capture(argv, false, &text))
 		return err_set(err, -ENOENT, "cannot run `%s env GOFLAGS`", argv[0]);
-	read_flags(b, text.len ? text.data : "");
-	buf_printf(&b->flags, "-toolexec=%s", b->link);
+	go_flags_read(text.len ? text.data : "", &b->flags, &next);
+	if (b->next)
+		free(next);
+	else
+		b->next = next;
 	return 0;
 }
 
@@ -160,20 +134,28 @@ static void pass_signal(int number)
 		kill(command_pid, number);
 }
 
+/* What would end us waits from here on, so that nothing stays in the folder for temporary files. */
+static void hold_signals(sigset_t *ret_before)
+{
+	sigset_t ending;
+
+	sigemptyset(&ending);
+	sigaddset(&ending, SIGHUP);
+	sigaddset(&ending, SIGINT);
+	sigaddset(&ending, SIGQUIT);
+	sigaddset(&ending, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ending, ret_before);
+}
+
 /* Its exit code. A terminal's interrupt reaches the command by itself, and we end behind it. */
-static int run_command(char **argv)
+static int run_command(char **argv, const sigset_t *signals)
 {
 	struct sigaction pass = {.sa_handler = pass_signal}, ignore = {.sa_handler = SIG_IGN};
-	pid_t pid;
-	int status;
+	pid_t pid = fork();
 
-	sigaction(SIGTERM, &pass, NULL);
-	sigaction(SIGHUP, &pass, NULL);
-	pid = fork();
 	if (!pid) {
-		signal(SIGTERM, SIG_DFL);
-		signal(SIGHUP, SIG_DFL);
 		signal(SIGPIPE, SIG_DFL);
+		sigprocmask(SIG_SETMASK, signals, NULL);
 		execvp(argv[0], argv);
 		complain(EXIT_FAILED, "cannot run %s: %s", argv[0], strerror(errno));
 		_exit(127);
@@ -181,12 +163,30 @@ static int run_command(char **argv)
 	if (pid < 0)
 		return complain(EXIT_FAILED, "cannot start a process: %s", strerror(errno));
 	command_pid = pid;
+	sigaction(SIGTERM, &pass, NULL);
+	sigaction(SIGHUP, &pass, NULL);
 	sigaction(SIGINT, &ignore, NULL);
 	sigaction(SIGQUIT, &ignore, NULL);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return EXIT_FAILED;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	sigprocmask(SIG_SETMASK, signals, NULL);
+	return spawn_wait(pid);
+}
+
+/* With the flags that are there, by way of our own. */
+static int run_woven(struct building *b, const struct weaving *w, char **argv, struct err *err)
+{
+	sigset_t signals;
+	int r;
+
+	hold_signals(&signals);
+	r = make_link(b, err);
+	if (r >= 0) {
+		buf_printf(&b->flags, "-toolexec=%s", b->link);
+		setenv("GOFLAGS", b->flags.data, 1);
+		weaving_pass_on(w, b->next);
+		r = run_command(argv, &signals);
+	}
+	remove_link(b);
+	return r;
 }
 
 static int build(const struct build_options *o, char **argv)
@@ -194,26 +194,18 @@ static int build(const struct build_options *o, char **argv)
 	struct weaving w = {.packs = o->packs, .spans = o->spans};
 	struct building b = {0};
 	struct err err = {0};
-	int code, r = weaving_check(&w, &err);
+	int r = weaving_check(&w, &err);
 
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	if (is_go(argv[0]))
 		read_arguments(&b, argv);
-	r = make_link(&b, &err);
+	r = read_goflags(&b, argv[0], &err);
 	if (r >= 0)
-		r = read_goflags(&b, argv[0], &err);
-	if (r >= 0) {
-		setenv("GOFLAGS", b.flags.data, 1);
-		weaving_pass_on(&w, b.next);
-		code = run_command(argv);
-	} else {
-		code = complain(EXIT_FAILED, "%s", err.text);
-	}
-	remove_link(&b);
+		r = run_woven(&b, &w, argv, &err);
 	buf_done(&b.flags);
 	free(b.next);
-	return code;
+	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : r;
 }
 
 static int run(const struct verb *v, int argc, char **argv)

@@ -91,7 +91,6 @@ static size_t rest_of(struct tracked *t, size_t *ret)
 	size_t n = 0;
 
 	t->spared = 0;
-
 	for (size_t i = 0; i < x->nprobes; i++) {
 		if (t->p.own && x->probes[i].own)
 			continue;

@@ -1,6 +1,6 @@
 /*
  * What a build weaves: packs and functions as spans. `earshot build` hands it on to the earshot-toolexec that the go
- *command runs, in the environment: so it can also be set by hand, beside `go build -toolexec=earshot-toolexec`.
+ * command runs, in the environment: so it can also be set by hand, beside `go build -toolexec=earshot-toolexec`.
  *
  *	EARSHOT_BUILD_PACKS      as --packs, a line each; not set: all packs there are
  *	EARSHOT_BUILD_SPANS      as --span, a line each

@@ -50,18 +50,10 @@ void woven_set_done(struct woven_set *s)
 	arena_done(&s->arena);
 }
 
-/* As the weaver names it: that of another pack, where the part extends one. */
-static const char *span_of(const struct join *j)
-{
-	if (!j->part)
-		return "-";
-	return j->part->extends ? j->part->extends : j->part->name;
-}
-
 static bool is_point(const struct woven_point *p, const struct join *j)
 {
 	return j->variant && !strcmp(p->pack, j->pack->name) &&
-	       !strcmp(p->span, span_of(j)) && !strcmp(p->point, j->point->name) &&
+	       !strcmp(p->span, pack_woven_span(j->part)) && !strcmp(p->point, j->point->name) &&
 	       p->variant == (unsigned)(j->variant - j->point->variants) && p->at_return == j->variant->at_return &&
 	       !strcmp(p->func, j->func.name);
 }

@@ -312,11 +312,10 @@ static void add_left(struct buf *out, const char *number, const char *name, cons
 static void describe(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
 {
 	const struct pack_variant *v = wp->variant;
-	const char *span = !wp->part ? "-" : wp->part->extends ? wp->part->extends : wp->part->name;
 
-	buf_printf(out, "earshot.woven.1\npoint\t%s\t%s\t%s\t%zu\t%s\t%s\npack\t%016" PRIx64 "\n", wp->pack->name, span,
-	           wp->point->name, (size_t)(v - wp->point->variants), v->at_return ? "return" : "entry", wp->func,
-	           wp->pack->hash);
+	buf_printf(out, "earshot.woven.1\npoint\t%s\t%s\t%s\t%zu\t%s\t%s\npack\t%016" PRIx64 "\n", wp->pack->name,
+	           pack_woven_span(wp->part), wp->point->name, (size_t)(v - wp->point->variants),
+	           v->at_return ? "return" : "entry", wp->func, wp->pack->hash);
 	for (size_t i = 0; i < wp->printed.nslots; i++) {
 		const struct go_point_slot *s = &wp->printed.slots[i];
 

@@ -4,24 +4,7 @@
 
 #include "weave/package.h"
 #include "weave/recorder.h"
-
-/* The one function of that name, in whatever file; NULL: there is none, or it was not understood. */
-static const struct go_function *function_of(struct weave_package *p, const char *name, struct weave_file **ret)
-{
-	for (size_t i = 0; i < p->nfiles; i++) {
-		const struct go_source *s = p->files[i].source;
-
-		for (size_t k = 0; s && k < s->nfunctions; k++) {
-			const struct go_function *f = &s->functions[k];
-
-			if (f->receiver || strcmp(f->name, name) || f->broken || f->body.start == f->body.end)
-				continue;
-			*ret = &p->files[i];
-			return f;
-		}
-	}
-	return NULL;
-}
+#include "weave/woven_function.h"
 
 /*
  * The line of runtime.main that starts the garbage collector: behind what package runtime itself initializes (before
@@ -40,13 +23,12 @@ static uint32_t start_of(const struct weave_file *file, const struct go_function
 
 int weave_runtime(struct weave_package *p, struct err *err)
 {
-	struct weave_file *file;
-	const struct go_function *main_function = function_of(p, "main", &file);
-	uint32_t at = main_function ? start_of(file, main_function) : 0;
+	struct woven_function start;
+	uint32_t at = woven_function_find(p, "runtime.main", &start, NULL) ? 0 : start_of(start.file, start.function);
 
 	if (!at)
 		return err_set(err, -ENOENT, "this Go's runtime.main does not start as others do");
-	go_edits_insert(&file->edits, at, RECORDER_INIT "; ");
+	go_edits_insert(&start.file->edits, at, RECORDER_INIT "; ");
 	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_go);
 	return 0;
 }

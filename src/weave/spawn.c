@@ -22,7 +22,7 @@ static void read_to_end(int fd, struct buf *out)
 	} while (n > 0 || (n < 0 && errno == EINTR));
 }
 
-static int wait_for(pid_t pid)
+int spawn_wait(pid_t pid)
 {
 	int status;
 
@@ -48,7 +48,7 @@ int spawn_capture(char *const *argv, bool errors, struct buf *output)
 		close(ends[1]);
 		ends[1] = -1;
 		read_to_end(ends[0], output);
-		code = wait_for(pid);
+		code = spawn_wait(pid);
 	}
 	posix_spawn_file_actions_destroy(&actions);
 	close_fd(ends[0]);

@@ -39,7 +39,10 @@ static int exec_tool(const struct weaver *w, char **argv)
 	return CANNOT_RUN;
 }
 
-/* The tool's exit code. */
+/*
+ * The tool's exit code. If a signal ended it, so do we: it may have been short of memory, and the go command would keep
+ * what comes without being woven.
+ */
 static int run_tool(const struct weaver *w, char **argv, bool errors, struct buf *output)
 {
 	arg_list all = {0};
@@ -48,6 +51,10 @@ static int run_tool(const struct weaver *w, char **argv, bool errors, struct buf
 	full_command(w, argv, &all);
 	code = spawn_capture(all.data, errors, output);
 	vec_done(&all);
+	if (code > 128) {
+		fprintf(stderr, "earshot: %s was ended by signal %d\n", path_base(*argv), code - 128);
+		exit(code);
+	}
 	return code;
 }
 
@@ -242,9 +249,9 @@ static const char *recorder_assembly(const char *arch)
 	return !strcmp(arch, "amd64") ? recorder_amd64_s : !strcmp(arch, "arm64") ? recorder_arm64_s : NULL;
 }
 
-static const char *noop_mark(const struct tool_command *c, struct arena *arena)
+static const char *noop_mark(struct arena *arena, const char *dir)
 {
-	return arena_printf(arena, "%s/earshot-noop", c->out_dir ? c->out_dir : ".");
+	return arena_printf(arena, "%s/noop", dir);
 }
 
 /*
@@ -256,8 +263,10 @@ static int without_assembly(const struct tool_command *c, struct weave_package *
 	_cleanup_(buf_done) struct buf text = {0}, out = {0};
 	const char *dir;
 	char *path;
-	int r = write_file(noop_mark(c, &p->arena), &out, err);
+	int r = woven_dir(c, &p->arena, &dir, err);
 
+	if (r >= 0)
+		r = write_file(noop_mark(&p->arena, dir), &out, err);
 	if (r < 0 || !c->symabis)
 		return r;
 	r = file_read(c->argv[c->symabis], &text, 0);
@@ -269,10 +278,8 @@ static int without_assembly(const struct tool_command *c, struct weave_package *
 		if (!memmem(line, (size_t)(end - line), "earshot", 7))
 			buf_append(&out, line, (size_t)(end - line));
 	}
-	r = woven_dir(c, &p->arena, &dir, err);
-	path = r < 0 ? NULL : arena_printf(&p->arena, "%s/symabis", dir);
-	if (r >= 0)
-		r = write_file(path, &out, err);
+	path = arena_printf(&p->arena, "%s/symabis", dir);
+	r = write_file(path, &out, err);
 	if (r >= 0)
 		c->argv[c->symabis] = path;
 	return r;
@@ -320,16 +327,15 @@ static int add_assembly(const struct tool_command *c, struct arena *arena, int i
 	_cleanup_(buf_done) struct buf text = {0};
 	const char *original = c->argv[i], *dir;
 	char *path;
-	int r;
+	int r = woven_dir(c, arena, &dir, err);
 
+	if (r < 0 || !access(noop_mark(arena, dir), F_OK))
+		return r;
 	buf_printf(&text, "#line 1 \"%s\"\n", original);
 	r = file_read(original, &text, 0);
 	if (r < 0)
 		return err_set(err, r, "cannot read %s: %s", original, strerror(-r));
 	buf_printf(&text, "\n%s", more);
-	r = woven_dir(c, arena, &dir, err);
-	if (r < 0)
-		return r;
 	path = arena_printf(arena, "%s/%s", dir, path_base(original));
 	r = write_file(path, &text, err);
 	if (r >= 0)
@@ -345,8 +351,7 @@ static int assemble_runtime(const struct weaver *w, const struct tool_command *c
 	struct err err = {0};
 
 	for (int i = c->first; more && c->argv[i]; i++)
-		if (!strcmp(path_base(c->argv[i]), name) && access(noop_mark(c, &arena), F_OK) &&
-		    add_assembly(c, &arena, i, more, &err) < 0)
+		if (!strcmp(path_base(c->argv[i]), name) && add_assembly(c, &arena, i, more, &err) < 0)
 			fprintf(stderr, "earshot: runtime: %s\n", err.text);
 	return exec_tool(w, c->argv);
 }

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import re
 import subprocess
 
@@ -68,18 +67,12 @@ def _quiet(said):
     return [line for line in said.splitlines() if line and not line.startswith("# ")]
 
 
-def _has_memory(pid):
-    links = (os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir())
-    return any("earshot-woven" in link for link in links)
-
-
 class Dump:
     """All records of a process, in the order of time."""
 
     def __init__(self, pid):
         if not os.access(DUMP, os.X_OK):
             raise Skip(f"{DUMP} was not built")
-        until("the program has begun", lambda: _has_memory(pid))
         self.lines, self.in_write = scratch() / "records", None
         with open(self.lines, "wb") as out:
             self.child = subprocess.Popen([DUMP, str(pid)], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
@@ -305,6 +298,26 @@ def _falls_back(minor):
     assert plain and _build(minor, "-o", here / "wall", ".", options=("--packs", pack), cwd=here, code=1) == plain
 
 
+def _no_recorder(minor):
+    """A runtime that starts otherwise than is known gets what does nothing, and no assembly: it builds, and nothing can be recorded."""
+    here = scratch()
+    root = CACHE / f"toolchains/go{minor}"
+    proc = root / "src/runtime/proc.go"
+    text = proc.read_text()
+    assert text.count("\n\tgcenable()\n") == 1
+    (here / "runtime").mkdir()
+    (here / "runtime/proc.go").write_text(text.replace("\n\tgcenable()\n", "\n\tgcenable() //\n"))
+    (here / "overlay.json").write_text(json.dumps({"Replace": {str(proc): str(here / "runtime/proc.go")}}))
+    (here / "go.mod").write_text(f"module example.com/wall\n\ngo {minor}\n")
+    (here / "main.go").write_text(IMPOSSIBLE)
+    path = here / "wall"
+    said = _build(minor, "-overlay", here / "overlay.json", "-o", path, ".", options=("--packs", PACK, "--span", "main.climb"), cwd=here,
+                  GOROOT=root)
+    assert _quiet(said) == ["earshot: runtime: THE PROGRAM WILL RECORD NOTHING: this Go's runtime.main does not start as others do"], said
+    assert subprocess.run([path], capture_output=True, check=True, timeout=20).stdout == b"a wall"
+    assert "main.climb" in inspected(path) and b"earshotStale" not in path.read_bytes()
+
+
 def _another_toolexec(minor):
     """A -toolexec that is there already runs each tool, in GOFLAGS and in the command line."""
     here = scratch()
@@ -312,15 +325,31 @@ def _another_toolexec(minor):
     script.write_text(f'#!/bin/sh\necho "$1" >>{log}\nexec "$@"\n')
     script.chmod(0o755)
     package = ("-o", here / "woven", _modfile(minor), "./woven")
-    for how in ({"GOFLAGS": f"-buildvcs=false -toolexec={script}"}, {}):
+    # That of the command line goes before that of GOFLAGS, as it does without us.
+    for how in ({"GOFLAGS": f"-buildvcs=false -toolexec={script}"}, {"GOFLAGS": "-toolexec=/nonexistent"}):
         log.write_text("")
-        go = package if how else (f"-toolexec={script}", *package)
+        go = package if str(script) in how["GOFLAGS"] else (f"-toolexec={script}", *package)
         argv = [EARSHOT, "build", "--packs", PACK, "--", _go(minor), "build", "-a", *map(str, go)]
         done = subprocess.run(list(map(str, argv)), cwd=SOURCES, capture_output=True, text=True, timeout=500, env={**_env(), **how}, check=False)
         assert done.returncode == 0, done.stderr
         tools = {os.path.basename(line) for line in log.read_text().splitlines()}
         assert {"compile", "asm", "link"} <= tools, tools
         assert b"earshot.woven.1\n" in (here / "woven").read_bytes()
+
+
+def _killed_compiler(minor):
+    """Whoever ends the compiler ends the build: nothing is kept that would not be woven."""
+    here = scratch()
+    script = here / "other"
+    script.write_text('#!/bin/sh\ncase "$*" in *earshot_woven.go*) kill -9 $$ ;; esac\nexec "$@"\n')
+    script.chmod(0o755)
+    (here / "go.mod").write_text(f"module example.com/wall\n\ngo {minor}\n")
+    (here / "main.go").write_text(IMPOSSIBLE)
+    package, options = ("-o", here / "wall", "."), ("--packs", PACK, "--span", "main.climb")
+    said = _build(minor, f"-toolexec={script}", *package, options=options, cwd=here, code=1)
+    assert "earshot: compile was ended by signal 9" in said and "woven" not in said, said
+    assert not _quiet(_build(minor, *package, options=options, cwd=here))
+    assert "main.climb" in inspected(here / "wall")
 
 
 def _http(minor):
@@ -386,4 +415,6 @@ def tests():
     yield Test("same-twice", lambda: _same_twice(LAST), 900)
     yield Test("goes-on", lambda: _goes_on(LAST), 600)
     yield Test("falls-back", lambda: _falls_back(LAST), 600)
+    yield Test("no-recorder", lambda: _no_recorder(LAST), 600)
+    yield Test("killed-compiler", lambda: _killed_compiler(LAST), 600)
     yield Test("another-toolexec", lambda: _another_toolexec(LAST), 900)

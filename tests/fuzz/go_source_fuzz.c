@@ -1,6 +1,6 @@
 /*
  * Whatever the bytes are: what is found lies within them and in order, names are what stands there, and the masked copy
- * has the same lines.
+ * has the same lines. With all of its functions woven, by the types that it declares, the file has its lines as well.
  */
 #include "fuzz/replay.h"
 
@@ -9,6 +9,7 @@
 
 #include "weave/go_mask.h"
 #include "weave/go_source.h"
+#include "weave/points.h"
 
 static void check(bool good)
 {
@@ -38,6 +39,37 @@ static void check_function(const struct go_source *s, const struct go_function *
 	check_params(s, f->results, f->nresults);
 }
 
+static size_t lines_of(const char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++)
+		n += text[i] == '\n';
+	return n;
+}
+
+/* s becomes the package's. */
+static void weave(struct go_source *s)
+{
+	struct weave_package p = {.path = "x", .name = s->package, .nfiles = 1};
+	struct span_question questions[2];
+	struct weave_wanted wanted = {.spans = questions, .nspans = 2};
+	_cleanup_(buf_done) struct buf out = {0};
+	struct weave_file *f;
+
+	check(!span_question_parse("x.*", &p.arena, &questions[0], NULL));
+	check(!span_question_parse("main.*", &p.arena, &questions[1], NULL));
+	f = p.files = arena_array(&p.arena, struct weave_file, 1);
+	*f = (struct weave_file){.path = "/nowhere/x.go", .source = s};
+	buf_append(&f->text, s->text, s->len);
+	if (!weave_points(&p, &wanted, NULL) && f->edits.all.len) {
+		check(go_edits_apply(&f->edits, f->path, f->text.data, f->text.len, &out));
+		check(lines_of(out.data, out.len) == lines_of(s->text, s->len) + 1);
+		check(p.added.len == 1);
+	}
+	weave_package_done(&p);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct go_source *s = NULL;
@@ -56,6 +88,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < s->ntypes; i++)
 		check(s->types[i].type.end <= s->len);
 	check(!s->nmissing == !s->missing);
-	go_source_free(s);
+	weave(s);
 	return 0;
 }

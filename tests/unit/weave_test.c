@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "plant/woven.h"
+#include "weave/go_flags.h"
 #include "weave/points.h"
 #include "weave/tool_command.h"
 #include "weave/woven_function.h"
@@ -429,6 +430,32 @@ static void patterns_leave_out(void **state)
 	arena_done(&arena);
 }
 
+/* ---- GOFLAGS ---- */
+
+static void check_flags(const char *text, const char *rest, const char *toolexec)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+	_cleanup_(cleanup_free) char *said = NULL;
+
+	go_flags_read(text, &out, &said);
+	assert_string_equal(out.len ? out.data : "", rest);
+	assert_int_equal(!said, !toolexec);
+	if (toolexec)
+		assert_string_equal(said, toolexec);
+}
+
+static void flags_keep_all_but_toolexec(void **state)
+{
+	check_flags("\n", "", NULL);
+	check_flags("-mod=mod\n", "-mod=mod ", NULL);
+	check_flags(" -a  -toolexec=/x/y -b", "-a -b ", "/x/y");
+	check_flags("'-ldflags=-s -w' \"-toolexec=/x y/z 1\" -b", "'-ldflags=-s -w' -b ", "/x y/z 1");
+	check_flags("-toolexec=a --toolexec=b", "", "b");
+	check_flags("-toolexec=a -toolexec=", "", NULL);
+	check_flags("-toolexecs=a ---toolexec=b", "-toolexecs=a ---toolexec=b ", NULL);
+	check_flags("\"-toolexec=a", "", "a");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +468,7 @@ int main(void)
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
 	    cmocka_unit_test(patterns_leave_out),
+	    cmocka_unit_test(flags_keep_all_but_toolexec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,6 +207,14 @@ static void test_files_that_are_refused(void **state)
 	assert_int_equal(woven_memory_open("/proc", getpid(), &second, &err), 0);
 	woven_memory_close(&second);
 	close(fd);
+	fd = memfd_create(WOVEN_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	if (fd >= 0) { /* else this kernel has no huge pages */
+		assert_int_equal(ftruncate(fd, 1 << 30), 0);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, both), 0);
+		assert_int_equal(woven_memory_open("/proc", getpid(), &m, &err), -EPROTO);
+		assert_non_null(strstr(err.text, "not of ordinary pages"));
+		close(fd);
+	}
 	assert_int_equal(woven_memory_open("/proc", 0x7ffffff, &m, &err), -ESRCH);
 }
 
@@ -307,6 +315,7 @@ struct reader {
 	uint64_t taken[NPROBES], last[64], torn;
 	struct open_work open[128];
 	char first[200];
+	char note[256];
 };
 
 static void torn(struct reader *r, const char *what, uint64_t got, uint64_t want)
@@ -434,9 +443,19 @@ static void find_points(const char *path, struct reader *r)
 	assert_non_null(r->end);
 }
 
+static void keep_note(void *arg, const char *fmt, ...)
+{
+	struct reader *r = arg;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->note, sizeof(r->note), fmt, ap);
+	va_end(ap);
+}
+
 static void reader_new(const char *path, struct reader *r)
 {
-	const struct woven_options o = {.procfs = "/proc", .sysfs = "/sys"};
+	const struct woven_options o = {.procfs = "/proc", .sysfs = "/sys", .note = keep_note, .note_arg = r};
 	struct err err = {0};
 
 	*r = (struct reader){0};
@@ -643,11 +662,28 @@ static void test_sampling(void **state)
 	each_program(sampling_of, "bin/recorded-go1.2[0-9]");
 }
 
-/* What it has recorded before anybody came is not lost. */
+/* As any process of the same user can. The recorder puts the descriptor out of the way: at 100, or behind. */
+static struct woven_area *memory_behind_the_reader(int pid)
+{
+	char path[64];
+	void *p;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/100", pid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	p = mmap(NULL, WOVEN_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_true(p != MAP_FAILED);
+	close(fd);
+	return p;
+}
+
+/* What it has recorded before anybody came is not lost; what it could not is told. */
 static void from_the_beginning_of(const char *path)
 {
 	struct recorded_program p;
 	struct reader r;
+	struct woven_area *area;
 	struct told before, after;
 
 	start_with(path, "on", &p);
@@ -655,7 +691,12 @@ static void from_the_beginning_of(const char *path)
 	ask(&p, "run 4 300\n");
 	before = told_by(&p);
 	assert_int_equal(before.written, 1200);
+	area = memory_behind_the_reader(p.pid);
+	assert_int_equal(area->no_room, 0);
+	area->no_room = 7;
 	attach_started(&r, p.pid, 2);
+	assert_non_null(strstr(r.note, "what 7 of them have seen"));
+	munmap(area, WOVEN_HEAD);
 	drain_all(&r);
 	compare(&r, before);
 	memset(r.last, 0, sizeof(r.last));
@@ -823,22 +864,6 @@ static void test_stale(void **state)
 {
 	(void)state;
 	each_program(stale_of, "bin/recorded-go1.2[0-9]");
-}
-
-/* As any process of the same user can. The recorder puts the descriptor out of the way: at 100, or behind. */
-static struct woven_area *memory_behind_the_reader(int pid)
-{
-	char path[64];
-	void *p;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd/100", pid);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	p = mmap(NULL, WOVEN_HEAD, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_true(p != MAP_FAILED);
-	close(fd);
-	return p;
 }
 
 /* The source begins again by itself, and says how much was thrown away. */

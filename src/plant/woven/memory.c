@@ -5,12 +5,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <linux/magic.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,15 +140,18 @@ int woven_area_check(const struct woven_area *a, uint64_t bytes, struct err *err
 	return 0;
 }
 
-/* A file that can be cut could end us by a signal. */
+/* A file that can be cut could end us by a signal; so could one of huge pages, of which none may be left. */
 static int map_memory(struct woven_memory *m, struct err *err)
 {
 	int seals = fcntl(m->fd, F_GET_SEALS);
+	struct statfs fs;
 	struct stat st;
 	void *p;
 
 	if (fstat(m->fd, &st) < 0 || seals < 0 || (seals & SEALS) != SEALS || st.st_size < WOVEN_HEAD)
 		return err_set(err, -EPROTO, "the memory of the program's recorder is not sealed, or too short");
+	if (fstatfs(m->fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		return err_set(err, -EPROTO, "the memory of the program's recorder is not of ordinary pages");
 	m->bytes = (uint64_t)st.st_size;
 	p = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, m->fd, 0);
 	if (p == MAP_FAILED)
@@ -438,8 +443,10 @@ static int go_on(struct woven_memory *m, uint32_t target, const struct woven_key
 		 const struct tsc_clock *clock, struct chunk_pool *pool)
 {
 	struct woven_area *a = m->area;
-	const uint32_t session = a->session, len = a->wanted_len;
-	const uint64_t chunks = a->chunks_on;
+	/* each once: the program may change them between the check and the use */
+	const uint32_t session = __atomic_load_n(&a->session, __ATOMIC_RELAXED);
+	const uint32_t len = __atomic_load_n(&a->wanted_len, __ATOMIC_RELAXED);
+	const uint64_t chunks = __atomic_load_n(&a->chunks_on, __ATOMIC_RELAXED);
 
 	if (!a->fresh || !session || a->clock != (clock->monotonic ? WOVEN_MONOTONIC : WOVEN_TSC) ||
 	    !power_of_two(len) || len > WOVEN_MAX_WANTED || !chunks || chunks > m->layout.ring.chunks)

@@ -13,6 +13,7 @@
  */
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/map.h"
 #include "plant/woven.h"
 
@@ -105,15 +106,6 @@ struct parsing {
 	VEC(struct woven_fact) facts;
 };
 
-static uint64_t key_of(const char *text, size_t n) /* FNV-1a */
-{
-	uint64_t h = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
-	return h;
-}
-
 static bool take_fact(struct parsing *p, const struct text_line *l)
 {
 	const char *end = l->field[l->n - 1] + l->len[l->n - 1];
@@ -122,7 +114,7 @@ static bool take_fact(struct parsing *p, const struct text_line *l)
 
 	if ((!is_type && !is(l, 1, "field")) || l->n != (is_type ? 3u : 5u) || p->facts.len == FIELDS_MAX)
 		return false;
-	f.key = key_of(l->field[1], (size_t)(end - l->field[1]));
+	f.key = fnv1a(FNV1A_BASIS, l->field[1], (size_t)(end - l->field[1]));
 	f.type = text_of(p->arena, l, 2);
 	if (!is_type) {
 		f.field = text_of(p->arena, l, 3);
@@ -176,7 +168,7 @@ size_t woven_point_parse(const char *text, size_t size, struct arena *arena, str
 	if (size >= strlen(MAGIC) && !memcmp(text, MAGIC, strlen(MAGIC)))
 		end = take_lines(&p, text, text + MIN(size, TEXT_MAX));
 	if (end) {
-		p.point.key = key_of(text, (size_t)(end - text));
+		p.point.key = fnv1a(FNV1A_BASIS, text, (size_t)(end - text));
 		p.point.slots = keep(arena, &p.slots);
 		p.point.nslots = p.slots.len;
 		p.point.left = keep(arena, &p.left);

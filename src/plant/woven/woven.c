@@ -186,6 +186,18 @@ static void apply_every(struct woven *w, const struct recorded *r, const struct 
 				 (uint32_t)MIN(MAX(c->every, 1u), UINT32_MAX), __ATOMIC_RELEASE);
 }
 
+/* What these did before is not counted anywhere. From now on only the points that are wanted are in the table. */
+static void tell_no_room(const struct woven *w, const struct woven_memory *m)
+{
+	const uint64_t n = __atomic_load_n(&m->area->no_room, __ATOMIC_RELAXED);
+
+	if (n && w->options.note)
+		w->options.note(w->options.note_arg,
+				"a woven program has more points than its recorder can note before anybody listens: "
+				"what %llu of them have seen until now is missing",
+				(unsigned long long)n);
+}
+
 static int begin(struct woven_process *p, struct err *err)
 {
 	_cleanup_(cleanup_free) struct woven_key *keys = xcalloc(p->nprobes + 1, sizeof(*keys));
@@ -197,6 +209,8 @@ static int begin(struct woven_process *p, struct err *err)
 
 	if (r < 0)
 		return r;
+	if (went_on)
+		tell_no_room(w, &p->memory);
 	p->taken = 0;
 	memset(p->by_index, 0, sizeof(p->by_index));
 	for (size_t i = 0; i < n; i++) {

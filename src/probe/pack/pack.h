@@ -299,6 +299,14 @@ int pack_resolve(struct pack *const *packs, size_t n, struct pack *p, struct err
 void pack_add_lineage(struct arena *arena, const struct pack_span *s);
 void pack_free(struct pack *p); /* NULL ok */
 
+/* What its span is called where a point is woven, by the part that has the point; "-": part is NULL, it is a hook. */
+static inline const char *pack_woven_span(const struct pack_span *part)
+{
+	if (!part)
+		return "-";
+	return part->extends ? part->extends : part->name;
+}
+
 /* Whether the point is for --propagate alone. */
 static inline bool point_writes(const struct pack_point *p)
 {
