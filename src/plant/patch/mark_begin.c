@@ -266,15 +266,11 @@ static void claim_mark(struct code *g, int none)
 	x86_jcc(x, CC_NE, again);
 	x86_test_imm8(x, RAX, MARK_BUSY);
 	x86_jcc(x, CC_NE, none);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, none);
+	mark_exchange_key(g, none);
 	mark_count_full(g);
 	x86_jmp(x, end);
 	x86_label(x, claim);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, taken);
+	mark_exchange_key(g, taken);
 	x86_label(x, end);
 	x86_store(x, 8, SLOT(mark_place), RDX);
 }

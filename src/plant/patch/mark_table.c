@@ -223,6 +223,13 @@ static void put_time(struct code *g)
 	x86_store(&g->x, 8, ENTRY(RSI, tsc), RAX);
 }
 
+void mark_exchange_key(struct code *g, int lost)
+{
+	x86_lea(&g->x, RCX, MEM(RDI, MARK_BUSY));
+	x86_lock_cmpxchg(&g->x, ENTRY(RSI, key), RCX);
+	x86_jcc(&g->x, CC_NE, lost);
+}
+
 void mark_claim(struct code *g, const struct mark_table *t, int own, int none)
 {
 	struct x86 *x = &g->x;
@@ -234,15 +241,11 @@ void mark_claim(struct code *g, const struct mark_table *t, int own, int none)
 	x86_label(x, again);
 	mark_find_entry(g, t, found);
 	choose_victim(g, t, claim, lost);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, lost);
+	mark_exchange_key(g, lost);
 	mark_count_full(g);
 	x86_jmp(x, claimed);
 	x86_label(x, claim);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, lost);
+	mark_exchange_key(g, lost);
 	x86_label(x, claimed);
 	put_time(g);
 	x86_jmp(x, end);
@@ -252,9 +255,7 @@ void mark_claim(struct code *g, const struct mark_table *t, int own, int none)
 	x86_jmp(x, none);
 	x86_label(x, found);
 	x86_mov(x, RAX, RDI);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, lost);
+	mark_exchange_key(g, lost);
 	put_time(g);
 	x86_jmp(x, own);
 	x86_label(x, end);

@@ -46,6 +46,11 @@ void mark_end(struct code *g);
  * all but RDI.
  */
 void mark_claim(struct code *g, const struct mark_table *t, int own, int none);
+/*
+ * The entry at RSI gets the key RDI with MARK_BUSY in exchange for RAX; to lost, with what it has in RAX, where that is
+ * another one by now. Clobbers RCX.
+ */
+void mark_exchange_key(struct code *g, int lost);
 void mark_release(struct code *g); /* the entry at RSI is written */
 /* The link at reg leads to the run's mark. Clobbers RAX. */
 void mark_link_to_own(struct code *g, uint8_t reg);
