@@ -32,46 +32,30 @@ _Static_assert(LOSS_MARKS_FULL < LOSS_KERNEL_COUNT && LOSS_LEFT_OUT < LOSS_KERNE
 
 enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8 }; /* mark_run.state */
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define RUN(field)                                                                                 \
 	((int)(offsetof(struct scratch, mark) + offsetof(struct mark_run, field)) -                \
 	 (int)offsetof(struct scratch, record))
 #define ENTRY(field) ((int)offsetof(struct mark_entry, field))
 
-static void get(struct gen *g, uint8_t reg, int off)
-{
-	emit_load(g->e, 8, reg, REG_RECORD, off);
-}
-
-static void set(struct gen *g, int off, uint8_t reg)
-{
-	emit_store(g->e, 8, REG_RECORD, off, reg);
-}
-
-static void set_imm(struct gen *g, int off, int32_t imm)
-{
-	emit_store_imm(g->e, 8, REG_RECORD, off, imm);
-}
-
 static void unless_state(struct gen *g, int32_t bits, int label)
 {
-	get(g, R1, RUN(state));
+	state_load(g, R1, RUN(state));
 	emit_alu_imm(g->e, BPF_AND, R1, bits);
 	emit_jump_if_imm(g->e, BPF_JNE, R1, 0, label);
 }
 
 static void only_in_state(struct gen *g, int32_t bits, int label)
 {
-	get(g, R1, RUN(state));
+	state_load(g, R1, RUN(state));
 	emit_alu_imm(g->e, BPF_AND, R1, bits);
 	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0, label);
 }
 
 static void add_state(struct gen *g, int32_t bits)
 {
-	get(g, R1, RUN(state));
+	state_load(g, R1, RUN(state));
 	emit_alu_imm(g->e, BPF_OR, R1, bits);
-	set(g, RUN(state), R1);
+	state_store(g, RUN(state), R1);
 }
 
 /* The run has a mark of its own process. */
@@ -141,7 +125,7 @@ static void find_set(struct gen *g, int none)
 static void take_way(struct gen *g)
 {
 	emit_checkpoint(g->e);
-	get(g, R1, RUN(way));
+	state_load(g, R1, RUN(way));
 	emit_alu_imm(g->e, BPF_AND, R1, WAY_MASK);
 	emit_alu(g->e, BPF_ADD, R9, R1);
 }
@@ -151,7 +135,7 @@ static void find_way(struct gen *g, int found)
 {
 	for (int w = 0; w < MARK_WAYS; w++) {
 		emit_load(g->e, 8, R1, R9, w << WAY_SHIFT);
-		set_imm(g, RUN(way), w << WAY_SHIFT);
+		state_store_imm(g, RUN(way), w << WAY_SHIFT);
 		emit_jump_if(g->e, BPF_JEQ, R1, R8, found);
 	}
 }
@@ -173,11 +157,11 @@ static void entry_at(struct gen *g, uint8_t reg, int none)
 {
 	struct emit *e = g->e;
 
-	get(g, R1, RUN(place));
+	state_load(g, R1, RUN(place));
 	emit_alu_imm(e, BPF_SUB, R1, 1);
 	emit_alu_imm(e, BPF_RSH, R1, 2);
 	set_at(g, none);
-	get(g, R1, RUN(place));
+	state_load(g, R1, RUN(place));
 	emit_alu_imm(e, BPF_SUB, R1, 1);
 	emit_alu_imm(e, BPF_LSH, R1, WAY_SHIFT);
 	emit_alu_imm(e, BPF_AND, R1, WAY_MASK);
@@ -196,7 +180,7 @@ static void follow(struct gen *g, int none)
 	emit_load(e, 8, R3, R9, ENTRY(key));
 	emit_jump_if(e, BPF_JNE, R3, R8, none);
 	emit_alu(e, BPF_MOV, R8, R1);
-	set(g, RUN(place), R2);
+	state_store(g, RUN(place), R2);
 	entry_at(g, R9, none);
 	emit_load(e, 8, R3, R9, ENTRY(key));
 	emit_jump_if(e, BPF_JNE, R3, R8, none);
@@ -209,15 +193,15 @@ static void take_mark(struct gen *g, int none)
 
 	for (int k = 0; k < 3; k++) {
 		emit_load(e, 8, R1, R9, ENTRY(ids) + 8 * k);
-		set(g, RUN(ids) + 8 * k, R1);
+		state_store(g, RUN(ids) + 8 * k, R1);
 	}
 	emit_load(e, 4, R1, R9, ENTRY(flags));
-	set(g, RUN(flags), R1);
+	state_store(g, RUN(flags), R1);
 	emit_load(e, 8, R3, R9, ENTRY(key));
 	emit_jump_if(e, BPF_JNE, R3, R8, none);
-	set(g, RUN(key), R8);
-	get(g, R1, RUN(place));
-	set(g, RUN(at), R1);
+	state_store(g, RUN(key), R8);
+	state_load(g, R1, RUN(place));
+	state_store(g, RUN(at), R1);
 	add_state(g, HAS);
 }
 
@@ -237,30 +221,30 @@ static void look_at_way(struct gen *g, int w, int claim)
 	int take = emit_label_new(e), alive = emit_label_new(e), next = emit_label_new(e), at = w << WAY_SHIFT;
 
 	emit_load(e, 8, R1, R9, at + ENTRY(key));
-	set(g, RUN(word), R1);
+	state_store(g, RUN(word), R1);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, take);
 	emit_alu_imm(e, BPF_AND, R1, BUSY);
 	emit_jump_if_imm(e, BPF_JNE, R1, 0, next);
 	emit_load(e, 8, R1, R9, at + ENTRY(to[0].at));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, take);
-	set(g, RUN(place), R1);
+	state_store(g, RUN(place), R1);
 	entry_at(g, R0, next);
 	emit_load(e, 8, R1, R0, ENTRY(key));
 	emit_load(e, 8, R2, R9, at + ENTRY(to[0].key));
 	emit_jump_if(e, BPF_JEQ, R1, R2, alive);
 	emit_label(e, take);
-	set_imm(g, RUN(way), at);
-	get(g, R1, RUN(word));
-	set(g, RUN(victim), R1);
+	state_store_imm(g, RUN(way), at);
+	state_load(g, R1, RUN(word));
+	state_store(g, RUN(victim), R1);
 	emit_jump(e, claim);
 	emit_label(e, alive);
 	emit_load(e, 8, R1, R9, at + ENTRY(time));
-	get(g, R2, RUN(oldest));
+	state_load(g, R2, RUN(oldest));
 	emit_jump_if(e, BPF_JGE, R1, R2, next);
-	set(g, RUN(oldest), R1);
-	set_imm(g, RUN(way), at);
-	get(g, R1, RUN(word));
-	set(g, RUN(victim), R1);
+	state_store(g, RUN(oldest), R1);
+	state_store_imm(g, RUN(way), at);
+	state_load(g, R1, RUN(word));
+	state_store(g, RUN(victim), R1);
 	emit_label(e, next);
 	emit_checkpoint(e);
 }
@@ -277,22 +261,22 @@ static void claim_entry(struct gen *g, int own, int none)
 	find_set(g, none);
 	find_way(g, found);
 	emit_imm(e, R1, -1);
-	set(g, RUN(oldest), R1);
-	set_imm(g, RUN(victim), 0);
+	state_store(g, RUN(oldest), R1);
+	state_store_imm(g, RUN(victim), 0);
 	for (int w = 0; w < MARK_WAYS; w++)
 		look_at_way(g, w, claim);
-	get(g, R1, RUN(victim));
+	state_load(g, R1, RUN(victim));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
 	gen_count_loss(g, LOSS_MARKS_FULL);
 	emit_label(e, claim);
 	take_way(g);
-	get(g, R0, RUN(victim));
+	state_load(g, R0, RUN(victim));
 	emit_alu(e, BPF_MOV, R1, R8);
 	emit_alu_imm(e, BPF_OR, R1, BUSY);
 	emit_atomic(e, BPF_CMPXCHG, R9, ENTRY(key), R1);
-	get(g, R1, RUN(victim));
+	state_load(g, R1, RUN(victim));
 	emit_jump_if(e, BPF_JNE, R0, R1, none);
-	get(g, R1, HEAD(time_ns));
+	state_load(g, R1, HEAD(time_ns));
 	emit_store(e, 8, R9, ENTRY(time), R1);
 	emit_jump(e, end);
 	emit_label(e, found);
@@ -302,7 +286,7 @@ static void claim_entry(struct gen *g, int own, int none)
 	emit_alu_imm(e, BPF_OR, R1, BUSY);
 	emit_atomic(e, BPF_CMPXCHG, R9, ENTRY(key), R1);
 	emit_jump_if(e, BPF_JNE, R0, R8, none);
-	get(g, R1, HEAD(time_ns));
+	state_load(g, R1, HEAD(time_ns));
 	emit_store(e, 8, R9, ENTRY(time), R1);
 	emit_jump(e, own);
 	emit_label(e, end);
@@ -316,9 +300,9 @@ static void release_entry(struct gen *g)
 /* The link at that offset of the entry at R9 leads to the run's mark. */
 static void link_to_own(struct gen *g, int off)
 {
-	get(g, R1, RUN(at));
+	state_load(g, R1, RUN(at));
 	emit_store(g->e, 8, R9, off + (int)offsetof(struct mark_link, at), R1);
-	get(g, R1, RUN(key));
+	state_load(g, R1, RUN(key));
 	emit_store(g->e, 8, R9, off + (int)offsetof(struct mark_link, key), R1);
 }
 
@@ -387,26 +371,26 @@ static int chain_marks(struct gen *g, const struct ir_insn *i, int end)
 	r = walk_chain(g, i, i->imm, end);
 	if (r < 0)
 		return r;
-	set(g, RUN(count), R9);
+	state_store(g, RUN(count), R9);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	emit_store(e, 8, FP, BK_G, R1); /* where the verifier sees that it counts */
 	emit_checkpoint(e);
 	emit_label(e, again);
 	emit_load(e, 8, R2, FP, BK_G);
-	get(g, R1, RUN(count));
+	state_load(g, R1, RUN(count));
 	emit_jump_if(e, BPF_JGE, R2, R1, end);
 	emit_alu_imm(e, BPF_LSH, R2, 3);
 	emit_alu(e, BPF_ADD, R2, REG_RECORD);
 	emit_load(e, 8, R1, R2, (int)capture_head_bytes(g->p));
-	set(g, RUN(link), R1);
+	state_store(g, RUN(link), R1);
 	emit_alu_imm(e, BPF_AND, R1, ~CHAIN_BITS);
 	key_of_word(g, MARK_CONTEXT, 0);
 	find_entry(g, next);
 	follow(g, next);
-	get(g, R1, RUN(link));
+	state_load(g, R1, RUN(link));
 	emit_alu_imm(e, BPF_AND, R1, CHAIN_POOLED);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, sure);
-	get(g, R1, HEAD(goid));
+	state_load(g, R1, HEAD(goid));
 	emit_load(e, 8, R2, R9, ENTRY(goid));
 	emit_jump_if(e, BPF_JNE, R1, R2, next);
 	emit_label(e, sure);
@@ -430,7 +414,7 @@ static int put_chain(struct gen *g, const struct ir_insn *i, int end)
 	if (r < 0)
 		return r;
 	emit_jump_if_imm(g->e, BPF_JEQ, R9, 0, end);
-	get(g, R1, (int)capture_head_bytes(g->p));
+	state_load(g, R1, (int)capture_head_bytes(g->p));
 	emit_alu_imm(g->e, BPF_AND, R1, ~CHAIN_BITS);
 	put_word(g, MARK_CONTEXT, 0, end);
 	return 0;
@@ -448,7 +432,7 @@ static void key_of_goroutine(struct gen *g)
 /* R9 = the entry of the goroutine in R1, run.word; to none where it has none. */
 static void find_goroutine(struct gen *g, int none)
 {
-	set(g, RUN(word), R1);
+	state_store(g, RUN(word), R1);
 	key_of_goroutine(g);
 	find_entry(g, none);
 }
@@ -466,23 +450,23 @@ static void link_begin(struct gen *g, unsigned k, int next)
 	emit_checkpoint(e);
 	emit_load(e, 8, R1, R9, link_off(k) + (int)offsetof(struct mark_link, key));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, next);
-	set(g, RUN(link), R1);
+	state_store(g, RUN(link), R1);
 	emit_load(e, 8, R1, R9, link_off(k) + (int)offsetof(struct mark_link, at));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, next);
-	set(g, RUN(place), R1);
+	state_store(g, RUN(place), R1);
 	entry_at(g, R8, next);
 	emit_load(e, 8, R1, R8, ENTRY(key));
-	get(g, R2, RUN(link));
+	state_load(g, R2, RUN(link));
 	emit_jump_if(e, BPF_JNE, R1, R2, next);
 	emit_load(e, 8, R1, R8, ENTRY(goid));
-	get(g, R2, RUN(word));
+	state_load(g, R2, RUN(word));
 	emit_jump_if(e, BPF_JNE, R1, R2, next);
 }
 
 static void no_candidate(struct gen *g)
 {
-	set_imm(g, RUN(best_at), 0);
-	set_imm(g, RUN(best_depth), 0);
+	state_store_imm(g, RUN(best_at), 0);
+	state_store_imm(g, RUN(best_depth), 0);
 }
 
 /* The mark at R8 is the deepest one so far, if it is. */
@@ -491,29 +475,29 @@ static void candidate(struct gen *g, int next)
 	struct emit *e = g->e;
 
 	emit_load(e, 8, R1, R8, ENTRY(depth));
-	get(g, R2, RUN(best_depth));
+	state_load(g, R2, RUN(best_depth));
 	emit_jump_if(e, BPF_JLT, R1, R2, next);
-	set(g, RUN(best_depth), R1);
-	get(g, R1, RUN(place));
-	set(g, RUN(best_at), R1);
-	get(g, R1, RUN(link));
-	set(g, RUN(best_key), R1);
+	state_store(g, RUN(best_depth), R1);
+	state_load(g, R1, RUN(place));
+	state_store(g, RUN(best_at), R1);
+	state_load(g, R1, RUN(link));
+	state_store(g, RUN(best_key), R1);
 }
 
 static void take_candidate(struct gen *g, int end)
 {
 	unless_state(g, HAS | SEALED, end);
-	get(g, R1, RUN(best_at));
+	state_load(g, R1, RUN(best_at));
 	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0, end);
-	set(g, RUN(place), R1);
+	state_store(g, RUN(place), R1);
 	entry_at(g, R9, end);
-	get(g, R8, RUN(best_key));
+	state_load(g, R8, RUN(best_key));
 	take_mark(g, end);
 }
 
 static void end_linked(struct gen *g)
 {
-	get(g, R0, RUN(link));
+	state_load(g, R0, RUN(link));
 	end_mark(g, R8);
 }
 
@@ -524,7 +508,7 @@ static void only_around(struct gen *g, const struct ir_insn *i, int next)
 	int around = emit_label_new(e), gone = emit_label_new(e);
 
 	emit_load(e, 8, R1, R8, ENTRY(depth));
-	get(g, R2, HEAD(depth));
+	state_load(g, R2, HEAD(depth));
 	emit_jump_if(e, BPF_JLT, R1, R2, around);
 	emit_jump_if(e, BPF_JGT, R1, R2, gone);
 	emit_load(e, 4, R1, R8, ENTRY(call));
@@ -546,7 +530,7 @@ static void only_of_group(struct gen *g, const struct ir_insn *i, int next)
 	if (i->imm != MARK_OF_CALL)
 		return;
 	emit_load(e, 8, R1, R8, ENTRY(depth));
-	get(g, R2, HEAD(depth));
+	state_load(g, R2, HEAD(depth));
 	emit_jump_if(e, BPF_JNE, R1, R2, next);
 }
 
@@ -555,7 +539,7 @@ static void goroutine_marks(struct gen *g, const struct ir_insn *i, int end)
 	/* What has left the stack ends even where a mark was found before. */
 	unless_state(g, i->imm == MARK_AROUND ? SEALED : HAS | SEALED, end);
 	no_candidate(g);
-	get(g, R1, HEAD(goid));
+	state_load(g, R1, HEAD(goid));
 	find_goroutine(g, end);
 	for (unsigned k = 0; k < MARK_LEVELS; k++) {
 		int next = emit_label_new(g->e);
@@ -577,7 +561,7 @@ static void only_created_within(struct gen *g, int next)
 	struct emit *e = g->e;
 	int within = emit_label_new(e);
 
-	get(g, R3, HEAD(goid));
+	state_load(g, R3, HEAD(goid));
 	emit_load(e, 8, R1, R8, ENTRY(epoch[0]));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, next);
 	emit_jump_if(e, BPF_JGT, R3, R1, within);
@@ -610,7 +594,7 @@ static void creator_marks(struct gen *g, const struct ir_insn *i, int end)
 
 static void unwind_marks(struct gen *g, const struct ir_insn *i, int end)
 {
-	get(g, R1, HEAD(goid));
+	state_load(g, R1, HEAD(goid));
 	find_goroutine(g, end);
 	for (unsigned k = 0; k < MARK_LEVELS; k++) {
 		int next = emit_label_new(g->e);
@@ -618,7 +602,7 @@ static void unwind_marks(struct gen *g, const struct ir_insn *i, int end)
 		link_begin(g, k, next);
 		if (!i->imm) {
 			emit_load(g->e, 8, R1, R8, ENTRY(depth));
-			get(g, R2, HEAD(depth));
+			state_load(g, R2, HEAD(depth));
 			emit_jump_if(g->e, BPF_JLE, R1, R2, next);
 		}
 		end_linked(g);
@@ -639,7 +623,7 @@ static void push_link(struct gen *g, int done)
 		emit_jump_if_imm(e, BPF_JEQ, R1, 0, take);
 		emit_load(e, 8, R1, R9, link_off(k) + (int)offsetof(struct mark_link, at));
 		emit_jump_if_imm(e, BPF_JEQ, R1, 0, take);
-		set(g, RUN(place), R1);
+		state_store(g, RUN(place), R1);
 		entry_at(g, R0, take);
 		emit_load(e, 8, R1, R0, ENTRY(key));
 		emit_load(e, 8, R2, R9, link_off(k) + (int)offsetof(struct mark_link, key));
@@ -659,7 +643,7 @@ static void push_mark(struct gen *g, const struct ir_insn *i, int end)
 	needs_own(g, end);
 	if (i->flags & IR_MARK_UNLESS_KEYED)
 		unless_state(g, KEYED, end);
-	get(g, R1, HEAD(goid));
+	state_load(g, R1, HEAD(goid));
 	key_of_goroutine(g);
 	claim_entry(g, own, full);
 	for (unsigned k = 1; k < MARK_LEVELS; k++) /* it was another's */
@@ -682,8 +666,8 @@ static void leave(struct gen *g, int end)
 
 	needs_own(g, end);
 	only_in_state(g, KEYED, end);
-	get(g, R1, RUN(at));
-	set(g, RUN(place), R1);
+	state_load(g, R1, RUN(at));
+	state_store(g, RUN(place), R1);
 	entry_at(g, R9, end);
 	emit_load(e, 8, R1, R9, ENTRY(goid)); /* another's, perhaps */
 	find_goroutine(g, end);
@@ -691,7 +675,7 @@ static void leave(struct gen *g, int end)
 		int next = emit_label_new(e), off = link_off(k) + (int)offsetof(struct mark_link, key);
 
 		emit_load(e, 8, R1, R9, off);
-		get(g, R2, RUN(key));
+		state_load(g, R2, RUN(key));
 		emit_jump_if(e, BPF_JNE, R1, R2, next);
 		emit_store_imm(e, 8, R9, off, 0);
 		emit_label(e, next);
@@ -757,13 +741,13 @@ static void decode_id(struct gen *g, int k, int at)
 
 	emit_load(e, 8, R1, REG_RECORD, TEXT(at));
 	decode(g);
-	set(g, RUN(ids) + 8 * k, R1);
+	state_store(g, RUN(ids) + 8 * k, R1);
 	emit_load(e, 8, R1, REG_RECORD, TEXT(at + 8));
 	decode(g);
-	get(g, R2, RUN(ids) + 8 * k);
+	state_load(g, R2, RUN(ids) + 8 * k);
 	emit_alu_imm(e, BPF_LSH, R1, 32);
 	emit_alu(e, BPF_OR, R1, R2);
-	set(g, RUN(ids) + 8 * k, R1);
+	state_store(g, RUN(ids) + 8 * k, R1);
 }
 
 /* R2 = how much of the text is looked at: one byte behind it, too, where it is longer. */
@@ -828,7 +812,7 @@ static void decode_rest(struct gen *g, const struct ir_insn *i, int end)
 	emit_alu(e, BPF_MOV, R2, R1);
 	emit_alu_imm(e, BPF_RSH, R2, 8);
 	emit_alu_imm(e, BPF_AND, R2, MARK_SAMPLED);
-	set(g, RUN(flags), R2);
+	state_store(g, RUN(flags), R2);
 	emit_alu_imm(e, BPF_AND, R1, 0xff);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0xff, end);
 	emit_jump_if_imm(e, BPF_JNE, R1, 0, later);
@@ -852,11 +836,11 @@ static void header_mark(struct gen *g, const struct ir_insn *i, int end)
 	decode_id(g, 2, SPAN_ID);
 	decode_rest(g, i, end);
 	emit_jump_if_imm(e, BPF_JNE, R9, 0, end);
-	get(g, R1, RUN(ids));
-	get(g, R2, RUN(ids) + 8);
+	state_load(g, R1, RUN(ids));
+	state_load(g, R2, RUN(ids) + 8);
 	emit_alu(e, BPF_OR, R1, R2);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, end);
-	get(g, R1, RUN(ids) + 16);
+	state_load(g, R1, RUN(ids) + 16);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, end);
 	add_state(g, HAS | BY_HEADER);
 }
@@ -881,7 +865,7 @@ static void decide(struct gen *g, const struct ir_insn *i)
 	struct emit *e = g->e;
 	int keep = emit_label_new(e);
 
-	get(g, R1, RUN(ids) + 8);
+	state_load(g, R1, RUN(ids) + 8);
 	emit_swap(e, R1);
 	emit_alu_imm(e, BPF_LSH, R1, 8);
 	emit_alu_imm(e, BPF_RSH, R1, 8);
@@ -890,7 +874,7 @@ static void decide(struct gen *g, const struct ir_insn *i)
 	emit_jump_if(e, BPF_JGE, R1, R2, keep);
 	emit_alu_imm(e, BPF_MOV, R3, 0);
 	emit_label(e, keep);
-	set(g, RUN(flags), R3);
+	state_store(g, RUN(flags), R3);
 }
 
 static void decide_trace(struct gen *g, const struct ir_insn *i)
@@ -901,13 +885,13 @@ static void decide_trace(struct gen *g, const struct ir_insn *i)
 	unless_state(g, HAS, has);
 	for (int k = 0; k < 2; k++) {
 		random_word(g);
-		set(g, RUN(ids) + 8 * k, R8);
+		state_store(g, RUN(ids) + 8 * k, R8);
 	}
 	decide(g, i);
 	if (i->flags & IR_MARK_CHILD) {
-		get(g, R1, RUN(flags));
+		state_load(g, R1, RUN(flags));
 		emit_alu_imm(e, BPF_OR, R1, MARK_UNDECIDED);
-		set(g, RUN(flags), R1);
+		state_store(g, RUN(flags), R1);
 	}
 	emit_jump(e, done);
 	emit_label(e, has);
@@ -928,12 +912,12 @@ static void note_place(struct gen *g)
 	emit_alu_imm(e, BPF_RSH, R1, SET_SHIFT);
 	emit_alu_imm(e, BPF_AND, R1, (int32_t)g->env->mark_sets - 1);
 	emit_alu_imm(e, BPF_LSH, R1, 2);
-	get(g, R2, RUN(way));
+	state_load(g, R2, RUN(way));
 	emit_alu_imm(e, BPF_RSH, R2, WAY_SHIFT);
 	emit_alu(e, BPF_ADD, R1, R2);
 	emit_alu_imm(e, BPF_ADD, R1, 1);
-	set(g, RUN(at), R1);
-	set(g, RUN(key), R8);
+	state_store(g, RUN(at), R1);
+	state_store(g, RUN(key), R8);
 }
 
 /* The entry at R9, of key R8, is the run's mark. */
@@ -943,19 +927,19 @@ static void write_mark(struct gen *g, const struct ir_insn *i)
 	struct emit *e = g->e;
 
 	note_place(g);
-	set_imm(g, RUN(state), HAS);
+	state_store_imm(g, RUN(state), HAS);
 	link_to_own(g, ENTRY(self));
 	for (int k = 0; k < 3; k++) {
-		get(g, R1, RUN(ids) + 8 * k);
+		state_load(g, R1, RUN(ids) + 8 * k);
 		emit_store(e, 8, R9, ENTRY(ids) + 8 * k, R1);
 	}
-	get(g, R1, RUN(flags));
+	state_load(g, R1, RUN(flags));
 	emit_store(e, 4, R9, ENTRY(flags), R1);
 	emit_store_imm(e, 4, R9, ENTRY(group), (int32_t)i->group);
 	emit_store_imm(e, 4, R9, ENTRY(call), (int32_t)i->call);
-	get(g, R1, HEAD(goid));
+	state_load(g, R1, HEAD(goid));
 	emit_store(e, 8, R9, ENTRY(goid), R1);
-	get(g, R1, HEAD(depth));
+	state_load(g, R1, HEAD(depth));
 	emit_store(e, 8, R9, ENTRY(depth), R1);
 	for (int k = 0; k < (int)ARRAY_SIZE(words); k++) {
 		if (i->a == IR_NO_REG)
@@ -974,7 +958,7 @@ static void begin_mark(struct gen *g, const struct ir_insn *i, int end)
 
 	decide_trace(g, i);
 	random_word(g);
-	set(g, RUN(ids) + 16, R8);
+	state_store(g, RUN(ids) + 16, R8);
 	make_key(g);
 	claim_entry(g, write, full);
 	emit_label(e, write);
@@ -983,7 +967,7 @@ static void begin_mark(struct gen *g, const struct ir_insn *i, int end)
 	emit_jump(e, end);
 	emit_label(e, full);
 	gen_count_loss(g, LOSS_MARKS_FULL);
-	set_imm(g, RUN(state), SEALED);
+	state_store_imm(g, RUN(state), SEALED);
 }
 
 /* ---- its end, and what it decides ---- */
@@ -993,17 +977,17 @@ static void end_own(struct gen *g, const struct ir_insn *i, int end)
 	needs_own(g, end);
 	if (i->flags & IR_MARK_UNLESS_KEYED)
 		unless_state(g, KEYED, end);
-	get(g, R1, RUN(at));
-	set(g, RUN(place), R1);
+	state_load(g, R1, RUN(at));
+	state_store(g, RUN(place), R1);
 	entry_at(g, R9, end);
-	get(g, R0, RUN(key));
+	state_load(g, R0, RUN(key));
 	end_mark(g, R9);
 }
 
 static void admit(struct gen *g, const struct ir_insn *i, int end)
 {
 	only_in_state(g, HAS, end);
-	get(g, R1, RUN(flags));
+	state_load(g, R1, RUN(flags));
 	emit_alu_imm(g->e, BPF_AND, R1, MARK_SAMPLED | MARK_UNDECIDED);
 	emit_jump_if_imm(g->e, BPF_JEQ, R1, 0,
 			 gen_drop(g, i->flags & IR_MARK_COUNT ? LOSS_LEFT_OUT : (unsigned)DROP_SILENT));
@@ -1038,13 +1022,13 @@ int gen_mark(struct gen *g, const struct ir_insn *i)
 void marks_begin(struct gen *g)
 {
 	if (capture_has_marks(g->p))
-		set_imm(g, RUN(state), 0);
+		state_store_imm(g, RUN(state), 0);
 }
 
 int gen_mark_word(struct gen *g, const struct ir_insn *i)
 {
 	only_in_state(g, HAS, gen_fail(g, SLOT_ABSENT));
-	get(g, R0, i->imm == MARK_FLAGS ? RUN(flags) : RUN(ids) + 8 * (int)i->imm);
+	state_load(g, R0, i->imm == MARK_FLAGS ? RUN(flags) : RUN(ids) + 8 * (int)i->imm);
 	gen_put(g, i->dst, R0);
 	return 1;
 }
@@ -1063,10 +1047,10 @@ int gen_emit_mark(struct gen *g, const struct ir_insn *i)
 	emit_alu(e, BPF_MOV, R3, R2);
 	emit_alu(e, BPF_ADD, R3, REG_RECORD);
 	for (int k = 0; k < 3; k++) {
-		get(g, R1, RUN(ids) + 8 * k);
+		state_load(g, R1, RUN(ids) + 8 * k);
 		emit_store(e, 8, R3, 8 * k, R1);
 	}
-	get(g, R1, RUN(flags));
+	state_load(g, R1, RUN(flags));
 	if (i->imm)
 		emit_alu_imm(e, BPF_OR, R1, (int32_t)i->imm);
 	emit_store(e, 8, R3, 24, R1);
