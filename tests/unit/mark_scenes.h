@@ -454,15 +454,28 @@ static inline uint64_t count_forgotten(const struct fired *starts, uint64_t n, u
 	return forgotten;
 }
 
-/* n spans, one after the other: each is found until it ends. */
+/*
+ * n spans, one after the other: each is found until it ends. So are some that have outlived the one around them, on
+ * goroutines of their own.
+ */
 static inline void start_and_end(uint64_t n)
 {
+	enum { OUTLIVED = 8, FIRST = 1 << 20 };
+	struct fired inner[OUTLIVED];
+
+	for (uint64_t k = 0; k < OUTLIVED; k++) {
+		START(1, 0, FIRST + k, 100);
+		inner[k] = START(2, 0, FIRST + k, 200);
+		FIRE(SHOT_END, 1, FIRST + k, 200);
+	}
 	for (uint64_t k = 0; k < n; k++) {
 		struct fired f = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 16 * k);
 
 		assert_true(same_span(f, FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 16 * k)));
 		assert_true(same_span(f, FIRE(SHOT_END, 1, 100 + k, 100)));
 	}
+	for (uint64_t k = 0; k < OUTLIVED; k++)
+		assert_true(same_span(inner[k], FIRE(SHOT_NOTE, 2, FIRST + k, 900)));
 }
 
 /* What cannot be read finds nothing, and nothing else comes of it. */

@@ -16,10 +16,11 @@ enum { MARK_TRIES = 40 };        /* at entries that others take as well */
 #define ENTRY(reg, field) MEM(reg, offsetof(struct patch_mark, field))
 #define STATE SLOT(mark_state)
 
-/* A table of sets: where it is in the area, its entries, the bytes of one. */
+/* A table of sets: where it is in the area, its entries, the bytes and the links of one. */
 struct mark_table {
 	uint64_t off, n;
 	size_t bytes;
+	unsigned links;
 };
 struct mark_table mark_names(const struct code *g);
 struct mark_table mark_stacks(const struct code *g);

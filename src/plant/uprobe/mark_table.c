@@ -191,6 +191,25 @@ void marks_end(struct gen *g, uint8_t reg)
 
 /* ---- taking an entry ---- */
 
+/* To alive where the link at that offset of the set at R9 leads to a mark. */
+static void alive_by_link(struct gen *g, int off, int alive)
+{
+	struct emit *e = g->e;
+	int dead = emit_label_new(e);
+
+	emit_load(e, 8, R1, R9, off + (int)offsetof(struct mark_link, key));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, dead);
+	emit_load(e, 8, R1, R9, off + (int)offsetof(struct mark_link, at));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, dead);
+	state_store(g, RUN(place), R1);
+	marks_entry_at(g, R0, dead);
+	emit_load(e, 8, R1, R0, ENTRY(key));
+	emit_load(e, 8, R2, R9, off + (int)offsetof(struct mark_link, key));
+	emit_jump_if(e, BPF_JEQ, R1, R2, alive);
+	emit_label(e, dead);
+	emit_checkpoint(e);
+}
+
 /* Way w of the set at R9 to take, where it is free or dead; else, if it is the oldest, it is noted. */
 static void look_at_way(struct gen *g, int w, int claim)
 {
@@ -202,13 +221,8 @@ static void look_at_way(struct gen *g, int w, int claim)
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, take);
 	emit_alu_imm(e, BPF_AND, R1, BUSY);
 	emit_jump_if_imm(e, BPF_JNE, R1, 0, next);
-	emit_load(e, 8, R1, R9, at + ENTRY(to[0].at));
-	emit_jump_if_imm(e, BPF_JEQ, R1, 0, take);
-	state_store(g, RUN(place), R1);
-	marks_entry_at(g, R0, next);
-	emit_load(e, 8, R1, R0, ENTRY(key));
-	emit_load(e, 8, R2, R9, at + ENTRY(to[0].key));
-	emit_jump_if(e, BPF_JEQ, R1, R2, alive);
+	for (int k = 0; k < MARK_LEVELS; k++)
+		alive_by_link(g, at + ENTRY(to) + k * (int)sizeof(struct mark_link), alive);
 	emit_label(e, take);
 	state_store_imm(g, RUN(way), at);
 	state_load(g, R1, RUN(word));
@@ -251,6 +265,8 @@ void marks_claim(struct gen *g, int own, int none)
 	emit_jump_if(e, BPF_JNE, R0, R1, none);
 	state_load(g, R1, HEAD(time_ns));
 	emit_store(e, 8, R9, ENTRY(time), R1);
+	for (int k = 1; k < MARK_LEVELS; k++)
+		emit_store_imm(e, 8, R9, ENTRY(to[0].key) + k * (int)sizeof(struct mark_link), 0);
 	emit_jump(e, end);
 	emit_label(e, found);
 	take_way(g);

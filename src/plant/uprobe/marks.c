@@ -3,8 +3,8 @@
  * the program's memory, and works alike: an entry is a mark, whose key is made of its span id; or a word that leads to
  * one; or a goroutine, which leads to several. What leads to a mark has that one's place and key: if the key is still
  * there, it is still that mark, since no span id comes twice. So a mark ends by giving its key up, and who led to it
- * need not know: such entries are dead, and the first to be taken over. A hash map would have to be told of each end,
- * also of those that nobody sees, or be full one day.
+ * need not know: entries that lead to no other one are dead, and the first to be taken over. A hash map would have to
+ * be told of each end, also of those that nobody sees, or be full one day.
  *
  * Who takes an entry over exchanges its key, with the lowest bit set until the rest is there; a reader looks for the
  * key before and after it reads, in the order of x86-64. A program may be preempted in between: then the entry is
@@ -350,8 +350,6 @@ static void push_mark(struct gen *g, const struct ir_insn *i, int end)
 	state_load(g, R1, HEAD(goid));
 	marks_key_of_goroutine(g);
 	marks_claim(g, own, full);
-	for (unsigned k = 1; k < MARK_LEVELS; k++) /* it was another's */
-		emit_store_imm(e, 8, R9, link_off(k) + (int)offsetof(struct mark_link, key), 0);
 	marks_link_to_own(g, link_off(0));
 	emit_jump(e, done);
 	emit_label(e, own);

@@ -38,7 +38,8 @@ void marks_end(struct gen *g, uint8_t reg);
 
 /*
  * R9 = an entry with the key R8 and BUSY: that of the key itself, to own; else one that was free, or dead, or the
- * oldest, which is counted. To none where there is none to be had. run.way is which of its set it is.
+ * oldest, which is counted; that one's links behind the first lead nowhere. To none where there is none to be had.
+ * run.way is which of its set it is.
  */
 void marks_claim(struct gen *g, int own, int none);
 void marks_release(struct gen *g); /* the entry at R9, of key R8, is written */
