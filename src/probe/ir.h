@@ -199,9 +199,9 @@ enum inject_form {
 #define INJECT_LINE_BYTES 70
 #define INJECT_FIELD_BYTES 69
 #define INJECT_FRAME_HEAD 9
-/* What it begins with, which tells that another observer has written one there already: 8 bytes. */
-#define INJECT_LINE_BEGIN "Tracepar"
-#define INJECT_FIELD_BEGIN "\0\x0btracep"
+/* What they begin with. The first 8 bytes tell that another observer has written one there already. */
+#define INJECT_LINE_NAME "Traceparent: 00-"
+#define INJECT_FIELD_NAME "\0\x0btraceparent\x37" "00-"
 #define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
 enum inject_word {
 	INJECT_BUFFER,         /* the address of its first byte */

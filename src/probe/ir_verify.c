@@ -103,9 +103,14 @@ static int check_letters(struct verifier *v, const struct ir_insn *i)
 	return 0;
 }
 
+static bool is_capture_slot(uint16_t slot)
+{
+	return slot != IR_SLOT_FILTER && slot != IR_SLOT_MARK;
+}
+
 static int check_inject(struct verifier *v, const struct ir_insn *i)
 {
-	if (!v->in_region || v->slot == IR_SLOT_FILTER)
+	if (!v->in_region || !is_capture_slot(v->slot))
 		return bad(v, "it stands outside a capture");
 	if (i->imm < 0 || i->imm >= INJECT_FORMS)
 		return bad(v, "there is no such form");
@@ -188,11 +193,6 @@ static int check_label(struct verifier *v, const struct ir_insn *i)
 static bool is_image_slot(const struct verifier *v, size_t slot)
 {
 	return v->p->slots[slot].kind == VALUE_IMAGE;
-}
-
-static bool is_capture_slot(uint16_t slot)
-{
-	return slot != IR_SLOT_FILTER && slot != IR_SLOT_MARK;
 }
 
 static int check_region(struct verifier *v, const struct ir_insn *i)

@@ -97,7 +97,7 @@ def _unit_test(name, *arguments, tests):
 
 def _writes():
     """What probes write, compared with the reference interpreter, on a kernel that lets them."""
-    _unit_test("uprobe_inject_test", "write", tests=["test_cases", "test_random", "test_faults"])
+    _unit_test("uprobe_inject_test", "write", tests=["scene_cases", "scene_random", "scene_faults"])
 
 
 def _marks():

@@ -376,7 +376,7 @@ static enum slot_status interp_inject_end(const struct interp *t, enum inject_fo
 		return SLOT_OTHER_TYPE;
 	if (filled >= n && !t->in->read(t->in->arg, end - n, begin, 8))
 		return SLOT_UNREADABLE;
-	if (filled >= n && !memcmp(begin, form == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, 8))
+	if (filled >= n && !memcmp(begin, form == INJECT_LINE ? INJECT_LINE_NAME : INJECT_FIELD_NAME, 8))
 		return SLOT_CUT;
 	if (form == INJECT_FRAME)
 		return interp_frame(t, w, ret_frame);

@@ -343,6 +343,7 @@ static void test_inject_refused(void **state)
 	p.nlabels = 1;
 	refuse(p, "not set on every path");
 	refuse(PROGRAM(0, REGION(IR_SLOT_FILTER), I(IR_INJECT, .dst = 1), END), "outside a capture");
+	refuse(PROGRAM(0, REGION(IR_SLOT_MARK), I(IR_INJECT, .dst = 1), END), "outside a capture");
 	refuse(PROGRAM(1, REGION(0), K(0, 1),
 		       I(IR_ANY_KEY, .dst = 1, .a = 0, .map = &layout, .str = "A", .imm = 1), END),
 	       "more than letters");

@@ -1,6 +1,6 @@
 /*
- * What probes with marks must do, whoever runs them: the including test says how (fire, marks_fresh, left_out), and
- * includes mark_shots.h and ir_chain.h.
+ * What probes with marks must do, whoever runs them: the including test says how (fire, marks_fresh, left_out, lost),
+ * and includes mark_shots.h and ir_chain.h.
  */
 #ifndef TESTS_MARK_SCENES_H
 #define TESTS_MARK_SCENES_H
@@ -14,8 +14,29 @@ struct fired {
 static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const struct shot_words *w);
 static void marks_fresh(void);         /* a process without marks */
 static uint64_t left_out(void);        /* starts that were, since then */
-static struct chain_world *scene_contexts(void); /* where the program can read it */
-static const char *scene_text(const char *s, size_t len); /* likewise, for a while */
+static uint64_t lost(void);            /* of all kinds, with those */
+
+static struct chain_world contexts;
+
+static struct chain_world *scene_contexts(void)
+{
+	contexts = (struct chain_world){0};
+	chain_itabs(&contexts, BIAS);
+	return &contexts;
+}
+
+/* At the end of a page, behind which there is none. */
+static const char *scene_text(const char *s, size_t len)
+{
+	static char *page;
+
+	if (!page) {
+		page = mmap(NULL, 2 * EVENT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		assert_ptr_not_equal(page, MAP_FAILED);
+		assert_int_equal(mprotect(page + EVENT_PAGE, EVENT_PAGE, PROT_NONE), 0);
+	}
+	return memcpy(page + EVENT_PAGE - len, s, len);
+}
 
 #define THRESHOLD_HALF (UINT64_C(1) << 55)
 
@@ -408,12 +429,100 @@ static void scene_carrier(void **state)
 	assert_true(FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000).dropped);
 }
 
+/* ---- the table ---- */
+
+/* n spans begin, each on a goroutine of its own and with a carrier, and all stay open. */
+static inline void start_all(struct fired *starts, uint64_t n)
+{
+	for (uint64_t k = 0; k < n; k++)
+		starts[k] = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 16 * k);
+}
+
+/* How many of every step-th are found by their goroutines no more. Nobody is taken for another. */
+static inline uint64_t count_forgotten(const struct fired *starts, uint64_t n, uint64_t step)
+{
+	uint64_t forgotten = 0;
+
+	for (uint64_t k = 0; k < n; k += step) {
+		struct fired by_goroutine = FIRE(SHOT_NOTE, 1, 100 + k, 100);
+		struct fired by_word = FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 16 * k);
+
+		forgotten += !by_goroutine.has;
+		assert_true(!by_goroutine.has || same_span(by_goroutine, starts[k]));
+		assert_true(!by_word.has || same_span(by_word, starts[k]));
+	}
+	return forgotten;
+}
+
+/*
+ * n spans, one after the other: each is found until it ends. So are some that have outlived the one around them, on
+ * goroutines of their own.
+ */
+static inline void start_and_end(uint64_t n)
+{
+	enum { OUTLIVED = 8, FIRST = 1 << 20 };
+	struct fired inner[OUTLIVED];
+
+	for (uint64_t k = 0; k < OUTLIVED; k++) {
+		START(1, 0, FIRST + k, 100);
+		inner[k] = START(2, 0, FIRST + k, 200);
+		FIRE(SHOT_END, 1, FIRST + k, 200);
+	}
+	for (uint64_t k = 0; k < n; k++) {
+		struct fired f = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 16 * k);
+
+		assert_true(same_span(f, FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 16 * k)));
+		assert_true(same_span(f, FIRE(SHOT_END, 1, 100 + k, 100)));
+	}
+	for (uint64_t k = 0; k < OUTLIVED; k++)
+		assert_true(same_span(inner[k], FIRE(SHOT_NOTE, 2, FIRST + k, 900)));
+}
+
+/* What cannot be read finds nothing, and nothing else comes of it. */
+static void scene_unreadable(void **state)
+{
+	struct shot s = {.kind = SHOT_START, .group = 1, .call = 10, .threshold = MARK_KEEP_NONE};
+	const uint64_t hole = (uintptr_t)scene_text("", 0);
+	struct shot_words w = {.header = hole, .header_len = 55};
+
+	marks_fresh();
+	assert_true(fire(&s, 7, 100, &w).dropped);
+	w = (struct shot_words){.parent_type = BIAS + chain_types[0].rtype, .parent = hole};
+	assert_true(fire(&s, 7, 100, &w).dropped);
+	w = (struct shot_words){.own_type = BIAS + chain_types[0].rtype, .own = hole};
+	assert_true(fire(&s, 7, 100, &w).dropped);
+	s.threshold = 0;
+	assert_kept(fire(&s, 7, 100, &w));
+	w = (struct shot_words){.header = (uintptr_t)scene_text("00-", 3), .header_len = 55};
+	assert_kept(fire(&s, 7, 100, &w));
+	assert_int_equal(left_out(), 3);
+	assert_int_equal(lost(), 3); /* no others */
+}
+
+static void scene_ids_differ(void **state)
+{
+	static uint8_t seen[512][24];
+
+	marks_fresh();
+	for (size_t k = 0; k < ARRAY_SIZE(seen); k++) {
+		struct fired f = START(1, 0, 100 + k, 100);
+
+		memcpy(seen[k], f.ids.trace_id, 16);
+		memcpy(seen[k] + 16, f.ids.span_id, 8);
+		for (size_t i = 0; i < k; i++) {
+			assert_memory_not_equal(seen[i], seen[k], 16);
+			assert_memory_not_equal(seen[i] + 16, seen[k] + 16, 8);
+		}
+	}
+}
+
 #define MARK_SCENES                                                                                \
 	cmocka_unit_test(scene_kept), cmocka_unit_test(scene_left_out), cmocka_unit_test(scene_coin),         \
 	cmocka_unit_test(scene_header), cmocka_unit_test(scene_no_header), cmocka_unit_test(scene_child_alone), \
 	cmocka_unit_test(scene_nested), cmocka_unit_test(scene_recursion), cmocka_unit_test(scene_same_call), \
 	cmocka_unit_test(scene_too_deep), cmocka_unit_test(scene_unwound), cmocka_unit_test(scene_context),   \
 	cmocka_unit_test(scene_pooled), cmocka_unit_test(scene_creator), cmocka_unit_test(scene_key),         \
-	cmocka_unit_test(scene_carrier)
+	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_unreadable),                                  \
+	cmocka_unit_test(scene_ids_differ)
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -21,7 +22,6 @@ static struct fake_g {
 } fake_g = {.hi = UINT64_C(0x7fffffffff00)};
 static const struct goroutine_layout layout = {.stack_hi = 0, .goid = 8};
 static struct interp_marks marks;
-static struct chain_world contexts;
 
 static uint64_t next_random(void)
 {
@@ -48,16 +48,9 @@ static uint64_t left_out(void)
 	return marks.left_out;
 }
 
-static struct chain_world *scene_contexts(void)
+static uint64_t lost(void)
 {
-	contexts = (struct chain_world){0};
-	chain_itabs(&contexts, BIAS);
-	return &contexts;
-}
-
-static const char *scene_text(const char *s, size_t len)
-{
-	return s;
+	return marks.left_out;
 }
 
 static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const struct shot_words *w)

@@ -445,6 +445,18 @@ static void test_order_of_what_is_left(void **state)
 	rings_done(&r);
 }
 
+/* The counter may have begun before the other clock: what is older than that is not of the far future. */
+static void test_clock(void **state)
+{
+	const struct tsc_clock c = {.mult = UINT64_C(1) << 32, .tsc = 1000, .ns = 600};
+
+	(void)state;
+	assert_int_equal(tsc_clock_ns(&c, 1005), 605);
+	assert_int_equal(tsc_clock_ns(&c, 401), 1);
+	assert_int_equal(tsc_clock_ns(&c, 399), 0);
+	assert_int_equal(tsc_clock_ns(&c, 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_slow_taker),
 		cmocka_unit_test(test_order_of_what_is_left),
 		cmocka_unit_test(test_disorder),
+		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_grows),
 	};

@@ -44,7 +44,6 @@ static struct planted {
 static size_t nshots;
 static struct planter *planter;
 static struct self_g self;
-static struct chain_world contexts;
 
 static void close_planter(void)
 {
@@ -64,24 +63,9 @@ static uint64_t left_out(void)
 	return self_losses(planter, LOSS_SAMPLED_OUT);
 }
 
-static struct chain_world *scene_contexts(void)
+static uint64_t lost(void)
 {
-	contexts = (struct chain_world){0};
-	chain_itabs(&contexts, BIAS);
-	return &contexts;
-}
-
-/* At the end of a page, behind which there is none. */
-static const char *scene_text(const char *s, size_t len)
-{
-	static char *page;
-
-	if (!page) {
-		page = mmap(NULL, 2 * EVENT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		assert_ptr_not_equal(page, MAP_FAILED);
-		assert_int_equal(mprotect(page + EVENT_PAGE, EVENT_PAGE, PROT_NONE), 0);
-	}
-	return memcpy(page + EVENT_PAGE - len, s, len);
+	return self_losses(planter, LOSS_COUNT);
 }
 
 static const void *site_of(const struct shot *s)
@@ -132,77 +116,25 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* What cannot be read finds nothing, and nothing else comes of it. */
-static void test_unreadable(void **state)
-{
-	struct shot s = {.kind = SHOT_START, .group = 1, .call = 10, .threshold = MARK_KEEP_NONE};
-	const uint64_t hole = (uintptr_t)scene_text("", 0);
-	struct shot_words w = {.header = hole, .header_len = 55};
-
-	marks_fresh();
-	assert_true(fire(&s, 7, 100, &w).dropped);
-	w = (struct shot_words){.parent_type = BIAS + chain_types[0].rtype, .parent = hole};
-	assert_true(fire(&s, 7, 100, &w).dropped);
-	w = (struct shot_words){.own_type = BIAS + chain_types[0].rtype, .own = hole};
-	assert_true(fire(&s, 7, 100, &w).dropped);
-	s.threshold = 0;
-	assert_kept(fire(&s, 7, 100, &w));
-	w = (struct shot_words){.header = (uintptr_t)scene_text("00-", 3), .header_len = 55};
-	assert_kept(fire(&s, 7, 100, &w));
-	assert_int_equal(self_losses(planter, LOSS_COUNT), 3); /* those that were left out */
-}
-
 /* Who has to give way is forgotten, and counted; nobody is taken for another. */
 static void test_full(void **state)
 {
 	enum { STARTS = 30000, LOOKED_AT = 2000 };
 	static struct fired starts[STARTS];
-	uint64_t forgotten = 0;
 
 	marks_fresh();
-	for (uint64_t k = 0; k < STARTS; k++)
-		starts[k] = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 16 * k);
+	start_all(starts, STARTS);
 	/* a start takes three entries, and who gives way may take two others along, which count no more */
 	assert_in_range(self_losses(planter, LOSS_MARKS_FULL), (3 * STARTS - MARK_WAYS * MARK_SETS) / 3, 3 * STARTS);
-	for (uint64_t k = 0; k < STARTS; k += STARTS / LOOKED_AT) {
-		struct fired by_goroutine = FIRE(SHOT_NOTE, 1, 100 + k, 100);
-		struct fired by_word = FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 16 * k);
-
-		forgotten += !by_goroutine.has;
-		assert_true(!by_goroutine.has || same_span(by_goroutine, starts[k]));
-		assert_true(!by_word.has || same_span(by_word, starts[k]));
-	}
-	assert_in_range(forgotten, LOOKED_AT / 5, LOOKED_AT - 1);
+	assert_in_range(count_forgotten(starts, STARTS, STARTS / LOOKED_AT), LOOKED_AT / 5, LOOKED_AT - 1);
 }
 
 /* What has ended makes room: nothing is forgotten, however many come one after the other. */
 static void test_reuse(void **state)
 {
 	marks_fresh();
-	for (uint64_t k = 0; k < 25000; k++) {
-		struct fired f = START(1, 0, 100 + k, 100, .carrier = 0x10000 + 16 * k);
-
-		assert_true(same_span(f, FIRE(SHOT_INJECT, 0, 1, 100, .carrier = 0x10000 + 16 * k)));
-		assert_true(same_span(f, FIRE(SHOT_END, 1, 100 + k, 100)));
-	}
+	start_and_end(25000);
 	assert_int_equal(self_losses(planter, LOSS_MARKS_FULL), 0);
-}
-
-static void test_ids_differ(void **state)
-{
-	static uint8_t seen[512][24];
-
-	marks_fresh();
-	for (size_t k = 0; k < ARRAY_SIZE(seen); k++) {
-		struct fired f = START(1, 0, 100 + k, 100);
-
-		memcpy(seen[k], f.ids.trace_id, 16);
-		memcpy(seen[k] + 16, f.ids.span_id, 8);
-		for (size_t i = 0; i < k; i++) {
-			assert_memory_not_equal(seen[i], seen[k], 16);
-			assert_memory_not_equal(seen[i] + 16, seen[k] + 16, 8);
-		}
-	}
 }
 
 /* ---- chance ---- */
@@ -340,10 +272,8 @@ int main(int argc, char **argv)
 	};
 	const struct CMUnitTest tests[] = {
 		MARK_SCENES,
-		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_reuse),
-		cmocka_unit_test(test_ids_differ),
 		cmocka_unit_test(test_random),
 	};
 

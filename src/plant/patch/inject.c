@@ -8,12 +8,9 @@
 
 #include <string.h>
 
-#define WORD(k) SLOT_AT(regs, i->a + (unsigned)(k))
-#define CRLF 0x0a0d
-#define FRAME_HEADERS 1
-#define END_HEADERS 4
-#define PADDED_OR_PRIORITY 0x28
+#include "plant/inject.h"
 
+#define WORD(k) SLOT_AT(regs, i->a + (unsigned)(k))
 struct injection {
 	struct code *g;
 	struct x86 *x;
@@ -63,7 +60,7 @@ static void check_present(struct injection *j)
 	int none = x86_label_new(j->x);
 	uint64_t begin;
 
-	memcpy(&begin, j->insn->imm == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, sizeof(begin));
+	memcpy(&begin, inject_layout(j->insn->imm).name, sizeof(begin));
 	x86_alu_imm(j->x, X_CMP, RCX, (int32_t)j->bytes);
 	x86_jcc(j->x, CC_B, none);
 	x86_imm(j->x, RAX, begin);
@@ -197,20 +194,18 @@ static void put_constant(struct injection *j, size_t at, const char *text, size_
 /* The bytes, in slot.work. The ids lie in three words one behind the other. */
 static void make_text(struct injection *j)
 {
-	static const char line[] = "Traceparent: 00-", field[] = "\0\x0btraceparent\x37" "00-";
 	const struct ir_insn *i = j->insn;
-	bool is_line = i->imm == INJECT_LINE;
-	size_t ids = is_line ? sizeof(line) - 1 : sizeof(field) - 1, flags = ids + 32 + 1 + 16 + 1;
+	const struct inject_layout l = inject_layout(i->imm);
 	struct x86 *x = j->x;
 	int again = x86_label_new(x), same = x86_label_new(x);
 
-	put_constant(j, 0, is_line ? line : field, ids);
-	put_constant(j, ids + 32, "-", 1);
-	put_constant(j, flags - 1, "-", 1);
-	if (is_line)
-		put_constant(j, flags + 2, "\r\n", 2);
+	put_constant(j, 0, l.name, l.ids);
+	put_constant(j, l.ids + 32, "-", 1);
+	put_constant(j, l.flags - 1, "-", 1);
+	if (l.is_line)
+		put_constant(j, l.flags + 2, "\r\n", 2);
 	x86_lea(x, RSI, WORD(INJECT_TRACE));
-	x86_lea(x, RDI, SLOT(work[ids]));
+	x86_lea(x, RDI, SLOT(work[l.ids]));
 	x86_label(x, again);
 	x86_load(x, 4, false, RAX, MEM(RSI, 0));
 	to_hex(x);
@@ -227,7 +222,7 @@ static void make_text(struct injection *j)
 	x86_jcc(x, CC_B, again);
 	x86_load(x, 1, false, RAX, MEM(RSI, 0));
 	to_hex(x);
-	x86_store(x, 2, SLOT(work[flags]), RAX);
+	x86_store(x, 2, SLOT(work[l.flags]), RAX);
 }
 
 /* ---- writing ---- */

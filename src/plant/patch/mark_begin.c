@@ -11,8 +11,6 @@ enum { NEAR_TRIES = 12, NEAR_MARKS = 128 };
 
 /* ---- what came in ---- */
 
-enum { VERSION = 0, TRACE_ID = 3, SPAN_ID = 36, HEADER_FLAGS = 53, HEADER_END = MARK_TRACEPARENT };
-
 /* RAX = the digit that the byte at mem is, in lower case; to bad where it is none. */
 static void hex_digit(struct code *g, struct x86_mem mem, int bad)
 {
@@ -107,18 +105,18 @@ void mark_header(struct code *g, const struct ir_insn *i, int end)
 	code_forget(g);
 	x86_store(x, 8, SLOT(mark_goid), RCX);
 	copy_header(g);
-	text_is(g, TRACE_ID - 1, '-', end);
-	text_is(g, SPAN_ID - 1, '-', end);
+	text_is(g, HEADER_TRACE_ID - 1, '-', end);
+	text_is(g, HEADER_SPAN_ID - 1, '-', end);
 	text_is(g, HEADER_FLAGS - 1, '-', end);
 	text_is(g, HEADER_END, '-', end);
 	x86_lea(x, RDI, SLOT(mark_links_end));
-	hex_bytes(g, VERSION, 1, end);
+	hex_bytes(g, HEADER_VERSION, 1, end);
 	check_version(g, end);
 	x86_lea(x, RDI, SLOT(mark_flags));
 	hex_bytes(g, HEADER_FLAGS, 1, end);
 	x86_lea(x, RDI, SLOT(mark_ids));
-	hex_bytes(g, TRACE_ID, 16, end);
-	hex_bytes(g, SPAN_ID, 8, end);
+	hex_bytes(g, HEADER_TRACE_ID, 16, end);
+	hex_bytes(g, HEADER_SPAN_ID, 8, end);
 	x86_load(x, 8, false, RAX, SLOT_AT(mark_ids, 0));
 	x86_alu_load(x, X_OR, RAX, SLOT_AT(mark_ids, 1));
 	x86_jcc(x, CC_E, end);
@@ -266,15 +264,11 @@ static void claim_mark(struct code *g, int none)
 	x86_jcc(x, CC_NE, again);
 	x86_test_imm8(x, RAX, MARK_BUSY);
 	x86_jcc(x, CC_NE, none);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, none);
+	mark_exchange_key(g, none);
 	mark_count_full(g);
 	x86_jmp(x, end);
 	x86_label(x, claim);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, taken);
+	mark_exchange_key(g, taken);
 	x86_label(x, end);
 	x86_store(x, 8, SLOT(mark_place), RDX);
 }

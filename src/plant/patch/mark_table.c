@@ -34,14 +34,14 @@ struct mark_table mark_names(const struct code *g)
 {
 	const struct patch_area *l = g->env->layout;
 
-	return (struct mark_table){l->names_off, l->nnames, sizeof(struct patch_mark_name)};
+	return (struct mark_table){l->names_off, l->nnames, sizeof(struct patch_mark_name), 1};
 }
 
 struct mark_table mark_stacks(const struct code *g)
 {
 	const struct patch_area *l = g->env->layout;
 
-	return (struct mark_table){l->stacks_off, l->nstacks, sizeof(struct patch_mark_stack)};
+	return (struct mark_table){l->stacks_off, l->nstacks, sizeof(struct patch_mark_stack), MARK_LEVELS};
 }
 
 /* A field of way w of the set at RDX. */
@@ -171,6 +171,24 @@ void mark_count_full(struct code *g)
 	x86_lock_inc(&g->x, MEM(RCX, 0));
 }
 
+/* To alive where the link, so many bytes behind the first one of the set at RDX, leads to a mark. Clobbers RCX. */
+static void alive_by_link(struct code *g, int32_t off, int alive)
+{
+	const struct x86_mem key = MEM(RDX, off + (int32_t)offsetof(struct patch_mark, self.key));
+	struct x86 *x = &g->x;
+	int dead = x86_label_new(x);
+
+	x86_alu_mem_imm(x, X_CMP, 8, key, 0);
+	x86_jcc(x, CC_E, dead);
+	x86_load(x, 8, false, RCX, MEM(RDX, off + (int32_t)offsetof(struct patch_mark, self.at)));
+	x86_test(x, RCX, RCX);
+	x86_jcc(x, CC_E, dead);
+	x86_load(x, 8, false, RCX, ENTRY(RCX, key));
+	x86_alu_load(x, X_CMP, RCX, key);
+	x86_jcc(x, CC_E, alive);
+	x86_label(x, dead);
+}
+
 /*
  * RSI = the entry of the set at RDX that gives way, RAX what it is exchanged for, to claim: one that is free, or dead;
  * or it falls out with the oldest. To none where all are being written. Clobbers RCX, MARK_TEMP.
@@ -189,12 +207,8 @@ static void choose_victim(struct code *g, const struct mark_table *t, int claim,
 		x86_jcc(x, CC_E, take);
 		x86_test_imm8(x, RAX, MARK_BUSY);
 		x86_jcc(x, CC_NE, next);
-		x86_load(x, 8, false, RCX, WAY_OF(t, w, self.at));
-		x86_test(x, RCX, RCX);
-		x86_jcc(x, CC_E, take);
-		x86_load(x, 8, false, RCX, ENTRY(RCX, key));
-		x86_alu_load(x, X_CMP, RCX, WAY_OF(t, w, self.key));
-		x86_jcc(x, CC_E, alive);
+		for (unsigned k = 0; k < t->links; k++)
+			alive_by_link(g, (int32_t)(w * t->bytes + k * sizeof(struct patch_mark_link)), alive);
 		x86_label(x, take);
 		x86_lea(x, RSI, WAY_OF(t, w, key));
 		x86_jmp(x, claim);
@@ -223,6 +237,13 @@ static void put_time(struct code *g)
 	x86_store(&g->x, 8, ENTRY(RSI, tsc), RAX);
 }
 
+void mark_exchange_key(struct code *g, int lost)
+{
+	x86_lea(&g->x, RCX, MEM(RDI, MARK_BUSY));
+	x86_lock_cmpxchg(&g->x, ENTRY(RSI, key), RCX);
+	x86_jcc(&g->x, CC_NE, lost);
+}
+
 void mark_claim(struct code *g, const struct mark_table *t, int own, int none)
 {
 	struct x86 *x = &g->x;
@@ -234,15 +255,11 @@ void mark_claim(struct code *g, const struct mark_table *t, int own, int none)
 	x86_label(x, again);
 	mark_find_entry(g, t, found);
 	choose_victim(g, t, claim, lost);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, lost);
+	mark_exchange_key(g, lost);
 	mark_count_full(g);
 	x86_jmp(x, claimed);
 	x86_label(x, claim);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, lost);
+	mark_exchange_key(g, lost);
 	x86_label(x, claimed);
 	put_time(g);
 	x86_jmp(x, end);
@@ -252,9 +269,7 @@ void mark_claim(struct code *g, const struct mark_table *t, int own, int none)
 	x86_jmp(x, none);
 	x86_label(x, found);
 	x86_mov(x, RAX, RDI);
-	x86_lea(x, RCX, MEM(RDI, MARK_BUSY));
-	x86_lock_cmpxchg(x, ENTRY(RSI, key), RCX);
-	x86_jcc(x, CC_NE, lost);
+	mark_exchange_key(g, lost);
 	put_time(g);
 	x86_jmp(x, own);
 	x86_label(x, end);

@@ -4,8 +4,8 @@
  *
  * Words, and goroutines, lead to marks: tables of sets of four. Such an entry has the mark's address and its key, which
  * is made of its span id: if the key is still there, it is still that mark, since no span id comes twice. So a mark
- * ends by giving its key up, and who led to it need not know: such entries are dead, and the first to be taken over. A
- * goroutine never meets itself in its own entries.
+ * ends by giving its key up, and who led to it need not know: entries that lead to no other one are dead, and the first
+ * to be taken over. A goroutine never meets itself in its own entries.
  *
  * Here, before a record is begun, REG_RECORD is free.
  */

@@ -16,10 +16,11 @@ enum { MARK_TRIES = 40 };        /* at entries that others take as well */
 #define ENTRY(reg, field) MEM(reg, offsetof(struct patch_mark, field))
 #define STATE SLOT(mark_state)
 
-/* A table of sets: where it is in the area, its entries, the bytes of one. */
+/* A table of sets: where it is in the area, its entries, the bytes and the links of one. */
 struct mark_table {
 	uint64_t off, n;
 	size_t bytes;
+	unsigned links;
 };
 struct mark_table mark_names(const struct code *g);
 struct mark_table mark_stacks(const struct code *g);
@@ -46,6 +47,11 @@ void mark_end(struct code *g);
  * all but RDI.
  */
 void mark_claim(struct code *g, const struct mark_table *t, int own, int none);
+/*
+ * The entry at RSI gets the key RDI with MARK_BUSY in exchange for RAX; to lost, with what it has in RAX, where that is
+ * another one by now. Clobbers RCX.
+ */
+void mark_exchange_key(struct code *g, int lost);
 void mark_release(struct code *g); /* the entry at RSI is written */
 /* The link at reg leads to the run's mark. Clobbers RAX. */
 void mark_link_to_own(struct code *g, uint8_t reg);

@@ -86,7 +86,7 @@ void tsc_clock_tick(struct tsc_clock *c)
 
 uint64_t tsc_clock_ns(const struct tsc_clock *c, uint64_t tsc)
 {
-	int64_t d = (int64_t)(tsc - c->tsc);
+	__int128 d = (int64_t)(tsc - c->tsc), ns = c->ns + (d * (__int128)c->mult >> 32);
 
-	return c->ns + (uint64_t)(int64_t)(((__int128)d * (__int128)c->mult) >> 32);
+	return ns < 0 ? 0 : (uint64_t)ns;
 }

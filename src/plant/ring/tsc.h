@@ -23,7 +23,7 @@ uint64_t tsc_clock_now(const struct tsc_clock *c); /* a time stamp */
 /* As many of its units as that, to compare time stamps with. */
 uint64_t tsc_clock_units(const struct tsc_clock *c, uint64_t ns);
 void tsc_clock_tick(struct tsc_clock *c);  /* takes the pair anew; the rate gets better */
-uint64_t tsc_clock_ns(const struct tsc_clock *c, uint64_t tsc);
+uint64_t tsc_clock_ns(const struct tsc_clock *c, uint64_t tsc); /* 0: of what was before that clock began */
 uint64_t tsc_now(void);
 
 #endif

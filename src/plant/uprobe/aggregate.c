@@ -10,7 +10,6 @@
 #include "event/loss.h"
 #include "plant/uprobe/groups.h"
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define SLOT(field) ((int)offsetof(struct event_slot, field))
 #define PART(field) ((int)offsetof(struct group_part, field))
 #define VALUE(field) ((int)offsetof(struct group_value, field))

@@ -22,7 +22,6 @@
 
 #include "event/loss.h"
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define CALL(field) ((int)offsetof(struct open_call_head, field))
 #define RECORD(field) ((int)offsetof(struct open_call, record) + HEAD(field))
 #define KEY(field) (STACK_BUF + (int)offsetof(struct call_key, field))
@@ -31,16 +30,6 @@
 bool calls_used(const struct capture_program *p)
 {
 	return p->role != PROGRAM_POINT;
-}
-
-void state_load(struct gen *g, uint8_t reg, int off)
-{
-	emit_load(g->e, 8, reg, REG_RECORD, off);
-}
-
-void state_store(struct gen *g, int off, uint8_t reg)
-{
-	emit_store(g->e, 8, REG_RECORD, off, reg);
 }
 
 /* R2 = the state's key */
@@ -165,7 +154,7 @@ static void clean(struct gen *g)
 	state_store(g, SCRATCH_STATE(look), R2);
 	emit_load(e, 8, R2, R1, CALL(limit));
 	state_store(g, SCRATCH_STATE(limit), R2);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(found), 0);
+	state_store_imm(g, SCRATCH_STATE(found), 0);
 	gen_loop(g, g->unwind, LOOPS, BK_CALL);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	call_lookup(g);
@@ -189,7 +178,7 @@ void calls_enter(struct gen *g)
 	begin_state(g);
 	emit_load(e, 8, R1, REG_CTX, g->arch->saved_pc);
 	state_store(g, SCRATCH_CALL(ip), R1);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(valid), 0);
+	state_store_imm(g, SCRATCH_CALL(valid), 0);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	emit_alu_imm(e, BPF_MOV, R2, 0);
 	emit_load(e, 8, R0, FP, BK_BASE);
@@ -227,7 +216,7 @@ static void put_call(struct gen *g, int full)
 	state_load(g, R8, SCRATCH_STATE(level));
 	state_load(g, R1, SCRATCH_STATE(depth));
 	emit_alu_imm(e, BPF_ADD, R1, 1);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_CALL(count), 1);
+	state_store_imm(g, SCRATCH_CALL(count), 1);
 	state_store(g, SCRATCH_CALL(limit), R1);
 	state_key(g);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
@@ -295,7 +284,7 @@ static void unlink_call(struct gen *g)
 	emit_store(e, 8, R1, CALL(count), R2);
 	emit_load(e, 8, R2, R0, CALL(below));
 	emit_store(e, 8, R1, CALL(limit), R2);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(ends), 1);
+	state_store_imm(g, SCRATCH_STATE(ends), 1);
 }
 
 /* Something lies in the way: cleans, and searches. BK_CALL is the call, else a silent end. */
@@ -327,7 +316,7 @@ static void find_slow(struct gen *g)
 	emit_load(e, 4, R2, R0, CALL(flags));
 	emit_alu_imm(e, BPF_OR, R2, CALL_DEAD);
 	emit_store(e, 4, R0, CALL(flags), R2);
-	emit_store_imm(e, 8, REG_RECORD, SCRATCH_STATE(ends), 0);
+	state_store_imm(g, SCRATCH_STATE(ends), 0);
 	call_lookup(g); /* the one above */
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, done);
 	emit_store_imm(e, 8, R0, CALL(below), -1);

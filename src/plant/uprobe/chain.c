@@ -7,21 +7,10 @@
 
 #include <errno.h>
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define ROW(field) ((int)offsetof(struct chain_type, field))
 #define STATE(field)                                                                               \
 	((int)(offsetof(struct scratch, chain) + offsetof(struct chain_state, field)) -            \
 	 (int)offsetof(struct scratch, record))
-
-static void load_state(struct gen *g, uint8_t reg, int off)
-{
-	emit_load(g->e, 8, reg, REG_RECORD, off);
-}
-
-static void store_state(struct gen *g, int off, uint8_t reg)
-{
-	emit_store(g->e, 8, REG_RECORD, off, reg);
-}
 
 /* Where the walk ends, by how. */
 struct ways_out {
@@ -33,7 +22,7 @@ static void put_word(struct gen *g, int full)
 {
 	struct emit *e = g->e;
 
-	load_state(g, R1, STATE(size));
+	state_load(g, R1, STATE(size));
 	emit_jump_if_imm(e, BPF_JGT, R1, EVENT_MAX_SIZE, full); /* for the verifier: it was checked */
 	emit_alu(e, BPF_ADD, R1, REG_RECORD);
 	emit_alu(e, BPF_MOV, R3, R9);
@@ -48,24 +37,24 @@ static void find_row(struct gen *g, const struct ways_out *out)
 {
 	struct emit *e = g->e;
 
-	load_state(g, R1, STATE(data));
+	state_load(g, R1, STATE(data));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, out->by[CHAIN_ROOT]);
-	load_state(g, R1, STATE(type));
+	state_load(g, R1, STATE(type));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, out->by[CHAIN_ROOT]);
-	load_state(g, R2, STATE(bias));
+	state_load(g, R2, STATE(bias));
 	emit_alu(e, BPF_SUB, R1, R2);
-	store_state(g, STATE(type), R1);
+	state_store(g, STATE(type), R1);
 	emit_map_fd(e, R1, g->env->contexts);
 	emit_alu(e, BPF_MOV, R2, REG_RECORD);
 	emit_alu_imm(e, BPF_ADD, R2, STATE(type));
 	emit_call(e, BPF_FUNC_map_lookup_elem);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, out->by[CHAIN_UNKNOWN_TYPE]);
 	emit_load(e, 8, R1, R0, ROW(flags));
-	store_state(g, STATE(flags), R1);
+	state_store(g, STATE(flags), R1);
 	emit_load(e, 4, R1, R0, ROW(offset));
-	store_state(g, STATE(offset), R1);
+	state_store(g, STATE(offset), R1);
 	emit_load(e, 4, R1, R0, ROW(via));
-	store_state(g, STATE(via), R1);
+	state_store(g, STATE(via), R1);
 }
 
 /* The link itself, if it is one: what is none has no parent either. R1 = the row's flags. */
@@ -74,9 +63,9 @@ static void put_link(struct gen *g, const struct ir_insn *i, const struct ways_o
 	struct emit *e = g->e;
 	int link = emit_label_new(e);
 
-	load_state(g, R2, STATE(data));
+	state_load(g, R2, STATE(data));
 	emit_jump_if_imm(e, BPF_JEQ, R2, 0, out->by[CHAIN_ROOT]);
-	load_state(g, R1, STATE(flags));
+	state_load(g, R1, STATE(flags));
 	emit_alu(e, BPF_MOV, R3, R1);
 	emit_alu_imm(e, BPF_AND, R3, CHAIN_IS_LINK);
 	emit_jump_if_imm(e, BPF_JNE, R3, 0, link);
@@ -90,12 +79,12 @@ static void put_link(struct gen *g, const struct ir_insn *i, const struct ways_o
 	emit_jump_if_imm(e, BPF_JGE, R9, (int32_t)i->imm, out->by[CHAIN_TOO_LONG]);
 	emit_alu(e, BPF_MOV, R3, R1);
 	emit_alu_imm(e, BPF_AND, R3, CHAIN_POOLED);
-	load_state(g, R4, STATE(pooled));
+	state_load(g, R4, STATE(pooled));
 	emit_alu(e, BPF_OR, R3, R4);
-	store_state(g, STATE(pooled), R3);
+	state_store(g, STATE(pooled), R3);
 	emit_alu(e, BPF_OR, R2, R3);
 	put_word(g, out->by[CHAIN_UNREADABLE]);
-	load_state(g, R1, STATE(flags));
+	state_load(g, R1, STATE(flags));
 }
 
 _Static_assert(CHAIN_POOLED == 1, "a row has it at the same place");
@@ -112,16 +101,16 @@ static void note_span(struct gen *g)
 	struct emit *e = g->e;
 	int none = emit_label_new(e);
 
-	load_state(g, R1, STATE(span));
+	state_load(g, R1, STATE(span));
 	emit_jump_if_imm(e, BPF_JNE, R1, 0, none);
-	load_state(g, R2, STATE(bias));
+	state_load(g, R2, STATE(bias));
 	emit_load(e, 8, R1, FP, STACK_BUF + 16);
 	emit_alu(e, BPF_SUB, R1, R2);
 	emit_imm(e, R3, (int64_t)g->p->contexts->span_key);
 	emit_jump_if(e, BPF_JNE, R1, R3, none);
 	emit_load(e, 8, R1, FP, STACK_BUF + 32);
 	emit_alu(e, BPF_SUB, R1, R2);
-	store_state(g, STATE(span_type), R1);
+	state_store(g, STATE(span_type), R1);
 	emit_map_fd(e, R1, g->env->contexts);
 	emit_alu(e, BPF_MOV, R2, REG_RECORD);
 	emit_alu_imm(e, BPF_ADD, R2, STATE(span_type));
@@ -132,11 +121,11 @@ static void note_span(struct gen *g)
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		emit_load(e, 4, R1, R0, fields[i].row);
-		store_state(g, fields[i].state, R1);
+		state_store(g, fields[i].state, R1);
 	}
 	emit_load(e, 8, R1, FP, STACK_BUF + 40);
-	store_state(g, STATE(span), R1);
-	store_state(g, STATE(span_link), R9);
+	state_store(g, STATE(span), R1);
+	state_store(g, STATE(span_link), R9);
 	emit_label(e, none);
 }
 
@@ -146,7 +135,7 @@ static void read_value(struct gen *g, int unreadable, int read)
 	struct emit *e = g->e;
 	int other = emit_label_new(e);
 
-	load_state(g, R1, STATE(flags));
+	state_load(g, R1, STATE(flags));
 	emit_alu_imm(e, BPF_AND, R1, CHAIN_IS_VALUE);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, other);
 	gen_read_stack(g, STACK_BUF, 48, unreadable);
@@ -163,10 +152,10 @@ static void read_of_span(struct gen *g, int offset, int to, unsigned size, int f
 	struct emit *e = g->e;
 	int none = emit_label_new(e);
 
-	load_state(g, R1, offset);
+	state_load(g, R1, offset);
 	if (fault < 0)
 		emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
-	load_state(g, R3, STATE(span));
+	state_load(g, R3, STATE(span));
 	emit_alu(e, BPF_ADD, R3, R1);
 	gen_read_stack(g, to, size, fault < 0 ? none : fault);
 	emit_label(e, none);
@@ -181,7 +170,7 @@ static void read_scope(struct gen *g)
 	emit_load(e, 8, R3, FP, SPAN(scope));
 	emit_store_imm(e, 8, FP, SPAN(scope), 0);
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, none);
-	load_state(g, R1, STATE(scope));
+	state_load(g, R1, STATE(scope));
 	emit_alu(e, BPF_ADD, R3, R1);
 	gen_read_stack(g, SPAN(scope), 16, none);
 	emit_label(e, none);
@@ -195,16 +184,16 @@ static void put_span(struct gen *g)
 	struct emit *e = g->e;
 	int none = emit_label_new(e);
 
-	load_state(g, R1, STATE(span));
+	state_load(g, R1, STATE(span));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
 	gen_clear_stack(g, STACK_BUF, sizeof(struct event_chain_span));
 	read_of_span(g, STATE(ids), SPAN(trace_id), 32, none);
 	read_of_span(g, STATE(remote), SPAN(remote), 1, none);
 	read_of_span(g, STATE(kind), SPAN(kind), 8, -1);
 	read_scope(g);
-	load_state(g, R1, STATE(span_link));
+	state_load(g, R1, STATE(span_link));
 	emit_store(e, 8, FP, SPAN(link), R1);
-	load_state(g, R1, STATE(span));
+	state_load(g, R1, STATE(span));
 	emit_store(e, 8, FP, SPAN(object), R1);
 	for (unsigned i = 0; i < sizeof(struct event_chain_span); i += 8) {
 		emit_load(e, 8, R2, FP, STACK_BUF + (int)i);
@@ -222,31 +211,31 @@ static void read_parent(struct gen *g, const struct ways_out *out)
 	int field = emit_label_new(e), via = emit_label_new(e), unreadable = out->by[CHAIN_UNREADABLE];
 	int read = emit_label_new(e);
 
-	load_state(g, R3, STATE(data));
+	state_load(g, R3, STATE(data));
 	emit_alu(e, BPF_MOV, R2, R1);
 	emit_alu_imm(e, BPF_AND, R2, CHAIN_HAS_VIA);
 	emit_jump_if_imm(e, BPF_JNE, R2, 0, via);
 	emit_alu_imm(e, BPF_AND, R1, CHAIN_HAS_FIELD);
 	emit_jump_if_imm(e, BPF_JNE, R1, 0, field);
-	load_state(g, R1, STATE(flags));
+	state_load(g, R1, STATE(flags));
 	emit_alu_imm(e, BPF_AND, R1, CHAIN_IS_ROOT);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, out->by[CHAIN_UNKNOWN_TYPE]);
 	emit_jump(e, out->by[CHAIN_ROOT]);
 	emit_label(e, via);
-	load_state(g, R1, STATE(via));
+	state_load(g, R1, STATE(via));
 	emit_alu(e, BPF_ADD, R3, R1);
 	gen_read_stack(g, STACK_BUF, 8, unreadable);
 	emit_load(e, 8, R3, FP, STACK_BUF);
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, out->by[CHAIN_ROOT]);
 	emit_label(e, field);
-	load_state(g, R1, STATE(offset));
+	state_load(g, R1, STATE(offset));
 	emit_alu(e, BPF_ADD, R3, R1);
 	if (g->p->contexts->span_key)
 		read_value(g, unreadable, read);
 	gen_read_stack(g, STACK_BUF, 16, unreadable);
 	emit_label(e, read);
 	emit_load(e, 8, R1, FP, STACK_BUF + 8);
-	store_state(g, STATE(data), R1);
+	state_store(g, STATE(data), R1);
 	emit_load(e, 8, R3, FP, STACK_BUF);
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, out->by[CHAIN_ROOT]);
 }
@@ -256,13 +245,13 @@ static void read_type(struct gen *g, const struct ways_out *out, int same)
 {
 	struct emit *e = g->e;
 
-	load_state(g, R1, STATE(itab));
+	state_load(g, R1, STATE(itab));
 	emit_jump_if(e, BPF_JEQ, R1, R3, same);
-	store_state(g, STATE(itab), R3);
+	state_store(g, STATE(itab), R3);
 	emit_alu_imm(e, BPF_ADD, R3, (int32_t)g->p->contexts->itab_type_off);
 	gen_read_stack(g, STACK_BUF, 8, out->by[CHAIN_UNREADABLE]);
 	emit_load(e, 8, R1, FP, STACK_BUF);
-	store_state(g, STATE(type), R1);
+	state_store(g, STATE(type), R1);
 }
 
 static void begin(struct gen *g, const struct ir_insn *i, unsigned bytes, int full)
@@ -271,16 +260,16 @@ static void begin(struct gen *g, const struct ir_insn *i, unsigned bytes, int fu
 
 	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
 	emit_jump_if_imm(e, BPF_JGT, R1, gen_record_limit(g) - (int)bytes, full);
-	store_state(g, STATE(size), R1);
+	state_store(g, STATE(size), R1);
 	gen_get(g, R1, i->a);
-	store_state(g, STATE(type), R1);
+	state_store(g, STATE(type), R1);
 	gen_get(g, R1, i->b);
-	store_state(g, STATE(data), R1);
+	state_store(g, STATE(data), R1);
 	emit_store_imm(e, 8, REG_RECORD, STATE(itab), 0);
 	emit_store_imm(e, 8, REG_RECORD, STATE(pooled), 0);
 	emit_store_imm(e, 8, REG_RECORD, STATE(span), 0);
 	gen_load_bias(g);
-	store_state(g, STATE(bias), R0);
+	state_store(g, STATE(bias), R0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
 }
 
@@ -327,11 +316,11 @@ int gen_emit_chain(struct gen *g, const struct ir_insn *i)
 
 	if (r < 0)
 		return r;
-	load_state(g, R2, STATE(end));
+	state_load(g, R2, STATE(end));
 	put_word(g, full);
 	if (g->p->contexts->span_key)
 		put_span(g);
-	load_state(g, R1, STATE(size));
+	state_load(g, R1, STATE(size));
 	gen_finish_words(g, i->slot, R9);
 	emit_jump(e, behind);
 	emit_label(e, full);

@@ -50,8 +50,6 @@ _Static_assert(LOSS_RING_FULL < LOSS_KERNEL_COUNT && LOSS_BUSY < LOSS_KERNEL_COU
 		       LOSS_FILTER_UNREADABLE < LOSS_KERNEL_COUNT,
 	       "they index the losses map");
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
-
 int cookie_pack(uint32_t target, uint64_t bias, uint64_t *ret, struct err *err)
 {
 	int64_t pages = (int64_t)bias >> 12;

@@ -102,7 +102,7 @@ struct chain_state {
 	uint64_t ids, remote, kind, tracer, scope; /* the span's row */
 };
 
-/* ---- marks: marks.c ---- */
+/* ---- marks: marks.c, mark_table.c ---- */
 
 /* An entry of the table: a mark, a word that leads to one, or a goroutine and what is on it. */
 struct mark_link {

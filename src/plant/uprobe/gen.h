@@ -24,6 +24,7 @@ enum { BK_KEY = -8, BK_OFFSET = -8, BK_G = -16, BK_SP = -24,
 /* Registers that live through the program; R8 and R9 are each construct's own and survive calls. */
 enum { REG_CTX = R6, REG_RECORD = R7 };
 
+#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define SCRATCH_WORK_OFF                                                                           \
 	((int)offsetof(struct scratch, work) - (int)offsetof(struct scratch, record)) /* from R7 */
 #define SCRATCH_WORDS_OFF                                                                          \
@@ -101,6 +102,11 @@ struct gen {
 int gen_fail(struct gen *g, enum slot_status s);
 int gen_drop(struct gen *g, unsigned drop);
 
+/* A word of the scratch element: off as of SCRATCH_STATE(), HEAD() …, from REG_RECORD on. */
+void state_load(struct gen *g, uint8_t reg, int off);
+void state_store(struct gen *g, int off, uint8_t reg);
+void state_store_imm(struct gen *g, int off, int32_t imm);
+
 /* windows.c: chosen before code is made, read once the scratch element is ours. */
 void windows_choose(struct windows *w, const struct capture_program *p);
 void windows_done(struct windows *w);
@@ -132,9 +138,7 @@ int gen_call_saved(struct gen *g, const struct ir_insn *i);
 int gen_call_save(struct gen *g, const struct ir_insn *i);
 int gen_latency(struct gen *g, const struct ir_insn *i);
 
-/* calls.c and unwind.c: the state of a run, and the maps of calls. */
-void state_load(struct gen *g, uint8_t reg, int off);  /* off: SCRATCH_STATE(), SCRATCH_CALL() */
-void state_store(struct gen *g, int off, uint8_t reg);
+/* calls.c and unwind.c: the maps of calls. */
 void call_map(struct gen *g, int map, int helper);     /* helper(map, R2, …) */
 void call_lookup(struct gen *g);                       /* R0 = the call of level R1, or 0 */
 void call_record(struct gen *g, uint8_t call, int none); /* R0 = its record; the state has its key */

@@ -9,10 +9,7 @@
 
 #include <string.h>
 
-#define CRLF 0x0a0d
-#define FRAME_HEADERS 1
-#define END_HEADERS 4
-#define PADDED_OR_PRIORITY 0x28
+#include "plant/inject.h"
 
 /* The work area: the text, then the frame's length and the buffer's. What the frame's head was is in STACK_BUF. */
 enum { FRAME_LENGTH = 96, LENGTH = 104 };
@@ -73,7 +70,7 @@ static void check_present(struct injection *j)
 	int none = emit_label_new(e);
 	int64_t begin;
 
-	memcpy(&begin, j->insn->imm == INJECT_LINE ? INJECT_LINE_BEGIN : INJECT_FIELD_BEGIN, sizeof(begin));
+	memcpy(&begin, inject_layout(j->insn->imm).name, sizeof(begin));
 	emit_jump_if_imm(e, BPF_JLT, R9, j->bytes, none);
 	word(j, R3, INJECT_BUFFER);
 	emit_alu(e, BPF_ADD, R3, R9);
@@ -203,27 +200,25 @@ static void put_constant(struct injection *j, size_t at, const char *text, size_
 
 static void make_text(struct injection *j)
 {
-	static const char line[] = "Traceparent: 00-", field[] = "\0\x0btraceparent\x37" "00-";
-	bool is_line = j->insn->imm == INJECT_LINE;
-	size_t ids = is_line ? sizeof(line) - 1 : sizeof(field) - 1, flags = ids + 32 + 1 + 16 + 1;
+	const struct inject_layout l = inject_layout(j->insn->imm);
 	struct emit *e = j->g->e;
 
-	put_constant(j, 0, is_line ? line : field, ids);
-	put_constant(j, ids + 32, "-", 1);
-	put_constant(j, flags - 1, "-", 1);
-	if (is_line)
-		put_constant(j, flags + 2, "\r\n", 2);
+	put_constant(j, 0, l.name, l.ids);
+	put_constant(j, l.ids + 32, "-", 1);
+	put_constant(j, l.flags - 1, "-", 1);
+	if (l.is_line)
+		put_constant(j, l.flags + 2, "\r\n", 2);
 	for (unsigned k = 0; k < 6; k++) {
 		word(j, R0, (enum inject_word)(INJECT_TRACE + k / 2));
 		if (k % 2)
 			emit_alu_imm(e, BPF_RSH, R0, 32);
 		to_hex(j);
-		emit_store(e, 8, REG_RECORD, SCRATCH_WORK_OFF + (int)(ids + 8 * k + k / 4), R0);
+		emit_store(e, 8, REG_RECORD, SCRATCH_WORK_OFF + (int)(l.ids + 8 * k + k / 4), R0);
 	}
 	word(j, R0, INJECT_FLAGS);
 	emit_alu_imm(e, BPF_AND, R0, 0xff);
 	to_hex(j);
-	emit_store(e, 2, REG_RECORD, SCRATCH_WORK_OFF + (int)flags, R0);
+	emit_store(e, 2, REG_RECORD, SCRATCH_WORK_OFF + (int)l.flags, R0);
 }
 
 /* ---- writing ---- */

@@ -19,6 +19,21 @@ void gen_put(struct gen *g, uint16_t vreg, uint8_t src)
 	emit_store(g->e, 8, FP, gen_reg_off(g, vreg), src);
 }
 
+void state_load(struct gen *g, uint8_t reg, int off)
+{
+	emit_load(g->e, 8, reg, REG_RECORD, off);
+}
+
+void state_store(struct gen *g, int off, uint8_t reg)
+{
+	emit_store(g->e, 8, REG_RECORD, off, reg);
+}
+
+void state_store_imm(struct gen *g, int off, int32_t imm)
+{
+	emit_store_imm(g->e, 8, REG_RECORD, off, imm);
+}
+
 int gen_slot_off(const struct gen *g, uint16_t slot)
 {
 	return (int)(sizeof(struct event_header) + slot * sizeof(struct event_slot));

@@ -10,7 +10,6 @@
  */
 #include "plant/uprobe/gen.h"
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define KEY(field) (STACK_BUF + (int)offsetof(struct saved_key, field))
 _Static_assert(sizeof(struct saved_key) <= STACK_BUF_SIZE, "the key is built in the buffer");
 

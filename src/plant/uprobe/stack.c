@@ -12,8 +12,6 @@
 
 #include <errno.h>
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
-
 /* Reads 16 bytes at R3 to STACK_BUF. */
 static void read_frame(struct gen *g, int fault)
 {

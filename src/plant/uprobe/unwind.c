@@ -7,7 +7,6 @@
 
 #include "event/loss.h"
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define CALL(field) ((int)offsetof(struct open_call_head, field))
 #define RECORD(field) ((int)offsetof(struct open_call, record) + HEAD(field))
 

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 
-#define HEAD(field) ((int)offsetof(struct event_header, field))
 #define CHUNK(field) ((int)offsetof(struct event_chunk, field))
 #define EDGE(field) ((int)offsetof(struct walk_edge, field))
 #define CHUNK_HEAD ((int)sizeof(struct event_chunk))
@@ -24,16 +23,6 @@ _Static_assert(EVENT_MAX_SIZE + CHUNK_HEAD + CHUNK_MAX + 16 <= EVENT_MAX_SIZE + 
 bool walk_used(const struct capture_program *p)
 {
 	return capture_has(p, IR_IMAGE);
-}
-
-static void load_walk(struct gen *g, uint8_t reg, int off)
-{
-	emit_load(g->e, 8, reg, REG_RECORD, off);
-}
-
-static void store_walk(struct gen *g, int off, uint8_t reg)
-{
-	emit_store(g->e, 8, REG_RECORD, off, reg);
 }
 
 static void count_missed(struct gen *g)
@@ -139,13 +128,13 @@ static void gen_image_copy(struct gen *g, const struct ir_insn *i)
 	}
 	emit_alu_imm(e, BPF_MOV, R8, (int32_t)i->imm);
 	emit_load(e, 1, R1, R9, CHUNK(status));
-	store_walk(g, SCRATCH_WALK(status), R1);
+	state_store(g, SCRATCH_WALK(status), R1);
 	gen_read_pieces(g, &p, none);
-	load_walk(g, R1, SCRATCH_WALK(status));
+	state_load(g, R1, SCRATCH_WALK(status));
 	emit_store(e, 1, R9, CHUNK(status), R1);
 	emit_jump(e, read);
 	emit_label(e, none); /* nobody may take its zeros for what is there */
-	load_walk(g, R1, SCRATCH_WALK(status));
+	state_load(g, R1, SCRATCH_WALK(status));
 	emit_store(e, 1, R9, CHUNK(status), R1);
 	emit_jump(e, gen_fail(g, SLOT_UNREADABLE));
 	emit_label(e, read);
@@ -175,7 +164,7 @@ static int gen_image_type(struct gen *g, const struct ir_insn *i)
 	emit_call(e, BPF_FUNC_probe_read_user);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, stays);
 	gen_load_bias(g);
-	load_walk(g, R1, SCRATCH_WALK(key));
+	state_load(g, R1, SCRATCH_WALK(key));
 	emit_alu(e, BPF_SUB, R1, R0);
 	table_get(g, g->env->dynamic, stays);
 	emit_load(e, 4, R3, R0, (int)offsetof(struct walk_dynamic, shape));
@@ -220,11 +209,11 @@ void walk_chunks(struct gen *g)
 	g->walk = emit_label_new(e);
 	emit_load(e, 4, R1, REG_RECORD, HEAD(chunks));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, none);
-	store_walk(g, SCRATCH_WALK(chunk), R1);
+	state_store(g, SCRATCH_WALK(chunk), R1);
 	for (size_t i = 0; i < ARRAY_SIZE(zero); i++)
 		emit_store_imm(e, 8, REG_RECORD, zero[i], 0);
 	gen_load_bias(g);
-	store_walk(g, SCRATCH_WALK(bias), R0);
+	state_store(g, SCRATCH_WALK(bias), R0);
 	gen_loop(g, g->walk, STEPS_MAX, BK_KEY);
 	emit_jump_if_imm(e, BPF_JNE, R0, STEPS_MAX, none);
 	count_missed(g);
@@ -236,7 +225,7 @@ static void table_get(struct gen *g, int map, int none)
 {
 	struct emit *e = g->e;
 
-	store_walk(g, SCRATCH_WALK(key), R1);
+	state_store(g, SCRATCH_WALK(key), R1);
 	emit_alu(e, BPF_MOV, R2, REG_RECORD);
 	emit_alu_imm(e, BPF_ADD, R2, SCRATCH_WALK(key));
 	emit_map_fd(e, R1, map);
@@ -250,7 +239,7 @@ static void next_edge(struct gen *g, int next_chunk, int stop)
 	struct emit *e = g->e;
 	int have = emit_label_new(e);
 
-	load_walk(g, R8, SCRATCH_WALK(chunk));
+	state_load(g, R8, SCRATCH_WALK(chunk));
 	emit_load(e, 4, R1, REG_RECORD, HEAD(size));
 	emit_jump_if(e, BPF_JGE, R8, R1, stop);
 	emit_jump_if_imm(e, BPF_JGT, R8, EVENT_MAX_SIZE, stop);
@@ -260,12 +249,12 @@ static void next_edge(struct gen *g, int next_chunk, int stop)
 	table_get(g, g->env->shapes, next_chunk);
 	emit_load(e, 4, R2, R0, (int)offsetof(struct walk_shape, nedges));
 	emit_jump_if_imm(e, BPF_JEQ, R2, 0, next_chunk);
-	load_walk(g, R1, SCRATCH_WALK(edge));
-	load_walk(g, R4, SCRATCH_WALK(elem));
+	state_load(g, R1, SCRATCH_WALK(edge));
+	state_load(g, R4, SCRATCH_WALK(elem));
 	emit_jump_if(e, BPF_JLT, R1, R2, have);
 	emit_load(e, 4, R3, R0, (int)offsetof(struct walk_shape, size));
 	emit_alu(e, BPF_ADD, R4, R3);
-	store_walk(g, SCRATCH_WALK(elem), R4);
+	state_store(g, SCRATCH_WALK(elem), R4);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
 	emit_label(e, have);
 	emit_load(e, 2, R2, R9, CHUNK(len));
@@ -273,7 +262,7 @@ static void next_edge(struct gen *g, int next_chunk, int stop)
 	emit_load(e, 4, R3, R0, (int)offsetof(struct walk_shape, first_edge));
 	emit_alu(e, BPF_ADD, R3, R1);
 	emit_alu_imm(e, BPF_ADD, R1, 1);
-	store_walk(g, SCRATCH_WALK(edge), R1);
+	state_store(g, SCRATCH_WALK(edge), R1);
 	emit_alu(e, BPF_MOV, R1, R3);
 	table_get(g, g->env->edges, next_chunk);
 	emit_alu(e, BPF_MOV, R8, R0);
@@ -287,7 +276,7 @@ static void field_at(struct gen *g, int size, int skip)
 {
 	struct emit *e = g->e;
 
-	load_walk(g, R1, SCRATCH_WALK(elem));
+	state_load(g, R1, SCRATCH_WALK(elem));
 	emit_alu(e, BPF_ADD, R3, R1);
 	emit_alu_imm(e, BPF_ADD, R3, size);
 	emit_load(e, 2, R2, R9, CHUNK(len));
@@ -332,7 +321,7 @@ static void count_elements(struct gen *g, int skip)
 	emit_label(e, small);
 	emit_alu(e, BPF_LSH, R0, R1);
 	emit_label(e, done);
-	store_walk(g, SCRATCH_WALK(n), R0);
+	state_store(g, SCRATCH_WALK(n), R0);
 }
 
 /* A new chunk's place: R8 = its offset; to missed when there is none. */
@@ -340,10 +329,10 @@ static void chunk_begin(struct gen *g, int missed)
 {
 	struct emit *e = g->e;
 
-	load_walk(g, R1, SCRATCH_WALK(made));
+	state_load(g, R1, SCRATCH_WALK(made));
 	emit_jump_if_imm(e, BPF_JGE, R1, CHUNKS_MAX, missed);
 	emit_alu_imm(e, BPF_ADD, R1, 1);
-	store_walk(g, SCRATCH_WALK(made), R1);
+	state_store(g, SCRATCH_WALK(made), R1);
 	emit_load(e, 4, R8, REG_RECORD, HEAD(size));
 	emit_jump_if_imm(e, BPF_JGT, R8, gen_record_limit(g) - CHUNK_HEAD - 8, missed);
 }
@@ -355,11 +344,11 @@ static void chunk_head(struct gen *g)
 
 	emit_alu(e, BPF_MOV, R1, REG_RECORD);
 	emit_alu(e, BPF_ADD, R1, R8);
-	load_walk(g, R2, SCRATCH_WALK(ptr));
+	state_load(g, R2, SCRATCH_WALK(ptr));
 	emit_store(e, 8, R1, CHUNK(addr), R2);
-	load_walk(g, R2, SCRATCH_WALK(shape));
+	state_load(g, R2, SCRATCH_WALK(shape));
 	emit_store(e, 4, R1, CHUNK(shape), R2);
-	load_walk(g, R2, SCRATCH_WALK(depth));
+	state_load(g, R2, SCRATCH_WALK(depth));
 	emit_store(e, 1, R1, CHUNK(depth), R2);
 }
 
@@ -375,7 +364,7 @@ static void follow_interface(struct gen *g, int skip, int missed)
 	emit_load(e, 4, R3, R8, EDGE(offset));
 	field_at(g, 16, skip);
 	emit_load(e, 8, R2, R1, CHUNK_HEAD - 8);
-	store_walk(g, SCRATCH_WALK(ptr), R2);
+	state_store(g, SCRATCH_WALK(ptr), R2);
 	emit_load(e, 8, R3, R1, CHUNK_HEAD - 16);
 	emit_jump_if_imm(e, BPF_JEQ, R3, 0, skip);
 	emit_load(e, 1, R4, R8, EDGE(kind));
@@ -386,20 +375,20 @@ static void follow_interface(struct gen *g, int skip, int missed)
 	emit_alu_imm(e, BPF_MOV, R2, 8);
 	emit_call(e, BPF_FUNC_probe_read_user);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, skip);
-	load_walk(g, R3, SCRATCH_WALK(key));
+	state_load(g, R3, SCRATCH_WALK(key));
 	emit_label(e, type);
-	load_walk(g, R1, SCRATCH_WALK(bias));
+	state_load(g, R1, SCRATCH_WALK(bias));
 	emit_alu(e, BPF_SUB, R3, R1);
 	emit_alu(e, BPF_MOV, R1, R3);
 	table_get(g, g->env->dynamic, skip);
 	emit_load(e, 4, R1, R0, (int)offsetof(struct walk_dynamic, shape));
-	store_walk(g, SCRATCH_WALK(shape), R1);
+	state_store(g, SCRATCH_WALK(shape), R1);
 	emit_load(e, 4, R1, R0, (int)offsetof(struct walk_dynamic, direct));
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_WALK(n), 1);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, behind);
 	chunk_begin(g, missed);
 	chunk_head(g);
-	load_walk(g, R2, SCRATCH_WALK(ptr));
+	state_load(g, R2, SCRATCH_WALK(ptr));
 	emit_store(e, 8, R1, CHUNK_HEAD, R2);
 	emit_store_imm(e, 8, R1, CHUNK(addr), 0);
 	emit_store_imm(e, 2, R1, CHUNK(len), 8);
@@ -408,7 +397,7 @@ static void follow_interface(struct gen *g, int skip, int missed)
 	emit_store(e, 4, REG_RECORD, HEAD(size), R8);
 	emit_jump(e, skip);
 	emit_label(e, behind);
-	load_walk(g, R1, SCRATCH_WALK(ptr));
+	state_load(g, R1, SCRATCH_WALK(ptr));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, skip);
 }
 
@@ -433,11 +422,11 @@ static void copy_chunk(struct gen *g, int skip, int missed)
 	int fits = emit_label_new(e), room = emit_label_new(e), read = emit_label_new(e), partly = emit_label_new(e);
 	int unread = emit_label_new(e), put = emit_label_new(e);
 
-	load_walk(g, R1, SCRATCH_WALK(shape));
+	state_load(g, R1, SCRATCH_WALK(shape));
 	table_get(g, g->env->shapes, skip);
 	emit_load(e, 4, R9, R0, (int)offsetof(struct walk_shape, size));
 	emit_jump_if_imm(e, BPF_JEQ, R9, 0, skip);
-	load_walk(g, R6, SCRATCH_WALK(n));
+	state_load(g, R6, SCRATCH_WALK(n));
 	emit_alu(e, BPF_MUL, R6, R9);
 	emit_jump_if_imm(e, BPF_JLE, R6, CHUNK_MAX, fits);
 	emit_alu_imm(e, BPF_MOV, R3, CHUNK_MAX);
@@ -458,12 +447,12 @@ static void copy_chunk(struct gen *g, int skip, int missed)
 	emit_store(e, 2, R9, CHUNK(len), R6);
 	emit_alu_imm(e, BPF_ADD, R1, CHUNK_HEAD);
 	emit_alu(e, BPF_MOV, R2, R6);
-	load_walk(g, R3, SCRATCH_WALK(ptr));
+	state_load(g, R3, SCRATCH_WALK(ptr));
 	emit_call(e, BPF_FUNC_probe_read_user);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, read);
 	gen_read_pieces(g, &pieces, unread);
 	emit_label(e, read);
-	load_walk(g, R2, SCRATCH_WALK(status));
+	state_load(g, R2, SCRATCH_WALK(status));
 	emit_store(e, 1, R9, CHUNK(status), R2);
 	emit_jump(e, put);
 	emit_label(e, unread);
@@ -486,7 +475,7 @@ static void spend_depth(struct gen *g, int skip)
 	emit_load(e, 1, R2, R9, CHUNK(depth));
 	emit_jump_if(e, BPF_JGT, R1, R2, skip);
 	emit_alu(e, BPF_SUB, R2, R1);
-	store_walk(g, SCRATCH_WALK(depth), R2);
+	state_store(g, SCRATCH_WALK(depth), R2);
 }
 
 static void follow_pointer(struct gen *g, int skip)
@@ -498,14 +487,14 @@ static void follow_pointer(struct gen *g, int skip)
 	field_at(g, 8, skip);
 	emit_load(e, 8, R2, R1, CHUNK_HEAD - 8);
 	emit_jump_if_imm(e, BPF_JEQ, R2, 0, skip);
-	store_walk(g, SCRATCH_WALK(ptr), R2);
+	state_store(g, SCRATCH_WALK(ptr), R2);
 	emit_load(e, 4, R1, R8, EDGE(shape));
-	store_walk(g, SCRATCH_WALK(shape), R1);
+	state_store(g, SCRATCH_WALK(shape), R1);
 	count_elements(g, skip);
-	load_walk(g, R1, SCRATCH_WALK(n));
+	state_load(g, R1, SCRATCH_WALK(n));
 	emit_load(e, 4, R2, R8, EDGE(max));
 	emit_jump_if(e, BPF_JLE, R1, R2, whole);
-	store_walk(g, SCRATCH_WALK(n), R2);
+	state_store(g, SCRATCH_WALK(n), R2);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_WALK(status), SLOT_CUT);
 	emit_label(e, whole);
 }
@@ -545,9 +534,9 @@ void walk_callback(struct gen *g)
 	emit_load(e, 2, R1, R9, CHUNK(len));
 	emit_alu_imm(e, BPF_ADD, R1, CHUNK_HEAD + 7);
 	emit_alu_imm(e, BPF_AND, R1, ~7);
-	load_walk(g, R2, SCRATCH_WALK(chunk));
+	state_load(g, R2, SCRATCH_WALK(chunk));
 	emit_alu(e, BPF_ADD, R1, R2);
-	store_walk(g, SCRATCH_WALK(chunk), R1);
+	state_store(g, SCRATCH_WALK(chunk), R1);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_WALK(elem), 0);
 	emit_store_imm(e, 8, REG_RECORD, SCRATCH_WALK(edge), 0);
 	gen_return(g);
