@@ -76,6 +76,7 @@ GROUPS = (
     "messages",
     "woven",
     "weave_source",
+    "gotrace",
     "weave",
 )
 
