@@ -205,6 +205,7 @@ void gen_take_scratch(struct gen *g)
 	emit_alu(e, BPF_MOV, REG_RECORD, R0);
 	emit_alu_imm(e, BPF_ADD, REG_RECORD, offsetof(struct scratch, record));
 	g->holds_scratch = true;
+	map_begin(g);
 }
 
 /* R8 = goid, R9 = depth; both fields in one read where they lie near. No virtual register lives here. */
@@ -524,6 +525,7 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 		labels[i].label = emit_label_new(out);
 	if (!g.on_stack)
 		windows_choose(&g.windows, p);
+	map_choose(&g);
 	emit_prologue(&g);
 	control_hit(&g);
 	r = emit_body(&g);

@@ -95,6 +95,7 @@ struct gen {
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
 	int drop[2][DROP_COUNT];    /* labels, by holds_scratch; -1: not used yet */
 	struct windows windows;
+	const struct map_layout *shared_map; /* mapstr.c: several searches are in maps of this layout; or NULL */
 	struct err *err;
 };
 
@@ -244,6 +245,8 @@ int gen_inject(struct gen *g, const struct ir_insn *i);
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);
 int gen_map(struct gen *g, const struct ir_insn *i);
+void map_choose(struct gen *g); /* before code is made */
+void map_begin(struct gen *g);  /* once the scratch element is ours */
 
 /* Whether an instruction needs the scratch element (rather than the stack alone). */
 bool ir_needs_scratch(const struct ir_insn *i);
