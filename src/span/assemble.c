@@ -916,6 +916,11 @@ static void on_inject(struct assembler *a, const struct arrival *in)
 		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
 }
 
+/* Its probe writes no records. */
+static void on_release(struct assembler *a, const struct arrival *in)
+{
+}
+
 static void on_sdk(struct assembler *a, const struct arrival *in)
 {
 	parents_sdk_began(&a->parents, in);
@@ -936,6 +941,7 @@ static const record_fn on_record[] = {
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
 	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
 	[POINT_SDK] = on_sdk,	    [POINT_ARM] = on_arm,     [POINT_INJECT] = on_inject,
+	[POINT_RELEASE] = on_release,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)

@@ -535,7 +535,7 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 	struct err err = {0}, first = {0};
 
 	/* Woven code writes into no requests yet. */
-	if (wp->point->role == POINT_ARM || wp->point->role == POINT_INJECT)
+	if (point_writes(wp->point))
 		return;
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
 		int r;

@@ -323,6 +323,35 @@ static void add_mark_words(struct joiner *jn, const struct pack_span *s, const s
 			words[m->nwords++].capture = i;
 }
 
+/* The spans of its own pack that the point's one can be a part of, as the pack has them: the outer ones first. */
+static void add_around(struct joiner *jn, const struct join *j, struct lower_marks *m)
+{
+	const char *const *names = j->span->part_of ? j->span->part_of : (const char *const[]){NULL};
+	size_t n = 0;
+	uint32_t *around;
+
+	while (names[n])
+		n++;
+	around = arena_array(jn->arena, uint32_t, n);
+	for (size_t s = 0; s < j->pack->nspans; s++)
+		for (size_t k = 0; k < n; k++)
+			if (j->pack->spans[s].name && !strcmp(j->pack->spans[s].name, names[k]))
+				around[m->naround++] = number_of(jn, &j->pack->spans[s]);
+	m->around = around;
+}
+
+/* Also where nobody decides by marks: whether there could be such a probe does not depend on that. */
+static const struct lower_marks *marks_of_loan(struct joiner *jn, const struct join *j)
+{
+	struct lower_marks *m = arena_new(jn->arena, struct lower_marks);
+
+	m->action = j->point->role == POINT_RELEASE ? MARKS_RELEASE : MARKS_INJECT;
+	m->group = number_of(jn, j->span);
+	m->call = j->func.index + 1;
+	add_around(jn, j, m);
+	return m;
+}
+
 /* NULL where the point has nothing to do with marks. */
 static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_variant *v, const struct join *j)
 {
@@ -330,11 +359,13 @@ static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_v
 		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
 		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
 		[POINT_JOIN] = MARKS_NOTE, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
-		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
+		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1, [POINT_RELEASE] = -1,
 	};
 	const struct pack_span *s = j->span;
 	struct lower_marks *m;
 
+	if (pack_loan(j->point, v))
+		return marks_of_loan(jn, j);
 	if (!jn->marks || actions[j->point->role] < 0)
 		return NULL;
 	m = arena_new(jn->arena, struct lower_marks);
@@ -564,6 +595,24 @@ static void join_some(struct joiner *jn, struct join *joins, size_t n, bool writ
 				join_one(jn, &joins[i]);
 }
 
+/* What is lent to a call must come back when it returns, and nothing comes back that was not lent. */
+static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, struct join *j)
+{
+	const bool releases = j->point->role == POINT_RELEASE;
+
+	if (!j->variant || !pack_loan(j->point, j->variant))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && joins[i].func.entry == j->func.entry &&
+		    (releases ? pack_lends(joins[i].variant) : joins[i].point->role == POINT_RELEASE))
+			return;
+	j->variant = NULL;
+	j->absent = releases;
+	j->why = arena_printf(jn->arena, releases ? "%s: nothing is lent to it" :
+						    "%s: its return, where it gives back what was lent, cannot be seen",
+			      j->func.name);
+}
+
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
@@ -574,6 +623,8 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 	join_some(jn, joins, last, false);
 	if (jn->propagate)
 		join_some(jn, joins, last, true);
+	for (size_t i = 0; i < last; i++)
+		pair_loan(jn, joins, last, &joins[i]);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */

@@ -402,19 +402,20 @@ static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
 
 static int read_form(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	static const char *const words[] = {"line", "field", "frame", NULL};
+	static const char *const words[] = {"line", "field", "frame", "message", NULL};
 	int word = 0, r = yaml_word(y, node, words, &word);
 
 	*(unsigned *)into = (unsigned)word;
 	return r;
 }
-_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2, "the words are in their order");
+_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2 && INJECT_MESSAGE == 3,
+	       "the words are in their order");
 
 static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	static const struct yaml_key keys[] = {
 		NEEDED("form", struct inject_item, form, read_form),
-		NEEDED("carrier", struct inject_item, carrier, read_expr),
+		FIELD("carrier", struct inject_item, carrier, read_expr),
 		FIELD("armed", struct inject_item, armed, read_expr),
 		FIELD("present", struct inject_item, present, read_expr),
 		FIELD("limited", struct inject_item, limited, read_expr),
@@ -432,7 +433,9 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 
 	if (!r && (item->form == INJECT_FRAME) != (item->block && item->stream))
 		r = yaml_fail(y, node, "`block` and `stream` belong to the form frame, which needs both");
-	if (!r && (item->form == INJECT_FIELD) == (item->filled != NULL))
+	if (!r && item->form < INJECT_FORMS && !item->carrier)
+		r = yaml_fail(y, node, "`inject` needs the key `carrier`, but where it lends (form message)");
+	if (!r && (item->form == INJECT_LINE || item->form == INJECT_FRAME) != (item->filled != NULL))
 		r = yaml_fail(y, node, "`filled` belongs to the forms line and frame, which need it");
 	vec_push(&all, ((struct pack_capture){.use = USE_ARMED, .name = "armed", .alternatives = none,
 					      .when = item->armed, .transform.hidden = true, .line = yaml_line(node)}));
