@@ -208,8 +208,8 @@ def _compare(kind, requests, without, result):
             want = {"none": each}
         if k == 6 and kind == "h1":  # where the URL fills the buffer
             assert classes[k]["ours"] > each / 2 and sum(classes[k].values()) == each, classes[k]
-        elif classes[k] != want:  # the first request of a gRPC connection has no room
-            assert kind == "grpc" and classes[k]["none"] <= 2 and sum(classes[k].values()) == each, (k, classes[k])
+        else:
+            assert classes[k] == want, (k, classes[k])
     # All else is as it was.
     assert {(s.kind, s.rest) for s in seen} == {(s.kind, s.rest) for s in before}, "other bytes differ, too"
     # What was sent is the client's span, which tells of that request.
@@ -319,7 +319,7 @@ def _orders(build):
     need_earshot()
     with Trio(build, GOGC=5) as trio:
         earshots = [_attach(pid, "--propagate") for pid in trio.pids]
-        trio.order(0)  # connections are made: gRPC's first request has no room for the header
+        trio.order(0)  # connections are made
         numbers = Orders(trio, 8, count=100).join()
         spans, written = [], 0
         for e in earshots:
