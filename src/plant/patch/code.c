@@ -655,6 +655,8 @@ static int check_env(const struct code *g)
 		return err_set(g->err, -EINVAL, "contexts are to be followed, but the program has no table of them");
 	if (capture_has_marks(g->p) && !l->nmarks)
 		return err_set(g->err, -EINVAL, "the program has marks, but the area has no room for them");
+	if (capture_has(g->p, IR_MARK_STATE) && !l->nstates)
+		return err_set(g->err, -EINVAL, "a tracestate is to be kept, but the area has no room for it");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

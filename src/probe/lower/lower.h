@@ -22,7 +22,7 @@ enum mark_action {
 	MARKS_END,
 	MARKS_UNWIND, MARKS_EXIT,
 };
-enum mark_use { MARK_HEADER, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED };
+enum mark_use { MARK_HEADER, MARK_TRACESTATE, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED };
 struct lower_mark_word {
 	enum mark_use use;
 	size_t capture;                  /* of the bound program: what it is found, or kept, by */

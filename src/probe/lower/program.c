@@ -424,7 +424,8 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
 			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
 			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes,
-			    .injects = o->caps && o->caps->injects, .marks = o->marks};
+			    .injects = o->caps && o->caps->injects,
+			    .carries_states = o->caps && o->caps->carries_states, .marks = o->marks};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 

@@ -398,6 +398,7 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 		FIELD("present", struct inject_item, present, read_expr),
 		FIELD("limited", struct inject_item, limited, read_expr),
 		FIELD("split", struct inject_item, split, read_expr),
+		FIELD("state_present", struct inject_item, state_present, read_expr),
 		NEEDED("buffer", struct inject_item, buffer, read_expr),
 		FIELD("filled", struct inject_item, filled, read_expr),
 		FIELD("block", struct inject_item, block, read_expr),
