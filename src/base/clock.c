@@ -9,7 +9,7 @@
 
 #include "base/err.h"
 
-#define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
+#define WALL_OFFSET_AGE_NS INT64_C(1000000000)
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -47,13 +47,11 @@ int64_t clock_wall_offset_ns(void)
 	return offset;
 }
 
-uint64_t wall_clock_ns(struct wall_clock *c, uint64_t monotonic_ns)
+uint64_t wall_clock_ns(struct wall_clock *c, uint64_t monotonic_ns, uint64_t now_ns)
 {
-	uint64_t now = clock_monotonic_ns();
-
-	if (!c->measured_at || now - c->measured_at > WALL_OFFSET_AGE_NS) {
+	if (!c->measured_at || (int64_t)(now_ns - c->measured_at) > WALL_OFFSET_AGE_NS) {
 		c->offset = clock_wall_offset_ns();
-		c->measured_at = now;
+		c->measured_at = clock_monotonic_ns();
 	}
 	return monotonic_ns + (uint64_t)c->offset;
 }

@@ -364,7 +364,9 @@ static const char *const manual[] = {
 	".I http://host:4318\n"
 	"(protobuf over HTTP) or\n"
 	".I grpc://host:4317\n"
-	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.",
+	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.\n"
+	"What is sent is gzipped, unless the collector is on this machine (localhost, 127.0.0.0/8, ::1), where that\n"
+	"costs more than the bytes; OTEL_EXPORTER_OTLP_COMPRESSION (gzip or none) decides for all collectors.",
 	"add a header to what is sent; repeatable.",
 };
 
@@ -395,12 +397,12 @@ static const char *const *make_headers(const string_list *given, const char *con
 static int otlp_open(const struct sink_setup *s, struct sink **ret, struct err *err)
 {
 	const struct otlp_asked *asked = s->options;
-	struct otlp_options o = {.endpoint = asked->endpoint, .gzip = true};
+	struct otlp_options o = {.endpoint = asked->endpoint};
 	struct arena arena = {0};
 	int r = 0;
 
 	if (s->env) {
-		o.gzip = s->env->gzip;
+		o.compression = s->env->compression;
 		o.timeout_ms = s->env->timeout_ms;
 		if (!o.endpoint && !s->env->disabled)
 			o.endpoint = s->env->endpoint;
