@@ -318,11 +318,24 @@ static void heap_down(struct merge_heap *h, size_t i)
 	h->heap[i] = c;
 }
 
-static int by_ticks(const void *a, const void *b)
+static void heap_push(struct merge_heap *h, struct cursor *c)
 {
-	const struct cursor *x = *(struct cursor *const *)a, *y = *(struct cursor *const *)b;
+	size_t i = h->n++;
 
-	return x->ticks != y->ticks ? (x->ticks > y->ticks) - (x->ticks < y->ticks) : (x > y) - (x < y);
+	for (; i && h->heap[(i - 1) / 2]->ticks > c->ticks; i = (i - 1) / 2)
+		h->heap[i] = h->heap[(i - 1) / 2];
+	h->heap[i] = c;
+}
+
+/* The earliest one, behind the heap, which gets shorter. */
+static void set_aside(struct merge_heap *h)
+{
+	struct cursor *c = h->heap[0];
+
+	h->heap[0] = h->heap[--h->n];
+	if (h->n)
+		heap_down(h, 0);
+	h->heap[h->n] = c;
 }
 
 static int broken(struct err *err, const struct cursor *c, const char *what)
@@ -337,29 +350,29 @@ static enum step try(struct gotrace_ordering *o, struct cursor *c)
 	return step(o, c->thread, &c->next);
 }
 
-/* Which cursor's event happens next, as its place in the heap; -EBADMSG. */
-static int choose(struct gotrace_ordering *o, struct merge_heap *h, size_t *ret, struct err *err)
+/*
+ * Brings the cursor whose event happens next to the heap's root. Those before it, which have to wait, are set aside:
+ * how many they are. -EBADMSG.
+ */
+static int choose(struct gotrace_ordering *o, struct merge_heap *h, size_t *ret_aside, struct err *err)
 {
-	enum step s = try(o, h->heap[0]);
-	size_t i = 0;
+	enum step s = STEP_NOT_YET;
+	size_t aside = 0;
 
-	if (s == STEP_NOT_YET)
-		qsort(h->heap, h->n, sizeof(*h->heap), by_ticks); /* which is a heap as well */
-	for (; s == STEP_NOT_YET && i < h->n; i++) {
-		h->stalls++;
-		s = try(o, h->heap[i]);
-		if (s != STEP_NOT_YET)
-			break;
+	while (h->n && (s = try(o, h->heap[0])) == STEP_NOT_YET) {
+		set_aside(h);
+		aside++;
 	}
+	h->stalls += aside;
 	if (s == STEP_BROKEN)
-		return broken(err, h->heap[i], "has an event that cannot have happened there");
+		return broken(err, h->heap[0], "has an event that cannot have happened there");
 	if (s == STEP_NOT_YET || h->stalls > STALLS_FREE + STALLS_EACH * h->events)
 		return broken(err, h->heap[0], "has events that cannot be put in order");
-	*ret = i;
+	*ret_aside = aside;
 	return 0;
 }
 
-/* The i-th's next event. Its heap's root, any of a sorted heap, or one whose children are heaps. */
+/* The i-th's next event. Its children, if there are any, are heaps. */
 static int advance(struct merge_heap *h, size_t i, struct err *err)
 {
 	struct cursor *c = h->heap[i];
@@ -401,17 +414,20 @@ static int heap_fill(struct gotrace_ordering *o, struct merge_heap *h, struct er
 static int run(struct gotrace_ordering *o, struct merge_heap *h, gotrace_event_fn fn, void *arg, struct err *err)
 {
 	int r = heap_fill(o, h, err);
-	size_t i = 0;
+	size_t aside = 0, behind;
 
 	while (r >= 0 && h->n) {
-		r = choose(o, h, &i, err);
+		r = choose(o, h, &aside, err);
 		if (r < 0)
 			break;
 		h->events++;
-		h->heap[i]->next.ns = generation_ns(h->generation, h->heap[i]->ticks);
+		h->heap[0]->next.ns = generation_ns(h->generation, h->heap[0]->ticks);
 		if (fn)
-			fn(arg, &h->heap[i]->next);
-		r = advance(h, i, err);
+			fn(arg, &h->heap[0]->next);
+		behind = h->n;
+		r = advance(h, 0, err);
+		for (size_t i = 0; r >= 0 && i < aside; i++)
+			heap_push(h, h->heap[behind + i]);
 	}
 	return r;
 }

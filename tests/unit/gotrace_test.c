@@ -317,6 +317,30 @@ static void what_cannot_have_happened(void **state)
 	}
 }
 
+/* Each of very many threads waits for what never happens: that ends, and soon. */
+static void threads_that_all_wait(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+
+	begin(&t, 26);
+	for (uint64_t i = 0; i < 20000; i++)
+		made_event(&t, GO_HEAP_ALLOC, 3000 + i, 100);
+	made_end(&t);
+	for (uint64_t m = 2; m < 20000; m++) {
+		made_begin(&t, m, 2000);
+		made_event(&t, GO_START, 2000, 99, 1);
+		made_end(&t);
+	}
+	made_begin(&t, 1, 1000000);
+	end(&t);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.generations, 0);
+	assert_memory_equal(r.rest.why, "generation 1 has events that cannot be put in order", 51);
+	read_trace_done(&r);
+	made_done(&t);
+}
+
 /* ---- generations ---- */
 
 /* One with a task, a region and a wait that go on in the second, where texts have other numbers. */
@@ -640,28 +664,29 @@ static void the_last_line_may_be_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_task_with_a_region_and_a_log),
-	    cmocka_unit_test(ticks_of_the_older_versions),
-	    cmocka_unit_test(a_task_that_another_goroutine_ends),
-	    cmocka_unit_test(a_wait_within_a_wait),
-	    cmocka_unit_test(what_happens_meanwhile),
-	    cmocka_unit_test(coroutines_wait_for_each_other),
-	    cmocka_unit_test(tasks_of_tasks),
-	    cmocka_unit_test(ids_join_and_are_the_same_each_time),
-	    cmocka_unit_test(sequence_goes_before_time),
-	    cmocka_unit_test(what_cannot_have_happened),
-	    cmocka_unit_test(what_goes_on_in_the_next_generation),
-	    cmocka_unit_test(cut_anywhere),
-	    cmocka_unit_test(flipped_anywhere),
-	    cmocka_unit_test(unfinished_at_the_end),
-	    cmocka_unit_test(files_that_are_no_traces),
-	    cmocka_unit_test(a_header_alone),
-	    cmocka_unit_test(varints),
-	    cmocka_unit_test(a_known_span_gets_its_part_of_a_wait),
-	    cmocka_unit_test(tasks_lie_within_known_spans),
-	    cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
-	    cmocka_unit_test(known_spans_that_are_none),
-	    cmocka_unit_test(the_last_line_may_be_cut),
+		cmocka_unit_test(a_task_with_a_region_and_a_log),
+		cmocka_unit_test(ticks_of_the_older_versions),
+		cmocka_unit_test(a_task_that_another_goroutine_ends),
+		cmocka_unit_test(a_wait_within_a_wait),
+		cmocka_unit_test(what_happens_meanwhile),
+		cmocka_unit_test(coroutines_wait_for_each_other),
+		cmocka_unit_test(tasks_of_tasks),
+		cmocka_unit_test(ids_join_and_are_the_same_each_time),
+		cmocka_unit_test(sequence_goes_before_time),
+		cmocka_unit_test(what_cannot_have_happened),
+		cmocka_unit_test(threads_that_all_wait),
+		cmocka_unit_test(what_goes_on_in_the_next_generation),
+		cmocka_unit_test(cut_anywhere),
+		cmocka_unit_test(flipped_anywhere),
+		cmocka_unit_test(unfinished_at_the_end),
+		cmocka_unit_test(files_that_are_no_traces),
+		cmocka_unit_test(a_header_alone),
+		cmocka_unit_test(varints),
+		cmocka_unit_test(a_known_span_gets_its_part_of_a_wait),
+		cmocka_unit_test(tasks_lie_within_known_spans),
+		cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
+		cmocka_unit_test(known_spans_that_are_none),
+		cmocka_unit_test(the_last_line_may_be_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
