@@ -181,6 +181,17 @@ static void otlp_span(struct sink *s, const struct span *span)
 		pthread_cond_signal(&o->wake);
 }
 
+static bool otlp_full(struct sink *s)
+{
+	struct otlp *o = (struct otlp *)s;
+	bool full;
+
+	pthread_mutex_lock(&o->lock);
+	full = otlp_queue_full(o->queue);
+	pthread_mutex_unlock(&o->lock);
+	return full;
+}
+
 static const char *otlp_trouble(struct sink *s)
 {
 	struct otlp *o = (struct otlp *)s;
@@ -267,6 +278,7 @@ static void otlp_close(struct sink *s, unsigned timeout_ms)
 static const struct sink_ops otlp_ops = {
 	.name = "otlp",
 	.span = otlp_span,
+	.full = otlp_full,
 	.trouble = otlp_trouble,
 	.losses = otlp_losses,
 	.finish = sink_otlp_finish,

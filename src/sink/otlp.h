@@ -53,6 +53,7 @@ struct otlp_origin *otlp_queue_origin(struct otlp_queue *q, const struct span *s
 /* Scratch memory of one encoding thread. Zero-initialised is valid. */
 struct otlp_encoder {
 	struct arena repaired;
+	struct buf event;
 };
 void otlp_encoder_done(struct otlp_encoder *e);
 void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *out);

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "sink/otlp.h"
 #include "otlp_trace.pb-c.h"
+#include "unit/spans.h"
 
 /* ---- a collector ---- */
 
@@ -326,6 +327,39 @@ static void test_sizes(void **state)
 	free(text);
 	buf_done(&b);
 	otlp_encoder_done(&e);
+}
+
+static void test_events(void **state)
+{
+	const struct attr message[] = {STR("message", "bad \xff byte"), INT("n", 3)}, one[] = {STR("a", "b")};
+	const struct span_event events[] = {{.name = "first", .unix_ns = SPAN_START + 5, .attrs = message, .nattrs = 2},
+					    {.name = "second", .unix_ns = SPAN_START + 7}};
+	struct span s = span_make("GET /cart", 10, one, 1), *copy;
+	struct otlp_encoder e = {0};
+	struct buf b = {0};
+	Otlp__Span *m;
+	size_t bytes;
+
+	s.events = events;
+	s.nevents = 2;
+	copy = span_copy(&s, &bytes); /* which sinks keep, for a while */
+	otlp_encode_span(&e, copy, &b);
+	m = otlp__span__unpack(NULL, b.len, (uint8_t *)b.data);
+	assert_non_null(m);
+	assert_int_equal(m->n_events, 2);
+	assert_string_equal(m->events[0]->name, "first");
+	assert_true(m->events[0]->time_unix_nano == SPAN_START + 5);
+	assert_int_equal(m->events[0]->n_attributes, 2);
+	assert_int_equal(m->events[0]->attributes[0]->value->string_value.len, 12);
+	assert_memory_equal(m->events[0]->attributes[0]->value->string_value.data, "bad \xef\xbf\xbd byte", 12);
+	assert_true(m->events[0]->attributes[1]->value->int_value == 3);
+	assert_string_equal(m->events[1]->name, "second");
+	assert_int_equal(m->events[1]->n_attributes, 0);
+	assert_int_equal(m->n_attributes, 2);
+	otlp__span__free_unpacked(m, NULL);
+	otlp_encoder_done(&e);
+	buf_done(&b);
+	free(copy);
 }
 
 static const Otlp__KeyValue *attr_of(const Otlp__Span *s, const char *key)
@@ -794,6 +828,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_queue),          cmocka_unit_test(test_printable),
 		cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_compression),

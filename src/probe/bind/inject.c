@@ -28,10 +28,10 @@ static int bind_number(struct binder *b, const char *text, struct bound_text *re
 
 int bind_inject(struct binder *b, const struct inject_item *item, struct bound_inject *ret)
 {
-	int r = bind_text(b, item->carrier, &ret->carrier);
+	int r = item->carrier ? bind_text(b, item->carrier, &ret->carrier) : 0;
 
 	ret->form = item->form;
-	if (!r)
+	if (!r && item->carrier)
 		r = expect(b, ret->carrier.root, is_word(ret->carrier.root->type), "a pointer or a word");
 	if (!r && item->present)
 		r = bind_condition(b, item->present, &ret->present);
@@ -39,6 +39,8 @@ int bind_inject(struct binder *b, const struct inject_item *item, struct bound_i
 		r = bind_condition(b, item->limited, &ret->limited);
 	if (!r && item->split)
 		r = bind_condition(b, item->split, &ret->split);
+	if (!r && item->state_present)
+		r = bind_condition(b, item->state_present, &ret->state_present);
 	if (!r)
 		r = bind_text(b, item->buffer, &ret->buffer);
 	if (!r)
