@@ -18,6 +18,12 @@ struct saved_key {
 };
 struct saved_words {
 	uint64_t word[IR_MAX_SAVED]; /* 0: none */
+	uint64_t probe;              /* 1 + the probe that left these: */
+	struct reused_slot {
+		uint64_t key;        /* IR_REUSE's word, 0: none */
+		uint64_t head;       /* the slot's first word; 0: it is read anew */
+		uint64_t value[2];   /* the second one, or a text */
+	} reused[IR_MAX_REUSED];
 };
 
 /* ---- open calls: calls.c ---- */
@@ -152,6 +158,7 @@ struct control {
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
+	uint64_t cookie;              /* of the site, once it has been asked for */
 	struct saved_words saved;     /* taken from the map */
 	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];

@@ -591,7 +591,7 @@ bool ir_needs_scratch(const struct ir_insn *i)
 {
 	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_ANY_KEY || i->op == IR_MEM_ORDER ||
 	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
-	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
+	       i->op == IR_SAVED || i->op == IR_REUSE || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
 	       i->op == IR_EMIT_CHAIN || i->op == IR_INJECT || i->op == IR_EMIT_MARK || i->op == IR_MARK_WORD ||
 	       ir_is_mark(i);
 }
@@ -650,6 +650,8 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return g->p->role == PROGRAM_RETURN ? gen_call_saved(g, i) : gen_saved(g, i);
 	case IR_SAVE:
 		return g->p->role == PROGRAM_ENTRY ? gen_call_save(g, i) : gen_save(g, i);
+	case IR_REUSE:
+		return gen_reuse(g, i);
 	case IR_LATENCY:
 		return gen_latency(g, i);
 	case IR_MOVE:

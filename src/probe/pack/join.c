@@ -190,7 +190,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 	bool follows = jn->caps && jn->caps->follows_contexts;
 
 	return (struct capture_item){
-		.name = c->name, .alternatives = c->alternatives, .when = c->when,
+		.name = c->name, .alternatives = c->alternatives, .when = c->when, .once_for = c->once_for,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
 		.whole = c->use == USE_LIST,

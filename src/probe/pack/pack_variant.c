@@ -134,6 +134,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("number", struct pack_capture, number, yaml_bool),
 	FIELD("when", struct pack_capture, when, read_expr),
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
+	FIELD("once_for", struct pack_capture, once_for, read_expr),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
 	FIELD("field", struct pack_capture, transform.field, yaml_text),
