@@ -1019,7 +1019,8 @@ static void test_reused(void **state)
 		WORD_AT(2, 0, 16), WORD_AT(3, 0, 24), {.op = IR_EMIT_STR, .slot = 3, .a = 2, .b = 3, .imm = 64},
 		{.op = IR_END},
 	};
-	struct ir_slot slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_STRING}, {.kind = VALUE_UINT}, {.kind = VALUE_STRING}};
+	struct ir_slot slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_STRING}, {.kind = VALUE_UINT},
+				  {.kind = VALUE_STRING}};
 	struct capture_program prog = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = slots,
 				       .nslots = ARRAY_SIZE(slots), .nregs = 6, .save_group = 3, .g = FAKE_LAYOUT};
 	const uint64_t far[] = {1, 2, 77}, farther[] = {1, 2, 78};

@@ -100,7 +100,8 @@ struct chain_type {             /* by the descriptor's image address */
 struct chain_state {
 	uint64_t type, data;        /* of the context that is looked at; type is its run-time or its image address */
 	uint64_t itab;              /* that led to it; 0: none */
-	uint64_t flags, offset, via;/* its row */
+	uint64_t flags, offset, via;/* its row … */
+	uint64_t row_type, row_cookie, row_table; /* … whose it is; these outlive the run */
 	uint64_t pooled;            /* CHAIN_POOLED, once it holds */
 	uint64_t bias, size, end;   /* size: where the chain begins in the record */
 	uint64_t value, span_type;  /* of a link that may have a span: its data, and the image address of its type */
@@ -154,6 +155,7 @@ struct control {
 	uint64_t pad[3];        /* a cache line */
 };
 
+#define CONSTANTS 64
 #define WINDOWS_MAX 16
 #define WINDOWS_SIZE 1024
 struct scratch {
@@ -164,6 +166,10 @@ struct scratch {
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
 	uint64_t words[11];     /* of a map's search */
+	struct {
+		uint64_t address, cookie; /* the cookie tells the process; address 0: free */
+		uint64_t value;
+	} constants[CONSTANTS]; /* what loads of IR_CONSTANT gave, each at its place (which others may have, too) */
 	struct map_candidate {
 		uint64_t key, elem; /* of the key its text's address */
 		uint64_t len;       /* of texts of several lengths */

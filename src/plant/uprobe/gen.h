@@ -41,6 +41,9 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, kept) - (int)offsetof(struct scratch, record))
 #define SCRATCH_COOKIE_OFF                                                                         \
 	((int)offsetof(struct scratch, cookie) - (int)offsetof(struct scratch, record))
+#define SCRATCH_CONSTANT(field, n)                                                                 \
+	((int)(offsetof(struct scratch, constants[0].field) + (n) * sizeof(((struct scratch *)NULL)->constants[0])) - \
+	 (int)offsetof(struct scratch, record))
 #define SCRATCH_STATE(field)                                                                       \
 	((int)(offsetof(struct scratch, state) + offsetof(struct call_state, field)) -             \
 	 (int)offsetof(struct scratch, record))
@@ -122,7 +125,7 @@ void state_store_imm(struct gen *g, int off, int32_t imm);
 void windows_choose(struct windows *w, const struct capture_program *p);
 void windows_done(struct windows *w);
 void windows_read(struct gen *g);
-/* R8 = goid, R9 = stack.hi, to unread where they cannot be had so; false when no window has them. Before windows_read. */
+/* R8 = goid, R9 = stack.hi, to unread where they cannot be had so; false when no window has them. Call it first. */
 bool windows_goroutine(struct gen *g, int unread);
 /* R0 = the field (zero-extended), to slow if its window is invalid; false when no window has it. */
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow);

@@ -86,7 +86,9 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 			sure = false;
 		if (!capture || !ir_has_result(i))
 			continue;
-		if (i->op == IR_LOAD)
+		if (i->op == IR_LOAD && i->flags & IR_CONSTANT)
+			of_reg[i->dst] = 0; /* remembered anyway */
+		else if (i->op == IR_LOAD)
 			note_load(a, p->insns, n, of_reg, sure, reused);
 		else if (i->op == IR_ARG_REG && i->size == 8)
 			of_reg[i->dst] = intern(a, (struct value){.reg = i->reg});
@@ -173,7 +175,8 @@ static void goroutine_uses(struct analysis *a, const struct capture_program *p)
 		return;
 	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.goid, .size = 8, .insn = NO_INSN, .head = true,
 					   .sure = true};
-	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.stack_hi, .size = 8, .insn = NO_INSN, .sure = true};
+	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.stack_hi, .size = 8, .insn = NO_INSN,
+					   .sure = true};
 }
 
 /* The window that has both. */

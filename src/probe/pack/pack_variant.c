@@ -74,7 +74,8 @@ static int read_copy(struct yaml *y, const yaml_node_t *node, void *into)
 		return r;
 	all = *(const char *const **)into;
 	if (!all[0] || !strchr(all[0], '.'))
-		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: [path/package.Type, …]");
+		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: "
+					  "[path/package.Type, …]");
 	for (size_t k = 1; !r && all[k]; k++) {
 		struct err why = {0};
 		struct func_ref f;
