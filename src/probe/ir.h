@@ -104,6 +104,10 @@ enum ir_op {
 		      * before; values that are not saved in a run of the program become absent. A pointer
 		      * into the goroutine's own stack is not kept: the stack may move. In a region.
 		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
+	IR_REUSE,    /* with the word a that is not 0: slot `slot` may be what it was when a program of this probe ran
+		      * last on the goroutine, if a was the same word then; control then goes on behind the region.
+		      * At the beginning of a region without IR_SAVE, of a PROGRAM_POINT, in IR_MAX_REUSED of them at
+		      * most. A planter may pass it over */
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers, and the frame pointer is the site's */
@@ -163,6 +167,7 @@ enum ir_op {
 };
 
 #define IR_MAX_SAVED 4
+#define IR_MAX_REUSED 4
 #define IR_MAX_IMAGE 4096 /* bytes of a value that is not behind a pointer; the rest is cut */
 #define IR_MAX_STACK 64   /* frames */
 #define IR_NO_REG 0xffff
@@ -191,6 +196,8 @@ struct ir_key {
 };
 
 enum { IR_SIGNED = 1, /* flags */
+       IR_CONSTANT = 64, /* of an IR_LOAD of 8 bytes: what lies there never changes while the program runs, so a planter may
+			  * remember it */
        IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32 };
 
 /*

@@ -130,6 +130,7 @@ struct pack_capture {
 	const struct inject_item *inject; /* USE_INJECT */
 	const char *when;
 	bool optional;
+	const char *once_for;          /* read once on a goroutine for as long as this expression is the same word */
 	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
 	struct transform transform;
 	int line;                      /* in the YAML, for messages */
