@@ -79,6 +79,7 @@ GROUPS = (
     "weave_source",
     "gotrace",
     "weave",
+    "weave_builds",
 )
 
 
