@@ -78,10 +78,21 @@ static int check(const struct go_function *f, const struct weave_package *p, str
 	return 0;
 }
 
+/*
+ * The function that a method value is ("T.M-fm") has no source: the method itself stands for it. Packs name such where
+ * nobody calls the method otherwise.
+ */
+static size_t without_value(const char *name)
+{
+	size_t n = strlen(name);
+
+	return n > 3 && !strcmp(name + n - 3, "-fm") ? n - 3 : n;
+}
+
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
 {
 	const char *package, *name = split_name(&p->arena, full_name, &package);
-	size_t len = name ? strlen(name) : 0, outer, literal;
+	size_t len = name ? without_value(name) : 0, outer, literal;
 
 	if (!name || !is_package(p, package))
 		return -ESRCH;

@@ -77,6 +77,7 @@ GROUPS = (
     "woven",
     "weave_source",
     "weave",
+    "woven_traces",
 )
 
 
