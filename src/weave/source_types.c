@@ -145,13 +145,14 @@ static const struct type_lookup_ops ops = {
 
 /* ---- the types ---- */
 
-struct source_types *source_types_new(const struct weave_package *p, const char *goroot)
+struct source_types *source_types_new(const struct weave_package *p, const char *goroot, struct go_list *list)
 {
 	struct source_types *s = xcalloc(1, sizeof(*s));
 
 	s->lookup.ops = &ops;
 	s->home = p;
 	s->goroot = goroot;
+	s->list = list;
 	source_packages_open(s);
 	return s;
 }

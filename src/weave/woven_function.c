@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "weave/go_scan.h"
+
 /* ---- finding it ---- */
 
 /* What of a full name stands behind its package, and the package as it is imported. NULL: there is no dot. */
@@ -78,13 +80,54 @@ static int check(const struct go_function *f, const struct weave_package *p, str
 	return 0;
 }
 
+/* Whether a method of that name is called anywhere in the package, whosever it is. */
+static bool calls_method(const struct weave_package *p, const char *own)
+{
+	for (size_t i = 0; i < p->nfiles; i++) {
+		const struct go_scan g = {p->files[i].text.data, p->files[i].text.len};
+
+		for (size_t at = 1, behind; at < g.n; at = behind) {
+			behind = go_scan_opaque(&g, at);
+			if (behind == at)
+				behind = MAX(go_scan_name(&g, at), at + 1);
+			if (g.text[at - 1] == '.' && go_scan_is_word(&g, at, own) &&
+			    go_scan_is(&g, go_scan_blanks(&g, behind), "("))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * "(*T).m-fm" is what the compiler makes where the method is a value. The method itself is that, if nobody can call it
+ * otherwise.
+ */
+static int method_of_value(struct weave_package *p, const char **name, struct err *err)
+{
+	size_t n = strlen(*name);
+	const char *dot;
+
+	if (n < 4 || strcmp(*name + n - 3, "-fm") != 0)
+		return 0;
+	*name = arena_strndup(&p->arena, *name, n - 3);
+	dot = strrchr(*name, '.');
+	if (!dot || isupper((unsigned char)dot[1]) || calls_method(p, dot + 1))
+		return err_set(err, -EINVAL, "the method is not only used as a value");
+	return 0;
+}
+
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
 {
 	const char *package, *name = split_name(&p->arena, full_name, &package);
-	size_t len = name ? strlen(name) : 0, outer, literal;
+	size_t len, outer, literal;
+	int r;
 
 	if (!name || !is_package(p, package))
 		return -ESRCH;
+	r = method_of_value(p, &name, err);
+	if (r < 0)
+		return r;
+	len = strlen(name);
 	literal = literal_number(name, &outer);
 	len = literal ? outer : len;
 	for (size_t i = 0; i < p->nfiles; i++) {

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "plant/woven.h"
 #include "weave/go_flags.h"
+#include "weave/go_list.h"
 #include "weave/points.h"
 #include "weave/tool_command.h"
 #include "weave/woven_function.h"
@@ -363,9 +364,11 @@ static void an_unwinding_is_told_where_the_start_is(void **state)
 	text = woven_text(&s);
 	assert_non_null(strstr(
 	    text, "func run(t *T, x any) { if *earshotSwitch != earshot_p0.off { " FRAME
-	          " if earshot_f0(earshotD) { earshotK0 := t; defer func() { if earshotPanic() != earshotU {"
+	          " if earshot_f0(earshotD, t) { earshotK0 := t; defer func() { if earshotPanic() != earshotU {"
 	          " earshot_f1(earshotD, earshotK0); earshot_f2(earshotD, earshotK0); } }() } }; t = nil }\n"));
 	free(text);
+	/* What another function wants is kept for it, and nothing else. */
+	assert_non_null(strstr(s.package.added.data[0].text.data, "\tvar earshotW [1]earshotSlot\n"));
 	assert_int_equal(read_points(&s, &arena, points, 8), 4);
 	assert_string_equal(points[1].point, "panic");
 	assert_string_equal(points[1].func, "runtime.gopanic");
@@ -376,6 +379,172 @@ static void an_unwinding_is_told_where_the_start_is(void **state)
 	assert_string_equal(points[3].point, "end");
 	source_close(&s);
 	arena_done(&arena);
+}
+
+/* Values are kept under one key by whoever has them and whoever needs them, and go where the span ends. */
+static void values_are_kept(void **state)
+{
+	static const char pack[] =
+	    PACK(POINT("begin", "start", "main.run(t *T, n int, b bool)", ", save: {held: t, n: n, b: b, unused: t}")
+	             POINT("note", "note", "main.late",
+	                   ", capture: {m: {expr: saved.held.n, when: saved.b && saved.n > 2}}")
+	                 POINT("end", "end", "main.stop", ""));
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char key[32] = "";
+	const char *text, *at;
+
+	source_open(&s, "example.com/x",
+	            "package main\n\ntype T struct{ n int }\nfunc run(t *T, n int, b bool) {}\nfunc late() {}\n"
+	            "func stop() {}\n");
+	weave_one(&s, pack, NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 4), 3);
+	assert_int_equal(points[0].nslots, 5);
+	assert_int_equal(points[0].nleft, 0);
+	text = s.package.added.data[0].text.data;
+	at = strstr(text, "\tearshotKeep(0x");
+	assert_non_null(at);
+	assert_int_equal(sscanf(at, "\tearshotKeep(0x%16[0-9a-f], &earshotW[0], 3)", key), 1);
+	assert_non_null(strstr(text, "earshotW[0].text = *(*unsafe_.Pointer)(unsafe_.Pointer(&_v1))\n"));
+	assert_non_null(strstr(text, "earshotW[1].value = uint64(n)\n"));
+	at = strstr(text, "func earshot_f1(");
+	assert_non_null(at = strstr(at, "\tvar earshotV [4]earshotSlot\n\tearshotKept(0x"));
+	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, strlen(key)), 0);
+	assert_non_null(strstr(at, "(earshotV[2].value != 0)"));
+	assert_non_null(strstr(at, "(int(earshotV[1].value) > 2)"));
+	assert_non_null(strstr(at, "(*(**T)(unsafe_.Pointer(&earshotV[0].text)))"));
+	at = strstr(text, "func earshot_f2(");
+	assert_non_null(at = strstr(at, "\tearshotForget(0x"));
+	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, 8), 0);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void callers_and_goroutines_are_asked_for(void **state)
+{
+	struct source s;
+	const char *text;
+
+	source_open(&s, "example.com/x", "package main\n\nfunc run(h map[string][]string) {}\nfunc stop() {}\n");
+	weave_one(&s,
+	          PACK(POINT("begin", "start", "main.run(h map[string][]string)",
+	                     ", when: 'caller == \"main.a\" || !hasprefix(caller, \"main.(*T).\")', capture: {g: goid, "
+	                     "named: {const: \"1\", when: 'hasname(h, \"status\")'}}")
+	                   POINT("end", "end", "main.stop", "")),
+	          NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	text = s.package.added.data[0].text.data;
+	assert_non_null(strstr(text, "(earshotCalledBy(\"main.a\", 0) == true)"));
+	assert_non_null(strstr(text, "(!earshotCalledBy(\"main.(*T).\", 1))"));
+	assert_non_null(strstr(text, "earshotS[0].value = uint64(earshotGoid())"));
+	assert_non_null(strstr(text, " || earshotNamed(string("));
+	assert_non_null(strstr(text, "\nfunc earshotNamed(s, part string) bool {"));
+	source_close(&s);
+}
+
+/* A variant that needs a call is taken where the call is written. */
+static void calls_are_looked_up(void **state)
+{
+	static const struct {
+		const char *body, *called;
+		bool woven;
+	} cases[] = {
+	    {"f(1)", "main.f", true},
+	    {"go func() { f(1) }()", "main.f", false},
+	    {"x.f(1) /* f(2) */; _ = \"f(3)\"", "main.f", false},
+	    {"t.m()", "main.(*T).m", true},
+	    {"o.m()", "main.(*T).m", false}, /* it may be an embedded one's */
+	    {"x.m(); u.m()", "main.(*T).m", false},
+	    {"v, _ := x.(*T)\n v.m()", "main.(*T).m", true},
+	    {"v := x.(*O)\n v.m()", "main.(*T).m", false},
+	};
+	char source[512], pack[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct source s;
+
+		snprintf(source, sizeof(source),
+		         "package main\ntype T struct{}\ntype O struct{ T }\nfunc (t *T) m() {}\nfunc f(n int) {}\n"
+		         "func run(t *T, o O, x interface{ m() }) { %s }\nfunc stop() {}\n",
+		         cases[i].body);
+		snprintf(pack, sizeof(pack),
+		         PACK(POINT("begin", "start", "main.run", ", needs_call: [main.run, \"%s\"]")
+		                  POINT("end", "end", "main.stop", "")),
+		         cases[i].called);
+		source_open(&s, "main", source);
+		weave_one(&s, pack, NULL);
+		if (!!strstr(s.package.added.data[0].text.data, "begin\\x090\\x09entry\\x09main.run") != cases[i].woven)
+			fail_msg("%s: %s", cases[i].body, s.package.added.data[0].text.data);
+		source_close(&s);
+	}
+}
+
+/* What the compiler makes of a method that is a value is the method, where that is all that is done with it. */
+static void methods_that_are_values(void **state)
+{
+	static const char pack[] = PACK(POINT("begin", "start", "main.(*T).m-fm()", ", capture: {n: recv.n}")
+	                                    POINT("end", "end", "main.stop", ""));
+	static const char source[] = "package main\ntype T struct{ n int }\nfunc (t *T) m() {}\nfunc stop() {}\n";
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char text[256];
+	struct source s;
+
+	source_open(&s, "main", source);
+	weave_one(&s, pack, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[0].func, "main.(*T).m-fm");
+	source_close(&s);
+	snprintf(text, sizeof(text), "%sfunc other(x interface{ m() }) { x.m() }\n", source);
+	source_open(&s, "main", text);
+	weave_one(&s, pack, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 1);
+	assert_string_equal(points[0].refused[0].why, "the method is not only used as a value");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+/* What could not be woven is told by another point of its span. */
+static void what_is_refused_is_told_in_the_program(void **state)
+{
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+
+	source_open(&s, "main", "package main\nfunc f(n int) {}\nfunc g() {}\n");
+	weave_one(&s, PACK(POINT("a", "start", "main.f(n string)", "") POINT("b", "end", "main.g", "")), NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 1);
+	assert_int_equal(points[0].nrefused, 1);
+	assert_string_equal(points[0].refused[0].pack, "t");
+	assert_string_equal(points[0].refused[0].span, "s");
+	assert_string_equal(points[0].refused[0].point, "a");
+	assert_string_equal(points[0].refused[0].func, "main.f");
+	assert_string_equal(points[0].refused[0].why, "parameters: n is declared as string, but is int");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void what_the_go_command_lists(void **state)
+{
+	static const char text[] = "a/b\t/src/a/b\tx.go\ty.go\nbad\nunsafe\t\t\n\na/c\t/src/a/c\nhalf\t/src/half";
+	struct go_list l = {.asked = true};
+	const struct go_list_package *p;
+
+	go_list_read(&l, text, strlen(text));
+	p = go_list_find(&l, "a/b");
+	assert_non_null(p);
+	assert_string_equal(p->dir, "/src/a/b");
+	assert_string_equal(p->files[1], "y.go");
+	assert_null(p->files[2]);
+	p = go_list_find(&l, "a/c");
+	assert_non_null(p);
+	assert_null(p->files[0]);
+	assert_null(go_list_find(&l, "bad"));
+	assert_null(go_list_find(&l, "unsafe"));
+	assert_null(go_list_find(&l, "half"));
+	go_list_done(&l);
 }
 
 static void check_refused(const char *source, const char *pack, const char *span, const char *want)
@@ -466,6 +635,12 @@ int main(void)
 	    cmocka_unit_test(contexts_are_followed),
 	    cmocka_unit_test(what_is_anothers_is_asked_for),
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
+	    cmocka_unit_test(values_are_kept),
+	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
+	    cmocka_unit_test(calls_are_looked_up),
+	    cmocka_unit_test(methods_that_are_values),
+	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
+	    cmocka_unit_test(what_the_go_command_lists),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
 	    cmocka_unit_test(patterns_leave_out),
 	    cmocka_unit_test(flags_keep_all_but_toolexec),
