@@ -380,6 +380,30 @@ static size_t shared(struct points_weaver *w, const struct woven_function *found
 	return w->functions.len - 1;
 }
 
+static bool is_wrapped(const struct points_weaver *w, const struct go_function *f)
+{
+	for (size_t i = 0; i < w->functions.len; i++)
+		if (w->functions.data[i].function == f && w->functions.data[i].wrapped)
+			return true;
+	return false;
+}
+
+/* Literals in a function that becomes two are called otherwise: packs would not find them. */
+static int defer_in(struct points_weaver *w, size_t function, struct err *err)
+{
+	struct woven_function *f = &w->functions.data[function], before = *f;
+	int r = woven_function_defer(f, err);
+
+	for (size_t i = 0; r >= 0 && f->wrapped && !before.wrapped && i < w->functions.len; i++)
+		if (w->functions.data[i].outer == f->function)
+			r = err_set(err, -EINVAL,
+			            "one more defer would make its own defers five times dearer, and it may not become "
+			            "two functions: a literal in it is woven");
+	if (r < 0)
+		*f = before;
+	return r;
+}
+
 /* Of a note, which is nothing but what it captures, nothing is left. */
 static bool says_nothing(const struct weaving_point *wp)
 {
@@ -396,7 +420,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 {
 	struct arena *arena = &w->package->arena;
 	struct bound_variables variables;
-	struct woven_function found;
+	struct woven_function found, before;
 	struct func_ref ref;
 	size_t function;
 	int r = func_ref_parse(v->func, arena, &ref, err);
@@ -413,10 +437,14 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	r = check_needs(w, v, err);
 	if (r < 0)
 		return r;
+	if (found.outer && is_wrapped(w, found.outer))
+		return err_set(err, -EINVAL, "the function that it stands in has become two");
 	function = shared(w, &found);
-	if (v->at_return && woven_function_cliff(&w->functions.data[function]))
-		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
-	r = read_signature(w, &found, &ref, &variables, err);
+	before = w->functions.data[function];
+	if (v->at_return)
+		r = defer_in(w, function, err);
+	if (r >= 0)
+		r = read_signature(w, &found, &ref, &variables, err);
 	if (r >= 0)
 		r = bind_point(w, wp, &variables, err);
 	if (r >= 0 && says_nothing(wp))
@@ -424,10 +452,10 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	if (r >= 0)
 		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, arena,
 		                  &wp->printed, err);
-	if (r >= 0) {
+	if (r >= 0)
 		wp->function = function;
-		w->functions.data[function].defers += v->at_return;
-	}
+	else
+		w->functions.data[function] = before;
 	return r;
 }
 
@@ -626,6 +654,9 @@ static void put_calls(struct points_weaver *w)
 			if (!follows(wp) && defers != entries)
 				put_call(w, i);
 		}
+	for (size_t i = 0; i < w->functions.len; i++)
+		if (w->functions.data[i].wrapped)
+			woven_function_wrap(w->package, &w->functions.data[i], i);
 }
 
 /* ---- what is told of an unwinding ---- */
@@ -633,13 +664,13 @@ static void put_calls(struct points_weaver *w)
 /* The notes of an unwinding share one defer in the function of the start, which is the last point so far. */
 static void weave_unwinding(struct points_weaver *w, const struct weaving_point *start)
 {
-	const struct woven_function *fn = &w->functions.data[start->function];
+	struct woven_function function = w->functions.data[start->function];
 	struct arena *arena = &w->package->arena;
 	struct weaving_point wp = *start;
 	struct bind_scope scope;
 	size_t before = w->points.len;
 
-	if (woven_function_cliff(fn) || entry_scope(w, start->variant, &scope) < 0)
+	if (entry_scope(w, start->variant, &scope) < 0 || defer_in(w, start->function, NULL) < 0)
 		return;
 	wp.at_unwinding = true;
 	for (size_t i = 0; i < start->part->npoints; i++) {
@@ -655,7 +686,8 @@ static void weave_unwinding(struct points_weaver *w, const struct weaving_point 
 		wp.func = ref.name;
 		vec_push(&w->points, wp);
 	}
-	w->functions.data[start->function].defers += w->points.len > before;
+	if (w->points.len == before)
+		w->functions.data[start->function] = function;
 }
 
 static bool keeps(const struct pack_variant *v)

@@ -137,8 +137,9 @@ int woven_function_find(struct weave_package *p, const char *full_name, struct w
 			continue;
 		if (literal && literal > f->nliterals)
 			return err_set(err, f->broken ? -EINVAL : -ENOENT, "no such function literal");
-		*ret =
-		    (struct woven_function){.file = &p->files[i], .function = literal ? &f->literals[literal - 1] : f};
+		*ret = (struct woven_function){.file = &p->files[i],
+		                               .function = literal ? &f->literals[literal - 1] : f,
+		                               .outer = literal ? f : NULL};
 		return f->broken || f->generic ? check(f, p, err) : check(ret->function, p, err);
 	}
 	return err_set(err, -ENOENT, "package %s has no function %s", p->path, name);
@@ -155,11 +156,105 @@ static bool is_open(const struct go_function *f, unsigned defers)
 	return !f->loops_defer && defers <= 8 && defers * returns <= 15;
 }
 
-bool woven_function_cliff(const struct woven_function *w)
+static bool is_cliff(const struct woven_function *w)
 {
 	const struct go_function *f = w->function;
 
-	return f->defers && is_open(f, f->defers) && !is_open(f, f->defers + w->defers + 1);
+	return is_open(f, f->defers) && !is_open(f, f->defers + w->defers + 1);
+}
+
+/* ---- wrappers ---- */
+
+/* In a wrapper there is nothing but what is woven, with one return. */
+enum { WRAPPER_DEFERS = 8 };
+
+/* What stands between the parameters' beginning and the body, on one line. NULL: that takes more than leaving out. */
+static const char *one_line(struct arena *arena, const struct go_source *s, size_t from, size_t to)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+	const struct go_scan g = {s->text, to};
+	bool braces = false, lines = false;
+
+	for (size_t i = from, behind; i < to; i = behind) {
+		behind = go_scan_opaque(&g, i);
+		if (behind > i && s->text[i] != '/')
+			buf_append(&out, s->text + i, behind - i);
+		else if (behind == i)
+			buf_char(&out, s->text[i] == '\n' ? ' ' : s->text[i]);
+		lines |= memchr(s->text + i, '\n', MAX(behind, i + 1) - i) != NULL;
+		braces |= s->text[i] == '{';
+		behind = MAX(behind, i + 1);
+	}
+	return (braces && lines) || !out.len || memchr(out.data, '\n', out.len) ? NULL
+	                                                                        : arena_strdup(arena, out.data);
+}
+
+/* Behind the function's name: where its parameters begin. *ret_name: where the name does. */
+static size_t behind_name(const struct woven_function *w, size_t *ret_name)
+{
+	const struct go_function *f = w->function;
+	const struct go_scan g = {w->file->source->text, f->body.start};
+	size_t i = go_scan_space(&g, f->all.start + strlen("func"));
+
+	if (f->receiver)
+		i = go_scan_space(&g, go_scan_brackets(&g, i));
+	*ret_name = i;
+	return go_scan_name(&g, i);
+}
+
+static int check_wrapping(const struct woven_function *w, struct err *err)
+{
+	const struct go_function *f = w->function;
+	struct arena arena = {0};
+	size_t name, behind;
+	bool fits;
+
+	if (w->outer)
+		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
+	if (f->recovers || f->asks_caller)
+		return err_set(err, -EINVAL,
+		               "one more defer would make its own defers five times dearer, and it may not become two "
+		               "functions: it calls %s",
+		               f->recovers ? "recover" : "runtime.Caller");
+	behind = behind_name(w, &name);
+	fits = one_line(&arena, w->file->source, f->all.start, name) &&
+	       one_line(&arena, w->file->source, behind, f->body.start);
+	arena_done(&arena);
+	return fits ? 0 : err_set(err, -EINVAL, "its parameters are written in a way that cannot be repeated");
+}
+
+int woven_function_defer(struct woven_function *w, struct err *err)
+{
+	int r = 0;
+
+	if (w->wrapped)
+		r = w->defers < WRAPPER_DEFERS ? 0 : err_set(err, -EINVAL, "too much is woven into it");
+	else if (is_cliff(w))
+		r = check_wrapping(w, err);
+	if (r < 0)
+		return r;
+	w->wrapped |= is_cliff(w);
+	w->defers++;
+	return 0;
+}
+
+void woven_function_wrap(struct weave_package *p, struct woven_function *w, size_t number)
+{
+	const struct go_function *f = w->function;
+	const struct go_source *s = w->file->source;
+	struct arena *a = &p->arena;
+	size_t name, behind = behind_name(w, &name), receivers = f->receiver ? 1 : 0;
+	_cleanup_(buf_done) struct buf call = {0};
+
+	if (receivers)
+		buf_printf(&call, "%s.", woven_param(p, w, 0));
+	buf_printf(&call, "earshot_w%zu(", number);
+	for (size_t i = receivers; i < f->nparams; i++)
+		buf_printf(&call, "%s%s%s", i > receivers ? ", " : "", woven_param(p, w, i),
+		           f->params[i].variadic ? "..." : "");
+	go_edits_insert(&w->file->edits, f->body.start + 1, " %s%s) }; %searshot_w%zu%s{",
+	                f->nresults ? "return " : "", call.data, one_line(a, s, f->all.start, name), number,
+	                one_line(a, s, behind, f->body.start));
 }
 
 /* ---- names ---- */

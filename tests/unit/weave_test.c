@@ -547,6 +547,37 @@ static void what_the_go_command_lists(void **state)
 	go_list_done(&l);
 }
 
+/* Where one more defer would be dear, the body becomes a function of its own. */
+static void bodies_are_wrapped(void **state)
+{
+	static const char returns[] = "\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n\tif n > 2 { return }\n"
+	                              "\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
+	                              "\tif n > 6 { return }\n}\nfunc g() {}\ntype T struct{}\n";
+	_cleanup_(buf_done) struct buf want = {0};
+	struct woven_point points[4];
+	struct arena arena = {0};
+	struct source s;
+	char text[512], *got;
+
+	snprintf(text, sizeof(text), "package main\nfunc (T) f(n int,\n\t_ ...string, // why\n) (err error) {%s", returns);
+	source_open(&s, "main", text);
+	weave_one(&s, NULL, "main.T.f");
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[1].func, "main.T.f");
+	got = woven_text(&s);
+	buf_printf(&want,
+	           "package main\nfunc (earshot_t0 T) f(n int,\n\tearshot_a1 ...string, // why\n) (err error) { if "
+	           "*earshotSwitch != earshot_p0.off { " FRAME " if earshot_f0(earshotD, n) { " ENDS(
+	               "earshot_f1(earshotD, err)") "} }; return earshot_t0.earshot_w0(n, earshot_a1...) }; func (T) "
+	                                            "earshot_w0(n int, \t_ ...string,  ) (err error) {%s",
+	           returns);
+	assert_string_equal(got, want.data);
+	free(got);
+	source_close(&s);
+	arena_done(&arena);
+}
+
 static void check_refused(const char *source, const char *pack, const char *span, const char *want)
 {
 	struct source s;
@@ -566,13 +597,13 @@ static void what_is_refused_is_named_and_left_alone(void **state)
 	static const char ends[] =
 	    "package main\nfunc f(n int) {\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n"
 	    "\tif n > 2 { return }\n\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
-	    "\tif n > 6 { return }\n}\nfunc g()\n";
+	    "\tif n > 6 { return }\n\trecover()\n}\nfunc g()\n";
 
 	check_refused("package main\nfunc f[T any](x T) {}\n", NULL, "main.f", "main.f is no span: it is generic");
 	check_refused("package main\nfunc f()\n", NULL, "main.f", "has no body");
 	check_refused("package main\n//go:nosplit\nfunc f() {}\n", NULL, "main.f", "go:nosplit");
 	check_refused("package main\nfunc f() { x := make(2) }\n", NULL, "main.f", "not all of it could be read");
-	check_refused(ends, NULL, "main.f", "five times dearer");
+	check_refused(ends, NULL, "main.f", "five times dearer, and it may not become two functions: it calls recover");
 	check_refused("package main\nfunc f(n int) {}\n", NULL, "main.f { n.x }", "main.f is no span");
 	check_refused("package main\nfunc f(n int) {}\n",
 	              PACK(POINT("a", "start", "main.f(n string)", "") POINT("b", "end", "other.g", "")), NULL,
@@ -639,6 +670,7 @@ int main(void)
 	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),
+	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
 	    cmocka_unit_test(what_the_go_command_lists),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
