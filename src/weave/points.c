@@ -115,7 +115,10 @@ static int check_calls(struct points_weaver *w, const char *const *names, bool a
 	return 0;
 }
 
-/* 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. */
+/*
+ * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does
+ * (needs_copy, needs_run) is not known yet: the point is there in case that it is needed.
+ */
 static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
 {
 	int is = v->needs_call ? check_calls(w, v->needs_call, true, err) : 0;
@@ -136,6 +139,11 @@ static int check_needs(struct points_weaver *w, const struct pack_variant *v, st
 		is = function_exists(w, v->needs_func, err);
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
+	}
+	if (is >= 0 && v->needs_no_func) {
+		is = function_exists(w, v->needs_no_func, err);
+		if (is > 0)
+			return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_no_func);
 	}
 	return is < 0 ? is : 0;
 }
@@ -715,7 +723,7 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 	const char *func = NULL;
 
 	/* Woven code writes into no requests yet. */
-	if (wp->point->role == POINT_ARM || wp->point->role == POINT_INJECT)
+	if (point_writes(wp->point))
 		return;
 	kept_values_of(w->wanted, wp->pack, wp->part, wp->point, kept_type, w, &w->package->arena, &wp->kept);
 	for (size_t i = 0; i < wp->point->nvariants; i++) {

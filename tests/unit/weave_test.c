@@ -550,7 +550,8 @@ static void what_the_go_command_lists(void **state)
 /* Where one more defer would be dear, the body becomes a function of its own. */
 static void bodies_are_wrapped(void **state)
 {
-	static const char returns[] = "\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n\tif n > 2 { return }\n"
+	static const char returns[] = "\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n"
+	                              "\tif n > 2 { return }\n"
 	                              "\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
 	                              "\tif n > 6 { return }\n}\nfunc g() {}\ntype T struct{}\n";
 	_cleanup_(buf_done) struct buf want = {0};
@@ -559,7 +560,8 @@ static void bodies_are_wrapped(void **state)
 	struct source s;
 	char text[512], *got;
 
-	snprintf(text, sizeof(text), "package main\nfunc (T) f(n int,\n\t_ ...string, // why\n) (err error) {%s", returns);
+	snprintf(text, sizeof(text), "package main\nfunc (T) f(n int,\n\t_ ...string, // why\n) (err error) {%s",
+	         returns);
 	source_open(&s, "main", text);
 	weave_one(&s, NULL, "main.T.f");
 	assert_int_equal(s.package.warnings.len, 0);
