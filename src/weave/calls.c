@@ -42,7 +42,7 @@ static const struct type *type_of_param(struct call_search *s, const char *name,
 		if (f->params[i].name && strlen(f->params[i].name) == n && !memcmp(f->params[i].name, name, n))
 			return f->params[i].variadic
 			           ? NULL
-			           : source_type_at(s->types, s->caller->file, f->params[i].type, NULL);
+			           : source_type_of(s->types, s->caller->file, f, &f->params[i], NULL);
 	return NULL;
 }
 

@@ -151,10 +151,10 @@ static int check_needs(struct points_weaver *w, const struct pack_variant *v, st
 /* ---- the signature ---- */
 
 /* A slice where the parameter is variadic. */
-static const struct type *type_of(struct points_weaver *w, const struct weave_file *f, const struct go_param *p,
+static const struct type *type_of(struct points_weaver *w, const struct woven_function *fn, const struct go_param *p,
                                   struct err *err)
 {
-	const struct type *t = source_type_at(w->types, f, p->type, err);
+	const struct type *t = source_type_of(w->types, fn->file, fn->function, p, err);
 	struct type_lookup *types = source_types_lookup(w->types);
 
 	return t && p->variadic ? types->ops->parse(types, "", arena_printf(&w->package->arena, "[]%s", t->name), err)
@@ -205,7 +205,7 @@ struct declared_list {
 	bool is;
 };
 
-static int read_variables(struct points_weaver *w, const struct weave_file *f, const struct go_param *p, size_t n,
+static int read_variables(struct points_weaver *w, const struct woven_function *fn, const struct go_param *p, size_t n,
                           const struct declared_list *declared, struct bound_variable *ret, struct err *err)
 {
 	int r = 0;
@@ -215,7 +215,7 @@ static int read_variables(struct points_weaver *w, const struct weave_file *f, c
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		struct err why = {0};
 
-		ret[i].type = type_of(w, f, &p[i], &why);
+		ret[i].type = type_of(w, fn, &p[i], &why);
 		ret[i].name = p[i].name && strcmp(p[i].name, "_") ? p[i].name : NULL;
 		if (!ret[i].type || ret[i].type->kind == KIND_INVALID)
 			ret[i].untyped = arena_printf(&w->package->arena, "the type of %s is not known: %s",
@@ -243,12 +243,12 @@ static int read_signature(struct points_weaver *w, const struct woven_function *
 	int r = 0;
 
 	if (skip)
-		r = read_variables(w, fn->file, f->params, 1, &(struct declared_list){0}, params, err);
+		r = read_variables(w, fn, f->params, 1, &(struct declared_list){0}, params, err);
 	if (r >= 0)
-		r = read_variables(w, fn->file, f->params + skip, f->nparams - skip, &in, params + skip, err);
+		r = read_variables(w, fn, f->params + skip, f->nparams - skip, &in, params + skip, err);
 	if (r < 0)
 		return err_prefix(err, "parameters");
-	r = read_variables(w, fn->file, f->results, f->nresults, &out, results, err);
+	r = read_variables(w, fn, f->results, f->nresults, &out, results, err);
 	if (r < 0)
 		return err_prefix(err, "results");
 	*ret = (struct bound_variables){
@@ -446,7 +446,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	if (r < 0)
 		return r;
 	if (found.outer && is_wrapped(w, found.outer))
-		return err_set(err, -EINVAL, "the function that it stands in has become two");
+		return err_set(err, -EXDEV, "the function that it stands in has become two");
 	function = shared(w, &found);
 	before = w->functions.data[function];
 	if (v->at_return)
@@ -564,64 +564,88 @@ static void print_variable(struct points_weaver *w, const struct weaving_point *
 
 /* ---- the calls ---- */
 
-/* What of the function is handed over: each with a comma before it. */
+/* Which parameters are handed over: each with a comma before it. */
 static const char *arguments_of(struct points_weaver *w, const struct weaving_point *wp)
 {
 	_cleanup_(buf_done) struct buf out = {0};
 	struct woven_function *fn = &w->functions.data[wp->function];
-	bool at_return = wp->variant->at_return;
 
-	for (size_t i = 0; i < (at_return ? fn->function->nresults : fn->function->nparams); i++) {
-		if (!wp->printed.used[i])
-			continue;
-		if (wp->at_unwinding)
-			buf_printf(&out, ", earshotK%zu", i);
-		else
-			buf_printf(&out, ", %s",
-			           at_return ? woven_result(w->package, fn, i) : woven_param(w->package, fn, i));
-	}
+	for (size_t i = 0; i < fn->function->nparams; i++)
+		if (wp->printed.used[i])
+			buf_printf(&out, ", %s", woven_param(w->package, fn, i));
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
 #define TEST  " if *earshotSwitch != earshot_p%zu.off {"
 #define FRAME " earshotD, earshotU := earshotDepth(), earshotPanic();"
-/* A panic, or Goexit, that unwinds the function is no return. */
-#define DEFER " defer func() { if earshotPanic() == earshotU { earshot_f%zu(earshotD%s) } }() "
+/*
+ * What is deferred is a function of the added file, which gets results by their addresses and parameters as they are at
+ * the entry. A literal in the function itself would make the compiler call the others by other numbers.
+ */
+#define DEFER_END    " defer earshot_e%zu(earshotD, earshotU%s);"
+#define DEFER_UNWIND " defer earshot_u%zu(earshotD, earshotU%s);"
 
-#define UNWOUND " defer func() { if earshotPanic() != earshotU {%s } }() "
-
-/* Parameters as they were at the entry, for those of the n points from number on that are told of an unwinding. */
-static void keep_params(struct points_weaver *w, size_t number, size_t n, struct buf *out)
+/* Which of the function's parameters, or results, one of the n points from number on takes. NULL: not that one. */
+static const char *taken_type(const struct points_weaver *w, size_t number, size_t n, size_t i)
 {
-	struct woven_function *fn = &w->functions.data[w->points.data[number].function];
-
-	for (size_t i = 0; i < fn->function->nparams; i++) {
-		bool used = false;
-
-		for (size_t k = number; k < number + n; k++)
-			used |= w->points.data[k].at_unwinding && w->points.data[k].printed.used[i];
-		if (used)
-			buf_printf(out, " earshotK%zu := %s;", i, woven_param(w->package, fn, i));
-	}
+	for (size_t k = number; k < number + n; k++)
+		if (w->points.data[k].printed.used[i])
+			return w->points.data[k].printed.types[i];
+	return NULL;
 }
 
-/* What is deferred where the point before these n was recorded. */
+/* A panic, or Goexit, that unwinds the function is no return. */
+static const char *deferred_end(struct points_weaver *w, size_t number)
+{
+	const struct weaving_point *wp = &w->points.data[number];
+	struct woven_function *fn = &w->functions.data[wp->function];
+	_cleanup_(buf_done) struct buf given = {0}, handed = {0};
+	struct buf *out = &w->variables;
+
+	buf_printf(out, "\n//go:norace\nfunc earshot_e%zu(earshotD, earshotU uintptr", number);
+	for (size_t i = 0; i < fn->function->nresults; i++) {
+		if (!wp->printed.used[i])
+			continue;
+		buf_printf(out, ", earshotA%zu *%s", i, wp->printed.types[i]);
+		buf_printf(&handed, ", *earshotA%zu", i);
+		buf_printf(&given, ", &%s", woven_result(w->package, fn, i));
+	}
+	buf_printf(out, ") {\n\tif earshotPanic() == earshotU {\n\t\tearshot_f%zu(earshotD%s)\n\t}\n}\n", number,
+	           handed.len ? handed.data : "");
+	return arena_printf(&w->package->arena, DEFER_END, number, given.len ? given.data : "");
+}
+
+/* The n points from number on are told of an unwinding. */
+static const char *deferred_unwinding(struct points_weaver *w, size_t number, size_t n)
+{
+	struct woven_function *fn = &w->functions.data[w->points.data[number].function];
+	_cleanup_(buf_done) struct buf given = {0};
+	struct buf *out = &w->variables;
+
+	buf_printf(out, "\n//go:norace\nfunc earshot_u%zu(earshotD, earshotU uintptr", number);
+	for (size_t i = 0; i < fn->function->nparams; i++)
+		if (taken_type(w, number, n, i)) {
+			buf_printf(out, ", earshotA%zu %s", i, taken_type(w, number, n, i));
+			buf_printf(&given, ", %s", woven_param(w->package, fn, i));
+		}
+	buf_printf(out, ") {\n\tif earshotPanic() != earshotU {\n");
+	for (size_t k = number; k < number + n; k++) {
+		buf_printf(out, "\t\tearshot_f%zu(earshotD", k);
+		for (size_t i = 0; i < fn->function->nparams; i++)
+			if (w->points.data[k].printed.used[i])
+				buf_printf(out, ", earshotA%zu", i);
+		buf_printf(out, ")\n");
+	}
+	buf_printf(out, "\t}\n}\n");
+	return arena_printf(&w->package->arena, DEFER_UNWIND, number, given.len ? given.data : "");
+}
+
+/* What is deferred where the point before these n was recorded: of one kind. */
 static const char *deferred(struct points_weaver *w, size_t number, size_t n)
 {
-	_cleanup_(buf_done) struct buf out = {0}, unwound = {0};
-
-	keep_params(w, number, n, &out);
-	for (size_t i = number; i < number + n; i++) {
-		const struct weaving_point *wp = &w->points.data[i];
-
-		if (wp->at_unwinding)
-			buf_printf(&unwound, " earshot_f%zu(earshotD%s);", i, arguments_of(w, wp));
-		else
-			buf_printf(&out, DEFER, i, arguments_of(w, wp));
-	}
-	if (unwound.len)
-		buf_printf(&out, UNWOUND, unwound.data);
-	return arena_strdup(&w->package->arena, out.data);
+	if (w->points.data[number].at_unwinding)
+		return deferred_unwinding(w, number, n);
+	return deferred_end(w, number); /* one of a pair */
 }
 
 static size_t followers_of(const struct points_weaver *w, size_t number)
@@ -640,15 +664,15 @@ static void put_call(struct points_weaver *w, size_t number)
 	const struct woven_function *fn = &w->functions.data[wp->function];
 	struct go_edits *edits = &fn->file->edits;
 	uint32_t at = fn->function->body.start + 1;
-	const char *given = arguments_of(w, wp);
 
 	if (wp->variant->at_return)
-		go_edits_insert(edits, at, TEST FRAME DEFER "};", number, number, given);
+		go_edits_insert(edits, at, TEST FRAME "%s };", number, deferred_end(w, number));
 	else if (followers_of(w, number))
-		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s} };", number, number, given,
-		                deferred(w, number + 1, followers_of(w, number)));
+		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s } };", number, number,
+		                arguments_of(w, wp), deferred(w, number + 1, followers_of(w, number)));
 	else
-		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number, given);
+		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number,
+		                arguments_of(w, wp));
 }
 
 /* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
@@ -791,7 +815,10 @@ static void weave_span(struct points_weaver *w, const struct pack_span *span)
 		return;
 	go_points_take_back(w->printed, mark);
 	w->points.len = before;
-	weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
+	vec_push(&w->refused, ((struct refused_point){&w->spans, span->name, wp.point->name, span->name,
+	                                              arena_strdup(&w->package->arena, err.text)}));
+	if (r != -EXDEV)
+		weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
 }
 
 /* What package runtime's own file declares (weave/recorder/). */

@@ -178,3 +178,12 @@ const struct type *source_type_at(struct source_types *s, const struct weave_fil
 	return source_type_parse(s, (struct source_place){s->own, f->source}, f->source->text + at.start,
 	                         at.end - at.start, err);
 }
+
+const struct type *source_type_of(struct source_types *s, const struct weave_file *file, const struct go_function *f,
+                                  const struct go_param *p, struct err *err)
+{
+	if (!go_function_is_parameter(file->source, f, p->type))
+		return source_type_at(s, file, p->type, err);
+	err_set(err, -ENODATA, "its type is a type argument of the call");
+	return NULL;
+}

@@ -24,6 +24,9 @@ struct type_lookup *source_types_lookup(struct source_types *s);
 /* The type that stands in a file of the package. NULL with a sentence: it is not known. */
 const struct type *source_type_at(struct source_types *s, const struct weave_file *f, struct go_span at,
                                   struct err *err);
+/* That of a parameter or a result of f, which the file has; of a variadic one its elements'. Likewise. */
+const struct type *source_type_of(struct source_types *s, const struct weave_file *file, const struct go_function *f,
+                                  const struct go_param *p, struct err *err);
 /* Whether a file of the package imports that one. */
 bool source_types_imported(const struct source_types *s, const char *path);
 

@@ -38,25 +38,50 @@ static bool is_package(const struct weave_package *p, const char *path)
 	return main_package ? !strcmp(path, "main") : !strcmp(path, p->path);
 }
 
-/* "serve.func1": the literal's number, and *ret_len what is before it. 0: it is no literal's name. */
-static size_t literal_number(const char *name, size_t *ret_len)
+/* Behind up to four digits; NULL: there are none. */
+static const char *behind_number(const char *s, size_t *ret)
 {
-	const char *dot = strrchr(name, '.');
-	size_t number = 0, n = dot ? strspn(dot + 5, "0123456789") : 0;
+	size_t n = strspn(s, "0123456789");
 
-	if (!dot || strncmp(dot, ".func", 5) || !n || n > 4 || dot[5 + n])
-		return 0;
-	for (const char *p = dot + 5; *p; p++)
-		number = number * 10 + (size_t)(*p - '0');
-	*ret_len = (size_t)(dot - name);
-	return number;
+	*ret = 0;
+	for (size_t i = 0; i < n && n <= 4; i++)
+		*ret = *ret * 10 + (size_t)(s[i] - '0');
+	return *ret ? s + n : NULL;
+}
+
+/* "serve.func1", "serve.func1.2": where the literal's own name begins, behind the dot; NULL: it is no literal's name. */
+static const char *literal_name(const char *name)
+{
+	for (const char *at = name; (at = strstr(at, ".func")); at++) {
+		size_t number;
+		const char *end = behind_number(at + strlen(".func"), &number);
+
+		while (end && *end == '.')
+			end = behind_number(end + 1, &number);
+		if (end && !*end)
+			return at + 1;
+	}
+	return NULL;
+}
+
+static const struct go_function *literal_in(const struct go_function *f, const char *name)
+{
+	size_t number;
+
+	for (name += strlen("func"); name && *name; name += *name == '.') {
+		name = behind_number(name, &number);
+		if (!name || number > f->nliterals)
+			return NULL;
+		f = &f->literals[number - 1];
+	}
+	return f;
 }
 
 static const struct go_function *function_in(struct arena *arena, const struct go_source *s, const char *name,
                                              size_t len)
 {
 	for (size_t i = 0; s && i < s->nfunctions; i++) {
-		const char *own = go_function_name(arena, &s->functions[i]);
+		const char *own = go_function_symbol(arena, &s->functions[i]);
 
 		if (strlen(own) == len && !memcmp(own, name, len))
 			return &s->functions[i];
@@ -73,8 +98,6 @@ static int check(const struct go_function *f, const struct weave_package *p, str
 		return err_set(err, -EINVAL, "not all of it could be read");
 	if (f->body.start == f->body.end)
 		return err_set(err, -EINVAL, "it has no body in Go");
-	if (f->generic)
-		return err_set(err, -EINVAL, "it is generic");
 	if (f->directives & forbidden)
 		return err_set(err, -EINVAL, "it must not use more of the stack%s", of_runtime ? "" : " (go:nosplit)");
 	return 0;
@@ -119,7 +142,8 @@ static int method_of_value(struct weave_package *p, const char **name, struct er
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
 {
 	const char *package, *name = split_name(&p->arena, full_name, &package);
-	size_t len, outer, literal;
+	const char *literal;
+	size_t len;
 	int r;
 
 	if (!name || !is_package(p, package))
@@ -127,20 +151,21 @@ int woven_function_find(struct weave_package *p, const char *full_name, struct w
 	r = method_of_value(p, &name, err);
 	if (r < 0)
 		return r;
-	len = strlen(name);
-	literal = literal_number(name, &outer);
-	len = literal ? outer : len;
+	literal = literal_name(name);
+	len = literal ? (size_t)(literal - 1 - name) : strlen(name);
 	for (size_t i = 0; i < p->nfiles; i++) {
-		const struct go_function *f = function_in(&p->arena, p->files[i].source, name, len);
+		const struct go_function *f = function_in(&p->arena, p->files[i].source, name, len), *own = f;
 
 		if (!f)
 			continue;
-		if (literal && literal > f->nliterals)
+		if (literal)
+			own = literal_in(f, literal);
+		if (!own)
 			return err_set(err, f->broken ? -EINVAL : -ENOENT, "no such function literal");
 		*ret = (struct woven_function){.file = &p->files[i],
-		                               .function = literal ? &f->literals[literal - 1] : f,
+		                               .function = own,
 		                               .outer = literal ? f : NULL};
-		return f->broken || f->generic ? check(f, p, err) : check(ret->function, p, err);
+		return check(f->broken ? f : own, p, err);
 	}
 	return err_set(err, -ENOENT, "package %s has no function %s", p->path, name);
 }
@@ -211,6 +236,8 @@ static int check_wrapping(const struct woven_function *w, struct err *err)
 
 	if (w->outer)
 		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
+	if (f->generic)
+		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer, and it is generic");
 	if (f->recovers || f->asks_caller)
 		return err_set(err, -EINVAL,
 		               "one more defer would make its own defers five times dearer, and it may not become two "

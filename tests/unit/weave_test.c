@@ -174,7 +174,7 @@ static size_t read_points(struct source *s, struct arena *arena, struct woven_po
 }
 
 #define FRAME      "earshotD, earshotU := earshotDepth(), earshotPanic();"
-#define ENDS(call) "defer func() { if earshotPanic() == earshotU { " call " } }() "
+#define ENDS(call) "defer " call ";"
 
 static void a_span_is_one_call_with_both_ends(void **state)
 {
@@ -191,7 +191,7 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	                    "package shop\n\nfunc (*Cart) Add(earshot_a0 int, earshot_a1 []byte) (earshot_r0 error) {"
 	                    " if *earshotSwitch != earshot_p0.off { " FRAME
 	                    " if earshot_f0(earshotD, earshot_a0, earshot_a1) { " ENDS(
-	                        "earshot_f1(earshotD, earshot_r0)") "} };\n\treturn nil\n}\ntype Cart struct{}\n");
+	                        "earshot_e1(earshotD, earshotU, &earshot_r0)") " } };\n\treturn nil\n}\ntype Cart struct{}\n");
 	free(text);
 	assert_int_equal(read_points(&s, &arena, points, 4), 2);
 	assert_string_equal(points[0].pack, "functions");
@@ -204,6 +204,9 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	assert_string_equal(points[0].slots[7].name, "epoch.cache_end");
 	assert_non_null(strstr(s.package.added.data[0].text.data,
 	                       "\tearshotLineage(&earshotS[3])\n\tearshotEpoch(&earshotS[5])\n\treturn earshotWrite("));
+	assert_non_null(strstr(s.package.added.data[0].text.data,
+	                       "\nfunc earshot_e1(earshotD, earshotU uintptr, earshotA0 *error) {\n"
+	                       "\tif earshotPanic() == earshotU {\n\t\tearshot_f1(earshotD, *earshotA0)\n\t}\n}\n"));
 	assert_true(points[1].at_return);
 	assert_string_equal(points[1].slots[0].kind, "type");
 	assert_int_equal(s.package.warnings.len, 0);
@@ -239,7 +242,7 @@ static void packs_bind_against_declarations(void **state)
 	                       "earshot_f0(earshotDepth(), t, x) }; go func() { if *earshotSwitch != earshot_p1.off { "
 	                       "earshot_f1(earshotDepth()) };}() }\n"));
 	assert_non_null(strstr(text, "func stop() (err error) { if *earshotSwitch != earshot_p2.off { " FRAME
-	                             " " ENDS("earshot_f2(earshotD, err)") "}; return }\n"));
+	                             " " ENDS("earshot_e2(earshotD, earshotU, &err)") " }; return }\n"));
 	free(text);
 	assert_int_equal(read_points(&s, &arena, points, 4), 3);
 	assert_int_equal(points[0].nslots, 2 + 5); /* who created the goroutine, and the epoch */
@@ -364,9 +367,12 @@ static void an_unwinding_is_told_where_the_start_is(void **state)
 	text = woven_text(&s);
 	assert_non_null(strstr(
 	    text, "func run(t *T, x any) { if *earshotSwitch != earshot_p0.off { " FRAME
-	          " if earshot_f0(earshotD, t) { earshotK0 := t; defer func() { if earshotPanic() != earshotU {"
-	          " earshot_f1(earshotD, earshotK0); earshot_f2(earshotD, earshotK0); } }() } }; t = nil }\n"));
+	          " if earshot_f0(earshotD, t) { defer earshot_u1(earshotD, earshotU, t); } }; t = nil }\n"));
 	free(text);
+	assert_non_null(strstr(s.package.added.data[0].text.data,
+	                       "\nfunc earshot_u1(earshotD, earshotU uintptr, earshotA0 *T) {\n"
+	                       "\tif earshotPanic() != earshotU {\n\t\tearshot_f1(earshotD, earshotA0)\n"
+	                       "\t\tearshot_f2(earshotD, earshotA0)\n\t}\n}\n"));
 	/* What another function wants is kept for it, and nothing else. */
 	assert_non_null(strstr(s.package.added.data[0].text.data, "\tvar earshotW [1]earshotSlot\n"));
 	assert_int_equal(read_points(&s, &arena, points, 8), 4);
@@ -571,11 +577,45 @@ static void bodies_are_wrapped(void **state)
 	buf_printf(&want,
 	           "package main\nfunc (earshot_t0 T) f(n int,\n\tearshot_a1 ...string, // why\n) (err error) { if "
 	           "*earshotSwitch != earshot_p0.off { " FRAME " if earshot_f0(earshotD, n) { " ENDS(
-	               "earshot_f1(earshotD, err)") "} }; return earshot_t0.earshot_w0(n, earshot_a1...) }; func (T) "
+	               "earshot_e1(earshotD, earshotU, &err)") " } }; return earshot_t0.earshot_w0(n, earshot_a1...) }; func (T) "
 	                                            "earshot_w0(n int, \t_ ...string,  ) (err error) {%s",
 	           returns);
 	assert_string_equal(got, want.data);
 	free(got);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void check_arguments(const struct woven_point *p, const char *func, const char *arguments)
+{
+	_cleanup_(buf_done) struct buf got = {0};
+
+	for (size_t i = 1; i < p->nslots && strncmp(p->slots[i].name, "lineage", 7) != 0; i++)
+		buf_printf(&got, "%s ", p->slots[i].name);
+	assert_string_equal(p->func, func);
+	assert_string_equal(got.len ? got.data : "", arguments);
+}
+
+/* Generic functions are woven once, for all type arguments; literals wherever they stand. */
+static void generic_functions_and_nested_literals(void **state)
+{
+	struct source s;
+	struct woven_point points[16];
+	struct arena arena = {0};
+
+	source_open(&s, "main",
+	            "package main\n\ntype V string\ntype List[T any] struct{}\n"
+	            "func Map[K comparable, V, W interface{ ~int }](k K, v V, n int, w []W) {\n"
+	            "\tfunc(b bool, k *K) { func(u uint) {}(1); func(s string, v V) {}(\"\", v) }(true, nil)\n}\n"
+	            "func (l *List[string]) Add(x string, v V) {}\n");
+	weave_one(&s, NULL, "main.*");
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 16), 10);
+	check_arguments(&points[0], "main.Map[...]", "n ");
+	check_arguments(&points[2], "main.Map[...].func1", "b ");
+	check_arguments(&points[4], "main.Map[...].func1.1", "u ");
+	check_arguments(&points[6], "main.Map[...].func1.2", "s ");
+	check_arguments(&points[8], "main.(*List[...]).Add", "v ");
 	source_close(&s);
 	arena_done(&arena);
 }
@@ -601,7 +641,6 @@ static void what_is_refused_is_named_and_left_alone(void **state)
 	    "\tif n > 2 { return }\n\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
 	    "\tif n > 6 { return }\n\trecover()\n}\nfunc g()\n";
 
-	check_refused("package main\nfunc f[T any](x T) {}\n", NULL, "main.f", "main.f is no span: it is generic");
 	check_refused("package main\nfunc f()\n", NULL, "main.f", "has no body");
 	check_refused("package main\n//go:nosplit\nfunc f() {}\n", NULL, "main.f", "go:nosplit");
 	check_refused("package main\nfunc f() { x := make(2) }\n", NULL, "main.f", "not all of it could be read");
@@ -625,8 +664,9 @@ static void patterns_leave_out(void **state)
 	source_open(&s, "example.com/yaml.v3",
 	            "package yaml\nfunc a() {}\nfunc b[T any]() {}\n//go:nosplit\nfunc c() {}\nfunc d()\n");
 	weave_one(&s, NULL, "example.com/yaml.v3.*");
-	assert_int_equal(read_points(&s, &arena, points, 8), 2);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
 	assert_string_equal(points[0].func, "example.com/yaml%2ev3.a");
+	assert_string_equal(points[2].func, "example.com/yaml%2ev3.b[...]");
 	assert_int_equal(s.package.warnings.len, 0);
 	source_close(&s);
 	arena_done(&arena);
@@ -673,6 +713,7 @@ int main(void)
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),
 	    cmocka_unit_test(bodies_are_wrapped),
+	    cmocka_unit_test(generic_functions_and_nested_literals),
 	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
 	    cmocka_unit_test(what_the_go_command_lists),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),

@@ -43,6 +43,7 @@ struct printing {
 	VEC(struct go_point_slot) slots;
 	VEC(struct go_point_left) left;
 	bool *used;
+	const char **types;
 };
 
 /* ---- which variables ---- */
@@ -399,6 +400,7 @@ static int print_params(struct printing *pr, struct buf *out, struct err *err)
 
 		if (pr->used[i] && !type)
 			return err_set(err, -EINVAL, "%s", pr->g.why);
+		pr->types[i] = type ? arena_strdup(pr->arena, type) : NULL;
 		if (type)
 			buf_printf(out, ", %s %s",
 			           go_variable(pr->g.arena, &pr->g.program->variables, variable_op(pr->g.program), i),
@@ -464,12 +466,13 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 
 	variables(program, &n);
 	pr.used = arena_array(arena, bool, n + 1);
+	pr.types = arena_array(arena, const char *, n + 1);
 	pr.g = (struct go_printer){
 	    .file = &p->file, .program = program, .out = &pr.captures, .arena = &work, .woven = true};
 	r = print_function(&pr, number, &out, err);
 	if (r >= 0) {
 		buf_append(&p->file.body, out.data, out.len);
-		*ret = (struct go_point){.used = pr.used, .nslots = pr.slots.len, .nleft = pr.left.len};
+		*ret = (struct go_point){.used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
 		ret->slots =
 		    pr.slots.len ? arena_memdup(arena, pr.slots.data, pr.slots.len * sizeof(*pr.slots.data)) : NULL;
 		ret->left = pr.left.len ? arena_memdup(arena, pr.left.data, pr.left.len * sizeof(*pr.left.data)) : NULL;

@@ -40,6 +40,7 @@ struct go_point {
 	const char *const *facts; /* what it has to be told (earshotKnown): lines without the word `need` */
 	size_t nfacts;
 	const bool *used; /* which of the parameters, or at a return the results, the function takes, in order */
+	const char *const *types; /* … what their types are in the file */
 };
 
 /* What a point does with values that are kept from one point of a goroutine to another (earshotKeep). */
