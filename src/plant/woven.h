@@ -23,6 +23,10 @@ struct woven_fact {
 	const char *type, *field, *field_type; /* field NULL: the type itself is meant */
 };
 
+struct woven_refused {        /* a point that could not be woven into the package */
+	const char *pack, *span, *point, *func, *why; /* span as below */
+};
+
 struct woven_point {
 	uint64_t key;         /* of its text */
 	const char *pack, *span, *point; /* span "-": a hook */
@@ -34,6 +38,8 @@ struct woven_point {
 	size_t nslots, nleft;
 	const struct woven_fact *facts;
 	size_t nfacts;
+	const struct woven_refused *refused; /* those of the package that this one tells of */
+	size_t nrefused;
 };
 
 /*

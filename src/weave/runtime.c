@@ -31,6 +31,7 @@ int weave_runtime(struct weave_package *p, struct err *err)
 	go_edits_insert(&start.file->edits, at, RECORDER_INIT "; ");
 	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_go);
 	buf_str(weave_package_add(p, "earshot_marks.go"), recorder_marks_go);
+	buf_str(weave_package_add(p, "earshot_asked.go"), recorder_asked_go);
 	return 0;
 }
 

@@ -33,7 +33,8 @@ enum { BEGIN = 1, END, CALL, RETURN, NPROBES };
 
 static const char whole[] = HEAD POINT "pack\t0123456789abcdef\nslot\t3\tstring\turl.path\nslot\t-\tuint\tours\n"
 				       "need\ttype\t*net.conn\nneed\tfield\tnet.conn\tfd\t*net.netFD\n"
-				       "left\t4\tclient.address\tnot of a type that is known\nend\n";
+				       "left\t4\tclient.address\tnot of a type that is known\n"
+				       "refused\tgin\tnethttp/server\troute\tgin.f\tit is generic\nend\n";
 
 static void test_points_are_read(void **state)
 {
@@ -64,6 +65,10 @@ static void test_points_are_read(void **state)
 	assert_int_equal(p.nleft, 1);
 	assert_string_equal(p.left[0].name, "client.address");
 	assert_string_equal(p.left[0].kind, "not of a type that is known");
+	assert_int_equal(p.nrefused, 1);
+	assert_string_equal(p.refused[0].pack, "gin");
+	assert_string_equal(p.refused[0].span, "nethttp/server");
+	assert_string_equal(p.refused[0].why, "it is generic");
 	arena_done(&arena);
 }
 
@@ -75,7 +80,8 @@ static void test_points_that_break_the_rules(void **state)
 		HEAD "point\ta\tb\tc\t1\tentry\t\nend\n", HEAD POINT "slot\t99999\tint\tn\nend\n",
 		HEAD POINT "slot\t1\tint\nend\n", HEAD POINT "what\nend\n", HEAD POINT "slot\t1\tint\tn\001\nend\n",
 		HEAD POINT "need\ttype\nend\n", HEAD POINT "need\tfield\tT\tf\nend\n",
-		HEAD POINT "need\twhat\tT\nend\n", HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n",
+		HEAD POINT "refused\ta\tb\tc\td\nend\n", HEAD POINT "need\twhat\tT\nend\n",
+		HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n",
 		"earshot.woven.2\n" POINT "end\n", "",
 	};
 	struct arena arena = {0};
