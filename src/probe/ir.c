@@ -54,6 +54,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_MARK_CREATOR] = {"mark_creator", USES_A},
 	[IR_MARK_FIND] = {"mark_find", USES_A},
 	[IR_MARK_BEGIN] = {"mark_begin", 0},
+	[IR_MARK_STATE] = {"mark_state", USES_A | USES_B},
 	[IR_MARK_PUT] = {"mark_put", USES_A},
 	[IR_MARK_PUT_CHAIN] = {"mark_put_chain", USES_A | USES_B},
 	[IR_MARK_PUSH] = {"mark_push", 0},

@@ -71,9 +71,10 @@ enum ir_op {
 		      * that is `str` (strlen imm, letters a to z only), in either case of the letters; else 0.
 		      * Fails: unreadable; busy, when b is more than IR_MAX_ELEMENTS, where nothing is read */
 	IR_INJECT,   /* appends a trace context to what the program is about to send, in the form imm (enum
-		      * inject_form); dst = enum inject_outcome. The registers from a on, INJECT_WORDS of them, say
-		      * where and which (enum inject_word). The only instruction that changes the program's memory,
-		      * and it changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
+		      * inject_form); dst = enum inject_outcome, and where that is INJECT_WRITTEN enum inject_state,
+		      * INJECT_STATE_SHIFT bits higher. The registers from a on, INJECT_WORDS of them, say where and
+		      * which (enum inject_word). The only instruction that changes the program's memory, and it
+		      * changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
 		      * (planter_caps.injects). Fails: unreadable */
 	IR_LEND,     /* likewise, but what the program has there stays as it is: the call gets a copy with the trace
 		      * context in it (forms from INJECT_FORMS on), which is lent to it until IR_RELEASE of the same
@@ -138,6 +139,9 @@ enum ir_op {
 		      * kept by the threshold imm (mark_kept), with IR_MARK_CHILD undecided, too. Where a header is the
 		      * parent, with IR_MARK_BY_RATIO the threshold decides instead of its flag. a, b, c: the epoch, or
 		      * IR_NO_REG */
+	IR_MARK_STATE,/* the b bytes at a, if they are a valid tracestate, came with the header that is the parent of
+		      * the run's mark, just begun: that mark and those below it have them while it has not ended. Of
+		      * more than MARK_STATE_MAX they have the length alone. Nothing where a header is not the parent */
 	IR_MARK_PUT, /* the run's mark is found by the word a (0: none), of kind imm and `group`, and no other mark is
 		      * by that. MARK_KEY: this run has keyed it */
 	IR_MARK_PUT_CHAIN,/* by the first link (IR_EMIT_CHAIN) of the context with type word a and data word b, as
@@ -189,8 +193,11 @@ struct ir_key {
 enum { IR_SIGNED = 1, /* flags */
        IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32 };
 
-/* Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. */
-enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_WORD_COUNT };
+/*
+ * Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. Of its tracestate the bytes,
+ * MARK_STATE_MAX + 1 where that is too long, 0 where there is none.
+ */
+enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_STATE, MARK_WORD_COUNT };
 
 /* A slice that a function is given: where its address, length and capacity lie. */
 struct ir_slice {
@@ -224,6 +231,12 @@ enum inject_form {
 #define INJECT_MESSAGE_NAME "NATS/1.0" /* that headers of a message begin with; then CR LF, or a status */
 #define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
 #define IR_LOAN_BYTES 4096             /* that can be lent to a call: the copy and what is added */
+/*
+ * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So
+ * the traceparent is what another observer sees.
+ */
+#define INJECT_STATE_LINE "Tracestate: "
+#define INJECT_STATE_FIELD "\0\x0atracestate"
 #define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
 enum inject_word {
 	INJECT_BUFFER,         /* the address of its first byte */
@@ -235,8 +248,10 @@ enum inject_word {
 	INJECT_FLAGS,          /* the low byte: W3C's */
 	INJECT_BLOCK,          /* INJECT_FRAME: bytes of the frame's block, and its stream; else anything */
 	INJECT_STREAM,
+	INJECT_STATE,          /* enum inject_state_wanted */
 	INJECT_WORDS
 };
+enum inject_state_wanted { INJECT_STATE_UNWANTED, INJECT_STATE_WANTED, INJECT_STATE_THERE /* the program has one */ };
 
 struct ir_insn {
 	uint8_t op;      /* enum ir_op */

@@ -38,6 +38,7 @@
 #   trio-go1.XX-sdk                        likewise, with an OpenTelemetry SDK; built by the newest toolchain
 #   manual-go1.XX-{plain,sw}               makes spans with OpenTelemetry's API, without an SDK
 #   sender-go1.XX-{plain,sw}               sends many requests at once, to servers that read every byte
+#   relay-go1.XX-sw, -plain                 asks another one whatever it is asked
 #   mq-go1.XX-{plain,sw}                   sends and handles messages of NATS and Kafka; the newest has brokers, too
 #   mailer-go1.27-sw, mailer-go1.21-plain  sends many messages at once, to servers that read every byte
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
@@ -196,6 +197,8 @@ if [ "${1:-}" = modules ]; then
 	build_libraries trio
 	build_module "$newest" trio "trio-go$newest-sdk" -modfile=sdk.mod -tags sdk -ldflags '-s -w'
 	build_libraries sender
+	build_module "$newest" relay "relay-go$newest-sw" -ldflags '-s -w'
+	build_module 1.21 relay relay-go1.21-plain -modfile=go1.21.mod
 	build_libraries webclient
 	build_libraries grpcd
 	build_libraries routers

@@ -259,6 +259,7 @@ int code_lend(struct code *g, const struct ir_insn *i)
 	copy_lines(&j);
 	add_line(&j);
 	r = give(&j);
+	x86_imm(j.x, RAX, INJECT_WRITTEN);
 	injection_end(&j);
 	return r;
 }

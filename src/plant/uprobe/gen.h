@@ -113,7 +113,7 @@ void state_store_imm(struct gen *g, int off, int32_t imm);
 void windows_choose(struct windows *w, const struct capture_program *p);
 void windows_done(struct windows *w);
 void windows_read(struct gen *g);
-/* R8 = goid, R9 = stack.hi, to unread where they cannot be had so; false when no window has them. Before windows_read. */
+/* R8 = goid, R9 = stack.hi, to unread where they cannot be had so; false: no window has them. Before windows_read. */
 bool windows_goroutine(struct gen *g, int unread);
 /* R0 = the field (zero-extended), to slow if its window is invalid; false when no window has it. */
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow);

@@ -169,7 +169,8 @@ static void goroutine_uses(struct analysis *a, const struct capture_program *p)
 		return;
 	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.goid, .size = 8, .insn = NO_INSN, .head = true,
 					   .sure = true};
-	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.stack_hi, .size = 8, .insn = NO_INSN, .sure = true};
+	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.stack_hi, .size = 8, .insn = NO_INSN,
+					   .sure = true};
 }
 
 /* The window that has both. */

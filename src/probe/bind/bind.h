@@ -51,6 +51,8 @@ struct inject_item {
 	const char *present;             /* a condition: the program has put one there */
 	const char *limited;             /* a condition: the peer allows little more than there is */
 	const char *split;               /* a condition: what is filled is not all of the headers */
+	const char *state_present;       /* a condition: the program has put a tracestate there; NULL: none is
+					  * written beside the traceparent */
 	const char *buffer;              /* a []byte in memory: what is appended to; where a copy is lent a parameter */
 	const char *filled;              /* an int in memory: how much of the buffer's length counts; NULL: the buffer
 					  * is filled to its length, and has room up to its capacity */

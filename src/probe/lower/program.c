@@ -430,7 +430,7 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
 			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes,
 			    .injects = o->caps && o->caps->injects, .lends = o->caps && o->caps->lends,
-			    .marks = o->marks};
+			    .carries_states = o->caps && o->caps->carries_states, .marks = o->marks};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 

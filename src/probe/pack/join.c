@@ -305,6 +305,8 @@ static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, cons
 		*ret = MARK_CARRIED;
 	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
 		*ret = MARK_HEADER;
+	else if (c->use == USE_ATTRIBUTE && names(s->tracestate, c) && !c->transform.field && jn->marks->sent)
+		*ret = MARK_TRACESTATE;
 	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && s->detached)
 		*ret = MARK_KEYED;
 	else
