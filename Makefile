@@ -19,7 +19,7 @@ WERROR  ?=
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter
+PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter jansson
 CFLAGS  ?= -O2 -g
 override CFLAGS += -std=gnu17 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wmissing-prototypes \
            -Wstrict-prototypes -Wshadow -fno-strict-aliasing
@@ -136,7 +136,7 @@ soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 soak-traces: all
 	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace trace_trouble
 soak-propagate: all
-	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate
+	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages
 soak-cycles: all
 	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
 		EARSHOT_LONG_RUN=12 EARSHOT_TRACE_CYCLES=500 \

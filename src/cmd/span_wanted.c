@@ -36,12 +36,14 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 {
 	struct wanted *w = &s->wanted;
 	struct plant_probe *probe = &w->probes[w->nprobes];
+	/* What lends a call its memory, and what has it given back, are of no use without each other */
+	const bool loan = pack_loan(j->point, j->variant), writes = point_writes(j->point);
 
 	*probe = (struct plant_probe){.label = j->func.name,
 				      .program = &j->capture.program,
-				      .auxiliary = !j->span || point_writes(j->point),
-				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
-				      .optional = j->point->optional,
+				      .auxiliary = !j->span || writes,
+				      .group = !j->span || (writes && !loan) ? 0 : j->capture.program.save_group,
+				      .optional = j->point->optional && !loan,
 				      .ends = j->point->role == POINT_END,
 				      .begins = j->point->role == POINT_START,
 				      .own = own_point_of(&s->woven, j)};

@@ -10,15 +10,16 @@
 	/* by the program around the instruction; or what is filled ends with one as we write it */                    \
 	X(INJECT_PRESENT, "present", "had one already")                                                                \
 	/* by the program around it */                                                                                 \
-	X(INJECT_LIMITED, "limited", "to a peer that takes few headers")                                               \
+	X(INJECT_LIMITED, "limited", "to a peer that takes no more")                                                   \
 	/* the ids are zeros */                                                                                        \
 	X(INJECT_NO_SPAN, "no_span", "whose span is not known")                                                        \
 	/* the length is not what is filled, or that is less than 2, more than the capacity, or does not end as the    \
 	 * form wants it: with CR LF; with a whole HEADERS frame of that stream and block, neither padded nor with a   \
 	 * priority */                                                                                                 \
 	X(INJECT_UNEXPECTED, "unexpected", "not as expected in the buffer")                                            \
-	/* the block would not be one frame that any peer takes */                                                     \
-	X(INJECT_TOO_LARGE, "too_large", "with more than one frame of headers")                                        \
+	/* the block would not be one frame that any peer takes, or the copy be more than can be lent */               \
+	X(INJECT_TOO_LARGE, "too_large", "with large headers")                                                         \
+	/* or nothing that could be lent */                                                                            \
 	X(INJECT_NO_ROOM, "no_room", "without room in the buffer")                                                     \
 	X(INJECT_MAP_BUSY, "map_too_large", "with too many headers to look through")                                   \
 	X(INJECT_UNREADABLE, "unreadable", "unreadable")

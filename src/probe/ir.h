@@ -76,6 +76,10 @@ enum ir_op {
 		      * which (enum inject_word). The only instruction that changes the program's memory, and it
 		      * changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
 		      * (planter_caps.injects). Fails: unreadable */
+	IR_LEND,     /* likewise, but what the program has there stays as it is: the call gets a copy with the trace
+		      * context in it (forms from INJECT_FORMS on), which is lent to it until IR_RELEASE of the same
+		      * `call`. `slice` is the parameter that is told of it. At an entry, behind all other probes there,
+		      * which are not to see what the call gets. Only for a planter that can (planter_caps.lends) */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
 		      * Fails: absent, when there is none */
@@ -89,6 +93,8 @@ enum ir_op {
 	IR_LABEL,    /* label number `label`, each placed once, after every jump to it */
 	IR_REQUIRE,  /* a must not be 0, else fails with status imm (enum slot_status) */
 	IR_FILTER,   /* drop the event silently when a == 0 */
+	IR_RELEASE,  /* what was lent to this call (of function `call`) is given back; the event is dropped silently.
+		      * Alone in the filter, at a return, where the call has the depth that it had at its entry */
 	IR_REGION,   /* a capture of slot `slot`, or the filter (IR_SLOT_FILTER), begins */
 	IR_END,
 	/* emit: inside the region of that slot */
@@ -193,6 +199,15 @@ enum { IR_SIGNED = 1, /* flags */
  */
 enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_STATE, MARK_WORD_COUNT };
 
+/* A slice that a function is given: where its address, length and capacity lie. */
+struct ir_slice {
+	struct {
+		bool on_stack;
+		uint8_t reg;     /* as of IR_ARG_REG */
+		int32_t stack;   /* from the stack pointer at the entry on */
+	} word[3];
+};
+
 /*
  * What IR_INJECT writes. The bytes go behind what is filled, at a moment when nothing of it can have been sent, and the
  * library counts and sends them as its own.
@@ -201,7 +216,11 @@ enum inject_form {
 	INJECT_LINE,   /* a header line of HTTP/1, if what is filled ends with one */
 	INJECT_FIELD,  /* a field of a header block of HTTP/2: literal, not indexed, not compressed */
 	INJECT_FRAME,  /* such a field in the HEADERS frame that is the last thing filled: its length grows as well */
-	INJECT_FORMS
+	INJECT_FORMS,
+	/* Of IR_LEND: the headers of a message of NATS, a line each behind its first one. Where there are none
+	 * (address and length are 0) they begin with our one */
+	INJECT_MESSAGE = INJECT_FORMS,
+	INJECT_ALL_FORMS
 };
 #define INJECT_LINE_BYTES 70
 #define INJECT_FIELD_BYTES 69
@@ -209,6 +228,9 @@ enum inject_form {
 /* What they begin with. The first 8 bytes tell that another observer has written one there already. */
 #define INJECT_LINE_NAME "Traceparent: 00-"
 #define INJECT_FIELD_NAME "\0\x0btraceparent\x37" "00-"
+#define INJECT_MESSAGE_NAME "NATS/1.0" /* that headers of a message begin with; then CR LF, or a status */
+#define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
+#define IR_LOAN_BYTES 4096             /* that can be lent to a call: the copy and what is added */
 /*
  * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So
  * the traceparent is what another observer sees.
@@ -245,12 +267,15 @@ struct ir_insn {
 	};
 	union {
 		uint32_t at;     /* IR_IMAGE, IR_IMAGE_COPY */
-		uint32_t call;   /* IR_MARK_*: number of a function; 0: none that is known */
+		uint32_t call;   /* IR_MARK_*, IR_LEND, IR_RELEASE: number of a function; 0: none that is known */
 	};
 	int64_t imm;
 	const char *str; /* strlen equals imm: no NUL inside */
 	const struct map_layout *map;
-	const struct ir_key *key; /* IR_MAP_KEY */
+	union {
+		const struct ir_key *key;     /* IR_MAP_KEY */
+		const struct ir_slice *slice; /* IR_LEND */
+	};
 };
 
 enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT64, VALUE_POINTER,

@@ -44,6 +44,7 @@ GROUPS = (
     "keep",
     "sampling",
     "propagate",
+    "propagate_messages",
     "otlp_export",
     "under_load",
     "attach_cycles",

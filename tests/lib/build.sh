@@ -40,6 +40,7 @@
 #   sender-go1.XX-{plain,sw}               sends many requests at once, to servers that read every byte
 #   relay-go1.XX-sw, -plain                 asks another one whatever it is asked
 #   mq-go1.XX-{plain,sw}                   sends and handles messages of NATS and Kafka; the newest has brokers, too
+#   mailer-go1.27-sw, mailer-go1.21-plain  sends many messages at once, to servers that read every byte
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 #   recorded-go1.XX{,-noop}                woven by hand, with the recorder in its runtime; oldest to newest
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
@@ -203,6 +204,8 @@ if [ "${1:-}" = modules ]; then
 	build_libraries routers
 	build_libraries dbs
 	build_libraries mq
+	build_module "$newest" mailer "mailer-go$newest-sw" -ldflags '-s -w'
+	build_module 1.21 mailer mailer-go1.21-plain -modfile=go1.21.mod
 	build_libraries manual
 	exit
 fi

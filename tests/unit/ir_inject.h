@@ -69,6 +69,65 @@ static inline struct capture_program inject_program(struct ir_insn *insns, enum 
 					.nregs = INJECT_WORDS + 1};
 }
 
+/* Of IR_LEND: the call is told in RBX, RDI, and on the stack. */
+static inline struct capture_program lend_program(struct ir_insn *insns)
+{
+	static const struct ir_slice slice = {{{.reg = GPR_RBX}, {.reg = GPR_RDI}, {.on_stack = true, .stack = 16}}};
+	struct capture_program p = inject_program(insns, INJECT_MESSAGE);
+
+	insns[INJECT_PROGRAM - 3].op = IR_LEND;
+	insns[INJECT_PROGRAM - 3].slice = &slice;
+	insns[INJECT_PROGRAM - 3].call = 7;
+	return p;
+}
+
+/* What gives that back. insns has 3 of them. */
+static inline struct capture_program release_program(struct ir_insn *insns)
+{
+	insns[0] = (struct ir_insn){.op = IR_REGION, .slot = IR_SLOT_FILTER};
+	insns[1] = (struct ir_insn){.op = IR_RELEASE, .call = 7};
+	insns[2] = (struct ir_insn){.op = IR_END};
+	return (struct capture_program){.insns = insns, .ninsns = 3};
+}
+
+static inline void lend_fill(struct inject_memory *m, const char *headers, uint64_t n)
+{
+	memset(m, 0xee, sizeof(*m));
+	memcpy(&m->words[INJECT_TRACE], inject_ids, sizeof(inject_ids));
+	memcpy(m->buffer, headers, n);
+	m->words[INJECT_BUFFER] = n ? (uintptr_t)m->buffer : 0;
+	m->words[INJECT_FILLED] = n;
+	m->words[INJECT_FLAGS] = 0xabcdef01;
+}
+
+/* Headers, and what must come of them. */
+struct lend_case {
+	const char *headers;
+	enum inject_outcome outcome;
+};
+#define HDR "NATS/1.0\r\n"
+static const struct lend_case lend_cases[] = {
+	{"", INJECT_WRITTEN},
+	{HDR "\r\n", INJECT_WRITTEN},
+	{HDR "A: b\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Traceparent: 1\r\n\r\n", INJECT_PRESENT},
+	{HDR "A: b\r\ntraceparent:\r\n\r\n", INJECT_PRESENT},
+	{HDR "A: b\r\nTRACEPARENT: x\r\nB: c\r\n\r\n", INJECT_PRESENT},
+	{HDR "A: b\r\n traceparent: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "A: traceparent: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Xtraceparent: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Traceparents: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Traceparen: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Tracestate: traceparent\r\n\r\n", INJECT_WRITTEN},
+	{"NATS/1.0 503\r\n\r\n", INJECT_WRITTEN},
+	{HDR "A: b\r\n", INJECT_UNEXPECTED},
+	{HDR "A: b\n\r\n", INJECT_UNEXPECTED},
+	{"HTTP/1.0\r\nA: b\r\n\r\n", INJECT_UNEXPECTED},
+	{HDR, INJECT_UNEXPECTED},
+	{"\r\n\r\n", INJECT_UNEXPECTED},
+	{"x", INJECT_UNEXPECTED},
+};
+
 /* A word of the memory; by way of register 2. */
 static inline size_t inject_load(struct ir_insn *insns, uint16_t dst, size_t offset)
 {

@@ -27,7 +27,8 @@ struct interp_input {
 	size_t room;         /* for chunks; 0: as much as there is */
 	struct interp_marks *marks; /* of programs that have any */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
-	bool (*write)(void *arg, uint64_t addr, const void *bytes, size_t n); /* all or nothing; IR_INJECT only */
+	bool (*write)(void *arg, uint64_t addr, const void *bytes, size_t n); /* all or nothing; IR_INJECT, IR_LEND */
+	uint64_t loan;       /* IR_LOAN_BYTES that IR_LEND may lend; 0: none are free */
 	void *arg;
 };
 
@@ -41,6 +42,8 @@ struct interp_slot {
 
 struct interp_result {
 	bool dropped;
+	bool lent, released;
+	uint64_t lent_bytes; /* what the slice is told, beside the loan's address: length and capacity */
 	int loss;            /* enum loss to count, or -1 */
 	bool other_goroutine;
 	uint64_t g, sp;      /* with other_goroutine; sp 0: none was given */
@@ -480,6 +483,57 @@ static enum slot_status interp_inject(const struct interp *t, const struct ir_in
 	return interp_inject_write(t, form, w, frame, ret);
 }
 
+/* What lines there are, without the empty one at the end; -1: one of them is ours. */
+static int64_t interp_lines(const struct interp *t, const uint64_t *w, char out[IR_LOAN_BYTES])
+{
+	const uint64_t n = w[INJECT_FILLED];
+
+	if (!n)
+		return sprintf(out, "NATS/1.0\r\n");
+	t->in->read(t->in->arg, w[INJECT_BUFFER], out, n);
+	for (uint64_t k = 0; k + 13 <= n; k++)
+		if (out[k] == '\n' && !strncasecmp(out + k + 1, "traceparent:", 12))
+			return -1;
+	return (int64_t)n - 2;
+}
+
+static enum slot_status interp_lend(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const uint64_t *w = &t->r[i->a];
+	char bytes[IR_LOAN_BYTES], first[8], last[4];
+	int64_t n;
+
+	*ret = INJECT_NO_SPAN;
+	if (!(w[INJECT_TRACE] | w[INJECT_TRACE + 1]) || !w[INJECT_SPAN])
+		return SLOT_OK;
+	*ret = INJECT_UNEXPECTED;
+	if (w[INJECT_FILLED] ? w[INJECT_FILLED] < 12 : w[INJECT_BUFFER])
+		return SLOT_OK;
+	*ret = INJECT_TOO_LARGE;
+	if (w[INJECT_FILLED] > IR_LOAN_BYTES - INJECT_LINE_BYTES)
+		return SLOT_OK;
+	*ret = INJECT_UNEXPECTED;
+	if (w[INJECT_FILLED] && (!t->in->read(t->in->arg, w[INJECT_BUFFER], first, 8) ||
+				 !t->in->read(t->in->arg, w[INJECT_BUFFER] + w[INJECT_FILLED] - 4, last, 4)))
+		return SLOT_UNREADABLE;
+	if (w[INJECT_FILLED] && (memcmp(first, "NATS/1.0", 8) || memcmp(last, "\r\n\r\n", 4)))
+		return SLOT_OK;
+	*ret = INJECT_PRESENT;
+	n = interp_lines(t, w, bytes);
+	if (n < 0)
+		return SLOT_OK;
+	*ret = INJECT_NO_ROOM;
+	if (!t->in->loan)
+		return SLOT_OK;
+	*ret = INJECT_WRITTEN;
+	n += (int64_t)interp_inject_bytes(INJECT_LINE, w, bytes + n);
+	memcpy(bytes + n, "\r\n", 2);
+	t->in->write(t->in->arg, t->in->loan, bytes, (size_t)n + 2);
+	t->out->lent = true;
+	t->out->lent_bytes = (uint64_t)n + 2;
+	return SLOT_OK;
+}
+
 static enum slot_status interp_mark_word(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
 {
 	const struct mark *m = &t->mark->mark;
@@ -519,6 +573,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		return interp_any(t, i, ret);
 	case IR_INJECT:
 		return interp_inject(t, i, ret);
+	case IR_LEND:
+		return interp_lend(t, i, ret);
 	case IR_G:
 		*ret = in->g;
 		return SLOT_OK;
@@ -995,6 +1051,10 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 	case IR_FILTER:
 		if (!t->r[i->a])
 			interp_drop(t, -1);
+		return SLOT_OK;
+	case IR_RELEASE:
+		t->out->released = true;
+		interp_drop(t, -1);
 		return SLOT_OK;
 	case IR_EMIT:
 	case IR_EMIT_STR:

@@ -168,12 +168,14 @@ static void code_reset(void)
 	put_code(stub, sizeof(stub));
 }
 
+static uint64_t test_loans; /* address of a struct shared_loans; 0: none */
+
 static struct patch_env test_env(void)
 {
 	return (struct patch_env){.code = (uintptr_t)code_memory + code_used, .back = (uintptr_t)code_memory,
 				  .area = (uintptr_t)area, .layout = area, .bias = BIAS, .counts = 3,
 				  .m_p = offsetof(struct fake_m, p), .p_id = offsetof(struct fake_p, id),
-				  .tsc_mult = UINT64_C(1) << 31};
+				  .loans = test_loans, .tsc_mult = UINT64_C(1) << 31};
 }
 
 static bool calls_apart;

@@ -4,37 +4,54 @@
  * All that can be wrong is looked at first. Then the words that are to change are written as they are, so that a fault
  * there leaves all as it was; then the bytes, which lie behind what counts; and the length last.
  */
-#include "plant/patch/gen.h"
+#include "plant/patch/injection.h"
 
 #include <string.h>
 
 #include "plant/inject.h"
 
-#define WORD(k) SLOT_AT(regs, i->a + (unsigned)(k))
-struct injection {
-	struct code *g;
-	struct x86 *x;
-	const struct ir_insn *insn;
-	uint64_t bytes;
-	int to[INJECT_OUTCOMES];
-};
+void injection_begin(struct injection *j, struct code *g, const struct ir_insn *i)
+{
+	*j = (struct injection){.g = g, .x = &g->x, .insn = i,
+				.bytes = i->imm == INJECT_LINE ? INJECT_LINE_BYTES : INJECT_FIELD_BYTES};
+	for (unsigned o = 0; o < INJECT_OUTCOMES; o++)
+		j->to[o] = -1;
+	code_fault(g, code_fail(g, SLOT_UNREADABLE));
+	code_forget(g);
+}
 
-static void jump(struct injection *j, enum x86_cc cc, enum inject_outcome o)
+void injection_jump(struct injection *j, enum x86_cc cc, enum inject_outcome o)
 {
 	if (j->to[o] < 0)
 		j->to[o] = x86_label_new(j->x);
 	x86_jcc(j->x, cc, j->to[o]);
 }
 
-static void check_ids(struct injection *j)
+void injection_end(struct injection *j)
+{
+	int done = x86_label_new(j->x);
+
+	for (unsigned o = 0; o < INJECT_OUTCOMES; o++) {
+		if (j->to[o] < 0)
+			continue;
+		x86_jmp(j->x, done);
+		x86_label(j->x, j->to[o]);
+		x86_imm(j->x, RAX, o);
+	}
+	x86_label(j->x, done);
+	code_forget(j->g);
+	code_put(j->g, j->insn->dst);
+}
+
+void injection_check_ids(struct injection *j)
 {
 	const struct ir_insn *i = j->insn;
 
 	x86_load(j->x, 8, false, RAX, WORD(INJECT_TRACE));
 	x86_alu_load(j->x, X_OR, RAX, WORD(INJECT_TRACE + 1));
-	jump(j, CC_E, INJECT_NO_SPAN);
+	injection_jump(j, CC_E, INJECT_NO_SPAN);
 	x86_alu_mem_imm(j->x, X_CMP, 8, WORD(INJECT_SPAN), 0);
-	jump(j, CC_E, INJECT_NO_SPAN);
+	injection_jump(j, CC_E, INJECT_NO_SPAN);
 }
 
 /* RSI = the end of what is filled, RCX = how much that is. */
@@ -45,11 +62,11 @@ static void check_length(struct injection *j)
 	x86_load(j->x, 8, false, RCX, WORD(INJECT_FILLED));
 	x86_load(j->x, 8, false, RAX, WORD(INJECT_LENGTH_AT));
 	x86_alu_load(j->x, X_CMP, RCX, MEM(RAX, 0));
-	jump(j, CC_NE, INJECT_UNEXPECTED);
+	injection_jump(j, CC_NE, INJECT_UNEXPECTED);
 	x86_alu_load(j->x, X_CMP, RCX, WORD(INJECT_CAPACITY));
-	jump(j, CC_A, INJECT_UNEXPECTED);
+	injection_jump(j, CC_A, INJECT_UNEXPECTED);
 	x86_alu_imm(j->x, X_CMP, RCX, 2);
-	jump(j, CC_B, INJECT_UNEXPECTED);
+	injection_jump(j, CC_B, INJECT_UNEXPECTED);
 	x86_load(j->x, 8, false, RSI, WORD(INJECT_BUFFER));
 	x86_alu(j->x, X_ADD, RSI, RCX);
 }
@@ -65,7 +82,7 @@ static void check_present(struct injection *j)
 	x86_jcc(j->x, CC_B, none);
 	x86_imm(j->x, RAX, begin);
 	x86_alu_load(j->x, X_CMP, RAX, MEM(RSI, -(int32_t)j->bytes));
-	jump(j, CC_E, INJECT_PRESENT);
+	injection_jump(j, CC_E, INJECT_PRESENT);
 	x86_label(j->x, none);
 }
 
@@ -85,11 +102,11 @@ static void check_frame(struct injection *j)
 
 	x86_load(x, 8, false, RDX, WORD(INJECT_BLOCK));
 	x86_alu(x, X_CMP, RDX, RCX);
-	jump(j, CC_A, INJECT_UNEXPECTED);
+	injection_jump(j, CC_A, INJECT_UNEXPECTED);
 	x86_mov(x, RAX, RCX);
 	x86_alu(x, X_SUB, RAX, RDX);
 	x86_alu_imm(x, X_CMP, RAX, INJECT_FRAME_HEAD);
-	jump(j, CC_B, INJECT_UNEXPECTED);
+	injection_jump(j, CC_B, INJECT_UNEXPECTED);
 	x86_mov(x, RDI, RSI);
 	x86_alu(x, X_SUB, RDI, RDX);
 	x86_alu_imm(x, X_SUB, RDI, INJECT_FRAME_HEAD);
@@ -97,14 +114,14 @@ static void check_frame(struct injection *j)
 	x86_shift(x, X_SHL, RDX, 8);
 	x86_alu_imm(x, X_ADD, RDX, FRAME_HEADERS);
 	x86_alu(x, X_CMP, RAX, RDX);
-	jump(j, CC_NE, INJECT_UNEXPECTED);
+	injection_jump(j, CC_NE, INJECT_UNEXPECTED);
 	x86_load(x, 1, false, RAX, MEM(RDI, 4));
 	x86_alu_imm(x, X_AND, RAX, END_HEADERS | PADDED_OR_PRIORITY);
 	x86_alu_imm(x, X_CMP, RAX, END_HEADERS);
-	jump(j, CC_NE, INJECT_UNEXPECTED);
+	injection_jump(j, CC_NE, INJECT_UNEXPECTED);
 	load_big_endian(j, 5);
 	x86_alu_load(x, X_CMP, RAX, WORD(INJECT_STREAM));
-	jump(j, CC_NE, INJECT_UNEXPECTED);
+	injection_jump(j, CC_NE, INJECT_UNEXPECTED);
 }
 
 static void check_end(struct injection *j)
@@ -115,7 +132,7 @@ static void check_end(struct injection *j)
 		return;
 	x86_load(j->x, 2, false, RAX, MEM(RSI, -2));
 	x86_alu_imm(j->x, X_CMP, RAX, CRLF);
-	jump(j, CC_NE, INJECT_UNEXPECTED);
+	injection_jump(j, CC_NE, INJECT_UNEXPECTED);
 }
 
 static void check_room(struct injection *j)
@@ -125,12 +142,12 @@ static void check_room(struct injection *j)
 	if (i->imm != INJECT_LINE) {
 		x86_load(j->x, 8, false, RAX, i->imm == INJECT_FIELD ? WORD(INJECT_FILLED) : WORD(INJECT_BLOCK));
 		x86_alu_imm(j->x, X_CMP, RAX, INJECT_BLOCK_MAX - INJECT_FIELD_BYTES);
-		jump(j, CC_A, INJECT_TOO_LARGE);
+		injection_jump(j, CC_A, INJECT_TOO_LARGE);
 	}
 	x86_load(j->x, 8, false, RAX, WORD(INJECT_CAPACITY));
 	x86_alu(j->x, X_SUB, RAX, RCX);
 	x86_alu_imm(j->x, X_CMP, RAX, (int32_t)j->bytes);
-	jump(j, CC_B, INJECT_NO_ROOM);
+	injection_jump(j, CC_B, INJECT_NO_ROOM);
 }
 
 static void try_writing(struct injection *j)
@@ -191,11 +208,11 @@ static void put_constant(struct injection *j, size_t at, const char *text, size_
 	}
 }
 
-/* The bytes, in slot.work. The ids lie in three words one behind the other. */
-static void make_text(struct injection *j)
+/* The ids lie in three words one behind the other. */
+void injection_text(struct injection *j, enum inject_form form)
 {
 	const struct ir_insn *i = j->insn;
-	const struct inject_layout l = inject_layout(i->imm);
+	const struct inject_layout l = inject_layout(form);
 	struct x86 *x = j->x;
 	int again = x86_label_new(x), same = x86_label_new(x);
 
@@ -414,31 +431,17 @@ _Static_assert(INJECT_WRITTEN == 0, "the outcome of the tracestate is all that i
 
 void code_inject(struct code *g, const struct ir_insn *i)
 {
-	struct injection j = {.g = g, .x = &g->x, .insn = i,
-			      .bytes = i->imm == INJECT_LINE ? INJECT_LINE_BYTES : INJECT_FIELD_BYTES};
-	int done = x86_label_new(&g->x);
+	struct injection j;
 
-	for (unsigned o = 0; o < INJECT_OUTCOMES; o++)
-		j.to[o] = -1;
-	code_fault(g, code_fail(g, SLOT_UNREADABLE));
-	code_forget(g);
-	check_ids(&j);
+	injection_begin(&j, g, i);
+	injection_check_ids(&j);
 	check_length(&j);
 	check_present(&j);
 	check_end(&j);
 	check_room(&j);
 	try_writing(&j);
 	measure_state(&j);
-	make_text(&j);
+	injection_text(&j, (enum inject_form)i->imm);
 	write_bytes(&j);
-	for (unsigned o = 0; o < INJECT_OUTCOMES; o++) {
-		if (j.to[o] < 0)
-			continue;
-		x86_jmp(&g->x, done);
-		x86_label(&g->x, j.to[o]);
-		x86_imm(&g->x, RAX, o);
-	}
-	x86_label(&g->x, done);
-	code_forget(g);
-	code_put(g, i->dst);
+	injection_end(&j);
 }

@@ -45,14 +45,15 @@ struct bind_scope {
 /* A trace context that is written into what the program is about to send: expressions; NULL: none. */
 struct inject_item {
 	unsigned form;                   /* enum inject_form (ir.h) */
-	const char *carrier;             /* a word that the client's span has put down, and this request has, too */
+	const char *carrier;             /* a word that the client's span has put down, and this request has, too;
+					  * NULL: the span is the one that is open on the goroutine */
 	const char *armed;               /* a condition: whether it is a request at all; counts only where it holds */
 	const char *present;             /* a condition: the program has put one there */
 	const char *limited;             /* a condition: the peer allows little more than there is */
 	const char *split;               /* a condition: what is filled is not all of the headers */
 	const char *state_present;       /* a condition: the program has put a tracestate there; NULL: none is
 					  * written beside the traceparent */
-	const char *buffer;              /* a []byte in memory: what is appended to */
+	const char *buffer;              /* a []byte in memory: what is appended to; where a copy is lent a parameter */
 	const char *filled;              /* an int in memory: how much of the buffer's length counts; NULL: the buffer
 					  * is filled to its length, and has room up to its capacity */
 	const char *block, *stream;      /* of a frame: integers */

@@ -28,10 +28,10 @@ static int bind_number(struct binder *b, const char *text, struct bound_text *re
 
 int bind_inject(struct binder *b, const struct inject_item *item, struct bound_inject *ret)
 {
-	int r = bind_text(b, item->carrier, &ret->carrier);
+	int r = item->carrier ? bind_text(b, item->carrier, &ret->carrier) : 0;
 
 	ret->form = item->form;
-	if (!r)
+	if (!r && item->carrier)
 		r = expect(b, ret->carrier.root, is_word(ret->carrier.root->type), "a pointer or a word");
 	if (!r && item->present)
 		r = bind_condition(b, item->present, &ret->present);

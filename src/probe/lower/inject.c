@@ -56,6 +56,43 @@ static int put_address(struct lowerer *l, uint16_t dst, const struct value *v, u
 	return r;
 }
 
+static bool lends(const struct bound_inject *n)
+{
+	return n->form >= INJECT_FORMS;
+}
+
+/* A slice that is a parameter: its address and length, and where it is told of another one. */
+static int put_slice(struct lowerer *l, const struct bound_inject *n, uint16_t words, const struct ir_slice **ret)
+{
+	struct ir_slice *s = arena_new(l->arena, struct ir_slice);
+	unsigned found = 0;
+	struct value v;
+	int r = lower_text(l, &n->buffer, &v);
+
+	for (size_t i = 0; !r && v.place == PLACE_PARAM && i < v.param->npieces; i++) {
+		const struct piece *p = &v.param->pieces[i];
+		const uint64_t end = p->offset + (p->where == ON_STACK ? p->bytes : p->size);
+
+		for (uint64_t at = p->offset; p->where != IN_FLOAT_REG && at + 8 <= end && at < 24; at += 8) {
+			found |= 1u << at / 8;
+			s->word[at / 8].on_stack = p->where == ON_STACK;
+			s->word[at / 8].reg = p->reg;
+			s->word[at / 8].stack = p->stack + (int32_t)(at - p->offset);
+		}
+	}
+	if (!r && (v.place != PLACE_PARAM || v.offset || found != 7))
+		r = lower_fail_unreadable(l, v.expr, "%s is no parameter that could get another value",
+					  expr_text(l, v.expr));
+	if (!r)
+		r = put_word(l, (uint16_t)(words + INJECT_BUFFER), &v, 0);
+	if (!r)
+		r = put_word(l, (uint16_t)(words + INJECT_FILLED), &v, 8);
+	emit_const_to(l, (uint16_t)(words + INJECT_CAPACITY), 0);
+	emit_const_to(l, (uint16_t)(words + INJECT_LENGTH_AT), 0);
+	*ret = s;
+	return r;
+}
+
 /* A slice: address, length, capacity. What is filled is its length, or a word of its own. */
 static int put_buffer(struct lowerer *l, const struct bound_inject *n, uint16_t words)
 {
@@ -199,9 +236,13 @@ _Static_assert(INJECT_STATE_THERE == INJECT_STATE_WANTED + 1, "a condition is ad
 int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 {
 	uint16_t outcome = reg_new(l), written = reg_new(l), words = reg_new(l), end = label_new(l), free_reg;
+	const struct ir_slice *slice = NULL;
 	struct ir_insn *i;
 	int r;
 
+	if (lends(n) && !l->lends)
+		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting cannot give a call other "
+								     "arguments, as --planter patch can");
 	if (!l->injects)
 		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting does not write into "
 								     "programs");
@@ -222,7 +263,7 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 		r = put_state(l, n, words);
 	l->next_reg = free_reg;
 	if (!r)
-		r = put_buffer(l, n, words);
+		r = lends(n) ? put_slice(l, n, words, &slice) : put_buffer(l, n, words);
 	l->next_reg = free_reg;
 	if (!r)
 		r = put_number(l, (uint16_t)(words + INJECT_BLOCK), &n->block);
@@ -231,10 +272,14 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 		r = put_number(l, (uint16_t)(words + INJECT_STREAM), &n->stream);
 	if (r)
 		return r;
-	i = emit(l, IR_INJECT);
+	i = emit(l, lends(n) ? IR_LEND : IR_INJECT);
 	i->dst = written;
 	i->a = words;
 	i->imm = n->form;
+	if (lends(n)) {
+		i->slice = slice;
+		i->call = l->marks->call;
+	}
 	emit_move(l, outcome, written);
 	ir_emit_label(l, end);
 	i = emit(l, IR_EMIT);

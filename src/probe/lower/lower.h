@@ -21,6 +21,8 @@ enum mark_action {
 	MARKS_NOTE, MARKS_TIE, MARKS_DETACH,
 	MARKS_END,
 	MARKS_UNWIND, MARKS_EXIT,
+	MARKS_INJECT,  /* none is left: that of the span that is open on its goroutine is looked for */
+	MARKS_RELEASE, /* none at all: what an inject at the function's entry has lent is given back */
 };
 enum mark_use { MARK_HEADER, MARK_TRACESTATE, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED };
 struct lower_mark_word {
@@ -40,6 +42,8 @@ struct lower_marks {
 	bool or_end;                     /* DETACH: it ends where it has no key */
 	const struct lower_mark_word *words;
 	size_t nwords;
+	const uint32_t *around;          /* INJECT: numbers of definitions that the span's is a part of */
+	size_t naround;
 };
 
 struct lower_options {

@@ -218,6 +218,21 @@ static void detach(struct lowerer *l)
 		mark_op(l, IR_MARK_END, 0, IR_MARK_UNLESS_KEYED);
 }
 
+/* Of a call that is a part of another span there is none of its own, though its start has left a mark. */
+static void inject(struct lowerer *l)
+{
+	for (size_t i = 0; i <= l->marks->naround; i++) {
+		struct ir_insn *in;
+
+		begin_region(l, IR_SLOT_MARK);
+		in = emit(l, IR_MARK_GOROUTINE);
+		in->imm = MARK_OF_GROUP;
+		in->group = i < l->marks->naround ? l->marks->around[i] : l->marks->group;
+		in->call = l->marks->call;
+		emit(l, IR_END);
+	}
+}
+
 static void tie(struct lowerer *l)
 {
 	on_goroutine(l);
@@ -233,6 +248,11 @@ void lower_all_marks(struct lowerer *l)
 	case MARKS_UNWIND:
 	case MARKS_EXIT:
 		mark_op(l, IR_MARK_UNWIND, l->marks->action == MARKS_EXIT, 0);
+		return;
+	case MARKS_RELEASE:
+		return;
+	case MARKS_INJECT:
+		inject(l);
 		return;
 	case MARKS_DETACH:
 		detach(l);

@@ -325,6 +325,35 @@ static void add_mark_words(struct joiner *jn, const struct pack_span *s, const s
 			words[m->nwords++].capture = i;
 }
 
+/* The spans of its own pack that the point's one can be a part of, as the pack has them: the outer ones first. */
+static void add_around(struct joiner *jn, const struct join *j, struct lower_marks *m)
+{
+	const char *const *names = j->span->part_of ? j->span->part_of : (const char *const[]){NULL};
+	size_t n = 0;
+	uint32_t *around;
+
+	while (names[n])
+		n++;
+	around = arena_array(jn->arena, uint32_t, n);
+	for (size_t s = 0; s < j->pack->nspans; s++)
+		for (size_t k = 0; k < n; k++)
+			if (j->pack->spans[s].name && !strcmp(j->pack->spans[s].name, names[k]))
+				around[m->naround++] = number_of(jn, &j->pack->spans[s]);
+	m->around = around;
+}
+
+/* Also where nobody decides by marks: whether there could be such a probe does not depend on that. */
+static const struct lower_marks *marks_of_loan(struct joiner *jn, const struct join *j)
+{
+	struct lower_marks *m = arena_new(jn->arena, struct lower_marks);
+
+	m->action = j->point->role == POINT_RELEASE ? MARKS_RELEASE : MARKS_INJECT;
+	m->group = number_of(jn, j->span);
+	m->call = j->func.index + 1;
+	add_around(jn, j, m);
+	return m;
+}
+
 /* NULL where the point has nothing to do with marks. */
 static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_variant *v, const struct join *j)
 {
@@ -332,11 +361,13 @@ static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_v
 		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
 		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
 		[POINT_JOIN] = MARKS_NOTE, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
-		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
+		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1, [POINT_RELEASE] = -1,
 	};
 	const struct pack_span *s = j->span;
 	struct lower_marks *m;
 
+	if (pack_loan(j->point, v))
+		return marks_of_loan(jn, j);
 	if (!jn->marks || actions[j->point->role] < 0)
 		return NULL;
 	m = arena_new(jn->arena, struct lower_marks);
@@ -449,6 +480,20 @@ static int check_calls(struct joiner *jn, const char *const *names, bool all, st
 	return 0;
 }
 
+/* Whether the program does what would make v necessary. */
+static int check_code(struct joiner *jn, const struct pack_variant *v, struct err *err)
+{
+	const struct type *t;
+	struct func f;
+
+	if (v->needs_run && (!func_named(jn, v->needs_run, &f) || !binary_may_run(jn->binary, &f)))
+		return err_set(err, -ENOENT, "not needed here: nothing in this binary calls %s", v->needs_run);
+	t = v->needs_copy ? binary_type(jn->binary, v->needs_copy[0]) : NULL;
+	if (t && !binary_may_copy(jn->binary, t, v->needs_copy + 1, &f))
+		return err_set(err, -ENOENT, "not needed here: nothing in this binary copies a %s", v->needs_copy[0]);
+	return 0;
+}
+
 /* The function of v, and what v declares of it. */
 static int find_function(struct joiner *jn, const struct pack_variant *v, struct func_ref *ret_ref, struct func *ret,
 			 struct err *err)
@@ -484,11 +529,15 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
 	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
+	if (v->needs_no_func && strmap_get(&jn->func_index, v->needs_no_func, strlen(v->needs_no_func)))
+		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_no_func);
 	r = check_calls(jn, v->needs_call, true, err);
 	if (!r)
 		r = check_calls(jn, v->needs_no_call, false, err);
 	if (!r)
 		r = find_function(jn, v, &ref, &j->func, err);
+	if (!r)
+		r = check_code(jn, v, err);
 	if (r < 0)
 		return r;
 	binary_func_keep(jn->binary, &j->func);
@@ -548,6 +597,24 @@ static void join_some(struct joiner *jn, struct join *joins, size_t n, bool writ
 				join_one(jn, &joins[i]);
 }
 
+/* What is lent to a call must come back when it returns, and nothing comes back that was not lent. */
+static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, struct join *j)
+{
+	const bool releases = j->point->role == POINT_RELEASE;
+
+	if (!j->variant || !pack_loan(j->point, j->variant))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && joins[i].func.entry == j->func.entry &&
+		    (releases ? pack_lends(joins[i].variant) : joins[i].point->role == POINT_RELEASE))
+			return;
+	j->variant = NULL;
+	j->absent = releases;
+	j->why = arena_printf(jn->arena, releases ? "%s: nothing is lent to it" :
+						    "%s: its return, where it gives back what was lent, cannot be seen",
+			      j->func.name);
+}
+
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
@@ -558,6 +625,8 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 	join_some(jn, joins, last, false);
 	if (jn->propagate)
 		join_some(jn, joins, last, true);
+	for (size_t i = 0; i < last; i++)
+		pair_loan(jn, joins, last, &joins[i]);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */
@@ -641,6 +710,10 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 					vec_push(&names, ref.name);
 				if (points[k]->variants[v].needs_func)
 					vec_push(&names, points[k]->variants[v].needs_func);
+				if (points[k]->variants[v].needs_no_func)
+					vec_push(&names, points[k]->variants[v].needs_no_func);
+				if (points[k]->variants[v].needs_run)
+					vec_push(&names, points[k]->variants[v].needs_run);
 				push_all(points[k]->variants[v].needs_call, &names);
 				push_all(points[k]->variants[v].needs_no_call, &names);
 			}

@@ -25,9 +25,10 @@ enum point_role {
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
 	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
-	/* Of a client's span, with --propagate alone. Neither belongs to the span that is open on the goroutine */
+	/* Of a client's span, with --propagate alone. None belongs to the span that is open on the goroutine */
 	POINT_ARM,     /* a request is about to be written: what a POINT_INJECT has to know of it is saved */
 	POINT_INJECT,  /* its headers are being written: the span's trace context is put among them */
+	POINT_RELEASE, /* the function of a POINT_INJECT that lends it memory returns: that is given back */
 	POINT_SDK,     /* an OpenTelemetry SDK has begun a span, which the context that is its `parent` has */
 };
 
@@ -144,6 +145,10 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
 	const char *needs_present;     /* … only where it does */
 	const char *needs_func;        /* only where the binary has that function */
+	const char *needs_no_func;     /* … only where it has not */
+	const char *const *needs_copy; /* a type and functions, NULL-terminated: only where code may copy a value of it,
+					* other than these */
+	const char *needs_run;         /* only where something refers to that function */
 	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */
 	const char *const *needs_call; /* a function and others, NULL-terminated: only where its code calls these */
 	const char *const *needs_no_call; /* … none of these (inlined is not called) */
@@ -310,7 +315,11 @@ static inline const char *pack_woven_span(const struct pack_span *part)
 /* Whether the point is for --propagate alone. */
 static inline bool point_writes(const struct pack_point *p)
 {
-	return p->role == POINT_ARM || p->role == POINT_INJECT;
+	return p->role == POINT_ARM || p->role == POINT_INJECT || p->role == POINT_RELEASE;
 }
+
+/* Whether a variant lends its function what it writes, until that returns: a point with role release sees to that. */
+bool pack_lends(const struct pack_variant *v);
+bool pack_loan(const struct pack_point *p, const struct pack_variant *v); /* it does, or sees to that */
 
 #endif

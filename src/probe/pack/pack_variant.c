@@ -64,6 +64,28 @@ static int read_call(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A type, and functions. */
+static int read_copy(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	const char *const *all;
+	int r = yaml_texts(y, node, into);
+
+	if (r)
+		return r;
+	all = *(const char *const **)into;
+	if (!all[0] || !strchr(all[0], '.'))
+		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: "
+				       "[path/package.Type, …]");
+	for (size_t k = 1; !r && all[k]; k++) {
+		struct err why = {0};
+		struct func_ref f;
+
+		if (func_ref_parse(all[k], y->arena, &f, &why) < 0)
+			r = yaml_fail(y, node, "%s", why.text);
+	}
+	return r;
+}
+
 /* "pkg/path.Type.field" */
 static int read_field_name(struct yaml *y, const yaml_node_t *node, void *into)
 {
@@ -381,19 +403,20 @@ static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
 
 static int read_form(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	static const char *const words[] = {"line", "field", "frame", NULL};
+	static const char *const words[] = {"line", "field", "frame", "message", NULL};
 	int word = 0, r = yaml_word(y, node, words, &word);
 
 	*(unsigned *)into = (unsigned)word;
 	return r;
 }
-_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2, "the words are in their order");
+_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2 && INJECT_MESSAGE == 3,
+	       "the words are in their order");
 
 static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	static const struct yaml_key keys[] = {
 		NEEDED("form", struct inject_item, form, read_form),
-		NEEDED("carrier", struct inject_item, carrier, read_expr),
+		FIELD("carrier", struct inject_item, carrier, read_expr),
 		FIELD("armed", struct inject_item, armed, read_expr),
 		FIELD("present", struct inject_item, present, read_expr),
 		FIELD("limited", struct inject_item, limited, read_expr),
@@ -412,7 +435,9 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 
 	if (!r && (item->form == INJECT_FRAME) != (item->block && item->stream))
 		r = yaml_fail(y, node, "`block` and `stream` belong to the form frame, which needs both");
-	if (!r && (item->form == INJECT_FIELD) == (item->filled != NULL))
+	if (!r && item->form < INJECT_FORMS && !item->carrier)
+		r = yaml_fail(y, node, "`inject` needs the key `carrier`, but where it lends (form message)");
+	if (!r && (item->form == INJECT_LINE || item->form == INJECT_FRAME) != (item->filled != NULL))
 		r = yaml_fail(y, node, "`filled` belongs to the forms line and frame, which need it");
 	vec_push(&all, ((struct pack_capture){.use = USE_ARMED, .name = "armed", .alternatives = none,
 					      .when = item->armed, .transform.hidden = true, .line = yaml_line(node)}));
@@ -460,6 +485,9 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	FIELD("needs_no_func", struct pack_variant, needs_no_func, read_func),
+	FIELD("needs_copy", struct pack_variant, needs_copy, read_copy),
+	FIELD("needs_run", struct pack_variant, needs_run, read_func),
 	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	FIELD("needs_call", struct pack_variant, needs_call, read_call),
 	FIELD("needs_no_call", struct pack_variant, needs_no_call, read_call),
