@@ -31,7 +31,9 @@ static inline bool arrival_has(const struct arrival *in, int slot)
 	return slot >= 0 && slot < in->e.head->slots;
 }
 
-/* The first of the slots with something in it, or with what could not be read; else the first one; -1: there is none. */
+/*
+ * The first of the slots with something in it, or with what could not be read; else the first one; -1: there is none.
+ */
 static inline int arrival_slot_of(const struct arrival *in, const struct attribute_slots *slots)
 {
 	for (size_t i = 0; i < slots->n; i++) {
