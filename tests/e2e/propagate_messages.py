@@ -177,6 +177,36 @@ def _meanwhile():
     return f"{len(ours)} of {messages} while {cycles} Earshots came and went, of which {killed} were killed"
 
 
+def _blocked(kill):
+    """Earshot leaves, or is killed, while a call waits for a server that does not read: what was lent to it stays, and is what
+    arrives in the end."""
+    need_earshot()
+    server = Nats()
+    with Mailer(f"{NEW}-sw", "block", server.url) as mailer:
+        with _attach(mailer.pid, "--propagate") as e:
+            server.reading.clear()
+            mailer.go()
+            mailer.told()
+            time.sleep(1)
+            if kill:
+                os.kill(e.pid, signal.SIGKILL)
+                e.popen.wait()
+                until("its helper is through", lambda: len(_loans(mailer.pid)) == 1, 20)
+            else:
+                e.finish()
+                assert "has not returned" in e.err(), e.err()
+                assert len(_loans(mailer.pid)) == 1, _loans(mailer.pid)
+            server.reading.set()
+            seen = _seen_by(server, 2000)
+        with _attach(mailer.pid, "--propagate"):  # nothing is in the way of the next one
+            pass
+        assert mailer.alive(), mailer.describe()
+    server.close()
+    _, ours = _classes(seen)
+    assert ours and len(ours) < 1000, len(ours)
+    return f"{len(ours)} of 2000 got one"
+
+
 def _joined():
     """Two observers that know nothing of each other: handlers have the senders of their messages as parents."""
     need_earshot()
@@ -207,4 +237,6 @@ def tests():
         yield Test(f"nats-{program}", lambda p=program: _check(p), 120 * LONG)
     yield Test("limited", _limited)
     yield Test("joined", _joined)
+    yield Test("blocked", lambda: _blocked(False))
+    yield Test("blocked-killed", lambda: _blocked(True))
     yield Test("meanwhile", _meanwhile, 120 * LONG)
