@@ -19,7 +19,7 @@ WERROR  ?=
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter
+PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter jansson
 CFLAGS  ?= -O2 -g
 override CFLAGS += -std=gnu17 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wmissing-prototypes \
            -Wstrict-prototypes -Wshadow -fno-strict-aliasing

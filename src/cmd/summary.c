@@ -5,8 +5,7 @@ const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
-/* Appends "12 ring_full, 3 unpaired_end"; false when there is nothing. */
-static bool losses_list(const struct losses *l, struct buf *out)
+bool losses_list(const struct losses *l, struct buf *out)
 {
 	bool any = false;
 

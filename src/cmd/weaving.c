@@ -152,13 +152,14 @@ static bool in_path(char c)
 	return isalnum((unsigned char)c) || (c && strchr("/._-~%", c));
 }
 
-/* Whether a text may name a function of the package: its path stands there, and a dot behind it. */
-static bool names_package(const char *text, size_t len, const char *path)
+/* Whether a text may name a function of the package: behind that word its path stands there, and a dot behind it. */
+static bool names_package(const char *text, size_t len, const char *word, const char *path)
 {
-	size_t n = strlen(path);
+	size_t n = strlen(path), before = strlen(word);
 
 	for (const char *at = text; (at = memmem(at, len - (size_t)(at - text), path, n)); at++)
-		if ((size_t)(at - text) + n < len && at[n] == '.' && (at == text || !in_path(at[-1])))
+		if ((size_t)(at - text) + n < len && at[n] == '.' && (at == text || !in_path(at[-1])) &&
+		    (size_t)(at - text) >= before && !memcmp(at - before, word, before))
 			return true;
 	return false;
 }
@@ -167,14 +168,17 @@ static bool file_names(const char *file, const char *path)
 {
 	_cleanup_(buf_done) struct buf text = {0};
 
-	return !file_read(file, &text, 0) && text.len && names_package(text.data, text.len, path);
+	return !file_read(file, &text, 0) && text.len && names_package(text.data, text.len, "", path);
 }
 
-/* Texts are searched, and packs only parsed where that may be of use: this is asked for each package of a build. */
+/*
+ * Texts are searched, and packs only parsed where that may be of use: this is asked for each package of a build. Ours
+ * have all functions behind the word (tests/unit/pack_test), and name many packages by their types alone.
+ */
 static bool packs_name(const struct weaving *w, const char *path)
 {
 	for (const struct pack_source *src = pack_builtin; src->file; src++)
-		if (names_package(src->text, src->len, path))
+		if (names_package(src->text, src->len, "func: ", path))
 			return true;
 	for (size_t i = 0; i < w->packs.len; i++)
 		if (is_pack_path(w->packs.data[i]) && file_names(w->packs.data[i], path))

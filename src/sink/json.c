@@ -79,6 +79,7 @@ static const struct sink_ops json_ops = {
 	.lost = json_sink_lost,
 	.tick = file_sink_tick,
 	.gone = file_sink_gone,
+	.full = file_sink_full,
 	.trouble = file_sink_trouble,
 	.losses = file_sink_losses,
 	.summary = json_sink_summary,

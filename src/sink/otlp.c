@@ -182,6 +182,17 @@ static void otlp_span(struct sink *s, const struct span *span)
 		pthread_cond_signal(&o->wake);
 }
 
+static bool otlp_full(struct sink *s)
+{
+	struct otlp *o = (struct otlp *)s;
+	bool full;
+
+	pthread_mutex_lock(&o->lock);
+	full = otlp_queue_full(o->queue);
+	pthread_mutex_unlock(&o->lock);
+	return full;
+}
+
 static const char *otlp_trouble(struct sink *s)
 {
 	struct otlp *o = (struct otlp *)s;
@@ -267,6 +278,7 @@ static void otlp_close(struct sink *s, unsigned timeout_ms)
 static const struct sink_ops otlp_ops = {
 	.name = "otlp",
 	.span = otlp_span,
+	.full = otlp_full,
 	.trouble = otlp_trouble,
 	.losses = otlp_losses,
 	.finish = sink_otlp_finish,
@@ -352,7 +364,9 @@ static const char *const manual[] = {
 	".I http://host:4318\n"
 	"(protobuf over HTTP) or\n"
 	".I grpc://host:4317\n"
-	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.",
+	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.\n"
+	"What is sent is gzipped, unless the collector is on this machine (localhost, 127.0.0.0/8, ::1), where that\n"
+	"costs more than the bytes; OTEL_EXPORTER_OTLP_COMPRESSION (gzip or none) decides for all collectors.",
 	"add a header to what is sent; repeatable.",
 };
 
@@ -383,12 +397,12 @@ static const char *const *make_headers(const string_list *given, const char *con
 static int otlp_open(const struct sink_setup *s, struct sink **ret, struct err *err)
 {
 	const struct otlp_asked *asked = s->options;
-	struct otlp_options o = {.endpoint = asked->endpoint, .gzip = true};
+	struct otlp_options o = {.endpoint = asked->endpoint};
 	struct arena arena = {0};
 	int r = 0;
 
 	if (s->env) {
-		o.gzip = s->env->gzip;
+		o.compression = s->env->compression;
 		o.timeout_ms = s->env->timeout_ms;
 		if (!o.endpoint && !s->env->disabled)
 			o.endpoint = s->env->endpoint;

@@ -23,6 +23,7 @@
 void otlp_encoder_done(struct otlp_encoder *e)
 {
 	arena_done(&e->repaired);
+	buf_done(&e->event);
 }
 
 /* Bytes of the last word may be looked at twice. */
@@ -190,6 +191,23 @@ static void put_source(struct arena *a, const struct span *s, struct buf *out)
 				      .len = strlen(source)}, out);
 }
 
+/* An Event, whose length stands before what it has. */
+static void put_event(struct otlp_encoder *e, const struct span_event *ev, struct buf *out)
+{
+	const struct text_view name = c_text(&e->repaired, ev->name);
+	struct buf *body = &e->event;
+	uint8_t *p;
+
+	buf_reset(body);
+	buf_reserve(body, name.len + 2 * FIELD_MAX);
+	p = protobuf_put_fixed64((uint8_t *)body->data, 1, ev->unix_ns);
+	body->len = (size_t)(put_text(p, 2, name) - (uint8_t *)body->data);
+	put_attrs(&e->repaired, 3, ev->attrs, ev->nattrs, body);
+	buf_reserve(out, body->len + FIELD_MAX);
+	p = protobuf_put_bytes((uint8_t *)out->data + out->len, 11, body->data, body->len);
+	out->len = (size_t)(p - (uint8_t *)out->data);
+}
+
 void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *out)
 {
 	struct arena *a = &e->repaired;
@@ -202,6 +220,8 @@ void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *
 	out->len = (size_t)(p - (uint8_t *)out->data);
 	put_attrs(a, 9, s->attrs, s->nattrs, out);
 	put_source(a, s, out);
+	for (size_t i = 0; i < s->nevents; i++)
+		put_event(e, &s->events[i], out);
 	buf_reserve(out, message.len + 4 * FIELD_MAX);
 	p = put_status((uint8_t *)out->data + out->len, s, message);
 	if (span_has_parent(s))

@@ -233,7 +233,7 @@ static struct request_end *client_of(struct search *q, const struct target *t, c
 	struct request_route route;
 	struct request_end *e;
 
-	if (span->kind != SPAN_SERVER || !span->connection ||
+	if (span->kind != SPAN_SERVER || !span->connection || !connections_any(&q->p->connections) ||
 	    !request_route_read(span->connection, &s->attrs, t->t.network, &route))
 		return NULL;
 	e = connections_client(&q->p->connections, &route, s->start_ns, &q->doubt);
@@ -321,7 +321,7 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 	bool bad = w3c.s || (part && !of_lines);
 
 	*ret_w3c = w3c.s && traceparent_parse(w3c.s, w3c.len, ret);
-	if (*ret_w3c || other_header(in, ret, &bad))
+	if (*ret_w3c || (probe->other_headers && other_header(in, ret, &bad)))
 		return SPAN_PARENT_REMOTE;
 	p->losses->count[LOSS_BAD_HEADER] += bad;
 	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) || (part && of_lines) ||
@@ -548,6 +548,7 @@ static void note_server(struct parents *p, const struct arrival *in, struct open
 	struct request_route route;
 
 	if (in->probe->connects && span->kind == SPAN_SERVER && may_be_joined(s) &&
+	    attr_list_has(&s->attrs, span->connection->stream) && /* without one it does not wait */
 	    request_route_read(span->connection, &s->attrs, in->target->t.network, &route))
 		connections_wait(&p->connections, s, &route, in->e.head->time_ns);
 }

@@ -75,9 +75,11 @@ static void find_header_slots(struct probe *probe)
 	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
 	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
 	probe->b3_slot = slot_of_attribute(p, p->span ? p->span->b3 : NULL);
+	probe->other_headers = probe->b3_slot >= 0;
 	for (size_t i = 0; i < 4; i++) {
 		probe->b3multi_slots[i] = slot_of_attribute(p, multi[i]);
 		probe->datadog_slots[i] = slot_of_attribute(p, datadog[i]);
+		probe->other_headers |= probe->b3multi_slots[i] >= 0 || probe->datadog_slots[i] >= 0;
 	}
 }
 

@@ -14,6 +14,7 @@ struct probe {
 	/* -1: none */
 	int traceparent_slot, tracestate_slot, type_slot, pc_slot, context_slot, parent_slot;
 	int own_chain_slot, creator_slot, start_pc_slot, goidgen_slot, goid_cache_slot, goid_cache_end_slot;
+	bool other_headers;                  /* one of these three is there: */
 	int b3_slot, b3multi_slots[4], datadog_slots[4]; /* in the order of struct b3_headers, datadog_headers */
 	const int *chain_slots;              /* of several at most one is not ABSENT in a record */
 	size_t nchains;

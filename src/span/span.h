@@ -44,6 +44,14 @@ enum parent_source {
 	PARENT_SDK,
 };
 
+/* What the program says of a moment within a span. */
+struct span_event {
+	const char *name;
+	uint64_t unix_ns;
+	const struct attr *attrs;
+	size_t nattrs;
+};
+
 struct span {
 	uint8_t trace_id[16], span_id[8];
 	enum span_parent parent;
@@ -60,6 +68,8 @@ struct span {
 	uint64_t goid;
 	const struct attr *attrs;
 	size_t nattrs;
+	const struct span_event *events;
+	size_t nevents;
 	const struct resource *resource;
 };
 

@@ -77,7 +77,10 @@ static int function_exists(struct points_weaver *w, const char *name, struct err
 	return r != -ENOENT;
 }
 
-/* 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. */
+/*
+ * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does
+ * (needs_copy, needs_run) is not known yet: the point is there in case that it is needed.
+ */
 static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
 {
 	int is;
@@ -96,6 +99,11 @@ static int check_needs(struct points_weaver *w, const struct pack_variant *v, st
 		is = function_exists(w, v->needs_func, err);
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
+	}
+	if (is >= 0 && v->needs_no_func) {
+		is = function_exists(w, v->needs_no_func, err);
+		if (is > 0)
+			return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_no_func);
 	}
 	return is < 0 ? is : 0;
 }

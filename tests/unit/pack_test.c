@@ -82,6 +82,39 @@ static void test_builtin_parts(void **state)
 		pack_free(packs[i]);
 }
 
+static size_t check_functions(const struct pack *p, const struct pack_point *points, size_t n,
+                              const struct pack_source *s)
+{
+	size_t checked = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < points[i].nvariants; k++, checked++) {
+			const char *func = points[i].variants[k].func;
+			char text[512];
+
+			snprintf(text, sizeof(text), "func: %.*s", (int)MIN(strlen(func), 500), func);
+			if (!memmem(s->text, s->len, text, strlen(text)))
+				fail_msg("%s: %s is not written behind \"func: \"", p->name, func);
+		}
+	return checked;
+}
+
+/* cmd/weaving looks for packages in the text of the packs, behind this word. */
+static void test_builtin_functions(void **state)
+{
+	size_t checked = 0;
+
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		struct pack *p = parse_builtin(s);
+
+		for (size_t i = 0; i < p->nspans; i++)
+			checked += check_functions(p, p->spans[i].points, p->spans[i].npoints, s);
+		checked += check_functions(p, p->hooks, p->nhooks, s);
+		pack_free(p);
+	}
+	assert_true(checked > 100);
+}
+
 #define HEAD "pack: p\nabout: a\npackages: [m, n]\n"
 #define SPAN HEAD "spans:\n- name: s\n  kind: client\n  titles: [\"{a}\", t]\n"
 #define POINTS SPAN "  points:\n"
@@ -673,6 +706,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_smallest), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_builtin), cmocka_unit_test(test_builtin_parts),
+		cmocka_unit_test(test_builtin_functions),
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends), cmocka_unit_test(test_parts),

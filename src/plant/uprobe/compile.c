@@ -205,19 +205,19 @@ void gen_take_scratch(struct gen *g)
 	emit_alu(e, BPF_MOV, REG_RECORD, R0);
 	emit_alu_imm(e, BPF_ADD, REG_RECORD, offsetof(struct scratch, record));
 	g->holds_scratch = true;
+	map_begin(g);
 }
 
-/* R8 = goid, R9 = depth; both fields in one read where they lie near. No virtual register lives here. */
-static void emit_goroutine(struct gen *g)
+/* R8 = goid, R9 = stack.hi; in one read where they lie near. No virtual register lives here. */
+static void read_goroutine(struct gen *g)
 {
 	const struct goroutine_layout *l = &g->p->g;
-	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	uint32_t low = MIN(l->goid, l->stack_hi), high = MAX(l->goid, l->stack_hi);
 	bool near = high + 8 - low <= 256;
 	struct emit *e = g->e;
 	int no = gen_drop(g, LOSS_NO_GOROUTINE);
 
-	if (given)
+	if (capture_has(g->p, IR_GOROUTINE))
 		emit_load(e, 8, R3, FP, BK_G);
 	else
 		gen_site_reg(g, R3, g->arch->g);
@@ -233,6 +233,21 @@ static void emit_goroutine(struct gen *g)
 	}
 	emit_load(e, 8, R8, FP, g->stack_regs + (near ? (int)(l->goid - low) : 0));
 	emit_load(e, 8, R9, FP, g->stack_regs + (near ? (int)(l->stack_hi - low) : 8));
+}
+
+/* R8 = goid, R9 = depth. */
+static void emit_goroutine(struct gen *g)
+{
+	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
+	struct emit *e = g->e;
+	int alone = emit_label_new(e), got = emit_label_new(e);
+
+	if (g->holds_scratch && windows_goroutine(g, alone)) {
+		emit_jump(e, got);
+		emit_label(e, alone);
+	}
+	read_goroutine(g);
+	emit_label(e, got);
 	if (given && given->b == IR_NO_REG) {
 		emit_alu(e, BPF_MOV, R1, R9);
 	} else if (given) {
@@ -412,6 +427,8 @@ static bool is_marks(const struct ir_insn *i)
 static void emit_record_begin(struct gen *g)
 {
 	control_pass(g);
+	if (g->windows.goroutine && !g->holds_scratch)
+		gen_take_scratch(g);
 	if (!g->in_call)
 		emit_goroutine(g);
 	if (g->on_stack) {
@@ -524,6 +541,7 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 		labels[i].label = emit_label_new(out);
 	if (!g.on_stack)
 		windows_choose(&g.windows, p);
+	map_choose(&g);
 	emit_prologue(&g);
 	control_hit(&g);
 	r = emit_body(&g);

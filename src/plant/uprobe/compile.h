@@ -156,9 +156,10 @@ struct scratch {
 	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
-	uint64_t words[8];      /* of a map's search */
-	struct {
-		uint64_t key, elem;
+	uint64_t words[11];     /* of a map's search */
+	struct map_candidate {
+		uint64_t key, elem; /* of the key its text's address */
+		uint64_t len;       /* of texts of several lengths */
 	} candidates[88];
 	uint8_t work[SCRATCH_WORK_SIZE];
 	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */

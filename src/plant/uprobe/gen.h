@@ -73,6 +73,7 @@ struct windows {
 	unsigned n;
 	uint32_t used;
 	const struct load_window **of_insn; /* for each IR_LOAD that a window serves */
+	const struct load_window *goroutine; /* has the record's goroutine: id and stack bound; NULL: none has */
 };
 
 struct gen {
@@ -95,6 +96,7 @@ struct gen {
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
 	int drop[2][DROP_COUNT];    /* labels, by holds_scratch; -1: not used yet */
 	struct windows windows;
+	const struct map_layout *shared_map; /* mapstr.c: several searches are in maps of this layout; or NULL */
 	struct err *err;
 };
 
@@ -111,6 +113,8 @@ void state_store_imm(struct gen *g, int off, int32_t imm);
 void windows_choose(struct windows *w, const struct capture_program *p);
 void windows_done(struct windows *w);
 void windows_read(struct gen *g);
+/* R8 = goid, R9 = stack.hi, to unread where they cannot be had so; false when no window has them. Before windows_read. */
+bool windows_goroutine(struct gen *g, int unread);
 /* R0 = the field (zero-extended), to slow if its window is invalid; false when no window has it. */
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow);
 
@@ -244,6 +248,8 @@ int gen_inject(struct gen *g, const struct ir_insn *i);
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);
 int gen_map(struct gen *g, const struct ir_insn *i);
+void map_choose(struct gen *g); /* before code is made */
+void map_begin(struct gen *g);  /* once the scratch element is ours */
 
 /* Whether an instruction needs the scratch element (rather than the stack alone). */
 bool ir_needs_scratch(const struct ir_insn *i);

@@ -478,6 +478,20 @@ static int check_calls(struct joiner *jn, const char *const *names, bool all, st
 	return 0;
 }
 
+/* Whether the program does what would make v necessary. */
+static int check_code(struct joiner *jn, const struct pack_variant *v, struct err *err)
+{
+	const struct type *t;
+	struct func f;
+
+	if (v->needs_run && (!func_named(jn, v->needs_run, &f) || !binary_may_run(jn->binary, &f)))
+		return err_set(err, -ENOENT, "not needed here: nothing in this binary calls %s", v->needs_run);
+	t = v->needs_copy ? binary_type(jn->binary, v->needs_copy[0]) : NULL;
+	if (t && !binary_may_copy(jn->binary, t, v->needs_copy + 1, &f))
+		return err_set(err, -ENOENT, "not needed here: nothing in this binary copies a %s", v->needs_copy[0]);
+	return 0;
+}
+
 /* The function of v, and what v declares of it. */
 static int find_function(struct joiner *jn, const struct pack_variant *v, struct func_ref *ret_ref, struct func *ret,
 			 struct err *err)
@@ -513,11 +527,15 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
 	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
 		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
+	if (v->needs_no_func && strmap_get(&jn->func_index, v->needs_no_func, strlen(v->needs_no_func)))
+		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_no_func);
 	r = check_calls(jn, v->needs_call, true, err);
 	if (!r)
 		r = check_calls(jn, v->needs_no_call, false, err);
 	if (!r)
 		r = find_function(jn, v, &ref, &j->func, err);
+	if (!r)
+		r = check_code(jn, v, err);
 	if (r < 0)
 		return r;
 	binary_func_keep(jn->binary, &j->func);
@@ -690,6 +708,10 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 					vec_push(&names, ref.name);
 				if (points[k]->variants[v].needs_func)
 					vec_push(&names, points[k]->variants[v].needs_func);
+				if (points[k]->variants[v].needs_no_func)
+					vec_push(&names, points[k]->variants[v].needs_no_func);
+				if (points[k]->variants[v].needs_run)
+					vec_push(&names, points[k]->variants[v].needs_run);
 				push_all(points[k]->variants[v].needs_call, &names);
 				push_all(points[k]->variants[v].needs_no_call, &names);
 			}

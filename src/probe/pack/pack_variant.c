@@ -64,6 +64,27 @@ static int read_call(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A type, and functions. */
+static int read_copy(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	const char *const *all;
+	int r = yaml_texts(y, node, into);
+
+	if (r)
+		return r;
+	all = *(const char *const **)into;
+	if (!all[0] || !strchr(all[0], '.'))
+		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: [path/package.Type, …]");
+	for (size_t k = 1; !r && all[k]; k++) {
+		struct err why = {0};
+		struct func_ref f;
+
+		if (func_ref_parse(all[k], y->arena, &f, &why) < 0)
+			r = yaml_fail(y, node, "%s", why.text);
+	}
+	return r;
+}
+
 /* "pkg/path.Type.field" */
 static int read_field_name(struct yaml *y, const yaml_node_t *node, void *into)
 {
@@ -462,6 +483,9 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	FIELD("needs_no_func", struct pack_variant, needs_no_func, read_func),
+	FIELD("needs_copy", struct pack_variant, needs_copy, read_copy),
+	FIELD("needs_run", struct pack_variant, needs_run, read_func),
 	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	FIELD("needs_call", struct pack_variant, needs_call, read_call),
 	FIELD("needs_no_call", struct pack_variant, needs_no_call, read_call),
