@@ -12,7 +12,7 @@ import time
 import wire
 from backends import Broker
 from earshot import Earshot, need_earshot
-from proc import BIN, Process, Skip, clean_env, until
+from proc import BIN, Process, Skip, clean_env, scratch, until
 from target import MINORS
 from testing import Test, scaled
 from wire_messages import Nats
@@ -105,6 +105,104 @@ def _check(program):
     counted = {k: v for k, v in summary["propagated"].items() if v}
     assert counted == {"written": len(ours), "present": 2 * each, "too_large": each, "limited": each}, counted
     return f"{len(ours)} of {messages} got one: {counted}"
+
+
+# The calls of go/mailer, by which it is seen whose trace context a message has.
+CALLS = """
+pack: calls
+about: the calls of go/mailer
+packages: [main]
+spans:
+- name: call
+  kind: internal
+  titles: [call]
+  points:
+  - name: call
+    role: start
+    variants:
+    - func: main.deliver(n int64, w *github.com/segmentio/kafka-go.Writer, all []github.com/segmentio/kafka-go.Message) error
+      capture: {number: n}
+  - name: called
+    role: end
+    variants:
+    - func: main.deliver(n int64, w *github.com/segmentio/kafka-go.Writer, all []github.com/segmentio/kafka-go.Message) error
+      at: return
+"""
+
+
+def _read(broker, messages):
+    """What is in the topic, as another library has it."""
+    with Mailer(f"{NEW}-sw", "read", broker.kafka, messages) as reader:
+        reader.go()
+        reader.told(messages)
+        records = [json.loads(line) for line in reader.err().splitlines()]
+    seen = []
+    for r in records:
+        kind, number = r["key"].split(".")
+        seen.append(wire.Seen(int(kind), int(number), tuple(v for k, v in r["headers"] if k.lower() == "traceparent"),
+                              (r["value"], r["null"], tuple((k, v) for k, v in r["headers"] if k.lower() != "traceparent"))))
+    return seen
+
+
+def _produce(kind, messages, count, *options):
+    """count: how many records it is in the end."""
+    pack = scratch() / "calls.yaml"
+    pack.write_text(CALLS)
+    with Broker(f"mq-go{NEW}-sw") as broker:
+        with Mailer(f"{NEW}-sw", kind, broker.kafka, messages, PARALLEL) as mailer:
+            with _attach(mailer.pid, "--packs", "kafka-go", "--packs", pack, *options) as e:
+                mailer.go()
+                told = mailer.told(messages)
+                _, summary = e.finish()
+                spans = [s for s in e.objects() if "trace_id" in s]
+        assert not told["failed"], (told, mailer.err())
+        return Result(_read(broker, count), summary, spans)
+
+
+def _of_calls(ours, spans):
+    """Each trace context is of the call that sent the message."""
+    by_ids = {s["span_id"]: s for s in spans}
+    for value, number in ours.items():
+        _, trace, span, flags = value.split("-")
+        assert span in by_ids and by_ids[span]["trace_id"] == trace and flags == "01", value
+        call = by_ids[by_ids[span]["parent_span_id"]]
+        assert call["attributes"]["number"] == number, (value, number, call)
+
+
+def _kafka():
+    need_earshot()
+    messages = scaled(3000, 1000, "PROPAGATE")
+    each = messages // 10
+    seen, summary, spans = _produce("kafka", messages, messages + 2 * each, "--propagate")
+    before = _produce("kafka", 200, 240).seen
+    ours, classes = {}, collections.defaultdict(collections.Counter)
+    for s in seen:
+        assert len(s.traceparents) <= 1, s
+        value = s.traceparents[0] if s.traceparents else None
+        classes[s.kind]["none" if not value else "own" if value == wire.OWN else "ours"] += 1
+        if value and value != wire.OWN:
+            assert wire.VALID.fullmatch(value) and ours.setdefault(value, s.number) == s.number, s
+    assert len(ours) == messages - 3 * each, len(ours)
+    for k in range(10):
+        assert classes[k] == {"own" if k in OWNERS else "none" if k in TOO_LARGE else "ours": (3 if k == 5 else 1) * each}, (k, classes)
+    assert {(s.kind, s.rest) for s in seen} == {(s.kind, s.rest) for s in before}, "other bytes differ, too"
+    _of_calls(ours, spans)
+    counted = {k: v for k, v in summary["propagated"].items() if v}
+    assert counted == {"written": messages - each, "present": 2 * each, "too_large": each}, counted
+    return f"{counted}"
+
+
+def _full():
+    """A batch that is as large as it may be stays as it is, and is taken."""
+    need_earshot()
+    seen, summary, spans = _produce("fill", 20000, 20000, "--propagate")
+    ours = {s.traceparents[0]: 1 for s in seen if s.traceparents}
+    written = sum(1 for s in seen if s.traceparents)
+    assert len(ours) <= 1 and written < 20000, (len(ours), written)
+    _of_calls(ours, spans)
+    counted = {k: v for k, v in summary["propagated"].items() if v}
+    assert sum(counted.values()) == 20000 and counted.get("written", 0) == written, counted
+    return f"{counted}"
 
 
 def _limited():
@@ -235,6 +333,8 @@ def tests():
     yield Test("found", _found)
     for program in (f"{NEW}-sw", f"{OLD}-plain"):
         yield Test(f"nats-{program}", lambda p=program: _check(p), 120 * LONG)
+    yield Test("kafka-go", _kafka, 120 * LONG)
+    yield Test("kafka-go-full", _full)
     yield Test("limited", _limited)
     yield Test("joined", _joined)
     yield Test("blocked", lambda: _blocked(False))
