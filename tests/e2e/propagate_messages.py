@@ -85,7 +85,7 @@ def _classes(seen):
 
 def _check(program):
     need_earshot()
-    messages = scaled(10000, 2000, "PROPAGATE")
+    messages = scaled(10000 if program[:4] == NEW else 3000, 2000, "PROPAGATE")
     before = _run(program, 200).seen
     assert not _classes(before)[1], "a header without --propagate"
     seen, summary, spans = _run(program, messages, "--propagate")
@@ -244,35 +244,74 @@ def _loans(pid):
         return [line for line in f if "memfd:earshot" in line]
 
 
+def _come_and_go(mailer, until_seen):
+    """Earshots, of which each second one is killed, until that says that it is enough; how many there were, how many were killed,
+    and what the others say that they have written."""
+    written = cycles = killed = 0
+    while not until_seen(None) and cycles < 40:
+        with _attach(mailer.pid, "--propagate") as e:
+            until_seen(e)
+            if cycles % 2:
+                os.kill(e.pid, signal.SIGKILL)
+                e.popen.wait()
+                killed += 1
+                until("its helper is through", lambda: not _loans(mailer.pid), 10)
+            else:
+                _, summary = e.finish()
+                written += summary["propagated"]["written"]
+        assert not _loans(mailer.pid), _loans(mailer.pid)
+        cycles += 1
+    assert killed and written, (cycles, written)
+    return f"while {cycles} Earshots came and went, of which {killed} were killed", written
+
+
 def _meanwhile():
     """Earshots come and go, and are killed, while messages are under way."""
     need_earshot()
-    messages = scaled(40000, 5000, "PROPAGATE_MEANWHILE")
+    messages = scaled(40000, 20000, "PROPAGATE_MEANWHILE")
     server = Nats()
-    written = cycles = killed = 0
+
+    def until_seen(e):
+        if not e:
+            return len(server.seen) >= messages * 0.8
+        want = min(len(server.seen) + messages // 40, messages)
+        return until("messages arrive", lambda: server.errors or len(server.seen) >= want, 30)
+
     with Mailer(f"{NEW}-sw", "nats", server.url, messages, PARALLEL) as mailer:
         mailer.go()
-        while len(server.seen) < messages * 0.8 and cycles < 40:
-            with _attach(mailer.pid, "--propagate") as e:
-                want = len(server.seen) + messages // 40
-                until("messages arrive", lambda: server.errors or len(server.seen) >= min(want, messages), 30)
-                if cycles % 3 == 2:
-                    os.kill(e.pid, signal.SIGKILL)
-                    e.popen.wait()
-                    killed += 1
-                    until("its helper is through", lambda: not _loans(mailer.pid), 10)
-                else:
-                    _, summary = e.finish()
-                    written += summary["propagated"]["written"]
-            assert not _loans(mailer.pid), _loans(mailer.pid)
-            cycles += 1
+        said, written = _come_and_go(mailer, until_seen)
         told = mailer.told(messages)
     server.close()
     assert not told["failed"], (told, mailer.err())
     classes, ours = _classes(_seen_by(server, messages))
     assert sum(classes[k]["own"] for k in OWNERS) == messages // 5
-    assert cycles > 2 and len(ours) >= written > 0, f"{len(ours)} arrived, and {written} were written"
-    return f"{len(ours)} of {messages} while {cycles} Earshots came and went, of which {killed} were killed"
+    assert len(ours) >= written, f"{len(ours)} arrived, and {written} were written"
+    return f"{len(ours)} of {messages} {said}"
+
+
+def _meanwhile_kafka():
+    need_earshot()
+    messages = scaled(20000, 20000, "PROPAGATE_MEANWHILE")
+    each = messages // 10
+
+    def until_seen(e):
+        if e:
+            time.sleep(0.2)
+        return mailer.out().count("\n") > 1
+
+    with Broker(f"mq-go{NEW}-sw") as broker:
+        with Mailer(f"{NEW}-sw", "kafka", broker.kafka, messages, PARALLEL) as mailer:
+            mailer.go()
+            said, written = _come_and_go(mailer, until_seen)
+            told = mailer.told(messages)
+            assert not told["failed"], (told, mailer.err())
+        seen = _read(broker, messages + 2 * each)
+    assert all(len(s.traceparents) <= 1 for s in seen)
+    ours = [s for s in seen if s.traceparents and s.traceparents[0] != wire.OWN]
+    assert all(wire.VALID.fullmatch(s.traceparents[0]) for s in ours)
+    assert sum(s.traceparents == (wire.OWN,) for s in seen) == 2 * each
+    assert len({s.traceparents[0] for s in ours}) == len({s.number for s in ours}) and len(ours) >= written, (len(ours), written)
+    return f"{len(ours)} of {len(seen)} {said}"
 
 
 def _blocked(kill):
@@ -340,3 +379,4 @@ def tests():
     yield Test("blocked", lambda: _blocked(False))
     yield Test("blocked-killed", lambda: _blocked(True))
     yield Test("meanwhile", _meanwhile, 120 * LONG)
+    yield Test("meanwhile-kafka", _meanwhile_kafka, 120 * LONG)
