@@ -238,6 +238,18 @@ def _found():
                 assert program[:4] != NEW or "--planter patch" in refused[0][2], rows
 
 
+def _refused():
+    """What cannot be done is said by its name."""
+    need_earshot(root=False)
+    path = BIN / f"mq-go{NEW}-sw"
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    with Earshot("inspect", "--propagate", "--planter", "patch", path) as e:
+        assert e.wait(30) == 0, e.err()
+        rows = [line for line in e.out().splitlines() if " produce/headers" in line]
+    assert len(rows) == 1 and "refused: " in rows[0] and "kgo.(*Client).produce: a record is the program's own" in rows[0], rows
+
+
 def _loans(pid):
     """The process's mappings that are ours."""
     with open(f"/proc/{pid}/maps", encoding="ascii") as f:
@@ -370,6 +382,7 @@ def _joined():
 
 def tests():
     yield Test("found", _found)
+    yield Test("refused", _refused)
     for program in (f"{NEW}-sw", f"{OLD}-plain"):
         yield Test(f"nats-{program}", lambda p=program: _check(p), 120 * LONG)
     yield Test("kafka-go", _kafka, 120 * LONG)

@@ -393,6 +393,8 @@ static const struct bad bads[] = {
 	 "9:60: `list` belongs to the form record, which needs it"},
 	{INJECT "{form: message, needs: c, buffer: b}}]}\n",
 	 "9:60: `needs` stands beside a `carrier`"},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, refused: why}]}\n",
+	 "9:5: `refused` stands at a point with role inject, instead of `inject`"},
 	{POINTS "  - {name: a, role: note, variants: [{func: m.f, by: x}]}\n",
 	 "9:5: `by` belongs to a point with role arm"},
 	{POINTS "  - {name: a, role: release, variants: [{func: m.f}]}\n",

@@ -540,6 +540,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		r = check_code(jn, v, err);
 	if (r < 0)
 		return r;
+	if (v->refused)
+		return err_set(err, -ENOTSUP, "%s: %s", ref.name, v->refused);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r == -ENODATA && v->function) { /* who made v knows that, and asks for no more than there is */

@@ -82,7 +82,9 @@ static int check_writing(struct yaml *y, const yaml_node_t *node, const struct p
 			others |= use != USE_INJECT && use != USE_PRESENT && use != USE_ARMED && use != USE_SAVED &&
 				  use != USE_CARRIER && use != USE_BY;
 		}
-		if (injects != (p->role == POINT_INJECT))
+		if (p->variants[v].refused && (p->role != POINT_INJECT || injects))
+			return yaml_fail(y, node, "`refused` stands at a point with role inject, instead of `inject`");
+		if (injects != (p->role == POINT_INJECT) && !p->variants[v].refused)
 			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject" :
 							    "a point with role inject needs `inject` in each "
 							    "variant");

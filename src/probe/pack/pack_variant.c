@@ -492,6 +492,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("when", struct pack_variant, when, read_expr),
 	FIELD("goroutine", struct pack_variant, goroutine, read_expr),
 	FIELD("sp", struct pack_variant, sp, read_expr),
+	FIELD("refused", struct pack_variant, refused, yaml_text),
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
