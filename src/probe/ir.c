@@ -67,7 +67,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
-const char *const inject_form_names[INJECT_ALL_FORMS] = {"line", "field", "frame", "message"};
+const char *const inject_form_names[INJECT_ALL_FORMS] = {"line", "field", "frame", "message", "record"};
 
 const char *const ir_bins[IR_BINS] = {"+",  "-",  "*",  "&", "|",  "^", "<<", ">>",
 				   "==", "!=", "<",  "<=", ">", ">=",

@@ -125,13 +125,17 @@ static int check_inject(struct verifier *v, const struct ir_insn *i)
 	return 0;
 }
 
-static int check_slice(struct verifier *v, const struct ir_insn *i)
+static int check_lend(struct verifier *v, const struct ir_insn *i)
 {
-	if (!i->slice)
+	const struct ir_given *g = i->given;
+
+	if (!g || g->nwords != (i->imm == INJECT_RECORD ? 1 : 3))
 		return bad(v, "no parameter is told of it");
-	for (unsigned k = 0; k < ARRAY_SIZE(i->slice->word); k++)
-		if (!i->slice->word[k].on_stack && i->slice->word[k].reg >= capture_arch(v->p)->nregisters)
+	for (size_t k = 0; k < g->nwords; k++)
+		if (!g->word[k].on_stack && g->word[k].reg >= capture_arch(v->p)->nregisters)
 			return bad(v, "there is no such register");
+	if (i->imm == INJECT_RECORD && (g->bytes % 8 || g->bytes > IR_LOAN_BYTES / 2 || g->list + 24 > g->bytes))
+		return bad(v, "the list is no part of the record");
 	return check_inject(v, i);
 }
 
@@ -155,7 +159,7 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 	case IR_INJECT:
 		return check_inject(v, i);
 	case IR_LEND:
-		return check_slice(v, i);
+		return check_lend(v, i);
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:

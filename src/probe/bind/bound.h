@@ -133,6 +133,8 @@ struct bound_text {
 /* Where a trace context goes, and which. What a part means: struct inject_item. */
 struct bound_inject {
 	unsigned form;
+	const char *list;                /* a field's name */
+	struct bound_text needs;
 	/* root NULL: none */
 	struct bound_text carrier, present, limited, split, state_present, buffer, filled, block, stream;
 };

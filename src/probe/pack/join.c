@@ -182,7 +182,7 @@ static const char *left_out(const struct joiner *jn, const struct pack_span *s, 
 		return "OTEL_PROPAGATORS does not name these headers";
 	if (!jn->asked && (c->use == USE_OWN_CHAIN || (c->use >= USE_GOIDGEN && c->use <= USE_GOID_CACHE_END)))
 		return "nobody asks for it";
-	if (c->use == USE_CARRIER && !(jn->marks && jn->marks->sent))
+	if ((c->use == USE_CARRIER || c->use == USE_BY) && !(jn->marks && jn->marks->sent))
 		return "nobody asks for it";
 	return NULL;
 }
@@ -203,7 +203,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 		.left_out = left_out(jn, s, c),
 		.inject = c->inject,
 		.ids = c->use == USE_CONTEXT,
-		.unseen = c->use == USE_CARRIER,
+		.unseen = c->use == USE_CARRIER || c->use == USE_BY,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
 }
@@ -310,6 +310,8 @@ static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, cons
 		*ret = MARK_OWN;
 	else if (c->use == USE_CARRIER)
 		*ret = MARK_CARRIED;
+	else if (c->use == USE_BY)
+		*ret = MARK_FOUND;
 	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
 		*ret = MARK_HEADER;
 	else if (c->use == USE_ATTRIBUTE && names(s->tracestate, c) && !c->transform.field && jn->marks->sent)
@@ -567,6 +569,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		r = check_code(jn, v, err);
 	if (r < 0)
 		return r;
+	if (v->refused)
+		return err_set(err, -ENOTSUP, "%s: %s", ref.name, v->refused);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r == -ENODATA && v->function) { /* who made v knows that, and asks for no more than there is */
@@ -643,6 +647,20 @@ static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, str
 			      j->func.name);
 }
 
+/* Nobody is armed where nothing is written. */
+static void drop_arms(struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].point->role == POINT_INJECT && joins[i].variant)
+			return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].point->role == POINT_ARM && joins[i].variant) {
+			joins[i].variant = NULL;
+			joins[i].absent = true;
+			joins[i].why = "not needed here: nothing is written";
+		}
+}
+
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
@@ -655,6 +673,7 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 		join_some(jn, joins, last, true);
 	for (size_t i = 0; i < last; i++)
 		pair_loan(jn, joins, last, &joins[i]);
+	drop_arms(joins, last);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */
