@@ -79,6 +79,8 @@ GROUPS = (
     "weave_source",
     "gotrace",
     "weave",
+    "weave_builds",
+    "woven_traces",
 )
 
 
