@@ -174,12 +174,9 @@ static void take_span(void *arg, const struct span *s)
 
 static void begin_activity(struct conversion *c)
 {
-	c->activity = activity_new(&(struct activity_setup){.span = take_span,
-							    .arg = c,
-							    .resource = resource_make(c),
-							    .summary = summary_make(c),
-							    .wall_offset = c->wall_offset,
-							    .known = c->known});
+	c->activity = activity_new(&(struct activity_setup){
+		.span = take_span, .arg = c, .resource = resource_make(c), .summary = summary_make(c),
+		.wall_offset = c->wall_offset, .known = c->known});
 }
 
 static int convert(struct conversion *c, int fd, struct err *err)
@@ -343,10 +340,8 @@ static int run_conversion(struct conversion *c, struct err *err)
 static int check_operands(const struct convert_options *o, int n, struct err *err)
 {
 	if (n != 1)
-		return err_set(
-		    err, -EINVAL,
-			"convert takes one file, or - for standard input: what runtime/trace or a FlightRecorder "
-			"has written");
+		return err_set(err, -EINVAL, "convert takes one file, or - for standard input: what runtime/trace or a "
+			       "FlightRecorder has written");
 	if (o->pid && !o->with)
 		return err_set(err, -EINVAL,
 			       "--pid says whose spans of --with are meant: a trace alone is of one process");

@@ -41,7 +41,7 @@ static void set_state(struct gotrace_ordering *o, uint64_t goid, enum go_status 
 		      uint64_t generation)
 {
 	uint64_t v =
-	    (uint64_t)status | (sequence & ((1ull << SEQUENCE_BITS) - 1)) << 3 | generation << (3 + SEQUENCE_BITS);
+		(uint64_t)status | (sequence & ((1ull << SEQUENCE_BITS) - 1)) << 3 | generation << (3 + SEQUENCE_BITS);
 
 	map_set(&o->goroutines, goid, (void *)(uintptr_t)v);
 }
@@ -165,7 +165,7 @@ static enum step step_status(struct gotrace_ordering *o, struct order_thread *t,
 	enum go_status known = state_of(o, goid).status;
 
 	if (!may_be_goid(o, goid) || !status || status > GO_WAITING ||
-	    (known ? known != status : o->current != o->first))
+		(known ? known != status : o->current != o->first))
 		return STEP_BROKEN;
 	if (status == GO_RUNNING)
 		set_goid_on(t, goid);

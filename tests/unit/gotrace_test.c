@@ -64,8 +64,7 @@ static void a_task_with_a_region_and_a_log(void **state)
 	made_event(&t, GO_SYSCALL_END, 6150);
 	made_event(&t, GO_TASK_END, 6200, 5, 0);
 	end(&t);
-	check(
-	    &t,
+	check(&t,
 		"region g7 1000000000003000+3000 context running_ns=700 runnable_ns=300 wait.network_ns=2000 "
 		"longest=network longest_ns=2000 longest_at=region (file.go:20) < network (file.go:21) kind=region "
 		"task=5\n"
@@ -118,8 +117,7 @@ static void a_wait_within_a_wait(void **state)
 	made_event(&t, GO_START, 3100, 7, 4);
 	made_event(&t, GO_REGION_END, 3200, 0, T_TASK, 0);
 	end(&t);
-	check(
-	    &t,
+	check(&t,
 		"region g7 1000000000002100+900 goroutine running_ns=400 wait.sync_cond_wait_ns=500 "
 		"longest=sync_cond_wait "
 		"longest_ns=500 longest_at=task (file.go:10) < region (file.go:11) kind=region\n"
@@ -475,8 +473,7 @@ static void unfinished_at_the_end(void **state)
 	made_event(&t, GO_BLOCK, 2500, T_NETWORK, 1);
 	made_event(&t, GO_HEAP_ALLOC, 3000, 100);
 	end(&t);
-	check(
-	    &t,
+	check(&t,
 		"region g7 1000000000002100+900 context running_ns=400 wait.network_ns=500 longest=network "
 		"longest_ns=500 "
 		"longest_at=task (file.go:10) < region (file.go:11) kind=region task=5 unfinished=1\n"
@@ -587,8 +584,7 @@ static void a_known_span_gets_its_part_of_a_wait(void **state)
 	made_event(&t, GO_UNBLOCK, 6000, 7, 1, 0);
 	made_event(&t, GO_START, 6000, 7, 2);
 	end(&t);
-	check_known(
-	    &t, KNOWN(7, 3000, 1000) KNOWN(7, 5500, 700) KNOWN(7, 1500, 8000),
+	check_known(&t, KNOWN(7, 3000, 1000) KNOWN(7, 5500, 700) KNOWN(7, 1500, 8000),
 		"GET / g7 1000000000003000+1000 none a=1 wait.network_ns=1000 longest=network longest_ns=1000 "
 		"longest_at=task (file.go:10) < region (file.go:11)\n"
 		/* the trace ends before these */
