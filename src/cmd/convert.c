@@ -57,6 +57,7 @@ struct conversion {
 	struct arena arena;
 	int64_t wall_offset;
 	bool waited_in_vain;
+	bool wrong_usage;             /* it failed by what was asked for */
 	uint64_t spans, generations;
 };
 
@@ -310,9 +311,10 @@ static int open_outputs(struct conversion *c, struct err *err)
 {
 	int r = otel_env_read(&c->env, env_get, NULL, err);
 
-	if (r < 0)
-		return r;
-	return outputs_open(&c->o->out, &(struct sink_setup){.gives = SINK_SPANS, .env = &c->env}, &c->sinks, err);
+	if (r >= 0)
+		r = outputs_open(&c->o->out, &(struct sink_setup){.gives = SINK_SPANS, .env = &c->env}, &c->sinks, err);
+	c->wrong_usage = r == -EINVAL;
+	return r;
 }
 
 static int run_conversion(struct conversion *c, struct err *err)
@@ -369,7 +371,7 @@ static int run(const struct verb *v, int argc, char **argv)
 		c.path = argv[rest];
 		r = run_conversion(&c, &err);
 		if (r < 0)
-			code = complain(EXIT_FAILED, "%s", err.text);
+			code = complain(c.wrong_usage ? EXIT_USAGE : EXIT_FAILED, "%s", err.text);
 	}
 	options_done(v->groups, &o);
 	return code;
