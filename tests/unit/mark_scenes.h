@@ -432,6 +432,24 @@ static void scene_carrier(void **state)
 	assert_true(FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000).dropped);
 }
 
+/* One is found only where another word leads to one, whosever that is. */
+static void scene_needed(void **state)
+{
+	struct fired start;
+
+	marks_fresh();
+	start = START(1, 0, 7, 100, .carrier = 0x4000);
+	START(2, 0, 8, 100, .carrier = 0x5000);
+	assert_true(same_span(start, FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x5000)));
+	assert_true(same_span(start, FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x4000)));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .needed = 0x4000));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x6000));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000));
+	FIRE(SHOT_END, 2, 8, 100);
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x5000));
+	assert_true(same_span(start, FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000)));
+}
+
 /* ---- the table ---- */
 
 /* n spans begin, each on a goroutine of its own and with a carrier, and all stay open. */
@@ -671,7 +689,8 @@ static void scene_states_random(void **state)
 	cmocka_unit_test(scene_nested), cmocka_unit_test(scene_recursion), cmocka_unit_test(scene_same_call), \
 	cmocka_unit_test(scene_too_deep), cmocka_unit_test(scene_unwound), cmocka_unit_test(scene_context),   \
 	cmocka_unit_test(scene_pooled), cmocka_unit_test(scene_creator), cmocka_unit_test(scene_key),         \
-	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_unreadable),                                  \
+	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_needed), \
+	cmocka_unit_test(scene_unreadable), \
 	cmocka_unit_test(scene_ids_differ)
 #define STATE_SCENES                                                                               \
 	cmocka_unit_test(scene_state), cmocka_unit_test(scene_no_state), cmocka_unit_test(scene_states),      \

@@ -36,6 +36,13 @@ void marks_add(struct gen *g, int32_t bits)
 	state_store(g, RUN(state), R1);
 }
 
+void marks_remove(struct gen *g, int32_t bits)
+{
+	state_load(g, R1, RUN(state));
+	emit_alu_imm(g->e, BPF_AND, R1, ~bits);
+	state_store(g, RUN(state), R1);
+}
+
 void marks_needs_own(struct gen *g, int end)
 {
 	marks_only_in(g, HAS, end);

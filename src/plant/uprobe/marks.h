@@ -20,6 +20,7 @@ enum { BUSY = 1 }; /* bit of a key: its entry is being written */
 void marks_unless(struct gen *g, int32_t bits, int label);
 void marks_only_in(struct gen *g, int32_t bits, int label);
 void marks_add(struct gen *g, int32_t bits); /* to the state. Clobbers R1 */
+void marks_remove(struct gen *g, int32_t bits); /* from it. Clobbers R1 */
 void marks_needs_own(struct gen *g, int end); /* to end where the run has no mark of its own process. Clobbers R1 */
 
 /* R8, which is mixed, becomes a key: not 0, not busy. */
