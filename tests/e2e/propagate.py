@@ -14,6 +14,7 @@ import vm
 import wire
 from earshot import Earshot, need_earshot, patched
 from proc import BIN, EARSHOT, Process, Skip, clean_env, json_lines, run_once, scratch, until
+from relay import Relay
 from target import MINORS
 from testing import Test, scaled
 from trio import Orders, Traces, Trio, word_of
@@ -363,15 +364,6 @@ PLAIN, ANOTHER, OWN_STATE, LONG_URL = range(4)  # tests/go/relay
 
 def _state(n):
     return tuple(s and s.format(n=n) for s in STATES[n // 4 % len(STATES)])
-
-
-class Relay(Process):
-    def __init__(self, program, *args):
-        path = BIN / f"relay-go{program}"
-        if not path.exists():
-            raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
-        self.port = int(until("it is ready", lambda: self.out().strip()))
 
 
 def _trace_of(n):

@@ -255,6 +255,7 @@ struct pack_span {
 	 * that it begins a trace; one that says so that it is none: what is below it is its parent's; what is said of
 	 * it where it is an error. */
 	const char *kind_from, *root, *transparent, *status_text;
+	const char *event_name;        /* an attribute, or NULL: a note that says it is of a moment within the span */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	/* A start within a span of one of these on its goroutine is part of that one: names of definitions of this
