@@ -31,7 +31,27 @@ enum inject_outcome {
 	INJECT_OUTCOMES
 };
 
+/* Of a request that got a traceparent: what came of the tracestate that had come in with its trace. */
+#define INJECT_STATE_TABLE(X)                                                                                         \
+	X(INJECT_STATE_WRITTEN, "written", "written")                                                                  \
+	X(INJECT_STATE_PRESENT, "present", "had one already")                                                          \
+	X(INJECT_STATE_NO_ROOM, "no_room", "without room for it")                                                      \
+	/* MARK_STATE_MAX is the most that is kept */                                                                  \
+	X(INJECT_STATE_TOO_LONG, "too_long", "with one of more than 512 bytes")
+
+enum inject_state {
+	INJECT_STATE_NONE, /* none had come in, or none was wanted */
+#define X(id, name, text) id,
+	INJECT_STATE_TABLE(X)
+#undef X
+	INJECT_STATES
+};
+#define INJECT_STATE_SHIFT 8
+#define INJECT_OUTCOME_MASK 0xff
+
 const char *inject_name(enum inject_outcome o); /* in JSON */
 const char *inject_text(enum inject_outcome o); /* behind the number of requests */
+const char *inject_state_name(enum inject_state s); /* not of INJECT_STATE_NONE */
+const char *inject_state_text(enum inject_state s);
 
 #endif

@@ -71,9 +71,10 @@ enum ir_op {
 		      * that is `str` (strlen imm, letters a to z only), in either case of the letters; else 0.
 		      * Fails: unreadable; busy, when b is more than IR_MAX_ELEMENTS, where nothing is read */
 	IR_INJECT,   /* appends a trace context to what the program is about to send, in the form imm (enum
-		      * inject_form); dst = enum inject_outcome. The registers from a on, INJECT_WORDS of them, say
-		      * where and which (enum inject_word). The only instruction that changes the program's memory,
-		      * and it changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
+		      * inject_form); dst = enum inject_outcome, and where that is INJECT_WRITTEN enum inject_state,
+		      * INJECT_STATE_SHIFT bits higher. The registers from a on, INJECT_WORDS of them, say where and
+		      * which (enum inject_word). The only instruction that changes the program's memory, and it
+		      * changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
 		      * (planter_caps.injects). Fails: unreadable */
 	IR_LEND,     /* likewise, but what the program has there stays as it is: the call gets a copy with the trace
 		      * context in it (forms from INJECT_FORMS on), which is lent to it until IR_RELEASE of the same
@@ -103,6 +104,10 @@ enum ir_op {
 		      * before; values that are not saved in a run of the program become absent. A pointer
 		      * into the goroutine's own stack is not kept: the stack may move. In a region.
 		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
+	IR_REUSE,    /* with the word a that is not 0: slot `slot` may be what it was when a program of this probe ran
+		      * last on the goroutine, if a was the same word then; control then goes on behind the region.
+		      * At the beginning of a region without IR_SAVE, of a PROGRAM_POINT, in IR_MAX_REUSED of them at
+		      * most. A planter may pass it over */
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers, and the frame pointer is the site's */
@@ -139,6 +144,9 @@ enum ir_op {
 		      * kept by the threshold imm (mark_kept), with IR_MARK_CHILD undecided, too. Where a header is the
 		      * parent, with IR_MARK_BY_RATIO the threshold decides instead of its flag. a, b, c: the epoch, or
 		      * IR_NO_REG */
+	IR_MARK_STATE,/* the b bytes at a, if they are a valid tracestate, came with the header that is the parent of
+		      * the run's mark, just begun: that mark and those below it have them while it has not ended. Of
+		      * more than MARK_STATE_MAX they have the length alone. Nothing where a header is not the parent */
 	IR_MARK_PUT, /* the run's mark is found by the word a (0: none), of kind imm and `group`, and no other mark is
 		      * by that. MARK_KEY: this run has keyed it */
 	IR_MARK_PUT_CHAIN,/* by the first link (IR_EMIT_CHAIN) of the context with type word a and data word b, as
@@ -160,6 +168,7 @@ enum ir_op {
 };
 
 #define IR_MAX_SAVED 4
+#define IR_MAX_REUSED 4
 #define IR_MAX_IMAGE 4096 /* bytes of a value that is not behind a pointer; the rest is cut */
 #define IR_MAX_STACK 64   /* frames */
 #define IR_NO_REG 0xffff
@@ -188,11 +197,16 @@ struct ir_key {
 };
 
 enum { IR_SIGNED = 1, /* flags */
+       IR_CONSTANT = 64, /* of an IR_LOAD of 8 bytes: what lies there never changes while the program runs, so a planter may
+			  * remember it */
        IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32,
-       IR_MARK_NEED = 64 };
+       IR_MARK_NEED = 128 };
 
-/* Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. */
-enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_WORD_COUNT };
+/*
+ * Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. Of its tracestate the bytes,
+ * MARK_STATE_MAX + 1 where that is too long, 0 where there is none.
+ */
+enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_STATE, MARK_WORD_COUNT };
 
 /* A parameter: where its words lie, of a slice its address, length and capacity. */
 struct ir_given {
@@ -232,6 +246,12 @@ enum inject_form {
 #define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
 #define INJECT_HEADER_BYTES 40        /* of an element of a record's list: a text, then a []byte */
 #define IR_LOAN_BYTES 4096             /* that can be lent to a call: the copy and what is added */
+/*
+ * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So
+ * the traceparent is what another observer sees.
+ */
+#define INJECT_STATE_LINE "Tracestate: "
+#define INJECT_STATE_FIELD "\0\x0atracestate"
 #define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
 enum inject_word {
 	INJECT_BUFFER,         /* the address of its first byte */
@@ -243,8 +263,10 @@ enum inject_word {
 	INJECT_FLAGS,          /* the low byte: W3C's */
 	INJECT_BLOCK,          /* INJECT_FRAME: bytes of the frame's block, and its stream; else anything */
 	INJECT_STREAM,
+	INJECT_STATE,          /* enum inject_state_wanted */
 	INJECT_WORDS
 };
+enum inject_state_wanted { INJECT_STATE_UNWANTED, INJECT_STATE_WANTED, INJECT_STATE_THERE /* the program has one */ };
 
 struct ir_insn {
 	uint8_t op;      /* enum ir_op */

@@ -374,6 +374,19 @@ static int check_release(struct verifier *v)
 	return v->p->role == PROGRAM_POINT && v->p->ninsns == 3 ? 0 : bad(v, "it does not stand alone");
 }
 
+static int check_reuse(struct verifier *v, const struct ir_insn *i)
+{
+	size_t before = 0;
+
+	if (!v->in_region || !is_capture_slot(v->slot) || v->p->role != PROGRAM_POINT)
+		return bad(v, "it stands outside a point's capture");
+	if (i->slot != v->slot)
+		return bad(v, "it is of another slot");
+	for (const struct ir_insn *k = v->p->insns; k < i; k++)
+		before += k->op == IR_REUSE;
+	return before < IR_MAX_REUSED ? 0 : bad(v, "there are too many of these");
+}
+
 static int check_place(struct verifier *v, const struct ir_insn *i)
 {
 	switch (i->op) {
@@ -405,6 +418,8 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_SAVE:
 	case IR_SAVED:
 		return check_saved(v, i);
+	case IR_REUSE:
+		return check_reuse(v, i);
 	case IR_GOROUTINE:
 		return check_goroutine(v, i);
 	case IR_FILTER:

@@ -56,6 +56,11 @@ static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 		for (unsigned i = 0; i < INJECT_OUTCOMES; i++)
 			write_number(&j, inject_name((enum inject_outcome)i), sum->requests[i]);
 		json_close(&j, '}');
+		json_key(&j, "propagated_tracestate");
+		json_open(&j, '{');
+		for (unsigned i = INJECT_STATE_WRITTEN; i < INJECT_STATES; i++)
+			write_number(&j, inject_state_name((enum inject_state)i), sum->states[i]);
+		json_close(&j, '}');
 	}
 	losses_json(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');

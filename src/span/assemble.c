@@ -48,7 +48,7 @@ struct assembler {
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
-	uint64_t requests[INJECT_OUTCOMES];
+	uint64_t requests[INJECT_OUTCOMES], states[INJECT_STATES];
 	uint64_t last_ns;                /* the latest that a record was written */
 	struct losses losses;
 	struct parents parents;
@@ -901,6 +901,16 @@ static void on_arm(struct assembler *a, const struct arrival *in)
 		a->requests[INJECT_UNREADABLE]++;
 }
 
+/* By what IR_INJECT says. */
+static void count_request(struct assembler *a, uint64_t said)
+{
+	const uint64_t state = said >> INJECT_STATE_SHIFT;
+
+	a->requests[MIN(said & INJECT_OUTCOME_MASK, (uint64_t)INJECT_UNREADABLE)]++;
+	if (state < INJECT_STATES)
+		a->states[state]++;
+}
+
 /* What the slot does not say its status does: why it could not be found out. */
 static void on_inject(struct assembler *a, const struct arrival *in)
 {
@@ -909,7 +919,7 @@ static void on_inject(struct assembler *a, const struct arrival *in)
 	if (!armed || armed->status != SLOT_OK || !s)
 		return;
 	if (s->status == SLOT_OK)
-		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+		count_request(a, s->value);
 	else if (s->status == SLOT_ABSENT)
 		a->requests[INJECT_NO_SPAN]++;
 	else
@@ -1030,5 +1040,7 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 		ret->open += ((struct target *)v)->open.stacks.len;
 	for (size_t i = 0; i < INJECT_OUTCOMES; i++)
 		ret->requests[i] += a->requests[i];
+	for (size_t i = 0; i < INJECT_STATES; i++)
+		ret->states[i] += a->states[i];
 	losses_add(&ret->losses, &a->losses);
 }

@@ -2,6 +2,7 @@
 #ifndef TESTS_IR_INJECT_H
 #define TESTS_IR_INJECT_H
 
+#include <stddef.h>
 #include <string.h>
 
 #include "binary/arch_x86_64.h"
@@ -11,6 +12,7 @@
 struct inject_memory {
 	uint64_t words[INJECT_WORDS];
 	uint64_t length;
+	uint64_t header, header_len, state, state_len; /* of inject_program_with_state: what came in */
 	uint8_t buffer[20480];
 };
 
@@ -40,6 +42,8 @@ static inline void inject_fill(struct inject_memory *m, enum inject_form form, u
 	m->words[INJECT_FLAGS] = 0xabcdef01;
 	m->words[INJECT_BLOCK] = block;
 	m->words[INJECT_STREAM] = 0x7f010203;
+	m->words[INJECT_STATE] = INJECT_STATE_UNWANTED;
+	m->header_len = m->state_len = 0;
 	if (form == INJECT_LINE)
 		memcpy(m->buffer + filled - 2, "\r\n", 2);
 	if (form == INJECT_FRAME)
@@ -151,6 +155,48 @@ static const struct lend_case lend_cases[] = {
 	{"\r\n\r\n", INJECT_UNEXPECTED},
 	{"x", INJECT_UNEXPECTED},
 };
+
+/* A word of the memory; by way of register 2. */
+static inline size_t inject_load(struct ir_insn *insns, uint16_t dst, size_t offset)
+{
+	insns[0] = (struct ir_insn){.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 2};
+	insns[1] = (struct ir_insn){.op = IR_LOAD, .size = 8, .dst = dst, .a = 2, .imm = (int64_t)offset};
+	return 2;
+}
+
+static inline size_t inject_region(struct ir_insn *insns, size_t text, size_t len, struct ir_insn op)
+{
+	size_t n = 0;
+
+	insns[n++] = (struct ir_insn){.op = IR_REGION, .slot = IR_SLOT_MARK};
+	n += inject_load(insns + n, 0, text);
+	n += inject_load(insns + n, 1, len);
+	op.a = op.op == IR_MARK_BEGIN ? IR_NO_REG : 0; /* no epoch */
+	op.b = 1;
+	insns[n++] = op;
+	insns[n++] = (struct ir_insn){.op = IR_END};
+	return n;
+}
+
+/* The run's mark is first one with what has come in; the one of the run before has ended. */
+#define INJECT_STATE_PROGRAM (INJECT_PROGRAM + 5 * 7)
+static inline struct capture_program inject_program_with_state(struct ir_insn *insns, enum inject_form form)
+{
+	enum { HEADER = offsetof(struct inject_memory, header), HEADER_LEN = offsetof(struct inject_memory, header_len),
+	       STATE = offsetof(struct inject_memory, state), STATE_LEN = offsetof(struct inject_memory, state_len) };
+	struct capture_program p;
+	size_t n = 0;
+
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_UNWIND, .imm = 1});
+	n += inject_region(insns + n, HEADER, HEADER_LEN, (struct ir_insn){.op = IR_MARK_HEADER});
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_BEGIN});
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_STATE});
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_PUSH});
+	p = inject_program(insns + n, form);
+	p.insns = insns;
+	p.ninsns += n;
+	return p;
+}
 
 /* Fixed cases: what is changed of a buffer that takes the form, and what must come of it. */
 struct inject_case {

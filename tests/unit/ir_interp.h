@@ -390,14 +390,69 @@ static enum slot_status interp_inject_end(const struct interp *t, enum inject_fo
 	return memcmp(last, "\r\n", 2) ? SLOT_OTHER_TYPE : SLOT_OK;
 }
 
-static enum slot_status interp_inject_write(const struct interp *t, enum inject_form form, const uint64_t *w,
-					    uint64_t frame)
+#define INTERP_STATE_BYTES (MARK_STATE_MAX + 32)
+static size_t interp_state_bytes(enum inject_form form, const char *text, size_t len, char out[INTERP_STATE_BYTES])
 {
-	char bytes[INJECT_LINE_BYTES + 1];
-	size_t n = interp_inject_bytes(form, w, bytes);
-	uint64_t filled = w[INJECT_FILLED] + n, block = w[INJECT_BLOCK] + n;
-	const uint8_t length[3] = {(uint8_t)(block >> 16), (uint8_t)(block >> 8), (uint8_t)block};
+	size_t n = 0;
 
+	if (form == INJECT_LINE)
+		return (size_t)sprintf(out, "Tracestate: %.*s\r\n", (int)len, text);
+	memcpy(out, "\0\x0atracestate", 12);
+	n = 12;
+	if (len < 127) {
+		out[n++] = (char)len;
+	} else { /* RFC 7541, 5.1 */
+		size_t rest = len - 127;
+
+		out[n++] = 127;
+		for (; rest >= 128; rest /= 128)
+			out[n++] = (char)(rest % 128 + 128);
+		out[n++] = (char)rest;
+	}
+	memcpy(out + n, text, len);
+	return n + len;
+}
+
+/* What goes in front of the traceparent, which has its room already: *ret_n bytes. */
+static enum inject_state interp_inject_state(const struct interp *t, enum inject_form form, const uint64_t *w,
+					     size_t tail, char out[INTERP_STATE_BYTES], size_t *ret_n)
+{
+	size_t k, n;
+
+	*ret_n = 0;
+	k = w[INJECT_STATE] && t->mark->marks ? marks_root(t->mark) : SIZE_MAX;
+	if (k == SIZE_MAX)
+		return INJECT_STATE_NONE;
+	if (w[INJECT_STATE] == INJECT_STATE_THERE)
+		return INJECT_STATE_PRESENT;
+	if (t->mark->marks->states[k].len > MARK_STATE_MAX)
+		return INJECT_STATE_TOO_LONG;
+	n = interp_state_bytes(form, t->mark->marks->states[k].text, t->mark->marks->states[k].len, out);
+	if (w[INJECT_CAPACITY] - w[INJECT_FILLED] < n + tail ||
+	    (form != INJECT_LINE &&
+	     (form == INJECT_FIELD ? w[INJECT_FILLED] : w[INJECT_BLOCK]) + n + tail > INJECT_BLOCK_MAX))
+		return INJECT_STATE_NO_ROOM;
+	*ret_n = n;
+	return INJECT_STATE_WRITTEN;
+}
+
+static enum slot_status interp_inject_write(const struct interp *t, enum inject_form form, const uint64_t *w,
+					    uint64_t frame, uint64_t *ret)
+{
+	char bytes[INTERP_STATE_BYTES + INJECT_LINE_BYTES + 1], tail[INJECT_LINE_BYTES + 1];
+	const size_t ntail = interp_inject_bytes(form, w, tail);
+	uint64_t filled, block;
+	uint8_t length[3];
+	size_t n;
+
+	*ret = (uint64_t)interp_inject_state(t, form, w, ntail, bytes, &n) << INJECT_STATE_SHIFT | INJECT_WRITTEN;
+	memcpy(bytes + n, tail, ntail);
+	n += ntail;
+	filled = w[INJECT_FILLED] + n;
+	block = w[INJECT_BLOCK] + n;
+	length[0] = (uint8_t)(block >> 16);
+	length[1] = (uint8_t)(block >> 8);
+	length[2] = (uint8_t)block;
 	if (!t->in->write(t->in->arg, w[INJECT_BUFFER] + w[INJECT_FILLED], bytes, n) ||
 	    (form == INJECT_FRAME && !t->in->write(t->in->arg, frame, length, 3)) ||
 	    !t->in->write(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
@@ -425,8 +480,7 @@ static enum slot_status interp_inject(const struct interp *t, const struct ir_in
 	*ret = INJECT_NO_ROOM;
 	if (w[INJECT_CAPACITY] - w[INJECT_FILLED] < n)
 		return SLOT_OK;
-	*ret = INJECT_WRITTEN;
-	return interp_inject_write(t, form, w, frame);
+	return interp_inject_write(t, form, w, frame, ret);
 }
 
 /* What lines there are, without the empty one at the end; -1: one of them is ours. */
@@ -514,7 +568,9 @@ static enum slot_status interp_mark_word(const struct interp *t, const struct ir
 
 	if (!t->mark->has)
 		return SLOT_ABSENT;
-	if (i->imm == MARK_FLAGS)
+	if (i->imm == MARK_STATE)
+		*ret = marks_root(t->mark) < SIZE_MAX ? t->mark->marks->states[marks_root(t->mark)].len : 0;
+	else if (i->imm == MARK_FLAGS)
 		*ret = m->flags;
 	else
 		memcpy(ret, i->imm == MARK_SPAN_ID ? m->span_id : &m->trace_id[8 * i->imm], sizeof(*ret));
@@ -680,6 +736,15 @@ static void interp_mark_header(const struct interp *t, const struct ir_insn *i)
 		marks_header(t->mark, text, len);
 }
 
+static void interp_mark_state(const struct interp *t, const struct ir_insn *i)
+{
+	char text[MARK_STATE_MAX];
+	uint64_t len = t->r[i->b];
+
+	if (len > sizeof(text) || t->in->read(t->in->arg, t->r[i->a], text, len))
+		marks_state(t->mark, text, len);
+}
+
 static void interp_mark_begin(const struct interp *t, const struct ir_insn *i)
 {
 	uint64_t epoch[3] = {0};
@@ -734,6 +799,9 @@ static bool interp_mark(const struct interp *t, const struct ir_insn *i)
 		return true;
 	case IR_MARK_BEGIN:
 		interp_mark_begin(t, i);
+		return true;
+	case IR_MARK_STATE:
+		interp_mark_state(t, i);
 		return true;
 	case IR_MARK_PUT:
 		marks_put(t->mark, (uint64_t)i->imm, i->group, t->r[i->a]);

@@ -236,6 +236,34 @@ static void patch_setup(uint32_t chunks)
 	fake_p.id = 1;
 }
 
+__attribute__((unused)) static void seed_slots(void)
+{
+	for (uint32_t i = 0; i < PROCS + EXTRA; i++) {
+		patch_area_slot(area, i)->random[0] = UINT64_C(0x9e3779b97f4a7c15) * (i + 1);
+		patch_area_slot(area, i)->random[1] = 1;
+	}
+}
+
+/* The area of patch_setup, with marks in front of the pool. */
+__attribute__((unused)) static void patch_setup_marks(uint32_t nmarks, uint32_t nstates)
+{
+	struct patch_area a;
+
+	patch_setup(CHUNKS);
+	a = *area;
+	munmap(area, area_size(area));
+	a.ring.bytes = a.ring.slots_off + (uint64_t)(PROCS + EXTRA) * a.ring.slot_bytes;
+	patch_marks_layout(nmarks, nstates, &a);
+	area = mmap(NULL, area_size(&a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(area, MAP_FAILED);
+	*area = a;
+	pool_done(&chunk_pool);
+	pool_init(&chunk_pool, &area->ring, &a.ring, (uint8_t *)area + a.ring.pool_off, CHUNKS);
+	install_handler();
+	seed_slots();
+	tracestate_rules((struct tracestate_rules *)(void *)((uint8_t *)area + a.rules_off));
+}
+
 static void run_code(const void *code, const struct regs *r)
 {
 	struct frame f;

@@ -218,7 +218,8 @@ static struct shot_words some_words(void)
 	w.own = rnd(3) ? 0 : (uintptr_t)contexts.nodes[rnd(4)];
 	if (rnd(2))
 		w = (struct shot_words){w.header, w.header_len, w.parent_type, w.parent, w.own_type, w.own, w.creator,
-					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier, some(0x8000, 3)};
+					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier, w.state, w.state_len,
+					some(0x8000, 3)};
 	return w;
 }
 

@@ -660,6 +660,8 @@ static int check_env(const struct code *g)
 		return err_set(g->err, -EINVAL, "the program has marks, but the area has no room for them");
 	if ((capture_has(g->p, IR_LEND) || capture_has(g->p, IR_RELEASE)) && !g->env->loans)
 		return err_set(g->err, -EINVAL, "memory is to be lent to the program, but there is none");
+	if (capture_has(g->p, IR_MARK_STATE) && !l->nstates)
+		return err_set(g->err, -EINVAL, "a tracestate is to be kept, but the area has no room for it");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

@@ -105,8 +105,11 @@ static inline uint64_t patch_left_out_off(const struct patch_area *layout)
 }
 /* Of a probe: starts that were left out, as patch_area_hits. */
 uint64_t patch_area_left_out(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
-/* Room for that many marks, a power of two, and what leads to them: behind all that there is so far but the pool. */
-void patch_marks_layout(uint32_t nmarks, struct patch_area *layout);
+/*
+ * Room for that many marks, a power of two, and what leads to them: behind all that there is so far but the pool; and
+ * for so many tracestates, a power of two or 0, and the rules for what one is, which whoever plants puts there.
+ */
+void patch_marks_layout(uint32_t nmarks, uint32_t nstates, struct patch_area *layout);
 /* The hits of a controlled program. The layout is trusted, the area is only read. */
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
 static inline struct patch_counts *patch_area_counts(struct patch_area *a, uint32_t i)

@@ -157,6 +157,10 @@ void code_mark_begin(struct code *g);  /* before the first region of marks */
 void code_mark(struct code *g, const struct ir_insn *i); /* what ir_is_mark */
 void code_mark_word(struct code *g, const struct ir_insn *i);
 void code_emit_mark(struct code *g, const struct ir_insn *i);
+/* mark_state.c: RSI = the struct patch_state of the run's mark; to none. Clobbers RAX, RCX, RDX, RDI. */
+void code_find_state(struct code *g, int none);
+/* To gone where what was read of it since then may be another's. Clobbers RAX, RCX. */
+void code_check_state(struct code *g, int gone);
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */

@@ -21,7 +21,7 @@ void injection_jump(struct injection *j, enum x86_cc cc, enum inject_outcome o);
 void injection_check_ids(struct injection *j);
 /* The bytes, in slot.work. Clobbers RAX, RCX, RDX, RSI, RDI. */
 void injection_text(struct injection *j, enum inject_form form);
-/* All is written; the instruction's result is the outcome. */
+/* All is written, and RAX is the outcome of that; the instruction's result. */
 void injection_end(struct injection *j);
 
 #endif

@@ -358,6 +358,7 @@ int code_lend(struct code *g, const struct ir_insn *i)
 	else
 		write_message(&j);
 	r = give(&j);
+	x86_imm(j.x, RAX, INJECT_WRITTEN);
 	injection_end(&j);
 	return r;
 }

@@ -409,6 +409,7 @@ void code_mark(struct code *g, const struct ir_insn *i)
 	case IR_MARK_CREATOR: code_creator_marks(g, i, end); break;
 	case IR_MARK_FIND: code_find(g, i, end); break;
 	case IR_MARK_BEGIN: mark_begin(g, i, end); break;
+	case IR_MARK_STATE: mark_state(g, i, end); break;
 	case IR_MARK_PUT: code_put_mark(g, i, end); break;
 	case IR_MARK_PUT_CHAIN: code_put_chain(g, i, end); break;
 	case IR_MARK_PUSH: code_push(g, i, end); break;

@@ -22,6 +22,7 @@
 
 #define SAVED 65536
 #define MARKS 16384 /* spans that are open at once */
+#define STATES 2048  /* … of whose traces a tracestate came in */
 #define SAVED_SUMS (2 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
@@ -460,6 +461,14 @@ static bool any_marks(const struct plan *pl)
 	return false;
 }
 
+static bool any_states(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (capture_has(pl->probes[i].program, IR_MARK_STATE))
+			return true;
+	return false;
+}
+
 /* What ids are made of. Without getrandom (a seccomp filter may refuse it) they need only be different. */
 static void seed_slots(const struct plan *pl, struct patched *d)
 {
@@ -499,6 +508,8 @@ static void fill_area(const struct plan *pl, struct patched *d)
 		seed_slots(pl, d);
 	if (pl->loans_addr)
 		((struct shared_loans *)(void *)memory_at(pl, d, pl->loans_addr))->lending = 1;
+	if (pl->layout.nstates)
+		tracestate_rules((struct tracestate_rules *)(void *)((uint8_t *)d->area + pl->layout.rules_off));
 	if (pl->table_bytes.len)
 		memcpy(memory_at(pl, d, pl->tables_addr), pl->table_bytes.data, pl->table_bytes.len);
 }
@@ -696,7 +707,7 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->layout.ring.target = pl->t->id;
 	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
 	if (any_marks(pl))
-		patch_marks_layout(MARKS, &pl->layout);
+		patch_marks_layout(MARKS, any_states(pl) ? STATES : 0, &pl->layout);
 	target = helper_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
 		r = helper_clean(pl->p->helper, &target, err);

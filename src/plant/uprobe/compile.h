@@ -18,6 +18,12 @@ struct saved_key {
 };
 struct saved_words {
 	uint64_t word[IR_MAX_SAVED]; /* 0: none */
+	uint64_t probe;              /* 1 + the probe that left these: */
+	struct reused_slot {
+		uint64_t key;        /* IR_REUSE's word, 0: none */
+		uint64_t head;       /* the slot's first word; 0: it is read anew */
+		uint64_t value[2];   /* the second one, or a text */
+	} reused[IR_MAX_REUSED];
 };
 
 /* ---- open calls: calls.c ---- */
@@ -94,7 +100,8 @@ struct chain_type {             /* by the descriptor's image address */
 struct chain_state {
 	uint64_t type, data;        /* of the context that is looked at; type is its run-time or its image address */
 	uint64_t itab;              /* that led to it; 0: none */
-	uint64_t flags, offset, via;/* its row */
+	uint64_t flags, offset, via;/* its row … */
+	uint64_t row_type, row_cookie, row_table; /* … whose it is; these outlive the run */
 	uint64_t pooled;            /* CHAIN_POOLED, once it holds */
 	uint64_t bias, size, end;   /* size: where the chain begins in the record */
 	uint64_t value, span_type;  /* of a link that may have a span: its data, and the image address of its type */
@@ -148,15 +155,21 @@ struct control {
 	uint64_t pad[3];        /* a cache line */
 };
 
+#define CONSTANTS 64
 #define WINDOWS_MAX 16
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
+	uint64_t cookie;              /* of the site, once it has been asked for */
 	struct saved_words saved;     /* taken from the map */
 	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
 	uint64_t words[11];     /* of a map's search */
+	struct {
+		uint64_t address, cookie; /* the cookie tells the process; address 0: free */
+		uint64_t value;
+	} constants[CONSTANTS]; /* what loads of IR_CONSTANT gave, each at its place (which others may have, too) */
 	struct map_candidate {
 		uint64_t key, elem; /* of the key its text's address */
 		uint64_t len;       /* of texts of several lengths */

@@ -298,7 +298,10 @@ void marks_admit(struct gen *g, const struct ir_insn *i, int end)
 int gen_mark_word(struct gen *g, const struct ir_insn *i)
 {
 	marks_only_in(g, HAS, gen_fail(g, SLOT_ABSENT));
-	state_load(g, R0, i->imm == MARK_FLAGS ? RUN(flags) : RUN(ids) + 8 * (int)i->imm);
+	if (i->imm == MARK_STATE)
+		emit_alu_imm(g->e, BPF_MOV, R0, 0);
+	else
+		state_load(g, R0, i->imm == MARK_FLAGS ? RUN(flags) : RUN(ids) + 8 * (int)i->imm);
 	gen_put(g, i->dst, R0);
 	return 1;
 }

@@ -44,6 +44,8 @@ int bind_inject(struct binder *b, const struct inject_item *item, struct bound_i
 		r = bind_condition(b, item->limited, &ret->limited);
 	if (!r && item->split)
 		r = bind_condition(b, item->split, &ret->split);
+	if (!r && item->state_present)
+		r = bind_condition(b, item->state_present, &ret->state_present);
 	if (!r)
 		r = bind_text(b, item->buffer, &ret->buffer);
 	if (!r && item->list)

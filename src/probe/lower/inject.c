@@ -204,7 +204,7 @@ static void put_context(struct lowerer *l, uint16_t words)
 {
 	uint16_t flags = reg_new(l);
 
-	for (unsigned k = 0; k < MARK_WORD_COUNT; k++) {
+	for (unsigned k = 0; k <= MARK_FLAGS; k++) {
 		struct ir_insn *i = emit(l, IR_MARK_WORD);
 
 		i->dst = k == MARK_FLAGS ? flags : (uint16_t)(words + INJECT_TRACE + k);
@@ -245,6 +245,32 @@ static int ask(struct lowerer *l, const struct bound_text *condition, enum injec
 	return r;
 }
 
+/* The program's own tracestate is looked for only where one has come in. */
+static int put_state(struct lowerer *l, const struct bound_inject *n, uint16_t words)
+{
+	const uint16_t wanted = (uint16_t)(words + INJECT_STATE);
+	uint16_t skip = label_new(l), has = reg_new(l), there;
+	struct ir_insn *i;
+	struct value v;
+	int r;
+
+	emit_const_to(l, wanted, INJECT_STATE_UNWANTED);
+	if (!n->state_present.root || !l->carries_states)
+		return 0;
+	i = emit(l, IR_MARK_WORD);
+	i->dst = has;
+	i->imm = MARK_STATE;
+	emit_jump_if0(l, has, skip);
+	r = lower_text(l, &n->state_present, &v);
+	if (!r)
+		r = value_scalar(l, &v, &there);
+	if (!r)
+		emit_bin_to(l, wanted, BIN_ADD, there, emit_const(l, INJECT_STATE_WANTED));
+	ir_emit_label(l, skip);
+	return r;
+}
+_Static_assert(INJECT_STATE_THERE == INJECT_STATE_WANTED + 1, "a condition is added");
+
 /* ---- all of it ---- */
 
 /* Registers above `first` are free again once a step has put its words where they belong. */
@@ -273,6 +299,9 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 		r = ask(l, &n->split, INJECT_TOO_LARGE, outcome, end);
 	l->next_reg = free_reg;
 	put_context(l, words);
+	l->next_reg = free_reg;
+	if (!r)
+		r = put_state(l, n, words);
 	l->next_reg = free_reg;
 	if (!r)
 		r = lends(n) ? put_given(l, n, words, &given) : put_buffer(l, n, words);

@@ -38,6 +38,7 @@ static int op_of_words(struct lowerer *l, const struct value *v, enum mark_use u
 
 	switch (use) {
 	case MARK_HEADER:
+	case MARK_TRACESTATE:
 		if (!holds_bytes(v->type))
 			return lower_fail(l, v->expr, "%s is no text", expr_text(l, v->expr));
 		r = value_word(l, v, 0, 8, false, a);
@@ -178,6 +179,8 @@ static void start(struct lowerer *l)
 	if (at && l->marks->by_creator)
 		by_creator(l, at);
 	begin(l, at);
+	if (l->carries_states)
+		mark_words(l, MARK_TRACESTATE, IR_MARK_STATE, 0, 0);
 	mark_words(l, MARK_OWN, IR_MARK_PUT_CHAIN, 0, 0);
 	mark_words(l, MARK_CARRIED, IR_MARK_PUT, MARK_CARRIER, 0);
 	mark_words(l, MARK_KEYED, IR_MARK_PUT, MARK_KEY, 0);

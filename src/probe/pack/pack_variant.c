@@ -74,7 +74,8 @@ static int read_copy(struct yaml *y, const yaml_node_t *node, void *into)
 		return r;
 	all = *(const char *const **)into;
 	if (!all[0] || !strchr(all[0], '.'))
-		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: [path/package.Type, …]");
+		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: "
+					  "[path/package.Type, …]");
 	for (size_t k = 1; !r && all[k]; k++) {
 		struct err why = {0};
 		struct func_ref f;
@@ -134,6 +135,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("number", struct pack_capture, number, yaml_bool),
 	FIELD("when", struct pack_capture, when, read_expr),
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
+	FIELD("once_for", struct pack_capture, once_for, read_expr),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
 	FIELD("field", struct pack_capture, transform.field, yaml_text),
@@ -427,6 +429,7 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 		FIELD("present", struct inject_item, present, read_expr),
 		FIELD("limited", struct inject_item, limited, read_expr),
 		FIELD("split", struct inject_item, split, read_expr),
+		FIELD("state_present", struct inject_item, state_present, read_expr),
 		NEEDED("buffer", struct inject_item, buffer, read_expr),
 		FIELD("filled", struct inject_item, filled, read_expr),
 		FIELD("block", struct inject_item, block, read_expr),
