@@ -80,6 +80,7 @@ GROUPS = (
     "gotrace",
     "weave",
     "weave_builds",
+    "woven_traces",
 )
 
 

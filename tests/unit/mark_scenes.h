@@ -550,7 +550,7 @@ static struct fired start_with_state(uint32_t group, uint64_t goid, const char *
 }
 
 /* A mark has it as long as the one lives that it came in with. */
-__attribute__((unused)) static void scene_state(void **state)
+static void scene_state(void **state)
 {
 	static const char one[] = "rojo=00f067aa0ba902b7", two[] = "congo=t61rcWkgMzE,rojo=1";
 	struct fired f;
@@ -577,7 +577,7 @@ __attribute__((unused)) static void scene_state(void **state)
 }
 
 /* It came with nothing of its trace, or another parent was found first. */
-__attribute__((unused)) static void scene_no_state(void **state)
+static void scene_no_state(void **state)
 {
 	static const char text[] = "rojo=1";
 	const uint64_t hole = (uintptr_t)scene_text("", 0);
@@ -617,7 +617,7 @@ static void check_state(const char *text, size_t len)
 }
 
 /* What is a list is what the reader of headers takes for one. */
-__attribute__((unused)) static void scene_states(void **state)
+static void scene_states(void **state)
 {
 	static const char *const texts[] = {
 		"a=b", "a=b,c=d", " a=b", "a=b ", "\ta=b\t", "a=b , c=d", "a=b,,c=d", ",", ", ,", "a=", "=b", "a",
@@ -660,7 +660,7 @@ __attribute__((unused)) static void scene_states(void **state)
 	}
 }
 
-__attribute__((unused)) static void scene_states_random(void **state)
+static void scene_states_random(void **state)
 {
 	static const char letters[] = "ab0=,=, \t_@Zz~\r";
 	static uint32_t drawn = 7;

@@ -19,9 +19,8 @@ struct shot_words {
 	uint64_t own_type, own;        /* … the span's */
 	uint64_t creator;
 	uint64_t epoch[3];
-	uint64_t key, carrier;
+	uint64_t key, carrier, needed;
 	uint64_t state, state_len;     /* a tracestate */
-	uint64_t needed;
 };
 
 enum shot_kind { SHOT_START, SHOT_START_DETACHED, SHOT_NOTE, SHOT_END, SHOT_END_OF_CALL, SHOT_DETACH, SHOT_UNWIND,

@@ -107,6 +107,7 @@ static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const st
 	assert_int_equal(e->slots[0].status, f.has ? SLOT_OK : SLOT_ABSENT);
 	assert_int_equal(e->slots[1].status, f.has ? SLOT_OK : SLOT_ABSENT);
 	f.word = f.has ? e->slots[1].value : 0;
+	f.state = f.has ? e->slots[2].value : 0;
 	return f;
 }
 
@@ -218,8 +219,8 @@ static struct shot_words some_words(void)
 	w.own = rnd(3) ? 0 : (uintptr_t)contexts.nodes[rnd(4)];
 	if (rnd(2))
 		w = (struct shot_words){w.header, w.header_len, w.parent_type, w.parent, w.own_type, w.own, w.creator,
-					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier, w.state, w.state_len,
-					some(0x8000, 3)};
+					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier, some(0x8000, 3),
+					w.state, w.state_len};
 	return w;
 }
 
@@ -269,10 +270,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest few[] = {
 		cmocka_unit_test(scene_header), cmocka_unit_test(scene_context), cmocka_unit_test(scene_creator),
-		cmocka_unit_test(scene_key),
+		cmocka_unit_test(scene_key), cmocka_unit_test(scene_state),
 	};
 	const struct CMUnitTest tests[] = {
 		MARK_SCENES,
+		STATE_SCENES,
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_random),

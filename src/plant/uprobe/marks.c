@@ -403,7 +403,7 @@ int gen_mark(struct gen *g, const struct ir_insn *i)
 	case IR_MARK_CREATOR: creator_marks(g, i, end); break;
 	case IR_MARK_FIND: find_mark(g, i, end); break;
 	case IR_MARK_BEGIN: marks_start(g, i, end); break;
-	case IR_MARK_STATE: break; /* none is kept */
+	case IR_MARK_STATE: marks_state(g, i, end); break;
 	case IR_MARK_PUT: put_mark(g, i, end); break;
 	case IR_MARK_PUT_CHAIN: r = put_chain(g, i, end); break;
 	case IR_MARK_PUSH: push_mark(g, i, end); break;

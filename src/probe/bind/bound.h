@@ -134,8 +134,9 @@ struct bound_text {
 struct bound_inject {
 	unsigned form;
 	const char *list;                /* a field's name */
+	struct bound_text needs;
 	/* root NULL: none */
-	struct bound_text carrier, needs, present, limited, split, state_present, buffer, filled, block, stream;
+	struct bound_text carrier, present, limited, split, state_present, buffer, filled, block, stream;
 };
 
 struct bound_alternative {

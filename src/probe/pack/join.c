@@ -436,6 +436,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .marks = marks_of(jn, v, j)};
 	int r = 0;
 
+	j->marks = request.marks;
 	scope.ncaptured = captured_variables(jn, v, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
@@ -596,6 +597,7 @@ static void join_one(struct joiner *jn, struct join *j)
 
 		if (r >= 0) {
 			j->variant = v;
+			j->variant_number = i;
 			return;
 		}
 		if (!first.code || (r != -ENOENT && !present))
