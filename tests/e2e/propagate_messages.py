@@ -303,7 +303,7 @@ def _meanwhile():
 
 def _meanwhile_kafka():
     need_earshot()
-    messages = scaled(20000, 20000, "PROPAGATE_MEANWHILE")
+    messages = scaled(8000, 8000, "PROPAGATE_MEANWHILE")
     each = messages // 10
 
     def until_seen(e):
