@@ -70,11 +70,23 @@ bool own_points_decide(const struct observed_process *p)
 	return false;
 }
 
-bool own_points_may_come(const char *procfs, const struct process *p)
+/* In the environment that it was started with. */
+static bool is_refused(const char *procfs, int pid)
+{
+	static const char setting[] = "EARSHOT_RECORD=never";
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[64];
+
+	snprintf(path, sizeof(path), "%.30s/%d/environ", procfs, pid);
+	return file_read(path, &b, 0) == 0 && b.len && memmem(b.data, b.len, setting, sizeof(setting));
+}
+
+bool own_points_begin(const char *procfs, const struct process *p)
 {
 	_cleanup_(buf_done) struct buf b = {0};
 	char path[64];
 
 	snprintf(path, sizeof(path), "%.30s/%d/status", procfs, p->pid);
-	return file_read(path, &b, 0) == 0 && b.data && strstr(b.data, "\nThreads:\t1\n");
+	return file_read(path, &b, 0) == 0 && b.data && strstr(b.data, "\nThreads:\t1\n") &&
+	       !is_refused(procfs, p->pid);
 }

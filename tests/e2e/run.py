@@ -77,7 +77,9 @@ GROUPS = (
     "messages",
     "woven",
     "weave_source",
+    "gotrace",
     "weave",
+    "weave_builds",
     "woven_traces",
 )
 
