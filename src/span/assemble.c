@@ -318,10 +318,11 @@ static bool own_context(const struct arrival *in, struct event_context *ret)
 /* Its ids, and its parent's. */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
-	struct parent p = parents_find(&a->parents, in, s);
 	struct event_context own;
 	bool has_own = own_context(in, &own);
+	struct parent p;
 
+	parents_find(&a->parents, in, s, &p);
 	if (!is_known(&p))
 		random_id(a, p.trace.trace_id, 2);
 	s->trace = p.trace;

@@ -116,7 +116,7 @@ enum capture_use {
 	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
 	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
 	USE_INJECT,      /* … then: enum inject_outcome */
-	USE_BY,          /* ARM: likewise no value. A carrier of the span that it is about, in place of its goroutine's */
+	USE_BY,          /* ARM: likewise no value. A carrier of the span that it is about, not of its goroutine's */
 	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
 			  * writes the span's request finds its mark (probe/mark.h) */
 };
