@@ -446,6 +446,8 @@ static const struct bad bads[] = {
 	 "5:3: what extends another pack's span has points with role note, join, arm or inject"},
 	{POINTS START "{a: {expr: x, mounted: [a, b]}}\n", "13:20: `mounted` names three attributes"},
 	{POINTS START "{a: {expr: x, append: [z]}}\n" END_POINT, "5:3: `append` names `z`, which no point"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_copy: [T]}]}\n", "9:63: a type, and functions"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_no_copy: [m.T, 'm.g(']}]}\n", "9:66: "},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_call: [m.g]}]}\n",
 	 "9:63: a function and those that it may call are expected here"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_no_call: [m.g, 'm.f(']}]}\n", "9:66: "},

@@ -61,7 +61,7 @@ struct capture_item {
 	const char *const *alternatives; /* expressions, NULL-terminated: the first that resolves is used;
 					  * empty: nothing but a mark that `when` held (slot value 1) */
 	const char *when;                /* NULL or a condition: the slot stays absent when it is false */
-	const char *once_for;            /* NULL or an expression: read once on a goroutine as long as it is the same word */
+	const char *once_for;            /* NULL or an expression: read once on a goroutine while it is the same word */
 	int carry;                       /* 0, or 1 + the number under which the value is also carried on */
 	bool optional;                   /* if none resolves: leave it out instead of failing */
 	bool whole;                      /* capture the whole value: as an image where a slot cannot hold it */
