@@ -82,6 +82,39 @@ static void test_builtin_parts(void **state)
 		pack_free(packs[i]);
 }
 
+static size_t check_functions(const struct pack *p, const struct pack_point *points, size_t n,
+                              const struct pack_source *s)
+{
+	size_t checked = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < points[i].nvariants; k++, checked++) {
+			const char *func = points[i].variants[k].func;
+			char text[512];
+
+			snprintf(text, sizeof(text), "func: %.*s", (int)MIN(strlen(func), 500), func);
+			if (!memmem(s->text, s->len, text, strlen(text)))
+				fail_msg("%s: %s is not written behind \"func: \"", p->name, func);
+		}
+	return checked;
+}
+
+/* cmd/weaving looks for packages in the text of the packs, behind this word. */
+static void test_builtin_functions(void **state)
+{
+	size_t checked = 0;
+
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		struct pack *p = parse_builtin(s);
+
+		for (size_t i = 0; i < p->nspans; i++)
+			checked += check_functions(p, p->spans[i].points, p->spans[i].npoints, s);
+		checked += check_functions(p, p->hooks, p->nhooks, s);
+		pack_free(p);
+	}
+	assert_true(checked > 100);
+}
+
 #define HEAD "pack: p\nabout: a\npackages: [m, n]\n"
 #define SPAN HEAD "spans:\n- name: s\n  kind: client\n  titles: [\"{a}\", t]\n"
 #define POINTS SPAN "  points:\n"
@@ -348,9 +381,26 @@ static const struct bad bads[] = {
 	{NOTE_INJECT "{form: line, carrier: c, buffer: b, filled: n}}]}\n",
 	 "9:5: `inject` belongs to a point with role inject"},
 	{INJECT "{form: row, carrier: c, buffer: b}}]}\n",
-	 "9:67: \"row\" is not one of: line, field, frame"},
+	 "9:67: \"row\" is not one of: line, field, frame, message, record"},
 	{INJECT "{form: line, buffer: b, filled: n}}]}\n",
-	 "9:60: `inject` needs the key `carrier`"},
+	 "9:60: `inject` needs the key `carrier`, but for the form message"},
+	{INJECT "{form: message, buffer: b, filled: n}}]}\n",
+	 "9:60: `filled` belongs to the forms line and frame"},
+	{POINTS "  - {name: a, role: inject, variants: [{func: m.f, at: return, inject: "
+		"{form: message, buffer: b}}]}\n",
+	 "9:5: what a function is given is written at its entry"},
+	{INJECT "{form: record, carrier: c, buffer: b}}]}\n",
+	 "9:60: `list` belongs to the form record, which needs it"},
+	{INJECT "{form: message, needs: c, buffer: b}}]}\n",
+	 "9:60: `needs` stands beside a `carrier`"},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, refused: why}]}\n",
+	 "9:5: `refused` stands at a point with role inject, instead of `inject`"},
+	{POINTS "  - {name: a, role: note, variants: [{func: m.f, by: x}]}\n",
+	 "9:5: `by` belongs to a point with role arm"},
+	{POINTS "  - {name: a, role: release, variants: [{func: m.f}]}\n",
+	 "9:5: a point with role release is `at: return`, and has nothing else"},
+	{POINTS "  - {name: a, role: release, variants: [{func: m.f, at: return, when: x}]}\n",
+	 "9:5: a point with role release is `at: return`, and has nothing else"},
 	{INJECT "{form: line, carrier: c, buffer: b}}]}\n",
 	 "9:60: `filled` belongs to the forms line and frame, which need it"},
 	{INJECT "{form: field, carrier: c, buffer: b, filled: n}}]}\n",
@@ -443,10 +493,11 @@ static const struct bad bads[] = {
 	{HEAD "spans:\n- {extends: q/s, kind: client, points: []}\n", "5:18: an extension has no key `kind`"},
 	{HEAD "spans:\n- {extends: q/s, points: []}\n", "5:3: what extends q/s needs at least one point"},
 	{HEAD "spans:\n- {extends: q/s, points: [{name: a, role: end, variants: [{func: m.f}]}]}\n",
-	 "5:3: what extends another pack's span has points with role note, join, arm or inject"},
+	 "5:3: what extends another pack's span has points with role note, join, arm, inject or release"},
 	{POINTS START "{a: {expr: x, mounted: [a, b]}}\n", "13:20: `mounted` names three attributes"},
 	{POINTS START "{a: {expr: x, append: [z]}}\n" END_POINT, "5:3: `append` names `z`, which no point"},
-	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_copy: [T]}]}\n", "9:63: a type, and functions"},
+	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_copy: [T]}]}\n",
+	 "9:63: a type, and functions"},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_no_copy: [m.T, 'm.g(']}]}\n", "9:66: "},
 	{POINTS "  - {name: a, role: start, variants: [{func: m.f, needs_call: [m.g]}]}\n",
 	 "9:63: a function and those that it may call are expected here"},
@@ -666,6 +717,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts), cmocka_unit_test(test_smallest), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_builtin), cmocka_unit_test(test_builtin_parts),
+		cmocka_unit_test(test_builtin_functions),
 		cmocka_unit_test(test_all_keys), cmocka_unit_test(test_contexts),
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_aliases), cmocka_unit_test(test_extends), cmocka_unit_test(test_parts),

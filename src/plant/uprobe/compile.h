@@ -2,6 +2,7 @@
 #ifndef PLANT_UPROBE_COMPILE_H
 #define PLANT_UPROBE_COMPILE_H
 
+#include "plant/tracestate.h"
 #include "plant/uprobe/emit.h"
 #include "plant/uprobe/groups.h"
 #include "probe/ir.h"
@@ -127,7 +128,7 @@ struct mark_entry {
 			uint64_t goid, depth, epoch[3];
 		};
 	};
-	uint64_t reserved[2];
+	struct mark_link state;     /* of a mark: the tracestate that came in with its trace, a struct mark_state */
 };
 #define MARK_WAYS 4
 #define MARK_SETS 16384         /* of the planter's table, 8 MiB, which all processes share. A span takes some four
@@ -137,12 +138,22 @@ struct mark_set {
 };
 _Static_assert(sizeof(struct mark_entry) == 128 && sizeof(struct mark_set) == 512, "entries are found by masks");
 
+/* A tracestate, in an array of its own. The first element has in its text what is valid: struct tracestate_rules. */
+struct mark_state {
+	uint64_t key, at;           /* of its mark; key 0: free. The lowest bit: it is being written */
+	uint64_t len;               /* more than MARK_STATE_MAX: that was too long */
+	uint8_t text[MARK_STATE_MAX];
+};
+#define MARK_STATES 4096        /* a power of two; 2 MiB, which all processes share */
+_Static_assert(sizeof(struct tracestate_rules) <= MARK_STATE_MAX, "the rules lie in a text");
+
 struct mark_run {
 	uint64_t state;             /* what is known: HAS … */
 	uint64_t flags, ids[3];     /* of the run's mark … */
 	uint64_t key, at;           /* … and where it is */
 	uint64_t way, place, link, oldest, victim, word, count;
 	uint64_t best_key, best_at, best_depth;
+	struct mark_link root;      /* as mark_entry.state */
 };
 
 /* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
@@ -204,6 +215,7 @@ struct uprobe_env {
 	int contexts;                     /* of its table of contexts; -1: none */
 	int marks;                        /* an array of struct mark_set; -1 while nothing needs it */
 	uint32_t mark_sets;               /* its elements, a power of two */
+	int states;                       /* an array of 1 + MARK_STATES; -1 while nothing needs it */
 	int controls;                     /* -1 while nothing needs it */
 	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */
 	const struct capture_program *entry; /* whose record at_entry means */

@@ -191,6 +191,10 @@ void marks_begin(struct gen *g);
 int gen_mark(struct gen *g, const struct ir_insn *i); /* what ir_is_mark */
 int gen_mark_word(struct gen *g, const struct ir_insn *i);
 int gen_emit_mark(struct gen *g, const struct ir_insn *i);
+/* mark_state.c: R9 = the struct mark_state of the run's mark; to none. Clobbers R0 to R5. */
+void gen_find_state(struct gen *g, int none);
+/* reg, callee-saved, = that which was found; to gone where it is not the mark's any more. Likewise. */
+void gen_found_state(struct gen *g, uint8_t reg, int gone);
 
 /* control.c, aggregate.c */
 void control_hit(struct gen *g);

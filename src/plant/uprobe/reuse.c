@@ -1,8 +1,8 @@
 /*
- * Slots that are not read again (IR_REUSE): what belongs to a connection is the same for all its requests, and takes as
- * many reads as all the rest. It lies where the goroutine's saved values do (saved.c), with the word that it was read
- * for: as long as a run of the same probe has that word, its slot is what it was. So are the windows that only such
- * slots look at (windows.c) not read. Kept are words and short texts, and that there is none.
+ * Slots that are not read again (IR_REUSE): what belongs to a connection is the same for all its requests, and takes
+ * as many reads as the rest of them. It lies where the goroutine's saved values do (saved.c), with the word that it
+ * was read for: as long as a run of the same probe has that word, its slot is what it was. So are the windows that
+ * only such slots look at (windows.c) not read. Kept are words and short texts, and that there is none.
  */
 #include "plant/uprobe/gen.h"
 

@@ -133,7 +133,10 @@ struct bound_text {
 /* Where a trace context goes, and which. What a part means: struct inject_item. */
 struct bound_inject {
 	unsigned form;
-	struct bound_text carrier, present, limited, split, buffer, filled, block, stream; /* root NULL: none */
+	const char *list;                /* a field's name */
+	struct bound_text needs;
+	/* root NULL: none */
+	struct bound_text carrier, present, limited, split, state_present, buffer, filled, block, stream;
 };
 
 struct bound_alternative {

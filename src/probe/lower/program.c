@@ -398,6 +398,11 @@ static int lower_filter(struct lowerer *l)
 	const struct bound_text *t = &l->program->filter;
 	int r;
 
+	if (l->marks && l->marks->action == MARKS_RELEASE) {
+		begin_region(l, IR_SLOT_FILTER);
+		emit(l, IR_RELEASE)->call = l->marks->call;
+		return end_region(l);
+	}
 	if (!t->root)
 		return 0;
 	begin_region(l, IR_SLOT_FILTER);
@@ -415,7 +420,7 @@ static int lower_carriers(struct lowerer *l)
 	for (size_t i = 0; !r && i < l->program->ncaptures; i++) {
 		const struct bound_capture *c = &l->program->captures[i];
 
-		if (c->inject && !c->alternatives[0].why)
+		if (c->inject && c->inject->carrier.root && !c->alternatives[0].why)
 			r = emit_carrier(l, c->inject);
 	}
 	return r ? r : too_complex(l);
@@ -454,7 +459,8 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
 			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
 			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes,
-			    .injects = o->caps && o->caps->injects, .marks = o->marks};
+			    .injects = o->caps && o->caps->injects, .lends = o->caps && o->caps->lends,
+			    .carries_states = o->caps && o->caps->carries_states, .marks = o->marks};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 

@@ -182,7 +182,7 @@ static const char *left_out(const struct joiner *jn, const struct pack_span *s, 
 		return "OTEL_PROPAGATORS does not name these headers";
 	if (!jn->asked && (c->use == USE_OWN_CHAIN || (c->use >= USE_GOIDGEN && c->use <= USE_GOID_CACHE_END)))
 		return "nobody asks for it";
-	if (c->use == USE_CARRIER && !(jn->marks && jn->marks->sent))
+	if ((c->use == USE_CARRIER || c->use == USE_BY) && !(jn->marks && jn->marks->sent))
 		return "nobody asks for it";
 	return NULL;
 }
@@ -203,7 +203,7 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 		.left_out = left_out(jn, s, c),
 		.inject = c->inject,
 		.ids = c->use == USE_CONTEXT,
-		.unseen = c->use == USE_CARRIER,
+		.unseen = c->use == USE_CARRIER || c->use == USE_BY,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
 }
@@ -211,8 +211,8 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
 				      const struct join_options *o)
 {
-	struct joiner jn = {.caps = o->caps, .alone = o->alone, .asked = true, .propagators = o->propagators,
-			    .marks = o->marks};
+	struct joiner jn = {.caps = o->caps, .alone = o->alone, .propagators = o->propagators, .marks = o->marks,
+			    .asked = true};
 
 	return item_of(&jn, s, c);
 }
@@ -310,8 +310,12 @@ static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, cons
 		*ret = MARK_OWN;
 	else if (c->use == USE_CARRIER)
 		*ret = MARK_CARRIED;
+	else if (c->use == USE_BY)
+		*ret = MARK_FOUND;
 	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
 		*ret = MARK_HEADER;
+	else if (c->use == USE_ATTRIBUTE && names(s->tracestate, c) && !c->transform.field && jn->marks->sent)
+		*ret = MARK_TRACESTATE;
 	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && s->detached)
 		*ret = MARK_KEYED;
 	else
@@ -330,6 +334,35 @@ static void add_mark_words(struct joiner *jn, const struct pack_span *s, const s
 			words[m->nwords++].capture = i;
 }
 
+/* The spans of its own pack that the point's one can be a part of, as the pack has them: the outer ones first. */
+static void add_around(struct joiner *jn, const struct join *j, struct lower_marks *m)
+{
+	const char *const *names = j->span->part_of ? j->span->part_of : (const char *const[]){NULL};
+	size_t n = 0;
+	uint32_t *around;
+
+	while (names[n])
+		n++;
+	around = arena_array(jn->arena, uint32_t, n);
+	for (size_t s = 0; s < j->pack->nspans; s++)
+		for (size_t k = 0; k < n; k++)
+			if (j->pack->spans[s].name && !strcmp(j->pack->spans[s].name, names[k]))
+				around[m->naround++] = number_of(jn, &j->pack->spans[s]);
+	m->around = around;
+}
+
+/* Also where nobody decides by marks: whether there could be such a probe does not depend on that. */
+static const struct lower_marks *marks_of_loan(struct joiner *jn, const struct join *j)
+{
+	struct lower_marks *m = arena_new(jn->arena, struct lower_marks);
+
+	m->action = j->point->role == POINT_RELEASE ? MARKS_RELEASE : MARKS_INJECT;
+	m->group = number_of(jn, j->span);
+	m->call = j->func.index + 1;
+	add_around(jn, j, m);
+	return m;
+}
+
 /* NULL where the point has nothing to do with marks. */
 static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_variant *v, const struct join *j)
 {
@@ -337,11 +370,13 @@ static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_v
 		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
 		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
 		[POINT_JOIN] = MARKS_NOTE, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
-		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
+		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1, [POINT_RELEASE] = -1,
 	};
 	const struct pack_span *s = j->span;
 	struct lower_marks *m;
 
+	if (pack_loan(j->point, v))
+		return marks_of_loan(jn, j);
 	if (!jn->marks || actions[j->point->role] < 0)
 		return NULL;
 	m = arena_new(jn->arena, struct lower_marks);
@@ -401,6 +436,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .marks = marks_of(jn, v, j)};
 	int r = 0;
 
+	j->marks = request.marks;
 	scope.ncaptured = captured_variables(jn, v, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
@@ -542,6 +578,8 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 		r = check_code(jn, v, err);
 	if (r < 0)
 		return r;
+	if (v->refused)
+		return err_set(err, -ENOTSUP, "%s: %s", ref.name, v->refused);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r == -ENODATA && v->function) { /* who made v knows that, and asks for no more than there is */
@@ -568,6 +606,7 @@ static void join_one(struct joiner *jn, struct join *j)
 
 		if (r >= 0) {
 			j->variant = v;
+			j->variant_number = i;
 			return;
 		}
 		if (!first.code || (r != -ENOENT && !present))
@@ -599,6 +638,38 @@ static void join_some(struct joiner *jn, struct join *joins, size_t n, bool writ
 				join_one(jn, &joins[i]);
 }
 
+/* What is lent to a call must come back when it returns, and nothing comes back that was not lent. */
+static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, struct join *j)
+{
+	const bool releases = j->point->role == POINT_RELEASE;
+
+	if (!j->variant || !pack_loan(j->point, j->variant))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && joins[i].func.entry == j->func.entry &&
+		    (releases ? pack_lends(joins[i].variant) : joins[i].point->role == POINT_RELEASE))
+			return;
+	j->variant = NULL;
+	j->absent = releases;
+	j->why = arena_printf(jn->arena, releases ? "%s: nothing is lent to it" :
+						    "%s: its return, where it gives back what was lent, cannot be seen",
+			      j->func.name);
+}
+
+/* Nobody is armed where nothing is written. */
+static void drop_arms(struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].point->role == POINT_INJECT && joins[i].variant)
+			return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].point->role == POINT_ARM && joins[i].variant) {
+			joins[i].variant = NULL;
+			joins[i].absent = true;
+			joins[i].why = "not needed here: nothing is written";
+		}
+}
+
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
@@ -609,6 +680,9 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 	join_some(jn, joins, last, false);
 	if (jn->propagate)
 		join_some(jn, joins, last, true);
+	for (size_t i = 0; i < last; i++)
+		pair_loan(jn, joins, last, &joins[i]);
+	drop_arms(joins, last);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */
