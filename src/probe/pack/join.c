@@ -29,7 +29,7 @@ struct joiner {
 	unsigned propagators;
 	bool propagate;
 	const struct join_marks *marks; /* NULL: none */
-	bool asked;                /* a probe may ask which spans are created or begin below others: they say it */
+	bool asked;                /* a probe may ask which span its own is below: starts say what tells that */
 	const struct type *copied; /* may_copy's last question … */
 	const char *const *copied_beside;
 	bool may_copy;             /* … and its answer */
@@ -490,12 +490,19 @@ static int check_calls(struct joiner *jn, const char *const *names, bool all, st
 	return 0;
 }
 
+static bool same_names(const char *const *a, const char *const *b)
+{
+	while (a && *a && *b && !strcmp(*a, *b))
+		a++, b++;
+	return a && !*a && !*b;
+}
+
 /* It is asked more than once. */
 static bool may_copy(struct joiner *jn, const struct type *t, const char *const *beside)
 {
 	struct func by;
 
-	if (jn->copied != t || jn->copied_beside != beside)
+	if (jn->copied != t || !same_names(jn->copied_beside, beside))
 		jn->may_copy = binary_may_copy(jn->binary, t, beside, &by);
 	jn->copied = t;
 	jn->copied_beside = beside;
@@ -522,14 +529,16 @@ static int check_needs(struct joiner *jn, const struct pack_variant *v, struct e
 /* Whether the program does what would make v necessary. */
 static int check_code(struct joiner *jn, const struct pack_variant *v, struct err *err)
 {
+	const char *const *copy = v->needs_copy ? v->needs_copy : v->needs_no_copy;
 	const struct type *t;
 	struct func f;
 
 	if (v->needs_run && (!func_named(jn, v->needs_run, &f) || !binary_may_run(jn->binary, &f)))
 		return err_set(err, -ENOENT, "not needed here: nothing in this binary calls %s", v->needs_run);
-	t = v->needs_copy ? binary_type(jn->binary, v->needs_copy[0]) : NULL;
-	if (t && !may_copy(jn, t, v->needs_copy + 1))
-		return err_set(err, -ENOENT, "not needed here: nothing in this binary copies a %s", v->needs_copy[0]);
+	t = copy ? binary_type(jn->binary, copy[0]) : NULL;
+	if (t && may_copy(jn, t, copy + 1) == !v->needs_copy)
+		return err_set(err, -ENOENT, "not needed here: %s in this binary copies a %s",
+			       v->needs_copy ? "nothing" : "something", copy[0]);
 	return 0;
 }
 
