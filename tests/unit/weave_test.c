@@ -191,7 +191,8 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	                    "package shop\n\nfunc (*Cart) Add(earshot_a0 int, earshot_a1 []byte) (earshot_r0 error) {"
 	                    " if *earshotSwitch != earshot_p0.off { " FRAME
 	                    " if earshot_f0(earshotD, earshot_a0, earshot_a1) { " ENDS(
-	                        "earshot_e1(earshotD, earshotU, &earshot_r0)") " } };\n\treturn nil\n}\ntype Cart struct{}\n");
+	                        "earshot_e1(earshotD, earshotU, &earshot_r0)") " } };\n\treturn nil\n}\n"
+	                                                                       "type Cart struct{}\n");
 	free(text);
 	assert_int_equal(read_points(&s, &arena, points, 4), 2);
 	assert_string_equal(points[0].pack, "functions");
@@ -577,8 +578,9 @@ static void bodies_are_wrapped(void **state)
 	buf_printf(&want,
 	           "package main\nfunc (earshot_t0 T) f(n int,\n\tearshot_a1 ...string, // why\n) (err error) { if "
 	           "*earshotSwitch != earshot_p0.off { " FRAME " if earshot_f0(earshotD, n) { " ENDS(
-	               "earshot_e1(earshotD, earshotU, &err)") " } }; return earshot_t0.earshot_w0(n, earshot_a1...) }; func (T) "
-	                                            "earshot_w0(n int, \t_ ...string,  ) (err error) {%s",
+	               "earshot_e1(earshotD, earshotU, &err)") " } }; return earshot_t0.earshot_w0(n, earshot_a1...) };"
+	                                                       " func (T) earshot_w0(n int, \t_ ...string,  ) (err "
+	                                                       "error) {%s",
 	           returns);
 	assert_string_equal(got, want.data);
 	free(got);
@@ -616,6 +618,30 @@ static void generic_functions_and_nested_literals(void **state)
 	check_arguments(&points[4], "main.Map[...].func1.1", "u ");
 	check_arguments(&points[6], "main.Map[...].func1.2", "s ");
 	check_arguments(&points[8], "main.(*List[...]).Add", "v ");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+/* A function's own comment makes a span of it, as --span would. */
+static void source_asks_for_spans(void **state)
+{
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+
+	source_open(&s, "example.com/x",
+	            "package main\n\n// Charge does.\n//\n//earshot:span if n > 2 {\tn }\n"
+	            "func Charge(n int, s string) {}\n"
+	            "//earshot:span\nfunc (T) plain(n int) {}\ntype T struct{}\n//earshot:spans\nfunc no() {}\n\n"
+	            "//earshot:span\n\nfunc apart() {}\n//earshot:span if (\nfunc wrong() {}\n");
+	weave_one(&s, NULL, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
+	check_arguments(&points[0], "main.Charge", "n ");
+	assert_string_equal(points[0].asked, "main.Charge if n > 2 { n }");
+	check_arguments(&points[2], "main.T.plain", "n ");
+	assert_string_equal(points[2].asked, "main.T.plain");
+	assert_int_equal(s.package.warnings.len, 1);
+	assert_non_null(strstr(s.package.warnings.data[0], ".go:17: //earshot:span cannot be read: "));
 	source_close(&s);
 	arena_done(&arena);
 }
@@ -714,6 +740,7 @@ int main(void)
 	    cmocka_unit_test(methods_that_are_values),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
+	    cmocka_unit_test(source_asks_for_spans),
 	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
 	    cmocka_unit_test(what_the_go_command_lists),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
