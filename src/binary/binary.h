@@ -307,8 +307,8 @@ int binary_callees(struct binary *b, const struct func *f, struct callees *ret, 
 /* ---- copies (copies.c): both read all of the code ---- */
 
 /*
- * Whether code may copy a value of type t, other than the functions that beside names (NULL-terminated, or NULL).
- * True as well where that cannot be told. ret_by: one that may; its name is NULL where none is known.
+ * Whether code may copy a value of type t, other than the functions that are named in beside (NULL-terminated or
+ * NULL). True as well where that cannot be told. ret_by: one that may; its name is NULL where none is known.
  */
 bool binary_may_copy(struct binary *b, const struct type *t, const char *const *beside, struct func *ret_by);
 /* Whether anything but f itself refers to f: false, and it does not run (but by reflection). */

@@ -22,7 +22,7 @@ typedef VEC(uint64_t) addresses;
 
 /* ---- references ---- */
 
-/* Whether one of the distances that begin in the block is as the first one would have to be, less what lies between. */
+/* Whether one of the distances that begin in the block leads to where `count` leads at the block's first byte. */
 static bool block_has(const uint8_t *p, uint32_t count)
 {
 	uint32_t found = 0;

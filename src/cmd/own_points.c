@@ -48,7 +48,8 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 								.group = probe->group,
 								.func = own->key,
 								.program = probe->program,
-								.slots = own->slots}));
+								.slots = own->slots,
+								.plan = own->plan}));
 		}
 	}
 	r = woven_attach(w, &target, probes.data, probes.len, err);
@@ -58,11 +59,34 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 	return r;
 }
 
-bool own_points_may_come(const char *procfs, const struct process *p)
+bool own_points_decide(const struct observed_process *p)
+{
+	const struct executable *x = p->executable;
+
+	for (size_t i = 0; i < x->nprobes; i++)
+		for (const struct own_point *own = x->probes[i].own; own; own = own->next)
+			if (own->plan)
+				return true;
+	return false;
+}
+
+/* In the environment that it was started with. */
+static bool is_refused(const char *procfs, int pid)
+{
+	static const char setting[] = "EARSHOT_RECORD=never";
+	_cleanup_(buf_done) struct buf b = {0};
+	char path[64];
+
+	snprintf(path, sizeof(path), "%.30s/%d/environ", procfs, pid);
+	return file_read(path, &b, 0) == 0 && b.len && memmem(b.data, b.len, setting, sizeof(setting));
+}
+
+bool own_points_begin(const char *procfs, const struct process *p)
 {
 	_cleanup_(buf_done) struct buf b = {0};
 	char path[64];
 
 	snprintf(path, sizeof(path), "%.30s/%d/status", procfs, p->pid);
-	return file_read(path, &b, 0) == 0 && b.data && strstr(b.data, "\nThreads:\t1\n");
+	return file_read(path, &b, 0) == 0 && b.data && strstr(b.data, "\nThreads:\t1\n") &&
+	       !is_refused(procfs, p->pid);
 }

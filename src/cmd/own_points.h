@@ -18,7 +18,12 @@ size_t own_points_choose(struct plant_probe *probes, size_t n);
  * -errno as of woven_attach.
  */
 int own_points_attach(struct woven *w, const struct observed_process *p, bool kernel_clock, struct err *err);
-/* Whether its recorder may still come: it is made by runtime.main before that starts the program's second thread. */
-bool own_points_may_come(const char *procfs, const struct process *p);
+/* Whether they keep marks (probe/mark.h), so that nothing may be planted beside them. */
+bool own_points_decide(const struct observed_process *p);
+/*
+ * Whether the program has hardly begun, and wants a recorder. Package runtime starts threads before it makes that: it
+ * comes a moment after this has ceased to be so.
+ */
+bool own_points_begin(const char *procfs, const struct process *p);
 
 #endif

@@ -23,13 +23,15 @@
 #define RESCAN_NS 2000000000u /* finds what exec events missed, and ports opened later */
 #define ENDING_MS 100         /* what has begun to end has ended by then */
 #define RECORDER_LOOK_NS 2000000u
+#define RECORDER_COMES_NS 2000000000u /* on a machine that is busy */
 #define LOOK_NS 250000000u    /* how often observed processes are looked at, where nobody tells of execs */
 
 struct tracked {              /* an observed process */
 	struct observed_process p;
 	struct observation *observation;
 	struct plant **plants;/* p.plants */
-	bool own_waits;       /* for its recorder: it has not begun */
+	bool own_waits;       /* for its recorder: it has not begun … */
+	uint64_t own_until_ns; /* … or had not so long ago (CLOCK_MONOTONIC) */
 	size_t spared;        /* probes that would only have helped others */
 	uint64_t since_ns;    /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	int pidfd;
@@ -156,10 +158,13 @@ static bool is_mixed(const struct observation *ob, struct tracked *t)
 /* -ENODATA, or -EAGAIN while it may still come. */
 static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
 {
-	bool may_come = own_points_may_come(ob->procfs, &t->p.process); /* as of before we look */
-	int r = own_points_attach(ob->woven, &t->p, is_mixed(ob, t), err);
+	const uint64_t now = clock_monotonic_ns();
+	int r;
 
-	return r == -ENODATA && may_come ? -EAGAIN : r;
+	if (own_points_begin(ob->procfs, &t->p.process))
+		t->own_until_ns = now + RECORDER_COMES_NS;
+	r = own_points_attach(ob->woven, &t->p, is_mixed(ob, t), err);
+	return r == -ENODATA && now < t->own_until_ns ? -EAGAIN : r;
 }
 
 static void wait_for_recorder(struct observation *ob, struct tracked *t);
@@ -175,7 +180,11 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 
 	if (!t->p.executable->nown)
 		return 0;
-	if (is_mixed(ob, t) && !ob->planter->ops->caps.kernel_clock)
+	if (is_mixed(ob, t) && own_points_decide(&t->p))
+		r = err_set(&why, -EXDEV,
+			    "whoever decides which traces are kept, or sends ids, has to know all spans of it, and not "
+			    "all is woven");
+	else if (is_mixed(ob, t) && !ob->planter->ops->caps.kernel_clock)
 		r = err_set(&why, -EXDEV,
 			    "this planter's records and theirs have no common clock, and not all is woven");
 	else

@@ -2,11 +2,13 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cmd/observe.h"
 #include "cmd/observe_options.h"
 #include "cmd/verb.h"
+#include "cmd/woven_match.h"
 
 struct run_options {
 	struct observe_options observe;
@@ -16,6 +18,12 @@ static const struct option_group run_groups[] = {
 	OBSERVE_OPTION_GROUPS(struct run_options, observe),
 	{0},
 };
+
+/* Whether it has its probes already: that needs no planter, and no privileges. A mere word is a system's program. */
+static bool is_woven(const char *command)
+{
+	return strchr(command, '/') && woven_file(command);
+}
 
 static int observe(struct run_options *o, char **argv, struct loop *loop)
 {
@@ -27,6 +35,7 @@ static int observe(struct run_options *o, char **argv, struct loop *loop)
 	/* What is woven begins before we can listen to it, and may have ended before. */
 	snprintf(setting, sizeof(setting), "on:%d", getpid());
 	setenv("EARSHOT_RECORD", setting, 0);
+	o->observe.observation.offline = is_woven(argv[0]);
 	if (observe_open(&o->observe, loop, &ob, &err) < 0)
 		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	return observe_command(ob, argv, loop);

@@ -26,7 +26,12 @@ static const struct own_point *own_point_of(struct woven_set *s, const struct jo
 	while ((p = woven_match(s, j, p, &slots))) {
 		struct own_point *own = arena_new(&s->arena, struct own_point);
 
-		*own = (struct own_point){p->key, s->known, s->nknown, slots, all};
+		*own = (struct own_point){.key = p->key,
+					  .known = s->known,
+					  .nknown = s->nknown,
+					  .slots = slots,
+					  .plan = woven_plan_of(s, p, j),
+					  .next = all};
 		all = own;
 	}
 	return all;

@@ -5,7 +5,7 @@
  * task that began before the trace is known by its number only: what names it has an unknown parent.
  *
  * Numbers of tasks are one process's, and Go has no others. So ids of spans are made of what a task or a region is
- * (where, when, what), and the same file gives the same ids.
+ * (where, when, what) and of how the trace begins: the same file gives the same ids, and no other one does.
  */
 #include "gotrace/activity.h"
 
@@ -19,6 +19,7 @@
 #define OPEN_IN_ALL (512u << 10)
 #define EVENTS_MAX  128   /* of a span, as OpenTelemetry's SDKs have it */
 #define ENDED_TASKS 65536 /* whose ids are still known */
+#define SALT_BYTES   65536
 #define OWN_ATTRS   4
 #define PACK        "runtime/trace"
 
@@ -55,7 +56,8 @@ struct activity {
 	struct breakdown *times;
 	const struct generation *generation;
 	uint64_t begin_ns;        /* of the generation */
-	bool first;               /* generation */
+	bool first;                   /* generation */
+	uint64_t salt;                /* of ids: this trace's */
 	struct map tasks;         /* open ones */
 	struct ended_task *ended; /* by number, modulo ENDED_TASKS */
 	size_t nopen;
@@ -98,10 +100,10 @@ static void make_id(uint64_t seed, uint64_t salt, uint8_t *ret, size_t n)
 }
 
 /* Its own, and those of a trace that begins with it. */
-static void make_ids(struct open_activity *o, size_t depth)
+static void make_ids(const struct activity *a, struct open_activity *o, size_t depth)
 {
-	const uint64_t what[] = {o->kind, o->task, o->goid, o->start_unix_ns, depth};
-	uint64_t seed = fnv1a(fnv1a(FNV1A_BASIS, what, sizeof(what)), o->name, strlen(o->name));
+	const uint64_t what[] = {o->kind, o->task, o->goid, o->interval.start_ns, depth};
+	uint64_t seed = fnv1a(fnv1a(a->salt, what, sizeof(what)), o->name, strlen(o->name));
 
 	make_id(seed, 0, o->span_id, sizeof(o->span_id));
 	make_id(seed, 100, o->trace_id, sizeof(o->trace_id));
@@ -449,7 +451,7 @@ static void task_began(struct activity *a, const struct gotrace_event *e)
 		return;
 	o->task = e->args[1];
 	o->name = copy_string(a, e->args[3], NULL);
-	make_ids(o, 0);
+	make_ids(a, o, 0);
 	find_parent(a, o, in, e->args[2]);
 	map_set(&a->tasks, o->task, o);
 }
@@ -490,7 +492,7 @@ static void region_began(struct activity *a, const struct gotrace_event *e)
 		return;
 	o->task = e->args[1];
 	o->name = copy_string(a, e->args[2], NULL);
-	make_ids(o, depth);
+	make_ids(a, o, depth);
 	find_parent(a, o, in, o->task);
 }
 
@@ -641,8 +643,10 @@ void activity_generation(struct activity *a, const struct generation *g)
 {
 	a->generation = g;
 	a->begin_ns = generation_ns(g, g->first_ticks);
-	if (a->first)
+	if (a->first) {
 		a->counts.first_ns = a->counts.last_ns = a->begin_ns;
+		a->salt = fnv1a(FNV1A_BASIS, g->data, MIN(g->len, SALT_BYTES));
+	}
 	a->first = false;
 	if (g->has_wall)
 		a->offset = (int64_t)(g->wall_ns - g->monotonic_ns);

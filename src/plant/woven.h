@@ -74,7 +74,9 @@ struct woven_probe {
 	uint32_t id, group;
 	uint64_t func;        /* tells functions apart (pairing.h) */
 	const struct capture_program *program; /* outlives the source: its role, its slots */
-	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent */
+	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent. One more
+			       * than the point has: the ids of its mark */
+	const struct woven_plan *plan; /* what it does with marks (woven_plan.h), NULL: nothing */
 };
 
 struct woven_known {          /* a fact that was found in the file */

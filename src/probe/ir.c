@@ -42,6 +42,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_EMIT] = {"emit", USES_A},
 	[IR_EMIT_STR] = {"emit_str", USES_A | USES_B},
 	[IR_SAVE] = {"save", USES_A},
+	[IR_REUSE] = {"reuse", USES_A},
 	[IR_EMIT_STACK] = {"emit_stack", 0},
 	[IR_EMIT_CHAIN] = {"emit_chain", USES_A | USES_B},
 	[IR_IMAGE] = {"image", 0},
@@ -66,7 +67,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
-const char *const inject_form_names[INJECT_ALL_FORMS] = {"line", "field", "frame", "message"};
+const char *const inject_form_names[INJECT_ALL_FORMS] = {"line", "field", "frame", "message", "record"};
 
 const char *const ir_bins[IR_BINS] = {"+",  "-",  "*",  "&", "|",  "^", "<<", ">>",
 				   "==", "!=", "<",  "<=", ">", ">=",

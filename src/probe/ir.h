@@ -78,7 +78,7 @@ enum ir_op {
 		      * (planter_caps.injects). Fails: unreadable */
 	IR_LEND,     /* likewise, but what the program has there stays as it is: the call gets a copy with the trace
 		      * context in it (forms from INJECT_FORMS on), which is lent to it until IR_RELEASE of the same
-		      * `call`. `slice` is the parameter that is told of it. At an entry, behind all other probes there,
+		      * `call`. `given` is the parameter that is told of it. At an entry, behind all other probes there,
 		      * which are not to see what the call gets. Only for a planter that can (planter_caps.lends) */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
@@ -104,6 +104,10 @@ enum ir_op {
 		      * before; values that are not saved in a run of the program become absent. A pointer
 		      * into the goroutine's own stack is not kept: the stack may move. In a region.
 		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
+	IR_REUSE,    /* with the word a that is not 0: slot `slot` may be what it was when a program of this probe ran
+		      * last on the goroutine, if a was the same word then; control then goes on behind the region.
+		      * At the beginning of a region without IR_SAVE, of a PROGRAM_POINT, in IR_MAX_REUSED of them at
+		      * most. A planter may pass it over */
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers, and the frame pointer is the site's */
@@ -133,7 +137,8 @@ enum ir_op {
 	IR_MARK_GOROUTINE,/* one on the record's goroutine: imm is enum mark_which, `group` and `call` whose it is */
 	IR_MARK_CREATOR,/* of those on goroutine a the deepest one within which the record's was created */
 	IR_MARK_FIND,/* by the word a (0: none), of kind imm and `group`. With IR_MARK_ONLY nothing else is found from
-		      * here on if a is not 0 */
+		      * here on if a is not 0. With IR_MARK_NEED it is only asked whether there is one; if not, nothing
+		      * is found from here on */
 	IR_MARK_BEGIN,/* a span of `group`, begun by `call`, gets its mark, which is the run's from here on: a new span
 		      * id; trace and flags are the parent's. Without a parent the trace is new, and sampled if it is
 		      * kept by the threshold imm (mark_kept), with IR_MARK_CHILD undecided, too. Where a header is the
@@ -163,6 +168,7 @@ enum ir_op {
 };
 
 #define IR_MAX_SAVED 4
+#define IR_MAX_REUSED 4
 #define IR_MAX_IMAGE 4096 /* bytes of a value that is not behind a pointer; the rest is cut */
 #define IR_MAX_STACK 64   /* frames */
 #define IR_NO_REG 0xffff
@@ -191,7 +197,10 @@ struct ir_key {
 };
 
 enum { IR_SIGNED = 1, /* flags */
-       IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32 };
+       IR_CONSTANT = 64, /* of an IR_LOAD of 8 bytes: what lies there never changes while the program runs, so a planter may
+			  * remember it */
+       IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32,
+       IR_MARK_NEED = 128 };
 
 /*
  * Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. Of its tracestate the bytes,
@@ -199,13 +208,15 @@ enum { IR_SIGNED = 1, /* flags */
  */
 enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_STATE, MARK_WORD_COUNT };
 
-/* A slice that a function is given: where its address, length and capacity lie. */
-struct ir_slice {
+/* A parameter: where its words lie, of a slice its address, length and capacity. */
+struct ir_given {
 	struct {
 		bool on_stack;
 		uint8_t reg;     /* as of IR_ARG_REG */
 		int32_t stack;   /* from the stack pointer at the entry on */
 	} word[3];
+	size_t nwords;
+	uint32_t bytes, list;    /* INJECT_RECORD: of the struct, a multiple of 8; offset of the list in it */
 };
 
 /*
@@ -220,6 +231,9 @@ enum inject_form {
 	/* Of IR_LEND: the headers of a message of NATS, a line each behind its first one. Where there are none
 	 * (address and length are 0) they begin with our one */
 	INJECT_MESSAGE = INJECT_FORMS,
+	/* A record of Kafka: a struct, whose pointer the call is given, with its list of headers (a text and a
+	 * []byte each). What the copy points to the program keeps by the record itself */
+	INJECT_RECORD,
 	INJECT_ALL_FORMS
 };
 #define INJECT_LINE_BYTES 70
@@ -230,6 +244,7 @@ enum inject_form {
 #define INJECT_FIELD_NAME "\0\x0btraceparent\x37" "00-"
 #define INJECT_MESSAGE_NAME "NATS/1.0" /* that headers of a message begin with; then CR LF, or a status */
 #define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
+#define INJECT_HEADER_BYTES 40        /* of an element of a record's list: a text, then a []byte */
 #define IR_LOAN_BYTES 4096             /* that can be lent to a call: the copy and what is added */
 /*
  * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So
@@ -274,7 +289,7 @@ struct ir_insn {
 	const struct map_layout *map;
 	union {
 		const struct ir_key *key;     /* IR_MAP_KEY */
-		const struct ir_slice *slice; /* IR_LEND */
+		const struct ir_given *given; /* IR_LEND */
 	};
 };
 

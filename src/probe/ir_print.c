@@ -171,6 +171,9 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 	case IR_LABEL:
 		buf_printf(out, "L%u:", i->label);
 		break;
+	case IR_REUSE:
+		buf_printf(out, "reuse while r%u", i->a);
+		break;
 	case IR_REQUIRE:
 		buf_printf(out, "require r%u else %lld", i->a, (long long)i->imm);
 		break;

@@ -125,13 +125,17 @@ static int check_inject(struct verifier *v, const struct ir_insn *i)
 	return 0;
 }
 
-static int check_slice(struct verifier *v, const struct ir_insn *i)
+static int check_lend(struct verifier *v, const struct ir_insn *i)
 {
-	if (!i->slice)
+	const struct ir_given *g = i->given;
+
+	if (!g || g->nwords != (i->imm == INJECT_RECORD ? 1 : 3))
 		return bad(v, "no parameter is told of it");
-	for (unsigned k = 0; k < ARRAY_SIZE(i->slice->word); k++)
-		if (!i->slice->word[k].on_stack && i->slice->word[k].reg >= capture_arch(v->p)->nregisters)
+	for (size_t k = 0; k < g->nwords; k++)
+		if (!g->word[k].on_stack && g->word[k].reg >= capture_arch(v->p)->nregisters)
 			return bad(v, "there is no such register");
+	if (i->imm == INJECT_RECORD && (g->bytes % 8 || g->bytes > IR_LOAN_BYTES / 2 || g->list + 24 > g->bytes))
+		return bad(v, "the list is no part of the record");
 	return check_inject(v, i);
 }
 
@@ -155,7 +159,7 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 	case IR_INJECT:
 		return check_inject(v, i);
 	case IR_LEND:
-		return check_slice(v, i);
+		return check_lend(v, i);
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:
@@ -370,6 +374,19 @@ static int check_release(struct verifier *v)
 	return v->p->role == PROGRAM_POINT && v->p->ninsns == 3 ? 0 : bad(v, "it does not stand alone");
 }
 
+static int check_reuse(struct verifier *v, const struct ir_insn *i)
+{
+	size_t before = 0;
+
+	if (!v->in_region || !is_capture_slot(v->slot) || v->p->role != PROGRAM_POINT)
+		return bad(v, "it stands outside a point's capture");
+	if (i->slot != v->slot)
+		return bad(v, "it is of another slot");
+	for (const struct ir_insn *k = v->p->insns; k < i; k++)
+		before += k->op == IR_REUSE;
+	return before < IR_MAX_REUSED ? 0 : bad(v, "there are too many of these");
+}
+
 static int check_place(struct verifier *v, const struct ir_insn *i)
 {
 	switch (i->op) {
@@ -401,6 +418,8 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_SAVE:
 	case IR_SAVED:
 		return check_saved(v, i);
+	case IR_REUSE:
+		return check_reuse(v, i);
 	case IR_GOROUTINE:
 		return check_goroutine(v, i);
 	case IR_FILTER:

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,6 +32,8 @@ struct otlp {
 	struct buf scratch;
 	pthread_t thread;
 	bool joined;
+
+	atomic_bool full;            /* nothing is taken now: spans need not be encoded. Changed under the lock */
 
 	pthread_mutex_t lock;        /* guards what follows */
 	pthread_cond_t wake;
@@ -76,6 +79,7 @@ static void batch_done(struct otlp *o, size_t n, uint64_t refused, const char *t
 {
 	pthread_mutex_lock(&o->lock);
 	otlp_queue_drop(o->queue, n);
+	atomic_store_explicit(&o->full, o->closing || otlp_queue_full(o->queue), memory_order_relaxed);
 	refused = MIN(refused, n);
 	o->refused += refused;
 	o->delivered += n - refused;
@@ -158,23 +162,18 @@ static void *sender(void *arg)
 static void otlp_span(struct sink *s, const struct span *span)
 {
 	struct otlp *o = (struct otlp *)s;
+	const bool full = atomic_load_explicit(&o->full, memory_order_relaxed);
 	size_t len;
-	bool full;
-
-	pthread_mutex_lock(&o->lock);
-	full = o->closing || otlp_queue_full(o->queue);
-	o->overflow += full;
-	pthread_mutex_unlock(&o->lock);
-	if (full)
-		return;
 
 	buf_reset(&o->scratch);
-	otlp_encode_span(&o->encoder, span, &o->scratch);
+	if (!full)
+		otlp_encode_span(&o->encoder, span, &o->scratch);
 
 	pthread_mutex_lock(&o->lock);
-	if (!otlp_queue_push(o->queue, otlp_queue_origin(o->queue, span), &o->scratch))
+	if (full || !otlp_queue_push(o->queue, otlp_queue_origin(o->queue, span), &o->scratch))
 		o->overflow++;
 	len = otlp_queue_len(o->queue);
+	atomic_store_explicit(&o->full, o->closing || otlp_queue_full(o->queue), memory_order_relaxed);
 	if (len == 1)
 		o->due_ns = clock_monotonic_ns() + o->interval_ns;
 	pthread_mutex_unlock(&o->lock);
@@ -248,6 +247,7 @@ void sink_otlp_finish(struct sink *s, unsigned timeout_ms)
 		return;
 	pthread_mutex_lock(&o->lock);
 	o->closing = true;
+	atomic_store_explicit(&o->full, true, memory_order_relaxed);
 	o->close_ns = clock_monotonic_ns() + timeout_ms * MS;
 	otlp_transport_deadline(o->transport, o->close_ns);
 	pthread_mutex_unlock(&o->lock);

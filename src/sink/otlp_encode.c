@@ -134,19 +134,25 @@ static uint8_t *put_value(uint8_t *p, const struct attr *at, struct text_view t)
 	return protobuf_put_number(p, 2, at->b);
 }
 
+static uint8_t *put_key_value(uint8_t *p, unsigned field, struct text_view key, const struct attr *at,
+			      struct text_view t)
+{
+	const size_t value = value_size(at, t.len);
+
+	p = protobuf_put_length(p, field, (key.len ? protobuf_length_size(key.len) : 0) + protobuf_length_size(value));
+	p = put_text(p, 1, key);
+	return put_value(protobuf_put_length(p, 2, value), at, t);
+}
+
 /* A KeyValue, as a field of a span or a resource. */
 static void put_attr(struct arena *a, unsigned field, const struct attr *at, struct buf *out)
 {
-	const struct text_view key = c_text(a, at->key);
+	const struct text_view key = text_of(a, at->key, at->key_len ? at->key_len : strlen(at->key));
 	const struct text_view t = at->kind == ATTR_STRING ? text_of(a, at->s, at->len) : (struct text_view){"", 0};
-	const size_t value = value_size(at, t.len);
 	uint8_t *p;
 
 	buf_reserve(out, key.len + t.len + 5 * FIELD_MAX);
-	p = (uint8_t *)out->data + out->len;
-	p = protobuf_put_length(p, field, (key.len ? protobuf_length_size(key.len) : 0) + protobuf_length_size(value));
-	p = put_text(p, 1, key);
-	p = put_value(protobuf_put_length(p, 2, value), at, t);
+	p = put_key_value((uint8_t *)out->data + out->len, field, key, at, t);
 	out->len = (size_t)(p - (uint8_t *)out->data);
 }
 
@@ -187,7 +193,8 @@ static void put_source(struct arena *a, const struct span *s, struct buf *out)
 {
 	const char *source = parent_source_text(s->parent_source);
 
-	put_attr(a, 9, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING, .s = source,
+	put_attr(a, 9, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING,
+				      .key_len = sizeof(PARENT_SOURCE_KEY) - 1, .s = source,
 				      .len = strlen(source)}, out);
 }
 

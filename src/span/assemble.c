@@ -227,7 +227,7 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
-	int slot = in->probe->tracestate_slot;
+	int slot = arrival_slot_of(in, &in->probe->tracestates);
 	const char *field = arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
 	struct text_view t = {NULL, 0};
 
@@ -529,29 +529,50 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	}
 }
 
-/* The first of the keys that the record says; 0: none. All of them go to ret_all, unless that is NULL. */
-static uint64_t captured_keys(const struct arrival *in, bool *ret_lost, uint64_t *ret_all)
+/* The keys that the record says, SPAN_KEYS of them: how many these are, and what was one too many. */
+struct keys {
+	uint64_t of[SPAN_KEYS]; /* 0: none */
+	size_t n, over;
+};
+
+/* *ret_lost: there may be one that could not be read. */
+static struct keys captured_keys(const struct arrival *in, bool *ret_lost)
 {
-	uint64_t first = 0, key;
-	size_t n = 0;
+	struct keys ret = {.n = 0};
+	uint64_t key;
 
 	*ret_lost = false;
-	for (size_t i = 0; i < in->probe->nkey_slots; i++) {
-		int slot = in->probe->key_slots[i];
+	for (size_t i = 0; i < in->probe->keys.n; i++) {
+		int slot = in->probe->keys.of[i];
 
 		*ret_lost |= arrival_has(in, slot) && slot_lost(in->e.slots[slot].status);
 		if (!arrival_word(in, slot, &key) || !key)
 			continue;
-		first = first ? first : key;
-		if (ret_all && n < SPAN_KEYS)
-			ret_all[n++] = key;
+		if (ret.n < SPAN_KEYS)
+			ret.of[ret.n++] = key;
+		else
+			ret.over++;
 	}
-	return first;
+	return ret;
 }
 
+/* The first one; 0: none. */
 static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
 {
-	return captured_keys(in, ret_lost, NULL);
+	return captured_keys(in, ret_lost).of[0];
+}
+
+/* The span is found by the record's keys from here on. False where it says none. */
+static bool give_keys(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	bool lost;
+	const struct keys keys = captured_keys(in, &lost);
+
+	if (!keys.n)
+		return false;
+	open_spans_set_keys(&in->target->open, s, keys.of);
+	a->losses.count[LOSS_KEY] += keys.over;
+	return true;
 }
 
 /*
@@ -560,14 +581,13 @@ static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
  */
 static void lose_keyed(struct assembler *a, const struct arrival *in, const struct open_span *owner)
 {
-	uint64_t keys[SPAN_KEYS] = {0};
 	bool lost;
+	const struct keys keys = captured_keys(in, &lost);
 
-	captured_keys(in, &lost, keys);
-	for (size_t i = 0; i < SPAN_KEYS; i++) {
-		struct open_span *older = open_spans_keyed(&in->target->open, in->probe->p.span, keys[i]);
+	for (size_t i = 0; i < keys.n; i++) {
+		struct open_span *older = open_spans_keyed(&in->target->open, in->probe->p.span, keys.of[i]);
 
-		if (older && older != owner && !open_spans_drop_key(&in->target->open, older, keys[i]))
+		if (older && older != owner && !open_spans_drop_key(&in->target->open, older, keys.of[i]))
 			lose(a, in, older, LOSS_UNPAIRED_START);
 	}
 }
@@ -575,18 +595,12 @@ static void lose_keyed(struct assembler *a, const struct arrival *in, const stru
 /* No other open span of its definition has that key. */
 static void take_key(struct assembler *a, const struct arrival *in, struct open_span *s)
 {
-	const struct pack_span *span = in->probe->p.span;
-	struct open_spans *open = &in->target->open;
-	uint64_t keys[SPAN_KEYS] = {0};
-	bool lost;
+	const bool detached = in->probe->p.span->detached;
 
-	if (!captured_keys(in, &lost, keys))
-		return;
-	if (span->detached)
+	if (detached)
 		lose_keyed(a, in, s);
-	open_spans_set_keys(open, s, keys);
-	if (span->detached)
-		open_spans_detach(open, s, in->e.head->time_ns);
+	if (give_keys(a, in, s) && detached)
+		open_spans_detach(&in->target->open, s, in->e.head->time_ns);
 }
 
 /* Whether it begins within a span that it is a part of, by its pack. */
@@ -770,13 +784,10 @@ static void on_join(struct assembler *a, const struct arrival *in)
 static void on_tie(struct assembler *a, const struct arrival *in)
 {
 	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
-	uint64_t keys[SPAN_KEYS] = {0};
-	bool lost;
 
 	if (!s)
 		return;
-	if (captured_keys(in, &lost, keys))
-		open_spans_set_keys(&in->target->open, s, keys);
+	give_keys(a, in, s);
 	capture(a, in, s);
 	parents_noted(&a->parents, in, s);
 }

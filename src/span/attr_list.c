@@ -89,6 +89,7 @@ bool attr_list_get(const struct attr_list *l, size_t i, struct attr *ret)
 		return false;
 	ret->key = v->key;
 	ret->kind = v->kind;
+	ret->key_len = v->key_len;
 	switch (v->kind) {
 	case ATTR_STRING:
 		ret->s = attr_list_text(l, v);

@@ -44,7 +44,6 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 	const struct pack_capture *c = &v->captures[i];
 	const struct transform *t = &c->transform;
 	struct capture_rule r = {.slot = slot_of_item[i],
-				 .plain = transform_is_plain(t),
 				 .unless_known = t->unless_known,
 				 .keep_empty = t->keep_empty,
 				 .hidden = t->hidden,
@@ -55,6 +54,7 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 				 .cut_key = cut_key_of(in, c->name),
 				 .wishes = {.redact = t->redact}};
 
+	r.steps = transform_steps(t, &r.wishes);
 	if (t->original) {
 		r.original_key = key_of(in, t->original);
 		r.original_cut_key = cut_key_of(in, t->original);
@@ -152,9 +152,9 @@ static bool read_value(const struct capture_rule *r, const struct event *e, cons
 		captured_set_constant(v, r->constant, r->kind == VALUE_INT || r->kind == VALUE_UINT);
 		return e->slots[r->slot].status == SLOT_OK;
 	}
-	slot_read(e, (size_t)r->slot, r->kind, src, &slot);
 	if (r->kind != VALUE_STRING)
-		return slot.status == SLOT_OK && read_scalar(r, slot.word, src, v);
+		return e->slots[r->slot].status == SLOT_OK && read_scalar(r, e->slots[r->slot].value, src, v);
+	slot_read(e, (size_t)r->slot, r->kind, src, &slot);
 	if (slot.status != SLOT_OK && slot.status != SLOT_CUT && !slot.len)
 		return false;
 	captured_set_text(v, slot.text, slot.len);
@@ -230,8 +230,8 @@ static void capture_one(struct attr_list *l, const struct capture_rule *r, const
 		return;
 	if (read_value(r, e, src, &v)) {
 		*unreadable += v.lost;
-		if (r->plain ? captured_is_something(&v, r->keep_empty)
-			     : transform_apply(r->transform, &r->wishes, l, &v))
+		if (r->steps ? transform_apply(r->transform, r->steps, &r->wishes, l, &v)
+			     : captured_is_something(&v, r->keep_empty))
 			store(l, r, &v);
 	} else if (slot_lost(e->slots[r->slot].status) && !(r->may_be_gone && known(l, r))) {
 		(*unreadable)++;

@@ -13,7 +13,7 @@
 struct capture_rule {
 	int slot;
 	enum value_kind kind;                  /* of the slot; of a constant: what it stands for */
-	bool plain;                            /* the transform leaves all values as they are */
+	uint32_t steps;                        /* of the transform; 0: it leaves all values as they are */
 	bool unless_known, keep_empty, hidden; /* as in struct transform */
 	bool may_be_gone;                      /* as in struct pack_capture */
 	struct attr_key key;

@@ -61,17 +61,9 @@ bool request_route_read(const struct pack_connection *c, const struct attr_list 
 	return true;
 }
 
-/* Word by word, of which each changes all the bits of the next one's place. */
 static uint64_t hash_of(const struct request_route *r)
 {
-	uint64_t words[sizeof(*r) / 8], hash = FNV1A_BASIS;
-
-	memcpy(words, r, sizeof(words));
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		hash = (hash ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 32;
-	}
-	return hash;
+	return hash_of_bytes(r, sizeof(*r));
 }
 
 static bool same_route(const struct request_route *a, const struct request_route *b)

@@ -16,6 +16,7 @@ enum attr_kind { ATTR_STRING, ATTR_INT, ATTR_DOUBLE, ATTR_BOOL };
 struct attr {
 	const char *key;
 	enum attr_kind kind;
+	uint32_t key_len;            /* or 0: nobody has counted it */
 	union {
 		struct {
 			const char *s;

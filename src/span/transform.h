@@ -55,15 +55,15 @@ struct transform_wishes {
 	struct sql_cache *statements; /* that were read; NULL: they are read each time */
 };
 
-/* Whether it leaves every value as it is. */
-bool transform_is_plain(const struct transform *t);
+/* What it does, of all that one can do: a bit each. None: it leaves every value as it is. */
+uint32_t transform_steps(const struct transform *t, const struct transform_wishes *wishes);
 /*
  * The value of the first field of that name among lines of HTTP (`Name: value`, each with its end), without the blanks
  * around it. False where there is none, or its line has no end.
  */
 bool header_field(struct text_view lines, const char *name, struct text_view *ret);
-/* False when no attribute is left. */
-bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
-		     struct captured_value *v);
+/* steps: transform_steps of the same two. False when no attribute is left. */
+bool transform_apply(const struct transform *t, uint32_t steps, const struct transform_wishes *wishes,
+		     struct attr_list *l, struct captured_value *v);
 
 #endif

@@ -12,7 +12,7 @@ import time
 import wire
 from backends import Broker
 from earshot import Earshot, need_earshot
-from proc import BIN, Process, Skip, clean_env, until
+from proc import BIN, Process, Skip, clean_env, scratch, until
 from target import MINORS
 from testing import Test, scaled
 from wire_messages import Nats
@@ -85,7 +85,7 @@ def _classes(seen):
 
 def _check(program):
     need_earshot()
-    messages = scaled(10000, 2000, "PROPAGATE")
+    messages = scaled(10000 if program[:4] == NEW else 3000, 2000, "PROPAGATE")
     before = _run(program, 200).seen
     assert not _classes(before)[1], "a header without --propagate"
     seen, summary, spans = _run(program, messages, "--propagate")
@@ -105,6 +105,104 @@ def _check(program):
     counted = {k: v for k, v in summary["propagated"].items() if v}
     assert counted == {"written": len(ours), "present": 2 * each, "too_large": each, "limited": each}, counted
     return f"{len(ours)} of {messages} got one: {counted}"
+
+
+# The calls of go/mailer, by which it is seen whose trace context a message has.
+CALLS = """
+pack: calls
+about: the calls of go/mailer
+packages: [main]
+spans:
+- name: call
+  kind: internal
+  titles: [call]
+  points:
+  - name: call
+    role: start
+    variants:
+    - func: main.deliver(n int64, w *github.com/segmentio/kafka-go.Writer, all []github.com/segmentio/kafka-go.Message) error
+      capture: {number: n}
+  - name: called
+    role: end
+    variants:
+    - func: main.deliver(n int64, w *github.com/segmentio/kafka-go.Writer, all []github.com/segmentio/kafka-go.Message) error
+      at: return
+"""
+
+
+def _read(broker, messages):
+    """What is in the topic, as another library has it."""
+    with Mailer(f"{NEW}-sw", "read", broker.kafka, messages) as reader:
+        reader.go()
+        reader.told(messages)
+        records = [json.loads(line) for line in reader.err().splitlines()]
+    seen = []
+    for r in records:
+        kind, number = r["key"].split(".")
+        seen.append(wire.Seen(int(kind), int(number), tuple(v for k, v in r["headers"] if k.lower() == "traceparent"),
+                              (r["value"], r["null"], tuple((k, v) for k, v in r["headers"] if k.lower() != "traceparent"))))
+    return seen
+
+
+def _produce(kind, messages, count, *options):
+    """count: how many records it is in the end."""
+    pack = scratch() / "calls.yaml"
+    pack.write_text(CALLS)
+    with Broker(f"mq-go{NEW}-sw") as broker:
+        with Mailer(f"{NEW}-sw", kind, broker.kafka, messages, PARALLEL) as mailer:
+            with _attach(mailer.pid, "--packs", "kafka-go", "--packs", pack, *options) as e:
+                mailer.go()
+                told = mailer.told(messages)
+                _, summary = e.finish()
+                spans = [s for s in e.objects() if "trace_id" in s]
+        assert not told["failed"], (told, mailer.err())
+        return Result(_read(broker, count), summary, spans)
+
+
+def _of_calls(ours, spans):
+    """Each trace context is of the call that sent the message."""
+    by_ids = {s["span_id"]: s for s in spans}
+    for value, number in ours.items():
+        _, trace, span, flags = value.split("-")
+        assert span in by_ids and by_ids[span]["trace_id"] == trace and flags == "01", value
+        call = by_ids[by_ids[span]["parent_span_id"]]
+        assert call["attributes"]["number"] == number, (value, number, call)
+
+
+def _kafka():
+    need_earshot()
+    messages = scaled(3000, 1000, "PROPAGATE")
+    each = messages // 10
+    seen, summary, spans = _produce("kafka", messages, messages + 2 * each, "--propagate")
+    before = _produce("kafka", 200, 240).seen
+    ours, classes = {}, collections.defaultdict(collections.Counter)
+    for s in seen:
+        assert len(s.traceparents) <= 1, s
+        value = s.traceparents[0] if s.traceparents else None
+        classes[s.kind]["none" if not value else "own" if value == wire.OWN else "ours"] += 1
+        if value and value != wire.OWN:
+            assert wire.VALID.fullmatch(value) and ours.setdefault(value, s.number) == s.number, s
+    assert len(ours) == messages - 3 * each, len(ours)
+    for k in range(10):
+        assert classes[k] == {"own" if k in OWNERS else "none" if k in TOO_LARGE else "ours": (3 if k == 5 else 1) * each}, (k, classes)
+    assert {(s.kind, s.rest) for s in seen} == {(s.kind, s.rest) for s in before}, "other bytes differ, too"
+    _of_calls(ours, spans)
+    counted = {k: v for k, v in summary["propagated"].items() if v}
+    assert counted == {"written": messages - each, "present": 2 * each, "too_large": each}, counted
+    return f"{counted}"
+
+
+def _full():
+    """A batch that is as large as it may be stays as it is, and is taken."""
+    need_earshot()
+    seen, summary, spans = _produce("fill", 20000, 20000, "--propagate")
+    ours = {s.traceparents[0]: 1 for s in seen if s.traceparents}
+    written = sum(1 for s in seen if s.traceparents)
+    assert len(ours) <= 1 and written < 20000, (len(ours), written)
+    _of_calls(ours, spans)
+    counted = {k: v for k, v in summary["propagated"].items() if v}
+    assert sum(counted.values()) == 20000 and counted.get("written", 0) == written, counted
+    return f"{counted}"
 
 
 def _limited():
@@ -140,41 +238,122 @@ def _found():
                 assert program[:4] != NEW or "--planter patch" in refused[0][2], rows
 
 
+def _refused():
+    """What cannot be done is said by its name."""
+    need_earshot(root=False)
+    path = BIN / f"mq-go{NEW}-sw"
+    if not path.exists():
+        raise Skip(f"{path.name} was not built")
+    with Earshot("inspect", "--propagate", "--planter", "patch", path) as e:
+        assert e.wait(30) == 0, e.err()
+        rows = [line for line in e.out().splitlines() if " produce/headers" in line]
+    assert len(rows) == 1 and "refused: " in rows[0] and "kgo.(*Client).produce: a record is the program's own" in rows[0], rows
+
+
 def _loans(pid):
     """The process's mappings that are ours."""
     with open(f"/proc/{pid}/maps", encoding="ascii") as f:
         return [line for line in f if "memfd:earshot" in line]
 
 
+def _come_and_go(mailer, until_seen):
+    """Earshots, of which each second one is killed, until that says that it is enough; how many there were, how many were killed,
+    and what the others say that they have written."""
+    written = cycles = killed = 0
+    while not until_seen(None) and cycles < 40:
+        with _attach(mailer.pid, "--propagate") as e:
+            until_seen(e)
+            if cycles % 2:
+                os.kill(e.pid, signal.SIGKILL)
+                e.popen.wait()
+                killed += 1
+                until("its helper is through", lambda: not _loans(mailer.pid), 10)
+            else:
+                _, summary = e.finish()
+                written += summary["propagated"]["written"]
+        assert not _loans(mailer.pid), _loans(mailer.pid)
+        cycles += 1
+    assert killed and written, (cycles, written)
+    return f"while {cycles} Earshots came and went, of which {killed} were killed", written
+
+
 def _meanwhile():
     """Earshots come and go, and are killed, while messages are under way."""
     need_earshot()
-    messages = scaled(40000, 5000, "PROPAGATE_MEANWHILE")
+    messages = scaled(40000, 20000, "PROPAGATE_MEANWHILE")
     server = Nats()
-    written = cycles = killed = 0
+
+    def until_seen(e):
+        if not e:
+            return len(server.seen) >= messages * 0.8
+        want = min(len(server.seen) + messages // 40, messages)
+        return until("messages arrive", lambda: server.errors or len(server.seen) >= want, 30)
+
     with Mailer(f"{NEW}-sw", "nats", server.url, messages, PARALLEL) as mailer:
         mailer.go()
-        while len(server.seen) < messages * 0.8 and cycles < 40:
-            with _attach(mailer.pid, "--propagate") as e:
-                want = len(server.seen) + messages // 40
-                until("messages arrive", lambda: server.errors or len(server.seen) >= min(want, messages), 30)
-                if cycles % 3 == 2:
-                    os.kill(e.pid, signal.SIGKILL)
-                    e.popen.wait()
-                    killed += 1
-                    until("its helper is through", lambda: not _loans(mailer.pid), 10)
-                else:
-                    _, summary = e.finish()
-                    written += summary["propagated"]["written"]
-            assert not _loans(mailer.pid), _loans(mailer.pid)
-            cycles += 1
+        said, written = _come_and_go(mailer, until_seen)
         told = mailer.told(messages)
     server.close()
     assert not told["failed"], (told, mailer.err())
     classes, ours = _classes(_seen_by(server, messages))
     assert sum(classes[k]["own"] for k in OWNERS) == messages // 5
-    assert cycles > 2 and len(ours) >= written > 0, f"{len(ours)} arrived, and {written} were written"
-    return f"{len(ours)} of {messages} while {cycles} Earshots came and went, of which {killed} were killed"
+    assert len(ours) >= written, f"{len(ours)} arrived, and {written} were written"
+    return f"{len(ours)} of {messages} {said}"
+
+
+def _meanwhile_kafka():
+    need_earshot()
+    messages = scaled(20000, 20000, "PROPAGATE_MEANWHILE")
+    each = messages // 10
+
+    def until_seen(e):
+        if e:
+            time.sleep(0.2)
+        return mailer.out().count("\n") > 1
+
+    with Broker(f"mq-go{NEW}-sw") as broker:
+        with Mailer(f"{NEW}-sw", "kafka", broker.kafka, messages, PARALLEL) as mailer:
+            mailer.go()
+            said, written = _come_and_go(mailer, until_seen)
+            told = mailer.told(messages)
+            assert not told["failed"], (told, mailer.err())
+        seen = _read(broker, messages + 2 * each)
+    assert all(len(s.traceparents) <= 1 for s in seen)
+    ours = [s for s in seen if s.traceparents and s.traceparents[0] != wire.OWN]
+    assert all(wire.VALID.fullmatch(s.traceparents[0]) for s in ours)
+    assert sum(s.traceparents == (wire.OWN,) for s in seen) == 2 * each
+    assert len({s.traceparents[0] for s in ours}) == len({s.number for s in ours}) and len(ours) >= written, (len(ours), written)
+    return f"{len(ours)} of {len(seen)} {said}"
+
+
+def _blocked(kill):
+    """Earshot leaves, or is killed, while a call waits for a server that does not read: what was lent to it stays, and is what
+    arrives in the end."""
+    need_earshot()
+    server = Nats()
+    with Mailer(f"{NEW}-sw", "block", server.url) as mailer:
+        with _attach(mailer.pid, "--propagate") as e:
+            server.reading.clear()
+            mailer.go()
+            mailer.told()
+            time.sleep(1)
+            if kill:
+                os.kill(e.pid, signal.SIGKILL)
+                e.popen.wait()
+                until("its helper is through", lambda: len(_loans(mailer.pid)) == 1, 20)
+            else:
+                e.finish()
+                assert "has not returned" in e.err(), e.err()
+                assert len(_loans(mailer.pid)) == 1, _loans(mailer.pid)
+            server.reading.set()
+            seen = _seen_by(server, 2000)
+        with _attach(mailer.pid, "--propagate"):  # nothing is in the way of the next one
+            pass
+        assert mailer.alive(), mailer.describe()
+    server.close()
+    _, ours = _classes(seen)
+    assert ours and len(ours) < 1000, len(ours)
+    return f"{len(ours)} of 2000 got one"
 
 
 def _joined():
@@ -203,8 +382,14 @@ def _joined():
 
 def tests():
     yield Test("found", _found)
+    yield Test("refused", _refused)
     for program in (f"{NEW}-sw", f"{OLD}-plain"):
         yield Test(f"nats-{program}", lambda p=program: _check(p), 120 * LONG)
+    yield Test("kafka-go", _kafka, 120 * LONG)
+    yield Test("kafka-go-full", _full)
     yield Test("limited", _limited)
     yield Test("joined", _joined)
+    yield Test("blocked", lambda: _blocked(False))
+    yield Test("blocked-killed", lambda: _blocked(True))
     yield Test("meanwhile", _meanwhile, 120 * LONG)
+    yield Test("meanwhile-kafka", _meanwhile_kafka, 120 * LONG)

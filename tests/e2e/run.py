@@ -77,7 +77,10 @@ GROUPS = (
     "messages",
     "woven",
     "weave_source",
+    "gotrace",
     "weave",
+    "weave_builds",
+    "woven_traces",
 )
 
 

@@ -23,6 +23,7 @@
 #   grpcd-go1.XX-{plain,sw}                a gRPC service and its client
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
+#   gotrace-go1.XX                         writes an execution trace of work of every kind; 1.22 to the newest
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
@@ -140,6 +141,7 @@ build_httpd() { # MINOR
 	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
+	case $1 in 1.19|1.21) ;; *) build "$1" gotrace "gotrace-go$1" -- -trimpath ;; esac
 	case $1 in 1.22|"$newest") build "$1" handover "handover-go$1" -- -ldflags '-s -w' ;; esac
 	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --
@@ -172,7 +174,7 @@ build_recorded() { # MINOR OUTPUT recorder|noop FLAG...
 	shift 3
 	[ -x "$go" ] || { echo "skip ${out##*/}: no toolchain"; return; }
 	with=$(readlink -f "$with")
-	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
+	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; sha256sum <"$with/marks.go"; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
 	fresh "$out" "$made_of" && return 0
 	root=$(readlink -f "$EARSHOT_CACHE/toolchains/go$minor")
 	sh "$here/overlay.sh" "$root" "$with" "$kind" "$there"

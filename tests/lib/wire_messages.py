@@ -3,6 +3,7 @@ Go. What it saw is a list of wire.Seen."""
 
 import json
 import re
+import threading
 
 from wire import Seen, Wire
 
@@ -46,11 +47,13 @@ class _Reader:
 
 
 class Nats(Wire):
-    """The subjects are box.KIND.NUMBER, or answers to these. info: what it says of itself."""
+    """The subjects are box.KIND.NUMBER, or answers to these. info: what it says of itself. It reads while `reading` is set."""
 
     def __init__(self, **info):
         super().__init__("nats", None)
         self._serve = Nats._serve_nats
+        self.reading = threading.Event()
+        self.reading.set()
         self.info = {"server_id": "W", "version": "2.11.0", "proto": 1, "headers": True, "max_payload": 65536, **info}
         self.url = f"nats://127.0.0.1:{self.port}"
 
@@ -77,6 +80,7 @@ class Nats(Wire):
         conn.sendall(b"INFO " + json.dumps(self.info).encode() + b"\r\n")
         while True:
             line = reader.line()
+            self.reading.wait()
             verb = line.split(b" ", 1)[0].upper()
             if verb == b"PING":
                 conn.sendall(b"PONG\r\n")

@@ -170,7 +170,7 @@ static void check_state(enum inject_form form, uint64_t len, uint64_t room, enum
 			 (unsigned long long)room, (unsigned long long)interpreted.slots[0].value);
 }
 
-__attribute__((unused)) static void scene_states(void **state)
+static void scene_states(void **state)
 {
 	static const uint64_t field[][2] = {{10, 13}, {126, 13}, {127, 14}, {254, 14}, {255, 15}, {512, 15}};
 
@@ -215,7 +215,7 @@ __attribute__((unused)) static void scene_states(void **state)
 	programs_done();
 }
 
-__attribute__((unused)) static void scene_states_random(void **state)
+static void scene_states_random(void **state)
 {
 	unsigned seen[INJECT_STATES] = {0};
 

@@ -72,12 +72,40 @@ static inline struct capture_program inject_program(struct ir_insn *insns, enum 
 /* Of IR_LEND: the call is told in RBX, RDI, and on the stack. */
 static inline struct capture_program lend_program(struct ir_insn *insns)
 {
-	static const struct ir_slice slice = {{{.reg = GPR_RBX}, {.reg = GPR_RDI}, {.on_stack = true, .stack = 16}}};
+	static const struct ir_given given = {{{.reg = GPR_RBX}, {.reg = GPR_RDI}, {.on_stack = true, .stack = 16}},
+					      3, 0, 0};
 	struct capture_program p = inject_program(insns, INJECT_MESSAGE);
 
 	insns[INJECT_PROGRAM - 3].op = IR_LEND;
-	insns[INJECT_PROGRAM - 3].slice = &slice;
+	insns[INJECT_PROGRAM - 3].given = &given;
 	insns[INJECT_PROGRAM - 3].call = 7;
+	return p;
+}
+
+/* A record of Kafka with its headers. */
+struct lend_header {
+	const char *name;
+	uint64_t name_len;
+	const char *value;
+	uint64_t value_len, value_cap;
+};
+struct lend_record {
+	uint64_t before[5];
+	const struct lend_header *headers;
+	uint64_t n, cap;
+	uint64_t after[2];
+};
+_Static_assert(sizeof(struct lend_header) == INJECT_HEADER_BYTES, "it is a Go program's");
+
+/* The call is told in RBX. */
+static inline struct capture_program lend_record_program(struct ir_insn *insns)
+{
+	static const struct ir_given given = {{{.reg = GPR_RBX}}, 1, sizeof(struct lend_record),
+					      offsetof(struct lend_record, headers)};
+	struct capture_program p = lend_program(insns);
+
+	insns[INJECT_PROGRAM - 3].imm = INJECT_RECORD;
+	insns[INJECT_PROGRAM - 3].given = &given;
 	return p;
 }
 

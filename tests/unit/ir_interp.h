@@ -497,6 +497,32 @@ static int64_t interp_lines(const struct interp *t, const uint64_t *w, char out[
 	return (int64_t)n - 2;
 }
 
+/* The copy has the struct; where its list and our texts are in there is the planter's affair. */
+static enum slot_status interp_lend_record(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const uint64_t *w = &t->r[i->a], room = (IR_LOAN_BYTES - 80 - i->given->bytes) / INJECT_HEADER_BYTES;
+	char bytes[IR_LOAN_BYTES];
+	uint64_t list[2];
+
+	*ret = INJECT_UNEXPECTED;
+	if (!w[INJECT_BUFFER])
+		return SLOT_OK;
+	*ret = INJECT_NO_ROOM;
+	if (!t->in->loan)
+		return SLOT_OK;
+	if (!t->in->read(t->in->arg, w[INJECT_BUFFER], bytes, i->given->bytes))
+		return SLOT_UNREADABLE;
+	memcpy(list, bytes + i->given->list, sizeof(list));
+	*ret = INJECT_TOO_LARGE;
+	if (list[1] > room - 1)
+		return SLOT_OK;
+	if (list[1] && !t->in->read(t->in->arg, list[0], bytes, list[1] * INJECT_HEADER_BYTES))
+		return SLOT_UNREADABLE;
+	*ret = INJECT_WRITTEN;
+	t->out->lent = true;
+	return SLOT_OK;
+}
+
 static enum slot_status interp_lend(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
 {
 	const uint64_t *w = &t->r[i->a];
@@ -506,6 +532,8 @@ static enum slot_status interp_lend(const struct interp *t, const struct ir_insn
 	*ret = INJECT_NO_SPAN;
 	if (!(w[INJECT_TRACE] | w[INJECT_TRACE + 1]) || !w[INJECT_SPAN])
 		return SLOT_OK;
+	if (i->imm == INJECT_RECORD)
+		return interp_lend_record(t, i, ret);
 	*ret = INJECT_UNEXPECTED;
 	if (w[INJECT_FILLED] ? w[INJECT_FILLED] < 12 : w[INJECT_BUFFER])
 		return SLOT_OK;
@@ -730,6 +758,10 @@ static void interp_mark_find(const struct interp *t, const struct ir_insn *i)
 {
 	uint64_t word = t->r[i->a];
 
+	if (i->flags & IR_MARK_NEED) {
+		t->mark->sealed |= !t->mark->has && !marks_by(t->mark->marks, (uint64_t)i->imm, i->group, word);
+		return;
+	}
 	marks_take(t->mark, marks_by(t->mark->marks, (uint64_t)i->imm, i->group, word));
 	t->mark->sealed |= word && i->flags & IR_MARK_ONLY;
 }

@@ -394,8 +394,16 @@ static void test_lend_refused(void **state)
 	insns[INJECT_PROGRAM - 3].op = IR_INJECT;
 	refuse(p, "no such form");
 	p = lend_program(insns);
-	insns[INJECT_PROGRAM - 3].slice = NULL;
+	insns[INJECT_PROGRAM - 3].given = NULL;
 	refuse(p, "no parameter");
+	insns[INJECT_PROGRAM - 3].given = &(struct ir_given){.nwords = 1};
+	refuse(p, "no parameter");
+	p = lend_record_program(insns);
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	insns[INJECT_PROGRAM - 3].given = &(struct ir_given){.nwords = 1, .bytes = 40, .list = 24};
+	refuse(p, "no part of the record");
+	insns[INJECT_PROGRAM - 3].given = &(struct ir_given){.nwords = 1, .bytes = IR_LOAN_BYTES, .list = 24};
+	refuse(p, "no part of the record");
 	p = lend_program(insns);
 	p.role = PROGRAM_RETURN;
 	p.call_group = 1;

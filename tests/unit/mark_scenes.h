@@ -432,6 +432,24 @@ static void scene_carrier(void **state)
 	assert_true(FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000).dropped);
 }
 
+/* One is found only where another word leads to one, whosever that is. */
+static void scene_needed(void **state)
+{
+	struct fired start;
+
+	marks_fresh();
+	start = START(1, 0, 7, 100, .carrier = 0x4000);
+	START(2, 0, 8, 100, .carrier = 0x5000);
+	assert_true(same_span(start, FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x5000)));
+	assert_true(same_span(start, FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x4000)));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .needed = 0x4000));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x6000));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000));
+	FIRE(SHOT_END, 2, 8, 100);
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x5000));
+	assert_true(same_span(start, FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000)));
+}
+
 /* ---- the table ---- */
 
 /* n spans begin, each on a goroutine of its own and with a carrier, and all stay open. */
@@ -532,7 +550,7 @@ static struct fired start_with_state(uint32_t group, uint64_t goid, const char *
 }
 
 /* A mark has it as long as the one lives that it came in with. */
-__attribute__((unused)) static void scene_state(void **state)
+static void scene_state(void **state)
 {
 	static const char one[] = "rojo=00f067aa0ba902b7", two[] = "congo=t61rcWkgMzE,rojo=1";
 	struct fired f;
@@ -559,7 +577,7 @@ __attribute__((unused)) static void scene_state(void **state)
 }
 
 /* It came with nothing of its trace, or another parent was found first. */
-__attribute__((unused)) static void scene_no_state(void **state)
+static void scene_no_state(void **state)
 {
 	static const char text[] = "rojo=1";
 	const uint64_t hole = (uintptr_t)scene_text("", 0);
@@ -599,7 +617,7 @@ static void check_state(const char *text, size_t len)
 }
 
 /* What is a list is what the reader of headers takes for one. */
-__attribute__((unused)) static void scene_states(void **state)
+static void scene_states(void **state)
 {
 	static const char *const texts[] = {
 		"a=b", "a=b,c=d", " a=b", "a=b ", "\ta=b\t", "a=b , c=d", "a=b,,c=d", ",", ", ,", "a=", "=b", "a",
@@ -642,7 +660,7 @@ __attribute__((unused)) static void scene_states(void **state)
 	}
 }
 
-__attribute__((unused)) static void scene_states_random(void **state)
+static void scene_states_random(void **state)
 {
 	static const char letters[] = "ab0=,=, \t_@Zz~\r";
 	static uint32_t drawn = 7;
@@ -671,7 +689,8 @@ __attribute__((unused)) static void scene_states_random(void **state)
 	cmocka_unit_test(scene_nested), cmocka_unit_test(scene_recursion), cmocka_unit_test(scene_same_call), \
 	cmocka_unit_test(scene_too_deep), cmocka_unit_test(scene_unwound), cmocka_unit_test(scene_context),   \
 	cmocka_unit_test(scene_pooled), cmocka_unit_test(scene_creator), cmocka_unit_test(scene_key),         \
-	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_unreadable),                                  \
+	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_needed), \
+	cmocka_unit_test(scene_unreadable), \
 	cmocka_unit_test(scene_ids_differ)
 #define STATE_SCENES                                                                               \
 	cmocka_unit_test(scene_state), cmocka_unit_test(scene_no_state), cmocka_unit_test(scene_states),      \

@@ -19,12 +19,12 @@ struct shot_words {
 	uint64_t own_type, own;        /* … the span's */
 	uint64_t creator;
 	uint64_t epoch[3];
-	uint64_t key, carrier;
+	uint64_t key, carrier, needed;
 	uint64_t state, state_len;     /* a tracestate */
 };
 
 enum shot_kind { SHOT_START, SHOT_START_DETACHED, SHOT_NOTE, SHOT_END, SHOT_END_OF_CALL, SHOT_DETACH, SHOT_UNWIND,
-		 SHOT_EXIT, SHOT_INJECT };
+		 SHOT_EXIT, SHOT_INJECT, SHOT_INJECT_NEEDS, SHOT_KINDS };
 
 struct shot {
 	enum shot_kind kind;
@@ -148,6 +148,10 @@ static void shot_make(struct shot *s)
 		shot_add(s, IR_REGION)->slot = IR_SLOT_MARK;
 		shot_op(s, IR_MARK_UNWIND, s->kind == SHOT_EXIT, 0);
 		break;
+	case SHOT_INJECT_NEEDS:
+		SHOT_REGION(s, WORD(needed));
+		shot_op(s, IR_MARK_FIND, MARK_CARRIER, IR_MARK_NEED);
+		/* fall through */
 	case SHOT_INJECT:
 		SHOT_REGION(s, WORD(carrier));
 		shot_op(s, IR_MARK_FIND, MARK_CARRIER, 0);

@@ -208,6 +208,125 @@ static void test_faults(void **state)
 	assert_int_equal(lent(), 0);
 }
 
+/* ---- records ---- */
+
+static struct lend_header headers[IR_LOAN_BYTES / INJECT_HEADER_BYTES];
+static struct lend_record record;
+
+static void record_fill(uint64_t n)
+{
+	memset(&record, 0xa5, sizeof(record));
+	memset(headers, 0x5a, sizeof(headers));
+	record.headers = n ? headers : NULL;
+	record.n = record.cap = n;
+	lend_fill(&memory, "", 0);
+	memory.words[INJECT_BUFFER] = (uintptr_t)&record;
+}
+
+/* The copy is the record, but for its list, which has one element more. */
+static void check_record(const struct lend_record *copy)
+{
+	static const char hex[] = INJECT_HEX;
+	const struct lend_header *added = &copy->headers[record.n];
+	struct lend_record same = *copy;
+
+	assert_int_equal(copy->n, record.n + 1);
+	assert_int_equal(copy->cap, record.n + 1);
+	same.headers = record.headers;
+	same.n = record.n;
+	same.cap = record.cap;
+	assert_memory_equal(&same, &record, sizeof(record));
+	assert_memory_equal(copy->headers, headers, record.n * sizeof(*headers));
+	assert_int_equal(added->name_len, 11);
+	assert_memory_equal(added->name, "traceparent", 11);
+	assert_int_equal(added->value_len, 55);
+	assert_int_equal(added->value_cap, 55);
+	assert_memory_equal(added->value, hex, 55);
+	assert_true((uintptr_t)added->name - (uintptr_t)copy <= IR_LOAN_BYTES - 11);
+	assert_true((uintptr_t)added->value - (uintptr_t)copy <= IR_LOAN_BYTES - 55);
+}
+
+static void run_record(const void *code, const struct capture_program *p, enum slot_status status, uint64_t outcome)
+{
+	static struct interp_result out;
+	struct interp_input in = {.read = read_here, .loan = 1, .regs = {[GPR_RAX] = (uintptr_t)&memory}};
+	const struct lend_record before = record;
+	struct event_slot s;
+	uint64_t told[3];
+
+	interp_run(p, &in, &out);
+	lend_code = code;
+	s = run_lend(told);
+	assert_int_equal(s.status, status);
+	assert_int_equal(s.value, outcome);
+	if (status == SLOT_OK) {
+		assert_int_equal(out.slots[0].value, outcome);
+		assert_int_equal(out.lent, outcome == INJECT_WRITTEN);
+	}
+	assert_memory_equal(&record, &before, sizeof(record));
+	if (status == SLOT_OK && outcome == INJECT_WRITTEN)
+		check_record((const struct lend_record *)(uintptr_t)told[0]);
+	else
+		assert_int_equal(told[0], 11);
+	assert_int_equal(told[1], 13);
+	run_release();
+	assert_int_equal(lent(), 0);
+}
+
+static void test_records(void **state)
+{
+	static struct ir_insn insns[INJECT_PROGRAM];
+	struct capture_program p = lend_record_program(insns);
+	uint64_t room = 0;
+	const void *code;
+
+	fresh();
+	p.g = (struct goroutine_layout)FAKE_LAYOUT;
+	code = compile_ok(&p, 1);
+	for (uint64_t n = 0; n < ARRAY_SIZE(headers); n++) {
+		const uint64_t most = (IR_LOAN_BYTES - 80 - sizeof(record)) / INJECT_HEADER_BYTES - 1;
+
+		record_fill(n);
+		run_record(code, &p, SLOT_OK, n <= most ? INJECT_WRITTEN : INJECT_TOO_LARGE);
+		room += n <= most;
+	}
+	assert_true(room > 90);
+	record_fill(0);
+	record.headers = headers; /* empty, but not nil */
+	record.cap = 8;
+	run_record(code, &p, SLOT_OK, INJECT_WRITTEN);
+	record_fill(3);
+	record.n = UINT64_C(1) << 60;
+	run_record(code, &p, SLOT_OK, INJECT_TOO_LARGE);
+	record_fill(3);
+	memory.words[INJECT_BUFFER] = 0;
+	run_record(code, &p, SLOT_OK, INJECT_UNEXPECTED);
+	record_fill(3);
+	memory.words[INJECT_SPAN] = 0;
+	run_record(code, &p, SLOT_OK, INJECT_NO_SPAN);
+}
+
+/* What cannot be read is not lent; the loan that was claimed by then comes back with the call. */
+static void test_record_faults(void **state)
+{
+	static struct ir_insn insns[INJECT_PROGRAM];
+	struct capture_program p = lend_record_program(insns);
+	uint64_t told[3];
+
+	fresh();
+	p.g = (struct goroutine_layout)FAKE_LAYOUT;
+	lend_code = compile_ok(&p, 1);
+	record_fill(3);
+	record.headers = (const struct lend_header *)(const void *)world.hole;
+	assert_int_equal(run_lend(told).status, SLOT_UNREADABLE);
+	assert_int_equal(told[0], 11);
+	run_release();
+	memory.words[INJECT_BUFFER] = (uintptr_t)world.hole;
+	assert_int_equal(run_lend(told).status, SLOT_UNREADABLE);
+	run_release();
+	assert_int_equal(lent(), 0);
+}
+
 /* ---- whose it is ---- */
 
 static void test_calls(void **state)
@@ -288,7 +407,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cases),   cmocka_unit_test(test_lengths), cmocka_unit_test(test_random),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_calls),   cmocka_unit_test(test_silence),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_many),    cmocka_unit_test(test_records), cmocka_unit_test(test_record_faults),
 	};
 
 	world_init();

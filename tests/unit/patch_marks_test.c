@@ -272,6 +272,8 @@ static struct shot_words random_words(struct chain_world *c)
 		w.key = 0x4000 + 64 * rnd(6);
 	if (!rnd(3))
 		w.carrier = 0x4000 + 64 * rnd(6);
+	if (rnd(3))
+		w.needed = 0x4000 + 64 * rnd(6);
 	return w;
 }
 
@@ -279,7 +281,7 @@ static struct shot random_shot(void)
 {
 	static const unsigned flags[] = {0, 0, IR_MARK_CHILD, IR_MARK_BY_RATIO, IR_MARK_CHILD | IR_MARK_BY_RATIO};
 	static const uint64_t thresholds[] = {0, THRESHOLD_HALF, THRESHOLD_HALF, MARK_KEEP_NONE};
-	struct shot s = {.kind = rnd(3) ? SHOT_START + rnd(2) : rnd(SHOT_INJECT + 1), .group = 1 + (uint32_t)rnd(3),
+	struct shot s = {.kind = rnd(3) ? SHOT_START + rnd(2) : rnd(SHOT_KINDS), .group = 1 + (uint32_t)rnd(3),
 			 .threshold = thresholds[rnd(4)], .flags = flags[rnd(5)]};
 
 	s.call = s.group; /* of two spans of one call either may be found */

@@ -3,7 +3,8 @@
  *
  * A pointer there is legal where Go has its own: the collector passes over what it does not know. It is given in the
  * registers or the stack of a call that has just begun, so no barrier has to be told of it. What was given stays as it
- * is, and what the copy has are bytes, never pointers into Go's memory, which the collector would not see there.
+ * is. Of what a copy points to the collector sees nothing there; so it is bytes, or what the original keeps as long as
+ * the call can want it.
  *
  * A loan is the call's own (by goroutine, depth and function) until it returns, however long that takes and whatever
  * thread it is on by then. Of a call that a panic has unwound the loan is free again when its goroutine comes back to
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "plant/inject.h"
+#include "probe/mark.h"
 
 #define MIX_GOID UINT64_C(0x9e3779b97f4a7c15)
 #define MIX_DEPTH UINT64_C(0xc2b2ae3d27d4eb4f)
@@ -229,19 +231,116 @@ static void add_line(struct injection *j)
 	x86_alu_imm(x, X_ADD, RDX, INJECT_LINE_BYTES + LINE_END_BYTES);
 }
 
-/* Address, length and capacity: there is nothing behind that could be appended to. */
+/* ---- records ---- */
+
+enum { RECORD_VALUE = IR_LOAN_BYTES - 64, RECORD_NAME = RECORD_VALUE - 16 }; /* in the loan: the texts of our header */
+_Static_assert(RECORD_VALUE + MARK_TRACEPARENT <= IR_LOAN_BYTES && sizeof(INJECT_NAME) <= 16, "they fit");
+
+/* The struct, at the loan's begin. */
+static void copy_record(struct injection *j)
+{
+	const struct ir_insn *i = j->insn;
+	struct x86 *x = j->x;
+
+	x86_load(x, 8, false, RDI, LOAN);
+	x86_load(x, 8, false, RSI, WORD(INJECT_BUFFER));
+	x86_imm(x, RDX, i->given->bytes);
+	code_copy(j->g, i->given->bytes);
+}
+
+/* Its list, behind that, as the copy has it. RDI = behind its last element; slot.words[1] = how many there are. */
+static void copy_list(struct injection *j)
+{
+	const struct ir_given *v = j->insn->given;
+	struct x86 *x = j->x;
+	int none = x86_label_new(x);
+
+	x86_load(x, 8, false, RDI, LOAN);
+	x86_load(x, 8, false, RSI, MEM(RDI, v->list));
+	x86_load(x, 8, false, RDX, MEM(RDI, v->list + 8));
+	x86_alu_imm(x, X_CMP, RDX, (int32_t)((RECORD_NAME - v->bytes) / INJECT_HEADER_BYTES - 1));
+	injection_jump(j, CC_A, INJECT_TOO_LARGE);
+	x86_store(x, 8, COPIED, RDX);
+	x86_imul_imm(x, RDX, RDX, INJECT_HEADER_BYTES);
+	x86_alu_imm(x, X_ADD, RDI, (int32_t)v->bytes);
+	x86_test(x, RDX, RDX);
+	x86_jcc(x, CC_E, none);
+	code_copy(j->g, IR_LOAN_BYTES);
+	x86_label(x, none);
+	x86_load(x, 8, false, RDI, COPIED);
+	x86_imul_imm(x, RDI, RDI, INJECT_HEADER_BYTES);
+	x86_alu_load(x, X_ADD, RDI, LOAN);
+	x86_alu_imm(x, X_ADD, RDI, (int32_t)v->bytes);
+}
+
+/* Our header at RDI, and the list, which is the copy's from here on. */
+static void add_header(struct injection *j)
+{
+	const struct ir_given *v = j->insn->given;
+	struct x86 *x = j->x;
+
+	x86_load(x, 8, false, RSI, LOAN);
+	x86_lea(x, RAX, MEM(RSI, RECORD_NAME));
+	x86_store(x, 8, MEM(RDI, 0), RAX);
+	x86_store_imm(x, 8, MEM(RDI, 8), sizeof(INJECT_NAME) - 1);
+	x86_lea(x, RAX, MEM(RSI, RECORD_VALUE));
+	x86_store(x, 8, MEM(RDI, 16), RAX);
+	x86_store_imm(x, 8, MEM(RDI, 24), MARK_TRACEPARENT);
+	x86_store_imm(x, 8, MEM(RDI, 32), MARK_TRACEPARENT);
+	x86_lea(x, RAX, MEM(RSI, v->bytes));
+	x86_store(x, 8, MEM(RSI, v->list), RAX);
+	x86_load(x, 8, false, RAX, COPIED);
+	x86_alu_imm(x, X_ADD, RAX, 1);
+	x86_store(x, 8, MEM(RSI, v->list + 8), RAX);
+	x86_store(x, 8, MEM(RSI, v->list + 16), RAX);
+	x86_imm(x, RAX, word_of(INJECT_NAME));
+	x86_store(x, 8, MEM(RSI, RECORD_NAME), RAX);
+	x86_imm(x, RAX, half_word_of(&INJECT_NAME[8])); /* and a zero */
+	x86_store(x, 4, MEM(RSI, RECORD_NAME + 8), RAX);
+}
+
+static void write_record(struct injection *j)
+{
+	const struct ir_insn *i = j->insn;
+	struct x86 *x = j->x;
+
+	x86_alu_mem_imm(x, X_CMP, 8, WORD(INJECT_BUFFER), 0);
+	injection_jump(j, CC_E, INJECT_UNEXPECTED);
+	claim(j);
+	copy_record(j);
+	copy_list(j);
+	add_header(j);
+	injection_text(j, INJECT_LINE);
+	x86_lea(x, RSI, SLOT(work[inject_layout(INJECT_LINE).ids - 3]));
+	x86_load(x, 8, false, RDI, LOAN);
+	x86_alu_imm(x, X_ADD, RDI, RECORD_VALUE);
+	x86_imm(x, RDX, MARK_TRACEPARENT);
+	code_copy(j->g, MARK_TRACEPARENT);
+}
+
+/* ---- both ---- */
+
+static void write_message(struct injection *j)
+{
+	check_message(j);
+	claim(j);
+	copy_lines(j);
+	add_line(j);
+}
+
+/* The loan's address; of a slice also length and capacity, in RDX: nothing behind that could be appended to. */
 static int give(struct injection *j)
 {
-	const struct ir_slice *s = j->insn->slice;
+	const struct ir_given *v = j->insn->given;
 
-	for (unsigned k = 0; k < ARRAY_SIZE(s->word); k++) {
+	for (size_t k = 0; k < v->nwords; k++) {
 		if (k)
 			x86_mov(j->x, RAX, RDX);
 		else
 			x86_load(j->x, 8, false, RAX, LOAN);
-		if (s->word[k].on_stack)
-			x86_store(j->x, 8, MEM(RSP, s->word[k].stack + j->g->env->sp_delta), RAX);
-		else if (!code_set_argument(j->g, s->word[k].reg))
+		if (v->word[k].on_stack)
+			x86_store(j->x, 8, MEM(RSP, v->word[k].stack + j->g->env->sp_delta), RAX);
+		else if (!code_set_argument(j->g, v->word[k].reg))
 			return err_set(j->g->err, -EOPNOTSUPP, "the call is not given this in a register of arguments");
 	}
 	return 0;
@@ -254,10 +353,10 @@ int code_lend(struct code *g, const struct ir_insn *i)
 
 	injection_begin(&j, g, i);
 	injection_check_ids(&j);
-	check_message(&j);
-	claim(&j);
-	copy_lines(&j);
-	add_line(&j);
+	if (i->imm == INJECT_RECORD)
+		write_record(&j);
+	else
+		write_message(&j);
 	r = give(&j);
 	x86_imm(j.x, RAX, INJECT_WRITTEN);
 	injection_end(&j);

@@ -259,6 +259,7 @@ static bool code_control(struct code *g, const struct ir_insn *i)
 		return true;
 	case IR_JUMP_IF0: code_jump_if0(g, i->a, g->labels[i->label]); return true;
 	case IR_LABEL: code_join(g, g->labels[i->label]); return true;
+	case IR_REUSE: return true; /* a load costs less than to look for what it gave */
 	case IR_REQUIRE: code_jump_if0(g, i->a, code_fail(g, (enum slot_status)i->imm)); return true;
 	case IR_FILTER: code_jump_if0(g, i->a, code_drop(g, code_not_passed(g))); return true;
 	}

@@ -84,12 +84,17 @@ int gen_fail(struct gen *g, enum slot_status s)
 	if (!g->in_region)
 		return gen_drop(g, LOSS_NO_GOROUTINE);
 	if (g->in_mark)
-		return label_once(g, &g->fail[SLOT_OK]);
+		return gen_behind(g);
 	if (!g->in_filter)
 		return label_once(g, &g->fail[s]);
 	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
 		return gen_drop(g, LOSS_FILTER_UNREADABLE);
 	return gen_drop(g, DROP_SILENT);
+}
+
+int gen_behind(struct gen *g)
+{
+	return label_once(g, &g->behind);
 }
 
 void gen_release(struct gen *g)
@@ -270,6 +275,17 @@ void gen_target(struct gen *g)
 	emit_alu_imm(g->e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
 }
 
+/* gen_target, of a record that has begun: the cookie is at hand from here on. */
+static void gen_own_target(struct gen *g)
+{
+	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
+	emit_call(g->e, BPF_FUNC_get_attach_cookie);
+	if (g->holds_scratch)
+		state_store(g, SCRATCH_COOKIE_OFF, R0);
+	g->knows_cookie = g->holds_scratch;
+	emit_alu_imm(g->e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
+}
+
 /* R0 = the number of the process, R0 and time_ns: of a return, they are known by now. */
 static void emit_target_and_time(struct gen *g)
 {
@@ -278,7 +294,7 @@ static void emit_target_and_time(struct gen *g)
 	if (calls_used(g->p))
 		emit_load(e, 4, R0, REG_RECORD, SCRATCH_STATE(key.target));
 	else
-		gen_target(g);
+		gen_own_target(g);
 	emit_store(e, 4, REG_RECORD, HEAD(target), R0);
 	if (g->in_call)
 		emit_load(e, 8, R0, REG_RECORD, SCRATCH_STATE(now));
@@ -371,14 +387,15 @@ static void region_begin(struct gen *g, const struct ir_insn *i)
 	g->slot = i->slot;
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
 		g->fail[s] = -1;
+	g->behind = -1;
 	emit_checkpoint(g->e);
 }
 
 /* The statuses that the region's failures set, out of its straight line. */
 static void region_end(struct gen *g)
 {
-	int behind = g->in_mark && g->fail[SLOT_OK] >= 0 ? g->fail[SLOT_OK] : emit_label_new(g->e);
-	bool any = g->in_mark && g->fail[SLOT_OK] >= 0;
+	bool any = g->behind >= 0;
+	int behind = gen_behind(g);
 
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++) {
 		if (g->in_filter || g->in_mark || g->fail[s] < 0)

@@ -24,7 +24,8 @@ enum mark_action {
 	MARKS_INJECT,  /* none is left: that of the span that is open on its goroutine is looked for */
 	MARKS_RELEASE, /* none at all: what an inject at the function's entry has lent is given back */
 };
-enum mark_use { MARK_HEADER, MARK_TRACESTATE, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED };
+enum mark_use { MARK_HEADER, MARK_TRACESTATE, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED,
+		MARK_FOUND /* by another's carrier: the point is about that span, not about one on its goroutine */ };
 struct lower_mark_word {
 	enum mark_use use;
 	size_t capture;                  /* of the bound program: what it is found, or kept, by */

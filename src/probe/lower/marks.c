@@ -195,6 +195,17 @@ static void on_goroutine(struct lowerer *l)
 	mark_op(l, IR_MARK_GOROUTINE, l->marks->of_call ? MARK_OF_CALL : MARK_OF_GROUP, 0);
 }
 
+/* Whether the point is about a span that another point's carrier leads to. */
+static bool by_carrier(struct lowerer *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->marks->nwords; i++)
+		any |= l->marks->words[i].use == MARK_FOUND;
+	mark_words(l, MARK_FOUND, IR_MARK_FIND, MARK_CARRIER, 0);
+	return any;
+}
+
 /* A record that names a detached span is of that one, and nothing else. */
 static void own(struct lowerer *l)
 {
@@ -202,6 +213,8 @@ static void own(struct lowerer *l)
 
 	if (l->marks->detached)
 		mark_words(l, MARK_KEYED, IR_MARK_FIND, MARK_KEY, IR_MARK_ONLY);
+	if (by_carrier(l))
+		return;
 	on_goroutine(l);
 	if (l->marks->by_creator && !binary_lineage_layout(l->binary, &at, NULL))
 		by_creator(l, &at);

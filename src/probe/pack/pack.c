@@ -80,9 +80,11 @@ static int check_writing(struct yaml *y, const yaml_node_t *node, const struct p
 			saves |= use == USE_SAVED;
 			asks |= use == USE_PRESENT;
 			others |= use != USE_INJECT && use != USE_PRESENT && use != USE_ARMED && use != USE_SAVED &&
-				  use != USE_CARRIER;
+				  use != USE_CARRIER && use != USE_BY;
 		}
-		if (injects != (p->role == POINT_INJECT))
+		if (p->variants[v].refused && (p->role != POINT_INJECT || injects))
+			return yaml_fail(y, node, "`refused` stands at a point with role inject, instead of `inject`");
+		if (injects != (p->role == POINT_INJECT) && !p->variants[v].refused)
 			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject" :
 							    "a point with role inject needs `inject` in each "
 							    "variant");
@@ -123,6 +125,8 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
 	if (!r && p->role != POINT_START && p->role != POINT_DETACH && point_captures(p, USE_OWN_CHAIN))
 		r = yaml_fail(y, node, "`context` belongs to a point with role start or detach");
+	if (!r && p->role != POINT_ARM && point_captures(p, USE_BY))
+		r = yaml_fail(y, node, "`by` belongs to a point with role arm");
 	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
 		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join, tie or arm");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)

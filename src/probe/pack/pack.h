@@ -116,6 +116,7 @@ enum capture_use {
 	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
 	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
 	USE_INJECT,      /* … then: enum inject_outcome */
+	USE_BY,          /* ARM: likewise no value. A carrier of the span that it is about, in place of its goroutine's */
 	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
 			  * writes the span's request finds its mark (probe/mark.h) */
 };
@@ -130,6 +131,7 @@ struct pack_capture {
 	const struct inject_item *inject; /* USE_INJECT */
 	const char *when;
 	bool optional;
+	const char *once_for;          /* read once on a goroutine for as long as this expression is the same word */
 	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
 	struct transform transform;
 	int line;                      /* in the YAML, for messages */
@@ -149,6 +151,7 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *const *needs_copy; /* a type and functions, NULL-terminated: only where code may copy a value of it,
 					* other than these */
 	const char *needs_run;         /* only where something refers to that function */
+	const char *refused;           /* why this cannot be done, where there is the function; NULL: it can */
 	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */
 	const char *const *needs_call; /* a function and others, NULL-terminated: only where its code calls these */
 	const char *const *needs_no_call; /* … none of these (inlined is not called) */

@@ -1,7 +1,8 @@
 // gotrace writes an execution trace of work of every kind, and says what it did by its own clock.
 //
 //	gotrace FILE [LOAD [MODE]]     LOAD: how often the busy part is repeated (default 1); MODE: how it ends:
-//	                               stop (default), exit (without trace.Stop), wait (sleeps on until it is killed)
+//	                               stop (default), exit (without trace.Stop), wait (sleeps on until it is killed); or
+//	                               long (goes on for some generations), flight (by a FlightRecorder)
 //
 // Each line of its standard output is a JSON object: {"kind":"region"|"task","name":…,"task":…,"goid":…,"outer_ns":…,
 // "inner_ns":…,"wait":…}. outer is measured around the task or region, inner within it; wait is what its goroutine waits
@@ -178,10 +179,25 @@ func everything(ctx context.Context) {
 		}
 		g.Wait()
 	})
+	spanned("one")
+	var g sync.WaitGroup
+	g.Add(1)
+	go func() { defer g.Done(); spanned("two") }()
+	g.Wait()
 	region(ctx, "", "background", "", func() { runtime.GC() })
 	say(map[string]any{"kind": "log", "name": "greeting", "text": "hello \u00e4\"quoted\"", "span": "waits"})
 	say(map[string]any{"kind": "log", "name": "number", "text": "42", "span": "child"})
 	coroutines()
+}
+
+// spanned is one that Earshot may make spans of.
+//
+//go:noinline
+func spanned(name string) {
+	region(context.Background(), "", "in "+name, "sleep", func() { time.Sleep(pause) })
+	c := make(chan int)
+	time.AfterFunc(2*pause, func() { close(c) })
+	<-c
 }
 
 // handedOn: a task that ends on another goroutine than it began on.
@@ -201,7 +217,7 @@ func busy(n int) {
 		g.Add(1)
 		go func(i int) {
 			defer g.Done()
-			for k := 0; k < n*200; k++ {
+			for k := 0; k < n*20; k++ {
 				ctx, t := trace.NewTask(context.Background(), "busy")
 				r := trace.StartRegion(ctx, "step")
 				switch k % 8 {
@@ -250,6 +266,12 @@ func main() {
 	handedOn(ctx)
 	before.End()
 	busy(load)
+	for i := 0; mode == "long" && i < 20; i++ {
+		region(context.Background(), "", fmt.Sprint("tick", i), "sleep", func() { time.Sleep(5 * pause) })
+		if i%6 == 5 {
+			busy(load)
+		}
+	}
 	open, _ := trace.NewTask(context.Background(), "unfinished")
 	trace.StartRegion(open, "unfinished region")
 	finish()

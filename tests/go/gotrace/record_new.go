@@ -20,7 +20,7 @@ func record(f *os.File, mode string) func() {
 	}
 	check(trace.Start(f))
 	return func() {
-		if mode == "stop" {
+		if mode == "stop" || mode == "long" {
 			trace.Stop()
 			check(f.Close())
 		}

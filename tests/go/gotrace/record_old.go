@@ -11,7 +11,7 @@ import (
 func record(f *os.File, mode string) func() {
 	check(trace.Start(f))
 	return func() {
-		if mode == "stop" {
+		if mode == "stop" || mode == "long" {
 			trace.Stop()
 			check(f.Close())
 		}

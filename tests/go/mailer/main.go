@@ -4,6 +4,9 @@
 //	mailer store URL MESSAGES             that JetStream stores
 //	mailer handle URL MESSAGES            handles as many of these
 //	mailer block URL                      one that is never through, then others
+//	mailer kafka ADDRESS MESSAGES PARALLEL messages of kafka-go's writers
+//	mailer fill ADDRESS MESSAGES          many in one call: batches as large as they may be
+//	mailer read ADDRESS MESSAGES          reads as many of these by another library, and tells what it has read
 //
 // It begins with a line on standard input, tells of what went wrong, and ends with that of the input.
 package main
@@ -64,7 +67,8 @@ func number(i int) int {
 func main() {
 	in := bufio.NewReader(os.Stdin)
 	kind, url, messages := os.Args[1], os.Args[2], number(3)
-	s, flush := map[string]func(string) (send, func()){"nats": mail, "store": store, "handle": handle, "block": block}[kind](url)
+	s, flush := map[string]func(string) (send, func()){"nats": mail, "store": store, "handle": handle, "block": block, "kafka": produce,
+		"fill": fill, "read": read}[kind](url)
 	fmt.Println("ready")
 	in.ReadString('\n')
 	begin := time.Now()

@@ -1,0 +1,3 @@
+module earshot.test/dep
+
+go 1.19
