@@ -887,9 +887,9 @@ static const char declarations[] =
 	"//go:noescape\n"
 	"func earshotKeep(key uint64, slots *earshotSlot, n int)\n"
 	"\n"
-	"//go:linkname earshotKept runtime.earshotKept\n"
+	"//go:linkname earshotSaved runtime.earshotSaved\n"
 	"//go:noescape\n"
-	"func earshotKept(key uint64, slots *earshotSlot)\n"
+	"func earshotSaved(key uint64, slots *earshotSlot)\n"
 	"\n"
 	"//go:linkname earshotForget runtime.earshotForget\n"
 	"func earshotForget(key uint64)\n";

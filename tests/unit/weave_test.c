@@ -417,7 +417,7 @@ static void values_are_kept(void **state)
 	assert_non_null(strstr(text, "earshotW[0].text = *(*unsafe_.Pointer)(unsafe_.Pointer(&_v1))\n"));
 	assert_non_null(strstr(text, "earshotW[1].value = uint64(n)\n"));
 	at = strstr(text, "func earshot_f1(");
-	assert_non_null(at = strstr(at, "\tvar earshotV [4]earshotSlot\n\tearshotKept(0x"));
+	assert_non_null(at = strstr(at, "\tvar earshotV [4]earshotSlot\n\tearshotSaved(0x"));
 	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, strlen(key)), 0);
 	assert_non_null(strstr(at, "(earshotV[2].value != 0)"));
 	assert_non_null(strstr(at, "(int(earshotV[1].value) > 2)"));

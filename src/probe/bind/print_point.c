@@ -443,7 +443,7 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	if (pr->nkept)
 		buf_printf(out, "\tvar earshotW [%zu]earshotSlot\n", pr->nkept);
 	if (g->asks_kept)
-		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotKept(0x%" PRIx64 ", &earshotV[0])\n",
+		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotSaved(0x%" PRIx64 ", &earshotV[0])\n",
 		           GO_KEPT_MAX, pr->kept->key);
 	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
 	buf_append(out, g->out->data, write_at);
