@@ -434,12 +434,11 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	int r = func_ref_parse(v->func, arena, &ref, err);
 
 	wp->variant = v;
-	wp->func = v->func;
+	wp->func = r >= 0 ? ref.name : v->func;
 	if (r >= 0)
 		r = woven_function_find(w->package, ref.name, &found, err);
 	if (r < 0)
 		return r;
-	wp->func = ref.name;
 	if (v->declared)
 		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
 	r = check_needs(w, v, err);

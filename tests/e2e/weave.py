@@ -7,6 +7,8 @@ import subprocess
 
 import databases
 import grpc
+import messages
+import routers
 from earshot import attach
 from matrix import exercise
 from parents import fan_out
@@ -416,13 +418,21 @@ def _parents(minor):
     return fan_out(minor, path)
 
 
-def _module(name, check):
-    """A program of a module of its own, with every pack woven: the same spans as when it is planted."""
-    path = scratch() / name
-    said = _build(LAST, "-o", path, ".", cwd=SOURCES / name)
-    assert not _quiet(said), said
-    assert "woven" in inspected(path)
-    return check(path)
+MODULES = {}  # programs of modules of their own, with every pack woven
+
+
+def _built(name):
+    if name not in MODULES:
+        path = scratch() / name
+        said = _build(LAST, "-o", path, ".", cwd=SOURCES / name)
+        assert not _quiet(said), said
+        MODULES[name] = path
+    return MODULES[name]
+
+
+def _module(name, *checks):
+    """The same spans as when it is planted."""
+    return ", ".join(check(_built(name)) for check in checks)
 
 
 def inspected(path):
@@ -441,6 +451,8 @@ def tests():
     yield Test("asked", lambda: _asked(LAST), 600)
     yield Test("grpc", lambda: _module("grpcd", grpc.calls), 900)
     yield Test("databases", lambda: _module("dbs", databases.operations), 900)
+    yield Test("routers", lambda: _module("routers", routers.routes, routers.fast), 900)
+    yield Test("messages", lambda: _module("mq", messages.messages), 900)
     yield Test("modes", lambda: _modes(LAST), 900)
     yield Test("same-twice", lambda: _same_twice(LAST), 900)
     yield Test("goes-on", lambda: _goes_on(LAST), 600)
