@@ -19,7 +19,7 @@ WERROR  ?=
 PREFIX  ?= /usr/local
 VERSION := 0.1.0
 
-PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter
+PKGS    := libbpf libelf libdw libcurl libprotobuf-c yaml-0.1 zlib tree-sitter jansson
 CFLAGS  ?= -O2 -g
 override CFLAGS += -std=gnu17 -Wall -Wextra $(WERROR) -Wno-unused-parameter -Wmissing-prototypes \
            -Wstrict-prototypes -Wshadow -fno-strict-aliasing
@@ -110,7 +110,8 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.h $(BUILD)/libearshot.a
 	@mkdir -p $(@D)
 	$(call say,TEST,$<)
 	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) $(LDFLAGS) -DFUZZ_REPLAY -MMD -MP -MF $@.d -o $@ $< $(BUILD)/libearshot.a $(LDLIBS)
-tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs $(BUILD)/tools/go-functions $(BUILD)/tools/woven-dump
+tests: $(UNITS) $(FUZZERS) $(BUILD)/tools/manual-outputs $(BUILD)/tools/go-functions $(BUILD)/tools/woven-dump \
+       $(BUILD)/tools/gotrace-dump
 fuzz: $(FUZZERS)
 	@sh tests/run-fuzz.sh $(FUZZERS)
 
@@ -126,21 +127,26 @@ man: $(BUILD)/tools/manual-outputs
 
 # What takes longer than ./check may. The patch planter on programs that count their own calls: SOAK is the number of
 # cycles for each, PROGRAMS which (all there are: some 40). Three services at work for a minute each, and for
-# TRACE_SOAK seconds each while Earshots come and go. 100,000 requests of each kind with --propagate. Every Go version and
-# every way to build with `earshot build`. Then ./demo and the unit tests on each Debian release.
+# TRACE_SOAK seconds each while Earshots come and go; they are woven, too. 10 million goroutines of a woven program.
+# 100,000 requests of each kind with --propagate. 1,000 damaged execution traces of each kind. Every Go version and every
+# way to build with `earshot build`. Then ./demo and the unit tests on each Debian release.
 SOAK ?= 1000
 TRACE_SOAK ?= 600
-soak: soak-patch soak-traces soak-propagate soak-cycles soak-weave soak-releases
+soak: soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert soak-weave soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
 soak-traces: all
-	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace trace_trouble
+	EARSHOT_ONE_TRACE_SECONDS=60 EARSHOT_TRACE_SOAK=$(TRACE_SOAK) tests/e2e/run.py one_trace woven_traces trace_trouble
+soak-woven: $(BUILD)/tests/unit/woven_test
+	EARSHOT_GOROUTINES=10000000 $<
 soak-propagate: all
-	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate
+	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages
 soak-cycles: all
 	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
 		EARSHOT_LONG_RUN=12 EARSHOT_TRACE_CYCLES=500 \
 		tests/e2e/run.py attach_cycles trace_cycles failures patch_sequence patch_faults
+soak-convert: all $(BUILD)/tools/gotrace-dump
+	EARSHOT_DAMAGED=1000 tests/e2e/run.py gotrace
 soak-weave: all
 	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds
 soak-releases:
@@ -167,6 +173,7 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-propagate soak-cycles soak-weave soak-releases install format clean
+.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert \
+	soak-weave soak-releases install format clean
 .SECONDARY:
--include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d
+-include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d $(BUILD)/tools/gotrace-dump.d

@@ -2,7 +2,7 @@
 # make bench: what Earshot costs, measured here and now (root). See README.md.
 #   BENCH_QUICK=1   fewer repetitions: half the time
 #   EARSHOT_BEFORE=path   another build of earshot, measured beside this one
-#   sh bench/run.sh patch load   only these of: hit patch chain aggregates request load start questions
+#   sh bench/run.sh patch load   only these of: hit patch chain aggregates request load agent start questions
 #                          trace service (BENCH_ONLY="patch load" and make bench patch load do the same)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +16,7 @@ die() { echo "bench: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root: probes cannot be planted without"
 [ -x "$EARSHOT" ] || die "$EARSHOT is not there; run make first"
 tools="python3 objdump taskset"
-case " ${BENCH_ONLY:-load} " in *" load "*) tools="$tools wrk" ;; esac
+case " ${BENCH_ONLY:-load} " in *" load "* | *" agent "*) tools="$tools wrk" ;; esac
 case " ${BENCH_ONLY:-hit} " in *" hit "* | *" questions "*) tools="$tools bpftrace" ;; esac
 case " ${BENCH_ONLY:-trace} " in *" trace "*)
 	[ -n "${BENCH_QUICK:-}" ] || tools="$tools psql redis-cli" ;;
@@ -39,8 +39,10 @@ export GOCACHE="${GOCACHE:-$EARSHOT_CACHE/gocache}" GOMODCACHE="${GOMODCACHE:-$E
 (cd "$here/edges" && "$go" build -o "$work/edges" main.go) || die "bench/edges does not build"
 (cd "$here/web" && "$go" build -o "$work/web" main.go) || die "bench/web does not build"
 (cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go memory.go) || die "bench/server does not build"
-case " ${BENCH_ONLY:-trace} " in *" trace "*)
+case " ${BENCH_ONLY:-trace} " in *" trace "* | *" agent "*)
 	(cd "$here/orders" && "$go" build -o "$work/orders" main.go place.go sink.go) || die "bench/orders does not build"
+esac
+case " ${BENCH_ONLY:-trace} " in *" trace "*)
 	trio=$here/../tests/go/trio
 	(cd "$trio" && "$go" build -buildvcs=false -ldflags '-s -w' -o "$work/trio" .) || die "tests/go/trio does not build"
 	(cd "$trio" && "$go" build -buildvcs=false -ldflags '-s -w' -tags sdk -modfile=sdk.mod -o "$work/trio-sdk" .) ||

@@ -31,8 +31,9 @@ check plant "base event binary probe target"
 check span "base event binary probe target plant"
 check call "base event binary probe target plant"
 check sink "base event probe target span call"
+check gotrace "base event probe target span"
 check weave "base event binary probe"
-check cmd "base event binary probe target plant span call sink weave"
+check cmd "base event binary probe target plant span call sink weave gotrace"
 # A verb knows planters by their table (plant/planters.h), and none by its own header.
 if grep -rnE '^#include "plant/[a-z_]+/' src/cmd src/main.c; then
 	echo "a verb includes a header of one planter (ARCHITECTURE.md)"

@@ -1,13 +1,15 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/err.h"
 
-#define WALL_OFFSET_AGE_NS UINT64_C(1000000000)
+#define WALL_OFFSET_AGE_NS INT64_C(1000000000)
 
 static uint64_t read_clock(clockid_t id)
 {
@@ -45,13 +47,11 @@ int64_t clock_wall_offset_ns(void)
 	return offset;
 }
 
-uint64_t wall_clock_ns(struct wall_clock *c, uint64_t monotonic_ns)
+uint64_t wall_clock_ns(struct wall_clock *c, uint64_t monotonic_ns, uint64_t now_ns)
 {
-	uint64_t now = clock_monotonic_ns();
-
-	if (!c->measured_at || now - c->measured_at > WALL_OFFSET_AGE_NS) {
+	if (!c->measured_at || (int64_t)(now_ns - c->measured_at) > WALL_OFFSET_AGE_NS) {
 		c->offset = clock_wall_offset_ns();
-		c->measured_at = now;
+		c->measured_at = clock_monotonic_ns();
 	}
 	return monotonic_ns + (uint64_t)c->offset;
 }
@@ -88,4 +88,29 @@ int duration_parse(const char *s, uint64_t *ret_ns, struct err *err)
 	return 0;
 bad:
 	return err_set(err, -EINVAL, "\"%s\" is not a duration; write it like 500ms, 10s or 1m30s", s);
+}
+
+/* Three digits, however large. */
+static void three_digits(double v, const char *unit, char ret[24])
+{
+	snprintf(ret, 24, "%.*f %s", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v, unit);
+}
+
+void format_duration(uint64_t ns, char ret[24])
+{
+	double s = (double)ns / 1e9;
+
+	if (ns < 1000)
+		snprintf(ret, 24, "%u ns", (unsigned)ns);
+	else if (ns < 999500)
+		three_digits((double)ns / 1e3, "µs", ret);
+	else if (ns < 999500000)
+		three_digits((double)ns / 1e6, "ms", ret);
+	else if (s < 99.95)
+		three_digits(s, "s", ret);
+	else if (s < 3600)
+		snprintf(ret, 24, "%um%02us", (unsigned)(s / 60), (unsigned)s % 60);
+	else
+		snprintf(ret, 24, "%" PRIu64 "h%02um", (uint64_t)(s / 3600),
+			 (unsigned)((uint64_t)(s / 60) % 60));
 }

@@ -100,7 +100,7 @@ bool map_next(const struct map *m, size_t *pos, uint64_t *ret_key, void **ret_va
 
 static uint64_t hash_bytes(const char *s, size_t n)
 {
-	return mix(fnv1a(FNV1A_BASIS, s, n));
+	return hash_of_bytes(s, n);
 }
 
 static size_t strmap_slot(const struct strmap *m, const char *key, size_t len)

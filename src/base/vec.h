@@ -22,6 +22,16 @@
 		&v_->data[v_->len++];                                                              \
 	})
 
+/* Room for n elements in all. */
+#define vec_reserve(v, n)                                                                          \
+	do {                                                                                       \
+		__typeof__(v) v_ = (v);                                                            \
+		if (v_->cap < (n)) {                                                               \
+			v_->cap = MAX((size_t)(n), v_->cap * 2);                                   \
+			v_->data = xrealloc(v_->data, v_->cap * sizeof(*v_->data));                \
+		}                                                                                  \
+	} while (0)
+
 #define vec_push(v, x) ((void)(*vec_add(v) = (x)))
 #define vec_done(v)                                                                                \
 	do {                                                                                       \

@@ -28,6 +28,7 @@ struct arch {
 	uint16_t elf_machine;        /* EM_… */
 	uint32_t elf_relative;       /* R_…_RELATIVE: a word becomes the load bias and an addend */
 
+	bool refers_by_distance;     /* code names an address by its distance, in 4 bytes, from behind these */
 	uint8_t pc_unit;             /* bytes of the smallest instruction: what pclntab counts in */
 
 	/* ---- registers ---- */

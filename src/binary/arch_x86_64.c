@@ -431,6 +431,7 @@ const struct arch arch_x86_64 = {
 	.name = "x86-64",
 	.elf_machine = EM_X86_64,
 	.elf_relative = R_X86_64_RELATIVE,
+	.refers_by_distance = true,
 	.pc_unit = 1,
 	.registers = names,
 	.nregisters = ARRAY_SIZE(names),

@@ -304,6 +304,16 @@ struct callees {
 };
 int binary_callees(struct binary *b, const struct func *f, struct callees *ret, struct err *err);
 
+/* ---- copies (copies.c): both read all of the code ---- */
+
+/*
+ * Whether code may copy a value of type t, other than the functions that are named in beside (NULL-terminated or
+ * NULL). True as well where that cannot be told. ret_by: one that may; its name is NULL where none is known.
+ */
+bool binary_may_copy(struct binary *b, const struct type *t, const char *const *beside, struct func *ret_by);
+/* Whether anything but f itself refers to f: false, and it does not run (but by reflection). */
+bool binary_may_run(struct binary *b, const struct func *f);
+
 /* ---- join points (join_point.c, inline_site.c) ---- */
 
 /* The side of a call that a probe is at: parameters are known at its entry, results at its return. */

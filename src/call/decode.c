@@ -321,7 +321,7 @@ static void emit(struct decoding *c)
 		.address = code_address(c->probe->plan) + c->process->bias,
 		.end = c->end,
 		.start_ns = h->time_ns,
-		.start_unix_ns = wall_clock_ns(&c->d->wall, h->time_ns),
+		.start_unix_ns = wall_clock_ns(&c->d->wall, h->time_ns, h->time_ns),
 		.duration_ns = c->end != CALL_POINT ? since(c->entry, c->end_ns) : 0,
 		.goid = h->goid,
 		.depth = h->depth,

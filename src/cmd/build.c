@@ -31,7 +31,8 @@ static const struct option_group build_groups[] = {{.title = "options", .defs = 
 
 /* A build on its way. */
 struct building {
-	char dir[PATH_MAX], link[PATH_MAX + 32]; /* a folder of its own with the word that the go command runs */
+	/* A folder of its own with the word that the go command runs, and with what it has said of packages. */
+	char dir[PATH_MAX], link[PATH_MAX + 32], list[PATH_MAX + 32];
 	struct buf flags;                        /* GOFLAGS */
 	char *next;                              /* another -toolexec that was asked for; or NULL */
 };
@@ -53,6 +54,7 @@ static int make_link(struct building *b, struct err *err)
 	if (!mkdtemp(b->dir))
 		return err_set(err, -errno, "cannot make a folder in %s: %s", tmp, strerror(errno));
 	snprintf(b->link, sizeof(b->link), "%s/%s", b->dir, TOOLEXEC_NAME);
+	snprintf(b->list, sizeof(b->list), "%s/packages", b->dir);
 	if (symlink(self, b->link) < 0)
 		return err_set(err, -errno, "cannot make %s: %s", b->link, strerror(errno));
 	return 0;
@@ -62,6 +64,8 @@ static void remove_link(struct building *b)
 {
 	if (*b->link)
 		unlink(b->link);
+	if (*b->list)
+		unlink(b->list);
 	if (*b->dir)
 		rmdir(b->dir);
 }
@@ -74,11 +78,28 @@ static void take_next(struct building *b, const char *value)
 	b->next = *value ? xstrdup(value) : NULL;
 }
 
+/* A flag that says which packages and files there are, for whoever asks the go command about them. */
+static void add_choosing(char **arg, string_list *flags)
+{
+	static const char *const choosing[] = {"mod", "modfile", "overlay", "tags"};
+	const char *flag = *arg + strspn(*arg, "-");
+
+	for (size_t i = 0; flag != *arg && i < ARRAY_SIZE(choosing); i++) {
+		size_t n = strlen(choosing[i]);
+
+		if (strncmp(flag, choosing[i], n) != 0 || (flag[n] && flag[n] != '='))
+			continue;
+		vec_push(flags, *arg);
+		if (!flag[n] && arg[1])
+			vec_push(flags, arg[1]);
+	}
+}
+
 /*
  * The command line's goes before that of GOFLAGS, and before ours: it is taken out. What follows -args, and of `go run`
  * what follows its package, is the program's.
  */
-static void read_arguments(struct building *b, char **argv)
+static void read_arguments(struct building *b, char **argv, string_list *flags)
 {
 	bool runs = argv[1] && !strcmp(argv[1], "run"), ours = true;
 	char **to = argv + 1;
@@ -88,6 +109,8 @@ static void read_arguments(struct building *b, char **argv)
 
 		if (!strcmp(*from, "-args") || !strcmp(*from, "--") || (runs && from > argv + 1 && **from != '-'))
 			ours = false;
+		if (ours && !value)
+			add_choosing(from, flags);
 		if (value && *value == '=') {
 			take_next(b, value + 1);
 		} else if (value && !*value && from[1]) {
@@ -114,7 +137,7 @@ static int read_goflags(struct building *b, char *go, struct err *err)
 	_cleanup_(buf_done) struct buf text = {0};
 	char *next = NULL;
 
-	if (spawn_capture(argv, false, &text))
+	if (spawn_capture(argv, SPAWN_OURS, &text))
 		return err_set(err, -ENOENT, "cannot run `%s env GOFLAGS`", argv[0]);
 	go_flags_read(text.len ? text.data : "", &b->flags, &next);
 	if (b->next)
@@ -182,7 +205,7 @@ static int run_woven(struct building *b, const struct weaving *w, char **argv, s
 	if (r >= 0) {
 		buf_printf(&b->flags, "-toolexec=%s", b->link);
 		setenv("GOFLAGS", b->flags.data, 1);
-		weaving_pass_on(w, b->next);
+		weaving_pass_on(w, b->next, b->list);
 		r = run_command(argv, &signals);
 	}
 	remove_link(b);
@@ -199,11 +222,12 @@ static int build(const struct build_options *o, char **argv)
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	if (is_go(argv[0]))
-		read_arguments(&b, argv);
+		read_arguments(&b, argv, &w.flags);
 	r = read_goflags(&b, argv[0], &err);
 	if (r >= 0)
 		r = run_woven(&b, &w, argv, &err);
 	buf_done(&b.flags);
+	vec_done(&w.flags);
 	free(b.next);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : r;
 }

@@ -22,6 +22,45 @@ static void print_point(const struct woven_point *p)
 		printf("  %-22s        without %s: %s\n", "", p->left[i].name, p->left[i].kind);
 }
 
+static bool same_refused(const struct woven_refused *a, const struct woven_refused *b)
+{
+	return !strcmp(a->pack, b->pack) && !strcmp(a->span, b->span) && !strcmp(a->point, b->point) &&
+	       !strcmp(a->func, b->func);
+}
+
+typedef VEC(const struct woven_refused *) refused_list;
+
+/* Several points may tell of one. */
+static void list_refused(const struct woven_set *s, refused_list *ret)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t k = 0; k < s->points[i].nrefused; k++) {
+			size_t at = 0;
+
+			while (at < ret->len && !same_refused(ret->data[at], &s->points[i].refused[k]))
+				at++;
+			if (at == ret->len)
+				vec_push(ret, &s->points[i].refused[k]);
+		}
+}
+
+static void print_refused(const struct woven_set *s)
+{
+	refused_list all = {0};
+
+	list_refused(s, &all);
+	if (all.len)
+		printf("could not be woven:\n");
+	for (size_t i = 0; i < all.len; i++) {
+		const struct woven_refused *r = all.data[i];
+		bool hook = !strcmp(r->span, "-");
+
+		printf("  %s: %s%s%s in %s: %s\n", r->pack, hook ? "" : r->span, hook ? "" : "/", r->point, r->func,
+		       r->why);
+	}
+	vec_done(&all);
+}
+
 void inspect_woven_print(struct binary *b)
 {
 	const char *last = NULL;
@@ -40,6 +79,7 @@ void inspect_woven_print(struct binary *b)
 		last = s.points[i].pack;
 		print_point(&s.points[i]);
 	}
+	print_refused(&s);
 	woven_set_done(&s);
 }
 
@@ -76,8 +116,25 @@ static void json_point(struct json *j, const struct woven_point *p)
 	json_close(j, '}');
 }
 
+static void json_refused(struct json *j, const struct woven_refused *r)
+{
+	json_open(j, '{');
+	json_key(j, "pack");
+	json_str(j, r->pack);
+	json_key(j, "span");
+	json_str(j, strcmp(r->span, "-") ? r->span : NULL);
+	json_key(j, "point");
+	json_str(j, r->point);
+	json_key(j, "function");
+	json_str(j, r->func);
+	json_key(j, "reason");
+	json_str(j, r->why);
+	json_close(j, '}');
+}
+
 void inspect_woven_json(struct json *j, struct binary *b)
 {
+	refused_list refused = {0};
 	struct woven_set s;
 
 	woven_set_read(b, &s);
@@ -86,5 +143,12 @@ void inspect_woven_json(struct json *j, struct binary *b)
 	for (size_t i = 0; i < s.n; i++)
 		json_point(j, &s.points[i]);
 	json_close(j, ']');
+	json_key(j, "not_woven");
+	json_open(j, '[');
+	list_refused(&s, &refused);
+	for (size_t i = 0; i < refused.len; i++)
+		json_refused(j, refused.data[i]);
+	json_close(j, ']');
+	vec_done(&refused);
 	woven_set_done(&s);
 }

@@ -20,7 +20,7 @@ const struct option_def observe_span_defs[] = {
 	 OPT_LIST, offsetof(struct observe_options, keep)},
 	{0, "ignore-sdk", NULL, "as if the program had no OpenTelemetry SDK: what it records is recorded here as well",
 	 OPT_FLAG, offsetof(struct observe_options, ignore_sdk)},
-	{0, "propagate", NULL, "write the traceparent header into the requests that the program sends (HTTP, gRPC)",
+	{0, "propagate", NULL, "write the traceparent header into what the program sends (HTTP, gRPC, NATS, Kafka)",
 	 OPT_FLAG, offsetof(struct observe_options, propagate)},
 	{0, "redact", "NAME,…", "hide the values of these query parameters instead of the usual secrets; \"\" for none",
 	 OPT_LIST, offsetof(struct observe_options, redact)},

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 /* for_kinds(k): each kind of sink in turn. for_sinks(s, l): each sink. */
 #define for_kinds(k) for (const struct sink_kind *const *p_ = sink_kinds, *k; (k = *p_); p_++)
 #define for_sinks(s, l)                                                                                                \
@@ -328,6 +330,27 @@ bool outputs_gone(const sink_list *l)
 		if (!s->ops->gone || !s->ops->gone(s))
 			return false;
 	return l->len > 0;
+}
+
+static bool any_full(const sink_list *l)
+{
+	for_sinks(s, l)
+		if (s->ops->full && s->ops->full(s))
+			return true;
+	return false;
+}
+
+bool outputs_wait_for_room(const sink_list *l, unsigned timeout_ms)
+{
+	const uint64_t until = clock_monotonic_ns() + timeout_ms * UINT64_C(1000000);
+
+	while (any_full(l)) {
+		if (clock_monotonic_ns() > until)
+			return false;
+		outputs_tick(l);
+		usleep(2000);
+	}
+	return true;
 }
 
 void outputs_finish(const sink_list *l, unsigned timeout_ms, struct losses *ret)

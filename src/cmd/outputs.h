@@ -49,6 +49,11 @@ bool outputs_want_running(const sink_list *l);
 void outputs_running(const sink_list *l, const struct call_running *r, size_t n);
 /* There were sinks, and nobody can receive from any of them: the observation has no purpose left. */
 bool outputs_gone(const sink_list *l);
+/*
+ * Waits until there is room in all of them, or for timeout_ms; false: there is still none. For whoever makes spans
+ * faster than they happen.
+ */
+bool outputs_wait_for_room(const sink_list *l, unsigned timeout_ms);
 /* Delivers what can be within timeout_ms and adds the losses: a summary is true only after this. */
 void outputs_finish(const sink_list *l, unsigned timeout_ms, struct losses *ret);
 void outputs_summary(const sink_list *l, const struct run_summary *sum);

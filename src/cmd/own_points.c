@@ -48,7 +48,8 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 								.group = probe->group,
 								.func = own->key,
 								.program = probe->program,
-								.slots = own->slots}));
+								.slots = own->slots,
+								.plan = own->plan}));
 		}
 	}
 	r = woven_attach(w, &target, probes.data, probes.len, err);
@@ -56,6 +57,17 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 		r = (int)probes.len;
 	vec_done(&probes);
 	return r;
+}
+
+bool own_points_decide(const struct observed_process *p)
+{
+	const struct executable *x = p->executable;
+
+	for (size_t i = 0; i < x->nprobes; i++)
+		for (const struct own_point *own = x->probes[i].own; own; own = own->next)
+			if (own->plan)
+				return true;
+	return false;
 }
 
 /* In the environment that it was started with. */

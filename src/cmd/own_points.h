@@ -18,6 +18,8 @@ size_t own_points_choose(struct plant_probe *probes, size_t n);
  * -errno as of woven_attach.
  */
 int own_points_attach(struct woven *w, const struct observed_process *p, bool kernel_clock, struct err *err);
+/* Whether they keep marks (probe/mark.h), so that nothing may be planted beside them. */
+bool own_points_decide(const struct observed_process *p);
 /*
  * Whether the program has hardly begun, and wants a recorder. Package runtime starts threads before it makes that: it
  * comes a moment after this has ceased to be so.

@@ -180,7 +180,11 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 
 	if (!t->p.executable->nown)
 		return 0;
-	if (is_mixed(ob, t) && !ob->planter->ops->caps.kernel_clock)
+	if (is_mixed(ob, t) && own_points_decide(&t->p))
+		r = err_set(&why, -EXDEV,
+			    "whoever decides which traces are kept, or sends ids, has to know all spans of it, and not "
+			    "all is woven");
+	else if (is_mixed(ob, t) && !ob->planter->ops->caps.kernel_clock)
 		r = err_set(&why, -EXDEV,
 			    "this planter's records and theirs have no common clock, and not all is woven");
 	else

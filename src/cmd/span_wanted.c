@@ -26,7 +26,12 @@ static const struct own_point *own_point_of(struct woven_set *s, const struct jo
 	while ((p = woven_match(s, j, p, &slots))) {
 		struct own_point *own = arena_new(&s->arena, struct own_point);
 
-		*own = (struct own_point){p->key, s->known, s->nknown, slots, all};
+		*own = (struct own_point){.key = p->key,
+					  .known = s->known,
+					  .nknown = s->nknown,
+					  .slots = slots,
+					  .plan = woven_plan_of(s, p, j),
+					  .next = all};
 		all = own;
 	}
 	return all;
@@ -36,12 +41,14 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 {
 	struct wanted *w = &s->wanted;
 	struct plant_probe *probe = &w->probes[w->nprobes];
+	/* What lends a call its memory, and what has it given back, are of no use without each other */
+	const bool loan = pack_loan(j->point, j->variant), writes = point_writes(j->point);
 
 	*probe = (struct plant_probe){.label = j->func.name,
 				      .program = &j->capture.program,
-				      .auxiliary = !j->span || point_writes(j->point),
-				      .group = !j->span || point_writes(j->point) ? 0 : j->capture.program.save_group,
-				      .optional = j->point->optional,
+				      .auxiliary = !j->span || writes,
+				      .group = !j->span || (writes && !loan) ? 0 : j->capture.program.save_group,
+				      .optional = j->point->optional && !loan,
 				      .ends = j->point->role == POINT_END,
 				      .begins = j->point->role == POINT_START,
 				      .own = own_point_of(&s->woven, j)};

@@ -5,8 +5,7 @@ const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
-/* Appends "12 ring_full, 3 unpaired_end"; false when there is nothing. */
-static bool losses_list(const struct losses *l, struct buf *out)
+bool losses_list(const struct losses *l, struct buf *out)
 {
 	bool any = false;
 
@@ -46,6 +45,27 @@ static void print_losses(const struct run_summary *sum, const struct summary_tex
 		buf_printf(out, ", %llu still open", (unsigned long long)sum->open);
 }
 
+/* "; 12 a tracestate, too (3 without room for it)": of those that one had come in for. */
+static void print_states(const struct run_summary *sum, struct buf *out)
+{
+	const char *before = " (";
+	bool any = false;
+
+	for (unsigned s = INJECT_STATE_WRITTEN; s < INJECT_STATES; s++)
+		any |= sum->states[s] > 0;
+	if (!any)
+		return;
+	buf_printf(out, "; %llu a tracestate, too", (unsigned long long)sum->states[INJECT_STATE_WRITTEN]);
+	for (unsigned s = INJECT_STATE_WRITTEN + 1; s < INJECT_STATES; s++) {
+		if (!sum->states[s])
+			continue;
+		buf_printf(out, "%s%llu %s", before, (unsigned long long)sum->states[s],
+			   inject_state_text((enum inject_state)s));
+		before = ", ";
+	}
+	buf_str(out, *before == ',' ? ")" : "");
+}
+
 /* "; 1560 requests got a traceparent (400 had one already, 39 without room in the buffer)" */
 static void print_requests(const struct run_summary *sum, struct buf *out)
 {
@@ -63,6 +83,7 @@ static void print_requests(const struct run_summary *sum, struct buf *out)
 		any = true;
 	}
 	buf_str(out, any ? ")" : "");
+	print_states(sum, out);
 }
 
 void summary_print(const struct run_summary *sum, const struct summary_text *text, struct buf *out)

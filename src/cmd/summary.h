@@ -9,6 +9,9 @@
 
 const char *plural(uint64_t n, const char *one, const char *many);
 
+/* Appends "12 ring_full, 3 unpaired_end"; false when there is nothing. */
+bool losses_list(const struct losses *l, struct buf *out);
+
 struct summary_text {            /* what struct run_summary does not say */
 	bool spans, calls;       /* were observed */
 	uint64_t groups;         /* of aggregates */

@@ -18,6 +18,8 @@
 #define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
 #define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
 #define NEXT_VARIABLE  "EARSHOT_BUILD_TOOLEXEC"
+#define FLAGS_VARIABLE "EARSHOT_BUILD_FLAGS"
+#define LIST_VARIABLE  "EARSHOT_BUILD_LIST"
 
 /* ---- the environment ---- */
 
@@ -50,14 +52,21 @@ static void set_lines(const char *variable, const string_list *lines, bool packs
 		unsetenv(variable);
 }
 
-void weaving_pass_on(const struct weaving *w, const char *next)
+static void set_or_not(const char *variable, const char *value)
+{
+	if (value)
+		setenv(variable, value, 1);
+	else
+		unsetenv(variable);
+}
+
+void weaving_pass_on(const struct weaving *w, const char *next, const char *list)
 {
 	set_lines(PACKS_VARIABLE, &w->packs, true);
 	set_lines(SPANS_VARIABLE, &w->spans, false);
-	if (next)
-		setenv(NEXT_VARIABLE, next, 1);
-	else
-		unsetenv(NEXT_VARIABLE);
+	set_lines(FLAGS_VARIABLE, &w->flags, false);
+	set_or_not(NEXT_VARIABLE, next);
+	set_or_not(LIST_VARIABLE, list);
 }
 
 /* ---- the key ---- */
@@ -110,6 +119,7 @@ int weaving_read(struct weaving *w, struct err *err)
 {
 	split_lines(&w->arena, getenv(PACKS_VARIABLE), &w->packs);
 	split_lines(&w->arena, getenv(SPANS_VARIABLE), &w->spans);
+	split_lines(&w->arena, getenv(FLAGS_VARIABLE), &w->flags);
 	return make_key(w, err);
 }
 
@@ -118,6 +128,7 @@ void weaving_done(struct weaving *w)
 	packs_done(&w->all);
 	vec_done(&w->packs);
 	vec_done(&w->spans);
+	vec_done(&w->flags);
 	vec_done(&w->questions);
 	arena_done(&w->arena);
 }
@@ -201,24 +212,50 @@ static bool concerns(void *arg, const char *path)
 	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.');
 }
 
+/* The package at work, as the go command calls it: in a test "path [path.test]" is asked for as it is without. */
+static const char *listed_package(struct weaving *w, const struct weave_package *p)
+{
+	const char *path = getenv("TOOLEXEC_IMPORTPATH");
+
+	path = path && *path ? path : p->path;
+	return arena_strndup(&w->arena, path, strcspn(path, " "));
+}
+
+static void open_list(struct weaving *w, const struct weave_package *p, struct go_list *ret)
+{
+	const char *root = getenv("GOROOT");
+
+	if (!w->flags.len || w->flags.data[w->flags.len - 1])
+		vec_push(&w->flags, NULL);
+	*ret = (struct go_list){.go = root ? arena_printf(&w->arena, "%s/bin/go", root) : "go",
+	                        .package = listed_package(w, p),
+	                        .kept = getenv(LIST_VARIABLE),
+	                        .flags = (const char *const *)w->flags.data};
+}
+
 static int weave(void *arg, struct weave_package *p, struct err *err)
 {
 	struct weaving *w = arg;
+	struct go_list list;
+	int r;
 
 	if (!w->loaded) {
-		int r = packs_load(&w->packs, NULL, &w->all, err);
-
+		r = packs_load(&w->packs, NULL, &w->all, err);
 		if (r < 0)
 			return r;
 		w->loaded = true;
 	}
-	return weave_points(p,
-	                    &(struct weave_wanted){.packs = w->all.data,
-	                                           .npacks = w->all.len,
-	                                           .spans = w->questions.data,
-	                                           .nspans = w->questions.len,
-	                                           .goroot = getenv("GOROOT")},
-	                    err);
+	open_list(w, p, &list);
+	r = weave_points(p,
+	                 &(struct weave_wanted){.packs = w->all.data,
+	                                        .npacks = w->all.len,
+	                                        .spans = w->questions.data,
+	                                        .nspans = w->questions.len,
+	                                        .goroot = getenv("GOROOT"),
+	                                        .list = &list},
+	                 err);
+	go_list_done(&list);
+	return r;
 }
 
 int toolexec_main(int argc, char **argv)

@@ -5,6 +5,8 @@
  *	EARSHOT_BUILD_PACKS      as --packs, a line each; not set: all packs there are
  *	EARSHOT_BUILD_SPANS      as --span, a line each
  *	EARSHOT_BUILD_TOOLEXEC   another program for -toolexec, which runs each tool
+ *	EARSHOT_BUILD_FLAGS      flags of the build that choose packages and files (-tags …), a line each
+ *	EARSHOT_BUILD_LIST       a file for what the go command says of packages, for all tools of the build
  */
 #ifndef CMD_WEAVING_H
 #define CMD_WEAVING_H
@@ -19,6 +21,7 @@ struct weaving {
 	pack_set all; /* once they are needed */
 	bool loaded;
 	VEC(struct span_question) questions; /* what the spans mean */
+	string_list flags;
 	struct arena arena;
 };
 
@@ -26,8 +29,8 @@ struct weaving {
 int weaving_read(struct weaving *w, struct err *err);
 /* What the user asks for can be had: packs and functions parse. Errors: -EINVAL with a sentence. */
 int weaving_check(struct weaving *w, struct err *err);
-/* Into the environment. */
-void weaving_pass_on(const struct weaving *w, const char *next);
+/* Into the environment. list: NULL: there is no such file. */
+void weaving_pass_on(const struct weaving *w, const char *next, const char *list);
 void weaving_done(struct weaving *w);
 
 /* What earshot is when it is called by the name of earshot-toolexec. */

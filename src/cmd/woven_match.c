@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/map.h"
+#include "plant/woven_plan.h"
 
 static bool find_fact(struct binary *b, const struct woven_fact *f, struct woven_known *ret)
 {
@@ -54,7 +55,7 @@ static bool is_point(const struct woven_point *p, const struct join *j)
 {
 	return j->variant && !strcmp(p->pack, j->pack->name) &&
 	       !strcmp(p->span, pack_woven_span(j->part)) && !strcmp(p->point, j->point->name) &&
-	       p->variant == (unsigned)(j->variant - j->point->variants) && p->at_return == j->variant->at_return &&
+	       p->variant == j->variant_number && p->at_return == j->variant->at_return &&
 	       !strcmp(p->func, j->func.name);
 }
 
@@ -79,8 +80,68 @@ static const int *slots_for(struct arena *arena, const struct woven_point *p, co
 		slots[i] = -1;
 	for (size_t item = 0; item < j->variant->ncaptures; item++)
 		if (j->capture.slot_of_item[item] >= 0)
-			slots[j->capture.slot_of_item[item]] = slot_for(p, j, item);
+			slots[j->capture.slot_of_item[item]] = j->variant->captures[item].use == USE_CONTEXT
+									? (int)p->nslots
+									: slot_for(p, j, item);
 	return slots;
+}
+
+/* ---- marks ---- */
+
+/* 1 + the slot of the variant's first capture of that use; 0: there is none. */
+static uint8_t slot_of_use(const struct woven_point *p, const struct join *j, enum capture_use use)
+{
+	for (size_t i = 0; i < j->variant->ncaptures; i++)
+		if (j->variant->captures[i].use == use)
+			return (uint8_t)(slot_for(p, j, i) + 1);
+	return 0;
+}
+
+/* A function that is a span by --span: nothing but its return looks for its mark. */
+static bool stands_alone(const struct join *j, const struct woven_plan *plan)
+{
+	for (unsigned i = 0; i < plan->nwords; i++)
+		if (plan->words[i].use != MARK_PARENT)
+			return false;
+	return j->point->role == POINT_START && j->pack->nspans && !j->pack->packages && j->part->npoints == 2;
+}
+
+static uint8_t plan_flags(const struct lower_marks *m)
+{
+	return (uint8_t)((m->by_ratio ? WOVEN_PLAN_BY_RATIO : 0) | (m->child ? WOVEN_PLAN_CHILD : 0) |
+			 (m->by_creator ? WOVEN_PLAN_CREATOR : 0) | (m->of_call ? WOVEN_PLAN_OF_CALL : 0) |
+			 (m->detached ? WOVEN_PLAN_DETACHED : 0) | (m->or_end ? WOVEN_PLAN_OR_END : 0));
+}
+
+const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j)
+{
+	const struct lower_marks *m = j->marks;
+	struct woven_plan *plan;
+
+	if (!m || p->nslots >= EVENT_MAX_SLOTS)
+		return NULL;
+	plan = arena_new(&s->arena, struct woven_plan);
+	*plan = (struct woven_plan){.action = (uint8_t)m->action,
+				    .flags = plan_flags(m),
+				    .creator = slot_of_use(p, j, USE_CREATOR),
+				    .group = m->group,
+				    .call = m->call,
+				    .id_flags = m->flags,
+				    .threshold = m->threshold,
+				    .epoch = slot_of_use(p, j, USE_GOIDGEN)};
+	for (size_t i = 0; i < m->nwords; i++) {
+		const int slot = slot_for(p, j, m->words[i].capture);
+
+		if (slot < 0)
+			continue;
+		if (plan->nwords == WOVEN_PLAN_WORDS)
+			return NULL;
+		plan->words[plan->nwords].use = (uint8_t)m->words[i].use;
+		plan->words[plan->nwords++].slot = (uint8_t)slot;
+	}
+	if (stands_alone(j, plan))
+		plan->flags |= WOVEN_PLAN_ALONE;
+	return plan;
 }
 
 const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const struct woven_point *after,

@@ -23,6 +23,11 @@ void woven_set_done(struct woven_set *s);
  */
 const struct woven_point *woven_match(struct woven_set *s, const struct join *j, const struct woven_point *after,
 				      const int **ret_slots);
+/*
+ * What the point does with marks, by its own slots, where the join's does anything; in the set's arena. NULL: nothing,
+ * or it has more words than a plan.
+ */
+const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
 

@@ -38,7 +38,9 @@
 	X(LOSS_SAMPLING_DISAGREES, 41, "sampling_disagrees", "the parent is of another trace than the probe said") \
 	X(LOSS_RECORDED_BY_SDK, 39, "recorded_by_sdk", "left out: the program's own OpenTelemetry SDK records it") \
 	/* nothing but the attribute is lost */                                                    \
-	X(LOSS_ATTRIBUTE, 48, "attribute", "an attribute that the program names: one too many, or of an unknown type")
+	X(LOSS_ATTRIBUTE, 48, "attribute", "an attribute that the program names: one too many, or of an unknown type") \
+	X(LOSS_KEY, 50, "key", "a key of a span: it has two already, and is not found by this one") \
+	X(LOSS_SPAN_EVENT, 49, "span_event", "an event within a span: one too many, or of no span that is known")
 
 enum loss {
 #define X(id, number, name, text) id = number,

@@ -1,6 +1,10 @@
 #include "event/open_stack.h"
 
+#include <string.h>
+
 #include "base/macro.h"
+
+#define SPARE_GOROUTINES 64
 
 struct open_entry *open_stacks_innermost(const struct open_stacks *o, uint64_t key)
 {
@@ -9,12 +13,37 @@ struct open_entry *open_stacks_innermost(const struct open_stacks *o, uint64_t k
 	return g ? g->innermost : NULL;
 }
 
+/* Most goroutines have nothing open between two requests: they come and go with each. */
+static struct open_goroutine *goroutine_new(struct open_stacks *o)
+{
+	const size_t size = MAX(o->goroutine_size, sizeof(struct open_goroutine));
+	struct open_goroutine *g = o->spare;
+
+	if (!g)
+		return xcalloc(1, size);
+	o->spare = g->next_spare;
+	o->nspare--;
+	memset(g, 0, size);
+	return g;
+}
+
+static void goroutine_free(struct open_stacks *o, struct open_goroutine *g)
+{
+	if (o->nspare == SPARE_GOROUTINES) {
+		free(g);
+		return;
+	}
+	g->next_spare = o->spare;
+	o->spare = g;
+	o->nspare++;
+}
+
 static struct open_goroutine *goroutine_of(struct open_stacks *o, uint64_t key)
 {
 	struct open_goroutine *g = map_get(&o->goroutines, key);
 
 	if (!g) {
-		g = xcalloc(1, MAX(o->goroutine_size, sizeof(*g)));
+		g = goroutine_new(o);
 		g->key = key;
 		map_set(&o->goroutines, key, g);
 	}
@@ -46,7 +75,7 @@ void open_stacks_detach(struct open_stacks *o, struct open_entry *e)
 	if (g->innermost)
 		return;
 	map_del(&o->goroutines, g->key);
-	free(g);
+	goroutine_free(o, g);
 }
 
 void open_stacks_remove(struct open_stacks *o, struct open_entry *e)
@@ -60,5 +89,13 @@ void open_stacks_remove(struct open_stacks *o, struct open_entry *e)
 
 void open_stacks_done(struct open_stacks *o)
 {
+	struct open_goroutine *next;
+
+	for (struct open_goroutine *g = o->spare; g; g = next) {
+		next = g->next_spare;
+		free(g);
+	}
+	o->spare = NULL;
+	o->nspare = 0;
 	map_done(&o->goroutines);
 }

@@ -18,6 +18,7 @@ struct open_entry {
 struct open_goroutine {
 	uint64_t key;
 	struct open_entry *innermost;
+	struct open_goroutine *next_spare;
 };
 
 struct open_stacks {                             /* zero is empty */
@@ -25,6 +26,8 @@ struct open_stacks {                             /* zero is empty */
 	struct open_entry *oldest, *newest;
 	size_t len;
 	size_t goroutine_size;                   /* 0: of struct open_goroutine. What is behind that begins as zeros */
+	struct open_goroutine *spare;            /* to be used again: as many as SPARE_GOROUTINES, by next_spare */
+	size_t nspare;
 };
 
 /* One key for the goroutines of all processes. Go counts goroutines up from 1: 2^40 are years of them. */

@@ -14,6 +14,7 @@ struct run_summary {
 	uint32_t processes;
 	bool propagates;                 /* --propagate: whether these count */
 	uint64_t requests[INJECT_OUTCOMES]; /* that could have got a trace context */
+	uint64_t states[INJECT_STATES];     /* of those that got one */
 	struct losses losses;
 };
 

@@ -273,19 +273,13 @@ void aggregates_merge(struct aggregates *a, const struct plant_group *from)
 		g->buckets[i] += from->buckets[i];
 }
 
-bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
+static bool take(struct aggregates *a, struct summed *of, const void *sample, size_t size)
 {
-	struct event_header head;
 	struct sampled s = {0};
 	struct event e[2];
-	struct summed *of;
 	size_t n;
 
-	if (size < sizeof(head))
-		return true;
-	memcpy(&head, sample, sizeof(head));
-	of = summed_of(a, head.probe);
-	if (!of || !event_decode_sample(sample, size, e, &n))
+	if (!event_decode_sample(sample, size, e, &n))
 		return true;
 	s.event[0] = &e[0];
 	s.program[0] = of->program;
@@ -299,6 +293,18 @@ bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
 		for (size_t i = 0; i < of->program->naggregates && !of->kept; i++)
 			update(a, &s, of, i);
 	return !of->program->no_record;
+}
+
+bool aggregates_take(struct aggregates *a, const void *sample, size_t size)
+{
+	struct event_header head;
+	struct summed *of;
+
+	if (size < sizeof(head))
+		return true;
+	memcpy(&head, sample, sizeof(head));
+	of = summed_of(a, head.probe);
+	return !of || take(a, of, sample, size);
 }
 
 /* ---- reading ---- */

@@ -23,6 +23,10 @@ struct woven_fact {
 	const char *type, *field, *field_type; /* field NULL: the type itself is meant */
 };
 
+struct woven_refused {        /* a point that could not be woven into the package */
+	const char *pack, *span, *point, *func, *why; /* span as below */
+};
+
 struct woven_point {
 	uint64_t key;         /* of its text */
 	const char *pack, *span, *point; /* span "-": a hook */
@@ -34,6 +38,8 @@ struct woven_point {
 	size_t nslots, nleft;
 	const struct woven_fact *facts;
 	size_t nfacts;
+	const struct woven_refused *refused; /* those of the package that this one tells of */
+	size_t nrefused;
 };
 
 /*
@@ -67,7 +73,9 @@ struct woven_probe {
 	uint32_t id, group;
 	uint64_t func;        /* tells functions apart (pairing.h) */
 	const struct capture_program *program; /* outlives the source: its role, its slots */
-	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent */
+	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent. One more
+			       * than the point has: the ids of its mark */
+	const struct woven_plan *plan; /* what it does with marks (woven_plan.h), NULL: nothing */
 };
 
 struct woven_known {          /* a fact that was found in the file */

@@ -26,6 +26,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_ANY_KEY] = {"any_key", SETS_DST | USES_A | TEXT},
 	[IR_ANY_STR] = {"any_str", SETS_DST | USES_A | USES_B | TEXT},
 	[IR_INJECT] = {"inject", SETS_DST},
+	[IR_LEND] = {"lend", SETS_DST},
 	[IR_SAVED] = {"saved", SETS_DST},
 	[IR_LATENCY] = {"latency", SETS_DST},
 	[IR_MARK_WORD] = {"mark_word", SETS_DST},
@@ -35,11 +36,13 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_LABEL] = {"label", 0},
 	[IR_REQUIRE] = {"require", USES_A},
 	[IR_FILTER] = {"filter", USES_A},
+	[IR_RELEASE] = {"release", 0},
 	[IR_REGION] = {"region", ANYWHERE},
 	[IR_END] = {"end", 0},
 	[IR_EMIT] = {"emit", USES_A},
 	[IR_EMIT_STR] = {"emit_str", USES_A | USES_B},
 	[IR_SAVE] = {"save", USES_A},
+	[IR_REUSE] = {"reuse", USES_A},
 	[IR_EMIT_STACK] = {"emit_stack", 0},
 	[IR_EMIT_CHAIN] = {"emit_chain", USES_A | USES_B},
 	[IR_IMAGE] = {"image", 0},
@@ -52,6 +55,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_MARK_CREATOR] = {"mark_creator", USES_A},
 	[IR_MARK_FIND] = {"mark_find", USES_A},
 	[IR_MARK_BEGIN] = {"mark_begin", 0},
+	[IR_MARK_STATE] = {"mark_state", USES_A | USES_B},
 	[IR_MARK_PUT] = {"mark_put", USES_A},
 	[IR_MARK_PUT_CHAIN] = {"mark_put_chain", USES_A | USES_B},
 	[IR_MARK_PUSH] = {"mark_push", 0},
@@ -63,7 +67,7 @@ const struct ir_op_info ir_ops[IR_OPS] = {
 	[IR_GOROUTINE] = {"goroutine", USES_A},
 };
 
-const char *const inject_form_names[INJECT_FORMS] = {"line", "field", "frame"};
+const char *const inject_form_names[INJECT_ALL_FORMS] = {"line", "field", "frame", "message", "record"};
 
 const char *const ir_bins[IR_BINS] = {"+",  "-",  "*",  "&", "|",  "^", "<<", ">>",
 				   "==", "!=", "<",  "<=", ">", ">=",

@@ -71,10 +71,15 @@ enum ir_op {
 		      * that is `str` (strlen imm, letters a to z only), in either case of the letters; else 0.
 		      * Fails: unreadable; busy, when b is more than IR_MAX_ELEMENTS, where nothing is read */
 	IR_INJECT,   /* appends a trace context to what the program is about to send, in the form imm (enum
-		      * inject_form); dst = enum inject_outcome. The registers from a on, INJECT_WORDS of them, say
-		      * where and which (enum inject_word). The only instruction that changes the program's memory,
-		      * and it changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
+		      * inject_form); dst = enum inject_outcome, and where that is INJECT_WRITTEN enum inject_state,
+		      * INJECT_STATE_SHIFT bits higher. The registers from a on, INJECT_WORDS of them, say where and
+		      * which (enum inject_word). The only instruction that changes the program's memory, and it
+		      * changes nothing unless the outcome is INJECT_WRITTEN. Only for a planter that can
 		      * (planter_caps.injects). Fails: unreadable */
+	IR_LEND,     /* likewise, but what the program has there stays as it is: the call gets a copy with the trace
+		      * context in it (forms from INJECT_FORMS on), which is lent to it until IR_RELEASE of the same
+		      * `call`. `given` is the parameter that is told of it. At an entry, behind all other probes there,
+		      * which are not to see what the call gets. Only for a planter that can (planter_caps.lends) */
 	IR_SAVED,    /* value number imm that a program with IR_SAVE left: of this goroutine and save_group
 		      * (not in the filter then), or, where the role is PROGRAM_RETURN, of this call.
 		      * Fails: absent, when there is none */
@@ -88,6 +93,8 @@ enum ir_op {
 	IR_LABEL,    /* label number `label`, each placed once, after every jump to it */
 	IR_REQUIRE,  /* a must not be 0, else fails with status imm (enum slot_status) */
 	IR_FILTER,   /* drop the event silently when a == 0 */
+	IR_RELEASE,  /* what was lent to this call (of function `call`) is given back; the event is dropped silently.
+		      * Alone in the filter, at a return, where the call has the depth that it had at its entry */
 	IR_REGION,   /* a capture of slot `slot`, or the filter (IR_SLOT_FILTER), begins */
 	IR_END,
 	/* emit: inside the region of that slot */
@@ -97,6 +104,10 @@ enum ir_op {
 		      * before; values that are not saved in a run of the program become absent. A pointer
 		      * into the goroutine's own stack is not kept: the stack may move. In a region.
 		      * In a PROGRAM_ENTRY it belongs to the call, and any word is kept */
+	IR_REUSE,    /* with the word a that is not 0: slot `slot` may be what it was when a program of this probe ran
+		      * last on the goroutine, if a was the same word then; control then goes on behind the region.
+		      * At the beginning of a region without IR_SAVE, of a PROGRAM_POINT, in IR_MAX_REUSED of them at
+		      * most. A planter may pass it over */
 	IR_EMIT_STACK,/* slot `slot` = the return addresses of the frames, innermost first, at most imm of them,
 		      * 8 bytes each: a string slot by form. Begins with the caller's (the function itself is
 		      * known); Go keeps frame pointers, and the frame pointer is the site's */
@@ -126,12 +137,16 @@ enum ir_op {
 	IR_MARK_GOROUTINE,/* one on the record's goroutine: imm is enum mark_which, `group` and `call` whose it is */
 	IR_MARK_CREATOR,/* of those on goroutine a the deepest one within which the record's was created */
 	IR_MARK_FIND,/* by the word a (0: none), of kind imm and `group`. With IR_MARK_ONLY nothing else is found from
-		      * here on if a is not 0 */
+		      * here on if a is not 0. With IR_MARK_NEED it is only asked whether there is one; if not, nothing
+		      * is found from here on */
 	IR_MARK_BEGIN,/* a span of `group`, begun by `call`, gets its mark, which is the run's from here on: a new span
 		      * id; trace and flags are the parent's. Without a parent the trace is new, and sampled if it is
 		      * kept by the threshold imm (mark_kept), with IR_MARK_CHILD undecided, too. Where a header is the
 		      * parent, with IR_MARK_BY_RATIO the threshold decides instead of its flag. a, b, c: the epoch, or
 		      * IR_NO_REG */
+	IR_MARK_STATE,/* the b bytes at a, if they are a valid tracestate, came with the header that is the parent of
+		      * the run's mark, just begun: that mark and those below it have them while it has not ended. Of
+		      * more than MARK_STATE_MAX they have the length alone. Nothing where a header is not the parent */
 	IR_MARK_PUT, /* the run's mark is found by the word a (0: none), of kind imm and `group`, and no other mark is
 		      * by that. MARK_KEY: this run has keyed it */
 	IR_MARK_PUT_CHAIN,/* by the first link (IR_EMIT_CHAIN) of the context with type word a and data word b, as
@@ -153,6 +168,7 @@ enum ir_op {
 };
 
 #define IR_MAX_SAVED 4
+#define IR_MAX_REUSED 4
 #define IR_MAX_IMAGE 4096 /* bytes of a value that is not behind a pointer; the rest is cut */
 #define IR_MAX_STACK 64   /* frames */
 #define IR_NO_REG 0xffff
@@ -181,10 +197,27 @@ struct ir_key {
 };
 
 enum { IR_SIGNED = 1, /* flags */
-       IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32 };
+       IR_CONSTANT = 64, /* of an IR_LOAD of 8 bytes: what lies there never changes while the program runs, so a planter may
+			  * remember it */
+       IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32,
+       IR_MARK_NEED = 128 };
 
-/* Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. */
-enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_WORD_COUNT };
+/*
+ * Of the run's mark: memory order, so the ids' bytes in the order of the traceparent. Of its tracestate the bytes,
+ * MARK_STATE_MAX + 1 where that is too long, 0 where there is none.
+ */
+enum mark_word { MARK_TRACE_ID_0, MARK_TRACE_ID_1, MARK_SPAN_ID, MARK_FLAGS, MARK_STATE, MARK_WORD_COUNT };
+
+/* A parameter: where its words lie, of a slice its address, length and capacity. */
+struct ir_given {
+	struct {
+		bool on_stack;
+		uint8_t reg;     /* as of IR_ARG_REG */
+		int32_t stack;   /* from the stack pointer at the entry on */
+	} word[3];
+	size_t nwords;
+	uint32_t bytes, list;    /* INJECT_RECORD: of the struct, a multiple of 8; offset of the list in it */
+};
 
 /*
  * What IR_INJECT writes. The bytes go behind what is filled, at a moment when nothing of it can have been sent, and the
@@ -194,7 +227,14 @@ enum inject_form {
 	INJECT_LINE,   /* a header line of HTTP/1, if what is filled ends with one */
 	INJECT_FIELD,  /* a field of a header block of HTTP/2: literal, not indexed, not compressed */
 	INJECT_FRAME,  /* such a field in the HEADERS frame that is the last thing filled: its length grows as well */
-	INJECT_FORMS
+	INJECT_FORMS,
+	/* Of IR_LEND: the headers of a message of NATS, a line each behind its first one. Where there are none
+	 * (address and length are 0) they begin with our one */
+	INJECT_MESSAGE = INJECT_FORMS,
+	/* A record of Kafka: a struct, whose pointer the call is given, with its list of headers (a text and a
+	 * []byte each). What the copy points to the program keeps by the record itself */
+	INJECT_RECORD,
+	INJECT_ALL_FORMS
 };
 #define INJECT_LINE_BYTES 70
 #define INJECT_FIELD_BYTES 69
@@ -202,6 +242,16 @@ enum inject_form {
 /* What they begin with. The first 8 bytes tell that another observer has written one there already. */
 #define INJECT_LINE_NAME "Traceparent: 00-"
 #define INJECT_FIELD_NAME "\0\x0btraceparent\x37" "00-"
+#define INJECT_MESSAGE_NAME "NATS/1.0" /* that headers of a message begin with; then CR LF, or a status */
+#define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
+#define INJECT_HEADER_BYTES 40        /* of an element of a record's list: a text, then a []byte */
+#define IR_LOAN_BYTES 4096             /* that can be lent to a call: the copy and what is added */
+/*
+ * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So
+ * the traceparent is what another observer sees.
+ */
+#define INJECT_STATE_LINE "Tracestate: "
+#define INJECT_STATE_FIELD "\0\x0atracestate"
 #define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
 enum inject_word {
 	INJECT_BUFFER,         /* the address of its first byte */
@@ -213,8 +263,10 @@ enum inject_word {
 	INJECT_FLAGS,          /* the low byte: W3C's */
 	INJECT_BLOCK,          /* INJECT_FRAME: bytes of the frame's block, and its stream; else anything */
 	INJECT_STREAM,
+	INJECT_STATE,          /* enum inject_state_wanted */
 	INJECT_WORDS
 };
+enum inject_state_wanted { INJECT_STATE_UNWANTED, INJECT_STATE_WANTED, INJECT_STATE_THERE /* the program has one */ };
 
 struct ir_insn {
 	uint8_t op;      /* enum ir_op */
@@ -230,12 +282,15 @@ struct ir_insn {
 	};
 	union {
 		uint32_t at;     /* IR_IMAGE, IR_IMAGE_COPY */
-		uint32_t call;   /* IR_MARK_*: number of a function; 0: none that is known */
+		uint32_t call;   /* IR_MARK_*, IR_LEND, IR_RELEASE: number of a function; 0: none that is known */
 	};
 	int64_t imm;
 	const char *str; /* strlen equals imm: no NUL inside */
 	const struct map_layout *map;
-	const struct ir_key *key; /* IR_MAP_KEY */
+	union {
+		const struct ir_key *key;     /* IR_MAP_KEY */
+		const struct ir_given *given; /* IR_LEND */
+	};
 };
 
 enum value_kind { VALUE_INT, VALUE_UINT, VALUE_BOOL, VALUE_FLOAT32, VALUE_FLOAT64, VALUE_POINTER,

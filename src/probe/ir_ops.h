@@ -13,7 +13,7 @@ struct ir_op_info {
 };
 enum { IR_OPS = IR_GOROUTINE + 1, IR_BINS = BIN_MOD + 1 };
 extern const struct ir_op_info ir_ops[IR_OPS]; /* by enum ir_op */
-extern const char *const inject_form_names[INJECT_FORMS];
+extern const char *const inject_form_names[INJECT_ALL_FORMS];
 extern const char *const ir_bins[IR_BINS];     /* by enum ir_bin */
 
 #endif

@@ -52,7 +52,8 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 		buf_printf(out, "any_str(r%u, r%u of %u bytes, \"%s\")", i->a, i->b, i->at, i->str);
 		break;
 	case IR_INJECT:
-		buf_printf(out, "inject %s by r%u…", inject_form_names[i->imm], i->a);
+	case IR_LEND:
+		buf_printf(out, "%s %s by r%u…", ir_ops[i->op].name, inject_form_names[i->imm], i->a);
 		break;
 	case IR_SP:
 		buf_str(out, "sp");
@@ -169,6 +170,9 @@ static void print_action(const struct capture_program *p, const struct ir_insn *
 		break;
 	case IR_LABEL:
 		buf_printf(out, "L%u:", i->label);
+		break;
+	case IR_REUSE:
+		buf_printf(out, "reuse while r%u", i->a);
 		break;
 	case IR_REQUIRE:
 		buf_printf(out, "require r%u else %lld", i->a, (long long)i->imm);

@@ -112,14 +112,31 @@ static int check_inject(struct verifier *v, const struct ir_insn *i)
 {
 	if (!v->in_region || !is_capture_slot(v->slot))
 		return bad(v, "it stands outside a capture");
-	if (i->imm < 0 || i->imm >= INJECT_FORMS)
+	if (i->op == IR_INJECT ? i->imm < 0 || i->imm >= INJECT_FORMS
+			       : i->imm < INJECT_FORMS || i->imm >= INJECT_ALL_FORMS)
 		return bad(v, "there is no such form");
+	if (i->op == IR_LEND && v->p->role != PROGRAM_POINT)
+		return bad(v, "it belongs to a point");
 	for (unsigned k = 0; k < INJECT_WORDS; k++)
 		if (check_use(v, (uint16_t)(i->a + k)))
 			return -EINVAL;
 		else if (i->a + k == i->dst)
 			return bad(v, "its result is one of its operands");
 	return 0;
+}
+
+static int check_lend(struct verifier *v, const struct ir_insn *i)
+{
+	const struct ir_given *g = i->given;
+
+	if (!g || g->nwords != (i->imm == INJECT_RECORD ? 1 : 3))
+		return bad(v, "no parameter is told of it");
+	for (size_t k = 0; k < g->nwords; k++)
+		if (!g->word[k].on_stack && g->word[k].reg >= capture_arch(v->p)->nregisters)
+			return bad(v, "there is no such register");
+	if (i->imm == INJECT_RECORD && (g->bytes % 8 || g->bytes > IR_LOAN_BYTES / 2 || g->list + 24 > g->bytes))
+		return bad(v, "the list is no part of the record");
+	return check_inject(v, i);
 }
 
 static int check_details(struct verifier *v, const struct ir_insn *i)
@@ -141,6 +158,8 @@ static int check_details(struct verifier *v, const struct ir_insn *i)
 		return i->at < 16 ? bad(v, "its elements have no text") : check_letters(v, i);
 	case IR_INJECT:
 		return check_inject(v, i);
+	case IR_LEND:
+		return check_lend(v, i);
 	case IR_STR_EQ:
 	case IR_STR_PREFIX:
 	case IR_STR_SUFFIX:
@@ -348,6 +367,26 @@ static int check_saved(struct verifier *v, const struct ir_insn *i)
 	return i->imm < 0 || i->imm >= IR_MAX_SAVED ? bad(v, "there is no such saved value") : 0;
 }
 
+static int check_release(struct verifier *v)
+{
+	if (!v->in_region || v->slot != IR_SLOT_FILTER)
+		return bad(v, "it stands outside the filter");
+	return v->p->role == PROGRAM_POINT && v->p->ninsns == 3 ? 0 : bad(v, "it does not stand alone");
+}
+
+static int check_reuse(struct verifier *v, const struct ir_insn *i)
+{
+	size_t before = 0;
+
+	if (!v->in_region || !is_capture_slot(v->slot) || v->p->role != PROGRAM_POINT)
+		return bad(v, "it stands outside a point's capture");
+	if (i->slot != v->slot)
+		return bad(v, "it is of another slot");
+	for (const struct ir_insn *k = v->p->insns; k < i; k++)
+		before += k->op == IR_REUSE;
+	return before < IR_MAX_REUSED ? 0 : bad(v, "there are too many of these");
+}
+
 static int check_place(struct verifier *v, const struct ir_insn *i)
 {
 	switch (i->op) {
@@ -379,10 +418,14 @@ static int check_place(struct verifier *v, const struct ir_insn *i)
 	case IR_SAVE:
 	case IR_SAVED:
 		return check_saved(v, i);
+	case IR_REUSE:
+		return check_reuse(v, i);
 	case IR_GOROUTINE:
 		return check_goroutine(v, i);
 	case IR_FILTER:
 		return v->in_region && v->slot == IR_SLOT_FILTER ? 0 : bad(v, "it stands outside the filter");
+	case IR_RELEASE:
+		return check_release(v);
 	default:
 		return ir_is_mark(i) ? check_mark(v, i) : 0;
 	}

@@ -60,6 +60,7 @@ struct mark {
 #define MARK_LEVELS 6    /* marks on one goroutine */
 #define MARK_NAMES 4     /* words that one mark is found by */
 #define MARK_BATCH 16    /* ids that a P takes at once: a cache with more was read in the middle of a change */
+#define MARK_STATE_MAX 512 /* bytes of a tracestate that is sent on */
 #define MARK_TRACEPARENT 55 /* bytes of a traceparent of version 00 */
 /* Where its parts begin. A dash stands before each, and behind the last one where a later version has more */
 enum { HEADER_VERSION = 0, HEADER_TRACE_ID = 3, HEADER_SPAN_ID = 36, HEADER_FLAGS = 53, HEADER_END = MARK_TRACEPARENT };

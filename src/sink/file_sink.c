@@ -58,6 +58,11 @@ bool file_sink_gone(struct sink *s)
 	return out_of(s)->gone;
 }
 
+bool file_sink_full(struct sink *s)
+{
+	return output_full(out_of(s));
+}
+
 const char *file_sink_trouble(struct sink *s)
 {
 	output_flush(out_of(s), 0);

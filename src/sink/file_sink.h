@@ -30,6 +30,7 @@ void file_sink_done(struct file_sink *f, unsigned timeout_ms);
 /* Hooks. */
 void file_sink_tick(struct sink *s);
 bool file_sink_gone(struct sink *s);
+bool file_sink_full(struct sink *s);
 const char *file_sink_trouble(struct sink *s); /* tries to write what waits before */
 void file_sink_losses(struct sink *s, struct losses *ret);
 void file_sink_close(struct sink *s, unsigned timeout_ms); /* of a sink that owns nothing else */

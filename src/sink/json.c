@@ -56,6 +56,11 @@ static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 		for (unsigned i = 0; i < INJECT_OUTCOMES; i++)
 			write_number(&j, inject_name((enum inject_outcome)i), sum->requests[i]);
 		json_close(&j, '}');
+		json_key(&j, "propagated_tracestate");
+		json_open(&j, '{');
+		for (unsigned i = INJECT_STATE_WRITTEN; i < INJECT_STATES; i++)
+			write_number(&j, inject_state_name((enum inject_state)i), sum->states[i]);
+		json_close(&j, '}');
 	}
 	losses_json(&j, "losses", &sum->losses, true);
 	json_close(&j, '}');
@@ -79,6 +84,7 @@ static const struct sink_ops json_ops = {
 	.lost = json_sink_lost,
 	.tick = file_sink_tick,
 	.gone = file_sink_gone,
+	.full = file_sink_full,
 	.trouble = file_sink_trouble,
 	.losses = file_sink_losses,
 	.summary = json_sink_summary,

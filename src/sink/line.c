@@ -74,6 +74,7 @@ static const struct sink_ops line_ops = {
 	.lost = line_lost,
 	.tick = text_sink_tick,
 	.gone = file_sink_gone,
+	.full = file_sink_full,
 	.trouble = file_sink_trouble,
 	.losses = file_sink_losses,
 	.close = line_close,

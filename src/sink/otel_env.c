@@ -231,9 +231,12 @@ static int read_compression(struct reader *r)
 {
 	const char *name, *v = get_otlp(r, "COMPRESSION", &name);
 
-	r->env->gzip = !v || !strcmp(v, "gzip");
-	if (r->env->gzip || !strcmp(v, "none"))
+	if (!v)
 		return 0;
+	if (!strcmp(v, "gzip") || !strcmp(v, "none")) {
+		r->env->compression = *v == 'g' ? OTLP_COMPRESSION_GZIP : OTLP_COMPRESSION_NONE;
+		return 0;
+	}
 	return err_set(r->err, -EINVAL, "%s expects gzip or none, found \"%s\"", name, v);
 }
 
@@ -343,7 +346,7 @@ int otel_env_read(struct otel_env *ret, otel_getenv_fn getenv_fn, void *arg, str
 	const char *disabled;
 	int e;
 
-	*ret = (struct otel_env){.gzip = true, .sample_ratio = 1, .sample_parent_based = true};
+	*ret = (struct otel_env){.sample_ratio = 1, .sample_parent_based = true};
 	disabled = get(&r, "OTEL_SDK_DISABLED");
 	read_propagators(&r);
 	ret->disabled = disabled && !strcasecmp(disabled, "true");

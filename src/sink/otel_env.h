@@ -10,11 +10,14 @@
 /* NULL when the variable is not set. "" counts as not set (so OpenTelemetry has it). */
 typedef const char *(*otel_getenv_fn)(void *arg, const char *name);
 
+/* OTEL_EXPORTER_OTLP_COMPRESSION. Not set: gzip, but for a collector on this machine, where bytes cost nothing. */
+enum otlp_compression { OTLP_COMPRESSION_UNSET, OTLP_COMPRESSION_NONE, OTLP_COMPRESSION_GZIP };
+
 struct otel_env {
 	bool disabled;               /* OTEL_SDK_DISABLED: nothing is to be sent or printed */
 	const char *endpoint;        /* complete, as struct otlp_options takes it; NULL: none is set */
 	const char *const *headers;  /* "Name: value", NULL-terminated; NULL: none */
-	bool gzip;                   /* true unless OTEL_EXPORTER_OTLP_COMPRESSION is none */
+	enum otlp_compression compression;
 	unsigned timeout_ms;         /* 0: not set */
 	const char *service_name;    /* OTEL_SERVICE_NAME, else service.name of the attributes; or NULL */
 	const struct attr *resource_attrs;

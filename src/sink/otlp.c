@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,6 +32,8 @@ struct otlp {
 	struct buf scratch;
 	pthread_t thread;
 	bool joined;
+
+	atomic_bool full;            /* nothing is taken now: spans need not be encoded. Changed under the lock */
 
 	pthread_mutex_t lock;        /* guards what follows */
 	pthread_cond_t wake;
@@ -76,6 +79,7 @@ static void batch_done(struct otlp *o, size_t n, uint64_t refused, const char *t
 {
 	pthread_mutex_lock(&o->lock);
 	otlp_queue_drop(o->queue, n);
+	atomic_store_explicit(&o->full, o->closing || otlp_queue_full(o->queue), memory_order_relaxed);
 	refused = MIN(refused, n);
 	o->refused += refused;
 	o->delivered += n - refused;
@@ -158,28 +162,34 @@ static void *sender(void *arg)
 static void otlp_span(struct sink *s, const struct span *span)
 {
 	struct otlp *o = (struct otlp *)s;
+	const bool full = atomic_load_explicit(&o->full, memory_order_relaxed);
 	size_t len;
-	bool full;
-
-	pthread_mutex_lock(&o->lock);
-	full = o->closing || otlp_queue_full(o->queue);
-	o->overflow += full;
-	pthread_mutex_unlock(&o->lock);
-	if (full)
-		return;
 
 	buf_reset(&o->scratch);
-	otlp_encode_span(&o->encoder, span, &o->scratch);
+	if (!full)
+		otlp_encode_span(&o->encoder, span, &o->scratch);
 
 	pthread_mutex_lock(&o->lock);
-	if (!otlp_queue_push(o->queue, otlp_queue_origin(o->queue, span), &o->scratch))
+	if (full || !otlp_queue_push(o->queue, otlp_queue_origin(o->queue, span), &o->scratch))
 		o->overflow++;
 	len = otlp_queue_len(o->queue);
+	atomic_store_explicit(&o->full, o->closing || otlp_queue_full(o->queue), memory_order_relaxed);
 	if (len == 1)
 		o->due_ns = clock_monotonic_ns() + o->interval_ns;
 	pthread_mutex_unlock(&o->lock);
 	if (len == 1 || len == o->batch_spans)
 		pthread_cond_signal(&o->wake);
+}
+
+static bool otlp_full(struct sink *s)
+{
+	struct otlp *o = (struct otlp *)s;
+	bool full;
+
+	pthread_mutex_lock(&o->lock);
+	full = otlp_queue_full(o->queue);
+	pthread_mutex_unlock(&o->lock);
+	return full;
 }
 
 static const char *otlp_trouble(struct sink *s)
@@ -237,6 +247,7 @@ void sink_otlp_finish(struct sink *s, unsigned timeout_ms)
 		return;
 	pthread_mutex_lock(&o->lock);
 	o->closing = true;
+	atomic_store_explicit(&o->full, true, memory_order_relaxed);
 	o->close_ns = clock_monotonic_ns() + timeout_ms * MS;
 	otlp_transport_deadline(o->transport, o->close_ns);
 	pthread_mutex_unlock(&o->lock);
@@ -267,6 +278,7 @@ static void otlp_close(struct sink *s, unsigned timeout_ms)
 static const struct sink_ops otlp_ops = {
 	.name = "otlp",
 	.span = otlp_span,
+	.full = otlp_full,
 	.trouble = otlp_trouble,
 	.losses = otlp_losses,
 	.finish = sink_otlp_finish,
@@ -352,7 +364,9 @@ static const char *const manual[] = {
 	".I http://host:4318\n"
 	"(protobuf over HTTP) or\n"
 	".I grpc://host:4317\n"
-	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.",
+	"(gRPC). A collector that is down delays nothing; what cannot be kept is counted.\n"
+	"What is sent is gzipped, unless the collector is on this machine (localhost, 127.0.0.0/8, ::1), where that\n"
+	"costs more than the bytes; OTEL_EXPORTER_OTLP_COMPRESSION (gzip or none) decides for all collectors.",
 	"add a header to what is sent; repeatable.",
 };
 
@@ -383,12 +397,12 @@ static const char *const *make_headers(const string_list *given, const char *con
 static int otlp_open(const struct sink_setup *s, struct sink **ret, struct err *err)
 {
 	const struct otlp_asked *asked = s->options;
-	struct otlp_options o = {.endpoint = asked->endpoint, .gzip = true};
+	struct otlp_options o = {.endpoint = asked->endpoint};
 	struct arena arena = {0};
 	int r = 0;
 
 	if (s->env) {
-		o.gzip = s->env->gzip;
+		o.compression = s->env->compression;
 		o.timeout_ms = s->env->timeout_ms;
 		if (!o.endpoint && !s->env->disabled)
 			o.endpoint = s->env->endpoint;

@@ -5,11 +5,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "sink/kinds.h"
+#include "sink/otel_env.h"
 
 struct otlp_options {
 	const char *endpoint;       /* "http://host:4318"; /v1/traces is appended when there is no path */
 	const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
-	bool gzip;
+	enum otlp_compression compression;
 	size_t queue_spans;         /* default 65536 */
 	size_t batch_spans;         /* default 512 */
 	unsigned interval_ms;       /* default 1000 */
@@ -52,6 +53,7 @@ struct otlp_origin *otlp_queue_origin(struct otlp_queue *q, const struct span *s
 /* Scratch memory of one encoding thread. Zero-initialised is valid. */
 struct otlp_encoder {
 	struct arena repaired;
+	struct buf event;
 };
 void otlp_encoder_done(struct otlp_encoder *e);
 void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *out);
@@ -89,6 +91,7 @@ struct otlp_transport;
 int otlp_transport_new(const struct otlp_options *o, struct otlp_transport **ret, struct err *err);
 void otlp_transport_free(struct otlp_transport *t);
 const char *otlp_transport_url(const struct otlp_transport *t); /* without credentials */
+bool otlp_transport_gzips(const struct otlp_transport *t);
 /* Sends one encoded request and waits for the answer. For one thread. */
 void otlp_exchange(struct otlp_transport *t, const struct buf *request, struct otlp_outcome *ret);
 /* From any thread: an exchange under way or begun later ends at this time (clock_monotonic_ns). */

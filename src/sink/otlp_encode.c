@@ -23,6 +23,7 @@
 void otlp_encoder_done(struct otlp_encoder *e)
 {
 	arena_done(&e->repaired);
+	buf_done(&e->event);
 }
 
 /* Bytes of the last word may be looked at twice. */
@@ -133,19 +134,25 @@ static uint8_t *put_value(uint8_t *p, const struct attr *at, struct text_view t)
 	return protobuf_put_number(p, 2, at->b);
 }
 
+static uint8_t *put_key_value(uint8_t *p, unsigned field, struct text_view key, const struct attr *at,
+			      struct text_view t)
+{
+	const size_t value = value_size(at, t.len);
+
+	p = protobuf_put_length(p, field, (key.len ? protobuf_length_size(key.len) : 0) + protobuf_length_size(value));
+	p = put_text(p, 1, key);
+	return put_value(protobuf_put_length(p, 2, value), at, t);
+}
+
 /* A KeyValue, as a field of a span or a resource. */
 static void put_attr(struct arena *a, unsigned field, const struct attr *at, struct buf *out)
 {
-	const struct text_view key = c_text(a, at->key);
+	const struct text_view key = text_of(a, at->key, at->key_len ? at->key_len : strlen(at->key));
 	const struct text_view t = at->kind == ATTR_STRING ? text_of(a, at->s, at->len) : (struct text_view){"", 0};
-	const size_t value = value_size(at, t.len);
 	uint8_t *p;
 
 	buf_reserve(out, key.len + t.len + 5 * FIELD_MAX);
-	p = (uint8_t *)out->data + out->len;
-	p = protobuf_put_length(p, field, (key.len ? protobuf_length_size(key.len) : 0) + protobuf_length_size(value));
-	p = put_text(p, 1, key);
-	p = put_value(protobuf_put_length(p, 2, value), at, t);
+	p = put_key_value((uint8_t *)out->data + out->len, field, key, at, t);
 	out->len = (size_t)(p - (uint8_t *)out->data);
 }
 
@@ -186,8 +193,26 @@ static void put_source(struct arena *a, const struct span *s, struct buf *out)
 {
 	const char *source = parent_source_text(s->parent_source);
 
-	put_attr(a, 9, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING, .s = source,
+	put_attr(a, 9, &(struct attr){.key = PARENT_SOURCE_KEY, .kind = ATTR_STRING,
+				      .key_len = sizeof(PARENT_SOURCE_KEY) - 1, .s = source,
 				      .len = strlen(source)}, out);
+}
+
+/* An Event, whose length stands before what it has. */
+static void put_event(struct otlp_encoder *e, const struct span_event *ev, struct buf *out)
+{
+	const struct text_view name = c_text(&e->repaired, ev->name);
+	struct buf *body = &e->event;
+	uint8_t *p;
+
+	buf_reset(body);
+	buf_reserve(body, name.len + 2 * FIELD_MAX);
+	p = protobuf_put_fixed64((uint8_t *)body->data, 1, ev->unix_ns);
+	body->len = (size_t)(put_text(p, 2, name) - (uint8_t *)body->data);
+	put_attrs(&e->repaired, 3, ev->attrs, ev->nattrs, body);
+	buf_reserve(out, body->len + FIELD_MAX);
+	p = protobuf_put_bytes((uint8_t *)out->data + out->len, 11, body->data, body->len);
+	out->len = (size_t)(p - (uint8_t *)out->data);
 }
 
 void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *out)
@@ -202,6 +227,8 @@ void otlp_encode_span(struct otlp_encoder *e, const struct span *s, struct buf *
 	out->len = (size_t)(p - (uint8_t *)out->data);
 	put_attrs(a, 9, s->attrs, s->nattrs, out);
 	put_source(a, s, out);
+	for (size_t i = 0; i < s->nevents; i++)
+		put_event(e, &s->events[i], out);
 	buf_reserve(out, message.len + 4 * FIELD_MAX);
 	p = put_status((uint8_t *)out->data + out->len, s, message);
 	if (span_has_parent(s))

@@ -12,7 +12,7 @@
 #include "base/vec.h"
 
 #define BLOCK_SIZE   (64 * 1024)
-#define KEEP_BLOCKS  4   /* that are empty: what a full batch leaves. Mapping them anew for each costs page faults */
+#define KEEP_BLOCKS  16  /* that are empty: what a drain of a busy program fills. Mapping them anew costs page faults */
 #define KEEP_ORIGINS 128 /* that no waiting span has; more are forgotten */
 
 struct block {

@@ -1,7 +1,7 @@
 /*
  * One exchange with a collector, over HTTP or gRPC, told as a verdict and a sentence.
  *
- * OTLP/HTTP is a POST of the protobuf, gzipped. Later again: 429, 502, 503, 504 and any failure of
+ * OTLP/HTTP is a POST of the protobuf, maybe gzipped. Later again: 429, 502, 503, 504 and any failure of
  * the connection, after Retry-After if there is one. Every other answer but 200 is for good. A 200
  * may carry a partial_success with the number of spans that were rejected for good.
  *
@@ -15,6 +15,7 @@
  */
 #include "sink/otlp.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -37,7 +38,7 @@ static const struct curl_api *curl; /* set before the first transport is made */
 struct otlp_transport {
 	char *url;     /* what is posted to */
 	char *shown;   /* what the user knows it as */
-	bool grpc, gzip;
+	bool grpc, gzip, loopback; /* loopback: the collector is on this machine */
 	unsigned timeout_ms;
 	struct curl_slist *headers;
 	CURLM *multi;  /* made at the first exchange, so that a program started before inherits nothing */
@@ -45,7 +46,7 @@ struct otlp_transport {
 	z_stream *deflate;
 	atomic_uint_least64_t deadline_ns;
 
-	struct buf body, answer;
+	struct buf body, answer; /* body: where it is not the request itself */
 	char error[CURL_ERROR_SIZE];
 	int grpc_status; /* -1: not seen */
 	char grpc_message[200];
@@ -108,6 +109,23 @@ static char *without_credentials(const char *endpoint)
 	return at ? xasprintf("%.*s%s", (int)(start - endpoint), endpoint, at + 1) : xstrdup(endpoint);
 }
 
+/* As a URL has it: [::1] too. A name is one only if it is always one (RFC 6761). */
+static bool is_loopback(const char *host)
+{
+	struct in6_addr six;
+	struct in_addr four;
+	char text[64];
+	size_t n = strlen(host), skip = host[0] == '[' && n > 2 ? 1 : 0;
+	const char *last = n > 9 ? strrchr(host, '.') : NULL;
+
+	if (!strcasecmp(host, "localhost") || (last && !strcasecmp(last, ".localhost")))
+		return true;
+	snprintf(text, sizeof(text), "%.*s", (int)MIN(n - 2 * skip, sizeof(text) - 1), host + skip);
+	if (inet_pton(AF_INET, text, &four) == 1)
+		return ntohl(four.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, text, &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
+}
+
 static int parse_endpoint(struct otlp_transport *t, const char *endpoint, struct err *err)
 {
 	_cleanup_(cleanup_url) CURLU *u = curl->url();
@@ -132,6 +150,7 @@ static int parse_endpoint(struct otlp_transport *t, const char *endpoint, struct
 		return bad_endpoint(endpoint, err);
 	if (!url_part(u, CURLUPART_URL, &url))
 		return bad_endpoint(endpoint, err);
+	t->loopback = is_loopback(host);
 	t->url = xstrdup(url);
 	t->shown = without_credentials(t->grpc ? endpoint : url);
 	return 0;
@@ -168,7 +187,6 @@ int otlp_transport_new(const struct otlp_options *o, struct otlp_transport **ret
 	if (r < 0)
 		return r;
 	t = xcalloc(1, sizeof(*t));
-	t->gzip = o->gzip;
 	t->timeout_ms = o->timeout_ms;
 	atomic_init(&t->deadline_ns, UINT64_MAX);
 	r = parse_endpoint(t, o->endpoint, err);
@@ -176,6 +194,8 @@ int otlp_transport_new(const struct otlp_options *o, struct otlp_transport **ret
 		otlp_transport_free(t);
 		return r;
 	}
+	t->gzip = o->compression == OTLP_COMPRESSION_GZIP ||
+		  (o->compression == OTLP_COMPRESSION_UNSET && !t->loopback);
 	add_headers(t, o->headers);
 	*ret = t;
 	return 0;
@@ -204,6 +224,11 @@ void otlp_transport_free(struct otlp_transport *t)
 const char *otlp_transport_url(const struct otlp_transport *t)
 {
 	return t->shown;
+}
+
+bool otlp_transport_gzips(const struct otlp_transport *t)
+{
+	return t->gzip;
 }
 
 void otlp_transport_deadline(struct otlp_transport *t, uint64_t at_ns)
@@ -342,10 +367,15 @@ static bool append_gzip(struct otlp_transport *t, const struct buf *in)
 	return true;
 }
 
-static bool make_body(struct otlp_transport *t, const struct buf *request)
+/* *ret: the request itself, or t's body. */
+static bool make_body(struct otlp_transport *t, const struct buf *request, const struct buf **ret)
 {
 	size_t n;
 
+	*ret = request;
+	if (!t->grpc && !t->gzip)
+		return true;
+	*ret = &t->body;
 	buf_reset(&t->body);
 	if (t->grpc)
 		buf_append(&t->body, t->gzip ? "\1\0\0\0\0" : "\0\0\0\0\0", 5);
@@ -530,10 +560,11 @@ static bool run(struct otlp_transport *t, CURLcode *ret)
 
 void otlp_exchange(struct otlp_transport *t, const struct buf *request, struct otlp_outcome *ret)
 {
+	const struct buf *body;
 	CURLcode c;
 
 	*ret = (struct otlp_outcome){0};
-	if (!open_curl(t) || !make_body(t, request)) {
+	if (!open_curl(t) || !make_body(t, request, &body)) {
 		settle(ret, OTLP_RETRY, "cannot be sent to: out of memory");
 		return;
 	}
@@ -542,8 +573,8 @@ void otlp_exchange(struct otlp_transport *t, const struct buf *request, struct o
 	t->grpc_status = -1;
 	t->grpc_message[0] = 0;
 	t->grpc_details = false;
-	curl->easy_setopt(t->easy, CURLOPT_POSTFIELDS, t->body.data);
-	curl->easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)t->body.len);
+	curl->easy_setopt(t->easy, CURLOPT_POSTFIELDS, body->data);
+	curl->easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
 	curl->multi_add_handle(t->multi, t->easy);
 	if (run(t, &c))
 		judge(t, c, ret);

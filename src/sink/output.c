@@ -126,6 +126,11 @@ void output_flush(struct output *o, unsigned timeout_ms)
 	o->flush_at = o->pending.len - o->written + FLUSH_BYTES;
 }
 
+bool output_full(const struct output *o)
+{
+	return !o->gone && o->pending.len - o->written > o->limit / 2;
+}
+
 const char *output_trouble(struct output *o)
 {
 	const char *records = o->records ? o->records : "spans", *name = o->name ? o->name : "the output";

@@ -32,6 +32,8 @@ struct buf *output_begin(struct output *o);
 void output_end(struct output *o);
 void output_flush(struct output *o, unsigned timeout_ms); /* 0: what goes at once */
 
+bool output_full(const struct output *o);       /* so much waits that the next records may be lost */
+
 const char *output_trouble(struct output *o);   /* a sentence, or NULL */
 void output_losses(struct output *o, struct losses *ret);
 

@@ -1,13 +1,16 @@
 /*
- * `--perfetto FILE`: the calls on a timeline, a track for each goroutine, in the Trace Event Format that
- * ui.perfetto.dev and chrome://tracing open. The file is an array that is written as calls end; its readers do without
- * the closing bracket, so what was written before we were killed is of use. Times are the monotonic clock's: those of
- * the epoch, in microseconds, lose their nanoseconds in a double.
+ * `--perfetto FILE`: the calls on a timeline, a track for each goroutine, and spans, each on a track of its own, since
+ * they need not lie within each other on their goroutine. It is the Trace Event Format, that ui.perfetto.dev and
+ * chrome://tracing open. The file is an array that is written as calls end; its readers do without the closing bracket,
+ * so what was written before we were killed is of use. Times are the monotonic clock's: those of the epoch, in
+ * microseconds, lose their nanoseconds in a double.
  */
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/map.h"
+#include "sink/attr_json.h"
 #include "sink/frame_names.h"
 #include "sink/file_sink.h"
 
@@ -18,6 +21,8 @@ struct perfetto_sink {
 	struct frame_names names;
 	struct map tracks, processes;  /* named */
 	bool began;
+	bool based;
+	int64_t base;                  /* from spans' times to those of the timeline */
 };
 
 static struct perfetto_sink *self(struct sink *s)
@@ -58,19 +63,20 @@ static void write_micros(struct json *j, const char *key, uint64_t ns)
 	j->comma = true;
 }
 
-static void write_track(struct json *j, const struct call_record *c)
+static void write_track(struct json *j, const struct resource *r, uint64_t goid)
 {
-	write_int(j, "pid", c->resource->pid);
-	write_int(j, "tid", (int64_t)c->goid);
+	write_int(j, "pid", r->pid);
+	write_int(j, "tid", (int64_t)goid);
 }
 
 /* ---- names of tracks ---- */
 
-static void name_track(struct perfetto_sink *o, const struct call_record *c, const char *what, const char *name)
+static void name_track(struct perfetto_sink *o, const struct resource *r, uint64_t goid, const char *what,
+		       const char *name)
 {
 	struct json j = event_begin(o, "M", what);
 
-	write_track(&j, c);
+	write_track(&j, r, goid);
 	json_key(&j, "args");
 	json_open(&j, '{');
 	json_key(&j, "name");
@@ -79,21 +85,26 @@ static void name_track(struct perfetto_sink *o, const struct call_record *c, con
 	event_finish(o, &j);
 }
 
+static void name_process(struct perfetto_sink *o, const struct resource *r, uint64_t goid)
+{
+	if (map_get(&o->processes, r->id))
+		return;
+	map_set(&o->processes, r->id, o);
+	name_track(o, r, goid, "process_name", r->name);
+}
+
 static void name_tracks(struct perfetto_sink *o, const struct call_record *c)
 {
 	uint64_t track = c->goid ^ (uint64_t)c->resource->id << 40;
 	char text[48] = "no goroutine";
 
-	if (!map_get(&o->processes, c->resource->id)) {
-		map_set(&o->processes, c->resource->id, o);
-		name_track(o, c, "process_name", c->resource->name);
-	}
+	name_process(o, c->resource, c->goid);
 	if (map_get(&o->tracks, track) || o->tracks.len >= MAX_TRACKS)
 		return;
 	map_set(&o->tracks, track, o);
 	if (c->goid)
 		snprintf(text, sizeof(text), "goroutine %" PRIu64, c->goid);
-	name_track(o, c, "thread_name", text);
+	name_track(o, c->resource, c->goid, "thread_name", text);
 }
 
 /* ---- calls ---- */
@@ -153,7 +164,7 @@ static void perfetto_call(struct sink *s, const struct call_record *c)
 
 	name_tracks(o, c);
 	j = event_begin(o, c->end == CALL_POINT ? "i" : "X", c->function->name);
-	write_track(&j, c);
+	write_track(&j, c->resource, c->goid);
 	write_micros(&j, "ts", c->start_ns);
 	if (c->end == CALL_POINT) {
 		json_key(&j, "s"); /* its track only */
@@ -166,6 +177,72 @@ static void perfetto_call(struct sink *s, const struct call_record *c)
 		json_str(&j, "terrible");
 	}
 	write_details(o, &j, c);
+	event_finish(o, &j);
+}
+
+/* ---- spans ---- */
+
+#define HOUR_NS INT64_C(3600000000000)
+
+/*
+ * Spans have the time of day, and go where calls of that time are. What is from before the machine's start (of another
+ * one, perhaps) cannot: those begin at an hour of their own, since a timeline has no negative times.
+ */
+static uint64_t on_timeline(struct perfetto_sink *o, uint64_t unix_ns)
+{
+	if (!o->based) {
+		o->base = clock_wall_offset_ns();
+		if ((int64_t)unix_ns < o->base)
+			o->base = (int64_t)unix_ns - HOUR_NS;
+		o->based = true;
+	}
+	return (int64_t)unix_ns > o->base ? unix_ns - (uint64_t)o->base : 0;
+}
+
+/* A track's event: "b" where the span begins, "n" within it, "e" where it ends. */
+static struct json span_event_begin(struct perfetto_sink *o, const struct span *s, const char *phase, const char *name,
+				    uint64_t unix_ns)
+{
+	struct json j = event_begin(o, phase, name);
+
+	json_key(&j, "cat");
+	json_str(&j, "span");
+	json_hex(&j, "id", s->span_id, sizeof(s->span_id));
+	write_track(&j, s->resource, s->goid);
+	write_micros(&j, "ts", on_timeline(o, unix_ns));
+	return j;
+}
+
+static void write_args(struct json *j, const struct span *s, const struct attr *attrs, size_t n)
+{
+	json_key(j, "args");
+	json_open(j, '{');
+	if (s) {
+		json_hex(j, "trace_id", s->trace_id, sizeof(s->trace_id));
+		if (span_has_parent(s))
+			json_hex(j, "parent_span_id", s->parent_id, sizeof(s->parent_id));
+		write_int(j, "goid", (int64_t)s->goid);
+	}
+	for (size_t i = 0; i < n; i++)
+		json_attr(j, &attrs[i]);
+	json_close(j, '}');
+}
+
+static void perfetto_span(struct sink *sink, const struct span *s)
+{
+	struct perfetto_sink *o = self(sink);
+	struct json j;
+
+	name_process(o, s->resource, s->goid);
+	j = span_event_begin(o, s, "b", s->name, s->start_unix_ns);
+	write_args(&j, s, s->attrs, s->nattrs);
+	event_finish(o, &j);
+	for (size_t i = 0; i < s->nevents; i++) {
+		j = span_event_begin(o, s, "n", s->events[i].name, s->events[i].unix_ns);
+		write_args(&j, NULL, s->events[i].attrs, s->events[i].nattrs);
+		event_finish(o, &j);
+	}
+	j = span_event_begin(o, s, "e", s->name, s->start_unix_ns + s->duration_ns);
 	event_finish(o, &j);
 }
 
@@ -183,8 +260,10 @@ static void perfetto_close(struct sink *s, unsigned timeout_ms)
 
 static const struct sink_ops perfetto_ops = {
 	.name = "perfetto",
+	.span = perfetto_span,
 	.call = perfetto_call,
 	.tick = file_sink_tick,
+	.full = file_sink_full,
 	.trouble = file_sink_trouble,
 	.losses = file_sink_losses,
 	.close = perfetto_close,
@@ -206,7 +285,7 @@ static int perfetto_open(const struct sink_setup *setup, struct sink **ret, stru
 }
 
 static const struct option_def rows[] = {
-	FILE_OPTION("perfetto", "write a timeline for ui.perfetto.dev or chrome://tracing, instead of lines"),
+	FILE_OPTION("perfetto", "write a timeline for ui.perfetto.dev or chrome://tracing; calls are then not printed"),
 	{0},
 };
 static const char *const manual[] = {
@@ -219,7 +298,7 @@ static const char *const manual[] = {
 
 const struct sink_kind sink_perfetto = {
 	.name = "perfetto",
-	.takes = SINK_CALLS,
+	.takes = SINK_SPANS | SINK_CALLS,
 	.needs = SINK_NEEDS_RETURN,
 	.options = rows,
 	.options_size = sizeof(struct file_options),

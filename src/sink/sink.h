@@ -35,6 +35,8 @@ struct sink_ops {
 	void (*running)(struct sink *s, const struct call_running *r, size_t n);
 	/* Whether nobody can receive what it gets any more (a closed pipe). */
 	bool (*gone)(struct sink *s);
+	/* Whether it would lose what it gets now, and may have room later: whoever can wait does. */
+	bool (*full)(struct sink *s);
 	/* A sentence for the user about the sink's state, or NULL; valid until the next call. Asked at the end. */
 	const char *(*trouble)(struct sink *s);
 	/* Adds what it could not deliver. */

@@ -229,12 +229,6 @@ void row_end(struct row *r)
 	buf_char(r->out, '\n');
 }
 
-/* Three digits, however large. */
-static void three_digits(double v, const char *unit, char ret[24])
-{
-	snprintf(ret, 24, "%.*f %s", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v, unit);
-}
-
 void row_clock(struct row *r, struct clock_text *c, uint64_t unix_ns)
 {
 	time_t second = (time_t)(unix_ns / 1000000000u);
@@ -249,25 +243,6 @@ void row_clock(struct row *r, struct clock_text *c, uint64_t unix_ns)
 	snprintf(ms, sizeof(ms), ".%03u", (unsigned)(unix_ns / 1000000u % 1000u));
 	row_str(r, STYLE_DIM, c->text);
 	row_str(r, STYLE_DIM, ms);
-}
-
-void format_duration(uint64_t ns, char ret[24])
-{
-	double s = (double)ns / 1e9;
-
-	if (ns < 1000)
-		snprintf(ret, 24, "%u ns", (unsigned)ns);
-	else if (ns < 999500)
-		three_digits((double)ns / 1e3, "µs", ret);
-	else if (ns < 999500000)
-		three_digits((double)ns / 1e6, "ms", ret);
-	else if (s < 99.95)
-		three_digits(s, "s", ret);
-	else if (s < 3600)
-		snprintf(ret, 24, "%um%02us", (unsigned)(s / 60), (unsigned)s % 60);
-	else
-		snprintf(ret, 24, "%" PRIu64 "h%02um", (uint64_t)(s / 3600),
-			 (unsigned)((uint64_t)(s / 60) % 60));
 }
 
 void format_size(int64_t bytes, char ret[24])

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 
 enum style { STYLE_PLAIN, STYLE_DIM, STYLE_BOLD, STYLE_GREEN, STYLE_CYAN, STYLE_YELLOW, STYLE_RED };
 
@@ -39,8 +40,6 @@ struct clock_text {
 void row_clock(struct row *r, struct clock_text *c, uint64_t unix_ns); /* 21:04:11.203, local */
 
 unsigned text_columns(const char *s, size_t n); /* how wide it is shown */
-/* "850 ns", "12.3 µs", "345 ms", "1.23 s", "2m03s" */
-void format_duration(uint64_t ns, char ret[24]);
 /* "532 B", "1.2 kB", "45 MB" */
 void format_size(int64_t bytes, char ret[24]);
 

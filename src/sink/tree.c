@@ -72,6 +72,7 @@ static const struct sink_ops tree_ops = {
 	.tick = tree_tick,
 	.running = tree_running,
 	.gone = file_sink_gone,
+	.full = file_sink_full,
 	.trouble = file_sink_trouble,
 	.losses = file_sink_losses,
 	.summary = tree_summary,

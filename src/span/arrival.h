@@ -31,6 +31,22 @@ static inline bool arrival_has(const struct arrival *in, int slot)
 	return slot >= 0 && slot < in->e.head->slots;
 }
 
+/*
+ * The first of the slots with something in it, or with what could not be read; else the first one; -1: there is none.
+ */
+static inline int arrival_slot_of(const struct arrival *in, const struct attribute_slots *slots)
+{
+	for (size_t i = 0; i < slots->n; i++) {
+		enum slot_status s = SLOT_ABSENT;
+
+		if (arrival_has(in, slots->of[i]))
+			s = in->e.slots[slots->of[i]].status;
+		if (s == SLOT_OK || s == SLOT_CUT || slot_lost(s))
+			return slots->of[i];
+	}
+	return slots->n ? slots->of[0] : -1;
+}
+
 /* False where the slot holds no word. */
 static inline bool arrival_word(const struct arrival *in, int slot, uint64_t *ret)
 {

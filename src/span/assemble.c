@@ -24,9 +24,9 @@
  */
 #include "span/assemble.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "span/compose.h"
@@ -38,22 +38,25 @@
 
 struct assembler {
 	struct assembler_options o;
-	struct map probes, targets;      /* by id */
+	VEC(struct probe *) probes;      /* by id; NULL: there is none */
+	struct map targets;              /* by id */
+	struct target *last_target;      /* of the last record, whose id is last_id; NULL: look it up */
+	uint32_t last_id;
 	struct interner interner;
 	struct sql_cache statements;
 	struct open_span_pool pool;
 	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
-	uint64_t requests[INJECT_OUTCOMES];
+	uint64_t requests[INJECT_OUTCOMES], states[INJECT_STATES];
 	uint64_t last_ns;                /* the latest that a record was written */
 	struct losses losses;
 	struct parents parents;
 	struct wall_clock wall;
-	VEC(struct attr) attrs;          /* of the span being emitted */
+	struct span out;                 /* being emitted */
+	VEC(struct attr) attrs;          /* its own */
 	struct buf name, status_text;
-	uint64_t entropy[64];
-	size_t entropy_left;
+	uint64_t seed[2];                /* of ids; both 0: none yet */
 };
 
 /* How a span ended. Zero strings: it simply ended. */
@@ -78,8 +81,18 @@ struct assembler *assembler_new(const struct assembler_options *o)
 	return a;
 }
 
+static struct target *target_of(struct assembler *a, uint32_t id)
+{
+	if (!a->last_target || a->last_id != id) {
+		a->last_target = map_get(&a->targets, id);
+		a->last_id = id;
+	}
+	return a->last_target;
+}
+
 static void target_free(struct assembler *a, struct target *t)
 {
+	a->last_target = NULL;
 	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
 		parents_closing(&a->parents, t, open_span_of(e));
 	open_spans_done(&t->open, &a->pool);
@@ -95,10 +108,10 @@ void assembler_free(struct assembler *a)
 		return;
 	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
 		target_free(a, v);
-	for (size_t i = 0; map_next(&a->probes, &i, NULL, &v);)
-		free(v);
+	for (size_t i = 0; i < a->probes.len; i++)
+		free(a->probes.data[i]);
 	map_done(&a->targets);
-	map_done(&a->probes);
+	vec_done(&a->probes);
 	parents_done(&a->parents);
 	interner_done(&a->interner);
 	sql_cache_done(&a->statements);
@@ -119,11 +132,11 @@ static bool same_function(const struct probe *start, const struct probe *end)
 
 static void pair_with_others(struct assembler *a, struct probe *probe)
 {
-	void *v;
+	for (size_t i = 0; i < a->probes.len; i++) {
+		struct probe *other = a->probes.data[i];
 
-	for (size_t i = 0; map_next(&a->probes, &i, NULL, &v);) {
-		struct probe *other = v;
-
+		if (!other)
+			continue;
 		probe->ends_start |= same_function(other, probe);
 		other->ends_start |= same_function(probe, other);
 	}
@@ -142,7 +155,10 @@ void assembler_add_probe(struct assembler *a, const struct assembler_probe *p)
 		w->statements = &a->statements;
 	}
 	pair_with_others(a, probe);
-	free(map_set(&a->probes, p->id, probe));
+	while (a->probes.len <= p->id)
+		vec_push(&a->probes, NULL);
+	free(a->probes.data[p->id]);
+	a->probes.data[p->id] = probe;
 }
 
 void assembler_add_target(struct assembler *a, const struct assembler_target *t)
@@ -151,6 +167,7 @@ void assembler_add_target(struct assembler *a, const struct assembler_target *t)
 
 	target->t = *t;
 	old = map_set(&a->targets, t->id, target);
+	a->last_target = NULL;
 	if (old)
 		target_free(a, old);
 }
@@ -168,24 +185,28 @@ void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_
 
 /* ---- ids ---- */
 
-static uint64_t system_random(struct assembler *a)
+/* Without getrandom (a seccomp filter may refuse it) ids need only be different. */
+static void seed(struct assembler *a)
 {
-	size_t got = 0;
+	if (getrandom(a->seed, sizeof(a->seed), 0) == sizeof(a->seed) && (a->seed[0] | a->seed[1]))
+		return;
+	a->seed[0] = clock_monotonic_ns() * 0x9e3779b97f4a7c15u;
+	a->seed[1] = (uint64_t)getpid() << 32 | 1;
+}
 
-	if (a->entropy_left)
-		return a->entropy[--a->entropy_left];
-	while (got < sizeof(a->entropy)) {
-		ssize_t n = getrandom((char *)a->entropy + got, sizeof(a->entropy) - got, 0);
+/* xorshift128+: ids are to be different and spread evenly, as of the SDKs; they are no secret. */
+static uint64_t next_random(struct assembler *a)
+{
+	uint64_t x, y;
 
-		if (n < 0 && errno != EINTR)
-			break;
-		got += n > 0 ? (size_t)n : 0;
-	}
-	/* Without getrandom (a seccomp filter may refuse it) ids need only be different. */
-	for (size_t i = got / sizeof(uint64_t); i < ARRAY_SIZE(a->entropy); i++)
-		a->entropy[i] = clock_monotonic_ns() * 0x9e3779b97f4a7c15u ^ (a->events << 20 | i);
-	a->entropy_left = ARRAY_SIZE(a->entropy);
-	return a->entropy[--a->entropy_left];
+	if (!(a->seed[0] | a->seed[1]))
+		seed(a);
+	x = a->seed[0];
+	y = a->seed[1];
+	a->seed[0] = y;
+	x ^= x << 23;
+	a->seed[1] = x ^ y ^ x >> 17 ^ y >> 26;
+	return a->seed[1] + y;
 }
 
 static void random_id(struct assembler *a, uint8_t *ret, size_t words)
@@ -194,7 +215,7 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 
 	for (int tries = 0; !any && tries < 8; tries++) {
 		for (size_t i = 0; i < words; i++) {
-			uint64_t r = a->o.random ? a->o.random(a->o.arg) : system_random(a);
+			uint64_t r = a->o.random ? a->o.random(a->o.arg) : next_random(a);
 
 			memcpy(ret + i * sizeof(r), &r, sizeof(r));
 			any |= r;
@@ -206,7 +227,7 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 
 static void incoming_state(const struct arrival *in, struct buf *out)
 {
-	int slot = in->probe->tracestate_slot;
+	int slot = arrival_slot_of(in, &in->probe->tracestates);
 	const char *field = arrival_has(in, slot) ? in->probe->field_of_slot[slot] : NULL;
 	struct text_view t = {NULL, 0};
 
@@ -375,41 +396,48 @@ static void set_status_text(struct assembler *a, const struct open_span *s, stru
 	out->status_text = a->status_text.data;
 }
 
+static void collect_attrs(struct assembler *a, const struct open_span *s)
+{
+	const size_t n = s->attrs.values.len;
+	bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
+
+	a->attrs.len = 0;
+	vec_reserve(&a->attrs, n);
+	for (size_t i = 0; i < n; i++)
+		a->attrs.len += (whole || !s->attrs.values.data[i].summed) &&
+				attr_list_get(&s->attrs, i, &a->attrs.data[a->attrs.len]);
+}
+
+/* The span is one that is used again, all of it being set: what is zeroed for each costs more than what is set. */
 static void emit(struct assembler *a, const struct target *t, struct open_span *s, const struct ending *end)
 {
 	const struct pack_span *def = s->start->p.span;
-	struct span out = {
-		.parent = s->parent,
-		.parent_source = s->parent_source,
-		.trace_state = s->trace_state.len ? s->trace_state.data : NULL,
-		.pack = s->start->p.pack->name,
-		.summary = def->summary,
-		.kind = kind_of(s),
-		.status = set_error(a, s, end),
-		.status_text = end->status_text,
-		.start_unix_ns = wall_clock_ns(&a->wall, s->start_ns),
-		.duration_ns = end->time_ns > s->start_ns ? end->time_ns - s->start_ns : 0,
-		.goid = s->goid,
-		.resource = t->t.resource,
-	};
-	bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
-	struct attr attr;
+	struct span *out = &a->out;
 
-	memcpy(out.trace_id, s->trace.trace_id, sizeof(out.trace_id));
-	memcpy(out.span_id, s->trace.span_id, sizeof(out.span_id));
-	memcpy(out.parent_id, s->parent_id, sizeof(out.parent_id));
-	a->attrs.len = 0;
-	for (size_t i = 0; i < s->attrs.values.len; i++)
-		if (attr_list_get(&s->attrs, i, &attr) && (whole || !s->attrs.values.data[i].summed))
-			vec_push(&a->attrs, attr);
-	set_status_text(a, s, &out);
+	out->parent = s->parent;
+	out->parent_source = s->parent_source;
+	out->trace_state = s->trace_state.len ? s->trace_state.data : NULL;
+	out->pack = s->start->p.pack->name;
+	out->summary = def->summary;
+	out->kind = kind_of(s);
+	out->status = set_error(a, s, end);
+	out->status_text = end->status_text;
+	out->start_unix_ns = wall_clock_ns(&a->wall, s->start_ns, end->time_ns);
+	out->duration_ns = end->time_ns > s->start_ns ? end->time_ns - s->start_ns : 0;
+	out->goid = s->goid;
+	out->resource = t->t.resource;
+	memcpy(out->trace_id, s->trace.trace_id, sizeof(out->trace_id));
+	memcpy(out->span_id, s->trace.span_id, sizeof(out->span_id));
+	memcpy(out->parent_id, s->parent_id, sizeof(out->parent_id));
+	collect_attrs(a, s);
+	set_status_text(a, s, out);
 	title_render(&s->attrs, def->titles, def->name, &a->name);
-	out.name = a->name.data;
-	out.attrs = a->attrs.data;
-	out.nattrs = a->attrs.len;
+	out->name = a->name.data;
+	out->attrs = a->attrs.data;
+	out->nattrs = a->attrs.len;
 	a->spans++;
 	ancestry_tell(&s->ancestry);
-	a->o.emit(a->o.arg, &out);
+	a->o.emit(a->o.arg, out);
 }
 
 static void drop(struct assembler *a, struct target *t, struct open_span *s, uint64_t time_ns)
@@ -501,29 +529,50 @@ static void lose_stale(struct assembler *a, const struct arrival *in, const stru
 	}
 }
 
-/* The first of the keys that the record says; 0: none. All of them go to ret_all, unless that is NULL. */
-static uint64_t captured_keys(const struct arrival *in, bool *ret_lost, uint64_t *ret_all)
+/* The keys that the record says, SPAN_KEYS of them: how many these are, and what was one too many. */
+struct keys {
+	uint64_t of[SPAN_KEYS]; /* 0: none */
+	size_t n, over;
+};
+
+/* *ret_lost: there may be one that could not be read. */
+static struct keys captured_keys(const struct arrival *in, bool *ret_lost)
 {
-	uint64_t first = 0, key;
-	size_t n = 0;
+	struct keys ret = {.n = 0};
+	uint64_t key;
 
 	*ret_lost = false;
-	for (size_t i = 0; i < in->probe->nkey_slots; i++) {
-		int slot = in->probe->key_slots[i];
+	for (size_t i = 0; i < in->probe->keys.n; i++) {
+		int slot = in->probe->keys.of[i];
 
 		*ret_lost |= arrival_has(in, slot) && slot_lost(in->e.slots[slot].status);
 		if (!arrival_word(in, slot, &key) || !key)
 			continue;
-		first = first ? first : key;
-		if (ret_all && n < SPAN_KEYS)
-			ret_all[n++] = key;
+		if (ret.n < SPAN_KEYS)
+			ret.of[ret.n++] = key;
+		else
+			ret.over++;
 	}
-	return first;
+	return ret;
 }
 
+/* The first one; 0: none. */
 static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
 {
-	return captured_keys(in, ret_lost, NULL);
+	return captured_keys(in, ret_lost).of[0];
+}
+
+/* The span is found by the record's keys from here on. False where it says none. */
+static bool give_keys(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	bool lost;
+	const struct keys keys = captured_keys(in, &lost);
+
+	if (!keys.n)
+		return false;
+	open_spans_set_keys(&in->target->open, s, keys.of);
+	a->losses.count[LOSS_KEY] += keys.over;
+	return true;
 }
 
 /*
@@ -532,14 +581,13 @@ static uint64_t captured_key(const struct arrival *in, bool *ret_lost)
  */
 static void lose_keyed(struct assembler *a, const struct arrival *in, const struct open_span *owner)
 {
-	uint64_t keys[SPAN_KEYS] = {0};
 	bool lost;
+	const struct keys keys = captured_keys(in, &lost);
 
-	captured_keys(in, &lost, keys);
-	for (size_t i = 0; i < SPAN_KEYS; i++) {
-		struct open_span *older = open_spans_keyed(&in->target->open, in->probe->p.span, keys[i]);
+	for (size_t i = 0; i < keys.n; i++) {
+		struct open_span *older = open_spans_keyed(&in->target->open, in->probe->p.span, keys.of[i]);
 
-		if (older && older != owner && !open_spans_drop_key(&in->target->open, older, keys[i]))
+		if (older && older != owner && !open_spans_drop_key(&in->target->open, older, keys.of[i]))
 			lose(a, in, older, LOSS_UNPAIRED_START);
 	}
 }
@@ -547,18 +595,12 @@ static void lose_keyed(struct assembler *a, const struct arrival *in, const stru
 /* No other open span of its definition has that key. */
 static void take_key(struct assembler *a, const struct arrival *in, struct open_span *s)
 {
-	const struct pack_span *span = in->probe->p.span;
-	struct open_spans *open = &in->target->open;
-	uint64_t keys[SPAN_KEYS] = {0};
-	bool lost;
+	const bool detached = in->probe->p.span->detached;
 
-	if (!captured_keys(in, &lost, keys))
-		return;
-	if (span->detached)
+	if (detached)
 		lose_keyed(a, in, s);
-	open_spans_set_keys(open, s, keys);
-	if (span->detached)
-		open_spans_detach(open, s, in->e.head->time_ns);
+	if (give_keys(a, in, s) && detached)
+		open_spans_detach(&in->target->open, s, in->e.head->time_ns);
 }
 
 /* Whether it begins within a span that it is a part of, by its pack. */
@@ -742,13 +784,10 @@ static void on_join(struct assembler *a, const struct arrival *in)
 static void on_tie(struct assembler *a, const struct arrival *in)
 {
 	struct open_span *s = goroutine_find(goroutine_of(in), in->probe->p.span);
-	uint64_t keys[SPAN_KEYS] = {0};
-	bool lost;
 
 	if (!s)
 		return;
-	if (captured_keys(in, &lost, keys))
-		open_spans_set_keys(&in->target->open, s, keys);
+	give_keys(a, in, s);
 	capture(a, in, s);
 	parents_noted(&a->parents, in, s);
 }
@@ -873,6 +912,16 @@ static void on_arm(struct assembler *a, const struct arrival *in)
 		a->requests[INJECT_UNREADABLE]++;
 }
 
+/* By what IR_INJECT says. */
+static void count_request(struct assembler *a, uint64_t said)
+{
+	const uint64_t state = said >> INJECT_STATE_SHIFT;
+
+	a->requests[MIN(said & INJECT_OUTCOME_MASK, (uint64_t)INJECT_UNREADABLE)]++;
+	if (state < INJECT_STATES)
+		a->states[state]++;
+}
+
 /* What the slot does not say its status does: why it could not be found out. */
 static void on_inject(struct assembler *a, const struct arrival *in)
 {
@@ -881,11 +930,16 @@ static void on_inject(struct assembler *a, const struct arrival *in)
 	if (!armed || armed->status != SLOT_OK || !s)
 		return;
 	if (s->status == SLOT_OK)
-		a->requests[MIN(s->value, (uint64_t)INJECT_UNREADABLE)]++;
+		count_request(a, s->value);
 	else if (s->status == SLOT_ABSENT)
 		a->requests[INJECT_NO_SPAN]++;
 	else
 		a->requests[s->status == SLOT_MAP_BUSY ? INJECT_MAP_BUSY : INJECT_UNREADABLE]++;
+}
+
+/* Its probe writes no records. */
+static void on_release(struct assembler *a, const struct arrival *in)
+{
 }
 
 static void on_sdk(struct assembler *a, const struct arrival *in)
@@ -908,6 +962,7 @@ static const record_fn on_record[] = {
 	[POINT_UNWIND] = on_unwind, [POINT_EXIT] = on_exit_goroutine, [POINT_PANIC] = on_panic,
 	[POINT_JOIN] = on_join,	    [POINT_TIE] = on_tie,     [POINT_DETACH] = on_detach,
 	[POINT_SDK] = on_sdk,	    [POINT_ARM] = on_arm,     [POINT_INJECT] = on_inject,
+	[POINT_RELEASE] = on_release,
 };
 
 void assembler_lost(struct assembler *a, uint64_t until_monotonic_ns)
@@ -923,8 +978,8 @@ void assembler_event(struct assembler *a, const void *record, size_t size)
 	a->events++;
 	if (event_decode(record, size, &in.e)) {
 		a->last_ns = MAX(a->last_ns, in.e.head->time_ns);
-		in.probe = map_get(&a->probes, in.e.head->probe);
-		in.target = map_get(&a->targets, in.e.head->target);
+		in.probe = in.e.head->probe < a->probes.len ? a->probes.data[in.e.head->probe] : NULL;
+		in.target = target_of(a, in.e.head->target);
 	}
 	if (in.target && in.e.head->kind == EVENT_LINK) {
 		on_link(a, in.target, &in.e);
@@ -996,5 +1051,7 @@ void assembler_summary(const struct assembler *a, struct run_summary *ret)
 		ret->open += ((struct target *)v)->open.stacks.len;
 	for (size_t i = 0; i < INJECT_OUTCOMES; i++)
 		ret->requests[i] += a->requests[i];
+	for (size_t i = 0; i < INJECT_STATES; i++)
+		ret->states[i] += a->states[i];
 	losses_add(&ret->losses, &a->losses);
 }

@@ -26,20 +26,36 @@ void attr_list_done(struct attr_list *l)
 	buf_done(&l->mounted);
 }
 
+static uint64_t bit_of(const struct attr_key *key)
+{
+	return UINT64_C(1) << (key->hash & 63);
+}
+
+static bool is_key(const struct attr_value *v, const struct attr_key *key)
+{
+	return v->hash == key->hash && v->key_len == key->len &&
+	       (v->key == key->s || !memcmp(v->key, key->s, key->len));
+}
+
+const struct attr_value *attr_list_look(const struct attr_list *l, struct attr_key key)
+{
+	const struct attr_value *v = l->values.data, *end = v + l->values.len;
+
+	if (!(l->keys & bit_of(&key)))
+		return NULL;
+	while (v < end && !is_key(v, &key))
+		v++;
+	return v < end && !v->gone ? v : NULL;
+}
+
 const struct attr_value *attr_list_find(const struct attr_list *l, const char *key, size_t len)
 {
-	for (size_t i = 0; i < l->values.len; i++) {
-		const struct attr_value *v = &l->values.data[i];
-
-		if (v->key_len == len && !memcmp(v->key, key, len))
-			return v->gone ? NULL : v;
-	}
-	return NULL;
+	return attr_list_look(l, attr_key(key, len));
 }
 
 bool attr_list_has(const struct attr_list *l, const char *key)
 {
-	return key && attr_list_find(l, key, strlen(key));
+	return key && attr_list_look(l, attr_key_of(key));
 }
 
 const char *attr_list_text(const struct attr_list *l, const struct attr_value *v)
@@ -71,7 +87,9 @@ bool attr_list_get(const struct attr_list *l, size_t i, struct attr *ret)
 
 	if (v->hidden || v->gone)
 		return false;
-	*ret = (struct attr){.key = v->key, .kind = v->kind};
+	ret->key = v->key;
+	ret->kind = v->kind;
+	ret->key_len = v->key_len;
 	switch (v->kind) {
 	case ATTR_STRING:
 		ret->s = attr_list_text(l, v);
@@ -100,8 +118,10 @@ void attr_list_store_text(struct attr_list *l, struct attr_value *v, const char 
 		v->off = (uint32_t)l->text.len;
 		v->room = (uint32_t)room;
 		buf_reserve(&l->text, room);
-		memset(l->text.data + l->text.len, 0, room + 1);
+		if (room > len)
+			memset(l->text.data + l->text.len + len, 0, room - len);
 		l->text.len += room;
+		l->text.data[l->text.len] = 0;
 	}
 	if (len)
 		memcpy(l->text.data + v->off, s, len);
@@ -115,29 +135,39 @@ static void forget_brought(struct attr_list *l, const char *about)
 			l->values.data[i].gone = true;
 }
 
-static uint64_t bit_of(const char *key)
+/* NULL: there is none. */
+static struct attr_value *place_of(struct attr_list *l, const struct attr_key *key)
 {
-	return UINT64_C(1) << ((uintptr_t)key / 16 * UINT64_C(0x9e3779b97f4a7c15) >> 58);
+	struct attr_value *v = l->values.data, *end = v + l->values.len;
+
+	if (!(l->keys & bit_of(key)))
+		return NULL;
+	while (v < end && v->key != key->s)
+		v++;
+	return v < end ? v : NULL;
+}
+
+struct attr_value *attr_list_put(struct attr_list *l, struct attr_key key, enum attr_kind kind)
+{
+	struct attr_value *v = place_of(l, &key);
+	uint32_t off = 0, room = 0;
+
+	if (v) {
+		forget_brought(l, key.s);
+		off = v->off;
+		room = v->room;
+	} else {
+		v = vec_add(&l->values);
+		l->keys |= bit_of(&key);
+	}
+	*v = (struct attr_value){.key = key.s, .kind = kind, .key_len = key.len, .hash = key.hash, .off = off,
+				 .room = room};
+	return v;
 }
 
 struct attr_value *attr_list_set(struct attr_list *l, const char *key, enum attr_kind kind)
 {
-	struct attr_value *v = l->values.data, *end = v + l->values.len;
-	const uint64_t bit = bit_of(key);
-
-	if (!(l->keys & bit))
-		v = end;
-	l->keys |= bit;
-	while (v < end && v->key != key)
-		v++;
-	if (v < end) {
-		forget_brought(l, key);
-	} else {
-		v = vec_add(&l->values);
-		v->key_len = (uint32_t)strlen(key);
-	}
-	*v = (struct attr_value){.key = key, .kind = kind, .key_len = v->key_len, .off = v->off, .room = v->room};
-	return v;
+	return attr_list_put(l, attr_key_of(key), kind);
 }
 
 void attr_list_set_string(struct attr_list *l, const char *key, const char *s, size_t len)
@@ -145,17 +175,17 @@ void attr_list_set_string(struct attr_list *l, const char *key, const char *s, s
 	attr_list_store_text(l, attr_list_set(l, key, ATTR_STRING), s, len);
 }
 
-void attr_list_bring_int(struct attr_list *l, const char *about, const char *key, int64_t i)
+void attr_list_bring_int(struct attr_list *l, const char *about, struct attr_key key, int64_t i)
 {
-	struct attr_value *v = attr_list_set(l, key, ATTR_INT);
+	struct attr_value *v = attr_list_put(l, key, ATTR_INT);
 
 	v->about = about;
 	v->i = i;
 }
 
-void attr_list_bring_string(struct attr_list *l, const char *about, const char *key, const char *s, size_t len)
+void attr_list_bring_string(struct attr_list *l, const char *about, struct attr_key key, const char *s, size_t len)
 {
-	struct attr_value *v = attr_list_set(l, key, ATTR_STRING);
+	struct attr_value *v = attr_list_put(l, key, ATTR_STRING);
 
 	v->about = about;
 	attr_list_store_text(l, v, s, len);

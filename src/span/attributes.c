@@ -13,14 +13,14 @@
 
 /* ---- rules ---- */
 
-static const char *intern_cut(struct interner *in, const char *key)
+static struct attr_key key_of(struct interner *in, const char *key) /* NULL: none */
 {
-	return intern(in, arena_printf(&in->arena, "earshot.truncated.%s", key));
+	return attr_key_of(key ? intern(in, key) : NULL);
 }
 
-static const char *intern_or_null(struct interner *in, const char *key)
+static struct attr_key cut_key_of(struct interner *in, const char *key)
 {
-	return key ? intern(in, key) : NULL;
+	return key_of(in, arena_printf(&in->arena, "earshot.truncated.%s", key));
 }
 
 /* A constant stands beside expressions of the same name: it is of their kind. */
@@ -44,27 +44,26 @@ static struct capture_rule rule_of(struct interner *in, const struct pack_varian
 	const struct pack_capture *c = &v->captures[i];
 	const struct transform *t = &c->transform;
 	struct capture_rule r = {.slot = slot_of_item[i],
-				 .plain = transform_is_plain(t),
 				 .unless_known = t->unless_known,
 				 .keep_empty = t->keep_empty,
 				 .hidden = t->hidden,
 				 .may_be_gone = c->may_be_gone,
-				 .key = intern(in, c->name),
+				 .key = key_of(in, c->name),
 				 .constant = c->constant,
 				 .transform = t,
-				 .cut_key = intern_cut(in, c->name),
+				 .cut_key = cut_key_of(in, c->name),
 				 .wishes = {.redact = t->redact}};
 
+	r.steps = transform_steps(t, &r.wishes);
 	if (t->original) {
-		r.original_key = intern(in, t->original);
-		r.original_cut_key = intern_cut(in, t->original);
+		r.original_key = key_of(in, t->original);
+		r.original_cut_key = cut_key_of(in, t->original);
 	}
-	if (t->port_attribute)
-		r.port_key = intern(in, t->port_attribute);
+	r.port_key = key_of(in, t->port_attribute);
 	if (t->sql) {
-		r.operation_key = intern_or_null(in, t->sql->operation);
-		r.collection_key = intern_or_null(in, t->sql->collection);
-		r.summary_key = intern_or_null(in, t->sql->summary);
+		r.operation_key = key_of(in, t->sql->operation);
+		r.collection_key = key_of(in, t->sql->collection);
+		r.summary_key = key_of(in, t->sql->summary);
 	}
 	if (c->constant)
 		r.kind = c->number ? VALUE_INT : constant_kind(v, p, slot_of_item, c->name);
@@ -153,9 +152,9 @@ static bool read_value(const struct capture_rule *r, const struct event *e, cons
 		captured_set_constant(v, r->constant, r->kind == VALUE_INT || r->kind == VALUE_UINT);
 		return e->slots[r->slot].status == SLOT_OK;
 	}
-	slot_read(e, (size_t)r->slot, r->kind, src, &slot);
 	if (r->kind != VALUE_STRING)
-		return slot.status == SLOT_OK && read_scalar(r, slot.word, src, v);
+		return e->slots[r->slot].status == SLOT_OK && read_scalar(r, e->slots[r->slot].value, src, v);
+	slot_read(e, (size_t)r->slot, r->kind, src, &slot);
 	if (slot.status != SLOT_OK && slot.status != SLOT_CUT && !slot.len)
 		return false;
 	captured_set_text(v, slot.text, slot.len);
@@ -164,16 +163,16 @@ static bool read_value(const struct capture_rule *r, const struct event *e, cons
 	return true;
 }
 
-static void bring(struct attr_list *l, const struct capture_rule *r, const char *key, const struct buf *text)
+static void bring(struct attr_list *l, const struct capture_rule *r, struct attr_key key, const struct buf *text)
 {
-	if (key && text->len)
-		attr_list_bring_string(l, r->key, key, text->data, text->len);
+	if (key.s && text->len)
+		attr_list_bring_string(l, r->key.s, key, text->data, text->len);
 }
 
 /* What the attribute has so far. False where that is no number: then nothing is added any more. */
 static bool sum_of(const struct attr_list *l, const struct capture_rule *r, int64_t *ret)
 {
-	const struct attr_value *a = r->transform->add ? attr_list_find(l, r->key, strlen(r->key)) : NULL;
+	const struct attr_value *a = r->transform->add ? attr_list_look(l, r->key) : NULL;
 
 	*ret = a && a->kind == ATTR_INT ? a->i : 0;
 	return !a || a->kind == ATTR_INT;
@@ -186,7 +185,7 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 
 	if (!sum_of(l, r, &sum))
 		return;
-	a = attr_list_set(l, r->key, v->kind);
+	a = attr_list_put(l, r->key, v->kind);
 	a->hidden = r->hidden;
 	a->summed = r->transform->add;
 	a->title = v->title;
@@ -201,14 +200,14 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 		a->b = v->b;
 	if (r->hidden)
 		return;
-	if (v->original && r->original_key)
-		attr_list_bring_string(l, r->key, r->original_key, v->original, v->original_len);
+	if (v->original && r->original_key.s)
+		attr_list_bring_string(l, r->key.s, r->original_key, v->original, v->original_len);
 	if (v->full_len && !v->original)
-		attr_list_bring_int(l, r->key, r->cut_key, (int64_t)v->full_len);
-	else if (v->full_len && r->original_key)
-		attr_list_bring_int(l, r->key, r->original_cut_key, (int64_t)v->full_len);
-	if (v->port >= 0 && r->port_key)
-		attr_list_bring_int(l, r->key, r->port_key, v->port);
+		attr_list_bring_int(l, r->key.s, r->cut_key, (int64_t)v->full_len);
+	else if (v->full_len && r->original_key.s)
+		attr_list_bring_int(l, r->key.s, r->original_cut_key, (int64_t)v->full_len);
+	if (v->port >= 0 && r->port_key.s)
+		attr_list_bring_int(l, r->key.s, r->port_key, v->port);
 	if (v->is_sql) {
 		bring(l, r, r->operation_key, &l->sql->operation);
 		bring(l, r, r->collection_key, &l->sql->collection);
@@ -218,20 +217,21 @@ static void store(struct attr_list *l, const struct capture_rule *r, const struc
 
 static bool known(const struct attr_list *l, const struct capture_rule *r)
 {
-	return attr_list_find(l, r->key, strlen(r->key));
+	return attr_list_look(l, r->key);
 }
 
 static void capture_one(struct attr_list *l, const struct capture_rule *r, const struct event *e,
 			const struct slot_source *src, uint64_t *unreadable)
 {
-	struct captured_value v = {.port = -1};
+	struct captured_value v;
 
+	captured_begin(&v);
 	if (r->unless_known && known(l, r))
 		return;
 	if (read_value(r, e, src, &v)) {
 		*unreadable += v.lost;
-		if (r->plain ? captured_is_something(&v, r->keep_empty)
-			     : transform_apply(r->transform, &r->wishes, l, &v))
+		if (r->steps ? transform_apply(r->transform, r->steps, &r->wishes, l, &v)
+			     : captured_is_something(&v, r->keep_empty))
 			store(l, r, &v);
 	} else if (slot_lost(e->slots[r->slot].status) && !(r->may_be_gone && known(l, r))) {
 		(*unreadable)++;

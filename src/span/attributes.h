@@ -13,15 +13,15 @@
 struct capture_rule {
 	int slot;
 	enum value_kind kind;                  /* of the slot; of a constant: what it stands for */
-	bool plain;                            /* the transform leaves all values as they are */
+	uint32_t steps;                        /* of the transform; 0: it leaves all values as they are */
 	bool unless_known, keep_empty, hidden; /* as in struct transform */
 	bool may_be_gone;                      /* as in struct pack_capture */
-	const char *key;
+	struct attr_key key;
 	const char *constant;                  /* or NULL */
 	const struct transform *transform;
-	const char *cut_key;                   /* "earshot.truncated." + key */
-	const char *original_key, *original_cut_key, *port_key;
-	const char *operation_key, *collection_key, *summary_key; /* of a statement of SQL */
+	struct attr_key cut_key;               /* "earshot.truncated." + key */
+	struct attr_key original_key, original_cut_key, port_key;
+	struct attr_key operation_key, collection_key, summary_key; /* of a statement of SQL */
 	struct transform_wishes wishes;        /* the pack's; the user may have others */
 };
 

@@ -63,7 +63,7 @@ bool request_route_read(const struct pack_connection *c, const struct attr_list 
 
 static uint64_t hash_of(const struct request_route *r)
 {
-	return fnv1a(FNV1A_BASIS, r, sizeof(*r));
+	return hash_of_bytes(r, sizeof(*r));
 }
 
 static bool same_route(const struct request_route *a, const struct request_route *b)

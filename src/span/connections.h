@@ -35,6 +35,10 @@ struct connections {                 /* zero is empty */
 	struct map ends, waiting;    /* hash of the route → struct request_end: of clients, of servers */
 };
 
+static inline bool connections_any(const struct connections *c) /* whether there is a client's */
+{
+	return c->ends.len > 0;
+}
 /* False where the attributes do not say both addresses. network: 0: not known, so nothing is. */
 bool request_route_read(const struct pack_connection *c, const struct attr_list *attrs, uint64_t network,
 			struct request_route *ret);

@@ -10,8 +10,8 @@
 struct open_span;
 
 struct contexts {                /* zero is empty */
-	struct map spans;        /* address → struct open_span, or that it was one's */
-	size_t ended;
+	struct map spans;        /* address → struct open_span */
+	uint64_t *ended;         /* addresses that were one's, by hash; NULL: there was none */
 };
 
 /*

@@ -206,7 +206,7 @@ static void set_cut(const struct list_capture *c, const char *key, uint64_t all)
 	const char *cut = intern_at_most(c->in, arena_printf(&arena, "earshot.truncated.%s", key), LISTS_MAX_NAMES);
 
 	if (cut)
-		attr_list_bring_int(c->l, key, cut, (int64_t)all);
+		attr_list_bring_int(c->l, key, attr_key_of(cut), (int64_t)all);
 	else
 		c->losses->count[LOSS_ATTRIBUTE]++;
 }

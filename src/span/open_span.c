@@ -1,5 +1,7 @@
 #include "span/open_span.h"
 
+#include <string.h>
+
 #define POOL_KEEP 4096
 
 /* ---- the pool ---- */
@@ -56,8 +58,10 @@ struct open_span *open_spans_push(struct open_spans *o, struct open_span_pool *p
 {
 	struct open_span *s = take_span(pool);
 
-	*s = (struct open_span){.start = start, .start_ns = start_ns, .goid = goid,
-				.trace_state = s->trace_state, .attrs = s->attrs};
+	memset(s, 0, offsetof(struct open_span, trace_state));
+	s->start = start;
+	s->start_ns = start_ns;
+	s->goid = goid;
 	o->stacks.goroutine_size = sizeof(struct goroutine);
 	open_stacks_push(&o->stacks, goid, &s->entry, depth);
 	open_span_goroutine(s)->since_ns = start_ns;

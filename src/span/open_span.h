@@ -26,7 +26,6 @@ struct open_span {
 	uint64_t start_ns;
 	uint64_t goid;                   /* where it began */
 	struct trace_context trace;      /* its own ids */
-	struct buf trace_state;          /* that came with its trace */
 	enum span_parent parent;
 	enum parent_source parent_source;
 	uint8_t parent_id[8];
@@ -41,6 +40,8 @@ struct open_span {
 	struct span_key keys[SPAN_KEYS]; /* what other goroutines know it by */
 	uint64_t joined;                 /* the last of these goroutines; 0: none */
 	struct created *created;         /* goroutines that were created within it */
+	/* What keeps its memory from span to span; all before it is zeroed. */
+	struct buf trace_state;          /* that came with its trace */
 	struct attr_list attrs;
 	struct open_span *next_free;
 };

@@ -233,7 +233,7 @@ static struct request_end *client_of(struct search *q, const struct target *t, c
 	struct request_route route;
 	struct request_end *e;
 
-	if (span->kind != SPAN_SERVER || !span->connection ||
+	if (span->kind != SPAN_SERVER || !span->connection || !connections_any(&q->p->connections) ||
 	    !request_route_read(span->connection, &s->attrs, t->t.network, &route))
 		return NULL;
 	e = connections_client(&q->p->connections, &route, s->start_ns, &q->doubt);
@@ -316,15 +316,16 @@ static enum span_parent incoming_parent(const struct parents *p, const struct ar
 					bool *ret_w3c)
 {
 	const struct probe *probe = in->probe;
-	const struct text_view w3c = header(in, probe->traceparent_slot);
-	bool part = is_cut(in, probe->traceparent_slot), of_lines = field_of(in, probe->traceparent_slot);
+	const int slot = arrival_slot_of(in, &probe->traceparents);
+	const struct text_view w3c = header(in, slot);
+	bool part = is_cut(in, slot), of_lines = field_of(in, slot);
 	bool bad = w3c.s || (part && !of_lines);
 
 	*ret_w3c = w3c.s && traceparent_parse(w3c.s, w3c.len, ret);
-	if (*ret_w3c || other_header(in, ret, &bad))
+	if (*ret_w3c || (probe->other_headers && other_header(in, ret, &bad)))
 		return SPAN_PARENT_REMOTE;
 	p->losses->count[LOSS_BAD_HEADER] += bad;
-	if (!arrival_has(in, probe->traceparent_slot) || is_lost(in, probe->traceparent_slot) || (part && of_lines) ||
+	if (!arrival_has(in, slot) || is_lost(in, slot) || (part && of_lines) ||
 	    is_lost(in, probe->b3_slot) || is_lost(in, probe->b3multi_slots[0]) || is_lost(in, probe->datadog_slots[0]))
 		return SPAN_PARENT_UNKNOWN;
 	return SPAN_PARENT_NONE;
@@ -372,11 +373,11 @@ static struct open_span *local_parent(struct search *q, struct parent *ret)
 static enum span_parent no_parent(const struct search *q, enum span_parent given, enum span_parent incoming)
 {
 	const struct probe *p = q->in->probe;
-	bool looked = p->parent_slot >= 0 || p->traceparent_slot >= 0 || chain_slot(q->in) >= 0;
+	bool looked = p->parent_slot >= 0 || p->traceparents.n || chain_slot(q->in) >= 0;
 
 	if (p->parent_slot >= 0)
 		looked &= given == SPAN_PARENT_NONE;
-	if (p->traceparent_slot >= 0)
+	if (p->traceparents.n)
 		looked &= incoming == SPAN_PARENT_NONE;
 	return looked && !q->doubt ? SPAN_PARENT_NONE : SPAN_PARENT_UNKNOWN;
 }
@@ -548,6 +549,7 @@ static void note_server(struct parents *p, const struct arrival *in, struct open
 	struct request_route route;
 
 	if (in->probe->connects && span->kind == SPAN_SERVER && may_be_joined(s) &&
+	    attr_list_has(&s->attrs, span->connection->stream) && /* without one it does not wait */
 	    request_route_read(span->connection, &s->attrs, in->target->t.network, &route))
 		connections_wait(&p->connections, s, &route, in->e.head->time_ns);
 }

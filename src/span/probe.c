@@ -28,20 +28,20 @@ static int slot_of_context(const struct assembler_probe *p, enum capture_use use
 	return slot >= 0 && p->program->slots[slot].kind == VALUE_CONTEXT ? slot : -1;
 }
 
-/* Of several captures of the key some may have no value. */
-static void find_key_slots(struct interner *in, struct probe *probe)
+/* Of several captures of it some may have no value. */
+static struct attribute_slots slots_of_attribute(struct interner *in, const struct assembler_probe *p, const char *name)
 {
-	const struct pack_variant *v = probe->p.variant;
-	const char *key = probe->p.span ? probe->p.span->key : NULL;
+	const struct pack_variant *v = p->variant;
+	struct attribute_slots ret = {.of = arena_array(&in->arena, int, v->ncaptures + 1)};
 
-	probe->key_slots = arena_array(&in->arena, int, v->ncaptures + 1);
-	for (size_t i = 0; key && i < v->ncaptures; i++) {
-		int slot = probe->p.slot_of_item[i];
+	for (size_t i = 0; name && i < v->ncaptures; i++) {
+		int slot = p->slot_of_item[i];
 
-		if (v->captures[i].use == USE_ATTRIBUTE && !strcmp(v->captures[i].name, key) && slot >= 0 &&
-		    (size_t)slot < probe->p.program->nslots)
-			probe->key_slots[probe->nkey_slots++] = slot;
+		if (v->captures[i].use == USE_ATTRIBUTE && !strcmp(v->captures[i].name, name) && slot >= 0 &&
+		    (size_t)slot < p->program->nslots)
+			ret.of[ret.n++] = slot;
 	}
+	return ret;
 }
 
 static const int *slots_of_chains(struct interner *in, const struct assembler_probe *p, size_t *ret_n)
@@ -63,7 +63,7 @@ static bool captures_connection(const struct assembler_probe *p)
 		     slot_of_attribute(p, c->stream) >= 0);
 }
 
-static void find_header_slots(struct probe *probe)
+static void find_header_slots(struct interner *in, struct probe *probe)
 {
 	const struct assembler_probe *p = &probe->p;
 	const struct pack_b3_headers b = p->span && p->span->b3multi ? *p->span->b3multi : (struct pack_b3_headers){0};
@@ -72,12 +72,14 @@ static void find_header_slots(struct probe *probe)
 	const char *const multi[] = {b.trace, b.span, b.sampled, b.flags};
 	const char *const datadog[] = {d.trace, d.parent, d.priority, d.tags};
 
-	probe->traceparent_slot = slot_of_attribute(p, p->span ? p->span->traceparent : NULL);
-	probe->tracestate_slot = slot_of_attribute(p, p->span ? p->span->tracestate : NULL);
+	probe->traceparents = slots_of_attribute(in, p, p->span ? p->span->traceparent : NULL);
+	probe->tracestates = slots_of_attribute(in, p, p->span ? p->span->tracestate : NULL);
 	probe->b3_slot = slot_of_attribute(p, p->span ? p->span->b3 : NULL);
+	probe->other_headers = probe->b3_slot >= 0;
 	for (size_t i = 0; i < 4; i++) {
 		probe->b3multi_slots[i] = slot_of_attribute(p, multi[i]);
 		probe->datadog_slots[i] = slot_of_attribute(p, datadog[i]);
+		probe->other_headers |= probe->b3multi_slots[i] >= 0 || probe->datadog_slots[i] >= 0;
 	}
 }
 
@@ -107,11 +109,11 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	probe->rules = capture_rules_new(in, p->variant, p->program, p->slot_of_item);
 	probe->lists = list_reader_new(in, p->span ? p->span->lists : NULL, p->variant, p->slot_of_item, p->program,
 				       p->binary);
-	find_header_slots(probe);
+	find_header_slots(in, probe);
 	for (size_t i = 0; i < probe->rules.n; i++)
 		if (probe->rules.slots[i] < EVENT_MAX_SLOTS)
 			probe->field_of_slot[probe->rules.slots[i]] = probe->rules.rules[i].transform->field;
-	find_key_slots(in, probe);
+	probe->keys = slots_of_attribute(in, p, p->span ? p->span->key : NULL);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);
 	find_kinship_slots(in, probe);

@@ -16,6 +16,7 @@ enum attr_kind { ATTR_STRING, ATTR_INT, ATTR_DOUBLE, ATTR_BOOL };
 struct attr {
 	const char *key;
 	enum attr_kind kind;
+	uint32_t key_len;            /* or 0: nobody has counted it */
 	union {
 		struct {
 			const char *s;
@@ -44,6 +45,14 @@ enum parent_source {
 	PARENT_SDK,
 };
 
+/* What the program says of a moment within a span. */
+struct span_event {
+	const char *name;
+	uint64_t unix_ns;
+	const struct attr *attrs;
+	size_t nattrs;
+};
+
 struct span {
 	uint8_t trace_id[16], span_id[8];
 	enum span_parent parent;
@@ -60,6 +69,8 @@ struct span {
 	uint64_t goid;
 	const struct attr *attrs;
 	size_t nattrs;
+	const struct span_event *events;
+	size_t nevents;
 	const struct resource *resource;
 };
 

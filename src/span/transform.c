@@ -369,9 +369,10 @@ static bool apply_same(const struct attr_list *l, const char *const *names)
 	return !memcmp(attr_list_text(l, a), attr_list_text(l, b), len);
 }
 
+/* Most are told apart by their first byte. */
 static bool text_equals(const char *s, size_t len, const char *other)
 {
-	return strlen(other) == len && !memcmp(s, other, len);
+	return !len ? !*other : *s == *other && strlen(other) == len && !memcmp(s, other, len);
 }
 
 static bool is_listed(const char *const *list, const char *s, size_t len)
@@ -517,68 +518,97 @@ static bool apply_field(struct captured_value *v, const char *name)
 	return true;
 }
 
-/* All that is not known here may do something. */
-bool transform_is_plain(const struct transform *t)
-{
-	struct transform plain;
+/* In the order in which they are applied. */
+enum step {
+	STEP_DEFAULT, STEP_FIELD, STEP_IP, STEP_UNTIL, STEP_ESCAPE, STEP_UNESCAPE, STEP_DROP, STEP_FROM, STEP_AFTER,
+	STEP_UPPER, STEP_TRAILING_NUMBER, STEP_APPEND, STEP_REPLACE, STEP_PARAMETERS, STEP_MOUNTED, STEP_PREFIX_OF,
+	STEP_SAME, STEP_REDACT, STEP_SQL, STEP_MAP, STEP_KNOWN, STEP_PORT, STEP_MIN,
+};
 
-	memset(&plain, 0, sizeof(plain)); /* padding, too */
-	plain.unless_known = t->unless_known;
-	plain.keep_empty = t->keep_empty;
-	plain.hidden = t->hidden;
-	return !memcmp(&plain, t, sizeof(plain));
+uint32_t transform_steps(const struct transform *t, const struct transform_wishes *wishes)
+{
+	const bool has[] = {
+		[STEP_DEFAULT] = t->default_value, [STEP_FIELD] = t->field,
+		[STEP_IP] = t->ip,		   [STEP_UNTIL] = t->until,
+		[STEP_ESCAPE] = t->escape,	   [STEP_UNESCAPE] = t->unescape,
+		[STEP_DROP] = t->drop,		   [STEP_FROM] = t->from,
+		[STEP_AFTER] = t->after,	   [STEP_UPPER] = t->upper,
+		[STEP_TRAILING_NUMBER] = t->trailing_number, [STEP_APPEND] = t->append,
+		[STEP_REPLACE] = t->replace,	   [STEP_PARAMETERS] = t->parameters,
+		[STEP_MOUNTED] = t->mounted,	   [STEP_PREFIX_OF] = t->prefix_of,
+		[STEP_SAME] = t->same,		   [STEP_REDACT] = wishes->redact,
+		[STEP_SQL] = t->sql,		   [STEP_MAP] = t->map,
+		[STEP_KNOWN] = t->known,	   [STEP_PORT] = t->port_attribute,
+		[STEP_MIN] = t->min_set,
+	};
+	uint32_t steps = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(has); i++)
+		steps |= (uint32_t)has[i] << i;
+	return steps;
 }
 
-bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
-		     struct captured_value *v)
+static bool apply_step(enum step step, const struct transform *t, const struct transform_wishes *wishes,
+		       struct attr_list *l, struct captured_value *v)
 {
-	bool number = v->kind != ATTR_STRING;
+	switch (step) {
+	case STEP_DEFAULT:
+		if (value_is_zero(v))
+			captured_set_constant(v, t->default_value, v->kind != ATTR_STRING);
+		return true;
+	case STEP_FIELD:
+		return apply_field(v, t->field);
+	case STEP_IP:
+		return apply_ip(v);
+	case STEP_UNTIL:
+		return apply_until(v, t->until), true;
+	case STEP_ESCAPE:
+		return apply_escape(l, v), true;
+	case STEP_UNESCAPE:
+		return apply_unescape(l, v), true;
+	case STEP_DROP:
+		return v->kind != ATTR_STRING || !is_listed(t->drop, v->s, v->len);
+	case STEP_FROM:
+		return apply_from(v, t->from);
+	case STEP_AFTER:
+		return apply_after(v, t->after);
+	case STEP_UPPER:
+		return apply_upper(l, v), true;
+	case STEP_TRAILING_NUMBER:
+		return apply_trailing_number(v);
+	case STEP_APPEND:
+		return apply_append(l, v, t->append), true;
+	case STEP_REPLACE:
+		return apply_replace(l, v, t->replace), true;
+	case STEP_PARAMETERS:
+		return apply_parameters(l, v, t->parameters);
+	case STEP_MOUNTED:
+		return apply_mounted(l, v, t->mounted);
+	case STEP_PREFIX_OF:
+		return apply_prefix_of(l, v, t->prefix_of);
+	case STEP_SAME:
+		return apply_same(l, t->same);
+	case STEP_REDACT:
+		return apply_redact(l, v, wishes->redact), true;
+	case STEP_SQL:
+		return apply_sql(t->sql, wishes, l, v), true;
+	case STEP_MAP:
+		return apply_map(v, t->map), true;
+	case STEP_KNOWN:
+		return apply_known(v, t), true;
+	case STEP_PORT:
+		return apply_port(v), true;
+	case STEP_MIN:
+		return v->kind != ATTR_INT || v->i >= t->min;
+	}
+	return true;
+}
 
-	if (t->default_value && value_is_zero(v))
-		captured_set_constant(v, t->default_value, number);
-	if (t->field && !apply_field(v, t->field))
-		return false;
-	if (t->ip && !apply_ip(v))
-		return false;
-	if (t->until)
-		apply_until(v, t->until);
-	if (t->escape)
-		apply_escape(l, v);
-	if (t->unescape)
-		apply_unescape(l, v);
-	if (t->drop && v->kind == ATTR_STRING && is_listed(t->drop, v->s, v->len))
-		return false;
-	if (t->from && !apply_from(v, t->from))
-		return false;
-	if (t->after && !apply_after(v, t->after))
-		return false;
-	if (t->upper)
-		apply_upper(l, v);
-	if (t->trailing_number && !apply_trailing_number(v))
-		return false;
-	if (t->append)
-		apply_append(l, v, t->append);
-	if (t->replace)
-		apply_replace(l, v, t->replace);
-	if (t->parameters && !apply_parameters(l, v, t->parameters))
-		return false;
-	if (t->mounted && !apply_mounted(l, v, t->mounted))
-		return false;
-	if (t->prefix_of && !apply_prefix_of(l, v, t->prefix_of))
-		return false;
-	if (t->same && !apply_same(l, t->same))
-		return false;
-	if (wishes->redact)
-		apply_redact(l, v, wishes->redact);
-	if (t->sql)
-		apply_sql(t->sql, wishes, l, v);
-	if (t->map)
-		apply_map(v, t->map);
-	if (t->known)
-		apply_known(v, t);
-	if (t->port_attribute)
-		apply_port(v);
-	if (t->min_set && v->kind == ATTR_INT && v->i < t->min)
-		return false;
+bool transform_apply(const struct transform *t, uint32_t steps, const struct transform_wishes *wishes,
+		     struct attr_list *l, struct captured_value *v)
+{
+	for (; steps; steps &= steps - 1)
+		if (!apply_step((enum step)__builtin_ctz(steps), t, wishes, l, v))
+			return false;
 	return captured_is_something(v, t->keep_empty);
 }

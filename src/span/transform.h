@@ -12,9 +12,11 @@ struct captured_value {
 	const char *s;
 	size_t len, full_len;        /* full_len: of a string that was cut, else 0 */
 	bool lost;                   /* the rest could not be read */
-	int64_t i;
-	double d;
-	bool b;
+	union {                      /* by kind, of what is no string */
+		int64_t i;
+		double d;
+		bool b;
+	};
 	const char *title;
 	const char *original;        /* what "other" replaced */
 	size_t original_len;
@@ -22,6 +24,20 @@ struct captured_value {
 	bool is_sql;                 /* the attributes' sql tells of it */
 	char scratch[48];            /* a number's text, or an IP's (INET6_ADDRSTRLEN) */
 };
+
+/* Nothing captured yet. There is one for each value: what is of one kind alone is not set, nor the scratch memory. */
+static inline void captured_begin(struct captured_value *v)
+{
+	v->kind = ATTR_STRING;
+	v->s = "";
+	v->len = v->full_len = 0;
+	v->lost = false;
+	v->title = v->original = NULL;
+	v->original_len = 0;
+	v->port = -1;
+	v->is_sql = false;
+}
+
 void captured_set_text(struct captured_value *v, const char *s, size_t len);
 /* A text of a pack. number: it stands for a number, and becomes one if it is. */
 void captured_set_constant(struct captured_value *v, const char *text, bool number);
@@ -39,15 +55,15 @@ struct transform_wishes {
 	struct sql_cache *statements; /* that were read; NULL: they are read each time */
 };
 
-/* Whether it leaves every value as it is. */
-bool transform_is_plain(const struct transform *t);
+/* What it does, of all that one can do: a bit each. None: it leaves every value as it is. */
+uint32_t transform_steps(const struct transform *t, const struct transform_wishes *wishes);
 /*
  * The value of the first field of that name among lines of HTTP (`Name: value`, each with its end), without the blanks
  * around it. False where there is none, or its line has no end.
  */
 bool header_field(struct text_view lines, const char *name, struct text_view *ret);
-/* False when no attribute is left. */
-bool transform_apply(const struct transform *t, const struct transform_wishes *wishes, struct attr_list *l,
-		     struct captured_value *v);
+/* steps: transform_steps of the same two. False when no attribute is left. */
+bool transform_apply(const struct transform *t, uint32_t steps, const struct transform_wishes *wishes,
+		     struct attr_list *l, struct captured_value *v);
 
 #endif

@@ -8,12 +8,14 @@
 
 #include "weave/go_mask.h"
 #include "weave/go_params.h"
+#include "weave/go_scan.h"
 
 const TSLanguage *tree_sitter_go(void);
 
 enum {
 	SOURCE_MAX = 16 * 1024 * 1024,
 	DEPTH_MAX = 2000, /* of nodes in a body: what is deeper is not looked at, and the function broken */
+	LITERALS_MAX = 8, /* in each other */
 };
 
 typedef VEC(struct go_function) function_list;
@@ -157,7 +159,10 @@ static void read_receiver(struct source_reader *r, struct go_function *f, TSNode
 
 	while (!ts_node_is_null(type) && !is(type, N_TYPE_IDENTIFIER)) {
 		f->by_pointer |= is(type, N_POINTER_TYPE);
-		f->generic |= is(type, N_GENERIC_TYPE);
+		if (is(type, N_GENERIC_TYPE)) {
+			f->generic = f->of_generic = true;
+			f->type_params[0] = span_of(field(type, "type_arguments"));
+		}
 		type = ts_node_named_child(type, 0);
 	}
 	if (ts_node_is_null(type))
@@ -186,19 +191,30 @@ static void read_call(struct source_reader *r, TSNode n, bool literal, struct go
 
 struct body_place {
 	bool literal, loop; /* inside a function literal, inside a loop of the function's own */
-	unsigned depth;
+	unsigned depth, nested;  /* nodes; literals in each other */
 	function_list *literals; /* NULL: they are not listed */
 };
 
-static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, function_list *literals);
+static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, struct body_place at);
 
-static void add_literal(struct source_reader *r, TSNode n, function_list *literals)
+/* A list's elements as the file's own. */
+#define KEEP(s, v) ((v).len ? arena_memdup(&(s)->arena, (v).data, (v).len * sizeof(*(v).data)) : NULL)
+
+static void add_literal(struct source_reader *r, TSNode n, struct body_place at, const struct go_function *outer)
 {
-	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
+	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n), .generic = outer->generic};
+	function_list own = {0};
 
-	f.name = arena_printf(&r->s->arena, "func%zu", literals->len + 1);
-	read_parts(r, n, &f, NULL);
-	vec_push(literals, f);
+	memcpy(f.type_params, outer->type_params, sizeof(f.type_params));
+	f.name = arena_printf(&r->s->arena, "%s%zu", at.nested ? "" : "func", at.literals->len + 1);
+	read_parts(r, n, &f,
+	           (struct body_place){.depth = at.depth,
+	                               .nested = at.nested + 1,
+	                               .literals = at.nested + 1 < LITERALS_MAX ? &own : NULL});
+	f.nliterals = own.len;
+	f.literals = KEEP(r->s, own);
+	vec_done(&own);
+	vec_push(at.literals, f);
 }
 
 static void read_body(struct source_reader *r, TSTreeCursor *c, struct body_place at, struct go_function *f)
@@ -222,7 +238,7 @@ static void read_body(struct source_reader *r, TSTreeCursor *c, struct body_plac
 	}
 	if (is(n, N_FUNC_LITERAL)) {
 		if (at.literals && !at.literal)
-			add_literal(r, n, at.literals);
+			add_literal(r, n, at, f);
 		at.literal = true;
 	}
 	at.loop = !at.literal && (at.loop || is_loop(n));
@@ -296,7 +312,7 @@ static unsigned directives_above(const struct go_source *s, uint32_t at)
 /* ---- declarations ---- */
 
 /* What declarations and literals have: a signature, but for the receiver, and a body. */
-static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, function_list *literals)
+static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, struct body_place at)
 {
 	TSNode body = field(n, "body");
 	TSTreeCursor cursor;
@@ -308,12 +324,9 @@ static void read_parts(struct source_reader *r, TSNode n, struct go_function *f,
 	f->body = span_of(body);
 	f->ends_in_return = ends_in_return(body);
 	cursor = ts_tree_cursor_new(body);
-	read_body(r, &cursor, (struct body_place){.literals = literals}, f);
+	read_body(r, &cursor, at, f);
 	ts_tree_cursor_delete(&cursor);
 }
-
-/* A list's elements as the file's own. */
-#define KEEP(s, v) ((v).len ? arena_memdup(&(s)->arena, (v).data, (v).len * sizeof(*(v).data)) : NULL)
 
 static void add_function(struct source_reader *r, TSNode n)
 {
@@ -334,9 +347,16 @@ static void add_function(struct source_reader *r, TSNode n)
 	behind = ts_node_end_byte(name);
 	while (behind < r->s->len && (r->s->text[behind] == ' ' || r->s->text[behind] == '\t'))
 		behind++;
-	f.generic |= behind < r->s->len && r->s->text[behind] == '['; /* those of a method were masked */
+	if (behind < r->s->len && r->s->text[behind] == '[') { /* those of a method were masked */
+		const struct go_scan g = {r->s->text, r->s->len};
+		size_t end = go_scan_brackets(&g, behind);
+
+		f.generic = true;
+		f.broken |= !end;
+		f.type_params[1] = (struct go_span){behind, (uint32_t)end};
+	}
 	f.directives = directives_above(r->s, f.all.start);
-	read_parts(r, n, &f, &literals);
+	read_parts(r, n, &f, (struct body_place){.literals = &literals});
 	f.nliterals = literals.len;
 	f.literals = KEEP(r->s, literals);
 	vec_done(&literals);
@@ -523,4 +543,50 @@ const char *go_function_name(struct arena *a, const struct go_function *f)
 	if (!f->receiver)
 		return f->name;
 	return arena_printf(a, f->by_pointer ? "(*%s).%s" : "%s.%s", f->receiver, f->name);
+}
+
+const char *go_function_symbol(struct arena *a, const struct go_function *f)
+{
+	const char *own = f->type_params[1].end > f->type_params[1].start ? "[...]" : "";
+	const char *of = f->of_generic ? "[...]" : "";
+
+	if (!f->receiver)
+		return arena_printf(a, "%s%s", f->name, own);
+	return arena_printf(a, f->by_pointer ? "(*%s%s).%s%s" : "%s%s.%s%s", f->receiver, of, f->name, own);
+}
+
+/* Names in a list of type parameters stand behind its bracket and its commas. */
+static bool is_in_list(const struct go_source *s, struct go_span list, const char *name, size_t n)
+{
+	const struct go_scan g = {s->text, list.end};
+	bool first = true;
+
+	for (size_t i = list.start + 1, behind; i < list.end; i = behind) {
+		behind = go_scan_opaque(&g, i);
+		if (behind == i && strchr("([{", s->text[i]) && s->text[i])
+			behind = go_scan_brackets(&g, i);
+		if (!behind)
+			return true; /* whatever it is */
+		if (behind > i)
+			continue;
+		behind = MAX(go_scan_name(&g, i), i + 1);
+		if (first && behind - i == n && !memcmp(s->text + i, name, n))
+			return true;
+		first = s->text[i] == ',' || (first && isspace((unsigned char)s->text[i]));
+	}
+	return false;
+}
+
+bool go_function_is_parameter(const struct go_source *s, const struct go_function *f, struct go_span type)
+{
+	const struct go_scan g = {s->text, type.end};
+
+	for (size_t i = type.start, behind; f->generic && i < type.end; i = behind) {
+		behind = MAX(go_scan_name(&g, i), i + 1);
+		for (size_t k = 0; k < ARRAY_SIZE(f->type_params); k++)
+			if (f->type_params[k].end > f->type_params[k].start &&
+			    is_in_list(s, f->type_params[k], s->text + i, behind - i))
+				return true;
+	}
+	return false;
 }

@@ -39,7 +39,9 @@ struct go_function {
 	const char *name;
 	const char *receiver; /* the name of its type, without its type parameters; NULL: it has none */
 	bool by_pointer;      /* the receiver is a pointer */
-	bool generic;         /* type parameters of its own or of its receiver */
+	bool generic;         /* type parameters of its own or of its receiver, or of what a literal stands in */
+	bool of_generic;      /* the receiver's type has type parameters */
+	struct go_span type_params[2]; /* the receiver's and its own, with their brackets */
 	bool broken;          /* part of it was not understood */
 	struct go_param *params, *results;
 	size_t nparams, nresults;   /* params[0] is the receiver where there is one */
@@ -52,10 +54,8 @@ struct go_function {
 	bool recovers;       /* recover() */
 	bool asks_caller;    /* runtime.Caller or Callers, anywhere in it */
 	bool ends_in_return; /* its last statement is one */
-	/*
-	 * Function literals in its body but not in each other, called func1, func2, … as the compiler does. Of a
-	 * literal itself none are listed.
-	 */
+	/* Function literals in its body but not in each other, called func1, func2, … as the compiler does; those of a
+	 * literal 1, 2, …; down to eight of them in each other. */
 	struct go_function *literals;
 	size_t nliterals;
 };
@@ -98,5 +98,9 @@ DEFINE_CLEANUP(struct go_source *, go_source, go_source_free)
 uint32_t go_source_line(const struct go_source *s, uint32_t at);
 /* As people and stack traces write it behind the package: "(*conn).serve", "conn.serve", "serve". */
 const char *go_function_name(struct arena *a, const struct go_function *f);
+/* As the compiler calls it behind the package: "(*List[...]).Add", "Map[...]". */
+const char *go_function_symbol(struct arena *a, const struct go_function *f);
+/* Whether a type parameter of the function stands in what is written there. */
+bool go_function_is_parameter(const struct go_source *s, const struct go_function *f, struct go_span type);
 
 #endif

@@ -1,5 +1,6 @@
 #include "weave/points.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,6 +10,9 @@
 #include "probe/bind/bind.h"
 #include "probe/bind/print_point.h"
 #include "probe/pack/join.h"
+
+#include "weave/calls.h"
+#include "weave/kept.h"
 #include "weave/source_types.h"
 #include "weave/spans.h"
 #include "weave/unwinding.h"
@@ -23,10 +27,18 @@ struct weaving_point {
 	size_t function;  /* its place among the weaver's */
 	const char *func; /* full name */
 	struct bound_program program;
+	struct kept_values kept;
 	struct go_point printed;
 	/* The point before them puts these in, with a defer of its own, where its record was written: */
 	bool ends_pair;  /* its return */
 	bool at_unwinding; /* what is told of it when a panic or Goexit unwinds it */
+};
+
+/* A point that could not be woven, and why. */
+struct refused_point {
+	const struct pack *pack;
+	const char *span; /* as pack_woven_span has it */
+	const char *point, *func, *why;
 };
 
 static bool follows(const struct weaving_point *wp)
@@ -43,6 +55,7 @@ struct points_weaver {
 	struct buf variables;             /* the earshotPoint of each point */
 	struct pack spans;                /* functions that are spans */
 	VEC(struct weaving_point) points; /* what is woven, by the numbers of their functions */
+	VEC(struct refused_point) refused;
 };
 
 /* ---- what a variant needs ---- */
@@ -77,13 +90,43 @@ static int function_exists(struct points_weaver *w, const char *name, struct err
 	return r != -ENOENT;
 }
 
-/* 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. */
+/* Whether the source of names[0] calls names[1], …: all of them, or none. As above. */
+static int check_calls(struct points_weaver *w, const char *const *names, bool all, struct err *err)
+{
+	struct woven_function caller;
+	int r = woven_function_find(w->package, names[0], &caller, err);
+
+	if (r)
+		return r == -ENOENT ? r : err_set(err, -ENODATA, "what %s calls cannot be told", names[0]);
+	for (size_t i = 1; names[i]; i++) {
+		const char *own = names[i] + strlen(package_of(&w->package->arena, names[i])) + 1;
+		struct woven_function called;
+
+		r = woven_function_find(w->package, names[i], &called, NULL);
+		if (r == -ESRCH)
+			return err_set(err, -ENODATA, "what it calls of other packages is not looked up");
+		r = r == -ENOENT ? 0 : source_calls(w->types, &caller, own, err);
+		if (r < 0)
+			return r;
+		if ((r > 0) != all)
+			return err_set(err, -ENOENT, "not needed here: %s calls %s%s", names[0], all ? "no " : "",
+			               names[i]);
+	}
+	return 0;
+}
+
+/*
+ * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does
+ * (needs_copy, needs_run) is not known yet: the point is there in case that it is needed.
+ */
 static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
 {
-	int is;
+	int is = v->needs_call ? check_calls(w, v->needs_call, true, err) : 0;
 
-	if (v->needs_call || v->needs_no_call)
-		return err_set(err, -ENODATA, "what a function calls is not looked up in source");
+	if (!is && v->needs_no_call)
+		is = check_calls(w, v->needs_no_call, false, err);
+	if (is)
+		return is;
 	is = v->needs_absent ? field_exists(w, v->needs_absent, err) : 0;
 	if (is > 0)
 		return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_absent);
@@ -97,20 +140,44 @@ static int check_needs(struct points_weaver *w, const struct pack_variant *v, st
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
 	}
+	if (is >= 0 && v->needs_no_func) {
+		is = function_exists(w, v->needs_no_func, err);
+		if (is > 0)
+			return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_no_func);
+	}
 	return is < 0 ? is : 0;
 }
 
 /* ---- the signature ---- */
 
 /* A slice where the parameter is variadic. */
-static const struct type *type_of(struct points_weaver *w, const struct weave_file *f, const struct go_param *p,
+static const struct type *type_of(struct points_weaver *w, const struct woven_function *fn, const struct go_param *p,
                                   struct err *err)
 {
-	const struct type *t = source_type_at(w->types, f, p->type, err);
+	const struct type *t = source_type_of(w->types, fn->file, fn->function, p, err);
 	struct type_lookup *types = source_types_lookup(w->types);
 
 	return t && p->variadic ? types->ops->parse(types, "", arena_printf(&w->package->arena, "[]%s", t->name), err)
 	                        : t;
+}
+
+/* Packs may write a package by the last element of its path. */
+static bool is_short_for(struct arena *arena, const char *declared, const char *name)
+{
+	char *last, *to;
+
+	if (strchr(declared, '/'))
+		return false;
+	last = to = arena_strdup(arena, name);
+	for (const char *p = name; *p; p++) {
+		if (*p == '/')
+			while (to > last && (isalnum((unsigned char)to[-1]) || strchr("._-~%", to[-1])))
+				to--;
+		else
+			*to++ = *p;
+	}
+	*to = 0;
+	return !strcmp(last, declared);
 }
 
 /* What the pack declares must be what is there: names are the pack's, in its expressions. */
@@ -118,13 +185,15 @@ static int check_declared(struct points_weaver *w, const struct declared_param *
                           struct err *err)
 {
 	struct type_lookup *types = source_types_lookup(w->types);
+	struct arena *arena = &w->package->arena;
 	const char *package = w->package->path;
 	const struct type *declared;
 
 	if (!d->type || !t)
 		return 0;
 	declared = types->ops->parse(types, package, d->type, NULL);
-	if (!declared || declared->kind == KIND_INVALID || t->kind == KIND_INVALID || !strcmp(declared->name, t->name))
+	if (!declared || declared->kind == KIND_INVALID || t->kind == KIND_INVALID ||
+	    !strcmp(declared->name, t->name) || is_short_for(arena, d->type, t->name))
 		return 0;
 	return err_set(err, -EINVAL, "%s is declared as %s, but is %s", d->name && *d->name ? d->name : "a parameter",
 	               d->type, t->name);
@@ -136,7 +205,7 @@ struct declared_list {
 	bool is;
 };
 
-static int read_variables(struct points_weaver *w, const struct weave_file *f, const struct go_param *p, size_t n,
+static int read_variables(struct points_weaver *w, const struct woven_function *fn, const struct go_param *p, size_t n,
                           const struct declared_list *declared, struct bound_variable *ret, struct err *err)
 {
 	int r = 0;
@@ -146,7 +215,7 @@ static int read_variables(struct points_weaver *w, const struct weave_file *f, c
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		struct err why = {0};
 
-		ret[i].type = type_of(w, f, &p[i], &why);
+		ret[i].type = type_of(w, fn, &p[i], &why);
 		ret[i].name = p[i].name && strcmp(p[i].name, "_") ? p[i].name : NULL;
 		if (!ret[i].type || ret[i].type->kind == KIND_INVALID)
 			ret[i].untyped = arena_printf(&w->package->arena, "the type of %s is not known: %s",
@@ -174,12 +243,12 @@ static int read_signature(struct points_weaver *w, const struct woven_function *
 	int r = 0;
 
 	if (skip)
-		r = read_variables(w, fn->file, f->params, 1, &(struct declared_list){0}, params, err);
+		r = read_variables(w, fn, f->params, 1, &(struct declared_list){0}, params, err);
 	if (r >= 0)
-		r = read_variables(w, fn->file, f->params + skip, f->nparams - skip, &in, params + skip, err);
+		r = read_variables(w, fn, f->params + skip, f->nparams - skip, &in, params + skip, err);
 	if (r < 0)
 		return err_prefix(err, "parameters");
-	r = read_variables(w, fn->file, f->results, f->nresults, &out, results, err);
+	r = read_variables(w, fn, f->results, f->nresults, &out, results, err);
 	if (r < 0)
 		return err_prefix(err, "results");
 	*ret = (struct bound_variables){
@@ -187,16 +256,96 @@ static int read_signature(struct points_weaver *w, const struct woven_function *
 	return 0;
 }
 
+/* ---- what is kept ---- */
+
+/* "T", "*T" of a method's full name; NULL: it is none. */
+static const char *receiver_of(struct arena *arena, const char *name, const char *package)
+{
+	const char *own = name + strlen(package) + 1, *dot = strchr(own, '.');
+
+	if (!dot || !strncmp(dot, ".func", 5))
+		return NULL;
+	if (*own != '(')
+		return arena_strndup(arena, own, (size_t)(dot - own));
+	return dot[-1] == ')' ? arena_strndup(arena, own + 1, (size_t)(dot - own) - 2) : NULL;
+}
+
+/* Of a function of another package what the pack declares is believed, where it does. */
+static void declared_variables(struct points_weaver *w, const struct func_ref *ref, struct bound_variables *ret)
+{
+	struct type_lookup *types = source_types_lookup(w->types);
+	struct arena *arena = &w->package->arena;
+	const char *package = package_of(arena, ref->name), *receiver = receiver_of(arena, ref->name, package);
+	size_t skip = receiver ? 1 : 0, n = skip + ref->signature.nparams;
+	struct bound_variable *params = arena_array(arena, struct bound_variable, n + 1);
+
+	if (receiver)
+		params->type = types->ops->parse(types, package, receiver, NULL);
+	for (size_t i = skip; ref->declared && i < n; i++) {
+		const struct declared_param *d = &ref->signature.params[i - skip];
+
+		params[i].name = d->name;
+		params[i].type = d->type ? types->ops->parse(types, package, d->type, NULL) : NULL;
+	}
+	*ret = (struct bound_variables){.params = params, .nparams = ref->declared ? n : skip, .has_receiver = skip};
+}
+
+/* At the entry of that variant's function. */
+static int entry_scope(struct points_weaver *w, const struct pack_variant *v, struct bind_scope *ret)
+{
+	struct arena *arena = &w->package->arena;
+	struct bound_variables variables = {0};
+	struct woven_function found;
+	struct func_ref ref;
+	int r = func_ref_parse(v->func, arena, &ref, NULL);
+
+	if (r < 0)
+		return r;
+	if (v->declared)
+		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
+	r = woven_function_find(w->package, ref.name, &found, NULL);
+	if (!r)
+		r = read_signature(w, &found, &ref, &variables, NULL);
+	else if (r == -ESRCH) {
+		declared_variables(w, &ref, &variables);
+		r = 0;
+	}
+	*ret = (struct bind_scope){.types = source_types_lookup(w->types),
+	                           .func = ref.name,
+	                           .symbol = ref.name,
+	                           .variables = variables,
+	                           .known = true,
+	                           .at = SIDE_ENTRY};
+	return r;
+}
+
+static const struct type *kept_type(void *arg, const struct pack_variant *v, const char *expression)
+{
+	struct points_weaver *w = arg;
+	struct arena *arena = &w->package->arena;
+	const struct bound *n;
+	struct bind_scope scope;
+	struct expr *e;
+
+	if (v->at_return || entry_scope(w, v, &scope) < 0 || expr_parse(expression, arena, &e, NULL) < 0 ||
+	    bind_expr(&scope, e, expression, arena, &n, NULL) < 0)
+		return NULL;
+	return n->type;
+}
+
 /* ---- binding and printing ---- */
+
+static const char not_wanted[] = "no later point needs it";
 
 static struct capture_item item_of(const struct weaving_point *wp, const struct pack_capture *c)
 {
 	struct capture_item item = pack_capture_item(wp->span, c, &(struct join_options){0});
 
-	if (c->use == USE_SAVED)
-		item.left_out = "woven code keeps no values for later points";
-	else if (!item.fact && !item.links && !item.left_out && c->use != USE_ATTRIBUTE && c->use != USE_PANIC_TYPE &&
-	         c->use != USE_RECOVERY_PC)
+	item.carry = c->use == USE_SAVED ? kept_number(&wp->kept, c->saved_as) : 0;
+	if (c->use == USE_SAVED && !item.carry)
+		item.left_out = not_wanted;
+	else if (c->use != USE_SAVED && !item.fact && !item.links && !item.left_out && c->use != USE_ATTRIBUTE &&
+	         c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC)
 		item.left_out = "woven code does not do this yet";
 	return item;
 }
@@ -210,6 +359,8 @@ static struct bind_scope scope_of(struct points_weaver *w, const struct weaving_
 	                           .variables = *variables,
 	                           .results_known = true,
 	                           .known = true,
+	                           .carried = wp->kept.values,
+	                           .ncarried = wp->kept.n,
 	                           .at = wp->variant->at_return ? SIDE_RETURN : SIDE_ENTRY};
 }
 
@@ -237,6 +388,30 @@ static size_t shared(struct points_weaver *w, const struct woven_function *found
 	return w->functions.len - 1;
 }
 
+static bool is_wrapped(const struct points_weaver *w, const struct go_function *f)
+{
+	for (size_t i = 0; i < w->functions.len; i++)
+		if (w->functions.data[i].function == f && w->functions.data[i].wrapped)
+			return true;
+	return false;
+}
+
+/* Literals in a function that becomes two are called otherwise: packs would not find them. */
+static int defer_in(struct points_weaver *w, size_t function, struct err *err)
+{
+	struct woven_function *f = &w->functions.data[function], before = *f;
+	int r = woven_function_defer(f, err);
+
+	for (size_t i = 0; r >= 0 && f->wrapped && !before.wrapped && i < w->functions.len; i++)
+		if (w->functions.data[i].outer == f->function)
+			r = err_set(err, -EINVAL,
+			            "one more defer would make its own defers five times dearer, and it may not become "
+			            "two functions: a literal in it is woven");
+	if (r < 0)
+		*f = before;
+	return r;
+}
+
 /* Of a note, which is nothing but what it captures, nothing is left. */
 static bool says_nothing(const struct weaving_point *wp)
 {
@@ -253,7 +428,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 {
 	struct arena *arena = &w->package->arena;
 	struct bound_variables variables;
-	struct woven_function found;
+	struct woven_function found, before;
 	struct func_ref ref;
 	size_t function;
 	int r = func_ref_parse(v->func, arena, &ref, err);
@@ -270,29 +445,35 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	r = check_needs(w, v, err);
 	if (r < 0)
 		return r;
+	if (found.outer && is_wrapped(w, found.outer))
+		return err_set(err, -EXDEV, "the function that it stands in has become two");
 	function = shared(w, &found);
-	if (v->at_return && woven_function_cliff(&w->functions.data[function]))
-		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
-	r = read_signature(w, &found, &ref, &variables, err);
+	before = w->functions.data[function];
+	if (v->at_return)
+		r = defer_in(w, function, err);
+	if (r >= 0)
+		r = read_signature(w, &found, &ref, &variables, err);
 	if (r >= 0)
 		r = bind_point(w, wp, &variables, err);
 	if (r >= 0 && says_nothing(wp))
 		r = err_set(err, -ENOENT, "there is nothing that it could capture");
 	if (r >= 0)
-		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, arena, &wp->printed, err);
-	if (r >= 0) {
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, arena,
+		                  &wp->printed, err);
+	if (r >= 0)
 		wp->function = function;
-		w->functions.data[function].defers += v->at_return;
-	}
+	else
+		w->functions.data[function] = before;
 	return r;
 }
 
 /* ---- the point's text ---- */
 
-/* Fields are separated by tabs, lines by newlines: an expression has neither in earnest. */
+/* Fields are separated by tabs, lines by newlines: an expression has neither in earnest. Of a sentence that points at a
+ * column the first line will do. */
 static void add_text(struct buf *out, const char *text)
 {
-	for (; *text; text++)
+	for (; *text && *text != '\n'; text++)
 		buf_char(out, (unsigned char)*text < ' ' ? ' ' : *text);
 }
 
@@ -307,6 +488,29 @@ static void add_left(struct buf *out, const char *number, const char *name, cons
 	buf_printf(out, "left\t%s\t%s\t", number, name);
 	add_text(out, why);
 	buf_char(out, '\n');
+}
+
+static bool has_point_of(const struct points_weaver *w, const struct refused_point *r)
+{
+	for (size_t i = 0; i < w->points.len; i++)
+		if (w->points.data[i].pack == r->pack && !strcmp(pack_woven_span(w->points.data[i].part), r->span))
+			return true;
+	return false;
+}
+
+/* Any of a span's points tells what the package lacks of it, since the linker drops those that nobody reaches. */
+static void add_refused(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
+{
+	for (size_t i = 0; i < w->refused.len; i++) {
+		const struct refused_point *r = &w->refused.data[i];
+		bool own = r->pack == wp->pack && !strcmp(r->span, pack_woven_span(wp->part));
+
+		if (!own && (wp != w->points.data || has_point_of(w, r)))
+			continue;
+		buf_printf(out, "refused\t%s\t%s\t%s\t%s\t", r->pack->name, r->span, r->point, r->func);
+		add_text(out, r->why);
+		buf_char(out, '\n');
+	}
 }
 
 static void describe(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
@@ -327,8 +531,11 @@ static void describe(struct points_weaver *w, const struct weaving_point *wp, st
 	for (size_t i = 0; i < wp->printed.nleft; i++) {
 		const struct go_point_left *l = &wp->printed.left[i];
 
-		add_left(out, capture_text(w, wp, l->capture), wp->program.captures[l->capture].name, l->why);
+		if (strcmp(l->why, not_wanted) != 0)
+			add_left(out, capture_text(w, wp, l->capture), wp->program.captures[l->capture].name,
+			         l->why);
 	}
+	add_refused(w, wp, out);
 	buf_str(out, "end\n");
 }
 
@@ -357,64 +564,88 @@ static void print_variable(struct points_weaver *w, const struct weaving_point *
 
 /* ---- the calls ---- */
 
-/* What of the function is handed over: each with a comma before it. */
+/* Which parameters are handed over: each with a comma before it. */
 static const char *arguments_of(struct points_weaver *w, const struct weaving_point *wp)
 {
 	_cleanup_(buf_done) struct buf out = {0};
 	struct woven_function *fn = &w->functions.data[wp->function];
-	bool at_return = wp->variant->at_return;
 
-	for (size_t i = 0; i < (at_return ? fn->function->nresults : fn->function->nparams); i++) {
-		if (!wp->printed.used[i])
-			continue;
-		if (wp->at_unwinding)
-			buf_printf(&out, ", earshotK%zu", i);
-		else
-			buf_printf(&out, ", %s",
-			           at_return ? woven_result(w->package, fn, i) : woven_param(w->package, fn, i));
-	}
+	for (size_t i = 0; i < fn->function->nparams; i++)
+		if (wp->printed.used[i])
+			buf_printf(&out, ", %s", woven_param(w->package, fn, i));
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
 #define TEST  " if *earshotSwitch != earshot_p%zu.off {"
 #define FRAME " earshotD, earshotU := earshotDepth(), earshotPanic();"
-/* A panic, or Goexit, that unwinds the function is no return. */
-#define DEFER " defer func() { if earshotPanic() == earshotU { earshot_f%zu(earshotD%s) } }() "
+/*
+ * What is deferred is a function of the added file, which gets results by their addresses and parameters as they are at
+ * the entry. A literal in the function itself would make the compiler call the others by other numbers.
+ */
+#define DEFER_END    " defer earshot_e%zu(earshotD, earshotU%s);"
+#define DEFER_UNWIND " defer earshot_u%zu(earshotD, earshotU%s);"
 
-#define UNWOUND " defer func() { if earshotPanic() != earshotU {%s } }() "
-
-/* Parameters as they were at the entry, for those of the n points from number on that are told of an unwinding. */
-static void keep_params(struct points_weaver *w, size_t number, size_t n, struct buf *out)
+/* Which of the function's parameters, or results, one of the n points from number on takes. NULL: not that one. */
+static const char *taken_type(const struct points_weaver *w, size_t number, size_t n, size_t i)
 {
-	struct woven_function *fn = &w->functions.data[w->points.data[number].function];
-
-	for (size_t i = 0; i < fn->function->nparams; i++) {
-		bool used = false;
-
-		for (size_t k = number; k < number + n; k++)
-			used |= w->points.data[k].at_unwinding && w->points.data[k].printed.used[i];
-		if (used)
-			buf_printf(out, " earshotK%zu := %s;", i, woven_param(w->package, fn, i));
-	}
+	for (size_t k = number; k < number + n; k++)
+		if (w->points.data[k].printed.used[i])
+			return w->points.data[k].printed.types[i];
+	return NULL;
 }
 
-/* What is deferred where the point before these n was recorded. */
+/* A panic, or Goexit, that unwinds the function is no return. */
+static const char *deferred_end(struct points_weaver *w, size_t number)
+{
+	const struct weaving_point *wp = &w->points.data[number];
+	struct woven_function *fn = &w->functions.data[wp->function];
+	_cleanup_(buf_done) struct buf given = {0}, handed = {0};
+	struct buf *out = &w->variables;
+
+	buf_printf(out, "\n//go:norace\nfunc earshot_e%zu(earshotD, earshotU uintptr", number);
+	for (size_t i = 0; i < fn->function->nresults; i++) {
+		if (!wp->printed.used[i])
+			continue;
+		buf_printf(out, ", earshotA%zu *%s", i, wp->printed.types[i]);
+		buf_printf(&handed, ", *earshotA%zu", i);
+		buf_printf(&given, ", &%s", woven_result(w->package, fn, i));
+	}
+	buf_printf(out, ") {\n\tif earshotPanic() == earshotU {\n\t\tearshot_f%zu(earshotD%s)\n\t}\n}\n", number,
+	           handed.len ? handed.data : "");
+	return arena_printf(&w->package->arena, DEFER_END, number, given.len ? given.data : "");
+}
+
+/* The n points from number on are told of an unwinding. */
+static const char *deferred_unwinding(struct points_weaver *w, size_t number, size_t n)
+{
+	struct woven_function *fn = &w->functions.data[w->points.data[number].function];
+	_cleanup_(buf_done) struct buf given = {0};
+	struct buf *out = &w->variables;
+
+	buf_printf(out, "\n//go:norace\nfunc earshot_u%zu(earshotD, earshotU uintptr", number);
+	for (size_t i = 0; i < fn->function->nparams; i++)
+		if (taken_type(w, number, n, i)) {
+			buf_printf(out, ", earshotA%zu %s", i, taken_type(w, number, n, i));
+			buf_printf(&given, ", %s", woven_param(w->package, fn, i));
+		}
+	buf_printf(out, ") {\n\tif earshotPanic() != earshotU {\n");
+	for (size_t k = number; k < number + n; k++) {
+		buf_printf(out, "\t\tearshot_f%zu(earshotD", k);
+		for (size_t i = 0; i < fn->function->nparams; i++)
+			if (w->points.data[k].printed.used[i])
+				buf_printf(out, ", earshotA%zu", i);
+		buf_printf(out, ")\n");
+	}
+	buf_printf(out, "\t}\n}\n");
+	return arena_printf(&w->package->arena, DEFER_UNWIND, number, given.len ? given.data : "");
+}
+
+/* What is deferred where the point before these n was recorded: of one kind. */
 static const char *deferred(struct points_weaver *w, size_t number, size_t n)
 {
-	_cleanup_(buf_done) struct buf out = {0}, unwound = {0};
-
-	keep_params(w, number, n, &out);
-	for (size_t i = number; i < number + n; i++) {
-		const struct weaving_point *wp = &w->points.data[i];
-
-		if (wp->at_unwinding)
-			buf_printf(&unwound, " earshot_f%zu(earshotD%s);", i, arguments_of(w, wp));
-		else
-			buf_printf(&out, DEFER, i, arguments_of(w, wp));
-	}
-	if (unwound.len)
-		buf_printf(&out, UNWOUND, unwound.data);
-	return arena_strdup(&w->package->arena, out.data);
+	if (w->points.data[number].at_unwinding)
+		return deferred_unwinding(w, number, n);
+	return deferred_end(w, number); /* one of a pair */
 }
 
 static size_t followers_of(const struct points_weaver *w, size_t number)
@@ -433,15 +664,15 @@ static void put_call(struct points_weaver *w, size_t number)
 	const struct woven_function *fn = &w->functions.data[wp->function];
 	struct go_edits *edits = &fn->file->edits;
 	uint32_t at = fn->function->body.start + 1;
-	const char *given = arguments_of(w, wp);
 
 	if (wp->variant->at_return)
-		go_edits_insert(edits, at, TEST FRAME DEFER "};", number, number, given);
+		go_edits_insert(edits, at, TEST FRAME "%s };", number, deferred_end(w, number));
 	else if (followers_of(w, number))
-		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s} };", number, number, given,
-		                deferred(w, number + 1, followers_of(w, number)));
+		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s } };", number, number,
+		                arguments_of(w, wp), deferred(w, number + 1, followers_of(w, number)));
 	else
-		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number, given);
+		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number,
+		                arguments_of(w, wp));
 }
 
 /* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
@@ -455,36 +686,23 @@ static void put_calls(struct points_weaver *w)
 			if (!follows(wp) && defers != entries)
 				put_call(w, i);
 		}
+	for (size_t i = 0; i < w->functions.len; i++)
+		if (w->functions.data[i].wrapped)
+			woven_function_wrap(w->package, &w->functions.data[i], i);
 }
 
 /* ---- what is told of an unwinding ---- */
 
-static int start_scope(struct points_weaver *w, const struct weaving_point *start, struct bind_scope *ret)
-{
-	struct bound_variables variables;
-	struct woven_function found;
-	struct func_ref ref;
-	int r = func_ref_parse(start->variant->func, &w->package->arena, &ref, NULL);
-
-	if (r >= 0)
-		r = woven_function_find(w->package, ref.name, &found, NULL);
-	if (r >= 0)
-		r = read_signature(w, &found, &ref, &variables, NULL);
-	if (r >= 0)
-		*ret = scope_of(w, start, &variables);
-	return r;
-}
-
 /* The notes of an unwinding share one defer in the function of the start, which is the last point so far. */
 static void weave_unwinding(struct points_weaver *w, const struct weaving_point *start)
 {
-	const struct woven_function *fn = &w->functions.data[start->function];
+	struct woven_function function = w->functions.data[start->function];
 	struct arena *arena = &w->package->arena;
 	struct weaving_point wp = *start;
 	struct bind_scope scope;
 	size_t before = w->points.len;
 
-	if (woven_function_cliff(fn) || start_scope(w, start, &scope) < 0)
+	if (entry_scope(w, start->variant, &scope) < 0 || defer_in(w, start->function, NULL) < 0)
 		return;
 	wp.at_unwinding = true;
 	for (size_t i = 0; i < start->part->npoints; i++) {
@@ -500,7 +718,8 @@ static void weave_unwinding(struct points_weaver *w, const struct weaving_point 
 		wp.func = ref.name;
 		vec_push(&w->points, wp);
 	}
-	w->functions.data[start->function].defers += w->points.len > before;
+	if (w->points.len == before)
+		w->functions.data[start->function] = function;
 }
 
 static bool keeps(const struct pack_variant *v)
@@ -525,10 +744,12 @@ static bool is_builtin(const struct pack *p)
 static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 {
 	struct err err = {0}, first = {0};
+	const char *func = NULL;
 
 	/* Woven code writes into no requests yet. */
-	if (wp->point->role == POINT_ARM || wp->point->role == POINT_INJECT)
+	if (point_writes(wp->point))
 		return;
+	kept_values_of(w->wanted, wp->pack, wp->part, wp->point, kept_type, w, &w->package->arena, &wp->kept);
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
 		int r;
 
@@ -541,13 +762,18 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 			return;
 		}
 		if (r != -ESRCH && r != -ENOENT && !first.code) {
-			err_prefix(&err, "%s", wp->func);
+			func = wp->func;
 			first = err;
 		}
 	}
-	if (first.code && !wp->point->optional && !is_builtin(wp->pack))
-		weave_package_warn(w->package, "%s/%s cannot be observed: its point %s: %s", wp->pack->name,
-		                   wp->span && wp->span->name ? wp->span->name : "hooks", wp->point->name, first.text);
+	if (!first.code)
+		return;
+	vec_push(&w->refused, ((struct refused_point){wp->pack, pack_woven_span(wp->part), wp->point->name, func,
+	                                              arena_strdup(&w->package->arena, first.text)}));
+	if (!wp->point->optional && !is_builtin(wp->pack))
+		weave_package_warn(w->package, "%s/%s cannot be observed: its point %s: %s: %s", wp->pack->name,
+		                   wp->span && wp->span->name ? wp->span->name : "hooks", wp->point->name, func,
+		                   first.text);
 }
 
 static void weave_pack(struct points_weaver *w, const struct pack *pack)
@@ -589,7 +815,10 @@ static void weave_span(struct points_weaver *w, const struct pack_span *span)
 		return;
 	go_points_take_back(w->printed, mark);
 	w->points.len = before;
-	weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
+	vec_push(&w->refused, ((struct refused_point){&w->spans, span->name, wp.point->name, span->name,
+	                                              arena_strdup(&w->package->arena, err.text)}));
+	if (r != -EXDEV)
+		weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
 }
 
 /* What package runtime's own file declares (weave/recorder/). */
@@ -633,7 +862,24 @@ static const char declarations[] =
 	"\n"
 	"//go:linkname earshotWrite runtime.earshotWrite\n"
 	"//go:noescape\n"
-	"func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool\n";
+	"func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool\n"
+	"\n"
+	"//go:linkname earshotGoid runtime.earshotGoid\n"
+	"func earshotGoid() uint64\n"
+	"\n"
+	"//go:linkname earshotCalledBy runtime.earshotCalledBy\n"
+	"func earshotCalledBy(name string, how int) bool\n"
+	"\n"
+	"//go:linkname earshotKeep runtime.earshotKeep\n"
+	"//go:noescape\n"
+	"func earshotKeep(key uint64, slots *earshotSlot, n int)\n"
+	"\n"
+	"//go:linkname earshotKept runtime.earshotKept\n"
+	"//go:noescape\n"
+	"func earshotKept(key uint64, slots *earshotSlot)\n"
+	"\n"
+	"//go:linkname earshotForget runtime.earshotForget\n"
+	"func earshotForget(key uint64)\n";
 
 static bool may_import(void *arg, const char *path)
 {
@@ -662,7 +908,7 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 
 	if (!p->name)
 		return err_set(err, -EINVAL, "it has no package clause");
-	w.types = source_types_new(p, wanted->goroot);
+	w.types = source_types_new(p, wanted->goroot, wanted->list);
 	w.printed = go_points_new(symbol, may_import, &w);
 	for (size_t i = 0; i < wanted->npacks; i++)
 		weave_pack(&w, wanted->packs[i]);
@@ -675,6 +921,7 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	}
 	buf_done(&w.variables);
 	vec_done(&w.points);
+	vec_done(&w.refused);
 	vec_done(&w.functions);
 	go_points_free(w.printed);
 	source_types_free(w.types);

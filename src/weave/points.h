@@ -19,6 +19,7 @@ struct weave_wanted {
 	const struct span_question *spans; /* functions of --span */
 	size_t nspans;
 	const char *goroot; /* as in source_types_new */
+	struct go_list *list;
 };
 
 /* 0, or -errno with a sentence: nothing was changed. */

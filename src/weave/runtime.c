@@ -1,4 +1,4 @@
-/* The recorder in package runtime: one file is added, and runtime's own start calls it. */
+/* The recorder in package runtime: files are added, and runtime's own start calls it. */
 #include <errno.h>
 #include <string.h>
 
@@ -30,6 +30,8 @@ int weave_runtime(struct weave_package *p, struct err *err)
 		return err_set(err, -ENOENT, "this Go's runtime.main does not start as others do");
 	go_edits_insert(&start.file->edits, at, RECORDER_INIT "; ");
 	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_go);
+	buf_str(weave_package_add(p, "earshot_marks.go"), recorder_marks_go);
+	buf_str(weave_package_add(p, "earshot_asked.go"), recorder_asked_go);
 	return 0;
 }
 

@@ -55,17 +55,42 @@ static bool is_source_name(const char *name)
 	       !(n > 8 && !strcmp(name + n - 8, "_test.go")) && !is_for_others(name);
 }
 
-static void read_source(struct source_package *p, const char *path)
+static void read_source(struct source_types *at, struct source_package *p, const char *dir, const char *name)
 {
+	const char *path = arena_printf(&at->arena, "%s/%s", dir, name);
 	struct go_source *s = NULL;
 	struct buf text = {0};
 
 	if (!file_read(path, &text, 0) && text.len && !go_source_parse(text.data, text.len, &s, NULL)) {
 		vec_push(&p->texts, text);
 		vec_push(&p->owned, s);
+		vec_push(&p->names, arena_strdup(&at->arena, name));
 		return;
 	}
 	buf_done(&text);
+}
+
+static bool has_name(const char *const *names, const char *name)
+{
+	while (*names && strcmp(*names, name))
+		names++;
+	return *names;
+}
+
+/* Those of that names, or all. */
+static void take_files(struct source_types *s, struct source_package *p, const char *const *names)
+{
+	p->nfiles = 0;
+	p->files = arena_array(&s->arena, const struct go_source *, p->owned.len + 1);
+	for (size_t i = 0; i < p->owned.len; i++) {
+		/* `package documentation` and commands that make the package's own files lie beside it, and are
+		 * ignored. */
+		if (!p->name && p->owned.data[i]->package && strcmp(p->owned.data[i]->package, "main"))
+			p->name = p->owned.data[i]->package;
+		if (!names || has_name(names, p->names.data[i]))
+			p->files[p->nfiles++] = p->owned.data[i];
+	}
+	p->known = p->nfiles > 0;
 }
 
 static void read_folder(struct source_types *s, struct source_package *p, const char *dir)
@@ -75,18 +100,10 @@ static void read_folder(struct source_types *s, struct source_package *p, const 
 
 	while (d && (e = readdir(d)))
 		if (is_source_name(e->d_name))
-			read_source(p, arena_printf(&s->arena, "%s/%s", dir, e->d_name));
+			read_source(s, p, dir, e->d_name);
 	if (d)
 		closedir(d);
-	p->files = arena_array(&s->arena, const struct go_source *, p->owned.len + 1);
-	for (size_t i = 0; i < p->owned.len; i++) {
-		/* `package documentation` and commands that make the package's own files lie beside it, and are
-		 * ignored. */
-		if (!p->name && p->owned.data[i]->package && strcmp(p->owned.data[i]->package, "main"))
-			p->name = p->owned.data[i]->package;
-		p->files[p->nfiles++] = p->owned.data[i];
-	}
-	p->known = p->nfiles > 0;
+	take_files(s, p, NULL);
 }
 
 /* ---- folders ---- */
@@ -201,6 +218,7 @@ void source_packages_done(struct source_types *s)
 		}
 		vec_done(&p->owned);
 		vec_done(&p->texts);
+		vec_done(&p->names);
 	}
 	vec_done(&s->all);
 	strmap_done(&s->packages);
@@ -217,7 +235,22 @@ struct source_package *source_package(struct source_types *s, const char *path)
 	dir = folder_of(s, p->path);
 	if (dir)
 		read_folder(s, p, dir);
+	else if (strcmp(path, "unsafe") != 0 && strcmp(path, "C") != 0)
+		source_package_choose(s, p);
 	return p;
+}
+
+bool source_package_choose(struct source_types *s, struct source_package *p)
+{
+	const struct go_list_package *l = s->list && p != s->own && !p->listed ? go_list_find(s->list, p->path) : NULL;
+
+	if (!l)
+		return false;
+	p->listed = true;
+	for (size_t i = 0; !p->owned.len && l->files[i]; i++)
+		read_source(s, p, l->dir, l->files[i]);
+	take_files(s, p, l->files);
+	return true;
 }
 
 /* The standard library's own dependencies have other paths than they are imported by. */

@@ -387,6 +387,8 @@ const struct type *source_type_named(struct source_types *s, struct source_packa
 	if (t)
 		return &t->type;
 	d = find_declaration(p, name);
+	if (d.several && source_package_choose(s, p))
+		d = find_declaration(p, name);
 	if (!d.decl) {
 		err_set(err, p->known ? -ENOENT : -ENODATA, "package %s has no type %s", p->path, name);
 		return NULL;

@@ -145,13 +145,14 @@ static const struct type_lookup_ops ops = {
 
 /* ---- the types ---- */
 
-struct source_types *source_types_new(const struct weave_package *p, const char *goroot)
+struct source_types *source_types_new(const struct weave_package *p, const char *goroot, struct go_list *list)
 {
 	struct source_types *s = xcalloc(1, sizeof(*s));
 
 	s->lookup.ops = &ops;
 	s->home = p;
 	s->goroot = goroot;
+	s->list = list;
 	source_packages_open(s);
 	return s;
 }
@@ -176,4 +177,13 @@ const struct type *source_type_at(struct source_types *s, const struct weave_fil
 {
 	return source_type_parse(s, (struct source_place){s->own, f->source}, f->source->text + at.start,
 	                         at.end - at.start, err);
+}
+
+const struct type *source_type_of(struct source_types *s, const struct weave_file *file, const struct go_function *f,
+                                  const struct go_param *p, struct err *err)
+{
+	if (!go_function_is_parameter(file->source, f, p->type))
+		return source_type_at(s, file, p->type, err);
+	err_set(err, -ENODATA, "its type is a type argument of the call");
+	return NULL;
 }

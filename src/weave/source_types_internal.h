@@ -12,8 +12,10 @@ struct source_package {
 	const struct go_source **files;
 	size_t nfiles;
 	bool known;            /* its source is there */
+	bool listed;           /* its files are those that the go command has chosen */
 	VEC(struct buf) texts; /* of those that were read here */
 	VEC(struct go_source *) owned;
+	VEC(const char *) names; /* of their files */
 };
 
 /* Where a type is written: names in it mean what they mean there. */
@@ -36,6 +38,7 @@ struct source_types {
 	struct type_lookup lookup; /* first */
 	const struct weave_package *home;
 	const char *goroot, *root, *module; /* of the module that home is in; NULL: not known */
+	struct go_list *list;
 	struct source_package *own;
 	struct strmap packages, types;
 	VEC(struct source_package *) all;
@@ -48,6 +51,8 @@ void source_packages_open(struct source_types *s);
 void source_packages_done(struct source_types *s);
 /* Never NULL: what has no source is not known. */
 struct source_package *source_package(struct source_types *s, const char *path);
+/* Its files are those alone that the build has, if anybody knows: false: there is no more to be known than before. */
+bool source_package_choose(struct source_types *s, struct source_package *p);
 /* The import path that a name before a dot stands for; NULL: no import of the file is called so. */
 const char *source_import(struct source_types *s, const struct go_source *file, const char *name);
 

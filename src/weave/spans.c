@@ -39,7 +39,7 @@ static void add_arguments(struct spans_maker *m, const struct weave_file *file, 
 
 	for (size_t i = skip; i < f->nparams && out->len < MAX_ATTRIBUTES; i++) {
 		const struct go_param *p = &f->params[i];
-		const struct type *t = p->variadic ? NULL : source_type_at(m->types, file, p->type, NULL);
+		const struct type *t = p->variadic ? NULL : source_type_of(m->types, file, f, p, NULL);
 		const char *name = p->name && strcmp(p->name, "_") ? p->name : arena_printf(a, "arg%zu", i - skip);
 		struct pack_capture c = capture_of(a, name, name);
 
@@ -92,7 +92,7 @@ static void add_parent(struct spans_maker *m, const struct weave_file *file, con
 
 	for (size_t i = skip; i < f->nparams; i++) {
 		const struct go_param *p = &f->params[i];
-		const struct type *t = p->variadic ? NULL : source_type_at(m->types, file, p->type, NULL);
+		const struct type *t = p->variadic ? NULL : source_type_of(m->types, file, f, p, NULL);
 		const char *name = p->name && strcmp(p->name, "_") ? p->name : arena_printf(a, "arg%zu", i - skip);
 		bool is_request = t && !strcmp(t->name, "*net/http.Request");
 		struct pack_capture c;
@@ -114,7 +114,7 @@ static void add_error(struct spans_maker *m, const struct weave_file *file, cons
 	struct arena *a = &m->package->arena;
 
 	for (size_t i = f->nresults; i-- > 0;) {
-		const struct type *t = source_type_at(m->types, file, f->results[i].type, NULL);
+		const struct type *t = source_type_of(m->types, file, f, &f->results[i], NULL);
 
 		if (t && t->kind == KIND_INTERFACE && !strcmp(t->name, "error")) {
 			struct pack_capture c = capture_of(a, "error.type", arena_printf(a, "typeof(ret%zu)", i));
@@ -203,7 +203,7 @@ static bool is_taken(const struct spans_maker *m, const char *name)
 /* A pattern leaves out what cannot be one: whoever names a function is told (points.c). */
 static bool may_be_span(const struct span_question *q, const struct go_function *f)
 {
-	return !q->function.glob || (!f->broken && !f->generic && f->body.end > f->body.start &&
+	return !q->function.glob || (!f->broken && f->body.end > f->body.start &&
 	                             !(f->directives & (GO_NOSPLIT | GO_RUNTIME_ONLY)));
 }
 
@@ -217,6 +217,19 @@ static void add_function(struct spans_maker *m, const struct span_question *ques
 			add_span(m, &questions[i], file, f, name);
 }
 
+/* Literals in it, and in each other. */
+static void add_literals(struct spans_maker *m, const struct span_question *questions, size_t n,
+                         struct weave_file *file, const struct go_function *outer, const char *name)
+{
+	for (size_t i = 0; i < outer->nliterals && !outer->broken; i++) {
+		const struct go_function *f = &outer->literals[i];
+		const char *own = arena_printf(&m->package->arena, "%s.%s", name, f->name);
+
+		add_function(m, questions, n, file, f, own);
+		add_literals(m, questions, n, file, f, own);
+	}
+}
+
 static void add_functions(struct spans_maker *m, const struct span_question *questions, size_t n,
                           struct weave_file *file)
 {
@@ -225,12 +238,10 @@ static void add_functions(struct spans_maker *m, const struct span_question *que
 
 	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
 		const struct go_function *f = &file->source->functions[i];
-		const char *name = arena_printf(a, "%s.%s", prefix, go_function_name(a, f));
+		const char *name = arena_printf(a, "%s.%s", prefix, go_function_symbol(a, f));
 
 		add_function(m, questions, n, file, f, name);
-		for (size_t k = 0; k < f->nliterals && !f->broken && !f->generic; k++)
-			add_function(m, questions, n, file, &f->literals[k],
-			             arena_printf(a, "%s.%s", name, f->literals[k].name));
+		add_literals(m, questions, n, file, f, name);
 	}
 }
 

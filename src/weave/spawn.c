@@ -32,7 +32,7 @@ int spawn_wait(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-int spawn_capture(char *const *argv, bool errors, struct buf *output)
+int spawn_capture(char *const *argv, enum spawn_errors errors, struct buf *output)
 {
 	posix_spawn_file_actions_t actions;
 	int ends[2], code = CANNOT_RUN;
@@ -42,8 +42,10 @@ int spawn_capture(char *const *argv, bool errors, struct buf *output)
 		return CANNOT_RUN;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-	if (errors)
+	if (errors == SPAWN_TAKEN)
 		posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+	else if (errors == SPAWN_QUIET)
+		posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	if (!posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ)) {
 		close(ends[1]);
 		ends[1] = -1;

@@ -43,7 +43,7 @@ static int exec_tool(const struct weaver *w, char **argv)
  * The tool's exit code. If a signal ended it, so do we: it may have been short of memory, and the go command would keep
  * what comes without being woven.
  */
-static int run_tool(const struct weaver *w, char **argv, bool errors, struct buf *output)
+static int run_tool(const struct weaver *w, char **argv, enum spawn_errors errors, struct buf *output)
 {
 	arg_list all = {0};
 	int code;
@@ -68,7 +68,7 @@ static int tell_version(const struct weaver *w, const struct tool_command *c)
 {
 	_cleanup_(buf_done) struct buf line = {0};
 	const char *last;
-	int code = run_tool(w, c->argv, false, &line);
+	int code = run_tool(w, c->argv, SPAWN_OURS, &line);
 
 	if (code || !line.len)
 		return code ? code : 1;
@@ -196,7 +196,7 @@ static int compile_woven(const struct weaver *w, const struct tool_command *c, s
 
 	if (r < 0)
 		return r;
-	code = run_tool(w, argv, true, &output);
+	code = run_tool(w, argv, SPAWN_TAKEN, &output);
 	if (code)
 		return err_set(err, -EINVAL, "what was woven does not compile: %s", first_line(&p->arena, &output));
 	say(p);
@@ -209,7 +209,7 @@ static int compile_woven(const struct weaver *w, const struct tool_command *c, s
 static int compile_original(const struct weaver *w, const struct tool_command *c, struct weave_package *p)
 {
 	_cleanup_(buf_done) struct buf output = {0};
-	int code = run_tool(w, c->argv, true, &output);
+	int code = run_tool(w, c->argv, SPAWN_TAKEN, &output);
 
 	if (!code)
 		say(p);

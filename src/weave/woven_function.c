@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "weave/go_scan.h"
+
 /* ---- finding it ---- */
 
 /* What of a full name stands behind its package, and the package as it is imported. NULL: there is no dot. */
@@ -36,25 +38,50 @@ static bool is_package(const struct weave_package *p, const char *path)
 	return main_package ? !strcmp(path, "main") : !strcmp(path, p->path);
 }
 
-/* "serve.func1": the literal's number, and *ret_len what is before it. 0: it is no literal's name. */
-static size_t literal_number(const char *name, size_t *ret_len)
+/* Behind up to four digits; NULL: there are none. */
+static const char *behind_number(const char *s, size_t *ret)
 {
-	const char *dot = strrchr(name, '.');
-	size_t number = 0, n = dot ? strspn(dot + 5, "0123456789") : 0;
+	size_t n = strspn(s, "0123456789");
 
-	if (!dot || strncmp(dot, ".func", 5) || !n || n > 4 || dot[5 + n])
-		return 0;
-	for (const char *p = dot + 5; *p; p++)
-		number = number * 10 + (size_t)(*p - '0');
-	*ret_len = (size_t)(dot - name);
-	return number;
+	*ret = 0;
+	for (size_t i = 0; i < n && n <= 4; i++)
+		*ret = *ret * 10 + (size_t)(s[i] - '0');
+	return *ret ? s + n : NULL;
+}
+
+/* "serve.func1", "serve.func1.2": where the literal's own name begins, behind the dot; NULL: it is no literal's name. */
+static const char *literal_name(const char *name)
+{
+	for (const char *at = name; (at = strstr(at, ".func")); at++) {
+		size_t number;
+		const char *end = behind_number(at + strlen(".func"), &number);
+
+		while (end && *end == '.')
+			end = behind_number(end + 1, &number);
+		if (end && !*end)
+			return at + 1;
+	}
+	return NULL;
+}
+
+static const struct go_function *literal_in(const struct go_function *f, const char *name)
+{
+	size_t number;
+
+	for (name += strlen("func"); name && *name; name += *name == '.') {
+		name = behind_number(name, &number);
+		if (!name || number > f->nliterals)
+			return NULL;
+		f = &f->literals[number - 1];
+	}
+	return f;
 }
 
 static const struct go_function *function_in(struct arena *arena, const struct go_source *s, const char *name,
                                              size_t len)
 {
 	for (size_t i = 0; s && i < s->nfunctions; i++) {
-		const char *own = go_function_name(arena, &s->functions[i]);
+		const char *own = go_function_symbol(arena, &s->functions[i]);
 
 		if (strlen(own) == len && !memcmp(own, name, len))
 			return &s->functions[i];
@@ -71,32 +98,74 @@ static int check(const struct go_function *f, const struct weave_package *p, str
 		return err_set(err, -EINVAL, "not all of it could be read");
 	if (f->body.start == f->body.end)
 		return err_set(err, -EINVAL, "it has no body in Go");
-	if (f->generic)
-		return err_set(err, -EINVAL, "it is generic");
 	if (f->directives & forbidden)
 		return err_set(err, -EINVAL, "it must not use more of the stack%s", of_runtime ? "" : " (go:nosplit)");
+	return 0;
+}
+
+/* Whether a method of that name is called anywhere in the package, whosever it is. */
+static bool calls_method(const struct weave_package *p, const char *own)
+{
+	for (size_t i = 0; i < p->nfiles; i++) {
+		const struct go_scan g = {p->files[i].text.data, p->files[i].text.len};
+
+		for (size_t at = 1, behind; at < g.n; at = behind) {
+			behind = go_scan_opaque(&g, at);
+			if (behind == at)
+				behind = MAX(go_scan_name(&g, at), at + 1);
+			if (g.text[at - 1] == '.' && go_scan_is_word(&g, at, own) &&
+			    go_scan_is(&g, go_scan_blanks(&g, behind), "("))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * "(*T).m-fm" is what the compiler makes where the method is a value. The method itself is that, if nobody can call it
+ * otherwise.
+ */
+static int method_of_value(struct weave_package *p, const char **name, struct err *err)
+{
+	size_t n = strlen(*name);
+	const char *dot;
+
+	if (n < 4 || strcmp(*name + n - 3, "-fm") != 0)
+		return 0;
+	*name = arena_strndup(&p->arena, *name, n - 3);
+	dot = strrchr(*name, '.');
+	if (!dot || isupper((unsigned char)dot[1]) || calls_method(p, dot + 1))
+		return err_set(err, -EINVAL, "the method is not only used as a value");
 	return 0;
 }
 
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
 {
 	const char *package, *name = split_name(&p->arena, full_name, &package);
-	size_t len = name ? strlen(name) : 0, outer, literal;
+	const char *literal;
+	size_t len;
+	int r;
 
 	if (!name || !is_package(p, package))
 		return -ESRCH;
-	literal = literal_number(name, &outer);
-	len = literal ? outer : len;
+	r = method_of_value(p, &name, err);
+	if (r < 0)
+		return r;
+	literal = literal_name(name);
+	len = literal ? (size_t)(literal - 1 - name) : strlen(name);
 	for (size_t i = 0; i < p->nfiles; i++) {
-		const struct go_function *f = function_in(&p->arena, p->files[i].source, name, len);
+		const struct go_function *f = function_in(&p->arena, p->files[i].source, name, len), *own = f;
 
 		if (!f)
 			continue;
-		if (literal && literal > f->nliterals)
+		if (literal)
+			own = literal_in(f, literal);
+		if (!own)
 			return err_set(err, f->broken ? -EINVAL : -ENOENT, "no such function literal");
-		*ret =
-		    (struct woven_function){.file = &p->files[i], .function = literal ? &f->literals[literal - 1] : f};
-		return f->broken || f->generic ? check(f, p, err) : check(ret->function, p, err);
+		*ret = (struct woven_function){.file = &p->files[i],
+		                               .function = own,
+		                               .outer = literal ? f : NULL};
+		return check(f->broken ? f : own, p, err);
 	}
 	return err_set(err, -ENOENT, "package %s has no function %s", p->path, name);
 }
@@ -112,11 +181,107 @@ static bool is_open(const struct go_function *f, unsigned defers)
 	return !f->loops_defer && defers <= 8 && defers * returns <= 15;
 }
 
-bool woven_function_cliff(const struct woven_function *w)
+static bool is_cliff(const struct woven_function *w)
 {
 	const struct go_function *f = w->function;
 
-	return f->defers && is_open(f, f->defers) && !is_open(f, f->defers + w->defers + 1);
+	return is_open(f, f->defers) && !is_open(f, f->defers + w->defers + 1);
+}
+
+/* ---- wrappers ---- */
+
+/* In a wrapper there is nothing but what is woven, with one return. */
+enum { WRAPPER_DEFERS = 8 };
+
+/* What stands between the parameters' beginning and the body, on one line. NULL: that takes more than leaving out. */
+static const char *one_line(struct arena *arena, const struct go_source *s, size_t from, size_t to)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+	const struct go_scan g = {s->text, to};
+	bool braces = false, lines = false;
+
+	for (size_t i = from, behind; i < to; i = behind) {
+		behind = go_scan_opaque(&g, i);
+		if (behind > i && s->text[i] != '/')
+			buf_append(&out, s->text + i, behind - i);
+		else if (behind == i)
+			buf_char(&out, s->text[i] == '\n' ? ' ' : s->text[i]);
+		lines |= memchr(s->text + i, '\n', MAX(behind, i + 1) - i) != NULL;
+		braces |= s->text[i] == '{';
+		behind = MAX(behind, i + 1);
+	}
+	return (braces && lines) || !out.len || memchr(out.data, '\n', out.len) ? NULL
+	                                                                        : arena_strdup(arena, out.data);
+}
+
+/* Behind the function's name: where its parameters begin. *ret_name: where the name does. */
+static size_t behind_name(const struct woven_function *w, size_t *ret_name)
+{
+	const struct go_function *f = w->function;
+	const struct go_scan g = {w->file->source->text, f->body.start};
+	size_t i = go_scan_space(&g, f->all.start + strlen("func"));
+
+	if (f->receiver)
+		i = go_scan_space(&g, go_scan_brackets(&g, i));
+	*ret_name = i;
+	return go_scan_name(&g, i);
+}
+
+static int check_wrapping(const struct woven_function *w, struct err *err)
+{
+	const struct go_function *f = w->function;
+	struct arena arena = {0};
+	size_t name, behind;
+	bool fits;
+
+	if (w->outer)
+		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
+	if (f->generic)
+		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer, and it is generic");
+	if (f->recovers || f->asks_caller)
+		return err_set(err, -EINVAL,
+		               "one more defer would make its own defers five times dearer, and it may not become two "
+		               "functions: it calls %s",
+		               f->recovers ? "recover" : "runtime.Caller");
+	behind = behind_name(w, &name);
+	fits = one_line(&arena, w->file->source, f->all.start, name) &&
+	       one_line(&arena, w->file->source, behind, f->body.start);
+	arena_done(&arena);
+	return fits ? 0 : err_set(err, -EINVAL, "its parameters are written in a way that cannot be repeated");
+}
+
+int woven_function_defer(struct woven_function *w, struct err *err)
+{
+	int r = 0;
+
+	if (w->wrapped)
+		r = w->defers < WRAPPER_DEFERS ? 0 : err_set(err, -EINVAL, "too much is woven into it");
+	else if (is_cliff(w))
+		r = check_wrapping(w, err);
+	if (r < 0)
+		return r;
+	w->wrapped |= is_cliff(w);
+	w->defers++;
+	return 0;
+}
+
+void woven_function_wrap(struct weave_package *p, struct woven_function *w, size_t number)
+{
+	const struct go_function *f = w->function;
+	const struct go_source *s = w->file->source;
+	struct arena *a = &p->arena;
+	size_t name, behind = behind_name(w, &name), receivers = f->receiver ? 1 : 0;
+	_cleanup_(buf_done) struct buf call = {0};
+
+	if (receivers)
+		buf_printf(&call, "%s.", woven_param(p, w, 0));
+	buf_printf(&call, "earshot_w%zu(", number);
+	for (size_t i = receivers; i < f->nparams; i++)
+		buf_printf(&call, "%s%s%s", i > receivers ? ", " : "", woven_param(p, w, i),
+		           f->params[i].variadic ? "..." : "");
+	go_edits_insert(&w->file->edits, f->body.start + 1, " %s%s) }; %searshot_w%zu%s{",
+	                f->nresults ? "return " : "", call.data, one_line(a, s, f->all.start, name), number,
+	                one_line(a, s, behind, f->body.start));
 }
 
 /* ---- names ---- */

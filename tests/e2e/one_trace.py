@@ -80,10 +80,10 @@ def _tree():
         return f"{widest} columns"
 
 
-def _crowd(build, seconds, threads=64):
-    """Many at once while the garbage collector is busy."""
+def crowd(build, seconds, threads=64, path=None):
+    """Many at once while the garbage collector is busy. path: of another build of it."""
     need_earshot()
-    with Trio(build, GOGC=5) as trio:
+    with Trio(build, path=path, GOGC=5) as trio:
         trio.order(1)
         e = _attach(trio)
         orders = Orders(trio, threads, first=2)
@@ -109,6 +109,6 @@ def tests():
     yield patched(Test("one", _one))
     yield Test("tree", _tree)
     for build in (NEWEST, "go1.21-sw"):
-        crowd = Test(f"crowd-{build.split('-')[0]}", lambda b=build: _crowd(b, seconds), seconds + 120)
-        yield crowd
-        yield patched(crowd)
+        test = Test(f"crowd-{build.split('-')[0]}", lambda b=build: crowd(b, seconds), seconds + 120)
+        yield test
+        yield patched(test)

@@ -67,6 +67,7 @@ def _plain():
     fake, _, _ = _faulty(lambda n: (200, {}, 0, b""))
     assert {r["path"] for r in fake.requests} == {"/v1/traces"}, fake.requests[:3]
     assert {r["headers"]["Content-Type"] for r in fake.requests} == {"application/x-protobuf"}
+    assert {r["headers"].get("Content-Encoding") for r in fake.requests} == {None}, "gzipped, to this very machine"
 
 
 def _gzip():

@@ -3,6 +3,8 @@ code with it (tests/lib/wire.py). Each request arrives as the program made it, w
 what that says is what Earshot says of the request; and whoever is asked finds its caller by it."""
 
 import collections
+import concurrent.futures
+import http.client
 import json
 import subprocess
 import time
@@ -208,8 +210,8 @@ def _compare(kind, requests, without, result):
             want = {"none": each}
         if k == 6 and kind == "h1":  # where the URL fills the buffer
             assert classes[k]["ours"] > each / 2 and sum(classes[k].values()) == each, classes[k]
-        elif classes[k] != want:  # the first request of a gRPC connection has no room
-            assert kind == "grpc" and classes[k]["none"] <= 2 and sum(classes[k].values()) == each, (k, classes[k])
+        else:
+            assert classes[k] == want, (k, classes[k])
     # All else is as it was.
     assert {(s.kind, s.rest) for s in seen} == {(s.kind, s.rest) for s in before}, "other bytes differ, too"
     # What was sent is the client's span, which tells of that request.
@@ -319,7 +321,7 @@ def _orders(build):
     need_earshot()
     with Trio(build, GOGC=5) as trio:
         earshots = [_attach(pid, "--propagate") for pid in trio.pids]
-        trio.order(0)  # connections are made: gRPC's first request has no room for the header
+        trio.order(0)  # connections are made
         numbers = Orders(trio, 8, count=100).join()
         spans, written = [], 0
         for e in earshots:
@@ -338,6 +340,173 @@ def _orders(build):
                                   if s["kind"] == "server" and word_of(s) != "server orders")
     assert set(sources) == {"header"}, sources
     return f"{len(numbers)} orders by {written} headers"
+
+
+# ---- tracestate ----
+
+_HALF = ["k" * 200 + "=" + "v" * 54, "rojo=" + "w" * 251]
+# What comes in with request n, and what of it goes on; None: no such header.
+STATES = [
+    (None, None),
+    ("rojo={n}", "rojo={n}"),
+    ("congo=t{n}, rojo=1", "congo=t{n}, rojo=1"),
+    ("{n}@x=" + "z" * 240, "{n}@x=" + "z" * 240),
+    (",".join(_HALF), ",".join(_HALF)),          # 512 bytes
+    (",".join(_HALF) + "w", None),               # more
+    ("Rojo={n}", None),                          # no list
+    ("rojo={n},congo=\xe9", None),
+    ("a=" + "b" * 99 + "," + "c=" + "d" * 99, "a=" + "b" * 99 + "," + "c=" + "d" * 99),
+    ("", None),
+]
+PLAIN, ANOTHER, OWN_STATE, LONG_URL = range(4)  # tests/go/relay
+
+
+def _state(n):
+    return tuple(s and s.format(n=n) for s in STATES[n // 4 % len(STATES)])
+
+
+class Relay(Process):
+    def __init__(self, program, *args):
+        path = BIN / f"relay-go{program}"
+        if not path.exists():
+            raise Skip(f"{path.name} was not built")
+        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
+        self.port = int(until("it is ready", lambda: self.out().strip()))
+
+
+def _trace_of(n):
+    return f"{n + 1:032x}"
+
+
+def _asked(port, numbers):
+    """Asks for those requests, one after the other on one connection."""
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    for n in numbers:
+        headers = {"traceparent": f"00-{_trace_of(n)}-00f067aa0ba902b7-01"}
+        came = _state(n)[0]
+        if came is not None:
+            headers["tracestate"] = came.encode("latin-1")
+        c.request("GET", f"/{n % 4}/{n}", headers=headers)
+        answer = c.getresponse()
+        body = answer.read()
+        assert answer.status == 200, (n, answer.status, body)
+    c.close()
+
+
+def _ask_all(port, requests, parallel=8):
+    with concurrent.futures.ThreadPoolExecutor(parallel) as pool:
+        for done in [pool.submit(_asked, port, range(k, requests, parallel)) for k in range(parallel)]:
+            done.result()
+
+
+def _states_of(seen):
+    return [v for k, v in seen.rest if k.lower() == "tracestate"]
+
+
+def _check_states(kind, seen, counted):
+    """Each request has its own trace, and the tracestate that came in with that one: as it was, or none."""
+    states = collections.Counter()
+    for s in seen:
+        went = _state(s.number)[1]
+        too_long = (_state(s.number)[0] or "").endswith("ww") and went is None
+        if kind.startswith("grpc") and s.kind == OWN_STATE:  # stays as it is
+            assert not s.traceparents and _states_of(s) == ["own=1"], s
+            continue
+        if kind == "grpc0" and not s.traceparents:  # no room
+            assert not _states_of(s), s
+            continue
+        assert len(s.traceparents) == 1 and s.traceparents[0].split("-")[1] == _trace_of(s.number), s
+        if s.kind == OWN_STATE:
+            assert _states_of(s) == ["own=1"], s
+            states["present"] += went is not None or too_long
+        elif too_long:
+            assert not _states_of(s), s
+            states["too_long"] += 1
+        elif went is None:
+            assert not _states_of(s), s
+        elif _states_of(s) == [went]:
+            states["written"] += 1
+        else:
+            assert not _states_of(s) and (kind == "grpc0" or s.kind == LONG_URL), s
+            states["no_room"] += 1
+    assert states == collections.Counter({k: v for k, v in counted.items() if v}), (states, counted)
+    assert states["written"] > len(seen) / (20 if kind == "grpc0" else 4), states
+    return states
+
+
+def _tracestate(program, kind):
+    """What came in goes on with the traceparent, and nothing else does."""
+    _need_parsers()
+    requests = scaled(800, 400, "PROPAGATE")
+    server = _server("grpc" if kind == "grpc0" else kind)
+    with Relay(program, kind, f"127.0.0.1:{server.port}") as relay:
+        with _attach(relay.pid, "--propagate") as e:
+            _ask_all(relay.port, requests)
+            _, summary = e.finish()
+    server.close()
+    assert summary["losses"]["marks_full"] == 0, summary
+    states = _check_states(kind, _seen_by(server, requests), summary["propagated_tracestate"])
+    return f"{dict(states)} of {requests}"
+
+
+# In the machine: each relay is asked what it is to ask of a server here.
+ASK = """
+trace() {{ printf "00-%032x-00f067aa0ba902b7-01" $(($1 + 1)); }}
+for kind in h1 grpc; do
+	[ $kind = h1 ] && port={h1} || port={grpc}
+	mkfifo input-$kind
+	earshot run --propagate -o json -- ./relay $kind {host}:$port <input-$kind >/out/$kind 2>/out/said-$kind &
+	exec 3>input-$kind
+	until there=$(grep -m1 '^[0-9]*$' /out/$kind); do sleep 0.1; done
+	for n in $(seq 0 $(({requests} - 1))); do
+		state=$(sed -n "$((n / 4 % {states} + 1))p" states | sed "s/{{n}}/$n/")
+		wget -q -O /dev/null --header "traceparent: $(trace $n)" --header "tracestate: $state" http://127.0.0.1:$there/$((n % 4))/$n || exit 1
+	done
+	exec 3>&-
+	wait $!
+done
+"""
+
+
+def _tracestate_in_vm(program):
+    """As _tracestate, by uprobes of a kernel that lets them write."""
+    _need_parsers()
+    vm.need_vm()
+    requests = 4 * len(STATES)
+    servers = {kind: _server(kind) for kind in ("h1", "grpc")}
+    ports = {kind: s.port for kind, s in servers.items()}
+    states = "".join((s[0] or "") + "\n" for s in STATES)
+    script = ASK.format(host=vm.HOST, requests=requests, states=len(STATES), **ports)
+    done = vm.run(script, {"relay": BIN / f"relay-go{program}", "states": states}, 120, network=True)
+    assert done.code == 0, done.describe()
+    told = []
+    for kind, server in servers.items():
+        server.close()
+        summary = next(o["summary"] for o in json_lines(done.files[kind]) if "summary" in o)
+        told.append(dict(_check_states(kind, _seen_by(server, requests), summary["propagated_tracestate"])))
+    return str(told)
+
+
+def _tracestate_chain(program):
+    """In by HTTP/1, on by gRPC, and by HTTP/1 again: through two programs, each under an Earshot of its own."""
+    _need_parsers()
+    requests = 200
+    server = _server("h1")
+    with Relay(program, "grpc", "h1", f"127.0.0.1:{server.port}") as behind:
+        with Relay(program, "grpc", f"127.0.0.1:{behind.port}") as front:
+            with _attach(behind.pid, "--propagate") as last, _attach(front.pid, "--propagate") as first:
+                _ask_all(front.port, requests, 4)
+                last.finish()
+                first.finish()
+    server.close()
+    through = 0
+    for s in _seen_by(server, requests):
+        if s.kind in (PLAIN, ANOTHER):
+            assert [t.split("-")[1] for t in s.traceparents] == [_trace_of(s.number)], s
+            assert _states_of(s) == [t for t in _state(s.number)[1:] if t], s
+            through += bool(_states_of(s))
+    assert through == requests / 4, through
+    return f"{through} tracestates came through both"
 
 
 def _meanwhile(kind):
@@ -395,10 +564,15 @@ def tests():
         yield patched(Test(f"limited-{kind}", lambda k=kind: _limited(k)))
     for build in (f"go{NEW}-plain", f"go{OLD}-sw"):
         yield patched(Test(f"orders-{build}", lambda b=build: _orders(b)))
+    for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-sw", "h2"), (f"{NEW}-sw", "grpc"), (f"{NEW}-sw", "grpc0"),
+                          (f"{OLD}-plain", "h1"), (f"{OLD}-plain", "x"), (f"{OLD}-plain", "grpc")):
+        yield patched(Test(f"tracestate-{kind}-{program}", lambda p=program, k=kind: _tracestate(p, k), 120 * LONG))
+    yield patched(Test(f"tracestate-chain-{NEW}-sw", lambda: _tracestate_chain(f"{NEW}-sw")))
     yield Test("refused", _refused)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc")):
         yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 120 * LONG)
     if LONG > 1:
+        yield Test(f"uprobe-tracestate-{NEW}-sw", lambda: _tracestate_in_vm(f"{NEW}-sw"), 300)
         for kind in ("h1", "h2", "grpc"):
             yield Test(f"uprobe-meanwhile-{kind}", lambda k=kind: _meanwhile_in_vm(k, 20000, 4), 900)
     for kind in ("h1", "h2", "grpc"):

@@ -44,6 +44,7 @@ GROUPS = (
     "keep",
     "sampling",
     "propagate",
+    "propagate_messages",
     "otlp_export",
     "under_load",
     "attach_cycles",
@@ -76,8 +77,10 @@ GROUPS = (
     "messages",
     "woven",
     "weave_source",
+    "gotrace",
     "weave",
     "weave_builds",
+    "woven_traces",
 )
 
 

@@ -6,7 +6,7 @@ import http.client
 
 from earshot import Earshot, and_patched, losses, need_earshot
 from fanout import Fanout, callers, said
-from proc import clean_env, until
+from proc import EARSHOT, clean_env, public_copy, until
 from target import MINORS, Httpd, built, get
 from testing import Test
 
@@ -22,8 +22,9 @@ ENDS_OF_A_CONNECTION = 2  # points of the pack that are passed at the end of eac
 SAMPLED, LEFT_OUT = "00-{:032x}-00f067aa0ba902b7-01", "00-{:032x}-00f067aa0ba902b7-00"
 
 
-def _observe(pid, *options, **env):
-    e = Earshot("attach", "-p", str(pid), "-o", "json", *options, env=clean_env(**env))
+def _observe(pid, *options, prefix=(), **env):
+    e = Earshot("attach", "-p", str(pid), "-o", "json", *options, env=clean_env(**env), prefix=prefix,
+                binary=public_copy(EARSHOT) if prefix else EARSHOT)
     until("the program is observed", lambda: e.check_alive() and "observing " in e.err(), 30)
     return e
 
@@ -65,11 +66,11 @@ def _traces(spans):
     return servers, clients, functions
 
 
-def _whole_or_absent(minor):
-    """A ratio, and an upstream flag for every third and fourth request."""
+def whole_or_absent(minor, path=None, functions=("--span", ASK), prefix=()):
+    """A ratio, and an upstream flag for every third and fourth request. path: of another build of it."""
     need_earshot()
-    with Fanout(minor) as leaf, Fanout(minor, "-leaf", leaf.address) as front:
-        with _observe(front.pid, "--span", ASK, OTEL_TRACES_SAMPLER="parentbased_traceidratio",
+    with Fanout(minor, path=path) as leaf, Fanout(minor, "-leaf", leaf.address, path=path, prefix=prefix) as front:
+        with _observe(front.pid, *functions, prefix=prefix, OTEL_TRACES_SAMPLER="parentbased_traceidratio",
                       OTEL_TRACES_SAMPLER_ARG="0.5") as e:
             flags = {2: SAMPLED, 3: LEFT_OUT}
 
@@ -80,10 +81,10 @@ def _whole_or_absent(minor):
             total = CALLERS * REQUESTS
             _, summary = e.finish()
             spans = [s for s in e.objects() if "trace_id" in s and _said(s)[0] != 0]
-    servers, clients, functions = _traces(spans)
+    servers, clients, functions_of = _traces(spans)
     lost, astray = losses(summary), 0
     for n in range(1, total + 1):
-        for have in clients[n], functions[n]:
+        for have in (clients[n], functions_of[n]) if functions else (clients[n],):
             have.pop("impatient", None)
             by_lineage = have.pop("lineage", 0)
             astray += 2 - by_lineage if n in servers else by_lineage
@@ -105,7 +106,7 @@ def _whole_or_absent(minor):
     assert astray < total, astray
     free = sum(n % 4 not in flags for n in servers)
     assert total * 0.1 < free < total * 0.4, free
-    assert lost["sampled_out"] >= (total - len(servers)) * (1 + 2 * sum(CHILDREN.values())), summary
+    assert lost["sampled_out"] >= (total - len(servers)) * (1 + (2 if functions else 1) * sum(CHILDREN.values())), summary
     assert not lost.get("sampling_disagrees") and not lost.get("marks_full"), summary
     return f"{len(servers)} of {total} whole, {lost['sampled_out']} starts left out, {astray} children astray"
 
@@ -141,12 +142,13 @@ def _leaf(c, n):
     _ask(c, f"/leaf?n={n}", flag.format(n) if n % 3 == 0 else None)
 
 
-def _counts(minor):
-    """Nothing is written of what is left out, and what is left out is counted."""
+def counts(minor, path=None, each=3, prefix=()):
+    """Nothing is written of what is left out, and what is left out is counted. path: of another build of it; each: the
+    records of a request, a start, the route and an end."""
     need_earshot()
-    with Fanout(minor) as server:
+    with Fanout(minor, path=path, prefix=prefix) as server:
         for ratio in ("0", "0.5", "1"):
-            with _observe(server.pid, "--sample", ratio) as e:
+            with _observe(server.pid, "--sample", ratio, prefix=prefix) as e:
                 _callers(server.port, _leaf)
                 spans, summary = e.finish()
             left_out, total = losses(summary).get("sampled_out", 0), CALLERS * REQUESTS
@@ -157,8 +159,7 @@ def _counts(minor):
             for n in range(1, total + 1):  # the ratio is a ceiling: the id decides, whatever the flag says
                 if n % 3 == 0:
                     assert (n in kept) == (ratio == "1"), n
-            # a start, the route and an end for each, and no more
-            assert summary["events"] <= 3 * len(spans) + ENDS_OF_A_CONNECTION * CALLERS, summary
+            assert summary["events"] <= each * len(spans) + ENDS_OF_A_CONNECTION * CALLERS, summary
 
 
 def _panics(minor):
@@ -184,8 +185,8 @@ def _panics(minor):
 def tests():
     new = MINORS[-1]
     names = [f"whole-or-absent-go{m}" for m in MINORS if m in ("1.21", new)]
-    whole = [Test(n, lambda m=n[len("whole-or-absent-go"):]: _whole_or_absent(m), 60) for n in names]
+    whole = [Test(n, lambda m=n[len("whole-or-absent-go"):]: whole_or_absent(m), 60) for n in names]
     yield from and_patched(whole, names)
     yield from and_patched([Test("services", lambda: _services(new), 60)], ["services"])
-    yield from and_patched([Test("counts", lambda: _counts(new), 60)], ["counts"])
+    yield from and_patched([Test("counts", lambda: counts(new), 60)], ["counts"])
     yield from and_patched([Test("panics", lambda: _panics(new), 60)], ["panics"])

@@ -97,12 +97,12 @@ def _unit_test(name, *arguments, tests):
 
 def _writes():
     """What probes write, compared with the reference interpreter, on a kernel that lets them."""
-    _unit_test("uprobe_inject_test", "write", tests=["scene_cases", "scene_random", "scene_faults"])
+    _unit_test("uprobe_inject_test", "write", tests=["scene_cases", "scene_random", "scene_faults", "scene_states"])
 
 
 def _marks():
     """This kernel's verifier takes the largest programs, too."""
-    _unit_test("uprobe_marks_test", "few", tests=["scene_header", "scene_context", "scene_creator", "scene_key"])
+    _unit_test("uprobe_marks_test", "few", tests=["scene_header", "scene_context", "scene_creator", "scene_key", "scene_state"])
 
 
 def tests():

@@ -34,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct err err;
 
 	if (otel_env_read(&e, from_lines, text, &err) == 0 && e.endpoint) {
-		struct otlp_options o = {.endpoint = e.endpoint, .headers = e.headers, .gzip = e.gzip};
+		struct otlp_options o = {.endpoint = e.endpoint, .headers = e.headers,
+					 .compression = e.compression};
 
 		if (otlp_transport_new(&o, &t, &err) == 0)
 			otlp_transport_free(t);

@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	set_parameters(&attrs, data, size);
 	captured_set_text(&v, value.s, value.len);
-	if (transform_apply(&t, &wishes, &attrs, &v) && v.kind == ATTR_STRING)
+	if (transform_apply(&t, transform_steps(&t, &wishes), &wishes, &attrs, &v) && v.kind == ATTR_STRING)
 		check(&t, &v);
 	attr_list_done(&attrs);
 	return 0;

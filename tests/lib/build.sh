@@ -23,6 +23,7 @@
 #   grpcd-go1.XX-{plain,sw}                a gRPC service and its client
 #   dotted-{plain,sw}                      a package whose path has a dot at its end
 #   golib.so                               a library for other languages
+#   gotrace-go1.XX                         writes an execution trace of work of every kind; 1.22 to the newest
 #   renew-{sw,v2,pie}                      a server that is upgraded; built once, by the newest toolchain
 #   inlined-go1.XX-{plain,sw,pie,l,pgo}    calls that the compiler inlines (l: it inlines none; pgo: with a profile)
 #   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
@@ -38,7 +39,9 @@
 #   trio-go1.XX-sdk                        likewise, with an OpenTelemetry SDK; built by the newest toolchain
 #   manual-go1.XX-{plain,sw}               makes spans with OpenTelemetry's API, without an SDK
 #   sender-go1.XX-{plain,sw}               sends many requests at once, to servers that read every byte
+#   relay-go1.XX-sw, -plain                 asks another one whatever it is asked
 #   mq-go1.XX-{plain,sw}                   sends and handles messages of NATS and Kafka; the newest has brokers, too
+#   mailer-go1.27-sw, mailer-go1.21-plain  sends many messages at once, to servers that read every byte
 #   webclient-go1.XX-{plain,sw}            sends HTTP requests of every kind, and answers them
 #   recorded-go1.XX{,-noop}                woven by hand, with the recorder in its runtime; oldest to newest
 # Nothing is rebuilt unless its sources or toolchain changed. What cannot be
@@ -138,6 +141,7 @@ build_httpd() { # MINOR
 	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
+	case $1 in 1.19|1.21) ;; *) build "$1" gotrace "gotrace-go$1" -- -trimpath ;; esac
 	case $1 in 1.22|"$newest") build "$1" handover "handover-go$1" -- -ldflags '-s -w' ;; esac
 	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --
@@ -170,7 +174,7 @@ build_recorded() { # MINOR OUTPUT recorder|noop FLAG...
 	shift 3
 	[ -x "$go" ] || { echo "skip ${out##*/}: no toolchain"; return; }
 	with=$(readlink -f "$with")
-	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
+	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; sha256sum <"$with/marks.go"; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
 	fresh "$out" "$made_of" && return 0
 	root=$(readlink -f "$EARSHOT_CACHE/toolchains/go$minor")
 	sh "$here/overlay.sh" "$root" "$with" "$kind" "$there"
@@ -195,11 +199,15 @@ if [ "${1:-}" = modules ]; then
 	build_libraries trio
 	build_module "$newest" trio "trio-go$newest-sdk" -modfile=sdk.mod -tags sdk -ldflags '-s -w'
 	build_libraries sender
+	build_module "$newest" relay "relay-go$newest-sw" -ldflags '-s -w'
+	build_module 1.21 relay relay-go1.21-plain -modfile=go1.21.mod
 	build_libraries webclient
 	build_libraries grpcd
 	build_libraries routers
 	build_libraries dbs
 	build_libraries mq
+	build_module "$newest" mailer "mailer-go$newest-sw" -ldflags '-s -w'
+	build_module 1.21 mailer mailer-go1.21-plain -modfile=go1.21.mod
 	build_libraries manual
 	exit
 fi

@@ -8,12 +8,12 @@ from proc import BIN, Process, Skip, clean_env, until
 
 
 class Fanout(Process):
-    def __init__(self, minor, *args, path=None):
+    def __init__(self, minor, *args, path=None, prefix=()):
         """path: of another build of it."""
         path = path or BIN / f"fanout-go{minor}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
+        super().__init__([*prefix, path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
         self.address = until("it listens", lambda: self.out().strip())
         self.port = int(self.address.rsplit(":", 1)[1])
 

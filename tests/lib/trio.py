@@ -21,10 +21,10 @@ class Service(Process):
 
 
 class Trio:
-    """front, stock and worker of one build (front: of which front is), and their backends."""
+    """front, stock and worker of one build (front: of which front is; path: of yet another one), and their backends."""
 
-    def __init__(self, build, backends=True, front=None, **env):
-        binary, front = BIN / f"trio-{build}", BIN / f"trio-{front or build}"
+    def __init__(self, build, backends=True, front=None, path=None, **env):
+        binary, front = path or BIN / f"trio-{build}", path or BIN / f"trio-{front or build}"
         for b in (binary, front):
             if not os.access(b, os.X_OK):
                 raise Skip(f"{b.name} was not built")

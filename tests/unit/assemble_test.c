@@ -593,6 +593,27 @@ static void detached_end_lost(void **state)
 	assert_int_equal(still_open(), 0);
 }
 
+/* A span has room for two keys; a third one is counted. */
+static void keys_too_many(void **state)
+{
+	enum { P_THREE = 900, NKEYS = 3 };
+	static const struct pack_capture captures[NKEYS] = {{.name = "length"}, {.name = "length"}, {.name = "length"}};
+	static const struct ir_slot slots[NKEYS] = {{.kind = VALUE_UINT}, {.kind = VALUE_UINT}, {.kind = VALUE_UINT}};
+	static const struct pack_variant variant = {.captures = captures, .ncaptures = NKEYS};
+	static struct capture_program program = PROGRAM(slots);
+
+	add_probe(P_THREE, &stream, &start_point, &variant, &program, (struct func){0});
+	record_init(&w.r, P_THREE, 1, 500, 10, NKEYS);
+	for (unsigned k = 0; k < NKEYS; k++)
+		record_int(&w.r, k, 77 + k);
+	send();
+	assert_int_equal(lost(LOSS_KEY), 1);
+	streams(P_STREAM_END, 2, 100, 20, 79, NULL);
+	assert_int_equal(lost(LOSS_UNPAIRED_END), 1);
+	streams(P_STREAM_END, 2, 100, 20, 78, NULL);
+	assert_int_equal(w.spans.len, 1);
+}
+
 /* Keys are of one definition. */
 static void keys_of_two_definitions(void **state)
 {
@@ -847,7 +868,8 @@ int main(void)
 		T(process_dies_of_a_panic), T(observation_ends), T(joined), T(joined_once), T(key_used_again),
 		T(detached), T(detached_at_its_start), T(never_detached), T(detached_survives_its_goroutine),
 		T(detached_and_leaked),
-		T(detached_end_lost), T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
+		T(detached_end_lost), T(keys_too_many),
+		T(keys_of_two_definitions), T(key_unreadable), T(detached_by_its_return),
 		T(detached_and_joined), T(ended_by_who_joined), T(part_of_another), T(tied),
 		T(detached_or_ended), T(return_of_a_nested_call),
 		T(discard), T(damaged_records), T(speed),

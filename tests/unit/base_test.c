@@ -286,13 +286,14 @@ static void test_wall_clock(void **state)
 {
 	struct wall_clock c = {0};
 	uint64_t now = clock_monotonic_ns();
-	int64_t diff = (int64_t)(wall_clock_ns(&c, now) - clock_realtime_ns());
+	int64_t diff = (int64_t)(wall_clock_ns(&c, now, now) - clock_realtime_ns());
 
 	assert_true(diff < 1000000000 && diff > -1000000000);
 	c = (struct wall_clock){.offset = 7, .measured_at = now}; /* young: as it was measured */
-	assert_int_equal(wall_clock_ns(&c, 5), 12);
+	assert_int_equal(wall_clock_ns(&c, 5, now), 12);
+	assert_int_equal(wall_clock_ns(&c, 5, now - 2000000000), 12); /* what was a little before is no reason */
 	c.measured_at = now - 2000000000;
-	assert_true(wall_clock_ns(&c, 5) > 12);
+	assert_true(wall_clock_ns(&c, 5, now) > 12);
 	assert_true(c.measured_at >= now);
 }
 

@@ -29,10 +29,15 @@ static int setup(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
-		struct attr_value v = values[i];
+		struct attr_value *v = attr_list_set(&attributes, values[i].key, values[i].kind);
 
-		v.key_len = (uint32_t)strlen(v.key);
-		vec_push(&attributes.values, v);
+		v->cut = values[i].cut;
+		if (v->kind == ATTR_DOUBLE)
+			v->d = values[i].d;
+		else if (v->kind == ATTR_BOOL)
+			v->b = values[i].b;
+		else
+			v->i = values[i].i;
 	}
 	attr_list_set_string(&attributes, "error.type", "timeout", 7);
 	attr_list_set_string(&attributes, "state", "b", 1);

@@ -11,7 +11,7 @@
 /* ---- the packs ---- */
 
 enum { F_LABEL, F_CHAIN, F_OTHER_CHAIN, F_OWN, F_CREATOR, F_START_PC, F_GOIDGEN, F_CACHE, F_CACHE_END, F_HEADER,
-       F_B3, F_B3_TRACE, F_B3_SPAN, F_DD_TRACE, F_DD_PARENT, F_DD_PRIORITY, F_STATE,
+       F_B3, F_B3_TRACE, F_B3_SPAN, F_DD_TRACE, F_DD_PARENT, F_DD_PRIORITY, F_STATE, F_OTHER_HEADER, F_OTHER_STATE,
        F_LOCAL, F_LOCAL_PORT, F_REMOTE, F_REMOTE_PORT, F_STREAM, F_END };
 static const struct pack_capture fact_captures[F_END] = {
 	[F_LABEL] = {.name = "label"},
@@ -31,6 +31,8 @@ static const struct pack_capture fact_captures[F_END] = {
 	[F_DD_PARENT] = {.name = "dd.parent", .transform = {.hidden = true}},
 	[F_DD_PRIORITY] = {.name = "dd.priority", .transform = {.hidden = true}},
 	[F_STATE] = {.name = "state", .transform = {.hidden = true}},
+	[F_OTHER_HEADER] = {.name = "header", .transform = {.hidden = true}}, /* by another spelling */
+	[F_OTHER_STATE] = {.name = "state", .transform = {.hidden = true}},
 	[F_LOCAL] = {.name = "local", .transform = {.hidden = true}},
 	[F_LOCAL_PORT] = {.name = "local.port", .transform = {.hidden = true}},
 	[F_REMOTE] = {.name = "remote", .transform = {.hidden = true}},
@@ -46,11 +48,12 @@ static const struct ir_slot fact_slots[F_END] = {
 	[F_B3] = {.kind = VALUE_STRING},        [F_B3_TRACE] = {.kind = VALUE_STRING},
 	[F_B3_SPAN] = {.kind = VALUE_STRING},   [F_DD_TRACE] = {.kind = VALUE_STRING},
 	[F_DD_PARENT] = {.kind = VALUE_STRING}, [F_DD_PRIORITY] = {.kind = VALUE_STRING},
-	[F_STATE] = {.kind = VALUE_STRING},     [F_LOCAL] = {.kind = VALUE_STRING},
+	[F_STATE] = {.kind = VALUE_STRING},     [F_OTHER_HEADER] = {.kind = VALUE_STRING},
+	[F_OTHER_STATE] = {.kind = VALUE_STRING}, [F_LOCAL] = {.kind = VALUE_STRING},
 	[F_LOCAL_PORT] = {.kind = VALUE_INT},   [F_REMOTE] = {.kind = VALUE_STRING},
 	[F_REMOTE_PORT] = {.kind = VALUE_INT},  [F_STREAM] = {.kind = VALUE_INT},
 };
-static const int each[F_END] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21};
+static const int each[F_END] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
 static struct capture_program facts_program = PROGRAM(fact_slots);
 static const struct pack_variant v_facts = {.captures = fact_captures, .ncaptures = F_END};
 
@@ -90,7 +93,7 @@ struct facts {
 	enum event_chain_end end;
 	enum slot_status chain_status; /* instead of a chain */
 	uint64_t own, creator, pc, goidgen, cache, cache_end;
-	const char *header, *state, *local, *remote;
+	const char *header, *state, *other_header, *other_state, *local, *remote;
 	const char *b3, *b3_trace, *b3_span, *dd_trace, *dd_parent, *dd_priority;
 	uint64_t local_port, remote_port, stream;
 };
@@ -163,6 +166,8 @@ static inline void tell(uint32_t probe, const char *label, const struct facts *f
 	put_word(F_CACHE_END, f->cache_end);
 	put_text(F_HEADER, f->header);
 	put_text(F_STATE, f->state);
+	put_text(F_OTHER_HEADER, f->other_header);
+	put_text(F_OTHER_STATE, f->other_state);
 	put_text(F_B3, f->b3);
 	put_text(F_B3_TRACE, f->b3_trace);
 	put_text(F_B3_SPAN, f->b3_span);

@@ -17,12 +17,13 @@ static struct event_slot program_run(unsigned k, uint64_t rax);      /* the firs
 static void programs_done(void);
 
 static struct {
-	struct ir_insn insns[INJECT_PROGRAM];
+	struct ir_insn insns[INJECT_STATE_PROGRAM];
 	struct capture_program program;
 } scene_programs[SCENE_PROGRAMS];
 
 static struct inject_memory memory, before;
 static struct interp_result interpreted;
+static struct interp_marks interpreted_marks;
 
 static bool read_here(void *arg, uint64_t addr, void *out, size_t n)
 {
@@ -36,11 +37,21 @@ static bool write_here(void *arg, uint64_t addr, const void *bytes, size_t n)
 	return true;
 }
 
+static uint64_t any_id(void)
+{
+	static uint64_t last;
+
+	return ++last;
+}
+
 static void interpret(unsigned k, uint64_t rax)
 {
-	struct interp_input in = {.read = read_here, .write = write_here, .entry_sp = (uintptr_t)&world_pc_ret,
+	static const uint64_t g[64]; /* wherever the layout says that things are */
+	struct interp_input in = {.g = (uintptr_t)g, .read = read_here, .write = write_here,
+				  .entry_sp = (uintptr_t)&world_pc_ret, .marks = &interpreted_marks,
 				  .regs = {[GPR_RAX] = rax}};
 
+	interpreted_marks = (struct interp_marks){.random = any_id};
 	interp_run(&scene_programs[k].program, &in, &interpreted);
 }
 
@@ -111,6 +122,119 @@ static void scene_random(void **state)
 	for (unsigned o = 0; o <= INJECT_NO_ROOM; o++)
 		if (o != INJECT_LIMITED)
 			assert_true(seen[o]);
+	programs_done();
+}
+
+/* ---- … with the tracestate that came in ---- */
+
+static char came_in[700];
+
+/* A list of so many bytes, with a blank at both ends. */
+static void state_came_in(uint64_t len)
+{
+	static const char header[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+	memset(came_in, 'v', sizeof(came_in));
+	for (size_t at = 0; at < len; at += 100)
+		memcpy(came_in + at, at ? ",k=" : " k=", 3);
+	came_in[len - 1] = ' ';
+	memory.header = (uintptr_t)header;
+	memory.header_len = sizeof(header) - 1;
+	memory.state = (uintptr_t)came_in;
+	memory.state_len = len;
+	memory.words[INJECT_STATE] = INJECT_STATE_WANTED;
+}
+
+static void plant_state_writers(void)
+{
+	programs_fresh();
+	for (unsigned f = 0; f < INJECT_FORMS; f++) {
+		scene_programs[f].program = inject_program_with_state(scene_programs[f].insns, (enum inject_form)f);
+		program_plant(f, &scene_programs[f].program);
+	}
+}
+
+static uint64_t outcome(enum inject_state s)
+{
+	return INJECT_WRITTEN | (uint64_t)s << INJECT_STATE_SHIFT;
+}
+
+/* A buffer with so much room behind what is filled. */
+static void check_state(enum inject_form form, uint64_t len, uint64_t room, enum inject_state expected)
+{
+	inject_fill(&memory, form, 100, 100 + room, 50);
+	state_came_in(len);
+	compare("with a tracestate", form);
+	if (interpreted.slots[0].value != outcome(expected))
+		fail_msg("form %d, %llu bytes, room for %llu: %llx", form, (unsigned long long)len,
+			 (unsigned long long)room, (unsigned long long)interpreted.slots[0].value);
+}
+
+static void scene_states(void **state)
+{
+	static const uint64_t field[][2] = {{10, 13}, {126, 13}, {127, 14}, {254, 14}, {255, 15}, {512, 15}};
+
+	plant_state_writers();
+	for (size_t k = 0; k < ARRAY_SIZE(field); k++) {
+		const uint64_t len = field[k][0], all = field[k][1] + len + INJECT_FIELD_BYTES;
+
+		for (enum inject_form f = INJECT_FIELD; f <= INJECT_FRAME; f++) {
+			check_state(f, len, all, INJECT_STATE_WRITTEN);
+			check_state(f, len, all - 1, INJECT_STATE_NO_ROOM);
+		}
+		check_state(INJECT_LINE, len, 14 + len + INJECT_LINE_BYTES, INJECT_STATE_WRITTEN);
+		check_state(INJECT_LINE, len, 13 + len + INJECT_LINE_BYTES, INJECT_STATE_NO_ROOM);
+	}
+	for (enum inject_form f = 0; f < INJECT_FORMS; f++) {
+		check_state(f, 513, 2000, INJECT_STATE_TOO_LONG);
+		inject_fill(&memory, f, 100, 400, 50);
+		state_came_in(20);
+		memory.words[INJECT_STATE] = INJECT_STATE_THERE;
+		compare("the program's own one", f);
+		assert_int_equal(interpreted.slots[0].value, outcome(INJECT_STATE_PRESENT));
+		memory.words[INJECT_STATE] = INJECT_STATE_UNWANTED;
+		compare("none is wanted", f);
+		inject_fill(&memory, f, 100, 400, 50);
+		memory.words[INJECT_STATE] = INJECT_STATE_WANTED;
+		compare("none came in", f);
+		assert_int_equal(interpreted.slots[0].value, outcome(INJECT_STATE_NONE));
+		inject_fill(&memory, f, 100, 400, 50);
+		state_came_in(20);
+		came_in[5] = '\n';
+		compare("no list", f);
+		assert_int_equal(interpreted.slots[0].value, outcome(INJECT_STATE_NONE));
+	}
+	/* the largest block */
+	for (uint64_t over = 0; over < 2; over++) {
+		inject_fill(&memory, INJECT_FRAME, 16600, 20000, 16384 - 69 - 33 + over);
+		state_came_in(20);
+		compare("a large block", INJECT_FRAME);
+		assert_int_equal(interpreted.slots[0].value,
+				 outcome(over ? INJECT_STATE_NO_ROOM : INJECT_STATE_WRITTEN));
+	}
+	programs_done();
+}
+
+static void scene_states_random(void **state)
+{
+	unsigned seen[INJECT_STATES] = {0};
+
+	plant_state_writers();
+	for (unsigned n = 0; n < 3000; n++) {
+		enum inject_form form = (enum inject_form)rnd(INJECT_FORMS);
+		uint64_t block = rnd(4) ? rnd(400) : rnd(17000), filled = block + 20 + rnd(200);
+
+		inject_fill(&memory, form, filled, filled + rnd(900), block);
+		state_came_in(rnd(2) ? 5 + rnd(40) : 5 + rnd(520));
+		if (!rnd(8))
+			came_in[rnd(memory.state_len)] = (char)rnd(256);
+		memory.words[INJECT_STATE] = rnd(8) ? INJECT_STATE_WANTED : rnd(3);
+		compare("at random", form);
+		if ((interpreted.slots[0].value & INJECT_OUTCOME_MASK) == INJECT_WRITTEN)
+			seen[interpreted.slots[0].value >> INJECT_STATE_SHIFT]++;
+	}
+	for (unsigned s = 0; s < INJECT_STATES; s++)
+		assert_true(seen[s]);
 	programs_done();
 }
 
@@ -256,6 +380,7 @@ static void scene_lists(void **state)
 }
 
 #define INJECT_LOOKING cmocka_unit_test(scene_maps), cmocka_unit_test(scene_lists)
+#define INJECT_STATES_WRITING cmocka_unit_test(scene_states), cmocka_unit_test(scene_states_random)
 #define INJECT_WRITING cmocka_unit_test(scene_cases), cmocka_unit_test(scene_random), cmocka_unit_test(scene_faults)
 
 #endif

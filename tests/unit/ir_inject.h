@@ -2,6 +2,7 @@
 #ifndef TESTS_IR_INJECT_H
 #define TESTS_IR_INJECT_H
 
+#include <stddef.h>
 #include <string.h>
 
 #include "binary/arch_x86_64.h"
@@ -11,6 +12,7 @@
 struct inject_memory {
 	uint64_t words[INJECT_WORDS];
 	uint64_t length;
+	uint64_t header, header_len, state, state_len; /* of inject_program_with_state: what came in */
 	uint8_t buffer[20480];
 };
 
@@ -40,6 +42,8 @@ static inline void inject_fill(struct inject_memory *m, enum inject_form form, u
 	m->words[INJECT_FLAGS] = 0xabcdef01;
 	m->words[INJECT_BLOCK] = block;
 	m->words[INJECT_STREAM] = 0x7f010203;
+	m->words[INJECT_STATE] = INJECT_STATE_UNWANTED;
+	m->header_len = m->state_len = 0;
 	if (form == INJECT_LINE)
 		memcpy(m->buffer + filled - 2, "\r\n", 2);
 	if (form == INJECT_FRAME)
@@ -63,6 +67,135 @@ static inline struct capture_program inject_program(struct ir_insn *insns, enum 
 	insns[n++] = (struct ir_insn){.op = IR_END};
 	return (struct capture_program){.insns = insns, .ninsns = n, .slots = &slot, .nslots = 1,
 					.nregs = INJECT_WORDS + 1};
+}
+
+/* Of IR_LEND: the call is told in RBX, RDI, and on the stack. */
+static inline struct capture_program lend_program(struct ir_insn *insns)
+{
+	static const struct ir_given given = {{{.reg = GPR_RBX}, {.reg = GPR_RDI}, {.on_stack = true, .stack = 16}},
+					      3, 0, 0};
+	struct capture_program p = inject_program(insns, INJECT_MESSAGE);
+
+	insns[INJECT_PROGRAM - 3].op = IR_LEND;
+	insns[INJECT_PROGRAM - 3].given = &given;
+	insns[INJECT_PROGRAM - 3].call = 7;
+	return p;
+}
+
+/* A record of Kafka with its headers. */
+struct lend_header {
+	const char *name;
+	uint64_t name_len;
+	const char *value;
+	uint64_t value_len, value_cap;
+};
+struct lend_record {
+	uint64_t before[5];
+	const struct lend_header *headers;
+	uint64_t n, cap;
+	uint64_t after[2];
+};
+_Static_assert(sizeof(struct lend_header) == INJECT_HEADER_BYTES, "it is a Go program's");
+
+/* The call is told in RBX. */
+static inline struct capture_program lend_record_program(struct ir_insn *insns)
+{
+	static const struct ir_given given = {{{.reg = GPR_RBX}}, 1, sizeof(struct lend_record),
+					      offsetof(struct lend_record, headers)};
+	struct capture_program p = lend_program(insns);
+
+	insns[INJECT_PROGRAM - 3].imm = INJECT_RECORD;
+	insns[INJECT_PROGRAM - 3].given = &given;
+	return p;
+}
+
+/* What gives that back. insns has 3 of them. */
+static inline struct capture_program release_program(struct ir_insn *insns)
+{
+	insns[0] = (struct ir_insn){.op = IR_REGION, .slot = IR_SLOT_FILTER};
+	insns[1] = (struct ir_insn){.op = IR_RELEASE, .call = 7};
+	insns[2] = (struct ir_insn){.op = IR_END};
+	return (struct capture_program){.insns = insns, .ninsns = 3};
+}
+
+static inline void lend_fill(struct inject_memory *m, const char *headers, uint64_t n)
+{
+	memset(m, 0xee, sizeof(*m));
+	memcpy(&m->words[INJECT_TRACE], inject_ids, sizeof(inject_ids));
+	memcpy(m->buffer, headers, n);
+	m->words[INJECT_BUFFER] = n ? (uintptr_t)m->buffer : 0;
+	m->words[INJECT_FILLED] = n;
+	m->words[INJECT_FLAGS] = 0xabcdef01;
+}
+
+/* Headers, and what must come of them. */
+struct lend_case {
+	const char *headers;
+	enum inject_outcome outcome;
+};
+#define HDR "NATS/1.0\r\n"
+static const struct lend_case lend_cases[] = {
+	{"", INJECT_WRITTEN},
+	{HDR "\r\n", INJECT_WRITTEN},
+	{HDR "A: b\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Traceparent: 1\r\n\r\n", INJECT_PRESENT},
+	{HDR "A: b\r\ntraceparent:\r\n\r\n", INJECT_PRESENT},
+	{HDR "A: b\r\nTRACEPARENT: x\r\nB: c\r\n\r\n", INJECT_PRESENT},
+	{HDR "A: b\r\n traceparent: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "A: traceparent: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Xtraceparent: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Traceparents: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Traceparen: x\r\n\r\n", INJECT_WRITTEN},
+	{HDR "Tracestate: traceparent\r\n\r\n", INJECT_WRITTEN},
+	{"NATS/1.0 503\r\n\r\n", INJECT_WRITTEN},
+	{HDR "A: b\r\n", INJECT_UNEXPECTED},
+	{HDR "A: b\n\r\n", INJECT_UNEXPECTED},
+	{"HTTP/1.0\r\nA: b\r\n\r\n", INJECT_UNEXPECTED},
+	{HDR, INJECT_UNEXPECTED},
+	{"\r\n\r\n", INJECT_UNEXPECTED},
+	{"x", INJECT_UNEXPECTED},
+};
+
+/* A word of the memory; by way of register 2. */
+static inline size_t inject_load(struct ir_insn *insns, uint16_t dst, size_t offset)
+{
+	insns[0] = (struct ir_insn){.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 2};
+	insns[1] = (struct ir_insn){.op = IR_LOAD, .size = 8, .dst = dst, .a = 2, .imm = (int64_t)offset};
+	return 2;
+}
+
+static inline size_t inject_region(struct ir_insn *insns, size_t text, size_t len, struct ir_insn op)
+{
+	size_t n = 0;
+
+	insns[n++] = (struct ir_insn){.op = IR_REGION, .slot = IR_SLOT_MARK};
+	n += inject_load(insns + n, 0, text);
+	n += inject_load(insns + n, 1, len);
+	op.a = op.op == IR_MARK_BEGIN ? IR_NO_REG : 0; /* no epoch */
+	op.b = 1;
+	insns[n++] = op;
+	insns[n++] = (struct ir_insn){.op = IR_END};
+	return n;
+}
+
+/* The run's mark is first one with what has come in; the one of the run before has ended. */
+#define INJECT_STATE_PROGRAM (INJECT_PROGRAM + 5 * 7)
+static inline struct capture_program inject_program_with_state(struct ir_insn *insns, enum inject_form form)
+{
+	enum { HEADER = offsetof(struct inject_memory, header), HEADER_LEN = offsetof(struct inject_memory, header_len),
+	       STATE = offsetof(struct inject_memory, state), STATE_LEN = offsetof(struct inject_memory, state_len) };
+	struct capture_program p;
+	size_t n = 0;
+
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_UNWIND, .imm = 1});
+	n += inject_region(insns + n, HEADER, HEADER_LEN, (struct ir_insn){.op = IR_MARK_HEADER});
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_BEGIN});
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_STATE});
+	n += inject_region(insns + n, STATE, STATE_LEN, (struct ir_insn){.op = IR_MARK_PUSH});
+	p = inject_program(insns + n, form);
+	p.insns = insns;
+	p.ninsns += n;
+	return p;
 }
 
 /* Fixed cases: what is changed of a buffer that takes the form, and what must come of it. */

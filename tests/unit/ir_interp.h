@@ -27,7 +27,8 @@ struct interp_input {
 	size_t room;         /* for chunks; 0: as much as there is */
 	struct interp_marks *marks; /* of programs that have any */
 	bool (*read)(void *arg, uint64_t addr, void *out, size_t n); /* false: unreadable */
-	bool (*write)(void *arg, uint64_t addr, const void *bytes, size_t n); /* all or nothing; IR_INJECT only */
+	bool (*write)(void *arg, uint64_t addr, const void *bytes, size_t n); /* all or nothing; IR_INJECT, IR_LEND */
+	uint64_t loan;       /* IR_LOAN_BYTES that IR_LEND may lend; 0: none are free */
 	void *arg;
 };
 
@@ -41,6 +42,8 @@ struct interp_slot {
 
 struct interp_result {
 	bool dropped;
+	bool lent, released;
+	uint64_t lent_bytes; /* what the slice is told, beside the loan's address: length and capacity */
 	int loss;            /* enum loss to count, or -1 */
 	bool other_goroutine;
 	uint64_t g, sp;      /* with other_goroutine; sp 0: none was given */
@@ -387,14 +390,69 @@ static enum slot_status interp_inject_end(const struct interp *t, enum inject_fo
 	return memcmp(last, "\r\n", 2) ? SLOT_OTHER_TYPE : SLOT_OK;
 }
 
-static enum slot_status interp_inject_write(const struct interp *t, enum inject_form form, const uint64_t *w,
-					    uint64_t frame)
+#define INTERP_STATE_BYTES (MARK_STATE_MAX + 32)
+static size_t interp_state_bytes(enum inject_form form, const char *text, size_t len, char out[INTERP_STATE_BYTES])
 {
-	char bytes[INJECT_LINE_BYTES + 1];
-	size_t n = interp_inject_bytes(form, w, bytes);
-	uint64_t filled = w[INJECT_FILLED] + n, block = w[INJECT_BLOCK] + n;
-	const uint8_t length[3] = {(uint8_t)(block >> 16), (uint8_t)(block >> 8), (uint8_t)block};
+	size_t n = 0;
 
+	if (form == INJECT_LINE)
+		return (size_t)sprintf(out, "Tracestate: %.*s\r\n", (int)len, text);
+	memcpy(out, "\0\x0atracestate", 12);
+	n = 12;
+	if (len < 127) {
+		out[n++] = (char)len;
+	} else { /* RFC 7541, 5.1 */
+		size_t rest = len - 127;
+
+		out[n++] = 127;
+		for (; rest >= 128; rest /= 128)
+			out[n++] = (char)(rest % 128 + 128);
+		out[n++] = (char)rest;
+	}
+	memcpy(out + n, text, len);
+	return n + len;
+}
+
+/* What goes in front of the traceparent, which has its room already: *ret_n bytes. */
+static enum inject_state interp_inject_state(const struct interp *t, enum inject_form form, const uint64_t *w,
+					     size_t tail, char out[INTERP_STATE_BYTES], size_t *ret_n)
+{
+	size_t k, n;
+
+	*ret_n = 0;
+	k = w[INJECT_STATE] && t->mark->marks ? marks_root(t->mark) : SIZE_MAX;
+	if (k == SIZE_MAX)
+		return INJECT_STATE_NONE;
+	if (w[INJECT_STATE] == INJECT_STATE_THERE)
+		return INJECT_STATE_PRESENT;
+	if (t->mark->marks->states[k].len > MARK_STATE_MAX)
+		return INJECT_STATE_TOO_LONG;
+	n = interp_state_bytes(form, t->mark->marks->states[k].text, t->mark->marks->states[k].len, out);
+	if (w[INJECT_CAPACITY] - w[INJECT_FILLED] < n + tail ||
+	    (form != INJECT_LINE &&
+	     (form == INJECT_FIELD ? w[INJECT_FILLED] : w[INJECT_BLOCK]) + n + tail > INJECT_BLOCK_MAX))
+		return INJECT_STATE_NO_ROOM;
+	*ret_n = n;
+	return INJECT_STATE_WRITTEN;
+}
+
+static enum slot_status interp_inject_write(const struct interp *t, enum inject_form form, const uint64_t *w,
+					    uint64_t frame, uint64_t *ret)
+{
+	char bytes[INTERP_STATE_BYTES + INJECT_LINE_BYTES + 1], tail[INJECT_LINE_BYTES + 1];
+	const size_t ntail = interp_inject_bytes(form, w, tail);
+	uint64_t filled, block;
+	uint8_t length[3];
+	size_t n;
+
+	*ret = (uint64_t)interp_inject_state(t, form, w, ntail, bytes, &n) << INJECT_STATE_SHIFT | INJECT_WRITTEN;
+	memcpy(bytes + n, tail, ntail);
+	n += ntail;
+	filled = w[INJECT_FILLED] + n;
+	block = w[INJECT_BLOCK] + n;
+	length[0] = (uint8_t)(block >> 16);
+	length[1] = (uint8_t)(block >> 8);
+	length[2] = (uint8_t)block;
 	if (!t->in->write(t->in->arg, w[INJECT_BUFFER] + w[INJECT_FILLED], bytes, n) ||
 	    (form == INJECT_FRAME && !t->in->write(t->in->arg, frame, length, 3)) ||
 	    !t->in->write(t->in->arg, w[INJECT_LENGTH_AT], &filled, 8))
@@ -422,8 +480,86 @@ static enum slot_status interp_inject(const struct interp *t, const struct ir_in
 	*ret = INJECT_NO_ROOM;
 	if (w[INJECT_CAPACITY] - w[INJECT_FILLED] < n)
 		return SLOT_OK;
+	return interp_inject_write(t, form, w, frame, ret);
+}
+
+/* What lines there are, without the empty one at the end; -1: one of them is ours. */
+static int64_t interp_lines(const struct interp *t, const uint64_t *w, char out[IR_LOAN_BYTES])
+{
+	const uint64_t n = w[INJECT_FILLED];
+
+	if (!n)
+		return sprintf(out, "NATS/1.0\r\n");
+	t->in->read(t->in->arg, w[INJECT_BUFFER], out, n);
+	for (uint64_t k = 0; k + 13 <= n; k++)
+		if (out[k] == '\n' && !strncasecmp(out + k + 1, "traceparent:", 12))
+			return -1;
+	return (int64_t)n - 2;
+}
+
+/* The copy has the struct; where its list and our texts are in there is the planter's affair. */
+static enum slot_status interp_lend_record(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const uint64_t *w = &t->r[i->a], room = (IR_LOAN_BYTES - 80 - i->given->bytes) / INJECT_HEADER_BYTES;
+	char bytes[IR_LOAN_BYTES];
+	uint64_t list[2];
+
+	*ret = INJECT_UNEXPECTED;
+	if (!w[INJECT_BUFFER])
+		return SLOT_OK;
+	*ret = INJECT_NO_ROOM;
+	if (!t->in->loan)
+		return SLOT_OK;
+	if (!t->in->read(t->in->arg, w[INJECT_BUFFER], bytes, i->given->bytes))
+		return SLOT_UNREADABLE;
+	memcpy(list, bytes + i->given->list, sizeof(list));
+	*ret = INJECT_TOO_LARGE;
+	if (list[1] > room - 1)
+		return SLOT_OK;
+	if (list[1] && !t->in->read(t->in->arg, list[0], bytes, list[1] * INJECT_HEADER_BYTES))
+		return SLOT_UNREADABLE;
 	*ret = INJECT_WRITTEN;
-	return interp_inject_write(t, form, w, frame);
+	t->out->lent = true;
+	return SLOT_OK;
+}
+
+static enum slot_status interp_lend(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
+{
+	const uint64_t *w = &t->r[i->a];
+	char bytes[IR_LOAN_BYTES], first[8], last[4];
+	int64_t n;
+
+	*ret = INJECT_NO_SPAN;
+	if (!(w[INJECT_TRACE] | w[INJECT_TRACE + 1]) || !w[INJECT_SPAN])
+		return SLOT_OK;
+	if (i->imm == INJECT_RECORD)
+		return interp_lend_record(t, i, ret);
+	*ret = INJECT_UNEXPECTED;
+	if (w[INJECT_FILLED] ? w[INJECT_FILLED] < 12 : w[INJECT_BUFFER])
+		return SLOT_OK;
+	*ret = INJECT_TOO_LARGE;
+	if (w[INJECT_FILLED] > IR_LOAN_BYTES - INJECT_LINE_BYTES)
+		return SLOT_OK;
+	*ret = INJECT_UNEXPECTED;
+	if (w[INJECT_FILLED] && (!t->in->read(t->in->arg, w[INJECT_BUFFER], first, 8) ||
+				 !t->in->read(t->in->arg, w[INJECT_BUFFER] + w[INJECT_FILLED] - 4, last, 4)))
+		return SLOT_UNREADABLE;
+	if (w[INJECT_FILLED] && (memcmp(first, "NATS/1.0", 8) || memcmp(last, "\r\n\r\n", 4)))
+		return SLOT_OK;
+	*ret = INJECT_PRESENT;
+	n = interp_lines(t, w, bytes);
+	if (n < 0)
+		return SLOT_OK;
+	*ret = INJECT_NO_ROOM;
+	if (!t->in->loan)
+		return SLOT_OK;
+	*ret = INJECT_WRITTEN;
+	n += (int64_t)interp_inject_bytes(INJECT_LINE, w, bytes + n);
+	memcpy(bytes + n, "\r\n", 2);
+	t->in->write(t->in->arg, t->in->loan, bytes, (size_t)n + 2);
+	t->out->lent = true;
+	t->out->lent_bytes = (uint64_t)n + 2;
+	return SLOT_OK;
 }
 
 static enum slot_status interp_mark_word(const struct interp *t, const struct ir_insn *i, uint64_t *ret)
@@ -432,7 +568,9 @@ static enum slot_status interp_mark_word(const struct interp *t, const struct ir
 
 	if (!t->mark->has)
 		return SLOT_ABSENT;
-	if (i->imm == MARK_FLAGS)
+	if (i->imm == MARK_STATE)
+		*ret = marks_root(t->mark) < SIZE_MAX ? t->mark->marks->states[marks_root(t->mark)].len : 0;
+	else if (i->imm == MARK_FLAGS)
 		*ret = m->flags;
 	else
 		memcpy(ret, i->imm == MARK_SPAN_ID ? m->span_id : &m->trace_id[8 * i->imm], sizeof(*ret));
@@ -463,6 +601,8 @@ static enum slot_status interp_value(const struct interp *t, const struct ir_ins
 		return interp_any(t, i, ret);
 	case IR_INJECT:
 		return interp_inject(t, i, ret);
+	case IR_LEND:
+		return interp_lend(t, i, ret);
 	case IR_G:
 		*ret = in->g;
 		return SLOT_OK;
@@ -596,6 +736,15 @@ static void interp_mark_header(const struct interp *t, const struct ir_insn *i)
 		marks_header(t->mark, text, len);
 }
 
+static void interp_mark_state(const struct interp *t, const struct ir_insn *i)
+{
+	char text[MARK_STATE_MAX];
+	uint64_t len = t->r[i->b];
+
+	if (len > sizeof(text) || t->in->read(t->in->arg, t->r[i->a], text, len))
+		marks_state(t->mark, text, len);
+}
+
 static void interp_mark_begin(const struct interp *t, const struct ir_insn *i)
 {
 	uint64_t epoch[3] = {0};
@@ -609,6 +758,10 @@ static void interp_mark_find(const struct interp *t, const struct ir_insn *i)
 {
 	uint64_t word = t->r[i->a];
 
+	if (i->flags & IR_MARK_NEED) {
+		t->mark->sealed |= !t->mark->has && !marks_by(t->mark->marks, (uint64_t)i->imm, i->group, word);
+		return;
+	}
 	marks_take(t->mark, marks_by(t->mark->marks, (uint64_t)i->imm, i->group, word));
 	t->mark->sealed |= word && i->flags & IR_MARK_ONLY;
 }
@@ -646,6 +799,9 @@ static bool interp_mark(const struct interp *t, const struct ir_insn *i)
 		return true;
 	case IR_MARK_BEGIN:
 		interp_mark_begin(t, i);
+		return true;
+	case IR_MARK_STATE:
+		interp_mark_state(t, i);
 		return true;
 	case IR_MARK_PUT:
 		marks_put(t->mark, (uint64_t)i->imm, i->group, t->r[i->a]);
@@ -927,6 +1083,10 @@ static enum slot_status interp_step(struct interp *t, size_t *pc)
 	case IR_FILTER:
 		if (!t->r[i->a])
 			interp_drop(t, -1);
+		return SLOT_OK;
+	case IR_RELEASE:
+		t->out->released = true;
+		interp_drop(t, -1);
 		return SLOT_OK;
 	case IR_EMIT:
 	case IR_EMIT_STR:

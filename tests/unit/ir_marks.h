@@ -14,6 +14,11 @@
 struct interp_marks {
 	struct mark open[512];     /* span_id 0: none */
 	bool on_goroutine[512];
+	uint64_t root[512];        /* span of the mark whose tracestate it has, 0: none */
+	struct {
+		size_t len;
+		char text[MARK_STATE_MAX];
+	} states[512];             /* of roots */
 	size_t nopen;
 	struct {
 		uint64_t kind, group, word, span_id;
@@ -26,7 +31,7 @@ struct interp_marks {
 struct interp_mark_run {
 	struct interp_marks *marks;
 	struct mark mark;          /* the run's */
-	bool has, sealed, keyed, by_header;
+	bool has, sealed, keyed, by_header, came_in;
 	uint64_t goid, depth;
 };
 
@@ -150,10 +155,38 @@ static inline void marks_chain(struct interp_mark_run *r, const uint64_t *words)
 	}
 }
 
+/* The number of the open mark whose tracestate the run's has; SIZE_MAX: there is none. */
+static inline size_t marks_root(struct interp_mark_run *r)
+{
+	const struct mark *m = r->has && !r->by_header ? marks_of(r->marks, mark_span(&r->mark)) : NULL;
+	const struct mark *root = m ? marks_of(r->marks, r->marks->root[m - r->marks->open]) : NULL;
+
+	return root ? (size_t)(root - r->marks->open) : SIZE_MAX;
+}
+
+static inline void marks_state(struct interp_mark_run *r, const char *text, size_t len)
+{
+	struct mark *m = r->came_in ? marks_of(r->marks, mark_span(&r->mark)) : NULL;
+	struct buf list = {0};
+	size_t k;
+
+	if (!m || !len)
+		return;
+	k = (size_t)(m - r->marks->open);
+	if (len > MARK_STATE_MAX || tracestate_read(text, len, false, &list)) {
+		r->marks->root[k] = mark_span(m);
+		r->marks->states[k].len = MIN(len, MARK_STATE_MAX + 1);
+		if (len <= MARK_STATE_MAX)
+			memcpy(r->marks->states[k].text, text, len);
+	}
+	buf_done(&list);
+}
+
 static inline void marks_begin(struct interp_mark_run *r, const struct ir_insn *i, const uint64_t epoch[3])
 {
 	struct mark m = {.group = i->group, .call = i->call, .goid = r->goid, .depth = r->depth};
 	struct interp_marks *t = r->marks;
+	const size_t root = marks_root(r);
 	uint64_t id[3];
 	size_t k = 0;
 
@@ -177,7 +210,10 @@ static inline void marks_begin(struct interp_mark_run *r, const struct ir_insn *
 		return;
 	t->nopen = MAX(t->nopen, k + 1);
 	t->open[k] = r->mark = m;
+	t->root[k] = root < SIZE_MAX ? mark_span(&t->open[root]) : 0;
 	r->has = true;
+	r->came_in = r->by_header;
+	r->by_header = false;
 }
 
 /* At most MARK_LEVELS are on a goroutine. */

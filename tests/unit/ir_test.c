@@ -353,9 +353,72 @@ static void test_inject_refused(void **state)
 		       END), "have no text");
 }
 
+static void test_lend(void **state)
+{
+	static const char want[] = HDR "A: b\r\nTraceparent: " INJECT_HEX "\r\n\r\n", first[] = HDR "Traceparent: ";
+	static char loan[IR_LOAN_BYTES];
+	static struct interp_result out;
+	struct interp_input in = {.read = read_here, .write = write_here, .loan = (uintptr_t)loan,
+				  .regs = {[GPR_RAX] = (uintptr_t)&buffer}};
+	struct ir_insn insns[INJECT_PROGRAM];
+	struct capture_program p = lend_program(insns);
+
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(lend_cases); i++) {
+		lend_fill(&buffer, lend_cases[i].headers, strlen(lend_cases[i].headers));
+		interp_run(&p, &in, &out);
+		if (out.slots[0].status != SLOT_OK || out.slots[0].value != lend_cases[i].outcome)
+			fail_msg("%s: outcome %llu", lend_cases[i].headers, (unsigned long long)out.slots[0].value);
+		assert_int_equal(out.lent, lend_cases[i].outcome == INJECT_WRITTEN);
+	}
+	lend_fill(&buffer, HDR "A: b\r\n\r\n", 18);
+	interp_run(&p, &in, &out);
+	assert_int_equal(out.lent_bytes, sizeof(want) - 1);
+	assert_memory_equal(loan, want, sizeof(want) - 1);
+	lend_fill(&buffer, "", 0);
+	interp_run(&p, &in, &out);
+	assert_int_equal(out.lent_bytes, 82);
+	assert_memory_equal(loan, first, sizeof(first) - 1);
+}
+
+static void test_lend_refused(void **state)
+{
+	struct ir_insn insns[INJECT_PROGRAM];
+	struct capture_program p = lend_program(insns);
+
+	insns[INJECT_PROGRAM - 3].imm = INJECT_LINE;
+	refuse(p, "no such form");
+	insns[INJECT_PROGRAM - 3].imm = INJECT_ALL_FORMS;
+	refuse(p, "no such form");
+	p = lend_program(insns);
+	insns[INJECT_PROGRAM - 3].op = IR_INJECT;
+	refuse(p, "no such form");
+	p = lend_program(insns);
+	insns[INJECT_PROGRAM - 3].given = NULL;
+	refuse(p, "no parameter");
+	insns[INJECT_PROGRAM - 3].given = &(struct ir_given){.nwords = 1};
+	refuse(p, "no parameter");
+	p = lend_record_program(insns);
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	insns[INJECT_PROGRAM - 3].given = &(struct ir_given){.nwords = 1, .bytes = 40, .list = 24};
+	refuse(p, "no part of the record");
+	insns[INJECT_PROGRAM - 3].given = &(struct ir_given){.nwords = 1, .bytes = IR_LOAN_BYTES, .list = 24};
+	refuse(p, "no part of the record");
+	p = lend_program(insns);
+	p.role = PROGRAM_RETURN;
+	p.call_group = 1;
+	refuse(p, "belongs to a point");
+	p = release_program(insns);
+	assert_int_equal(capture_verify(&p, NULL), 0);
+	insns[0].slot = IR_SLOT_MARK;
+	refuse(p, "outside the filter");
+	refuse(PROGRAM(1, REGION(IR_SLOT_FILTER), K(0, 1), I(IR_RELEASE), END), "not stand alone");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_lend), cmocka_unit_test(test_lend_refused),
 		cmocka_unit_test(test_inject), cmocka_unit_test(test_inject_refused),
 		cmocka_unit_test(test_images), cmocka_unit_test(test_chains), cmocka_unit_test(test_roles),
 		cmocka_unit_test(test_refused),

@@ -5,10 +5,13 @@
 #ifndef TESTS_MARK_SCENES_H
 #define TESTS_MARK_SCENES_H
 
+#define STATES_AT_RANDOM 400
+
 struct fired {
 	bool dropped, has;             /* no record; it has ids in its slot */
 	struct event_context ids;
 	uint64_t word;                 /* MARK_SPAN_ID, 0: none */
+	uint64_t state;                /* MARK_STATE, likewise */
 };
 
 static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const struct shot_words *w);
@@ -429,6 +432,24 @@ static void scene_carrier(void **state)
 	assert_true(FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000).dropped);
 }
 
+/* One is found only where another word leads to one, whosever that is. */
+static void scene_needed(void **state)
+{
+	struct fired start;
+
+	marks_fresh();
+	start = START(1, 0, 7, 100, .carrier = 0x4000);
+	START(2, 0, 8, 100, .carrier = 0x5000);
+	assert_true(same_span(start, FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x5000)));
+	assert_true(same_span(start, FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x4000)));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .needed = 0x4000));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x6000));
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000));
+	FIRE(SHOT_END, 2, 8, 100);
+	assert_unmarked(FIRE(SHOT_INJECT_NEEDS, 0, 9, 10, .carrier = 0x4000, .needed = 0x5000));
+	assert_true(same_span(start, FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x4000)));
+}
+
 /* ---- the table ---- */
 
 /* n spans begin, each on a goroutine of its own and with a carrier, and all stay open. */
@@ -516,13 +537,163 @@ static void scene_ids_differ(void **state)
 	}
 }
 
+/* ---- a tracestate that came in ---- */
+
+#define HEADER_OF_TRACE "00-" TRACE "-00f067aa0ba902b7-01"
+
+static struct fired start_with_state(uint32_t group, uint64_t goid, const char *text, size_t len)
+{
+	static char header[] = HEADER_OF_TRACE;
+
+	return START(group, 0, goid, 100, .header = (uintptr_t)header, .header_len = sizeof(header) - 1,
+		     .state = (uintptr_t)scene_text(text, MIN(len, (size_t)EVENT_PAGE)), .state_len = len);
+}
+
+/* A mark has it as long as the one lives that it came in with. */
+static void scene_state(void **state)
+{
+	static const char one[] = "rojo=00f067aa0ba902b7", two[] = "congo=t61rcWkgMzE,rojo=1";
+	struct fired f;
+
+	marks_fresh();
+	f = start_with_state(1, 7, one, sizeof(one) - 1);
+	assert_kept(f);
+	assert_int_equal(f.state, sizeof(one) - 1);
+	assert_int_equal(start_with_state(1, 8, two, sizeof(two) - 1).state, sizeof(two) - 1);
+	assert_int_equal(START(2, 0, 7, 200).state, sizeof(one) - 1);
+	assert_int_equal(START(3, 0, 7, 300, .carrier = 0x5000).state, sizeof(one) - 1);
+	assert_int_equal(FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x5000).state, sizeof(one) - 1);
+	assert_int_equal(START(2, 0, 8, 200).state, sizeof(two) - 1);
+	assert_int_equal(START(1, 0, 9, 100).state, 0);
+	f = FIRE(SHOT_END_OF_CALL, 1, 8, 100);
+	assert_int_equal(f.state, 0);
+	assert_int_equal(FIRE(SHOT_NOTE, 1, 7, 900).state, sizeof(one) - 1);
+	FIRE(SHOT_END_OF_CALL, 1, 7, 100);
+	f = FIRE(SHOT_INJECT, 0, 9, 10, .carrier = 0x5000);
+	assert_true(f.has);
+	assert_int_equal(f.state, 0);
+	assert_int_equal(START(4, 0, 7, 400).state, 0);
+	assert_int_equal(lost(), 0);
+}
+
+/* It came with nothing of its trace, or another parent was found first. */
+static void scene_no_state(void **state)
+{
+	static const char text[] = "rojo=1";
+	const uint64_t hole = (uintptr_t)scene_text("", 0);
+	struct fired f;
+
+	marks_fresh();
+	assert_int_equal(START(1, 0, 7, 100, .state = (uintptr_t)text, .state_len = 6).state, 0);
+	assert_int_equal(START(2, 0, 7, 200, .state = (uintptr_t)text, .state_len = 6).state, 0);
+	assert_int_equal(start_with_state(1, 8, text, 0).state, 0);
+	f = start_with_state(1, 8, text, 6);
+	assert_int_equal(f.state, 6);
+	f = START(1, 0, 8, 100, .header = (uintptr_t)HEADER_OF_TRACE, .header_len = sizeof(HEADER_OF_TRACE) - 1,
+		  .state = hole - 2, .state_len = 6);
+	assert_kept(f);
+	assert_int_equal(f.state, 0);
+	assert_int_equal(START(2, 0, 8, 200).state, 0);
+	assert_int_equal(lost(), 0);
+}
+
+static bool is_list(const char *s, size_t len)
+{
+	struct buf out = {0};
+	bool is = tracestate_read(s, len, false, &out);
+
+	buf_done(&out);
+	return is;
+}
+
+static void check_state(const char *text, size_t len)
+{
+	uint64_t want = len > MARK_STATE_MAX ? MARK_STATE_MAX + 1 : is_list(text, len) ? len : 0;
+	struct fired f = start_with_state(1, 7, text, len);
+
+	if (f.state != want)
+		fail_msg("\"%.*s\" (%zu bytes): %llu", (int)len, text, len, (unsigned long long)f.state);
+	assert_int_equal(START(2, 0, 7, 200).state, want);
+}
+
+/* What is a list is what the reader of headers takes for one. */
+static void scene_states(void **state)
+{
+	static const char *const texts[] = {
+		"a=b", "a=b,c=d", " a=b", "a=b ", "\ta=b\t", "a=b , c=d", "a=b,,c=d", ",", ", ,", "a=", "=b", "a",
+		"a=b,", "A=b", "aB=c", "a_-*/@9=b", "_a=b", "9=b", "@a=b", "a=b=c", "a=b,c", "a= b", "a=b c", "a=b\tc",
+		"a=b\t,c=d", "a=\t", "a= ", "a=b\r\nX: y", "a=b\n", "a=\xc3\xa9", "a=\x7f", "a=~", "a=!", "a\x01=b",
+		"a =b", "a=b;c", "a=b\t ", "a=b \t", "a=b\t x",
+	};
+	static char text[600];
+
+	marks_fresh();
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		check_state(texts[i], strlen(texts[i]));
+	check_state("a=b\0", 4);
+	check_state("a\0=b", 4);
+	memset(text, 'k', sizeof(text));
+	for (size_t key = 255; key <= 257; key++) {
+		text[key] = '=';
+		check_state(text, key + 2);
+		text[key] = 'k';
+	}
+	text[1] = '=';
+	for (size_t value = 255; value <= 257; value++) {
+		check_state(text, value + 2);
+		text[value + 2] = ' ';
+		text[value + 3] = '\t';
+		check_state(text, value + 4);
+		text[value + 2] = text[value + 3] = 'k';
+	}
+	for (size_t len = 511; len <= 514; len++) {
+		memset(text, 'v', len);
+		memcpy(text, "k=", 2);
+		memcpy(text + 254, ",k=", 3);
+		check_state(text, len);
+	}
+	for (size_t n = 31; n <= 33; n++) {
+		for (size_t i = 0; i < n; i++)
+			memcpy(text + 4 * i, "k=v,", 4);
+		check_state(text, 4 * n);
+		check_state(text, 4 * n - 1);
+	}
+}
+
+static void scene_states_random(void **state)
+{
+	static const char letters[] = "ab0=,=, \t_@Zz~\r";
+	static uint32_t drawn = 7;
+	char text[40];
+	size_t lists = 0;
+
+	marks_fresh();
+	for (unsigned n = 0; n < STATES_AT_RANDOM; n++) {
+		size_t len;
+
+		drawn = drawn * 1103515245 + 12345;
+		len = 1 + (drawn >> 16) % (n % 4 ? 8 : 40);
+		for (size_t i = 0; i < len; i++) {
+			drawn = drawn * 1103515245 + 12345;
+			text[i] = letters[(drawn >> 16) % (n % 2 ? 9 : sizeof(letters) - 1)];
+		}
+		lists += is_list(text, len);
+		check_state(text, len);
+	}
+	assert_in_range(lists, STATES_AT_RANDOM / 50, STATES_AT_RANDOM);
+}
+
 #define MARK_SCENES                                                                                \
 	cmocka_unit_test(scene_kept), cmocka_unit_test(scene_left_out), cmocka_unit_test(scene_coin),         \
 	cmocka_unit_test(scene_header), cmocka_unit_test(scene_no_header), cmocka_unit_test(scene_child_alone), \
 	cmocka_unit_test(scene_nested), cmocka_unit_test(scene_recursion), cmocka_unit_test(scene_same_call), \
 	cmocka_unit_test(scene_too_deep), cmocka_unit_test(scene_unwound), cmocka_unit_test(scene_context),   \
 	cmocka_unit_test(scene_pooled), cmocka_unit_test(scene_creator), cmocka_unit_test(scene_key),         \
-	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_unreadable),                                  \
+	cmocka_unit_test(scene_carrier), cmocka_unit_test(scene_needed), \
+	cmocka_unit_test(scene_unreadable), \
 	cmocka_unit_test(scene_ids_differ)
+#define STATE_SCENES                                                                               \
+	cmocka_unit_test(scene_state), cmocka_unit_test(scene_no_state), cmocka_unit_test(scene_states),      \
+	cmocka_unit_test(scene_states_random)
 
 #endif

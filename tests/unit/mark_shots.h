@@ -19,18 +19,19 @@ struct shot_words {
 	uint64_t own_type, own;        /* … the span's */
 	uint64_t creator;
 	uint64_t epoch[3];
-	uint64_t key, carrier;
+	uint64_t key, carrier, needed;
+	uint64_t state, state_len;     /* a tracestate */
 };
 
 enum shot_kind { SHOT_START, SHOT_START_DETACHED, SHOT_NOTE, SHOT_END, SHOT_END_OF_CALL, SHOT_DETACH, SHOT_UNWIND,
-		 SHOT_EXIT, SHOT_INJECT };
+		 SHOT_EXIT, SHOT_INJECT, SHOT_INJECT_NEEDS, SHOT_KINDS };
 
 struct shot {
 	enum shot_kind kind;
 	uint32_t group, call;
 	uint64_t threshold;
 	unsigned flags;                /* of IR_MARK_BEGIN */
-	struct ir_insn insns[96];
+	struct ir_insn insns[128];
 	size_t n;
 };
 
@@ -91,6 +92,8 @@ static void shot_start(struct shot *s)
 	shot_op(s, IR_MARK_CREATOR, 0, 0);
 	SHOT_REGION(s, WORD(epoch[0]), WORD(epoch[1]), WORD(epoch[2]));
 	shot_op(s, IR_MARK_BEGIN, (int64_t)s->threshold, s->flags);
+	SHOT_REGION(s, WORD(state), WORD(state_len));
+	shot_op(s, IR_MARK_STATE, 0, 0);
 	SHOT_REGION(s, WORD(own_type), WORD(own));
 	shot_op(s, IR_MARK_PUT_CHAIN, 0, 0);
 	SHOT_REGION(s, WORD(carrier));
@@ -126,7 +129,7 @@ static void shot_detach(struct shot *s)
 	shot_op(s, IR_MARK_END, 0, IR_MARK_UNLESS_KEYED);
 }
 
-/* Behind the marks comes one slot: their ids. */
+/* Behind the marks come the slots: their ids, words of them. */
 static void shot_make(struct shot *s)
 {
 	struct ir_insn *emit;
@@ -145,6 +148,10 @@ static void shot_make(struct shot *s)
 		shot_add(s, IR_REGION)->slot = IR_SLOT_MARK;
 		shot_op(s, IR_MARK_UNWIND, s->kind == SHOT_EXIT, 0);
 		break;
+	case SHOT_INJECT_NEEDS:
+		SHOT_REGION(s, WORD(needed));
+		shot_op(s, IR_MARK_FIND, MARK_CARRIER, IR_MARK_NEED);
+		/* fall through */
 	case SHOT_INJECT:
 		SHOT_REGION(s, WORD(carrier));
 		shot_op(s, IR_MARK_FIND, MARK_CARRIER, 0);
@@ -168,9 +175,16 @@ static void shot_make(struct shot *s)
 	emit = shot_add(s, IR_EMIT);
 	emit->slot = 1;
 	shot_add(s, IR_END);
+	shot_add(s, IR_REGION)->slot = 2;
+	emit = shot_add(s, IR_MARK_WORD);
+	emit->imm = MARK_STATE;
+	emit = shot_add(s, IR_EMIT);
+	emit->slot = 2;
+	shot_add(s, IR_END);
 }
 
-static struct ir_slot shot_slots[] = {{.name = "context", .kind = VALUE_CONTEXT}, {.name = "id", .kind = VALUE_UINT}};
+static struct ir_slot shot_slots[] = {{.name = "context", .kind = VALUE_CONTEXT}, {.name = "id", .kind = VALUE_UINT},
+				      {.name = "state", .kind = VALUE_UINT}};
 
 static struct capture_program shot_program(struct shot *s, const struct context_table *contexts,
 					   struct goroutine_layout g)

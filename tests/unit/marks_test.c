@@ -72,6 +72,7 @@ static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const st
 	f.has = out.slots[0].status == SLOT_OK;
 	memcpy(&f.ids, out.slots[0].bytes, sizeof(f.ids));
 	f.word = out.slots[1].status == SLOT_OK ? out.slots[1].value : 0;
+	f.state = out.slots[2].status == SLOT_OK ? out.slots[2].value : 0;
 	return f;
 }
 
@@ -182,6 +183,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		MARK_SCENES,
+		STATE_SCENES,
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_regions),
 		cmocka_unit_test(test_print),

@@ -30,7 +30,7 @@ static void test_empty(void **state)
 	assert_null(e.endpoint);
 	assert_null(e.headers);
 	assert_null(e.service_name);
-	assert_true(e.gzip);
+	assert_int_equal(e.compression, OTLP_COMPRESSION_UNSET);
 	assert_int_equal(e.timeout_ms, 0);
 	assert_int_equal(e.nresource_attrs, 0);
 	assert_true(e.sample_ratio == 1 && e.sample_parent_based);
@@ -91,7 +91,7 @@ static void test_traces_go_first(void **state)
 			 0);
 	assert_string_equal(e.endpoint, "http://b:2/x");
 	assert_int_equal(e.timeout_ms, 2000);
-	assert_false(e.gzip);
+	assert_int_equal(e.compression, OTLP_COMPRESSION_NONE);
 	otel_env_done(&e);
 
 	assert_int_equal(READ(&e, NULL, "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT",

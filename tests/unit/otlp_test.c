@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "sink/otlp.h"
 #include "otlp_trace.pb-c.h"
+#include "unit/spans.h"
 
 /* ---- a collector ---- */
 
@@ -328,6 +329,39 @@ static void test_sizes(void **state)
 	otlp_encoder_done(&e);
 }
 
+static void test_events(void **state)
+{
+	const struct attr message[] = {STR("message", "bad \xff byte"), INT("n", 3)}, one[] = {STR("a", "b")};
+	const struct span_event events[] = {{.name = "first", .unix_ns = SPAN_START + 5, .attrs = message, .nattrs = 2},
+					    {.name = "second", .unix_ns = SPAN_START + 7}};
+	struct span s = span_make("GET /cart", 10, one, 1), *copy;
+	struct otlp_encoder e = {0};
+	struct buf b = {0};
+	Otlp__Span *m;
+	size_t bytes;
+
+	s.events = events;
+	s.nevents = 2;
+	copy = span_copy(&s, &bytes); /* which sinks keep, for a while */
+	otlp_encode_span(&e, copy, &b);
+	m = otlp__span__unpack(NULL, b.len, (uint8_t *)b.data);
+	assert_non_null(m);
+	assert_int_equal(m->n_events, 2);
+	assert_string_equal(m->events[0]->name, "first");
+	assert_true(m->events[0]->time_unix_nano == SPAN_START + 5);
+	assert_int_equal(m->events[0]->n_attributes, 2);
+	assert_int_equal(m->events[0]->attributes[0]->value->string_value.len, 12);
+	assert_memory_equal(m->events[0]->attributes[0]->value->string_value.data, "bad \xef\xbf\xbd byte", 12);
+	assert_true(m->events[0]->attributes[1]->value->int_value == 3);
+	assert_string_equal(m->events[1]->name, "second");
+	assert_int_equal(m->events[1]->n_attributes, 0);
+	assert_int_equal(m->n_attributes, 2);
+	otlp__span__free_unpacked(m, NULL);
+	otlp_encoder_done(&e);
+	buf_done(&b);
+	free(copy);
+}
+
 static const Otlp__KeyValue *attr_of(const Otlp__Span *s, const char *key)
 {
 	for (size_t i = 0; i < s->n_attributes; i++)
@@ -478,6 +512,44 @@ static void test_endpoints(void **state)
 
 /* ---- sending ---- */
 
+/* Nobody said whether to compress: bytes that do not leave the machine are not worth it. */
+static void test_compression(void **state)
+{
+	static const struct {
+		const char *endpoint;
+		enum otlp_compression asked;
+		bool gzips;
+	} cases[] = {
+		{"http://localhost:4318", OTLP_COMPRESSION_UNSET, false},
+		{"http://LOCALHOST", OTLP_COMPRESSION_UNSET, false},
+		{"https://otel.localhost:4318/v1/traces", OTLP_COMPRESSION_UNSET, false},
+		{"http://127.0.0.1:4318", OTLP_COMPRESSION_UNSET, false},
+		{"grpc://127.8.0.3:4317", OTLP_COMPRESSION_UNSET, false},
+		{"http://[::1]:4318", OTLP_COMPRESSION_UNSET, false},
+		{"http://[::1]:4318", OTLP_COMPRESSION_NONE, false},
+		{"http://[::1]:4318", OTLP_COMPRESSION_GZIP, true},
+		{"http://localhost.example.org", OTLP_COMPRESSION_UNSET, true},
+		{"http://notlocalhost", OTLP_COMPRESSION_UNSET, true},
+		{"http://127.example.org", OTLP_COMPRESSION_UNSET, true},
+		{"http://128.0.0.1", OTLP_COMPRESSION_UNSET, true},
+		{"http://[::2]", OTLP_COMPRESSION_UNSET, true},
+		{"grpc://collector:4317", OTLP_COMPRESSION_UNSET, true},
+		{"grpc://collector:4317", OTLP_COMPRESSION_NONE, false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct otlp_options o = {.endpoint = cases[i].endpoint, .compression = cases[i].asked};
+		struct otlp_transport *t;
+		struct err err = {0};
+
+		if (otlp_transport_new(&o, &t, &err) < 0)
+			fail_msg("%s: %s", cases[i].endpoint, err.text);
+		if (otlp_transport_gzips(t) != cases[i].gzips)
+			fail_msg("%s, %d: %d", cases[i].endpoint, cases[i].asked, !cases[i].gzips);
+		otlp_transport_free(t);
+	}
+}
+
 static void test_delivers(void **state)
 {
 	const char *const answers[] = {OK_ANSWER, NULL}, *const headers[] = {"X-Tenant: shop", NULL};
@@ -486,8 +558,8 @@ static void test_delivers(void **state)
 
 	collector_bind(&c);
 	collector_start(&c, answers);
-	s = sink_to(&c, (struct otlp_options){.gzip = true, .headers = headers, .batch_spans = 100,
-					      .interval_ms = 60000});
+	s = sink_to(&c, (struct otlp_options){.compression = OTLP_COMPRESSION_GZIP, .headers = headers,
+					      .batch_spans = 100, .interval_ms = 60000});
 	give(s, 250);
 	wait_for(&c.accepted, 200); /* two by count … */
 	nap(100);
@@ -582,7 +654,7 @@ static void test_retry_after(void **state)
 
 	collector_bind(&c);
 	collector_start(&c, answers);
-	s = sink_to(&c, (struct otlp_options){.gzip = true, .interval_ms = 10});
+	s = sink_to(&c, (struct otlp_options){.compression = OTLP_COMPRESSION_GZIP, .interval_ms = 10});
 	give(s, 4);
 	wait_for(&c.accepted, 4);
 	assert_in_range((clock_monotonic_ns() - before) / 1000000, 1250, 4000);
@@ -694,7 +766,8 @@ static void test_slow_and_full(void **state)
 	collector_bind(&c);
 	c.delay_ms = 30;
 	collector_start(&c, answers);
-	s = sink_to(&c, (struct otlp_options){.gzip = true, .queue_spans = 500, .batch_spans = 50});
+	s = sink_to(&c, (struct otlp_options){.compression = OTLP_COMPRESSION_GZIP,
+					      .queue_spans = 500, .batch_spans = 50});
 	for (unsigned i = 0; i < 20000; i++) {
 		before = clock_monotonic_ns();
 		give(s, 1);
@@ -755,9 +828,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_queue),          cmocka_unit_test(test_printable),
-		cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_delivers),
+		cmocka_unit_test(test_endpoints),      cmocka_unit_test(test_compression),
+		cmocka_unit_test(test_delivers),
 		cmocka_unit_test(test_interval),       cmocka_unit_test(test_down_then_up),
 		cmocka_unit_test(test_down_to_the_end), cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_retry_after_date), cmocka_unit_test(test_refused),

@@ -103,7 +103,9 @@ static void forms_by_name(void **state)
 	assert_int_equal(PARSE(of_spans, "-o", "otlp"), 0); /* prints nothing */
 	expect_error(SINK_SPANS, -EINVAL, not_a_form("otlp"));
 	assert_int_equal(PARSE(of_spans, "--json"), -EINVAL);
-	assert_int_equal(PARSE(of_spans, "--perfetto", "/dev/null"), -EINVAL);
+	assert_int_equal(PARSE(of_spans, "--folded", "/dev/null"), -EINVAL);
+	assert_int_equal(PARSE(of_spans, "--perfetto", "/dev/null"), 0);
+	EXPECT_OPEN(SINK_SPANS, "line", "perfetto",);
 }
 
 static void forms_by_option(void **state)

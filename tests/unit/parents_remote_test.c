@@ -90,6 +90,21 @@ static void headers_of_others(void **state)
 	assert_int_equal(lost(LOSS_BAD_HEADER), 1);
 }
 
+/* Of a header that may be spelled in several ways the first one that is there counts. */
+static void spellings(void **state)
+{
+	CALLS(SERVED, "other", .other_header = "00-" TRACE "-aaad6b7169203331-01", .other_state = "v=2");
+	CALLS(SERVED, "both", .header = "00-" TRACE "-b7ad6b7169203331-01", .state = "v=1",
+	      .other_header = "00-" TRACE "-aaad6b7169203331-01", .other_state = "v=2");
+	CALLS(SERVED, "wrong", .other_header = "00-nonsense");
+	CALLS(SERVED, "none");
+	came_from("other", 0x0a, 0xaa, "v=2");
+	came_from("both", 0x0a, 0xb7, "v=1");
+	is_root("wrong", PARENT_NONE);
+	assert_int_equal(lost(LOSS_BAD_HEADER), 1);
+	is_root("none", PARENT_NONE);
+}
+
 /* A decision that the sender left to others is made here. */
 static void undecided(void **state)
 {
@@ -392,7 +407,7 @@ static void client_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		F(header_and_goroutine), F(bad_header), F(headers_of_others), F(undecided),
+		F(header_and_goroutine), F(bad_header), F(headers_of_others), F(spellings), F(undecided),
 		F(over_a_connection), F(forms_of_addresses), F(other_network), F(keep_alive), F(given_up),
 		F(pipelined), F(streams), F(told_late), F(told_late_without_a_stream), F(two_wait),
 		F(sent_again), F(connection_and_header), F(known_later),

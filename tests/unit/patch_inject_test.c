@@ -12,7 +12,7 @@ static const void *codes[SCENE_PROGRAMS];
 
 static void programs_fresh(void)
 {
-	patch_setup(CHUNKS);
+	patch_setup_marks(1024, 1024);
 }
 
 static void program_plant(unsigned k, struct capture_program *p)
@@ -60,6 +60,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		INJECT_WRITING,
+		INJECT_STATES_WRITING,
 		INJECT_LOOKING,
 		cmocka_unit_test(test_on_stack),
 	};

@@ -24,34 +24,13 @@
 #include "unit/mark_scenes.h"
 
 static uint64_t walk_addr, table_addr;
-static uint32_t nmarks = 1024;
+static uint32_t nmarks = 1024, nstates = 1024;
 
-static void seed_slots(void)
-{
-	for (uint32_t i = 0; i < PROCS + EXTRA; i++) {
-		patch_area_slot(area, i)->random[0] = UINT64_C(0x9e3779b97f4a7c15) * (i + 1);
-		patch_area_slot(area, i)->random[1] = 1;
-	}
-}
-
-/* The area of patch_setup, with marks in front of the pool. */
 static void marks_fresh(void)
 {
-	struct patch_area a;
 	struct buf out = {0};
 
-	patch_setup(CHUNKS);
-	a = *area;
-	munmap(area, area_size(area));
-	a.ring.bytes = a.ring.slots_off + (uint64_t)(PROCS + EXTRA) * a.ring.slot_bytes;
-	patch_marks_layout(nmarks, &a);
-	area = mmap(NULL, area_size(&a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	assert_ptr_not_equal(area, MAP_FAILED);
-	*area = a;
-	pool_done(&chunk_pool);
-	pool_init(&chunk_pool, &area->ring, &a.ring, (uint8_t *)area + a.ring.pool_off, CHUNKS);
-	install_handler();
-	seed_slots();
+	patch_setup_marks(nmarks, nstates);
 	contexts_put(&chain_table, BIAS, &out);
 	table_addr = put_code(out.data, out.len);
 	out.len = 0;
@@ -117,6 +96,7 @@ static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const st
 	assert_int_equal(t.event.slots[0].status, f.has ? SLOT_OK : SLOT_ABSENT);
 	assert_int_equal(t.event.slots[1].status, f.has ? SLOT_OK : SLOT_ABSENT);
 	f.word = f.has ? t.event.slots[1].value : 0;
+	f.state = f.has ? t.event.slots[2].value : 0;
 	return f;
 }
 
@@ -239,6 +219,7 @@ static struct fired fire_reference(struct shot *s, struct interp_marks *marks, c
 	if (f.has)
 		memcpy(&f.ids, out.slots[0].bytes, sizeof(f.ids));
 	f.word = f.has ? out.slots[1].value : 0;
+	f.state = f.has ? out.slots[2].value : 0;
 	return f;
 }
 
@@ -257,12 +238,26 @@ static void random_header(struct shot_words *w)
 	w->header = (uintptr_t)scene_text(text, w->header_len);
 }
 
+static void random_state(struct shot_words *w)
+{
+	static const char *const texts[] = {"rojo=1", "a=b,c=d", " k=v\t,", "no list", "a=\r\nb"};
+	static char text[64];
+
+	strcpy(text, texts[rnd(5)]);
+	w->state = (uintptr_t)text;
+	w->state_len = rnd(4) ? strlen(text) : rnd(700);
+	if (w->state_len > sizeof(text) && w->state_len <= MARK_STATE_MAX)
+		w->state = (uintptr_t)scene_text("", 0); /* unreadable */
+}
+
 static struct shot_words random_words(struct chain_world *c)
 {
 	struct shot_words w = {0};
 
 	if (!rnd(4))
 		random_header(&w);
+	if (rnd(2))
+		random_state(&w);
 	if (!rnd(3))
 		w.parent_type = BIAS + chain_types[0].rtype, w.parent = (uintptr_t)c->nodes[rnd(6)];
 	if (!rnd(4))
@@ -277,6 +272,8 @@ static struct shot_words random_words(struct chain_world *c)
 		w.key = 0x4000 + 64 * rnd(6);
 	if (!rnd(3))
 		w.carrier = 0x4000 + 64 * rnd(6);
+	if (rnd(3))
+		w.needed = 0x4000 + 64 * rnd(6);
 	return w;
 }
 
@@ -284,7 +281,7 @@ static struct shot random_shot(void)
 {
 	static const unsigned flags[] = {0, 0, IR_MARK_CHILD, IR_MARK_BY_RATIO, IR_MARK_CHILD | IR_MARK_BY_RATIO};
 	static const uint64_t thresholds[] = {0, THRESHOLD_HALF, THRESHOLD_HALF, MARK_KEEP_NONE};
-	struct shot s = {.kind = rnd(3) ? SHOT_START + rnd(2) : rnd(SHOT_INJECT + 1), .group = 1 + (uint32_t)rnd(3),
+	struct shot s = {.kind = rnd(3) ? SHOT_START + rnd(2) : rnd(SHOT_KINDS), .group = 1 + (uint32_t)rnd(3),
 			 .threshold = thresholds[rnd(4)], .flags = flags[rnd(5)]};
 
 	s.call = s.group; /* of two spans of one call either may be found */
@@ -319,6 +316,35 @@ static void test_random(void **state)
 		assert_int_equal(left_out(), marks.left_out);
 		assert_int_equal(loss_count(LOSS_MARKS_FULL), 0);
 	}
+}
+
+/* More tracestates than there is room for: a mark has its own one or none, which is counted. */
+static void test_states_full(void **state)
+{
+	static char text[] = "k=vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
+	enum { ROOTS = 12 };
+	unsigned without = 0;
+
+	nstates = 4;
+	marks_fresh();
+	for (uint64_t k = 0; k < ROOTS; k++) {
+		struct fired f = start_with_state(1, 10 + k, text, 4 + k);
+
+		assert_true(f.state == 4 + k || !f.state);
+		without += !f.state;
+	}
+	assert_in_range(without, ROOTS - nstates, ROOTS - 1);
+	assert_int_equal(loss_count(LOSS_MARKS_FULL), without);
+	for (uint64_t k = 0; k < ROOTS; k++) {
+		struct fired f = START(2, 0, 10 + k, 200);
+
+		assert_true(f.state == 4 + k || !f.state);
+		without -= !f.state;
+		FIRE(SHOT_END, 1, 10 + k, 100);
+	}
+	assert_int_equal(without, 0);
+	nstates = 1024;
+	assert_int_equal(start_with_state(1, 10, text, 5).state, 5);
 }
 
 /* ---- many at once ---- */
@@ -460,6 +486,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		MARK_SCENES,
+		STATE_SCENES,
+		cmocka_unit_test(test_states_full),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_reuse),

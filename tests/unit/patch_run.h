@@ -168,12 +168,14 @@ static void code_reset(void)
 	put_code(stub, sizeof(stub));
 }
 
+static uint64_t test_loans; /* address of a struct shared_loans; 0: none */
+
 static struct patch_env test_env(void)
 {
 	return (struct patch_env){.code = (uintptr_t)code_memory + code_used, .back = (uintptr_t)code_memory,
 				  .area = (uintptr_t)area, .layout = area, .bias = BIAS, .counts = 3,
 				  .m_p = offsetof(struct fake_m, p), .p_id = offsetof(struct fake_p, id),
-				  .tsc_mult = UINT64_C(1) << 31};
+				  .loans = test_loans, .tsc_mult = UINT64_C(1) << 31};
 }
 
 static bool calls_apart;
@@ -232,6 +234,34 @@ static void patch_setup(uint32_t chunks)
 	fake_g.m = (uintptr_t)&fake_m;
 	fake_m.p = &fake_p;
 	fake_p.id = 1;
+}
+
+__attribute__((unused)) static void seed_slots(void)
+{
+	for (uint32_t i = 0; i < PROCS + EXTRA; i++) {
+		patch_area_slot(area, i)->random[0] = UINT64_C(0x9e3779b97f4a7c15) * (i + 1);
+		patch_area_slot(area, i)->random[1] = 1;
+	}
+}
+
+/* The area of patch_setup, with marks in front of the pool. */
+__attribute__((unused)) static void patch_setup_marks(uint32_t nmarks, uint32_t nstates)
+{
+	struct patch_area a;
+
+	patch_setup(CHUNKS);
+	a = *area;
+	munmap(area, area_size(area));
+	a.ring.bytes = a.ring.slots_off + (uint64_t)(PROCS + EXTRA) * a.ring.slot_bytes;
+	patch_marks_layout(nmarks, nstates, &a);
+	area = mmap(NULL, area_size(&a), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(area, MAP_FAILED);
+	*area = a;
+	pool_done(&chunk_pool);
+	pool_init(&chunk_pool, &area->ring, &a.ring, (uint8_t *)area + a.ring.pool_off, CHUNKS);
+	install_handler();
+	seed_slots();
+	tracestate_rules((struct tracestate_rules *)(void *)((uint8_t *)area + a.rules_off));
 }
 
 static void run_code(const void *code, const struct regs *r)

@@ -8,6 +8,7 @@
 #include "unit/value_stub.h"
 
 #include "unit/calls.h"
+#include "unit/spans.h"
 #include "unit/written_file.h"
 
 static struct sink *sink;
@@ -66,6 +67,37 @@ static void calls_on_a_timeline(void **state)
 						      "\n]\n");
 }
 
+/* What it does not need to know of a span's goroutine: each has its own track, told by its id. */
+static void spans_on_a_timeline(void **state)
+{
+	const struct attr attrs[] = {STR("url.path", "/cart"), INT("n", 3)};
+	const struct attr message[] = {STR("message", "no \"stock\"")};
+	const struct span_event event = {.name = "log", .unix_ns = SPAN_START + 1000, .attrs = message, .nattrs = 1};
+	static const struct resource server = {.id = 3, .pid = 4711, .name = "shop", .service = "shop"};
+	struct span s = span_make("GET /cart", 412007, attrs, 2);
+
+	s.events = &event;
+	s.nevents = 1;
+	s.resource = &server;
+	s.parent = SPAN_PARENT_LOCAL;
+	begin();
+	sink->ops->span(sink, &s);
+	sink->ops->close(sink, 2000);
+	/* The times are before this machine's start: an hour is put before the first of them. */
+	assert_string_equal(
+		file_text(),
+		"[\n"
+		"{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":4711,\"tid\":17,\"args\":{\"name\":\"shop\"}"
+		"},\n"
+		"{\"ph\":\"b\",\"name\":\"GET /cart\",\"cat\":\"span\",\"id\":\"01000000000000ab\",\"pid\":4711,"
+		"\"tid\":17,\"ts\":3600000000.000,\"args\":{\"trace_id\":\"4bf92f00000000000000000000000036\","
+		"\"parent_span_id\":\"0000000000000000\",\"goid\":17,\"url.path\":\"/cart\",\"n\":3}},\n"
+		"{\"ph\":\"n\",\"name\":\"log\",\"cat\":\"span\",\"id\":\"01000000000000ab\",\"pid\":4711,"
+		"\"tid\":17,\"ts\":3600000001.000,\"args\":{\"message\":\"no \\\"stock\\\"\"}},\n"
+		"{\"ph\":\"e\",\"name\":\"GET /cart\",\"cat\":\"span\",\"id\":\"01000000000000ab\",\"pid\":4711,"
+		"\"tid\":17,\"ts\":3600000412.007}\n]\n");
+}
+
 static void no_calls(void **state)
 {
 	begin();
@@ -100,6 +132,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(calls_on_a_timeline),
+		cmocka_unit_test(spans_on_a_timeline),
 		cmocka_unit_test(no_calls),
 		cmocka_unit_test(what_is_written_meanwhile),
 		cmocka_unit_test(cannot_be_written),

@@ -97,7 +97,7 @@ static void world_open(struct world *w)
 	snprintf(goroot, sizeof(goroot), "%s/go", w->dir);
 	if (weave_package_open(&w->package, "example.com/shop/v2", files, 1, &err))
 		fail_msg("%s", err.text);
-	w->types = source_types_new(&w->package, arena_strdup(&w->package.arena, goroot));
+	w->types = source_types_new(&w->package, arena_strdup(&w->package.arena, goroot), NULL);
 	w->lookup = source_types_lookup(w->types);
 }
 

@@ -39,7 +39,7 @@ static const char *apply_bytes(const struct transform *t, const char *s, size_t 
 	struct captured_value v = {.port = -1};
 
 	captured_set_text(&v, s, len);
-	if (!transform_apply(t, &wishes, &attrs, &v))
+	if (!transform_apply(t, transform_steps(t, &wishes), &wishes, &attrs, &v))
 		return NULL;
 	if (v.kind == ATTR_INT)
 		v.len = (size_t)snprintf(v.scratch, sizeof(v.scratch), "#%lld", (long long)v.i);

@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest looking[] = {
 		INJECT_LOOKING, cmocka_unit_test(test_stack_pointer), cmocka_unit_test(test_refused),
 	};
-	const struct CMUnitTest writing[] = {INJECT_WRITING};
+	const struct CMUnitTest writing[] = {INJECT_WRITING, INJECT_STATES_WRITING};
 
 	world_init();
 	return cmocka_run_group_tests(looking, NULL, NULL) +

@@ -107,6 +107,7 @@ static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const st
 	assert_int_equal(e->slots[0].status, f.has ? SLOT_OK : SLOT_ABSENT);
 	assert_int_equal(e->slots[1].status, f.has ? SLOT_OK : SLOT_ABSENT);
 	f.word = f.has ? e->slots[1].value : 0;
+	f.state = f.has ? e->slots[2].value : 0;
 	return f;
 }
 
@@ -218,19 +219,20 @@ static struct shot_words some_words(void)
 	w.own = rnd(3) ? 0 : (uintptr_t)contexts.nodes[rnd(4)];
 	if (rnd(2))
 		w = (struct shot_words){w.header, w.header_len, w.parent_type, w.parent, w.own_type, w.own, w.creator,
-					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier};
+					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier, some(0x8000, 3),
+					w.state, w.state_len};
 	return w;
 }
 
 static void random_round(unsigned shots_fired)
 {
 	for (unsigned n = 0; n < shots_fired; n++) {
-		struct shot s = {.kind = (enum shot_kind)rnd(SHOT_INJECT + 1), .group = 1 + (uint32_t)rnd(3)};
+		struct shot s = {.kind = (enum shot_kind)rnd(SHOT_KINDS), .group = 1 + (uint32_t)rnd(3)};
 		uint64_t goid = 7 + rnd(3), depth = 100 + 10 * rnd(5);
 		struct shot_words w = some_words();
 		struct fired want, have;
 
-		if (s.kind == SHOT_INJECT || s.kind == SHOT_UNWIND || s.kind == SHOT_EXIT)
+		if (s.kind >= SHOT_INJECT || s.kind == SHOT_UNWIND || s.kind == SHOT_EXIT)
 			s.group = 0;
 		if (s.kind <= SHOT_START_DETACHED)
 			s.threshold = rnd(4) ? 0 : MARK_KEEP_NONE;
@@ -268,10 +270,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest few[] = {
 		cmocka_unit_test(scene_header), cmocka_unit_test(scene_context), cmocka_unit_test(scene_creator),
-		cmocka_unit_test(scene_key),
+		cmocka_unit_test(scene_key), cmocka_unit_test(scene_state),
 	};
 	const struct CMUnitTest tests[] = {
 		MARK_SCENES,
+		STATE_SCENES,
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_reuse),
 		cmocka_unit_test(test_random),

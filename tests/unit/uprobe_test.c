@@ -956,6 +956,104 @@ static void test_unprivileged(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- slots that are not read again ---- */
+
+struct connection {
+	uint64_t key, number;
+	const char *text;
+	uint64_t len;
+	const uint64_t *far;
+};
+
+static uint64_t other_goid; /* not 0: of whom connections are read */
+
+/* What the probe says of the connection now. */
+static void read_connection(struct planter *p, const struct connection *c, struct event *ret, struct taken *t)
+{
+	__typeof__(fake_g) g = fake_g;
+	struct regs r = {.r = {(uintptr_t)c}, .g = (uintptr_t)&g};
+
+	g.goid = other_goid ? other_goid : g.goid;
+	taken_done(t);
+	*t = (struct taken){0};
+	call_probed(&r, probed);
+	p->source->ops->drain(p->source, take_record, t);
+	assert_int_equal(t->records.len, 1);
+	assert_true(event_decode(t->records.data[0], ((struct event_header *)(void *)t->records.data[0])->size, ret));
+}
+
+static void expect_connection(struct planter *p, const struct connection *c, uint64_t number, const char *text,
+			      uint64_t far)
+{
+	const struct event_slot *s;
+	struct taken t = {0};
+	struct event e;
+
+	read_connection(p, c, &e, &t);
+	s = e.slots;
+	assert_int_equal(s[0].value, number);
+	assert_int_equal(s[1].status, SLOT_OK);
+	assert_int_equal(s[1].copied, strlen(text));
+	assert_memory_equal((const char *)e.head + s[1].value, text, strlen(text));
+	assert_int_equal(s[2].status, far ? SLOT_OK : SLOT_NIL);
+	assert_true(!far || s[2].value == far);
+	assert_int_equal(s[3].status, SLOT_OK); /* what comes behind has its place */
+	assert_memory_equal((const char *)e.head + s[3].value, c->text, c->len);
+	taken_done(&t);
+}
+
+#define REUSE_OF(n) {.op = IR_REGION, .slot = n}, {.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},      \
+		    {.op = IR_LOAD, .a = 0, .dst = 1, .size = 8}, {.op = IR_REUSE, .slot = n, .a = 1}
+#define WORD_AT(r, from, off) {.op = IR_LOAD, .a = from, .dst = r, .size = 8, .imm = off}
+
+/* As long as the word is the same, on one goroutine, slots are what they were; else what is there. */
+static void test_reused(void **state)
+{
+	struct ir_insn insns[] = {
+		REUSE_OF(0), WORD_AT(2, 0, 8), {.op = IR_EMIT, .slot = 0, .a = 2}, {.op = IR_END},
+		REUSE_OF(1), WORD_AT(2, 0, 16), WORD_AT(3, 0, 24),
+		{.op = IR_EMIT_STR, .slot = 1, .a = 2, .b = 3, .imm = 64}, {.op = IR_END},
+		REUSE_OF(2), WORD_AT(2, 0, 32), WORD_AT(3, 2, 0), WORD_AT(4, 2, 8), WORD_AT(5, 2, 16),
+		{.op = IR_EMIT, .slot = 2, .a = 5}, {.op = IR_END},
+		{.op = IR_REGION, .slot = 3}, {.op = IR_ARG_REG, .reg = GPR_RAX, .size = 8, .dst = 0},
+		WORD_AT(2, 0, 16), WORD_AT(3, 0, 24), {.op = IR_EMIT_STR, .slot = 3, .a = 2, .b = 3, .imm = 64},
+		{.op = IR_END},
+	};
+	struct ir_slot slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_STRING}, {.kind = VALUE_UINT},
+				  {.kind = VALUE_STRING}};
+	struct capture_program prog = {.insns = insns, .ninsns = ARRAY_SIZE(insns), .slots = slots,
+				       .nslots = ARRAY_SIZE(slots), .nregs = 6, .save_group = 3, .g = FAKE_LAYOUT};
+	const uint64_t far[] = {1, 2, 77}, farther[] = {1, 2, 78};
+	struct connection one = {41, 17, "10.0.0.1", 8, far}, two = {42, 18, "10.0.0.200", 10, NULL},
+			  longest = {43, 19, "longer than is kept", 19, far}, none = {0, 20, "none", 4, far};
+	struct planter *p;
+
+	skip_unprivileged();
+	p = open_planter(0);
+	plant_ok(p, &prog, 9);
+	expect_connection(p, &one, 17, "10.0.0.1", 77);
+	one = (struct connection){41, 27, "another", 7, farther};
+	expect_connection(p, &one, 17, "10.0.0.1", 77);
+	one.far = NULL; /* not looked at */
+	expect_connection(p, &one, 17, "10.0.0.1", 77);
+	expect_connection(p, &two, 18, "10.0.0.200", 0);
+	two.far = far;
+	expect_connection(p, &two, 18, "10.0.0.200", 0);
+	expect_connection(p, &one, 27, "another", 0);
+	other_goid = fake_g.goid + 1;
+	one.number = 28;
+	expect_connection(p, &one, 28, "another", 0);
+	expect_connection(p, &longest, 19, "longer than is kept", 77);
+	longest.text = "longer than that was";
+	longest.len = 20;
+	expect_connection(p, &longest, 19, "longer than that was", 77);
+	expect_connection(p, &none, 20, "none", 77);
+	none.number = 21;
+	expect_connection(p, &none, 21, "none", 77);
+	other_goid = 0;
+	planter_close(p);
+}
+
 static void test_price(void **state)
 {
 	struct planter *p;
@@ -989,6 +1087,7 @@ int main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_unprivileged),
+		cmocka_unit_test(test_reused),
 		cmocka_unit_test(test_price),
 	};
 

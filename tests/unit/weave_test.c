@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "plant/woven.h"
 #include "weave/go_flags.h"
+#include "weave/go_list.h"
 #include "weave/points.h"
 #include "weave/tool_command.h"
 #include "weave/woven_function.h"
@@ -173,7 +174,7 @@ static size_t read_points(struct source *s, struct arena *arena, struct woven_po
 }
 
 #define FRAME      "earshotD, earshotU := earshotDepth(), earshotPanic();"
-#define ENDS(call) "defer func() { if earshotPanic() == earshotU { " call " } }() "
+#define ENDS(call) "defer " call ";"
 
 static void a_span_is_one_call_with_both_ends(void **state)
 {
@@ -190,7 +191,8 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	                    "package shop\n\nfunc (*Cart) Add(earshot_a0 int, earshot_a1 []byte) (earshot_r0 error) {"
 	                    " if *earshotSwitch != earshot_p0.off { " FRAME
 	                    " if earshot_f0(earshotD, earshot_a0, earshot_a1) { " ENDS(
-	                        "earshot_f1(earshotD, earshot_r0)") "} };\n\treturn nil\n}\ntype Cart struct{}\n");
+	                        "earshot_e1(earshotD, earshotU, &earshot_r0)") " } };\n\treturn nil\n}\n"
+	                    "type Cart struct{}\n");
 	free(text);
 	assert_int_equal(read_points(&s, &arena, points, 4), 2);
 	assert_string_equal(points[0].pack, "functions");
@@ -203,6 +205,9 @@ static void a_span_is_one_call_with_both_ends(void **state)
 	assert_string_equal(points[0].slots[7].name, "epoch.cache_end");
 	assert_non_null(strstr(s.package.added.data[0].text.data,
 	                       "\tearshotLineage(&earshotS[3])\n\tearshotEpoch(&earshotS[5])\n\treturn earshotWrite("));
+	assert_non_null(strstr(s.package.added.data[0].text.data,
+	                       "\nfunc earshot_e1(earshotD, earshotU uintptr, earshotA0 *error) {\n"
+	                       "\tif earshotPanic() == earshotU {\n\t\tearshot_f1(earshotD, *earshotA0)\n\t}\n}\n"));
 	assert_true(points[1].at_return);
 	assert_string_equal(points[1].slots[0].kind, "type");
 	assert_int_equal(s.package.warnings.len, 0);
@@ -238,7 +243,7 @@ static void packs_bind_against_declarations(void **state)
 	                       "earshot_f0(earshotDepth(), t, x) }; go func() { if *earshotSwitch != earshot_p1.off { "
 	                       "earshot_f1(earshotDepth()) };}() }\n"));
 	assert_non_null(strstr(text, "func stop() (err error) { if *earshotSwitch != earshot_p2.off { " FRAME
-	                             " " ENDS("earshot_f2(earshotD, err)") "}; return }\n"));
+	                             " " ENDS("earshot_e2(earshotD, earshotU, &err)") " }; return }\n"));
 	free(text);
 	assert_int_equal(read_points(&s, &arena, points, 4), 3);
 	assert_int_equal(points[0].nslots, 2 + 5); /* who created the goroutine, and the epoch */
@@ -363,9 +368,14 @@ static void an_unwinding_is_told_where_the_start_is(void **state)
 	text = woven_text(&s);
 	assert_non_null(strstr(
 	    text, "func run(t *T, x any) { if *earshotSwitch != earshot_p0.off { " FRAME
-	          " if earshot_f0(earshotD) { earshotK0 := t; defer func() { if earshotPanic() != earshotU {"
-	          " earshot_f1(earshotD, earshotK0); earshot_f2(earshotD, earshotK0); } }() } }; t = nil }\n"));
+	          " if earshot_f0(earshotD, t) { defer earshot_u1(earshotD, earshotU, t); } }; t = nil }\n"));
 	free(text);
+	assert_non_null(strstr(s.package.added.data[0].text.data,
+	                       "\nfunc earshot_u1(earshotD, earshotU uintptr, earshotA0 *T) {\n"
+	                       "\tif earshotPanic() != earshotU {\n\t\tearshot_f1(earshotD, earshotA0)\n"
+	                       "\t\tearshot_f2(earshotD, earshotA0)\n\t}\n}\n"));
+	/* What another function wants is kept for it, and nothing else. */
+	assert_non_null(strstr(s.package.added.data[0].text.data, "\tvar earshotW [1]earshotSlot\n"));
 	assert_int_equal(read_points(&s, &arena, points, 8), 4);
 	assert_string_equal(points[1].point, "panic");
 	assert_string_equal(points[1].func, "runtime.gopanic");
@@ -374,6 +384,239 @@ static void an_unwinding_is_told_where_the_start_is(void **state)
 	assert_int_equal(points[1].nleft, 1);
 	assert_string_equal(points[2].func, "runtime.Goexit");
 	assert_string_equal(points[3].point, "end");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+/* Values are kept under one key by whoever has them and whoever needs them, and go where the span ends. */
+static void values_are_kept(void **state)
+{
+	static const char pack[] =
+	    PACK(POINT("begin", "start", "main.run(t *T, n int, b bool)", ", save: {held: t, n: n, b: b, unused: t}")
+	             POINT("note", "note", "main.late",
+	                   ", capture: {m: {expr: saved.held.n, when: saved.b && saved.n > 2}}")
+	                 POINT("end", "end", "main.stop", ""));
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char key[32] = "";
+	const char *text, *at;
+
+	source_open(&s, "example.com/x",
+	            "package main\n\ntype T struct{ n int }\nfunc run(t *T, n int, b bool) {}\nfunc late() {}\n"
+	            "func stop() {}\n");
+	weave_one(&s, pack, NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 4), 3);
+	assert_int_equal(points[0].nslots, 5);
+	assert_int_equal(points[0].nleft, 0);
+	text = s.package.added.data[0].text.data;
+	at = strstr(text, "\tearshotKeep(0x");
+	assert_non_null(at);
+	assert_int_equal(sscanf(at, "\tearshotKeep(0x%16[0-9a-f], &earshotW[0], 3)", key), 1);
+	assert_non_null(strstr(text, "earshotW[0].text = *(*unsafe_.Pointer)(unsafe_.Pointer(&_v1))\n"));
+	assert_non_null(strstr(text, "earshotW[1].value = uint64(n)\n"));
+	at = strstr(text, "func earshot_f1(");
+	assert_non_null(at = strstr(at, "\tvar earshotV [4]earshotSlot\n\tearshotKept(0x"));
+	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, strlen(key)), 0);
+	assert_non_null(strstr(at, "(earshotV[2].value != 0)"));
+	assert_non_null(strstr(at, "(int(earshotV[1].value) > 2)"));
+	assert_non_null(strstr(at, "(*(**T)(unsafe_.Pointer(&earshotV[0].text)))"));
+	at = strstr(text, "func earshot_f2(");
+	assert_non_null(at = strstr(at, "\tearshotForget(0x"));
+	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, 8), 0);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void callers_and_goroutines_are_asked_for(void **state)
+{
+	struct source s;
+	const char *text;
+
+	source_open(&s, "example.com/x", "package main\n\nfunc run(h map[string][]string) {}\nfunc stop() {}\n");
+	weave_one(&s,
+	          PACK(POINT("begin", "start", "main.run(h map[string][]string)",
+	                     ", when: 'caller == \"main.a\" || !hasprefix(caller, \"main.(*T).\")', capture: {g: goid, "
+	                     "named: {const: \"1\", when: 'hasname(h, \"status\")'}}")
+	                   POINT("end", "end", "main.stop", "")),
+	          NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	text = s.package.added.data[0].text.data;
+	assert_non_null(strstr(text, "(earshotCalledBy(\"main.a\", 0) == true)"));
+	assert_non_null(strstr(text, "(!earshotCalledBy(\"main.(*T).\", 1))"));
+	assert_non_null(strstr(text, "earshotS[0].value = uint64(earshotGoid())"));
+	assert_non_null(strstr(text, " || earshotNamed(string("));
+	assert_non_null(strstr(text, "\nfunc earshotNamed(s, part string) bool {"));
+	source_close(&s);
+}
+
+/* A variant that needs a call is taken where the call is written. */
+static void calls_are_looked_up(void **state)
+{
+	static const struct {
+		const char *body, *called;
+		bool woven;
+	} cases[] = {
+	    {"f(1)", "main.f", true},
+	    {"go func() { f(1) }()", "main.f", false},
+	    {"x.f(1) /* f(2) */; _ = \"f(3)\"", "main.f", false},
+	    {"t.m()", "main.(*T).m", true},
+	    {"o.m()", "main.(*T).m", false}, /* it may be an embedded one's */
+	    {"x.m(); u.m()", "main.(*T).m", false},
+	    {"v, _ := x.(*T)\n v.m()", "main.(*T).m", true},
+	    {"v := x.(*O)\n v.m()", "main.(*T).m", false},
+	};
+	char source[512], pack[512];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct source s;
+
+		snprintf(source, sizeof(source),
+		         "package main\ntype T struct{}\ntype O struct{ T }\nfunc (t *T) m() {}\nfunc f(n int) {}\n"
+		         "func run(t *T, o O, x interface{ m() }) { %s }\nfunc stop() {}\n",
+		         cases[i].body);
+		snprintf(pack, sizeof(pack),
+		         PACK(POINT("begin", "start", "main.run", ", needs_call: [main.run, \"%s\"]")
+		                  POINT("end", "end", "main.stop", "")),
+		         cases[i].called);
+		source_open(&s, "main", source);
+		weave_one(&s, pack, NULL);
+		if (!!strstr(s.package.added.data[0].text.data, "begin\\x090\\x09entry\\x09main.run") != cases[i].woven)
+			fail_msg("%s: %s", cases[i].body, s.package.added.data[0].text.data);
+		source_close(&s);
+	}
+}
+
+/* What the compiler makes of a method that is a value is the method, where that is all that is done with it. */
+static void methods_that_are_values(void **state)
+{
+	static const char pack[] = PACK(POINT("begin", "start", "main.(*T).m-fm()", ", capture: {n: recv.n}")
+	                                    POINT("end", "end", "main.stop", ""));
+	static const char source[] = "package main\ntype T struct{ n int }\nfunc (t *T) m() {}\nfunc stop() {}\n";
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char text[256];
+	struct source s;
+
+	source_open(&s, "main", source);
+	weave_one(&s, pack, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[0].func, "main.(*T).m-fm");
+	source_close(&s);
+	snprintf(text, sizeof(text), "%sfunc other(x interface{ m() }) { x.m() }\n", source);
+	source_open(&s, "main", text);
+	weave_one(&s, pack, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 1);
+	assert_string_equal(points[0].refused[0].why, "the method is not only used as a value");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+/* What could not be woven is told by another point of its span. */
+static void what_is_refused_is_told_in_the_program(void **state)
+{
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+
+	source_open(&s, "main", "package main\nfunc f(n int) {}\nfunc g() {}\n");
+	weave_one(&s, PACK(POINT("a", "start", "main.f(n string)", "") POINT("b", "end", "main.g", "")), NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 1);
+	assert_int_equal(points[0].nrefused, 1);
+	assert_string_equal(points[0].refused[0].pack, "t");
+	assert_string_equal(points[0].refused[0].span, "s");
+	assert_string_equal(points[0].refused[0].point, "a");
+	assert_string_equal(points[0].refused[0].func, "main.f");
+	assert_string_equal(points[0].refused[0].why, "parameters: n is declared as string, but is int");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void what_the_go_command_lists(void **state)
+{
+	static const char text[] = "a/b\t/src/a/b\tx.go\ty.go\nbad\nunsafe\t\t\n\na/c\t/src/a/c\nhalf\t/src/half";
+	struct go_list l = {.asked = true};
+	const struct go_list_package *p;
+
+	go_list_read(&l, text, strlen(text));
+	p = go_list_find(&l, "a/b");
+	assert_non_null(p);
+	assert_string_equal(p->dir, "/src/a/b");
+	assert_string_equal(p->files[1], "y.go");
+	assert_null(p->files[2]);
+	p = go_list_find(&l, "a/c");
+	assert_non_null(p);
+	assert_null(p->files[0]);
+	assert_null(go_list_find(&l, "bad"));
+	assert_null(go_list_find(&l, "unsafe"));
+	assert_null(go_list_find(&l, "half"));
+	go_list_done(&l);
+}
+
+/* Where one more defer would be dear, the body becomes a function of its own. */
+static void bodies_are_wrapped(void **state)
+{
+	static const char returns[] = "\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n"
+	                              "\tif n > 2 { return }\n"
+	                              "\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
+	                              "\tif n > 6 { return }\n}\nfunc g() {}\ntype T struct{}\n";
+	_cleanup_(buf_done) struct buf want = {0};
+	struct woven_point points[4];
+	struct arena arena = {0};
+	struct source s;
+	char text[512], *got;
+
+	snprintf(text, sizeof(text), "package main\nfunc (T) f(n int,\n\t_ ...string, // why\n) (err error) {%s",
+	         returns);
+	source_open(&s, "main", text);
+	weave_one(&s, NULL, "main.T.f");
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[1].func, "main.T.f");
+	got = woven_text(&s);
+	buf_printf(&want,
+	           "package main\nfunc (earshot_t0 T) f(n int,\n\tearshot_a1 ...string, // why\n) (err error) { if "
+	           "*earshotSwitch != earshot_p0.off { " FRAME " if earshot_f0(earshotD, n) { " ENDS(
+	               "earshot_e1(earshotD, earshotU, &err)") " } }; return earshot_t0.earshot_w0(n, earshot_a1...) }; "
+	           "func (T) earshot_w0(n int, \t_ ...string,  ) (err error) {%s",
+	           returns);
+	assert_string_equal(got, want.data);
+	free(got);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void check_arguments(const struct woven_point *p, const char *func, const char *arguments)
+{
+	_cleanup_(buf_done) struct buf got = {0};
+
+	for (size_t i = 1; i < p->nslots && strncmp(p->slots[i].name, "lineage", 7) != 0; i++)
+		buf_printf(&got, "%s ", p->slots[i].name);
+	assert_string_equal(p->func, func);
+	assert_string_equal(got.len ? got.data : "", arguments);
+}
+
+/* Generic functions are woven once, for all type arguments; literals wherever they stand. */
+static void generic_functions_and_nested_literals(void **state)
+{
+	struct source s;
+	struct woven_point points[16];
+	struct arena arena = {0};
+
+	source_open(&s, "main",
+	            "package main\n\ntype V string\ntype List[T any] struct{}\n"
+	            "func Map[K comparable, V, W interface{ ~int }](k K, v V, n int, w []W) {\n"
+	            "\tfunc(b bool, k *K) { func(u uint) {}(1); func(s string, v V) {}(\"\", v) }(true, nil)\n}\n"
+	            "func (l *List[string]) Add(x string, v V) {}\n");
+	weave_one(&s, NULL, "main.*");
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 16), 10);
+	check_arguments(&points[0], "main.Map[...]", "n ");
+	check_arguments(&points[2], "main.Map[...].func1", "b ");
+	check_arguments(&points[4], "main.Map[...].func1.1", "u ");
+	check_arguments(&points[6], "main.Map[...].func1.2", "s ");
+	check_arguments(&points[8], "main.(*List[...]).Add", "v ");
 	source_close(&s);
 	arena_done(&arena);
 }
@@ -397,13 +640,12 @@ static void what_is_refused_is_named_and_left_alone(void **state)
 	static const char ends[] =
 	    "package main\nfunc f(n int) {\n\tdefer g()\n\tif n > 0 { return }\n\tif n > 1 { return }\n"
 	    "\tif n > 2 { return }\n\tif n > 3 { return }\n\tif n > 4 { return }\n\tif n > 5 { return }\n"
-	    "\tif n > 6 { return }\n}\nfunc g()\n";
+	    "\tif n > 6 { return }\n\trecover()\n}\nfunc g()\n";
 
-	check_refused("package main\nfunc f[T any](x T) {}\n", NULL, "main.f", "main.f is no span: it is generic");
 	check_refused("package main\nfunc f()\n", NULL, "main.f", "has no body");
 	check_refused("package main\n//go:nosplit\nfunc f() {}\n", NULL, "main.f", "go:nosplit");
 	check_refused("package main\nfunc f() { x := make(2) }\n", NULL, "main.f", "not all of it could be read");
-	check_refused(ends, NULL, "main.f", "five times dearer");
+	check_refused(ends, NULL, "main.f", "five times dearer, and it may not become two functions: it calls recover");
 	check_refused("package main\nfunc f(n int) {}\n", NULL, "main.f { n.x }", "main.f is no span");
 	check_refused("package main\nfunc f(n int) {}\n",
 	              PACK(POINT("a", "start", "main.f(n string)", "") POINT("b", "end", "other.g", "")), NULL,
@@ -423,8 +665,9 @@ static void patterns_leave_out(void **state)
 	source_open(&s, "example.com/yaml.v3",
 	            "package yaml\nfunc a() {}\nfunc b[T any]() {}\n//go:nosplit\nfunc c() {}\nfunc d()\n");
 	weave_one(&s, NULL, "example.com/yaml.v3.*");
-	assert_int_equal(read_points(&s, &arena, points, 8), 2);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
 	assert_string_equal(points[0].func, "example.com/yaml%2ev3.a");
+	assert_string_equal(points[2].func, "example.com/yaml%2ev3.b[...]");
 	assert_int_equal(s.package.warnings.len, 0);
 	source_close(&s);
 	arena_done(&arena);
@@ -466,6 +709,14 @@ int main(void)
 	    cmocka_unit_test(contexts_are_followed),
 	    cmocka_unit_test(what_is_anothers_is_asked_for),
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
+	    cmocka_unit_test(values_are_kept),
+	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
+	    cmocka_unit_test(calls_are_looked_up),
+	    cmocka_unit_test(methods_that_are_values),
+	    cmocka_unit_test(bodies_are_wrapped),
+	    cmocka_unit_test(generic_functions_and_nested_literals),
+	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
+	    cmocka_unit_test(what_the_go_command_lists),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),
 	    cmocka_unit_test(patterns_leave_out),
 	    cmocka_unit_test(flags_keep_all_but_toolexec),

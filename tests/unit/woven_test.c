@@ -21,6 +21,7 @@
 #include "lib/go_binaries.h"
 #include "plant/woven.h"
 #include "plant/woven/memory.h"
+#include "probe/lower/lower.h"
 
 #define TARGET 7
 enum { BEGIN = 1, END, CALL, RETURN, NPROBES };
@@ -32,7 +33,8 @@ enum { BEGIN = 1, END, CALL, RETURN, NPROBES };
 
 static const char whole[] = HEAD POINT "pack\t0123456789abcdef\nslot\t3\tstring\turl.path\nslot\t-\tuint\tours\n"
 				       "need\ttype\t*net.conn\nneed\tfield\tnet.conn\tfd\t*net.netFD\n"
-				       "left\t4\tclient.address\tnot of a type that is known\nend\n";
+				       "left\t4\tclient.address\tnot of a type that is known\n"
+				       "refused\tgin\tnethttp/server\troute\tgin.f\tit is generic\nend\n";
 
 static void test_points_are_read(void **state)
 {
@@ -63,6 +65,10 @@ static void test_points_are_read(void **state)
 	assert_int_equal(p.nleft, 1);
 	assert_string_equal(p.left[0].name, "client.address");
 	assert_string_equal(p.left[0].kind, "not of a type that is known");
+	assert_int_equal(p.nrefused, 1);
+	assert_string_equal(p.refused[0].pack, "gin");
+	assert_string_equal(p.refused[0].span, "nethttp/server");
+	assert_string_equal(p.refused[0].why, "it is generic");
 	arena_done(&arena);
 }
 
@@ -74,7 +80,8 @@ static void test_points_that_break_the_rules(void **state)
 		HEAD "point\ta\tb\tc\t1\tentry\t\nend\n", HEAD POINT "slot\t99999\tint\tn\nend\n",
 		HEAD POINT "slot\t1\tint\nend\n", HEAD POINT "what\nend\n", HEAD POINT "slot\t1\tint\tn\001\nend\n",
 		HEAD POINT "need\ttype\nend\n", HEAD POINT "need\tfield\tT\tf\nend\n",
-		HEAD POINT "need\twhat\tT\nend\n", HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n",
+		HEAD POINT "refused\ta\tb\tc\td\nend\n", HEAD POINT "need\twhat\tT\nend\n",
+		HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n",
 		"earshot.woven.2\n" POINT "end\n", "",
 	};
 	struct arena arena = {0};
@@ -94,9 +101,12 @@ static void test_points_that_break_the_rules(void **state)
 static struct woven_area good_area(uint64_t *ret_bytes)
 {
 	struct woven_area a = {.ring = {.magic = WOVEN_MAGIC, .size = sizeof(a), .procs = 8, .extra = 8, .chunks = 64,
-					.table_len = 64, .slot_bytes = 270336, .links_off = 4096 + 524288,
-					.slots_off = 4096 + 524288 + 4096},
-			       .wanted_off = 4096};
+					.table_len = 64, .slot_bytes = 532480, .links_off = 4096 + 524288,
+					.slots_off = 4096 + 524288 + 4096 + 131072 + 24576},
+			       .wanted_off = 4096,
+			       .plans_off = 4096 + 524288 + 4096,
+			       .marks_off = 4096 + 524288 + 4096 + 131072,
+			       .marks = 64};
 
 	a.ring.bytes = a.ring.pool_off = a.ring.slots_off + 16 * a.ring.slot_bytes;
 	*ret_bytes = a.ring.pool_off + 64 * RING_CHUNK;
@@ -132,9 +142,17 @@ static void test_memory_is_checked(void **state)
 	REFUSED(ring.table_len, 32);
 	REFUSED(ring.table_len, 1u << 31);
 	REFUSED(ring.slot_bytes, 4096);
-	REFUSED(ring.slot_bytes, 270337);
+	REFUSED(ring.slot_bytes, 532481);
 	REFUSED(ring.slots_off, good.ring.slots_off + 8);
 	REFUSED(ring.slots_off, UINT64_MAX & ~UINT64_C(4095));
+	REFUSED(plans_off, good.ring.links_off);
+	REFUSED(plans_off, good.plans_off + 4);
+	REFUSED(marks_off, good.plans_off);
+	REFUSED(marks_off, good.marks_off + 64);
+	REFUSED(marks_off, UINT64_MAX & ~UINT64_C(7));
+	REFUSED(marks, 0);
+	REFUSED(marks, 63);
+	REFUSED(marks, 1u << 31);
 	REFUSED(ring.links_off, 4096);
 	REFUSED(ring.links_off, good.ring.slots_off);
 	REFUSED(ring.bytes, good.ring.bytes - 4096);
@@ -837,8 +855,8 @@ static void stale_of(const char *path)
 	ask(&p, "run 1 1\n");
 	tsc_clock_monotonic(&clock);
 	if (woven_memory_open("/proc", p.pid, &m, &err) ||
-	    woven_session_begin(&m, TARGET, &(struct woven_key){r.begin->key, &index}, 1, &clock, 64, &pool, &went_on,
-				&err))
+	    woven_session_begin(&m, TARGET, &(struct woven_key){r.begin->key, &index, NULL}, 1, &clock, 64, &pool,
+				&went_on, &err))
 		fail_msg("%s", err.text);
 	assert_true(memory_of(&m) > 64 * RING_CHUNK);
 	ask(&p, "run 2 200\n");
@@ -981,6 +999,158 @@ static void test_noop(void **state)
 	each_program(noop_of, "bin/recorded-go1.*-noop");
 }
 
+/* ---- traces that are decided where they begin ---- */
+
+enum { NUMBER = 1, WORKER = 0, IDS = 8, TRACED = 100 }; /* the point's slots; behind the last, the ids */
+
+struct traced {
+	uint64_t starts, ends, unmarked;
+	struct event_context of[TRACED]; /* the last one of a worker */
+	bool has[TRACED];
+};
+
+static void on_traced(void *arg, const void *sample, size_t size)
+{
+	struct traced *t = arg;
+	struct event_context ids;
+	struct event e[2];
+	size_t n;
+
+	if (!event_decode_sample(sample, size, e, &n))
+		fail_msg("a record is torn");
+	if (e[0].head->probe == END) {
+		t->ends++;
+		return;
+	}
+	t->starts++;
+	t->unmarked += !event_context(&e[0], 2, &ids) || !(ids.flags & EVENT_CONTEXT_SAMPLED);
+	if (e[0].slots[WORKER].value < TRACED) {
+		t->of[e[0].slots[WORKER].value] = ids;
+		t->has[e[0].slots[WORKER].value] = true;
+	}
+}
+
+/* Of traces that begin there so many are kept; child: none is known to begin there. */
+static void attach_traced(struct reader *r, int pid, double ratio, bool child)
+{
+	static const struct capture_program programs[NPROBES] = {[BEGIN] = {.nslots = 3}, [END] = {.nslots = 1}};
+	static const int begin[] = {WORKER, NUMBER, IDS}, end[] = {0};
+	const struct woven_plan start_plan = {.action = MARKS_START,
+					      .flags = (uint8_t)(WOVEN_PLAN_CREATOR | (child ? WOVEN_PLAN_CHILD : 0)),
+					      .group = 1,
+					      .call = 1,
+					      .creator = 1 + 3,
+					      .epoch = 1 + 5,
+					      .threshold = mark_threshold(ratio)};
+	const struct woven_plan end_plan = {
+		.action = MARKS_END, .flags = WOVEN_PLAN_OF_CALL, .group = 1, .call = 1};
+	const struct woven_probe probes[] = {
+		{.key = r->begin->key, .id = BEGIN, .program = &programs[BEGIN], .slots = begin, .plan = &start_plan},
+		{.key = r->end->key, .id = END, .program = &programs[END], .slots = end, .plan = &end_plan},
+	};
+	const struct woven_target target = {.id = TARGET, .pid = pid};
+	struct err err = {0};
+
+	for (int i = 0; woven_attach(r->woven, &target, probes, 2, &err); i++) {
+		if (i == 5000)
+			fail_msg("%s", err.text);
+		usleep(1000);
+	}
+}
+
+static struct traced traced(struct reader *r, struct recorded_program *p, const char *line)
+{
+	struct event_source *s = woven_source(r->woven);
+	struct traced t = {0};
+
+	command(p, line);
+	while (!answered(p)) {
+		s->ops->drain(s, on_traced, &t);
+		usleep(100);
+	}
+	usleep(1000);
+	for (int i = 0; i < 64; i++)
+		s->ops->drain(s, on_traced, &t);
+	return t;
+}
+
+/* Each start is written or counted; its end is, where that is. */
+static void decided_by_ratio(struct reader *r, struct recorded_program *p, double ratio)
+{
+	enum { ALL = 4 * 2000 };
+	const uint64_t before = lost_of(r, BEGIN, LOSS_SAMPLED_OUT);
+	struct traced t;
+	uint64_t left_out;
+
+	attach_traced(r, p->pid, ratio, false);
+	t = traced(r, p, "run 4 2000\n");
+	left_out = lost_of(r, BEGIN, LOSS_SAMPLED_OUT) - before;
+	assert_int_equal(told_by(p).lost, 0);
+	assert_int_equal(t.starts + left_out, ALL);
+	assert_int_equal(t.ends, t.starts);
+	assert_int_equal(t.unmarked, 0);
+	assert_in_range(t.starts, ALL * (ratio - 0.1 * (ratio < 1 && ratio > 0)),
+			ALL * (ratio + 0.1 * (ratio < 1 && ratio > 0)));
+}
+
+static bool of_one_trace(const struct traced *t, size_t a, size_t b)
+{
+	return !memcmp(t->of[a].trace_id, t->of[b].trace_id, sizeof(t->of[a].trace_id));
+}
+
+/* What goroutines do that were created within a span is kept with it; not what another one does, which was there. */
+static void decided_with_creators(struct reader *r, struct recorded_program *p, bool knows_creator)
+{
+	enum { ROUNDS = 10 };
+	struct traced t;
+	unsigned kept = 0, together = 0, tries = 0;
+
+	attach_traced(r, p->pid, 0.5, false);
+	for (; tries < 10 && (!kept || kept == ROUNDS * (tries + 1)); tries++) {
+		t = traced(r, p, "nested 10\n");
+		for (size_t outer = 0; outer < TRACED; outer += 10) {
+			kept += t.has[outer];
+			for (size_t k = 1; k < 4; k++) {
+				const bool both = t.has[outer] && t.has[outer + k];
+
+				together += both ? of_one_trace(&t, outer, outer + k)
+						 : t.has[outer] == t.has[outer + k];
+			}
+			assert_false(t.has[outer] && t.has[outer + 4] && of_one_trace(&t, outer, outer + 4));
+		}
+	}
+	assert_true(kept);
+	if (knows_creator) /* a batch of ids that another processor had before proves nothing */
+		assert_in_range(together, tries * 3 * ROUNDS * 9 / 10, tries * 3 * ROUNDS);
+	attach_traced(r, p->pid, 0, true); /* who may have a parent that nobody knows of is written */
+	t = traced(r, p, "run 2 100\n");
+	assert_int_equal(t.starts, 200);
+	assert_int_equal(t.unmarked, 200);
+}
+
+static void traces_of(const char *path)
+{
+	static const double ratios[] = {1, 0.5, 0};
+	struct recorded_program p;
+	struct reader r;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	ask(&p, "gc 5\n");
+	for (size_t i = 0; i < ARRAY_SIZE(ratios); i++)
+		decided_by_ratio(&r, &p, ratios[i]);
+	decided_with_creators(&r, &p, !strstr(path, "go1.19"));
+	assert_int_equal(lost_of(&r, 0, LOSS_MARKS_FULL), 0);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_traces(void **state)
+{
+	(void)state;
+	each_program(traces_of, "bin/recorded-go1.[0-9][0-9]");
+}
+
 /* Nothing is kept of goroutines. EARSHOT_GOROUTINES makes it more. */
 static void goroutines_of(const char *path)
 {
@@ -992,7 +1162,7 @@ static void goroutines_of(const char *path)
 
 	start_with(path, NULL, &p);
 	reader_new(path, &r);
-	attach_started(&r, p.pid, 2);
+	attach_traced(&r, p.pid, 1, false);
 	snprintf(line, sizeof(line), "goroutines %s\n", n && *n ? n : "300000");
 	ask_and_drain(&r, &p, line);
 	assert_int_equal(sscanf(p.answer, "grew %" SCNd64, &grew), 1);
@@ -1019,7 +1189,8 @@ int main(void)
 		cmocka_unit_test(test_children),	      cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_stale),		      cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_killed_program),	      cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_noop),		      cmocka_unit_test(test_goroutines),
+		cmocka_unit_test(test_noop),		      cmocka_unit_test(test_traces),
+		cmocka_unit_test(test_goroutines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

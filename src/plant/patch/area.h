@@ -7,9 +7,10 @@
 
 #include "event/loss.h"
 #include "plant/ring/ring.h"
+#include "plant/tracestate.h"
 #include "probe/ir.h"
 
-#define PATCH_MAGIC 0x35504145u /* "EAP5" */
+#define PATCH_MAGIC 0x36504145u /* "EAP6" */
 #define PATCH_MAX_CODE 128       /* regions of code */
 #define PATCH_LOSSES 10          /* enum loss below this, counted in the program */
 
@@ -52,7 +53,12 @@ struct patch_mark {
 	uint64_t ids[3];
 	uint32_t flags, group, call, reserved0;
 	uint64_t goid, depth, epoch[3];
-	uint64_t reserved[2];
+	struct patch_mark_link state; /* the mark with whose trace a tracestate came in; key 0: with none */
+};
+struct patch_state {                 /* a tracestate: of the marks whose place is this modulo the number of these */
+	uint64_t key, at;            /* of its mark, likewise; key 0: free. The lowest bit: it is being written */
+	uint64_t len;                /* more than MARK_STATE_MAX: that was too long */
+	uint8_t text[MARK_STATE_MAX];
 };
 #define PATCH_MARK_WAYS 4        /* as of PATCH_SAVED_WAYS */
 
@@ -68,6 +74,7 @@ struct patch_area {
 	uint64_t kept_off, kept_bytes;
 	uint64_t marks_off, nmarks;  /* a power of two, or 0: no program has marks */
 	uint64_t names_off, nnames, stacks_off, nstacks; /* likewise */
+	uint64_t rules_off, states_off, nstates; /* likewise; 0: none is kept. What is valid: struct tracestate_rules */
 	uint64_t ncode;              /* our code, for the fault handler. The entry first, then the number */
 	struct {
 		uint64_t low, high;
@@ -103,6 +110,8 @@ struct patch_slot {
 	uint32_t mark_state, mark_flags;
 	uint64_t mark_ids[3], mark_at, mark_key;
 	uint64_t mark_tries;         /* at an entry that others take as well */
+	struct patch_mark_link mark_root; /* whose tracestate it is, */
+	uint64_t mark_place_of_state; /* and where that is being put */
 	uint64_t mark_goid, mark_links_end, mark_best_at, mark_best_key, mark_best_depth;
 	char mark_text[64];
 	uint64_t links[EVENT_CHAIN_BYTES / 8];

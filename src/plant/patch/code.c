@@ -1,7 +1,8 @@
 /*
  * A capture program as x86-64, the shape of it:
  *
- *   off when area.ring.on is 0, or in a child that was forked: it shares the area, and two threads cannot use one slot
+ *   off when area.ring.on is 0 (but where lent memory comes back), or in a child that was forked: it shares the
+ *   area, and two threads cannot use one slot
  *   the P's slot (g.m.p.id), or one of the extra slots
  *   the five registers that the code uses itself → slot
  *   the goroutine part and the filter: what does not pass has written nothing but its slot
@@ -103,8 +104,10 @@ static void emit_find_slot(struct code *g, int extra, int out)
 		x86_alu_mem_imm(x, X_CMP, 4, MEM(R12, (int64_t)(g->env->fork_guard - g->env->area)), 0);
 		x86_jcc(x, CC_E, out);
 	}
-	x86_alu_mem_imm(x, X_CMP, 4, AREA(ring.on), 0);
-	x86_jcc(x, CC_E, out);
+	if (!capture_has(g->p, IR_RELEASE)) { /* what was lent comes back, whether somebody listens or not */
+		x86_alu_mem_imm(x, X_CMP, 4, AREA(ring.on), 0);
+		x86_jcc(x, CC_E, out);
+	}
 	x86_test(x, R14, R14);
 	x86_jcc(x, CC_E, extra);
 	x86_load(x, 8, false, R13, MEM(R14, g->p->g.m));
@@ -288,7 +291,7 @@ void code_depth(struct code *g, uint8_t reg)
 }
 
 /* slot.goid, slot.depth. */
-static void emit_goroutine(struct code *g)
+void code_know_goroutine(struct code *g)
 {
 	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	const struct goroutine_layout *l = &g->p->g;
@@ -407,7 +410,7 @@ static void emit_scratch(struct code *g)
 
 static void emit_early(struct code *g)
 {
-	emit_goroutine(g);
+	code_know_goroutine(g);
 	code_saved_begin(g);
 	if (code_writes_record(g) || capture_has(g->p, IR_LATENCY))
 		emit_now(g);
@@ -418,7 +421,7 @@ static void emit_early(struct code *g)
 /* Behind the filter: marks are of the record's goroutine. */
 static void emit_marks_begin(struct code *g)
 {
-	emit_goroutine(g);
+	code_know_goroutine(g);
 	code_saved_begin(g);
 	code_mark_begin(g);
 	code_forget(g);
@@ -433,7 +436,7 @@ static void emit_record_begin(struct code *g)
 	if (!code_saved_early(g->p) && !g->goroutine_known &&
 	    (code_writes_record(g) || g->p->role == PROGRAM_ENTRY || capture_has(g->p, IR_SAVED) ||
 	     capture_has(g->p, IR_SAVE))) {
-		emit_goroutine(g);
+		code_know_goroutine(g);
 		code_saved_begin(g);
 	}
 	if (!code_writes_record(g)) {
@@ -508,7 +511,7 @@ static void emit_ended(struct code *g, int leave)
 	if (g->p->role == PROGRAM_ENTRY) {
 		g->in_region = g->in_filter = false;
 		g->fault = -1;
-		emit_goroutine(g);
+		code_know_goroutine(g);
 		code_saved_erase(g);
 	} else {
 		code_reserve(g, code_drop(g, LOSS_RING_FULL));
@@ -655,6 +658,10 @@ static int check_env(const struct code *g)
 		return err_set(g->err, -EINVAL, "contexts are to be followed, but the program has no table of them");
 	if (capture_has_marks(g->p) && !l->nmarks)
 		return err_set(g->err, -EINVAL, "the program has marks, but the area has no room for them");
+	if ((capture_has(g->p, IR_LEND) || capture_has(g->p, IR_RELEASE)) && !g->env->loans)
+		return err_set(g->err, -EINVAL, "memory is to be lent to the program, but there is none");
+	if (capture_has(g->p, IR_MARK_STATE) && !l->nstates)
+		return err_set(g->err, -EINVAL, "a tracestate is to be kept, but the area has no room for it");
 	if (g->p->nregs > IR_MAX_REGS)
 		return err_set(g->err, -EOPNOTSUPP, "%u values at once (at most %d)", g->p->nregs, IR_MAX_REGS);
 	return 0;

@@ -6,8 +6,8 @@
  *   R14 is g, RSP + env->sp_delta the stack pointer at the function's entry (the return address lies there),
  *   argument or result registers, RBP and XMM are those of the site.
  * It changes R12, R13 (to 0) and the flags, nothing else: no other register, no XMM (so X15 stays zero), no byte
- * of any stack; RSP keeps its value throughout. At a function's entry and at a RET, R12, R13 and the flags are
- * free in Go's ABIInternal.
+ * of any stack, but for the parameter that IR_LEND gives another value; RSP keeps its value throughout. At a function's
+ * entry and at a RET, R12, R13 and the flags are free in Go's ABIInternal.
  *
  * Reads of the program's memory may fault. The program's handlers of SIGSEGV and SIGBUS must therefore be the code
  * that patch_handler_compile makes (same flags, mask and restorer as what was there): it sends a fault within
@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "plant/patch/area.h"
+#include "plant/patch/shared.h"
 
 struct patch_sums;
 
@@ -35,6 +36,7 @@ struct patch_env {
 	uint32_t m_p, p_id;       /* offsets: p in runtime.m (a word, 0: none), id in runtime.p (int32) */
 	uint64_t shapes;          /* run-time address of what patch_shapes made; 0: none (programs without images) */
 	uint64_t contexts, chain; /* likewise contexts_put, patch_chain_compile; 0: none (without chains) */
+	uint64_t loans;           /* run-time address of the struct shared_loans; 0: none (without IR_LEND) */
 	bool calls_apart;         /* ENTRY, RETURN: the return needs nothing of its entry: see patch_calls_apart */
 	uint64_t tsc_mult;        /* ns = tsc * tsc_mult >> 32 (differences; IR_LATENCY) */
 	const struct patch_sums *sums; /* aggregates are kept in the program (groups.h), and no record is written where
@@ -103,8 +105,11 @@ static inline uint64_t patch_left_out_off(const struct patch_area *layout)
 }
 /* Of a probe: starts that were left out, as patch_area_hits. */
 uint64_t patch_area_left_out(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
-/* Room for that many marks, a power of two, and what leads to them: behind all that there is so far but the pool. */
-void patch_marks_layout(uint32_t nmarks, struct patch_area *layout);
+/*
+ * Room for that many marks, a power of two, and what leads to them: behind all that there is so far but the pool; and
+ * for so many tracestates, a power of two or 0, and the rules for what one is, which whoever plants puts there.
+ */
+void patch_marks_layout(uint32_t nmarks, uint32_t nstates, struct patch_area *layout);
 /* The hits of a controlled program. The layout is trusted, the area is only read. */
 uint64_t patch_area_hits(const struct patch_area *a, const struct patch_area *layout, uint32_t i);
 static inline struct patch_counts *patch_area_counts(struct patch_area *a, uint32_t i)

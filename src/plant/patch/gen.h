@@ -1,7 +1,7 @@
 /*
  * What the files of the x86-64 code generator share: gen.c (what all are made of), code.c (the program), reserve.c
  * (room in the ring), ops.c (instructions), strings.c, mapstr.c, image.c, walk.c, chain.c, saved.c, marks.c (and
- * what marks.h says), inject.c, sums.c.
+ * what marks.h says), inject.c, lend.c, sums.c.
  */
 #ifndef PLANT_PATCH_GEN_H
 #define PLANT_PATCH_GEN_H
@@ -80,7 +80,9 @@ struct x86_mem code_slot(uint16_t slot, unsigned off);
 
 /* ---- the other files ---- */
 
-/* code.c: reg = slot.goid, slot.depth: of this call, which are known. */
+/* code.c: makes slot.goid and slot.depth known. Clobbers RAX, RCX, RDX. */
+void code_know_goroutine(struct code *g);
+/* reg = slot.goid, slot.depth: of this call, which are known. */
 void code_goid(struct code *g, uint8_t reg);
 void code_depth(struct code *g, uint8_t reg);
 void code_now(struct code *g);    /* RAX = the time-stamp counter. Clobbers RDX */
@@ -91,6 +93,8 @@ void code_refills(struct code *g); /* the ways to another chunk, out of line */
 
 /* ops.c */
 int code_insn(struct code *g, const struct ir_insn *i);
+/* The function gets RAX as its argument in that register (arch.h); false: arguments lie in others. */
+bool code_set_argument(struct code *g, uint8_t reg);
 
 /* strings.c */
 int code_str(struct code *g, const struct ir_insn *i);
@@ -136,6 +140,10 @@ void code_walk(struct code *g);   /* all regions are done */
 /* inject.c */
 void code_inject(struct code *g, const struct ir_insn *i);
 
+/* lend.c */
+int code_lend(struct code *g, const struct ir_insn *i);
+void code_release(struct code *g, const struct ir_insn *i); /* and the event is dropped */
+
 /* chain.c */
 void code_emit_chain(struct code *g, const struct ir_insn *i);
 /*
@@ -149,6 +157,10 @@ void code_mark_begin(struct code *g);  /* before the first region of marks */
 void code_mark(struct code *g, const struct ir_insn *i); /* what ir_is_mark */
 void code_mark_word(struct code *g, const struct ir_insn *i);
 void code_emit_mark(struct code *g, const struct ir_insn *i);
+/* mark_state.c: RSI = the struct patch_state of the run's mark; to none. Clobbers RAX, RCX, RDX, RDI. */
+void code_find_state(struct code *g, int none);
+/* To gone where what was read of it since then may be another's. Clobbers RAX, RCX. */
+void code_check_state(struct code *g, int gone);
 
 /* saved.c: what one program keeps for another. */
 void code_saved_begin(struct code *g);  /* goid and depth are known, nothing else yet */

@@ -28,7 +28,7 @@ enum op { OP_MAP, OP_PATCH, OP_UNPATCH, OP_LEAVE, OP_CLEAN };
 struct request {
 	uint32_t op, handle;
 	uint64_t n;             /* elements that follow */
-	uint64_t bytes, existing, npatches; /* of OP_MAP: struct helper_memory */
+	uint64_t bytes, existing, npatches, loans; /* of OP_MAP: struct helper_memory */
 	struct helper_target target;
 	uint64_t handlers[2];
 };
@@ -92,7 +92,8 @@ static void do_map(struct worker *w, const struct request *q, const void *maps, 
 		free(r);
 		return;
 	}
-	a->code = remote_map(r, &(struct helper_memory){maps, q->n, q->bytes, q->existing, q->npatches}, &a->err);
+	a->code = remote_map(r, &(struct helper_memory){maps, q->n, q->bytes, q->existing, q->npatches, q->loans},
+			     &a->err);
 	if (a->code) {
 		remote_leave(r, NULL);
 		remote_done(r);
@@ -304,7 +305,7 @@ int helper_map(struct helper *h, const struct helper_target *t, const struct hel
 {
 	const struct request q = {
 		.op = OP_MAP, .n = m->nmaps, .bytes = m->bytes, .existing = m->existing, .npatches = m->npatches,
-		.target = *t};
+		.loans = m->loans, .target = *t};
 	struct reply a = {0};
 	int fd = -1, code;
 

@@ -46,6 +46,7 @@ struct helper_memory {
 	uint64_t existing;   /* so many bytes of it are allocated at once; the caller allocates the rest before anything
 			      * is written there */
 	size_t npatches;     /* the most that are in place at one time */
+	uint64_t loans;      /* run-time address of the struct shared_loans, which begins a map; 0: none */
 };
 int helper_map(struct helper *h, const struct helper_target *t, const struct helper_memory *m,
 	       struct helper_mapped *ret, struct err *err);

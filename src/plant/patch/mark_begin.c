@@ -211,7 +211,15 @@ static void write_mark(struct code *g, const struct ir_insn *i)
 
 	x86_store(x, 8, SLOT(mark_at), RSI);
 	x86_store(x, 8, SLOT(mark_key), RDI);
-	x86_store_imm(x, 4, STATE, HAS);
+	x86_load(x, 4, false, RAX, STATE);
+	x86_alu_imm(x, X_AND, RAX, BY_HEADER);
+	x86_alu(x, X_ADD, RAX, RAX);
+	x86_alu_imm(x, X_OR, RAX, HAS);
+	x86_store(x, 4, STATE, RAX);
+	x86_load(x, 8, false, RAX, SLOT(mark_root.key));
+	x86_store(x, 8, ENTRY(RSI, state.key), RAX);
+	x86_load(x, 8, false, RAX, SLOT(mark_root.at));
+	x86_store(x, 8, ENTRY(RSI, state.at), RAX);
 	x86_lea(x, RDX, ENTRY(RSI, self));
 	mark_link_to_own(g, RDX);
 	for (unsigned k = 0; k < 3; k++) {
@@ -229,6 +237,8 @@ static void write_mark(struct code *g, const struct ir_insn *i)
 	put_epoch(g, i);
 	mark_release(g);
 }
+
+_Static_assert(CAME_IN == 2 * BY_HEADER, "one becomes the other");
 
 /*
  * RSI = a mark with the key RDI and MARK_BUSY: the first of some that is free, or the last of these. To none where
@@ -280,6 +290,7 @@ void mark_begin(struct code *g, const struct ir_insn *i, int end)
 
 	code_now(g);
 	x86_store(x, 8, SLOT(now), RAX);
+	mark_state_of_parent(g);
 	decide_trace(g, i);
 	random_word(g);
 	x86_store(x, 8, SLOT_AT(mark_ids, 2), RAX);
@@ -322,12 +333,29 @@ void mark_admit(struct code *g, const struct ir_insn *i, int end)
 	x86_jmp(x, code_drop(g, DROP_SILENT));
 }
 
+/* RAX = how long the tracestate of the run's mark is; 0: it has none. */
+static void state_length(struct code *g)
+{
+	struct x86 *x = &g->x;
+	int none = x86_label_new(x), end = x86_label_new(x);
+
+	code_forget(g);
+	code_find_state(g, none);
+	x86_load(x, 8, false, RAX, MEM(RSI, offsetof(struct patch_state, len)));
+	x86_jmp(x, end);
+	x86_label(x, none);
+	x86_imm(x, RAX, 0);
+	x86_label(x, end);
+}
+
 void code_mark_word(struct code *g, const struct ir_insn *i)
 {
 	struct x86 *x = &g->x;
 
 	mark_only_in(g, HAS, code_fail(g, SLOT_ABSENT));
-	if (i->imm == MARK_FLAGS)
+	if (i->imm == MARK_STATE)
+		state_length(g);
+	else if (i->imm == MARK_FLAGS)
 		x86_load(x, 4, false, RAX, SLOT(mark_flags));
 	else
 		x86_load(x, 8, false, RAX, SLOT_AT(mark_ids, i->imm));

@@ -19,15 +19,18 @@ _Static_assert(sizeof(struct patch_mark) == 128 && sizeof(struct patch_mark_stac
 
 enum { NAMES_FOR_A_MARK = 4 };
 
-void patch_marks_layout(uint32_t nmarks, struct patch_area *layout)
+void patch_marks_layout(uint32_t nmarks, uint32_t nstates, struct patch_area *layout)
 {
 	layout->nmarks = layout->nstacks = nmarks;
 	layout->nnames = NAMES_FOR_A_MARK * (uint64_t)nmarks;
 	layout->marks_off = ALIGN_UP(layout->ring.bytes, EVENT_PAGE);
 	layout->stacks_off = layout->marks_off + layout->nmarks * sizeof(struct patch_mark);
 	layout->names_off = layout->stacks_off + layout->nstacks * sizeof(struct patch_mark_stack);
-	layout->ring.bytes = layout->ring.pool_off = layout->names_off +
-						     layout->nnames * sizeof(struct patch_mark_name);
+	layout->nstates = nstates;
+	layout->rules_off = layout->names_off + layout->nnames * sizeof(struct patch_mark_name);
+	layout->states_off = layout->rules_off + (nstates ? ALIGN_UP(sizeof(struct tracestate_rules), 8) : 0);
+	layout->ring.bytes = layout->ring.pool_off =
+		ALIGN_UP(layout->states_off + nstates * sizeof(struct patch_state), EVENT_PAGE);
 }
 
 struct mark_table mark_names(const struct code *g)

@@ -52,6 +52,8 @@ static void code_find(struct code *g, const struct ir_insn *i, int end)
 	int found = x86_label_new(x);
 
 	mark_unless(g, HAS | SEALED, end);
+	if (i->flags & IR_MARK_NEED)
+		x86_alu_mem_imm(x, X_OR, 4, STATE, SEALED);
 	code_get(g, RAX, i->a);
 	x86_test(x, RAX, RAX);
 	x86_jcc(x, CC_E, end);
@@ -63,7 +65,10 @@ static void code_find(struct code *g, const struct ir_insn *i, int end)
 	x86_jmp(x, end);
 	x86_label(x, found);
 	mark_follow(g, end);
-	mark_take(g, end);
+	if (i->flags & IR_MARK_NEED)
+		x86_alu_mem_imm(x, X_AND, 4, STATE, ~SEALED);
+	else
+		mark_take(g, end);
 }
 
 /* ---- chains ---- */
@@ -404,6 +409,7 @@ void code_mark(struct code *g, const struct ir_insn *i)
 	case IR_MARK_CREATOR: code_creator_marks(g, i, end); break;
 	case IR_MARK_FIND: code_find(g, i, end); break;
 	case IR_MARK_BEGIN: mark_begin(g, i, end); break;
+	case IR_MARK_STATE: mark_state(g, i, end); break;
 	case IR_MARK_PUT: code_put_mark(g, i, end); break;
 	case IR_MARK_PUT_CHAIN: code_put_chain(g, i, end); break;
 	case IR_MARK_PUSH: code_push(g, i, end); break;

@@ -1,6 +1,6 @@
 /*
  * What the files of marks share (marks.c says how they lie in the area): mark_table.c, which finds and takes entries;
- * marks.c, what leads to marks; mark_begin.c, what they are of.
+ * marks.c, what leads to marks; mark_begin.c, what they are of; mark_state.c, the tracestates that came in with them.
  */
 #ifndef PLANT_PATCH_MARKS_H
 #define PLANT_PATCH_MARKS_H
@@ -9,7 +9,8 @@
 
 enum { MARK_BUSY = 1 };          /* bit of a key: its entry is being written */
 enum { MARK_TEMP = REG_RECORD }; /* free before a record is begun */
-enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8 }; /* slot.mark_state */
+/* slot.mark_state. CAME_IN: the run has begun its mark, whose parent is a header */
+enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8, CAME_IN = 16 };
 enum { MARK_TRIES = 40 };        /* at entries that others take as well */
 
 /* Of every kind of entry, key, tsc and self are at the same place. */
@@ -67,5 +68,9 @@ void mark_header(struct code *g, const struct ir_insn *i, int end);
 void mark_begin(struct code *g, const struct ir_insn *i, int end);
 void mark_ended(struct code *g, const struct ir_insn *i, int end);
 void mark_admit(struct code *g, const struct ir_insn *i, int end);
+
+/* mark_state.c: IR_MARK_STATE; and which tracestate the run's mark hands on to one that begins: slot.mark_root. */
+void mark_state(struct code *g, const struct ir_insn *i, int end);
+void mark_state_of_parent(struct code *g);
 
 #endif

@@ -26,6 +26,24 @@ static bool site_register(struct code *g, uint8_t reg)
 	}
 }
 
+bool code_set_argument(struct code *g, uint8_t reg)
+{
+	static const struct {
+		uint8_t number;
+		int kept; /* KEPT_…, or it is the site's own */
+	} arguments[] = {[GPR_RAX] = {RAX, KEPT_RAX}, [GPR_RBX] = {RBX, -1}, [GPR_RCX] = {RCX, KEPT_RCX},
+			 [GPR_RDI] = {RDI, KEPT_RDI}, [GPR_RSI] = {RSI, KEPT_RSI}, [GPR_R8] = {R8, -1},
+			 [GPR_R9] = {R9, -1}, [GPR_R10] = {R10, -1}, [GPR_R11] = {R11, -1}};
+
+	if (reg >= ARRAY_SIZE(arguments))
+		return false;
+	if (arguments[reg].kept < 0)
+		x86_mov(&g->x, arguments[reg].number, RAX);
+	else
+		x86_store(&g->x, 8, SLOT_AT(gpr, arguments[reg].kept), RAX);
+	return true;
+}
+
 static int code_arg_reg(struct code *g, const struct ir_insn *i)
 {
 	if (!site_register(g, i->reg))
@@ -241,6 +259,7 @@ static bool code_control(struct code *g, const struct ir_insn *i)
 		return true;
 	case IR_JUMP_IF0: code_jump_if0(g, i->a, g->labels[i->label]); return true;
 	case IR_LABEL: code_join(g, g->labels[i->label]); return true;
+	case IR_REUSE: return true; /* a load costs less than to look for what it gave */
 	case IR_REQUIRE: code_jump_if0(g, i->a, code_fail(g, (enum slot_status)i->imm)); return true;
 	case IR_FILTER: code_jump_if0(g, i->a, code_drop(g, code_not_passed(g))); return true;
 	}
@@ -267,6 +286,11 @@ int code_insn(struct code *g, const struct ir_insn *i)
 		return code_map(g, i);
 	case IR_INJECT:
 		code_inject(g, i);
+		return 0;
+	case IR_LEND:
+		return code_lend(g, i);
+	case IR_RELEASE:
+		code_release(g, i);
 		return 0;
 	case IR_ANY_STR:
 		code_any_str(g, i);

@@ -495,7 +495,7 @@ const struct planter_ops planter_patch = {
 	.prices = patch_prices,
 	.prices_title = "and with --planter patch, wherever it is",
 	.caps = {.reads_float_regs = true, .follows_contexts = true, .keeps_marks = true, .injects = true,
-		 .needs_ptrace = true},
+		 .lends = true, .carries_states = true, .needs_ptrace = true},
 	.open = patch_open,
 	.close = patch_close,
 	.plant = patch_plant,

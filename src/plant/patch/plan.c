@@ -7,7 +7,7 @@
  * the rings are never read.
  *
  * The shared memory: its head (shared.h), the area (ring/ring.h) with the tables behind it, the handlers and the walk
- * along contexts, the regions of code, the pool, of which only the first chunks exist.
+ * along contexts, the regions of code, what is lent to the program, the pool, of which only the first chunks exist.
  */
 #include "plant/patch/plan.h"
 
@@ -22,6 +22,7 @@
 
 #define SAVED 65536
 #define MARKS 16384 /* spans that are open at once */
+#define STATES 2048  /* … of whose traces a tracestate came in */
 #define SAVED_SUMS (2 * SAVED) /* with aggregates at returns: all calls that are open lie there */
 #define PAGE 4096
 #define RETRIES 3 /* when an address was taken meanwhile */
@@ -48,6 +49,16 @@ static int try_code(struct plan *pl, size_t probe, const struct patch_site *site
 	return plan_probe_code(pl, probe, site, addr, addr, &code, err);
 }
 
+/* What lends runs last (as the first in the list): no other probe is to see what the call gets instead. */
+static void add_probe_to(const struct plan *pl, probe_list *list, size_t probe)
+{
+	vec_push(list, probe);
+	if (!capture_has(pl->probes[probe].program, IR_LEND))
+		return;
+	memmove(list->data + 1, list->data, (list->len - 1) * sizeof(*list->data));
+	list->data[0] = probe;
+}
+
 static void add_site(struct plan *pl, size_t probe, const struct patch_site *site)
 {
 	uintptr_t i = (uintptr_t)map_get(&pl->by_addr, site->addr);
@@ -58,7 +69,7 @@ static void add_site(struct plan *pl, size_t probe, const struct patch_site *sit
 		map_set(&pl->by_addr, site->addr, (void *)(uintptr_t)pl->sites.len);
 	}
 	s->parts[site->kind].site = site;
-	vec_push(&s->parts[site->kind].probes, probe);
+	add_probe_to(pl, &s->parts[site->kind].probes, probe);
 }
 
 /* The last byte of a punned jump is the first of another's place: that one would change it. */
@@ -163,12 +174,21 @@ static void make_tables(struct plan *pl)
 	}
 }
 
+static bool any_lends(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (capture_has(pl->probes[i].program, IR_LEND))
+			return true;
+	return false;
+}
+
 static void find_sites(struct plan *pl)
 {
 	pl->area_addr = 0x7f0000000000;
 	pl->fork_guard_addr = pl->area_addr - shared_head_bytes(0);
 	pl->tables_addr = pl->area_addr + pl->layout.ring.bytes;
 	pl->chain_addr = pl->area_addr;
+	pl->loans_addr = any_lends(pl) ? pl->area_addr : 0;
 	make_tables(pl);
 	find_calls_apart(pl);
 	for (size_t i = 0; i < pl->nprobes; i++) {
@@ -264,6 +284,20 @@ static uint64_t shared_code(const struct plan *pl)
 	return HANDLER_BYTES + pl->chain_code.len;
 }
 
+/* Of loans, with a page that is nobody's: the map behind must not become one with theirs, which may outlive it. */
+static uint64_t loan_bytes(const struct plan *pl)
+{
+	return pl->loans_addr ? SHARED_LOANS_HEAD + (uint64_t)SHARED_LOANS * IR_LOAN_BYTES + PAGE : 0;
+}
+
+static void add_loans(struct plan *pl)
+{
+	if (!pl->loans_addr)
+		return;
+	pl->loans_addr = pl->handler_addr + ALIGN_UP(shared_code(pl), PAGE) + PAGE;
+	add_map(pl, pl->loans_addr, loan_bytes(pl) - PAGE, PROT_READ | PROT_WRITE);
+}
+
 static int lay_out(struct plan *pl, struct err *err)
 {
 	range_vec occupied = {0};
@@ -273,10 +307,10 @@ static int lay_out(struct plan *pl, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "the mappings of process %d cannot be read: %s", pl->t->pid, strerror(-r));
 	pl->nmaps = pl->bytes = 0;
-	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, SHARED_MAPS_MAX - 3, &pl->regions);
+	trampolines_place(&occupied, pl->t->bias, pl->trampolines, pl->sites.len, SHARED_MAPS_MAX - 4, &pl->regions);
 	area = ALIGN_UP(pl->layout.ring.bytes, 8) + pl->table_bytes.len;
 	pool = (uint64_t)pl->layout.ring.chunks * RING_CHUNK;
-	at = free_for_area(&occupied, own + area + 2 * PAGE + shared_code(pl) + pool);
+	at = free_for_area(&occupied, own + area + 3 * PAGE + shared_code(pl) + loan_bytes(pl) + pool);
 	vec_done(&occupied);
 	if (!at)
 		return err_set(err, -ENOMEM, "process %d has no free address space for the rings", pl->t->pid);
@@ -289,7 +323,10 @@ static int lay_out(struct plan *pl, struct err *err)
 	pl->fork_guard_addr = at;
 	for (size_t i = 0; i < pl->regions.len; i++)
 		add_map(pl, pl->regions.data[i].addr, pl->regions.data[i].used, PROT_READ | PROT_EXEC);
+	add_loans(pl);
 	pl->layout.ring.pool_off = pl->handler_addr + ALIGN_UP(shared_code(pl), PAGE) - pl->area_addr;
+	if (pl->loans_addr)
+		pl->layout.ring.pool_off = pl->loans_addr + loan_bytes(pl) - pl->area_addr;
 	add_map(pl, pl->area_addr + pl->layout.ring.pool_off, pool, PROT_READ | PROT_WRITE);
 	for (size_t i = 0; i < pl->sites.len; i++) {
 		struct err why = {0};
@@ -424,6 +461,14 @@ static bool any_marks(const struct plan *pl)
 	return false;
 }
 
+static bool any_states(const struct plan *pl)
+{
+	for (size_t i = 0; i < pl->nprobes; i++)
+		if (capture_has(pl->probes[i].program, IR_MARK_STATE))
+			return true;
+	return false;
+}
+
 /* What ids are made of. Without getrandom (a seccomp filter may refuse it) they need only be different. */
 static void seed_slots(const struct plan *pl, struct patched *d)
 {
@@ -461,6 +506,10 @@ static void fill_area(const struct plan *pl, struct patched *d)
 	patch_forms_begin(&pl->forms, d->area, &pl->layout, pl->area_addr);
 	if (pl->layout.nmarks)
 		seed_slots(pl, d);
+	if (pl->loans_addr)
+		((struct shared_loans *)(void *)memory_at(pl, d, pl->loans_addr))->lending = 1;
+	if (pl->layout.nstates)
+		tracestate_rules((struct tracestate_rules *)(void *)((uint8_t *)d->area + pl->layout.rules_off));
 	if (pl->table_bytes.len)
 		memcpy(memory_at(pl, d, pl->tables_addr), pl->table_bytes.data, pl->table_bytes.len);
 }
@@ -502,7 +551,7 @@ static int map_in(struct plan *pl, struct patched *d, uint64_t ret_next[2], stru
 		if (!r)
 			r = helper_map(pl->p->helper, &target,
 				       &(struct helper_memory){pl->maps, pl->nmaps, pl->bytes, existing(pl),
-							       pl->sites.len},
+							       pl->sites.len, pl->loans_addr},
 				       &m, err);
 	}
 	if (r)
@@ -658,7 +707,7 @@ static int prepare(struct plan *pl, struct err *err)
 	pl->layout.ring.target = pl->t->id;
 	patch_forms_layout(&pl->forms, pl->p->max_groups, &pl->layout);
 	if (any_marks(pl))
-		patch_marks_layout(MARKS, &pl->layout);
+		patch_marks_layout(MARKS, any_states(pl) ? STATES : 0, &pl->layout);
 	target = helper_target_of(pl);
 	if (!observed_already(pl->p, pl->t->pid))
 		r = helper_clean(pl->p->helper, &target, err);

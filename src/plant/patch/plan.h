@@ -44,6 +44,7 @@ struct plan {
 	struct shared_map maps[SHARED_MAPS_MAX];
 	size_t nmaps;
 	uint64_t area_addr, bytes, handler_addr, chain_addr, fork_guard_addr;
+	uint64_t loans_addr;     /* 0: no probe lends */
 };
 
 /* That its jump is made of: where there are two, they agree in all that matters for that. */

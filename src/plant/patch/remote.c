@@ -28,6 +28,7 @@
 #define LEAVE_PAUSE_MAX_US 200000
 #define LEAVE_RUN_US 30000000   /* that long altogether while one is in our code, which it leaves as soon as it runs, */
 #define LEAVE_BLOCKED_US 3000000 /* and while one blocks signals, which it may do for ever */
+#define LEAVE_LENT_US 500000 /* while a call has what was lent to it: it may block for ever */
 #define SAFE_TRIES 20      /* until a thread is where it can make calls without danger, */
 #define SAFE_PAUSE_US 1000 /* each time so much longer */
 #define HOLD_TRIES 4       /* a thread is in the kernel until the program that it starts has begun; the helper of a
@@ -522,12 +523,52 @@ static int run_longer(struct remote *r, struct patience *p, struct err *err)
 	return run_briefly(r, p->pause, err);
 }
 
+/* ---- what is lent to calls (shared.h) ---- */
+
+/* Whether any call has not given back what it got. Unreadable: nothing is there. */
+static bool any_lent(const struct remote *r)
+{
+	struct shared_loans l;
+
+	if (!r->page.loans || !remote_read(r, r->page.loans, &l, sizeof(l)))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(l.owner); i++)
+		if (l.owner[i])
+			return true;
+	return false;
+}
+
+/* Nothing more is lent; what is comes back, while the patches that see to it are still there. Held on success. */
+static int end_lending(struct remote *r, struct err *err)
+{
+	const uint64_t none = 0;
+	struct patience p = {0};
+	int code = 0;
+
+	if (r->page.loans)
+		remote_write(r, r->page.loans, &none, sizeof(none));
+	while (!code && any_lent(r) && p.ran_us < LEAVE_LENT_US)
+		code = run_longer(r, &p, err);
+	return code;
+}
+
 static int unmap_all(struct remote *r, struct err *err)
 {
 	struct system_call calls[SHARED_MAPS_MAX];
+	const bool lent = any_lent(r);
+	size_t n = 0;
+	int code;
 
-	remote_unmap_calls(r->page.maps, r->page.nmaps, calls);
-	return remote_calls(r, calls, r->page.nmaps, err);
+	for (size_t i = 0; i < r->page.nmaps; i++)
+		if (!lent || r->page.maps[i].addr != r->page.loans)
+			r->page.maps[n++] = r->page.maps[i];
+	remote_unmap_calls(r->page.maps, n, calls);
+	code = remote_calls(r, calls, n, err);
+	if (code || !lent)
+		return code;
+	return err_set(err, -EBUSY,
+		       "a call in process %d has not returned since its message got a trace context: the memory of "
+		       "that (4 MB) stays mapped, unused", r->target.pid);
 }
 
 static int stays_mapped(const struct remote *r, pid_t tid, struct err *err)
@@ -595,6 +636,8 @@ int remote_leave(struct remote *r, struct err *err)
 	code = remote_hold_retry(r, err);
 	if (!code && !remote_ours(r))
 		code = remote_gone(r, err);
+	if (!code)
+		code = end_lending(r, err);
 	if (!code)
 		code = restore_most(r, r->patches.data, r->patches.len, &done, err);
 	if (!code) {

@@ -188,6 +188,7 @@ static int claim(struct remote *r, const struct helper_memory *m, struct err *er
 {
 	r->page.nmaps = m->nmaps;
 	r->page.npatches_max = m->npatches;
+	r->page.loans = m->loans;
 	memcpy(r->page.maps, m->maps, m->nmaps * sizeof(*m->maps));
 	return remote_claim(r) ? 0 : remote_gone(r, err);
 }

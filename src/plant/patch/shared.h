@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #define SHARED_NAME "earshot-patch" /* of the memory, as it shows in /proc/PID/maps */
-#define SHARED_MAGIC 0x3244414548534145ull /* "EASHEAD2" */
+#define SHARED_MAGIC 0x3344414548534145ull /* "EASHEAD3" */
 #define SHARED_PAGE 4096
 #define SHARED_MAPS_MAX 64
 #define SHARED_PATCH_MAX 8
@@ -50,12 +50,26 @@ struct shared_page {
 	uint64_t token;       /* whose it is: the helpers of two dead earshots can be at work at one time, at the
 			       * same addresses */
 	uint64_t npatches, npatches_max;
+	uint64_t loans;       /* run-time address of a struct shared_loans; 0: none */
 	uint64_t nmaps;
 	struct shared_map maps[SHARED_MAPS_MAX];
 	struct shared_action before[2], scratch;
 	uint64_t handlers[2]; /* ours; 0: not installed */
 };
 _Static_assert(sizeof(struct shared_page) <= SHARED_PAGE, "one page");
+
+/*
+ * Memory that is lent to calls of the program (IR_LEND), a map of its own, apart from all others: it stays where a call
+ * has not returned that may still read there. Behind this, from a whole page on, the bytes, IR_LOAN_BYTES of each loan.
+ */
+#define SHARED_LOANS 1024
+struct shared_loans {
+	uint64_t lending;     /* 0: nothing more is lent */
+	uint64_t reserved[7];
+	uint64_t owner[SHARED_LOANS]; /* whose call has it; 0: nobody's. A call's loan is one of SHARED_LOAN_WAYS, */
+};
+#define SHARED_LOAN_WAYS 32    /* from (key >> 26 & (SHARED_LOANS - 1) & ~31) on */
+#define SHARED_LOANS_HEAD ((sizeof(struct shared_loans) + SHARED_PAGE - 1) / SHARED_PAGE * SHARED_PAGE)
 
 /* Bytes of all this, when there are to be as many patches as that. */
 static inline uint64_t shared_head_bytes(size_t npatches)

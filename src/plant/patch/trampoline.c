@@ -62,6 +62,7 @@ int plan_probe_code(const struct plan *pl, size_t probe, const struct patch_site
 				      .shapes = table_addr(pl, program->shapes),
 				      .contexts = table_addr(pl, program->contexts),
 				      .chain = pl->chain_addr,
+				      .loans = pl->loans_addr,
 				      .calls_apart = pl->apart[probe],
 				      .tsc_mult = pl->p->reader.clock.mult,
 				      .sums = pl->forms.of[probe]};

@@ -3,7 +3,8 @@
  * records lie in several rings, of which one is looked at before the other. Nothing is out of order for a
  * goroutine if only what was written before we began to look is handed over, sorted: a record that an earlier
  * one of the same goroutine preceded was stamped after that one was complete. The rest waits for the next time, as does
- * all that is newer than what was left in a ring.
+ * all that is newer than what was left in a ring: where there is much, it goes by rounds, so that what was read is
+ * still in the caches when it is used.
  *
  * What is in a ring was written inside of the program, where a bug may write anything: every size is checked.
  */
@@ -13,9 +14,12 @@
 
 #include "base/clock.h"
 
-#define KEPT_MAX (4u << 20)     /* bytes of our memory that a burst leaves us with */
+#define KEPT_MAX (1u << 20)     /* bytes of our memory that a burst leaves us with */
+#define ROUND_BYTES (256u << 10) /* read, until it is handed over: a part of what a CPU's caches hold */
+#define ROUNDS 1024             /* of a drain: whoever writes faster than we read does not keep us here */
 #define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
 #define COLLECT_NS 2000000u
+#define COLLECT_BYTES (1u << 20) /* read then: where we just had no CPU for a while, nothing is in a hurry */
 #define WAITING_MAX (64u << 20) /* bytes a drain takes, and a segment of each slot; more is left in the rings for the
 				 * next one */
 #define BUSY_SHARE 64           /* such a part of what rings surely hold is much */
@@ -119,8 +123,9 @@ static void hold_newer(struct ring_reader *r, size_t before)
 	r->left = true;
 }
 
-/* How many bytes waited; *all becomes false where some still do. */
-static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot, bool *all)
+/* How many bytes waited; *all becomes false where some still do. most: bytes of the reader, and a segment. */
+static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot, size_t most,
+			   bool *all)
 {
 	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
 	const size_t before = r->records.len;
@@ -131,7 +136,7 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 		read = write;
 		waited = 0;
 	}
-	for (bool first = true; read != write && (first || r->bytes.len < WAITING_MAX); first = false) {
+	for (bool first = true; read != write && (first || r->bytes.len < most); first = false) {
 		/* positions may wrap */
 		const uint64_t end = read + MIN(write - read, RING_CHUNK - read % RING_CHUNK);
 		const uint8_t *chunk = chunk_at(g, s, slot, read);
@@ -167,7 +172,7 @@ static void look_for_loss(struct ring_reader *r, struct ring *g)
 	pairing_lost(r->pairing, g->layout->target);
 }
 
-bool ring_read(struct ring_reader *r, struct ring *g)
+static bool read_ring(struct ring_reader *r, struct ring *g, size_t most)
 {
 	uint64_t waited = 0;
 	bool all = true;
@@ -176,7 +181,7 @@ bool ring_read(struct ring_reader *r, struct ring *g)
 	if (g->beat)
 		__atomic_store_n(g->beat, *g->beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < g->layout->procs + g->layout->extra; i++)
-		waited += drain_slot(r, g, ring_slot_at(g->area, g->layout, i), i, &all);
+		waited += drain_slot(r, g, ring_slot_at(g->area, g->layout, i), i, most, &all);
 	r->busy |= is_busy(g, waited);
 	pool_adjust(&g->pool, waited, clock_monotonic_ns());
 	look_for_loss(r, g);
@@ -186,6 +191,11 @@ bool ring_read(struct ring_reader *r, struct ring *g)
 		__atomic_add_fetch(&g->area->lost[i], 1, __ATOMIC_RELEASE);
 	__atomic_store_n(&g->area->on, 1, __ATOMIC_RELEASE);
 	return all;
+}
+
+bool ring_read(struct ring_reader *r, struct ring *g)
+{
+	return read_ring(r, g, WAITING_MAX);
 }
 
 static bool in_order(const struct waiting *a, const struct waiting *b)
@@ -231,26 +241,36 @@ static size_t merge_runs(const struct waiting *w, size_t n, struct waiting *to)
 static void sort(struct ring_reader *r)
 {
 	const size_t n = r->records.len;
-	struct waiting *to = NULL, *from;
 	size_t runs = n && run_end(r->records.data, 0, n) < n ? 2 : 1;
 
-	if (runs > 1)
-		to = xmalloc(r->records.cap * sizeof(*to));
 	while (runs > 1) {
-		from = r->records.data;
-		runs = merge_runs(from, n, to);
-		r->records.data = to;
-		to = from;
+		waiting_list from = r->records;
+
+		vec_reserve(&r->sorted, n);
+		runs = merge_runs(from.data, n, r->sorted.data);
+		r->sorted.len = n;
+		r->records = r->sorted;
+		r->sorted = from;
 	}
-	free(to);
 }
 
-/* Those from first on stay, at the start of new memory. */
+static void forget_burst(struct ring_reader *r)
+{
+	if (r->spare.cap > KEPT_MAX)
+		buf_done(&r->spare);
+	if (r->sorted.cap > KEPT_MAX / sizeof(struct waiting))
+		vec_done(&r->sorted);
+	if (!r->records.len && r->records.cap > KEPT_MAX / sizeof(struct waiting))
+		vec_done(&r->records);
+}
+
+/* Those from first on stay, at the start of other memory. */
 static void keep(struct ring_reader *r, size_t first)
 {
-	struct buf bytes = {0};
+	struct buf bytes = r->spare;
 	size_t n = 0;
 
+	buf_reset(&bytes);
 	for (size_t i = first; i < r->records.len; i++) {
 		struct waiting w = r->records.data[i];
 		size_t off = bytes.len;
@@ -260,14 +280,9 @@ static void keep(struct ring_reader *r, size_t first)
 		r->records.data[n++] = w;
 	}
 	r->records.len = n;
-	if (n || r->bytes.cap > KEPT_MAX) {
-		buf_done(&r->bytes);
-		r->bytes = bytes;
-	} else {
-		buf_reset(&r->bytes);
-	}
-	if (!n && r->records.cap > KEPT_MAX / sizeof(struct waiting))
-		vec_done(&r->records);
+	r->spare = r->bytes;
+	r->bytes = bytes;
+	forget_burst(r);
 }
 
 struct wanting {
@@ -301,11 +316,11 @@ struct ring_set {
 };
 
 /* From the rings of all: those that must wait come behind the records that are there, not in order. */
-static void collect(struct ring_reader *r, const struct ring_set *set)
+static void collect(struct ring_reader *r, const struct ring_set *set, size_t most)
 {
 	for (size_t i = 0; i < set->n; i++)
 		if (set->rings[i]->area)
-			ring_read(r, set->rings[i]);
+			read_ring(r, set->rings[i], most);
 }
 
 /* Whoever takes the records may need long for them: the rings are emptied meanwhile. */
@@ -322,40 +337,56 @@ static size_t hand_over(struct ring_reader *r, const struct ring_set *set, uint6
 		take_waiting(r, &at, w);
 		if (i % COLLECT_RECORDS || clock_monotonic_ns() - last_ns < COLLECT_NS)
 			continue;
-		collect(r, set);
+		collect(r, set, MIN(r->bytes.len + COLLECT_BYTES, WAITING_MAX));
 		pairing_losing(r->pairing, losing || r->losing);
 		last_ns = clock_monotonic_ns();
 	}
 	return i;
 }
 
-int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant_event_fn fn, void *arg)
+/* Reads a part of what there is, and hands over what nothing can come before any more. How many records. */
+static size_t drain_round(struct ring_reader *r, const struct ring_set *set, bool lost_before, struct wanting *w)
 {
-	const struct ring_set set = {rings, n};
-	struct wanting wanting = {r->aggregates, fn, arg};
-	bool lost_before = TAKE(r->losing), losing;
-	uint64_t until;
+	uint64_t until = tsc_clock_now(&r->clock);
+	bool losing;
 	size_t given;
 
-	r->busy = false;
-	tsc_clock_tick(&r->clock);
-	until = tsc_clock_now(&r->clock);
 	r->left = false;
-	collect(r, &set);
+	collect(r, set, ROUND_BYTES);
 	if (r->left && (int64_t)(r->left_tsc - until) < 0)
 		until = r->left_tsc;
 	r->until_ns = tsc_clock_ns(&r->clock, until);
 	losing = r->losing || lost_before;
 	pairing_losing(r->pairing, losing);
 	sort(r);
-	given = hand_over(r, &set, until, losing, &wanting);
+	given = hand_over(r, set, until, losing, w);
 	keep(r, given);
+	return given;
+}
+
+int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant_event_fn fn, void *arg)
+{
+	const struct ring_set set = {rings, n};
+	struct wanting wanting = {r->aggregates, fn, arg};
+	const bool lost_before = TAKE(r->losing);
+	uint64_t began;
+	size_t given = 0;
+	int rounds = 0;
+
+	r->busy = false;
+	tsc_clock_tick(&r->clock);
+	began = tsc_clock_now(&r->clock);
+	do
+		given += drain_round(r, &set, lost_before, &wanting);
+	while (r->left && (int64_t)(r->left_tsc - began) < 0 && r->bytes.len < WAITING_MAX && ++rounds < ROUNDS);
 	return (int)given;
 }
 
 void ring_reader_done(struct ring_reader *r)
 {
 	buf_done(&r->bytes);
+	buf_done(&r->spare);
 	buf_done(&r->one);
 	vec_done(&r->records);
+	vec_done(&r->sorted);
 }

@@ -37,12 +37,14 @@ struct waiting {                  /* a record that was read and not handed over 
 	uint32_t size;
 	uint32_t epoch;           /* for pairing_take */
 };
+typedef VEC(struct waiting) waiting_list;
 struct ring_reader {              /* the consumer of all rings */
 	struct tsc_clock clock;
 	struct pairing *pairing;
 	struct aggregates *aggregates;
 	struct buf bytes, one;    /* one: the record that is being rewritten */
-	VEC(struct waiting) records;
+	struct buf spare;         /* bytes, when what stays was copied */
+	waiting_list records, sorted; /* sorted: where they are merged */
 	uint64_t order, damaged;
 	bool losing;              /* since the drain before this one a ring was full */
 	bool left;                /* not all was read; what is left is newer than left_tsc */

@@ -357,6 +357,23 @@ static int make_marks(struct uprobe_planter *p, struct err *err)
 	return MIN(p->env.marks, 0);
 }
 
+/* Likewise of tracestates, with the rules for what one is. */
+static int make_states(struct uprobe_planter *p, struct err *err)
+{
+	struct mark_state first = {0};
+	const uint32_t zero = 0;
+
+	if (p->env.states >= 0)
+		return 0;
+	p->env.states = uprobe_map_create(BPF_MAP_TYPE_ARRAY, "array", 4, sizeof(first), 1 + MARK_STATES, err);
+	if (p->env.states < 0)
+		return p->env.states;
+	tracestate_rules((struct tracestate_rules *)first.text);
+	if (bpf_map_update_elem(p->env.states, &zero, &first, BPF_ANY) < 0)
+		return err_set(err, -errno, "a BPF array cannot be written to: %s", strerror(errno));
+	return 0;
+}
+
 static int prepare_probe(struct attach_job *job, const struct plant_probe *probe, struct err *err)
 {
 	struct uprobe_planter *p = job->p;
@@ -365,6 +382,8 @@ static int prepare_probe(struct attach_job *job, const struct plant_probe *probe
 	r = cookie_pack(job->t->id, job->t->bias, &job->cookie, err);
 	if (r == 0 && capture_has_marks(probe->program))
 		r = make_marks(p, err);
+	if (r == 0 && (capture_has(probe->program, IR_MARK_STATE) || capture_has(probe->program, IR_MARK_WORD)))
+		r = make_states(p, err);
 	return r ? r : traced_prepare(p->traced, &p->env, &p->btf, probe, job->t->binary_key, err);
 }
 
@@ -573,6 +592,7 @@ static void planter_free(struct uprobe_planter *p)
 	close_fd(p->env.losses);
 	close_fd(p->env.saved);
 	close_fd(p->env.marks);
+	close_fd(p->env.states);
 	traced_free(p->traced);
 	vec_done(&p->discarded);
 	free(p);
@@ -732,7 +752,7 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	p->source.ops = &uprobe_source;
 	p->plants.next = p->plants.prev = &p->plants;
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
-	p->env.calls = p->env.big_calls = p->env.marks = p->btf.fd = -1;
+	p->env.calls = p->env.big_calls = p->env.marks = p->env.states = p->btf.fd = -1;
 	p->traced = traced_new(o);
 	p->note = o ? o->note : NULL;
 	p->note_arg = o ? o->note_arg : NULL;
@@ -838,7 +858,8 @@ static void uprobe_check(const struct planter_report *r)
 const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
-	.caps = {.follows_contexts = true, .injects = true, .keeps_marks = true, .kernel_clock = true},
+	.caps = {.follows_contexts = true, .injects = true, .carries_states = true, .keeps_marks = true,
+		 .kernel_clock = true},
 	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,

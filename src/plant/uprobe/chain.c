@@ -32,10 +32,30 @@ static void put_word(struct gen *g, int full)
 	emit_alu_imm(e, BPF_ADD, R9, 1);
 }
 
+/*
+ * To found where the row at hand is that of the type in R1: it was the last one that a run with this scratch element
+ * looked up, for the same process in the same table.
+ */
+static void unless_last(struct gen *g, int found)
+{
+	struct emit *e = g->e;
+	int other = emit_label_new(e);
+
+	state_load(g, R2, STATE(row_type));
+	emit_jump_if(e, BPF_JNE, R1, R2, other);
+	state_load(g, R1, STATE(row_cookie));
+	state_load(g, R2, SCRATCH_COOKIE_OFF);
+	emit_jump_if(e, BPF_JNE, R1, R2, other);
+	state_load(g, R1, STATE(row_table));
+	emit_jump_if_imm(e, BPF_JEQ, R1, g->env->contexts, found);
+	emit_label(e, other);
+}
+
 /* The row of the type whose run-time address is chain.type. */
 static void find_row(struct gen *g, const struct ways_out *out)
 {
 	struct emit *e = g->e;
+	int found = emit_label_new(e);
 
 	state_load(g, R1, STATE(data));
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, out->by[CHAIN_ROOT]);
@@ -44,6 +64,8 @@ static void find_row(struct gen *g, const struct ways_out *out)
 	state_load(g, R2, STATE(bias));
 	emit_alu(e, BPF_SUB, R1, R2);
 	state_store(g, STATE(type), R1);
+	if (g->knows_cookie)
+		unless_last(g, found);
 	emit_map_fd(e, R1, g->env->contexts);
 	emit_alu(e, BPF_MOV, R2, REG_RECORD);
 	emit_alu_imm(e, BPF_ADD, R2, STATE(type));
@@ -55,6 +77,15 @@ static void find_row(struct gen *g, const struct ways_out *out)
 	state_store(g, STATE(offset), R1);
 	emit_load(e, 4, R1, R0, ROW(via));
 	state_store(g, STATE(via), R1);
+	state_load(g, R1, STATE(type));
+	if (g->knows_cookie)
+		state_store(g, STATE(row_type), R1);
+	else
+		emit_store_imm(e, 8, REG_RECORD, STATE(row_type), 0);
+	state_load(g, R1, SCRATCH_COOKIE_OFF);
+	state_store(g, STATE(row_cookie), R1);
+	emit_store_imm(e, 8, REG_RECORD, STATE(row_table), g->env->contexts);
+	emit_label(e, found);
 }
 
 /* The link itself, if it is one: what is none has no parent either. R1 = the row's flags. */

@@ -84,12 +84,17 @@ int gen_fail(struct gen *g, enum slot_status s)
 	if (!g->in_region)
 		return gen_drop(g, LOSS_NO_GOROUTINE);
 	if (g->in_mark)
-		return label_once(g, &g->fail[SLOT_OK]);
+		return gen_behind(g);
 	if (!g->in_filter)
 		return label_once(g, &g->fail[s]);
 	if (s == SLOT_UNREADABLE || s == SLOT_NOT_RESIDENT || s == SLOT_MAP_BUSY)
 		return gen_drop(g, LOSS_FILTER_UNREADABLE);
 	return gen_drop(g, DROP_SILENT);
+}
+
+int gen_behind(struct gen *g)
+{
+	return label_once(g, &g->behind);
 }
 
 void gen_release(struct gen *g)
@@ -205,19 +210,19 @@ void gen_take_scratch(struct gen *g)
 	emit_alu(e, BPF_MOV, REG_RECORD, R0);
 	emit_alu_imm(e, BPF_ADD, REG_RECORD, offsetof(struct scratch, record));
 	g->holds_scratch = true;
+	map_begin(g);
 }
 
-/* R8 = goid, R9 = depth; both fields in one read where they lie near. No virtual register lives here. */
-static void emit_goroutine(struct gen *g)
+/* R8 = goid, R9 = stack.hi; in one read where they lie near. No virtual register lives here. */
+static void read_goroutine(struct gen *g)
 {
 	const struct goroutine_layout *l = &g->p->g;
-	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	uint32_t low = MIN(l->goid, l->stack_hi), high = MAX(l->goid, l->stack_hi);
 	bool near = high + 8 - low <= 256;
 	struct emit *e = g->e;
 	int no = gen_drop(g, LOSS_NO_GOROUTINE);
 
-	if (given)
+	if (capture_has(g->p, IR_GOROUTINE))
 		emit_load(e, 8, R3, FP, BK_G);
 	else
 		gen_site_reg(g, R3, g->arch->g);
@@ -233,6 +238,21 @@ static void emit_goroutine(struct gen *g)
 	}
 	emit_load(e, 8, R8, FP, g->stack_regs + (near ? (int)(l->goid - low) : 0));
 	emit_load(e, 8, R9, FP, g->stack_regs + (near ? (int)(l->stack_hi - low) : 8));
+}
+
+/* R8 = goid, R9 = depth. */
+static void emit_goroutine(struct gen *g)
+{
+	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
+	struct emit *e = g->e;
+	int alone = emit_label_new(e), got = emit_label_new(e);
+
+	if (g->holds_scratch && windows_goroutine(g, alone)) {
+		emit_jump(e, got);
+		emit_label(e, alone);
+	}
+	read_goroutine(g);
+	emit_label(e, got);
 	if (given && given->b == IR_NO_REG) {
 		emit_alu(e, BPF_MOV, R1, R9);
 	} else if (given) {
@@ -255,6 +275,17 @@ void gen_target(struct gen *g)
 	emit_alu_imm(g->e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
 }
 
+/* gen_target, of a record that has begun: the cookie is at hand from here on. */
+static void gen_own_target(struct gen *g)
+{
+	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
+	emit_call(g->e, BPF_FUNC_get_attach_cookie);
+	if (g->holds_scratch)
+		state_store(g, SCRATCH_COOKIE_OFF, R0);
+	g->knows_cookie = g->holds_scratch;
+	emit_alu_imm(g->e, BPF_AND, R0, (1 << COOKIE_TARGET_BITS) - 1);
+}
+
 /* R0 = the number of the process, R0 and time_ns: of a return, they are known by now. */
 static void emit_target_and_time(struct gen *g)
 {
@@ -263,7 +294,7 @@ static void emit_target_and_time(struct gen *g)
 	if (calls_used(g->p))
 		emit_load(e, 4, R0, REG_RECORD, SCRATCH_STATE(key.target));
 	else
-		gen_target(g);
+		gen_own_target(g);
 	emit_store(e, 4, REG_RECORD, HEAD(target), R0);
 	if (g->in_call)
 		emit_load(e, 8, R0, REG_RECORD, SCRATCH_STATE(now));
@@ -356,14 +387,15 @@ static void region_begin(struct gen *g, const struct ir_insn *i)
 	g->slot = i->slot;
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++)
 		g->fail[s] = -1;
+	g->behind = -1;
 	emit_checkpoint(g->e);
 }
 
 /* The statuses that the region's failures set, out of its straight line. */
 static void region_end(struct gen *g)
 {
-	int behind = g->in_mark && g->fail[SLOT_OK] >= 0 ? g->fail[SLOT_OK] : emit_label_new(g->e);
-	bool any = g->in_mark && g->fail[SLOT_OK] >= 0;
+	bool any = g->behind >= 0;
+	int behind = gen_behind(g);
 
 	for (unsigned s = 0; s < SLOT_STATUS_COUNT; s++) {
 		if (g->in_filter || g->in_mark || g->fail[s] < 0)
@@ -412,6 +444,8 @@ static bool is_marks(const struct ir_insn *i)
 static void emit_record_begin(struct gen *g)
 {
 	control_pass(g);
+	if (g->windows.goroutine && !g->holds_scratch)
+		gen_take_scratch(g);
 	if (!g->in_call)
 		emit_goroutine(g);
 	if (g->on_stack) {
@@ -524,6 +558,7 @@ int uprobe_compile(const struct capture_program *p, uint32_t probe_id, const str
 		labels[i].label = emit_label_new(out);
 	if (!g.on_stack)
 		windows_choose(&g.windows, p);
+	map_choose(&g);
 	emit_prologue(&g);
 	control_hit(&g);
 	r = emit_body(&g);

@@ -2,6 +2,7 @@
 #ifndef PLANT_UPROBE_COMPILE_H
 #define PLANT_UPROBE_COMPILE_H
 
+#include "plant/tracestate.h"
 #include "plant/uprobe/emit.h"
 #include "plant/uprobe/groups.h"
 #include "probe/ir.h"
@@ -18,6 +19,12 @@ struct saved_key {
 };
 struct saved_words {
 	uint64_t word[IR_MAX_SAVED]; /* 0: none */
+	uint64_t probe;              /* 1 + the probe that left these: */
+	struct reused_slot {
+		uint64_t key;        /* IR_REUSE's word, 0: none */
+		uint64_t head;       /* the slot's first word; 0: it is read anew */
+		uint64_t value[2];   /* the second one, or a text */
+	} reused[IR_MAX_REUSED];
 };
 
 /* ---- open calls: calls.c ---- */
@@ -94,7 +101,8 @@ struct chain_type {             /* by the descriptor's image address */
 struct chain_state {
 	uint64_t type, data;        /* of the context that is looked at; type is its run-time or its image address */
 	uint64_t itab;              /* that led to it; 0: none */
-	uint64_t flags, offset, via;/* its row */
+	uint64_t flags, offset, via;/* its row … */
+	uint64_t row_type, row_cookie, row_table; /* … whose it is; these outlive the run */
 	uint64_t pooled;            /* CHAIN_POOLED, once it holds */
 	uint64_t bias, size, end;   /* size: where the chain begins in the record */
 	uint64_t value, span_type;  /* of a link that may have a span: its data, and the image address of its type */
@@ -120,7 +128,7 @@ struct mark_entry {
 			uint64_t goid, depth, epoch[3];
 		};
 	};
-	uint64_t reserved[2];
+	struct mark_link state;     /* of a mark: the tracestate that came in with its trace, a struct mark_state */
 };
 #define MARK_WAYS 4
 #define MARK_SETS 16384         /* of the planter's table, 8 MiB, which all processes share. A span takes some four
@@ -130,12 +138,22 @@ struct mark_set {
 };
 _Static_assert(sizeof(struct mark_entry) == 128 && sizeof(struct mark_set) == 512, "entries are found by masks");
 
+/* A tracestate, in an array of its own. The first element has in its text what is valid: struct tracestate_rules. */
+struct mark_state {
+	uint64_t key, at;           /* of its mark; key 0: free. The lowest bit: it is being written */
+	uint64_t len;               /* more than MARK_STATE_MAX: that was too long */
+	uint8_t text[MARK_STATE_MAX];
+};
+#define MARK_STATES 4096        /* a power of two; 2 MiB, which all processes share */
+_Static_assert(sizeof(struct tracestate_rules) <= MARK_STATE_MAX, "the rules lie in a text");
+
 struct mark_run {
 	uint64_t state;             /* what is known: HAS … */
 	uint64_t flags, ids[3];     /* of the run's mark … */
 	uint64_t key, at;           /* … and where it is */
 	uint64_t way, place, link, oldest, victim, word, count;
 	uint64_t best_key, best_at, best_depth;
+	struct mark_link root;      /* as mark_entry.state */
 };
 
 /* ---- controlled programs: control.c. An element a probe, below LOSS_PROBES ---- */
@@ -148,17 +166,24 @@ struct control {
 	uint64_t pad[3];        /* a cache line */
 };
 
+#define CONSTANTS 64
 #define WINDOWS_MAX 16
 #define WINDOWS_SIZE 1024
 struct scratch {
 	uint64_t busy;
+	uint64_t cookie;              /* of the site, once it has been asked for */
 	struct saved_words saved;     /* taken from the map */
 	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
-	uint64_t words[8];      /* of a map's search */
+	uint64_t words[11];     /* of a map's search */
 	struct {
-		uint64_t key, elem;
+		uint64_t address, cookie; /* the cookie tells the process; address 0: free */
+		uint64_t value;
+	} constants[CONSTANTS]; /* what loads of IR_CONSTANT gave, each at its place (which others may have, too) */
+	struct map_candidate {
+		uint64_t key, elem; /* of the key its text's address */
+		uint64_t len;       /* of texts of several lengths */
 	} candidates[88];
 	uint8_t work[SCRATCH_WORK_SIZE];
 	uint8_t group[GROUP_KEY_MAX]; /* the key of an aggregate's group */
@@ -190,6 +215,7 @@ struct uprobe_env {
 	int contexts;                     /* of its table of contexts; -1: none */
 	int marks;                        /* an array of struct mark_set; -1 while nothing needs it */
 	uint32_t mark_sets;               /* its elements, a power of two */
+	int states;                       /* an array of 1 + MARK_STATES; -1 while nothing needs it */
 	int controls;                     /* -1 while nothing needs it */
 	const struct group_maps *groups;  /* of the program's aggregates; NULL: none */
 	const struct capture_program *entry; /* whose record at_entry means */

@@ -39,6 +39,11 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 	((int)offsetof(struct scratch, saved) - (int)offsetof(struct scratch, record))
 #define SCRATCH_KEPT_OFF                                                                           \
 	((int)offsetof(struct scratch, kept) - (int)offsetof(struct scratch, record))
+#define SCRATCH_COOKIE_OFF                                                                         \
+	((int)offsetof(struct scratch, cookie) - (int)offsetof(struct scratch, record))
+#define SCRATCH_CONSTANT(field, n)                                                                 \
+	((int)(offsetof(struct scratch, constants[0].field) + (n) * sizeof(((struct scratch *)NULL)->constants[0])) - \
+	 (int)offsetof(struct scratch, record))
 #define SCRATCH_STATE(field)                                                                       \
 	((int)(offsetof(struct scratch, state) + offsetof(struct call_state, field)) -             \
 	 (int)offsetof(struct scratch, record))
@@ -67,12 +72,16 @@ struct load_window {
 	const struct load_window *parent; /* … or, not NULL, the word at `field` of that pointer */
 	int64_t field, low;          /* low: the window's first byte, from the pointer */
 	uint32_t size, off;          /* off: in scratch.window */
+	bool reused;                 /* only slots look at it that may be what they were (reuse.c) */
 };
 struct windows {
 	struct load_window list[WINDOWS_MAX];
 	unsigned n;
 	uint32_t used;
 	const struct load_window **of_insn; /* for each IR_LOAD that a window serves */
+	const struct load_window *key; /* has, at key_at, the word of all IR_REUSE; NULL: none has */
+	int64_t key_at;
+	const struct load_window *goroutine; /* has the record's goroutine: id and stack bound; NULL: none has */
 };
 
 struct gen {
@@ -88,19 +97,24 @@ struct gen {
 	int unwind;                 /* calls.c: label of the callback that takes away stale calls, -1: none */
 	int walk;                   /* walk.c: label of the callback that looks at an edge, -1: none */
 	bool holds_scratch;         /* at this point of the program */
+	bool knows_cookie;          /* likewise: it lies in the scratch element */
 	bool in_filter, in_mark, in_region;
 	uint16_t slot;              /* of the region */
 	struct gen_label *labels;   /* the IR's */
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
+	int behind;                 /* likewise: its end */
 	int drop[2][DROP_COUNT];    /* labels, by holds_scratch; -1: not used yet */
 	struct windows windows;
+	const struct map_layout *shared_map; /* mapstr.c: several searches are in maps of this layout; or NULL */
 	struct err *err;
 };
 
 /* The label to jump to when this happens here. */
 int gen_fail(struct gen *g, enum slot_status s);
 int gen_drop(struct gen *g, unsigned drop);
+/* Behind the region. */
+int gen_behind(struct gen *g);
 
 /* A word of the scratch element: off as of SCRATCH_STATE(), HEAD() …, from REG_RECORD on. */
 void state_load(struct gen *g, uint8_t reg, int off);
@@ -111,6 +125,8 @@ void state_store_imm(struct gen *g, int off, int32_t imm);
 void windows_choose(struct windows *w, const struct capture_program *p);
 void windows_done(struct windows *w);
 void windows_read(struct gen *g);
+/* R8 = goid, R9 = stack.hi, to unread where they cannot be had so; false when no window has them. Call it first. */
+bool windows_goroutine(struct gen *g, int unread);
 /* R0 = the field (zero-extended), to slow if its window is invalid; false when no window has it. */
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow);
 
@@ -119,6 +135,17 @@ void saved_begin(struct gen *g);
 void saved_end(struct gen *g);
 int gen_saved(struct gen *g, const struct ir_insn *i);
 int gen_save(struct gen *g, const struct ir_insn *i);
+
+/*
+ * reuse.c: slots that are not read again (IR_REUSE). The first four are saved.c's, in this order: before the entry is
+ * looked for; it is at R0; before it is written; it is at R0 again.
+ */
+void reuse_begin(struct gen *g);
+void reuse_found(struct gen *g);
+void reuse_keep(struct gen *g);
+void reuse_write(struct gen *g);
+void reuse_unless_all(struct gen *g, int other); /* to other, unless all are what they were, if R1 is their word */
+int gen_reuse(struct gen *g, const struct ir_insn *i);
 
 /*
  * calls.c: the calls that are open, kept from entry to return. R8 = goid, R9 = depth at the first two's beginning;
@@ -164,6 +191,10 @@ void marks_begin(struct gen *g);
 int gen_mark(struct gen *g, const struct ir_insn *i); /* what ir_is_mark */
 int gen_mark_word(struct gen *g, const struct ir_insn *i);
 int gen_emit_mark(struct gen *g, const struct ir_insn *i);
+/* mark_state.c: R9 = the struct mark_state of the run's mark; to none. Clobbers R0 to R5. */
+void gen_find_state(struct gen *g, int none);
+/* reg, callee-saved, = that which was found; to gone where it is not the mark's any more. Likewise. */
+void gen_found_state(struct gen *g, uint8_t reg, int gone);
 
 /* control.c, aggregate.c */
 void control_hit(struct gen *g);
@@ -244,6 +275,8 @@ int gen_inject(struct gen *g, const struct ir_insn *i);
 /* One IR instruction (or a run of loads): returns how many were consumed, or a negative errno. */
 int gen_insn(struct gen *g, const struct ir_insn *i, size_t left);
 int gen_map(struct gen *g, const struct ir_insn *i);
+void map_choose(struct gen *g); /* before code is made */
+void map_begin(struct gen *g);  /* once the scratch element is ours */
 
 /* Whether an instruction needs the scratch element (rather than the stack alone). */
 bool ir_needs_scratch(const struct ir_insn *i);

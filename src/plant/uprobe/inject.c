@@ -12,8 +12,18 @@
 #include "plant/inject.h"
 
 /* The work area: the text, then the frame's length and the buffer's. What the frame's head was is in STACK_BUF. */
-enum { FRAME_LENGTH = 96, LENGTH = 104 };
+enum {
+	FRAME_LENGTH = 96,
+	LENGTH = 104,
+	STATE_HEAD = 112,       /* what is in front of the tracestate, */
+	STATE_HEAD_BYTES = 128, /* how much that is, */
+	STATE_ALL = 136,        /* with all that goes with it; 0: it does not go */
+	STATE_OUTCOME = 144,
+	STATE_END = 152,        /* of a line */
+};
 _Static_assert(INJECT_LINE_BYTES <= FRAME_LENGTH && INJECT_FIELD_BYTES <= INJECT_LINE_BYTES, "the text fits");
+#define WORK(at) (SCRATCH_WORK_OFF + (at))
+#define STATE(field) ((int)offsetof(struct mark_state, field))
 
 struct injection {
 	struct gen *g;
@@ -221,6 +231,100 @@ static void make_text(struct injection *j)
 	emit_store(e, 2, REG_RECORD, SCRATCH_WORK_OFF + (int)l.flags, R0);
 }
 
+/* ---- the tracestate ---- */
+
+/* R1 = the bytes in front of a tracestate of R2 bytes. Clobbers R3. */
+static void make_state_head(struct injection *j)
+{
+	const struct inject_state_layout l = inject_state_layout(j->insn->imm);
+	const int at = STATE_HEAD + (int)l.len;
+	struct emit *e = j->g->e;
+	int small = emit_label_new(e), one = emit_label_new(e), end = emit_label_new(e);
+
+	put_constant(j, STATE_HEAD, l.name, l.len);
+	emit_alu_imm(e, BPF_MOV, R1, (int32_t)l.len);
+	if (j->insn->imm == INJECT_LINE)
+		return;
+	emit_jump_if_imm(e, BPF_JLT, R2, HPACK_SMALL, small);
+	emit_store_imm(e, 1, REG_RECORD, WORK(at), HPACK_SMALL);
+	emit_alu(e, BPF_MOV, R3, R2);
+	emit_alu_imm(e, BPF_SUB, R3, HPACK_SMALL);
+	emit_jump_if_imm(e, BPF_JLT, R3, HPACK_MORE, one);
+	emit_alu_imm(e, BPF_OR, R3, HPACK_MORE);
+	emit_store(e, 1, REG_RECORD, WORK(at + 1), R3);
+	emit_alu(e, BPF_MOV, R3, R2);
+	emit_alu_imm(e, BPF_SUB, R3, HPACK_SMALL);
+	emit_alu_imm(e, BPF_RSH, R3, 7);
+	emit_store(e, 1, REG_RECORD, WORK(at + 2), R3);
+	emit_alu_imm(e, BPF_MOV, R1, (int32_t)l.len + 3);
+	emit_jump(e, end);
+	emit_label(e, one);
+	emit_store(e, 1, REG_RECORD, WORK(at + 1), R3);
+	emit_alu_imm(e, BPF_MOV, R1, (int32_t)l.len + 2);
+	emit_jump(e, end);
+	emit_label(e, small);
+	emit_store(e, 1, REG_RECORD, WORK(at), R2);
+	emit_alu_imm(e, BPF_MOV, R1, (int32_t)l.len + 1);
+	emit_label(e, end);
+}
+
+/* To no unless a tracestate of R1 bytes in all fits as well. */
+static void check_state_room(struct injection *j, int no)
+{
+	struct emit *e = j->g->e;
+
+	word(j, R2, INJECT_CAPACITY);
+	emit_alu(e, BPF_SUB, R2, R9);
+	emit_alu_imm(e, BPF_SUB, R2, j->bytes);
+	emit_jump_if(e, BPF_JLT, R2, R1, no);
+	if (j->insn->imm == INJECT_LINE)
+		return;
+	word(j, R2, j->insn->imm == INJECT_FIELD ? INJECT_FILLED : INJECT_BLOCK);
+	emit_alu(e, BPF_ADD, R2, R1);
+	emit_jump_if_imm(e, BPF_JGT, R2, INJECT_BLOCK_MAX - INJECT_FIELD_BYTES, no);
+}
+
+/* What comes of the tracestate, and how many bytes go out with it, in the work area. R9 becomes what it was. */
+static void measure_state(struct injection *j)
+{
+	struct emit *e = j->g->e;
+	int to[INJECT_STATES];
+
+	for (unsigned s = 0; s < INJECT_STATES; s++)
+		to[s] = emit_label_new(e);
+	emit_store_imm(e, 8, REG_RECORD, WORK(STATE_ALL), 0);
+	word(j, R1, INJECT_STATE);
+	emit_jump_if_imm(e, BPF_JEQ, R1, INJECT_STATE_UNWANTED, to[INJECT_STATE_NONE]);
+	gen_find_state(j->g, to[INJECT_STATE_NONE]);
+	if (capture_has_marks(j->g->p)) {
+		word(j, R1, INJECT_STATE);
+		emit_jump_if_imm(e, BPF_JEQ, R1, INJECT_STATE_THERE, to[INJECT_STATE_PRESENT]);
+		emit_load(e, 8, R2, R9, STATE(len));
+		emit_jump_if_imm(e, BPF_JGT, R2, MARK_STATE_MAX, to[INJECT_STATE_TOO_LONG]);
+		word(j, R9, INJECT_FILLED);
+		make_state_head(j);
+		emit_store(e, 8, REG_RECORD, WORK(STATE_HEAD_BYTES), R1);
+		emit_alu(e, BPF_ADD, R1, R2);
+		if (j->insn->imm == INJECT_LINE)
+			emit_alu_imm(e, BPF_ADD, R1, 2);
+		check_state_room(j, to[INJECT_STATE_NO_ROOM]);
+		emit_store(e, 8, REG_RECORD, WORK(STATE_ALL), R1);
+		emit_alu_imm(e, BPF_MOV, R1, INJECT_STATE_WRITTEN);
+		emit_jump(e, to[INJECT_STATE_WRITTEN]);
+	}
+	for (unsigned s = 0; s < INJECT_STATES; s++) {
+		if (s == INJECT_STATE_WRITTEN || (s && !capture_has_marks(j->g->p)))
+			continue;
+		emit_label(e, to[s]);
+		emit_alu_imm(e, BPF_MOV, R1, (int32_t)s);
+		emit_jump(e, to[INJECT_STATE_WRITTEN]);
+	}
+	emit_label(e, to[INJECT_STATE_WRITTEN]);
+	emit_store(e, 8, REG_RECORD, WORK(STATE_OUTCOME), R1);
+	word(j, R9, INJECT_FILLED);
+	emit_checkpoint(e);
+}
+
 /* ---- writing ---- */
 
 /* n bytes at base + off, to the user address in R1; to fault when that cannot be. */
@@ -233,6 +337,62 @@ static void write_user(struct injection *j, uint8_t base, int off, int32_t n, in
 	emit_alu_imm(e, BPF_MOV, R3, n);
 	emit_call(e, BPF_FUNC_probe_write_user);
 	emit_jump_if_imm(e, BPF_JNE, R0, 0, fault);
+}
+
+/* R1 = the end of what is filled. */
+static void filled_end(struct injection *j)
+{
+	word(j, R1, INJECT_BUFFER);
+	emit_alu(j->g->e, BPF_ADD, R1, R9);
+}
+
+/* As many bytes at base + off as R3 says, which is between 1 and max, to the user address in R1; otherwise to gone. */
+static void write_some(struct injection *j, uint8_t base, int off, int32_t max, int gone)
+{
+	struct emit *e = j->g->e;
+
+	emit_alu(e, BPF_MOV, R2, base);
+	emit_alu_imm(e, BPF_ADD, R2, off);
+	emit_jump_if_imm(e, BPF_JLT, R3, 1, gone); /* as Linux 6.1 sees a bound */
+	emit_jump_if_imm(e, BPF_JGT, R3, max, gone);
+	emit_call(e, BPF_FUNC_probe_write_user);
+	emit_jump_if_imm(e, BPF_JNE, R0, 0, j->unreadable);
+}
+
+/* What was written counts only if it was not another's meanwhile. */
+static void write_state(struct injection *j)
+{
+	struct emit *e = j->g->e;
+	int gone = emit_label_new(e), end = emit_label_new(e);
+
+	if (!capture_has_marks(j->g->p))
+		return;
+	emit_load(e, 8, R1, REG_RECORD, WORK(STATE_ALL));
+	emit_jump_if_imm(e, BPF_JEQ, R1, 0, end);
+	gen_found_state(j->g, R8, gone);
+	filled_end(j);
+	emit_load(e, 8, R3, REG_RECORD, WORK(STATE_HEAD_BYTES));
+	write_some(j, REG_RECORD, WORK(STATE_HEAD), STATE_HEAD_BYTES - STATE_HEAD, gone);
+	filled_end(j);
+	emit_load(e, 8, R2, REG_RECORD, WORK(STATE_HEAD_BYTES));
+	emit_alu(e, BPF_ADD, R1, R2);
+	emit_load(e, 8, R3, R8, STATE(len));
+	write_some(j, R8, STATE(text), MARK_STATE_MAX, gone);
+	if (j->insn->imm == INJECT_LINE) {
+		emit_store_imm(e, 2, REG_RECORD, WORK(STATE_END), CRLF);
+		filled_end(j);
+		emit_load(e, 8, R2, REG_RECORD, WORK(STATE_ALL));
+		emit_alu(e, BPF_ADD, R1, R2);
+		emit_alu_imm(e, BPF_SUB, R1, 2);
+		write_user(j, REG_RECORD, WORK(STATE_END), 2, j->unreadable);
+	}
+	gen_found_state(j->g, R8, gone);
+	emit_jump(e, end);
+	emit_label(e, gone);
+	emit_store_imm(e, 8, REG_RECORD, WORK(STATE_ALL), 0);
+	emit_store_imm(e, 8, REG_RECORD, WORK(STATE_OUTCOME), INJECT_STATE_NONE);
+	emit_label(e, end);
+	emit_checkpoint(e);
 }
 
 /* What the frame's length was. */
@@ -256,6 +416,8 @@ static void write_new_frame(struct injection *j, int undo)
 
 	word(j, R1, INJECT_BLOCK);
 	emit_alu_imm(e, BPF_ADD, R1, INJECT_FIELD_BYTES);
+	emit_load(e, 8, R2, REG_RECORD, WORK(STATE_ALL));
+	emit_alu(e, BPF_ADD, R1, R2);
 	emit_alu_imm(e, BPF_LSH, R1, 40);
 	emit_swap(e, R1); /* its 24 bits, the highest first */
 	emit_store(e, 8, REG_RECORD, SCRATCH_WORK_OFF + FRAME_LENGTH, R1);
@@ -269,12 +431,16 @@ static void write_bytes(struct injection *j)
 	bool is_frame = j->insn->imm == INJECT_FRAME;
 	int undo = emit_label_new(e), written = emit_label_new(e);
 
-	word(j, R1, INJECT_BUFFER);
-	emit_alu(e, BPF_ADD, R1, R9);
+	write_state(j);
+	filled_end(j);
+	emit_load(e, 8, R2, REG_RECORD, WORK(STATE_ALL));
+	emit_alu(e, BPF_ADD, R1, R2);
 	write_user(j, REG_RECORD, SCRATCH_WORK_OFF, j->bytes, j->unreadable);
 	if (is_frame)
 		write_new_frame(j, undo);
 	emit_alu_imm(e, BPF_ADD, R9, j->bytes);
+	emit_load(e, 8, R2, REG_RECORD, WORK(STATE_ALL));
+	emit_alu(e, BPF_ADD, R9, R2);
 	emit_store(e, 8, REG_RECORD, SCRATCH_WORK_OFF + LENGTH, R9);
 	word(j, R1, INJECT_LENGTH_AT);
 	write_user(j, REG_RECORD, SCRATCH_WORK_OFF + LENGTH, 8, is_frame ? undo : j->unreadable);
@@ -286,8 +452,10 @@ static void write_bytes(struct injection *j)
 		emit_jump(e, j->unreadable);
 	}
 	emit_label(e, written);
-	emit_alu_imm(e, BPF_MOV, R0, INJECT_WRITTEN);
+	emit_load(e, 8, R0, REG_RECORD, WORK(STATE_OUTCOME));
+	emit_alu_imm(e, BPF_LSH, R0, INJECT_STATE_SHIFT);
 }
+_Static_assert(INJECT_WRITTEN == 0, "the outcome of the tracestate is all that is said");
 
 int gen_inject(struct gen *g, const struct ir_insn *i)
 {
@@ -305,6 +473,7 @@ int gen_inject(struct gen *g, const struct ir_insn *i)
 	else if (i->imm == INJECT_LINE)
 		check_line(&j);
 	check_room(&j);
+	measure_state(&j);
 	make_text(&j);
 	try_writing(&j);
 	write_bytes(&j);

@@ -6,6 +6,9 @@
  * slots with a key of the right length (with the same words) are gathered, without a branch; then texts are compared.
  * What of a block cannot be read is passed over, and makes a key that is not found elsewhere unreadable, not absent.
  *
+ * A program that looks for several constant texts in maps of one layout (a request's headers) gathers the keys that are
+ * as long as any of these; what the first search of a map found is kept for the next ones, which only compare.
+ *
  * Swiss maps (Go 1.24 and later, internal/runtime/maps): the header points to one group, or
  * (dirLen > 0) to a directory of tables, each an array of lengthMask + 1 groups. A group is a word of 8
  * control bytes and 8 slots; a control byte with the top bit clear is a full slot. A directory of more
@@ -22,8 +25,10 @@
 #include <string.h>
 
 #define CANDIDATES 80       /* keys of the same length; then there is room for those of one more block */
-#define CANDIDATE_SIZE ((int)sizeof(((struct scratch *)NULL)->candidates[0]))
-_Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) * 16, "a block has 8 slots");
+#define SHARED_BRANCHES 4200 /* that the verifier is asked to bear for the candidates of all searches that share */
+#define CANDIDATE_SIZE ((int)sizeof(struct map_candidate))
+#define CANDIDATE(field) ((int)offsetof(struct map_candidate, field))
+_Static_assert(ARRAY_SIZE(((struct scratch *)NULL)->candidates) == CANDIDATES + 8, "a block has 8 slots");
 
 /*
  * Words in the scratch element rather than on the stack: the verifier tracks constants there, and would
@@ -32,7 +37,10 @@ _Static_assert(sizeof(((struct scratch *)NULL)->candidates) == (CANDIDATES + 8) 
 enum { CURRENT, LEFT, MORE, UNREAD, /* both kinds */
        BASE, OLD, OLD_LEFT,         /* old maps */
        READ,                        /* both: bytes of a block of which the rest is not there */
+       KEPT, KEPT_END, KEPT_UNREAD, /* both: the map that was searched last, 0: none; what R8 and UNREAD were then */
+       WORDS,
        FOUND = BASE };              /* both, once all is gathered: the element's address */
+_Static_assert(WORDS == ARRAY_SIZE(((struct scratch *)NULL)->words), "each has its place");
 
 struct lookup {
 	struct gen *g;
@@ -41,6 +49,8 @@ struct lookup {
 	const struct ir_key *key;   /* in registers; NULL: the constant text of the instruction */
 	int text;                   /* the key's part that is a text; -1: none */
 	size_t len;                 /* of a constant text */
+	bool shared;                /* what is found serves all searches for constant texts */
+	int candidates;             /* that are looked at; CANDIDATES at most */
 	int no_key, unreadable;
 	struct map_block block;
 };
@@ -120,6 +130,36 @@ static void compare_parts(struct lookup *l, int off)
 	}
 }
 
+static bool shares(const struct gen *g, const struct ir_insn *i)
+{
+	return g->shared_map && i->op == IR_MAP_STR && !memcmp(i->map, g->shared_map, sizeof(*i->map));
+}
+
+/*
+ * R1 = 0 when the length in R1 is that of a text which is searched for. (Of a length that is none of them the product
+ * may be 0 as well: whoever compares looks at the length.)
+ */
+static void compare_lengths(struct lookup *l)
+{
+	const struct capture_program *p = l->g->p;
+	struct emit *e = l->g->e;
+	uint64_t seen[(IR_MAX_STR + 64) / 64] = {0};
+
+	emit_alu(e, BPF_MOV, R3, R1);
+	emit_alu_imm(e, BPF_XOR, R1, (int32_t)l->len);
+	seen[l->len / 64] |= UINT64_C(1) << l->len % 64;
+	for (size_t k = 0; l->shared && k < p->ninsns; k++) {
+		size_t len = (size_t)p->insns[k].imm;
+
+		if (!shares(l->g, &p->insns[k]) || seen[len / 64] >> len % 64 & 1)
+			continue;
+		seen[len / 64] |= UINT64_C(1) << len % 64;
+		emit_alu(e, BPF_MOV, R5, R3);
+		emit_alu_imm(e, BPF_XOR, R5, (int32_t)len);
+		emit_alu(e, BPF_MUL, R1, R5);
+	}
+}
+
 /* R1 = 1 when slot i of the block in the work area is full and its key as long as ours, else 0. */
 static void is_candidate(struct lookup *l, uint32_t i)
 {
@@ -137,7 +177,7 @@ static void is_candidate(struct lookup *l, uint32_t i)
 		compare_parts(l, key);
 	} else {
 		emit_load(e, 8, R1, REG_RECORD, key + 8);
-		emit_alu_imm(e, BPF_XOR, R1, (int32_t)l->len);
+		compare_lengths(l);
 	}
 	emit_alu(e, BPF_OR, R1, R2);
 	gen_is_zero(l->g, R1, R2);
@@ -159,7 +199,11 @@ static void note_slot(struct lookup *l, uint32_t i)
 	if (l->text >= 0) { /* where the text is */
 		emit_load(e, 8, R3, REG_RECORD,
 			  SCRATCH_WORK_OFF + (int)(l->block.key_off + i * l->m->key_stride + text_off(l)));
-		emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF, R3);
+		emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF + CANDIDATE(key), R3);
+	}
+	if (l->shared) {
+		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)(l->block.key_off + i * l->m->key_stride + 8));
+		emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF + CANDIDATE(len), R3);
 	}
 	if (l->m->elem_indirect) { /* a pointer that we have read already */
 		emit_load(e, 8, R3, REG_RECORD, SCRATCH_WORK_OFF + (int)elem);
@@ -167,7 +211,7 @@ static void note_slot(struct lookup *l, uint32_t i)
 		emit_alu(e, BPF_MOV, R3, R4);
 		emit_alu_imm(e, BPF_ADD, R3, (int32_t)elem);
 	}
-	emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF + 8, R3);
+	emit_store(e, 8, R5, SCRATCH_CANDIDATES_OFF + CANDIDATE(elem), R3);
 	emit_alu_imm(e, BPF_MUL, R1, CANDIDATE_SIZE);
 	emit_alu(e, BPF_ADD, R8, R1);
 }
@@ -288,7 +332,7 @@ static void gather(struct lookup *l, int full)
 	struct emit *e = l->g->e;
 	int again = emit_label_new(e), block = emit_label_new(e);
 
-	emit_jump_if_imm(e, BPF_JGT, R8, CANDIDATES * CANDIDATE_SIZE, full);
+	emit_jump_if_imm(e, BPF_JGT, R8, l->candidates * CANDIDATE_SIZE, full);
 	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->block.size);
 	get(l, R3, CURRENT);
 	gen_read_work(l->g, again);
@@ -318,7 +362,7 @@ static void note_equal(struct lookup *l)
 	emit_alu_imm(e, BPF_SUB, R1, 1);
 	emit_alu(e, BPF_MOV, R5, REG_RECORD);
 	emit_alu(e, BPF_ADD, R5, R9);
-	emit_load(e, 8, R2, R5, SCRATCH_CANDIDATES_OFF + 8);
+	emit_load(e, 8, R2, R5, SCRATCH_CANDIDATES_OFF + CANDIDATE(elem));
 	emit_alu(e, BPF_AND, R2, R1);
 	set(l, FOUND, R2);
 	emit_alu_imm(e, BPF_XOR, R1, -1);
@@ -329,7 +373,7 @@ static void note_equal(struct lookup *l)
 static void next_candidate(struct lookup *l, int again)
 {
 	emit_alu_imm(l->g->e, BPF_ADD, R9, CANDIDATE_SIZE);
-	emit_jump_if_imm(l->g->e, BPF_JLT, R9, (CANDIDATES + 8) * CANDIDATE_SIZE, again);
+	emit_jump_if_imm(l->g->e, BPF_JLT, R9, (l->candidates + 8) * CANDIDATE_SIZE, again);
 }
 
 /* To found with the element's address in R1; falls out where there is none. */
@@ -345,7 +389,7 @@ static void take_first(struct lookup *l, int found)
 	int none = emit_label_new(l->g->e);
 
 	emit_jump_if_imm(l->g->e, BPF_JEQ, R8, 0, none);
-	emit_load(l->g->e, 8, R1, REG_RECORD, SCRATCH_CANDIDATES_OFF + 8);
+	emit_load(l->g->e, 8, R1, REG_RECORD, SCRATCH_CANDIDATES_OFF + CANDIDATE(elem));
 	emit_jump(l->g->e, found);
 	emit_label(l->g->e, none);
 }
@@ -358,9 +402,9 @@ static void take_first(struct lookup *l, int found)
 static void compare_candidates(struct lookup *l, int found)
 {
 	struct emit *e = l->g->e;
-	int again = emit_label_new(e), end = emit_label_new(e);
+	int again = emit_label_new(e), other = emit_label_new(e), end = emit_label_new(e);
 
-	if (!l->len) {
+	if (!l->len) { /* such a search is not shared */
 		take_first(l, found);
 		return;
 	}
@@ -372,7 +416,11 @@ static void compare_candidates(struct lookup *l, int found)
 	emit_jump_if(e, BPF_JGE, R9, R8, end);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
 	emit_alu(e, BPF_ADD, R3, R9);
-	emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
+	if (l->shared) {
+		emit_load(e, 8, R1, R3, SCRATCH_CANDIDATES_OFF + CANDIDATE(len));
+		emit_jump_if_imm(e, BPF_JNE, R1, (int32_t)l->len, other);
+	}
+	emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF + CANDIDATE(key));
 	emit_alu(e, BPF_MOV, R1, FP);
 	emit_alu_imm(e, BPF_ADD, R1, STACK_BUF);
 	emit_alu_imm(e, BPF_MOV, R2, (int32_t)l->len);
@@ -382,6 +430,7 @@ static void compare_candidates(struct lookup *l, int found)
 	set(l, UNREAD, R1);
 	gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len, l->insn->op == IR_ANY_KEY);
 	note_equal(l);
+	emit_label(e, other);
 	next_candidate(l, again);
 	emit_label(e, end);
 	take_found(l, found);
@@ -442,7 +491,7 @@ static void compare_variables(struct lookup *l, int found)
 	clear_work(l, 0);
 	emit_alu(e, BPF_MOV, R3, REG_RECORD);
 	emit_alu(e, BPF_ADD, R3, R9);
-	emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF);
+	emit_load(e, 8, R3, R3, SCRATCH_CANDIDATES_OFF + CANDIDATE(key));
 	read_text(l, 0);
 	get(l, R1, UNREAD);
 	emit_alu(e, BPF_OR, R1, R0);
@@ -467,7 +516,15 @@ static void exhausted(struct lookup *l)
 	emit_jump(e, gen_fail(l->g, SLOT_MAP_BUSY));
 }
 
-static int swiss_header(struct lookup *l)
+/* A map without entries: nothing is there to be compared. To empty, or, where nothing is kept of it, to no_key. */
+static void when_empty(struct lookup *l, int empty)
+{
+	set_imm(l, MORE, 0);
+	emit_alu_imm(l->g->e, BPF_MOV, R8, 0); /* no candidates */
+	emit_jump_if_imm(l->g->e, BPF_JEQ, R1, 0, l->shared ? empty : l->no_key);
+}
+
+static int swiss_header(struct lookup *l, int empty)
 {
 	const struct map_layout *m = l->m;
 	const uint32_t head[] = {m->count_off, m->dir_ptr_off, m->dir_len_off};
@@ -480,11 +537,10 @@ static int swiss_header(struct lookup *l)
 	if (r < 0)
 		return r;
 	field(l, 8, R1, m->count_off, low);
-	emit_jump_if_imm(e, BPF_JEQ, R1, 0, l->no_key);
+	when_empty(l, empty);
 	field(l, 8, R3, m->dir_ptr_off, low);
 	set(l, CURRENT, R3);
 	set_imm(l, LEFT, 1);
-	set_imm(l, MORE, 0);
 	field(l, 8, R1, m->dir_len_off, low);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, begin);
 	emit_alu_imm(e, BPF_SUB, R1, 1);
@@ -506,7 +562,7 @@ static int swiss_search(struct lookup *l, int done)
 {
 	struct emit *e = l->g->e;
 	int again = emit_label_new(e), more = emit_label_new(e);
-	int r = swiss_header(l);
+	int r = swiss_header(l, done);
 
 	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
@@ -527,7 +583,7 @@ static int swiss_search(struct lookup *l, int done)
 }
 
 /* BASE, CURRENT, LEFT: the buckets; OLD and OLD_LEFT: those before the growth, OLD 0 when there are none. */
-static int old_header(struct lookup *l)
+static int old_header(struct lookup *l, int empty)
 {
 	const struct map_layout *m = l->m;
 	const uint32_t head[] = {m->count_off, m->b_off, m->flags_off, m->buckets_off, m->oldbuckets_off};
@@ -539,7 +595,7 @@ static int old_header(struct lookup *l)
 	if (r < 0)
 		return r;
 	field(l, 8, R1, m->count_off, low);
-	emit_jump_if_imm(e, BPF_JEQ, R1, 0, l->no_key);
+	when_empty(l, empty);
 	field(l, 8, R1, m->buckets_off, low);
 	set(l, BASE, R1);
 	set(l, CURRENT, R1);
@@ -555,7 +611,6 @@ static int old_header(struct lookup *l)
 	emit_alu_imm(e, BPF_RSH, R1, 1);
 	emit_label(e, same);
 	set(l, OLD_LEFT, R1);
-	set_imm(l, MORE, 0);
 	return 0;
 }
 
@@ -595,7 +650,7 @@ static int old_search(struct lookup *l, int done)
 {
 	struct emit *e = l->g->e;
 	int again = emit_label_new(e), step = emit_label_new(e), more = emit_label_new(e);
-	int r = old_header(l);
+	int r = old_header(l, done);
 
 	emit_alu_imm(e, BPF_MOV, R8, 0);
 	emit_alu_imm(e, BPF_MOV, R9, 0);
@@ -611,13 +666,75 @@ static int old_search(struct lookup *l, int done)
 	return r;
 }
 
+void map_choose(struct gen *g)
+{
+	const struct map_layout *first = NULL;
+
+	for (size_t k = 0; k < g->p->ninsns; k++) {
+		const struct ir_insn *i = &g->p->insns[k];
+
+		if (i->op != IR_MAP_STR || !i->imm)
+			continue;
+		if (first && !memcmp(first, i->map, sizeof(*first)))
+			g->shared_map = first;
+		if (!first)
+			first = i->map;
+	}
+}
+
+void map_begin(struct gen *g)
+{
+	if (g->shared_map)
+		emit_store_imm(g->e, 8, REG_RECORD, word_off(KEPT), 0);
+}
+
+/* Each candidate of a search that shares is two branches to the verifier. */
+static int candidates_max(const struct gen *g, bool shared)
+{
+	int searches = 0;
+
+	for (size_t k = 0; shared && k < g->p->ninsns; k++)
+		searches += shares(g, &g->p->insns[k]);
+	return searches ? MIN(CANDIDATES, SHARED_BRANCHES / 2 / searches - 8) : CANDIDATES;
+}
+
+/* To kept where R3 is the map that was searched last. */
+static void take_kept(struct lookup *l, int kept)
+{
+	if (l->shared) {
+		get(l, R1, KEPT);
+		emit_jump_if(l->g->e, BPF_JEQ, R1, R3, kept);
+	} else if (l->g->shared_map) {
+		set_imm(l, KEPT, 0); /* what it found is overwritten here */
+	}
+}
+
+/* What was gathered serves the searches to come; from kept on, one of these. */
+static void keep(struct lookup *l, int kept)
+{
+	if (!l->shared)
+		return;
+	gen_get(l->g, R1, l->insn->a);
+	set(l, KEPT, R1);
+	set(l, KEPT_END, R8);
+	get(l, R1, UNREAD);
+	set(l, KEPT_UNREAD, R1);
+	emit_label(l->g->e, kept);
+	emit_checkpoint(l->g->e);
+	get(l, R8, KEPT_END);
+	get(l, R1, KEPT_UNREAD);
+	set(l, UNREAD, R1);
+}
+
 int gen_map(struct gen *g, const struct ir_insn *i)
 {
 	struct lookup l = {.g = g, .insn = i, .m = i->map, .key = i->op == IR_MAP_KEY ? i->key : NULL,
 			   .len = (size_t)i->imm};
 	bool asks = i->op == IR_ANY_KEY; /* whether there is one: 1 or 0 */
-	int found, done, behind, r;
+	int found, done, behind, kept, r;
 
+	l.shared = i->imm && shares(g, i);
+	l.candidates = candidates_max(g, l.shared);
 	l.text = l.key ? -1 : 0;
 	for (size_t k = 0; l.key && k < l.key->n; k++)
 		if (!l.key->parts[k].size)
@@ -628,15 +745,18 @@ int gen_map(struct gen *g, const struct ir_insn *i)
 	found = emit_label_new(g->e);
 	done = emit_label_new(g->e);
 	behind = emit_label_new(g->e);
+	kept = emit_label_new(g->e);
 	l.no_key = asks ? emit_label_new(g->e) : gen_fail(g, SLOT_NO_KEY);
 	l.unreadable = gen_fail(g, SLOT_UNREADABLE);
 	gen_get(g, R3, i->a);
 	emit_jump_if_imm(g->e, BPF_JEQ, R3, 0, asks ? l.no_key : gen_fail(g, SLOT_NIL));
+	take_kept(&l, kept);
 	set_imm(&l, UNREAD, 0);
 	r = i->map->swiss ? swiss_search(&l, done) : old_search(&l, done);
 	if (r < 0)
 		return r;
 	emit_label(g->e, done);
+	keep(&l, kept);
 	if (l.key)
 		compare_variables(&l, found);
 	else

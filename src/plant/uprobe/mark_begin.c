@@ -229,7 +229,15 @@ static void write_mark(struct gen *g, const struct ir_insn *i)
 	struct emit *e = g->e;
 
 	marks_note_place(g);
-	state_store_imm(g, RUN(state), HAS);
+	state_load(g, R1, RUN(state));
+	emit_alu_imm(e, BPF_AND, R1, BY_HEADER);
+	emit_alu_imm(e, BPF_LSH, R1, 1);
+	emit_alu_imm(e, BPF_OR, R1, HAS);
+	state_store(g, RUN(state), R1);
+	state_load(g, R1, RUN(root.key));
+	emit_store(e, 8, R9, ENTRY(state.key), R1);
+	state_load(g, R1, RUN(root.at));
+	emit_store(e, 8, R9, ENTRY(state.at), R1);
 	marks_link_to_own(g, ENTRY(self));
 	for (int k = 0; k < 3; k++) {
 		state_load(g, R1, RUN(ids) + 8 * k);
@@ -253,11 +261,14 @@ static void write_mark(struct gen *g, const struct ir_insn *i)
 	marks_release(g);
 }
 
+_Static_assert(CAME_IN == 2 * BY_HEADER, "one becomes the other");
+
 void marks_start(struct gen *g, const struct ir_insn *i, int end)
 {
 	struct emit *e = g->e;
 	int write = emit_label_new(e), full = emit_label_new(e);
 
+	marks_state_of_parent(g);
 	decide_trace(g, i);
 	random_word(g);
 	state_store(g, RUN(ids) + 16, R8);
@@ -295,10 +306,27 @@ void marks_admit(struct gen *g, const struct ir_insn *i, int end)
 			 gen_drop(g, i->flags & IR_MARK_COUNT ? LOSS_LEFT_OUT : (unsigned)DROP_SILENT));
 }
 
+/* R0 = how long the tracestate of the run's mark is; 0: it has none. */
+static void state_length(struct gen *g)
+{
+	struct emit *e = g->e;
+	int none = emit_label_new(e), end = emit_label_new(e);
+
+	gen_find_state(g, none);
+	emit_load(e, 8, R0, R9, (int)offsetof(struct mark_state, len));
+	emit_jump(e, end);
+	emit_label(e, none);
+	emit_alu_imm(e, BPF_MOV, R0, 0);
+	emit_label(e, end);
+}
+
 int gen_mark_word(struct gen *g, const struct ir_insn *i)
 {
 	marks_only_in(g, HAS, gen_fail(g, SLOT_ABSENT));
-	state_load(g, R0, i->imm == MARK_FLAGS ? RUN(flags) : RUN(ids) + 8 * (int)i->imm);
+	if (i->imm == MARK_STATE)
+		state_length(g);
+	else
+		state_load(g, R0, i->imm == MARK_FLAGS ? RUN(flags) : RUN(ids) + 8 * (int)i->imm);
 	gen_put(g, i->dst, R0);
 	return 1;
 }

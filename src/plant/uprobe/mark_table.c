@@ -7,7 +7,6 @@
 #define MIX_KIND UINT64_C(0xd6e8feb86659fd93)
 #define MIX_STACK UINT64_C(0xc2b2ae3d27d4eb4f)
 #define MIX_TARGET UINT64_C(0xff51afd7ed558ccd)
-#define BUSY 1
 #define SET_SHIFT 26
 #define WAY_SHIFT 7
 #define WAY_MASK ((MARK_WAYS - 1) << WAY_SHIFT)
@@ -34,6 +33,13 @@ void marks_add(struct gen *g, int32_t bits)
 {
 	state_load(g, R1, RUN(state));
 	emit_alu_imm(g->e, BPF_OR, R1, bits);
+	state_store(g, RUN(state), R1);
+}
+
+void marks_remove(struct gen *g, int32_t bits)
+{
+	state_load(g, R1, RUN(state));
+	emit_alu_imm(g->e, BPF_AND, R1, ~bits);
 	state_store(g, RUN(state), R1);
 }
 

@@ -51,6 +51,8 @@ static void find_mark(struct gen *g, const struct ir_insn *i, int end)
 	struct emit *e = g->e;
 
 	marks_unless(g, HAS | SEALED, end);
+	if (i->flags & IR_MARK_NEED)
+		marks_add(g, SEALED);
 	gen_get(g, R1, i->a);
 	emit_jump_if_imm(e, BPF_JEQ, R1, 0, end);
 	if (i->flags & IR_MARK_ONLY) {
@@ -60,7 +62,10 @@ static void find_mark(struct gen *g, const struct ir_insn *i, int end)
 	marks_key_of_word(g, i->imm, i->group);
 	marks_find_entry(g, end);
 	marks_follow(g, end);
-	marks_take(g, end);
+	if (i->flags & IR_MARK_NEED)
+		marks_remove(g, SEALED);
+	else
+		marks_take(g, end);
 }
 
 /* ---- chains: their links lie where the record's data will ---- */
@@ -398,6 +403,7 @@ int gen_mark(struct gen *g, const struct ir_insn *i)
 	case IR_MARK_CREATOR: creator_marks(g, i, end); break;
 	case IR_MARK_FIND: find_mark(g, i, end); break;
 	case IR_MARK_BEGIN: marks_start(g, i, end); break;
+	case IR_MARK_STATE: marks_state(g, i, end); break;
 	case IR_MARK_PUT: put_mark(g, i, end); break;
 	case IR_MARK_PUT_CHAIN: r = put_chain(g, i, end); break;
 	case IR_MARK_PUSH: push_mark(g, i, end); break;

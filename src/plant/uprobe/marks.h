@@ -1,13 +1,15 @@
 /*
  * What the files of marks share (marks.c says how they lie in the map): mark_table.c, which finds and takes entries;
- * marks.c, what leads to marks; mark_begin.c, what they are of.
+ * marks.c, what leads to marks; mark_begin.c, what they are of; mark_state.c, the tracestates that came in with them.
  */
 #ifndef PLANT_UPROBE_MARKS_H
 #define PLANT_UPROBE_MARKS_H
 
 #include "plant/uprobe/gen.h"
 
-enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8 }; /* mark_run.state */
+/* mark_run.state. CAME_IN: the run has begun its mark, whose parent is a header */
+enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8, CAME_IN = 16 };
+enum { BUSY = 1 }; /* bit of a key: its entry is being written */
 
 #define RUN(field)                                                                                 \
 	((int)(offsetof(struct scratch, mark) + offsetof(struct mark_run, field)) -                \
@@ -18,6 +20,7 @@ enum { HAS = 1, SEALED = 2, KEYED = 4, BY_HEADER = 8 }; /* mark_run.state */
 void marks_unless(struct gen *g, int32_t bits, int label);
 void marks_only_in(struct gen *g, int32_t bits, int label);
 void marks_add(struct gen *g, int32_t bits); /* to the state. Clobbers R1 */
+void marks_remove(struct gen *g, int32_t bits); /* from it. Clobbers R1 */
 void marks_needs_own(struct gen *g, int end); /* to end where the run has no mark of its own process. Clobbers R1 */
 
 /* R8, which is mixed, becomes a key: not 0, not busy. */
@@ -53,5 +56,9 @@ void marks_header(struct gen *g, const struct ir_insn *i, int end);
 void marks_start(struct gen *g, const struct ir_insn *i, int end);
 void marks_end_own(struct gen *g, const struct ir_insn *i, int end);
 void marks_admit(struct gen *g, const struct ir_insn *i, int end);
+
+/* mark_state.c: IR_MARK_STATE; and which tracestate the run's mark hands on to one that begins: run.root. */
+void marks_state(struct gen *g, const struct ir_insn *i, int end);
+void marks_state_of_parent(struct gen *g);
 
 #endif

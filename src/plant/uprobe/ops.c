@@ -313,8 +313,49 @@ static bool gen_load_windowed(struct gen *g, const struct ir_insn *i)
 	return true;
 }
 
+/* Where programs look for it: each load elsewhere, as far as there are places. */
+static unsigned constant_place(const struct gen *g, const struct ir_insn *i)
+{
+	unsigned before = 0;
+
+	for (const struct ir_insn *k = g->p->insns; k < i; k++)
+		before += k->op == IR_LOAD && k->flags & IR_CONSTANT;
+	return (g->probe_id * 8 + before) % CONSTANTS;
+}
+
+/* As gen_load_windowed: what the last run that used this scratch element read there, if it was in the same process. */
+static void gen_load_constant(struct gen *g, const struct ir_insn *i)
+{
+	int read = emit_label_new(g->e), done = emit_label_new(g->e);
+	unsigned n = constant_place(g, i);
+	struct emit *e = g->e;
+
+	get_pointer(g, i->a, i->imm);
+	state_load(g, R1, SCRATCH_CONSTANT(address, n));
+	emit_jump_if(e, BPF_JNE, R1, R3, read);
+	state_load(g, R1, SCRATCH_CONSTANT(cookie, n));
+	state_load(g, R2, SCRATCH_COOKIE_OFF);
+	emit_jump_if(e, BPF_JNE, R1, R2, read);
+	state_load(g, R0, SCRATCH_CONSTANT(value, n));
+	emit_jump(e, done);
+	emit_label(e, read);
+	gen_read_stack(g, gen_reg_off(g, i->dst), i->size, gen_fail(g, SLOT_UNREADABLE));
+	get_pointer(g, i->a, i->imm);
+	state_store(g, SCRATCH_CONSTANT(address, n), R3);
+	state_load(g, R1, SCRATCH_COOKIE_OFF);
+	state_store(g, SCRATCH_CONSTANT(cookie, n), R1);
+	emit_load(e, 8, R0, FP, gen_reg_off(g, i->dst));
+	state_store(g, SCRATCH_CONSTANT(value, n), R0);
+	emit_label(e, done);
+	gen_put(g, i->dst, R0);
+}
+
 static int gen_load(struct gen *g, const struct ir_insn *i, size_t left)
 {
+	if (i->flags & IR_CONSTANT && i->size == 8 && g->knows_cookie) {
+		gen_load_constant(g, i);
+		return 1;
+	}
 	if (gen_load_windowed(g, i))
 		return 1;
 	return gen_loads(g, i, left);
@@ -591,7 +632,7 @@ bool ir_needs_scratch(const struct ir_insn *i)
 {
 	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_ANY_KEY || i->op == IR_MEM_ORDER ||
 	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
-	       i->op == IR_SAVED || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
+	       i->op == IR_SAVED || i->op == IR_REUSE || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
 	       i->op == IR_EMIT_CHAIN || i->op == IR_INJECT || i->op == IR_EMIT_MARK || i->op == IR_MARK_WORD ||
 	       ir_is_mark(i);
 }
@@ -650,6 +691,8 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return g->p->role == PROGRAM_RETURN ? gen_call_saved(g, i) : gen_saved(g, i);
 	case IR_SAVE:
 		return g->p->role == PROGRAM_ENTRY ? gen_call_save(g, i) : gen_save(g, i);
+	case IR_REUSE:
+		return gen_reuse(g, i);
 	case IR_LATENCY:
 		return gen_latency(g, i);
 	case IR_MOVE:

@@ -23,6 +23,11 @@ static bool has(const struct capture_program *p, enum ir_op op)
 	return false;
 }
 
+static bool writes(const struct capture_program *p)
+{
+	return has(p, IR_SAVE) || has(p, IR_REUSE);
+}
+
 /* R2 = the key, on the stack. */
 static void make_key(struct gen *g)
 {
@@ -52,9 +57,11 @@ void saved_begin(struct gen *g)
 	struct emit *e = g->e;
 	int none = emit_label_new(e);
 
-	for (int k = 0; k < IR_MAX_SAVED && has(g->p, IR_SAVE); k++)
+	if (writes(g->p))
+		reuse_begin(g);
+	for (int k = 0; k < IR_MAX_SAVED && writes(g->p); k++)
 		emit_store_imm(e, 8, REG_RECORD, kept_off(k), 0);
-	if (!has(g->p, IR_SAVED))
+	if (!has(g->p, IR_SAVED) && !has(g->p, IR_REUSE))
 		return;
 	for (int k = 0; k < IR_MAX_SAVED; k++)
 		emit_store_imm(e, 8, REG_RECORD, word_off(k), 0);
@@ -62,10 +69,11 @@ void saved_begin(struct gen *g)
 	emit_map_fd(e, R1, g->env->saved);
 	emit_call(e, BPF_FUNC_map_lookup_elem);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, none);
-	for (int k = 0; k < IR_MAX_SAVED; k++) {
+	for (int k = 0; k < IR_MAX_SAVED && has(g->p, IR_SAVED); k++) {
 		emit_load(e, 8, R1, R0, 8 * k);
 		emit_store(e, 8, REG_RECORD, word_off(k), R1);
 	}
+	reuse_found(g);
 	emit_label(e, none);
 }
 
@@ -78,16 +86,18 @@ void saved_end(struct gen *g)
 	struct emit *e = g->e;
 	int make = emit_label_new(e), done = emit_label_new(e);
 
-	if (!has(g->p, IR_SAVE))
+	if (!writes(g->p))
 		return;
+	reuse_keep(g);
 	make_key(g);
 	emit_map_fd(e, R1, g->env->saved);
 	emit_call(e, BPF_FUNC_map_lookup_elem);
 	emit_jump_if_imm(e, BPF_JEQ, R0, 0, make);
-	for (int k = 0; k < IR_MAX_SAVED; k++) {
+	for (int k = 0; k < IR_MAX_SAVED && has(g->p, IR_SAVE); k++) {
 		emit_load(e, 8, R1, REG_RECORD, kept_off(k));
 		emit_store(e, 8, R0, 8 * k, R1);
 	}
+	reuse_write(g);
 	emit_jump(e, done);
 	emit_label(e, make);
 	make_key(g);

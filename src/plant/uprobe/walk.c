@@ -144,8 +144,12 @@ static void table_get(struct gen *g, int map, int none);
 
 void gen_load_bias(struct gen *g)
 {
-	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
-	emit_call(g->e, BPF_FUNC_get_attach_cookie);
+	if (g->knows_cookie) {
+		state_load(g, R0, SCRATCH_COOKIE_OFF);
+	} else {
+		emit_alu(g->e, BPF_MOV, R1, REG_CTX);
+		emit_call(g->e, BPF_FUNC_get_attach_cookie);
+	}
 	emit_alu_imm(g->e, BPF_ARSH, R0, COOKIE_TARGET_BITS);
 	emit_alu_imm(g->e, BPF_LSH, R0, 12);
 }

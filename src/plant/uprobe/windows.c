@@ -6,14 +6,16 @@
  * from a copy in the scratch element, made once before the first region. Pointers are told to be the same
  * by how they came about (an argument register, or a field at an offset of such a pointer), since virtual
  * registers do not live from one region into another. A window that could not be read marks itself invalid
- * and its loads are done one by one, so each fails, or not, as if there were no windows.
+ * and its loads are done one by one, so each fails, or not, as if there were no windows. The goroutine's id and stack
+ * bound, which every record has, come out of a window of the g where there is one.
  */
 #include "plant/uprobe/gen.h"
 
 #include <string.h>
 
 #define VALUES_MAX 64
-#define SPAN_MAX 256
+#define NO_INSN UINT32_MAX
+#define SPAN_MAX 320 /* an http.Request, and what is asked of a g */
 
 /* Where a pointer comes from: an argument register (parent 0), or a field of another value. */
 struct value {
@@ -28,6 +30,8 @@ struct use {
 	uint8_t size;
 	uint32_t insn;
 	bool head;       /* the first of a run of loads: a call of its own without windows */
+	bool reused;     /* done only where its slot is not what it was */
+	bool sure;       /* nothing in its region decides whether it is done */
 };
 
 struct analysis {
@@ -49,7 +53,8 @@ static uint16_t intern(struct analysis *a, struct value v)
 	return a->nvalues;
 }
 
-static void note_load(struct analysis *a, const struct ir_insn *insns, uint32_t n, uint16_t *of_reg)
+static void note_load(struct analysis *a, const struct ir_insn *insns, uint32_t n, uint16_t *of_reg, bool sure,
+		      bool reused)
 {
 	const struct ir_insn *i = &insns[n];
 	uint16_t base = of_reg[i->a];
@@ -57,6 +62,7 @@ static void note_load(struct analysis *a, const struct ir_insn *insns, uint32_t 
 
 	if (base)
 		a->uses[a->nuses++] = (struct use){.base = base, .imm = i->imm, .size = i->size, .insn = n,
+						   .sure = sure, .reused = reused,
 						   .head = before->op != IR_LOAD || before->a != i->a};
 	of_reg[i->dst] = base && i->size == 8 ? intern(a, (struct value){.parent = base, .imm = i->imm}) : 0;
 }
@@ -64,7 +70,7 @@ static void note_load(struct analysis *a, const struct ir_insn *insns, uint32_t 
 static void find_uses(struct analysis *a, const struct capture_program *p)
 {
 	uint16_t of_reg[IR_MAX_REGS] = {0};
-	bool capture = false;
+	bool capture = false, sure = true, reused = false;
 
 	for (uint32_t n = 0; n < p->ninsns; n++) {
 		const struct ir_insn *i = &p->insns[n];
@@ -72,11 +78,18 @@ static void find_uses(struct analysis *a, const struct capture_program *p)
 		if (i->op == IR_REGION) {
 			memset(of_reg, 0, sizeof(of_reg));
 			capture = i->slot != IR_SLOT_FILTER && i->slot != IR_SLOT_MARK; /* they are read behind those */
+			sure = true;
+			reused = false;
 		}
+		reused |= i->op == IR_REUSE;
+		if (i->op == IR_REQUIRE)
+			sure = false;
 		if (!capture || !ir_has_result(i))
 			continue;
-		if (i->op == IR_LOAD)
-			note_load(a, p->insns, n, of_reg);
+		if (i->op == IR_LOAD && i->flags & IR_CONSTANT)
+			of_reg[i->dst] = 0; /* remembered anyway */
+		else if (i->op == IR_LOAD)
+			note_load(a, p->insns, n, of_reg, sure, reused);
 		else if (i->op == IR_ARG_REG && i->size == 8)
 			of_reg[i->dst] = intern(a, (struct value){.reg = i->reg});
 		else if (i->op == IR_G)
@@ -97,10 +110,13 @@ static const struct load_window *window_of(const struct windows *w, uint16_t bas
 	return NULL;
 }
 
-/* The widest span of uses of this base from `low` on, and how many calls it would replace. */
+/*
+ * The widest span of uses of this base from `low` on, and how many calls it would replace. One that replaces two which
+ * are often not done costs more than it saves.
+ */
 static unsigned measure(const struct analysis *a, uint16_t base, int64_t low, int64_t *ret_high)
 {
-	unsigned heads = 0;
+	unsigned heads = 0, sure = 0;
 
 	*ret_high = low;
 	for (size_t i = 0; i < a->nuses; i++) {
@@ -109,9 +125,10 @@ static unsigned measure(const struct analysis *a, uint16_t base, int64_t low, in
 		if (u->base != base || u->imm < low || u->imm + u->size > low + SPAN_MAX)
 			continue;
 		heads += u->head;
+		sure += u->sure;
 		*ret_high = MAX(*ret_high, u->imm + u->size);
 	}
-	return heads;
+	return sure || heads > 2 ? heads : 0;
 }
 
 static bool next_low(const struct analysis *a, uint16_t base, int64_t from, int64_t *ret)
@@ -146,16 +163,85 @@ static void choose_for(struct windows *w, const struct analysis *a, uint16_t bas
 	}
 }
 
+/* What each record has of its goroutine is read with what else is asked of the g. */
+static void goroutine_uses(struct analysis *a, const struct capture_program *p)
+{
+	uint16_t base = 0;
+
+	for (uint16_t i = 0; i < a->nvalues; i++)
+		if (!a->values[i].parent && a->values[i].reg == capture_arch(p)->g)
+			base = i + 1;
+	if (!base || p->role != PROGRAM_POINT || capture_find(p, IR_GOROUTINE))
+		return;
+	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.goid, .size = 8, .insn = NO_INSN, .head = true,
+					   .sure = true};
+	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.stack_hi, .size = 8, .insn = NO_INSN,
+					   .sure = true};
+}
+
+/* The window that has both. */
+static const struct load_window *goroutine_window(const struct windows *w, const struct analysis *a,
+						  const struct capture_program *p)
+{
+	const struct load_window *win;
+
+	if (a->nuses < 2 || a->uses[a->nuses - 1].insn != NO_INSN)
+		return NULL;
+	win = window_of(w, a->uses[a->nuses - 1].base, p->g.goid, 8);
+	return win && win == window_of(w, win->base, p->g.stack_hi, 8) ? win : NULL;
+}
+
+/* The window that has the word of this IR_REUSE, and where in it. */
+static const struct load_window *key_window(const struct windows *w, const struct capture_program *p, size_t n,
+					    int64_t *ret_at)
+{
+	uint16_t reg = p->insns[n].a;
+
+	while (n && p->insns[n].op != IR_REGION && !(p->insns[n].op == IR_LOAD && p->insns[n].dst == reg))
+		n--;
+	*ret_at = p->insns[n].imm;
+	return p->insns[n].op == IR_LOAD ? w->of_insn[n] : NULL;
+}
+
+/* Which windows need not be read where all slots that look at them are what they were: all, if one word tells that. */
+static void choose_reused(struct windows *w, const struct analysis *a, const struct capture_program *p)
+{
+	bool first = true;
+
+	for (size_t n = 0; n < p->ninsns; n++) {
+		const struct load_window *key;
+		int64_t at;
+
+		if (p->insns[n].op != IR_REUSE)
+			continue;
+		key = key_window(w, p, n, &at);
+		w->key = first || (key == w->key && at == w->key_at) ? key : NULL;
+		w->key_at = at;
+		first = false;
+	}
+	for (unsigned k = 0; w->key && k < w->n; k++)
+		w->list[k].reused = true;
+	for (size_t i = 0; i < a->nuses && w->key; i++)
+		for (unsigned k = 0; k < w->n; k++)
+			if (!a->uses[i].reused && &w->list[k] == window_of(w, a->uses[i].base, a->uses[i].imm,
+									    a->uses[i].size))
+				w->list[k].reused = false;
+}
+
 void windows_choose(struct windows *w, const struct capture_program *p)
 {
-	struct analysis a = {.uses = xcalloc(p->ninsns, sizeof(struct use))};
+	struct analysis a = {.uses = xcalloc(p->ninsns + 2, sizeof(struct use))};
 
 	w->of_insn = xcalloc(p->ninsns, sizeof(*w->of_insn));
 	find_uses(&a, p);
+	goroutine_uses(&a, p);
 	for (uint16_t base = 1; base <= a.nvalues; base++) /* parents have lower numbers */
 		choose_for(w, &a, base);
 	for (size_t i = 0; i < a.nuses; i++)
-		w->of_insn[a.uses[i].insn] = window_of(w, a.uses[i].base, a.uses[i].imm, a.uses[i].size);
+		if (a.uses[i].insn != NO_INSN)
+			w->of_insn[a.uses[i].insn] = window_of(w, a.uses[i].base, a.uses[i].imm, a.uses[i].size);
+	w->goroutine = goroutine_window(w, &a, p);
+	choose_reused(w, &a, p);
 	free(a.uses);
 }
 
@@ -204,10 +290,52 @@ static void read_window(struct gen *g, const struct load_window *win)
 	emit_label(e, skip);
 }
 
+/* To read unless what only reused slots look at need not be. */
+static void unless_reused(struct gen *g, int read)
+{
+	const struct windows *w = &g->windows;
+
+	for (unsigned k = 0; k < w->n; k++)
+		if (w->list[k].reused)
+			emit_store_imm(g->e, 8, REG_RECORD, valid_off(w, &w->list[k]), 0);
+	jump_unless_valid(g, w->key, read);
+	emit_load(g->e, 8, R1, REG_RECORD, field_off(w->key, w->key_at));
+	reuse_unless_all(g, read);
+}
+
 void windows_read(struct gen *g)
 {
+	int read = emit_label_new(g->e), done = emit_label_new(g->e);
+	bool reused = false;
+
+	for (unsigned k = 0; k < g->windows.n; k++) {
+		reused |= g->windows.list[k].reused;
+		if (!g->windows.list[k].reused && &g->windows.list[k] != g->windows.goroutine)
+			read_window(g, &g->windows.list[k]);
+	}
+	if (!reused)
+		return;
+	unless_reused(g, read);
+	emit_jump(g->e, done);
+	emit_label(g->e, read);
 	for (unsigned k = 0; k < g->windows.n; k++)
-		read_window(g, &g->windows.list[k]);
+		if (g->windows.list[k].reused)
+			read_window(g, &g->windows.list[k]);
+	emit_label(g->e, done);
+	emit_checkpoint(g->e);
+}
+
+bool windows_goroutine(struct gen *g, int unread)
+{
+	const struct load_window *win = g->windows.goroutine;
+
+	if (!win)
+		return false;
+	read_window(g, win);
+	jump_unless_valid(g, win, unread);
+	emit_load(g->e, 8, R8, REG_RECORD, field_off(win, g->p->g.goid));
+	emit_load(g->e, 8, R9, REG_RECORD, field_off(win, g->p->g.stack_hi));
+	return true;
 }
 
 bool windows_load(struct gen *g, const struct ir_insn *i, int slow)

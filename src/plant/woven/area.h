@@ -14,6 +14,11 @@
  * is the same as long as the program runs. Until then no chain can be followed, which the slots say. Likewise the
  * facts: what a package cannot know in Go of another one's types, and its points ask for by the key of the fact's text.
  *
+ * Where traces are decided by the points, each has a plan: what it does with marks (probe/mark.h), and by which of its
+ * slots. The marks themselves are the recorder's (weave/recorder/marks.go): the reader gives it the memory, and a seed
+ * for ids. What is left out is counted, and leaves no record; a start that leaves a mark tells its function so, whether
+ * it was written or not, so that its end comes as well.
+ *
  *	slot found busy or its P has none     another one, by an exchange of its busy; none is free: `busy` of the entry
  *	no chunk                              `lost` of the entry, ring.ring_full, ring.lost
  *	no chunk, or the next one, and the    the program ends the session by itself, gives the memory of all chunks
@@ -30,9 +35,10 @@
 #define PLANT_WOVEN_AREA_H
 
 #include "plant/ring/ring.h"
+#include "plant/woven_plan.h"
 
 #define WOVEN_NAME "earshot-woven" /* of the memory, as it shows in /proc/PID/fd and maps */
-#define WOVEN_MAGIC 0x31574145u    /* "EAW1" */
+#define WOVEN_MAGIC 0x32574145u    /* "EAW2" */
 #define WOVEN_HEAD 4096            /* bytes of the area */
 #define WOVEN_MAX_WANTED (1u << 14)
 #define WOVEN_MAX_SLOTS 1024
@@ -54,10 +60,17 @@ struct woven_area {
 	uint32_t contexts, facts;    /* bytes of it; 0: it is not there. Places for facts, a power of two; likewise */
 	uint64_t facts_off;          /* where they are, behind it */
 	uint64_t no_room;            /* points that found no room in the table */
+	uint64_t plans_off, marks_off; /* WOVEN_PLANS places; behind marks_off all that the marks need */
+	uint32_t marks, marks_on;    /* room for so many: a power of two. Whether the session has them */
+	uint64_t marks_full;         /* what found no room among marks, or had to give way */
+	uint64_t seed[2];            /* of ids: random, not both 0 */
 };
 _Static_assert(sizeof(struct ring_area) == 624 && offsetof(struct woven_area, session) == 640,
 	       "the recorder has the same");
-_Static_assert(sizeof(struct woven_area) == 712, "likewise");
+_Static_assert(sizeof(struct woven_area) == 760, "likewise");
+
+/* Behind marks_off: a mark and a goroutine of 128 bytes each, and four words of 32, for each mark */
+#define WOVEN_MARKS_BYTES(marks) ((uint64_t)(marks) * (128 + 128 + 4 * 32))
 
 /*
  * Nothing stands behind the program where it follows a chain: a read that faults ends it. So the word by which an
@@ -78,7 +91,7 @@ struct woven_fact_place {            /* at key & (facts - 1) or behind, where on
 /* An entry of the table. Keys lie at key & (wanted_len - 1) or behind. A record's probe is the entry's number. */
 struct woven_wanted {
 	uint64_t key;                /* 0: free */
-	uint32_t every, reserved;    /* records of which one is written; 0: it is not wanted */
+	uint32_t every, plan;        /* records of which one is written; 0: it is not wanted. 1 + its plan's number */
 	uint64_t lost, busy;
 };
 _Static_assert(sizeof(struct woven_wanted) == 32, "the recorder has the same");
@@ -86,7 +99,9 @@ _Static_assert(sizeof(struct woven_wanted) == 32, "the recorder has the same");
 /* What is counted of each entry, at the end of each slot. */
 struct woven_tally {
 	uint64_t phase, left_out;
+	uint64_t starts, others;     /* that were left out with their traces */
 };
+_Static_assert(sizeof(struct woven_tally) == 32, "the recorder has the same");
 #define WOVEN_TALLY_OFF(layout) (RING_TABLE_OFF + 4 * (uint64_t)(layout)->table_len)
 
 struct woven_slot {                  /* its first part is a ring's */

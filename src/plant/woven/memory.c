@@ -11,12 +11,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 
 #define LINK_TEXT "/memfd:" WOVEN_NAME " (deleted)"
@@ -119,7 +121,10 @@ static bool layout_ok(const struct woven_area *a, uint64_t bytes)
 		 fits(a->facts_off, WOVEN_FACTS_MAX, sizeof(struct woven_fact_place), a->wanted_off))) &&
 	       fits(a->wanted_off, WOVEN_MAX_WANTED, sizeof(struct woven_wanted), r->links_off) &&
 	       r->links_off % 8 == 0 && r->slots_off % 4096 == 0 &&
-	       fits(r->links_off, r->chunks, sizeof(uint32_t), r->slots_off) && r->bytes <= r->pool_off &&
+	       fits(r->links_off, r->chunks, sizeof(uint32_t), a->plans_off) && a->plans_off % 8 == 0 &&
+	       fits(a->plans_off, WOVEN_PLANS, sizeof(struct woven_plan), a->marks_off) && a->marks_off % 8 == 0 &&
+	       power_of_two(a->marks) && fits(a->marks_off, 1, WOVEN_MARKS_BYTES(a->marks), r->slots_off) &&
+	       r->bytes <= r->pool_off &&
 	       fits(r->slots_off, slots, r->slot_bytes, r->bytes) && r->pool_off % 4096 == 0 &&
 	       fits(r->pool_off, r->chunks, RING_CHUNK, bytes);
 }
@@ -326,6 +331,32 @@ static int make_exist(const struct woven_memory *m, uint32_t wanted_len, uint32_
 	return r ? r : exists(m, l->pool_off, (uint64_t)chunks * RING_CHUNK);
 }
 
+/* Likewise all that marks need, where one of the points has a plan. */
+static int make_marks_exist(const struct woven_memory *m, const struct woven_key *keys, size_t n, bool *ret_any)
+{
+	int r;
+
+	*ret_any = false;
+	for (size_t i = 0; i < n; i++)
+		*ret_any |= keys[i].plan != NULL;
+	if (!*ret_any)
+		return 0;
+	r = exists(m, m->layout.plans_off, WOVEN_PLANS * sizeof(struct woven_plan));
+	return r ? r : exists(m, m->layout.marks_off, WOVEN_MARKS_BYTES(m->layout.marks));
+}
+
+/* What ids are made of. Without getrandom (a seccomp filter may refuse it) they need only be different. */
+static void put_seed(const struct woven_memory *m)
+{
+	uint64_t seed[2];
+
+	if (getrandom(seed, sizeof(seed), 0) != sizeof(seed) || !(seed[0] | seed[1])) {
+		seed[0] = clock_monotonic_ns();
+		seed[1] = (uint64_t)getpid();
+	}
+	memcpy(m->area->seed, seed, sizeof(seed));
+}
+
 struct woven_wanted *woven_wanted_at(const struct woven_memory *m, uint32_t index)
 {
 	return (struct woven_wanted *)(void *)((char *)m->area + m->layout.wanted_off) + index;
@@ -352,9 +383,19 @@ static bool want(const struct woven_memory *m, const struct woven_key *k)
 
 static int want_all(const struct woven_memory *m, const struct woven_key *keys, size_t n, struct err *err)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!keys[i].key || !want(m, &keys[i]))
+	struct woven_plan *plans = (void *)((char *)m->area + m->layout.plans_off);
+	uint32_t nplans = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!keys[i].key || !want(m, &keys[i]) || (keys[i].plan && nplans == WOVEN_PLANS))
 			return err_set(err, -E2BIG, "the program's recorder has no room for %zu probes", n);
+		if (!keys[i].plan)
+			continue;
+		plans[nplans] = *keys[i].plan;
+		__atomic_store_n(&woven_wanted_at(m, *keys[i].ret_index)->plan, ++nplans, __ATOMIC_RELEASE);
+	}
+	put_seed(m);
+	__atomic_store_n(&m->area->marks_on, nplans != 0, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -395,6 +436,7 @@ static int begin_anew(struct woven_memory *m, uint32_t target, const struct wove
 {
 	struct woven_area *a = m->area;
 	int r = quiet(m);
+	bool any;
 
 	if (r < 0)
 		return err_set(err, r,
@@ -404,12 +446,14 @@ static int begin_anew(struct woven_memory *m, uint32_t target, const struct wove
 	chunks = MIN(chunks, m->layout.ring.chunks);
 	m->layout.wanted_len = table_for(n);
 	r = make_exist(m, m->layout.wanted_len, chunks);
+	if (!r)
+		r = make_marks_exist(m, keys, n, &any);
 	if (r < 0) {
 		give_back(m);
 		return err_set(err, r, "there is no memory for the program's records: %s", strerror(-r));
 	}
 	a->all = a->fresh = a->thrown_away = 0;
-	a->no_room = a->ring.ring_full = 0;
+	a->no_room = a->marks_full = a->ring.ring_full = 0;
 	a->ring.free[0] = a->ring.free[1] = 0;
 	a->ring.target = m->layout.ring.target = target;
 	a->wanted_len = m->layout.wanted_len;
@@ -447,9 +491,12 @@ static int go_on(struct woven_memory *m, uint32_t target, const struct woven_key
 	const uint32_t session = __atomic_load_n(&a->session, __ATOMIC_RELAXED);
 	const uint32_t len = __atomic_load_n(&a->wanted_len, __ATOMIC_RELAXED);
 	const uint64_t chunks = __atomic_load_n(&a->chunks_on, __ATOMIC_RELAXED);
+	bool any;
 
 	if (!a->fresh || !session || a->clock != (clock->monotonic ? WOVEN_MONOTONIC : WOVEN_TSC) ||
 	    !power_of_two(len) || len > WOVEN_MAX_WANTED || !chunks || chunks > m->layout.ring.chunks)
+		return -ESTALE;
+	if (make_marks_exist(m, keys, n, &any) < 0)
 		return -ESTALE;
 	set_clock(m, clock);
 	m->layout.wanted_len = len;
@@ -506,15 +553,17 @@ uint64_t woven_records(const struct woven_memory *m)
 	return n;
 }
 
-uint64_t woven_left_out(const struct woven_memory *m, uint32_t index)
+struct woven_tally woven_left_out(const struct woven_memory *m, uint32_t index)
 {
-	uint64_t n = 0;
+	struct woven_tally sum = {0};
 
 	for (uint32_t i = 0; i < slots_of(m); i++) {
-		const char *tally = (const char *)slot_at(m, i) + WOVEN_TALLY_OFF(&m->layout.ring);
+		const char *tallies = (const char *)slot_at(m, i) + WOVEN_TALLY_OFF(&m->layout.ring);
+		const struct woven_tally *t = (const struct woven_tally *)(const void *)tallies + index;
 
-		n += __atomic_load_n(&((const struct woven_tally *)(const void *)tally)[index].left_out,
-				     __ATOMIC_RELAXED);
+		sum.left_out += __atomic_load_n(&t->left_out, __ATOMIC_RELAXED);
+		sum.starts += __atomic_load_n(&t->starts, __ATOMIC_RELAXED);
+		sum.others += __atomic_load_n(&t->others, __ATOMIC_RELAXED);
 	}
-	return n;
+	return sum;
 }

@@ -19,6 +19,7 @@ struct woven_memory {
 struct woven_key {
 	uint64_t key;
 	uint32_t *ret_index;        /* its entry's number, which its records have as their probe */
+	const struct woven_plan *plan; /* what it does with marks; NULL: nothing. Copied */
 };
 
 /*
@@ -54,8 +55,8 @@ int woven_contexts_put(struct woven_memory *m, const void *bytes, size_t n);
 int woven_facts_put(struct woven_memory *m, const struct woven_fact_place *facts, size_t n);
 
 struct woven_wanted *woven_wanted_at(const struct woven_memory *m, uint32_t index);
-/* Over all slots: records that were written in the session; of an entry, what sampling left out. */
+/* Over all slots: records that were written in the session; of an entry, what was left out (phase says nothing). */
 uint64_t woven_records(const struct woven_memory *m);
-uint64_t woven_left_out(const struct woven_memory *m, uint32_t index);
+struct woven_tally woven_left_out(const struct woven_memory *m, uint32_t index);
 
 #endif

@@ -9,6 +9,7 @@
  *	need    type  TYPE                    what it has to be told: the key is of the line behind its first tab
  *	need    field  TYPE  FIELD  TYPE
  *	left    CAPTURE|-  NAME  WHY          what could not be captured
+ *	refused  PACK  SPAN  POINT  FUNCTION  WHY   another point of the package, which could not be woven
  *	end
  */
 #include <string.h>
@@ -104,6 +105,7 @@ struct parsing {
 	struct woven_point point;
 	field_list slots, left;
 	VEC(struct woven_fact) facts;
+	VEC(struct woven_refused) refused;
 };
 
 static bool take_fact(struct parsing *p, const struct text_line *l)
@@ -124,6 +126,16 @@ static bool take_fact(struct parsing *p, const struct text_line *l)
 	return true;
 }
 
+static bool take_refused(struct parsing *p, const struct text_line *l)
+{
+	if (l->n != 6 || p->refused.len == FIELDS_MAX)
+		return false;
+	vec_push(&p->refused, ((struct woven_refused){text_of(p->arena, l, 1), text_of(p->arena, l, 2),
+						      text_of(p->arena, l, 3), text_of(p->arena, l, 4),
+						      text_of(p->arena, l, 5)}));
+	return true;
+}
+
 static bool take_line(struct parsing *p, const struct text_line *l)
 {
 	if (is(l, 0, "point"))
@@ -134,6 +146,8 @@ static bool take_line(struct parsing *p, const struct text_line *l)
 		return take_field(p->arena, l, 3, 2, &p->left);
 	if (is(l, 0, "need"))
 		return take_fact(p, l);
+	if (is(l, 0, "refused"))
+		return take_refused(p, l);
 	if (!is(l, 0, "pack") || l->n != 2)
 		return false;
 	p->point.pack_hash = text_of(p->arena, l, 1);
@@ -174,6 +188,9 @@ size_t woven_point_parse(const char *text, size_t size, struct arena *arena, str
 		p.point.left = keep(arena, &p.left);
 		p.point.nleft = p.left.len;
 		p.point.nfacts = p.facts.len;
+		p.point.nrefused = p.refused.len;
+		p.point.refused = p.refused.len ? arena_memdup(arena, p.refused.data,
+							       p.refused.len * sizeof(*p.refused.data)) : NULL;
 		p.point.facts = p.facts.len ? arena_memdup(arena, p.facts.data,
 							   p.facts.len * sizeof(*p.facts.data)) : NULL;
 		*ret = p.point;
@@ -181,6 +198,7 @@ size_t woven_point_parse(const char *text, size_t size, struct arena *arena, str
 	vec_done(&p.slots);
 	vec_done(&p.left);
 	vec_done(&p.facts);
+	vec_done(&p.refused);
 	return end ? (size_t)(end - text) : 0;
 }
 

@@ -25,6 +25,7 @@
 struct recorded {                      /* a probe in a process */
 	struct woven_probe p;
 	int *slots;                    /* p.slots */
+	struct woven_plan plan;        /* p.plan, if there is one */
 	uint32_t index;                /* of its point's entry */
 	uint64_t taken;                /* records */
 	struct recorded *next;         /* another probe of the same point */
@@ -56,6 +57,7 @@ struct woven {
 	struct woven_process *processes;
 	struct map left;               /* probe + 1 → struct left */
 	struct map every;              /* probe + 1 → struct plant_control: what the recorder itself applies */
+	uint64_t marks_full;           /* of processes that are forgotten */
 	uint64_t thrown_away;          /* records that a program gave up, since it took us for dead */
 	uint64_t budget;
 	int timer;
@@ -94,11 +96,13 @@ static void rewrite(void *arg, const struct event *from, struct buf *out)
 static void add_losses(const struct woven_process *p, const struct recorded *r, struct losses *ret)
 {
 	const struct woven_wanted *w = woven_wanted_at(&p->memory, r->index);
+	const struct woven_tally left_out = woven_left_out(&p->memory, r->index);
 
 	ret->count[LOSS_RING_FULL] += __atomic_load_n(&w->lost, __ATOMIC_RELAXED);
 	ret->count[LOSS_BUSY] += __atomic_load_n(&w->busy, __ATOMIC_RELAXED);
 	if (map_get(&p->woven->every, r->p.id + UINT64_C(1)))
-		ret->count[LOSS_EVERY] += woven_left_out(&p->memory, r->index);
+		ret->count[LOSS_EVERY] += left_out.left_out;
+	ret->count[LOSS_SAMPLED_OUT] += left_out.starts;
 }
 
 static uint64_t hits_of(const struct woven_process *p, const struct recorded *r)
@@ -106,7 +110,13 @@ static uint64_t hits_of(const struct woven_process *p, const struct recorded *r)
 	struct losses l = {0};
 
 	add_losses(p, r, &l);
-	return r->taken + l.count[LOSS_RING_FULL] + l.count[LOSS_BUSY] + l.count[LOSS_EVERY];
+	return r->taken + l.count[LOSS_RING_FULL] + l.count[LOSS_BUSY] + l.count[LOSS_EVERY] +
+	       l.count[LOSS_SAMPLED_OUT] + woven_left_out(&p->memory, r->index).others;
+}
+
+static uint64_t marks_full_of(const struct woven_process *p)
+{
+	return p->ring.area ? __atomic_load_n(&p->memory.area->marks_full, __ATOMIC_RELAXED) : 0;
 }
 
 /* Of one probe, or (0) of all. */
@@ -128,6 +138,7 @@ static void losses_of(struct woven *w, uint32_t probe, struct losses *ret)
 
 static void keep_counts(struct woven *w, const struct woven_process *p)
 {
+	w->marks_full += marks_full_of(p);
 	for (size_t i = 0; p->ring.area && i < p->nprobes; i++) {
 		const struct recorded *r = &p->probes[i];
 		struct left *l = map_get(&w->left, r->p.id + UINT64_C(1));
@@ -164,7 +175,7 @@ static size_t keys_of(struct woven_process *p, struct woven_key *ret)
 		if (n && ret[n - 1].key == sorted[i]->p.key)
 			sorted[i - 1]->next = sorted[i];
 		else
-			ret[n++] = (struct woven_key){sorted[i]->p.key, &sorted[i]->index};
+			ret[n++] = (struct woven_key){sorted[i]->p.key, &sorted[i]->index, sorted[i]->p.plan};
 	}
 	return n;
 }
@@ -253,6 +264,10 @@ static void copy_probes(struct woven_process *p, const struct woven_probe *probe
 		if (nslots)
 			memcpy(p->probes[i].slots, probes[i].slots, nslots * sizeof(int));
 		p->probes[i].p.slots = p->probes[i].slots;
+		if (probes[i].plan) {
+			p->probes[i].plan = *probes[i].plan;
+			p->probes[i].p.plan = &p->probes[i].plan;
+		}
 	}
 }
 
@@ -484,6 +499,9 @@ static void source_losses(struct event_source *s, struct losses *ret)
 
 	losses_of(w, 0, ret);
 	ret->count[LOSS_RING_FULL] += w->thrown_away;
+	ret->count[LOSS_MARKS_FULL] += w->marks_full;
+	for (const struct woven_process *p = w->processes; p; p = p->next)
+		ret->count[LOSS_MARKS_FULL] += marks_full_of(p);
 	ret->count[LOSS_BAD_RECORD] += w->reader.damaged;
 }
 

@@ -45,15 +45,20 @@ struct bind_scope {
 /* A trace context that is written into what the program is about to send: expressions; NULL: none. */
 struct inject_item {
 	unsigned form;                   /* enum inject_form (ir.h) */
-	const char *carrier;             /* a word that the client's span has put down, and this request has, too */
+	const char *carrier;             /* a word that the client's span has put down, and this request has, too;
+					  * NULL: the span is the one that is open on the goroutine */
+	const char *needs;               /* another such word, which is there only where something else allows it; or NULL */
 	const char *armed;               /* a condition: whether it is a request at all; counts only where it holds */
 	const char *present;             /* a condition: the program has put one there */
 	const char *limited;             /* a condition: the peer allows little more than there is */
 	const char *split;               /* a condition: what is filled is not all of the headers */
-	const char *buffer;              /* a []byte in memory: what is appended to */
+	const char *state_present;       /* a condition: the program has put a tracestate there; NULL: none is
+					  * written beside the traceparent */
+	const char *buffer;              /* a []byte in memory: what is appended to; where a copy is lent a parameter */
 	const char *filled;              /* an int in memory: how much of the buffer's length counts; NULL: the buffer
 					  * is filled to its length, and has room up to its capacity */
 	const char *block, *stream;      /* of a frame: integers */
+	const char *list;                /* of a record, which `buffer` points to: the field with its headers */
 };
 
 struct capture_item {
@@ -61,6 +66,7 @@ struct capture_item {
 	const char *const *alternatives; /* expressions, NULL-terminated: the first that resolves is used;
 					  * empty: nothing but a mark that `when` held (slot value 1) */
 	const char *when;                /* NULL or a condition: the slot stays absent when it is false */
+	const char *once_for;            /* NULL or an expression: read once a goroutine while that is the same word */
 	int carry;                       /* 0, or 1 + the number under which the value is also carried on */
 	bool optional;                   /* if none resolves: leave it out instead of failing */
 	bool whole;                      /* capture the whole value: as an image where a slot cannot hold it */

@@ -133,7 +133,10 @@ struct bound_text {
 /* Where a trace context goes, and which. What a part means: struct inject_item. */
 struct bound_inject {
 	unsigned form;
-	struct bound_text carrier, present, limited, split, buffer, filled, block, stream; /* root NULL: none */
+	const char *list;                /* a field's name */
+	struct bound_text needs;
+	/* root NULL: none */
+	struct bound_text carrier, present, limited, split, state_present, buffer, filled, block, stream;
 };
 
 struct bound_alternative {
@@ -145,6 +148,7 @@ struct bound_alternative {
 struct bound_capture {
 	const char *name;
 	struct bound_text when;          /* absent where it is false */
+	struct bound_text once_for;      /* on a goroutine, as long as this is the same word; root NULL: read each time */
 	const struct bound_alternative *alternatives; /* the first that has a place is taken; one at least */
 	size_t nalternatives;
 	int carry;                       /* 0, or 1 + the number under which the value is carried on */

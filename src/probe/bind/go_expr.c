@@ -117,7 +117,7 @@ static const char *typed(struct go_printer *g, const struct bound *n, const char
 	return name ? arena_printf(g->arena, "%s(%s)", name, e) : NULL;
 }
 
-/* ---- names ---- */
+/* ---- variables ---- */
 
 const char *go_variable(struct arena *arena, const struct bound_variables *v, enum bound_op op, size_t i)
 {
@@ -136,53 +136,6 @@ const char *go_variable(struct arena *arena, const struct bound_variables *v, en
 			    : op == BOUND_PARAM ? "arg"
 						: "captured",
 			    i - skip);
-}
-
-static const char *carried(struct go_printer *g, const struct bound *n)
-{
-	const char *package = go_package_of(g->arena, n->type), *type, *value = new_name(g), *is = new_name(g);
-
-	if (g->woven)
-		return go_refuse(g, "woven code keeps no values for later points");
-	if (package && !go_may_import(g, package))
-		return go_refuse(g, "it looks into a value of %s, which %s may not import", package, g->file->package);
-	type = go_type(g, n->type);
-	if (!type)
-		return NULL;
-	go_line(g, "%s, %s := earshot.Carried(%zu).(%s)", value, is, n->index, type);
-	STOP_IF(g, SLOT_ABSENT, "!%s", is);
-	return value;
-}
-
-/* What the source of the values knows, and woven code does not ask for. */
-static const char *asked(struct go_printer *g, const char *call)
-{
-	return g->woven ? go_refuse(g, "woven code does not know the goroutine, its stack and its callers") : call;
-}
-
-static const char *name_of(struct go_printer *g, const struct bound *n)
-{
-	switch (n->op) {
-	case BOUND_PARAM:
-	case BOUND_RESULT:
-	case BOUND_CAPTURED:
-		return go_variable(g->arena, &g->program->variables, n->op, n->index);
-	case BOUND_CARRIED:
-		return carried(g, n);
-	case BOUND_GOID:
-		return asked(g, "earshot.GoID()");
-	case BOUND_CALLER:
-		return asked(g, "earshot.Caller()");
-	case BOUND_STACK:
-		return asked(g, "earshot.Stack()");
-	case BOUND_LATENCY:
-		return asked(g, arena_printf(g->arena, "%s(earshot.Latency())", go_type(g, n->type)));
-	case BOUND_GLOBAL:
-		return n->expr->op == EXPR_NAME ? n->expr->text
-						: go_refuse(g, "it looks into a variable of another package");
-	default:
-		return go_refuse(g, "only the machine code has it");
-	}
 }
 
 /* ---- what the package cannot name ---- */
@@ -209,6 +162,78 @@ static const char *holder(struct go_printer *g, const struct type *t)
 	return go_type(g, t);
 }
 
+/* ---- names ---- */
+
+/* What an earlier point has kept, in the slot of its number. A pointer lies where the collector sees it. */
+static const char *kept(struct go_printer *g, const struct bound *n)
+{
+	const char *type = holder(g, n->type), *slot = arena_printf(g->arena, "earshotV[%zu]", n->index);
+
+	if (!type)
+		return NULL;
+	g->asks_kept = true;
+	go_line(g, "if %s.status != %d {", slot, SLOT_OK);
+	if (g->slot)
+		go_line(g, "\t%s.status = %s.status", g->slot, slot);
+	go_line(g, "\treturn");
+	go_line(g, "}");
+	if (n->type->kind == KIND_BOOL)
+		return arena_printf(g->arena, "(%s.value != 0)", slot);
+	if (!is_pointer_shaped(n->type))
+		return arena_printf(g->arena, "%s(%s.value)", type, slot);
+	return arena_printf(g->arena, "(*(*%s)(%s))", type,
+	                    unsafe_pointer(g, arena_printf(g->arena, "&%s.text", slot)));
+}
+
+static const char *carried(struct go_printer *g, const struct bound *n)
+{
+	const char *package = go_package_of(g->arena, n->type), *type, *value = new_name(g), *is = new_name(g);
+
+	if (g->woven)
+		return kept(g, n);
+	if (package && !go_may_import(g, package))
+		return go_refuse(g, "it looks into a value of %s, which %s may not import", package, g->file->package);
+	type = go_type(g, n->type);
+	if (!type)
+		return NULL;
+	go_line(g, "%s, %s := earshot.Carried(%zu).(%s)", value, is, n->index, type);
+	STOP_IF(g, SLOT_ABSENT, "!%s", is);
+	return value;
+}
+
+/* What the source of the values knows, and woven code does not ask for. */
+static const char *asked(struct go_printer *g, const char *call)
+{
+	return g->woven ? go_refuse(g, "woven code does not know the stack, or how long the call took") : call;
+}
+
+static const char *name_of(struct go_printer *g, const struct bound *n)
+{
+	switch (n->op) {
+	case BOUND_PARAM:
+	case BOUND_RESULT:
+	case BOUND_CAPTURED:
+		return go_variable(g->arena, &g->program->variables, n->op, n->index);
+	case BOUND_CARRIED:
+		return carried(g, n);
+	case BOUND_GOID:
+		return g->woven ? "earshotGoid()" : "earshot.GoID()";
+	case BOUND_CALLER:
+		return g->woven ? go_refuse(g, "woven code only compares its caller") : "earshot.Caller()";
+	case BOUND_STACK:
+		return asked(g, "earshot.Stack()");
+	case BOUND_LATENCY:
+		return asked(g, arena_printf(g->arena, "%s(earshot.Latency())", go_type(g, n->type)));
+	case BOUND_GLOBAL:
+		return n->expr->op == EXPR_NAME ? n->expr->text
+						: go_refuse(g, "it looks into a variable of another package");
+	default:
+		return go_refuse(g, "only the machine code has it");
+	}
+}
+
+/* ---- what the program is told ---- */
+
 /* A number that the program is told, as a variable; unless it has not been yet. Tabs separate the words of text. */
 static const char *fact(struct go_printer *g, const char *text)
 {
@@ -224,20 +249,28 @@ static const char *fact(struct go_printer *g, const char *text)
 	return name;
 }
 
-/* x.(*T) for such a T, as a pointer to anything. */
-static const char *assert_foreign(struct go_printer *g, const struct bound *n)
+/* The two words of the interface e, and in ret_is whether it holds t, which the package cannot name. */
+static const char *foreign_words(struct go_printer *g, const char *e, const struct type *t, const char **ret_is)
 {
-	const char *e = go_expr(g, n->a), *held, *words, *type;
+	const char *type = fact(g, arena_printf(g->arena, "type\t%s", t->name));
+	const char *held = new_name(g), *words = new_name(g);
 
-	if (!e)
-		return NULL;
-	type = fact(g, arena_printf(g->arena, "type\t%s", n->type->name));
-	held = new_name(g);
-	words = new_name(g);
 	go_line(g, "%s := interface{}(%s)", held, e);
 	go_line(g, "%s := (*[2]%s.Pointer)(%s)", words, go_import(g->file, g->arena, "unsafe"),
 	        unsafe_pointer(g, arena_printf(g->arena, "&%s", held)));
-	STOP_IF(g, SLOT_OTHER_TYPE, "uint64(uintptr(%s[0])) != %s", words, type);
+	*ret_is = arena_printf(g->arena, "(uint64(uintptr(%s[0])) == %s)", words, type);
+	return words;
+}
+
+/* x.(*T) for such a T, as a pointer to anything. */
+static const char *assert_foreign(struct go_printer *g, const struct bound *n)
+{
+	const char *e = go_expr(g, n->a), *words, *is;
+
+	if (!e)
+		return NULL;
+	words = foreign_words(g, e, n->type, &is);
+	STOP_IF(g, SLOT_OTHER_TYPE, "!%s", is);
 	return arena_printf(g->arena, "%s[1]", words);
 }
 
@@ -255,6 +288,8 @@ static const char *foreign_field(struct go_printer *g, const struct bound *n)
 		base = pointer(g, n->a->a);
 	else if (n->a->op == BOUND_FIELD)
 		base = foreign_field(g, n->a);
+	else if (n->a->op == BOUND_PARAM || n->a->op == BOUND_RESULT)
+		base = arena_printf(g->arena, "&%s", name_of(g, n->a));
 	else
 		return go_refuse(g, "the field %s of %s is not exported", n->field.name, t->name);
 	if (!base)
@@ -446,10 +481,19 @@ static const char *looks_into(struct go_printer *g, enum text_function f, const 
 	}
 }
 
+/* How the recorder compares a name: earshotCalledBy. 0: the whole of it; 1 + enum text_function. */
+static const char *called_by(struct go_printer *g, const struct bound *text, unsigned how)
+{
+	return arena_printf(g->arena, "earshotCalledBy(%s, %u)",
+	                    quoted(g->arena, text->constant->text, text->constant->len), how);
+}
+
 static const char *text_call(struct go_printer *g, const struct bound *n)
 {
 	const char *s = "", *is = NULL, *t, *found;
 
+	if (n->a->type == &code_address_type && g->woven)
+		return called_by(g, n->b, n->text + 1);
 	if (n->a->type == &code_address_type)
 		s = go_temp(g, asked(g, "earshot.Caller()"));
 	else if (n->held && !assert_type(g, n->a, n->held, &s, &is))
@@ -461,6 +505,26 @@ static const char *text_call(struct go_printer *g, const struct bound *n)
 		return NULL;
 	found = looks_into(g, n->text, s, t);
 	return is ? arena_printf(g->arena, "(%s && %s)", is, found) : found;
+}
+
+/* Keys of a map, or what the elements of a list begin with. The text is of small letters. */
+static const char *has_name(struct go_printer *g, const struct bound *n)
+{
+	const char *list = go_temp(g, go_expr(g, n->a)), *found = new_name(g), *each = new_name(g), *name;
+
+	if (!list)
+		return NULL;
+	g->file->named = true;
+	name = n->a->type->kind == KIND_MAP
+	           ? arena_printf(g->arena, "string(%s)", each)
+	           : arena_printf(g->arena, "*(*string)(%s)",
+	                          unsafe_pointer(g, arena_printf(g->arena, "&%s[%s]", list, each)));
+	go_line(g, "%s := false", found);
+	go_line(g, "for %s := range %s {", each, list);
+	go_line(g, "\t%s = %s || earshotNamed(%s, %s)", found, found, name,
+	        quoted(g->arena, n->b->constant->text, n->b->constant->len));
+	go_line(g, "}");
+	return found;
 }
 
 static const char *literal(struct go_printer *g, const struct bound *n)
@@ -573,6 +637,10 @@ static const char *compare_type(struct go_printer *g, const struct bound *n)
 	}
 	if (!n->held)
 		return equal ? "false" : "true";
+	if (g->woven && !is_nameable(g, n->held)) {
+		foreign_words(g, is, n->held, &is);
+		return equal ? is : arena_printf(g->arena, "!%s", is);
+	}
 	if (!assert_type(g, x->a, n->held, &value, &is))
 		return NULL;
 	return equal ? is : arena_printf(g->arena, "!%s", is);
@@ -583,8 +651,15 @@ static const char *compare_asserted_nil(struct go_printer *g, const struct bound
 	const struct bound *x = is_const(n->b, EXPR_NIL) ? n->a : n->b;
 	const char *value = "", *is;
 
-	if (!assert_type(g, x->a, x->type, &value, &is))
+	if (g->woven && x->type->kind == KIND_POINTER && !is_nameable(g, x->type)) {
+		const char *e = go_expr(g, x->a);
+
+		if (!e)
+			return NULL;
+		value = arena_printf(g->arena, "%s[1]", foreign_words(g, e, x->type, &is));
+	} else if (!assert_type(g, x->a, x->type, &value, &is)) {
 		return NULL;
+	}
 	return arena_printf(g->arena, "(%s && %s %s nil)", is, value, n->sign);
 }
 
@@ -610,6 +685,10 @@ static const char *compare(struct go_printer *g, const struct bound *n)
 		return compare_type(g, n);
 	if (n->how == COMPARE_ASSERTED_NIL)
 		return compare_asserted_nil(g, n);
+	if (n->how == COMPARE_CALLER && g->woven)
+		return arena_printf(g->arena, "(%s == %s)",
+		                    called_by(g, n->a->type == &code_address_type ? n->b : n->a, 0),
+		                    *n->sign == '=' ? "true" : "false");
 	a = go_expr(g, n->a);
 	b = a ? go_expr(g, n->b) : NULL;
 	if (!b)
@@ -656,7 +735,7 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 	case BOUND_TEXT:
 		return text_call(g, n);
 	case BOUND_HAS_NAME:
-		return go_refuse(g, "it looks for a name in either case of its letters");
+		return has_name(g, n);
 	case BOUND_LITERAL:
 		return literal(g, n);
 	case BOUND_NOT:

@@ -14,7 +14,7 @@ struct go_file {
 	struct arena *arena;
 	VEC(const char *) imports;
 	struct buf body;
-	bool contains, equal;     /* helpers that are used */
+	bool contains, equal, named; /* helpers that are used */
 	/* Whether it may import that package, too; NULL: it may. */
 	bool (*may_import)(void *arg, const char *path);
 	void *arg;
@@ -31,6 +31,7 @@ struct go_printer {
 	char why[200];            /* it cannot be written in Go */
 	const char *slot;         /* of a woven point: what is captured goes there. NULL: earshotProbe takes it */
 	bool woven;               /* a woven point's: there is no earshotProbe to ask */
+	bool asks_kept;           /* … it uses what an earlier point has kept: slots, in earshotV */
 	/*
 	 * Of a woven point: what the package cannot say in Go, and the program is told by whoever reads its types.
 	 * Texts, in the file's arena.
@@ -38,8 +39,8 @@ struct go_printer {
 	VEC(const char *) facts;
 };
 
-/* Functions that a file declares where it uses them: `contains`, `equal`. */
-extern const char go_contains_text[], go_equal_text[];
+/* The functions that a file declares where it uses them: `contains`, `equal`, `hasname`. */
+void go_helpers_print(const struct go_file *f, struct buf *out);
 
 /* NULL, with the reason. */
 const char *go_refuse(struct go_printer *g, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -28,20 +28,29 @@ static int bind_number(struct binder *b, const char *text, struct bound_text *re
 
 int bind_inject(struct binder *b, const struct inject_item *item, struct bound_inject *ret)
 {
-	int r = bind_text(b, item->carrier, &ret->carrier);
+	int r = item->carrier ? bind_text(b, item->carrier, &ret->carrier) : 0;
 
 	ret->form = item->form;
-	if (!r)
+	ret->list = item->list;
+	if (!r && item->carrier)
 		r = expect(b, ret->carrier.root, is_word(ret->carrier.root->type), "a pointer or a word");
+	if (!r && item->needs)
+		r = bind_text(b, item->needs, &ret->needs);
+	if (!r && item->needs)
+		r = expect(b, ret->needs.root, is_word(ret->needs.root->type), "a pointer or a word");
 	if (!r && item->present)
 		r = bind_condition(b, item->present, &ret->present);
 	if (!r && item->limited)
 		r = bind_condition(b, item->limited, &ret->limited);
 	if (!r && item->split)
 		r = bind_condition(b, item->split, &ret->split);
+	if (!r && item->state_present)
+		r = bind_condition(b, item->state_present, &ret->state_present);
 	if (!r)
 		r = bind_text(b, item->buffer, &ret->buffer);
-	if (!r)
+	if (!r && item->list)
+		r = expect(b, ret->buffer.root, is_word(ret->buffer.root->type), "a pointer");
+	else if (!r)
 		r = expect(b, ret->buffer.root, is_bytes(ret->buffer.root->type), "a []byte");
 	if (!r)
 		r = bind_number(b, item->filled, &ret->filled);

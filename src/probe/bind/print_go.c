@@ -292,7 +292,7 @@ static const char interface[] =
 	"\tLatency() int64 // ns\n"
 	"}\n";
 
-const char go_contains_text[] =
+static const char contains_text[] =
 	"\nfunc earshotContains(s, part string) bool {\n"
 	"\tfor i := 0; i+len(part) <= len(s); i++ {\n"
 	"\t\tif s[i:i+len(part)] == part {\n"
@@ -302,7 +302,21 @@ const char go_contains_text[] =
 	"\treturn false\n"
 	"}\n";
 
-const char go_equal_text[] =
+/* part is of small letters. */
+static const char named_text[] =
+	"\nfunc earshotNamed(s, part string) bool {\n"
+	"\tif len(s) != len(part) {\n"
+	"\t\treturn false\n"
+	"\t}\n"
+	"\tfor i := 0; i < len(s); i++ {\n"
+	"\t\tif s[i]|0x20 != part[i] {\n"
+	"\t\t\treturn false\n"
+	"\t\t}\n"
+	"\t}\n"
+	"\treturn true\n"
+	"}\n";
+
+static const char equal_text[] =
 	"\n// earshotEqual does not know of values that Go does not compare.\n"
 	"func earshotEqual(a, b interface{}) (equal, known bool) {\n"
 	"\tdefer func() {\n"
@@ -313,6 +327,12 @@ const char go_equal_text[] =
 	"\treturn a == b, true\n"
 	"}\n";
 
+void go_helpers_print(const struct go_file *f, struct buf *out)
+{
+	buf_printf(out, "%s%s%s", f->contains ? contains_text : "", f->equal ? equal_text : "",
+	           f->named ? named_text : "");
+}
+
 static void print_file(const struct go_file *f, struct buf *out)
 {
 	struct arena arena = {0};
@@ -322,7 +342,8 @@ static void print_file(const struct go_file *f, struct buf *out)
 	for (size_t i = 0; i < f->imports.len; i++)
 		buf_printf(out, "%simport %s \"%s\"\n", i ? "" : "\n", go_import_name(f, &arena, i),
 			   f->imports.data[i]);
-	buf_printf(out, "%s%s%s", interface, f->contains ? go_contains_text : "", f->equal ? go_equal_text : "");
+	buf_printf(out, "%s", interface);
+	go_helpers_print(f, out);
 	buf_printf(out, "%.*s", (int)f->body.len, f->body.data);
 	arena_done(&arena);
 }

@@ -1,6 +1,7 @@
 #include "probe/bind/print_point.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,10 +37,13 @@ struct printing {
 	struct go_printer g;
 	struct buf captures; /* the part of the function that captures */
 	struct buf rooms;    /* variables of the function: room for chains */
+	const struct go_kept *kept;
+	size_t nkept;        /* slots of what it keeps for later points */
 	struct arena *arena; /* the result's */
 	VEC(struct go_point_slot) slots;
 	VEC(struct go_point_left) left;
 	bool *used;
+	const char **types;
 };
 
 /* ---- which variables ---- */
@@ -146,6 +150,18 @@ static void print_chain(struct printing *pr, const struct bound_capture *c, cons
 	go_line(g, "earshotChain(&%s, interface{}(%s), %u)", g->slot, e, links);
 }
 
+/* A pointer is kept where the collector sees it. */
+static const char *print_kept(struct go_printer *g, const struct type *t, const char *e)
+{
+	if (!is_pointer_shaped(t)) {
+		print_scalar(g, t, e);
+		return "uint";
+	}
+	go_line(g, "%s.text = %s", g->slot,
+	        bits(g, e, arena_printf(g->arena, "%s.Pointer", go_import(g->file, g->arena, "unsafe"))));
+	return "pointer";
+}
+
 /* The kind of the slot; NULL: it is none that woven code writes (g->why). */
 static const char *print_form(struct printing *pr, const struct bound_capture *c, const struct bound_alternative *a)
 {
@@ -162,6 +178,8 @@ static const char *print_form(struct printing *pr, const struct bound_capture *c
 	case CAPTURE_WORD:
 		if (!n->type || n->type == &code_address_type)
 			return go_refuse(g, "only the machine code has it");
+		if (c->carry)
+			return print_kept(g, n->type, e);
 		print_scalar(g, n->type, e);
 		return scalar_kind(n->type);
 	case CAPTURE_BYTES:
@@ -283,7 +301,8 @@ static bool print_capture(struct printing *pr, size_t number)
 
 	if (c->fact && !c->alternatives[0].why)
 		return print_fact(pr, number);
-	pr->g.slot = arena_printf(pr->g.arena, "earshotS[%zu]", pr->slots.len);
+	pr->g.slot = c->carry ? arena_printf(pr->g.arena, "earshotW[%d]", c->carry - 1)
+	                      : arena_printf(pr->g.arena, "earshotS[%zu]", pr->slots.len);
 	for (size_t i = 0; i < c->nalternatives; i++) {
 		const struct bound_alternative *a = &c->alternatives[i];
 
@@ -295,7 +314,10 @@ static bool print_capture(struct printing *pr, size_t number)
 		if (kind) {
 			use(pr, c->when.root);
 			use(pr, a->value.root);
-			vec_push(&pr->slots, ((struct go_point_slot){number, kind}));
+			if (c->carry)
+				pr->nkept = MAX(pr->nkept, (size_t)c->carry);
+			else
+				vec_push(&pr->slots, ((struct go_point_slot){number, kind}));
 			return true;
 		}
 		why = arena_strdup(pr->g.arena, pr->g.why);
@@ -360,6 +382,10 @@ static bool print_body(struct printing *pr)
 		go_refuse(g, "it captures more than %d values", EVENT_MAX_SLOTS);
 		return false;
 	}
+	if (pr->nkept)
+		go_line(g, "earshotKeep(0x%" PRIx64 ", &earshotW[0], %zu)", pr->kept->key, pr->nkept);
+	else if (pr->kept && pr->kept->forgets)
+		go_line(g, "earshotForget(0x%" PRIx64 ")", pr->kept->key);
 	go_line(g, elsewhere ? "return earshotWriteFor(%s, uintptr(%s), " : "return earshotWrite(", elsewhere, sp);
 	return true;
 }
@@ -374,6 +400,7 @@ static int print_params(struct printing *pr, struct buf *out, struct err *err)
 
 		if (pr->used[i] && !type)
 			return err_set(err, -EINVAL, "%s", pr->g.why);
+		pr->types[i] = type ? arena_strdup(pr->arena, type) : NULL;
 		if (type)
 			buf_printf(out, ", %s %s",
 			           go_variable(pr->g.arena, &pr->g.program->variables, variable_op(pr->g.program), i),
@@ -413,6 +440,11 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 		buf_printf(out, "\tvar earshotS [%zu]earshotSlot\n", pr->slots.len);
 	if (pr->rooms.len)
 		buf_append(out, pr->rooms.data, pr->rooms.len);
+	if (pr->nkept)
+		buf_printf(out, "\tvar earshotW [%zu]earshotSlot\n", pr->nkept);
+	if (g->asks_kept)
+		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotKept(0x%" PRIx64 ", &earshotV[0])\n",
+		           GO_KEPT_MAX, pr->kept->key);
 	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
 	buf_append(out, g->out->data, write_at);
 	buf_printf(out, g->program->goroutine.root ? "&earshot_p%u, " : "&earshot_p%u, earshotD, ", number);
@@ -423,23 +455,24 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	return 0;
 }
 
-int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program, struct arena *arena,
-                  struct go_point *ret, struct err *err)
+int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program,
+                  const struct go_kept *kept, struct arena *arena, struct go_point *ret, struct err *err)
 {
 	_cleanup_(buf_done) struct buf out = {0};
 	struct arena work = {0};
-	struct printing pr = {.arena = arena};
+	struct printing pr = {.arena = arena, .kept = kept};
 	size_t n, imports = p->file.imports.len;
 	int r;
 
 	variables(program, &n);
 	pr.used = arena_array(arena, bool, n + 1);
+	pr.types = arena_array(arena, const char *, n + 1);
 	pr.g = (struct go_printer){
 	    .file = &p->file, .program = program, .out = &pr.captures, .arena = &work, .woven = true};
 	r = print_function(&pr, number, &out, err);
 	if (r >= 0) {
 		buf_append(&p->file.body, out.data, out.len);
-		*ret = (struct go_point){.used = pr.used, .nslots = pr.slots.len, .nleft = pr.left.len};
+		*ret = (struct go_point){.used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
 		ret->slots =
 		    pr.slots.len ? arena_memdup(arena, pr.slots.data, pr.slots.len * sizeof(*pr.slots.data)) : NULL;
 		ret->left = pr.left.len ? arena_memdup(arena, pr.left.data, pr.left.len * sizeof(*pr.left.data)) : NULL;
@@ -477,8 +510,8 @@ void go_points_print(const struct go_points *p, const char *clause, struct buf *
 	buf_printf(out, "// Woven in by earshot build.\n\npackage %s\n\n", clause);
 	for (size_t i = 0; i < p->file.imports.len; i++)
 		buf_printf(out, "import %s \"%s\"\n", go_import_name(&p->file, &arena, i), p->file.imports.data[i]);
-	buf_printf(out, "\nvar _ unsafe_.Pointer\n%s%s", p->file.contains ? go_contains_text : "",
-	           p->file.equal ? go_equal_text : "");
+	buf_printf(out, "\nvar _ unsafe_.Pointer\n");
+	go_helpers_print(&p->file, out);
 	if (p->file.body.len)
 		buf_append(out, p->file.body.data, p->file.body.len);
 	arena_done(&arena);

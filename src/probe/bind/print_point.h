@@ -40,14 +40,22 @@ struct go_point {
 	const char *const *facts; /* what it has to be told (earshotKnown): lines without the word `need` */
 	size_t nfacts;
 	const bool *used; /* which of the parameters, or at a return the results, the function takes, in order */
+	const char *const *types; /* … what their types are in the file */
+};
+
+/* What a point does with values that are kept from one point of a goroutine to another (earshotKeep). */
+enum { GO_KEPT_MAX = 4 };
+struct go_kept {
+	uint64_t key;  /* whose: the upper half is that of all that goes when the span ends */
+	bool forgets;  /* the span ends here */
 };
 
 /*
  * number: of the function's name and its point's variable. The parameters are called as in the program's variables.
  * -EINVAL with a sentence: Go cannot say it, or what is not optional of it; nothing is printed then.
  */
-int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program, struct arena *arena,
-                  struct go_point *ret, struct err *err);
+int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program,
+                  const struct go_kept *kept, struct arena *arena, struct go_point *ret, struct err *err);
 /* What there is so far; and back to that. */
 struct go_points_mark {
 	size_t text, imports;

@@ -193,6 +193,17 @@ static int bind_when(struct binder *b, const struct capture_item *item, struct b
 	return r;
 }
 
+/* What it is read for alone; where that cannot be had it is read each time. */
+static void bind_once_for(struct binder *b, const struct capture_item *item, struct bound_capture *c)
+{
+	struct err *err = b->err;
+
+	b->err = NULL;
+	if (item->once_for && bind_text(b, item->once_for, &c->once_for))
+		c->once_for.root = NULL;
+	b->err = err;
+}
+
 static int bind_injection(struct binder *b, const struct capture_item *item, struct bound_capture *c,
 			  struct bound_alternative *ret)
 {
@@ -218,6 +229,7 @@ static int bind_item(struct binder *b, const struct capture_item *item, const ch
 	bool any = false;
 	int r = bind_when(b, item, &c, all);
 
+	bind_once_for(b, item, &c);
 	if (item->left_out) {
 		struct err why = {0};
 

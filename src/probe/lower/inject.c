@@ -56,6 +56,76 @@ static int put_address(struct lowerer *l, uint16_t dst, const struct value *v, u
 	return r;
 }
 
+static bool lends(const struct bound_inject *n)
+{
+	return n->form >= INJECT_FORMS;
+}
+
+/* Where the first n words of a parameter lie; false: not all of them where the function could be given others. */
+static bool find_words(const struct value *v, size_t n, struct ir_given *ret)
+{
+	unsigned found = 0;
+
+	ret->nwords = n;
+	for (size_t i = 0; v->place == PLACE_PARAM && i < v->param->npieces; i++) {
+		const struct piece *p = &v->param->pieces[i];
+		const uint64_t end = p->offset + (p->where == ON_STACK ? p->bytes : p->size);
+
+		for (uint64_t at = p->offset; p->where != IN_FLOAT_REG && at + 8 <= end && at < 8 * n; at += 8) {
+			found |= 1u << at / 8;
+			ret->word[at / 8].on_stack = p->where == ON_STACK;
+			ret->word[at / 8].reg = p->reg;
+			ret->word[at / 8].stack = p->stack + (int32_t)(at - p->offset);
+		}
+	}
+	return !v->offset && found == (1u << n) - 1;
+}
+
+/* The list of headers of what the parameter points to. */
+static int find_list(struct lowerer *l, const struct value *v, const char *field, struct ir_given *ret)
+{
+	const struct type *record = v->type->kind == KIND_POINTER ? v->type->elem : NULL, *header;
+	struct type_field name, value;
+	struct field_path path;
+
+	if (!record || record->kind != KIND_STRUCT || !type_field_find(l->binary, record, field, &path) || path.n != 1)
+		return lower_fail(l, v->expr, "%s points to no struct with a field %s", expr_text(l, v->expr), field);
+	header = path.steps[0].type->kind == KIND_SLICE ? path.steps[0].type->elem : NULL;
+	if (!header || header->kind != KIND_STRUCT || header->size != INJECT_HEADER_BYTES ||
+	    type_field_count(l->binary, header) != 2 || !type_field(l->binary, header, 0, &name) ||
+	    !type_field(l->binary, header, 1, &value) || name.type->kind != KIND_STRING ||
+	    value.type->kind != KIND_SLICE || !holds_bytes(value.type))
+		return lower_fail(l, v->expr, "%s is no list of headers: a text and a []byte each", field);
+	ret->bytes = (uint32_t)record->size;
+	ret->list = (uint32_t)path.steps[0].offset;
+	return 0;
+}
+
+/* A parameter: a slice, or a pointer to a record. */
+static int put_given(struct lowerer *l, const struct bound_inject *n, uint16_t words, const struct ir_given **ret)
+{
+	struct ir_given *g = arena_new(l->arena, struct ir_given);
+	const bool record = n->form == INJECT_RECORD;
+	struct value v;
+	int r = lower_text(l, &n->buffer, &v);
+
+	if (!r && !find_words(&v, record ? 1 : 3, g))
+		r = lower_fail_unreadable(l, v.expr, "%s is no parameter that could get another value",
+					  expr_text(l, v.expr));
+	if (!r && record)
+		r = find_list(l, &v, n->list, g);
+	if (!r)
+		r = put_word(l, (uint16_t)(words + INJECT_BUFFER), &v, 0);
+	if (!r && !record)
+		r = put_word(l, (uint16_t)(words + INJECT_FILLED), &v, 8);
+	if (record)
+		emit_const_to(l, (uint16_t)(words + INJECT_FILLED), 0);
+	emit_const_to(l, (uint16_t)(words + INJECT_CAPACITY), 0);
+	emit_const_to(l, (uint16_t)(words + INJECT_LENGTH_AT), 0);
+	*ret = g;
+	return r;
+}
+
 /* A slice: address, length, capacity. What is filled is its length, or a word of its own. */
 static int put_buffer(struct lowerer *l, const struct bound_inject *n, uint16_t words)
 {
@@ -102,31 +172,39 @@ static int put_number(struct lowerer *l, uint16_t dst, const struct bound_text *
 
 /* ---- which ---- */
 
-/* In a region of marks: the run's mark is that of the span that has put the carrier down. */
-int emit_carrier(struct lowerer *l, const struct bound_inject *n)
+static int find_by(struct lowerer *l, const struct bound_text *word, unsigned flags)
 {
 	struct ir_insn *i;
 	struct value v;
-	uint16_t word;
+	uint16_t a;
 	int r;
 
 	begin_region(l, IR_SLOT_MARK);
-	r = lower_text(l, &n->carrier, &v);
+	r = lower_text(l, word, &v);
 	if (!r)
-		r = value_scalar(l, &v, &word);
+		r = value_scalar(l, &v, &a);
 	if (r)
 		return r;
 	i = emit(l, IR_MARK_FIND);
-	i->a = word;
+	i->a = a;
 	i->imm = MARK_CARRIER;
+	i->flags = (uint8_t)flags;
 	return end_region(l);
+}
+
+/* In regions of marks: the run's mark is that of the span that has put the carrier down, if what it needs is there, too. */
+int emit_carrier(struct lowerer *l, const struct bound_inject *n)
+{
+	int r = n->needs.root ? find_by(l, &n->needs, IR_MARK_NEED) : 0;
+
+	return r ? r : find_by(l, &n->carrier, 0);
 }
 
 static void put_context(struct lowerer *l, uint16_t words)
 {
 	uint16_t flags = reg_new(l);
 
-	for (unsigned k = 0; k < MARK_WORD_COUNT; k++) {
+	for (unsigned k = 0; k <= MARK_FLAGS; k++) {
 		struct ir_insn *i = emit(l, IR_MARK_WORD);
 
 		i->dst = k == MARK_FLAGS ? flags : (uint16_t)(words + INJECT_TRACE + k);
@@ -167,15 +245,45 @@ static int ask(struct lowerer *l, const struct bound_text *condition, enum injec
 	return r;
 }
 
+/* The program's own tracestate is looked for only where one has come in. */
+static int put_state(struct lowerer *l, const struct bound_inject *n, uint16_t words)
+{
+	const uint16_t wanted = (uint16_t)(words + INJECT_STATE);
+	uint16_t skip = label_new(l), has = reg_new(l), there;
+	struct ir_insn *i;
+	struct value v;
+	int r;
+
+	emit_const_to(l, wanted, INJECT_STATE_UNWANTED);
+	if (!n->state_present.root || !l->carries_states)
+		return 0;
+	i = emit(l, IR_MARK_WORD);
+	i->dst = has;
+	i->imm = MARK_STATE;
+	emit_jump_if0(l, has, skip);
+	r = lower_text(l, &n->state_present, &v);
+	if (!r)
+		r = value_scalar(l, &v, &there);
+	if (!r)
+		emit_bin_to(l, wanted, BIN_ADD, there, emit_const(l, INJECT_STATE_WANTED));
+	ir_emit_label(l, skip);
+	return r;
+}
+_Static_assert(INJECT_STATE_THERE == INJECT_STATE_WANTED + 1, "a condition is added");
+
 /* ---- all of it ---- */
 
 /* Registers above `first` are free again once a step has put its words where they belong. */
 int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 {
 	uint16_t outcome = reg_new(l), written = reg_new(l), words = reg_new(l), end = label_new(l), free_reg;
+	const struct ir_given *given = NULL;
 	struct ir_insn *i;
 	int r;
 
+	if (lends(n) && !l->lends)
+		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting cannot give a call other "
+								     "arguments, as --planter patch can");
 	if (!l->injects)
 		return lower_fail_unreadable(l, n->buffer.root->expr, "this way of planting does not write into "
 								     "programs");
@@ -193,7 +301,10 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 	put_context(l, words);
 	l->next_reg = free_reg;
 	if (!r)
-		r = put_buffer(l, n, words);
+		r = put_state(l, n, words);
+	l->next_reg = free_reg;
+	if (!r)
+		r = lends(n) ? put_given(l, n, words, &given) : put_buffer(l, n, words);
 	l->next_reg = free_reg;
 	if (!r)
 		r = put_number(l, (uint16_t)(words + INJECT_BLOCK), &n->block);
@@ -202,10 +313,14 @@ int emit_inject(struct lowerer *l, const struct bound_inject *n, uint16_t slot)
 		r = put_number(l, (uint16_t)(words + INJECT_STREAM), &n->stream);
 	if (r)
 		return r;
-	i = emit(l, IR_INJECT);
+	i = emit(l, lends(n) ? IR_LEND : IR_INJECT);
 	i->dst = written;
 	i->a = words;
 	i->imm = n->form;
+	if (lends(n)) {
+		i->given = given;
+		i->call = l->marks->call;
+	}
 	emit_move(l, outcome, written);
 	ir_emit_label(l, end);
 	i = emit(l, IR_EMIT);

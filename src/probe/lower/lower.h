@@ -21,8 +21,11 @@ enum mark_action {
 	MARKS_NOTE, MARKS_TIE, MARKS_DETACH,
 	MARKS_END,
 	MARKS_UNWIND, MARKS_EXIT,
+	MARKS_INJECT,  /* none is left: that of the span that is open on its goroutine is looked for */
+	MARKS_RELEASE, /* none at all: what an inject at the function's entry has lent is given back */
 };
-enum mark_use { MARK_HEADER, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED };
+enum mark_use { MARK_HEADER, MARK_TRACESTATE, MARK_PARENT, MARK_OWN, MARK_KEYED, MARK_CARRIED,
+		MARK_FOUND /* by another's carrier: the point is about that span, not about one on its goroutine */ };
 struct lower_mark_word {
 	enum mark_use use;
 	size_t capture;                  /* of the bound program: what it is found, or kept, by */
@@ -40,6 +43,8 @@ struct lower_marks {
 	bool or_end;                     /* DETACH: it ends where it has no key */
 	const struct lower_mark_word *words;
 	size_t nwords;
+	const uint32_t *around;          /* INJECT: numbers of definitions that the span's is a part of */
+	size_t naround;
 };
 
 struct lower_options {

@@ -19,7 +19,7 @@ struct lowerer {
 	struct err *err;
 	const char *text;       /* the expression at work, for columns */
 	int column;             /* where it is, in messages about all of it */
-	bool reads_float_regs, follows_contexts, injects;
+	bool reads_float_regs, follows_contexts, injects, lends, carries_states;
 	const struct lower_marks *marks;
 	struct shape_table *shapes;
 	const struct bound_capture *capture; /* at work */

@@ -38,6 +38,7 @@ static int op_of_words(struct lowerer *l, const struct value *v, enum mark_use u
 
 	switch (use) {
 	case MARK_HEADER:
+	case MARK_TRACESTATE:
 		if (!holds_bytes(v->type))
 			return lower_fail(l, v->expr, "%s is no text", expr_text(l, v->expr));
 		r = value_word(l, v, 0, 8, false, a);
@@ -178,6 +179,8 @@ static void start(struct lowerer *l)
 	if (at && l->marks->by_creator)
 		by_creator(l, at);
 	begin(l, at);
+	if (l->carries_states)
+		mark_words(l, MARK_TRACESTATE, IR_MARK_STATE, 0, 0);
 	mark_words(l, MARK_OWN, IR_MARK_PUT_CHAIN, 0, 0);
 	mark_words(l, MARK_CARRIED, IR_MARK_PUT, MARK_CARRIER, 0);
 	mark_words(l, MARK_KEYED, IR_MARK_PUT, MARK_KEY, 0);
@@ -192,6 +195,17 @@ static void on_goroutine(struct lowerer *l)
 	mark_op(l, IR_MARK_GOROUTINE, l->marks->of_call ? MARK_OF_CALL : MARK_OF_GROUP, 0);
 }
 
+/* Whether the point is about a span that another point's carrier leads to. */
+static bool by_carrier(struct lowerer *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->marks->nwords; i++)
+		any |= l->marks->words[i].use == MARK_FOUND;
+	mark_words(l, MARK_FOUND, IR_MARK_FIND, MARK_CARRIER, 0);
+	return any;
+}
+
 /* A record that names a detached span is of that one, and nothing else. */
 static void own(struct lowerer *l)
 {
@@ -199,6 +213,8 @@ static void own(struct lowerer *l)
 
 	if (l->marks->detached)
 		mark_words(l, MARK_KEYED, IR_MARK_FIND, MARK_KEY, IR_MARK_ONLY);
+	if (by_carrier(l))
+		return;
 	on_goroutine(l);
 	if (l->marks->by_creator && !binary_lineage_layout(l->binary, &at, NULL))
 		by_creator(l, &at);
@@ -213,6 +229,21 @@ static void detach(struct lowerer *l)
 	mark_op(l, IR_MARK_LEAVE, 0, 0);
 	if (l->marks->or_end)
 		mark_op(l, IR_MARK_END, 0, IR_MARK_UNLESS_KEYED);
+}
+
+/* Of a call that is a part of another span there is none of its own, though its start has left a mark. */
+static void inject(struct lowerer *l)
+{
+	for (size_t i = 0; i <= l->marks->naround; i++) {
+		struct ir_insn *in;
+
+		begin_region(l, IR_SLOT_MARK);
+		in = emit(l, IR_MARK_GOROUTINE);
+		in->imm = MARK_OF_GROUP;
+		in->group = i < l->marks->naround ? l->marks->around[i] : l->marks->group;
+		in->call = l->marks->call;
+		emit(l, IR_END);
+	}
 }
 
 static void tie(struct lowerer *l)
@@ -230,6 +261,11 @@ void lower_all_marks(struct lowerer *l)
 	case MARKS_UNWIND:
 	case MARKS_EXIT:
 		mark_op(l, IR_MARK_UNWIND, l->marks->action == MARKS_EXIT, 0);
+		return;
+	case MARKS_RELEASE:
+		return;
+	case MARKS_INJECT:
+		inject(l);
 		return;
 	case MARKS_DETACH:
 		detach(l);

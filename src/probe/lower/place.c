@@ -291,7 +291,7 @@ int lower_slice(struct lowerer *l, const struct bound *n, struct value *ret)
  */
 int value_type_word(struct lowerer *l, const struct value *v, const struct expr *e, uint16_t *ret)
 {
-	uint16_t word, dst, end;
+	uint16_t word, dst, end, type;
 	struct err why = {0};
 	uint32_t offset;
 	int r = value_word(l, v, 0, 8, false, &word);
@@ -307,7 +307,9 @@ int value_type_word(struct lowerer *l, const struct value *v, const struct expr 
 	end = label_new(l);
 	emit_move(l, dst, word);
 	emit_jump_if0(l, word, end);
-	emit_move(l, dst, ir_emit_load(l, word, offset, 8, false));
+	type = ir_emit_load(l, word, offset, 8, false);
+	l->insns.data[l->insns.len - 1].flags |= IR_CONSTANT; /* itabs are never freed, nor made anew */
+	emit_move(l, dst, type);
 	ir_emit_label(l, end);
 	*ret = dst;
 	return 0;

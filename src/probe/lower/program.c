@@ -189,6 +189,35 @@ static int lower_form(struct lowerer *l, const struct bound_alternative *a, uint
 	}
 }
 
+/* What the slot had for the same word need not be read again. Where the word has no place it is. */
+static void lower_once_for(struct lowerer *l, uint16_t slot)
+{
+	const struct bound_text *t = &l->capture->once_for;
+	struct emit_mark before = emit_mark(l);
+	struct err *err = l->err;
+	struct ir_insn *i;
+	struct value v;
+	uint16_t word, nregs = l->nregs;
+	size_t reused = 0;
+
+	for (size_t k = 0; k < l->insns.len; k++)
+		reused += l->insns.data[k].op == IR_REUSE;
+	if (!t->root || l->capture->carry || reused == IR_MAX_REUSED)
+		return;
+	l->err = NULL;
+	begin_text(l, t);
+	if (lower(l, t->root, &v) || value_word(l, &v, 0, 8, false, &word)) {
+		emit_rollback(l, before);
+		l->nregs = nregs;
+	} else {
+		i = emit(l, IR_REUSE);
+		i->a = word;
+		i->slot = slot;
+	}
+	l->err = err;
+	l->next_reg = 0;
+}
+
 static int lower_alternative(struct lowerer *l, const struct bound_alternative *a)
 {
 	const struct bound_text *when = &l->capture->when;
@@ -197,6 +226,7 @@ static int lower_alternative(struct lowerer *l, const struct bound_alternative *
 
 	vec_add(&l->slots)->name = l->capture->name;
 	begin_region(l, slot);
+	lower_once_for(l, slot);
 	if (when->root) {
 		skip = label_new(l);
 		begin_text(l, when);
@@ -368,6 +398,11 @@ static int lower_filter(struct lowerer *l)
 	const struct bound_text *t = &l->program->filter;
 	int r;
 
+	if (l->marks && l->marks->action == MARKS_RELEASE) {
+		begin_region(l, IR_SLOT_FILTER);
+		emit(l, IR_RELEASE)->call = l->marks->call;
+		return end_region(l);
+	}
 	if (!t->root)
 		return 0;
 	begin_region(l, IR_SLOT_FILTER);
@@ -385,7 +420,7 @@ static int lower_carriers(struct lowerer *l)
 	for (size_t i = 0; !r && i < l->program->ncaptures; i++) {
 		const struct bound_capture *c = &l->program->captures[i];
 
-		if (c->inject && !c->alternatives[0].why)
+		if (c->inject && c->inject->carrier.root && !c->alternatives[0].why)
 			r = emit_carrier(l, c->inject);
 	}
 	return r ? r : too_complex(l);
@@ -424,7 +459,8 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 	struct lowerer l = {.program = p, .places = places, .binary = places->binary, .arena = arena, .err = err,
 			    .reads_float_regs = o->caps && o->caps->reads_float_regs,
 			    .follows_contexts = o->caps && o->caps->follows_contexts, .shapes = o->shapes,
-			    .injects = o->caps && o->caps->injects, .marks = o->marks};
+			    .injects = o->caps && o->caps->injects, .lends = o->caps && o->caps->lends,
+			    .carries_states = o->caps && o->caps->carries_states, .marks = o->marks};
 	struct capture_result result = {.bound = p};
 	int r = binary_goroutine_layout(l.binary, &l.g, err);
 

@@ -29,6 +29,10 @@ struct joiner {
 	unsigned propagators;
 	bool propagate;
 	const struct join_marks *marks; /* NULL: none */
+	bool asked;                /* a probe may ask which spans are created or begin below others: they say it */
+	const struct type *copied; /* may_copy's last question … */
+	const char *const *copied_beside;
+	bool may_copy;             /* … and its answer */
 	bool follows;              /* a start of a span follows contexts: whose they are is kept */
 	uint32_t save_group;
 	struct shape_table *shapes; /* for values that are captured whole; or NULL */
@@ -176,7 +180,9 @@ static const char *left_out(const struct joiner *jn, const struct pack_span *s, 
 		return "only this process is observed";
 	if (propagator_of(s, c) & ~jn->propagators)
 		return "OTEL_PROPAGATORS does not name these headers";
-	if (c->use == USE_CARRIER && !(jn->marks && jn->marks->sent))
+	if (!jn->asked && (c->use == USE_OWN_CHAIN || (c->use >= USE_GOIDGEN && c->use <= USE_GOID_CACHE_END)))
+		return "nobody asks for it";
+	if ((c->use == USE_CARRIER || c->use == USE_BY) && !(jn->marks && jn->marks->sent))
 		return "nobody asks for it";
 	return NULL;
 }
@@ -190,14 +196,14 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 	bool follows = jn->caps && jn->caps->follows_contexts;
 
 	return (struct capture_item){
-		.name = c->name, .alternatives = c->alternatives, .when = c->when,
+		.name = c->name, .alternatives = c->alternatives, .when = c->when, .once_for = c->once_for,
 		.optional = c->optional || (is_chain(c->use) && !follows),
 		.links = c->use == USE_PARENT_CHAIN ? EVENT_MAX_CHAIN : c->use == USE_OWN_CHAIN,
 		.whole = c->use == USE_LIST,
 		.left_out = left_out(jn, s, c),
 		.inject = c->inject,
 		.ids = c->use == USE_CONTEXT,
-		.unseen = c->use == USE_CARRIER,
+		.unseen = c->use == USE_CARRIER || c->use == USE_BY,
 		.fact = (unsigned)c->use < ARRAY_SIZE(facts) ? facts[c->use] : FACT_NONE,
 	};
 }
@@ -205,7 +211,8 @@ static struct capture_item item_of(const struct joiner *jn, const struct pack_sp
 struct capture_item pack_capture_item(const struct pack_span *s, const struct pack_capture *c,
 				      const struct join_options *o)
 {
-	struct joiner jn = {.caps = o->caps, .alone = o->alone, .propagators = o->propagators, .marks = o->marks};
+	struct joiner jn = {.caps = o->caps, .alone = o->alone, .propagators = o->propagators, .marks = o->marks,
+			    .asked = true};
 
 	return item_of(&jn, s, c);
 }
@@ -303,8 +310,12 @@ static bool mark_use_of(const struct joiner *jn, const struct pack_span *s, cons
 		*ret = MARK_OWN;
 	else if (c->use == USE_CARRIER)
 		*ret = MARK_CARRIED;
+	else if (c->use == USE_BY)
+		*ret = MARK_FOUND;
 	else if (c->use == USE_ATTRIBUTE && names(s->traceparent, c) && !c->transform.field)
 		*ret = MARK_HEADER;
+	else if (c->use == USE_ATTRIBUTE && names(s->tracestate, c) && !c->transform.field && jn->marks->sent)
+		*ret = MARK_TRACESTATE;
 	else if (c->use == USE_ATTRIBUTE && names(s->key, c) && s->detached)
 		*ret = MARK_KEYED;
 	else
@@ -323,6 +334,35 @@ static void add_mark_words(struct joiner *jn, const struct pack_span *s, const s
 			words[m->nwords++].capture = i;
 }
 
+/* The spans of its own pack that the point's one can be a part of, as the pack has them: the outer ones first. */
+static void add_around(struct joiner *jn, const struct join *j, struct lower_marks *m)
+{
+	const char *const *names = j->span->part_of ? j->span->part_of : (const char *const[]){NULL};
+	size_t n = 0;
+	uint32_t *around;
+
+	while (names[n])
+		n++;
+	around = arena_array(jn->arena, uint32_t, n);
+	for (size_t s = 0; s < j->pack->nspans; s++)
+		for (size_t k = 0; k < n; k++)
+			if (j->pack->spans[s].name && !strcmp(j->pack->spans[s].name, names[k]))
+				around[m->naround++] = number_of(jn, &j->pack->spans[s]);
+	m->around = around;
+}
+
+/* Also where nobody decides by marks: whether there could be such a probe does not depend on that. */
+static const struct lower_marks *marks_of_loan(struct joiner *jn, const struct join *j)
+{
+	struct lower_marks *m = arena_new(jn->arena, struct lower_marks);
+
+	m->action = j->point->role == POINT_RELEASE ? MARKS_RELEASE : MARKS_INJECT;
+	m->group = number_of(jn, j->span);
+	m->call = j->func.index + 1;
+	add_around(jn, j, m);
+	return m;
+}
+
 /* NULL where the point has nothing to do with marks. */
 static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_variant *v, const struct join *j)
 {
@@ -330,11 +370,13 @@ static const struct lower_marks *marks_of(struct joiner *jn, const struct pack_v
 		[POINT_START] = MARKS_START, [POINT_END] = MARKS_END, [POINT_NOTE] = MARKS_NOTE,
 		[POINT_UNWIND] = MARKS_UNWIND, [POINT_EXIT] = MARKS_EXIT, [POINT_PANIC] = -1,
 		[POINT_JOIN] = MARKS_NOTE, [POINT_TIE] = MARKS_TIE, [POINT_DETACH] = MARKS_DETACH, [POINT_SDK] = -1,
-		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1,
+		[POINT_ARM] = MARKS_NOTE, [POINT_INJECT] = -1, [POINT_RELEASE] = -1,
 	};
 	const struct pack_span *s = j->span;
 	struct lower_marks *m;
 
+	if (pack_loan(j->point, v))
+		return marks_of_loan(jn, j);
 	if (!jn->marks || actions[j->point->role] < 0)
 		return NULL;
 	m = arena_new(jn->arena, struct lower_marks);
@@ -394,6 +436,7 @@ static int compile_variant(struct joiner *jn, const struct pack_variant *v, stru
 					  .marks = marks_of(jn, v, j)};
 	int r = 0;
 
+	j->marks = request.marks;
 	scope.ncaptured = captured_variables(jn, v, &j->func, &scope.captured);
 	for (size_t i = 0; r >= 0 && i < v->ncaptures; i++) {
 		const struct pack_capture *c = &v->captures[i];
@@ -447,6 +490,49 @@ static int check_calls(struct joiner *jn, const char *const *names, bool all, st
 	return 0;
 }
 
+/* It is asked more than once. */
+static bool may_copy(struct joiner *jn, const struct type *t, const char *const *beside)
+{
+	struct func by;
+
+	if (jn->copied != t || jn->copied_beside != beside)
+		jn->may_copy = binary_may_copy(jn->binary, t, beside, &by);
+	jn->copied = t;
+	jn->copied_beside = beside;
+	return jn->may_copy;
+}
+
+/* Whether v is for this binary, by what types and functions it has. */
+static int check_needs(struct joiner *jn, const struct pack_variant *v, struct err *err)
+{
+	int r;
+
+	if (v->needs_absent && field_exists(jn->binary, v->needs_absent))
+		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_absent);
+	if (v->needs_present && !field_exists(jn->binary, v->needs_present))
+		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
+	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
+		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
+	if (v->needs_no_func && strmap_get(&jn->func_index, v->needs_no_func, strlen(v->needs_no_func)))
+		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_no_func);
+	r = check_calls(jn, v->needs_call, true, err);
+	return r ? r : check_calls(jn, v->needs_no_call, false, err);
+}
+
+/* Whether the program does what would make v necessary. */
+static int check_code(struct joiner *jn, const struct pack_variant *v, struct err *err)
+{
+	const struct type *t;
+	struct func f;
+
+	if (v->needs_run && (!func_named(jn, v->needs_run, &f) || !binary_may_run(jn->binary, &f)))
+		return err_set(err, -ENOENT, "not needed here: nothing in this binary calls %s", v->needs_run);
+	t = v->needs_copy ? binary_type(jn->binary, v->needs_copy[0]) : NULL;
+	if (t && !may_copy(jn, t, v->needs_copy + 1))
+		return err_set(err, -ENOENT, "not needed here: nothing in this binary copies a %s", v->needs_copy[0]);
+	return 0;
+}
+
 /* The function of v, and what v declares of it. */
 static int find_function(struct joiner *jn, const struct pack_variant *v, struct func_ref *ret_ref, struct func *ret,
 			 struct err *err)
@@ -476,19 +562,15 @@ static int try_variant(struct joiner *jn, const struct pack_variant *v, struct j
 	struct func_ref ref;
 	int r;
 
-	if (v->needs_absent && field_exists(jn->binary, v->needs_absent))
-		return err_set(err, -ENOENT, "not needed here: this binary has %s", v->needs_absent);
-	if (v->needs_present && !field_exists(jn->binary, v->needs_present))
-		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_present);
-	if (v->needs_func && !strmap_get(&jn->func_index, v->needs_func, strlen(v->needs_func)))
-		return err_set(err, -ENOENT, "not needed here: this binary has no %s", v->needs_func);
-	r = check_calls(jn, v->needs_call, true, err);
-	if (!r)
-		r = check_calls(jn, v->needs_no_call, false, err);
+	r = check_needs(jn, v, err);
 	if (!r)
 		r = find_function(jn, v, &ref, &j->func, err);
+	if (!r)
+		r = check_code(jn, v, err);
 	if (r < 0)
 		return r;
+	if (v->refused)
+		return err_set(err, -ENOTSUP, "%s: %s", ref.name, v->refused);
 	binary_func_keep(jn->binary, &j->func);
 	r = binary_signature(jn->binary, &j->func, ref.declared ? &ref.signature : NULL, &j->signature, err);
 	if (r == -ENODATA && v->function) { /* who made v knows that, and asks for no more than there is */
@@ -515,6 +597,7 @@ static void join_one(struct joiner *jn, struct join *j)
 
 		if (r >= 0) {
 			j->variant = v;
+			j->variant_number = i;
 			return;
 		}
 		if (!first.code || (r != -ENOENT && !present))
@@ -546,6 +629,38 @@ static void join_some(struct joiner *jn, struct join *joins, size_t n, bool writ
 				join_one(jn, &joins[i]);
 }
 
+/* What is lent to a call must come back when it returns, and nothing comes back that was not lent. */
+static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, struct join *j)
+{
+	const bool releases = j->point->role == POINT_RELEASE;
+
+	if (!j->variant || !pack_loan(j->point, j->variant))
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].variant && joins[i].func.entry == j->func.entry &&
+		    (releases ? pack_lends(joins[i].variant) : joins[i].point->role == POINT_RELEASE))
+			return;
+	j->variant = NULL;
+	j->absent = releases;
+	j->why = arena_printf(jn->arena, releases ? "%s: nothing is lent to it" :
+						    "%s: its return, where it gives back what was lent, cannot be seen",
+			      j->func.name);
+}
+
+/* Nobody is armed where nothing is written. */
+static void drop_arms(struct join *joins, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].point->role == POINT_INJECT && joins[i].variant)
+			return;
+	for (size_t i = 0; i < n; i++)
+		if (joins[i].point->role == POINT_ARM && joins[i].variant) {
+			joins[i].variant = NULL;
+			joins[i].absent = true;
+			joins[i].why = "not needed here: nothing is written";
+		}
+}
+
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
 static void join_span(struct joiner *jn, struct join *joins, size_t n)
 {
@@ -556,6 +671,9 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 	join_some(jn, joins, last, false);
 	if (jn->propagate)
 		join_some(jn, joins, last, true);
+	for (size_t i = 0; i < last; i++)
+		pair_loan(jn, joins, last, &joins[i]);
+	drop_arms(joins, last);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */
@@ -639,6 +757,10 @@ static void index_functions(struct joiner *jn, struct pack *const *packs, size_t
 					vec_push(&names, ref.name);
 				if (points[k]->variants[v].needs_func)
 					vec_push(&names, points[k]->variants[v].needs_func);
+				if (points[k]->variants[v].needs_no_func)
+					vec_push(&names, points[k]->variants[v].needs_no_func);
+				if (points[k]->variants[v].needs_run)
+					vec_push(&names, points[k]->variants[v].needs_run);
 				push_all(points[k]->variants[v].needs_call, &names);
 				push_all(points[k]->variants[v].needs_no_call, &names);
 			}
@@ -672,6 +794,45 @@ struct shape_table *join_shapes(struct binary *b, struct pack *const *packs, siz
 	return wanted && !shape_table_new(b, &limits, &t, NULL) ? t : NULL;
 }
 
+/* Whether a point looks for the span that its own belongs below, by who created its goroutine or by its context. */
+static bool asks(struct joiner *jn, const struct pack_point *p)
+{
+	struct func_ref ref;
+	struct func f;
+
+	for (size_t i = 0; i < p->nvariants; i++) {
+		const struct pack_variant *v = &p->variants[i];
+		bool looks = false;
+
+		for (size_t c = 0; c < v->ncaptures; c++)
+			looks |= v->captures[c].use == USE_CREATOR || v->captures[c].use == USE_PARENT_CHAIN;
+		if (looks && (v->function || (!func_ref_parse(v->func, jn->arena, &ref, NULL) &&
+					      func_named(jn, ref.name, &f))) &&
+		    !check_needs(jn, v, NULL) && !check_code(jn, v, NULL))
+			return true;
+	}
+	return false;
+}
+
+/* Marks are found so as well. */
+static bool anybody_asks(struct joiner *jn, struct pack *const *packs, size_t npacks)
+{
+	bool asked = jn->marks || jn->propagate;
+
+	for (size_t i = 0; i < npacks && !asked; i++) {
+		const struct pack_span **spans;
+		const struct pack_point *const *points;
+		size_t n;
+
+		if (!pack_applies(jn->binary, packs[i]))
+			continue;
+		points = pack_points(packs[i], jn->arena, &n, &spans);
+		for (size_t k = 0; k < n && !asked; k++)
+			asked = asks(jn, points[k]);
+	}
+	return asked;
+}
+
 int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const struct join_options *o,
 	       struct join **ret, size_t *ret_n, struct err *err)
 {
@@ -683,6 +844,7 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 	(void)err;
 	packs_declare_types(b, packs, npacks);
 	index_functions(&jn, packs, npacks);
+	jn.asked = anybody_asks(&jn, packs, npacks);
 	jn.follows = jn.marks && any_follows(&jn, packs, npacks);
 	for (size_t i = 0; i < npacks; i++) {
 		const struct pack_span **spans;

@@ -15,10 +15,12 @@ struct join {
 	const struct pack_point *point;
 	const struct pack_variant *variant;  /* the one used, with what marks add; NULL when refused or not in this
 					      * binary */
+	size_t variant_number;               /* which one of the point's it is */
 	struct func func;
 	struct signature signature;
 	struct join_point at;
 	struct capture_result capture;
+	const struct lower_marks *marks;     /* of capture, whose words are captures of the variant; or NULL */
 	bool absent;                         /* no variant's function is in the binary (and that may be fine) */
 	const char *why;                     /* the reason when variant is NULL */
 };

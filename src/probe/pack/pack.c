@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/vec.h"
+#include "probe/ir.h"
 #include "probe/lang/nearest.h"
 #include "probe/pack/pack_names.h"
 #include "probe/pack/pack_variant.h"
@@ -16,7 +17,8 @@ const char *const point_role_names[] = {
 	[POINT_START] = "start",   [POINT_END] = "end",	  [POINT_NOTE] = "note",
 	[POINT_UNWIND] = "unwind", [POINT_EXIT] = "exit", [POINT_PANIC] = "panic",
 	[POINT_JOIN] = "join",	   [POINT_TIE] = "tie",	  [POINT_DETACH] = "detach",
-	[POINT_ARM] = "arm",	   [POINT_INJECT] = "inject", [POINT_SDK] = "sdk", NULL};
+	[POINT_ARM] = "arm",	   [POINT_INJECT] = "inject", [POINT_RELEASE] = "release",
+	[POINT_SDK] = "sdk",	   NULL};
 
 /* ---- points ---- */
 
@@ -52,6 +54,19 @@ static const struct yaml_key point_keys[] = {
 	{0},
 };
 
+bool pack_lends(const struct pack_variant *v)
+{
+	for (size_t c = 0; c < v->ncaptures; c++)
+		if (v->captures[c].use == USE_INJECT)
+			return v->captures[c].inject->form >= INJECT_FORMS;
+	return false;
+}
+
+bool pack_loan(const struct pack_point *p, const struct pack_variant *v)
+{
+	return p->role == POINT_RELEASE || pack_lends(v);
+}
+
 /* What is captured where it is not written belongs to a span, and these points to none. */
 static int check_writing(struct yaml *y, const yaml_node_t *node, const struct pack_point *p)
 {
@@ -65,9 +80,11 @@ static int check_writing(struct yaml *y, const yaml_node_t *node, const struct p
 			saves |= use == USE_SAVED;
 			asks |= use == USE_PRESENT;
 			others |= use != USE_INJECT && use != USE_PRESENT && use != USE_ARMED && use != USE_SAVED &&
-				  use != USE_CARRIER;
+				  use != USE_CARRIER && use != USE_BY;
 		}
-		if (injects != (p->role == POINT_INJECT))
+		if (p->variants[v].refused && (p->role != POINT_INJECT || injects))
+			return yaml_fail(y, node, "`refused` stands at a point with role inject, instead of `inject`");
+		if (injects != (p->role == POINT_INJECT) && !p->variants[v].refused)
 			return yaml_fail(y, node, injects ? "`inject` belongs to a point with role inject" :
 							    "a point with role inject needs `inject` in each "
 							    "variant");
@@ -77,6 +94,11 @@ static int check_writing(struct yaml *y, const yaml_node_t *node, const struct p
 			return yaml_fail(y, node, "a point with role arm needs `save` in each variant");
 		if (point_writes(p) && others)
 			return yaml_fail(y, node, "a point with role arm or inject captures nothing");
+		if (p->role == POINT_RELEASE &&
+		    (p->variants[v].ncaptures || p->variants[v].when || !p->variants[v].at_return))
+			return yaml_fail(y, node, "a point with role release is `at: return`, and has nothing else");
+		if (pack_lends(&p->variants[v]) && p->variants[v].at_return)
+			return yaml_fail(y, node, "what a function is given is written at its entry");
 	}
 	return 0;
 }
@@ -103,6 +125,8 @@ static int read_point(struct yaml *y, const yaml_node_t *node, struct pack_point
 		r = yaml_fail(y, node, "`parent` belongs to a point with role start or sdk");
 	if (!r && p->role != POINT_START && p->role != POINT_DETACH && point_captures(p, USE_OWN_CHAIN))
 		r = yaml_fail(y, node, "`context` belongs to a point with role start or detach");
+	if (!r && p->role != POINT_ARM && point_captures(p, USE_BY))
+		r = yaml_fail(y, node, "`by` belongs to a point with role arm");
 	if (!r && !may_carry(p->role) && point_captures(p, USE_CARRIER))
 		r = yaml_fail(y, node, "`carrier` belongs to a point with role start, note, join, tie or arm");
 	if (!r && p->by_lineage && p->role != POINT_NOTE)
@@ -125,8 +149,8 @@ static int read_span_point(struct yaml *y, const yaml_node_t *node, void *into)
 	int r = read_point(y, node, p);
 
 	if (!r && is_hook(p->role))
-		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie, a detach, an arm "
-				       "or an inject; this role belongs under `hooks`");
+		r = yaml_fail(y, node, "a point of a span is a start, an end, a note, a join, a tie, a detach, an "
+				       "arm, an inject or a release; this role belongs under `hooks`");
 	return r;
 }
 
@@ -467,7 +491,7 @@ static int read_extension(struct yaml *y, const yaml_node_t *node, struct pack_s
 		if (s->points[i].role != POINT_NOTE && s->points[i].role != POINT_JOIN &&
 		    !point_writes(&s->points[i]))
 			r = yaml_fail(y, node, "what extends another pack's span has points with role note, join, "
-					       "arm or inject; where it starts and ends is that pack's");
+					       "arm, inject or release; where it starts and ends is that pack's");
 	return r ? r : check_points(y, node, "the extension", s->points, s->npoints);
 }
 

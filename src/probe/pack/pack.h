@@ -25,9 +25,10 @@ enum point_role {
 	POINT_JOIN,    /* a note, also from another goroutine: that one works for the span that has the same key */
 	POINT_TIE,     /* a note that gives the innermost open span of its goroutine its key, for joins only */
 	POINT_DETACH,  /* a note that gives the innermost open span of its goroutine its key: it is detached then */
-	/* Of a client's span, with --propagate alone. Neither belongs to the span that is open on the goroutine */
+	/* Of a client's span, with --propagate alone. None belongs to the span that is open on the goroutine */
 	POINT_ARM,     /* a request is about to be written: what a POINT_INJECT has to know of it is saved */
 	POINT_INJECT,  /* its headers are being written: the span's trace context is put among them */
+	POINT_RELEASE, /* the function of a POINT_INJECT that lends it memory returns: that is given back */
 	POINT_SDK,     /* an OpenTelemetry SDK has begun a span, which the context that is its `parent` has */
 };
 
@@ -115,6 +116,7 @@ enum capture_use {
 	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
 	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
 	USE_INJECT,      /* … then: enum inject_outcome */
+	USE_BY,          /* ARM: likewise no value. A carrier of the span that it is about, in place of its goroutine's */
 	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
 			  * writes the span's request finds its mark (probe/mark.h) */
 };
@@ -129,6 +131,7 @@ struct pack_capture {
 	const struct inject_item *inject; /* USE_INJECT */
 	const char *when;
 	bool optional;
+	const char *once_for;          /* read once on a goroutine for as long as this expression is the same word */
 	bool may_be_gone;              /* read through memory that may be free: no loss where the attribute is known */
 	struct transform transform;
 	int line;                      /* in the YAML, for messages */
@@ -144,6 +147,11 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_absent;      /* "pkg.Type.field": only where that field does not exist */
 	const char *needs_present;     /* … only where it does */
 	const char *needs_func;        /* only where the binary has that function */
+	const char *needs_no_func;     /* … only where it has not */
+	const char *const *needs_copy; /* a type and functions, NULL-terminated: only where code may copy a value of it,
+					* other than these */
+	const char *needs_run;         /* only where something refers to that function */
+	const char *refused;           /* why this cannot be done, where there is the function; NULL: it can */
 	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */
 	const char *const *needs_call; /* a function and others, NULL-terminated: only where its code calls these */
 	const char *const *needs_no_call; /* … none of these (inlined is not called) */
@@ -310,7 +318,11 @@ static inline const char *pack_woven_span(const struct pack_span *part)
 /* Whether the point is for --propagate alone. */
 static inline bool point_writes(const struct pack_point *p)
 {
-	return p->role == POINT_ARM || p->role == POINT_INJECT;
+	return p->role == POINT_ARM || p->role == POINT_INJECT || p->role == POINT_RELEASE;
 }
+
+/* Whether a variant lends its function what it writes, until that returns: a point with role release sees to that. */
+bool pack_lends(const struct pack_variant *v);
+bool pack_loan(const struct pack_point *p, const struct pack_variant *v); /* it does, or sees to that */
 
 #endif

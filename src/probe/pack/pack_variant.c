@@ -64,6 +64,28 @@ static int read_call(struct yaml *y, const yaml_node_t *node, void *into)
 	return r;
 }
 
+/* A type, and functions. */
+static int read_copy(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	const char *const *all;
+	int r = yaml_texts(y, node, into);
+
+	if (r)
+		return r;
+	all = *(const char *const **)into;
+	if (!all[0] || !strchr(all[0], '.'))
+		return yaml_fail(y, node, "a type, and functions that may copy it, are expected here: "
+					  "[path/package.Type, …]");
+	for (size_t k = 1; !r && all[k]; k++) {
+		struct err why = {0};
+		struct func_ref f;
+
+		if (func_ref_parse(all[k], y->arena, &f, &why) < 0)
+			r = yaml_fail(y, node, "%s", why.text);
+	}
+	return r;
+}
+
 /* "pkg/path.Type.field" */
 static int read_field_name(struct yaml *y, const yaml_node_t *node, void *into)
 {
@@ -113,6 +135,7 @@ static const struct yaml_key capture_keys[] = {
 	FIELD("number", struct pack_capture, number, yaml_bool),
 	FIELD("when", struct pack_capture, when, read_expr),
 	FIELD("optional", struct pack_capture, optional, yaml_bool),
+	FIELD("once_for", struct pack_capture, once_for, read_expr),
 	FIELD("may_be_gone", struct pack_capture, may_be_gone, yaml_bool),
 	FIELD("default", struct pack_capture, transform.default_value, yaml_text),
 	FIELD("field", struct pack_capture, transform.field, yaml_text),
@@ -360,6 +383,11 @@ static int read_carrier(struct yaml *y, const yaml_node_t *node, void *into)
 	return read_address(y, node, USE_CARRIER, "carrier", into);
 }
 
+static int read_by(struct yaml *y, const yaml_node_t *node, void *into)
+{
+	return read_address(y, node, USE_BY, "by", into);
+}
+
 /* ---- lists of attributes ---- */
 
 /* With its types a binary may lack what it takes: then the span does without. */
@@ -381,27 +409,32 @@ static int read_lists(struct yaml *y, const yaml_node_t *node, void *into)
 
 static int read_form(struct yaml *y, const yaml_node_t *node, void *into)
 {
-	static const char *const words[] = {"line", "field", "frame", NULL};
+	static const char *const words[] = {"line", "field", "frame", "message", "record", NULL};
 	int word = 0, r = yaml_word(y, node, words, &word);
 
 	*(unsigned *)into = (unsigned)word;
 	return r;
 }
-_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2, "the words are in their order");
+_Static_assert(INJECT_LINE == 0 && INJECT_FIELD == 1 && INJECT_FRAME == 2 && INJECT_MESSAGE == 3 &&
+		       INJECT_RECORD == 4,
+	       "the words are in their order");
 
 static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 {
 	static const struct yaml_key keys[] = {
 		NEEDED("form", struct inject_item, form, read_form),
-		NEEDED("carrier", struct inject_item, carrier, read_expr),
+		FIELD("carrier", struct inject_item, carrier, read_expr),
+		FIELD("needs", struct inject_item, needs, read_expr),
 		FIELD("armed", struct inject_item, armed, read_expr),
 		FIELD("present", struct inject_item, present, read_expr),
 		FIELD("limited", struct inject_item, limited, read_expr),
 		FIELD("split", struct inject_item, split, read_expr),
+		FIELD("state_present", struct inject_item, state_present, read_expr),
 		NEEDED("buffer", struct inject_item, buffer, read_expr),
 		FIELD("filled", struct inject_item, filled, read_expr),
 		FIELD("block", struct inject_item, block, read_expr),
 		FIELD("stream", struct inject_item, stream, read_expr),
+		FIELD("list", struct inject_item, list, yaml_text),
 		{0},
 	};
 	struct inject_item *item = arena_new(y->arena, struct inject_item);
@@ -411,7 +444,13 @@ static int read_inject(struct yaml *y, const yaml_node_t *node, void *into)
 
 	if (!r && (item->form == INJECT_FRAME) != (item->block && item->stream))
 		r = yaml_fail(y, node, "`block` and `stream` belong to the form frame, which needs both");
-	if (!r && (item->form == INJECT_FIELD) == (item->filled != NULL))
+	if (!r && item->form != INJECT_MESSAGE && !item->carrier)
+		r = yaml_fail(y, node, "`inject` needs the key `carrier`, but for the form message");
+	if (!r && item->needs && !item->carrier)
+		r = yaml_fail(y, node, "`needs` stands beside a `carrier`");
+	if (!r && (item->form == INJECT_RECORD) != (item->list != NULL))
+		r = yaml_fail(y, node, "`list` belongs to the form record, which needs it");
+	if (!r && (item->form == INJECT_LINE || item->form == INJECT_FRAME) != (item->filled != NULL))
 		r = yaml_fail(y, node, "`filled` belongs to the forms line and frame, which need it");
 	vec_push(&all, ((struct pack_capture){.use = USE_ARMED, .name = "armed", .alternatives = none,
 					      .when = item->armed, .transform.hidden = true, .line = yaml_line(node)}));
@@ -456,9 +495,13 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("when", struct pack_variant, when, read_expr),
 	FIELD("goroutine", struct pack_variant, goroutine, read_expr),
 	FIELD("sp", struct pack_variant, sp, read_expr),
+	FIELD("refused", struct pack_variant, refused, yaml_text),
 	FIELD("needs_absent", struct pack_variant, needs_absent, read_field_name),
 	FIELD("needs_present", struct pack_variant, needs_present, read_field_name),
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
+	FIELD("needs_no_func", struct pack_variant, needs_no_func, read_func),
+	FIELD("needs_copy", struct pack_variant, needs_copy, read_copy),
+	FIELD("needs_run", struct pack_variant, needs_run, read_func),
 	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	FIELD("needs_call", struct pack_variant, needs_call, read_call),
 	FIELD("needs_no_call", struct pack_variant, needs_no_call, read_call),
@@ -469,6 +512,7 @@ static const struct yaml_key variant_keys[] = {
 	{"inject", read_inject, 0, false},
 	{"present", read_present, 0, false},
 	{"carrier", read_carrier, 0, false},
+	{"by", read_by, 0, false},
 	{"attributes", read_lists, 0, false},
 	{0},
 };

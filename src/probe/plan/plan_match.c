@@ -190,12 +190,18 @@ bool name_matches(const char *pattern, const char *name)
 	return name_fits(&w, name);
 }
 
+/* What `earshot build` has put in beside the program's own functions. */
+static bool is_woven_in(const char *name)
+{
+	return strstr(name, ".earshot_");
+}
+
 /* Wrappers call what they wrap: with a glob both would count each call twice. */
 static bool matches(const struct wanted *w, const struct func *f)
 {
 	unsigned unwanted = w->how == MATCH_WHOLE ? 0 : w->how == MATCH_GLOB ? FUNC_WRAPPER : FUNC_NO_FUNCDATA;
 
-	return !(f->flags & unwanted) && name_fits(w, f->name);
+	return !(f->flags & unwanted) && !(w->how == MATCH_GLOB && is_woven_in(f->name)) && name_fits(w, f->name);
 }
 
 /* Of a pair that shares a name, which is the body in Go's own calling convention: as binary_func_find_all has it. */

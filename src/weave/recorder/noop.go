@@ -60,3 +60,23 @@ func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) boo
 func earshotWriteFor(gp *g, sp uintptr, p *earshotPoint, slots *earshotSlot, n int) bool {
 	return false
 }
+
+//go:linkname earshotGoid
+//go:nosplit
+func earshotGoid() uint64 { return 0 }
+
+//go:linkname earshotCalledBy
+//go:nosplit
+func earshotCalledBy(name string, how int) bool { return false }
+
+//go:linkname earshotKeep
+//go:nosplit
+func earshotKeep(key uint64, slots *earshotSlot, n int) {}
+
+//go:linkname earshotKept
+//go:nosplit
+func earshotKept(key uint64, slots *earshotSlot) {}
+
+//go:linkname earshotForget
+//go:nosplit
+func earshotForget(key uint64) {}

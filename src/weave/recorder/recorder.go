@@ -20,8 +20,8 @@ import "unsafe"
 
 // The reader's side has these sizes, too.
 const (
-	_ = uint(712 - unsafe.Sizeof(earshotArea{}))
-	_ = uint(unsafe.Sizeof(earshotArea{}) - 712)
+	_ = uint(760 - unsafe.Sizeof(earshotArea{}))
+	_ = uint(unsafe.Sizeof(earshotArea{}) - 760)
 	_ = uint(640 - unsafe.Offsetof(earshotArea{}.session))
 	_ = uint(unsafe.Offsetof(earshotArea{}.session) - 640)
 	_ = uint(64 - unsafe.Offsetof(earshotRing{}.read))
@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	earshotMagic      = 0x31574145 // "EAW1"
+	earshotMagic      = 0x32574145 // "EAW2"
 	earshotHead       = 4096       // bytes for earshotArea
 	earshotWantedMax  = 1 << 14
 	earshotChunkShift = 17
@@ -38,7 +38,7 @@ const (
 	earshotChunksOn   = 64 // that are there from the beginning when the environment switches on
 	earshotTableOff   = 4096
 	earshotTallyOff   = earshotTableOff + 4*earshotChunks
-	earshotSlotBytes  = earshotTallyOff + 16*earshotWantedMax
+	earshotSlotBytes  = earshotTallyOff + 32*earshotWantedMax
 	earshotLeastProcs = 8
 	earshotMostProcs  = 256
 	earshotExtraSlots = 8
@@ -49,14 +49,19 @@ const (
 	earshotFactsOff    = earshotContextsOff + earshotContextsMax
 	earshotFactsMax    = 1 << 10
 	earshotWantedOff   = earshotFactsOff + 16*earshotFactsMax
-	earshotLinksOff  = earshotWantedOff + 32*earshotWantedMax
-	earshotSlotsOff  = earshotLinksOff + 4*earshotChunks
+	earshotLinksOff    = earshotWantedOff + 32*earshotWantedMax
+	earshotPlansOff    = earshotLinksOff + 4*earshotChunks
+	earshotMarksOff    = earshotPlansOff + 64*earshotPlansMax
+	earshotStacksOff   = earshotMarksOff + 128*earshotMarksMax
+	earshotNamesOff    = earshotStacksOff + 128*earshotMarksMax
+	earshotSlotsOff    = earshotNamesOff + 32*earshotNamesMax
 
 	earshotVersion   = 3 // of the records
 	earshotMaxSlots  = 48
 	earshotMaxString = 4096
 	earshotMaxData   = 32 << 10
 	earshotHeader    = 48
+	earshotIDBytes   = 32 // struct event_context, padded
 	earshotEpochs    = 64
 )
 
@@ -97,12 +102,16 @@ type earshotArea struct {
 	contexts, facts                    uint32
 	factsOff                           uint64
 	noRoom                             uint64
+	plansOff, marksOff                 uint64
+	marks, marksOn                     uint32
+	marksFull                          uint64
+	seed                               [2]uint64
 }
 
 type earshotWanted struct {
-	key        uint64
-	every, _   uint32
-	lost, busy uint64
+	key         uint64
+	every, plan uint32
+	lost, busy  uint64
 }
 
 type earshotRing struct {
@@ -114,7 +123,7 @@ type earshotRing struct {
 }
 
 type earshotTally struct {
-	phase, leftOut uint64
+	phase, leftOut, starts, others uint64
 }
 
 var (
@@ -439,15 +448,47 @@ func earshotRecord(gp *g, depth uintptr, p *earshotPoint, slots *earshotSlot, n 
 	}
 	wanted := earshotWantedAt(index)
 	written := false
-	if earshotSampled(wanted, tally) {
-		written = earshotPut(r, gp, depth, index, slots, n)
-		if !written {
-			earshotLose(gp, &wanted.lost)
+	plan := earshotPlanAt(wanted.plan)
+	if plan == nil {
+		if earshotSampled(wanted, tally) {
+			written = earshotPut(r, gp, depth, index, slots, n, nil)
+			if !written {
+				earshotLose(gp, &wanted.lost)
+			}
 		}
+	} else {
+		written = earshotMarked(r, gp, depth, index, slots, n, plan)
 	}
 	publicationBarrier()
 	r.busy = 0
 	return written
+}
+
+// A point that leads to marks, or leaves one: then its end has to come, too.
+//
+//go:nosplit
+func earshotMarked(r *earshotRing, gp *g, depth, index uintptr, slots *earshotSlot, n int, plan *earshotPlan) bool {
+	wanted, tally := earshotWantedAt(index), earshotTallyAt(r, index)
+	if !earshotMarks(r, gp, depth, plan, slots) {
+		if plan.action == earshotMarkStart {
+			tally.starts++
+			return (*earshotRun)(unsafe.Add(unsafe.Pointer(r), earshotRunOff)).key != 0
+		}
+		tally.others++
+		return false
+	}
+	if plan.action != earshotMarkStart {
+		plan = nil // its record has no ids
+	}
+	if earshotSampled(wanted, tally) && !earshotPut(r, gp, depth, index, slots, n, plan) {
+		earshotLose(gp, &wanted.lost)
+	}
+	return true
+}
+
+//go:nosplit
+func earshotTallyAt(r *earshotRing, index uintptr) *earshotTally {
+	return (*earshotTally)(unsafe.Add(unsafe.Pointer(r), earshotTallyOff+32*index))
 }
 
 // A forked child: nobody listens here.
@@ -534,7 +575,7 @@ func earshotAcquire(session uint32, index uintptr) (*earshotRing, *earshotTally)
 		r.busy = 0
 		return nil, nil
 	}
-	return r, (*earshotTally)(unsafe.Add(unsafe.Pointer(r), earshotTallyOff+16*index))
+	return r, earshotTallyAt(r, index)
 }
 
 //go:nosplit
@@ -627,12 +668,16 @@ type earshotWire struct { // struct event_slot
 	value     uint64
 }
 
-// The record itself. False: there is no room.
+// The record itself, with the ids of its mark where there is a plan. False: there is no room.
 //
 //go:nosplit
-func earshotPut(r *earshotRing, gp *g, depth, index uintptr, slots *earshotSlot, n int) bool {
+func earshotPut(r *earshotRing, gp *g, depth, index uintptr, slots *earshotSlot, n int, plan *earshotPlan) bool {
 	size := earshotHeader + 16*uintptr(n)
 	room := uintptr(earshotMaxData)
+	if plan != nil {
+		size += 16 + earshotIDBytes
+		room -= earshotIDBytes
+	}
 	for i := 0; i < n; i++ {
 		c := (earshotCopied((*earshotSlot)(unsafe.Add(unsafe.Pointer(slots), 24*i)), room) + 7) &^ 7
 		size += c
@@ -658,6 +703,13 @@ func earshotPut(r *earshotRing, gp *g, depth, index uintptr, slots *earshotSlot,
 	at := unsafe.Add(unsafe.Pointer(e), 8+earshotHeader)
 	data := earshotHeader + 16*uintptr(n)
 	room = earshotMaxData
+	if plan != nil {
+		e.slots++
+		data += 16
+		earshotPutIds(r, plan, (*earshotWire)(unsafe.Add(at, 16*n)), unsafe.Add(unsafe.Pointer(e), 8+data), data)
+		data += earshotIDBytes
+		room -= earshotIDBytes
+	}
 	for i := 0; i < n; i++ {
 		s := (*earshotSlot)(unsafe.Add(unsafe.Pointer(slots), 24*i))
 		w := (*earshotWire)(unsafe.Add(at, 16*i))
@@ -763,6 +815,8 @@ func earshotStale(r *earshotRing) {
 	a.thrownAway = uint32(was)
 	pool := uintptr(unsafe.Pointer(a)) + earshotSlotsOff + uintptr(earshotProcs+earshotExtra)*earshotSlotBytes
 	earshotSyscall(earshotNr(28, 233), pool, earshotChunks*earshotChunk, 9, 0, 0, 0) // madvise MADV_REMOVE
+	marks := uintptr(unsafe.Pointer(a)) + earshotMarksOff
+	earshotSyscall(earshotNr(28, 233), marks, earshotSlotsOff-earshotMarksOff, 9, 0, 0, 0)
 }
 
 // ---- the beginning ----
@@ -881,6 +935,9 @@ func earshotInit() {
 	a.wantedOff = earshotWantedOff
 	a.contextsOff = earshotContextsOff
 	a.factsOff = earshotFactsOff
+	a.plansOff = earshotPlansOff
+	a.marksOff = earshotMarksOff
+	a.marks = earshotMarksMax
 	a.pid = uint64(earshotSyscall(earshotNr(39, 172), 0, 0, 0, 0, 0, 0))
 	var tsc uint32
 	if GOARCH == "amd64" && !earshotFailed(earshotSyscall(157, 25, uintptr(unsafe.Pointer(&tsc)), 0, 0, 0, 0)) && tsc == 1 {

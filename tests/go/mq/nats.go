@@ -14,6 +14,14 @@ import (
 // The trace of a message that somebody else has sent.
 func traceparent(n int) string { return fmt.Sprintf("00-%032x-%016x-01", n, n) }
 
+// Of headers in NATS the case counts, and there are two ways.
+func traced(subject string, n int) *nats.Msg {
+	if n == 3 || n == 8 {
+		return with(subject, "traceparent", n)
+	}
+	return with(subject, "Traceparent", n)
+}
+
 // with is a message with a header; without a trace where n is 0.
 func with(subject, name string, n int) *nats.Msg {
 	m := nats.NewMsg(subject)
@@ -75,7 +83,7 @@ func useJetStream(nc *nats.Conn) {
 		if n == 0 {
 			_, err = js.Publish(ctx, "store.plain", []byte("0"))
 		} else {
-			_, err = js.PublishMsg(ctx, with("store.traced", "Traceparent", n))
+			_, err = js.PublishMsg(ctx, traced("store.traced", n))
 		}
 		must(err)
 		<-done
@@ -103,7 +111,7 @@ func useService(nc *nats.Conn) {
 		must(r.Respond([]byte("42")))
 	}), micro.WithEndpointSubject("price.*")))
 	for _, n := range []int{7, 0, 8} {
-		_, err := nc.RequestMsg(with("price.tea", "Traceparent", n), 5*time.Second)
+		_, err := nc.RequestMsg(traced("price.tea", n), 5*time.Second)
 		must(err)
 	}
 	must(s.Stop())
