@@ -148,7 +148,7 @@ soak-cycles: all
 soak-convert: all $(BUILD)/tools/gotrace-dump
 	EARSHOT_DAMAGED=1000 tests/e2e/run.py gotrace
 soak-weave: all
-	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds
+	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites
 soak-releases:
 	bash tests/releases.sh
 
