@@ -379,6 +379,17 @@ static void tell_idle(struct observation *ob)
 		ob->processes.idle(ob->processes.idle_arg);
 }
 
+/* Where nobody looks for new programs, only what observed processes execute is worth to be woken for. */
+static void tell_of_execs(struct observation *ob, int pid, bool tell)
+{
+	if (!ob->processes.exec_watch)
+		return;
+	if (tell)
+		exec_watch_add(ob->processes.exec_watch, (uint64_t)pid);
+	else
+		exec_watch_remove(ob->processes.exec_watch, (uint64_t)pid);
+}
+
 static void on_exit_of(void *arg, uint32_t events)
 {
 	struct tracked *t = arg;
@@ -386,6 +397,7 @@ static void on_exit_of(void *arg, uint32_t events)
 
 	(void)events;
 	observation_note(ob, "%s (pid %d) has exited", process_name(&t->p.process), t->p.process.pid);
+	tell_of_execs(ob, t->p.process.pid, false);
 	leave(ob, t, true);
 	tell_idle(ob);
 }
@@ -527,6 +539,7 @@ static void become(struct observation *ob, struct tracked *old, struct process *
 	if (err.code != -ESRCH)
 		observation_note(ob, "%s (pid %d) has become %s and is no longer observed: %s", was, pid, path,
 				 err.text);
+	tell_of_execs(ob, pid, false);
 	tell_idle(ob);
 }
 
@@ -542,9 +555,13 @@ static int attach(struct observation *ob, int pid, struct executable **ret_refus
 	int r = process_check_id(ob->procfs, pid, err);
 
 	if (r >= 0)
+		tell_of_execs(ob, pid, true); /* from here on, or a program that it becomes meanwhile would be missed */
+	if (r >= 0)
 		r = process_read(ob->procfs, pid, &proc, err);
-	if (r < 0)
+	if (r < 0) {
+		tell_of_execs(ob, pid, old != NULL);
 		return r;
+	}
 	if (old && process_same(&old->p.process, &proc)) {
 		process_done(&proc);
 		return err_set(err, -EALREADY, "process %d is observed already", pid);
@@ -559,6 +576,8 @@ static int attach(struct observation *ob, int pid, struct executable **ret_refus
 	process_done(&proc);
 	if (r == 0)
 		follow(ob);
+	else
+		tell_of_execs(ob, pid, false);
 	return r;
 }
 
@@ -698,6 +717,7 @@ static void on_look(void *arg, uint32_t events)
 static void follow(struct observation *ob)
 {
 	struct processes *all = &ob->processes;
+	struct observed_process *p;
 	uint64_t every = RESCAN_NS;
 
 	if (all->follows)
@@ -705,7 +725,9 @@ static void follow(struct observation *ob)
 	all->follows = true;
 	if (exec_watch_new(&all->exec_watch, &all->no_exec_watch) < 0)
 		every = LOOK_NS;
-	else
+	for (size_t pos = 0; (p = observation_next_process(ob, &pos));)
+		tell_of_execs(ob, p->process.pid, true);
+	if (all->exec_watch)
 		loop_add_fd(ob->loop, exec_watch_fd(all->exec_watch), EPOLLIN, on_exec_ready, ob, &all->watching);
 	loop_add_timer(ob->loop, 1, every, on_look, ob, &all->look);
 }
@@ -723,6 +745,7 @@ int observation_watch(struct observation *ob, const struct target_query *q, stru
 
 	all->query = q;
 	follow(ob);
+	tell_of_execs(ob, EXEC_ALL, true);
 	if (!all->exec_watch)
 		observation_note(ob, "%s; looking for new programs every 2 s instead", all->no_exec_watch.text);
 	scan(ob, true);

@@ -101,7 +101,7 @@ static uint8_t slot_of_use(const struct woven_point *p, const struct join *j, en
 static bool stands_alone(const struct join *j, const struct woven_plan *plan)
 {
 	for (unsigned i = 0; i < plan->nwords; i++)
-		if (plan->words[i].use != MARK_PARENT)
+		if (plan->words[i].use != WOVEN_BY_PARENT)
 			return false;
 	return j->point->role == POINT_START && j->pack->nspans && !j->pack->packages && j->part->npoints == 2;
 }
@@ -113,11 +113,49 @@ static uint8_t plan_flags(const struct lower_marks *m)
 			 (m->detached ? WOVEN_PLAN_DETACHED : 0) | (m->or_end ? WOVEN_PLAN_OR_END : 0));
 }
 
+/* The plan is the recorder's, which may be older: so its numbers are its own. -1: it does nothing with such. */
+static int plan_use(enum mark_use use)
+{
+	switch (use) {
+	case MARK_HEADER:
+		return WOVEN_BY_HEADER;
+	case MARK_PARENT:
+		return WOVEN_BY_PARENT;
+	case MARK_OWN:
+		return WOVEN_BY_OWN;
+	case MARK_KEYED:
+		return WOVEN_BY_KEY;
+	case MARK_CARRIED:
+		return WOVEN_CARRIED;
+	default:
+		return -1;
+	}
+}
+_Static_assert(MARKS_START == 0 && MARKS_TIE == 2 && MARKS_DETACH == 3 && MARKS_END == 4 && MARKS_UNWIND == 5 &&
+		       MARKS_EXIT == 6 && MARKS_INJECT == 7 && INJECT_WRITTEN == 0 &&
+		       INJECT_PRESENT == 1 && INJECT_STATE_SHIFT == 8,
+	       "recorders have these numbers");
+
+/* The ids go into a request that its writer is about to send. */
+static const struct woven_plan *inject_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j)
+{
+	const uint8_t slot = slot_of_use(p, j, USE_INJECT);
+	struct woven_plan *plan;
+
+	if (!slot)
+		return NULL;
+	plan = arena_new(&s->arena, struct woven_plan);
+	*plan = (struct woven_plan){.action = MARKS_INJECT, .inject = slot};
+	return plan;
+}
+
 const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j)
 {
 	const struct lower_marks *m = j->marks;
 	struct woven_plan *plan;
 
+	if (j->point->role == POINT_INJECT)
+		return inject_plan_of(s, p, j);
 	if (!m || p->nslots >= EVENT_MAX_SLOTS)
 		return NULL;
 	plan = arena_new(&s->arena, struct woven_plan);
@@ -130,13 +168,13 @@ const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_p
 				    .threshold = m->threshold,
 				    .epoch = slot_of_use(p, j, USE_GOIDGEN)};
 	for (size_t i = 0; i < m->nwords; i++) {
-		const int slot = slot_for(p, j, m->words[i].capture);
+		const int slot = slot_for(p, j, m->words[i].capture), use = plan_use(m->words[i].use);
 
-		if (slot < 0)
+		if (slot < 0 || use < 0)
 			continue;
 		if (plan->nwords == WOVEN_PLAN_WORDS)
 			return NULL;
-		plan->words[plan->nwords].use = (uint8_t)m->words[i].use;
+		plan->words[plan->nwords].use = (uint8_t)use;
 		plan->words[plan->nwords++].slot = (uint8_t)slot;
 	}
 	if (stands_alone(j, plan))

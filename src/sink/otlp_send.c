@@ -32,6 +32,7 @@
 #define GRPC_PATH     "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 #define ANSWER_LIMIT  (64 * 1024) /* of an answer's body; more is not read */
 #define WAIT_LIMIT_MS (3600 * 1000)
+#define UPLOAD_BYTES  (256 * 1024L) /* at once: a batch of usual spans */
 
 static const struct curl_api *curl; /* set before the first transport is made */
 
@@ -313,6 +314,7 @@ static void set_options(struct otlp_transport *t)
 	curl->easy_setopt(t->easy, CURLOPT_HEADERDATA, t);
 	curl->easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl->easy_setopt(t->easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl->easy_setopt(t->easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BYTES);
 	curl->easy_setopt(t->easy, CURLOPT_ERRORBUFFER, t->error);
 	if (t->grpc)
 		curl->easy_setopt(t->easy, CURLOPT_HTTP_VERSION,

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/copy.h"
+
 #define PROTOBUF_VARINT_MAX 10 /* bytes */
 
 enum protobuf_wire { PROTOBUF_VARINT = 0, PROTOBUF_FIXED64 = 1, PROTOBUF_LENGTH = 2, PROTOBUF_FIXED32 = 5 };
@@ -69,8 +71,7 @@ static inline uint8_t *protobuf_put_length(uint8_t *p, unsigned field, size_t n)
 static inline uint8_t *protobuf_put_bytes(uint8_t *p, unsigned field, const void *bytes, size_t n)
 {
 	p = protobuf_put_length(p, field, n);
-	if (n)
-		memcpy(p, bytes, n);
+	copy_short(p, bytes, n);
 	return p + n;
 }
 

@@ -55,6 +55,8 @@ struct assembler {
 	struct wall_clock wall;
 	struct span out;                 /* being emitted */
 	VEC(struct attr) attrs;          /* its own */
+	VEC(struct span_event) events_out;
+	VEC(struct attr) event_attrs;    /* of all of these */
 	struct buf name, status_text;
 	uint64_t seed[2];                /* of ids; both 0: none yet */
 };
@@ -117,6 +119,8 @@ void assembler_free(struct assembler *a)
 	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
 	vec_done(&a->attrs);
+	vec_done(&a->events_out);
+	vec_done(&a->event_attrs);
 	buf_done(&a->name);
 	buf_done(&a->status_text);
 	free(a);
@@ -314,10 +318,11 @@ static bool own_context(const struct arrival *in, struct event_context *ret)
 /* Its ids, and its parent's. */
 static void set_trace(struct assembler *a, struct open_span *s, const struct arrival *in)
 {
-	struct parent p = parents_find(&a->parents, in, s);
 	struct event_context own;
 	bool has_own = own_context(in, &own);
+	struct parent p;
 
+	parents_find(&a->parents, in, s, &p);
 	if (!is_known(&p))
 		random_id(a, p.trace.trace_id, 2);
 	s->trace = p.trace;
@@ -408,6 +413,30 @@ static void collect_attrs(struct assembler *a, const struct open_span *s)
 				attr_list_get(&s->attrs, i, &a->attrs.data[a->attrs.len]);
 }
 
+/* Those that the program has named. Their attributes are counted first, since what they lie in may move. */
+static void collect_events(struct assembler *a, const struct open_span *s, uint64_t end_ns)
+{
+	const char *name = s->start->p.span->event_name;
+	struct attr *next;
+	size_t n = 0;
+
+	a->events_out.len = 0;
+	for (size_t i = 0; i < s->moments.n; i++)
+		n += s->moments.of[i]->attrs.values.len;
+	vec_reserve(&a->event_attrs, n);
+	next = a->event_attrs.data;
+	for (size_t i = 0; i < s->moments.n; i++) {
+		const struct moment *m = s->moments.of[i];
+		struct span_event e = {.name = attr_list_text(&m->attrs, attr_list_find(&m->attrs, name, strlen(name))),
+				       .unix_ns = wall_clock_ns(&a->wall, m->time_ns, end_ns), .attrs = next};
+
+		for (size_t k = 0; k < m->attrs.values.len; k++)
+			e.nattrs += attr_list_get(&m->attrs, k, &next[e.nattrs]);
+		next += e.nattrs;
+		vec_push(&a->events_out, e);
+	}
+}
+
 /* The span is one that is used again, all of it being set: what is zeroed for each costs more than what is set. */
 static void emit(struct assembler *a, const struct target *t, struct open_span *s, const struct ending *end)
 {
@@ -435,6 +464,9 @@ static void emit(struct assembler *a, const struct target *t, struct open_span *
 	out->name = a->name.data;
 	out->attrs = a->attrs.data;
 	out->nattrs = a->attrs.len;
+	collect_events(a, s, end->time_ns);
+	out->events = a->events_out.data;
+	out->nevents = a->events_out.len;
 	a->spans++;
 	ancestry_tell(&s->ancestry);
 	a->o.emit(a->o.arg, out);
@@ -491,14 +523,19 @@ static struct slot_source slot_source_of(const struct arrival *in, struct arena 
 				    .max_text = EVENT_MAX_STRING, .arena = arena};
 }
 
-static void capture(struct assembler *a, const struct arrival *in, struct open_span *s)
+static void capture_into(struct assembler *a, const struct arrival *in, struct attr_list *l)
 {
 	_cleanup_(arena_done) struct arena arena = {0};
 	struct slot_source src = slot_source_of(in, &arena);
 
-	attributes_capture(&s->attrs, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
+	attributes_capture(l, &in->probe->rules, &in->e, &src, &a->losses.count[LOSS_VALUE_UNREADABLE]);
 	if (in->probe->lists)
-		lists_capture(in->probe->lists, &a->interner, &in->e, &src, &s->attrs, &a->losses);
+		lists_capture(in->probe->lists, &a->interner, &in->e, &src, l, &a->losses);
+}
+
+static void capture(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	capture_into(a, in, &s->attrs);
 }
 
 static struct goroutine *goroutine_of(const struct arrival *in)
@@ -745,6 +782,26 @@ static void on_end(struct assembler *a, const struct arrival *in)
 	end_span(a, in, s);
 }
 
+/* An event of the span s, or of none that is known. One without a name is none. */
+static void on_event(struct assembler *a, const struct arrival *in, struct open_span *s)
+{
+	const char *name = in->probe->p.span->event_name;
+	struct moment *m = s ? moments_add(&s->moments, in->e.head->time_ns) : NULL;
+	const struct attr_value *v;
+
+	if (!m) {
+		a->losses.count[LOSS_SPAN_EVENT]++;
+		return;
+	}
+	capture_into(a, in, &m->attrs);
+	v = attr_list_find(&m->attrs, name, strlen(name));
+	if (v && v->kind == ATTR_STRING)
+		return;
+	attr_list_reset(&m->attrs);
+	s->moments.n--;
+	a->losses.count[LOSS_SPAN_EVENT]++;
+}
+
 static void on_note(struct assembler *a, const struct arrival *in)
 {
 	struct open_span *s;
@@ -758,10 +815,14 @@ static void on_note(struct assembler *a, const struct arrival *in)
 		if (!s && in->probe->p.point->by_lineage)
 			s = parents_creator(&a->parents, in);
 	}
-	if (!s || s->start->p.span != in->probe->p.span)
-		return;
-	capture(a, in, s);
-	parents_noted(&a->parents, in, s);
+	if (s && s->start->p.span != in->probe->p.span)
+		s = NULL;
+	if (in->probe->is_event)
+		on_event(a, in, s);
+	else if (s)
+		capture(a, in, s);
+	if (s)
+		parents_noted(&a->parents, in, s);
 }
 
 static void on_join(struct assembler *a, const struct arrival *in)

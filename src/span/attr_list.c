@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/copy.h"
+
 #define TEXT_KEEP (16 * 1024) /* a larger buffer is not kept for the next span */
 
 void attr_list_reset(struct attr_list *l)
@@ -123,8 +125,7 @@ void attr_list_store_text(struct attr_list *l, struct attr_value *v, const char 
 		l->text.len += room;
 		l->text.data[l->text.len] = 0;
 	}
-	if (len)
-		memcpy(l->text.data + v->off, s, len);
+	copy_short(l->text.data + v->off, s, len);
 	v->len = (uint32_t)len;
 }
 

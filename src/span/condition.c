@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* One side of a comparison. */
+/* One side of a comparison: what belongs to its kind is set. */
 struct side {
 	enum attr_kind kind;
 	const char *s;
@@ -11,37 +11,37 @@ struct side {
 	double d;
 };
 
+static void constant_side(const struct condition *c, struct side *ret)
+{
+	const enum attr_kind kind = c->op == CONDITION_INT    ? ATTR_INT
+				    : c->op == CONDITION_REAL ? ATTR_DOUBLE
+				    : c->op == CONDITION_BOOL ? ATTR_BOOL
+							      : ATTR_STRING;
+
+	*ret = (struct side){.kind = kind, .s = c->text, .len = c->len, .i = c->number, .d = c->real};
+}
+
 static bool side_of(const struct condition *c, const struct attr_list *l, struct side *ret,
 		    const struct attr_value **ret_attribute)
 {
 	const struct attr_value *v;
 
-	*ret = (struct side){.kind = ATTR_STRING, .s = c->text, .len = c->len, .i = c->number, .d = c->real};
-	switch (c->op) {
-	case CONDITION_INT:
-		ret->kind = ATTR_INT;
-		return true;
-	case CONDITION_REAL:
-		ret->kind = ATTR_DOUBLE;
-		return true;
-	case CONDITION_BOOL:
-		ret->kind = ATTR_BOOL;
-		return true;
-	case CONDITION_ATTRIBUTE:
-		break;
-	default:
+	if (c->op != CONDITION_ATTRIBUTE) {
+		constant_side(c, ret);
 		return true;
 	}
 	v = *ret_attribute = attr_list_find(l, c->text, c->len);
 	if (!v)
 		return false;
 	ret->kind = v->kind;
-	if (v->kind == ATTR_STRING)
-		*ret = (struct side){.kind = ATTR_STRING, .s = attr_list_text(l, v), .len = v->len};
-	else if (v->kind == ATTR_DOUBLE)
+	if (v->kind == ATTR_STRING) {
+		ret->s = attr_list_text(l, v);
+		ret->len = v->len;
+	} else if (v->kind == ATTR_DOUBLE) {
 		ret->d = v->d;
-	else
+	} else {
 		ret->i = v->kind == ATTR_BOOL ? v->b : v->i;
+	}
 	return true;
 }
 

@@ -20,6 +20,7 @@ static struct open_span *take_span(struct open_span_pool *p)
 static void open_span_free(struct open_span *s)
 {
 	attr_list_done(&s->attrs);
+	moments_done(&s->moments);
 	buf_done(&s->trace_state);
 	free(s);
 }
@@ -31,6 +32,7 @@ void open_span_release(struct open_span_pool *p, struct open_span *s)
 		return;
 	}
 	attr_list_reset(&s->attrs);
+	moments_reset(&s->moments);
 	buf_reset(&s->trace_state);
 	s->next_free = p->spans;
 	p->spans = s;

@@ -8,6 +8,7 @@
 #include "event/open_stack.h"
 #include "span/ancestry.h"
 #include "span/attr_list.h"
+#include "span/moments.h"
 #include "span/lineage.h"
 #include "span/probe.h"
 #include "span/trace_context.h"
@@ -43,6 +44,7 @@ struct open_span {
 	/* What keeps its memory from span to span; all before it is zeroed. */
 	struct buf trace_state;          /* that came with its trace */
 	struct attr_list attrs;
+	struct moments moments;
 	struct open_span *next_free;
 };
 

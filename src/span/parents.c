@@ -17,6 +17,15 @@ struct search {
 	bool called_by_sdk;              /* likewise, whether or not a span of ours is around s on its goroutine */
 };
 
+/* The SDK's span is not set: there is none, and most searches find none. */
+static void search_begin(struct search *q, struct parents *p, const struct arrival *in, const struct open_span *s)
+{
+	q->p = p;
+	q->in = in;
+	q->s = s;
+	q->doubt = q->stop = q->has_sdk = q->called_by_sdk = false;
+}
+
 static bool is_known(enum span_parent where)
 {
 	return where == SPAN_PARENT_LOCAL || where == SPAN_PARENT_REMOTE;
@@ -217,9 +226,11 @@ static struct open_span *lineage_parent(struct search *q)
 
 struct open_span *parents_creator(struct parents *p, const struct arrival *in)
 {
-	struct search q = {.p = p, .in = in};
-	struct open_span *s = lineage_parent(&q);
+	struct search q;
+	struct open_span *s;
 
+	search_begin(&q, p, in, NULL);
+	s = lineage_parent(&q);
 	while (s && s->start->p.span != in->probe->p.span)
 		s = open_span_outer(s);
 	return s && trusted(p, s) ? s : NULL;
@@ -409,50 +420,56 @@ static void note_caller(const struct search *q, struct parent *ret)
 	ret->sdk = sdk_context(&q->sdk);
 }
 
-static struct parent find_parent(struct search *q)
+/* What is open is the parent, or nothing is. */
+static void open_parent(const struct search *q, enum span_parent given, enum span_parent incoming, struct parent *r)
 {
-	struct parent header = {.source = PARENT_HEADER}, r = {.source = PARENT_CONTEXT};
-	enum span_parent given = given_parent(q->in, &r.trace);
-
-	if (is_known(given)) {
-		r.where = given;
-		r.source = given == SPAN_PARENT_REMOTE ? PARENT_HEADER : PARENT_CONTEXT;
-		return r;
+	if (r->open && r->open->transparent && !is_known(r->open->parent)) {
+		r->where = r->open->parent;
+		r->source = r->open->parent_source;
+		r->open = NULL;
+	} else if (!r->open) {
+		r->where = no_parent(q, given, incoming);
+		r->source = r->where == SPAN_PARENT_NONE ? PARENT_NONE : PARENT_UNKNOWN;
+	} else {
+		if (r->open->by_sdk)
+			r->source = PARENT_SDK;
+		r->where = r->request ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
+		r->trace = r->open->trace;
 	}
-	header.where = incoming_parent(q->p, q->in, &header.trace, &header.has_state);
-	r.open = local_parent(q, &r);
-	if (q->has_sdk)
-		return sdk_parent(q, &header);
-	if (is_known(header.where) && header_is_nearer(&header, r.open, q->in->probe->p.span->kind))
-		return header;
-	if (r.open && r.open->transparent && !is_known(r.open->parent)) {
-		r.where = r.open->parent;
-		r.source = r.open->parent_source;
-		r.open = NULL;
-		return r;
-	}
-	if (!r.open) {
-		r.where = no_parent(q, given, header.where);
-		r.source = r.where == SPAN_PARENT_NONE ? PARENT_NONE : PARENT_UNKNOWN;
-		return r;
-	}
-	if (r.open->by_sdk)
-		r.source = PARENT_SDK;
-	r.where = r.request ? SPAN_PARENT_REMOTE : SPAN_PARENT_LOCAL;
-	r.trace = r.open->trace;
-	return r;
 }
 
-struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s)
+/* r is zero but for its source, PARENT_CONTEXT. */
+static void find_parent(struct search *q, struct parent *r)
 {
-	struct search q = {.p = p, .in = in, .s = s};
-	struct parent r = {.where = SPAN_PARENT_NONE, .source = PARENT_NONE};
+	struct parent header = {.source = PARENT_HEADER};
+	enum span_parent given = given_parent(q->in, &r->trace);
 
+	if (is_known(given)) {
+		r->where = given;
+		r->source = given == SPAN_PARENT_REMOTE ? PARENT_HEADER : PARENT_CONTEXT;
+		return;
+	}
+	header.where = incoming_parent(q->p, q->in, &header.trace, &header.has_state);
+	r->open = local_parent(q, r);
+	if (q->has_sdk)
+		*r = sdk_parent(q, &header);
+	else if (is_known(header.where) && header_is_nearer(&header, r->open, q->in->probe->p.span->kind))
+		*r = header;
+	else
+		open_parent(q, given, header.where, r);
+}
+
+void parents_find(struct parents *p, const struct arrival *in, const struct open_span *s, struct parent *ret)
+{
+	struct search q;
+
+	*ret = (struct parent){.where = SPAN_PARENT_NONE, .source = PARENT_NONE};
 	if (attr_list_has(&s->attrs, in->probe->p.span->root))
-		return r;
-	r = find_parent(&q);
-	note_caller(&q, &r);
-	return r;
+		return;
+	search_begin(&q, p, in, s);
+	ret->source = PARENT_CONTEXT;
+	find_parent(&q, ret);
+	note_caller(&q, ret);
 }
 
 /* ---- what others are told ---- */
@@ -570,8 +587,8 @@ void parents_opened(struct parents *p, const struct arrival *in, struct open_spa
 
 void parents_noted(struct parents *p, const struct arrival *in, struct open_span *s)
 {
-	struct search q = {.p = p, .in = in, .s = s};
 	struct request_end *e;
+	struct search q;
 
 	note_context(in, s);
 	if (!in->probe->connects)
@@ -579,6 +596,7 @@ void parents_noted(struct parents *p, const struct arrival *in, struct open_span
 	note_client(p, in, s);
 	if (!may_be_joined(s))
 		return;
+	search_begin(&q, p, in, s);
 	e = client_of(&q, in->target, s);
 	if (e)
 		join_trace(p, s, e);

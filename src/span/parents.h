@@ -39,7 +39,7 @@ struct parent {
 };
 
 /* Of a span that begins with that record: it is open, and has the attributes of the record. */
-struct parent parents_find(struct parents *p, const struct arrival *in, const struct open_span *s);
+void parents_find(struct parents *p, const struct arrival *in, const struct open_span *s, struct parent *ret);
 /* It has its ids now: from here on others may find it. */
 void parents_opened(struct parents *p, const struct arrival *in, struct open_span *s, const struct parent *parent);
 /*

@@ -113,6 +113,7 @@ struct probe *probe_new(struct interner *in, const struct assembler_probe *p)
 	for (size_t i = 0; i < probe->rules.n; i++)
 		if (probe->rules.slots[i] < EVENT_MAX_SLOTS)
 			probe->field_of_slot[probe->rules.slots[i]] = probe->rules.rules[i].transform->field;
+	probe->is_event = p->point->role == POINT_NOTE && p->span && slot_of_attribute(p, p->span->event_name) >= 0;
 	probe->keys = slots_of_attribute(in, p, p->span ? p->span->key : NULL);
 	probe->type_slot = slot_for(p, USE_PANIC_TYPE, NULL);
 	probe->pc_slot = slot_for(p, USE_RECOVERY_PC, NULL);

@@ -16,6 +16,7 @@ struct probe {
 	struct assembler_probe p;
 	struct capture_rules rules;
 	const struct list_reader *lists; /* of the program's own attributes; or NULL */
+	bool is_event;               /* what it notes is a moment within its span (pack_span.event_name) */
 	bool ends_start;             /* at the return of a function that starts spans of its definition */
 	/* -1: none */
 	int type_slot, pc_slot, context_slot, parent_slot;

@@ -337,15 +337,22 @@ static const struct type *kept_type(void *arg, const struct pack_variant *v, con
 
 static const char not_wanted[] = "no later point needs it";
 
+/* What is there for --propagate. */
+static bool is_of_request(enum capture_use use)
+{
+	return use == USE_PRESENT || use == USE_ARMED || use == USE_INJECT || use == USE_CARRIER;
+}
+
 static struct capture_item item_of(const struct weaving_point *wp, const struct pack_capture *c)
 {
-	struct capture_item item = pack_capture_item(wp->span, c, &(struct join_options){0});
+	static const struct join_marks sent = {.sent = true};
+	struct capture_item item = pack_capture_item(wp->span, c, &(struct join_options){.marks = &sent});
 
 	item.carry = c->use == USE_SAVED ? kept_number(&wp->kept, c->saved_as) : 0;
 	if (c->use == USE_SAVED && !item.carry)
 		item.left_out = not_wanted;
 	else if (c->use != USE_SAVED && !item.fact && !item.links && !item.left_out && c->use != USE_ATTRIBUTE &&
-	         c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC)
+	         c->use != USE_PANIC_TYPE && c->use != USE_RECOVERY_PC && !is_of_request(c->use))
 		item.left_out = "woven code does not do this yet";
 	return item;
 }
@@ -746,8 +753,9 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 	struct err err = {0}, first = {0};
 	const char *func = NULL;
 
-	/* Woven code writes into no requests yet. */
-	if (point_writes(wp->point))
+	/* Woven code lends no memory yet. */
+	if (wp->point->role == POINT_RELEASE ||
+	    (wp->point->nvariants && pack_loan(wp->point, &wp->point->variants[0])))
 		return;
 	kept_values_of(w->wanted, wp->pack, wp->part, wp->point, kept_type, w, &w->package->arena, &wp->kept);
 	for (size_t i = 0; i < wp->point->nvariants; i++) {

@@ -237,7 +237,8 @@ static int check_wrapping(const struct woven_function *w, struct err *err)
 	if (w->outer)
 		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
 	if (f->generic)
-		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer, and it is generic");
+		return err_set(err, -EINVAL,
+			       "one more defer would make its own defers five times dearer, and it is generic");
 	if (f->recovers || f->asks_caller)
 		return err_set(err, -EINVAL,
 		               "one more defer would make its own defers five times dearer, and it may not become two "

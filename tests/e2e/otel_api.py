@@ -74,6 +74,11 @@ def _check_order(n, spans, by_id, build):
     assert {s["trace_id"] for name, s in found.items() if name != "audit"} == {found["handle"]["trace_id"]}, found
     values = {name: _attributes(s, n) for name, s in found.items()}
     assert values["charge"] == _charge(n, build), (values["charge"], _charge(n, build))
+    events = found["charge"]["events"]
+    assert [(v["name"], v["attributes"]) for v in events] == [
+        ("authorised", {"amount": n, "risky": n % 2 == 0}), ("settled", {})], events
+    start, end = found["charge"]["start_unix_ns"], found["charge"]["start_unix_ns"] + found["charge"]["duration_ns"]
+    assert start <= events[0]["unix_ns"] <= found["leaf"]["start_unix_ns"] <= events[1]["unix_ns"] <= end, found
     failed = n % 3 == 0
     assert values["ship"] == ({"exception.type": "*errors.errorString", "error.type": "_OTHER"} if failed else {}), values
     assert [found["ship"].get(k) for k in ("status", "status_text")] == (

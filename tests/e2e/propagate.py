@@ -14,6 +14,7 @@ import vm
 import wire
 from earshot import Earshot, need_earshot, patched
 from proc import BIN, EARSHOT, Process, Skip, clean_env, json_lines, run_once, scratch, until
+from relay import Relay
 from target import MINORS
 from testing import Test, scaled
 from trio import Orders, Traces, Trio, word_of
@@ -29,8 +30,8 @@ LONG = 1 + scaled(0, 0, "PROPAGATE") // 10000  # of make soak-propagate
 class Sender(Process):
     """Sends what it is to once go() is called."""
 
-    def __init__(self, program, *args):
-        path = BIN / f"sender-go{program}"
+    def __init__(self, program, *args, path=None):
+        path = path or BIN / f"sender-go{program}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
         super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
@@ -75,9 +76,9 @@ def _seen_by(server, requests):
     return server.seen
 
 
-def _run(program, kind, requests, *options):
+def _run(program, kind, requests, *options, path=None):
     server = _server(kind)
-    with Sender(program, kind, f"127.0.0.1:{server.port}", requests, PARALLEL) as sender:
+    with Sender(program, kind, f"127.0.0.1:{server.port}", requests, PARALLEL, path=path) as sender:
         with _attach(sender.pid, *options) as e:
             sender.go()
             told = sender.told()
@@ -186,6 +187,15 @@ def _check(program, kind):
     requests = scaled(1500, 1000, "PROPAGATE")
     return _compare(kind, requests, _run(program, kind, requests // 4),
                     _run(program, kind, requests, "--propagate"))
+
+
+def check_woven(path):
+    """HTTP/1 requests of a woven sender: its client is woven, and the code that writes them."""
+    _need_parsers()
+    packs = ("--packs", "net-http-client")
+    requests = scaled(1500, 1000, "PROPAGATE")
+    return _compare("h1", requests, _run("woven", "h1", requests // 4, *packs, path=path),
+                    _run("woven", "h1", requests, "--propagate", *packs, path=path))
 
 
 def _check_in_vm(program, kind):
@@ -363,15 +373,6 @@ PLAIN, ANOTHER, OWN_STATE, LONG_URL = range(4)  # tests/go/relay
 
 def _state(n):
     return tuple(s and s.format(n=n) for s in STATES[n // 4 % len(STATES)])
-
-
-class Relay(Process):
-    def __init__(self, program, *args):
-        path = BIN / f"relay-go{program}"
-        if not path.exists():
-            raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
-        self.port = int(until("it is ready", lambda: self.out().strip()))
 
 
 def _trace_of(n):

@@ -303,7 +303,7 @@ def _meanwhile():
 
 def _meanwhile_kafka():
     need_earshot()
-    messages = scaled(20000, 20000, "PROPAGATE_MEANWHILE")
+    messages = scaled(8000, 8000, "PROPAGATE_MEANWHILE")
     each = messages // 10
 
     def until_seen(e):
@@ -312,7 +312,7 @@ def _meanwhile_kafka():
         return mailer.out().count("\n") > 1
 
     with Broker(f"mq-go{NEW}-sw") as broker:
-        with Mailer(f"{NEW}-sw", "kafka", broker.kafka, messages, PARALLEL) as mailer:
+        with Mailer(f"{NEW}-sw", "kafka", broker.kafka, messages, 8) as mailer:
             mailer.go()
             said, written = _come_and_go(mailer, until_seen)
             told = mailer.told(messages)
@@ -331,7 +331,7 @@ def _blocked(kill):
     arrives in the end."""
     need_earshot()
     server = Nats()
-    with Mailer(f"{NEW}-sw", "block", server.url) as mailer:
+    with Mailer(f"{NEW}-sw", "block", server.url, 1) as mailer:
         with _attach(mailer.pid, "--propagate") as e:
             server.reading.clear()
             mailer.go()

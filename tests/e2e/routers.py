@@ -12,6 +12,7 @@ import threading
 from cases import ABSENT
 from earshot import Earshot, and_patched, attach, losses, need_earshot
 from proc import BIN, EARSHOT, Process, Skip, json_lines, until
+from relay import Relay
 from spans import mismatches
 from target import MINORS
 from testing import Test
@@ -261,6 +262,29 @@ def _concurrent(minor):
     return f"{len(want)} spans"
 
 
+def _joined(minor):
+    """A client's requests to fasthttp are told by their connections, with nobody's header."""
+    need_earshot()
+    with Routers(minor, "sw") as routers, Relay(f"{MINORS[-1]}-sw", "h1", f"127.0.0.1:{routers.where['fasthttp']}") as relay:
+        with attach(relay.pid, routers.pid, observe=[relay.port, routers.where["servemux"]]) as earshot:
+            c = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=SECONDS)
+            for n in range(20):
+                c.request("GET", f"/{n % 2}/{n}")
+                c.getresponse().read()
+            c.close()
+            earshot.wait_spans(20, kind="client")
+            earshot.finish()
+            clients = {s["span_id"]: s for s in earshot.spans("client")}
+            behind = [s for s in earshot.spans("server")
+                      if s["pid"] == routers.pid and s["attributes"]["url.path"] != "/canary"]
+    assert len(behind) == len(clients) == 20, (len(behind), len(clients))
+    for s in behind:
+        client = clients.get(s["parent_span_id"])
+        assert client and s["attributes"]["earshot.parent.source"] == "connection", s
+        assert client["trace_id"] == s["trace_id"], (s, client)
+        assert client["attributes"]["url.full"].endswith(s["attributes"]["url.path"]), (s, client)
+
+
 def _alone():
     """A pack that adds to another's span is of no use without it: --packs says so."""
     e = Earshot("inspect", "--packs", "gin", EARSHOT)
@@ -276,6 +300,7 @@ def _all():
             yield Test(f"routes-go{minor}-{kind}", lambda m=minor, k=kind: _routes(m, k))
             yield Test(f"fast-go{minor}-{kind}", lambda m=minor, k=kind: _fast(m, k))
         yield Test(f"concurrent-go{minor}", lambda m=minor: _concurrent(m))
+        yield Test(f"joined-go{minor}", lambda m=minor: _joined(m))
 
 
 def tests():

@@ -1,11 +1,13 @@
 """Woven programs decide themselves which traces are kept, as planted ones do: where the first point of a trace comes by.
 
-They run without privileges, so that nothing can be planted beside what is woven.
+They run without privileges where nothing may be planted beside what is woven. Requests of HTTP/1 get the trace context from
+woven code, too.
 """
 
 import pathlib
 
 import one_trace
+import propagate
 import sampling
 import weave
 from earshot import planter
@@ -32,14 +34,22 @@ def _counts(minor):
     return sampling.counts(minor, _fanout(minor), each=4, prefix=NOBODY)
 
 
-def _crowd(minor, seconds):
-    """Orders over three services: what is not woven of them is planted beside."""
-    path = scratch() / "trio"
+def _module(minor, name):
+    path = scratch() / name
     more = () if minor == LAST else ("-modfile=go1.21.mod",)
     # pylint: disable-next=protected-access
-    said = weave._build(minor, *more, "-o", path, ".", cwd=weave.SOURCES / "trio")
+    said = weave._build(minor, *more, "-o", path, ".", cwd=weave.SOURCES / name)
     assert "earshot: " not in said, said
-    return one_trace.crowd("woven", seconds, path=path)
+    return path
+
+
+def _crowd(minor, seconds):
+    """Orders over three services: what is not woven of them is planted beside."""
+    return one_trace.crowd("woven", seconds, path=_module(minor, "trio"))
+
+
+def _propagate(minor):
+    return propagate.check_woven(_module(minor, "sender"))
 
 
 def tests():
@@ -51,3 +61,5 @@ def tests():
     for minor in dict.fromkeys(("1.21", LAST)):
         yield Test(f"whole-or-absent-go{minor}", lambda minor=minor: _whole_or_absent(minor), 600)
     yield Test(f"counts-go{LAST}", lambda: _counts(LAST), 600)
+    for minor in dict.fromkeys(("1.21", LAST) if seconds > 3 else (LAST,)):
+        yield Test(f"propagate-go{minor}", lambda minor=minor: _propagate(minor), 900)

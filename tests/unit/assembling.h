@@ -161,6 +161,7 @@ static const struct func own_func = {.entry = 0x2000, .end = 0x2100, .frame_size
 struct seen {
 	char *text, *name, *trace_state;
 	struct span span;
+	struct span *copy;      /* what its events lie in; or NULL */
 };
 
 struct world {
@@ -180,12 +181,17 @@ static inline void on_span(void *arg, const struct span *s)
 {
 	struct buf b = {0};
 	struct seen seen = {.span = *s};
+	size_t bytes;
 
 	if (w.keep_nothing)
 		return;
 	span_print(s, &b);
 	seen.text = buf_take(&b);
 	seen.trace_state = s->trace_state ? xstrdup(s->trace_state) : NULL;
+	if (s->nevents) {
+		seen.copy = span_copy(s, &bytes);
+		seen.span.events = seen.copy->events;
+	}
 	vec_push(&w.spans, seen);
 }
 
@@ -270,7 +276,7 @@ static inline int setup(void **state)
 static inline int teardown(void **state)
 {
 	for (size_t i = 0; i < w.spans.len; i++)
-		free(w.spans.data[i].text), free(w.spans.data[i].trace_state);
+		free(w.spans.data[i].text), free(w.spans.data[i].trace_state), free(w.spans.data[i].copy);
 	vec_done(&w.spans);
 	assembler_free(w.a);
 	return 0;

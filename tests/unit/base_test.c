@@ -15,6 +15,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/copy.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -297,6 +298,21 @@ static void test_wall_clock(void **state)
 	assert_true(c.measured_at >= now);
 }
 
+static void test_copy(void **state)
+{
+	char from[100], to[sizeof(from) + 2];
+
+	for (size_t i = 0; i < sizeof(from); i++)
+		from[i] = (char)(i * 37 + 1);
+	for (size_t n = 0; n <= sizeof(from); n++) {
+		memset(to, 'x', sizeof(to));
+		copy_short(to + 1, n ? from + sizeof(from) - n : NULL, n);
+		assert_memory_equal(to + 1, from + sizeof(from) - n, n);
+		assert_int_equal(to[0], 'x');
+		assert_int_equal(to[n + 1], 'x');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -306,7 +322,8 @@ int main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_utf8),	    cmocka_unit_test(test_duration),
 		cmocka_unit_test(test_err),	    cmocka_unit_test(test_loop),
-		cmocka_unit_test(test_wall_offset), cmocka_unit_test(test_wall_clock), cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_wall_offset), cmocka_unit_test(test_wall_clock), cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_parallel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "span/moments.h"
 #include "unit/assembling.h"
 
 enum { H_NAME, H_CHAIN, H_KIND, H_ROOT, H_KNOWN, H_START_END };
@@ -34,7 +35,8 @@ static const char *const by_name[] = {"{name}", NULL};
 static const struct condition is_failed = {.op = CONDITION_ATTRIBUTE, .text = "failed", .len = 6};
 static const struct pack_span made = {.name = "made", .kind = SPAN_INTERNAL, .titles = by_name, .key = "key",
 				      .detached = true, .context_holds_key = true, .kind_from = "kind", .root = "root",
-				      .transparent = "known", .status_text = "said", .error = &is_failed};
+				      .transparent = "known", .status_text = "said", .error = &is_failed,
+				      .event_name = "event"};
 static const struct pack_point may_miss_point = {.role = POINT_END, .may_miss = true};
 /* What is counted, until it is not known any more. */
 enum { C_KEY, C_ONE, C_UNKNOWN, C_END };
@@ -46,7 +48,16 @@ static const struct pack_capture count_captures[] = {
 static const struct ir_slot count_slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_BOOL}, {.kind = VALUE_BOOL}};
 static struct capture_program count_program = PROGRAM(count_slots);
 static const struct pack_variant v_count = {.captures = count_captures, .ncaptures = C_END};
-enum { H_BEGIN = 200, H_BEGAN, H_NOTE, H_ENDED, H_COUNT };
+enum { V_KEY, V_NAME, V_SIZE, V_END };
+static const struct pack_capture event_captures[] = {
+	{.name = "key", .transform.hidden = true},
+	{.name = "event", .transform = {.hidden = true, .keep_empty = true}},
+	{.name = "size"},
+};
+static const struct ir_slot event_slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_STRING}, {.kind = VALUE_INT}};
+static struct capture_program event_program = PROGRAM(event_slots);
+static const struct pack_variant v_event = {.captures = event_captures, .ncaptures = V_END};
+enum { H_BEGIN = 200, H_BEGAN, H_NOTE, H_ENDED, H_COUNT, H_EVENT };
 
 static uint64_t now;
 
@@ -59,6 +70,7 @@ static int setup_made(void **state)
 	add_probe(H_NOTE, &made, &note_point, &v_object, &object_program, (struct func){0});
 	add_probe(H_ENDED, &made, &may_miss_point, &v_object, &object_program, (struct func){0});
 	add_probe(H_COUNT, &made, &join_point, &v_count, &count_program, (struct func){0});
+	add_probe(H_EVENT, &made, &note_point, &v_event, &event_program, (struct func){0});
 	return 0;
 }
 
@@ -295,12 +307,60 @@ static void counted(void **state)
 	assert_string_equal(w.spans.data[2].text, "c unset {}");
 }
 
+static void happens(uint64_t key, const char *name, int64_t size)
+{
+	record(H_EVENT, V_END);
+	record_int(&w.r, V_KEY, key);
+	if (name)
+		record_str(&w.r, V_NAME, name);
+	if (size)
+		record_int(&w.r, V_SIZE, (uint64_t)size);
+	send();
+}
+
+/* What is noted of a moment is the event's, and not the span's; each is counted that is of none, or has no name. */
+static void events(void **state)
+{
+	const struct span *s;
+
+	begins((struct started){.name = "a", .context = 0x1000, .key = 0x2000});
+	happens(0x2000, "first", 7);
+	happens(0x2000, "", 0);
+	happens(0x9000, "of nobody", 1);
+	assert_int_equal(lost(LOSS_SPAN_EVENT), 1);
+	happens(0x2000, NULL, 2);
+	assert_int_equal(lost(LOSS_SPAN_EVENT), 2);
+	ends(0x2000);
+	s = only("a");
+	assert_string_equal(w.spans.data[0].text, "a unset {}");
+	assert_int_equal(s->nevents, 2);
+	assert_string_equal(s->events[0].name, "first");
+	assert_int_equal(s->events[0].nattrs, 1);
+	assert_string_equal(s->events[0].attrs[0].key, "size");
+	assert_int_equal(s->events[0].attrs[0].i, 7);
+	assert_string_equal(s->events[1].name, "");
+	assert_int_equal(s->events[1].nattrs, 0);
+	assert_in_range(s->events[0].unix_ns, s->start_unix_ns + 1, s->events[1].unix_ns - 1);
+	assert_in_range(s->events[1].unix_ns, s->start_unix_ns, s->start_unix_ns + s->duration_ns);
+	/* the next one has none of its */
+	begins((struct started){.name = "b", .context = 0x1000, .key = 0x2000});
+	ends(0x2000);
+	assert_int_equal(only("b")->nevents, 0);
+	begins((struct started){.name = "c", .context = 0x1000, .key = 0x2000});
+	for (int i = 0; i < MOMENTS_MAX + 3; i++)
+		happens(0x2000, "many", i + 1);
+	ends(0x2000);
+	assert_int_equal(only("c")->nevents, MOMENTS_MAX);
+	assert_int_equal(only("c")->events[MOMENTS_MAX - 1].attrs[0].i, MOMENTS_MAX);
+	assert_int_equal(lost(LOSS_SPAN_EVENT), 5);
+}
+
 int main(void)
 {
 #define MADE(f) cmocka_unit_test_setup_teardown(f, setup_made, teardown)
 	const struct CMUnitTest tests[] = {
 		MADE(two_keys), MADE(no_error), MADE(held), MADE(forgotten), MADE(half_forgotten),
-		MADE(transparent), MADE(new_root), MADE(counted)};
+		MADE(transparent), MADE(new_root), MADE(counted), MADE(events)};
 
 	return cmocka_run_group_tests_name("by_hand", tests, NULL, NULL);
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "target/exec.h"
 #include "target/find.h"
 #include "target/foreign.h"
 #include "target/process.h"
@@ -323,6 +324,92 @@ static void test_ended(void **state)
 	assert_int_equal(waitpid(led, &status, 0), led);
 }
 
+/* ---- execs ---- */
+
+struct told {
+	uint64_t pid;
+	unsigned of_it, of_others;
+};
+
+static void on_told(void *arg, const struct exec_event *e)
+{
+	struct told *t = arg;
+
+	*(e->pid == t->pid ? &t->of_it : &t->of_others) += 1;
+}
+
+/* Executes a program once the other end of the pipe says so. */
+static pid_t executing(int ret_say[2])
+{
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(ret_say), 0);
+	pid = fork();
+	if (pid)
+		return pid;
+	if (read(ret_say[0], &c, 1) == 1)
+		execl("/bin/true", "true", (char *)NULL);
+	_exit(1);
+}
+
+static void let_execute(pid_t pid, const int say[2])
+{
+	int status;
+
+	assert_int_equal(write(say[1], "x", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(say[0]);
+	close(say[1]);
+}
+
+/* Of the first of two that execute. */
+static struct told told_of(struct exec_watch *w, bool add, bool remove, bool all)
+{
+	int say[2][2];
+	const pid_t pid = executing(say[0]), other = executing(say[1]);
+	struct told t = {.pid = (uint64_t)pid};
+
+	if (add)
+		exec_watch_add(w, t.pid);
+	if (remove)
+		exec_watch_remove(w, t.pid);
+	if (all)
+		exec_watch_add(w, EXEC_ALL);
+	let_execute(other, say[1]);
+	let_execute(pid, say[0]);
+	exec_watch_drain(w, on_told, &t);
+	if (all)
+		exec_watch_remove(w, EXEC_ALL);
+	exec_watch_remove(w, t.pid);
+	return t;
+}
+
+/* Needs a kernel that tells us, and the initial PID namespace. */
+static void test_execs(void **state)
+{
+	struct exec_watch *w;
+	struct told t;
+
+	if (exec_watch_new(&w, NULL) < 0)
+		skip();
+	t = told_of(w, false, false, true);
+	if (!t.of_it) {
+		exec_watch_free(w);
+		skip();
+	}
+	assert_true(t.of_others >= 1);
+	t = told_of(w, false, false, false);
+	assert_int_equal(t.of_it + t.of_others, 0);
+	t = told_of(w, true, false, false);
+	assert_int_equal(t.of_it, 1);
+	assert_int_equal(t.of_others, 0);
+	t = told_of(w, true, true, false);
+	assert_int_equal(t.of_it + t.of_others, 0);
+	exec_watch_free(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -331,7 +418,7 @@ int main(void)
 		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves),
 		cmocka_unit_test(test_without_executable),
 		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_ended),
+		cmocka_unit_test(test_ended),	     cmocka_unit_test(test_execs),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

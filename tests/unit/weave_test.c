@@ -578,8 +578,8 @@ static void bodies_are_wrapped(void **state)
 	buf_printf(&want,
 	           "package main\nfunc (earshot_t0 T) f(n int,\n\tearshot_a1 ...string, // why\n) (err error) { if "
 	           "*earshotSwitch != earshot_p0.off { " FRAME " if earshot_f0(earshotD, n) { " ENDS(
-	               "earshot_e1(earshotD, earshotU, &err)") " } }; return earshot_t0.earshot_w0(n, earshot_a1...) }; "
-	           "func (T) earshot_w0(n int, \t_ ...string,  ) (err error) {%s",
+	               "earshot_e1(earshotD, earshotU, &err)") " } }; return earshot_t0.earshot_w0(n, earshot_a1...) };"
+	           " func (T) earshot_w0(n int, \t_ ...string,  ) (err error) {%s",
 	           returns);
 	assert_string_equal(got, want.data);
 	free(got);

@@ -47,7 +47,7 @@ struct inject_item {
 	unsigned form;                   /* enum inject_form (ir.h) */
 	const char *carrier;             /* a word that the client's span has put down, and this request has, too;
 					  * NULL: the span is the one that is open on the goroutine */
-	const char *needs;               /* another such word, which is there only where something else allows it; or NULL */
+	const char *needs;               /* another such word, there only where something else allows it; or NULL */
 	const char *armed;               /* a condition: whether it is a request at all; counts only where it holds */
 	const char *present;             /* a condition: the program has put one there */
 	const char *limited;             /* a condition: the peer allows little more than there is */

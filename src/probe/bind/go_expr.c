@@ -339,6 +339,19 @@ static const char *field(struct go_printer *g, const struct bound *n)
 	return base ? arena_printf(g->arena, "%s.%s", base, atomic ? "Load()" : n->field.name) : NULL;
 }
 
+const char *go_address(struct go_printer *g, const struct bound *n)
+{
+	const char *package = n->op == BOUND_FIELD ? n->a->type->package : NULL, *base;
+
+	if (n->op != BOUND_FIELD || n->a->op != BOUND_DEREF)
+		return go_refuse(g, "it is no field of a struct that a pointer leads to");
+	if (!is_nameable(g, n->a->type) ||
+	    (!isupper((unsigned char)*n->field.name) && package && strcmp(package, g->file->package) != 0))
+		return foreign_field(g, n);
+	base = pointer(g, n->a->a);
+	return base ? unsafe_pointer(g, arena_printf(g->arena, "&%s.%s", base, n->field.name)) : NULL;
+}
+
 static const char *deref(struct go_printer *g, const struct bound *n)
 {
 	const char *p = check_nameable(g, n->a) ? pointer(g, n->a) : NULL;

@@ -63,6 +63,8 @@ const char *go_package_of(struct arena *arena, const struct type *t);
 
 /* The lines that n needs before (a step that cannot be taken returns), and n as an expression; NULL: refused. */
 const char *go_expr(struct go_printer *g, const struct bound *n);
+/* Where a field lies, as a pointer to anything. */
+const char *go_address(struct go_printer *g, const struct bound *n);
 /* What a variable of the function is called. */
 const char *go_variable(struct arena *arena, const struct bound_variables *v, enum bound_op op, size_t i);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "event/event.h"
+#include "event/inject.h"
 #include "probe/bind/go_printer.h"
 
 struct go_points {
@@ -293,6 +294,118 @@ static bool print_fact(struct printing *pr, size_t number)
 	return true;
 }
 
+/* ---- a trace context in what is sent ---- */
+
+/* What the recorder takes for that, a slot each, in this order. */
+enum inject_slot { INJECT_SLOT_CARRIER, INJECT_SLOT_AGAINST, INJECT_SLOT_BUFFER, INJECT_SLOT_FILLED, INJECT_SLOTS };
+
+static bool print_carrier(struct go_printer *g, const struct bound *n)
+{
+	const char *e = go_expr(g, n);
+
+	if (e)
+		print_scalar(g, n->type, e);
+	return e;
+}
+
+/* What speaks against it, in the order in which planters ask. */
+static bool print_against(struct go_printer *g, const struct bound_inject *x)
+{
+	const struct {
+		const struct bound *holds;
+		enum inject_outcome outcome;
+	} all[] = {{x->present.root, INJECT_PRESENT},
+	           {x->limited.root, INJECT_LIMITED},
+	           {x->split.root, INJECT_TOO_LARGE}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		const char *e = all[i].holds ? go_expr(g, all[i].holds) : NULL;
+
+		if (all[i].holds && !e)
+			return false;
+		if (e)
+			go_line(g, "if %s.value == 0 && %s {", g->slot, e);
+		if (e) {
+			go_line(g, "\t%s.value = %d", g->slot, all[i].outcome);
+			go_line(g, "}");
+		}
+	}
+	return true;
+}
+
+static bool print_buffer(struct go_printer *g, const struct bound *n)
+{
+	const char *e = go_temp(g, go_expr(g, n));
+
+	if (!e)
+		return false;
+	go_line(g, "%s.value = uint64(len(%s))", g->slot, e);
+	go_line(g, "%s.text = *(*%s.Pointer)(%s.Pointer(&%s))", g->slot, go_import(g->file, g->arena, "unsafe"),
+	        go_import(g->file, g->arena, "unsafe"), e);
+	return true;
+}
+
+static bool print_filled(struct go_printer *g, const struct bound *n)
+{
+	const char *at = go_temp(g, go_address(g, n));
+
+	if (!at)
+		return false;
+	go_line(g, "%s.value = *(*uint64)(%s)", g->slot, at);
+	go_line(g, "%s.text = %s", g->slot, at);
+	return true;
+}
+
+static bool print_inject_slot(struct go_printer *g, const struct bound_inject *x, enum inject_slot which)
+{
+	switch (which) {
+	case INJECT_SLOT_CARRIER:
+		return print_carrier(g, x->carrier.root);
+	case INJECT_SLOT_AGAINST:
+		return print_against(g, x);
+	case INJECT_SLOT_BUFFER:
+		return print_buffer(g, x->buffer.root);
+	default:
+		return print_filled(g, x->filled.root);
+	}
+}
+
+static void use_inject(struct printing *pr, const struct bound_inject *x)
+{
+	const struct bound_text *const all[] = {&x->carrier, &x->present, &x->limited,
+	                                        &x->split,   &x->buffer,  &x->filled};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		use(pr, all[i]->root);
+}
+
+static bool print_inject(struct printing *pr, size_t number)
+{
+	const struct bound_capture *c = &pr->g.program->captures[number];
+	const struct bound_inject *x = c->inject;
+	struct go_printer *g = &pr->g;
+	bool good = !c->alternatives[0].why && x->filled.root && !x->block.root; /* a line */
+
+	if (!good)
+		go_refuse(g, "%s", c->alternatives[0].why ? c->alternatives[0].why->text
+		                                         : "woven code writes into requests of HTTP/1 alone");
+	for (unsigned i = 0; good && i < INJECT_SLOTS; i++) {
+		g->slot = arena_printf(g->arena, "earshotS[%zu]", pr->slots.len);
+		go_line(g, "func() { // %s", c->name);
+		g->indent++;
+		good = print_when(g, c->when.root) && print_inject_slot(g, x, (enum inject_slot)i);
+		go_line(g, "%s.status = %d", g->slot, SLOT_OK);
+		g->indent--;
+		go_line(g, "}()");
+		vec_push(&pr->slots, ((struct go_point_slot){number, "uint"}));
+	}
+	use(pr, c->when.root);
+	use_inject(pr, x);
+	if (!good)
+		leave(pr, number, g->why);
+	return good;
+}
+
 /* The first alternative that Go can say. */
 static bool print_capture(struct printing *pr, size_t number)
 {
@@ -301,6 +414,8 @@ static bool print_capture(struct printing *pr, size_t number)
 
 	if (c->fact && !c->alternatives[0].why)
 		return print_fact(pr, number);
+	if (c->inject)
+		return print_inject(pr, number);
 	pr->g.slot = c->carry ? arena_printf(pr->g.arena, "earshotW[%d]", c->carry - 1)
 	                      : arena_printf(pr->g.arena, "earshotS[%zu]", pr->slots.len);
 	for (size_t i = 0; i < c->nalternatives; i++) {

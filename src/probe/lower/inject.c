@@ -192,7 +192,7 @@ static int find_by(struct lowerer *l, const struct bound_text *word, unsigned fl
 	return end_region(l);
 }
 
-/* In regions of marks: the run's mark is that of the span that has put the carrier down, if what it needs is there, too. */
+/* In regions of marks: the run's mark is that of the span that has put the carrier down, if what it needs is there. */
 int emit_carrier(struct lowerer *l, const struct bound_inject *n)
 {
 	int r = n->needs.root ? find_by(l, &n->needs, IR_MARK_NEED) : 0;

@@ -419,6 +419,7 @@ static const struct yaml_key span_keys[] = {
 	FIELD("root", struct pack_span, root, yaml_text),
 	FIELD("transparent", struct pack_span, transparent, yaml_text),
 	FIELD("status_text", struct pack_span, status_text, yaml_text),
+	FIELD("event_name", struct pack_span, event_name, yaml_text),
 	FIELD("part_of", struct pack_span, part_of, yaml_texts),
 	FIELD("nested", struct pack_span, nested_same, read_nested),
 	FIELD("extended_with", struct pack_span, extended_with, yaml_texts),

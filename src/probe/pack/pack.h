@@ -116,7 +116,7 @@ enum capture_use {
 	USE_PRESENT,     /* ARM: there where it is a request that has a trace context by the program */
 	USE_ARMED,       /* INJECT: there where it is a request that could get a trace context */
 	USE_INJECT,      /* … then: enum inject_outcome */
-	USE_BY,          /* ARM: likewise no value. A carrier of the span that it is about, in place of its goroutine's */
+	USE_BY,          /* ARM: likewise no value. A carrier of the span that it is about, not of its goroutine's */
 	USE_CARRIER,     /* START, NOTE, JOIN, TIE: no value of the record. The address of an object, by which whoever
 			  * writes the span's request finds its mark (probe/mark.h) */
 };
@@ -255,6 +255,7 @@ struct pack_span {
 	 * that it begins a trace; one that says so that it is none: what is below it is its parent's; what is said of
 	 * it where it is an error. */
 	const char *kind_from, *root, *transparent, *status_text;
+	const char *event_name;        /* an attribute, or NULL: a note that says it is of a moment within the span */
 	bool detached;                 /* once its key is captured it is found by that, on any goroutine */
 	bool nested_same;              /* a start while one of this pack is open on the goroutine is the same call */
 	/* A start within a span of one of these on its goroutine is part of that one: names of definitions of this

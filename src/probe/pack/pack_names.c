@@ -198,6 +198,8 @@ int pack_check_names(struct yaml *y, const yaml_node_t *node, const struct pack_
 		r = check_attribute(y, node, &names, "`transparent`", s->transparent);
 	if (!r)
 		r = check_attribute(y, node, &names, "`status_text`", s->status_text);
+	if (!r)
+		r = check_attribute(y, node, &names, "`event_name`", s->event_name);
 	for (size_t i = 0; !r && i < s->npoints; i++)
 		r = check_attribute(y, node, &names, "`discard`", s->points[i].discard_attribute);
 	for (size_t i = 0; !r && i < s->npoints; i++)

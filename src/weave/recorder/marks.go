@@ -31,8 +31,17 @@ const (
 	earshotMarkEnd    = 4
 	earshotMarkUnwind = 5
 	earshotMarkExit   = 6
+	earshotMarkInject = 7
 
-	earshotByHeader = 0 // enum mark_use
+	earshotLineBytes  = 70
+
+	earshotWritten    = 0 // enum inject_outcome
+	earshotPresent    = 1
+	earshotNoSpan     = 3
+	earshotUnexpected = 4
+	earshotNoRoom     = 6
+
+	earshotByHeader = 0 // enum woven_plan_use
 	earshotByParent = 1
 	earshotByOwn    = 2
 	earshotByKey    = 3
@@ -63,8 +72,8 @@ type earshotPlan struct {
 	action, flags, words, creator uint8 // creator, epoch: the number of the first slot of these, from 1; 0: none
 	group, call, idFlags          uint32
 	threshold                     uint64
-	epoch                         uint8
-	_                             [7]uint8
+	epoch, inject                 uint8
+	_                             [6]uint8
 	word                          [16]struct{ use, slot uint8 }
 }
 
@@ -586,7 +595,7 @@ func earshotLeaveStack(run *earshotRun) {
 // Whether a trace is kept by its id.
 //
 //go:nosplit
-func earshotKept(id, threshold uint64) bool {
+func earshotIsChosen(id, threshold uint64) bool {
 	randomness := uint64(0)
 	for i := uint(8); i < 64; i += 8 {
 		randomness = randomness<<8 | id>>i&0xff
@@ -603,7 +612,7 @@ func earshotDecide(run *earshotRun, plan *earshotPlan) {
 	}
 	if !has || (run.state&earshotHeaded != 0 && plan.flags&earshotPlanByRatio != 0) {
 		run.flags = 0
-		if earshotKept(run.ids[1], plan.threshold) {
+		if earshotIsChosen(run.ids[1], plan.threshold) {
 			run.flags = earshotSampledFlag
 		}
 	}
@@ -671,6 +680,92 @@ func earshotBegin(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 	run.key = key
 	run.state = earshotHas
 	run.place = run.at
+}
+
+// ---- a trace context in what is sent ----
+
+// What an inject takes: slots in this order. The buffer's and the length's text is where they lie.
+type earshotInjected struct {
+	carrier, against, buffer, filled earshotSlot
+}
+
+//go:nosplit
+func earshotPutHex(at unsafe.Pointer, word uint64, bytes uintptr) {
+	for i := uintptr(0); i < 2*bytes; i++ {
+		*(*uint8)(unsafe.Add(at, i)) = "0123456789abcdef"[word>>(8*(i/2)+4*(1-i%2))&15]
+	}
+}
+
+// Whether a line can follow on what is filled. Nothing is written before that is certain.
+//
+//go:nosplit
+func earshotFits(s *earshotInjected) uint64 {
+	filled := uintptr(s.filled.value)
+	if *(*uint64)(s.filled.text) != s.filled.value || s.filled.value > s.buffer.value || filled < 2 {
+		return earshotUnexpected
+	}
+	end := unsafe.Add(s.buffer.text, filled)
+	if filled >= earshotLineBytes &&
+		*(*[8]uint8)(unsafe.Add(end, -earshotLineBytes)) == [8]uint8{'T', 'r', 'a', 'c', 'e', 'p', 'a', 'r'} {
+		return earshotPresent
+	}
+	if *(*[2]uint8)(unsafe.Add(end, -2)) != [2]uint8{'\r', '\n'} {
+		return earshotUnexpected
+	}
+	if s.buffer.value-s.filled.value < earshotLineBytes {
+		return earshotNoRoom
+	}
+	return earshotWritten
+}
+
+//go:nosplit
+func earshotAppend(run *earshotRun, s *earshotInjected) {
+	const line = "Traceparent: 00-"
+	end := unsafe.Add(s.buffer.text, uintptr(s.filled.value))
+	for i := uintptr(0); i < uintptr(len(line)); i++ {
+		*(*uint8)(unsafe.Add(end, i)) = line[i]
+	}
+	earshotPutHex(unsafe.Add(end, 16), run.ids[0], 8)
+	earshotPutHex(unsafe.Add(end, 32), run.ids[1], 8)
+	*(*uint8)(unsafe.Add(end, 48)) = '-'
+	earshotPutHex(unsafe.Add(end, 49), run.ids[2], 8)
+	*(*uint8)(unsafe.Add(end, 65)) = '-'
+	earshotPutHex(unsafe.Add(end, 66), uint64(run.flags&earshotSampledFlag), 1)
+	*(*[2]uint8)(unsafe.Add(end, 68)) = [2]uint8{'\r', '\n'}
+	*(*uint64)(s.filled.text) = s.filled.value + earshotLineBytes
+}
+
+// The ids of the span that has put the carrier down become a line behind what is filled; the first slot says what came of it, as
+// planters' IR_INJECT does. Where its condition did not hold, it stays as it is.
+//
+//go:nosplit
+func earshotInject(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
+	s := (*earshotInjected)(unsafe.Add(unsafe.Pointer(slots), 24*uintptr(plan.inject-1)))
+	said := &s.carrier
+	carrier := said.value
+	if said.status != 1 {
+		return
+	}
+	said.value = s.against.value
+	if s.against.status != 1 {
+		said.status = s.against.status
+	}
+	if said.status != 1 || said.value != 0 {
+		return
+	}
+	earshotFindByKey(run, earshotOfCarrier, carrier, false)
+	if s.buffer.status != 1 || s.filled.status != 1 {
+		said.status = 5 // SLOT_UNREADABLE
+		return
+	}
+	if run.state&earshotHas == 0 {
+		said.value = earshotNoSpan
+		return
+	}
+	said.value = earshotFits(s)
+	if said.value == earshotWritten {
+		earshotAppend(run, s)
+	}
 }
 
 // ---- all of it ----
@@ -754,6 +849,9 @@ func earshotMarks(r *earshotRing, gp *g, depth uintptr, plan *earshotPlan, slots
 	switch plan.action {
 	case earshotMarkStart:
 		earshotStartMark(run, plan, slots)
+	case earshotMarkInject:
+		earshotInject(run, plan, slots)
+		return true
 	case earshotMarkUnwind, earshotMarkExit:
 		earshotUnwound(run, plan.action == earshotMarkExit)
 	default:

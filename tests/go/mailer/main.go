@@ -3,7 +3,7 @@
 //	mailer nats URL MESSAGES PARALLEL     messages of NATS: publish, requests
 //	mailer store URL MESSAGES             that JetStream stores
 //	mailer handle URL MESSAGES            handles as many of these
-//	mailer block URL                      one that is never through, then others
+//	mailer block URL 1                    many large ones, which it does not wait for
 //	mailer kafka ADDRESS MESSAGES PARALLEL messages of kafka-go's writers
 //	mailer fill ADDRESS MESSAGES          many in one call: batches as large as they may be
 //	mailer read ADDRESS MESSAGES          reads as many of these by another library, and tells what it has read

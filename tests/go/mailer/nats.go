@@ -99,12 +99,14 @@ func handle(url string) (send, func()) {
 // The server does not read: the call that fills its buffers is in the kernel, and all others wait for it.
 func block(url string) (send, func()) {
 	nc := connect(url, nats.FlusherTimeout(time.Hour), nats.ReconnectBufSize(-1))
-	for i := 0; i < 20; i++ {
-		go func(i int) {
-			for n := 0; n < 100; n++ {
-				nc.Publish(fmt.Sprintf("box.%d.%d", i, n), make([]byte, 60000))
-			}
-		}(i)
-	}
-	return func(int64, int) error { return nil }, func() {}
+	return func(int64, int) error {
+		for i := 0; i < 20; i++ {
+			go func(i int) {
+				for n := 0; n < 100; n++ {
+					nc.Publish(fmt.Sprintf("box.%d.%d", i, n), make([]byte, 60000))
+				}
+			}(i)
+		}
+		return nil
+	}, func() {}
 }

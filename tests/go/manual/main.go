@@ -54,7 +54,9 @@ func charge(ctx context.Context, n int) {
 	span.SetAttributes(attribute.Bool("paid", n%2 == 0), attribute.Float64("sum", float64(n)+0.5),
 		attribute.StringSlice("lines", []string{"tea", strconv.Itoa(n)}), attribute.Int64Slice("counts", []int64{1, -2}))
 	span.SetStatus(codes.Ok, "")
+	span.AddEvent("authorised", trace.WithAttributes(attribute.Int("amount", n), attribute.Bool("risky", n%2 == 0)))
 	get(ctx, fmt.Sprintf("/leaf?order=%d", n))
+	trace.SpanFromContext(ctx).AddEvent("settled")
 	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("late", n))
 }
 
