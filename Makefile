@@ -153,7 +153,7 @@ soak-releases:
 	bash tests/releases.sh
 
 # make bench trace: only that part, or those.
-BENCH_PARTS := hit patch chain aggregates request load start questions trace service
+BENCH_PARTS := hit patch chain aggregates request load agent start questions trace service weave
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 parts := $(filter $(BENCH_PARTS),$(MAKECMDGOALS))
 .PHONY: $(parts)
