@@ -587,7 +587,8 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	r = print_function(&pr, number, &out, err);
 	if (r >= 0) {
 		buf_append(&p->file.body, out.data, out.len);
-		*ret = (struct go_point){.used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
+		*ret = (struct go_point){
+		    .used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
 		ret->slots =
 		    pr.slots.len ? arena_memdup(arena, pr.slots.data, pr.slots.len * sizeof(*pr.slots.data)) : NULL;
 		ret->left = pr.left.len ? arena_memdup(arena, pr.left.data, pr.left.len * sizeof(*pr.left.data)) : NULL;
