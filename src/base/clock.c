@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 #define WALL_OFFSET_AGE_NS INT64_C(1000000000)
@@ -90,10 +91,21 @@ bad:
 	return err_set(err, -EINVAL, "\"%s\" is not a duration; write it like 500ms, 10s or 1m30s", s);
 }
 
-/* Three digits, however large. */
-static void three_digits(double v, const char *unit, char ret[24])
+/* ns in the unit, with three digits, however large. Without printf: summaries have many of them. */
+static void three_digits(uint64_t ns, uint64_t unit, const char *name, char ret[24])
 {
-	snprintf(ret, 24, "%.*f %s", v < 9.995 ? 2 : v < 99.95 ? 1 : 0, v, unit);
+	const uint64_t scale = ns < 10 * unit - unit / 200 ? 100 : ns < 100 * unit - unit / 20 ? 10 : 1;
+	const uint64_t v = (ns + unit / scale / 2) / (unit / scale);
+	size_t n = int_text((int64_t)(v / scale), ret);
+
+	if (scale > 1) {
+		ret[n++] = '.';
+		if (scale == 100)
+			ret[n++] = (char)('0' + v / 10 % 10);
+		ret[n++] = (char)('0' + v % 10);
+	}
+	ret[n++] = ' ';
+	strcpy(ret + n, name);
 }
 
 void format_duration(uint64_t ns, char ret[24])
@@ -103,11 +115,11 @@ void format_duration(uint64_t ns, char ret[24])
 	if (ns < 1000)
 		snprintf(ret, 24, "%u ns", (unsigned)ns);
 	else if (ns < 999500)
-		three_digits((double)ns / 1e3, "µs", ret);
+		three_digits(ns, 1000, "µs", ret);
 	else if (ns < 999500000)
-		three_digits((double)ns / 1e6, "ms", ret);
+		three_digits(ns, 1000000, "ms", ret);
 	else if (s < 99.95)
-		three_digits(s, "s", ret);
+		three_digits(ns, 1000000000, "s", ret);
 	else if (s < 3600)
 		snprintf(ret, 24, "%um%02us", (unsigned)(s / 60), (unsigned)s % 60);
 	else

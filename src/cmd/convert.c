@@ -57,6 +57,7 @@ struct conversion {
 	struct arena arena;
 	int64_t wall_offset;
 	bool waited_in_vain;
+	bool wrong_usage;             /* it failed by what was asked for */
 	uint64_t spans, generations;
 };
 
@@ -174,12 +175,9 @@ static void take_span(void *arg, const struct span *s)
 
 static void begin_activity(struct conversion *c)
 {
-	c->activity = activity_new(&(struct activity_setup){.span = take_span,
-							    .arg = c,
-							    .resource = resource_make(c),
-							    .summary = summary_make(c),
-							    .wall_offset = c->wall_offset,
-							    .known = c->known});
+	c->activity = activity_new(&(struct activity_setup){
+		.span = take_span, .arg = c, .resource = resource_make(c), .summary = summary_make(c),
+		.wall_offset = c->wall_offset, .known = c->known});
 }
 
 static int convert(struct conversion *c, int fd, struct err *err)
@@ -313,9 +311,10 @@ static int open_outputs(struct conversion *c, struct err *err)
 {
 	int r = otel_env_read(&c->env, env_get, NULL, err);
 
-	if (r < 0)
-		return r;
-	return outputs_open(&c->o->out, &(struct sink_setup){.gives = SINK_SPANS, .env = &c->env}, &c->sinks, err);
+	if (r >= 0)
+		r = outputs_open(&c->o->out, &(struct sink_setup){.gives = SINK_SPANS, .env = &c->env}, &c->sinks, err);
+	c->wrong_usage = r == -EINVAL;
+	return r;
 }
 
 static int run_conversion(struct conversion *c, struct err *err)
@@ -343,10 +342,8 @@ static int run_conversion(struct conversion *c, struct err *err)
 static int check_operands(const struct convert_options *o, int n, struct err *err)
 {
 	if (n != 1)
-		return err_set(
-		    err, -EINVAL,
-			"convert takes one file, or - for standard input: what runtime/trace or a FlightRecorder "
-			"has written");
+		return err_set(err, -EINVAL, "convert takes one file, or - for standard input: what runtime/trace or a "
+			       "FlightRecorder has written");
 	if (o->pid && !o->with)
 		return err_set(err, -EINVAL,
 			       "--pid says whose spans of --with are meant: a trace alone is of one process");
@@ -374,7 +371,7 @@ static int run(const struct verb *v, int argc, char **argv)
 		c.path = argv[rest];
 		r = run_conversion(&c, &err);
 		if (r < 0)
-			code = complain(EXIT_FAILED, "%s", err.text);
+			code = complain(c.wrong_usage ? EXIT_USAGE : EXIT_FAILED, "%s", err.text);
 	}
 	options_done(v->groups, &o);
 	return code;

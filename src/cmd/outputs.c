@@ -342,9 +342,11 @@ static bool any_full(const sink_list *l)
 
 bool outputs_wait_for_room(const sink_list *l, unsigned timeout_ms)
 {
-	const uint64_t until = clock_monotonic_ns() + timeout_ms * UINT64_C(1000000);
+	uint64_t until = 0;
 
 	while (any_full(l)) {
+		if (!until)
+			until = clock_monotonic_ns() + timeout_ms * UINT64_C(1000000);
 		if (clock_monotonic_ns() > until)
 			return false;
 		outputs_tick(l);

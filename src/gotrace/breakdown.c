@@ -405,7 +405,10 @@ static void print_time(struct buf *out, const char *name, uint64_t ns)
 	char text[24];
 
 	format_duration(ns, text);
-	buf_printf(out, "%s%s %s", out->len ? ", " : "", name, text);
+	buf_str(out, out->len ? ", " : "");
+	buf_str(out, name);
+	buf_char(out, ' ');
+	buf_str(out, text);
 }
 
 /* "sleep 20.1 ms, running 85.3 µs": the longest first. */

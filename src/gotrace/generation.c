@@ -39,7 +39,7 @@ struct gotrace_file {
 
 /* ---- bytes ---- */
 
-bool gotrace_varint(const uint8_t *data, size_t len, size_t *at, uint64_t *ret)
+bool gotrace_long_varint(const uint8_t *data, size_t len, size_t *at, uint64_t *ret)
 {
 	uint64_t v = 0;
 
@@ -91,10 +91,10 @@ static bool next_varint(struct gotrace_file *f, size_t *at, uint64_t *ret)
 
 uint64_t generation_ns(const struct generation *g, uint64_t ticks)
 {
+	if (g->tick_ns && ticks >> 53 == 0)
+		return ticks * g->tick_ns;
 	if (!g->frequency)
 		return 0;
-	if (1000000000 % g->frequency == 0 && ticks < UINT64_MAX / 1000000000)
-		return ticks * (1000000000 / g->frequency);
 	return (uint64_t)((unsigned __int128)ticks * 1000000000 / g->frequency);
 }
 
@@ -223,6 +223,7 @@ static bool read_clocks(struct generation *g, size_t at, size_t end)
 				return false;
 		if (part == PART_FREQUENCY && v[0] && v[0] <= 1000000000000 && !g->frequency) {
 			g->frequency = v[0];
+			g->tick_ns = 1000000000 % v[0] || v[0] < 1000000 ? 0 : 1000000000 / v[0];
 		} else if (part == PART_CLOCK_SNAPSHOT && v[2] < UINT64_MAX / 1000000000 - 1 && v[3] < 1000000000) {
 			g->has_wall = true;
 			g->monotonic_ns = v[1];

@@ -27,6 +27,7 @@ struct generation {
 	size_t len;
 	VEC(struct event_batch) batches;  /* by thread; each one's in the file's order */
 	struct map strings, stacks;       /* number → where in data, as a pointer */
+	uint64_t tick_ns;             /* of a tick, up to 1,000; 0: it is no such number */
 	uint64_t frequency;               /* ticks in a second */
 	uint64_t first_ticks, last_ticks; /* of its batches' beginnings */
 	bool has_wall;                    /* what clocks said at the same time (from Go 1.25 on): */
@@ -62,7 +63,14 @@ const struct gotrace_rest *gotrace_file_rest(const struct gotrace_file *f);
 /* ---- what is in a generation ---- */
 
 /* A varint at *at, which is moved behind it. False: it does not end before len, or has more than 64 bits. */
-bool gotrace_varint(const uint8_t *data, size_t len, size_t *at, uint64_t *ret);
+bool gotrace_long_varint(const uint8_t *data, size_t len, size_t *at, uint64_t *ret);
+static inline bool gotrace_varint(const uint8_t *data, size_t len, size_t *at, uint64_t *ret)
+{
+	if (*at >= len || data[*at] & 0x80)
+		return gotrace_long_varint(data, len, at, ret);
+	*ret = data[(*at)++];
+	return true;
+}
 uint64_t generation_ns(const struct generation *g, uint64_t ticks); /* of CLOCK_MONOTONIC */
 /* Number 0, and one that the generation has not: no text (s NULL). Not terminated, not necessarily UTF-8. */
 struct text_view generation_string(const struct generation *g, uint64_t number);

@@ -260,8 +260,10 @@ static struct attr *attrs_of(json_t *o, size_t room, struct arena *arena, size_t
 	json_t *v;
 
 	*ret_n = 0;
-	json_object_foreach(o, key,
-			    v) if (strcmp(key, PARENT_SOURCE_KEY) && attr_of(key, v, arena, &attrs[*ret_n]))(*ret_n)++;
+	json_object_foreach(o, key, v) {
+		if (strcmp(key, PARENT_SOURCE_KEY) && attr_of(key, v, arena, &attrs[*ret_n]))
+			(*ret_n)++;
+	}
 	return attrs;
 }
 
@@ -271,8 +273,7 @@ static void take_events(json_t *list, struct arena *arena, struct span *ret)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach(list, i, o)
-	{
+	json_array_foreach(list, i, o) {
 		events[i].name = arena_strdup(arena, text_of(o, "name"));
 		number_of(o, "unix_ns", &events[i].unix_ns);
 		events[i].attrs = attrs_of(json_object_get(o, "attributes"), 0, arena, &events[i].nattrs);

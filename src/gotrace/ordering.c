@@ -41,7 +41,7 @@ static void set_state(struct gotrace_ordering *o, uint64_t goid, enum go_status 
 		      uint64_t generation)
 {
 	uint64_t v =
-	    (uint64_t)status | (sequence & ((1ull << SEQUENCE_BITS) - 1)) << 3 | generation << (3 + SEQUENCE_BITS);
+		(uint64_t)status | (sequence & ((1ull << SEQUENCE_BITS) - 1)) << 3 | generation << (3 + SEQUENCE_BITS);
 
 	map_set(&o->goroutines, goid, (void *)(uintptr_t)v);
 }
@@ -58,21 +58,26 @@ static void set_status(struct gotrace_ordering *o, uint64_t goid, enum go_status
 	set_state(o, goid, status, s.sequence, s.generation);
 }
 
-static bool thread_known(const struct gotrace_ordering *o, uint64_t m)
+struct order_thread {
+	bool known;                   /* what runs on it */
+	uint64_t goid;                /* that does; 0: none */
+};
+
+static struct order_thread *thread_of(struct gotrace_ordering *o, uint64_t m)
 {
-	return map_get(&o->threads, m) != NULL;
+	struct order_thread *t = map_get(&o->threads, m);
+
+	if (t)
+		return t;
+	t = xcalloc(1, sizeof(*t));
+	map_set(&o->threads, m, t);
+	return t;
 }
 
-static uint64_t goid_on(const struct gotrace_ordering *o, uint64_t m)
+static void set_goid_on(struct order_thread *t, uint64_t goid)
 {
-	uint64_t v = (uintptr_t)map_get(&o->threads, m);
-
-	return v ? v - 1 : 0;
-}
-
-static void set_goid_on(struct gotrace_ordering *o, uint64_t m, uint64_t goid)
-{
-	map_set(&o->threads, m, (void *)(uintptr_t)(goid + 1));
+	t->known = true;
+	t->goid = goid;
 }
 
 /* ---- events ---- */
@@ -91,14 +96,14 @@ static bool comes_next(const struct gotrace_ordering *o, uint64_t goid, enum go_
 	return s.status == in && s.generation == low_bits(o->current) && sequence == s.sequence + 1;
 }
 
-static enum step step_create(struct gotrace_ordering *o, const struct gotrace_event *e)
+static enum step step_create(struct gotrace_ordering *o, struct order_thread *t, const struct gotrace_event *e)
 {
 	if (!may_be_goid(o, e->args[1]) || state_of(o, e->args[1]).status)
 		return STEP_BROKEN;
 	if (e->type == GO_CREATE_SYSCALL) {
 		if (e->goid)
 			return STEP_BROKEN;
-		set_goid_on(o, e->m, e->args[1]);
+		set_goid_on(t, e->args[1]);
 	}
 	set_new(o, e->args[1],
 		e->type == GO_CREATE           ? GO_RUNNABLE
@@ -107,14 +112,14 @@ static enum step step_create(struct gotrace_ordering *o, const struct gotrace_ev
 	return STEP_DONE;
 }
 
-static enum step step_start(struct gotrace_ordering *o, const struct gotrace_event *e)
+static enum step step_start(struct gotrace_ordering *o, struct order_thread *t, const struct gotrace_event *e)
 {
 	if (!comes_next(o, e->args[1], GO_RUNNABLE, e->args[2]))
 		return STEP_NOT_YET;
 	if (e->goid)
 		return STEP_BROKEN;
 	set_state(o, e->args[1], GO_RUNNING, e->args[2], low_bits(o->current));
-	set_goid_on(o, e->m, e->args[1]);
+	set_goid_on(t, e->args[1]);
 	return STEP_DONE;
 }
 
@@ -127,8 +132,8 @@ static enum step step_unblock(struct gotrace_ordering *o, const struct gotrace_e
 }
 
 /* The goroutine leaves `from` for `to` (GO_STATUS_BAD: it ends). */
-static enum step step_leave(struct gotrace_ordering *o, const struct gotrace_event *e, enum go_status from,
-			    enum go_status to)
+static enum step step_leave(struct gotrace_ordering *o, struct order_thread *t, const struct gotrace_event *e,
+			    enum go_status from, enum go_status to)
 {
 	if (!e->goid || state_of(o, e->goid).status != from)
 		return STEP_BROKEN;
@@ -137,37 +142,39 @@ static enum step step_leave(struct gotrace_ordering *o, const struct gotrace_eve
 	else
 		map_del(&o->goroutines, e->goid);
 	if (to != GO_RUNNING && to != GO_SYSCALL)
-		set_goid_on(o, e->m, 0);
+		set_goid_on(t, 0);
 	return STEP_DONE;
 }
 
-static enum step step_switch(struct gotrace_ordering *o, const struct gotrace_event *e)
+static enum step step_switch(struct gotrace_ordering *o, struct order_thread *t, const struct gotrace_event *e)
 {
 	if (!e->goid || e->goid == e->args[1] || state_of(o, e->goid).status != GO_RUNNING)
 		return STEP_BROKEN;
 	if (!comes_next(o, e->args[1], GO_WAITING, e->args[2]))
 		return STEP_NOT_YET;
-	step_leave(o, e, GO_RUNNING, e->type == GO_SWITCH ? GO_WAITING : GO_STATUS_BAD);
+	step_leave(o, t, e, GO_RUNNING, e->type == GO_SWITCH ? GO_WAITING : GO_STATUS_BAD);
 	set_state(o, e->args[1], GO_RUNNING, e->args[2], low_bits(o->current));
-	set_goid_on(o, e->m, e->args[1]);
+	set_goid_on(t, e->args[1]);
 	return STEP_DONE;
 }
 
 /* In which state a goroutine was when the generation began. Its sequence numbers begin anew. */
-static enum step step_status(struct gotrace_ordering *o, const struct gotrace_event *e)
+static enum step step_status(struct gotrace_ordering *o, struct order_thread *t, const struct gotrace_event *e)
 {
 	uint64_t goid = e->args[1], m = e->args[2], status = e->args[3];
 	enum go_status known = state_of(o, goid).status;
 
 	if (!may_be_goid(o, goid) || !status || status > GO_WAITING ||
-	    (known ? known != status : o->current != o->first))
+		(known ? known != status : o->current != o->first))
 		return STEP_BROKEN;
 	if (status == GO_RUNNING)
-		set_goid_on(o, e->m, goid);
+		set_goid_on(t, goid);
 	if (status == GO_SYSCALL) {
-		if (m == GOTRACE_NO_M || (thread_known(o, m) && goid_on(o, m) != goid && !(m == e->m && !known)))
+		struct order_thread *there = m == e->m ? t : thread_of(o, m);
+
+		if (m == GOTRACE_NO_M || (there->known && there->goid != goid && !(there == t && !known)))
 			return STEP_BROKEN;
-		set_goid_on(o, m, goid);
+		set_goid_on(there, goid);
 	}
 	set_new(o, goid, (enum go_status)status);
 	return STEP_DONE;
@@ -185,37 +192,37 @@ static enum step step_gc(struct gotrace_ordering *o, const struct gotrace_event 
 	return STEP_DONE;
 }
 
-static enum step step(struct gotrace_ordering *o, const struct gotrace_event *e)
+static enum step step(struct gotrace_ordering *o, struct order_thread *t, const struct gotrace_event *e)
 {
 	switch (e->type) {
 	case GO_CREATE:
 	case GO_CREATE_BLOCKED:
 	case GO_CREATE_SYSCALL:
-		return step_create(o, e);
+		return step_create(o, t, e);
 	case GO_START:
-		return step_start(o, e);
+		return step_start(o, t, e);
 	case GO_UNBLOCK:
 		return step_unblock(o, e);
 	case GO_DESTROY:
-		return step_leave(o, e, GO_RUNNING, GO_STATUS_BAD);
+		return step_leave(o, t, e, GO_RUNNING, GO_STATUS_BAD);
 	case GO_DESTROY_SYSCALL:
-		return step_leave(o, e, GO_SYSCALL, GO_STATUS_BAD);
+		return step_leave(o, t, e, GO_SYSCALL, GO_STATUS_BAD);
 	case GO_STOP:
-		return step_leave(o, e, GO_RUNNING, GO_RUNNABLE);
+		return step_leave(o, t, e, GO_RUNNING, GO_RUNNABLE);
 	case GO_BLOCK:
-		return step_leave(o, e, GO_RUNNING, GO_WAITING);
+		return step_leave(o, t, e, GO_RUNNING, GO_WAITING);
 	case GO_SYSCALL_BEGIN:
-		return step_leave(o, e, GO_RUNNING, GO_SYSCALL);
+		return step_leave(o, t, e, GO_RUNNING, GO_SYSCALL);
 	case GO_SYSCALL_END:
-		return step_leave(o, e, GO_SYSCALL, GO_RUNNING);
+		return step_leave(o, t, e, GO_SYSCALL, GO_RUNNING);
 	case GO_SYSCALL_END_BLOCKED:
-		return step_leave(o, e, GO_SYSCALL, GO_RUNNABLE);
+		return step_leave(o, t, e, GO_SYSCALL, GO_RUNNABLE);
 	case GO_SWITCH:
 	case GO_SWITCH_DESTROY:
-		return step_switch(o, e);
+		return step_switch(o, t, e);
 	case GO_STATUS:
 	case GO_STATUS_STACK:
-		return step_status(o, e);
+		return step_status(o, t, e);
 	case GO_GC_ACTIVE:
 	case GO_GC_BEGIN:
 	case GO_GC_END:
@@ -239,6 +246,7 @@ static enum step step(struct gotrace_ordering *o, const struct gotrace_event *e)
 
 /* A thread in its generation: what comes next of it. */
 struct cursor {
+	struct order_thread *thread;
 	const struct event_batch *batch, *end;
 	size_t at;      /* behind what comes next */
 	uint64_t ticks; /* of what comes next */
@@ -310,11 +318,24 @@ static void heap_down(struct merge_heap *h, size_t i)
 	h->heap[i] = c;
 }
 
-static int by_ticks(const void *a, const void *b)
+static void heap_push(struct merge_heap *h, struct cursor *c)
 {
-	const struct cursor *x = *(struct cursor *const *)a, *y = *(struct cursor *const *)b;
+	size_t i = h->n++;
 
-	return x->ticks != y->ticks ? (x->ticks > y->ticks) - (x->ticks < y->ticks) : (x > y) - (x < y);
+	for (; i && h->heap[(i - 1) / 2]->ticks > c->ticks; i = (i - 1) / 2)
+		h->heap[i] = h->heap[(i - 1) / 2];
+	h->heap[i] = c;
+}
+
+/* The earliest one, behind the heap, which gets shorter. */
+static void set_aside(struct merge_heap *h)
+{
+	struct cursor *c = h->heap[0];
+
+	h->heap[0] = h->heap[--h->n];
+	if (h->n)
+		heap_down(h, 0);
+	h->heap[h->n] = c;
 }
 
 static int broken(struct err *err, const struct cursor *c, const char *what)
@@ -323,36 +344,35 @@ static int broken(struct err *err, const struct cursor *c, const char *what)
 		       (unsigned long long)c->next.m);
 }
 
-static enum step try(struct gotrace_ordering *o, struct merge_heap *h, struct cursor *c)
+static enum step try(struct gotrace_ordering *o, struct cursor *c)
 {
-	c->next.m = c->batch->m;
-	c->next.goid = goid_on(o, c->next.m);
-	return step(o, &c->next);
+	c->next.goid = c->thread->goid;
+	return step(o, c->thread, &c->next);
 }
 
-/* Which cursor's event happens next, as its place in the heap; -EBADMSG. */
-static int choose(struct gotrace_ordering *o, struct merge_heap *h, size_t *ret, struct err *err)
+/*
+ * Brings the cursor whose event happens next to the heap's root. Those before it, which have to wait, are set aside:
+ * how many they are. -EBADMSG.
+ */
+static int choose(struct gotrace_ordering *o, struct merge_heap *h, size_t *ret_aside, struct err *err)
 {
-	enum step s = try(o, h, h->heap[0]);
-	size_t i = 0;
+	enum step s = STEP_NOT_YET;
+	size_t aside = 0;
 
-	if (s == STEP_NOT_YET)
-		qsort(h->heap, h->n, sizeof(*h->heap), by_ticks); /* which is a heap as well */
-	for (; s == STEP_NOT_YET && i < h->n; i++) {
-		h->stalls++;
-		s = try(o, h, h->heap[i]);
-		if (s != STEP_NOT_YET)
-			break;
+	while (h->n && (s = try(o, h->heap[0])) == STEP_NOT_YET) {
+		set_aside(h);
+		aside++;
 	}
+	h->stalls += aside;
 	if (s == STEP_BROKEN)
-		return broken(err, h->heap[i], "has an event that cannot have happened there");
+		return broken(err, h->heap[0], "has an event that cannot have happened there");
 	if (s == STEP_NOT_YET || h->stalls > STALLS_FREE + STALLS_EACH * h->events)
 		return broken(err, h->heap[0], "has events that cannot be put in order");
-	*ret = i;
+	*ret_aside = aside;
 	return 0;
 }
 
-/* The i-th's next event. Its heap's root, any of a sorted heap, or one whose children are heaps. */
+/* The i-th's next event. Its children, if there are any, are heaps. */
 static int advance(struct merge_heap *h, size_t i, struct err *err)
 {
 	struct cursor *c = h->heap[i];
@@ -368,7 +388,7 @@ static int advance(struct merge_heap *h, size_t i, struct err *err)
 }
 
 /* A cursor for each thread: batches lie by thread. */
-static int heap_fill(struct merge_heap *h, struct err *err)
+static int heap_fill(struct gotrace_ordering *o, struct merge_heap *h, struct err *err)
 {
 	const struct event_batch *b = h->generation->batches.data, *end = b + h->generation->batches.len;
 
@@ -377,7 +397,8 @@ static int heap_fill(struct merge_heap *h, struct err *err)
 
 		while (b < end && b->m == first->m)
 			b++;
-		*c = (struct cursor){.batch = first, .end = b, .at = first->at, .ticks = first->ticks,
+		*c = (struct cursor){.thread = thread_of(o, first->m), .batch = first, .end = b, .at = first->at,
+				     .ticks = first->ticks, .next.m = first->m,
 				     .next.generation = h->generation};
 		h->heap[h->n++] = c;
 	}
@@ -392,18 +413,21 @@ static int heap_fill(struct merge_heap *h, struct err *err)
 
 static int run(struct gotrace_ordering *o, struct merge_heap *h, gotrace_event_fn fn, void *arg, struct err *err)
 {
-	int r = heap_fill(h, err);
-	size_t i = 0;
+	int r = heap_fill(o, h, err);
+	size_t aside = 0, behind;
 
 	while (r >= 0 && h->n) {
-		r = choose(o, h, &i, err);
+		r = choose(o, h, &aside, err);
 		if (r < 0)
 			break;
 		h->events++;
-		h->heap[i]->next.ns = generation_ns(h->generation, h->heap[i]->ticks);
+		h->heap[0]->next.ns = generation_ns(h->generation, h->heap[0]->ticks);
 		if (fn)
-			fn(arg, &h->heap[i]->next);
-		r = advance(h, i, err);
+			fn(arg, &h->heap[0]->next);
+		behind = h->n;
+		r = advance(h, 0, err);
+		for (size_t i = 0; r >= 0 && i < aside; i++)
+			heap_push(h, h->heap[behind + i]);
 	}
 	return r;
 }
@@ -426,6 +450,11 @@ int gotrace_order(struct gotrace_ordering *o, const struct generation *g, gotrac
 
 void gotrace_ordering_done(struct gotrace_ordering *o)
 {
+	uint64_t m;
+	void *t;
+
+	for (size_t pos = 0; map_next(&o->threads, &pos, &m, &t);)
+		free(t);
 	map_done(&o->goroutines);
 	map_done(&o->threads);
 }

@@ -24,7 +24,7 @@ DUMP = os.environ.get("EARSHOT_GOTRACE_DUMP", str(ROOT / "build" / "tools" / "go
 TRACED = [m for m in MINORS if float(m) >= 1.215]
 FLIGHT = [m for m in TRACED if float(m) >= 1.245]
 FORMATS = [m for m in TRACED if m in ("1.22", "1.23", "1.25", MINORS[-1])]  # one Go of each; EARSHOT_DAMAGED: of all
-DAMAGED = scaled(50, 20, "DAMAGED")
+DAMAGED = scaled(30, 20, "DAMAGED")
 TICK = 64  # ns, of the trace's clock
 GO = "earshot.go."
 _traces = tempfile.TemporaryDirectory(prefix="earshot-traces-")  # for several tests
@@ -275,7 +275,7 @@ def _refused():
             ([where / "empty"], 1, "is empty"), ([where / "script"], 1, "is no execution trace of Go"),
             ([where / "old.trace"], 1, "is a go 1.21 trace, and formats from 1.22"),
             (["--pid", "5", trace], 2, "--pid says whose spans"), (["--with", where / "none", trace], 1, "none cannot be opened"),
-            (["--with", where / "spans.json", trace], 1, "line 1 of"), (["-o", "xml", trace], 1, "-o expects")):
+            (["--with", where / "spans.json", trace], 1, "line 1 of"), (["-o", "xml", trace], 2, "-o expects")):
         got, _, _, err = _convert(*args)
         assert got == code and sentence in err and len(err.splitlines()) == 1, (args, got, err)
     got, spans, _, _ = _convert("-", stdin=trace.read_bytes())

@@ -141,7 +141,7 @@ build_httpd() { # MINOR
 	build "$1" typed "typed-go$1-sw" -- -ldflags '-s -w'
 	build "$1" values "values-go$1-sw" -- -ldflags '-s -w'
 	build "$1" holes "holes-go$1-plain" --
-	case $1 in 1.19|1.21) ;; *) build "$1" gotrace "gotrace-go$1" -- -trimpath ;; esac
+	case $1 in 1.19|1.21) ;; *) build "$1" gotrace "gotrace-go$1" -- ;; esac
 	case $1 in 1.22|"$newest") build "$1" handover "handover-go$1" -- -ldflags '-s -w' ;; esac
 	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --

@@ -64,8 +64,7 @@ static void a_task_with_a_region_and_a_log(void **state)
 	made_event(&t, GO_SYSCALL_END, 6150);
 	made_event(&t, GO_TASK_END, 6200, 5, 0);
 	end(&t);
-	check(
-	    &t,
+	check(&t,
 		"region g7 1000000000003000+3000 context running_ns=700 runnable_ns=300 wait.network_ns=2000 "
 		"longest=network longest_ns=2000 longest_at=region (file.go:20) < network (file.go:21) kind=region "
 		"task=5\n"
@@ -118,8 +117,7 @@ static void a_wait_within_a_wait(void **state)
 	made_event(&t, GO_START, 3100, 7, 4);
 	made_event(&t, GO_REGION_END, 3200, 0, T_TASK, 0);
 	end(&t);
-	check(
-	    &t,
+	check(&t,
 		"region g7 1000000000002100+900 goroutine running_ns=400 wait.sync_cond_wait_ns=500 "
 		"longest=sync_cond_wait "
 		"longest_ns=500 longest_at=task (file.go:10) < region (file.go:11) kind=region\n"
@@ -317,6 +315,30 @@ static void what_cannot_have_happened(void **state)
 	}
 }
 
+/* Each of very many threads waits for what never happens: that ends, and soon. */
+static void threads_that_all_wait(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+
+	begin(&t, 26);
+	for (uint64_t i = 0; i < 20000; i++)
+		made_event(&t, GO_HEAP_ALLOC, 3000 + i, 100);
+	made_end(&t);
+	for (uint64_t m = 2; m < 20000; m++) {
+		made_begin(&t, m, 2000);
+		made_event(&t, GO_START, 2000, 99, 1);
+		made_end(&t);
+	}
+	made_begin(&t, 1, 1000000);
+	end(&t);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.generations, 0);
+	assert_memory_equal(r.rest.why, "generation 1 has events that cannot be put in order", 51);
+	read_trace_done(&r);
+	made_done(&t);
+}
+
 /* ---- generations ---- */
 
 /* One with a task, a region and a wait that go on in the second, where texts have other numbers. */
@@ -451,8 +473,7 @@ static void unfinished_at_the_end(void **state)
 	made_event(&t, GO_BLOCK, 2500, T_NETWORK, 1);
 	made_event(&t, GO_HEAP_ALLOC, 3000, 100);
 	end(&t);
-	check(
-	    &t,
+	check(&t,
 		"region g7 1000000000002100+900 context running_ns=400 wait.network_ns=500 longest=network "
 		"longest_ns=500 "
 		"longest_at=task (file.go:10) < region (file.go:11) kind=region task=5 unfinished=1\n"
@@ -563,8 +584,7 @@ static void a_known_span_gets_its_part_of_a_wait(void **state)
 	made_event(&t, GO_UNBLOCK, 6000, 7, 1, 0);
 	made_event(&t, GO_START, 6000, 7, 2);
 	end(&t);
-	check_known(
-	    &t, KNOWN(7, 3000, 1000) KNOWN(7, 5500, 700) KNOWN(7, 1500, 8000),
+	check_known(&t, KNOWN(7, 3000, 1000) KNOWN(7, 5500, 700) KNOWN(7, 1500, 8000),
 		"GET / g7 1000000000003000+1000 none a=1 wait.network_ns=1000 longest=network longest_ns=1000 "
 		"longest_at=task (file.go:10) < region (file.go:11)\n"
 		/* the trace ends before these */
@@ -640,28 +660,29 @@ static void the_last_line_may_be_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(a_task_with_a_region_and_a_log),
-	    cmocka_unit_test(ticks_of_the_older_versions),
-	    cmocka_unit_test(a_task_that_another_goroutine_ends),
-	    cmocka_unit_test(a_wait_within_a_wait),
-	    cmocka_unit_test(what_happens_meanwhile),
-	    cmocka_unit_test(coroutines_wait_for_each_other),
-	    cmocka_unit_test(tasks_of_tasks),
-	    cmocka_unit_test(ids_join_and_are_the_same_each_time),
-	    cmocka_unit_test(sequence_goes_before_time),
-	    cmocka_unit_test(what_cannot_have_happened),
-	    cmocka_unit_test(what_goes_on_in_the_next_generation),
-	    cmocka_unit_test(cut_anywhere),
-	    cmocka_unit_test(flipped_anywhere),
-	    cmocka_unit_test(unfinished_at_the_end),
-	    cmocka_unit_test(files_that_are_no_traces),
-	    cmocka_unit_test(a_header_alone),
-	    cmocka_unit_test(varints),
-	    cmocka_unit_test(a_known_span_gets_its_part_of_a_wait),
-	    cmocka_unit_test(tasks_lie_within_known_spans),
-	    cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
-	    cmocka_unit_test(known_spans_that_are_none),
-	    cmocka_unit_test(the_last_line_may_be_cut),
+		cmocka_unit_test(a_task_with_a_region_and_a_log),
+		cmocka_unit_test(ticks_of_the_older_versions),
+		cmocka_unit_test(a_task_that_another_goroutine_ends),
+		cmocka_unit_test(a_wait_within_a_wait),
+		cmocka_unit_test(what_happens_meanwhile),
+		cmocka_unit_test(coroutines_wait_for_each_other),
+		cmocka_unit_test(tasks_of_tasks),
+		cmocka_unit_test(ids_join_and_are_the_same_each_time),
+		cmocka_unit_test(sequence_goes_before_time),
+		cmocka_unit_test(what_cannot_have_happened),
+		cmocka_unit_test(threads_that_all_wait),
+		cmocka_unit_test(what_goes_on_in_the_next_generation),
+		cmocka_unit_test(cut_anywhere),
+		cmocka_unit_test(flipped_anywhere),
+		cmocka_unit_test(unfinished_at_the_end),
+		cmocka_unit_test(files_that_are_no_traces),
+		cmocka_unit_test(a_header_alone),
+		cmocka_unit_test(varints),
+		cmocka_unit_test(a_known_span_gets_its_part_of_a_wait),
+		cmocka_unit_test(tasks_lie_within_known_spans),
+		cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
+		cmocka_unit_test(known_spans_that_are_none),
+		cmocka_unit_test(the_last_line_may_be_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

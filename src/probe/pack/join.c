@@ -647,18 +647,31 @@ static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, str
 			      j->func.name);
 }
 
-/* Nobody is armed where nothing is written. */
-static void drop_arms(struct join *joins, size_t n)
+/* By what extends a span, for that one alone; by the span's own points, for whatever extends it, too. */
+static bool writes_somewhere(const struct joiner *jn, const struct join *arm)
 {
-	for (size_t i = 0; i < n; i++)
-		if (joins[i].point->role == POINT_INJECT && joins[i].variant)
-			return;
-	for (size_t i = 0; i < n; i++)
-		if (joins[i].point->role == POINT_ARM && joins[i].variant) {
-			joins[i].variant = NULL;
-			joins[i].absent = true;
-			joins[i].why = "not needed here: nothing is written";
-		}
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		const struct join *j = &jn->joins.data[i];
+
+		if (j->point->role == POINT_INJECT && j->variant &&
+		    (j->part == arm->part || (arm->part == arm->span && j->span == arm->span)))
+			return true;
+	}
+	return false;
+}
+
+/* Nobody is armed where nothing is written. */
+static void drop_arms(struct joiner *jn)
+{
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		struct join *j = &jn->joins.data[i];
+
+		if (j->point->role != POINT_ARM || !j->variant || writes_somewhere(jn, j))
+			continue;
+		j->variant = NULL;
+		j->absent = true;
+		j->why = "not needed here: nothing is written";
+	}
 }
 
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
@@ -673,7 +686,6 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 		join_some(jn, joins, last, true);
 	for (size_t i = 0; i < last; i++)
 		pair_loan(jn, joins, last, &joins[i]);
-	drop_arms(joins, last);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */
@@ -865,6 +877,7 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
 	refuse_orphans(&jn);
+	drop_arms(&jn);
 	*ret_n = jn.joins.len;
 	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
 	vec_done(&jn.joins);
