@@ -49,7 +49,7 @@ static const char *behind_number(const char *s, size_t *ret)
 	return *ret ? s + n : NULL;
 }
 
-/* "serve.func1", "serve.func1.2": where the literal's own name begins, behind the dot; NULL: it is no literal's. */
+/* "serve.func1", "serve.func1.2": where the literal's own name begins, behind the dot; NULL: it is none's name. */
 static const char *literal_name(const char *name)
 {
 	for (const char *at = name; (at = strstr(at, ".func")); at++) {
