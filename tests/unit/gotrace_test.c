@@ -501,6 +501,8 @@ static void files_that_are_no_traces(void **state)
 	refused("#!/bin/sh\n# more than that\n", 27,
 		"is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
 	refused("go 1.26 traces\0\0", 16, "is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
+	refused("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16,
+		"is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
 	refused("go 1.21 trace\0\0\0", 16,
 		"is a go 1.21 trace, and formats from 1.22 to 1.26 are known: have it written by a program that a "
 		"newer Go has built");
