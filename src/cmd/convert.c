@@ -302,7 +302,7 @@ static int open_trace(struct conversion *c, int *ret_fd, struct err *err)
 
 	*ret_fd = strcmp(c->path, "-") ? open(c->path, O_RDONLY | O_CLOEXEC) : fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	if (*ret_fd < 0)
-		return err_set(err, -errno, "%s cannot be opened: %s", c->path, strerror(errno));
+		return err_set(err, -errno, "%s cannot be opened: %s", shown_path(c), strerror(errno));
 	r = gotrace_reader_open(*ret_fd, &c->reader, err);
 	return r < 0 ? err_prefix(err, "%s", shown_path(c)) : 0;
 }

@@ -276,6 +276,8 @@ static void give_known(struct activity *a, const struct known_span *k, const str
 			give_logs(a, o, &s);
 		}
 		s.summary = a->setup.summary;
+		if (!strcmp(s.resource->service, a->setup.resource->service))
+			s.resource = a->setup.resource; /* they are of one process */
 		a->setup.span(a->setup.arg, &s);
 		a->counts.joined += o != NULL;
 		a->counts.beside += !o;

@@ -454,7 +454,7 @@ size_t breakdown_attrs(struct breakdown *b, const struct interval *iv, uint64_t 
 	buf_reset(&b->text);
 	print_times(b, times, &b->text);
 	if (b->text.len)
-		ret[n++] = string(PREFIX "time", b->text.data, b->text.len);
+		ret[n++] = string(BREAKDOWN_KEY, b->text.data, b->text.len);
 	for (unsigned i = 0; i < TIMES; i++)
 		if (times[i])
 			ret[n++] = number(b->keys[i], times[i]);

@@ -91,6 +91,7 @@ void interval_done(struct interval *iv);
  * next call. At most BREAKDOWN_ATTRS, which ret has room for. How many.
  */
 #define BREAKDOWN_ATTRS (TIMES + 5)
+#define BREAKDOWN_KEY   "earshot.go.time" /* that is among them if there is any time */
 size_t breakdown_attrs(struct breakdown *b, const struct interval *iv, uint64_t duration_ns, struct attr *ret);
 
 #endif

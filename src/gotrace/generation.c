@@ -456,7 +456,7 @@ static int read_header(struct gotrace_file *f, struct err *err)
 	memcpy(text, bytes(f), HEADER_BYTES);
 	if (sscanf(text, "go 1.%2u trace", &f->version) == 1)
 		snprintf(expected, sizeof(expected), "go 1.%u trace", f->version);
-	if (memcmp(text, expected, HEADER_BYTES))
+	if (!*expected || memcmp(text, expected, HEADER_BYTES))
 		return err_set(err, -EINVAL, "is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
 	if (f->version < OLDEST_VERSION || f->version > NEWEST_VERSION)
 		return err_set(err, -EINVAL,

@@ -10,8 +10,9 @@
 
 #include "base/text_view.h"
 #include "base/vec.h"
+#include "gotrace/breakdown.h"
 
-#define LINE_MAX_BYTES (16u << 20)
+#define LINE_MAX_BYTES (16u << 20) /* with its end */
 #define FIRST_RESOURCE 2 /* 1 is the trace's own */
 
 struct known_spans {
@@ -87,6 +88,8 @@ static int add_line(struct known_spans *k, uint64_t want_pid, uint64_t number, c
 	    !number_of(o, "start_unix_ns", &s.start_unix_ns) || !number_of(o, "duration_ns", &s.duration_ns) ||
 	    !number_of(o, "pid", &pid) || !number_of(o, "goid", &s.goid))
 		return bad_line(k, number, "is a span without its ids, times, pid or goid", err);
+	if (json_object_get(json_object_get(o, "attributes"), BREAKDOWN_KEY))
+		return bad_line(k, number, "is of `earshot convert`, which has joined it already", err);
 	if (want_pid && pid != want_pid)
 		return 0;
 	if (k->spans.len && pid != k->pid)
@@ -104,21 +107,20 @@ static int add_line(struct known_spans *k, uint64_t want_pid, uint64_t number, c
 
 static int read_lines(struct known_spans *k, uint64_t pid, FILE *f, struct err *err)
 {
-	_cleanup_(cleanup_free) char *line = NULL;
+	_cleanup_(cleanup_free) char *line = xmalloc(LINE_MAX_BYTES + 1);
 	uint64_t number = 0, at = 0;
-	size_t cap = 0;
-	ssize_t n;
 	int r = 0;
 
-	while (r >= 0 && (n = getline(&line, &cap, f)) > 0) {
-		bool whole = line[n - 1] == '\n';
+	while (r >= 0 && fgets(line, LINE_MAX_BYTES + 1, f)) {
+		size_t n = strlen(line);
+		bool whole = n && line[n - 1] == '\n';
 
 		number++;
-		if (n > LINE_MAX_BYTES)
-			return bad_line(k, number, "has more than 16 MiB", err);
+		if (!whole && !feof(f))
+			return bad_line(k, number, "has more than 16 MiB, or bytes that are 0", err);
 		if (whole && n > 1)
-			r = add_line(k, pid, number, line, (size_t)n, at, err);
-		at += (uint64_t)n; /* a last line without an end is one that was being written */
+			r = add_line(k, pid, number, line, n, at, err);
+		at += n; /* a last line without an end is one that was being written */
 	}
 	return r < 0 ? r : ferror(f) ? err_set(err, -EIO, "%s cannot be read", k->path) : 0;
 }

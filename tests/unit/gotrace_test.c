@@ -501,6 +501,8 @@ static void files_that_are_no_traces(void **state)
 	refused("#!/bin/sh\n# more than that\n", 27,
 		"is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
 	refused("go 1.26 traces\0\0", 16, "is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
+	refused("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16,
+		"is no execution trace of Go: it does not begin with \"go 1.NN trace\"");
 	refused("go 1.21 trace\0\0\0", 16,
 		"is a go 1.21 trace, and formats from 1.22 to 1.26 are known: have it written by a program that a "
 		"newer Go has built");
@@ -634,6 +636,9 @@ static void known_spans_that_are_none(void **state)
 		{KNOWN(7, 2000, 1) "{\"trace_id\":\"" ID32 "\",\"span_id\":\"0123456789abcdef\",\"start_unix_ns\":1,"
 			       "\"duration_ns\":1,\"pid\":13,\"goid\":1}\n",
 		 "say with --pid"},
+		{"{\"trace_id\":\"" ID32 "\",\"span_id\":\"0123456789abcdef\",\"start_unix_ns\":1,\"duration_ns\":1,"
+		 "\"pid\":13,\"goid\":1,\"attributes\":{\"earshot.go.time\":\"running 1 ns\"}}\n",
+		 "is of `earshot convert`, which has joined it already"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -641,6 +646,48 @@ static void known_spans_that_are_none(void **state)
 
 		assert_null(known_of(cases[i].lines, 0, &err));
 		assert_non_null(strstr(err.text, cases[i].sentence));
+	}
+}
+
+/* However long a line is, memory is bounded. */
+static void lines_that_are_too_long(void **state)
+{
+	const size_t n = 17u << 20;
+	char *line = xmalloc(n + 1);
+	struct err err = {0};
+
+	memset(line, ' ', n);
+	line[n] = 0;
+	assert_null(known_of(line, 0, &err));
+	assert_non_null(strstr(err.text, "line 1 of"));
+	assert_non_null(strstr(err.text, "has more than 16 MiB"));
+	free(line);
+}
+
+static void take_resource(void *arg, const struct span *s)
+{
+	const struct resource **ret = arg;
+
+	*ret = s->resource;
+}
+
+/* Known spans of the same service are of the same process: what is known of it is known of them. */
+static void known_spans_have_the_resource_of_the_trace(void **state)
+{
+	static const char *const services[] = {"shop", "other"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
+		const struct resource resource = {.id = 1, .name = "trace", .service = services[i]}, *got = NULL;
+		struct known_spans *k = known_of(KNOWN(7, 2000, 1), 0, NULL);
+		struct activity *a = activity_new(&(struct activity_setup){
+			.span = take_resource, .arg = &got, .resource = &resource, .known = k});
+
+		activity_finish(a);
+		activity_free(a);
+		assert_non_null(got);
+		assert_int_equal(got == &resource, i == 0);
+		assert_string_equal(got->service, "shop");
+		known_spans_free(k);
 	}
 }
 
@@ -682,6 +729,8 @@ int main(void)
 		cmocka_unit_test(tasks_lie_within_known_spans),
 		cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
 		cmocka_unit_test(known_spans_that_are_none),
+		cmocka_unit_test(lines_that_are_too_long),
+		cmocka_unit_test(known_spans_have_the_resource_of_the_trace),
 		cmocka_unit_test(the_last_line_may_be_cut),
 	};
 
