@@ -146,7 +146,8 @@ enum ir_op {
 		      * IR_NO_REG */
 	IR_MARK_STATE,/* the b bytes at a, if they are a valid tracestate, came with the header that is the parent of
 		      * the run's mark, just begun: that mark and those below it have them while it has not ended. Of
-		      * more than MARK_STATE_MAX they have the length alone. Nothing where a header is not the parent */
+		      * more than MARK_STATE_MAX they have the length alone. Nothing where a header is not the parent,
+		      * or where that mark has one already */
 	IR_MARK_PUT, /* the run's mark is found by the word a (0: none), of kind imm and `group`, and no other mark is
 		      * by that. MARK_KEY: this run has keyed it */
 	IR_MARK_PUT_CHAIN,/* by the first link (IR_EMIT_CHAIN) of the context with type word a and data word b, as

@@ -184,6 +184,7 @@ static inline void marks_state(struct interp_mark_run *r, const char *text, size
 		return;
 	k = (size_t)(m - r->marks->open);
 	if (len > MARK_STATE_MAX || marks_is_state(text, len)) {
+		r->came_in = false;
 		r->marks->root[k] = mark_span(m);
 		r->marks->states[k].len = MIN(len, MARK_STATE_MAX + 1);
 		if (len <= MARK_STATE_MAX)

@@ -589,6 +589,12 @@ static void scene_no_state(void **state)
 	assert_int_equal(start_with_state(1, 8, text, 0).state, 0);
 	f = start_with_state(1, 8, text, 6);
 	assert_int_equal(f.state, 6);
+	for (uint64_t bad = 0; bad < 2; bad++) {
+		f = START(1, 0, 9, 100, .header = (uintptr_t)HEADER_OF_TRACE, .header_len = sizeof(HEADER_OF_TRACE) - 1,
+			  .state = (uintptr_t)text, .state_len = 6 - bad, .other = (uintptr_t)"congo=1",
+			  .other_len = 7);
+		assert_int_equal(f.state, bad ? 7 : 6);
+	}
 	f = START(1, 0, 8, 100, .header = (uintptr_t)HEADER_OF_TRACE, .header_len = sizeof(HEADER_OF_TRACE) - 1,
 		  .state = hole - 2, .state_len = 6);
 	assert_kept(f);

@@ -20,7 +20,8 @@ struct shot_words {
 	uint64_t creator;
 	uint64_t epoch[3];
 	uint64_t key, carrier, needed;
-	uint64_t state, state_len;     /* a tracestate */
+	uint64_t state, state_len;     /* a tracestate, */
+	uint64_t other, other_len;     /* or by another name */
 };
 
 enum shot_kind { SHOT_START, SHOT_START_DETACHED, SHOT_NOTE, SHOT_END, SHOT_END_OF_CALL, SHOT_DETACH, SHOT_UNWIND,
@@ -93,6 +94,8 @@ static void shot_start(struct shot *s)
 	SHOT_REGION(s, WORD(epoch[0]), WORD(epoch[1]), WORD(epoch[2]));
 	shot_op(s, IR_MARK_BEGIN, (int64_t)s->threshold, s->flags);
 	SHOT_REGION(s, WORD(state), WORD(state_len));
+	shot_op(s, IR_MARK_STATE, 0, 0);
+	SHOT_REGION(s, WORD(other), WORD(other_len));
 	shot_op(s, IR_MARK_STATE, 0, 0);
 	SHOT_REGION(s, WORD(own_type), WORD(own));
 	shot_op(s, IR_MARK_PUT_CHAIN, 0, 0);

@@ -240,7 +240,7 @@ static void random_header(struct shot_words *w)
 
 static void random_state(struct shot_words *w)
 {
-	static const char *const texts[] = {"rojo=1", "a=b,c=d", " k=v\t,", "no list", "a=\r\nb"};
+	static const char *const texts[] = {"rojo=1", "a=b,c=d", ",k=v\t, x=y", "no list", "a=\r\nb"};
 	static char text[64];
 
 	strcpy(text, texts[rnd(5)]);

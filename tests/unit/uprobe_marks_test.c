@@ -220,7 +220,7 @@ static struct shot_words some_words(void)
 	if (rnd(2))
 		w = (struct shot_words){w.header, w.header_len, w.parent_type, w.parent, w.own_type, w.own, w.creator,
 					{7 + rnd(3), 5 + rnd(3), 8 + rnd(3)}, w.key, w.carrier, some(0x8000, 3),
-					w.state, w.state_len};
+					w.state, w.state_len, w.other, w.other_len};
 	return w;
 }
 

@@ -172,7 +172,7 @@ static void validate(struct code *g, int bad)
 }
 _Static_assert(!(TS_CLASSES & (TS_CLASSES - 1)) && TS_STATES == 1 + (int)TS_NEXT, "steps are found by shifts");
 
-/* The place is the mark's, and the mark links to itself. */
+/* The place is the mark's, and the mark links to itself. It has one tracestate: the first of some spellings. */
 static void publish(struct code *g)
 {
 	struct x86 *x = &g->x;
@@ -183,6 +183,7 @@ static void publish(struct code *g)
 	x86_store(x, 8, STATE_AT(RDI, key), RAX);
 	x86_store(x, 8, ENTRY(RSI, state.at), RSI);
 	x86_store(x, 8, ENTRY(RSI, state.key), RAX);
+	x86_alu_mem_imm(x, X_AND, 4, STATE, ~CAME_IN);
 }
 
 void mark_state(struct code *g, const struct ir_insn *i, int end)

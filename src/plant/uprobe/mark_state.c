@@ -259,7 +259,7 @@ static void validate(struct gen *g, int bad)
 	emit_jump_if_imm(e, BPF_JGT, R1, TRACESTATE_MEMBERS, bad);
 }
 
-/* The place is the mark's, and the mark links there. */
+/* The place is the mark's, and the mark links there. It has one tracestate: the first of some spellings. */
 static void publish(struct gen *g, int end)
 {
 	struct emit *e = g->e;
@@ -274,6 +274,7 @@ static void publish(struct gen *g, int end)
 	emit_store(e, 8, R0, ENTRY(state.at), R1);
 	state_load(g, R1, RUN(key));
 	emit_store(e, 8, R0, ENTRY(state.key), R1);
+	marks_remove(g, CAME_IN);
 }
 
 void marks_state(struct gen *g, const struct ir_insn *i, int end)
