@@ -4,6 +4,7 @@ The truth is what the program (`go/gotrace`) says that it did, by its own clock,
 """
 
 import collections
+import contextlib
 import functools
 import json
 import os
@@ -23,6 +24,7 @@ from testing import Test, scaled
 DUMP = os.environ.get("EARSHOT_GOTRACE_DUMP", str(ROOT / "build" / "tools" / "gotrace-dump"))
 TRACED = [m for m in MINORS if float(m) >= 1.215]
 FLIGHT = [m for m in TRACED if float(m) >= 1.245]
+ENDS = list(dict.fromkeys(TRACED[:1] + TRACED[-1:]))
 FORMATS = [m for m in TRACED if m in ("1.22", "1.23", "1.25", MINORS[-1])]  # one Go of each; EARSHOT_DAMAGED: of all
 DAMAGED = scaled(30, 20, "DAMAGED")
 TICK = 64  # ns, of the trace's clock
@@ -39,12 +41,21 @@ def _program(minor):
 
 
 @functools.lru_cache(maxsize=None)
-def _trace(minor, mode="stop", load=1):
-    """A trace, and what the program says of it."""
+def _writing(minor, mode):
     path = pathlib.Path(_traces.name) / f"{minor}-{mode}.trace"
-    done = subprocess.run([_program(minor), path, str(load), mode], capture_output=True, text=True, timeout=60, env=clean_env(),
-                          check=True)
-    return path, [json.loads(line) for line in done.stdout.splitlines()]
+    return path, subprocess.Popen([_program(minor), path, "1", mode], stdout=subprocess.PIPE, text=True, env=clean_env())
+
+
+@functools.lru_cache(maxsize=None)
+def _trace(minor, mode="stop"):
+    """A trace, and what the program says of it."""
+    path, program = _writing(minor, mode)
+    try:
+        said = program.communicate(timeout=60)[0]
+    finally:
+        program.kill()
+    assert program.returncode == 0, program.returncode
+    return path, [json.loads(line) for line in said.splitlines()]
 
 
 def _convert(*args, stdin=None):
@@ -193,6 +204,8 @@ def _finished(spans):
 
 def _cut(minor):
     """A damaged file: what is said of its first generations, as of the whole file; or one sentence."""
+    for other in ENDS:
+        _writing(other, "long")  # for some seconds: both at once
     path, _ = _trace(minor, "long")
     whole, outcomes = path.read_bytes(), collections.Counter()
     code, spans, _, err = _convert(path)
@@ -213,19 +226,27 @@ def _cut(minor):
     return str(dict(outcomes))
 
 
-def _killed(minor):
-    """What a program has written until it is killed, or ends without an end of its trace."""
-    path = scratch() / "killed.trace"
-    with Process([_program(minor), path, "1", "wait"], env=clean_env()) as p:
-        until("it has written a generation", lambda: path.exists() and _convert(path)[0] == 0 and _convert(path)[1], 20, 0.2)
-        p.send_signal(signal.SIGKILL)
-        p.wait(10)
+def _kill(path, p):
+    until("it has written a generation", lambda: path.exists() and _convert(path)[0] == 0 and _convert(path)[1], 20, 0.2)
+    p.send_signal(signal.SIGKILL)
+    p.wait(10)
     code, spans, summary, err = _convert(path)
     assert code == 0 and len(spans) > 300 and summary["open"] >= 2, (code, len(spans), summary, err)
-    subprocess.run([_program(minor), path, "1", "exit"], capture_output=True, timeout=60, env=clean_env(), check=True)
-    code, spans, _, err = _convert(path)
-    assert (code == 0 and "whole generation" not in err) or (code == 1 and "no whole generation" in err), (code, err)
-    return f"{path.stat().st_size} bytes of one that exits"
+
+
+def _killed():
+    """What programs have written until they are killed, or end without an end of their traces."""
+    paths = {minor: scratch() / "killed.trace" for minor in ENDS}
+    with contextlib.ExitStack() as stack:
+        programs = {minor: stack.enter_context(Process([_program(minor), path, "1", "wait"], env=clean_env()))
+                    for minor, path in paths.items()}
+        for minor, path in paths.items():
+            _kill(path, programs[minor])
+    for minor, path in paths.items():
+        subprocess.run([_program(minor), path, "1", "exit"], capture_output=True, timeout=60, env=clean_env(), check=True)
+        code, _, _, err = _convert(path)
+        assert (code == 0 and "whole generation" not in err) or (code == 1 and "no whole generation" in err), (code, err)
+    return f"{[path.stat().st_size for path in paths.values()]} bytes of those that exit"
 
 
 # ---- with spans that Earshot saw ----
@@ -325,9 +346,9 @@ def tests():
         yield Test(f"flight-go{minor}", lambda minor=minor: _spans(minor, "flight"))
     for minor in TRACED if "EARSHOT_DAMAGED" in os.environ else FORMATS:
         yield Test(f"events-go{minor}", lambda minor=minor: _events(minor, "stop"), 180)
-    for minor in (TRACED[0], TRACED[-1]):
+    for minor in ENDS:
         yield Test(f"cut-go{minor}", lambda minor=minor: _cut(minor))
-        yield Test(f"killed-go{minor}", lambda minor=minor: _killed(minor))
+    yield Test("killed", _killed)
     yield Test("joined", _joined)
     yield Test("refused", _refused)
     yield Test("outputs", _outputs)
