@@ -162,6 +162,33 @@ static void coroutines_wait_for_each_other(void **state)
 		  "longest_ns=300 kind=region\n");
 }
 
+/* A thread of C's calls Go, twice: each time there is a goroutine from a system call to the next one. */
+static void calls_from_c(void **state)
+{
+	struct made t = {0};
+
+	begin(&t, 26);
+	made_end(&t);
+	made_begin(&t, 2, 2000);
+	for (uint64_t goid = 8, at = 2000; goid < 10; goid++, at += 1000) {
+		made_event(&t, GO_CREATE_SYSCALL, at, goid);
+		made_event(&t, GO_SYSCALL_END_BLOCKED, at + 100);
+		made_event(&t, GO_START, at + 150, goid, 1);
+		made_event(&t, GO_REGION_BEGIN, at + 200, 0, T_REGION, 0);
+		made_event(&t, GO_SYSCALL_BEGIN, at + 300, 1, 2);
+		made_event(&t, GO_SYSCALL_END, at + 350);
+		if (goid == 8)
+			made_event(&t, GO_REGION_END, at + 400, 0, T_REGION, 0);
+		made_event(&t, GO_SYSCALL_BEGIN, at + 500, 2, 0);
+		made_event(&t, GO_DESTROY_SYSCALL, at + 600);
+	}
+	end(&t);
+	check(&t, "region g8 1000000000002200+200 none running_ns=150 syscall_ns=50 longest=syscall longest_ns=50 "
+		  "longest_at=region (file.go:20) < network (file.go:21) kind=region\n"
+		  "region g9 1000000000003200+400 none running_ns=250 syscall_ns=150 longest=syscall longest_ns=100 "
+		  "kind=region unfinished=1\n");
+}
+
 /* ---- parents ---- */
 
 static void tasks_of_tasks(void **state)
@@ -713,6 +740,7 @@ int main(void)
 		cmocka_unit_test(a_wait_within_a_wait),
 		cmocka_unit_test(what_happens_meanwhile),
 		cmocka_unit_test(coroutines_wait_for_each_other),
+		cmocka_unit_test(calls_from_c),
 		cmocka_unit_test(tasks_of_tasks),
 		cmocka_unit_test(ids_join_and_are_the_same_each_time),
 		cmocka_unit_test(sequence_goes_before_time),
