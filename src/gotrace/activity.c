@@ -349,8 +349,9 @@ static void reach(struct activity *a, struct go_times *g, uint64_t ns)
 		ends = o ? end_of(a, o->known) : UINT64_MAX;
 		if (MIN(begins, ends) > ns)
 			break;
-		if (begins < ends && end_of(a, g->coming) <= g->since) {
-			g->coming++; /* it was over before anything is known of the goroutine */
+		if (begins < ends && (g->coming->taken || end_of(a, g->coming) <= g->since)) {
+			/* Of one before, which had the same number; or over before anything is known of this one. */
+			g->coming++;
 			g->ncoming--;
 		} else if (begins < ends) {
 			begin_known(a, g, begins);

@@ -651,6 +651,26 @@ static void known_spans_that_the_trace_has_nothing_of(void **state)
 		    "GET / g8 1000000000002000+10 none a=1\n");
 }
 
+/* Calls from C have one number after the other's end: a span is of one of them. */
+static void a_number_that_is_used_again(void **state)
+{
+	struct made t = {0};
+
+	begin(&t, 26);
+	made_end(&t);
+	made_begin(&t, 2, 2000);
+	for (uint64_t at = 2000; at < 4000; at += 1000) {
+		made_event(&t, GO_CREATE_SYSCALL, at, 8);
+		made_event(&t, GO_SYSCALL_END, at + 100);
+		made_event(&t, GO_SYSCALL_BEGIN, at + 500, 2, 0);
+		made_event(&t, GO_DESTROY_SYSCALL, at + 600);
+	}
+	end(&t);
+	check_known(&t, KNOWN(8, 2200, 1200),
+		    "GET / g8 1000000000002200+1200 none a=1 unknown_ns=800 running_ns=300 syscall_ns=100 "
+		    "longest=syscall longest_ns=100\n");
+}
+
 static void known_spans_that_are_none(void **state)
 {
 	static const struct {
@@ -756,6 +776,7 @@ int main(void)
 		cmocka_unit_test(a_known_span_gets_its_part_of_a_wait),
 		cmocka_unit_test(tasks_lie_within_known_spans),
 		cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
+		cmocka_unit_test(a_number_that_is_used_again),
 		cmocka_unit_test(known_spans_that_are_none),
 		cmocka_unit_test(lines_that_are_too_long),
 		cmocka_unit_test(known_spans_have_the_resource_of_the_trace),
