@@ -144,6 +144,57 @@ static void what_happens_meanwhile(void **state)
 		  "within.stop_the_world_ns=50 kind=region\n");
 }
 
+/* A text, and the name of a region, with a byte that is 0. */
+static void texts_that_c_has_not(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+
+	begin(&t, 26);
+	made_event(&t, GO_REGION_BEGIN, 2000, 0, T_REGION, 0);
+	made_event(&t, GO_LOG, 2500, 0, T_KEY, T_TEXT, 0);
+	made_event(&t, GO_REGION_END, 3000, 0, T_REGION, 0);
+	end(&t);
+	memset((char *)memmem(t.out.data, t.out.len, "some text", 9) + 4, 0, 1);
+	memset((char *)memmem(t.out.data, t.out.len, "region", 6) + 3, 0, 1);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.r, 0);
+	assert_string_equal(r.spans.data, "reg g7 1000000000002000+1000 unknown running_ns=1000 kind=region "
+					  "[key@1000000000002500 some");
+	assert_string_equal(r.spans.data + strlen(r.spans.data) + 1, "text]\n");
+	assert_int_equal(r.counts.losses.count[LOSS_UNPAIRED_END], 0);
+	read_trace_done(&r);
+	made_done(&t);
+}
+
+/* Many logs of a long text: memory is bounded, and what is left out is counted. */
+static void more_texts_than_memory_takes(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+	char *text = xmalloc(60001);
+	const char *const long_texts[] = {"task", "key", text};
+
+	memset(text, 'x', 60000);
+	text[60000] = 0;
+	begin(&t, 26);
+	for (uint64_t task = 1; task <= 12; task++) {
+		made_event(&t, GO_TASK_BEGIN, 2000, task, 0, 1, 0);
+		for (unsigned i = 0; i < 120; i++)
+			made_event(&t, GO_LOG, 2000, task, 2, 3, 0);
+	}
+	made_end(&t);
+	made_texts(&t, 0, 3, long_texts);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.r, 0);
+	assert_in_range(r.counts.logs, 1, (64 << 20) / 60000 + 1);
+	assert_int_equal(r.counts.logs + r.counts.losses.count[LOSS_SPAN_EVENT], 12 * 120);
+	assert_int_equal(r.counts.tasks + r.counts.losses.count[LOSS_OPEN_LIMIT], 12);
+	read_trace_done(&r);
+	made_done(&t);
+	free(text);
+}
+
 static void coroutines_wait_for_each_other(void **state)
 {
 	struct made t = {0};
@@ -760,6 +811,8 @@ int main(void)
 		cmocka_unit_test(a_wait_within_a_wait),
 		cmocka_unit_test(what_happens_meanwhile),
 		cmocka_unit_test(coroutines_wait_for_each_other),
+		cmocka_unit_test(texts_that_c_has_not),
+		cmocka_unit_test(more_texts_than_memory_takes),
 		cmocka_unit_test(calls_from_c),
 		cmocka_unit_test(tasks_of_tasks),
 		cmocka_unit_test(ids_join_and_are_the_same_each_time),
