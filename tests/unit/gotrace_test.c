@@ -195,6 +195,35 @@ static void more_texts_than_memory_takes(void **state)
 	free(text);
 }
 
+/* Names of functions are as long as a file has them: a stack's text is not. */
+static void a_stack_of_long_names(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+	char *text = xmalloc(30001);
+	const char *const long_texts[] = {"region", text, "sleep"}, *at;
+
+	memset(text, 'x', 30000);
+	text[30000] = 0;
+	begin(&t, 26);
+	made_event(&t, GO_REGION_BEGIN, 2000, 0, 1, 0);
+	made_event(&t, GO_BLOCK, 3000, 3, 1);
+	made_event(&t, GO_UNBLOCK, 4000, 7, 1, 0);
+	made_event(&t, GO_START, 4500, 7, 2);
+	made_event(&t, GO_REGION_END, 5000, 0, 1, 0);
+	made_end(&t);
+	made_texts(&t, 2, 3, long_texts);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.r, 0);
+	at = strstr(r.spans.data, "longest_at=region (sleep:10) < xxx");
+	assert_non_null(at);
+	assert_int_equal(strcspn(at + strlen("longest_at=region (sleep:10) < "), " ") + strlen("region (sleep:10) < "),
+			 4096);
+	read_trace_done(&r);
+	made_done(&t);
+	free(text);
+}
+
 static void coroutines_wait_for_each_other(void **state)
 {
 	struct made t = {0};
@@ -813,6 +842,7 @@ int main(void)
 		cmocka_unit_test(coroutines_wait_for_each_other),
 		cmocka_unit_test(texts_that_c_has_not),
 		cmocka_unit_test(more_texts_than_memory_takes),
+		cmocka_unit_test(a_stack_of_long_names),
 		cmocka_unit_test(calls_from_c),
 		cmocka_unit_test(tasks_of_tasks),
 		cmocka_unit_test(ids_join_and_are_the_same_each_time),
