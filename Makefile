@@ -148,12 +148,12 @@ soak-cycles: all
 soak-convert: all $(BUILD)/tools/gotrace-dump
 	EARSHOT_DAMAGED=1000 tests/e2e/run.py gotrace
 soak-weave: all
-	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds
+	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites
 soak-releases:
 	bash tests/releases.sh
 
 # make bench trace: only that part, or those.
-BENCH_PARTS := hit patch chain aggregates request load start questions trace service
+BENCH_PARTS := hit patch chain aggregates request load agent start questions trace service weave
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 parts := $(filter $(BENCH_PARTS),$(MAKECMDGOALS))
 .PHONY: $(parts)

@@ -26,6 +26,14 @@ def one(target, path, arm):
         e.stop()
 
 
+def added_before(path, planter, blocks):
+    """The row of what this build's probes add beside what those of the one before do, paired by block."""
+    now, before = ([b[planter + of][0] - b[None][0] for b in blocks] for of in BUILDS)
+    ratios = sorted(n / max(b, 1) for n, b in zip(now, before))
+    return (f"now and before: added to a request, {path}, {planter}", f"{median(now):,.0f} ns",
+            f"before {median(before):,.0f} ns", f"{median(ratios):.2f} (pairs {ratios[0]:.2f} to {ratios[-1]:.2f})", None)
+
+
 def measure():
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
@@ -57,6 +65,7 @@ def measure():
                                            *([b[planter + of][0] for b in blocks] for of in BUILDS), "ns")
                 rows.append(row)
                 notes.append(note)
+                rows.append(added_before(path, planter, blocks))
         target.stop()
     finally:
         os.sched_setaffinity(0, cpus)

@@ -3,7 +3,7 @@
 #   BENCH_QUICK=1   fewer repetitions: half the time
 #   EARSHOT_BEFORE=path   another build of earshot, measured beside this one
 #   sh bench/run.sh patch load   only these of: hit patch chain aggregates request load agent start questions
-#                          trace service (BENCH_ONLY="patch load" and make bench patch load do the same)
+#                          trace service weave (BENCH_ONLY="patch load" and make bench patch load do the same)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${EARSHOT_CACHE:=/var/cache/earshot}"
@@ -16,7 +16,7 @@ die() { echo "bench: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || die "needs root: probes cannot be planted without"
 [ -x "$EARSHOT" ] || die "$EARSHOT is not there; run make first"
 tools="python3 objdump taskset"
-case " ${BENCH_ONLY:-load} " in *" load "* | *" agent "*) tools="$tools wrk" ;; esac
+case " ${BENCH_ONLY:-load} " in *" load "* | *" agent "* | *" weave "*) tools="$tools wrk" ;; esac
 case " ${BENCH_ONLY:-hit} " in *" hit "* | *" questions "*) tools="$tools bpftrace" ;; esac
 case " ${BENCH_ONLY:-trace} " in *" trace "*)
 	[ -n "${BENCH_QUICK:-}" ] || tools="$tools psql redis-cli" ;;
@@ -39,7 +39,7 @@ export GOCACHE="${GOCACHE:-$EARSHOT_CACHE/gocache}" GOMODCACHE="${GOMODCACHE:-$E
 (cd "$here/edges" && "$go" build -o "$work/edges" main.go) || die "bench/edges does not build"
 (cd "$here/web" && "$go" build -o "$work/web" main.go) || die "bench/web does not build"
 (cd "$here/server" && "$go" build -ldflags '-s -w' -o "$work/server" main.go memory.go) || die "bench/server does not build"
-case " ${BENCH_ONLY:-trace} " in *" trace "* | *" agent "*)
+case " ${BENCH_ONLY:-trace} " in *" trace "* | *" agent "* | *" weave "*)
 	(cd "$here/orders" && "$go" build -o "$work/orders" main.go place.go sink.go) || die "bench/orders does not build"
 esac
 case " ${BENCH_ONLY:-trace} " in *" trace "*)
@@ -49,4 +49,4 @@ case " ${BENCH_ONLY:-trace} " in *" trace "*)
 		die "tests/go/trio does not build with the SDK"
 esac
 
-BENCH_WORK=$work BENCH_GO=$("$go" version | cut -d' ' -f3) python3 -B "$here/report.py"
+BENCH_WORK=$work BENCH_GO_COMMAND=$go BENCH_GO=$("$go" version | cut -d' ' -f3) python3 -B "$here/report.py"

@@ -214,20 +214,27 @@ static int run_woven(struct building *b, const struct weaving *w, char **argv, s
 
 static int build(const struct build_options *o, char **argv)
 {
-	struct weaving w = {.packs = o->packs, .spans = o->spans};
+	struct weaving w = {0};
 	struct building b = {0};
 	struct err err = {0};
-	int r = weaving_check(&w, &err);
+	int r;
 
-	if (r < 0)
+	for (size_t i = 0; i < o->packs.len; i++)
+		vec_push(&w.packs, o->packs.data[i]);
+	for (size_t i = 0; i < o->spans.len; i++)
+		vec_push(&w.spans, o->spans.data[i]);
+	r = weaving_check(&w, &err);
+	if (r < 0) {
+		weaving_done(&w);
 		return complain(EXIT_USAGE, "%s", err.text);
+	}
 	if (is_go(argv[0]))
 		read_arguments(&b, argv, &w.flags);
 	r = read_goflags(&b, argv[0], &err);
 	if (r >= 0)
 		r = run_woven(&b, &w, argv, &err);
 	buf_done(&b.flags);
-	vec_done(&w.flags);
+	weaving_done(&w);
 	free(b.next);
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : r;
 }

@@ -10,8 +10,6 @@
 
 #include "base/file.h"
 
-#define NAME_END ".earshot.yaml"
-
 struct local_reader {
 	const struct local_packs *from;
 	const string_list *wanted;
@@ -158,9 +156,9 @@ static void drop_orphans(struct local_reader *l)
 
 static int is_pack_file(const struct dirent *e)
 {
-	size_t n = strlen(e->d_name), m = strlen(NAME_END);
+	size_t n = strlen(e->d_name), m = strlen(LOCAL_PACK_END);
 
-	return n > m && e->d_name[0] != '.' && !strcmp(e->d_name + n - m, NAME_END);
+	return n > m && e->d_name[0] != '.' && !strcmp(e->d_name + n - m, LOCAL_PACK_END);
 }
 
 void local_packs_add(const struct local_packs *from, const string_list *wanted, pack_set *packs)

@@ -8,6 +8,8 @@
 
 #include "cmd/packs.h"
 
+#define LOCAL_PACK_END ".earshot.yaml" /* of their files' names */
+
 struct local_packs {
 	const char *directory;     /* NULL: none are looked for */
 	/* A sentence for the user; trouble: a file that is not used. NULL: on standard error. */

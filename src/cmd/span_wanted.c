@@ -108,18 +108,39 @@ static const struct join_marks *marks_for(struct binary *b, const struct join_ma
 	return asked && (asked->sent || !has_sdk(b)) ? asked : NULL;
 }
 
+/* Those of --span, and those that the program's own source asks for. */
+static size_t functions_asked(struct span_wanted *s, const struct spans_asked *asked, struct span_question **ret)
+{
+	size_t n = asked->nfunctions;
+	struct span_question *all = arena_array(&s->woven.arena, struct span_question, n + s->woven.n + 1);
+
+	if (n)
+		memcpy(all, asked->functions, n * sizeof(*all));
+	for (size_t i = 0; i < s->woven.n; i++) {
+		const struct woven_point *p = &s->woven.points[i];
+
+		if (p->asked && !p->at_return && !span_question_parse(p->asked, &s->woven.arena, &all[n], NULL))
+			n++;
+	}
+	*ret = all;
+	return n;
+}
+
 struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *asked)
 {
 	const struct join_options with = {.caps = &asked->planter->caps, .alone = asked->alone,
 					  .propagators = asked->propagators, .marks = marks_for(b, asked->marks),
 					  .propagate = asked->propagate};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
+	struct span_question *functions;
 	struct err err = {0};
+	size_t nfunctions;
 
 	woven_set_read(b, &s->woven);
 	packs_declare_types(b, asked->packs->data, asked->packs->len);
-	if (asked->nfunctions)
-		span_plan_make(b, asked->functions, asked->nfunctions, &s->functions);
+	nfunctions = functions_asked(s, asked, &functions);
+	if (nfunctions)
+		span_plan_make(b, functions, nfunctions, &s->functions);
 	s->wanted.refused = (unsigned)s->functions.refused.len;
 	if (span_joins(b, asked->packs, s->functions.pack, &with, &s->shapes, &s->joins,
 		       &s->njoins, &err) < 0) {
@@ -145,7 +166,7 @@ double span_wanted_price(const struct span_wanted *s, struct planter *planter)
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->wanted.nprobes; i++) {
-		if (s->join_of_probe[i]->pack != s->functions.pack)
+		if (s->join_of_probe[i]->pack != s->functions.pack || s->wanted.probes[i].own)
 			continue;
 		sum += sites_price_ns(planter, s->wanted.probes[i].sites);
 		n += s->wanted.probes[i].begins;

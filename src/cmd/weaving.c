@@ -7,9 +7,11 @@
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "cmd/local_packs.h"
 #include "cmd/verb.h"
 #include "weave/paths.h"
 #include "weave/points.h"
@@ -147,11 +149,44 @@ static int parse_spans(struct weaving *w, struct err *err)
 	return r;
 }
 
+/* The nearest folder, from the working one upwards, that has a go.mod; or the working one. */
+static const char *module_folder(struct arena *arena)
+{
+	_cleanup_(cleanup_free) char *cwd = realpath(".", NULL);
+	const char *dir = cwd ? arena_strdup(arena, cwd) : ".", *at = dir;
+
+	for (; strlen(at) > 1; at = path_folder(arena, at))
+		if (!access(arena_printf(arena, "%s/go.mod", at), F_OK))
+			return at;
+	return dir;
+}
+
+/* Those of the folder become packs that are named: the go command's tools run in other folders. */
+static void name_local(struct weaving *w, const char *folder, const pack_set *packs)
+{
+	size_t named = w->packs.len;
+
+	for (size_t i = 0; i < packs->len; i++) {
+		const char *file = packs->data[i]->file;
+		bool own = strstr(file, LOCAL_PACK_END) && !strchr(file, '/');
+
+		for (size_t k = 0; k < named; k++)
+			own &= strcmp(w->packs.data[k], file) != 0;
+		if (own)
+			vec_push(&w->packs, arena_printf(&w->arena, "%s/%s", folder, file));
+	}
+	if (!named && w->packs.len)
+		vec_push(&w->packs, (char *)"*"); /* a path alone chooses it alone */
+}
+
 int weaving_check(struct weaving *w, struct err *err)
 {
+	const char *folder = module_folder(&w->arena);
 	pack_set packs = {0};
-	int r = packs_load(&w->packs, NULL, &packs, err);
+	int r = packs_load(&w->packs, &(struct local_packs){.directory = folder}, &packs, err);
 
+	if (r >= 0)
+		name_local(w, folder, &packs);
 	packs_done(&packs);
 	return r < 0 ? r : parse_spans(w, err);
 }
@@ -197,11 +232,26 @@ static bool packs_name(const struct weaving *w, const char *path)
 	return false;
 }
 
+/* A directive stands in one of the files; the standard library has none. */
+static bool asks_itself(char *const *files, size_t n)
+{
+	const char *root = getenv("GOROOT");
+	size_t len = root ? strlen(root) : 0;
+
+	for (size_t i = 0; i < n && !(len && !strncmp(files[i], root, len)); i++) {
+		_cleanup_(buf_done) struct buf text = {0};
+
+		if (!file_read(files[i], &text, 0) && text.len && memmem(text.data, text.len, "//earshot:span", 14))
+			return true;
+	}
+	return false;
+}
+
 /*
  * In `go test` package main is compiled under its import path, so what names main may be about any package: that is
  * seen when its files are read.
  */
-static bool concerns(void *arg, const char *path)
+static bool concerns(void *arg, const char *path, char *const *files, size_t n)
 {
 	const struct weaving *w = arg;
 
@@ -209,7 +259,7 @@ static bool concerns(void *arg, const char *path)
 		if (span_concerns(&w->questions.data[i], path))
 			return true;
 	/* The linker's word for a dot of the path's last element is %2e. */
-	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.');
+	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.') || asks_itself(files, n);
 }
 
 /* The package at work, as the go command calls it: in a test "path [path.test]" is asked for as it is without. */

@@ -27,7 +27,8 @@ struct weaving {
 
 /* From the environment. Errors: -EINVAL with a sentence. */
 int weaving_read(struct weaving *w, struct err *err);
-/* What the user asks for can be had: packs and functions parse. Errors: -EINVAL with a sentence. */
+/* What the user asks for can be had: packs and functions parse, and packs in the module's folder (local_packs.h) are
+ * among them from then on. Errors: -EINVAL with a sentence. */
 int weaving_check(struct weaving *w, struct err *err);
 /* Into the environment. list: NULL: there is no such file. */
 void weaving_pass_on(const struct weaving *w, const char *next, const char *list);

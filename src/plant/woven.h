@@ -34,6 +34,7 @@ struct woven_point {
 	bool at_return;
 	const char *func;
 	const char *pack_hash;
+	const char *asked;    /* of a function that is a span because its source asks for it: what --span would say */
 	const struct woven_field *slots, *left; /* left: captures that were left out when it was built */
 	size_t nslots, nleft;
 	const struct woven_fact *facts;

@@ -197,8 +197,8 @@ struct ir_key {
 };
 
 enum { IR_SIGNED = 1, /* flags */
-       IR_CONSTANT = 64, /* of an IR_LOAD of 8 bytes: what lies there never changes while the program runs, so a planter may
-			  * remember it */
+       IR_CONSTANT = 64, /* of an IR_LOAD of 8 bytes: what lies there never changes while the program runs, so a planter
+			  * may remember it */
        IR_MARK_ONLY = 2, IR_MARK_CHILD = 4, IR_MARK_BY_RATIO = 8, IR_MARK_UNLESS_KEYED = 16, IR_MARK_COUNT = 32,
        IR_MARK_NEED = 128 };
 

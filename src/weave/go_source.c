@@ -291,10 +291,25 @@ static unsigned directive_of(const char *line, size_t n)
 	return GO_OTHER_DIRECTIVE;
 }
 
-/* Of the lines of comments right above. */
-static unsigned directives_above(const struct go_source *s, uint32_t at)
+/* What stands behind //earshot:span in a line. */
+static const char *span_directive(struct arena *arena, const char *line, const char *end)
 {
-	unsigned all = 0;
+	static const char word[] = "//earshot:span";
+	const char *from = line + strlen(word);
+
+	if (end < from || strncmp(line, word, strlen(word)) != 0 || (from < end && !isspace((unsigned char)*from)))
+		return NULL;
+	while (from < end && isspace((unsigned char)*from))
+		from++;
+	while (end > from && isspace((unsigned char)end[-1]))
+		end--;
+	return arena_strndup(arena, from, (size_t)(end - from));
+}
+
+/* Of the lines of comments right above. */
+static void read_directives(struct source_reader *r, uint32_t at, struct go_function *f)
+{
+	const struct go_source *s = r->s;
 	const char *line = s->text + at;
 
 	while (line > s->text && line[-1] == '\n') {
@@ -303,10 +318,10 @@ static unsigned directives_above(const struct go_source *s, uint32_t at)
 		start = start ? start + 1 : s->text;
 		if (end - start < 2 || strncmp(start, "//", 2))
 			break;
-		all |= directive_of(start, (size_t)(end - start));
+		f->directives |= directive_of(start, (size_t)(end - start));
+		f->span = f->span ? f->span : span_directive(&r->s->arena, start, end);
 		line = start;
 	}
-	return all;
 }
 
 /* ---- declarations ---- */
@@ -355,7 +370,7 @@ static void add_function(struct source_reader *r, TSNode n)
 		f.broken |= !end;
 		f.type_params[1] = (struct go_span){behind, (uint32_t)end};
 	}
-	f.directives = directives_above(r->s, f.all.start);
+	read_directives(r, f.all.start, &f);
 	read_parts(r, n, &f, (struct body_place){.literals = &literals});
 	f.nliterals = literals.len;
 	f.literals = KEEP(r->s, literals);

@@ -48,6 +48,7 @@ struct go_function {
 	struct go_span all, result; /* result: the results as they are written, with their parentheses */
 	struct go_span body;        /* from { to behind }; empty: it has none */
 	unsigned directives;        /* enum go_directive */
+	const char *span;           /* what stands behind //earshot:span; "": nothing does; NULL: that is not there */
 	/* of the body, without function literals in it */
 	unsigned returns, defers, gotos, labels;
 	bool loops_defer;    /* a defer within a loop */

@@ -176,3 +176,12 @@ int kept_number(const struct kept_values *k, const char *name)
 			return (int)i + 1;
 	return 0;
 }
+
+bool kept_is_asked_for(const struct kept_values *k, const struct pack_variant *v)
+{
+	for (size_t i = 0; i < k->n; i++)
+		for (size_t c = 0; c < v->ncaptures; c++)
+			if (capture_uses(&v->captures[c], k->names[i]))
+				return true;
+	return false;
+}

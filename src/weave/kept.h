@@ -26,6 +26,8 @@ typedef const struct type *(*kept_type_fn)(void *arg, const struct pack_variant 
 void kept_values_of(const struct weave_wanted *wanted, const struct pack *pack, const struct pack_span *part,
                     const struct pack_point *point, kept_type_fn type, void *arg, struct arena *arena,
                     struct kept_values *ret);
+/* Whether a point's captures use what another one keeps. */
+bool kept_is_asked_for(const struct kept_values *k, const struct pack_variant *v);
 /* 1 + the number of a name; 0: it is not kept for anybody. */
 int kept_number(const struct kept_values *k, const char *name);
 

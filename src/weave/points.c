@@ -53,7 +53,7 @@ struct points_weaver {
 	struct go_points *printed;
 	VEC(struct woven_function) functions;
 	struct buf variables;             /* the earshotPoint of each point */
-	struct pack spans;                /* functions that are spans */
+	struct woven_spans spans;         /* functions that are spans */
 	VEC(struct weaving_point) points; /* what is woven, by the numbers of their functions */
 	VEC(struct refused_point) refused;
 };
@@ -441,12 +441,11 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	int r = func_ref_parse(v->func, arena, &ref, err);
 
 	wp->variant = v;
-	wp->func = v->func;
+	wp->func = r >= 0 ? ref.name : v->func;
 	if (r >= 0)
 		r = woven_function_find(w->package, ref.name, &found, err);
 	if (r < 0)
 		return r;
-	wp->func = ref.name;
 	if (v->declared)
 		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
 	r = check_needs(w, v, err);
@@ -487,13 +486,20 @@ static void add_text(struct buf *out, const char *text)
 /* Its number in the variant's list, of which whoever reads this has the text; a function that is a span has no such. */
 static const char *capture_text(struct points_weaver *w, const struct weaving_point *wp, size_t capture)
 {
-	return wp->pack == &w->spans ? "-" : arena_printf(&w->package->arena, "%zu", capture);
+	return wp->pack == &w->spans.pack ? "-" : arena_printf(&w->package->arena, "%zu", capture);
 }
 
 static void add_left(struct buf *out, const char *number, const char *name, const char *why)
 {
 	buf_printf(out, "left\t%s\t%s\t", number, name);
 	add_text(out, why);
+	buf_char(out, '\n');
+}
+
+static void add_asked(struct buf *out, const char *directive)
+{
+	buf_str(out, "asked\t");
+	add_text(out, directive);
 	buf_char(out, '\n');
 }
 
@@ -542,6 +548,8 @@ static void describe(struct points_weaver *w, const struct weaving_point *wp, st
 			add_left(out, capture_text(w, wp, l->capture), wp->program.captures[l->capture].name,
 			         l->why);
 	}
+	if (wp->pack == &w->spans.pack && w->spans.directives[wp->span - wp->pack->spans])
+		add_asked(out, w->spans.directives[wp->span - wp->pack->spans]);
 	add_refused(w, wp, out);
 	buf_str(out, "end\n");
 }
@@ -761,6 +769,10 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
 		int r;
 
+		/* That is told where the start is unwound. */
+		if (unwinding_begins(w->wanted, wp->point->variants[i].func) &&
+		    kept_is_asked_for(&wp->kept, &wp->point->variants[i]))
+			continue;
 		err = (struct err){0};
 		r = try_variant(w, wp, &wp->point->variants[i], &err);
 		if (!r) {
@@ -808,7 +820,7 @@ static void weave_span(struct points_weaver *w, const struct pack_span *span)
 {
 	struct go_points_mark mark = go_points_mark(w->printed);
 	size_t before = w->points.len;
-	struct weaving_point wp = {.pack = &w->spans, .span = span, .part = span};
+	struct weaving_point wp = {.pack = &w->spans.pack, .span = span, .part = span};
 	struct err err = {0};
 	int r = 0;
 
@@ -823,7 +835,7 @@ static void weave_span(struct points_weaver *w, const struct pack_span *span)
 		return;
 	go_points_take_back(w->printed, mark);
 	w->points.len = before;
-	vec_push(&w->refused, ((struct refused_point){&w->spans, span->name, wp.point->name, span->name,
+	vec_push(&w->refused, ((struct refused_point){&w->spans.pack, span->name, wp.point->name, span->name,
 	                                              arena_strdup(&w->package->arena, err.text)}));
 	if (r != -EXDEV)
 		weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
@@ -882,9 +894,9 @@ static const char declarations[] =
 	"//go:noescape\n"
 	"func earshotKeep(key uint64, slots *earshotSlot, n int)\n"
 	"\n"
-	"//go:linkname earshotKept runtime.earshotKept\n"
+	"//go:linkname earshotSaved runtime.earshotSaved\n"
 	"//go:noescape\n"
-	"func earshotKept(key uint64, slots *earshotSlot)\n"
+	"func earshotSaved(key uint64, slots *earshotSlot)\n"
 	"\n"
 	"//go:linkname earshotForget runtime.earshotForget\n"
 	"func earshotForget(key uint64)\n";
@@ -921,8 +933,8 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	for (size_t i = 0; i < wanted->npacks; i++)
 		weave_pack(&w, wanted->packs[i]);
 	weave_spans(p, w.types, wanted->spans, wanted->nspans, &w.spans);
-	for (size_t i = 0; i < w.spans.nspans; i++)
-		weave_span(&w, &w.spans.spans[i]);
+	for (size_t i = 0; i < w.spans.pack.nspans; i++)
+		weave_span(&w, &w.spans.pack.spans[i]);
 	if (w.points.len) {
 		put_calls(&w);
 		add_file(&w);

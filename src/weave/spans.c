@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "weave/paths.h"
+
 enum { MAX_ATTRIBUTES = 24 };
 
 typedef VEC(struct pack_capture) capture_list;
@@ -10,6 +12,7 @@ struct spans_maker {
 	struct weave_package *package;
 	struct source_types *types;
 	VEC(struct pack_span) spans;
+	VEC(const char *) directives;
 };
 
 static const char *const no_expression[] = {NULL};
@@ -151,8 +154,8 @@ static const struct pack_point *points_of(struct arena *a, const struct span_que
 	return p;
 }
 
-static void add_span(struct spans_maker *m, const struct span_question *q, const struct weave_file *file,
-                     const struct go_function *f, const char *name)
+static void add_span(struct spans_maker *m, const struct span_question *q, const char *directive,
+                     const struct weave_file *file, const struct go_function *f, const char *name)
 {
 	struct arena *a = &m->package->arena;
 	struct pack_capture own = {.name = "code.function.name", .alternatives = no_expression, .constant = name};
@@ -169,6 +172,7 @@ static void add_span(struct spans_maker *m, const struct span_question *q, const
 	s.points = points_of(a, q, name, &start, &end);
 	pack_add_lineage(a, &s);
 	vec_push(&m->spans, s);
+	vec_push(&m->directives, directive);
 	vec_done(&start);
 	vec_done(&end);
 }
@@ -214,7 +218,22 @@ static void add_function(struct spans_maker *m, const struct span_question *ques
 	for (size_t i = 0; i < n; i++)
 		if (name_matches(questions[i].function.pattern, name) && may_be_span(&questions[i], f) &&
 		    !is_taken(m, name))
-			add_span(m, &questions[i], file, f, name);
+			add_span(m, &questions[i], NULL, file, f, name);
+}
+
+/* //earshot:span above the function says what --span says, but for the name. */
+static void add_directive(struct spans_maker *m, struct weave_file *file, const struct go_function *f, const char *name)
+{
+	struct arena *a = &m->package->arena;
+	struct span_question *q = arena_new(a, struct span_question);
+	const char *text = arena_printf(a, "%s%s%s", name, *f->span ? " " : "", f->span);
+	struct err err = {0};
+
+	if (span_question_parse(text, a, q, &err) < 0)
+		weave_package_warn(m->package, "%s:%u: //earshot:span cannot be read: %s", path_base(file->path),
+		                   go_source_line(file->source, f->all.start), err.text);
+	else if (!is_taken(m, name))
+		add_span(m, q, text, file, f, name);
 }
 
 /* Literals in it, and in each other. */
@@ -238,23 +257,35 @@ static void add_functions(struct spans_maker *m, const struct span_question *que
 
 	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
 		const struct go_function *f = &file->source->functions[i];
-		const char *name = arena_printf(a, "%s.%s", prefix, go_function_symbol(a, f));
+		const char *name;
 
+		if (!n && !f->span)
+			continue;
+		name = arena_printf(a, "%s.%s", prefix, go_function_symbol(a, f));
+
+		if (f->span)
+			add_directive(m, file, f, name);
 		add_function(m, questions, n, file, f, name);
-		add_literals(m, questions, n, file, f, name);
+		if (n)
+			add_literals(m, questions, n, file, f, name);
 	}
 }
 
 void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
-                 struct pack *ret)
+                 struct woven_spans *ret)
 {
 	struct spans_maker m = {.package = p, .types = types};
 
-	for (size_t i = 0; n && i < p->nfiles; i++)
+	for (size_t i = 0; i < p->nfiles; i++)
 		add_functions(&m, questions, n, &p->files[i]);
-	*ret = (struct pack){.name = SPANS_PACK, .file = SPANS_PACK, .nspans = m.spans.len};
-	ret->spans = m.spans.len ? arena_memdup(&p->arena, m.spans.data, m.spans.len * sizeof(*m.spans.data)) : NULL;
+	*ret = (struct woven_spans){.pack = {.name = SPANS_PACK, .file = SPANS_PACK, .nspans = m.spans.len}};
+	if (m.spans.len) {
+		ret->pack.spans = arena_memdup(&p->arena, m.spans.data, m.spans.len * sizeof(*m.spans.data));
+		ret->directives =
+		    arena_memdup(&p->arena, m.directives.data, m.directives.len * sizeof(*m.directives.data));
+	}
 	vec_done(&m.spans);
+	vec_done(&m.directives);
 }
 
 /* What stands before the first wildcard and the path with its dot: one begins with the other. */

@@ -1,6 +1,7 @@
 /*
- * Functions that the user wants as spans (--span), in a package that is being built → a pack made for it, as
- * probe/plan/span_plan.h makes one for a binary: a span of each function, from its entry to its return, with the
+ * Functions that the user wants as spans (--span; //earshot:span above a function, with a condition or attributes
+ * behind it as there), in a package that is being built → a pack made for it, as probe/plan/span_plan.h makes one for a
+ * binary: a span of each function, from its entry to its return, with the
  * arguments that one slot can hold, or what the user chose instead, and the type of the error that it returns.
  */
 #ifndef WEAVE_SPANS_H
@@ -13,9 +14,18 @@
 
 #define SPANS_PACK "functions" /* as of span_plan.h */
 
-/* All of it in p's arena. The function of a question's own name that cannot be one is a warning of p. */
+struct woven_spans {
+	struct pack pack;
+	const char *const *directives; /* of each span of it: what --span would say, where its source asks for it; or
+	                                * NULL */
+};
+
+/*
+ * All of it in p's arena. The function of a question's own name that cannot be one is a warning of p, and so is a
+ * directive (//earshot:span) that cannot be read.
+ */
 void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
-                 struct pack *ret);
+                 struct woven_spans *ret);
 /* Whether a question may mean a function of the package of that import path. */
 bool span_concerns(const struct span_question *q, const char *path);
 

@@ -371,7 +371,7 @@ int toolexec(const struct weaver *w, char **argv)
 		return tell_version(w, &c);
 	if (compiles && c.nfiles && c.package && !strcmp(c.package, "runtime"))
 		return compile_runtime(w, &c);
-	if (compiles && c.nfiles && c.package && w->concerns(w->arg, c.package))
+	if (compiles && c.nfiles && c.package && w->concerns(w->arg, c.package, c.argv + c.first, (size_t)c.nfiles))
 		return compile_package(w, &c);
 	if (assembles && c.package && !strcmp(c.package, "runtime"))
 		return assemble_runtime(w, &c);

@@ -15,7 +15,7 @@ struct weaver {
 	const char *key;
 	/* Whether there may be something to weave in a package of that import path. It is asked for each, so it is
 	 * quick. */
-	bool (*concerns)(void *arg, const char *path);
+	bool (*concerns)(void *arg, const char *path, char *const *files, size_t n);
 	/* Weaves. -errno with a sentence: nothing of the package is. */
 	int (*weave)(void *arg, struct weave_package *p, struct err *err);
 	void *arg;

@@ -49,7 +49,7 @@ static const char *behind_number(const char *s, size_t *ret)
 	return *ret ? s + n : NULL;
 }
 
-/* "serve.func1", "serve.func1.2": where the literal's own name begins, behind the dot; NULL: it is no literal's name. */
+/* "serve.func1", "serve.func1.2": where the literal's own name begins, behind the dot; NULL: it is none's name. */
 static const char *literal_name(const char *name)
 {
 	for (const char *at = name; (at = strstr(at, ".func")); at++) {
@@ -238,7 +238,7 @@ static int check_wrapping(const struct woven_function *w, struct err *err)
 		return err_set(err, -EINVAL, "one more defer would make its own defers five times dearer");
 	if (f->generic)
 		return err_set(err, -EINVAL,
-			       "one more defer would make its own defers five times dearer, and it is generic");
+		               "one more defer would make its own defers five times dearer, and it is generic");
 	if (f->recovers || f->asks_caller)
 		return err_set(err, -EINVAL,
 		               "one more defer would make its own defers five times dearer, and it may not become two "

@@ -1,6 +1,7 @@
 """Requests that a plain server never sees (go/edges): routes behind copies of the request, upgrades, Unix sockets,
 secrets in queries, and what net/http answers itself. Each of these gives exactly the spans that are named here."""
 
+import http.client
 import re
 import socket
 import ssl
@@ -9,7 +10,7 @@ import subprocess
 
 from cases import ABSENT, OneOf
 from earshot import and_patched, attach, losses, need_earshot
-from proc import BIN, Process, Skip, json_lines, scratch, until
+from proc import BIN, EARSHOT, Process, Skip, json_lines, scratch, until
 from spans import mismatches
 from target import MINORS
 from testing import Test
@@ -357,6 +358,80 @@ def _handed_over(minor, at_once):
     return f"{known} of {len(routes[ports[0]])}"
 
 
+# ---- a ServeMux that is asked directly ----
+
+PLAIN = [("/", "GET"), ("/items/7", "GET"), ("/items/7", "POST"), ("/items/7?x=1", "HEAD"), ("/items/a%2Fb", "GET"),
+         ("/tree", "GET"), ("/tree/", "GET"), ("/tree/deep/er", "GET"), ("/tree?q=2", "POST"), ("/host/a", "GET"),
+         ("/host/a/b", "GET"), ("//items//5", "GET"), ("/tree/../items/6", "GET"), ("/api", "GET"), ("/api/", "GET"),
+         ("/api/v1/x", "GET"), ("/api/v1/x/", "GET"), ("/nothing", "GET"), ("/copied/x", "GET"), ("*", "OPTIONS"),
+         ("/panic/early", "GET"), ("/tree/", "CONNECT"), ("/items/8", "CONNECT")]
+
+
+def _ask(connection, method, path, agent):
+    """Whether the connection can be used again."""
+    host = "named.test" if path == "/items/7" else "plain.test"
+    try:
+        connection.request(method, path, headers={"Host": host, "User-Agent": agent})
+        connection.getresponse().read()
+    except (http.client.HTTPException, ConnectionError):
+        return False
+    return True
+
+
+def _plain_mux_spans(name, options):
+    """{agent: what its span says}, of each request on a connection of its own, on one with others, and over HTTP/2."""
+    if not (BIN / name).exists():
+        raise Skip(f"{name} was not built")
+    process = Process([BIN / name], stdin=subprocess.PIPE)
+    try:
+        port = until("the server listens", lambda: next(json_lines(process.out()), None), 20)["http"]
+        with attach(process.pid, options=options, observe=[port]) as earshot:
+            agents = []
+            for kept in (False, True):
+                connection = None
+                for path, method in PLAIN:
+                    agents.append(f"{method}-{path.replace('/', ':')}-{kept}")
+                    connection = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+                    if not _ask(connection, method, path, agents[-1]) or not kept or method == "CONNECT":
+                        connection.close()
+                        connection = None
+            for path, method in PLAIN:
+                if method == "GET" and "panic" not in path and not path.startswith("//"):
+                    agents.append(f"h2-{path.replace('/', ':')}")
+                    process.popen.stdin.write(f"{path} {agents[-1]}\n".encode())
+                    process.popen.stdin.flush()
+                    until(f"{agents[-1]} is asked", lambda: f"asked {agents[-1]}\n" in process.out(), SECONDS)
+            earshot.wait_spans(len(agents))
+            spans, summary = earshot.finish()
+    finally:
+        process.kill()
+    assert not any(losses(summary).values()), summary
+    told = {}
+    for span in spans:
+        attributes = {k: v for k, v in span["attributes"].items() if not k.endswith(".port")}
+        told.setdefault(attributes.get("user_agent.original"), []).append((span["name"], span["status"], attributes))
+    assert sorted(told) == sorted(agents) and all(len(t) == 1 for t in told.values()), sorted(told)
+    return told
+
+
+def _inspected(name):
+    return subprocess.run([EARSHOT, "inspect", BIN / name], check=True, capture_output=True, text=True).stdout
+
+
+def _plain_mux(minor):
+    """Where no request is copied there is no probe on the ServeMux's matching, and each span says what it says with it."""
+    need_earshot()
+    plain, copies = f"plainmux-go{minor}", f"plainmux-go{minor}-copies"
+    without, with_it = _plain_mux_spans(plain, ()), _plain_mux_spans(copies, ())
+    probed = [re.search(r"request/route +note +net/http.exactMatch", _inspected(name)) for name in (plain, copies)]
+    assert not probed[0] and probed[1], probed
+    routes = {agent: t[0][2].get("http.route") for agent, t in with_it.items()}
+    assert routes["GET-:tree-False"] == "/tree/" and routes["GET-:items:7-True"] == "/items/{id}", routes
+    differ = {a: (without[a], with_it[a]) for a in with_it if without[a] != with_it[a]}
+    assert not differ, differ
+    return f"{len(with_it)} requests alike, {sum(r is not None for r in routes.values())} with a route"
+
+
 def tests():
     new = MINORS[-1]
     everywhere = []
@@ -378,6 +453,7 @@ def tests():
             Test(f"query-redact-go{minor}", lambda m=minor: _queries(m, "q,token", 2)),
             Test(f"query-redact-none-go{minor}", lambda m=minor: _queries(m, "", None)),
         ]
+    everywhere.append(Test(f"plain-mux-go{new}", lambda: _plain_mux(new)))
     for minor in ("1.22", new):
         for n in (1, 8):
             everywhere.append(Test(f"handed-over-{n}-go{minor}", lambda m=minor, n=n: _handed_over(m, n), 60))

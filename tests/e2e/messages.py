@@ -16,7 +16,7 @@ PACKS = ("nats", "kafka-go", "franz-go")
 def _run(build):
     """The spans of a run, in the order of their starts, and the brokers."""
     need_earshot()
-    binary = BIN / f"mq-go{build}"
+    binary = BIN / f"mq-go{build}" if isinstance(build, str) else build
     if not binary.exists():
         raise Skip(f"{binary.name} was not built")
     with Broker(f"mq-go{NEWEST}-sw") as broker:
@@ -146,7 +146,8 @@ def _parents(spans):
         assert below == [("publish within", "goroutine"), ("send audit", "context"), ("send orders", "context")], below
 
 
-def _messages(build):
+def messages(build):
+    """build: or a path."""
     spans, broker = _run(build)
     # Where each of them goes. A server that was asked for by name is not the one's address.
     nats = {"server.address": "127.0.0.1", "server.port": broker.port(broker.nats)}
@@ -162,7 +163,7 @@ def _messages(build):
 
 def tests():
     for minor in (NEWEST, OLDER):
-        stripped = Test(f"go{minor}-sw", functools.partial(_messages, f"{minor}-sw"))
+        stripped = Test(f"go{minor}-sw", functools.partial(messages, f"{minor}-sw"))
         yield stripped
         yield patched(stripped)
-        yield patched(Test(f"go{minor}-plain", functools.partial(_messages, f"{minor}-plain")))
+        yield patched(Test(f"go{minor}-plain", functools.partial(messages, f"{minor}-plain")))

@@ -53,10 +53,10 @@ FIBER = (("/users/7", "/users/:id"), ("/users/7/after", "/users/:id/after"), ("/
 
 
 class Routers(Process):
-    """The program; where: name → port."""
+    """The program; where: name → port. minor: or a path."""
 
-    def __init__(self, minor, kind):
-        path = BIN / f"routers-go{minor}-{kind}"
+    def __init__(self, minor, kind=None):
+        path = BIN / f"routers-go{minor}-{kind}" if kind else minor
         if not path.exists():
             raise Skip(f"{path.name} was not built")
         super().__init__([path], stdin=subprocess.PIPE)
@@ -125,7 +125,7 @@ def _expect(path, route, status, **more):
                            **more}}
 
 
-def _routes(minor, kind):
+def routes(minor, kind=None):
     """Every router, directly and behind ServeMux, one connection each."""
     need_earshot()
     with Routers(minor, kind) as routers, attach(routers.pid, observe=[routers.where["servemux"]]) as earshot:
@@ -153,7 +153,7 @@ def _http2(routers, path):
                     f"https://127.0.0.1:{routers.where['chi-tls']}{path}"], check=True)
 
 
-def _fast(minor, kind):
+def fast(minor, kind=None):
     """fiber's routes, and what fasthttp's spans say, with and without it."""
     need_earshot()
     with Routers(minor, kind) as routers, attach(routers.pid, observe=[routers.where["fasthttp"]]) as earshot:
@@ -297,8 +297,8 @@ def _all():
     yield Test("alone", _alone)
     for minor in ("1.21", MINORS[-1]):
         for kind in ("plain", "sw"):
-            yield Test(f"routes-go{minor}-{kind}", lambda m=minor, k=kind: _routes(m, k))
-            yield Test(f"fast-go{minor}-{kind}", lambda m=minor, k=kind: _fast(m, k))
+            yield Test(f"routes-go{minor}-{kind}", lambda m=minor, k=kind: routes(m, k))
+            yield Test(f"fast-go{minor}-{kind}", lambda m=minor, k=kind: fast(m, k))
         yield Test(f"concurrent-go{minor}", lambda m=minor: _concurrent(m))
         yield Test(f"joined-go{minor}", lambda m=minor: _joined(m))
 

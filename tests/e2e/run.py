@@ -81,6 +81,7 @@ GROUPS = (
     "weave",
     "weave_builds",
     "woven_traces",
+    "weave_suites",
 )
 
 

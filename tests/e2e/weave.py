@@ -7,6 +7,8 @@ import subprocess
 
 import databases
 import grpc
+import messages
+import routers
 from earshot import attach
 from matrix import exercise
 from parents import fan_out
@@ -124,6 +126,10 @@ ENTRIES = {
     "main.recursion": [[("n", 3)], [("n", 2)], [("n", 1)], [("n", 0)]],
     "main.outer": [[("n", 5)]],
     "main.line": [[("skip", 1)]],
+    "main.hold": [[("n", 6)]],
+    "main.hold.func1.1": [[("x", 6)]],
+    # As its own comment has it.
+    "main.asked": [[("n", 2), ("o.User", "alice")]],
     # Whose own defers would become slow by one more: it has become two functions.
     "main.deferring": [[("n", 3)]],
     # What has the type of a type parameter is left out.
@@ -163,6 +169,21 @@ def _spans(minor):
     return f"{len(records)} records"
 
 
+def _asked(minor):
+    """What the source asks for (//earshot:span) is a span without being named."""
+    path, said = _woven(minor, "woven", "--packs", PACK)
+    assert not _quiet(said), said
+    worker = Worker(path)
+    with attach(worker.popen.pid, options=("--packs", str(PACK))) as earshot:
+        until("it is observed", lambda: earshot.check_alive() and "observing " in earshot.err())
+        worker.work()
+        earshot.finish()
+        spans = [s for s in earshot.objects() if s.get("pack") == "functions"]
+    assert [(s["name"], s["attributes"]["n"], s["attributes"]["o.User"], s["status"]) for s in spans] == [
+        ("main.asked", 2, "alice", "error")], (spans, earshot.describe())
+    assert worker.done() == SAYS
+
+
 def _captures(minor):
     """A pack's points: what its expressions say of values of every kind, and a function literal with a condition."""
     path, said = _woven(minor, "woven", "--packs", PACK)
@@ -184,6 +205,10 @@ def _captures(minor):
     assert types[0] and types[1] and types[0] != types[1] and types[2] is None, types
     assert [dict(_slots(r)) for r in records if r["point"] == "inside"] == [{"x": 5}], records
     assert sum(r["point"] == "done" for r in records) == 3
+    # What is kept, a literal within a literal, and who has called.
+    held = {p: [(r, dict(_slots(r))) for r in records if r["point"] == p] for p in ("filled", "nested", "from", "held-end")}
+    assert [s for _, s in held["filled"]] == [{"user": "alice"}] and [s for _, s in held["nested"]] == [{"x": 6}], held
+    assert [s for _, s in held["from"]] == [{"ok": 1, "goid": held["from"][0][0]["goid"]}] and len(held["held-end"]) == 1, held
     return f"{len(records)} records"
 
 
@@ -199,7 +224,8 @@ def _modes(minor):
         dump = Dump(worker.popen.pid)
         worker.work()
         assert worker.done() == SAYS, (name, worker.out())
-        assert sum(r["pack"] != "go-runtime" for r in dump.records()) == 3 + 3 + 1 + 8, name
+        # The spans look and hold, the note of one, those of the other, what the source asks for, and the recursion.
+        assert sum(r["pack"] != "go-runtime" for r in dump.records()) == 3 + 3 + 1 + 5 + 2 + 8, name
     here = scratch()
     _build(minor, _modfile(minor), "-o", here / "arm64", "./woven", options=("--packs", PACK), GOARCH="arm64")
     said = _build(minor, _modfile(minor), "-o", here / "windows", "./woven", options=("--packs", PACK), GOOS="windows")
@@ -392,13 +418,21 @@ def _parents(minor):
     return fan_out(minor, path)
 
 
-def _module(name, check):
-    """A program of a module of its own, with every pack woven: the same spans as when it is planted."""
-    path = scratch() / name
-    said = _build(LAST, "-o", path, ".", cwd=SOURCES / name)
-    assert not _quiet(said), said
-    assert "woven" in inspected(path)
-    return check(path)
+MODULES = {}  # programs of modules of their own, with every pack woven
+
+
+def _built(name):
+    if name not in MODULES:
+        path = scratch() / name
+        said = _build(LAST, "-o", path, ".", cwd=SOURCES / name)
+        assert not _quiet(said), said
+        MODULES[name] = path
+    return MODULES[name]
+
+
+def _module(name, *checks):
+    """The same spans as when it is planted."""
+    return ", ".join(check(_built(name)) for check in checks)
 
 
 def inspected(path):
@@ -414,8 +448,11 @@ def tests():
         yield Test(f"chains-go{minor}", lambda minor=minor: _chains(minor), 600)
     for minor in (FIRST, LAST):
         yield Test(f"captures-go{minor}", lambda minor=minor: _captures(minor), 600)
+    yield Test("asked", lambda: _asked(LAST), 600)
     yield Test("grpc", lambda: _module("grpcd", grpc.calls), 900)
     yield Test("databases", lambda: _module("dbs", databases.operations), 900)
+    yield Test("routers", lambda: _module("routers", routers.routes, routers.fast), 900)
+    yield Test("messages", lambda: _module("mq", messages.messages), 900)
     yield Test("modes", lambda: _modes(LAST), 900)
     yield Test("same-twice", lambda: _same_twice(LAST), 900)
     yield Test("goes-on", lambda: _goes_on(LAST), 600)

@@ -2,8 +2,10 @@
 privileges. All of it with `make soak-weave` (EARSHOT_WEAVE_BUILDS=1), else what needs no standard library of its own."""
 
 import os
+import random
 import re
 import shutil
+import signal
 import subprocess
 
 from proc import CACHE, EARSHOT, ROOT, Skip, clean_env, json_lines, scratch
@@ -154,7 +156,9 @@ def _pgo(tree):
 def _shared(tree):
     tree.env["CGO_ENABLED"] = "1"
     library = tree.build("-buildmode=c-shared", package="./shared")
-    assert observed(["python3", "-c", LOAD, library]) == "3 from a library\n"
+    # Its program has no probes of its own, so nobody can see it without privileges.
+    done = subprocess.run(["python3", "-c", LOAD, library], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "3 from a library\n", done
 
 
 def _plugin(tree):
@@ -182,6 +186,65 @@ def _msan(tree):
         raise Skip("no clang, which alone has this sanitizer")
     # A program of Go's own is not what clang 14 makes position-independent by default.
     _cgo("-msan", CC=clang)(tree)
+
+
+SMALL = '''package main
+
+import "errors"
+
+func fails(n int) error {
+	if n > 1 {
+		return errors.New("too many")
+	}
+	return nil
+}
+
+func main() { println(fails(1) == nil, fails(2) != nil) }
+'''
+
+
+class Small:
+    """A program of two functions, built such that it is the same file wherever that is done."""
+
+    def __init__(self, minor):
+        self.tree, self.here = Tree(minor), scratch()
+        (self.here / "go.mod").write_text(f"module example.com/small\n\ngo {minor}\n")
+        (self.here / "main.go").write_text(SMALL)
+
+    def start(self, cache, name):
+        argv = [EARSHOT, "build", "--span", "main.fails", "--", self.tree.go, "build", "-trimpath", "-o", self.here / name, "."]
+        return subprocess.Popen(list(map(str, argv)), cwd=self.here, env={**self.tree.env, "GOCACHE": str(cache)}, stderr=subprocess.PIPE,
+                                text=True, start_new_session=True)
+
+    def finish(self, builds):
+        """The file that all of them have made."""
+        files = set()
+        for name, build in builds.items():
+            _, said = build.communicate(timeout=600)
+            assert build.returncode == 0 and not warnings(said), said
+            files.add((self.here / name).read_bytes())
+        (file,) = files
+        assert b"earshot.woven.1\n" in file
+        return file
+
+
+def _broken_off(minor):
+    """Builds that are interrupted or killed at any moment, and several at once, leave a cache of which the right file comes."""
+    small, caches = Small(minor), [scratch(), scratch(), scratch()]
+    rng = random.Random(13)
+    try:
+        want = small.finish({"first": small.start(caches[0], "first")})
+        for i in range(8):
+            build = small.start(caches[1], "broken")
+            try:
+                build.wait(rng.uniform(0.2, 4))
+            except subprocess.TimeoutExpired:
+                os.killpg(build.pid, signal.SIGKILL if i % 2 else signal.SIGINT)
+            build.communicate(timeout=60)
+        assert small.finish({"after": small.start(caches[1], "after")}) == want
+        assert small.finish({name: small.start(caches[2], name) for name in ("one", "two", "three")}) == want
+    finally:
+        subprocess.run(["rm", "-rf", *map(str, caches)], check=False)
 
 
 WAYS = {
@@ -228,6 +291,8 @@ def _alone(minor, way):
 
 
 def tests():
+    if ALL:
+        yield Test("broken-off", lambda: _broken_off(LAST), 1200)
     for minor in MINORS if ALL else dict.fromkeys(("1.21", LAST)):
         yield Test(f"ways-go{minor}", lambda minor=minor: _ways(minor), 900)
         for name, way in MORE.items() if ALL else ():

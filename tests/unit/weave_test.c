@@ -417,7 +417,7 @@ static void values_are_kept(void **state)
 	assert_non_null(strstr(text, "earshotW[0].text = *(*unsafe_.Pointer)(unsafe_.Pointer(&_v1))\n"));
 	assert_non_null(strstr(text, "earshotW[1].value = uint64(n)\n"));
 	at = strstr(text, "func earshot_f1(");
-	assert_non_null(at = strstr(at, "\tvar earshotV [4]earshotSlot\n\tearshotKept(0x"));
+	assert_non_null(at = strstr(at, "\tvar earshotV [4]earshotSlot\n\tearshotSaved(0x"));
 	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, strlen(key)), 0);
 	assert_non_null(strstr(at, "(earshotV[2].value != 0)"));
 	assert_non_null(strstr(at, "(int(earshotV[1].value) > 2)"));
@@ -621,6 +621,30 @@ static void generic_functions_and_nested_literals(void **state)
 	arena_done(&arena);
 }
 
+/* A function's own comment makes a span of it, as --span would. */
+static void source_asks_for_spans(void **state)
+{
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+
+	source_open(&s, "example.com/x",
+	            "package main\n\n// Charge does.\n//\n//earshot:span if n > 2 {\tn }\n"
+	            "func Charge(n int, s string) {}\n"
+	            "//earshot:span\nfunc (T) plain(n int) {}\ntype T struct{}\n//earshot:spans\nfunc no() {}\n\n"
+	            "//earshot:span\n\nfunc apart() {}\n//earshot:span if (\nfunc wrong() {}\n");
+	weave_one(&s, NULL, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
+	check_arguments(&points[0], "main.Charge", "n ");
+	assert_string_equal(points[0].asked, "main.Charge if n > 2 { n }");
+	check_arguments(&points[2], "main.T.plain", "n ");
+	assert_string_equal(points[2].asked, "main.T.plain");
+	assert_int_equal(s.package.warnings.len, 1);
+	assert_non_null(strstr(s.package.warnings.data[0], ".go:17: //earshot:span cannot be read: "));
+	source_close(&s);
+	arena_done(&arena);
+}
+
 static void check_refused(const char *source, const char *pack, const char *span, const char *want)
 {
 	struct source s;
@@ -715,6 +739,7 @@ int main(void)
 	    cmocka_unit_test(methods_that_are_values),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
+	    cmocka_unit_test(source_asks_for_spans),
 	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
 	    cmocka_unit_test(what_the_go_command_lists),
 	    cmocka_unit_test(what_is_refused_is_named_and_left_alone),

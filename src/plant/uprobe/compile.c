@@ -458,6 +458,8 @@ static void emit_record_begin(struct gen *g)
 	if (g->p->role == PROGRAM_ENTRY)
 		calls_enter(g);
 	emit_header(g);
+	if (!g->on_stack)
+		ahead_begin(g);
 	saved_begin(g);
 }
 

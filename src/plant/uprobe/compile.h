@@ -166,6 +166,8 @@ struct control {
 	uint64_t pad[3];        /* a cache line */
 };
 
+#define AHEAD 64   /* bytes that are read with a record's first text, for those behind it */
+#define AHEAD_TEXTS 4 /* that are looked for there: programs may not be too large */
 #define CONSTANTS 64
 #define WINDOWS_MAX 16
 #define WINDOWS_SIZE 1024
@@ -176,6 +178,10 @@ struct scratch {
 	struct saved_words kept;      /* to be put there, in place of those */
 	uint64_t window_valid[WINDOWS_MAX];
 	uint8_t window[WINDOWS_SIZE]; /* structs read ahead */
+	struct {
+		uint64_t address;     /* 0: none */
+		uint8_t bytes[2 * AHEAD]; /* AHEAD of them from there on; the rest is room to copy from anywhere */
+	} ahead;
 	uint64_t words[11];     /* of a map's search */
 	struct {
 		uint64_t address, cookie; /* the cookie tells the process; address 0: free */

@@ -44,6 +44,8 @@ enum { REG_CTX = R6, REG_RECORD = R7 };
 #define SCRATCH_CONSTANT(field, n)                                                                 \
 	((int)(offsetof(struct scratch, constants[0].field) + (n) * sizeof(((struct scratch *)NULL)->constants[0])) - \
 	 (int)offsetof(struct scratch, record))
+#define SCRATCH_AHEAD(field)                                                                       \
+	((int)offsetof(struct scratch, ahead.field) - (int)offsetof(struct scratch, record))
 #define SCRATCH_STATE(field)                                                                       \
 	((int)(offsetof(struct scratch, state) + offsetof(struct call_state, field)) -             \
 	 (int)offsetof(struct scratch, record))
@@ -201,6 +203,8 @@ void control_hit(struct gen *g);
 void control_pass(struct gen *g);  /* of a point or an entry, once its condition is true */
 int aggregate_update(struct gen *g);
 bool aggregate_wants_entry(const struct capture_program *p);
+
+void ahead_begin(struct gen *g); /* ops.c: before the first text of a record */
 
 /* compile.c */
 void gen_target(struct gen *g);    /* R0 = the process's number */

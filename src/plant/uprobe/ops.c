@@ -569,6 +569,81 @@ static void emit_str_again(struct gen *g, const struct ir_insn *i, int full, int
 	emit_alu_imm(e, BPF_MOV, R0, SLOT_NOT_RESIDENT);
 }
 
+/* ---- texts that lie next to each other ---- */
+
+/* The first text of the program, where more follow: what lies behind it is read with it, since that may be the next. */
+static const struct ir_insn *first_text(const struct gen *g)
+{
+	const struct ir_insn *first = NULL;
+
+	for (size_t k = 0; k < g->p->ninsns; k++) {
+		if (g->p->insns[k].op != IR_EMIT_STR)
+			continue;
+		if (first)
+			return first;
+		first = &g->p->insns[k];
+	}
+	return NULL;
+}
+
+void ahead_begin(struct gen *g)
+{
+	if (first_text(g))
+		state_store_imm(g, SCRATCH_AHEAD(address), 0);
+}
+
+/* What is read ahead may be on its page alone: no other one is touched for it. Keeps R8 and R9. */
+static void read_ahead(struct gen *g, uint16_t address)
+{
+	struct emit *e = g->e;
+	int none = emit_label_new(e);
+
+	gen_get(g, R3, address);
+	emit_alu(e, BPF_MOV, R1, R3);
+	emit_alu_imm(e, BPF_AND, R1, EVENT_PAGE - 1);
+	emit_jump_if_imm(e, BPF_JGT, R1, EVENT_PAGE - AHEAD, none);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, SCRATCH_AHEAD(bytes));
+	emit_alu_imm(e, BPF_MOV, R2, AHEAD);
+	gen_read_user(g, none);
+	gen_get(g, R3, address);
+	state_store(g, SCRATCH_AHEAD(address), R3);
+	emit_label(e, none);
+	emit_checkpoint(e);
+}
+
+/* To copied with the R8 bytes of the text in the record, at BK_OFFSET, if they have been read ahead. */
+static void copy_ahead(struct gen *g, const struct ir_insn *i, int copied)
+{
+	struct emit *e = g->e;
+	int other = emit_label_new(e), before = 0;
+
+	for (const struct ir_insn *k = g->p->insns; k < i; k++)
+		before += k->op == IR_EMIT_STR;
+	if (!first_text(g) || before >= AHEAD_TEXTS)
+		return;
+	if (i == first_text(g))
+		read_ahead(g, i->a);
+	state_load(g, R2, SCRATCH_AHEAD(address));
+	emit_jump_if_imm(e, BPF_JEQ, R2, 0, other);
+	gen_get(g, R1, i->a);
+	emit_alu(e, BPF_SUB, R1, R2);
+	emit_jump_if_imm(e, BPF_JGE, R1, AHEAD, other);
+	emit_alu(e, BPF_MOV, R2, R1);
+	emit_alu(e, BPF_ADD, R2, R8);
+	emit_jump_if_imm(e, BPF_JGT, R2, AHEAD, other);
+	emit_alu(e, BPF_ADD, R1, REG_RECORD);
+	emit_load(e, 8, R2, FP, BK_OFFSET);
+	emit_jump_if_imm(e, BPF_JGT, R2, gen_record_limit(g), other); /* for the verifier */
+	emit_alu(e, BPF_ADD, R2, REG_RECORD);
+	for (int at = 0; at < AHEAD; at += 8) {
+		emit_load(e, 8, R3, R1, SCRATCH_AHEAD(bytes) + at);
+		emit_store(e, 8, R2, at, R3);
+	}
+	emit_jump(e, copied);
+	emit_label(e, other);
+}
+
 /*
  * The record's own size field says where its data end. R9 the length, R8 how much of it is copied.
  * Each of the two is bounded by a constant, which is all that the verifier can follow.
@@ -599,6 +674,8 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 	emit_label(e, room);
 	emit_jump_if_imm(e, BPF_JGT, R8, max, done);
 	emit_store(e, 8, FP, BK_OFFSET, R2);
+	copy_ahead(g, i, read);
+	emit_load(e, 8, R2, FP, BK_OFFSET);
 	emit_alu(e, BPF_MOV, R1, REG_RECORD);
 	emit_alu(e, BPF_ADD, R1, R2);
 	emit_alu(e, BPF_MOV, R2, R8);

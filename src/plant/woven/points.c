@@ -8,6 +8,7 @@
  *	slot    CAPTURE|-  KIND  NAME         in the order of the record's slots
  *	need    type  TYPE                    what it has to be told: the key is of the line behind its first tab
  *	need    field  TYPE  FIELD  TYPE
+ *	asked   FUNCTION …                    the source asks for it, as --span would
  *	left    CAPTURE|-  NAME  WHY          what could not be captured
  *	refused  PACK  SPAN  POINT  FUNCTION  WHY   another point of the package, which could not be woven
  *	end
@@ -148,6 +149,10 @@ static bool take_line(struct parsing *p, const struct text_line *l)
 		return take_fact(p, l);
 	if (is(l, 0, "refused"))
 		return take_refused(p, l);
+	if (is(l, 0, "asked") && l->n == 2) {
+		p->point.asked = text_of(p->arena, l, 1);
+		return true;
+	}
 	if (!is(l, 0, "pack") || l->n != 2)
 		return false;
 	p->point.pack_hash = text_of(p->arena, l, 1);

@@ -148,7 +148,7 @@ struct bound_alternative {
 struct bound_capture {
 	const char *name;
 	struct bound_text when;          /* absent where it is false */
-	struct bound_text once_for;      /* on a goroutine, as long as this is the same word; root NULL: read each time */
+	struct bound_text once_for;      /* read again only when this is another word; root NULL: each time */
 	const struct bound_alternative *alternatives; /* the first that has a place is taken; one at least */
 	size_t nalternatives;
 	int carry;                       /* 0, or 1 + the number under which the value is carried on */

@@ -650,10 +650,6 @@ static const char *compare_type(struct go_printer *g, const struct bound *n)
 	}
 	if (!n->held)
 		return equal ? "false" : "true";
-	if (g->woven && !is_nameable(g, n->held)) {
-		foreign_words(g, is, n->held, &is);
-		return equal ? is : arena_printf(g->arena, "!%s", is);
-	}
 	if (!assert_type(g, x->a, n->held, &value, &is))
 		return NULL;
 	return equal ? is : arena_printf(g->arena, "!%s", is);

@@ -558,7 +558,7 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	if (pr->nkept)
 		buf_printf(out, "\tvar earshotW [%zu]earshotSlot\n", pr->nkept);
 	if (g->asks_kept)
-		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotKept(0x%" PRIx64 ", &earshotV[0])\n",
+		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotSaved(0x%" PRIx64 ", &earshotV[0])\n",
 		           GO_KEPT_MAX, pr->kept->key);
 	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
 	buf_append(out, g->out->data, write_at);
@@ -587,7 +587,8 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	r = print_function(&pr, number, &out, err);
 	if (r >= 0) {
 		buf_append(&p->file.body, out.data, out.len);
-		*ret = (struct go_point){.used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
+		*ret = (struct go_point){
+		    .used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
 		ret->slots =
 		    pr.slots.len ? arena_memdup(arena, pr.slots.data, pr.slots.len * sizeof(*pr.slots.data)) : NULL;
 		ret->left = pr.left.len ? arena_memdup(arena, pr.left.data, pr.left.len * sizeof(*pr.left.data)) : NULL;

@@ -29,7 +29,7 @@ struct joiner {
 	unsigned propagators;
 	bool propagate;
 	const struct join_marks *marks; /* NULL: none */
-	bool asked;                /* a probe may ask which spans are created or begin below others: they say it */
+	bool asked;                /* a probe may ask which span its own is below: starts say what tells that */
 	const struct type *copied; /* may_copy's last question … */
 	const char *const *copied_beside;
 	bool may_copy;             /* … and its answer */
@@ -490,12 +490,19 @@ static int check_calls(struct joiner *jn, const char *const *names, bool all, st
 	return 0;
 }
 
+static bool same_names(const char *const *a, const char *const *b)
+{
+	while (a && *a && *b && !strcmp(*a, *b))
+		a++, b++;
+	return a && !*a && !*b;
+}
+
 /* It is asked more than once. */
 static bool may_copy(struct joiner *jn, const struct type *t, const char *const *beside)
 {
 	struct func by;
 
-	if (jn->copied != t || jn->copied_beside != beside)
+	if (jn->copied != t || !same_names(jn->copied_beside, beside))
 		jn->may_copy = binary_may_copy(jn->binary, t, beside, &by);
 	jn->copied = t;
 	jn->copied_beside = beside;
@@ -522,14 +529,16 @@ static int check_needs(struct joiner *jn, const struct pack_variant *v, struct e
 /* Whether the program does what would make v necessary. */
 static int check_code(struct joiner *jn, const struct pack_variant *v, struct err *err)
 {
+	const char *const *copy = v->needs_copy ? v->needs_copy : v->needs_no_copy;
 	const struct type *t;
 	struct func f;
 
 	if (v->needs_run && (!func_named(jn, v->needs_run, &f) || !binary_may_run(jn->binary, &f)))
 		return err_set(err, -ENOENT, "not needed here: nothing in this binary calls %s", v->needs_run);
-	t = v->needs_copy ? binary_type(jn->binary, v->needs_copy[0]) : NULL;
-	if (t && !may_copy(jn, t, v->needs_copy + 1))
-		return err_set(err, -ENOENT, "not needed here: nothing in this binary copies a %s", v->needs_copy[0]);
+	t = copy ? binary_type(jn->binary, copy[0]) : NULL;
+	if (t && may_copy(jn, t, copy + 1) == !v->needs_copy)
+		return err_set(err, -ENOENT, "not needed here: %s in this binary copies a %s",
+			       v->needs_copy ? "nothing" : "something", copy[0]);
 	return 0;
 }
 
@@ -647,18 +656,31 @@ static void pair_loan(struct joiner *jn, const struct join *joins, size_t n, str
 			      j->func.name);
 }
 
-/* Nobody is armed where nothing is written. */
-static void drop_arms(struct join *joins, size_t n)
+/* By what extends a span, for that one alone; by the span's own points, for whatever extends it, too. */
+static bool writes_somewhere(const struct joiner *jn, const struct join *arm)
 {
-	for (size_t i = 0; i < n; i++)
-		if (joins[i].point->role == POINT_INJECT && joins[i].variant)
-			return;
-	for (size_t i = 0; i < n; i++)
-		if (joins[i].point->role == POINT_ARM && joins[i].variant) {
-			joins[i].variant = NULL;
-			joins[i].absent = true;
-			joins[i].why = "not needed here: nothing is written";
-		}
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		const struct join *j = &jn->joins.data[i];
+
+		if (j->point->role == POINT_INJECT && j->variant &&
+		    (j->part == arm->part || (arm->part == arm->span && j->span == arm->span)))
+			return true;
+	}
+	return false;
+}
+
+/* Nobody is armed where nothing is written. */
+static void drop_arms(struct joiner *jn)
+{
+	for (size_t i = 0; i < jn->joins.len; i++) {
+		struct join *j = &jn->joins.data[i];
+
+		if (j->point->role != POINT_ARM || !j->variant || writes_somewhere(jn, j))
+			continue;
+		j->variant = NULL;
+		j->absent = true;
+		j->why = "not needed here: nothing is written";
+	}
 }
 
 /* The points of one span definition, or of what extends one, or the hooks of a pack. */
@@ -673,7 +695,6 @@ static void join_span(struct joiner *jn, struct join *joins, size_t n)
 		join_some(jn, joins, last, true);
 	for (size_t i = 0; i < last; i++)
 		pair_loan(jn, joins, last, &joins[i]);
-	drop_arms(joins, last);
 }
 
 /* Whether all that the binary has of it are functions that every program has. */
@@ -865,6 +886,7 @@ int join_packs(struct binary *b, struct pack *const *packs, size_t npacks, const
 		refuse_incomplete(&jn, jn.joins.data + first, jn.joins.len - first);
 	}
 	refuse_orphans(&jn);
+	drop_arms(&jn);
 	*ret_n = jn.joins.len;
 	*ret = arena_memdup(jn.arena, jn.joins.data, jn.joins.len * sizeof(struct join));
 	vec_done(&jn.joins);

@@ -150,6 +150,7 @@ struct pack_variant {              /* one way to find a join point; the first th
 	const char *needs_no_func;     /* … only where it has not */
 	const char *const *needs_copy; /* a type and functions, NULL-terminated: only where code may copy a value of it,
 					* other than these */
+	const char *const *needs_no_copy; /* … only where none may */
 	const char *needs_run;         /* only where something refers to that function */
 	const char *refused;           /* why this cannot be done, where there is the function; NULL: it can */
 	bool not_inlined;              /* only where no call of the function was inlined: an entry sees none of these */

@@ -501,6 +501,7 @@ static const struct yaml_key variant_keys[] = {
 	FIELD("needs_func", struct pack_variant, needs_func, read_func),
 	FIELD("needs_no_func", struct pack_variant, needs_no_func, read_func),
 	FIELD("needs_copy", struct pack_variant, needs_copy, read_copy),
+	FIELD("needs_no_copy", struct pack_variant, needs_no_copy, read_copy),
 	FIELD("needs_run", struct pack_variant, needs_run, read_func),
 	FIELD("not_inlined", struct pack_variant, not_inlined, yaml_bool),
 	FIELD("needs_call", struct pack_variant, needs_call, read_call),

@@ -212,11 +212,11 @@ func earshotKeepSet(key uint64, slots *earshotSlot, n int) {
 	earshotKeptUnlock(r)
 }
 
-// earshotKept gives what is kept under that key: 4 slots, of status 0 (absent) where there is none.
+// earshotSaved gives what is kept under that key: 4 slots, of status 0 (absent) where there is none.
 //
-//go:linkname earshotKept
+//go:linkname earshotSaved
 //go:nosplit
-func earshotKept(key uint64, slots *earshotSlot) {
+func earshotSaved(key uint64, slots *earshotSlot) {
 	if earshotKeptAll == nil {
 		return
 	}

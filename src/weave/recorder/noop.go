@@ -73,9 +73,9 @@ func earshotCalledBy(name string, how int) bool { return false }
 //go:nosplit
 func earshotKeep(key uint64, slots *earshotSlot, n int) {}
 
-//go:linkname earshotKept
+//go:linkname earshotSaved
 //go:nosplit
-func earshotKept(key uint64, slots *earshotSlot) {}
+func earshotSaved(key uint64, slots *earshotSlot) {}
 
 //go:linkname earshotForget
 //go:nosplit

@@ -124,6 +124,24 @@ func look(x interface{}, o *Order) {}
 
 func line(skip bool) int { _, _, n, _ := runtime.Caller(0); return n }
 
+var last *Order // a pointer into the stack is not kept
+
+// hold begins a span whose later points know what it has kept.
+func hold(o *Order, n int) {
+	fill()
+	func() {
+		func(x int) { defer from(false) }(n) // what defers is not inlined
+	}()
+	from(true)
+}
+
+func fill() {}
+
+func from(ok bool) {}
+
+//earshot:span if n > 1 { n, o.User }
+func asked(o *Order, n int) error { return errEmpty }
+
 func say(words ...string) {
 	for _, w := range words {
 		os.Stdout.WriteString(w + " ")
@@ -155,6 +173,11 @@ func work() {
 	look(o, &Order{Next: o})
 	look(nil, o)
 	say("largest", number(Largest(3, 4)), Largest("a", "b"))
+	last = o
+	hold(o, 6)
+	from(false)
+	asked(o, 1)
+	asked(o, 2)
 	say("line", number(line(true)))
 }
 

@@ -1,0 +1,3 @@
+module earshot.test/bench/woven
+
+go 1.25
