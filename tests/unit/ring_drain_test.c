@@ -446,6 +446,33 @@ static void test_order_of_what_is_left(void **state)
 	rings_done(&r);
 }
 
+/* No event of the slot that is behind is handed over after much was read of what is newer. */
+static void look_at_both(void *arg, const void *sample, size_t size)
+{
+	struct rings *r = arg;
+
+	(void)sample, (void)size;
+	if (slot(r, 1)->read != slot(r, 1)->write)
+		assert_true(slot(r, 0)->read <= 4 * RING_CHUNK);
+}
+
+/* Else all of it would be kept, and copied at each round. */
+static void test_slot_that_is_behind(void **state)
+{
+	const uint32_t n = 40 * (RING_CHUNK / (sizeof(struct event_header) + sizeof(struct ring_entry)));
+	uint64_t t = tsc_now() - 4 * n;
+	struct rings r;
+
+	rings_init_of(&r, 128);
+	for (uint32_t i = 0; i < n; i++)
+		put(&r, 0, t + 2 * n + i, 1);
+	for (uint32_t i = 0; i < n; i++)
+		put(&r, 1, t + i, 2);
+	assert_int_equal(drain_all(&r, look_at_both, &r), 2 * n);
+	assert_int_equal(r.p.damaged, 0);
+	rings_done(&r);
+}
+
 /* The counter may have begun before the other clock: what is older than that is not of the far future. */
 static void test_clock(void **state)
 {
@@ -469,6 +496,7 @@ int main(void)
 		cmocka_unit_test(test_slow_taker),
 		cmocka_unit_test(test_order_of_what_is_left),
 		cmocka_unit_test(test_disorder),
+		cmocka_unit_test(test_slot_that_is_behind),
 		cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_busy),
 		cmocka_unit_test(test_grows),

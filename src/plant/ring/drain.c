@@ -17,6 +17,7 @@
 #define KEPT_MAX (1u << 20)     /* bytes of our memory that a burst leaves us with */
 #define ROUND_BYTES (256u << 10) /* read, until it is handed over: a part of what a CPU's caches hold */
 #define ROUNDS 1024             /* of a drain: whoever writes faster than we read does not keep us here */
+#define PASSES 64               /* of a collection, likewise */
 #define COLLECT_RECORDS 1024    /* handed over, until we look at the time */
 #define COLLECT_NS 2000000u
 #define COLLECT_BYTES (1u << 20) /* read then: where we just had no CPU for a while, nothing is in a hurry */
@@ -113,22 +114,21 @@ static uint64_t read_segment(struct ring_reader *r, struct ring *g, const uint8_
 	return from;
 }
 
-/* Of a slot with records that are not read: they are newer than the last one of `before` and behind. */
-static void hold_newer(struct ring_reader *r, size_t before)
-{
-	const uint64_t last = r->records.len > before ? r->records.data[r->records.len - 1].tsc : 0;
+/*
+ * How much of a slot is read: nothing where its last record is newer than `newest`. Else until the reader has `most`
+ * bytes, but a segment in any case; 0: nothing.
+ */
+struct reading {
+	uint64_t newest;
+	size_t most;
+};
 
-	if (!r->left || last < r->left_tsc)
-		r->left_tsc = last;
-	r->left = true;
-}
-
-/* How many bytes waited; *all becomes false where some still do. most: bytes of the reader, and a segment. */
-static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot, size_t most,
-			   bool *all)
+/* How many bytes waited; *all becomes false where some still do. */
+static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_slot *s, uint32_t slot,
+			   const struct reading *how, bool *all)
 {
 	uint64_t write = __atomic_load_n(&s->write, __ATOMIC_ACQUIRE), read = s->read, waited = write - read;
-	const size_t before = r->records.len;
+	const size_t before = r->records.len, most = g->pool.last_tsc[slot] <= how->newest ? how->most : 0;
 
 	if (waited > (uint64_t)g->layout->chunks * RING_CHUNK) { /* cannot be */
 		r->damaged++;
@@ -136,7 +136,7 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 		read = write;
 		waited = 0;
 	}
-	for (bool first = true; read != write && (first || r->bytes.len < most); first = false) {
+	for (bool first = true; read != write && most && (first || r->bytes.len < most); first = false) {
 		/* positions may wrap */
 		const uint64_t end = read + MIN(write - read, RING_CHUNK - read % RING_CHUNK);
 		const uint8_t *chunk = chunk_at(g, s, slot, read);
@@ -147,8 +147,10 @@ static uint64_t drain_slot(struct ring_reader *r, struct ring *g, struct ring_sl
 			pool_leave(&g->pool, slot);
 	}
 	__atomic_store_n(&s->read, read, __ATOMIC_RELEASE);
+	if (r->records.len > before)
+		g->pool.last_tsc[slot] = r->records.data[r->records.len - 1].tsc;
 	if (read != write)
-		hold_newer(r, before);
+		r->left_tsc = MIN(r->left_tsc, g->pool.last_tsc[slot]);
 	*all &= read == write;
 	return waited;
 }
@@ -172,7 +174,7 @@ static void look_for_loss(struct ring_reader *r, struct ring *g)
 	pairing_lost(r->pairing, g->layout->target);
 }
 
-static bool read_ring(struct ring_reader *r, struct ring *g, size_t most)
+static bool read_ring(struct ring_reader *r, struct ring *g, const struct reading *how)
 {
 	uint64_t waited = 0;
 	bool all = true;
@@ -181,7 +183,7 @@ static bool read_ring(struct ring_reader *r, struct ring *g, size_t most)
 	if (g->beat)
 		__atomic_store_n(g->beat, *g->beat + 1, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < g->layout->procs + g->layout->extra; i++)
-		waited += drain_slot(r, g, ring_slot_at(g->area, g->layout, i), i, most, &all);
+		waited += drain_slot(r, g, ring_slot_at(g->area, g->layout, i), i, how, &all);
 	r->busy |= is_busy(g, waited);
 	pool_adjust(&g->pool, waited, clock_monotonic_ns());
 	look_for_loss(r, g);
@@ -195,7 +197,7 @@ static bool read_ring(struct ring_reader *r, struct ring *g, size_t most)
 
 bool ring_read(struct ring_reader *r, struct ring *g)
 {
-	return read_ring(r, g, WAITING_MAX);
+	return read_ring(r, g, &(struct reading){UINT64_MAX, WAITING_MAX});
 }
 
 static bool in_order(const struct waiting *a, const struct waiting *b)
@@ -315,12 +317,22 @@ struct ring_set {
 	size_t n;
 };
 
-/* From the rings of all: those that must wait come behind the records that are there, not in order. */
+/*
+ * From the rings of all: those that must wait come behind the records that are there, not in order. The slots that are
+ * behind come first: else what the others have would be read, kept, and copied by each round until these are as far.
+ */
 static void collect(struct ring_reader *r, const struct ring_set *set, size_t most)
 {
-	for (size_t i = 0; i < set->n; i++)
-		if (set->rings[i]->area)
-			read_ring(r, set->rings[i], most);
+	int passes = 0;
+
+	do {
+		const struct reading how = {r->left_tsc, most};
+
+		r->left_tsc = UINT64_MAX;
+		for (size_t i = 0; i < set->n; i++)
+			if (set->rings[i]->area)
+				read_ring(r, set->rings[i], &how);
+	} while (r->left_tsc != UINT64_MAX && r->bytes.len < most && ++passes < PASSES);
 }
 
 /* Whoever takes the records may need long for them: the rings are emptied meanwhile. */
@@ -337,24 +349,27 @@ static size_t hand_over(struct ring_reader *r, const struct ring_set *set, uint6
 		take_waiting(r, &at, w);
 		if (i % COLLECT_RECORDS || clock_monotonic_ns() - last_ns < COLLECT_NS)
 			continue;
-		collect(r, set, MIN(r->bytes.len + COLLECT_BYTES, WAITING_MAX));
+		collect(r, set, r->bytes.len < WAITING_MAX ? MIN(r->bytes.len + COLLECT_BYTES, WAITING_MAX) : 0);
 		pairing_losing(r->pairing, losing || r->losing);
 		last_ns = clock_monotonic_ns();
 	}
 	return i;
 }
 
-/* Reads a part of what there is, and hands over what nothing can come before any more. How many records. */
-static size_t drain_round(struct ring_reader *r, const struct ring_set *set, bool lost_before, struct wanting *w)
+/*
+ * Reads a part of what there is, and hands over what nothing can come before any more. How many records. What it has
+ * left in the rings is newer than *ret_left.
+ */
+static size_t drain_round(struct ring_reader *r, const struct ring_set *set, bool lost_before, struct wanting *w,
+			  uint64_t *ret_left)
 {
 	uint64_t until = tsc_clock_now(&r->clock);
 	bool losing;
 	size_t given;
 
-	r->left = false;
 	collect(r, set, ROUND_BYTES);
-	if (r->left && (int64_t)(r->left_tsc - until) < 0)
-		until = r->left_tsc;
+	*ret_left = r->left_tsc;
+	until = MIN(until, *ret_left);
 	r->until_ns = tsc_clock_ns(&r->clock, until);
 	losing = r->losing || lost_before;
 	pairing_losing(r->pairing, losing);
@@ -369,7 +384,7 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 	const struct ring_set set = {rings, n};
 	struct wanting wanting = {r->aggregates, fn, arg};
 	const bool lost_before = TAKE(r->losing);
-	uint64_t began;
+	uint64_t began, left;
 	size_t given = 0;
 	int rounds = 0;
 
@@ -377,8 +392,8 @@ int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant
 	tsc_clock_tick(&r->clock);
 	began = tsc_clock_now(&r->clock);
 	do
-		given += drain_round(r, &set, lost_before, &wanting);
-	while (r->left && (int64_t)(r->left_tsc - began) < 0 && r->bytes.len < WAITING_MAX && ++rounds < ROUNDS);
+		given += drain_round(r, &set, lost_before, &wanting, &left);
+	while (left < began && r->bytes.len < WAITING_MAX && ++rounds < ROUNDS);
 	return (int)given;
 }
 

@@ -47,8 +47,7 @@ struct ring_reader {              /* the consumer of all rings */
 	waiting_list records, sorted; /* sorted: where they are merged */
 	uint64_t order, damaged;
 	bool losing;              /* since the drain before this one a ring was full */
-	bool left;                /* not all was read; what is left is newer than left_tsc */
-	uint64_t left_tsc;
+	uint64_t left_tsc;        /* what was left in the rings is newer; UINT64_MAX: nothing was */
 	uint64_t until_ns;        /* all that is older was handed over by the last drain */
 	bool busy;                /* the last drain found so much that the next one should be soon */
 };

@@ -59,6 +59,7 @@ void pool_take_over(struct chunk_pool *p, struct ring_area *area, const struct r
 			   .fd = -1};
 	p->state = xcalloc(layout->chunks, sizeof(*p->state));
 	p->of_slot = xcalloc(layout->procs + layout->extra, sizeof(*p->of_slot));
+	p->last_tsc = xcalloc(layout->procs + layout->extra, sizeof(*p->last_tsc));
 	memset(p->state, CHUNK_FREE, p->first);
 }
 
@@ -83,6 +84,7 @@ void pool_done(struct chunk_pool *p)
 		*p->budget += (uint64_t)p->more * RING_CHUNK;
 	free(p->state);
 	free(p->of_slot);
+	free(p->last_tsc);
 	*p = (struct chunk_pool){.fd = -1};
 }
 

@@ -19,6 +19,7 @@ struct chunk_pool {
 	uint32_t more;                 /* how many of the others do */
 	uint8_t *state;                /* of each: enum chunk_state */
 	uint32_t *of_slot;             /* the number of the chunk that is being read, 0: none */
+	uint64_t *last_tsc;            /* of each slot: of the last record that was read (drain.c) */
 	int fd;                        /* of the shared memory; -1: nothing more can come to be */
 	uint64_t off;                  /* of the first chunk in it */
 	uint64_t busy_ns;              /* when the others were last needed */
