@@ -158,8 +158,18 @@ func earshotKeptLock(r *earshotKeptRow) bool {
 
 //go:nosplit
 func earshotKeptUnlock(r *earshotKeptRow) {
-	publicationBarrier()
-	r.lock = 0
+	earshotCas(&r.lock, 1, 0) // loads in front of it are done, too
+}
+
+// Without the lock: better no value than one of an earlier span. Whoever is taking the place over puts its own key there.
+//
+//go:nosplit
+func earshotKeptDrop(r *earshotKeptRow, goid, key uint64) {
+	for i := range r.sets {
+		if s := &r.sets[i]; s.goid == goid && s.key == key {
+			earshotCas(&s.key, key, 0)
+		}
+	}
 }
 
 // earshotKeep keeps n values in place of what was kept under that key. A pointer into the goroutine's own stack is not:
@@ -195,6 +205,7 @@ func earshotKeepSet(key uint64, slots *earshotSlot, n int) {
 	goid := uint64(gp.goid)
 	r := earshotKeptRowOf(goid)
 	if !earshotKeptLock(r) {
+		earshotKeptDrop(r, goid, key)
 		return
 	}
 	r.clock++
@@ -265,7 +276,11 @@ func earshotForget(key uint64) {
 	r := earshotKeptRowOf(goid)
 	for i := range r.sets {
 		s := &r.sets[i]
-		if s.goid != goid || s.key>>32 != key>>32 || !earshotKeptLock(r) {
+		if s.goid != goid || s.key>>32 != key>>32 {
+			continue
+		}
+		if !earshotKeptLock(r) {
+			earshotKeptDrop(r, goid, s.key)
 			continue
 		}
 		if s.goid == goid {
