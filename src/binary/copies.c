@@ -3,7 +3,8 @@
  * for memory of that type, and for the write barrier of the copy. So all of the code is searched for the descriptor's
  * address. A function that only ever gives it to runtime.newobject makes values and fills them in field by field; one
  * that nothing refers to (a method that only reflection could find) does not run. What else knows the type, as a part
- * of another one, as the elements of a slice, is taken for somebody who copies.
+ * of another one, as the elements of a slice, is taken for somebody who copies. All of that holds of each type of the
+ * same layout, too: a value can be converted to it, and generic code knows the shape of the type alone.
  *
  * Every code address is tried, not every instruction: what looks like a reference and is none only makes the answer
  * more careful. A copy by reflection or in assembler is not seen.
@@ -18,7 +19,10 @@
 #define TRIM_BYTES (8u << 20) /* read of the file before its memory is given back */
 #define BLOCK 1024            /* bytes; looked at as a whole */
 
+#define RTYPE_GCDATA 32      /* where in a descriptor stands which of a value's words are pointers */
+
 typedef VEC(uint64_t) addresses;
+typedef VEC(const struct type *) type_list;
 
 /* ---- references ---- */
 
@@ -146,6 +150,26 @@ static bool find_copiers(struct binary *b, const struct type *t, const char *con
 	return known;
 }
 
+/* t and the types of its layout: which words are pointers is there once for all of them. */
+static void of_layout(struct binary *b, const struct type *t, type_list *ret)
+{
+	const uint8_t *gcdata = image_at(&b->img, t->rtype + RTYPE_GCDATA, 8);
+	addresses at = {0};
+
+	vec_push(ret, t);
+	if (gcdata && u64_at(gcdata))
+		references(b, false, u64_at(gcdata), &at);
+	for (size_t k = 0; k < at.len; k++) {
+		const struct type *of = NULL;
+
+		if (at.data[k] >= b->md.types + RTYPE_GCDATA && at.data[k] < b->md.etypes)
+			of = binary_type_at(b, at.data[k] - RTYPE_GCDATA);
+		if (of && of != t && of->size == t->size)
+			vec_push(ret, of);
+	}
+	vec_done(&at);
+}
+
 /* ---- who runs ---- */
 
 #define CALLERS_DEEP 4 /* so far up, and no further, is looked for somebody who runs */
@@ -197,12 +221,18 @@ static bool any_live(struct binary *b, const addresses *copiers, struct func *re
 
 bool binary_may_copy(struct binary *b, const struct type *t, const char *const *beside, struct func *ret_by)
 {
+	bool may = !t->rtype || !b->img.arch->refers_by_distance;
 	addresses copiers = {0};
+	type_list types = {0};
 	struct func by = {0};
-	bool may = !t->rtype || !b->img.arch->refers_by_distance || is_part(b, t) ||
-		   !find_copiers(b, t, beside, &copiers) || any_live(b, &copiers, &by);
 
+	if (!may)
+		of_layout(b, t, &types);
+	for (size_t k = 0; k < types.len && !may; k++)
+		may = is_part(b, types.data[k]) || !find_copiers(b, types.data[k], beside, &copiers);
+	may = may || any_live(b, &copiers, &by);
 	vec_done(&copiers);
+	vec_done(&types);
 	*ret_by = by;
 	return may;
 }

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -210,13 +209,16 @@ static void tell_rest(const struct conversion *c)
 {
 	const struct gotrace_rest *rest = gotrace_reader_rest(c->reader);
 	_cleanup_(buf_done) struct buf text = {0};
+	char time[24];
 
 	if (!rest->bytes || !c->generations)
 		return;
 	buf_printf(&text, "%s: the last %" PRIu64 " bytes are no whole generation and are left out", shown_path(c),
 		   rest->bytes);
-	if (rest->ns)
-		buf_printf(&text, ", at least %.2f s of the end", (double)rest->ns / 1e9);
+	if (rest->ns) {
+		format_duration(rest->ns, time);
+		buf_printf(&text, ", at least %s of the end", time);
+	}
 	if (*rest->why)
 		buf_printf(&text, ": %s", rest->why);
 	note(c, "%s", text.data);
@@ -227,23 +229,26 @@ static void tell_known(const struct conversion *c, const struct activity_counts 
 {
 	const uint64_t end = n->last_ns + (uint64_t)n->wall_offset, begin = n->first_ns + (uint64_t)n->wall_offset;
 	uint64_t from, to;
+	char time[24];
 
 	if (!c->known)
 		return;
-	if (!known_spans_range(c->known, &from, &to))
+	if (!known_spans_range(c->known, &from, &to)) {
 		note(c, "%s has no spans of this process: nothing is joined", c->o->with);
-	else if (to < begin || from > end)
-		note(c, "no span of %s is of the trace's time: they end %.1f s before it or begin %.1f s after it",
-		     c->o->with, fmax(0, ((double)begin - (double)to) / 1e9),
-		     fmax(0, ((double)from - (double)end) / 1e9));
+		return;
+	}
+	format_duration(to < begin ? begin - to : from > end ? from - end : to > end ? to - end : 0, time);
+	if (to < begin)
+		note(c, "no span of %s is of the trace's time: the last one ends %s before it", c->o->with, time);
+	else if (from > end)
+		note(c, "no span of %s is of the trace's time: the first one begins %s after it", c->o->with, time);
 	else if (to > end)
-		note(c, "spans go on for %.2f s after the trace's end: what goroutines did then is not known",
-		     (double)(to - end) / 1e9);
+		note(c, "spans go on for %s after the trace's end: what goroutines did then is not known", time);
 	if (n->beside && n->joined)
 		note(c, "%" PRIu64 " of the spans are of no goroutine and time that the trace has", n->beside);
 }
 
-static void tell_counts(const struct conversion *c, const struct activity_counts *n, const struct losses *losses)
+static void tell_counts(const struct conversion *c, const struct activity_counts *n, const struct run_summary *sum)
 {
 	_cleanup_(buf_done) struct buf text = {0};
 
@@ -254,38 +259,51 @@ static void tell_counts(const struct conversion *c, const struct activity_counts
 	buf_printf(&text, ") of a go 1.%u trace of %.1f s (%" PRIu64 " events, %" PRIu64 " %s); ",
 		   gotrace_reader_version(c->reader), (double)(n->last_ns - n->first_ns) / 1e9, n->events,
 		   c->generations, plural(c->generations, "generation", "generations"));
-	if (!losses_list(losses, &text))
-		buf_str(&text, "none lost");
-	if (n->unfinished)
-		buf_printf(&text, ", %" PRIu64 " unfinished", n->unfinished);
+	losses_print(sum, &(struct summary_text){.spans = true}, &text);
 	note(c, "%s", text.data);
 	if (!n->tasks && !n->regions && !c->known && c->generations)
 		note(c, "the program has no tasks and no regions (trace.NewTask, trace.StartRegion): give spans that "
 			"earshot saw meanwhile (--with)");
 }
 
-static int finish(struct conversion *c, struct err *err)
+/* How many spans outputs have not taken, but for those that came when all readers had gone. */
+static uint64_t finish_outputs(struct conversion *c, struct run_summary *sum)
 {
-	struct activity_counts n = {0};
-	struct run_summary sum = {0};
+	const struct losses *l = &sum->losses;
 	const char *trouble;
-	int r = activity_counts(c->activity, &n, err);
+	uint64_t left;
 
-	sum = (struct run_summary){
-		.events = n.events, .spans = c->spans, .open = n.unfinished, .processes = 1, .losses = n.losses};
-	outputs_finish(&c->sinks, FINISH_MS, &sum.losses);
-	outputs_summary(&c->sinks, &sum);
+	outputs_finish(&c->sinks, FINISH_MS, &sum->losses);
+	outputs_summary(&c->sinks, sum);
 	for (size_t pos = 0; (trouble = outputs_trouble(&c->sinks, &pos));)
 		note(c, "%s", trouble);
+	left = l->count[LOSS_SINK_QUEUE] + l->count[LOSS_SINK_REFUSED];
+	sum->spans_lost += left;
+	left = outputs_gone(&c->sinks) ? 0 : left;
 	outputs_close(&c->sinks, FINISH_MS);
+	return left;
+}
+
+static int finish(struct conversion *c, struct err *err)
+{
+	const struct gotrace_rest *rest = gotrace_reader_rest(c->reader);
+	struct activity_counts n = {0};
+	int r = activity_counts(c->activity, &n, err);
+	struct run_summary sum = {.events = n.events, .spans = c->spans, .open = n.unfinished, .processes = 1,
+				  .spans_lost = n.losses.count[LOSS_OPEN_LIMIT], .losses = n.losses};
+	uint64_t left = finish_outputs(c, &sum);
+
+	if (!c->generations && rest->bytes)
+		return err_set(err, -EBADMSG, "%s has no whole generation, so there is nothing to convert: %s",
+			       shown_path(c), rest->why);
 	tell_rest(c);
-	if (r >= 0 && !c->generations && !gotrace_reader_rest(c->reader)->bytes)
+	if (!c->generations)
 		note(c, "%s ends behind its header: the program ended before it had written anything", shown_path(c));
 	tell_known(c, &n);
-	tell_counts(c, &n, &sum.losses);
-	if (r >= 0 && !c->generations && gotrace_reader_rest(c->reader)->bytes)
-		r = err_set(err, -EBADMSG, "%s has no whole generation, so there is nothing to convert: %s",
-			    shown_path(c), gotrace_reader_rest(c->reader)->why);
+	tell_counts(c, &n, &sum);
+	if (r >= 0 && left)
+		r = err_set(err, -EIO, "%" PRIu64 " %s did not come through: outputs have not taken %s", left,
+			    plural(left, "span", "spans"), plural(left, "it", "them"));
 	return r;
 }
 

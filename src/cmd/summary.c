@@ -5,7 +5,7 @@ const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
-bool losses_list(const struct losses *l, struct buf *out)
+static bool losses_list(const struct losses *l, struct buf *out)
 {
 	bool any = false;
 
@@ -30,7 +30,7 @@ static void print_counts(const struct run_summary *sum, const struct summary_tex
 			   plural(text->groups, "group", "groups"));
 }
 
-static void print_losses(const struct run_summary *sum, const struct summary_text *text, struct buf *out)
+void losses_print(const struct run_summary *sum, const struct summary_text *text, struct buf *out)
 {
 	_cleanup_(buf_done) struct buf losses = {0};
 	bool any = losses_list(&sum->losses, &losses);
@@ -94,7 +94,7 @@ void summary_print(const struct run_summary *sum, const struct summary_text *tex
 	if (text->spans)
 		buf_printf(out, " (%llu events)", (unsigned long long)sum->events);
 	buf_str(out, "; ");
-	print_losses(sum, text, out);
+	losses_print(sum, text, out);
 	print_requests(sum, out);
 	buf_printf(out, "; %u %s planted", sum->planted, plural(sum->planted, "probe", "probes"));
 	if (sum->refused)

@@ -9,15 +9,14 @@
 
 const char *plural(uint64_t n, const char *one, const char *many);
 
-/* Appends "12 ring_full, 3 unpaired_end"; false when there is nothing. */
-bool losses_list(const struct losses *l, struct buf *out);
-
 struct summary_text {            /* what struct run_summary does not say */
 	bool spans, calls;       /* were observed */
 	uint64_t groups;         /* of aggregates */
 	double seconds;
 	struct buf more;         /* the last words */
 };
+/* Appends "none lost (3 unpaired_end), 2 still open". */
+void losses_print(const struct run_summary *sum, const struct summary_text *text, struct buf *out);
 /*
  * "12 spans, 34 calls, 2 groups from 1 process in 2.0 s (56 events); none lost; 7 probes planted". Only spans have
  * events, since a call may be two, and a number of them that were lost; of calls the losses alone are said.

@@ -15,13 +15,14 @@
 #include "base/hash.h"
 #include "gotrace/breakdown.h"
 
-#define OPEN_ON_ONE 4096 /* intervals on one goroutine */
-#define OPEN_IN_ALL (512u << 10)
-#define EVENTS_MAX  128   /* of a span, as OpenTelemetry's SDKs have it */
-#define ENDED_TASKS 65536 /* whose ids are still known */
+#define OPEN_ON_ONE  4096 /* intervals on one goroutine */
+#define OPEN_IN_ALL  (512u << 10)
+#define TEXTS_IN_ALL (64u << 20) /* bytes of names and logs of what is open; Go cuts each after 1 KiB */
+#define EVENTS_MAX   128   /* of a span, as OpenTelemetry's SDKs have it */
+#define ENDED_TASKS  65536 /* whose ids are still known */
 #define SALT_BYTES   65536
-#define OWN_ATTRS   4
-#define PACK        "runtime/trace"
+#define OWN_ATTRS    4
+#define PACK         "runtime/trace"
 
 enum activity_kind { OF_TASK, OF_REGION, OF_KNOWN };
 
@@ -37,6 +38,7 @@ struct open_activity {
 	enum activity_kind kind;
 	uint64_t goid, task;
 	char *name;
+	uint64_t name_hash; /* of a region */
 	uint64_t start_unix_ns;
 	uint8_t trace_id[16], span_id[8], parent_id[8];
 	enum span_parent parent;
@@ -60,7 +62,7 @@ struct activity {
 	uint64_t salt;                /* of ids: this trace's */
 	struct map tasks;         /* open ones */
 	struct ended_task *ended; /* by number, modulo ENDED_TASKS */
-	size_t nopen;
+	size_t nopen, texts;      /* texts: bytes */
 	int64_t offset;     /* from the trace's time to the time of day */
 	struct arena arena; /* of the span that is given */
 	struct err err;
@@ -162,7 +164,9 @@ static void find_parent(const struct activity *a, struct open_activity *o, const
 
 static void activity_drop(struct activity *a, struct open_activity *o)
 {
+	a->texts -= o->name ? strlen(o->name) : 0;
 	for (size_t i = 0; i < o->logs.len; i++) {
+		a->texts -= strlen(o->logs.data[i].name) + o->logs.data[i].text_len;
 		free(o->logs.data[i].name);
 		free(o->logs.data[i].text);
 	}
@@ -178,7 +182,7 @@ static struct open_activity *begin(struct activity *a, enum activity_kind kind, 
 {
 	struct open_activity *o;
 
-	if (!g || g->open.len >= OPEN_ON_ONE || a->nopen >= OPEN_IN_ALL) {
+	if (!g || g->open.len >= OPEN_ON_ONE || a->nopen >= OPEN_IN_ALL || a->texts >= TEXTS_IN_ALL) {
 		a->counts.losses.count[LOSS_OPEN_LIMIT]++;
 		return NULL;
 	}
@@ -191,13 +195,26 @@ static struct open_activity *begin(struct activity *a, enum activity_kind kind, 
 	return o;
 }
 
-static char *copy_string(const struct activity *a, uint64_t number, size_t *ret_len)
+/* Up to a byte that is 0, if there is one; of something that is open. */
+static char *copy_name(struct activity *a, uint64_t number)
+{
+	struct text_view s = generation_string(a->generation, number);
+	char *name = xstrndup(s.s ? s.s : "", s.len);
+
+	a->texts += strlen(name);
+	return name;
+}
+
+static char *copy_text(struct activity *a, uint64_t number, size_t *ret_len)
 {
 	struct text_view s = generation_string(a->generation, number);
 
-	if (ret_len)
-		*ret_len = s.len;
-	return xstrndup(s.s ? s.s : "", s.len);
+	char *text = xmalloc(s.len + 1);
+
+	memcpy(text, s.s ? s.s : "", s.len);
+	text[s.len] = 0;
+	a->texts += *ret_len = s.len;
+	return text;
 }
 
 /* ---- giving ---- */
@@ -349,8 +366,9 @@ static void reach(struct activity *a, struct go_times *g, uint64_t ns)
 		ends = o ? end_of(a, o->known) : UINT64_MAX;
 		if (MIN(begins, ends) > ns)
 			break;
-		if (begins < ends && end_of(a, g->coming) <= g->since) {
-			g->coming++; /* it was over before anything is known of the goroutine */
+		if (begins < ends && (g->coming->taken || end_of(a, g->coming) <= g->since)) {
+			/* Of one before, which had the same number; or over before anything is known of this one. */
+			g->coming++;
 			g->ncoming--;
 		} else if (begins < ends) {
 			begin_known(a, g, begins);
@@ -452,7 +470,7 @@ static void task_began(struct activity *a, const struct gotrace_event *e)
 	if (!o)
 		return;
 	o->task = e->args[1];
-	o->name = copy_string(a, e->args[3], NULL);
+	o->name = copy_name(a, e->args[3]);
 	make_ids(a, o, 0);
 	find_parent(a, o, in, e->args[2]);
 	map_set(&a->tasks, o->task, o);
@@ -484,6 +502,14 @@ static void task_ended(struct activity *a, const struct gotrace_event *e)
 	end(a, o, e->ns, false);
 }
 
+/* Where regions do not end in order, an end is compared with many names, which may be long. */
+static uint64_t hash_of_name(const struct activity *a, uint64_t number)
+{
+	struct text_view name = generation_string(a->generation, number);
+
+	return fnv1a(FNV1A_BASIS, name.s ? name.s : "", name.len);
+}
+
 static void region_began(struct activity *a, const struct gotrace_event *e)
 {
 	struct go_times *g = goroutine_of(a, e->goid, e->ns);
@@ -493,26 +519,21 @@ static void region_began(struct activity *a, const struct gotrace_event *e)
 	if (!o)
 		return;
 	o->task = e->args[1];
-	o->name = copy_string(a, e->args[2], NULL);
+	o->name = copy_name(a, e->args[2]);
+	o->name_hash = hash_of_name(a, e->args[2]);
 	make_ids(a, o, depth);
 	find_parent(a, o, in, o->task);
-}
-
-static bool is_region(const struct open_activity *o, uint64_t task, struct text_view name)
-{
-	return o->kind == OF_REGION && o->task == task && strlen(o->name) == name.len &&
-	       !memcmp(o->name, name.s ? name.s : "", name.len);
 }
 
 static void region_ended(struct activity *a, const struct gotrace_event *e)
 {
 	struct go_times *g = goroutine_of(a, e->goid, e->ns);
-	struct text_view name = generation_string(a->generation, e->args[2]);
+	const uint64_t hash = hash_of_name(a, e->args[2]);
 
 	for (size_t i = g ? g->open.len : 0; i-- > 0;) {
 		struct open_activity *o = (struct open_activity *)g->open.data[i];
 
-		if (is_region(o, e->args[1], name)) {
+		if (o->kind == OF_REGION && o->task == e->args[1] && o->name_hash == hash) {
 			end(a, o, e->ns, false);
 			return;
 		}
@@ -528,14 +549,14 @@ static void logged(struct activity *a, const struct gotrace_event *e)
 	struct activity_log *l;
 
 	o = o ? o : around(g);
-	if (!o || o->logs.len >= EVENTS_MAX) {
+	if (!o || o->logs.len >= EVENTS_MAX || a->texts >= TEXTS_IN_ALL) {
 		a->counts.losses.count[LOSS_SPAN_EVENT]++;
 		return;
 	}
 	l = vec_add(&o->logs);
 	l->unix_ns = unix_ns(a, e->ns);
-	l->name = copy_string(a, e->args[2], NULL);
-	l->text = copy_string(a, e->args[3], &l->text_len);
+	l->name = copy_name(a, e->args[2]);
+	l->text = copy_text(a, e->args[3], &l->text_len);
 	a->counts.logs++;
 }
 

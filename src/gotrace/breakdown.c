@@ -15,6 +15,7 @@
 
 #define GOROUTINES_MAX (2u << 20)
 #define STACK_FRAMES   8
+#define STACK_BYTES    4096 /* of a stack as a text */
 #define PREFIX         "earshot.go."
 
 struct breakdown {
@@ -135,7 +136,9 @@ static void keep_stack(const struct generation *g, uint64_t *stack, char **text)
 		return;
 	free(*text);
 	print_stack(g, *stack, &out);
-	*text = buf_take(&out);
+	out.len = MIN(out.len, STACK_BYTES);
+	*text = xstrndup(out.data ? out.data : "", out.len);
+	buf_done(&out);
 	*stack = 0;
 }
 

@@ -57,6 +57,7 @@ struct assembler {
 	VEC(struct attr) attrs;          /* its own */
 	VEC(struct span_event) events_out;
 	VEC(struct attr) event_attrs;    /* of all of these */
+	struct buf event_names;          /* likewise, each with an end */
 	struct buf name, status_text;
 	uint64_t seed[2];                /* of ids; both 0: none yet */
 };
@@ -121,6 +122,7 @@ void assembler_free(struct assembler *a)
 	vec_done(&a->attrs);
 	vec_done(&a->events_out);
 	vec_done(&a->event_attrs);
+	buf_done(&a->event_names);
 	buf_done(&a->name);
 	buf_done(&a->status_text);
 	free(a);
@@ -413,23 +415,36 @@ static void collect_attrs(struct assembler *a, const struct open_span *s)
 				attr_list_get(&s->attrs, i, &a->attrs.data[a->attrs.len]);
 }
 
-/* Those that the program has named. Their attributes are counted first, since what they lie in may move. */
-static void collect_events(struct assembler *a, const struct open_span *s, uint64_t end_ns)
+static const struct attr_value *event_name(const struct open_span *s, const struct moment *m)
 {
 	const char *name = s->start->p.span->event_name;
+
+	return attr_list_find(&m->attrs, name, strlen(name));
+}
+
+/* Those that the program has named. All they have is counted first, since what it lies in may move. */
+static void collect_events(struct assembler *a, const struct open_span *s, uint64_t end_ns)
+{
 	struct attr *next;
-	size_t n = 0;
+	size_t n = 0, bytes = 0;
 
 	a->events_out.len = 0;
-	for (size_t i = 0; i < s->moments.n; i++)
+	for (size_t i = 0; i < s->moments.n; i++) {
 		n += s->moments.of[i]->attrs.values.len;
+		bytes += event_name(s, s->moments.of[i])->len + 1;
+	}
 	vec_reserve(&a->event_attrs, n);
+	buf_reset(&a->event_names);
+	buf_reserve(&a->event_names, bytes);
 	next = a->event_attrs.data;
 	for (size_t i = 0; i < s->moments.n; i++) {
 		const struct moment *m = s->moments.of[i];
-		struct span_event e = {.name = attr_list_text(&m->attrs, attr_list_find(&m->attrs, name, strlen(name))),
+		const struct attr_value *name = event_name(s, m);
+		struct span_event e = {.name = a->event_names.data + a->event_names.len,
 				       .unix_ns = wall_clock_ns(&a->wall, m->time_ns, end_ns), .attrs = next};
 
+		buf_append(&a->event_names, attr_list_text(&m->attrs, name), name->len);
+		buf_char(&a->event_names, 0);
 		for (size_t k = 0; k < m->attrs.values.len; k++)
 			e.nattrs += attr_list_get(&m->attrs, k, &next[e.nattrs]);
 		next += e.nattrs;

@@ -33,7 +33,7 @@ static bool side_of(const struct condition *c, const struct attr_list *l, struct
 	v = *ret_attribute = attr_list_find(l, c->text, c->len);
 	if (!v)
 		return false;
-	ret->kind = v->kind;
+	*ret = (struct side){.kind = v->kind};
 	if (v->kind == ATTR_STRING) {
 		ret->s = attr_list_text(l, v);
 		ret->len = v->len;

@@ -4,6 +4,7 @@ The truth is what the program (`go/gotrace`) says that it did, by its own clock,
 """
 
 import collections
+import contextlib
 import functools
 import json
 import os
@@ -23,6 +24,7 @@ from testing import Test, scaled
 DUMP = os.environ.get("EARSHOT_GOTRACE_DUMP", str(ROOT / "build" / "tools" / "gotrace-dump"))
 TRACED = [m for m in MINORS if float(m) >= 1.215]
 FLIGHT = [m for m in TRACED if float(m) >= 1.245]
+ENDS = list(dict.fromkeys(TRACED[:1] + TRACED[-1:]))
 FORMATS = [m for m in TRACED if m in ("1.22", "1.23", "1.25", MINORS[-1])]  # one Go of each; EARSHOT_DAMAGED: of all
 DAMAGED = scaled(30, 20, "DAMAGED")
 TICK = 64  # ns, of the trace's clock
@@ -39,12 +41,21 @@ def _program(minor):
 
 
 @functools.lru_cache(maxsize=None)
-def _trace(minor, mode="stop", load=1):
-    """A trace, and what the program says of it."""
+def _writing(minor, mode):
     path = pathlib.Path(_traces.name) / f"{minor}-{mode}.trace"
-    done = subprocess.run([_program(minor), path, str(load), mode], capture_output=True, text=True, timeout=60, env=clean_env(),
-                          check=True)
-    return path, [json.loads(line) for line in done.stdout.splitlines()]
+    return path, subprocess.Popen([_program(minor), path, "1", mode], stdout=subprocess.PIPE, text=True, env=clean_env())
+
+
+@functools.lru_cache(maxsize=None)
+def _trace(minor, mode="stop"):
+    """A trace, and what the program says of it."""
+    path, program = _writing(minor, mode)
+    try:
+        said = program.communicate(timeout=60)[0]
+    finally:
+        program.kill()
+    assert program.returncode == 0, program.returncode
+    return path, [json.loads(line) for line in said.splitlines()]
 
 
 def _convert(*args, stdin=None):
@@ -193,6 +204,8 @@ def _finished(spans):
 
 def _cut(minor):
     """A damaged file: what is said of its first generations, as of the whole file; or one sentence."""
+    for other in ENDS:
+        _writing(other, "long")  # for some seconds: both at once
     path, _ = _trace(minor, "long")
     whole, outcomes = path.read_bytes(), collections.Counter()
     code, spans, _, err = _convert(path)
@@ -213,19 +226,27 @@ def _cut(minor):
     return str(dict(outcomes))
 
 
-def _killed(minor):
-    """What a program has written until it is killed, or ends without an end of its trace."""
-    path = scratch() / "killed.trace"
-    with Process([_program(minor), path, "1", "wait"], env=clean_env()) as p:
-        until("it has written a generation", lambda: path.exists() and _convert(path)[0] == 0 and _convert(path)[1], 20, 0.2)
-        p.send_signal(signal.SIGKILL)
-        p.wait(10)
+def _kill(path, p):
+    until("it has written a generation", lambda: path.exists() and _convert(path)[0] == 0 and _convert(path)[1], 20, 0.2)
+    p.send_signal(signal.SIGKILL)
+    p.wait(10)
     code, spans, summary, err = _convert(path)
     assert code == 0 and len(spans) > 300 and summary["open"] >= 2, (code, len(spans), summary, err)
-    subprocess.run([_program(minor), path, "1", "exit"], capture_output=True, timeout=60, env=clean_env(), check=True)
-    code, spans, _, err = _convert(path)
-    assert (code == 0 and "whole generation" not in err) or (code == 1 and "no whole generation" in err), (code, err)
-    return f"{path.stat().st_size} bytes of one that exits"
+
+
+def _killed():
+    """What programs have written until they are killed, or end without an end of their traces."""
+    paths = {minor: scratch() / "killed.trace" for minor in ENDS}
+    with contextlib.ExitStack() as stack:
+        programs = {minor: stack.enter_context(Process([_program(minor), path, "1", "wait"], env=clean_env()))
+                    for minor, path in paths.items()}
+        for minor, path in paths.items():
+            _kill(path, programs[minor])
+    for minor, path in paths.items():
+        subprocess.run([_program(minor), path, "1", "exit"], capture_output=True, timeout=60, env=clean_env(), check=True)
+        code, _, _, err = _convert(path)
+        assert (code == 0 and "whole generation" not in err) or (code == 1 and "no whole generation" in err), (code, err)
+    return f"{[path.stat().st_size for path in paths.values()]} bytes of those that exit"
 
 
 # ---- with spans that Earshot saw ----
@@ -256,7 +277,8 @@ def _joined():
     code, _, _, err = _convert("--with", seen, "--pid", "1", trace)
     assert code == 0 and "nothing is joined" in err, err
     code, spans, _, err = _convert("--with", seen, _trace(MINORS[-1])[0])
-    assert code == 0 and "no span of" in err and {s["span_id"] for s in before} <= {s["span_id"] for s in spans}, err
+    assert code == 0 and re.search(r"no span of .*: the (last one ends|first one begins) \S.* (before|after) it", err), err
+    assert {s["span_id"] for s in before} <= {s["span_id"] for s in spans}, err
     return ""
 
 
@@ -278,6 +300,8 @@ def _refused():
             (["--with", where / "spans.json", trace], 1, "line 1 of"), (["-o", "xml", trace], 2, "-o expects")):
         got, _, _, err = _convert(*args)
         assert got == code and sentence in err and len(err.splitlines()) == 1, (args, got, err)
+    got, _, _, err = _convert("-", stdin=trace.read_bytes()[:2000])  # nothing is told of what is not read
+    assert got == 1 and "standard input has no whole generation" in err and len(err.splitlines()) == 1, err
     got, spans, _, _ = _convert("-", stdin=trace.read_bytes())
     assert got == 0 and len(spans) > 300, got
     got, _, _, err = _convert("-q", trace)
@@ -293,13 +317,22 @@ def _outputs():
     timeline = scratch() / "timeline.json"
     with Collector() as collector:
         code, _, _, err = _convert("--otlp", f"http://127.0.0.1:{collector.http}", "--perfetto", timeline, path)
-        assert code == 0 and ": none lost" not in err, err
+        assert code == 0 and "; none lost (1 unpaired_end)" in err, err
         until("all spans arrive", lambda: len(collector.spans()) >= len(spans), 20)
         arrived = {s["span_id"]: s for s in collector.spans()}
     assert arrived.keys() == {s["span_id"] for s in spans}, (len(arrived), len(spans))
     events = collections.Counter(e["ph"] for e in json.loads(timeline.read_text()))
     logs = sum(s["kind"] == "log" for s in said)
     assert events == {"M": 1, "b": len(spans), "e": len(spans), "n": logs}, events
+    # What an output does not take is lost, and no success; a reader that has seen enough is one.
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([EARSHOT, "convert", "-q", path], stdout=full, stderr=subprocess.PIPE, env=clean_env(), timeout=60,
+                              check=False, text=True)
+        assert done.returncode == 1 and f"{len(spans)} spans did not come through" in done.stderr, done
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+    closed = subprocess.Popen([EARSHOT, "convert", "-q", path], stdout=subprocess.PIPE, env=clean_env())
+    closed.stdout.close()
+    assert closed.wait(20) == 0
     for form, first in (("line", "busy"), ("tree", "waits")):
         slow = subprocess.Popen([EARSHOT, "convert", "-q", "-o", form, path], stdout=subprocess.PIPE, env=clean_env(), text=True)
         assert first in slow.stdout.read() and slow.wait(20) == 0
@@ -313,9 +346,9 @@ def tests():
         yield Test(f"flight-go{minor}", lambda minor=minor: _spans(minor, "flight"))
     for minor in TRACED if "EARSHOT_DAMAGED" in os.environ else FORMATS:
         yield Test(f"events-go{minor}", lambda minor=minor: _events(minor, "stop"), 180)
-    for minor in (TRACED[0], TRACED[-1]):
+    for minor in ENDS:
         yield Test(f"cut-go{minor}", lambda minor=minor: _cut(minor))
-        yield Test(f"killed-go{minor}", lambda minor=minor: _killed(minor))
+    yield Test("killed", _killed)
     yield Test("joined", _joined)
     yield Test("refused", _refused)
     yield Test("outputs", _outputs)

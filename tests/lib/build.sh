@@ -29,7 +29,7 @@
 #   contexts-go1.XX-{plain,sw}             contexts of every kind; built by the oldest and the newest toolchain
 #   fanout-go1.XX                          hands work on in every way, with numbered requests; 1.21 and the newest
 #   handover-go1.XX                        hands its requests to other goroutines; 1.22 and the newest
-#   plainmux-go1.XX{,-copies}              a ServeMux that is asked directly; with a copy of a request; the newest
+#   plainmux-go1.XX{,-copies,-generic}     a ServeMux that is asked directly; with a copy of a request; the newest
 #   jobs                                   does the jobs that it is given; a library as a module of its own
 #   funclist                               the functions of Go source, by go/parser
 #   alien-{arm64,386}                      programs for other machines
@@ -147,6 +147,7 @@ build_httpd() { # MINOR
 	if [ "$1" = "$newest" ]; then
 		build "$1" plainmux "plainmux-go$1" -- -ldflags '-s -w'
 		build "$1" plainmux "plainmux-go$1-copies" -- -tags copies -ldflags '-s -w'
+		build "$1" plainmux "plainmux-go$1-generic" -- -tags generic -ldflags '-s -w'
 	fi
 	case $1 in 1.21|"$newest") build "$1" fanout "fanout-go$1" -- -ldflags '-s -w' ;; esac
 	build "$1" tally "tally-go$1-plain" --

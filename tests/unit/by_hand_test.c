@@ -48,13 +48,15 @@ static const struct pack_capture count_captures[] = {
 static const struct ir_slot count_slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_BOOL}, {.kind = VALUE_BOOL}};
 static struct capture_program count_program = PROGRAM(count_slots);
 static const struct pack_variant v_count = {.captures = count_captures, .ncaptures = C_END};
-enum { V_KEY, V_NAME, V_SIZE, V_END };
+enum { V_KEY, V_NAME, V_SIZE, V_WHAT, V_END };
 static const struct pack_capture event_captures[] = {
 	{.name = "key", .transform.hidden = true},
 	{.name = "event", .transform = {.hidden = true, .keep_empty = true}},
 	{.name = "size"},
+	{.name = "what"},
 };
-static const struct ir_slot event_slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_STRING}, {.kind = VALUE_INT}};
+static const struct ir_slot event_slots[] = {{.kind = VALUE_UINT}, {.kind = VALUE_STRING}, {.kind = VALUE_INT},
+					     {.kind = VALUE_STRING}};
 static struct capture_program event_program = PROGRAM(event_slots);
 static const struct pack_variant v_event = {.captures = event_captures, .ncaptures = V_END};
 enum { H_BEGIN = 200, H_BEGAN, H_NOTE, H_ENDED, H_COUNT, H_EVENT };
@@ -315,6 +317,8 @@ static void happens(uint64_t key, const char *name, int64_t size)
 		record_str(&w.r, V_NAME, name);
 	if (size)
 		record_int(&w.r, V_SIZE, (uint64_t)size);
+	if (size == 7)
+		record_str(&w.r, V_WHAT, "seven");
 	send();
 }
 
@@ -335,9 +339,11 @@ static void events(void **state)
 	assert_string_equal(w.spans.data[0].text, "a unset {}");
 	assert_int_equal(s->nevents, 2);
 	assert_string_equal(s->events[0].name, "first");
-	assert_int_equal(s->events[0].nattrs, 1);
+	assert_int_equal(s->events[0].nattrs, 2);
 	assert_string_equal(s->events[0].attrs[0].key, "size");
 	assert_int_equal(s->events[0].attrs[0].i, 7);
+	assert_string_equal(s->events[0].attrs[1].key, "what");
+	assert_string_equal(s->events[0].attrs[1].s, "seven");
 	assert_string_equal(s->events[1].name, "");
 	assert_int_equal(s->events[1].nattrs, 0);
 	assert_in_range(s->events[0].unix_ns, s->start_unix_ns + 1, s->events[1].unix_ns - 1);

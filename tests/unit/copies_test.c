@@ -54,6 +54,7 @@ static void test_who(void **state)
 {
 	expect("plainmux-go1.27-copies", beside, "main.more.func1");
 	expect("handover-go1.27", beside, "main.copied");
+	expect("plainmux-go1.27-generic", beside, "main.more.func1"); /* it names the request's shape */
 	expect("plainmux-go1.27", NULL, "net/http.send"); /* its own client's */
 }
 

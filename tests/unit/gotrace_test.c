@@ -144,6 +144,86 @@ static void what_happens_meanwhile(void **state)
 		  "within.stop_the_world_ns=50 kind=region\n");
 }
 
+/* A text, and the name of a region, with a byte that is 0. */
+static void texts_that_c_has_not(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+
+	begin(&t, 26);
+	made_event(&t, GO_REGION_BEGIN, 2000, 0, T_REGION, 0);
+	made_event(&t, GO_LOG, 2500, 0, T_KEY, T_TEXT, 0);
+	made_event(&t, GO_REGION_END, 3000, 0, T_REGION, 0);
+	end(&t);
+	memset((char *)memmem(t.out.data, t.out.len, "some text", 9) + 4, 0, 1);
+	memset((char *)memmem(t.out.data, t.out.len, "region", 6) + 3, 0, 1);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.r, 0);
+	assert_string_equal(r.spans.data, "reg g7 1000000000002000+1000 unknown running_ns=1000 kind=region "
+					  "[key@1000000000002500 some");
+	assert_string_equal(r.spans.data + strlen(r.spans.data) + 1, "text]\n");
+	assert_int_equal(r.counts.losses.count[LOSS_UNPAIRED_END], 0);
+	read_trace_done(&r);
+	made_done(&t);
+}
+
+/* Many logs of a long text: memory is bounded, and what is left out is counted. */
+static void more_texts_than_memory_takes(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+	char *text = xmalloc(60001);
+	const char *const long_texts[] = {"task", "key", text};
+
+	memset(text, 'x', 60000);
+	text[60000] = 0;
+	begin(&t, 26);
+	for (uint64_t task = 1; task <= 12; task++) {
+		made_event(&t, GO_TASK_BEGIN, 2000, task, 0, 1, 0);
+		for (unsigned i = 0; i < 120; i++)
+			made_event(&t, GO_LOG, 2000, task, 2, 3, 0);
+	}
+	made_end(&t);
+	made_texts(&t, 0, 3, long_texts);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.r, 0);
+	assert_in_range(r.counts.logs, 1, (64 << 20) / 60000 + 1);
+	assert_int_equal(r.counts.logs + r.counts.losses.count[LOSS_SPAN_EVENT], 12 * 120);
+	assert_int_equal(r.counts.tasks + r.counts.losses.count[LOSS_OPEN_LIMIT], 12);
+	read_trace_done(&r);
+	made_done(&t);
+	free(text);
+}
+
+/* Names of functions are as long as a file has them: a stack's text is not. */
+static void a_stack_of_long_names(void **state)
+{
+	struct made t = {0};
+	struct read_trace r;
+	char *text = xmalloc(30001);
+	const char *const long_texts[] = {"region", text, "sleep"}, *at;
+
+	memset(text, 'x', 30000);
+	text[30000] = 0;
+	begin(&t, 26);
+	made_event(&t, GO_REGION_BEGIN, 2000, 0, 1, 0);
+	made_event(&t, GO_BLOCK, 3000, 3, 1);
+	made_event(&t, GO_UNBLOCK, 4000, 7, 1, 0);
+	made_event(&t, GO_START, 4500, 7, 2);
+	made_event(&t, GO_REGION_END, 5000, 0, 1, 0);
+	made_end(&t);
+	made_texts(&t, 2, 3, long_texts);
+	read_made(t.out.data, t.out.len, NULL, &r);
+	assert_int_equal(r.r, 0);
+	at = strstr(r.spans.data, "longest_at=region (sleep:10) < xxx");
+	assert_non_null(at);
+	assert_int_equal(strcspn(at + strlen("longest_at=region (sleep:10) < "), " ") + strlen("region (sleep:10) < "),
+			 4096);
+	read_trace_done(&r);
+	made_done(&t);
+	free(text);
+}
+
 static void coroutines_wait_for_each_other(void **state)
 {
 	struct made t = {0};
@@ -160,6 +240,33 @@ static void coroutines_wait_for_each_other(void **state)
 	check(&t, "region g8 1000000000002200+100 none running_ns=100 kind=region\n"
 		  "task g7 1000000000002000+600 unknown running_ns=300 wait.coroutine_ns=300 longest=coroutine "
 		  "longest_ns=300 kind=region\n");
+}
+
+/* A thread of C's calls Go, twice: each time there is a goroutine from a system call to the next one. */
+static void calls_from_c(void **state)
+{
+	struct made t = {0};
+
+	begin(&t, 26);
+	made_end(&t);
+	made_begin(&t, 2, 2000);
+	for (uint64_t goid = 8, at = 2000; goid < 10; goid++, at += 1000) {
+		made_event(&t, GO_CREATE_SYSCALL, at, goid);
+		made_event(&t, GO_SYSCALL_END_BLOCKED, at + 100);
+		made_event(&t, GO_START, at + 150, goid, 1);
+		made_event(&t, GO_REGION_BEGIN, at + 200, 0, T_REGION, 0);
+		made_event(&t, GO_SYSCALL_BEGIN, at + 300, 1, 2);
+		made_event(&t, GO_SYSCALL_END, at + 350);
+		if (goid == 8)
+			made_event(&t, GO_REGION_END, at + 400, 0, T_REGION, 0);
+		made_event(&t, GO_SYSCALL_BEGIN, at + 500, 2, 0);
+		made_event(&t, GO_DESTROY_SYSCALL, at + 600);
+	}
+	end(&t);
+	check(&t, "region g8 1000000000002200+200 none running_ns=150 syscall_ns=50 longest=syscall longest_ns=50 "
+		  "longest_at=region (file.go:20) < network (file.go:21) kind=region\n"
+		  "region g9 1000000000003200+400 none running_ns=250 syscall_ns=150 longest=syscall longest_ns=100 "
+		  "kind=region unfinished=1\n");
 }
 
 /* ---- parents ---- */
@@ -624,6 +731,26 @@ static void known_spans_that_the_trace_has_nothing_of(void **state)
 		    "GET / g8 1000000000002000+10 none a=1\n");
 }
 
+/* Calls from C have one number after the other's end: a span is of one of them. */
+static void a_number_that_is_used_again(void **state)
+{
+	struct made t = {0};
+
+	begin(&t, 26);
+	made_end(&t);
+	made_begin(&t, 2, 2000);
+	for (uint64_t at = 2000; at < 4000; at += 1000) {
+		made_event(&t, GO_CREATE_SYSCALL, at, 8);
+		made_event(&t, GO_SYSCALL_END, at + 100);
+		made_event(&t, GO_SYSCALL_BEGIN, at + 500, 2, 0);
+		made_event(&t, GO_DESTROY_SYSCALL, at + 600);
+	}
+	end(&t);
+	check_known(&t, KNOWN(8, 2200, 1200),
+		    "GET / g8 1000000000002200+1200 none a=1 unknown_ns=800 running_ns=300 syscall_ns=100 "
+		    "longest=syscall longest_ns=100\n");
+}
+
 static void known_spans_that_are_none(void **state)
 {
 	static const struct {
@@ -713,6 +840,10 @@ int main(void)
 		cmocka_unit_test(a_wait_within_a_wait),
 		cmocka_unit_test(what_happens_meanwhile),
 		cmocka_unit_test(coroutines_wait_for_each_other),
+		cmocka_unit_test(texts_that_c_has_not),
+		cmocka_unit_test(more_texts_than_memory_takes),
+		cmocka_unit_test(a_stack_of_long_names),
+		cmocka_unit_test(calls_from_c),
 		cmocka_unit_test(tasks_of_tasks),
 		cmocka_unit_test(ids_join_and_are_the_same_each_time),
 		cmocka_unit_test(sequence_goes_before_time),
@@ -728,6 +859,7 @@ int main(void)
 		cmocka_unit_test(a_known_span_gets_its_part_of_a_wait),
 		cmocka_unit_test(tasks_lie_within_known_spans),
 		cmocka_unit_test(known_spans_that_the_trace_has_nothing_of),
+		cmocka_unit_test(a_number_that_is_used_again),
 		cmocka_unit_test(known_spans_that_are_none),
 		cmocka_unit_test(lines_that_are_too_long),
 		cmocka_unit_test(known_spans_have_the_resource_of_the_trace),

@@ -129,15 +129,15 @@ static void scene_random(void **state)
 
 static char came_in[700];
 
-/* A list of so many bytes, with a blank at both ends. */
+/* A list of so many bytes, with a blank in its last value. */
 static void state_came_in(uint64_t len)
 {
 	static const char header[] = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 	memset(came_in, 'v', sizeof(came_in));
 	for (size_t at = 0; at < len; at += 100)
-		memcpy(came_in + at, at ? ",k=" : " k=", 3);
-	came_in[len - 1] = ' ';
+		memcpy(came_in + at, ",k=", 3);
+	came_in[len - 2] = ' ';
 	memory.header = (uintptr_t)header;
 	memory.header_len = sizeof(header) - 1;
 	memory.state = (uintptr_t)came_in;

@@ -164,22 +164,31 @@ static inline size_t marks_root(struct interp_mark_run *r)
 	return root ? (size_t)(root - r->marks->open) : SIZE_MAX;
 }
 
+/* Whether a text, not empty, is a list as the reader of headers has it, and can be the value of a field as it is. */
+static inline bool marks_is_state(const char *text, size_t len)
+{
+	const char last = text[len - 1];
+	struct buf list = {0};
+	bool is = tracestate_read(text, len, false, &list);
+
+	buf_done(&list);
+	return is && *text != ' ' && *text != '\t' && last != ' ' && last != '\t' && last != ',';
+}
+
 static inline void marks_state(struct interp_mark_run *r, const char *text, size_t len)
 {
 	struct mark *m = r->came_in ? marks_of(r->marks, mark_span(&r->mark)) : NULL;
-	struct buf list = {0};
 	size_t k;
 
 	if (!m || !len)
 		return;
 	k = (size_t)(m - r->marks->open);
-	if (len > MARK_STATE_MAX || tracestate_read(text, len, false, &list)) {
+	if (len > MARK_STATE_MAX || marks_is_state(text, len)) {
 		r->marks->root[k] = mark_span(m);
 		r->marks->states[k].len = MIN(len, MARK_STATE_MAX + 1);
 		if (len <= MARK_STATE_MAX)
 			memcpy(r->marks->states[k].text, text, len);
 	}
-	buf_done(&list);
 }
 
 static inline void marks_begin(struct interp_mark_run *r, const struct ir_insn *i, const uint64_t epoch[3])

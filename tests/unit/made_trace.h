@@ -149,9 +149,11 @@ static inline void read_span(void *arg, const struct span *s)
 		else
 			buf_printf(out, " %s=%" PRId64, key, a->kind == ATTR_BOOL ? a->b : a->i);
 	}
-	for (size_t i = 0; i < s->nevents; i++)
-		buf_printf(out, " [%s@%" PRIu64 " %.*s]", s->events[i].name, s->events[i].unix_ns,
-			   (int)s->events[i].attrs[0].len, s->events[i].attrs[0].s);
+	for (size_t i = 0; i < s->nevents; i++) {
+		buf_printf(out, " [%s@%" PRIu64 " ", s->events[i].name, s->events[i].unix_ns);
+		buf_append(out, s->events[i].attrs[0].s, s->events[i].attrs[0].len);
+		buf_char(out, ']');
+	}
 	buf_char(out, '\n');
 }
 

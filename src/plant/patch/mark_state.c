@@ -150,7 +150,7 @@ static void validate(struct code *g, int bad)
 	x86_mov(x, MARK_TEMP, RCX);
 	x86_imm(x, RDI, g->env->area + g->env->layout->rules_off);
 	x86_imm(x, RCX, 0);
-	x86_imm(x, RDX, TS_BETWEEN);
+	x86_imm(x, RDX, TS_BEGIN);
 	x86_store_imm(x, 8, SLOT(mark_tries), 0);
 	x86_label(x, again);
 	x86_alu(x, X_CMP, RSI, MARK_TEMP);
@@ -165,15 +165,10 @@ static void validate(struct code *g, int bad)
 	x86_alu_imm(x, X_ADD, RSI, 1);
 	x86_jmp(x, again);
 	x86_label(x, end);
-	x86_imm(x, RAX, TRACESTATE_ENDS);
-	x86_mov(x, RCX, RDX);
-	x86_shift_cl(x, X_SHR, RAX);
-	x86_test_imm8(x, RAX, 1);
-	x86_jcc(x, CC_E, bad);
-	x86_load(x, 8, false, RAX, SLOT(mark_tries));
-	x86_alu_imm(x, X_SUB, RAX, 1);
-	x86_alu_imm(x, X_CMP, RAX, TRACESTATE_MEMBERS);
-	x86_jcc(x, CC_AE, bad);
+	x86_alu_imm(x, X_CMP, RDX, TS_IN_VALUE);
+	x86_jcc(x, CC_NE, bad);
+	x86_alu_mem_imm(x, X_CMP, 8, SLOT(mark_tries), TRACESTATE_MEMBERS);
+	x86_jcc(x, CC_A, bad);
 }
 _Static_assert(!(TS_CLASSES & (TS_CLASSES - 1)) && TS_STATES == 1 + (int)TS_NEXT, "steps are found by shifts");
 

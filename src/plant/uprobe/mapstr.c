@@ -431,6 +431,8 @@ static void compare_candidates(struct lookup *l, int found)
 	gen_difference(l->g, FP, STACK_BUF, l->insn->str, l->len, l->insn->op == IR_ANY_KEY);
 	note_equal(l);
 	emit_label(e, other);
+	if (l->shared) /* else the verifier goes both ways from each candidate through some more */
+		emit_checkpoint(e);
 	next_candidate(l, again);
 	emit_label(e, end);
 	take_found(l, found);
@@ -704,9 +706,9 @@ static void take_kept(struct lookup *l, int kept)
 	if (l->shared) {
 		get(l, R1, KEPT);
 		emit_jump_if(l->g->e, BPF_JEQ, R1, R3, kept);
-	} else if (l->g->shared_map) {
-		set_imm(l, KEPT, 0); /* what it found is overwritten here */
 	}
+	if (l->g->shared_map)
+		set_imm(l, KEPT, 0); /* what it found is overwritten here, and this search may fail midway */
 }
 
 /* What was gathered serves the searches to come; from kept on, one of these. */

@@ -234,7 +234,7 @@ static void validate(struct gen *g, int bad)
 
 	state_store_imm(g, RUN(word), 0);
 	element_at(g, R8, RUN(word), bad);
-	state_store_imm(g, RUN(way), TS_BETWEEN);
+	state_store_imm(g, RUN(way), TS_BEGIN);
 	state_store_imm(g, RUN(oldest), 0);
 	state_store_imm(g, RUN(victim), 0);
 	emit_alu_imm(e, BPF_MOV, R1, 0);
@@ -254,14 +254,9 @@ static void validate(struct gen *g, int bad)
 	emit_label(e, end);
 	emit_checkpoint(e);
 	state_load(g, R1, RUN(way));
-	emit_alu_imm(e, BPF_AND, R1, TS_NEXT);
-	emit_alu_imm(e, BPF_MOV, R2, TRACESTATE_ENDS);
-	emit_alu(e, BPF_RSH, R2, R1);
-	emit_alu_imm(e, BPF_AND, R2, 1);
-	emit_jump_if_imm(e, BPF_JEQ, R2, 0, bad);
+	emit_jump_if_imm(e, BPF_JNE, R1, TS_IN_VALUE, bad);
 	state_load(g, R1, RUN(victim));
-	emit_alu_imm(e, BPF_SUB, R1, 1);
-	emit_jump_if_imm(e, BPF_JGE, R1, TRACESTATE_MEMBERS, bad);
+	emit_jump_if_imm(e, BPF_JGT, R1, TRACESTATE_MEMBERS, bad);
 }
 
 /* The place is the mark's, and the mark links there. */

@@ -1,5 +1,5 @@
 // Command plainmux is a server whose ServeMux is asked directly, and that copies no request; built with the tag copies
-// it has one handler that does. Each line "PATH AGENT" on standard input is asked over HTTP/2 in clear text.
+// or generic it has one handler that does. Each line "PATH AGENT" on standard input is asked over HTTP/2 in clear text.
 package main
 
 import (

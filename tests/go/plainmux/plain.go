@@ -1,4 +1,4 @@
-//go:build !copies
+//go:build !copies && !generic
 
 package main
 
