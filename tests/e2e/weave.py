@@ -12,7 +12,7 @@ import routers
 from earshot import attach
 from matrix import exercise
 from parents import fan_out
-from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, scratch, until
+from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, run_once, scratch, until
 from spans import check
 from target import MINORS, Httpd
 from testing import Test
@@ -182,6 +182,16 @@ def _asked(minor):
     assert [(s["name"], s["attributes"]["n"], s["attributes"]["o.User"], s["status"]) for s in spans] == [
         ("main.asked", 2, "alice", "error")], (spans, earshot.describe())
     assert worker.done() == SAYS
+
+
+def _callers(minor):
+    """Who has called is known of what has become two functions, and where a function returns."""
+    pack = SOURCES / "called" / "called.yaml"
+    path, said = _woven(minor, "called", "--packs", pack)
+    assert not _quiet(said), said
+    done = run_once([EARSHOT, "run", "--packs", pack, "-o", "json", "--", path])
+    spans = [json.loads(line)["attributes"] for line in done.out().splitlines() if '"pack":"called"' in line]
+    assert [(s["x"], s["inner"], s["r"]) for s in spans] == [(n, n, n + 1) for n in range(3)], (done.out(), done.err())
 
 
 def _captures(minor):
@@ -449,6 +459,7 @@ def tests():
     for minor in (FIRST, LAST):
         yield Test(f"captures-go{minor}", lambda minor=minor: _captures(minor), 600)
     yield Test("asked", lambda: _asked(LAST), 600)
+    yield Test("callers", lambda: _callers(LAST), 600)
     yield Test("grpc", lambda: _module("grpcd", grpc.calls), 900)
     yield Test("databases", lambda: _module("dbs", databases.operations), 900)
     yield Test("routers", lambda: _module("routers", routers.routes, routers.fast), 900)

@@ -161,7 +161,7 @@ static int cmp_keys(const void *a, const void *b)
 	return x->p.key < y->p.key ? -1 : x->p.key > y->p.key;
 }
 
-/* Each point once, whatever number of probes is about it. */
+/* Each point once, whatever number of probes is about it; with its plan, whichever of them has it. */
 static size_t keys_of(struct woven_process *p, struct woven_key *ret)
 {
 	_cleanup_(cleanup_free) struct recorded **sorted = xcalloc(p->nprobes + 1, sizeof(*sorted));
@@ -175,7 +175,9 @@ static size_t keys_of(struct woven_process *p, struct woven_key *ret)
 		if (n && ret[n - 1].key == sorted[i]->p.key)
 			sorted[i - 1]->next = sorted[i];
 		else
-			ret[n++] = (struct woven_key){sorted[i]->p.key, &sorted[i]->index, sorted[i]->p.plan};
+			ret[n++] = (struct woven_key){sorted[i]->p.key, &sorted[i]->index, NULL};
+		if (sorted[i]->p.plan)
+			ret[n - 1].plan = sorted[i]->p.plan;
 	}
 	return n;
 }

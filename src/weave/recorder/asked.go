@@ -16,9 +16,9 @@ func earshotGoid() uint64 {
 // What was found out, by the callers and the name: the answer is the lowest bit.
 var earshotCalled [256]uint64
 
-// earshotCalledBy tells whether the function that a point is in, at its entry, was called by the one of that name; or, as
-// how says (0: that very one), by one whose name begins with it (1), ends in it (2) or has it within (3). Where the
-// caller is inlined into another function, either of them will do.
+// earshotCalledBy tells whether the function that a point is in, at its entry or its return, was called by the one of
+// that name; or, as how says (0: that very one), by one whose name begins with it (1), ends in it (2) or has it within
+// (3). Where the caller is inlined into another function, either of them will do.
 //
 //go:linkname earshotCalledBy
 func earshotCalledBy(name string, how int) bool {
@@ -53,11 +53,14 @@ func earshotLookUpCaller(name string, how int) bool {
 		var f Frame
 		f, more = frames.Next()
 		if asking < 2 {
-			if earshotIsName(f.Function, ".earshot_f", 3) {
+			if earshotIsName(f.Function, ".earshot_f", 3) || earshotIsName(f.Function, ".earshot_e", 3) {
 				asking = 1
-			} else if asking == 1 {
+			} else if asking == 1 && f.Function != "runtime.deferreturn" {
 				asking = 2
 			}
+			continue
+		}
+		if earshotIsBody(f.Function) {
 			continue
 		}
 		if earshotIsName(f.Function, name, how) {
@@ -68,6 +71,16 @@ func earshotLookUpCaller(name string, how int) bool {
 		}
 	}
 	return false
+}
+
+// Where the weaver has made two functions of one, what called is the second, and the first has the name.
+func earshotIsBody(function string) bool {
+	const own = "earshot_w"
+	at := len(function)
+	for at > 0 && function[at-1] >= '0' && function[at-1] <= '9' {
+		at--
+	}
+	return at < len(function) && at > len(own) && function[at-len(own):at] == own && function[at-len(own)-1] == '.'
 }
 
 // The linker writes a dot of a path's last element as %2e.
@@ -145,8 +158,18 @@ func earshotKeptLock(r *earshotKeptRow) bool {
 
 //go:nosplit
 func earshotKeptUnlock(r *earshotKeptRow) {
-	publicationBarrier()
-	r.lock = 0
+	earshotCas(&r.lock, 1, 0) // loads in front of it are done, too
+}
+
+// Without the lock: better no value than one of an earlier span. Whoever is taking the place over puts its own key there.
+//
+//go:nosplit
+func earshotKeptDrop(r *earshotKeptRow, goid, key uint64) {
+	for i := range r.sets {
+		if s := &r.sets[i]; s.goid == goid && s.key == key {
+			earshotCas(&s.key, key, 0)
+		}
+	}
 }
 
 // earshotKeep keeps n values in place of what was kept under that key. A pointer into the goroutine's own stack is not:
@@ -182,6 +205,7 @@ func earshotKeepSet(key uint64, slots *earshotSlot, n int) {
 	goid := uint64(gp.goid)
 	r := earshotKeptRowOf(goid)
 	if !earshotKeptLock(r) {
+		earshotKeptDrop(r, goid, key)
 		return
 	}
 	r.clock++
@@ -252,7 +276,11 @@ func earshotForget(key uint64) {
 	r := earshotKeptRowOf(goid)
 	for i := range r.sets {
 		s := &r.sets[i]
-		if s.goid != goid || s.key>>32 != key>>32 || !earshotKeptLock(r) {
+		if s.goid != goid || s.key>>32 != key>>32 {
+			continue
+		}
+		if !earshotKeptLock(r) {
+			earshotKeptDrop(r, goid, s.key)
 			continue
 		}
 		if s.goid == goid {

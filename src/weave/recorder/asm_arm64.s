@@ -45,6 +45,11 @@ again:
 	CBNZ	R3, again
 	RET
 
+// func earshotLoads()
+TEXT ·earshotLoads<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
+	DMB	$0xd	// LD
+	RET
+
 // func earshotSyscall(nr, a, b, c, d, e, f uintptr) uintptr
 TEXT ·earshotSyscall<ABIInternal>(SB),NOSPLIT|NOFRAME,$0-0
 	MOVD	R0, R8

@@ -33,7 +33,7 @@ const (
 	earshotMarkExit   = 6
 	earshotMarkInject = 7
 
-	earshotLineBytes  = 70
+	earshotLineBytes = 70
 
 	earshotWritten    = 0 // enum inject_outcome
 	earshotPresent    = 1
@@ -135,14 +135,14 @@ func earshotMarkAt(number uint64) *earshotMark {
 	return (*earshotMark)(unsafe.Add(unsafe.Pointer(earshotMemory), earshotMarksOff+128*(uintptr(number)%earshotMarksMax)))
 }
 
+func earshotLoads() // asm_arm64.s
+
 // Loads behind it are not done before those in front of it.
 //
 //go:nosplit
 func earshotInOrder() {
 	if GOARCH == "arm64" {
-		var word uint64
-		earshotAdd(&word, 0)
-		publicationBarrier()
+		earshotLoads()
 	}
 }
 
@@ -209,6 +209,7 @@ func earshotFollow(l *earshotLink) *earshotMark {
 	if m.key != key {
 		return nil
 	}
+	earshotInOrder() // what it says is not that of the mark that was there before
 	return m
 }
 
