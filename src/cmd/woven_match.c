@@ -11,6 +11,10 @@ static bool find_fact(struct binary *b, const struct woven_fact *f, struct woven
 	const struct type *t = binary_type(b, *f->type == '*' ? f->type + 1 : f->type);
 	struct field_path path;
 
+	if (!t && !f->field) {
+		*ret = (struct woven_known){f->key, 1, false}; /* nothing holds it */
+		return true;
+	}
 	if (!t)
 		return false;
 	if (!f->field) {

@@ -650,7 +650,9 @@ static const char *compare_type(struct go_printer *g, const struct bound *n)
 	}
 	if (!n->held)
 		return equal ? "false" : "true";
-	if (!assert_type(g, x->a, n->held, &value, &is))
+	if (g->compares_foreign && !is_nameable(g, n->held))
+		foreign_words(g, is, n->held, &is);
+	else if (!assert_type(g, x->a, n->held, &value, &is))
 		return NULL;
 	return equal ? is : arena_printf(g->arena, "!%s", is);
 }

@@ -31,6 +31,7 @@ struct go_printer {
 	char why[200];            /* it cannot be written in Go */
 	const char *slot;         /* of a woven point: what is captured goes there. NULL: earshotProbe takes it */
 	bool woven;               /* a woven point's: there is no earshotProbe to ask */
+	bool compares_foreign;    /* … and may compare with a type that the package cannot name */
 	bool asks_kept;           /* … it uses what an earlier point has kept: slots, in earshotV */
 	/*
 	 * Of a woven point: what the package cannot say in Go, and the program is told by whoever reads its types.

@@ -542,6 +542,9 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	int r;
 
 	g->indent = 1;
+	/* A span's points would lose what only planted ones can capture; what is written is no span's value. */
+	for (size_t i = 0; i < g->program->ncaptures; i++)
+		g->compares_foreign |= g->program->captures[i].inject != NULL;
 	if (!print_body(pr))
 		return refused(pr, err);
 	/* What it reads may be another goroutine's business: the program is not to be blamed for that. */
