@@ -461,7 +461,8 @@ static const char *convert(struct go_printer *g, const struct bound *n)
 	if (is_pointer_shaped(n->a->type))
 		return address(g, n->a);
 	e = go_expr(g, n->a);
-	if (e && n->a->type && n->a->type->kind == KIND_STRING && n->type->kind == KIND_UINTPTR) {
+	if (e && n->a->type && (n->a->type->kind == KIND_STRING || n->a->type->kind == KIND_SLICE) &&
+	    n->type->kind == KIND_UINTPTR) {
 		e = go_temp(g, e); /* its first word; unsafe.StringData is newer than the oldest Go */
 		return arena_printf(g->arena, "*(*uintptr)(%s)", unsafe_pointer(g, arena_printf(g->arena, "&%s", e)));
 	}
