@@ -396,6 +396,21 @@ static void test_print_atomic(void **state)
 	buf_done(&out);
 }
 
+/* Go converts no string and no slice: their first word is where they lie. */
+static void test_print_addresses(void **state)
+{
+	struct buf out = {0};
+
+	print_filter("uintptr(u.orders) > 4096", &out);
+	assert_non_null(strstr(out.data, " := u.orders\n"));
+	assert_null(strstr(out.data, "uintptr(u.orders)"));
+	assert_non_null(strstr(out.data, "*(*uintptr)(unsafe_.Pointer(&"));
+	print_filter("uintptr(u.Name) > 4096", &out);
+	assert_non_null(strstr(out.data, " := u.Name\n"));
+	assert_null(strstr(out.data, "uintptr(u.Name)"));
+	buf_done(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_print_go),
 		cmocka_unit_test(test_print_filters),
 		cmocka_unit_test(test_print_atomic),
+		cmocka_unit_test(test_print_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

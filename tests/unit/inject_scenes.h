@@ -25,18 +25,6 @@ static struct inject_memory memory, before;
 static struct interp_result interpreted;
 static struct interp_marks interpreted_marks;
 
-static bool read_here(void *arg, uint64_t addr, void *out, size_t n)
-{
-	memcpy(out, (const void *)(uintptr_t)addr, n);
-	return true;
-}
-
-static bool write_here(void *arg, uint64_t addr, const void *bytes, size_t n)
-{
-	memcpy((void *)(uintptr_t)addr, bytes, n);
-	return true;
-}
-
 static uint64_t any_id(void)
 {
 	static uint64_t last;
@@ -47,7 +35,7 @@ static uint64_t any_id(void)
 static void interpret(unsigned k, uint64_t rax)
 {
 	static const uint64_t g[64]; /* wherever the layout says that things are */
-	struct interp_input in = {.g = (uintptr_t)g, .read = read_here, .write = write_here,
+	struct interp_input in = {.g = (uintptr_t)g, .read = inject_read, .write = inject_write,
 				  .entry_sp = (uintptr_t)&world_pc_ret, .marks = &interpreted_marks,
 				  .regs = {[GPR_RAX] = rax}};
 

@@ -268,24 +268,12 @@ static void test_meaning(void **state)
 
 /* ---- what is written ---- */
 
-static bool read_here(void *arg, uint64_t addr, void *out, size_t n)
-{
-	memcpy(out, (const void *)(uintptr_t)addr, n);
-	return true;
-}
-
-static bool write_here(void *arg, uint64_t addr, const void *bytes, size_t n)
-{
-	memcpy((void *)(uintptr_t)addr, bytes, n);
-	return true;
-}
-
 static struct inject_memory buffer;
 
 static uint64_t inject(enum inject_form form)
 {
 	static struct interp_result out;
-	struct interp_input in = {.read = read_here, .write = write_here, .regs = {[GPR_RAX] = (uintptr_t)&buffer}};
+	struct interp_input in = {.read = inject_read, .write = inject_write, .regs = {[GPR_RAX] = (uintptr_t)&buffer}};
 	struct ir_insn insns[INJECT_PROGRAM];
 	struct capture_program p = inject_program(insns, form);
 
@@ -358,7 +346,7 @@ static void test_lend(void **state)
 	static const char want[] = HDR "A: b\r\nTraceparent: " INJECT_HEX "\r\n\r\n", first[] = HDR "Traceparent: ";
 	static char loan[IR_LOAN_BYTES];
 	static struct interp_result out;
-	struct interp_input in = {.read = read_here, .write = write_here, .loan = (uintptr_t)loan,
+	struct interp_input in = {.read = inject_read, .write = inject_write, .loan = (uintptr_t)loan,
 				  .regs = {[GPR_RAX] = (uintptr_t)&buffer}};
 	struct ir_insn insns[INJECT_PROGRAM];
 	struct capture_program p = lend_program(insns);

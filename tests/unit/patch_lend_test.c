@@ -100,24 +100,12 @@ static uint64_t lend_once(void)
 
 /* ---- the copy ---- */
 
-static bool read_here(void *arg, uint64_t addr, void *out, size_t n)
-{
-	memcpy(out, (const void *)(uintptr_t)addr, n);
-	return true;
-}
-
-static bool write_here(void *arg, uint64_t addr, const void *bytes, size_t n)
-{
-	memcpy((void *)(uintptr_t)addr, bytes, n);
-	return true;
-}
-
 static enum inject_outcome compare(const char *name)
 {
 	static struct interp_result out;
 	static struct inject_memory before;
 	static char want[IR_LOAN_BYTES];
-	struct interp_input in = {.read = read_here, .write = write_here, .loan = (uintptr_t)want,
+	struct interp_input in = {.read = inject_read, .write = inject_write, .loan = (uintptr_t)want,
 				  .regs = {[GPR_RAX] = (uintptr_t)&memory}};
 	struct event_slot s;
 	uint64_t told[3];
@@ -249,7 +237,7 @@ static void check_record(const struct lend_record *copy)
 static void run_record(const void *code, const struct capture_program *p, enum slot_status status, uint64_t outcome)
 {
 	static struct interp_result out;
-	struct interp_input in = {.read = read_here, .loan = 1, .regs = {[GPR_RAX] = (uintptr_t)&memory}};
+	struct interp_input in = {.read = inject_read, .loan = 1, .regs = {[GPR_RAX] = (uintptr_t)&memory}};
 	const struct lend_record before = record;
 	struct event_slot s;
 	uint64_t told[3];
