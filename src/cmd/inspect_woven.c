@@ -98,17 +98,23 @@ static void json_fields(struct json *j, const char *key, const struct woven_fiel
 	json_close(j, ']');
 }
 
+/* Of a point: whose it is, and where. */
+static void json_place(struct json *j, const char *pack, const char *span, const char *point, const char *func)
+{
+	json_key(j, "pack");
+	json_str(j, pack);
+	json_key(j, "span");
+	json_str(j, strcmp(span, "-") ? span : NULL);
+	json_key(j, "point");
+	json_str(j, point);
+	json_key(j, "function");
+	json_str(j, func);
+}
+
 static void json_point(struct json *j, const struct woven_point *p)
 {
 	json_open(j, '{');
-	json_key(j, "pack");
-	json_str(j, p->pack);
-	json_key(j, "span");
-	json_str(j, strcmp(p->span, "-") ? p->span : NULL);
-	json_key(j, "point");
-	json_str(j, p->point);
-	json_key(j, "function");
-	json_str(j, p->func);
+	json_place(j, p->pack, p->span, p->point, p->func);
 	json_key(j, "at");
 	json_str(j, p->at_return ? "return" : "entry");
 	json_fields(j, "captures", p->slots, p->nslots, "kind");
@@ -119,14 +125,7 @@ static void json_point(struct json *j, const struct woven_point *p)
 static void json_refused(struct json *j, const struct woven_refused *r)
 {
 	json_open(j, '{');
-	json_key(j, "pack");
-	json_str(j, r->pack);
-	json_key(j, "span");
-	json_str(j, strcmp(r->span, "-") ? r->span : NULL);
-	json_key(j, "point");
-	json_str(j, r->point);
-	json_key(j, "function");
-	json_str(j, r->func);
+	json_place(j, r->pack, r->span, r->point, r->func);
 	json_key(j, "reason");
 	json_str(j, r->why);
 	json_close(j, '}');
