@@ -26,6 +26,7 @@ struct interp_marks {
 	size_t nnames;
 	uint64_t (*random)(void);  /* words of ids, two for a trace, then one for the span */
 	uint64_t left_out;         /* IR_MARK_COUNT */
+	uint64_t full;             /* LOSS_MARKS_FULL: a goroutine has no room for one more */
 };
 
 struct interp_mark_run {
@@ -226,7 +227,7 @@ static inline void marks_begin(struct interp_mark_run *r, const struct ir_insn *
 	r->by_header = false;
 }
 
-/* At most MARK_LEVELS are on a goroutine. */
+/* At most MARK_LEVELS are on a goroutine; what is beyond is counted. */
 static inline void marks_push(struct interp_mark_run *r)
 {
 	struct mark *m = marks_of(r->marks, mark_span(&r->mark));
@@ -234,8 +235,12 @@ static inline void marks_push(struct interp_mark_run *r)
 
 	for (size_t k = 0; k < r->marks->nopen; k++)
 		n += r->marks->on_goroutine[k] && r->marks->open[k].goid == r->goid;
-	if (r->has && m && n < MARK_LEVELS)
+	if (!r->has || !m)
+		return;
+	if (n < MARK_LEVELS)
 		r->marks->on_goroutine[m - r->marks->open] = true;
+	else
+		r->marks->full++;
 }
 
 static inline void marks_leave(struct interp_mark_run *r)

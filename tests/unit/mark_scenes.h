@@ -295,6 +295,7 @@ static void scene_too_deep(void **state)
 		assert_true(same_trace(outer, START(1 + k, 0, 7, 100 + k)));
 	assert_unmarked(FIRE(SHOT_NOTE, MARK_LEVELS + 1, 7, 900));
 	assert_true(same_trace(outer, FIRE(SHOT_NOTE, MARK_LEVELS, 7, 900)));
+	assert_int_equal(lost(), 2 * MARK_LEVELS); /* those that no probe of their goroutine finds */
 }
 
 static void scene_unwound(void **state)

@@ -50,7 +50,7 @@ static uint64_t left_out(void)
 
 static uint64_t lost(void)
 {
-	return marks.left_out;
+	return marks.left_out + marks.full;
 }
 
 static struct fired fire(struct shot *s, uint64_t goid, uint64_t depth, const struct shot_words *w)

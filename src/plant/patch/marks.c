@@ -330,7 +330,7 @@ static void clear_links(struct code *g)
 						 offsetof(struct patch_mark_link, key)), 0);
 }
 
-/* The first link of the entry at RSI that leads nowhere leads to the run's mark; none where all lead somewhere. */
+/* The first link of the entry at RSI that leads nowhere leads to the run's mark; counted where all lead somewhere. */
 static void push_link(struct code *g)
 {
 	struct x86 *x = &g->x;
@@ -351,6 +351,7 @@ static void push_link(struct code *g)
 		x86_jmp(x, done);
 		x86_label(x, next);
 	}
+	mark_count_full(g);
 	x86_label(x, done);
 }
 

@@ -319,7 +319,7 @@ static void unwind_marks(struct gen *g, const struct ir_insn *i, int end)
 	}
 }
 
-/* The first link of the entry at R9 that leads nowhere leads to the run's mark; none where all lead somewhere. */
+/* The first link of the entry at R9 that leads nowhere leads to the run's mark; counted where all lead somewhere. */
 static void push_link(struct gen *g, int done)
 {
 	struct emit *e = g->e;
@@ -342,6 +342,7 @@ static void push_link(struct gen *g, int done)
 		emit_jump(e, done);
 		emit_label(e, next);
 	}
+	gen_count_loss(g, LOSS_MARKS_FULL);
 }
 
 static void push_mark(struct gen *g, const struct ir_insn *i, int end)

@@ -567,11 +567,14 @@ func earshotPush(run *earshotRun) {
 	if !own {
 		s.to = [earshotMarkLevels]earshotLink{}
 	}
-	for k := 0; k < earshotMarkLevels; k++ {
-		if earshotFollow(&s.to[k]) == nil {
-			s.to[k] = earshotLink{run.key, run.at}
-			break
-		}
+	k := 0
+	for k < earshotMarkLevels && earshotFollow(&s.to[k]) != nil {
+		k++
+	}
+	if k < earshotMarkLevels {
+		s.to[k] = earshotLink{run.key, run.at}
+	} else {
+		run.count++
 	}
 	earshotRelease(e, key)
 }
