@@ -34,9 +34,12 @@ void losses_print(const struct run_summary *sum, const struct summary_text *text
 {
 	_cleanup_(buf_done) struct buf losses = {0};
 	bool any = losses_list(&sum->losses, &losses);
+	uint64_t not_taken = sum->losses.count[LOSS_SINK_QUEUE] + sum->losses.count[LOSS_SINK_REFUSED];
 
 	if (text->spans && sum->spans_lost)
 		buf_printf(out, "%llu lost", (unsigned long long)sum->spans_lost);
+	else if (text->spans && not_taken)
+		buf_printf(out, "%llu not taken by an output", (unsigned long long)not_taken);
 	else if (text->spans || !any)
 		buf_str(out, "none lost");
 	if (any)

@@ -128,6 +128,7 @@ def _down():
         assert took < 12, f"ending took {took:.1f} s"
         lost = losses(summary)
         assert lost.get("sink_refused", 0) + lost.get("sink_queue_full", 0) >= 200, summary
+        assert "none lost" not in earshot.err() and " not taken by an output (" in earshot.err(), earshot.err()
         assert len(earshot.err().splitlines()) < 12, f"too much said: {earshot.err()}"
 
 
