@@ -29,10 +29,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "span/compose.h"
-#include "span/condition.h"
+#include "span/finished.h"
 #include "span/parents.h"
-#include "span/title.h"
 
 #define DEFAULT_MAX_OPEN 100000
 
@@ -45,7 +43,6 @@ struct assembler {
 	struct interner interner;
 	struct sql_cache statements;
 	struct open_span_pool pool;
-	const char *error_type;          /* "error.type", interned */
 	uint64_t events, spans, spans_lost;
 	uint64_t left_open;              /* in processes that we left */
 	uint64_t requests[INJECT_OUTCOMES], states[INJECT_STATES];
@@ -53,19 +50,9 @@ struct assembler {
 	struct losses losses;
 	struct parents parents;
 	struct wall_clock wall;
-	struct span out;                 /* being emitted */
-	VEC(struct attr) attrs;          /* its own */
-	VEC(struct span_event) events_out;
-	VEC(struct attr) event_attrs;    /* of all of these */
-	struct buf event_names;          /* likewise, each with an end */
-	struct buf name, status_text;
+	struct finished finished;        /* being emitted */
+	struct buf scratch;
 	uint64_t seed[2];                /* of ids; both 0: none yet */
-};
-
-/* How a span ended. Zero strings: it simply ended. */
-struct ending {
-	uint64_t time_ns;
-	const char *error_type, *status_text;
 };
 
 /* ---- set-up ---- */
@@ -77,7 +64,7 @@ struct assembler *assembler_new(const struct assembler_options *o)
 	a->o = *o;
 	if (!a->o.max_open)
 		a->o.max_open = DEFAULT_MAX_OPEN;
-	a->error_type = intern(&a->interner, "error.type");
+	finished_init(&a->finished, &a->interner, &a->wall);
 	a->parents.losses = &a->losses;
 	a->parents.watch = &a->o.watch;
 	a->parents.ignore_sdk = a->o.ignore_sdk;
@@ -119,12 +106,8 @@ void assembler_free(struct assembler *a)
 	interner_done(&a->interner);
 	sql_cache_done(&a->statements);
 	open_span_pool_done(&a->pool);
-	vec_done(&a->attrs);
-	vec_done(&a->events_out);
-	vec_done(&a->event_attrs);
-	buf_done(&a->event_names);
-	buf_done(&a->name);
-	buf_done(&a->status_text);
+	finished_done(&a->finished);
+	buf_done(&a->scratch);
 	free(a);
 }
 
@@ -349,139 +332,13 @@ static void set_trace(struct assembler *a, struct open_span *s, const struct arr
 	parents_opened(&a->parents, in, s, &p);
 }
 
-/* ---- from an open span to a span ---- */
+/* ---- its end ---- */
 
-/* What error.type becomes where nothing captured says it: the value that made it an error. */
-static void set_error_type(struct assembler *a, struct open_span *s, const char *ended_by,
-			   const struct attr_value *cause)
-{
-	buf_reset(&a->name);
-	if (ended_by)
-		buf_str(&a->name, ended_by);
-	else if (cause && cause->kind != ATTR_BOOL)
-		attr_list_print(&s->attrs, cause, &a->name);
-	if (!a->name.len)
-		buf_str(&a->name, "_OTHER"); /* the conventions' word for an error without a type */
-	attr_list_set_string(&s->attrs, a->error_type, a->name.data, a->name.len);
-}
-
-static enum span_status set_error(struct assembler *a, struct open_span *s, const struct ending *end)
-{
-	const struct condition *error = s->start->p.span->error;
-	const struct attr_value *cause = NULL;
-
-	if (!(error && condition_holds(error, &s->attrs, &cause)) && !end->error_type)
-		return SPAN_STATUS_UNSET;
-	if (!attr_list_find(&s->attrs, a->error_type, strlen(a->error_type)))
-		set_error_type(a, s, end->error_type, cause);
-	return SPAN_STATUS_ERROR;
-}
-
-static const struct attr_value *attribute_of(const struct open_span *s, const char *name)
-{
-	return name ? attr_list_find(&s->attrs, name, strlen(name)) : NULL;
-}
-
-static enum span_kind kind_of(const struct open_span *s)
-{
-	const struct pack_span *def = s->start->p.span;
-	const struct attr_value *v = attribute_of(s, def->kind_from);
-
-	return v && v->kind == ATTR_INT && v->i >= SPAN_INTERNAL && v->i <= SPAN_CONSUMER ? (enum span_kind)v->i
-											  : def->kind;
-}
-
-/* What the program said of the error, unless it is known better. */
-static void set_status_text(struct assembler *a, const struct open_span *s, struct span *out)
-{
-	const struct attr_value *v = attribute_of(s, s->start->p.span->status_text);
-
-	if (out->status != SPAN_STATUS_ERROR || out->status_text || !v)
-		return;
-	buf_reset(&a->status_text);
-	attr_list_print(&s->attrs, v, &a->status_text);
-	out->status_text = a->status_text.data;
-}
-
-static void collect_attrs(struct assembler *a, const struct open_span *s)
-{
-	const size_t n = s->attrs.values.len;
-	bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
-
-	a->attrs.len = 0;
-	vec_reserve(&a->attrs, n);
-	for (size_t i = 0; i < n; i++)
-		a->attrs.len += (whole || !s->attrs.values.data[i].summed) &&
-				attr_list_get(&s->attrs, i, &a->attrs.data[a->attrs.len]);
-}
-
-static const struct attr_value *event_name(const struct open_span *s, const struct moment *m)
-{
-	const char *name = s->start->p.span->event_name;
-
-	return attr_list_find(&m->attrs, name, strlen(name));
-}
-
-/* Those that the program has named. All they have is counted first, since what it lies in may move. */
-static void collect_events(struct assembler *a, const struct open_span *s, uint64_t end_ns)
-{
-	struct attr *next;
-	size_t n = 0, bytes = 0;
-
-	a->events_out.len = 0;
-	for (size_t i = 0; i < s->moments.n; i++) {
-		n += s->moments.of[i]->attrs.values.len;
-		bytes += event_name(s, s->moments.of[i])->len + 1;
-	}
-	vec_reserve(&a->event_attrs, n);
-	buf_reset(&a->event_names);
-	buf_reserve(&a->event_names, bytes);
-	next = a->event_attrs.data;
-	for (size_t i = 0; i < s->moments.n; i++) {
-		const struct moment *m = s->moments.of[i];
-		const struct attr_value *name = event_name(s, m);
-		struct span_event e = {.name = a->event_names.data + a->event_names.len,
-				       .unix_ns = wall_clock_ns(&a->wall, m->time_ns, end_ns), .attrs = next};
-
-		buf_append(&a->event_names, attr_list_text(&m->attrs, name), name->len);
-		buf_char(&a->event_names, 0);
-		for (size_t k = 0; k < m->attrs.values.len; k++)
-			e.nattrs += attr_list_get(&m->attrs, k, &next[e.nattrs]);
-		next += e.nattrs;
-		vec_push(&a->events_out, e);
-	}
-}
-
-/* The span is one that is used again, all of it being set: what is zeroed for each costs more than what is set. */
 static void emit(struct assembler *a, const struct target *t, struct open_span *s, const struct ending *end)
 {
-	const struct pack_span *def = s->start->p.span;
-	struct span *out = &a->out;
+	const bool whole = !s->doubtful && s->start_ns > a->parents.lost_ns;
+	const struct span *out = finished_span(&a->finished, s, end, whole, t->t.resource);
 
-	out->parent = s->parent;
-	out->parent_source = s->parent_source;
-	out->trace_state = s->trace_state.len ? s->trace_state.data : NULL;
-	out->pack = s->start->p.pack->name;
-	out->summary = def->summary;
-	out->kind = kind_of(s);
-	out->status = set_error(a, s, end);
-	out->status_text = end->status_text;
-	out->start_unix_ns = wall_clock_ns(&a->wall, s->start_ns, end->time_ns);
-	out->duration_ns = end->time_ns > s->start_ns ? end->time_ns - s->start_ns : 0;
-	out->goid = s->goid;
-	out->resource = t->t.resource;
-	memcpy(out->trace_id, s->trace.trace_id, sizeof(out->trace_id));
-	memcpy(out->span_id, s->trace.span_id, sizeof(out->span_id));
-	memcpy(out->parent_id, s->parent_id, sizeof(out->parent_id));
-	collect_attrs(a, s);
-	set_status_text(a, s, out);
-	title_render(&s->attrs, def->titles, def->name, &a->name);
-	out->name = a->name.data;
-	out->attrs = a->attrs.data;
-	out->nattrs = a->attrs.len;
-	collect_events(a, s, end->time_ns);
-	out->events = a->events_out.data;
-	out->nevents = a->events_out.len;
 	a->spans++;
 	ancestry_tell(&s->ancestry);
 	a->o.emit(a->o.arg, out);
@@ -502,7 +359,6 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 	} else if (s->transparent) {
 		/* nothing is lost */
 	} else if (s->trace.sampled) {
-		compose_attributes(&s->attrs, s->start->p.span, &a->interner, &a->name);
 		emit(a, t, s, end);
 	} else {
 		a->losses.count[LOSS_SAMPLED_OUT]++;
@@ -767,7 +623,7 @@ static void end_span(struct assembler *a, const struct arrival *in, struct open_
 
 	capture(a, in, s);
 	end = ending_of(s, in->e.head->time_ns);
-	if (discarded(s, in->probe->p.point, &a->name))
+	if (discarded(s, in->probe->p.point, &a->scratch))
 		drop(a, in->target, s, in->e.head->time_ns);
 	else
 		finish(a, in->target, s, &end);
