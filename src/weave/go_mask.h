@@ -12,7 +12,10 @@
 /* Where functions and methods are declared at the beginning of a line: offsets of their `func`. */
 typedef VEC(uint32_t) go_heads;
 
-/* copy: n bytes. heads: appended to, NULL ok. Any bytes will do. */
-void go_mask(const char *text, size_t n, char *copy, go_heads *heads);
+/* copy: n bytes. Any bytes will do. */
+void go_mask(const char *text, size_t n, char *copy);
+/* Without what stands in the bodies of functions, as long as it is shorter than 64 KiB: most of a file, and of what a
+ * parser takes. heads: appended to, NULL ok. */
+void go_mask_outline(const char *text, size_t n, char *copy, go_heads *heads);
 
 #endif

@@ -77,14 +77,15 @@ static const struct go_function *literal_in(const struct go_function *f, const c
 	return f;
 }
 
-static const struct go_function *function_in(struct arena *arena, const struct go_source *s, const char *name,
-                                             size_t len)
+static const struct go_function *function_in(struct arena *arena, struct go_source *s, const char *name, size_t len)
 {
 	for (size_t i = 0; s && i < s->nfunctions; i++) {
 		const char *own = go_function_symbol(arena, &s->functions[i]);
 
-		if (strlen(own) == len && !memcmp(own, name, len))
-			return &s->functions[i];
+		if (strlen(own) != len || memcmp(own, name, len) != 0)
+			continue;
+		go_function_read(s, &s->functions[i]);
+		return &s->functions[i];
 	}
 	return NULL;
 }
