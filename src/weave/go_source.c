@@ -26,6 +26,7 @@ struct source_reader {
 	VEC(struct go_type_decl) types;
 	VEC(struct go_import_decl) imports;
 	go_heads heads;
+	go_gaps gaps;
 };
 
 /* ---- nodes ---- */
@@ -86,6 +87,8 @@ static TSSymbol kind_symbols[NODE_KINDS];
 /* Numbers of the grammar's own: names are compared once. */
 static void learn_symbols(const TSLanguage *language)
 {
+	if (kind_symbols[0])
+		return;
 	for (size_t i = 0; i < NODE_KINDS; i++)
 		kind_symbols[i] =
 		    ts_language_symbol_for_name(language, kind_names[i], (uint32_t)strlen(kind_names[i]), true);
@@ -504,15 +507,27 @@ static void read_tree(struct source_reader *r, TSNode root)
 	vec_done(&r->imports);
 }
 
-/* Of that part of a text alone: nothing else of it is looked at. Offsets are those of the text. */
-static TSTree *parse(const char *text, struct go_span part)
+static bool set_ranges(TSParser *parser, struct go_span part, const go_gaps *gaps)
 {
-	const TSRange range = {.end_point = {UINT32_MAX, UINT32_MAX}, .start_byte = part.start, .end_byte = part.end};
+	_cleanup_(cleanup_free) TSRange *ranges = xcalloc(gaps->len + 1, sizeof(*ranges));
+	uint32_t at = part.start;
+
+	for (size_t i = 0; i <= gaps->len; i++) {
+		uint32_t end = i < gaps->len ? gaps->data[i].start : part.end;
+
+		ranges[i] = (TSRange){.end_point = {UINT32_MAX, UINT32_MAX}, .start_byte = at, .end_byte = end};
+		at = i < gaps->len ? gaps->data[i].end : at;
+	}
+	return ts_parser_set_included_ranges(parser, ranges, (uint32_t)gaps->len + 1);
+}
+
+/* Of that part of a text alone, but for the gaps: nothing else is looked at. Offsets are those of the text. */
+static TSTree *parse(const char *text, struct go_span part, const go_gaps *gaps)
+{
 	TSParser *parser = ts_parser_new();
 	TSTree *tree = NULL;
 
-	if (parser && ts_parser_set_language(parser, tree_sitter_go()) &&
-	    ts_parser_set_included_ranges(parser, &range, 1)) {
+	if (parser && ts_parser_set_language(parser, tree_sitter_go()) && set_ranges(parser, part, gaps)) {
 		learn_symbols(tree_sitter_go());
 		tree = ts_parser_parse_string(parser, NULL, text, part.end);
 	}
@@ -530,8 +545,9 @@ int go_source_parse(const char *text, size_t len, struct go_source **ret, struct
 	if (len >= SOURCE_MAX)
 		return err_set(err, -EFBIG, "a file of %zu MiB is more than is read", len >> 20);
 	copy = xmalloc(len + 1);
-	go_mask_outline(text, len, copy, &r.heads);
-	tree = parse(copy, (struct go_span){0, (uint32_t)len});
+	go_mask_outline(text, len, copy, &r.heads, &r.gaps);
+	tree = parse(copy, (struct go_span){0, (uint32_t)len}, &r.gaps);
+	vec_done(&r.gaps);
 	if (!tree) {
 		vec_done(&r.heads);
 		return err_set(err, -EINVAL, "libtree-sitter does not take the grammar that Earshot was built with");
@@ -589,7 +605,7 @@ void go_function_read(struct go_source *s, struct go_function *f)
 		return;
 	copy = xmalloc(f->all.end); /* what lies before the function is not looked at */
 	go_mask(s->text + f->all.start, f->all.end - f->all.start, copy + f->all.start);
-	tree = parse(copy, f->all);
+	tree = parse(copy, f->all, &r.gaps);
 	f->broken |= !tree;
 	if (tree)
 		read_function(&r, ts_tree_root_node(tree), f);

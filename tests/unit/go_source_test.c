@@ -232,14 +232,16 @@ static void the_copy_has_all_at_its_place(void **state)
 	static const char text[] = "func (r T) M[P any,\n\tQ any](x P) { return new(x) }\n";
 	char copy[sizeof(text)];
 	go_heads heads = {0};
+	go_gaps gaps = {0};
 
 	go_mask(text, sizeof(text), copy);
 	assert_string_equal(copy, "func (r T) M       \n       (x P) { return nEw(x) }\n");
-	go_mask_outline(text, sizeof(text), copy, &heads);
+	go_mask_outline(text, sizeof(text), copy, &heads, &gaps);
 	assert_string_equal(copy, "func (r T) M       \n       (x P) {               }\n");
 	assert_int_equal(heads.len, 1);
 	assert_int_equal(heads.data[0], 0);
 	vec_done(&heads);
+	vec_done(&gaps);
 }
 
 int main(void)
