@@ -513,6 +513,42 @@ static void methods_that_are_values(void **state)
 	arena_done(&arena);
 }
 
+/* An exported method may be called by any name of its type: but not where values of it are only made for the method. */
+static void methods_of_types_that_are_only_taken(void **state)
+{
+	static const char pack[] = PACK(POINT("begin", "start", "main.h.Serve-fm()", ", capture: {n: recv.n}")
+	                                    POINT("end", "end", "main.stop", ""));
+	static const char declared[] = "package main\ntype h struct{ n int }\nfunc (x h) Serve() {}\nfunc stop() {}\n";
+	static const struct {
+		const char *more;
+		bool woven;
+	} cases[] = {
+	    {"func use() func() { x.Serve(); return h{1}.Serve } // h in a comment\n", true},
+	    {"func use() func() { return g(h{1}.Serve, \"h\", h{\n2}.Serve) }\nfunc (h) other() {}\n", true},
+	    {"func use() { h{1}.Serve() }\n", false},
+	    {"func use() { x := h{1}; x.Serve() }\n", false},
+	    {"func use() any { return h{1} }\n", false},
+	    {"type i struct{ h }\n", false},
+	    {"type h2 = h\n", false},
+	    {"func use(x h) {}\n", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct woven_point points[4];
+		struct arena arena = {0};
+		char text[256];
+		struct source s;
+
+		snprintf(text, sizeof(text), "%s%s", declared, cases[i].more);
+		source_open(&s, "main", text);
+		weave_one(&s, pack, NULL);
+		if (read_points(&s, &arena, points, 4) != (cases[i].woven ? 2 : 1))
+			fail_msg("%s", cases[i].more);
+		source_close(&s);
+		arena_done(&arena);
+	}
+}
+
 /* What could not be woven is told by another point of its span. */
 static void what_is_refused_is_told_in_the_program(void **state)
 {
@@ -737,6 +773,7 @@ int main(void)
 	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),
+	    cmocka_unit_test(methods_of_types_that_are_only_taken),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
 	    cmocka_unit_test(source_asks_for_spans),
