@@ -32,7 +32,7 @@ struct tracked {              /* an observed process */
 	struct plant **plants;/* p.plants */
 	bool own_waits;       /* for its recorder: it has not begun … */
 	uint64_t own_until_ns; /* … or had not so long ago (CLOCK_MONOTONIC) */
-	size_t spared;        /* probes that would only have helped others */
+	size_t spared;        /* probes that would only have helped others, or stand for others that are there */
 	uint64_t since_ns;    /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	int pidfd;
 	struct loop_source *exit_source;
@@ -94,14 +94,20 @@ static size_t rest_of(struct tracked *t, size_t *ret)
 
 	t->spared = 0;
 	for (size_t i = 0; i < x->nprobes; i++) {
-		if (t->p.own && x->probes[i].own)
+		const struct plant_probe *p = &x->probes[i];
+
+		if (t->p.own && p->own)
 			continue;
-		useful |= !x->probes[i].auxiliary;
+		if (p->own_only || (t->p.own && p->unless_own)) {
+			t->spared++;
+			continue;
+		}
+		useful |= !p->auxiliary;
 		ret[n++] = i;
 	}
 	if (useful)
 		return n;
-	t->spared = n;
+	t->spared += n;
 	return 0;
 }
 
