@@ -72,6 +72,15 @@ static int count_planted(const struct tracked *t, bool *ret_useful)
 	return n;
 }
 
+static bool any_planted(const struct tracked *t)
+{
+	size_t i = 0;
+
+	while (i < t->p.executable->nprobes && !t->plants[i])
+		i++;
+	return i < t->p.executable->nprobes;
+}
+
 /* The reason why the probes that matter are not planted. */
 static int explain_unplanted(struct observation *ob, struct tracked *t, const struct err *errs, struct err *err)
 {
@@ -161,7 +170,7 @@ static bool is_mixed(const struct observation *ob, struct tracked *t)
 	return n;
 }
 
-/* -ENODATA, or -EAGAIN while it may still come. */
+/* -ENODATA, or -EAGAIN while it may still come: on a busy machine it may be seen when it is half made. */
 static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
 {
 	const uint64_t now = clock_monotonic_ns();
@@ -170,7 +179,7 @@ static int look_for_recorder(struct observation *ob, struct tracked *t, struct e
 	if (own_points_begin(ob->procfs, &t->p.process))
 		t->own_until_ns = now + RECORDER_COMES_NS;
 	r = own_points_attach(ob->woven, &t->p, is_mixed(ob, t), err);
-	return r == -ENODATA && now < t->own_until_ns ? -EAGAIN : r;
+	return (r == -ENODATA || r == -EPROTO) && now < t->own_until_ns ? -EAGAIN : r;
 }
 
 static void wait_for_recorder(struct observation *ob, struct tracked *t);
@@ -248,6 +257,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	n = count_planted(t, &useful);
 	if (!useful)
 		return explain_unplanted(ob, t, errs, err);
+	t->p.in_steps = t->p.own && !t->own_waits && any_planted(t);
 	tell_planted(ob, t);
 	refusals_tell(ob, &t->p, errs);
 	return n;
@@ -261,7 +271,7 @@ static void look_again(struct observation *ob, struct tracked *t)
 
 	if (r == -EAGAIN)
 		return;
-	t->own_waits = false;
+	t->own_waits = t->p.in_steps = false;
 	if (r > 0) {
 		tell_planted(ob, t);
 		return;

@@ -161,15 +161,18 @@ void assembler_add_target(struct assembler *a, const struct assembler_target *t)
 		target_free(a, old);
 }
 
-void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns)
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns, bool in_steps)
 {
 	struct target *t = map_get(&a->targets, id);
 
 	if (!t)
 		return;
 	t->planted_ns = now_monotonic_ns;
-	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+	t->partial_ns = in_steps ? now_monotonic_ns : t->partial_ns;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer) {
 		open_span_of(e)->doubtful = true;
+		open_span_of(e)->partial |= in_steps;
+	}
 }
 
 /* ---- ids ---- */
@@ -356,7 +359,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 {
 	if (s->by_sdk) {
 		a->losses.count[LOSS_RECORDED_BY_SDK]++;
-	} else if (s->transparent) {
+	} else if (s->transparent || s->partial) {
 		/* nothing is lost */
 	} else if (s->trace.sampled) {
 		emit(a, t, s, end);

@@ -986,6 +986,8 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	if (!p->name)
 		return err_set(err, -EINVAL, "it has no package clause");
 	w.types = source_types_new(p, wanted->goroot, wanted->list);
+	for (size_t i = 0; i < wanted->npacks; i++)
+		source_types_declare(w.types, wanted->packs[i]->types, wanted->packs[i]->ntypes);
 	w.printed = go_points_new(symbol, may_import, &w);
 	for (size_t i = 0; i < wanted->npacks; i++)
 		weave_pack(&w, wanted->packs[i]);
