@@ -243,11 +243,12 @@ struct source_package *source_package(struct source_types *s, const char *path)
 bool source_package_choose(struct source_types *s, struct source_package *p)
 {
 	const struct go_list_package *l = s->list && p != s->own && !p->listed ? go_list_find(s->list, p->path) : NULL;
+	const bool read = p->owned.len;
 
 	if (!l)
 		return false;
 	p->listed = true;
-	for (size_t i = 0; !p->owned.len && l->files[i]; i++)
+	for (size_t i = 0; !read && l->files[i]; i++)
 		read_source(s, p, l->dir, l->files[i]);
 	take_files(s, p, l->files);
 	return true;
