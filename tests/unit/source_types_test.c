@@ -284,6 +284,31 @@ static void what_is_not_known(void **state)
 	world_close(&w);
 }
 
+/* All files that the go command lists, and no other one beside them. */
+static void listed_packages(void **state)
+{
+	struct go_list list = {.asked = true};
+	struct source_types *types;
+	char line[256];
+	struct world w;
+
+	world_open(&w);
+	put_file(&w, "cache/a.go", "package a\ntype First int\n");
+	put_file(&w, "cache/b.go", "package a\ntype Second struct{ X string }\n");
+	put_file(&w, "cache/c.go", "package a\ntype Third int\n");
+	snprintf(line, sizeof(line), "elsewhere.org/a\t%s/cache\ta.go\tb.go\n", w.dir);
+	go_list_read(&list, line, strlen(line));
+	types = source_types_new(&w.package, NULL, &list);
+	source_types_free(w.types);
+	w.types = types;
+	w.lookup = source_types_lookup(types);
+	assert_non_null(type_of(&w, "elsewhere.org/a.First"));
+	check_field(&w, "elsewhere.org/a.Second", "X", "X string");
+	assert_null(type_of(&w, "elsewhere.org/a.Third"));
+	world_close(&w);
+	go_list_done(&list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +317,7 @@ int main(void)
 	    cmocka_unit_test(what_is_not_known),
 	    cmocka_unit_test(what_the_go_command_knows),
 	    cmocka_unit_test(what_packs_declare),
+	    cmocka_unit_test(listed_packages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
