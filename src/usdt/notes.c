@@ -156,12 +156,23 @@ static enum usdt_instruction instruction_at(const struct reading *r, const GElf_
 	return left >= 4 && !memcmp(code, "\x1f\x20\x03\xd5", 4) ? USDT_NOP : USDT_INSTRUCTION_OTHER;
 }
 
+static const char *why_no_code(const struct reading *r, uint64_t addr)
+{
+	for (size_t i = 0; i < r->segments.len; i++) {
+		const GElf_Phdr *s = &r->segments.data[i];
+
+		if (s->p_flags & PF_X && !s->p_filesz && addr >= s->p_vaddr && addr - s->p_vaddr < s->p_memsz)
+			return "its code is in another file: this one has debugging information alone";
+	}
+	return "its address is in no code of the file";
+}
+
 static void locate(struct reading *r, struct usdt_site *s)
 {
 	const GElf_Phdr *code = segment_of(r, s->address, 1), *word;
 
 	if (!code || !(code->p_flags & PF_X)) {
-		s->why = "its address is in no code of the file";
+		s->why = why_no_code(r, s->address);
 		return;
 	}
 	s->file_offset = code->p_offset + (s->address - code->p_vaddr);

@@ -268,6 +268,22 @@ static void test_sites(void **state)
 	usdt_notes_free(n);
 }
 
+/* As `objcopy --only-keep-debug` leaves it. */
+static void test_debug_file(void **state)
+{
+	struct usdt_notes *n;
+
+	tiny_usdt_build(&tiny, (struct tiny_usdt_options){0});
+	((Elf64_Phdr *)(tiny.data + sizeof(Elf64_Ehdr)))->p_filesz = 0;
+	note_args("8@%rax");
+	tiny_usdt_note(&tiny, USDT_BASE + USDT_CODE - 1, 0, 0, "p", "outside", "");
+	n = read_tiny();
+	assert_non_null(strstr(n->sites[0].why, "debugging information alone"));
+	assert_int_equal(n->sites[0].n_args, 1);
+	assert_string_equal(n->sites[1].why, "its address is in no code of the file");
+	usdt_notes_free(n);
+}
+
 static void test_prelinked(void **state)
 {
 	struct usdt_notes *n;
@@ -444,6 +460,7 @@ int main(void)
 		cmocka_unit_test(test_linked_symbols),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_sites),
+		cmocka_unit_test(test_debug_file),
 		cmocka_unit_test(test_prelinked),
 		cmocka_unit_test(test_instructions),
 		cmocka_unit_test(test_damaged),
