@@ -115,13 +115,14 @@ static bool find_symbol(void *arg, struct text_view name, uint64_t *ret_address,
 
 /* ---- where a site is ---- */
 
+/* That offset 0 has the ELF header, which is neither code nor data: it stands for none. */
 static const GElf_Phdr *segment_of(const struct reading *r, uint64_t addr, uint64_t n)
 {
 	for (size_t i = 0; i < r->segments.len; i++) {
 		const GElf_Phdr *s = &r->segments.data[i];
 
 		if (addr >= s->p_vaddr && addr - s->p_vaddr < s->p_filesz && n <= s->p_filesz - (addr - s->p_vaddr))
-			return s;
+			return s->p_offset + (addr - s->p_vaddr) ? s : NULL;
 	}
 	return NULL;
 }
