@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "binary/arch.h"
+#include "binary/binary.h"
 #include "binary/insn.h"
 #include "binary/mapping.h"
 #include "usdt/operand.h"
@@ -168,6 +169,16 @@ static const char *why_no_code(const struct reading *r, uint64_t addr)
 	return "its address is in no code of the file";
 }
 
+/*
+ * Linux 6.18 makes a call of a nop of five bytes under a probe, and that call writes below the stack pointer, where
+ * the psABI lets a function that calls none keep data: of a made program 60 of 100 calls had theirs overwritten. Go
+ * keeps nothing there.
+ */
+static bool may_be_overwritten(const struct reading *r, const struct usdt_site *s)
+{
+	return s->instruction == USDT_NOP5 && !r->notes->is_go;
+}
+
 static void locate(struct reading *r, struct usdt_site *s)
 {
 	const GElf_Phdr *code = segment_of(r, s->address, 1), *word;
@@ -178,7 +189,10 @@ static void locate(struct reading *r, struct usdt_site *s)
 	}
 	s->file_offset = code->p_offset + (s->address - code->p_vaddr);
 	s->instruction = instruction_at(r, code, s->address);
-	if (!s->semaphore)
+	if (may_be_overwritten(r, s))
+		s->why = "a probe on its nop of five bytes makes Linux 6.18 overwrite what the function may keep below its "
+			 "stack pointer";
+	if (!s->semaphore || s->why)
 		return;
 	word = segment_of(r, s->semaphore, SEMAPHORE_SIZE);
 	if (!word || !(word->p_flags & PF_W))
@@ -282,6 +296,7 @@ static void read_sections(struct reading *r)
 
 		if (name && !strcmp(name, ".stapsdt.base"))
 			r->base = sh.sh_addr;
+		r->notes->is_go |= name && binary_section_is_go(name);
 	}
 	for (Elf_Scn *s = NULL; (s = elf_nextscn(r->elf, s)) && gelf_getshdr(s, &sh);) {
 		const char *name = elf_strptr(r->elf, names, sh.sh_name);
