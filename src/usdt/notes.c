@@ -190,8 +190,8 @@ static void locate(struct reading *r, struct usdt_site *s)
 	s->file_offset = code->p_offset + (s->address - code->p_vaddr);
 	s->instruction = instruction_at(r, code, s->address);
 	if (may_be_overwritten(r, s))
-		s->why = "a probe on its nop of five bytes makes Linux 6.18 overwrite what the function may keep below its "
-			 "stack pointer";
+		s->why = "a probe on its nop of five bytes makes Linux 6.18 overwrite what the function may keep below "
+			 "its stack pointer";
 	if (!s->semaphore || s->why)
 		return;
 	word = segment_of(r, s->semaphore, SEMAPHORE_SIZE);
