@@ -216,8 +216,8 @@ static int bind_typeof(struct binder *b, const struct expr *e, const struct boun
 static int bind_c_text(struct binder *b, const struct expr *e, const struct bound *a, struct bound **ret)
 {
 	if (!b->scope->threads)
-		return fail(b, e, "text reads the C strings of USDT probes; here texts are strings, and *C.char is shown "
-				  "as one");
+		return fail(b, e, "text reads the C strings of USDT probes; here texts are strings, and *C.char is "
+				  "shown as one");
 	if (a->constant || !a->type || !type_is_integer(a->type) || a->type->size != 8)
 		return fail(b, e, "text reads the C string at an address, which has 8 bytes; %s is %s", text_of(b, a),
 			    type_with_article(b, a));

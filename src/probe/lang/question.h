@@ -13,8 +13,8 @@
  *   main.Login if err != nil { print(user, err); stack }
  *   usdt:postgresql:query__start if hasprefix(text(arg0), "SELECT") { count() by pid }
  *
- * A USDT probe, usdt:PROVIDER:NAME, stands where a function does: either part may be a glob. It has arg0, arg1, …, which
- * are numbers, text(x) for the C string at address x, pid and tid, and no end.
+ * A USDT probe, usdt:PROVIDER:NAME, stands where a function does: either part may be a glob. It has arg0, arg1, …,
+ * which are numbers, text(x) for the C string at address x, pid and tid, and no end.
  *
  * FUNCTION may be a glob: * matches within and across path elements, ? one character; a * right behind "(" is
  * the pointer receiver's star. Actions: print(expr, …), stack, count(), sum(x), min(x), max(x), avg(x), hist(x) (log2),

@@ -3,7 +3,7 @@
 
 static uint16_t emit_address(struct lowerer *l, const struct usdt_site *s, const struct usdt_arg *a)
 {
-	uint16_t index;
+	uint16_t base, index;
 	struct ir_insn *i;
 
 	if (a->base < 0 && a->index < 0) {
@@ -19,7 +19,10 @@ static uint16_t emit_address(struct lowerer *l, const struct usdt_site *s, const
 	index = emit_arg(l, IR_ARG_REG, (uint8_t)a->index, 0, 8, false);
 	if (a->scale > 1)
 		index = emit_bin(l, BIN_MUL, index, emit_const(l, a->scale));
-	return a->base < 0 ? index : emit_bin(l, BIN_ADD, emit_arg(l, IR_ARG_REG, (uint8_t)a->base, 0, 8, false), index);
+	if (a->base < 0)
+		return index;
+	base = emit_arg(l, IR_ARG_REG, (uint8_t)a->base, 0, 8, false);
+	return emit_bin(l, BIN_ADD, base, index);
 }
 
 /* As many bytes of it as the note has, extended as it says. */
