@@ -382,6 +382,7 @@ static struct ending ending_of(const struct open_span *s, uint64_t time_ns)
 	if (p) {
 		end.error_type = p->type ? p->type : "panic";
 		end.status_text = "panic";
+		end.panicked = true;
 	}
 	return end;
 }
@@ -787,6 +788,7 @@ static struct ending unwound(const struct open_span *s, uint64_t time_ns)
 
 	if (!end.error_type)
 		end.error_type = end.status_text = "panic";
+	end.panicked = true;
 	return end;
 }
 
@@ -810,7 +812,8 @@ static void on_unwind(struct assembler *a, const struct arrival *in)
 
 static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 {
-	struct ending end = {in->e.head->time_ns, "runtime.Goexit", "goroutine exited"};
+	const struct ending end = {.time_ns = in->e.head->time_ns, .error_type = "runtime.Goexit",
+				   .status_text = "goroutine exited"};
 	struct goroutine *g;
 
 	while ((g = goroutine_of(in)))

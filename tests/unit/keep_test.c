@@ -45,7 +45,7 @@ static void begin(const char *rule, size_t max_bytes)
 	static const struct condition *rules[1];
 	struct err err = {0};
 
-	if (keep_rule_parse(rule, &arena, &rules[0], &err) < 0)
+	if (span_rule_parse(rule, &arena, &rules[0], &err) < 0)
 		fail_msg("%s", err.text);
 	given[0] = texts[0] = 0;
 	keeper = keeper_new(&(struct keeper_options){.rules = rules, .nrules = 1, .emit = give, .max_bytes = max_bytes,
@@ -149,7 +149,7 @@ static void rules_that_are_none(void **state)
 		const struct condition *c;
 		struct err err = {0};
 
-		assert_int_equal(keep_rule_parse(rules[i], &arena, &c, &err), -EINVAL);
+		assert_int_equal(span_rule_parse(rules[i], &arena, &c, &err), -EINVAL);
 		assert_true(strlen(err.text) > 0);
 	}
 }
