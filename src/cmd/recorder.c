@@ -217,6 +217,7 @@ static void dump(struct recorder *r, const char *cause, const char *reason, uint
 
 void recorder_dump(struct recorder *r, const char *cause, const char *reason, int client)
 {
+	observation_drain(r->observation); /* what happened before the request belongs to it */
 	dump(r, cause, reason, clock_realtime_ns(), client, true);
 }
 

@@ -26,8 +26,8 @@ struct sink *recorder_sink(struct recorder *r);
 void recorder_begin(struct recorder *r, struct observation *ob, const struct condition *const *rules, size_t nrules);
 
 /*
- * Dumps what there is now. client: RECORDER_NOBODY, or a socket that gets one line, "0TEXT" or "1TEXT" (it failed),
- * and is closed; it is the recorder's then.
+ * Dumps what there is now. Not from inside of a hook of the sink. client: RECORDER_NOBODY, or a socket that gets one
+ * line, "0TEXT" or "1TEXT" (it failed), and is closed; it is the recorder's then.
  */
 #define RECORDER_NOBODY (-1)
 void recorder_dump(struct recorder *r, const char *cause, const char *reason, int client);

@@ -89,27 +89,22 @@ static void record_end(struct segment_writer *w, const uint8_t *end)
 	memcpy(p + 4, &sum, sizeof(sum));
 }
 
-/*
- * The number of a name, which is told where it is new here. One that lies where another lay before is a new one. False:
- * no room.
- */
-static bool name_number(struct segment_writer *w, const char *s, size_t len, uint32_t *ret)
+/* The number of a name, which is told where it is new here. False: no room. */
+static bool name_number(struct segment_writer *w, const char *s, uint32_t *ret)
 {
-	const uint64_t known = (uint64_t)(uintptr_t)map_get(&w->names, (uint64_t)(uintptr_t)s);
-	const char *there = known ? (const char *)w->bytes + w->name_at.data[known - 1] : NULL;
+	size_t len;
 	uint8_t *p;
 
-	if (there && !strcmp(there, s)) {
-		*ret = (uint32_t)known;
+	*ret = (uint32_t)(uintptr_t)map_get(&w->names, (uint64_t)(uintptr_t)s);
+	if (*ret)
 		return true;
-	}
+	len = strlen(s);
 	p = record_begin(w, RECORD_NAME, NUMBER_MAX + len + 1);
 	if (!p)
 		return false;
 	put_text(&p, s, len);
-	vec_push(&w->name_at, (uint32_t)(p - w->bytes - len - 1));
 	record_end(w, p);
-	*ret = (uint32_t)w->name_at.len;
+	*ret = (uint32_t)w->names.len + 1;
 	map_set(&w->names, (uint64_t)(uintptr_t)s, (void *)(uintptr_t)*ret);
 	return true;
 }
@@ -117,7 +112,29 @@ static bool name_number(struct segment_writer *w, const char *s, size_t len, uin
 static bool optional_name(struct segment_writer *w, const char *s, uint32_t *ret)
 {
 	*ret = 0;
-	return !s || name_number(w, s, strlen(s), ret);
+	return !s || name_number(w, s, ret);
+}
+
+/* Spans of one kind have the same attributes in the same order, mostly. */
+static bool key_number(struct segment_writer *w, const char *key, uint32_t *ret)
+{
+	const size_t i = w->keys.len;
+
+	if (i < w->guesses.len && w->guesses.data[i] == key) {
+		*ret = w->guessed.data[i];
+		return true;
+	}
+	if (!name_number(w, key, ret))
+		return false;
+	if (i == w->guesses.len) {
+		vec_push(&w->guesses, NULL);
+		vec_push(&w->guessed, 0);
+	}
+	if (i < w->guesses.len) {
+		w->guesses.data[i] = key;
+		w->guessed.data[i] = *ret;
+	}
+	return true;
 }
 
 /* Numbers of the names of attributes, onto w->keys; adds the room that all of these take. */
@@ -126,7 +143,7 @@ static bool keys_of(struct segment_writer *w, const struct attr *attrs, size_t n
 	uint32_t number;
 
 	for (size_t i = 0; i < n; i++) {
-		if (!name_number(w, attrs[i].key, strlen(attrs[i].key), &number))
+		if (!key_number(w, attrs[i].key, &number))
 			return false;
 		vec_push(&w->keys, number);
 		*room += 2 * NUMBER_MAX + 2 + (attrs[i].kind == ATTR_STRING ? attrs[i].len : 0);
@@ -301,7 +318,7 @@ static void forget(struct segment_writer *w)
 	map_done(&w->resources);
 	map_done(&w->summaries);
 	w->names = w->resources = w->summaries = (struct map){0};
-	w->name_at.len = w->keys.len = 0;
+	w->keys.len = w->guesses.len = w->guessed.len = 0;
 }
 
 void segment_begin(struct segment_writer *w, uint8_t *bytes, uint64_t sequence, uint64_t recording,
@@ -323,6 +340,7 @@ void segment_begin(struct segment_writer *w, uint8_t *bytes, uint64_t sequence, 
 void segment_writer_done(struct segment_writer *w)
 {
 	forget(w);
-	vec_done(&w->name_at);
 	vec_done(&w->keys);
+	vec_done(&w->guesses);
+	vec_done(&w->guessed);
 }

@@ -38,15 +38,19 @@ struct segment_writer {
 	size_t used;                 /* of them: behind it is a 0, where there is room for one */
 	uint64_t seed;               /* of checksums */
 	struct map names, resources, summaries; /* address or id → number in this segment */
-	VEC(uint32_t) name_at;       /* where the text of each name lies */
 	VEC(uint32_t) keys;          /* numbers of the span that is being written */
+	VEC(const char *) guesses;   /* what these were of the one before: mostly the same */
+	VEC(uint32_t) guessed;       /* their numbers */
 };
 
 /* Begins a segment in these bytes. */
 void segment_begin(struct segment_writer *w, uint8_t *bytes, uint64_t sequence, uint64_t recording,
 		   uint64_t now_unix_ns);
 void segment_writer_done(struct segment_writer *w);
-/* False: there is no room for it, and what is there is as before, or has names more. */
+/*
+ * False: there is no room for it, and what is there is as before, or has names more. The same address is the same name
+ * (of an attribute, of a pack), or the same summary, as long as w is in use.
+ */
 bool segment_add_span(struct segment_writer *w, const struct span *s);
 /* What was lost of all until then. Likewise. */
 bool segment_add_losses(struct segment_writer *w, const struct recorded_losses *l);

@@ -21,14 +21,35 @@ bool span_rules_name(const struct span_rules *r, const char *name)
 	return false;
 }
 
+enum meaning {
+	MEANS_ATTRIBUTE, MEANS_STATUS, MEANS_KIND, MEANS_NAME, MEANS_PACK, MEANS_DURATION, MEANS_PANICKED
+};
+
+static enum meaning meaning_of(const char *name)
+{
+	static const struct {
+		const char *name;
+		enum meaning meaning;
+	} all[] = {{"status", MEANS_STATUS}, {"kind", MEANS_KIND},	  {"name", MEANS_NAME},
+		   {"pack", MEANS_PACK},     {"duration", MEANS_DURATION}, {"latency", MEANS_DURATION},
+		   {"panicked", MEANS_PANICKED}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (!strcmp(name, all[i].name))
+			return all[i].meaning;
+	return MEANS_ATTRIBUTE;
+}
+
 static void add_names(struct span_rules *r, const struct condition *c)
 {
 	if (!c)
 		return;
 	add_names(r, c->a);
 	add_names(r, c->b);
-	if (c->op == CONDITION_ATTRIBUTE && !span_rules_name(r, c->text))
-		vec_push(&r->names, c->text);
+	if (c->op != CONDITION_ATTRIBUTE || span_rules_name(r, c->text))
+		return;
+	vec_push(&r->names, c->text);
+	vec_push(&r->meanings, meaning_of(c->text));
 }
 
 static void set_text(struct span_rules *r, const char *name, const char *text)
@@ -53,24 +74,34 @@ static void set_value(struct span_rules *r, const char *name, const struct attr 
 		v->b = a->b;
 }
 
-static void set_named(struct span_rules *r, const char *name, const struct span *s)
+static void set_of_span(struct span_rules *r, const char *name, enum meaning meaning, const struct span *s)
 {
 	const struct attr *a;
 
-	if (!strcmp(name, "status"))
+	switch (meaning) {
+	case MEANS_STATUS:
 		set_text(r, name, span_status_text(s->status));
-	else if (!strcmp(name, "kind"))
+		break;
+	case MEANS_KIND:
 		set_text(r, name, span_kind_text(s->kind));
-	else if (!strcmp(name, "name"))
+		break;
+	case MEANS_NAME:
 		set_text(r, name, s->name);
-	else if (!strcmp(name, "pack"))
+		break;
+	case MEANS_PACK:
 		set_text(r, name, s->pack);
-	else if (!strcmp(name, "duration") || !strcmp(name, "latency"))
+		break;
+	case MEANS_DURATION:
 		attr_list_set(&r->values, name, ATTR_INT)->i = (int64_t)s->duration_ns;
-	else if (!strcmp(name, "panicked"))
+		break;
+	case MEANS_PANICKED:
 		attr_list_set(&r->values, name, ATTR_BOOL)->b = s->panicked;
-	else if ((a = span_attr(s, name)))
-		set_value(r, name, a);
+		break;
+	case MEANS_ATTRIBUTE:
+		a = span_attr(s, name);
+		if (a)
+			set_value(r, name, a);
+	}
 }
 
 static bool any_holds(struct span_rules *r)
@@ -87,7 +118,7 @@ bool span_rules_hold(struct span_rules *r, const struct span *s)
 {
 	attr_list_reset(&r->values);
 	for (size_t i = 0; i < r->names.len; i++)
-		set_named(r, r->names.data[i], s);
+		set_of_span(r, r->names.data[i], r->meanings.data[i], s);
 	return any_holds(r);
 }
 
@@ -112,4 +143,5 @@ void span_rules_done(struct span_rules *r)
 {
 	attr_list_done(&r->values);
 	vec_done(&r->names);
+	vec_done(&r->meanings);
 }

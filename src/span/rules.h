@@ -17,6 +17,7 @@ struct span_rules {
 	const struct condition *const *rules;
 	size_t n;
 	VEC(const char *) names; /* that rules name, each once */
+	VEC(unsigned char) meanings; /* of these: rules.c's */
 	struct attr_list values; /* of these, of the span at hand */
 };
 

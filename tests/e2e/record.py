@@ -8,6 +8,7 @@ import threading
 import time
 
 from earshot import Earshot, need_earshot, one_sentence, patched, planter
+from otlp import FakeCollector
 from proc import BIN, EARSHOT, Skip, run_once, scratch, until
 from target import Httpd, get, newest
 from testing import Test, scaled
@@ -238,6 +239,19 @@ def _full_disk():
         run_once(["umount", "-l", small])
 
 
+def _sent():
+    """A dump goes to a collector, which has nothing of it before, with its reason beside each span."""
+    with FakeCollector() as fake, Recorder("--otlp", fake.url, "-o", "none") as r:
+        for i in range(300):
+            r.get(f"/alloc?{i}")
+        done = run_once([EARSHOT, "record", "--dump", str(r.e.pid)])
+        assert done.code == 0 and " spans of " in done.out(), done.describe()
+        got = [s for s in fake.spans if s["attributes"].get("url.path") == "/alloc"]
+        assert sorted(int(s["attributes"]["url.query"]) for s in got) == list(range(300)), len(got)
+        assert {s["resource"].get("earshot.dump.reason", "")[:20] for s in got} == {"asked for by process"}, got[0]
+        assert not _dumps(r.folder)
+
+
 def _usage():
     need_earshot(root=False)
     for args, words in ((["-p", "1", "--last", "soon"], "--last expects"), (["-p", "1", "--last", "5kB"], "--last expects"),
@@ -255,6 +269,7 @@ def tests():
     yield Test("rules", _rules)
     yield Test("requests", _requests)
     yield Test("recorder-killed", _killed)
+    yield Test("sent", _sent)
     yield Test("full-disk", _full_disk)
     for how in DEATHS:
         test = Test(how, lambda h=how: _deaths(h), 60 + 5 * scaled(1, 1, "DEATHS"))

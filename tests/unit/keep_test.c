@@ -123,11 +123,14 @@ static void rules_see_what_spans_have(void **state)
 		{"error.type", false},
 		{"nothing == \"\"", false},
 		{"!error.type", true},
+		{"latency > 29ms && panicked", true},
+		{"panicked == false", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct span s = span_make("GET /", 30000000, attrs, ARRAY_SIZE(attrs));
 
+		s.panicked = true;
 		begin(cases[i].rule, 0);
 		keeper_span(keeper, &s, 0);
 		if ((given[0] != 0) != cases[i].holds)
@@ -143,7 +146,8 @@ static void rules_that_are_none(void **state)
 					    /* They would never hold. */
 					    "status == err", "\"failed\" != status", "kind == Server", "kind == 2",
 					    "duration > \"1s\"", "duration == true", "duration > 1",
-					    "duration > 1.5",      "1 < duration"};
+					    "duration > 1.5",      "1 < duration",
+					    "latency > 1"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		const struct condition *c;
