@@ -45,7 +45,7 @@ class There:
 def _uprobes():
     """Each request of cases.py gives its one span, as on this machine."""
     script = "".join(json.dumps(line) + "\n" for _, _, line in plan(There()))
-    done = vm.run(SERVE, {"httpd": newest(), "client": BIN / "client", "script": script}, 60)
+    done = vm.run(SERVE, {"httpd": newest(), "client": BIN / "client", "script": script}, 120)
     assert done.code == 0, done.describe()
     assert WARNING not in done.log, done.log
     there = There(next(json_lines(done.files["report"])))
@@ -77,7 +77,7 @@ def _writing_is_allowed():
 
 
 def _writing_is_locked_down():
-    done = vm.run("earshot doctor --json", seconds=40, kernel="lockdown=integrity")
+    done = vm.run("earshot doctor --json", seconds=60, kernel="lockdown=integrity")
     ok, text = _writing(done.out)
     assert not ok and "kernel lockdown forbids" in text, text
     assert WARNING not in done.log, done.log
@@ -88,7 +88,7 @@ def _unit_test(name, *arguments, tests):
     program = ROOT / "build" / "tests" / "unit" / name
     if not program.exists():
         raise Skip(f"{name} is not built (make tests)")
-    done = vm.run(" ".join([str(program), *arguments]), seconds=60, programs=[str(program)])
+    done = vm.run(" ".join([str(program), *arguments]), seconds=200, programs=[str(program)])
     assert done.code == 0, done.describe()
     for test in tests:
         assert re.search(rf"OK \] {test}", done.out + done.err), done.describe()
@@ -106,8 +106,8 @@ def _marks():
 
 
 def tests():
-    yield Test("writes", _writes, 120)
-    yield Test("marks", _marks, 120)
-    yield Test("writing-is-allowed", _writing_is_allowed, 90)
-    yield Test("writing-is-locked-down", _writing_is_locked_down, 90)
-    yield Test("uprobes", _uprobes, 120)
+    yield Test("writes", _writes, 300)
+    yield Test("marks", _marks, 300)
+    yield Test("writing-is-allowed", _writing_is_allowed, 150)
+    yield Test("writing-is-locked-down", _writing_is_locked_down, 150)
+    yield Test("uprobes", _uprobes, 200)

@@ -22,7 +22,7 @@ KERNEL = CACHE / "vm" / "vmlinuz"
 HOST = "10.0.2.2"  # what qemu calls this machine's 127.0.0.1
 QEMU, BUSYBOX = "qemu-system-x86_64", "busybox"
 NETWORK = ("-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host,romfile=")
-BOOT = 30  # seconds until a command begins, at most; some 5 on a machine that has nothing else to do
+BOOT = 60  # seconds until a command begins, at most; some 5 on a machine that has nothing else to do
 
 
 class Done:

@@ -832,7 +832,8 @@ static void check_writes(const struct planter_report *r)
 static const struct price_class uprobe_prices[] = {
 	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
 	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
-	[PRICE_STEPPED] = {"stepped", "single-stepped, expensive", "on any other instruction (returns)"},
+	[PRICE_STEPPED] = {"stepped", "single-stepped, expensive", "on any other instruction"},
+	[PRICE_RETURN] = {"return", "expensive before Linux 6.19", "on a function's return"},
 };
 
 static void uprobe_check(const struct planter_report *r)
