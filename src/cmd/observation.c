@@ -121,6 +121,15 @@ void observation_losses(const struct observation *ob, const struct consumer *c, 
 	losses_subtract(ret, &others);
 }
 
+void observation_unfinished(struct observation *ob)
+{
+	struct consumer *c;
+
+	for_consumers(c, ob)
+		if (c->ops->unfinished)
+			c->ops->unfinished(c);
+}
+
 /* ---- time ---- */
 
 static void tick(struct observation *ob)

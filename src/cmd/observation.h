@@ -94,6 +94,8 @@ const source_list *observation_sources(const struct observation *ob);
 void observation_drain(struct observation *ob);
 /* Adds what sources lost of the consumer's probes, and what they cannot say whose it is. */
 void observation_losses(const struct observation *ob, const struct consumer *c, struct losses *ret);
+/* Hands over what is not finished, as it is now. In a copy of the process (fork): nothing else may come there. */
+void observation_unfinished(struct observation *ob);
 /* What it comes to so far, but for what sinks lost. */
 void observation_summary(struct observation *ob, struct run_summary *ret);
 

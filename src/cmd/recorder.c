@@ -98,6 +98,10 @@ static void dump_main(struct recorder *r, const struct dump_request *q, int fd)
 	int code;
 
 	close_all_but(fd);
+	recording_is_copy(r->recording);
+	span_rules_done(&r->rules);
+	r->rules.n = 0;
+	observation_unfinished(r->observation);
 	setpriority(PRIO_PROCESS, 0, NICE);
 	buf_char(&text, '0');
 	code = dump_write(&r->o.place, q, &text, &err) < 0;

@@ -138,6 +138,11 @@ void recording_tick(struct recording *r, uint64_t now_monotonic_ns)
 	bring_up_to_date(r);
 }
 
+void recording_is_copy(struct recording *r)
+{
+	r->file = NULL; /* its descriptor may be another file's here */
+}
+
 uint64_t recording_too_large(const struct recording *r)
 {
 	return r->too_large;

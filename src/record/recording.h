@@ -29,6 +29,8 @@ void recording_span(struct recording *r, const struct span *s);
 void recording_losses(struct recording *r, const struct recorded_losses *l);
 /* About every 100 ms: lets go what is too old, and brings the file up to date. */
 void recording_tick(struct recording *r, uint64_t now_monotonic_ns);
+/* In a copy of the process: what comes from now on is kept there, and in no file. */
+void recording_is_copy(struct recording *r);
 /* Spans that are larger than a segment, and were not recorded. */
 uint64_t recording_too_large(const struct recording *r);
 /* Bytes that are kept now, and that may be. */

@@ -974,6 +974,21 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	target_free(a, t);
 }
 
+void assembler_unfinished(struct assembler *a, uint64_t now_monotonic_ns)
+{
+	const char *key = intern(&a->interner, UNFINISHED_KEY);
+	struct open_span *s;
+	void *v;
+
+	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
+		while ((s = open_spans_oldest(&((struct target *)v)->open))) {
+			struct ending end = ending_of(s, now_monotonic_ns);
+
+			attr_list_set(&s->attrs, key, ATTR_BOOL)->b = true;
+			finish(a, v, s, &end);
+		}
+}
+
 void assembler_summary(const struct assembler *a, struct run_summary *ret)
 {
 	void *v;

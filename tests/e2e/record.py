@@ -192,6 +192,25 @@ def _requests():
         assert run_once([EARSHOT, "record", "--dump", f"e2e-{os.getpid()}"]).code == 3
 
 
+def _unfinished():
+    """What is open when a dump is made is in it as such, and ends all the same."""
+    with Recorder() as r:
+        def slow():
+            out = pathlib.Path(run_once([EARSHOT, "record", "--dump", str(r.e.pid)]).out().split(" → ")[1].strip())
+            return [s for s in _read(out)[1] if s["attributes"]["url.path"] == "/slow"]
+
+        t = threading.Thread(target=lambda: r.get("/slow?ms=3000"))
+        t.start()
+        first = until("the slow request is there", slow, 10)
+        again = slow()
+        assert [s["attributes"].get("earshot.unfinished") for s in first + again] == [True, True], first
+        assert first[0]["span_id"] == again[0]["span_id"] and first[0]["duration_ns"] < again[0]["duration_ns"], again
+        t.join()
+        (last,) = slow()
+        assert last["span_id"] == first[0]["span_id"] and "earshot.unfinished" not in last["attributes"], last
+        assert last["attributes"]["http.response.status_code"] == 200 and last["duration_ns"] >= 3e9, last
+
+
 def _killed():
     """The recorder is killed: what it had written to its file is there, and is not overwritten by the next one."""
     ring = scratch() / "ring"
@@ -268,6 +287,7 @@ def tests():
     yield Test("usage", _usage)
     yield Test("rules", _rules)
     yield Test("requests", _requests)
+    yield Test("unfinished", _unfinished)
     yield Test("recorder-killed", _killed)
     yield Test("sent", _sent)
     yield Test("full-disk", _full_disk)
