@@ -383,6 +383,8 @@ static void leave(struct observation *ob, struct tracked *t, bool exited)
 	for_consumers(c, ob)
 		if (c->ops->leave)
 			c->ops->leave(c, &t->p, exited);
+	if (ob->processes.left)
+		ob->processes.left(ob->processes.left_arg, &t->p, t->pidfd);
 	sources_forget_target(&ob->sources, t->p.id);
 	loop_remove(ob->loop, t->exit_source);
 	map_del(&ob->processes.observed, (uint64_t)t->p.process.pid);
@@ -770,6 +772,12 @@ int observation_watch(struct observation *ob, const struct target_query *q, stru
 }
 
 /* ---- all of them ---- */
+
+void observation_on_left(struct observation *ob, observation_left_fn fn, void *arg)
+{
+	ob->processes.left = fn;
+	ob->processes.left_arg = arg;
+}
 
 void observation_on_idle(struct observation *ob, void (*fn)(void *arg), void *arg)
 {

@@ -52,6 +52,11 @@ uint64_t process_start_ticks(const char *procfs, int pid);
  * shows of it is no longer the program. It may be a zombie.
  */
 bool process_ended(const char *procfs, int pid, int wait_ms);
+/*
+ * How it ended, as wait(2) tells its parent. Only of one that has (pidfd is readable). False where that may not be
+ * known: its parent has taken note of its end, and the kernel is older than 6.15.
+ */
+bool process_exit_status(const char *procfs, const struct process *p, int pidfd, int *ret);
 /* CPU time that the process has used, user and system, to the clock tick; 0 when gone. */
 uint64_t process_cpu_ns(const char *procfs, int pid);
 int process_parent(const char *procfs, int pid); /* 0 when gone */

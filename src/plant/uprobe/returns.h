@@ -19,8 +19,8 @@ int returns_prog_load(const struct uprobe_means *m);
 /* Where a program on a RET begins, ctx in REG_CTX: takes back what another one has done at this very hit. */
 void returns_undo(struct emit *e, const struct arch *arch);
 /*
- * Where it ends: the instruction pointer and SP are what they are behind the RET. Where the return address cannot be read,
- * or others have moved the instruction pointer, all stays as it is, and the kernel runs the RET.
+ * Where it ends: the instruction pointer and SP are what they are behind the RET. Where the return address cannot be
+ * read, or others have moved the instruction pointer, all stays as it is, and the kernel runs the RET.
  */
 void returns_run(struct emit *e, const struct arch *arch);
 
