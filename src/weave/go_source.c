@@ -387,6 +387,12 @@ static void add_function(struct source_reader *r, TSNode n)
 	vec_push(&r->functions, f);
 }
 
+/* Without the brackets around it. */
+static struct go_span within(struct go_span s)
+{
+	return s.end - s.start < 2 ? s : (struct go_span){s.start + 1, s.end - 1};
+}
+
 static void add_types(struct source_reader *r, TSNode n)
 {
 	for (uint32_t i = 0; i < ts_node_named_child_count(n); i++) {
@@ -397,7 +403,8 @@ static void add_types(struct source_reader *r, TSNode n)
 			continue;
 		t = (struct go_type_decl){.name = text_of(r, span_of(name)), .type = span_of(type)};
 		t.alias = is(spec, N_TYPE_ALIAS);
-		t.generic = !ts_node_is_null(field(spec, "type_parameters"));
+		if (!ts_node_is_null(field(spec, "type_parameters")))
+			t.params = within(span_of(field(spec, "type_parameters")));
 		vec_push(&r->types, t);
 	}
 }

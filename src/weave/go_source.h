@@ -66,7 +66,8 @@ struct go_function {
 struct go_type_decl {
 	const char *name;
 	struct go_span type;
-	bool alias, generic;
+	struct go_span params; /* of types, between their brackets; empty: it is not generic */
+	bool alias;
 };
 
 struct go_import_decl {

@@ -141,7 +141,9 @@ static void declarations(void **state)
 	assert_string_equal(s->imports[2].path, "net/http");
 	assert_int_equal(s->ntypes, 3);
 	assert_true(s->types[1].alias && !s->types[0].alias);
-	assert_true(s->types[2].generic);
+	assert_int_equal(s->types[2].params.end - s->types[2].params.start, 5);
+	assert_memory_equal(s->text + s->types[2].params.start, "P any", 5);
+	assert_int_equal(s->types[0].params.end, 0);
 	assert_memory_equal(s->text + s->types[0].type.start, "struct{ x int }", 15);
 }
 

@@ -122,6 +122,18 @@ static char *woven_text(struct source *s)
 
 static const char *goroot; /* where other packages' source is; NULL: nowhere */
 
+static void weave_calls_of(struct source *s, const char *text)
+{
+	struct span_question q;
+	struct arena arena = {0};
+	struct err err = {0};
+
+	if (span_question_parse(text, &arena, &q, &err) ||
+	    weave_points(&s->package, &(struct weave_wanted){.calls = &q, .ncalls = 1, .goroot = goroot}, &err))
+		fail_msg("%s", err.text);
+	arena_done(&arena);
+}
+
 static void weave_one(struct source *s, const char *pack_text, const char *span)
 {
 	struct pack *pack = NULL;
@@ -657,6 +669,67 @@ static void generic_functions_and_nested_literals(void **state)
 	arena_done(&arena);
 }
 
+/* All that is given and returned, and where it is in the records; a pattern leaves out what has type parameters. */
+static void calls_tell_their_variables(void **state)
+{
+	struct source s;
+	struct woven_point p[4];
+	struct arena arena = {0};
+
+	(void)state;
+	source_open(&s, "main",
+	            "package main\n\ntype N int32\ntype T struct{}\n\n"
+	            "func (t *T) F(n N, _ *T, s string, b []byte, more ...int) (r float32, err error) {\n"
+	            "\treturn\n}\n\n"
+	            "func GF[X any](x X) {}\n");
+	weave_calls_of(&s, "main.*F*");
+	assert_int_equal(read_points(&s, &arena, p, 4), 2);
+	assert_string_equal(p[0].pack, "calls");
+	assert_true(p[0].every_call && p[0].has_receiver && p[1].every_call);
+	assert_int_equal(p[0].nslots, 3); /* not whose goroutine it is: nobody asks for parents */
+	assert_int_equal(p[0].nvariables, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(p[0].variables[i].slot, ((int[]){-1, 0, -1, 1, 2, -1})[i]);
+	assert_string_equal(p[0].variables[0].type, "*main.T");
+	assert_string_equal(p[0].variables[1].name, "n");
+	assert_string_equal(p[0].variables[1].form, "int32");
+	assert_string_equal(p[0].variables[1].type, "main.N");
+	assert_string_equal(p[0].variables[2].name, "");
+	assert_string_equal(p[0].variables[4].form, "[]uint8");
+	assert_int_equal(p[1].nvariables, 2);
+	assert_string_equal(p[1].variables[0].form, "float32");
+	assert_string_equal(p[1].variables[1].form, "error");
+	assert_int_equal(p[1].variables[1].slot, 1);
+	assert_string_equal(p[1].slots[1].kind, "type");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+/* A span's points serve questions as well, unless not every call is one. */
+static void spans_tell_their_variables(void **state)
+{
+	static const char *const spans[] = {"main.f", "main.f if n > 1"};
+	struct woven_point p[4];
+	struct arena arena = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct source s;
+
+		source_open(&s, "main", "package main\n\nfunc f(n int) (int, error) {\n\treturn 0, nil\n}\n");
+		weave_one(&s, NULL, spans[i]);
+		assert_int_equal(read_points(&s, &arena, p, 4), 2);
+		assert_int_equal(p[0].every_call, !i);
+		if (!i) {
+			assert_int_equal(p[0].variables[0].slot, 1); /* behind the function's name */
+			assert_int_equal(p[1].variables[0].slot, -1);
+			assert_int_equal(p[1].variables[1].slot, 0);
+		}
+		source_close(&s);
+	}
+	arena_done(&arena);
+}
+
 /* A function's own comment makes a span of it, as --span would. */
 static void source_asks_for_spans(void **state)
 {
@@ -776,6 +849,8 @@ int main(void)
 	    cmocka_unit_test(methods_of_types_that_are_only_taken),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
+	    cmocka_unit_test(calls_tell_their_variables),
+	    cmocka_unit_test(spans_tell_their_variables),
 	    cmocka_unit_test(source_asks_for_spans),
 	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
 	    cmocka_unit_test(what_the_go_command_lists),
