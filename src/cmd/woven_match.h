@@ -2,6 +2,8 @@
 #ifndef CMD_WOVEN_MATCH_H
 #define CMD_WOVEN_MATCH_H
 
+#include "base/map.h"
+#include "plant/plant.h"
 #include "plant/woven.h"
 #include "probe/pack/join.h"
 
@@ -10,6 +12,7 @@ struct woven_set {            /* of an executable */
 	size_t n, broken;
 	const struct woven_known *known; /* of what all of them ask for */
 	size_t nknown;
+	struct map missing;   /* keys of fields that a type of the program does not have so */
 	struct arena arena;
 };
 /* What points need to be told of types is looked up in b; what is not as they were built to expect is left out. */
@@ -28,6 +31,9 @@ const struct woven_point *woven_match(struct woven_set *s, const struct join *j,
  * or it has more words than a plan.
  */
 const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j);
+/* What the join's program would capture and none of its points (all) does; in the set's arena. */
+const struct own_lack *woven_lacks(struct woven_set *s, const struct join *j, const struct own_point *all,
+				   size_t *ret_n);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
 
