@@ -22,7 +22,7 @@ struct planter {
 /* A point that the program has itself, since it was built with it (woven.h): nothing is planted for it. */
 struct woven_plan;
 struct own_point {
-	uint64_t key;
+	uint64_t key;                           /* 0: there is nothing to be done for it */
 	const struct woven_known *known;        /* what all points of the program may ask for (woven.h) */
 	size_t nknown;
 	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */

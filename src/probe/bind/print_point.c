@@ -700,8 +700,8 @@ static bool print_body(struct printing *pr)
 		go_line(g, "earshotKeep(0x%" PRIx64 ", &earshotW[0], %zu)", pr->kept->key, pr->nkept);
 	else if (pr->kept && pr->kept->forgets)
 		go_line(g, "earshotForget(0x%" PRIx64 ")", pr->kept->key);
-	go_line(g, elsewhere ? "written = earshotWriteFor(%s, uintptr(%s), " : "written = earshotWrite(", elsewhere,
-	        sp);
+	go_line(g, elsewhere ? "%s earshotWriteFor(%s, uintptr(%s), " : "%s earshotWrite(",
+	        pr->made ? "written =" : "return", elsewhere, sp);
 	return true;
 }
 
@@ -790,8 +790,8 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	else
 		buf_printf(out, "nil, 0)\n");
 	if (pr->made)
-		buf_printf(out, "\tif %s.value != 0 {\n%s\t}\n", pr->made, pr->given.data);
-	buf_printf(out, "\treturn written\n}\n");
+		buf_printf(out, "\tif %s.value != 0 {\n%s\t}\n\treturn written\n", pr->made, pr->given.data);
+	buf_printf(out, "}\n");
 	return 0;
 }
 

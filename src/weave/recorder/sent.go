@@ -114,7 +114,8 @@ func earshotKeepState(run *earshotRun, text unsafe.Pointer, n uintptr) {
 // ---- a trace context in what is sent ----
 
 // What an inject takes: slots in this order (probe/bind/print_point.c). The texts of the buffer and of what is filled are
-// where they lie; the value of the latter is how much of it is filled, and its text where that is counted.
+// where they lie; the value of the latter is how much of it is filled, and its text where that is counted. For what a call
+// is given instead of its own, filled is memory that is large enough, and block becomes how much of it was written.
 type earshotInjected struct {
 	carrier, form, needs, against, buffer, filled, block, stream, state earshotSlot
 }
@@ -372,7 +373,7 @@ func earshotPutMessage(run *earshotRun, s *earshotInjected) {
 	earshotPutText(at, "Traceparent: ")
 	earshotPutParent(run, unsafe.Add(at, 13))
 	earshotPutText(unsafe.Add(at, 68), "\r\n\r\n")
-	s.filled.value = uint64(n) + 70
+	s.block.value = uint64(n) + 70
 }
 
 // The span that is asked for by a carrier, if what it needs is there; what is lent to a call is first that of the call's
@@ -427,6 +428,7 @@ func earshotInject(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 	case earshotRecordOf:
 		said.value = earshotWritten
 		earshotPutParent(run, s.filled.text)
+		s.block.value = 55
 	default:
 		said.value = earshotFits(s)
 		if said.value == earshotWritten {
