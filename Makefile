@@ -140,7 +140,8 @@ soak-traces: all
 soak-woven: $(BUILD)/tests/unit/woven_test
 	EARSHOT_GOROUTINES=10000000 $<
 soak-propagate: all
-	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages
+	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages \
+		'woven_traces/propagate*' 'woven_traces/tracestate*' 'woven_traces/messages*'
 soak-cycles: all
 	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
 		EARSHOT_LONG_RUN=12 EARSHOT_TRACE_CYCLES=500 \

@@ -76,9 +76,9 @@ def tests():
     for minor in dict.fromkeys(("1.21", LAST)):
         yield Test(f"whole-or-absent-go{minor}", lambda minor=minor: _whole_or_absent(minor), 600)
     yield Test(f"counts-go{LAST}", lambda: _counts(LAST), 600)
-    for minor in dict.fromkeys(("1.21", LAST) if seconds > 3 else (LAST,)):
-        yield Test(f"propagate-go{minor}", lambda minor=minor: _propagate(minor), 900 + seconds * 20)
-    if seconds > 3:
-        for minor in dict.fromkeys(("1.21", LAST)):
-            yield Test(f"tracestate-go{minor}", lambda minor=minor: _tracestate(minor), 2000)
-            yield Test(f"messages-go{minor}", lambda minor=minor: _messages(minor), 2000)
+    long = propagate.LONG
+    for minor in dict.fromkeys(("1.21", LAST) if long > 1 else (LAST,)):
+        yield Test(f"propagate-go{minor}", lambda minor=minor: _propagate(minor), 900 * long)
+        if long > 1:
+            yield Test(f"tracestate-go{minor}", lambda minor=minor: _tracestate(minor), 900 * long)
+            yield Test(f"messages-go{minor}", lambda minor=minor: _messages(minor), 900 * long)
