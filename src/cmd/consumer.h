@@ -48,6 +48,7 @@ struct observed_process {
 	struct plant *const *plants; /* by executable->probes, NULL where refused; NULL: none is planted */
 	bool own;                    /* its own points are switched on, or will be as soon as they can: for what has
 				      * one nothing is planted */
+	bool in_steps;               /* its own points were at work before the rest was planted */
 	uint64_t bias;
 	uint32_t id;                 /* its target number: unique in an observation, from 1 */
 	struct arena arena;          /* until it is left; where a consumer keeps processes, until the end */

@@ -356,6 +356,11 @@ struct planter *observation_planter(const struct observation *ob)
 	return ob->planter;
 }
 
+const char *observation_cannot_plant(const struct observation *ob)
+{
+	return ob->planter ? NULL : ob->no_planter.text;
+}
+
 const struct planter_ops *observation_planter_ops(const struct observation *ob)
 {
 	return ob->planter_ops;

@@ -88,6 +88,7 @@ struct loop *observation_loop(const struct observation *ob);
 const char *observation_procfs(const struct observation *ob);
 const pack_set *observation_packs(const struct observation *ob);
 struct planter *observation_planter(const struct observation *ob); /* NULL: nothing is planted */
+const char *observation_cannot_plant(const struct observation *ob); /* … and why; NULL: it is */
 const struct planter_ops *observation_planter_ops(const struct observation *ob); /* also where nothing is planted */
 const source_list *observation_sources(const struct observation *ob);
 /* Hands over what waits now. */

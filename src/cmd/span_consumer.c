@@ -164,7 +164,7 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 
 static void planted(struct consumer *c, struct observed_process *p)
 {
-	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns());
+	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns(), p->in_steps);
 }
 
 /* Of records that should have been written: without those that were to be left out. */

@@ -62,6 +62,8 @@ uint64_t process_cpu_ns(const char *procfs, int pid);
 int process_parent(const char *procfs, int pid); /* 0 when gone */
 /* Which network namespace it is in, as a number that no other has at the same time; 0 where it may not be known. */
 uint64_t process_network(const char *procfs, int pid);
+/* Whether the CPU keeps a second stack of its return addresses (x86's user shadow stack). */
+bool process_has_shadow_stack(const char *procfs, int pid);
 /* Whether pid is ancestor or one of its descendants. */
 bool process_descends(const char *procfs, int pid, int ancestor);
 

@@ -80,6 +80,8 @@ GROUPS = (
     "woven",
     "weave_source",
     "gotrace",
+    "usdt",
+    "usdt_debian",
     "weave",
     "weave_builds",
     "woven_traces",

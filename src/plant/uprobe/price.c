@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "plant/uprobe/returns.h"
 
 /* In the file's text, as uprobes need it. The first instruction is the site. */
 __asm__(".pushsection .text\n"
@@ -91,7 +92,8 @@ void price_measure(const struct uprobe_means *m, double ret[PRICES])
 	const void *const fns[] = {[PRICE_NOP5] = price_nop5, [PRICE_EMULATED] = price_emulated,
 				   [PRICE_STEPPED] = price_stepped, [PRICE_RETURN] = price_return};
 	_cleanup_(cleanup_fd) int prog = uprobe_prog_load(m, "price", nothing, ARRAY_SIZE(nothing), NULL);
+	_cleanup_(cleanup_fd) int returns = m->returns ? returns_prog_load(m) : -1;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(fns); i++)
-		ret[i] = prog < 0 ? 0 : price_of(m, prog, fns[i]);
+		ret[i] = prog < 0 ? 0 : price_of(m, i == PRICE_RETURN && returns >= 0 ? returns : prog, fns[i]);
 }
