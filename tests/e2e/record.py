@@ -237,7 +237,7 @@ def _killed():
     with Recorder("--file", ring, "--last", "2MB") as r:
         for i in range(10):
             r.get(f"/alloc?{i}")
-        until("the file has them", lambda: read(ring, "-q").out().count('"/alloc"') >= 10, 10)
+        until("the file has them", lambda: read(ring, "-q").out().count('"url.path":"/alloc"') >= 10, 10)
         os.kill(r.e.pid, signal.SIGKILL)
         r.e.wait(10)
         lines = [json.loads(line) for line in read(ring, "-q").out().splitlines()]
