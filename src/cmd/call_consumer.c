@@ -400,6 +400,7 @@ void inquiry_make(const struct call_options *o, const struct question *questions
 				    .max_string = (unsigned)o->max_string,
 				    .max_items = (unsigned)o->max_items},
 			 .caps = &observation_planter_ops(ob)->caps,
+			 .cannot_plant = observation_cannot_plant(ob),
 			 .locate = observation_planter_ops(ob)->locate,
 			 .follow = (unsigned)o->follow,
 			 .wants_return = needs & SINK_NEEDS_RETURN,

@@ -3,6 +3,7 @@
 #define CMD_CALL_WANTED_H
 
 #include "cmd/observation.h"
+#include "cmd/woven_match.h"
 #include "probe/plan/call_plan.h"
 
 struct inquiry {                         /* what is asked of every executable */
@@ -28,6 +29,7 @@ struct call_wanted {
 	struct plan_probes *probes_of_plan;
 	const struct call_plan **plan_of_probe; /* NULL for hooks */
 	size_t nsites;
+	struct woven_set woven;          /* what the program records itself */
 	const struct inquiry *inquiry;   /* outlives it */
 	bool explained;
 };

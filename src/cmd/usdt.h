@@ -6,7 +6,7 @@
 #include "cmd/verb.h"
 #include "usdt/notes.h"
 
-extern const struct verb verb_usdt_list, verb_usdt_script;
+extern const struct verb verb_usdt_list, verb_usdt_script, verb_usdt_attach;
 
 /* A file with USDT probes, sorted (usdt_notes_sort). */
 struct usdt_file {

@@ -247,8 +247,9 @@ bool source_package_choose(struct source_types *s, struct source_package *p)
 	if (!l)
 		return false;
 	p->listed = true;
-	for (size_t i = 0; !p->owned.len && l->files[i]; i++)
-		read_source(s, p, l->dir, l->files[i]);
+	if (!p->owned.len) /* else its folder was read */
+		for (size_t i = 0; l->files[i]; i++)
+			read_source(s, p, l->dir, l->files[i]);
 	take_files(s, p, l->files);
 	return true;
 }
