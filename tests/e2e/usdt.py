@@ -118,6 +118,23 @@ number:	.8byte 1, 2
     return ""
 
 
+def _nops():
+    """What a hit costs is said by the instruction; one of five bytes is refused where code may keep data below its stack."""
+    nops = {"one": (".byte 0x90", "nop", "cheap"), "five": (".byte 0x0f, 0x1f, 0x44, 0, 0", "nop5", "cheap on Linux 6.18"),
+            "ten": (".byte 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0", "other nop", "depends on the kernel"),
+            "none": ("mov %rax, %rbx", "no nop", "dear")}
+    source = "".join(f"{name}:	{code}\n" + stapsdt.note(name, "made", name, "8@%rax 8@%rbx 8@%rcx -8@%rdi")
+                     for name, (code, _, _) in nops.items())
+    for is_go, more in ((False, ""), (True, '.section .gopclntab,"a"\n.long 1\n')):
+        file, = _list(stapsdt.build(scratch(), "nops", source + more, "-shared", "-nostdlib"))
+        assert file["go"] == is_go, file
+        for probe in file["probes"]:
+            site, = probe["sites"]
+            assert (site["instruction"], site["price"]) == nops[probe["name"]][1:], site
+            assert ("refused" in site) == (probe["name"] == "five" and not is_go), site
+    return ""
+
+
 def _headless():
     """Without section headers notes are not found, and nobody can tell whether there are any."""
     path = scratch() / "headless"
@@ -302,6 +319,7 @@ def tests():
     for name in PROGRAMS:
         yield Test(f"list-{name}", lambda n=name: _program(n), 60)
     yield Test("forms", _forms, 60)
+    yield Test("nops", _nops, 60)
     yield Test("headless", _headless, 60)
     yield Test("process", _process, 60)
     yield Test("script", _script, 120)
