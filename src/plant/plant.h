@@ -123,6 +123,8 @@ struct planter_ops {
 			    struct err *err);
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, unsigned price);
+	/* Whether a hit there costs many times what it does at other sites of this planter. NULL: at none. */
+	bool (*is_dear)(struct planter *p, const struct site *s);
 	/* Tries what it needs, and measures its prices (opens an instance for that). */
 	void (*check)(const struct planter_report *r);
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "weave/go_list.h"
 #include "weave/source_types.h"
 
 /* A tree of files below a folder of its own: a GOROOT and a module. */
@@ -284,6 +285,33 @@ static void what_is_not_known(void **state)
 	world_close(&w);
 }
 
+/* Where a package lies that is not seen the go command is asked, which takes longer than to compile many a package. */
+static void the_standard_library_uses_nothing_else(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	put_file(&w, "go/src/go.mod", "module std\n");
+	for (int std = 0; std <= 1; std++) {
+		struct go_list list = {.go = "/nowhere/go", .package = "x"};
+		struct weave_package p = {0};
+		char goroot[128], path[128], *files[1] = {path};
+		struct source_types *types;
+
+		snprintf(goroot, sizeof(goroot), "%s/go", w.dir);
+		snprintf(path, sizeof(path), "%s/%s", w.dir, std ? "go/src/net/url/url.go" : "mod/shop.go");
+		assert_int_equal(weave_package_open(&p, std ? "net/url" : "example.com/shop/v2", files, 1, NULL), 0);
+		types = source_types_new(&p, goroot, &list);
+		w.lookup = source_types_lookup(types);
+		assert_int_equal(type_of(&w, "example.com/elsewhere.T")->kind, KIND_INVALID);
+		assert_int_equal(list.asked, !std);
+		source_types_free(types);
+		go_list_done(&list);
+		weave_package_done(&p);
+	}
+	world_close(&w);
+}
+
 /* All files that the go command lists, and no other one beside them. */
 static void listed_packages(void **state)
 {
@@ -315,6 +343,7 @@ int main(void)
 	    cmocka_unit_test(fields),
 	    cmocka_unit_test(kinds),
 	    cmocka_unit_test(what_is_not_known),
+	    cmocka_unit_test(the_standard_library_uses_nothing_else),
 	    cmocka_unit_test(what_the_go_command_knows),
 	    cmocka_unit_test(what_packs_declare),
 	    cmocka_unit_test(listed_packages),
