@@ -162,7 +162,7 @@ static bool take(struct usdt_spans *s, const struct call_record *c, const struct
 	struct arena arena = {0};
 	struct attr *attrs = arena_array(&arena, struct attr, c->nvalues + 1);
 	struct point_hit h = {.provider = site->provider, .name = site->name, .resource = c->resource,
-			      .tid = c->depth, .time_ns = c->start_ns, .unix_ns = c->start_unix_ns, .args = args,
+			      .tid = c->goid, .depth = c->depth, .time_ns = c->start_ns, .unix_ns = c->start_unix_ns, .args = args,
 			      .attrs = attrs};
 	bool taken;
 

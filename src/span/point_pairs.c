@@ -62,7 +62,7 @@ struct known {
 
 struct open_point {
 	const struct role *role;
-	uint64_t start_ns, start_unix_ns, tid;
+	uint64_t start_ns, start_unix_ns, tid, depth;
 	uint8_t trace_id[16], span_id[8], outer_id[8];
 	bool has_outer;
 	struct attr *attrs;
@@ -369,6 +369,7 @@ static struct open_point *open_new(struct point_pairs *p, const struct role *rol
 	s->start_ns = h->time_ns;
 	s->start_unix_ns = h->unix_ns;
 	s->tid = h->tid;
+	s->depth = h->depth;
 	s->resource = h->resource;
 	s->attrs = copy_attrs(h, 0, &s->arena, &s->nattrs);
 	s->name = given_name(h, &s->arena);
@@ -447,28 +448,35 @@ static bool is_inside(const struct point_thread *t, const struct open_point *s)
 	return false;
 }
 
-/* The innermost of the pair, taken out; NULL: none is open. */
-static struct open_point *take_open(struct point_thread *t, const struct role *role)
+static struct open_point *take_at(struct point_thread *t, size_t i)
+{
+	struct open_point *s = t->open.data[i];
+
+	memmove(&t->open.data[i], &t->open.data[i + 1], (t->open.len - i - 1) * sizeof(t->open.data[0]));
+	t->open.len--;
+	return s;
+}
+
+/* What was begun where the stack was no less deep than it is now has been left since. */
+static void end_left(struct point_pairs *p, struct point_thread *t, const struct role *role, const struct point_hit *h)
 {
 	for (size_t i = t->open.len; i-- > 0;) {
 		struct open_point *s = t->open.data[i];
 
-		if (!same_pair(s->role, role))
+		if (!same_pair(s->role, role) || h->depth > s->depth)
 			continue;
-		memmove(&t->open.data[i], &t->open.data[i + 1], (t->open.len - i - 1) * sizeof(t->open.data[0]));
-		t->open.len--;
-		return s;
+		take_at(t, i);
+		emit(p, s, NULL, h, is_inside(t, s));
 	}
-	return NULL;
 }
 
 static void start_on_thread(struct point_pairs *p, const struct role *role, const struct point_hit *h)
 {
 	struct point_thread *t = thread_of(p, h);
-	struct open_point *s = role->nests ? NULL : take_open(t, role), *outer;
+	struct open_point *s, *outer;
 
-	if (s)
-		emit(p, s, NULL, h, is_inside(t, s));
+	if (!role->nests)
+		end_left(p, t, role, h);
 	if (p->nopen == MAX_OPEN) {
 		p->losses.count[LOSS_OPEN_LIMIT]++;
 		return;
@@ -483,15 +491,35 @@ static void start_on_thread(struct point_pairs *p, const struct role *role, cons
 	vec_push(&t->open, s);
 }
 
+/* The innermost of the pair that began at this very depth, else the innermost; the number of open ones: none. */
+static size_t find_open(const struct point_thread *t, const struct role *role, uint64_t depth)
+{
+	size_t innermost = t->open.len;
+
+	for (size_t i = t->open.len; i-- > 0;) {
+		const struct open_point *s = t->open.data[i];
+
+		if (!same_pair(s->role, role))
+			continue;
+		if (role->nests || s->depth == depth)
+			return i;
+		innermost = innermost == t->open.len ? i : innermost;
+	}
+	return innermost;
+}
+
 static void end_on_thread(struct point_pairs *p, const struct role *role, const struct point_hit *h)
 {
 	struct point_thread *t = thread_of(p, h);
-	struct open_point *s = take_open(t, role);
+	size_t i = find_open(t, role, h->depth);
+	struct open_point *s;
 
-	if (s)
-		emit(p, s, role, h, is_inside(t, s));
-	else
+	if (i == t->open.len) {
 		p->losses.count[LOSS_UNPAIRED_END]++;
+		return;
+	}
+	s = take_at(t, i);
+	emit(p, s, role, h, is_inside(t, s));
 }
 
 /* ---- by an argument ---- */
