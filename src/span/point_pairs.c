@@ -210,7 +210,8 @@ bool point_pairs_know(struct point_pairs *p, const char *provider, const char *n
 
 	if (!k) {
 		k = arena_new(&p->arena, struct known);
-		*k = (struct known){.provider = arena_strdup(&p->arena, provider), .name = arena_strdup(&p->arena, name)};
+		*k = (struct known){.provider = arena_strdup(&p->arena, provider),
+				    .name = arena_strdup(&p->arena, name)};
 		vec_push(&p->probes, k);
 		p->resolved = false;
 	}

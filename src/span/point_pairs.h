@@ -3,9 +3,9 @@
  * on the same thread or with the same value. Which these are is told by their names, or by who asks.
  *
  * By their names: X__start with X__done, X__end or X__stop; X__begin with X__end or X__done; X__entry with X__return or
- * X__exit; also with "-" or "_" for "__". What has an entry can be within itself, as calls can. So can others, where the
- * stack is deeper at the second start; else what was begun first has been left without a word, as PostgreSQL's queries
- * are by an error, and ends there: usdt.end_missing.
+ * X__exit; also with "-" or "_" for "__". What has an entry can be within itself, as calls can. So can others, where
+ * the stack is deeper at the second start; else what was begun first has been left without a word, as PostgreSQL's
+ * queries are by an error, and ends there: usdt.end_missing.
  */
 #ifndef SPAN_POINT_PAIRS_H
 #define SPAN_POINT_PAIRS_H
