@@ -182,9 +182,9 @@ static bool begins(struct usdt_spans *s, const char *provider, const char *name)
 	return point_pairs_know(self(s)->made, provider, name);
 }
 
-static void nothing(struct usdt_spans *s)
+static void tick(struct usdt_spans *s, uint64_t until_ns)
 {
-	(void)s;
+	point_pairs_tick(self(s)->made, until_ns);
 }
 
 static void add_summary(struct usdt_spans *s, struct run_summary *sum)
@@ -257,7 +257,7 @@ static int attach(struct attaching *a)
 
 static int run(const struct verb *v, int argc, char **argv)
 {
-	struct attaching a = {.spans = {begins, take, nothing, add_summary, free_pairs},
+	struct attaching a = {.spans = {begins, take, tick, add_summary, free_pairs},
 			      .o = {.calls = CALL_DEFAULTS}};
 	struct err err = {0};
 	int code, rest, r = options_parse(v->groups, 0, &a.o, argc, argv, &rest, &err);
