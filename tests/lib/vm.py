@@ -4,7 +4,7 @@ KVM, and is some ten times slower than this machine). It has no disk: its root i
 its libraries, and the files that a test hands over. Its network is its own loopback; a test that asks for more has its
 own machine's loopback, too, as HOST.
 
-By hand: tests/lib/vm.py COMMAND [FILE...] runs a shell command with these files in its working directory."""
+By hand: tests/lib/vm.py [--newest] COMMAND [FILE...] runs a shell command with these files in its working directory."""
 
 import io
 import os
@@ -115,7 +115,9 @@ def run(command, files=None, seconds=30, options="", programs=(), network=False,
 
 
 def main(argv):
-    done = run(argv[0], {os.path.basename(p): pathlib.Path(p) for p in argv[1:]}, 300)
+    kernel = NEWEST if argv[0] == "--newest" else OLD
+    argv = argv[kernel == NEWEST:]
+    done = run(argv[0], {os.path.basename(p): pathlib.Path(p) for p in argv[1:]}, 300, kernel=kernel)
     sys.stdout.write(done.out)
     sys.stderr.write(done.err)
     return done.code

@@ -241,7 +241,7 @@ static void test_files_that_are_refused(void **state)
 	refused(&good, 100, both, -EPROTO, "too short");
 	refused(&good, bytes - 1, both, -EPROTO, "not what a recorder makes");
 	refused(&good, WOVEN_HEAD, both, -EPROTO, "not what a recorder makes");
-	refused(&zero, bytes, both, -EPROTO, "another version");
+	refused(&zero, bytes, both, -ENODATA, "has not begun");
 	refused(&older, bytes, both, -EPROTO, "another version");
 	good.pid++;
 	refused(&good, bytes, both, -ENODATA, "was forked");

@@ -777,6 +777,11 @@ static const struct event_source_ops uprobe_source = {
 	.open_calls = uprobe_open_calls,
 };
 
+static bool uprobe_is_dear(struct planter *planter, const struct site *s)
+{
+	return s->price == PRICE_STEPPED || (s->price == PRICE_RETURN && !of_planter(planter)->means.returns);
+}
+
 /* ---- the planter ---- */
 
 static int uprobe_open(const struct planter_options *o, struct planter **ret, struct err *err)
@@ -919,6 +924,7 @@ const struct planter_ops planter_uprobe = {
 	.plant = uprobe_plant,
 	.remove = uprobe_remove,
 	.price_ns = uprobe_price_ns,
+	.is_dear = uprobe_is_dear,
 	.locate = uprobe_locate,
 	.locate_place = uprobe_locate_place,
 	.check = uprobe_check,
