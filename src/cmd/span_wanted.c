@@ -19,8 +19,8 @@ void span_wanted_free(struct span_wanted *s)
 
 static const struct own_point *own_point_of(struct woven_set *s, const struct join *j)
 {
-	const struct own_point *all = NULL;
 	const struct woven_point *p = NULL;
+	struct own_point *all = NULL;
 	const int *slots;
 
 	while ((p = woven_match(s, j, p, &slots))) {
@@ -34,6 +34,8 @@ static const struct own_point *own_point_of(struct woven_set *s, const struct jo
 					  .next = all};
 		all = own;
 	}
+	if (all)
+		all->lacks = woven_lacks(s, j, all, &all->nlacks);
 	return all;
 }
 

@@ -81,25 +81,23 @@ static int field_exists(struct points_weaver *w, const char *path, struct err *e
 	return types->ops->find_field(types, t, dot + 1, &found);
 }
 
-/* Only of this package is it known which functions there are. */
-static int function_exists(struct points_weaver *w, const char *name, struct err *err)
+/* As above; -ESRCH: only of this package is it known which functions there are. */
+static int function_exists(struct points_weaver *w, const char *name)
 {
 	struct woven_function found;
 	int r = woven_function_find(w->package, name, &found, NULL);
 
-	if (r == -ESRCH)
-		return err_set(err, -ENODATA, "whether the program has %s cannot be told from this package", name);
-	return r != -ENOENT;
+	return r == -ESRCH ? r : r != -ENOENT;
 }
 
-/* Whether the source of names[0] calls names[1], …: all of them, or none. As above. */
+/* Whether the source of names[0] calls names[1], …: all of them, or none: 0 or -ENOENT. As above; 1: it is another package's. */
 static int check_calls(struct points_weaver *w, const char *const *names, bool all, struct err *err)
 {
 	struct woven_function caller;
 	int r = woven_function_find(w->package, names[0], &caller, err);
 
 	if (r == -ESRCH)
-		return 0; /* another package's: whoever listens knows */
+		return 1; /* another package's: whoever listens knows */
 	if (r)
 		return r == -ENOENT ? r : err_set(err, -ENODATA, "what %s calls cannot be told", names[0]);
 	for (size_t i = 1; names[i]; i++) {
@@ -120,17 +118,20 @@ static int check_calls(struct points_weaver *w, const char *const *names, bool a
 }
 
 /*
- * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does
- * (needs_copy, needs_run) is not known yet, nor which functions other packages have: the point is there in case that it
- * is needed, and whoever listens knows.
+ * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does or has
+ * (needs_copy, needs_run; functions of other packages: 1) is not known yet: the point is there in case that it is
+ * needed.
  */
 static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
 {
 	int is = v->needs_call ? check_calls(w, v->needs_call, true, err) : 0;
+	bool in_case = is > 0;
 
-	if (!is && v->needs_no_call)
+	if (is >= 0 && v->needs_no_call) {
 		is = check_calls(w, v->needs_no_call, false, err);
-	if (is)
+		in_case |= is > 0;
+	}
+	if (is < 0)
 		return is;
 	is = v->needs_absent ? field_exists(w, v->needs_absent, err) : 0;
 	if (is > 0)
@@ -140,18 +141,21 @@ static int check_needs(struct points_weaver *w, const struct pack_variant *v, st
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_present);
 	}
-	if (is >= 0 && v->needs_func) {
-		is = function_exists(w, v->needs_func, NULL);
-		is = is == -ENODATA ? 1 : is;
+	if (is < 0)
+		return is;
+	if (v->needs_func) {
+		is = function_exists(w, v->needs_func);
+		in_case |= is == -ESRCH;
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
 	}
-	if (is >= 0 && v->needs_no_func) {
-		is = function_exists(w, v->needs_no_func, err);
+	if (v->needs_no_func) {
+		is = function_exists(w, v->needs_no_func);
+		in_case |= is == -ESRCH;
 		if (is > 0)
 			return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_no_func);
 	}
-	return is < 0 ? is : 0;
+	return in_case;
 }
 
 /* ---- the signature ---- */
@@ -458,14 +462,17 @@ static bool says_nothing(const struct weaving_point *wp)
 	return !any;
 }
 
-/* 0: the point is printed, and can be put in. -ESRCH: the variant is of another package. */
+/*
+ * 0: the point is printed, and can be put in; 1: likewise, but whether it is the variant for this program is not known
+ * here. -ESRCH: the variant is of another package.
+ */
 static int try_variant(struct points_weaver *w, struct weaving_point *wp, const struct pack_variant *v, struct err *err)
 {
 	struct arena *arena = &w->package->arena;
 	struct woven_function found, before;
 	struct func_ref ref;
 	size_t function;
-	int r = func_ref_parse(v->func, arena, &ref, err);
+	int r = func_ref_parse(v->func, arena, &ref, err), in_case;
 
 	wp->variant = v;
 	wp->func = r >= 0 ? ref.name : v->func;
@@ -475,7 +482,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 		return r;
 	if (v->declared)
 		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
-	r = check_needs(w, v, err);
+	in_case = r = check_needs(w, v, err);
 	if (r < 0)
 		return r;
 	if (found.outer && is_wrapped(w, found.outer))
@@ -497,7 +504,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 		wp->function = function;
 	else
 		w->functions.data[function] = before;
-	return r;
+	return r < 0 ? r : in_case;
 }
 
 /* ---- the point's text ---- */
@@ -853,6 +860,7 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 {
 	struct err err = {0}, first = {0};
 	const char *func = NULL;
+	bool woven = false;
 
 	if (wp->point->role == POINT_RELEASE)
 		return; /* what woven code gives a call instead of its own is the collector's */
@@ -866,18 +874,20 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 			continue;
 		err = (struct err){0};
 		r = try_variant(w, wp, &wp->point->variants[i], &err);
-		if (!r) {
+		if (r >= 0) {
 			vec_push(&w->points, *wp);
 			if (wp->point->role == POINT_START && !wp->variant->at_return && keeps(wp->variant))
 				weave_unwinding(w, wp);
-			return;
+			woven = true;
 		}
+		if (!r)
+			return;
 		if (r != -ESRCH && r != -ENOENT && !first.code) {
 			func = wp->func;
 			first = err;
 		}
 	}
-	if (!first.code)
+	if (woven || !first.code)
 		return;
 	vec_push(&w->refused, ((struct refused_point){wp->pack, pack_woven_span(wp->part), wp->point->name, func,
 	                                              arena_strdup(&w->package->arena, first.text)}));

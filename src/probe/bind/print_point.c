@@ -39,7 +39,7 @@ void go_points_free(struct go_points *p)
 struct printing {
 	struct go_printer g;
 	struct buf captures; /* the part of the function that captures */
-	struct buf rooms;    /* variables of the function: room for chains */
+	struct buf rooms;    /* variables of the function: room for chains, pointers out of interfaces */
 	const struct go_kept *kept;
 	size_t nkept;        /* slots of what it keeps for later points */
 	struct arena *arena; /* the result's */
@@ -605,11 +605,36 @@ static bool print_inject(struct printing *pr, size_t number)
 	return good;
 }
 
+/* Which of a foreign package's types there are shows in the program: where one is not held, the next may be. */
+static void print_others(struct printing *pr, const struct bound_capture *c, size_t i, const char *kind)
+{
+	struct go_printer *g = &pr->g;
+
+	for (; i < c->nalternatives; i++) {
+		const struct bound_alternative *a = &c->alternatives[i];
+		struct go_mark before = mark(g);
+		const char *other;
+
+		if (a->why)
+			continue;
+		go_line(g, "if %s.status != %d {", g->slot, SLOT_OK);
+		g->indent++;
+		other = try_alternative(pr, c, a);
+		g->indent--;
+		go_line(g, "}");
+		if (other && !strcmp(other, kind))
+			use(pr, a->value.root);
+		else
+			take_back(g, before);
+	}
+}
+
 /* The first alternative that Go can say. */
 static bool print_capture(struct printing *pr, size_t number)
 {
 	const struct bound_capture *c = &pr->g.program->captures[number];
 	const char *why = NULL, *kind;
+	const size_t facts = pr->g.facts.len;
 
 	if (c->fact && !c->alternatives[0].why)
 		return print_fact(pr, number);
@@ -628,6 +653,8 @@ static bool print_capture(struct printing *pr, size_t number)
 		if (kind) {
 			use(pr, c->when.root);
 			use(pr, a->value.root);
+			if (pr->g.facts.len > facts)
+				print_others(pr, c, i + 1, kind);
 			if (c->carry)
 				pr->nkept = MAX(pr->nkept, (size_t)c->carry);
 			else
@@ -721,23 +748,39 @@ static void print_copies(struct printing *pr, struct buf *out)
 			           variable_name(pr, i));
 }
 
+/* A pointer to what the package cannot name is handed over in an interface. What the parameter is called then. */
+static const char *unpacked(struct printing *pr, const char *name, size_t i)
+{
+	const char *param = arena_printf(pr->g.arena, "earshotI%zu", i), *unsafe;
+
+	unsafe = go_import(pr->g.file, pr->g.arena, "unsafe");
+	buf_printf(&pr->rooms, "\t%s := (*[2]%s.Pointer)(%s.Pointer(&%s))[1]\n\t_ = %s\n", name, unsafe, unsafe, param,
+	           name);
+	return param;
+}
+
 static int print_params(struct printing *pr, struct buf *out, struct err *err)
 {
 	size_t n;
 	const struct bound_variable *v = variables(pr->g.program, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		const char *type = pr->used[i] ? go_type(&pr->g, v[i].type) : NULL;
+		const char *name, *type = pr->used[i] ? go_type(&pr->g, v[i].type) : NULL;
 
-		if (pr->used[i] && !type)
-			return err_set(err, -EINVAL, "%s", pr->g.why);
-		pr->types[i] = type ? arena_strdup(pr->arena, type) : NULL;
-		if (!type)
+		if (!pr->used[i])
 			continue;
+		name = variable_name(pr, i);
+		if (!type && !pr->by_address[i] && pr->g.program->side == SIDE_ENTRY && v[i].type->kind == KIND_POINTER) {
+			type = "interface{}";
+			name = unpacked(pr, name, i);
+		}
+		if (!type)
+			return err_set(err, -EINVAL, "%s", pr->g.why);
+		pr->types[i] = arena_strdup(pr->arena, type);
 		if (pr->by_address[i])
 			buf_printf(out, ", earshotA%zu *%s", i, type);
 		else
-			buf_printf(out, ", %s %s", variable_name(pr, i), type);
+			buf_printf(out, ", %s %s", name, type);
 	}
 	return 0;
 }
@@ -760,9 +803,6 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	int r;
 
 	g->indent = 1;
-	/* A span's points would lose what only planted ones can capture; what is written is no span's value. */
-	for (size_t i = 0; i < g->program->ncaptures; i++)
-		g->compares_foreign |= g->program->captures[i].inject != NULL;
 	if (!print_body(pr))
 		return refused(pr, err);
 	/* What it reads may be another goroutine's business: the program is not to be blamed for that. */
