@@ -90,7 +90,10 @@ static int function_exists(struct points_weaver *w, const char *name)
 	return r == -ESRCH ? r : r != -ENOENT;
 }
 
-/* Whether the source of names[0] calls names[1], …: all of them, or none: 0 or -ENOENT. As above; 1: it is another package's. */
+/*
+ * 0: the source of names[0] calls names[1], …: all of them, or none. -ENOENT: it does not. As above; 1: names[0] is
+ * another package's.
+ */
 static int check_calls(struct points_weaver *w, const char *const *names, bool all, struct err *err)
 {
 	struct woven_function caller;
