@@ -17,7 +17,7 @@
 #include "weave/spawn.h"
 
 struct build_options {
-	string_list packs, spans;
+	string_list packs, spans, traced;
 };
 
 static const struct option_def build_defs[] = {
@@ -25,6 +25,8 @@ static const struct option_def build_defs[] = {
 	 offsetof(struct build_options, packs)},
 	{0, "span", "FUNCTION", "a function of your own as a span, as `attach --span` has it (repeatable)", OPT_LIST,
 	 offsetof(struct build_options, spans)},
+	{0, "trace", "FUNCTION", "calls of this function can be asked about without planting, as a pattern of many "
+				 "(repeatable)", OPT_LIST, offsetof(struct build_options, traced)},
 	{0},
 };
 static const struct option_group build_groups[] = {{.title = "options", .defs = build_defs}, {0}};
@@ -223,6 +225,8 @@ static int build(const struct build_options *o, char **argv)
 		vec_push(&w.packs, o->packs.data[i]);
 	for (size_t i = 0; i < o->spans.len; i++)
 		vec_push(&w.spans, o->spans.data[i]);
+	for (size_t i = 0; i < o->traced.len; i++)
+		vec_push(&w.traced, o->traced.data[i]);
 	r = weaving_check(&w, &err);
 	if (r < 0) {
 		weaving_done(&w);

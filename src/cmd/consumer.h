@@ -74,6 +74,8 @@ struct consumer_ops {
 	void (*sample)(struct consumer *c, const void *sample, size_t size);
 	/* The probes of p are out, and what they wrote has been handed over. */
 	void (*leave)(struct consumer *c, struct observed_process *p, bool exited);
+	/* Hands over what is not finished, as it is now. In a copy of the process: nothing comes any more. */
+	void (*unfinished)(struct consumer *c);
 	/* About every 100 ms, behind the sinks' tick; what had been written before it was handed over before that. */
 	void (*tick)(struct consumer *c);
 	/* All processes are left: the last for sinks. */

@@ -33,7 +33,7 @@ struct tracked {              /* an observed process */
 	struct plant **plants;/* p.plants */
 	bool own_waits;       /* for its recorder: it has not begun … */
 	uint64_t own_until_ns; /* … or had not so long ago (CLOCK_MONOTONIC) */
-	size_t spared;        /* probes that would only have helped others */
+	size_t spared;        /* probes that would only have helped others, or stand for others that are there */
 	uint64_t since_ns;    /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	int pidfd;
 	struct loop_source *exit_source;
@@ -104,14 +104,20 @@ static size_t rest_of(struct tracked *t, size_t *ret)
 
 	t->spared = 0;
 	for (size_t i = 0; i < x->nprobes; i++) {
-		if (t->p.own && x->probes[i].own)
+		const struct plant_probe *p = &x->probes[i];
+
+		if (t->p.own && p->own)
 			continue;
-		useful |= !x->probes[i].auxiliary;
+		if (p->own_only || (t->p.own && p->unless_own)) {
+			t->spared++;
+			continue;
+		}
+		useful |= !p->auxiliary;
 		ret[n++] = i;
 	}
 	if (useful)
 		return n;
-	t->spared = n;
+	t->spared += n;
 	return 0;
 }
 
@@ -395,6 +401,8 @@ static void leave(struct observation *ob, struct tracked *t, bool exited)
 	for_consumers(c, ob)
 		if (c->ops->leave)
 			c->ops->leave(c, &t->p, exited);
+	if (ob->processes.left)
+		ob->processes.left(ob->processes.left_arg, &t->p, t->pidfd);
 	sources_forget_target(&ob->sources, t->p.id);
 	loop_remove(ob->loop, t->exit_source);
 	map_del(&ob->processes.observed, (uint64_t)t->p.process.pid);
@@ -782,6 +790,12 @@ int observation_watch(struct observation *ob, const struct target_query *q, stru
 }
 
 /* ---- all of them ---- */
+
+void observation_on_left(struct observation *ob, observation_left_fn fn, void *arg)
+{
+	ob->processes.left = fn;
+	ob->processes.left_arg = arg;
+}
 
 void observation_on_idle(struct observation *ob, void (*fn)(void *arg), void *arg)
 {

@@ -3,9 +3,11 @@
 #define CMD_WOVEN_MATCH_H
 
 #include "base/map.h"
+#include "cmd/targets.h"
 #include "plant/plant.h"
 #include "plant/woven.h"
 #include "probe/pack/join.h"
+#include "probe/plan/call_plan.h"
 
 struct woven_set {            /* of an executable */
 	struct woven_point *points;
@@ -34,7 +36,20 @@ const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_p
 /* What the join's program would capture and none of its points (all) does; in the set's arena. */
 const struct own_lack *woven_lacks(struct woven_set *s, const struct join *j, const struct own_point *all,
 				   size_t *ret_n);
+/* A function of which the program records each call, and by which points. */
+struct recorded_points {
+	struct recorded_call call; /* plans have it */
+	const struct woven_point *entry, *ret;
+};
+/* All of them, in the set's arena. Where points of a span do so as well, those that are for questions are taken. */
+const struct recorded_call *const *woven_calls(struct woven_set *s, size_t *ret_n);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
+/* … all that is to be observed: what runs; a command that is to be started. A mere word is a system's program. */
+bool targets_woven(const struct target_plan *plan);
+bool command_woven(const char *command);
+/* What we start records before we can listen to it, and may have ended before: in our environment, if it says nothing
+ * of that. */
+void woven_record_at_once(void);
 
 #endif

@@ -61,6 +61,13 @@ void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_
 void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_t now_monotonic_ns);
 
 /*
+ * Emits what is open as if it ended now, with UNFINISHED_KEY. Nothing may come any more: it is for a copy of the
+ * process.
+ */
+void assembler_unfinished(struct assembler *a, uint64_t now_monotonic_ns);
+#define UNFINISHED_KEY "earshot.unfinished"
+
+/*
  * Records that were written until then may be missing, of any process. What is open since before that may have ended
  * unseen: it can still end, but is nobody's parent any more.
  */

@@ -107,7 +107,7 @@ def _in_vm(program, kind, requests, before):
     servers = [_server(kind) for _ in range(2)]
     script = SEND.format(before=before, requests=requests, port_before=servers[0].port, port=servers[1].port,
                          kind=kind, host=vm.HOST, parallel=PARALLEL)
-    done = vm.run(script, {"sender": path}, 90 + requests // 20, network=True)
+    done = vm.run(script, {"sender": path}, 150 + requests // 20, network=True)
     assert done.code == 0, done.describe()
     results = []
     for n, server in zip((before, requests), servers):
@@ -571,7 +571,7 @@ def tests():
     yield patched(Test(f"tracestate-chain-{NEW}-sw", lambda: _tracestate_chain(f"{NEW}-sw")))
     yield Test("refused", _refused)
     for program, kind in ((f"{NEW}-sw", "h1"), (f"{NEW}-plain", "h2"), (f"{NEW}-sw", "grpc")):
-        yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 120 * LONG)
+        yield Test(f"uprobe-{kind}-{program}", lambda p=program, k=kind: _check_in_vm(p, k), 240 * LONG)
     if LONG > 1:
         yield Test(f"uprobe-tracestate-{NEW}-sw", lambda: _tracestate_in_vm(f"{NEW}-sw"), 300)
         for kind in ("h1", "h2", "grpc"):

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "weave/go_list.h"
 #include "weave/source_types.h"
 
 /* A tree of files below a folder of its own: a GOROOT and a module. */
@@ -284,14 +285,68 @@ static void what_is_not_known(void **state)
 	world_close(&w);
 }
 
+/* Where a package lies that is not seen the go command is asked, which takes longer than to compile many a package. */
+static void the_standard_library_uses_nothing_else(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	put_file(&w, "go/src/go.mod", "module std\n");
+	for (int std = 0; std <= 1; std++) {
+		struct go_list list = {.go = "/nowhere/go", .package = "x"};
+		struct weave_package p = {0};
+		char goroot[128], path[128], *files[1] = {path};
+		struct source_types *types;
+
+		snprintf(goroot, sizeof(goroot), "%s/go", w.dir);
+		snprintf(path, sizeof(path), "%s/%s", w.dir, std ? "go/src/net/url/url.go" : "mod/shop.go");
+		assert_int_equal(weave_package_open(&p, std ? "net/url" : "example.com/shop/v2", files, 1, NULL), 0);
+		types = source_types_new(&p, goroot, &list);
+		w.lookup = source_types_lookup(types);
+		assert_int_equal(type_of(&w, "example.com/elsewhere.T")->kind, KIND_INVALID);
+		assert_int_equal(list.asked, !std);
+		source_types_free(types);
+		go_list_done(&list);
+		weave_package_done(&p);
+	}
+	world_close(&w);
+}
+
+/* All files that the go command lists, and no other one beside them. */
+static void listed_packages(void **state)
+{
+	struct go_list list = {.asked = true};
+	struct source_types *types;
+	char line[256];
+	struct world w;
+
+	world_open(&w);
+	put_file(&w, "cache/a.go", "package a\ntype First int\n");
+	put_file(&w, "cache/b.go", "package a\ntype Second struct{ X string }\n");
+	put_file(&w, "cache/c.go", "package a\ntype Third int\n");
+	snprintf(line, sizeof(line), "elsewhere.org/a\t%s/cache\ta.go\tb.go\n", w.dir);
+	go_list_read(&list, line, strlen(line));
+	types = source_types_new(&w.package, NULL, &list);
+	source_types_free(w.types);
+	w.types = types;
+	w.lookup = source_types_lookup(types);
+	assert_non_null(type_of(&w, "elsewhere.org/a.First"));
+	check_field(&w, "elsewhere.org/a.Second", "X", "X string");
+	assert_null(type_of(&w, "elsewhere.org/a.Third"));
+	world_close(&w);
+	go_list_done(&list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(fields),
 	    cmocka_unit_test(kinds),
 	    cmocka_unit_test(what_is_not_known),
+	    cmocka_unit_test(the_standard_library_uses_nothing_else),
 	    cmocka_unit_test(what_the_go_command_knows),
 	    cmocka_unit_test(what_packs_declare),
+	    cmocka_unit_test(listed_packages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
