@@ -278,9 +278,10 @@ func earshotRelease(e *earshotNames, key uint64) {
 func earshotTakeMark(run *earshotRun, m *earshotMark, key uint64) {
 	run.ids = m.ids
 	run.flags = m.flags
-	run.root = m.root
+	root := m.root
 	earshotInOrder()
 	if m.key == key {
+		run.root = root
 		run.at = uint64(uintptr(unsafe.Pointer(m))-uintptr(unsafe.Pointer(earshotMemory))-earshotMarksOff) / 128
 		run.key = key
 		run.state |= earshotHas
