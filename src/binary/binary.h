@@ -86,6 +86,8 @@ int binary_check_runtime(const struct binary *b, struct err *err);
  * libraries of a process.
  */
 bool binary_file_is_go(const char *path);
+/* Whether such a file alone has a section of this name. */
+bool binary_section_is_go(const char *name);
 
 /*
  * What was found out about an address in the code stays known when the file has changed: text is copied. key: an
@@ -333,7 +335,7 @@ struct spot {
  * (planter_ops.locate): at one of the spots; at a return, at each of them.
  */
 struct join_point {
-	enum join_kind { JOIN_ENTRY, JOIN_RETURN, JOIN_INLINED } kind;
+	enum join_kind { JOIN_ENTRY, JOIN_RETURN, JOIN_INLINED, JOIN_PLACE /* of any file: no function's */ } kind;
 	uint32_t func;           /* its index; of an inlined call: the host */
 	const struct spot *spots;/* in the binary's arena */
 	uint32_t nspots;         /* 0: the analysis of its code refused it */

@@ -148,7 +148,7 @@ static void numbered(struct consumer *c, const struct executable *x, struct want
 	for (size_t i = 0; i < t->plans.len; i++)
 		if (!t->plans.data[i].why)
 			add_plan(self(c), t, i);
-	call_wanted_announce(t, c->observation);
+	call_wanted_announce(t, x->binary, c->observation);
 }
 
 static void release(struct wanted *w)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/summary.h"
+#include "plant/planters.h"
 #include "sink/text.h"
 
 #define SITES_ASK 1000     /* more than this want --yes */
@@ -385,17 +386,41 @@ static void announce_follow(const struct call_wanted *t, struct observation *ob)
 	observation_note(ob, "%s", text.data);
 }
 
-void call_wanted_announce(const struct call_wanted *t, struct observation *ob)
+static bool is_dear(const struct call_wanted *t, struct planter *planter)
 {
+	for (size_t i = 0; planter && planter->ops->is_dear && i < t->wanted.nprobes; i++)
+		for (const struct site *s = t->wanted.probes[i].sites; s; s = s->next)
+			if (t->plan_of_probe[i] && !t->wanted.probes[i].own && planter->ops->is_dear(planter, s))
+				return true;
+	return false;
+}
+
+/* The name of one whose hits cost less, and which suits the program; NULL: there is none. */
+static const char *cheaper_planter(const struct call_wanted *t, struct binary *b)
+{
+	const char *name = t->inquiry->planter->cheaper;
+	const struct planter_ops *ops = name ? planter_named(name) : NULL;
+	struct err err = {0};
+
+	return ops && (!ops->suits || ops->suits(b, &err) >= 0) ? name : NULL;
+}
+
+void call_wanted_announce(const struct call_wanted *t, struct binary *b, struct observation *ob)
+{
+	const char *cheaper = is_dear(t, observation_planter(ob)) ? cheaper_planter(t, b) : NULL;
 	char price[24];
 
 	if (t->inquiry->plan.follow)
 		announce_follow(t, ob);
-	if (t->nsites <= SITES_TELL)
-		return;
-	format_duration((uint64_t)mean_call_price(t, observation_planter(ob)), price);
-	observation_note(ob, "planting %zu sites in %zu functions; a call will cost the program about %s more",
-			 t->nsites, t->plans.len - t->wanted.refused, price);
+	if (t->nsites > SITES_TELL) {
+		format_duration((uint64_t)mean_call_price(t, observation_planter(ob)), price);
+		observation_note(ob, "planting %zu sites in %zu functions; a call will cost the program about %s more",
+				 t->nsites, t->plans.len - t->wanted.refused, price);
+	}
+	if (cheaper)
+		observation_note(ob, "the kernel single-steps the returns of what is traced, which costs the program "
+				     "microseconds a call (earshot doctor measures it); by --planter %s it costs a "
+				     "fraction", cheaper);
 }
 
 /* Many reasons are sentences about the function by its name; the question may be quoted below them. */

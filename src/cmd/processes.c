@@ -24,6 +24,7 @@
 #define ENDING_MS 100         /* what has begun to end has ended by then */
 #define RECORDER_LOOK_NS 2000000u
 #define RECORDER_COMES_NS 2000000000u /* on a machine that is busy */
+#define NAMED_UNPLANTED 4u    /* of those that cannot be planted: more are a matter for `earshot inspect` */
 #define LOOK_NS 250000000u    /* how often observed processes are looked at, where nobody tells of execs */
 
 struct tracked {              /* an observed process */
@@ -70,6 +71,15 @@ static int count_planted(const struct tracked *t, bool *ret_useful)
 		*ret_useful |= in && !x->probes[i].auxiliary;
 	}
 	return n;
+}
+
+static bool any_planted(const struct tracked *t)
+{
+	size_t i = 0;
+
+	while (i < t->p.executable->nprobes && !t->plants[i])
+		i++;
+	return i < t->p.executable->nprobes;
 }
 
 /* The reason why the probes that matter are not planted. */
@@ -161,7 +171,7 @@ static bool is_mixed(const struct observation *ob, struct tracked *t)
 	return n;
 }
 
-/* -ENODATA, or -EAGAIN while it may still come. */
+/* -ENODATA, or -EAGAIN while it may still come: on a busy machine it may be seen when it is half made. */
 static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
 {
 	const uint64_t now = clock_monotonic_ns();
@@ -170,7 +180,7 @@ static int look_for_recorder(struct observation *ob, struct tracked *t, struct e
 	if (own_points_begin(ob->procfs, &t->p.process))
 		t->own_until_ns = now + RECORDER_COMES_NS;
 	r = own_points_attach(ob->woven, &t->p, is_mixed(ob, t), err);
-	return r == -ENODATA && now < t->own_until_ns ? -EAGAIN : r;
+	return (r == -ENODATA || r == -EPROTO) && now < t->own_until_ns ? -EAGAIN : r;
 }
 
 static void wait_for_recorder(struct observation *ob, struct tracked *t);
@@ -212,15 +222,31 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 static void tell_unplanted(struct observation *ob, struct tracked *t)
 {
 	_cleanup_(cleanup_free) size_t *rest = xcalloc(t->p.executable->nprobes + 1, sizeof(*rest));
+	const struct executable *x = t->p.executable;
 	const size_t n = rest_of(t, rest);
-	char text[1000];
+	_cleanup_(buf_done) struct buf text = {0};
 
 	if (!n)
 		return;
-	snprintf(text, sizeof(text),
-		 "%s was built without %zu of the %zu probes for it, and these cannot be planted: %s",
-		 process_name(&t->p.process), n, t->p.executable->nprobes, ob->no_planter.text);
-	observation_note_once(ob, text);
+	buf_printf(&text, "%s was built without %zu of the %zu probes for it (", process_name(&t->p.process), n,
+		   x->nprobes);
+	for (size_t i = 0; i < MIN(n, NAMED_UNPLANTED); i++)
+		buf_printf(&text, "%s%s", i ? ", " : "", x->probes[rest[i]].label);
+	buf_printf(&text, "%s), and these cannot be planted: %s", n > NAMED_UNPLANTED ? " …" : "", ob->no_planter.text);
+	observation_note_once(ob, text.data);
+}
+
+static void tell_lacks(struct observation *ob, struct tracked *t)
+{
+	const struct executable *x = t->p.executable;
+	_cleanup_(buf_done) struct buf lacks = {0}, text = {0};
+
+	own_points_lacks(x->probes, x->nprobes, &lacks);
+	if (!lacks.len)
+		return;
+	buf_printf(&text, "%s: its spans are without what could not be built into it, %s, and a probe that would have "
+		   "it cannot be planted: %s", process_name(&t->p.process), lacks.data, ob->no_planter.text);
+	observation_note_once(ob, text.data);
 }
 
 /*
@@ -241,6 +267,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	if (!ob->planter) {
 		tell_planted(ob, t);
 		tell_unplanted(ob, t);
+		tell_lacks(ob, t);
 		return n;
 	}
 	t->p.plants = t->plants = xcalloc(x->nprobes, sizeof(struct plant *));
@@ -248,6 +275,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	n = count_planted(t, &useful);
 	if (!useful)
 		return explain_unplanted(ob, t, errs, err);
+	t->p.in_steps = t->p.own && !t->own_waits && any_planted(t);
 	tell_planted(ob, t);
 	refusals_tell(ob, &t->p, errs);
 	return n;
@@ -261,7 +289,7 @@ static void look_again(struct observation *ob, struct tracked *t)
 
 	if (r == -EAGAIN)
 		return;
-	t->own_waits = false;
+	t->own_waits = t->p.in_steps = false;
 	if (r > 0) {
 		tell_planted(ob, t);
 		return;
@@ -373,6 +401,8 @@ static void leave(struct observation *ob, struct tracked *t, bool exited)
 	for_consumers(c, ob)
 		if (c->ops->leave)
 			c->ops->leave(c, &t->p, exited);
+	if (ob->processes.left)
+		ob->processes.left(ob->processes.left_arg, &t->p, t->pidfd);
 	sources_forget_target(&ob->sources, t->p.id);
 	loop_remove(ob->loop, t->exit_source);
 	map_del(&ob->processes.observed, (uint64_t)t->p.process.pid);
@@ -760,6 +790,12 @@ int observation_watch(struct observation *ob, const struct target_query *q, stru
 }
 
 /* ---- all of them ---- */
+
+void observation_on_left(struct observation *ob, observation_left_fn fn, void *arg)
+{
+	ob->processes.left = fn;
+	ob->processes.left_arg = arg;
+}
 
 void observation_on_idle(struct observation *ob, void (*fn)(void *arg), void *arg)
 {

@@ -22,13 +22,19 @@ struct planter {
 /* A point that the program has itself, since it was built with it (woven.h): nothing is planted for it. */
 struct woven_plan;
 struct woven_answer;
+struct own_lack {                               /* a value that a probe would have, and the point has not */
+	const char *pack, *name, *why;
+};
+
 struct own_point {
-	uint64_t key;
+	uint64_t key;                           /* 0: there is nothing to be done for it */
 	const struct woven_known *known;        /* what all points of the program may ask for (woven.h) */
 	size_t nknown;
 	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */
 	const struct woven_plan *plan;          /* what it does with marks, or NULL */
 	const struct woven_answer *answer;      /* in place of slots, of a question; or NULL */
+	const struct own_lack *lacks;
+	size_t nlacks;
 	const struct own_point *next;           /* another one, which stands for it, too */
 };
 
@@ -49,9 +55,18 @@ struct plant_probe {
 	bool unless_own;                        /* … and this one where it cannot be used */
 };
 
+/* An instruction of any ELF file, Go or not. */
+struct plant_place {
+	uint64_t addr;         /* as the file says it */
+	uint64_t offset;       /* in the file */
+	uint64_t semaphore;    /* in the file: a counter, 2 bytes, that is raised while the probe is there; 0: none */
+	const unsigned char *code; /* from there on, n bytes: one instruction at least, if there are so many */
+	size_t n;
+};
+
 struct plant_target {
 	uint32_t id;           /* goes into event_header.target */
-	int pid;
+	int pid;               /* 0: every process that maps the file, now or later; only for programs of threads */
 	const char *path;      /* a path that opens the very file that is mapped (/proc/PID/map_files/… or root/…) */
 	uint64_t bias;         /* run-time address minus image address */
 	struct binary *binary; /* that was analysed: the sites are of it; NULL: only for planters that need no more */
@@ -109,8 +124,13 @@ struct planter_ops {
 	 * process or privileges. 0, or the reason why it puts none there.
 	 */
 	int (*locate)(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
+	/* Where it puts a probe for a place of any file, in arena. NULL: it probes functions of Go programs only. */
+	int (*locate_place)(struct arena *arena, const struct plant_place *at, const struct site **ret,
+			    struct err *err);
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, unsigned price);
+	/* Whether a hit there costs many times what it does at other sites of this planter. NULL: at none. */
+	bool (*is_dear)(struct planter *p, const struct site *s);
 	/* Tries what it needs, and measures its prices (opens an instance for that). */
 	void (*check)(const struct planter_report *r);
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */

@@ -25,12 +25,11 @@
 #include "span/assemble.h"
 
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "span/finished.h"
 #include "span/parents.h"
+#include "span/random_word.h"
 
 #define DEFAULT_MAX_OPEN 100000
 
@@ -52,7 +51,7 @@ struct assembler {
 	struct wall_clock wall;
 	struct finished finished;        /* being emitted */
 	struct buf scratch;
-	uint64_t seed[2];                /* of ids; both 0: none yet */
+	struct random_words random;      /* of ids */
 };
 
 /* ---- set-up ---- */
@@ -161,42 +160,21 @@ void assembler_add_target(struct assembler *a, const struct assembler_target *t)
 		target_free(a, old);
 }
 
-void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns)
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns, bool in_steps)
 {
 	struct target *t = map_get(&a->targets, id);
 
 	if (!t)
 		return;
 	t->planted_ns = now_monotonic_ns;
-	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+	t->partial_ns = in_steps ? now_monotonic_ns : t->partial_ns;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer) {
 		open_span_of(e)->doubtful = true;
+		open_span_of(e)->partial |= in_steps;
+	}
 }
 
 /* ---- ids ---- */
-
-/* Without getrandom (a seccomp filter may refuse it) ids need only be different. */
-static void seed(struct assembler *a)
-{
-	if (getrandom(a->seed, sizeof(a->seed), 0) == sizeof(a->seed) && (a->seed[0] | a->seed[1]))
-		return;
-	a->seed[0] = clock_monotonic_ns() * 0x9e3779b97f4a7c15u;
-	a->seed[1] = (uint64_t)getpid() << 32 | 1;
-}
-
-/* xorshift128+: ids are to be different and spread evenly, as of the SDKs; they are no secret. */
-static uint64_t next_random(struct assembler *a)
-{
-	uint64_t x, y;
-
-	if (!(a->seed[0] | a->seed[1]))
-		seed(a);
-	x = a->seed[0];
-	y = a->seed[1];
-	a->seed[0] = y;
-	x ^= x << 23;
-	a->seed[1] = x ^ y ^ x >> 17 ^ y >> 26;
-	return a->seed[1] + y;
-}
 
 static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 {
@@ -204,7 +182,7 @@ static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 
 	for (int tries = 0; !any && tries < 8; tries++) {
 		for (size_t i = 0; i < words; i++) {
-			uint64_t r = a->o.random ? a->o.random(a->o.arg) : next_random(a);
+			uint64_t r = a->o.random ? a->o.random(a->o.arg) : random_word(&a->random);
 
 			memcpy(ret + i * sizeof(r), &r, sizeof(r));
 			any |= r;
@@ -356,7 +334,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 {
 	if (s->by_sdk) {
 		a->losses.count[LOSS_RECORDED_BY_SDK]++;
-	} else if (s->transparent) {
+	} else if (s->transparent || s->partial) {
 		/* nothing is lost */
 	} else if (s->trace.sampled) {
 		emit(a, t, s, end);
@@ -382,6 +360,7 @@ static struct ending ending_of(const struct open_span *s, uint64_t time_ns)
 	if (p) {
 		end.error_type = p->type ? p->type : "panic";
 		end.status_text = "panic";
+		end.panicked = true;
 	}
 	return end;
 }
@@ -787,6 +766,7 @@ static struct ending unwound(const struct open_span *s, uint64_t time_ns)
 
 	if (!end.error_type)
 		end.error_type = end.status_text = "panic";
+	end.panicked = true;
 	return end;
 }
 
@@ -810,7 +790,8 @@ static void on_unwind(struct assembler *a, const struct arrival *in)
 
 static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 {
-	struct ending end = {in->e.head->time_ns, "runtime.Goexit", "goroutine exited"};
+	const struct ending end = {.time_ns = in->e.head->time_ns, .error_type = "runtime.Goexit",
+				   .status_text = "goroutine exited"};
 	struct goroutine *g;
 
 	while ((g = goroutine_of(in)))
@@ -969,6 +950,21 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
 		trace_closed(&a->o.watch, open_span_of(e)->trace.trace_id);
 	target_free(a, t);
+}
+
+void assembler_unfinished(struct assembler *a, uint64_t now_monotonic_ns)
+{
+	const char *key = intern(&a->interner, UNFINISHED_KEY);
+	struct open_span *s;
+	void *v;
+
+	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
+		while ((s = open_spans_oldest(&((struct target *)v)->open))) {
+			struct ending end = ending_of(s, now_monotonic_ns);
+
+			attr_list_set(&s->attrs, key, ATTR_BOOL)->b = true;
+			finish(a, v, s, &end);
+		}
 }
 
 void assembler_summary(const struct assembler *a, struct run_summary *ret)

@@ -19,7 +19,8 @@ const char *parent_source_text(enum parent_source p)
 	static const char *const text[] = {[PARENT_UNKNOWN] = "unknown",     [PARENT_NONE] = "none",
 					   [PARENT_CONTEXT] = "context",     [PARENT_GOROUTINE] = "goroutine",
 					   [PARENT_LINEAGE] = "lineage",     [PARENT_CONNECTION] = "connection",
-					   [PARENT_HEADER] = "header",       [PARENT_SDK] = "sdk"};
+					   [PARENT_HEADER] = "header",       [PARENT_SDK] = "sdk",
+					   [PARENT_THREAD] = "thread"};
 
 	return (size_t)p < ARRAY_SIZE(text) ? text[p] : "unknown";
 }
@@ -123,7 +124,7 @@ struct span *span_copy(const struct span *s, size_t *ret_bytes)
 const struct attr *span_attr(const struct span *s, const char *key)
 {
 	for (size_t i = 0; i < s->nattrs; i++)
-		if (!strcmp(s->attrs[i].key, key))
+		if (*s->attrs[i].key == *key && !strcmp(s->attrs[i].key, key))
 			return &s->attrs[i];
 	return NULL;
 }

@@ -42,7 +42,7 @@ enum span_parent {
 /* How that is known (span/parents.h): earshot.parent.source. */
 enum parent_source {
 	PARENT_UNKNOWN, PARENT_NONE, PARENT_CONTEXT, PARENT_GOROUTINE, PARENT_LINEAGE, PARENT_CONNECTION, PARENT_HEADER,
-	PARENT_SDK,
+	PARENT_SDK, PARENT_THREAD,
 };
 
 /* What the program says of a moment within a span. */
@@ -65,6 +65,7 @@ struct span {
 	enum span_kind kind;
 	enum span_status status;
 	const char *status_text;         /* or NULL */
+	bool panicked;                   /* a panic ended it */
 	uint64_t start_unix_ns, duration_ns;
 	uint64_t goid;
 	const struct attr *attrs;

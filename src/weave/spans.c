@@ -316,11 +316,12 @@ static void add_functions(struct spans_maker *m, const struct span_question *que
 	const char *prefix = symbol_prefix(m->package, a);
 
 	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
-		const struct go_function *f = &file->source->functions[i];
+		struct go_function *f = &file->source->functions[i];
 		const char *name;
 
 		if (!n && (!f->span || m->calls))
 			continue;
+		go_function_read(file->source, f);
 		name = arena_printf(a, "%s.%s", prefix, go_function_symbol(a, f));
 
 		if (f->span && !m->calls)

@@ -88,7 +88,7 @@ def _cycles(path, cycles):
 def _comes_and_goes():
     """One earshot, many programs: its memory and descriptors stay."""
     need_earshot()
-    rounds = scaled(40, 30, "PROGRAMS")
+    rounds = scaled(24, 16, "PROGRAMS")
     copy = scratch() / "mayfly"
     shutil.copy(newest(), copy)
     with Earshot("attach", "-x", "mayfly", "-o", "json") as e:
@@ -124,7 +124,7 @@ def _long_run():
 def _killed(path):
     """kill -9 at any moment, also amid attaching."""
     need_earshot()
-    rounds = scaled(15, 15, "KILLS")
+    rounds = scaled(10, 10, "KILLS")
     dice = random.Random(11)
     with Httpd(path) as httpd:
         load = Load(httpd)
@@ -160,7 +160,7 @@ def _run_killed():
 
 
 def tests():
-    yield Test("attach-detach", lambda: _cycles(newest(), scaled(30, 30, "CYCLES")), 900)
+    yield Test("attach-detach", lambda: _cycles(newest(), scaled(20, 20, "CYCLES")), 900)
     yield Test("attach-detach-go1.19", lambda: _cycles(built("1.19"), scaled(12, 12, "CYCLES")), 300)
     yield Test("attach-detach-cgo", lambda: _cycles(newest("cgo"), scaled(12, 12, "CYCLES")), 300)
     yield Test("programs-come-and-go", _comes_and_goes, 300)

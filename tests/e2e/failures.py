@@ -209,7 +209,7 @@ def _run_not_go():
 def _exits_while_attaching():
     """At whatever moment the program goes, earshot ends by itself and says so."""
     need_earshot()
-    rounds, path, codes = scaled(40, 20, "VANISHING"), newest(), {}
+    rounds, path, codes = scaled(24, 16, "VANISHING"), newest(), {}
     for i in range(rounds):
         with Httpd(path) as httpd:
             e = Earshot("attach", "-p", str(httpd.pid), "-o", "json")

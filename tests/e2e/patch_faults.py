@@ -147,7 +147,7 @@ def _executes():
 def _killed(fault, both):
     """kill -9 at random moments, with the windows made wide."""
     need_earshot(root=False)
-    rounds, dice, caught = scaled(15, 8, "PATCH_FAULT_KILLS"), random.Random(7), 0
+    rounds, dice, caught = scaled(10, 8, "PATCH_FAULT_KILLS"), random.Random(7), 0
     with Seq() as seq:
         for i in range(rounds):
             e = trace(seq.pid, fault, limit=100000000)
@@ -170,7 +170,7 @@ def _killed(fault, both):
 def _killed_in_a_call():
     """Both are killed while a thread makes a system call for earshot. In a young program few threads wait for work."""
     need_earshot(root=False)
-    rounds, dice, caught = scaled(16, 8, "PATCH_FAULT_KILLS"), random.Random(11), 0
+    rounds, dice, caught = scaled(10, 8, "PATCH_FAULT_KILLS"), random.Random(11), 0
     for i in range(rounds):
         with Seq(minor=MINORS[i % len(MINORS)]) as seq:
             e = trace(seq.pid, "slow-call:20", limit=100000000)
@@ -206,7 +206,7 @@ def _unsafe():
 def _killed_and_next():
     """The next one comes while the dead one's helper is still at work: it takes over, or waits."""
     need_earshot(root=False)
-    rounds, dice, met = scaled(15, 8, "PATCH_FAULT_KILLS"), random.Random(9), 0
+    rounds, dice, met = scaled(10, 8, "PATCH_FAULT_KILLS"), random.Random(9), 0
     with Seq() as seq:
         for i in range(rounds):
             e = trace(seq.pid, ("slow:150", "running:300", "slow-call:20")[i % 3], limit=100000000)

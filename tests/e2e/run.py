@@ -12,6 +12,7 @@ output is TAP; the last line is "N passed, N failed, N skipped".
 
 import fnmatch
 import importlib
+import multiprocessing
 import os
 import pathlib
 import signal
@@ -42,6 +43,7 @@ GROUPS = (
     "virtual_machine",
     "spans_and_calls",
     "keep",
+    "record",
     "sampling",
     "propagate",
     "propagate_messages",
@@ -78,11 +80,20 @@ GROUPS = (
     "woven",
     "weave_source",
     "gotrace",
+    "usdt",
+    "usdt_events",
+    "usdt_debian",
     "weave",
     "weave_builds",
     "woven_traces",
     "weave_suites",
 )
+
+# These take long, and mind nothing but their own files and processes (a virtual machine, the go command), so they run
+# beside the others.
+BESIDE = ("virtual_machine", "propagate/uprobe-*", "weave_source", "gotrace", "weave", "weave_builds", "woven_traces",
+          "weave_suites")
+NICER = 5  # the others measure how a program fares
 
 
 class TimedOut(Exception):
@@ -140,6 +151,59 @@ def report(number, name, result, text, seconds):
     sys.stdout.flush()
 
 
+def outcomes(tests):
+    """(name, result, text, seconds) of each test, as it ends."""
+    for name, test in tests:
+        started = time.monotonic()
+        result, text = attempt(test)
+        yield name, result, text, time.monotonic() - started
+
+
+class Beside:
+    """A child process that runs tests, and sends their outcomes."""
+
+    def __init__(self, tests):
+        self.outcomes, there = multiprocessing.Pipe(duplex=False)
+        self.tests, self.pid = [name for name, _ in tests], os.fork()
+        if not self.pid:
+            os.nice(NICER)
+            for outcome in outcomes(tests):
+                there.send(outcome)
+            sys.exit(0)
+        there.close()
+
+    def ended(self, wait):
+        """The outcomes that are there; with wait, of all its tests."""
+        try:
+            while self.tests and (wait or self.outcomes.poll()):
+                outcome = self.outcomes.recv()
+                self.tests.remove(outcome[0])
+                yield outcome
+        except EOFError:
+            for name in self.tests:
+                yield name, "failed", "the process that runs tests beside the others has ended", 0
+            self.tests = []
+
+    def end(self):
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
+
+
+def both(aside, rest):
+    """The outcomes of two lists of tests that run at the same time."""
+    if not aside or not rest:
+        yield from outcomes(aside or rest)
+        return
+    beside = Beside(aside)
+    try:
+        for outcome in outcomes(rest):
+            yield outcome
+            yield from beside.ended(wait=False)
+        yield from beside.ended(wait=True)
+    finally:
+        beside.end()
+
+
 def main(argv):
     patterns = [a for a in argv if not a.startswith("-")]
     if "--list" in argv:
@@ -154,12 +218,12 @@ def main(argv):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    tests = list(collect(patterns))
+    aside = [t for t in tests if wanted(t[0], BESIDE)]
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    for number, (name, test) in enumerate(collect(patterns), 1):
-        started = time.monotonic()
-        result, text = attempt(test)
-        counts[result] += 1
-        report(number, name, result, text, time.monotonic() - started)
+    for number, outcome in enumerate(both(aside, [t for t in tests if t not in aside]), 1):
+        counts[outcome[1]] += 1
+        report(number, *outcome)
     print(", ".join(f"{n} {what}" for what, n in counts.items()))
     return 1 if counts["failed"] else 0
 

@@ -135,7 +135,7 @@ def _program_killed():
 
 
 def tests():
-    yield Test("ask-and-leave", lambda: _cycles(newest(), scaled(120, 100, "TRACE_CYCLES")), 300)
+    yield Test("ask-and-leave", lambda: _cycles(newest(), scaled(70, 70, "TRACE_CYCLES")), 300)
     yield Test("ask-and-leave-go1.19", lambda: _cycles(binary("1.19"), scaled(30, 30, "TRACE_CYCLES")), 120)
-    yield Test("killed", lambda: _killed(newest(), scaled(15, 15, "KILLS")), 120)
+    yield Test("killed", lambda: _killed(newest(), scaled(10, 10, "KILLS")), 120)
     yield Test("program-killed", _program_killed, 120)

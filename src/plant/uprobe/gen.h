@@ -106,6 +106,7 @@ struct gen {
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
 	int behind;                 /* likewise: its end */
+	int leave;                  /* label of the end that runs a RET, -1: not used yet */
 	int drop[2][DROP_COUNT];    /* labels, by holds_scratch; -1: not used yet */
 	struct windows windows;
 	const struct map_layout *shared_map; /* mapstr.c: several searches are in maps of this layout; or NULL */
@@ -115,6 +116,8 @@ struct gen {
 /* The label to jump to when this happens here. */
 int gen_fail(struct gen *g, enum slot_status s);
 int gen_drop(struct gen *g, unsigned drop);
+/* dst = the number of the thread. */
+void gen_thread(struct gen *g, uint8_t dst);
 /* Behind the region. */
 int gen_behind(struct gen *g);
 
@@ -272,6 +275,7 @@ int gen_str(struct gen *g, const struct ir_insn *i);
 int gen_str_order(struct gen *g, const struct ir_insn *i);
 int gen_mem_order(struct gen *g, const struct ir_insn *i);
 int gen_any_str(struct gen *g, const struct ir_insn *i);
+int gen_str_len(struct gen *g, const struct ir_insn *i);
 
 /* inject.c: IR_INJECT, by the helper that writes to the program's memory. */
 int gen_inject(struct gen *g, const struct ir_insn *i);
