@@ -78,7 +78,8 @@ static void test_questions(void **state)
 	struct call_plan p;
 
 	(void)state;
-	p = plan("usdt:shop:order if text(arg0) == \"alice\" && arg1 < 0 { print(text(arg0), tid, pid); count() by arg2, tid }");
+	p = plan("usdt:shop:order if text(arg0) == \"alice\" && arg1 < 0 { print(text(arg0), tid, pid); "
+		 "count() by arg2, tid }");
 	has_code(&p, "str_len");
 	has_code(&p, "str_eq");
 	has_code(&p, "thread");
