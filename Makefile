@@ -159,7 +159,7 @@ soak-releases:
 	bash tests/releases.sh
 
 # make bench trace: only that part, or those.
-BENCH_PARTS := hit patch chain aggregates request load agent record start questions trace service weave
+BENCH_PARTS := hit patch chain aggregates request load agent record start questions trace service weave usdt
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 parts := $(filter $(BENCH_PARTS),$(MAKECMDGOALS))
 .PHONY: $(parts)
