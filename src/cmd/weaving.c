@@ -22,6 +22,7 @@
 #define NEXT_VARIABLE  "EARSHOT_BUILD_TOOLEXEC"
 #define FLAGS_VARIABLE "EARSHOT_BUILD_FLAGS"
 #define LIST_VARIABLE  "EARSHOT_BUILD_LIST"
+#define USDT_VARIABLE  "EARSHOT_BUILD_USDT"
 
 /* ---- the environment ---- */
 
@@ -67,6 +68,7 @@ void weaving_pass_on(const struct weaving *w, const char *next, const char *list
 	set_lines(PACKS_VARIABLE, &w->packs, true);
 	set_lines(SPANS_VARIABLE, &w->spans, false);
 	set_lines(FLAGS_VARIABLE, &w->flags, false);
+	set_or_not(USDT_VARIABLE, w->usdt ? "1" : NULL);
 	set_or_not(NEXT_VARIABLE, next);
 	set_or_not(LIST_VARIABLE, list);
 }
@@ -113,6 +115,7 @@ static int make_key(struct weaving *w, struct err *err)
 	hash = fnv1a(hash, "", 1);
 	for (size_t i = 0; i < w->spans.len; i++)
 		hash = fnv1a(hash, w->spans.data[i], strlen(w->spans.data[i]) + 1);
+	hash = w->usdt ? fnv1a(hash, "usdt", 4) : hash;
 	snprintf(w->key, sizeof(w->key), EARSHOT_VERSION "-%016" PRIx64, hash);
 	return r;
 }
@@ -122,6 +125,7 @@ int weaving_read(struct weaving *w, struct err *err)
 	split_lines(&w->arena, getenv(PACKS_VARIABLE), &w->packs);
 	split_lines(&w->arena, getenv(SPANS_VARIABLE), &w->spans);
 	split_lines(&w->arena, getenv(FLAGS_VARIABLE), &w->flags);
+	w->usdt = getenv(USDT_VARIABLE) && *getenv(USDT_VARIABLE);
 	return make_key(w, err);
 }
 
@@ -302,7 +306,8 @@ static int weave(void *arg, struct weave_package *p, struct err *err)
 	                                        .spans = w->questions.data,
 	                                        .nspans = w->questions.len,
 	                                        .goroot = getenv("GOROOT"),
-	                                        .list = &list},
+	                                        .list = &list,
+	                                        .usdt = w->usdt},
 	                 err);
 	go_list_done(&list);
 	return r;
@@ -319,5 +324,6 @@ int toolexec_main(int argc, char **argv)
 		return complain(EXIT_USAGE, "%s is for the go command: go build -toolexec=%s", TOOLEXEC_NAME, argv[0]);
 	if (weaving_read(&w, &err) < 0 || parse_spans(&w, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
+	weaver.usdt = w.usdt;
 	return toolexec(&weaver, argv + 1);
 }

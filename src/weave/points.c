@@ -29,6 +29,7 @@ struct weaving_point {
 	struct bound_program program;
 	struct kept_values kept;
 	struct go_point printed;
+	enum go_probe probe;
 	/* The point before them puts these in, with a defer of its own, where its record was written: */
 	bool ends_pair;  /* its return */
 	bool at_unwinding; /* what is told of it when a panic or Goexit unwinds it */
@@ -430,6 +431,20 @@ static bool says_nothing(const struct weaving_point *wp)
 	return !any;
 }
 
+/*
+ * In package runtime code may not call what it likes. What is told of an unwinding, or writes into a request, is no
+ * place of its own.
+ */
+static enum go_probe probe_of(const struct points_weaver *w, const struct weaving_point *wp)
+{
+	enum point_role role = wp->point->role;
+
+	if (!w->wanted->usdt || !wp->part || wp->at_unwinding || !strcmp(w->package->path, "runtime") ||
+	    role == POINT_ARM || role == POINT_INJECT || role == POINT_RELEASE)
+		return GO_PROBE_NONE;
+	return role == POINT_START && !wp->variant->at_return ? GO_PROBE_BEHIND : GO_PROBE_BEFORE;
+}
+
 /* 0: the point is printed, and can be put in. -ESRCH: the variant is of another package. */
 static int try_variant(struct points_weaver *w, struct weaving_point *wp, const struct pack_variant *v, struct err *err)
 {
@@ -442,6 +457,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 
 	wp->variant = v;
 	wp->func = r >= 0 ? ref.name : v->func;
+	wp->probe = probe_of(w, wp);
 	if (r >= 0)
 		r = woven_function_find(w->package, ref.name, &found, err);
 	if (r < 0)
@@ -464,8 +480,8 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	if (r >= 0 && says_nothing(wp))
 		r = err_set(err, -ENOENT, "there is nothing that it could capture");
 	if (r >= 0)
-		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, arena,
-		                  &wp->printed, err);
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, wp->probe,
+		                  arena, &wp->printed, err);
 	if (r >= 0)
 		wp->function = function;
 	else
@@ -577,6 +593,75 @@ static void print_variable(struct points_weaver *w, const struct weaving_point *
 	buf_str(out, "\"}\n");
 }
 
+/* ---- USDT probes ---- */
+
+/* The first start of a span is SPAN_start, its first end SPAN_end; any other point is SPAN_POINT. */
+static const char *probe_suffix(const struct weaving_point *wp)
+{
+	enum point_role role = wp->point->role;
+	size_t i = 0;
+
+	while (i < wp->part->npoints && wp->part->points[i].role != role)
+		i++;
+	if ((role != POINT_START && role != POINT_END) || &wp->part->points[i] != wp->point)
+		return wp->point->name;
+	return point_role_names[role];
+}
+
+static const char *probe_name(struct arena *arena, const char *text, const char *more)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	usdt_name(arena_printf(arena, "%s_%s", text, more), &out);
+	return arena_strdup(arena, out.len ? out.data : "");
+}
+
+/* Not what is the same at each hit, and not what is for our own reader. */
+static bool is_argument(const struct weaving_point *wp, size_t capture)
+{
+	const struct bound_capture *c = &wp->program.captures[capture];
+
+	return wp->variant->captures[capture].use == USE_ATTRIBUTE &&
+	       (c->when.root || c->alternatives[0].form != CAPTURE_MARK);
+}
+
+/* What a slot is to whoever traces: a text is where it lies and how long it is. */
+static void add_arguments(const struct weaving_point *wp, struct weave_probe *p)
+{
+	for (size_t i = 0; i < wp->printed.nslots; i++) {
+		const struct go_point_slot *s = &wp->printed.slots[i];
+		bool text = !strcmp(s->kind, "string");
+		unsigned at = (unsigned)(i * 24);
+
+		if (!is_argument(wp, s->capture) || p->narguments + 1 + text > USDT_ARGUMENTS_MAX)
+			continue;
+		if (text)
+			p->arguments[p->narguments++] = (struct usdt_argument){USDT_SLOTS, at, false};
+		p->arguments[p->narguments++] =
+		    (struct usdt_argument){USDT_SLOTS, at + 8, !strcmp(s->kind, "int")};
+	}
+}
+
+static void add_probe(struct points_weaver *w, const struct weaving_point *wp, size_t number)
+{
+	struct weave_package *p = w->package;
+	struct weave_probe probe = {.provider = probe_name(&p->arena, wp->pack->name, ""),
+	                            .name = probe_name(&p->arena, pack_woven_span(wp->part), probe_suffix(wp)),
+	                            .arguments = {{.parameter = USDT_GOROUTINE}, {.parameter = USDT_CONTEXT}},
+	                            .narguments = 2};
+	const char *id = arena_printf(&p->arena, "%s %zu %s", p->path, number, wp->func);
+
+	add_arguments(wp, &probe);
+	probe.key = fnv1a(FNV1A_BASIS, id, strlen(id));
+	probe.symbol = arena_printf(&p->arena, "earshot.usdt_%016" PRIx64, probe.key);
+	vec_push(&p->probes, probe);
+	buf_printf(&w->variables,
+	           "\nvar earshot_u%zu = earshotProbe{magic: [2]uint64{0x%llx, 0x%llx}, key: 0x%" PRIx64 "}\n\n"
+	           "//go:linkname earshot_n%zu %s\n//go:noescape\n"
+	           "func earshot_n%zu(slots *earshotSlot, goid uint64, context *[3]uint64)\n",
+	           number, USDT_MAGIC_0 + 0ull, USDT_MAGIC_1 + 0ull, probe.key, number, probe.symbol, number);
+}
+
 /* ---- the calls ---- */
 
 /* Which parameters are handed over: each with a comma before it. */
@@ -591,7 +676,18 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
-#define TEST  " if *earshotSwitch != earshot_p%zu.off {"
+/* Whether somebody wants the point, or the one behind it that it leads to. */
+static const char *test_of(struct points_weaver *w, size_t number, size_t behind)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	buf_printf(&out, " if *earshotSwitch != earshot_p%zu.off", number);
+	for (size_t i = number; i <= number + behind; i++)
+		if (w->points.data[i].probe)
+			buf_printf(&out, " || earshot_u%zu.listening != 0", i);
+	return arena_printf(&w->package->arena, "%s {", out.data);
+}
+
 #define FRAME " earshotD, earshotU := earshotDepth(), earshotPanic();"
 /*
  * What is deferred is a function of the added file, which gets results by their addresses and parameters as they are at
@@ -679,15 +775,22 @@ static void put_call(struct points_weaver *w, size_t number)
 	const struct woven_function *fn = &w->functions.data[wp->function];
 	struct go_edits *edits = &fn->file->edits;
 	uint32_t at = fn->function->body.start + 1;
+	size_t behind = followers_of(w, number);
+	const char *test = test_of(w, number, behind);
 
 	if (wp->variant->at_return)
-		go_edits_insert(edits, at, TEST FRAME "%s };", number, deferred_end(w, number));
-	else if (followers_of(w, number))
-		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s } };", number, number,
-		                arguments_of(w, wp), deferred(w, number + 1, followers_of(w, number)));
+		go_edits_insert(edits, at, "%s" FRAME "%s };", test, deferred_end(w, number));
+	else if (behind && w->points.data[number + 1].probe)
+		/* The end's probe has its call, and without the start's record a depth of 0: no record. */
+		go_edits_insert(edits, at,
+		                "%s" FRAME " if !earshot_f%zu(earshotD%s) { earshotD = 0 };"
+		                " if earshotD != 0 || earshot_u%zu.listening != 0 {%s } };",
+		                test, number, arguments_of(w, wp), number + 1, deferred(w, number + 1, behind));
+	else if (behind)
+		go_edits_insert(edits, at, "%s" FRAME " if earshot_f%zu(earshotD%s) {%s } };", test, number,
+		                arguments_of(w, wp), deferred(w, number + 1, behind));
 	else
-		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number,
-		                arguments_of(w, wp));
+		go_edits_insert(edits, at, "%s earshot_f%zu(earshotDepth()%s) };", test, number, arguments_of(w, wp));
 }
 
 /* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
@@ -884,6 +987,17 @@ static const char declarations[] =
 	"//go:noescape\n"
 	"func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool\n"
 	"\n"
+	"//go:linkname earshotIdsAt runtime.earshotIdsAt\n"
+	"//go:noescape\n"
+	"func earshotIdsAt(depth uintptr, ids *[3]uint64) *[3]uint64\n"
+	"\n"
+	"type earshotProbe struct {\n"
+	"\tmagic     [2]uint64\n"
+	"\tkey       uint64\n"
+	"\tlistening uint16\n"
+	"\t_         [3]uint16\n"
+	"}\n"
+	"\n"
 	"//go:linkname earshotGoid runtime.earshotGoid\n"
 	"func earshotGoid() uint64\n"
 	"\n"
@@ -916,8 +1030,11 @@ static void add_file(struct points_weaver *w)
 	go_points_print(w->printed, p->name, out);
 	if (strcmp(p->path, "runtime"))
 		buf_str(out, declarations);
-	for (size_t i = 0; i < w->points.len; i++)
+	for (size_t i = 0; i < w->points.len; i++) {
 		print_variable(w, &w->points.data[i], i);
+		if (w->points.data[i].probe)
+			add_probe(w, &w->points.data[i], i);
+	}
 	buf_append(out, w->variables.data, w->variables.len);
 }
 
