@@ -237,7 +237,7 @@ static bool packs_name(const struct weaving *w, const char *path)
 }
 
 /* A directive stands in one of the files; the standard library has none. */
-static bool asks_itself(char *const *files, size_t n)
+static bool asks_itself(const struct weaving *w, char *const *files, size_t n)
 {
 	const char *root = getenv("GOROOT");
 	size_t len = root ? strlen(root) : 0;
@@ -245,7 +245,10 @@ static bool asks_itself(char *const *files, size_t n)
 	for (size_t i = 0; i < n && !(len && !strncmp(files[i], root, len)); i++) {
 		_cleanup_(buf_done) struct buf text = {0};
 
-		if (!file_read(files[i], &text, 0) && text.len && memmem(text.data, text.len, "//earshot:span", 14))
+		if (file_read(files[i], &text, 0) || !text.len)
+			continue;
+		if (memmem(text.data, text.len, "//earshot:span", 14) ||
+		    (w->usdt && memmem(text.data, text.len, "//earshot:usdt", 14)))
 			return true;
 	}
 	return false;
@@ -263,7 +266,7 @@ static bool concerns(void *arg, const char *path, char *const *files, size_t n)
 		if (span_concerns(&w->questions.data[i], path))
 			return true;
 	/* The linker's word for a dot of the path's last element is %2e. */
-	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.') || asks_itself(files, n);
+	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.') || asks_itself(w, files, n);
 }
 
 /* The package at work, as the go command calls it: in a test "path [path.test]" is asked for as it is without. */

@@ -12,10 +12,13 @@
 #include "probe/pack/join.h"
 
 #include "weave/calls.h"
+#include "weave/go_scan.h"
 #include "weave/kept.h"
+#include "weave/paths.h"
 #include "weave/source_types.h"
 #include "weave/spans.h"
 #include "weave/unwinding.h"
+#include "weave/usdt_directive.h"
 #include "weave/woven_function.h"
 
 /* A point on its way into the package. */
@@ -30,6 +33,10 @@ struct weaving_point {
 	struct kept_values kept;
 	struct go_point printed;
 	enum go_probe probe;
+	/* GO_PROBE_ALONE: what the source asks for, and where its statement goes. Its variables are the function's
+	 * parameters, and what Go looks up. */
+	const struct usdt_asked *asked;
+	uint32_t at;
 	/* The point before them puts these in, with a defer of its own, where its record was written: */
 	bool ends_pair;  /* its return */
 	bool at_unwinding; /* what is told of it when a panic or Goexit unwinds it */
@@ -621,6 +628,8 @@ static bool is_argument(const struct weaving_point *wp, size_t capture)
 {
 	const struct bound_capture *c = &wp->program.captures[capture];
 
+	if (wp->asked)
+		return true;
 	return wp->variant->captures[capture].use == USE_ATTRIBUTE &&
 	       (c->when.root || c->alternatives[0].form != CAPTURE_MARK);
 }
@@ -645,12 +654,17 @@ static void add_arguments(const struct weaving_point *wp, struct weave_probe *p)
 static void add_probe(struct points_weaver *w, const struct weaving_point *wp, size_t number)
 {
 	struct weave_package *p = w->package;
-	struct weave_probe probe = {.provider = probe_name(&p->arena, wp->pack->name, ""),
-	                            .name = probe_name(&p->arena, pack_woven_span(wp->part), probe_suffix(wp)),
-	                            .arguments = {{.parameter = USDT_GOROUTINE}, {.parameter = USDT_CONTEXT}},
-	                            .narguments = 2};
+	struct weave_probe probe = {.arguments = {{.parameter = USDT_GOROUTINE}, {.parameter = USDT_CONTEXT}}};
 	const char *id = arena_printf(&p->arena, "%s %zu %s", p->path, number, wp->func);
 
+	if (wp->asked) {
+		probe.provider = wp->asked->provider;
+		probe.name = wp->asked->name;
+	} else {
+		probe.provider = probe_name(&p->arena, wp->pack->name, "");
+		probe.name = probe_name(&p->arena, pack_woven_span(wp->part), probe_suffix(wp));
+		probe.narguments = 2;
+	}
 	add_arguments(wp, &probe);
 	probe.key = fnv1a(FNV1A_BASIS, id, strlen(id));
 	probe.symbol = arena_printf(&p->arena, "earshot.usdt_%016" PRIx64, probe.key);
@@ -673,6 +687,9 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 	for (size_t i = 0; i < fn->function->nparams; i++)
 		if (wp->printed.used[i])
 			buf_printf(&out, ", %s", woven_param(w->package, fn, i));
+	for (size_t i = 0; wp->asked && i < wp->asked->n; i++)
+		if (wp->asked->expressions[i].type)
+			buf_printf(&out, ", %s", wp->asked->expressions[i].text);
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
@@ -776,9 +793,12 @@ static void put_call(struct points_weaver *w, size_t number)
 	struct go_edits *edits = &fn->file->edits;
 	uint32_t at = fn->function->body.start + 1;
 	size_t behind = followers_of(w, number);
-	const char *test = test_of(w, number, behind);
+	const char *test = wp->asked ? NULL : test_of(w, number, behind);
 
-	if (wp->variant->at_return)
+	if (wp->asked)
+		go_edits_insert(edits, wp->at, "; if earshot_u%zu.listening != 0 { earshot_f%zu(0%s) }; ", number,
+		                number, arguments_of(w, wp));
+	else if (wp->variant->at_return)
 		go_edits_insert(edits, at, "%s" FRAME "%s };", test, deferred_end(w, number));
 	else if (behind && w->points.data[number + 1].probe)
 		/* The end's probe has its call, and without the start's record a depth of 0: no record. */
@@ -799,7 +819,7 @@ static void put_calls(struct points_weaver *w)
 	for (int entries = 0; entries <= 1; entries++)
 		for (size_t i = 0; i < w->points.len; i++) {
 			const struct weaving_point *wp = &w->points.data[i];
-			bool defers = wp->variant->at_return || followers_of(w, i);
+			bool defers = !wp->asked && (wp->variant->at_return || followers_of(w, i));
 
 			if (!follows(wp) && defers != entries)
 				put_call(w, i);
@@ -944,6 +964,171 @@ static void weave_span(struct points_weaver *w, const struct pack_span *span)
 		weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
 }
 
+/* ---- USDT probes that the source asks for ---- */
+
+/* Whether a name is declared between these places: then it may be another variable's at the end. */
+static bool is_declared_again(const struct weave_file *f, const char *name, uint32_t from, uint32_t to)
+{
+	const struct go_scan g = {f->text.data, to};
+	bool var = false;
+
+	for (size_t at = from, behind; at < to; at = behind) {
+		size_t list;
+
+		behind = go_scan_opaque(&g, at);
+		if (behind > at)
+			continue;
+		behind = MAX(go_scan_name(&g, at), at + 1);
+		if (go_scan_is_word(&g, at, name)) {
+			list = go_scan_blanks(&g, behind);
+			while (go_scan_is(&g, list, ","))
+				list = go_scan_blanks(&g, go_scan_name(&g, go_scan_blanks(&g, list + 1)));
+			if (var || go_scan_is(&g, list, ":="))
+				return true;
+		}
+		if (!isspace((unsigned char)g.text[at]))
+			var = go_scan_is_word(&g, at, "var");
+	}
+	return false;
+}
+
+/* The function's parameters, and what Go looks up. */
+static int asked_variables(struct points_weaver *w, const struct weaving_point *wp, const struct woven_function *fn,
+                           struct bound_variables *ret, struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct type_lookup *types = source_types_lookup(w->types);
+	struct bound_variable *all;
+	int r = read_signature(w, fn, &(struct func_ref){.name = wp->func}, ret, err);
+
+	if (r < 0)
+		return r;
+	all = arena_array(arena, struct bound_variable, ret->nparams + wp->asked->n + 1);
+	if (ret->nparams)
+		memcpy(all, ret->params, ret->nparams * sizeof(*all));
+	for (size_t i = 0; i < wp->asked->n; i++) {
+		const char *type = wp->asked->expressions[i].type;
+
+		if (type)
+			all[ret->nparams++] = (struct bound_variable){.name = arena_printf(arena, "earshotT%zu", i),
+			                                              .type = types->ops->parse(types, "", type, NULL)};
+	}
+	ret->params = all;
+	return 0;
+}
+
+static int bind_asked(struct points_weaver *w, struct weaving_point *wp, const struct bound_variables *variables,
+                      struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct capture_item *items = arena_array(arena, struct capture_item, wp->asked->n + 1);
+	struct bind_scope scope = {.types = source_types_lookup(w->types),
+	                           .func = wp->func,
+	                           .symbol = wp->func,
+	                           .variables = *variables,
+	                           .known = true,
+	                           .at = SIDE_ENTRY};
+	struct err why = {0};
+	int r;
+
+	for (size_t i = 0; i < wp->asked->n; i++) {
+		const char **alternatives = arena_array(arena, const char *, 2);
+
+		alternatives[0] = wp->asked->expressions[i].type ? arena_printf(arena, "earshotT%zu", i)
+		                                                 : wp->asked->expressions[i].text;
+		items[i] = (struct capture_item){.name = wp->asked->expressions[i].text, .alternatives = alternatives};
+	}
+	r = bind_program(&scope, &(struct bind_request){.items = items, .nitems = wp->asked->n}, arena, &wp->program,
+	                 &why);
+	return r >= 0 ? 0
+	              : err_set(err, r,
+	                        "%.*s (what is no parameter is written as string(x), int64(x), []byte(x), len(x))",
+	                        (int)strcspn(why.text, "\n"), why.text);
+}
+
+static int check_asked(const struct woven_function *fn, const struct go_usdt *u, struct err *err)
+{
+	const struct go_function *f = fn->function;
+
+	if (f->broken)
+		return err_set(err, -EINVAL, "not all of its function could be read");
+	if (f->directives & (GO_NOSPLIT | GO_RUNTIME_ONLY))
+		return err_set(err, -EINVAL, "its function must not use more of the stack (go:nosplit)");
+	if (u->misplaced)
+		return err_set(err, -EINVAL, "no statement may stand there");
+	if (u->behind_end && f->nresults)
+		return err_set(err, -EINVAL, "its function may have ended there: put it before that statement");
+	return 0;
+}
+
+static int ask_probe(struct points_weaver *w, struct weaving_point *wp, struct woven_function *fn,
+                     const struct go_usdt *u, struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct go_points_mark mark = go_points_mark(w->printed);
+	struct usdt_asked *asked = arena_new(arena, struct usdt_asked);
+	struct bound_variables variables;
+	int r = check_asked(fn, u, err);
+
+	if (r >= 0)
+		r = usdt_directive_read(u->text, arena, asked, err);
+	wp->asked = asked;
+	if (r >= 0)
+		r = asked_variables(w, wp, fn, &variables, err);
+	if (r >= 0)
+		r = bind_asked(w, wp, &variables, err);
+	if (r >= 0)
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, wp->probe,
+		                  arena, &wp->printed, err);
+	for (size_t i = 0; r >= 0 && u->in_body && i < fn->function->nparams; i++) {
+		const char *name = fn->function->params[i].name;
+
+		if (wp->printed.used[i] && name && is_declared_again(fn->file, name, fn->function->body.start, u->at))
+			r = err_set(err, -EINVAL, "%s is declared again before it", name);
+	}
+	if (r < 0)
+		go_points_take_back(w->printed, mark);
+	return r;
+}
+
+/* Those of a function, and of the literals in it. */
+static void weave_asked_of(struct points_weaver *w, struct weave_file *file, const struct go_function *f,
+                           const struct go_function *outer, const char *name)
+{
+	struct woven_function fn = {.file = file, .function = f, .outer = outer};
+	struct arena *arena = &w->package->arena;
+
+	for (size_t i = 0; i < f->nusdt; i++) {
+		const struct go_usdt *u = &f->usdt[i];
+		struct weaving_point wp = {.func = name, .probe = GO_PROBE_ALONE, .at = u->at};
+		struct err err = {0};
+
+		wp.function = shared(w, &fn);
+		if (ask_probe(w, &wp, &w->functions.data[wp.function], u, &err) >= 0)
+			vec_push(&w->points, wp);
+		else
+			weave_package_warn(w->package, "%s:%u: //earshot:usdt %s is no probe: %s",
+			                   path_base(file->path), go_source_line(file->source, u->at), u->text,
+			                   err.text);
+	}
+	for (size_t i = 0; i < f->nliterals; i++)
+		weave_asked_of(w, file, &f->literals[i], f, arena_printf(arena, "%s.%s", name, f->literals[i].name));
+}
+
+static void weave_asked(struct points_weaver *w)
+{
+	struct weave_package *p = w->package;
+	const char *prefix = span_symbol_prefix(p, &p->arena);
+
+	for (size_t i = 0; i < p->nfiles; i++)
+		for (size_t k = 0; p->files[i].source && k < p->files[i].source->nfunctions; k++) {
+			const struct go_function *f = &p->files[i].source->functions[k];
+
+			weave_asked_of(w, &p->files[i], f, NULL,
+			               arena_printf(&p->arena, "%s.%s", prefix, go_function_symbol(&p->arena, f)));
+		}
+}
+
 /* What package runtime's own file declares (weave/recorder/). */
 static const char declarations[] =
 	"\n"
@@ -1031,7 +1216,8 @@ static void add_file(struct points_weaver *w)
 	if (strcmp(p->path, "runtime"))
 		buf_str(out, declarations);
 	for (size_t i = 0; i < w->points.len; i++) {
-		print_variable(w, &w->points.data[i], i);
+		if (!w->points.data[i].asked)
+			print_variable(w, &w->points.data[i], i);
 		if (w->points.data[i].probe)
 			add_probe(w, &w->points.data[i], i);
 	}
@@ -1052,6 +1238,8 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	weave_spans(p, w.types, wanted->spans, wanted->nspans, &w.spans);
 	for (size_t i = 0; i < w.spans.pack.nspans; i++)
 		weave_span(&w, &w.spans.pack.spans[i]);
+	if (wanted->usdt && strcmp(p->path, "runtime"))
+		weave_asked(&w);
 	if (w.points.len) {
 		put_calls(&w);
 		add_file(&w);

@@ -26,6 +26,8 @@ struct woven_spans {
  */
 void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
                  struct woven_spans *ret);
+/* A package as the linker has it before a name: in the path's last element a dot is %2e. */
+const char *span_symbol_prefix(const struct weave_package *p, struct arena *a);
 /* Whether a question may mean a function of the package of that import path. */
 bool span_concerns(const struct span_question *q, const char *path);
 

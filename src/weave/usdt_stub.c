@@ -9,16 +9,16 @@ struct usdt_machine {
 	const char *arch; /* as GOARCH */
 	const char *word; /* what the assembler calls four bytes */
 	uint32_t code[2];
-	/* Of Go's ABIInternal: the first register is that of the slots; what lies in them stands between before and
-	 * after. */
-	const char *registers[3], *before, *after;
+	/* Of Go's ABIInternal: the first register is that of the slots; what lies there, and farther on, between before
+	 * and after. */
+	const char *registers[3], *here, *before, *after;
 };
 
 static const struct usdt_machine machines[] = {
 	/* nop; nopl 0(%rax,%rax,1); ret; int3 */
-	{"amd64", "LONG", {0x441f0f90, 0xccc30000}, {"%rax", "%rbx", "%rcx"}, "", "(%rax)"},
+	{"amd64", "LONG", {0x441f0f90, 0xccc30000}, {"%rax", "%rbx", "%rcx"}, "(%rax)", "", "(%rax)"},
 	/* nop; ret */
-	{"arm64", "WORD", {0xd503201f, 0xd65f03c0}, {"x0", "x1", "x2"}, "[x0, ", "]"},
+	{"arm64", "WORD", {0xd503201f, 0xd65f03c0}, {"x0", "x1", "x2"}, "[x0]", "[x0, ", "]"},
 };
 
 void usdt_name(const char *text, struct buf *out)
@@ -41,7 +41,9 @@ static void add_arguments(const struct usdt_machine *m, const struct weave_probe
 		const struct usdt_argument *a = &p->arguments[i];
 
 		buf_printf(out, "%s%s8@", i ? " " : "", a->is_signed ? "-" : "");
-		if (a->parameter == USDT_SLOTS)
+		if (a->parameter == USDT_SLOTS && !a->at)
+			buf_str(out, m->here);
+		else if (a->parameter == USDT_SLOTS)
 			buf_printf(out, "%s%u%s", m->before, a->at, m->after);
 		else
 			buf_str(out, m->registers[a->parameter]);

@@ -76,8 +76,8 @@ static void stubs_of_both_machines(void **state)
 	struct err err = {0};
 	_cleanup_(buf_done) struct buf text = {0};
 
-	check_stub("amd64", "LONG", "\x90\x0f\x1f\x44\x00\x00\xc3\xcc", "8@%rbx 8@%rcx 8@0(%rax) -8@32(%rax)");
-	check_stub("arm64", "WORD", "\x1f\x20\x03\xd5\xc0\x03\x5f\xd6", "8@x1 8@x2 8@[x0, 0] -8@[x0, 32]");
+	check_stub("amd64", "LONG", "\x90\x0f\x1f\x44\x00\x00\xc3\xcc", "8@%rbx 8@%rcx 8@(%rax) -8@32(%rax)");
+	check_stub("arm64", "WORD", "\x1f\x20\x03\xd5\xc0\x03\x5f\xd6", "8@x1 8@x2 8@[x0] -8@[x0, 32]");
 	assert_int_equal(usdt_assembly(&probe, 1, "riscv64", &text, &err), -ENOTSUP);
 	assert_non_null(strstr(err.text, "riscv64"));
 }
@@ -207,7 +207,7 @@ struct woven {
 	struct arena arena;
 };
 
-static void weave(struct woven *w, const char *pack, const char *span, bool usdt)
+static void weave_source(struct woven *w, const char *source, const char *pack, const char *span, bool usdt)
 {
 	struct span_question q = {0};
 	struct weave_wanted wanted = {.usdt = usdt};
@@ -219,7 +219,7 @@ static void weave(struct woven *w, const char *pack, const char *span, bool usdt
 	assert_non_null(mkdtemp(w->dir));
 	snprintf(path, sizeof(path), "%s/a.go", w->dir);
 	f = fopen(path, "w");
-	fputs(source_text, f);
+	fputs(source, f);
 	fclose(f);
 	if (weave_package_open(&w->package, "main", files, 1, &err) ||
 	    (pack && pack_parse("test.yaml", pack, strlen(pack), &w->pack, &err)) ||
@@ -232,6 +232,11 @@ static void weave(struct woven *w, const char *pack, const char *span, bool usdt
 	assert_int_equal(weave_points(&w->package, &wanted, &err), 0);
 	unlink(path);
 	rmdir(w->dir);
+}
+
+static void weave(struct woven *w, const char *pack, const char *span, bool usdt)
+{
+	weave_source(w, source_text, pack, span, usdt);
 }
 
 static void woven_done(struct woven *w)
@@ -320,6 +325,92 @@ static void without_the_option_there_are_none(void **state)
 	woven_done(&w);
 }
 
+/* ---- what the source asks for ---- */
+
+static const char asking[] = "package main\n"
+                             "type Order struct { ID string; Total int }\n"
+                             "//earshot:usdt shop:order_placed o.ID, o.Total\n"
+                             "func place(o *Order, n int8) error {\n"
+                             "	sum := 1 //earshot:usdt shop:one int(sum), n\n"
+                             "	switch sum {\n"
+                             "	case 1: //earshot:usdt shop:two\n"
+                             "	default:\n"
+                             "		sum++\n"
+                             "		//earshot:usdt shop:three len(list), []byte(text)\n"
+                             "	}\n"
+                             "	func(inner string) {\n"
+                             "		//earshot:usdt shop:four inner\n"
+                             "	}(o.ID)\n"
+                             "	if sum == 2 {\n"
+                             "		//earshot:usdt shop:five\n"
+                             "		return nil\n"
+                             "	}\n"
+                             "	return nil\n"
+                             "}\n";
+
+static void sources_ask_for_probes(void **state)
+{
+	static const char *const names[] = {"order_placed", "one", "two", "three", "five", "four"};
+	static const size_t arguments[] = {3, 2, 0, 3, 0, 2};
+	struct woven w = {0};
+	_cleanup_(cleanup_free) char *text = NULL;
+
+	weave_source(&w, asking, NULL, NULL, true);
+	if (w.package.warnings.len)
+		fail_msg("%s", w.package.warnings.data[0]);
+	assert_int_equal(w.package.probes.len, ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_string_equal(w.package.probes.data[i].provider, "shop");
+		assert_string_equal(w.package.probes.data[i].name, names[i]);
+		assert_int_equal(w.package.probes.data[i].narguments, arguments[i]);
+	}
+	assert_true(is_argument(w.package.probes.data, 2, USDT_SLOTS, 32, true));
+	text = edited(&w);
+	assert_non_null(strstr(text, "error {; if earshot_u0.listening != 0 { earshot_f0(0, o) }; \n"));
+	assert_non_null(strstr(text, "sum := 1 ; if earshot_u1.listening != 0 { earshot_f1(0, n, int(sum)) }; //"));
+	assert_non_null(strstr(text, "{ earshot_f3(0, len(list), []byte(text)) }; //"));
+	/* What is only a probe is no point of ours. */
+	assert_null(strstr(w.package.added.data[0].text.data, "var earshot_p"));
+	woven_done(&w);
+	w = (struct woven){0};
+	weave_source(&w, asking, NULL, NULL, false);
+	assert_int_equal(w.package.added.len, 0);
+	woven_done(&w);
+}
+
+static void check_refused(const char *body, const char *want)
+{
+	struct woven w = {0};
+	_cleanup_(buf_done) struct buf source = {0};
+
+	buf_printf(&source, "package main\nfunc f(id string, o any) int {\n%s\n}\n", body);
+	weave_source(&w, source.data, NULL, NULL, true);
+	assert_int_equal(w.package.probes.len, 0);
+	assert_int_equal(w.package.warnings.len, 1);
+	if (!strstr(w.package.warnings.data[0], want))
+		fail_msg("%s", w.package.warnings.data[0]);
+	woven_done(&w);
+}
+
+static void what_cannot_be_asked_for(void **state)
+{
+	check_refused("//earshot:usdt placed id\nreturn 1", "PROVIDER:NAME");
+	check_refused("//earshot:usdt shop:pla-ced id\nreturn 1", "PROVIDER:NAME");
+	check_refused("//earshot:usdt shop:a id,\nreturn 1", "no expression");
+	check_refused("//earshot:usdt shop:a f(id\nreturn 1", "not closed");
+	check_refused("//earshot:usdt shop:a int(1), int(x), int(x), int(x), int(x), int(x), int(x), int(x), int(x), "
+	              "int(x), int(x), int(x), int(x)\nreturn 1",
+	              "at most 12");
+	check_refused("//earshot:usdt shop:a x\nreturn 1", "a.go:3: //earshot:usdt shop:a x is no probe: x");
+	check_refused("//earshot:usdt shop:a string(x.y)\nreturn 1", "is no probe");
+	check_refused("return 1\n//earshot:usdt shop:a id", "may have ended there");
+	check_refused("if id == \"\" {\nreturn 1 //earshot:usdt shop:a\n} else {\nreturn 2\n}", "may have ended there");
+	check_refused("panic(1)\n//earshot:usdt shop:a", "may have ended there");
+	check_refused("print(1, //earshot:usdt shop:a\n2)\nreturn 1", "no statement may stand there");
+	check_refused("id, x := 1, 2\n//earshot:usdt shop:a id\nreturn id + x", "id is declared again");
+	check_refused("var id = 1\n//earshot:usdt shop:a id\nreturn id", "id is declared again");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -330,6 +421,8 @@ int main(void)
 	    cmocka_unit_test(points_are_probes),
 	    cmocka_unit_test(an_end_has_its_own_listeners),
 	    cmocka_unit_test(without_the_option_there_are_none),
+	    cmocka_unit_test(sources_ask_for_probes),
+	    cmocka_unit_test(what_cannot_be_asked_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, file_end);
