@@ -333,7 +333,7 @@ struct spot {
  * (planter_ops.locate): at one of the spots; at a return, at each of them.
  */
 struct join_point {
-	enum join_kind { JOIN_ENTRY, JOIN_RETURN, JOIN_INLINED } kind;
+	enum join_kind { JOIN_ENTRY, JOIN_RETURN, JOIN_INLINED, JOIN_PLACE /* of any file: no function's */ } kind;
 	uint32_t func;           /* its index; of an inlined call: the host */
 	const struct spot *spots;/* in the binary's arena */
 	uint32_t nspots;         /* 0: the analysis of its code refused it */

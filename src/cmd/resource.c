@@ -20,12 +20,10 @@ static bool given(const struct attr *extra, size_t n, const char *key)
 	return false;
 }
 
-const struct resource *resource_new(struct observed_process *p, const char *service, const struct attr *extra,
-				    size_t nextra)
+/* info: NULL where it is no Go program. */
+static struct resource *make(struct arena *arena, const struct process *proc, const struct build_info *info,
+			     const char *service, const struct attr *extra, size_t nextra)
 {
-	const struct build_info *info = binary_build_info(p->executable->binary);
-	const struct process *proc = &p->process;
-	struct arena *arena = &p->arena;
 	struct attr *attrs = arena_array(arena, struct attr, nextra + 16);
 	struct resource *r = arena_new(arena, struct resource);
 	char host[256] = "";
@@ -35,18 +33,21 @@ const struct resource *resource_new(struct observed_process *p, const char *serv
 	r->name = arena_strdup(arena, process_name(proc));
 	r->service = service ? arena_strdup(arena, service) : r->name;
 	add_string(attrs, &n, "service.name", r->service);
-	if (!given(extra, nextra, "service.version") && strcmp(info->main.version, "(devel)"))
+	if (info && !given(extra, nextra, "service.version") && strcmp(info->main.version, "(devel)"))
 		add_string(attrs, &n, "service.version", arena_strdup(arena, info->main.version));
 	attrs[n++] = (struct attr){.key = "process.pid", .kind = ATTR_INT, .i = proc->pid};
 	add_string(attrs, &n, "process.executable.name", r->name);
 	add_string(attrs, &n, "process.executable.path", arena_strdup(arena, proc->exe));
-	add_string(attrs, &n, "process.runtime.name", "go");
-	add_string(attrs, &n, "process.runtime.version", arena_strdup(arena, info->go_version));
+	if (info) {
+		add_string(attrs, &n, "process.runtime.name", "go");
+		add_string(attrs, &n, "process.runtime.version", arena_strdup(arena, info->go_version));
+	}
 	if (!given(extra, nextra, "host.name"))
 		add_string(attrs, &n, "host.name", arena_strdup(arena, host));
 	add_string(attrs, &n, "os.type", "linux");
 	add_string(attrs, &n, "telemetry.sdk.name", "earshot");
-	add_string(attrs, &n, "telemetry.sdk.language", "go");
+	if (info)
+		add_string(attrs, &n, "telemetry.sdk.language", "go");
 	add_string(attrs, &n, "telemetry.sdk.version", EARSHOT_VERSION);
 	for (size_t i = 0; i < nextra; i++)
 		if (strcmp(extra[i].key, "service.name"))
@@ -54,7 +55,25 @@ const struct resource *resource_new(struct observed_process *p, const char *serv
 	r->pid = proc->pid;
 	r->attrs = attrs;
 	r->nattrs = n;
+	return r;
+}
+
+const struct resource *resource_new(struct observed_process *p, const char *service, const struct attr *extra,
+				    size_t nextra)
+{
+	struct resource *r = make(&p->arena, &p->process, binary_build_info(p->executable->binary), service, extra,
+				  nextra);
+
 	r->id = p->id;
-	r->symbolizer = symbolizer_new(arena, p->executable->binary, p->bias, r->name);
+	r->symbolizer = symbolizer_new(&p->arena, p->executable->binary, p->bias, r->name);
+	return r;
+}
+
+const struct resource *resource_of_any(struct arena *arena, const struct process *proc, uint32_t id,
+				       const char *service, const struct attr *extra, size_t nextra)
+{
+	struct resource *r = make(arena, proc, NULL, service, extra, nextra);
+
+	r->id = id;
 	return r;
 }

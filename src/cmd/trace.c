@@ -8,6 +8,7 @@
 #include "cmd/call_consumer.h"
 #include "cmd/observe.h"
 #include "cmd/trace_list.h"
+#include "cmd/usdt_consumer.h"
 #include "cmd/verb.h"
 
 struct trace_options {
@@ -96,6 +97,8 @@ static int check_forms(const struct trace_options *o, struct err *err)
 	return o->list ? 0 : outputs_check(&o->out, err);
 }
 
+static int check_usdt(const struct tracing *t, struct err *err);
+
 static int check(struct tracing *t, struct err *err)
 {
 	const struct trace_options *o = &t->o;
@@ -115,6 +118,8 @@ static int check(struct tracing *t, struct err *err)
 					  "start: -- CMD");
 	if (r == 0 && o->name && (t->command || o->list))
 		r = err_set(err, -EINVAL, "--name goes with -p, -x or --port only");
+	if (r == 0)
+		r = check_usdt(t, err);
 	if (r == 0 && o->ttl_ns && !o->name)
 		r = err_set(err, -EINVAL, "--ttl goes with --name");
 	return r;
@@ -212,6 +217,54 @@ static int list(struct tracing *t)
 	return r < 0 ? complain(EXIT_NOTHING, "%s", err.text) : EXIT_DONE;
 }
 
+/* ---- USDT probes, of whatever program ---- */
+
+static bool of_usdt(const struct tracing *t)
+{
+	return t->nquestions && t->questions[0].usdt;
+}
+
+/* Files are probed for these, executables for others, so they are not asked together. */
+static int check_usdt(const struct tracing *t, struct err *err)
+{
+	const struct trace_options *o = &t->o;
+	bool options = o->list || o->calls.follow || o->calls.budget || o->name || t->command;
+
+	for (size_t i = 1; i < t->nquestions; i++)
+		if (t->questions[i].usdt != of_usdt(t))
+			return err_set(err, -EINVAL, "questions about USDT probes and about functions are asked by a "
+				       "command each");
+	if (of_usdt(t) && options)
+		return err_set(err, -EINVAL, "-l, --follow, --budget, --name and -- COMMAND are for functions of Go "
+			       "programs; `earshot usdt list` shows USDT probes");
+	if (of_usdt(t) && outputs_needs(&o->out))
+		return err_set(err, -EINVAL, "a USDT probe is a point without a duration or a stack of Go: "
+			       "`earshot usdt attach` pairs probes to spans");
+	return 0;
+}
+
+static int trace_usdt(struct tracing *t)
+{
+	const struct sink_setup with = {.gives = SINK_CALLS, .show_process = true};
+	const struct usdt_consumer_options o = {.targets = &t->plan, .questions = t->questions,
+						.nquestions = t->nquestions, .calls = &t->o.calls};
+	struct err err = {0};
+	int r = observation_new(&t->o.observation, t->loop, &t->observation, &err);
+	struct consumer *c = NULL;
+
+	if (r >= 0)
+		r = outputs_open(&t->o.out, &with, observation_sinks(t->observation), &err);
+	if (r >= 0)
+		c = usdt_consumer_new(t->observation, &o);
+	if (r >= 0)
+		r = observation_start(t->observation, &err);
+	if (r < 0) {
+		observation_cancel(TAKE(t->observation));
+		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
+	}
+	return usdt_observe(TAKE(t->observation), c, t->loop);
+}
+
 /* ---- the verb ---- */
 
 /* A list needs no privileges: without them it has no prices. */
@@ -248,6 +301,8 @@ static int trace(struct tracing *t)
 
 	if (loop_new(&t->loop) < 0)
 		return complain(EXIT_FAILED, "cannot make an event loop");
+	if (of_usdt(t))
+		return trace_usdt(t);
 	r = open_observation(t, &err);
 	if (r >= 0 && t->o.list)
 		return list(t);

@@ -1,6 +1,7 @@
 /* What every verb says in the same way. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cmd/verb.h"
 
@@ -20,5 +21,5 @@ void verb_help(const struct verb *v)
 {
 	printf("usage: earshot %s %s\n\n%s\n", v->name, v->synopsis, v->summary);
 	options_print(v->groups, stdout);
-	printf("\nThe manual page earshot-%s(1) has examples.\n", v->name);
+	printf("\nThe manual page earshot-%.*s(1) has examples.\n", (int)strcspn(v->name, " "), v->name);
 }

@@ -36,10 +36,11 @@ struct event_header {
 	uint8_t kind;     /* enum event_kind */
 	uint16_t slots;
 	uint32_t probe;   /* which capture program wrote it */
-	uint32_t target;  /* which process: the number it was planted under */
+	uint32_t target;  /* which process: the number it was planted under; of a program of threads its own */
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	uint64_t goid;    /* 0: no goroutine (system stack) */
-	uint64_t depth;   /* stack.hi - SP at the function's entry: grows with call depth, survives stack moves */
+	uint64_t depth;   /* stack.hi - SP at the function's entry: grows with call depth, survives stack moves. Where
+			   * there are no goroutines (capture_program.threads): the thread's number */
 	uint32_t chunks;  /* offset of the first chunk; 0: none. They go on to the record's end */
 	uint32_t missed;  /* chunks that found no room */
 };

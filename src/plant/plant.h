@@ -45,9 +45,18 @@ struct plant_probe {
 	const struct own_point *own;            /* what stands for it where the program can be used so, or NULL */
 };
 
+/* An instruction of any ELF file, Go or not. */
+struct plant_place {
+	uint64_t addr;         /* as the file says it */
+	uint64_t offset;       /* in the file */
+	uint64_t semaphore;    /* in the file: a counter, 2 bytes, that is raised while the probe is there; 0: none */
+	const unsigned char *code; /* from there on, n bytes: one instruction at least, if there are so many */
+	size_t n;
+};
+
 struct plant_target {
 	uint32_t id;           /* goes into event_header.target */
-	int pid;
+	int pid;               /* 0: every process that maps the file, now or later; only for programs of threads */
 	const char *path;      /* a path that opens the very file that is mapped (/proc/PID/map_files/… or root/…) */
 	uint64_t bias;         /* run-time address minus image address */
 	struct binary *binary; /* that was analysed: the sites are of it; NULL: only for planters that need no more */
@@ -105,6 +114,9 @@ struct planter_ops {
 	 * process or privileges. 0, or the reason why it puts none there.
 	 */
 	int (*locate)(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
+	/* Where it puts a probe for a place of any file, in arena. NULL: it probes functions of Go programs only. */
+	int (*locate_place)(struct arena *arena, const struct plant_place *at, const struct site **ret,
+			    struct err *err);
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, unsigned price);
 	/* Tries what it needs, and measures its prices (opens an instance for that). */

@@ -44,6 +44,11 @@ enum ir_op {
 	IR_SP,       /* the stack pointer at the function's entry, + imm: where a parameter on the stack lies */
 	IR_G,        /* address of the current g (planter knows: arch.g at the site) */
 	IR_PC_RET,   /* return address of the call (at entry SP) */
+	IR_SITE,     /* run-time address of the site's instruction, + imm. This and the next two only for a planter
+		      * that can (planter_caps.probes_any) */
+	IR_THREAD,   /* number of the thread, as the kernel has it */
+	IR_STR_LEN,  /* bytes before the first NUL at a, as in C; EVENT_MAX_STRING + 1 where there is none among so
+		      * many. Fails: a == 0 → nil; unreadable */
 	IR_LOAD,     /* memory at a + imm, `size` bytes, extended. Fails: a == 0 → nil; unreadable */
 	IR_ADDR,     /* a + imm. Fails: a == 0 → nil. (address of a field or a header) */
 	IR_INDEX,    /* a + b * imm, after b < c unsigned. Fails: range. (a base, b index, c length) */
@@ -363,6 +368,8 @@ struct capture_program {
 	size_t nslots;
 	uint16_t nregs, nlabels;
 	bool needs_bias;            /* has an IR_TYPE, or a chain */
+	bool threads;               /* POINT: of any program, not only Go's. The record's goroutine is 0, its depth
+				     * the thread's number, its target the process's, as the kernel has them */
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };

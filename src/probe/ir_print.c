@@ -55,6 +55,10 @@ static void print_value(const struct capture_program *p, const struct ir_insn *i
 	case IR_LEND:
 		buf_printf(out, "%s %s by r%u…", ir_ops[i->op].name, inject_form_names[i->imm], i->a);
 		break;
+	case IR_SITE:
+		buf_str(out, "site");
+		print_offset(i->imm, out);
+		break;
 	case IR_SP:
 		buf_str(out, "sp");
 		print_offset(i->imm, out);

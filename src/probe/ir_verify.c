@@ -470,6 +470,13 @@ static bool aggregate_ok(const struct capture_program *p, const struct ir_aggreg
 	return true;
 }
 
+static bool threads_ok(const struct capture_program *p)
+{
+	return p->role == PROGRAM_POINT && !p->needs_bias && !capture_has_marks(p) && !capture_has(p, IR_G) &&
+	       !capture_has(p, IR_GOROUTINE) && !capture_has(p, IR_SAVE) && !capture_has(p, IR_SAVED) &&
+	       !capture_has(p, IR_REUSE);
+}
+
 static int check_role(const struct capture_program *p, struct err *err)
 {
 	bool of_call = p->role == PROGRAM_ENTRY || p->role == PROGRAM_RETURN;
@@ -481,6 +488,8 @@ static int check_role(const struct capture_program *p, struct err *err)
 		return err_set(err, -EINVAL, "the capture program is damaged: the end of calls has no slots");
 	if (p->naggregates && !counts)
 		return err_set(err, -EINVAL, "the capture program is damaged: its role has no aggregates");
+	if (p->threads && !threads_ok(p))
+		return err_set(err, -EINVAL, "the capture program is damaged: it asks for what only goroutines have");
 	for (size_t i = 0; i < p->naggregates; i++)
 		if (!aggregate_ok(p, &p->aggregates[i]))
 			return err_set(err, -EINVAL, "the capture program is damaged: aggregate %zu refers to slots "

@@ -12,6 +12,7 @@ struct planter_caps {
 	bool carries_states;   /* … it writes the tracestate as well, and has IR_MARK_STATE */
 	bool keeps_marks;      /* it has IR_MARK_* and IR_EMIT_MARK */
 	bool kernel_clock;     /* its records have CLOCK_MONOTONIC as the kernel tells it */
+	bool probes_any;       /* it probes programs that are not Go's (capture_program.threads, IR_SITE …) */
 	bool needs_ptrace;     /* it uses ptrace on processes, so nobody else may hold them by it */
 };
 

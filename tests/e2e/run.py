@@ -79,6 +79,7 @@ GROUPS = (
     "woven",
     "weave_source",
     "gotrace",
+    "usdt",
     "weave",
     "weave_builds",
     "woven_traces",

@@ -23,6 +23,7 @@
 #include "plant/code_check.h"
 #include "plant/uprobe/bpf.h"
 #include "plant/uprobe/compile.h"
+#include "plant/uprobe/planted.h"
 #include "plant/uprobe/price.h"
 #include "plant/uprobe/site.h"
 #include "plant/uprobe/traced.h"
@@ -241,23 +242,52 @@ static void load_part(void *arg, size_t i)
 		part->attached->program->fd = part->r;
 }
 
+/* For all processes: in one of them, our own, it can be seen. */
+static int link_everywhere(const struct uprobe_means *m, int prog, const struct uprobe_places *at,
+			   struct uprobe_links *ret, struct err *err)
+{
+	struct uprobe_links links = {0};
+	struct uprobe_view view;
+	int r = uprobe_view_open(at, &view, err);
+
+	if (r)
+		return r;
+	r = uprobe_link(m, prog, at, &links, err);
+	if (!r)
+		r = uprobe_view_check(&view, at, err);
+	if (r)
+		uprobe_links_done(&links);
+	else
+		*ret = links;
+	uprobe_view_done(&view);
+	return r;
+}
+
 static void link_part(struct attach_job *job, struct attach_part *part)
 {
 	const struct plant_probe *probe = part->probe;
 	struct uprobe_places at = {.path = job->t->path, .cookie = job->cookie, .pid = job->t->pid};
-	VEC(uint64_t) offsets = {0};
+	VEC(uint64_t) offsets = {0}, semaphores = {0};
+	bool listens = false;
 	int prog = part->attached->program->fd;
 
 	for (const struct site *s = part->first; s; s = s->next)
-		if (same_shape(part->first, s))
+		if (same_shape(part->first, s)) {
 			vec_push(&offsets, uprobe_site_of(s)->offset);
+			vec_push(&semaphores, uprobe_site_of(s)->semaphore);
+			listens |= uprobe_site_of(s)->semaphore != 0;
+		}
 	at.offsets = offsets.data;
+	at.semaphores = listens ? semaphores.data : NULL;
 	at.n = offsets.len;
 	if (prog < 0)
 		part->r = err_set(&part->err, -EINVAL, "%s is planted twice, and cannot be", probe->label);
+	else if (!at.pid)
+		part->r = link_everywhere(&job->p->means, prog, &at, &part->attached->links, &part->err);
 	else
 		part->r = uprobe_link(&job->p->means, prog, &at, &part->attached->links, &part->err);
 	vec_done(&offsets);
+	vec_done(&semaphores);
 }
 
 /* A plant with its parts, none of them in place. */
@@ -859,7 +889,7 @@ const struct planter_ops planter_uprobe = {
 	.name = "uprobe",
 	.means = "uprobes",
 	.caps = {.follows_contexts = true, .injects = true, .carries_states = true, .keeps_marks = true,
-		 .kernel_clock = true},
+		 .kernel_clock = true, .probes_any = true},
 	.cheaper = "patch",
 	.doing = "planting uprobes",
 	.prices = uprobe_prices,
@@ -870,5 +900,6 @@ const struct planter_ops planter_uprobe = {
 	.remove = uprobe_remove,
 	.price_ns = uprobe_price_ns,
 	.locate = uprobe_locate,
+	.locate_place = uprobe_locate_place,
 	.check = uprobe_check,
 };

@@ -237,6 +237,7 @@ static int link_multi(int prog, const struct uprobe_places *at)
 	struct uapi_link_create_uprobe_multi attr = {
 		.prog_fd = (__u32)prog, .attach_type = UAPI_BPF_TRACE_UPROBE_MULTI,
 		.path = (uintptr_t)at->path, .offsets = (uintptr_t)at->offsets,
+		.ref_ctr_offsets = (uintptr_t)at->semaphores,
 		.cookies = (uintptr_t)cookies, .cnt = (__u32)at->n, .pid = (__u32)at->pid,
 	};
 	long fd;
@@ -247,10 +248,13 @@ static int link_multi(int prog, const struct uprobe_places *at)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+#define SEMAPHORE_SHIFT 32 /* /sys/bus/event_source/devices/uprobe/format/ref_ctr_offset: config:32-63 */
+
 /* The link keeps the event. */
 static int link_perf(int pmu, int prog, const struct uprobe_places *at, size_t i)
 {
 	struct perf_event_attr attr = {.type = (uint32_t)pmu, .size = sizeof(attr),
+				       .config = at->semaphores ? at->semaphores[i] << SEMAPHORE_SHIFT : 0,
 				       .uprobe_path = (uintptr_t)at->path, .probe_offset = at->offsets[i]};
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event = {.bpf_cookie = at->cookie});
 	_cleanup_(cleanup_fd) int event =

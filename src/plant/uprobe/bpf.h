@@ -55,6 +55,7 @@ struct uprobe_links {
 struct uprobe_places {
 	const char *path;        /* opens the file */
 	const uint64_t *offsets; /* in it, n of them */
+	const uint64_t *semaphores; /* of each, in it, too, or 0; NULL: none has one */
 	size_t n;
 	uint64_t cookie;         /* what the program gets at each */
 	int pid;                 /* 0: every process that maps the file */

@@ -240,12 +240,20 @@ static void read_goroutine(struct gen *g)
 	emit_load(e, 8, R9, FP, g->stack_regs + (near ? (int)(l->stack_hi - low) : 8));
 }
 
-/* R8 = goid, R9 = depth. */
+/* R8 = goid, R9 = depth, or what stands for them where there are threads only. */
 static void emit_goroutine(struct gen *g)
 {
 	const struct ir_insn *given = capture_find(g->p, IR_GOROUTINE);
 	struct emit *e = g->e;
-	int alone = emit_label_new(e), got = emit_label_new(e);
+	int alone, got;
+
+	if (g->p->threads) {
+		gen_thread(g, R9);
+		emit_alu_imm(e, BPF_MOV, R8, 0);
+		return;
+	}
+	alone = emit_label_new(e);
+	got = emit_label_new(e);
 
 	if (g->holds_scratch && windows_goroutine(g, alone)) {
 		emit_jump(e, got);
@@ -278,6 +286,11 @@ void gen_target(struct gen *g)
 /* gen_target, of a record that has begun: the cookie is at hand from here on. */
 static void gen_own_target(struct gen *g)
 {
+	if (g->p->threads) {
+		emit_call(g->e, BPF_FUNC_get_current_pid_tgid);
+		emit_alu_imm(g->e, BPF_RSH, R0, 32);
+		return;
+	}
 	emit_alu(g->e, BPF_MOV, R1, REG_CTX);
 	emit_call(g->e, BPF_FUNC_get_attach_cookie);
 	if (g->holds_scratch)

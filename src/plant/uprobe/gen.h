@@ -115,6 +115,8 @@ struct gen {
 /* The label to jump to when this happens here. */
 int gen_fail(struct gen *g, enum slot_status s);
 int gen_drop(struct gen *g, unsigned drop);
+/* dst = the number of the thread. */
+void gen_thread(struct gen *g, uint8_t dst);
 /* Behind the region. */
 int gen_behind(struct gen *g);
 
@@ -272,6 +274,7 @@ int gen_str(struct gen *g, const struct ir_insn *i);
 int gen_str_order(struct gen *g, const struct ir_insn *i);
 int gen_mem_order(struct gen *g, const struct ir_insn *i);
 int gen_any_str(struct gen *g, const struct ir_insn *i);
+int gen_str_len(struct gen *g, const struct ir_insn *i);
 
 /* inject.c: IR_INJECT, by the helper that writes to the program's memory. */
 int gen_inject(struct gen *g, const struct ir_insn *i);

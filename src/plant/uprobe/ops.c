@@ -208,6 +208,27 @@ static int gen_g(struct gen *g, const struct ir_insn *i)
 	return 1;
 }
 
+/* Where the kernel says that the breakpoint is. */
+static int gen_site(struct gen *g, const struct ir_insn *i)
+{
+	emit_load(g->e, 8, R0, REG_CTX, g->arch->saved_pc);
+	if (i->imm) {
+		emit_imm(g->e, R1, i->imm);
+		emit_alu(g->e, BPF_ADD, R0, R1);
+	}
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
+void gen_thread(struct gen *g, uint8_t dst)
+{
+	emit_call(g->e, BPF_FUNC_get_current_pid_tgid);
+	emit_alu_imm(g->e, BPF_LSH, R0, 32);
+	emit_alu_imm(g->e, BPF_RSH, R0, 32);
+	if (dst != R0)
+		emit_alu(g->e, BPF_MOV, dst, R0);
+}
+
 /* ---- memory ---- */
 
 static void add_imm(struct gen *g, uint8_t reg, int64_t imm)
@@ -708,7 +729,7 @@ static int gen_emit_str(struct gen *g, const struct ir_insn *i)
 bool ir_needs_scratch(const struct ir_insn *i)
 {
 	return i->op == IR_MAP_STR || i->op == IR_MAP_KEY || i->op == IR_ANY_KEY || i->op == IR_MEM_ORDER ||
-	       i->op == IR_STR_CONTAINS || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
+	       i->op == IR_STR_CONTAINS || i->op == IR_STR_LEN || i->op == IR_EMIT_STR || i->op == IR_SAVE ||
 	       i->op == IR_SAVED || i->op == IR_REUSE || i->op == IR_IMAGE || i->op == IR_EMIT_STACK ||
 	       i->op == IR_EMIT_CHAIN || i->op == IR_INJECT || i->op == IR_EMIT_MARK || i->op == IR_MARK_WORD ||
 	       ir_is_mark(i);
@@ -735,6 +756,14 @@ int gen_insn(struct gen *g, const struct ir_insn *i, size_t left)
 		return gen_sp(g, i);
 	case IR_G:
 		return gen_g(g, i);
+	case IR_SITE:
+		return gen_site(g, i);
+	case IR_THREAD:
+		gen_thread(g, R0);
+		gen_put(g, i->dst, R0);
+		return 1;
+	case IR_STR_LEN:
+		return gen_str_len(g, i);
 	case IR_LOAD:
 		return gen_load(g, i, left);
 	case IR_ADDR:

@@ -15,6 +15,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "binary/insn.h"
+
 /* ---- prices ---- */
 
 static bool is_prefix(uint8_t c)
@@ -195,6 +197,23 @@ int uprobe_locate(struct binary *b, const struct join_point *at, const struct si
 	case JOIN_ENTRY: return locate_entry(&l, at, ret);
 	case JOIN_RETURN: return locate_returns(&l, at, ret);
 	case JOIN_INLINED: return locate_inlined(&l, at, ret);
+	case JOIN_PLACE: break;
 	}
 	return err_set(err, -EOPNOTSUPP, "uprobes have no such site");
+}
+
+/* Whoever wrote the file chose the instruction. Where the kernel cannot do it, that is seen when it is planted. */
+int uprobe_locate_place(struct arena *arena, const struct plant_place *at, const struct site **ret, struct err *err)
+{
+	const struct arch *arch = arch_host();
+	const struct disasm code = {.arch = arch, .bytes = at->code, .size = at->n, .addr = at->addr};
+	struct uprobe_site *site = arena_new(arena, struct uprobe_site);
+	struct insn i;
+
+	*site = (struct uprobe_site){.site = {.addr = at->addr, .kind = JOIN_PLACE, .price = PRICE_STEPPED},
+				     .offset = at->offset, .semaphore = at->semaphore};
+	if (arch->decode(&code, 0, &i) && uprobe_price(at->code, i.len) != PRICE_REFUSED)
+		site->site.price = uprobe_price(at->code, i.len);
+	*ret = &site->site;
+	return 0;
 }

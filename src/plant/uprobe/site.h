@@ -2,7 +2,7 @@
 #ifndef PLANT_UPROBE_SITE_H
 #define PLANT_UPROBE_SITE_H
 
-#include "binary/binary.h"
+#include "plant/plant.h"
 
 enum uprobe_price { PRICE_NOP5, PRICE_EMULATED, PRICE_STEPPED, PRICES }; /* some 0.25, 0.6, 4 µs */
 #define PRICE_REFUSED 0xff  /* the kernel puts no uprobe here */
@@ -11,6 +11,7 @@ struct uprobe_site {
 	struct site site;
 	uint64_t offset;         /* in the file */
 	int32_t sp_delta;        /* SP at the site + sp_delta = SP at function entry */
+	uint64_t semaphore;      /* in the file: a counter of those that listen, 2 bytes; 0: none */
 	uint8_t flags_skip;      /* entry on a jbe: ignore the hit when FLAGS & this (the stack grows) */
 };
 
@@ -26,5 +27,7 @@ uint8_t uprobe_price(const unsigned char *p, size_t len);
  * probe.
  */
 int uprobe_locate(struct binary *b, const struct join_point *at, const struct site **ret, struct err *err);
+/* planter_ops.locate_place */
+int uprobe_locate_place(struct arena *arena, const struct plant_place *at, const struct site **ret, struct err *err);
 
 #endif

@@ -272,6 +272,44 @@ int gen_any_str(struct gen *g, const struct ir_insn *i)
 	return 1;
 }
 
+/* R0 = what bpf_probe_read_user_str says of the text in vreg; its copy, in what only returns use of a record, is no
+ * matter. */
+static void read_str(struct gen *g, uint16_t vreg)
+{
+	struct emit *e = g->e;
+
+	gen_get(g, R3, vreg);
+	emit_alu(e, BPF_MOV, R1, REG_RECORD);
+	emit_alu_imm(e, BPF_ADD, R1, EVENT_MAX_SIZE);
+	emit_alu_imm(e, BPF_MOV, R2, EVENT_MAX_STRING + 2);
+	emit_call(e, BPF_FUNC_probe_read_user_str);
+}
+
+/*
+ * The helper counts the NUL, and gives as much as there was room for where it found none. It does not bring pages in: a
+ * byte that is read by one that does has the first page there; a text that goes on into one that is not there fails.
+ */
+int gen_str_len(struct gen *g, const struct ir_insn *i)
+{
+	struct emit *e = g->e;
+	int got = emit_label_new(e), unreadable = gen_fail(g, SLOT_UNREADABLE);
+
+	gen_get(g, R3, i->a);
+	emit_jump_if_imm(e, BPF_JEQ, R3, 0, gen_fail(g, SLOT_NIL));
+	read_str(g, i->a);
+	emit_jump_if_imm(e, BPF_JSGT, R0, 0, got);
+	if (g->env->faults_in) {
+		gen_get(g, R3, i->a);
+		gen_read_stack(g, STACK_BUF, 1, unreadable);
+		read_str(g, i->a);
+	}
+	emit_jump_if_imm(e, BPF_JSLE, R0, 0, unreadable);
+	emit_label(e, got);
+	emit_alu_imm(e, BPF_SUB, R0, 1);
+	gen_put(g, i->dst, R0);
+	return 1;
+}
+
 int gen_str(struct gen *g, const struct ir_insn *i)
 {
 	if (i->imm < 1 || i->imm > IR_MAX_STR)

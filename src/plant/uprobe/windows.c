@@ -171,7 +171,7 @@ static void goroutine_uses(struct analysis *a, const struct capture_program *p)
 	for (uint16_t i = 0; i < a->nvalues; i++)
 		if (!a->values[i].parent && a->values[i].reg == capture_arch(p)->g)
 			base = i + 1;
-	if (!base || p->role != PROGRAM_POINT || capture_find(p, IR_GOROUTINE))
+	if (!base || p->threads || p->role != PROGRAM_POINT || capture_find(p, IR_GOROUTINE))
 		return;
 	a->uses[a->nuses++] = (struct use){.base = base, .imm = p->g.goid, .size = 8, .insn = NO_INSN, .head = true,
 					   .sure = true};

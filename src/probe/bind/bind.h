@@ -28,6 +28,7 @@ struct bind_scope {
 	bool dictionary;         /* at the entry: there is one, and where it is is known */
 	enum call_side at;       /* SIDE_ENTRY: parameters by name; SIDE_RETURN: results by name */
 	bool traced;             /* an entry or a return of one call: also `latency` (return), `stack`, `func` */
+	bool threads;            /* at a USDT probe of any program: there are no goroutines, and no types */
 	bool closure;            /* the function is a closure: `closure` is known at the entry */
 	bool inlined;            /* at an inlined call: the function that it stands in is not its caller */
 	const struct carried_value *carried;

@@ -23,6 +23,7 @@ enum bound_op {
 	BOUND_DICTIONARY, /* the generic function's dictionary */
 	BOUND_GLOBAL,     /* `global`, a variable of a package */
 	BOUND_CARRIED,    /* carried value number `index` */
+	BOUND_THREAD,     /* the number of the thread */
 	BOUND_GOID, BOUND_CALLER, BOUND_LATENCY, BOUND_STACK,
 	BOUND_CLOSURE,    /* the closure object that the function was called with */
 	/* selectors: each takes one step, and pointers are followed by BOUND_DEREF alone */
@@ -36,6 +37,7 @@ enum bound_op {
 	BOUND_TYPEOF,     /* the dynamic type of a */
 	BOUND_LEN, BOUND_CAP,
 	BOUND_CONVERT,    /* type(a) */
+	BOUND_C_TEXT,     /* the C string at address a, as a string */
 	BOUND_TEXT,       /* a hasprefix, hassuffix, contains b: `text` */
 	BOUND_HAS_NAME,   /* whether a map a has a key, or a list a an element that begins with a text, that is the
 			   * constant b in either case of its letters */

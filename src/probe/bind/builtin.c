@@ -68,6 +68,12 @@ static int bind_panicked(struct binder *b, const struct expr *e, struct bound **
 	return 0;
 }
 
+static int bind_tid(struct binder *b, const struct expr *e, struct bound **ret)
+{
+	*ret = bound_new(b, BOUND_THREAD, basic_type(KIND_INT), e);
+	return 0;
+}
+
 static int bind_dictionary(struct binder *b, const struct expr *e, struct bound **ret)
 {
 	*ret = bound_new(b, BOUND_DICTIONARY, basic_type(KIND_UINTPTR), e);
@@ -81,8 +87,11 @@ static const struct builtin builtins[] = {
 	{"closure", BUILTIN_CLOSURE, SIDE_ENTRY, 0, bind_closure},
 	{"latency", BUILTIN_LATENCY, SIDE_RETURN, BUILTIN_TRACED | BUILTIN_NO_RESULT | BUILTIN_ENDS, bind_latency},
 	{"stack", BUILTIN_STACK, SIDE_ENTRY, BUILTIN_TRACED, bind_stack},
-	{"func", BUILTIN_FUNC, SIDE_NONE, BUILTIN_TRACED | BUILTIN_OF_RECORD | BUILTIN_SAME, bind_func},
-	{"pid", BUILTIN_PID, SIDE_ENTRY, BUILTIN_TRACED | BUILTIN_OF_RECORD | BUILTIN_SAME, bind_pid},
+	{"func", BUILTIN_FUNC, SIDE_NONE, BUILTIN_TRACED | BUILTIN_OF_RECORD | BUILTIN_SAME | BUILTIN_THREADS,
+	 bind_func},
+	{"pid", BUILTIN_PID, SIDE_ENTRY, BUILTIN_TRACED | BUILTIN_OF_RECORD | BUILTIN_SAME | BUILTIN_THREADS,
+	 bind_pid},
+	{"tid", BUILTIN_TID, SIDE_ENTRY, BUILTIN_THREADS, bind_tid},
 	{"panicked", BUILTIN_PANICKED, SIDE_RETURN,
 	 BUILTIN_TRACED | BUILTIN_OF_RECORD | BUILTIN_SAME | BUILTIN_NO_RESULT | BUILTIN_ENDS, bind_panicked},
 	{"recv", BUILTIN_RECV, SIDE_ENTRY, BUILTIN_OF_SIGNATURE, NULL},

@@ -18,6 +18,7 @@ enum builtin_name {
 	BUILTIN_ERR,
 	BUILTIN_FUNC,
 	BUILTIN_PID,
+	BUILTIN_TID,        /* of the thread, where there are no goroutines */
 	BUILTIN_PANICKED,
 	BUILTIN_GOID,
 	BUILTIN_CALLER,
@@ -38,6 +39,7 @@ enum builtin_flags {
 	BUILTIN_SAME = 1 << 4,        /* the same at the return as at the entry */
 	BUILTIN_NO_RESULT = 1 << 5,   /* of the return, but known as well of a call that did not return */
 	BUILTIN_OF_SIGNATURE = 1 << 6,/* stands for a parameter or a result */
+	BUILTIN_THREADS = 1 << 8,     /* known also of programs that are not Go's, or of these only */
 	BUILTIN_ENDS = 1 << 7,        /* asks how or when a call ended */
 };
 

@@ -126,6 +126,8 @@ static const struct builtin *find_builtin(const struct bind_scope *s, const char
 {
 	const struct builtin *t = builtin_find(name);
 
+	if (t && (s->threads ? !(t->flags & BUILTIN_THREADS) : t->id == BUILTIN_TID))
+		return NULL;
 	if (!t || !t->bind || (t->flags & BUILTIN_TRACED && !s->traced))
 		return NULL;
 	if ((t->id == BUILTIN_DICTIONARY && !s->dictionary) || (t->id == BUILTIN_CLOSURE && !s->closure))
@@ -218,7 +220,7 @@ static int unknown_name(struct binder *b, const struct expr *e)
 				  "binary; declare it: %s(…) (name type)", e->text, s->func, s->func);
 	if (s->traced && s->results_known && builtin_is(e->text, BUILTIN_ERR))
 		return fail(b, e, "err is the result of type error, and %s has none", s->func);
-	if (s->traced && has_unnamed(s))
+	if (s->traced && !s->threads && has_unnamed(s))
 		return fail(b, e,
 			    "%s is not known here: the binary does not name the parameters of %s. Declare them, "
 			    "as in main.F(user string, n int) (err error), or use arg0, arg1, …",

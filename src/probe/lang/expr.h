@@ -11,6 +11,8 @@
 #ifndef PROBE_EXPR_H
 #define PROBE_EXPR_H
 
+#include <string.h>
+
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
@@ -73,6 +75,12 @@ struct func_ref {
 	struct declared_signature signature;
 };
 int func_ref_parse(const char *text, struct arena *arena, struct func_ref *ret, struct err *err);
+/* In a question the name may be that of a USDT probe: usdt:PROVIDER:NAME, globs (fnmatch). */
+#define USDT_PREFIX "usdt:"
+static inline bool is_usdt_name(const char *name)
+{
+	return !strncmp(name, USDT_PREFIX, sizeof(USDT_PREFIX) - 1);
+}
 /*
  * A func_ref in a question, from byte *pos on: it ends at the word `if`, a `{` or the end, and the name may hold * and
  * ?. *pos becomes where it ended.

@@ -396,11 +396,30 @@ static void take_type_parameters(struct cursor *c, struct func_ref *ret)
 	vec_done(&names);
 }
 
+/* usdt:PROVIDER:NAME. Its names may have any characters but blanks and braces. */
+static int parse_usdt(struct cursor *c, struct func_ref *ret)
+{
+	int start = c->pos;
+	const char *colon;
+
+	while (c->text[c->pos] && !strchr(" \t\r\n{", c->text[c->pos]))
+		c->pos++;
+	ret->name = arena_strndup(c->arena, c->text + start, (size_t)(c->pos - start));
+	colon = strchr(ret->name + strlen(USDT_PREFIX), ':');
+	if (!colon || !colon[1] || colon == ret->name + strlen(USDT_PREFIX) || strchr(colon + 1, ':'))
+		return fail_at(c, start, "a USDT probe is usdt:PROVIDER:NAME, either of which may be a glob, as in "
+					 "usdt:postgresql:query__*");
+	skip_blanks(c);
+	return 0;
+}
+
 static int parse_ref(struct cursor *c, struct func_ref *ret)
 {
 	int r;
 
 	skip_blanks(c);
+	if (c->question && is_usdt_name(c->text + c->pos))
+		return parse_usdt(c, ret);
 	r = parse_name(c, &ret->name);
 	if (r)
 		return r;

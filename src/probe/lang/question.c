@@ -341,7 +341,10 @@ static int parse_function(struct reader *q, struct question *ret)
 				     "a type is declared for a signature: write the function's, too, as in `type Order "
 				     "struct { … }; main.F(o Order) (err error)`");
 	ret->pattern = ret->ref.name;
-	ret->glob = name_is_glob(ret->pattern);
+	ret->usdt = is_usdt_name(ret->pattern);
+	ret->glob = ret->usdt || name_is_glob(ret->pattern);
+	if (ret->usdt && ntypes)
+		return err_at_column(q->err, -EINVAL, q->text, 0, "USDT probes have no declared types");
 	if (ret->glob && ret->ref.declared)
 		return err_at_column(q->err, -EINVAL, q->text, 0,
 				     "%s stands for several functions, a signature can be declared for one only",

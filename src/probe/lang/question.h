@@ -11,6 +11,10 @@
  *   type Order struct { ID int; Name string }; main.(*Cart).Add(o Order) (err error)
  *   main.Map[K, V](m map[K]V) (n int)
  *   main.Login if err != nil { print(user, err); stack }
+ *   usdt:postgresql:query__start if hasprefix(text(arg0), "SELECT") { count() by pid }
+ *
+ * A USDT probe, usdt:PROVIDER:NAME, stands where a function does: either part may be a glob. It has arg0, arg1, …,
+ * which are numbers, text(x) for the C string at address x, pid and tid, and no end.
  *
  * FUNCTION may be a glob: * matches within and across path elements, ? one character; a * right behind "(" is
  * the pointer receiver's star. Actions: print(expr, …), stack, count(), sum(x), min(x), max(x), avg(x), hist(x) (log2),
@@ -51,6 +55,7 @@ struct question {
 	const char *text;            /* the whole, as written: columns in messages point into it */
 	const char *pattern;         /* the function's name or glob */
 	bool glob;
+	bool usdt;                   /* pattern is usdt:PROVIDER:NAME, of whatever program */
 	struct func_ref ref;         /* declared signature, if one was written */
 	const struct expr *condition;/* NULL: none. Columns count from the question's beginning */
 	const struct action *actions;

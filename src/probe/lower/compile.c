@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "probe/lower/binary_types.h"
+#include "probe/lower/no_types.h"
 
 /* ---- a signature as a scope ---- */
 
@@ -71,7 +72,8 @@ static struct bind_scope scope_of(const struct capture_scope *s, struct type_loo
 				   .dictionary = sig->dictionary && !sig->dictionary->why,
 				   .at = s->at == SITE_RETURN ? SIDE_RETURN : SIDE_ENTRY,
 				   .traced = s->traced,
-				   .closure = binary_is_closure(s->binary, s->func) && !s->inlined,
+				   .threads = s->usdt,
+				   .closure = !s->usdt && binary_is_closure(s->binary, s->func) && !s->inlined,
 				   .inlined = s->inlined,
 				   .carried = s->carried,
 				   .ncarried = s->ncarried};
@@ -96,10 +98,11 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 		    struct arena *arena, struct capture_result *ret, struct err *err)
 {
 	struct binary_types types = binary_types(scope->binary);
-	struct bind_scope names = scope_of(scope, &types.lookup, arena);
+	struct bind_scope names = scope_of(scope, scope->usdt ? &no_types : &types.lookup, arena);
 	struct bind_request asked = bind_part(request);
 	struct lower_options options = lower_part(request);
-	struct places places = {.binary = scope->binary, .signature = scope->signature, .captured = scope->captured};
+	struct places places = {.binary = scope->binary, .signature = scope->signature, .captured = scope->captured,
+				.usdt = scope->usdt};
 	struct bound_program *p = arena_new(arena, struct bound_program);
 	int r = bind_program(&names, &asked, arena, p, err);
 
@@ -109,7 +112,7 @@ int capture_compile(const struct capture_scope *scope, const struct capture_requ
 const struct type *capture_type(const struct capture_scope *scope, const struct expr *e, struct arena *arena)
 {
 	struct binary_types types = binary_types(scope->binary);
-	struct bind_scope names = scope_of(scope, &types.lookup, arena);
+	struct bind_scope names = scope_of(scope, scope->usdt ? &no_types : &types.lookup, arena);
 	const struct bound *n;
 
 	return bind_expr(&names, e, "", arena, &n, NULL) ? NULL : n->type;

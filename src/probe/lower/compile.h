@@ -18,6 +18,7 @@ struct capture_scope {
 	const struct closure_var *captured; /* variables of a closure, known at its entry */
 	size_t ncaptured;
 	bool traced, inlined;   /* as in struct bind_scope */
+	const struct usdt_site *usdt; /* not NULL: it is one of these, and there is no binary */
 };
 
 /* Whether it is known at the entry: an argument, or, of a closure, a captured variable. */

@@ -134,6 +134,10 @@ static bool lower_name(struct lowerer *l, const struct bound *n, struct value *r
 
 	switch (n->op) {
 	case BOUND_PARAM:
+		if (l->places->usdt) {
+			*ret = usdt_argument(l, n);
+			return true;
+		}
 		*ret = of_param(n, &s->params[n->index]);
 		return true;
 	case BOUND_RESULT:
@@ -153,6 +157,9 @@ static bool lower_name(struct lowerer *l, const struct bound *n, struct value *r
 		return true;
 	case BOUND_GOID:
 		*ret = of_goid(l, n);
+		return true;
+	case BOUND_THREAD:
+		*ret = of_register(l, n, IR_THREAD);
 		return true;
 	case BOUND_CALLER:
 		*ret = of_register(l, n, IR_PC_RET);
@@ -325,6 +332,8 @@ static int lower_any(struct lowerer *l, const struct bound *n, struct value *ret
 		return lower_length(l, n, ret);
 	case BOUND_CONVERT:
 		return lower_convert(l, n, ret);
+	case BOUND_C_TEXT:
+		return lower_c_text(l, n, ret);
 	case BOUND_LITERAL:
 		*ret = (struct value){.place = PLACE_LITERAL, .type = n->type, .expr = n->expr, .literal = n};
 		return 0;

@@ -7,12 +7,14 @@
 #include "probe/bind/bound.h"
 #include "probe/ir.h"
 #include "probe/planter_caps.h"
+#include "usdt/notes.h"
 
 /* Where the values of a bound program's names lie. */
 struct places {
 	struct binary *binary;
 	const struct signature *signature;
 	const struct closure_var *captured; /* in the order of the scope that was bound in */
+	const struct usdt_site *usdt;       /* instead of all these: of whatever program */
 };
 
 /* What a point of a span does with marks (probe/mark.h). */

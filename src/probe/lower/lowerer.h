@@ -130,6 +130,11 @@ int compare_caller(struct lowerer *l, const struct expr *e, const struct value *
 		   bool (*test)(const char *name, const char *text, size_t len), uint16_t dst);
 bool name_equals(const char *name, const char *text, size_t len);
 
+/* ---- usdt.c: arguments of USDT probes ---- */
+
+struct value usdt_argument(struct lowerer *l, const struct bound *n);
+int lower_c_text(struct lowerer *l, const struct bound *n, struct value *ret);
+
 /* ---- literal.c: Point{1, 2} ---- */
 
 /* Element i of an array, or field i of a struct, of type t: what was written for it, or its zero. */

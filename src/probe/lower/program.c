@@ -432,7 +432,8 @@ static int finish(struct lowerer *l, const struct lower_options *o, struct captu
 {
 	struct capture_program p = {
 		.role = o->role,
-		.arch = binary_arch(l->binary),
+		.arch = l->places->usdt ? arch_host() : binary_arch(l->binary),
+		.threads = l->places->usdt,
 		.call_group = o->call_group,
 		.insns = arena_memdup(l->arena, l->insns.data, l->insns.len * sizeof(*l->insns.data)),
 		.ninsns = l->insns.len,
@@ -462,7 +463,7 @@ int lower_program(const struct bound_program *p, const struct places *places, co
 			    .injects = o->caps && o->caps->injects, .lends = o->caps && o->caps->lends,
 			    .carries_states = o->caps && o->caps->carries_states, .marks = o->marks};
 	struct capture_result result = {.bound = p};
-	int r = binary_goroutine_layout(l.binary, &l.g, err);
+	int r = places->usdt ? 0 : binary_goroutine_layout(l.binary, &l.g, err);
 
 	if (!r)
 		r = lower_goroutine(&l);

@@ -92,7 +92,9 @@ struct call_plan {
 				      * one; 0: named */
 	bool has_return;             /* results and latency are seen; without spots of at_return: it only ever panics */
 	struct join_point at_entry, at_return;
-	uint64_t pc;                 /* of an inlined instance: the instruction where it is observed; 0 otherwise */
+	uint64_t pc;                 /* of an inlined instance, of a USDT site: the instruction where it is observed;
+				      * 0 otherwise */
+	const struct usdt_site *usdt;/* it is one of a USDT probe: there is no binary, no function and no return */
 	struct capture_program entry, ret;          /* roles ENTRY and RETURN, or a lone POINT in `entry` */
 	struct plan_ending panicked, open;          /* calls that a panic unwound; that are still running */
 	int carried_slots[IR_MAX_SAVED];

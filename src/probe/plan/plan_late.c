@@ -9,7 +9,8 @@ static bool is_error(const struct call_plan *p, const struct expr *e, struct are
 	struct func f = p->func;
 	struct capture_scope scope = {.binary = p->binary, .func = &f, .signature = &p->signature,
 				      .at = expr_side(p, e) == SIDE_RETURN ? SITE_RETURN : SITE_ENTRY,
-				      .captured = p->captured, .ncaptured = p->ncaptured, .traced = true};
+				      .captured = p->captured, .ncaptured = p->ncaptured, .traced = true,
+				      .usdt = p->usdt};
 	const struct type *t;
 
 	if (e->op != EXPR_NAME && e->op != EXPR_FIELD && e->op != EXPR_INDEX && e->op != EXPR_DEREF)

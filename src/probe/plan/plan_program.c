@@ -123,6 +123,8 @@ static void show_all(struct builder *pb)
 	for (size_t i = 0; i < pb->plan->ncaptured; i++)
 		if (strcmp(pb->plan->captured[i].name, DICTIONARY_NAME))
 			show_captured(pb, &pb->plan->captured[i]);
+	if (pb->plan->usdt)
+		return;
 	if (!s->sources)
 		show_missing(pb, SHOWN_ARG, "args", pb->plan->inlined
 							    ? "the binary does not say where the arguments of an "
@@ -322,7 +324,8 @@ static int compile_side(struct builder *pb, enum program_role role, const struct
 				      .captured = pb->plan->captured,
 				      .ncaptured = pb->plan->ncaptured,
 				      .traced = true,
-				      .inlined = plan->inlined};
+				      .inlined = plan->inlined,
+				      .usdt = plan->usdt};
 	struct capture_request request = {.filter_expr = filter,
 					  .text = plan->question->text,
 					  .role = role,

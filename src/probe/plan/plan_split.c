@@ -48,7 +48,7 @@ static bool is_global(const struct call_plan *p, const struct expr *e)
 
 	struct binary_types types = binary_types(p->binary);
 
-	return name && !builtin_find(name) && !is_taken(p, name) &&
+	return name && !p->usdt && !builtin_find(name) && !is_taken(p, name) &&
 	       expr_is_global(&types.lookup, p->func.symbol, e);
 }
 
