@@ -128,11 +128,12 @@ man: $(BUILD)/tools/manual-outputs
 # What takes longer than ./check may. The patch planter on programs that count their own calls: SOAK is the number of
 # cycles for each, PROGRAMS which (all there are: some 40). Three services at work for a minute each, and for
 # TRACE_SOAK seconds each while Earshots come and go; they are woven, too. 10 million goroutines of a woven program.
-# 100,000 requests of each kind with --propagate. 1,000 damaged execution traces of each kind. Every Go version and every
-# way to build with `earshot build`. Then ./demo and the unit tests on each Debian release.
+# 100,000 requests of each kind with --propagate. 1,000 damaged execution traces of each kind. The USDT probes of Debian's
+# programs. Every Go version and every way to build with `earshot build`. Then ./demo and the unit tests on each Debian
+# release.
 SOAK ?= 1000
 TRACE_SOAK ?= 600
-soak: soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert soak-weave soak-releases
+soak: soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert soak-usdt soak-weave soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
 soak-traces: all
@@ -147,6 +148,8 @@ soak-cycles: all
 		tests/e2e/run.py attach_cycles trace_cycles failures patch_sequence patch_faults
 soak-convert: all $(BUILD)/tools/gotrace-dump
 	EARSHOT_DAMAGED=1000 tests/e2e/run.py gotrace
+soak-usdt: all
+	EARSHOT_USDT_DEBIAN=1 tests/e2e/run.py usdt_debian
 soak-weave: all
 	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites
 soak-releases:
@@ -174,6 +177,6 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert \
-	soak-weave soak-releases install format clean
+	soak-usdt soak-weave soak-releases install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d $(BUILD)/tools/gotrace-dump.d

@@ -60,10 +60,19 @@ int binary_open(const char *path, struct binary **ret, struct err *err)
 	return binary_open_as(path, path, ret, err);
 }
 
+/* Sections that Go's linker makes. */
+static const char *const go_sections[] = {".gopclntab", ".data.rel.ro.gopclntab", ".go.buildinfo", ".note.go.buildid"};
+
+bool binary_section_is_go(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(go_sections); i++)
+		if (!strcmp(name, go_sections[i]))
+			return true;
+	return false;
+}
+
 bool binary_file_is_go(const char *path)
 {
-	static const char *const sections[] = {".gopclntab", ".data.rel.ro.gopclntab", ".go.buildinfo",
-					       ".note.go.buildid"};
 	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct image img;
 	struct section s;
@@ -71,8 +80,8 @@ bool binary_file_is_go(const char *path)
 
 	if (fd < 0 || image_open(fd, path, &img, NULL) < 0)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(sections) && !is; i++)
-		is = image_section(&img, sections[i], &s);
+	for (size_t i = 0; i < ARRAY_SIZE(go_sections) && !is; i++)
+		is = image_section(&img, go_sections[i], &s);
 	image_close(&img);
 	return is;
 }

@@ -86,6 +86,8 @@ int binary_check_runtime(const struct binary *b, struct err *err);
  * libraries of a process.
  */
 bool binary_file_is_go(const char *path);
+/* Whether such a file alone has a section of this name. */
+bool binary_section_is_go(const char *name);
 
 /*
  * What was found out about an address in the code stays known when the file has changed: text is copied. key: an

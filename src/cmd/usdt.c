@@ -4,7 +4,7 @@
 
 #include "cmd/usdt.h"
 
-static const struct verb *const verbs[] = {&verb_usdt_list, &verb_usdt_script};
+static const struct verb *const verbs[] = {&verb_usdt_list, &verb_usdt_script, &verb_usdt_attach};
 
 static const char *word_of(const struct verb *v)
 {
@@ -34,14 +34,14 @@ static int run(const struct verb *v, int argc, char **argv)
 			return verbs[i]->run(verbs[i], argc - 1, argv + 1);
 	if (word)
 		return complain(EXIT_USAGE, "usdt has no \"%s\"; `earshot usdt --help` says what it has", word);
-	return complain(EXIT_USAGE, "usdt expects what to do with probes: list, script; `earshot usdt --help` says "
+	return complain(EXIT_USAGE, "usdt expects what to do with probes: list, script, attach; `earshot usdt --help` says "
 			"more");
 }
 
 const struct verb verb_usdt = {
 	.name = "usdt",
-	.synopsis = "list | script …",
-	.summary = "USDT probes of any program, Go or not: what there is, and scripts for bpftrace",
+	.synopsis = "list | script | attach …",
+	.summary = "USDT probes of any program, Go or not: what there is, their hits and spans, scripts for bpftrace",
 	.groups = (const struct option_group[]){{0}},
 	.run = run,
 };

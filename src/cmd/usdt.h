@@ -6,13 +6,13 @@
 #include "cmd/verb.h"
 #include "usdt/notes.h"
 
-extern const struct verb verb_usdt_list, verb_usdt_script;
+extern const struct verb verb_usdt_list, verb_usdt_script, verb_usdt_attach;
 
 /* A file with USDT probes, sorted (usdt_notes_sort). */
 struct usdt_file {
 	char *path;      /* as it was given, or as the process sees it */
 	char *open_path; /* where others find it, too: path, or one below /proc */
-	bool is_go, is_deleted;
+	bool is_deleted;
 	struct usdt_notes *notes;
 };
 typedef VEC(struct usdt_file) usdt_file_vec;

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "binary/binary.h"
 #include "target/mapped.h"
 #include "target/process.h"
 
@@ -21,8 +20,7 @@ int usdt_file_read(const char *path, usdt_file_vec *ret, struct err *err)
 	if (r < 0)
 		return r;
 	usdt_notes_sort(notes);
-	vec_push(ret, ((struct usdt_file){.path = xstrdup(path), .open_path = xstrdup(path),
-					  .is_go = binary_file_is_go(path), .notes = notes}));
+	vec_push(ret, ((struct usdt_file){.path = xstrdup(path), .open_path = xstrdup(path), .notes = notes}));
 	return 0;
 }
 
@@ -45,8 +43,7 @@ static int read_mapped(const char *procfs, int pid, const struct mapped_file *m,
 	}
 	usdt_notes_sort(notes);
 	vec_push(ret, ((struct usdt_file){.path = xstrdup(m->path), .open_path = xstrdup(open_path),
-					  .is_go = binary_file_is_go(open_path), .is_deleted = m->is_deleted,
-					  .notes = notes}));
+					  .is_deleted = m->is_deleted, .notes = notes}));
 	return 0;
 }
 

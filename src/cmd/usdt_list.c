@@ -32,7 +32,7 @@ struct listing {
 static const char *price_of(enum usdt_instruction i)
 {
 	static const char *const prices[] = {
-		[USDT_NOP] = "cheap", [USDT_NOP5] = "cheap from Linux 6.18 on",
+		[USDT_NOP] = "cheap", [USDT_NOP5] = "cheap on Linux 6.18",
 		[USDT_NOP_OTHER] = "depends on the kernel", [USDT_INSTRUCTION_OTHER] = "dear"};
 
 	return prices[i];
@@ -227,7 +227,7 @@ static void json_file_begin(struct json *j, const struct usdt_file *f)
 		json_str(j, f->open_path);
 	}
 	json_key(j, "go");
-	json_bool(j, f->is_go);
+	json_bool(j, f->notes->is_go);
 	if (f->notes->why) {
 		json_key(j, "trouble");
 		json_str(j, f->notes->why);
@@ -268,7 +268,7 @@ static size_t print_files(const struct listing *l)
 
 		if (probes)
 			printf("%s%s%s: %zu %s at %zu %s\n", f->path, f->is_deleted ? " (deleted)" : "",
-			       f->is_go ? ", a Go program" : "", probes, probes == 1 ? "probe" : "probes", sites,
+			       f->notes->is_go ? ", a Go program" : "", probes, probes == 1 ? "probe" : "probes", sites,
 			       sites == 1 ? "site" : "sites");
 		each_probe(l, f, NULL, NULL);
 		all += probes;

@@ -368,8 +368,8 @@ struct capture_program {
 	size_t nslots;
 	uint16_t nregs, nlabels;
 	bool needs_bias;            /* has an IR_TYPE, or a chain */
-	bool threads;               /* POINT: of any program, not only Go's. The record's goroutine is 0, its depth
-				     * the thread's number, its target the process's, as the kernel has them */
+	bool threads;               /* POINT: of any program, not only Go's. The record's goroutine is the thread's
+				     * number, its target the process's, as the kernel has them; its depth is 0 - SP */
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };

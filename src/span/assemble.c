@@ -25,12 +25,11 @@
 #include "span/assemble.h"
 
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "span/finished.h"
 #include "span/parents.h"
+#include "span/random_word.h"
 
 #define DEFAULT_MAX_OPEN 100000
 
@@ -52,7 +51,7 @@ struct assembler {
 	struct wall_clock wall;
 	struct finished finished;        /* being emitted */
 	struct buf scratch;
-	uint64_t seed[2];                /* of ids; both 0: none yet */
+	struct random_words random;      /* of ids */
 };
 
 /* ---- set-up ---- */
@@ -174,37 +173,13 @@ void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_
 
 /* ---- ids ---- */
 
-/* Without getrandom (a seccomp filter may refuse it) ids need only be different. */
-static void seed(struct assembler *a)
-{
-	if (getrandom(a->seed, sizeof(a->seed), 0) == sizeof(a->seed) && (a->seed[0] | a->seed[1]))
-		return;
-	a->seed[0] = clock_monotonic_ns() * 0x9e3779b97f4a7c15u;
-	a->seed[1] = (uint64_t)getpid() << 32 | 1;
-}
-
-/* xorshift128+: ids are to be different and spread evenly, as of the SDKs; they are no secret. */
-static uint64_t next_random(struct assembler *a)
-{
-	uint64_t x, y;
-
-	if (!(a->seed[0] | a->seed[1]))
-		seed(a);
-	x = a->seed[0];
-	y = a->seed[1];
-	a->seed[0] = y;
-	x ^= x << 23;
-	a->seed[1] = x ^ y ^ x >> 17 ^ y >> 26;
-	return a->seed[1] + y;
-}
-
 static void random_id(struct assembler *a, uint8_t *ret, size_t words)
 {
 	uint64_t any = 0;
 
 	for (int tries = 0; !any && tries < 8; tries++) {
 		for (size_t i = 0; i < words; i++) {
-			uint64_t r = a->o.random ? a->o.random(a->o.arg) : next_random(a);
+			uint64_t r = a->o.random ? a->o.random(a->o.arg) : random_word(&a->random);
 
 			memcpy(ret + i * sizeof(r), &r, sizeof(r));
 			any |= r;

@@ -19,7 +19,8 @@ const char *parent_source_text(enum parent_source p)
 	static const char *const text[] = {[PARENT_UNKNOWN] = "unknown",     [PARENT_NONE] = "none",
 					   [PARENT_CONTEXT] = "context",     [PARENT_GOROUTINE] = "goroutine",
 					   [PARENT_LINEAGE] = "lineage",     [PARENT_CONNECTION] = "connection",
-					   [PARENT_HEADER] = "header",       [PARENT_SDK] = "sdk"};
+					   [PARENT_HEADER] = "header",       [PARENT_SDK] = "sdk",
+					   [PARENT_THREAD] = "thread"};
 
 	return (size_t)p < ARRAY_SIZE(text) ? text[p] : "unknown";
 }

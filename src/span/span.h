@@ -42,7 +42,7 @@ enum span_parent {
 /* How that is known (span/parents.h): earshot.parent.source. */
 enum parent_source {
 	PARENT_UNKNOWN, PARENT_NONE, PARENT_CONTEXT, PARENT_GOROUTINE, PARENT_LINEAGE, PARENT_CONNECTION, PARENT_HEADER,
-	PARENT_SDK,
+	PARENT_SDK, PARENT_THREAD,
 };
 
 /* What the program says of a moment within a span. */

@@ -38,7 +38,7 @@ struct usdt_arg {
 /* What a probe's instruction is, which says what a hit costs: Linux treats a few of them without single steps. */
 enum usdt_instruction {
 	USDT_NOP,          /* of one byte, or arm64's: every Linux emulates it */
-	USDT_NOP5,         /* of five bytes within one page: Linux makes a call of it from 6.18 on, and steps before */
+	USDT_NOP5,         /* of five bytes within one page: 6.18 makes a call of it (notes.c), others step */
 	USDT_NOP_OTHER,    /* depends on the kernel; some are refused */
 	USDT_INSTRUCTION_OTHER, /* single-stepped */
 };
@@ -59,6 +59,7 @@ struct usdt_notes {
 	size_t n;
 	uint16_t machine;  /* EM_X86_64, EM_AARCH64 */
 	bool is_fixed;     /* ET_EXEC: its load bias is 0 */
+	bool is_go;        /* made by Go's linker */
 	bool no_sections;  /* the file has no section headers: whether it has notes is not known */
 	const char *why;   /* NULL, or where and why reading stopped before the end of the notes */
 	struct file_id file;

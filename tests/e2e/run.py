@@ -80,6 +80,7 @@ GROUPS = (
     "weave_source",
     "gotrace",
     "usdt",
+    "usdt_debian",
     "weave",
     "weave_builds",
     "weave_usdt",

@@ -3,6 +3,7 @@
 #define TESTS_TINY_USDT_H
 
 #include <elf.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ struct tiny_usdt_options {
 	uint16_t type, machine; /* 0: ET_DYN, EM_X86_64 */
 	uint64_t base_section;  /* address of .stapsdt.base; 0: none */
 	uint32_t symbols;       /* SHT_SYMTAB or SHT_DYNSYM; 0: none */
+	bool is_go;
 };
 
 /* 8 bytes "counter", 80 bytes "stats", "twice" at two addresses, "local" per thread. */
@@ -43,7 +45,7 @@ static inline size_t tiny_usdt_symbols(Elf64_Sym *s)
 static inline void tiny_usdt_build(struct tiny_usdt *t, struct tiny_usdt_options o)
 {
 	static const char strings[] = "\0counter\0stats\0twice\0local\0";
-	static const char names[] = "\0.text\0.data\0.note.stapsdt\0.stapsdt.base\0.symtab\0.strtab\0.shstrtab\0";
+	static const char names[] = "\0.text\0.data\0.note.stapsdt\0.stapsdt.base\0.symtab\0.strtab\0.shstrtab\0.gopclntab\0";
 	Elf64_Ehdr *eh = (Elf64_Ehdr *)t->data;
 	Elf64_Phdr *ph = (Elf64_Phdr *)(t->data + sizeof(*eh));
 	Elf64_Shdr *sh = (Elf64_Shdr *)(t->data + USDT_TABLES);
@@ -63,7 +65,7 @@ static inline void tiny_usdt_build(struct tiny_usdt *t, struct tiny_usdt_options
 	ph[0] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, USDT_CODE, USDT_BASE + USDT_CODE, 0, 0x1000, 0x1000, 0x1000};
 	ph[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_W, USDT_DATA, USDT_BASE + USDT_DATA, 0, 0x1000, 0x1800, 0x1000};
 	sh[1] = (Elf64_Shdr){1, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, USDT_BASE + USDT_CODE, USDT_CODE, 0x1000, 0, 0, 1, 0};
-	sh[2] = (Elf64_Shdr){7, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, USDT_BASE + USDT_DATA, USDT_DATA, 0x1000, 0, 0, 1, 0};
+	sh[2] = (Elf64_Shdr){o.is_go ? 67 : 7, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, USDT_BASE + USDT_DATA, USDT_DATA, 0x1000, 0, 0, 1, 0};
 	sh[3] = (Elf64_Shdr){13, SHT_NOTE, 0, 0, USDT_NOTES, 0, 0, 0, 4, 0};
 	sh[4] = (Elf64_Shdr){o.base_section ? 27 : 0, SHT_PROGBITS, SHF_ALLOC, o.base_section, USDT_CODE, 1, 0, 0, 1, 0};
 	sh[5] = (Elf64_Shdr){41, o.symbols ? o.symbols : SHT_NULL, 0, 0, symbols_at, symbols, 6, 1, 8, sizeof(Elf64_Sym)};

@@ -22,6 +22,7 @@
 #include "target/exec.h"
 #include "target/find.h"
 #include "target/foreign.h"
+#include "target/mapped.h"
 #include "target/process.h"
 
 static char root[64];
@@ -410,6 +411,72 @@ static void test_execs(void **state)
 	exec_watch_free(w);
 }
 
+/* ---- what a process has mapped ---- */
+
+static uint64_t inode_of(const char *path)
+{
+	struct stat st;
+	char full[256];
+
+	snprintf(full, sizeof(full), "%s/%s", root, path);
+	assert_int_equal(stat(full, &st), 0);
+	return st.st_ino;
+}
+
+/* 0: opened by the path that ends so. */
+static int open_mapped(const struct mapped_file *m, const char *end)
+{
+	char path[MAPPED_PATH_MAX];
+	int fd, r = mapped_file_open(root, 300, m, path, &fd);
+
+	if (r < 0)
+		return r;
+	close(fd);
+	assert_string_equal(path + strlen(path) - strlen(end), end);
+	return 0;
+}
+
+static void test_mapped(void **state)
+{
+	mapped_file_vec v = {0};
+	char maps[1600], file[256];
+	struct err err = {0};
+
+	put("300/root/lib/a b.so", "a");
+	put("300/root/lib/other.so", "of that name now");
+	put("memory", "one without a name");
+	put("300/map_files/7000-8000", "what the kernel gives");
+	snprintf(file, sizeof(file), "%s/memory", root);
+	put("300/fd/none", "");
+	link_to("300/fd/7", file);
+	snprintf(maps, sizeof(maps),
+		 "1000-2000 r--p 00000000 fe:00 %1$" PRIu64 "                  /lib/a b.so\n"
+		 "2000-3000 r-xp 00001000 fe:00 %1$" PRIu64 "                  /lib/a b.so\n"
+		 "3000-4000 r-xp 00002000 fe:00 %1$" PRIu64 "                  /lib/a b.so\n"
+		 "4000-5000 r-xp 00000000 00:00 0 \n"
+		 "5000-6000 r-xp 00000000 00:00 0                   [vdso]\n"
+		 "6000-7000 r-xp 00000000 00:01 %2$" PRIu64 "       /memfd:libstapsdt:app (deleted)\n"
+		 "7000-8000 r-xp 00000000 fe:00 %3$" PRIu64 "       /lib/gone.so (deleted)\n"
+		 "8000-9000 r-xp 00000000 fe:00 1                   /lib/other.so\n"
+		 "9000-a000 rw-p 00000000 fe:00 2                   /lib/data\n",
+		 inode_of("300/root/lib/a b.so"), inode_of("memory"), inode_of("300/map_files/7000-8000"));
+	put("300/maps", maps);
+	assert_int_equal(mapped_files_read(root, 300, &v, &err), 0);
+	assert_int_equal(v.len, 4);
+	assert_string_equal(v.data[0].path, "/lib/a b.so");
+	assert_int_equal(v.data[0].start, 0x2000);
+	assert_int_equal(v.data[0].offset, 0x1000);
+	assert_false(v.data[0].is_deleted);
+	assert_int_equal(open_mapped(&v.data[0], "/root/lib/a b.so"), 0);
+	assert_string_equal(v.data[1].path, "/memfd:libstapsdt:app");
+	assert_true(v.data[1].is_deleted);
+	assert_int_equal(open_mapped(&v.data[1], "/fd/7"), 0);
+	assert_int_equal(open_mapped(&v.data[2], "/map_files/7000-8000"), 0);
+	assert_int_equal(open_mapped(&v.data[3], ""), -ESTALE);
+	mapped_files_done(&v);
+	assert_int_equal(mapped_files_read(root, 301, &v, &err), -ESRCH);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -418,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_bias),	     cmocka_unit_test(test_ourselves),
 		cmocka_unit_test(test_without_executable),
 		cmocka_unit_test(test_thread),	     cmocka_unit_test(test_halted),    cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_mapped),
 		cmocka_unit_test(test_ended),	     cmocka_unit_test(test_execs),
 	};
 

@@ -268,6 +268,22 @@ static void test_sites(void **state)
 	usdt_notes_free(n);
 }
 
+/* As `objcopy --only-keep-debug` leaves it. */
+static void test_debug_file(void **state)
+{
+	struct usdt_notes *n;
+
+	tiny_usdt_build(&tiny, (struct tiny_usdt_options){0});
+	((Elf64_Phdr *)(tiny.data + sizeof(Elf64_Ehdr)))->p_filesz = 0;
+	note_args("8@%rax");
+	tiny_usdt_note(&tiny, USDT_BASE + USDT_CODE - 1, 0, 0, "p", "outside", "");
+	n = read_tiny();
+	assert_non_null(strstr(n->sites[0].why, "debugging information alone"));
+	assert_int_equal(n->sites[0].n_args, 1);
+	assert_string_equal(n->sites[1].why, "its address is in no code of the file");
+	usdt_notes_free(n);
+}
+
 static void test_prelinked(void **state)
 {
 	struct usdt_notes *n;
@@ -283,12 +299,13 @@ static void test_prelinked(void **state)
 	usdt_notes_free(n);
 }
 
+/* Of a Go program, where nothing speaks against any. */
 static enum usdt_instruction instruction(uint64_t at, const char *bytes, size_t size)
 {
 	enum usdt_instruction ret;
 	struct usdt_notes *n;
 
-	tiny_usdt_build(&tiny, (struct tiny_usdt_options){0});
+	tiny_usdt_build(&tiny, (struct tiny_usdt_options){.is_go = true});
 	memcpy(tiny.data + at, bytes, size);
 	tiny_usdt_note(&tiny, USDT_BASE + at, 0, 0, "p", "n", "");
 	n = read_tiny();
@@ -312,6 +329,25 @@ static void test_instructions(void **state)
 	assert_int_equal(instruction(USDT_CODE, "\xc3", 1), USDT_INSTRUCTION_OTHER);
 	/* Cut by the segment's end. */
 	assert_int_equal(instruction(USDT_CODE + 0xfff, "\x0f", 1), USDT_INSTRUCTION_OTHER);
+}
+
+/* Of another program, whose functions may keep data below their stack pointers. */
+static void test_overwriting(void **state)
+{
+	struct usdt_notes *n;
+
+	for (int is_go = 0; is_go < 2; is_go++) {
+		tiny_usdt_build(&tiny, (struct tiny_usdt_options){.is_go = is_go});
+		memcpy(tiny.data + USDT_CODE, "\x0f\x1f\x44\x00\x00", 5);
+		tiny_usdt_note(&tiny, USDT_BASE + USDT_CODE, 0, 0, "p", "five", "");
+		tiny_usdt_note(&tiny, USDT_BASE + USDT_CODE + 5, 0, 0, "p", "one", "");
+		n = read_tiny();
+		assert_int_equal(n->is_go, is_go);
+		assert_int_equal(n->sites[0].instruction, USDT_NOP5);
+		assert_int_equal(n->sites[0].why == NULL, is_go);
+		assert_null(n->sites[1].why);
+		usdt_notes_free(n);
+	}
 }
 
 /* ---- damaged notes ---- */
@@ -444,8 +480,10 @@ int main(void)
 		cmocka_unit_test(test_linked_symbols),
 		cmocka_unit_test(test_too_many),
 		cmocka_unit_test(test_sites),
+		cmocka_unit_test(test_debug_file),
 		cmocka_unit_test(test_prelinked),
 		cmocka_unit_test(test_instructions),
+		cmocka_unit_test(test_overwriting),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_cut),
