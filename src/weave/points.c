@@ -635,14 +635,14 @@ static bool is_argument(const struct weaving_point *wp, size_t capture)
 }
 
 /* What a slot is to whoever traces: a text is where it lies and how long it is. */
-static void add_arguments(const struct weaving_point *wp, struct weave_probe *p)
+static void add_arguments(const struct weaving_point *wp, struct weave_probe *p, size_t max)
 {
 	for (size_t i = 0; i < wp->printed.nslots; i++) {
 		const struct go_point_slot *s = &wp->printed.slots[i];
 		bool text = !strcmp(s->kind, "string");
 		unsigned at = (unsigned)(i * 24);
 
-		if (!is_argument(wp, s->capture) || p->narguments + 1 + text > USDT_ARGUMENTS_MAX)
+		if (!is_argument(wp, s->capture) || p->narguments + 1 + text > max)
 			continue;
 		if (text)
 			p->arguments[p->narguments++] = (struct usdt_argument){USDT_SLOTS, at, false};
@@ -654,7 +654,7 @@ static void add_arguments(const struct weaving_point *wp, struct weave_probe *p)
 static void add_probe(struct points_weaver *w, const struct weaving_point *wp, size_t number)
 {
 	struct weave_package *p = w->package;
-	struct weave_probe probe = {.arguments = {{.parameter = USDT_GOROUTINE}, {.parameter = USDT_CONTEXT}}};
+	struct weave_probe probe = {.arguments = {{.parameter = USDT_GOROUTINE}}};
 	const char *id = arena_printf(&p->arena, "%s %zu %s", p->path, number, wp->func);
 
 	if (wp->asked) {
@@ -663,9 +663,11 @@ static void add_probe(struct points_weaver *w, const struct weaving_point *wp, s
 	} else {
 		probe.provider = probe_name(&p->arena, wp->pack->name, "");
 		probe.name = probe_name(&p->arena, pack_woven_span(wp->part), probe_suffix(wp));
-		probe.narguments = 2;
+		probe.narguments = 1;
 	}
-	add_arguments(wp, &probe);
+	add_arguments(wp, &probe, wp->asked ? USDT_ARGUMENTS_MAX : USDT_ARGUMENTS_MAX - 1);
+	if (!wp->asked)
+		probe.arguments[probe.narguments++] = (struct usdt_argument){.parameter = USDT_CONTEXT};
 	probe.key = fnv1a(FNV1A_BASIS, id, strlen(id));
 	probe.symbol = arena_printf(&p->arena, "earshot.usdt_%016" PRIx64, probe.key);
 	vec_push(&p->probes, probe);

@@ -278,9 +278,9 @@ static void points_are_probes(void **state)
 	assert_string_equal(p[1].name, "order_end");
 	assert_true(p[0].key != p[1].key && strcmp(p[0].symbol, p[1].symbol));
 	assert_int_equal(p[0].narguments, 5);
-	assert_true(is_argument(p, 0, USDT_GOROUTINE, 0, false) && is_argument(p, 1, USDT_CONTEXT, 0, false));
-	assert_true(is_argument(p, 2, USDT_SLOTS, 0, false) && is_argument(p, 3, USDT_SLOTS, 8, false));
-	assert_true(is_argument(p, 4, USDT_SLOTS, 32, true));
+	assert_true(is_argument(p, 0, USDT_GOROUTINE, 0, false) && is_argument(p, 4, USDT_CONTEXT, 0, false));
+	assert_true(is_argument(p, 1, USDT_SLOTS, 0, false) && is_argument(p, 2, USDT_SLOTS, 8, false));
+	assert_true(is_argument(p, 3, USDT_SLOTS, 32, true));
 	assert_int_equal(p[1].narguments, 2);
 	text = edited(&w);
 	assert_non_null(strstr(text, "if *earshotSwitch != earshot_p0.off || earshot_u0.listening != 0 {"));
