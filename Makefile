@@ -128,13 +128,13 @@ man: $(BUILD)/tools/manual-outputs
 # What takes longer than ./check may. The patch planter on programs that count their own calls: SOAK is the number of
 # cycles for each, PROGRAMS which (all there are: some 40). Three services at work for a minute each, and for
 # TRACE_SOAK seconds each while Earshots come and go; they are woven, too. 10 million goroutines of a woven program.
-# 100,000 requests of each kind with --propagate. 1,000 damaged execution traces of each kind. The USDT probes of Debian's
-# programs. Every Go version and every way to build with `earshot build`. Then ./demo and the unit tests on each Debian
-# release.
+# 100,000 requests of each kind with --propagate. 50 deaths of each kind with each planter under a flight recorder. 1,000
+# damaged execution traces of each kind. The USDT probes of Debian's programs. Every Go version and every way to build
+# with `earshot build`. Then ./demo and the unit tests on each Debian release.
 SOAK ?= 1000
 TRACE_SOAK ?= 600
-soak: soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert soak-usdt soak-usdt-cycles soak-weave \
-      soak-releases
+soak: soak-patch soak-traces soak-woven soak-propagate soak-record soak-cycles soak-convert soak-usdt soak-usdt-cycles \
+      soak-weave soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
 soak-traces: all
@@ -143,6 +143,8 @@ soak-woven: $(BUILD)/tests/unit/woven_test
 	EARSHOT_GOROUTINES=10000000 $<
 soak-propagate: all
 	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages
+soak-record: all
+	EARSHOT_DEATHS=50 tests/e2e/run.py 'record/panic*' 'record/crash*' 'record/kill*' 'record/oom*'
 soak-cycles: all
 	EARSHOT_CYCLES=200 EARSHOT_PROGRAMS=120 EARSHOT_VANISHING=120 EARSHOT_PATCH_LARGE=4 EARSHOT_PATCH_FAULT_KILLS=50 EARSHOT_KILLS=100 \
 		EARSHOT_LONG_RUN=12 EARSHOT_TRACE_CYCLES=500 \
@@ -159,7 +161,7 @@ soak-releases:
 	bash tests/releases.sh
 
 # make bench trace: only that part, or those.
-BENCH_PARTS := hit patch chain aggregates request load agent start questions trace service weave
+BENCH_PARTS := hit patch chain aggregates request load agent record start questions trace service weave
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 parts := $(filter $(BENCH_PARTS),$(MAKECMDGOALS))
 .PHONY: $(parts)
@@ -179,7 +181,7 @@ format:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-woven soak-propagate soak-cycles soak-convert \
-	soak-usdt soak-usdt-cycles soak-weave soak-releases install format clean
+.PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-woven soak-propagate soak-record soak-cycles \
+	soak-convert soak-usdt soak-usdt-cycles soak-weave soak-releases install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d $(BUILD)/tools/gotrace-dump.d

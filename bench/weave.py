@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import time
+import urllib.request
 
 from common import EARSHOT, HERE, QUICK, WORK, Asked, Child, Earshot, Failed, cpu_seconds, median, memory_kib
 
@@ -148,38 +149,71 @@ def asked(target, *options):
     raise Failed(f"spans were lost, {TRIES} times: {e.summary()[2]}")
 
 
-SPAN_ARMS = {"plain": None, "off": None, "on": (), "sampled out": ("--sample", "0"), "SDK": None}
-GOALS = {"on": 60, "sampled out": 8, "off": 3}
+class Requested:
+    """The program as a server, in one of whose requests the loop runs."""
+
+    def __init__(self, command):
+        self.server = Child(command, watch="stdout")
+        self.pid = self.server.pid
+        self.port = self.server.wait_line(r"^\d+$")[1]
+
+    def ask(self, line):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/span/{line}", timeout=60) as answer:
+            least, middle, n = answer.read().split()
+        return float(least), float(middle), int(n)
+
+    def stop(self):
+        self.server.process.kill()
+        self.server.process.wait()
 
 
-def spans(made, sink):
-    env = {**os.environ, **EXPORT, "OTEL_EXPORTER_OTLP_ENDPOINT": sink}
-    targets = {"plain": Asked([made["plain"], "-span"]), "woven": Asked([made["earshot"], "-span"])}
-    os.environ.update(env)
-    targets["SDK"] = Asked([made["SDK"], "-span"])
-    rng, blocks = random.Random(7), []
+# What a function's span costs by itself, and what within a request, whose trace is decided where it comes in.
+SPAN_ARMS = {"plain": None, "off": None, "on": (), "SDK": None}
+REQUEST_ARMS = {"plain": None, "on": (), "sampled out": ("--sample", "0"), "SDK": None}
+GOALS = {"on": 60, "off": 3}
+REQUEST_GOALS = {"on": None, "sampled out": 8}
+
+
+def span_blocks(targets, arms, rng):
+    """[{arm: (ns of the least batch, of the median one)}]"""
+    blocks = []
     try:
         for _ in range(SPAN_BLOCKS):
             block = {}
-            for arm in rng.sample(list(SPAN_ARMS), len(SPAN_ARMS)):
+            for arm in rng.sample(list(arms), len(arms)):
                 target = targets.get(arm, targets["woven"])
-                block[arm] = asked(target, *SPAN_ARMS[arm]) if SPAN_ARMS[arm] is not None else target.ask(str(SPAN_MS))[:2]
+                block[arm] = asked(target, *arms[arm]) if arms[arm] is not None else target.ask(str(SPAN_MS))[:2]
             blocks.append(block)
     finally:
         for target in targets.values():
             target.stop()
-    added = {arm: [b[arm][0] - b["plain"][0] for b in blocks] for arm in SPAN_ARMS}
-    sdk, rows = median(added["SDK"]), []
-    for arm, goal in GOALS.items():
-        ns = median(added[arm])
-        rows.append((f"a span of one's own, {arm}", f"{ns:.1f} ns", f"SDK {sdk:,.0f} ns", f"1/{sdk / ns:.0f}" if ns > 0 else "",
-                     (f"≤ {goal} ns", ns <= goal)))
-    times = sdk / median(added["on"])
+    return blocks
+
+
+def span_rows(blocks, goals, where):
+    arms = blocks[0]
+    added = {arm: median(b[arm][0] - b["plain"][0] for b in blocks) for arm in arms}
+    rows = []
+    for arm, goal in goals.items():
+        ns = added[arm]
+        rows.append((f"a span of one's own{where}, {arm}", f"{ns:.1f} ns", f"SDK {added['SDK']:,.0f} ns",
+                     f"1/{added['SDK'] / ns:.0f}" if ns > 0 else "", (f"≤ {goal} ns", ns <= goal) if goal else None))
+    note = (f"spans{where}: {SPAN_BLOCKS} blocks of {SPAN_MS} ms an arm, batches of 50 calls with rests, the least batch, less that of "
+            f"the plain program ({median(b['plain'][0] for b in blocks):.1f} ns); median batches: "
+            + ", ".join(f"{a} {median(b[a][1] for b in blocks):,.1f}" for a in arms))
+    return rows, added, note
+
+
+def spans(made, sink):
+    os.environ.update({**EXPORT, "OTEL_EXPORTER_OTLP_ENDPOINT": sink})
+    rng, which = random.Random(7), {"plain": "plain", "woven": "earshot", "SDK": "SDK"}
+    blocks = span_blocks({to: Asked([made[arm], "-span"]) for to, arm in which.items()}, SPAN_ARMS, rng)
+    rows, added, note = span_rows(blocks, GOALS, "")
+    times = added["SDK"] / added["on"]
     rows.append(("times cheaper than the SDK's span", f"{times:.0f}", "", "", ("≥ 40", times >= 40)))
-    notes = [f"spans: {SPAN_BLOCKS} blocks of {SPAN_MS} ms an arm, batches of 50 calls with rests, the least batch, less that of the "
-             f"plain program ({median(b['plain'][0] for b in blocks):.1f} ns); median batches: "
-             + ", ".join(f"{a} {median(b[a][1] for b in blocks):,.1f}" for a in SPAN_ARMS)]
-    return rows, notes
+    blocks = span_blocks({to: Requested([made[arm]]) for to, arm in which.items()}, REQUEST_ARMS, rng)
+    more, _, more_note = span_rows(blocks, REQUEST_GOALS, " in a request")
+    return rows + more, [note, more_note]
 
 
 # ---- requests ----

@@ -7,7 +7,8 @@
 #include "cmd/weaving.h"
 
 static const struct verb *const verbs[] = {&verb_run,     &verb_attach, &verb_trace, &verb_probes,
-					   &verb_inspect, &verb_build, &verb_convert, &verb_usdt, &verb_doctor};
+					   &verb_inspect, &verb_build, &verb_convert, &verb_usdt,
+					   &verb_record,  &verb_doctor};
 
 static void usage(FILE *out)
 {

@@ -33,8 +33,9 @@ check span "base event binary probe target plant"
 check call "base event binary probe target plant"
 check sink "base event probe target span call"
 check gotrace "base event probe target span"
+check record "base event probe target span"
 check weave "base event binary probe"
-check cmd "base event binary usdt probe target plant span call sink weave gotrace"
+check cmd "base event binary usdt probe target plant span call sink weave gotrace record"
 # A verb knows planters by their table (plant/planters.h), and none by its own header.
 if grep -rnE '^#include "plant/[a-z_]+/' src/cmd src/main.c; then
 	echo "a verb includes a header of one planter (ARCHITECTURE.md)"

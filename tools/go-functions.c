@@ -41,6 +41,7 @@ static int print_file(const char *path)
 		return 1;
 	}
 	for (size_t i = 0; i < s->nfunctions; i++) {
+		go_function_read(s, &s->functions[i]);
 		if (s->functions[i].broken)
 			fprintf(stderr, "%s: broken\t%s\n", path, s->functions[i].name);
 		else

@@ -18,6 +18,8 @@ static void print_page(const char *path, const char *before, const char *after, 
 	buf_append(out, before, (size_t)(after - before));
 	if (strstr(path, "earshot-trace"))
 		outputs_call_manual(out);
+	else if (strstr(path, "earshot-record"))
+		outputs_dump_manual(out);
 	else
 		outputs_span_manual(out);
 }

@@ -1,6 +1,6 @@
 // Command woven is what bench/weave.py builds in several ways: a server, and with -span a loop around a function that is a
 // span, of which a line on standard input says for how many milliseconds, and the answer what a call took: the least and
-// the median of the batches in nanoseconds, and how many calls there were.
+// the median of the batches in nanoseconds, and how many calls there were. The server has that loop within a request, too.
 package main
 
 import (
@@ -38,9 +38,19 @@ var (
 	total int
 )
 
-func measure(until time.Time) []float64 {
+func measure(ctx context.Context, text string) string {
+	ms, err := strconv.Atoi(text)
+	if err != nil {
+		log.Fatal(err)
+	}
+	times := batches(ctx, time.Now().Add(time.Duration(ms)*time.Millisecond))
+	slices.Sort(times)
+	return fmt.Sprintf("%.2f %.2f %d", times[0], times[len(times)/2], batch*len(times))
+}
+
+func batches(ctx context.Context, until time.Time) []float64 {
 	var times []float64
-	for ctx := context.Background(); ; {
+	for {
 		start := time.Now()
 		for i := range batch {
 			total += called(ctx, i)
@@ -57,13 +67,7 @@ func measure(until time.Time) []float64 {
 
 func spans() {
 	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
-		ms, err := strconv.Atoi(in.Text())
-		if err != nil {
-			log.Fatal(err)
-		}
-		times := measure(time.Now().Add(time.Duration(ms) * time.Millisecond))
-		slices.Sort(times)
-		fmt.Printf("%.2f %.2f %d\n", times[0], times[len(times)/2], batch*len(times))
+		fmt.Println(measure(context.Background(), in.Text()))
 	}
 }
 
@@ -92,6 +96,9 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /plain", func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("hello\n")) })
 	mux.HandleFunc("GET /products/{sku}", products)
+	mux.HandleFunc("GET /span/{ms}", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, measure(r.Context(), r.PathValue("ms")))
+	})
 	mux.HandleFunc("GET /drivers", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, sql.Drivers(), edited) })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

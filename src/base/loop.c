@@ -12,7 +12,8 @@
 
 struct loop_source {
 	int fd;
-	bool own_fd, is_signal, is_timer, dead;
+	bool own_fd, is_timer, dead;
+	int signal;              /* 0: it is none */
 	loop_fn fn;
 	void *arg;
 	struct loop_source *next;
@@ -93,6 +94,9 @@ int loop_add_signal(struct loop *l, int sig, loop_fn fn, void *arg)
 	sigset_t set;
 	int fd;
 
+	for (const struct loop_source *s = l->sources; s; s = s->next)
+		if (s->signal == sig && !s->dead)
+			return -EEXIST;
 	sigemptyset(&set);
 	sigaddset(&set, sig);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
@@ -102,7 +106,7 @@ int loop_add_signal(struct loop *l, int sig, loop_fn fn, void *arg)
 		return -errno;
 	return add_source(
 		l,
-		(struct loop_source){.fd = fd, .own_fd = true, .is_signal = true, .fn = fn, .arg = arg},
+		(struct loop_source){.fd = fd, .own_fd = true, .signal = sig, .fn = fn, .arg = arg},
 		EPOLLIN, NULL);
 }
 
@@ -139,7 +143,7 @@ static void dispatch(struct loop_source *s, uint32_t events)
 		return;
 	if (s->is_timer && read(s->fd, &ticks, sizeof(ticks)) < 0)
 		return;
-	if (s->is_signal) {
+	if (s->signal) {
 		while (!s->dead && read(s->fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
 			s->fn(s->arg, si.ssi_signo | (si.ssi_code > 0 ? LOOP_SIGNAL_FROM_KERNEL : 0));
 		return;

@@ -20,7 +20,7 @@ int loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fn fn, void *arg,
 /* Fires first after first_ns, then each interval_ns (0: once). */
 int loop_add_timer(struct loop *l, uint64_t first_ns, uint64_t interval_ns, loop_fn fn, void *arg,
 		   struct loop_source **ret_source);
-/* Blocks sig for the process and delivers it to fn. */
+/* Blocks sig for the process and delivers it to fn. -EEXIST: somebody else in this loop has it already. */
 int loop_add_signal(struct loop *l, int sig, loop_fn fn, void *arg);
 void loop_remove(struct loop *l, struct loop_source *s); /* safe from inside callbacks; NULL ok */
 

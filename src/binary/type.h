@@ -98,6 +98,7 @@ struct type {
 	enum type_origin source;
 	bool named;
 	bool direct_iface;   /* held directly in an interface's data word */
+	bool has_methods;    /* an interface, read from source: so its first word is no type */
 	uint32_t align;
 	uint64_t size;
 	uint64_t rtype;      /* address of the descriptor in the image, 0 when there is none */
@@ -124,6 +125,11 @@ static inline bool type_is_signed(const struct type *t)
 static inline bool type_is_float(const struct type *t)
 {
 	return t->kind == KIND_FLOAT32 || t->kind == KIND_FLOAT64;
+}
+/* Laid out as its kind says, whatever it is called. */
+static inline bool type_is_basic(const struct type *t)
+{
+	return t->kind == KIND_BOOL || t->kind == KIND_STRING || type_is_integer(t) || type_is_float(t);
 }
 
 /*

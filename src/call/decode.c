@@ -214,6 +214,8 @@ static struct value_node make_value(struct decoding *c, const struct shown *show
 		return unreadable(shown->why ? shown->why : "it could not be captured");
 	if ((size_t)shown->slot >= program->nslots || shown->slot >= e->head->slots)
 		return unreadable("it is not in the record");
+	if (plan->recorded && e->slots[shown->slot].status == SLOT_NIL)
+		return (struct value_node){.form = FORM_NIL}; /* of an error the type is all there is */
 	value_from_slot(&context, e, (size_t)shown->slot, &program->slots[shown->slot], shown, &v);
 	c->d->losses.count[LOSS_VALUE_UNREADABLE] += value_lost(&v);
 	return v;

@@ -18,26 +18,13 @@ static const struct option_group attach_groups[] = {
 	{0},
 };
 
-/* Whether all that is to be observed has its probes already: that needs no planter, and no privileges. */
-static bool all_woven(const struct target_plan *plan)
-{
-	char path[64];
-
-	for (size_t i = 0; i < plan->pids.len; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/exe", plan->pids.data[i]);
-		if (!woven_file(path))
-			return false;
-	}
-	return plan->pids.len && !plan->watches;
-}
-
 static int attach(struct attach_options *o, const struct target_plan *plan, struct loop *loop)
 {
 	struct observation *ob;
 	struct err err = {0};
 
 	o->observe.show_process = o->observe.several = plan->watches || plan->pids.len > 1;
-	o->observe.observation.offline = all_woven(plan);
+	o->observe.observation.offline = targets_woven(plan);
 	if (observe_open(&o->observe, loop, &ob, &err) < 0)
 		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	return observe_running(ob, plan, loop, NULL);

@@ -17,7 +17,7 @@
 #include "weave/spawn.h"
 
 struct build_options {
-	string_list packs, spans;
+	string_list packs, spans, traced;
 	bool usdt;
 };
 
@@ -28,6 +28,8 @@ static const struct option_def build_defs[] = {
 	 offsetof(struct build_options, spans)},
 	{0, "usdt", NULL, "points are USDT probes as well, for bpftrace, perf, and whoever knows these", OPT_FLAG,
 	 offsetof(struct build_options, usdt)},
+	{0, "trace", "FUNCTION", "calls of this function can be asked about without planting, as a pattern of many "
+				 "(repeatable)", OPT_LIST, offsetof(struct build_options, traced)},
 	{0},
 };
 static const struct option_group build_groups[] = {{.title = "options", .defs = build_defs}, {0}};
@@ -226,6 +228,8 @@ static int build(const struct build_options *o, char **argv)
 		vec_push(&w.packs, o->packs.data[i]);
 	for (size_t i = 0; i < o->spans.len; i++)
 		vec_push(&w.spans, o->spans.data[i]);
+	for (size_t i = 0; i < o->traced.len; i++)
+		vec_push(&w.traced, o->traced.data[i]);
 	r = weaving_check(&w, &err);
 	if (r < 0) {
 		weaving_done(&w);

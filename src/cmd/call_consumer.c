@@ -148,7 +148,7 @@ static void numbered(struct consumer *c, const struct executable *x, struct want
 	for (size_t i = 0; i < t->plans.len; i++)
 		if (!t->plans.data[i].why)
 			add_plan(self(c), t, i);
-	call_wanted_announce(t, c->observation);
+	call_wanted_announce(t, x->binary, c->observation);
 }
 
 static void release(struct wanted *w)
@@ -400,6 +400,7 @@ void inquiry_make(const struct call_options *o, const struct question *questions
 				    .max_string = (unsigned)o->max_string,
 				    .max_items = (unsigned)o->max_items},
 			 .caps = &observation_planter_ops(ob)->caps,
+			 .cannot_plant = observation_cannot_plant(ob),
 			 .locate = observation_planter_ops(ob)->locate,
 			 .follow = (unsigned)o->follow,
 			 .wants_return = needs & SINK_NEEDS_RETURN,

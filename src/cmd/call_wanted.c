@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cmd/summary.h"
+#include "plant/planters.h"
 #include "sink/text.h"
 
 #define SITES_ASK 1000     /* more than this want --yes */
@@ -19,7 +20,37 @@ void call_wanted_free(struct call_wanted *t)
 	free(t->wanted.probes);
 	free(t->plan_of_probe);
 	free(t->probes_of_plan);
+	woven_set_done(&t->woven);
 	free(t);
+}
+
+static const struct own_point *own_point_of(struct call_wanted *t, const struct own_point *own)
+{
+	struct own_point *o = arena_memdup(&t->woven.arena, own, sizeof(*own));
+
+	o->known = t->woven.known;
+	o->nknown = t->woven.nknown;
+	return o;
+}
+
+/* Of one side of a plan that is answered by what the program records. */
+static const struct own_point *own_side(struct call_wanted *t, const struct call_plan *p, bool at_return)
+{
+	const struct recorded_points *r = CONTAINER_OF(p->recorded, const struct recorded_points, call);
+	struct woven_answer *a = arena_new(&t->woven.arena, struct woven_answer);
+
+	*a = (struct woven_answer){.forms = at_return ? p->ret_forms : p->entry_forms,
+				   .n = at_return ? r->call.ret.nslots : r->call.entry.nslots,
+				   .entry = at_return ? &p->entry : NULL};
+	return own_point_of(t, &(struct own_point){.key = at_return ? r->ret->key : r->entry->key, .answer = a});
+}
+
+static const struct own_point *own_hook(struct call_wanted *t, const struct call_hook *h)
+{
+	const int *slots;
+	const struct woven_point *p = h->join ? woven_match(&t->woven, h->join, NULL, &slots) : NULL;
+
+	return p ? own_point_of(t, &(struct own_point){.key = p->key, .slots = slots}) : NULL;
 }
 
 /* Returns which one it is, from 1. */
@@ -31,8 +62,14 @@ static size_t add_probe(struct call_wanted *t, struct binary *b, const char *lab
 	*probe = (struct plant_probe){.label = label,
 				      .program = program,
 				      .group = program->call_group,
-				      .begins = program->role == PROGRAM_ENTRY};
-	plant_probe_locate(probe, t->inquiry->planter, b, at);
+				      .begins = program->role == PROGRAM_ENTRY,
+				      .unless_own = plan && plan->unless_recorded};
+	if (plan && plan->recorded) {
+		probe->own = own_side(t, plan, program == &plan->ret);
+		probe->own_only = true;
+	} else {
+		plant_probe_locate(probe, t->inquiry->planter, b, at);
+	}
 	t->plan_of_probe[t->wanted.nprobes++] = plan;
 	t->nsites += join_point_probes(at);
 	return t->wanted.nprobes;
@@ -50,17 +87,18 @@ static void add_probes(struct call_wanted *t, struct binary *b)
 
 		add_probe(t, b, h->name, &h->at, &h->program, NULL);
 		t->wanted.probes[i].auxiliary = true;
+		t->wanted.probes[i].own = own_hook(t, h);
 	}
 	for (size_t i = 0; i < t->plans.len; i++) {
 		const struct call_plan *p = &t->plans.data[i];
 		struct plan_probes *probes = &t->probes_of_plan[i];
+		const bool returns = p->recorded ? p->has_return : p->at_return.nspots;
 
 		if (p->why) {
 			t->wanted.refused++;
 			continue;
 		}
-		if (p->at_return.nspots) /* before the entry: a call that begins in between is not seen, rather
-				       * than left open */
+		if (returns) /* before the entry: a call that begins in between is not seen, rather than left open */
 			probes->ret = add_probe(t, b, p->name, &p->at_return, &p->ret, p);
 		probes->entry = add_probe(t, b, p->name, &p->at_entry, &p->entry, p);
 	}
@@ -78,7 +116,11 @@ static void explain_nothing(struct call_wanted *t)
 {
 	const struct call_plan *first = t->plans.len ? &t->plans.data[0] : NULL;
 
-	if (!first)
+	if (!first && t->plans.unrecorded)
+		snprintf(t->wanted.why, sizeof(t->wanted.why),
+			 "no function that matches is woven (earshot build --trace), and nothing can be planted: %s",
+			 t->inquiry->plan.cannot_plant);
+	else if (!first)
 		snprintf(t->wanted.why, sizeof(t->wanted.why), "no function matches");
 	else if (t->plans.len == 1)
 		snprintf(t->wanted.why, sizeof(t->wanted.why), "%s cannot be traced: %s", first->name, first->why);
@@ -91,11 +133,14 @@ static void explain_nothing(struct call_wanted *t)
 struct call_wanted *call_wanted_new(struct binary *b, const struct inquiry *q)
 {
 	struct call_wanted *t = xcalloc(1, sizeof(*t));
+	struct call_plan_options options = q->plan;
 	struct wanted *w = &t->wanted;
 	struct err err = {0};
 
 	t->inquiry = q;
-	if (call_plans_make(b, q->questions, q->nquestions, &q->plan, &t->plans, &err) < 0) {
+	woven_set_read(b, &t->woven);
+	options.recorded = woven_calls(&t->woven, &options.nrecorded);
+	if (call_plans_make(b, q->questions, q->nquestions, &options, &t->plans, &err) < 0) {
 		w->refused = (unsigned)q->nquestions;
 		snprintf(w->why, sizeof(w->why), "%s", err.text);
 		return t;
@@ -139,7 +184,7 @@ double call_wanted_price(const struct call_wanted *t, size_t probe, struct plant
 	const struct call_plan *p = t->plan_of_probe[probe];
 	const struct plant_probe *ret;
 
-	if (!p || t->wanted.probes[probe].program != &p->entry)
+	if (!p || !planter || t->wanted.probes[probe].program != &p->entry)
 		return 0;
 	ret = return_of(t, probe);
 	return sites_price_ns(planter, t->wanted.probes[probe].sites) + (ret ? sites_price_ns(planter, ret->sites) : 0);
@@ -341,17 +386,41 @@ static void announce_follow(const struct call_wanted *t, struct observation *ob)
 	observation_note(ob, "%s", text.data);
 }
 
-void call_wanted_announce(const struct call_wanted *t, struct observation *ob)
+static bool is_dear(const struct call_wanted *t, struct planter *planter)
 {
+	for (size_t i = 0; planter && planter->ops->is_dear && i < t->wanted.nprobes; i++)
+		for (const struct site *s = t->wanted.probes[i].sites; s; s = s->next)
+			if (t->plan_of_probe[i] && !t->wanted.probes[i].own && planter->ops->is_dear(planter, s))
+				return true;
+	return false;
+}
+
+/* The name of one whose hits cost less, and which suits the program; NULL: there is none. */
+static const char *cheaper_planter(const struct call_wanted *t, struct binary *b)
+{
+	const char *name = t->inquiry->planter->cheaper;
+	const struct planter_ops *ops = name ? planter_named(name) : NULL;
+	struct err err = {0};
+
+	return ops && (!ops->suits || ops->suits(b, &err) >= 0) ? name : NULL;
+}
+
+void call_wanted_announce(const struct call_wanted *t, struct binary *b, struct observation *ob)
+{
+	const char *cheaper = is_dear(t, observation_planter(ob)) ? cheaper_planter(t, b) : NULL;
 	char price[24];
 
 	if (t->inquiry->plan.follow)
 		announce_follow(t, ob);
-	if (t->nsites <= SITES_TELL)
-		return;
-	format_duration((uint64_t)mean_call_price(t, observation_planter(ob)), price);
-	observation_note(ob, "planting %zu sites in %zu functions; a call will cost the program about %s more",
-			 t->nsites, t->plans.len - t->wanted.refused, price);
+	if (t->nsites > SITES_TELL) {
+		format_duration((uint64_t)mean_call_price(t, observation_planter(ob)), price);
+		observation_note(ob, "planting %zu sites in %zu functions; a call will cost the program about %s more",
+				 t->nsites, t->plans.len - t->wanted.refused, price);
+	}
+	if (cheaper)
+		observation_note(ob, "the kernel single-steps the returns of what is traced, which costs the program "
+				     "microseconds a call (earshot doctor measures it); by --planter %s it costs a "
+				     "fraction", cheaper);
 }
 
 /* Many reasons are sentences about the function by its name; the question may be quoted below them. */
@@ -382,6 +451,11 @@ void call_wanted_explain(struct call_wanted *t, struct observation *ob)
 		observation_note(ob, "%u more %s not traced; %s tells why", shown - REFUSALS_SHOWN,
 				 plural(shown - REFUSALS_SHOWN, "function is", "functions are"),
 				 t->inquiry->list_option);
+	if (t->plans.unrecorded)
+		observation_note(ob, "%zu more %s not woven (earshot build --trace), and nothing can be planted: %s",
+				 t->plans.unrecorded, plural(t->plans.unrecorded, "function that matches is",
+							     "functions that match are"),
+				 t->inquiry->plan.cannot_plant);
 	explain_inlined(t, is_unseen, "are not seen", ob);
 	explain_inlined(t, is_approximate, "may not be counted exactly", ob);
 	explain_unread(t, ob);

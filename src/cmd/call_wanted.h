@@ -3,6 +3,7 @@
 #define CMD_CALL_WANTED_H
 
 #include "cmd/observation.h"
+#include "cmd/woven_match.h"
 #include "probe/plan/call_plan.h"
 
 struct inquiry {                         /* what is asked of every executable */
@@ -28,6 +29,7 @@ struct call_wanted {
 	struct plan_probes *probes_of_plan;
 	const struct call_plan **plan_of_probe; /* NULL for hooks */
 	size_t nsites;
+	struct woven_set woven;          /* what the program records itself */
 	const struct inquiry *inquiry;   /* outlives it */
 	bool explained;
 };
@@ -47,8 +49,8 @@ void call_wanted_mark_unplanted(struct call_wanted *t, const struct observed_pro
 void call_wanted_check_price(struct call_wanted *t, struct planter *planter, bool yes);
 /* What following found and left out, as a sentence. planter: where prices come from, or NULL. */
 void call_wanted_follow_text(const struct call_wanted *t, struct planter *planter, struct buf *out);
-/* Tells what was found by following calls, and the price when much is about to be planted. */
-void call_wanted_announce(const struct call_wanted *t, struct observation *ob);
+/* Tells what was found by following calls, and the price when much is about to be planted, or it is dear. */
+void call_wanted_announce(const struct call_wanted *t, struct binary *b, struct observation *ob);
 /* Tells, once, which functions are not traced, and which values cannot be read. */
 void call_wanted_explain(struct call_wanted *t, struct observation *ob);
 

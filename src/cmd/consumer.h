@@ -48,6 +48,7 @@ struct observed_process {
 	struct plant *const *plants; /* by executable->probes, NULL where refused; NULL: none is planted */
 	bool own;                    /* its own points are switched on, or will be as soon as they can: for what has
 				      * one nothing is planted */
+	bool in_steps;               /* its own points were at work before the rest was planted */
 	uint64_t bias;
 	uint32_t id;                 /* its target number: unique in an observation, from 1 */
 	struct arena arena;          /* until it is left; where a consumer keeps processes, until the end */
@@ -73,6 +74,8 @@ struct consumer_ops {
 	void (*sample)(struct consumer *c, const void *sample, size_t size);
 	/* The probes of p are out, and what they wrote has been handed over. */
 	void (*leave)(struct consumer *c, struct observed_process *p, bool exited);
+	/* Hands over what is not finished, as it is now. In a copy of the process: nothing comes any more. */
+	void (*unfinished)(struct consumer *c);
 	/* About every 100 ms, behind the sinks' tick; what had been written before it was handed over before that. */
 	void (*tick)(struct consumer *c);
 	/* All processes are left: the last for sinks. */

@@ -8,12 +8,13 @@
 
 struct known_names {
 	struct observation *ob;
+	const char *option;
 	struct arena arena;
 	VEC(const char *) attributes, packs;
 };
 
 /* What a span has whatever its pack says. */
-static const char *const of_all[] = {"duration", "status", "kind", "name", "pack", "error.type",
+static const char *const of_all[] = {"duration", "latency", "panicked", "status", "kind", "name", "pack", "error.type",
 				     "earshot.parent.source", "code.function.name"};
 
 static void add(struct known_names *k, const struct pack *p)
@@ -39,8 +40,8 @@ static void tell(struct known_names *k, const char *what, const char *name, cons
 {
 	const char *near = nearest_name(name, names, n);
 
-	observation_note_once(k->ob, arena_printf(&k->arena, "--keep: %s `%s`%s%s%s%s", what, name,
-						  near ? " (did you mean `" : "", near ? near : "",
+	observation_note_once(k->ob, arena_printf(&k->arena, "%s: %s `%s`%s%s%s%s", k->option, what,
+						  name, near ? " (did you mean `" : "", near ? near : "",
 						  near ? "`?)" : "", more));
 }
 
@@ -64,17 +65,20 @@ static void check(struct known_names *k, const struct condition *c)
 		tell(k, "there is no pack", pack, k->packs.data, k->packs.len, "");
 }
 
-void keep_names_tell(struct observation *ob, const struct condition *const *rules, size_t nrules,
-		     const struct span_question *functions, size_t nfunctions)
+void keep_names_tell(struct observation *ob, const char *option, const char *const *more,
+		     const struct condition *const *rules, size_t nrules, const struct span_question *functions,
+		     size_t nfunctions)
 {
 	const pack_set *packs = observation_packs(ob);
-	struct known_names k = {.ob = ob};
+	struct known_names k = {.ob = ob, .option = option};
 	bool any = false;
 
 	for (size_t i = 0; i < packs->len; i++)
 		add(&k, packs->data[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(of_all); i++)
 		vec_push(&k.attributes, of_all[i]);
+	for (; *more; more++)
+		vec_push(&k.attributes, *more);
 	for (size_t i = 0; i < nfunctions; i++) {
 		any |= !functions[i].chosen; /* its arguments, whatever they are called */
 		for (size_t j = 0; j < functions[i].nattributes; j++)

@@ -161,6 +161,19 @@ static int is_pack_file(const struct dirent *e)
 	return n > m && e->d_name[0] != '.' && !strcmp(e->d_name + n - m, LOCAL_PACK_END);
 }
 
+bool local_packs_any(const char *directory)
+{
+	DIR *d = opendir(directory);
+	const struct dirent *e;
+	bool any = false;
+
+	while (d && !any && (e = readdir(d)))
+		any = is_pack_file(e);
+	if (d)
+		closedir(d);
+	return any;
+}
+
 void local_packs_add(const struct local_packs *from, const string_list *wanted, pack_set *packs)
 {
 	struct local_reader l = {.from = from, .wanted = wanted, .packs = packs, .first = packs->len};

@@ -23,5 +23,7 @@ struct local_packs {
  * error.
  */
 void local_packs_add(const struct local_packs *from, const string_list *wanted, pack_set *packs);
+/* Whether a file is there that is named like one. */
+bool local_packs_any(const char *directory);
 
 #endif

@@ -121,6 +121,15 @@ void observation_losses(const struct observation *ob, const struct consumer *c, 
 	losses_subtract(ret, &others);
 }
 
+void observation_unfinished(struct observation *ob)
+{
+	struct consumer *c;
+
+	for_consumers(c, ob)
+		if (c->ops->unfinished)
+			c->ops->unfinished(c);
+}
+
 /* ---- time ---- */
 
 static void tick(struct observation *ob)
@@ -265,10 +274,11 @@ void observation_cancel(struct observation *ob)
 	observation_free(ob);
 }
 
-static void summarise(struct observation *ob, struct run_summary *sum)
+void observation_summary(struct observation *ob, struct run_summary *sum)
 {
 	struct consumer *c;
 
+	*sum = (struct run_summary){0};
 	sum->processes = ob->processes.entered;
 	sum->planted = ob->processes.planted;
 	sum->refused = ob->processes.refused;
@@ -304,7 +314,7 @@ void observation_finish(struct observation *ob)
 	for_consumers(c, ob)
 		if (c->ops->finish)
 			c->ops->finish(c);
-	summarise(ob, &sum);
+	observation_summary(ob, &sum);
 	outputs_finish(&ob->sinks, FLUSH_MS, &sum.losses);
 	outputs_summary(&ob->sinks, &sum);
 	for (size_t pos = 0; (trouble = outputs_trouble(&ob->sinks, &pos));)
@@ -344,6 +354,11 @@ const pack_set *observation_packs(const struct observation *ob)
 struct planter *observation_planter(const struct observation *ob)
 {
 	return ob->planter;
+}
+
+const char *observation_cannot_plant(const struct observation *ob)
+{
+	return ob->planter ? NULL : ob->no_planter.text;
 }
 
 const struct planter_ops *observation_planter_ops(const struct observation *ob)

@@ -63,6 +63,12 @@ void observation_attach_child(struct observation *ob, int pid);
 int observation_watch(struct observation *ob, const struct target_query *q, struct err *err);
 /* Called when the last observed process has gone. */
 void observation_on_idle(struct observation *ob, void (*fn)(void *arg), void *arg);
+/*
+ * Called when a process has been left, with all that it wrote handed over, and what was open in it ended. pidfd:
+ * readable where it has ended; else it executes something else, or goes on.
+ */
+typedef void (*observation_left_fn)(void *arg, const struct observed_process *p, int pidfd);
+void observation_on_left(struct observation *ob, observation_left_fn fn, void *arg);
 size_t observation_processes(const struct observation *ob);     /* observed now */
 size_t observation_ever_attached(const struct observation *ob); /* observed so far */
 /* Takes the probes out of all processes, for a while. Consumers do not see it. */
@@ -82,11 +88,16 @@ struct loop *observation_loop(const struct observation *ob);
 const char *observation_procfs(const struct observation *ob);
 const pack_set *observation_packs(const struct observation *ob);
 struct planter *observation_planter(const struct observation *ob); /* NULL: nothing is planted */
+const char *observation_cannot_plant(const struct observation *ob); /* … and why; NULL: it is */
 const struct planter_ops *observation_planter_ops(const struct observation *ob); /* also where nothing is planted */
 const source_list *observation_sources(const struct observation *ob);
 /* Hands over what waits now. */
 void observation_drain(struct observation *ob);
 /* Adds what sources lost of the consumer's probes, and what they cannot say whose it is. */
 void observation_losses(const struct observation *ob, const struct consumer *c, struct losses *ret);
+/* Hands over what is not finished, as it is now. In a copy of the process (fork): nothing else may come there. */
+void observation_unfinished(struct observation *ob);
+/* What it comes to so far, but for what sinks lost. */
+void observation_summary(struct observation *ob, struct run_summary *ret);
 
 #endif

@@ -23,6 +23,8 @@ struct processes {                 /* of an observation; processes.c's own */
 	struct loop_source *watching, *look, *rescan, *recorder_look;
 	void (*idle)(void *arg);
 	void *idle_arg;
+	observation_left_fn left;
+	void *left_arg;
 	unsigned planted, refused, entered; /* probes; processes so far */
 	unsigned too_short;        /* programs that matched and ended before their probes were in place */
 };

@@ -60,18 +60,19 @@ static const char *const *redact_names(struct observe_options *o)
 	return all;
 }
 
-/* The rules of --keep. -EINVAL with a sentence. */
-static int keep_rules(struct observe_options *o, const struct condition ***ret, struct err *err)
+/* The rules of an option. -EINVAL with a sentence. */
+static int read_rules(const char *option, const string_list *texts, struct arena *arena, const struct condition ***ret,
+		      struct err *err)
 {
 	int r = 0;
 
-	*ret = arena_array(&o->arena, const struct condition *, o->keep.len);
-	for (size_t i = 0; i < o->keep.len && r >= 0; i++) {
+	*ret = arena_array(arena, const struct condition *, texts->len);
+	for (size_t i = 0; i < texts->len && r >= 0; i++) {
 		struct err why = {0};
 
-		r = keep_rule_parse(o->keep.data[i], &o->arena, &(*ret)[i], &why);
+		r = span_rule_parse(texts->data[i], arena, &(*ret)[i], &why);
 		if (r < 0)
-			err_set(err, r, "--keep: %s", why.text);
+			err_set(err, r, "%s: %s", option, why.text);
 	}
 	return r;
 }
@@ -88,8 +89,13 @@ static int read_asked(struct observe_options *o, struct asked *ret, struct err *
 
 	if (r >= 0)
 		r = span_questions_parse(o->functions.data, o->functions.len, &o->arena, &ret->functions, err);
-	return r < 0 ? r : keep_rules(o, &ret->keep, err);
+	if (r >= 0)
+		r = read_rules("--keep", &o->keep, &o->arena, &ret->keep, err);
+	return r < 0 ? r : read_rules("--dump-on", &o->dump_on, &o->arena, &o->dump_rules, err);
 }
+
+/* What --dump-on may ask of a process that has ended. */
+static const char *const exit_names[] = {EXIT_NAMES, NULL};
 
 static void add_spans(struct observe_options *o, const struct asked *asked, struct observation *ob)
 {
@@ -107,7 +113,10 @@ static void add_spans(struct observe_options *o, const struct asked *asked, stru
 				      .nkeep = o->keep.len,
 				      .functions = asked->functions,
 				      .nfunctions = o->functions.len});
-	keep_names_tell(ob, asked->keep, o->keep.len, asked->functions, o->functions.len);
+	keep_names_tell(ob, "--keep", (const char *const[]){NULL}, asked->keep, o->keep.len, asked->functions,
+			o->functions.len);
+	keep_names_tell(ob, "--dump-on", exit_names, o->dump_rules, o->dump_on.len, asked->functions,
+			o->functions.len);
 }
 
 static void add_calls(struct observe_options *o, const struct question *questions, struct observation *ob)
@@ -126,7 +135,10 @@ static int open_outputs(struct observe_options *o, struct observation *ob, struc
 					.show_process = o->show_process,
 					.env = &o->env};
 
-	return outputs_open(&o->out, &with, observation_sinks(ob), err);
+	if (!o->sink)
+		return outputs_open(&o->out, &with, observation_sinks(ob), err);
+	vec_push(observation_sinks(ob), TAKE(o->sink));
+	return 0;
 }
 
 int observe_open(struct observe_options *o, struct loop *loop, struct observation **ret, struct err *err)

@@ -20,11 +20,17 @@ struct observe_options {
 	struct call_options calls;
 	bool show_process;           /* the verb's: several processes may be observed */
 	bool several;                /* … that the user has asked for */
+	struct sink *sink;           /* the verb's: gets all, in place of the sinks of out, and is taken. NULL: as out
+				      * says */
+	string_list dump_on;         /* rules of the verb's, which are read here: into dump_rules */
 
 	/* What the observation needs of it, as long as it lives. */
 	struct otel_env env;
 	struct arena arena;
+	const struct condition **dump_rules;
 };
+/* What rules of dump_on know beside what spans have: of a process that has ended. */
+#define EXIT_NAMES "exit", "exit_code", "exit_signal"
 #define OBSERVE_DEFAULTS {.sample = -1, .calls = CALL_DEFAULTS}
 /* For a verb's struct option_group. */
 #define OBSERVE_OPTION_GROUPS(type, member)                                                                            \

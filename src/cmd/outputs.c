@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "sink/file_sink.h"
 
 /* for_kinds(k): each kind of sink in turn. for_sinks(s, l): each sink. */
 #define for_kinds(k) for (const struct sink_kind *const *p_ = sink_kinds, *k; (k = *p_); p_++)
@@ -100,6 +101,44 @@ void outputs_call_rows(size_t base, option_rows_fn give, void *arg)
 	kind_rows(SINK_CALLS, false, base, give, arg);
 }
 
+/* What may be chosen for a dump. */
+static bool is_dump_form(const struct sink_kind *k)
+{
+	return k->takes & SINK_SPANS && (k->prints || k->writes_file);
+}
+
+/* "json (default), line, …" */
+static const char *dump_forms(void)
+{
+	static char text[160];
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s (default)", OUTPUTS_DUMP_FORM);
+
+	for_kinds(k)
+		if (is_dump_form(k) && strcmp(k->name, OUTPUTS_DUMP_FORM) && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, ", %s", k->name);
+	return text;
+}
+
+static const struct option_def dump_form_row[] = {
+	{'o', "output", "FORM", form_help, OPT_STRING, offsetof(struct output_options, form)},
+	{0},
+};
+
+/* Kinds that are asked for by their own options. */
+static void sender_rows(size_t base, option_rows_fn give, void *arg)
+{
+	for_kinds(k)
+		if (k->options && k->takes & SINK_SPANS && !is_dump_form(k))
+			give(arg, k->options, base + offsetof(struct output_options, of_kinds) + place_of(k));
+}
+
+void outputs_dump_rows(size_t base, option_rows_fn give, void *arg)
+{
+	snprintf(form_help, sizeof(form_help), "what is written: %s", dump_forms());
+	give(arg, dump_form_row, base);
+	sender_rows(base, give, arg);
+}
+
 /* ---- the manual pages ---- */
 
 static void print_roff(const char *text, struct buf *out)
@@ -166,6 +205,17 @@ void outputs_call_manual(struct buf *out)
 {
 	print_option(file_row, "print to this file instead of standard output.", out);
 	kinds_manual(SINK_CALLS, false, out);
+}
+
+void outputs_dump_manual(struct buf *out)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+
+	buf_printf(&text, "what is written of spans: %s.", dump_forms());
+	print_option(dump_form_row, text.data, out);
+	for_kinds(k)
+		for (size_t i = 0; k->options && k->takes & SINK_SPANS && !is_dump_form(k) && k->options[i].name; i++)
+			print_option(&k->options[i], k->manual ? k->manual[i] : k->options[i].help, out);
 }
 
 /* ---- what is asked for ---- */
@@ -272,7 +322,59 @@ int outputs_open(const struct output_options *o, const struct sink_setup *with, 
 	return r;
 }
 
+static const struct sink_kind *dump_kind(const struct output_options *o)
+{
+	const char *name = o->form ? o->form : OUTPUTS_DUMP_FORM;
+
+	for_kinds(k)
+		if (is_dump_form(k) && !strcmp(k->name, name))
+			return k;
+	return NULL;
+}
+
+int outputs_check_dump(const struct output_options *o, struct err *err)
+{
+	return dump_kind(o) ? 0 : err_set(err, -EINVAL, "-o expects one of %s, not \"%s\"", dump_forms(), o->form);
+}
+
+static int open_dump_form(const struct output_options *o, const char *path, struct sink_setup *setup, sink_list *ret,
+			  struct err *err)
+{
+	const struct file_options file = {strcmp(path, "-") ? path : "/dev/stdout"};
+	const struct sink_kind *k = dump_kind(o);
+	struct output_options to = *o;
+
+	if (k->prints) {
+		to.file = strcmp(path, "-") ? path : NULL;
+		return open_printing(&to, k, setup, ret, err);
+	}
+	memcpy(to.of_kinds + place_of(k), &file, sizeof(file));
+	return open_kind(&to, k, setup, ret, err);
+}
+
+int outputs_open_dump(const struct output_options *o, const char *path, const struct sink_setup *with, sink_list *ret,
+		      struct err *err)
+{
+	struct sink_setup setup = *with;
+	int r = outputs_check_dump(o, err);
+
+	if (r >= 0)
+		r = open_dump_form(o, path, &setup, ret, err);
+	setup.fd = -1;
+	for_kinds(k)
+		if (r >= 0 && !is_dump_form(k) && k->takes & with->gives && (k->by_env || asked_for(o, k)))
+			r = open_kind(o, k, &setup, ret, err);
+	return r;
+}
+
 /* ---- all of them ---- */
+
+void outputs_dump(const sink_list *l, const struct dump_note *n)
+{
+	for_sinks(s, l)
+		if (s->ops->dump)
+			s->ops->dump(s, n);
+}
 
 void outputs_span(const sink_list *l, const struct span *span)
 {

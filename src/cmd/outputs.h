@@ -20,9 +20,16 @@ struct output_options {
 void outputs_span_rows(size_t base, option_rows_fn give, void *arg);
 void outputs_call_rows(size_t base, option_rows_fn give, void *arg);
 
-/* What outputs_span_rows, or outputs_call_rows, offer, as the manual pages have it: a .TP each. */
+/*
+ * What is offered where spans are written out at once, each time into a file of its own: -o FORM, also of a kind
+ * that writes a file, and the options of those that send.
+ */
+void outputs_dump_rows(size_t base, option_rows_fn give, void *arg);
+
+/* What outputs_span_rows, outputs_call_rows or outputs_dump_rows offer, as the manual pages have it: a .TP each. */
 void outputs_span_manual(struct buf *out);
 void outputs_call_manual(struct buf *out);
+void outputs_dump_manual(struct buf *out);
 
 /* Whether the kind of this name is asked for by its own option. */
 bool outputs_ask_for(const struct output_options *o, const char *name);
@@ -38,6 +45,16 @@ typedef VEC(struct sink *) sink_list;
  * calls_elsewhere are filled in here. -EINVAL, -errno with a sentence; what was opened until then is in ret.
  */
 int outputs_open(const struct output_options *o, const struct sink_setup *with, sink_list *ret, struct err *err);
+/*
+ * For a dump: what -o names (OUTPUTS_DUMP_FORM where it names nothing) is opened with the file at path, "-" being
+ * standard output; what sends, as by outputs_open. Errors: likewise.
+ */
+int outputs_open_dump(const struct output_options *o, const char *path, const struct sink_setup *with, sink_list *ret,
+		      struct err *err);
+#define OUTPUTS_DUMP_FORM "json"
+/* -EINVAL: -o names none of these forms. */
+int outputs_check_dump(const struct output_options *o, struct err *err);
+void outputs_dump(const sink_list *l, const struct dump_note *n);
 void outputs_span(const sink_list *l, const struct span *span);
 void outputs_call(const sink_list *l, const struct call_record *c);
 void outputs_groups(const sink_list *l, const struct call_group *g, size_t n, bool last);

@@ -49,6 +49,7 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 								.func = own->key,
 								.program = probe->program,
 								.slots = own->slots,
+								.answer = own->answer,
 								.plan = own->plan}));
 		}
 	}

@@ -32,7 +32,7 @@ struct tracked {              /* an observed process */
 	struct plant **plants;/* p.plants */
 	bool own_waits;       /* for its recorder: it has not begun … */
 	uint64_t own_until_ns; /* … or had not so long ago (CLOCK_MONOTONIC) */
-	size_t spared;        /* probes that would only have helped others */
+	size_t spared;        /* probes that would only have helped others, or stand for others that are there */
 	uint64_t since_ns;    /* CLOCK_MONOTONIC: what it executed after that is not this program any more */
 	int pidfd;
 	struct loop_source *exit_source;
@@ -72,6 +72,15 @@ static int count_planted(const struct tracked *t, bool *ret_useful)
 	return n;
 }
 
+static bool any_planted(const struct tracked *t)
+{
+	size_t i = 0;
+
+	while (i < t->p.executable->nprobes && !t->plants[i])
+		i++;
+	return i < t->p.executable->nprobes;
+}
+
 /* The reason why the probes that matter are not planted. */
 static int explain_unplanted(struct observation *ob, struct tracked *t, const struct err *errs, struct err *err)
 {
@@ -94,14 +103,20 @@ static size_t rest_of(struct tracked *t, size_t *ret)
 
 	t->spared = 0;
 	for (size_t i = 0; i < x->nprobes; i++) {
-		if (t->p.own && x->probes[i].own)
+		const struct plant_probe *p = &x->probes[i];
+
+		if (t->p.own && p->own)
 			continue;
-		useful |= !x->probes[i].auxiliary;
+		if (p->own_only || (t->p.own && p->unless_own)) {
+			t->spared++;
+			continue;
+		}
+		useful |= !p->auxiliary;
 		ret[n++] = i;
 	}
 	if (useful)
 		return n;
-	t->spared = n;
+	t->spared += n;
 	return 0;
 }
 
@@ -155,7 +170,7 @@ static bool is_mixed(const struct observation *ob, struct tracked *t)
 	return n;
 }
 
-/* -ENODATA, or -EAGAIN while it may still come. */
+/* -ENODATA, or -EAGAIN while it may still come: on a busy machine it may be seen when it is half made. */
 static int look_for_recorder(struct observation *ob, struct tracked *t, struct err *err)
 {
 	const uint64_t now = clock_monotonic_ns();
@@ -164,7 +179,7 @@ static int look_for_recorder(struct observation *ob, struct tracked *t, struct e
 	if (own_points_begin(ob->procfs, &t->p.process))
 		t->own_until_ns = now + RECORDER_COMES_NS;
 	r = own_points_attach(ob->woven, &t->p, is_mixed(ob, t), err);
-	return r == -ENODATA && now < t->own_until_ns ? -EAGAIN : r;
+	return (r == -ENODATA || r == -EPROTO) && now < t->own_until_ns ? -EAGAIN : r;
 }
 
 static void wait_for_recorder(struct observation *ob, struct tracked *t);
@@ -242,6 +257,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	n = count_planted(t, &useful);
 	if (!useful)
 		return explain_unplanted(ob, t, errs, err);
+	t->p.in_steps = t->p.own && !t->own_waits && any_planted(t);
 	tell_planted(ob, t);
 	refusals_tell(ob, &t->p, errs);
 	return n;
@@ -255,7 +271,7 @@ static void look_again(struct observation *ob, struct tracked *t)
 
 	if (r == -EAGAIN)
 		return;
-	t->own_waits = false;
+	t->own_waits = t->p.in_steps = false;
 	if (r > 0) {
 		tell_planted(ob, t);
 		return;
@@ -367,6 +383,8 @@ static void leave(struct observation *ob, struct tracked *t, bool exited)
 	for_consumers(c, ob)
 		if (c->ops->leave)
 			c->ops->leave(c, &t->p, exited);
+	if (ob->processes.left)
+		ob->processes.left(ob->processes.left_arg, &t->p, t->pidfd);
 	sources_forget_target(&ob->sources, t->p.id);
 	loop_remove(ob->loop, t->exit_source);
 	map_del(&ob->processes.observed, (uint64_t)t->p.process.pid);
@@ -754,6 +772,12 @@ int observation_watch(struct observation *ob, const struct target_query *q, stru
 }
 
 /* ---- all of them ---- */
+
+void observation_on_left(struct observation *ob, observation_left_fn fn, void *arg)
+{
+	ob->processes.left = fn;
+	ob->processes.left_arg = arg;
+}
 
 void observation_on_idle(struct observation *ob, void (*fn)(void *arg), void *arg)
 {

@@ -19,23 +19,14 @@ static const struct option_group run_groups[] = {
 	{0},
 };
 
-/* Whether it has its probes already: that needs no planter, and no privileges. A mere word is a system's program. */
-static bool is_woven(const char *command)
-{
-	return strchr(command, '/') && woven_file(command);
-}
-
 static int observe(struct run_options *o, char **argv, struct loop *loop)
 {
 	struct observation *ob;
 	struct err err = {0};
-	char setting[32];
 
 	o->observe.show_process = true;
-	/* What is woven begins before we can listen to it, and may have ended before. */
-	snprintf(setting, sizeof(setting), "on:%d", getpid());
-	setenv("EARSHOT_RECORD", setting, 0);
-	o->observe.observation.offline = is_woven(argv[0]);
+	woven_record_at_once();
+	o->observe.observation.offline = command_woven(argv[0]);
 	if (observe_open(&o->observe, loop, &ob, &err) < 0)
 		return complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	return observe_command(ob, argv, loop);

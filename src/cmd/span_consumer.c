@@ -164,7 +164,7 @@ static void report_refusals(struct consumer *c, struct observed_process *p)
 
 static void planted(struct consumer *c, struct observed_process *p)
 {
-	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns());
+	assembler_planted(self(c)->assembler, p->id, clock_monotonic_ns(), p->in_steps);
 }
 
 /* Of records that should have been written: without those that were to be left out. */
@@ -245,6 +245,11 @@ static void leave(struct consumer *c, struct observed_process *p, bool exited)
 	assembler_end_target(self(c)->assembler, p->id, exited, clock_monotonic_ns());
 }
 
+static void unfinished(struct consumer *c)
+{
+	assembler_unfinished(self(c)->assembler, clock_monotonic_ns());
+}
+
 /* A start that was not written is a span that nobody will see. */
 static void count_lost_starts(struct consumer *c, const struct wanted *w, struct run_summary *sum)
 {
@@ -287,8 +292,8 @@ static void span_consumer_free(struct consumer *c)
 
 #define COMMON_OPS                                                                                                    \
 	.analyse = analyse, .numbered = numbered, .release = release, .enter = enter, .planted = planted,              \
-	.entered = report_refusals, .sample = on_sample, .leave = leave, .summary = summary,                           \
-	.describe = describe, .free = span_consumer_free
+	.entered = report_refusals, .sample = on_sample, .leave = leave, .unfinished = unfinished,                     \
+	.summary = summary, .describe = describe, .free = span_consumer_free
 
 static const struct consumer_ops ops = {COMMON_OPS};
 /* Spans that wait refer to processes that may have gone. */

@@ -16,7 +16,7 @@ struct span_consumer_options {
 	bool propagate;            /* as in struct join_options */
 	bool ignore_sdk;           /* as in struct assembler_options */
 	const char *const *redact; /* NULL: as the packs say; outlives the consumer */
-	const struct condition *const *keep; /* nkeep rules (keep_rule_parse), which outlive it: 0: all is kept */
+	const struct condition *const *keep; /* nkeep rules (span_rule_parse), which outlive it: 0: all is kept */
 	size_t nkeep;
 	const struct span_question *functions; /* nfunctions that are spans (--span); they outlive the consumer */
 	size_t nfunctions;

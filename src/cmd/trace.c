@@ -10,6 +10,7 @@
 #include "cmd/trace_list.h"
 #include "cmd/usdt_consumer.h"
 #include "cmd/verb.h"
+#include "cmd/woven_match.h"
 
 struct trace_options {
 	struct target_options targets;
@@ -273,12 +274,16 @@ static int open_observation(struct tracing *t, struct err *err)
 	struct trace_options *o = &t->o;
 	int r;
 
-	o->observation.offline = o->list;
+	o->observation.offline = o->list || (t->command ? command_woven(t->command[0]) : targets_woven(&t->plan));
+	if (t->command)
+		woven_record_at_once();
 	r = observation_new(&o->observation, t->loop, &t->observation, err);
 	if (r < 0)
 		return r;
 	inquiry_make(&o->calls, t->questions, t->nquestions, outputs_needs(&o->out), t->observation, &t->inquiry);
 	t->inquiry.yes |= o->list;
+	if (o->list)
+		t->inquiry.plan.cannot_plant = NULL;
 	t->inquiry.list_option = "-l";
 	t->inquiry.json_option = "--json";
 	return 0;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "cmd/without.h"
@@ -63,6 +64,12 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 		       p->signature.results_known ? signature.data : p->name, why);
 		return;
 	}
+	if (p->recorded) {
+		printf("%9s  %s  # woven: nothing is planted\n", "", signature.data);
+		without_signature(&without, &p->signature);
+		without_print(&without, WITHOUT_INDENT);
+		return;
+	}
 	price_text(l, p, &price);
 	printf("%9s  %s%s%s  # %zu %s", price.data, signature.data, p->inlined ? "  inlined into " : "",
 	       p->inlined ? p->func.name : "", sites_of(p),
@@ -70,6 +77,9 @@ static void list_text(const struct listing *l, const struct call_plan *p)
 	if (p->followed)
 		printf(", %u %s down", p->followed, p->followed == 1 ? "level" : "levels");
 	putchar('\n');
+	if (p->not_recorded)
+		printf("%*swoven, but that is not enough: %.*s\n", WITHOUT_INDENT, "",
+		       (int)strcspn(p->not_recorded, "\n"), p->not_recorded);
 	if (p->approximate)
 		printf("%*sapproximate: %s\n", WITHOUT_INDENT, "", p->approximate);
 	without_signature(&without, &p->signature);
@@ -102,6 +112,8 @@ static void list_json(const struct listing *l, const struct call_plan *p)
 		json_key(&j, "refused");
 		json_str(&j, why);
 	} else {
+		json_key(&j, "woven");
+		json_bool(&j, p->recorded);
 		json_key(&j, "sites");
 		json_uint(&j, sites_of(p));
 		json_key(&j, "price_ns");
@@ -150,7 +162,8 @@ static void list(const struct listing *l, bool json)
 	const struct call_wanted *t = l->wanted;
 
 	for (size_t i = 0; i < t->plans.len; i++)
-		(json ? list_json : list_text)(l, &t->plans.data[i]);
+		if (!t->plans.data[i].unless_recorded)
+			(json ? list_json : list_text)(l, &t->plans.data[i]);
 	if (t->inquiry->plan.follow && json)
 		follow_json(t);
 	else if (t->inquiry->plan.follow)

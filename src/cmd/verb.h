@@ -14,7 +14,7 @@ struct verb {
 };
 
 extern const struct verb verb_run, verb_attach, verb_trace, verb_probes, verb_inspect, verb_build,
-	verb_convert, verb_usdt, verb_doctor;
+	verb_convert, verb_usdt, verb_record, verb_doctor;
 
 /* Prints usage, summary and options of v to standard output. */
 void verb_help(const struct verb *v);

@@ -19,6 +19,7 @@
 
 #define PACKS_VARIABLE "EARSHOT_BUILD_PACKS"
 #define SPANS_VARIABLE "EARSHOT_BUILD_SPANS"
+#define TRACE_VARIABLE "EARSHOT_BUILD_TRACE"
 #define NEXT_VARIABLE  "EARSHOT_BUILD_TOOLEXEC"
 #define FLAGS_VARIABLE "EARSHOT_BUILD_FLAGS"
 #define LIST_VARIABLE  "EARSHOT_BUILD_LIST"
@@ -67,6 +68,7 @@ void weaving_pass_on(const struct weaving *w, const char *next, const char *list
 {
 	set_lines(PACKS_VARIABLE, &w->packs, true);
 	set_lines(SPANS_VARIABLE, &w->spans, false);
+	set_lines(TRACE_VARIABLE, &w->traced, false);
 	set_lines(FLAGS_VARIABLE, &w->flags, false);
 	set_or_not(USDT_VARIABLE, w->usdt ? "1" : NULL);
 	set_or_not(NEXT_VARIABLE, next);
@@ -116,6 +118,9 @@ static int make_key(struct weaving *w, struct err *err)
 	for (size_t i = 0; i < w->spans.len; i++)
 		hash = fnv1a(hash, w->spans.data[i], strlen(w->spans.data[i]) + 1);
 	hash = w->usdt ? fnv1a(hash, "usdt", 4) : hash;
+	hash = fnv1a(hash, "", 1);
+	for (size_t i = 0; i < w->traced.len; i++)
+		hash = fnv1a(hash, w->traced.data[i], strlen(w->traced.data[i]) + 1);
 	snprintf(w->key, sizeof(w->key), EARSHOT_VERSION "-%016" PRIx64, hash);
 	return r;
 }
@@ -124,6 +129,7 @@ int weaving_read(struct weaving *w, struct err *err)
 {
 	split_lines(&w->arena, getenv(PACKS_VARIABLE), &w->packs);
 	split_lines(&w->arena, getenv(SPANS_VARIABLE), &w->spans);
+	split_lines(&w->arena, getenv(TRACE_VARIABLE), &w->traced);
 	split_lines(&w->arena, getenv(FLAGS_VARIABLE), &w->flags);
 	w->usdt = getenv(USDT_VARIABLE) && *getenv(USDT_VARIABLE);
 	return make_key(w, err);
@@ -134,14 +140,29 @@ void weaving_done(struct weaving *w)
 	packs_done(&w->all);
 	vec_done(&w->packs);
 	vec_done(&w->spans);
+	vec_done(&w->traced);
 	vec_done(&w->flags);
 	vec_done(&w->questions);
+	vec_done(&w->calls);
 	arena_done(&w->arena);
 }
 
 /* ---- what is asked for ---- */
 
-static int parse_spans(struct weaving *w, struct err *err)
+/* What is asked of a function is asked when the program runs. */
+static int parse_traced(struct weaving *w, const char *text, struct err *err)
+{
+	struct span_question *q = vec_add(&w->calls);
+	int r = span_question_parse(text, &w->arena, q, err);
+
+	if (r >= 0 && (q->when || q->chosen || q->function.ref.declared))
+		r = err_set(err, -EINVAL,
+			    "--trace takes a function's name or a pattern: `earshot trace` asks the rest of \"%s\"",
+			    text);
+	return r;
+}
+
+static int parse_functions(struct weaving *w, struct err *err)
 {
 	int r = 0;
 
@@ -150,6 +171,8 @@ static int parse_spans(struct weaving *w, struct err *err)
 
 		r = span_question_parse(w->spans.data[i], &w->arena, q, err);
 	}
+	for (size_t i = 0; r >= 0 && i < w->traced.len; i++)
+		r = parse_traced(w, w->traced.data[i], err);
 	return r;
 }
 
@@ -183,16 +206,24 @@ static void name_local(struct weaving *w, const char *folder, const pack_set *pa
 		vec_push(&w->packs, (char *)"*"); /* a path alone chooses it alone */
 }
 
-int weaving_check(struct weaving *w, struct err *err)
+static int check_packs(struct weaving *w, const char *folder, struct err *err)
 {
-	const char *folder = module_folder(&w->arena);
 	pack_set packs = {0};
 	int r = packs_load(&w->packs, &(struct local_packs){.directory = folder}, &packs, err);
 
 	if (r >= 0)
 		name_local(w, folder, &packs);
 	packs_done(&packs);
-	return r < 0 ? r : parse_spans(w, err);
+	return r;
+}
+
+/* The built-in packs are sound (tests/unit/pack_test): reading them takes a tenth of a build that has nothing to do. */
+int weaving_check(struct weaving *w, struct err *err)
+{
+	const char *folder = module_folder(&w->arena);
+	int r = w->packs.len || local_packs_any(folder) ? check_packs(w, folder, err) : 0;
+
+	return r < 0 ? r : parse_functions(w, err);
 }
 
 /* ---- the tool ---- */
@@ -265,6 +296,9 @@ static bool concerns(void *arg, const char *path, char *const *files, size_t n)
 	for (size_t i = 0; i < w->questions.len; i++)
 		if (span_concerns(&w->questions.data[i], path))
 			return true;
+	for (size_t i = 0; i < w->calls.len; i++)
+		if (span_concerns(&w->calls.data[i], path))
+			return true;
 	/* The linker's word for a dot of the path's last element is %2e. */
 	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.') || asks_itself(w, files, n);
 }
@@ -308,6 +342,8 @@ static int weave(void *arg, struct weave_package *p, struct err *err)
 	                                        .npacks = w->all.len,
 	                                        .spans = w->questions.data,
 	                                        .nspans = w->questions.len,
+	                                        .calls = w->calls.data,
+	                                        .ncalls = w->calls.len,
 	                                        .goroot = getenv("GOROOT"),
 	                                        .list = &list,
 	                                        .usdt = w->usdt},
@@ -325,7 +361,7 @@ int toolexec_main(int argc, char **argv)
 
 	if (argc < 2)
 		return complain(EXIT_USAGE, "%s is for the go command: go build -toolexec=%s", TOOLEXEC_NAME, argv[0]);
-	if (weaving_read(&w, &err) < 0 || parse_spans(&w, &err) < 0)
+	if (weaving_read(&w, &err) < 0 || parse_functions(&w, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	weaver.usdt = w.usdt;
 	return toolexec(&weaver, argv + 1);

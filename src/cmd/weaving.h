@@ -4,6 +4,7 @@
  *
  *	EARSHOT_BUILD_PACKS      as --packs, a line each; not set: all packs there are
  *	EARSHOT_BUILD_SPANS      as --span, a line each
+ *	EARSHOT_BUILD_TRACE      as --trace, likewise
  *	EARSHOT_BUILD_TOOLEXEC   another program for -toolexec, which runs each tool
  *	EARSHOT_BUILD_FLAGS      flags of the build that choose packages and files (-tags …), a line each
  *	EARSHOT_BUILD_USDT       as --usdt: anything
@@ -17,12 +18,13 @@
 #include "weave/toolexec.h"
 
 struct weaving {
-	string_list packs, spans;
+	string_list packs, spans, traced;
 	bool usdt; /* points are USDT probes as well */
 	char key[40];
 	pack_set all; /* once they are needed */
 	bool loaded;
 	VEC(struct span_question) questions; /* what the spans mean */
+	VEC(struct span_question) calls;     /* which functions are traced */
 	string_list flags;
 	struct arena arena;
 };

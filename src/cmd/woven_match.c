@@ -1,10 +1,14 @@
 #include "cmd/woven_match.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/map.h"
 #include "plant/woven_plan.h"
+#include "weave/spans.h"
 
 static bool find_fact(struct binary *b, const struct woven_fact *f, struct woven_known *ret)
 {
@@ -198,6 +202,68 @@ const struct woven_point *woven_match(struct woven_set *s, const struct join *j,
 	return NULL;
 }
 
+/* ---- calls ---- */
+
+static const struct woven_point *return_of(const struct woven_set *s, const struct woven_point *entry)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct woven_point *p = &s->points[i];
+
+		if (p->at_return && p->every_call && !strcmp(p->pack, entry->pack) && !strcmp(p->span, entry->span) &&
+		    !strcmp(p->func, entry->func))
+			return p;
+	}
+	return NULL;
+}
+
+static struct recorded_side side_of(struct woven_set *s, const struct woven_point *p)
+{
+	struct recorded_variable *all = arena_array(&s->arena, struct recorded_variable, p->nvariables + 1);
+
+	for (size_t i = 0; i < p->nvariables; i++) {
+		const struct woven_variable *v = &p->variables[i];
+
+		all[i] = (struct recorded_variable){v->name, v->form, v->type, v->slot};
+	}
+	return (struct recorded_side){all, p->nvariables, p->nslots};
+}
+
+static const struct recorded_call *call_of(struct woven_set *s, const struct woven_point *entry)
+{
+	const struct woven_point *ret = return_of(s, entry);
+	struct recorded_points *r;
+
+	if (!ret)
+		return NULL;
+	r = arena_new(&s->arena, struct recorded_points);
+	*r = (struct recorded_points){{.func = entry->func, .has_receiver = entry->has_receiver,
+				       .entry = side_of(s, entry), .ret = side_of(s, ret)}, entry, ret};
+	return &r->call;
+}
+
+const struct recorded_call *const *woven_calls(struct woven_set *s, size_t *ret_n)
+{
+	const struct recorded_call **all = arena_array(&s->arena, const struct recorded_call *, s->n + 1);
+	struct strmap seen = {0};
+	size_t n = 0;
+
+	for (int spans = 0; spans <= 1; spans++)
+		for (size_t i = 0; i < s->n; i++) {
+			const struct woven_point *p = &s->points[i];
+			const struct recorded_call *call;
+
+			if (p->at_return || !p->every_call || spans == !strcmp(p->pack, CALLS_PACK) ||
+			    strmap_get(&seen, p->func, strlen(p->func)))
+				continue;
+			call = call_of(s, p);
+			if (call)
+				strmap_set(&seen, p->func, strlen(p->func), (void *)(all[n++] = call));
+		}
+	strmap_done(&seen);
+	*ret_n = n;
+	return all;
+}
+
 bool woven_file(const char *path)
 {
 	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -210,4 +276,29 @@ bool woven_file(const char *path)
 	image_close(&img);
 	woven_set_done(&s);
 	return s.n > 0;
+}
+
+bool targets_woven(const struct target_plan *plan)
+{
+	char path[64];
+
+	for (size_t i = 0; i < plan->pids.len; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/exe", plan->pids.data[i]);
+		if (!woven_file(path))
+			return false;
+	}
+	return plan->pids.len && !plan->watches;
+}
+
+bool command_woven(const char *command)
+{
+	return strchr(command, '/') && woven_file(command);
+}
+
+void woven_record_at_once(void)
+{
+	char setting[32];
+
+	snprintf(setting, sizeof(setting), "on:%d", getpid());
+	setenv("EARSHOT_RECORD", setting, 0);
 }

@@ -2,8 +2,10 @@
 #ifndef CMD_WOVEN_MATCH_H
 #define CMD_WOVEN_MATCH_H
 
+#include "cmd/targets.h"
 #include "plant/woven.h"
 #include "probe/pack/join.h"
+#include "probe/plan/call_plan.h"
 
 struct woven_set {            /* of an executable */
 	struct woven_point *points;
@@ -28,7 +30,20 @@ const struct woven_point *woven_match(struct woven_set *s, const struct join *j,
  * or it has more words than a plan.
  */
 const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j);
+/* A function of which the program records each call, and by which points. */
+struct recorded_points {
+	struct recorded_call call; /* plans have it */
+	const struct woven_point *entry, *ret;
+};
+/* All of them, in the set's arena. Where points of a span do so as well, those that are for questions are taken. */
+const struct recorded_call *const *woven_calls(struct woven_set *s, size_t *ret_n);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
+/* … all that is to be observed: what runs; a command that is to be started. A mere word is a system's program. */
+bool targets_woven(const struct target_plan *plan);
+bool command_woven(const char *command);
+/* What we start records before we can listen to it, and may have ended before: in our environment, if it says nothing
+ * of that. */
+void woven_record_at_once(void);
 
 #endif

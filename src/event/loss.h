@@ -33,6 +33,8 @@
 	/* --keep */                                                                               \
 	X(LOSS_NOT_KEPT, 37, "not_kept", "left out by --keep")                                     \
 	X(LOSS_KEEP_MEMORY, 38, "keep_memory", "given up before --keep could decide: its memory was used up") \
+	/* record */                                                                               \
+	X(LOSS_TOO_LARGE, 42, "too_large", "a span that is larger than a recorder keeps")         \
 	/* where probes decide which traces are kept */                                           \
 	X(LOSS_LEFT_OUT_LATE, 40, "left_out_late", "an end without a start: left out, or before us") \
 	X(LOSS_SAMPLING_DISAGREES, 41, "sampling_disagrees", "the parent is of another trace than the probe said") \

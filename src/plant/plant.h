@@ -21,12 +21,14 @@ struct planter {
 
 /* A point that the program has itself, since it was built with it (woven.h): nothing is planted for it. */
 struct woven_plan;
+struct woven_answer;
 struct own_point {
 	uint64_t key;
 	const struct woven_known *known;        /* what all points of the program may ask for (woven.h) */
 	size_t nknown;
 	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */
 	const struct woven_plan *plan;          /* what it does with marks, or NULL */
+	const struct woven_answer *answer;      /* in place of slots, of a question; or NULL */
 	const struct own_point *next;           /* another one, which stands for it, too */
 };
 
@@ -43,6 +45,8 @@ struct plant_probe {
 	bool begins;                            /* a call, a span: live after the rest of its group, and
 						 * out before it */
 	const struct own_point *own;            /* what stands for it where the program can be used so, or NULL */
+	bool own_only;                          /* it is for that, and is never planted … */
+	bool unless_own;                        /* … and this one where it cannot be used */
 };
 
 /* An instruction of any ELF file, Go or not. */
@@ -119,6 +123,8 @@ struct planter_ops {
 			    struct err *err);
 	/* Price of one hit in ns at a site of this class, measured on this machine (cached), 0 if unknown. */
 	double (*price_ns)(struct planter *p, unsigned price);
+	/* Whether a hit there costs many times what it does at other sites of this planter. NULL: at none. */
+	bool (*is_dear)(struct planter *p, const struct site *s);
 	/* Tries what it needs, and measures its prices (opens an instance for that). */
 	void (*check)(const struct planter_report *r);
 	/* For how long the process was stopped to plant into it; NULL where a planter stops none. */

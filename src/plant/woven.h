@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "binary/image.h"
 #include "plant/source.h"
+#include "probe/ir_replay.h"
 
 /* ---- what a file has ---- */
 
@@ -27,6 +28,14 @@ struct woven_refused {        /* a point that could not be woven into the packag
 	const char *pack, *span, *point, *func, *why; /* span as below */
 };
 
+/* What a function is given, of an entry's point; or what it returns. */
+struct woven_variable {
+	int slot;             /* of the point's that has its value; -1: none, it is not woven */
+	const char *name;     /* "": it has none */
+	const char *form;     /* what its type is made of: "int64", "string", "[]uint8", "error" … */
+	const char *type;     /* as Go has it: "time.Duration" */
+};
+
 struct woven_point {
 	uint64_t key;         /* of its text */
 	const char *pack, *span, *point; /* span "-": a hook */
@@ -35,6 +44,10 @@ struct woven_point {
 	const char *func;
 	const char *pack_hash;
 	const char *asked;    /* of a function that is a span because its source asks for it: what --span would say */
+	bool every_call;      /* each call of the function comes by, and this is all that it is given, or returns: */
+	bool has_receiver;    /* which is the first of them */
+	const struct woven_variable *variables;
+	size_t nvariables;
 	const struct woven_field *slots, *left; /* left: captures that were left out when it was built */
 	size_t nslots, nleft;
 	const struct woven_fact *facts;
@@ -68,6 +81,16 @@ int woven_open(const struct woven_options *o, struct woven **ret, struct err *er
 void woven_close(struct woven *w); /* NULL ok; ends its source */
 struct event_source *woven_source(struct woven *w);
 
+/*
+ * A probe of a question: its program is run over the point's record, here (probe/ir_replay.h). A return's is run when
+ * the call is known that it ends.
+ */
+struct woven_answer {
+	const enum replay_form *forms; /* of the point's slots */
+	size_t n;
+	const struct capture_program *entry; /* of a return: its entry's program; else NULL */
+};
+
 /* A probe, and the point that it is about. */
 struct woven_probe {
 	uint64_t key;         /* the point's */
@@ -77,6 +100,7 @@ struct woven_probe {
 	const int *slots;     /* program->nslots: which of the point's slots each is; -1: none, it is absent. One more
 			       * than the point has: the ids of its mark */
 	const struct woven_plan *plan; /* what it does with marks (woven_plan.h), NULL: nothing */
+	const struct woven_answer *answer; /* in place of slots; NULL: it is no question's. It outlives the source */
 };
 
 struct woven_known {          /* a fact that was found in the file */

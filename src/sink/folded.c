@@ -178,6 +178,7 @@ const struct sink_kind sink_folded = {
 	.name = "folded",
 	.takes = SINK_CALLS,
 	.needs = SINK_NEEDS_STACK,
+	.writes_file = true,
 	.options = rows,
 	.options_size = sizeof(struct file_options),
 	.manual = manual,

@@ -67,6 +67,24 @@ static void json_sink_summary(struct sink *s, const struct run_summary *sum)
 	json_line_end(o, &j);
 }
 
+/* The first line of a dump. What was lost is in the summary, the last. */
+static void json_sink_dump(struct sink *s, const struct dump_note *n)
+{
+	struct json_sink *o = (struct json_sink *)s;
+	struct json j = json_line_begin(o);
+
+	json_key(&j, "dump");
+	json_open(&j, '{');
+	write_string(&j, "reason", n->reason);
+	write_number(&j, "at_unix_ns", n->at_unix_ns);
+	write_number(&j, "from_unix_ns", n->from_unix_ns);
+	json_key(&j, "from_start");
+	json_bool(&j, n->from_start);
+	write_number(&j, "spans", n->spans);
+	json_close(&j, '}');
+	json_line_end(o, &j);
+}
+
 static void json_sink_close(struct sink *s, unsigned timeout_ms)
 {
 	struct json_sink *o = (struct json_sink *)s;
@@ -78,6 +96,7 @@ static void json_sink_close(struct sink *s, unsigned timeout_ms)
 
 static const struct sink_ops json_ops = {
 	.name = "json",
+	.dump = json_sink_dump,
 	.span = json_sink_span,
 	.call = json_sink_call,
 	.groups = json_sink_groups,

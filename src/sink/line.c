@@ -68,6 +68,7 @@ static void line_close(struct sink *s, unsigned timeout_ms)
 
 static const struct sink_ops line_ops = {
 	.name = "line",
+	.dump = text_sink_dump,
 	.span = line_span,
 	.call = line_call,
 	.groups = line_groups,

@@ -246,6 +246,27 @@ static void perfetto_span(struct sink *sink, const struct span *s)
 	event_finish(o, &j);
 }
 
+/* A mark through all tracks, where it was asked for. */
+static void perfetto_dump(struct sink *sink, const struct dump_note *n)
+{
+	struct perfetto_sink *o = self(sink);
+	struct json j;
+
+	on_timeline(o, n->from_unix_ns); /* the first moment decides what the timeline's times are */
+	j = event_begin(o, "i", n->reason);
+	write_int(&j, "pid", 0);
+	write_int(&j, "tid", 0);
+	write_micros(&j, "ts", on_timeline(o, n->at_unix_ns));
+	json_key(&j, "s");
+	json_str(&j, "g");
+	json_key(&j, "args");
+	json_open(&j, '{');
+	json_key(&j, "dump");
+	json_str(&j, n->text);
+	json_close(&j, '}');
+	event_finish(o, &j);
+}
+
 static void perfetto_close(struct sink *s, unsigned timeout_ms)
 {
 	struct perfetto_sink *o = self(s);
@@ -260,6 +281,7 @@ static void perfetto_close(struct sink *s, unsigned timeout_ms)
 
 static const struct sink_ops perfetto_ops = {
 	.name = "perfetto",
+	.dump = perfetto_dump,
 	.span = perfetto_span,
 	.call = perfetto_call,
 	.tick = file_sink_tick,
@@ -300,6 +322,7 @@ const struct sink_kind sink_perfetto = {
 	.name = "perfetto",
 	.takes = SINK_SPANS | SINK_CALLS,
 	.needs = SINK_NEEDS_RETURN,
+	.writes_file = true,
 	.options = rows,
 	.options_size = sizeof(struct file_options),
 	.manual = manual,

@@ -333,6 +333,7 @@ const struct sink_kind sink_pprof = {
 	.name = "pprof",
 	.takes = SINK_CALLS,
 	.needs = SINK_NEEDS_RETURN | SINK_NEEDS_STACK,
+	.writes_file = true,
 	.options = rows,
 	.options_size = sizeof(struct file_options),
 	.manual = manual,

@@ -13,9 +13,22 @@
 
 /* ---- a sink at work: everything is given on one thread, nothing may block. Each hook may be NULL. ---- */
 
+/* Of what was recorded and is given all at once (cmd/dump.h): why, and how much of the time before that it is. */
+struct dump_note {
+	const char *reason;
+	uint64_t at_unix_ns;         /* when it was asked for */
+	uint64_t from_unix_ns;       /* all that ended since then is there, but for what was lost */
+	bool from_start;             /* … which is when the recorder began */
+	uint64_t spans;
+	struct losses lost;          /* since about then */
+	const char *text;            /* all of that for people, one line */
+};
+
 struct sink;
 struct sink_ops {
 	const char *name;
+	/* What follows are the spans of a dump. Before any of them. */
+	void (*dump)(struct sink *s, const struct dump_note *n);
 	/* A span that has ended. Valid during the call only, but for its resource. */
 	void (*span)(struct sink *s, const struct span *span);
 	/* A call, in the order in which calls end. Valid during this only, but for its resource. */
@@ -84,6 +97,7 @@ struct sink_kind {
 	 * given.
 	 */
 	bool prints;
+	bool writes_file;            /* its options are struct file_options */
 	bool by_env;                 /* opened in any case: open looks at env, and gives NULL if nothing asks for it */
 	unsigned needs;              /* SINK_NEEDS_* */
 	/*

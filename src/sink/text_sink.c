@@ -40,6 +40,14 @@ void text_sink_tick(struct sink *s)
 	find_width((struct text_sink *)s);
 }
 
+void text_sink_dump(struct sink *s, const struct dump_note *n)
+{
+	struct text_sink *t = (struct text_sink *)s;
+
+	buf_printf(output_begin(&t->file.out), "# %s\n", n->text);
+	output_end(&t->file.out);
+}
+
 struct row text_sink_row(struct text_sink *t, struct buf *out)
 {
 	return row_begin(out, t->width, t->colour);

@@ -22,6 +22,7 @@ struct text_sink {
 void text_sink_open(struct text_sink *t, const struct sink_ops *ops, const struct sink_setup *setup);
 void text_sink_done(struct text_sink *t, unsigned timeout_ms); /* as file_sink_done */
 void text_sink_tick(struct sink *s);                           /* a hook, as file_sink_tick */
+void text_sink_dump(struct sink *s, const struct dump_note *n); /* a hook: a line that says what follows */
 
 /* A row of a record, which output_begin began. */
 struct row text_sink_row(struct text_sink *t, struct buf *out);

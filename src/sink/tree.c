@@ -65,6 +65,7 @@ static void tree_close(struct sink *s, unsigned timeout_ms)
 
 static const struct sink_ops tree_ops = {
 	.name = "tree",
+	.dump = text_sink_dump,
 	.span = tree_span,
 	.call = tree_call,
 	.groups = tree_groups,

@@ -12,6 +12,7 @@ struct target {
 	struct open_spans open;
 	struct contexts contexts;
 	uint64_t planted_ns;     /* since then all of its probes are in */
+	uint64_t partial_ns;     /* until then not all that were at work were in; 0: there was no such time */
 	struct {
 		uint64_t at_ns;
 		struct goroutine_epoch epoch;

@@ -160,15 +160,18 @@ void assembler_add_target(struct assembler *a, const struct assembler_target *t)
 		target_free(a, old);
 }
 
-void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns)
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns, bool in_steps)
 {
 	struct target *t = map_get(&a->targets, id);
 
 	if (!t)
 		return;
 	t->planted_ns = now_monotonic_ns;
-	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
+	t->partial_ns = in_steps ? now_monotonic_ns : t->partial_ns;
+	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer) {
 		open_span_of(e)->doubtful = true;
+		open_span_of(e)->partial |= in_steps;
+	}
 }
 
 /* ---- ids ---- */
@@ -331,7 +334,7 @@ static void finish(struct assembler *a, struct target *t, struct open_span *s, c
 {
 	if (s->by_sdk) {
 		a->losses.count[LOSS_RECORDED_BY_SDK]++;
-	} else if (s->transparent) {
+	} else if (s->transparent || s->partial) {
 		/* nothing is lost */
 	} else if (s->trace.sampled) {
 		emit(a, t, s, end);
@@ -357,6 +360,7 @@ static struct ending ending_of(const struct open_span *s, uint64_t time_ns)
 	if (p) {
 		end.error_type = p->type ? p->type : "panic";
 		end.status_text = "panic";
+		end.panicked = true;
 	}
 	return end;
 }
@@ -762,6 +766,7 @@ static struct ending unwound(const struct open_span *s, uint64_t time_ns)
 
 	if (!end.error_type)
 		end.error_type = end.status_text = "panic";
+	end.panicked = true;
 	return end;
 }
 
@@ -785,7 +790,8 @@ static void on_unwind(struct assembler *a, const struct arrival *in)
 
 static void on_exit_goroutine(struct assembler *a, const struct arrival *in)
 {
-	struct ending end = {in->e.head->time_ns, "runtime.Goexit", "goroutine exited"};
+	const struct ending end = {.time_ns = in->e.head->time_ns, .error_type = "runtime.Goexit",
+				   .status_text = "goroutine exited"};
 	struct goroutine *g;
 
 	while ((g = goroutine_of(in)))
@@ -944,6 +950,21 @@ void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_
 	for (struct open_entry *e = t->open.stacks.oldest; e; e = e->newer)
 		trace_closed(&a->o.watch, open_span_of(e)->trace.trace_id);
 	target_free(a, t);
+}
+
+void assembler_unfinished(struct assembler *a, uint64_t now_monotonic_ns)
+{
+	const char *key = intern(&a->interner, UNFINISHED_KEY);
+	struct open_span *s;
+	void *v;
+
+	for (size_t i = 0; map_next(&a->targets, &i, NULL, &v);)
+		while ((s = open_spans_oldest(&((struct target *)v)->open))) {
+			struct ending end = ending_of(s, now_monotonic_ns);
+
+			attr_list_set(&s->attrs, key, ATTR_BOOL)->b = true;
+			finish(a, v, s, &end);
+		}
 }
 
 void assembler_summary(const struct assembler *a, struct run_summary *ret)

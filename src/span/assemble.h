@@ -53,11 +53,19 @@ struct assembler_target {
 void assembler_add_target(struct assembler *a, const struct assembler_target *t);
 /*
  * The probes are in, all of them, from now on. What has begun there before may have ended unseen: it is nobody's
- * parent.
+ * parent. in_steps: some were at work when others were not in yet, starts of spans before notes. Then what has begun
+ * before is no span either, as what began before any of them.
  */
-void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns);
+void assembler_planted(struct assembler *a, uint32_t id, uint64_t now_monotonic_ns, bool in_steps);
 /* The process is gone (its open spans end as errors, "process exited") or we leave it (they count as open). */
 void assembler_end_target(struct assembler *a, uint32_t id, bool exited, uint64_t now_monotonic_ns);
+
+/*
+ * Emits what is open as if it ended now, with UNFINISHED_KEY. Nothing may come any more: it is for a copy of the
+ * process.
+ */
+void assembler_unfinished(struct assembler *a, uint64_t now_monotonic_ns);
+#define UNFINISHED_KEY "earshot.unfinished"
 
 /*
  * Records that were written until then may be missing, of any process. What is open since before that may have ended

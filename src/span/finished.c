@@ -138,6 +138,7 @@ const struct span *finished_span(struct finished *f, struct open_span *s, const 
 	out->kind = kind_of(s);
 	out->status = set_error(f, s, end);
 	out->status_text = end->status_text;
+	out->panicked = end->panicked;
 	out->start_unix_ns = wall_clock_ns(f->wall, s->start_ns, end->time_ns);
 	out->duration_ns = end->time_ns > s->start_ns ? end->time_ns - s->start_ns : 0;
 	out->goid = s->goid;

@@ -16,6 +16,7 @@
 struct ending {
 	uint64_t time_ns;
 	const char *error_type, *status_text;
+	bool panicked;
 };
 
 struct finished {

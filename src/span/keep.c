@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/map.h"
-#include "span/condition.h"
 
 #define DEFAULT_BYTES    (64u << 20)
 #define DEFAULT_QUIET_NS 2000000000ull
@@ -39,88 +38,9 @@ struct keeper {
 	struct map traces;                 /* by the id's first eight bytes → struct trace */
 	struct trace_list undecided, decided;
 	size_t bytes;
-	VEC(const char *) names;           /* that rules name, each once */
-	struct attr_list values;           /* of these, of the span at hand */
+	struct span_rules rules;
 	struct losses losses;
 };
-
-/* ---- rules ---- */
-
-static const char *const statuses[] = {"error", "unset", NULL};
-static const struct condition_domain domains[] = {
-	{"status", statuses}, {"kind", span_kind_names}, {"duration", NULL}, {0}};
-
-int keep_rule_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err)
-{
-	return condition_parse(text, domains, arena, ret, err);
-}
-
-static void add_names(struct keeper *k, const struct condition *c)
-{
-	if (!c)
-		return;
-	add_names(k, c->a);
-	add_names(k, c->b);
-	if (c->op != CONDITION_ATTRIBUTE)
-		return;
-	for (size_t i = 0; i < k->names.len; i++)
-		if (!strcmp(k->names.data[i], c->text))
-			return;
-	vec_push(&k->names, c->text);
-}
-
-static void set_text(struct keeper *k, const char *name, const char *text)
-{
-	attr_list_set_string(&k->values, name, text, strlen(text));
-}
-
-static void set_value(struct keeper *k, const char *name, const struct attr *a)
-{
-	struct attr_value *v;
-
-	if (a->kind == ATTR_STRING) {
-		attr_list_set_string(&k->values, name, a->s, a->len);
-		return;
-	}
-	v = attr_list_set(&k->values, name, a->kind);
-	if (a->kind == ATTR_INT)
-		v->i = a->i;
-	else if (a->kind == ATTR_DOUBLE)
-		v->d = a->d;
-	else
-		v->b = a->b;
-}
-
-static void set_named(struct keeper *k, const char *name, const struct span *s)
-{
-	const struct attr *a;
-
-	if (!strcmp(name, "status"))
-		set_text(k, name, span_status_text(s->status));
-	else if (!strcmp(name, "kind"))
-		set_text(k, name, span_kind_text(s->kind));
-	else if (!strcmp(name, "name"))
-		set_text(k, name, s->name);
-	else if (!strcmp(name, "pack"))
-		set_text(k, name, s->pack);
-	else if (!strcmp(name, "duration"))
-		attr_list_set(&k->values, name, ATTR_INT)->i = (int64_t)s->duration_ns;
-	else if ((a = span_attr(s, name)))
-		set_value(k, name, a);
-}
-
-static bool is_worth_keeping(struct keeper *k, const struct span *s)
-{
-	const struct attr_value *cause;
-
-	attr_list_reset(&k->values);
-	for (size_t i = 0; i < k->names.len; i++)
-		set_named(k, k->names.data[i], s);
-	for (size_t i = 0; i < k->o.nrules; i++)
-		if (condition_holds(k->o.rules[i], &k->values, &cause))
-			return true;
-	return false;
-}
 
 /* ---- traces ---- */
 
@@ -264,7 +184,7 @@ void keeper_span(struct keeper *k, const struct span *s, uint64_t now_ns)
 {
 	struct trace *t = trace_of(k, s->trace_id, now_ns);
 
-	if (t->decision != KEPT && is_worth_keeping(k, s))
+	if (t->decision != KEPT && span_rules_hold(&k->rules, s))
 		keep(k, t);
 	if (t->decision == KEPT)
 		k->o.emit(k->o.arg, s);
@@ -315,8 +235,7 @@ struct keeper *keeper_new(const struct keeper_options *o)
 		k->o.max_bytes = DEFAULT_BYTES;
 	if (!k->o.quiet_ns)
 		k->o.quiet_ns = DEFAULT_QUIET_NS;
-	for (size_t i = 0; i < o->nrules; i++)
-		add_names(k, o->rules[i]);
+	span_rules_init(&k->rules, o->rules, o->nrules);
 	return k;
 }
 
@@ -332,7 +251,6 @@ void keeper_free(struct keeper *k)
 		free(t);
 	}
 	map_done(&k->traces);
-	attr_list_done(&k->values);
-	vec_done(&k->names);
+	span_rules_done(&k->rules);
 	free(k);
 }

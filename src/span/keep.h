@@ -9,26 +9,18 @@
 #define SPAN_KEEP_H
 
 #include "event/loss.h"
-#include "probe/pack/pack_condition.h"
-#include "span/span.h"
+#include "span/rules.h"
 
 struct keeper;
 
 struct keeper_options {
-	const struct condition *const *rules; /* of keep_rule_parse: one that holds is enough */
+	const struct condition *const *rules; /* of span_rule_parse: one that holds is enough */
 	size_t nrules;
 	void (*emit)(void *arg, const struct span *span);
 	void *arg;
 	size_t max_bytes;                     /* of spans that wait; 0: 64 MiB */
 	uint64_t quiet_ns;                    /* how long it waits for other processes' parts; 0: 2 s */
 };
-
-/*
- * A rule is a condition (probe/pack/pack_condition.h) over attributes and over what each span has: `duration` (ns; `1s`
- * is understood), `status` (unset, error), `kind` (server …), `name`, `pack`. An attribute is written as its name, or
- * attr["name"]. The rule is the arena's. Errors: -EINVAL; the sentence shows the place with a caret line.
- */
-int keep_rule_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err);
 
 /* The options' rules outlive it, as do packs and resources of spans. */
 struct keeper *keeper_new(const struct keeper_options *o);

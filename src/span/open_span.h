@@ -34,6 +34,7 @@ struct open_span {
 	bool by_sdk;                     /* the program's SDK records it: its ids are that span's, it is not emitted */
 	bool transparent;                /* it stands for its parent, whose ids it has; it is not emitted */
 	bool doubtful;                   /* it may have ended unseen: its process was being planted */
+	bool partial;                    /* … and it may lack what a note would have said: it is not emitted */
 	struct ancestry ancestry;
 	struct goroutine_epoch epoch;    /* of its start */
 	uint64_t context;                /* address of the context that it was given (contexts.h); 0: none */

@@ -575,6 +575,7 @@ void parents_opened(struct parents *p, const struct arrival *in, struct open_spa
 {
 	s->parent_source = parent->source;
 	s->doubtful = s->start_ns <= in->target->planted_ns;
+	s->partial = s->start_ns <= in->target->partial_ns;
 	if (parent->open)
 		ancestry_adopt(&parent->open->ancestry, &s->ancestry);
 	if (parent->request)

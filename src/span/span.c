@@ -124,7 +124,7 @@ struct span *span_copy(const struct span *s, size_t *ret_bytes)
 const struct attr *span_attr(const struct span *s, const char *key)
 {
 	for (size_t i = 0; i < s->nattrs; i++)
-		if (!strcmp(s->attrs[i].key, key))
+		if (*s->attrs[i].key == *key && !strcmp(s->attrs[i].key, key))
 			return &s->attrs[i];
 	return NULL;
 }

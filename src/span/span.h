@@ -65,6 +65,7 @@ struct span {
 	enum span_kind kind;
 	enum span_status status;
 	const char *status_text;         /* or NULL */
+	bool panicked;                   /* a panic ended it */
 	uint64_t start_unix_ns, duration_ns;
 	uint64_t goid;
 	const struct attr *attrs;

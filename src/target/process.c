@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,6 +80,30 @@ bool process_ended(const char *procfs, int pid, int wait_ms)
 	return r > 0;
 }
 
+/* What pidfd_open(2)'s descriptor tells since Linux 6.13; of the end since 6.15. Debian 12's headers lack it. */
+struct end_of_process {
+	uint64_t mask, cgroup;
+	uint32_t ids[11];
+	int32_t status;
+};
+#define END_OF_PROCESS _IOWR(0xff, 11, struct end_of_process)
+#define END_IS_KNOWN   (1u << 3)
+
+bool process_exit_status(const char *procfs, const struct process *p, int pidfd, int *ret)
+{
+	struct end_of_process end = {.mask = END_IS_KNOWN};
+	uint64_t status;
+
+	if (process_start_ticks(procfs, p->pid) == p->start_ticks && stat_field(procfs, p->pid, 52, &status)) {
+		*ret = (int)status; /* a zombie */
+		return true;
+	}
+	if (ioctl(pidfd, END_OF_PROCESS, &end) < 0 || !(end.mask & END_IS_KNOWN))
+		return false;
+	*ret = end.status;
+	return true;
+}
+
 uint64_t process_cpu_ns(const char *procfs, int pid)
 {
 	uint64_t user, system;
@@ -133,6 +158,14 @@ static bool status_field(const char *procfs, const char *who, const char *field,
 	memcpy(ret, p, n);
 	ret[n] = 0;
 	return true;
+}
+
+bool process_has_shadow_stack(const char *procfs, int pid)
+{
+	char who[16], features[128];
+
+	snprintf(who, sizeof(who), "%d", pid);
+	return status_field(procfs, who, "x86_Thread_features:", features, sizeof(features)) && strstr(features, "shstk");
 }
 
 static char process_state(const char *procfs, const char *who)

@@ -52,11 +52,18 @@ uint64_t process_start_ticks(const char *procfs, int pid);
  * shows of it is no longer the program. It may be a zombie.
  */
 bool process_ended(const char *procfs, int pid, int wait_ms);
+/*
+ * How it ended, as wait(2) tells its parent. Only of one that has (pidfd is readable). False where that may not be
+ * known: its parent has taken note of its end, and the kernel is older than 6.15.
+ */
+bool process_exit_status(const char *procfs, const struct process *p, int pidfd, int *ret);
 /* CPU time that the process has used, user and system, to the clock tick; 0 when gone. */
 uint64_t process_cpu_ns(const char *procfs, int pid);
 int process_parent(const char *procfs, int pid); /* 0 when gone */
 /* Which network namespace it is in, as a number that no other has at the same time; 0 where it may not be known. */
 uint64_t process_network(const char *procfs, int pid);
+/* Whether the CPU keeps a second stack of its return addresses (x86's user shadow stack). */
+bool process_has_shadow_stack(const char *procfs, int pid);
 /* Whether pid is ancestor or one of its descendants. */
 bool process_descends(const char *procfs, int pid, int ancestor);
 

@@ -26,6 +26,7 @@ struct source_reader {
 	VEC(struct go_type_decl) types;
 	VEC(struct go_import_decl) imports;
 	go_heads heads;
+	go_gaps gaps;
 };
 
 /* ---- nodes ---- */
@@ -86,6 +87,8 @@ static TSSymbol kind_symbols[NODE_KINDS];
 /* Numbers of the grammar's own: names are compared once. */
 static void learn_symbols(const TSLanguage *language)
 {
+	if (kind_symbols[0])
+		return;
 	for (size_t i = 0; i < NODE_KINDS; i++)
 		kind_symbols[i] =
 		    ts_language_symbol_for_name(language, kind_names[i], (uint32_t)strlen(kind_names[i]), true);
@@ -294,24 +297,30 @@ struct body_place {
 	usdt_list *usdt;
 };
 
-static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, struct body_place at);
+static void read_head(struct source_reader *r, TSNode n, struct go_function *f);
+static void read_content(struct source_reader *r, TSNode n, struct go_function *f, struct body_place at);
 
 /* A list's elements as the file's own. */
 #define KEEP(s, v) ((v).len ? arena_memdup(&(s)->arena, (v).data, (v).len * sizeof(*(v).data)) : NULL)
 
 static void add_literal(struct source_reader *r, TSNode n, struct body_place at, const struct go_function *outer)
 {
-	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n), .generic = outer->generic};
+	struct go_function f = {
+	    .broken = ts_node_has_error(n), .read = true, .all = span_of(n), .generic = outer->generic};
 	function_list own = {0};
 	usdt_list usdt = {0};
 
 	memcpy(f.type_params, outer->type_params, sizeof(f.type_params));
 	f.name = arena_printf(&r->s->arena, "%s%zu", at.nested ? "" : "func", at.literals->len + 1);
-	read_parts(r, n, &f,
-	           (struct body_place){.depth = at.depth,
-	                               .nested = at.nested + 1,
-	                               .usdt = &usdt,
-	                               .literals = at.nested + 1 < LITERALS_MAX ? &own : NULL});
+	read_head(r, n, &f);
+	read_content(r, n, &f,
+	             (struct body_place){.depth = at.depth,
+	                                 .nested = at.nested + 1,
+	                                 .usdt = &usdt,
+	                                 .literals = at.nested + 1 < LITERALS_MAX ? &own : NULL});
+	f.nusdt = usdt.len;
+	f.usdt = KEEP(r->s, usdt);
+	vec_done(&usdt);
 	f.nliterals = own.len;
 	f.literals = KEEP(r->s, own);
 	vec_done(&own);
@@ -416,35 +425,33 @@ static void read_directives(struct source_reader *r, uint32_t at, struct go_func
 /* ---- declarations ---- */
 
 /* What declarations and literals have: a signature, but for the receiver, and a body. */
-static void read_parts(struct source_reader *r, TSNode n, struct go_function *f, struct body_place at)
+static void read_head(struct source_reader *r, TSNode n, struct go_function *f)
+{
+	TSNode body = field(n, "body");
+
+	read_params(r, f, field(n, "parameters"));
+	read_results(r, f, field(n, "result"));
+	if (!ts_node_is_null(body))
+		f->body = span_of(body);
+}
+
+static void read_content(struct source_reader *r, TSNode n, struct go_function *f, struct body_place at)
 {
 	TSNode body = field(n, "body");
 	TSTreeCursor cursor;
 
-	read_params(r, f, field(n, "parameters"));
-	read_results(r, f, field(n, "result"));
-	if (ts_node_is_null(body)) {
-		vec_done(at.usdt);
+	if (ts_node_is_null(body))
 		return;
-	}
-	f->body = span_of(body);
 	f->ends_in_return = ends_in_return(body);
 	cursor = ts_tree_cursor_new(body);
 	read_body(r, &cursor, at, f);
 	ts_tree_cursor_delete(&cursor);
-	for (size_t i = 0; i < at.usdt->len; i++)
-		if (!at.usdt->data[i].in_body)
-			at.usdt->data[i].at = f->body.start + 1;
-	f->nusdt = at.usdt->len;
-	f->usdt = KEEP(r->s, *at.usdt);
-	vec_done(at.usdt);
 }
 
 static void add_function(struct source_reader *r, TSNode n)
 {
 	TSNode name = field(n, "name"), receiver = field(n, "receiver");
 	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
-	function_list literals = {0};
 	usdt_list usdt = {0};
 	uint32_t behind;
 
@@ -469,11 +476,19 @@ static void add_function(struct source_reader *r, TSNode n)
 		f.type_params[1] = (struct go_span){behind, (uint32_t)end};
 	}
 	read_directives(r, f.all.start, &f, &usdt);
-	read_parts(r, n, &f, (struct body_place){.literals = &literals, .usdt = &usdt});
-	f.nliterals = literals.len;
-	f.literals = KEEP(r->s, literals);
-	vec_done(&literals);
+	read_head(r, n, &f);
+	for (size_t i = 0; i < usdt.len; i++)
+		usdt.data[i].at = f.body.start + 1;
+	f.nusdt = usdt.len;
+	f.usdt = KEEP(r->s, usdt);
+	vec_done(&usdt);
 	vec_push(&r->functions, f);
+}
+
+/* Without the brackets around it. */
+static struct go_span within(struct go_span s)
+{
+	return s.end - s.start < 2 ? s : (struct go_span){s.start + 1, s.end - 1};
 }
 
 static void add_types(struct source_reader *r, TSNode n)
@@ -486,7 +501,8 @@ static void add_types(struct source_reader *r, TSNode n)
 			continue;
 		t = (struct go_type_decl){.name = text_of(r, span_of(name)), .type = span_of(type)};
 		t.alias = is(spec, N_TYPE_ALIAS);
-		t.generic = !ts_node_is_null(field(spec, "type_parameters"));
+		if (!ts_node_is_null(field(spec, "type_parameters")))
+			t.params = within(span_of(field(spec, "type_parameters")));
 		vec_push(&r->types, t);
 	}
 }
@@ -596,14 +612,29 @@ static void read_tree(struct source_reader *r, TSNode root)
 	vec_done(&r->imports);
 }
 
-static TSTree *parse(const char *text, size_t len)
+static bool set_ranges(TSParser *parser, struct go_span part, const go_gaps *gaps)
+{
+	_cleanup_(cleanup_free) TSRange *ranges = xcalloc(gaps->len + 1, sizeof(*ranges));
+	uint32_t at = part.start;
+
+	for (size_t i = 0; i <= gaps->len; i++) {
+		uint32_t end = i < gaps->len ? gaps->data[i].start : part.end;
+
+		ranges[i] = (TSRange){.end_point = {UINT32_MAX, UINT32_MAX}, .start_byte = at, .end_byte = end};
+		at = i < gaps->len ? gaps->data[i].end : at;
+	}
+	return ts_parser_set_included_ranges(parser, ranges, (uint32_t)gaps->len + 1);
+}
+
+/* Of that part of a text alone, but for the gaps: nothing else is looked at. Offsets are those of the text. */
+static TSTree *parse(const char *text, struct go_span part, const go_gaps *gaps)
 {
 	TSParser *parser = ts_parser_new();
 	TSTree *tree = NULL;
 
-	if (parser && ts_parser_set_language(parser, tree_sitter_go())) {
+	if (parser && ts_parser_set_language(parser, tree_sitter_go()) && set_ranges(parser, part, gaps)) {
 		learn_symbols(tree_sitter_go());
-		tree = ts_parser_parse_string(parser, NULL, text, (uint32_t)len);
+		tree = ts_parser_parse_string(parser, NULL, text, part.end);
 	}
 	if (parser)
 		ts_parser_delete(parser);
@@ -619,8 +650,9 @@ int go_source_parse(const char *text, size_t len, struct go_source **ret, struct
 	if (len >= SOURCE_MAX)
 		return err_set(err, -EFBIG, "a file of %zu MiB is more than is read", len >> 20);
 	copy = xmalloc(len + 1);
-	go_mask(text, len, copy, &r.heads);
-	tree = parse(copy, len);
+	go_mask_outline(text, len, copy, &r.heads, &r.gaps);
+	tree = parse(copy, (struct go_span){0, (uint32_t)len}, &r.gaps);
+	vec_done(&r.gaps);
 	if (!tree) {
 		vec_done(&r.heads);
 		return err_set(err, -EINVAL, "libtree-sitter does not take the grammar that Earshot was built with");
@@ -640,6 +672,55 @@ void go_source_free(struct go_source *s)
 	if (s)
 		arena_done(&s->arena);
 	free(s);
+}
+
+/* ---- one function ---- */
+
+static bool is_function_at(TSNode n, uint32_t at)
+{
+	return (is(n, N_FUNCTION_DECLARATION) || is(n, N_METHOD_DECLARATION)) && ts_node_start_byte(n) == at;
+}
+
+static void read_function(struct source_reader *r, TSNode root, struct go_function *f)
+{
+	TSNode n = ts_node_named_child(root, 0);
+	function_list literals = {0};
+	usdt_list usdt = {0};
+
+	if (ts_node_is_null(n) || !is_function_at(n, f->all.start)) {
+		f->broken = true;
+		return;
+	}
+	f->broken |= ts_node_has_error(n) || ts_node_end_byte(n) != f->all.end;
+	for (size_t i = 0; i < f->nusdt; i++)
+		vec_push(&usdt, f->usdt[i]);
+	read_content(r, n, f, (struct body_place){.literals = &literals, .usdt = &usdt});
+	f->nliterals = literals.len;
+	f->literals = KEEP(r->s, literals);
+	f->nusdt = usdt.len;
+	f->usdt = KEEP(r->s, usdt);
+	vec_done(&literals);
+	vec_done(&usdt);
+}
+
+void go_function_read(struct go_source *s, struct go_function *f)
+{
+	_cleanup_(cleanup_free) char *copy = NULL;
+	struct source_reader r = {.s = s};
+	TSTree *tree;
+
+	if (f->read)
+		return;
+	f->read = true;
+	if (f->body.start == f->body.end)
+		return;
+	copy = xmalloc(f->all.end); /* what lies before the function is not looked at */
+	go_mask(s->text + f->all.start, f->all.end - f->all.start, copy + f->all.start);
+	tree = parse(copy, f->all, &r.gaps);
+	f->broken |= !tree;
+	if (tree)
+		read_function(&r, ts_tree_root_node(tree), f);
+	ts_tree_delete(tree);
 }
 
 uint32_t go_source_line(const struct go_source *s, uint32_t at)

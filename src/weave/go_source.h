@@ -4,7 +4,8 @@
  *
  * The parser is tree-sitter's, over a masked copy (go_mask.h). It is one that goes on after an error, so each function
  * says whether all of it was understood; and functions that stand at the beginning of a line but were not found are
- * counted, with the first one's name.
+ * counted, with the first one's name. What stands in bodies is parsed for those functions alone of which it is asked
+ * (go_function_read): few of a package's are woven.
  */
 #ifndef WEAVE_GO_SOURCE_H
 #define WEAVE_GO_SOURCE_H
@@ -51,16 +52,17 @@ struct go_function {
 	bool generic;         /* type parameters of its own or of its receiver, or of what a literal stands in */
 	bool of_generic;      /* the receiver's type has type parameters */
 	struct go_span type_params[2]; /* the receiver's and its own, with their brackets */
-	bool broken;          /* part of it was not understood */
+	bool broken;          /* part of it was not understood, of its body once that is read */
+	bool read;            /* its body is */
 	struct go_param *params, *results;
 	size_t nparams, nresults;   /* params[0] is the receiver where there is one */
 	struct go_span all, result; /* result: the results as they are written, with their parentheses */
 	struct go_span body;        /* from { to behind }; empty: it has none */
 	unsigned directives;        /* enum go_directive */
 	const char *span;           /* what stands behind //earshot:span; "": nothing does; NULL: that is not there */
-	struct go_usdt *usdt;       /* those above it, then those in its body but not in function literals there */
+	struct go_usdt *usdt;       /* those above it, and those in its body once that is read, but not in literals there */
 	size_t nusdt;
-	/* of the body, without function literals in it */
+	/* Of the body, without function literals in it: */
 	unsigned returns, defers, gotos, labels;
 	bool loops_defer;    /* a defer within a loop */
 	bool recovers;       /* recover() */
@@ -75,7 +77,8 @@ struct go_function {
 struct go_type_decl {
 	const char *name;
 	struct go_span type;
-	bool alias, generic;
+	struct go_span params; /* of types, between their brackets; empty: it is not generic */
+	bool alias;
 };
 
 struct go_import_decl {
@@ -97,13 +100,15 @@ struct go_source {
 	size_t nmissing;     /* functions at the beginning of a line that were not found */
 	const char *missing; /* the name of the first one */
 	uint32_t missing_line;
-	bool clean; /* everything was understood */
+	bool clean; /* everything was understood, but for bodies that are not read */
 	struct arena arena;
 };
 
 /* -EFBIG from 16 MiB on; -ENOMEM, -EINVAL with a sentence: nothing was parsed. Anything else is said per function. */
 int go_source_parse(const char *text, size_t len, struct go_source **ret, struct err *err);
 void go_source_free(struct go_source *s); /* NULL ok */
+/* Fills in what its body has. f is one of s->functions. */
+void go_function_read(struct go_source *s, struct go_function *f);
 DEFINE_CLEANUP(struct go_source *, go_source, go_source_free)
 
 /* The line, from 1, that an offset lies on. */

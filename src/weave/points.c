@@ -29,6 +29,7 @@ struct weaving_point {
 	const struct pack_variant *variant;
 	size_t function;  /* its place among the weaver's */
 	const char *func; /* full name */
+	struct bound_variables variables;
 	struct bound_program program;
 	struct kept_values kept;
 	struct go_point printed;
@@ -62,6 +63,7 @@ struct points_weaver {
 	VEC(struct woven_function) functions;
 	struct buf variables;             /* the earshotPoint of each point */
 	struct woven_spans spans;         /* functions that are spans */
+	struct pack calls;                /* functions of which questions are asked */
 	VEC(struct weaving_point) points; /* what is woven, by the numbers of their functions */
 	VEC(struct refused_point) refused;
 };
@@ -456,7 +458,6 @@ static enum go_probe probe_of(const struct points_weaver *w, const struct weavin
 static int try_variant(struct points_weaver *w, struct weaving_point *wp, const struct pack_variant *v, struct err *err)
 {
 	struct arena *arena = &w->package->arena;
-	struct bound_variables variables;
 	struct woven_function found, before;
 	struct func_ref ref;
 	size_t function;
@@ -481,9 +482,9 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	if (v->at_return)
 		r = defer_in(w, function, err);
 	if (r >= 0)
-		r = read_signature(w, &found, &ref, &variables, err);
+		r = read_signature(w, &found, &ref, &wp->variables, err);
 	if (r >= 0)
-		r = bind_point(w, wp, &variables, err);
+		r = bind_point(w, wp, &wp->variables, err);
 	if (r >= 0 && says_nothing(wp))
 		r = err_set(err, -ENOENT, "there is nothing that it could capture");
 	if (r >= 0)
@@ -509,7 +510,9 @@ static void add_text(struct buf *out, const char *text)
 /* Its number in the variant's list, of which whoever reads this has the text; a function that is a span has no such. */
 static const char *capture_text(struct points_weaver *w, const struct weaving_point *wp, size_t capture)
 {
-	return wp->pack == &w->spans.pack ? "-" : arena_printf(&w->package->arena, "%zu", capture);
+	const bool own = wp->pack == &w->spans.pack || wp->pack == &w->calls;
+
+	return own ? "-" : arena_printf(&w->package->arena, "%zu", capture);
 }
 
 static void add_left(struct buf *out, const char *number, const char *name, const char *why)
@@ -524,6 +527,58 @@ static void add_asked(struct buf *out, const char *directive)
 	buf_str(out, "asked\t");
 	add_text(out, directive);
 	buf_char(out, '\n');
+}
+
+/* The slot that has a variable's value: of an error its type. -1: none. */
+static int slot_of_variable(const struct weaving_point *wp, const char *name, bool is_error)
+{
+	const size_t n = strlen(name);
+
+	for (size_t i = 0; i < wp->printed.nslots; i++) {
+		const char *const *texts = wp->variant->captures[wp->printed.slots[i].capture].alternatives;
+		const char *text = texts && texts[0] ? texts[0] : "";
+
+		if (is_error ? !strncmp(text, "typeof(", 7) && !strncmp(text + 7, name, n) && !strcmp(text + 7 + n, ")")
+		             : !strcmp(text, name))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void add_variable(struct points_weaver *w, const struct weaving_point *wp, size_t i, struct buf *out)
+{
+	const bool returns = wp->variant->at_return;
+	const struct bound_variable *v = returns ? &wp->variables.results[i] : &wp->variables.params[i];
+	const size_t skip = !returns && wp->variables.has_receiver ? 1 : 0;
+	const char *form = v->type && !v->untyped ? woven_form(v->type) : NULL;
+	const bool is_error = form && !strcmp(form, "error");
+	const char *number = i < skip ? "recv" : arena_printf(&w->package->arena, "%s%zu", returns ? "ret" : "arg",
+	                                                      i - skip);
+	int slot = form ? slot_of_variable(wp, number, is_error) : -1;
+
+	if (form && slot < 0 && v->name && *v->name)
+		slot = slot_of_variable(wp, v->name, is_error);
+	if (slot < 0)
+		buf_str(out, "var\t-\t");
+	else
+		buf_printf(out, "var\t%d\t", slot);
+	add_text(out, v->name ? v->name : "");
+	buf_printf(out, "\t%s\t", slot < 0 ? "" : form);
+	add_text(out, v->type && !v->untyped ? v->type->name : "");
+	buf_char(out, '\n');
+}
+
+/* Each call of the function comes by, so questions can be asked of this point. */
+static void add_call(struct points_weaver *w, const struct weaving_point *wp, struct buf *out)
+{
+	const struct go_function *f = w->functions.data[wp->function].function;
+	const size_t n = wp->variant->at_return ? wp->variables.nresults : wp->variables.nparams;
+
+	if ((wp->pack != &w->spans.pack && wp->pack != &w->calls) || wp->span->points[0].variants[0].when || f->generic)
+		return;
+	buf_printf(out, "call\t%d\n", wp->variables.has_receiver);
+	for (size_t i = 0; i < n; i++)
+		add_variable(w, wp, i, out);
 }
 
 static bool has_point_of(const struct points_weaver *w, const struct refused_point *r)
@@ -573,6 +628,7 @@ static void describe(struct points_weaver *w, const struct weaving_point *wp, st
 	}
 	if (wp->pack == &w->spans.pack && w->spans.directives[wp->span - wp->pack->spans])
 		add_asked(out, w->spans.directives[wp->span - wp->pack->spans]);
+	add_call(w, wp, out);
 	add_refused(w, wp, out);
 	buf_str(out, "end\n");
 }
@@ -940,12 +996,12 @@ static void weave_pack(struct points_weaver *w, const struct pack *pack)
 	}
 }
 
-/* A function that is a span: both of its points, or none. Its return is recorded where its entry was. */
-static void weave_span(struct points_weaver *w, const struct pack_span *span)
+/* A function of the user's own: both of its points, or none. Its return is recorded where its entry was. */
+static void weave_span(struct points_weaver *w, const struct pack *pack, const struct pack_span *span)
 {
 	struct go_points_mark mark = go_points_mark(w->printed);
 	size_t before = w->points.len;
-	struct weaving_point wp = {.pack = &w->spans.pack, .span = span, .part = span};
+	struct weaving_point wp = {.pack = pack, .span = span, .part = span};
 	struct err err = {0};
 	int r = 0;
 
@@ -960,10 +1016,11 @@ static void weave_span(struct points_weaver *w, const struct pack_span *span)
 		return;
 	go_points_take_back(w->printed, mark);
 	w->points.len = before;
-	vec_push(&w->refused, ((struct refused_point){&w->spans.pack, span->name, wp.point->name, span->name,
+	vec_push(&w->refused, ((struct refused_point){pack, span->name, wp.point->name, span->name,
 	                                              arena_strdup(&w->package->arena, err.text)}));
 	if (r != -EXDEV)
-		weave_package_warn(w->package, "%s is no span: %s", span->name, err.text);
+		weave_package_warn(w->package, "%s %s: %s", span->name,
+		                   pack == &w->calls ? "cannot be asked about" : "is no span", err.text);
 }
 
 /* ---- USDT probes that the source asks for ---- */
@@ -1124,8 +1181,11 @@ static void weave_asked(struct points_weaver *w)
 
 	for (size_t i = 0; i < p->nfiles; i++)
 		for (size_t k = 0; p->files[i].source && k < p->files[i].source->nfunctions; k++) {
-			const struct go_function *f = &p->files[i].source->functions[k];
+			struct go_function *f = &p->files[i].source->functions[k];
 
+			if (memmem(p->files[i].text.data + f->body.start, f->body.end - f->body.start, "//earshot:usdt",
+			           strlen("//earshot:usdt")))
+				go_function_read(p->files[i].source, f);
 			weave_asked_of(w, &p->files[i], f, NULL,
 			               arena_printf(&p->arena, "%s.%s", prefix, go_function_symbol(&p->arena, f)));
 		}
@@ -1234,12 +1294,17 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	if (!p->name)
 		return err_set(err, -EINVAL, "it has no package clause");
 	w.types = source_types_new(p, wanted->goroot, wanted->list);
+	for (size_t i = 0; i < wanted->npacks; i++)
+		source_types_declare(w.types, wanted->packs[i]->types, wanted->packs[i]->ntypes);
 	w.printed = go_points_new(symbol, may_import, &w);
 	for (size_t i = 0; i < wanted->npacks; i++)
 		weave_pack(&w, wanted->packs[i]);
 	weave_spans(p, w.types, wanted->spans, wanted->nspans, &w.spans);
 	for (size_t i = 0; i < w.spans.pack.nspans; i++)
-		weave_span(&w, &w.spans.pack.spans[i]);
+		weave_span(&w, &w.spans.pack, &w.spans.pack.spans[i]);
+	weave_calls(p, w.types, wanted->calls, wanted->ncalls, &w.calls);
+	for (size_t i = 0; i < w.calls.nspans; i++)
+		weave_span(&w, &w.calls, &w.calls.spans[i]);
 	if (wanted->usdt && strcmp(p->path, "runtime"))
 		weave_asked(&w);
 	if (w.points.len) {

@@ -18,6 +18,8 @@ struct weave_wanted {
 	size_t npacks;
 	const struct span_question *spans; /* functions of --span */
 	size_t nspans;
+	const struct span_question *calls; /* functions of --trace */
+	size_t ncalls;
 	const char *goroot; /* as in source_types_new */
 	struct go_list *list;
 	bool usdt; /* points are USDT probes, too */

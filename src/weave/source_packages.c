@@ -224,6 +224,12 @@ void source_packages_done(struct source_types *s)
 	strmap_done(&s->packages);
 }
 
+/* What is built is the standard library's, which uses nothing but itself. */
+static bool within_std(const struct source_types *s)
+{
+	return s->goroot && s->module && !strcmp(s->module, "std");
+}
+
 struct source_package *source_package(struct source_types *s, const char *path)
 {
 	struct source_package *p = strmap_get(&s->packages, path, strlen(path));
@@ -235,7 +241,7 @@ struct source_package *source_package(struct source_types *s, const char *path)
 	dir = folder_of(s, p->path);
 	if (dir)
 		read_folder(s, p, dir);
-	else if (strcmp(path, "unsafe") != 0 && strcmp(path, "C") != 0)
+	else if (!within_std(s) && strcmp(path, "unsafe") != 0 && strcmp(path, "C") != 0)
 		source_package_choose(s, p);
 	return p;
 }
@@ -247,8 +253,9 @@ bool source_package_choose(struct source_types *s, struct source_package *p)
 	if (!l)
 		return false;
 	p->listed = true;
-	for (size_t i = 0; !p->owned.len && l->files[i]; i++)
-		read_source(s, p, l->dir, l->files[i]);
+	if (!p->owned.len) /* else its folder was read */
+		for (size_t i = 0; l->files[i]; i++)
+			read_source(s, p, l->dir, l->files[i]);
 	take_files(s, p, l->files);
 	return true;
 }
@@ -256,9 +263,7 @@ bool source_package_choose(struct source_types *s, struct source_package *p)
 /* The standard library's own dependencies have other paths than they are imported by. */
 static const char *real_path(struct source_types *s, const char *path)
 {
-	bool within_std = s->goroot && s->module && !strcmp(s->module, "std");
-
-	return within_std && strchr(path, '.') ? arena_printf(&s->arena, "vendor/%s", path) : path;
+	return within_std(s) && strchr(path, '.') ? arena_printf(&s->arena, "vendor/%s", path) : path;
 }
 
 /* Without its source a package is taken to be called as its path ends. */

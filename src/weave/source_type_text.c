@@ -3,11 +3,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/vec.h"
 #include "probe/bind/bound.h"
 #include "weave/go_params.h"
 #include "weave/source_types_internal.h"
 
-enum { WORD = 8, NEST_MAX = 40 };
+enum { WORD = 8, NEST_MAX = 40, NAME_MAX_BYTES = 1000 };
 
 struct type_reading {
 	struct source_types *s;
@@ -128,6 +129,19 @@ static const struct type *read_chan(struct type_reading *r, size_t *i)
 	            : NULL;
 }
 
+/* Of what stands between an interface's braces: what is embedded there is not looked into. */
+static bool names_method(const struct go_scan *g, size_t from, size_t end)
+{
+	for (size_t i = from, behind; i < end; i = behind) {
+		behind = go_scan_name(g, i);
+		if (behind > i && go_scan_is(g, behind, "("))
+			return true;
+		if (behind == i)
+			behind = MAX(go_scan_opaque(g, i), i + 1);
+	}
+	return false;
+}
+
 /*
  * A func, an interface or a struct that has no name of its own: of what kind it is is known. Their names have a ?,
  * which nobody takes for Go.
@@ -151,6 +165,7 @@ static const struct type *read_unnamed(struct type_reading *r, size_t *i, enum t
 	t->text = r->g.text + open + 1;
 	t->len = close - 1 - (open + 1);
 	t->type.size = kind == KIND_STRUCT && empty ? 0 : t->type.size;
+	t->type.has_methods = kind == KIND_INTERFACE && names_method(&r->g, open + 1, close - 1);
 	return &t->type;
 }
 
@@ -194,6 +209,59 @@ static const struct type *unknown_type(struct source_types *s, const char *full_
 	return t;
 }
 
+/* What is written behind the name decides the kind; the rest is taken over from there. */
+static void complete(struct source_types *s, struct source_type *t, const char *text, size_t len)
+{
+	const struct type *under = source_type_parse(s, t->place, text, len, NULL);
+
+	if (!under)
+		return;
+	t->type.kind = under->kind;
+	t->type.elem = under->elem;
+	t->type.key = under->key;
+	t->type.len = under->len;
+	t->type.size = under->size;
+	t->type.has_methods = under->has_methods;
+	if (under->kind == KIND_STRUCT) {
+		const struct source_type *full = (const struct source_type *)under;
+
+		t->place = full->place;
+		t->text = full->text;
+		t->len = full->len;
+	}
+}
+
+/* full, in the arena: its name. It is known before it is complete, since it may be part of itself. */
+static const struct type *add_named(struct source_types *s, struct source_place at, const char *full,
+                                    const char *package, const char *text, size_t len)
+{
+	struct source_type *t = new_type(s, KIND_INVALID, full);
+
+	t->type.named = true;
+	t->type.package = package;
+	t->place = at;
+	strmap_set(&s->types, full, strlen(full), t);
+	complete(s, t, text, len);
+	return &t->type;
+}
+
+/* Of a package without source: what a pack says of it. */
+static const struct type *declared_type(struct source_types *s, struct source_package *p, const char *name)
+{
+	const char *full = arena_printf(&s->arena, "%s.%s", p->path, name);
+	struct source_type *t = strmap_get(&s->types, full, strlen(full));
+	const struct declared_type *d = strmap_get(&s->declared, full, strlen(full));
+	const struct source_place at = {p, NULL, NULL};
+
+	if (t)
+		return &t->type;
+	if (!d)
+		return unknown_type(s, full, p->path);
+	if (*d->type == '=')
+		return source_type_parse(s, at, d->type + 1, strlen(d->type + 1), NULL);
+	return add_named(s, at, full, p->path, d->type, strlen(d->type));
+}
+
 /* A name, with a package before it: that of an import or, in packs, a whole path. */
 static size_t name_end(const struct type_reading *r, size_t i)
 {
@@ -225,35 +293,212 @@ static const struct type *read_qualified(struct type_reading *r, const char *nam
 	if (!strcmp(path, "unsafe") && !strcmp(own, "Pointer"))
 		return basic_type(KIND_UNSAFE_POINTER);
 	p = source_package(s, path);
-	if (!p->known)
-		return unknown_type(s, arena_printf(&s->arena, "%s.%s", path, own), p->path);
-	return source_type_named(s, p, own, r->err);
+	return p->known ? source_type_named(s, p, own, r->err) : declared_type(s, p, own);
+}
+
+/* A name without a package: a type parameter, one of the package's own, one of Go's. */
+static const struct type *read_own_name(struct type_reading *r, const char *name, size_t n)
+{
+	struct source_package *p = r->at.package;
+	const char *own = arena_strndup(&r->s->arena, name, n);
+	const struct type *t;
+	struct err err = {0};
+
+	for (size_t i = 0; r->at.args && i < r->at.args->n; i++)
+		if (!strcmp(r->at.args->names[i], own))
+			return r->at.args->types[i];
+	if (!r->at.file && !p->known) {
+		t = predeclared(r->s, name, n);
+		return t ? t : declared_type(r->s, p, own);
+	}
+	t = source_type_named(r->s, p, own, &err);
+	if (!t && err.code == -ENOENT)
+		t = predeclared(r->s, name, n);
+	if (!t && r->err)
+		*r->err = err;
+	return t;
+}
+
+/* ---- instances of generic types ---- */
+
+struct declared {
+	const struct go_source *file;
+	const struct go_type_decl *decl;
+	bool several; /* and they differ */
+};
+
+static bool same_text(const struct declared *d, const struct go_source *file, const struct go_type_decl *decl)
+{
+	size_t n = decl->type.end - decl->type.start;
+
+	return d->decl->type.end - d->decl->type.start == n &&
+	       !memcmp(d->file->text + d->decl->type.start, file->text + decl->type.start, n);
+}
+
+static struct declared find_declaration(const struct source_package *p, const char *name)
+{
+	struct declared d = {0};
+
+	for (size_t i = 0; i < p->nfiles; i++)
+		for (size_t k = 0; k < p->files[i]->ntypes; k++) {
+			const struct go_type_decl *decl = &p->files[i]->types[k];
+
+			if (strcmp(decl->name, name))
+				continue;
+			if (d.decl)
+				d.several |= !same_text(&d, p->files[i], decl);
+			else
+				d = (struct declared){p->files[i], decl, false};
+		}
+	return d;
+}
+
+/* Where there are several, those that the go command takes. */
+static struct declared choose_declaration(struct source_types *s, struct source_package *p, const char *name)
+{
+	struct declared d = find_declaration(p, name);
+
+	return d.several && source_package_choose(s, p) ? find_declaration(p, name) : d;
+}
+
+/* As symbols have it. */
+static const char *package_name(const struct source_types *s, const struct source_package *p)
+{
+	return s->own == p && p->name && !strcmp(p->name, "main") ? "main" : p->path;
+}
+
+static const char *full_name(struct source_types *s, const struct source_package *p, const char *name)
+{
+	return arena_printf(&s->arena, "%s.%s", package_name(s, p), name);
+}
+
+/* Behind what begins at i: a string, a comment, what is in brackets, a character. 0: brackets that nothing closes. */
+static size_t skip_one(const struct go_scan *g, size_t i)
+{
+	size_t behind = go_scan_opaque(g, i);
+	char c = g->text[i];
+
+	if (behind > i)
+		return behind;
+	return c == '(' || c == '[' || c == '{' ? go_scan_brackets(g, i) : i + 1;
+}
+
+typedef VEC(const struct type *) type_list;
+
+/* Those between brackets. False: not all are known. */
+static bool read_args(struct type_reading *r, size_t *i, type_list *ret)
+{
+	size_t close = go_scan_brackets(&r->g, *i);
+	struct type_reading inner = *r;
+	bool more = close > 0;
+
+	inner.g.n = close ? close - 1 : 0;
+	while (more) {
+		size_t at = go_scan_space(&r->g, *i + 1); /* behind the bracket, or a comma */
+		const struct type *t = read_type(&inner, &at);
+
+		if (!t || t->kind == KIND_INVALID)
+			return false;
+		vec_push(ret, t);
+		at = go_scan_space(&inner.g, at);
+		more = at < inner.g.n;
+		if (more && !go_scan_is(&r->g, at, ","))
+			return false;
+		*i = at;
+	}
+	*i = close;
+	return close;
+}
+
+static const char *instance_name(struct arena *arena, const char *full, const type_list *args)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	buf_printf(&out, "%s[", full);
+	for (size_t i = 0; i < args->len; i++)
+		buf_printf(&out, "%s%s", i ? "," : "", args->data[i]->name);
+	buf_char(&out, ']');
+	return arena_strdup(arena, out.data);
+}
+
+/* "K, V any": each begins what is between commas. */
+static const struct source_args *name_args(struct source_types *s, const struct declared *d, const type_list *types)
+{
+	const struct go_scan g = {d->file->text + d->decl->params.start,
+	                          d->decl->params.end - d->decl->params.start};
+	const char **names = arena_array(&s->arena, const char *, types->len);
+	struct source_args *args = arena_new(&s->arena, struct source_args);
+	size_t n = 0;
+
+	for (size_t i = go_scan_space(&g, 0); i < g.n; n++) {
+		size_t end = go_scan_name(&g, i);
+
+		if (n == types->len || end == i)
+			return NULL;
+		names[n] = arena_strndup(&s->arena, g.text + i, end - i);
+		for (i = end; i && i < g.n && g.text[i] != ',';)
+			i = skip_one(&g, i);
+		if (!i)
+			return NULL;
+		i = go_scan_space(&g, i + 1);
+	}
+	*args = (struct source_args){names, arena_memdup(&s->arena, types->data, types->len * sizeof(*types->data)), n};
+	return n == types->len ? args : NULL;
+}
+
+/* As source_type_named. */
+static const struct type *instance(struct source_types *s, struct source_package *p, const char *name,
+                                   const type_list *types, struct err *err)
+{
+	const char *generic = full_name(s, p, name), *full = instance_name(&s->arena, generic, types);
+	struct source_type *t = strmap_get(&s->types, full, strlen(full));
+	const struct source_args *args;
+	struct declared d;
+
+	if (t)
+		return &t->type;
+	d = choose_declaration(s, p, name);
+	args = d.decl && !d.several && strlen(full) < NAME_MAX_BYTES ? name_args(s, &d, types) : NULL;
+	if (!args || d.decl->alias) {
+		err_set(err, -ENODATA, "what %s is cannot be told from source", full);
+		return NULL;
+	}
+	return add_named(s, (struct source_place){p, d.file, args}, full, package_name(s, p),
+	                 d.file->text + d.decl->type.start, d.decl->type.end - d.decl->type.start);
+}
+
+static const struct type *read_instance(struct type_reading *r, size_t from, const char *dot, size_t *i)
+{
+	const char *name = r->g.text + from, *own = dot ? dot + 1 : name, *path = NULL;
+	struct source_types *s = r->s;
+	type_list types = {0};
+	const struct type *t = NULL;
+	size_t end = *i;
+
+	if (dot)
+		path = arena_strndup(&s->arena, name, (size_t)(dot - name));
+	if (path && r->at.file)
+		path = source_import(s, r->at.file, path);
+	own = arena_strndup(&s->arena, own, (size_t)(r->g.text + end - own));
+	if (read_args(r, i, &types) && (path || !dot))
+		t = instance(s, dot ? source_package(s, path) : r->at.package, own, &types, r->err);
+	else
+		refuse(r, from);
+	vec_done(&types);
+	return t;
 }
 
 static const struct type *read_name(struct type_reading *r, size_t *i)
 {
 	size_t from = *i, end = name_end(r, from), n = end - from;
 	const char *name = r->g.text + from, *dot = memrchr(name, '.', n);
-	const struct type *t;
-	struct err err = {0};
 
 	if (end == from)
 		return refuse(r, from);
 	*i = end;
 	if (go_scan_is(&r->g, end, "["))
-		return refuse(r, from); /* an instance of a generic type */
-	if (dot)
-		return read_qualified(r, name, n, dot);
-	t = source_type_named(r->s, r->at.package, arena_strndup(&r->s->arena, name, n), &err);
-	if (!t && err.code == -ENOENT) {
-		t = predeclared(r->s, name, n);
-		if (!t && r->err)
-			*r->err = err;
-		return t;
-	}
-	if (!t && r->err)
-		*r->err = err;
-	return t;
+		return read_instance(r, from, dot, i);
+	return dot ? read_qualified(r, name, n, dot) : read_own_name(r, name, n);
 }
 
 /* ---- any type ---- */
@@ -320,94 +565,30 @@ const struct type *source_type_parse(struct source_types *s, struct source_place
 
 /* ---- declarations ---- */
 
-struct declared {
-	const struct go_source *file;
-	const struct go_type_decl *decl;
-	bool several; /* and they differ */
-};
-
-static bool same_text(const struct declared *d, const struct go_source *file, const struct go_type_decl *decl)
-{
-	size_t n = decl->type.end - decl->type.start;
-
-	return d->decl->type.end - d->decl->type.start == n &&
-	       !memcmp(d->file->text + d->decl->type.start, file->text + decl->type.start, n);
-}
-
-static struct declared find_declaration(const struct source_package *p, const char *name)
-{
-	struct declared d = {0};
-
-	for (size_t i = 0; i < p->nfiles; i++)
-		for (size_t k = 0; k < p->files[i]->ntypes; k++) {
-			const struct go_type_decl *decl = &p->files[i]->types[k];
-
-			if (strcmp(decl->name, name))
-				continue;
-			if (d.decl)
-				d.several |= !same_text(&d, p->files[i], decl);
-			else
-				d = (struct declared){p->files[i], decl, false};
-		}
-	return d;
-}
-
-/* What is written behind the name decides the kind; the rest is taken over from there. */
-static void complete(struct source_types *s, struct source_type *t, const struct declared *d)
-{
-	struct source_place at = t->place;
-	const struct type *under;
-	const char *text = d->file->text + d->decl->type.start;
-
-	under = source_type_parse(s, at, text, d->decl->type.end - d->decl->type.start, NULL);
-	if (!under)
-		return;
-	t->type.kind = under->kind;
-	t->type.elem = under->elem;
-	t->type.key = under->key;
-	t->type.len = under->len;
-	t->type.size = under->size;
-	if (under->kind == KIND_STRUCT) {
-		const struct source_type *full = (const struct source_type *)under;
-
-		t->place = full->place;
-		t->text = full->text;
-		t->len = full->len;
-	}
-}
-
 const struct type *source_type_named(struct source_types *s, struct source_package *p, const char *name,
                                      struct err *err)
 {
-	const char *prefix = s->own == p && p->name && !strcmp(p->name, "main") ? "main" : p->path;
-	const char *full = arena_printf(&s->arena, "%s.%s", prefix, name);
+	const char *full = full_name(s, p, name);
 	struct source_type *t = strmap_get(&s->types, full, strlen(full));
 	struct declared d;
 
 	if (t)
 		return &t->type;
-	d = find_declaration(p, name);
-	if (d.several && source_package_choose(s, p))
-		d = find_declaration(p, name);
+	d = choose_declaration(s, p, name);
 	if (!d.decl) {
 		err_set(err, p->known ? -ENOENT : -ENODATA, "package %s has no type %s", p->path, name);
 		return NULL;
 	}
-	if (d.several || d.decl->generic) {
+	if (d.several || d.decl->params.end) {
 		err_set(err, -ENODATA, "%s.%s is %s", p->path, name,
 		        d.several ? "declared in several ways, for different builds" : "generic");
 		return NULL;
 	}
 	if (d.decl->alias)
-		return source_type_parse(s, (struct source_place){p, d.file}, d.file->text + d.decl->type.start,
+		return source_type_parse(s, (struct source_place){p, d.file, NULL}, d.file->text + d.decl->type.start,
 		                         d.decl->type.end - d.decl->type.start, err);
-	t = new_type(s, KIND_INVALID, full);
-	t->type.named = true;
-	t->type.package = prefix;
-	t->place = (struct source_place){p, d.file};
-	strmap_set(&s->types, full, strlen(full), t); /* before it is complete: it may be part of itself */
-	complete(s, t, &d);
-	return &t->type;
+	return add_named(s, (struct source_place){p, d.file, NULL}, full, package_name(s, p),
+	                 d.file->text + d.decl->type.start, d.decl->type.end - d.decl->type.start);
 }
 
 /* ---- fields ---- */
@@ -446,17 +627,6 @@ static void add_embedded(struct field_reading *f, size_t from, size_t end)
 		name_end = go_scan_name(&f->g, name);
 	}
 	add_field(f, name, name_end, type, end, true);
-}
-
-/* Behind what begins at i: a string, a comment, what is in brackets, a character. 0: brackets that nothing closes. */
-static size_t skip_one(const struct go_scan *g, size_t i)
-{
-	size_t behind = go_scan_opaque(g, i);
-	char c = g->text[i];
-
-	if (behind > i)
-		return behind;
-	return c == '(' || c == '[' || c == '{' ? go_scan_brackets(g, i) : i + 1;
 }
 
 /* Where the type ends, behind which there may be a tag, which is a string. */

@@ -23,7 +23,8 @@ static const struct type *parse(struct type_lookup *l, const char *package, cons
 	struct source_types *s = types_of(l);
 	const char *path = !*package || !strcmp(package, "main") ? s->own->path : package;
 
-	return source_type_parse(s, (struct source_place){source_package(s, path), NULL}, text, strlen(text), err);
+	return source_type_parse(s, (struct source_place){source_package(s, path), NULL, NULL}, text, strlen(text),
+	                         err);
 }
 
 static const struct type *named(struct type_lookup *l, const char *full_name)
@@ -163,8 +164,19 @@ void source_types_free(struct source_types *s)
 		return;
 	source_packages_done(s);
 	strmap_done(&s->types);
+	strmap_done(&s->declared);
 	arena_done(&s->arena);
 	free(s);
+}
+
+void source_types_declare(struct source_types *s, const struct declared_type *types, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(types[i].name);
+
+		if (!strmap_get(&s->declared, types[i].name, len))
+			strmap_set(&s->declared, types[i].name, len, (void *)&types[i]);
+	}
 }
 
 struct type_lookup *source_types_lookup(struct source_types *s)
@@ -175,7 +187,7 @@ struct type_lookup *source_types_lookup(struct source_types *s)
 const struct type *source_type_at(struct source_types *s, const struct weave_file *f, struct go_span at,
                                   struct err *err)
 {
-	return source_type_parse(s, (struct source_place){s->own, f->source}, f->source->text + at.start,
+	return source_type_parse(s, (struct source_place){s->own, f->source, NULL}, f->source->text + at.start,
 	                         at.end - at.start, err);
 }
 

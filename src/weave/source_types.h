@@ -20,6 +20,8 @@ struct source_types;
  * outlive it. */
 struct source_types *source_types_new(const struct weave_package *p, const char *goroot, struct go_list *list);
 void source_types_free(struct source_types *s); /* NULL ok */
+/* What packs say of types, for those whose package has no source. They outlive s; of two of a name the first counts. */
+void source_types_declare(struct source_types *s, const struct declared_type *types, size_t n);
 struct type_lookup *source_types_lookup(struct source_types *s);
 /* The type that stands in a file of the package. NULL with a sentence: it is not known. */
 const struct type *source_type_at(struct source_types *s, const struct weave_file *f, struct go_span at,

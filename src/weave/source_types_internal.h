@@ -18,10 +18,18 @@ struct source_package {
 	VEC(const char *) names; /* of their files */
 };
 
+/* What the type parameters of an instance stand for. */
+struct source_args {
+	const char *const *names;
+	const struct type *const *types;
+	size_t n;
+};
+
 /* Where a type is written: names in it mean what they mean there. */
 struct source_place {
 	struct source_package *package;
-	const struct go_source *file; /* NULL: in a pack, with full import paths */
+	const struct go_source *file;   /* NULL: in a pack, with full import paths */
+	const struct source_args *args; /* of a generic type's instance; or NULL */
 };
 
 struct source_type {
@@ -40,7 +48,7 @@ struct source_types {
 	const char *goroot, *root, *module; /* of the module that home is in; NULL: not known */
 	struct go_list *list;
 	struct source_package *own;
-	struct strmap packages, types;
+	struct strmap packages, types, declared; /* declared: struct declared_type, by full name */
 	VEC(struct source_package *) all;
 	struct arena arena;
 };

@@ -13,6 +13,7 @@ struct spans_maker {
 	struct source_types *types;
 	VEC(struct pack_span) spans;
 	VEC(const char *) directives;
+	bool calls; /* for questions */
 };
 
 static const char *const no_expression[] = {NULL};
@@ -32,6 +33,20 @@ static bool is_plain(const struct type *t)
 {
 	return t->kind == KIND_BOOL || type_is_integer(t) || type_is_float(t) || t->kind == KIND_STRING ||
 	       (t->kind == KIND_SLICE && t->elem && t->elem->kind == KIND_UINT8);
+}
+
+static bool is_error(const struct type *t)
+{
+	return t->kind == KIND_INTERFACE && !strcmp(t->name, "error");
+}
+
+const char *woven_form(const struct type *t)
+{
+	if (is_error(t))
+		return "error";
+	if (!is_plain(t))
+		return NULL;
+	return t->kind == KIND_SLICE ? "[]uint8" : basic_type(t->kind)->name;
 }
 
 static void add_arguments(struct spans_maker *m, const struct weave_file *file, const struct go_function *f,
@@ -119,13 +134,35 @@ static void add_error(struct spans_maker *m, const struct weave_file *file, cons
 	for (size_t i = f->nresults; i-- > 0;) {
 		const struct type *t = source_type_of(m->types, file, f, &f->results[i], NULL);
 
-		if (t && t->kind == KIND_INTERFACE && !strcmp(t->name, "error")) {
+		if (t && is_error(t)) {
 			struct pack_capture c = capture_of(a, "error.type", arena_printf(a, "typeof(ret%zu)", i));
 
 			c.optional = true;
 			vec_push(out, c);
 			return;
 		}
+	}
+}
+
+/* What a question may ask of a call: all of its parameters, or its results, that a slot can hold. */
+static void add_variables(struct spans_maker *m, const struct weave_file *file, const struct go_function *f,
+                          bool results, capture_list *out)
+{
+	struct arena *a = &m->package->arena;
+	const struct go_param *all = results ? f->results : f->params;
+	const size_t skip = f->receiver && !results ? 1 : 0, n = results ? f->nresults : f->nparams;
+
+	for (size_t i = 0; i < n && out->len < MAX_ATTRIBUTES; i++) {
+		const struct go_param *p = &all[i];
+		const struct type *t = p->variadic ? NULL : source_type_of(m->types, file, f, p, NULL);
+		const char *name = i < skip ? "recv" : arena_printf(a, "%s%zu", results ? "ret" : "arg", i - skip);
+		struct pack_capture c;
+
+		if (!t || !woven_form(t))
+			continue;
+		c = capture_of(a, name, is_error(t) ? arena_printf(a, "typeof(%s)", name) : name);
+		c.optional = true;
+		vec_push(out, c);
 	}
 }
 
@@ -177,6 +214,25 @@ static void add_span(struct spans_maker *m, const struct span_question *q, const
 	vec_done(&end);
 }
 
+static void add_call(struct spans_maker *m, const struct span_question *q, const struct weave_file *file,
+                     const struct go_function *f, const char *name)
+{
+	capture_list start = {0}, end = {0};
+	struct pack_span s = {.name = name, .kind = SPAN_INTERNAL, .npoints = 2};
+
+	if (f->generic) {
+		if (!q->function.glob)
+			weave_package_warn(m->package, "%s cannot be asked about: it has type parameters", name);
+		return;
+	}
+	add_variables(m, file, f, false, &start);
+	add_variables(m, file, f, true, &end);
+	s.points = points_of(&m->package->arena, q, name, &start, &end);
+	vec_push(&m->spans, s);
+	vec_done(&start);
+	vec_done(&end);
+}
+
 /* ---- functions ---- */
 
 const char *span_symbol_prefix(const struct weave_package *p, struct arena *a)
@@ -215,8 +271,12 @@ static void add_function(struct spans_maker *m, const struct span_question *ques
                          struct weave_file *file, const struct go_function *f, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (name_matches(questions[i].function.pattern, name) && may_be_span(&questions[i], f) &&
-		    !is_taken(m, name))
+		if (!name_matches(questions[i].function.pattern, name) || !may_be_span(&questions[i], f) ||
+		    is_taken(m, name))
+			continue;
+		else if (m->calls)
+			add_call(m, &questions[i], file, f, name);
+		else
 			add_span(m, &questions[i], NULL, file, f, name);
 }
 
@@ -255,14 +315,15 @@ static void add_functions(struct spans_maker *m, const struct span_question *que
 	const char *prefix = span_symbol_prefix(m->package, a);
 
 	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
-		const struct go_function *f = &file->source->functions[i];
+		struct go_function *f = &file->source->functions[i];
 		const char *name;
 
-		if (!n && !f->span)
+		if (!n && (!f->span || m->calls))
 			continue;
+		go_function_read(file->source, f);
 		name = arena_printf(a, "%s.%s", prefix, go_function_symbol(a, f));
 
-		if (f->span)
+		if (f->span && !m->calls)
 			add_directive(m, file, f, name);
 		add_function(m, questions, n, file, f, name);
 		if (n)
@@ -285,6 +346,19 @@ void weave_spans(struct weave_package *p, struct source_types *types, const stru
 	}
 	vec_done(&m.spans);
 	vec_done(&m.directives);
+}
+
+void weave_calls(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
+                 struct pack *ret)
+{
+	struct spans_maker m = {.package = p, .types = types, .calls = true};
+
+	for (size_t i = 0; n && i < p->nfiles; i++)
+		add_functions(&m, questions, n, &p->files[i]);
+	*ret = (struct pack){.name = CALLS_PACK, .file = CALLS_PACK, .nspans = m.spans.len};
+	if (m.spans.len)
+		ret->spans = arena_memdup(&p->arena, m.spans.data, m.spans.len * sizeof(*m.spans.data));
+	vec_done(&m.spans);
 }
 
 /* What stands before the first wildcard and the path with its dot: one begins with the other. */

@@ -3,6 +3,9 @@
  * behind it as there), in a package that is being built → a pack made for it, as probe/plan/span_plan.h makes one for a
  * binary: a span of each function, from its entry to its return, with the
  * arguments that one slot can hold, or what the user chose instead, and the type of the error that it returns.
+ *
+ * Likewise functions of which questions are to be asked (--trace): what each call of them is given, and what it
+ * returns, as far as one slot can hold it; of errors the type.
  */
 #ifndef WEAVE_SPANS_H
 #define WEAVE_SPANS_H
@@ -13,6 +16,7 @@
 #include "weave/source_types.h"
 
 #define SPANS_PACK "functions" /* as of span_plan.h */
+#define CALLS_PACK "calls"
 
 struct woven_spans {
 	struct pack pack;
@@ -28,6 +32,11 @@ void weave_spans(struct weave_package *p, struct source_types *types, const stru
                  struct woven_spans *ret);
 /* A package as the linker has it before a name: in the path's last element a dot is %2e. */
 const char *span_symbol_prefix(const struct weave_package *p, struct arena *a);
+/* The questions are names and patterns alone. All of it in p's arena. */
+void weave_calls(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
+                 struct pack *ret);
+/* What a variable of that type is made of, as a point's text has it (plant/woven.h). NULL: no slot can hold it. */
+const char *woven_form(const struct type *t);
 /* Whether a question may mean a function of the package of that import path. */
 bool span_concerns(const struct span_question *q, const char *path);
 

@@ -77,14 +77,15 @@ static const struct go_function *literal_in(const struct go_function *f, const c
 	return f;
 }
 
-static const struct go_function *function_in(struct arena *arena, const struct go_source *s, const char *name,
-                                             size_t len)
+static const struct go_function *function_in(struct arena *arena, struct go_source *s, const char *name, size_t len)
 {
 	for (size_t i = 0; s && i < s->nfunctions; i++) {
 		const char *own = go_function_symbol(arena, &s->functions[i]);
 
-		if (strlen(own) == len && !memcmp(own, name, len))
-			return &s->functions[i];
+		if (strlen(own) != len || memcmp(own, name, len) != 0)
+			continue;
+		go_function_read(s, &s->functions[i]);
+		return &s->functions[i];
 	}
 	return NULL;
 }
@@ -121,22 +122,75 @@ static bool calls_method(const struct weave_package *p, const char *own)
 	return false;
 }
 
+/* Whether at lies where that type is declared, or is the receiver's of one of its methods. */
+static bool declares(const struct go_source *s, const char *type, size_t at)
+{
+	const size_t behind = at + strlen(type);
+
+	for (size_t i = 0; i < s->ntypes; i++) {
+		const struct go_scan g = {s->text, s->types[i].type.start};
+
+		if (!strcmp(s->types[i].name, type) && go_scan_space(&g, behind) == g.n)
+			return true;
+	}
+	for (size_t i = 0; i < s->nfunctions; i++) {
+		const struct go_function *f = &s->functions[i];
+
+		if (f->receiver && f->nparams && f->params[0].type.start <= at && behind <= f->params[0].type.end)
+			return true;
+	}
+	return false;
+}
+
+/* "T{…}.m" stands at i, and is no call. */
+static bool is_taken(const struct go_scan *g, size_t i, const char *own)
+{
+	size_t open = go_scan_name(g, i), behind = go_scan_is(g, open, "{") ? go_scan_brackets(g, open) : 0;
+
+	return behind && go_scan_is(g, behind, ".") && go_scan_is_word(g, behind + 1, own) &&
+	       !go_scan_is(g, go_scan_blanks(g, behind + 1 + strlen(own)), "(");
+}
+
+/* Whether all that the package does with a type is to make values of it and to take their method of that name. */
+static bool is_only_taken(const struct weave_package *p, const char *type, const char *own)
+{
+	for (size_t i = 0; i < p->nfiles; i++) {
+		const struct go_source *s = p->files[i].source;
+		const struct go_scan g = {p->files[i].text.data, p->files[i].text.len};
+
+		if (!s)
+			return false;
+		for (size_t at = 0, behind; at < g.n; at = behind) {
+			behind = go_scan_opaque(&g, at);
+			if (behind > at)
+				continue;
+			behind = MAX(go_scan_name(&g, at), at + 1);
+			if (go_scan_is_word(&g, at, type) && !declares(s, type, at) && !is_taken(&g, at, own))
+				return false;
+		}
+	}
+	return true;
+}
+
 /*
- * "(*T).m-fm" is what the compiler makes where the method is a value. The method itself is that, if nobody can call it
+ * "T.m-fm" is what the compiler makes where the method is a value. The method itself is that, if nobody can call it
  * otherwise.
  */
 static int method_of_value(struct weave_package *p, const char **name, struct err *err)
 {
 	size_t n = strlen(*name);
-	const char *dot;
+	const char *dot, *type;
 
 	if (n < 4 || strcmp(*name + n - 3, "-fm") != 0)
 		return 0;
 	*name = arena_strndup(&p->arena, *name, n - 3);
 	dot = strrchr(*name, '.');
-	if (!dot || isupper((unsigned char)dot[1]) || calls_method(p, dot + 1))
-		return err_set(err, -EINVAL, "the method is not only used as a value");
-	return 0;
+	type = dot ? arena_strndup(&p->arena, *name, (size_t)(dot - *name)) : "(";
+	if (dot && !isupper((unsigned char)dot[1]) && !calls_method(p, dot + 1))
+		return 0;
+	if (dot && *type != '(' && !isupper((unsigned char)*type) && is_only_taken(p, type, dot + 1))
+		return 0;
+	return err_set(err, -EINVAL, "the method is not only used as a value");
 }
 
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)

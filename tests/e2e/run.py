@@ -43,6 +43,7 @@ GROUPS = (
     "virtual_machine",
     "spans_and_calls",
     "keep",
+    "record",
     "sampling",
     "propagate",
     "propagate_messages",

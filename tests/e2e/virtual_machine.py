@@ -1,4 +1,4 @@
-"""Linux 6.1, in a virtual machine: uprobes as that kernel has them, a perf event for each."""
+"""Linux 6.1, in a virtual machine: uprobes as that kernel has them, a perf event for each; and the newest Linux."""
 
 import json
 import re
@@ -16,14 +16,19 @@ LISTENERS = ("http", "bare", "https", "h2c", "h2cstd")
 # Requests are written here and sent there, where the server says which ports it has got.
 SERVE = f"""
 earshot run -o json -- ./httpd -report /out/report >/out/spans &
+first=$!
 until grep -q ready /out/report 2>/dev/null; do sleep 0.1; done
+if [ -e second ]; then
+	earshot attach -o json -p $(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /out/report) >/out/second 2>second &
+	until grep -q observing second; do sleep 0.1; done
+fi
 for name in {" ".join(LISTENERS)}; do
 	port=$(sed -n "s/.*\\"$name\\":\\([0-9]*\\).*/\\1/p" /out/report)
 	sed -i "s/@$name@/$port/g" script
 done
 ./client <script >/out/responses
-kill -TERM $!
-wait $!
+kill -TERM $first
+wait
 """
 
 
@@ -42,18 +47,20 @@ class There:
         return f"{'https' if listener == 'https' else 'http'}://127.0.0.1:{self.where[listener]}"
 
 
-def _uprobes():
-    """Each request of cases.py gives its one span, as on this machine."""
+def _uprobes(kernel, observers=("spans",)):
+    """Each request of cases.py gives its one span, as on this machine, whoever else observes the server."""
     script = "".join(json.dumps(line) + "\n" for _, _, line in plan(There()))
-    done = vm.run(SERVE, {"httpd": newest(), "client": BIN / "client", "script": script}, 120)
+    done = vm.run(SERVE, {"httpd": newest(), "client": BIN / "client", "script": script} | dict.fromkeys(observers[1:], ""), 200,
+                  kernel=kernel)
     assert done.code == 0, done.describe()
     assert WARNING not in done.log, done.log
     there = There(next(json_lines(done.files["report"])))
     responses = {r["id"]: r for r in json_lines(done.files["responses"])}
     want = expectations(there, list(plan(there)), responses)
     # The preface of HTTP/2 in clear text is a request as long as the connection, which the server may end before.
-    check(want, [o for o in json_lines(done.files["spans"]) if o.get("kind") == "server"
-                 and o["attributes"].get("http.request.method_original") != "PRI"])
+    for name in observers:
+        check(want, [o for o in json_lines(done.files[name]) if o.get("kind") == "server"
+                     and o["attributes"].get("http.request.method_original") != "PRI"])
     return f"{len(want)} spans"
 
 
@@ -77,18 +84,18 @@ def _writing_is_allowed():
 
 
 def _writing_is_locked_down():
-    done = vm.run("earshot doctor --json", seconds=60, kernel="lockdown=integrity")
+    done = vm.run("earshot doctor --json", seconds=60, options="lockdown=integrity")
     ok, text = _writing(done.out)
     assert not ok and "kernel lockdown forbids" in text, text
     assert WARNING not in done.log, done.log
 
 
-def _unit_test(name, *arguments, tests):
-    """A unit test of what the uprobe planter's programs do, on this kernel."""
+def _unit_test(name, *arguments, tests, kernel=vm.OLD):
+    """A unit test of what the uprobe planter's programs do, on such a kernel."""
     program = ROOT / "build" / "tests" / "unit" / name
     if not program.exists():
         raise Skip(f"{name} is not built (make tests)")
-    done = vm.run(" ".join([str(program), *arguments]), seconds=200, programs=[str(program)])
+    done = vm.run(" ".join([str(program), *arguments]), seconds=200, programs=[str(program)], kernel=kernel)
     assert done.code == 0, done.describe()
     for test in tests:
         assert re.search(rf"OK \] {test}", done.out + done.err), done.describe()
@@ -105,9 +112,16 @@ def _marks():
     _unit_test("uprobe_marks_test", "few", tests=["scene_header", "scene_context", "scene_creator", "scene_key", "scene_state"])
 
 
+def _calls():
+    """The newest kernel preempts programs: none writes into what another one has, and returns find their calls."""
+    _unit_test("calls_test", tests=["pairs", "threads", "random_calls"], kernel=vm.NEWEST)
+
+
 def tests():
     yield Test("writes", _writes, 300)
     yield Test("marks", _marks, 300)
     yield Test("writing-is-allowed", _writing_is_allowed, 150)
     yield Test("writing-is-locked-down", _writing_is_locked_down, 150)
-    yield Test("uprobes", _uprobes, 200)
+    yield Test("uprobes", lambda: _uprobes(vm.OLD), 200)
+    yield Test("calls-newest", _calls, 300)
+    yield Test("uprobes-newest", lambda: _uprobes(vm.NEWEST, ("spans", "second")), 300)

@@ -9,7 +9,7 @@ import databases
 import grpc
 import messages
 import routers
-from earshot import attach
+from earshot import attach, need_earshot, planter
 from matrix import exercise
 from parents import fan_out
 from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, run_once, scratch, until
@@ -139,15 +139,18 @@ ENTRIES = {
 }
 
 
+OF_OUR_OWN = ("--packs", "go-runtime", "--span", "main.*", "--trace", "main.*")
+
+
 def _spans(minor):
     """--span 'main.*': each call with its arguments, each return that is one, and errors as they were when it returned."""
-    path, said = _woven(minor, "woven", "--packs", "go-runtime", "--span", "main.*")
+    path, said = _woven(minor, "woven", *OF_OUR_OWN)
     assert not _quiet(said), said
     worker = Worker(path)
     dump = Dump(worker.popen.pid)
     worker.work()
     assert worker.done() == SAYS, worker.out()
-    records = dump.records()
+    records = [r for r in dump.records() if r["pack"] != "calls"]
     by_function = {}
     for r in records:
         by_function.setdefault((r["func"], r["point"]), []).append(r)
@@ -182,6 +185,91 @@ def _asked(minor):
     assert [(s["name"], s["attributes"]["n"], s["attributes"]["o.User"], s["status"]) for s in spans] == [
         ("main.asked", 2, "alice", "error")], (spans, earshot.describe())
     assert worker.done() == SAYS
+
+
+# Each with what it says of a round of work: values, or counts.
+QUESTIONS = {
+    "main.(*Shop).Add { print(n, note, total) }": [[21, "a note", 43], [1, "", 0]],
+    'main.(*Shop).Add if hasprefix(note, "a ") && total > 42 && latency >= 0 { print(note[2:], total, goid > 0) }': [["note", 43, True]],
+    "main.(*Shop).Add if err != nil && n == 1 { print(n, len(note)) }": [[1, 0]],
+    'main.(*Shop).Add if typeof(err) == "*errors.errorString" { print(n) }': [[1]],
+    "main.recursion if n > 1 { print(n, ret0) }": [[2, 3], [3, 6]],
+    "main.dies { print(n, panicked) }": [[1, True], [0, False]],
+    "main.recovers { print(n, r) }": [[1, -1]],
+    "main.deferring { print(n, ret0) }": [[3, 3]],
+    "main.recursion { count(); sum(ret0); max(n) by n > 1 }": {"count()": 4, "sum(ret0)": 10, "max(n) by n > 1": 1},
+}
+WITHOUT = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+
+
+def _answers(path, questions, *options, prefix=(), rounds=2, **env):
+    """What that many rounds of work answer, and what is said."""
+    argv = [*prefix, EARSHOT, "trace", "--json", *options, *questions, "--", path]
+    done = subprocess.run([str(a) for a in argv], input="x" * rounds, env=clean_env(**env), capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done.stderr
+
+
+def _says(objects, question):
+    name = question.split()[0]
+    if isinstance(QUESTIONS[question], dict):
+        return {o["aggregate"]: next(o[k] for k in ("max", "sum", "count") if k in o) for o in objects
+                if o.get("func") == name and "aggregate" in o and o["key"].get("n > 1") is not True}
+    return [list(o["values"].values()) for o in objects if o.get("func") == name and "values" in o]
+
+
+def _questions(minor):
+    """`trace` asks a program that records its calls, without privileges; planted in the same program it is told the same."""
+    path, said = _woven(minor, "woven", *OF_OUR_OWN)
+    assert not _quiet(said), said
+    for question, want in QUESTIONS.items():
+        woven, said = _answers(path, [question], prefix=WITHOUT)
+        # A sum is one of all rounds.
+        rounds = {k: v if k.startswith("max") else 2 * v for k, v in want.items()} if isinstance(want, dict) else want + want
+        assert _says(woven, question) == rounds, (question, woven[-1], _says(woven, question), said)
+        assert woven[-1]["summary"]["refused"] == 0 and not any(woven[-1]["summary"]["losses"].values()), woven[-1]
+    every, _ = _answers(path, ["main.recursion if n < 3 { print(n) }"], "--every", "3", prefix=WITHOUT)
+    assert [o["values"]["n"] for o in every if "values" in o] == [2, 2] and every[-1]["summary"]["losses"]["not_sampled"] == 4, every
+    everything, _ = _answers(path, ["main.*"], prefix=WITHOUT, rounds=1)
+    calls = {o["func"]: o for o in everything if "args" in o}
+    assert calls["main.unnamed"]["args"] == {"arg0": 5, "arg1": "five"} and calls["main.unnamed"]["returns"] == {"ret0": 7, "ret1": None}, calls
+    assert calls["main.recovers"]["returns"] == {"r": -1, "err": "*errors.errorString"}, calls
+    if not planter():
+        need_earshot()
+        question = [q for q in QUESTIONS if "main.dies" not in q]
+        for setting in ({}, {"EARSHOT_RECORD": "never"}):
+            planted, said = _answers(path, question, "--every", "1", **setting)
+            assert ("probes are planted" in said) == bool(setting), said
+            assert sum("values" in o for o in planted) == 2 * sum(len(QUESTIONS[q]) for q in question if isinstance(QUESTIONS[q], list)), planted
+    return f"{len(QUESTIONS)} questions"
+
+
+def _refused_questions(minor):
+    """What is not woven is planted; where it cannot be, one sentence tells what is missing."""
+    path, said = _woven(minor, "woven", *OF_OUR_OWN)
+    assert not _quiet(said), said
+    cases = {
+        'main.(*Shop).Add if o.User == "alice"': "is woven without what is asked for .o cannot be read: only numbers, bools, texts and the types",
+        'main.(*Shop).Add if err == "empty"': "what an error says is not woven, only its type",
+        "main.(*Shop).Add { stack }": "call stacks are not woven",
+        'main.(*Shop).Add if caller == "main.work"': "who calls a woven function is not recorded",
+        "main.(*Shop).Add if err == errEmpty": "it needs the program's memory, and only values are woven",
+        "runtime.gopanic": "runtime.gopanic is not woven .earshot build --trace., and nothing can be planted",
+        "runtime.gop*": "no function that matches is woven .earshot build --trace., and nothing can be planted",
+    }
+    for question, want in cases.items():
+        objects, said = _answers(path, [question], prefix=WITHOUT, rounds=1)
+        assert re.search(want, said) and "CAP_" in said, (question, said)
+        assert objects[-1]["summary"]["calls"] == 0
+    if not planter():
+        need_earshot()
+        objects, said = _answers(path, list(cases)[:2], rounds=1)
+        assert sum("args" in o for o in objects) == 2, (objects, said)
+        listed = subprocess.run([EARSHOT, "trace", "-l", "main.recursion", "main.(*Shop).Add", "--", path], capture_output=True, text=True,
+                                timeout=60, check=True).stdout
+        assert re.search(r"main\.recursion\(n int\) int +# woven: nothing is planted", listed), listed
+        assert "woven, but that is not enough: not all that it would show" in listed, listed
 
 
 def _callers(minor):
@@ -458,6 +546,8 @@ def tests():
         yield Test(f"chains-go{minor}", lambda minor=minor: _chains(minor), 600)
     for minor in (FIRST, LAST):
         yield Test(f"captures-go{minor}", lambda minor=minor: _captures(minor), 600)
+    yield Test("questions", lambda: _questions(LAST), 600)
+    yield Test("refused-questions", lambda: _refused_questions(LAST), 600)
     yield Test("asked", lambda: _asked(LAST), 600)
     yield Test("callers", lambda: _callers(LAST), 600)
     yield Test("grpc", lambda: _module("grpcd", grpc.calls), 900)

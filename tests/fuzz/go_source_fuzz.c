@@ -75,13 +75,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct go_source *s = NULL;
 	char *copy = malloc(size ? size : 1);
 
-	go_mask((const char *)data, size, copy, NULL);
+	go_mask((const char *)data, size, copy);
 	for (size_t i = 0; i < size; i++)
 		check((copy[i] == '\n') == (data[i] == '\n'));
 	free(copy);
 	if (go_source_parse((const char *)data, size, &s, NULL))
 		return 0;
 	for (size_t i = 0; i < s->nfunctions; i++) {
+		check_function(s, &s->functions[i]);
+		go_function_read(s, &s->functions[i]);
 		check_function(s, &s->functions[i]);
 		check(!i || s->functions[i - 1].all.end <= s->functions[i].all.start);
 	}

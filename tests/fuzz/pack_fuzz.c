@@ -33,7 +33,7 @@ static void read_condition(const uint8_t *data, size_t size)
 
 	if (condition_parse(arena_strndup(&arena, (const char *)data, size), NULL, &arena, &c, NULL) == 0)
 		evaluate(c);
-	if (keep_rule_parse(arena_strndup(&arena, (const char *)data, size), &arena, &c, NULL) == 0)
+	if (span_rule_parse(arena_strndup(&arena, (const char *)data, size), &arena, &c, NULL) == 0)
 		evaluate(c);
 	arena_done(&arena);
 }

@@ -202,7 +202,7 @@ static void take(struct assembler *a, const uint8_t *p, uint64_t time)
 	if (p[0] == LOST) {
 		assembler_lost(a, time);
 	} else if (p[0] == PLANTED) {
-		assembler_planted(a, target, time);
+		assembler_planted(a, target, time, time & 1);
 	} else if (p[0] == LEFT) {
 		assembler_end_target(a, target, p[1] & 1, time);
 		add_target(a, target);

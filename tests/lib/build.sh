@@ -13,6 +13,7 @@
 #   calls-go1.XX-{plain,sw}                tells what it called
 #   typed-go1.XX-{plain,sw}                calls with types that only a dictionary or a declaration tells
 #   client, shop, shop-plain               built once, by the newest toolchain
+#   lastwords                              dies while it answers itself; built once, by the newest toolchain
 #   burst, halves                          likewise: many calls at once; what can be patched at one end only
 #   tally-go1.XX-plain                     calls at full speed, and says how often
 #   conditions-go1.XX-{plain,w,sw}         knows which conditions hold for which of its calls; w: no DWARF
@@ -232,6 +233,7 @@ build_module "$newest" trio "trio-go$newest-plain"
 build "$newest" burst burst --
 build "$newest" funclist funclist --
 build "$newest" halves halves --
+build "$newest" lastwords lastwords -- -ldflags '-s -w'
 build "$newest" seq "seq-go$newest-plugin" CGO_ENABLED=1 -- -tags withplugin -ldflags '-s -w'
 build "$newest" seqplugin "seq-go$newest-plugin.so" CGO_ENABLED=1 -- -buildmode=plugin -ldflags '-s -w'
 for minor in ${@:-$GO_MINORS}; do

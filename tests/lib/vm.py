@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A virtual machine with another kernel than this one: Linux 6.1 without lockdown, emulated by qemu (so it needs no
+"""A virtual machine with another kernel than this one: Linux 6.1, or the newest, without lockdown, emulated by qemu (so it needs no
 KVM, and is some ten times slower than this machine). It has no disk: its root is an archive of busybox, Earshot with
 its libraries, and the files that a test hands over. Its network is its own loopback; a test that asks for more has its
 own machine's loopback, too, as HOST.
 
-By hand: tests/lib/vm.py COMMAND [FILE...] runs a shell command with these files in its working directory."""
+By hand: tests/lib/vm.py [--newest] COMMAND [FILE...] runs a shell command with these files in its working directory."""
 
 import io
 import os
@@ -18,7 +18,8 @@ import tarfile
 from earshot import need_earshot
 from proc import CACHE, EARSHOT, PATIENCE, ROOT, Process, Skip, scratch
 
-KERNEL = CACHE / "vm" / "vmlinuz"
+KERNELS = CACHE / "vm"
+OLD, NEWEST = KERNELS / "vmlinuz", KERNELS / "newest" / "vmlinuz"
 HOST = "10.0.2.2"  # what qemu calls this machine's 127.0.0.1
 QEMU, BUSYBOX = "qemu-system-x86_64", "busybox"
 NETWORK = ("-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host,romfile=")
@@ -40,12 +41,12 @@ class Done:
         return f"exit code {self.code}, stdout: {self.out[-2000:]!r}, stderr: {self.err[-2000:]!r}"
 
 
-def need_vm():
+def need_vm(kernel=OLD):
     need_earshot(root=False)
     for tool in (QEMU, BUSYBOX):
         if not shutil.which(tool):
             raise Skip(f"there is no {tool}")
-    if not (KERNEL.parent / "version").exists():
+    if not (kernel.parent / "version").exists():
         raise Skip("there is no kernel for the virtual machine; tests/vm/fetch.sh gets it")
 
 
@@ -71,7 +72,7 @@ def _tree(root, files, command, seconds, programs, network):
     for library in {library for program in (EARSHOT, *programs) for library in _libraries(program)}:
         _copy(root, library, library)
     if network:
-        shutil.copytree(KERNEL.parent / "modules", root / "modules")
+        shutil.copytree(OLD.parent / "modules", root / "modules")
     (root / "files").mkdir()
     for name, what in files.items():
         if isinstance(what, str):
@@ -89,13 +90,13 @@ def _archive(root, path):
                        input="\n".join(names).encode(), check=True)
 
 
-def run(command, files=None, seconds=30, kernel="", programs=(), network=False):
+def run(command, files=None, seconds=30, options="", programs=(), network=False, kernel=OLD):
     """Run a shell command in a fresh machine, for so many seconds at most (PATIENCE stretches them).
 
     files maps names in its working directory to texts, or to the paths of files here; earshot is in its PATH.
-    kernel: options for the kernel's command line; programs: of this machine, by path, to have there, too, at the same
-    one; network: it reaches what listens here, at HOST. Returns a Done."""
-    need_vm()
+    options: for the kernel's command line; programs: of this machine, by path, to have there, too, at the same
+    one; network (OLD only): it reaches what listens here, at HOST. Returns a Done."""
+    need_vm(kernel)
     place = scratch()
     root, initrd, sent = place / "root", place / "initrd", place / "sent"
     root.mkdir()
@@ -103,8 +104,8 @@ def run(command, files=None, seconds=30, kernel="", programs=(), network=False):
     _archive(root, initrd)
     shutil.rmtree(root)
     with Process([QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",
-                  "-no-user-config", "-display", "none", "-no-reboot", "-kernel", KERNEL, "-initrd", initrd,
-                  "-append", f"console=ttyS0 quiet panic=-1 {kernel}",
+                  "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
+                  "-append", f"console=ttyS0 quiet panic=-1 {options}",
                   "-serial", "stdio", "-serial", f"file:{sent}", *(NETWORK if network else ())]) as machine:
         code = machine.wait(seconds + BOOT)
         assert code == 0, f"qemu's exit code is {code}: {machine.describe()}"
@@ -114,7 +115,9 @@ def run(command, files=None, seconds=30, kernel="", programs=(), network=False):
 
 
 def main(argv):
-    done = run(argv[0], {os.path.basename(p): pathlib.Path(p) for p in argv[1:]}, 300)
+    kernel = NEWEST if argv[0] == "--newest" else OLD
+    argv = argv[kernel == NEWEST:]
+    done = run(argv[0], {os.path.basename(p): pathlib.Path(p) for p in argv[1:]}, 300, kernel=kernel)
     sys.stdout.write(done.out)
     sys.stderr.write(done.err)
     return done.code

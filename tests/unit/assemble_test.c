@@ -394,6 +394,21 @@ static void process_dies_of_a_panic(void **state)
 	assert_int_equal(w.spans.data[0].span.status, SPAN_STATUS_ERROR);
 }
 
+/* What a dump shows of what is open: as it is, and not as an error. */
+static void a_copy_ends(void **state)
+{
+	start(1, 500, 10);
+	start(2, 500, 10);
+	panic_at(2, 900);
+	assembler_unfinished(w.a, 110);
+	assert_int_equal(w.spans.len, 2);
+	assert_string_equal(w.spans.data[0].text, "GET unset {method=GET path=/x earshot.unfinished=true}");
+	assert_int_equal(w.spans.data[0].span.duration_ns, 100);
+	assert_false(w.spans.data[0].span.panicked);
+	assert_true(w.spans.data[1].span.panicked);
+	assert_int_equal(still_open(), 0);
+}
+
 static void observation_ends(void **state)
 {
 	start(1, 500, 10);
@@ -865,6 +880,7 @@ int main(void)
 		T(end_within_panic), T(call_during_panic), T(panic_within_panic), T(many_panics),
 		T(unwind_without_panic_record), T(recovers_in_own_frame), T(recovers_in_another_frame),
 		T(not_one_that_recovers), T(other_goroutine_panics), T(goexit), T(process_exits),
+		T(process_dies_of_a_panic), T(a_copy_ends), T(joined), T(joined_once), T(key_used_again),
 		T(process_dies_of_a_panic), T(observation_ends), T(joined), T(joined_once), T(key_used_again),
 		T(detached), T(detached_at_its_start), T(never_detached), T(detached_survives_its_goroutine),
 		T(detached_and_leaked),

@@ -20,6 +20,8 @@ static struct go_source *parse(const char *text)
 
 	if (go_source_parse(text, strlen(text), &s, &err))
 		fail_msg("%s", err.text);
+	for (size_t i = 0; i < s->nfunctions; i++)
+		go_function_read(s, &s->functions[i]);
 	return s;
 }
 
@@ -139,7 +141,9 @@ static void declarations(void **state)
 	assert_string_equal(s->imports[2].path, "net/http");
 	assert_int_equal(s->ntypes, 3);
 	assert_true(s->types[1].alias && !s->types[0].alias);
-	assert_true(s->types[2].generic);
+	assert_int_equal(s->types[2].params.end - s->types[2].params.start, 5);
+	assert_memory_equal(s->text + s->types[2].params.start, "P any", 5);
+	assert_int_equal(s->types[0].params.end, 0);
 	assert_memory_equal(s->text + s->types[0].type.start, "struct{ x int }", 15);
 }
 
@@ -159,6 +163,42 @@ static void newer_than_the_grammar(void **state)
 	assert_true(s->functions[0].generic && s->functions[1].generic);
 	assert_string_equal(s->functions[0].name, "Map");
 	assert_false(s->functions[2].generic || s->functions[3].generic);
+}
+
+/* Whatever looks like the end of a body, or of a signature. */
+static void bodies_are_read_when_they_are_asked_for(void **state)
+{
+	static const char text[] =
+	    "package p\n\n"
+	    "func (t *T[P]) a(x interface{ m() struct{} }) (r struct{ b int }, err error) { return }\n"
+	    "func b() interface{ M() } { return f(\"}\", '}', '\\'', `}\n}\nfunc no() {}\n`) } // }\n"
+	    "func c() map[struct{}]func() struct{} { /* } */ return nil } /* here */\n"
+	    "func d()\n"
+	    "func e() { // }\n\tfor { defer func() { return }() }\n};func f() { goto x\n}\n"
+	    "func bad() { if { } ) }\n"
+	    "func g[P any](p P) (P) { x: return p }";
+	static const char *const names[] = {"a", "b", "c", "d", "e", "f", "bad", "g"};
+	struct go_source *s;
+
+	assert_int_equal(go_source_parse(text, strlen(text), &s, NULL), 0);
+	assert_true(s->nmissing == 0 && s->nfunctions == ARRAY_SIZE(names));
+	for (size_t i = 0; i < s->nfunctions; i++) {
+		struct go_function *f = &s->functions[i];
+
+		assert_string_equal(f->name, names[i]);
+		assert_false(f->read);
+		assert_int_equal(f->returns + f->defers + f->gotos + f->nliterals, 0);
+		assert_true(!strcmp(f->name, "d") == (f->body.end == f->body.start));
+		go_function_read(s, f);
+		go_function_read(s, f);
+		assert_true(f->read && f->broken == !strcmp(f->name, "bad"));
+	}
+	assert_true(s->functions[0].ends_in_return && s->functions[0].returns == 1);
+	assert_true(s->functions[1].returns == 1 && s->functions[2].returns == 1);
+	assert_true(s->functions[4].loops_defer && s->functions[4].nliterals == 1 && !s->functions[4].returns);
+	assert_string_equal(s->functions[4].literals[0].name, "func1");
+	assert_true(s->functions[5].gotos == 1 && s->functions[7].labels == 1);
+	go_source_free(s);
 }
 
 static void broken_functions_are_named(void **state)
@@ -194,12 +234,16 @@ static void the_copy_has_all_at_its_place(void **state)
 	static const char text[] = "func (r T) M[P any,\n\tQ any](x P) { return new(x) }\n";
 	char copy[sizeof(text)];
 	go_heads heads = {0};
+	go_gaps gaps = {0};
 
-	go_mask(text, sizeof(text), copy, &heads);
+	go_mask(text, sizeof(text), copy);
 	assert_string_equal(copy, "func (r T) M       \n       (x P) { return nEw(x) }\n");
+	go_mask_outline(text, sizeof(text), copy, &heads, &gaps);
+	assert_string_equal(copy, "func (r T) M       \n       (x P) {               }\n");
 	assert_int_equal(heads.len, 1);
 	assert_int_equal(heads.data[0], 0);
 	vec_done(&heads);
+	vec_done(&gaps);
 }
 
 int main(void)
@@ -209,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(what_a_function_has),
 	    cmocka_unit_test(declarations),
 	    cmocka_unit_test(newer_than_the_grammar),
+	    cmocka_unit_test(bodies_are_read_when_they_are_asked_for),
 	    cmocka_unit_test(broken_functions_are_named),
 	    cmocka_unit_test(a_function_that_is_missing_is_told),
 	    cmocka_unit_test(the_copy_has_all_at_its_place),

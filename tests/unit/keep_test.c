@@ -45,7 +45,7 @@ static void begin(const char *rule, size_t max_bytes)
 	static const struct condition *rules[1];
 	struct err err = {0};
 
-	if (keep_rule_parse(rule, &arena, &rules[0], &err) < 0)
+	if (span_rule_parse(rule, &arena, &rules[0], &err) < 0)
 		fail_msg("%s", err.text);
 	given[0] = texts[0] = 0;
 	keeper = keeper_new(&(struct keeper_options){.rules = rules, .nrules = 1, .emit = give, .max_bytes = max_bytes,
@@ -123,11 +123,14 @@ static void rules_see_what_spans_have(void **state)
 		{"error.type", false},
 		{"nothing == \"\"", false},
 		{"!error.type", true},
+		{"latency > 29ms && panicked", true},
+		{"panicked == false", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct span s = span_make("GET /", 30000000, attrs, ARRAY_SIZE(attrs));
 
+		s.panicked = true;
 		begin(cases[i].rule, 0);
 		keeper_span(keeper, &s, 0);
 		if ((given[0] != 0) != cases[i].holds)
@@ -143,13 +146,14 @@ static void rules_that_are_none(void **state)
 					    /* They would never hold. */
 					    "status == err", "\"failed\" != status", "kind == Server", "kind == 2",
 					    "duration > \"1s\"", "duration == true", "duration > 1",
-					    "duration > 1.5",      "1 < duration"};
+					    "duration > 1.5",      "1 < duration",
+					    "latency > 1"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
 		const struct condition *c;
 		struct err err = {0};
 
-		assert_int_equal(keep_rule_parse(rules[i], &arena, &c, &err), -EINVAL);
+		assert_int_equal(span_rule_parse(rules[i], &arena, &c, &err), -EINVAL);
 		assert_true(strlen(err.text) > 0);
 	}
 }

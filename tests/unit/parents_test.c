@@ -419,13 +419,32 @@ static void planted_later(void **state)
 {
 	BEGINS(SERVED, "seen in part", .goid = 1, .own = 0xc100, .at_ns = 2000);
 	BEGINS(SERVED, "elsewhere", .target = 2, .goid = 1, .own = 0xc100, .at_ns = 2001);
-	assembler_planted(w.a, 1, 3000);
+	assembler_planted(w.a, 1, 3000, false);
 	CALLS(ASKED, "child", .goid = 3, .at_ns = 3500, .chain = {0xc100});
 	CALLS(ASKED, "other child", .target = 2, .goid = 3, .chain = {0xc100});
 	ENDS(SERVED, .goid = 1);
 	ENDS(SERVED, .target = 2, .goid = 1);
 	is_root("child", PARENT_UNKNOWN);
 	is_of("other child", "elsewhere", PARENT_CONTEXT);
+}
+
+/* What began when some probes were at work and others not in yet may lack what these would have said. */
+static void planted_in_steps(void **state)
+{
+	BEGINS(SERVED, "seen in part", .goid = 1, .own = 0xc100, .at_ns = 2000);
+	BEGINS(SERVED, "elsewhere", .target = 2, .goid = 1, .at_ns = 2001);
+	assembler_planted(w.a, 1, 3000, true);
+	BEGINS(SERVED, "read late", .goid = 2, .own = 0xc200, .at_ns = 2900);
+	BEGINS(SERVED, "whole", .goid = 4, .own = 0xc400, .at_ns = 3001);
+	CALLS(ASKED, "child", .goid = 3, .at_ns = 3500, .chain = {0xc100});
+	CALLS(ASKED, "other child", .goid = 3, .at_ns = 3500, .chain = {0xc400});
+	for (uint64_t goid = 1; goid <= 4; goid *= 2)
+		ENDS(SERVED, .goid = goid);
+	ENDS(SERVED, .target = 2, .goid = 1);
+	is_root("child", PARENT_UNKNOWN);
+	is_of("other child", "whole", PARENT_CONTEXT);
+	assert_int_equal(w.spans.len, 4); /* … and the one elsewhere */
+	labelled("elsewhere");
 }
 
 /* ---- the program's own SDK ---- */
@@ -565,6 +584,7 @@ int main(void)
 		F(chain_alternatives), F(many_contexts), F(fan_out), F(noted_from_afar),
 		F(worker_of_an_earlier_request), F(batches_of_others), F(torn_batch), F(of_the_runtime),
 		F(listeners), F(records_lost), F(lost_in_between), F(record_damaged), F(planted_later),
+		F(planted_in_steps),
 		F(sdk_or_ours), F(sdk_of_a_header), F(sdk_outside), F(sdk_inside), F(sdk_ignored),
 	};
 

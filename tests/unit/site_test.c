@@ -56,7 +56,9 @@ static void test_prices(void **state)
 	PRICE(PRICE_EMULATED, 0xeb, 0x00);
 	PRICE(PRICE_STEPPED, 0x48, 0x55);             /* a prefix the kernel does not emulate */
 	PRICE(PRICE_STEPPED, 0x49, 0x3b, 0x66, 0x10); /* cmp rsp, [r14+0x10] */
-	PRICE(PRICE_STEPPED, 0xc3);
+	PRICE(PRICE_RETURN, 0xc3);
+	PRICE(PRICE_STEPPED, 0xf3, 0xc3);       /* with a prefix */
+	PRICE(PRICE_STEPPED, 0xc2, 0x08, 0x00); /* ret 8 */
 	PRICE(PRICE_STEPPED, 0x0f, 0x1f, 0x40, 0x00);
 	PRICE(PRICE_STEPPED, 0x0f, 0xb6, 0xc0);
 	PRICE(PRICE_STEPPED, 0xff, 0xd0); /* call rax */

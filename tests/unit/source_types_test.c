@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "weave/go_list.h"
 #include "weave/source_types.h"
 
 /* A tree of files below a folder of its own: a GOROOT and a module. */
@@ -60,6 +61,7 @@ static const char shop[] =
     "\tin struct { A, B int; c string }\n"
     "\tany interface{ M(int) }\n"
     "\tlist List[int]\n"
+    "\tpairs Pair[string, *url.URL]; pairless Pair[string]\n"
     "\tNext *Order\n"
     "}\n"
     "type Base struct { ID int64; At Time }\n"
@@ -67,6 +69,8 @@ static const char shop[] =
     "type Meta struct { Tag string; ID string }\n"
     "type Line struct { List[int]; other.Inner; n uint8 }\n"
     "type List[T any] struct{ v T }\n"
+    "type Pair[K comparable, V any /* , */] struct{ k []K; last List[V]; next *Pair[V, K] }\n"
+    "type Deepening[T any] struct { *Deepening[[]T] }\n"
     "type Note string\n"
     "type Level Note\n"
     "type int32 string\n"
@@ -155,7 +159,9 @@ static void fields(void **state)
 	check_field(&w, "Order", "done", "done <-chan struct {?}");
 	check_field(&w, "Order", "call", "call func(?)");
 	check_field(&w, "Order", "Next", "Next *example.com/shop/v2.Order");
-	check_field(&w, "Order", "list", "list ?");
+	check_field(&w, "Order", "list", "list example.com/shop/v2.List[int]");
+	check_field(&w, "Order", "pairs", "pairs example.com/shop/v2.Pair[string,*net/url.URL]");
+	check_field(&w, "Order", "pairless", "pairless ?"); /* one argument too few */
 	check_field(&w, "Order", "At", "At example.com/shop/v2.Note");
 	check_field(&w, "Order", "Tag", "Meta.Tag string");
 	check_field(&w, "Order", "ID", NULL); /* of two, at one depth */
@@ -164,7 +170,12 @@ static void fields(void **state)
 	check_field(&w, "net/url.Userinfo", "name", "name string");
 	check_field(&w, "example.com/shop/v2/internal/store.Store", "Deep", "Deep bool");
 	check_field(&w, "Line", "n", "n uint8");
-	check_field(&w, "Line", "Deep", NULL); /* what is generic could have it, too */
+	check_field(&w, "Line", "Deep", "Deep bool");
+	check_field(&w, "Line", "v", "v int");
+	check_field(&w, "Pair[string,*net/url.URL]", "k", "k []string");
+	check_field(&w, "Pair[string,*net/url.URL]", "last", "last example.com/shop/v2.List[*net/url.URL]");
+	check_field(&w, "Pair[string,*net/url.URL]", "next",
+	            "next *example.com/shop/v2.Pair[*net/url.URL,string]");
 	world_close(&w);
 }
 
@@ -189,6 +200,58 @@ static void kinds(void **state)
 	world_close(&w);
 }
 
+/* Of a package that the go command knows the folder of, the files that it names: all of them, and no others. */
+static void what_the_go_command_knows(void **state)
+{
+	struct go_list list = {.read = true, .asked = true};
+	struct world w;
+	char line[256];
+
+	world_open(&w);
+	put_file(&w, "cache/elsewhere/a.go", "package elsewhere\ntype First struct{}\n");
+	put_file(&w, "cache/elsewhere/b.go", "package elsewhere\ntype T struct{ inner Inner }\n");
+	put_file(&w, "cache/elsewhere/c.go", "package elsewhere\ntype Inner int\n");
+	put_file(&w, "cache/elsewhere/other.go", "package elsewhere\ntype Inner string\n");
+	snprintf(line, sizeof(line), "example.com/elsewhere\t%s/cache/elsewhere\ta.go\tb.go\tc.go\n", w.dir);
+	go_list_read(&list, line, strlen(line));
+	source_types_free(w.types);
+	w.types = source_types_new(&w.package, NULL, &list);
+	w.lookup = source_types_lookup(w.types);
+	check_field(&w, "Order", "X", "X example.com/elsewhere.T");
+	check_field(&w, "example.com/elsewhere.T", "inner", "inner example.com/elsewhere.Inner");
+	assert_int_equal(type_of(&w, "example.com/elsewhere.Inner")->kind, KIND_INT);
+	world_close(&w);
+	go_list_done(&list);
+}
+
+/* Packs declare types of packages that have no source here. */
+static void what_packs_declare(void **state)
+{
+	static const struct declared_type all[] = {
+	    {"example.com/elsewhere.T", "struct { inner *Inner; rows example.com/elsewhere.Rows; code Code; n int }"},
+	    {"example.com/elsewhere.Inner", "struct { T }"},
+	    {"example.com/elsewhere.Rows", "interface { Close() }"},
+	    {"example.com/elsewhere.Code", "= string"},
+	    {"net/url.URL", "struct { other int }"}};
+	struct field_path path;
+	struct world w;
+
+	world_open(&w);
+	source_types_declare(w.types, all, 5);
+	check_field(&w, "Order", "X", "X example.com/elsewhere.T");
+	check_field(&w, "example.com/elsewhere.T", "inner", "inner *example.com/elsewhere.Inner");
+	check_field(&w, "example.com/elsewhere.T", "code", "code string");
+	check_field(&w, "example.com/elsewhere.Inner", "n", "n int");
+	check_field(&w, "net/url.URL", "other", NULL); /* it has source */
+	assert_true(w.lookup->ops->find_field(w.lookup, type_of(&w, "example.com/elsewhere.T"), "rows", &path));
+	assert_int_equal(path.steps[0].type->kind, KIND_INTERFACE);
+	assert_true(path.steps[0].type->has_methods);
+	assert_false(type_of(&w, "interface{}")->has_methods);
+	assert_false(type_of(&w, "interface{ any }")->has_methods); /* nobody knows */
+	assert_true(type_of(&w, "interface{ /* a( */ M(int) error }")->has_methods);
+	world_close(&w);
+}
+
 static void check_unknown(struct world *w, const char *text, int code)
 {
 	struct err err = {0};
@@ -209,7 +272,10 @@ static void what_is_not_known(void **state)
 	check_unknown(&w, "net/url.Absent", -ENOENT);
 	check_unknown(&w, "example.com/shop/v2/internal/store.Two", -ENODATA);
 	check_unknown(&w, "List", -ENODATA);
-	check_unknown(&w, "List[int]", -EINVAL);
+	check_unknown(&w, "List[int, int]", -ENODATA);
+	check_unknown(&w, "List[Absent]", -EINVAL);
+	check_unknown(&w, "List[example.com/elsewhere.T]", -EINVAL);
+	check_field(&w, "Deepening[int]", "nothing", NULL);
 	check_unknown(&w, "map[string", -EINVAL);
 	check_unknown(&w, "*", -EINVAL);
 	check_unknown(&w, "int int", -EINVAL);
@@ -219,12 +285,68 @@ static void what_is_not_known(void **state)
 	world_close(&w);
 }
 
+/* Where a package lies that is not seen the go command is asked, which takes longer than to compile many a package. */
+static void the_standard_library_uses_nothing_else(void **state)
+{
+	struct world w;
+
+	world_open(&w);
+	put_file(&w, "go/src/go.mod", "module std\n");
+	for (int std = 0; std <= 1; std++) {
+		struct go_list list = {.go = "/nowhere/go", .package = "x"};
+		struct weave_package p = {0};
+		char goroot[128], path[128], *files[1] = {path};
+		struct source_types *types;
+
+		snprintf(goroot, sizeof(goroot), "%s/go", w.dir);
+		snprintf(path, sizeof(path), "%s/%s", w.dir, std ? "go/src/net/url/url.go" : "mod/shop.go");
+		assert_int_equal(weave_package_open(&p, std ? "net/url" : "example.com/shop/v2", files, 1, NULL), 0);
+		types = source_types_new(&p, goroot, &list);
+		w.lookup = source_types_lookup(types);
+		assert_int_equal(type_of(&w, "example.com/elsewhere.T")->kind, KIND_INVALID);
+		assert_int_equal(list.asked, !std);
+		source_types_free(types);
+		go_list_done(&list);
+		weave_package_done(&p);
+	}
+	world_close(&w);
+}
+
+/* All files that the go command lists, and no other one beside them. */
+static void listed_packages(void **state)
+{
+	struct go_list list = {.asked = true};
+	struct source_types *types;
+	char line[256];
+	struct world w;
+
+	world_open(&w);
+	put_file(&w, "cache/a.go", "package a\ntype First int\n");
+	put_file(&w, "cache/b.go", "package a\ntype Second struct{ X string }\n");
+	put_file(&w, "cache/c.go", "package a\ntype Third int\n");
+	snprintf(line, sizeof(line), "elsewhere.org/a\t%s/cache\ta.go\tb.go\n", w.dir);
+	go_list_read(&list, line, strlen(line));
+	types = source_types_new(&w.package, NULL, &list);
+	source_types_free(w.types);
+	w.types = types;
+	w.lookup = source_types_lookup(types);
+	assert_non_null(type_of(&w, "elsewhere.org/a.First"));
+	check_field(&w, "elsewhere.org/a.Second", "X", "X string");
+	assert_null(type_of(&w, "elsewhere.org/a.Third"));
+	world_close(&w);
+	go_list_done(&list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(fields),
 	    cmocka_unit_test(kinds),
 	    cmocka_unit_test(what_is_not_known),
+	    cmocka_unit_test(the_standard_library_uses_nothing_else),
+	    cmocka_unit_test(what_the_go_command_knows),
+	    cmocka_unit_test(what_packs_declare),
+	    cmocka_unit_test(listed_packages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,18 @@ static char *woven_text(struct source *s)
 
 static const char *goroot; /* where other packages' source is; NULL: nowhere */
 
+static void weave_calls_of(struct source *s, const char *text)
+{
+	struct span_question q;
+	struct arena arena = {0};
+	struct err err = {0};
+
+	if (span_question_parse(text, &arena, &q, &err) ||
+	    weave_points(&s->package, &(struct weave_wanted){.calls = &q, .ncalls = 1, .goroot = goroot}, &err))
+		fail_msg("%s", err.text);
+	arena_done(&arena);
+}
+
 static void weave_one(struct source *s, const char *pack_text, const char *span)
 {
 	struct pack *pack = NULL;
@@ -513,6 +525,42 @@ static void methods_that_are_values(void **state)
 	arena_done(&arena);
 }
 
+/* An exported method may be called by any name of its type: but not where values of it are only made for the method. */
+static void methods_of_types_that_are_only_taken(void **state)
+{
+	static const char pack[] = PACK(POINT("begin", "start", "main.h.Serve-fm()", ", capture: {n: recv.n}")
+	                                    POINT("end", "end", "main.stop", ""));
+	static const char declared[] = "package main\ntype h struct{ n int }\nfunc (x h) Serve() {}\nfunc stop() {}\n";
+	static const struct {
+		const char *more;
+		bool woven;
+	} cases[] = {
+	    {"func use() func() { x.Serve(); return h{1}.Serve } // h in a comment\n", true},
+	    {"func use() func() { return g(h{1}.Serve, \"h\", h{\n2}.Serve) }\nfunc (h) other() {}\n", true},
+	    {"func use() { h{1}.Serve() }\n", false},
+	    {"func use() { x := h{1}; x.Serve() }\n", false},
+	    {"func use() any { return h{1} }\n", false},
+	    {"type i struct{ h }\n", false},
+	    {"type h2 = h\n", false},
+	    {"func use(x h) {}\n", false},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct woven_point points[4];
+		struct arena arena = {0};
+		char text[256];
+		struct source s;
+
+		snprintf(text, sizeof(text), "%s%s", declared, cases[i].more);
+		source_open(&s, "main", text);
+		weave_one(&s, pack, NULL);
+		if (read_points(&s, &arena, points, 4) != (cases[i].woven ? 2 : 1))
+			fail_msg("%s", cases[i].more);
+		source_close(&s);
+		arena_done(&arena);
+	}
+}
+
 /* What could not be woven is told by another point of its span. */
 static void what_is_refused_is_told_in_the_program(void **state)
 {
@@ -618,6 +666,67 @@ static void generic_functions_and_nested_literals(void **state)
 	check_arguments(&points[6], "main.Map[...].func1.2", "s ");
 	check_arguments(&points[8], "main.(*List[...]).Add", "v ");
 	source_close(&s);
+	arena_done(&arena);
+}
+
+/* All that is given and returned, and where it is in the records; a pattern leaves out what has type parameters. */
+static void calls_tell_their_variables(void **state)
+{
+	struct source s;
+	struct woven_point p[4];
+	struct arena arena = {0};
+
+	(void)state;
+	source_open(&s, "main",
+	            "package main\n\ntype N int32\ntype T struct{}\n\n"
+	            "func (t *T) F(n N, _ *T, s string, b []byte, more ...int) (r float32, err error) {\n"
+	            "\treturn\n}\n\n"
+	            "func GF[X any](x X) {}\n");
+	weave_calls_of(&s, "main.*F*");
+	assert_int_equal(read_points(&s, &arena, p, 4), 2);
+	assert_string_equal(p[0].pack, "calls");
+	assert_true(p[0].every_call && p[0].has_receiver && p[1].every_call);
+	assert_int_equal(p[0].nslots, 3); /* not whose goroutine it is: nobody asks for parents */
+	assert_int_equal(p[0].nvariables, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(p[0].variables[i].slot, ((int[]){-1, 0, -1, 1, 2, -1})[i]);
+	assert_string_equal(p[0].variables[0].type, "*main.T");
+	assert_string_equal(p[0].variables[1].name, "n");
+	assert_string_equal(p[0].variables[1].form, "int32");
+	assert_string_equal(p[0].variables[1].type, "main.N");
+	assert_string_equal(p[0].variables[2].name, "");
+	assert_string_equal(p[0].variables[4].form, "[]uint8");
+	assert_int_equal(p[1].nvariables, 2);
+	assert_string_equal(p[1].variables[0].form, "float32");
+	assert_string_equal(p[1].variables[1].form, "error");
+	assert_int_equal(p[1].variables[1].slot, 1);
+	assert_string_equal(p[1].slots[1].kind, "type");
+	source_close(&s);
+	arena_done(&arena);
+}
+
+/* A span's points serve questions as well, unless not every call is one. */
+static void spans_tell_their_variables(void **state)
+{
+	static const char *const spans[] = {"main.f", "main.f if n > 1"};
+	struct woven_point p[4];
+	struct arena arena = {0};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct source s;
+
+		source_open(&s, "main", "package main\n\nfunc f(n int) (int, error) {\n\treturn 0, nil\n}\n");
+		weave_one(&s, NULL, spans[i]);
+		assert_int_equal(read_points(&s, &arena, p, 4), 2);
+		assert_int_equal(p[0].every_call, !i);
+		if (!i) {
+			assert_int_equal(p[0].variables[0].slot, 1); /* behind the function's name */
+			assert_int_equal(p[1].variables[0].slot, -1);
+			assert_int_equal(p[1].variables[1].slot, 0);
+		}
+		source_close(&s);
+	}
 	arena_done(&arena);
 }
 
@@ -737,8 +846,11 @@ int main(void)
 	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),
+	    cmocka_unit_test(methods_of_types_that_are_only_taken),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
+	    cmocka_unit_test(calls_tell_their_variables),
+	    cmocka_unit_test(spans_tell_their_variables),
 	    cmocka_unit_test(source_asks_for_spans),
 	    cmocka_unit_test(what_is_refused_is_told_in_the_program),
 	    cmocka_unit_test(what_the_go_command_lists),

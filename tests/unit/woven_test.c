@@ -72,6 +72,30 @@ static void test_points_are_read(void **state)
 	arena_done(&arena);
 }
 
+static const char of_a_call[] = HEAD "point\tcalls\tmain.(*T).F\tentry\t0\tentry\tmain.(*T).F\nslot\t-\tint\targ0\n"
+				     "call\t1\nvar\t-\tt\t\t*main.T\nvar\t0\t\tint64\ttime.Duration\nend\n";
+
+static void test_variables_are_read(void **state)
+{
+	struct arena arena = {0};
+	struct woven_point p;
+
+	(void)state;
+	assert_int_equal(woven_point_parse(of_a_call, sizeof(of_a_call), &arena, &p), sizeof(of_a_call) - 1);
+	assert_true(p.every_call);
+	assert_true(p.has_receiver);
+	assert_int_equal(p.nvariables, 2);
+	assert_int_equal(p.variables[0].slot, -1);
+	assert_string_equal(p.variables[0].name, "t");
+	assert_string_equal(p.variables[0].form, "");
+	assert_string_equal(p.variables[0].type, "*main.T");
+	assert_int_equal(p.variables[1].slot, 0);
+	assert_string_equal(p.variables[1].name, "");
+	assert_string_equal(p.variables[1].form, "int64");
+	assert_string_equal(p.variables[1].type, "time.Duration");
+	arena_done(&arena);
+}
+
 static void test_points_that_break_the_rules(void **state)
 {
 	static const char *const broken[] = {
@@ -82,6 +106,10 @@ static void test_points_that_break_the_rules(void **state)
 		HEAD POINT "need\ttype\nend\n", HEAD POINT "need\tfield\tT\tf\nend\n",
 		HEAD POINT "refused\ta\tb\tc\td\nend\n", HEAD POINT "need\twhat\tT\nend\n",
 		HEAD POINT "a\tb\tc\td\te\tf\tg\th\nend\n",
+		/* Variables without a call, of a slot that there is not, a receiver that is none of them. */
+		HEAD POINT "var\t-\tn\t\tint\nend\n", HEAD POINT "call\t0\nvar\t0\tn\tint\tint\nend\n",
+		HEAD POINT "call\t1\nend\n", HEAD POINT "call\t2\nend\n", HEAD POINT "call\t0\ncall\t0\nend\n",
+		HEAD POINT "call\nend\n", HEAD POINT "call\t0\nvar\t-\tn\tint\nend\n",
 		"earshot.woven.2\n" POINT "end\n", "",
 	};
 	struct arena arena = {0};
@@ -213,7 +241,7 @@ static void test_files_that_are_refused(void **state)
 	refused(&good, 100, both, -EPROTO, "too short");
 	refused(&good, bytes - 1, both, -EPROTO, "not what a recorder makes");
 	refused(&good, WOVEN_HEAD, both, -EPROTO, "not what a recorder makes");
-	refused(&zero, bytes, both, -EPROTO, "another version");
+	refused(&zero, bytes, both, -ENODATA, "has not begun");
 	refused(&older, bytes, both, -EPROTO, "another version");
 	good.pid++;
 	refused(&good, bytes, both, -ENODATA, "was forked");
@@ -632,6 +660,134 @@ static void test_calls(void **state)
 }
 
 /* Ps that have no ring of their own. */
+/*
+ * A question of a point's records: of the calls whose n is even, and that return it, the n and how long they took.
+ * Worker, n and a text are slots of the entry, n is one of the return.
+ */
+static const struct capture_program *asked_at(bool at_return)
+{
+	static struct ir_insn entry[] = {
+		{.op = IR_REGION, .slot = IR_SLOT_FILTER},
+		{.op = IR_ARG_STACK, .size = 8, .dst = 0, .imm = REPLAY_BYTES},
+		{.op = IR_CONST, .dst = 1, .imm = 2}, {.op = IR_BIN, .bin = BIN_MOD, .dst = 2, .a = 0, .b = 1},
+		{.op = IR_NOT, .dst = 3, .a = 2}, {.op = IR_FILTER, .a = 3}, {.op = IR_END},
+		{.op = IR_REGION}, {.op = IR_ARG_STACK, .size = 8, .dst = 0, .imm = REPLAY_BYTES},
+		{.op = IR_EMIT, .a = 0}, {.op = IR_SAVE, .a = 0}, {.op = IR_END},
+		{.op = IR_REGION, .slot = 1}, {.op = IR_ARG_STACK, .size = 8, .dst = 0, .imm = 2 * REPLAY_BYTES},
+		{.op = IR_ARG_STACK, .size = 8, .dst = 1, .imm = 2 * REPLAY_BYTES + 8},
+		{.op = IR_EMIT_STR, .slot = 1, .a = 0, .b = 1, .imm = EVENT_MAX_STRING}, {.op = IR_END},
+	};
+	static struct ir_insn ret[] = {
+		{.op = IR_REGION, .slot = IR_SLOT_FILTER}, {.op = IR_SAVED, .dst = 0},
+		{.op = IR_ARG_STACK, .size = 8, .dst = 1}, {.op = IR_BIN, .bin = BIN_EQ, .dst = 2, .a = 0, .b = 1},
+		{.op = IR_FILTER, .a = 2}, {.op = IR_END},
+		{.op = IR_REGION}, {.op = IR_LATENCY, .dst = 0}, {.op = IR_EMIT, .a = 0}, {.op = IR_END},
+	};
+	static struct ir_slot slots[] = {{.name = "n"}, {.name = "text", .kind = VALUE_STRING}};
+	static const struct ir_aggregate sum = {.kind = AGG_SUM, .is_unsigned = true, .value = {.at_entry = true}};
+	static const struct capture_program programs[] = {
+		{.role = PROGRAM_ENTRY, .call_group = 1, .insns = entry, .ninsns = ARRAY_SIZE(entry), .slots = slots,
+		 .nslots = 2, .nregs = 4, .controlled = true},
+		{.role = PROGRAM_RETURN, .call_group = 1, .insns = ret, .ninsns = ARRAY_SIZE(ret), .slots = slots,
+		 .nslots = 1, .nregs = 3, .aggregates = &sum, .naggregates = 1},
+	};
+
+	return &programs[at_return];
+}
+
+static void attach_asked(struct reader *r, int pid)
+{
+	static const enum replay_form entry[8] = {REPLAY_WORD, REPLAY_WORD, REPLAY_TEXT}, ret[1] = {REPLAY_WORD};
+	const struct woven_target target = {.id = TARGET, .pid = pid};
+	static struct woven_answer answers[2];
+	struct err err = {0};
+
+	answers[0] = (struct woven_answer){entry, 8, NULL};
+	answers[1] = (struct woven_answer){ret, 1, asked_at(false)};
+	for (size_t i = 0; i < 2; i++)
+		if (capture_verify(asked_at(i), &err) ||
+		    replay_check(asked_at(i), answers[i].forms, answers[i].n, &err))
+			fail_msg("%s", err.text);
+	const struct woven_probe probes[] = {
+		{.key = r->begin->key, .id = CALL, .group = 1, .func = 1, .program = asked_at(false),
+		 .answer = &answers[0]},
+		{.key = r->end->key, .id = RETURN, .group = 1, .func = 1, .program = asked_at(true),
+		 .answer = &answers[1]},
+	};
+	for (int i = 0; woven_attach(r->woven, &target, probes, 2, &err); i++) {
+		if (i == 5000 || err.code == -EPROTO || err.code == -EBUSY)
+			fail_msg("%s", err.text);
+		usleep(1000);
+	}
+}
+
+struct answers {
+	struct reader *reader;
+	uint64_t calls, sum;
+	size_t sums;
+};
+
+static void on_answer(void *arg, const void *sample, size_t size)
+{
+	struct answers *a = arg;
+	struct event e[2];
+	size_t n;
+
+	if (!event_decode_sample(sample, size, e, &n) || n != 2 || e[0].head->kind != EVENT_RETURN ||
+	    e[0].head->slots != 1 || e[1].head->slots != 2 || e[1].head->probe != CALL) {
+		torn(a->reader, "a sample", n, 2);
+		return;
+	}
+	expect(a->reader, "an odd n", e[1].slots[0].value % 2, 0);
+	expect(a->reader, "a latency", e[0].slots[0].value, e[0].head->time_ns - e[1].head->time_ns);
+	check_text(a->reader, &e[1], 1, e[1].slots[0].value);
+	a->calls++;
+	a->sum += e[1].slots[0].value;
+}
+
+static void on_sum(void *arg, const struct plant_group *g)
+{
+	struct answers *a = arg;
+
+	a->sums++;
+	expect(a->reader, "a count", g->count, a->calls);
+	expect(a->reader, "a sum", (uint64_t)g->sum, a->sum);
+}
+
+static void answers_of(const char *path)
+{
+	struct recorded_program p;
+	struct reader r;
+	struct answers a = {.reader = &r};
+	struct event_source *s;
+
+	start_with(path, NULL, &p);
+	reader_new(path, &r);
+	s = woven_source(r.woven);
+	attach_asked(&r, p.pid);
+	for (int every = 1; every <= 5; every += 4) { /* of those that pass the condition */
+		a = (struct answers){.reader = &r};
+		s->ops->control(s, CALL, &(struct plant_control){.every = (uint64_t)every});
+		ask(&p, "run 2 500\n");
+		assert_int_equal(told_by(&p).lost + told_by(&p).ends_lost, 0);
+		usleep(1000);
+		for (int i = 0; i < 64; i++)
+			s->ops->drain(s, on_answer, &a);
+		assert_int_equal(a.calls, 500 / every);
+		assert_int_equal(s->ops->aggregates(s, true, on_sum, &a), 0);
+	}
+	assert_int_equal(a.sums, 1);
+	assert_int_equal(lost_of(&r, CALL, LOSS_EVERY), 400);
+	reader_free(&r);
+	stop(&p);
+}
+
+static void test_answers(void **state)
+{
+	(void)state;
+	each_program(answers_of, "bin/recorded-go1.[0-9][0-9]");
+}
+
 static void many_procs_of(const char *path)
 {
 	struct recorded_program p;
@@ -1182,7 +1338,9 @@ static void test_goroutines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_points_are_read),	      cmocka_unit_test(test_points_that_break_the_rules),
+		cmocka_unit_test(test_points_are_read),	      cmocka_unit_test(test_variables_are_read),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_points_that_break_the_rules),
 		cmocka_unit_test(test_memory_is_checked),     cmocka_unit_test(test_files_that_are_refused),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_calls),		      cmocka_unit_test(test_many_procs),

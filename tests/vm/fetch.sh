@@ -1,10 +1,11 @@
 #!/bin/bash
-# Fetch the kernel that the tests' virtual machine runs: Debian 12's 6.1 for clouds, unpacked but not installed.
+# Fetch the kernels that the tests' virtual machine runs, unpacked but not installed: Debian 12's 6.1 for clouds, and the
+# newest that there is for Debian 13.
 #
 #   tests/vm/fetch.sh
 #
-# It lies in $EARSHOT_CACHE/vm: vmlinuz, its version, and the modules of its network card, numbered in the order in
-# which they are loaded. What cannot be had is printed as "skip NAME: reason".
+# The first lies in $EARSHOT_CACHE/vm: vmlinuz, its version, and the modules of its network card, numbered in the order in
+# which they are loaded; the other in its folder newest, without modules. What cannot be had is printed as "skip NAME: reason".
 
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -39,6 +40,26 @@ fetch() {
 	rm -rf "$tmp"
 }
 
+# Its package depends on one with the kernel alone.
+fetch_newest() {
+	local release=trixie-backports tmp version
+	prepare "$release" || { echo "skip the newest kernel: apt-get update failed"; return; }
+	tmp=$(mktemp -d "$out/.get-XXXXXX")
+	version=$(fetch_deb "$release" linux-image-cloud-amd64 "$tmp" && dpkg-deb --field "$tmp"/*.deb Depends |
+		grep -o 'linux-image-[0-9][^ ,]*' | head -1)
+	version=${version#linux-image-}
+	rm -f "$tmp"/*.deb
+	if [ -z "$version" ] || ! fetch_deb "$release" "linux-binary-$version" "$tmp"; then
+		echo "skip the newest kernel: apt-get download linux-binary-${version:-*-cloud-amd64} failed"
+	else
+		mkdir -p "$out/newest"
+		dpkg-deb --extract "$tmp"/*.deb "$tmp" && cp "$(find "$tmp" -name 'vmlinuz*')" "$out/newest/vmlinuz" &&
+			echo "$version" >"$out/newest/version"
+	fi
+	rm -rf "$tmp"
+}
+
 mkdir -p "$out"
 apt_need qemu-system-x86 busybox-static ca-certificates || true
 [ -s "$out/version" ] && [ -d "$out/modules" ] || fetch
+[ -s "$out/newest/version" ] || fetch_newest

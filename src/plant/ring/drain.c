@@ -289,6 +289,7 @@ static void keep(struct ring_reader *r, size_t first)
 
 struct wanting {
 	struct aggregates *aggregates;
+	const struct ring_editor *editor;
 	plant_event_fn fn;
 	void *arg;
 };
@@ -297,6 +298,8 @@ static void on_paired(void *arg, const void *sample, size_t size)
 {
 	const struct wanting *w = arg;
 
+	if (w->editor && !w->editor->edit(w->editor->arg, sample, size, &sample, &size))
+		return;
 	if (aggregates_take(w->aggregates, sample, size))
 		w->fn(w->arg, sample, size);
 }
@@ -382,7 +385,7 @@ static size_t drain_round(struct ring_reader *r, const struct ring_set *set, boo
 int ring_drain(struct ring_reader *r, struct ring *const *rings, size_t n, plant_event_fn fn, void *arg)
 {
 	const struct ring_set set = {rings, n};
-	struct wanting wanting = {r->aggregates, fn, arg};
+	struct wanting wanting = {r->aggregates, r->editor, fn, arg};
 	const bool lost_before = TAKE(r->losing);
 	uint64_t began, left;
 	size_t given = 0;

@@ -19,6 +19,15 @@ struct ring_rewriter {
 	void *arg;
 };
 
+/*
+ * What becomes of a sample (event_decode_sample) that was put together, before it is counted and handed over: false:
+ * nothing. *ret is valid until the next call.
+ */
+struct ring_editor {
+	bool (*edit)(void *arg, const void *sample, size_t size, const void **ret, size_t *ret_size);
+	void *arg;
+};
+
 /* The rings of one process, as the consumer has them. */
 struct ring {
 	struct ring_area *area;          /* the shared one: only to be read where the program cannot harm us. NULL:
@@ -42,6 +51,7 @@ struct ring_reader {              /* the consumer of all rings */
 	struct tsc_clock clock;
 	struct pairing *pairing;
 	struct aggregates *aggregates;
+	const struct ring_editor *editor; /* NULL: samples are what they are */
 	struct buf bytes, one;    /* one: the record that is being rewritten */
 	struct buf spare;         /* bytes, when what stays was copied */
 	waiting_list records, sorted; /* sorted: where they are merged */

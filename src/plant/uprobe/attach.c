@@ -29,6 +29,7 @@
 #include "plant/uprobe/traced.h"
 #include "plant/uprobe/writes.h"
 #include "plant/verdict.h"
+#include "target/process.h"
 
 #define SAVED_ENTRIES 16384 /* goroutines with an open span; beyond that the oldest lose theirs */
 #define RING_DEFAULT (4u << 20)
@@ -39,7 +40,8 @@ struct program_key {
 	uint64_t binary_key;
 	uint32_t probe;
 	int32_t sp_delta;
-	uint64_t flags_skip;
+	uint32_t flags_skip;
+	uint32_t returns;
 };
 _Static_assert(sizeof(struct program_key) == 24, "compared by its bytes");
 
@@ -73,6 +75,7 @@ struct uprobe_planter {
 	struct uprobe_means means;
 	struct uprobe_env env;
 	struct uprobe_btf btf;
+	const char *procfs;
 	struct traced *traced;
 	struct ring_buffer *ring;
 	int epoll;
@@ -174,7 +177,8 @@ static bool same_shape(const struct site *a, const struct site *b)
 {
 	const struct uprobe_site *x = uprobe_site_of(a), *y = uprobe_site_of(b);
 
-	return x->sp_delta == y->sp_delta && x->flags_skip == y->flags_skip;
+	return x->sp_delta == y->sp_delta && x->flags_skip == y->flags_skip &&
+	       (a->price == PRICE_RETURN) == (b->price == PRICE_RETURN);
 }
 
 static bool shape_seen(const struct plant_probe *probe, const struct site *site)
@@ -211,15 +215,16 @@ struct attach_job {
 	struct uprobe_planter *p;
 	const struct plant_target *t;
 	uint64_t cookie;
+	bool returns;     /* programs run the RET that they are on */
 	struct verdicts verdicts;
 	VEC(struct attach_part) parts;
 };
 
-static struct site_shape site_shape_of(const struct site *s)
+static struct site_shape site_shape_of(const struct attach_job *job, const struct site *s)
 {
 	const struct uprobe_site *u = uprobe_site_of(s);
 
-	return (struct site_shape){u->sp_delta, u->flags_skip};
+	return (struct site_shape){u->sp_delta, u->flags_skip, job->returns && s->price == PRICE_RETURN};
 }
 
 static void load_part(void *arg, size_t i)
@@ -227,7 +232,7 @@ static void load_part(void *arg, size_t i)
 	struct attach_job *job = arg;
 	struct attach_part *part = &job->parts.data[i];
 	const struct plant_probe *probe = part->probe;
-	const struct site_shape shape = site_shape_of(part->first);
+	const struct site_shape shape = site_shape_of(job, part->first);
 	_cleanup_(emit_done) struct emit code = {0};
 
 	struct uprobe_env env = job->p->env;
@@ -298,8 +303,9 @@ static struct plant *plant_new(struct attach_job *job, size_t index)
 	size_t before = job->parts.len;
 
 	for (const struct site *s = probe->sites; s; s = s->next) {
-		const struct site_shape shape = site_shape_of(s);
-		const struct program_key key = {job->t->binary_key, probe->id, shape.sp_delta, shape.flags_skip};
+		const struct site_shape shape = site_shape_of(job, s);
+		const struct program_key key = {job->t->binary_key, probe->id, shape.sp_delta, shape.flags_skip,
+						shape.returns};
 		struct program *prog;
 
 		if (shape_seen(probe, s))
@@ -445,7 +451,8 @@ static int uprobe_plant(struct planter *planter, const struct plant_target *t, c
 			size_t n, struct plant **ret, struct err *errs)
 {
 	struct uprobe_planter *p = of_planter(planter);
-	struct attach_job job = {.p = p, .t = t};
+	struct attach_job job = {.p = p, .t = t,
+				 .returns = p->means.returns && !process_has_shadow_stack(p->procfs, t->pid)};
 	int r;
 
 	verdicts_init(&job.verdicts, probes, n, errs);
@@ -515,6 +522,7 @@ static int make_maps(struct uprobe_planter *p, size_t ring_bytes, struct err *er
 
 	e->ring_bytes = ring_bytes;
 	e->faults_in = p->means.faults_in;
+	e->private_stack = p->means.private_stack;
 	e->ring = uprobe_map_create(BPF_MAP_TYPE_RINGBUF, "ring buffer", 0, 0, (uint32_t)ring_bytes, err);
 	if (e->ring < 0)
 		return e->ring;
@@ -769,6 +777,11 @@ static const struct event_source_ops uprobe_source = {
 	.open_calls = uprobe_open_calls,
 };
 
+static bool uprobe_is_dear(struct planter *planter, const struct site *s)
+{
+	return s->price == PRICE_STEPPED || (s->price == PRICE_RETURN && !of_planter(planter)->means.returns);
+}
+
 /* ---- the planter ---- */
 
 static int uprobe_open(const struct planter_options *o, struct planter **ret, struct err *err)
@@ -783,6 +796,7 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 	p->plants.next = p->plants.prev = &p->plants;
 	p->epoll = p->env.ring = p->env.scratch = p->env.losses = p->env.saved = -1;
 	p->env.calls = p->env.big_calls = p->env.marks = p->env.states = p->btf.fd = -1;
+	p->procfs = o && o->procfs ? o->procfs : "/proc";
 	p->traced = traced_new(o);
 	p->note = o ? o->note : NULL;
 	p->note_arg = o ? o->note_arg : NULL;
@@ -791,7 +805,8 @@ static int uprobe_open(const struct planter_options *o, struct planter **ret, st
 		r = uprobe_check_caps(err);
 	if (r == 0)
 		r = uprobe_means_detect((getenv("EARSHOT_NO_MULTI") ? MEANS_NO_MULTI : 0) |
-						(getenv("EARSHOT_NO_FAULTS") ? MEANS_NO_FAULTS : 0),
+						(getenv("EARSHOT_NO_FAULTS") ? MEANS_NO_FAULTS : 0) |
+						(getenv("EARSHOT_NO_RETURNS") ? MEANS_NO_RETURNS : 0),
 					&p->means, err);
 	if (r == 0)
 		r = make_maps(p, ring_bytes, err);
@@ -850,6 +865,14 @@ static void check_loops(const struct planter_report *r)
 			 "do without");
 }
 
+static void check_returns(const struct planter_report *r, bool work)
+{
+	r->check(r->arg, "returns", work, false,
+		 work ? "probes run the return instruction that they are on"
+		      : "the kernel single-steps a return under a probe (Linux 6.19 need not), which makes results dear; "
+			"--planter patch has no such price");
+}
+
 static void check_writes(const struct planter_report *r)
 {
 	struct err err = {0};
@@ -862,7 +885,8 @@ static void check_writes(const struct planter_report *r)
 static const struct price_class uprobe_prices[] = {
 	[PRICE_NOP5] = {"nop5", "nop, cheapest", "on a 5-byte nop"},
 	[PRICE_EMULATED] = {"emulated", "emulated, cheap", "on push, jump, call (most entries)"},
-	[PRICE_STEPPED] = {"stepped", "single-stepped, expensive", "on any other instruction (returns)"},
+	[PRICE_STEPPED] = {"stepped", "single-stepped, expensive", "on any other instruction"},
+	[PRICE_RETURN] = {"return", "expensive before Linux 6.19", "on a function's return"},
 };
 
 static void uprobe_check(const struct planter_report *r)
@@ -878,6 +902,7 @@ static void uprobe_check(const struct planter_report *r)
 		r->check(r->arg, "uprobes", true, true, "probe programs load, the event ring works");
 		check_links(r, of_planter(p)->means.multi);
 		check_loops(r);
+		check_returns(r, of_planter(p)->means.returns);
 	}
 	check_writes(r);
 	for (unsigned i = 0; i < PRICES; i++)
@@ -899,6 +924,7 @@ const struct planter_ops planter_uprobe = {
 	.plant = uprobe_plant,
 	.remove = uprobe_remove,
 	.price_ns = uprobe_price_ns,
+	.is_dear = uprobe_is_dear,
 	.locate = uprobe_locate,
 	.locate_place = uprobe_locate_place,
 	.check = uprobe_check,

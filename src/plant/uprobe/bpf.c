@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/vec.h"
+#include "plant/uprobe/returns.h"
 #include "plant/uprobe/uapi.h"
 #include "plant/uprobe/writes.h"
 
@@ -136,6 +137,16 @@ static int load(const struct uprobe_means *m, const char *name, const struct cod
 	return fd < 0 ? -errno : fd;
 }
 
+static bool is_statistic(const char *line)
+{
+	static const char *const begin[] = {"processed ", "verification time", "stack depth", "subprog "};
+
+	for (size_t i = 0; i < ARRAY_SIZE(begin); i++)
+		if (!strncmp(line, begin[i], strlen(begin[i])))
+			return true;
+	return false;
+}
+
 /* The last line of the log that is a message, not a statistic. */
 static const char *verifier_message(char *log)
 {
@@ -146,8 +157,7 @@ static const char *verifier_message(char *log)
 			log[--n] = '\0';
 		line = strrchr(log, '\n');
 		line = line ? line + 1 : log;
-		if (strncmp(line, "processed ", 10) && strncmp(line, "verification time", 17) &&
-		    strncmp(line, "stack depth", 11))
+		if (!is_statistic(line))
 			return line;
 		*line = '\0';
 	}
@@ -413,6 +423,23 @@ static bool sleeping_works(bool multi)
 	return fd >= 0;
 }
 
+/* Whether a program may use more stack than there is on the kernel's own: from Linux 6.13 on, on some machines. */
+static bool has_private_stack(bool multi)
+{
+	enum { DEEP = -480 };
+	static const struct bpf_insn insns[] = {
+		{.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = DEEP},
+		{.code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_CALL, .imm = 2},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT},
+		{.code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = DEEP},
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
+	const struct uprobe_means m = {.multi = multi};
+	_cleanup_(cleanup_fd) int fd =
+		load(&m, "earshot", &(const struct code){.insns = insns, .n = ARRAY_SIZE(insns)}, 0, NULL, 0);
+
+	return fd >= 0;
+}
+
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err)
 {
 	struct uprobe_means m = {.multi = !(flags & MEANS_NO_MULTI) && multi_works(), .pmu = pmu_type()};
@@ -423,6 +450,8 @@ int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *er
 			       "(CONFIG_UPROBE_EVENTS; is /sys mounted?)",
 			       PMU_TYPE_FILE);
 	m.faults_in = !(flags & MEANS_NO_FAULTS) && sleeping_works(m.multi);
+	m.private_stack = has_private_stack(m.multi);
+	m.returns = !(flags & MEANS_NO_RETURNS) && returns_work(&m);
 	*ret = m;
 	return 0;
 }

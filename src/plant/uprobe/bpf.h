@@ -12,11 +12,14 @@
 struct uprobe_means {
 	bool multi;
 	bool faults_in; /* programs may sleep, and so bring in a page that is not there: bpf_copy_from_user */
+	bool private_stack; /* this kernel gives programs a stack a CPU, which they must do without (compile.c) */
+	bool returns; /* programs may run the RET that they are on (returns.h) */
 	int pmu;    /* type number of the uprobe PMU, -1: none */
 };
 
 enum { MEANS_NO_MULTI = 1,    /* use perf events even where uprobe_multi works */
-       MEANS_NO_FAULTS = 2 }; /* read what is there only */
+       MEANS_NO_FAULTS = 2,  /* read what is there only */
+       MEANS_NO_RETURNS = 4 }; /* leave each RET to the kernel */
 
 /* -ENOSYS, -EPERM with what is missing by name. */
 int uprobe_means_detect(unsigned flags, struct uprobe_means *ret, struct err *err);

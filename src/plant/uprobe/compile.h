@@ -212,6 +212,7 @@ _Static_assert(offsetof(struct scratch, record) == offsetof(struct scratch, call
 struct site_shape {
 	int32_t sp_delta;
 	uint8_t flags_skip;
+	bool returns; /* the site is a RET, which the program runs itself */
 };
 
 struct uprobe_env {
@@ -227,6 +228,7 @@ struct uprobe_env {
 	const struct capture_program *entry; /* whose record at_entry means */
 	unsigned scratch_per_cpu;
 	size_t ring_bytes;
+	bool private_stack;               /* programs must say that they want none (uprobe_means.private_stack) */
 	bool faults_in;                   /* programs may bring in a page that is not there (uprobe_means.faults_in) */
 };
 

@@ -106,6 +106,7 @@ struct gen {
 	bool dead;                  /* what follows is not reached (the verifier refuses such code) */
 	int fail[SLOT_STATUS_COUNT];/* labels of the region, -1: not used yet */
 	int behind;                 /* likewise: its end */
+	int leave;                  /* label of the end that runs a RET, -1: not used yet */
 	int drop[2][DROP_COUNT];    /* labels, by holds_scratch; -1: not used yet */
 	struct windows windows;
 	const struct map_layout *shared_map; /* mapstr.c: several searches are in maps of this layout; or NULL */

@@ -1,5 +1,5 @@
 /*
- * Measures by probing ourselves: three tiny functions, one for each way the kernel runs the instruction
+ * Measures by probing ourselves: four tiny functions, one for each way the kernel runs the instruction
  * under a probe (see enum uprobe_price), called with and without an empty program on them.
  */
 #include "plant/uprobe/price.h"
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "plant/uprobe/returns.h"
 
 /* In the file's text, as uprobes need it. The first instruction is the site. */
 __asm__(".pushsection .text\n"
@@ -19,10 +20,13 @@ __asm__(".pushsection .text\n"
 	"price_emulated: push %rbp\n mov %rsp, %rbp\n pop %rbp\n ret\n"
 	".balign 64\n"
 	"price_stepped: lea -8(%rsp), %rax\n ret\n"
+	".balign 64\n"
+	"price_return: ret\n"
 	".popsection\n");
 extern char price_nop5[] __attribute__((visibility("hidden")));
 extern char price_emulated[] __attribute__((visibility("hidden")));
 extern char price_stepped[] __attribute__((visibility("hidden")));
+extern char price_return[] __attribute__((visibility("hidden")));
 
 enum { WARM_UP = 20, ROUNDS = 3, CALLS = 150 };
 
@@ -86,9 +90,10 @@ void price_measure(const struct uprobe_means *m, double ret[PRICES])
 	static const struct bpf_insn nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K}, {.code = BPF_JMP | BPF_EXIT}};
 	const void *const fns[] = {[PRICE_NOP5] = price_nop5, [PRICE_EMULATED] = price_emulated,
-				   [PRICE_STEPPED] = price_stepped};
+				   [PRICE_STEPPED] = price_stepped, [PRICE_RETURN] = price_return};
 	_cleanup_(cleanup_fd) int prog = uprobe_prog_load(m, "price", nothing, ARRAY_SIZE(nothing), NULL);
+	_cleanup_(cleanup_fd) int returns = m->returns ? returns_prog_load(m) : -1;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(fns); i++)
-		ret[i] = prog < 0 ? 0 : price_of(m, prog, fns[i]);
+		ret[i] = prog < 0 ? 0 : price_of(m, i == PRICE_RETURN && returns >= 0 ? returns : prog, fns[i]);
 }

@@ -86,6 +86,8 @@ uint8_t uprobe_price(const unsigned char *p, size_t len)
 		return PRICE_REFUSED;
 	if (len == sizeof(nop5) && !memcmp(p, nop5, len))
 		return PRICE_NOP5;
+	if (len == 1 && p[0] == 0xc3)
+		return PRICE_RETURN;
 	return emulated(p, len, n, rex) ? PRICE_EMULATED : PRICE_STEPPED;
 }
 

@@ -4,7 +4,13 @@
 
 #include "plant/plant.h"
 
-enum uprobe_price { PRICE_NOP5, PRICE_EMULATED, PRICE_STEPPED, PRICES }; /* some 0.25, 0.6, 4 µs */
+enum uprobe_price {
+	PRICE_NOP5,
+	PRICE_EMULATED,
+	PRICE_STEPPED,           /* some ten times dearer than the two before it */
+	PRICE_RETURN,            /* stepped, or emulated by kernels from 6.19 on: measured, not told by the version */
+	PRICES
+};
 #define PRICE_REFUSED 0xff  /* the kernel puts no uprobe here */
 
 struct uprobe_site {

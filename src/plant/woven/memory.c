@@ -131,6 +131,8 @@ static bool layout_ok(const struct woven_area *a, uint64_t bytes)
 
 int woven_area_check(const struct woven_area *a, uint64_t bytes, struct err *err)
 {
+	if (!a->ring.magic)
+		return err_set(err, -EINPROGRESS, "the program's recorder has not begun: its memory is empty");
 	if (a->ring.magic != WOVEN_MAGIC || a->ring.size != sizeof(*a))
 		return err_set(err, -EPROTO,
 			       "the program's recorder is of another version of earshot (%#x of %u bytes, here %#x of "
@@ -201,11 +203,11 @@ int woven_memory_open(const char *procfs, int pid, struct woven_memory *ret, str
 	const struct timespec moment = {0, MAKING_NS};
 	int r = open_once(procfs, pid, ret, err);
 
-	for (int i = 0; r == -EPROTO && i < MAKING_LOOKS; i++) {
+	for (int i = 0; (r == -EPROTO || r == -EINPROGRESS) && i < MAKING_LOOKS; i++) {
 		nanosleep(&moment, NULL);
 		r = open_once(procfs, pid, ret, err);
 	}
-	return r;
+	return r == -EINPROGRESS ? -ENODATA : r; /* on a busy machine that may take a while */
 }
 
 /* ---- sessions ---- */

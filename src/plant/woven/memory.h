@@ -28,7 +28,8 @@ struct woven_key {
  * CAP_SYS_PTRACE.
  */
 int woven_memory_open(const char *procfs, int pid, struct woven_memory *ret, struct err *err);
-/* What fits neither area.h nor a file of that size, in one sentence: -EPROTO. */
+/* What fits neither area.h nor a file of that size, in one sentence: -EPROTO; -EINPROGRESS: it is about to be
+ * made. */
 int woven_area_check(const struct woven_area *a, uint64_t bytes, struct err *err);
 /* Ends the session if there is one, gives the memory of the rings back. Zero-initialised: nothing. */
 void woven_memory_close(struct woven_memory *m);

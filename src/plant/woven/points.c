@@ -9,6 +9,8 @@
  *	need    type  TYPE                    what it has to be told: the key is of the line behind its first tab
  *	need    field  TYPE  FIELD  TYPE
  *	asked   FUNCTION …                    the source asks for it, as --span would
+ *	call    0|1                           each call comes by; whether it has a receiver
+ *	var     SLOT|-  NAME  FORM  TYPE      in order: all that the function is given, or returns
  *	left    CAPTURE|-  NAME  WHY          what could not be captured
  *	refused  PACK  SPAN  POINT  FUNCTION  WHY   another point of the package, which could not be woven
  *	end
@@ -107,7 +109,42 @@ struct parsing {
 	field_list slots, left;
 	VEC(struct woven_fact) facts;
 	VEC(struct woven_refused) refused;
+	VEC(struct woven_variable) variables;
 };
+
+static bool take_call(struct parsing *p, const struct text_line *l)
+{
+	if (l->n != 2 || p->point.every_call || (!is(l, 1, "0") && !is(l, 1, "1")))
+		return false;
+	p->point.every_call = true;
+	p->point.has_receiver = is(l, 1, "1");
+	return true;
+}
+
+static bool take_variable(struct parsing *p, const struct text_line *l)
+{
+	unsigned slot = 0;
+	bool has;
+
+	if (l->n != 5 || p->variables.len == FIELDS_MAX)
+		return false;
+	has = number_of(l, 1, &slot);
+	if (!has && !is(l, 1, "-"))
+		return false;
+	vec_push(&p->variables, ((struct woven_variable){has ? (int)slot : -1, text_of(p->arena, l, 2),
+							 text_of(p->arena, l, 3), text_of(p->arena, l, 4)}));
+	return true;
+}
+
+/* Their slots are those of the point; a receiver is one of them. */
+static bool variables_hold(const struct parsing *p)
+{
+	for (size_t i = 0; i < p->variables.len; i++)
+		if (p->variables.data[i].slot >= (int)p->slots.len)
+			return false;
+	return p->point.every_call ? !p->point.has_receiver || p->point.at_return || p->variables.len
+				   : !p->variables.len;
+}
 
 static bool take_fact(struct parsing *p, const struct text_line *l)
 {
@@ -149,6 +186,10 @@ static bool take_line(struct parsing *p, const struct text_line *l)
 		return take_fact(p, l);
 	if (is(l, 0, "refused"))
 		return take_refused(p, l);
+	if (is(l, 0, "call"))
+		return take_call(p, l);
+	if (is(l, 0, "var"))
+		return take_variable(p, l);
 	if (is(l, 0, "asked") && l->n == 2) {
 		p->point.asked = text_of(p->arena, l, 1);
 		return true;
@@ -167,7 +208,7 @@ static const char *take_lines(struct parsing *p, const char *text, const char *e
 
 	while ((at = split(at, end, &l))) {
 		if (is(&l, 0, "end") && l.n == 1)
-			return p->point.func ? at : NULL;
+			return p->point.func && variables_hold(p) ? at : NULL;
 		if (!take_line(p, &l))
 			return NULL;
 	}
@@ -193,6 +234,9 @@ size_t woven_point_parse(const char *text, size_t size, struct arena *arena, str
 		p.point.left = keep(arena, &p.left);
 		p.point.nleft = p.left.len;
 		p.point.nfacts = p.facts.len;
+		p.point.nvariables = p.variables.len;
+		p.point.variables = p.variables.len ? arena_memdup(arena, p.variables.data,
+								   p.variables.len * sizeof(*p.variables.data)) : NULL;
 		p.point.nrefused = p.refused.len;
 		p.point.refused = p.refused.len ? arena_memdup(arena, p.refused.data,
 							       p.refused.len * sizeof(*p.refused.data)) : NULL;
@@ -204,6 +248,7 @@ size_t woven_point_parse(const char *text, size_t size, struct arena *arena, str
 	vec_done(&p.left);
 	vec_done(&p.facts);
 	vec_done(&p.refused);
+	vec_done(&p.variables);
 	return end ? (size_t)(end - text) : 0;
 }
 

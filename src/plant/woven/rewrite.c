@@ -16,8 +16,10 @@ void rewriting_append(const struct rewriting *to, const struct event *from, stru
 	for (size_t i = 0; i < to->n; i++) {
 		struct event_slot s = {0};
 
-		if (to->slots[i] >= 0 && to->slots[i] < from->head->slots)
-			s = from->slots[to->slots[i]];
+		const int slot = to->slots ? to->slots[i] : (int)i;
+
+		if (slot >= 0 && slot < from->head->slots)
+			s = from->slots[slot];
 		if (s.copied)
 			s.value += start - body;
 		buf_append(out, &s, sizeof(s));

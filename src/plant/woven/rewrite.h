@@ -8,7 +8,8 @@
 struct rewriting {
 	uint32_t probe;
 	enum event_kind kind;
-	const int *slots; /* n, at most EVENT_MAX_SLOTS: which of the point's each is; another: it is absent */
+	const int *slots; /* n, at most EVENT_MAX_SLOTS: which of the point's each is; another: it is absent. NULL: they
+			   * are as they come */
 	size_t n;
 };
 

@@ -28,6 +28,7 @@ struct recorded {                      /* a probe in a process */
 	struct woven_plan plan;        /* p.plan, if there is one */
 	uint32_t index;                /* of its point's entry */
 	uint64_t taken;                /* records */
+	uint64_t unreadable;           /* of these, where the condition could not be tested */
 	struct recorded *next;         /* another probe of the same point */
 };
 
@@ -35,6 +36,7 @@ struct woven_process {
 	struct woven_process *next;
 	struct woven *woven;
 	uint32_t target;
+	uint64_t bias;
 	struct woven_memory memory;
 	struct ring ring;
 	struct ring_rewriter rewriter;
@@ -43,6 +45,12 @@ struct woven_process {
 	struct recorded *by_index[WOVEN_MAX_WANTED];
 	uint64_t taken;                /* records of the session */
 	bool ended;                    /* woven_detach */
+};
+
+struct answered_return {               /* a probe of a question, when its calls are put together */
+	const struct woven_answer *answer;
+	const struct capture_program *program;
+	uint64_t unreadable;           /* as in struct recorded */
 };
 
 struct left {                          /* of a probe, in processes that are forgotten */
@@ -57,6 +65,9 @@ struct woven {
 	struct woven_process *processes;
 	struct map left;               /* probe + 1 → struct left */
 	struct map every;              /* probe + 1 → struct plant_control: what the recorder itself applies */
+	struct map returns;            /* probe + 1 → struct answered_return */
+	struct ring_editor editor;     /* which answers them */
+	struct buf sample;             /* … with this */
 	uint64_t marks_full;           /* of processes that are forgotten */
 	uint64_t thrown_away;          /* records that a program gave up, since it took us for dead */
 	uint64_t budget;
@@ -72,6 +83,57 @@ static struct woven *of_source(struct event_source *s)
 
 /* ---- records ---- */
 
+/* What the record says of the probe's question. What comes at a return waits for its call. */
+static void answer(struct woven_process *p, struct recorded *r, const struct event *from, struct buf *out)
+{
+	const struct woven_answer *a = r->p.answer;
+	const bool calls = r->p.program->role == PROGRAM_ENTRY;
+	const struct replay with = {.from = from, .forms = a->forms, .n = a->n, .bias = p->bias, .probe = r->p.id,
+				    .kind = calls ? EVENT_CALL : EVENT_POINT};
+
+	if (a->entry)
+		rewriting_append(&(struct rewriting){r->p.id, EVENT_RETURN, NULL, from->head->slots}, from, out);
+	else if (replay_run(r->p.program, &with, out) == REPLAY_UNREADABLE)
+		r->unreadable++;
+}
+
+static uint64_t bias_of(const struct woven *w, uint32_t target)
+{
+	const struct woven_process *p = w->processes;
+
+	while (p && p->target != target)
+		p = p->next;
+	return p ? p->bias : 0;
+}
+
+/* A call that has returned: what its question asks of that. False: its condition does not hold. */
+static bool answer_return(void *arg, const void *sample, size_t size, const void **ret, size_t *ret_size)
+{
+	struct woven *w = arg;
+	const struct event_header *h = sample;
+	struct answered_return *r = map_get(&w->returns, h->probe + UINT64_C(1));
+	struct event e[2];
+	struct replay with;
+	enum replay_verdict v;
+	size_t n;
+
+	if (!r || h->kind != EVENT_RETURN)
+		return true;
+	if (!event_decode_sample(sample, size, e, &n) || n != 2)
+		return false;
+	with = (struct replay){.from = &e[0], .forms = r->answer->forms, .n = r->answer->n, .probe = h->probe,
+			       .bias = bias_of(w, h->target), .kind = EVENT_RETURN};
+	with.known.latency_ns = h->time_ns - MIN(e[1].head->time_ns, h->time_ns);
+	replay_saved(r->answer->entry, &e[1], &with.known);
+	buf_reset(&w->sample);
+	v = replay_run(r->program, &with, &w->sample);
+	r->unreadable += v == REPLAY_UNREADABLE;
+	buf_append(&w->sample, e[1].head, e[1].head->size);
+	*ret = w->sample.data;
+	*ret_size = w->sample.len;
+	return v == REPLAY_PASSED;
+}
+
 static void rewrite(void *arg, const struct event *from, struct buf *out)
 {
 	static const enum event_kind kinds[] = {
@@ -86,7 +148,10 @@ static void rewrite(void *arg, const struct event *from, struct buf *out)
 	for (struct recorded *r = p->by_index[from->head->probe]; r; r = r->next) {
 		const struct rewriting to = {r->p.id, kinds[r->p.program->role], r->slots, r->p.program->nslots};
 
-		rewriting_append(&to, from, out);
+		if (r->p.answer)
+			answer(p, r, from, out);
+		else
+			rewriting_append(&to, from, out);
 		r->taken++;
 	}
 }
@@ -103,6 +168,7 @@ static void add_losses(const struct woven_process *p, const struct recorded *r, 
 	if (map_get(&p->woven->every, r->p.id + UINT64_C(1)))
 		ret->count[LOSS_EVERY] += left_out.left_out;
 	ret->count[LOSS_SAMPLED_OUT] += left_out.starts;
+	ret->count[LOSS_FILTER_UNREADABLE] += r->unreadable;
 }
 
 static uint64_t hits_of(const struct woven_process *p, const struct recorded *r)
@@ -119,6 +185,17 @@ static uint64_t marks_full_of(const struct woven_process *p)
 	return p->ring.area ? __atomic_load_n(&p->memory.area->marks_full, __ATOMIC_RELAXED) : 0;
 }
 
+/* Conditions at returns that could not be tested. */
+static void add_untested(const struct woven *w, uint32_t probe, struct losses *ret)
+{
+	void *value;
+	uint64_t key;
+
+	for (size_t i = 0; map_next(&w->returns, &i, &key, &value);)
+		if (!probe || key == probe + UINT64_C(1))
+			ret->count[LOSS_FILTER_UNREADABLE] += ((const struct answered_return *)value)->unreadable;
+}
+
 /* Of one probe, or (0) of all. */
 static void losses_of(struct woven *w, uint32_t probe, struct losses *ret)
 {
@@ -132,6 +209,7 @@ static void losses_of(struct woven *w, uint32_t probe, struct losses *ret)
 		for (size_t i = 0; p->ring.area && i < p->nprobes; i++)
 			if (!probe || p->probes[i].p.id == probe)
 				add_losses(p, &p->probes[i], ret);
+	add_untested(w, probe, ret);
 	aggregates_losses(w->reader.aggregates, probe, ret);
 	pairing_losses(w->reader.pairing, probe, ret);
 }
@@ -259,7 +337,7 @@ static void copy_probes(struct woven_process *p, const struct woven_probe *probe
 	p->nprobes = n;
 	p->probes = xcalloc(n, sizeof(*p->probes));
 	for (size_t i = 0; i < n; i++) {
-		const size_t nslots = probes[i].program->nslots;
+		const size_t nslots = probes[i].answer ? 0 : probes[i].program->nslots;
 
 		p->probes[i].p = probes[i];
 		p->probes[i].slots = xcalloc(nslots, sizeof(int));
@@ -273,6 +351,25 @@ static void copy_probes(struct woven_process *p, const struct woven_probe *probe
 	}
 }
 
+/* Where a condition is tested here, every Nth of those that pass it is counted here, too. */
+static void know_answer(struct woven *w, const struct woven_probe *p)
+{
+	const uint64_t key = p->id + UINT64_C(1);
+	struct plant_control *every = map_get(&w->every, key);
+	struct answered_return *r;
+
+	if (every && capture_has_filter(p->program)) {
+		pairing_control(w->reader.pairing, p->id, every);
+		free(map_del(&w->every, key));
+	}
+	if (!p->answer->entry || map_get(&w->returns, key))
+		return;
+	r = xcalloc(1, sizeof(*r));
+	*r = (struct answered_return){.answer = p->answer, .program = p->program};
+	map_set(&w->returns, key, r);
+	w->reader.editor = &w->editor;
+}
+
 static int know_probes(struct woven *w, const struct woven_probe *probes, size_t n, struct err *err)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -282,6 +379,8 @@ static int know_probes(struct woven *w, const struct woven_probe *probes, size_t
 		if (r < 0)
 			return r;
 		pairing_add(w->reader.pairing, p->id, p->program->role, p->group, p->func);
+		if (p->answer)
+			know_answer(w, p);
 	}
 	return 0;
 }
@@ -399,6 +498,7 @@ int woven_attach(struct woven *w, const struct woven_target *t, const struct wov
 	r = woven_memory_open(w->options.procfs, t->pid, &p->memory, err);
 	p->woven = w;
 	p->target = t->id;
+	p->bias = t->bias;
 	p->rewriter = (struct ring_rewriter){rewrite, p};
 	if (!r)
 		r = start(w, t->kernel_clock, err);
@@ -524,6 +624,17 @@ static bool shares(const struct woven_process *p, const struct recorded *r)
 	return p->by_index[r->index] != r || r->next;
 }
 
+/* Whether the recorder cannot tell which of its records count: those for which a condition holds do. */
+static bool tested_here(const struct woven *w, uint32_t probe)
+{
+	for (const struct woven_process *p = w->processes; p; p = p->next)
+		for (size_t i = 0; i < p->nprobes; i++)
+			if (p->probes[i].p.id == probe && p->probes[i].p.answer &&
+			    capture_has_filter(p->probes[i].p.program))
+				return true;
+	return false;
+}
+
 static bool shared_anywhere(const struct woven *w, uint32_t probe)
 {
 	for (const struct woven_process *p = w->processes; p; p = p->next)
@@ -538,7 +649,7 @@ static int source_control(struct event_source *s, uint32_t probe, const struct p
 	struct woven *w = of_source(s);
 	struct plant_control rest = *c, *kept = map_get(&w->every, probe + UINT64_C(1));
 
-	if (!shared_anywhere(w, probe) && (c->every > 1 || kept)) {
+	if (!shared_anywhere(w, probe) && !tested_here(w, probe) && (c->every > 1 || kept)) {
 		if (!kept) {
 			kept = xcalloc(1, sizeof(*kept));
 			map_set(&w->every, probe + UINT64_C(1), kept);
@@ -605,6 +716,7 @@ int woven_open(const struct woven_options *o, struct woven **ret, struct err *er
 	w->source.ops = &woven_source_ops;
 	w->options = *o;
 	w->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	w->editor = (struct ring_editor){answer_return, w};
 	w->reader.pairing = pairing_new(o->max_calls);
 	w->reader.aggregates = aggregates_new(o->max_groups);
 	w->budget = (uint64_t)(chunks_of(w, CHUNKS_MOST) - chunks_of(w, CHUNKS_DEFAULT)) * RING_CHUNK;
@@ -639,6 +751,8 @@ void woven_close(struct woven *w)
 	}
 	free_values(&w->left);
 	free_values(&w->every);
+	free_values(&w->returns);
+	buf_done(&w->sample);
 	ring_reader_done(&w->reader);
 	pairing_free(w->reader.pairing);
 	aggregates_free(w->reader.aggregates);

@@ -224,7 +224,7 @@ static void mark_inexact(struct question_compiler *qc, size_t first)
 	for (size_t i = first; names.len && i < qc->plans.len; i++) {
 		struct call_plan *p = &qc->plans.data[i];
 
-		p->inexact = strmap_get(&names, p->name, strlen(p->name));
+		p->inexact = !p->recorded && strmap_get(&names, p->name, strlen(p->name));
 	}
 	strmap_done(&names);
 }
@@ -267,42 +267,119 @@ static void note(struct question_compiler *qc, struct progress *p, struct call_p
 		p->first = *err;
 }
 
+/* By a probe; where records of the program's own answer it as well, that is for when they cannot be had. */
+static void plan_planted(struct question_compiler *qc, struct progress *p, const struct func *f, unsigned level,
+			 const char *not_recorded)
+{
+	struct call_plan *plan = add_plan(qc, p, f->name, f);
+	struct err err = {0};
+
+	note(qc, p, plan, plan_function(qc, plan, &err), &err);
+	plan->followed = level;
+	plan->not_recorded = not_recorded;
+}
+
+static void plan_instead(struct question_compiler *qc, struct progress *p, const struct func *f)
+{
+	struct call_plan *plan = add_plan(qc, p, f->name, f);
+	struct err err = {0};
+
+	if (plan_function(qc, plan, &err))
+		qc->plans.len--;
+	else
+		plan->unless_recorded = true;
+}
+
+/* The question may be quoted below what is lacking. */
+static int refuse_unrecorded(struct question_compiler *qc, const struct call_plan *plan, const struct err *lacks,
+			     struct err *err)
+{
+	const char *why = qc->o->cannot_plant;
+
+	if (lacks->code)
+		return err_set(err, lacks->code,
+			       "%s is woven without what is asked for (%.*s), and nothing can be planted: %s",
+			       plan->name, (int)strcspn(lacks->text, "\n"), lacks->text, why);
+	return err_set(err, -ENODATA, "%s is not woven (earshot build --trace), and nothing can be planted: %s",
+		       plan->name, why);
+}
+
+/* What the program records itself goes before what is planted, where it tells all that is asked. */
+static void plan_any(struct question_compiler *qc, struct progress *p, const struct func *f, unsigned level)
+{
+	const struct recorded_call *c = recorded_call_of(qc, f->name);
+	struct call_plan *plan = add_plan(qc, p, f->name, f);
+	const char *whole = "not all that it would show";
+	struct err lacks = {0}, err = {0};
+	int r = c ? plan_recorded(qc, plan, c, &lacks) : -ENOENT;
+
+	if (!r && (plan_is_whole(plan) || qc->o->cannot_plant)) {
+		plan->followed = level;
+		note(qc, p, plan, 0, NULL);
+		if (!qc->o->cannot_plant)
+			plan_instead(qc, p, f);
+		return;
+	}
+	if (!qc->o->cannot_plant) {
+		qc->plans.len--;
+		plan_planted(qc, p, f, level, !c ? NULL : r ? arena_strdup(qc->arena, lacks.text) : whole);
+	} else if (p->question->glob && !c) {
+		qc->plans.len--;
+		qc->unrecorded++;
+	} else {
+		note(qc, p, plan, refuse_unrecorded(qc, plan, &lacks, &err), &err);
+	}
+}
+
 void plan_found(struct question_compiler *qc, const struct question *q, const struct func *f, unsigned level)
 {
 	struct progress p = {.question = q};
-	struct call_plan *plan = add_plan(qc, &p, f->name, f);
-	struct err err = {0};
 
-	note(qc, &p, plan, plan_function(qc, plan, &err), &err);
-	plan->followed = level;
+	plan_any(qc, &p, f, level);
 }
 
 static void plan_functions(struct question_compiler *qc, struct progress *p, const struct matches *m)
 {
 	for (size_t i = 0; i < m->nfound; i++) {
-		struct err err = {0};
-		struct call_plan *plan;
 		struct func f;
 
-		if (!binary_func(qc->binary, m->found[i], &f))
-			continue;
-		plan = add_plan(qc, p, f.name, &f);
-		note(qc, p, plan, plan_function(qc, plan, &err), &err);
+		if (binary_func(qc->binary, m->found[i], &f))
+			plan_any(qc, p, &f, 0);
 	}
 }
 
-static void plan_instances(struct question_compiler *qc, struct progress *p, const char *name)
+static bool is_recorded(const struct question_compiler *qc, size_t first, const char *name)
 {
+	for (size_t i = first; i < qc->plans.len; i++)
+		if (qc->plans.data[i].recorded && !strcmp(qc->plans.data[i].name, name))
+			return true;
+	return false;
+}
+
+/* Inlined calls record themselves as others do. */
+static void plan_instances(struct question_compiler *qc, struct progress *p, size_t first, const char *name)
+{
+	const bool recorded = is_recorded(qc, first, name);
 	size_t n = binary_inlined(qc->binary, name, NULL, 0);
 	struct inlined *instances = arena_array(qc->arena, struct inlined, n + 1);
 
 	n = MIN(n, binary_inlined(qc->binary, name, instances, n));
+	if (qc->o->cannot_plant) {
+		qc->unrecorded += !recorded;
+		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		struct call_plan *plan = add_plan(qc, p, name, &instances[i].host);
 		struct err err = {0};
+		int r;
 
 		plan->inlined = true;
-		note(qc, p, plan, plan_instance(qc, plan, &instances[i], &err), &err);
+		plan->unless_recorded = recorded;
+		r = plan_instance(qc, plan, &instances[i], &err);
+		if (r && recorded)
+			qc->plans.len--;
+		else
+			note(qc, p, plan, r, &err);
 	}
 }
 
@@ -361,7 +438,7 @@ static int plan_question(struct question_compiler *qc, const struct question *q,
 			       q->pattern, n, qc->o->max_functions);
 	plan_functions(qc, &p, &m);
 	for (size_t i = 0; i < m.ninlined; i++)
-		plan_instances(qc, &p, m.inlined[i]);
+		plan_instances(qc, &p, first, m.inlined[i]);
 	mark_inexact(qc, first);
 	if (!p.good && (!q->glob || n == 1))
 		return err_set(err, p.first.code ? p.first.code : -ENOENT, "%s",
@@ -382,7 +459,7 @@ static int plan_hooks(struct question_compiler *qc, struct call_plans *ret, stru
 		const struct join *j = &joins[i];
 
 		if (j->variant)
-			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .at = j->at,
+			vec_push(&hooks, ((struct call_hook){.name = j->func.name, .join = j, .at = j->at,
 							     .program = j->capture.program}));
 		else if (!j->point->optional && !ret->hooks_why)
 			ret->hooks_why = j->why;
@@ -468,6 +545,7 @@ static int make(struct question_compiler *qc, const struct question *questions, 
 		shape_table_finish(qc->shapes);
 		ret->shapes = qc->shapes;
 	}
+	ret->unrecorded = qc->unrecorded;
 	ret->len = qc->plans.len;
 	ret->data = arena_memdup(qc->arena, qc->plans.data, qc->plans.len * sizeof(*qc->plans.data));
 	return 0;

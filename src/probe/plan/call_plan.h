@@ -13,6 +13,7 @@
 #ifndef PROBE_CALL_PLAN_H
 #define PROBE_CALL_PLAN_H
 
+#include "probe/ir_replay.h"
 #include "probe/lower/compile.h"
 #include "probe/pack/pack.h"
 #include "probe/lang/question.h"
@@ -72,6 +73,26 @@ struct plan_ending {
 	struct capture_program test;
 };
 
+/*
+ * A function whose calls the program records itself, since it was built so (plant/woven.h): what a question can ask of
+ * them without a probe.
+ */
+struct recorded_variable {
+	const char *name;    /* "": it has none */
+	const char *form;    /* what its type is made of: "int64", "string", "[]uint8", "error"; "" without a slot */
+	const char *type;    /* as Go has it; "": not known */
+	int slot;            /* of the record; -1: it is not in it */
+};
+struct recorded_side {       /* an entry's record: parameters, the receiver first; or a return's: results */
+	const struct recorded_variable *variables;
+	size_t n, nslots;
+};
+struct recorded_call {
+	const char *func;
+	bool has_receiver;
+	struct recorded_side entry, ret;
+};
+
 struct call_plan {
 	const struct question *question;
 	struct binary *binary;
@@ -81,6 +102,11 @@ struct call_plan {
 	struct signature signature;
 	const struct closure_var *captured;         /* variables of a closure: names like parameters */
 	size_t ncaptured;
+	/* Its programs are run over the records of these, and nothing is planted; NULL: they are planted */
+	const struct recorded_call *recorded;
+	const enum replay_form *entry_forms, *ret_forms; /* of their slots */
+	bool unless_recorded;        /* for processes in which another plan's records cannot be had */
+	const char *not_recorded;    /* the program records its calls, but not all that is asked: what it lacks */
 	bool inlined;                /* an instance of `name` inlined into func */
 	uint64_t call_pc;            /* then: binary_pc_frames() of it are its callers, func the last */
 	const char *approximate;     /* then: why the hits of its site need not be as many as the calls;
@@ -113,6 +139,7 @@ struct call_plan {
 
 struct call_hook {
 	const char *name;            /* the function's */
+	const struct join *join;     /* of the packs' point */
 	struct join_point at;
 	struct capture_program program;
 };
@@ -128,6 +155,9 @@ struct call_plan_options {
 	bool wants_stack;            /* stacks are needed (flame graphs) even if no action asks for them */
 	size_t max_functions;        /* more matches than that are an error that says how many; 0: no limit */
 	unsigned follow;             /* levels of calls that are found in the code of what is named; 0: none */
+	const struct recorded_call *const *recorded;
+	size_t nrecorded;
+	const char *cannot_plant;    /* why what is not recorded cannot be had; NULL: it is planted */
 };
 
 /* What following found, and what it left out. */
@@ -147,6 +177,7 @@ struct call_plans {
 	struct call_hook *hooks;
 	size_t nhooks;
 	struct call_follow follow;
+	size_t unrecorded;           /* functions that a pattern matches, and of which nothing can be had */
 	const char *hooks_why;       /* a hook that is not optional cannot be planted: the reason, or NULL */
 };
 

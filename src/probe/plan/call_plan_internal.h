@@ -50,6 +50,8 @@ int condition_split(const struct call_plan *p, const struct expr *condition, con
 
 /* ---- plan_late.c: what is tested where records are read ---- */
 
+/* Whether e is of type error, as far as it is known. */
+bool is_error_value(const struct call_plan *p, const struct expr *e, struct arena *arena);
 /* Whether any part of e asks for the text of an error. */
 bool asks_for_text(const struct call_plan *p, const struct expr *e, struct arena *arena);
 /* e asks for the text of the error *ret_error and nothing else: the operation, and the constant text that it takes. */
@@ -65,6 +67,7 @@ struct question_compiler {
 	struct shape_table *shapes; /* NULL: see shapes_why */
 	const char *shapes_why;
 	uint32_t next_group;
+	size_t unrecorded;   /* as in struct call_plans */
 	unsigned late_depth; /* how deep errors are followed whose text is asked for */
 	VEC(struct call_plan) plans;
 };
@@ -73,6 +76,19 @@ struct question_compiler {
 int plan_compile(struct question_compiler *qc, struct call_plan *plan, const char *return_why, struct err *err);
 /* Whether anything that is asked needs the return; soft: only because everything is printed. */
 bool plan_needs_return(const struct question_compiler *qc, const struct call_plan *plan, bool *ret_soft);
+
+/* ---- plan_recorded.c: calls that the program records itself ---- */
+
+/* What the program records of the calls of that function; NULL: nothing. */
+const struct recorded_call *recorded_call_of(const struct question_compiler *qc, const char *name);
+/*
+ * What plan->question asks, as programs for those records. -EINVAL, -ENODATA with a sentence: they lack something of
+ * what is asked.
+ */
+int plan_recorded(struct question_compiler *qc, struct call_plan *plan, const struct recorded_call *c,
+		  struct err *err);
+/* What it shows is all there. */
+bool plan_is_whole(const struct call_plan *plan);
 
 /* ---- plan_follow.c: calls of calls ---- */
 

@@ -4,7 +4,7 @@
 #include "probe/plan/call_plan_internal.h"
 
 /* Of type error, wherever it is known: a part that does not compile has no type, and its turn comes later. */
-static bool is_error(const struct call_plan *p, const struct expr *e, struct arena *arena)
+bool is_error_value(const struct call_plan *p, const struct expr *e, struct arena *arena)
 {
 	struct func f = p->func;
 	struct capture_scope scope = {.binary = p->binary, .func = &f, .signature = &p->signature,
@@ -41,7 +41,7 @@ bool is_text_of_error(const struct call_plan *p, const struct expr *e, struct ar
 		b = e->args[1];
 		*ret = *e->text == 'c' ? LATE_CONTAINS : e->text[3] == 'p' ? LATE_PREFIX : LATE_SUFFIX;
 	}
-	if (!b || b->op != EXPR_STRING || !is_error(p, a, arena))
+	if (!b || b->op != EXPR_STRING || !is_error_value(p, a, arena))
 		return false;
 	*ret_error = a;
 	*ret_text = b;

@@ -283,7 +283,8 @@ static void look_up_inlined(struct binary *b, const struct wanted *w, name_list 
 	size_t pos = 0;
 
 	while (binary_inlined_next(b, &pos, &name)) {
-		if (!name_fits(w, name) || strmap_get(&seen, name, strlen(name)))
+		if (!name_fits(w, name) || (w->how == MATCH_GLOB && is_woven_in(name)) ||
+		    strmap_get(&seen, name, strlen(name)))
 			continue;
 		strmap_set(&seen, name, strlen(name), (void *)name);
 		vec_push(found, name);

@@ -73,8 +73,23 @@ static struct ref add_item(struct builder *pb, struct capture_item item)
 	return (struct ref){.at_entry = !at_return, .item = side->items.len - 1};
 }
 
+/* Of an error that the program has recorded the type is known. */
+static const struct expr *recorded_part(const struct builder *pb, const struct expr *e)
+{
+	struct arena *arena = pb->qc->arena;
+	struct expr *type;
+
+	if (!pb->plan->recorded || !is_error_value(pb->plan, e, arena))
+		return e;
+	type = arena_new(arena, struct expr);
+	*type = (struct expr){.op = EXPR_CALL, .column = e->column, .text = "typeof", .len = 6, .nargs = 1};
+	type->args[0] = (struct expr *)e;
+	return type;
+}
+
 static struct capture_item shown_item(const struct builder *pb, const char *name, const struct expr *e, bool optional)
 {
+	e = recorded_part(pb, e);
 	return (struct capture_item){.name = name, .expr = e, .optional = optional, .whole = true,
 				     .depth = pb->qc->o->limits.depth + 1, .max_bytes = pb->qc->o->limits.max_string};
 }
@@ -475,7 +490,7 @@ static struct shown finish_shown(const struct builder *pb, const struct shown_re
 		return s;
 	}
 	s.slot = c->slot_of_item[item];
-	if (!s.type || (s.slot >= 0 && c->program.slots[s.slot].kind == VALUE_IMAGE))
+	if (!s.type || pb->plan->recorded || (s.slot >= 0 && c->program.slots[s.slot].kind == VALUE_IMAGE))
 		s.type = c->types[item];
 	if (s.slot < 0) {
 		s.why = why_missing(pb, &s, c->why[item]);
