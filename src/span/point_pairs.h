@@ -3,9 +3,12 @@
  * on the same thread or with the same value. Which these are is told by their names, or by who asks.
  *
  * By their names: X__start with X__done, X__end or X__stop; X__begin with X__end or X__done; X__entry with X__return or
- * X__exit; also with "-" or "_" for "__". What has an entry can be within itself, as calls can. So can others, where the
- * stack is deeper at the second start; else what was begun first has been left without a word, as PostgreSQL's queries
- * are by an error, and ends there: usdt.end_missing.
+ * X__exit; also with "-" or "_" for "__". What has an entry can be within itself, as calls can. So can others, where
+ * the stack is deeper at the second start; else what was begun first has been left without a word, as PostgreSQL's
+ * queries are by an error, and ends there: usdt.end_missing.
+ *
+ * A span's parent is the one that was open on its thread from its beginning to its end, and has its own end: calls at
+ * once, others when they have ended.
  */
 #ifndef SPAN_POINT_PAIRS_H
 #define SPAN_POINT_PAIRS_H
@@ -48,6 +51,8 @@ void point_pairs_free(struct point_pairs *p); /* NULL ok */
 bool point_pairs_know(struct point_pairs *p, const char *provider, const char *name);
 /* False: the probe has no counterpart, and stands for itself. */
 bool point_pairs_hit(struct point_pairs *p, const struct point_hit *h);
+/* What ended up to then, and waits for the end of the one around it, waits no longer: its parent is unknown. */
+void point_pairs_tick(struct point_pairs *p, uint64_t until_ns);
 void point_pairs_summary(const struct point_pairs *p, struct run_summary *sum);
 
 #endif

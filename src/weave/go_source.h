@@ -60,7 +60,7 @@ struct go_function {
 	struct go_span body;        /* from { to behind }; empty: it has none */
 	unsigned directives;        /* enum go_directive */
 	const char *span;           /* what stands behind //earshot:span; "": nothing does; NULL: that is not there */
-	struct go_usdt *usdt;       /* those above it, and those in its body once that is read, but not in literals there */
+	struct go_usdt *usdt;       /* those above it; once its body is read those in it, but not in literals */
 	size_t nusdt;
 	/* Of the body, without function literals in it: */
 	unsigned returns, defers, gotos, labels;

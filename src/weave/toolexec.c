@@ -190,7 +190,7 @@ static int link_program(const struct weaver *w, const struct tool_command *c)
 
 	if (output.len)
 		fwrite(output.data, 1, output.len, stdout);
-	if (!code && usdt_write_notes(c->out, &n, &err) < 0 && err.code != -ENOEXEC)
+	if (!code && usdt_write_notes(c->out, &n, &err) < 0)
 		fprintf(stderr, "earshot: its USDT probes stay without notes, so nobody finds them: %s\n", err.text);
 	return code;
 }

@@ -9,12 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/arena.h"
+#include "base/file.h"
 #include "base/vec.h"
-#include "binary/image.h"
 #include "weave/usdt.h"
 
 enum {
@@ -44,8 +45,10 @@ typedef VEC(struct found) found_list;
 
 struct noting {
 	const char *path;
-	struct image image;
-	struct stat stat;
+	int fd;
+	const unsigned char *data; /* the file, of any machine */
+	uint64_t size;
+	mode_t mode;
 	found_list stubs, semaphores;
 	uint64_t first, end; /* where the semaphores lie */
 	Elf64_Ehdr header;
@@ -72,34 +75,60 @@ static size_t texts_len(const char *at, size_t max)
 	return len;
 }
 
-static void take(struct noting *n, const struct image_segment *s, const unsigned char *at, size_t left)
+static void take(struct noting *n, const Elf64_Phdr *s, const unsigned char *at, size_t left)
 {
 	struct stub_words words;
-	struct found f = {.address = s->vaddr + (uint64_t)(at - (n->image.data + s->offset))};
+	struct found f = {.address = s->p_vaddr + (uint64_t)(at - (n->data + s->p_offset))};
 
 	memcpy(&words, at, sizeof(words));
 	f.key = words.key;
-	if (s->flags & PF_X && at >= n->image.data + s->offset + CODE_BYTES) {
+	if (s->p_flags & PF_X && at >= n->data + s->p_offset + CODE_BYTES) {
 		f.address -= CODE_BYTES;
 		f.texts = (const char *)at + sizeof(words);
 		f.len = texts_len(f.texts, MIN(left - sizeof(words), (size_t)TEXT_MAX));
 		if (f.len)
 			vec_push(&n->stubs, f);
-	} else if (s->flags & PF_W && left >= sizeof(struct semaphore)) {
+	} else if (s->p_flags & PF_W && left >= sizeof(struct semaphore)) {
 		vec_push(&n->semaphores, f);
 	}
 }
 
-static void search(struct noting *n, const struct image_segment *s)
+/* n bytes of the file; NULL: it has not so many there. */
+static const void *bytes_at(const struct noting *n, uint64_t at, uint64_t len)
+{
+	return at <= n->size && len <= n->size - at ? n->data + at : NULL;
+}
+
+static void search(struct noting *n, const Elf64_Phdr *s)
 {
 	static const uint64_t magic[2] = {USDT_MAGIC_0, USDT_MAGIC_1};
-	const unsigned char *from = n->image.data + s->offset, *end = from + s->filesz;
+	const unsigned char *from = bytes_at(n, s->p_offset, s->p_filesz), *end = from ? from + s->p_filesz : NULL;
 
-	if (!(s->flags & (PF_X | PF_W)))
+	if (!from || s->p_type != PT_LOAD || !(s->p_flags & (PF_X | PF_W)))
 		return;
 	for (const unsigned char *at = from; (at = memmem(at, (size_t)(end - at), magic, sizeof(magic))); at++)
 		if ((size_t)(end - at) >= sizeof(struct stub_words))
 			take(n, s, at, (size_t)(end - at));
+}
+
+/* False: it is none that could have probes. */
+static bool search_segments(struct noting *n)
+{
+	const Elf64_Ehdr *h = bytes_at(n, 0, sizeof(*h));
+	const unsigned char *all;
+
+	if (!h || memcmp(h->e_ident, ELFMAG, SELFMAG) != 0 || h->e_ident[EI_CLASS] != ELFCLASS64 ||
+	    h->e_ident[EI_DATA] != ELFDATA2LSB || h->e_phentsize != sizeof(Elf64_Phdr))
+		return false;
+	all = bytes_at(n, h->e_phoff, (uint64_t)h->e_phnum * sizeof(Elf64_Phdr));
+	for (size_t i = 0; all && i < h->e_phnum; i++) {
+		Elf64_Phdr s;
+
+		memcpy(&s, all + i * sizeof(s), sizeof(s));
+		search(n, &s);
+	}
+	n->header = *h;
+	return all;
 }
 
 static const struct found *semaphore_of(const struct noting *n, uint64_t key)
@@ -151,29 +180,22 @@ static void add_notes(struct noting *n)
 
 /* ---- sections ---- */
 
-static bool read_at(const struct noting *n, uint64_t at, void *ret, size_t len)
-{
-	return pread(image_fd(&n->image), ret, len, (off_t)at) == (ssize_t)len;
-}
-
 static int read_sections(struct noting *n, struct err *err)
 {
-	Elf64_Ehdr *h = &n->header;
+	const Elf64_Ehdr *h = &n->header;
 	const Elf64_Shdr *names;
+	const unsigned char *all = bytes_at(n, h->e_shoff, (uint64_t)h->e_shnum * sizeof(Elf64_Shdr));
+	const void *text;
 
-	if (!read_at(n, 0, h, sizeof(*h)) || !h->e_shnum || h->e_shnum > SECTIONS_MAX ||
-	    h->e_shentsize != sizeof(Elf64_Shdr) || h->e_shstrndx >= h->e_shnum)
-		return err_set(err, -ENOEXEC, "it has no table of sections");
+	if (!all || h->e_shentsize != sizeof(Elf64_Shdr) || h->e_shstrndx >= h->e_shnum || h->e_shnum > SECTIONS_MAX)
+		return err_set(err, -EINVAL, "it has no table of sections");
 	for (size_t i = 0; i < h->e_shnum; i++)
-		if (!read_at(n, h->e_shoff + i * sizeof(Elf64_Shdr), vec_add(&n->sections), sizeof(Elf64_Shdr)))
-			return err_set(err, -ENOEXEC, "its table of sections is cut");
+		memcpy(vec_add(&n->sections), all + i * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
 	names = &n->sections.data[h->e_shstrndx];
-	if (!names->sh_size || names->sh_size > 1 << 20)
-		return err_set(err, -ENOEXEC, "its sections have no names");
-	buf_reserve(&n->names, names->sh_size);
-	if (!read_at(n, names->sh_offset, n->names.data, names->sh_size))
-		return err_set(err, -ENOEXEC, "the names of its sections are cut");
-	n->names.len = names->sh_size;
+	text = bytes_at(n, names->sh_offset, names->sh_size);
+	if (!text || !names->sh_size)
+		return err_set(err, -EINVAL, "its sections have no names");
+	buf_append(&n->names, text, names->sh_size);
 	return 0;
 }
 
@@ -188,7 +210,7 @@ static int find_container(struct noting *n, struct err *err)
 		n->container = i;
 		return 0;
 	}
-	return err_set(err, -ENOEXEC, "its semaphores are not in one section");
+	return err_set(err, -EINVAL, "its semaphores are not in one section");
 }
 
 static Elf64_Word add_name(struct noting *n, const char *name)
@@ -246,29 +268,16 @@ static void lay_out(struct noting *n, uint64_t from, struct buf *out)
 
 /* ---- the file ---- */
 
-static int copy_file(int from, int to, uint64_t size)
-{
-	loff_t at = 0;
-
-	while ((uint64_t)at < size) {
-		ssize_t done = copy_file_range(from, &at, to, NULL, size - (uint64_t)at, 0);
-
-		if (done <= 0)
-			return done < 0 ? -errno : -EIO;
-	}
-	return 0;
-}
-
 static int write_copy(struct noting *n, int fd)
 {
-	uint64_t size = (uint64_t)n->stat.st_size, from = (size + 7) / 8 * 8;
+	uint64_t from = (n->size + 7) / 8 * 8;
 	_cleanup_(buf_done) struct buf tail = {0};
-	int r = copy_file(image_fd(&n->image), fd, size);
+	int r = write_all(fd, n->data, n->size);
 
 	lay_out(n, from, &tail);
 	if (r >= 0 && (pwrite(fd, tail.data, tail.len, (off_t)from) != (ssize_t)tail.len ||
 	               pwrite(fd, &n->header, sizeof(n->header), 0) != (ssize_t)sizeof(n->header) ||
-	               fchmod(fd, n->stat.st_mode & 07777) < 0))
+	               fchmod(fd, n->mode & 07777) < 0))
 		r = errno ? -errno : -EIO;
 	return r;
 }
@@ -296,34 +305,46 @@ static int write_notes(struct noting *n, struct err *err)
 {
 	int r;
 
-	for (size_t i = 0; i < n->image.nsegments; i++)
-		search(n, &n->image.segments[i]);
+	if (!search_segments(n))
+		return 0;
 	add_notes(n);
 	if (!n->nsites)
 		return 0;
-	if (fstat(image_fd(&n->image), &n->stat) < 0)
-		return err_set(err, -errno, "cannot look at %s: %s", n->path, strerror(errno));
 	r = read_sections(n, err);
 	if (r >= 0)
 		r = find_container(n, err);
 	return r < 0 ? r : replace(n, err);
 }
 
+static int map_file(struct noting *n)
+{
+	struct stat st;
+	void *p;
+
+	if (fstat(n->fd, &st) < 0)
+		return -errno;
+	n->size = (uint64_t)st.st_size;
+	n->mode = st.st_mode;
+	p = n->size ? mmap(NULL, n->size, PROT_READ, MAP_PRIVATE, n->fd, 0) : NULL;
+	if (p == MAP_FAILED)
+		return -errno;
+	n->data = p;
+	return 0;
+}
+
 int usdt_write_notes(const char *path, size_t *ret_n, struct err *err)
 {
-	struct noting n = {.path = path};
 	_cleanup_(cleanup_fd) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : 0;
+	struct noting n = {.path = path, .fd = fd};
+	int r = fd < 0 ? -errno : map_file(&n);
 
 	if (r < 0)
-		return err_set(err, r, "cannot open %s: %s", path, strerror(-r));
-	r = image_open(fd, path, &n.image, err);
-	if (r < 0)
-		return r;
+		return err_set(err, r, "cannot read %s: %s", path, strerror(-r));
 	r = write_notes(&n, err);
 	if (r >= 0)
 		*ret_n = n.nsites;
-	image_close(&n.image);
+	if (n.data)
+		munmap((void *)n.data, n.size);
 	vec_done(&n.stubs);
 	vec_done(&n.semaphores);
 	vec_done(&n.sections);

@@ -23,7 +23,7 @@
 
 struct made_options {
 	unsigned stubs, semaphores;
-	bool no_sections, small_section, endless_texts;
+	bool no_sections, small_section, endless_texts, foreign; /* foreign: of another system */
 };
 
 struct made_executable {
@@ -76,6 +76,8 @@ static inline void made_executable(struct made_executable *m, struct made_option
 	     .p_filesz = MADE_DATA_SIZE, .p_memsz = MADE_DATA_SIZE, .p_align = 0x1000}};
 
 	memset(m, 0, sizeof(*m));
+	if (o.foreign)
+		h.e_ident[EI_MAG0] = 'M';
 	memcpy(m->bytes, &h, sizeof(h));
 	memcpy(m->bytes + sizeof(h), loads, sizeof(loads));
 	memset(m->bytes + MADE_CODE_OFFSET, o.endless_texts ? 'x' : 0xcc, MADE_CODE_SIZE);

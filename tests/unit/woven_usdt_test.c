@@ -165,11 +165,12 @@ static void what_cannot_be_noted_stays(void **state)
 {
 	check_untouched((struct made_options){0}, 0, NULL);
 	check_untouched((struct made_options){.semaphores = 2}, 0, NULL);
+	check_untouched((struct made_options){.stubs = 2, .semaphores = 2, .foreign = true}, 0, NULL);
 	check_untouched((struct made_options){.stubs = 2}, 0, NULL);
 	check_untouched((struct made_options){.stubs = 1, .semaphores = 1, .endless_texts = true}, 0, NULL);
-	check_untouched((struct made_options){.stubs = 1, .semaphores = 1, .no_sections = true}, -ENOEXEC,
+	check_untouched((struct made_options){.stubs = 1, .semaphores = 1, .no_sections = true}, -EINVAL,
 	                "no table of sections");
-	check_untouched((struct made_options){.stubs = 1, .semaphores = 2, .small_section = true}, -ENOEXEC,
+	check_untouched((struct made_options){.stubs = 1, .semaphores = 2, .small_section = true}, -EINVAL,
 	                "not in one section");
 	assert_int_equal(usdt_write_notes("/nowhere/at/all", &(size_t){0}, NULL), -ENOENT);
 }
