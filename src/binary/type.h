@@ -97,7 +97,7 @@ struct type {
 	enum type_kind kind;
 	enum type_origin source;
 	bool named;
-	bool direct_iface;   /* held directly in an interface's data word */
+	bool direct_iface;   /* held directly in an interface's data word; read from source: certainly so */
 	bool has_methods;    /* an interface, read from source: so its first word is no type */
 	uint32_t align;
 	uint64_t size;

@@ -54,7 +54,7 @@ void executable_collect(struct observation *ob, struct executable *x)
 		}
 		groups = last;
 	}
-	x->nown = own_points_choose(x->probes, x->nprobes);
+	x->nown = own_points_choose(x->probes, x->nprobes, ob->planter);
 }
 
 static void analyse(struct observation *ob, struct executable *x)

@@ -7,11 +7,23 @@
 #include "base/map.h"
 #include "base/vec.h"
 
-size_t own_points_choose(struct plant_probe *probes, size_t n)
+static bool lacks_any(const struct plant_probe *probe)
+{
+	const struct own_point *own = probe->own;
+
+	while (own && !own->nlacks)
+		own = own->next;
+	return own;
+}
+
+size_t own_points_choose(struct plant_probe *probes, size_t n, bool plants)
 {
 	struct map lacking = {0}; /* groups */
 	size_t chosen = 0;
 
+	for (size_t i = 0; plants && i < n; i++)
+		if (lacks_any(&probes[i]))
+			probes[i].own = NULL;
 	for (size_t i = 0; i < n; i++)
 		if (probes[i].group && !probes[i].own && (!probes[i].optional || probes[i].ends))
 			map_set(&lacking, probes[i].group, probes);
@@ -22,6 +34,30 @@ size_t own_points_choose(struct plant_probe *probes, size_t n)
 	}
 	map_done(&lacking);
 	return chosen;
+}
+
+typedef VEC(const struct own_lack *) lack_list;
+
+static void add_lack(lack_list *all, const struct own_lack *l)
+{
+	for (size_t i = 0; i < all->len; i++)
+		if (!strcmp(all->data[i]->pack, l->pack) && !strcmp(all->data[i]->name, l->name))
+			return;
+	vec_push(all, l);
+}
+
+void own_points_lacks(const struct plant_probe *probes, size_t n, struct buf *out)
+{
+	lack_list all = {0};
+
+	for (size_t i = 0; i < n; i++)
+		for (const struct own_point *own = probes[i].own; own; own = own->next)
+			for (size_t k = 0; k < own->nlacks; k++)
+				add_lack(&all, &own->lacks[k]);
+	for (size_t i = 0; i < all.len; i++)
+		buf_printf(out, "%s%s (%s: %s)", i ? ", " : "", all.data[i]->name, all.data[i]->pack,
+			   all.data[i]->why);
+	vec_done(&all);
 }
 
 int own_points_attach(struct woven *w, const struct observed_process *p, bool kernel_clock, struct err *err)
@@ -41,6 +77,8 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 		const struct plant_probe *probe = &x->probes[i];
 
 		for (const struct own_point *own = probe->own; own; own = own->next) {
+			if (!own->key)
+				continue; /* of a release there is none */
 			target.known = own->known; /* the same of all */
 			target.nknown = own->nknown;
 			vec_push(&probes, ((struct woven_probe){.key = own->key,

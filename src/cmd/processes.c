@@ -24,6 +24,7 @@
 #define ENDING_MS 100         /* what has begun to end has ended by then */
 #define RECORDER_LOOK_NS 2000000u
 #define RECORDER_COMES_NS 2000000000u /* on a machine that is busy */
+#define NAMED_UNPLANTED 4u    /* of those that cannot be planted: more are a matter for `earshot inspect` */
 #define LOOK_NS 250000000u    /* how often observed processes are looked at, where nobody tells of execs */
 
 struct tracked {              /* an observed process */
@@ -221,15 +222,31 @@ static int use_own(struct observation *ob, struct tracked *t, struct err *err)
 static void tell_unplanted(struct observation *ob, struct tracked *t)
 {
 	_cleanup_(cleanup_free) size_t *rest = xcalloc(t->p.executable->nprobes + 1, sizeof(*rest));
+	const struct executable *x = t->p.executable;
 	const size_t n = rest_of(t, rest);
-	char text[1000];
+	_cleanup_(buf_done) struct buf text = {0};
 
 	if (!n)
 		return;
-	snprintf(text, sizeof(text),
-		 "%s was built without %zu of the %zu probes for it, and these cannot be planted: %s",
-		 process_name(&t->p.process), n, t->p.executable->nprobes, ob->no_planter.text);
-	observation_note_once(ob, text);
+	buf_printf(&text, "%s was built without %zu of the %zu probes for it (", process_name(&t->p.process), n,
+		   x->nprobes);
+	for (size_t i = 0; i < MIN(n, NAMED_UNPLANTED); i++)
+		buf_printf(&text, "%s%s", i ? ", " : "", x->probes[rest[i]].label);
+	buf_printf(&text, "%s), and these cannot be planted: %s", n > NAMED_UNPLANTED ? " …" : "", ob->no_planter.text);
+	observation_note_once(ob, text.data);
+}
+
+static void tell_lacks(struct observation *ob, struct tracked *t)
+{
+	const struct executable *x = t->p.executable;
+	_cleanup_(buf_done) struct buf lacks = {0}, text = {0};
+
+	own_points_lacks(x->probes, x->nprobes, &lacks);
+	if (!lacks.len)
+		return;
+	buf_printf(&text, "%s: its spans are without what could not be built into it, %s, and a probe that would have "
+		   "it cannot be planted: %s", process_name(&t->p.process), lacks.data, ob->no_planter.text);
+	observation_note_once(ob, text.data);
 }
 
 /*
@@ -250,6 +267,7 @@ static int plant(struct observation *ob, struct tracked *t, struct err *err)
 	if (!ob->planter) {
 		tell_planted(ob, t);
 		tell_unplanted(ob, t);
+		tell_lacks(ob, t);
 		return n;
 	}
 	t->p.plants = t->plants = xcalloc(x->nprobes, sizeof(struct plant *));

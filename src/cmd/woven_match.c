@@ -10,24 +10,27 @@
 #include "plant/woven_plan.h"
 #include "weave/spans.h"
 
-static bool find_fact(struct binary *b, const struct woven_fact *f, struct woven_known *ret)
+static bool is_field_type(const struct type *t, const char *expected)
+{
+	return !strcmp(t->name, expected) || (type_is_basic(t) && !strcmp(type_kind_name(t->kind), expected));
+}
+
+/* What has no descriptor is held by nothing. */
+static struct woven_known find_type(struct binary *b, const struct woven_fact *f)
 {
 	const struct type *t = binary_type(b, *f->type == '*' ? f->type + 1 : f->type);
+
+	if (t && *f->type == '*')
+		t = binary_type_pointer_to(b, t);
+	return t && t->rtype ? (struct woven_known){f->key, t->rtype, true} : (struct woven_known){f->key, 1, false};
+}
+
+static bool find_field(struct binary *b, const struct type *t, const struct woven_fact *f, struct woven_known *ret)
+{
 	struct field_path path;
 
-	if (!t && !f->field) {
-		*ret = (struct woven_known){f->key, 1, false}; /* nothing holds it */
-		return true;
-	}
-	if (!t)
-		return false;
-	if (!f->field) {
-		t = *f->type == '*' ? binary_type_pointer_to(b, t) : t;
-		*ret = (struct woven_known){f->key, t->rtype, true};
-		return t->rtype;
-	}
 	if (!type_field_find(b, t, f->field, &path) || path.n != 1 || !path.steps[0].type ||
-	    strcmp(path.steps[0].type->name, f->field_type) != 0)
+	    !is_field_type(path.steps[0].type, f->field_type))
 		return false;
 	*ret = (struct woven_known){f->key, 1 + path.steps[0].offset, false};
 	return true;
@@ -43,10 +46,17 @@ void woven_set_read(struct binary *b, struct woven_set *ret)
 	for (size_t i = 0; i < ret->n; i++)
 		for (size_t k = 0; k < ret->points[i].nfacts; k++) {
 			const struct woven_fact *f = &ret->points[i].facts[k];
+			const struct type *t = f->field ? binary_type(b, f->type) : NULL;
 			struct woven_known found;
 
-			if (!map_set(&seen, f->key, ret) && find_fact(b, f, &found))
+			if (map_set(&seen, f->key, ret))
+				continue;
+			if (!f->field)
+				vec_push(&known, find_type(b, f));
+			else if (t && find_field(b, t, f, &found))
 				vec_push(&known, found);
+			else if (t)
+				map_set(&ret->missing, f->key, ret);
 		}
 	ret->nknown = known.len;
 	ret->known = known.len ? arena_memdup(&ret->arena, known.data, known.len * sizeof(*known.data)) : NULL;
@@ -56,6 +66,7 @@ void woven_set_read(struct binary *b, struct woven_set *ret)
 
 void woven_set_done(struct woven_set *s)
 {
+	map_done(&s->missing);
 	arena_done(&s->arena);
 }
 
@@ -92,6 +103,50 @@ static const int *slots_for(struct arena *arena, const struct woven_point *p, co
 									? (int)p->nslots
 									: slot_for(p, j, item);
 	return slots;
+}
+
+static const char *why_left(const struct woven_set *s, const struct join *j, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t k = 0; is_point(&s->points[i], j) && k < s->points[i].nleft; k++)
+			if (!strcmp(s->points[i].left[k].name, name))
+				return s->points[i].left[k].kind;
+	return "its pack was another one when it was built";
+}
+
+/* What is kept is no value of the span's: whoever uses it lacks what it would make of it. */
+static bool is_lacking(const struct join *j, size_t item, const struct own_point *all)
+{
+	const int slot = j->capture.slot_of_item[item];
+
+	if (slot < 0 || j->variant->captures[item].use == USE_SAVED)
+		return false;
+	while (all && all->slots[slot] < 0)
+		all = all->next;
+	return !all;
+}
+
+const struct own_lack *woven_lacks(struct woven_set *s, const struct join *j, const struct own_point *all,
+				   size_t *ret_n)
+{
+	VEC(struct own_lack) lacks = {0};
+	const struct own_lack *kept;
+
+	for (size_t item = 0; all && item < j->variant->ncaptures; item++) {
+		const char *name = j->variant->captures[item].name;
+
+		if (is_lacking(j, item, all))
+			vec_push(&lacks, ((struct own_lack){j->pack->name, name, why_left(s, j, name)}));
+	}
+	for (size_t i = 0; all && i < s->n; i++)
+		for (size_t k = 0; is_point(&s->points[i], j) && k < s->points[i].nfacts; k++)
+			if (map_get(&s->missing, s->points[i].facts[k].key))
+				vec_push(&lacks, ((struct own_lack){j->pack->name, s->points[i].facts[k].field,
+								    "it has another type in this program"}));
+	*ret_n = lacks.len;
+	kept = lacks.len ? arena_memdup(&s->arena, lacks.data, lacks.len * sizeof(*lacks.data)) : NULL;
+	vec_done(&lacks);
+	return kept;
 }
 
 /* ---- marks ---- */
@@ -135,13 +190,21 @@ static int plan_use(enum mark_use use)
 		return WOVEN_BY_KEY;
 	case MARK_CARRIED:
 		return WOVEN_CARRIED;
+	case MARK_TRACESTATE:
+		return WOVEN_STATE;
+	case MARK_FOUND:
+		return WOVEN_BY_OTHER;
 	default:
 		return -1;
 	}
 }
 _Static_assert(MARKS_START == 0 && MARKS_TIE == 2 && MARKS_DETACH == 3 && MARKS_END == 4 && MARKS_UNWIND == 5 &&
 		       MARKS_EXIT == 6 && MARKS_INJECT == 7 && INJECT_WRITTEN == 0 &&
-		       INJECT_PRESENT == 1 && INJECT_STATE_SHIFT == 8,
+		       INJECT_PRESENT == 1 && INJECT_LIMITED == 2 && INJECT_NO_SPAN == 3 &&
+		       INJECT_UNEXPECTED == 4 && INJECT_TOO_LARGE == 5 && INJECT_NO_ROOM == 6 &&
+		       INJECT_STATE_WRITTEN == 1 && INJECT_STATE_PRESENT == 2 && INJECT_STATE_NO_ROOM == 3 &&
+		       INJECT_STATE_TOO_LONG == 4 && INJECT_STATE_SHIFT == 8 && INJECT_LINE == 0 &&
+		       INJECT_FIELD == 1 && INJECT_FRAME == 2 && INJECT_MESSAGE == 3 && INJECT_RECORD == 4,
 	       "recorders have these numbers");
 
 /* The ids go into a request that its writer is about to send. */
@@ -154,6 +217,12 @@ static const struct woven_plan *inject_plan_of(struct woven_set *s, const struct
 		return NULL;
 	plan = arena_new(&s->arena, struct woven_plan);
 	*plan = (struct woven_plan){.action = MARKS_INJECT, .inject = slot};
+	if (j->marks && j->marks->naround <= WOVEN_PLAN_AROUND) {
+		plan->group = j->marks->group;
+		plan->nwords = (uint8_t)j->marks->naround;
+		for (size_t i = 0; i < j->marks->naround; i++)
+			plan->around[i] = j->marks->around[i];
+	}
 	return plan;
 }
 

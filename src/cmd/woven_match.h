@@ -2,7 +2,9 @@
 #ifndef CMD_WOVEN_MATCH_H
 #define CMD_WOVEN_MATCH_H
 
+#include "base/map.h"
 #include "cmd/targets.h"
+#include "plant/plant.h"
 #include "plant/woven.h"
 #include "probe/pack/join.h"
 #include "probe/plan/call_plan.h"
@@ -12,6 +14,7 @@ struct woven_set {            /* of an executable */
 	size_t n, broken;
 	const struct woven_known *known; /* of what all of them ask for */
 	size_t nknown;
+	struct map missing;   /* keys of fields that a type of the program does not have so */
 	struct arena arena;
 };
 /* What points need to be told of types is looked up in b; what is not as they were built to expect is left out. */
@@ -37,6 +40,9 @@ struct recorded_points {
 };
 /* All of them, in the set's arena. Where points of a span do so as well, those that are for questions are taken. */
 const struct recorded_call *const *woven_calls(struct woven_set *s, size_t *ret_n);
+/* What the join's program would capture and none of its points (all) does; in the set's arena. */
+const struct own_lack *woven_lacks(struct woven_set *s, const struct join *j, const struct own_point *all,
+				   size_t *ret_n);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
 /* … all that is to be observed: what runs; a command that is to be started. A mere word is a system's program. */

@@ -89,15 +89,13 @@ static int field_exists(struct points_weaver *w, const char *path, struct err *e
 	return types->ops->find_field(types, t, dot + 1, &found);
 }
 
-/* Only of this package is it known which functions there are. */
-static int function_exists(struct points_weaver *w, const char *name, struct err *err)
+/* As above; -ESRCH: only of this package is it known which functions there are. */
+static int function_exists(struct points_weaver *w, const char *name)
 {
 	struct woven_function found;
 	int r = woven_function_find(w->package, name, &found, NULL);
 
-	if (r == -ESRCH)
-		return err_set(err, -ENODATA, "whether the program has %s cannot be told from this package", name);
-	return r != -ENOENT;
+	return r == -ESRCH ? r : r != -ENOENT;
 }
 
 /* Whether the source of names[0] calls names[1], …: all of them, or none. As above. */
@@ -106,6 +104,8 @@ static int check_calls(struct points_weaver *w, const char *const *names, bool a
 	struct woven_function caller;
 	int r = woven_function_find(w->package, names[0], &caller, err);
 
+	if (r == -ESRCH)
+		return 0; /* another package's: whoever listens knows */
 	if (r)
 		return r == -ENOENT ? r : err_set(err, -ENODATA, "what %s calls cannot be told", names[0]);
 	for (size_t i = 1; names[i]; i++) {
@@ -126,12 +126,14 @@ static int check_calls(struct points_weaver *w, const char *const *names, bool a
 }
 
 /*
- * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does
- * (needs_copy, needs_run) is not known yet: the point is there in case that it is needed.
+ * 0: v can be used. -ENOENT: it is not needed here. -ENODATA: that cannot be told. What all of the program does or has
+ * (needs_copy, needs_run; functions of other packages: 1) is not known yet: the point is there in case that it is
+ * needed.
  */
 static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
 {
 	int is = v->needs_call ? check_calls(w, v->needs_call, true, err) : 0;
+	bool in_case = false;
 
 	if (!is && v->needs_no_call)
 		is = check_calls(w, v->needs_no_call, false, err);
@@ -145,17 +147,21 @@ static int check_needs(struct points_weaver *w, const struct pack_variant *v, st
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_present);
 	}
-	if (is >= 0 && v->needs_func) {
-		is = function_exists(w, v->needs_func, err);
+	if (is < 0)
+		return is;
+	if (v->needs_func) {
+		is = function_exists(w, v->needs_func);
+		in_case |= is == -ESRCH;
 		if (!is)
 			return err_set(err, -ENOENT, "not needed here: there is no %s", v->needs_func);
 	}
-	if (is >= 0 && v->needs_no_func) {
-		is = function_exists(w, v->needs_no_func, err);
+	if (v->needs_no_func) {
+		is = function_exists(w, v->needs_no_func);
+		in_case |= is == -ESRCH;
 		if (is > 0)
 			return err_set(err, -ENOENT, "not needed here: there is %s", v->needs_no_func);
 	}
-	return is < 0 ? is : 0;
+	return in_case;
 }
 
 /* ---- the signature ---- */
@@ -280,7 +286,19 @@ static const char *receiver_of(struct arena *arena, const char *name, const char
 	return dot[-1] == ')' ? arena_strndup(arena, own + 1, (size_t)(dot - own) - 2) : NULL;
 }
 
-/* Of a function of another package what the pack declares is believed, where it does. */
+/* By its predeclared name; NULL: it is none. */
+static const struct type *integer_type(struct points_weaver *w, const char *name)
+{
+	struct type_lookup *types = source_types_lookup(w->types);
+	const struct type *t = types->ops->parse(types, "", name, NULL);
+
+	return t && !t->named && type_is_integer(t) ? t : NULL;
+}
+
+/*
+ * Of a function of another package what the pack declares is believed, where it does: of one that nothing is known of,
+ * too, as far as it is an integer.
+ */
 static void declared_variables(struct points_weaver *w, const struct func_ref *ref, struct bound_variables *ret)
 {
 	struct type_lookup *types = source_types_lookup(w->types);
@@ -296,6 +314,8 @@ static void declared_variables(struct points_weaver *w, const struct func_ref *r
 
 		params[i].name = d->name;
 		params[i].type = d->type ? types->ops->parse(types, package, d->type, NULL) : NULL;
+		if (d->type && !params[i].type)
+			params[i].type = integer_type(w, d->type);
 	}
 	*ret = (struct bound_variables){.params = params, .nparams = ref->declared ? n : skip, .has_receiver = skip};
 }
@@ -329,6 +349,12 @@ static int entry_scope(struct points_weaver *w, const struct pack_variant *v, st
 	return r;
 }
 
+/* int64(x) is an int64, whatever is known of x; NULL: it is no such conversion. */
+static const struct type *converted_type(struct points_weaver *w, const struct expr *e)
+{
+	return e->op == EXPR_CALL && e->nargs == 1 ? integer_type(w, e->text) : NULL;
+}
+
 static const struct type *kept_type(void *arg, const struct pack_variant *v, const char *expression)
 {
 	struct points_weaver *w = arg;
@@ -337,10 +363,11 @@ static const struct type *kept_type(void *arg, const struct pack_variant *v, con
 	struct bind_scope scope;
 	struct expr *e;
 
-	if (v->at_return || entry_scope(w, v, &scope) < 0 || expr_parse(expression, arena, &e, NULL) < 0 ||
-	    bind_expr(&scope, e, expression, arena, &n, NULL) < 0)
+	if (expr_parse(expression, arena, &e, NULL) < 0)
 		return NULL;
-	return n->type;
+	if (!v->at_return && entry_scope(w, v, &scope) >= 0 && !bind_expr(&scope, e, expression, arena, &n, NULL))
+		return n->type;
+	return converted_type(w, e);
 }
 
 /* ---- binding and printing ---- */
@@ -350,7 +377,8 @@ static const char not_wanted[] = "no later point needs it";
 /* What is there for --propagate. */
 static bool is_of_request(enum capture_use use)
 {
-	return use == USE_PRESENT || use == USE_ARMED || use == USE_INJECT || use == USE_CARRIER;
+	return use == USE_PRESENT || use == USE_ARMED || use == USE_INJECT || use == USE_CARRIER ||
+	       use == USE_BY;
 }
 
 static struct capture_item item_of(const struct weaving_point *wp, const struct pack_capture *c)
@@ -449,19 +477,22 @@ static enum go_probe probe_of(const struct points_weaver *w, const struct weavin
 	enum point_role role = wp->point->role;
 
 	if (!w->wanted->usdt || !wp->part || wp->at_unwinding || !strcmp(w->package->path, "runtime") ||
-	    role == POINT_ARM || role == POINT_INJECT || role == POINT_RELEASE)
+	    role == POINT_ARM || role == POINT_INJECT || role == POINT_RELEASE || pack_lends(wp->variant))
 		return GO_PROBE_NONE;
 	return role == POINT_START && !wp->variant->at_return ? GO_PROBE_BEHIND : GO_PROBE_BEFORE;
 }
 
-/* 0: the point is printed, and can be put in. -ESRCH: the variant is of another package. */
+/*
+ * 0: the point is printed, and can be put in; 1: likewise, but whether it is the variant for this program is not known
+ * here. -ESRCH: the variant is of another package.
+ */
 static int try_variant(struct points_weaver *w, struct weaving_point *wp, const struct pack_variant *v, struct err *err)
 {
 	struct arena *arena = &w->package->arena;
 	struct woven_function found, before;
 	struct func_ref ref;
 	size_t function;
-	int r = func_ref_parse(v->func, arena, &ref, err);
+	int r = func_ref_parse(v->func, arena, &ref, err), in_case;
 
 	wp->variant = v;
 	wp->func = r >= 0 ? ref.name : v->func;
@@ -472,7 +503,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 		return r;
 	if (v->declared)
 		ref = (struct func_ref){.name = ref.name, .declared = true, .signature = *v->declared};
-	r = check_needs(w, v, err);
+	in_case = r = check_needs(w, v, err);
 	if (r < 0)
 		return r;
 	if (found.outer && is_wrapped(w, found.outer))
@@ -494,7 +525,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 		wp->function = function;
 	else
 		w->functions.data[function] = before;
-	return r;
+	return r < 0 ? r : in_case;
 }
 
 /* ---- the point's text ---- */
@@ -744,7 +775,8 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 
 	for (size_t i = 0; i < fn->function->nparams; i++)
 		if (wp->printed.used[i])
-			buf_printf(&out, ", %s", woven_param(w->package, fn, i));
+			buf_printf(&out, ", %s%s", wp->printed.by_address[i] ? "&" : "",
+			           woven_param(w->package, fn, i));
 	for (size_t i = 0; wp->asked && i < wp->asked->n; i++)
 		if (wp->asked->expressions[i].type)
 			buf_printf(&out, ", %s", wp->asked->expressions[i].text);
@@ -871,17 +903,29 @@ static void put_call(struct points_weaver *w, size_t number)
 		go_edits_insert(edits, at, "%s earshot_f%zu(earshotDepth()%s) };", test, number, arguments_of(w, wp));
 }
 
-/* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
+/*
+ * Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. Last is what
+ * gives the call something instead of its own, which the others are not to see.
+ */
+enum call_turn { TURN_DEFERS, TURN_ENTRY, TURN_LENDS, TURNS };
+
+static enum call_turn turn_of(const struct points_weaver *w, size_t number)
+{
+	const struct weaving_point *wp = &w->points.data[number];
+
+	if (wp->asked)
+		return TURN_ENTRY;
+	if (wp->variant->at_return || followers_of(w, number))
+		return TURN_DEFERS;
+	return pack_lends(wp->variant) ? TURN_LENDS : TURN_ENTRY;
+}
+
 static void put_calls(struct points_weaver *w)
 {
-	for (int entries = 0; entries <= 1; entries++)
-		for (size_t i = 0; i < w->points.len; i++) {
-			const struct weaving_point *wp = &w->points.data[i];
-			bool defers = !wp->asked && (wp->variant->at_return || followers_of(w, i));
-
-			if (!follows(wp) && defers != entries)
+	for (enum call_turn turn = 0; turn < TURNS; turn++)
+		for (size_t i = 0; i < w->points.len; i++)
+			if (!follows(&w->points.data[i]) && turn_of(w, i) == turn)
 				put_call(w, i);
-		}
 	for (size_t i = 0; i < w->functions.len; i++)
 		if (w->functions.data[i].wrapped)
 			woven_function_wrap(w->package, &w->functions.data[i], i);
@@ -941,11 +985,10 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 {
 	struct err err = {0}, first = {0};
 	const char *func = NULL;
+	bool woven = false;
 
-	/* Woven code lends no memory yet. */
-	if (wp->point->role == POINT_RELEASE ||
-	    (wp->point->nvariants && pack_loan(wp->point, &wp->point->variants[0])))
-		return;
+	if (wp->point->role == POINT_RELEASE)
+		return; /* what woven code gives a call instead of its own is the collector's */
 	kept_values_of(w->wanted, wp->pack, wp->part, wp->point, kept_type, w, &w->package->arena, &wp->kept);
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
 		int r;
@@ -956,18 +999,20 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 			continue;
 		err = (struct err){0};
 		r = try_variant(w, wp, &wp->point->variants[i], &err);
-		if (!r) {
+		if (r >= 0) {
 			vec_push(&w->points, *wp);
 			if (wp->point->role == POINT_START && !wp->variant->at_return && keeps(wp->variant))
 				weave_unwinding(w, wp);
-			return;
+			woven = true;
 		}
+		if (!r)
+			return;
 		if (r != -ESRCH && r != -ENOENT && !first.code) {
 			func = wp->func;
 			first = err;
 		}
 	}
-	if (!first.code)
+	if (woven || !first.code)
 		return;
 	vec_push(&w->refused, ((struct refused_point){wp->pack, pack_woven_span(wp->part), wp->point->name, func,
 	                                              arena_strdup(&w->package->arena, first.text)}));

@@ -721,5 +721,7 @@ void source_type_fields(struct source_types *s, struct source_type *t)
 	read_lines(&f);
 	t->nfields = f.out.len;
 	t->fields = f.out.len ? arena_memdup(&s->arena, f.out.data, f.out.len * sizeof(*f.out.data)) : NULL;
+	/* Of several, newer versions of Go hold some so: that is left open. */
+	t->type.direct_iface = t->nfields == 1 && !t->partial && t->fields->type && is_pointer_shaped(t->fields->type);
 	vec_done(&f.out);
 }

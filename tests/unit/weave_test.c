@@ -306,7 +306,8 @@ static void contexts_are_followed(void **state)
 static void what_is_anothers_is_asked_for(void **state)
 {
 	static const char other[] = "package other\ntype hidden struct{ n int; more struct{} }\n"
-	                            "type inner struct{ h *hidden }\ntype Open struct{ inner }\n";
+	                            "type inner struct{ h *hidden }\ntype Open struct{ inner }\n"
+	                            "type H = hidden\ntype direct struct{ h *hidden }\n";
 	char root[] = "/tmp/earshot-weave-XXXXXX", path[64], file[80];
 	struct source s;
 	struct woven_point points[4];
@@ -323,16 +324,21 @@ static void what_is_anothers_is_asked_for(void **state)
 	close(fd);
 	goroot = root;
 	source_open(&s, "example.com/x",
-	            "package main\n\nimport \"other\"\n\nfunc run(o *other.Open, x interface{}) {}\nfunc stop() {}\n");
+	            "package main\n\nimport \"other\"\n\nfunc run(o *other.Open, x interface{}) {}\nfunc stop() {}\n"
+	            "func more(h *other.H, x interface{}) {}\n");
 	weave_one(&s,
 	          PACK(POINT("begin", "start", "main.run(o *other.Open, x any)",
 	                     ", capture: {n: o.h.n, m: 'x.(*other.hidden).n', is: {expr: x, when: 'typeof(x) == "
 	                     "\"*other.hidden\"', optional: true}, all: {expr: '*o.h', optional: true}}")
+	                   POINT("more", "note", "main.more(h *other.H, x any)",
+	                         ", capture: {n: h.n, d: 'uintptr(x.(other.direct).h)'}")
 	                   POINT("end", "end", "main.stop", "")),
 	          NULL);
 	goroot = NULL;
 	assert_int_equal(s.package.warnings.len, 0);
-	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_int_equal(read_points(&s, &arena, points, 4), 3);
+	assert_int_equal(points[1].nleft, 0);
+	assert_int_equal(points[1].nfacts, 3);
 	assert_int_equal(points[0].nslots, 2 + 5);
 	assert_int_equal(points[0].nleft, 2);
 	assert_int_equal(points[0].nfacts, 3);
@@ -346,11 +352,49 @@ static void what_is_anothers_is_asked_for(void **state)
 	text = s.package.added.data[0].text.data;
 	assert_non_null(strstr(text, "(*(*unsafe_.Pointer)("));
 	assert_null(strstr(text, "other_.hidden"));
+	assert_non_null(strstr(text, "func earshot_f1(earshotD uintptr, earshotI0 interface{}, x interface {}) ("));
+	assert_non_null(strstr(text, "\th := (*[2]unsafe_.Pointer)(unsafe_.Pointer(&earshotI0))[1]\n\t_ = h\n"));
 	source_close(&s);
 	arena_done(&arena);
 	assert_int_equal(unlink(file) | rmdir(path), 0);
 	*strrchr(path, '/') = 0;
 	assert_int_equal(rmdir(path) | rmdir(root), 0);
+}
+
+/* Types of packages that are not even there when this one is compiled: packs declare what of them is looked into. */
+static void what_packs_declare_is_asked_for(void **state)
+{
+	static const char types[] = "types:\n  a.b/v1.Err: 'struct { Code Code; in Rows }'\n  a.b/v1.Code: string\n"
+	                            "  a.b/v2.Err: 'struct { Code string }'\n  a.b/v1.Rows: 'interface { Close() }'\n"
+	                            "  a.b/v1.rows: 'struct { n int }'\n";
+	struct source s;
+	struct woven_point points[4];
+	struct arena arena = {0};
+	const char *text, *first, *second;
+
+	source_open(&s, "example.com/x", "package x\n\nfunc run(e error) {}\nfunc stop() {}\n");
+	weave_one(&s,
+	          arena_printf(&arena, "%s%s",
+	                       PACK(POINT("begin", "start", "example.com/x.run(e error)",
+	                                  ", capture: {code: {expr: ['e.(*a.b/v1.Err).Code', 'e.(*a.b/v2.Err).Code']},"
+	                                  " n: 'e.(*a.b/v1.Err).in.(*a.b/v1.rows).n',"
+	                                  " is: {expr: typeof(e), when: 'typeof(e) != \"a.b/v1.Err\"'}}")
+	                            POINT("end", "end", "example.com/x.stop", "")),
+	                       types),
+	          NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_int_equal(points[0].nleft, 0);
+	assert_int_equal(points[0].nfacts, 8);
+	assert_string_equal(points[0].facts[1].field_type, "string"); /* whatever name it has there */
+	text = s.package.added.data[0].text.data;
+	first = strstr(text, "// code\n");
+	second = first ? strstr(first + 1, "// code\n") : NULL;
+	assert_non_null(second);
+	assert_non_null(memmem(first, (size_t)(second - first), "if earshotS[0].status != 1 {\n", 29));
+	assert_non_null(strstr(text, "interface{}(*(*interface{ earshotAny() })("));
+	source_close(&s);
+	arena_done(&arena);
 }
 
 /* What a panic's note would ask of what the start has kept is told by the start's function. */
@@ -437,6 +481,59 @@ static void values_are_kept(void **state)
 	at = strstr(text, "func earshot_f2(");
 	assert_non_null(at = strstr(at, "\tearshotForget(0x"));
 	assert_int_equal(strncmp(strstr(at, "0x") + 2, key, 8), 0);
+	source_close(&s);
+	arena_done(&arena);
+}
+
+static void check_text(const struct source *s, const char *want)
+{
+	if (!strstr(s->package.added.data[0].text.data, want))
+		fail_msg("%s is not in %s", want, s->package.added.data[0].text.data);
+}
+
+/* What is changed of a call is taken by its address; what another package knows is not asked for here. */
+static void what_is_sent_is_written(void **state)
+{
+	static const char pack[] =
+	    PACK(POINT("arm", "arm", "example.com/other.(*W).Arm(id int, room int)",
+	               ", save: {id: {expr: id}, room: 'int64(recv.batch)'}")
+	         POINT("field", "inject", "example.com/x.go.(*F).Write(p Params)",
+	               ", needs_func: example.com/other.Run, inject: {form: field, armed: p.ID == saved.id && saved.room > 2,"
+	               " carrier: uintptr(recv), state_present: p.ID == 7, buffer: p.Block}")
+	         POINT("message", "inject", "example.com/x.go.(*F).Send(hdr []byte)", ", inject: {form: message, buffer: hdr}")
+	         POINT("given-back", "release", "example.com/x.go.(*F).Send(hdr []byte)", ", at: return")
+	         POINT("record", "inject", "example.com/x.go.(*F).Put(r *Record)",
+	               ", inject: {form: record, carrier: r, buffer: r, list: Headers}")
+	         POINT("put", "note", "example.com/x.go.(*F).Put(r *Record)", ", capture: {n: r.N}")
+	         POINT("b", "start", "main.b", "") POINT("e", "end", "main.e", ""));
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+	char *text;
+
+	source_open(&s, "example.com/x.go",
+	            "package x\n\ntype F struct{}\ntype Params struct { ID int; Block []byte }\n"
+	            "type Header struct { Key string; Value []byte }\ntype Record struct { N int; Headers []Header }\n"
+	            "func (f *F) Write(p Params) {}\nfunc (f *F) Send(hdr []byte) {}\nfunc (f *F) Put(r *Record) {}\n");
+	weave_one(&s, pack, NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
+	assert_string_equal(points[0].point, "field");
+	assert_int_equal(points[0].nslots, 10);
+	assert_string_equal(points[0].slots[1].name, "propagated");
+	check_text(&s, "func earshot_f0(earshotD uintptr, f *F, earshotA1 *Params) (written bool) {\n"
+		       "\tp := *earshotA1\n\t_ = p\n");
+	check_text(&s, "unsafe_.Pointer(&earshotA1.Block)\n");
+	check_text(&s, "\t\tearshotS[9].value = 1\n");
+	check_text(&s, "func earshot_f1(earshotD uintptr, earshotA1 *[]uint8) (written bool) {\n");
+	check_text(&s, "\t\tearshotL = make([]byte, len(hdr)+82)\n");
+	check_text(&s, "\tif earshotS[7].value != 0 {\n\t\t*earshotA1 = earshotL[:earshotS[7].value]\n\t}\n\treturn written\n");
+	check_text(&s, "\t\tearshotR.Headers = append(append(make([]Header, 0, len(r.Headers)+1), r.Headers...), "
+		       "Header{Key: \"traceparent\", Value: earshotL})\n\t\t*earshotA1 = &earshotR\n");
+	text = woven_text(&s); /* others at the entry see what the call was given */
+	assert_non_null(strstr(text, "Put(r *Record) { if *earshotSwitch != earshot_p3.off { earshot_f3(earshotDepth(), r) };"
+	                             " if *earshotSwitch != earshot_p2.off { earshot_f2(earshotDepth(), &r) };}"));
+	free(text);
 	source_close(&s);
 	arena_done(&arena);
 }
@@ -559,6 +656,40 @@ static void methods_of_types_that_are_only_taken(void **state)
 		source_close(&s);
 		arena_done(&arena);
 	}
+}
+
+/* An exported method could be called by any interface: unless values of its type do nothing but to have it taken. */
+static void exported_methods_that_are_values(void **state)
+{
+	static const char pack[] = PACK(POINT("begin", "start", "main.t.M-fm()", ", capture: {n: recv.n}")
+	                                    POINT("end", "end", "main.stop", ""));
+	static const char source[] = "package main\n// a t\ntype t struct{ n int }\n"
+	                             "func (x t) M() { print(x.n) }\nfunc (t) other() {}\nfunc stop() {}\n"
+	                             "var f = t{1}.M\nfunc use(h interface{ M() }) { h.M() }\n";
+	static const char *const not_so[] = {"var v interface{ M() } = t{2}\n", "func g() { t{3}.M() }\n",
+	                                     "type u = t\n", "type s struct{ t }\n", "func h(x t) {}\n",
+	                                     "func (x t) o() { use(x) }\n", "func (x t) o() { x.M() }\n",
+	                                     "var p *t\n", "var l = func(x t) {}\n",
+	                                     "var l func(t) int\n"};
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char text[400];
+	struct source s;
+
+	source_open(&s, "main", source);
+	weave_one(&s, pack, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[0].func, "main.t.M-fm");
+	source_close(&s);
+	for (size_t i = 0; i < ARRAY_SIZE(not_so); i++) {
+		snprintf(text, sizeof(text), "%s%s", source, not_so[i]);
+		source_open(&s, "main", text);
+		weave_one(&s, pack, NULL);
+		if (read_points(&s, &arena, points, 4) != 1)
+			fail_msg("woven with %s", not_so[i]);
+		source_close(&s);
+	}
+	arena_done(&arena);
 }
 
 /* What could not be woven is told by another point of its span. */
@@ -841,12 +972,15 @@ int main(void)
 	    cmocka_unit_test(packs_bind_against_declarations),
 	    cmocka_unit_test(contexts_are_followed),
 	    cmocka_unit_test(what_is_anothers_is_asked_for),
+	    cmocka_unit_test(what_packs_declare_is_asked_for),
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
 	    cmocka_unit_test(values_are_kept),
+	    cmocka_unit_test(what_is_sent_is_written),
 	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),
 	    cmocka_unit_test(methods_of_types_that_are_only_taken),
+	    cmocka_unit_test(exported_methods_that_are_values),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
 	    cmocka_unit_test(calls_tell_their_variables),

@@ -154,12 +154,15 @@ static bool is_nameable(struct go_printer *g, const struct type *t)
 	return is;
 }
 
-/* The Go type of a variable for it: a pointer to what the package cannot name is one to anything. NULL: refused. */
-static const char *holder(struct go_printer *g, const struct type *t)
+const char *go_holder(struct go_printer *g, const struct type *t)
 {
-	if (g->woven && t->kind == KIND_POINTER && !is_nameable(g, t))
+	if (!g->woven || is_nameable(g, t))
+		return go_type(g, t);
+	if (is_pointer_shaped(t))
 		return arena_printf(g->arena, "%s.Pointer", go_import(g->file, g->arena, "unsafe"));
-	return go_type(g, t);
+	if (t->kind == KIND_INTERFACE && t->has_methods)
+		return "interface{ earshotAny() }";
+	return type_is_basic(t) ? type_kind_name(t->kind) : go_type(g, t);
 }
 
 /* ---- names ---- */
@@ -167,7 +170,7 @@ static const char *holder(struct go_printer *g, const struct type *t)
 /* What an earlier point has kept, in the slot of its number. A pointer lies where the collector sees it. */
 static const char *kept(struct go_printer *g, const struct bound *n)
 {
-	const char *type = holder(g, n->type), *slot = arena_printf(g->arena, "earshotV[%zu]", n->index);
+	const char *type = go_holder(g, n->type), *slot = arena_printf(g->arena, "earshotV[%zu]", n->index);
 
 	if (!type)
 		return NULL;
@@ -262,7 +265,12 @@ static const char *foreign_words(struct go_printer *g, const char *e, const stru
 	return words;
 }
 
-/* x.(*T) for such a T, as a pointer to anything. */
+static const char *address_of(struct go_printer *g, const char *e)
+{
+	return e ? arena_printf(g->arena, "&%s", e) : NULL;
+}
+
+/* x.(T) for such a T: the interface's second word, as a pointer to anything. */
 static const char *assert_foreign(struct go_printer *g, const struct bound *n)
 {
 	const char *e = go_expr(g, n->a), *words, *is;
@@ -288,28 +296,33 @@ static const char *foreign_field(struct go_printer *g, const struct bound *n)
 		base = pointer(g, n->a->a);
 	else if (n->a->op == BOUND_FIELD)
 		base = foreign_field(g, n->a);
+	else if (n->a->op == BOUND_ASSERT && t->direct_iface) /* the second word is the struct */
+		base = address_of(g, assert_foreign(g, n->a));
 	else if (n->a->op == BOUND_PARAM || n->a->op == BOUND_RESULT)
 		base = arena_printf(g->arena, "&%s", name_of(g, n->a));
 	else
 		return go_refuse(g, "the field %s of %s is not exported", n->field.name, t->name);
 	if (!base)
 		return NULL;
-	at = fact(g, arena_printf(g->arena, "field\t%s\t%s\t%s", t->name, n->field.name, n->type->name));
+	at = fact(g, arena_printf(g->arena, "field\t%s\t%s\t%s", t->name, n->field.name,
+	                          type_is_basic(n->type) ? type_kind_name(n->type->kind) : n->type->name));
 	return go_temp(g, arena_printf(g->arena, "%s.Pointer(uintptr(%s) + uintptr(%s-1))",
 	                               go_import(g->file, g->arena, "unsafe"), unsafe_pointer(g, base), at));
 }
 
 static const char *foreign_value(struct go_printer *g, const struct bound *n)
 {
-	const char *type = holder(g, n->type), *at = type ? foreign_field(g, n) : NULL;
+	const char *type = go_holder(g, n->type), *at = type ? foreign_field(g, n) : NULL;
 
+	if (at && n->type->kind == KIND_INTERFACE) /* what it holds has none of its methods */
+		return arena_printf(g->arena, "interface{}(*(*%s)(%s))", type, at);
 	return at ? arena_printf(g->arena, "(*(*%s)(%s))", type, at) : NULL;
 }
 
-/* What stands for a pointer of another type only as long as nobody asks for its type. */
+/* What stands for a pointer of another type only as long as nobody asks for its type, or looks into a map. */
 static bool check_nameable(struct go_printer *g, const struct bound *n)
 {
-	return !n->type || n->constant || is_made_here(n->type) || !g->woven || n->type->kind != KIND_POINTER ||
+	return !n->type || n->constant || is_made_here(n->type) || !g->woven || !is_pointer_shaped(n->type) ||
 	       is_nameable(g, n->type);
 }
 
@@ -380,7 +393,8 @@ static const char *element(struct go_printer *g, const struct bound *n)
 
 static const char *key(struct go_printer *g, const struct bound *n)
 {
-	const char *map = go_expr(g, n->a), *k = map ? go_expr(g, n->b) : NULL, *value = new_name(g), *is = new_name(g);
+	const char *map = check_nameable(g, n->a) ? go_expr(g, n->a) : NULL, *k = map ? go_expr(g, n->b) : NULL;
+	const char *value = new_name(g), *is = new_name(g);
 
 	if (!k)
 		return NULL;
@@ -430,8 +444,12 @@ static const char *asserted(struct go_printer *g, const struct bound *n)
 {
 	const char *value = "", *is;
 
-	if (g->woven && n->type->kind == KIND_POINTER && !is_nameable(g, n->type))
+	if (g->woven && !is_nameable(g, n->type) && is_pointer_shaped(n->type))
 		return assert_foreign(g, n);
+	if (g->woven && !is_nameable(g, n->type) && type_is_basic(n->type)) {
+		value = assert_foreign(g, n);
+		return value ? arena_printf(g->arena, "(*(*%s)(%s))", type_kind_name(n->type->kind), value) : NULL;
+	}
 	if (!assert_type(g, n->a, n->type, &value, &is))
 		return NULL;
 	STOP_IF(g, SLOT_OTHER_TYPE, "!%s", is);
@@ -524,7 +542,8 @@ static const char *text_call(struct go_printer *g, const struct bound *n)
 /* Keys of a map, or what the elements of a list begin with. The text is of small letters. */
 static const char *has_name(struct go_printer *g, const struct bound *n)
 {
-	const char *list = go_temp(g, go_expr(g, n->a)), *found = new_name(g), *each = new_name(g), *name;
+	const char *list = check_nameable(g, n->a) ? go_temp(g, go_expr(g, n->a)) : NULL, *found = new_name(g);
+	const char *each = new_name(g), *name;
 
 	if (!list)
 		return NULL;
@@ -651,7 +670,7 @@ static const char *compare_type(struct go_printer *g, const struct bound *n)
 	}
 	if (!n->held)
 		return equal ? "false" : "true";
-	if (g->compares_foreign && !is_nameable(g, n->held))
+	if (g->woven && !is_nameable(g, n->held))
 		foreign_words(g, is, n->held, &is);
 	else if (!assert_type(g, x->a, n->held, &value, &is))
 		return NULL;
@@ -740,7 +759,7 @@ static const char *operation(struct go_printer *g, const struct bound *n)
 		return a;
 	case BOUND_LEN:
 	case BOUND_CAP:
-		a = go_expr(g, n->a);
+		a = check_nameable(g, n->a) ? go_expr(g, n->a) : NULL;
 		return a ? arena_printf(g->arena, "%s(%s)", n->op == BOUND_LEN ? "len" : "cap", a) : NULL;
 	case BOUND_CONVERT:
 		return convert(g, n);

@@ -31,7 +31,6 @@ struct go_printer {
 	char why[200];            /* it cannot be written in Go */
 	const char *slot;         /* of a woven point: what is captured goes there. NULL: earshotProbe takes it */
 	bool woven;               /* a woven point's: there is no earshotProbe to ask */
-	bool compares_foreign;    /* … and may compare with a type that the package cannot name */
 	bool asks_kept;           /* … it uses what an earlier point has kept: slots, in earshotV */
 	/*
 	 * Of a woven point: what the package cannot say in Go, and the program is told by whoever reads its types.
@@ -52,6 +51,11 @@ const char *go_temp(struct go_printer *g, const char *e);
 
 /* A type as the package writes it, and what it needs is imported. */
 const char *go_type(struct go_printer *g, const struct type *t);
+/*
+ * The Go type of a variable for it, which the package may not be able to name: a pointer (a map, a channel, a function)
+ * is one to anything then, a number or a text has no name, and an interface with methods is laid out as any other such.
+ */
+const char *go_holder(struct go_printer *g, const struct type *t);
 const char *go_package_name(struct arena *arena, const char *path);
 /* What the file calls import number i of its own. */
 const char *go_import_name(const struct go_file *f, struct arena *arena, size_t i);
