@@ -61,7 +61,7 @@ def _tracestate(minor):
 
 
 def _messages(minor):
-    path = pathlib.Path(public_copy(_module(minor, "mailer", "--packs", propagate_messages.calls_pack())))
+    path = pathlib.Path(public_copy(_module(minor, "mailer", "--packs", "*", "--packs", propagate_messages.calls_pack())))
     messages = scaled(1000, 500, "PROPAGATE")
     return f"nats: {propagate_messages.check_nats('woven', messages, path, NOBODY)}; " \
            f"kafka-go: {propagate_messages.check_kafka(messages, path, NOBODY)}"
