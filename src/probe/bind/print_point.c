@@ -813,8 +813,8 @@ static int print_params(struct printing *pr, struct buf *out, struct err *err)
 		if (!pr->used[i])
 			continue;
 		name = variable_name(pr, i);
-
-		        	if (!type && !pr->by_address[i] && pr->g.program->side == SIDE_ENTRY && v[i].type->kind == KIND_POINTER) {
+		if (!type && !pr->by_address[i] && pr->g.program->side == SIDE_ENTRY &&
+		    v[i].type->kind == KIND_POINTER) {
 			type = "interface{}";
 			name = unpacked(pr, name, i);
 		}
