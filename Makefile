@@ -141,7 +141,8 @@ soak-traces: all
 soak-woven: $(BUILD)/tests/unit/woven_test
 	EARSHOT_GOROUTINES=10000000 $<
 soak-propagate: all
-	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages
+	EARSHOT_PROPAGATE=100000 EARSHOT_PROPAGATE_MEANWHILE=100000 tests/e2e/run.py propagate propagate_messages \
+		'woven_traces/propagate*' 'woven_traces/tracestate*' 'woven_traces/messages*'
 soak-record: all
 	EARSHOT_DEATHS=50 tests/e2e/run.py 'record/panic*' 'record/crash*' 'record/kill*' 'record/oom*'
 soak-cycles: all

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "cmd/call_groups.h"
 #include "cmd/observation_internal.h"
@@ -17,6 +18,7 @@
 #include "target/family.h"
 
 #define TICKS_A_SECOND 10
+#define PARENT_WAIT_NS UINT64_C(1000000000) /* for the end of what is around a span */
 
 /* A site that is asked about. */
 struct asked_site {
@@ -53,6 +55,7 @@ struct usdt_consumer {
 	struct call_decoder *decoder;
 	uint64_t calls, ngroups;
 	unsigned planted, refused, ticks;
+	unsigned told;             /* how many are planted */
 	bool stopping;             /* --limit is reached */
 };
 
@@ -430,6 +433,15 @@ static void left(struct consumer *c, struct observed_process *p, bool exited)
 	(void)c, (void)p, (void)exited;
 }
 
+/* Once for each step. */
+static void tell_planted(struct usdt_consumer *s)
+{
+	if (s->planted != s->told)
+		observation_note(s->consumer.observation, "%u %s in place", s->planted,
+				 plural(s->planted, "probe is", "probes are"));
+	s->told = s->planted;
+}
+
 static bool all_ended(const struct usdt_consumer *s)
 {
 	const struct target_plan *t = s->o->targets;
@@ -447,6 +459,9 @@ static void tick(struct consumer *c)
 	family_update(s->family);
 	if (s->o->targets->watches && ++s->ticks % TICKS_A_SECOND == 0)
 		add_matching(s, NULL);
+	tell_planted(s);
+	if (s->o->spans)
+		s->o->spans->tick(s->o->spans, clock_monotonic_ns() - PARENT_WAIT_NS);
 	if (all_ended(s))
 		observation_quit(c->observation);
 }
@@ -468,7 +483,7 @@ static void finish(struct consumer *c)
 	s->plants.len = 0;
 	observation_drain_all(c->observation);
 	if (s->o->spans)
-		s->o->spans->finish(s->o->spans);
+		s->o->spans->tick(s->o->spans, UINT64_MAX);
 	show_aggregates(s, true);
 }
 
@@ -581,9 +596,7 @@ int usdt_observe(struct observation *ob, struct consumer *c, struct loop *loop)
 	}
 	if (!self(c)->planted)
 		observation_note(ob, "nothing that runs matches yet; waiting for it to start (Ctrl-C ends)");
-	else
-		observation_note(ob, "%u %s in place", self(c)->planted,
-				 plural(self(c)->planted, "probe is", "probes are"));
+	tell_planted(self(c));
 	loop_run(loop);
 	r = self(c)->planted ? EXIT_DONE : EXIT_NOTHING;
 	observation_finish(ob);

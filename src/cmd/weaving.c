@@ -207,6 +207,10 @@ static int check_packs(struct weaving *w, const char *folder, struct err *err)
 	pack_set packs = {0};
 	int r = packs_load(&w->packs, &(struct local_packs){.directory = folder}, &packs, err);
 
+	for (size_t i = 0; r >= 0 && i < packs.len; i++)
+		if (packs.data[i]->on_request)
+			r = err_set(err, -EINVAL, "--packs %s: what is in this pack cannot be woven; it can be planted "
+						  "(attach)", packs.data[i]->name);
 	if (r >= 0)
 		name_local(w, folder, &packs);
 	packs_done(&packs);

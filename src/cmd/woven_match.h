@@ -33,9 +33,6 @@ const struct woven_point *woven_match(struct woven_set *s, const struct join *j,
  * or it has more words than a plan.
  */
 const struct woven_plan *woven_plan_of(struct woven_set *s, const struct woven_point *p, const struct join *j);
-/* What the join's program would capture and none of its points (all) does; in the set's arena. */
-const struct own_lack *woven_lacks(struct woven_set *s, const struct join *j, const struct own_point *all,
-				   size_t *ret_n);
 /* A function of which the program records each call, and by which points. */
 struct recorded_points {
 	struct recorded_call call; /* plans have it */
@@ -43,6 +40,9 @@ struct recorded_points {
 };
 /* All of them, in the set's arena. Where points of a span do so as well, those that are for questions are taken. */
 const struct recorded_call *const *woven_calls(struct woven_set *s, size_t *ret_n);
+/* What the join's program would capture and none of its points (all) does; in the set's arena. */
+const struct own_lack *woven_lacks(struct woven_set *s, const struct join *j, const struct own_point *all,
+				   size_t *ret_n);
 /* Whether an executable has points of its own: nothing needs to be planted in it. Opens the file. */
 bool woven_file(const char *path);
 /* … all that is to be observed: what runs; a command that is to be started. A mere word is a system's program. */

@@ -96,6 +96,8 @@ static int check_calls(struct points_weaver *w, const char *const *names, bool a
 	struct woven_function caller;
 	int r = woven_function_find(w->package, names[0], &caller, err);
 
+	if (r == -ESRCH)
+		return 0; /* another package's: whoever listens knows */
 	if (r)
 		return r == -ENOENT ? r : err_set(err, -ENODATA, "what %s calls cannot be told", names[0]);
 	for (size_t i = 1; names[i]; i++) {
@@ -276,7 +278,19 @@ static const char *receiver_of(struct arena *arena, const char *name, const char
 	return dot[-1] == ')' ? arena_strndup(arena, own + 1, (size_t)(dot - own) - 2) : NULL;
 }
 
-/* Of a function of another package what the pack declares is believed, where it does. */
+/* By its predeclared name; NULL: it is none. */
+static const struct type *integer_type(struct points_weaver *w, const char *name)
+{
+	struct type_lookup *types = source_types_lookup(w->types);
+	const struct type *t = types->ops->parse(types, "", name, NULL);
+
+	return t && !t->named && type_is_integer(t) ? t : NULL;
+}
+
+/*
+ * Of a function of another package what the pack declares is believed, where it does: of one that nothing is known of,
+ * too, as far as it is an integer.
+ */
 static void declared_variables(struct points_weaver *w, const struct func_ref *ref, struct bound_variables *ret)
 {
 	struct type_lookup *types = source_types_lookup(w->types);
@@ -292,6 +306,8 @@ static void declared_variables(struct points_weaver *w, const struct func_ref *r
 
 		params[i].name = d->name;
 		params[i].type = d->type ? types->ops->parse(types, package, d->type, NULL) : NULL;
+		if (d->type && !params[i].type)
+			params[i].type = integer_type(w, d->type);
 	}
 	*ret = (struct bound_variables){.params = params, .nparams = ref->declared ? n : skip, .has_receiver = skip};
 }
@@ -325,6 +341,12 @@ static int entry_scope(struct points_weaver *w, const struct pack_variant *v, st
 	return r;
 }
 
+/* int64(x) is an int64, whatever is known of x; NULL: it is no such conversion. */
+static const struct type *converted_type(struct points_weaver *w, const struct expr *e)
+{
+	return e->op == EXPR_CALL && e->nargs == 1 ? integer_type(w, e->text) : NULL;
+}
+
 static const struct type *kept_type(void *arg, const struct pack_variant *v, const char *expression)
 {
 	struct points_weaver *w = arg;
@@ -333,10 +355,11 @@ static const struct type *kept_type(void *arg, const struct pack_variant *v, con
 	struct bind_scope scope;
 	struct expr *e;
 
-	if (v->at_return || entry_scope(w, v, &scope) < 0 || expr_parse(expression, arena, &e, NULL) < 0 ||
-	    bind_expr(&scope, e, expression, arena, &n, NULL) < 0)
+	if (expr_parse(expression, arena, &e, NULL) < 0)
 		return NULL;
-	return n->type;
+	if (!v->at_return && entry_scope(w, v, &scope) >= 0 && !bind_expr(&scope, e, expression, arena, &n, NULL))
+		return n->type;
+	return converted_type(w, e);
 }
 
 /* ---- binding and printing ---- */
@@ -346,7 +369,8 @@ static const char not_wanted[] = "no later point needs it";
 /* What is there for --propagate. */
 static bool is_of_request(enum capture_use use)
 {
-	return use == USE_PRESENT || use == USE_ARMED || use == USE_INJECT || use == USE_CARRIER;
+	return use == USE_PRESENT || use == USE_ARMED || use == USE_INJECT || use == USE_CARRIER ||
+	       use == USE_BY;
 }
 
 static struct capture_item item_of(const struct weaving_point *wp, const struct pack_capture *c)
@@ -650,7 +674,8 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 
 	for (size_t i = 0; i < fn->function->nparams; i++)
 		if (wp->printed.used[i])
-			buf_printf(&out, ", %s", woven_param(w->package, fn, i));
+			buf_printf(&out, ", %s%s", wp->printed.by_address[i] ? "&" : "",
+			           woven_param(w->package, fn, i));
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
@@ -753,17 +778,27 @@ static void put_call(struct points_weaver *w, size_t number)
 		                arguments_of(w, wp));
 }
 
-/* Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. */
+/*
+ * Deferred calls come first: what is deferred first runs last, behind all that the function itself defers. Last is what
+ * gives the call something instead of its own, which the others are not to see.
+ */
+enum call_turn { TURN_DEFERS, TURN_ENTRY, TURN_LENDS, TURNS };
+
+static enum call_turn turn_of(const struct points_weaver *w, size_t number)
+{
+	const struct weaving_point *wp = &w->points.data[number];
+
+	if (wp->variant->at_return || followers_of(w, number))
+		return TURN_DEFERS;
+	return pack_lends(wp->variant) ? TURN_LENDS : TURN_ENTRY;
+}
+
 static void put_calls(struct points_weaver *w)
 {
-	for (int entries = 0; entries <= 1; entries++)
-		for (size_t i = 0; i < w->points.len; i++) {
-			const struct weaving_point *wp = &w->points.data[i];
-			bool defers = wp->variant->at_return || followers_of(w, i);
-
-			if (!follows(wp) && defers != entries)
+	for (enum call_turn turn = 0; turn < TURNS; turn++)
+		for (size_t i = 0; i < w->points.len; i++)
+			if (!follows(&w->points.data[i]) && turn_of(w, i) == turn)
 				put_call(w, i);
-		}
 	for (size_t i = 0; i < w->functions.len; i++)
 		if (w->functions.data[i].wrapped)
 			woven_function_wrap(w->package, &w->functions.data[i], i);
@@ -825,10 +860,8 @@ static void weave_point(struct points_weaver *w, struct weaving_point *wp)
 	const char *func = NULL;
 	bool woven = false;
 
-	/* Woven code lends no memory yet. */
-	if (wp->point->role == POINT_RELEASE ||
-	    (wp->point->nvariants && pack_loan(wp->point, &wp->point->variants[0])))
-		return;
+	if (wp->point->role == POINT_RELEASE)
+		return; /* what woven code gives a call instead of its own is the collector's */
 	kept_values_of(w->wanted, wp->pack, wp->part, wp->point, kept_type, w, &w->package->arena, &wp->kept);
 	for (size_t i = 0; i < wp->point->nvariants; i++) {
 		int r;

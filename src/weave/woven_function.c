@@ -8,26 +8,19 @@
 
 /* ---- finding it ---- */
 
-/* What of a full name stands behind its package, and the package as it is imported. NULL: there is no dot. */
-static const char *split_name(struct arena *arena, const char *full_name, const char **ret_package)
+/* The linker writes a dot of a path's last element as %2e; packs may write it as it is. */
+static const char *without_escapes(struct arena *arena, const char *path, size_t len)
 {
-	size_t n = strcspn(full_name, "([");
-	const char *slash = memrchr(full_name, '/', n), *from = slash ? slash : full_name;
-	const char *dot = memchr(from, '.', n - (size_t)(from - full_name));
-	char *package, *to;
+	char *text = arena_strndup(arena, path, len), *to = text;
 
-	if (!dot)
-		return NULL;
-	package = to = arena_strndup(arena, full_name, (size_t)(dot - full_name));
-	for (const char *p = package; *p; p++) { /* the linker writes a dot of the last element as %2e */
+	for (const char *p = text; *p; p++) {
 		bool escaped = !strncmp(p, "%2e", 3);
 
 		*to++ = escaped ? '.' : *p;
 		p += escaped ? 2 : 0;
 	}
 	*to = 0;
-	*ret_package = package;
-	return dot + 1;
+	return text;
 }
 
 /* A package is known by its import path, but for a program's own, which is called main. */
@@ -36,6 +29,20 @@ static bool is_package(const struct weave_package *p, const char *path)
 	bool main_package = p->name && !strcmp(p->name, "main");
 
 	return main_package ? !strcmp(path, "main") : !strcmp(path, p->path);
+}
+
+/* What of a full name stands behind p; NULL: it is another package's. */
+static const char *name_in(struct weave_package *p, const char *full_name)
+{
+	size_t n = strcspn(full_name, "([");
+	const char *slash = memrchr(full_name, '/', n), *dot = slash ? slash : full_name;
+
+	while ((dot = memchr(dot, '.', n - (size_t)(dot - full_name)))) {
+		if (is_package(p, without_escapes(&p->arena, full_name, (size_t)(dot - full_name))))
+			return dot + 1;
+		dot++;
+	}
+	return NULL;
 }
 
 /* Behind up to four digits; NULL: there are none. */
@@ -122,6 +129,40 @@ static bool calls_method(const struct weave_package *p, const char *own)
 	return false;
 }
 
+/* What stands before i is that word. */
+static bool follows_word(const struct go_scan *g, size_t i, const char *word)
+{
+	size_t n = strlen(word);
+
+	while (i && strchr(" \t(*", g->text[i - 1]))
+		i--;
+	return i >= n && go_scan_is_word(g, i - n, word) && (i == n || isspace((unsigned char)g->text[i - n - 1]));
+}
+
+/*
+ * Whether the type that stands at i is declared there, is that of a receiver, or is of a value whose method is taken as
+ * a value at once: T{…}.m.
+ */
+static bool is_harmless(const struct go_scan *g, size_t i, const char *type, const char *own)
+{
+	size_t behind = go_scan_blanks(g, i + strlen(type)), dot;
+
+	if (go_scan_is(g, behind, ")")) {
+		const size_t name = go_scan_blanks(g, behind + 1), end = go_scan_name(g, name);
+
+		if (end == name || !go_scan_is(g, end, "("))
+			return false; /* the parameter of a function that has no name */
+		while (i && (isalnum((unsigned char)g->text[i - 1]) || strchr(" *_", g->text[i - 1])))
+			i--;
+		return follows_word(g, i, "func");
+	}
+	dot = go_scan_is(g, behind, "{") ? go_scan_brackets(g, behind) : 0;
+	if (!dot)
+		return follows_word(g, i, "type");
+	return go_scan_is(g, dot, ".") && go_scan_is_word(g, dot + 1, own) &&
+	       !go_scan_is(g, go_scan_blanks(g, dot + 1 + strlen(own)), "(");
+}
+
 /* Its methods look into it, and do nothing else with it. */
 static bool looks_into(const struct go_source *s, const struct go_function *f, const char *own)
 {
@@ -149,55 +190,34 @@ static bool is_looked_into(const struct go_source *s, const char *type, const ch
 	return s;
 }
 
-/* Whether at lies where that type is declared, or is the receiver's of one of its methods. */
-static bool declares(const struct go_source *s, const char *type, size_t at)
-{
-	const size_t behind = at + strlen(type);
-
-	for (size_t i = 0; i < s->ntypes; i++) {
-		const struct go_scan g = {s->text, s->types[i].type.start};
-
-		if (!strcmp(s->types[i].name, type) && go_scan_space(&g, behind) == g.n)
-			return true;
-	}
-	for (size_t i = 0; i < s->nfunctions; i++) {
-		const struct go_function *f = &s->functions[i];
-
-		if (f->receiver && f->nparams && f->params[0].type.start <= at && behind <= f->params[0].type.end)
-			return true;
-	}
-	return false;
-}
-
-/* "T{…}.m" stands at i, and is no call. */
-static bool is_taken(const struct go_scan *g, size_t i, const char *own)
-{
-	size_t open = go_scan_name(g, i), behind = go_scan_is(g, open, "{") ? go_scan_brackets(g, open) : 0;
-
-	return behind && go_scan_is(g, behind, ".") && go_scan_is_word(g, behind + 1, own) &&
-	       !go_scan_is(g, go_scan_blanks(g, behind + 1 + strlen(own)), "(");
-}
-
-/* Whether all that the package does with a type is to make values of it and to take their method of that name: no
- * interface has one. */
-static bool is_only_taken(const struct weave_package *p, const char *type, const char *own)
+/* All that the package does with values of the type is to take that method of theirs: so no interface has one. */
+static bool only_taken(const struct weave_package *p, const char *type, const char *own)
 {
 	for (size_t i = 0; i < p->nfiles; i++) {
-		const struct go_source *s = p->files[i].source;
 		const struct go_scan g = {p->files[i].text.data, p->files[i].text.len};
 
-		if (!is_looked_into(s, type, own))
+		if (!is_looked_into(p->files[i].source, type, own))
 			return false;
-		for (size_t at = 0, behind; at < g.n; at = behind) {
+		for (size_t at = 1, behind; at < g.n; at = behind) {
 			behind = go_scan_opaque(&g, at);
 			if (behind > at)
 				continue;
 			behind = MAX(go_scan_name(&g, at), at + 1);
-			if (go_scan_is_word(&g, at, type) && !declares(s, type, at) && !is_taken(&g, at, own))
+			if (go_scan_is_word(&g, at, type) && !is_harmless(&g, at, type, own))
 				return false;
 		}
 	}
 	return true;
+}
+
+/* Whether nobody can call the method but as a value. */
+static bool is_only_value(struct weave_package *p, const char *method, const char *own)
+{
+	const char *type = arena_strndup(&p->arena, method, (size_t)(own - 1 - method));
+
+	if (!isupper((unsigned char)*own) && !calls_method(p, own))
+		return true;
+	return !isupper((unsigned char)*type) && isalpha((unsigned char)*type) && only_taken(p, type, own);
 }
 
 /*
@@ -207,28 +227,24 @@ static bool is_only_taken(const struct weave_package *p, const char *type, const
 static int method_of_value(struct weave_package *p, const char **name, struct err *err)
 {
 	size_t n = strlen(*name);
-	const char *dot, *type;
+	const char *dot;
 
 	if (n < 4 || strcmp(*name + n - 3, "-fm") != 0)
 		return 0;
 	*name = arena_strndup(&p->arena, *name, n - 3);
 	dot = strrchr(*name, '.');
-	type = dot ? arena_strndup(&p->arena, *name, (size_t)(dot - *name)) : "(";
-	if (dot && !isupper((unsigned char)dot[1]) && !calls_method(p, dot + 1))
-		return 0;
-	if (dot && *type != '(' && !isupper((unsigned char)*type) && is_only_taken(p, type, dot + 1))
-		return 0;
-	return err_set(err, -EINVAL, "the method is not only used as a value");
+	if (!dot || !is_only_value(p, *name, dot + 1))
+		return err_set(err, -EINVAL, "the method is not only used as a value");
+	return 0;
 }
 
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
 {
-	const char *package, *name = split_name(&p->arena, full_name, &package);
-	const char *literal;
+	const char *name = name_in(p, full_name), *literal;
 	size_t len;
 	int r;
 
-	if (!name || !is_package(p, package))
+	if (!name)
 		return -ESRCH;
 	r = method_of_value(p, &name, err);
 	if (r < 0)

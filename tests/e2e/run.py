@@ -81,6 +81,7 @@ GROUPS = (
     "weave_source",
     "gotrace",
     "usdt",
+    "usdt_events",
     "usdt_debian",
     "weave",
     "weave_builds",

@@ -16,6 +16,7 @@ from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, run_once, scrat
 from spans import check
 from target import MINORS, Httpd
 from testing import Test
+from weave_builds import WITHOUT
 
 SOURCES = ROOT / "tests" / "go"
 PACK = SOURCES / "woven" / "woven.yaml"
@@ -187,25 +188,6 @@ def _asked(minor):
     assert worker.done() == SAYS
 
 
-def _lacks(minor):
-    """What woven code cannot say of a span is seen by planting all of it; who may not do that is told what the spans lack."""
-    path, said = _woven(minor, "woven", "--packs", PACK)
-    assert not _quiet(said), said
-    for prefix, words in ((), 1), (WITHOUT, None):
-        worker = Worker(path, prefix)
-        until("it is the program", lambda: os.readlink(f"/proc/{worker.pid}/exe") == str(path))
-        with attach(worker.popen.pid, options=("--packs", str(PACK)), prefix=prefix) as earshot:
-            until("it is observed", lambda: earshot.check_alive() and "observing " in earshot.err())
-            worker.work()
-            earshot.finish()
-            spans = [s for s in earshot.objects() if s.get("name") == "look"]
-        assert worker.done() == SAYS
-        assert [s["attributes"].get("item") for s in spans] == ["pear", None, None], (spans, earshot.describe())
-        assert all(s["attributes"].get("words") == words for s in spans), spans
-        lines = [line for line in earshot.err().splitlines() if "its spans are without" in line]
-        assert [re.search(r"words \(woven: ([^)]+)\)", line) is not None for line in lines] == [True] * (not words), earshot.err()
-
-
 # Each with what it says of a round of work: values, or counts.
 QUESTIONS = {
     "main.(*Shop).Add { print(n, note, total) }": [[21, "a note", 43], [1, "", 0]],
@@ -218,7 +200,6 @@ QUESTIONS = {
     "main.deferring { print(n, ret0) }": [[3, 3]],
     "main.recursion { count(); sum(ret0); max(n) by n > 1 }": {"count()": 4, "sum(ret0)": 10, "max(n) by n > 1": 1},
 }
-WITHOUT = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
 
 
 def _answers(path, questions, *options, prefix=(), rounds=2, **env):
@@ -289,6 +270,25 @@ def _refused_questions(minor):
                                 timeout=60, check=True).stdout
         assert re.search(r"main\.recursion\(n int\) int +# woven: nothing is planted", listed), listed
         assert "woven, but that is not enough: not all that it would show" in listed, listed
+
+
+def _lacks(minor):
+    """What woven code cannot say of a span is seen by planting all of it; who may not do that is told what the spans lack."""
+    path, said = _woven(minor, "woven", "--packs", PACK)
+    assert not _quiet(said), said
+    for prefix, words in ((), 1), (WITHOUT, None):
+        worker = Worker(path, prefix)
+        until("it is the program", lambda: os.readlink(f"/proc/{worker.pid}/exe") == str(path))
+        with attach(worker.popen.pid, options=("--packs", str(PACK)), prefix=prefix) as earshot:
+            until("it is observed", lambda: earshot.check_alive() and "observing " in earshot.err())
+            worker.work()
+            earshot.finish()
+            spans = [s for s in earshot.objects() if s.get("name") == "look"]
+        assert worker.done() == SAYS
+        assert [s["attributes"].get("item") for s in spans] == ["pear", None, None], (spans, earshot.describe())
+        assert all(s["attributes"].get("words") == words for s in spans), spans
+        lines = [line for line in earshot.err().splitlines() if "its spans are without" in line]
+        assert [re.search(r"words \(woven: ([^)]+)\)", line) is not None for line in lines] == [True] * (not words), earshot.err()
 
 
 def _callers(minor):

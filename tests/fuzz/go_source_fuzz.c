@@ -4,6 +4,7 @@
  */
 #include "fuzz/replay.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,14 +71,38 @@ static void weave(struct go_source *s)
 	weave_package_done(&p);
 }
 
+static void check_lines(const uint8_t *data, size_t size, const char *copy)
+{
+	for (size_t i = 0; i < size; i++)
+		check((copy[i] == '\n') == (data[i] == '\n'));
+}
+
+/* There is nothing in a gap. */
+static void check_outline(const uint8_t *data, size_t size, char *copy)
+{
+	go_heads heads = {0};
+	go_gaps gaps = {0};
+	uint32_t at = 0;
+
+	go_mask_outline((const char *)data, size, copy, &heads, &gaps);
+	check_lines(data, size, copy);
+	for (size_t i = 0; i < gaps.len; i++) {
+		check(gaps.data[i].start >= at && gaps.data[i].start < gaps.data[i].end && gaps.data[i].end <= size);
+		for (at = gaps.data[i].start; at < gaps.data[i].end; at++)
+			check(isspace((unsigned char)copy[at]));
+	}
+	vec_done(&heads);
+	vec_done(&gaps);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct go_source *s = NULL;
 	char *copy = malloc(size ? size : 1);
 
 	go_mask((const char *)data, size, copy);
-	for (size_t i = 0; i < size; i++)
-		check((copy[i] == '\n') == (data[i] == '\n'));
+	check_lines(data, size, copy);
+	check_outline(data, size, copy);
 	free(copy);
 	if (go_source_parse((const char *)data, size, &s, NULL))
 		return 0;

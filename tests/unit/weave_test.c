@@ -485,6 +485,59 @@ static void values_are_kept(void **state)
 	arena_done(&arena);
 }
 
+static void check_text(const struct source *s, const char *want)
+{
+	if (!strstr(s->package.added.data[0].text.data, want))
+		fail_msg("%s is not in %s", want, s->package.added.data[0].text.data);
+}
+
+/* What is changed of a call is taken by its address; what another package knows is not asked for here. */
+static void what_is_sent_is_written(void **state)
+{
+	static const char pack[] =
+	    PACK(POINT("arm", "arm", "example.com/other.(*W).Arm(id int, room int)",
+	               ", save: {id: {expr: id}, room: 'int64(recv.batch)'}")
+	         POINT("field", "inject", "example.com/x.go.(*F).Write(p Params)",
+	               ", needs_func: example.com/other.Run, inject: {form: field, armed: p.ID == saved.id && saved.room > 2,"
+	               " carrier: uintptr(recv), state_present: p.ID == 7, buffer: p.Block}")
+	         POINT("message", "inject", "example.com/x.go.(*F).Send(hdr []byte)", ", inject: {form: message, buffer: hdr}")
+	         POINT("given-back", "release", "example.com/x.go.(*F).Send(hdr []byte)", ", at: return")
+	         POINT("record", "inject", "example.com/x.go.(*F).Put(r *Record)",
+	               ", inject: {form: record, carrier: r, buffer: r, list: Headers}")
+	         POINT("put", "note", "example.com/x.go.(*F).Put(r *Record)", ", capture: {n: r.N}")
+	         POINT("b", "start", "main.b", "") POINT("e", "end", "main.e", ""));
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+	char *text;
+
+	source_open(&s, "example.com/x.go",
+	            "package x\n\ntype F struct{}\ntype Params struct { ID int; Block []byte }\n"
+	            "type Header struct { Key string; Value []byte }\ntype Record struct { N int; Headers []Header }\n"
+	            "func (f *F) Write(p Params) {}\nfunc (f *F) Send(hdr []byte) {}\nfunc (f *F) Put(r *Record) {}\n");
+	weave_one(&s, pack, NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
+	assert_string_equal(points[0].point, "field");
+	assert_int_equal(points[0].nslots, 10);
+	assert_string_equal(points[0].slots[1].name, "propagated");
+	check_text(&s, "func earshot_f0(earshotD uintptr, f *F, earshotA1 *Params) (written bool) {\n"
+		       "\tp := *earshotA1\n\t_ = p\n");
+	check_text(&s, "unsafe_.Pointer(&earshotA1.Block)\n");
+	check_text(&s, "\t\tearshotS[9].value = 1\n");
+	check_text(&s, "func earshot_f1(earshotD uintptr, earshotA1 *[]uint8) (written bool) {\n");
+	check_text(&s, "\t\tearshotL = make([]byte, len(hdr)+82)\n");
+	check_text(&s, "\tif earshotS[7].value != 0 {\n\t\t*earshotA1 = earshotL[:earshotS[7].value]\n\t}\n\treturn written\n");
+	check_text(&s, "\t\tearshotR.Headers = append(append(make([]Header, 0, len(r.Headers)+1), r.Headers...), "
+		       "Header{Key: \"traceparent\", Value: earshotL})\n\t\t*earshotA1 = &earshotR\n");
+	text = woven_text(&s); /* others at the entry see what the call was given */
+	assert_non_null(strstr(text, "Put(r *Record) { if *earshotSwitch != earshot_p3.off { earshot_f3(earshotDepth(), r) };"
+	                             " if *earshotSwitch != earshot_p2.off { earshot_f2(earshotDepth(), &r) };}"));
+	free(text);
+	source_close(&s);
+	arena_done(&arena);
+}
+
 static void callers_and_goroutines_are_asked_for(void **state)
 {
 	struct source s;
@@ -587,10 +640,6 @@ static void methods_of_types_that_are_only_taken(void **state)
 	    {"type i struct{ h }\n", false},
 	    {"type h2 = h\n", false},
 	    {"func use(x h) {}\n", false},
-	    {"var l = func(x h) {}\n", false},
-	    {"func use(a any) {}\nfunc (x h) other() { use(x.n) }\n", true},
-	    {"func use(a any) {}\nfunc (x h) other() { use(x) }\n", false},
-	    {"func (x h) other() { x.Serve() }\n", false},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -607,6 +656,40 @@ static void methods_of_types_that_are_only_taken(void **state)
 		source_close(&s);
 		arena_done(&arena);
 	}
+}
+
+/* An exported method could be called by any interface: unless values of its type do nothing but to have it taken. */
+static void exported_methods_that_are_values(void **state)
+{
+	static const char pack[] = PACK(POINT("begin", "start", "main.t.M-fm()", ", capture: {n: recv.n}")
+	                                    POINT("end", "end", "main.stop", ""));
+	static const char source[] = "package main\n// a t\ntype t struct{ n int }\n"
+	                             "func (x t) M() { print(x.n) }\nfunc (t) other() {}\nfunc stop() {}\n"
+	                             "var f = t{1}.M\nfunc use(h interface{ M() }) { h.M() }\n";
+	static const char *const not_so[] = {"var v interface{ M() } = t{2}\n", "func g() { t{3}.M() }\n",
+	                                     "type u = t\n", "type s struct{ t }\n", "func h(x t) {}\n",
+	                                     "func (x t) o() { use(x) }\n", "func (x t) o() { x.M() }\n",
+	                                     "var p *t\n", "var l = func(x t) {}\n",
+	                                     "var l func(t) int\n"};
+	struct woven_point points[4];
+	struct arena arena = {0};
+	char text[400];
+	struct source s;
+
+	source_open(&s, "main", source);
+	weave_one(&s, pack, NULL);
+	assert_int_equal(read_points(&s, &arena, points, 4), 2);
+	assert_string_equal(points[0].func, "main.t.M-fm");
+	source_close(&s);
+	for (size_t i = 0; i < ARRAY_SIZE(not_so); i++) {
+		snprintf(text, sizeof(text), "%s%s", source, not_so[i]);
+		source_open(&s, "main", text);
+		weave_one(&s, pack, NULL);
+		if (read_points(&s, &arena, points, 4) != 1)
+			fail_msg("woven with %s", not_so[i]);
+		source_close(&s);
+	}
+	arena_done(&arena);
 }
 
 /* What could not be woven is told by another point of its span. */
@@ -892,10 +975,12 @@ int main(void)
 	    cmocka_unit_test(what_packs_declare_is_asked_for),
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
 	    cmocka_unit_test(values_are_kept),
+	    cmocka_unit_test(what_is_sent_is_written),
 	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),
 	    cmocka_unit_test(methods_of_types_that_are_only_taken),
+	    cmocka_unit_test(exported_methods_that_are_values),
 	    cmocka_unit_test(bodies_are_wrapped),
 	    cmocka_unit_test(generic_functions_and_nested_literals),
 	    cmocka_unit_test(calls_tell_their_variables),

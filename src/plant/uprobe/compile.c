@@ -286,8 +286,9 @@ static void emit_goroutine(struct gen *g)
 	int alone, got;
 
 	if (g->p->threads) {
-		gen_thread(g, R9);
-		emit_alu_imm(e, BPF_MOV, R8, 0);
+		gen_thread(g, R8);
+		gen_site_reg(g, R9, g->arch->sp);
+		emit_neg(e, R9);
 		return;
 	}
 	alone = emit_label_new(e);

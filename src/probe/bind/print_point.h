@@ -40,6 +40,7 @@ struct go_point {
 	const char *const *facts; /* what it has to be told (earshotKnown): lines without the word `need` */
 	size_t nfacts;
 	const bool *used; /* which of the parameters, or at a return the results, the function takes, in order */
+	const bool *by_address; /* … and which of these by their addresses: what it changes */
 	const char *const *types; /* … what their types are in the file */
 };
 
