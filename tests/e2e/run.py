@@ -87,6 +87,7 @@ GROUPS = (
     "weave_builds",
     "woven_traces",
     "weave_suites",
+    "weave_programs",
 )
 
 # These take long, and mind nothing but their own files and processes (a virtual machine, the go command), so they run
