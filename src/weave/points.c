@@ -90,14 +90,17 @@ static int function_exists(struct points_weaver *w, const char *name)
 	return r == -ESRCH ? r : r != -ENOENT;
 }
 
-/* Whether the source of names[0] calls names[1], …: all of them, or none. As above. */
+/*
+ * 0: the source of names[0] calls names[1], …: all of them, or none. -ENOENT: it does not. As above; 1: names[0] is
+ * another package's.
+ */
 static int check_calls(struct points_weaver *w, const char *const *names, bool all, struct err *err)
 {
 	struct woven_function caller;
 	int r = woven_function_find(w->package, names[0], &caller, err);
 
 	if (r == -ESRCH)
-		return 0; /* another package's: whoever listens knows */
+		return 1; /* another package's: whoever listens knows */
 	if (r)
 		return r == -ENOENT ? r : err_set(err, -ENODATA, "what %s calls cannot be told", names[0]);
 	for (size_t i = 1; names[i]; i++) {
@@ -125,11 +128,13 @@ static int check_calls(struct points_weaver *w, const char *const *names, bool a
 static int check_needs(struct points_weaver *w, const struct pack_variant *v, struct err *err)
 {
 	int is = v->needs_call ? check_calls(w, v->needs_call, true, err) : 0;
-	bool in_case = false;
+	bool in_case = is > 0;
 
-	if (!is && v->needs_no_call)
+	if (is >= 0 && v->needs_no_call) {
 		is = check_calls(w, v->needs_no_call, false, err);
-	if (is)
+		in_case |= is > 0;
+	}
+	if (is < 0)
 		return is;
 	is = v->needs_absent ? field_exists(w, v->needs_absent, err) : 0;
 	if (is > 0)

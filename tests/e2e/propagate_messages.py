@@ -154,6 +154,7 @@ def calls_pack():
     """The calls of go/mailer, as a pack."""
     pack = scratch() / "calls.yaml"
     pack.write_text(CALLS)
+    pack.parent.chmod(0o755)
     return pack
 
 

@@ -50,18 +50,18 @@ def _crowd(minor, seconds):
 
 
 def _propagate(minor):
-    path = public_copy(_module(minor, "sender"))
+    path = pathlib.Path(public_copy(_module(minor, "sender")))
     return "; ".join(f"{kind}: {propagate.check_woven(path, kind, NOBODY)}" for kind in ("h1", "h2", "grpc"))
 
 
 def _tracestate(minor):
-    path, requests = public_copy(_module(minor, "relay")), scaled(240, 240, "PROPAGATE")
+    path, requests = pathlib.Path(public_copy(_module(minor, "relay"))), scaled(240, 240, "PROPAGATE")
     return "; ".join(f"{kind}: {propagate.check_states('woven', kind, requests, path, NOBODY)}"
                      for kind in ("h1", "h2", "grpc", "grpc0"))
 
 
 def _messages(minor):
-    path = public_copy(_module(minor, "mailer", "--packs", propagate_messages.calls_pack()))
+    path = pathlib.Path(public_copy(_module(minor, "mailer", "--packs", propagate_messages.calls_pack())))
     messages = scaled(1000, 500, "PROPAGATE")
     return f"nats: {propagate_messages.check_nats('woven', messages, path, NOBODY)}; " \
            f"kafka-go: {propagate_messages.check_kafka(messages, path, NOBODY)}"

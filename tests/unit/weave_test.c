@@ -498,9 +498,10 @@ static void what_is_sent_is_written(void **state)
 	    PACK(POINT("arm", "arm", "example.com/other.(*W).Arm(id int, room int)",
 	               ", save: {id: {expr: id}, room: 'int64(recv.batch)'}")
 	         POINT("field", "inject", "example.com/x.go.(*F).Write(p Params)",
-	               ", needs_func: example.com/other.Run, inject: {form: field, armed: p.ID == saved.id && saved.room > 2,"
-	               " carrier: uintptr(recv), state_present: p.ID == 7, buffer: p.Block}")
-	         POINT("message", "inject", "example.com/x.go.(*F).Send(hdr []byte)", ", inject: {form: message, buffer: hdr}")
+	               ", needs_func: example.com/other.Run, inject: {form: field, carrier: uintptr(recv),"
+	               " armed: p.ID == saved.id && saved.room > 2, state_present: p.ID == 7, buffer: p.Block}")
+	         POINT("message", "inject", "example.com/x.go.(*F).Send(hdr []byte)",
+	               ", inject: {form: message, buffer: hdr}")
 	         POINT("given-back", "release", "example.com/x.go.(*F).Send(hdr []byte)", ", at: return")
 	         POINT("record", "inject", "example.com/x.go.(*F).Put(r *Record)",
 	               ", inject: {form: record, carrier: r, buffer: r, list: Headers}")
@@ -527,11 +528,13 @@ static void what_is_sent_is_written(void **state)
 	check_text(&s, "\t\tearshotS[9].value = 1\n");
 	check_text(&s, "func earshot_f1(earshotD uintptr, earshotA1 *[]uint8) (written bool) {\n");
 	check_text(&s, "\t\tearshotL = make([]byte, len(hdr)+82)\n");
-	check_text(&s, "\tif earshotS[7].value != 0 {\n\t\t*earshotA1 = earshotL[:earshotS[7].value]\n\t}\n\treturn written\n");
+	check_text(&s, "\tif earshotS[7].value != 0 {\n\t\t*earshotA1 = earshotL[:earshotS[7].value]\n\t}\n"
+		       "\treturn written\n");
 	check_text(&s, "\t\tearshotR.Headers = append(append(make([]Header, 0, len(r.Headers)+1), r.Headers...), "
 		       "Header{Key: \"traceparent\", Value: earshotL})\n\t\t*earshotA1 = &earshotR\n");
-	text = woven_text(&s); /* others at the entry see what the call was given */
-	assert_non_null(strstr(text, "Put(r *Record) { if *earshotSwitch != earshot_p3.off { earshot_f3(earshotDepth(), r) };"
+	text = woven_text(&s); /* others at the entry are not to see it */
+	assert_non_null(strstr(text, "Put(r *Record) {"
+	                             " if *earshotSwitch != earshot_p3.off { earshot_f3(earshotDepth(), r) };"
 	                             " if *earshotSwitch != earshot_p2.off { earshot_f2(earshotDepth(), &r) };}"));
 	free(text);
 	source_close(&s);

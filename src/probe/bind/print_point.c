@@ -732,17 +732,6 @@ static bool print_body(struct printing *pr)
 	return true;
 }
 
-/* A pointer to what the package cannot name is handed over in an interface. What the parameter is called then. */
-static const char *unpacked(struct printing *pr, const char *name, size_t i)
-{
-	const char *param = arena_printf(pr->g.arena, "earshotI%zu", i), *unsafe;
-
-	unsafe = go_import(pr->g.file, pr->g.arena, "unsafe");
-	buf_printf(&pr->rooms, "\t%s := (*[2]%s.Pointer)(%s.Pointer(&%s))[1]\n\t_ = %s\n", name, unsafe, unsafe, param,
-	           name);
-	return param;
-}
-
 static const char *variable_name(struct printing *pr, size_t i)
 {
 	return go_variable(pr->g.arena, &pr->g.program->variables, variable_op(pr->g.program), i);
@@ -759,6 +748,17 @@ static void print_copies(struct printing *pr, struct buf *out)
 			           variable_name(pr, i));
 }
 
+/* A pointer to what the package cannot name is handed over in an interface. What the parameter is called then. */
+static const char *unpacked(struct printing *pr, const char *name, size_t i)
+{
+	const char *param = arena_printf(pr->g.arena, "earshotI%zu", i), *unsafe;
+
+	unsafe = go_import(pr->g.file, pr->g.arena, "unsafe");
+	buf_printf(&pr->rooms, "\t%s := (*[2]%s.Pointer)(%s.Pointer(&%s))[1]\n\t_ = %s\n", name, unsafe, unsafe, param,
+	           name);
+	return param;
+}
+
 static int print_params(struct printing *pr, struct buf *out, struct err *err)
 {
 	size_t n;
@@ -770,7 +770,8 @@ static int print_params(struct printing *pr, struct buf *out, struct err *err)
 		if (!pr->used[i])
 			continue;
 		name = variable_name(pr, i);
-		if (!type && pr->g.program->side == SIDE_ENTRY && v[i].type->kind == KIND_POINTER) {
+		if (!type && !pr->by_address[i] && pr->g.program->side == SIDE_ENTRY &&
+		    v[i].type->kind == KIND_POINTER) {
 			type = "interface{}";
 			name = unpacked(pr, name, i);
 		}
