@@ -157,7 +157,7 @@ soak-usdt-cycles: all
 soak-usdt: all
 	EARSHOT_USDT_DEBIAN=1 tests/e2e/run.py usdt_debian
 soak-weave: all
-	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites
+	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites weave_programs
 soak-releases:
 	bash tests/releases.sh
 

@@ -88,6 +88,7 @@ GROUPS = (
     "weave_usdt",
     "woven_traces",
     "weave_suites",
+    "weave_programs",
 )
 
 # These take long, and mind nothing but their own files and processes (a virtual machine, the go command), so they run
