@@ -26,6 +26,7 @@ struct call_function {
 	const char *inlined_into;  /* of an inlined instance: the function it is in; NULL: it is none */
 	const char *approximate;   /* why an inlined instance's hits need not be as many as its calls; or NULL */
 	unsigned followed;         /* found in the code of traced ones, so many levels below; 0: asked for itself */
+	bool threads;              /* a USDT probe: goid is the thread's number, depth 0 - SP */
 	bool takes_all;            /* the question names no values: so all arguments and results are there */
 };
 

@@ -79,6 +79,7 @@ static struct call_function describe_function(const struct call_plan *plan)
 				      .inlined_into = plan->inlined ? plan->func.name : NULL,
 				      .approximate = plan->approximate,
 				      .followed = plan->followed,
+				      .threads = plan->usdt,
 				      .takes_all = !plan->question || !plan->question->nactions};
 }
 

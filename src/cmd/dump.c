@@ -148,8 +148,8 @@ static int write_to(const struct dump_place *place, const struct dump_request *q
 
 	if (r >= 0) {
 		outputs_dump(&w.sinks, note);
-		r = q->read(q->arg, q->from_unix_ns, &(struct segment_reading){take_span, NULL, &w, memory}, &about,
-			    err);
+		r = q->read(q->arg, q->from_unix_ns,
+			    &(struct segment_reading){.span = take_span, .arg = &w, .memory = memory}, &about, err);
 	}
 	if (r >= 0)
 		r = finish(&w, &about, err);

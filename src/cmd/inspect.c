@@ -652,6 +652,26 @@ static int inspect(char *const *argv, size_t nquestions, const struct inspect_op
 	return r < 0 ? complain(EXIT_FAILED, "%s", err.text) : EXIT_DONE;
 }
 
+static void list_pack(const struct pack *p)
+{
+	printf("%-16s %s%s%s%s\n", p->name, p->about ? p->about : "", p->on_request ? " (only with --packs " : "",
+	       p->on_request ? p->name : "", p->on_request ? ")" : "");
+}
+
+/* What is there for those who know of it. */
+static void list_on_request(void)
+{
+	for (const struct pack_source *s = pack_builtin; s->file; s++) {
+		struct pack *p;
+
+		if (pack_parse(s->file, s->text, s->len, &p, NULL) < 0)
+			continue;
+		if (p->on_request)
+			list_pack(p);
+		pack_free(p);
+	}
+}
+
 static int run(const struct verb *v, int argc, char **argv)
 {
 	struct inspect_options o = {0};
@@ -674,7 +694,9 @@ static int run(const struct verb *v, int argc, char **argv)
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	for (size_t i = 0; o.list_packs && i < packs.len; i++)
-		printf("%-16s %s\n", packs.data[i]->name, packs.data[i]->about ? packs.data[i]->about : "");
+		list_pack(packs.data[i]);
+	if (o.list_packs && !o.packs.len)
+		list_on_request();
 	o.loaded = &packs;
 	if (rest < argc)
 		code = inspect(&argv[rest], (size_t)(argc - rest) - 1, &o, &packs);

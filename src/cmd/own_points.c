@@ -77,6 +77,8 @@ int own_points_attach(struct woven *w, const struct observed_process *p, bool ke
 		const struct plant_probe *probe = &x->probes[i];
 
 		for (const struct own_point *own = probe->own; own; own = own->next) {
+			if (!own->key)
+				continue; /* of a release there is none */
 			target.known = own->known; /* the same of all */
 			target.nknown = own->nknown;
 			vec_push(&probes, ((struct woven_probe){.key = own->key,

@@ -16,8 +16,11 @@ bool is_pack_path(const char *s)
 
 bool pack_is_wanted(const string_list *wanted, const struct pack *p)
 {
-	if (!wanted->len || !p->nspans)
-		return true;
+	for (size_t i = 0; i < wanted->len && p->on_request; i++)
+		if (!strcmp(wanted->data[i], p->name))
+			return true;
+	if (!wanted->len || !p->nspans || p->on_request)
+		return !p->on_request;
 	for (size_t i = 0; i < wanted->len; i++)
 		if (!is_pack_path(wanted->data[i]) && !fnmatch(wanted->data[i], p->name, 0))
 			return true;

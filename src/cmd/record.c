@@ -20,7 +20,7 @@
 #include "record/recording_file.h"
 
 #define DEFAULT_LAST_NS 30000000000ull
-#define DEFAULT_BYTES   (64ull << 20)
+#define DEFAULT_BYTES   64000000ull
 #define DEFAULT_EVERY_NS 10000000000ull
 #define DEFAULT_DUMPS   100
 #define MOST_BYTES      (256ull << 30)

@@ -39,6 +39,22 @@ static const struct own_point *own_point_of(struct woven_set *s, const struct jo
 	return all;
 }
 
+/* What woven code gives a call instead of its own nobody has to give back: its release has nothing to do. */
+static const struct own_point *own_release(struct span_wanted *s, const struct join *release)
+{
+	static const struct own_point nothing;
+	const int *slots;
+
+	for (size_t i = 0; i < s->njoins; i++) {
+		const struct join *j = &s->joins[i];
+
+		if (j->variant && pack_lends(j->variant) && j->func.entry == release->func.entry &&
+		    woven_match(&s->woven, j, NULL, &slots))
+			return &nothing;
+	}
+	return NULL;
+}
+
 static void add_probe(struct span_wanted *s, struct binary *b, const struct join *j, const struct planter_ops *planter)
 {
 	struct wanted *w = &s->wanted;
@@ -53,8 +69,13 @@ static void add_probe(struct span_wanted *s, struct binary *b, const struct join
 				      .optional = j->point->optional && !loan,
 				      .ends = j->point->role == POINT_END,
 				      .begins = j->point->role == POINT_START,
-				      .own = own_point_of(&s->woven, j)};
+				      .own = j->point->role == POINT_RELEASE ? own_release(s, j)
+									     : own_point_of(&s->woven, j)};
 	plant_probe_locate(probe, planter, b, &j->at);
+	if (loan && !planter->caps.lends) {
+		probe->sites = NULL;
+		probe->why = "this way of planting cannot give a call other arguments, as --planter patch can";
+	}
 	s->join_of_probe[w->nprobes++] = j;
 	s->nspans += j->point->role == POINT_START;
 }
@@ -130,7 +151,8 @@ static size_t functions_asked(struct span_wanted *s, const struct spans_asked *a
 
 struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *asked)
 {
-	const struct join_options with = {.caps = &asked->planter->caps, .alone = asked->alone,
+	struct planter_caps caps = asked->planter->caps;
+	const struct join_options with = {.caps = &caps, .alone = asked->alone,
 					  .propagators = asked->propagators, .marks = marks_for(b, asked->marks),
 					  .propagate = asked->propagate};
 	struct span_wanted *s = xcalloc(1, sizeof(*s));
@@ -139,6 +161,7 @@ struct span_wanted *span_wanted_new(struct binary *b, const struct spans_asked *
 	size_t nfunctions;
 
 	woven_set_read(b, &s->woven);
+	caps.lends |= s->woven.n > 0;
 	packs_declare_types(b, asked->packs->data, asked->packs->len);
 	nfunctions = functions_asked(s, asked, &functions);
 	if (nfunctions)

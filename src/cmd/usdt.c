@@ -34,8 +34,8 @@ static int run(const struct verb *v, int argc, char **argv)
 			return verbs[i]->run(verbs[i], argc - 1, argv + 1);
 	if (word)
 		return complain(EXIT_USAGE, "usdt has no \"%s\"; `earshot usdt --help` says what it has", word);
-	return complain(EXIT_USAGE, "usdt expects what to do with probes: list, script, attach; `earshot usdt --help` says "
-			"more");
+	return complain(EXIT_USAGE, "usdt expects what to do with probes: list, script, attach; `earshot usdt --help` "
+			"says more");
 }
 
 const struct verb verb_usdt = {

@@ -20,6 +20,8 @@ struct attach_options {
 static const struct option_def pair_defs[] = {
 	{0, "pair", "START,END", "two probes that make a span, on a thread or ` by argN` (repeatable); without it by "
 	 "their names", OPT_LIST, offsetof(struct attach_options, pairs)},
+	{0, "max-string", "N", "bytes of a text (default 256, at most 4096)", OPT_UINT,
+	 offsetof(struct attach_options, calls.max_string)},
 	{0, "service", "NAME", "service.name of the spans; without it the executable's name", OPT_STRING,
 	 offsetof(struct attach_options, service)},
 	{0},
@@ -27,7 +29,6 @@ static const struct option_def pair_defs[] = {
 static const struct option_group attach_groups[] = {
 	{"what to observe", target_option_defs, offsetof(struct attach_options, targets), NULL},
 	{"what is captured", pair_defs, 0, NULL},
-	{"what is captured", call_value_defs, offsetof(struct attach_options, calls), NULL},
 	{"what comes out", NULL, offsetof(struct attach_options, out), outputs_span_rows},
 	{"what comes out", observation_for_defs, offsetof(struct attach_options, observation), NULL},
 	{"what comes out", observation_quiet_defs, offsetof(struct attach_options, observation), NULL},
@@ -162,8 +163,8 @@ static bool take(struct usdt_spans *s, const struct call_record *c, const struct
 	struct arena arena = {0};
 	struct attr *attrs = arena_array(&arena, struct attr, c->nvalues + 1);
 	struct point_hit h = {.provider = site->provider, .name = site->name, .resource = c->resource,
-			      .tid = c->depth, .time_ns = c->start_ns, .unix_ns = c->start_unix_ns, .args = args,
-			      .attrs = attrs};
+			      .tid = c->goid, .depth = c->depth, .time_ns = c->start_ns, .unix_ns = c->start_unix_ns,
+			      .args = args, .attrs = attrs};
 	bool taken;
 
 	for (size_t i = 0; i < c->nvalues; i++) {
@@ -181,9 +182,14 @@ static bool begins(struct usdt_spans *s, const char *provider, const char *name)
 	return point_pairs_know(self(s)->made, provider, name);
 }
 
-static void nothing(struct usdt_spans *s)
+static void tick(struct usdt_spans *s, uint64_t until_ns)
 {
-	(void)s;
+	point_pairs_tick(self(s)->made, until_ns);
+}
+
+static void gone(struct usdt_spans *s, int pid)
+{
+	point_pairs_gone(self(s)->made, pid);
 }
 
 static void add_summary(struct usdt_spans *s, struct run_summary *sum)
@@ -256,7 +262,7 @@ static int attach(struct attaching *a)
 
 static int run(const struct verb *v, int argc, char **argv)
 {
-	struct attaching a = {.spans = {begins, take, nothing, add_summary, free_pairs},
+	struct attaching a = {.spans = {begins, take, tick, gone, add_summary, free_pairs},
 			      .o = {.calls = CALL_DEFAULTS}};
 	struct err err = {0};
 	int code, rest, r = options_parse(v->groups, 0, &a.o, argc, argv, &rest, &err);

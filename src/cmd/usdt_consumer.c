@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/map.h"
 #include "cmd/call_groups.h"
 #include "cmd/observation_internal.h"
@@ -17,6 +18,7 @@
 #include "target/family.h"
 
 #define TICKS_A_SECOND 10
+#define PARENT_WAIT_NS UINT64_C(1000000000) /* for the end of what is around a span */
 
 /* A site that is asked about. */
 struct asked_site {
@@ -35,6 +37,8 @@ struct probed_file {
 struct hit_process {
 	struct call_process process;
 	struct arena arena;
+	bool ended;                /* when it was last looked at */
+	bool gone;                 /* … and all that it did before has been read */
 };
 
 struct usdt_consumer {
@@ -53,6 +57,7 @@ struct usdt_consumer {
 	struct call_decoder *decoder;
 	uint64_t calls, ngroups;
 	unsigned planted, refused, ticks;
+	unsigned told;             /* how many are planted */
 	bool stopping;             /* --limit is reached */
 };
 
@@ -99,8 +104,10 @@ static struct hit_process *process_of(struct usdt_consumer *s, int pid, const st
 	struct process p = {.pid = pid, .exe = f->file.path};
 	bool read;
 
-	if (h)
+	if (h) { /* a number may be used again, within a family by what is much the same */
+		h->ended = h->gone = false;
 		return h;
+	}
 	h = xcalloc(1, sizeof(*h));
 	read = process_read(observation_procfs(s->consumer.observation), pid, &p, NULL) >= 0;
 	h->process.resource = resource_of_any(&h->arena, &p, (uint32_t)pid, service,
@@ -430,6 +437,15 @@ static void left(struct consumer *c, struct observed_process *p, bool exited)
 	(void)c, (void)p, (void)exited;
 }
 
+/* Once for each step. */
+static void tell_planted(struct usdt_consumer *s)
+{
+	if (s->planted != s->told)
+		observation_note(s->consumer.observation, "%u %s in place", s->planted,
+				 plural(s->planted, "probe is", "probes are"));
+	s->told = s->planted;
+}
+
 static bool all_ended(const struct usdt_consumer *s)
 {
 	const struct target_plan *t = s->o->targets;
@@ -440,13 +456,38 @@ static bool all_ended(const struct usdt_consumer *s)
 	return t->pids.len && !t->watches;
 }
 
+/* Its last hits may wait in the ring when it is first seen to have ended. */
+static void look_for_ended(struct usdt_consumer *s)
+{
+	const char *procfs = observation_procfs(s->consumer.observation);
+	uint64_t pid;
+	void *value;
+
+	for (size_t i = 0; map_next(&s->processes, &i, &pid, &value);) {
+		struct hit_process *h = value;
+
+		if (h->gone)
+			continue;
+		h->gone = h->ended;
+		h->ended = h->ended || process_ended(procfs, (int)pid, 0);
+		if (h->gone && s->o->spans)
+			s->o->spans->gone(s->o->spans, (int)pid);
+	}
+}
+
 static void tick(struct consumer *c)
 {
 	struct usdt_consumer *s = self(c);
 
 	family_update(s->family);
-	if (s->o->targets->watches && ++s->ticks % TICKS_A_SECOND == 0)
-		add_matching(s, NULL);
+	if (++s->ticks % TICKS_A_SECOND == 0) {
+		look_for_ended(s);
+		if (s->o->targets->watches)
+			add_matching(s, NULL);
+	}
+	tell_planted(s);
+	if (s->o->spans)
+		s->o->spans->tick(s->o->spans, clock_monotonic_ns() - PARENT_WAIT_NS);
 	if (all_ended(s))
 		observation_quit(c->observation);
 }
@@ -468,7 +509,7 @@ static void finish(struct consumer *c)
 	s->plants.len = 0;
 	observation_drain_all(c->observation);
 	if (s->o->spans)
-		s->o->spans->finish(s->o->spans);
+		s->o->spans->tick(s->o->spans, UINT64_MAX);
 	show_aggregates(s, true);
 }
 
@@ -581,9 +622,7 @@ int usdt_observe(struct observation *ob, struct consumer *c, struct loop *loop)
 	}
 	if (!self(c)->planted)
 		observation_note(ob, "nothing that runs matches yet; waiting for it to start (Ctrl-C ends)");
-	else
-		observation_note(ob, "%u %s in place", self(c)->planted,
-				 plural(self(c)->planted, "probe is", "probes are"));
+	tell_planted(self(c));
 	loop_run(loop);
 	r = self(c)->planted ? EXIT_DONE : EXIT_NOTHING;
 	observation_finish(ob);

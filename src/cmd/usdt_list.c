@@ -267,9 +267,9 @@ static size_t print_files(const struct listing *l)
 		size_t sites = 0, probes = each_probe(l, f, NULL, &sites);
 
 		if (probes)
-			printf("%s%s%s: %zu %s at %zu %s\n", f->path, f->is_deleted ? " (deleted)" : "",
-			       f->notes->is_go ? ", a Go program" : "", probes, probes == 1 ? "probe" : "probes", sites,
-			       sites == 1 ? "site" : "sites");
+			printf("%s%s%s%s: %zu %s at %zu %s\n", f->path, f->is_deleted ? " (deleted), now " : "",
+			       f->is_deleted ? f->open_path : "", f->notes->is_go ? ", a Go program" : "", probes,
+			       probes == 1 ? "probe" : "probes", sites, sites == 1 ? "site" : "sites");
 		each_probe(l, f, NULL, NULL);
 		all += probes;
 	}

@@ -194,16 +194,21 @@ static int script(const struct usdt_file *f, const char *path, const char *glob)
 	return EXIT_DONE;
 }
 
-/* A script runs in any folder. */
+/* A script runs in any folder. What lies in memory alone has no such path, but /proc/PID/fd/N. */
+static char *path_anywhere(const char *name)
+{
+	char *path = !strncmp(name, "/proc/", 6) ? NULL : realpath(name, NULL);
+
+	return path ? path : xstrdup(name);
+}
+
 static int read_and_write(const char *name, const char *glob)
 {
-	_cleanup_(cleanup_free) char *path = realpath(name, NULL);
+	_cleanup_(cleanup_free) char *path = path_anywhere(name);
 	usdt_file_vec files = {0};
 	struct err err = {0};
 	int code;
 
-	if (!path)
-		return complain(EXIT_FAILED, "%s cannot be opened: %s", name, strerror(errno));
 	if (usdt_file_read(path, &files, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
 	code = script(&files.data[0], path, glob);

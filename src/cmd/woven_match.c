@@ -190,13 +190,21 @@ static int plan_use(enum mark_use use)
 		return WOVEN_BY_KEY;
 	case MARK_CARRIED:
 		return WOVEN_CARRIED;
+	case MARK_TRACESTATE:
+		return WOVEN_STATE;
+	case MARK_FOUND:
+		return WOVEN_BY_OTHER;
 	default:
 		return -1;
 	}
 }
 _Static_assert(MARKS_START == 0 && MARKS_TIE == 2 && MARKS_DETACH == 3 && MARKS_END == 4 && MARKS_UNWIND == 5 &&
 		       MARKS_EXIT == 6 && MARKS_INJECT == 7 && INJECT_WRITTEN == 0 &&
-		       INJECT_PRESENT == 1 && INJECT_STATE_SHIFT == 8,
+		       INJECT_PRESENT == 1 && INJECT_LIMITED == 2 && INJECT_NO_SPAN == 3 &&
+		       INJECT_UNEXPECTED == 4 && INJECT_TOO_LARGE == 5 && INJECT_NO_ROOM == 6 &&
+		       INJECT_STATE_WRITTEN == 1 && INJECT_STATE_PRESENT == 2 && INJECT_STATE_NO_ROOM == 3 &&
+		       INJECT_STATE_TOO_LONG == 4 && INJECT_STATE_SHIFT == 8 && INJECT_LINE == 0 &&
+		       INJECT_FIELD == 1 && INJECT_FRAME == 2 && INJECT_MESSAGE == 3 && INJECT_RECORD == 4,
 	       "recorders have these numbers");
 
 /* The ids go into a request that its writer is about to send. */
@@ -209,6 +217,12 @@ static const struct woven_plan *inject_plan_of(struct woven_set *s, const struct
 		return NULL;
 	plan = arena_new(&s->arena, struct woven_plan);
 	*plan = (struct woven_plan){.action = MARKS_INJECT, .inject = slot};
+	if (j->marks && j->marks->naround <= WOVEN_PLAN_AROUND) {
+		plan->group = j->marks->group;
+		plan->nwords = (uint8_t)j->marks->naround;
+		for (size_t i = 0; i < j->marks->naround; i++)
+			plan->around[i] = j->marks->around[i];
+	}
 	return plan;
 }
 

@@ -40,7 +40,7 @@ struct event_header {
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 	uint64_t goid;    /* 0: no goroutine (system stack) */
 	uint64_t depth;   /* stack.hi - SP at the function's entry: grows with call depth, survives stack moves. Where
-			   * there are no goroutines (capture_program.threads): the thread's number */
+			   * there are no goroutines (capture_program.threads): goid is the thread's, depth 0 - SP */
 	uint32_t chunks;  /* offset of the first chunk; 0: none. They go on to the record's end */
 	uint32_t missed;  /* chunks that found no room */
 };

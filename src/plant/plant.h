@@ -27,7 +27,7 @@ struct own_lack {                               /* a value that a probe would ha
 };
 
 struct own_point {
-	uint64_t key;
+	uint64_t key;                           /* 0: there is nothing to be done for it */
 	const struct woven_known *known;        /* what all points of the program may ask for (woven.h) */
 	size_t nknown;
 	const int *slots;                       /* for each of the program's slots which of the point's it is, or -1 */

@@ -29,6 +29,7 @@
 #include "binary/context_types.h"
 #include "event/event.h"
 #include "event/inject.h"
+#include "probe/inject_form.h"
 #include "probe/mark.h"
 #include "probe/shape.h"
 
@@ -225,40 +226,7 @@ struct ir_given {
 	uint32_t bytes, list;    /* INJECT_RECORD: of the struct, a multiple of 8; offset of the list in it */
 };
 
-/*
- * What IR_INJECT writes. The bytes go behind what is filled, at a moment when nothing of it can have been sent, and the
- * library counts and sends them as its own.
- */
-enum inject_form {
-	INJECT_LINE,   /* a header line of HTTP/1, if what is filled ends with one */
-	INJECT_FIELD,  /* a field of a header block of HTTP/2: literal, not indexed, not compressed */
-	INJECT_FRAME,  /* such a field in the HEADERS frame that is the last thing filled: its length grows as well */
-	INJECT_FORMS,
-	/* Of IR_LEND: the headers of a message of NATS, a line each behind its first one. Where there are none
-	 * (address and length are 0) they begin with our one */
-	INJECT_MESSAGE = INJECT_FORMS,
-	/* A record of Kafka: a struct, whose pointer the call is given, with its list of headers (a text and a
-	 * []byte each). What the copy points to the program keeps by the record itself */
-	INJECT_RECORD,
-	INJECT_ALL_FORMS
-};
-#define INJECT_LINE_BYTES 70
-#define INJECT_FIELD_BYTES 69
-#define INJECT_FRAME_HEAD 9
-/* What they begin with. The first 8 bytes tell that another observer has written one there already. */
-#define INJECT_LINE_NAME "Traceparent: 00-"
-#define INJECT_FIELD_NAME "\0\x0btraceparent\x37" "00-"
-#define INJECT_MESSAGE_NAME "NATS/1.0" /* that headers of a message begin with; then CR LF, or a status */
-#define INJECT_NAME "traceparent"     /* the program's own is looked for in any case of the letters */
-#define INJECT_HEADER_BYTES 40        /* of an element of a record's list: a text, then a []byte */
-#define IR_LOAN_BYTES 4096             /* that can be lent to a call: the copy and what is added */
-/*
- * In front of the traceparent goes the tracestate of the run's mark, if it is wanted (INJECT_STATE) and if both fit. So
- * the traceparent is what another observer sees.
- */
-#define INJECT_STATE_LINE "Tracestate: "
-#define INJECT_STATE_FIELD "\0\x0atracestate"
-#define INJECT_BLOCK_MAX 16384 /* of a header block with the field in it: the least frame that peers must allow */
+#define IR_LOAN_BYTES 4096 /* that can be lent to a call: the copy and what is added */
 enum inject_word {
 	INJECT_BUFFER,         /* the address of its first byte */
 	INJECT_FILLED,         /* bytes in it */
@@ -272,7 +240,6 @@ enum inject_word {
 	INJECT_STATE,          /* enum inject_state_wanted */
 	INJECT_WORDS
 };
-enum inject_state_wanted { INJECT_STATE_UNWANTED, INJECT_STATE_WANTED, INJECT_STATE_THERE /* the program has one */ };
 
 struct ir_insn {
 	uint8_t op;      /* enum ir_op */
@@ -368,8 +335,8 @@ struct capture_program {
 	size_t nslots;
 	uint16_t nregs, nlabels;
 	bool needs_bias;            /* has an IR_TYPE, or a chain */
-	bool threads;               /* POINT: of any program, not only Go's. The record's goroutine is 0, its depth
-				     * the thread's number, its target the process's, as the kernel has them */
+	bool threads;               /* POINT: of any program, not only Go's. The record's goroutine is the thread's
+				     * number, its target the process's, as the kernel has them; its depth is 0 - SP */
 	uint32_t save_group;        /* programs that share saved values have the same number */
 	struct goroutine_layout g;  /* where goid and stack bounds are */
 };

@@ -34,7 +34,7 @@ void recording_pass_begin(struct recording_pass *p, uint64_t from_unix_ns, const
 void recording_pass_segment(struct recording_pass *p, const uint8_t *bytes, size_t size)
 {
 	const struct segment_reading reading = {.span = on_span, .losses = on_losses, .arg = p,
-						.memory = p->to->memory};
+						.memory = p->to->memory, .unchecked = p->to->unchecked};
 	struct segment_head head;
 
 	if (!p->about->begun_unix_ns && segment_head_read(bytes, size, &head)) {

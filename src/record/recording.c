@@ -1,11 +1,14 @@
 /*
  * Segments are allocated one by one and go the same way, so a recording by time takes the memory that its time needs.
- * One is kept for the next, or a quiet program's would come and go.
+ * One is kept for the next, or a quiet program's would come and go. Their pages are had at once: a fault for each would
+ * cost more than what is written into it.
  */
 #include "record/recording.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -73,12 +76,29 @@ const char *recording_trouble(struct recording *r)
 
 /* ---- segments ---- */
 
+static uint8_t *segment_new(void)
+{
+	void *p = mmap(NULL, SEGMENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (p == MAP_FAILED) {
+		fprintf(stderr, "earshot: out of memory\n");
+		exit(1);
+	}
+	return p;
+}
+
+static void segment_free(uint8_t *bytes)
+{
+	if (bytes)
+		munmap(bytes, SEGMENT_BYTES);
+}
+
 static void let_go_oldest(struct recording *r)
 {
 	uint8_t *bytes = r->segments.data[0].bytes;
 
 	if (r->spare)
-		free(bytes);
+		segment_free(bytes);
 	else
 		r->spare = bytes;
 	r->segments.len--;
@@ -94,7 +114,7 @@ static void begin_segment(struct recording *r)
 	if (r->segments.len == r->most)
 		let_go_oldest(r);
 	s = vec_add(&r->segments);
-	*s = (struct kept_segment){.bytes = r->spare ? TAKE(r->spare) : xmalloc(SEGMENT_BYTES),
+	*s = (struct kept_segment){.bytes = r->spare ? TAKE(r->spare) : segment_new(),
 				   .sequence = ++r->sequence, .begun_unix_ns = clock_realtime_ns(),
 				   .last_ns = r->now_ns};
 	segment_begin(&r->writer, s->bytes, s->sequence, r->number, s->begun_unix_ns);
@@ -159,9 +179,10 @@ uint64_t recording_bytes(const struct recording *r, uint64_t *ret_most)
 void recording_read(const struct recording *r, uint64_t from_unix_ns, const struct segment_reading *to,
 		    struct recording_about *ret)
 {
+	const struct segment_reading own = {.span = to->span, .arg = to->arg, .memory = to->memory, .unchecked = true};
 	struct recording_pass pass;
 
-	recording_pass_begin(&pass, from_unix_ns, to, ret);
+	recording_pass_begin(&pass, from_unix_ns, &own, ret);
 	for (size_t i = 0; i < r->segments.len; i++) {
 		const struct kept_segment *s = &r->segments.data[i];
 
@@ -191,6 +212,7 @@ int recording_new(const struct recording_options *o, struct recording **ret, boo
 		recording_free(r);
 		return e;
 	}
+	r->writer.unchecked = !r->file;
 	begin_segment(r);
 	*ret = r;
 	return 0;
@@ -202,9 +224,9 @@ void recording_free(struct recording *r)
 		return;
 	bring_up_to_date(r);
 	for (size_t i = 0; i < r->segments.len; i++)
-		free(r->segments.data[i].bytes);
+		segment_free(r->segments.data[i].bytes);
 	vec_done(&r->segments);
-	free(r->spare);
+	segment_free(r->spare);
 	segment_writer_done(&r->writer);
 	recording_file_free(r->file);
 	free(r);

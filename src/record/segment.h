@@ -37,6 +37,7 @@ struct segment_writer {
 	uint8_t *bytes;              /* SEGMENT_BYTES, the caller's */
 	size_t used;                 /* of them: behind it is a 0, where there is room for one */
 	uint64_t seed;               /* of checksums */
+	bool unchecked;              /* records get none: they stay in memory. Set before segment_begin */
 	struct map names, resources, summaries; /* address or id → number in this segment */
 	VEC(uint32_t) keys;          /* numbers of the span that is being written */
 	VEC(const char *) guesses;   /* what these were of the one before: mostly the same */
@@ -81,6 +82,7 @@ struct segment_reading {
 	void (*losses)(void *arg, const struct recorded_losses *l);
 	void *arg;
 	struct segment_memory *memory;
+	bool unchecked;         /* they are as we wrote them: checksums are not looked at */
 };
 /*
  * 0 when it ends as it should; -EBADMSG: behind what was handed over something is damaged or missing. A span is handed

@@ -71,7 +71,10 @@ void json_sink_call(struct sink *s, const struct call_record *c)
 
 	write_number(&j, "ts_unix_ns", c->start_unix_ns);
 	write_signed(&j, "pid", c->resource->pid);
-	write_number(&j, "goid", c->goid);
+	if (c->function->threads)
+		write_number(&j, "tid", c->goid);
+	else
+		write_number(&j, "goid", c->goid);
 	write_string(&j, "func", c->function->name);
 	if (c->function->inlined_into)
 		write_string(&j, "inlined_into", c->function->inlined_into);

@@ -49,7 +49,7 @@ static bool ends_with(const struct pair_words *w, const char *name, const char *
 /* Probes that go together. Two are the same where their key is. */
 struct role {
 	enum { ROLE_ALONE, ROLE_START, ROLE_END } is;
-	const char *key, *span_name; /* "postgresql:query__start"; "postgresql:query" */
+	const char *provider, *key, *span_name; /* "postgresql:query__start"; "postgresql:query" */
 	const char *end_word;        /* of an end: what its arguments are called after */
 	bool nests;
 	int arg;                     /* -1: the thread */
@@ -60,16 +60,20 @@ struct known {
 	struct role role;
 };
 
+/* A span that has begun; and one that has ended, while it waits for its outer one's end. */
 struct open_point {
 	const struct role *role;
-	uint64_t start_ns, start_unix_ns, tid;
-	uint8_t trace_id[16], span_id[8], outer_id[8];
-	bool has_outer;
+	uint64_t start_ns, start_unix_ns, duration_ns, tid, depth;
+	uint8_t trace_id[16], span_id[8];
+	struct open_point *outer;    /* that was around it when it began; it may be gone */
+	uint8_t outer_id[8];         /* its span_id */
 	struct attr *attrs;
 	size_t nattrs;
 	const char *name;
 	const struct resource *resource;
 	struct arena arena;
+	VEC(struct open_point *) held; /* ended within it */
+	uint64_t ended_ns;
 	uint64_t value;              /* of one that goes by an argument, and the next one with its hash */
 	struct open_point *next;
 };
@@ -134,6 +138,7 @@ static bool role_as_asked(struct point_pairs *p, const struct known *k, struct r
 		if (!start && !end)
 			continue;
 		*ret = (struct role){.is = start ? ROLE_START : ROLE_END, .arg = a->arg, .end_word = word,
+				     .provider = k->provider,
 				     .key = arena_printf(&p->arena, "%s:%s", k->provider, a->start),
 				     .span_name = span_name(p, k, stem)};
 		return true;
@@ -176,7 +181,7 @@ static bool role_by_words(struct point_pairs *p, const struct known *k, const ch
 	if (!start && !(ends_with(w, k->name, separator, &stem) && has_probe(p, k, stem, separator, w->start)))
 		return false;
 	*ret = (struct role){
-		.is = start ? ROLE_START : ROLE_END, .arg = -1, .nests = w->nests,
+		.is = start ? ROLE_START : ROLE_END, .arg = -1, .nests = w->nests, .provider = k->provider,
 		.end_word = k->name + stem + strlen(separator), .span_name = span_name(p, k, stem),
 		.key = arena_printf(&p->arena, "%s:%.*s%s%s", k->provider, (int)stem, k->name, separator, w->start)};
 	return true;
@@ -210,7 +215,8 @@ bool point_pairs_know(struct point_pairs *p, const char *provider, const char *n
 
 	if (!k) {
 		k = arena_new(&p->arena, struct known);
-		*k = (struct known){.provider = arena_strdup(&p->arena, provider), .name = arena_strdup(&p->arena, name)};
+		*k = (struct known){.provider = arena_strdup(&p->arena, provider),
+				    .name = arena_strdup(&p->arena, name)};
 		vec_push(&p->probes, k);
 		p->resolved = false;
 	}
@@ -259,7 +265,8 @@ int point_pair_parse(const char *text, struct arena *arena, struct point_pair *r
 		p.start = word_at(arena, text, comma);
 		p.end = word_at(arena, comma + 1, end);
 	}
-	if (!p.start || !*p.start || !*p.end || (by && parse_by(word_at(arena, by + 4, by + strlen(by)), &p)))
+	if (!p.start || !*p.start || !*p.end || strpbrk(p.start, " \t,") || strpbrk(p.end, " \t,") ||
+	    (by && parse_by(word_at(arena, by + 4, by + strlen(by)), &p)))
 		return err_set(err, -EINVAL, "--pair is START,END or START,END by argN (or by thread), not \"%s\"",
 			       text);
 	*ret = p;
@@ -278,10 +285,15 @@ struct point_pairs *point_pairs_new(const struct point_pairs_options *o)
 
 static void open_free(struct point_pairs *p, struct open_point *s)
 {
+	for (size_t i = 0; i < s->held.len; i++)
+		open_free(p, s->held.data[i]);
+	vec_done(&s->held);
 	p->nopen--;
 	arena_done(&s->arena);
 	free(s);
 }
+
+static void thread_free(struct point_pairs *p, uint64_t key);
 
 void point_pairs_free(struct point_pairs *p)
 {
@@ -290,13 +302,11 @@ void point_pairs_free(struct point_pairs *p)
 
 	if (!p)
 		return;
-	for (size_t i = 0; map_next(&p->threads, &i, &key, &value);) {
-		struct point_thread *t = value;
+	while (p->threads.len) {
+		size_t i = 0;
 
-		for (size_t k = 0; k < t->open.len; k++)
-			open_free(p, t->open.data[k]);
-		vec_done(&t->open);
-		free(t);
+		map_next(&p->threads, &i, &key, &value);
+		thread_free(p, key);
 	}
 	for (size_t i = 0; map_next(&p->by_arg, &i, &key, &value);)
 		for (struct open_point *s = value, *next; s; s = next) {
@@ -330,6 +340,16 @@ static struct point_thread *thread_of(struct point_pairs *p, const struct point_
 		map_set(&p->threads, key, t);
 	}
 	return t;
+}
+
+static void thread_free(struct point_pairs *p, uint64_t key)
+{
+	struct point_thread *t = map_del(&p->threads, key);
+
+	for (size_t i = 0; i < t->open.len; i++)
+		open_free(p, t->open.data[i]);
+	vec_done(&t->open);
+	free(t);
 }
 
 static const char *given_name(const struct point_hit *h, struct arena *arena)
@@ -369,6 +389,7 @@ static struct open_point *open_new(struct point_pairs *p, const struct role *rol
 	s->start_ns = h->time_ns;
 	s->start_unix_ns = h->unix_ns;
 	s->tid = h->tid;
+	s->depth = h->depth;
 	s->resource = h->resource;
 	s->attrs = copy_attrs(h, 0, &s->arena, &s->nattrs);
 	s->name = given_name(h, &s->arena);
@@ -381,13 +402,12 @@ static struct open_point *open_new(struct point_pairs *p, const struct role *rol
 /* ---- ends ---- */
 
 /* An argument of the end is called after it, where it has no name of its own: done.arg0. */
-static void add_end_attrs(const struct open_point *s, const struct role *role, const struct point_hit *h,
-			  struct arena *arena, struct attr *attrs, size_t *n)
+static void add_end_attrs(const struct role *role, const struct point_hit *h, struct arena *arena, struct attr *attrs,
+			  size_t *n)
 {
 	size_t more, first = *n;
 	struct attr *ended = copy_attrs(h, 0, arena, &more);
 
-	(void)s;
 	for (size_t i = 0; i < more; i++) {
 		if (!strncmp(ended[i].key, "arg", 3) && isdigit((unsigned char)ended[i].key[3]))
 			ended[i].key = arena_printf(arena, "%s.%s", role->end_word, ended[i].key);
@@ -398,37 +418,63 @@ static void add_end_attrs(const struct open_point *s, const struct role *role, c
 	}
 }
 
-/* inside: the span that was around it when it began is so still. end: NULL where its end was not seen. */
-static void emit(struct point_pairs *p, struct open_point *s, const struct role *end, const struct point_hit *h,
-		 bool inside)
+/* What is known of it once it is over. end: NULL where its end was not seen. */
+static void complete(struct open_point *s, const struct role *end, const struct point_hit *h)
 {
 	struct attr *attrs = arena_array(&s->arena, struct attr, s->nattrs + h->nattrs + 3);
-	struct span out = {.parent = SPAN_PARENT_UNKNOWN, .parent_source = PARENT_UNKNOWN, .resource = s->resource,
-			   .name = s->name ? s->name : s->role->span_name, .kind = SPAN_INTERNAL,
-			   .start_unix_ns = s->start_unix_ns,
-			   .duration_ns = h->time_ns > s->start_ns ? h->time_ns - s->start_ns : 0, .attrs = attrs};
-	const char *colon = strchr(s->role->span_name, ':');
 	size_t n = 0;
 
 	attrs[n++] = (struct attr){.key = "thread.id", .kind = ATTR_INT, .i = (int64_t)s->tid};
 	for (size_t i = 0; i < s->nattrs; i++)
 		attrs[n++] = s->attrs[i];
 	if (end)
-		add_end_attrs(s, end, h, &s->arena, attrs, &n);
+		add_end_attrs(end, h, &s->arena, attrs, &n);
 	else
 		attrs[n++] = (struct attr){.key = "usdt.end_missing", .kind = ATTR_BOOL, .b = true};
-	out.nattrs = n;
-	out.pack = arena_strndup(&p->arena, s->role->span_name, (size_t)(colon - s->role->span_name));
-	memcpy(out.trace_id, s->trace_id, sizeof(out.trace_id));
-	memcpy(out.span_id, s->span_id, sizeof(out.span_id));
-	if (s->has_outer && inside) {
+	s->attrs = attrs;
+	s->nattrs = n;
+	s->duration_ns = h->time_ns > s->start_ns ? h->time_ns - s->start_ns : 0;
+	s->ended_ns = h->time_ns;
+}
+
+/* With those that ended within it. outer: it is proven to lie in that one. */
+static void emit(struct point_pairs *p, struct open_point *s, const struct open_point *outer)
+{
+	struct span out = {.parent = SPAN_PARENT_UNKNOWN, .parent_source = PARENT_UNKNOWN, .resource = s->resource,
+			   .name = s->name ? s->name : s->role->span_name, .kind = SPAN_INTERNAL,
+			   .pack = s->role->provider, .start_unix_ns = s->start_unix_ns,
+			   .duration_ns = s->duration_ns, .attrs = s->attrs, .nattrs = s->nattrs};
+
+	if (outer) {
 		out.parent = SPAN_PARENT_LOCAL;
 		out.parent_source = PARENT_THREAD;
-		memcpy(out.parent_id, s->outer_id, sizeof(out.parent_id));
+		memcpy(out.parent_id, outer->span_id, sizeof(out.parent_id));
+		memcpy(s->trace_id, outer->trace_id, sizeof(s->trace_id));
 	}
+	memcpy(out.trace_id, s->trace_id, sizeof(out.trace_id));
+	memcpy(out.span_id, s->span_id, sizeof(out.span_id));
 	p->spans++;
 	p->o.emit(p->o.arg, &out);
+	for (size_t i = 0; i < s->held.len; i++)
+		emit(p, s->held.data[i], s);
+	s->held.len = 0;
 	open_free(p, s);
+}
+
+/* Whether they lie in it is not to be known, or not in time. */
+static void emit_held(struct point_pairs *p, struct open_point *s, uint64_t until_ns)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->held.len; i++) {
+		struct open_point *h = s->held.data[i];
+
+		if (h->ended_ns > until_ns)
+			s->held.data[kept++] = h;
+		else
+			emit(p, h, NULL);
+	}
+	s->held.len = kept;
 }
 
 /* ---- on a thread ---- */
@@ -438,60 +484,121 @@ static bool same_pair(const struct role *a, const struct role *b)
 	return !strcmp(a->key, b->key);
 }
 
-/* Whether what was open around s is open still. */
-static bool is_inside(const struct point_thread *t, const struct open_point *s)
+/* What was open around s when it began, if it is open still. */
+static struct open_point *outer_of(const struct point_thread *t, const struct open_point *s)
 {
 	for (size_t i = 0; i < t->open.len; i++)
-		if (s->has_outer && !memcmp(t->open.data[i]->span_id, s->outer_id, sizeof(s->outer_id)))
-			return true;
-	return false;
+		if (t->open.data[i] == s->outer && !memcmp(s->outer->span_id, s->outer_id, sizeof(s->outer_id)))
+			return s->outer;
+	return NULL;
 }
 
-/* The innermost of the pair, taken out; NULL: none is open. */
-static struct open_point *take_open(struct point_thread *t, const struct role *role)
+static struct open_point *take_at(struct point_thread *t, size_t i)
+{
+	struct open_point *s = t->open.data[i];
+
+	memmove(&t->open.data[i], &t->open.data[i + 1], (t->open.len - i - 1) * sizeof(t->open.data[0]));
+	t->open.len--;
+	return s;
+}
+
+/* What was begun where the stack was no less deep than it is now has been left since. */
+static void end_left(struct point_pairs *p, struct point_thread *t, const struct role *role, const struct point_hit *h)
 {
 	for (size_t i = t->open.len; i-- > 0;) {
 		struct open_point *s = t->open.data[i];
 
-		if (!same_pair(s->role, role))
+		if (!same_pair(s->role, role) || h->depth > s->depth)
 			continue;
-		memmove(&t->open.data[i], &t->open.data[i + 1], (t->open.len - i - 1) * sizeof(t->open.data[0]));
-		t->open.len--;
-		return s;
+		take_at(t, i);
+		complete(s, NULL, h);
+		emit_held(p, s, UINT64_MAX);
+		emit(p, s, NULL);
 	}
+}
+
+/* The innermost one in whose function, or below it, the thread can be. */
+static struct open_point *innermost(const struct point_thread *t, const struct point_hit *h)
+{
+	for (size_t i = t->open.len; i-- > 0;)
+		if (t->open.data[i]->role->nests || h->depth >= t->open.data[i]->depth)
+			return t->open.data[i];
 	return NULL;
 }
 
 static void start_on_thread(struct point_pairs *p, const struct role *role, const struct point_hit *h)
 {
 	struct point_thread *t = thread_of(p, h);
-	struct open_point *s = role->nests ? NULL : take_open(t, role), *outer;
+	struct open_point *s, *outer;
 
-	if (s)
-		emit(p, s, NULL, h, is_inside(t, s));
+	if (!role->nests)
+		end_left(p, t, role, h);
 	if (p->nopen == MAX_OPEN) {
 		p->losses.count[LOSS_OPEN_LIMIT]++;
 		return;
 	}
-	outer = t->open.len ? t->open.data[t->open.len - 1] : NULL;
+	outer = innermost(t, h);
 	s = open_new(p, role, h);
 	if (outer) {
-		s->has_outer = true;
+		s->outer = outer;
 		memcpy(s->outer_id, outer->span_id, sizeof(s->outer_id));
-		memcpy(s->trace_id, outer->trace_id, sizeof(s->trace_id));
 	}
+	if (outer && outer->role->nests)
+		memcpy(s->trace_id, outer->trace_id, sizeof(s->trace_id));
 	vec_push(&t->open, s);
 }
 
+/* The innermost of the pair that began at this very depth, else the innermost; the number of open ones: none. */
+static size_t find_open(const struct point_thread *t, const struct role *role, uint64_t depth)
+{
+	size_t found = t->open.len;
+
+	for (size_t i = t->open.len; i-- > 0;) {
+		const struct open_point *s = t->open.data[i];
+
+		if (!same_pair(s->role, role))
+			continue;
+		if (role->nests || s->depth == depth)
+			return i;
+		found = found == t->open.len ? i : found;
+	}
+	return found;
+}
+
+/*
+ * A call is around all that is begun before it returns. Of other pairs that is only known once the outer one's own end
+ * has come, since it may have been left before: so what ended within it waits for that.
+ */
 static void end_on_thread(struct point_pairs *p, const struct role *role, const struct point_hit *h)
 {
 	struct point_thread *t = thread_of(p, h);
-	struct open_point *s = take_open(t, role);
+	size_t i = find_open(t, role, h->depth);
+	struct open_point *s, *outer;
 
-	if (s)
-		emit(p, s, role, h, is_inside(t, s));
-	else
+	if (i == t->open.len) {
 		p->losses.count[LOSS_UNPAIRED_END]++;
+		return;
+	}
+	s = take_at(t, i);
+	complete(s, role, h);
+	outer = outer_of(t, s);
+	if (outer && !outer->role->nests && !role->nests)
+		vec_push(&outer->held, s);
+	else
+		emit(p, s, outer && outer->role->nests ? outer : NULL);
+}
+
+void point_pairs_tick(struct point_pairs *p, uint64_t until_ns)
+{
+	uint64_t key;
+	void *value;
+
+	for (size_t i = 0; map_next(&p->threads, &i, &key, &value);) {
+		struct point_thread *t = value;
+
+		for (size_t k = 0; k < t->open.len; k++)
+			emit_held(p, t->open.data[k], until_ns);
+	}
 }
 
 /* ---- by an argument ---- */
@@ -528,10 +635,12 @@ static void hit_by_arg(struct point_pairs *p, const struct role *role, const str
 	uint64_t hash = arg_hash(role, h);
 	struct open_point *s = take_by_arg(p, hash, role, h);
 
-	if (s)
-		emit(p, s, role->is == ROLE_END ? role : NULL, h, false);
-	else
+	if (s) {
+		complete(s, role->is == ROLE_END ? role : NULL, h);
+		emit(p, s, NULL);
+	} else {
 		p->losses.count[LOSS_UNPAIRED_END] += role->is == ROLE_END;
+	}
 	if (role->is == ROLE_END)
 		return;
 	if (p->nopen == MAX_OPEN) {
@@ -560,6 +669,32 @@ bool point_pairs_hit(struct point_pairs *p, const struct point_hit *h)
 	else
 		end_on_thread(p, &k->role, h);
 	return true;
+}
+
+/* One at a time, since maps are not changed while they are walked. */
+static bool forget_thread(struct point_pairs *p, int pid)
+{
+	uint64_t key;
+	void *value;
+
+	for (size_t i = 0; map_next(&p->threads, &i, &key, &value);) {
+		struct point_thread *t = value;
+
+		if ((int)(key >> 32) != pid)
+			continue;
+		p->losses.count[LOSS_UNPAIRED_START] += t->open.len;
+		for (size_t k = 0; k < t->open.len; k++)
+			emit_held(p, t->open.data[k], UINT64_MAX);
+		thread_free(p, key);
+		return true;
+	}
+	return false;
+}
+
+void point_pairs_gone(struct point_pairs *p, int pid)
+{
+	while (forget_thread(p, pid))
+		;
 }
 
 void point_pairs_summary(const struct point_pairs *p, struct run_summary *sum)

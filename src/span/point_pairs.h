@@ -3,8 +3,12 @@
  * on the same thread or with the same value. Which these are is told by their names, or by who asks.
  *
  * By their names: X__start with X__done, X__end or X__stop; X__begin with X__end or X__done; X__entry with X__return or
- * X__exit; also with "-" or "_" for "__". What has an entry can be within itself, as calls can; a start where the same
- * is open already ends that, since what it said of its end was lost: an error's way out of PostgreSQL's queries.
+ * X__exit; also with "-" or "_" for "__". What has an entry can be within itself, as calls can. So can others, where
+ * the stack is deeper at the second start; else what was begun first has been left without a word, as PostgreSQL's
+ * queries are by an error, and ends there: usdt.end_missing.
+ *
+ * A span's parent is the one that was open on its thread from its beginning to its end, and has its own end: calls at
+ * once, others when they have ended.
  */
 #ifndef SPAN_POINT_PAIRS_H
 #define SPAN_POINT_PAIRS_H
@@ -27,7 +31,7 @@ int point_pair_parse(const char *text, struct arena *arena, struct point_pair *r
 struct point_hit {
 	const char *provider, *name;
 	const struct resource *resource;
-	uint64_t tid, time_ns /* monotonic */, unix_ns;
+	uint64_t tid, depth /* grows as the stack does */, time_ns /* monotonic */, unix_ns;
 	const struct attr *attrs;  /* one called "name" is the span's name */
 	size_t nattrs;
 	const uint64_t *args;      /* by number, for pairs that go by one; bit i of has_arg: args[i] is known */
@@ -47,6 +51,10 @@ void point_pairs_free(struct point_pairs *p); /* NULL ok */
 bool point_pairs_know(struct point_pairs *p, const char *provider, const char *name);
 /* False: the probe has no counterpart, and stands for itself. */
 bool point_pairs_hit(struct point_pairs *p, const struct point_hit *h);
+/* What ended up to then, and waits for the end of the one around it, waits no longer: its parent is unknown. */
+void point_pairs_tick(struct point_pairs *p, uint64_t until_ns);
+/* The process has ended, and all its hits have been told: what is open on its threads is given up, and counted. */
+void point_pairs_gone(struct point_pairs *p, int pid);
 void point_pairs_summary(const struct point_pairs *p, struct run_summary *sum);
 
 #endif

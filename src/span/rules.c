@@ -114,8 +114,70 @@ static bool any_holds(struct span_rules *r)
 	return false;
 }
 
+/* ---- the short way ---- */
+
+/* Where a rule has it beside others that may hold, or in a negation, it is none of these. */
+static bool term_of(const struct condition *c, struct rule_term *ret)
+{
+	const struct condition *name = c->op == CONDITION_COMPARE ? c->a : c;
+
+	if (name->op != CONDITION_ATTRIBUTE)
+		return false;
+	*ret = (struct rule_term){.meaning = meaning_of(name->text), .orders = c->orders, .name = name->text};
+	if (c->op == CONDITION_ATTRIBUTE)
+		return ret->meaning == MEANS_ATTRIBUTE || ret->meaning == MEANS_PANICKED;
+	ret->number = c->b->number;
+	if (ret->meaning == MEANS_STATUS && c->b->op == CONDITION_TEXT && c->orders == ORDER_EQUAL) {
+		ret->number = strcmp(c->b->text, statuses[0]) ? SPAN_STATUS_UNSET : SPAN_STATUS_ERROR;
+		return true;
+	}
+	return ret->meaning == MEANS_DURATION && c->b->op == CONDITION_INT;
+}
+
+static void add_terms(struct span_rules *r, const struct condition *c)
+{
+	struct rule_term t;
+
+	if (c->op == CONDITION_OR) {
+		add_terms(r, c->a);
+		add_terms(r, c->b);
+	} else if (term_of(c, &t)) {
+		vec_push(&r->terms, t);
+	} else {
+		r->has_others = true;
+	}
+}
+
+static bool is_allowed(unsigned orders, int64_t a, int64_t b)
+{
+	return orders & (a < b ? ORDER_LESS : a > b ? ORDER_GREATER : ORDER_EQUAL);
+}
+
+enum answer { NO, YES, NOT_SURE /* all has to be evaluated */ };
+
+static enum answer short_answer(const struct span_rules *r, const struct span *s)
+{
+	enum answer none = r->has_others ? NOT_SURE : NO;
+
+	for (size_t i = 0; i < r->terms.len; i++) {
+		const struct rule_term *t = &r->terms.data[i];
+
+		if ((t->meaning == MEANS_STATUS && s->status == (enum span_status)t->number) ||
+		    (t->meaning == MEANS_PANICKED && s->panicked) ||
+		    (t->meaning == MEANS_DURATION && is_allowed(t->orders, (int64_t)s->duration_ns, t->number)))
+			return YES;
+		if (t->meaning == MEANS_ATTRIBUTE && span_attr(s, t->name)) /* which may be false */
+			none = NOT_SURE;
+	}
+	return none;
+}
+
 bool span_rules_hold(struct span_rules *r, const struct span *s)
 {
+	const enum answer a = short_answer(r, s);
+
+	if (a != NOT_SURE)
+		return a == YES;
 	attr_list_reset(&r->values);
 	for (size_t i = 0; i < r->names.len; i++)
 		set_of_span(r, r->names.data[i], r->meanings.data[i], s);
@@ -135,8 +197,10 @@ bool span_rules_hold_of(struct span_rules *r, const struct attr *attrs, size_t n
 void span_rules_init(struct span_rules *r, const struct condition *const *rules, size_t n)
 {
 	*r = (struct span_rules){.rules = rules, .n = n};
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		add_names(r, rules[i]);
+		add_terms(r, rules[i]);
+	}
 }
 
 void span_rules_done(struct span_rules *r)
@@ -144,4 +208,5 @@ void span_rules_done(struct span_rules *r)
 	attr_list_done(&r->values);
 	vec_done(&r->names);
 	vec_done(&r->meanings);
+	vec_done(&r->terms);
 }

@@ -13,11 +13,21 @@
 /* The rule is the arena's. Errors: -EINVAL; the sentence shows the place with a caret line. */
 int span_rule_parse(const char *text, struct arena *arena, const struct condition **ret, struct err *err);
 
+/* status == error, latency > 1s, panicked, or an attribute alone. */
+struct rule_term {
+	unsigned char meaning;
+	unsigned orders;
+	int64_t number;
+	const char *name;
+};
+
 struct span_rules {
 	const struct condition *const *rules;
 	size_t n;
 	VEC(const char *) names; /* that rules name, each once */
 	VEC(unsigned char) meanings; /* of these: rules.c's */
+	VEC(struct rule_term) terms; /* what rules are alternatives of, where each can be told at once */
+	bool has_others;             /* of them: all have to be evaluated */
 	struct attr_list values; /* of these, of the span at hand */
 };
 

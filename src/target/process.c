@@ -165,7 +165,8 @@ bool process_has_shadow_stack(const char *procfs, int pid)
 	char who[16], features[128];
 
 	snprintf(who, sizeof(who), "%d", pid);
-	return status_field(procfs, who, "x86_Thread_features:", features, sizeof(features)) && strstr(features, "shstk");
+	return status_field(procfs, who, "x86_Thread_features:", features, sizeof(features)) &&
+	       strstr(features, "shstk");
 }
 
 static char process_state(const char *procfs, const char *who)

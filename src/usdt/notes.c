@@ -40,6 +40,8 @@ struct reading {
 	uint64_t base;         /* address of .stapsdt.base, 0: none */
 	struct strmap symbols; /* -> struct symbol_address, made when the first one is asked for */
 	bool has_symbols;
+	struct binary *go;     /* the functions of a Go program, likewise; NULL where they cannot be read */
+	bool asked_go;
 };
 
 /* usdt_notes with what it owns. */
@@ -171,12 +173,19 @@ static const char *why_no_code(const struct reading *r, uint64_t addr)
 
 /*
  * Linux 6.18 makes a call of a nop of five bytes under a probe, and that call writes below the stack pointer, where
- * the psABI lets a function that calls none keep data: of a made program 60 of 100 calls had theirs overwritten. Go
- * keeps nothing there.
+ * the psABI lets a function that calls none keep data: of a made program 60 of 100 calls had theirs overwritten. Go's
+ * functions keep nothing there; C's in a Go program (cgo) may.
  */
-static bool may_be_overwritten(const struct reading *r, const struct usdt_site *s)
+static bool may_be_overwritten(struct reading *r, const struct usdt_site *s)
 {
-	return s->instruction == USDT_NOP5 && !r->notes->is_go;
+	struct func f;
+
+	if (s->instruction != USDT_NOP5)
+		return false;
+	if (r->notes->is_go && !r->asked_go)
+		binary_open_fd(r->file->fd, "", &r->go, NULL);
+	r->asked_go = true;
+	return !r->go || !binary_func_at(r->go, s->address, &f) || s->address >= f.end;
 }
 
 static void locate(struct reading *r, struct usdt_site *s)
@@ -382,6 +391,7 @@ int usdt_notes_read(int fd, const char *name, struct usdt_notes **ret, struct er
 	} else {
 		usdt_notes_free(&o->notes);
 	}
+	binary_free(r.go);
 	elf_end(r.elf);
 	mapping_free(r.file);
 	vec_done(&r.segments);

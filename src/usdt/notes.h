@@ -59,7 +59,7 @@ struct usdt_notes {
 	size_t n;
 	uint16_t machine;  /* EM_X86_64, EM_AARCH64 */
 	bool is_fixed;     /* ET_EXEC: its load bias is 0 */
-	bool is_go;        /* made by Go's linker */
+	bool is_go;        /* made by Go's linker, by the names of its sections */
 	bool no_sections;  /* the file has no section headers: whether it has notes is not known */
 	const char *why;   /* NULL, or where and why reading stopped before the end of the notes */
 	struct file_id file;

@@ -38,8 +38,8 @@ static bool capture_uses(const struct pack_capture *c, const char *name)
 		uses |= text_uses(c->alternatives[i], name);
 	if (c->inject) {
 		const struct inject_item *x = c->inject;
-		const char *const texts[] = {x->carrier, x->armed,  x->present, x->limited, x->split,
-		                             x->buffer,  x->filled, x->block,   x->stream};
+		const char *const texts[] = {x->carrier, x->needs,  x->armed,  x->present, x->limited,      x->split,
+		                             x->buffer,  x->filled, x->block,  x->stream,  x->state_present};
 
 		for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 			uses |= text_uses(texts[i], name);

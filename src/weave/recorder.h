@@ -6,7 +6,7 @@
 #define WEAVE_RECORDER_H
 
 extern const char recorder_go[];      /* a file of package runtime … */
-extern const char recorder_marks_go[], recorder_asked_go[]; /* … and others, beside it */
+extern const char recorder_marks_go[], recorder_asked_go[], recorder_sent_go[]; /* … and others, beside it */
 extern const char recorder_noop_go[]; /* the same for woven code, doing nothing: where there is no recorder for the
 				       * machine, or the runtime cannot be woven */
 extern const char recorder_amd64_s[]; /* to be appended to asm_amd64.s of package runtime, beside recorder_go */

@@ -32,6 +32,7 @@ int weave_runtime(struct weave_package *p, struct err *err)
 	buf_str(weave_package_add(p, "earshot_recorder.go"), recorder_go);
 	buf_str(weave_package_add(p, "earshot_marks.go"), recorder_marks_go);
 	buf_str(weave_package_add(p, "earshot_asked.go"), recorder_asked_go);
+	buf_str(weave_package_add(p, "earshot_sent.go"), recorder_sent_go);
 	return 0;
 }
 

@@ -8,26 +8,19 @@
 
 /* ---- finding it ---- */
 
-/* What of a full name stands behind its package, and the package as it is imported. NULL: there is no dot. */
-static const char *split_name(struct arena *arena, const char *full_name, const char **ret_package)
+/* The linker writes a dot of a path's last element as %2e; packs may write it as it is. */
+static const char *without_escapes(struct arena *arena, const char *path, size_t len)
 {
-	size_t n = strcspn(full_name, "([");
-	const char *slash = memrchr(full_name, '/', n), *from = slash ? slash : full_name;
-	const char *dot = memchr(from, '.', n - (size_t)(from - full_name));
-	char *package, *to;
+	char *text = arena_strndup(arena, path, len), *to = text;
 
-	if (!dot)
-		return NULL;
-	package = to = arena_strndup(arena, full_name, (size_t)(dot - full_name));
-	for (const char *p = package; *p; p++) { /* the linker writes a dot of the last element as %2e */
+	for (const char *p = text; *p; p++) {
 		bool escaped = !strncmp(p, "%2e", 3);
 
 		*to++ = escaped ? '.' : *p;
 		p += escaped ? 2 : 0;
 	}
 	*to = 0;
-	*ret_package = package;
-	return dot + 1;
+	return text;
 }
 
 /* A package is known by its import path, but for a program's own, which is called main. */
@@ -36,6 +29,20 @@ static bool is_package(const struct weave_package *p, const char *path)
 	bool main_package = p->name && !strcmp(p->name, "main");
 
 	return main_package ? !strcmp(path, "main") : !strcmp(path, p->path);
+}
+
+/* What of a full name stands behind p; NULL: it is another package's. */
+static const char *name_in(struct weave_package *p, const char *full_name)
+{
+	size_t n = strcspn(full_name, "([");
+	const char *slash = memrchr(full_name, '/', n), *dot = slash ? slash : full_name;
+
+	while ((dot = memchr(dot, '.', n - (size_t)(dot - full_name)))) {
+		if (is_package(p, without_escapes(&p->arena, full_name, (size_t)(dot - full_name))))
+			return dot + 1;
+		dot++;
+	}
+	return NULL;
 }
 
 /* Behind up to four digits; NULL: there are none. */
@@ -233,12 +240,11 @@ static int method_of_value(struct weave_package *p, const char **name, struct er
 
 int woven_function_find(struct weave_package *p, const char *full_name, struct woven_function *ret, struct err *err)
 {
-	const char *package, *name = split_name(&p->arena, full_name, &package);
-	const char *literal;
+	const char *name = name_in(p, full_name), *literal;
 	size_t len;
 	int r;
 
-	if (!name || !is_package(p, package))
+	if (!name)
 		return -ESRCH;
 	r = method_of_value(p, &name, err);
 	if (r < 0)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import vm
 import wire
 from earshot import Earshot, need_earshot, patched
-from proc import BIN, EARSHOT, Process, Skip, clean_env, json_lines, run_once, scratch, until
+from proc import BIN, EARSHOT, Process, Skip, clean_env, json_lines, public_copy, run_once, scratch, until
 from relay import Relay
 from target import MINORS
 from testing import Test, scaled
@@ -30,11 +30,12 @@ LONG = 1 + scaled(0, 0, "PROPAGATE") // 10000  # of make soak-propagate
 class Sender(Process):
     """Sends what it is to once go() is called."""
 
-    def __init__(self, program, *args, path=None):
+    def __init__(self, program, *args, path=None, prefix=()):
         path = path or BIN / f"sender-go{program}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
+        self.args = args
+        super().__init__([*prefix, path, *args], env=clean_env(GOGC=5), stdin=subprocess.PIPE)
         self.first = until("it is ready", lambda: self.out().strip())
 
     def _line(self):
@@ -45,12 +46,13 @@ class Sender(Process):
         self._line()
 
     def told(self):
-        bound = 60 + int(self.argv[3]) / 200
+        bound = 60 + int(self.args[2]) / 200
         return json.loads(until("all is sent", lambda: (self.out() + "\n").split("\n", 2)[1], bound))
 
 
-def _attach(pid, *options, **env):
-    e = Earshot("attach", "-p", str(pid), "-o", "json", *options, env=clean_env(**env))
+def _attach(pid, *options, prefix=(), **env):
+    e = Earshot("attach", "-p", str(pid), "-o", "json", *options, prefix=prefix,
+                binary=public_copy(EARSHOT) if prefix else EARSHOT, env=clean_env(**env))
     until("the program is observed", lambda: e.check_alive() and "observing " in e.err(), 30)
     return e
 
@@ -76,10 +78,10 @@ def _seen_by(server, requests):
     return server.seen
 
 
-def _run(program, kind, requests, *options, path=None):
+def _run(program, kind, requests, *options, path=None, prefix=()):
     server = _server(kind)
-    with Sender(program, kind, f"127.0.0.1:{server.port}", requests, PARALLEL, path=path) as sender:
-        with _attach(sender.pid, *options) as e:
+    with Sender(program, kind, f"127.0.0.1:{server.port}", requests, PARALLEL, path=path, prefix=prefix) as sender:
+        with _attach(sender.pid, *options, prefix=prefix) as e:
             sender.go()
             told = sender.told()
             _, summary = e.finish()
@@ -189,13 +191,12 @@ def _check(program, kind):
                     _run(program, kind, requests, "--propagate"))
 
 
-def check_woven(path):
-    """HTTP/1 requests of a woven sender: its client is woven, and the code that writes them."""
+def check_woven(path, kind, prefix):
+    """As _check, of a woven sender; prefix: without privileges."""
     _need_parsers()
-    packs = ("--packs", "net-http-client")
-    requests = scaled(1500, 1000, "PROPAGATE")
-    return _compare("h1", requests, _run("woven", "h1", requests // 4, *packs, path=path),
-                    _run("woven", "h1", requests, "--propagate", *packs, path=path))
+    requests = scaled(1000, 500, "PROPAGATE")
+    return _compare(kind, requests, _run("woven", kind, requests // 4, path=path, prefix=prefix),
+                    _run("woven", kind, requests, "--propagate", path=path, prefix=prefix))
 
 
 def _check_in_vm(program, kind):
@@ -437,11 +438,15 @@ def _check_states(kind, seen, counted):
 
 def _tracestate(program, kind):
     """What came in goes on with the traceparent, and nothing else does."""
+    return check_states(program, kind, scaled(800, 400, "PROPAGATE"))
+
+
+def check_states(program, kind, requests, path=None, prefix=()):
+    """As _tracestate; path: of a relay that is woven; prefix: without privileges."""
     _need_parsers()
-    requests = scaled(800, 400, "PROPAGATE")
     server = _server("grpc" if kind == "grpc0" else kind)
-    with Relay(program, kind, f"127.0.0.1:{server.port}") as relay:
-        with _attach(relay.pid, "--propagate") as e:
+    with Relay(program, kind, f"127.0.0.1:{server.port}", path=path, prefix=prefix) as relay:
+        with _attach(relay.pid, "--propagate", prefix=prefix) as e:
             _ask_all(relay.port, requests)
             _, summary = e.finish()
     server.close()

@@ -12,7 +12,7 @@ import time
 import wire
 from backends import Broker
 from earshot import Earshot, need_earshot
-from proc import BIN, Process, Skip, clean_env, scratch, until
+from proc import BIN, EARSHOT, Process, Skip, clean_env, public_copy, scratch, until
 from target import MINORS
 from testing import Test, scaled
 from wire_messages import Nats
@@ -27,11 +27,11 @@ Result = collections.namedtuple("Result", "seen summary spans")
 class Mailer(Process):
     """Sends what it is to once go() is called."""
 
-    def __init__(self, program, *args, **env):
-        path = BIN / f"mailer-go{program}"
+    def __init__(self, program, *args, path=None, prefix=(), **env):
+        path = path or BIN / f"mailer-go{program}"
         if not path.exists():
             raise Skip(f"{path.name} was not built")
-        super().__init__([path, *args], env=clean_env(GOGC=5, **env), stdin=subprocess.PIPE)
+        super().__init__([*prefix, path, *args], env=clean_env(GOGC=5, **env), stdin=subprocess.PIPE)
         until("it is ready", lambda: self.out().strip() or not self.alive())
         assert self.alive(), self.describe()
 
@@ -44,8 +44,10 @@ class Mailer(Process):
         return json.loads(until("all is sent", lambda: (self.out() + "\n").split("\n", 2)[1], 60 + messages / 200))
 
 
-def _attach(pid, *options):
-    e = Earshot("attach", "-p", str(pid), "--planter", "patch", "-o", "json", *options)
+def _attach(pid, *options, prefix=()):
+    """prefix: without privileges, and nothing is planted."""
+    how = {"prefix": prefix, "binary": public_copy(EARSHOT)} if prefix else {}
+    e = Earshot("attach", "-p", str(pid), *(() if prefix else ("--planter", "patch")), "-o", "json", *options, **how)
     until("the program is observed", lambda: e.check_alive() and "observing " in e.err(), 30)
     return e
 
@@ -57,10 +59,10 @@ def _seen_by(server, messages):
     return server.seen
 
 
-def _run(program, messages, *options, **info):
+def _run(program, messages, *options, path=None, prefix=(), **info):
     server = Nats(**info)
-    with Mailer(program, "nats", server.url, messages, PARALLEL) as mailer:
-        with _attach(mailer.pid, *options) as e:
+    with Mailer(program, "nats", server.url, messages, PARALLEL, path=path, prefix=prefix) as mailer:
+        with _attach(mailer.pid, *options, prefix=prefix) as e:
             mailer.go()
             told = mailer.told(messages)
             _, summary = e.finish()
@@ -84,11 +86,15 @@ def _classes(seen):
 
 
 def _check(program):
-    need_earshot()
-    messages = scaled(10000 if program[:4] == NEW else 3000, 2000, "PROPAGATE")
-    before = _run(program, 200).seen
+    return check_nats(program, scaled(10000 if program[:4] == NEW else 3000, 2000, "PROPAGATE"))
+
+
+def check_nats(program, messages, path=None, prefix=()):
+    """path: of a mailer that is woven; prefix: without privileges."""
+    need_earshot(root=not prefix)
+    before = _run(program, 200, path=path, prefix=prefix).seen
     assert not _classes(before)[1], "a header without --propagate"
-    seen, summary, spans = _run(program, messages, "--propagate")
+    seen, summary, spans = _run(program, messages, "--propagate", path=path, prefix=prefix)
     classes, ours = _classes(seen)
     each = messages // 10
     for k in range(10):
@@ -144,13 +150,19 @@ def _read(broker, messages):
     return seen
 
 
-def _produce(kind, messages, count, *options):
-    """count: how many records it is in the end."""
+def calls_pack():
+    """The calls of go/mailer, as a pack."""
     pack = scratch() / "calls.yaml"
     pack.write_text(CALLS)
+    pack.parent.chmod(0o755)
+    return pack
+
+
+def _produce(kind, messages, count, *options, path=None, prefix=()):
+    """count: how many records it is in the end."""
     with Broker(f"mq-go{NEW}-sw") as broker:
-        with Mailer(f"{NEW}-sw", kind, broker.kafka, messages, PARALLEL) as mailer:
-            with _attach(mailer.pid, "--packs", "kafka-go", "--packs", pack, *options) as e:
+        with Mailer(f"{NEW}-sw", kind, broker.kafka, messages, PARALLEL, path=path, prefix=prefix) as mailer:
+            with _attach(mailer.pid, "--packs", "kafka-go", "--packs", calls_pack(), *options, prefix=prefix) as e:
                 mailer.go()
                 told = mailer.told(messages)
                 _, summary = e.finish()
@@ -170,11 +182,15 @@ def _of_calls(ours, spans):
 
 
 def _kafka():
-    need_earshot()
-    messages = scaled(3000, 1000, "PROPAGATE")
+    return check_kafka(scaled(3000, 1000, "PROPAGATE"))
+
+
+def check_kafka(messages, path=None, prefix=()):
+    """path: of a mailer that is woven, with the calls' pack; prefix: without privileges."""
+    need_earshot(root=not prefix)
     each = messages // 10
-    seen, summary, spans = _produce("kafka", messages, messages + 2 * each, "--propagate")
-    before = _produce("kafka", 200, 240).seen
+    seen, summary, spans = _produce("kafka", messages, messages + 2 * each, "--propagate", path=path, prefix=prefix)
+    before = _produce("kafka", 200, 240, path=path, prefix=prefix).seen
     ours, classes = {}, collections.defaultdict(collections.Counter)
     for s in seen:
         assert len(s.traceparents) <= 1, s

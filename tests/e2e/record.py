@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import threading
 import time
@@ -211,6 +212,21 @@ def _unfinished():
         assert last["attributes"]["http.response.status_code"] == 200 and last["duration_ns"] >= 3e9, last
 
 
+def _collections():
+    """Cycles of the garbage collector, where they are asked for: as many as the program counts, beside the requests."""
+    need_earshot()
+    folder = scratch()
+    e = Earshot("record", "--packs", "*", "--packs", "go-gc", "--dump-on", "exit", "--dump-to", folder, "--",
+                BIN / "lastwords", "-die", "exit", "-collect", "40")
+    assert e.wait(60) == 3, e.describe()
+    spans = _read(_dumps(folder, "exit")[0])[1]
+    cycles = [s for s in spans if s["name"] == "GC"]
+    whole = [s for s in cycles if s["status"] == "unset" and not s["parent_span_id"] and s["pack"] == "go-gc"]
+    counted = int(re.search(r"^collected (\d+)$", e.err(), re.M)[1])
+    assert counted >= 40 and counted <= len(whole) <= len(cycles) <= counted + 1, (counted, len(whole), len(cycles))
+    assert set(int(n) for n in e.out().split()) <= _numbers(spans)
+
+
 def _killed():
     """The recorder is killed: what it had written to its file is there, and is not overwritten by the next one."""
     ring = scratch() / "ring"
@@ -221,7 +237,7 @@ def _killed():
     with Recorder("--file", ring, "--last", "2MB") as r:
         for i in range(10):
             r.get(f"/alloc?{i}")
-        until("the file has them", lambda: read(ring, "-q").out().count('"/alloc"') >= 10, 10)
+        until("the file has them", lambda: read(ring, "-q").out().count('"url.path":"/alloc"') >= 10, 10)
         os.kill(r.e.pid, signal.SIGKILL)
         r.e.wait(10)
         lines = [json.loads(line) for line in read(ring, "-q").out().splitlines()]
@@ -288,6 +304,7 @@ def tests():
     yield Test("rules", _rules)
     yield Test("requests", _requests)
     yield Test("unfinished", _unfinished)
+    yield Test("collections", _collections)
     yield Test("recorder-killed", _killed)
     yield Test("sent", _sent)
     yield Test("full-disk", _full_disk)

@@ -81,17 +81,19 @@ GROUPS = (
     "weave_source",
     "gotrace",
     "usdt",
+    "usdt_events",
     "usdt_debian",
     "weave",
     "weave_builds",
+    "weave_usdt",
     "woven_traces",
     "weave_suites",
 )
 
 # These take long, and mind nothing but their own files and processes (a virtual machine, the go command), so they run
 # beside the others.
-BESIDE = ("virtual_machine", "propagate/uprobe-*", "weave_source", "gotrace", "weave", "weave_builds", "woven_traces",
-          "weave_suites")
+BESIDE = ("virtual_machine", "propagate/uprobe-*", "weave_source", "gotrace", "weave", "weave_builds", "weave_usdt",
+          "woven_traces", "weave_suites")
 NICER = 5  # the others measure how a program fares
 
 

@@ -1,13 +1,14 @@
 """Woven programs decide themselves which traces are kept, as planted ones do: where the first point of a trace comes by.
 
-They run without privileges where nothing may be planted beside what is woven. Requests of HTTP/1 get the trace context from
-woven code, too.
+They run without privileges where nothing may be planted beside what is woven. Requests and messages get the trace context from
+woven code, too: what propagate and propagate_messages check, without privileges.
 """
 
 import pathlib
 
 import one_trace
 import propagate
+import propagate_messages
 import sampling
 import weave
 from earshot import planter
@@ -34,11 +35,11 @@ def _counts(minor):
     return sampling.counts(minor, _fanout(minor), each=4, prefix=NOBODY)
 
 
-def _module(minor, name):
+def _module(minor, name, *options):
     path = scratch() / name
     more = () if minor == LAST else ("-modfile=go1.21.mod",)
     # pylint: disable-next=protected-access
-    said = weave._build(minor, *more, "-o", path, ".", cwd=weave.SOURCES / name)
+    said = weave._build(minor, *more, "-o", path, ".", options=options, cwd=weave.SOURCES / name)
     assert "earshot: " not in said, said
     return path
 
@@ -49,7 +50,21 @@ def _crowd(minor, seconds):
 
 
 def _propagate(minor):
-    return propagate.check_woven(_module(minor, "sender"))
+    path = pathlib.Path(public_copy(_module(minor, "sender")))
+    return "; ".join(f"{kind}: {propagate.check_woven(path, kind, NOBODY)}" for kind in ("h1", "h2", "grpc"))
+
+
+def _tracestate(minor):
+    path, requests = pathlib.Path(public_copy(_module(minor, "relay"))), scaled(240, 240, "PROPAGATE")
+    return "; ".join(f"{kind}: {propagate.check_states('woven', kind, requests, path, NOBODY)}"
+                     for kind in ("h1", "h2", "grpc", "grpc0"))
+
+
+def _messages(minor):
+    path = pathlib.Path(public_copy(_module(minor, "mailer", "--packs", "*", "--packs", propagate_messages.calls_pack())))
+    messages = scaled(1000, 500, "PROPAGATE")
+    return f"nats: {propagate_messages.check_nats('woven', messages, path, NOBODY)}; " \
+           f"kafka-go: {propagate_messages.check_kafka(messages, path, NOBODY)}"
 
 
 def tests():
@@ -61,5 +76,9 @@ def tests():
     for minor in dict.fromkeys(("1.21", LAST)):
         yield Test(f"whole-or-absent-go{minor}", lambda minor=minor: _whole_or_absent(minor), 600)
     yield Test(f"counts-go{LAST}", lambda: _counts(LAST), 600)
-    for minor in dict.fromkeys(("1.21", LAST) if seconds > 3 else (LAST,)):
-        yield Test(f"propagate-go{minor}", lambda minor=minor: _propagate(minor), 900)
+    long = propagate.LONG
+    for minor in dict.fromkeys(("1.21", LAST) if long > 1 else (LAST,)):
+        yield Test(f"propagate-go{minor}", lambda minor=minor: _propagate(minor), 900 * long)
+        if long > 1:
+            yield Test(f"tracestate-go{minor}", lambda minor=minor: _tracestate(minor), 900 * long)
+            yield Test(f"messages-go{minor}", lambda minor=minor: _messages(minor), 900 * long)

@@ -181,7 +181,7 @@ build_recorded() { # MINOR OUTPUT recorder|noop FLAG...
 	shift 3
 	[ -x "$go" ] || { echo "skip ${out##*/}: no toolchain"; return; }
 	with=$(readlink -f "$with")
-	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; sha256sum <"$with/marks.go"; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
+	made_of=$(stamp recorded "$minor" "$@"; sha256sum <"$with/$kind.go"; cat "$with/marks.go" "$with/sent.go" | sha256sum; sha256sum <"$with/asm_amd64.s"; cat "$here/overlay.sh")
 	fresh "$out" "$made_of" && return 0
 	root=$(readlink -f "$EARSHOT_CACHE/toolchains/go$minor")
 	sh "$here/overlay.sh" "$root" "$with" "$kind" "$there"

@@ -10,6 +10,7 @@ grep -q '^func main() { earshotInit()$' "$dir/proc.go"
 	printf '{"Replace":{"%s":"%s"' "$root/src/runtime/proc.go" "$dir/proc.go"
 	printf ',"%s":"%s"' "$root/src/runtime/zz_earshot.go" "$recorder/$kind.go"
 	[ "$kind" = noop ] || printf ',"%s":"%s"' "$root/src/runtime/zz_earshot_marks.go" "$recorder/marks.go"
+	[ "$kind" = noop ] || printf ',"%s":"%s"' "$root/src/runtime/zz_earshot_sent.go" "$recorder/sent.go"
 	[ "$kind" = noop ] || for arch in amd64 arm64; do
 		cat "$root/src/runtime/asm_$arch.s" "$recorder/asm_$arch.s" >"$dir/asm_$arch.s"
 		printf ',"%s":"%s"' "$root/src/runtime/asm_$arch.s" "$dir/asm_$arch.s"

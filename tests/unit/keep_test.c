@@ -103,6 +103,7 @@ static void rules_see_what_spans_have(void **state)
 {
 	static const struct attr attrs[] = {STR("http.route", "/checkout"), INT("rows", 3),
 					    {.key = "ok", .kind = ATTR_BOOL, .b = true},
+					    {.key = "no", .kind = ATTR_BOOL, .b = false},
 					    {.key = "ratio", .kind = ATTR_DOUBLE, .d = 0.5}};
 	static const struct {
 		const char *rule;
@@ -125,6 +126,12 @@ static void rules_see_what_spans_have(void **state)
 		{"!error.type", true},
 		{"latency > 29ms && panicked", true},
 		{"panicked == false", false},
+		/* Alternatives that are told at once, beside one that is not, or that is there and false. */
+		{"nothing || status == error || latency > 1s || panicked", true},
+		{"nothing || status == error || latency <= 20ms", false},
+		{"nothing || ok || latency > 1s", true},
+		{"no || status == error || latency > 1s", false},
+		{"no || status == error || rows == 3", true},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

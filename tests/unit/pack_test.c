@@ -362,7 +362,7 @@ static const struct bad bads[] = {
 	{"pack: p\nabout: \"a\\0b\"\n", "2:8: a text here cannot hold the byte 0"},
 	{"pack: p\npack: q\n", "2:1: `pack` is here twice"},
 	{HEAD "span: []\n", "4:1: a pack has no key `span`; did you mean `spans`?"},
-	{HEAD "zzzzzzzzz: []\n", "4:1: a pack has no key `zzzzzzzzz`; it may have pack, about, packages, "
+	{HEAD "zzzzzzzzz: []\n", "4:1: a pack has no key `zzzzzzzzz`; it may have pack, about, packages, on_request, "
 				 "spans, hooks, texts"},
 	{HEAD "texts: [a.T]\n", "4:8: "},
 	{HEAD "types: {Order: int}\n", "4:8: the type Order is written with its package"},

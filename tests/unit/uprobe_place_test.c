@@ -156,8 +156,8 @@ static void check_record(const struct event *e, pid_t pid, pid_t tid, const char
 	size_t len;
 	const char *bytes = event_bytes(e, 0, &len);
 
-	assert_int_equal(e->head->goid, 0);
-	assert_int_equal(e->head->depth, tid);
+	assert_int_equal(e->head->goid, tid);
+	assert_true(e->head->depth > UINT64_MAX / 2); /* 0 - SP */
 	assert_int_equal(e->head->target, pid);
 	assert_non_null(bytes);
 	assert_int_equal(len, strlen(text));

@@ -14,6 +14,7 @@
 
 #include "base/macro.h"
 #include "base/buf.h"
+#include "lib/tiny_go.h"
 #include "lib/tiny_usdt.h"
 #include "usdt/notes.h"
 
@@ -299,18 +300,17 @@ static void test_prelinked(void **state)
 	usdt_notes_free(n);
 }
 
-/* Of a Go program, where nothing speaks against any. */
 static enum usdt_instruction instruction(uint64_t at, const char *bytes, size_t size)
 {
 	enum usdt_instruction ret;
 	struct usdt_notes *n;
 
-	tiny_usdt_build(&tiny, (struct tiny_usdt_options){.is_go = true});
+	tiny_usdt_build(&tiny, (struct tiny_usdt_options){0});
 	memcpy(tiny.data + at, bytes, size);
 	tiny_usdt_note(&tiny, USDT_BASE + at, 0, 0, "p", "n", "");
 	n = read_tiny();
-	assert_null(n->sites[0].why);
 	ret = n->sites[0].instruction;
+	assert_int_equal(n->sites[0].why != NULL, ret == USDT_NOP5);
 	usdt_notes_free(n);
 	return ret;
 }
@@ -331,23 +331,54 @@ static void test_instructions(void **state)
 	assert_int_equal(instruction(USDT_CODE + 0xfff, "\x0f", 1), USDT_INSTRUCTION_OTHER);
 }
 
-/* Of another program, whose functions may keep data below their stack pointers. */
+/* The Go program of lib/tiny_go.h, with the sections of tiny behind it. */
+struct go_with_notes {
+	struct tiny go;
+	unsigned char notes[0x400], names[0x100];
+	Elf64_Shdr sections[4];
+};
+
+static void put_notes(struct go_with_notes *g)
+{
+	const Elf64_Shdr *strings = (Elf64_Shdr *)(tiny.data + USDT_TABLES) + 7;
+	Elf64_Ehdr *eh = (Elf64_Ehdr *)g->go.data;
+
+	memcpy(g->notes, tiny.data + USDT_NOTES, tiny.n_notes);
+	memcpy(g->names, tiny.data + strings->sh_offset, strings->sh_size);
+	g->sections[1] = (Elf64_Shdr){67, SHT_PROGBITS, SHF_ALLOC, g->go.base + TINY_PCLNTAB, TINY_PCLNTAB, 0x400};
+	g->sections[2] = (Elf64_Shdr){.sh_name = 13, .sh_type = SHT_NOTE, .sh_size = tiny.n_notes, .sh_addralign = 4,
+				      .sh_offset = offsetof(struct go_with_notes, notes)};
+	g->sections[3] = (Elf64_Shdr){.sh_name = 57, .sh_type = SHT_STRTAB, .sh_size = strings->sh_size,
+				      .sh_offset = offsetof(struct go_with_notes, names)};
+	eh->e_shoff = offsetof(struct go_with_notes, sections);
+	eh->e_shentsize = sizeof(Elf64_Shdr);
+	eh->e_shnum = 4;
+	eh->e_shstrndx = 3;
+}
+
+/* Code of Go alone keeps nothing below its stack pointer: between its functions may be anything. */
 static void test_overwriting(void **state)
 {
+	static struct go_with_notes g;
 	struct usdt_notes *n;
 
-	for (int is_go = 0; is_go < 2; is_go++) {
-		tiny_usdt_build(&tiny, (struct tiny_usdt_options){.is_go = is_go});
-		memcpy(tiny.data + USDT_CODE, "\x0f\x1f\x44\x00\x00", 5);
-		tiny_usdt_note(&tiny, USDT_BASE + USDT_CODE, 0, 0, "p", "five", "");
-		tiny_usdt_note(&tiny, USDT_BASE + USDT_CODE + 5, 0, 0, "p", "one", "");
-		n = read_tiny();
-		assert_int_equal(n->is_go, is_go);
-		assert_int_equal(n->sites[0].instruction, USDT_NOP5);
-		assert_int_equal(n->sites[0].why == NULL, is_go);
-		assert_null(n->sites[1].why);
-		usdt_notes_free(n);
+	tiny_build(&g.go, (struct tiny_options){.no_sections = true});
+	tiny_usdt_build(&tiny, (struct tiny_usdt_options){0});
+	for (int i = 0; i < 2; i++) {
+		const uint64_t at = TINY_TEXT + (i ? 0x38 : 0x10); /* in a function; behind its end */
+
+		memcpy(g.go.data + at, "\x0f\x1f\x44\x00\x00", 5);
+		tiny_usdt_note(&tiny, g.go.base + at, 0, 0, "p", "n", "");
 	}
+	put_notes(&g);
+	n = read_bytes(&g, sizeof(g));
+	assert_true(n->is_go);
+	assert_int_equal(n->n, 2);
+	assert_int_equal(n->sites[0].instruction, USDT_NOP5);
+	assert_int_equal(n->sites[1].instruction, USDT_NOP5);
+	assert_null(n->sites[0].why);
+	assert_non_null(strstr(n->sites[1].why, "below its stack pointer"));
+	usdt_notes_free(n);
 }
 
 /* ---- damaged notes ---- */

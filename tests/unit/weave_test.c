@@ -485,6 +485,62 @@ static void values_are_kept(void **state)
 	arena_done(&arena);
 }
 
+static void check_text(const struct source *s, const char *want)
+{
+	if (!strstr(s->package.added.data[0].text.data, want))
+		fail_msg("%s is not in %s", want, s->package.added.data[0].text.data);
+}
+
+/* What is changed of a call is taken by its address; what another package knows is not asked for here. */
+static void what_is_sent_is_written(void **state)
+{
+	static const char pack[] =
+	    PACK(POINT("arm", "arm", "example.com/other.(*W).Arm(id int, room int)",
+	               ", save: {id: {expr: id}, room: 'int64(recv.batch)'}")
+	         POINT("field", "inject", "example.com/x.go.(*F).Write(p Params)",
+	               ", needs_func: example.com/other.Run, inject: {form: field, carrier: uintptr(recv),"
+	               " armed: p.ID == saved.id && saved.room > 2, state_present: p.ID == 7, buffer: p.Block}")
+	         POINT("message", "inject", "example.com/x.go.(*F).Send(hdr []byte)",
+	               ", inject: {form: message, buffer: hdr}")
+	         POINT("given-back", "release", "example.com/x.go.(*F).Send(hdr []byte)", ", at: return")
+	         POINT("record", "inject", "example.com/x.go.(*F).Put(r *Record)",
+	               ", inject: {form: record, carrier: r, buffer: r, list: Headers}")
+	         POINT("put", "note", "example.com/x.go.(*F).Put(r *Record)", ", capture: {n: r.N}")
+	         POINT("b", "start", "main.b", "") POINT("e", "end", "main.e", ""));
+	struct source s;
+	struct woven_point points[8];
+	struct arena arena = {0};
+	char *text;
+
+	source_open(&s, "example.com/x.go",
+	            "package x\n\ntype F struct{}\ntype Params struct { ID int; Block []byte }\n"
+	            "type Header struct { Key string; Value []byte }\ntype Record struct { N int; Headers []Header }\n"
+	            "func (f *F) Write(p Params) {}\nfunc (f *F) Send(hdr []byte) {}\nfunc (f *F) Put(r *Record) {}\n");
+	weave_one(&s, pack, NULL);
+	assert_int_equal(s.package.warnings.len, 0);
+	assert_int_equal(read_points(&s, &arena, points, 8), 4);
+	assert_string_equal(points[0].point, "field");
+	assert_int_equal(points[0].nslots, 10);
+	assert_string_equal(points[0].slots[1].name, "propagated");
+	check_text(&s, "func earshot_f0(earshotD uintptr, f *F, earshotA1 *Params) (written bool) {\n"
+		       "\tp := *earshotA1\n\t_ = p\n");
+	check_text(&s, "unsafe_.Pointer(&earshotA1.Block)\n");
+	check_text(&s, "\t\tearshotS[9].value = 1\n");
+	check_text(&s, "func earshot_f1(earshotD uintptr, earshotA1 *[]uint8) (written bool) {\n");
+	check_text(&s, "\t\tearshotL = make([]byte, len(hdr)+82)\n");
+	check_text(&s, "\tif earshotS[7].value != 0 {\n\t\t*earshotA1 = earshotL[:earshotS[7].value]\n\t}\n"
+		       "\treturn written\n");
+	check_text(&s, "\t\tearshotR.Headers = append(append(make([]Header, 0, len(r.Headers)+1), r.Headers...), "
+		       "Header{Key: \"traceparent\", Value: earshotL})\n\t\t*earshotA1 = &earshotR\n");
+	text = woven_text(&s); /* others at the entry are not to see it */
+	assert_non_null(strstr(text, "Put(r *Record) {"
+	                             " if *earshotSwitch != earshot_p3.off { earshot_f3(earshotDepth(), r) };"
+	                             " if *earshotSwitch != earshot_p2.off { earshot_f2(earshotDepth(), &r) };}"));
+	free(text);
+	source_close(&s);
+	arena_done(&arena);
+}
+
 static void callers_and_goroutines_are_asked_for(void **state)
 {
 	struct source s;
@@ -922,6 +978,7 @@ int main(void)
 	    cmocka_unit_test(what_packs_declare_is_asked_for),
 	    cmocka_unit_test(an_unwinding_is_told_where_the_start_is),
 	    cmocka_unit_test(values_are_kept),
+	    cmocka_unit_test(what_is_sent_is_written),
 	    cmocka_unit_test(callers_and_goroutines_are_asked_for),
 	    cmocka_unit_test(calls_are_looked_up),
 	    cmocka_unit_test(methods_that_are_values),

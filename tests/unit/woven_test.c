@@ -130,10 +130,10 @@ static struct woven_area good_area(uint64_t *ret_bytes)
 {
 	struct woven_area a = {.ring = {.magic = WOVEN_MAGIC, .size = sizeof(a), .procs = 8, .extra = 8, .chunks = 64,
 					.table_len = 64, .slot_bytes = 532480, .links_off = 4096 + 524288,
-					.slots_off = 4096 + 524288 + 4096 + 131072 + 24576},
+					.slots_off = 4096 + 524288 + 4096 + 131072 + 24576 + 8192},
 			       .wanted_off = 4096,
 			       .plans_off = 4096 + 524288 + 4096,
-			       .marks_off = 4096 + 524288 + 4096 + 131072,
+			       .marks_off = 4096 + 524288 + 4096 + 131072 + 3520,
 			       .marks = 64};
 
 	a.ring.bytes = a.ring.pool_off = a.ring.slots_off + 16 * a.ring.slot_bytes;

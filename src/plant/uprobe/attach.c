@@ -869,8 +869,8 @@ static void check_returns(const struct planter_report *r, bool work)
 {
 	r->check(r->arg, "returns", work, false,
 		 work ? "probes run the return instruction that they are on"
-		      : "the kernel single-steps a return under a probe (Linux 6.19 need not), which makes results dear; "
-			"--planter patch has no such price");
+		      : "the kernel single-steps a return under a probe (Linux 6.19 need not), which makes results "
+			"dear; --planter patch has no such price");
 }
 
 static void check_writes(const struct planter_report *r)

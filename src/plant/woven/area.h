@@ -35,10 +35,12 @@
 #define PLANT_WOVEN_AREA_H
 
 #include "plant/ring/ring.h"
+#include "plant/tracestate.h"
 #include "plant/woven_plan.h"
+#include "probe/mark.h"
 
 #define WOVEN_NAME "earshot-woven" /* of the memory, as it shows in /proc/PID/fd and maps */
-#define WOVEN_MAGIC 0x32574145u    /* "EAW2" */
+#define WOVEN_MAGIC 0x33574145u    /* "EAW3" */
 #define WOVEN_HEAD 4096            /* bytes of the area */
 #define WOVEN_MAX_WANTED (1u << 14)
 #define WOVEN_MAX_SLOTS 1024
@@ -71,6 +73,12 @@ _Static_assert(sizeof(struct woven_area) == 760, "likewise");
 
 /* Behind marks_off: a mark and a goroutine of 128 bytes each, and four words of 32, for each mark */
 #define WOVEN_MARKS_BYTES(marks) ((uint64_t)(marks) * (128 + 128 + 4 * 32))
+/* … and behind these what is valid as a tracestate (struct tracestate_rules), and room for one for every 8 marks */
+#define WOVEN_STATES_BYTES(marks) (sizeof(struct tracestate_rules) + (uint64_t)(marks) / 8 * 544)
+_Static_assert(sizeof(struct tracestate_rules) == 320 && TS_IN_VALUE == 4 && TS_NEXT == 7 && TS_FIRST == 8 &&
+		       TS_COUNT == 16 && TS_LIMIT == 32 && TS_MEMBER == 64 && TS_CLASSES == 8 &&
+		       TRACESTATE_PART == 256 && TRACESTATE_MEMBERS == 32 && MARK_STATE_MAX == 512,
+	       "the recorder has the same");
 
 /*
  * Nothing stands behind the program where it follows a chain: a read that faults ends it. So the word by which an

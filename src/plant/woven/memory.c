@@ -123,7 +123,8 @@ static bool layout_ok(const struct woven_area *a, uint64_t bytes)
 	       r->links_off % 8 == 0 && r->slots_off % 4096 == 0 &&
 	       fits(r->links_off, r->chunks, sizeof(uint32_t), a->plans_off) && a->plans_off % 8 == 0 &&
 	       fits(a->plans_off, WOVEN_PLANS, sizeof(struct woven_plan), a->marks_off) && a->marks_off % 8 == 0 &&
-	       power_of_two(a->marks) && fits(a->marks_off, 1, WOVEN_MARKS_BYTES(a->marks), r->slots_off) &&
+	       power_of_two(a->marks) &&
+	       fits(a->marks_off, 1, WOVEN_MARKS_BYTES(a->marks) + WOVEN_STATES_BYTES(a->marks), r->slots_off) &&
 	       r->bytes <= r->pool_off &&
 	       fits(r->slots_off, slots, r->slot_bytes, r->bytes) && r->pool_off % 4096 == 0 &&
 	       fits(r->pool_off, r->chunks, RING_CHUNK, bytes);
@@ -333,6 +334,33 @@ static int make_exist(const struct woven_memory *m, uint32_t wanted_len, uint32_
 	return r ? r : exists(m, l->pool_off, (uint64_t)chunks * RING_CHUNK);
 }
 
+static bool has_states(const struct woven_plan *p)
+{
+	for (unsigned i = 0; p && !p->inject && i < p->nwords; i++)
+		if (p->words[i].use == WOVEN_STATE)
+			return true;
+	return false;
+}
+
+static bool any_has_states(const struct woven_key *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (has_states(keys[i].plan))
+			return true;
+	return false;
+}
+
+/* Room for tracestates, and what is valid as one. */
+static int make_states_exist(const struct woven_memory *m)
+{
+	const uint64_t off = m->layout.marks_off + WOVEN_MARKS_BYTES(m->layout.marks);
+	const int r = exists(m, off, WOVEN_STATES_BYTES(m->layout.marks));
+
+	if (!r)
+		tracestate_rules((struct tracestate_rules *)((char *)m->area + off));
+	return r;
+}
+
 /* Likewise all that marks need, where one of the points has a plan. */
 static int make_marks_exist(const struct woven_memory *m, const struct woven_key *keys, size_t n, bool *ret_any)
 {
@@ -344,7 +372,9 @@ static int make_marks_exist(const struct woven_memory *m, const struct woven_key
 	if (!*ret_any)
 		return 0;
 	r = exists(m, m->layout.plans_off, WOVEN_PLANS * sizeof(struct woven_plan));
-	return r ? r : exists(m, m->layout.marks_off, WOVEN_MARKS_BYTES(m->layout.marks));
+	if (!r)
+		r = exists(m, m->layout.marks_off, WOVEN_MARKS_BYTES(m->layout.marks));
+	return r || !any_has_states(keys, n) ? r : make_states_exist(m);
 }
 
 /* What ids are made of. Without getrandom (a seccomp filter may refuse it) they need only be different. */

@@ -136,6 +136,8 @@ struct bound_text {
 struct bound_inject {
 	unsigned form;
 	const char *list;                /* a field's name */
+	const struct type *list_type;    /* its type, if it has a text and a []byte for each header: in these fields */
+	const char *header_name, *header_value;
 	struct bound_text needs;
 	/* root NULL: none */
 	struct bound_text carrier, present, limited, split, state_present, buffer, filled, block, stream;

@@ -476,6 +476,12 @@ static const char *convert(struct go_printer *g, const struct bound *n)
 {
 	const char *e;
 
+	/* of elements that the package cannot name */
+	if (g->woven && n->a->op == BOUND_FIELD && n->a->type && n->a->type->kind == KIND_SLICE &&
+	    n->type->kind == KIND_UINTPTR && !is_nameable(g, n->a->type)) {
+		e = foreign_field(g, n->a);
+		return e ? arena_printf(g->arena, "*(*uintptr)(%s)", e) : NULL;
+	}
 	if (is_pointer_shaped(n->a->type))
 		return address(g, n->a);
 	e = go_expr(g, n->a);

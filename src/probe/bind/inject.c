@@ -26,6 +26,27 @@ static int bind_number(struct binder *b, const char *text, struct bound_text *re
 	return r || !text ? r : expect(b, ret->root, ret->root->type && type_is_integer(ret->root->type), "an integer");
 }
 
+/* Where all is as a list of headers is: else nothing is known of it. */
+static void find_headers(struct binder *b, struct bound_inject *ret)
+{
+	const struct type *t = ret->buffer.root->type, *header;
+	struct type_field name, value;
+	struct field_path path;
+
+	t = t->kind == KIND_POINTER ? t->elem : NULL;
+	if (!t || !b->types->ops->find_field(b->types, t, ret->list, &path) || path.n != 1)
+		return;
+	t = path.steps[0].type;
+	header = t && t->kind == KIND_SLICE ? t->elem : NULL;
+	if (!header || b->types->ops->field_count(b->types, header) != 2 ||
+	    !b->types->ops->field(b->types, header, 0, &name) || !b->types->ops->field(b->types, header, 1, &value) ||
+	    !name.type || name.type->kind != KIND_STRING || !is_bytes(value.type))
+		return;
+	ret->list_type = t;
+	ret->header_name = name.name;
+	ret->header_value = value.name;
+}
+
 int bind_inject(struct binder *b, const struct inject_item *item, struct bound_inject *ret)
 {
 	int r = item->carrier ? bind_text(b, item->carrier, &ret->carrier) : 0;
@@ -52,6 +73,8 @@ int bind_inject(struct binder *b, const struct inject_item *item, struct bound_i
 		r = expect(b, ret->buffer.root, is_word(ret->buffer.root->type), "a pointer");
 	else if (!r)
 		r = expect(b, ret->buffer.root, is_bytes(ret->buffer.root->type), "a []byte");
+	if (!r && item->list)
+		find_headers(b, ret);
 	if (!r)
 		r = bind_number(b, item->filled, &ret->filled);
 	if (!r)

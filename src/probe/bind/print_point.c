@@ -8,6 +8,8 @@
 #include "event/event.h"
 #include "event/inject.h"
 #include "probe/bind/go_printer.h"
+#include "probe/inject_form.h"
+#include "probe/mark.h"
 
 struct go_points {
 	struct arena arena;
@@ -39,12 +41,15 @@ struct printing {
 	struct buf captures; /* the part of the function that captures */
 	struct buf rooms;    /* variables of the function: room for chains, pointers out of interfaces */
 	const struct go_kept *kept;
+	enum go_probe probe;
 	size_t nkept;        /* slots of what it keeps for later points */
 	struct arena *arena; /* the result's */
 	VEC(struct go_point_slot) slots;
 	VEC(struct go_point_left) left;
-	bool *used;
+	bool *used, *by_address;
 	const char **types;
+	struct buf given; /* lines that give the call something else … */
+	const char *made; /* … where this slot's value is not 0; or NULL */
 };
 
 /* ---- which variables ---- */
@@ -296,21 +301,47 @@ static bool print_fact(struct printing *pr, size_t number)
 
 /* ---- a trace context in what is sent ---- */
 
-/* What the recorder takes for that, a slot each, in this order. */
-enum inject_slot { INJECT_SLOT_CARRIER, INJECT_SLOT_AGAINST, INJECT_SLOT_BUFFER, INJECT_SLOT_FILLED, INJECT_SLOTS };
+/* What the recorder takes for that (weave/recorder/sent.go), a slot each, in this order. */
+enum inject_slot {
+	INJECT_SLOT_CARRIER,
+	INJECT_SLOT_FORM,
+	INJECT_SLOT_NEEDS,
+	INJECT_SLOT_AGAINST,
+	INJECT_SLOT_BUFFER,
+	INJECT_SLOT_FILLED,
+	INJECT_SLOT_BLOCK, /* of what is lent to a call: how many bytes the recorder has made */
+	INJECT_SLOT_STREAM,
+	INJECT_SLOT_STATE,
+	INJECT_SLOTS
+};
 
-static bool print_carrier(struct go_printer *g, const struct bound *n)
+struct print_inject {
+	struct printing *pr;
+	const struct bound_inject *x;
+	size_t first; /* slot */
+};
+
+static const char *slot_of(const struct print_inject *pi, enum inject_slot which)
 {
-	const char *e = go_expr(g, n);
+	return arena_printf(pi->pr->g.arena, "earshotS[%zu]", pi->first + which);
+}
+
+/* 0 where there is none. */
+static bool print_number(struct print_inject *pi, const struct bound *n)
+{
+	struct go_printer *g = &pi->pr->g;
+	const char *e = n ? go_expr(g, n) : NULL;
 
 	if (e)
 		print_scalar(g, n->type, e);
-	return e;
+	return e || !n;
 }
 
 /* What speaks against it, in the order in which planters ask. */
-static bool print_against(struct go_printer *g, const struct bound_inject *x)
+static bool print_against(struct print_inject *pi)
 {
+	const struct bound_inject *x = pi->x;
+	struct go_printer *g = &pi->pr->g;
 	const struct {
 		const struct bound *holds;
 		enum inject_outcome outcome;
@@ -323,32 +354,59 @@ static bool print_against(struct go_printer *g, const struct bound_inject *x)
 
 		if (all[i].holds && !e)
 			return false;
-		if (e)
-			go_line(g, "if %s.value == 0 && %s {", g->slot, e);
-		if (e) {
-			go_line(g, "\t%s.value = %d", g->slot, all[i].outcome);
-			go_line(g, "}");
-		}
+		if (!e)
+			continue;
+		go_line(g, "if %s.value == 0 && %s {", g->slot, e);
+		go_line(g, "\t%s.value = %d", g->slot, all[i].outcome);
+		go_line(g, "}");
 	}
 	return true;
 }
 
-static bool print_buffer(struct go_printer *g, const struct bound *n)
+static const char *pointer_to(struct go_printer *g, const char *e)
 {
-	const char *e = go_temp(g, go_expr(g, n));
+	return arena_printf(g->arena, "%s.Pointer(%s)", go_import(g->file, g->arena, "unsafe"), e);
+}
 
+/* Where the bytes of the slice in a variable lie, and how many there are. */
+static bool print_bytes(struct go_printer *g, const char *e)
+{
 	if (!e)
 		return false;
+	go_line(g, "%s.text = *(*%s.Pointer)(%s)", g->slot, go_import(g->file, g->arena, "unsafe"),
+	        pointer_to(g, arena_printf(g->arena, "&%s", e)));
 	go_line(g, "%s.value = uint64(len(%s))", g->slot, e);
-	go_line(g, "%s.text = *(*%s.Pointer)(%s.Pointer(&%s))", g->slot, go_import(g->file, g->arena, "unsafe"),
-	        go_import(g->file, g->arena, "unsafe"), e);
 	return true;
 }
 
-static bool print_filled(struct go_printer *g, const struct bound *n)
+/* Where a field lies, which may be one of a parameter: of the function's own, then. */
+static const char *place_of(struct print_inject *pi, const struct bound *n)
 {
-	const char *at = go_temp(g, go_address(g, n));
+	struct printing *pr = pi->pr;
+	struct go_printer *g = &pr->g;
 
+	if (n->op != BOUND_FIELD || n->a->op != BOUND_PARAM)
+		return go_temp(g, go_address(g, n));
+	if (!go_type(g, n->a->type))
+		return NULL;
+	pr->by_address[n->a->index] = true;
+	return go_temp(g, pointer_to(g, arena_printf(g->arena, "&earshotA%zu.%s", n->a->index, n->field.name)));
+}
+
+/* How much of the buffer is filled is said elsewhere. */
+static bool print_counted(struct print_inject *pi)
+{
+	const struct bound *filled = pi->x->filled.root;
+	struct go_printer *g = &pi->pr->g;
+	const char *at;
+
+	if (filled->type->size != 8)
+		return go_refuse(g, "what counts as filled is no int");
+	g->slot = slot_of(pi, INJECT_SLOT_BUFFER);
+	if (!print_bytes(g, go_temp(g, go_expr(g, pi->x->buffer.root))))
+		return false;
+	g->slot = slot_of(pi, INJECT_SLOT_FILLED);
+	at = place_of(pi, filled);
 	if (!at)
 		return false;
 	go_line(g, "%s.value = *(*uint64)(%s)", g->slot, at);
@@ -356,51 +414,193 @@ static bool print_filled(struct go_printer *g, const struct bound *n)
 	return true;
 }
 
-static bool print_inject_slot(struct go_printer *g, const struct bound_inject *x, enum inject_slot which)
+/* The buffer is filled to its length, and has room up to its capacity. */
+static bool print_whole(struct print_inject *pi)
 {
+	struct go_printer *g = &pi->pr->g;
+	const char *at, *words;
+
+	g->slot = slot_of(pi, INJECT_SLOT_BUFFER);
+	at = place_of(pi, pi->x->buffer.root);
+	if (!at)
+		return false;
+	words = go_temp(g, arena_printf(g->arena, "(*[3]uint64)(%s)", at));
+	go_line(g, "%s.text = *(*%s.Pointer)(%s)", g->slot, go_import(g->file, g->arena, "unsafe"), at);
+	go_line(g, "%s.value = %s[2]", g->slot, words);
+	go_line(g, "%s.value = %s[1]", slot_of(pi, INJECT_SLOT_FILLED), words);
+	go_line(g, "%s.text = %s", slot_of(pi, INJECT_SLOT_FILLED),
+	        pointer_to(g, arena_printf(g->arena, "&%s[1]", words)));
+	return true;
+}
+
+/* ---- what a call is given instead of its own ---- */
+
+static bool lends(const struct bound_inject *x)
+{
+	return x->form >= INJECT_FORMS;
+}
+
+/* Memory for what the recorder makes, in Go as text; nothing is made where something speaks against it. */
+static void print_memory(struct print_inject *pi, const char *bytes)
+{
+	struct go_printer *g = &pi->pr->g;
+
+	buf_str(&pi->pr->rooms, "\tvar earshotL []byte\n");
+	go_line(g, "if %s.value != 0 {", slot_of(pi, INJECT_SLOT_AGAINST));
+	go_line(g, "\treturn");
+	go_line(g, "}");
+	go_line(g, "earshotL = make([]byte, %s)", bytes);
+	g->slot = slot_of(pi, INJECT_SLOT_FILLED);
+	print_bytes(g, "earshotL");
+}
+
+static bool print_message(struct print_inject *pi)
+{
+	const struct bound *n = pi->x->buffer.root;
+	struct go_printer *g = &pi->pr->g;
+	const char *e = go_expr(g, n);
+
+	g->slot = slot_of(pi, INJECT_SLOT_BUFFER);
+	if (!print_bytes(g, e))
+		return false;
+	print_memory(pi, arena_printf(g->arena, "len(%s)+%d", e, INJECT_MESSAGE_BYTES));
+	buf_printf(&pi->pr->given, "\t\t*earshotA%zu = earshotL[:%s.value]\n", n->index,
+	           slot_of(pi, INJECT_SLOT_BLOCK));
+	return true;
+}
+
+/* The list's type, and our header as an element of it. False: refused. */
+static bool header_of(struct print_inject *pi, const char **ret_list, const char **ret_header)
+{
+	const struct bound_inject *x = pi->x;
+	struct go_printer *g = &pi->pr->g;
+	const char *header;
+
+	if (!x->list_type)
+		return go_refuse(g, "%s is no list of headers: a text and a []byte each", x->list);
+	*ret_list = go_type(g, x->list_type);
+	header = *ret_list ? go_type(g, x->list_type->elem) : NULL;
+	*ret_header = arena_printf(g->arena, "%s{%s: \"" INJECT_NAME "\", %s: earshotL}", header, x->header_name,
+	                           x->header_value);
+	return header;
+}
+
+static bool print_record(struct print_inject *pi)
+{
+	const struct bound *n = pi->x->buffer.root;
+	struct go_printer *g = &pi->pr->g;
+	const char *header = NULL, *list = NULL, *e = go_expr(g, n);
+
+	if (!e || !header_of(pi, &list, &header))
+		return false;
+	g->slot = slot_of(pi, INJECT_SLOT_BUFFER);
+	go_line(g, "if %s == nil {", e);
+	go_line(g, "\treturn");
+	go_line(g, "}");
+	print_memory(pi, arena_printf(g->arena, "%d", MARK_TRACEPARENT));
+	buf_printf(&pi->pr->given,
+	           "\t\tearshotR := *%s\n"
+	           "\t\tearshotR.%s = append(append(make(%s, 0, len(%s.%s)+1), %s.%s...), %s)\n"
+	           "\t\t*earshotA%zu = &earshotR\n",
+	           e, pi->x->list, list, e, pi->x->list, e, pi->x->list, header, n->index);
+	return true;
+}
+
+static bool print_lent(struct print_inject *pi)
+{
+	const struct bound *n = pi->x->buffer.root;
+
+	if (n->op != BOUND_PARAM)
+		return go_refuse(&pi->pr->g, "only a parameter can be another one");
+	pi->pr->by_address[n->index] = true;
+	pi->pr->made = slot_of(pi, INJECT_SLOT_BLOCK);
+	return pi->x->form == INJECT_MESSAGE ? print_message(pi) : print_record(pi);
+}
+
+/* ---- both ---- */
+
+static bool print_buffer(struct print_inject *pi)
+{
+	if (lends(pi->x))
+		return print_lent(pi);
+	return pi->x->filled.root ? print_counted(pi) : print_whole(pi);
+}
+
+/* Whether the program has one of its own; without that condition none is written. */
+static bool print_state(struct print_inject *pi)
+{
+	const struct bound *there = pi->x->state_present.root;
+	struct go_printer *g = &pi->pr->g;
+	const char *e = there ? go_expr(g, there) : NULL;
+
+	if (!e)
+		return !there;
+	go_line(g, "%s.value = %d", g->slot, INJECT_STATE_WANTED);
+	go_line(g, "if %s {", e);
+	go_line(g, "\t%s.value = %d", g->slot, INJECT_STATE_THERE);
+	go_line(g, "}");
+	return true;
+}
+
+static bool print_inject_slot(struct print_inject *pi, enum inject_slot which)
+{
+	struct go_printer *g = &pi->pr->g;
+
 	switch (which) {
+	case INJECT_SLOT_FORM:
+		go_line(g, "%s.value = %u", g->slot, pi->x->form);
+		return true;
 	case INJECT_SLOT_CARRIER:
-		return print_carrier(g, x->carrier.root);
+		return print_number(pi, pi->x->carrier.root);
+	case INJECT_SLOT_NEEDS:
+		return print_number(pi, pi->x->needs.root);
 	case INJECT_SLOT_AGAINST:
-		return print_against(g, x);
+		return print_against(pi);
 	case INJECT_SLOT_BUFFER:
-		return print_buffer(g, x->buffer.root);
+		return print_buffer(pi);
+	case INJECT_SLOT_BLOCK:
+		return print_number(pi, pi->x->block.root);
+	case INJECT_SLOT_STREAM:
+		return print_number(pi, pi->x->stream.root);
+	case INJECT_SLOT_STATE:
+		return print_state(pi);
 	default:
-		return print_filled(g, x->filled.root);
+		return true;
 	}
 }
 
 static void use_inject(struct printing *pr, const struct bound_inject *x)
 {
-	const struct bound_text *const all[] = {&x->carrier, &x->present, &x->limited,
-	                                        &x->split,   &x->buffer,  &x->filled};
+	const struct bound_text *const all[] = {&x->carrier, &x->needs,  &x->present, &x->limited, &x->split,
+	                                        &x->buffer,  &x->filled, &x->block,   &x->stream,  &x->state_present};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		use(pr, all[i]->root);
 }
 
+/* What cannot be looked at leaves its slot, and those behind it, as they are. */
 static bool print_inject(struct printing *pr, size_t number)
 {
 	const struct bound_capture *c = &pr->g.program->captures[number];
-	const struct bound_inject *x = c->inject;
+	struct print_inject pi = {pr, c->inject, pr->slots.len};
 	struct go_printer *g = &pr->g;
-	bool good = !c->alternatives[0].why && x->filled.root && !x->block.root; /* a line */
+	bool good = !c->alternatives[0].why;
 
 	if (!good)
-		go_refuse(g, "%s", c->alternatives[0].why ? c->alternatives[0].why->text
-		                                         : "woven code writes into requests of HTTP/1 alone");
+		go_refuse(g, "%s", c->alternatives[0].why->text);
+	go_line(g, "func() { // %s", c->name);
+	g->indent++;
+	good = good && print_when(g, c->when.root);
 	for (unsigned i = 0; good && i < INJECT_SLOTS; i++) {
-		g->slot = arena_printf(g->arena, "earshotS[%zu]", pr->slots.len);
-		go_line(g, "func() { // %s", c->name);
-		g->indent++;
-		good = print_when(g, c->when.root) && print_inject_slot(g, x, (enum inject_slot)i);
-		go_line(g, "%s.status = %d", g->slot, SLOT_OK);
-		g->indent--;
-		go_line(g, "}()");
+		g->slot = slot_of(&pi, (enum inject_slot)i);
+		good = print_inject_slot(&pi, (enum inject_slot)i);
+		go_line(g, "%s.status = %d", slot_of(&pi, (enum inject_slot)i), SLOT_OK);
 		vec_push(&pr->slots, ((struct go_point_slot){number, "uint"}));
 	}
+	g->indent--;
+	go_line(g, "}()");
 	use(pr, c->when.root);
-	use_inject(pr, x);
+	use_inject(pr, c->inject);
 	if (!good)
 		leave(pr, number, g->why);
 	return good;
@@ -508,7 +708,50 @@ static bool print_elsewhere(struct printing *pr, const char **ret_g, const char 
 	return false;
 }
 
-static bool print_body(struct printing *pr)
+static void print_probe(struct printing *pr, unsigned number, const char *slots)
+{
+	struct go_printer *g = &pr->g;
+
+	if (pr->probe == GO_PROBE_ALONE) { /* whoever calls has seen that somebody listens */
+		go_line(g, "earshot_n%u(%s, 0, nil)", number, slots);
+		return;
+	}
+	go_line(g, "if earshot_u%u.listening != 0 {", number);
+	go_line(g, "\tvar earshotI [3]uint64");
+	go_line(g, "\tearshot_n%u(%s, earshotGoid(), earshotIdsAt(earshotD, &earshotI))", number, slots);
+	go_line(g, "}");
+}
+
+/* The depth is 0 where only the probe is wanted. */
+static void print_probed(struct printing *pr, unsigned number, const char *slots)
+{
+	struct go_printer *g = &pr->g;
+
+	if (pr->probe != GO_PROBE_BEHIND)
+		print_probe(pr, number, slots);
+	if (pr->probe != GO_PROBE_ALONE)
+		go_line(g, "written = earshotD != 0 && earshotWrite(&earshot_p%u, earshotD, %s, %zu)", number, slots,
+		        pr->slots.len);
+	if (pr->probe == GO_PROBE_BEHIND)
+		print_probe(pr, number, slots);
+	go_line(g, "return written");
+}
+
+static void print_write(struct printing *pr, unsigned number, const char *elsewhere, const char *sp)
+{
+	struct go_printer *g = &pr->g;
+	const char *slots = pr->slots.len ? "&earshotS[0]" : "nil", *write = pr->made ? "written =" : "return";
+
+	if (elsewhere)
+		go_line(g, "%s earshotWriteFor(%s, uintptr(%s), &earshot_p%u, %s, %zu)", write, elsewhere, sp, number,
+		        slots, pr->slots.len);
+	else if (pr->probe)
+		print_probed(pr, number, slots);
+	else
+		go_line(g, "%s earshotWrite(&earshot_p%u, earshotD, %s, %zu)", write, number, slots, pr->slots.len);
+}
+
+static bool print_body(struct printing *pr, unsigned number)
 {
 	const struct bound_program *p = pr->g.program;
 	struct go_printer *g = &pr->g;
@@ -528,8 +771,24 @@ static bool print_body(struct printing *pr)
 		go_line(g, "earshotKeep(0x%" PRIx64 ", &earshotW[0], %zu)", pr->kept->key, pr->nkept);
 	else if (pr->kept && pr->kept->forgets)
 		go_line(g, "earshotForget(0x%" PRIx64 ")", pr->kept->key);
-	go_line(g, elsewhere ? "return earshotWriteFor(%s, uintptr(%s), " : "return earshotWrite(", elsewhere, sp);
+	print_write(pr, number, elsewhere, sp);
 	return true;
+}
+
+static const char *variable_name(struct printing *pr, size_t i)
+{
+	return go_variable(pr->g.arena, &pr->g.program->variables, variable_op(pr->g.program), i);
+}
+
+static void print_copies(struct printing *pr, struct buf *out)
+{
+	size_t n;
+
+	variables(pr->g.program, &n);
+	for (size_t i = 0; i < n; i++)
+		if (pr->by_address[i])
+			buf_printf(out, "\t%s := *earshotA%zu\n\t_ = %s\n", variable_name(pr, i), i,
+			           variable_name(pr, i));
 }
 
 /* A pointer to what the package cannot name is handed over in an interface. What the parameter is called then. */
@@ -553,15 +812,19 @@ static int print_params(struct printing *pr, struct buf *out, struct err *err)
 
 		if (!pr->used[i])
 			continue;
-		name = go_variable(pr->g.arena, &pr->g.program->variables, variable_op(pr->g.program), i);
-		if (!type && pr->g.program->side == SIDE_ENTRY && v[i].type->kind == KIND_POINTER) {
+		name = variable_name(pr, i);
+		if (!type && !pr->by_address[i] && pr->g.program->side == SIDE_ENTRY &&
+		    v[i].type->kind == KIND_POINTER) {
 			type = "interface{}";
 			name = unpacked(pr, name, i);
 		}
 		if (!type)
 			return err_set(err, -EINVAL, "%s", pr->g.why);
 		pr->types[i] = arena_strdup(pr->arena, type);
-		buf_printf(out, ", %s %s", name, type);
+		if (pr->by_address[i])
+			buf_printf(out, ", earshotA%zu *%s", i, type);
+		else
+			buf_printf(out, ", %s %s", name, type);
 	}
 	return 0;
 }
@@ -580,11 +843,10 @@ static int refused(const struct printing *pr, struct err *err)
 static int print_function(struct printing *pr, unsigned number, struct buf *out, struct err *err)
 {
 	struct go_printer *g = &pr->g;
-	size_t write_at;
 	int r;
 
 	g->indent = 1;
-	if (!print_body(pr))
+	if (!print_body(pr, number))
 		return refused(pr, err);
 	/* What it reads may be another goroutine's business: the program is not to be blamed for that. */
 	buf_printf(out, "\n// %s of %s\n//\n//go:norace\nfunc earshot_f%u(earshotD uintptr",
@@ -593,6 +855,7 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	if (r < 0)
 		return r;
 	buf_printf(out, ") (written bool) {\n");
+	print_copies(pr, out);
 	if (pr->slots.len)
 		buf_printf(out, "\tvar earshotS [%zu]earshotSlot\n", pr->slots.len);
 	if (pr->rooms.len)
@@ -602,27 +865,26 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	if (g->asks_kept)
 		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotSaved(0x%" PRIx64 ", &earshotV[0])\n",
 		           GO_KEPT_MAX, pr->kept->key);
-	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
-	buf_append(out, g->out->data, write_at);
-	buf_printf(out, g->program->goroutine.root ? "&earshot_p%u, " : "&earshot_p%u, earshotD, ", number);
-	if (pr->slots.len)
-		buf_printf(out, "&earshotS[0], %zu)\n}\n", pr->slots.len);
-	else
-		buf_printf(out, "nil, 0)\n}\n");
+	buf_append(out, g->out->data, g->out->len);
+	if (pr->made)
+		buf_printf(out, "\tif %s.value != 0 {\n%s\t}\n\treturn written\n", pr->made, pr->given.data);
+	buf_str(out, "}\n");
 	return 0;
 }
 
 int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program,
-                  const struct go_kept *kept, struct arena *arena, struct go_point *ret, struct err *err)
+                  const struct go_kept *kept, enum go_probe probe, struct arena *arena, struct go_point *ret,
+                  struct err *err)
 {
 	_cleanup_(buf_done) struct buf out = {0};
 	struct arena work = {0};
-	struct printing pr = {.arena = arena, .kept = kept};
+	struct printing pr = {.arena = arena, .kept = kept, .probe = probe};
 	size_t n, imports = p->file.imports.len;
 	int r;
 
 	variables(program, &n);
 	pr.used = arena_array(arena, bool, n + 1);
+	pr.by_address = arena_array(arena, bool, n + 1);
 	pr.types = arena_array(arena, const char *, n + 1);
 	pr.g = (struct go_printer){
 	    .file = &p->file, .program = program, .out = &pr.captures, .arena = &work, .woven = true};
@@ -630,7 +892,8 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	if (r >= 0) {
 		buf_append(&p->file.body, out.data, out.len);
 		*ret = (struct go_point){
-		    .used = pr.used, .types = pr.types, .nslots = pr.slots.len, .nleft = pr.left.len};
+		    .used = pr.used, .by_address = pr.by_address, .types = pr.types,
+		    .nslots = pr.slots.len, .nleft = pr.left.len};
 		ret->slots =
 		    pr.slots.len ? arena_memdup(arena, pr.slots.data, pr.slots.len * sizeof(*pr.slots.data)) : NULL;
 		ret->left = pr.left.len ? arena_memdup(arena, pr.left.data, pr.left.len * sizeof(*pr.left.data)) : NULL;
@@ -646,6 +909,7 @@ int go_points_add(struct go_points *p, unsigned number, const struct bound_progr
 	vec_done(&pr.left);
 	buf_done(&pr.captures);
 	buf_done(&pr.rooms);
+	buf_done(&pr.given);
 	arena_done(&work);
 	return r;
 }

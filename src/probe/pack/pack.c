@@ -635,6 +635,7 @@ static const struct yaml_key pack_keys[] = {
 	NEEDED("pack", struct pack, name, yaml_text),
 	NEEDED("about", struct pack, about, yaml_text),
 	NEEDED("packages", struct pack, packages, yaml_texts),
+	{"on_request", yaml_bool, offsetof(struct pack, on_request), false},
 	{"spans", read_spans, 0, false},
 	{"hooks", read_hooks, 0, false},
 	{"texts", yaml_text_pairs, offsetof(struct pack, texts), false},

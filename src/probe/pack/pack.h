@@ -273,6 +273,7 @@ struct pack_span {
 struct pack {
 	const char *name, *about, *file;
 	uint64_t hash;                 /* fnv1a of its text: another earshot's of that name may be another one */
+	bool on_request;               /* used only where --packs has its very name */
 	const char *const *packages;   /* applies when the binary has one of them; NULL-terminated. NULL: it is made
 					* for one binary */
 	const struct pack_span *spans;

@@ -33,19 +33,13 @@ const (
 	earshotMarkExit   = 6
 	earshotMarkInject = 7
 
-	earshotLineBytes = 70
-
-	earshotWritten    = 0 // enum inject_outcome
-	earshotPresent    = 1
-	earshotNoSpan     = 3
-	earshotUnexpected = 4
-	earshotNoRoom     = 6
-
 	earshotByHeader = 0 // enum woven_plan_use
 	earshotByParent = 1
 	earshotByOwn    = 2
 	earshotByKey    = 3
 	earshotCarried  = 4
+	earshotByState  = 5
+	earshotByOther  = 6
 
 	earshotPlanByRatio  = 1 // bits of a plan
 	earshotPlanChild    = 2
@@ -98,7 +92,8 @@ type earshotMark struct {
 	flags, group, call, used uint32
 	goid, depth              uint64
 	epoch                    [3]uint64
-	_                        [4]uint64
+	root                     earshotLink // of whose tracestate it has
+	_                        [2]uint64
 }
 
 // One point on its way: in the slot, since no stack of ours has much room.
@@ -111,6 +106,8 @@ type earshotRun struct {
 	place        uint64 // where there was a free mark last
 	group, call  uint32
 	count        uint64 // what found no room
+	root         earshotLink
+	said         uint64 // what came of a tracestate
 }
 
 const (
@@ -281,8 +278,10 @@ func earshotRelease(e *earshotNames, key uint64) {
 func earshotTakeMark(run *earshotRun, m *earshotMark, key uint64) {
 	run.ids = m.ids
 	run.flags = m.flags
+	root := m.root
 	earshotInOrder()
 	if m.key == key {
+		run.root = root
 		run.at = uint64(uintptr(unsafe.Pointer(m))-uintptr(unsafe.Pointer(earshotMemory))-earshotMarksOff) / 128
 		run.key = key
 		run.state |= earshotHas
@@ -396,6 +395,10 @@ func earshotWords(run *earshotRun, plan *earshotPlan, slots *earshotSlot, use ui
 			} else if earshotPutMark(run, kind, s.value) {
 				run.state |= earshotKeyed
 			}
+		case earshotByState:
+			earshotKeepState(run, s.text, uintptr(s.value))
+		case earshotByOther:
+			earshotFindByKey(run, earshotOfCarrier, s.value, false)
 		default:
 			earshotPutMark(run, earshotOfCarrier, s.value)
 		}
@@ -490,7 +493,7 @@ func earshotAround(run *earshotRun, plan *earshotPlan) {
 }
 
 //go:nosplit
-func earshotOfGroup(run *earshotRun, plan *earshotPlan) {
+func earshotOfGroup(run *earshotRun, group uint32, ofCall bool) {
 	if run.state&(earshotHas|earshotSealed) != 0 {
 		return
 	}
@@ -501,7 +504,7 @@ func earshotOfGroup(run *earshotRun, plan *earshotPlan) {
 	var best *earshotMark
 	for k := 0; k < earshotMarkLevels; k++ {
 		m := earshotLevel(s, k, run.goid)
-		if m != nil && m.group == plan.group && (plan.flags&earshotPlanOfCall == 0 || m.depth == run.depth) &&
+		if m != nil && m.group == group && (!ofCall || m.depth == run.depth) &&
 			(best == nil || m.depth >= best.depth) {
 			best = m
 		}
@@ -509,6 +512,40 @@ func earshotOfGroup(run *earshotRun, plan *earshotPlan) {
 	if best != nil {
 		earshotTakeMark(run, best, best.key)
 	}
+}
+
+// earshotIdsAt gives the ids of the span that a point at that depth is in, as far as there is a mark of it: those of
+// the trace and the span, in the order in which W3C's traceparent has them. nil: none is known.
+//
+//go:linkname earshotIdsAt
+//go:nosplit
+func earshotIdsAt(depth uintptr, ids *[3]uint64) *[3]uint64 {
+	a := earshotMemory
+	if a == nil || *earshotSwitch == 0 || a.marksOn == 0 || *earshotGuard == 0 {
+		return nil
+	}
+	goid := uint64(getg().goid)
+	s := earshotStackOf(goid)
+	if s == nil {
+		return nil
+	}
+	var best *earshotMark
+	var key uint64
+	for k := 0; k < earshotMarkLevels; k++ {
+		m := earshotLevel(s, k, goid)
+		if m != nil && uintptr(m.depth) <= depth && (best == nil || m.depth >= best.depth) {
+			best, key = m, s.to[k].key
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	*ids = best.ids
+	earshotInOrder()
+	if best.key != key {
+		return nil
+	}
+	return ids
 }
 
 // Whether the goroutine was created within the mark: certain, or false.
@@ -672,6 +709,7 @@ func earshotBegin(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 	m.goid = run.goid
 	m.depth = run.depth
 	m.epoch = [3]uint64{}
+	m.root = run.root
 	if plan.epoch != 0 {
 		for k := uint8(0); k < 3; k++ {
 			if s := earshotWordOf(slots, plan.epoch-1+k); s != nil {
@@ -684,92 +722,6 @@ func earshotBegin(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 	run.key = key
 	run.state = earshotHas
 	run.place = run.at
-}
-
-// ---- a trace context in what is sent ----
-
-// What an inject takes: slots in this order. The buffer's and the length's text is where they lie.
-type earshotInjected struct {
-	carrier, against, buffer, filled earshotSlot
-}
-
-//go:nosplit
-func earshotPutHex(at unsafe.Pointer, word uint64, bytes uintptr) {
-	for i := uintptr(0); i < 2*bytes; i++ {
-		*(*uint8)(unsafe.Add(at, i)) = "0123456789abcdef"[word>>(8*(i/2)+4*(1-i%2))&15]
-	}
-}
-
-// Whether a line can follow on what is filled. Nothing is written before that is certain.
-//
-//go:nosplit
-func earshotFits(s *earshotInjected) uint64 {
-	filled := uintptr(s.filled.value)
-	if *(*uint64)(s.filled.text) != s.filled.value || s.filled.value > s.buffer.value || filled < 2 {
-		return earshotUnexpected
-	}
-	end := unsafe.Add(s.buffer.text, filled)
-	if filled >= earshotLineBytes &&
-		*(*[8]uint8)(unsafe.Add(end, -earshotLineBytes)) == [8]uint8{'T', 'r', 'a', 'c', 'e', 'p', 'a', 'r'} {
-		return earshotPresent
-	}
-	if *(*[2]uint8)(unsafe.Add(end, -2)) != [2]uint8{'\r', '\n'} {
-		return earshotUnexpected
-	}
-	if s.buffer.value-s.filled.value < earshotLineBytes {
-		return earshotNoRoom
-	}
-	return earshotWritten
-}
-
-//go:nosplit
-func earshotAppend(run *earshotRun, s *earshotInjected) {
-	const line = "Traceparent: 00-"
-	end := unsafe.Add(s.buffer.text, uintptr(s.filled.value))
-	for i := uintptr(0); i < uintptr(len(line)); i++ {
-		*(*uint8)(unsafe.Add(end, i)) = line[i]
-	}
-	earshotPutHex(unsafe.Add(end, 16), run.ids[0], 8)
-	earshotPutHex(unsafe.Add(end, 32), run.ids[1], 8)
-	*(*uint8)(unsafe.Add(end, 48)) = '-'
-	earshotPutHex(unsafe.Add(end, 49), run.ids[2], 8)
-	*(*uint8)(unsafe.Add(end, 65)) = '-'
-	earshotPutHex(unsafe.Add(end, 66), uint64(run.flags&earshotSampledFlag), 1)
-	*(*[2]uint8)(unsafe.Add(end, 68)) = [2]uint8{'\r', '\n'}
-	*(*uint64)(s.filled.text) = s.filled.value + earshotLineBytes
-}
-
-// The ids of the span that has put the carrier down become a line behind what is filled; the first slot says what came of it, as
-// planters' IR_INJECT does. Where its condition did not hold, it stays as it is.
-//
-//go:nosplit
-func earshotInject(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
-	s := (*earshotInjected)(unsafe.Add(unsafe.Pointer(slots), 24*uintptr(plan.inject-1)))
-	said := &s.carrier
-	carrier := said.value
-	if said.status != 1 {
-		return
-	}
-	said.value = s.against.value
-	if s.against.status != 1 {
-		said.status = s.against.status
-	}
-	if said.status != 1 || said.value != 0 {
-		return
-	}
-	earshotFindByKey(run, earshotOfCarrier, carrier, false)
-	if s.buffer.status != 1 || s.filled.status != 1 {
-		said.status = 5 // SLOT_UNREADABLE
-		return
-	}
-	if run.state&earshotHas == 0 {
-		said.value = earshotNoSpan
-		return
-	}
-	said.value = earshotFits(s)
-	if said.value == earshotWritten {
-		earshotAppend(run, s)
-	}
 }
 
 // ---- all of it ----
@@ -797,7 +749,11 @@ func earshotStartMark(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 		run.key = 0 // none of its own: who looks for it finds the one around it, which says the same
 		return
 	}
+	came := run.state&earshotHeaded != 0
 	earshotBegin(run, plan, slots)
+	if came {
+		earshotWords(run, plan, slots, earshotByState, true)
+	}
 	earshotWords(run, plan, slots, earshotByOwn, true)
 	earshotWords(run, plan, slots, earshotCarried, true)
 	earshotWords(run, plan, slots, earshotByKey, true)
@@ -814,12 +770,31 @@ func earshotEndMark(run *earshotRun) {
 	}
 }
 
+// Whether the point is about a span that another point's carrier leads to.
+//
+//go:nosplit
+func earshotByCarrier(run *earshotRun, plan *earshotPlan, slots *earshotSlot) bool {
+	any := false
+	for i := uint8(0); i < plan.words && i < 16; i++ {
+		any = any || plan.word[i].use == earshotByOther
+	}
+	if any {
+		earshotWords(run, plan, slots, earshotByOther, false)
+	}
+	return any
+}
+
 //go:nosplit
 func earshotOtherMark(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 	if plan.action != earshotMarkDetach && plan.action != earshotMarkTie && plan.flags&earshotPlanDetached != 0 {
 		earshotWords(run, plan, slots, earshotByKey, false)
 	}
-	earshotOfGroup(run, plan)
+	if !earshotByCarrier(run, plan, slots) {
+		earshotOfGroup(run, plan.group, plan.flags&earshotPlanOfCall != 0)
+		if plan.action != earshotMarkDetach && plan.action != earshotMarkTie {
+			earshotCreated(run, plan, slots)
+		}
+	}
 	switch plan.action {
 	case earshotMarkDetach:
 		earshotWords(run, plan, slots, earshotByKey, false)
@@ -831,8 +806,6 @@ func earshotOtherMark(run *earshotRun, plan *earshotPlan, slots *earshotSlot) {
 		}
 	case earshotMarkTie:
 		earshotWords(run, plan, slots, earshotByKey, true)
-	default:
-		earshotCreated(run, plan, slots)
 	}
 	earshotWords(run, plan, slots, earshotCarried, true)
 	if plan.action == earshotMarkEnd {
@@ -850,6 +823,7 @@ func earshotMarks(r *earshotRing, gp *g, depth uintptr, plan *earshotPlan, slots
 	run.depth = uint64(depth)
 	run.count = 0
 	run.key = 0
+	run.root.key = 0
 	switch plan.action {
 	case earshotMarkStart:
 		earshotStartMark(run, plan, slots)

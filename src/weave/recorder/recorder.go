@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	earshotMagic      = 0x32574145 // "EAW2"
+	earshotMagic      = 0x33574145 // "EAW3"
 	earshotHead       = 4096       // bytes for earshotArea
 	earshotWantedMax  = 1 << 14
 	earshotChunkShift = 17
@@ -54,7 +54,9 @@ const (
 	earshotMarksOff    = earshotPlansOff + 64*earshotPlansMax
 	earshotStacksOff   = earshotMarksOff + 128*earshotMarksMax
 	earshotNamesOff    = earshotStacksOff + 128*earshotMarksMax
-	earshotSlotsOff    = earshotNamesOff + 32*earshotNamesMax
+	earshotRulesOff    = earshotNamesOff + 32*earshotNamesMax
+	earshotStatesOff   = earshotRulesOff + 320
+	earshotSlotsOff    = (earshotStatesOff + 544*earshotStatesMax + 4095) &^ 4095
 
 	earshotVersion   = 3 // of the records
 	earshotMaxSlots  = 48

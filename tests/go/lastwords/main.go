@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -43,6 +44,7 @@ func die(how string) {
 
 func main() {
 	how := flag.String("die", "wait", "panic, crash, oom, exit; wait: somebody else does it")
+	collect := flag.Int("collect", 0, "how often it collects garbage before; it then says how often that was done on standard error")
 	after := flag.Duration("after", 300*time.Millisecond, "how long it lives")
 	group := flag.String("group", "", "a control group to be in")
 	flag.Parse()
@@ -80,5 +82,13 @@ func main() {
 		}()
 	}
 	time.Sleep(*after)
+	for i := 0; i < *collect; i++ {
+		runtime.GC()
+	}
+	if *collect > 0 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Fprintln(os.Stderr, "collected", m.NumGC)
+	}
 	die(*how)
 }
