@@ -2,6 +2,7 @@
 # make bench: what Earshot costs, measured here and now (root). See README.md.
 #   BENCH_QUICK=1   fewer repetitions: half the time
 #   EARSHOT_BEFORE=path   another build of earshot, measured beside this one
+#   BENCH_BUILDS="plain earshot"   weave measures the builds of these only
 #   sh bench/run.sh patch load   only these of: hit patch chain aggregates request load agent record start questions
 #                          trace service weave usdt (BENCH_ONLY="patch load" and make bench patch load do the same)
 set -u
