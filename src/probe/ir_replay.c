@@ -414,7 +414,7 @@ static void append_record(const struct run *t, struct buf *out)
 	memcpy(out->data + start, &head, sizeof(head));
 }
 
-enum replay_verdict replay_run(const struct capture_program *p, const struct replay *r, struct buf *out)
+enum replay_verdict replay_program(const struct capture_program *p, const struct replay *r, struct buf *out)
 {
 	struct run t = {.p = p, .known = &r->known, .with = r, .room = EVENT_MAX_DATA};
 

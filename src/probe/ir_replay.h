@@ -39,7 +39,7 @@ enum replay_verdict {
 	REPLAY_UNREADABLE,               /* dropped, as LOSS_FILTER_UNREADABLE has it */
 };
 /* Runs a program that replay_check lets pass. What passed is appended to out as a record of its own. */
-enum replay_verdict replay_run(const struct capture_program *p, const struct replay *r, struct buf *out);
+enum replay_verdict replay_program(const struct capture_program *p, const struct replay *r, struct buf *out);
 
 /* What an entry's program has saved, by its record. */
 void replay_saved(const struct capture_program *entry, const struct event *record, struct capture_known *ret);

@@ -112,7 +112,7 @@ static enum replay_verdict run(struct asked *a, const struct call_plan *p)
 	assert_true(event_decode(a->ret.bytes, a->ret.size, &from[1]));
 	buf_done(&a->made);
 	with.from = &from[0];
-	v = replay_run(&p->entry, &with, &a->made);
+	v = replay_program(&p->entry, &with, &a->made);
 	size = a->made.len;
 	if (v != REPLAY_PASSED || !p->has_return) {
 		assert_true(v != REPLAY_PASSED || event_decode(a->made.data, size, &a->e[0]));
@@ -122,7 +122,7 @@ static enum replay_verdict run(struct asked *a, const struct call_plan *p)
 	with = (struct replay){.from = &from[1], .forms = p->ret_forms, .n = RET_SLOTS, .bias = BIAS, .probe = 12,
 			       .kind = EVENT_RETURN, .known.latency_ns = 500};
 	replay_saved(&p->entry, &a->e[0], &with.known);
-	v = replay_run(&p->ret, &with, &a->made);
+	v = replay_program(&p->ret, &with, &a->made);
 	assert_true(event_decode(a->made.data, size, &a->e[0]));
 	assert_true(v != REPLAY_PASSED || event_decode(a->made.data + size, a->made.len - size, &a->e[1]));
 	return v;

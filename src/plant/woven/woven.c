@@ -93,7 +93,7 @@ static void answer(struct woven_process *p, struct recorded *r, const struct eve
 
 	if (a->entry)
 		rewriting_append(&(struct rewriting){r->p.id, EVENT_RETURN, NULL, from->head->slots}, from, out);
-	else if (replay_run(r->p.program, &with, out) == REPLAY_UNREADABLE)
+	else if (replay_program(r->p.program, &with, out) == REPLAY_UNREADABLE)
 		r->unreadable++;
 }
 
@@ -126,7 +126,7 @@ static bool answer_return(void *arg, const void *sample, size_t size, const void
 	with.known.latency_ns = h->time_ns - MIN(e[1].head->time_ns, h->time_ns);
 	replay_saved(r->answer->entry, &e[1], &with.known);
 	buf_reset(&w->sample);
-	v = replay_run(r->program, &with, &w->sample);
+	v = replay_program(r->program, &with, &w->sample);
 	r->unreadable += v == REPLAY_UNREADABLE;
 	buf_append(&w->sample, e[1].head, e[1].head->size);
 	*ret = w->sample.data;
