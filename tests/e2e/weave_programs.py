@@ -12,8 +12,10 @@ from proc import CACHE, EARSHOT, ROOT, Process, Skip, clean_env, free_port, port
 from target import MINORS
 from testing import Test
 from weave_builds import ALL, warnings
+from weave_suites import Module, Suite
 
 LAST = MINORS[-1]
+PROMETHEUS = Suite(("./cmd/prometheus",), "github.com/prometheus/prometheus@v0.316.0")
 
 
 def _build(cwd, package):
@@ -44,6 +46,27 @@ def _observe(program, port):
 def _spans(e):
     e.finish()
     return [o for o in e.objects() if "span_id" in o]
+
+
+def _prometheus():
+    """It asks itself once a second, and is asked; its own spans, by OpenTelemetry's API, lie in the requests."""
+    path, here, port = _build(Module(PROMETHEUS).dir, "./cmd/prometheus"), scratch(), free_port()
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [{"job_name": "self", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]}
+    (here / "prom.yml").write_text(json.dumps(config))
+    argv = [path, f"--config.file={here}/prom.yml", f"--storage.tsdb.path={here}/data", f"--web.listen-address=127.0.0.1:{port}"]
+    with Process(argv) as program, _observe(program, port) as e:
+        until("it has asked itself", lambda: any(s["attributes"].get("url.path") == "/metrics" for s in e.spans()), 30)
+        until("it has values", lambda: '"127.0.0.1:' in _get(f"http://127.0.0.1:{port}/api/v1/query?query=up"), 30)
+        spans = _spans(e)
+    by_id = {s["span_id"]: s for s in spans}
+    asked = [s for s in spans if s["kind"] == "server" and s["attributes"].get("url.path") == "/api/v1/query"]
+    assert asked and all(s["attributes"]["http.route"] == "/api/v1/query" for s in asked), asked
+    below = [s for s in spans if s["name"] == "promqlInstantQuery"]
+    assert len(below) == len(asked) and all(by_id[s["parent_span_id"]] in asked for s in below), (below, asked)
+    # What it sends is below the span that it makes of that by hand.
+    sent = [s for s in spans if s["kind"] == "client" and s["pack"] == "net-http-client"]
+    assert sent and all(by_id[s["parent_span_id"]]["name"] == "scrapeRequest" for s in sent if s["parent_span_id"] in by_id), sent
+    return f"{len(spans)} spans"
 
 
 def _post(url, body, **headers):
@@ -83,4 +106,5 @@ def _etcd():
 
 def tests():
     if ALL:
+        yield Test("prometheus", _prometheus, 3600)
         yield Test("etcd", _etcd, 3600)
