@@ -133,7 +133,8 @@ man: $(BUILD)/tools/manual-outputs
 # with `earshot build`. Then ./demo and the unit tests on each Debian release.
 SOAK ?= 1000
 TRACE_SOAK ?= 600
-soak: soak-patch soak-traces soak-woven soak-propagate soak-record soak-cycles soak-convert soak-usdt soak-weave soak-releases
+soak: soak-patch soak-traces soak-woven soak-propagate soak-record soak-cycles soak-convert soak-usdt soak-usdt-cycles \
+      soak-weave soak-releases
 soak-patch: $(BUILD)/tests/unit/patch_sequence_test
 	bash tests/soak.sh $< $(SOAK) $(PROGRAMS)
 soak-traces: all
@@ -151,15 +152,17 @@ soak-cycles: all
 		tests/e2e/run.py attach_cycles trace_cycles failures patch_sequence patch_faults
 soak-convert: all $(BUILD)/tools/gotrace-dump
 	EARSHOT_DAMAGED=1000 tests/e2e/run.py gotrace
+soak-usdt-cycles: all
+	EARSHOT_USDT_CYCLES=1000 tests/e2e/run.py weave_usdt/cycles
 soak-usdt: all
 	EARSHOT_USDT_DEBIAN=1 tests/e2e/run.py usdt_debian
 soak-weave: all
-	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites
+	EARSHOT_WEAVE_BUILDS=1 tests/e2e/run.py weave_builds weave_suites weave_programs
 soak-releases:
 	bash tests/releases.sh
 
 # make bench trace: only that part, or those.
-BENCH_PARTS := hit patch chain aggregates request load agent record start questions trace service weave
+BENCH_PARTS := hit patch chain aggregates request load agent record start questions trace service weave usdt
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 parts := $(filter $(BENCH_PARTS),$(MAKECMDGOALS))
 .PHONY: $(parts)
@@ -180,6 +183,6 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all tests unit fuzz lint man bench soak soak-patch soak-traces soak-woven soak-propagate soak-record soak-cycles \
-	soak-convert soak-usdt soak-weave soak-releases install format clean
+	soak-convert soak-usdt soak-usdt-cycles soak-weave soak-releases install format clean
 .SECONDARY:
 -include $(LIBOBJS:.o=.d) $(MAINOBJ:.o=.d) $(UNITS:=.d) $(FUZZERS:=.d) $(BUILD)/tools/manual-outputs.d $(BUILD)/tools/go-functions.d $(BUILD)/tools/woven-dump.d $(BUILD)/tools/gotrace-dump.d

@@ -7,7 +7,7 @@ import sys
 
 from common import QUICK, Failed, kill_children
 
-ALL = ("hit", "patch", "chain", "aggregates", "request", "load", "agent", "record", "start", "questions", "trace", "service", "weave")
+ALL = ("hit", "patch", "chain", "aggregates", "request", "load", "agent", "record", "start", "questions", "trace", "service", "weave", "usdt")
 LIMIT = 300  # seconds that a part may take that names no limit of its own
 PARTS = os.environ.get("BENCH_ONLY", "").split() or ALL
 

@@ -2,8 +2,9 @@
 # make bench: what Earshot costs, measured here and now (root). See README.md.
 #   BENCH_QUICK=1   fewer repetitions: half the time
 #   EARSHOT_BEFORE=path   another build of earshot, measured beside this one
+#   BENCH_BUILDS="plain earshot"   weave measures the builds of these only
 #   sh bench/run.sh patch load   only these of: hit patch chain aggregates request load agent record start questions
-#                          trace service weave (BENCH_ONLY="patch load" and make bench patch load do the same)
+#                          trace service weave usdt (BENCH_ONLY="patch load" and make bench patch load do the same)
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 : "${EARSHOT_CACHE:=/var/cache/earshot}"
@@ -17,7 +18,7 @@ die() { echo "bench: $*" >&2; exit 1; }
 [ -x "$EARSHOT" ] || die "$EARSHOT is not there; run make first"
 tools="python3 objdump taskset"
 case " ${BENCH_ONLY:-load} " in *" load "* | *" agent "* | *" record "* | *" weave "*) tools="$tools wrk" ;; esac
-case " ${BENCH_ONLY:-hit} " in *" hit "* | *" questions "*) tools="$tools bpftrace" ;; esac
+case " ${BENCH_ONLY:-hit} " in *" hit "* | *" questions "* | *" usdt "*) tools="$tools bpftrace" ;; esac
 case " ${BENCH_ONLY:-trace} " in *" trace "*)
 	[ -n "${BENCH_QUICK:-}" ] || tools="$tools psql redis-cli" ;;
 esac

@@ -18,6 +18,7 @@
 
 struct build_options {
 	string_list packs, spans, traced;
+	bool usdt;
 };
 
 static const struct option_def build_defs[] = {
@@ -25,6 +26,8 @@ static const struct option_def build_defs[] = {
 	 offsetof(struct build_options, packs)},
 	{0, "span", "FUNCTION", "a function of your own as a span, as `attach --span` has it (repeatable)", OPT_LIST,
 	 offsetof(struct build_options, spans)},
+	{0, "usdt", NULL, "points are USDT probes as well, for bpftrace, perf, and whoever knows these", OPT_FLAG,
+	 offsetof(struct build_options, usdt)},
 	{0, "trace", "FUNCTION", "calls of this function can be asked about without planting, as a pattern of many "
 				 "(repeatable)", OPT_LIST, offsetof(struct build_options, traced)},
 	{0},
@@ -216,7 +219,7 @@ static int run_woven(struct building *b, const struct weaving *w, char **argv, s
 
 static int build(const struct build_options *o, char **argv)
 {
-	struct weaving w = {0};
+	struct weaving w = {.usdt = o->usdt};
 	struct building b = {0};
 	struct err err = {0};
 	int r;

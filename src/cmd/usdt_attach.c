@@ -187,6 +187,11 @@ static void tick(struct usdt_spans *s, uint64_t until_ns)
 	point_pairs_tick(self(s)->made, until_ns);
 }
 
+static void gone(struct usdt_spans *s, int pid)
+{
+	point_pairs_gone(self(s)->made, pid);
+}
+
 static void add_summary(struct usdt_spans *s, struct run_summary *sum)
 {
 	point_pairs_summary(self(s)->made, sum);
@@ -257,7 +262,7 @@ static int attach(struct attaching *a)
 
 static int run(const struct verb *v, int argc, char **argv)
 {
-	struct attaching a = {.spans = {begins, take, tick, add_summary, free_pairs},
+	struct attaching a = {.spans = {begins, take, tick, gone, add_summary, free_pairs},
 			      .o = {.calls = CALL_DEFAULTS}};
 	struct err err = {0};
 	int code, rest, r = options_parse(v->groups, 0, &a.o, argc, argv, &rest, &err);

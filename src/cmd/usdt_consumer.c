@@ -37,6 +37,8 @@ struct probed_file {
 struct hit_process {
 	struct call_process process;
 	struct arena arena;
+	bool ended;                /* when it was last looked at */
+	bool gone;                 /* … and all that it did before has been read */
 };
 
 struct usdt_consumer {
@@ -102,8 +104,10 @@ static struct hit_process *process_of(struct usdt_consumer *s, int pid, const st
 	struct process p = {.pid = pid, .exe = f->file.path};
 	bool read;
 
-	if (h)
+	if (h) { /* a number may be used again, within a family by what is much the same */
+		h->ended = h->gone = false;
 		return h;
+	}
 	h = xcalloc(1, sizeof(*h));
 	read = process_read(observation_procfs(s->consumer.observation), pid, &p, NULL) >= 0;
 	h->process.resource = resource_of_any(&h->arena, &p, (uint32_t)pid, service,
@@ -452,13 +456,35 @@ static bool all_ended(const struct usdt_consumer *s)
 	return t->pids.len && !t->watches;
 }
 
+/* Its last hits may wait in the ring when it is first seen to have ended. */
+static void look_for_ended(struct usdt_consumer *s)
+{
+	const char *procfs = observation_procfs(s->consumer.observation);
+	uint64_t pid;
+	void *value;
+
+	for (size_t i = 0; map_next(&s->processes, &i, &pid, &value);) {
+		struct hit_process *h = value;
+
+		if (h->gone)
+			continue;
+		h->gone = h->ended;
+		h->ended = h->ended || process_ended(procfs, (int)pid, 0);
+		if (h->gone && s->o->spans)
+			s->o->spans->gone(s->o->spans, (int)pid);
+	}
+}
+
 static void tick(struct consumer *c)
 {
 	struct usdt_consumer *s = self(c);
 
 	family_update(s->family);
-	if (s->o->targets->watches && ++s->ticks % TICKS_A_SECOND == 0)
-		add_matching(s, NULL);
+	if (++s->ticks % TICKS_A_SECOND == 0) {
+		look_for_ended(s);
+		if (s->o->targets->watches)
+			add_matching(s, NULL);
+	}
 	tell_planted(s);
 	if (s->o->spans)
 		s->o->spans->tick(s->o->spans, clock_monotonic_ns() - PARENT_WAIT_NS);

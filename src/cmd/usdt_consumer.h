@@ -20,6 +20,7 @@ struct usdt_spans {
 	bool (*take)(struct usdt_spans *s, const struct call_record *c, const struct usdt_site *site);
 	/* Now and then: what ended so long ago (CLOCK_MONOTONIC) is given away; UINT64_MAX at the end. */
 	void (*tick)(struct usdt_spans *s, uint64_t until_ns);
+	void (*gone)(struct usdt_spans *s, int pid); /* it has ended, and nothing more comes of it */
 	void (*summary)(struct usdt_spans *s, struct run_summary *sum);
 	void (*free)(struct usdt_spans *s);
 };

@@ -23,6 +23,7 @@
 #define NEXT_VARIABLE  "EARSHOT_BUILD_TOOLEXEC"
 #define FLAGS_VARIABLE "EARSHOT_BUILD_FLAGS"
 #define LIST_VARIABLE  "EARSHOT_BUILD_LIST"
+#define USDT_VARIABLE  "EARSHOT_BUILD_USDT"
 
 /* ---- the environment ---- */
 
@@ -69,6 +70,7 @@ void weaving_pass_on(const struct weaving *w, const char *next, const char *list
 	set_lines(SPANS_VARIABLE, &w->spans, false);
 	set_lines(TRACE_VARIABLE, &w->traced, false);
 	set_lines(FLAGS_VARIABLE, &w->flags, false);
+	set_or_not(USDT_VARIABLE, w->usdt ? "1" : NULL);
 	set_or_not(NEXT_VARIABLE, next);
 	set_or_not(LIST_VARIABLE, list);
 }
@@ -115,6 +117,7 @@ static int make_key(struct weaving *w, struct err *err)
 	hash = fnv1a(hash, "", 1);
 	for (size_t i = 0; i < w->spans.len; i++)
 		hash = fnv1a(hash, w->spans.data[i], strlen(w->spans.data[i]) + 1);
+	hash = w->usdt ? fnv1a(hash, "usdt", 4) : hash;
 	hash = fnv1a(hash, "", 1);
 	for (size_t i = 0; i < w->traced.len; i++)
 		hash = fnv1a(hash, w->traced.data[i], strlen(w->traced.data[i]) + 1);
@@ -128,6 +131,7 @@ int weaving_read(struct weaving *w, struct err *err)
 	split_lines(&w->arena, getenv(SPANS_VARIABLE), &w->spans);
 	split_lines(&w->arena, getenv(TRACE_VARIABLE), &w->traced);
 	split_lines(&w->arena, getenv(FLAGS_VARIABLE), &w->flags);
+	w->usdt = getenv(USDT_VARIABLE) && *getenv(USDT_VARIABLE);
 	return make_key(w, err);
 }
 
@@ -268,7 +272,7 @@ static bool packs_name(const struct weaving *w, const char *path)
 }
 
 /* A directive stands in one of the files; the standard library has none. */
-static bool asks_itself(char *const *files, size_t n)
+static bool asks_itself(const struct weaving *w, char *const *files, size_t n)
 {
 	const char *root = getenv("GOROOT");
 	size_t len = root ? strlen(root) : 0;
@@ -276,7 +280,10 @@ static bool asks_itself(char *const *files, size_t n)
 	for (size_t i = 0; i < n && !(len && !strncmp(files[i], root, len)); i++) {
 		_cleanup_(buf_done) struct buf text = {0};
 
-		if (!file_read(files[i], &text, 0) && text.len && memmem(text.data, text.len, "//earshot:span", 14))
+		if (file_read(files[i], &text, 0) || !text.len)
+			continue;
+		if (memmem(text.data, text.len, "//earshot:span", 14) ||
+		    (w->usdt && memmem(text.data, text.len, "//earshot:usdt", 14)))
 			return true;
 	}
 	return false;
@@ -297,7 +304,7 @@ static bool concerns(void *arg, const char *path, char *const *files, size_t n)
 		if (span_concerns(&w->calls.data[i], path))
 			return true;
 	/* The linker's word for a dot of the path's last element is %2e. */
-	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.') || asks_itself(files, n);
+	return packs_name(w, "main") || packs_name(w, path) || strchr(path_base(path), '.') || asks_itself(w, files, n);
 }
 
 /* The package at work, as the go command calls it: in a test "path [path.test]" is asked for as it is without. */
@@ -342,7 +349,8 @@ static int weave(void *arg, struct weave_package *p, struct err *err)
 	                                        .calls = w->calls.data,
 	                                        .ncalls = w->calls.len,
 	                                        .goroot = getenv("GOROOT"),
-	                                        .list = &list},
+	                                        .list = &list,
+	                                        .usdt = w->usdt},
 	                 err);
 	go_list_done(&list);
 	return r;
@@ -359,5 +367,6 @@ int toolexec_main(int argc, char **argv)
 		return complain(EXIT_USAGE, "%s is for the go command: go build -toolexec=%s", TOOLEXEC_NAME, argv[0]);
 	if (weaving_read(&w, &err) < 0 || parse_functions(&w, &err) < 0)
 		return complain(EXIT_FAILED, "%s", err.text);
+	weaver.usdt = w.usdt;
 	return toolexec(&weaver, argv + 1);
 }

@@ -7,6 +7,7 @@
  *	EARSHOT_BUILD_TRACE      as --trace, likewise
  *	EARSHOT_BUILD_TOOLEXEC   another program for -toolexec, which runs each tool
  *	EARSHOT_BUILD_FLAGS      flags of the build that choose packages and files (-tags …), a line each
+ *	EARSHOT_BUILD_USDT       as --usdt: anything
  *	EARSHOT_BUILD_LIST       a file for what the go command says of packages, for all tools of the build
  */
 #ifndef CMD_WEAVING_H
@@ -18,6 +19,7 @@
 
 struct weaving {
 	string_list packs, spans, traced;
+	bool usdt; /* points are USDT probes as well */
 	char key[40];
 	pack_set all; /* once they are needed */
 	bool loaded;

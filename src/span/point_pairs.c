@@ -293,6 +293,8 @@ static void open_free(struct point_pairs *p, struct open_point *s)
 	free(s);
 }
 
+static void thread_free(struct point_pairs *p, uint64_t key);
+
 void point_pairs_free(struct point_pairs *p)
 {
 	uint64_t key;
@@ -300,13 +302,11 @@ void point_pairs_free(struct point_pairs *p)
 
 	if (!p)
 		return;
-	for (size_t i = 0; map_next(&p->threads, &i, &key, &value);) {
-		struct point_thread *t = value;
+	while (p->threads.len) {
+		size_t i = 0;
 
-		for (size_t k = 0; k < t->open.len; k++)
-			open_free(p, t->open.data[k]);
-		vec_done(&t->open);
-		free(t);
+		map_next(&p->threads, &i, &key, &value);
+		thread_free(p, key);
 	}
 	for (size_t i = 0; map_next(&p->by_arg, &i, &key, &value);)
 		for (struct open_point *s = value, *next; s; s = next) {
@@ -340,6 +340,16 @@ static struct point_thread *thread_of(struct point_pairs *p, const struct point_
 		map_set(&p->threads, key, t);
 	}
 	return t;
+}
+
+static void thread_free(struct point_pairs *p, uint64_t key)
+{
+	struct point_thread *t = map_del(&p->threads, key);
+
+	for (size_t i = 0; i < t->open.len; i++)
+		open_free(p, t->open.data[i]);
+	vec_done(&t->open);
+	free(t);
 }
 
 static const char *given_name(const struct point_hit *h, struct arena *arena)
@@ -659,6 +669,32 @@ bool point_pairs_hit(struct point_pairs *p, const struct point_hit *h)
 	else
 		end_on_thread(p, &k->role, h);
 	return true;
+}
+
+/* One at a time, since maps are not changed while they are walked. */
+static bool forget_thread(struct point_pairs *p, int pid)
+{
+	uint64_t key;
+	void *value;
+
+	for (size_t i = 0; map_next(&p->threads, &i, &key, &value);) {
+		struct point_thread *t = value;
+
+		if ((int)(key >> 32) != pid)
+			continue;
+		p->losses.count[LOSS_UNPAIRED_START] += t->open.len;
+		for (size_t k = 0; k < t->open.len; k++)
+			emit_held(p, t->open.data[k], UINT64_MAX);
+		thread_free(p, key);
+		return true;
+	}
+	return false;
+}
+
+void point_pairs_gone(struct point_pairs *p, int pid)
+{
+	while (forget_thread(p, pid))
+		;
 }
 
 void point_pairs_summary(const struct point_pairs *p, struct run_summary *sum)

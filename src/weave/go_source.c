@@ -174,6 +174,104 @@ static void read_receiver(struct source_reader *r, struct go_function *f, TSNode
 		f->receiver = text_of(r, span_of(type));
 }
 
+/* ---- comments ---- */
+
+#define USDT_WORD "//earshot:usdt"
+typedef VEC(struct go_usdt) usdt_list;
+
+/* What stands behind a directive's word in a line. */
+static const char *behind_word(struct arena *arena, const char *word, const char *line, const char *end)
+{
+	const char *from = line + strlen(word);
+
+	if (end < from || strncmp(line, word, strlen(word)) != 0 || (from < end && !isspace((unsigned char)*from)))
+		return NULL;
+	while (from < end && isspace((unsigned char)*from))
+		from++;
+	while (end > from && isspace((unsigned char)end[-1]))
+		end--;
+	return arena_strndup(arena, from, (size_t)(end - from));
+}
+
+static void add_probe(struct source_reader *r, usdt_list *to, struct go_usdt probe)
+{
+	if (probe.text)
+		vec_push(to, probe);
+}
+
+static bool is_one_of(TSNode n, const char *const *kinds)
+{
+	const char *kind = ts_node_type(n);
+
+	while (*kinds && strcmp(kind, *kinds) != 0)
+		kinds++;
+	return *kinds;
+}
+
+static const char *const cases[] = {"expression_case", "default_case", "type_case", "communication_case", NULL};
+static const char *const choices[] = {"expression_switch_statement", "type_switch_statement", "select_statement", NULL};
+
+/* A comment's neighbour in a list of statements, which begins with a brace or a colon. */
+static TSNode statement_beside(TSNode n, bool before)
+{
+	do {
+		n = before ? ts_node_prev_sibling(n) : ts_node_next_sibling(n);
+		if (!ts_node_is_null(n) && strchr("{:}", *ts_node_type(n)))
+			return (TSNode){0};
+	} while (!ts_node_is_null(n) && (is(n, N_COMMENT) || !ts_node_is_named(n)));
+	return n;
+}
+
+/* In a list of statements. The grammar has a comment at the end of a case behind that. */
+static bool is_statement_place(TSNode n)
+{
+	TSNode list = ts_node_parent(n), before = n;
+
+	if (is_one_of(list, cases)) {
+		do
+			before = ts_node_prev_sibling(before);
+		while (!ts_node_is_null(before) && strcmp(ts_node_type(before), ":") != 0);
+		return !ts_node_is_null(before);
+	}
+	before = statement_beside(n, true);
+	return !strcmp(ts_node_type(list), "block") ||
+	       (is_one_of(list, choices) && !ts_node_is_null(before) && is_one_of(before, cases));
+}
+
+/* Whether it is the last of its list, behind a statement that control does not leave at its end: Go looks at the last
+ * one for that. */
+static bool is_behind_end(const struct source_reader *r, TSNode n)
+{
+	static const char *const plain[] = {"short_var_declaration", "assignment_statement", "inc_statement",
+	                                    "dec_statement",         "var_declaration",      "const_declaration",
+	                                    "defer_statement",       "go_statement",         "send_statement",
+	                                    "expression_statement",  NULL};
+	TSNode before = statement_beside(n, true), behind = statement_beside(n, false);
+
+	if (!ts_node_is_null(before) && is_one_of(before, cases)) {
+		TSNode last = ts_node_child(before, ts_node_child_count(before) - 1);
+
+		before = ts_node_is_named(last) && !is(last, N_COMMENT) ? last : statement_beside(last, true);
+		if (!strcmp(ts_node_type(last), ":"))
+			before = (TSNode){0};
+		behind = (TSNode){0};
+	}
+	if (ts_node_is_null(before) || !ts_node_is_null(behind))
+		return false;
+	return !is_one_of(before, plain) || !strncmp(r->s->text + ts_node_start_byte(before), "panic(", 6);
+}
+
+static void read_comment(struct source_reader *r, TSNode n, usdt_list *to)
+{
+	struct go_span at = span_of(n);
+	struct go_usdt probe = {.at = at.start, .in_body = true};
+
+	probe.text = behind_word(&r->s->arena, USDT_WORD, r->s->text + at.start, r->s->text + at.end);
+	probe.misplaced = probe.text && !is_statement_place(n);
+	probe.behind_end = probe.text && !probe.misplaced && is_behind_end(r, n);
+	add_probe(r, to, probe);
+}
+
 /* ---- bodies ---- */
 
 static bool is_loop(TSNode n)
@@ -196,6 +294,7 @@ struct body_place {
 	bool literal, loop; /* inside a function literal, inside a loop of the function's own */
 	unsigned depth, nested;  /* nodes; literals in each other */
 	function_list *literals; /* NULL: they are not listed */
+	usdt_list *usdt;
 };
 
 static void read_head(struct source_reader *r, TSNode n, struct go_function *f);
@@ -209,6 +308,7 @@ static void add_literal(struct source_reader *r, TSNode n, struct body_place at,
 	struct go_function f = {
 	    .broken = ts_node_has_error(n), .read = true, .all = span_of(n), .generic = outer->generic};
 	function_list own = {0};
+	usdt_list usdt = {0};
 
 	memcpy(f.type_params, outer->type_params, sizeof(f.type_params));
 	f.name = arena_printf(&r->s->arena, "%s%zu", at.nested ? "" : "func", at.literals->len + 1);
@@ -216,7 +316,11 @@ static void add_literal(struct source_reader *r, TSNode n, struct body_place at,
 	read_content(r, n, &f,
 	             (struct body_place){.depth = at.depth,
 	                                 .nested = at.nested + 1,
+	                                 .usdt = &usdt,
 	                                 .literals = at.nested + 1 < LITERALS_MAX ? &own : NULL});
+	f.nusdt = usdt.len;
+	f.usdt = KEEP(r->s, usdt);
+	vec_done(&usdt);
 	f.nliterals = own.len;
 	f.literals = KEEP(r->s, own);
 	vec_done(&own);
@@ -233,6 +337,8 @@ static void read_body(struct source_reader *r, TSTreeCursor *c, struct body_plac
 	}
 	if (is(n, N_CALL_EXPRESSION))
 		read_call(r, n, at.literal, f);
+	if (!at.literal && is(n, N_COMMENT))
+		read_comment(r, n, at.usdt);
 	if (!at.literal) {
 		f->returns += is(n, N_RETURN_STATEMENT);
 		f->gotos += is(n, N_GOTO_STATEMENT);
@@ -297,23 +403,8 @@ static unsigned directive_of(const char *line, size_t n)
 	return GO_OTHER_DIRECTIVE;
 }
 
-/* What stands behind //earshot:span in a line. */
-static const char *span_directive(struct arena *arena, const char *line, const char *end)
-{
-	static const char word[] = "//earshot:span";
-	const char *from = line + strlen(word);
-
-	if (end < from || strncmp(line, word, strlen(word)) != 0 || (from < end && !isspace((unsigned char)*from)))
-		return NULL;
-	while (from < end && isspace((unsigned char)*from))
-		from++;
-	while (end > from && isspace((unsigned char)end[-1]))
-		end--;
-	return arena_strndup(arena, from, (size_t)(end - from));
-}
-
 /* Of the lines of comments right above. */
-static void read_directives(struct source_reader *r, uint32_t at, struct go_function *f)
+static void read_directives(struct source_reader *r, uint32_t at, struct go_function *f, usdt_list *usdt)
 {
 	const struct go_source *s = r->s;
 	const char *line = s->text + at;
@@ -325,7 +416,8 @@ static void read_directives(struct source_reader *r, uint32_t at, struct go_func
 		if (end - start < 2 || strncmp(start, "//", 2))
 			break;
 		f->directives |= directive_of(start, (size_t)(end - start));
-		f->span = f->span ? f->span : span_directive(&r->s->arena, start, end);
+		f->span = f->span ? f->span : behind_word(&r->s->arena, "//earshot:span", start, end);
+		add_probe(r, usdt, (struct go_usdt){.text = behind_word(&r->s->arena, USDT_WORD, start, end)});
 		line = start;
 	}
 }
@@ -360,6 +452,7 @@ static void add_function(struct source_reader *r, TSNode n)
 {
 	TSNode name = field(n, "name"), receiver = field(n, "receiver");
 	struct go_function f = {.broken = ts_node_has_error(n), .all = span_of(n)};
+	usdt_list usdt = {0};
 	uint32_t behind;
 
 	if (ts_node_is_null(name))
@@ -382,8 +475,13 @@ static void add_function(struct source_reader *r, TSNode n)
 		f.broken |= !end;
 		f.type_params[1] = (struct go_span){behind, (uint32_t)end};
 	}
-	read_directives(r, f.all.start, &f);
+	read_directives(r, f.all.start, &f, &usdt);
 	read_head(r, n, &f);
+	for (size_t i = 0; i < usdt.len; i++)
+		usdt.data[i].at = f.body.start + 1;
+	f.nusdt = usdt.len;
+	f.usdt = KEEP(r->s, usdt);
+	vec_done(&usdt);
 	vec_push(&r->functions, f);
 }
 
@@ -587,16 +685,22 @@ static void read_function(struct source_reader *r, TSNode root, struct go_functi
 {
 	TSNode n = ts_node_named_child(root, 0);
 	function_list literals = {0};
+	usdt_list usdt = {0};
 
 	if (ts_node_is_null(n) || !is_function_at(n, f->all.start)) {
 		f->broken = true;
 		return;
 	}
 	f->broken |= ts_node_has_error(n) || ts_node_end_byte(n) != f->all.end;
-	read_content(r, n, f, (struct body_place){.literals = &literals});
+	for (size_t i = 0; i < f->nusdt; i++)
+		vec_push(&usdt, f->usdt[i]);
+	read_content(r, n, f, (struct body_place){.literals = &literals, .usdt = &usdt});
 	f->nliterals = literals.len;
 	f->literals = KEEP(r->s, literals);
+	f->nusdt = usdt.len;
+	f->usdt = KEEP(r->s, usdt);
 	vec_done(&literals);
+	vec_done(&usdt);
 }
 
 void go_function_read(struct go_source *s, struct go_function *f)

@@ -36,6 +36,15 @@ enum go_directive {
 	GO_OTHER_DIRECTIVE = 16, /* a //go: line that is none of these */
 };
 
+/* A comment //earshot:usdt: above a function, or in its body. */
+struct go_usdt {
+	const char *text; /* behind the word */
+	uint32_t at;      /* where its statement goes: the body's beginning, or before the comment */
+	bool in_body;
+	bool misplaced;   /* no statement may stand there */
+	bool behind_end;  /* it is the last of its block, behind a statement that may be one that ends the function */
+};
+
 struct go_function {
 	const char *name;
 	const char *receiver; /* the name of its type, without its type parameters; NULL: it has none */
@@ -51,6 +60,8 @@ struct go_function {
 	struct go_span body;        /* from { to behind }; empty: it has none */
 	unsigned directives;        /* enum go_directive */
 	const char *span;           /* what stands behind //earshot:span; "": nothing does; NULL: that is not there */
+	struct go_usdt *usdt;       /* those above it; once its body is read those in it, but not in literals */
+	size_t nusdt;
 	/* Of the body, without function literals in it: */
 	unsigned returns, defers, gotos, labels;
 	bool loops_defer;    /* a defer within a loop */

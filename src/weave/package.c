@@ -75,6 +75,7 @@ void weave_package_undo(struct weave_package *p)
 	for (size_t i = 0; i < p->added.len; i++)
 		buf_done(&p->added.data[i].text);
 	p->added.len = 0;
+	p->probes.len = 0;
 }
 
 void weave_package_done(struct weave_package *p)
@@ -85,6 +86,7 @@ void weave_package_done(struct weave_package *p)
 		go_source_free(p->files[i].source);
 	}
 	vec_done(&p->added);
+	vec_done(&p->probes);
 	vec_done(&p->warnings);
 	arena_done(&p->arena);
 }

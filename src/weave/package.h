@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "weave/go_edit.h"
 #include "weave/go_source.h"
+#include "weave/usdt.h"
 
 struct weave_file {
 	const char *path; /* absolute */
@@ -25,6 +26,7 @@ struct weave_package {
 	struct weave_file *files;
 	size_t nfiles;
 	VEC(struct weave_added) added; /* files that are compiled with the others */
+	VEC(struct weave_probe) probes; /* those of USDT, in arena */
 	VEC(const char *) warnings;    /* sentences, in arena */
 	struct arena arena;
 };

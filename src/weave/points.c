@@ -12,10 +12,13 @@
 #include "probe/pack/join.h"
 
 #include "weave/calls.h"
+#include "weave/go_scan.h"
 #include "weave/kept.h"
+#include "weave/paths.h"
 #include "weave/source_types.h"
 #include "weave/spans.h"
 #include "weave/unwinding.h"
+#include "weave/usdt_directive.h"
 #include "weave/woven_function.h"
 
 /* A point on its way into the package. */
@@ -30,6 +33,11 @@ struct weaving_point {
 	struct bound_program program;
 	struct kept_values kept;
 	struct go_point printed;
+	enum go_probe probe;
+	/* GO_PROBE_ALONE: what the source asks for, and where its statement goes. Its variables are the function's
+	 * parameters, and what Go looks up. */
+	const struct usdt_asked *asked;
+	uint32_t at;
 	/* The point before them puts these in, with a defer of its own, where its record was written: */
 	bool ends_pair;  /* its return */
 	bool at_unwinding; /* what is told of it when a panic or Goexit unwinds it */
@@ -466,6 +474,20 @@ static bool says_nothing(const struct weaving_point *wp)
 }
 
 /*
+ * In package runtime code may not call what it likes. What is told of an unwinding, or writes into a request, is no
+ * place of its own.
+ */
+static enum go_probe probe_of(const struct points_weaver *w, const struct weaving_point *wp)
+{
+	enum point_role role = wp->point->role;
+
+	if (!w->wanted->usdt || !wp->part || wp->at_unwinding || !strcmp(w->package->path, "runtime") ||
+	    role == POINT_ARM || role == POINT_INJECT || role == POINT_RELEASE || pack_lends(wp->variant))
+		return GO_PROBE_NONE;
+	return role == POINT_START && !wp->variant->at_return ? GO_PROBE_BEHIND : GO_PROBE_BEFORE;
+}
+
+/*
  * 0: the point is printed, and can be put in; 1: likewise, but whether it is the variant for this program is not known
  * here. -ESRCH: the variant is of another package.
  */
@@ -479,6 +501,7 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 
 	wp->variant = v;
 	wp->func = r >= 0 ? ref.name : v->func;
+	wp->probe = probe_of(w, wp);
 	if (r >= 0)
 		r = woven_function_find(w->package, ref.name, &found, err);
 	if (r < 0)
@@ -501,8 +524,8 @@ static int try_variant(struct points_weaver *w, struct weaving_point *wp, const 
 	if (r >= 0 && says_nothing(wp))
 		r = err_set(err, -ENOENT, "there is nothing that it could capture");
 	if (r >= 0)
-		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, arena,
-		                  &wp->printed, err);
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, wp->probe,
+		                  arena, &wp->printed, err);
 	if (r >= 0)
 		wp->function = function;
 	else
@@ -669,6 +692,84 @@ static void print_variable(struct points_weaver *w, const struct weaving_point *
 	buf_str(out, "\"}\n");
 }
 
+/* ---- USDT probes ---- */
+
+/* The first start of a span is SPAN_start, its first end SPAN_end; any other point is SPAN_POINT. */
+static const char *probe_suffix(const struct weaving_point *wp)
+{
+	enum point_role role = wp->point->role;
+	size_t i = 0;
+
+	while (i < wp->part->npoints && wp->part->points[i].role != role)
+		i++;
+	if ((role != POINT_START && role != POINT_END) || &wp->part->points[i] != wp->point)
+		return wp->point->name;
+	return point_role_names[role];
+}
+
+static const char *probe_name(struct arena *arena, const char *text, const char *more)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	usdt_name(arena_printf(arena, "%s_%s", text, more), &out);
+	return arena_strdup(arena, out.len ? out.data : "");
+}
+
+/* Not what is the same at each hit, and not what is for our own reader. */
+static bool is_argument(const struct weaving_point *wp, size_t capture)
+{
+	const struct bound_capture *c = &wp->program.captures[capture];
+
+	if (wp->asked)
+		return true;
+	return wp->variant->captures[capture].use == USE_ATTRIBUTE &&
+	       (c->when.root || c->alternatives[0].form != CAPTURE_MARK);
+}
+
+/* What a slot is to whoever traces: a text is where it lies and how long it is. */
+static void add_arguments(const struct weaving_point *wp, struct weave_probe *p, size_t max)
+{
+	for (size_t i = 0; i < wp->printed.nslots; i++) {
+		const struct go_point_slot *s = &wp->printed.slots[i];
+		bool text = !strcmp(s->kind, "string");
+		unsigned at = (unsigned)(i * 24);
+
+		if (!is_argument(wp, s->capture) || p->narguments + 1 + text > max)
+			continue;
+		if (text)
+			p->arguments[p->narguments++] = (struct usdt_argument){USDT_SLOTS, at, false};
+		p->arguments[p->narguments++] =
+		    (struct usdt_argument){USDT_SLOTS, at + 8, !strcmp(s->kind, "int")};
+	}
+}
+
+static void add_probe(struct points_weaver *w, const struct weaving_point *wp, size_t number)
+{
+	struct weave_package *p = w->package;
+	struct weave_probe probe = {.arguments = {{.parameter = USDT_GOROUTINE}}};
+	const char *id = arena_printf(&p->arena, "%s %zu %s", p->path, number, wp->func);
+
+	if (wp->asked) {
+		probe.provider = wp->asked->provider;
+		probe.name = wp->asked->name;
+	} else {
+		probe.provider = probe_name(&p->arena, wp->pack->name, "");
+		probe.name = probe_name(&p->arena, pack_woven_span(wp->part), probe_suffix(wp));
+		probe.narguments = 1;
+	}
+	add_arguments(wp, &probe, wp->asked ? USDT_ARGUMENTS_MAX : USDT_ARGUMENTS_MAX - 1);
+	if (!wp->asked)
+		probe.arguments[probe.narguments++] = (struct usdt_argument){.parameter = USDT_CONTEXT};
+	probe.key = fnv1a(FNV1A_BASIS, id, strlen(id));
+	probe.symbol = arena_printf(&p->arena, "earshot.usdt_%016" PRIx64, probe.key);
+	vec_push(&p->probes, probe);
+	buf_printf(&w->variables,
+	           "\nvar earshot_u%zu = earshotProbe{magic: [2]uint64{0x%llx, 0x%llx}, key: 0x%" PRIx64 "}\n\n"
+	           "//go:linkname earshot_n%zu %s\n//go:noescape\n"
+	           "func earshot_n%zu(slots *earshotSlot, goid uint64, context *[3]uint64)\n",
+	           number, USDT_MAGIC_0 + 0ull, USDT_MAGIC_1 + 0ull, probe.key, number, probe.symbol, number);
+}
+
 /* ---- the calls ---- */
 
 /* Which parameters are handed over: each with a comma before it. */
@@ -681,10 +782,24 @@ static const char *arguments_of(struct points_weaver *w, const struct weaving_po
 		if (wp->printed.used[i])
 			buf_printf(&out, ", %s%s", wp->printed.by_address[i] ? "&" : "",
 			           woven_param(w->package, fn, i));
+	for (size_t i = 0; wp->asked && i < wp->asked->n; i++)
+		if (wp->asked->expressions[i].type)
+			buf_printf(&out, ", %s", wp->asked->expressions[i].text);
 	return arena_strdup(&w->package->arena, out.len ? out.data : "");
 }
 
-#define TEST  " if *earshotSwitch != earshot_p%zu.off {"
+/* Whether somebody wants the point, or the one behind it that it leads to. */
+static const char *test_of(struct points_weaver *w, size_t number, size_t behind)
+{
+	_cleanup_(buf_done) struct buf out = {0};
+
+	buf_printf(&out, " if *earshotSwitch != earshot_p%zu.off", number);
+	for (size_t i = number; i <= number + behind; i++)
+		if (w->points.data[i].probe)
+			buf_printf(&out, " || earshot_u%zu.listening != 0", i);
+	return arena_printf(&w->package->arena, "%s {", out.data);
+}
+
 #define FRAME " earshotD, earshotU := earshotDepth(), earshotPanic();"
 /*
  * What is deferred is a function of the added file, which gets results by their addresses and parameters as they are at
@@ -772,15 +887,25 @@ static void put_call(struct points_weaver *w, size_t number)
 	const struct woven_function *fn = &w->functions.data[wp->function];
 	struct go_edits *edits = &fn->file->edits;
 	uint32_t at = fn->function->body.start + 1;
+	size_t behind = followers_of(w, number);
+	const char *test = wp->asked ? NULL : test_of(w, number, behind);
 
-	if (wp->variant->at_return)
-		go_edits_insert(edits, at, TEST FRAME "%s };", number, deferred_end(w, number));
-	else if (followers_of(w, number))
-		go_edits_insert(edits, at, TEST FRAME " if earshot_f%zu(earshotD%s) {%s } };", number, number,
-		                arguments_of(w, wp), deferred(w, number + 1, followers_of(w, number)));
+	if (wp->asked)
+		go_edits_insert(edits, wp->at, "; if earshot_u%zu.listening != 0 { earshot_f%zu(0%s) }; ", number,
+		                number, arguments_of(w, wp));
+	else if (wp->variant->at_return)
+		go_edits_insert(edits, at, "%s" FRAME "%s };", test, deferred_end(w, number));
+	else if (behind && w->points.data[number + 1].probe)
+		/* The end's probe has its call, and without the start's record a depth of 0: no record. */
+		go_edits_insert(edits, at,
+		                "%s" FRAME " if !earshot_f%zu(earshotD%s) { earshotD = 0 };"
+		                " if earshotD != 0 || earshot_u%zu.listening != 0 {%s } };",
+		                test, number, arguments_of(w, wp), number + 1, deferred(w, number + 1, behind));
+	else if (behind)
+		go_edits_insert(edits, at, "%s" FRAME " if earshot_f%zu(earshotD%s) {%s } };", test, number,
+		                arguments_of(w, wp), deferred(w, number + 1, behind));
 	else
-		go_edits_insert(edits, at, TEST " earshot_f%zu(earshotDepth()%s) };", number, number,
-		                arguments_of(w, wp));
+		go_edits_insert(edits, at, "%s earshot_f%zu(earshotDepth()%s) };", test, number, arguments_of(w, wp));
 }
 
 /*
@@ -793,6 +918,8 @@ static enum call_turn turn_of(const struct points_weaver *w, size_t number)
 {
 	const struct weaving_point *wp = &w->points.data[number];
 
+	if (wp->asked)
+		return TURN_ENTRY;
 	if (wp->variant->at_return || followers_of(w, number))
 		return TURN_DEFERS;
 	return pack_lends(wp->variant) ? TURN_LENDS : TURN_ENTRY;
@@ -946,6 +1073,174 @@ static void weave_span(struct points_weaver *w, const struct pack *pack, const s
 		                   pack == &w->calls ? "cannot be asked about" : "is no span", err.text);
 }
 
+/* ---- USDT probes that the source asks for ---- */
+
+/* Whether a name is declared between these places: then it may be another variable's at the end. */
+static bool is_declared_again(const struct weave_file *f, const char *name, uint32_t from, uint32_t to)
+{
+	const struct go_scan g = {f->text.data, to};
+	bool var = false;
+
+	for (size_t at = from, behind; at < to; at = behind) {
+		size_t list;
+
+		behind = go_scan_opaque(&g, at);
+		if (behind > at)
+			continue;
+		behind = MAX(go_scan_name(&g, at), at + 1);
+		if (go_scan_is_word(&g, at, name)) {
+			list = go_scan_blanks(&g, behind);
+			while (go_scan_is(&g, list, ","))
+				list = go_scan_blanks(&g, go_scan_name(&g, go_scan_blanks(&g, list + 1)));
+			if (var || go_scan_is(&g, list, ":="))
+				return true;
+		}
+		if (!isspace((unsigned char)g.text[at]))
+			var = go_scan_is_word(&g, at, "var");
+	}
+	return false;
+}
+
+/* The function's parameters, and what Go looks up. */
+static int asked_variables(struct points_weaver *w, const struct weaving_point *wp, const struct woven_function *fn,
+                           struct bound_variables *ret, struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct type_lookup *types = source_types_lookup(w->types);
+	struct bound_variable *all;
+	int r = read_signature(w, fn, &(struct func_ref){.name = wp->func}, ret, err);
+
+	if (r < 0)
+		return r;
+	all = arena_array(arena, struct bound_variable, ret->nparams + wp->asked->n + 1);
+	if (ret->nparams)
+		memcpy(all, ret->params, ret->nparams * sizeof(*all));
+	for (size_t i = 0; i < wp->asked->n; i++) {
+		const char *type = wp->asked->expressions[i].type;
+
+		if (type)
+			all[ret->nparams++] = (struct bound_variable){.name = arena_printf(arena, "earshotT%zu", i),
+			                                              .type = types->ops->parse(types, "", type, NULL)};
+	}
+	ret->params = all;
+	return 0;
+}
+
+static int bind_asked(struct points_weaver *w, struct weaving_point *wp, const struct bound_variables *variables,
+                      struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct capture_item *items = arena_array(arena, struct capture_item, wp->asked->n + 1);
+	struct bind_scope scope = {.types = source_types_lookup(w->types),
+	                           .func = wp->func,
+	                           .symbol = wp->func,
+	                           .variables = *variables,
+	                           .known = true,
+	                           .at = SIDE_ENTRY};
+	struct err why = {0};
+	int r;
+
+	for (size_t i = 0; i < wp->asked->n; i++) {
+		const char **alternatives = arena_array(arena, const char *, 2);
+
+		alternatives[0] = wp->asked->expressions[i].type ? arena_printf(arena, "earshotT%zu", i)
+		                                                 : wp->asked->expressions[i].text;
+		items[i] = (struct capture_item){.name = wp->asked->expressions[i].text, .alternatives = alternatives};
+	}
+	r = bind_program(&scope, &(struct bind_request){.items = items, .nitems = wp->asked->n}, arena, &wp->program,
+	                 &why);
+	return r >= 0 ? 0
+	              : err_set(err, r,
+	                        "%.*s (what is no parameter is written as string(x), int64(x), []byte(x), len(x))",
+	                        (int)strcspn(why.text, "\n"), why.text);
+}
+
+static int check_asked(const struct woven_function *fn, const struct go_usdt *u, struct err *err)
+{
+	const struct go_function *f = fn->function;
+
+	if (f->broken)
+		return err_set(err, -EINVAL, "not all of its function could be read");
+	if (f->directives & (GO_NOSPLIT | GO_RUNTIME_ONLY))
+		return err_set(err, -EINVAL, "its function must not use more of the stack (go:nosplit)");
+	if (u->misplaced)
+		return err_set(err, -EINVAL, "no statement may stand there");
+	if (u->behind_end && f->nresults)
+		return err_set(err, -EINVAL, "its function may have ended there: put it before that statement");
+	return 0;
+}
+
+static int ask_probe(struct points_weaver *w, struct weaving_point *wp, struct woven_function *fn,
+                     const struct go_usdt *u, struct err *err)
+{
+	struct arena *arena = &w->package->arena;
+	struct go_points_mark mark = go_points_mark(w->printed);
+	struct usdt_asked *asked = arena_new(arena, struct usdt_asked);
+	struct bound_variables variables;
+	int r = check_asked(fn, u, err);
+
+	if (r >= 0)
+		r = usdt_directive_read(u->text, arena, asked, err);
+	wp->asked = asked;
+	if (r >= 0)
+		r = asked_variables(w, wp, fn, &variables, err);
+	if (r >= 0)
+		r = bind_asked(w, wp, &variables, err);
+	if (r >= 0)
+		r = go_points_add(w->printed, (unsigned)w->points.len, &wp->program, &wp->kept.of_point, wp->probe,
+		                  arena, &wp->printed, err);
+	for (size_t i = 0; r >= 0 && u->in_body && i < fn->function->nparams; i++) {
+		const char *name = fn->function->params[i].name;
+
+		if (wp->printed.used[i] && name && is_declared_again(fn->file, name, fn->function->body.start, u->at))
+			r = err_set(err, -EINVAL, "%s is declared again before it", name);
+	}
+	if (r < 0)
+		go_points_take_back(w->printed, mark);
+	return r;
+}
+
+/* Those of a function, and of the literals in it. */
+static void weave_asked_of(struct points_weaver *w, struct weave_file *file, const struct go_function *f,
+                           const struct go_function *outer, const char *name)
+{
+	struct woven_function fn = {.file = file, .function = f, .outer = outer};
+	struct arena *arena = &w->package->arena;
+
+	for (size_t i = 0; i < f->nusdt; i++) {
+		const struct go_usdt *u = &f->usdt[i];
+		struct weaving_point wp = {.func = name, .probe = GO_PROBE_ALONE, .at = u->at};
+		struct err err = {0};
+
+		wp.function = shared(w, &fn);
+		if (ask_probe(w, &wp, &w->functions.data[wp.function], u, &err) >= 0)
+			vec_push(&w->points, wp);
+		else
+			weave_package_warn(w->package, "%s:%u: //earshot:usdt %s is no probe: %s",
+			                   path_base(file->path), go_source_line(file->source, u->at), u->text,
+			                   err.text);
+	}
+	for (size_t i = 0; i < f->nliterals; i++)
+		weave_asked_of(w, file, &f->literals[i], f, arena_printf(arena, "%s.%s", name, f->literals[i].name));
+}
+
+static void weave_asked(struct points_weaver *w)
+{
+	struct weave_package *p = w->package;
+	const char *prefix = span_symbol_prefix(p, &p->arena);
+
+	for (size_t i = 0; i < p->nfiles; i++)
+		for (size_t k = 0; p->files[i].source && k < p->files[i].source->nfunctions; k++) {
+			struct go_function *f = &p->files[i].source->functions[k];
+
+			if (memmem(p->files[i].text.data + f->body.start, f->body.end - f->body.start, "//earshot:usdt",
+			           strlen("//earshot:usdt")))
+				go_function_read(p->files[i].source, f);
+			weave_asked_of(w, &p->files[i], f, NULL,
+			               arena_printf(&p->arena, "%s.%s", prefix, go_function_symbol(&p->arena, f)));
+		}
+}
+
 /* What package runtime's own file declares (weave/recorder/). */
 static const char declarations[] =
 	"\n"
@@ -989,6 +1284,17 @@ static const char declarations[] =
 	"//go:noescape\n"
 	"func earshotWrite(p *earshotPoint, depth uintptr, slots *earshotSlot, n int) bool\n"
 	"\n"
+	"//go:linkname earshotIdsAt runtime.earshotIdsAt\n"
+	"//go:noescape\n"
+	"func earshotIdsAt(depth uintptr, ids *[3]uint64) *[3]uint64\n"
+	"\n"
+	"type earshotProbe struct {\n"
+	"\tmagic     [2]uint64\n"
+	"\tkey       uint64\n"
+	"\tlistening uint16\n"
+	"\t_         [3]uint16\n"
+	"}\n"
+	"\n"
 	"//go:linkname earshotGoid runtime.earshotGoid\n"
 	"func earshotGoid() uint64\n"
 	"\n"
@@ -1021,8 +1327,12 @@ static void add_file(struct points_weaver *w)
 	go_points_print(w->printed, p->name, out);
 	if (strcmp(p->path, "runtime"))
 		buf_str(out, declarations);
-	for (size_t i = 0; i < w->points.len; i++)
-		print_variable(w, &w->points.data[i], i);
+	for (size_t i = 0; i < w->points.len; i++) {
+		if (!w->points.data[i].asked)
+			print_variable(w, &w->points.data[i], i);
+		if (w->points.data[i].probe)
+			add_probe(w, &w->points.data[i], i);
+	}
 	buf_append(out, w->variables.data, w->variables.len);
 }
 
@@ -1045,6 +1355,8 @@ int weave_points(struct weave_package *p, const struct weave_wanted *wanted, str
 	weave_calls(p, w.types, wanted->calls, wanted->ncalls, &w.calls);
 	for (size_t i = 0; i < w.calls.nspans; i++)
 		weave_span(&w, &w.calls, &w.calls.spans[i]);
+	if (wanted->usdt && strcmp(p->path, "runtime"))
+		weave_asked(&w);
 	if (w.points.len) {
 		put_calls(&w);
 		add_file(&w);

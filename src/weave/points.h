@@ -22,6 +22,7 @@ struct weave_wanted {
 	size_t ncalls;
 	const char *goroot; /* as in source_types_new */
 	struct go_list *list;
+	bool usdt; /* points are USDT probes, too */
 };
 
 /* 0, or -errno with a sentence: nothing was changed. */

@@ -235,8 +235,7 @@ static void add_call(struct spans_maker *m, const struct span_question *q, const
 
 /* ---- functions ---- */
 
-/* As the linker has it: in the path's last element a dot is %2e. */
-static const char *symbol_prefix(const struct weave_package *p, struct arena *a)
+const char *span_symbol_prefix(const struct weave_package *p, struct arena *a)
 {
 	const char *slash = strrchr(p->path, '/'), *last = slash ? slash + 1 : p->path;
 	struct buf out = {0};
@@ -313,7 +312,7 @@ static void add_functions(struct spans_maker *m, const struct span_question *que
                           struct weave_file *file)
 {
 	struct arena *a = &m->package->arena;
-	const char *prefix = symbol_prefix(m->package, a);
+	const char *prefix = span_symbol_prefix(m->package, a);
 
 	for (size_t i = 0; file->source && i < file->source->nfunctions; i++) {
 		struct go_function *f = &file->source->functions[i];

@@ -30,6 +30,8 @@ struct woven_spans {
  */
 void weave_spans(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
                  struct woven_spans *ret);
+/* A package as the linker has it before a name: in the path's last element a dot is %2e. */
+const char *span_symbol_prefix(const struct weave_package *p, struct arena *a);
 /* The questions are names and patterns alone. All of it in p's arena. */
 void weave_calls(struct weave_package *p, struct source_types *types, const struct span_question *questions, size_t n,
                  struct pack *ret);

@@ -29,7 +29,9 @@ void tool_command_read(char **argv, struct arena *arena, struct tool_command *re
 		if (!strcmp(argv[n], "-p"))
 			c.package = argv[n + 1];
 		else if (!strcmp(argv[n], "-o"))
-			c.out_dir = path_folder(arena, argv[n + 1]);
+			c.out = argv[n + 1];
+		else if (!strcmp(argv[n], "-trimpath"))
+			c.trimpath = argv[n + 1];
 		else if (!strcmp(argv[n], "-symabis"))
 			c.symabis = n + 1;
 	}
@@ -37,5 +39,6 @@ void tool_command_read(char **argv, struct arena *arena, struct tool_command *re
 	while (c.first > 1 && is_source(argv[c.first - 1]))
 		c.first--;
 	c.nfiles = n - c.first;
+	c.out_dir = c.out ? path_folder(arena, c.out) : NULL;
 	*ret = c;
 }

@@ -10,7 +10,9 @@ struct tool_command {
 	char **argv;         /* NULL-terminated; argv[0] is the tool */
 	const char *name;    /* "compile", "asm" */
 	const char *package; /* import path by -p, or NULL */
-	const char *out_dir; /* the folder of -o, which the go command makes for this package alone; or NULL */
+	const char *out;     /* -o; or NULL */
+	const char *out_dir; /* its folder, which the go command makes for this package alone; or NULL */
+	const char *trimpath; /* -trimpath; or NULL */
 	int symabis;         /* argv[symabis]: the file that -symabis names; 0: none */
 	int first, nfiles;   /* argv[first], …: the source files */
 	bool asks_version;   /* -V=full */

@@ -82,6 +82,16 @@ static int tell_version(const struct weaver *w, const struct tool_command *c)
 	return 0;
 }
 
+/* The first line of what a compiler says, without the line that names the package. */
+static const char *first_line(struct arena *arena, const struct buf *output)
+{
+	const char *s = output->len ? output->data : "";
+
+	while (*s == '#' || *s == '\n')
+		s += strcspn(s, "\n") + (s[strcspn(s, "\n")] == '\n');
+	return arena_strndup(arena, s, strcspn(s, "\n"));
+}
+
 /* ---- files ---- */
 
 /* Beside what the go command itself makes for this package; it removes all of it. */
@@ -104,6 +114,85 @@ static int write_file(const char *path, const struct buf *text, struct err *err)
 	int r = fd < 0 ? -errno : write_all(fd, text->data, text->len);
 
 	return r < 0 ? err_set(err, r, "cannot write %s: %s", path, strerror(-r)) : 0;
+}
+
+/* ---- USDT probes ---- */
+
+/* What is behind a member's name in an archive of Go's: no time, nobody, a size. */
+static void add_member(const char *name, const struct buf *object, struct buf *out)
+{
+	buf_printf(out, "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0, 0644, object->len);
+	buf_append(out, object->data, object->len);
+	if (object->len % 2)
+		buf_char(out, 0);
+}
+
+static int append_object(const char *archive, const char *object, struct err *err)
+{
+	_cleanup_(buf_done) struct buf bytes = {0}, member = {0};
+	_cleanup_(cleanup_fd) int fd = open(archive, O_WRONLY | O_APPEND | O_CLOEXEC);
+	int r = fd < 0 ? -errno : file_read(object, &bytes, 0);
+
+	if (r >= 0) {
+		add_member("earshot.o", &bytes, &member);
+		r = write_all(fd, member.data, member.len);
+	}
+	return r < 0 ? err_set(err, r, "cannot add %s to %s: %s", object, archive, strerror(-r)) : 0;
+}
+
+/*
+ * Go's assembler lets package runtime alone say by which convention a function is called; the object is in whatever
+ * package its archive is of. Older ones want one more flag for that, which newer ones do not know.
+ */
+static int assemble(const struct weaver *w, const struct tool_command *c, struct arena *arena, const char *source,
+                    const char *object, struct err *err)
+{
+	char *tool = arena_printf(arena, "%s/asm", path_folder(arena, *c->argv));
+	char *argv[] = {tool, "-p", "runtime", "-trimpath", (char *)(c->trimpath ? c->trimpath : ""), "-o",
+	                (char *)object, (char *)source, NULL, NULL};
+	_cleanup_(buf_done) struct buf said = {0}, more = {0};
+
+	if (!run_tool(w, argv, SPAWN_TAKEN, &said))
+		return 0;
+	argv[ARRAY_SIZE(argv) - 2] = argv[ARRAY_SIZE(argv) - 3];
+	argv[ARRAY_SIZE(argv) - 3] = "-compiling-runtime";
+	if (!run_tool(w, argv, SPAWN_TAKEN, &more))
+		return 0;
+	return err_set(err, -EINVAL, "its USDT probes cannot be assembled: %s", first_line(arena, &said));
+}
+
+static int add_probes(const struct weaver *w, const struct tool_command *c, struct weave_package *p, struct err *err)
+{
+	_cleanup_(buf_done) struct buf text = {0};
+	const char *dir, *source, *object;
+	int r = p->probes.len ? woven_dir(c, &p->arena, &dir, err) : 1;
+
+	if (r > 0)
+		return 0;
+	if (r >= 0)
+		r = usdt_assembly(p->probes.data, p->probes.len, getenv("GOARCH"), &text, err);
+	if (r < 0)
+		return r;
+	source = arena_printf(&p->arena, "%s/earshot_usdt.s", dir);
+	object = arena_printf(&p->arena, "%s/earshot_usdt.o", dir);
+	r = write_file(source, &text, err);
+	if (r >= 0)
+		r = assemble(w, c, &p->arena, source, object, err);
+	return r < 0 ? r : append_object(c->out, object, err);
+}
+
+static int link_program(const struct weaver *w, const struct tool_command *c)
+{
+	_cleanup_(buf_done) struct buf output = {0};
+	struct err err = {0};
+	size_t n = 0;
+	int code = run_tool(w, c->argv, SPAWN_OURS, &output);
+
+	if (output.len)
+		fwrite(output.data, 1, output.len, stdout);
+	if (!code && usdt_write_notes(c->out, &n, &err) < 0)
+		fprintf(stderr, "earshot: its USDT probes stay without notes, so nobody finds them: %s\n", err.text);
+	return code;
 }
 
 /* ---- compile ---- */
@@ -174,16 +263,6 @@ static void say(const struct weave_package *p)
 		fprintf(stderr, "earshot: %s: %s\n", p->path, p->warnings.data[i]);
 }
 
-/* The first line of what a compiler says, without the line that names the package. */
-static const char *first_line(struct arena *arena, const struct buf *output)
-{
-	const char *s = output->len ? output->data : "";
-
-	while (*s == '#' || *s == '\n')
-		s += strcspn(s, "\n") + (s[strcspn(s, "\n")] == '\n');
-	return arena_strndup(arena, s, strcspn(s, "\n"));
-}
-
 /*
  * 0: what was woven is compiled. Else nothing is, and err says why: whether the compiler would take the original files
  * shows when it gets them.
@@ -199,6 +278,9 @@ static int compile_woven(const struct weaver *w, const struct tool_command *c, s
 	code = run_tool(w, argv, SPAWN_TAKEN, &output);
 	if (code)
 		return err_set(err, -EINVAL, "what was woven does not compile: %s", first_line(&p->arena, &output));
+	r = add_probes(w, c, p, err);
+	if (r < 0)
+		return r;
 	say(p);
 	if (output.len)
 		fwrite(output.data, 1, output.len, stderr);
@@ -362,17 +444,20 @@ int toolexec(const struct weaver *w, char **argv)
 {
 	struct arena arena = {0};
 	struct tool_command c;
-	bool compiles, assembles;
+	bool compiles, assembles, links;
 
 	tool_command_read(argv, &arena, &c);
 	compiles = !strcmp(c.name, "compile");
 	assembles = !strcmp(c.name, "asm");
-	if (c.asks_version && (compiles || assembles))
+	links = w->usdt && !strcmp(c.name, "link");
+	if (c.asks_version && (compiles || assembles || links))
 		return tell_version(w, &c);
 	if (compiles && c.nfiles && c.package && !strcmp(c.package, "runtime"))
 		return compile_runtime(w, &c);
 	if (compiles && c.nfiles && c.package && w->concerns(w->arg, c.package, c.argv + c.first, (size_t)c.nfiles))
 		return compile_package(w, &c);
+	if (links && c.out)
+		return link_program(w, &c);
 	if (assembles && c.package && !strcmp(c.package, "runtime"))
 		return assemble_runtime(w, &c);
 	return exec_tool(w, argv);

@@ -19,6 +19,7 @@ struct weaver {
 	/* Weaves. -errno with a sentence: nothing of the package is. */
 	int (*weave)(void *arg, struct weave_package *p, struct err *err);
 	void *arg;
+	bool usdt;        /* programs get notes of their USDT probes */
 	const char *next; /* another program for -toolexec, which runs each tool; or NULL */
 };
 

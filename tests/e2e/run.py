@@ -85,14 +85,16 @@ GROUPS = (
     "usdt_debian",
     "weave",
     "weave_builds",
+    "weave_usdt",
     "woven_traces",
     "weave_suites",
+    "weave_programs",
 )
 
 # These take long, and mind nothing but their own files and processes (a virtual machine, the go command), so they run
 # beside the others.
-BESIDE = ("virtual_machine", "propagate/uprobe-*", "weave_source", "gotrace", "weave", "weave_builds", "woven_traces",
-          "weave_suites")
+BESIDE = ("virtual_machine", "propagate/uprobe-*", "weave_source", "gotrace", "weave", "weave_builds", "weave_usdt",
+          "woven_traces", "weave_suites")
 NICER = 5  # the others measure how a program fares
 
 

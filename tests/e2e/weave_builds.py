@@ -247,6 +247,30 @@ def _broken_off(minor):
         subprocess.run(["rm", "-rf", *map(str, caches)], check=False)
 
 
+# A cache on a file system of its own, that a plain build has filled; then it becomes read-only, and "$@" builds with it.
+READ_ONLY = """set -e
+GOCACHE=$1 go=$2
+export GOCACHE
+mount -t tmpfs -o size=1g none "$GOCACHE"
+shift 2
+"$go" build -o plain .
+mount -o remount,ro "$GOCACHE"
+"$@"
+"""
+
+
+def _read_only(minor):
+    """A cache that takes nothing any more: it is built and woven all the same, and neither side says a word."""
+    if os.geteuid() != 0:
+        raise Skip("needs root")
+    small, cache = Small(minor), scratch()
+    argv = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", cache, small.tree.go, EARSHOT, "build", "--span", "main.fails", "--",
+            small.tree.go, "build", "-trimpath", "-o", small.here / "woven", "."]
+    done = subprocess.run(list(map(str, argv)), cwd=small.here, env=small.tree.env, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0 and not warnings(done.stderr), done.stderr
+    assert b"earshot.woven.1\n" in (small.here / "woven").read_bytes()
+
+
 WAYS = {
     "build": _build,
     "run": _run,
@@ -293,6 +317,7 @@ def _alone(minor, way):
 def tests():
     if ALL:
         yield Test("broken-off", lambda: _broken_off(LAST), 1200)
+        yield Test("cache-read-only", lambda: _read_only(LAST), 1200)
     for minor in MINORS if ALL else dict.fromkeys(("1.21", LAST)):
         yield Test(f"ways-go{minor}", lambda minor=minor: _ways(minor), 900)
         for name, way in MORE.items() if ALL else ():

@@ -179,6 +179,26 @@ static void test_waits(void **state)
 	point_pairs_free(p);
 }
 
+/* With its process; what had ended is told. */
+static void test_gone(void **state)
+{
+	static const struct step steps[] = {{"query__start", 1, 10, 100, 0}, {"execute__start", 1, 20, 110, 0},
+					    {"execute__done", 1, 20, 120, 0}, {"query__start", 2, 10, 100, 0}};
+	struct point_pairs *p = made(NULL, 0);
+	struct run_summary sum = {0};
+
+	(void)state;
+	know(p, database);
+	hits(p, steps, ARRAY_SIZE(steps));
+	assert_true(hit(p, &steps[0], &other));
+	point_pairs_gone(p, 7);
+	expect("db:execute 10");
+	point_pairs_summary(p, &sum);
+	assert_int_equal(sum.open, 1);
+	assert_int_equal(sum.losses.count[LOSS_UNPAIRED_START], 2);
+	point_pairs_free(p);
+}
+
 static void test_by_argument(void **state)
 {
 	struct arena arena = {0};
@@ -233,6 +253,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names), cmocka_unit_test(test_within),      cmocka_unit_test(test_left),
 		cmocka_unit_test(test_waits), cmocka_unit_test(test_by_argument), cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);

@@ -345,7 +345,8 @@ static void put_notes(struct go_with_notes *g)
 
 	memcpy(g->notes, tiny.data + USDT_NOTES, tiny.n_notes);
 	memcpy(g->names, tiny.data + strings->sh_offset, strings->sh_size);
-	g->sections[1] = (Elf64_Shdr){67, SHT_PROGBITS, SHF_ALLOC, g->go.base + TINY_PCLNTAB, TINY_PCLNTAB, 0x400};
+	g->sections[1] = (Elf64_Shdr){.sh_name = 67, .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_size = 0x400,
+				      .sh_addr = g->go.base + TINY_PCLNTAB, .sh_offset = TINY_PCLNTAB};
 	g->sections[2] = (Elf64_Shdr){.sh_name = 13, .sh_type = SHT_NOTE, .sh_size = tiny.n_notes, .sh_addralign = 4,
 				      .sh_offset = offsetof(struct go_with_notes, notes)};
 	g->sections[3] = (Elf64_Shdr){.sh_name = 57, .sh_type = SHT_STRTAB, .sh_size = strings->sh_size,

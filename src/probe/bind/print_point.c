@@ -41,6 +41,7 @@ struct printing {
 	struct buf captures; /* the part of the function that captures */
 	struct buf rooms;    /* variables of the function: room for chains, pointers out of interfaces */
 	const struct go_kept *kept;
+	enum go_probe probe;
 	size_t nkept;        /* slots of what it keeps for later points */
 	struct arena *arena; /* the result's */
 	VEC(struct go_point_slot) slots;
@@ -711,7 +712,50 @@ static bool print_elsewhere(struct printing *pr, const char **ret_g, const char 
 	return false;
 }
 
-static bool print_body(struct printing *pr)
+static void print_probe(struct printing *pr, unsigned number, const char *slots)
+{
+	struct go_printer *g = &pr->g;
+
+	if (pr->probe == GO_PROBE_ALONE) { /* whoever calls has seen that somebody listens */
+		go_line(g, "earshot_n%u(%s, 0, nil)", number, slots);
+		return;
+	}
+	go_line(g, "if earshot_u%u.listening != 0 {", number);
+	go_line(g, "\tvar earshotI [3]uint64");
+	go_line(g, "\tearshot_n%u(%s, earshotGoid(), earshotIdsAt(earshotD, &earshotI))", number, slots);
+	go_line(g, "}");
+}
+
+/* The depth is 0 where only the probe is wanted. */
+static void print_probed(struct printing *pr, unsigned number, const char *slots)
+{
+	struct go_printer *g = &pr->g;
+
+	if (pr->probe != GO_PROBE_BEHIND)
+		print_probe(pr, number, slots);
+	if (pr->probe != GO_PROBE_ALONE)
+		go_line(g, "written = earshotD != 0 && earshotWrite(&earshot_p%u, earshotD, %s, %zu)", number, slots,
+		        pr->slots.len);
+	if (pr->probe == GO_PROBE_BEHIND)
+		print_probe(pr, number, slots);
+	go_line(g, "return written");
+}
+
+static void print_write(struct printing *pr, unsigned number, const char *elsewhere, const char *sp)
+{
+	struct go_printer *g = &pr->g;
+	const char *slots = pr->slots.len ? "&earshotS[0]" : "nil", *write = pr->made ? "written =" : "return";
+
+	if (elsewhere)
+		go_line(g, "%s earshotWriteFor(%s, uintptr(%s), &earshot_p%u, %s, %zu)", write, elsewhere, sp, number,
+		        slots, pr->slots.len);
+	else if (pr->probe)
+		print_probed(pr, number, slots);
+	else
+		go_line(g, "%s earshotWrite(&earshot_p%u, earshotD, %s, %zu)", write, number, slots, pr->slots.len);
+}
+
+static bool print_body(struct printing *pr, unsigned number)
 {
 	const struct bound_program *p = pr->g.program;
 	struct go_printer *g = &pr->g;
@@ -731,8 +775,7 @@ static bool print_body(struct printing *pr)
 		go_line(g, "earshotKeep(0x%" PRIx64 ", &earshotW[0], %zu)", pr->kept->key, pr->nkept);
 	else if (pr->kept && pr->kept->forgets)
 		go_line(g, "earshotForget(0x%" PRIx64 ")", pr->kept->key);
-	go_line(g, elsewhere ? "%s earshotWriteFor(%s, uintptr(%s), " : "%s earshotWrite(",
-	        pr->made ? "written =" : "return", elsewhere, sp);
+	print_write(pr, number, elsewhere, sp);
 	return true;
 }
 
@@ -804,11 +847,10 @@ static int refused(const struct printing *pr, struct err *err)
 static int print_function(struct printing *pr, unsigned number, struct buf *out, struct err *err)
 {
 	struct go_printer *g = &pr->g;
-	size_t write_at;
 	int r;
 
 	g->indent = 1;
-	if (!print_body(pr))
+	if (!print_body(pr, number))
 		return refused(pr, err);
 	/* What it reads may be another goroutine's business: the program is not to be blamed for that. */
 	buf_printf(out, "\n// %s of %s\n//\n//go:norace\nfunc earshot_f%u(earshotD uintptr",
@@ -827,25 +869,20 @@ static int print_function(struct printing *pr, unsigned number, struct buf *out,
 	if (g->asks_kept)
 		buf_printf(out, "\tvar earshotV [%d]earshotSlot\n\tearshotSaved(0x%" PRIx64 ", &earshotV[0])\n",
 		           GO_KEPT_MAX, pr->kept->key);
-	write_at = g->out->len - 1; /* the line is not complete: it has a newline too many */
-	buf_append(out, g->out->data, write_at);
-	buf_printf(out, g->program->goroutine.root ? "&earshot_p%u, " : "&earshot_p%u, earshotD, ", number);
-	if (pr->slots.len)
-		buf_printf(out, "&earshotS[0], %zu)\n", pr->slots.len);
-	else
-		buf_printf(out, "nil, 0)\n");
+	buf_append(out, g->out->data, g->out->len);
 	if (pr->made)
 		buf_printf(out, "\tif %s.value != 0 {\n%s\t}\n\treturn written\n", pr->made, pr->given.data);
-	buf_printf(out, "}\n");
+	buf_str(out, "}\n");
 	return 0;
 }
 
 int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program,
-                  const struct go_kept *kept, struct arena *arena, struct go_point *ret, struct err *err)
+                  const struct go_kept *kept, enum go_probe probe, struct arena *arena, struct go_point *ret,
+                  struct err *err)
 {
 	_cleanup_(buf_done) struct buf out = {0};
 	struct arena work = {0};
-	struct printing pr = {.arena = arena, .kept = kept};
+	struct printing pr = {.arena = arena, .kept = kept, .probe = probe};
 	size_t n, imports = p->file.imports.len;
 	int r;
 

@@ -52,11 +52,23 @@ struct go_kept {
 };
 
 /*
+ * Whether a point is a USDT probe as well: woven code calls earshot_n3(slots, goroutine, context) where earshot_u3 says
+ * that somebody listens.
+ */
+enum go_probe {
+	GO_PROBE_NONE,
+	GO_PROBE_BEFORE, /* … before its record is written: a span's end, behind which there is no span */
+	GO_PROBE_BEHIND, /* … behind it: a span's start */
+	GO_PROBE_ALONE,  /* there is no record: nothing but the probe */
+};
+
+/*
  * number: of the function's name and its point's variable. The parameters are called as in the program's variables.
  * -EINVAL with a sentence: Go cannot say it, or what is not optional of it; nothing is printed then.
  */
 int go_points_add(struct go_points *p, unsigned number, const struct bound_program *program,
-                  const struct go_kept *kept, struct arena *arena, struct go_point *ret, struct err *err);
+                  const struct go_kept *kept, enum go_probe probe, struct arena *arena, struct go_point *ret,
+                  struct err *err);
 /* What there is so far; and back to that. */
 struct go_points_mark {
 	size_t text, imports;

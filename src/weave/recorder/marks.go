@@ -514,6 +514,40 @@ func earshotOfGroup(run *earshotRun, group uint32, ofCall bool) {
 	}
 }
 
+// earshotIdsAt gives the ids of the span that a point at that depth is in, as far as there is a mark of it: those of
+// the trace and the span, in the order in which W3C's traceparent has them. nil: none is known.
+//
+//go:linkname earshotIdsAt
+//go:nosplit
+func earshotIdsAt(depth uintptr, ids *[3]uint64) *[3]uint64 {
+	a := earshotMemory
+	if a == nil || *earshotSwitch == 0 || a.marksOn == 0 || *earshotGuard == 0 {
+		return nil
+	}
+	goid := uint64(getg().goid)
+	s := earshotStackOf(goid)
+	if s == nil {
+		return nil
+	}
+	var best *earshotMark
+	var key uint64
+	for k := 0; k < earshotMarkLevels; k++ {
+		m := earshotLevel(s, k, goid)
+		if m != nil && uintptr(m.depth) <= depth && (best == nil || m.depth >= best.depth) {
+			best, key = m, s.to[k].key
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	*ids = best.ids
+	earshotInOrder()
+	if best.key != key {
+		return nil
+	}
+	return ids
+}
+
 // Whether the goroutine was created within the mark: certain, or false.
 //
 //go:nosplit

@@ -61,6 +61,10 @@ func earshotWriteFor(gp *g, sp uintptr, p *earshotPoint, slots *earshotSlot, n i
 	return false
 }
 
+//go:linkname earshotIdsAt
+//go:nosplit
+func earshotIdsAt(depth uintptr, ids *[3]uint64) *[3]uint64 { return nil }
+
 //go:linkname earshotGoid
 //go:nosplit
 func earshotGoid() uint64 { return 0 }
