@@ -530,6 +530,7 @@ static void what_is_sent_is_written(void **state)
 	check_text(&s, "\t\tearshotL = make([]byte, len(hdr)+82)\n");
 	check_text(&s, "\tif earshotS[7].value != 0 {\n\t\t*earshotA1 = earshotL[:earshotS[7].value]\n\t}\n"
 		       "\treturn written\n");
+	check_text(&s, "\t\tif len(r.Headers) > 90 && earshotS[4].value == 0 {\n\t\t\tearshotS[4].value = 5\n\t\t}\n");
 	check_text(&s, "\t\tearshotR.Headers = append(append(make([]Header, 0, len(r.Headers)+1), r.Headers...), "
 		       "Header{Key: \"traceparent\", Value: earshotL})\n\t\t*earshotA1 = &earshotR\n");
 	text = woven_text(&s); /* others at the entry are not to see it */

@@ -497,6 +497,10 @@ static bool print_record(struct print_inject *pi)
 	go_line(g, "if %s == nil {", e);
 	go_line(g, "\treturn");
 	go_line(g, "}");
+	go_line(g, "if len(%s.%s) > %d && %s.value == 0 {", e, pi->x->list, INJECT_RECORD_HEADERS,
+	        slot_of(pi, INJECT_SLOT_AGAINST));
+	go_line(g, "\t%s.value = %d", slot_of(pi, INJECT_SLOT_AGAINST), INJECT_TOO_LARGE);
+	go_line(g, "}");
 	print_memory(pi, arena_printf(g->arena, "%d", MARK_TRACEPARENT));
 	buf_printf(&pi->pr->given,
 	           "\t\tearshotR := *%s\n"
