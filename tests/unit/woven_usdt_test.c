@@ -428,6 +428,8 @@ static void what_cannot_be_asked_for(void **state)
 	check_refused("if id == \"\" {\nreturn 1 //earshot:usdt shop:a\n} else {\nreturn 2\n}", "may have ended there");
 	check_refused("panic(1)\n//earshot:usdt shop:a", "may have ended there");
 	check_refused("print(1, //earshot:usdt shop:a\n2)\nreturn 1", "no statement may stand there");
+	check_refused("switch id {\ncase 1:\nfallthrough //earshot:usdt shop:a\ncase 2:\n}\nreturn 1",
+	              "no statement may stand there");
 	check_refused("id, x := 1, 2\n//earshot:usdt shop:a id\nreturn id + x", "id is declared again");
 	check_refused("var id = 1\n//earshot:usdt shop:a id\nreturn id", "id is declared again");
 }
