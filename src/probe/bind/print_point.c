@@ -314,6 +314,7 @@ enum inject_slot {
 	INJECT_SLOT_STATE,
 	INJECT_SLOTS
 };
+_Static_assert(INJECT_SLOTS == INJECT_WOVEN_SLOTS, "whoever listens looks for so many");
 
 struct print_inject {
 	struct printing *pr;
