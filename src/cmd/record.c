@@ -198,20 +198,6 @@ static void tell(const struct recordings *c, struct observation *ob)
 			 o->file ? "; it is kept in " : "", o->file ? o->file : "");
 }
 
-static bool all_woven(const struct recordings *c)
-{
-	char path[64];
-
-	if (c->command)
-		return strchr(*c->command, '/') && woven_file(*c->command);
-	for (size_t i = 0; i < c->plan.pids.len; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/exe", c->plan.pids.data[i]);
-		if (!woven_file(path))
-			return false;
-	}
-	return c->plan.pids.len && !c->plan.watches;
-}
-
 static int open_all(struct recordings *c, struct observation **ret, struct err *err)
 {
 	struct observe_options *o = &c->o.observe;
@@ -222,7 +208,7 @@ static int open_all(struct recordings *c, struct observation **ret, struct err *
 	o->sink = recorder_sink(c->recorder);
 	o->show_process = true;
 	o->several = c->plan.watches || c->plan.pids.len > 1;
-	o->observation.offline = all_woven(c);
+	o->observation.offline = c->command ? command_woven(*c->command) : targets_woven(&c->plan);
 	r = observe_open(o, c->loop, ret, err);
 	if (r < 0) {
 		if (o->sink) /* it was not taken */
@@ -243,17 +229,14 @@ static int record(struct recordings *c)
 {
 	struct observation *ob;
 	struct err err = {0};
-	char setting[32];
 	int code, r = dump_place_check(&c->asked.place, &err);
 
 	if (r < 0)
 		return complain(EXIT_USAGE, "%s", err.text);
 	if (loop_new(&c->loop) < 0)
 		return complain(EXIT_FAILED, "cannot make an event loop");
-	if (c->command) { /* as `run` does */
-		snprintf(setting, sizeof(setting), "on:%d", getpid());
-		setenv("EARSHOT_RECORD", setting, 0);
-	}
+	if (c->command)
+		woven_record_at_once();
 	if (open_all(c, &ob, &err) < 0)
 		code = complain(err.code == -EINVAL ? EXIT_USAGE : EXIT_NOTHING, "%s", err.text);
 	else
