@@ -119,7 +119,7 @@ static void all_of_a_span(void **state)
 	s.status_text = "panic";
 	s.trace_state = "a=1";
 	s.parent = SPAN_PARENT_REMOTE;
-	s.parent_source = PARENT_HEADER;
+	s.parent_source = PARENT_THREAD; /* the last one */
 	recording_span(r, &s);
 	recording_span(r, &s);
 	recording_read(r, 0, &reading, &about_it);
