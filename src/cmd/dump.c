@@ -63,9 +63,13 @@ int dump_place_check(const struct dump_place *place, struct err *err)
 	char *slash = strrchr(copy, '/');
 	const char *folder = is_folder(place->path) ? place->path : !slash ? "." : slash == copy ? "/" : copy;
 	int r = outputs_check_dump(place->out, err);
+	struct stat st;
 
 	if (r < 0 || to_stdout(place))
 		return r;
+	if (folder != place->path && lstat(place->path, &st) == 0 && !S_ISREG(st.st_mode)) /* /dev/null is not ours */
+		return err_set(err, -EEXIST, "--dump-to: %s is neither a folder nor a file that a dump may replace: "
+			       "name another, or - for standard output", place->path);
 	if (folder == copy)
 		*slash = 0;
 	if (!is_folder(folder))

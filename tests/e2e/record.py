@@ -292,6 +292,7 @@ def _usage():
     for args, words in ((["-p", "1", "--last", "soon"], "--last expects"), (["-p", "1", "--last", "5kB"], "--last expects"),
                         ([], "say what to observe"), (["--"], "which program"), (["./x"], "-- ./x"),
                         (["-p", "1", "-o", "xml"], "-o expects"), (["-p", "1", "--dump-to", "/nonexistent/x"], "--dump-to"),
+                        (["-p", "1", "--dump-to", "/dev/null"], "- for standard output"),
                         (["-p", "1", "-x", "y", "--", "true"], "--port")):
         done = run_once([EARSHOT, "record", *args])
         assert done.code == 2 and words in done.err() and one_sentence(done.err()), (args, done.describe())
