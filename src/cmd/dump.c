@@ -35,6 +35,11 @@ static bool to_stdout(const struct dump_place *place)
 	return !strcmp(place->path, "-");
 }
 
+static bool prints_nothing(const struct output_options *o)
+{
+	return o->form && !strcmp(o->form, "none");
+}
+
 static const char *ending_of(const struct output_options *o)
 {
 	const char *form = o->form ? o->form : OUTPUTS_DUMP_FORM;
@@ -77,6 +82,18 @@ int dump_place_check(const struct dump_place *place, struct err *err)
 	if (access(folder, W_OK) < 0)
 		return err_set(err, -errno, "--dump-to: nothing can be written to %s: %s", folder, strerror(errno));
 	return 0;
+}
+
+void dump_place_print(const struct dump_place *place, struct buf *out)
+{
+	if (prints_nothing(place->out))
+		buf_str(out, "dumps are sent, and written nowhere");
+	else if (to_stdout(place))
+		buf_str(out, "dumps go to standard output");
+	else if (is_folder(place->path))
+		buf_printf(out, "dumps go to %s", place->path);
+	else
+		buf_printf(out, "%s is no folder, but a file that each dump replaces", place->path);
 }
 
 /* ---- what is said of it ---- */
@@ -193,11 +210,6 @@ static int write_whole(const struct dump_place *place, const struct dump_request
 	if (r < 0)
 		unlink(part);
 	return r;
-}
-
-static bool prints_nothing(const struct output_options *o)
-{
-	return o->form && !strcmp(o->form, "none");
 }
 
 int dump_write(const struct dump_place *place, const struct dump_request *q, struct buf *ret_text, struct err *err)

@@ -39,7 +39,8 @@ static const struct option_def record_defs[] = {
 	{0, "dump-on", "RULE",
 	 "write out when this holds: status == error || latency > 1s || panicked || exit (repeatable)", OPT_LIST,
 	 offsetof(struct record_options, observe.dump_on)},
-	{0, "dump-to", "PATH", "a folder that gets a file for each dump (default: .), a file, or - for standard output",
+	{0, "dump-to", "PATH",
+	 "a folder that gets a file for each dump (default: .), a file that each replaces, or - for standard output",
 	 OPT_STRING, offsetof(struct record_options, dump_to)},
 	{0, "dump-every", "DURATION", "dumps by --dump-on are at least so far apart (default 10s)", OPT_DURATION,
 	 offsetof(struct record_options, every_ns)},
@@ -190,11 +191,13 @@ static int listen_for_requests(struct recordings *c, struct observation *ob, str
 static void tell(const struct recordings *c, struct observation *ob)
 {
 	const struct recording_options *o = &c->asked.recording;
+	_cleanup_(buf_done) struct buf place = {0};
 	char time[24];
 
+	dump_place_print(&c->asked.place, &place);
 	format_duration(o->last_ns, time);
-	observation_note(ob, "recording the last %s%s%" PRIu64 " MB; dumps go to %s%s%s", o->last_ns ? time : "",
-			 o->last_ns ? " in at most " : "", o->max_bytes / 1000000, c->asked.place.path,
+	observation_note(ob, "recording the last %s%s%" PRIu64 " MB; %s%s%s", o->last_ns ? time : "",
+			 o->last_ns ? " in at most " : "", o->max_bytes / 1000000, place.data,
 			 o->file ? "; it is kept in " : "", o->file ? o->file : "");
 }
 
