@@ -149,6 +149,15 @@ static int check_target(struct recordings *c, const char *operand, struct err *e
 	return r;
 }
 
+/* A command may go on without being observed (--for). */
+static void on_closed(void *arg)
+{
+	struct recordings *c = arg;
+
+	record_control_free(TAKE(c->control));
+	c->recorder = NULL;
+}
+
 static int check(struct recordings *c, struct err *err)
 {
 	struct record_options *o = &c->o;
@@ -159,6 +168,8 @@ static int check(struct recordings *c, struct err *err)
 				       .path = o->dump_to ? o->dump_to : "."};
 	a->every_ns = o->every_ns;
 	a->most = o->dumps;
+	a->closed = on_closed;
+	a->arg = c;
 	return read_last(o, &a->recording, err);
 }
 
@@ -166,7 +177,10 @@ static int check(struct recordings *c, struct err *err)
 
 static void on_signal(void *arg, uint32_t sig)
 {
-	recorder_dump(arg, "signal", "asked for by SIGUSR1", RECORDER_NOBODY);
+	const struct recordings *c = arg;
+
+	if (c->recorder)
+		recorder_dump(c->recorder, "signal", "asked for by SIGUSR1", RECORDER_NOBODY);
 }
 
 /* That nobody can ask is no reason not to record. */
@@ -219,7 +233,7 @@ static int open_all(struct recordings *c, struct observation **ret, struct err *
 		return r;
 	}
 	recorder_begin(c->recorder, *ret, o->dump_rules, o->dump_on.len);
-	loop_add_signal(c->loop, SIGUSR1, on_signal, c->recorder);
+	loop_add_signal(c->loop, SIGUSR1, on_signal, c);
 	r = listen_for_requests(c, *ret, err);
 	if (r < 0)
 		observation_cancel(*ret);
@@ -245,7 +259,6 @@ static int record(struct recordings *c)
 	else
 		code = c->command ? observe_command(ob, c->command, c->loop)
 				  : observe_running(ob, &c->plan, c->loop, NULL);
-	record_control_free(c->control);
 	loop_free(c->loop);
 	observe_options_done(&c->o.observe);
 	return code;

@@ -432,6 +432,7 @@ static void on_close(struct sink *s, unsigned timeout_ms)
 	buf_done(&r->due.reason);
 	span_rules_done(&r->rules);
 	recording_free(r->recording);
+	r->o.closed(r->o.arg);
 	free(r);
 }
 
