@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -198,13 +199,28 @@ static int put_in_place(const struct dump_place *place, const struct dump_reques
 	}
 }
 
+/* A file that was not there, so that nobody else chooses where a dump goes: in a folder of everybody's, by a link. */
+static int make_part(char *part, struct err *err)
+{
+	_cleanup_(cleanup_fd) int fd = mkostemp(part, O_CLOEXEC);
+	const mode_t mask = umask(0);
+
+	umask(mask);
+	if (fd < 0 || fchmod(fd, 0666 & ~mask) < 0)
+		return err_set(err, -errno, "cannot write %s: %s", part, strerror(errno));
+	return 0;
+}
+
 static int write_whole(const struct dump_place *place, const struct dump_request *q, const struct dump_note *note,
 		       struct segment_memory *memory, struct buf *ret_text, struct err *err)
 {
-	_cleanup_(cleanup_free) char *part = xasprintf("%s%s.part-%d", place->path,
-						       is_folder(place->path) ? "/.earshot" : "", getpid());
-	int e, r = write_to(place, q, part, note, memory, err);
+	_cleanup_(cleanup_free) char *part =
+		xasprintf("%s%s.part-XXXXXX", place->path, is_folder(place->path) ? "/.earshot" : "");
+	int e, r = make_part(part, err);
 
+	if (r < 0)
+		return r;
+	r = write_to(place, q, part, note, memory, err);
 	if (r >= 0 && (e = put_in_place(place, q, note->at_unix_ns, part, ret_text)) < 0)
 		r = err_set(err, e, "%s cannot be put in its place: %s", part, strerror(-e));
 	if (r < 0)
