@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -212,20 +213,35 @@ static void on_interval(void *arg, uint32_t events)
 static bool known_file(const struct usdt_consumer *s, const struct usdt_file *f)
 {
 	for (size_t i = 0; i < s->files.len; i++)
-		if (file_id_equal(&s->files.data[i]->file.notes->file, &f->notes->file))
-			return true;
+		if (file_id_alike(&s->files.data[i]->file.notes->file, &f->notes->file))
+			return true; /* also with one more name: a second probe would tell each hit twice */
 	return false;
+}
+
+/* A place in another file may be the middle of an instruction. */
+static bool is_same_file(int fd, const struct usdt_file *f)
+{
+	struct file_id now;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	now = file_id_of(&st);
+	return file_id_alike(&now, &f->notes->file);
 }
 
 static int locate(struct usdt_consumer *s, const struct usdt_file *f, const struct usdt_site *site,
 		  const struct site **ret, struct err *err)
 {
-	_cleanup_(cleanup_fd) int fd = open(f->open_path, O_RDONLY | O_CLOEXEC);
+	_cleanup_(cleanup_fd) int fd = open(f->open_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	unsigned char code[16];
 	ssize_t n = fd < 0 ? -1 : pread(fd, code, sizeof(code), (off_t)site->file_offset);
 	const struct plant_place at = {.addr = site->address, .offset = site->file_offset,
 				       .semaphore = site->semaphore_offset, .code = code, .n = n > 0 ? (size_t)n : 0};
 
+	if (fd >= 0 && !is_same_file(fd, f))
+		return err_set(err, -ESTALE, "%s is another file by now than the one whose notes were read; try again",
+			       f->path);
 	if (n <= 0)
 		return err_set(err, -EPROTO, "%s cannot be read at offset %#" PRIx64, f->path, site->file_offset);
 	return observation_planter_ops(s->consumer.observation)->locate_place(&s->arena, &at, ret, err);
@@ -322,6 +338,15 @@ static void add_file(struct usdt_consumer *s, struct usdt_file *f, bool is_progr
 	plant_sites(s, file, first);
 }
 
+/* Who listens on a port is one process of those that run its program, and no word about the others. */
+static bool is_meant_by_name(const struct usdt_consumer *s, const struct process *p)
+{
+	struct target_query names = s->o->targets->query;
+
+	names.nports = 0;
+	return target_matches(observation_procfs(s->consumer.observation), &names, p);
+}
+
 static int add_process(struct usdt_consumer *s, int pid, bool matched, struct err *err)
 {
 	struct observation *ob = s->consumer.observation;
@@ -338,7 +363,8 @@ static int add_process(struct usdt_consumer *s, int pid, bool matched, struct er
 	for (size_t i = 0; i < files.len; i++)
 		if (!known_file(s, &files.data[i]))
 			add_file(s, &files.data[i],
-				 matched && file_id_equal(&files.data[i].notes->file, &p.file));
+				 matched && is_meant_by_name(s, &p) &&
+					 file_id_equal(&files.data[i].notes->file, &p.file));
 	usdt_files_done(&files);
 	for (size_t i = 0; i < trouble.len; i++)
 		free((char *)trouble.data[i]);
