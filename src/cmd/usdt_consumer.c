@@ -18,7 +18,8 @@
 #include "sink/otel_env.h"
 #include "target/family.h"
 
-#define TICKS_A_SECOND 10
+#define TICKS_A_SECOND 10 /* and one round */
+enum { LOOKS = 2, ROUNDS_KEPT = 3 };
 #define PARENT_WAIT_NS UINT64_C(1000000000) /* for the end of what is around a span */
 
 /* A site that is asked about. */
@@ -52,8 +53,9 @@ struct usdt_consumer {
 	struct map by_id;          /* probe → struct asked_site */
 	VEC(struct plant *) plants;
 	struct map processes;      /* pid → struct hit_process */
-	struct map matched;        /* pid → anything: it was seen that -x or --port mean it */
-	struct map looked_at;      /* pid → anything: its files were read */
+	struct map matched;        /* pid → the round in which it was last seen that -x or --port mean it */
+	struct map looked_at;      /* pid → how often its files were read, of these */
+	unsigned round;            /* of looking for such */
 	struct family *family;
 	struct call_decoder *decoder;
 	uint64_t calls, ngroups;
@@ -67,7 +69,10 @@ static struct usdt_consumer *self(struct consumer *c)
 	return (struct usdt_consumer *)c; /* its first member */
 }
 
-static void *const yes = (void *)"";
+static void *number(unsigned n)
+{
+	return (void *)(uintptr_t)n;
+}
 
 /* ---- whose a record is ---- */
 
@@ -84,7 +89,7 @@ static bool is_matched(struct usdt_consumer *s, int pid)
 	is = target_matches(procfs, &s->o->targets->query, &p);
 	process_done(&p);
 	if (is)
-		map_set(&s->matched, (uint64_t)pid, yes);
+		map_set(&s->matched, (uint64_t)pid, number(s->round));
 	return is;
 }
 
@@ -357,7 +362,6 @@ static int add_process(struct usdt_consumer *s, int pid, bool matched, struct er
 
 	if (r >= 0)
 		r = usdt_files_of_process(observation_procfs(ob), pid, &files, &trouble, err);
-	map_set(&s->looked_at, (uint64_t)pid, yes);
 	for (size_t i = 0; i < trouble.len; i++)
 		observation_note_once(ob, trouble.data[i]);
 	for (size_t i = 0; i < files.len; i++)
@@ -374,20 +378,44 @@ static int add_process(struct usdt_consumer *s, int pid, bool matched, struct er
 	return r;
 }
 
+/* Who is gone for so long that nothing more of it comes: another one may have its number. */
+static void forget_gone(struct usdt_consumer *s)
+{
+	VEC(uint64_t) gone = {0};
+	uint64_t pid;
+	void *value;
+
+	for (size_t i = 0; map_next(&s->matched, &i, &pid, &value);)
+		if (s->round - (unsigned)(uintptr_t)value > ROUNDS_KEPT)
+			vec_push(&gone, pid);
+	for (size_t i = 0; i < gone.len; i++) {
+		map_del(&s->matched, gone.data[i]);
+		map_del(&s->looked_at, gone.data[i]);
+	}
+	vec_done(&gone);
+}
+
+/* Twice at each, since what has just started may not have mapped its libraries yet. */
 static int add_matching(struct usdt_consumer *s, struct err *err)
 {
 	pid_vec found = {0};
 	int r = target_find(observation_procfs(s->consumer.observation), &s->o->targets->query, &found, err);
 
+	s->round++;
 	for (size_t i = 0; i < found.len; i++) {
+		const uint64_t pid = (uint64_t)found.data[i];
+		unsigned looks = (unsigned)(uintptr_t)map_get(&s->looked_at, pid);
 		struct err one = {0};
 
-		if (map_get(&s->looked_at, (uint64_t)found.data[i]))
+		map_set(&s->matched, pid, number(s->round));
+		if (looks == LOOKS)
 			continue;
-		map_set(&s->matched, (uint64_t)found.data[i], yes);
+		map_set(&s->looked_at, pid, number(looks + 1));
 		if (add_process(s, found.data[i], true, &one) < 0 && one.code != -ESRCH)
 			observation_note_once(s->consumer.observation, one.text);
 	}
+	if (r >= 0)
+		forget_gone(s);
 	vec_done(&found);
 	return r;
 }
