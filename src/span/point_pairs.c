@@ -540,11 +540,14 @@ static void end_left(struct point_pairs *p, struct point_thread *t, const struct
 	}
 }
 
-/* The innermost one in whose function, or below it, the thread can be. */
+/*
+ * The innermost one in whose function, or below it, the thread can be. A call, too, is left without a word by longjmp,
+ * or for a while, by a coroutine with a stack of its own.
+ */
 static struct open_point *innermost(const struct point_thread *t, const struct point_hit *h)
 {
 	for (size_t i = t->open.len; i-- > 0;)
-		if (t->open.data[i]->role->nests || h->depth >= t->open.data[i]->depth)
+		if (h->depth >= t->open.data[i]->depth)
 			return t->open.data[i];
 	return NULL;
 }

@@ -161,6 +161,25 @@ static void test_left(void **state)
 	point_pairs_free(p);
 }
 
+/* A call that longjmp has left is around nothing that is called from where the stack is less deep. */
+static void test_left_call(void **state)
+{
+	static const struct step steps[] = {{"call__entry", 1, 30, 100, 0},  {"call__entry", 1, 10, 200, 0},
+					    {"query__start", 1, 20, 210, 0}, {"query__done", 1, 20, 220, 0},
+					    {"call__return", 1, 10, 250, 0}};
+	struct point_pairs *p = made(NULL, 0);
+	struct run_summary sum = {0};
+
+	(void)state;
+	know(p, database);
+	hits(p, steps, ARRAY_SIZE(steps));
+	expect("db:query 10 in ?; db:call 50");
+	assert_memory_equal(spans[0].trace, spans[1].trace, 16);
+	point_pairs_summary(p, &sum);
+	assert_int_equal(sum.open, 1);
+	point_pairs_free(p);
+}
+
 /* It does not wait for an end for ever. */
 static void test_waits(void **state)
 {
@@ -313,7 +332,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names), cmocka_unit_test(test_within),      cmocka_unit_test(test_left),
 		cmocka_unit_test(test_waits), cmocka_unit_test(test_by_argument), cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_gone),  cmocka_unit_test(test_gone_by_argument), cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_gone),  cmocka_unit_test(test_left_call),   cmocka_unit_test(test_deep),
+		cmocka_unit_test(test_gone_by_argument),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, done);
