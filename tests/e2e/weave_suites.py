@@ -37,6 +37,7 @@ SUITES = {
     "net-http": Suite(("net/http", "net/http/httputil", "net/http/httptest", "database/sql", "context"), flags=("-short",)),
     "chi": Suite(("./...",), "github.com/go-chi/chi/v5@v5.5.0"),
     "pgx": Suite((".", "./pgconn/...", "./pgproto3", "./pgxpool", "./stdlib"), "github.com/jackc/pgx/v5@v5.13.0", needs=_postgres),
+    "grpc": Suite((".", "./internal/transport/...", "./stats/...", "./test"), "google.golang.org/grpc@v1.85.0", ("-short",)),
 }
 
 
