@@ -38,6 +38,9 @@ SUITES = {
     "chi": Suite(("./...",), "github.com/go-chi/chi/v5@v5.5.0"),
     "pgx": Suite((".", "./pgconn/...", "./pgproto3", "./pgxpool", "./stdlib"), "github.com/jackc/pgx/v5@v5.13.0", needs=_postgres),
     "grpc": Suite((".", "./internal/transport/...", "./stats/...", "./test"), "google.golang.org/grpc@v1.85.0", ("-short",)),
+    # What runs a broker of its own in the tests is in a go.mod beside the module's.
+    "nats-go": Suite((".", "./micro/...", "./test"), "github.com/nats-io/nats.go@v1.55.0",
+                     ("-short", "-modfile=go_test.mod", "-skip", "^Test(JetStream|KeyValue|Object|Reconnect)")),
 }
 
 
