@@ -19,7 +19,7 @@ earshot run -o json -- ./httpd -report /out/report >/out/spans &
 first=$!
 until grep -q ready /out/report 2>/dev/null; do sleep 0.1; done
 if [ -e second ]; then
-	earshot attach -o json -p $(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /out/report) >/out/second 2>second &
+	earshot attach -o json -p $(sed -n 's/.*"pid":\\([0-9]*\\).*/\\1/p' /out/report) >/out/second 2>second &
 	until grep -q observing second; do sleep 0.1; done
 fi
 for name in {" ".join(LISTENERS)}; do

@@ -23,6 +23,7 @@ OLD, NEWEST = KERNELS / "vmlinuz", KERNELS / "newest" / "vmlinuz"
 HOST = "10.0.2.2"  # what qemu calls this machine's 127.0.0.1
 QEMU, BUSYBOX = "qemu-system-x86_64", "busybox"
 NETWORK = ("-netdev", "user,id=host", "-device", "virtio-net-pci,netdev=host,romfile=")
+TRIES = 3  # a kernel that is emulated has fallen over before its first process, once in some 20 times
 BOOT = 60  # seconds until a command begins, at most; some 5 on a machine that has nothing else to do
 
 
@@ -103,15 +104,18 @@ def run(command, files=None, seconds=30, options="", programs=(), network=False,
     _tree(root, files or {}, command, seconds * PATIENCE, programs, network)
     _archive(root, initrd)
     shutil.rmtree(root)
-    with Process([QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",
-                  "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
-                  "-append", f"console=ttyS0 quiet panic=-1 {options}",
-                  "-serial", "stdio", "-serial", f"file:{sent}", *(NETWORK if network else ())]) as machine:
-        code = machine.wait(seconds + BOOT)
-        assert code == 0, f"qemu's exit code is {code}: {machine.describe()}"
-        archive = sent.read_bytes()
-        assert archive, f"the machine sent nothing; its console: {machine.out()[-2000:]!r}"
-    return Done(archive)
+    argv = [QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1024", "-nodefaults",
+            "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
+            "-append", f"console=ttyS0 quiet panic=-1 {options}",
+            "-serial", "stdio", "-serial", f"file:{sent}", *(NETWORK if network else ())]
+    for _ in range(TRIES):
+        with Process(argv) as machine:
+            code = machine.wait(seconds + BOOT)
+            assert code == 0, f"qemu's exit code is {code}: {machine.describe()}"
+            archive = sent.read_bytes()
+            if archive:
+                return Done(archive)
+    raise AssertionError(f"the machine sent nothing; its console: {machine.out()[-2000:]!r}")
 
 
 def main(argv):
